@@ -1,0 +1,166 @@
+//! Models through ConverseStream. Retries of the SDK are off: three silent tries on a dead region cost
+//! more than a second, and moving on is the router's business.
+
+mod errors; // what the SDK reports -> what the domain calls it
+mod heard; // the events of a stream, put together
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use aws_sdk_bedrockruntime::Client;
+use aws_sdk_bedrockruntime::config::{Builder, Region, StalledStreamProtectionConfig};
+use aws_sdk_bedrockruntime::operation::converse_stream::builders::ConverseStreamFluentBuilder;
+use aws_sdk_bedrockruntime::types::{
+    ContentBlock, ConversationRole, GuardrailStreamConfiguration, InferenceConfiguration,
+    JsonSchemaDefinition, Message, OutputConfig, OutputFormat, OutputFormatStructure, OutputFormatType,
+    SystemContentBlock,
+};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use bcce_core::error::ErrorName;
+use bcce_core::ports::{CallFailure, CallLimits, CallModel, CallReport, ModelAnswer, ModelCall};
+use tokio::time::timeout;
+
+use heard::Heard;
+
+/// A region that does not take a connection within this time is not there.
+const CONNECT: Duration = Duration::from_secs(3);
+
+pub struct Bedrock {
+    config: SdkConfig,
+    /// Endpoint with an optional `{region}`; `None`: AWS's own.
+    endpoint: Option<String>,
+    clients: RefCell<HashMap<String, Client>>,
+}
+
+impl Bedrock {
+    pub fn new(config: &SdkConfig, endpoint: Option<String>) -> Self {
+        Self { config: config.clone(), endpoint, clients: RefCell::default() }
+    }
+
+    fn client(&self, region: &str) -> Client {
+        let mut clients = self.clients.borrow_mut();
+        clients.entry(region.to_owned()).or_insert_with(|| self.connect(region)).clone()
+    }
+
+    fn connect(&self, region: &str) -> Client {
+        let mut config = Builder::from(&self.config)
+            .region(Region::new(region.to_owned()))
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+            // A model that thinks sends nothing for a while; how long is too long, the route says.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        if let Some(endpoint) = &self.endpoint {
+            config = config.endpoint_url(endpoint.replace("{region}", region));
+        }
+        Client::from_conf(config.build())
+    }
+
+    async fn listen(&self, call: &ModelCall<'_>, heard: &mut Heard) -> Result<(), CallFailure> {
+        let request = request(&self.client(&call.target.region), call)?;
+        let sent = timeout(call.limits.first_token, request.send()).await;
+        let answer = sent.map_err(|_| silent("no answer", call.limits.first_token))?;
+        let mut stream = answer.map_err(|error| errors::refused(&error, heard))?.stream;
+        heard.accepted();
+        loop {
+            let patience = heard.patience(&call.limits);
+            let received = timeout(patience, stream.recv()).await;
+            match received.map_err(|_| silent("no token", patience))? {
+                Ok(Some(event)) => heard.take(event),
+                Ok(None) => return heard.end(),
+                // The answer is whole; what broke off was its accounting.
+                Err(_) if heard.is_whole() => return Ok(()),
+                Err(error) => return Err(errors::broken_off(&error)),
+            }
+        }
+    }
+}
+
+impl CallModel for Bedrock {
+    async fn call(&self, call: &ModelCall<'_>) -> CallReport {
+        let started = Instant::now();
+        let mut heard = Heard::new(started);
+        let whole = timeout(call.limits.attempt, self.listen(call, &mut heard)).await;
+        let result = whole.unwrap_or_else(|_| Err(silent("no end of the answer", call.limits.attempt)));
+        CallReport {
+            latency: started.elapsed(),
+            first_token: heard.first_token,
+            usage: heard.usage,
+            result: result.map(|()| ModelAnswer { text: heard.text, stop_reason: heard.stop_reason }),
+        }
+    }
+}
+
+fn silent(what: &str, limit: Duration) -> CallFailure {
+    let message = format!("{what} within {:.1} s", limit.as_secs_f32());
+    CallFailure { name: ErrorName::TargetTimeout, message, retry_after_s: None }
+}
+
+fn request(client: &Client, call: &ModelCall<'_>) -> Result<ConverseStreamFluentBuilder, CallFailure> {
+    let max_tokens = i32::try_from(call.max_tokens).unwrap_or(i32::MAX);
+    let inference = InferenceConfiguration::builder().max_tokens(max_tokens).set_temperature(call.temperature);
+    let system = call.prompt.system.clone().map(|text| vec![SystemContentBlock::Text(text)]);
+    Ok(client
+        .converse_stream()
+        .model_id(&call.target.model_id)
+        .set_system(system)
+        .set_messages(Some(messages(call)?))
+        .inference_config(inference.build())
+        .set_output_config(output(call)?)
+        .set_guardrail_config(guardrail(call)?)
+        .set_request_metadata(Some(call.metadata.clone().into_iter().collect())))
+}
+
+fn messages(call: &ModelCall<'_>) -> Result<Vec<Message>, CallFailure> {
+    let mut messages = vec![message(ConversationRole::User, &call.prompt.user)?];
+    if let Some(repair) = call.repair {
+        let correction = format!(
+            "That does not fit the schema: {}. Answer again with the corrected JSON and nothing else.",
+            repair.fault
+        );
+        messages.push(message(ConversationRole::Assistant, repair.answer)?);
+        messages.push(message(ConversationRole::User, &correction)?);
+    }
+    Ok(messages)
+}
+
+fn message(role: ConversationRole, text: &str) -> Result<Message, CallFailure> {
+    let content = ContentBlock::Text(text.to_owned());
+    Message::builder().role(role).content(content).build().map_err(|e| unbuilt(&e))
+}
+
+fn output(call: &ModelCall<'_>) -> Result<Option<OutputConfig>, CallFailure> {
+    if call.effort.is_none() && call.schema.is_none() {
+        return Ok(None);
+    }
+    let format = call.schema.map(|schema| {
+        let schema = JsonSchemaDefinition::builder().schema(schema.to_string()).name("answer").build();
+        let schema = OutputFormatStructure::JsonSchema(schema.map_err(|e| unbuilt(&e))?);
+        let format = OutputFormat::builder().r#type(OutputFormatType::JsonSchema).structure(schema);
+        format.build().map_err(|e| unbuilt(&e))
+    });
+    let output = OutputConfig::builder().set_effort(call.effort.map(str::to_owned));
+    Ok(Some(output.set_text_format(format.transpose()?).build()))
+}
+
+fn guardrail(call: &ModelCall<'_>) -> Result<Option<GuardrailStreamConfiguration>, CallFailure> {
+    let Some(guardrail) = &call.target.guardrail else { return Ok(None) };
+    let config = GuardrailStreamConfiguration::builder().guardrail_identifier(&guardrail.id);
+    Ok(Some(config.guardrail_version(&guardrail.version).build()))
+}
+
+fn unbuilt(error: &aws_smithy_types::error::operation::BuildError) -> CallFailure {
+    CallFailure { name: ErrorName::Internal, message: error.to_string(), retry_after_s: None }
+}
+
+impl Heard {
+    /// How long the next event may take: the first token has a limit of its own, reasoning counts.
+    fn patience(&self, limits: &CallLimits) -> Duration {
+        match self.first_token {
+            None => limits.first_token.saturating_sub(self.started.elapsed()),
+            Some(_) => limits.stall,
+        }
+    }
+}

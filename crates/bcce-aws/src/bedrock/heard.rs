@@ -1,0 +1,129 @@
+//! The events of a stream, put together.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_bedrockruntime::types::{
+    CacheTtl, ContentBlockDelta, ConverseStreamOutput, TokenUsage,
+};
+use bcce_core::attempt::Usage;
+use bcce_core::error::ErrorName;
+use bcce_core::ports::CallFailure;
+
+pub(super) struct Heard {
+    pub started: Instant,
+    pub first_token: Option<Duration>,
+    /// The answer; reasoning is not part of it.
+    pub text: String,
+    /// Empty until `messageStop`.
+    pub stop_reason: String,
+    /// `None`: unknown, for instance because the stream broke off.
+    pub usage: Option<Usage>,
+}
+
+impl Heard {
+    /// Until the service accepts a call, it has used nothing.
+    pub fn new(started: Instant) -> Self {
+        let (text, stop_reason) = (String::new(), String::new());
+        Self { started, first_token: None, text, stop_reason, usage: None }
+    }
+
+    /// The service refused the call, or was never reached: nothing was used.
+    pub fn refused(&mut self) {
+        self.usage = Some(Usage::default());
+    }
+
+    /// From here on only the stream's own metadata tells what was used.
+    pub fn accepted(&mut self) {
+        self.usage = None;
+    }
+
+    pub fn take(&mut self, event: ConverseStreamOutput) {
+        match event {
+            ConverseStreamOutput::ContentBlockDelta(event) => {
+                self.first_token.get_or_insert_with(|| self.started.elapsed());
+                if let Some(ContentBlockDelta::Text(text)) = event.delta {
+                    self.text.push_str(&text);
+                }
+            }
+            ConverseStreamOutput::MessageStop(event) => {
+                self.stop_reason = event.stop_reason.as_str().to_owned();
+            }
+            ConverseStreamOutput::Metadata(event) => {
+                self.usage = event.usage.as_ref().map(usage);
+            }
+            _ => {}
+        }
+    }
+
+    pub fn is_whole(&self) -> bool {
+        !self.stop_reason.is_empty()
+    }
+
+    /// The body is over. Without `messageStop` that is a cut answer, however cleanly it ended.
+    pub fn end(&self) -> Result<(), CallFailure> {
+        if self.is_whole() {
+            return Ok(());
+        }
+        let message = "the stream ended without messageStop".to_owned();
+        Err(CallFailure { name: ErrorName::TargetBroken, message, retry_after_s: None })
+    }
+}
+
+fn usage(tokens: &TokenUsage) -> Usage {
+    let count = |n: i32| u64::try_from(n).unwrap_or(0);
+    let written = count(tokens.cache_write_input_tokens.unwrap_or(0));
+    let hour: u64 = tokens
+        .cache_details()
+        .iter()
+        .filter(|detail| *detail.ttl() == CacheTtl::OneHour)
+        .map(|detail| count(detail.input_tokens))
+        .sum();
+    Usage {
+        input_tokens: count(tokens.input_tokens),
+        output_tokens: count(tokens.output_tokens),
+        cache_read_tokens: count(tokens.cache_read_input_tokens.unwrap_or(0)),
+        cache_write_5m_tokens: written.saturating_sub(hour),
+        cache_write_1h_tokens: hour,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_bedrockruntime::types::{
+        CacheDetail, ContentBlockDeltaEvent, MessageStopEvent, ReasoningContentBlockDelta, StopReason,
+    };
+
+    fn delta(delta: ContentBlockDelta) -> ConverseStreamOutput {
+        let event = ContentBlockDeltaEvent::builder().delta(delta).content_block_index(0).build();
+        ConverseStreamOutput::ContentBlockDelta(event.unwrap())
+    }
+
+    #[test]
+    fn reasoning_is_a_token_but_not_the_answer() {
+        let mut heard = Heard::new(Instant::now());
+        heard.take(delta(ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text("hm".into()))));
+        assert!(heard.first_token.is_some());
+        heard.take(delta(ContentBlockDelta::Text("Yes.".into())));
+        assert_eq!(heard.text, "Yes.");
+    }
+
+    #[test]
+    fn an_end_without_message_stop_is_broken() {
+        let mut heard = Heard::new(Instant::now());
+        heard.take(delta(ContentBlockDelta::Text("Yes.".into())));
+        assert_eq!(heard.end().unwrap_err().name, ErrorName::TargetBroken);
+        let stop = MessageStopEvent::builder().stop_reason(StopReason::EndTurn).build().unwrap();
+        heard.take(ConverseStreamOutput::MessageStop(stop));
+        assert_eq!(heard.end(), Ok(()));
+    }
+
+    #[test]
+    fn cache_writes_are_split_by_their_lifetime() {
+        let hour = CacheDetail::builder().ttl(CacheTtl::OneHour).input_tokens(40).build().unwrap();
+        let tokens = TokenUsage::builder().input_tokens(1).output_tokens(2).total_tokens(3);
+        let tokens = tokens.cache_write_input_tokens(100).cache_details(hour).build().unwrap();
+        let used = usage(&tokens);
+        assert_eq!((used.cache_write_5m_tokens, used.cache_write_1h_tokens), (60, 40));
+    }
+}

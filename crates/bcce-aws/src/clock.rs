@@ -1,0 +1,10 @@
+use bcce_core::ports::Clock;
+use time::OffsetDateTime;
+
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+}

@@ -1,0 +1,229 @@
+//! The ledger. Keys and items are described in `bcce_core::ledger`.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::SdkConfig;
+use bcce_core::attempt::Totals;
+use bcce_core::error::Fault;
+use bcce_core::ledger::{
+    ClosedRun, OpenedRun, RunRecord, attempt_sk, listing_pk, run_pk, usage_pk, usage_sk,
+};
+use bcce_core::manifest::UsageLine;
+use bcce_core::notice::RunStatus;
+use bcce_core::ports::{CloseRun, Closed, OpenRun};
+use bcce_core::run::Run;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::fault::internal;
+
+pub struct Ledger {
+    client: Client,
+    table: String,
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+impl Ledger {
+    pub fn new(config: &SdkConfig, table: &str) -> Self {
+        Self { client: Client::new(config), table: table.to_owned() }
+    }
+
+    /// Every attempt at a run, oldest first.
+    pub async fn attempts(&self, run_id: &str) -> Result<Vec<RunRecord>, Fault> {
+        let query = self.client.query().table_name(&self.table);
+        let query = query.key_condition_expression("pk = :pk");
+        let got = query.expression_attribute_values(":pk", text(&run_pk(run_id))).send().await;
+        let got = got.map_err(|error| internal("dynamodb:Query run", &error))?;
+        Ok(got.items().iter().filter_map(record).collect())
+    }
+
+    /// The newest `most` runs of one shard of one day (see `listing_shard`).
+    pub async fn listed(&self, shard: &str, most: i32) -> Result<Vec<RunRecord>, Fault> {
+        let query = self.client.query().table_name(&self.table).index_name("listing");
+        let query = query.key_condition_expression("listing = :shard").scan_index_forward(false).limit(most);
+        let got = query.expression_attribute_values(":shard", text(shard)).send().await;
+        let got = got.map_err(|error| internal("dynamodb:Query listing", &error))?;
+        Ok(got.items().iter().filter_map(record).collect())
+    }
+}
+
+impl OpenRun for Ledger {
+    async fn open(&self, opened: &OpenedRun) -> Result<(), Fault> {
+        let put = self.client.put_item().table_name(&self.table);
+        let put = put.set_item(Some(identity(&opened.run, RunStatus::Running)));
+        match put.condition_expression("attribute_not_exists(pk)").send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
+            Err(error) => Err(internal("dynamodb:PutItem run", &error)),
+        }
+    }
+}
+
+impl CloseRun for Ledger {
+    async fn close(&self, closed: &ClosedRun) -> Result<Closed, Fault> {
+        let mut writes = vec![self.write(closing(closed))?];
+        for line in closed.usage() {
+            writes.push(self.write(counting(closed, line))?);
+        }
+        let write = self.client.transact_write_items().set_transact_items(Some(writes));
+        match write.send().await {
+            Ok(_) => Ok(Closed::Counted),
+            Err(error) if error.as_service_error().is_some_and(counted_before) => Ok(Closed::Before),
+            Err(error) => Err(internal("dynamodb:TransactWriteItems run", &error)),
+        }
+    }
+}
+
+/// An update of one item, before it knows its table.
+struct Change {
+    key: (String, String),
+    update: String,
+    condition: Option<&'static str>,
+    names: HashMap<String, String>,
+    values: Item,
+}
+
+impl Ledger {
+    fn write(&self, change: Change) -> Result<TransactWriteItem, Fault> {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", text(&change.key.0))
+            .key("sk", text(&change.key.1))
+            .update_expression(change.update)
+            .set_condition_expression(change.condition.map(str::to_owned))
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values))
+            .build()
+            .map_err(|error| Fault::internal(error.to_string()))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+}
+
+/// The condition is on the first item, the run record.
+fn counted_before(error: &TransactWriteItemsError) -> bool {
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else { return false };
+    let reason = cancelled.cancellation_reasons().first();
+    reason.is_some_and(|reason| reason.code() == Some("ConditionalCheckFailed"))
+}
+
+/// The run record is written whole, so that it is right even when it was never opened.
+fn closing(closed: &ClosedRun) -> Change {
+    let (manifest, run) = (&closed.manifest, &closed.run);
+    let mut item = identity(run, manifest.status);
+    let key = (run_pk(&run.run_id), attempt_sk(run.attempt_no));
+    item.retain(|name, _| name != "pk" && name != "sk");
+    item.insert("ended_at".into(), text(&stamp(manifest.ended_at)));
+    item.insert("manifest".into(), text(&closed.manifest_key));
+    item.insert("manifest_sha256".into(), text(&closed.manifest_sha256));
+    item.insert("counted".into(), AttributeValue::Bool(true));
+    item.extend(totals(&manifest.totals));
+    if let Some(error) = &manifest.error {
+        item.insert("error_name".into(), text(error.name.as_str()));
+        item.insert("error_message".into(), text(&error.message));
+    }
+    let names: Vec<String> = item.keys().cloned().collect();
+    let set: Vec<String> = names.iter().map(|name| format!("#{name} = :{name}")).collect();
+    Change {
+        key,
+        update: format!("SET {}", set.join(", ")),
+        condition: Some("attribute_not_exists(#counted)"),
+        names: names.iter().map(|name| (format!("#{name}"), name.clone())).collect(),
+        values: item.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect(),
+    }
+}
+
+fn totals(totals: &Totals) -> Vec<(String, AttributeValue)> {
+    let usage = totals.usage.or(totals.known_usage).unwrap_or_default();
+    let cost = totals.cost_usd.or(totals.priced_subtotal_usd).unwrap_or_default();
+    let whole = totals.usage.is_some() && totals.cost_usd.is_some();
+    vec![
+        ("input_tokens".into(), number(usage.input_tokens)),
+        ("output_tokens".into(), number(usage.output_tokens)),
+        ("cost_usd".into(), number(cost)),
+        ("cost_is_complete".into(), AttributeValue::Bool(whole)),
+    ]
+}
+
+fn counting(closed: &ClosedRun, line: &UsageLine) -> Change {
+    let counters = [
+        ("runs", number(1)),
+        ("calls", number(line.calls)),
+        ("failed_calls", number(line.failed_calls)),
+        ("unknown_calls", number(line.unknown_calls)),
+        ("unpriced_calls", number(line.unpriced_calls)),
+        ("input_tokens", number(line.usage.input_tokens)),
+        ("output_tokens", number(line.usage.output_tokens)),
+        ("cache_read_tokens", number(line.usage.cache_read_tokens)),
+        ("cache_write_5m_tokens", number(line.usage.cache_write_5m_tokens)),
+        ("cache_write_1h_tokens", number(line.usage.cache_write_1h_tokens)),
+        ("cost_usd", number(line.cost_usd)),
+    ];
+    let add: Vec<String> = counters.iter().map(|(name, _)| format!("#{name} :{name}")).collect();
+    Change {
+        key: (
+            usage_pk(closed.manifest.ended_at, &closed.run.run_id),
+            usage_sk(&line.region, &line.model_id),
+        ),
+        update: format!("ADD {}", add.join(", ")),
+        condition: None,
+        names: counters.iter().map(|(name, _)| (format!("#{name}"), name.to_string())).collect(),
+        values: counters.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect(),
+    }
+}
+
+fn identity(run: &Run, status: RunStatus) -> Item {
+    [
+        ("pk", run_pk(&run.run_id)),
+        ("sk", attempt_sk(run.attempt_no)),
+        ("listing", listing_pk(run.started_at, &run.run_id)),
+        ("started_at", stamp(run.started_at)),
+        ("run_id", run.run_id.clone()),
+        ("tenant", run.tenant.clone()),
+        ("workflow", run.workflow.clone()),
+        ("request_id", run.request_id.clone()),
+        ("execution_arn", run.execution_arn.clone()),
+        ("status", status.as_str().to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), text(&value)))
+    .chain([("attempt_no".to_owned(), number(run.attempt_no))])
+    .collect()
+}
+
+fn record(item: &Item) -> Option<RunRecord> {
+    let string = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+    let count = |name: &str| item.get(name).and_then(|value| value.as_n().ok());
+    Some(RunRecord {
+        run_id: string("run_id")?,
+        attempt_no: count("attempt_no")?.parse().ok()?,
+        tenant: string("tenant")?,
+        workflow: string("workflow")?,
+        request_id: string("request_id")?,
+        execution_arn: string("execution_arn")?,
+        status: serde_json::from_value(string("status")?.into()).ok()?,
+        started_at: OffsetDateTime::parse(&string("started_at")?, &Rfc3339).ok()?,
+        ended_at: string("ended_at").and_then(|at| OffsetDateTime::parse(&at, &Rfc3339).ok()),
+        manifest: string("manifest"),
+        cost_usd: count("cost_usd").and_then(|cost| cost.parse().ok()),
+        cost_is_complete: item.get("cost_is_complete").and_then(|v| v.as_bool().ok()).copied().unwrap_or(false),
+        error_name: string("error_name"),
+        error_message: string("error_message"),
+    })
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn stamp(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_default()
+}

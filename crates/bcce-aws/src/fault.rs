@@ -1,0 +1,20 @@
+//! SDK errors -> `Bcce.Internal`, with the code and never the content of what was sent.
+
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use bcce_core::error::Fault;
+
+/// `what` names the operation and the resource, e.g. `s3:PutObject runs/…`.
+pub(crate) fn internal<E, R>(what: &str, error: &SdkError<E, R>) -> Fault
+where
+    E: ProvideErrorMetadata,
+{
+    let kind = match error {
+        SdkError::ConstructionFailure(_) => "the request could not be built",
+        SdkError::TimeoutError(_) => "timed out",
+        SdkError::DispatchFailure(_) => "no connection",
+        SdkError::ResponseError(_) => "the response could not be read",
+        _ => error.code().unwrap_or("an unknown error"),
+    };
+    Fault::internal(format!("{what}: {kind}"))
+}

@@ -1,0 +1,34 @@
+//! One HTTP client for every service: ring, and a trust store of a handful of roots. Reading the
+//! machine's native store is most of what a client costs at start.
+
+use std::time::Duration;
+
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::Builder;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use crate::environment::{StartError, optional_variable};
+
+/// The roots that AWS endpoints chain to (Amazon Trust Services: Amazon Root CA 1-4, Starfield
+/// Services Root G2). `AWS_CA_BUNDLE` names a PEM file that takes their place, for a proxy that ends TLS.
+const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
+
+/// NAT gateways, VPC endpoints and load balancers drop a connection silently after 350 s.
+const IDLE: Duration = Duration::from_secs(300);
+
+pub fn client() -> Result<SharedHttpClient, StartError> {
+    let roots = match optional_variable("AWS_CA_BUNDLE") {
+        Some(path) => std::fs::read(&path).map_err(|e| StartError::TrustStore(format!("{path}: {e}")))?,
+        None => AMAZON_ROOTS.to_vec(),
+    };
+    let context = TlsContext::builder()
+        .with_trust_store(TrustStore::empty().with_pem_certificate(roots))
+        .build()
+        .map_err(|error| StartError::TrustStore(error.to_string()))?;
+    Ok(Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(context)
+        .pool_idle_timeout(IDLE)
+        .build_https())
+}

@@ -1,0 +1,32 @@
+//! The adapters of BCCE's ports to AWS, and what a function needs to run.
+
+#[cfg(feature = "bedrock")]
+pub mod bedrock; // CallModel: ConverseStream with our own timeouts
+#[cfg(feature = "chain")]
+pub mod chain; // the SDK's whole credential chain, for the CLI
+mod clock; // the system's
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb; // OpenRun, CloseRun, and what the CLI reads of the ledger
+mod environment; // a function's configuration out of its environment
+mod fault; // SDK errors -> Bcce.Internal
+mod http; // one HTTP client for every service
+#[cfg(feature = "kms")]
+pub mod kms; // SignDigest
+#[cfg(feature = "s3")]
+pub mod s3; // GetObject, PutOnce, ListObjects
+#[cfg(feature = "serve")]
+mod serve; // a handler on the Lambda Runtime API
+#[cfg(feature = "sfn")]
+pub mod sfn; // StartRun
+#[cfg(feature = "sns")]
+pub mod sns; // Publish
+#[cfg(feature = "sqs")]
+pub mod sqs; // DeadLetter, Postpone, and sending to the inbox
+#[cfg(feature = "ssm")]
+pub mod ssm; // GetParameters, and writing them
+
+pub use aws_types::SdkConfig;
+pub use clock::SystemClock;
+pub use environment::{StartError, optional_variable, sdk_config, variable};
+#[cfg(feature = "serve")]
+pub use serve::{Invocation, block_on, serve};

@@ -1,0 +1,192 @@
+//! Artifacts in S3: SSE-KMS named explicitly, a checksum that S3 verifies, and the condition that the
+//! first writer wins.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Builder;
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption};
+use aws_smithy_types::base64;
+use aws_types::SdkConfig;
+use bcce_core::digest::sha256;
+use bcce_core::error::Fault;
+use bcce_core::ports::{GetObject, ListObjects, Put, PutOnce};
+
+use crate::fault::internal;
+
+/// Tries of a write that S3 refuses with 409: another writer is busy with the same key.
+const CONFLICT_TRIES: u32 = 5;
+
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+    /// Key that objects are encrypted under; `None` for one who only reads.
+    key_arn: Option<String>,
+}
+
+impl S3Store {
+    pub fn new(config: &SdkConfig, bucket: &str, key_arn: Option<&str>) -> Self {
+        // An emulator has no wildcard DNS for virtual-hosted buckets.
+        let path_style = config.endpoint_url().is_some();
+        let client = Client::from_conf(Builder::from(config).force_path_style(path_style).build());
+        Self { client, bucket: bucket.to_owned(), key_arn: key_arn.map(str::to_owned) }
+    }
+
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// Writes an object over whatever is there; for configuration, whose keys are digests.
+    pub async fn put(&self, key: &str, body: &[u8]) -> Result<(), Fault> {
+        let context = format!(r#"{{"config":"{key}"}}"#);
+        let sent = self.request(key, &context, body).send().await;
+        sent.map(|_| ()).map_err(|error| internal(&format!("s3:PutObject {key}"), &error))
+    }
+
+    fn request(
+        &self,
+        key: &str,
+        context: &str,
+        body: &[u8],
+    ) -> aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder {
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(content_type(key))
+            .server_side_encryption(ServerSideEncryption::AwsKms)
+            .set_ssekms_key_id(self.key_arn.clone())
+            // Names the run to KMS. No bucket key: it would hide the object from the key's log.
+            .ssekms_encryption_context(base64::encode(context))
+            .checksum_sha256(base64::encode(sha256(body)))
+            .body(ByteStream::from(body.to_vec()))
+    }
+}
+
+fn content_type(key: &str) -> &'static str {
+    match key.rsplit('.').next() {
+        Some("json") => "application/json",
+        Some("yaml") => "application/yaml",
+        _ => "application/octet-stream",
+    }
+}
+
+fn status<E>(error: &SdkError<E>) -> u16 {
+    error.raw_response().map_or(0, |response| response.status().as_u16())
+}
+
+impl PutOnce for S3Store {
+    async fn put_once(&self, key: &str, run_id: &str, body: &[u8]) -> Result<Put, Fault> {
+        let context = format!(r#"{{"run":"{run_id}"}}"#);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.request(key, &context, body).if_none_match("*").send().await {
+                Ok(_) => return Ok(Put::Stored),
+                Err(error) if status(&error) == 412 => return Ok(Put::Existed),
+                Err(error) if status(&error) == 409 && tries < CONFLICT_TRIES => {
+                    tokio::time::sleep(std::time::Duration::from_millis(50 << tries)).await;
+                }
+                Err(error) => return Err(internal(&format!("s3:PutObject {key}"), &error)),
+            }
+        }
+    }
+}
+
+impl GetObject for S3Store {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault> {
+        let what = format!("s3:GetObject {key}");
+        let get = self.client.get_object().bucket(&self.bucket).key(key);
+        let object = match get.checksum_mode(ChecksumMode::Enabled).send().await {
+            Ok(object) => object,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => return Ok(None),
+            Err(error) => return Err(internal(&what, &error)),
+        };
+        let stored = object.checksum_sha256().map(str::to_owned);
+        let read = object.body.collect().await;
+        let body = read.map_err(|_| Fault::internal(format!("{what}: the body broke off")))?.to_vec();
+        // The SDK checks this too while it reads; what is sealed must not depend on its defaults.
+        match stored {
+            Some(digest) if digest != base64::encode(sha256(&body)) => {
+                Err(Fault::internal(format!("{what}: the body does not have the digest it was stored with")))
+            }
+            _ => Ok(Some(body)),
+        }
+    }
+}
+
+impl ListObjects for S3Store {
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, Fault> {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let mut pages = list.into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| internal(&format!("s3:ListObjects {prefix}"), &error))?;
+            keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
+        }
+        keys.sort_unstable();
+        Ok(keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
+    use aws_sdk_s3::operation::put_object::PutObjectOutput;
+    use aws_sdk_s3::types::error::NoSuchKey;
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+
+    fn store(client: Client) -> S3Store {
+        S3Store { client, bucket: "b".into(), key_arn: Some("arn:key".into()) }
+    }
+
+    fn answer(status: u16) -> HttpResponse {
+        HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from("<Error/>"))
+    }
+
+    #[tokio::test]
+    async fn a_write_is_conditional_encrypted_and_checked() {
+        let rule = mock!(Client::put_object)
+            .match_requests(|put| {
+                put.if_none_match() == Some("*")
+                    && put.ssekms_key_id() == Some("arn:key")
+                    && put.ssekms_encryption_context() == Some("eyJydW4iOiJyLTEifQ==")
+                    && put.checksum_sha256() == Some("ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=")
+            })
+            .then_output(|| PutObjectOutput::builder().build());
+        let client = mock_client!(aws_sdk_s3, [&rule]);
+        assert_eq!(store(client).put_once("k.json", "r-1", b"abc").await, Ok(Put::Stored));
+    }
+
+    #[tokio::test]
+    async fn refused_means_existed_and_a_conflict_is_tried_again() {
+        let conflict = mock!(Client::put_object).sequence().http_status(409, None).times(1).http_status(412, None).build();
+        let client = mock_client!(aws_sdk_s3, RuleMode::Sequential, [&conflict]);
+        assert_eq!(store(client).put_once("k", "r", b"").await, Ok(Put::Existed));
+        assert_eq!(conflict.num_calls(), 2);
+    }
+
+    #[tokio::test]
+    async fn another_refusal_is_an_error() {
+        let denied = mock!(Client::put_object).then_http_response(|| answer(403));
+        let client = mock_client!(aws_sdk_s3, [&denied]);
+        let fault = store(client).put_once("k", "r", b"").await.unwrap_err();
+        assert!(fault.message.starts_with("s3:PutObject k"), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_object_is_none_and_a_changed_one_an_error() {
+        let missing = mock!(Client::get_object)
+            .then_error(|| GetObjectError::NoSuchKey(NoSuchKey::builder().build()));
+        assert_eq!(store(mock_client!(aws_sdk_s3, [&missing])).get("k").await, Ok(None));
+        let changed = mock!(Client::get_object).then_output(|| {
+            GetObjectOutput::builder().checksum_sha256("AAAA").body(ByteStream::from_static(b"abc")).build()
+        });
+        let fault = store(mock_client!(aws_sdk_s3, [&changed])).get("k").await.unwrap_err();
+        assert!(fault.message.contains("digest"), "{fault}");
+    }
+}

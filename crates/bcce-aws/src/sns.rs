@@ -1,0 +1,74 @@
+//! The notifications topic.
+
+use aws_sdk_sns::Client;
+use aws_sdk_sns::types::MessageAttributeValue;
+use aws_types::SdkConfig;
+use bcce_core::error::Fault;
+use bcce_core::notice::RunNotice;
+use bcce_core::ports::Publish;
+
+use crate::fault::internal;
+
+pub struct Topic {
+    client: Client,
+    arn: String,
+}
+
+impl Topic {
+    pub fn new(config: &SdkConfig, arn: &str) -> Self {
+        Self { client: Client::new(config), arn: arn.to_owned() }
+    }
+}
+
+impl Publish for Topic {
+    async fn publish(&self, notice: &RunNotice) -> Result<(), Fault> {
+        let message = serde_json::to_string(notice).map_err(|e| Fault::internal(e.to_string()))?;
+        let mut publish = self.client.publish().topic_arn(&self.arn).message(message);
+        let attributes =
+            [("workflow", notice.workflow.as_deref()), ("status", Some(notice.status.as_str())), ("tenant", Some(&notice.tenant))];
+        for (name, value) in attributes {
+            // SNS refuses an empty attribute, so it is left out.
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                let attribute = MessageAttributeValue::builder().data_type("String").string_value(value);
+                let attribute = attribute.build().map_err(|e| Fault::internal(e.to_string()))?;
+                publish = publish.message_attributes(name, attribute);
+            }
+        }
+        publish.send().await.map(|_| ()).map_err(|error| internal("sns:Publish", &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_sns::operation::publish::PublishOutput;
+    use aws_smithy_mocks::{mock, mock_client};
+    use bcce_core::attempt::Totals;
+    use bcce_core::notice::RunStatus;
+    use time::OffsetDateTime;
+
+    #[tokio::test]
+    async fn an_unknown_workflow_leaves_its_attribute_out() {
+        let rule = mock!(Client::publish)
+            .match_requests(|publish| {
+                let attributes = publish.message_attributes().unwrap();
+                attributes.len() == 2 && attributes["status"].string_value() == Some("REJECTED")
+            })
+            .then_output(|| PublishOutput::builder().build());
+        let notice = RunNotice {
+            version: 1,
+            run_id: None,
+            request_id: "m-1".into(),
+            tenant: "default".into(),
+            workflow: None,
+            status: RunStatus::Rejected,
+            ended_at: OffsetDateTime::UNIX_EPOCH,
+            manifest: None,
+            manifest_sha256: None,
+            totals: Totals::default(),
+            error: None,
+        };
+        let topic = Topic { client: mock_client!(aws_sdk_sns, [&rule]), arn: "a".into() };
+        assert_eq!(topic.publish(&notice).await, Ok(()));
+    }
+}

@@ -1,0 +1,113 @@
+//! The inbox and its dead letters.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::MessageAttributeValue;
+use aws_types::SdkConfig;
+use bcce_core::error::Fault;
+use bcce_core::limits::cut;
+use bcce_core::ports::{DeadLetter, Letter, Postpone};
+
+use crate::fault::internal;
+
+/// A reason as a message attribute; attributes count towards the message's 1 MiB.
+const MAX_REASON_CHARS: usize = 1_000;
+
+pub struct Queues {
+    client: Client,
+}
+
+impl Queues {
+    pub fn new(config: &SdkConfig) -> Self {
+        Self { client: Client::new(config) }
+    }
+
+    /// Returns the message id.
+    pub async fn send(&self, queue_url: &str, body: &str) -> Result<String, Fault> {
+        let sent = self.client.send_message().queue_url(queue_url).message_body(body).send().await;
+        let sent = sent.map_err(|error| internal("sqs:SendMessage", &error))?;
+        Ok(sent.message_id().unwrap_or_default().to_owned())
+    }
+}
+
+/// The dead-letter queue.
+pub struct DeadLetters {
+    client: Client,
+    queue_url: String,
+}
+
+impl DeadLetters {
+    pub fn new(config: &SdkConfig, queue_url: &str) -> Self {
+        Self { client: Client::new(config), queue_url: queue_url.to_owned() }
+    }
+}
+
+impl DeadLetter for DeadLetters {
+    async fn dead_letter(&self, letter: &Letter<'_>) -> Result<(), Fault> {
+        let reason = cut(&letter.reason.message, MAX_REASON_CHARS);
+        let attributes = [
+            ("error", letter.reason.name.as_str()),
+            ("reason", &reason),
+            ("request_id", letter.request_id),
+            ("tenant", letter.tenant),
+        ];
+        let mut send = self.client.send_message().queue_url(&self.queue_url).message_body(letter.body);
+        for (name, value) in attributes {
+            let attribute = MessageAttributeValue::builder().data_type("String").string_value(value);
+            let attribute = attribute.build().map_err(|e| Fault::internal(e.to_string()))?;
+            send = send.message_attributes(name, attribute);
+        }
+        send.send().await.map(|_| ()).map_err(|error| internal("sqs:SendMessage to the dead letters", &error))
+    }
+}
+
+impl Postpone for Queues {
+    async fn postpone(&self, queue_arn: &str, receipt: &str, delay: Duration) -> Result<(), Fault> {
+        let url = queue_url(queue_arn)
+            .ok_or_else(|| Fault::internal(format!("{queue_arn} is not a queue's ARN")))?;
+        let seconds = i32::try_from(delay.as_secs()).unwrap_or(i32::MAX);
+        let change = self.client.change_message_visibility().queue_url(url).receipt_handle(receipt);
+        let changed = change.visibility_timeout(seconds).send().await;
+        changed.map(|_| ()).map_err(|error| internal("sqs:ChangeMessageVisibility", &error))
+    }
+}
+
+/// The event tells a queue's ARN, the API wants its URL. The host in it is not used: requests go to
+/// the client's own endpoint.
+fn queue_url(arn: &str) -> Option<String> {
+    let mut parts = arn.split(':').skip(3);
+    let (region, account, name) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(format!("https://sqs.{region}.amazonaws.com/{account}/{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_sqs::operation::send_message::SendMessageOutput;
+    use aws_smithy_mocks::{mock, mock_client};
+    use bcce_core::error::ErrorName;
+
+    #[tokio::test]
+    async fn a_dead_letter_keeps_its_body_and_says_why() {
+        let rule = mock!(Client::send_message)
+            .match_requests(|send| {
+                let attributes = send.message_attributes().unwrap();
+                send.message_body() == Some("not json")
+                    && attributes["reason"].string_value() == Some("request: is not a request")
+                    && attributes["error"].string_value() == Some("Bcce.InvalidRequest")
+            })
+            .then_output(|| SendMessageOutput::builder().build());
+        let queue = DeadLetters { client: mock_client!(aws_sdk_sqs, [&rule]), queue_url: "u".into() };
+        let reason = Fault::new(ErrorName::InvalidRequest, "request: is not a request");
+        let letter = Letter { body: "not json", tenant: "default", request_id: "m", reason: &reason };
+        assert_eq!(queue.dead_letter(&letter).await, Ok(()));
+    }
+
+    #[test]
+    fn a_queue_url_follows_from_its_arn() {
+        let url = queue_url("arn:aws:sqs:us-east-1:123456789012:inbox").unwrap();
+        assert_eq!(url, "https://sqs.us-east-1.amazonaws.com/123456789012/inbox");
+        assert_eq!(queue_url("inbox"), None);
+    }
+}

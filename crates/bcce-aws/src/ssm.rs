@@ -1,0 +1,81 @@
+//! Configuration in SSM.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ssm::Client;
+use aws_sdk_ssm::types::ParameterType;
+use aws_types::SdkConfig;
+use bcce_core::config::fits_parameter;
+use bcce_core::error::Fault;
+use bcce_core::ports::GetParameters;
+
+use crate::fault::internal;
+
+pub struct Parameters {
+    client: Client,
+}
+
+impl Parameters {
+    pub fn new(config: &SdkConfig) -> Self {
+        Self { client: Client::new(config) }
+    }
+
+    /// Writes a value that SSM takes; a larger one must be a pointer (see `bcce_core::config`).
+    pub async fn put(&self, name: &str, value: &str) -> Result<(), Fault> {
+        if !fits_parameter(value) {
+            return Err(Fault::internal(format!("{name} does not fit into an SSM parameter")));
+        }
+        let put = self.client.put_parameter().name(name).value(value).overwrite(true);
+        let put = put.r#type(ParameterType::String).send().await;
+        put.map(|_| ()).map_err(|error| internal(&format!("ssm:PutParameter {name}"), &error))
+    }
+
+    /// Names and values below `path`.
+    pub async fn below(&self, path: &str) -> Result<BTreeMap<String, String>, Fault> {
+        let get = self.client.get_parameters_by_path().path(path).recursive(true);
+        let mut pages = get.into_paginator().send();
+        let mut found = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| internal(&format!("ssm:GetParametersByPath {path}"), &error))?;
+            found.extend(page.parameters().iter().filter_map(pair));
+        }
+        Ok(found)
+    }
+}
+
+fn pair(parameter: &aws_sdk_ssm::types::Parameter) -> Option<(String, String)> {
+    Some((parameter.name()?.to_owned(), parameter.value()?.to_owned()))
+}
+
+impl GetParameters for Parameters {
+    async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, String>, Fault> {
+        let get = self.client.get_parameters().set_names(Some(names.to_vec())).with_decryption(true);
+        let got = get.send().await.map_err(|error| internal("ssm:GetParameters", &error))?;
+        Ok(got.parameters().iter().filter_map(pair).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_ssm::operation::get_parameters::GetParametersOutput;
+    use aws_sdk_ssm::types::Parameter;
+    use aws_smithy_mocks::{mock, mock_client};
+
+    #[tokio::test]
+    async fn a_missing_parameter_is_left_out() {
+        let rule = mock!(Client::get_parameters).then_output(|| {
+            let found = Parameter::builder().name("/a").value("1").build();
+            GetParametersOutput::builder().parameters(found).invalid_parameters("/b").build()
+        });
+        let parameters = Parameters { client: mock_client!(aws_sdk_ssm, [&rule]) };
+        let got = parameters.parameters(&["/a".into(), "/b".into()]).await.unwrap();
+        assert_eq!(got, BTreeMap::from([("/a".into(), "1".into())]));
+    }
+
+    #[tokio::test]
+    async fn what_ssm_would_refuse_is_refused_before() {
+        let parameters = Parameters { client: mock_client!(aws_sdk_ssm, []) };
+        assert!(parameters.put("/a", "{{ x }}").await.is_err());
+    }
+}

@@ -1,0 +1,95 @@
+//! What a model said: why it stopped, and whether its JSON fits.
+
+use serde_json::Value;
+
+use crate::error::{ErrorName, Problems};
+use crate::template::{OutputSpec, OutputType};
+
+/// What a stop reason of Converse means.
+///
+/// # Errors
+/// The name of the failure. `tool_use` is one: no tool was offered.
+pub fn judge(stop_reason: &str) -> Result<Stopped, ErrorName> {
+    match stop_reason {
+        "end_turn" | "stop_sequence" => Ok(Stopped::Whole),
+        "max_tokens" => Ok(Stopped::Truncated),
+        "guardrail_intervened" => Err(ErrorName::GuardrailIntervened),
+        "content_filtered" | "model_context_window_exceeded" => Err(ErrorName::RequestRejected),
+        _ => Err(ErrorName::TargetBroken),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    Whole,
+    /// Cut by `max_tokens`.
+    Truncated,
+}
+
+/// The JSON of an answer, checked against the step's schema.
+///
+/// # Errors
+/// What does not fit, by path. The answer is not quoted.
+pub fn parse_json(text: &str, schema: Option<&Value>) -> Result<Value, String> {
+    let value: Value = serde_json::from_str(unfenced(text)).map_err(|error| {
+        format!("the answer is not JSON: line {}, column {}", error.line(), error.column())
+    })?;
+    let Some(schema) = schema else { return Ok(value) };
+    let validator = jsonschema::validator_for(schema).map_err(|error| format!("the schema is not valid: {error}"))?;
+    let faults: Vec<String> = validator.iter_errors(&value).take(10).map(|error| fault(&error)).collect();
+    if faults.is_empty() { Ok(value) } else { Err(faults.join("; ")) }
+}
+
+fn fault(error: &jsonschema::ValidationError<'_>) -> String {
+    let path = error.instance_path().to_string();
+    let path = if path.is_empty() { "the answer" } else { path.as_str() };
+    format!("{path}: {}", error.masked())
+}
+
+/// Models without schema support like to wrap JSON in a Markdown fence.
+fn unfenced(text: &str) -> &str {
+    let text = text.trim();
+    let inner = text.strip_prefix("```json").or_else(|| text.strip_prefix("```"));
+    inner.and_then(|inner| inner.strip_suffix("```")).unwrap_or(text)
+}
+
+pub fn check_spec(field: &str, spec: &OutputSpec) -> Problems {
+    let mut problems = Problems::default();
+    if let Some(schema) = &spec.schema {
+        let field = format!("{field}.schema");
+        problems.check(spec.kind == OutputType::Json, &field, "goes with `type: json` only");
+        if let Err(error) = jsonschema::validator_for(schema) {
+            problems.add(&field, format!("is not a JSON schema: {error}"));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_stop_reason_of_converse_has_its_meaning() {
+        assert_eq!(judge("end_turn"), Ok(Stopped::Whole));
+        assert_eq!(judge("stop_sequence"), Ok(Stopped::Whole));
+        assert_eq!(judge("max_tokens"), Ok(Stopped::Truncated));
+        assert_eq!(judge("guardrail_intervened"), Err(ErrorName::GuardrailIntervened));
+        assert_eq!(judge("content_filtered"), Err(ErrorName::RequestRejected));
+        assert_eq!(judge("model_context_window_exceeded"), Err(ErrorName::RequestRejected));
+        for broken in ["malformed_model_output", "malformed_tool_use", "tool_use", "new_reason"] {
+            assert_eq!(judge(broken), Err(ErrorName::TargetBroken));
+        }
+    }
+
+    #[test]
+    fn json_is_checked_and_never_quoted() {
+        let schema = json!({ "type": "object", "required": ["ok"], "properties": { "ok": { "type": "boolean" } } });
+        assert_eq!(parse_json("```json\n{\"ok\":true}\n```", Some(&schema)), Ok(json!({ "ok": true })));
+        let told = parse_json(r#"{"ok":"hunter2"}"#, Some(&schema)).unwrap_err();
+        assert!(told.contains("/ok") && !told.contains("hunter2"), "{told}");
+        assert!(parse_json("{\"ok\": hunter2", Some(&schema)).unwrap_err().contains("line 1"));
+        assert!(parse_json("{}", Some(&schema)).unwrap_err().contains("\"ok\" is a required property"));
+    }
+}

@@ -1,0 +1,205 @@
+//! One call on one target: what it was, what it used, what it cost.
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::error::ErrorName;
+
+/// Where a call goes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Role in another account that carries the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    pub region: String,
+    /// Model or inference-profile id.
+    pub model_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardrail: Option<Guardrail>,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} in {}", self.model_id, self.region)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guardrail {
+    pub id: String,
+    pub version: String,
+}
+
+/// Tokens as Converse counts them; `input_tokens` excludes cached ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub cache_read_tokens: u64,
+    pub cache_write_5m_tokens: u64,
+    pub cache_write_1h_tokens: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.cache_read_tokens += other.cache_read_tokens;
+        self.cache_write_5m_tokens += other.cache_write_5m_tokens;
+        self.cache_write_1h_tokens += other.cache_write_1h_tokens;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptKind {
+    First,
+    /// The same target asked once more because the answer did not fit the schema.
+    Repair,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptOutcome {
+    Answered,
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub target: Target,
+    pub kind: AttemptKind,
+    pub outcome: AttemptOutcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorName>,
+    /// What the service said, cut to 300 characters. Lies in encrypted artifacts only, never in a log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The service's own `Retry-After`, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+    pub latency_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_token_ms: Option<u64>,
+    /// `null` when unknown: the service may have charged a cut stream.
+    pub usage: Option<Usage>,
+    /// `null` when the usage or the price is unknown, never 0 for that.
+    pub cost_usd: Option<Decimal>,
+}
+
+impl Attempt {
+    /// When the call was over.
+    pub fn ended_at(&self) -> OffsetDateTime {
+        self.started_at + std::time::Duration::from_millis(self.latency_ms)
+    }
+
+    /// The model's price is not in the price file. An attempt that used nothing costs nothing.
+    pub fn is_unpriced(&self) -> bool {
+        self.usage.is_some() && self.cost_usd.is_none()
+    }
+}
+
+/// Sums that stay honest: a total with an unknown in it is unknown, beside the part that is known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// `null` as soon as one attempt's usage is.
+    pub usage: Option<Usage>,
+    /// What is known of `usage` when that is `null`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_usage: Option<Usage>,
+    /// `null` as soon as one attempt's cost is.
+    pub cost_usd: Option<Decimal>,
+    /// What is known of `cost_usd` when that is `null`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priced_subtotal_usd: Option<Decimal>,
+    /// Models that the price file does not know.
+    #[serde(default)]
+    pub unpriced: Vec<String>,
+}
+
+impl Totals {
+    pub fn of<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Self {
+        let (mut usage, mut cost) = (Usage::default(), Decimal::ZERO);
+        let (mut all_used, mut all_priced) = (true, true);
+        let mut unpriced = std::collections::BTreeSet::new();
+        for attempt in attempts {
+            all_used &= attempt.usage.is_some();
+            all_priced &= attempt.cost_usd.is_some();
+            usage += attempt.usage.unwrap_or_default();
+            cost += attempt.cost_usd.unwrap_or_default();
+            if attempt.is_unpriced() {
+                unpriced.insert(attempt.target.model_id.clone());
+            }
+        }
+        Self {
+            usage: all_used.then_some(usage),
+            known_usage: (!all_used).then_some(usage),
+            cost_usd: all_priced.then_some(cost),
+            priced_subtotal_usd: (!all_priced).then_some(cost),
+            unpriced: unpriced.into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    pub fn target(region: &str) -> Target {
+        Target {
+            account: None,
+            region: region.into(),
+            model_id: "us.anthropic.claude-haiku-4-5-20251001-v1:0".into(),
+            guardrail: None,
+        }
+    }
+
+    pub fn failed(region: &str, error: ErrorName) -> Attempt {
+        Attempt {
+            target: target(region),
+            kind: AttemptKind::First,
+            outcome: AttemptOutcome::Failed,
+            error: Some(error),
+            message: None,
+            retry_after_s: None,
+            started_at: datetime!(2026-11-01 12:00 UTC),
+            latency_ms: 10,
+            first_token_ms: None,
+            usage: Some(Usage::default()),
+            cost_usd: Some(Decimal::ZERO),
+        }
+    }
+
+    #[test]
+    fn an_unknown_usage_makes_the_total_unknown_and_keeps_what_is_known() {
+        let known = Attempt {
+            usage: Some(Usage { input_tokens: 7, ..Usage::default() }),
+            cost_usd: Some(Decimal::new(5, 3)),
+            ..failed("us-east-1", ErrorName::OutputInvalid)
+        };
+        let cut = Attempt { usage: None, cost_usd: None, ..known.clone() };
+        let totals = Totals::of([&known, &cut]);
+        assert_eq!((totals.usage, totals.cost_usd), (None, None));
+        assert_eq!(totals.known_usage.unwrap().input_tokens, 7);
+        assert_eq!(totals.priced_subtotal_usd, Some(Decimal::new(5, 3)));
+        assert!(totals.unpriced.is_empty(), "a cut stream has no usage to price");
+    }
+
+    #[test]
+    fn a_model_without_a_price_is_named_and_never_free() {
+        let unpriced = Attempt {
+            usage: Some(Usage { output_tokens: 1, ..Usage::default() }),
+            cost_usd: None,
+            ..failed("us-east-1", ErrorName::OutputInvalid)
+        };
+        let totals = Totals::of([&unpriced]);
+        assert_eq!(totals.cost_usd, None);
+        assert_eq!(totals.unpriced, [unpriced.target.model_id]);
+    }
+}

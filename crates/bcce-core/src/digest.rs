@@ -1,0 +1,41 @@
+//! SHA-256 as lower-case hex, the only digest in BCCE's formats.
+
+use sha2::{Digest, Sha256};
+
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(sha256(bytes))
+}
+
+/// Digest of several fields, kept apart by a zero byte so that moving text from one to the next
+/// gives another digest.
+pub fn sha256_hex_of_fields(fields: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for (n, field) in fields.iter().enumerate() {
+        if n > 0 {
+            hash.update([0]);
+        }
+        hash.update(field.as_bytes());
+    }
+    hex::encode(hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_vector() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256_hex(b"abc"), abc);
+    }
+
+    #[test]
+    fn fields_are_kept_apart() {
+        assert_ne!(sha256_hex_of_fields(&["ab", "c"]), sha256_hex_of_fields(&["a", "bc"]));
+        assert_eq!(sha256_hex_of_fields(&["a", "b"]), sha256_hex(b"a\0b"));
+    }
+}

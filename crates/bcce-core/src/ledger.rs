@@ -1,0 +1,113 @@
+//! What the DynamoDB table holds, and under which keys.
+//!
+//! | item | `pk` | `sk` |
+//! |---|---|---|
+//! | run record | `run#<run id>` | `attempt#<n>` |
+//! | usage of a day | `usage#<day>#<shard>` | `<region>#<model id>` |
+//!
+//! Usage is sharded sixteen times by run id, and so is the index that lists a day's runs
+//! (`runs#<day>#<shard>`): an item or an index key takes about a thousand writes a second.
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+use time::{Date, OffsetDateTime};
+
+use crate::digest::sha256_hex;
+use crate::manifest::{Manifest, UsageLine};
+use crate::notice::RunStatus;
+use crate::run::Run;
+
+/// Shards of a counter: one hex digit.
+pub const SHARDS: &str = "0123456789abcdef";
+
+/// A run at its start.
+#[derive(Clone, Debug)]
+pub struct OpenedRun {
+    pub run: Run,
+}
+
+/// A run at its end.
+#[derive(Clone, Debug)]
+pub struct ClosedRun {
+    pub run: Run,
+    pub manifest: Manifest,
+    pub manifest_key: String,
+    pub manifest_sha256: String,
+}
+
+impl ClosedRun {
+    pub fn usage(&self) -> &[UsageLine] {
+        &self.manifest.usage_by_model
+    }
+}
+
+/// A run record as it is read back.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunRecord {
+    pub run_id: String,
+    pub attempt_no: u32,
+    pub tenant: String,
+    pub workflow: String,
+    pub request_id: String,
+    pub execution_arn: String,
+    pub status: RunStatus,
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub ended_at: Option<OffsetDateTime>,
+    /// Key of the manifest.
+    pub manifest: Option<String>,
+    /// As far as it is known.
+    pub cost_usd: Option<Decimal>,
+    pub cost_is_complete: bool,
+    pub error_name: Option<String>,
+    pub error_message: Option<String>,
+}
+
+pub fn run_pk(run_id: &str) -> String {
+    format!("run#{run_id}")
+}
+
+pub fn attempt_sk(attempt_no: u32) -> String {
+    format!("attempt#{attempt_no}")
+}
+
+pub fn listing_pk(started_at: OffsetDateTime, run_id: &str) -> String {
+    listing_shard(started_at.date(), shard(run_id))
+}
+
+pub fn listing_shard(day: Date, shard: char) -> String {
+    format!("runs#{day}#{shard}")
+}
+
+pub fn usage_pk(ended_at: OffsetDateTime, run_id: &str) -> String {
+    format!("usage#{}#{}", ended_at.date(), shard(run_id))
+}
+
+pub fn usage_sk(region: &str, model_id: &str) -> String {
+    format!("{region}#{model_id}")
+}
+
+fn shard(run_id: &str) -> char {
+    sha256_hex(run_id.as_bytes()).chars().next().unwrap_or('0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn runs_spread_over_all_shards() {
+        let used: std::collections::BTreeSet<char> = (0..500).map(|n| shard(&format!("run-{n}"))).collect();
+        assert_eq!(used.into_iter().collect::<String>(), SHARDS);
+    }
+
+    #[test]
+    fn keys_read_as_documented() {
+        let at = datetime!(2026-11-01 23:59 UTC);
+        assert!(usage_pk(at, "r").starts_with("usage#2026-11-01#"));
+        assert!(listing_pk(at, "r").starts_with("runs#2026-11-01#"));
+        assert_eq!(usage_sk("us-east-1", "us.m"), "us-east-1#us.m");
+    }
+}

@@ -1,0 +1,27 @@
+//! The domain of BCCE, free of IO.
+
+pub mod answer; // what a model said: stop reason, JSON by schema
+pub mod artifact; // what lies under runs/<tenant>/<run id>/
+pub mod attempt; // one call on one target, what it used and what it cost
+pub mod classify; // what the service answered -> one of our error names
+pub mod config; // SSM documents: inline or a pointer to S3
+pub mod digest; // SHA-256, lower-case hex
+pub mod error; // the error names and the faults that carry them
+#[cfg(any(test, feature = "fakes"))]
+pub mod fakes; // in-memory ports, one of them failing on request
+pub mod inputs; // what a template asks of its inputs
+pub mod ledger; // keys of the DynamoDB table
+pub mod limits; // history arithmetic and sizes
+pub mod manifest; // the sealed record of one attempt at a run
+pub mod models; // aliases, targets, what a model takes
+pub mod notice; // the message on the notifications topic
+pub mod plan; // request + template + configuration, frozen
+pub mod policy; // what the platform team allows
+pub mod ports; // what touches the world, one method each
+pub mod pricing; // price file, cost of a call
+pub mod prompt; // templates rendered over data that is set apart
+pub mod request; // what a sender asks for
+pub mod residency; // where an inference profile may reach
+pub mod routing; // the pure decision: targets, wait or stop
+pub mod run; // ids of a run and where its objects lie
+pub mod template; // a workflow definition

@@ -1,0 +1,110 @@
+//! Model aliases: the ordered targets behind a name, and what the model takes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::Target;
+use crate::error::Problems;
+use crate::residency::not_callable_from;
+use crate::template::Step;
+
+/// `/bcce/<env>/models`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    pub version: u32,
+    pub models: BTreeMap<String, Model>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    pub takes: Takes,
+    pub targets: Vec<Target>,
+}
+
+/// What a model accepts, so that a wrong parameter is refused before a call and not by the service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Takes {
+    #[serde(default)]
+    pub temperature: bool,
+    /// The levels of effort; empty: none.
+    #[serde(default)]
+    pub effort: Vec<String>,
+    /// The service makes the answer fit a JSON schema.
+    #[serde(default)]
+    pub json_schema: bool,
+    pub max_output_tokens: u32,
+}
+
+impl Models {
+    pub fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.version == 1, "version", "must be 1");
+        problems.check(!self.models.is_empty(), "models", "names no model");
+        for (alias, model) in &self.models {
+            let field = format!("models.{alias}.targets");
+            problems.check(!model.targets.is_empty(), &field, "needs at least one target");
+            for (n, target) in model.targets.iter().enumerate() {
+                if let Some(sources) = not_callable_from(&target.region, &target.model_id) {
+                    let cause = format!(
+                        "{} is not callable from {}, only from {}",
+                        target.model_id, target.region, sources.join(", ")
+                    );
+                    problems.add(format!("{field}[{n}]"), cause);
+                }
+            }
+        }
+        problems
+    }
+}
+
+impl Takes {
+    /// What `step` asks for and the model does not take.
+    pub fn check(&self, alias: &str, step: &Step) -> Problems {
+        let mut problems = Problems::default();
+        let field = |name: &str| format!("steps.{}.{name}", step.id);
+        let cause = format!("{alias} gives at most {} tokens", self.max_output_tokens);
+        problems.check(step.max_tokens <= self.max_output_tokens, field("max_tokens"), cause);
+        let cause = format!("{alias} does not take a temperature");
+        problems.check(self.temperature || step.temperature.is_none(), field("temperature"), cause);
+        if let Some(effort) = &step.effort {
+            let cause = match self.effort.as_slice() {
+                [] => format!("{alias} does not take an effort"),
+                levels => format!("{alias} takes one of {}", levels.join(", ")),
+            };
+            problems.check(self.effort.contains(effort), field("effort"), cause);
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::Template;
+
+    fn step(extra: &str) -> Step {
+        let yaml = format!("version: 1\nname: w\nsteps:\n- {{ id: a, model: m, prompt: p, {extra} }}\n");
+        Template::parse(&yaml).unwrap().steps.remove(0)
+    }
+
+    const HAIKU: Takes = Takes { temperature: true, effort: vec![], json_schema: true, max_output_tokens: 100 };
+
+    #[test]
+    fn what_a_model_does_not_take_is_told_by_field() {
+        let told = HAIKU.check("haiku", &step("max_tokens: 101, effort: low")).to_string();
+        assert!(told.contains("steps.a.max_tokens: haiku gives at most 100"), "{told}");
+        assert!(told.contains("steps.a.effort: haiku does not take"), "{told}");
+        assert!(HAIKU.check("haiku", &step("max_tokens: 100, temperature: 0.2")).is_empty());
+    }
+
+    #[test]
+    fn a_profile_in_a_region_that_cannot_call_it_is_told() {
+        let yaml = "version: 1\nmodels:\n  m:\n    takes: { max_output_tokens: 1 }\n    targets:\n    - { region: eu-west-1, model_id: us.anthropic.c }\n";
+        let models: Models = serde_saphyr::from_str(yaml).unwrap();
+        assert!(models.check().to_string().contains("models.m.targets[0]: us.anthropic.c is not callable from eu-west-1"));
+    }
+}

@@ -1,0 +1,77 @@
+//! What the platform team allows. Checked when a run is planned and again at each decision.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::Target;
+use crate::error::Problems;
+use crate::residency::{Reach, base_model};
+
+/// `/bcce/<env>/policy`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    pub version: u32,
+    /// Regions that may see data; empty: no limit. A profile must lie inside with all it reaches.
+    #[serde(default)]
+    pub allowed_regions: Vec<String>,
+    /// Models without their profile prefix, a trailing `*` matches the rest; empty: no limit.
+    #[serde(default)]
+    pub allowed_models: Vec<String>,
+    /// Tags a request must carry.
+    #[serde(default)]
+    pub required_tags: Vec<String>,
+}
+
+impl Policy {
+    pub fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.version == 1, "version", "must be 1");
+        problems
+    }
+
+    /// Why a target may not be used, or `None`.
+    pub fn forbids(&self, target: &Target) -> Option<String> {
+        let reach = Reach::of(&target.region, &target.model_id);
+        if let Some(outside) = reach.outside(&self.allowed_regions) {
+            return Some(format!("residency: it may reach {outside}, which is not allowed"));
+        }
+        let model = base_model(&target.model_id);
+        let allowed = self.allowed_models.is_empty()
+            || self.allowed_models.iter().any(|pattern| matches(pattern, model));
+        (!allowed).then(|| format!("{model} is not an allowed model"))
+    }
+
+    pub fn missing_tags(&self, tags: &BTreeMap<String, String>) -> Vec<&str> {
+        self.required_tags.iter().filter(|tag| !tags.contains_key(*tag)).map(String::as_str).collect()
+    }
+}
+
+fn matches(pattern: &str, model: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => model.starts_with(start),
+        None => model == pattern,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::tests::target;
+
+    #[test]
+    fn a_target_outside_is_forbidden_with_the_reason() {
+        let policy = Policy { allowed_regions: vec!["us-east-1".into()], ..Policy::default() };
+        let why = policy.forbids(&target("us-east-1")).unwrap();
+        assert!(why.contains("us-east-2"), "{why}");
+    }
+
+    #[test]
+    fn allowed_models_match_without_the_profile() {
+        let allow = |pattern: &str| Policy { allowed_models: vec![pattern.into()], ..Policy::default() };
+        assert_eq!(allow("anthropic.claude-haiku-*").forbids(&target("us-east-1")), None);
+        assert!(allow("anthropic.claude-opus-*").forbids(&target("us-east-1")).is_some());
+        assert!(allow("anthropic.claude-haiku").forbids(&target("us-east-1")).is_some());
+    }
+}

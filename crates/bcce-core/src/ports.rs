@@ -1,0 +1,165 @@
+//! What touches the world, one method each, in our own types. `bcce-aws` has the adapters, `fakes`
+//! the in-memory ones.
+//!
+//! Every port fails with `Bcce.Internal` after the adapter's own retries: the caller gives up and is
+//! tried again by what called it.
+#![allow(async_fn_in_trait)] // the callers are our own functions, on one thread each
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::attempt::{Target, Usage};
+use crate::error::{ErrorName, Fault};
+use crate::ledger::{ClosedRun, OpenedRun};
+use crate::notice::RunNotice;
+use crate::prompt::Prompt;
+use crate::run::RunRef;
+
+pub trait GetObject {
+    /// The object's bytes, checked against the digest it was stored with; `None`: there is none.
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault>;
+}
+
+pub trait PutOnce {
+    /// Writes the object if there is none. `run_id` goes into the encryption context.
+    async fn put_once(&self, key: &str, run_id: &str, body: &[u8]) -> Result<Put, Fault>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    Stored,
+    Existed,
+}
+
+pub trait ListObjects {
+    /// The keys below `prefix`, sorted.
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, Fault>;
+}
+
+pub trait GetParameters {
+    /// The parameters that exist, by name.
+    async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, String>, Fault>;
+}
+
+pub trait StartRun {
+    async fn start(&self, run: &RunRef) -> Result<Started, Fault>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    New,
+    /// An execution of that name exists, running or over.
+    Existed,
+    /// Too many starts just now; nothing is wrong with the message.
+    Throttled,
+}
+
+pub trait Publish {
+    async fn publish(&self, notice: &RunNotice) -> Result<(), Fault>;
+}
+
+pub trait DeadLetter {
+    async fn dead_letter(&self, letter: &Letter<'_>) -> Result<(), Fault>;
+}
+
+/// A message that is no request, as it came, with why.
+#[derive(Clone, Debug)]
+pub struct Letter<'a> {
+    pub body: &'a str,
+    pub tenant: &'a str,
+    pub request_id: &'a str,
+    pub reason: &'a Fault,
+}
+
+pub trait Postpone {
+    /// Makes a message visible again after `delay`, instead of after the queue's whole timeout.
+    async fn postpone(&self, queue_arn: &str, receipt: &str, delay: Duration) -> Result<(), Fault>;
+}
+
+pub trait SignDigest {
+    /// A DER-encoded ECDSA P-256 signature over a SHA-256 digest.
+    async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Fault>;
+}
+
+pub trait OpenRun {
+    /// Records that a run is under way; a second time changes nothing.
+    async fn open(&self, run: &OpenedRun) -> Result<(), Fault>;
+}
+
+pub trait CloseRun {
+    /// Closes the run record and adds its usage to the counters, in one transaction.
+    async fn close(&self, run: &ClosedRun) -> Result<Closed, Fault>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    Counted,
+    /// By an earlier call; nothing was added.
+    Before,
+}
+
+pub trait Clock {
+    fn now(&self) -> OffsetDateTime;
+}
+
+pub trait CallModel {
+    async fn call(&self, call: &ModelCall<'_>) -> CallReport;
+}
+
+/// One request to one target.
+#[derive(Clone, Debug)]
+pub struct ModelCall<'a> {
+    pub target: &'a Target,
+    pub prompt: &'a Prompt,
+    /// The answer that did not fit and what was wrong with it.
+    pub repair: Option<Repair<'a>>,
+    pub max_tokens: u32,
+    pub temperature: Option<f32>,
+    pub effort: Option<&'a str>,
+    /// A JSON schema for the service to enforce.
+    pub schema: Option<&'a Value>,
+    /// `requestMetadata`: filters the service's own invocation logs.
+    pub metadata: BTreeMap<String, String>,
+    pub limits: CallLimits,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Repair<'a> {
+    pub answer: &'a str,
+    pub fault: &'a str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLimits {
+    pub first_token: Duration,
+    pub stall: Duration,
+    pub attempt: Duration,
+}
+
+/// What came of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallReport {
+    pub result: Result<ModelAnswer, CallFailure>,
+    pub latency: Duration,
+    pub first_token: Option<Duration>,
+    /// `None`: unknown. A call the service refused used nothing.
+    pub usage: Option<Usage>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelAnswer {
+    /// The answer without reasoning.
+    pub text: String,
+    /// As Converse spells it.
+    pub stop_reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallFailure {
+    pub name: ErrorName,
+    pub message: String,
+    pub retry_after_s: Option<u64>,
+}

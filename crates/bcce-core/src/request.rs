@@ -1,0 +1,175 @@
+//! What a sender asks for, and the form of it that is kept.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::Problems;
+use crate::limits::{MAX_ID_BYTES, MAX_NAME_CHARS, MAX_REQUEST_BYTES, MAX_TAGS, MAX_TAG_CHARS};
+use crate::run::RunRef;
+
+/// The message on the inbox.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    pub workflow: String,
+    /// The idempotency key. The queue's message id stands in for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default)]
+    pub inputs: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// A model alias that takes the place of every step's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+impl Request {
+    /// # Errors
+    /// Everything that is wrong with `body`, by field. The causes never quote an input.
+    pub fn parse(body: &str) -> Result<Self, Problems> {
+        if body.len() > MAX_REQUEST_BYTES {
+            let cause = format!("is {} bytes, the most is {MAX_REQUEST_BYTES}", body.len());
+            return Err(Problems::one("request", cause));
+        }
+        let request: Self = serde_json::from_str(body)
+            .map_err(|error| Problems::one("request", json_cause(&error)))?;
+        request.check().none_or(request)
+    }
+
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        check_name(&mut problems, "workflow", &self.workflow);
+        if let Some(id) = &self.id {
+            let ok = (1..=MAX_ID_BYTES).contains(&id.len());
+            let cause = format!("must be 1 to {MAX_ID_BYTES} bytes, is {}", id.len());
+            problems.check(ok, "id", cause);
+        }
+        if let Some(model) = &self.model {
+            check_name(&mut problems, "model", model);
+        }
+        let cause = format!("at most {MAX_TAGS}, there are {}", self.tags.len());
+        problems.check(self.tags.len() <= MAX_TAGS, "tags", cause);
+        for (key, value) in &self.tags {
+            check_tag(&mut problems, key, value);
+        }
+        problems
+    }
+}
+
+/// serde's message names the field and the place; for a wrong type it would quote the value, which
+/// may be the sender's data, so only its place is told.
+fn json_cause(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.starts_with("invalid type") || text.starts_with("invalid value") {
+        let expected = text.split("expected ").nth(1).unwrap_or("another type");
+        return format!("has a value of the wrong type: expected {expected}");
+    }
+    format!("is not a request: {text}")
+}
+
+/// Names become SSM paths, S3 keys and execution names.
+pub fn check_name(problems: &mut Problems, field: &str, name: &str) {
+    let fits = (1..=MAX_NAME_CHARS).contains(&name.len());
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let cause = format!("must be 1 to {MAX_NAME_CHARS} letters, digits, '-' or '_'");
+    problems.check(fits && plain, field, cause);
+}
+
+/// Tags go to Converse as `requestMetadata`, which takes these characters only.
+fn check_tag(problems: &mut Problems, key: &str, value: &str) {
+    let plain = |text: &str| {
+        text.chars().count() <= MAX_TAG_CHARS
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || " _:@$#=/+,.-".contains(c))
+    };
+    let cause = format!(
+        "key and value must be at most {MAX_TAG_CHARS} letters, digits, spaces or _:@$#=/+,.- \
+         and the key not empty"
+    );
+    problems.check(!key.is_empty() && plain(key) && plain(value), format!("tags.{key}"), cause);
+    let ours = ["run_id", "workflow", "step", "tenant"].contains(&key);
+    problems.check(!ours, format!("tags.{key}"), "is set by BCCE itself");
+}
+
+/// `request.json`: the request with what the queue told of it. Its bytes depend on nothing else, so
+/// the same request gives the same digest however its JSON was laid out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredRequest {
+    pub version: u32,
+    pub tenant: String,
+    pub request_id: String,
+    pub workflow: String,
+    pub inputs: Map<String, Value>,
+    pub tags: BTreeMap<String, String>,
+    pub model: Option<String>,
+}
+
+impl StoredRequest {
+    pub fn new(mut request: Request, tenant: &str, message_id: &str) -> Self {
+        // serde_json sorts only while no crate of the build asks it to keep the order.
+        request.inputs.sort_keys();
+        request.inputs.values_mut().for_each(Value::sort_all_objects);
+        Self {
+            version: 1,
+            tenant: tenant.to_owned(),
+            request_id: request.id.unwrap_or_else(|| message_id.to_owned()),
+            workflow: request.workflow,
+            inputs: request.inputs,
+            tags: request.tags,
+            model: request.model,
+        }
+    }
+
+    pub fn run(&self) -> RunRef {
+        RunRef::first(&self.tenant, &self.workflow, &self.request_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_request_in_another_order_is_the_same_bytes() {
+        let one = r#"{"workflow":"explain","inputs":{"a":1,"b":{"d":2,"c":3}}}"#;
+        let two = r#"{ "inputs": {"b":{"c":3,"d":2},"a":1}, "workflow": "explain" }"#;
+        let bytes = |body| {
+            let request = Request::parse(body).unwrap();
+            serde_json::to_vec(&StoredRequest::new(request, "default", "m-1")).unwrap()
+        };
+        assert_eq!(bytes(one), bytes(two));
+    }
+
+    #[test]
+    fn every_fault_is_told_with_its_field() {
+        let body = r#"{"workflow":"no/slash","id":"","tags":{"run_id":"x"}}"#;
+        let told = Request::parse(body).unwrap_err().to_string();
+        for field in ["workflow:", "id:", "tags.run_id:"] {
+            assert!(told.contains(field), "{field} is missing in {told}");
+        }
+    }
+
+    #[test]
+    fn a_cause_never_quotes_a_value() {
+        for body in [r#"{"workflow":{"secret":"hunter2"}}"#, r#"{"workflow":"a","inputs":"hunter2"}"#] {
+            let told = Request::parse(body).unwrap_err().to_string();
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_named() {
+        let told = Request::parse(r#"{"workflow":"a","input":{}}"#).unwrap_err().to_string();
+        assert!(told.contains("`input`"), "{told}");
+    }
+
+    #[test]
+    fn the_id_or_else_the_message_id_is_the_request_id() {
+        let with = Request::parse(r#"{"workflow":"a","id":"é☃"}"#).unwrap();
+        assert_eq!(StoredRequest::new(with, "t", "m").request_id, "é☃");
+        let without = Request::parse(r#"{"workflow":"a"}"#).unwrap();
+        assert_eq!(StoredRequest::new(without, "t", "m").request_id, "m");
+    }
+}

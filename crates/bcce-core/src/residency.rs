@@ -1,0 +1,148 @@
+//! Where a call may end up. An inference profile takes a call in its source region and answers it in
+//! any region of its geography, so residency is a question of reach, not of the region called.
+
+/// A geography of system-defined inference profiles.
+///
+/// Source: the list of supported cross-Region inference profiles in the Amazon Bedrock user guide.
+/// The set is the union over the Claude models; a single model may reach fewer.
+struct Geography {
+    prefix: &'static str,
+    /// Regions that may answer.
+    reaches: &'static [&'static str],
+    /// Further regions that may only call.
+    calls_from: &'static [&'static str],
+}
+
+const GEOGRAPHIES: &[Geography] = &[
+    Geography {
+        prefix: "us.",
+        reaches: &["us-east-1", "us-east-2", "us-west-2"],
+        calls_from: &["us-west-1", "ca-central-1", "ca-west-1"],
+    },
+    Geography {
+        prefix: "eu.",
+        reaches: &[
+            "eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3",
+        ],
+        calls_from: &["eu-central-2", "eu-west-2"],
+    },
+    Geography {
+        prefix: "apac.",
+        reaches: &[
+            "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2",
+            "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4",
+        ],
+        calls_from: &[],
+    },
+    Geography {
+        prefix: "au.",
+        reaches: &["ap-southeast-2", "ap-southeast-4"],
+        calls_from: &[],
+    },
+    Geography {
+        prefix: "jp.",
+        reaches: &["ap-northeast-1", "ap-northeast-3"],
+        calls_from: &[],
+    },
+    Geography {
+        prefix: "us-gov.",
+        reaches: &["us-gov-east-1", "us-gov-west-1"],
+        calls_from: &[],
+    },
+];
+
+/// Which regions may see the data of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Regions(Vec<String>),
+    /// Any commercial region.
+    Anywhere,
+    /// An id whose reach is not known, e.g. an application inference profile: treated as anywhere.
+    Unknown,
+}
+
+impl Reach {
+    pub fn of(region: &str, model_id: &str) -> Self {
+        if model_id.starts_with("global.") {
+            return Self::Anywhere;
+        }
+        if let Some(geography) = geography(model_id) {
+            return Self::Regions(geography.reaches.iter().map(|r| r.to_string()).collect());
+        }
+        if model_id.starts_with("arn:") || !model_id.starts_with("anthropic.") {
+            return Self::Unknown;
+        }
+        Self::Regions(vec![region.to_owned()])
+    }
+
+    /// The first place outside `allowed`, or `None` when the reach lies inside. No limits: inside.
+    pub fn outside<'a>(&'a self, allowed: &[String]) -> Option<&'a str> {
+        if allowed.is_empty() {
+            return None;
+        }
+        match self {
+            Self::Regions(regions) => regions.iter().find(|r| !allowed.contains(r)).map(String::as_str),
+            Self::Anywhere => Some("any commercial region"),
+            Self::Unknown => Some("regions that its id does not tell"),
+        }
+    }
+}
+
+/// `None` when the profile is callable from `region`, else the regions that can call it.
+pub fn not_callable_from(region: &str, model_id: &str) -> Option<Vec<&'static str>> {
+    let geography = geography(model_id)?;
+    let sources: Vec<_> = geography.reaches.iter().chain(geography.calls_from).copied().collect();
+    (!sources.contains(&region)).then_some(sources)
+}
+
+fn geography(model_id: &str) -> Option<&'static Geography> {
+    GEOGRAPHIES.iter().find(|geography| model_id.starts_with(geography.prefix))
+}
+
+/// The model behind a profile id: `us.anthropic.claude-x` -> `anthropic.claude-x`.
+pub fn base_model(model_id: &str) -> &str {
+    let prefix = model_id.strip_prefix("global.").map(|rest| model_id.len() - rest.len());
+    let prefix = prefix.or_else(|| geography(model_id).map(|geography| geography.prefix.len()));
+    &model_id[prefix.unwrap_or(0)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outside(region: &str, model_id: &str, allowed: &[&str]) -> bool {
+        let allowed: Vec<String> = allowed.iter().map(|r| r.to_string()).collect();
+        Reach::of(region, model_id).outside(&allowed).is_some()
+    }
+
+    #[test]
+    fn a_profile_is_inside_only_with_all_it_may_reach() {
+        let us = ["us-east-1", "us-east-2", "us-west-2"];
+        assert!(!outside("us-east-1", "us.anthropic.claude-sonnet-5", &us));
+        assert!(outside("us-east-1", "us.anthropic.claude-sonnet-5", &["us-east-1"]));
+        assert!(!outside("us-east-1", "anthropic.claude-sonnet-5", &["us-east-1"]));
+        assert!(outside("eu-west-1", "anthropic.claude-sonnet-5", &us));
+    }
+
+    #[test]
+    fn global_and_unknown_ids_are_inside_no_limit() {
+        let all = ["us-east-1", "us-east-2", "us-west-2", "eu-west-1"];
+        assert!(outside("us-east-1", "global.anthropic.claude-sonnet-5", &all));
+        assert!(outside("us-east-1", "arn:aws:bedrock:us-east-1:1:application-inference-profile/x", &all));
+        assert!(!outside("us-east-1", "global.anthropic.claude-sonnet-5", &[]));
+    }
+
+    #[test]
+    fn base_models_lose_their_profile_prefix_only() {
+        for id in ["us.anthropic.c", "us-gov.anthropic.c", "global.anthropic.c", "anthropic.c"] {
+            assert_eq!(base_model(id), "anthropic.c");
+        }
+    }
+
+    #[test]
+    fn a_profile_is_called_from_its_geography() {
+        assert!(not_callable_from("eu-west-1", "us.anthropic.c").is_some());
+        assert!(not_callable_from("us-west-1", "us.anthropic.c").is_none());
+        assert!(not_callable_from("eu-west-1", "anthropic.c").is_none());
+    }
+}

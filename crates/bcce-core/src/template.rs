@@ -1,0 +1,233 @@
+//! A workflow definition.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::Problems;
+use crate::inputs::{InputSpecs, check_specs};
+use crate::limits::{MAX_RUN_SECONDS, MAX_STEPS};
+use crate::prompt::variables;
+use crate::request::check_name;
+use crate::routing::RoutingOverride;
+
+/// The body behind `/bcce/<env>/workflows/<name>`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Template {
+    pub version: u32,
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default)]
+    pub inputs: InputSpecs,
+    /// Longest time of a run, in seconds, waiting included.
+    #[serde(default = "default_timeout")]
+    pub timeout: u64,
+    /// The step whose output is the run's answer; the last one by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    #[serde(default)]
+    pub routing: RoutingOverride,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// Model alias.
+    pub model: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    pub prompt: String,
+    #[serde(default = "default_max_tokens")]
+    pub max_tokens: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputSpec>,
+    #[serde(default)]
+    pub routing: RoutingOverride,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSpec {
+    #[serde(rename = "type")]
+    pub kind: OutputType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputType {
+    Text,
+    Json,
+}
+
+/// An hour covers a chain of long answers with a quota pause in between.
+fn default_timeout() -> u64 {
+    3_600
+}
+
+/// Small on purpose: a call is charged input + `max_tokens` against the account's quota when it
+/// starts, so a large default throttles everybody.
+fn default_max_tokens() -> u32 {
+    2_048
+}
+
+impl Template {
+    /// # Errors
+    /// A syntax error with its place, or everything that is wrong with the template.
+    pub fn parse(yaml: &str) -> Result<Self, Problems> {
+        let template: Self = crate::config::parse_yaml(yaml)?;
+        template.check().none_or(template)
+    }
+
+    pub fn result(&self) -> Option<&str> {
+        self.result.as_deref().or_else(|| self.steps.last().map(|step| step.id.as_str()))
+    }
+
+    /// Steps in waves: each step as early as its needs allow.
+    ///
+    /// # Errors
+    /// The steps that need each other.
+    pub fn waves(&self) -> Result<Vec<Vec<&Step>>, Problems> {
+        let (mut waves, mut done) = (Vec::new(), BTreeSet::new());
+        let mut left: Vec<&Step> = self.steps.iter().collect();
+        while !left.is_empty() {
+            let ready = |step: &&Step| step.needs.iter().all(|need| done.contains(need.as_str()));
+            let (wave, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(ready);
+            if wave.is_empty() {
+                let ids: Vec<&str> = rest.iter().map(|step| step.id.as_str()).collect();
+                return Err(Problems::one("steps", format!("need each other: {}", ids.join(", "))));
+            }
+            done.extend(wave.iter().map(|step| step.id.as_str()));
+            waves.push(wave);
+            left = rest;
+        }
+        Ok(waves)
+    }
+
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.version == 1, "version", "must be 1");
+        check_name(&mut problems, "name", &self.name);
+        let cause = format!("must be 1 to {MAX_RUN_SECONDS} seconds");
+        problems.check((1..=MAX_RUN_SECONDS).contains(&self.timeout), "timeout", cause);
+        let cause = format!("must be 1 to {MAX_STEPS}, there are {}", self.steps.len());
+        problems.check((1..=MAX_STEPS).contains(&self.steps.len()), "steps", cause);
+        problems.extend(check_specs(&self.inputs));
+        problems.extend(self.routing.check("routing"));
+        let ids: BTreeMap<&str, usize> = self.steps.iter().enumerate().map(|(n, s)| (s.id.as_str(), n)).collect();
+        for (n, step) in self.steps.iter().enumerate() {
+            problems.check(ids[step.id.as_str()] == n, format!("steps.{}", step.id), "the id is used twice");
+            for need in step.needs.iter().filter(|need| !ids.contains_key(need.as_str())) {
+                problems.add(format!("steps.{}.needs", step.id), format!("there is no step {need}"));
+            }
+            problems.extend(self.check_step(step));
+        }
+        if let Some(result) = &self.result {
+            problems.check(ids.contains_key(result.as_str()), "result", format!("there is no step {result}"));
+        }
+        // A step with a missing need would look like a cycle.
+        if problems.is_empty() && let Err(cycle) = self.waves() {
+            problems.extend(cycle);
+        }
+        problems
+    }
+
+    fn check_step(&self, step: &Step) -> Problems {
+        let mut problems = Problems::default();
+        let field = |name: &str| format!("steps.{}.{name}", step.id);
+        check_name(&mut problems, &field("id"), &step.id);
+        problems.check(step.max_tokens > 0, field("max_tokens"), "must be above 0");
+        let warm = step.temperature.is_none_or(|t| (0.0..=1.0).contains(&t));
+        problems.check(warm, field("temperature"), "must be 0 to 1");
+        if let Some(output) = &step.output {
+            problems.extend(crate::answer::check_spec(&field("output"), output));
+        }
+        problems.extend(step.routing.check(&field("routing")));
+        for (name, source) in [("prompt", Some(&step.prompt)), ("system", step.system.as_ref())] {
+            if let Some(source) = source {
+                problems.extend(self.check_prompt(step, &field(name), source));
+            }
+        }
+        problems
+    }
+
+    /// Every variable must be an input or a step that is needed, so that nothing is undefined later.
+    fn check_prompt(&self, step: &Step, field: &str, source: &str) -> Problems {
+        let variables = match variables(source) {
+            Ok(variables) => variables,
+            Err(cause) => return Problems::one(field, cause),
+        };
+        let mut problems = Problems::default();
+        for variable in variables {
+            let mut path = variable.split('.');
+            let known = match (path.next(), path.next()) {
+                (Some("inputs"), Some(name)) => self.inputs.contains_key(name),
+                (Some("steps"), Some(id)) => step.needs.iter().any(|need| need == id),
+                (Some("inputs" | "steps"), None) => true,
+                _ => false,
+            };
+            let cause = format!("reads {variable}, which is neither an input nor a step in `needs`");
+            problems.check(known, field, cause);
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(steps: &str) -> String {
+        let yaml = format!("version: 1\nname: w\ninputs:\n  text: {{ type: string }}\nsteps:\n{steps}");
+        Template::parse(&yaml).map(|_| String::new()).unwrap_or_else(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn the_sample_of_the_documentation_parses() {
+        let yaml = "version: 1\nname: explain\ndescription: Explains a text to a newcomer.\ninputs:\n  text: { type: string, required: true }\n  audience: { type: string, default: newcomer }\nsteps:\n  - id: answer\n    model: haiku\n    max_tokens: 400\n    prompt: \"Explain to a {{ inputs.audience }}: {{ inputs.text }}\"\n";
+        let template = Template::parse(yaml).unwrap();
+        assert_eq!(template.result(), Some("answer"));
+        assert_eq!(template.steps[0].max_tokens, 400);
+    }
+
+    #[test]
+    fn waves_are_as_early_as_the_needs_allow() {
+        let yaml = "version: 1\nname: w\nsteps:\n- { id: d, model: m, prompt: p, needs: [b, c] }\n- { id: b, model: m, prompt: p, needs: [a] }\n- { id: c, model: m, prompt: p }\n- { id: a, model: m, prompt: p }\n";
+        let template = Template::parse(yaml).unwrap();
+        let waves: Vec<Vec<&str>> =
+            template.waves().unwrap().iter().map(|wave| wave.iter().map(|s| s.id.as_str()).collect()).collect();
+        assert_eq!(waves, [vec!["c", "a"], vec!["b"], vec!["d"]]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_field() {
+        #[rustfmt::skip]
+        let table = [
+            ("- { id: a, model: m, prompt: p, needs: [b] }\n- { id: b, model: m, prompt: p, needs: [a] }", "steps: need each other: a, b"),
+            ("- { id: a, model: m, prompt: p, needs: [z] }", "steps.a.needs: there is no step z"),
+            ("- { id: a, model: m, prompt: p }\n- { id: a, model: m, prompt: p }", "steps.a: the id is used twice"),
+            ("- { id: a, model: m, prompt: \"{{ inputs.txt }}\" }", "steps.a.prompt: reads inputs.txt"),
+            ("- { id: a, model: m, prompt: \"{{ steps.b }}\" }\n- { id: b, model: m, prompt: p }", "steps.a.prompt: reads steps.b"),
+            ("- { id: a, model: m, prompt: \"{{ oops\" }", "steps.a.prompt: syntax error"),
+            ("- { id: a/b, model: m, prompt: p }", "steps.a/b.id: must be"),
+            ("- { id: a, model: m, prompt: p, max_token: 7 }", "unknown field `max_token`"),
+            ("- { id: a, model: m, prompt: p, temperature: 3 }", "steps.a.temperature: must be 0 to 1"),
+            ("- { id: a, model: m, prompt: p, output: { type: json, schema: { type: 7 } } }", "steps.a.output.schema"),
+        ];
+        for (steps, expected) in table {
+            assert!(told(steps).contains(expected), "{expected} is missing in {}", told(steps));
+        }
+    }
+}

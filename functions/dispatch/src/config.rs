@@ -1,0 +1,35 @@
+use bcce_aws::{StartError, variable};
+use bcce_core::error::Fault;
+
+pub struct Config {
+    pub bucket: String,
+    pub key_arn: String,
+    pub workflow_arn: String,
+    pub topic_arn: String,
+    pub dead_letter_queue_url: String,
+    /// Name of the default tenant's inbox; `<that>-<tenant>` is another tenant's.
+    pub inbox_name: String,
+}
+
+impl Config {
+    pub fn from_env() -> Result<Self, StartError> {
+        Ok(Self {
+            bucket: variable("BCCE_ARTIFACT_BUCKET")?,
+            key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
+            workflow_arn: variable("BCCE_WORKFLOW_ARN")?,
+            topic_arn: variable("BCCE_TOPIC_ARN")?,
+            dead_letter_queue_url: variable("BCCE_DEAD_LETTER_QUEUE_URL")?,
+            inbox_name: variable("BCCE_INBOX_NAME")?,
+        })
+    }
+
+    /// Who sent a message is told by the queue it came through, never by its body.
+    pub fn tenant_of<'a>(&self, queue_arn: &'a str) -> Result<&'a str, Fault> {
+        let queue = queue_arn.rsplit(':').next().unwrap_or_default();
+        match queue.strip_prefix(&self.inbox_name) {
+            Some("") => Ok("default"),
+            Some(rest) if rest.len() > 1 && rest.starts_with('-') => Ok(&rest[1..]),
+            _ => Err(Fault::internal(format!("{queue} is not an inbox of this stack"))),
+        }
+    }
+}

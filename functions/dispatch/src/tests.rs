@@ -1,0 +1,185 @@
+use std::cell::{Cell, RefCell};
+
+use bcce_core::fakes::{MemoryStore, StoppedClock};
+use bcce_core::run::RunRef;
+use serde_json::{Value, json};
+use time::macros::datetime;
+
+use super::*;
+
+#[derive(Default)]
+struct Machine {
+    started: RefCell<Vec<String>>,
+    throttled: Cell<u32>,
+}
+
+impl StartRun for Machine {
+    async fn start(&self, run: &RunRef) -> Result<Started, Fault> {
+        if self.throttled.get() > 0 {
+            self.throttled.set(self.throttled.get() - 1);
+            return Ok(Started::Throttled);
+        }
+        let name = run.execution_name();
+        let existed = self.started.borrow().contains(&name);
+        if existed {
+            return Ok(Started::Existed);
+        }
+        self.started.borrow_mut().push(name);
+        Ok(Started::New)
+    }
+}
+
+/// Everything that is told or moved.
+#[derive(Default)]
+struct Outbox {
+    notices: RefCell<Vec<RunNotice>>,
+    letters: RefCell<Vec<(String, String)>>,
+    delays: RefCell<Vec<Duration>>,
+    failing: Cell<bool>,
+}
+
+impl Publish for &Outbox {
+    async fn publish(&self, notice: &RunNotice) -> Result<(), Fault> {
+        if self.failing.get() {
+            return Err(Fault::internal("told to fail"));
+        }
+        self.notices.borrow_mut().push(notice.clone());
+        Ok(())
+    }
+}
+
+impl DeadLetter for &Outbox {
+    async fn dead_letter(&self, letter: &Letter<'_>) -> Result<(), Fault> {
+        self.letters.borrow_mut().push((letter.body.to_owned(), letter.reason.message.clone()));
+        Ok(())
+    }
+}
+
+impl Postpone for &Outbox {
+    async fn postpone(&self, _: &str, _: &str, delay: Duration) -> Result<(), Fault> {
+        self.delays.borrow_mut().push(delay);
+        Ok(())
+    }
+}
+
+type Fakes<'a> = Ports<MemoryStore, Machine, &'a Outbox, &'a Outbox, &'a Outbox, StoppedClock>;
+
+fn ports(outbox: &Outbox) -> Fakes<'_> {
+    Ports {
+        store: MemoryStore::default(),
+        machine: Machine::default(),
+        topic: outbox,
+        dead_letters: outbox,
+        queue: outbox,
+        clock: StoppedClock(datetime!(2026-11-01 12:00 UTC)),
+    }
+}
+
+fn config() -> Config {
+    let text = String::new;
+    Config {
+        bucket: text(),
+        key_arn: text(),
+        workflow_arn: text(),
+        topic_arn: text(),
+        dead_letter_queue_url: text(),
+        inbox_name: "bcce-inbox".into(),
+    }
+}
+
+/// The documented event of an SQS trigger, with these bodies.
+fn event(bodies: &[&str]) -> SqsEvent {
+    let sample: Value = serde_json::from_str(include_str!("../../../events/dispatch/batch.json")).unwrap();
+    let record = |(n, body): (usize, &&str)| {
+        let mut record = sample["Records"][0].clone();
+        record["body"] = json!(body);
+        record["messageId"] = json!(format!("m-{n}"));
+        record["eventSourceARN"] = json!("arn:aws:sqs:us-east-1:123456789012:bcce-inbox");
+        record
+    };
+    let records: Vec<Value> = bodies.iter().enumerate().map(record).collect();
+    serde_json::from_value(json!({ "Records": records })).unwrap()
+}
+
+async fn failed(ports: &Fakes<'_>, bodies: &[&str]) -> Vec<String> {
+    let response = handle(ports, &config(), event(bodies)).await.unwrap();
+    response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
+}
+
+const EXPLAIN: &str = r#"{"workflow":"explain","id":"42","inputs":{"text":"a"}}"#;
+
+#[tokio::test]
+async fn the_same_message_three_times_is_one_execution() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    assert!(failed(&ports, &[EXPLAIN, EXPLAIN]).await.is_empty());
+    assert!(failed(&ports, &[EXPLAIN]).await.is_empty());
+    assert_eq!(*ports.machine.started.borrow(), ["explain-f7ba4ad77505bd08f0457f0dca60c468"]);
+    assert_eq!(ports.store.objects.borrow().len(), 1);
+    assert!(outbox.letters.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn a_bad_message_is_moved_and_told_and_holds_back_nobody() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    assert!(failed(&ports, &["not json", EXPLAIN]).await.is_empty());
+    assert_eq!(ports.machine.started.borrow().len(), 1);
+    assert_eq!(outbox.letters.borrow()[0].0, "not json");
+    let notice = &outbox.notices.borrow()[0];
+    assert_eq!((notice.status, &notice.run_id, notice.request_id.as_str()), (RunStatus::Rejected, &None, "m-0"));
+    assert!(notice.error.as_ref().unwrap().message.starts_with("request: is not a request"));
+}
+
+#[tokio::test]
+async fn the_same_id_with_another_request_is_refused() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    let other = EXPLAIN.replace(r#""a""#, r#""b""#);
+    assert!(failed(&ports, &[EXPLAIN]).await.is_empty());
+    assert!(failed(&ports, &[&other]).await.is_empty());
+    assert_eq!(ports.machine.started.borrow().len(), 1);
+    assert!(outbox.letters.borrow()[0].1.starts_with("id: was used before"));
+    assert_eq!(outbox.notices.borrow()[0].workflow.as_deref(), Some("explain"));
+}
+
+#[tokio::test]
+async fn throttling_is_not_a_dead_letter() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    ports.machine.throttled.set(1);
+    assert_eq!(failed(&ports, &[EXPLAIN]).await, ["m-0"]);
+    assert_eq!(*outbox.delays.borrow(), [Duration::from_secs(2)]);
+    assert!(failed(&ports, &[EXPLAIN]).await.is_empty());
+    assert_eq!(ports.machine.started.borrow().len(), 1);
+    assert!(outbox.letters.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn a_store_that_fails_keeps_only_its_own_message() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    ports.store.failing.set(1);
+    let second = EXPLAIN.replace("42", "43");
+    assert_eq!(failed(&ports, &[EXPLAIN, &second]).await, ["m-0"]);
+    assert_eq!(ports.machine.started.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn a_rejection_that_cannot_be_told_comes_again() {
+    let outbox = Outbox::default();
+    outbox.failing.set(true);
+    let ports = ports(&outbox);
+    assert_eq!(failed(&ports, &["not json"]).await, ["m-0"]);
+    assert!(outbox.letters.borrow().is_empty());
+}
+
+#[test]
+fn the_queue_tells_the_tenant() {
+    let tenant = |queue: &str| config().tenant_of(&format!("arn:aws:sqs:us-east-1:1:{queue}")).map(str::to_owned);
+    assert_eq!(tenant("bcce-inbox").unwrap(), "default");
+    assert_eq!(tenant("bcce-inbox-payments").unwrap(), "payments");
+    assert!(tenant("bcce-inboxed").is_err());
+    assert!(tenant("bcce-inbox-").is_err());
+    assert!(tenant("other").is_err());
+}

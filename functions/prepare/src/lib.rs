@@ -1,0 +1,156 @@
+//! Request -> plan: everything is resolved, checked and frozen before the first call, and a request
+//! that may not run never reaches a model.
+
+mod documents;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bcce_aws::{StartError, variable};
+use bcce_core::artifact::{parse, store_once, to_json};
+use bcce_core::digest::sha256_hex;
+use bcce_core::error::{ErrorName, Fault};
+use bcce_core::ledger::OpenedRun;
+use bcce_core::plan::{Plan, Sources, Wave};
+use bcce_core::ports::{Clock, GetObject, GetParameters, OpenRun, PutOnce};
+use bcce_core::request::StoredRequest;
+use bcce_core::routing::Route;
+use bcce_core::run::Run;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+pub use documents::Documents;
+
+pub struct Config {
+    pub environment: String,
+    pub bucket: String,
+    pub key_arn: String,
+    pub ledger_table: String,
+}
+
+impl Config {
+    pub fn from_env() -> Result<Self, StartError> {
+        Ok(Self {
+            environment: variable("BCCE_ENVIRONMENT")?,
+            bucket: variable("BCCE_ARTIFACT_BUCKET")?,
+            key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
+            ledger_table: variable("BCCE_LEDGER_TABLE")?,
+        })
+    }
+}
+
+pub struct Ports<S, P, L, C> {
+    pub store: S,
+    pub parameters: P,
+    pub ledger: L,
+    pub clock: C,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    pub run: Run,
+}
+
+/// What the state machine needs of the plan: references and routes, no bodies.
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Response {
+    Planned(Box<Planned>),
+    Refused { error: Fault },
+}
+
+#[derive(Debug, Serialize)]
+pub struct Planned {
+    /// Digest of `plan.json`.
+    pub plan_sha256: String,
+    /// Of this execution.
+    #[serde(with = "time::serde::rfc3339")]
+    pub deadline: OffsetDateTime,
+    pub waves: Vec<Wave>,
+    pub routes: BTreeMap<String, Route>,
+}
+
+/// # Errors
+/// `Bcce.Internal`. What is wrong with the request is a response.
+pub async fn handle<S, P, L, C>(
+    ports: &Ports<S, P, L, C>,
+    documents: &Documents,
+    config: &Config,
+    request: Request,
+) -> Result<Response, Fault>
+where
+    S: GetObject + PutOnce,
+    P: GetParameters,
+    L: OpenRun,
+    C: Clock,
+{
+    let run = request.run;
+    // First, so that a run that is refused can be followed too.
+    ports.ledger.open(&OpenedRun { run: run.clone() }).await?;
+    match plan(ports, documents, config, &run).await {
+        Ok(planned) => Ok(Response::Planned(Box::new(planned))),
+        Err(fault) if fault.name == ErrorName::Internal => Err(fault),
+        Err(error) => {
+            tracing::warn!(run_id = run.run_id, error = error.name.as_str(), "the run is refused: {}", error.message);
+            Ok(Response::Refused { error })
+        }
+    }
+}
+
+async fn plan<S, P, L, C>(
+    ports: &Ports<S, P, L, C>,
+    documents: &Documents,
+    config: &Config,
+    run: &Run,
+) -> Result<Planned, Fault>
+where
+    S: GetObject + PutOnce,
+    P: GetParameters,
+    C: Clock,
+{
+    let key = run.plan_key();
+    // A retry of the run goes by the plan that its first attempt made.
+    let body = match ports.store.get(&key).await? {
+        Some(body) => body,
+        None => {
+            let plan = resolve(ports, documents, config, run).await?;
+            store_once(&ports.store, &key, &run.run_id, to_json(&plan)?).await?
+        }
+    };
+    let plan: Plan = parse(&key, &body)?;
+    Ok(Planned {
+        plan_sha256: sha256_hex(&body),
+        deadline: run.started_at + Duration::from_secs(plan.timeout),
+        waves: plan.waves,
+        routes: plan.routes,
+    })
+}
+
+async fn resolve<S, P, L, C>(
+    ports: &Ports<S, P, L, C>,
+    documents: &Documents,
+    config: &Config,
+    run: &Run,
+) -> Result<Plan, Fault>
+where
+    S: GetObject,
+    P: GetParameters,
+    C: Clock,
+{
+    let key = run.request_key();
+    let body = ports.store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+    let request: StoredRequest = parse(&key, &body)?;
+    let read = documents.read(ports, config, &request.workflow).await?;
+    Plan::resolve(&Sources {
+        request: &request,
+        template: &read.template.value,
+        template_sha256: &read.template.sha256,
+        models: &read.models.value,
+        routing: &read.routing.value,
+        policy: &read.policy.value,
+        policy_sha256: &read.policy.sha256,
+        prices: &read.prices.value,
+    })
+}

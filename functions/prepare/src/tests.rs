@@ -1,0 +1,115 @@
+use std::cell::RefCell;
+
+use bcce_core::config::Pointer;
+use bcce_core::fakes::{MemoryParameters, MemoryStore, StoppedClock};
+use serde_json::{Value, json};
+use time::macros::datetime;
+
+use super::*;
+
+const EVENT: &str = include_str!("../../../events/prepare/first.json");
+const EXPLAIN: &str = include_str!("../../../infra/config/dev/workflows/explain.yaml");
+
+#[derive(Default)]
+struct Opened(RefCell<Vec<String>>);
+
+impl OpenRun for Opened {
+    async fn open(&self, opened: &OpenedRun) -> Result<(), Fault> {
+        self.0.borrow_mut().push(opened.run.run_id.clone());
+        Ok(())
+    }
+}
+
+type Fakes = Ports<MemoryStore, MemoryParameters, Opened, StoppedClock>;
+
+fn config() -> Config {
+    Config { environment: "dev".into(), bucket: "b".into(), key_arn: String::new(), ledger_table: String::new() }
+}
+
+fn run() -> Run {
+    serde_json::from_str::<Request>(EVENT).unwrap().run
+}
+
+fn ports(inputs: Value) -> Fakes {
+    let run = run();
+    let request = json!({ "version": 1, "tenant": "default", "request_id": "42", "workflow": "explain",
+                          "inputs": inputs, "tags": {}, "model": null });
+    let pointer = serde_json::to_string(&Pointer::to("b", "config/explain.yaml", EXPLAIN.as_bytes())).unwrap();
+    let parameters = [
+        ("models", include_str!("../../../infra/config/dev/models.yaml")),
+        ("routing", include_str!("../../../infra/config/dev/routing.yaml")),
+        ("policy", include_str!("../../../infra/config/dev/policy.yaml")),
+        ("prices", include_str!("../../../infra/config/dev/prices.yaml")),
+        ("workflows/explain", &pointer),
+    ];
+    Ports {
+        store: MemoryStore::with([
+            (run.request_key(), to_json(&request).unwrap()),
+            ("config/explain.yaml".into(), EXPLAIN.as_bytes().to_vec()),
+        ]),
+        parameters: MemoryParameters(
+            parameters.map(|(name, value)| (format!("/bcce/dev/{name}"), value.to_owned())).into(),
+        ),
+        ledger: Opened::default(),
+        clock: StoppedClock(datetime!(2026-11-01 12:00 UTC)),
+    }
+}
+
+async fn ask(ports: &Fakes) -> Value {
+    let request = serde_json::from_str(EVENT).unwrap();
+    let response = handle(ports, &Documents::default(), &config(), request).await.unwrap();
+    serde_json::to_value(response).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_becomes_a_stored_plan_and_an_open_record() {
+    let ports = ports(json!({ "text": "a breaker" }));
+    let response = ask(&ports).await;
+    assert_eq!(response["outcome"], "planned");
+    assert_eq!(response["waves"], json!([{ "steps": [{ "step": "answer", "route": "haiku" }] }]));
+    assert_eq!(response["deadline"], "2026-11-01T13:00:00Z");
+    assert_eq!(response["routes"]["haiku"]["targets"][1]["region"], "us-west-2");
+    let plan = ports.store.json(&run().plan_key());
+    assert_eq!(plan["inputs"], json!({ "audience": "newcomer", "text": "a breaker" }));
+    assert_eq!(*ports.ledger.0.borrow(), [run().run_id.clone()]);
+}
+
+#[tokio::test]
+async fn a_stored_plan_is_used_whatever_the_configuration_says_now() {
+    let mut ports = ports(json!({ "text": "a breaker" }));
+    let first = ask(&ports).await;
+    ports.parameters.0.clear();
+    assert_eq!(ask(&ports).await["plan_sha256"], first["plan_sha256"]);
+}
+
+#[tokio::test]
+async fn what_a_person_can_mend_is_refused_with_the_cause() {
+    type Break = fn(&mut Fakes);
+    #[rustfmt::skip]
+    let table: &[(Value, Break, &str)] = &[
+        (json!({}), |_| {}, "inputs.text: is required"),
+        (json!({ "text": "t" }), |p| { p.parameters.0.remove("/bcce/dev/workflows/explain"); }, "there is no workflow explain"),
+        (json!({ "text": "t" }), |p| { p.parameters.0.remove("/bcce/dev/prices"); }, "/bcce/dev/prices: document: the SSM parameter is missing"),
+        (json!({ "text": "t" }), |p| { p.parameters.0.insert("/bcce/dev/models".into(), "models: 7".into()); }, "/bcce/dev/models: "),
+        (json!({ "text": "t" }), |p| { p.store.objects.borrow_mut().insert("config/explain.yaml".into(), b"x".to_vec()); }, "not the one it is pointed to with"),
+        (json!({ "text": "t" }), |p| { p.store.objects.borrow_mut().remove("config/explain.yaml"); }, "uri: there is no config/explain.yaml"),
+    ];
+    for (inputs, break_it, expected) in table {
+        let mut ports = ports(inputs.clone());
+        break_it(&mut ports);
+        let response = ask(&ports).await;
+        assert_eq!(response["outcome"], "refused", "{expected}");
+        let message = response["error"]["message"].as_str().unwrap();
+        assert!(message.contains(expected), "{expected} is missing in {message}");
+        assert!(!ports.store.objects.borrow().contains_key(&run().plan_key()));
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_ours_and_comes_again() {
+    let ports = ports(json!({ "text": "t" }));
+    ports.store.failing.set(1);
+    let request = serde_json::from_str(EVENT).unwrap();
+    let fault = handle(&ports, &Documents::default(), &config(), request).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Internal);
+}

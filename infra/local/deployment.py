@@ -1,0 +1,78 @@
+"""The template and the configuration of this checkout, put onto an emulator."""
+
+import os
+import platform
+import shutil
+import tempfile
+
+from checkout import BUILT, ENVIRONMENT, ROOT, STACK, VENV, Failed, phase, relative, tail
+from servers import REGION, outside_env
+
+FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/Cargo.toml"))
+ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), "x86_64")
+
+
+def stage_bootstraps():
+    """Where `make deploy` puts the release binaries too, so that one template fits both."""
+    for name in FUNCTIONS:
+        binary, bootstrap = BUILT / name, ROOT / "target" / "lambda" / name / "bootstrap"
+        if not binary.exists():
+            raise Failed(f"{relative(binary)} is missing: run `make build` first")
+        bootstrap.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=bootstrap.parent.parent) as aside:
+            # Renamed into place: another deploy may be reading the old one. With its time, which
+            # goes into the zip: an unchanged function is not uploaded again.
+            os.rename(shutil.copy2(binary, aside), bootstrap)
+
+
+def deploy(session, aws, bedrock_endpoint_url):
+    """Returns the stack's outputs by name."""
+    with phase("deploy") as note:
+        # sam's own --resolve-s3 deploys a stack for its bucket first, which takes seconds.
+        bucket = f"{STACK}-deploy"
+        client("s3", aws).create_bucket(Bucket=bucket)
+        parameters = {
+            "Environment": ENVIRONMENT,
+            "Architecture": ARCHITECTURE,
+            "BedrockEndpointUrl": bedrock_endpoint_url,
+            # The emulator takes a Number parameter for a string, and its poller then stumbles over it.
+            "DispatchMaximumConcurrency": "0",
+        }
+        command = [VENV / "bin" / "sam", "deploy", "--template-file", ROOT / "infra" / "template.yaml"]
+        command += ["--stack-name", STACK, "--s3-bucket", bucket, "--region", REGION]
+        command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+        command += ["--no-progressbar", "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
+        env = outside_env() | aws | {
+            "SAM_CLI_TELEMETRY": "0",
+            # Where sam keeps what it would write to ~/.aws-sam; `make setup` fills it.
+            "__SAM_CLI_APP_DIR": str(VENV / "sam"),
+            # Seconds between looks at the changeset; by default 5, longer than all the rest takes.
+            "SAM_CLI_POLL_DELAY": "0.2",
+            "TMPDIR": str(session.home / "tmp"),
+        }
+        failed = session.call("deploy", command, env)
+        if failed:
+            raise Failed(f"the deployment failed, its log ends with\n{tail(failed)}")
+        note.append(f"stack {STACK}")
+        stack = client("cloudformation", aws).describe_stacks(StackName=STACK)["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def push_config(session, env):
+    config = ROOT / "infra" / "config" / ENVIRONMENT
+    with phase("config") as note:
+        command = [BUILT / "bcce", "--env", ENVIRONMENT, "config", "push", config]
+        failed = session.call("config", command, outside_env() | env)
+        if failed:
+            raise Failed(f"the configuration was not taken:\n{tail(failed)}")
+        note.append(relative(config))
+
+
+def client(service, aws):
+    """Set up by the environment alone: arguments would not keep boto3 from the user's profile."""
+    import boto3  # not at the top: `down` does without, and it takes a while
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(outside_env() | aws)
+    return boto3.client(service)

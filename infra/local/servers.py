@@ -1,0 +1,108 @@
+"""The emulator and the scripted model: how to start them and how to reach them."""
+
+import os
+import socket
+import time
+import urllib.request
+
+from checkout import BUILT, VENV, Failed, phase, tail
+
+REGION = "us-east-1"
+# Seconds. Idle machines take less than one; a cargo build may run beside it.
+START_TIMEOUT = 60
+
+
+def start_emulator(session):
+    with phase("emulator") as note:
+        for _ in range(3):
+            port = free_port()
+            url = f"http://127.0.0.1:{port}"
+            settings = {
+                "BIND_HOST": "127.0.0.1",
+                "GATEWAY_PORT": str(port),
+                # In queue URLs. An address, since SDKs then put the bucket into the path.
+                "MINISTACK_HOST": "127.0.0.1",
+                # Listens on a fixed port, which two checkouts cannot share.
+                "IOT_MTLS_ENABLED": "0",
+                "S3_DATA_DIR": str(session.home / "s3"),
+                "STATE_DIR": str(session.home / "state"),
+                "TMPDIR": str(session.home / "tmp"),
+            }
+            # The address is the functions' too: without it they would call AWS itself.
+            env = outside_env() | emulator_env(session, url) | settings
+            process, log = session.start("emulator", [VENV / "bin" / "ministack"], env)
+            if wait_for(lambda: emulator_is_healthy(url), process):
+                note.append(url)
+                return url
+            if "already in use" not in log.read_text():
+                break
+        raise Failed(f"the emulator does not come up, its log ends with\n{tail(log)}")
+
+
+def start_model(session):
+    with phase("model") as note:
+        process, log = session.start("model", [BUILT / "scripted-model", "--port", "0"], outside_env())
+        announced = lambda: log.read_text().partition("listening on ")[2].partition("\n")
+        if not wait_for(lambda: announced()[1], process):
+            raise Failed(f"the scripted model does not come up (`make build`?), its log ends with\n{tail(log)}")
+        url = announced()[0]
+        note.append(f"{url} (scripted)")
+        return url
+
+
+def emulator_env(session, url):
+    """What an AWS client needs to talk to the emulator, and to read nothing of the user's ~/.aws."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_CONFIG_FILE": str(session.home / "aws-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(session.home / "aws-credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def outside_env():
+    """The caller's environment without what would lead an AWS client elsewhere: a profile, a proxy."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    for name in ("NO_PROXY", "no_proxy"):
+        env[name] = ",".join(filter(None, [env.get(name), "127.0.0.1,localhost"]))
+    return env
+
+
+def emulator_is_healthy(url):
+    return is_healthy(f"{url}/_ministack/health") if url else False
+
+
+def model_is_healthy(url):
+    return is_healthy(f"{url}/__health") if url else False
+
+
+def is_healthy(url):
+    # No proxies: this is always loopback.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def wait_for(condition, process):
+    """Until it holds; False when the process ended or time is up."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        if process.poll() is not None:
+            return False
+        time.sleep(0.05)
+    return False
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

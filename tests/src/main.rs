@@ -1,0 +1,19 @@
+//! `scripted-model --port 0`: the scripted model on loopback, until it is ended.
+
+use std::{error::Error, net::Ipv4Addr, sync::Arc};
+
+use bcce_tests::scripted_model::{Model, serve};
+use tokio::net::TcpListener;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let port = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--port", port] => port.parse()?,
+        _ => return Err("usage: scripted-model --port <port, 0 for a free one>".into()),
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    serve(listener, Arc::new(Model::default())).await;
+    Ok(())
+}

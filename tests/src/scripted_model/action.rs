@@ -1,0 +1,232 @@
+//! Everything a region can do in a call.
+
+use std::time::Duration;
+
+use super::turn::{Ending, Manner};
+
+/// What one region does in one call: a row of [`ACTIONS`] with the argument it was given.
+#[derive(Clone, Debug)]
+pub struct Action {
+    pub does: Does,
+    pub argument: Argument,
+    /// As the script has it, for the call log: `throttle(2)`.
+    pub written: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Does {
+    /// HTTP status, error code, message; `{model}` is the model's id.
+    Refuse(u16, &'static str, &'static str),
+    /// The connection closes without an answer.
+    Reset,
+    /// No answer, and the connection stays open.
+    Silent,
+    /// Answers, in a manner changed like this.
+    Answer(fn(&mut Manner, Argument)),
+}
+
+/// What may stand in an action's parentheses.
+#[derive(Clone, Copy)]
+enum Takes {
+    Nothing,
+    /// Seconds, sent as `Retry-After`.
+    MaybeSeconds,
+    MaybeText,
+    Number,
+    Name,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Argument {
+    None,
+    Number(u64),
+    Text(String),
+}
+
+use Does::{Answer, Refuse};
+use Takes::{MaybeSeconds, MaybeText, Name, Nothing, Number};
+
+/// A row per action; a new one goes here and nowhere else.
+#[rustfmt::skip]
+const ACTIONS: &[(&str, Takes, Does)] = &[
+    ("answer", MaybeText, Answer(|manner, argument| manner.said = argument.text().or(manner.said.take()))),
+    ("slow", Number, Answer(|manner, argument| manner.delay = Duration::from_millis(argument.number()))),
+    ("thinks", Nothing, Answer(|manner, _| manner.thinks = true)),
+    ("cached", Number, Answer(|manner, argument| manner.cached = argument.number())),
+    ("no-usage", Nothing, Answer(|manner, _| manner.tells_usage = false)),
+
+    // Stop reasons other than `end_turn`.
+    ("max-tokens", Nothing, Answer(|manner, _| manner.stop_halfway("max_tokens"))),
+    ("filtered", Nothing, Answer(|manner, _| manner.stop_halfway("content_filtered"))),
+    ("malformed", Nothing, Answer(|manner, _| manner.stop_halfway("malformed_model_output"))),
+    ("context", Nothing, Answer(|manner, _| manner.stop_halfway("model_context_window_exceeded"))),
+    ("guardrail", Nothing, Answer(|manner, _| {
+        manner.said = Some("Sorry, the scripted guardrail blocked this.".into());
+        manner.stop_reason = "guardrail_intervened";
+    })),
+
+    // Streams that do not end well.
+    ("stall", Nothing, Answer(|manner, _| manner.ending = Ending::Stall)),
+    ("cut", Nothing, Answer(|manner, _| manner.ending = Ending::Cut)),
+    ("ends-early", Nothing, Answer(|manner, _| manner.ending = Ending::EndsEarly)),
+    ("no-stop", Nothing, Answer(|manner, _| manner.ending = Ending::NoStop)),
+    ("bad-crc", Nothing, Answer(|manner, _| manner.ending = Ending::BadCrc)),
+    ("stream-throttle", Nothing, Answer(|manner, _| manner.ending = Ending::Exception("throttlingException".into()))),
+    ("stream-error", Name, Answer(|manner, argument| manner.ending = Ending::Exception(argument.text().unwrap_or_default()))),
+
+    // No answer at all.
+    ("reset", Nothing, Does::Reset),
+    ("silent", Nothing, Does::Silent),
+
+    // Errors, as Bedrock words them where the product has to read the words.
+    ("throttle", MaybeSeconds, Refuse(429, "ThrottlingException", "Too many requests, please wait before trying again.")),
+    ("too-many-tokens", MaybeSeconds, Refuse(429, "ThrottlingException", "Too many tokens, please wait before trying again.")),
+    ("not-ready", MaybeSeconds, Refuse(429, "ModelNotReadyException", "The model is not ready to serve inference requests.")),
+    ("unavailable", MaybeSeconds, Refuse(503, "ServiceUnavailableException", "Bedrock is unable to process your request.")),
+    ("overloaded", MaybeSeconds, Refuse(529, "overloaded_error", "Overloaded")),
+    ("internal", MaybeSeconds, Refuse(500, "InternalServerException", "The system encountered an unexpected error during processing. Try your request again.")),
+    ("model-timeout", Nothing, Refuse(408, "ModelTimeoutException", "Model processing took too long.")),
+    ("model-error", Nothing, Refuse(424, "ModelErrorException", "The model failed to process the request.")),
+    ("quota", MaybeSeconds, Refuse(400, "ServiceQuotaExceededException", "Your request exceeds the service quota for your account.")),
+    ("validation", Nothing, Refuse(400, "ValidationException", "The scripted request is not valid.")),
+    ("too-long", Nothing, Refuse(400, "ValidationException", "Input is too long for requested model.")),
+    ("needs-profile", Nothing, Refuse(400, "ValidationException", "Invocation of model ID {model} with on-demand throughput isn\u{2019}t supported. Retry your request with the ID or ARN of an inference profile that contains this model.")),
+    ("denied", Nothing, Refuse(403, "AccessDeniedException", "You don't have access to the model with the specified model ID.")),
+    ("agreement-pending", Nothing, Refuse(403, "MPAgreementBeingCreated", "Your account is not authorized to access this model. Your AWS Marketplace subscription for this model is still being processed.")),
+    ("not-found", Nothing, Refuse(404, "ResourceNotFoundException", "The model {model} was not found.")),
+    ("form-not-filled", Nothing, Refuse(404, "ResourceNotFoundException", "Model use case details have not been submitted for this account. Fill out the Anthropic use case details form before using the model. If you have already filled out the form, try again in 15 minutes.")),
+    ("not-authorized", Nothing, Refuse(400, "NotAuthorized", "You do not have permission to perform this action.")),
+    ("expired", Nothing, Refuse(400, "RequestExpired", "The request reached the service too late.")),
+];
+
+impl Action {
+    /// `name` or `name(argument)`. The error is a sentence for whoever wrote the script.
+    pub fn parse(written: &str) -> Result<Self, String> {
+        let (name, argument) = match written.split_once('(') {
+            None => (written, None),
+            Some((name, rest)) => {
+                let argument = rest
+                    .strip_suffix(')')
+                    .filter(|rest| !rest.contains(['(', ')']));
+                let argument =
+                    argument.ok_or(format!("parentheses do not match in `{written}`"))?;
+                (name, Some(argument.trim()))
+            }
+        };
+        let (_, takes, does) = ACTIONS
+            .iter()
+            .find(|(known, ..)| *known == name)
+            .ok_or_else(|| format!("unknown action `{name}`, known are: {}", known_actions()))?;
+        Ok(Self {
+            does: *does,
+            argument: takes.read(name, argument)?,
+            written: written.to_owned(),
+        })
+    }
+
+    pub fn answer() -> Self {
+        Self::parse("answer").expect("the first row of the table")
+    }
+}
+
+fn known_actions() -> String {
+    let names: Vec<&str> = ACTIONS.iter().map(|(name, ..)| *name).collect();
+    names.join(", ")
+}
+
+impl Takes {
+    fn read(self, name: &str, argument: Option<&str>) -> Result<Argument, String> {
+        let number = |text: &str| text.parse().map(Argument::Number).ok();
+        let read = match (self, argument) {
+            (Nothing | MaybeSeconds | MaybeText, None) => Some(Argument::None),
+            (MaybeSeconds | Number, Some(text)) => number(text),
+            (MaybeText, Some(text)) => Some(Argument::Text(text.to_owned())),
+            (Name, Some(text)) if is_lower_camel(text) => Some(Argument::Text(text.to_owned())),
+            (Nothing | Name, Some(_)) | (Number | Name, None) => None,
+        };
+        read.ok_or_else(|| format!("`{name}` takes {}", self.wants()))
+    }
+
+    fn wants(self) -> &'static str {
+        match self {
+            Nothing => "no argument",
+            MaybeSeconds => "whole seconds or nothing: (2)",
+            MaybeText => "a text without commas and parentheses, or nothing",
+            Number => "a whole number: (500)",
+            Name => "the lower-camel name of an exception: (modelStreamErrorException)",
+        }
+    }
+}
+
+/// How the names of exceptions inside a stream are written.
+fn is_lower_camel(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+impl Argument {
+    pub fn seconds(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    fn number(self) -> u64 {
+        self.seconds().unwrap_or_default()
+    }
+
+    fn text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_stands_twice_in_the_table() {
+        for (at, (name, ..)) in ACTIONS.iter().enumerate() {
+            let first = ACTIONS.iter().position(|(other, ..)| other == name);
+            assert_eq!(first, Some(at), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_argument_is_read_as_its_action_wants_it() {
+        assert_eq!(
+            Action::parse("throttle(2)").unwrap().argument,
+            Argument::Number(2)
+        );
+        assert_eq!(Action::parse("throttle").unwrap().argument, Argument::None);
+        let text = Action::parse("answer(not json)").unwrap().argument;
+        assert_eq!(text, Argument::Text("not json".into()));
+    }
+
+    #[test]
+    fn a_mistake_is_named() {
+        for (written, named) in [
+            (
+                "trottle",
+                "unknown action `trottle`, known are: answer, slow",
+            ),
+            ("Throttle", "unknown action `Throttle`"),
+            ("throttle(soon)", "`throttle` takes whole seconds"),
+            ("slow", "`slow` takes a whole number"),
+            ("cut(1)", "`cut` takes no argument"),
+            (
+                "stream-error(ThrottlingException)",
+                "`stream-error` takes the lower-camel name",
+            ),
+            ("answer(a", "parentheses do not match in `answer(a`"),
+            ("", "unknown action ``"),
+        ] {
+            let error = Action::parse(written).unwrap_err();
+            assert!(error.contains(named), "{written}: {error}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! A scripted model: Bedrock Runtime over HTTP/1.1, without a model behind it.
+//!
+//! What it answers is computed from the prompt; how it behaves, per region and call, is written
+//! in the prompt as well (`@model us-east-1: throttle(2), answer`), so that any number of tests
+//! share one server and no state. The way of one call, a module per step:
+//!
+//! - [`server`]: connections and routes; `/__health` and `/__calls` beside the two operations
+//! - [`path`]: `/<region>/model/<model id>/converse[-stream]`
+//! - [`prompt`]: what of a Converse body matters here
+//! - [`script`]: the `@model` lines of a prompt
+//! - [`action`]: the table of everything a region can do; a new one is one line there
+//! - [`calls`]: the log of calls, and the count that tells which action's turn it is
+//! - [`model`]: one call from body to [`reply::Reply`]
+//! - [`answer`]: what is said, computed from the prompt
+//! - [`turn`]: one answer: what is said, how it stops, what it used
+//! - [`message`] and [`stream`]: a turn as Converse's JSON and as ConverseStream's events
+//! - [`frame`]: an event as bytes on the wire
+//! - [`reply`]: a reply as an HTTP response, the broken ones included
+
+mod action;
+mod answer;
+mod calls;
+mod frame;
+mod message;
+mod model;
+mod path;
+mod prompt;
+mod reply;
+mod script;
+mod server;
+mod stream;
+mod turn;
+
+pub use model::Model;
+pub use server::serve;

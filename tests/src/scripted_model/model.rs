@@ -1,0 +1,239 @@
+//! One call: from its body to what the region does about it.
+
+use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use super::action::{Action, Does};
+use super::calls::{Call, CallLog};
+use super::message;
+use super::path::Operation;
+use super::prompt::{Caller, Prompt};
+use super::reply::{Refusal, Reply};
+use super::script::Script;
+use super::stream::{self, Piece};
+use super::turn::{Ending, Manner, Turn};
+
+pub struct Model {
+    log: Mutex<CallLog>,
+    /// Milliseconds since 1970.
+    clock: fn() -> u64,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        let clock = || {
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+            since_1970.map_or(0, |since| since.as_millis() as u64)
+        };
+        Self {
+            log: Mutex::default(),
+            clock,
+        }
+    }
+}
+
+impl Model {
+    pub fn call(&self, operation: &Operation, body: &[u8]) -> Reply {
+        let (caller, read) = read(body);
+        let action = self.turn_of(
+            caller,
+            operation,
+            body,
+            read.as_ref().ok().map(|(_, script)| script),
+        );
+        read.and_then(|(prompt, script)| act(action, operation, &prompt, &script))
+            .unwrap_or_else(|message| Reply::Refused(Refusal::validation(message)))
+    }
+
+    /// The calls of one run or of all, in order.
+    pub fn calls(&self, run_id: Option<&str>) -> Value {
+        self.log
+            .lock()
+            .expect("nothing panics with the log in hand")
+            .to_json(run_id)
+    }
+
+    /// Logs the call and says what the script has for it. Both under one lock, so that parallel
+    /// calls get different turns.
+    fn turn_of(
+        &self,
+        caller: Caller,
+        operation: &Operation,
+        body: &[u8],
+        script: Option<&Script>,
+    ) -> Action {
+        let mut log = self
+            .log
+            .lock()
+            .expect("nothing panics with the log in hand");
+        let so_far = log.so_far(&caller, &operation.region);
+        let scripted =
+            |script: &Script| script.action(&operation.region, caller.step.as_deref(), so_far);
+        let action = script.map_or_else(Action::answer, scripted);
+        let written = script.map_or("refused", |_| &action.written).to_owned();
+        log.record(Call::new(
+            caller,
+            operation.clone(),
+            written,
+            (self.clock)(),
+            body,
+        ));
+        action
+    }
+}
+
+type Read = Result<(Prompt, Script), String>;
+
+/// A prompt whose script is wrong still says who sent it.
+fn read(body: &[u8]) -> (Caller, Read) {
+    match Prompt::parse(body) {
+        Ok(mut prompt) => {
+            let caller = prompt.caller.clone();
+            let script = Script::take(&mut prompt);
+            (caller, script.map(|script| (prompt, script)))
+        }
+        Err(message) => (Caller::default(), Err(message)),
+    }
+}
+
+fn act(
+    action: Action,
+    operation: &Operation,
+    prompt: &Prompt,
+    script: &Script,
+) -> Result<Reply, String> {
+    match action.does {
+        Does::Reset => Ok(Reply::Reset),
+        Does::Silent => Ok(Reply::Silent),
+        Does::Refuse(status, code, message) => Ok(Reply::Refused(Refusal {
+            status,
+            code,
+            message: message.replace("{model}", &operation.model_id),
+            retry_after_s: action.argument.seconds(),
+        })),
+        Does::Answer(change) => {
+            let said = script
+                .says(prompt.caller.step.as_deref())
+                .map(str::to_owned);
+            let mut manner = Manner {
+                said,
+                ..Manner::default()
+            };
+            change(&mut manner, action.argument);
+            answer(operation, Turn::new(manner, prompt)?, &action.written)
+        }
+    }
+}
+
+fn answer(operation: &Operation, turn: Turn, written: &str) -> Result<Reply, String> {
+    if operation.stream {
+        return Ok(Reply::Events(stream::pieces(&turn)));
+    }
+    if turn.ending != Ending::Whole {
+        return Err(format!(
+            "`{written}` breaks a stream: it needs converse-stream"
+        ));
+    }
+    let json = Piece::Bytes(message::to_json(&turn).to_string().into());
+    Ok(Reply::Json(vec![Piece::Pause(turn.delay), json]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripted_model::prompt::tests::body;
+
+    fn operation(region: &str, stream: bool) -> Operation {
+        Operation {
+            region: region.into(),
+            model_id: "us.anthropic.x".into(),
+            stream,
+        }
+    }
+
+    fn ask(model: &Model, region: &str, prompt: &str) -> Reply {
+        let body = body("w", "s", prompt).to_string();
+        model.call(&operation(region, false), body.as_bytes())
+    }
+
+    fn refused(reply: Reply) -> Refusal {
+        match reply {
+            Reply::Refused(refusal) => refusal,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn regions_take_their_own_turns_and_the_log_tells_them() {
+        let model = Model::default();
+        let prompt = "@model us-east-1: throttle(2), needs-profile, answer\nhello";
+        let first = refused(ask(&model, "us-east-1", prompt));
+        assert_eq!(
+            (first.status, first.code, first.retry_after_s),
+            (429, "ThrottlingException", Some(2))
+        );
+        assert!(matches!(ask(&model, "us-west-2", prompt), Reply::Json(_)));
+        let second = refused(ask(&model, "us-east-1", prompt));
+        assert!(
+            second
+                .message
+                .starts_with("Invocation of model ID us.anthropic.x with on-demand")
+        );
+        assert!(matches!(ask(&model, "us-east-1", prompt), Reply::Json(_)));
+        let calls = model.calls(Some("run-1"));
+        let told = |call: &Value| (call["region"].clone(), call["action"].clone());
+        let told: Vec<_> = calls.as_array().unwrap().iter().map(told).collect();
+        let expected = [
+            ("us-east-1", "throttle(2)"),
+            ("us-west-2", "answer"),
+            ("us-east-1", "needs-profile"),
+            ("us-east-1", "answer"),
+        ];
+        assert_eq!(
+            told,
+            expected.map(|(region, action)| (region.into(), action.into()))
+        );
+    }
+
+    #[test]
+    fn a_mistyped_action_is_refused_loudly_and_logged_under_its_run() {
+        let model = Model::default();
+        let refusal = refused(ask(&model, "us-west-2", "@model us-east-1: thortle"));
+        assert_eq!((refusal.status, refusal.code), (400, "ValidationException"));
+        assert!(
+            refusal.message.contains("unknown action `thortle`"),
+            "{}",
+            refusal.message
+        );
+        assert_eq!(model.calls(Some("run-1"))[0]["action"], "refused");
+    }
+
+    #[test]
+    fn what_breaks_a_stream_is_refused_without_one() {
+        let refusal = refused(ask(&Model::default(), "us-east-1", "@model *: bad-crc"));
+        assert!(refusal.message.contains("`bad-crc` breaks a stream"));
+    }
+
+    #[test]
+    fn an_answer_without_a_stream_has_the_whole_text_and_what_it_used() {
+        let reply = ask(
+            &Model::default(),
+            "us-east-1",
+            "@model *: thinks\n@model says: yes\nreally?",
+        );
+        let Reply::Json(pieces) = reply else {
+            panic!("{reply:?}")
+        };
+        let Some(Piece::Bytes(json)) = pieces.last() else {
+            panic!("{pieces:?}")
+        };
+        let json: Value = serde_json::from_slice(json).unwrap();
+        let content = &json["output"]["message"]["content"];
+        assert!(content[0]["reasoningContent"]["reasoningText"]["text"].is_string());
+        assert_eq!(content[1]["text"], "yes");
+        assert_eq!(json["stopReason"], "end_turn");
+        assert_eq!(json["usage"]["inputTokens"], 10);
+    }
+}

@@ -1,0 +1,100 @@
+//! Which model of which region is called, and how.
+
+/// One of the two operations on one model of one region.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operation {
+    pub region: String,
+    pub model_id: String,
+    pub stream: bool,
+}
+
+impl Operation {
+    /// `/<region>/model/<model id, percent-encoded>/converse[-stream]`
+    pub fn parse(path: &str) -> Option<Self> {
+        let mut parts = path.strip_prefix('/')?.split('/');
+        let (region, "model", model_id, name, None) = (
+            parts.next()?,
+            parts.next()?,
+            parts.next()?,
+            parts.next()?,
+            parts.next(),
+        ) else {
+            return None;
+        };
+        let stream = match name {
+            "converse" => false,
+            "converse-stream" => true,
+            _ => return None,
+        };
+        let (region, model_id) = (region.to_owned(), percent_decode(model_id));
+        Some(Self {
+            region,
+            model_id,
+            stream,
+        })
+    }
+}
+
+/// A `%` that starts no escape stays as it is.
+pub fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = (first == b'%').then(|| after.get(..2)).flatten();
+        let byte = escaped
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        bytes.push(byte.unwrap_or(first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inference_profile_and_an_arn_are_read_back_as_they_were_sent() {
+        let operation = Operation::parse(
+            "/eu-central-1/model/eu.anthropic.claude-haiku-4-5-20251001-v1%3A0/converse-stream",
+        );
+        assert_eq!(
+            operation,
+            Some(Operation {
+                region: "eu-central-1".into(),
+                model_id: "eu.anthropic.claude-haiku-4-5-20251001-v1:0".into(),
+                stream: true,
+            })
+        );
+        let arn =
+            "/us-east-1/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fx/converse";
+        assert_eq!(
+            Operation::parse(arn).map(|o| (o.model_id, o.stream)),
+            Some((
+                "arn:aws:bedrock:us-east-1:1:inference-profile/x".into(),
+                false
+            ))
+        );
+    }
+
+    #[test]
+    fn anything_else_is_no_operation() {
+        for path in [
+            "/model/m/converse",
+            "/us-east-1/model/m/invoke",
+            "/us-east-1/model/m/converse/x",
+            "/us-east-1/models/m/converse",
+        ] {
+            assert_eq!(Operation::parse(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_stray_percent_sign_is_kept() {
+        assert_eq!(
+            percent_decode("100%25 of 5% is %zz %"),
+            "100% of 5% is %zz %"
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! What of a Converse request body matters to the scripted model.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Who asks, from `requestMetadata`. A request without it is answered too.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Caller {
+    pub run_id: Option<String>,
+    pub workflow: Option<String>,
+    pub step: Option<String>,
+    /// Which item of a fan-out, so that the items of one step do not take each other's turns.
+    pub item: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Prompt {
+    pub caller: Caller,
+    pub system: String,
+    pub user: String,
+    /// The answer's JSON schema, if the request binds the answer to one.
+    pub schema: Option<Value>,
+    /// Of everything sent, earlier answers included: the measure of the input.
+    pub words: usize,
+}
+
+impl Prompt {
+    /// The error is a sentence for the caller.
+    pub fn parse(body: &[u8]) -> Result<Self, String> {
+        let body: Body = serde_json::from_slice(body)
+            .map_err(|error| format!("The body is no Converse request: {error}"))?;
+        let system = text(&body.system);
+        let of = |role: &str| {
+            let messages = body.messages.iter().filter(|message| message.role == role);
+            lines(messages.map(|message| text(&message.content)))
+        };
+        let (user, assistant) = (of("user"), of("assistant"));
+        let words = [&system, &user, &assistant].map(|text| words(text));
+        Ok(Self {
+            caller: body.request_metadata.unwrap_or_default(),
+            schema: body.output_config.map(OutputConfig::schema).transpose()?,
+            words: words.iter().sum(),
+            system,
+            user,
+        })
+    }
+}
+
+pub fn words(text: &str) -> usize {
+    text.split_whitespace().count()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    #[serde(default)]
+    system: Vec<Block>,
+    messages: Vec<Message>,
+    request_metadata: Option<Caller>,
+    output_config: Option<OutputConfig>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    role: String,
+    content: Vec<Block>,
+}
+
+/// A content block; only text is read, cache points and the like pass by.
+#[derive(Deserialize)]
+struct Block {
+    text: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OutputConfig {
+    #[serde(default)]
+    text_format: Value,
+}
+
+impl OutputConfig {
+    fn schema(self) -> Result<Value, String> {
+        let pointer = "/structure/jsonSchema/schema";
+        let schema = self.text_format.pointer(pointer).and_then(Value::as_str);
+        let schema = schema.ok_or(format!("outputConfig.textFormat: no string at {pointer}"))?;
+        serde_json::from_str(schema)
+            .map_err(|error| format!("outputConfig.textFormat: the schema is no JSON: {error}"))
+    }
+}
+
+fn text(blocks: &[Block]) -> String {
+    lines(blocks.iter().filter_map(|block| block.text.clone()))
+}
+
+fn lines(texts: impl Iterator<Item = String>) -> String {
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A request of run `run-1` for a step of a workflow, as the product sends it.
+    pub fn body(workflow: &str, step: &str, prompt: &str) -> Value {
+        json!({
+            "messages": [{ "role": "user", "content": [{ "text": prompt }] }],
+            "requestMetadata": { "run_id": "run-1", "workflow": workflow, "step": step, "tenant": "default" },
+        })
+    }
+
+    pub fn with_schema(mut body: Value, schema: &Value) -> Value {
+        body["outputConfig"] = json!({ "textFormat": {
+            "type": "json_schema",
+            "structure": { "jsonSchema": { "name": "answer", "schema": schema.to_string() } },
+        }});
+        body
+    }
+
+    #[test]
+    fn reads_who_asks_what_for_and_how_much() {
+        let mut request = body("code-review", "verdict", "three words here");
+        request["system"] =
+            json!([{ "text": "Be brief." }, { "cachePoint": { "type": "default" } }]);
+        let request = with_schema(request, &json!({ "type": "object" }));
+        let prompt = Prompt::parse(request.to_string().as_bytes()).unwrap();
+        assert_eq!(prompt.caller.run_id.as_deref(), Some("run-1"));
+        assert_eq!(prompt.caller.step.as_deref(), Some("verdict"));
+        assert_eq!((prompt.system.as_str(), prompt.words), ("Be brief.", 5));
+        assert_eq!(prompt.schema, Some(json!({ "type": "object" })));
+    }
+
+    #[test]
+    fn an_earlier_answer_counts_as_input_but_is_not_the_user_speaking() {
+        let mut request = body("w", "s", "first question");
+        let said = json!({ "role": "assistant", "content": [{ "text": "one two three" }] });
+        let again = json!({ "role": "user", "content": [{ "text": "once more" }] });
+        request["messages"]
+            .as_array_mut()
+            .unwrap()
+            .extend([said, again]);
+        let prompt = Prompt::parse(request.to_string().as_bytes()).unwrap();
+        assert_eq!(
+            (prompt.user.as_str(), prompt.words),
+            ("first question\nonce more", 7)
+        );
+    }
+
+    #[test]
+    fn a_body_that_is_no_request_and_a_schema_that_is_no_json_are_refused() {
+        assert!(Prompt::parse(b"{}").unwrap_err().contains("messages"));
+        let mut request = with_schema(body("w", "s", "x"), &json!({}));
+        request["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"] = json!("{");
+        let error = Prompt::parse(request.to_string().as_bytes()).unwrap_err();
+        assert!(error.contains("the schema is no JSON"), "{error}");
+    }
+}

@@ -1,0 +1,137 @@
+//! A reply as an HTTP response, the broken ones included.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::Response;
+use hyper::body::Frame;
+use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
+use serde_json::json;
+
+use super::stream::Piece;
+
+/// Longer than any client of ours waits, short enough that a forgotten connection ends some day.
+const SILENCE: Duration = Duration::from_secs(600);
+/// Gives what was sent before a break the time to leave: hyper drops what it has not written.
+const BEFORE_BREAK: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+pub enum Reply {
+    /// Converse's body.
+    Json(Vec<Piece>),
+    /// ConverseStream's body.
+    Events(Vec<Piece>),
+    Refused(Refusal),
+    Reset,
+    Silent,
+}
+
+#[derive(Debug)]
+pub struct Refusal {
+    pub status: u16,
+    pub code: &'static str,
+    pub message: String,
+    pub retry_after_s: Option<u64>,
+}
+
+impl Refusal {
+    pub fn validation(message: String) -> Self {
+        let (status, code) = (400, "ValidationException");
+        Self {
+            status,
+            code,
+            message,
+            retry_after_s: None,
+        }
+    }
+
+    pub fn no_such_path(path: &str) -> Self {
+        let message = format!(
+            "{path}: there is /<region>/model/<model id>/converse[-stream], /__health and /__calls"
+        );
+        let (status, code) = (404, "UnknownOperationException");
+        Self {
+            status,
+            code,
+            message,
+            retry_after_s: None,
+        }
+    }
+}
+
+/// The connection is to break here: hyper closes it, whatever the client is waiting for.
+#[derive(Debug)]
+pub struct Broken;
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the script breaks the connection here")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+pub type Body = UnsyncBoxBody<Bytes, Broken>;
+
+impl Reply {
+    pub async fn into_response(self) -> Result<Response<Body>, Broken> {
+        match self {
+            Self::Json(pieces) => Ok(streamed("application/json", pieces)),
+            Self::Events(pieces) => Ok(streamed("application/vnd.amazon.eventstream", pieces)),
+            Self::Refused(refusal) => Ok(refused(&refusal)),
+            Self::Reset => Err(Broken),
+            Self::Silent => {
+                tokio::time::sleep(SILENCE).await;
+                Err(Broken)
+            }
+        }
+    }
+}
+
+/// A whole body at once.
+pub fn whole(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let body = Full::new(body.into())
+        .map_err(|never| match never {})
+        .boxed_unsync();
+    let mut response = Response::new(body);
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, content_type.parse().expect("a constant"));
+    response
+}
+
+fn refused(refusal: &Refusal) -> Response<Body> {
+    let body = json!({ "message": refusal.message }).to_string();
+    let mut response = whole("application/json", body);
+    *response.status_mut() = refusal.status.try_into().expect("a status of the table");
+    let headers = response.headers_mut();
+    headers.insert(
+        "x-amzn-ErrorType",
+        refusal.code.parse().expect("a code of the table"),
+    );
+    if let Some(seconds) = refusal.retry_after_s {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+fn streamed(content_type: &'static str, pieces: Vec<Piece>) -> Response<Body> {
+    let frames = stream::iter(pieces).filter_map(send);
+    whole(content_type, Bytes::new()).map(|_| BodyExt::boxed_unsync(StreamBody::new(frames)))
+}
+
+async fn send(piece: Piece) -> Option<Result<Frame<Bytes>, Broken>> {
+    let wait = match piece {
+        Piece::Bytes(bytes) => return Some(Ok(Frame::data(bytes))),
+        Piece::Pause(pause) => {
+            tokio::time::sleep(pause).await;
+            return None;
+        }
+        Piece::Hang => SILENCE,
+        Piece::Break => BEFORE_BREAK,
+    };
+    tokio::time::sleep(wait).await;
+    Some(Err(Broken))
+}

@@ -1,0 +1,195 @@
+//! Connections and routes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::model::Model;
+use super::path::{Operation, percent_decode};
+use super::reply::{Body, Broken, Refusal, Reply, whole};
+
+/// Above what Bedrock takes, so that a limit met in a test is the product's own.
+const MAX_BODY_BYTES: usize = 32 << 20;
+
+/// Never returns. A connection that fails concerns only its client.
+pub async fn serve(listener: TcpListener, model: Arc<Model>) {
+    loop {
+        match listener.accept().await {
+            Ok((connection, _)) => {
+                tokio::spawn(attend(connection, model.clone()));
+            }
+            // Out of file descriptors, most likely: the connections under way will free some.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn attend(connection: TcpStream, model: Arc<Model>) {
+    // Small frames would otherwise wait for the client's delayed acknowledgement. An error
+    // means that the client has gone, which the next line finds out.
+    let _ = connection.set_nodelay(true);
+    let service = service_fn(|request| receive(model.clone(), request));
+    // Broken connections are what this server is for.
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(connection), service)
+        .await;
+}
+
+async fn receive(model: Arc<Model>, request: Request<Incoming>) -> Result<Response<Body>, Broken> {
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
+    let Ok(body) = body.map(|body| body.to_bytes()) else {
+        let message = format!("The body did not arrive or is longer than {MAX_BODY_BYTES} bytes.");
+        return Reply::Refused(Refusal::validation(message))
+            .into_response()
+            .await;
+    };
+    respond(
+        &model,
+        &parts.method,
+        parts.uri.path(),
+        parts.uri.query(),
+        &body,
+    )
+    .await
+}
+
+async fn respond(
+    model: &Model,
+    method: &Method,
+    path: &str,
+    query: Option<&str>,
+    body: &[u8],
+) -> Result<Response<Body>, Broken> {
+    match (method.as_str(), path) {
+        ("GET", "/__health") => return Ok(whole("text/plain", "ok\n")),
+        ("GET", "/__calls") => {
+            let calls = model.calls(run_asked_for(query).as_deref());
+            return Ok(whole("application/json", calls.to_string()));
+        }
+        _ => {}
+    }
+    let operation = Operation::parse(path).filter(|_| method == Method::POST);
+    let refused = || Reply::Refused(Refusal::no_such_path(path));
+    let reply = operation.map_or_else(refused, |operation| model.call(&operation, body));
+    reply.into_response().await
+}
+
+fn run_asked_for(query: Option<&str>) -> Option<String> {
+    let mut pairs = query?.split('&');
+    let run = pairs.find_map(|pair| pair.strip_prefix("run="))?;
+    Some(percent_decode(run))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripted_model::frame::tests::decode;
+    use crate::scripted_model::prompt::tests::body;
+    use serde_json::Value;
+
+    const CONVERSE: &str = "/us-east-1/model/m%3A0/converse";
+    const STREAM: &str = "/us-east-1/model/m%3A0/converse-stream";
+
+    async fn post(model: &Model, path: &str, prompt: &str) -> Result<Response<Body>, Broken> {
+        let body = body("w", "s", prompt).to_string();
+        respond(model, &Method::POST, path, None, body.as_bytes()).await
+    }
+
+    async fn get(model: &Model, path: &str, query: Option<&str>) -> Value {
+        let response = respond(model, &Method::GET, path, query, b"")
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200);
+        serde_json::from_slice(&read(response).await.unwrap()).unwrap()
+    }
+
+    async fn read(response: Response<Body>) -> Result<Vec<u8>, Broken> {
+        Ok(response.into_body().collect().await?.to_bytes().to_vec())
+    }
+
+    #[tokio::test]
+    async fn a_streamed_answer_is_an_event_stream() {
+        let response = post(&Model::default(), STREAM, "hello there")
+            .await
+            .unwrap();
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/vnd.amazon.eventstream"
+        );
+        let events = decode(&read(response).await.unwrap());
+        assert_eq!(events[0].0, "messageStart");
+        assert_eq!(events.last().unwrap().0, "metadata");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_has_the_status_code_and_patience_of_its_action() {
+        let response = post(&Model::default(), STREAM, "@model *: overloaded(3)")
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 529);
+        assert_eq!(response.headers()["x-amzn-errortype"], "overloaded_error");
+        assert_eq!(response.headers()["retry-after"], "3");
+        assert_eq!(
+            read(response).await.unwrap(),
+            br#"{"message":"Overloaded"}"#
+        );
+    }
+
+    #[tokio::test]
+    async fn reset_and_cut_break_the_connection_at_their_places() {
+        let model = Model::default();
+        assert!(post(&model, CONVERSE, "@model *: reset").await.is_err());
+        let cut = post(&model, STREAM, "@model *: cut").await.unwrap();
+        assert!(read(cut).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn silence_and_stalls_do_not_end() {
+        let (model, soon) = (Model::default(), Duration::from_millis(50));
+        let silent = post(&model, STREAM, "@model *: silent");
+        assert!(tokio::time::timeout(soon, silent).await.is_err());
+        let stalled = post(&model, STREAM, "@model *: stall").await.unwrap();
+        assert!(tokio::time::timeout(soon, read(stalled)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn slow_keeps_the_first_token_back() {
+        let response = post(&Model::default(), STREAM, "@model *: slow(40)")
+            .await
+            .unwrap();
+        let started = std::time::Instant::now();
+        read(response).await.unwrap();
+        assert!(started.elapsed() >= Duration::from_millis(40));
+    }
+
+    #[tokio::test]
+    async fn the_calls_of_a_run_can_be_asked_for() {
+        let model = Model::default();
+        read(post(&model, CONVERSE, "hello").await.unwrap())
+            .await
+            .unwrap();
+        let calls = get(&model, "/__calls", Some("run=run%2D1")).await;
+        assert_eq!(calls[0]["model_id"], "m:0");
+        assert_eq!(calls[0]["request"]["requestMetadata"]["tenant"], "default");
+        assert_eq!(
+            get(&model, "/__calls", Some("run=other")).await,
+            serde_json::json!([])
+        );
+    }
+
+    #[tokio::test]
+    async fn a_path_that_is_none_is_told_so() {
+        let response = post(&Model::default(), "/model/m/converse", "x")
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 404);
+    }
+}

@@ -1,0 +1,284 @@
+//! A turn as ConverseStream sends it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::frame;
+use super::message::SIGNATURE;
+use super::turn::{Ending, Turn};
+
+/// A few words, as a model streams: enough of them that an answer has a middle to break in.
+const WORDS_PER_DELTA: usize = 4;
+
+/// The body of a response, piece by piece.
+#[derive(Debug, PartialEq)]
+pub enum Piece {
+    Bytes(Bytes),
+    Pause(Duration),
+    /// Nothing more comes, and the connection stays open.
+    Hang,
+    /// The connection breaks.
+    Break,
+}
+
+type Event = (&'static str, Value);
+
+pub fn pieces(turn: &Turn) -> Vec<Piece> {
+    let events = events(turn);
+    let middle = middle(&events);
+    let frames: Vec<Bytes> = events
+        .iter()
+        .map(|(kind, value)| frame::event(kind, value))
+        .collect();
+    let mut sent = match &turn.ending {
+        Ending::Whole => frames,
+        Ending::NoStop => without_stop(&events, frames),
+        Ending::BadCrc => with_one_bad(frames, middle),
+        Ending::Cut => {
+            let torn = frames[middle].slice(..frames[middle].len() / 2);
+            frames[..middle].iter().cloned().chain([torn]).collect()
+        }
+        Ending::Stall | Ending::EndsEarly => frames[..middle].to_vec(),
+        Ending::Exception(name) => {
+            let error = frame::exception(name, "Asked for by the script.");
+            frames[..middle].iter().cloned().chain([error]).collect()
+        }
+    }
+    .into_iter()
+    .map(Piece::Bytes)
+    .collect::<Vec<_>>();
+    if !turn.delay.is_zero() {
+        sent.insert(0, Piece::Pause(turn.delay));
+    }
+    match turn.ending {
+        Ending::Stall => sent.push(Piece::Hang),
+        Ending::Cut => sent.push(Piece::Break),
+        _ => {}
+    }
+    sent
+}
+
+fn without_stop(events: &[Event], frames: Vec<Bytes>) -> Vec<Bytes> {
+    let kept = events
+        .iter()
+        .zip(frames)
+        .filter(|((kind, _), _)| *kind != "messageStop");
+    kept.map(|(_, frame)| frame).collect()
+}
+
+fn with_one_bad(mut frames: Vec<Bytes>, middle: usize) -> Vec<Bytes> {
+    frames[middle] = frame::with_wrong_checksum(&frames[middle]);
+    frames
+}
+
+fn events(turn: &Turn) -> Vec<Event> {
+    let mut events = vec![("messageStart", json!({ "role": "assistant" }))];
+    let mut blocks = 0;
+    let mut block = |deltas: Vec<Value>| {
+        if deltas.is_empty() {
+            return;
+        }
+        let delta = |delta| {
+            (
+                "contentBlockDelta",
+                json!({ "contentBlockIndex": blocks, "delta": delta }),
+            )
+        };
+        events.extend(deltas.into_iter().map(delta));
+        events.push(("contentBlockStop", json!({ "contentBlockIndex": blocks })));
+        blocks += 1;
+    };
+    if let Some(thinking) = &turn.thinking {
+        let texts = deltas(thinking).map(|text| json!({ "text": text }));
+        let all = texts.chain([json!({ "signature": SIGNATURE })]);
+        block(
+            all.map(|part| json!({ "reasoningContent": part }))
+                .collect(),
+        );
+    }
+    block(
+        deltas(&turn.text)
+            .map(|text| json!({ "text": text }))
+            .collect(),
+    );
+    events.push(("messageStop", json!({ "stopReason": turn.stop_reason })));
+    if let Some(usage) = &turn.usage {
+        events.push((
+            "metadata",
+            json!({ "usage": usage.to_json(), "metrics": turn.metrics() }),
+        ));
+    }
+    events
+}
+
+/// The index behind the middle delta: where a stream breaks that does not end well. There is
+/// always an event at it, `messageStop` at the latest.
+fn middle(events: &[Event]) -> usize {
+    let deltas: Vec<usize> = (0..events.len())
+        .filter(|&at| events[at].0 == "contentBlockDelta")
+        .collect();
+    deltas.get(deltas.len() / 2).map_or(1, |at| at + 1)
+}
+
+/// Cuts the text into pieces of a few words; joined they are the text again.
+fn deltas(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let mut words = 0;
+        let end = rest
+            .split_inclusive(char::is_whitespace)
+            .take_while(|part| {
+                words += usize::from(!part.trim().is_empty());
+                words <= WORDS_PER_DELTA
+            })
+            .map(str::len)
+            .sum();
+        let (delta, after) = rest.split_at(end);
+        rest = after;
+        (!delta.is_empty()).then_some(delta)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripted_model::frame::tests::decode;
+    use crate::scripted_model::prompt::{Prompt, tests::body};
+    use crate::scripted_model::turn::Manner;
+
+    const TEXT: &str = "## Heading\n\n- one two three four\n- five six seven eight nine";
+
+    fn pieces_of(change: impl FnOnce(&mut Manner)) -> Vec<Piece> {
+        let mut manner = Manner {
+            said: Some(TEXT.into()),
+            ..Manner::default()
+        };
+        change(&mut manner);
+        let prompt = Prompt::parse(body("w", "s", "x").to_string().as_bytes()).unwrap();
+        pieces(&Turn::new(manner, &prompt).unwrap())
+    }
+
+    fn bytes(pieces: &[Piece]) -> Vec<u8> {
+        let bytes = pieces.iter().filter_map(|piece| match piece {
+            Piece::Bytes(bytes) => Some(bytes.to_vec()),
+            _ => None,
+        });
+        bytes.flatten().collect()
+    }
+
+    fn kinds(pieces: &[Piece]) -> Vec<String> {
+        decode(&bytes(pieces))
+            .into_iter()
+            .map(|(kind, _)| kind)
+            .collect()
+    }
+
+    fn said(pieces: &[Piece], pointer: &str) -> String {
+        let parts = decode(&bytes(pieces)).into_iter();
+        parts
+            .filter_map(|(_, event)| Some(event.pointer(pointer)?.as_str()?.to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn the_deltas_join_to_the_text_and_the_events_come_in_bedrocks_order() {
+        let pieces = pieces_of(|_| {});
+        assert_eq!(said(&pieces, "/delta/text"), TEXT);
+        let kinds = kinds(&pieces);
+        let deltas = kinds
+            .iter()
+            .filter(|kind| *kind == "contentBlockDelta")
+            .count();
+        assert_eq!(deltas, 4);
+        assert_eq!(kinds[0], "messageStart");
+        assert_eq!(kinds[5..], ["contentBlockStop", "messageStop", "metadata"]);
+    }
+
+    #[test]
+    fn thinking_is_a_block_of_its_own_before_the_answer() {
+        let pieces = pieces_of(|manner| manner.thinks = true);
+        assert!(said(&pieces, "/delta/reasoningContent/text").contains("words to look at"));
+        assert_eq!(
+            said(&pieces, "/delta/reasoningContent/signature"),
+            SIGNATURE
+        );
+        assert_eq!(said(&pieces, "/delta/text"), TEXT);
+        let blocks: Vec<_> = decode(&bytes(&pieces))
+            .into_iter()
+            .filter(|(kind, _)| kind == "contentBlockStop")
+            .map(|(_, event)| event["contentBlockIndex"].clone())
+            .collect();
+        assert_eq!(blocks, [0, 1]);
+    }
+
+    #[test]
+    fn a_stream_that_ends_early_or_stalls_has_some_deltas_and_no_stop() {
+        for (ending, last) in [
+            (Ending::EndsEarly, None),
+            (Ending::Stall, Some(Piece::Hang)),
+        ] {
+            let pieces = pieces_of(|manner| manner.ending = ending.clone());
+            let kinds = kinds(&pieces);
+            assert_eq!(
+                kinds,
+                [
+                    "messageStart",
+                    "contentBlockDelta",
+                    "contentBlockDelta",
+                    "contentBlockDelta"
+                ]
+            );
+            assert_eq!(pieces.len(), kinds.len() + usize::from(last.is_some()));
+            assert!(last.is_none_or(|last| pieces.last() == Some(&last)));
+        }
+    }
+
+    #[test]
+    fn a_cut_leaves_half_a_frame_and_breaks_the_connection() {
+        let whole = pieces_of(|_| {});
+        let cut = pieces_of(|manner| manner.ending = Ending::Cut);
+        let Some([Piece::Bytes(torn), Piece::Break]) = cut.last_chunk() else {
+            panic!("{cut:?}");
+        };
+        let Piece::Bytes(frame) = &whole[cut.len() - 2] else {
+            panic!()
+        };
+        assert!(!torn.is_empty() && torn.len() < frame.len() && frame.starts_with(torn));
+    }
+
+    #[test]
+    fn without_a_stop_everything_else_is_there() {
+        let kinds = kinds(&pieces_of(|manner| manner.ending = Ending::NoStop));
+        assert!(!kinds.contains(&"messageStop".to_owned()));
+        assert_eq!(kinds.last().unwrap(), "metadata");
+    }
+
+    #[test]
+    fn an_error_event_ends_the_stream() {
+        let ending = Ending::Exception("throttlingException".into());
+        let kinds = kinds(&pieces_of(|manner| manner.ending = ending));
+        assert_eq!(
+            kinds[kinds.len() - 2..],
+            ["contentBlockDelta", "throttlingException"]
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "Checksum")]
+    fn a_bad_checksum_stops_the_decoder() {
+        kinds(&pieces_of(|manner| manner.ending = Ending::BadCrc));
+    }
+
+    #[test]
+    fn an_empty_answer_has_no_block_and_can_still_break() {
+        let said = |manner: &mut Manner| manner.said = Some(String::new());
+        assert_eq!(
+            kinds(&pieces_of(said)),
+            ["messageStart", "messageStop", "metadata"]
+        );
+        let cut = pieces_of(|manner| (said(manner), manner.ending = Ending::Cut).1);
+        assert_eq!(cut.len(), 3);
+    }
+}
