@@ -154,6 +154,7 @@ fn counting(closed: &ClosedRun, line: &UsageLine) -> Change {
         ("runs", number(1)),
         ("calls", number(line.calls)),
         ("failed_calls", number(line.failed_calls)),
+        ("rejected_calls", number(line.rejected_calls)),
         ("unknown_calls", number(line.unknown_calls)),
         ("unpriced_calls", number(line.unpriced_calls)),
         ("input_tokens", number(line.usage.input_tokens)),

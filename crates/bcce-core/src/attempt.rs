@@ -139,8 +139,8 @@ impl Totals {
         Self {
             usage: all_used.then_some(usage),
             known_usage: (!all_used).then_some(usage),
-            cost_usd: all_priced.then_some(cost),
-            priced_subtotal_usd: (!all_priced).then_some(cost),
+            cost_usd: all_priced.then_some(cost.normalize()),
+            priced_subtotal_usd: (!all_priced).then_some(cost.normalize()),
             unpriced: unpriced.into_iter().collect(),
         }
     }

@@ -8,7 +8,7 @@ use time::{Date, OffsetDateTime};
 
 use crate::artifact::{ArtifactRef, Course, StepFailure, StepStatus};
 use crate::attempt::{Attempt, AttemptOutcome, Totals, Usage};
-use crate::error::Fault;
+use crate::error::{ErrorName, Fault};
 use crate::notice::{RunNotice, RunStatus};
 use crate::plan::Plan;
 use crate::run::{Run, StepRef};
@@ -66,6 +66,8 @@ pub struct UsageLine {
     pub model_id: String,
     pub calls: u64,
     pub failed_calls: u64,
+    /// Calls that the target can never take: a configuration fault.
+    pub rejected_calls: u64,
     /// Calls whose usage is unknown, e.g. a cut stream.
     pub unknown_calls: u64,
     pub usage: Usage,
@@ -212,9 +214,10 @@ fn line(paid: &[&Attempt], region: &str, model_id: &str) -> UsageLine {
         model_id: model_id.to_owned(),
         calls: attempts.len() as u64,
         failed_calls: count(|a| a.outcome == AttemptOutcome::Failed),
+        rejected_calls: count(|a| a.error == Some(ErrorName::TargetRejected)),
         unknown_calls: count(|a| a.usage.is_none()),
         usage,
-        cost_usd: attempts.iter().filter_map(|a| a.cost_usd).sum(),
+        cost_usd: attempts.iter().filter_map(|a| a.cost_usd).sum::<Decimal>().normalize(),
         unpriced_calls: count(|a| a.cost_usd.is_none()),
     }
 }
@@ -223,7 +226,6 @@ fn line(paid: &[&Attempt], region: &str, model_id: &str) -> UsageLine {
 mod tests {
     use super::*;
     use crate::attempt::tests::failed;
-    use crate::error::ErrorName;
     use crate::policy::Policy;
     use crate::run::RunRef;
     use serde_json::json;

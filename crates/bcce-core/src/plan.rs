@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::Date;
 
-use crate::attempt::Target;
 use crate::error::{ErrorName, Fault, Problems};
 use crate::inputs;
 use crate::limits;
-use crate::models::{Model, Models};
+use crate::models::{Model, Models, Takes};
 use crate::policy::Policy;
 use crate::pricing::{Price, Prices};
 use crate::request::StoredRequest;
@@ -40,6 +39,8 @@ pub struct Plan {
     pub waves: Vec<Wave>,
     /// By name: the model alias, or `<alias>@<step>` where a step changes the routing.
     pub routes: BTreeMap<String, Route>,
+    /// What the models of the steps take, by alias.
+    pub takes: BTreeMap<String, Takes>,
     /// What each target's model costs, its profile's factor included. Missing: not in the price file.
     pub prices: BTreeMap<String, Price>,
 }
@@ -75,6 +76,7 @@ impl Plan {
         check_policy(sources, &steps)?;
         let routes = routes(sources, &steps);
         let targets = routes.values().flat_map(|route: &Route| &route.targets);
+        let takes = steps.iter().map(|step| (step.model.clone(), model(sources, step).takes.clone()));
         let prices = targets.filter_map(|t| Some((t.model_id.clone(), sources.prices.of(&t.model_id)?)));
         Ok(Self {
             version: 1,
@@ -89,6 +91,7 @@ impl Plan {
             result: sources.template.result().unwrap_or_default().to_owned(),
             timeout: sources.template.timeout,
             waves: waves(sources.template)?,
+            takes: takes.collect(),
             prices: prices.collect(),
             routes,
             steps,
@@ -190,11 +193,6 @@ fn waves(template: &Template) -> Result<Vec<Wave>, Problems> {
     let step_ref = |step: &&Step| StepRef { step: step.id.clone(), item: None, route: route_name(step) };
     let waves = template.waves()?;
     Ok(waves.iter().map(|wave| Wave { steps: wave.iter().map(step_ref).collect() }).collect())
-}
-
-/// Targets that an alias names, for documents that list them.
-pub fn targets(models: &Models) -> impl Iterator<Item = (&str, &Target)> {
-    models.models.iter().flat_map(|(alias, model)| model.targets.iter().map(|t| (alias.as_str(), t)))
 }
 
 #[cfg(test)]

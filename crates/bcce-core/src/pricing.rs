@@ -17,15 +17,12 @@ use crate::residency::base_model;
 pub struct Prices {
     pub version: u32,
     /// `YYYY-MM-DD`, the day the prices were read.
-    #[serde(with = "iso_date")]
     pub date: Date,
     /// Geographic and in-region calls cost this much more than global ones.
     pub regional_factor: Decimal,
     /// By model id without profile prefix.
     pub models: BTreeMap<String, Price>,
 }
-
-time::serde::format_description!(iso_date, Date, "[year]-[month]-[day]");
 
 /// USD per million tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,1 +1,17 @@
-fn main(){}
+use bcce_aws::StartError;
+use bcce_aws::dynamodb::Ledger;
+use bcce_aws::s3::S3Store;
+use emit_metrics::{Config, Ports, handle};
+
+fn main() -> Result<(), StartError> {
+    bcce_aws::block_on(async {
+        let config = Config::from_env()?;
+        let aws = bcce_aws::sdk_config()?;
+        let ports = Ports {
+            store: S3Store::new(&aws, &config.bucket, None),
+            ledger: Ledger::new(&aws, &config.ledger_table),
+        };
+        let emit = |document: &str| println!("{document}");
+        bcce_aws::serve(|request, _| handle(&ports, &config, &emit, request)).await
+    })
+}

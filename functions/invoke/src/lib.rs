@@ -1,0 +1,166 @@
+//! One step: the stored answer if there is one, else the router's targets one after the other until
+//! one answers, and the answer is stored.
+
+mod ask;
+mod plans;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::time::Duration;
+
+use bcce_aws::{StartError, optional_variable, variable};
+use bcce_core::artifact::{Course, StepArtifact, StepFailure, StepStatus, parse, store_once, to_json};
+use bcce_core::attempt::{Attempt, Totals};
+use bcce_core::error::{ErrorName, Fault};
+use bcce_core::ports::{CallModel, Clock, GetObject, PutOnce};
+use bcce_core::routing::{Decision, Next};
+use bcce_core::run::{Run, StepRef};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use plans::Plans;
+use walk::{Walk, Walked};
+
+pub struct Config {
+    pub bucket: String,
+    pub key_arn: String,
+    /// With an optional `{region}`; `None`: AWS's own.
+    pub bedrock_endpoint: Option<String>,
+}
+
+impl Config {
+    pub fn from_env() -> Result<Self, StartError> {
+        Ok(Self {
+            bucket: variable("BCCE_ARTIFACT_BUCKET")?,
+            key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
+            bedrock_endpoint: optional_variable("AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
+        })
+    }
+}
+
+pub struct Ports<S, M, C> {
+    pub store: S,
+    pub model: M,
+    pub clock: C,
+    pub plans: Plans,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Request {
+    pub run: Run,
+    pub step: StepRef,
+    pub plan_sha256: String,
+    /// The run's.
+    #[serde(with = "time::serde::rfc3339")]
+    pub deadline: OffsetDateTime,
+    /// The router's: targets, or that it is over.
+    pub next: Next,
+    pub attempts: Vec<Attempt>,
+    pub decisions: Vec<Decision>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Response {
+    Answered {
+        status: StepStatus,
+    },
+    /// The list is used up, or the time: back to the router, with every attempt of the step.
+    Exhausted {
+        attempts: Vec<Attempt>,
+    },
+    Failed {
+        status: StepStatus,
+        error: Fault,
+    },
+}
+
+/// # Errors
+/// `Bcce.Internal`; how the models answered is a response.
+pub async fn handle<S, M, C>(
+    ports: &Ports<S, M, C>,
+    request: Request,
+    remaining: Duration,
+) -> Result<Response, Fault>
+where
+    S: GetObject + PutOnce,
+    M: CallModel,
+    C: Clock,
+{
+    let key = request.run.step_key(&request.step.step, request.step.item);
+    if ports.store.get(&key).await?.is_some() {
+        return Ok(Response::Answered { status: StepStatus::Succeeded });
+    }
+    let walked = match &request.next {
+        Next::Targets(targets) => {
+            let plan = ports.plans.read(&ports.store, &request.run, &request.plan_sha256).await?;
+            let walk = Walk::prepare(ports, &request, &plan, remaining).await?;
+            match walk {
+                Ok(mut walk) => walk.along(targets).await?,
+                Err(fault) => Walked::Failed { attempts: request.attempts.clone(), error: fault },
+            }
+        }
+        Next::Stop(name) => Walked::Failed { attempts: request.attempts.clone(), error: stopped(*name, &request) },
+        Next::WaitS(_) => return Err(Fault::internal("the router's wait is the state machine's business")),
+    };
+    settle(ports, &request, &key, walked).await
+}
+
+/// The router's reasons name targets and limits, nothing of the input.
+fn stopped(name: ErrorName, request: &Request) -> Fault {
+    let because = request.decisions.last().map(|decision| decision.because.join("; ")).unwrap_or_default();
+    let tried = request.attempts.iter().filter_map(|a| Some(format!("{}: {}", a.target, a.error?)));
+    let tried: Vec<String> = tried.collect();
+    Fault::new(name, format!("{because} (tried {})", tried.join(", ")))
+}
+
+async fn settle<S, M, C>(
+    ports: &Ports<S, M, C>,
+    request: &Request,
+    key: &str,
+    walked: Walked,
+) -> Result<Response, Fault>
+where
+    S: GetObject + PutOnce,
+{
+    let (run, step) = (&request.run, &request.step);
+    match walked {
+        Walked::Answered { attempts, answer } => {
+            let artifact = StepArtifact {
+                course: course(request, attempts),
+                output: answer.output,
+                truncated: answer.truncated,
+                stop_reason: answer.stop_reason,
+                prompt_sha256: answer.prompt_sha256,
+            };
+            let stored = store_once(&ports.store, key, &run.run_id, to_json(&artifact)?).await?;
+            parse::<StepArtifact>(key, &stored)?;
+            Ok(Response::Answered { status: StepStatus::Succeeded })
+        }
+        Walked::Exhausted { attempts } => Ok(Response::Exhausted { attempts }),
+        Walked::Failed { attempts, error } => {
+            let status = StepStatus::of_error(error.name);
+            let failure = StepFailure { course: course(request, attempts), status, error };
+            let key = run.failure_key(&step.step, step.item);
+            let stored = store_once(&ports.store, &key, &run.run_id, to_json(&failure)?).await?;
+            let failure: StepFailure = parse(&key, &stored)?;
+            let (run_id, step_id, error) = (&run.run_id, &step.step, failure.error.name.as_str());
+            tracing::warn!(run_id, step_id, error, "the step failed: {}", failure.error.message);
+            Ok(Response::Failed { status: failure.status, error: failure.error })
+        }
+    }
+}
+
+fn course(request: &Request, attempts: Vec<Attempt>) -> Course {
+    Course {
+        version: 1,
+        run_id: request.run.run_id.clone(),
+        attempt_no: request.run.attempt_no,
+        step_id: request.step.step.clone(),
+        item: request.step.item,
+        decisions: request.decisions.clone(),
+        totals: Totals::of(&attempts),
+        attempts,
+    }
+}

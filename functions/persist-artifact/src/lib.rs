@@ -1,0 +1,102 @@
+//! Seals a run: every artifact read back and its digest taken, the manifest written once, and its
+//! exact bytes signed. A second seal finds the first one's manifest and returns it.
+
+mod evidence;
+#[cfg(test)]
+mod tests;
+
+use bcce_aws::{StartError, variable};
+use bcce_core::artifact::{parse, store_once, to_json};
+use bcce_core::digest::{sha256, sha256_hex};
+use bcce_core::error::Fault;
+use bcce_core::manifest::{Manifest, StepFault};
+use bcce_core::notice::RunNotice;
+use bcce_core::ports::{Clock, GetObject, ListObjects, PutOnce, SignDigest};
+use bcce_core::run::Run;
+use serde::{Deserialize, Serialize};
+
+pub struct Config {
+    pub bucket: String,
+    pub key_arn: String,
+    pub signing_key_arn: String,
+}
+
+impl Config {
+    pub fn from_env() -> Result<Self, StartError> {
+        Ok(Self {
+            bucket: variable("BCCE_ARTIFACT_BUCKET")?,
+            key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
+            signing_key_arn: variable("BCCE_SIGNING_KEY_ARN")?,
+        })
+    }
+}
+
+pub struct Ports<S, K, C> {
+    pub store: S,
+    pub signing_key: K,
+    pub clock: C,
+}
+
+/// A run that is over, with what the state machine alone knows of it.
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    pub run: Run,
+    /// Steps of the last wave that did not succeed.
+    #[serde(default)]
+    pub failures: Vec<StepFault>,
+    /// What ended the run outside of any step.
+    #[serde(default)]
+    pub fault: Option<Fault>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Response {
+    pub manifest: ManifestRef,
+    /// The message for the notifications topic.
+    pub notice: RunNotice,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ManifestRef {
+    pub key: String,
+    pub sha256: String,
+}
+
+/// # Errors
+/// `Bcce.Internal`: nothing is sealed, or the seal is not finished; a retry finishes it.
+pub async fn handle<S, K, C>(ports: &Ports<S, K, C>, request: Request) -> Result<Response, Fault>
+where
+    S: GetObject + PutOnce + ListObjects,
+    K: SignDigest,
+    C: Clock,
+{
+    let run = request.run.clone();
+    let key = run.manifest_key();
+    let bytes = match ports.store.get(&key).await? {
+        Some(sealed) => sealed,
+        None => {
+            let manifest = evidence::gather(&ports.store, &ports.clock, &request).await?;
+            store_once(&ports.store, &key, &run.run_id, to_json(&manifest)?).await?
+        }
+    };
+    sign(ports, &run, &bytes).await?;
+    let manifest: Manifest = parse(&key, &bytes)?;
+    let sha256 = sha256_hex(&bytes);
+    let notice = manifest.notice(&key, &sha256);
+    tracing::info!(run_id = run.run_id, status = manifest.status.as_str(), "the run is sealed");
+    Ok(Response { manifest: ManifestRef { key, sha256 }, notice })
+}
+
+async fn sign<S, K, C>(ports: &Ports<S, K, C>, run: &Run, manifest: &[u8]) -> Result<(), Fault>
+where
+    S: GetObject + PutOnce,
+    K: SignDigest,
+{
+    let key = run.signature_key();
+    // KMS bills each signature, and ECDSA gives another one each time.
+    if ports.store.get(&key).await?.is_none() {
+        let signature = ports.signing_key.sign(&sha256(manifest)).await?;
+        store_once(&ports.store, &key, &run.run_id, signature).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+use std::cell::RefCell;
+
+use bcce_core::artifact::StepArtifact;
+use bcce_core::error::ErrorName;
+use bcce_core::fakes::MemoryStore;
+use bcce_core::manifest::Evidence;
+use serde_json::Value;
+use time::macros::datetime;
+
+use super::*;
+
+const EVENT: &str = include_str!("../../../events/emit-metrics/succeeded.json");
+const PLAN: &str = include_str!("../../../events/invoke/plan.json");
+const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json");
+
+/// Closes a run once.
+#[derive(Default)]
+struct Ledger(RefCell<Vec<ClosedRun>>);
+
+impl CloseRun for Ledger {
+    async fn close(&self, closed: &ClosedRun) -> Result<Closed, Fault> {
+        let mut runs = self.0.borrow_mut();
+        let same = |run: &ClosedRun| (run.run.run_id.clone(), run.run.attempt_no);
+        if runs.iter().any(|run| same(run) == same(closed)) {
+            return Ok(Closed::Before);
+        }
+        runs.push(closed.clone());
+        Ok(Closed::Counted)
+    }
+}
+
+/// A sealed run and the event that asks to count it.
+fn sealed() -> (Ports<MemoryStore, Ledger>, impl Fn() -> Request) {
+    let run = serde_json::from_str::<Request>(EVENT).unwrap().run;
+    let plan = serde_json::from_str(PLAN).unwrap();
+    let answer: StepArtifact = serde_json::from_str(ANSWER).unwrap();
+    let manifest = Manifest::seal(Evidence {
+        run: &run,
+        plan: Some(&plan),
+        artifacts: vec![],
+        answers: vec![answer.course],
+        failures: vec![],
+        broken: vec![],
+        fault: None,
+        ended_at: datetime!(2026-11-01 12:00:09 UTC),
+    });
+    let body = serde_json::to_vec(&manifest).unwrap();
+    let sha256 = sha256_hex(&body);
+    let store = MemoryStore::with([(run.manifest_key(), body)]);
+    let request = move || {
+        let mut request: Request = serde_json::from_str(EVENT).unwrap();
+        request.manifest.sha256.clone_from(&sha256);
+        request
+    };
+    (Ports { store, ledger: Ledger::default() }, request)
+}
+
+fn config() -> Config {
+    Config { environment: "dev".into(), bucket: String::new(), ledger_table: String::new() }
+}
+
+#[tokio::test]
+async fn a_run_is_counted_once_however_often_it_is_settled() {
+    let (ports, request) = sealed();
+    let emitted = RefCell::new(Vec::new());
+    let emit = |document: &str| emitted.borrow_mut().push(document.to_owned());
+    assert_eq!(handle(&ports, &config(), &emit, request()).await, Ok(Response { counted: true }));
+    assert_eq!(handle(&ports, &config(), &emit, request()).await, Ok(Response { counted: false }));
+    assert_eq!(ports.ledger.0.borrow().len(), 1);
+    assert_eq!(emitted.borrow().len(), 2, "one document for the run, one for its model");
+}
+
+/// The rules of the embedded metric format: each metric and each dimension that is declared is a member of
+/// the document; at most 100 metrics and 30 dimensions.
+#[tokio::test]
+async fn the_documents_keep_the_rules_of_the_format() {
+    let (ports, request) = sealed();
+    let emitted = RefCell::new(Vec::new());
+    let emit = |document: &str| emitted.borrow_mut().push(document.to_owned());
+    handle(&ports, &config(), &emit, request()).await.unwrap();
+    for document in emitted.borrow().iter() {
+        assert!(!document.contains('\n'));
+        let document: Value = serde_json::from_str(document).unwrap();
+        let directive = &document["_aws"]["CloudWatchMetrics"][0];
+        let metrics = directive["Metrics"].as_array().unwrap();
+        let dimensions = directive["Dimensions"][0].as_array().unwrap();
+        assert!(metrics.len() <= 100 && dimensions.len() <= 30);
+        assert!(metrics.iter().all(|m| document[m["Name"].as_str().unwrap()].is_number()));
+        assert!(dimensions.iter().all(|d| document[d.as_str().unwrap()].is_string()));
+        assert_eq!(document["_aws"]["Timestamp"], 1_793_534_409_000_i64);
+    }
+    let model: Value = serde_json::from_str(&emitted.borrow()[1]).unwrap();
+    assert_eq!((&model["InputTokens"], &model["Cost"]), (&1_000.into(), &0.00165.into()));
+}
+
+#[tokio::test]
+async fn another_manifest_than_the_sealed_one_is_not_counted() {
+    let (ports, request) = sealed();
+    let mut other = request();
+    other.manifest.sha256 = "0".repeat(64);
+    let fault = handle(&ports, &config(), &|_| (), other).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Internal);
+    assert!(ports.ledger.0.borrow().is_empty());
+}

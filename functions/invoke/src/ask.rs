@@ -1,0 +1,163 @@
+//! One call, and the record of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bcce_core::answer::judge;
+use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target, Usage};
+use bcce_core::error::{ErrorName, Fault};
+use bcce_core::plan::Plan;
+use bcce_core::ports::{
+    CallFailure, CallLimits, CallModel, CallReport, Clock, ModelAnswer, ModelCall, Repair,
+};
+use bcce_core::prompt::Prompt;
+use bcce_core::run::Run;
+use bcce_core::template::{OutputType, Step};
+use rust_decimal::Decimal;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+pub(crate) struct Question<'a> {
+    pub run: &'a Run,
+    pub plan: &'a Plan,
+    pub step: &'a Step,
+    pub route: &'a str,
+    pub prompt: &'a Prompt,
+    pub target: &'a Target,
+    /// For the whole call.
+    pub time: Duration,
+    pub repair: Option<Repair<'a>>,
+}
+
+pub(crate) enum Asked {
+    Answered(ModelAnswer),
+    NextTarget,
+    Failed(Fault),
+}
+
+impl Question<'_> {
+    /// The attempt is recorded whatever came of it; the error is `Bcce.Internal`.
+    pub async fn ask(
+        &self,
+        model: &impl CallModel,
+        clock: &impl Clock,
+        kind: AttemptKind,
+    ) -> (Attempt, Result<Asked, Fault>) {
+        let started_at = clock.now();
+        let report = model.call(&self.call()).await;
+        let failure = failure(&report);
+        let attempt = self.record(kind, started_at, &report, failure.as_ref());
+        let asked = match (failure, report.result) {
+            (None, Ok(answer)) => Ok(Asked::Answered(answer)),
+            (Some(failure), _) => self.after(&failure),
+            (None, Err(failure)) => self.after(&failure),
+        };
+        (attempt, asked)
+    }
+
+    fn after(&self, failure: &CallFailure) -> Result<Asked, Fault> {
+        let (run_id, step) = (&self.run.run_id, &self.step.id);
+        let what = format!("{}: {}", self.target, code(&failure.message));
+        match failure.name {
+            ErrorName::Internal => Err(Fault::internal(what)),
+            ErrorName::TargetRejected => {
+                tracing::error!(run_id, step, "a configured target rejects calls: {what}");
+                Ok(Asked::NextTarget)
+            }
+            name if name.fails_over() => {
+                tracing::warn!(run_id, step, error = name.as_str(), "a target failed: {what}");
+                Ok(Asked::NextTarget)
+            }
+            name => Ok(Asked::Failed(Fault::new(name, what))),
+        }
+    }
+
+    fn call(&self) -> ModelCall<'_> {
+        let takes = self.plan.takes.get(&self.step.model);
+        let enforced = takes.is_some_and(|takes| takes.json_schema);
+        let output = self.step.output.as_ref().filter(|output| output.kind == OutputType::Json);
+        let schema: Option<&Value> = output.and_then(|output| output.schema.as_ref());
+        ModelCall {
+            target: self.target,
+            prompt: self.prompt,
+            repair: self.repair,
+            max_tokens: self.step.max_tokens,
+            temperature: self.step.temperature,
+            effort: self.step.effort.as_deref(),
+            schema: schema.filter(|_| enforced),
+            metadata: self.metadata(),
+            limits: self.limits(),
+        }
+    }
+
+    fn limits(&self) -> CallLimits {
+        let timeouts = self.plan.routes.get(self.route).map(|route| route.routing.timeouts).unwrap_or_default();
+        let within = |seconds: u64| Duration::from_secs(seconds).min(self.time);
+        CallLimits {
+            first_token: within(timeouts.first_token_s),
+            stall: within(timeouts.stall_s),
+            attempt: within(timeouts.attempt_s),
+        }
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        let ours = [
+            ("run_id", &self.run.run_id),
+            ("workflow", &self.run.workflow),
+            ("step", &self.step.id),
+            ("tenant", &self.run.tenant),
+        ];
+        let ours = ours.map(|(name, value)| (name.to_owned(), value.clone()));
+        self.plan.tags.clone().into_iter().chain(ours).collect()
+    }
+
+    fn record(
+        &self,
+        kind: AttemptKind,
+        started_at: OffsetDateTime,
+        report: &CallReport,
+        failure: Option<&CallFailure>,
+    ) -> Attempt {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Attempt {
+            target: self.target.clone(),
+            kind,
+            outcome: if failure.is_some() { AttemptOutcome::Failed } else { AttemptOutcome::Answered },
+            error: failure.map(|failure| failure.name),
+            message: failure.map(|failure| failure.message.clone()),
+            retry_after_s: failure.and_then(|failure| failure.retry_after_s),
+            started_at,
+            latency_ms: millis(report.latency),
+            first_token_ms: report.first_token.map(millis),
+            usage: report.usage,
+            cost_usd: report.usage.and_then(|usage| self.cost(&usage)),
+        }
+    }
+
+    fn cost(&self, usage: &Usage) -> Option<Decimal> {
+        if *usage == Usage::default() {
+            return Some(Decimal::ZERO);
+        }
+        Some(self.plan.prices.get(&self.target.model_id)?.cost(usage))
+    }
+}
+
+/// The call's failure, or that of an answer which stopped for a wrong reason.
+fn failure(report: &CallReport) -> Option<CallFailure> {
+    match &report.result {
+        Err(failure) => Some(failure.clone()),
+        Ok(answer) => judge(&answer.stop_reason).err().map(|name| CallFailure {
+            name,
+            message: format!("stopped: {}", answer.stop_reason),
+            retry_after_s: None,
+        }),
+    }
+}
+
+/// A service's message may quote the request; its code does not. The message stays in the attempt.
+fn code(message: &str) -> &str {
+    match message.split_once(": ") {
+        Some((code, _)) if code != "stopped" => code,
+        _ => message,
+    }
+}

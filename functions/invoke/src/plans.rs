@@ -1,0 +1,34 @@
+//! The plan of the run this function is working on.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bcce_core::artifact::parse;
+use bcce_core::digest::sha256_hex;
+use bcce_core::error::Fault;
+use bcce_core::plan::Plan;
+use bcce_core::ports::GetObject;
+use bcce_core::run::Run;
+
+/// The last plan that was read, by digest. A plan never changes, and the steps of one run tend to meet
+/// in one warm function; one is enough, since a plan holds its inputs and may be a megabyte.
+#[derive(Default)]
+pub struct Plans(RefCell<Option<(String, Rc<Plan>)>>);
+
+impl Plans {
+    pub async fn read(&self, store: &impl GetObject, run: &Run, sha256: &str) -> Result<Rc<Plan>, Fault> {
+        if let Some((known, plan)) = self.0.borrow().as_ref()
+            && known == sha256
+        {
+            return Ok(plan.clone());
+        }
+        let key = run.plan_key();
+        let body = store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+        if sha256_hex(&body) != sha256 {
+            return Err(Fault::internal(format!("{key} is not the plan that the run was started with")));
+        }
+        let plan = Rc::new(parse::<Plan>(&key, &body)?);
+        *self.0.borrow_mut() = Some((sha256.to_owned(), plan.clone()));
+        Ok(plan)
+    }
+}

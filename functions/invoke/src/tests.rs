@@ -1,0 +1,246 @@
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use bcce_core::attempt::{AttemptKind, AttemptOutcome, Usage};
+use bcce_core::digest::sha256_hex;
+use bcce_core::fakes::{MemoryStore, StoppedClock};
+use bcce_core::ports::{CallFailure, CallReport, ModelAnswer, ModelCall};
+use serde_json::{Value, json};
+use time::macros::datetime;
+
+use super::*;
+
+const EVENT: &str = include_str!("../../../events/invoke/first.json");
+const PLAN: &str = include_str!("../../../events/invoke/plan.json");
+const HOUR: Duration = Duration::from_secs(900);
+
+/// Answers as told, in order, and keeps what it was asked.
+#[derive(Default)]
+struct Model {
+    says: RefCell<VecDeque<CallReport>>,
+    asked: RefCell<Vec<(String, String, Option<String>)>>,
+}
+
+impl CallModel for Model {
+    async fn call(&self, call: &ModelCall<'_>) -> CallReport {
+        let repair = call.repair.map(|repair| repair.fault.to_owned());
+        self.asked.borrow_mut().push((call.target.region.clone(), call.prompt.user.clone(), repair));
+        self.says.borrow_mut().pop_front().expect("a call that the test did not script")
+    }
+}
+
+fn says(text: &str, stop_reason: &str) -> CallReport {
+    CallReport {
+        result: Ok(ModelAnswer { text: text.into(), stop_reason: stop_reason.into() }),
+        latency: Duration::from_millis(800),
+        first_token: Some(Duration::from_millis(90)),
+        usage: Some(Usage { input_tokens: 1_000, output_tokens: 100, ..Usage::default() }),
+    }
+}
+
+fn fails(name: ErrorName, usage: Option<Usage>) -> CallReport {
+    let failure = CallFailure { name, message: "Code (429): quoted input".into(), retry_after_s: Some(3) };
+    CallReport { result: Err(failure), latency: Duration::ZERO, first_token: None, usage }
+}
+
+type Fakes = Ports<MemoryStore, Model, StoppedClock>;
+
+fn ports(reports: impl IntoIterator<Item = CallReport>) -> Fakes {
+    let run = request().run;
+    Ports {
+        store: MemoryStore::with([(run.plan_key(), PLAN.as_bytes().to_vec())]),
+        model: Model { says: RefCell::new(reports.into_iter().collect()), ..Model::default() },
+        clock: StoppedClock(datetime!(2026-11-01 12:00:01 UTC)),
+        plans: Plans::default(),
+    }
+}
+
+fn request() -> Request {
+    let mut request: Request = serde_json::from_str(EVENT).unwrap();
+    request.plan_sha256 = sha256_hex(PLAN.as_bytes());
+    request
+}
+
+fn artifact(ports: &Fakes) -> Value {
+    ports.store.json(&request().run.step_key("answer", None))
+}
+
+fn regions(ports: &Fakes) -> Vec<String> {
+    ports.model.asked.borrow().iter().map(|(region, _, _)| region.clone()).collect()
+}
+
+const ANSWERED: Response = Response::Answered { status: StepStatus::Succeeded };
+
+#[tokio::test]
+async fn an_answer_is_priced_and_stored() {
+    let ports = ports([says("It opens.", "end_turn")]);
+    assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+    let artifact = artifact(&ports);
+    assert_eq!(artifact["output"], json!({ "text": "It opens." }));
+    // 1,000 x 1.1 + 100 x 5.5 USD per million
+    assert_eq!(artifact["cost_usd"], "0.00165");
+    assert_eq!(artifact["attempts"][0]["first_token_ms"], 90);
+    assert!(ports.model.asked.borrow()[0].1.contains("<data>A breaker opens on evidence.</data>"));
+}
+
+#[tokio::test]
+async fn a_stored_answer_is_returned_without_a_call() {
+    let ports = ports([says("It opens.", "end_turn")]);
+    for _ in 0..2 {
+        assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+    }
+    assert_eq!(regions(&ports).len(), 1);
+}
+
+#[tokio::test]
+async fn the_next_target_is_asked_at_once_and_both_attempts_are_kept() {
+    for name in [ErrorName::TargetThrottled, ErrorName::TargetBroken, ErrorName::TargetRejected] {
+        let ports = ports([fails(name, Some(Usage::default())), says("It opens.", "end_turn")]);
+        assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+        assert_eq!(regions(&ports), ["us-east-1", "us-west-2"]);
+        let artifact = artifact(&ports);
+        assert_eq!(artifact["attempts"][0]["error"], name.as_str());
+        assert_eq!(artifact["attempts"][1]["outcome"], "answered");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_stream_leaves_the_cost_unknown_and_says_what_is_known() {
+    let ports = ports([fails(ErrorName::TargetBroken, None), says("It opens.", "end_turn")]);
+    assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+    let artifact = artifact(&ports);
+    assert_eq!(artifact["cost_usd"], Value::Null);
+    assert_eq!(artifact["priced_subtotal_usd"], "0.00165");
+    assert_eq!(artifact["attempts"][0]["usage"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_list_used_up_goes_back_with_every_attempt() {
+    let throttled = || fails(ErrorName::TargetThrottled, Some(Usage::default()));
+    let ports = ports([throttled(), throttled()]);
+    let Response::Exhausted { attempts } = handle(&ports, request(), HOUR).await.unwrap() else { panic!() };
+    assert_eq!(attempts.len(), 2);
+    assert_eq!(attempts[0].retry_after_s, Some(3));
+}
+
+#[tokio::test]
+async fn without_time_for_another_attempt_it_goes_back_early() {
+    let ports = ports([fails(ErrorName::TargetTimeout, None)]);
+    let short = Duration::from_secs(60);
+    let Response::Exhausted { attempts } = handle(&ports, request(), short).await.unwrap() else { panic!() };
+    assert_eq!(attempts.len(), 1, "the second target is left for the next invocation");
+}
+
+#[tokio::test]
+async fn what_no_target_can_take_fails_the_step_without_quoting() {
+    for (report, name, status) in [
+        (fails(ErrorName::RequestRejected, Some(Usage::default())), ErrorName::RequestRejected, StepStatus::Failed),
+        (says("", "content_filtered"), ErrorName::RequestRejected, StepStatus::Failed),
+        (says("No.", "guardrail_intervened"), ErrorName::GuardrailIntervened, StepStatus::Blocked),
+    ] {
+        let ports = ports([report]);
+        let Response::Failed { status: got, error } = handle(&ports, request(), HOUR).await.unwrap() else { panic!() };
+        assert_eq!((got, error.name), (status, name));
+        assert!(!error.message.contains("quoted input"), "{error}");
+        let failure = ports.store.json(&request().run.failure_key("answer", None));
+        assert_eq!(failure["attempts"].as_array().unwrap().len(), 1);
+        assert!(!ports.store.objects.borrow().contains_key(&request().run.step_key("answer", None)));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_stop_reason_moves_on() {
+    let ports = ports([says("{", "malformed_model_output"), says("It opens.", "end_turn")]);
+    assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+    assert_eq!(artifact(&ports)["attempts"][0]["error"], "Bcce.TargetBroken");
+}
+
+#[tokio::test]
+async fn a_truncated_text_is_an_answer_that_says_so() {
+    let ports = ports([says("It op", "max_tokens")]);
+    assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+    assert_eq!(artifact(&ports)["truncated"], true);
+}
+
+fn json_request(ports: &Fakes) -> Request {
+    let mut plan: Value = serde_json::from_str(PLAN).unwrap();
+    let schema = json!({ "type": "object", "required": ["ok"], "properties": { "ok": { "type": "boolean" } } });
+    plan["steps"][0]["output"] = json!({ "type": "json", "schema": schema });
+    let body = serde_json::to_vec(&plan).unwrap();
+    let mut request = request();
+    request.plan_sha256 = sha256_hex(&body);
+    ports.store.objects.borrow_mut().insert(request.run.plan_key(), body);
+    request
+}
+
+#[tokio::test]
+async fn json_that_does_not_fit_is_repaired_once_on_the_same_target() {
+    let ports = ports([says(r#"{"ok":1}"#, "end_turn"), says(r#"{"ok":true}"#, "end_turn")]);
+    assert_eq!(handle(&ports, json_request(&ports), HOUR).await, Ok(ANSWERED));
+    assert_eq!(regions(&ports), ["us-east-1", "us-east-1"]);
+    assert!(ports.model.asked.borrow()[1].2.as_ref().unwrap().contains("/ok"));
+    let artifact = artifact(&ports);
+    assert_eq!(artifact["output"]["json"], json!({ "ok": true }));
+    assert_eq!(artifact["attempts"][0]["error"], "Bcce.OutputInvalid");
+    assert_eq!(artifact["attempts"][1]["kind"], "repair");
+    assert_eq!(artifact["cost_usd"], "0.0033", "both calls are paid");
+}
+
+#[tokio::test]
+async fn json_that_never_fits_fails_the_step() {
+    let ports = ports([says("no", "end_turn"), says(r#"{"ok":"#, "max_tokens")]);
+    let Response::Failed { error, .. } = handle(&ports, json_request(&ports), HOUR).await.unwrap() else { panic!() };
+    assert_eq!(error.name, ErrorName::OutputInvalid);
+    assert!(error.message.contains("cut by max_tokens"), "{error}");
+}
+
+#[tokio::test]
+async fn told_to_stop_it_records_every_attempt_and_why() {
+    let ports = ports([]);
+    let mut request = request();
+    request.next = Next::Stop(ErrorName::NoTarget);
+    request.decisions[0].because = vec!["the step's rounds are used up".into()];
+    let Response::Failed { error, .. } = handle(&ports, request, HOUR).await.unwrap() else { panic!() };
+    assert_eq!(error.name, ErrorName::NoTarget);
+    assert!(error.message.starts_with("the step's rounds are used up"), "{error}");
+}
+
+#[tokio::test]
+async fn the_first_writer_wins() {
+    // Another invocation of the same step stores its answer while this one's model is talking.
+    struct Racing<'a>(&'a MemoryStore, Vec<u8>);
+    impl CallModel for Racing<'_> {
+        async fn call(&self, _: &ModelCall<'_>) -> CallReport {
+            self.0.objects.borrow_mut().insert(request().run.step_key("answer", None), self.1.clone());
+            says("Second.", "end_turn")
+        }
+    }
+    let first = ports([says("First.", "end_turn")]);
+    handle(&first, request(), HOUR).await.unwrap();
+    let stored = first.store.objects.borrow_mut().remove(&request().run.step_key("answer", None)).unwrap();
+    let Ports { store, clock, plans, .. } = first;
+    let racing = Racing(&store, stored);
+    let ports = Ports { store: ByRef(&store), model: racing, clock, plans };
+    assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+    assert_eq!(store.json(&request().run.step_key("answer", None))["output"]["text"], "First.");
+}
+
+struct ByRef<'a>(&'a MemoryStore);
+
+impl GetObject for ByRef<'_> {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault> {
+        self.0.get(key).await
+    }
+}
+
+impl PutOnce for ByRef<'_> {
+    async fn put_once(&self, key: &str, run_id: &str, body: &[u8]) -> Result<bcce_core::ports::Put, Fault> {
+        self.0.put_once(key, run_id, body).await
+    }
+}
+
+#[test]
+fn kinds_and_outcomes_have_their_documented_spelling() {
+    assert_eq!(serde_json::to_value(AttemptKind::First).unwrap(), "first");
+    assert_eq!(serde_json::to_value(AttemptOutcome::Answered).unwrap(), "answered");
+}

@@ -1,0 +1,126 @@
+use std::cell::Cell;
+
+use bcce_core::error::ErrorName;
+use bcce_core::fakes::{MemoryStore, StoppedClock};
+use bcce_core::notice::RunStatus;
+use serde_json::{Value, json};
+use time::macros::datetime;
+
+use super::*;
+
+const EVENT: &str = include_str!("../../../events/persist-artifact/succeeded.json");
+const PLAN: &str = include_str!("../../../events/invoke/plan.json");
+const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json");
+
+/// Signs with the digest itself and counts.
+#[derive(Default)]
+struct Signer {
+    signed: Cell<u32>,
+    failing: Cell<bool>,
+}
+
+impl SignDigest for Signer {
+    async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Fault> {
+        if self.failing.replace(false) {
+            return Err(Fault::internal("told to fail"));
+        }
+        self.signed.set(self.signed.get() + 1);
+        Ok(digest.to_vec())
+    }
+}
+
+type Fakes = Ports<MemoryStore, Signer, StoppedClock>;
+
+fn request() -> Request {
+    serde_json::from_str(EVENT).unwrap()
+}
+
+fn ports() -> Fakes {
+    let run = request().run;
+    Ports {
+        store: MemoryStore::with([
+            (run.request_key(), b"{}".to_vec()),
+            (run.plan_key(), PLAN.as_bytes().to_vec()),
+            (run.step_key("answer", None), ANSWER.as_bytes().to_vec()),
+        ]),
+        signing_key: Signer::default(),
+        clock: StoppedClock(datetime!(2026-11-01 12:00:09 UTC)),
+    }
+}
+
+fn manifest(ports: &Fakes) -> Value {
+    ports.store.json(&request().run.manifest_key())
+}
+
+#[tokio::test]
+async fn a_run_is_sealed_with_every_digest_and_signed() {
+    let ports = ports();
+    let response = handle(&ports, request()).await.unwrap();
+    let manifest = manifest(&ports);
+    assert_eq!(manifest["status"], "SUCCEEDED");
+    let keys: Vec<&str> =
+        manifest["artifacts"].as_array().unwrap().iter().map(|a| a["key"].as_str().unwrap()).collect();
+    assert_eq!(keys.len(), 3);
+    assert_eq!(manifest["artifacts"][0]["sha256"], sha256_hex(PLAN.as_bytes()));
+    assert_eq!(manifest["result"], request().run.step_key("answer", None));
+    assert_eq!(manifest["totals"]["cost_usd"], "0.00165");
+    let bytes = ports.store.objects.borrow()[&request().run.manifest_key()].clone();
+    assert_eq!(response.manifest.sha256, sha256_hex(&bytes));
+    assert_eq!(ports.store.objects.borrow()[&request().run.signature_key()], sha256(&bytes));
+    assert_eq!(response.notice.status, RunStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn a_second_seal_returns_the_first() {
+    let mut ports = ports();
+    let first = handle(&ports, request()).await.unwrap();
+    ports.clock = StoppedClock(datetime!(2026-11-01 13:00 UTC));
+    let second = handle(&ports, request()).await.unwrap();
+    assert_eq!(first.manifest, second.manifest);
+    assert_eq!(ports.signing_key.signed.get(), 1);
+}
+
+#[tokio::test]
+async fn a_seal_that_breaks_between_manifest_and_signature_is_finished_by_the_retry() {
+    let ports = ports();
+    ports.signing_key.failing.set(true);
+    assert_eq!(handle(&ports, request()).await.unwrap_err().name, ErrorName::Internal);
+    let half = manifest(&ports);
+    handle(&ports, request()).await.unwrap();
+    assert_eq!(manifest(&ports), half);
+    assert!(ports.store.objects.borrow().contains_key(&request().run.signature_key()));
+}
+
+#[tokio::test]
+async fn a_refused_run_is_sealed_with_its_reason() {
+    let ports = ports();
+    let run = request().run;
+    ports.store.objects.borrow_mut().retain(|key, _| *key == run.request_key());
+    let fault = Fault::new(ErrorName::InvalidRequest, "inputs.text: is required");
+    let response = handle(&ports, Request { fault: Some(fault.clone()), ..request() }).await.unwrap();
+    assert_eq!((response.notice.status, response.notice.error), (RunStatus::Failed, Some(fault)));
+    assert_eq!(manifest(&ports)["template_sha256"], Value::Null);
+    assert_eq!(response.notice.totals.cost_usd.map(|cost| cost.to_string()), Some("0".into()));
+}
+
+#[tokio::test]
+async fn a_step_that_broke_on_our_side_is_told() {
+    let ports = ports();
+    ports.store.objects.borrow_mut().remove(&request().run.step_key("answer", None));
+    let failures = json!([{ "step": "answer", "route": "haiku", "status": "FAILED",
+                            "error": { "name": "Bcce.Internal", "message": "see the log" } }]);
+    let failures = serde_json::from_value(failures).unwrap();
+    let response = handle(&ports, Request { failures, ..request() }).await.unwrap();
+    assert_eq!(response.notice.error.unwrap().to_string(), "Bcce.Internal: step answer: see the log");
+    assert_eq!(manifest(&ports)["steps"][0]["status"], "FAILED");
+}
+
+#[tokio::test]
+async fn a_store_that_fails_seals_nothing() {
+    for failing in 1..=4 {
+        let ports = ports();
+        ports.store.failing.set(failing);
+        assert!(handle(&ports, request()).await.is_err());
+        assert!(!ports.store.objects.borrow().contains_key(&request().run.manifest_key()));
+    }
+}
