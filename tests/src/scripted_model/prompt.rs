@@ -38,7 +38,7 @@ impl Prompt {
         let words = [&system, &user, &assistant].map(|text| words(text));
         Ok(Self {
             caller: body.request_metadata.unwrap_or_default(),
-            schema: body.output_config.map(OutputConfig::schema).transpose()?,
+            schema: body.output_config.and_then(|config| config.text_format).map(|f| schema(&f)).transpose()?,
             words: words.iter().sum(),
             system,
             user,
@@ -75,18 +75,16 @@ struct Block {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct OutputConfig {
-    #[serde(default)]
-    text_format: Value,
+    /// Absent where only an effort is given.
+    text_format: Option<Value>,
 }
 
-impl OutputConfig {
-    fn schema(self) -> Result<Value, String> {
-        let pointer = "/structure/jsonSchema/schema";
-        let schema = self.text_format.pointer(pointer).and_then(Value::as_str);
-        let schema = schema.ok_or(format!("outputConfig.textFormat: no string at {pointer}"))?;
-        serde_json::from_str(schema)
-            .map_err(|error| format!("outputConfig.textFormat: the schema is no JSON: {error}"))
-    }
+fn schema(text_format: &Value) -> Result<Value, String> {
+    let pointer = "/structure/jsonSchema/schema";
+    let schema = text_format.pointer(pointer).and_then(Value::as_str);
+    let schema = schema.ok_or(format!("outputConfig.textFormat: no string at {pointer}"))?;
+    serde_json::from_str(schema)
+        .map_err(|error| format!("outputConfig.textFormat: the schema is no JSON: {error}"))
 }
 
 fn text(blocks: &[Block]) -> String {
@@ -145,6 +143,13 @@ pub mod tests {
             (prompt.user.as_str(), prompt.words),
             ("first question\nonce more", 7)
         );
+    }
+
+    #[test]
+    fn an_effort_without_a_schema_is_no_schema() {
+        let mut request = body("w", "s", "x");
+        request["outputConfig"] = json!({ "effort": "low" });
+        assert_eq!(Prompt::parse(request.to_string().as_bytes()).unwrap().schema, None);
     }
 
     #[test]
