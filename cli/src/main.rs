@@ -1,1 +1,37 @@
-fn main(){}
+//! `bcce`: everyday work with BCCE from a terminal or a script.
+
+mod arguments; // what the command line takes
+mod cmd; // a file per verb
+mod configured; // the configuration in SSM, pointers followed
+mod exit; // exit codes, and errors that say what to do
+mod figures; // numbers, times and sizes as people read them
+mod follow; // looks at a run until it is over
+mod inputs; // -i NAME=VALUE
+mod paint; // ANSI, where it is wanted
+mod progress; // what is known of a run
+mod progress_lines; // a line per event, for a log
+mod seal; // signature and digests of a run
+mod stack; // the deployed parts, by the one parameter that names them
+mod view; // a run as a table
+mod world; // terminal, clock, standard input
+
+use std::process::ExitCode;
+
+use arguments::{Cli, Config, Runs, Verb};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Cli { environment, verb } = clap::Parser::parse();
+    let (world, out) = (world::World::of_this_process(environment), &mut std::io::stdout());
+    exit::tell(match verb {
+        Verb::Submit(args) => cmd::submit::run(args, &world, out).await,
+        Verb::Runs(Runs::List(args)) => cmd::list::run(args, &world, out).await,
+        Verb::Runs(Runs::Show(args)) => cmd::show::run(args, &world, out).await,
+        Verb::Runs(Runs::Follow(args)) => cmd::follow::run(args, &world, out).await,
+        Verb::Runs(Runs::Output(args)) => cmd::output::run(args, &world, out).await,
+        Verb::Runs(Runs::Verify(args)) => cmd::verify::run(args, &world, out).await,
+        Verb::Config(Config::Validate(args)) => cmd::validate::run(args, &world, out),
+        Verb::Config(Config::Push(args)) => cmd::push::run(args, &world, out).await,
+        Verb::Key(args) => cmd::key::run(args, &world, out).await,
+    })
+}

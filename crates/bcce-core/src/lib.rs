@@ -5,6 +5,7 @@ pub mod artifact; // what lies under runs/<tenant>/<run id>/
 pub mod attempt; // one call on one target, what it used and what it cost
 pub mod classify; // what the service answered -> one of our error names
 pub mod config; // SSM documents: inline or a pointer to S3
+pub mod configuration; // a whole directory of those documents, checked across its files
 pub mod digest; // SHA-256, lower-case hex
 pub mod error; // the error names and the faults that carry them
 #[cfg(any(test, feature = "fakes"))]

@@ -1,0 +1,137 @@
+//! What the command line takes.
+
+use std::time::Duration;
+
+use bcce_core::error::Problems;
+use bcce_core::request::check_name;
+use clap::builder::styling::Styles;
+use clap::{Parser, Subcommand};
+
+use crate::cmd;
+
+/// Runs Claude workflows on Amazon Bedrock: sends requests to a deployed BCCE stack, follows their
+/// runs, reads and verifies what they left.
+#[derive(Debug, Parser)]
+#[command(name = "bcce", version, styles = Styles::styled(), after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    /// Environment of the stack, found by the SSM parameter /bcce/<ENV>/stack
+    #[arg(
+        long = "env",
+        value_name = "ENV",
+        env = "BCCE_ENVIRONMENT",
+        default_value = "dev",
+        global = true,
+        hide_env_values = true,
+        value_parser = name
+    )]
+    pub environment: String,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, and the run succeeded
+  1  the run or the check failed
+  2  wrong usage or input; nothing was sent
+  3  AWS or the stack could not be reached, or answered with an error
+  4  timed out waiting; the run goes on
+
+Account and region are those of the AWS environment: AWS_PROFILE, AWS_REGION, keys, SSO, a role.
+AWS_ENDPOINT_URL leads to a local emulator (`make up` writes one's addresses to .local/stack.env).";
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Send a request to the inbox and print its run id
+    Submit(cmd::submit::Args),
+    /// List, show, follow and verify runs
+    #[command(subcommand)]
+    Runs(Runs),
+    /// Check configuration files and move them into the stack
+    #[command(subcommand)]
+    Config(Config),
+    /// Print the public key that verifies manifests, as PEM
+    Key(cmd::key::Args),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Runs {
+    /// List runs, newest first
+    List(cmd::list::Args),
+    /// Show a run: its steps, attempts, cost and artifacts
+    Show(cmd::show::Args),
+    /// Follow a run until it is over; exits by its status
+    Follow(cmd::follow::Args),
+    /// Print a run's answer
+    Output(cmd::output::Args),
+    /// Check a run's signature and every digest
+    Verify(cmd::verify::Args),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Check a directory of configuration, without AWS
+    Validate(cmd::validate::Args),
+    /// Check a directory of configuration and write it to the stack
+    Push(cmd::push::Args),
+}
+
+fn name(given: &str) -> Result<String, String> {
+    let mut problems = Problems::default();
+    check_name(&mut problems, "it", given);
+    problems.none_or(given.to_owned()).map_err(|problems| problems.to_string())
+}
+
+/// A full run id. Anything shorter would have to be guessed at.
+pub fn run_id(given: &str) -> Result<String, String> {
+    let parts = given.rsplit_once('-');
+    let is_hex = |hash: &str| {
+        hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    match parts {
+        Some((workflow, hash)) if is_hex(hash) && name(workflow).is_ok() => Ok(given.to_owned()),
+        _ => Err("a run id is <workflow>-<32 hex digits>; `bcce runs list` shows them".into()),
+    }
+}
+
+/// `90s`, `30m`, `2h`.
+pub fn duration(given: &str) -> Result<Duration, String> {
+    let told = || "must be a number with s, m or h, like 90s, 30m or 2h".to_owned();
+    let unit = given.chars().last().ok_or_else(told)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        _ => return Err(told()),
+    };
+    let count: u64 = given[..given.len() - 1].parse().map_err(|_| told())?;
+    count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("30m"), Ok(Duration::from_secs(1_800)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7_200)));
+        for wrong in ["", "30", "m", "1d", "-1s", "99999999999999999999h", "5é"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_run_id_is_a_whole_one() {
+        assert!(run_id("explain-f7ba4ad77505bd08f0457f0dca60c468").is_ok());
+        for wrong in ["explain-f7ba4ad7", "f7ba4ad77505bd08f0457f0dca60c468", "a/b-f7ba4ad77505bd08f0457f0dca60c468", ""] {
+            assert!(run_id(wrong).is_err(), "{wrong}");
+        }
+    }
+}

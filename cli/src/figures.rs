@@ -1,0 +1,102 @@
+//! Numbers, times and sizes as people read them.
+
+use rust_decimal::Decimal;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
+
+use bcce_core::attempt::{Totals, Usage};
+
+const STAMP: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
+
+/// `2026-11-01 12:00:00Z`
+pub fn stamp(at: OffsetDateTime) -> String {
+    at.to_offset(UtcOffset::UTC).format(STAMP).unwrap_or_default()
+}
+
+/// `1,204`
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 step`, `2 steps`
+pub fn plural(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// `0.8 s`, `2 m 03 s`, `1 h 02 m`
+pub fn milliseconds(ms: u64) -> String {
+    let seconds = ms / 1_000;
+    match seconds {
+        0..100 => format!("{seconds}.{} s", ms % 1_000 / 100),
+        100..3_600 => format!("{} m {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} m", seconds / 3_600, seconds % 3_600 / 60),
+    }
+}
+
+/// From one moment to a later one.
+pub fn between(from: OffsetDateTime, to: OffsetDateTime) -> String {
+    milliseconds(u64::try_from((to - from).whole_milliseconds()).unwrap_or(0))
+}
+
+/// Four places, which is a thousandth of most calls: `$0.0032`.
+pub fn usd(amount: Decimal) -> String {
+    let smallest = Decimal::new(1, 4);
+    if amount > Decimal::ZERO && amount < smallest {
+        return format!("<${smallest}");
+    }
+    format!("${:.4}", amount.round_dp(4))
+}
+
+/// A cost that says when it is not whole.
+pub fn cost(totals: &Totals) -> String {
+    match (totals.cost_usd, totals.priced_subtotal_usd) {
+        (Some(cost), _) => usd(cost),
+        (None, Some(part)) => format!("{} + unknown", usd(part)),
+        (None, None) => "unknown".into(),
+    }
+}
+
+/// `1,204 tokens in, 312 out`; cached ones are tokens that went in too.
+pub fn tokens(totals: &Totals) -> String {
+    let usage = totals.usage.or(totals.known_usage).unwrap_or_default();
+    let more = if totals.usage.is_none() { " + unknown" } else { "" };
+    format!("{} tokens in, {} out{more}", count(tokens_in(&usage)), count(usage.output_tokens))
+}
+
+pub fn tokens_in(usage: &Usage) -> u64 {
+    usage.input_tokens
+        + usage.cache_read_tokens
+        + usage.cache_write_5m_tokens
+        + usage.cache_write_1h_tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 850, 12_345, 123_000, 3_720_000].map(milliseconds), ["0.0 s", "0.8 s", "12.3 s", "2 m 03 s", "1 h 02 m"]);
+        let amounts = [Decimal::ZERO, Decimal::new(1, 6), Decimal::new(165, 5), Decimal::new(12, 0)];
+        assert_eq!(amounts.map(usd), ["$0.0000", "<$0.0001", "$0.0016", "$12.0000"]);
+        assert_eq!(stamp(datetime!(2026-11-01 13:00:05 +1)), "2026-11-01 12:00:05Z");
+    }
+
+    #[test]
+    fn what_is_unknown_is_not_zero() {
+        let totals = Totals { priced_subtotal_usd: Some(Decimal::new(5, 3)), ..Totals::default() };
+        assert_eq!(cost(&totals), "$0.0050 + unknown");
+        assert_eq!(tokens(&totals), "0 tokens in, 0 out + unknown");
+    }
+}

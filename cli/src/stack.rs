@@ -1,0 +1,101 @@
+//! The deployed parts, found by the one SSM parameter that names them all.
+
+use bcce_aws::SdkConfig;
+use bcce_aws::dynamodb::Ledger;
+use bcce_aws::kms::SigningKey;
+use bcce_aws::s3::S3Store;
+use bcce_aws::sfn::StateMachine;
+use bcce_aws::sqs::Queues;
+use bcce_aws::ssm::Parameters;
+use bcce_core::config::parameter_name;
+use bcce_core::ledger::RunRecord;
+use bcce_core::ports::GetParameters;
+use bcce_core::run::RunRef;
+use serde::Deserialize;
+
+use crate::exit::{Failure, Outcome};
+use crate::world::World;
+
+/// `/bcce/<env>/stack`: the stack's outputs by name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Outputs {
+    pub stack: String,
+    pub inbox_queue_url: String,
+    pub dead_letter_queue_url: String,
+    pub workflow_arn: String,
+    pub artifact_bucket: String,
+    pub artifact_key_arn: String,
+    pub signing_key_arn: String,
+    pub notifications_topic_arn: String,
+    pub ledger_table: String,
+}
+
+pub struct Stack {
+    pub environment: String,
+    pub outputs: Outputs,
+    pub parameters: Parameters,
+    pub store: S3Store,
+    pub ledger: Ledger,
+    pub machine: StateMachine,
+    pub queues: Queues,
+    pub signing_key: SigningKey,
+}
+
+impl Stack {
+    pub async fn find(world: &World) -> Outcome<Self> {
+        let config = world.sdk_config().await?;
+        let parameters = Parameters::new(&config);
+        let name = parameter_name(&world.environment, "stack");
+        let mut found = parameters.parameters(std::slice::from_ref(&name)).await?;
+        let value = found.remove(&name).ok_or_else(|| missing(&name, &config))?;
+        let outputs: Outputs = serde_json::from_str(&value).map_err(|error| {
+            let what = format!("the SSM parameter {name} is not what this version reads: {error}");
+            Failure::unreachable(what, "deploy the stack again: `make up` locally, `make deploy` on AWS")
+        })?;
+        Ok(Self {
+            environment: world.environment.clone(),
+            store: S3Store::new(&config, &outputs.artifact_bucket, Some(&outputs.artifact_key_arn)),
+            ledger: Ledger::new(&config, &outputs.ledger_table),
+            machine: StateMachine::new(&config, &outputs.workflow_arn),
+            queues: Queues::new(&config),
+            signing_key: SigningKey::new(&config, &outputs.signing_key_arn),
+            parameters,
+            outputs,
+        })
+    }
+
+    /// The attempts at a run, oldest first, at least one.
+    pub async fn records(&self, run_id: &str) -> Outcome<Vec<RunRecord>> {
+        let records = self.ledger.attempts(run_id).await?;
+        if records.is_empty() {
+            return Err(unknown_run(&self.environment, run_id));
+        }
+        Ok(records)
+    }
+}
+
+pub fn unknown_run(environment: &str, run_id: &str) -> Failure {
+    let what = format!("there is no run {run_id} in {environment}");
+    Failure::usage(what, "`bcce runs list` shows the runs; --env and AWS_PROFILE choose where to look")
+}
+
+fn missing(name: &str, config: &SdkConfig) -> Failure {
+    let region = config.region().map(ToString::to_string).unwrap_or_default();
+    Failure::unreachable(
+        format!("there is no SSM parameter {name} in {region}"),
+        "is the stack deployed in this account and region? `make up` starts one locally; --env names another",
+    )
+}
+
+/// The reference of an attempt as the ledger knows it.
+pub fn reference(record: &RunRecord) -> RunRef {
+    RunRef {
+        version: 1,
+        run_id: record.run_id.clone(),
+        attempt_no: record.attempt_no,
+        tenant: record.tenant.clone(),
+        workflow: record.workflow.clone(),
+        request_id: record.request_id.clone(),
+    }
+}

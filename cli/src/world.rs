@@ -1,0 +1,51 @@
+//! What a verb touches beside its output: terminal, clock, standard input, chance, AWS.
+
+use std::hash::{BuildHasher, Hasher};
+use std::io::{IsTerminal, Read};
+
+use bcce_aws::{SdkConfig, SystemClock, optional_variable};
+use bcce_core::ports::Clock;
+use time::OffsetDateTime;
+
+use crate::exit::Outcome;
+
+pub struct World {
+    pub environment: String,
+    /// Standard output is a terminal that can be redrawn.
+    pub terminal: bool,
+    pub color: bool,
+}
+
+impl World {
+    pub fn of_this_process(environment: String) -> Self {
+        let terminal = std::io::stdout().is_terminal() && optional_variable("TERM").as_deref() != Some("dumb");
+        Self { environment, terminal, color: terminal && optional_variable("NO_COLOR").is_none() }
+    }
+
+    pub fn now(&self) -> OffsetDateTime {
+        SystemClock.now()
+    }
+
+    /// Characters and lines. Without a terminal nothing is cut.
+    pub fn size(&self) -> (usize, usize) {
+        match terminal_size::terminal_size().filter(|_| self.terminal) {
+            Some((width, height)) => (width.0.into(), height.0.into()),
+            None => (usize::MAX, usize::MAX),
+        }
+    }
+
+    /// 16 hex digits that are new each time.
+    pub fn chance(&self) -> String {
+        let hasher = std::collections::hash_map::RandomState::new().build_hasher();
+        format!("{:016x}", hasher.finish())
+    }
+
+    pub fn standard_input(&self) -> std::io::Result<String> {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    }
+
+    pub async fn sdk_config(&self) -> Outcome<SdkConfig> {
+        Ok(bcce_aws::chain::sdk_config().await?)
+    }
+}

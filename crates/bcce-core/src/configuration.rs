@@ -1,0 +1,305 @@
+//! A directory of configuration as a whole: each file by the checks that `prepare` applies to it, and
+//! what the files say of each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::de::DeserializeOwned;
+
+use crate::config::parse_yaml;
+use crate::error::{Problem, Problems};
+use crate::models::Models;
+use crate::policy::Policy;
+use crate::pricing::Prices;
+use crate::residency::base_model;
+use crate::routing::Routing;
+use crate::template::Template;
+
+/// The documents every environment has, beside its workflows.
+pub const DOCUMENTS: [&str; 4] = ["models", "policy", "prices", "routing"];
+
+/// One thing wrong with one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Path within the directory.
+    pub file: String,
+    pub problem: Problem,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.file, self.problem)
+    }
+}
+
+/// What a file is called in SSM: `models.yaml` -> `models`, `workflows/explain.yaml` ->
+/// `workflows/explain`; `None`: it is no part of a configuration.
+pub fn document_name(file: &str) -> Option<&str> {
+    let name = file.strip_suffix(".yaml")?;
+    let workflow = name
+        .strip_prefix("workflows/")
+        .is_some_and(|name| !name.contains('/'));
+    (workflow || DOCUMENTS.contains(&name)).then_some(name)
+}
+
+/// Everything wrong with `files`: texts by their path within the directory.
+pub fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    for file in files.keys().filter(|file| document_name(file).is_none()) {
+        findings.add(
+            file,
+            "document",
+            "is neither one of models, policy, prices, routing.yaml nor workflows/<name>.yaml",
+        );
+    }
+    let models = findings.document(files, "models.yaml", Models::check);
+    let policy = findings.document(files, "policy.yaml", Policy::check);
+    let prices = findings.document(files, "prices.yaml", Prices::check);
+    findings.document(files, "routing.yaml", Routing::check);
+    let templates = findings.templates(files);
+    if let Some(models) = &models {
+        for (file, template) in &templates {
+            findings.extend(file, takes(models, template));
+        }
+        findings.extend(
+            "models.yaml",
+            policy
+                .map(|policy| allowed(models, &policy))
+                .unwrap_or_default(),
+        );
+        findings.extend(
+            "prices.yaml",
+            prices
+                .map(|prices| priced(models, &prices))
+                .unwrap_or_default(),
+        );
+    }
+    findings.0
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, file: &str, field: &str, cause: &str) {
+        self.extend(file, Problems::one(field, cause));
+    }
+
+    fn extend(&mut self, file: &str, problems: Problems) {
+        let found = problems.iter().map(|problem| Finding {
+            file: file.to_owned(),
+            problem: problem.clone(),
+        });
+        self.0.extend(found);
+    }
+
+    /// The document if it can be read, with or without faults of its own.
+    fn document<T: DeserializeOwned>(
+        &mut self,
+        files: &BTreeMap<String, String>,
+        file: &str,
+        check: impl Fn(&T) -> Problems,
+    ) -> Option<T> {
+        let Some(text) = files.get(file) else {
+            self.add(file, "document", "is missing");
+            return None;
+        };
+        match parse_yaml::<T>(text) {
+            Ok(value) => {
+                self.extend(file, check(&value));
+                Some(value)
+            }
+            Err(problems) => {
+                self.extend(file, problems);
+                None
+            }
+        }
+    }
+
+    /// By file, those that have no fault of their own.
+    fn templates(&mut self, files: &BTreeMap<String, String>) -> Vec<(String, Template)> {
+        let mut templates = Vec::new();
+        for (file, text) in files {
+            let name = document_name(file).and_then(|name| name.strip_prefix("workflows/"));
+            match name.map(|name| (name, Template::parse(text))) {
+                None => {}
+                Some((_, Err(problems))) => self.extend(file, problems),
+                Some((name, Ok(template))) => {
+                    if template.name != name {
+                        self.add(
+                            file,
+                            "name",
+                            &format!("is {}, the file is named {name}", template.name),
+                        );
+                    }
+                    templates.push((file.clone(), template));
+                }
+            }
+        }
+        templates
+    }
+}
+
+/// Each step's model exists and takes what the step asks of it.
+fn takes(models: &Models, template: &Template) -> Problems {
+    let mut problems = Problems::default();
+    for step in &template.steps {
+        match models.models.get(&step.model) {
+            Some(model) => problems.extend(model.takes.check(&step.model, step)),
+            None => {
+                let known: Vec<&str> = models.models.keys().map(String::as_str).collect();
+                let cause = format!(
+                    "there is no model {}; there are: {}",
+                    step.model,
+                    known.join(", ")
+                );
+                problems.add(format!("steps.{}.model", step.id), cause);
+            }
+        }
+    }
+    problems
+}
+
+/// Each model has a target that policy allows.
+fn allowed(models: &Models, policy: &Policy) -> Problems {
+    let mut problems = Problems::default();
+    for (alias, model) in &models.models {
+        let reason = |target| Some(format!("{target}: {}", policy.forbids(target)?));
+        let reasons: Vec<String> = model.targets.iter().filter_map(reason).collect();
+        let none = !model.targets.is_empty() && reasons.len() == model.targets.len();
+        let cause = format!("policy.yaml allows none of them ({})", reasons.join("; "));
+        problems.check(!none, format!("models.{alias}.targets"), cause);
+    }
+    problems
+}
+
+/// Each target has a price, once per model and not once per profile.
+fn priced(models: &Models, prices: &Prices) -> Problems {
+    let mut problems = Problems::default();
+    let mut missing = BTreeSet::new();
+    for (alias, model) in &models.models {
+        for target in model
+            .targets
+            .iter()
+            .filter(|target| prices.of(&target.model_id).is_none())
+        {
+            let base = base_model(&target.model_id);
+            if missing.insert(base) {
+                problems.add(
+                    format!("models.{base}"),
+                    format!("is missing, and the model {alias} calls it"),
+                );
+            }
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILES: [(&str, &str); 6] = [
+        (
+            "models.yaml",
+            include_str!("../../../infra/config/dev/models.yaml"),
+        ),
+        (
+            "policy.yaml",
+            include_str!("../../../infra/config/dev/policy.yaml"),
+        ),
+        (
+            "prices.yaml",
+            include_str!("../../../infra/config/dev/prices.yaml"),
+        ),
+        (
+            "routing.yaml",
+            include_str!("../../../infra/config/dev/routing.yaml"),
+        ),
+        (
+            "workflows/code-review.yaml",
+            include_str!("../../../infra/config/dev/workflows/code-review.yaml"),
+        ),
+        (
+            "workflows/explain.yaml",
+            include_str!("../../../infra/config/dev/workflows/explain.yaml"),
+        ),
+    ];
+
+    fn files() -> BTreeMap<String, String> {
+        FILES
+            .iter()
+            .map(|(file, text)| (file.to_string(), text.to_string()))
+            .collect()
+    }
+
+    fn told(files: &BTreeMap<String, String>) -> Vec<String> {
+        check(files).iter().map(Finding::to_string).collect()
+    }
+
+    #[test]
+    fn the_configuration_of_this_repository_is_right() {
+        assert_eq!(told(&files()), [""; 0]);
+    }
+
+    #[test]
+    fn each_fault_is_told_with_its_file_and_field() {
+        #[rustfmt::skip]
+        let table = [
+            ("models.yaml", "sonnet:", "sonett:", "workflows/code-review.yaml: steps.verdict.model: there is no model sonnet; there are: haiku, opus, sonett"),
+            ("models.yaml", "effort: [low, medium, high, xhigh, max]", "effort: [high]", "workflows/code-review.yaml: steps.verdict.effort: sonnet takes one of high"),
+            ("models.yaml", "max_output_tokens: 64000", "max_output_tokens: 300", "workflows/explain.yaml: steps.answer.max_tokens: haiku gives at most 300"),
+            ("models.yaml", "region: us-east-1", "region: eu-west-1", "models.yaml: models.haiku.targets[0]: us.anthropic.claude-haiku-4-5-20251001-v1:0 is not callable from eu-west-1"),
+            ("models.yaml", "us.anthropic.claude-opus-5", "us.anthropic.claude-opus-6", "prices.yaml: models.anthropic.claude-opus-6: is missing, and the model opus calls it"),
+            ("policy.yaml", "us-east-2, ", "", "models.yaml: models.haiku.targets: policy.yaml allows none of them (us.anthropic.claude-haiku"),
+            ("policy.yaml", "anthropic.claude-*", "anthropic.claude-[", "models.yaml: models.opus.targets: policy.yaml allows none"),
+            ("policy.yaml", "required_tags", "required_tag", "policy.yaml: document: unknown field `required_tag`"),
+            ("prices.yaml", "input: \"5\"", "input: \"0\"", "prices.yaml: models.anthropic.claude-opus-5: each price must be above 0"),
+            ("routing.yaml", "attempts: 8", "attempts: 0", "routing.yaml: attempts: must be above 0"),
+            ("workflows/explain.yaml", "name: explain", "name: explains", "workflows/explain.yaml: name: is explains, the file is named explain"),
+            ("workflows/explain.yaml", "inputs.audience", "inputs.reader", "workflows/explain.yaml: steps.answer.prompt: reads inputs.reader"),
+        ];
+        for (file, from, to, expected) in table {
+            let mut files = files();
+            let text = files.get_mut(file).unwrap();
+            assert!(text.contains(from), "{from} is not in {file}");
+            *text = text.replace(from, to);
+            let told = told(&files);
+            assert!(
+                told.iter().any(|line| line.starts_with(expected)),
+                "{expected} is missing in {told:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_missing_file_and_a_stray_one_are_told() {
+        let mut files = files();
+        let models = files.remove("models.yaml").unwrap();
+        files.insert("model.yaml".into(), models.clone());
+        files.insert("workflows/old/explain.yaml".into(), models);
+        let told = told(&files);
+        assert_eq!(told.len(), 3, "{told:#?}");
+        assert!(
+            told[0].starts_with("model.yaml: document: is neither"),
+            "{told:#?}"
+        );
+        assert!(
+            told[1].starts_with("workflows/old/explain.yaml: document: is neither"),
+            "{told:#?}"
+        );
+        assert_eq!(told[2], "models.yaml: document: is missing");
+    }
+
+    #[test]
+    fn a_model_without_a_price_is_told_once() {
+        let mut files = files();
+        let prices = files.get_mut("prices.yaml").unwrap();
+        *prices = prices.replace("claude-sonnet-5", "claude-sonnet-4");
+        assert_eq!(
+            told(&files),
+            [
+                "prices.yaml: models.anthropic.claude-sonnet-5: is missing, and the model sonnet calls it"
+            ]
+        );
+    }
+}

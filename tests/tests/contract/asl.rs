@@ -1,0 +1,164 @@
+//! The state machines.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use bcce_core::error::ErrorName;
+use serde_json::{Map, Value};
+
+use crate::template::{read, root, template};
+
+/// Names that no state catches, each for a reason.
+const LEFT: &[(ErrorName, &str)] = &[
+    (ErrorName::InvalidRequest, "prepare returns it as `refused`"),
+    (ErrorName::PolicyViolation, "prepare returns it as `refused`"),
+    (ErrorName::BudgetExceeded, "prepare returns it as `refused`"),
+    (ErrorName::TargetThrottled, "an attempt's, inside invoke"),
+    (ErrorName::TargetUnavailable, "an attempt's, inside invoke"),
+    (ErrorName::TargetTimeout, "an attempt's, inside invoke"),
+    (ErrorName::TargetBroken, "an attempt's, inside invoke"),
+    (ErrorName::TargetRejected, "an attempt's, inside invoke"),
+    (ErrorName::RequestRejected, "invoke returns it as `failed`"),
+    (ErrorName::GuardrailIntervened, "invoke returns it as `failed`"),
+    (ErrorName::OutputInvalid, "invoke returns it as `failed`"),
+    (ErrorName::NoTarget, "the router returns it as `stop`"),
+];
+
+struct Machine {
+    name: String,
+    text: String,
+    definition: Value,
+}
+
+fn machines() -> Vec<Machine> {
+    fs::read_dir(root().join("statemachines"))
+        .unwrap()
+        .map(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let text = read(&format!("statemachines/{name}"));
+            let definition = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            Machine { name, text, definition }
+        })
+        .collect()
+}
+
+/// Every state, those inside Maps included.
+fn states(definition: &Value) -> Vec<(String, Map<String, Value>)> {
+    let mut found = Vec::new();
+    for (name, state) in definition["States"].as_object().unwrap() {
+        if state["ItemProcessor"].is_object() {
+            found.extend(states(&state["ItemProcessor"]));
+        }
+        found.push((name.clone(), state.as_object().unwrap().clone()));
+    }
+    found
+}
+
+/// `${X}` in a text.
+fn placeholders(text: &str) -> BTreeSet<String> {
+    let parts = text.split("${").skip(1);
+    parts.map(|part| part.split('}').next().unwrap().to_owned()).collect()
+}
+
+fn substitutions(machine: &str) -> BTreeSet<String> {
+    let template = template();
+    let resources = template["Resources"].as_object().unwrap();
+    let uri = format!("../statemachines/{machine}");
+    let resource = resources.values().find(|resource| resource["Properties"]["DefinitionUri"] == *uri);
+    let resource = resource.unwrap_or_else(|| panic!("no resource has the definition {machine}"));
+    resource["Properties"]["DefinitionSubstitutions"].as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn every_placeholder_has_its_substitution_and_the_reverse() {
+    for machine in machines() {
+        assert_eq!(placeholders(&machine.text), substitutions(&machine.name), "{}", machine.name);
+    }
+}
+
+#[test]
+fn a_state_that_calls_a_function_has_its_name() {
+    for machine in machines() {
+        for (name, state) in states(&machine.definition) {
+            let called = state.get("Arguments").and_then(|a| a["FunctionName"].as_str());
+            assert!(called.is_none_or(|arn| arn == format!("${{{name}FunctionArn}}")), "{name} calls {called:?}");
+        }
+    }
+}
+
+fn error_equals(state: &Map<String, Value>) -> Vec<String> {
+    let handlers = ["Retry", "Catch"].iter().filter_map(|kind| state.get(*kind)?.as_array());
+    let names = handlers.flatten().flat_map(|handler| handler["ErrorEquals"].as_array().unwrap());
+    names.map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_error_that_is_matched_exists_and_every_one_of_ours_is_matched_or_left() {
+    let ours: BTreeSet<&str> = ErrorName::ALL.iter().map(|name| name.as_str()).collect();
+    let mut matched = BTreeSet::new();
+    for machine in machines() {
+        for (state_name, state) in states(&machine.definition) {
+            for error in error_equals(&state) {
+                let theirs = error.starts_with("States.") || error.starts_with("Lambda.");
+                assert!(theirs || ours.contains(error.as_str()), "{state_name} matches {error}, which nothing raises");
+                matched.insert(error);
+            }
+        }
+        for word in machine.text.split('"').filter(|word| word.starts_with("Bcce.")) {
+            assert!(ours.contains(word), "{} names {word}, which does not exist", machine.name);
+        }
+    }
+    for name in ErrorName::ALL {
+        let left = LEFT.iter().any(|(left, _)| left == name);
+        assert_ne!(matched.contains(name.as_str()), left, "{name} must be matched or left, and not both");
+    }
+}
+
+/// A Task that times out does not stop its function, so the function has to be over first.
+#[test]
+fn every_task_outlives_its_function_and_says_what_it_is_for() {
+    let template = template();
+    for machine in machines() {
+        for (name, state) in states(&machine.definition).iter().filter(|(_, state)| state["Type"] == "Task") {
+            let seconds = state.get("TimeoutSeconds").and_then(Value::as_u64);
+            let seconds = seconds.unwrap_or_else(|| panic!("{name} has no TimeoutSeconds"));
+            let function = &template["Resources"][format!("{name}Function")]["Properties"]["Timeout"];
+            assert!(function.as_u64().is_none_or(|function| seconds > function), "{name}: {seconds} s is too short");
+            assert!(state.contains_key("Comment"), "{name} has no Comment");
+            assert!(state.contains_key("Retry") && state.contains_key("Catch"), "{name} gives up at the first fault");
+        }
+    }
+}
+
+fn assigned(state: &Map<String, Value>) -> impl Iterator<Item = &String> {
+    state.get("Assign").and_then(Value::as_object).into_iter().flat_map(Map::keys)
+}
+
+/// Step Functions refuses an inner variable that hides an outer one; the emulator does not.
+#[test]
+fn no_inner_variable_hides_an_outer_one() {
+    for machine in machines() {
+        let top = machine.definition["States"].as_object().unwrap();
+        let outer: BTreeSet<&String> = top.values().filter_map(Value::as_object).flat_map(assigned).collect();
+        for (name, map) in top.iter().filter(|(_, state)| state["ItemProcessor"].is_object()) {
+            for (inner, state) in states(&map["ItemProcessor"]) {
+                let hidden: Vec<&String> = assigned(&state).filter(|name| outer.contains(name)).collect();
+                assert!(hidden.is_empty(), "{inner} in {name} hides {hidden:?}");
+            }
+        }
+    }
+}
+
+/// The history's arithmetic in `limits.rs` counts these states of a round; another one changes it.
+#[test]
+fn a_router_round_has_the_states_that_are_counted() {
+    let machine = machines().into_iter().find(|machine| machine.name == "workflow.asl.json").unwrap();
+    let step = &machine.definition["States"]["RunWave"]["ItemProcessor"]["States"];
+    let names: Vec<&str> = step.as_object().unwrap().keys().map(String::as_str).collect();
+    let counted: BTreeSet<&str> =
+        ["StartStep", "FailoverRouter", "Decided", "Backoff", "Invoke", "Invoked", "StepEnded", "StepBroken"].into();
+    assert_eq!(names.into_iter().collect::<BTreeSet<_>>(), counted);
+    for name in ["FailoverRouter", "Invoke"] {
+        assert_eq!(step[name]["Retry"][0]["MaxAttempts"], 3, "{name}");
+    }
+}

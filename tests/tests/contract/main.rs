@@ -1,0 +1,6 @@
+//! What keeps the names from drifting apart: one name goes through folder, binary, resource, role,
+//! substitution and state, and the state machine knows no error that the code does not.
+
+mod asl;
+mod names;
+mod template;

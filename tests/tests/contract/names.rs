@@ -1,0 +1,87 @@
+//! One name through everything.
+
+use std::fs;
+
+use crate::template::{camel, functions, read, root, template, variables};
+
+#[test]
+fn every_function_has_its_resource_role_log_group_and_event() {
+    let template = template();
+    for name in functions() {
+        let camel = camel(&name);
+        let resource = |kind: &str| &template["Resources"][format!("{camel}{kind}")];
+        let function = &resource("Function")["Properties"];
+        assert_eq!(function["CodeUri"], format!("../target/lambda/{name}/"), "{name}");
+        assert_eq!(function["Role"], format!("{camel}Role.Arn"), "{name}");
+        assert_eq!(function["LoggingConfig"]["LogGroup"], format!("{camel}LogGroup"), "{name}");
+        assert_eq!(resource("Role")["Type"], "AWS::IAM::Role", "{name}");
+        assert_eq!(resource("LogGroup")["Type"], "AWS::Logs::LogGroup", "{name}");
+        let events = fs::read_dir(root().join("events").join(&name)).unwrap_or_else(|e| panic!("events/{name}: {e}"));
+        assert!(events.count() > 0, "events/{name} has no sample");
+    }
+}
+
+#[test]
+fn every_function_of_the_template_has_its_folder() {
+    let folders: Vec<String> = functions().iter().map(|name| format!("{}Function", camel(name))).collect();
+    for (name, resource) in template()["Resources"].as_object().unwrap() {
+        let is_function = resource["Type"] == "AWS::Serverless::Function";
+        assert!(!is_function || folders.contains(name), "{name} has no folder under functions/");
+    }
+}
+
+/// What a function reads of its environment is what the template gives it, and the other way round.
+#[test]
+fn every_variable_is_given_and_read() {
+    let template = template();
+    for name in functions() {
+        let source: String = fs::read_dir(root().join("functions").join(&name).join("src"))
+            .unwrap()
+            .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+            .collect();
+        let given = variables(&template, &name);
+        for variable in given.keys().filter(|variable| *variable != "BCCE_ENVIRONMENT") {
+            assert!(source.contains(&format!("\"{variable}\"")), "{name} is given {variable} and does not read it");
+        }
+        for variable in source.split('"').filter(|word| word.starts_with("BCCE_")) {
+            assert!(given.contains_key(variable), "{name} reads {variable} and is not given it");
+        }
+    }
+}
+
+#[test]
+fn the_outputs_keep_their_names() {
+    let outputs: Vec<String> = template()["Outputs"].as_object().unwrap().keys().cloned().collect();
+    for name in [
+        "InboxQueueUrl", "DeadLetterQueueUrl", "WorkflowArn", "ArtifactBucket", "ArtifactKeyArn",
+        "SigningKeyArn", "NotificationsTopicArn", "LedgerTable",
+    ] {
+        assert!(outputs.contains(&name.to_owned()), "{name} is a public name and is gone");
+    }
+    // The command line finds everything through this one parameter.
+    let told = template()["Resources"]["StackParameter"]["Properties"]["Value"].to_string();
+    for name in &outputs {
+        assert!(told.contains(name.as_str()), "the parameter /bcce/<env>/stack does not tell {name}");
+    }
+}
+
+#[test]
+fn every_event_parses() {
+    for folder in fs::read_dir(root().join("events")).unwrap() {
+        for file in fs::read_dir(folder.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                let text = fs::read_to_string(&path).unwrap();
+                serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_sample_request_of_the_readme_is_a_request() {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("```json\n").expect("README.md shows a request");
+    let (sample, _) = rest.split_once("```").unwrap();
+    bcce_core::request::Request::parse(sample).unwrap();
+}
