@@ -71,7 +71,9 @@ impl Plan {
     pub fn resolve(sources: &Sources<'_>) -> Result<Self, Fault> {
         let request = sources.request;
         let inputs = checked_inputs(sources)?;
-        let steps = with_model(&sources.template.steps, request.model.as_deref());
+        let template = with_model(sources.template, request.model.as_deref());
+        let waves = waves(&template)?;
+        let steps = template.steps;
         check_models(sources, &steps)?;
         check_policy(sources, &steps)?;
         let routes = routes(sources, &steps);
@@ -90,7 +92,7 @@ impl Plan {
             tags: request.tags.clone(),
             result: sources.template.result().unwrap_or_default().to_owned(),
             timeout: sources.template.timeout,
-            waves: waves(sources.template)?,
+            waves,
             takes: takes.collect(),
             prices: prices.collect(),
             routes,
@@ -118,12 +120,12 @@ fn checked_inputs(sources: &Sources<'_>) -> Result<Map<String, Value>, Problems>
 }
 
 /// The request's model takes the place of every step's own.
-fn with_model(steps: &[Step], model: Option<&str>) -> Vec<Step> {
-    let mut steps = steps.to_vec();
+fn with_model(template: &Template, model: Option<&str>) -> Template {
+    let mut template = template.clone();
     if let Some(model) = model {
-        steps.iter_mut().for_each(|step| step.model = model.to_owned());
+        template.steps.iter_mut().for_each(|step| step.model = model.to_owned());
     }
-    steps
+    template
 }
 
 fn check_models(sources: &Sources<'_>, steps: &[Step]) -> Result<(), Problems> {
@@ -243,6 +245,8 @@ pub mod tests {
         request["model"] = json!("opus");
         let plan = plan(request, Policy::default()).unwrap();
         assert_eq!(plan.routes.keys().collect::<Vec<_>>(), ["opus"]);
+        let steps = plan.waves.iter().flat_map(|wave| &wave.steps);
+        assert!(steps.map(|step| &step.route).all(|route| route == "opus"));
     }
 
     #[test]

@@ -1,0 +1,11 @@
+//! The deployed stack: the real template and the real binaries on the emulator, a scripted model behind
+//! Bedrock's endpoint. Runs under `stack.py run`, which exports where everything is. The tests share
+//! one stack and run side by side, so each uses request ids of its own.
+
+mod exactly_once;
+mod failover;
+mod rejected;
+mod review;
+mod sealed;
+mod stack;
+mod workflow_of_ones_own;

@@ -1,0 +1,92 @@
+//! A run as a line per event, each told once: for a log, where nothing can be redrawn.
+
+use std::collections::BTreeSet;
+
+use bcce_core::attempt::{Attempt, AttemptOutcome, Totals};
+
+use crate::figures;
+use crate::progress::{Progress, Standing, State, StepView};
+
+/// What has been told.
+#[derive(Debug, Default)]
+pub struct Told(BTreeSet<String>);
+
+impl Told {
+    /// What is new, in the order of the run.
+    pub fn news(&mut self, progress: &Progress) -> Vec<String> {
+        all(progress).into_iter().filter(|line| self.0.insert(line.clone())).collect()
+    }
+}
+
+/// Everything that can be said. A line that is true once stays as it is, so that it is told once.
+fn all(progress: &Progress) -> Vec<String> {
+    let mut lines = Vec::new();
+    if progress.standing() != Standing::Unknown {
+        lines.push(match progress.run.attempt_no {
+            1 => format!("{} started", progress.run.run_id),
+            n => format!("{} started, attempt {n}", progress.run.run_id),
+        });
+    }
+    let waves = progress.waves();
+    if !waves.is_empty() {
+        let steps = waves.iter().map(Vec::len).sum();
+        lines.push(format!("{} in {}", figures::plural(steps, "step"), figures::plural(waves.len(), "wave")));
+    }
+    lines.extend(waves.iter().flatten().flat_map(step));
+    lines
+}
+
+fn step(step: &StepView<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let courses = step.answers.iter().copied().chain(step.failures.iter().map(|failure| &failure.course));
+    for course in courses {
+        let name = match course.item {
+            Some(item) => format!("{}[{item}]", step.id),
+            None => step.id.to_owned(),
+        };
+        lines.extend(course.attempts.iter().map(|attempt| format!("{name}: {}", told(step.model, attempt))));
+    }
+    if let (State::Ended(status), Some(error)) = (step.state, step.error) {
+        let status = serde_json::to_value(status).unwrap_or_default();
+        lines.push(format!("{}: {} {error}", step.id, status.as_str().unwrap_or_default()));
+    }
+    lines
+}
+
+fn told(model: &str, attempt: &Attempt) -> String {
+    let (region, took) = (&attempt.target.region, figures::milliseconds(attempt.latency_ms));
+    match (attempt.outcome, attempt.error) {
+        (AttemptOutcome::Failed, Some(error)) => format!("{region} gave {error} after {took}"),
+        (AttemptOutcome::Failed, None) => format!("{region} failed after {took}"),
+        (AttemptOutcome::Answered, _) => {
+            let first = attempt.first_token_ms.map(|ms| format!(", first token {}", figures::milliseconds(ms)));
+            let totals = Totals::of([attempt]);
+            let (first, tokens, cost) = (first.unwrap_or_default(), figures::tokens(&totals), figures::cost(&totals));
+            format!("{model} in {region} answered in {took}{first}, {tokens}, {cost}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::tests::{failing_over, review};
+
+    #[test]
+    fn each_event_is_one_line_and_told_once() {
+        let mut told = Told::default();
+        assert_eq!(told.news(&review(&[])), ["code-review-2ff3a3f4cbba1a9ebd0e0a4c6f9c3d8c started", "5 steps in 3 waves"]);
+        assert_eq!(
+            told.news(&review(&["summarise"])),
+            ["summarise: haiku in us-east-1 answered in 1.2 s, first token 0.3 s, 1,204 tokens in, 312 out, $0.0031"]
+        );
+        assert_eq!(told.news(&review(&["summarise"])), [""; 0]);
+    }
+
+    #[test]
+    fn a_failed_attempt_is_told_before_the_answer() {
+        let lines = Told::default().news(&failing_over());
+        assert_eq!(lines[2], "summarise: us-east-1 gave Bcce.TargetThrottled after 0.0 s");
+        assert!(lines[3].starts_with("summarise: haiku in us-west-2 answered"), "{lines:?}");
+    }
+}

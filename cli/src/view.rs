@@ -1,0 +1,206 @@
+//! A run as a table: waves, steps, attempts, tokens, cost. Pure: what it shows is in its arguments.
+
+use bcce_core::artifact::StepStatus;
+use bcce_core::attempt::{Attempt, AttemptOutcome, Totals};
+use bcce_core::notice::RunStatus;
+use time::OffsetDateTime;
+
+use crate::figures;
+use crate::paint::{Ink, Line, Span, span};
+use crate::progress::{Progress, Standing, State, StepView};
+
+/// When a picture is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now: OffsetDateTime,
+    /// When one began to look, or sent the request.
+    pub since: OffsetDateTime,
+    /// Counts pictures; turns the spinner.
+    pub frame: usize,
+}
+
+/// Failed attempts of a step that a live picture has room for.
+const ATTEMPTS_SHOWN: usize = 3;
+const SPINNER: [&str; 8] = ["⣾", "⣽", "⣻", "⢿", "⡿", "⣟", "⣯", "⣷"];
+const HEADINGS: [&str; 9] = ["", "step", "model", "region", "first token", "time", "tokens in", "out", "cost"];
+
+/// The whole live picture.
+pub fn picture(progress: &Progress, moment: Moment) -> Vec<Line> {
+    let mut lines = vec![heading(progress, moment), vec![]];
+    match table(progress, moment, ATTEMPTS_SHOWN, false) {
+        table if table.is_empty() => lines.push(vec![span(Ink::Dim, waiting(progress))]),
+        table => lines.extend(table),
+    }
+    lines.push(vec![]);
+    lines.push(vec![span(Ink::Plain, sum(progress))]);
+    lines
+}
+
+fn heading(progress: &Progress, moment: Moment) -> Line {
+    let (ink, status) = match progress.standing() {
+        Standing::Unknown => (Ink::Yellow, "SENT"),
+        Standing::UnderWay => (Ink::Yellow, "RUNNING"),
+        Standing::Over(status) => (status_ink(status), status.as_str()),
+        Standing::Unsealed(_) => (Ink::Red, "ENDED UNSEALED"),
+    };
+    let run = &progress.run.run_id;
+    vec![span(Ink::Bold, run), span(ink, format!("  {status}")), span(Ink::Dim, format!("  {}", elapsed(progress, moment)))]
+}
+
+/// A run that is over took what it took, however long one has been looking.
+pub fn elapsed(progress: &Progress, moment: Moment) -> String {
+    let record = progress.record.as_ref();
+    match record.and_then(|record| Some((record.started_at, record.ended_at?))) {
+        Some((started, ended)) => figures::between(started, ended),
+        None => figures::between(record.map_or(moment.since, |record| record.started_at), moment.now),
+    }
+}
+
+fn waiting(progress: &Progress) -> &'static str {
+    match (progress.standing(), &progress.record) {
+        (Standing::Unknown, _) => "in the inbox",
+        (Standing::UnderWay, None) => "started",
+        (Standing::UnderWay, _) => "planning",
+        _ => "no plan was made",
+    }
+}
+
+/// `2 of 5 steps · 3,408 tokens in, 724 out · $0.0162`
+pub fn sum(progress: &Progress) -> String {
+    let steps: Vec<State> = progress.waves().iter().flatten().map(|step| step.state).collect();
+    let done = steps.iter().filter(|state| **state == State::Ended(StepStatus::Succeeded)).count();
+    let totals = progress.totals();
+    format!("{done} of {} · {} · {}", figures::plural(steps.len(), "step"), figures::tokens(&totals), figures::cost(&totals))
+}
+
+pub fn status_ink(status: RunStatus) -> Ink {
+    match status {
+        RunStatus::Succeeded => Ink::Green,
+        RunStatus::Running => Ink::Yellow,
+        _ => Ink::Red,
+    }
+}
+
+/// The steps in their waves, `most` failed attempts of each and, on request, what services said.
+pub fn table(progress: &Progress, moment: Moment, most: usize, messages: bool) -> Vec<Line> {
+    let mut rows = Vec::new();
+    let mut since = progress.record.as_ref().map_or(moment.since, |record| record.started_at);
+    for (n, wave) in progress.waves().iter().enumerate() {
+        for (nth, step) in wave.iter().enumerate() {
+            let number = if nth == 0 { (n + 1).to_string() } else { String::new() };
+            rows.push((cells(step, number, since, moment), below(step, most, messages)));
+        }
+        let ends = wave.iter().flat_map(|step| step.attempts()).map(Attempt::ended_at);
+        since = ends.fold(since, OffsetDateTime::max);
+    }
+    lay_out(rows)
+}
+
+type Cells = Vec<Span>;
+
+fn cells(step: &StepView<'_>, wave: String, since: OffsetDateTime, moment: Moment) -> Cells {
+    let attempts = step.attempts();
+    let last = attempts.iter().rev().find(|attempt| attempt.outcome == AttemptOutcome::Answered).or(attempts.last());
+    let totals = Totals::of(attempts.iter().copied());
+    let (ink, mark) = mark(step.state, moment.frame);
+    let plain = |text: String| span(Ink::Plain, text);
+    let some = |text: String| if attempts.is_empty() { plain(String::new()) } else { plain(text) };
+    let usage = totals.usage.or(totals.known_usage).unwrap_or_default();
+    let sign = if totals.usage.is_none() { "+?" } else { "" };
+    let cost = totals.cost_usd.map_or_else(|| format!("{}+?", figures::usd(totals.priced_subtotal_usd.unwrap_or_default())), figures::usd);
+    let name = match step.planned {
+        1 => step.id.to_owned(),
+        planned => format!("{} {}/{planned}", step.id, step.answers.len()),
+    };
+    vec![
+        span(ink, format!("{wave:>2} {mark}")),
+        span(if step.state == State::Waiting { Ink::Dim } else { Ink::Plain }, name),
+        span(Ink::Dim, step.model),
+        some(last.map(|attempt| attempt.target.region.clone()).unwrap_or_default()),
+        some(last.and_then(|attempt| attempt.first_token_ms).map(figures::milliseconds).unwrap_or_default()),
+        plain(took(step, &attempts, since, moment)),
+        some(format!("{}{sign}", figures::count(figures::tokens_in(&usage)))),
+        some(format!("{}{sign}", figures::count(usage.output_tokens))),
+        some(cost),
+    ]
+}
+
+fn mark(state: State, frame: usize) -> (Ink, &'static str) {
+    match state {
+        State::Waiting => (Ink::Dim, "·"),
+        State::Running => (Ink::Yellow, SPINNER[frame % SPINNER.len()]),
+        State::Ended(StepStatus::Succeeded) => (Ink::Green, "✓"),
+        State::Ended(StepStatus::Failed) => (Ink::Red, "✗"),
+        State::Ended(StepStatus::Blocked) => (Ink::Red, "⊘"),
+        State::Ended(StepStatus::Skipped) => (Ink::Dim, "-"),
+    }
+}
+
+/// A running step tells nothing before it is done; its wave began when the one before ended.
+fn took(step: &StepView<'_>, attempts: &[&Attempt], since: OffsetDateTime, moment: Moment) -> String {
+    let ended = attempts.iter().map(|attempt| attempt.ended_at()).max();
+    match (step.state, attempts.first().zip(ended)) {
+        (State::Running, _) => figures::between(since, moment.now),
+        (_, Some((first, ended))) => figures::between(first.started_at, ended),
+        _ => String::new(),
+    }
+}
+
+/// What stands below a step: the attempts that failed, and why it failed.
+fn below(step: &StepView<'_>, most: usize, messages: bool) -> Vec<Line> {
+    let attempts = step.attempts();
+    let failed: Vec<&&Attempt> = attempts.iter().filter(|attempt| attempt.outcome == AttemptOutcome::Failed).collect();
+    let hidden = failed.len().saturating_sub(most);
+    let mut lines: Vec<Line> = Vec::new();
+    if hidden > 0 {
+        lines.push(vec![span(Ink::Dim, format!("     {} before", figures::plural(hidden, "failed attempt")))]);
+    }
+    lines.extend(failed.into_iter().skip(hidden).map(|attempt| failure(attempt, messages)));
+    if let Some(error) = step.error.filter(|_| matches!(step.state, State::Ended(status) if status != StepStatus::Succeeded)) {
+        lines.push(vec![span(Ink::Red, format!("     {error}"))]);
+    }
+    lines
+}
+
+fn failure(attempt: &Attempt, messages: bool) -> Line {
+    let name = attempt.error.map_or("failed", |error| error.as_str());
+    let text = format!("     ↳ {} gave {name} after {}", attempt.target.region, figures::milliseconds(attempt.latency_ms));
+    let mut line = vec![span(Ink::Yellow, text)];
+    if let Some(message) = attempt.message.as_ref().filter(|_| messages) {
+        line.push(span(Ink::Dim, format!(": {message}")));
+    }
+    line
+}
+
+/// Columns as wide as their widest cell; numbers to the right.
+fn lay_out(rows: Vec<(Cells, Vec<Line>)>) -> Vec<Line> {
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let headings: Cells = HEADINGS.iter().map(|heading| span(Ink::Dim, *heading)).collect();
+    let all = std::iter::once(&headings).chain(rows.iter().map(|(cells, _)| cells));
+    let mut widths = [0; HEADINGS.len()];
+    for cells in all {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = (*width).max(cell.text.chars().count());
+        }
+    }
+    let mut lines = vec![aligned(headings, &widths)];
+    for (cells, below) in rows {
+        lines.push(aligned(cells, &widths));
+        lines.extend(below);
+    }
+    lines
+}
+
+fn aligned(cells: Cells, widths: &[usize]) -> Line {
+    let pad = |(n, (cell, width)): (usize, (Span, &usize))| {
+        let (text, width, gap) = (cell.text, *width, if n == 0 { " " } else { "  " });
+        let text = if n < 4 { format!("{text:<width$}{gap}") } else { format!("{text:>width$}{gap}") };
+        Span { ink: cell.ink, text }
+    };
+    cells.into_iter().zip(widths).enumerate().map(pad).collect()
+}
+
+#[cfg(test)]
+mod tests;

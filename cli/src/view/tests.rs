@@ -1,0 +1,145 @@
+use bcce_core::error::ErrorName;
+use bcce_core::run::RunRef;
+use serde_json::{Value, json};
+use time::macros::datetime;
+
+use super::*;
+use crate::paint::render;
+
+const STARTED: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+
+/// A code review under way, with these steps answered.
+pub fn review(answered: &[&str]) -> Progress {
+    let run = RunRef::first("default", "code-review", "m-1");
+    let mut progress = Progress::new(run.clone());
+    progress.execution = Some("RUNNING".into());
+    progress.absorb(&run.plan_key(), plan().to_string().as_bytes()).unwrap();
+    for step in answered {
+        let answer = course(step, json!([answer("us-east-1")]));
+        progress.absorb(&run.step_key(step, None), answer.to_string().as_bytes()).unwrap();
+    }
+    progress
+}
+
+/// Its first step was throttled in the first region.
+pub fn failing_over() -> Progress {
+    let mut progress = review(&[]);
+    let course = course("summarise", json!([throttled(), answer("us-west-2")]));
+    let key = progress.run.step_key("summarise", None);
+    progress.absorb(&key, course.to_string().as_bytes()).unwrap();
+    progress
+}
+
+fn failed() -> Progress {
+    let mut progress = review(&["summarise", "correctness", "security"]);
+    let mut failure = course("tests", json!([throttled(), throttled(), throttled(), throttled()]));
+    failure["status"] = json!("FAILED");
+    failure["error"] = json!({ "name": "Bcce.NoTarget", "message": "the step's calls are used up" });
+    let key = progress.run.failure_key("tests", None);
+    progress.absorb(&key, failure.to_string().as_bytes()).unwrap();
+    progress
+}
+
+fn plan() -> Value {
+    let step = |id: &str, model: &str| json!({ "id": id, "model": model, "prompt": "p" });
+    let wave = |ids: &[&str]| json!({ "steps": ids.iter().map(|id| json!({ "step": id, "route": "r" })).collect::<Vec<_>>() });
+    json!({
+        "version": 1, "run_id": "r", "tenant": "default", "workflow": "code-review", "template_sha256": "t",
+        "policy_sha256": "p", "prices_date": "2026-10-01", "inputs": {}, "tags": {}, "result": "verdict",
+        "timeout": 60, "routes": {}, "takes": {}, "prices": {},
+        "steps": [
+            step("summarise", "haiku"), step("correctness", "sonnet"), step("security", "sonnet"),
+            step("tests", "haiku"), step("verdict", "sonnet"),
+        ],
+        "waves": [wave(&["summarise"]), wave(&["correctness", "security", "tests"]), wave(&["verdict"])],
+    })
+}
+
+fn course(step: &str, attempts: Value) -> Value {
+    json!({
+        "version": 1, "run_id": "r", "attempt_no": 1, "step_id": step, "decisions": [], "attempts": attempts,
+        "usage": null, "cost_usd": null, "unpriced": [],
+    })
+}
+
+fn answer(region: &str) -> Value {
+    json!({
+        "target": { "region": region, "model_id": "us.anthropic.claude-haiku" }, "kind": "first",
+        "outcome": "answered", "started_at": "2026-11-01T12:00:01Z", "latency_ms": 1200, "first_token_ms": 300,
+        "usage": usage(1204, 312), "cost_usd": "0.00311",
+    })
+}
+
+fn throttled() -> Value {
+    json!({
+        "target": { "region": "us-east-1", "model_id": "us.anthropic.claude-haiku" }, "kind": "first",
+        "outcome": "failed", "error": "Bcce.TargetThrottled", "message": "Too many\u{1b}[2J requests",
+        "started_at": "2026-11-01T12:00:00.9Z", "latency_ms": 40, "usage": usage(0, 0), "cost_usd": "0",
+    })
+}
+
+fn usage(input: u64, output: u64) -> Value {
+    json!({
+        "input_tokens": input, "output_tokens": output, "cache_read_tokens": 0,
+        "cache_write_5m_tokens": 0, "cache_write_1h_tokens": 0,
+    })
+}
+
+fn drawn(progress: &Progress) -> Vec<String> {
+    let now = STARTED + std::time::Duration::from_millis(4_500);
+    let lines = picture(progress, Moment { now, since: STARTED, frame: 0 });
+    lines.iter().map(|line| render(line, false, 100)).collect()
+}
+
+#[test]
+fn a_run_under_way_shows_waves_steps_and_what_they_cost() {
+    let run = RunRef::first("default", "code-review", "m-1").run_id;
+    #[rustfmt::skip]
+    assert_eq!(drawn(&review(&["summarise", "security"])), [
+        &format!("{run}  RUNNING  4.5 s"),
+        "",
+        "     step         model   region     first token   time  tokens in  out     cost",
+        " 1 ✓ summarise    haiku   us-east-1        0.3 s  1.2 s      1,204  312  $0.0031",
+        " 2 ⣾ correctness  sonnet                          2.3 s",
+        "   ✓ security     sonnet  us-east-1        0.3 s  1.2 s      1,204  312  $0.0031",
+        "   ⣾ tests        haiku                           2.3 s",
+        " 3 · verdict      sonnet",
+        "",
+        "2 of 5 steps · 2,408 tokens in, 624 out · $0.0062",
+    ]);
+}
+
+#[test]
+fn a_failover_shows_the_region_that_failed() {
+    let lines = drawn(&failing_over());
+    assert!(lines[3].starts_with(" 1 ✓ summarise    haiku   us-west-2"), "{lines:#?}");
+    assert_eq!(lines[4], "     ↳ us-east-1 gave Bcce.TargetThrottled after 0.0 s");
+}
+
+#[test]
+fn a_failed_step_says_why_and_nothing_after_it_runs() {
+    let lines = drawn(&failed());
+    assert_eq!(lines[7], "     1 failed attempt before");
+    assert_eq!(lines[11], "     Bcce.NoTarget: the step's calls are used up");
+    assert_eq!(lines[12], " 3 · verdict      sonnet");
+}
+
+#[test]
+fn what_a_service_said_cannot_steer_the_terminal() {
+    let moment = Moment { now: STARTED, since: STARTED, frame: 0 };
+    let lines = table(&failing_over(), moment, usize::MAX, true);
+    let said = render(&lines[2], false, 200);
+    assert!(said.ends_with("after 0.0 s: Too many [2J requests"), "{said}");
+}
+
+#[test]
+fn a_run_is_over_when_its_record_is_closed() {
+    let mut progress = review(&["summarise"]);
+    assert_eq!(progress.standing(), Standing::UnderWay);
+    progress.execution = Some("TIMED_OUT".into());
+    assert_eq!(progress.standing(), Standing::Unsealed("TIMED_OUT".into()));
+    progress.execution = None;
+    assert_eq!(progress.standing(), Standing::Unknown);
+    let record = json!(ErrorName::Internal);
+    assert_eq!(record, "Bcce.Internal");
+}

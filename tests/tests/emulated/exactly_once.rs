@@ -1,0 +1,75 @@
+use aws_sdk_dynamodb::types::AttributeValue;
+use bcce_core::ledger::{attempt_sk, run_pk, usage_pk, usage_sk};
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::stack::{RunRef, Stack, calls, fresh, output};
+
+#[tokio::test]
+async fn one_message_three_times_is_one_of_everything() {
+    let stack = Stack::connect().await;
+    let id = fresh("three-times");
+    let body = json!({ "workflow": "explain", "id": id, "inputs": { "text": "A breaker." } }).to_string();
+    let (_, _, _) = tokio::join!(stack.send(&body), stack.send(&body), stack.send(&body));
+    let run = RunRef::first("default", "explain", &id);
+    let manifest = stack.manifest(&run).await;
+    // A fourth comes when all is over.
+    stack.send(&body).await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+
+    let executions = stack.sfn.list_executions().state_machine_arn(output("WorkflowArn")).max_results(1000);
+    let executions = executions.send().await.unwrap();
+    let named = |name: &str| executions.executions().iter().filter(|e| e.name() == name).count();
+    assert_eq!(named(&run.execution_name()), 1);
+    assert_eq!(named(&format!("{}-r2", run.run_id)), 0);
+    assert_eq!(calls(&run).len(), 1, "one model call per step");
+    assert_eq!(stack.keys(&run).await.len(), 5, "request, plan, answer, manifest, signature");
+
+    let records = query(&stack, &run_pk(&run.run_id)).await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["sk"].as_s().unwrap(), &attempt_sk(1));
+    assert_eq!(records[0]["status"].as_s().unwrap(), "SUCCEEDED");
+    assert_eq!(records[0]["cost_usd"].as_n().unwrap(), manifest["totals"]["cost_usd"].as_str().unwrap());
+
+    // A run counts itself in the shard of its own day and id; other runs may share the shard, so the
+    // test looks at what this model in this region got out of it at least.
+    let ended = OffsetDateTime::parse(manifest["ended_at"].as_str().unwrap(), &Rfc3339).unwrap();
+    let line = &manifest["usage_by_model"][0];
+    let sk = usage_sk(line["region"].as_str().unwrap(), line["model_id"].as_str().unwrap());
+    let usage = query(&stack, &usage_pk(ended, &run.run_id)).await;
+    let counter = usage.iter().find(|item| item["sk"].as_s().unwrap() == &sk).expect("the counter");
+    assert!(counter["calls"].as_n().unwrap().parse::<u64>().unwrap() >= 1);
+}
+
+/// A message that comes again after its run is over adds nothing to the counters.
+#[tokio::test]
+async fn usage_is_counted_once() {
+    let stack = Stack::connect().await;
+    let id = fresh("counted");
+    // No other test calls opus in us-west-2, so the counter is this run's own.
+    let body = json!({ "workflow": "explain", "id": id, "model": "opus",
+                       "inputs": { "text": "@model us-east-1: unavailable\nA breaker." } });
+    let run = RunRef::first("default", "explain", &id);
+    let before = counted(&stack, &run).await;
+    for _ in 0..3 {
+        stack.send(&body.to_string()).await;
+        stack.manifest(&run).await;
+    }
+    assert_eq!(counted(&stack, &run).await - before, 1);
+}
+
+async fn counted(stack: &Stack, run: &RunRef) -> u64 {
+    let pk = usage_pk(OffsetDateTime::now_utc(), &run.run_id);
+    let items = query(stack, &pk).await;
+    let item = items.iter().find(|item| item["sk"].as_s().unwrap() == "us-west-2#us.anthropic.claude-opus-5");
+    item.map_or(0, |item| item["calls"].as_n().unwrap().parse().unwrap())
+}
+
+type Item = std::collections::HashMap<String, AttributeValue>;
+
+async fn query(stack: &Stack, pk: &str) -> Vec<Item> {
+    let query = stack.dynamodb.query().table_name(output("LedgerTable")).key_condition_expression("pk = :pk");
+    let query = query.expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
+    query.send().await.unwrap().items.unwrap_or_default()
+}

@@ -1,0 +1,73 @@
+use serde_json::{Value, json};
+
+use crate::stack::{RunRef, Stack, calls, fresh, output};
+
+/// A message that is no request goes to the dead letters with its reason, is told of, and delays nobody.
+#[tokio::test]
+async fn a_message_that_is_no_request_is_moved_and_told() {
+    let stack = Stack::connect().await;
+    let marker = fresh("no-request");
+    let notices = stack.listen(&marker).await;
+    let message_id = stack.send(&format!("this is not JSON: {marker}")).await;
+    let good = stack.explain(&fresh("beside"), "").await;
+    assert_eq!(good["status"], "SUCCEEDED");
+
+    let letters = output("DeadLetterQueueUrl");
+    let letter = stack.receive(&letters, |m| m.body().is_some_and(|body| body.contains(&marker))).await;
+    let attribute = |name: &str| letter.message_attributes().unwrap()[name].string_value().unwrap().to_owned();
+    assert_eq!(attribute("error"), "Bcce.InvalidRequest");
+    assert!(attribute("reason").starts_with("request: is not a request"), "{}", attribute("reason"));
+    assert_eq!(attribute("request_id"), message_id);
+
+    let notice = stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains(&message_id))).await;
+    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
+    assert_eq!((&notice["status"], &notice["run_id"]), (&json!("REJECTED"), &Value::Null));
+    assert!(!notice.to_string().contains(&marker), "a notice never quotes what was sent");
+}
+
+#[tokio::test]
+async fn the_same_id_with_another_request_is_refused() {
+    let stack = Stack::connect().await;
+    let id = fresh("same-id");
+    stack.explain(&id, "").await;
+    let other = json!({ "workflow": "explain", "id": id, "inputs": { "text": "another" } }).to_string();
+    stack.send(&other).await;
+    let letter = stack.receive(&output("DeadLetterQueueUrl"), |m| m.body() == Some(&other)).await;
+    let reason = letter.message_attributes().unwrap()["reason"].string_value().unwrap();
+    assert!(reason.starts_with("id: was used before"), "{reason}");
+}
+
+/// A run that may not start is sealed, counted and told all the same, and calls no model.
+#[tokio::test]
+async fn a_wrong_input_fails_the_run_before_any_call() {
+    let stack = Stack::connect().await;
+    let id = fresh("wrong-input");
+    let notices = stack.listen(&id).await;
+    let manifest = stack.run("explain", &id, json!({ "text": 7, "txt": "x" })).await;
+    let run = RunRef::first("default", "explain", &id);
+    assert_eq!(manifest["status"], "FAILED");
+    assert_eq!(manifest["error"]["name"], "Bcce.InvalidRequest");
+    let message = manifest["error"]["message"].as_str().unwrap();
+    assert!(message.contains("inputs.text: must be a string") && message.contains("inputs.txt: is not an input"), "{message}");
+    assert!(calls(&run).is_empty());
+    let notice = stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains(&run.run_id))).await;
+    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
+    assert_eq!(notice["error"], manifest["error"]);
+    assert_eq!(notice["totals"]["cost_usd"], "0");
+}
+
+#[tokio::test]
+async fn an_unknown_workflow_is_named() {
+    let stack = Stack::connect().await;
+    let manifest = stack.run("no-such-workflow", &fresh("x"), json!({})).await;
+    let message = manifest["error"]["message"].as_str().unwrap();
+    assert!(message.contains("workflow: there is no workflow no-such-workflow"), "{message}");
+}
+
+#[tokio::test]
+async fn a_largest_input_goes_all_the_way() {
+    let stack = Stack::connect().await;
+    let text = "word ".repeat(180_000);
+    let manifest = stack.run("explain", &fresh("large"), json!({ "text": text })).await;
+    assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
+}

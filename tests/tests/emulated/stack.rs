@@ -1,0 +1,140 @@
+//! What a plain client sees that only knows the environment of the stack.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_sqs::types::Message;
+use serde_json::{Value, json};
+
+pub use bcce_core::run::RunRef;
+
+/// A run that is not over by then has gone wrong; most take a second.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Stack {
+    pub s3: aws_sdk_s3::Client,
+    pub sqs: aws_sdk_sqs::Client,
+    pub sns: aws_sdk_sns::Client,
+    pub sfn: aws_sdk_sfn::Client,
+    pub ssm: aws_sdk_ssm::Client,
+    pub kms: aws_sdk_kms::Client,
+    pub dynamodb: aws_sdk_dynamodb::Client,
+}
+
+/// An output of the stack, by name.
+pub fn output(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run under infra/local/stack.py run"))
+}
+
+/// An id that no other test uses, nor this one in another run on the same stack.
+pub fn fresh(name: &str) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("{name}-{}", now.as_nanos())
+}
+
+impl Stack {
+    pub async fn connect() -> Self {
+        let config = bcce_aws::chain::sdk_config().await.unwrap();
+        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+        Self {
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            sns: aws_sdk_sns::Client::new(&config),
+            sfn: aws_sdk_sfn::Client::new(&config),
+            ssm: aws_sdk_ssm::Client::new(&config),
+            kms: aws_sdk_kms::Client::new(&config),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+        }
+    }
+
+    /// Puts a message on the inbox and returns its message id.
+    pub async fn send(&self, body: &str) -> String {
+        let send = self.sqs.send_message().queue_url(output("InboxQueueUrl")).message_body(body);
+        send.send().await.unwrap().message_id.unwrap()
+    }
+
+    /// Sends a request and waits for its run's manifest.
+    pub async fn run(&self, workflow: &str, id: &str, inputs: Value) -> Value {
+        self.send(&json!({ "workflow": workflow, "id": id, "inputs": inputs }).to_string()).await;
+        self.manifest(&RunRef::first("default", workflow, id)).await
+    }
+
+    /// `explain` over a text that begins with a script for the model.
+    pub async fn explain(&self, id: &str, script: &str) -> Value {
+        self.run("explain", id, json!({ "text": format!("{script}\nA breaker opens on evidence.") })).await
+    }
+
+    pub async fn manifest(&self, run: &RunRef) -> Value {
+        let body = self.eventually(&run.manifest_key(), async || self.object(&run.manifest_key()).await).await;
+        // The machine tells after it has sealed.
+        let arn = output("WorkflowArn").replacen(":stateMachine:", ":execution:", 1);
+        let arn = format!("{arn}:{}", run.execution_name());
+        self.eventually("the end of the execution", async || {
+            let execution = self.sfn.describe_execution().execution_arn(&arn).send().await.unwrap();
+            (execution.status().as_str() != "RUNNING").then_some(())
+        })
+        .await;
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    pub async fn step(&self, run: &RunRef, step: &str) -> Value {
+        let key = run.step_key(step, None);
+        let body = self.object(&key).await.unwrap_or_else(|| panic!("{key} is missing"));
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    pub async fn object(&self, key: &str) -> Option<Vec<u8>> {
+        let get = self.s3.get_object().bucket(output("ArtifactBucket")).key(key).send().await.ok()?;
+        Some(get.body.collect().await.unwrap().to_vec())
+    }
+
+    /// Keys of a run's objects.
+    pub async fn keys(&self, run: &RunRef) -> Vec<String> {
+        let list = self.s3.list_objects_v2().bucket(output("ArtifactBucket")).prefix(run.prefix());
+        let listed = list.send().await.unwrap();
+        listed.contents().iter().map(|object| object.key().unwrap().to_owned()).collect()
+    }
+
+    /// A queue of this test's own that hears the notifications topic.
+    pub async fn listen(&self, name: &str) -> String {
+        let queue = self.sqs.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap();
+        let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
+        let subscribe = self.sns.subscribe().topic_arn(output("NotificationsTopicArn"));
+        let subscribe = subscribe.protocol("sqs").endpoint(arn).attributes("RawMessageDelivery", "true");
+        subscribe.send().await.unwrap();
+        queue
+    }
+
+    /// The first message of a queue that `is` what is looked for; others are put aside.
+    pub async fn receive(&self, queue: &str, is: impl Fn(&Message) -> bool) -> Message {
+        self.eventually("a message", async || {
+            let receive = self.sqs.receive_message().queue_url(queue).max_number_of_messages(10);
+            let received = receive.message_attribute_names("All").send().await.unwrap();
+            received.messages().iter().find(|message| is(message)).cloned()
+        })
+        .await
+    }
+
+    /// Asks until there is an answer.
+    pub async fn eventually<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+        let started = Instant::now();
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            assert!(started.elapsed() < PATIENCE, "{what} did not come within {PATIENCE:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// The calls that the model saw of a run, in order.
+pub fn calls(run: &RunRef) -> Vec<Value> {
+    let url = format!("{}/__calls?run={}", output("SCRIPTED_MODEL_URL"), run.run_id);
+    let body = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
+    serde_json::from_str(&body).unwrap()
+}
+
+/// The regions that those calls went to.
+pub fn regions(run: &RunRef) -> Vec<String> {
+    calls(run).iter().map(|call| call["region"].as_str().unwrap().to_owned()).collect()
+}

@@ -1,0 +1,67 @@
+use bcce_core::config::Pointer;
+use serde_json::json;
+
+use crate::stack::{RunRef, Stack, calls, fresh, output};
+
+/// Registers a workflow as anybody could: the body in S3, a pointer to it in SSM.
+pub async fn put(stack: &Stack, name: &str, body: &str) {
+    let bucket = output("ArtifactBucket");
+    let key = format!("config/workflows/{name}/test.yaml");
+    let put = stack.s3.put_object().bucket(&bucket).key(&key).body(body.as_bytes().to_vec().into());
+    put.send().await.unwrap();
+    let pointer = serde_json::to_string(&Pointer::to(&bucket, &key, body.as_bytes())).unwrap();
+    let parameter = format!("/bcce/dev/workflows/{name}");
+    let put = stack.ssm.put_parameter().name(parameter).value(pointer).overwrite(true);
+    put.r#type(aws_sdk_ssm::types::ParameterType::String).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plain_client_runs_a_workflow_it_has_put_there_itself() {
+    let stack = Stack::connect().await;
+    let name = fresh("own");
+    let workflow = format!(
+        r#"
+version: 1
+name: {name}
+inputs:
+  text: {{ type: string, required: true }}
+steps:
+  - id: first
+    model: haiku
+    temperature: 0.5
+    system: You are brief.
+    prompt: "First: {{{{ inputs.text }}}}"
+  - id: second
+    needs: [first]
+    model: sonnet
+    effort: low
+    prompt: "Second: {{{{ steps.first }}}}"
+"#
+    );
+    put(&stack, &name, &workflow).await;
+    let manifest = stack.run(&name, "1", json!({ "text": "hello" })).await;
+    assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
+
+    let run = RunRef::first("default", &name, "1");
+    let calls = calls(&run);
+    let first = &calls[0]["request"];
+    assert_eq!(first["inferenceConfig"]["temperature"], 0.5);
+    assert!(first["messages"][0]["content"][0]["text"].as_str().unwrap().contains("<data>hello</data>"));
+    assert!(first["system"][0]["text"].as_str().unwrap().starts_with("You are brief."));
+    assert_eq!(first["requestMetadata"]["run_id"], run.run_id);
+    let second = &calls[1]["request"];
+    assert_eq!(second["outputConfig"]["effort"], "low");
+    let answer = stack.step(&run, "first").await["output"]["text"].as_str().unwrap().to_owned();
+    assert!(second["messages"][0]["content"][0]["text"].as_str().unwrap().contains(&answer));
+}
+
+/// Thinking is neither the answer nor a silence.
+#[tokio::test]
+async fn reasoning_is_kept_apart_from_the_answer() {
+    let stack = Stack::connect().await;
+    let id = fresh("thinks");
+    let manifest = stack.explain(&id, "@model *: thinks\n@model says: Only this.").await;
+    assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
+    let run = RunRef::first("default", "explain", &id);
+    assert_eq!(stack.step(&run, "answer").await["output"]["text"], "Only this.");
+}
