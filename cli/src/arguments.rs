@@ -130,7 +130,12 @@ mod tests {
     #[test]
     fn a_run_id_is_a_whole_one() {
         assert!(run_id("explain-f7ba4ad77505bd08f0457f0dca60c468").is_ok());
-        for wrong in ["explain-f7ba4ad7", "f7ba4ad77505bd08f0457f0dca60c468", "a/b-f7ba4ad77505bd08f0457f0dca60c468", ""] {
+        for wrong in [
+            "explain-f7ba4ad7",
+            "f7ba4ad77505bd08f0457f0dca60c468",
+            "a/b-f7ba4ad77505bd08f0457f0dca60c468",
+            "",
+        ] {
             assert!(run_id(wrong).is_err(), "{wrong}");
         }
     }

@@ -69,10 +69,19 @@ impl Configured {
     }
 }
 
-async fn body(store: &impl GetObject, bucket: &str, name: &str, value: &str) -> Result<String, Fault> {
+async fn body(
+    store: &impl GetObject,
+    bucket: &str,
+    name: &str,
+    value: &str,
+) -> Result<String, Fault> {
     let Some(pointer) = Pointer::parse(value) else { return Ok(value.to_owned()) };
-    let key = pointer.key_in(bucket).ok_or_else(|| wrong(name, "leads out of the stack's bucket"))?;
-    let body = store.get(key).await?.ok_or_else(|| wrong(name, &format!("points to {key}, which is not there")))?;
+    let key =
+        pointer.key_in(bucket).ok_or_else(|| wrong(name, "leads out of the stack's bucket"))?;
+    let body = store
+        .get(key)
+        .await?
+        .ok_or_else(|| wrong(name, &format!("points to {key}, which is not there")))?;
     if sha256_hex(&body) != pointer.sha256 {
         return Err(wrong(name, &format!("points to {key} with another digest than it has")));
     }
@@ -104,8 +113,15 @@ mod tests {
         .into()
     }
 
-    async fn read(parameters: BTreeMap<String, String>, body: &str, workflow: &str) -> Result<Option<Configured>, Fault> {
-        let store = MemoryStore::with([("config/workflows/explain/x.yaml".to_owned(), body.as_bytes().to_vec())]);
+    async fn read(
+        parameters: BTreeMap<String, String>,
+        body: &str,
+        workflow: &str,
+    ) -> Result<Option<Configured>, Fault> {
+        let store = MemoryStore::with([(
+            "config/workflows/explain/x.yaml".to_owned(),
+            body.as_bytes().to_vec(),
+        )]);
         Configured::read(&MemoryParameters(parameters), &store, "b", "dev", workflow).await
     }
 

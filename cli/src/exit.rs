@@ -52,7 +52,13 @@ fn advice(message: &str) -> &'static str {
     let says = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
     if says(&["no connection", "timed out"]) {
         "check the credentials, AWS_REGION (or the profile's), AWS_ENDPOINT_URL and the network"
-    } else if says(&["Expired", "InvalidClientTokenId", "UnrecognizedClient", "InvalidAccessKeyId", "SignatureDoesNotMatch"]) {
+    } else if says(&[
+        "Expired",
+        "InvalidClientTokenId",
+        "UnrecognizedClient",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+    ]) {
         "renew the credentials, e.g. `aws sso login`"
     } else if says(&["AccessDenied", "NotAuthorized"]) {
         "the credentials lack this action; `aws sts get-caller-identity` tells whose they are"
@@ -75,7 +81,11 @@ impl From<std::io::Error> for Failure {
             std::io::ErrorKind::BrokenPipe => Exit::Unread,
             _ => Exit::Unreachable,
         };
-        Self { exit, what: format!("the output cannot be written: {error}"), then: "check where it goes".into() }
+        Self {
+            exit,
+            what: format!("the output cannot be written: {error}"),
+            then: "check where it goes".into(),
+        }
     }
 }
 

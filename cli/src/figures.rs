@@ -7,7 +7,8 @@ use time::{OffsetDateTime, UtcOffset};
 
 use bcce_core::attempt::{Totals, Usage};
 
-const STAMP: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
+const STAMP: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
 
 /// `2026-11-01 12:00:00Z`
 pub fn stamp(at: OffsetDateTime) -> String {
@@ -87,8 +88,12 @@ mod tests {
     #[test]
     fn numbers_read_well() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0, 850, 12_345, 123_000, 3_720_000].map(milliseconds), ["0.0 s", "0.8 s", "12.3 s", "2 m 03 s", "1 h 02 m"]);
-        let amounts = [Decimal::ZERO, Decimal::new(1, 6), Decimal::new(165, 5), Decimal::new(12, 0)];
+        assert_eq!(
+            [0, 850, 12_345, 123_000, 3_720_000].map(milliseconds),
+            ["0.0 s", "0.8 s", "12.3 s", "2 m 03 s", "1 h 02 m"]
+        );
+        let amounts =
+            [Decimal::ZERO, Decimal::new(1, 6), Decimal::new(165, 5), Decimal::new(12, 0)];
         assert_eq!(amounts.map(usd), ["$0.0000", "<$0.0001", "$0.0016", "$12.0000"]);
         assert_eq!(stamp(datetime!(2026-11-01 13:00:05 +1)), "2026-11-01 12:00:05Z");
     }

@@ -9,15 +9,21 @@ pub type Read<'a> = dyn Fn(&str) -> std::io::Result<String> + 'a;
 
 /// # Errors
 /// Every input that cannot be taken.
-pub fn collect(object: Option<&str>, pairs: &[String], read: &Read) -> Result<Map<String, Value>, Problems> {
+pub fn collect(
+    object: Option<&str>,
+    pairs: &[String],
+    read: &Read,
+) -> Result<Map<String, Value>, Problems> {
     let mut problems = Problems::default();
-    let from_input = pairs.iter().filter(|pair| pair.ends_with("@-")).count() + usize::from(object == Some("-"));
+    let from_input =
+        pairs.iter().filter(|pair| pair.ends_with("@-")).count() + usize::from(object == Some("-"));
     problems.check(from_input <= 1, "inputs", "standard input can be read once only");
     problems = problems.none_or(Problems::default())?;
-    let mut inputs = object.map_or_else(|| Ok(Map::new()), |path| whole(path, read)).unwrap_or_else(|cause| {
-        problems.add("inputs", cause);
-        Map::new()
-    });
+    let mut inputs =
+        object.map_or_else(|| Ok(Map::new()), |path| whole(path, read)).unwrap_or_else(|cause| {
+            problems.add("inputs", cause);
+            Map::new()
+        });
     let mut seen = std::collections::BTreeSet::new();
     for pair in pairs {
         match one(pair, read) {
@@ -41,7 +47,8 @@ fn whole(path: &str, read: &Read) -> Result<Map<String, Value>, String> {
 /// A name and its value, or the field and what is wrong with it.
 fn one<'a>(pair: &'a str, read: &Read) -> Result<(&'a str, Value), (String, String)> {
     let usage = "must be NAME=VALUE, NAME=@file or NAME:=<json>";
-    let (name, value) = pair.split_once('=').ok_or_else(|| ("inputs".to_owned(), usage.to_owned()))?;
+    let (name, value) =
+        pair.split_once('=').ok_or_else(|| ("inputs".to_owned(), usage.to_owned()))?;
     let (name, as_json) = name.strip_suffix(':').map_or((name, false), |name| (name, true));
     let told = |cause: String| (format!("inputs.{name}"), cause);
     if name.is_empty() {
@@ -120,7 +127,9 @@ mod tests {
 
     #[test]
     fn every_fault_is_told_by_field_and_no_value_is_quoted() {
-        let told = collected(Some("list.json"), &["hunter2", "b:=hunter2", "c=@gone", "d=1", "d=2"]).unwrap_err();
+        let told =
+            collected(Some("list.json"), &["hunter2", "b:=hunter2", "c=@gone", "d=1", "d=2"])
+                .unwrap_err();
         for part in [
             "inputs: list.json must be a JSON object",
             "inputs: must be NAME=VALUE",

@@ -39,7 +39,8 @@ impl Ink {
 /// The line cut to `width` characters, in colour or not. Control characters have no place in it.
 pub fn render(line: &[Span], color: bool, width: usize) -> String {
     let whole: usize = line.iter().map(|span| span.text.chars().count()).sum();
-    let (mut left, cut) = if whole > width { (width.saturating_sub(1), true) } else { (width, false) };
+    let (mut left, cut) =
+        if whole > width { (width.saturating_sub(1), true) } else { (width, false) };
     let mut text = String::new();
     for span in line {
         let part: String = span.text.chars().take(left).map(printable).collect();

@@ -105,7 +105,8 @@ impl Progress {
     }
 
     fn kind(&self, key: &str) -> Option<Kind> {
-        let below = |prefix: &str| key.strip_prefix(prefix).is_some_and(|rest| rest.ends_with(".json"));
+        let below =
+            |prefix: &str| key.strip_prefix(prefix).is_some_and(|rest| rest.ends_with(".json"));
         match () {
             () if key == self.run.plan_key() => Some(Kind::Plan),
             () if key == self.run.manifest_key() => Some(Kind::Manifest),
@@ -119,7 +120,10 @@ impl Progress {
     /// that ended without closing it either sealed the run and could not count it, or sealed nothing.
     pub fn standing(&self) -> Standing {
         let status = self.record.as_ref().map(|record| record.status);
-        let ended = self.execution.as_deref().filter(|status| !matches!(*status, "RUNNING" | "PENDING_REDRIVE"));
+        let ended = self
+            .execution
+            .as_deref()
+            .filter(|status| !matches!(*status, "RUNNING" | "PENDING_REDRIVE"));
         match (status, ended) {
             (Some(status), _) if status != RunStatus::Running => Standing::Over(status),
             (_, Some(ended)) => match &self.manifest {
@@ -141,12 +145,18 @@ impl Progress {
 
     fn courses(&self) -> impl Iterator<Item = &Course> {
         let failed = self.failures().map(|failure| &failure.course);
-        self.answers.values().chain(failed).filter(|course| course.attempt_no == self.run.attempt_no)
+        self.answers
+            .values()
+            .chain(failed)
+            .filter(|course| course.attempt_no == self.run.attempt_no)
     }
 
     fn failures(&self) -> impl Iterator<Item = &StepFailure> {
         let prefix = self.run.failures_prefix();
-        self.failures.iter().filter(move |(key, _)| key.starts_with(&prefix)).map(|(_, failure)| failure)
+        self.failures
+            .iter()
+            .filter(move |(key, _)| key.starts_with(&prefix))
+            .map(|(_, failure)| failure)
     }
 
     /// The plan's waves, each with its steps; empty while there is no plan.
@@ -157,7 +167,8 @@ impl Progress {
         for wave in &plan.waves {
             let mut ids: Vec<&str> = wave.steps.iter().map(|step| step.step.as_str()).collect();
             ids.dedup();
-            let steps: Vec<StepView> = ids.into_iter().map(|id| self.step(plan, id, reached)).collect();
+            let steps: Vec<StepView> =
+                ids.into_iter().map(|id| self.step(plan, id, reached)).collect();
             reached &= steps.iter().all(|step| step.state == State::Ended(StepStatus::Succeeded));
             waves.push(steps);
         }
@@ -165,9 +176,12 @@ impl Progress {
     }
 
     fn step<'a>(&'a self, plan: &'a Plan, id: &'a str, reached: bool) -> StepView<'a> {
-        let answers: Vec<&Course> = self.answers.values().filter(|course| course.step_id == id).collect();
-        let failures: Vec<&StepFailure> = self.failures().filter(|failure| failure.course.step_id == id).collect();
-        let planned = plan.waves.iter().flat_map(|wave| &wave.steps).filter(|step| step.step == id).count();
+        let answers: Vec<&Course> =
+            self.answers.values().filter(|course| course.step_id == id).collect();
+        let failures: Vec<&StepFailure> =
+            self.failures().filter(|failure| failure.course.step_id == id).collect();
+        let planned =
+            plan.waves.iter().flat_map(|wave| &wave.steps).filter(|step| step.step == id).count();
         let sealed = self.manifest.as_ref().and_then(|m| m.steps.iter().find(|step| step.id == id));
         let state = match sealed {
             Some(sealed) => State::Ended(sealed.status),

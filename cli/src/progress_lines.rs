@@ -1,20 +1,32 @@
 //! A run as a line per event, each told once: for a log, where nothing can be redrawn.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bcce_core::attempt::{Attempt, AttemptOutcome, Totals};
 
 use crate::figures;
 use crate::progress::{Progress, Standing, State, StepView};
 
-/// What has been told.
+/// What has been told, and how often: two attempts may read alike.
 #[derive(Debug, Default)]
-pub struct Told(BTreeSet<String>);
+pub struct Told(BTreeSet<(String, usize)>);
 
 impl Told {
     /// What is new, in the order of the run.
     pub fn news(&mut self, progress: &Progress) -> Vec<String> {
-        all(progress).into_iter().filter(|line| self.0.insert(line.clone())).collect()
+        let mut seen = BTreeMap::new();
+        let mut news = Vec::new();
+        for line in all(progress) {
+            let times = seen.entry(line.clone()).and_modify(|n| *n += 1).or_insert(1);
+            if self.0.insert((line.clone(), *times)) {
+                news.push(line);
+            }
+        }
+        news
+    }
+
+    pub fn is_new(&mut self, line: &str) -> bool {
+        self.0.insert((line.to_owned(), 1))
     }
 }
 
@@ -30,7 +42,11 @@ fn all(progress: &Progress) -> Vec<String> {
     let waves = progress.waves();
     if !waves.is_empty() {
         let steps = waves.iter().map(Vec::len).sum();
-        lines.push(format!("{} in {}", figures::plural(steps, "step"), figures::plural(waves.len(), "wave")));
+        lines.push(format!(
+            "{} in {}",
+            figures::plural(steps, "step"),
+            figures::plural(waves.len(), "wave")
+        ));
     }
     lines.extend(waves.iter().flatten().flat_map(step));
     lines
@@ -38,13 +54,16 @@ fn all(progress: &Progress) -> Vec<String> {
 
 fn step(step: &StepView<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    let courses = step.answers.iter().copied().chain(step.failures.iter().map(|failure| &failure.course));
+    let courses =
+        step.answers.iter().copied().chain(step.failures.iter().map(|failure| &failure.course));
     for course in courses {
         let name = match course.item {
             Some(item) => format!("{}[{item}]", step.id),
             None => step.id.to_owned(),
         };
-        lines.extend(course.attempts.iter().map(|attempt| format!("{name}: {}", told(step.model, attempt))));
+        lines.extend(
+            course.attempts.iter().map(|attempt| format!("{name}: {}", told(step.model, attempt))),
+        );
     }
     if let (State::Ended(status), Some(error)) = (step.state, step.error) {
         let status = serde_json::to_value(status).unwrap_or_default();
@@ -59,9 +78,12 @@ fn told(model: &str, attempt: &Attempt) -> String {
         (AttemptOutcome::Failed, Some(error)) => format!("{region} gave {error} after {took}"),
         (AttemptOutcome::Failed, None) => format!("{region} failed after {took}"),
         (AttemptOutcome::Answered, _) => {
-            let first = attempt.first_token_ms.map(|ms| format!(", first token {}", figures::milliseconds(ms)));
+            let first = attempt
+                .first_token_ms
+                .map(|ms| format!(", first token {}", figures::milliseconds(ms)));
             let totals = Totals::of([attempt]);
-            let (first, tokens, cost) = (first.unwrap_or_default(), figures::tokens(&totals), figures::cost(&totals));
+            let (first, tokens, cost) =
+                (first.unwrap_or_default(), figures::tokens(&totals), figures::cost(&totals));
             format!("{model} in {region} answered in {took}{first}, {tokens}, {cost}")
         }
     }
@@ -75,10 +97,13 @@ mod tests {
     #[test]
     fn each_event_is_one_line_and_told_once() {
         let mut told = Told::default();
-        assert_eq!(told.news(&review(&[])), ["code-review-2ff3a3f4cbba1a9ebd0e0a4c6f9c3d8c started", "5 steps in 3 waves"]);
+        let run = review(&[]).run.run_id;
+        assert_eq!(told.news(&review(&[])), [&format!("{run} started"), "5 steps in 3 waves"]);
         assert_eq!(
             told.news(&review(&["summarise"])),
-            ["summarise: haiku in us-east-1 answered in 1.2 s, first token 0.3 s, 1,204 tokens in, 312 out, $0.0031"]
+            [
+                "summarise: haiku in us-east-1 answered in 1.2 s, first token 0.3 s, 1,204 tokens in, 312 out, $0.0031"
+            ]
         );
         assert_eq!(told.news(&review(&["summarise"])), [""; 0]);
     }

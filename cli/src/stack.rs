@@ -51,7 +51,10 @@ impl Stack {
         let value = found.remove(&name).ok_or_else(|| missing(&name, &config))?;
         let outputs: Outputs = serde_json::from_str(&value).map_err(|error| {
             let what = format!("the SSM parameter {name} is not what this version reads: {error}");
-            Failure::unreachable(what, "deploy the stack again: `make up` locally, `make deploy` on AWS")
+            Failure::unreachable(
+                what,
+                "deploy the stack again: `make up` locally, `make deploy` on AWS",
+            )
         })?;
         Ok(Self {
             environment: world.environment.clone(),
@@ -63,6 +66,14 @@ impl Stack {
             parameters,
             outputs,
         })
+    }
+
+    /// A command as it would be typed to meet this stack again.
+    pub fn command(&self, rest: &str) -> String {
+        match self.environment.as_str() {
+            "dev" => format!("bcce {rest}"),
+            other => format!("bcce --env {other} {rest}"),
+        }
     }
 
     /// The attempts at a run, oldest first, at least one.
@@ -77,7 +88,10 @@ impl Stack {
 
 pub fn unknown_run(environment: &str, run_id: &str) -> Failure {
     let what = format!("there is no run {run_id} in {environment}");
-    Failure::usage(what, "`bcce runs list` shows the runs; --env and AWS_PROFILE choose where to look")
+    Failure::usage(
+        what,
+        "`bcce runs list` shows the runs; --env and AWS_PROFILE choose where to look",
+    )
 }
 
 fn missing(name: &str, config: &SdkConfig) -> Failure {

@@ -22,7 +22,8 @@ pub struct Moment {
 /// Failed attempts of a step that a live picture has room for.
 const ATTEMPTS_SHOWN: usize = 3;
 const SPINNER: [&str; 8] = ["⣾", "⣽", "⣻", "⢿", "⡿", "⣟", "⣯", "⣷"];
-const HEADINGS: [&str; 9] = ["", "step", "model", "region", "first token", "time", "tokens in", "out", "cost"];
+const HEADINGS: [&str; 9] =
+    ["", "step", "model", "region", "first token", "time", "tokens in", "out", "cost"];
 
 /// The whole live picture.
 pub fn picture(progress: &Progress, moment: Moment) -> Vec<Line> {
@@ -44,7 +45,11 @@ fn heading(progress: &Progress, moment: Moment) -> Line {
         Standing::Unsealed(_) => (Ink::Red, "ENDED UNSEALED"),
     };
     let run = &progress.run.run_id;
-    vec![span(Ink::Bold, run), span(ink, format!("  {status}")), span(Ink::Dim, format!("  {}", elapsed(progress, moment)))]
+    vec![
+        span(Ink::Bold, run),
+        span(ink, format!("  {status}")),
+        span(Ink::Dim, format!("  {}", elapsed(progress, moment))),
+    ]
 }
 
 /// A run that is over took what it took, however long one has been looking.
@@ -52,7 +57,9 @@ pub fn elapsed(progress: &Progress, moment: Moment) -> String {
     let record = progress.record.as_ref();
     match record.and_then(|record| Some((record.started_at, record.ended_at?))) {
         Some((started, ended)) => figures::between(started, ended),
-        None => figures::between(record.map_or(moment.since, |record| record.started_at), moment.now),
+        None => {
+            figures::between(record.map_or(moment.since, |record| record.started_at), moment.now)
+        }
     }
 }
 
@@ -70,7 +77,12 @@ pub fn sum(progress: &Progress) -> String {
     let steps: Vec<State> = progress.waves().iter().flatten().map(|step| step.state).collect();
     let done = steps.iter().filter(|state| **state == State::Ended(StepStatus::Succeeded)).count();
     let totals = progress.totals();
-    format!("{done} of {} · {} · {}", figures::plural(steps.len(), "step"), figures::tokens(&totals), figures::cost(&totals))
+    format!(
+        "{done} of {} · {} · {}",
+        figures::plural(steps.len(), "step"),
+        figures::tokens(&totals),
+        figures::cost(&totals)
+    )
 }
 
 pub fn status_ink(status: RunStatus) -> Ink {
@@ -100,14 +112,21 @@ type Cells = Vec<Span>;
 
 fn cells(step: &StepView<'_>, wave: String, since: OffsetDateTime, moment: Moment) -> Cells {
     let attempts = step.attempts();
-    let last = attempts.iter().rev().find(|attempt| attempt.outcome == AttemptOutcome::Answered).or(attempts.last());
+    let last = attempts
+        .iter()
+        .rev()
+        .find(|attempt| attempt.outcome == AttemptOutcome::Answered)
+        .or(attempts.last());
     let totals = Totals::of(attempts.iter().copied());
     let (ink, mark) = mark(step.state, moment.frame);
     let plain = |text: String| span(Ink::Plain, text);
     let some = |text: String| if attempts.is_empty() { plain(String::new()) } else { plain(text) };
     let usage = totals.usage.or(totals.known_usage).unwrap_or_default();
     let sign = if totals.usage.is_none() { "+?" } else { "" };
-    let cost = totals.cost_usd.map_or_else(|| format!("{}+?", figures::usd(totals.priced_subtotal_usd.unwrap_or_default())), figures::usd);
+    let cost = totals.cost_usd.map_or_else(
+        || format!("{}+?", figures::usd(totals.priced_subtotal_usd.unwrap_or_default())),
+        figures::usd,
+    );
     let name = match step.planned {
         1 => step.id.to_owned(),
         planned => format!("{} {}/{planned}", step.id, step.answers.len()),
@@ -117,7 +136,11 @@ fn cells(step: &StepView<'_>, wave: String, since: OffsetDateTime, moment: Momen
         span(if step.state == State::Waiting { Ink::Dim } else { Ink::Plain }, name),
         span(Ink::Dim, step.model),
         some(last.map(|attempt| attempt.target.region.clone()).unwrap_or_default()),
-        some(last.and_then(|attempt| attempt.first_token_ms).map(figures::milliseconds).unwrap_or_default()),
+        some(
+            last.and_then(|attempt| attempt.first_token_ms)
+                .map(figures::milliseconds)
+                .unwrap_or_default(),
+        ),
         plain(took(step, &attempts, since, moment)),
         some(format!("{}{sign}", figures::count(figures::tokens_in(&usage)))),
         some(format!("{}{sign}", figures::count(usage.output_tokens))),
@@ -137,7 +160,12 @@ fn mark(state: State, frame: usize) -> (Ink, &'static str) {
 }
 
 /// A running step tells nothing before it is done; its wave began when the one before ended.
-fn took(step: &StepView<'_>, attempts: &[&Attempt], since: OffsetDateTime, moment: Moment) -> String {
+fn took(
+    step: &StepView<'_>,
+    attempts: &[&Attempt],
+    since: OffsetDateTime,
+    moment: Moment,
+) -> String {
     let ended = attempts.iter().map(|attempt| attempt.ended_at()).max();
     match (step.state, attempts.first().zip(ended)) {
         (State::Running, _) => figures::between(since, moment.now),
@@ -149,14 +177,21 @@ fn took(step: &StepView<'_>, attempts: &[&Attempt], since: OffsetDateTime, momen
 /// What stands below a step: the attempts that failed, and why it failed.
 fn below(step: &StepView<'_>, most: usize, messages: bool) -> Vec<Line> {
     let attempts = step.attempts();
-    let failed: Vec<&&Attempt> = attempts.iter().filter(|attempt| attempt.outcome == AttemptOutcome::Failed).collect();
+    let failed: Vec<&&Attempt> =
+        attempts.iter().filter(|attempt| attempt.outcome == AttemptOutcome::Failed).collect();
     let hidden = failed.len().saturating_sub(most);
     let mut lines: Vec<Line> = Vec::new();
     if hidden > 0 {
-        lines.push(vec![span(Ink::Dim, format!("     {} before", figures::plural(hidden, "failed attempt")))]);
+        lines.push(vec![span(
+            Ink::Dim,
+            format!("     {} before", figures::plural(hidden, "failed attempt")),
+        )]);
     }
     lines.extend(failed.into_iter().skip(hidden).map(|attempt| failure(attempt, messages)));
-    if let Some(error) = step.error.filter(|_| matches!(step.state, State::Ended(status) if status != StepStatus::Succeeded)) {
+    if let Some(error) = step
+        .error
+        .filter(|_| matches!(step.state, State::Ended(status) if status != StepStatus::Succeeded))
+    {
         lines.push(vec![span(Ink::Red, format!("     {error}"))]);
     }
     lines
@@ -164,7 +199,11 @@ fn below(step: &StepView<'_>, most: usize, messages: bool) -> Vec<Line> {
 
 fn failure(attempt: &Attempt, messages: bool) -> Line {
     let name = attempt.error.map_or("failed", |error| error.as_str());
-    let text = format!("     ↳ {} gave {name} after {}", attempt.target.region, figures::milliseconds(attempt.latency_ms));
+    let text = format!(
+        "     ↳ {} gave {name} after {}",
+        attempt.target.region,
+        figures::milliseconds(attempt.latency_ms)
+    );
     let mut line = vec![span(Ink::Yellow, text)];
     if let Some(message) = attempt.message.as_ref().filter(|_| messages) {
         line.push(span(Ink::Dim, format!(": {message}")));
@@ -196,11 +235,12 @@ fn lay_out(rows: Vec<(Cells, Vec<Line>)>) -> Vec<Line> {
 fn aligned(cells: Cells, widths: &[usize]) -> Line {
     let pad = |(n, (cell, width)): (usize, (Span, &usize))| {
         let (text, width, gap) = (cell.text, *width, if n == 0 { " " } else { "  " });
-        let text = if n < 4 { format!("{text:<width$}{gap}") } else { format!("{text:>width$}{gap}") };
+        let text =
+            if n < 4 { format!("{text:<width$}{gap}") } else { format!("{text:>width$}{gap}") };
         Span { ink: cell.ink, text }
     };
     cells.into_iter().zip(widths).enumerate().map(pad).collect()
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

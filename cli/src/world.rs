@@ -18,7 +18,8 @@ pub struct World {
 
 impl World {
     pub fn of_this_process(environment: String) -> Self {
-        let terminal = std::io::stdout().is_terminal() && optional_variable("TERM").as_deref() != Some("dumb");
+        let terminal =
+            std::io::stdout().is_terminal() && optional_variable("TERM").as_deref() != Some("dumb");
         Self { environment, terminal, color: terminal && optional_variable("NO_COLOR").is_none() }
     }
 

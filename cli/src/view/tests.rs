@@ -1,4 +1,4 @@
-use bcce_core::error::ErrorName;
+use bcce_core::ledger::RunRecord;
 use bcce_core::run::RunRef;
 use serde_json::{Value, json};
 use time::macros::datetime;
@@ -34,7 +34,8 @@ fn failed() -> Progress {
     let mut progress = review(&["summarise", "correctness", "security"]);
     let mut failure = course("tests", json!([throttled(), throttled(), throttled(), throttled()]));
     failure["status"] = json!("FAILED");
-    failure["error"] = json!({ "name": "Bcce.NoTarget", "message": "the step's calls are used up" });
+    failure["error"] =
+        json!({ "name": "Bcce.NoTarget", "message": "the step's calls are used up" });
     let key = progress.run.failure_key("tests", None);
     progress.absorb(&key, failure.to_string().as_bytes()).unwrap();
     progress
@@ -132,14 +133,61 @@ fn what_a_service_said_cannot_steer_the_terminal() {
     assert!(said.ends_with("after 0.0 s: Too many [2J requests"), "{said}");
 }
 
+pub fn record(attempt_no: u32, status: RunStatus) -> Option<RunRecord> {
+    Some(RunRecord {
+        run_id: RunRef::first("default", "code-review", "m-1").run_id,
+        attempt_no,
+        tenant: "default".into(),
+        workflow: "code-review".into(),
+        request_id: "m-1".into(),
+        execution_arn: "arn".into(),
+        status,
+        started_at: STARTED,
+        ended_at: None,
+        manifest: None,
+        cost_usd: None,
+        cost_is_complete: false,
+        error_name: None,
+        error_message: None,
+    })
+}
+
 #[test]
 fn a_run_is_over_when_its_record_is_closed() {
     let mut progress = review(&["summarise"]);
     assert_eq!(progress.standing(), Standing::UnderWay);
+    progress.note_record(record(1, RunStatus::Running));
+    assert_eq!(progress.standing(), Standing::UnderWay);
+    progress.note_record(record(1, RunStatus::Failed));
+    assert_eq!(progress.standing(), Standing::Over(RunStatus::Failed));
+}
+
+#[test]
+fn an_execution_that_ended_without_a_manifest_is_noticed() {
+    let mut progress = review(&["summarise"]);
+    progress.note_record(record(1, RunStatus::Running));
     progress.execution = Some("TIMED_OUT".into());
     assert_eq!(progress.standing(), Standing::Unsealed("TIMED_OUT".into()));
+}
+
+#[test]
+fn without_execution_and_record_nothing_is_known() {
+    let mut progress = review(&[]);
     progress.execution = None;
     assert_eq!(progress.standing(), Standing::Unknown);
-    let record = json!(ErrorName::Internal);
-    assert_eq!(record, "Bcce.Internal");
+}
+
+#[test]
+fn a_retry_leaves_the_failures_of_the_attempt_before_aside() {
+    let mut progress = failed();
+    progress.note_record(record(2, RunStatus::Running));
+    assert!(drawn(&progress)[6].starts_with("   ⣾ tests"), "{:#?}", drawn(&progress));
+    let old = RunRef::first("default", "code-review", "m-1");
+    let listed = [
+        old.failure_key("tests", None),
+        progress.run.manifest_key(),
+        old.signature_key(),
+        old.request_key(),
+    ];
+    assert_eq!(progress.wanted(&listed), [progress.run.manifest_key()]);
 }

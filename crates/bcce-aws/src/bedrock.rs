@@ -13,8 +13,8 @@ use aws_sdk_bedrockruntime::config::{Builder, Region, StalledStreamProtectionCon
 use aws_sdk_bedrockruntime::operation::converse_stream::builders::ConverseStreamFluentBuilder;
 use aws_sdk_bedrockruntime::types::{
     ContentBlock, ConversationRole, GuardrailStreamConfiguration, InferenceConfiguration,
-    JsonSchemaDefinition, Message, OutputConfig, OutputFormat, OutputFormatStructure, OutputFormatType,
-    SystemContentBlock,
+    JsonSchemaDefinition, Message, OutputConfig, OutputFormat, OutputFormatStructure,
+    OutputFormatType, SystemContentBlock,
 };
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -83,12 +83,14 @@ impl CallModel for Bedrock {
         let started = Instant::now();
         let mut heard = Heard::new(started);
         let whole = timeout(call.limits.attempt, self.listen(call, &mut heard)).await;
-        let result = whole.unwrap_or_else(|_| Err(silent("no end of the answer", call.limits.attempt)));
+        let result =
+            whole.unwrap_or_else(|_| Err(silent("no end of the answer", call.limits.attempt)));
         CallReport {
             latency: started.elapsed(),
             first_token: heard.first_token,
             usage: heard.usage,
-            result: result.map(|()| ModelAnswer { text: heard.text, stop_reason: heard.stop_reason }),
+            result: result
+                .map(|()| ModelAnswer { text: heard.text, stop_reason: heard.stop_reason }),
         }
     }
 }
@@ -98,9 +100,13 @@ fn silent(what: &str, limit: Duration) -> CallFailure {
     CallFailure { name: ErrorName::TargetTimeout, message, retry_after_s: None }
 }
 
-fn request(client: &Client, call: &ModelCall<'_>) -> Result<ConverseStreamFluentBuilder, CallFailure> {
+fn request(
+    client: &Client,
+    call: &ModelCall<'_>,
+) -> Result<ConverseStreamFluentBuilder, CallFailure> {
     let max_tokens = i32::try_from(call.max_tokens).unwrap_or(i32::MAX);
-    let inference = InferenceConfiguration::builder().max_tokens(max_tokens).set_temperature(call.temperature);
+    let inference =
+        InferenceConfiguration::builder().max_tokens(max_tokens).set_temperature(call.temperature);
     let system = call.prompt.system.clone().map(|text| vec![SystemContentBlock::Text(text)]);
     Ok(client
         .converse_stream()
@@ -136,7 +142,8 @@ fn output(call: &ModelCall<'_>) -> Result<Option<OutputConfig>, CallFailure> {
         return Ok(None);
     }
     let format = call.schema.map(|schema| {
-        let schema = JsonSchemaDefinition::builder().schema(schema.to_string()).name("answer").build();
+        let schema =
+            JsonSchemaDefinition::builder().schema(schema.to_string()).name("answer").build();
         let schema = OutputFormatStructure::JsonSchema(schema.map_err(|e| unbuilt(&e))?);
         let format = OutputFormat::builder().r#type(OutputFormatType::JsonSchema).structure(schema);
         format.build().map_err(|e| unbuilt(&e))

@@ -8,7 +8,8 @@ use crate::environment::StartError;
 /// # Errors
 /// The trust store cannot be read, or no region is configured.
 pub async fn sdk_config() -> Result<SdkConfig, StartError> {
-    let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(crate::http::client()?);
+    let loader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(crate::http::client()?);
     let config = loader.load().await;
     match config.region() {
         Some(_) => Ok(config),

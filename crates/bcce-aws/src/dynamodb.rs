@@ -45,7 +45,10 @@ impl Ledger {
     /// The newest `most` runs of one shard of one day (see `listing_shard`).
     pub async fn listed(&self, shard: &str, most: i32) -> Result<Vec<RunRecord>, Fault> {
         let query = self.client.query().table_name(&self.table).index_name("listing");
-        let query = query.key_condition_expression("listing = :shard").scan_index_forward(false).limit(most);
+        let query = query
+            .key_condition_expression("listing = :shard")
+            .scan_index_forward(false)
+            .limit(most);
         let got = query.expression_attribute_values(":shard", text(shard)).send().await;
         let got = got.map_err(|error| internal("dynamodb:Query listing", &error))?;
         Ok(got.items().iter().filter_map(record).collect())
@@ -73,7 +76,9 @@ impl CloseRun for Ledger {
         let write = self.client.transact_write_items().set_transact_items(Some(writes));
         match write.send().await {
             Ok(_) => Ok(Closed::Counted),
-            Err(error) if error.as_service_error().is_some_and(counted_before) => Ok(Closed::Before),
+            Err(error) if error.as_service_error().is_some_and(counted_before) => {
+                Ok(Closed::Before)
+            }
             Err(error) => Err(internal("dynamodb:TransactWriteItems run", &error)),
         }
     }
@@ -106,7 +111,9 @@ impl Ledger {
 
 /// The condition is on the first item, the run record.
 fn counted_before(error: &TransactWriteItemsError) -> bool {
-    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else { return false };
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
+        return false;
+    };
     let reason = cancelled.cancellation_reasons().first();
     reason.is_some_and(|reason| reason.code() == Some("ConditionalCheckFailed"))
 }
@@ -211,7 +218,11 @@ fn record(item: &Item) -> Option<RunRecord> {
         ended_at: string("ended_at").and_then(|at| OffsetDateTime::parse(&at, &Rfc3339).ok()),
         manifest: string("manifest"),
         cost_usd: count("cost_usd").and_then(|cost| cost.parse().ok()),
-        cost_is_complete: item.get("cost_is_complete").and_then(|v| v.as_bool().ok()).copied().unwrap_or(false),
+        cost_is_complete: item
+            .get("cost_is_complete")
+            .and_then(|v| v.as_bool().ok())
+            .copied()
+            .unwrap_or(false),
         error_name: string("error_name"),
         error_message: string("error_message"),
     })
@@ -227,4 +238,95 @@ fn number(value: impl ToString) -> AttributeValue {
 
 fn stamp(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
+    use aws_sdk_dynamodb::types::CancellationReason;
+    use aws_sdk_dynamodb::types::error::TransactionCanceledException;
+    use aws_smithy_mocks::{Rule, mock, mock_client};
+    use bcce_core::manifest::{Evidence, Manifest};
+    use bcce_core::run::RunRef;
+    use time::macros::datetime;
+
+    fn closed() -> ClosedRun {
+        let reference = RunRef::first("default", "explain", "42");
+        let started_at = datetime!(2026-11-01 12:00 UTC);
+        let run = Run { reference, execution_arn: "arn".into(), started_at };
+        let mut manifest = Manifest::seal(Evidence {
+            run: &run,
+            plan: None,
+            artifacts: vec![],
+            answers: vec![],
+            failures: vec![],
+            broken: vec![],
+            fault: None,
+            ended_at: datetime!(2026-11-01 12:01 UTC),
+        });
+        manifest.usage_by_model = vec![UsageLine {
+            region: "us-east-1".into(),
+            model_id: "us.m".into(),
+            calls: 2,
+            failed_calls: 1,
+            rejected_calls: 0,
+            unknown_calls: 1,
+            usage: Default::default(),
+            cost_usd: "0.00165".parse().unwrap(),
+            unpriced_calls: 1,
+        }];
+        ClosedRun { run, manifest, manifest_key: "k".into(), manifest_sha256: "0".into() }
+    }
+
+    async fn close(rule: Rule) -> Result<Closed, Fault> {
+        let client = mock_client!(aws_sdk_dynamodb, [&rule]);
+        Ledger { client, table: "t".into() }.close(&closed()).await
+    }
+
+    fn cancelled(codes: [&str; 2]) -> TransactWriteItemsError {
+        let reasons = codes.map(|code| CancellationReason::builder().code(code).build());
+        let exception = TransactionCanceledException::builder();
+        TransactWriteItemsError::TransactionCanceledException(
+            exception.set_cancellation_reasons(Some(reasons.to_vec())).build(),
+        )
+    }
+
+    #[tokio::test]
+    async fn record_and_counter_are_one_transaction_and_the_record_is_conditional() {
+        let rule = mock!(Client::transact_write_items)
+            .match_requests(|write| {
+                let updates: Vec<&Update> =
+                    write.transact_items().iter().filter_map(|item| item.update()).collect();
+                updates.len() == 2
+                    && updates[0].condition_expression() == Some("attribute_not_exists(#counted)")
+                    && updates[1].key()["pk"].as_s().is_ok_and(|pk| pk.starts_with("usage#2026-11-01#"))
+                    && updates[1].expression_attribute_values().unwrap()[":cost_usd"]
+                        .as_n()
+                        .is_ok_and(|cost| cost == "0.00165")
+            })
+            .then_output(|| TransactWriteItemsOutput::builder().build());
+        assert_eq!(close(rule).await, Ok(Closed::Counted));
+    }
+
+    #[tokio::test]
+    async fn a_refused_record_was_counted_before_and_a_conflict_comes_again() {
+        let before = mock!(Client::transact_write_items)
+            .then_error(|| cancelled(["ConditionalCheckFailed", "None"]));
+        assert_eq!(close(before).await, Ok(Closed::Before));
+        let conflict = mock!(Client::transact_write_items)
+            .then_error(|| cancelled(["None", "TransactionConflict"]));
+        assert!(close(conflict).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_record_reads_back_as_it_was_written() {
+        let run = closed().run;
+        let mut item = identity(&run, RunStatus::Running);
+        let read = record(&item).unwrap();
+        assert_eq!((read.run_id.as_str(), read.started_at), (run.run_id.as_str(), run.started_at));
+        assert_eq!((read.status, read.cost_usd), (RunStatus::Running, None));
+        item.remove("tenant");
+        assert_eq!(record(&item), None);
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::SystemTimeSource;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_types::retry::RetryConfig;
@@ -61,12 +61,17 @@ pub fn sdk_config() -> Result<SdkConfig, StartError> {
         .region(Region::new(variable("AWS_REGION")?))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(crate::http::client()?)
-        .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(TokioSleep::new()))
+        .sleep_impl(sleep_impl())
         .time_source(aws_smithy_async::time::SharedTimeSource::new(SystemTimeSource::new()))
         .retry_config(RetryConfig::standard().with_max_attempts(4))
         .timeout_config(timeouts());
     config.set_endpoint_url(optional_variable("AWS_ENDPOINT_URL"));
     Ok(config.build())
+}
+
+/// The clients' timer.
+pub fn sleep_impl() -> SharedAsyncSleep {
+    SharedAsyncSleep::new(TokioSleep::new())
 }
 
 /// For everything but models: an object of 1 MiB takes well under a second, and a hung connection

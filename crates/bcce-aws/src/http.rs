@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use aws_smithy_http_client::Builder;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::environment::{StartError, optional_variable};
@@ -17,9 +17,13 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 /// NAT gateways, VPC endpoints and load balancers drop a connection silently after 350 s.
 const IDLE: Duration = Duration::from_secs(300);
 
+/// # Errors
+/// `AWS_CA_BUNDLE` cannot be read.
 pub fn client() -> Result<SharedHttpClient, StartError> {
     let roots = match optional_variable("AWS_CA_BUNDLE") {
-        Some(path) => std::fs::read(&path).map_err(|e| StartError::TrustStore(format!("{path}: {e}")))?,
+        Some(path) => {
+            std::fs::read(&path).map_err(|e| StartError::TrustStore(format!("{path}: {e}")))?
+        }
         None => AMAZON_ROOTS.to_vec(),
     };
     let context = TlsContext::builder()

@@ -33,9 +33,11 @@ impl SignDigest for SigningKey {
     async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Fault> {
         // A raw message may have 4,096 bytes at most, so it is always the digest that is signed.
         let sign = self.client.sign().key_id(&self.arn).message_type(MessageType::Digest);
-        let sign = sign.signing_algorithm(SigningAlgorithmSpec::EcdsaSha256).message(Blob::new(*digest));
+        let sign =
+            sign.signing_algorithm(SigningAlgorithmSpec::EcdsaSha256).message(Blob::new(*digest));
         let signed = sign.send().await.map_err(|error| internal("kms:Sign", &error))?;
-        let signature = signed.signature.ok_or_else(|| Fault::internal("kms:Sign: no signature"))?;
+        let signature =
+            signed.signature.ok_or_else(|| Fault::internal("kms:Sign: no signature"))?;
         Ok(signature.into_inner())
     }
 }

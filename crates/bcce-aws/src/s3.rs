@@ -99,17 +99,20 @@ impl GetObject for S3Store {
         let get = self.client.get_object().bucket(&self.bucket).key(key);
         let object = match get.checksum_mode(ChecksumMode::Enabled).send().await {
             Ok(object) => object,
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => return Ok(None),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => {
+                return Ok(None);
+            }
             Err(error) => return Err(internal(&what, &error)),
         };
         let stored = object.checksum_sha256().map(str::to_owned);
         let read = object.body.collect().await;
-        let body = read.map_err(|_| Fault::internal(format!("{what}: the body broke off")))?.to_vec();
+        let body =
+            read.map_err(|_| Fault::internal(format!("{what}: the body broke off")))?.to_vec();
         // The SDK checks this too while it reads; what is sealed must not depend on its defaults.
         match stored {
-            Some(digest) if digest != base64::encode(sha256(&body)) => {
-                Err(Fault::internal(format!("{what}: the body does not have the digest it was stored with")))
-            }
+            Some(digest) if digest != base64::encode(sha256(&body)) => Err(Fault::internal(
+                format!("{what}: the body does not have the digest it was stored with"),
+            )),
             _ => Ok(Some(body)),
         }
     }
@@ -121,8 +124,11 @@ impl ListObjects for S3Store {
         let mut pages = list.into_paginator().send();
         let mut keys = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| internal(&format!("s3:ListObjects {prefix}"), &error))?;
-            keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
+            let page =
+                page.map_err(|error| internal(&format!("s3:ListObjects {prefix}"), &error))?;
+            keys.extend(
+                page.contents().iter().filter_map(|object| object.key().map(str::to_owned)),
+            );
         }
         keys.sort_unstable();
         Ok(keys)
@@ -164,7 +170,12 @@ mod tests {
 
     #[tokio::test]
     async fn refused_means_existed_and_a_conflict_is_tried_again() {
-        let conflict = mock!(Client::put_object).sequence().http_status(409, None).times(1).http_status(412, None).build();
+        let conflict = mock!(Client::put_object)
+            .sequence()
+            .http_status(409, None)
+            .times(1)
+            .http_status(412, None)
+            .build();
         let client = mock_client!(aws_sdk_s3, RuleMode::Sequential, [&conflict]);
         assert_eq!(store(client).put_once("k", "r", b"").await, Ok(Put::Existed));
         assert_eq!(conflict.num_calls(), 2);
@@ -184,7 +195,10 @@ mod tests {
             .then_error(|| GetObjectError::NoSuchKey(NoSuchKey::builder().build()));
         assert_eq!(store(mock_client!(aws_sdk_s3, [&missing])).get("k").await, Ok(None));
         let changed = mock!(Client::get_object).then_output(|| {
-            GetObjectOutput::builder().checksum_sha256("AAAA").body(ByteStream::from_static(b"abc")).build()
+            GetObjectOutput::builder()
+                .checksum_sha256("AAAA")
+                .body(ByteStream::from_static(b"abc"))
+                .build()
         });
         let fault = store(mock_client!(aws_sdk_s3, [&changed])).get("k").await.unwrap_err();
         assert!(fault.message.contains("digest"), "{fault}");

@@ -65,7 +65,11 @@ where
             ))),
         };
         result.map_err(|fault| {
-            tracing::error!(error = fault.name.as_str(), "the invocation failed: {}", fault.message);
+            tracing::error!(
+                error = fault.name.as_str(),
+                "the invocation failed: {}",
+                fault.message
+            );
             Diagnostic { error_type: fault.name.to_string(), error_message: fault.message }
         })
     });

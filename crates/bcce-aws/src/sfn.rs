@@ -44,9 +44,9 @@ impl StartRun for StateMachine {
             Ok(_) => Ok(Started::New),
             Err(error) => match error.code() {
                 Some("ExecutionAlreadyExists") => Ok(Started::Existed),
-                Some("ThrottlingException" | "TooManyRequestsException" | "ExecutionLimitExceeded") => {
-                    Ok(Started::Throttled)
-                }
+                Some(
+                    "ThrottlingException" | "TooManyRequestsException" | "ExecutionLimitExceeded",
+                ) => Ok(Started::Throttled),
                 _ => Err(internal(&format!("states:StartExecution {name}"), &error)),
             },
         }
@@ -105,6 +105,9 @@ mod tests {
             client: mock_client!(aws_sdk_sfn, []),
             arn: "arn:aws:states:us-east-1:1:stateMachine:stateMachine:x".into(),
         };
-        assert_eq!(machine.execution_arn("r"), "arn:aws:states:us-east-1:1:execution:stateMachine:x:r");
+        assert_eq!(
+            machine.execution_arn("r"),
+            "arn:aws:states:us-east-1:1:execution:stateMachine:x:r"
+        );
     }
 }

@@ -24,12 +24,16 @@ impl Publish for Topic {
     async fn publish(&self, notice: &RunNotice) -> Result<(), Fault> {
         let message = serde_json::to_string(notice).map_err(|e| Fault::internal(e.to_string()))?;
         let mut publish = self.client.publish().topic_arn(&self.arn).message(message);
-        let attributes =
-            [("workflow", notice.workflow.as_deref()), ("status", Some(notice.status.as_str())), ("tenant", Some(&notice.tenant))];
+        let attributes = [
+            ("workflow", notice.workflow.as_deref()),
+            ("status", Some(notice.status.as_str())),
+            ("tenant", Some(&notice.tenant)),
+        ];
         for (name, value) in attributes {
             // SNS refuses an empty attribute, so it is left out.
             if let Some(value) = value.filter(|value| !value.is_empty()) {
-                let attribute = MessageAttributeValue::builder().data_type("String").string_value(value);
+                let attribute =
+                    MessageAttributeValue::builder().data_type("String").string_value(value);
                 let attribute = attribute.build().map_err(|e| Fault::internal(e.to_string()))?;
                 publish = publish.message_attributes(name, attribute);
             }

@@ -52,14 +52,25 @@ impl DeadLetter for DeadLetters {
             ("request_id", letter.request_id),
             ("tenant", letter.tenant),
         ];
-        let mut send = self.client.send_message().queue_url(&self.queue_url).message_body(letter.body);
+        let mut send =
+            self.client.send_message().queue_url(&self.queue_url).message_body(letter.body);
         for (name, value) in attributes {
-            let attribute = MessageAttributeValue::builder().data_type("String").string_value(value);
+            let attribute =
+                MessageAttributeValue::builder().data_type("String").string_value(plain(value));
             let attribute = attribute.build().map_err(|e| Fault::internal(e.to_string()))?;
             send = send.message_attributes(name, attribute);
         }
-        send.send().await.map(|_| ()).map_err(|error| internal("sqs:SendMessage to the dead letters", &error))
+        send.send()
+            .await
+            .map(|_| ())
+            .map_err(|error| internal("sqs:SendMessage to the dead letters", &error))
     }
+}
+
+/// SQS refuses control characters in an attribute; an id may contain any.
+fn plain(value: &str) -> String {
+    let allowed = |c: char| !c.is_control() && c != '\u{fffe}' && c != '\u{ffff}';
+    value.chars().map(|c| if allowed(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 impl Postpone for Queues {
@@ -98,10 +109,17 @@ mod tests {
                     && attributes["error"].string_value() == Some("Bcce.InvalidRequest")
             })
             .then_output(|| SendMessageOutput::builder().build());
-        let queue = DeadLetters { client: mock_client!(aws_sdk_sqs, [&rule]), queue_url: "u".into() };
+        let queue =
+            DeadLetters { client: mock_client!(aws_sdk_sqs, [&rule]), queue_url: "u".into() };
         let reason = Fault::new(ErrorName::InvalidRequest, "request: is not a request");
-        let letter = Letter { body: "not json", tenant: "default", request_id: "m", reason: &reason };
+        let letter =
+            Letter { body: "not json", tenant: "default", request_id: "m", reason: &reason };
         assert_eq!(queue.dead_letter(&letter).await, Ok(()));
+    }
+
+    #[test]
+    fn what_an_attribute_cannot_hold_is_replaced() {
+        assert_eq!(plain("a\u{0}\u{7f}é☃"), "a\u{fffd}\u{fffd}é☃");
     }
 
     #[test]

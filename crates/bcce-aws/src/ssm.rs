@@ -36,7 +36,8 @@ impl Parameters {
         let mut pages = get.into_paginator().send();
         let mut found = BTreeMap::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| internal(&format!("ssm:GetParametersByPath {path}"), &error))?;
+            let page =
+                page.map_err(|error| internal(&format!("ssm:GetParametersByPath {path}"), &error))?;
             found.extend(page.parameters().iter().filter_map(pair));
         }
         Ok(found)
@@ -49,7 +50,8 @@ fn pair(parameter: &aws_sdk_ssm::types::Parameter) -> Option<(String, String)> {
 
 impl GetParameters for Parameters {
     async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, String>, Fault> {
-        let get = self.client.get_parameters().set_names(Some(names.to_vec())).with_decryption(true);
+        let get =
+            self.client.get_parameters().set_names(Some(names.to_vec())).with_decryption(true);
         let got = get.send().await.map_err(|error| internal("ssm:GetParameters", &error))?;
         Ok(got.parameters().iter().filter_map(pair).collect())
     }

@@ -35,8 +35,10 @@ pub fn parse_json(text: &str, schema: Option<&Value>) -> Result<Value, String> {
         format!("the answer is not JSON: line {}, column {}", error.line(), error.column())
     })?;
     let Some(schema) = schema else { return Ok(value) };
-    let validator = jsonschema::validator_for(schema).map_err(|error| format!("the schema is not valid: {error}"))?;
-    let faults: Vec<String> = validator.iter_errors(&value).take(10).map(|error| fault(&error)).collect();
+    let validator = jsonschema::validator_for(schema)
+        .map_err(|error| format!("the schema is not valid: {error}"))?;
+    let faults: Vec<String> =
+        validator.iter_errors(&value).take(10).map(|error| fault(&error)).collect();
     if faults.is_empty() { Ok(value) } else { Err(faults.join("; ")) }
 }
 
@@ -86,10 +88,15 @@ mod tests {
     #[test]
     fn json_is_checked_and_never_quoted() {
         let schema = json!({ "type": "object", "required": ["ok"], "properties": { "ok": { "type": "boolean" } } });
-        assert_eq!(parse_json("```json\n{\"ok\":true}\n```", Some(&schema)), Ok(json!({ "ok": true })));
+        assert_eq!(
+            parse_json("```json\n{\"ok\":true}\n```", Some(&schema)),
+            Ok(json!({ "ok": true }))
+        );
         let told = parse_json(r#"{"ok":"hunter2"}"#, Some(&schema)).unwrap_err();
         assert!(told.contains("/ok") && !told.contains("hunter2"), "{told}");
         assert!(parse_json("{\"ok\": hunter2", Some(&schema)).unwrap_err().contains("line 1"));
-        assert!(parse_json("{}", Some(&schema)).unwrap_err().contains("\"ok\" is a required property"));
+        assert!(
+            parse_json("{}", Some(&schema)).unwrap_err().contains("\"ok\" is a required property")
+        );
     }
 }

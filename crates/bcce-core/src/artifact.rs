@@ -103,10 +103,9 @@ pub async fn store_once(
 ) -> Result<Vec<u8>, Fault> {
     match store.put_once(key, run_id, &body).await? {
         Put::Stored => Ok(body),
-        Put::Existed => store
-            .get(key)
-            .await?
-            .ok_or_else(|| Fault::internal(format!("{key} is there for a write and missing for a read"))),
+        Put::Existed => store.get(key).await?.ok_or_else(|| {
+            Fault::internal(format!("{key} is there for a write and missing for a read"))
+        }),
     }
 }
 
@@ -120,5 +119,6 @@ pub fn parse<T: serde::de::DeserializeOwned>(key: &str, body: &[u8]) -> Result<T
 }
 
 pub fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
-    serde_json::to_vec(value).map_err(|error| Fault::internal(format!("cannot be written as JSON: {error}")))
+    serde_json::to_vec(value)
+        .map_err(|error| Fault::internal(format!("cannot be written as JSON: {error}")))
 }

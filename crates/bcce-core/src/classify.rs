@@ -27,16 +27,25 @@ fn bare(code: &str) -> String {
 
 fn by_code(code: String, message: &str) -> Option<ErrorName> {
     Some(match code.as_str() {
-        "throttlingexception" | "toomanyrequestsexception" | "modelnotreadyexception"
+        "throttlingexception"
+        | "toomanyrequestsexception"
+        | "modelnotreadyexception"
         | "servicequotaexceededexception" => ErrorName::TargetThrottled,
-        "serviceunavailableexception" | "overloaded_error" | "internalserverexception"
+        "serviceunavailableexception"
+        | "overloaded_error"
+        | "internalserverexception"
         | "internalfailure" => ErrorName::TargetUnavailable,
         "modeltimeoutexception" => ErrorName::TargetTimeout,
         "modelerrorexception" | "modelstreamerrorexception" => ErrorName::TargetBroken,
-        "accessdeniedexception" | "resourcenotfoundexception" | "unrecognizedclientexception"
-        | "mpagreementbeingcreated" | "ftuformnotfilled" => ErrorName::TargetRejected,
+        "accessdeniedexception"
+        | "resourcenotfoundexception"
+        | "unrecognizedclientexception"
+        | "mpagreementbeingcreated"
+        | "ftuformnotfilled" => ErrorName::TargetRejected,
         "validationexception" => validation(message),
-        "notauthorized" | "requestexpired" | "expiredtokenexception"
+        "notauthorized"
+        | "requestexpired"
+        | "expiredtokenexception"
         | "invalidsignatureexception" => ErrorName::Internal,
         _ => return None,
     })
@@ -50,6 +59,7 @@ fn validation(message: &str) -> ErrorName {
         "inference profile",
         "model identifier is invalid",
         "end of its life",
+        "doesn't support on-demand",
     ];
     let throttle = "too many tokens, please wait";
     if message.contains(throttle) {
@@ -73,9 +83,18 @@ fn by_status(status: u16) -> Option<ErrorName> {
     })
 }
 
-/// What an operator should do about a target that rejects, where the code tells.
-pub fn advice(code: &str) -> Option<&'static str> {
-    match bare(code).as_str() {
+/// What an operator should do about a target that rejects. Two of these have a code of their own in the
+/// documentation and are also seen as a plain code with the name in the text.
+pub fn advice(code: &str, message: &str) -> Option<&'static str> {
+    let code = bare(code);
+    let message = message.to_ascii_lowercase();
+    if message.contains("use case details") {
+        return advice("FTUFormNotFilled", "");
+    }
+    if message.contains("agreement") && code == "accessdeniedexception" {
+        return advice("MPAgreementBeingCreated", "");
+    }
+    match code.as_str() {
         "mpagreementbeingcreated" => {
             Some("the Marketplace agreement is being created; access comes within 15 minutes")
         }
@@ -128,8 +147,17 @@ mod tests {
     }
 
     #[test]
+    fn an_operator_is_told_what_to_do_by_code_or_text() {
+        let form = advice("FTUFormNotFilled", "").unwrap();
+        let text = "Model use case details have not been submitted for this account.";
+        assert_eq!(advice("ResourceNotFoundException", text), Some(form));
+        assert_ne!(advice("ResourceNotFoundException", "no such model"), Some(form));
+    }
+
+    #[test]
     fn an_unknown_code_goes_by_its_status() {
-        let error = |status| ServiceError { code: Some("NewException"), status: Some(status), message: "" };
+        let error =
+            |status| ServiceError { code: Some("NewException"), status: Some(status), message: "" };
         assert_eq!(classify(error(429)), TargetThrottled);
         assert_eq!(classify(error(418)), TargetUnavailable);
     }

@@ -35,9 +35,7 @@ impl std::fmt::Display for Finding {
 /// `workflows/explain`; `None`: it is no part of a configuration.
 pub fn document_name(file: &str) -> Option<&str> {
     let name = file.strip_suffix(".yaml")?;
-    let workflow = name
-        .strip_prefix("workflows/")
-        .is_some_and(|name| !name.contains('/'));
+    let workflow = name.strip_prefix("workflows/").is_some_and(|name| !name.contains('/'));
     (workflow || DOCUMENTS.contains(&name)).then_some(name)
 }
 
@@ -62,15 +60,11 @@ pub fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
         }
         findings.extend(
             "models.yaml",
-            policy
-                .map(|policy| allowed(models, &policy))
-                .unwrap_or_default(),
+            policy.map(|policy| allowed(models, &policy)).unwrap_or_default(),
         );
         findings.extend(
             "prices.yaml",
-            prices
-                .map(|prices| priced(models, &prices))
-                .unwrap_or_default(),
+            prices.map(|prices| priced(models, &prices)).unwrap_or_default(),
         );
     }
     findings.0
@@ -85,10 +79,9 @@ impl Findings {
     }
 
     fn extend(&mut self, file: &str, problems: Problems) {
-        let found = problems.iter().map(|problem| Finding {
-            file: file.to_owned(),
-            problem: problem.clone(),
-        });
+        let found = problems
+            .iter()
+            .map(|problem| Finding { file: file.to_owned(), problem: problem.clone() });
         self.0.extend(found);
     }
 
@@ -147,11 +140,8 @@ fn takes(models: &Models, template: &Template) -> Problems {
             Some(model) => problems.extend(model.takes.check(&step.model, step)),
             None => {
                 let known: Vec<&str> = models.models.keys().map(String::as_str).collect();
-                let cause = format!(
-                    "there is no model {}; there are: {}",
-                    step.model,
-                    known.join(", ")
-                );
+                let cause =
+                    format!("there is no model {}; there are: {}", step.model, known.join(", "));
                 problems.add(format!("steps.{}.model", step.id), cause);
             }
         }
@@ -177,11 +167,7 @@ fn priced(models: &Models, prices: &Prices) -> Problems {
     let mut problems = Problems::default();
     let mut missing = BTreeSet::new();
     for (alias, model) in &models.models {
-        for target in model
-            .targets
-            .iter()
-            .filter(|target| prices.of(&target.model_id).is_none())
-        {
+        for target in model.targets.iter().filter(|target| prices.of(&target.model_id).is_none()) {
             let base = base_model(&target.model_id);
             if missing.insert(base) {
                 problems.add(
@@ -199,22 +185,10 @@ mod tests {
     use super::*;
 
     const FILES: [(&str, &str); 6] = [
-        (
-            "models.yaml",
-            include_str!("../../../infra/config/dev/models.yaml"),
-        ),
-        (
-            "policy.yaml",
-            include_str!("../../../infra/config/dev/policy.yaml"),
-        ),
-        (
-            "prices.yaml",
-            include_str!("../../../infra/config/dev/prices.yaml"),
-        ),
-        (
-            "routing.yaml",
-            include_str!("../../../infra/config/dev/routing.yaml"),
-        ),
+        ("models.yaml", include_str!("../../../infra/config/dev/models.yaml")),
+        ("policy.yaml", include_str!("../../../infra/config/dev/policy.yaml")),
+        ("prices.yaml", include_str!("../../../infra/config/dev/prices.yaml")),
+        ("routing.yaml", include_str!("../../../infra/config/dev/routing.yaml")),
         (
             "workflows/code-review.yaml",
             include_str!("../../../infra/config/dev/workflows/code-review.yaml"),
@@ -226,10 +200,7 @@ mod tests {
     ];
 
     fn files() -> BTreeMap<String, String> {
-        FILES
-            .iter()
-            .map(|(file, text)| (file.to_string(), text.to_string()))
-            .collect()
+        FILES.iter().map(|(file, text)| (file.to_string(), text.to_string())).collect()
     }
 
     fn told(files: &BTreeMap<String, String>) -> Vec<String> {
@@ -279,10 +250,7 @@ mod tests {
         files.insert("workflows/old/explain.yaml".into(), models);
         let told = told(&files);
         assert_eq!(told.len(), 3, "{told:#?}");
-        assert!(
-            told[0].starts_with("model.yaml: document: is neither"),
-            "{told:#?}"
-        );
+        assert!(told[0].starts_with("model.yaml: document: is neither"), "{told:#?}");
         assert!(
             told[1].starts_with("workflows/old/explain.yaml: document: is neither"),
             "{told:#?}"

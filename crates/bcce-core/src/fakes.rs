@@ -23,7 +23,8 @@ impl MemoryStore {
 
     pub fn json(&self, key: &str) -> serde_json::Value {
         let objects = self.objects.borrow();
-        let body = objects.get(key).unwrap_or_else(|| panic!("{key} is not among {:?}", objects.keys()));
+        let body =
+            objects.get(key).unwrap_or_else(|| panic!("{key} is not among {:?}", objects.keys()));
         serde_json::from_slice(body).unwrap()
     }
 

@@ -63,7 +63,11 @@ pub fn check_specs(specs: &InputSpecs) -> Problems {
     for (name, spec) in specs {
         if let Some(default) = &spec.default {
             let field = format!("inputs.{name}.default");
-            problems.check(spec.kind.fits(default), &field, format!("must be {}", spec.kind.name()));
+            problems.check(
+                spec.kind.fits(default),
+                &field,
+                format!("must be {}", spec.kind.name()),
+            );
             problems.check(!spec.required, &field, "is never used, since the input is required");
         }
     }
@@ -74,7 +78,10 @@ pub fn check_specs(specs: &InputSpecs) -> Problems {
 ///
 /// # Errors
 /// Every missing, unknown or wrongly typed input. The values are never quoted.
-pub fn resolve(specs: &InputSpecs, given: &Map<String, Value>) -> Result<Map<String, Value>, Problems> {
+pub fn resolve(
+    specs: &InputSpecs,
+    given: &Map<String, Value>,
+) -> Result<Map<String, Value>, Problems> {
     let mut problems = Problems::default();
     let known: Vec<&str> = specs.keys().map(String::as_str).collect();
     for name in given.keys().filter(|name| !specs.contains_key(*name)) {
@@ -120,14 +127,22 @@ mod tests {
     #[test]
     fn defaults_are_filled_in() {
         let resolved = resolve(&specs(), &given(json!({ "text": "t" }))).unwrap();
-        assert_eq!(Value::Object(resolved), json!({ "text": "t", "audience": "newcomer", "limit": null }));
+        assert_eq!(
+            Value::Object(resolved),
+            json!({ "text": "t", "audience": "newcomer", "limit": null })
+        );
     }
 
     #[test]
     fn every_fault_is_told_at_once_and_no_value_is_quoted() {
         let wrong = given(json!({ "audience": 7, "limit": "hunter2", "txt": "hunter2" }));
         let told = resolve(&specs(), &wrong).unwrap_err().to_string();
-        for part in ["inputs.text: is required", "inputs.audience: must be a string", "inputs.limit: must be an integer", "inputs.txt: is not an input"] {
+        for part in [
+            "inputs.text: is required",
+            "inputs.audience: must be a string",
+            "inputs.limit: must be an integer",
+            "inputs.txt: is not an input",
+        ] {
             assert!(told.contains(part), "{part} is missing in {told}");
         }
         assert!(!told.contains("hunter2"));

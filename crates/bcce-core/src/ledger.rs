@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn runs_spread_over_all_shards() {
-        let used: std::collections::BTreeSet<char> = (0..500).map(|n| shard(&format!("run-{n}"))).collect();
+        let used: std::collections::BTreeSet<char> =
+            (0..500).map(|n| shard(&format!("run-{n}"))).collect();
         assert_eq!(used.into_iter().collect::<String>(), SHARDS);
     }
 

@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn the_worst_run_stays_below_the_bound() {
         for steps in 1..=MAX_STEPS {
-            let step = EVENTS_PER_WAVE + EVENTS_PER_STEP + rounds(steps) as usize * EVENTS_PER_ROUND;
+            let step =
+                EVENTS_PER_WAVE + EVENTS_PER_STEP + rounds(steps) as usize * EVENTS_PER_ROUND;
             assert!(EVENTS_AROUND + steps * step < MAX_EVENTS, "{steps} steps");
         }
         assert_eq!((rounds(1), rounds(132), rounds(MAX_STEPS)), (5, 5, 3));

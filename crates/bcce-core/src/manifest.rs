@@ -126,7 +126,8 @@ impl Manifest {
             started_at: run.started_at,
             ended_at: evidence.ended_at,
             tags: plan.map(|plan| plan.tags.clone()).unwrap_or_default(),
-            result: result.filter(|key| evidence.artifacts.iter().any(|artifact| artifact.key == *key)),
+            result: result
+                .filter(|key| evidence.artifacts.iter().any(|artifact| artifact.key == *key)),
             unpriced: totals.unpriced.clone(),
             usage_by_model: usage_by_model(&paid),
             totals,
@@ -246,10 +247,24 @@ mod tests {
         }];
         let totals = Totals::of(&attempts);
         let (step_id, run_id) = (step.to_owned(), "r".to_owned());
-        Course { version: 1, run_id, attempt_no, step_id, item: None, decisions: vec![], attempts, totals }
+        Course {
+            version: 1,
+            run_id,
+            attempt_no,
+            step_id,
+            item: None,
+            decisions: vec![],
+            attempts,
+            totals,
+        }
     }
 
-    fn seal(run: &Run, answers: Vec<Course>, failures: Vec<StepFailure>, fault: Option<Fault>) -> Manifest {
+    fn seal(
+        run: &Run,
+        answers: Vec<Course>,
+        failures: Vec<StepFailure>,
+        fault: Option<Fault>,
+    ) -> Manifest {
         let plan = crate::plan::tests::plan(
             json!({ "workflow": "code-review", "inputs": { "diff": "+x" } }),
             Policy::default(),
@@ -292,7 +307,10 @@ mod tests {
         let failure = StepFailure { course: course("tests", 1), status: StepStatus::Failed, error };
         let manifest = seal(&run(1), vec![course("summarise", 1)], vec![failure], None);
         assert_eq!(manifest.status, RunStatus::Failed);
-        assert_eq!(manifest.error.unwrap().to_string(), "Bcce.NoTarget: step tests: no target is left");
+        assert_eq!(
+            manifest.error.unwrap().to_string(),
+            "Bcce.NoTarget: step tests: no target is left"
+        );
         assert_eq!(manifest.usage_by_model[0].calls, 2);
         let statuses: Vec<StepStatus> = manifest.steps.iter().map(|step| step.status).collect();
         use StepStatus::*;

@@ -51,7 +51,9 @@ impl Models {
                 if let Some(sources) = not_callable_from(&target.region, &target.model_id) {
                     let cause = format!(
                         "{} is not callable from {}, only from {}",
-                        target.model_id, target.region, sources.join(", ")
+                        target.model_id,
+                        target.region,
+                        sources.join(", ")
                     );
                     problems.add(format!("{field}[{n}]"), cause);
                 }
@@ -87,11 +89,13 @@ mod tests {
     use crate::template::Template;
 
     fn step(extra: &str) -> Step {
-        let yaml = format!("version: 1\nname: w\nsteps:\n- {{ id: a, model: m, prompt: p, {extra} }}\n");
+        let yaml =
+            format!("version: 1\nname: w\nsteps:\n- {{ id: a, model: m, prompt: p, {extra} }}\n");
         Template::parse(&yaml).unwrap().steps.remove(0)
     }
 
-    const HAIKU: Takes = Takes { temperature: true, effort: vec![], json_schema: true, max_output_tokens: 100 };
+    const HAIKU: Takes =
+        Takes { temperature: true, effort: vec![], json_schema: true, max_output_tokens: 100 };
 
     #[test]
     fn what_a_model_does_not_take_is_told_by_field() {
@@ -105,6 +109,11 @@ mod tests {
     fn a_profile_in_a_region_that_cannot_call_it_is_told() {
         let yaml = "version: 1\nmodels:\n  m:\n    takes: { max_output_tokens: 1 }\n    targets:\n    - { region: eu-west-1, model_id: us.anthropic.c }\n";
         let models: Models = serde_saphyr::from_str(yaml).unwrap();
-        assert!(models.check().to_string().contains("models.m.targets[0]: us.anthropic.c is not callable from eu-west-1"));
+        assert!(
+            models
+                .check()
+                .to_string()
+                .contains("models.m.targets[0]: us.anthropic.c is not callable from eu-west-1")
+        );
     }
 }

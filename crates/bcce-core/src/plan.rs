@@ -78,8 +78,10 @@ impl Plan {
         check_policy(sources, &steps)?;
         let routes = routes(sources, &steps);
         let targets = routes.values().flat_map(|route: &Route| &route.targets);
-        let takes = steps.iter().map(|step| (step.model.clone(), model(sources, step).takes.clone()));
-        let prices = targets.filter_map(|t| Some((t.model_id.clone(), sources.prices.of(&t.model_id)?)));
+        let takes =
+            steps.iter().map(|step| (step.model.clone(), model(sources, step).takes.clone()));
+        let prices =
+            targets.filter_map(|t| Some((t.model_id.clone(), sources.prices.of(&t.model_id)?)));
         Ok(Self {
             version: 1,
             run_id: request.run().run_id,
@@ -135,7 +137,8 @@ fn check_models(sources: &Sources<'_>, steps: &[Step]) -> Result<(), Problems> {
             Some(model) => problems.extend(model.takes.check(&step.model, step)),
             None => {
                 let known: Vec<&str> = sources.models.models.keys().map(String::as_str).collect();
-                let cause = format!("there is no model {}; there are: {}", step.model, known.join(", "));
+                let cause =
+                    format!("there is no model {}; there are: {}", step.model, known.join(", "));
                 problems.add(format!("steps.{}.model", step.id), cause);
             }
         }
@@ -159,7 +162,11 @@ fn check_policy(sources: &Sources<'_>, steps: &[Step]) -> Result<(), Fault> {
             .collect();
         if reasons.len() == targets.len() {
             let field = format!("steps.{}.model", step.id);
-            forbidden.push(format!("{field}: no target of {} is allowed ({})", step.model, reasons.join("; ")));
+            forbidden.push(format!(
+                "{field}: no target of {} is allowed ({})",
+                step.model,
+                reasons.join("; ")
+            ));
         }
     }
     match forbidden.as_slice() {
@@ -192,7 +199,8 @@ fn routes(sources: &Sources<'_>, steps: &[Step]) -> BTreeMap<String, Route> {
 }
 
 fn waves(template: &Template) -> Result<Vec<Wave>, Problems> {
-    let step_ref = |step: &&Step| StepRef { step: step.id.clone(), item: None, route: route_name(step) };
+    let step_ref =
+        |step: &&Step| StepRef { step: step.id.clone(), item: None, route: route_name(step) };
     let waves = template.waves()?;
     Ok(waves.iter().map(|wave| Wave { steps: wave.iter().map(step_ref).collect() }).collect())
 }
@@ -269,6 +277,9 @@ pub mod tests {
         };
         let fault = plan(review(), policy).unwrap_err();
         assert_eq!(fault.name, ErrorName::PolicyViolation);
-        assert!(fault.message.contains("tags.team") && fault.message.contains("residency"), "{fault}");
+        assert!(
+            fault.message.contains("tags.team") && fault.message.contains("residency"),
+            "{fault}"
+        );
     }
 }

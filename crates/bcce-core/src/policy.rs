@@ -44,7 +44,11 @@ impl Policy {
     }
 
     pub fn missing_tags(&self, tags: &BTreeMap<String, String>) -> Vec<&str> {
-        self.required_tags.iter().filter(|tag| !tags.contains_key(*tag)).map(String::as_str).collect()
+        self.required_tags
+            .iter()
+            .filter(|tag| !tags.contains_key(*tag))
+            .map(String::as_str)
+            .collect()
     }
 }
 
@@ -69,7 +73,8 @@ mod tests {
 
     #[test]
     fn allowed_models_match_without_the_profile() {
-        let allow = |pattern: &str| Policy { allowed_models: vec![pattern.into()], ..Policy::default() };
+        let allow =
+            |pattern: &str| Policy { allowed_models: vec![pattern.into()], ..Policy::default() };
         assert_eq!(allow("anthropic.claude-haiku-*").forbids(&target("us-east-1")), None);
         assert!(allow("anthropic.claude-opus-*").forbids(&target("us-east-1")).is_some());
         assert!(allow("anthropic.claude-haiku").forbids(&target("us-east-1")).is_some());

@@ -52,7 +52,13 @@ impl Prices {
         let positive = self.regional_factor > Decimal::ZERO;
         problems.check(positive, "regional_factor", "must be above 0");
         for (model, price) in &self.models {
-            let all = [price.input, price.output, price.cache_read, price.cache_write_5m, price.cache_write_1h];
+            let all = [
+                price.input,
+                price.output,
+                price.cache_read,
+                price.cache_write_5m,
+                price.cache_write_1h,
+            ];
             let paid = all.iter().all(|p| *p > Decimal::ZERO);
             problems.check(paid, format!("models.{model}"), "each price must be above 0");
         }
@@ -93,7 +99,12 @@ mod tests {
     fn a_geographic_profile_costs_the_factor_more_than_the_global_one() {
         let prices: Prices = serde_saphyr::from_str(FILE).unwrap();
         assert!(prices.check().is_empty());
-        let usage = Usage { input_tokens: 1_000, output_tokens: 100, cache_read_tokens: 10_000, ..Usage::default() };
+        let usage = Usage {
+            input_tokens: 1_000,
+            output_tokens: 100,
+            cache_read_tokens: 10_000,
+            ..Usage::default()
+        };
         // 1000 x 1 + 100 x 5 + 10000 x 0.1 = 2500 per million
         let cost = |id: &str| prices.of(id).unwrap().cost(&usage).to_string();
         assert_eq!(cost("global.anthropic.claude-haiku"), "0.0025");

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::Problems;
-use crate::limits::{MAX_ID_BYTES, MAX_NAME_CHARS, MAX_REQUEST_BYTES, MAX_TAGS, MAX_TAG_CHARS};
+use crate::limits::{MAX_ID_BYTES, MAX_NAME_CHARS, MAX_REQUEST_BYTES, MAX_TAG_CHARS, MAX_TAGS};
 use crate::run::RunRef;
 
 /// The message on the inbox.
@@ -153,7 +153,9 @@ mod tests {
 
     #[test]
     fn a_cause_never_quotes_a_value() {
-        for body in [r#"{"workflow":{"secret":"hunter2"}}"#, r#"{"workflow":"a","inputs":"hunter2"}"#] {
+        for body in
+            [r#"{"workflow":{"secret":"hunter2"}}"#, r#"{"workflow":"a","inputs":"hunter2"}"#]
+        {
             let told = Request::parse(body).unwrap_err().to_string();
             assert!(!told.contains("hunter2"), "{told}");
         }

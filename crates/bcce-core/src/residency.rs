@@ -22,33 +22,33 @@ const GEOGRAPHIES: &[Geography] = &[
     Geography {
         prefix: "eu.",
         reaches: &[
-            "eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3",
+            "eu-central-1",
+            "eu-north-1",
+            "eu-south-1",
+            "eu-south-2",
+            "eu-west-1",
+            "eu-west-3",
         ],
         calls_from: &["eu-central-2", "eu-west-2"],
     },
     Geography {
         prefix: "apac.",
         reaches: &[
-            "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2",
-            "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4",
+            "ap-northeast-1",
+            "ap-northeast-2",
+            "ap-northeast-3",
+            "ap-south-1",
+            "ap-south-2",
+            "ap-southeast-1",
+            "ap-southeast-2",
+            "ap-southeast-3",
+            "ap-southeast-4",
         ],
         calls_from: &[],
     },
-    Geography {
-        prefix: "au.",
-        reaches: &["ap-southeast-2", "ap-southeast-4"],
-        calls_from: &[],
-    },
-    Geography {
-        prefix: "jp.",
-        reaches: &["ap-northeast-1", "ap-northeast-3"],
-        calls_from: &[],
-    },
-    Geography {
-        prefix: "us-gov.",
-        reaches: &["us-gov-east-1", "us-gov-west-1"],
-        calls_from: &[],
-    },
+    Geography { prefix: "au.", reaches: &["ap-southeast-2", "ap-southeast-4"], calls_from: &[] },
+    Geography { prefix: "jp.", reaches: &["ap-northeast-1", "ap-northeast-3"], calls_from: &[] },
+    Geography { prefix: "us-gov.", reaches: &["us-gov-east-1", "us-gov-west-1"], calls_from: &[] },
 ];
 
 /// Which regions may see the data of a call.
@@ -81,7 +81,9 @@ impl Reach {
             return None;
         }
         match self {
-            Self::Regions(regions) => regions.iter().find(|r| !allowed.contains(r)).map(String::as_str),
+            Self::Regions(regions) => {
+                regions.iter().find(|r| !allowed.contains(r)).map(String::as_str)
+            }
             Self::Anywhere => Some("any commercial region"),
             Self::Unknown => Some("regions that its id does not tell"),
         }
@@ -128,7 +130,11 @@ mod tests {
     fn global_and_unknown_ids_are_inside_no_limit() {
         let all = ["us-east-1", "us-east-2", "us-west-2", "eu-west-1"];
         assert!(outside("us-east-1", "global.anthropic.claude-sonnet-5", &all));
-        assert!(outside("us-east-1", "arn:aws:bedrock:us-east-1:1:application-inference-profile/x", &all));
+        assert!(outside(
+            "us-east-1",
+            "arn:aws:bedrock:us-east-1:1:application-inference-profile/x",
+            &all
+        ));
         assert!(!outside("us-east-1", "global.anthropic.claude-sonnet-5", &[]));
     }
 

@@ -1,138 +1,18 @@
 //! The pure decision: which targets to try next and in which order, how long to wait, or that it is
 //! over; always with the reasons.
 
+mod settings;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::attempt::{Attempt, Target};
-use crate::error::{ErrorName, Problems};
+use crate::error::ErrorName;
 use crate::policy::Policy;
 
-/// `/bcce/<env>/routing`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Routing {
-    pub version: u32,
-    #[serde(default)]
-    pub strategy: Strategy,
-    /// Calls per step in all, over every target and round.
-    #[serde(default = "Routing::default_attempts")]
-    pub attempts: u32,
-    /// First wait after every target failed, in milliseconds; it doubles from round to round.
-    #[serde(default = "Routing::default_backoff_base_ms")]
-    pub backoff_base_ms: u64,
-    /// Longest wait, in seconds.
-    #[serde(default = "Routing::default_backoff_cap_s")]
-    pub backoff_cap_s: u64,
-    #[serde(default)]
-    pub timeouts: Timeouts,
-}
-
-/// What a workflow or a step changes of the routing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RoutingOverride {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<Strategy>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attempts: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeouts: Option<Timeouts>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// The order of the configuration: the prompt cache is per region.
-    #[default]
-    Priority,
-}
-
-/// How long a call may be silent, in seconds. All lie inside the function's remaining time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Timeouts {
-    /// Until the first token, reasoning included.
-    pub first_token_s: u64,
-    /// Between two tokens.
-    pub stall_s: u64,
-    /// The whole call.
-    pub attempt_s: u64,
-}
-
-impl Default for Timeouts {
-    /// A model with a long prompt starts within seconds; 128k tokens of output take minutes.
-    fn default() -> Self {
-        Self { first_token_s: 30, stall_s: 30, attempt_s: 600 }
-    }
-}
-
-impl Default for Routing {
-    fn default() -> Self {
-        Self {
-            version: 1,
-            strategy: Strategy::default(),
-            attempts: Self::default_attempts(),
-            backoff_base_ms: Self::default_backoff_base_ms(),
-            backoff_cap_s: Self::default_backoff_cap_s(),
-            timeouts: Timeouts::default(),
-        }
-    }
-}
-
-impl Routing {
-    fn default_attempts() -> u32 {
-        8
-    }
-    fn default_backoff_base_ms() -> u64 {
-        2_000
-    }
-    fn default_backoff_cap_s() -> u64 {
-        60
-    }
-
-    pub fn with(&self, change: &RoutingOverride) -> Self {
-        Self {
-            strategy: change.strategy.unwrap_or(self.strategy),
-            attempts: change.attempts.unwrap_or(self.attempts),
-            timeouts: change.timeouts.unwrap_or(self.timeouts),
-            ..self.clone()
-        }
-    }
-
-    pub fn check(&self) -> Problems {
-        let mut problems = Problems::default();
-        problems.check(self.version == 1, "version", "must be 1");
-        problems.check(self.attempts > 0, "attempts", "must be above 0");
-        problems.check(self.backoff_base_ms > 0, "backoff_base_ms", "must be above 0");
-        problems.extend(self.timeouts.check("timeouts"));
-        problems
-    }
-}
-
-impl RoutingOverride {
-    pub fn check(&self, field: &str) -> Problems {
-        let mut problems = Problems::default();
-        problems.check(self.attempts != Some(0), format!("{field}.attempts"), "must be above 0");
-        if let Some(timeouts) = &self.timeouts {
-            problems.extend(timeouts.check(&format!("{field}.timeouts")));
-        }
-        problems
-    }
-}
-
-impl Timeouts {
-    fn check(&self, field: &str) -> Problems {
-        let mut problems = Problems::default();
-        let all = [("first_token_s", self.first_token_s), ("stall_s", self.stall_s), ("attempt_s", self.attempt_s)];
-        for (name, seconds) in all {
-            problems.check(seconds > 0, format!("{field}.{name}"), "must be above 0");
-        }
-        problems
-    }
-}
+pub use settings::{Routing, RoutingOverride, Strategy, Timeouts};
 
 /// Everything of the plan that a step's decisions depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -191,7 +71,8 @@ type Filter = fn(&Question<'_>, &Target) -> Option<String>;
 const FILTERS: &[Filter] = &[
     |question, target| question.route.policy.forbids(target),
     |question, target| {
-        let rejected = failures(question, target).any(|a| a.error == Some(ErrorName::TargetRejected));
+        let rejected =
+            failures(question, target).any(|a| a.error == Some(ErrorName::TargetRejected));
         rejected.then(|| "it rejected this step before".to_owned())
     },
 ];
@@ -209,7 +90,10 @@ fn filter<'a>(question: &Question<'a>) -> (Vec<&'a Target>, Vec<String>) {
 
 fn failures<'a>(question: &Question<'a>, target: &Target) -> impl Iterator<Item = &'a Attempt> {
     let target = target.clone();
-    question.attempts.iter().filter(move |attempt| attempt.target == target && attempt.error.is_some())
+    question
+        .attempts
+        .iter()
+        .filter(move |attempt| attempt.target == target && attempt.error.is_some())
 }
 
 fn choose(question: &Question<'_>, candidates: Vec<&Target>) -> (Next, String) {
@@ -270,9 +154,11 @@ fn wait(question: &Question<'_>, candidates: &[&Target], rounds: usize) -> Durat
     let most = (routing.backoff_base_ms << exponent).min(routing.backoff_cap_s * 1_000);
     let jittered = Duration::from_millis(question.seed % (most + 1));
     let first = candidates.iter().map(|target| not_before(question, target)).min();
-    let asked = first.map_or(Duration::ZERO, |at| (at - question.now).try_into().unwrap_or_default());
+    let asked =
+        first.map_or(Duration::ZERO, |at| (at - question.now).try_into().unwrap_or_default());
     let wait = jittered.max(asked);
-    Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(Duration::from_secs(1))
+    Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+        .max(Duration::from_secs(1))
 }
 
 #[cfg(test)]
@@ -310,17 +196,25 @@ mod tests {
 
     #[test]
     fn the_first_decision_is_every_target_in_order() {
-        assert_eq!(regions(&ask(&route(&["us-east-1", "us-west-2"]), &[], &[])), ["us-east-1", "us-west-2"]);
+        assert_eq!(
+            regions(&ask(&route(&["us-east-1", "us-west-2"]), &[], &[])),
+            ["us-east-1", "us-west-2"]
+        );
     }
 
     #[test]
     fn what_residency_forbids_is_never_a_candidate() {
         let mut route = route(&["us-east-1", "eu-west-1"]);
         route.targets[1].model_id = "eu.anthropic.claude-haiku".into();
-        route.policy.allowed_regions = ["us-east-1", "us-east-2", "us-west-2"].map(String::from).to_vec();
+        route.policy.allowed_regions =
+            ["us-east-1", "us-east-2", "us-west-2"].map(String::from).to_vec();
         let decision = ask(&route, &[], &[]);
         assert_eq!(regions(&decision), ["us-east-1"]);
-        assert!(decision.because[0].contains("eu-west-1 passed over: residency"), "{:?}", decision.because);
+        assert!(
+            decision.because[0].contains("eu-west-1 passed over: residency"),
+            "{:?}",
+            decision.because
+        );
         let all_failed = [failed("us-east-1", ErrorName::TargetRejected)];
         assert_eq!(ask(&route, &all_failed, &[]).next, Next::Stop(ErrorName::NoTarget));
     }
@@ -328,17 +222,26 @@ mod tests {
     #[test]
     fn an_untried_target_is_used_at_once() {
         let attempts = [failed("us-east-1", ErrorName::TargetThrottled)];
-        assert_eq!(regions(&ask(&route(&["us-east-1", "us-west-2"]), &attempts, &[])), ["us-west-2"]);
+        assert_eq!(
+            regions(&ask(&route(&["us-east-1", "us-west-2"]), &attempts, &[])),
+            ["us-west-2"]
+        );
     }
 
     #[test]
     fn only_when_all_failed_it_waits_and_then_tries_again() {
         let route = route(&["us-east-1", "us-west-2"]);
-        let attempts =
-            [failed("us-east-1", ErrorName::TargetThrottled), failed("us-west-2", ErrorName::TargetBroken)];
+        let attempts = [
+            failed("us-east-1", ErrorName::TargetThrottled),
+            failed("us-west-2", ErrorName::TargetBroken),
+        ];
         let first = decided(Next::Targets(route.targets.clone()));
         let waiting = ask(&route, &attempts, std::slice::from_ref(&first));
-        assert_eq!(waiting.next, Next::WaitS(2), "full jitter of 2 s with seed 1999 ms, in whole seconds");
+        assert_eq!(
+            waiting.next,
+            Next::WaitS(2),
+            "full jitter of 2 s with seed 1999 ms, in whole seconds"
+        );
         assert_eq!(regions(&ask(&route, &attempts, &[first, waiting])), ["us-east-1", "us-west-2"]);
     }
 
@@ -354,8 +257,10 @@ mod tests {
     #[test]
     fn a_target_that_rejects_is_not_asked_again() {
         let route = route(&["us-east-1", "us-west-2"]);
-        let attempts =
-            [failed("us-east-1", ErrorName::TargetRejected), failed("us-west-2", ErrorName::TargetThrottled)];
+        let attempts = [
+            failed("us-east-1", ErrorName::TargetRejected),
+            failed("us-west-2", ErrorName::TargetThrottled),
+        ];
         let decision = ask(&route, &attempts, &[decided(Next::WaitS(1))]);
         assert_eq!(regions(&decision), ["us-west-2"]);
         assert!(decision.because[0].contains("us-east-1 passed over: it rejected"));
@@ -371,7 +276,14 @@ mod tests {
         route.routing.attempts = 99;
         let rounds = vec![decided(Next::Targets(vec![])); 5];
         assert_eq!(ask(&route, std::slice::from_ref(&attempt), &rounds).next, stop);
-        let late = Question { route: &route, attempts: &[attempt], decisions: &[], now: NOW, deadline: NOW, seed: 0 };
+        let late = Question {
+            route: &route,
+            attempts: &[attempt],
+            decisions: &[],
+            now: NOW,
+            deadline: NOW,
+            seed: 0,
+        };
         assert_eq!(decide(&late).next, stop);
     }
 
@@ -389,6 +301,9 @@ mod tests {
         assert_eq!(json(Next::Stop(ErrorName::NoTarget))["stop"], "Bcce.NoTarget");
         let targets = json(Next::Targets(vec![target("us-east-1")]));
         assert_eq!(targets["targets"][0]["region"], "us-east-1");
-        assert_eq!(serde_json::from_value::<Decision>(targets).unwrap().next, Next::Targets(vec![target("us-east-1")]));
+        assert_eq!(
+            serde_json::from_value::<Decision>(targets).unwrap().next,
+            Next::Targets(vec![target("us-east-1")])
+        );
     }
 }

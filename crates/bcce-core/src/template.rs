@@ -126,19 +126,31 @@ impl Template {
         problems.check((1..=MAX_STEPS).contains(&self.steps.len()), "steps", cause);
         problems.extend(check_specs(&self.inputs));
         problems.extend(self.routing.check("routing"));
-        let ids: BTreeMap<&str, usize> = self.steps.iter().enumerate().map(|(n, s)| (s.id.as_str(), n)).collect();
+        let ids: BTreeMap<&str, usize> =
+            self.steps.iter().enumerate().map(|(n, s)| (s.id.as_str(), n)).collect();
         for (n, step) in self.steps.iter().enumerate() {
-            problems.check(ids[step.id.as_str()] == n, format!("steps.{}", step.id), "the id is used twice");
+            problems.check(
+                ids[step.id.as_str()] == n,
+                format!("steps.{}", step.id),
+                "the id is used twice",
+            );
             for need in step.needs.iter().filter(|need| !ids.contains_key(need.as_str())) {
-                problems.add(format!("steps.{}.needs", step.id), format!("there is no step {need}"));
+                problems
+                    .add(format!("steps.{}.needs", step.id), format!("there is no step {need}"));
             }
             problems.extend(self.check_step(step));
         }
         if let Some(result) = &self.result {
-            problems.check(ids.contains_key(result.as_str()), "result", format!("there is no step {result}"));
+            problems.check(
+                ids.contains_key(result.as_str()),
+                "result",
+                format!("there is no step {result}"),
+            );
         }
         // A step with a missing need would look like a cycle.
-        if problems.is_empty() && let Err(cycle) = self.waves() {
+        if problems.is_empty()
+            && let Err(cycle) = self.waves()
+        {
             problems.extend(cycle);
         }
         problems
@@ -178,7 +190,8 @@ impl Template {
                 (Some("inputs" | "steps"), None) => true,
                 _ => false,
             };
-            let cause = format!("reads {variable}, which is neither an input nor a step in `needs`");
+            let cause =
+                format!("reads {variable}, which is neither an input nor a step in `needs`");
             problems.check(known, field, cause);
         }
         problems
@@ -190,8 +203,11 @@ mod tests {
     use super::*;
 
     fn told(steps: &str) -> String {
-        let yaml = format!("version: 1\nname: w\ninputs:\n  text: {{ type: string }}\nsteps:\n{steps}");
-        Template::parse(&yaml).map(|_| String::new()).unwrap_or_else(|problems| problems.to_string())
+        let yaml =
+            format!("version: 1\nname: w\ninputs:\n  text: {{ type: string }}\nsteps:\n{steps}");
+        Template::parse(&yaml)
+            .map(|_| String::new())
+            .unwrap_or_else(|problems| problems.to_string())
     }
 
     #[test]
@@ -206,8 +222,12 @@ mod tests {
     fn waves_are_as_early_as_the_needs_allow() {
         let yaml = "version: 1\nname: w\nsteps:\n- { id: d, model: m, prompt: p, needs: [b, c] }\n- { id: b, model: m, prompt: p, needs: [a] }\n- { id: c, model: m, prompt: p }\n- { id: a, model: m, prompt: p }\n";
         let template = Template::parse(yaml).unwrap();
-        let waves: Vec<Vec<&str>> =
-            template.waves().unwrap().iter().map(|wave| wave.iter().map(|s| s.id.as_str()).collect()).collect();
+        let waves: Vec<Vec<&str>> = template
+            .waves()
+            .unwrap()
+            .iter()
+            .map(|wave| wave.iter().map(|s| s.id.as_str()).collect())
+            .collect();
         assert_eq!(waves, [vec!["c", "a"], vec!["b"], vec!["d"]]);
     }
 

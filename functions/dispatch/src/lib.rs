@@ -69,7 +69,12 @@ where
 {
     let fault = dispatch(ports, config, message).await.err()?;
     let id = message.message_id.clone().unwrap_or_default();
-    tracing::warn!(message_id = id, error = fault.name.as_str(), "the message comes again: {}", fault.message);
+    tracing::warn!(
+        message_id = id,
+        error = fault.name.as_str(),
+        "the message comes again: {}",
+        fault.message
+    );
     let arn = message.event_source_arn.as_deref().unwrap_or_default();
     let receipt = message.receipt_handle.as_deref().unwrap_or_default();
     // Without it the message comes after the queue's whole visibility timeout, which is only slower.
@@ -103,7 +108,9 @@ where
     let message_id = message.message_id.as_deref().unwrap_or_default();
     let request = match Request::parse(body) {
         Ok(request) => StoredRequest::new(request, tenant, message_id),
-        Err(problems) => return reject(ports, body, tenant, message_id, None, problems.into()).await,
+        Err(problems) => {
+            return reject(ports, body, tenant, message_id, None, problems.into()).await;
+        }
     };
     let run = request.run();
     let bytes = to_json(&request)?;
@@ -111,11 +118,14 @@ where
     if stored != bytes {
         let cause = "id: was used before, for another request of this workflow";
         let reason = Fault::new(ErrorName::InvalidRequest, cause);
-        return reject(ports, body, tenant, &request.request_id, Some(&request.workflow), reason).await;
+        return reject(ports, body, tenant, &request.request_id, Some(&request.workflow), reason)
+            .await;
     }
     match ports.machine.start(&run).await? {
         Started::New => tracing::info!(run_id = run.run_id, message_id, "the run is started"),
-        Started::Existed => tracing::info!(run_id = run.run_id, message_id, "the run was started before"),
+        Started::Existed => {
+            tracing::info!(run_id = run.run_id, message_id, "the run was started before")
+        }
         Started::Throttled => return Err(Fault::internal("StartExecution is throttled")),
     }
     Ok(())

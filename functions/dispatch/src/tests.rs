@@ -89,7 +89,8 @@ fn config() -> Config {
 
 /// The documented event of an SQS trigger, with these bodies.
 fn event(bodies: &[&str]) -> SqsEvent {
-    let sample: Value = serde_json::from_str(include_str!("../../../events/dispatch/batch.json")).unwrap();
+    let sample: Value =
+        serde_json::from_str(include_str!("../../../events/dispatch/batch.json")).unwrap();
     let record = |(n, body): (usize, &&str)| {
         let mut record = sample["Records"][0].clone();
         record["body"] = json!(body);
@@ -127,7 +128,10 @@ async fn a_bad_message_is_moved_and_told_and_holds_back_nobody() {
     assert_eq!(ports.machine.started.borrow().len(), 1);
     assert_eq!(outbox.letters.borrow()[0].0, "not json");
     let notice = &outbox.notices.borrow()[0];
-    assert_eq!((notice.status, &notice.run_id, notice.request_id.as_str()), (RunStatus::Rejected, &None, "m-0"));
+    assert_eq!(
+        (notice.status, &notice.run_id, notice.request_id.as_str()),
+        (RunStatus::Rejected, &None, "m-0")
+    );
     assert!(notice.error.as_ref().unwrap().message.starts_with("request: is not a request"));
 }
 
@@ -176,7 +180,9 @@ async fn a_rejection_that_cannot_be_told_comes_again() {
 
 #[test]
 fn the_queue_tells_the_tenant() {
-    let tenant = |queue: &str| config().tenant_of(&format!("arn:aws:sqs:us-east-1:1:{queue}")).map(str::to_owned);
+    let tenant = |queue: &str| {
+        config().tenant_of(&format!("arn:aws:sqs:us-east-1:1:{queue}")).map(str::to_owned)
+    };
     assert_eq!(tenant("bcce-inbox").unwrap(), "default");
     assert_eq!(tenant("bcce-inbox-payments").unwrap(), "payments");
     assert!(tenant("bcce-inboxed").is_err());

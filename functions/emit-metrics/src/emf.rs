@@ -33,7 +33,8 @@ fn run(environment: &str, manifest: &Manifest) -> String {
 }
 
 fn calls(environment: &str, manifest: &Manifest, line: &UsageLine) -> String {
-    let dimensions = [("Environment", environment), ("Region", &line.region), ("Model", &line.model_id)];
+    let dimensions =
+        [("Environment", environment), ("Region", &line.region), ("Model", &line.model_id)];
     let usage = &line.usage;
     let metrics = [
         ("Calls", "Count", json!(line.calls)),
@@ -44,7 +45,11 @@ fn calls(environment: &str, manifest: &Manifest, line: &UsageLine) -> String {
         ("InputTokens", "Count", json!(usage.input_tokens)),
         ("OutputTokens", "Count", json!(usage.output_tokens)),
         ("CacheReadTokens", "Count", json!(usage.cache_read_tokens)),
-        ("CacheWriteTokens", "Count", json!(usage.cache_write_5m_tokens + usage.cache_write_1h_tokens)),
+        (
+            "CacheWriteTokens",
+            "Count",
+            json!(usage.cache_write_5m_tokens + usage.cache_write_1h_tokens),
+        ),
         ("Cost", "None", usd(line.cost_usd)),
     ];
     document(manifest, &dimensions, &metrics)
@@ -55,14 +60,20 @@ fn usd(amount: Decimal) -> Value {
     json!(amount.to_f64().unwrap_or_default())
 }
 
-fn document(manifest: &Manifest, dimensions: &[(&str, &str)], metrics: &[(&str, &str, Value)]) -> String {
+fn document(
+    manifest: &Manifest,
+    dimensions: &[(&str, &str)],
+    metrics: &[(&str, &str, Value)],
+) -> String {
     let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
     let definitions: Vec<Value> =
         metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
     let timestamp = manifest.ended_at.unix_timestamp() * 1_000;
-    let directive = json!({ "Namespace": NAMESPACE, "Dimensions": [names], "Metrics": definitions });
+    let directive =
+        json!({ "Namespace": NAMESPACE, "Dimensions": [names], "Metrics": definitions });
     let mut document = Map::new();
-    document.insert("_aws".into(), json!({ "Timestamp": timestamp, "CloudWatchMetrics": [directive] }));
+    document
+        .insert("_aws".into(), json!({ "Timestamp": timestamp, "CloudWatchMetrics": [directive] }));
     document.insert("run_id".into(), json!(manifest.run_id));
     document.insert("tenant".into(), json!(manifest.tenant));
     document.insert("status".into(), json!(manifest.status));

@@ -67,15 +67,19 @@ where
     L: CloseRun,
 {
     let ManifestRef { key, sha256 } = request.manifest;
-    let body = ports.store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+    let body =
+        ports.store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
     if sha256_hex(&body) != sha256 {
         return Err(Fault::internal(format!("{key} is not the manifest that was sealed")));
     }
     let manifest: Manifest = parse(&key, &body)?;
-    let closed = ClosedRun { run: request.run, manifest, manifest_key: key, manifest_sha256: sha256 };
+    let closed =
+        ClosedRun { run: request.run, manifest, manifest_key: key, manifest_sha256: sha256 };
     match ports.ledger.close(&closed).await? {
         Closed::Counted => {
-            emf::documents(&config.environment, &closed.manifest).iter().for_each(|document| emit(document));
+            emf::documents(&config.environment, &closed.manifest)
+                .iter()
+                .for_each(|document| emit(document));
             Ok(Response { counted: true })
         }
         Closed::Before => {

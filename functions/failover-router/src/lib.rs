@@ -63,7 +63,9 @@ fn seed(config: &Config, request: &Request) -> u64 {
     let (step, decisions) = (&request.step, request.decisions.len());
     let text = format!("{} {} {step:?} {decisions}", config.environment, request.run_id);
     let digest = sha256(text.as_bytes());
-    u64::from_le_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
+    u64::from_le_bytes([
+        digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
+    ])
 }
 
 #[cfg(test)]
@@ -85,7 +87,10 @@ mod tests {
     fn a_step_starts_with_every_target_it_may_use() {
         let response = ask(FIRST);
         let Next::Targets(targets) = response.next else { panic!("{response:?}") };
-        assert_eq!(targets.iter().map(|t| t.region.as_str()).collect::<Vec<_>>(), ["us-east-1", "us-west-2"]);
+        assert_eq!(
+            targets.iter().map(|t| t.region.as_str()).collect::<Vec<_>>(),
+            ["us-east-1", "us-west-2"]
+        );
         assert_eq!(response.decisions.len(), 1);
     }
 

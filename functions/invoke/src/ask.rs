@@ -91,7 +91,12 @@ impl Question<'_> {
     }
 
     fn limits(&self) -> CallLimits {
-        let timeouts = self.plan.routes.get(self.route).map(|route| route.routing.timeouts).unwrap_or_default();
+        let timeouts = self
+            .plan
+            .routes
+            .get(self.route)
+            .map(|route| route.routing.timeouts)
+            .unwrap_or_default();
         let within = |seconds: u64| Duration::from_secs(seconds).min(self.time);
         CallLimits {
             first_token: within(timeouts.first_token_s),
@@ -122,7 +127,11 @@ impl Question<'_> {
         Attempt {
             target: self.target.clone(),
             kind,
-            outcome: if failure.is_some() { AttemptOutcome::Failed } else { AttemptOutcome::Answered },
+            outcome: if failure.is_some() {
+                AttemptOutcome::Failed
+            } else {
+                AttemptOutcome::Answered
+            },
             error: failure.map(|failure| failure.name),
             message: failure.map(|failure| failure.message.clone()),
             retry_after_s: failure.and_then(|failure| failure.retry_after_s),

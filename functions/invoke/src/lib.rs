@@ -10,7 +10,9 @@ mod walk;
 use std::time::Duration;
 
 use bcce_aws::{StartError, optional_variable, variable};
-use bcce_core::artifact::{Course, StepArtifact, StepFailure, StepStatus, parse, store_once, to_json};
+use bcce_core::artifact::{
+    Course, StepArtifact, StepFailure, StepStatus, parse, store_once, to_json,
+};
 use bcce_core::attempt::{Attempt, Totals};
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::ports::{CallModel, Clock, GetObject, PutOnce};
@@ -101,15 +103,20 @@ where
                 Err(fault) => Walked::Failed { attempts: request.attempts.clone(), error: fault },
             }
         }
-        Next::Stop(name) => Walked::Failed { attempts: request.attempts.clone(), error: stopped(*name, &request) },
-        Next::WaitS(_) => return Err(Fault::internal("the router's wait is the state machine's business")),
+        Next::Stop(name) => {
+            Walked::Failed { attempts: request.attempts.clone(), error: stopped(*name, &request) }
+        }
+        Next::WaitS(_) => {
+            return Err(Fault::internal("the router's wait is the state machine's business"));
+        }
     };
     settle(ports, &request, &key, walked).await
 }
 
 /// The router's reasons name targets and limits, nothing of the input.
 fn stopped(name: ErrorName, request: &Request) -> Fault {
-    let because = request.decisions.last().map(|decision| decision.because.join("; ")).unwrap_or_default();
+    let because =
+        request.decisions.last().map(|decision| decision.because.join("; ")).unwrap_or_default();
     let tried = request.attempts.iter().filter_map(|a| Some(format!("{}: {}", a.target, a.error?)));
     let tried: Vec<String> = tried.collect();
     Fault::new(name, format!("{because} (tried {})", tried.join(", ")))

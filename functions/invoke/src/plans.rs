@@ -16,16 +16,24 @@ use bcce_core::run::Run;
 pub struct Plans(RefCell<Option<(String, Rc<Plan>)>>);
 
 impl Plans {
-    pub async fn read(&self, store: &impl GetObject, run: &Run, sha256: &str) -> Result<Rc<Plan>, Fault> {
+    pub async fn read(
+        &self,
+        store: &impl GetObject,
+        run: &Run,
+        sha256: &str,
+    ) -> Result<Rc<Plan>, Fault> {
         if let Some((known, plan)) = self.0.borrow().as_ref()
             && known == sha256
         {
             return Ok(plan.clone());
         }
         let key = run.plan_key();
-        let body = store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+        let body =
+            store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
         if sha256_hex(&body) != sha256 {
-            return Err(Fault::internal(format!("{key} is not the plan that the run was started with")));
+            return Err(Fault::internal(format!(
+                "{key} is not the plan that the run was started with"
+            )));
         }
         let plan = Rc::new(parse::<Plan>(&key, &body)?);
         *self.0.borrow_mut() = Some((sha256.to_owned(), plan.clone()));

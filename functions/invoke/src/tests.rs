@@ -24,7 +24,11 @@ struct Model {
 impl CallModel for Model {
     async fn call(&self, call: &ModelCall<'_>) -> CallReport {
         let repair = call.repair.map(|repair| repair.fault.to_owned());
-        self.asked.borrow_mut().push((call.target.region.clone(), call.prompt.user.clone(), repair));
+        self.asked.borrow_mut().push((
+            call.target.region.clone(),
+            call.prompt.user.clone(),
+            repair,
+        ));
         self.says.borrow_mut().pop_front().expect("a call that the test did not script")
     }
 }
@@ -39,7 +43,8 @@ fn says(text: &str, stop_reason: &str) -> CallReport {
 }
 
 fn fails(name: ErrorName, usage: Option<Usage>) -> CallReport {
-    let failure = CallFailure { name, message: "Code (429): quoted input".into(), retry_after_s: Some(3) };
+    let failure =
+        CallFailure { name, message: "Code (429): quoted input".into(), retry_after_s: Some(3) };
     CallReport { result: Err(failure), latency: Duration::ZERO, first_token: None, usage }
 }
 
@@ -118,7 +123,9 @@ async fn a_cut_stream_leaves_the_cost_unknown_and_says_what_is_known() {
 async fn a_list_used_up_goes_back_with_every_attempt() {
     let throttled = || fails(ErrorName::TargetThrottled, Some(Usage::default()));
     let ports = ports([throttled(), throttled()]);
-    let Response::Exhausted { attempts } = handle(&ports, request(), HOUR).await.unwrap() else { panic!() };
+    let Response::Exhausted { attempts } = handle(&ports, request(), HOUR).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(attempts.len(), 2);
     assert_eq!(attempts[0].retry_after_s, Some(3));
 }
@@ -127,24 +134,36 @@ async fn a_list_used_up_goes_back_with_every_attempt() {
 async fn without_time_for_another_attempt_it_goes_back_early() {
     let ports = ports([fails(ErrorName::TargetTimeout, None)]);
     let short = Duration::from_secs(60);
-    let Response::Exhausted { attempts } = handle(&ports, request(), short).await.unwrap() else { panic!() };
+    let Response::Exhausted { attempts } = handle(&ports, request(), short).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(attempts.len(), 1, "the second target is left for the next invocation");
 }
 
 #[tokio::test]
 async fn what_no_target_can_take_fails_the_step_without_quoting() {
     for (report, name, status) in [
-        (fails(ErrorName::RequestRejected, Some(Usage::default())), ErrorName::RequestRejected, StepStatus::Failed),
+        (
+            fails(ErrorName::RequestRejected, Some(Usage::default())),
+            ErrorName::RequestRejected,
+            StepStatus::Failed,
+        ),
         (says("", "content_filtered"), ErrorName::RequestRejected, StepStatus::Failed),
         (says("No.", "guardrail_intervened"), ErrorName::GuardrailIntervened, StepStatus::Blocked),
     ] {
         let ports = ports([report]);
-        let Response::Failed { status: got, error } = handle(&ports, request(), HOUR).await.unwrap() else { panic!() };
+        let Response::Failed { status: got, error } =
+            handle(&ports, request(), HOUR).await.unwrap()
+        else {
+            panic!()
+        };
         assert_eq!((got, error.name), (status, name));
         assert!(!error.message.contains("quoted input"), "{error}");
         let failure = ports.store.json(&request().run.failure_key("answer", None));
         assert_eq!(failure["attempts"].as_array().unwrap().len(), 1);
-        assert!(!ports.store.objects.borrow().contains_key(&request().run.step_key("answer", None)));
+        assert!(
+            !ports.store.objects.borrow().contains_key(&request().run.step_key("answer", None))
+        );
     }
 }
 
@@ -189,7 +208,10 @@ async fn json_that_does_not_fit_is_repaired_once_on_the_same_target() {
 #[tokio::test]
 async fn json_that_never_fits_fails_the_step() {
     let ports = ports([says("no", "end_turn"), says(r#"{"ok":"#, "max_tokens")]);
-    let Response::Failed { error, .. } = handle(&ports, json_request(&ports), HOUR).await.unwrap() else { panic!() };
+    let Response::Failed { error, .. } = handle(&ports, json_request(&ports), HOUR).await.unwrap()
+    else {
+        panic!()
+    };
     assert_eq!(error.name, ErrorName::OutputInvalid);
     assert!(error.message.contains("cut by max_tokens"), "{error}");
 }
@@ -200,7 +222,9 @@ async fn told_to_stop_it_records_every_attempt_and_why() {
     let mut request = request();
     request.next = Next::Stop(ErrorName::NoTarget);
     request.decisions[0].because = vec!["the step's rounds are used up".into()];
-    let Response::Failed { error, .. } = handle(&ports, request, HOUR).await.unwrap() else { panic!() };
+    let Response::Failed { error, .. } = handle(&ports, request, HOUR).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(error.name, ErrorName::NoTarget);
     assert!(error.message.starts_with("the step's rounds are used up"), "{error}");
 }
@@ -211,13 +235,17 @@ async fn the_first_writer_wins() {
     struct Racing<'a>(&'a MemoryStore, Vec<u8>);
     impl CallModel for Racing<'_> {
         async fn call(&self, _: &ModelCall<'_>) -> CallReport {
-            self.0.objects.borrow_mut().insert(request().run.step_key("answer", None), self.1.clone());
+            self.0
+                .objects
+                .borrow_mut()
+                .insert(request().run.step_key("answer", None), self.1.clone());
             says("Second.", "end_turn")
         }
     }
     let first = ports([says("First.", "end_turn")]);
     handle(&first, request(), HOUR).await.unwrap();
-    let stored = first.store.objects.borrow_mut().remove(&request().run.step_key("answer", None)).unwrap();
+    let stored =
+        first.store.objects.borrow_mut().remove(&request().run.step_key("answer", None)).unwrap();
     let Ports { store, clock, plans, .. } = first;
     let racing = Racing(&store, stored);
     let ports = Ports { store: ByRef(&store), model: racing, clock, plans };
@@ -234,7 +262,12 @@ impl GetObject for ByRef<'_> {
 }
 
 impl PutOnce for ByRef<'_> {
-    async fn put_once(&self, key: &str, run_id: &str, body: &[u8]) -> Result<bcce_core::ports::Put, Fault> {
+    async fn put_once(
+        &self,
+        key: &str,
+        run_id: &str,
+        body: &[u8],
+    ) -> Result<bcce_core::ports::Put, Fault> {
         self.0.put_once(key, run_id, body).await
     }
 }

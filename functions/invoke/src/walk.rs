@@ -62,7 +62,8 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
         remaining: Duration,
     ) -> Result<Result<Self, Fault>, Fault> {
         let id = &request.step.step;
-        let step = plan.step(id).ok_or_else(|| Fault::internal(format!("the plan has no step {id}")))?;
+        let step =
+            plan.step(id).ok_or_else(|| Fault::internal(format!("the plan has no step {id}")))?;
         let steps = answers(ports, request, step).await?;
         let context = json!({ "inputs": plan.inputs, "steps": steps });
         let until = ports.clock.now() + remaining.saturating_sub(MARGIN);
@@ -82,7 +83,9 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
         for (n, target) in targets.iter().enumerate() {
             let Some(time) = self.time(n == 0) else { break };
             match self.turn(target, time).await? {
-                Turn::Answered(answer) => return Ok(Walked::Answered { attempts: self.take(), answer }),
+                Turn::Answered(answer) => {
+                    return Ok(Walked::Answered { attempts: self.take(), answer });
+                }
                 Turn::Failed(error) => return Ok(Walked::Failed { attempts: self.take(), error }),
                 Turn::NextTarget => {}
             }
@@ -131,7 +134,12 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
         }
     }
 
-    async fn ask(&mut self, target: &Target, time: Duration, repair: Option<Repair<'_>>) -> Result<Asked, Fault> {
+    async fn ask(
+        &mut self,
+        target: &Target,
+        time: Duration,
+        repair: Option<Repair<'_>>,
+    ) -> Result<Asked, Fault> {
         let kind = if repair.is_some() { AttemptKind::Repair } else { AttemptKind::First };
         let question = Question {
             run: &self.request.run,
@@ -150,12 +158,17 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
 
     /// The output of an answer, or what is wrong with its JSON.
     fn read(&self, answer: &ModelAnswer) -> Result<Result<Answer, String>, Fault> {
-        let stopped = judge(&answer.stop_reason).map_err(|_| Fault::internal("a failed answer was read"))?;
+        let stopped =
+            judge(&answer.stop_reason).map_err(|_| Fault::internal("a failed answer was read"))?;
         let spec = self.step.output.as_ref().filter(|spec| spec.kind == OutputType::Json);
-        let json = match spec.map(|spec| parse_json(&answer.text, spec.schema.as_ref())).transpose() {
+        let json = match spec.map(|spec| parse_json(&answer.text, spec.schema.as_ref())).transpose()
+        {
             Ok(json) => json,
             Err(fault) if stopped == Stopped::Truncated => {
-                return Ok(Err(format!("the answer was cut by max_tokens = {}; {fault}", self.step.max_tokens)));
+                return Ok(Err(format!(
+                    "the answer was cut by max_tokens = {}; {fault}",
+                    self.step.max_tokens
+                )));
             }
             Err(fault) => return Ok(Err(fault)),
         };
@@ -189,7 +202,11 @@ async fn answers<S: GetObject, M, C>(
 ) -> Result<Map<String, Value>, Fault> {
     let read = step.needs.iter().map(|need| async move {
         let key = request.run.step_key(need, None);
-        let body = ports.store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+        let body = ports
+            .store
+            .get(&key)
+            .await?
+            .ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
         let artifact: StepArtifact = parse(&key, &body)?;
         Ok((need.clone(), artifact.output.value()))
     });

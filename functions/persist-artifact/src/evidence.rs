@@ -60,7 +60,11 @@ fn is_artifact(run: &RunRef, key: &str) -> bool {
 }
 
 /// The store checks the body against the digest it was stored with.
-async fn read<S: GetObject>(store: &S, run: &RunRef, key: &str) -> Result<(ArtifactRef, Finding), Fault> {
+async fn read<S: GetObject>(
+    store: &S,
+    run: &RunRef,
+    key: &str,
+) -> Result<(ArtifactRef, Finding), Fault> {
     let body = store.get(key).await?;
     let body = body.ok_or_else(|| Fault::internal(format!("{key} was listed and is gone")))?;
     let finding = if key == run.plan_key() {

@@ -58,8 +58,12 @@ async fn a_run_is_sealed_with_every_digest_and_signed() {
     let response = handle(&ports, request()).await.unwrap();
     let manifest = manifest(&ports);
     assert_eq!(manifest["status"], "SUCCEEDED");
-    let keys: Vec<&str> =
-        manifest["artifacts"].as_array().unwrap().iter().map(|a| a["key"].as_str().unwrap()).collect();
+    let keys: Vec<&str> = manifest["artifacts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| a["key"].as_str().unwrap())
+        .collect();
     assert_eq!(keys.len(), 3);
     assert_eq!(manifest["artifacts"][0]["sha256"], sha256_hex(PLAN.as_bytes()));
     assert_eq!(manifest["result"], request().run.step_key("answer", None));
@@ -97,7 +101,8 @@ async fn a_refused_run_is_sealed_with_its_reason() {
     let run = request().run;
     ports.store.objects.borrow_mut().retain(|key, _| *key == run.request_key());
     let fault = Fault::new(ErrorName::InvalidRequest, "inputs.text: is required");
-    let response = handle(&ports, Request { fault: Some(fault.clone()), ..request() }).await.unwrap();
+    let response =
+        handle(&ports, Request { fault: Some(fault.clone()), ..request() }).await.unwrap();
     assert_eq!((response.notice.status, response.notice.error), (RunStatus::Failed, Some(fault)));
     assert_eq!(manifest(&ports)["template_sha256"], Value::Null);
     assert_eq!(response.notice.totals.cost_usd.map(|cost| cost.to_string()), Some("0".into()));
@@ -111,7 +116,10 @@ async fn a_step_that_broke_on_our_side_is_told() {
                             "error": { "name": "Bcce.Internal", "message": "see the log" } }]);
     let failures = serde_json::from_value(failures).unwrap();
     let response = handle(&ports, Request { failures, ..request() }).await.unwrap();
-    assert_eq!(response.notice.error.unwrap().to_string(), "Bcce.Internal: step answer: see the log");
+    assert_eq!(
+        response.notice.error.unwrap().to_string(),
+        "Bcce.Internal: step answer: see the log"
+    );
     assert_eq!(manifest(&ports)["steps"][0]["status"], "FAILED");
 }
 

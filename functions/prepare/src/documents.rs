@@ -68,7 +68,11 @@ impl Documents {
     }
 }
 
-async fn read<S, P, L, C>(ports: &Ports<S, P, L, C>, config: &Config, workflow: &str) -> Result<Reading, Fault>
+async fn read<S, P, L, C>(
+    ports: &Ports<S, P, L, C>,
+    config: &Config,
+    workflow: &str,
+) -> Result<Reading, Fault>
 where
     S: GetObject,
     P: GetParameters,
@@ -78,7 +82,8 @@ where
     let names = names.map(|name| parameter_name(&config.environment, name));
     let values = ports.parameters.parameters(&names).await?;
     if !values.contains_key(&names[4]) {
-        let cause = format!("there is no workflow {workflow}: the SSM parameter {} is missing", names[4]);
+        let cause =
+            format!("there is no workflow {workflow}: the SSM parameter {} is missing", names[4]);
         return Err(Problems::one("workflow", cause).into());
     }
     let source = Source { ports, config, values: &values };
@@ -121,11 +126,20 @@ impl<S: GetObject, P, L, C> Source<'_, S, P, L, C> {
         let value = self.values.get(name).ok_or_else(|| told("the SSM parameter is missing"))?;
         let Some(pointer) = Pointer::parse(value) else { return Ok(value.clone()) };
         let bucket = &self.config.bucket;
-        let key = pointer.key_in(bucket).ok_or_else(|| told(&format!("uri: must lie in s3://{bucket}/")))?;
-        let body = self.ports.store.get(key).await?.ok_or_else(|| told(&format!("uri: there is no {key}")))?;
+        let key = pointer
+            .key_in(bucket)
+            .ok_or_else(|| told(&format!("uri: must lie in s3://{bucket}/")))?;
+        let body = self
+            .ports
+            .store
+            .get(key)
+            .await?
+            .ok_or_else(|| told(&format!("uri: there is no {key}")))?;
         let sha256 = sha256_hex(&body);
         if sha256 != pointer.sha256 {
-            return Err(told(&format!("sha256: {key} has the digest {sha256}, not the one it is pointed to with")));
+            return Err(told(&format!(
+                "sha256: {key} has the digest {sha256}, not the one it is pointed to with"
+            )));
         }
         String::from_utf8(body).map_err(|_| told("is not UTF-8"))
     }

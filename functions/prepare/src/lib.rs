@@ -93,7 +93,12 @@ where
         Ok(planned) => Ok(Response::Planned(Box::new(planned))),
         Err(fault) if fault.name == ErrorName::Internal => Err(fault),
         Err(error) => {
-            tracing::warn!(run_id = run.run_id, error = error.name.as_str(), "the run is refused: {}", error.message);
+            tracing::warn!(
+                run_id = run.run_id,
+                error = error.name.as_str(),
+                "the run is refused: {}",
+                error.message
+            );
             Ok(Response::Refused { error })
         }
     }
@@ -140,7 +145,8 @@ where
     C: Clock,
 {
     let key = run.request_key();
-    let body = ports.store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+    let body =
+        ports.store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
     let request: StoredRequest = parse(&key, &body)?;
     let read = documents.read(ports, config, &request.workflow).await?;
     Plan::resolve(&Sources {

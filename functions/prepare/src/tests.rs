@@ -23,7 +23,12 @@ impl OpenRun for Opened {
 type Fakes = Ports<MemoryStore, MemoryParameters, Opened, StoppedClock>;
 
 fn config() -> Config {
-    Config { environment: "dev".into(), bucket: "b".into(), key_arn: String::new(), ledger_table: String::new() }
+    Config {
+        environment: "dev".into(),
+        bucket: "b".into(),
+        key_arn: String::new(),
+        ledger_table: String::new(),
+    }
 }
 
 fn run() -> Run {
@@ -34,7 +39,9 @@ fn ports(inputs: Value) -> Fakes {
     let run = run();
     let request = json!({ "version": 1, "tenant": "default", "request_id": "42", "workflow": "explain",
                           "inputs": inputs, "tags": {}, "model": null });
-    let pointer = serde_json::to_string(&Pointer::to("b", "config/explain.yaml", EXPLAIN.as_bytes())).unwrap();
+    let pointer =
+        serde_json::to_string(&Pointer::to("b", "config/explain.yaml", EXPLAIN.as_bytes()))
+            .unwrap();
     let parameters = [
         ("models", include_str!("../../../infra/config/dev/models.yaml")),
         ("routing", include_str!("../../../infra/config/dev/routing.yaml")),

@@ -105,9 +105,7 @@ impl Action {
         let (name, argument) = match written.split_once('(') {
             None => (written, None),
             Some((name, rest)) => {
-                let argument = rest
-                    .strip_suffix(')')
-                    .filter(|rest| !rest.contains(['(', ')']));
+                let argument = rest.strip_suffix(')').filter(|rest| !rest.contains(['(', ')']));
                 let argument =
                     argument.ok_or(format!("parentheses do not match in `{written}`"))?;
                 (name, Some(argument.trim()))
@@ -117,11 +115,7 @@ impl Action {
             .iter()
             .find(|(known, ..)| *known == name)
             .ok_or_else(|| format!("unknown action `{name}`, known are: {}", known_actions()))?;
-        Ok(Self {
-            does: *does,
-            argument: takes.read(name, argument)?,
-            written: written.to_owned(),
-        })
+        Ok(Self { does: *does, argument: takes.read(name, argument)?, written: written.to_owned() })
     }
 
     pub fn answer() -> Self {
@@ -198,10 +192,7 @@ mod tests {
 
     #[test]
     fn an_argument_is_read_as_its_action_wants_it() {
-        assert_eq!(
-            Action::parse("throttle(2)").unwrap().argument,
-            Argument::Number(2)
-        );
+        assert_eq!(Action::parse("throttle(2)").unwrap().argument, Argument::Number(2));
         assert_eq!(Action::parse("throttle").unwrap().argument, Argument::None);
         let text = Action::parse("answer(not json)").unwrap().argument;
         assert_eq!(text, Argument::Text("not json".into()));
@@ -210,18 +201,12 @@ mod tests {
     #[test]
     fn a_mistake_is_named() {
         for (written, named) in [
-            (
-                "trottle",
-                "unknown action `trottle`, known are: answer, slow",
-            ),
+            ("trottle", "unknown action `trottle`, known are: answer, slow"),
             ("Throttle", "unknown action `Throttle`"),
             ("throttle(soon)", "`throttle` takes whole seconds"),
             ("slow", "`slow` takes a whole number"),
             ("cut(1)", "`cut` takes no argument"),
-            (
-                "stream-error(ThrottlingException)",
-                "`stream-error` takes the lower-camel name",
-            ),
+            ("stream-error(ThrottlingException)", "`stream-error` takes the lower-camel name"),
             ("answer(a", "parentheses do not match in `answer(a`"),
             ("", "unknown action ``"),
         ] {

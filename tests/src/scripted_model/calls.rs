@@ -39,13 +39,7 @@ impl Call {
             // A cut character came out as a replacement: not what was sent.
             request.truncate(request.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
         }
-        Self {
-            caller,
-            operation,
-            action,
-            at_ms,
-            request,
-        }
+        Self { caller, operation, action, at_ms, request }
     }
 
     fn to_json(&self) -> Value {
@@ -72,9 +66,7 @@ impl Call {
 type TurnKey = [Option<String>; 4];
 
 fn turn_key(caller: &Caller, region: &str) -> TurnKey {
-    let Caller {
-        run_id, step, item, ..
-    } = caller.clone();
+    let Caller { run_id, step, item, .. } = caller.clone();
     [run_id, step, item, Some(region.to_owned())]
 }
 
@@ -135,16 +127,9 @@ mod tests {
     use super::*;
 
     fn call(run_id: &str, step: &str, region: &str, body: &[u8]) -> Call {
-        let caller = Caller {
-            run_id: Some(run_id.into()),
-            step: Some(step.into()),
-            ..Caller::default()
-        };
-        let operation = Operation {
-            region: region.into(),
-            model_id: "m".into(),
-            stream: true,
-        };
+        let caller =
+            Caller { run_id: Some(run_id.into()), step: Some(step.into()), ..Caller::default() };
+        let operation = Operation { region: region.into(), model_id: "m".into(), stream: true };
         Call::new(caller, operation, "answer".into(), 1, body)
     }
 
@@ -181,10 +166,7 @@ mod tests {
             log.record(call(&format!("r{n}"), "a", "us-east-1", b"{}"));
         }
         assert_eq!((log.calls.len(), log.counts.len()), (MAX_CALLS, MAX_CALLS));
-        assert_eq!(
-            log.so_far(&call("old", "a", "", b"").caller, "us-east-1"),
-            0
-        );
+        assert_eq!(log.so_far(&call("old", "a", "", b"").caller, "us-east-1"), 0);
         assert_eq!(log.bytes, 2 * MAX_CALLS);
     }
 

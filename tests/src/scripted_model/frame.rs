@@ -59,13 +59,7 @@ pub mod tests {
     fn an_event_decodes_to_what_was_encoded() {
         let frame = event("messageStop", &json!({ "stopReason": "end_turn" }));
         let decoded = decode(&frame);
-        assert_eq!(
-            decoded,
-            [(
-                "messageStop".to_owned(),
-                json!({ "stopReason": "end_turn" })
-            )]
-        );
+        assert_eq!(decoded, [("messageStop".to_owned(), json!({ "stopReason": "end_turn" }))]);
     }
 
     #[test]

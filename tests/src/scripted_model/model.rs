@@ -27,32 +27,22 @@ impl Default for Model {
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
             since_1970.map_or(0, |since| since.as_millis() as u64)
         };
-        Self {
-            log: Mutex::default(),
-            clock,
-        }
+        Self { log: Mutex::default(), clock }
     }
 }
 
 impl Model {
     pub fn call(&self, operation: &Operation, body: &[u8]) -> Reply {
         let (caller, read) = read(body);
-        let action = self.turn_of(
-            caller,
-            operation,
-            body,
-            read.as_ref().ok().map(|(_, script)| script),
-        );
+        let action =
+            self.turn_of(caller, operation, body, read.as_ref().ok().map(|(_, script)| script));
         read.and_then(|(prompt, script)| act(action, operation, &prompt, &script))
             .unwrap_or_else(|message| Reply::Refused(Refusal::validation(message)))
     }
 
     /// The calls of one run or of all, in order.
     pub fn calls(&self, run_id: Option<&str>) -> Value {
-        self.log
-            .lock()
-            .expect("nothing panics with the log in hand")
-            .to_json(run_id)
+        self.log.lock().expect("nothing panics with the log in hand").to_json(run_id)
     }
 
     /// Logs the call and says what the script has for it. Both under one lock, so that parallel
@@ -64,22 +54,13 @@ impl Model {
         body: &[u8],
         script: Option<&Script>,
     ) -> Action {
-        let mut log = self
-            .log
-            .lock()
-            .expect("nothing panics with the log in hand");
+        let mut log = self.log.lock().expect("nothing panics with the log in hand");
         let so_far = log.so_far(&caller, &operation.region);
         let scripted =
             |script: &Script| script.action(&operation.region, caller.step.as_deref(), so_far);
         let action = script.map_or_else(Action::answer, scripted);
         let written = script.map_or("refused", |_| &action.written).to_owned();
-        log.record(Call::new(
-            caller,
-            operation.clone(),
-            written,
-            (self.clock)(),
-            body,
-        ));
+        log.record(Call::new(caller, operation.clone(), written, (self.clock)(), body));
         action
     }
 }
@@ -114,13 +95,8 @@ fn act(
             retry_after_s: action.argument.seconds(),
         })),
         Does::Answer(change) => {
-            let said = script
-                .says(prompt.caller.step.as_deref())
-                .map(str::to_owned);
-            let mut manner = Manner {
-                said,
-                ..Manner::default()
-            };
+            let said = script.says(prompt.caller.step.as_deref()).map(str::to_owned);
+            let mut manner = Manner { said, ..Manner::default() };
             change(&mut manner, action.argument);
             answer(operation, Turn::new(manner, prompt)?, &action.written)
         }
@@ -132,9 +108,7 @@ fn answer(operation: &Operation, turn: Turn, written: &str) -> Result<Reply, Str
         return Ok(Reply::Events(stream::pieces(&turn)));
     }
     if turn.ending != Ending::Whole {
-        return Err(format!(
-            "`{written}` breaks a stream: it needs converse-stream"
-        ));
+        return Err(format!("`{written}` breaks a stream: it needs converse-stream"));
     }
     let json = Piece::Bytes(message::to_json(&turn).to_string().into());
     Ok(Reply::Json(vec![Piece::Pause(turn.delay), json]))
@@ -146,11 +120,7 @@ mod tests {
     use crate::scripted_model::prompt::tests::body;
 
     fn operation(region: &str, stream: bool) -> Operation {
-        Operation {
-            region: region.into(),
-            model_id: "us.anthropic.x".into(),
-            stream,
-        }
+        Operation { region: region.into(), model_id: "us.anthropic.x".into(), stream }
     }
 
     fn ask(model: &Model, region: &str, prompt: &str) -> Reply {
@@ -176,11 +146,7 @@ mod tests {
         );
         assert!(matches!(ask(&model, "us-west-2", prompt), Reply::Json(_)));
         let second = refused(ask(&model, "us-east-1", prompt));
-        assert!(
-            second
-                .message
-                .starts_with("Invocation of model ID us.anthropic.x with on-demand")
-        );
+        assert!(second.message.starts_with("Invocation of model ID us.anthropic.x with on-demand"));
         assert!(matches!(ask(&model, "us-east-1", prompt), Reply::Json(_)));
         let calls = model.calls(Some("run-1"));
         let told = |call: &Value| (call["region"].clone(), call["action"].clone());
@@ -191,10 +157,7 @@ mod tests {
             ("us-east-1", "needs-profile"),
             ("us-east-1", "answer"),
         ];
-        assert_eq!(
-            told,
-            expected.map(|(region, action)| (region.into(), action.into()))
-        );
+        assert_eq!(told, expected.map(|(region, action)| (region.into(), action.into())));
     }
 
     #[test]
@@ -202,11 +165,7 @@ mod tests {
         let model = Model::default();
         let refusal = refused(ask(&model, "us-west-2", "@model us-east-1: thortle"));
         assert_eq!((refusal.status, refusal.code), (400, "ValidationException"));
-        assert!(
-            refusal.message.contains("unknown action `thortle`"),
-            "{}",
-            refusal.message
-        );
+        assert!(refusal.message.contains("unknown action `thortle`"), "{}", refusal.message);
         assert_eq!(model.calls(Some("run-1"))[0]["action"], "refused");
     }
 
@@ -218,17 +177,10 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_stream_has_the_whole_text_and_what_it_used() {
-        let reply = ask(
-            &Model::default(),
-            "us-east-1",
-            "@model *: thinks\n@model says: yes\nreally?",
-        );
-        let Reply::Json(pieces) = reply else {
-            panic!("{reply:?}")
-        };
-        let Some(Piece::Bytes(json)) = pieces.last() else {
-            panic!("{pieces:?}")
-        };
+        let reply =
+            ask(&Model::default(), "us-east-1", "@model *: thinks\n@model says: yes\nreally?");
+        let Reply::Json(pieces) = reply else { panic!("{reply:?}") };
+        let Some(Piece::Bytes(json)) = pieces.last() else { panic!("{pieces:?}") };
         let json: Value = serde_json::from_slice(json).unwrap();
         let content = &json["output"]["message"]["content"];
         assert!(content[0]["reasoningContent"]["reasoningText"]["text"].is_string());

@@ -12,13 +12,9 @@ impl Operation {
     /// `/<region>/model/<model id, percent-encoded>/converse[-stream]`
     pub fn parse(path: &str) -> Option<Self> {
         let mut parts = path.strip_prefix('/')?.split('/');
-        let (region, "model", model_id, name, None) = (
-            parts.next()?,
-            parts.next()?,
-            parts.next()?,
-            parts.next()?,
-            parts.next(),
-        ) else {
+        let (region, "model", model_id, name, None) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next())
+        else {
             return None;
         };
         let stream = match name {
@@ -27,11 +23,7 @@ impl Operation {
             _ => return None,
         };
         let (region, model_id) = (region.to_owned(), percent_decode(model_id));
-        Some(Self {
-            region,
-            model_id,
-            stream,
-        })
+        Some(Self { region, model_id, stream })
     }
 }
 
@@ -71,10 +63,7 @@ mod tests {
             "/us-east-1/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fx/converse";
         assert_eq!(
             Operation::parse(arn).map(|o| (o.model_id, o.stream)),
-            Some((
-                "arn:aws:bedrock:us-east-1:1:inference-profile/x".into(),
-                false
-            ))
+            Some(("arn:aws:bedrock:us-east-1:1:inference-profile/x".into(), false))
         );
     }
 
@@ -92,9 +81,6 @@ mod tests {
 
     #[test]
     fn a_stray_percent_sign_is_kept() {
-        assert_eq!(
-            percent_decode("100%25 of 5% is %zz %"),
-            "100% of 5% is %zz %"
-        );
+        assert_eq!(percent_decode("100%25 of 5% is %zz %"), "100% of 5% is %zz %");
     }
 }

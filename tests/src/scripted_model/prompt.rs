@@ -38,7 +38,11 @@ impl Prompt {
         let words = [&system, &user, &assistant].map(|text| words(text));
         Ok(Self {
             caller: body.request_metadata.unwrap_or_default(),
-            schema: body.output_config.and_then(|config| config.text_format).map(|f| schema(&f)).transpose()?,
+            schema: body
+                .output_config
+                .and_then(|config| config.text_format)
+                .map(|f| schema(&f))
+                .transpose()?,
             words: words.iter().sum(),
             system,
             user,
@@ -134,15 +138,9 @@ pub mod tests {
         let mut request = body("w", "s", "first question");
         let said = json!({ "role": "assistant", "content": [{ "text": "one two three" }] });
         let again = json!({ "role": "user", "content": [{ "text": "once more" }] });
-        request["messages"]
-            .as_array_mut()
-            .unwrap()
-            .extend([said, again]);
+        request["messages"].as_array_mut().unwrap().extend([said, again]);
         let prompt = Prompt::parse(request.to_string().as_bytes()).unwrap();
-        assert_eq!(
-            (prompt.user.as_str(), prompt.words),
-            ("first question\nonce more", 7)
-        );
+        assert_eq!((prompt.user.as_str(), prompt.words), ("first question\nonce more", 7));
     }
 
     #[test]

@@ -39,12 +39,7 @@ pub struct Refusal {
 impl Refusal {
     pub fn validation(message: String) -> Self {
         let (status, code) = (400, "ValidationException");
-        Self {
-            status,
-            code,
-            message,
-            retry_after_s: None,
-        }
+        Self { status, code, message, retry_after_s: None }
     }
 
     pub fn no_such_path(path: &str) -> Self {
@@ -52,12 +47,7 @@ impl Refusal {
             "{path}: there is /<region>/model/<model id>/converse[-stream], /__health and /__calls"
         );
         let (status, code) = (404, "UnknownOperationException");
-        Self {
-            status,
-            code,
-            message,
-            retry_after_s: None,
-        }
+        Self { status, code, message, retry_after_s: None }
     }
 }
 
@@ -92,13 +82,9 @@ impl Reply {
 
 /// A whole body at once.
 pub fn whole(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let body = Full::new(body.into())
-        .map_err(|never| match never {})
-        .boxed_unsync();
+    let body = Full::new(body.into()).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, content_type.parse().expect("a constant"));
+    response.headers_mut().insert(CONTENT_TYPE, content_type.parse().expect("a constant"));
     response
 }
 
@@ -107,10 +93,7 @@ fn refused(refusal: &Refusal) -> Response<Body> {
     let mut response = whole("application/json", body);
     *response.status_mut() = refusal.status.try_into().expect("a status of the table");
     let headers = response.headers_mut();
-    headers.insert(
-        "x-amzn-ErrorType",
-        refusal.code.parse().expect("a code of the table"),
-    );
+    headers.insert("x-amzn-ErrorType", refusal.code.parse().expect("a code of the table"));
     if let Some(seconds) = refusal.retry_after_s {
         headers.insert(RETRY_AFTER, seconds.into());
     }

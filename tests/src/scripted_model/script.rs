@@ -50,9 +50,7 @@ impl Script {
                     rest.push(line.to_owned());
                     continue;
                 };
-                script
-                    .read(found)
-                    .map_err(|error| format!("{found}: {error}"))?;
+                script.read(found).map_err(|error| format!("{found}: {error}"))?;
                 rest.extend(Some(line.replacen(found, "", 1)).filter(|line| !line.is_empty()));
             }
             *text = rest.join("\n");
@@ -74,10 +72,7 @@ impl Script {
     }
 
     pub fn says(&self, step: Option<&str>) -> Option<&str> {
-        let own = self
-            .says
-            .iter()
-            .find(|says| says.step.is_some() && says.step.as_deref() == step);
+        let own = self.says.iter().find(|says| says.step.is_some() && says.step.as_deref() == step);
         let any = || self.says.iter().find(|says| says.step.is_none());
         own.or_else(any).map(|says| says.text.as_str())
     }
@@ -117,8 +112,7 @@ fn script_in(line: &str) -> Option<&str> {
     let inside = tag.and_then(behind_tag).unwrap_or(line);
     let inside = inside.split("</data").next().unwrap_or(inside).trim_end();
     let next = inside.strip_prefix("@model")?.chars().next();
-    next.is_none_or(|next| !next.is_alphanumeric())
-        .then_some(inside)
+    next.is_none_or(|next| !next.is_alphanumeric()).then_some(inside)
 }
 
 /// `*` or the shape of a region's name: a mistyped one would never match and never be noticed.
@@ -175,14 +169,8 @@ mod tests {
     fn actions_come_call_after_call_and_the_last_repeats() {
         let (script, rest) =
             take("Explain this.\n@model us-east-1: throttle(2), cut\nPlease.").unwrap();
-        assert_eq!(
-            actions(&script, "us-east-1", "s"),
-            ["throttle(2)", "cut", "cut"]
-        );
-        assert_eq!(
-            actions(&script, "us-west-2", "s"),
-            ["answer", "answer", "answer"]
-        );
+        assert_eq!(actions(&script, "us-east-1", "s"), ["throttle(2)", "cut", "cut"]);
+        assert_eq!(actions(&script, "us-west-2", "s"), ["answer", "answer", "answer"]);
         assert_eq!(rest, "Explain this.\nPlease.");
     }
 
@@ -236,10 +224,7 @@ mod tests {
     #[test]
     fn a_mistake_names_the_line_and_the_word() {
         for (text, named) in [
-            (
-                "@model us-east-1: throtle",
-                "@model us-east-1: throtle: unknown action `throtle`",
-            ),
+            ("@model us-east-1: throtle", "@model us-east-1: throtle: unknown action `throtle`"),
             ("@model us-east1: throttle", "`us-east1` is no region"),
             ("@model useast-1: throttle", "`useast-1` is no region"),
             ("@model us-east-1 throttle", "a script line is `@model"),

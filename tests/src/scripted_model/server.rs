@@ -37,9 +37,7 @@ async fn attend(connection: TcpStream, model: Arc<Model>) {
     let _ = connection.set_nodelay(true);
     let service = service_fn(|request| receive(model.clone(), request));
     // Broken connections are what this server is for.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(connection), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
 async fn receive(model: Arc<Model>, request: Request<Incoming>) -> Result<Response<Body>, Broken> {
@@ -47,18 +45,9 @@ async fn receive(model: Arc<Model>, request: Request<Incoming>) -> Result<Respon
     let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
     let Ok(body) = body.map(|body| body.to_bytes()) else {
         let message = format!("The body did not arrive or is longer than {MAX_BODY_BYTES} bytes.");
-        return Reply::Refused(Refusal::validation(message))
-            .into_response()
-            .await;
+        return Reply::Refused(Refusal::validation(message)).into_response().await;
     };
-    respond(
-        &model,
-        &parts.method,
-        parts.uri.path(),
-        parts.uri.query(),
-        &body,
-    )
-    .await
+    respond(&model, &parts.method, parts.uri.path(), parts.uri.query(), &body).await
 }
 
 async fn respond(
@@ -104,9 +93,7 @@ mod tests {
     }
 
     async fn get(model: &Model, path: &str, query: Option<&str>) -> Value {
-        let response = respond(model, &Method::GET, path, query, b"")
-            .await
-            .unwrap();
+        let response = respond(model, &Method::GET, path, query, b"").await.unwrap();
         assert_eq!(response.status(), 200);
         serde_json::from_slice(&read(response).await.unwrap()).unwrap()
     }
@@ -117,13 +104,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_streamed_answer_is_an_event_stream() {
-        let response = post(&Model::default(), STREAM, "hello there")
-            .await
-            .unwrap();
-        assert_eq!(
-            response.headers()["content-type"],
-            "application/vnd.amazon.eventstream"
-        );
+        let response = post(&Model::default(), STREAM, "hello there").await.unwrap();
+        assert_eq!(response.headers()["content-type"], "application/vnd.amazon.eventstream");
         let events = decode(&read(response).await.unwrap());
         assert_eq!(events[0].0, "messageStart");
         assert_eq!(events.last().unwrap().0, "metadata");
@@ -131,16 +113,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_has_the_status_code_and_patience_of_its_action() {
-        let response = post(&Model::default(), STREAM, "@model *: overloaded(3)")
-            .await
-            .unwrap();
+        let response = post(&Model::default(), STREAM, "@model *: overloaded(3)").await.unwrap();
         assert_eq!(response.status(), 529);
         assert_eq!(response.headers()["x-amzn-errortype"], "overloaded_error");
         assert_eq!(response.headers()["retry-after"], "3");
-        assert_eq!(
-            read(response).await.unwrap(),
-            br#"{"message":"Overloaded"}"#
-        );
+        assert_eq!(read(response).await.unwrap(), br#"{"message":"Overloaded"}"#);
     }
 
     #[tokio::test]
@@ -162,9 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn slow_keeps_the_first_token_back() {
-        let response = post(&Model::default(), STREAM, "@model *: slow(40)")
-            .await
-            .unwrap();
+        let response = post(&Model::default(), STREAM, "@model *: slow(40)").await.unwrap();
         let started = std::time::Instant::now();
         read(response).await.unwrap();
         assert!(started.elapsed() >= Duration::from_millis(40));
@@ -173,23 +148,16 @@ mod tests {
     #[tokio::test]
     async fn the_calls_of_a_run_can_be_asked_for() {
         let model = Model::default();
-        read(post(&model, CONVERSE, "hello").await.unwrap())
-            .await
-            .unwrap();
+        read(post(&model, CONVERSE, "hello").await.unwrap()).await.unwrap();
         let calls = get(&model, "/__calls", Some("run=run%2D1")).await;
         assert_eq!(calls[0]["model_id"], "m:0");
         assert_eq!(calls[0]["request"]["requestMetadata"]["tenant"], "default");
-        assert_eq!(
-            get(&model, "/__calls", Some("run=other")).await,
-            serde_json::json!([])
-        );
+        assert_eq!(get(&model, "/__calls", Some("run=other")).await, serde_json::json!([]));
     }
 
     #[tokio::test]
     async fn a_path_that_is_none_is_told_so() {
-        let response = post(&Model::default(), "/model/m/converse", "x")
-            .await
-            .unwrap();
+        let response = post(&Model::default(), "/model/m/converse", "x").await.unwrap();
         assert_eq!(response.status(), 404);
     }
 }

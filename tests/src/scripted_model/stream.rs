@@ -28,10 +28,7 @@ type Event = (&'static str, Value);
 pub fn pieces(turn: &Turn) -> Vec<Piece> {
     let events = events(turn);
     let middle = middle(&events);
-    let frames: Vec<Bytes> = events
-        .iter()
-        .map(|(kind, value)| frame::event(kind, value))
-        .collect();
+    let frames: Vec<Bytes> = events.iter().map(|(kind, value)| frame::event(kind, value)).collect();
     let mut sent = match &turn.ending {
         Ending::Whole => frames,
         Ending::NoStop => without_stop(&events, frames),
@@ -61,10 +58,7 @@ pub fn pieces(turn: &Turn) -> Vec<Piece> {
 }
 
 fn without_stop(events: &[Event], frames: Vec<Bytes>) -> Vec<Bytes> {
-    let kept = events
-        .iter()
-        .zip(frames)
-        .filter(|((kind, _), _)| *kind != "messageStop");
+    let kept = events.iter().zip(frames).filter(|((kind, _), _)| *kind != "messageStop");
     kept.map(|(_, frame)| frame).collect()
 }
 
@@ -80,12 +74,8 @@ fn events(turn: &Turn) -> Vec<Event> {
         if deltas.is_empty() {
             return;
         }
-        let delta = |delta| {
-            (
-                "contentBlockDelta",
-                json!({ "contentBlockIndex": blocks, "delta": delta }),
-            )
-        };
+        let delta =
+            |delta| ("contentBlockDelta", json!({ "contentBlockIndex": blocks, "delta": delta }));
         events.extend(deltas.into_iter().map(delta));
         events.push(("contentBlockStop", json!({ "contentBlockIndex": blocks })));
         blocks += 1;
@@ -93,22 +83,12 @@ fn events(turn: &Turn) -> Vec<Event> {
     if let Some(thinking) = &turn.thinking {
         let texts = deltas(thinking).map(|text| json!({ "text": text }));
         let all = texts.chain([json!({ "signature": SIGNATURE })]);
-        block(
-            all.map(|part| json!({ "reasoningContent": part }))
-                .collect(),
-        );
+        block(all.map(|part| json!({ "reasoningContent": part })).collect());
     }
-    block(
-        deltas(&turn.text)
-            .map(|text| json!({ "text": text }))
-            .collect(),
-    );
+    block(deltas(&turn.text).map(|text| json!({ "text": text })).collect());
     events.push(("messageStop", json!({ "stopReason": turn.stop_reason })));
     if let Some(usage) = &turn.usage {
-        events.push((
-            "metadata",
-            json!({ "usage": usage.to_json(), "metrics": turn.metrics() }),
-        ));
+        events.push(("metadata", json!({ "usage": usage.to_json(), "metrics": turn.metrics() })));
     }
     events
 }
@@ -116,9 +96,8 @@ fn events(turn: &Turn) -> Vec<Event> {
 /// The index behind the middle delta: where a stream breaks that does not end well. There is
 /// always an event at it, `messageStop` at the latest.
 fn middle(events: &[Event]) -> usize {
-    let deltas: Vec<usize> = (0..events.len())
-        .filter(|&at| events[at].0 == "contentBlockDelta")
-        .collect();
+    let deltas: Vec<usize> =
+        (0..events.len()).filter(|&at| events[at].0 == "contentBlockDelta").collect();
     deltas.get(deltas.len() / 2).map_or(1, |at| at + 1)
 }
 
@@ -151,10 +130,7 @@ mod tests {
     const TEXT: &str = "## Heading\n\n- one two three four\n- five six seven eight nine";
 
     fn pieces_of(change: impl FnOnce(&mut Manner)) -> Vec<Piece> {
-        let mut manner = Manner {
-            said: Some(TEXT.into()),
-            ..Manner::default()
-        };
+        let mut manner = Manner { said: Some(TEXT.into()), ..Manner::default() };
         change(&mut manner);
         let prompt = Prompt::parse(body("w", "s", "x").to_string().as_bytes()).unwrap();
         pieces(&Turn::new(manner, &prompt).unwrap())
@@ -169,17 +145,12 @@ mod tests {
     }
 
     fn kinds(pieces: &[Piece]) -> Vec<String> {
-        decode(&bytes(pieces))
-            .into_iter()
-            .map(|(kind, _)| kind)
-            .collect()
+        decode(&bytes(pieces)).into_iter().map(|(kind, _)| kind).collect()
     }
 
     fn said(pieces: &[Piece], pointer: &str) -> String {
         let parts = decode(&bytes(pieces)).into_iter();
-        parts
-            .filter_map(|(_, event)| Some(event.pointer(pointer)?.as_str()?.to_owned()))
-            .collect()
+        parts.filter_map(|(_, event)| Some(event.pointer(pointer)?.as_str()?.to_owned())).collect()
     }
 
     #[test]
@@ -187,10 +158,7 @@ mod tests {
         let pieces = pieces_of(|_| {});
         assert_eq!(said(&pieces, "/delta/text"), TEXT);
         let kinds = kinds(&pieces);
-        let deltas = kinds
-            .iter()
-            .filter(|kind| *kind == "contentBlockDelta")
-            .count();
+        let deltas = kinds.iter().filter(|kind| *kind == "contentBlockDelta").count();
         assert_eq!(deltas, 4);
         assert_eq!(kinds[0], "messageStart");
         assert_eq!(kinds[5..], ["contentBlockStop", "messageStop", "metadata"]);
@@ -200,10 +168,7 @@ mod tests {
     fn thinking_is_a_block_of_its_own_before_the_answer() {
         let pieces = pieces_of(|manner| manner.thinks = true);
         assert!(said(&pieces, "/delta/reasoningContent/text").contains("words to look at"));
-        assert_eq!(
-            said(&pieces, "/delta/reasoningContent/signature"),
-            SIGNATURE
-        );
+        assert_eq!(said(&pieces, "/delta/reasoningContent/signature"), SIGNATURE);
         assert_eq!(said(&pieces, "/delta/text"), TEXT);
         let blocks: Vec<_> = decode(&bytes(&pieces))
             .into_iter()
@@ -215,20 +180,12 @@ mod tests {
 
     #[test]
     fn a_stream_that_ends_early_or_stalls_has_some_deltas_and_no_stop() {
-        for (ending, last) in [
-            (Ending::EndsEarly, None),
-            (Ending::Stall, Some(Piece::Hang)),
-        ] {
+        for (ending, last) in [(Ending::EndsEarly, None), (Ending::Stall, Some(Piece::Hang))] {
             let pieces = pieces_of(|manner| manner.ending = ending.clone());
             let kinds = kinds(&pieces);
             assert_eq!(
                 kinds,
-                [
-                    "messageStart",
-                    "contentBlockDelta",
-                    "contentBlockDelta",
-                    "contentBlockDelta"
-                ]
+                ["messageStart", "contentBlockDelta", "contentBlockDelta", "contentBlockDelta"]
             );
             assert_eq!(pieces.len(), kinds.len() + usize::from(last.is_some()));
             assert!(last.is_none_or(|last| pieces.last() == Some(&last)));
@@ -242,9 +199,7 @@ mod tests {
         let Some([Piece::Bytes(torn), Piece::Break]) = cut.last_chunk() else {
             panic!("{cut:?}");
         };
-        let Piece::Bytes(frame) = &whole[cut.len() - 2] else {
-            panic!()
-        };
+        let Piece::Bytes(frame) = &whole[cut.len() - 2] else { panic!() };
         assert!(!torn.is_empty() && torn.len() < frame.len() && frame.starts_with(torn));
     }
 
@@ -259,10 +214,7 @@ mod tests {
     fn an_error_event_ends_the_stream() {
         let ending = Ending::Exception("throttlingException".into());
         let kinds = kinds(&pieces_of(|manner| manner.ending = ending));
-        assert_eq!(
-            kinds[kinds.len() - 2..],
-            ["contentBlockDelta", "throttlingException"]
-        );
+        assert_eq!(kinds[kinds.len() - 2..], ["contentBlockDelta", "throttlingException"]);
     }
 
     #[test]
@@ -274,10 +226,7 @@ mod tests {
     #[test]
     fn an_empty_answer_has_no_block_and_can_still_break() {
         let said = |manner: &mut Manner| manner.said = Some(String::new());
-        assert_eq!(
-            kinds(&pieces_of(said)),
-            ["messageStart", "messageStop", "metadata"]
-        );
+        assert_eq!(kinds(&pieces_of(said)), ["messageStart", "messageStop", "metadata"]);
         let cut = pieces_of(|manner| (said(manner), manner.ending = Ending::Cut).1);
         assert_eq!(cut.len(), 3);
     }

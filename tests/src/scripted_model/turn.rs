@@ -80,11 +80,7 @@ impl Turn {
     /// The error is a sentence for the caller: the prompt's schema is more than this model can.
     pub fn new(manner: Manner, prompt: &Prompt) -> Result<Self, String> {
         let text = manner.said.map_or_else(|| answer::to(prompt), Ok)?;
-        let text = if manner.halved {
-            first_half(&text)
-        } else {
-            text
-        };
+        let text = if manner.halved { first_half(&text) } else { text };
         let thinking = manner.thinks.then(|| thinking(prompt));
         let usage = Usage {
             input: tokens(prompt.words),
@@ -179,19 +175,8 @@ mod tests {
     #[test]
     fn thinking_is_paid_as_output_and_is_not_the_answer() {
         let said = || Some("yes".into());
-        let plain = Turn::new(
-            Manner {
-                said: said(),
-                ..Manner::default()
-            },
-            &prompt("x"),
-        )
-        .unwrap();
-        let manner = Manner {
-            said: said(),
-            thinks: true,
-            ..Manner::default()
-        };
+        let plain = Turn::new(Manner { said: said(), ..Manner::default() }, &prompt("x")).unwrap();
+        let manner = Manner { said: said(), thinks: true, ..Manner::default() };
         let thinking = Turn::new(manner, &prompt("x")).unwrap();
         assert!(thinking.usage.unwrap().output > plain.usage.unwrap().output);
         assert_eq!(thinking.text, "yes");

@@ -36,7 +36,8 @@ fn machines() -> Vec<Machine> {
         .map(|entry| {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let text = read(&format!("statemachines/{name}"));
-            let definition = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let definition =
+                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
             Machine { name, text, definition }
         })
         .collect()
@@ -64,7 +65,8 @@ fn substitutions(machine: &str) -> BTreeSet<String> {
     let template = template();
     let resources = template["Resources"].as_object().unwrap();
     let uri = format!("../statemachines/{machine}");
-    let resource = resources.values().find(|resource| resource["Properties"]["DefinitionUri"] == *uri);
+    let resource =
+        resources.values().find(|resource| resource["Properties"]["DefinitionUri"] == *uri);
     let resource = resource.unwrap_or_else(|| panic!("no resource has the definition {machine}"));
     resource["Properties"]["DefinitionSubstitutions"].as_object().unwrap().keys().cloned().collect()
 }
@@ -81,7 +83,10 @@ fn a_state_that_calls_a_function_has_its_name() {
     for machine in machines() {
         for (name, state) in states(&machine.definition) {
             let called = state.get("Arguments").and_then(|a| a["FunctionName"].as_str());
-            assert!(called.is_none_or(|arn| arn == format!("${{{name}FunctionArn}}")), "{name} calls {called:?}");
+            assert!(
+                called.is_none_or(|arn| arn == format!("${{{name}FunctionArn}}")),
+                "{name} calls {called:?}"
+            );
         }
     }
 }
@@ -100,7 +105,10 @@ fn every_error_that_is_matched_exists_and_every_one_of_ours_is_matched_or_left()
         for (state_name, state) in states(&machine.definition) {
             for error in error_equals(&state) {
                 let theirs = error.starts_with("States.") || error.starts_with("Lambda.");
-                assert!(theirs || ours.contains(error.as_str()), "{state_name} matches {error}, which nothing raises");
+                assert!(
+                    theirs || ours.contains(error.as_str()),
+                    "{state_name} matches {error}, which nothing raises"
+                );
                 matched.insert(error);
             }
         }
@@ -110,7 +118,11 @@ fn every_error_that_is_matched_exists_and_every_one_of_ours_is_matched_or_left()
     }
     for name in ErrorName::ALL {
         let left = LEFT.iter().any(|(left, _)| left == name);
-        assert_ne!(matched.contains(name.as_str()), left, "{name} must be matched or left, and not both");
+        assert_ne!(
+            matched.contains(name.as_str()),
+            left,
+            "{name} must be matched or left, and not both"
+        );
     }
 }
 
@@ -119,13 +131,22 @@ fn every_error_that_is_matched_exists_and_every_one_of_ours_is_matched_or_left()
 fn every_task_outlives_its_function_and_says_what_it_is_for() {
     let template = template();
     for machine in machines() {
-        for (name, state) in states(&machine.definition).iter().filter(|(_, state)| state["Type"] == "Task") {
+        for (name, state) in
+            states(&machine.definition).iter().filter(|(_, state)| state["Type"] == "Task")
+        {
             let seconds = state.get("TimeoutSeconds").and_then(Value::as_u64);
             let seconds = seconds.unwrap_or_else(|| panic!("{name} has no TimeoutSeconds"));
-            let function = &template["Resources"][format!("{name}Function")]["Properties"]["Timeout"];
-            assert!(function.as_u64().is_none_or(|function| seconds > function), "{name}: {seconds} s is too short");
+            let function =
+                &template["Resources"][format!("{name}Function")]["Properties"]["Timeout"];
+            assert!(
+                function.as_u64().is_none_or(|function| seconds > function),
+                "{name}: {seconds} s is too short"
+            );
             assert!(state.contains_key("Comment"), "{name} has no Comment");
-            assert!(state.contains_key("Retry") && state.contains_key("Catch"), "{name} gives up at the first fault");
+            assert!(
+                state.contains_key("Retry") && state.contains_key("Catch"),
+                "{name} gives up at the first fault"
+            );
         }
     }
 }
@@ -139,10 +160,12 @@ fn assigned(state: &Map<String, Value>) -> impl Iterator<Item = &String> {
 fn no_inner_variable_hides_an_outer_one() {
     for machine in machines() {
         let top = machine.definition["States"].as_object().unwrap();
-        let outer: BTreeSet<&String> = top.values().filter_map(Value::as_object).flat_map(assigned).collect();
+        let outer: BTreeSet<&String> =
+            top.values().filter_map(Value::as_object).flat_map(assigned).collect();
         for (name, map) in top.iter().filter(|(_, state)| state["ItemProcessor"].is_object()) {
             for (inner, state) in states(&map["ItemProcessor"]) {
-                let hidden: Vec<&String> = assigned(&state).filter(|name| outer.contains(name)).collect();
+                let hidden: Vec<&String> =
+                    assigned(&state).filter(|name| outer.contains(name)).collect();
                 assert!(hidden.is_empty(), "{inner} in {name} hides {hidden:?}");
             }
         }
@@ -152,11 +175,21 @@ fn no_inner_variable_hides_an_outer_one() {
 /// The history's arithmetic in `limits.rs` counts these states of a round; another one changes it.
 #[test]
 fn a_router_round_has_the_states_that_are_counted() {
-    let machine = machines().into_iter().find(|machine| machine.name == "workflow.asl.json").unwrap();
+    let machine =
+        machines().into_iter().find(|machine| machine.name == "workflow.asl.json").unwrap();
     let step = &machine.definition["States"]["RunWave"]["ItemProcessor"]["States"];
     let names: Vec<&str> = step.as_object().unwrap().keys().map(String::as_str).collect();
-    let counted: BTreeSet<&str> =
-        ["StartStep", "FailoverRouter", "Decided", "Backoff", "Invoke", "Invoked", "StepEnded", "StepBroken"].into();
+    let counted: BTreeSet<&str> = [
+        "StartStep",
+        "FailoverRouter",
+        "Decided",
+        "Backoff",
+        "Invoke",
+        "Invoked",
+        "StepEnded",
+        "StepBroken",
+    ]
+    .into();
     assert_eq!(names.into_iter().collect::<BTreeSet<_>>(), counted);
     for name in ["FailoverRouter", "Invoke"] {
         assert_eq!(step[name]["Retry"][0]["MaxAttempts"], 3, "{name}");

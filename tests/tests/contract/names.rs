@@ -16,14 +16,16 @@ fn every_function_has_its_resource_role_log_group_and_event() {
         assert_eq!(function["LoggingConfig"]["LogGroup"], format!("{camel}LogGroup"), "{name}");
         assert_eq!(resource("Role")["Type"], "AWS::IAM::Role", "{name}");
         assert_eq!(resource("LogGroup")["Type"], "AWS::Logs::LogGroup", "{name}");
-        let events = fs::read_dir(root().join("events").join(&name)).unwrap_or_else(|e| panic!("events/{name}: {e}"));
+        let events = fs::read_dir(root().join("events").join(&name))
+            .unwrap_or_else(|e| panic!("events/{name}: {e}"));
         assert!(events.count() > 0, "events/{name} has no sample");
     }
 }
 
 #[test]
 fn every_function_of_the_template_has_its_folder() {
-    let folders: Vec<String> = functions().iter().map(|name| format!("{}Function", camel(name))).collect();
+    let folders: Vec<String> =
+        functions().iter().map(|name| format!("{}Function", camel(name))).collect();
     for (name, resource) in template()["Resources"].as_object().unwrap() {
         let is_function = resource["Type"] == "AWS::Serverless::Function";
         assert!(!is_function || folders.contains(name), "{name} has no folder under functions/");
@@ -41,7 +43,10 @@ fn every_variable_is_given_and_read() {
             .collect();
         let given = variables(&template, &name);
         for variable in given.keys().filter(|variable| *variable != "BCCE_ENVIRONMENT") {
-            assert!(source.contains(&format!("\"{variable}\"")), "{name} is given {variable} and does not read it");
+            assert!(
+                source.contains(&format!("\"{variable}\"")),
+                "{name} is given {variable} and does not read it"
+            );
         }
         for variable in source.split('"').filter(|word| word.starts_with("BCCE_")) {
             assert!(given.contains_key(variable), "{name} reads {variable} and is not given it");
@@ -53,15 +58,24 @@ fn every_variable_is_given_and_read() {
 fn the_outputs_keep_their_names() {
     let outputs: Vec<String> = template()["Outputs"].as_object().unwrap().keys().cloned().collect();
     for name in [
-        "InboxQueueUrl", "DeadLetterQueueUrl", "WorkflowArn", "ArtifactBucket", "ArtifactKeyArn",
-        "SigningKeyArn", "NotificationsTopicArn", "LedgerTable",
+        "InboxQueueUrl",
+        "DeadLetterQueueUrl",
+        "WorkflowArn",
+        "ArtifactBucket",
+        "ArtifactKeyArn",
+        "SigningKeyArn",
+        "NotificationsTopicArn",
+        "LedgerTable",
     ] {
         assert!(outputs.contains(&name.to_owned()), "{name} is a public name and is gone");
     }
     // The command line finds everything through this one parameter.
     let told = template()["Resources"]["StackParameter"]["Properties"]["Value"].to_string();
     for name in &outputs {
-        assert!(told.contains(name.as_str()), "the parameter /bcce/<env>/stack does not tell {name}");
+        assert!(
+            told.contains(name.as_str()),
+            "the parameter /bcce/<env>/stack does not tell {name}"
+        );
     }
 }
 
@@ -72,7 +86,8 @@ fn every_event_parses() {
             let path = file.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "json") {
                 let text = fs::read_to_string(&path).unwrap();
-                serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+                serde_json::from_str::<serde_json::Value>(&text)
+                    .unwrap_or_else(|error| panic!("{path:?}: {error}"));
             }
         }
     }

@@ -21,14 +21,19 @@ pub fn template() -> Value {
 /// The intrinsic functions' short forms (`!Ref X`, `!GetAtt X.Arn`) become their plain arguments: what
 /// a name refers to is what these tests ask.
 fn untagged(yaml: &str) -> String {
-    ["!Ref ", "!GetAtt ", "!Sub ", "!If ", "!Not ", "!Equals "].iter().fold(yaml.to_owned(), |text, tag| text.replace(tag, "")).replace("!If\n", "\n")
+    ["!Ref ", "!GetAtt ", "!Sub ", "!If ", "!Not ", "!Equals "]
+        .iter()
+        .fold(yaml.to_owned(), |text, tag| text.replace(tag, ""))
+        .replace("!If\n", "\n")
 }
 
 /// Folder names of the functions.
 pub fn functions() -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(root().join("functions"))
         .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .map(Result::unwrap)
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
         .collect();
     names.sort();
     names
@@ -42,7 +47,8 @@ pub fn camel(name: &str) -> String {
 /// A function's environment variables, those of all functions included.
 pub fn variables(template: &Value, function: &str) -> BTreeMap<String, Value> {
     let of = |value: &Value| value.as_object().cloned().unwrap_or_default();
-    let own = &template["Resources"][format!("{}Function", camel(function))]["Properties"]["Environment"]["Variables"];
+    let own = &template["Resources"][format!("{}Function", camel(function))]["Properties"]["Environment"]
+        ["Variables"];
     let all = &template["Globals"]["Function"]["Environment"]["Variables"];
     of(all).into_iter().chain(of(own)).collect()
 }

@@ -10,7 +10,8 @@ use crate::stack::{RunRef, Stack, calls, fresh, output};
 async fn one_message_three_times_is_one_of_everything() {
     let stack = Stack::connect().await;
     let id = fresh("three-times");
-    let body = json!({ "workflow": "explain", "id": id, "inputs": { "text": "A breaker." } }).to_string();
+    let body =
+        json!({ "workflow": "explain", "id": id, "inputs": { "text": "A breaker." } }).to_string();
     let (_, _, _) = tokio::join!(stack.send(&body), stack.send(&body), stack.send(&body));
     let run = RunRef::first("default", "explain", &id);
     let manifest = stack.manifest(&run).await;
@@ -18,7 +19,8 @@ async fn one_message_three_times_is_one_of_everything() {
     stack.send(&body).await;
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
 
-    let executions = stack.sfn.list_executions().state_machine_arn(output("WorkflowArn")).max_results(1000);
+    let executions =
+        stack.sfn.list_executions().state_machine_arn(output("WorkflowArn")).max_results(1000);
     let executions = executions.send().await.unwrap();
     let named = |name: &str| executions.executions().iter().filter(|e| e.name() == name).count();
     assert_eq!(named(&run.execution_name()), 1);
@@ -30,7 +32,10 @@ async fn one_message_three_times_is_one_of_everything() {
     assert_eq!(records.len(), 1);
     assert_eq!(records[0]["sk"].as_s().unwrap(), &attempt_sk(1));
     assert_eq!(records[0]["status"].as_s().unwrap(), "SUCCEEDED");
-    assert_eq!(records[0]["cost_usd"].as_n().unwrap(), manifest["totals"]["cost_usd"].as_str().unwrap());
+    assert_eq!(
+        records[0]["cost_usd"].as_n().unwrap(),
+        manifest["totals"]["cost_usd"].as_str().unwrap()
+    );
 
     // A run counts itself in the shard of its own day and id; other runs may share the shard, so the
     // test looks at what this model in this region got out of it at least.
@@ -62,14 +67,20 @@ async fn usage_is_counted_once() {
 async fn counted(stack: &Stack, run: &RunRef) -> u64 {
     let pk = usage_pk(OffsetDateTime::now_utc(), &run.run_id);
     let items = query(stack, &pk).await;
-    let item = items.iter().find(|item| item["sk"].as_s().unwrap() == "us-west-2#us.anthropic.claude-opus-5");
+    let item = items
+        .iter()
+        .find(|item| item["sk"].as_s().unwrap() == "us-west-2#us.anthropic.claude-opus-5");
     item.map_or(0, |item| item["calls"].as_n().unwrap().parse().unwrap())
 }
 
 type Item = std::collections::HashMap<String, AttributeValue>;
 
 async fn query(stack: &Stack, pk: &str) -> Vec<Item> {
-    let query = stack.dynamodb.query().table_name(output("LedgerTable")).key_condition_expression("pk = :pk");
+    let query = stack
+        .dynamodb
+        .query()
+        .table_name(output("LedgerTable"))
+        .key_condition_expression("pk = :pk");
     let query = query.expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
     query.send().await.unwrap().items.unwrap_or_default()
 }

@@ -88,7 +88,11 @@ async fn when_all_fail_it_backs_off_and_comes_back() {
     let artifact = stack.step(&run, "answer").await;
     let decisions = artifact["decisions"].as_array().unwrap();
     assert_eq!(decisions.len(), 3);
-    assert!(decisions[0]["targets"].is_array() && decisions[1]["wait_s"].is_u64() && decisions[2]["targets"].is_array());
+    assert!(
+        decisions[0]["targets"].is_array()
+            && decisions[1]["wait_s"].is_u64()
+            && decisions[2]["targets"].is_array()
+    );
 }
 
 /// What no target can take is not tried elsewhere.

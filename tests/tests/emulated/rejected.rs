@@ -13,13 +13,20 @@ async fn a_message_that_is_no_request_is_moved_and_told() {
     assert_eq!(good["status"], "SUCCEEDED");
 
     let letters = output("DeadLetterQueueUrl");
-    let letter = stack.receive(&letters, |m| m.body().is_some_and(|body| body.contains(&marker))).await;
-    let attribute = |name: &str| letter.message_attributes().unwrap()[name].string_value().unwrap().to_owned();
+    let letter =
+        stack.receive(&letters, |m| m.body().is_some_and(|body| body.contains(&marker))).await;
+    let attribute =
+        |name: &str| letter.message_attributes().unwrap()[name].string_value().unwrap().to_owned();
     assert_eq!(attribute("error"), "Bcce.InvalidRequest");
-    assert!(attribute("reason").starts_with("request: is not a request"), "{}", attribute("reason"));
+    assert!(
+        attribute("reason").starts_with("request: is not a request"),
+        "{}",
+        attribute("reason")
+    );
     assert_eq!(attribute("request_id"), message_id);
 
-    let notice = stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains(&message_id))).await;
+    let notice =
+        stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains(&message_id))).await;
     let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
     assert_eq!((&notice["status"], &notice["run_id"]), (&json!("REJECTED"), &Value::Null));
     assert!(!notice.to_string().contains(&marker), "a notice never quotes what was sent");
@@ -30,7 +37,8 @@ async fn the_same_id_with_another_request_is_refused() {
     let stack = Stack::connect().await;
     let id = fresh("same-id");
     stack.explain(&id, "").await;
-    let other = json!({ "workflow": "explain", "id": id, "inputs": { "text": "another" } }).to_string();
+    let other =
+        json!({ "workflow": "explain", "id": id, "inputs": { "text": "another" } }).to_string();
     stack.send(&other).await;
     let letter = stack.receive(&output("DeadLetterQueueUrl"), |m| m.body() == Some(&other)).await;
     let reason = letter.message_attributes().unwrap()["reason"].string_value().unwrap();
@@ -48,9 +56,14 @@ async fn a_wrong_input_fails_the_run_before_any_call() {
     assert_eq!(manifest["status"], "FAILED");
     assert_eq!(manifest["error"]["name"], "Bcce.InvalidRequest");
     let message = manifest["error"]["message"].as_str().unwrap();
-    assert!(message.contains("inputs.text: must be a string") && message.contains("inputs.txt: is not an input"), "{message}");
+    assert!(
+        message.contains("inputs.text: must be a string")
+            && message.contains("inputs.txt: is not an input"),
+        "{message}"
+    );
     assert!(calls(&run).is_empty());
-    let notice = stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains(&run.run_id))).await;
+    let notice =
+        stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains(&run.run_id))).await;
     let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
     assert_eq!(notice["error"], manifest["error"]);
     assert_eq!(notice["totals"]["cost_usd"], "0");

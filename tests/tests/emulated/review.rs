@@ -22,7 +22,10 @@ async fn a_diff_is_reviewed_in_three_waves() {
 
     let artifact = stack.step(&run, "verdict").await;
     let verdict = &artifact["output"]["json"];
-    assert!(["approve", "comment", "request_changes"].map(Value::from).contains(&verdict["verdict"]), "{verdict}");
+    assert!(
+        ["approve", "comment", "request_changes"].map(Value::from).contains(&verdict["verdict"]),
+        "{verdict}"
+    );
     assert!(verdict["findings"].is_array());
     assert_eq!(manifest["result"], run.step_key("verdict", None));
     assert_eq!(manifest["unpriced"], json!([]));
@@ -37,11 +40,17 @@ async fn a_failing_reviewer_does_not_abort_its_siblings() {
     let diff = format!("@model */security: too-long\n{DIFF}");
     let manifest = stack.run("code-review", &id, json!({ "diff": diff })).await;
     assert_eq!(manifest["status"], "FAILED");
-    assert!(manifest["error"]["message"].as_str().unwrap().starts_with("step security: "), "{manifest}");
+    assert!(
+        manifest["error"]["message"].as_str().unwrap().starts_with("step security: "),
+        "{manifest}"
+    );
     let status = |id: &str| {
         let steps = manifest["steps"].as_array().unwrap();
         steps.iter().find(|step| step["id"] == id).unwrap()["status"].as_str().unwrap().to_owned()
     };
-    assert_eq!(["correctness", "security", "tests", "verdict"].map(status), ["SUCCEEDED", "FAILED", "SUCCEEDED", "SKIPPED"]);
+    assert_eq!(
+        ["correctness", "security", "tests", "verdict"].map(status),
+        ["SUCCEEDED", "FAILED", "SUCCEEDED", "SKIPPED"]
+    );
     assert!(stack.object(&run.step_key("tests", None)).await.is_some());
 }

@@ -15,8 +15,17 @@ async fn a_manifest_is_signed_and_lists_every_artifact_with_its_digest() {
     let manifest = stack.explain(&id, "").await;
 
     let bytes = stack.object(&run.manifest_key()).await.unwrap();
-    let signature = Signature::from_der(&stack.object(&run.signature_key()).await.unwrap()).unwrap();
-    let key = stack.kms.get_public_key().key_id(output("SigningKeyArn")).send().await.unwrap().public_key.unwrap();
+    let signature =
+        Signature::from_der(&stack.object(&run.signature_key()).await.unwrap()).unwrap();
+    let key = stack
+        .kms
+        .get_public_key()
+        .key_id(output("SigningKeyArn"))
+        .send()
+        .await
+        .unwrap()
+        .public_key
+        .unwrap();
     let key = VerifyingKey::from_public_key_der(key.as_ref()).unwrap();
     key.verify(&bytes, &signature).expect("the signature is over the exact bytes");
     let mut other = bytes.clone();
@@ -30,7 +39,8 @@ async fn a_manifest_is_signed_and_lists_every_artifact_with_its_digest() {
         assert_eq!(artifact["bytes"], body.len());
         listed.push(artifact["key"].as_str().unwrap());
     }
-    let unlisted: Vec<String> = stack.keys(&run).await.into_iter().filter(|key| !listed.contains(&key.as_str())).collect();
+    let unlisted: Vec<String> =
+        stack.keys(&run).await.into_iter().filter(|key| !listed.contains(&key.as_str())).collect();
     assert_eq!(unlisted, [run.manifest_key(), run.signature_key()]);
 }
 
@@ -40,7 +50,8 @@ async fn artifacts_are_encrypted_under_the_stacks_key() {
     let id = fresh("encrypted");
     stack.explain(&id, "").await;
     for key in stack.keys(&RunRef::first("default", "explain", &id)).await {
-        let head = stack.s3.head_object().bucket(output("ArtifactBucket")).key(&key).send().await.unwrap();
+        let head =
+            stack.s3.head_object().bucket(output("ArtifactBucket")).key(&key).send().await.unwrap();
         assert_eq!(head.ssekms_key_id(), Some(output("ArtifactKeyArn").as_str()), "{key}");
     }
 }
@@ -55,10 +66,12 @@ async fn a_failed_run_is_sealed_with_what_it_tried() {
     assert_eq!(manifest["status"], "FAILED");
     assert_eq!(manifest["error"]["name"], "Bcce.NoTarget");
     assert_eq!(manifest["steps"][0]["attempts"], 2);
-    let keys: Vec<&Value> = manifest["artifacts"].as_array().unwrap().iter().map(|a| &a["key"]).collect();
+    let keys: Vec<&Value> =
+        manifest["artifacts"].as_array().unwrap().iter().map(|a| &a["key"]).collect();
     assert!(keys.contains(&&Value::from(run.failure_key("answer", None))), "{keys:?}");
     let name = run.execution_name();
-    let arn = format!("{}:{name}", output("WorkflowArn").replacen(":stateMachine:", ":execution:", 1));
+    let arn =
+        format!("{}:{name}", output("WorkflowArn").replacen(":stateMachine:", ":execution:", 1));
     let execution = stack.sfn.describe_execution().execution_arn(arn).send().await.unwrap();
     assert_eq!(execution.status().as_str(), "FAILED");
     assert_eq!(execution.error(), Some("Bcce.NoTarget"));

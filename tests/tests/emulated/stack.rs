@@ -22,7 +22,8 @@ pub struct Stack {
 
 /// An output of the stack, by name.
 pub fn output(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run under infra/local/stack.py run"))
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: run under infra/local/stack.py run"))
 }
 
 /// An id that no other test uses, nor this one in another run on the same stack.
@@ -60,11 +61,18 @@ impl Stack {
 
     /// `explain` over a text that begins with a script for the model.
     pub async fn explain(&self, id: &str, script: &str) -> Value {
-        self.run("explain", id, json!({ "text": format!("{script}\nA breaker opens on evidence.") })).await
+        self.run(
+            "explain",
+            id,
+            json!({ "text": format!("{script}\nA breaker opens on evidence.") }),
+        )
+        .await
     }
 
     pub async fn manifest(&self, run: &RunRef) -> Value {
-        let body = self.eventually(&run.manifest_key(), async || self.object(&run.manifest_key()).await).await;
+        let body = self
+            .eventually(&run.manifest_key(), async || self.object(&run.manifest_key()).await)
+            .await;
         // The machine tells after it has sealed.
         let arn = output("WorkflowArn").replacen(":stateMachine:", ":execution:", 1);
         let arn = format!("{arn}:{}", run.execution_name());
@@ -83,7 +91,8 @@ impl Stack {
     }
 
     pub async fn object(&self, key: &str) -> Option<Vec<u8>> {
-        let get = self.s3.get_object().bucket(output("ArtifactBucket")).key(key).send().await.ok()?;
+        let get =
+            self.s3.get_object().bucket(output("ArtifactBucket")).key(key).send().await.ok()?;
         Some(get.body.collect().await.unwrap().to_vec())
     }
 
@@ -96,10 +105,12 @@ impl Stack {
 
     /// A queue of this test's own that hears the notifications topic.
     pub async fn listen(&self, name: &str) -> String {
-        let queue = self.sqs.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap();
+        let queue =
+            self.sqs.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap();
         let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
         let subscribe = self.sns.subscribe().topic_arn(output("NotificationsTopicArn"));
-        let subscribe = subscribe.protocol("sqs").endpoint(arn).attributes("RawMessageDelivery", "true");
+        let subscribe =
+            subscribe.protocol("sqs").endpoint(arn).attributes("RawMessageDelivery", "true");
         subscribe.send().await.unwrap();
         queue
     }

@@ -46,7 +46,9 @@ steps:
     let calls = calls(&run);
     let first = &calls[0]["request"];
     assert_eq!(first["inferenceConfig"]["temperature"], 0.5);
-    assert!(first["messages"][0]["content"][0]["text"].as_str().unwrap().contains("<data>hello</data>"));
+    assert!(
+        first["messages"][0]["content"][0]["text"].as_str().unwrap().contains("<data>hello</data>")
+    );
     assert!(first["system"][0]["text"].as_str().unwrap().starts_with("You are brief."));
     assert_eq!(first["requestMetadata"]["run_id"], run.run_id);
     let second = &calls[1]["request"];

@@ -17,7 +17,10 @@ use bcce_core::ports::CallFailure;
 use super::heard::Heard;
 
 /// The call did not get as far as a stream.
-pub(super) fn refused(error: &SdkError<ConverseStreamError, HttpResponse>, heard: &mut Heard) -> CallFailure {
+pub(super) fn refused(
+    error: &SdkError<ConverseStreamError, HttpResponse>,
+    heard: &mut Heard,
+) -> CallFailure {
     match error {
         SdkError::ServiceError(service) => {
             heard.refused();
@@ -26,8 +29,9 @@ pub(super) fn refused(error: &SdkError<ConverseStreamError, HttpResponse>, heard
             let status = Some(response.status().as_u16());
             let name = classify(ServiceError { code, status, message });
             let code = code.unwrap_or("no error code");
-            let told = advice(code).unwrap_or(message);
-            let message = cut(&format!("{code} ({}): {told}", response.status().as_u16()), MAX_MESSAGE_CHARS);
+            let told = advice(code, message).unwrap_or(message);
+            let message =
+                cut(&format!("{code} ({}): {told}", response.status().as_u16()), MAX_MESSAGE_CHARS);
             CallFailure { name, message, retry_after_s: retry_after(response) }
         }
         SdkError::ConstructionFailure(_) => {
@@ -94,7 +98,8 @@ fn never_connected(error: &ConnectorError) -> bool {
 
 /// In seconds. The date form is not used by AWS.
 fn retry_after(response: &HttpResponse) -> Option<u64> {
-    let seconds = |name: &str| response.headers().get(name).and_then(|value| value.parse::<f64>().ok());
+    let seconds =
+        |name: &str| response.headers().get(name).and_then(|value| value.parse::<f64>().ok());
     let millis = seconds("x-amz-retry-after").map(|ms| ms / 1_000.0);
     let wait = millis.or_else(|| seconds("retry-after"))?;
     (wait >= 0.0 && wait < 86_400.0).then_some(wait.ceil() as u64)
@@ -136,7 +141,9 @@ mod tests {
 
     #[test]
     fn a_refused_connection_used_nothing_and_a_reset_may_have() {
-        for (kind, never) in [(io::ErrorKind::ConnectionRefused, true), (io::ErrorKind::ConnectionReset, false)] {
+        for (kind, never) in
+            [(io::ErrorKind::ConnectionRefused, true), (io::ErrorKind::ConnectionReset, false)]
+        {
             let connector = ConnectorError::io(Box::new(io::Error::from(kind)));
             assert_eq!(never_connected(&connector), never, "{kind}");
         }

@@ -91,7 +91,8 @@ fn usage(tokens: &TokenUsage) -> Usage {
 mod tests {
     use super::*;
     use aws_sdk_bedrockruntime::types::{
-        CacheDetail, ContentBlockDeltaEvent, MessageStopEvent, ReasoningContentBlockDelta, StopReason,
+        CacheDetail, ContentBlockDeltaEvent, MessageStopEvent, ReasoningContentBlockDelta,
+        StopReason,
     };
 
     fn delta(delta: ContentBlockDelta) -> ConverseStreamOutput {
@@ -102,7 +103,9 @@ mod tests {
     #[test]
     fn reasoning_is_a_token_but_not_the_answer() {
         let mut heard = Heard::new(Instant::now());
-        heard.take(delta(ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text("hm".into()))));
+        heard.take(delta(ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text(
+            "hm".into(),
+        ))));
         assert!(heard.first_token.is_some());
         heard.take(delta(ContentBlockDelta::Text("Yes.".into())));
         assert_eq!(heard.text, "Yes.");

@@ -16,16 +16,11 @@ pub fn to(prompt: &Prompt) -> Result<String, String> {
     let step = prompt.caller.step.as_deref().unwrap_or_default();
     let reviews = prompt.caller.workflow.as_deref() == Some("code-review");
     if let Some(schema) = &prompt.schema {
-        let instance = if reviews {
-            review::verdict(&prompt.user, schema)
-        } else {
-            schema::minimal(schema)
-        };
+        let instance =
+            if reviews { review::verdict(&prompt.user, schema) } else { schema::minimal(schema) };
         return instance.map(|instance| instance.to_string());
     }
-    let reviewed = reviews
-        .then(|| review::answer(step, &prompt.user))
-        .flatten();
+    let reviewed = reviews.then(|| review::answer(step, &prompt.user)).flatten();
     Ok(reviewed.unwrap_or_else(|| echo(&prompt.user)))
 }
 
@@ -62,10 +57,7 @@ mod tests {
     #[test]
     fn a_schema_binds_the_answer_of_any_workflow() {
         let schema = json!({ "type": "object", "required": ["n"], "properties": { "n": { "type": "integer" } } });
-        assert_eq!(
-            answer(&with_schema(body("explain", "answer", "x"), &schema)),
-            r#"{"n":0}"#
-        );
+        assert_eq!(answer(&with_schema(body("explain", "answer", "x"), &schema)), r#"{"n":0}"#);
         assert_eq!(
             answer(&with_schema(body("code-review", "verdict", "x"), &schema)),
             r#"{"n":0}"#

@@ -10,20 +10,12 @@ pub type Proposal<'a> = &'a dyn Fn(&str, &Value) -> Option<Value>;
 
 /// The smallest instance: required properties only. The error is a sentence for the caller.
 pub fn minimal(schema: &Value) -> Result<Value, String> {
-    Maker {
-        root: schema,
-        propose: &|_, _| None,
-    }
-    .make("", schema, 0)
+    Maker { root: schema, propose: &|_, _| None }.make("", schema, 0)
 }
 
 /// As [`minimal`], with what is proposed in it, required or not.
 pub fn filled(schema: &Value, propose: Proposal) -> Result<Value, String> {
-    Maker {
-        root: schema,
-        propose,
-    }
-    .make("", schema, 0)
+    Maker { root: schema, propose }.make("", schema, 0)
 }
 
 /// `filled` for a part of a schema whose references point into the whole.
@@ -35,11 +27,7 @@ pub fn filled_part(root: &Value, part: &Value, propose: Proposal) -> Result<Valu
 pub fn resolved<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Value> {
     let mut schema = schema;
     for _ in 0..MAX_DEPTH {
-        schema = match (
-            schema["$ref"].as_str(),
-            &schema["anyOf"][0],
-            &schema["oneOf"][0],
-        ) {
+        schema = match (schema["$ref"].as_str(), &schema["anyOf"][0], &schema["oneOf"][0]) {
             (Some(reference), ..) => root.pointer(reference.strip_prefix('#')?)?,
             (None, first @ Value::Object(_), _) | (None, _, first @ Value::Object(_)) => first,
             _ => return Some(schema),
@@ -51,11 +39,7 @@ pub fn resolved<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Value> {
 /// The schema's type, the first one if there are several.
 pub fn kind(schema: &Value) -> &str {
     let named = schema["type"].as_str().or(schema["type"][0].as_str());
-    let implied = if schema["properties"].is_object() {
-        "object"
-    } else {
-        "string"
-    };
+    let implied = if schema["properties"].is_object() { "object" } else { "string" };
     named.unwrap_or(implied)
 }
 
@@ -67,9 +51,8 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn make(&self, name: &str, schema: &Value, depth: usize) -> Result<Value, String> {
         let schema = resolved(self.root, schema).filter(|_| depth < MAX_DEPTH);
-        let schema = schema.ok_or(format!(
-            "the schema of `{name}` refers to nothing or to itself"
-        ))?;
+        let schema =
+            schema.ok_or(format!("the schema of `{name}` refers to nothing or to itself"))?;
         if let Some(constant) = schema.get("const") {
             return Ok(constant.clone());
         }
@@ -87,9 +70,7 @@ impl Maker<'_> {
             "number" => Ok(json!(number(schema, 0.5))),
             "boolean" => Ok(json!(false)),
             "null" => Ok(Value::Null),
-            other => Err(format!(
-                "`{name}`: the scripted model knows no type `{other}`"
-            )),
+            other => Err(format!("`{name}`: the scripted model knows no type `{other}`")),
         }
     }
 
@@ -112,27 +93,17 @@ impl Maker<'_> {
 
     fn array(&self, name: &str, schema: &Value, depth: usize) -> Result<Value, String> {
         let at_least = schema["minItems"].as_u64().unwrap_or(0);
-        (0..at_least)
-            .map(|_| self.make(name, &schema["items"], depth + 1))
-            .collect()
+        (0..at_least).map(|_| self.make(name, &schema["items"], depth + 1)).collect()
     }
 }
 
 fn string(name: &str, schema: &Value) -> Result<Value, String> {
     if schema.get("pattern").is_some() {
-        return Err(format!(
-            "`{name}` has a pattern: say the answer with `@model says: …`"
-        ));
+        return Err(format!("`{name}` has a pattern: say the answer with `@model says: …`"));
     }
     let length = |key: &str| schema[key].as_u64().map(|length| length as usize);
-    let text: String = "scripted"
-        .chars()
-        .take(length("maxLength").unwrap_or(usize::MAX))
-        .collect();
-    Ok(json!(format!(
-        "{text:.<width$}",
-        width = length("minLength").unwrap_or(0)
-    )))
+    let text: String = "scripted".chars().take(length("maxLength").unwrap_or(usize::MAX)).collect();
+    Ok(json!(format!("{text:.<width$}", width = length("minLength").unwrap_or(0))))
 }
 
 /// The number nearest to 0 in the schema's range; `above` is the step over an exclusive bound.
@@ -140,9 +111,7 @@ fn number(schema: &Value, above: f64) -> f64 {
     let bound = |key: &str| schema[key].as_f64();
     let lowest = bound("minimum").or(bound("exclusiveMinimum").map(|least| least + above));
     let highest = bound("maximum").or(bound("exclusiveMaximum").map(|most| most - above));
-    0.0_f64
-        .max(lowest.unwrap_or(f64::MIN))
-        .min(highest.unwrap_or(f64::MAX))
+    0.0_f64.max(lowest.unwrap_or(f64::MIN)).min(highest.unwrap_or(f64::MAX))
 }
 
 #[cfg(test)]

@@ -8,21 +8,9 @@ use super::source::{is_rust, is_silent, without_strings};
 type Rule = (fn(&str) -> bool, Severity, &'static str);
 
 const RULES: &[Rule] = &[
-    (
-        |code| code.contains("panic!("),
-        Severity::High,
-        "panics on purpose",
-    ),
-    (
-        |code| code.contains("todo!("),
-        Severity::High,
-        "is not written yet",
-    ),
-    (
-        |code| code.contains("unimplemented!("),
-        Severity::High,
-        "is not written yet",
-    ),
+    (|code| code.contains("panic!("), Severity::High, "panics on purpose"),
+    (|code| code.contains("todo!("), Severity::High, "is not written yet"),
+    (|code| code.contains("unimplemented!("), Severity::High, "is not written yet"),
     (
         |code| code.contains(".unwrap()"),
         Severity::Medium,
@@ -73,10 +61,8 @@ mod tests {
 
     #[test]
     fn flags_code_and_neither_comments_nor_tests() {
-        let found: Vec<String> = findings(&Diff::parse(SMALL))
-            .iter()
-            .map(Finding::to_string)
-            .collect();
+        let found: Vec<String> =
+            findings(&Diff::parse(SMALL)).iter().map(Finding::to_string).collect();
         assert_eq!(
             found,
             [
@@ -90,10 +76,7 @@ mod tests {
     fn every_rule_finds_its_own_and_leaves_strings_alone() {
         let of = |code: &str| {
             let diff = format!("--- a/x.rs\n+++ b/x.rs\n@@ -0,0 +1 @@\n+{code}\n");
-            findings(&Diff::parse(&diff))
-                .iter()
-                .map(|found| found.severity)
-                .collect::<Vec<_>>()
+            findings(&Diff::parse(&diff)).iter().map(|found| found.severity).collect::<Vec<_>>()
         };
         assert_eq!(of("x.expect(\"why\");"), [Severity::Medium]);
         assert_eq!(of("panic!(\"no\");"), [Severity::High]);

@@ -6,10 +6,7 @@ use super::source::{is_code, is_silent};
 use super::summary::count;
 
 pub fn of(diff: &Diff) -> String {
-    let code: Vec<_> = diff
-        .added()
-        .filter(|(file, line)| is_code_line(file, line))
-        .collect();
+    let code: Vec<_> = diff.added().filter(|(file, line)| is_code_line(file, line)).collect();
     let (tests, production): (Vec<_>, Vec<_>) =
         code.into_iter().partition(|(_, line)| line.in_tests);
     let lines = count(production.len(), "line");
@@ -50,22 +47,15 @@ mod tests {
 
     #[test]
     fn code_without_tests_is_a_finding_at_its_first_line() {
-        let untested = SMALL.replace(
-            "+        assert_eq!(orders.lines",
-            "+        // (orders.lines",
-        );
+        let untested =
+            SMALL.replace("+        assert_eq!(orders.lines", "+        // (orders.lines");
         let says = of(&Diff::parse(&untested));
-        assert!(
-            says.contains("[tests/medium] release.sh:5: 7 lines"),
-            "{says}"
-        );
+        assert!(says.contains("[tests/medium] release.sh:5: 7 lines"), "{says}");
     }
 
     #[test]
     fn a_change_of_prose_needs_no_tests() {
-        let says = of(&Diff::parse(
-            "--- a/x.md\n+++ b/x.md\n@@ -1 +1 @@\n-a\n+b\n",
-        ));
+        let says = of(&Diff::parse("--- a/x.md\n+++ b/x.md\n@@ -1 +1 @@\n-a\n+b\n"));
         assert!(says.starts_with("Nothing found: no lines of production code"));
     }
 }

@@ -59,10 +59,7 @@ impl Diff {
     fn header(&mut self, line: &str, hunk: &mut Hunk) {
         if let Some(paths) = line.strip_prefix("diff --git ") {
             let path = paths.rsplit_once(" b/").map_or(paths, |(_, path)| path);
-            self.files.push(File {
-                path: path.to_owned(),
-                ..File::default()
-            });
+            self.files.push(File { path: path.to_owned(), ..File::default() });
         } else if let Some(path) = line.strip_prefix("--- ") {
             self.old_path(path);
         } else if let Some(file) = self.files.last_mut() {
@@ -84,10 +81,7 @@ impl Diff {
     /// Opens a file only where no `diff --git` did: a plain `diff -u` has none.
     fn old_path(&mut self, path: &str) {
         if self.files.last().is_none_or(|file| !file.lines.is_empty()) {
-            self.files.push(File {
-                path: name(path).to_owned(),
-                ..File::default()
-            });
+            self.files.push(File { path: name(path).to_owned(), ..File::default() });
         }
         if let Some(file) = self.files.last_mut().filter(|_| name(path) == "/dev/null") {
             file.change = Change::Added;
@@ -125,14 +119,7 @@ impl Hunk {
         let tests_before = file.lines.last().is_some_and(|line| line.in_tests);
         let in_tests = tests_before || is_test_path(&file.path) || opens_tests(section);
         let function = defined_function(section).map(str::to_owned);
-        Some(Self {
-            old,
-            new,
-            old_left,
-            new_left,
-            function,
-            in_tests,
-        })
+        Some(Self { old, new, old_left, new_left, function, in_tests })
     }
 
     fn is_open(&self) -> bool {
@@ -160,13 +147,7 @@ impl Hunk {
         let number = if added { self.new } else { self.old };
         self.step(!added, added);
         let (text, function, in_tests) = (text.to_owned(), self.function.clone(), self.in_tests);
-        Line {
-            added,
-            number,
-            text,
-            function,
-            in_tests,
-        }
+        Line { added, number, text, function, in_tests }
     }
 
     fn enter(&mut self, text: &str) {
@@ -193,17 +174,12 @@ fn range(text: &str) -> Option<(usize, usize)> {
 /// The path behind `--- ` or `+++ `, without the prefix and the time that some tools append.
 fn name(path: &str) -> &str {
     let path = path.split('\t').next().unwrap_or(path);
-    path.strip_prefix("a/")
-        .or(path.strip_prefix("b/"))
-        .unwrap_or(path)
+    path.strip_prefix("a/").or(path.strip_prefix("b/")).unwrap_or(path)
 }
 
 /// The first line of an input may stand right behind its delimiter.
 fn without_tag(line: &str) -> &str {
-    let tag = line
-        .starts_with("<data")
-        .then(|| line.split_once('>'))
-        .flatten();
+    let tag = line.starts_with("<data").then(|| line.split_once('>')).flatten();
     tag.map_or(line, |(_, rest)| rest)
 }
 
@@ -215,13 +191,7 @@ mod tests {
     #[test]
     fn a_diff_of_git_is_read_file_by_file() {
         let diff = Diff::parse(SMALL);
-        let told = |file: &File| {
-            (
-                file.path.clone(),
-                file.added().count(),
-                file.removed().count(),
-            )
-        };
+        let told = |file: &File| (file.path.clone(), file.added().count(), file.removed().count());
         let told: Vec<_> = diff.files.iter().map(told).collect();
         let expected = [
             ("docs/old.md", 0, 1),
@@ -230,15 +200,9 @@ mod tests {
             ("settings.py", 1, 0),
             ("src/orders.rs", 8, 2),
         ];
-        assert_eq!(
-            told,
-            expected.map(|(path, added, removed)| (path.to_owned(), added, removed))
-        );
+        assert_eq!(told, expected.map(|(path, added, removed)| (path.to_owned(), added, removed)));
         assert_eq!(diff.files[0].change, Change::Deleted);
-        assert_eq!(
-            diff.files[2].change,
-            Change::RenamedFrom("deploy.sh".into())
-        );
+        assert_eq!(diff.files[2].change, Change::RenamedFrom("deploy.sh".into()));
         assert_eq!(diff.files[3].change, Change::Added);
         assert_eq!(diff.files[4].change, Change::Modified);
     }
@@ -247,19 +211,12 @@ mod tests {
     fn lines_know_their_number_their_function_and_whether_they_test() {
         let diff = Diff::parse(SMALL);
         let line = |text: &str| {
-            let found = diff.files[4]
-                .lines
-                .iter()
-                .find(|line| line.text.contains(text))
-                .unwrap();
+            let found = diff.files[4].lines.iter().find(|line| line.text.contains(text)).unwrap();
             (found.number, found.function.as_deref(), found.in_tests)
         };
         assert_eq!(line("copied().unwrap()"), (15, Some("count"), false));
         assert_eq!(line("articles[0]"), (23, Some("first"), false));
-        assert_eq!(
-            line("unwrap_or(0)"),
-            (35, Some("nothing_ordered_is_zero"), true)
-        );
+        assert_eq!(line("unwrap_or(0)"), (35, Some("nothing_ordered_is_zero"), true));
         assert_eq!(line("Option<u32>"), (13, Some("count"), false));
         assert_eq!(line("get(article).copied()"), (14, Some("count"), false));
     }
@@ -268,11 +225,7 @@ mod tests {
     fn a_module_of_tests_may_begin_inside_a_hunk() {
         let diff =
             Diff::parse("--- a/x.rs\n+++ b/x.rs\n@@ -1 +1,3 @@\n-a\n+b\n+#[cfg(test)]\n+c\n");
-        let in_tests: Vec<bool> = diff.files[0]
-            .lines
-            .iter()
-            .map(|line| line.in_tests)
-            .collect();
+        let in_tests: Vec<bool> = diff.files[0].lines.iter().map(|line| line.in_tests).collect();
         assert_eq!(in_tests, [false, false, true, true]);
     }
 

@@ -16,11 +16,8 @@ pub enum Severity {
 }
 
 const AREAS: [&str; 3] = ["correctness", "security", "tests"];
-const SEVERITIES: [(Severity, &str); 3] = [
-    (Severity::Low, "low"),
-    (Severity::Medium, "medium"),
-    (Severity::High, "high"),
-];
+const SEVERITIES: [(Severity, &str); 3] =
+    [(Severity::Low, "low"), (Severity::Medium, "medium"), (Severity::High, "high")];
 
 impl Severity {
     pub fn name(self) -> &'static str {
@@ -42,11 +39,7 @@ pub struct Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (area, severity) = (self.area, self.severity.name());
-        write!(
-            f,
-            "[{area}/{severity}] {}:{}: {}",
-            self.path, self.line, self.message
-        )
+        write!(f, "[{area}/{severity}] {}:{}: {}", self.path, self.line, self.message)
     }
 }
 
@@ -59,21 +52,12 @@ impl Finding {
         message: &str,
     ) -> Self {
         let (path, message) = (file.path.clone(), message.to_owned());
-        Self {
-            area,
-            severity,
-            path,
-            line: line.number,
-            message,
-        }
+        Self { area, severity, path, line: line.number, message }
     }
 
     /// Every finding that stands on a line of its own in the text, a JSON string of it included.
     pub fn all_in(text: &str) -> Vec<Self> {
-        text.replace("\\n", "\n")
-            .lines()
-            .filter_map(Self::parse)
-            .collect()
+        text.replace("\\n", "\n").lines().filter_map(Self::parse).collect()
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -94,9 +78,7 @@ impl Finding {
 
 /// The last line of a report stands right before the delimiter that closes it in the prompt.
 fn without_closing_tag(line: &str) -> &str {
-    let tag = line
-        .rfind("</data")
-        .filter(|at| line[*at..].find('>') == Some(line.len() - at - 1));
+    let tag = line.rfind("</data").filter(|at| line[*at..].find('>') == Some(line.len() - at - 1));
     tag.map_or(line, |at| &line[..at])
 }
 
@@ -124,13 +106,7 @@ mod tests {
 
     fn finding(severity: Severity, line: usize) -> Finding {
         let (path, message) = ("a b/c:d.rs".into(), "x: y".into());
-        Finding {
-            area: "security",
-            severity,
-            path,
-            line,
-            message,
-        }
+        Finding { area: "security", severity, path, line, message }
     }
 
     #[test]
@@ -156,18 +132,13 @@ mod tests {
     fn the_delimiter_behind_the_last_finding_is_not_part_of_it() {
         let found =
             Finding::all_in("- [tests/low] a:1: b `x </data>`\n- [tests/low] a:2: c</data-2>");
-        let messages: Vec<&str> = found
-            .iter()
-            .map(|finding| finding.message.as_str())
-            .collect();
+        let messages: Vec<&str> = found.iter().map(|finding| finding.message.as_str()).collect();
         assert_eq!(messages, ["b `x </data>`", "c"]);
     }
 
     #[test]
     fn a_long_report_is_cut_and_says_so() {
-        let findings: Vec<_> = (0..=MAX_REPORTED)
-            .map(|n| finding(Severity::Low, n))
-            .collect();
+        let findings: Vec<_> = (0..=MAX_REPORTED).map(|n| finding(Severity::Low, n)).collect();
         let text = report(&Diff::default(), &findings);
         assert_eq!(Finding::all_in(&text).len(), MAX_REPORTED);
         assert!(text.ends_with("and 1 more.\n"));
@@ -175,12 +146,9 @@ mod tests {
 
     #[test]
     fn other_lists_are_no_findings() {
-        for line in [
-            "- [x] done: yes",
-            "- [security/odd] a:1: b",
-            "- [security/high] a: b",
-            "- plain",
-        ] {
+        for line in
+            ["- [x] done: yes", "- [security/odd] a:1: b", "- [security/high] a: b", "- plain"]
+        {
             assert_eq!(Finding::all_in(line), [], "{line}");
         }
     }

@@ -69,19 +69,13 @@ mod tests {
 
     #[test]
     fn without_a_diff_it_says_so() {
-        assert_eq!(
-            answer("security", "hello").unwrap(),
-            "There is no diff in the prompt."
-        );
+        assert_eq!(answer("security", "hello").unwrap(), "There is no diff in the prompt.");
     }
 
     #[test]
     fn the_verdict_reads_what_the_reviewers_wrote() {
         let reviews = ["correctness", "security"].map(|step| answer(step, &prompt()).unwrap());
         let verdict = answer("verdict", &reviews.join("\n")).unwrap();
-        assert!(
-            verdict.contains("3 high, 2 medium, 1 low"),
-            "{verdict}\n{reviews:?}"
-        );
+        assert!(verdict.contains("3 high, 2 medium, 1 low"), "{verdict}\n{reviews:?}");
     }
 }

@@ -9,27 +9,11 @@ use super::source::{has_word, is_prose, is_rust, is_silent, without_strings};
 type Rule = (fn(&str, &str) -> bool, Severity, &'static str);
 
 const RULES: &[Rule] = &[
-    (
-        |line, _| holds_secret(line),
-        Severity::High,
-        "looks like a secret",
-    ),
-    (
-        |line, _| grants_everything(line),
-        Severity::High,
-        "grants `*`",
-    ),
-    (
-        |line, _| runs_a_shell(line),
-        Severity::High,
-        "runs a shell or evaluates text",
-    ),
+    (|line, _| holds_secret(line), Severity::High, "looks like a secret"),
+    (|line, _| grants_everything(line), Severity::High, "grants `*`"),
+    (|line, _| runs_a_shell(line), Severity::High, "runs a shell or evaluates text"),
     (is_unsafe, Severity::Medium, "`unsafe` needs a reason"),
-    (
-        |line, _| is_plain_http(line),
-        Severity::Medium,
-        "`http://` is read and changed on the way",
-    ),
+    (|line, _| is_plain_http(line), Severity::Medium, "`http://` is read and changed on the way"),
 ];
 
 pub fn findings(diff: &Diff) -> Vec<Finding> {
@@ -37,9 +21,7 @@ pub fn findings(diff: &Diff) -> Vec<Finding> {
         .added()
         .filter(|(file, line)| !is_prose(&file.path) && !is_silent(&file.path, &line.text));
     let found = spoken.flat_map(|(file, line)| {
-        let broken = RULES
-            .iter()
-            .filter(|(applies, ..)| applies(&line.text, &file.path));
+        let broken = RULES.iter().filter(|(applies, ..)| applies(&line.text, &file.path));
         broken.map(|(_, severity, why)| Finding::new("security", *severity, file, line, why))
     });
     found.collect()
@@ -49,9 +31,7 @@ fn holds_secret(line: &str) -> bool {
     let prefixes = ["AKIA", "ghp_", "github_pat_", "xoxb-", "sk-ant-", "whsec_"];
     let after = |prefix: &str| line.find(prefix).map(|at| &line[at + prefix.len()..]);
     let long = |rest: &str| rest.chars().take_while(char::is_ascii_alphanumeric).count() >= 16;
-    let token = prefixes
-        .iter()
-        .any(|prefix| after(prefix).is_some_and(long));
+    let token = prefixes.iter().any(|prefix| after(prefix).is_some_and(long));
     let private_key = line.contains("-----BEGIN") && line.contains("PRIVATE KEY");
     token || private_key || is_assigned(line)
 }
@@ -62,21 +42,10 @@ fn is_assigned(line: &str) -> bool {
         return false;
     };
     let name = name.to_ascii_lowercase();
-    let secret = [
-        "password",
-        "passwd",
-        "secret",
-        "token",
-        "api_key",
-        "apikey",
-        "private_key",
-    ];
+    let secret = ["password", "passwd", "secret", "token", "api_key", "apikey", "private_key"];
     let value = value.trim().trim_end_matches([',', ';']);
     let literal = ['"', '\''].into_iter().find_map(|quote| {
-        value
-            .strip_prefix(quote)?
-            .strip_suffix(quote)
-            .filter(|inside| !inside.contains(quote))
+        value.strip_prefix(quote)?.strip_suffix(quote).filter(|inside| !inside.contains(quote))
     });
     let random = |text: &str| text.len() >= 8 && !text.contains([' ', '{', '$', '<', '/', ':']);
     secret.iter().any(|word| name.contains(word)) && literal.is_some_and(random)
@@ -87,14 +56,8 @@ fn grants_everything(line: &str) -> bool {
     let Some((key, value)) = line.split_once(':') else {
         return false;
     };
-    let key = key
-        .trim()
-        .trim_start_matches("- ")
-        .trim_matches(['"', '\'']);
-    let value = value
-        .trim()
-        .trim_end_matches(',')
-        .trim_matches(['"', '\'', '[', ']', ' ']);
+    let key = key.trim().trim_start_matches("- ").trim_matches(['"', '\'']);
+    let value = value.trim().trim_end_matches(',').trim_matches(['"', '\'', '[', ']', ' ']);
     ["Action", "Resource", "Principal", "AWS"].contains(&key)
         && (value == "*" || (key == "Action" && value.ends_with(":*")))
 }
@@ -108,9 +71,7 @@ fn runs_a_shell(line: &str) -> bool {
         "Command::new(\"sh\")",
         "Command::new(\"bash\")",
     ];
-    let piped = ["| sh", "| bash"]
-        .iter()
-        .any(|pipe| line.trim_end().ends_with(pipe));
+    let piped = ["| sh", "| bash"].iter().any(|pipe| line.trim_end().ends_with(pipe));
     let evaluates = line.contains("eval(") && has_word(line, "eval");
     piped || evaluates || calls.iter().any(|call| line.contains(call))
 }
@@ -120,16 +81,12 @@ fn is_unsafe(line: &str, path: &str) -> bool {
 }
 
 fn is_plain_http(line: &str) -> bool {
-    let hosts = line
-        .match_indices("http://")
-        .map(|(at, scheme)| &line[at + scheme.len()..]);
+    let hosts = line.match_indices("http://").map(|(at, scheme)| &line[at + scheme.len()..]);
     let local = ["localhost", "127.0.0.1", "0.0.0.0", "[::1]"];
     // Names of XML schemas and placeholders are no addresses.
     let name =
         |host: &str| host.starts_with("www.w3.org") || !host.starts_with(char::is_alphanumeric);
-    hosts
-        .into_iter()
-        .any(|host| !name(host) && !local.iter().any(|here| host.starts_with(here)))
+    hosts.into_iter().any(|host| !name(host) && !local.iter().any(|here| host.starts_with(here)))
 }
 
 #[cfg(test)]
@@ -139,10 +96,8 @@ mod tests {
 
     #[test]
     fn flags_the_grant_the_shell_the_address_and_the_secret_without_quoting_it() {
-        let found: Vec<String> = findings(&Diff::parse(SMALL))
-            .iter()
-            .map(Finding::to_string)
-            .collect();
+        let found: Vec<String> =
+            findings(&Diff::parse(SMALL)).iter().map(Finding::to_string).collect();
         assert_eq!(
             found,
             [
@@ -183,9 +138,7 @@ mod tests {
         assert!(!grants_everything("Resource: !Sub ${Bucket.Arn}/*"));
         assert!(!grants_everything("Comment: all of them: *"));
         assert!(is_plain_http("get(\"http://example.com\")"));
-        assert!(!is_plain_http(
-            "http://127.0.0.1:4566 http://www.w3.org/2000/svg http://{host}"
-        ));
+        assert!(!is_plain_http("http://127.0.0.1:4566 http://www.w3.org/2000/svg http://{host}"));
         assert!(is_unsafe("unsafe { go() }", "a.rs") && !is_unsafe("unsafe_code = 1", "a.rs"));
     }
 }

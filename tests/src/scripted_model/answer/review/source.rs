@@ -22,9 +22,7 @@ pub fn is_test_path(path: &str) -> bool {
     let mut folders: Vec<&str> = path.split('/').collect();
     let file = folders.pop().unwrap_or_default();
     let stem = file.split('.').next().unwrap_or_default();
-    folders
-        .iter()
-        .any(|folder| ["test", "tests", "__tests__"].contains(folder))
+    folders.iter().any(|folder| ["test", "tests", "__tests__"].contains(folder))
         || stem.starts_with("test_")
         || stem.ends_with("_test")
         || file.contains(".test.")
@@ -40,11 +38,7 @@ pub fn opens_tests(line: &str) -> bool {
 /// Blank or nothing but a comment.
 pub fn is_silent(path: &str, line: &str) -> bool {
     let line = line.trim();
-    let marks: &[&str] = if is_rust(path) {
-        &["//", "/*", "*/"]
-    } else {
-        &["//", "/*", "*/", "#"]
-    };
+    let marks: &[&str] = if is_rust(path) { &["//", "/*", "*/"] } else { &["//", "/*", "*/", "#"] };
     line.is_empty() || marks.iter().any(|mark| line.starts_with(mark))
 }
 
@@ -69,14 +63,10 @@ pub fn defined_function(line: &str) -> Option<&str> {
     let at = keywords.iter().find_map(|keyword| {
         let at = line.find(keyword)?;
         let before = line[..at].chars().next_back();
-        before
-            .is_none_or(|c| c.is_whitespace())
-            .then_some(at + keyword.len())
+        before.is_none_or(|c| c.is_whitespace()).then_some(at + keyword.len())
     })?;
     let name = line[at..].trim_start();
-    let end = name
-        .find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(name.len());
+    let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
     let opens = name[end..].starts_with(['(', '<']);
     (end > 0 && opens).then(|| &name[..end])
 }
@@ -101,10 +91,7 @@ mod tests {
 
     #[test]
     fn functions_are_found_by_their_keyword() {
-        assert_eq!(
-            defined_function("    pub async fn run<T>(x: T) {"),
-            Some("run")
-        );
+        assert_eq!(defined_function("    pub async fn run<T>(x: T) {"), Some("run"));
         assert_eq!(defined_function("def total(self):"), Some("total"));
         assert_eq!(defined_function("impl Orders {"), None);
         assert_eq!(defined_function("    let often = fn_pointer;"), None);
@@ -113,25 +100,13 @@ mod tests {
 
     #[test]
     fn strings_and_comments_are_not_code() {
-        assert_eq!(
-            without_strings(r#"say("a.unwrap() \" b"); // x.unwrap()"#),
-            r#"say(""); "#
-        );
-        assert_eq!(
-            without_strings("c == '\"' && d.unwrap()"),
-            "c == '' && d.unwrap()"
-        );
+        assert_eq!(without_strings(r#"say("a.unwrap() \" b"); // x.unwrap()"#), r#"say(""); "#);
+        assert_eq!(without_strings("c == '\"' && d.unwrap()"), "c == '' && d.unwrap()");
     }
 
     #[test]
     fn tests_are_told_by_their_path() {
-        for path in [
-            "tests/src/a.rs",
-            "a/__tests__/b.js",
-            "test_a.py",
-            "a_test.go",
-            "a.spec.ts",
-        ] {
+        for path in ["tests/src/a.rs", "a/__tests__/b.js", "test_a.py", "a_test.go", "a.spec.ts"] {
             assert!(is_test_path(path), "{path}");
         }
         for path in ["src/contest.rs", "src/latest/a.rs", "src/testimony.py"] {

@@ -36,36 +36,22 @@ fn about(file: &File) -> String {
     };
     let (added, removed) = (file.added().count(), file.removed().count());
     let names = functions(file);
-    let functions = if names.is_empty() {
-        String::new()
-    } else {
-        format!(": {names}")
-    };
+    let functions = if names.is_empty() { String::new() } else { format!(": {names}") };
     format!("`{}` ({change}, +{added} -{removed}){functions}", file.path)
 }
 
 fn functions(file: &File) -> String {
     let mut names: Vec<&str> = Vec::new();
-    let spoken = file
-        .lines
-        .iter()
-        .filter(|line| !line.text.trim().is_empty());
+    let spoken = file.lines.iter().filter(|line| !line.text.trim().is_empty());
     for name in spoken.filter_map(|line| line.function.as_deref()) {
         if !names.contains(&name) {
             names.push(name);
         }
     }
-    let shown: Vec<String> = names
-        .iter()
-        .take(MAX_FUNCTIONS)
-        .map(|name| format!("`{name}`"))
-        .collect();
+    let shown: Vec<String> =
+        names.iter().take(MAX_FUNCTIONS).map(|name| format!("`{name}`")).collect();
     let more = names.len() - shown.len();
-    let more = if more == 0 {
-        String::new()
-    } else {
-        format!(" and {more} more")
-    };
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     shown.join(", ") + &more
 }
 

@@ -15,33 +15,22 @@ struct Ruling {
 
 const APPROVE: Ruling = Ruling {
     sentence: "approve",
-    words: &[
-        "approve", "accept", "pass", "merge", "ok", "none", "low", "info",
-    ],
+    words: &["approve", "accept", "pass", "merge", "ok", "none", "low", "info"],
     accepts: true,
 };
 const REMARK: Ruling = Ruling {
     sentence: "approve with remarks",
-    words: &[
-        "comment", "remark", "warn", "minor", "medium", "approve", "accept", "pass", "ok",
-    ],
+    words: &["comment", "remark", "warn", "minor", "medium", "approve", "accept", "pass", "ok"],
     accepts: true,
 };
 const REFUSE: Ruling = Ruling {
     sentence: "request changes",
-    words: &[
-        "request", "change", "reject", "block", "fail", "deny", "high", "critical",
-    ],
+    words: &["request", "change", "reject", "block", "fail", "deny", "high", "critical"],
     accepts: false,
 };
 
 pub fn sentence(findings: &[Finding]) -> String {
-    let of = |severity| {
-        findings
-            .iter()
-            .filter(|finding| finding.severity == severity)
-            .count()
-    };
+    let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let (high, medium, low) = (of(Severity::High), of(Severity::Medium), of(Severity::Low));
     let ruling = ruling(findings).sentence;
     format!(
@@ -51,9 +40,7 @@ pub fn sentence(findings: &[Finding]) -> String {
 
 /// The error is a sentence for the caller.
 pub fn json(findings: &[Finding], schema: &Value) -> Result<Value, String> {
-    filled(schema, &|name, property| {
-        whole(findings, schema, name, property)
-    })
+    filled(schema, &|name, property| whole(findings, schema, name, property))
 }
 
 fn ruling(findings: &[Finding]) -> Ruling {
@@ -133,9 +120,7 @@ fn severity_words(severity: Severity) -> &'static [&'static str] {
 fn closest(schema: &Value, words: &[&str]) -> Option<Value> {
     let values: Vec<&Value> = schema["enum"].as_array()?.iter().collect();
     let with = |word: &&str| {
-        values
-            .iter()
-            .find(|value| value.as_str().is_some_and(|text| named(text, &[word])))
+        values.iter().find(|value| value.as_str().is_some_and(|text| named(text, &[word])))
     };
     words.iter().find_map(with).map(|value| (*value).clone())
 }
@@ -148,10 +133,7 @@ fn named(name: &str, words: &[&str]) -> bool {
 /// Cut to the longest that is allowed; no value where it would be too short.
 fn text(schema: &Value, text: String) -> Option<Value> {
     let length = |key: &str| schema[key].as_u64().map(|length| length as usize);
-    let text: String = text
-        .chars()
-        .take(length("maxLength").unwrap_or(usize::MAX))
-        .collect();
+    let text: String = text.chars().take(length("maxLength").unwrap_or(usize::MAX)).collect();
     let fits = text.chars().count() >= length("minLength").unwrap_or(0);
     (fits && schema.get("pattern").is_none()).then(|| json!(text))
 }
@@ -201,10 +183,7 @@ mod tests {
     fn the_worst_finding_decides() {
         let verdict = |severities: &[Severity]| json(&findings(severities), &schema()).unwrap();
         assert_eq!(verdict(&[])["verdict"], "approve");
-        assert_eq!(
-            verdict(&[Severity::Low, Severity::Medium])["verdict"],
-            "comment"
-        );
+        assert_eq!(verdict(&[Severity::Low, Severity::Medium])["verdict"], "comment");
         let refused = verdict(&[Severity::Low, Severity::High]);
         assert_eq!(refused["verdict"], "request_changes");
         assert_eq!(refused["blocking"], true);
@@ -219,10 +198,7 @@ mod tests {
         });
         assert_eq!(verdict["findings"][0], first);
         assert_eq!(verdict["findings"].as_array().unwrap().len(), 2);
-        assert_eq!(
-            verdict["titles"],
-            json!(["[security/high] src/a.rs:1: looks like a secret"])
-        );
+        assert_eq!(verdict["titles"], json!(["[security/high] src/a.rs:1: looks like a secret"]));
         assert_eq!(verdict["summary"].as_str().unwrap().chars().count(), 60);
     }
 
@@ -230,10 +206,8 @@ mod tests {
     fn a_severity_finds_its_word_in_other_vocabularies() {
         let words = json!({ "enum": ["info", "warning", "error"] });
         let all = findings(&[Severity::High, Severity::Medium, Severity::Low]);
-        let found: Vec<_> = all
-            .iter()
-            .map(|finding| part(finding, "level", &words).unwrap())
-            .collect();
+        let found: Vec<_> =
+            all.iter().map(|finding| part(finding, "level", &words).unwrap()).collect();
         assert_eq!(found, ["error", "warning", "info"]);
         let areas = json!({ "enum": ["correctness", "security"] });
         assert_eq!(part(&all[0], "area", &areas).unwrap(), "security");
@@ -244,9 +218,6 @@ mod tests {
         let schema = json!({ "required": ["x"], "properties": {
             "x": { "type": "array", "minItems": 1, "items": { "type": "string" } },
         }});
-        assert_eq!(
-            json(&[], &schema).unwrap()["x"].as_array().unwrap().len(),
-            1
-        );
+        assert_eq!(json(&[], &schema).unwrap()["x"].as_array().unwrap().len(), 1);
     }
 }

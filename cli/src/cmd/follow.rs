@@ -1,0 +1,49 @@
+use std::io::Write;
+use std::time::Duration;
+
+use bcce_core::run::RunRef;
+
+use crate::arguments::{duration, run_id};
+use crate::exit::Outcome;
+use crate::follow::screen::Screen;
+use crate::follow::{Watch, follow};
+use crate::progress::Progress;
+use crate::stack::Stack;
+use crate::world::World;
+
+/// The hash of a run id and the dash before it.
+const HASH: usize = 33;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[arg(value_name = "RUN", value_parser = run_id)]
+    run: String,
+    /// Stop waiting after this long; the run goes on
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
+    timeout: Duration,
+    /// Show nothing on the way and print the run's record when it is over
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let stack = Stack::find(world).await?;
+    // Until the ledger tells the rest, only the id is known.
+    let mut reference = RunRef::first("default", &args.run[..args.run.len() - HASH], "");
+    reference.run_id = args.run;
+    let mut progress = Progress::new(reference);
+    let watch = Watch { timeout: args.timeout, sent: false };
+    let outcome =
+        follow(&stack, world, &mut Screen::new(world, out, args.json), &mut progress, watch).await;
+    if args.json {
+        print_record(&progress, out)?;
+    }
+    outcome
+}
+
+pub fn print_record(progress: &Progress, out: &mut dyn Write) -> std::io::Result<()> {
+    match &progress.record {
+        Some(record) => writeln!(out, "{}", serde_json::to_string_pretty(record)?),
+        None => Ok(()),
+    }
+}

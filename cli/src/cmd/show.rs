@@ -1,0 +1,137 @@
+use std::io::Write;
+
+use bcce_core::ledger::RunRecord;
+use bcce_core::manifest::Manifest;
+use bcce_core::ports::ListObjects;
+use serde_json::json;
+
+use crate::arguments::run_id;
+use crate::exit::{Exit, Outcome};
+use crate::figures;
+use crate::follow::look;
+use crate::paint::{Ink, Line, render, span};
+use crate::progress::Progress;
+use crate::stack::{Stack, reference};
+use crate::view::{self, Moment, status_ink};
+use crate::world::World;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[arg(value_name = "RUN", value_parser = run_id)]
+    run: String,
+    /// Print the records of every attempt and the latest manifest as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let stack = Stack::find(world).await?;
+    let records = stack.records(&args.run).await?;
+    let mut progress = Progress::new(reference(&records[records.len() - 1]));
+    look(&stack, &mut progress, true).await?;
+    if args.json {
+        let shown = json!({ "records": records, "manifest": progress.manifest });
+        writeln!(out, "{}", serde_json::to_string_pretty(&shown).unwrap_or_default())?;
+        return Ok(Exit::Done);
+    }
+    let now = world.now();
+    let mut lines = summary(&progress);
+    lines.extend(records.iter().rev().skip(1).map(earlier));
+    lines.push(vec![]);
+    lines.extend(view::table(&progress, Moment { now, since: now, frame: 0 }, usize::MAX, true));
+    lines.push(vec![span(Ink::Plain, view::sum(&progress))]);
+    lines.push(vec![]);
+    let listed = stack.store.list(&progress.run.prefix()).await?;
+    lines.extend(artifacts(&stack.outputs.artifact_bucket, progress.manifest.as_ref(), &listed));
+    for line in lines {
+        writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn summary(progress: &Progress) -> Vec<Line> {
+    let Some(record) = &progress.record else { return Vec::new() };
+    let manifest = progress.manifest.as_ref();
+    let status = vec![
+        span(Ink::Bold, &record.run_id),
+        span(status_ink(record.status), format!("  {}", record.status)),
+    ];
+    let took = record
+        .ended_at
+        .map(|ended| format!(", took {}", figures::between(record.started_at, ended)));
+    let digest = |sha256: &String| format!(", template sha256 {sha256}");
+    let template = manifest.and_then(|manifest| manifest.template_sha256.as_ref()).map(digest);
+    let mut lines = vec![
+        status,
+        field("workflow", format!("{}{}", record.workflow, template.unwrap_or_default())),
+        field("tenant", record.tenant.clone()),
+        field("request", record.request_id.clone()),
+        field(
+            "started",
+            format!("{}{}", figures::stamp(record.started_at), took.unwrap_or_default()),
+        ),
+        field("execution", record.execution_arn.clone()),
+    ];
+    lines.extend(manifest.map(paid).into_iter().flatten());
+    if let Some(name) = &record.error_name {
+        let message = record.error_message.as_deref().unwrap_or_default();
+        lines.push(vec![
+            span(Ink::Dim, format!("  {:<10}", "error")),
+            span(Ink::Red, format!("{name}: {message}")),
+        ]);
+    }
+    lines
+}
+
+/// Exact, where the table rounds.
+fn paid(manifest: &Manifest) -> Vec<Line> {
+    let cost = manifest.totals.cost_usd.map(|cost| format!("${cost}"));
+    let cost = cost.unwrap_or_else(|| figures::cost(&manifest.totals));
+    let prices =
+        manifest.prices_date.map(|date| format!(" at the prices of {date}")).unwrap_or_default();
+    let mut lines = vec![field("cost", format!("{cost}{prices}"))];
+    if !manifest.unpriced.is_empty() {
+        lines.push(field("unpriced", manifest.unpriced.join(", ")));
+    }
+    let tags: Vec<String> =
+        manifest.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if !tags.is_empty() {
+        lines.push(field("tags", tags.join(", ")));
+    }
+    lines
+}
+
+fn field(name: &str, value: String) -> Line {
+    vec![span(Ink::Dim, format!("  {name:<10}")), span(Ink::Plain, value)]
+}
+
+fn earlier(record: &RunRecord) -> Line {
+    let error = record.error_name.as_deref().unwrap_or_default();
+    field(
+        "before",
+        format!(
+            "attempt {}, {}, {} {error}",
+            record.attempt_no,
+            figures::stamp(record.started_at),
+            record.status
+        ),
+    )
+}
+
+/// As the manifest has them; before it is sealed only their keys are known.
+fn artifacts(bucket: &str, manifest: Option<&Manifest>, listed: &[String]) -> Vec<Line> {
+    let sealed = if manifest.is_some() { "" } else { " (not sealed)" };
+    let mut lines = vec![vec![span(Ink::Dim, format!("artifacts in s3://{bucket}/{sealed}"))]];
+    let known = manifest.map(|manifest| manifest.artifacts.as_slice()).unwrap_or_default();
+    for key in listed {
+        let artifact = known.iter().find(|artifact| artifact.key == *key);
+        let told = artifact.map(|artifact| {
+            format!("  {} bytes  sha256 {}", figures::count(artifact.bytes), artifact.sha256)
+        });
+        lines.push(vec![
+            span(Ink::Plain, format!("  {key}")),
+            span(Ink::Dim, told.unwrap_or_default()),
+        ]);
+    }
+    lines
+}

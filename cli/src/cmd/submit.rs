@@ -1,0 +1,227 @@
+use std::io::Write;
+use std::time::Duration;
+
+use bcce_core::artifact::to_json;
+use bcce_core::config::parameter_name;
+use bcce_core::error::Problems;
+use bcce_core::inputs::resolve;
+use bcce_core::ports::GetObject;
+use bcce_core::request::{Request, StoredRequest};
+use time::macros::format_description;
+
+use super::follow::print_record;
+use crate::arguments::duration;
+use crate::configured::Configured;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::follow::screen::Screen;
+use crate::follow::{Watch, follow};
+use crate::inputs;
+use crate::progress::Progress;
+use crate::stack::Stack;
+use crate::world::World;
+
+/// Whoever reaches the inbox of the stack's parameter sends as this tenant.
+const TENANT: &str = "default";
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the workflow
+    workflow: String,
+    /// NAME=VALUE, NAME=@FILE, NAME=@- (standard input), or NAME:=JSON for what is no string
+    #[arg(short, long = "input", value_name = "NAME=VALUE")]
+    input: Vec<String>,
+    /// A JSON object of inputs, from a file or - for standard input; --input adds to it
+    #[arg(long, value_name = "FILE")]
+    inputs: Option<String>,
+    /// Idempotency key: the same id with the same request runs once
+    #[arg(long)]
+    id: Option<String>,
+    /// Tag for cost and policy
+    #[arg(long, value_name = "KEY=VALUE", value_parser = inputs::tag)]
+    tag: Vec<(String, String)>,
+    /// Model alias that takes the place of every step's own
+    #[arg(long, value_name = "ALIAS")]
+    model: Option<String>,
+    /// Follow the run and exit by its status
+    #[arg(long)]
+    wait: bool,
+    /// With --wait: stop waiting after this long; the run goes on
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration, requires = "wait")]
+    timeout: Duration,
+    /// Print JSON: what was sent, or with --wait the run's record when it is over
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let (request, problems) = draft(&args, world);
+    let stack = match Stack::find(world).await {
+        // What can be told without a stack is told without one.
+        Err(_) if !problems.is_empty() => return Err(wrong(&problems)),
+        found => found?,
+    };
+    let request = checked(&stack, request, problems).await?;
+    let body = serde_json::to_string(&request).unwrap_or_default();
+    let stored = StoredRequest::new(request, TENANT, "");
+    let before = sent_before(&stack, &stored).await?;
+    stack.queues.send(&stack.outputs.inbox_queue_url, &body).await?;
+    let run = stored.run();
+    if !args.wait {
+        match args.json {
+            true => writeln!(
+                out,
+                "{}",
+                serde_json::json!({ "run_id": run.run_id, "request_id": run.request_id })
+            )?,
+            false => writeln!(out, "{}", run.run_id)?,
+        }
+        return Ok(Exit::Done);
+    }
+    if before {
+        eprintln!("this request was sent before; this is its run");
+    }
+    let mut progress = Progress::new(run);
+    let watch = Watch { timeout: args.timeout, sent: true };
+    let outcome =
+        follow(&stack, world, &mut Screen::new(world, out, args.json), &mut progress, watch).await;
+    if args.json {
+        print_record(&progress, out)?;
+    }
+    outcome
+}
+
+/// The request as it is given, and what is wrong with it in itself.
+fn draft(args: &Args, world: &World) -> (Request, Problems) {
+    let read = |path: &str| match path {
+        "-" => world.standard_input(),
+        path => std::fs::read_to_string(path),
+    };
+    let mut problems = Problems::default();
+    let inputs = inputs::collect(args.inputs.as_deref(), &args.input, &read);
+    let request = Request {
+        workflow: args.workflow.clone(),
+        // Always one, so that the run's id is known at once.
+        id: Some(args.id.clone().unwrap_or_else(|| new_id(world))),
+        inputs: inputs.unwrap_or_else(|faults| {
+            problems.extend(faults);
+            Default::default()
+        }),
+        tags: args.tag.iter().cloned().collect(),
+        model: args.model.clone(),
+    };
+    if let Err(faults) = Request::parse(&serde_json::to_string(&request).unwrap_or_default()) {
+        problems.extend(faults);
+    }
+    (request, problems)
+}
+
+/// `cli-20261101T120000Z-<16 hex>`
+fn new_id(world: &World) -> String {
+    let at = world.now().format(format_description!("[year][month][day]T[hour][minute][second]Z"));
+    format!("cli-{}-{}", at.unwrap_or_default(), world.chance())
+}
+
+/// The request, after everything that the stack would refuse it for.
+async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Outcome<Request> {
+    let (environment, bucket) = (&stack.environment, &stack.outputs.artifact_bucket);
+    // A name that is no name is no parameter either.
+    if problems.iter().any(|problem| problem.field == "workflow") {
+        return Err(wrong(&problems));
+    }
+    let read =
+        Configured::read(&stack.parameters, &stack.store, bucket, environment, &request.workflow);
+    let Some(configured) = read.await? else {
+        let cause = format!(
+            "there is no workflow {}; there are: {}",
+            request.workflow,
+            workflows(stack).await?
+        );
+        problems.add("workflow", cause);
+        return Err(wrong(&problems));
+    };
+    let template = configured.template().map_err(|problems| wrong(&problems))?;
+    // Inputs that could not be read would be told as missing.
+    let unread = problems.iter().any(|problem| problem.field.starts_with("inputs"));
+    if let Err(more) = resolve(&template.inputs, &request.inputs)
+        && !unread
+    {
+        problems.extend(more);
+    }
+    if !problems.is_empty() {
+        return Err(wrong(&problems));
+    }
+    let planned = configured.plan(&StoredRequest::new(request.clone(), TENANT, ""));
+    let told = |fault: bcce_core::error::Fault| Failure::usage(fault.to_string(), NOTHING_SENT);
+    planned.map_err(told).map(|_| request)
+}
+
+async fn workflows(stack: &Stack) -> Outcome<String> {
+    let path = parameter_name(&stack.environment, "workflows");
+    let found = stack.parameters.below(&path).await?;
+    let names: Vec<&str> = found.keys().filter_map(|name| name.rsplit('/').next()).collect();
+    Ok(names.join(", "))
+}
+
+/// The same id with another request would be rejected, after one has gone away.
+async fn sent_before(stack: &Stack, stored: &StoredRequest) -> Outcome<bool> {
+    match stack.store.get(&stored.run().request_key()).await? {
+        None => Ok(false),
+        Some(body) if body == to_json(stored)? => Ok(true),
+        Some(_) => Err(Failure::usage(
+            format!(
+                "id: {} was used before, for another request of {}",
+                stored.request_id, stored.workflow
+            ),
+            "nothing was sent; give another --id, or none",
+        )),
+    }
+}
+
+const NOTHING_SENT: &str = "nothing was sent; mend it and submit again";
+
+fn wrong(problems: &Problems) -> Failure {
+    let told: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+    let typed = problems.iter().any(|problem| problem.cause.starts_with("must be a"));
+    let hint = if typed { "; --input NAME:=JSON gives numbers, lists, true and false" } else { "" };
+    Failure::usage(format!("the request is wrong:{told}"), format!("{NOTHING_SENT}{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn world() -> World {
+        World { environment: "dev".into(), terminal: false, color: false }
+    }
+
+    fn args(input: &[&str]) -> Args {
+        Args {
+            workflow: "explain".into(),
+            input: input.iter().map(ToString::to_string).collect(),
+            inputs: None,
+            id: None,
+            tag: vec![("run_id".into(), "x".into())],
+            model: None,
+            wait: false,
+            timeout: Duration::ZERO,
+            json: false,
+        }
+    }
+
+    #[test]
+    fn faults_of_inputs_and_of_the_request_are_told_together() {
+        let (_, problems) = draft(&args(&["text=@/gone"]), &world());
+        let failure = wrong(&problems);
+        assert_eq!(failure.exit, Exit::Usage);
+        for part in ["inputs.text: /gone cannot be read", "tags.run_id: is set by BCCE itself"] {
+            assert!(failure.what.contains(part), "{part} is missing in {}", failure.what);
+        }
+    }
+
+    #[test]
+    fn a_request_without_an_id_gets_a_new_one_each_time() {
+        let id = || draft(&args(&["text=t"]), &world()).0.id.unwrap();
+        assert!(id().starts_with("cli-2"));
+        assert_ne!(id(), id());
+    }
+}

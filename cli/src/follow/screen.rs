@@ -1,0 +1,128 @@
+//! How a run is shown while it is followed: redrawn in place, as lines, or not at all.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use crate::figures;
+use crate::paint::{Ink, Line, render, span};
+use crate::progress::Progress;
+use crate::progress_lines::Told;
+use crate::view::{self, Moment};
+use crate::world::World;
+
+pub struct Screen<'a> {
+    world: &'a World,
+    out: &'a mut dyn Write,
+    manner: Manner,
+    note: Option<String>,
+}
+
+enum Manner {
+    /// On a terminal; the number of lines that stand there.
+    Redrawn(usize),
+    Lines(Told),
+    Nothing,
+}
+
+impl<'a> Screen<'a> {
+    pub fn new(world: &'a World, out: &'a mut dyn Write, quiet: bool) -> Self {
+        let manner = match (quiet, world.terminal) {
+            (true, _) => Manner::Nothing,
+            (_, true) => Manner::Redrawn(0),
+            (_, false) => Manner::Lines(Told::default()),
+        };
+        Self { world, out, manner, note: None }
+    }
+
+    /// Something to say beside the run.
+    pub fn note(&mut self, note: Option<String>) {
+        self.note = note;
+    }
+
+    pub fn show(&mut self, progress: &Progress, moment: Moment) -> std::io::Result<()> {
+        let height = self.world.size().1;
+        self.draw(progress, moment, height)
+    }
+
+    /// The last picture stays, whole.
+    pub fn last(&mut self, progress: &Progress, moment: Moment) -> std::io::Result<()> {
+        self.draw(progress, moment, usize::MAX)?;
+        match &self.manner {
+            Manner::Lines(_) => writeln!(self.out, "{}", view::sum(progress)),
+            _ => Ok(()),
+        }
+    }
+
+    fn draw(&mut self, progress: &Progress, moment: Moment, height: usize) -> std::io::Result<()> {
+        match &mut self.manner {
+            Manner::Nothing => Ok(()),
+            Manner::Lines(told) => {
+                let elapsed = figures::between(moment.since, moment.now);
+                let notes = self.note.iter().filter(|note| told.is_new(note)).cloned();
+                let notes: Vec<String> = notes.collect();
+                for line in told.news(progress).into_iter().chain(notes) {
+                    writeln!(self.out, "{elapsed:>8}  {line}")?;
+                }
+                self.out.flush()
+            }
+            Manner::Redrawn(standing) => {
+                let mut lines = view::picture(progress, moment);
+                lines.extend(self.note.iter().map(|note| vec![span(Ink::Yellow, note)]));
+                let lines = fit(lines, height);
+                let text = redrawn(*standing, &lines, self.world.color, self.world.size().0);
+                *standing = lines.len();
+                self.out.write_all(text.as_bytes())?;
+                self.out.flush()
+            }
+        }
+    }
+}
+
+/// One write for a picture, so that it does not flicker.
+fn redrawn(standing: usize, lines: &[Line], color: bool, width: usize) -> String {
+    let mut text = String::new();
+    if standing > 0 {
+        let _ = write!(text, "\x1b[{standing}A");
+    }
+    for line in lines {
+        let _ = writeln!(text, "\r\x1b[2K{}", render(line, color, width));
+    }
+    text.push_str("\x1b[J");
+    text
+}
+
+/// What has scrolled away cannot be redrawn. The heading stays, and the end, where the work is.
+fn fit(mut lines: Vec<Line>, height: usize) -> Vec<Line> {
+    let room = height.saturating_sub(1).max(4);
+    if lines.len() > room {
+        let hidden = lines.len() - room + 1;
+        lines.splice(2..2 + hidden, [vec![span(Ink::Dim, format!("   … {hidden} lines"))]]);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(n: usize) -> Vec<Line> {
+        (0..n).map(|n| vec![span(Ink::Plain, n.to_string())]).collect()
+    }
+
+    #[test]
+    fn a_picture_is_never_higher_than_the_terminal() {
+        assert_eq!(fit(lines(10), 11).len(), 10);
+        let fitted = fit(lines(100), 24);
+        assert_eq!(fitted.len(), 23);
+        assert_eq!(
+            (&fitted[1][0].text[..], &fitted[2][0].text[..], &fitted[22][0].text[..]),
+            ("1", "   … 78 lines", "99")
+        );
+    }
+
+    #[test]
+    fn a_picture_takes_the_place_of_the_one_before() {
+        assert_eq!(redrawn(0, &lines(1), false, 80), "\r\x1b[2K0\n\x1b[J");
+        assert!(redrawn(3, &lines(1), false, 80).starts_with("\x1b[3A"));
+    }
+}

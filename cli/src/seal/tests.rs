@@ -1,0 +1,187 @@
+use bcce_core::fakes::MemoryStore;
+use p256::ecdsa::SigningKey;
+use p256::ecdsa::signature::Signer;
+use serde_json::json;
+
+use super::*;
+
+fn signer() -> SigningKey {
+    SigningKey::from_slice(&[7; 32]).unwrap()
+}
+
+fn run(attempt_no: u32) -> RunRef {
+    RunRef { attempt_no, ..RunRef::first("default", "explain", "42") }
+}
+
+fn manifest(run: &RunRef, artifacts: &[ArtifactRef]) -> Vec<u8> {
+    let manifest = json!({
+        "version": 1, "run_id": run.run_id, "attempt_no": run.attempt_no, "execution_arn": "arn", "tenant": run.tenant,
+        "workflow": run.workflow, "request_id": run.request_id, "template_sha256": "t", "status": "SUCCEEDED",
+        "started_at": "2026-11-01T12:00:00Z", "ended_at": "2026-11-01T12:00:09Z", "tags": {}, "artifacts": artifacts,
+        "steps": [], "totals": { "usage": null, "cost_usd": null, "unpriced": [] }, "unpriced": [], "usage_by_model": [],
+        "prices_date": "2026-10-01", "policy_sha256": "p",
+    });
+    manifest.to_string().into_bytes()
+}
+
+/// Seals what the store holds of a run, as `persist-artifact` does.
+fn seal(store: &MemoryStore, run: &RunRef) {
+    let mut objects = store.objects.borrow_mut();
+    let artifacts = objects.iter().filter(|(key, _)| manifest_attempt(run, key).is_none());
+    let artifacts: Vec<_> =
+        artifacts.map(|(key, body)| ArtifactRef::of(key.clone(), body)).collect();
+    let bytes = manifest(run, &artifacts);
+    let signature: Signature = signer().sign(&bytes);
+    objects.insert(run.signature_key(), signature.to_der().as_bytes().to_vec());
+    objects.insert(run.manifest_key(), bytes);
+}
+
+fn put(store: &MemoryStore, key: String, body: &str) {
+    store.objects.borrow_mut().insert(key, body.as_bytes().to_vec());
+}
+
+fn sealed() -> MemoryStore {
+    let store = MemoryStore::default();
+    put(&store, run(1).request_key(), "{}");
+    put(&store, run(1).plan_key(), "{\"p\":1}");
+    put(&store, run(1).step_key("answer", None), "{\"a\":1}");
+    seal(&store, &run(1));
+    store
+}
+
+async fn faults(store: &MemoryStore, attempt_no: u32) -> Vec<String> {
+    inspect(store, &run(attempt_no), signer().verifying_key()).await.unwrap().unwrap().faults
+}
+
+fn flip(store: &MemoryStore, key: &str) {
+    let mut objects = store.objects.borrow_mut();
+    let body = objects.get_mut(key).unwrap();
+    // The last bytes: of the closing brace, and of the signature's second number.
+    let at = body.len() - 1;
+    body[at] ^= 1;
+}
+
+#[tokio::test]
+async fn a_run_as_it_was_sealed_is_right() {
+    let store = sealed();
+    let report = inspect(&store, &run(1), signer().verifying_key()).await.unwrap().unwrap();
+    assert_eq!(report.faults, [""; 0]);
+    assert!(report.signed);
+    assert_eq!(report.artifacts_right, 3);
+}
+
+#[tokio::test]
+async fn every_flipped_byte_is_found_and_named() {
+    let run = run(1);
+    for (key, expected) in [
+        (run.step_key("answer", None), "steps/answer.json: has the digest"),
+        (run.request_key(), "request.json: has the digest"),
+        (run.signature_key(), "manifest-1.json.sig: is not this key's signature"),
+    ] {
+        let store = sealed();
+        flip(&store, &key);
+        let faults = faults(&store, 1).await;
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].contains(expected), "{expected} is missing in {faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_manifest_is_found_whether_or_not_it_can_be_read() {
+    let store = sealed();
+    flip(&store, &run(1).manifest_key());
+    let told = faults(&store, 1).await;
+    assert!(
+        told[0].contains("is not this key's signature")
+            && told[1].contains("is not what this version writes"),
+        "{told:?}"
+    );
+    let store = sealed();
+    let body = String::from_utf8(store.objects.borrow()[&run(1).manifest_key()].clone()).unwrap();
+    put(&store, run(1).manifest_key(), &body.replace("SUCCEEDED", "FAILED"));
+    let told = faults(&store, 1).await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("is not this key's signature"), "{told:?}");
+}
+
+#[tokio::test]
+async fn missing_and_added_artifacts_are_found() {
+    let store = sealed();
+    store.objects.borrow_mut().remove(&run(1).plan_key());
+    put(&store, run(1).step_key("planted", None), "{}");
+    put(&store, format!("{}manifest-1.json.bak", run(1).prefix()), "{}");
+    let told = faults(&store, 1).await;
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].ends_with("plan.json: is missing"));
+    assert!(told[1].ends_with("manifest-1.json.bak: is not in the manifest"));
+    assert!(told[2].ends_with("steps/planted.json: is not in the manifest"));
+}
+
+#[tokio::test]
+async fn a_missing_signature_and_one_of_another_key_are_found() {
+    let store = sealed();
+    store.objects.borrow_mut().remove(&run(1).signature_key());
+    assert!(faults(&store, 1).await[0].ends_with("there is no signature"));
+    let other = SigningKey::from_slice(&[8; 32]).unwrap();
+    let report = inspect(&sealed(), &run(1), other.verifying_key()).await.unwrap().unwrap();
+    assert!(!report.signed && report.faults[0].contains("is not this key's signature"));
+}
+
+#[tokio::test]
+async fn a_signed_manifest_of_another_run_proves_nothing() {
+    let store = sealed();
+    let other = RunRef::first("default", "explain", "43");
+    let bytes = manifest(&other, &[]);
+    let signature: Signature = signer().sign(&bytes);
+    store
+        .objects
+        .borrow_mut()
+        .insert(run(1).signature_key(), signature.to_der().as_bytes().to_vec());
+    store.objects.borrow_mut().insert(run(1).manifest_key(), bytes);
+    let told = faults(&store, 1).await;
+    assert!(told[0].contains("its run_id is explain-"), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_a_signed_later_attempt_added_is_not_stray() {
+    let store = sealed();
+    put(&store, run(2).step_key("late", None), "{}");
+    put(&store, run(2).failure_key("other", None), "{}");
+    assert_eq!(
+        faults(&store, 1).await.len(),
+        1,
+        "the retry is not sealed yet, its failure is known by its place"
+    );
+    seal(&store, &run(2));
+    assert_eq!(faults(&store, 1).await, [""; 0]);
+    assert_eq!(faults(&store, 2).await, [""; 0]);
+    flip(&store, &run(2).signature_key());
+    assert_eq!(faults(&store, 1).await.len(), 2, "an unsigned manifest excuses nothing");
+}
+
+#[tokio::test]
+async fn an_artifact_that_cannot_be_read_was_not_checked() {
+    let store = sealed();
+    let mut report = Report::default();
+    let manifest: Manifest = parse("m", &store.objects.borrow()[&run(1).manifest_key()]).unwrap();
+    store.failing.set(1);
+    check_artifacts(&store, &manifest, &mut report).await;
+    assert_eq!(report.artifacts_right, 2);
+    assert!(report.faults[0].contains("could not be checked"), "{:?}", report.faults);
+}
+
+#[tokio::test]
+async fn a_run_without_a_manifest_has_nothing_to_check() {
+    let store = MemoryStore::default();
+    assert!(inspect(&store, &run(1), signer().verifying_key()).await.unwrap().is_none());
+}
+
+#[test]
+fn the_key_goes_out_as_pem_and_comes_back() {
+    let key = *signer().verifying_key();
+    let text = pem(&key).unwrap();
+    assert!(text.starts_with("-----BEGIN PUBLIC KEY-----"));
+    assert_eq!(key_of_pem(&text), Some(key));
+    assert_eq!(key_of_pem("-----BEGIN"), None);
+    assert!(key_of(&[1, 2, 3]).is_err());
+}

@@ -1,0 +1,133 @@
+//! What a platform team, a workflow or a step sets of the routing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Problems;
+
+/// `/bcce/<env>/routing`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Routing {
+    pub version: u32,
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// Calls per step in all, over every target and round.
+    #[serde(default = "Routing::default_attempts")]
+    pub attempts: u32,
+    /// First wait after every target failed, in milliseconds; it doubles from round to round.
+    #[serde(default = "Routing::default_backoff_base_ms")]
+    pub backoff_base_ms: u64,
+    /// Longest wait, in seconds.
+    #[serde(default = "Routing::default_backoff_cap_s")]
+    pub backoff_cap_s: u64,
+    #[serde(default)]
+    pub timeouts: Timeouts,
+}
+
+/// What a workflow or a step changes of the routing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoutingOverride {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// The order of the configuration: the prompt cache is per region.
+    #[default]
+    Priority,
+}
+
+/// How long a call may be silent, in seconds. All lie inside the function's remaining time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// Until the first token, reasoning included.
+    pub first_token_s: u64,
+    /// Between two tokens.
+    pub stall_s: u64,
+    /// The whole call.
+    pub attempt_s: u64,
+}
+
+impl Default for Timeouts {
+    /// A model with a long prompt starts within seconds; 128k tokens of output take minutes.
+    fn default() -> Self {
+        Self { first_token_s: 30, stall_s: 30, attempt_s: 600 }
+    }
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            strategy: Strategy::default(),
+            attempts: Self::default_attempts(),
+            backoff_base_ms: Self::default_backoff_base_ms(),
+            backoff_cap_s: Self::default_backoff_cap_s(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl Routing {
+    fn default_attempts() -> u32 {
+        8
+    }
+    fn default_backoff_base_ms() -> u64 {
+        2_000
+    }
+    fn default_backoff_cap_s() -> u64 {
+        60
+    }
+
+    pub fn with(&self, change: &RoutingOverride) -> Self {
+        Self {
+            strategy: change.strategy.unwrap_or(self.strategy),
+            attempts: change.attempts.unwrap_or(self.attempts),
+            timeouts: change.timeouts.unwrap_or(self.timeouts),
+            ..self.clone()
+        }
+    }
+
+    pub fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.version == 1, "version", "must be 1");
+        problems.check(self.attempts > 0, "attempts", "must be above 0");
+        problems.check(self.backoff_base_ms > 0, "backoff_base_ms", "must be above 0");
+        problems.extend(self.timeouts.check("timeouts"));
+        problems
+    }
+}
+
+impl RoutingOverride {
+    pub fn check(&self, field: &str) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.attempts != Some(0), format!("{field}.attempts"), "must be above 0");
+        if let Some(timeouts) = &self.timeouts {
+            problems.extend(timeouts.check(&format!("{field}.timeouts")));
+        }
+        problems
+    }
+}
+
+impl Timeouts {
+    fn check(&self, field: &str) -> Problems {
+        let mut problems = Problems::default();
+        let all = [
+            ("first_token_s", self.first_token_s),
+            ("stall_s", self.stall_s),
+            ("attempt_s", self.attempt_s),
+        ];
+        for (name, seconds) in all {
+            problems.check(seconds > 0, format!("{field}.{name}"), "must be above 0");
+        }
+        problems
+    }
+}

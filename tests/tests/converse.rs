@@ -1,0 +1,159 @@
+//! The Bedrock adapter against real event streams: every way a call can go that the scripted model
+//! knows, and the name it must get. No stack, no emulator.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bcce_aws::bedrock::Bedrock;
+use bcce_core::answer::judge;
+use bcce_core::attempt::{Target, Usage};
+use bcce_core::error::ErrorName;
+use bcce_core::ports::{CallLimits, CallModel, CallReport, ModelCall};
+use bcce_core::prompt::Prompt;
+use bcce_tests::scripted_model::{Model, serve};
+use tokio::net::TcpListener;
+
+async fn endpoint() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, Arc::new(Model::default())));
+    format!("http://{address}/{{region}}")
+}
+
+fn bedrock(endpoint: String) -> Bedrock {
+    use aws_config::{BehaviorVersion, Region, SdkConfig};
+    let credentials = aws_sdk_s3::config::Credentials::new("test", "test", None, None, "test");
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
+        .http_client(bcce_aws::http_client().unwrap())
+        .sleep_impl(bcce_aws::sleep_impl())
+        .build();
+    Bedrock::new(&config, Some(endpoint))
+}
+
+const LIMITS: CallLimits = CallLimits {
+    first_token: Duration::from_millis(400),
+    stall: Duration::from_millis(400),
+    attempt: Duration::from_millis(3_000),
+};
+
+async fn call(bedrock: &Bedrock, script: &str) -> CallReport {
+    let target =
+        Target { account: None, region: "us-east-1".into(), model_id: "us.anthropic.claude".into(), guardrail: None };
+    let prompt = Prompt { system: None, user: format!("@model *: {script}\nSay something in a few words.") };
+    let metadata = BTreeMap::from([("run_id".to_owned(), script.to_owned()), ("step".into(), "a".into())]);
+    let call = ModelCall {
+        target: &target,
+        prompt: &prompt,
+        repair: None,
+        max_tokens: 100,
+        temperature: None,
+        effort: None,
+        schema: None,
+        metadata,
+        limits: LIMITS,
+    };
+    bedrock.call(&call).await
+}
+
+/// What the attempt's error would be: the call's own, or that of a wrong stop reason.
+fn name(report: &CallReport) -> Option<ErrorName> {
+    match &report.result {
+        Ok(answer) => judge(&answer.stop_reason).err(),
+        Err(failure) => Some(failure.name),
+    }
+}
+
+/// What a call that failed used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Used {
+    Nothing,
+    Unknown,
+    Told,
+}
+
+fn used(report: &CallReport) -> Used {
+    match report.usage {
+        None => Used::Unknown,
+        Some(usage) if usage == Usage::default() => Used::Nothing,
+        Some(_) => Used::Told,
+    }
+}
+
+#[tokio::test]
+async fn every_fault_gets_its_name_and_its_usage() {
+    use ErrorName::*;
+    use Used::*;
+    #[rustfmt::skip]
+    let table = [
+        ("answer", None, Told),
+        ("thinks", None, Told),
+        ("slow(100)", None, Told),
+        ("max-tokens", None, Told),
+        ("cached(50)", None, Told),
+        ("no-usage", None, Unknown),
+        ("throttle(2)", Some(TargetThrottled), Nothing),
+        ("too-many-tokens", Some(TargetThrottled), Nothing),
+        ("not-ready", Some(TargetThrottled), Nothing),
+        ("quota", Some(TargetThrottled), Nothing),
+        ("unavailable", Some(TargetUnavailable), Nothing),
+        ("overloaded", Some(TargetUnavailable), Nothing),
+        ("internal", Some(TargetUnavailable), Nothing),
+        ("model-timeout", Some(TargetTimeout), Nothing),
+        ("model-error", Some(TargetBroken), Nothing),
+        ("validation", Some(RequestRejected), Nothing),
+        ("too-long", Some(RequestRejected), Nothing),
+        ("needs-profile", Some(TargetRejected), Nothing),
+        ("denied", Some(TargetRejected), Nothing),
+        ("agreement-pending", Some(TargetRejected), Nothing),
+        ("not-found", Some(TargetRejected), Nothing),
+        ("form-not-filled", Some(TargetRejected), Nothing),
+        ("not-authorized", Some(Internal), Nothing),
+        ("expired", Some(Internal), Nothing),
+        ("reset", Some(TargetUnavailable), Unknown),
+        ("silent", Some(TargetTimeout), Unknown),
+        ("slow(1000)", Some(TargetTimeout), Unknown),
+        ("stall", Some(TargetTimeout), Unknown),
+        ("cut", Some(TargetBroken), Unknown),
+        ("ends-early", Some(TargetBroken), Unknown),
+        ("no-stop", Some(TargetBroken), Told),
+        ("bad-crc", Some(TargetBroken), Unknown),
+        ("stream-throttle", Some(TargetThrottled), Unknown),
+        ("stream-error(modelStreamErrorException)", Some(TargetBroken), Unknown),
+        ("stream-error(serviceUnavailableException)", Some(TargetUnavailable), Unknown),
+        ("stream-error(internalServerException)", Some(TargetUnavailable), Unknown),
+        ("stream-error(validationException)", Some(RequestRejected), Unknown),
+        ("filtered", Some(RequestRejected), Told),
+        ("context", Some(RequestRejected), Told),
+        ("guardrail", Some(GuardrailIntervened), Told),
+        ("malformed", Some(TargetBroken), Told),
+    ];
+    let bedrock = bedrock(endpoint().await);
+    for (script, expected, usage) in table {
+        let report = call(&bedrock, script).await;
+        assert_eq!((name(&report), used(&report)), (expected, usage), "{script}: {report:?}");
+        if let Err(failure) = &report.result {
+            assert_eq!(failure.retry_after_s, (script == "throttle(2)").then_some(2), "{script}");
+        }
+        assert!(report.latency < Duration::from_millis(1_500), "{script} took {:?}", report.latency);
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_used_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let free = listener.local_addr().unwrap();
+    drop(listener);
+    let report = call(&bedrock(format!("http://{free}/{{region}}")), "answer").await;
+    assert_eq!((name(&report), used(&report)), (Some(ErrorName::TargetUnavailable), Used::Nothing));
+}
+
+#[tokio::test]
+async fn reasoning_counts_as_a_token_and_not_as_the_answer() {
+    let report = call(&bedrock(endpoint().await), "thinks").await;
+    let answer = report.result.unwrap().text;
+    assert!(report.first_token.is_some() && answer.starts_with("[scripted model]"), "{answer}");
+}
