@@ -33,11 +33,12 @@ pub fn plural(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-/// `0.8 s`, `2 m 03 s`, `1 h 02 m`
+/// `850 ms`, `12.3 s`, `2 m 03 s`, `1 h 02 m`
 pub fn milliseconds(ms: u64) -> String {
     let seconds = ms / 1_000;
     match seconds {
-        0..100 => format!("{seconds}.{} s", ms % 1_000 / 100),
+        0 => format!("{ms} ms"),
+        1..100 => format!("{seconds}.{} s", ms % 1_000 / 100),
         100..3_600 => format!("{} m {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} m", seconds / 3_600, seconds % 3_600 / 60),
     }
@@ -90,7 +91,7 @@ mod tests {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(
             [0, 850, 12_345, 123_000, 3_720_000].map(milliseconds),
-            ["0.0 s", "0.8 s", "12.3 s", "2 m 03 s", "1 h 02 m"]
+            ["0 ms", "850 ms", "12.3 s", "2 m 03 s", "1 h 02 m"]
         );
         let amounts =
             [Decimal::ZERO, Decimal::new(1, 6), Decimal::new(165, 5), Decimal::new(12, 0)];

@@ -2,17 +2,14 @@
 
 mod arguments; // what the command line takes
 mod cmd; // a file per verb
-mod configured; // the configuration in SSM, pointers followed
 mod exit; // exit codes, and errors that say what to do
 mod figures; // numbers, times and sizes as people read them
 mod follow; // looks at a run until it is over
-mod inputs; // -i NAME=VALUE
 mod paint; // ANSI, where it is wanted
 mod progress; // what is known of a run
-mod progress_lines; // a line per event, for a log
 mod seal; // signature and digests of a run
 mod stack; // the deployed parts, by the one parameter that names them
-mod view; // a run as a table
+mod view; // a run as a table, or as lines
 mod world; // terminal, clock, standard input
 
 use std::process::ExitCode;

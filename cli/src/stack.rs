@@ -20,7 +20,6 @@ use crate::world::World;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Outputs {
-    pub stack: String,
     pub inbox_queue_url: String,
     pub dead_letter_queue_url: String,
     pub workflow_arn: String,

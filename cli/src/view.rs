@@ -1,5 +1,7 @@
 //! A run as a table: waves, steps, attempts, tokens, cost. Pure: what it shows is in its arguments.
 
+pub mod lines; // a line per event, for a log
+
 use bcce_core::artifact::StepStatus;
 use bcce_core::attempt::{Attempt, AttemptOutcome, Totals};
 use bcce_core::notice::RunStatus;

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hasher};
 use std::io::{IsTerminal, Read};
 
-use bcce_aws::{SdkConfig, SystemClock, optional_variable};
+use bcce_aws::{SdkConfig, StartError, SystemClock, optional_variable};
 use bcce_core::ports::Clock;
 use time::OffsetDateTime;
 
@@ -47,6 +47,10 @@ impl World {
     }
 
     pub async fn sdk_config(&self) -> Outcome<SdkConfig> {
-        Ok(bcce_aws::chain::sdk_config().await?)
+        let config = bcce_aws::chain::sdk_config().await?;
+        match config.region().is_some_and(|region| !region.as_ref().is_empty()) {
+            true => Ok(config),
+            false => Err(StartError::Missing("AWS_REGION").into()),
+        }
     }
 }

@@ -3,6 +3,7 @@ use std::io::Write;
 use bcce_core::ledger::RunRecord;
 use bcce_core::manifest::Manifest;
 use bcce_core::ports::ListObjects;
+use bcce_core::run::RunRef;
 use serde_json::json;
 
 use crate::arguments::run_id;
@@ -42,7 +43,12 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     lines.push(vec![span(Ink::Plain, view::sum(&progress))]);
     lines.push(vec![]);
     let listed = stack.store.list(&progress.run.prefix()).await?;
-    lines.extend(artifacts(&stack.outputs.artifact_bucket, progress.manifest.as_ref(), &listed));
+    lines.extend(artifacts(
+        &stack.outputs.artifact_bucket,
+        &progress.run,
+        progress.manifest.as_ref(),
+        &listed,
+    ));
     for line in lines {
         writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
     }
@@ -76,7 +82,7 @@ fn summary(progress: &Progress) -> Vec<Line> {
     if let Some(name) = &record.error_name {
         let message = record.error_message.as_deref().unwrap_or_default();
         lines.push(vec![
-            span(Ink::Dim, format!("  {:<10}", "error")),
+            span(Ink::Dim, format!("  {:<11}", "error")),
             span(Ink::Red, format!("{name}: {message}")),
         ]);
     }
@@ -102,7 +108,7 @@ fn paid(manifest: &Manifest) -> Vec<Line> {
 }
 
 fn field(name: &str, value: String) -> Line {
-    vec![span(Ink::Dim, format!("  {name:<10}")), span(Ink::Plain, value)]
+    vec![span(Ink::Dim, format!("  {name:<11}")), span(Ink::Plain, value)]
 }
 
 fn earlier(record: &RunRecord) -> Line {
@@ -119,19 +125,42 @@ fn earlier(record: &RunRecord) -> Line {
 }
 
 /// As the manifest has them; before it is sealed only their keys are known.
-fn artifacts(bucket: &str, manifest: Option<&Manifest>, listed: &[String]) -> Vec<Line> {
-    let sealed = if manifest.is_some() { "" } else { " (not sealed)" };
-    let mut lines = vec![vec![span(Ink::Dim, format!("artifacts in s3://{bucket}/{sealed}"))]];
+fn artifacts(
+    bucket: &str,
+    run: &RunRef,
+    manifest: Option<&Manifest>,
+    listed: &[String],
+) -> Vec<Line> {
+    let (prefix, sealed) = (run.prefix(), if manifest.is_some() { "" } else { ", not sealed" });
+    let mut lines =
+        vec![vec![span(Ink::Dim, format!("artifacts in s3://{bucket}/{prefix}{sealed}"))]];
     let known = manifest.map(|manifest| manifest.artifacts.as_slice()).unwrap_or_default();
-    for key in listed {
-        let artifact = known.iter().find(|artifact| artifact.key == *key);
+    let names: Vec<&str> = listed.iter().filter_map(|key| key.strip_prefix(&prefix)).collect();
+    let width = names.iter().map(|name| name.len()).max().unwrap_or_default();
+    for name in names {
+        let artifact =
+            known.iter().find(|artifact| artifact.key.strip_prefix(&prefix) == Some(name));
         let told = artifact.map(|artifact| {
-            format!("  {} bytes  sha256 {}", figures::count(artifact.bytes), artifact.sha256)
+            format!("{:>11} bytes  sha256 {}", figures::count(artifact.bytes), artifact.sha256)
         });
         lines.push(vec![
-            span(Ink::Plain, format!("  {key}")),
+            span(Ink::Plain, format!("  {name:<width$}")),
             span(Ink::Dim, told.unwrap_or_default()),
         ]);
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn artifacts_are_listed_below_their_prefix() {
+        let run = RunRef::first("default", "explain", "42");
+        let lines = artifacts("b", &run, None, &[run.plan_key(), run.step_key("answer", None)]);
+        let lines: Vec<String> = lines.iter().map(|line| render(line, false, usize::MAX)).collect();
+        assert_eq!(lines[0], format!("artifacts in s3://b/{}, not sealed", run.prefix()));
+        assert_eq!(lines[1..], ["  plan.json", "  steps/answer.json"]);
+    }
 }

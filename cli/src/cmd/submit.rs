@@ -1,3 +1,6 @@
+mod configured; // the configuration in SSM, pointers followed
+mod inputs; // -i NAME=VALUE
+
 use std::io::Write;
 use std::time::Duration;
 
@@ -9,13 +12,12 @@ use bcce_core::ports::GetObject;
 use bcce_core::request::{Request, StoredRequest};
 use time::macros::format_description;
 
+use self::configured::Configured;
 use super::follow::print_record;
 use crate::arguments::duration;
-use crate::configured::Configured;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::follow::screen::Screen;
 use crate::follow::{Watch, follow};
-use crate::inputs;
 use crate::progress::Progress;
 use crate::stack::Stack;
 use crate::world::World;
@@ -146,6 +148,9 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
         && !unread
     {
         problems.extend(more);
+    }
+    if let Some(model) = &request.model {
+        problems.extend(configured.check_model(model).map_err(|problems| wrong(&problems))?);
     }
     if !problems.is_empty() {
         return Err(wrong(&problems));

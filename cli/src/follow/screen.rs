@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::figures;
 use crate::paint::{Ink, Line, render, span};
 use crate::progress::Progress;
-use crate::progress_lines::Told;
+use crate::view::lines::Told;
 use crate::view::{self, Moment};
 use crate::world::World;
 

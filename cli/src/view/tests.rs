@@ -100,9 +100,9 @@ fn a_run_under_way_shows_waves_steps_and_what_they_cost() {
         &format!("{run}  RUNNING  4.5 s"),
         "",
         "     step         model   region     first token   time  tokens in  out     cost",
-        " 1 ✓ summarise    haiku   us-east-1        0.3 s  1.2 s      1,204  312  $0.0031",
+        " 1 ✓ summarise    haiku   us-east-1       300 ms  1.2 s      1,204  312  $0.0031",
         " 2 ⣾ correctness  sonnet                          2.3 s",
-        "   ✓ security     sonnet  us-east-1        0.3 s  1.2 s      1,204  312  $0.0031",
+        "   ✓ security     sonnet  us-east-1       300 ms  1.2 s      1,204  312  $0.0031",
         "   ⣾ tests        haiku                           2.3 s",
         " 3 · verdict      sonnet",
         "",
@@ -114,7 +114,7 @@ fn a_run_under_way_shows_waves_steps_and_what_they_cost() {
 fn a_failover_shows_the_region_that_failed() {
     let lines = drawn(&failing_over());
     assert!(lines[3].starts_with(" 1 ✓ summarise    haiku   us-west-2"), "{lines:#?}");
-    assert_eq!(lines[4], "     ↳ us-east-1 gave Bcce.TargetThrottled after 0.0 s");
+    assert_eq!(lines[4], "     ↳ us-east-1 gave Bcce.TargetThrottled after 40 ms");
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn what_a_service_said_cannot_steer_the_terminal() {
     let moment = Moment { now: STARTED, since: STARTED, frame: 0 };
     let lines = table(&failing_over(), moment, usize::MAX, true);
     let said = render(&lines[2], false, 200);
-    assert!(said.ends_with("after 0.0 s: Too many [2J requests"), "{said}");
+    assert!(said.ends_with("after 40 ms: Too many [2J requests"), "{said}");
 }
 
 pub fn record(attempt_no: u32, status: RunStatus) -> Option<RunRecord> {

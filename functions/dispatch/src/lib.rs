@@ -46,19 +46,21 @@ where
     Q: Postpone,
     C: Clock,
 {
-    let results = event.records.iter().map(|message| settle(ports, config, message));
+    let results = event.records.iter().map(|message| ports.settle(config, message));
     let results = futures::future::join_all(results).await;
     let mut response = SqsBatchResponse::default();
     results.into_iter().flatten().for_each(|id| response.add_failure(id));
     Ok(response)
 }
 
-/// The message's id if it has to come again.
-async fn settle<S, M, T, D, Q, C>(
-    ports: &Ports<S, M, T, D, Q, C>,
-    config: &Config,
-    message: &SqsMessage,
-) -> Option<String>
+/// A message that is no request, and why.
+struct Rejected<'a> {
+    request_id: &'a str,
+    workflow: Option<&'a str>,
+    reason: Fault,
+}
+
+impl<S, M, T, D, Q, C> Ports<S, M, T, D, Q, C>
 where
     S: GetObject + PutOnce,
     M: StartRun,
@@ -67,21 +69,79 @@ where
     Q: Postpone,
     C: Clock,
 {
-    let fault = dispatch(ports, config, message).await.err()?;
-    let id = message.message_id.clone().unwrap_or_default();
-    tracing::warn!(
-        message_id = id,
-        error = fault.name.as_str(),
-        "the message comes again: {}",
-        fault.message
-    );
-    let arn = message.event_source_arn.as_deref().unwrap_or_default();
-    let receipt = message.receipt_handle.as_deref().unwrap_or_default();
-    // Without it the message comes after the queue's whole visibility timeout, which is only slower.
-    if let Err(fault) = ports.queue.postpone(arn, receipt, delay(message)).await {
-        tracing::warn!(message_id = id, "the message could not be postponed: {}", fault.message);
+    /// The message's id if it has to come again.
+    async fn settle(&self, config: &Config, message: &SqsMessage) -> Option<String> {
+        let fault = self.dispatch(config, message).await.err()?;
+        let id = message.message_id.clone().unwrap_or_default();
+        let error = fault.name.as_str();
+        tracing::warn!(message_id = id, error, "the message comes again: {}", fault.message);
+        let arn = message.event_source_arn.as_deref().unwrap_or_default();
+        let receipt = message.receipt_handle.as_deref().unwrap_or_default();
+        // Without it the message comes after the queue's whole visibility timeout, which is only slower.
+        if let Err(fault) = self.queue.postpone(arn, receipt, delay(message)).await {
+            tracing::warn!(
+                message_id = id,
+                "the message could not be postponed: {}",
+                fault.message
+            );
+        }
+        Some(id)
     }
-    Some(id)
+
+    async fn dispatch(&self, config: &Config, message: &SqsMessage) -> Result<(), Fault> {
+        let tenant = config.tenant_of(message.event_source_arn.as_deref().unwrap_or_default())?;
+        let body = message.body.as_deref().unwrap_or_default();
+        let message_id = message.message_id.as_deref().unwrap_or_default();
+        let request = match Request::parse(body) {
+            Ok(request) => StoredRequest::new(request, tenant, message_id),
+            Err(problems) => {
+                let reason = problems.into();
+                let rejected = Rejected { request_id: message_id, workflow: None, reason };
+                return self.reject(body, tenant, rejected).await;
+            }
+        };
+        let run = request.run();
+        let bytes = to_json(&request)?;
+        let stored =
+            store_once(&self.store, &run.request_key(), &run.run_id, bytes.clone()).await?;
+        if stored != bytes {
+            let cause = "id: was used before, for another request of this workflow";
+            let reason = Fault::new(ErrorName::InvalidRequest, cause);
+            let (request_id, workflow) =
+                (request.request_id.as_str(), Some(request.workflow.as_str()));
+            return self.reject(body, tenant, Rejected { request_id, workflow, reason }).await;
+        }
+        match self.machine.start(&run).await? {
+            Started::New => tracing::info!(run_id = run.run_id, message_id, "the run is started"),
+            Started::Existed => {
+                tracing::info!(run_id = run.run_id, message_id, "the run was started before");
+            }
+            Started::Throttled => return Err(Fault::internal("StartExecution is throttled")),
+        }
+        Ok(())
+    }
+
+    /// Tells first and moves the message second: if the second fails, the message comes again and is
+    /// told of twice, but never lies among the dead letters twice.
+    async fn reject(&self, body: &str, tenant: &str, rejected: Rejected<'_>) -> Result<(), Fault> {
+        let Rejected { request_id, workflow, reason } = rejected;
+        tracing::warn!(request_id, tenant, "the message is rejected: {}", reason.message);
+        let notice = RunNotice {
+            version: 1,
+            run_id: None,
+            request_id: request_id.to_owned(),
+            tenant: tenant.to_owned(),
+            workflow: workflow.map(str::to_owned),
+            status: RunStatus::Rejected,
+            ended_at: self.clock.now(),
+            manifest: None,
+            manifest_sha256: None,
+            totals: Totals::of([]),
+            error: Some(reason.clone()),
+        };
+        self.topic.publish(&notice).await?;
+        self.dead_letters.dead_letter(&Letter { body, tenant, request_id, reason: &reason }).await
+    }
 }
 
 /// Doubles with each delivery, from 2 s to 5 minutes.
@@ -89,77 +149,4 @@ fn delay(message: &SqsMessage) -> Duration {
     let received = message.attributes.get("ApproximateReceiveCount");
     let received: u32 = received.and_then(|count| count.parse().ok()).unwrap_or(1);
     Duration::from_secs((1_u64 << received.clamp(1, 9)).min(300))
-}
-
-async fn dispatch<S, M, T, D, Q, C>(
-    ports: &Ports<S, M, T, D, Q, C>,
-    config: &Config,
-    message: &SqsMessage,
-) -> Result<(), Fault>
-where
-    S: GetObject + PutOnce,
-    M: StartRun,
-    T: Publish,
-    D: DeadLetter,
-    C: Clock,
-{
-    let tenant = config.tenant_of(message.event_source_arn.as_deref().unwrap_or_default())?;
-    let body = message.body.as_deref().unwrap_or_default();
-    let message_id = message.message_id.as_deref().unwrap_or_default();
-    let request = match Request::parse(body) {
-        Ok(request) => StoredRequest::new(request, tenant, message_id),
-        Err(problems) => {
-            return reject(ports, body, tenant, message_id, None, problems.into()).await;
-        }
-    };
-    let run = request.run();
-    let bytes = to_json(&request)?;
-    let stored = store_once(&ports.store, &run.request_key(), &run.run_id, bytes.clone()).await?;
-    if stored != bytes {
-        let cause = "id: was used before, for another request of this workflow";
-        let reason = Fault::new(ErrorName::InvalidRequest, cause);
-        return reject(ports, body, tenant, &request.request_id, Some(&request.workflow), reason)
-            .await;
-    }
-    match ports.machine.start(&run).await? {
-        Started::New => tracing::info!(run_id = run.run_id, message_id, "the run is started"),
-        Started::Existed => {
-            tracing::info!(run_id = run.run_id, message_id, "the run was started before")
-        }
-        Started::Throttled => return Err(Fault::internal("StartExecution is throttled")),
-    }
-    Ok(())
-}
-
-/// Tells first and moves the message second: if the second fails, the message comes again and is told
-/// of twice, but never lies among the dead letters twice.
-async fn reject<S, M, T, D, Q, C>(
-    ports: &Ports<S, M, T, D, Q, C>,
-    body: &str,
-    tenant: &str,
-    request_id: &str,
-    workflow: Option<&str>,
-    reason: Fault,
-) -> Result<(), Fault>
-where
-    T: Publish,
-    D: DeadLetter,
-    C: Clock,
-{
-    tracing::warn!(request_id, tenant, "the message is rejected: {}", reason.message);
-    let notice = RunNotice {
-        version: 1,
-        run_id: None,
-        request_id: request_id.to_owned(),
-        tenant: tenant.to_owned(),
-        workflow: workflow.map(str::to_owned),
-        status: RunStatus::Rejected,
-        ended_at: ports.clock.now(),
-        manifest: None,
-        manifest_sha256: None,
-        totals: Totals::of([]),
-        error: Some(reason.clone()),
-    };
-    ports.topic.publish(&notice).await?;
-    ports.dead_letters.dead_letter(&Letter { body, tenant, request_id, reason: &reason }).await
 }

@@ -11,14 +11,14 @@ use bcce_core::digest::sha256_hex;
 use bcce_core::error::{ErrorName, Fault, Problems};
 use bcce_core::models::Models;
 use bcce_core::policy::Policy;
-use bcce_core::ports::{Clock, GetObject, GetParameters};
+use bcce_core::ports::{GetObject, GetParameters};
 use bcce_core::pricing::Prices;
 use bcce_core::routing::Routing;
 use bcce_core::template::Template;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
-use crate::{Config, Ports};
+use crate::Config;
 
 /// How long a reading serves. A push takes effect within this time.
 const FRESH: Duration = Duration::from_secs(5);
@@ -45,96 +45,86 @@ impl Documents {
     /// # Errors
     /// `Bcce.InvalidRequest` for an unknown workflow or a document that is missing or wrong: a person
     /// can mend it, a retry cannot.
-    pub async fn read<S, P, L, C>(
+    pub async fn read(
         &self,
-        ports: &Ports<S, P, L, C>,
-        config: &Config,
+        sources: &Sources<'_, impl GetObject, impl GetParameters>,
+        now: OffsetDateTime,
         workflow: &str,
-    ) -> Result<Rc<Reading>, Fault>
-    where
-        S: GetObject,
-        P: GetParameters,
-        C: Clock,
-    {
-        let now = ports.clock.now();
+    ) -> Result<Rc<Reading>, Fault> {
         if let Some((at, reading)) = self.0.borrow().get(workflow)
             && now - *at < FRESH
         {
             return Ok(reading.clone());
         }
-        let reading = Rc::new(read(ports, config, workflow).await?);
+        let reading = Rc::new(sources.read(workflow).await?);
         self.0.borrow_mut().insert(workflow.to_owned(), (now, reading.clone()));
         Ok(reading)
     }
 }
 
-async fn read<S, P, L, C>(
-    ports: &Ports<S, P, L, C>,
-    config: &Config,
-    workflow: &str,
-) -> Result<Reading, Fault>
-where
-    S: GetObject,
-    P: GetParameters,
-{
-    let template = format!("workflows/{workflow}");
-    let names = ["models", "routing", "policy", "prices", &template];
-    let names = names.map(|name| parameter_name(&config.environment, name));
-    let values = ports.parameters.parameters(&names).await?;
-    if !values.contains_key(&names[4]) {
-        let cause =
-            format!("there is no workflow {workflow}: the SSM parameter {} is missing", names[4]);
-        return Err(Problems::one("workflow", cause).into());
-    }
-    let source = Source { ports, config, values: &values };
-    Ok(Reading {
-        template: source.template(&names[4]).await?,
-        models: source.document(&names[0], Models::check).await?,
-        routing: source.document(&names[1], Routing::check).await?,
-        policy: source.document(&names[2], Policy::check).await?,
-        prices: source.document(&names[3], Prices::check).await?,
-    })
+/// Where documents are read from.
+pub struct Sources<'a, S, P> {
+    pub store: &'a S,
+    pub parameters: &'a P,
+    pub config: &'a Config,
 }
 
-struct Source<'a, S, P, L, C> {
-    ports: &'a Ports<S, P, L, C>,
-    config: &'a Config,
-    values: &'a BTreeMap<String, String>,
-}
+type Values = BTreeMap<String, String>;
 
-impl<S: GetObject, P, L, C> Source<'_, S, P, L, C> {
-    async fn template(&self, name: &str) -> Result<Document<Template>, Fault> {
-        let body = self.body(name).await?;
-        let value = Template::parse(&body).map_err(|problems| in_document(name, &problems))?;
-        Ok(Document { value, sha256: sha256_hex(body.as_bytes()) })
+impl<S: GetObject, P: GetParameters> Sources<'_, S, P> {
+    async fn read(&self, workflow: &str) -> Result<Reading, Fault> {
+        let template = format!("workflows/{workflow}");
+        let names = ["models", "routing", "policy", "prices", &template];
+        let names = names.map(|name| parameter_name(&self.config.environment, name));
+        let values = self.parameters.parameters(&names).await?;
+        let [models, routing, policy, prices, template] = &names;
+        if !values.contains_key(template) {
+            let cause =
+                format!("there is no workflow {workflow}: the SSM parameter {template} is missing");
+            return Err(Problems::one("workflow", cause).into());
+        }
+        Ok(Reading {
+            template: self.document(&values, template, Template::parse).await?,
+            models: self.checked(&values, models, Models::check).await?,
+            routing: self.checked(&values, routing, Routing::check).await?,
+            policy: self.checked(&values, policy, Policy::check).await?,
+            prices: self.checked(&values, prices, Prices::check).await?,
+        })
     }
 
-    async fn document<T: DeserializeOwned>(
+    async fn checked<T: DeserializeOwned>(
         &self,
+        values: &Values,
         name: &str,
         check: impl Fn(&T) -> Problems,
     ) -> Result<Document<T>, Fault> {
-        let body = self.body(name).await?;
-        let parsed = parse_yaml::<T>(&body).and_then(|value| check(&value).none_or(value));
-        let value = parsed.map_err(|problems| in_document(name, &problems))?;
+        let parse =
+            |body: &str| parse_yaml::<T>(body).and_then(|value| check(&value).none_or(value));
+        self.document(values, name, parse).await
+    }
+
+    async fn document<T>(
+        &self,
+        values: &Values,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, Problems>,
+    ) -> Result<Document<T>, Fault> {
+        let body = self.body(values, name).await?;
+        let value = parse(&body).map_err(|problems| in_document(name, &problems))?;
         Ok(Document { value, sha256: sha256_hex(body.as_bytes()) })
     }
 
     /// The parameter's own text, or the object it points to.
-    async fn body(&self, name: &str) -> Result<String, Fault> {
+    async fn body(&self, values: &Values, name: &str) -> Result<String, Fault> {
         let told = |cause: &str| in_document(name, &Problems::one("document", cause));
-        let value = self.values.get(name).ok_or_else(|| told("the SSM parameter is missing"))?;
+        let value = values.get(name).ok_or_else(|| told("the SSM parameter is missing"))?;
         let Some(pointer) = Pointer::parse(value) else { return Ok(value.clone()) };
         let bucket = &self.config.bucket;
         let key = pointer
             .key_in(bucket)
             .ok_or_else(|| told(&format!("uri: must lie in s3://{bucket}/")))?;
-        let body = self
-            .ports
-            .store
-            .get(key)
-            .await?
-            .ok_or_else(|| told(&format!("uri: there is no {key}")))?;
+        let body =
+            self.store.get(key).await?.ok_or_else(|| told(&format!("uri: there is no {key}")))?;
         let sha256 = sha256_hex(&body);
         if sha256 != pointer.sha256 {
             return Err(told(&format!(

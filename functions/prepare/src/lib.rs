@@ -89,13 +89,14 @@ where
     let run = request.run;
     // First, so that a run that is refused can be followed too.
     ports.ledger.open(&OpenedRun { run: run.clone() }).await?;
-    match plan(ports, documents, config, &run).await {
+    match ports.plan(documents, config, &run).await {
         Ok(planned) => Ok(Response::Planned(Box::new(planned))),
         Err(fault) if fault.name == ErrorName::Internal => Err(fault),
         Err(error) => {
+            let name = error.name.as_str();
             tracing::warn!(
                 run_id = run.run_id,
-                error = error.name.as_str(),
+                error = name,
                 "the run is refused: {}",
                 error.message
             );
@@ -104,59 +105,58 @@ where
     }
 }
 
-async fn plan<S, P, L, C>(
-    ports: &Ports<S, P, L, C>,
-    documents: &Documents,
-    config: &Config,
-    run: &Run,
-) -> Result<Planned, Fault>
+impl<S, P, L, C> Ports<S, P, L, C>
 where
     S: GetObject + PutOnce,
     P: GetParameters,
     C: Clock,
 {
-    let key = run.plan_key();
-    // A retry of the run goes by the plan that its first attempt made.
-    let body = match ports.store.get(&key).await? {
-        Some(body) => body,
-        None => {
-            let plan = resolve(ports, documents, config, run).await?;
-            store_once(&ports.store, &key, &run.run_id, to_json(&plan)?).await?
-        }
-    };
-    let plan: Plan = parse(&key, &body)?;
-    Ok(Planned {
-        plan_sha256: sha256_hex(&body),
-        deadline: run.started_at + Duration::from_secs(plan.timeout),
-        waves: plan.waves,
-        routes: plan.routes,
-    })
-}
+    async fn plan(
+        &self,
+        documents: &Documents,
+        config: &Config,
+        run: &Run,
+    ) -> Result<Planned, Fault> {
+        let key = run.plan_key();
+        // A retry of the run goes by the plan that its first attempt made.
+        let body = match self.store.get(&key).await? {
+            Some(body) => body,
+            None => {
+                let plan = self.resolve(documents, config, run).await?;
+                store_once(&self.store, &key, &run.run_id, to_json(&plan)?).await?
+            }
+        };
+        let plan: Plan = parse(&key, &body)?;
+        Ok(Planned {
+            plan_sha256: sha256_hex(&body),
+            deadline: run.started_at + Duration::from_secs(plan.timeout),
+            waves: plan.waves,
+            routes: plan.routes,
+        })
+    }
 
-async fn resolve<S, P, L, C>(
-    ports: &Ports<S, P, L, C>,
-    documents: &Documents,
-    config: &Config,
-    run: &Run,
-) -> Result<Plan, Fault>
-where
-    S: GetObject,
-    P: GetParameters,
-    C: Clock,
-{
-    let key = run.request_key();
-    let body =
-        ports.store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-    let request: StoredRequest = parse(&key, &body)?;
-    let read = documents.read(ports, config, &request.workflow).await?;
-    Plan::resolve(&Sources {
-        request: &request,
-        template: &read.template.value,
-        template_sha256: &read.template.sha256,
-        models: &read.models.value,
-        routing: &read.routing.value,
-        policy: &read.policy.value,
-        policy_sha256: &read.policy.sha256,
-        prices: &read.prices.value,
-    })
+    async fn resolve(
+        &self,
+        documents: &Documents,
+        config: &Config,
+        run: &Run,
+    ) -> Result<Plan, Fault> {
+        let key = run.request_key();
+        let body = self.store.get(&key).await?;
+        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+        let request: StoredRequest = parse(&key, &body)?;
+        let sources =
+            documents::Sources { store: &self.store, parameters: &self.parameters, config };
+        let read = documents.read(&sources, self.clock.now(), &request.workflow).await?;
+        Plan::resolve(&Sources {
+            request: &request,
+            template: &read.template.value,
+            template_sha256: &read.template.sha256,
+            models: &read.models.value,
+            routing: &read.routing.value,
+            policy: &read.policy.value,
+            policy_sha256: &read.policy.sha256,
+            prices: &read.prices.value,
+        })
+    }
 }

@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(
             told.news(&review(&["summarise"])),
             [
-                "summarise: haiku in us-east-1 answered in 1.2 s, first token 0.3 s, 1,204 tokens in, 312 out, $0.0031"
+                "summarise: haiku in us-east-1 answered in 1.2 s, first token 300 ms, 1,204 tokens in, 312 out, $0.0031"
             ]
         );
         assert_eq!(told.news(&review(&["summarise"])), [""; 0]);
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_failed_attempt_is_told_before_the_answer() {
         let lines = Told::default().news(&failing_over());
-        assert_eq!(lines[2], "summarise: us-east-1 gave Bcce.TargetThrottled after 0.0 s");
+        assert_eq!(lines[2], "summarise: us-east-1 gave Bcce.TargetThrottled after 40 ms");
         assert!(lines[3].starts_with("summarise: haiku in us-west-2 answered"), "{lines:?}");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bcce_core::config::{Pointer, parameter_name, parse_yaml};
 use bcce_core::digest::sha256_hex;
 use bcce_core::error::{ErrorName, Fault, Problems};
+use bcce_core::models::Models;
 use bcce_core::plan::{Plan, Sources};
 use bcce_core::ports::{GetObject, GetParameters};
 use bcce_core::request::StoredRequest;
@@ -49,6 +50,16 @@ impl Configured {
 
     pub fn template(&self) -> Result<Template, Problems> {
         Template::parse(&self.bodies[TEMPLATE])
+    }
+
+    /// The aliases there are, for the one that a request names.
+    pub fn check_model(&self, model: &str) -> Result<Problems, Problems> {
+        let models: Models = parse_yaml(&self.bodies["models"])?;
+        let known: Vec<&str> = models.models.keys().map(String::as_str).collect();
+        let mut problems = Problems::default();
+        let cause = format!("there is no model {model}; there are: {}", known.join(", "));
+        problems.check(known.contains(&model), "model", cause);
+        Ok(problems)
     }
 
     /// What `prepare` will say of the request.
@@ -98,15 +109,15 @@ mod tests {
     use bcce_core::fakes::{MemoryParameters, MemoryStore};
     use bcce_core::request::Request;
 
-    const WORKFLOW: &str = include_str!("../../infra/config/dev/workflows/explain.yaml");
+    const WORKFLOW: &str = include_str!("../../../../infra/config/dev/workflows/explain.yaml");
 
     fn parameters() -> BTreeMap<String, String> {
         let pointer = Pointer::to("b", "config/workflows/explain/x.yaml", WORKFLOW.as_bytes());
         [
-            ("/bcce/dev/models", include_str!("../../infra/config/dev/models.yaml")),
-            ("/bcce/dev/routing", include_str!("../../infra/config/dev/routing.yaml")),
-            ("/bcce/dev/policy", include_str!("../../infra/config/dev/policy.yaml")),
-            ("/bcce/dev/prices", include_str!("../../infra/config/dev/prices.yaml")),
+            ("/bcce/dev/models", include_str!("../../../../infra/config/dev/models.yaml")),
+            ("/bcce/dev/routing", include_str!("../../../../infra/config/dev/routing.yaml")),
+            ("/bcce/dev/policy", include_str!("../../../../infra/config/dev/policy.yaml")),
+            ("/bcce/dev/prices", include_str!("../../../../infra/config/dev/prices.yaml")),
             ("/bcce/dev/workflows/explain", &serde_json::to_string(&pointer).unwrap()),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -133,6 +144,14 @@ mod tests {
         assert_eq!(configured.plan(&request).unwrap().waves.len(), 1);
         let request = stored(r#"{"workflow":"explain","inputs":{"text":"t"},"model":"gpt"}"#);
         assert_eq!(configured.plan(&request).unwrap_err().name, ErrorName::InvalidRequest);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_model_is_told_once_and_not_for_each_step() {
+        let configured = read(parameters(), WORKFLOW, "explain").await.unwrap().unwrap();
+        let told = configured.check_model("gpt").unwrap().to_string();
+        assert_eq!(told, "model: there is no model gpt; there are: haiku, opus, sonnet");
+        assert!(configured.check_model("opus").unwrap().is_empty());
     }
 
     #[tokio::test]
