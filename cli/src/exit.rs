@@ -62,6 +62,8 @@ fn advice(message: &str) -> &'static str {
         "renew the credentials, e.g. `aws sso login`"
     } else if says(&["AccessDenied", "NotAuthorized"]) {
         "the credentials lack this action; `aws sts get-caller-identity` tells whose they are"
+    } else if says(&["is not what this version writes"]) {
+        "`bcce runs verify` tells whether it was changed; else use the bcce that came with the stack"
     } else {
         "try again; if it stays, look at the resource it names"
     }

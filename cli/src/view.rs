@@ -35,7 +35,7 @@ pub fn picture(progress: &Progress, moment: Moment) -> Vec<Line> {
         table => lines.extend(table),
     }
     lines.push(vec![]);
-    lines.push(vec![span(Ink::Plain, sum(progress))]);
+    lines.extend(sum(progress).map(|sum| vec![span(Ink::Plain, sum)]));
     lines
 }
 
@@ -67,24 +67,21 @@ pub fn elapsed(progress: &Progress, moment: Moment) -> String {
 
 fn waiting(progress: &Progress) -> &'static str {
     match (progress.standing(), &progress.record) {
-        (Standing::Unknown, _) => "in the inbox",
+        (Standing::Unknown, _) => "waiting for the run to start",
         (Standing::UnderWay, None) => "started",
         (Standing::UnderWay, _) => "planning",
         _ => "no plan was made",
     }
 }
 
-/// `2 of 5 steps · 3,408 tokens in, 724 out · $0.0162`
-pub fn sum(progress: &Progress) -> String {
+/// `None` while there is no plan: `2 of 5 steps · 3,408 tokens in, 724 out · $0.0162`
+pub fn sum(progress: &Progress) -> Option<String> {
     let steps: Vec<State> = progress.waves().iter().flatten().map(|step| step.state).collect();
     let done = steps.iter().filter(|state| **state == State::Ended(StepStatus::Succeeded)).count();
-    let totals = progress.totals();
-    format!(
-        "{done} of {} · {} · {}",
-        figures::plural(steps.len(), "step"),
-        figures::tokens(&totals),
-        figures::cost(&totals)
-    )
+    let (all, totals) = (figures::plural(steps.len(), "step"), progress.totals());
+    let sum =
+        format!("{done} of {all} · {} · {}", figures::tokens(&totals), figures::cost(&totals));
+    (!steps.is_empty()).then_some(sum)
 }
 
 pub fn status_ink(status: RunStatus) -> Ink {
@@ -114,40 +111,51 @@ type Cells = Vec<Span>;
 
 fn cells(step: &StepView<'_>, wave: String, since: OffsetDateTime, moment: Moment) -> Cells {
     let attempts = step.attempts();
-    let last = attempts
-        .iter()
-        .rev()
-        .find(|attempt| attempt.outcome == AttemptOutcome::Answered)
-        .or(attempts.last());
-    let totals = Totals::of(attempts.iter().copied());
+    let last = last_answered(&attempts);
     let (ink, mark) = mark(step.state, moment.frame);
-    let plain = |text: String| span(Ink::Plain, text);
-    let some = |text: String| if attempts.is_empty() { plain(String::new()) } else { plain(text) };
-    let usage = totals.usage.or(totals.known_usage).unwrap_or_default();
-    let sign = if totals.usage.is_none() { "+?" } else { "" };
-    let cost = totals.cost_usd.map_or_else(
-        || format!("{}+?", figures::usd(totals.priced_subtotal_usd.unwrap_or_default())),
-        figures::usd,
-    );
+    let plain = |text: Option<String>| span(Ink::Plain, text.unwrap_or_default());
     let name = match step.planned {
         1 => step.id.to_owned(),
         planned => format!("{} {}/{planned}", step.id, step.answers.len()),
     };
+    let [tokens_in, tokens_out, cost] = spent(&attempts);
     vec![
         span(ink, format!("{wave:>2} {mark}")),
         span(if step.state == State::Waiting { Ink::Dim } else { Ink::Plain }, name),
         span(Ink::Dim, step.model),
-        some(last.map(|attempt| attempt.target.region.clone()).unwrap_or_default()),
-        some(
-            last.and_then(|attempt| attempt.first_token_ms)
-                .map(figures::milliseconds)
-                .unwrap_or_default(),
-        ),
+        plain(last.map(|attempt| attempt.target.region.clone())),
+        plain(last.and_then(|attempt| attempt.first_token_ms).map(figures::milliseconds)),
         plain(took(step, &attempts, since, moment)),
-        some(format!("{}{sign}", figures::count(figures::tokens_in(&usage)))),
-        some(format!("{}{sign}", figures::count(usage.output_tokens))),
-        some(cost),
+        plain(tokens_in),
+        plain(tokens_out),
+        plain(cost),
     ]
+}
+
+fn last_answered<'a>(attempts: &[&'a Attempt]) -> Option<&'a Attempt> {
+    let answered =
+        attempts.iter().rev().find(|attempt| attempt.outcome == AttemptOutcome::Answered);
+    answered.or(attempts.last()).copied()
+}
+
+/// Tokens in, out, and cost; `+?` where a part is not known.
+fn spent(attempts: &[&Attempt]) -> [Option<String>; 3] {
+    if attempts.is_empty() {
+        return [None, None, None];
+    }
+    let totals = Totals::of(attempts.iter().copied());
+    let usage = totals.usage.or(totals.known_usage).unwrap_or_default();
+    let count = |n| match (totals.usage, n) {
+        (Some(_), n) => figures::count(n),
+        (None, 0) => "?".into(),
+        (None, n) => format!("{}+?", figures::count(n)),
+    };
+    let cost = match (totals.cost_usd, totals.priced_subtotal_usd) {
+        (Some(cost), _) => figures::usd(cost),
+        (None, Some(part)) if !part.is_zero() => format!("{}+?", figures::usd(part)),
+        (None, _) => "?".into(),
+    };
+    [Some(count(figures::tokens_in(&usage))), Some(count(usage.output_tokens)), Some(cost)]
 }
 
 fn mark(state: State, frame: usize) -> (Ink, &'static str) {
@@ -167,12 +175,12 @@ fn took(
     attempts: &[&Attempt],
     since: OffsetDateTime,
     moment: Moment,
-) -> String {
+) -> Option<String> {
     let ended = attempts.iter().map(|attempt| attempt.ended_at()).max();
     match (step.state, attempts.first().zip(ended)) {
-        (State::Running, _) => figures::between(since, moment.now),
-        (_, Some((first, ended))) => figures::between(first.started_at, ended),
-        _ => String::new(),
+        (State::Running, _) => Some(figures::between(since, moment.now)),
+        (_, Some((first, ended))) => Some(figures::between(first.started_at, ended)),
+        _ => None,
     }
 }
 

@@ -1,13 +1,14 @@
 use std::io::Write;
 use std::time::Duration;
 
+use bcce_core::notice::RunStatus;
 use bcce_core::run::RunRef;
 
 use crate::arguments::{duration, run_id};
 use crate::exit::Outcome;
 use crate::follow::screen::Screen;
 use crate::follow::{Watch, follow};
-use crate::progress::Progress;
+use crate::progress::{Progress, Standing};
 use crate::stack::Stack;
 use crate::world::World;
 
@@ -35,15 +36,24 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let watch = Watch { timeout: args.timeout, sent: false };
     let outcome =
         follow(&stack, world, &mut Screen::new(world, out, args.json), &mut progress, watch).await;
-    if args.json {
-        print_record(&progress, out)?;
-    }
+    print_end(&stack, &progress, args.json, out)?;
     outcome
 }
 
-pub fn print_record(progress: &Progress, out: &mut dyn Write) -> std::io::Result<()> {
-    match &progress.record {
-        Some(record) => writeln!(out, "{}", serde_json::to_string_pretty(record)?),
-        None => Ok(()),
+/// What is left to say on standard output when a run was followed.
+pub fn print_end(
+    stack: &Stack,
+    progress: &Progress,
+    json: bool,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    let run_id = &progress.run.run_id;
+    match (&progress.record, progress.standing()) {
+        (Some(record), _) if json => writeln!(out, "{}", serde_json::to_string_pretty(record)?),
+        (_, Standing::Over(RunStatus::Succeeded)) if !json => {
+            let output = stack.command(&format!("runs output {run_id}"));
+            writeln!(out, "-> `{output}` prints the answer")
+        }
+        _ => Ok(()),
     }
 }

@@ -40,7 +40,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     lines.extend(records.iter().rev().skip(1).map(earlier));
     lines.push(vec![]);
     lines.extend(view::table(&progress, Moment { now, since: now, frame: 0 }, usize::MAX, true));
-    lines.push(vec![span(Ink::Plain, view::sum(&progress))]);
+    lines.extend(view::sum(&progress).map(|sum| vec![span(Ink::Plain, sum)]));
     lines.push(vec![]);
     let listed = stack.store.list(&progress.run.prefix()).await?;
     lines.extend(artifacts(

@@ -13,7 +13,7 @@ use bcce_core::request::{Request, StoredRequest};
 use time::macros::format_description;
 
 use self::configured::Configured;
-use super::follow::print_record;
+use super::follow::print_end;
 use crate::arguments::duration;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::follow::screen::Screen;
@@ -86,9 +86,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let watch = Watch { timeout: args.timeout, sent: true };
     let outcome =
         follow(&stack, world, &mut Screen::new(world, out, args.json), &mut progress, watch).await;
-    if args.json {
-        print_record(&progress, out)?;
-    }
+    print_end(&stack, &progress, args.json, out)?;
     outcome
 }
 
@@ -218,7 +216,9 @@ mod tests {
         let (_, problems) = draft(&args(&["text=@/gone"]), &world());
         let failure = wrong(&problems);
         assert_eq!(failure.exit, Exit::Usage);
-        for part in ["inputs.text: /gone cannot be read", "tags.run_id: is set by BCCE itself"] {
+        for part in
+            ["inputs.text: what @ names cannot be read", "tags.run_id: is set by BCCE itself"]
+        {
             assert!(failure.what.contains(part), "{part} is missing in {}", failure.what);
         }
     }

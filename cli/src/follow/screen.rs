@@ -48,7 +48,9 @@ impl<'a> Screen<'a> {
     pub fn last(&mut self, progress: &Progress, moment: Moment) -> std::io::Result<()> {
         self.draw(progress, moment, usize::MAX)?;
         match &self.manner {
-            Manner::Lines(_) => writeln!(self.out, "{}", view::sum(progress)),
+            Manner::Lines(_) => {
+                view::sum(progress).map_or(Ok(()), |sum| writeln!(self.out, "{sum}"))
+            }
             _ => Ok(()),
         }
     }

@@ -300,7 +300,9 @@ mod tests {
                     write.transact_items().iter().filter_map(|item| item.update()).collect();
                 updates.len() == 2
                     && updates[0].condition_expression() == Some("attribute_not_exists(#counted)")
-                    && updates[1].key()["pk"].as_s().is_ok_and(|pk| pk.starts_with("usage#2026-11-01#"))
+                    && updates[1].key()["pk"]
+                        .as_s()
+                        .is_ok_and(|pk| pk.starts_with("usage#2026-11-01#"))
                     && updates[1].expression_attribute_values().unwrap()[":cost_usd"]
                         .as_n()
                         .is_ok_and(|cost| cost == "0.00165")

@@ -12,6 +12,8 @@ mod fault; // SDK errors -> Bcce.Internal
 mod http; // one HTTP client for every service
 #[cfg(feature = "kms")]
 pub mod kms; // SignDigest
+#[cfg(any(feature = "sns", feature = "sqs", feature = "ssm"))]
+mod lazily; // a client made when it is first used
 #[cfg(feature = "s3")]
 pub mod s3; // GetObject, PutOnce, ListObjects
 #[cfg(feature = "serve")]

@@ -8,22 +8,23 @@ use bcce_core::notice::RunNotice;
 use bcce_core::ports::Publish;
 
 use crate::fault::internal;
+use crate::lazily::Lazily;
 
 pub struct Topic {
-    client: Client,
+    client: Lazily<Client>,
     arn: String,
 }
 
 impl Topic {
     pub fn new(config: &SdkConfig, arn: &str) -> Self {
-        Self { client: Client::new(config), arn: arn.to_owned() }
+        Self { client: Lazily::new(config, Client::new), arn: arn.to_owned() }
     }
 }
 
 impl Publish for Topic {
     async fn publish(&self, notice: &RunNotice) -> Result<(), Fault> {
         let message = serde_json::to_string(notice).map_err(|e| Fault::internal(e.to_string()))?;
-        let mut publish = self.client.publish().topic_arn(&self.arn).message(message);
+        let mut publish = self.client.get().publish().topic_arn(&self.arn).message(message);
         let attributes = [
             ("workflow", notice.workflow.as_deref()),
             ("status", Some(notice.status.as_str())),
@@ -72,7 +73,7 @@ mod tests {
             totals: Totals::default(),
             error: None,
         };
-        let topic = Topic { client: mock_client!(aws_sdk_sns, [&rule]), arn: "a".into() };
+        let topic = Topic { client: mock_client!(aws_sdk_sns, [&rule]).into(), arn: "a".into() };
         assert_eq!(topic.publish(&notice).await, Ok(()));
     }
 }

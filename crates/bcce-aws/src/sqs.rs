@@ -10,22 +10,24 @@ use bcce_core::limits::cut;
 use bcce_core::ports::{DeadLetter, Letter, Postpone};
 
 use crate::fault::internal;
+use crate::lazily::Lazily;
 
 /// A reason as a message attribute; attributes count towards the message's 1 MiB.
 const MAX_REASON_CHARS: usize = 1_000;
 
 pub struct Queues {
-    client: Client,
+    client: Lazily<Client>,
 }
 
 impl Queues {
     pub fn new(config: &SdkConfig) -> Self {
-        Self { client: Client::new(config) }
+        Self { client: Lazily::new(config, Client::new) }
     }
 
     /// Returns the message id.
     pub async fn send(&self, queue_url: &str, body: &str) -> Result<String, Fault> {
-        let sent = self.client.send_message().queue_url(queue_url).message_body(body).send().await;
+        let sent =
+            self.client.get().send_message().queue_url(queue_url).message_body(body).send().await;
         let sent = sent.map_err(|error| internal("sqs:SendMessage", &error))?;
         Ok(sent.message_id().unwrap_or_default().to_owned())
     }
@@ -33,13 +35,13 @@ impl Queues {
 
 /// The dead-letter queue.
 pub struct DeadLetters {
-    client: Client,
+    client: Lazily<Client>,
     queue_url: String,
 }
 
 impl DeadLetters {
     pub fn new(config: &SdkConfig, queue_url: &str) -> Self {
-        Self { client: Client::new(config), queue_url: queue_url.to_owned() }
+        Self { client: Lazily::new(config, Client::new), queue_url: queue_url.to_owned() }
     }
 }
 
@@ -53,7 +55,7 @@ impl DeadLetter for DeadLetters {
             ("tenant", letter.tenant),
         ];
         let mut send =
-            self.client.send_message().queue_url(&self.queue_url).message_body(letter.body);
+            self.client.get().send_message().queue_url(&self.queue_url).message_body(letter.body);
         for (name, value) in attributes {
             let attribute =
                 MessageAttributeValue::builder().data_type("String").string_value(plain(value));
@@ -78,7 +80,8 @@ impl Postpone for Queues {
         let url = queue_url(queue_arn)
             .ok_or_else(|| Fault::internal(format!("{queue_arn} is not a queue's ARN")))?;
         let seconds = i32::try_from(delay.as_secs()).unwrap_or(i32::MAX);
-        let change = self.client.change_message_visibility().queue_url(url).receipt_handle(receipt);
+        let change =
+            self.client.get().change_message_visibility().queue_url(url).receipt_handle(receipt);
         let changed = change.visibility_timeout(seconds).send().await;
         changed.map(|_| ()).map_err(|error| internal("sqs:ChangeMessageVisibility", &error))
     }
@@ -109,8 +112,10 @@ mod tests {
                     && attributes["error"].string_value() == Some("Bcce.InvalidRequest")
             })
             .then_output(|| SendMessageOutput::builder().build());
-        let queue =
-            DeadLetters { client: mock_client!(aws_sdk_sqs, [&rule]), queue_url: "u".into() };
+        let queue = DeadLetters {
+            client: mock_client!(aws_sdk_sqs, [&rule]).into(),
+            queue_url: "u".into(),
+        };
         let reason = Fault::new(ErrorName::InvalidRequest, "request: is not a request");
         let letter =
             Letter { body: "not json", tenant: "default", request_id: "m", reason: &reason };

@@ -10,14 +10,15 @@ use bcce_core::error::Fault;
 use bcce_core::ports::GetParameters;
 
 use crate::fault::internal;
+use crate::lazily::Lazily;
 
 pub struct Parameters {
-    client: Client,
+    client: Lazily<Client>,
 }
 
 impl Parameters {
     pub fn new(config: &SdkConfig) -> Self {
-        Self { client: Client::new(config) }
+        Self { client: Lazily::new(config, Client::new) }
     }
 
     /// Writes a value that SSM takes; a larger one must be a pointer (see `bcce_core::config`).
@@ -25,14 +26,14 @@ impl Parameters {
         if !fits_parameter(value) {
             return Err(Fault::internal(format!("{name} does not fit into an SSM parameter")));
         }
-        let put = self.client.put_parameter().name(name).value(value).overwrite(true);
+        let put = self.client.get().put_parameter().name(name).value(value).overwrite(true);
         let put = put.r#type(ParameterType::String).send().await;
         put.map(|_| ()).map_err(|error| internal(&format!("ssm:PutParameter {name}"), &error))
     }
 
     /// Names and values below `path`.
     pub async fn below(&self, path: &str) -> Result<BTreeMap<String, String>, Fault> {
-        let get = self.client.get_parameters_by_path().path(path).recursive(true);
+        let get = self.client.get().get_parameters_by_path().path(path).recursive(true);
         let mut pages = get.into_paginator().send();
         let mut found = BTreeMap::new();
         while let Some(page) = pages.next().await {
@@ -50,8 +51,12 @@ fn pair(parameter: &aws_sdk_ssm::types::Parameter) -> Option<(String, String)> {
 
 impl GetParameters for Parameters {
     async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, String>, Fault> {
-        let get =
-            self.client.get_parameters().set_names(Some(names.to_vec())).with_decryption(true);
+        let get = self
+            .client
+            .get()
+            .get_parameters()
+            .set_names(Some(names.to_vec()))
+            .with_decryption(true);
         let got = get.send().await.map_err(|error| internal("ssm:GetParameters", &error))?;
         Ok(got.parameters().iter().filter_map(pair).collect())
     }
@@ -70,14 +75,14 @@ mod tests {
             let found = Parameter::builder().name("/a").value("1").build();
             GetParametersOutput::builder().parameters(found).invalid_parameters("/b").build()
         });
-        let parameters = Parameters { client: mock_client!(aws_sdk_ssm, [&rule]) };
+        let parameters = Parameters { client: mock_client!(aws_sdk_ssm, [&rule]).into() };
         let got = parameters.parameters(&["/a".into(), "/b".into()]).await.unwrap();
         assert_eq!(got, BTreeMap::from([("/a".into(), "1".into())]));
     }
 
     #[tokio::test]
     async fn what_ssm_would_refuse_is_refused_before() {
-        let parameters = Parameters { client: mock_client!(aws_sdk_ssm, []) };
+        let parameters = Parameters { client: mock_client!(aws_sdk_ssm, []).into() };
         assert!(parameters.put("/a", "{{ x }}").await.is_err());
     }
 }

@@ -38,9 +38,11 @@ pub fn collect(
 }
 
 fn whole(path: &str, read: &Read) -> Result<Map<String, Value>, String> {
-    match json(&content(path, read)?)? {
+    let place = if path == "-" { "standard input" } else { path };
+    let text = read(path).map_err(|error| format!("{place} cannot be read: {error}"))?;
+    match json(&text).map_err(|cause| format!("{place} {cause}"))? {
         Value::Object(object) => Ok(object),
-        _ => Err(format!("{} must be a JSON object, of inputs by name", place(path))),
+        _ => Err(format!("{place} must be a JSON object, of inputs by name")),
     }
 }
 
@@ -55,19 +57,14 @@ fn one<'a>(pair: &'a str, read: &Read) -> Result<(&'a str, Value), (String, Stri
         return Err(("inputs".into(), usage.into()));
     }
     let text = match value.strip_prefix('@') {
-        Some(path) => content(path, read).map_err(told)?,
+        // What stands there may be a text that happens to begin with @, so it is not quoted either.
+        Some(path) => read(path).map_err(|error| {
+            told(format!("what @ names cannot be read: {error}; a text that begins with @ goes in as JSON, {name}:=\"@...\""))
+        })?,
         None => value.to_owned(),
     };
     let value = if as_json { json(&text).map_err(told)? } else { Value::String(text) };
     Ok((name, value))
-}
-
-fn content(path: &str, read: &Read) -> Result<String, String> {
-    read(path).map_err(|error| format!("{} cannot be read: {error}", place(path)))
-}
-
-fn place(path: &str) -> &str {
-    if path == "-" { "standard input" } else { path }
 }
 
 fn json(text: &str) -> Result<Value, String> {
@@ -128,13 +125,13 @@ mod tests {
     #[test]
     fn every_fault_is_told_by_field_and_no_value_is_quoted() {
         let told =
-            collected(Some("list.json"), &["hunter2", "b:=hunter2", "c=@gone", "d=1", "d=2"])
+            collected(Some("list.json"), &["hunter2", "b:=hunter2", "c=@hunter2", "d=1", "d=2"])
                 .unwrap_err();
         for part in [
             "inputs: list.json must be a JSON object",
             "inputs: must be NAME=VALUE",
             "inputs.b: is not JSON: line 1, column 1",
-            "inputs.c: gone cannot be read",
+            "inputs.c: what @ names cannot be read",
             "inputs.d: is given twice",
         ] {
             assert!(told.contains(part), "{part} is missing in {told}");

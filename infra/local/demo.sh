@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# The review of a real diff, from the message to the verified manifest. Runs inside `stack.py run`,
+# which gives it the addresses of a stack.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+bcce=target/debug/bcce
+code=('*.rs' '*.py' '*.sh' '*.asl.json' '*.yaml')
+# Well below the 1 MiB of a message, since JSON escapes some of it.
+most=300000
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+bold() { if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then printf '\033[1m%s\033[0m\n' "$*"; else printf '%s\n' "$*"; fi; }
+run() { bold "\$ bcce $*"; "$bcce" "$@"; }
+
+# Whole files of the last commit that touches code, as many as fit; the kept diff without a history.
+choose_diff() {
+    local commit=
+    if [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$PWD" ]; then
+        commit=$(git log -1 --no-merges --format=%h -- "${code[@]}")
+    fi
+    if [ -n "$commit" ]; then
+        git show --format= --no-color --no-ext-diff "$commit" -- "${code[@]}" | LC_ALL=C awk -v most=$most '
+            function keep() { if (used + length(file) <= most) { printf "%s", file; used += length(file) } file = "" }
+            /^diff --git / { keep() }
+            { file = file $0 "\n" }
+            END { keep() }' >"$work/change.diff"
+        subject=$(git log -1 --format='the last commit that touches code, %h "%s"' "$commit")
+    fi
+    if [ ! -s "$work/change.diff" ]; then
+        cp events/workflow/sample.diff "$work/change.diff"
+        subject="events/workflow/sample.diff, a change to this project"
+    fi
+}
+
+print_review() {
+    "$bcce" runs output "$1" | .venv/bin/python -c '
+import json, sys, textwrap
+review = json.load(sys.stdin)
+print(review["verdict"].replace("_", " ").upper())
+print(textwrap.fill(review["summary"], 96))
+for finding in review["findings"]:
+    place = ":".join(str(finding[name]) for name in ("file", "line") if name in finding)
+    print("\n  %s, %s  %s" % (finding["severity"], finding["area"], place))
+    print(textwrap.fill(finding["message"], 96, initial_indent="    ", subsequent_indent="    "))
+'
+}
+
+choose_diff
+echo
+bold "A code review on BCCE, on this machine: $subject ($(grep -c '^diff --git ' "$work/change.diff") files, $(wc -c <"$work/change.diff") bytes)"
+if [ -n "${SCRIPTED_MODEL_URL:-}" ]; then
+    echo "The model is SCRIPTED, it is not Claude: a program of this project speaks Bedrock's API and finds"
+    echo "its remarks by simple rules. Tokens and cost are computed from what it sent, nothing was charged."
+else
+    echo "The answers come from the Bedrock endpoint that was given, ${BEDROCK_ENDPOINT_URL:-AWS}."
+fi
+echo "Everything else is the product: queue, state machine, functions, failover, artifacts, signature."
+echo
+
+id="demo-$(date -u +%Y%m%dT%H%M%SZ)-$$"
+# A run id follows from tenant, workflow and request id.
+run_id="code-review-$(printf 'default\0code-review\0%s' "$id" | sha256sum | cut -c1-32)"
+run submit code-review --input "diff=@$work/change.diff" --id "$id" --wait
+echo
+bold "The review"
+print_review "$run_id"
+echo
+run runs show "$run_id"
+echo
+run runs verify "$run_id"
