@@ -43,6 +43,8 @@ AWS_ENDPOINT_URL leads to a local emulator (`make up` writes one's addresses to 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Send a request to the inbox and print its run id
+    ///
+    /// The request is checked first by all that the stack would refuse it for.
     Submit(cmd::submit::Args),
     /// List, show, follow and verify runs
     #[command(subcommand)]
@@ -51,6 +53,9 @@ pub enum Verb {
     #[command(subcommand)]
     Config(Config),
     /// Print the public key that verifies manifests, as PEM
+    ///
+    /// Whoever has it needs no AWS to verify: `bcce runs verify --public-key FILE`, or
+    /// `openssl dgst -sha256 -verify FILE -signature manifest-1.json.sig manifest-1.json`.
     Key(cmd::key::Args),
 }
 
@@ -65,14 +70,24 @@ pub enum Runs {
     /// Print a run's answer
     Output(cmd::output::Args),
     /// Check a run's signature and every digest
+    ///
+    /// The manifest's signature must be the stack's, every artifact it lists must have its digest and
+    /// size, and the run must have no artifact that it does not list. Exits with 1 and a line for each
+    /// fault otherwise.
     Verify(cmd::verify::Args),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Config {
     /// Check a directory of configuration, without AWS
+    ///
+    /// Each file by the checks that a run is planned with, and what the files say of each other: models
+    /// that steps name and what they take, targets that policy allows, prices for every target.
     Validate(cmd::validate::Args),
     /// Check a directory of configuration and write it to the stack
+    ///
+    /// Nothing is written when anything is wrong. What is unchanged is left alone; workflows of the
+    /// stack that the directory does not have stay.
     Push(cmd::push::Args),
 }
 

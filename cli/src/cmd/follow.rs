@@ -17,6 +17,7 @@ const HASH: usize = 33;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Id of the run
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
     /// Stop waiting after this long; the run goes on

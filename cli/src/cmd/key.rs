@@ -5,8 +5,6 @@ use crate::seal::{key_of, pem};
 use crate::stack::Stack;
 use crate::world::World;
 
-/// A manifest is verified anywhere with it: `bcce runs verify --public-key FILE`, or
-/// `openssl dgst -sha256 -verify FILE -signature manifest-1.json.sig manifest-1.json`.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 

@@ -14,6 +14,7 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Id of the run
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
     /// The output of this step instead of the run's answer

@@ -18,6 +18,7 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Id of the run
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
     /// Print the records of every attempt and the latest manifest as JSON

@@ -13,10 +13,9 @@ use crate::seal::{Report, inspect, key_of, key_of_pem, manifest_attempt};
 use crate::stack::{Stack, reference};
 use crate::world::World;
 
-/// Checks that the manifest's signature is the stack's, that every artifact it lists has its digest and
-/// size, and that the run has no artifact it does not list.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Id of the run
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
     /// This attempt instead of the latest that is sealed

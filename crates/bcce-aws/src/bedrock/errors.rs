@@ -102,7 +102,7 @@ fn retry_after(response: &HttpResponse) -> Option<u64> {
         |name: &str| response.headers().get(name).and_then(|value| value.parse::<f64>().ok());
     let millis = seconds("x-amz-retry-after").map(|ms| ms / 1_000.0);
     let wait = millis.or_else(|| seconds("retry-after"))?;
-    (wait >= 0.0 && wait < 86_400.0).then_some(wait.ceil() as u64)
+    (0.0..86_400.0).contains(&wait).then_some(wait.ceil() as u64)
 }
 
 #[cfg(test)]
