@@ -134,7 +134,7 @@ fn conclude(stack: &Stack, progress: &Progress, end: End, watch: Watch) -> Outco
             let error = progress.manifest.as_ref().and_then(|manifest| manifest.error.as_ref());
             let error = error.map(|error| format!(": {error}")).unwrap_or_default();
             let then = format!(
-                "`{}` shows every attempt",
+                "`{}` shows all of it",
                 stack.command(&format!("runs show {}", run.run_id))
             );
             failure(Exit::Failed, format!("the run {status}{error}"), then)

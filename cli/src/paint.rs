@@ -38,7 +38,8 @@ impl Ink {
 
 /// The line cut to `width` characters, in colour or not. Control characters have no place in it.
 pub fn render(line: &[Span], color: bool, width: usize) -> String {
-    let whole: usize = line.iter().map(|span| span.text.chars().count()).sum();
+    let whole: String = line.iter().map(|span| span.text.as_str()).collect();
+    let whole = whole.trim_end().chars().count();
     let (mut left, cut) =
         if whole > width { (width.saturating_sub(1), true) } else { (width, false) };
     let mut text = String::new();
@@ -73,6 +74,7 @@ mod tests {
     fn a_line_is_cut_to_the_width_it_has() {
         assert_eq!(render(&line(), false, 80), "done in  time");
         assert_eq!(render(&line(), false, 7), "done i…");
+        assert_eq!(render(&[span(Ink::Plain, "done   ")], false, 4), "done");
         assert_eq!(render(&line(), false, 0), "");
     }
 

@@ -1,5 +1,6 @@
 //! A run as a table: waves, steps, attempts, tokens, cost. Pure: what it shows is in its arguments.
 
+mod columns; // cells, laid out
 pub mod lines; // a line per event, for a log
 
 use bcce_core::artifact::StepStatus;
@@ -7,8 +8,9 @@ use bcce_core::attempt::{Attempt, AttemptOutcome, Totals};
 use bcce_core::notice::RunStatus;
 use time::OffsetDateTime;
 
+use self::columns::{Cells, lay_out};
 use crate::figures;
-use crate::paint::{Ink, Line, Span, span};
+use crate::paint::{Ink, Line, span};
 use crate::progress::{Progress, Standing, State, StepView};
 
 /// When a picture is taken.
@@ -21,16 +23,26 @@ pub struct Moment {
     pub frame: usize,
 }
 
+/// How much of a run is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Detail {
+    /// Characters of a line.
+    pub width: usize,
+    /// Failed attempts of a step.
+    pub attempts: usize,
+    /// What services said.
+    pub messages: bool,
+}
+
 /// Failed attempts of a step that a live picture has room for.
 const ATTEMPTS_SHOWN: usize = 3;
 const SPINNER: [&str; 8] = ["⣾", "⣽", "⣻", "⢿", "⡿", "⣟", "⣯", "⣷"];
-const HEADINGS: [&str; 9] =
-    ["", "step", "model", "region", "first token", "time", "tokens in", "out", "cost"];
 
 /// The whole live picture.
-pub fn picture(progress: &Progress, moment: Moment) -> Vec<Line> {
+pub fn picture(progress: &Progress, moment: Moment, width: usize) -> Vec<Line> {
+    let detail = Detail { width, attempts: ATTEMPTS_SHOWN, messages: false };
     let mut lines = vec![heading(progress, moment), vec![]];
-    match table(progress, moment, ATTEMPTS_SHOWN, false) {
+    match table(progress, moment, detail) {
         table if table.is_empty() => lines.push(vec![span(Ink::Dim, waiting(progress))]),
         table => lines.extend(table),
     }
@@ -92,22 +104,20 @@ pub fn status_ink(status: RunStatus) -> Ink {
     }
 }
 
-/// The steps in their waves, `most` failed attempts of each and, on request, what services said.
-pub fn table(progress: &Progress, moment: Moment, most: usize, messages: bool) -> Vec<Line> {
+/// The steps in their waves.
+pub fn table(progress: &Progress, moment: Moment, detail: Detail) -> Vec<Line> {
     let mut rows = Vec::new();
     let mut since = progress.record.as_ref().map_or(moment.since, |record| record.started_at);
     for (n, wave) in progress.waves().iter().enumerate() {
         for (nth, step) in wave.iter().enumerate() {
             let number = if nth == 0 { (n + 1).to_string() } else { String::new() };
-            rows.push((cells(step, number, since, moment), below(step, most, messages)));
+            rows.push((cells(step, number, since, moment), below(step, detail)));
         }
         let ends = wave.iter().flat_map(|step| step.attempts()).map(Attempt::ended_at);
         since = ends.fold(since, OffsetDateTime::max);
     }
-    lay_out(rows)
+    lay_out(rows, detail.width)
 }
-
-type Cells = Vec<Span>;
 
 fn cells(step: &StepView<'_>, wave: String, since: OffsetDateTime, moment: Moment) -> Cells {
     let attempts = step.attempts();
@@ -185,11 +195,11 @@ fn took(
 }
 
 /// What stands below a step: the attempts that failed, and why it failed.
-fn below(step: &StepView<'_>, most: usize, messages: bool) -> Vec<Line> {
+fn below(step: &StepView<'_>, detail: Detail) -> Vec<Line> {
     let attempts = step.attempts();
     let failed: Vec<&&Attempt> =
         attempts.iter().filter(|attempt| attempt.outcome == AttemptOutcome::Failed).collect();
-    let hidden = failed.len().saturating_sub(most);
+    let hidden = failed.len().saturating_sub(detail.attempts);
     let mut lines: Vec<Line> = Vec::new();
     if hidden > 0 {
         lines.push(vec![span(
@@ -197,7 +207,7 @@ fn below(step: &StepView<'_>, most: usize, messages: bool) -> Vec<Line> {
             format!("     {} before", figures::plural(hidden, "failed attempt")),
         )]);
     }
-    lines.extend(failed.into_iter().skip(hidden).map(|attempt| failure(attempt, messages)));
+    lines.extend(failed.into_iter().skip(hidden).map(|attempt| failure(attempt, detail.messages)));
     if let Some(error) = step
         .error
         .filter(|_| matches!(step.state, State::Ended(status) if status != StepStatus::Succeeded))
@@ -219,37 +229,6 @@ fn failure(attempt: &Attempt, messages: bool) -> Line {
         line.push(span(Ink::Dim, format!(": {message}")));
     }
     line
-}
-
-/// Columns as wide as their widest cell; numbers to the right.
-fn lay_out(rows: Vec<(Cells, Vec<Line>)>) -> Vec<Line> {
-    if rows.is_empty() {
-        return Vec::new();
-    }
-    let headings: Cells = HEADINGS.iter().map(|heading| span(Ink::Dim, *heading)).collect();
-    let all = std::iter::once(&headings).chain(rows.iter().map(|(cells, _)| cells));
-    let mut widths = [0; HEADINGS.len()];
-    for cells in all {
-        for (width, cell) in widths.iter_mut().zip(cells) {
-            *width = (*width).max(cell.text.chars().count());
-        }
-    }
-    let mut lines = vec![aligned(headings, &widths)];
-    for (cells, below) in rows {
-        lines.push(aligned(cells, &widths));
-        lines.extend(below);
-    }
-    lines
-}
-
-fn aligned(cells: Cells, widths: &[usize]) -> Line {
-    let pad = |(n, (cell, width)): (usize, (Span, &usize))| {
-        let (text, width, gap) = (cell.text, *width, if n == 0 { " " } else { "  " });
-        let text =
-            if n < 4 { format!("{text:<width$}{gap}") } else { format!("{text:>width$}{gap}") };
-        Span { ink: cell.ink, text }
-    };
-    cells.into_iter().zip(widths).enumerate().map(pad).collect()
 }
 
 #[cfg(test)]

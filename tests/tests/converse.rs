@@ -41,10 +41,16 @@ const LIMITS: CallLimits = CallLimits {
 };
 
 async fn call(bedrock: &Bedrock, script: &str) -> CallReport {
-    let target =
-        Target { account: None, region: "us-east-1".into(), model_id: "us.anthropic.claude".into(), guardrail: None };
-    let prompt = Prompt { system: None, user: format!("@model *: {script}\nSay something in a few words.") };
-    let metadata = BTreeMap::from([("run_id".to_owned(), script.to_owned()), ("step".into(), "a".into())]);
+    let target = Target {
+        account: None,
+        region: "us-east-1".into(),
+        model_id: "us.anthropic.claude".into(),
+        guardrail: None,
+    };
+    let prompt =
+        Prompt { system: None, user: format!("@model *: {script}\nSay something in a few words.") };
+    let metadata =
+        BTreeMap::from([("run_id".to_owned(), script.to_owned()), ("step".into(), "a".into())]);
     let call = ModelCall {
         target: &target,
         prompt: &prompt,
@@ -138,7 +144,11 @@ async fn every_fault_gets_its_name_and_its_usage() {
         if let Err(failure) = &report.result {
             assert_eq!(failure.retry_after_s, (script == "throttle(2)").then_some(2), "{script}");
         }
-        assert!(report.latency < Duration::from_millis(1_500), "{script} took {:?}", report.latency);
+        assert!(
+            report.latency < Duration::from_millis(1_500),
+            "{script} took {:?}",
+            report.latency
+        );
     }
 }
 

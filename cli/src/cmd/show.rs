@@ -13,7 +13,7 @@ use crate::follow::look;
 use crate::paint::{Ink, Line, render, span};
 use crate::progress::Progress;
 use crate::stack::{Stack, reference};
-use crate::view::{self, Moment, status_ink};
+use crate::view::{self, Detail, Moment, status_ink};
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,8 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let mut lines = summary(&progress);
     lines.extend(records.iter().rev().skip(1).map(earlier));
     lines.push(vec![]);
-    lines.extend(view::table(&progress, Moment { now, since: now, frame: 0 }, usize::MAX, true));
+    let detail = Detail { width: usize::MAX, attempts: usize::MAX, messages: true };
+    lines.extend(view::table(&progress, Moment { now, since: now, frame: 0 }, detail));
     lines.extend(view::sum(&progress).map(|sum| vec![span(Ink::Plain, sum)]));
     lines.push(vec![]);
     let listed = stack.store.list(&progress.run.prefix()).await?;

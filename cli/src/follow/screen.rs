@@ -68,10 +68,11 @@ impl<'a> Screen<'a> {
                 self.out.flush()
             }
             Manner::Redrawn(standing) => {
-                let mut lines = view::picture(progress, moment);
+                let width = self.world.size().0;
+                let mut lines = view::picture(progress, moment, width);
                 lines.extend(self.note.iter().map(|note| vec![span(Ink::Yellow, note)]));
                 let lines = fit(lines, height);
-                let text = redrawn(*standing, &lines, self.world.color, self.world.size().0);
+                let text = redrawn(*standing, &lines, self.world.color, width);
                 *standing = lines.len();
                 self.out.write_all(text.as_bytes())?;
                 self.out.flush()

@@ -88,7 +88,7 @@ fn usage(input: u64, output: u64) -> Value {
 
 fn drawn(progress: &Progress) -> Vec<String> {
     let now = STARTED + std::time::Duration::from_millis(4_500);
-    let lines = picture(progress, Moment { now, since: STARTED, frame: 0 });
+    let lines = picture(progress, Moment { now, since: STARTED, frame: 0 }, 100);
     lines.iter().map(|line| render(line, false, 100)).collect()
 }
 
@@ -111,6 +111,15 @@ fn a_run_under_way_shows_waves_steps_and_what_they_cost() {
 }
 
 #[test]
+fn a_narrow_terminal_keeps_what_matters_most() {
+    let moment = Moment { now: STARTED, since: STARTED, frame: 0 };
+    let lines = picture(&review(&["summarise"]), moment, 60);
+    let lines: Vec<String> = lines.iter().map(|line| render(line, false, 60)).collect();
+    assert_eq!(lines[2], "     step         region      time  tokens in  out     cost");
+    assert_eq!(lines[3], " 1 ✓ summarise    us-east-1  1.2 s      1,204  312  $0.0031");
+}
+
+#[test]
 fn a_failover_shows_the_region_that_failed() {
     let lines = drawn(&failing_over());
     assert!(lines[3].starts_with(" 1 ✓ summarise    haiku   us-west-2"), "{lines:#?}");
@@ -128,7 +137,8 @@ fn a_failed_step_says_why_and_nothing_after_it_runs() {
 #[test]
 fn what_a_service_said_cannot_steer_the_terminal() {
     let moment = Moment { now: STARTED, since: STARTED, frame: 0 };
-    let lines = table(&failing_over(), moment, usize::MAX, true);
+    let lines =
+        table(&failing_over(), moment, Detail { width: 200, attempts: usize::MAX, messages: true });
     let said = render(&lines[2], false, 200);
     assert!(said.ends_with("after 40 ms: Too many [2J requests"), "{said}");
 }

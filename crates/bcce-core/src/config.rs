@@ -49,7 +49,8 @@ pub fn parse_yaml<T: DeserializeOwned>(yaml: &str) -> Result<T, Problems> {
     serde_saphyr::from_str(yaml).map_err(|error| {
         // The first line names the cause and the place; what follows quotes the document.
         let text = error.to_string();
-        Problems::one("document", text.lines().next().unwrap_or("is not YAML").to_owned())
+        let first = text.lines().next().unwrap_or("is not YAML");
+        Problems::one("document", first.trim_start_matches("error: "))
     })
 }
 

@@ -56,7 +56,7 @@ pub fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
     let templates = findings.templates(files);
     if let Some(models) = &models {
         for (file, template) in &templates {
-            findings.extend(file, takes(models, template));
+            findings.extend(file, models.check_steps(&template.steps));
         }
         findings.extend(
             "models.yaml",
@@ -130,23 +130,6 @@ impl Findings {
         }
         templates
     }
-}
-
-/// Each step's model exists and takes what the step asks of it.
-fn takes(models: &Models, template: &Template) -> Problems {
-    let mut problems = Problems::default();
-    for step in &template.steps {
-        match models.models.get(&step.model) {
-            Some(model) => problems.extend(model.takes.check(&step.model, step)),
-            None => {
-                let known: Vec<&str> = models.models.keys().map(String::as_str).collect();
-                let cause =
-                    format!("there is no model {}; there are: {}", step.model, known.join(", "));
-                problems.add(format!("steps.{}.model", step.id), cause);
-            }
-        }
-    }
-    problems
 }
 
 /// Each model has a target that policy allows.

@@ -63,6 +63,25 @@ impl Models {
     }
 }
 
+impl Models {
+    /// Steps whose model is not there, or does not take what they ask for.
+    pub fn check_steps(&self, steps: &[Step]) -> Problems {
+        let mut problems = Problems::default();
+        for step in steps {
+            match self.models.get(&step.model) {
+                Some(model) => problems.extend(model.takes.check(&step.model, step)),
+                None => {
+                    let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
+                    let (model, known) = (&step.model, known.join(", "));
+                    let cause = format!("there is no model {model}; there are: {known}");
+                    problems.add(format!("steps.{}.model", step.id), cause);
+                }
+            }
+        }
+        problems
+    }
+}
+
 impl Takes {
     /// What `step` asks for and the model does not take.
     pub fn check(&self, alias: &str, step: &Step) -> Problems {

@@ -74,7 +74,7 @@ impl Plan {
         let template = with_model(sources.template, request.model.as_deref());
         let waves = waves(&template)?;
         let steps = template.steps;
-        check_models(sources, &steps)?;
+        sources.models.check_steps(&steps).none_or(())?;
         check_policy(sources, &steps)?;
         let routes = routes(sources, &steps);
         let targets = routes.values().flat_map(|route: &Route| &route.targets);
@@ -130,22 +130,6 @@ fn with_model(template: &Template, model: Option<&str>) -> Template {
     template
 }
 
-fn check_models(sources: &Sources<'_>, steps: &[Step]) -> Result<(), Problems> {
-    let mut problems = Problems::default();
-    for step in steps {
-        match sources.models.models.get(&step.model) {
-            Some(model) => problems.extend(model.takes.check(&step.model, step)),
-            None => {
-                let known: Vec<&str> = sources.models.models.keys().map(String::as_str).collect();
-                let cause =
-                    format!("there is no model {}; there are: {}", step.model, known.join(", "));
-                problems.add(format!("steps.{}.model", step.id), cause);
-            }
-        }
-    }
-    problems.none_or(())
-}
-
 /// A model all of whose targets are forbidden, a tag that is missing.
 fn check_policy(sources: &Sources<'_>, steps: &[Step]) -> Result<(), Fault> {
     let mut forbidden: Vec<String> = sources
@@ -175,7 +159,7 @@ fn check_policy(sources: &Sources<'_>, steps: &[Step]) -> Result<(), Fault> {
     }
 }
 
-/// Checked by `check_models` to be there.
+/// Checked by `check_steps` to be there.
 fn model<'a>(sources: &Sources<'a>, step: &Step) -> &'a Model {
     &sources.models.models[&step.model]
 }

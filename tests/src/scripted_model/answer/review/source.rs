@@ -23,6 +23,7 @@ pub fn is_test_path(path: &str) -> bool {
     let file = folders.pop().unwrap_or_default();
     let stem = file.split('.').next().unwrap_or_default();
     folders.iter().any(|folder| ["test", "tests", "__tests__"].contains(folder))
+        || stem == "tests"
         || stem.starts_with("test_")
         || stem.ends_with("_test")
         || file.contains(".test.")
@@ -106,7 +107,14 @@ mod tests {
 
     #[test]
     fn tests_are_told_by_their_path() {
-        for path in ["tests/src/a.rs", "a/__tests__/b.js", "test_a.py", "a_test.go", "a.spec.ts"] {
+        for path in [
+            "tests/src/a.rs",
+            "a/src/tests.rs",
+            "a/__tests__/b.js",
+            "test_a.py",
+            "a_test.go",
+            "a.spec.ts",
+        ] {
             assert!(is_test_path(path), "{path}");
         }
         for path in ["src/contest.rs", "src/latest/a.rs", "src/testimony.py"] {
