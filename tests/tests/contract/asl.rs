@@ -126,6 +126,15 @@ fn every_error_that_is_matched_exists_and_every_one_of_ours_is_matched_or_left()
     }
 }
 
+/// The names are API: other people's programs match them. They change in the documentation first.
+#[test]
+fn the_documented_names_are_the_codes() {
+    let documentation = read("docs/errors.md");
+    let rows = documentation.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let ours: Vec<&str> = ErrorName::ALL.iter().map(|name| name.as_str()).collect();
+    assert_eq!(rows.collect::<Vec<_>>(), ours);
+}
+
 /// A Task that times out does not stop its function, so the function has to be over first.
 #[test]
 fn every_task_outlives_its_function_and_says_what_it_is_for() {
