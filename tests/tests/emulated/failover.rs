@@ -59,7 +59,7 @@ async fn a_region_without_access_moves_on() {
     second_region_answers("denied", "Bcce.TargetRejected").await;
 }
 
-/// `first_token_s` of the dev routing is 30; the workflow of this test has its own.
+/// The dev routing waits for 15 s; the workflow of this test has limits of its own.
 #[tokio::test]
 async fn a_silent_region_is_given_up() {
     let stack = Stack::connect().await;
