@@ -22,6 +22,7 @@ async fn endpoint() -> String {
 }
 
 fn bedrock(endpoint: String) -> Bedrock {
+    use aws_config::timeout::TimeoutConfig;
     use aws_config::{BehaviorVersion, Region, SdkConfig};
     let credentials = aws_sdk_s3::config::Credentials::new("test", "test", None, None, "test");
     let config = SdkConfig::builder()
@@ -30,6 +31,14 @@ fn bedrock(endpoint: String) -> Bedrock {
         .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
         .http_client(bcce_aws::http_client().unwrap())
         .sleep_impl(bcce_aws::sleep_impl())
+        // Shorter than any limit of a call: what the other clients may take must not end a model's call.
+        .timeout_config(
+            TimeoutConfig::builder()
+                .operation_attempt_timeout(Duration::from_millis(50))
+                .operation_timeout(Duration::from_millis(80))
+                .read_timeout(Duration::from_millis(50))
+                .build(),
+        )
         .build();
     Bedrock::new(&config, Some(endpoint))
 }

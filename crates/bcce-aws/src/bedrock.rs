@@ -49,7 +49,7 @@ impl Bedrock {
         let mut config = Builder::from(&self.config)
             .region(Region::new(region.to_owned()))
             .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+            .timeout_config(timeouts())
             // A model that thinks sends nothing for a while; how long is too long, the route says.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(endpoint) = &self.endpoint {
@@ -66,13 +66,13 @@ impl Bedrock {
         heard.accepted();
         loop {
             let patience = heard.patience(&call.limits);
-            let received = timeout(patience, stream.recv()).await;
-            match received.map_err(|_| silent("no token", patience))? {
-                Ok(Some(event)) => heard.take(event),
-                Ok(None) => return heard.end(),
+            match timeout(patience, stream.recv()).await {
+                Ok(Ok(Some(event))) => heard.take(event),
+                Ok(Ok(None)) => return heard.end(),
                 // The answer is whole; what broke off was its accounting.
-                Err(_) if heard.is_whole() => return Ok(()),
-                Err(error) => return Err(errors::broken_off(&error)),
+                _ if heard.is_whole() => return Ok(()),
+                Ok(Err(error)) => return Err(errors::broken_off(&error)),
+                Err(_) => return Err(silent("no token", patience)),
             }
         }
     }
@@ -83,8 +83,11 @@ impl CallModel for Bedrock {
         let started = Instant::now();
         let mut heard = Heard::new(started);
         let whole = timeout(call.limits.attempt, self.listen(call, &mut heard)).await;
-        let result =
-            whole.unwrap_or_else(|_| Err(silent("no end of the answer", call.limits.attempt)));
+        let result = match whole {
+            Ok(result) => result,
+            Err(_) if heard.is_whole() => Ok(()),
+            Err(_) => Err(silent("no end of the answer", call.limits.attempt)),
+        };
         CallReport {
             latency: started.elapsed(),
             first_token: heard.first_token,
@@ -93,6 +96,17 @@ impl CallModel for Bedrock {
                 .map(|()| ModelAnswer { text: heard.text, stop_reason: heard.stop_reason }),
         }
     }
+}
+
+/// The route's limits are the only ones. What is not disabled here is taken over from the configuration of
+/// the other clients, whose calls take seconds.
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .disable_read_timeout()
+        .disable_operation_timeout()
+        .disable_operation_attempt_timeout()
+        .build()
 }
 
 fn silent(what: &str, limit: Duration) -> CallFailure {

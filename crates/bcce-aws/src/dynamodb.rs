@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
 use aws_types::SdkConfig;
 use bcce_core::attempt::Totals;
 use bcce_core::error::Fault;
@@ -14,7 +16,7 @@ use bcce_core::ledger::{
 };
 use bcce_core::manifest::UsageLine;
 use bcce_core::notice::RunStatus;
-use bcce_core::ports::{CloseRun, Closed, OpenRun};
+use bcce_core::ports::{CloseRun, Closed, OpenRun, Opened};
 use bcce_core::run::Run;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -56,13 +58,21 @@ impl Ledger {
 }
 
 impl OpenRun for Ledger {
-    async fn open(&self, opened: &OpenedRun) -> Result<(), Fault> {
+    async fn open(&self, opened: &OpenedRun) -> Result<Opened, Fault> {
         let put = self.client.put_item().table_name(&self.table);
         let put = put.set_item(Some(identity(&opened.run, RunStatus::Running)));
-        match put.condition_expression("attribute_not_exists(pk)").send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
-            Err(error) => Err(internal("dynamodb:PutItem run", &error)),
+        let put = put.condition_expression("attribute_not_exists(pk)");
+        let put = put
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match put.send().await {
+            Ok(_) => Ok(Opened::Open),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(before)) => {
+                    let is_counted = before.item().is_some_and(|item| item.contains_key("counted"));
+                    Ok(if is_counted { Opened::Over } else { Opened::Open })
+                }
+                _ => Err(internal("dynamodb:PutItem run", &error)),
+            },
         }
     }
 }
@@ -145,8 +155,7 @@ fn closing(closed: &ClosedRun) -> Change {
 }
 
 fn totals(totals: &Totals) -> Vec<(String, AttributeValue)> {
-    let usage = totals.usage.or(totals.known_usage).unwrap_or_default();
-    let cost = totals.cost_usd.or(totals.priced_subtotal_usd).unwrap_or_default();
+    let (usage, cost) = (totals.known_usage(), totals.known_cost());
     let whole = totals.usage.is_some() && totals.cost_usd.is_some();
     vec![
         ("input_tokens".into(), number(usage.input_tokens)),
@@ -157,6 +166,8 @@ fn totals(totals: &Totals) -> Vec<(String, AttributeValue)> {
 }
 
 fn counting(closed: &ClosedRun, line: &UsageLine) -> Change {
+    // Counters can only add what is known; how many calls are missing is counted beside it.
+    let usage = line.totals.known_usage();
     let counters = [
         ("runs", number(1)),
         ("calls", number(line.calls)),
@@ -164,12 +175,12 @@ fn counting(closed: &ClosedRun, line: &UsageLine) -> Change {
         ("rejected_calls", number(line.rejected_calls)),
         ("unknown_calls", number(line.unknown_calls)),
         ("unpriced_calls", number(line.unpriced_calls)),
-        ("input_tokens", number(line.usage.input_tokens)),
-        ("output_tokens", number(line.usage.output_tokens)),
-        ("cache_read_tokens", number(line.usage.cache_read_tokens)),
-        ("cache_write_5m_tokens", number(line.usage.cache_write_5m_tokens)),
-        ("cache_write_1h_tokens", number(line.usage.cache_write_1h_tokens)),
-        ("cost_usd", number(line.cost_usd)),
+        ("input_tokens", number(usage.input_tokens)),
+        ("output_tokens", number(usage.output_tokens)),
+        ("cache_read_tokens", number(usage.cache_read_tokens)),
+        ("cache_write_5m_tokens", number(usage.cache_write_5m_tokens)),
+        ("cache_write_1h_tokens", number(usage.cache_write_1h_tokens)),
+        ("cost_usd", number(line.totals.known_cost())),
     ];
     let add: Vec<String> = counters.iter().map(|(name, _)| format!("#{name} :{name}")).collect();
     Change {
@@ -245,7 +256,9 @@ mod tests {
     use super::*;
     use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
     use aws_sdk_dynamodb::types::CancellationReason;
-    use aws_sdk_dynamodb::types::error::TransactionCanceledException;
+    use aws_sdk_dynamodb::types::error::{
+        ConditionalCheckFailedException, TransactionCanceledException,
+    };
     use aws_smithy_mocks::{Rule, mock, mock_client};
     use bcce_core::manifest::{Evidence, Manifest};
     use bcce_core::run::RunRef;
@@ -272,9 +285,11 @@ mod tests {
             failed_calls: 1,
             rejected_calls: 0,
             unknown_calls: 1,
-            usage: Default::default(),
-            cost_usd: "0.00165".parse().unwrap(),
             unpriced_calls: 1,
+            totals: Totals {
+                priced_subtotal_usd: Some("0.00165".parse().unwrap()),
+                ..Totals::default()
+            },
         }];
         ClosedRun { run, manifest, manifest_key: "k".into(), manifest_sha256: "0".into() }
     }
@@ -319,6 +334,20 @@ mod tests {
         let conflict = mock!(Client::transact_write_items)
             .then_error(|| cancelled(["None", "TransactionConflict"]));
         assert!(close(conflict).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_run_that_was_counted_is_over_and_does_not_open_again() {
+        for (attribute, opened) in [("counted", Opened::Over), ("status", Opened::Open)] {
+            let rule = mock!(Client::put_item).then_error(move || {
+                let exception = ConditionalCheckFailedException::builder();
+                let exception = exception.item(attribute, AttributeValue::Bool(true)).build();
+                PutItemError::ConditionalCheckFailedException(exception)
+            });
+            let client = mock_client!(aws_sdk_dynamodb, [&rule]);
+            let ledger = Ledger { client, table: "t".into() };
+            assert_eq!(ledger.open(&OpenedRun { run: closed().run }).await, Ok(opened));
+        }
     }
 
     #[tokio::test]

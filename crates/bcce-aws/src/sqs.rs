@@ -13,7 +13,7 @@ use crate::fault::internal;
 use crate::lazily::Lazily;
 
 /// A reason as a message attribute; attributes count towards the message's 1 MiB.
-const MAX_REASON_CHARS: usize = 1_000;
+const MAX_REASON_CHARS: usize = 700;
 
 pub struct Queues {
     client: Lazily<Client>,

@@ -1,8 +1,10 @@
 //! What a model said: why it stopped, and whether its JSON fits.
 
+use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
 use crate::error::{ErrorName, Problems};
+use crate::limits::{MAX_MESSAGE_CHARS, cut};
 use crate::template::{OutputSpec, OutputType};
 
 /// What a stop reason of Converse means.
@@ -42,10 +44,17 @@ pub fn parse_json(text: &str, schema: Option<&Value>) -> Result<Value, String> {
     if faults.is_empty() { Ok(value) } else { Err(faults.join("; ")) }
 }
 
+/// The schema's words only: names of properties that the schema does not know are the model's own.
 fn fault(error: &jsonschema::ValidationError<'_>) -> String {
-    let path = error.instance_path().to_string();
-    let path = if path.is_empty() { "the answer" } else { path.as_str() };
-    format!("{path}: {}", error.masked())
+    let told = match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            format!("{} properties that the schema does not have", unexpected.len())
+        }
+        _ => error.masked().to_string(),
+    };
+    let place = error.schema_path().to_string();
+    cut(&format!("{told} (schema {place})"), MAX_MESSAGE_CHARS)
 }
 
 /// Models without schema support like to wrap JSON in a Markdown fence.
@@ -94,6 +103,10 @@ mod tests {
         );
         let told = parse_json(r#"{"ok":"hunter2"}"#, Some(&schema)).unwrap_err();
         assert!(told.contains("/ok") && !told.contains("hunter2"), "{told}");
+        let mut closed = schema.clone();
+        closed["additionalProperties"] = json!(false);
+        let told = parse_json(r#"{"ok":true,"hunter2":1}"#, Some(&closed)).unwrap_err();
+        assert!(told.starts_with("1 properties that") && !told.contains("hunter2"), "{told}");
         assert!(parse_json("{\"ok\": hunter2", Some(&schema)).unwrap_err().contains("line 1"));
         assert!(
             parse_json("{}", Some(&schema)).unwrap_err().contains("\"ok\" is a required property")

@@ -123,6 +123,16 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// The tokens that are known.
+    pub fn known_usage(&self) -> Usage {
+        self.usage.or(self.known_usage).unwrap_or_default()
+    }
+
+    /// The cost that is known.
+    pub fn known_cost(&self) -> Decimal {
+        self.cost_usd.or(self.priced_subtotal_usd).unwrap_or_default()
+    }
+
     pub fn of<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Self {
         let (mut usage, mut cost) = (Usage::default(), Decimal::ZERO);
         let (mut all_used, mut all_priced) = (true, true);

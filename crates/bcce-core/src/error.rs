@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::cut;
+
 macro_rules! error_names {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -151,9 +153,26 @@ impl std::fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// Faults go through queues, topics and histories with bounds of their own, and fields may be named by a
+/// sender: so many problems, and so much of each.
+const MOST_PROBLEMS: usize = 20;
+const MAX_FIELD_CHARS: usize = 100;
+const MAX_CAUSE_CHARS: usize = 300;
+
 impl From<Problems> for Fault {
     fn from(problems: Problems) -> Self {
-        Fault::new(ErrorName::InvalidRequest, problems.to_string())
+        let told = problems.0.iter().take(MOST_PROBLEMS).map(|problem| {
+            format!(
+                "{}: {}",
+                cut(&problem.field, MAX_FIELD_CHARS),
+                cut(&problem.cause, MAX_CAUSE_CHARS)
+            )
+        });
+        let mut told: Vec<String> = told.collect();
+        if problems.0.len() > MOST_PROBLEMS {
+            told.push(format!("and {} more", problems.0.len() - MOST_PROBLEMS));
+        }
+        Fault::new(ErrorName::InvalidRequest, told.join("; "))
     }
 }
 
@@ -166,6 +185,15 @@ mod tests {
         for name in ErrorName::ALL {
             assert_eq!(serde_json::to_value(name).unwrap(), name.as_str());
         }
+    }
+
+    #[test]
+    fn a_fault_is_bounded_whatever_a_sender_names() {
+        let mut problems = Problems::one("x".repeat(300_000), "y".repeat(300_000));
+        (0..20_000).for_each(|n| problems.add(format!("inputs.{n}"), "is not an input"));
+        let fault = Fault::from(problems);
+        assert!(fault.message.len() < 10_000, "{} bytes", fault.message.len());
+        assert!(fault.message.ends_with("and 19981 more"), "{}", fault.message);
     }
 
     #[test]

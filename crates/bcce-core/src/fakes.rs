@@ -12,7 +12,7 @@ use crate::ports::{Clock, GetObject, GetParameters, ListObjects, Put, PutOnce};
 #[derive(Default)]
 pub struct MemoryStore {
     pub objects: RefCell<BTreeMap<String, Vec<u8>>>,
-    /// How many of the next calls fail.
+    /// Which of the next calls fails, counted from 1; 0: none.
     pub failing: Cell<u32>,
 }
 
@@ -29,12 +29,11 @@ impl MemoryStore {
     }
 
     fn fault(&self) -> Result<(), Fault> {
-        match self.failing.get() {
-            0 => Ok(()),
-            n => {
-                self.failing.set(n - 1);
-                Err(Fault::internal("the store was told to fail"))
-            }
+        let left = self.failing.get();
+        self.failing.set(left.saturating_sub(1));
+        match left {
+            1 => Err(Fault::internal("the store was told to fail")),
+            _ => Ok(()),
         }
     }
 }

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};
 
 use crate::artifact::{ArtifactRef, Course, StepFailure, StepStatus};
-use crate::attempt::{Attempt, AttemptOutcome, Totals, Usage};
+use crate::attempt::{Attempt, AttemptOutcome, Totals};
 use crate::error::{ErrorName, Fault};
 use crate::notice::{RunNotice, RunStatus};
 use crate::plan::Plan;
@@ -47,6 +46,13 @@ pub struct Manifest {
     pub error: Option<Fault>,
 }
 
+/// Which manifest, exactly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestRef {
+    pub key: String,
+    pub sha256: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepSummary {
     pub id: String,
@@ -70,11 +76,10 @@ pub struct UsageLine {
     pub rejected_calls: u64,
     /// Calls whose usage is unknown, e.g. a cut stream.
     pub unknown_calls: u64,
-    pub usage: Usage,
-    /// Of the calls whose cost is known.
-    pub cost_usd: Decimal,
     /// Calls whose cost is not known.
     pub unpriced_calls: u64,
+    #[serde(flatten)]
+    pub totals: Totals,
 }
 
 /// A step that ended otherwise than SUCCEEDED, as the state machine saw it.
@@ -107,7 +112,7 @@ impl Manifest {
     pub fn seal(evidence: Evidence<'_>) -> Self {
         let steps = steps(&evidence);
         let error = evidence.fault.clone().or_else(|| first_error(&steps));
-        let error = error.or_else(|| unfinished(&steps));
+        let error = error.or_else(|| unfinished(evidence.plan, &steps));
         let status = if error.is_none() { RunStatus::Succeeded } else { RunStatus::Failed };
         let paid = paid(&evidence);
         let totals = Totals::of(paid.iter().copied());
@@ -193,7 +198,10 @@ fn first_error(steps: &[StepSummary]) -> Option<Fault> {
 }
 
 /// A run that is over without an error and without all its answers: the machine ended early.
-fn unfinished(steps: &[StepSummary]) -> Option<Fault> {
+fn unfinished(plan: Option<&Plan>, steps: &[StepSummary]) -> Option<Fault> {
+    if plan.is_none() {
+        return Some(Fault::internal("the run ended before it had a plan"));
+    }
     let skipped = steps.iter().find(|step| step.status != StepStatus::Succeeded)?;
     Some(Fault::internal(format!("the run ended before step {} was done", skipped.id)))
 }
@@ -208,8 +216,6 @@ fn line(paid: &[&Attempt], region: &str, model_id: &str) -> UsageLine {
     let of = |a: &&&Attempt| a.target.region == region && a.target.model_id == model_id;
     let attempts: Vec<&Attempt> = paid.iter().filter(of).copied().collect();
     let count = |is: fn(&Attempt) -> bool| attempts.iter().filter(|a| is(a)).count() as u64;
-    let mut usage = Usage::default();
-    attempts.iter().filter_map(|a| a.usage).for_each(|used| usage += used);
     UsageLine {
         region: region.to_owned(),
         model_id: model_id.to_owned(),
@@ -217,18 +223,19 @@ fn line(paid: &[&Attempt], region: &str, model_id: &str) -> UsageLine {
         failed_calls: count(|a| a.outcome == AttemptOutcome::Failed),
         rejected_calls: count(|a| a.error == Some(ErrorName::TargetRejected)),
         unknown_calls: count(|a| a.usage.is_none()),
-        usage,
-        cost_usd: attempts.iter().filter_map(|a| a.cost_usd).sum::<Decimal>().normalize(),
         unpriced_calls: count(|a| a.cost_usd.is_none()),
+        totals: Totals::of(attempts.iter().copied()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attempt::Usage;
     use crate::attempt::tests::failed;
     use crate::policy::Policy;
     use crate::run::RunRef;
+    use rust_decimal::Decimal;
     use serde_json::json;
     use time::macros::datetime;
 
@@ -289,7 +296,7 @@ mod tests {
         assert_eq!((manifest.status, manifest.error), (RunStatus::Succeeded, None));
         assert_eq!(manifest.totals.cost_usd, Some(Decimal::new(55, 5)));
         assert_eq!(manifest.usage_by_model.len(), 1);
-        assert_eq!(manifest.usage_by_model[0].usage.input_tokens, 500);
+        assert_eq!(manifest.usage_by_model[0].totals.usage.unwrap().input_tokens, 500);
     }
 
     #[test]
@@ -315,6 +322,22 @@ mod tests {
         let statuses: Vec<StepStatus> = manifest.steps.iter().map(|step| step.status).collect();
         use StepStatus::*;
         assert_eq!(statuses, [Succeeded, Skipped, Skipped, Failed, Skipped]);
+    }
+
+    #[test]
+    fn a_run_without_a_plan_is_never_a_success() {
+        let ended_at = datetime!(2026-11-01 12:01 UTC);
+        let manifest = Manifest::seal(Evidence {
+            run: &run(1),
+            plan: None,
+            artifacts: vec![],
+            answers: vec![],
+            failures: vec![],
+            broken: vec![],
+            fault: None,
+            ended_at,
+        });
+        assert_eq!(manifest.status, RunStatus::Failed);
     }
 
     #[test]

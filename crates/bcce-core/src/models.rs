@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::Target;
 use crate::error::Problems;
 use crate::residency::not_callable_from;
+use crate::routing::RoutingOverride;
 use crate::template::Step;
 
 /// `/bcce/<env>/models`
@@ -21,6 +22,9 @@ pub struct Models {
 #[serde(deny_unknown_fields)]
 pub struct Model {
     pub takes: Takes,
+    /// What this model needs of the routing; workflow and step may change it again.
+    #[serde(default)]
+    pub routing: RoutingOverride,
     pub targets: Vec<Target>,
 }
 
@@ -47,6 +51,7 @@ impl Models {
         for (alias, model) in &self.models {
             let field = format!("models.{alias}.targets");
             problems.check(!model.targets.is_empty(), &field, "needs at least one target");
+            problems.extend(model.routing.check(&format!("models.{alias}.routing")));
             for (n, target) in model.targets.iter().enumerate() {
                 if let Some(sources) = not_callable_from(&target.region, &target.model_id) {
                     let cause = format!(

@@ -155,7 +155,8 @@ fn check_policy(sources: &Sources<'_>, steps: &[Step]) -> Result<(), Fault> {
     }
     match forbidden.as_slice() {
         [] => Ok(()),
-        _ => Err(Fault::new(ErrorName::PolicyViolation, forbidden.join("; "))),
+        // Bounded: a workflow may have two hundred steps.
+        _ => Err(Fault::new(ErrorName::PolicyViolation, limits::cut(&forbidden.join("; "), 4_000))),
     }
 }
 
@@ -172,11 +173,14 @@ fn route_name(step: &Step) -> String {
 }
 
 fn routes(sources: &Sources<'_>, steps: &[Step]) -> BTreeMap<String, Route> {
-    let of_workflow = sources.routing.with(&sources.template.routing);
     let route = |step: &Step| Route {
         targets: model(sources, step).targets.clone(),
         policy: sources.policy.clone(),
-        routing: of_workflow.with(&step.routing),
+        routing: sources
+            .routing
+            .with(&model(sources, step).routing)
+            .with(&sources.template.routing)
+            .with(&step.routing),
         rounds: limits::rounds(steps.len()),
     };
     steps.iter().map(|step| (route_name(step), route(step))).collect()

@@ -86,7 +86,16 @@ pub trait SignDigest {
 
 pub trait OpenRun {
     /// Records that a run is under way; a second time changes nothing.
-    async fn open(&self, run: &OpenedRun) -> Result<(), Fault>;
+    async fn open(&self, run: &OpenedRun) -> Result<Opened, Fault>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// Now, or by an earlier call for the same execution.
+    Open,
+    /// The attempt is over and counted: Step Functions forgets an execution's name after 90 days, the
+    /// ledger does not.
+    Over,
 }
 
 pub trait CloseRun {

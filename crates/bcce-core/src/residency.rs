@@ -67,7 +67,12 @@ impl Reach {
             return Self::Anywhere;
         }
         if let Some(geography) = geography(model_id) {
-            return Self::Regions(geography.reaches.iter().map(|r| r.to_string()).collect());
+            // The call itself goes through its source region, which may lie outside of the geography.
+            let source =
+                std::iter::once(region).filter(|source| !geography.reaches.contains(source));
+            return Self::Regions(
+                geography.reaches.iter().copied().chain(source).map(str::to_owned).collect(),
+            );
         }
         if model_id.starts_with("arn:") || !model_id.starts_with("anthropic.") {
             return Self::Unknown;
@@ -124,6 +129,8 @@ mod tests {
         assert!(outside("us-east-1", "us.anthropic.claude-sonnet-5", &["us-east-1"]));
         assert!(!outside("us-east-1", "anthropic.claude-sonnet-5", &["us-east-1"]));
         assert!(outside("eu-west-1", "anthropic.claude-sonnet-5", &us));
+        // ca-central-1 may call the profile, and the data passes through it.
+        assert!(outside("ca-central-1", "us.anthropic.claude-sonnet-5", &us));
     }
 
     #[test]

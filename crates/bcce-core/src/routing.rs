@@ -12,7 +12,7 @@ use crate::attempt::{Attempt, Target};
 use crate::error::ErrorName;
 use crate::policy::Policy;
 
-pub use settings::{Routing, RoutingOverride, Strategy, Timeouts};
+pub use settings::{Routing, RoutingOverride, Strategy, Timeouts, TimeoutsOverride};
 
 /// Everything of the plan that a step's decisions depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ mod tests;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use bcce_core::artifact::{store_once, to_json};
+use bcce_core::artifact::{parse, store_once, to_json};
 use bcce_core::attempt::Totals;
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::notice::{RunNotice, RunStatus};
@@ -101,10 +101,10 @@ where
             }
         };
         let run = request.run();
-        let bytes = to_json(&request)?;
-        let stored =
-            store_once(&self.store, &run.request_key(), &run.run_id, bytes.clone()).await?;
-        if stored != bytes {
+        let key = run.request_key();
+        let stored = store_once(&self.store, &key, &run.run_id, to_json(&request)?).await?;
+        // By value: another version of this function may have written the same request otherwise.
+        if parse::<StoredRequest>(&key, &stored)? != request {
             let cause = "id: was used before, for another request of this workflow";
             let reason = Fault::new(ErrorName::InvalidRequest, cause);
             let (request_id, workflow) =

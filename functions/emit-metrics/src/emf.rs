@@ -21,13 +21,12 @@ fn run(environment: &str, manifest: &Manifest) -> String {
     let totals = &manifest.totals;
     let succeeded = u8::from(manifest.status == RunStatus::Succeeded);
     let seconds = (manifest.ended_at - manifest.started_at).as_seconds_f64();
-    let cost = totals.cost_usd.or(totals.priced_subtotal_usd).unwrap_or_default();
     let dimensions = [("Environment", environment), ("Workflow", &manifest.workflow)];
     let metrics = [
         ("RunsSucceeded", "Count", json!(succeeded)),
         ("RunsFailed", "Count", json!(1 - succeeded)),
         ("RunDuration", "Seconds", json!(seconds)),
-        ("RunCost", "None", usd(cost)),
+        ("RunPricedCost", "None", usd(totals.known_cost())),
     ];
     document(manifest, &dimensions, &metrics)
 }
@@ -35,7 +34,7 @@ fn run(environment: &str, manifest: &Manifest) -> String {
 fn calls(environment: &str, manifest: &Manifest, line: &UsageLine) -> String {
     let dimensions =
         [("Environment", environment), ("Region", &line.region), ("Model", &line.model_id)];
-    let usage = &line.usage;
+    let usage = line.totals.known_usage();
     let metrics = [
         ("Calls", "Count", json!(line.calls)),
         ("FailedCalls", "Count", json!(line.failed_calls)),
@@ -50,12 +49,13 @@ fn calls(environment: &str, manifest: &Manifest, line: &UsageLine) -> String {
             "Count",
             json!(usage.cache_write_5m_tokens + usage.cache_write_1h_tokens),
         ),
-        ("Cost", "None", usd(line.cost_usd)),
+        ("PricedCost", "None", usd(line.totals.known_cost())),
     ];
     document(manifest, &dimensions, &metrics)
 }
 
-/// CloudWatch takes doubles only; the exact figure is in the ledger.
+/// The cost that is known; `UnpricedCalls` says how many calls are missing in it. CloudWatch takes doubles
+/// only, the exact figure is in the ledger.
 fn usd(amount: Decimal) -> Value {
     json!(amount.to_f64().unwrap_or_default())
 }

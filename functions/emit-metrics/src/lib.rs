@@ -10,7 +10,7 @@ use bcce_core::artifact::parse;
 use bcce_core::digest::sha256_hex;
 use bcce_core::error::Fault;
 use bcce_core::ledger::ClosedRun;
-use bcce_core::manifest::Manifest;
+use bcce_core::manifest::{Manifest, ManifestRef};
 use bcce_core::ports::{CloseRun, Closed, GetObject};
 use bcce_core::run::Run;
 use serde::{Deserialize, Serialize};
@@ -40,12 +40,6 @@ pub struct Ports<S, L> {
 pub struct Request {
     pub run: Run,
     pub manifest: ManifestRef,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct ManifestRef {
-    pub key: String,
-    pub sha256: String,
 }
 
 #[derive(Debug, PartialEq, Serialize)]

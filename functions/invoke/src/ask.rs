@@ -17,7 +17,8 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-pub(crate) struct Question<'a> {
+/// Everything one call is made of.
+pub(crate) struct Asking<'a> {
     pub run: &'a Run,
     pub plan: &'a Plan,
     pub step: &'a Step,
@@ -35,7 +36,7 @@ pub(crate) enum Asked {
     Failed(Fault),
 }
 
-impl Question<'_> {
+impl Asking<'_> {
     /// The attempt is recorded whatever came of it; the error is `Bcce.Internal`.
     pub async fn ask(
         &self,

@@ -7,6 +7,7 @@ mod plans;
 mod tests;
 mod walk;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bcce_aws::{StartError, optional_variable, variable};
@@ -15,6 +16,7 @@ use bcce_core::artifact::{
 };
 use bcce_core::attempt::{Attempt, Totals};
 use bcce_core::error::{ErrorName, Fault};
+use bcce_core::limits::{MAX_MESSAGE_CHARS, cut};
 use bcce_core::ports::{CallModel, Clock, GetObject, PutOnce};
 use bcce_core::routing::{Decision, Next};
 use bcce_core::run::{Run, StepRef};
@@ -113,13 +115,15 @@ where
     settle(ports, &request, &key, walked).await
 }
 
-/// The router's reasons name targets and limits, nothing of the input.
+/// The router's reasons name targets and limits, nothing of the input. Bounded, since the failures of a
+/// whole wave travel through the state machine together; every attempt is in the step's failure.
 fn stopped(name: ErrorName, request: &Request) -> Fault {
-    let because =
-        request.decisions.last().map(|decision| decision.because.join("; ")).unwrap_or_default();
-    let tried = request.attempts.iter().filter_map(|a| Some(format!("{}: {}", a.target, a.error?)));
-    let tried: Vec<String> = tried.collect();
-    Fault::new(name, format!("{because} (tried {})", tried.join(", ")))
+    let because = request.decisions.last().map(|decision| decision.because.join("; "));
+    let errors: BTreeSet<&str> =
+        request.attempts.iter().filter_map(|a| a.error).map(ErrorName::as_str).collect();
+    let errors = errors.into_iter().collect::<Vec<_>>().join(", ");
+    let (because, calls) = (because.unwrap_or_default(), request.attempts.len());
+    Fault::new(name, cut(&format!("after {calls} calls ({errors}): {because}"), MAX_MESSAGE_CHARS))
 }
 
 async fn settle<S, M, C>(

@@ -12,7 +12,8 @@ use super::*;
 
 const EVENT: &str = include_str!("../../../events/invoke/first.json");
 const PLAN: &str = include_str!("../../../events/invoke/plan.json");
-const HOUR: Duration = Duration::from_secs(900);
+/// The function's whole time.
+const AMPLE: Duration = Duration::from_secs(900);
 
 /// Answers as told, in order, and keeps what it was asked.
 #[derive(Default)]
@@ -79,7 +80,7 @@ const ANSWERED: Response = Response::Answered { status: StepStatus::Succeeded };
 #[tokio::test]
 async fn an_answer_is_priced_and_stored() {
     let ports = ports([says("It opens.", "end_turn")]);
-    assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+    assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     let artifact = artifact(&ports);
     assert_eq!(artifact["output"], json!({ "text": "It opens." }));
     // 1,000 x 1.1 + 100 x 5.5 USD per million
@@ -92,7 +93,7 @@ async fn an_answer_is_priced_and_stored() {
 async fn a_stored_answer_is_returned_without_a_call() {
     let ports = ports([says("It opens.", "end_turn")]);
     for _ in 0..2 {
-        assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+        assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     }
     assert_eq!(regions(&ports).len(), 1);
 }
@@ -101,7 +102,7 @@ async fn a_stored_answer_is_returned_without_a_call() {
 async fn the_next_target_is_asked_at_once_and_both_attempts_are_kept() {
     for name in [ErrorName::TargetThrottled, ErrorName::TargetBroken, ErrorName::TargetRejected] {
         let ports = ports([fails(name, Some(Usage::default())), says("It opens.", "end_turn")]);
-        assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+        assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
         assert_eq!(regions(&ports), ["us-east-1", "us-west-2"]);
         let artifact = artifact(&ports);
         assert_eq!(artifact["attempts"][0]["error"], name.as_str());
@@ -112,7 +113,7 @@ async fn the_next_target_is_asked_at_once_and_both_attempts_are_kept() {
 #[tokio::test]
 async fn a_cut_stream_leaves_the_cost_unknown_and_says_what_is_known() {
     let ports = ports([fails(ErrorName::TargetBroken, None), says("It opens.", "end_turn")]);
-    assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+    assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     let artifact = artifact(&ports);
     assert_eq!(artifact["cost_usd"], Value::Null);
     assert_eq!(artifact["priced_subtotal_usd"], "0.00165");
@@ -123,7 +124,7 @@ async fn a_cut_stream_leaves_the_cost_unknown_and_says_what_is_known() {
 async fn a_list_used_up_goes_back_with_every_attempt() {
     let throttled = || fails(ErrorName::TargetThrottled, Some(Usage::default()));
     let ports = ports([throttled(), throttled()]);
-    let Response::Exhausted { attempts } = handle(&ports, request(), HOUR).await.unwrap() else {
+    let Response::Exhausted { attempts } = handle(&ports, request(), AMPLE).await.unwrap() else {
         panic!()
     };
     assert_eq!(attempts.len(), 2);
@@ -133,7 +134,7 @@ async fn a_list_used_up_goes_back_with_every_attempt() {
 #[tokio::test]
 async fn without_time_for_another_attempt_it_goes_back_early() {
     let ports = ports([fails(ErrorName::TargetTimeout, None)]);
-    let short = Duration::from_secs(60);
+    let short = Duration::from_secs(120);
     let Response::Exhausted { attempts } = handle(&ports, request(), short).await.unwrap() else {
         panic!()
     };
@@ -153,7 +154,7 @@ async fn what_no_target_can_take_fails_the_step_without_quoting() {
     ] {
         let ports = ports([report]);
         let Response::Failed { status: got, error } =
-            handle(&ports, request(), HOUR).await.unwrap()
+            handle(&ports, request(), AMPLE).await.unwrap()
         else {
             panic!()
         };
@@ -170,14 +171,14 @@ async fn what_no_target_can_take_fails_the_step_without_quoting() {
 #[tokio::test]
 async fn a_wrong_stop_reason_moves_on() {
     let ports = ports([says("{", "malformed_model_output"), says("It opens.", "end_turn")]);
-    assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+    assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     assert_eq!(artifact(&ports)["attempts"][0]["error"], "Bcce.TargetBroken");
 }
 
 #[tokio::test]
 async fn a_truncated_text_is_an_answer_that_says_so() {
     let ports = ports([says("It op", "max_tokens")]);
-    assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+    assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     assert_eq!(artifact(&ports)["truncated"], true);
 }
 
@@ -195,7 +196,7 @@ fn json_request(ports: &Fakes) -> Request {
 #[tokio::test]
 async fn json_that_does_not_fit_is_repaired_once_on_the_same_target() {
     let ports = ports([says(r#"{"ok":1}"#, "end_turn"), says(r#"{"ok":true}"#, "end_turn")]);
-    assert_eq!(handle(&ports, json_request(&ports), HOUR).await, Ok(ANSWERED));
+    assert_eq!(handle(&ports, json_request(&ports), AMPLE).await, Ok(ANSWERED));
     assert_eq!(regions(&ports), ["us-east-1", "us-east-1"]);
     assert!(ports.model.asked.borrow()[1].2.as_ref().unwrap().contains("/ok"));
     let artifact = artifact(&ports);
@@ -208,7 +209,7 @@ async fn json_that_does_not_fit_is_repaired_once_on_the_same_target() {
 #[tokio::test]
 async fn json_that_never_fits_fails_the_step() {
     let ports = ports([says("no", "end_turn"), says(r#"{"ok":"#, "max_tokens")]);
-    let Response::Failed { error, .. } = handle(&ports, json_request(&ports), HOUR).await.unwrap()
+    let Response::Failed { error, .. } = handle(&ports, json_request(&ports), AMPLE).await.unwrap()
     else {
         panic!()
     };
@@ -217,16 +218,42 @@ async fn json_that_never_fits_fails_the_step() {
 }
 
 #[tokio::test]
+async fn an_answer_without_text_is_none_and_not_repaired() {
+    let ports = ports([says(" \n", "max_tokens")]);
+    let Response::Failed { error, .. } = handle(&ports, request(), AMPLE).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(error.name, ErrorName::OutputInvalid);
+    assert!(error.message.contains("cut by max_tokens = 400: there is no text"), "{error}");
+}
+
+#[tokio::test]
+async fn a_repair_needs_a_call_that_is_left() {
+    let ports = ports([says("no", "end_turn")]);
+    let mut request = json_request(&ports);
+    let key = request.run.plan_key();
+    let mut plan = ports.store.json(&key);
+    plan["routes"]["haiku"]["routing"]["attempts"] = json!(1);
+    let body = serde_json::to_vec(&plan).unwrap();
+    request.plan_sha256 = sha256_hex(&body);
+    ports.store.objects.borrow_mut().insert(key, body);
+    let Response::Failed { error, .. } = handle(&ports, request, AMPLE).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!((error.name, regions(&ports).len()), (ErrorName::OutputInvalid, 1));
+}
+
+#[tokio::test]
 async fn told_to_stop_it_records_every_attempt_and_why() {
     let ports = ports([]);
     let mut request = request();
     request.next = Next::Stop(ErrorName::NoTarget);
     request.decisions[0].because = vec!["the step's rounds are used up".into()];
-    let Response::Failed { error, .. } = handle(&ports, request, HOUR).await.unwrap() else {
+    let Response::Failed { error, .. } = handle(&ports, request, AMPLE).await.unwrap() else {
         panic!()
     };
     assert_eq!(error.name, ErrorName::NoTarget);
-    assert!(error.message.starts_with("the step's rounds are used up"), "{error}");
+    assert!(error.message.contains("the step's rounds are used up"), "{error}");
 }
 
 #[tokio::test]
@@ -243,13 +270,13 @@ async fn the_first_writer_wins() {
         }
     }
     let first = ports([says("First.", "end_turn")]);
-    handle(&first, request(), HOUR).await.unwrap();
+    handle(&first, request(), AMPLE).await.unwrap();
     let stored =
         first.store.objects.borrow_mut().remove(&request().run.step_key("answer", None)).unwrap();
     let Ports { store, clock, plans, .. } = first;
     let racing = Racing(&store, stored);
     let ports = Ports { store: ByRef(&store), model: racing, clock, plans };
-    assert_eq!(handle(&ports, request(), HOUR).await, Ok(ANSWERED));
+    assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     assert_eq!(store.json(&request().run.step_key("answer", None))["output"]["text"], "First.");
 }
 

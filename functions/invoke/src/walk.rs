@@ -4,20 +4,22 @@ use std::time::Duration;
 
 use bcce_core::answer::{Stopped, judge, parse_json};
 use bcce_core::artifact::{Output, StepArtifact, parse};
-use bcce_core::attempt::{Attempt, AttemptKind, Target};
+use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target};
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::plan::Plan;
 use bcce_core::ports::{CallModel, Clock, GetObject, ModelAnswer, Repair};
 use bcce_core::prompt::{Prompt, render};
+use bcce_core::routing::Routing;
 use bcce_core::template::{OutputType, Step};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use crate::ask::{Asked, Question};
+use crate::ask::{Asked, Asking};
 use crate::{Ports, Request};
 
-/// Kept back of the function's time: storing an answer of a megabyte, with the client's retries.
-const MARGIN: Duration = Duration::from_secs(15);
+/// Kept back of the function's time for storing the answer: an operation on S3 may take 25 s with the
+/// client's retries, and there are two, since another writer's answer has to be read.
+const MARGIN: Duration = Duration::from_secs(60);
 /// With less than this left of the run's time, a call is not worth starting.
 const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -98,15 +100,18 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
     }
 
     /// How long the next attempt may take; `None`: the function or the run has no time for one. The
-    /// first attempt takes what there is, or a function too short for any would never make one.
+    /// first attempt takes what there is, or a function too short for a whole one would never make any.
     fn time(&self, is_first: bool) -> Option<Duration> {
         let now = self.ports.clock.now();
         let left = |until: OffsetDateTime| Duration::try_from(until - now).unwrap_or_default();
-        let route = self.plan.routes.get(&self.request.step.route)?;
-        let run = left(self.request.deadline);
-        let attempt = Duration::from_secs(route.routing.timeouts.attempt_s).min(run);
-        let function = left(self.until);
-        (run >= SHORTEST && (is_first || function >= attempt)).then_some(attempt.min(function))
+        let (run, function) = (left(self.request.deadline), left(self.until));
+        let attempt = Duration::from_secs(self.routing()?.timeouts.attempt_s).min(run);
+        let time = attempt.min(function);
+        (time >= SHORTEST && (is_first || time == attempt)).then_some(time)
+    }
+
+    fn routing(&self) -> Option<&Routing> {
+        self.plan.routes.get(&self.request.step.route).map(|route| &route.routing)
     }
 
     async fn turn(&mut self, target: &Target, time: Duration) -> Result<Turn, Fault> {
@@ -119,19 +124,29 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
             Asked::Failed(error) => return Ok(Turn::Failed(error)),
         };
         self.mark_invalid(&fault);
-        let Some(time) = self.time(true) else { return Ok(Turn::Failed(invalid(&fault))) };
+        let Some(time) = self.time_to_repair(&answer) else {
+            return Ok(Turn::Failed(Fault::new(ErrorName::OutputInvalid, fault)));
+        };
         let repair = Repair { answer: &answer.text, fault: &fault };
         match self.ask(target, time, Some(repair)).await? {
             Asked::Answered(answer) => match self.read(&answer)? {
                 Ok(read) => Ok(Turn::Answered(read)),
                 Err(fault) => {
                     self.mark_invalid(&fault);
-                    Ok(Turn::Failed(invalid(&fault)))
+                    let message = format!("{fault} (asked twice)");
+                    Ok(Turn::Failed(Fault::new(ErrorName::OutputInvalid, message)))
                 }
             },
             Asked::NextTarget => Ok(Turn::NextTarget),
             Asked::Failed(error) => Ok(Turn::Failed(error)),
         }
+    }
+
+    /// A repair is a call like another: it needs one left, time, and something to repair.
+    fn time_to_repair(&self, answer: &ModelAnswer) -> Option<Duration> {
+        let calls = self.routing()?.attempts as usize;
+        let possible = !answer.text.trim().is_empty() && self.attempts.len() < calls;
+        self.time(true).filter(|_| possible)
     }
 
     async fn ask(
@@ -141,7 +156,7 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
         repair: Option<Repair<'_>>,
     ) -> Result<Asked, Fault> {
         let kind = if repair.is_some() { AttemptKind::Repair } else { AttemptKind::First };
-        let question = Question {
+        let asking = Asking {
             run: &self.request.run,
             plan: self.plan,
             step: self.step,
@@ -151,47 +166,46 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
             time,
             repair,
         };
-        let (attempt, asked) = question.ask(&self.ports.model, &self.ports.clock, kind).await;
+        let (attempt, asked) = asking.ask(&self.ports.model, &self.ports.clock, kind).await;
         self.attempts.push(attempt);
         asked
     }
 
-    /// The output of an answer, or what is wrong with its JSON.
+    /// The output of an answer, or what is wrong with it.
     fn read(&self, answer: &ModelAnswer) -> Result<Result<Answer, String>, Fault> {
-        let stopped =
-            judge(&answer.stop_reason).map_err(|_| Fault::internal("a failed answer was read"))?;
-        let spec = self.step.output.as_ref().filter(|spec| spec.kind == OutputType::Json);
-        let json = match spec.map(|spec| parse_json(&answer.text, spec.schema.as_ref())).transpose()
-        {
-            Ok(json) => json,
-            Err(fault) if stopped == Stopped::Truncated => {
-                return Ok(Err(format!(
-                    "the answer was cut by max_tokens = {}; {fault}",
-                    self.step.max_tokens
-                )));
-            }
-            Err(fault) => return Ok(Err(fault)),
-        };
-        Ok(Ok(Answer {
-            output: Output { text: answer.text.clone(), json },
-            truncated: stopped == Stopped::Truncated,
+        let judged = judge(&answer.stop_reason);
+        let stopped = judged.map_err(|_| Fault::internal("a failed answer was read"))?;
+        let truncated = stopped == Stopped::Truncated;
+        Ok(self.output(answer, truncated).map(|output| Answer {
+            output,
+            truncated,
             stop_reason: answer.stop_reason.clone(),
             prompt_sha256: self.prompt.sha256(),
         }))
     }
 
+    fn output(&self, answer: &ModelAnswer, truncated: bool) -> Result<Output, String> {
+        let cut = match truncated {
+            true => format!("the answer was cut by max_tokens = {}: ", self.step.max_tokens),
+            false => String::new(),
+        };
+        if answer.text.trim().is_empty() {
+            return Err(format!("{cut}there is no text in it; thinking counts as tokens too"));
+        }
+        let spec = self.step.output.as_ref().filter(|spec| spec.kind == OutputType::Json);
+        let json = spec.map(|spec| parse_json(&answer.text, spec.schema.as_ref())).transpose();
+        let json = json.map_err(|fault| format!("{cut}{fault}"))?;
+        Ok(Output { text: answer.text.clone(), json })
+    }
+
     /// The call was answered and paid, and is no answer.
     fn mark_invalid(&mut self, fault: &str) {
         if let Some(attempt) = self.attempts.last_mut() {
-            attempt.outcome = bcce_core::attempt::AttemptOutcome::Failed;
+            attempt.outcome = AttemptOutcome::Failed;
             attempt.error = Some(ErrorName::OutputInvalid);
             attempt.message = Some(fault.to_owned());
         }
     }
-}
-
-fn invalid(fault: &str) -> Fault {
-    Fault::new(ErrorName::OutputInvalid, format!("{fault} (asked twice)"))
 }
 
 /// What the steps before said, by id.

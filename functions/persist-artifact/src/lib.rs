@@ -9,7 +9,7 @@ use bcce_aws::{StartError, variable};
 use bcce_core::artifact::{parse, store_once, to_json};
 use bcce_core::digest::{sha256, sha256_hex};
 use bcce_core::error::Fault;
-use bcce_core::manifest::{Manifest, StepFault};
+use bcce_core::manifest::{Manifest, ManifestRef, StepFault};
 use bcce_core::notice::RunNotice;
 use bcce_core::ports::{Clock, GetObject, ListObjects, PutOnce, SignDigest};
 use bcce_core::run::Run;
@@ -54,12 +54,6 @@ pub struct Response {
     pub manifest: ManifestRef,
     /// The message for the notifications topic.
     pub notice: RunNotice,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ManifestRef {
-    pub key: String,
-    pub sha256: String,
 }
 
 /// # Errors

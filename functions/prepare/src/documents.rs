@@ -47,7 +47,7 @@ impl Documents {
     /// can mend it, a retry cannot.
     pub async fn read(
         &self,
-        sources: &Sources<'_, impl GetObject, impl GetParameters>,
+        origin: &Origin<'_, impl GetObject, impl GetParameters>,
         now: OffsetDateTime,
         workflow: &str,
     ) -> Result<Rc<Reading>, Fault> {
@@ -56,14 +56,14 @@ impl Documents {
         {
             return Ok(reading.clone());
         }
-        let reading = Rc::new(sources.read(workflow).await?);
+        let reading = Rc::new(origin.read(workflow).await?);
         self.0.borrow_mut().insert(workflow.to_owned(), (now, reading.clone()));
         Ok(reading)
     }
 }
 
 /// Where documents are read from.
-pub struct Sources<'a, S, P> {
+pub struct Origin<'a, S, P> {
     pub store: &'a S,
     pub parameters: &'a P,
     pub config: &'a Config,
@@ -71,7 +71,7 @@ pub struct Sources<'a, S, P> {
 
 type Values = BTreeMap<String, String>;
 
-impl<S: GetObject, P: GetParameters> Sources<'_, S, P> {
+impl<S: GetObject, P: GetParameters> Origin<'_, S, P> {
     async fn read(&self, workflow: &str) -> Result<Reading, Fault> {
         let template = format!("workflows/{workflow}");
         let names = ["models", "routing", "policy", "prices", &template];

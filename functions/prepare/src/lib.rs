@@ -11,10 +11,10 @@ use std::time::Duration;
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::{parse, store_once, to_json};
 use bcce_core::digest::sha256_hex;
-use bcce_core::error::{ErrorName, Fault};
+use bcce_core::error::{ErrorName, Fault, Problems};
 use bcce_core::ledger::OpenedRun;
 use bcce_core::plan::{Plan, Sources, Wave};
-use bcce_core::ports::{Clock, GetObject, GetParameters, OpenRun, PutOnce};
+use bcce_core::ports::{Clock, GetObject, GetParameters, OpenRun, Opened, PutOnce};
 use bcce_core::request::StoredRequest;
 use bcce_core::routing::Route;
 use bcce_core::run::Run;
@@ -53,6 +53,9 @@ pub struct Request {
     pub run: Run,
 }
 
+/// Step Functions ends an execution whose state is above 256 KiB, and nothing can catch that.
+const MAX_PLANNED_BYTES: usize = 200_000;
+
 /// What the state machine needs of the plan: references and routes, no bodies.
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -88,7 +91,10 @@ where
 {
     let run = request.run;
     // First, so that a run that is refused can be followed too.
-    ports.ledger.open(&OpenedRun { run: run.clone() }).await?;
+    if ports.ledger.open(&OpenedRun { run: run.clone() }).await? == Opened::Over {
+        let message = "id: its run is over and counted; its manifest has the outcome";
+        return Ok(Response::Refused { error: Fault::new(ErrorName::InvalidRequest, message) });
+    }
     match ports.plan(documents, config, &run).await {
         Ok(planned) => Ok(Response::Planned(Box::new(planned))),
         Err(fault) if fault.name == ErrorName::Internal => Err(fault),
@@ -127,12 +133,20 @@ where
             }
         };
         let plan: Plan = parse(&key, &body)?;
-        Ok(Planned {
+        let planned = Planned {
             plan_sha256: sha256_hex(&body),
             deadline: run.started_at + Duration::from_secs(plan.timeout),
             waves: plan.waves,
             routes: plan.routes,
-        })
+        };
+        match to_json(&planned)?.len() {
+            ..=MAX_PLANNED_BYTES => Ok(planned),
+            bytes => {
+                let cause =
+                    format!("their routes take {bytes} bytes, the most is {MAX_PLANNED_BYTES}");
+                Err(Problems::one("steps", cause).into())
+            }
+        }
     }
 
     async fn resolve(
@@ -145,9 +159,8 @@ where
         let body = self.store.get(&key).await?;
         let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
         let request: StoredRequest = parse(&key, &body)?;
-        let sources =
-            documents::Sources { store: &self.store, parameters: &self.parameters, config };
-        let read = documents.read(&sources, self.clock.now(), &request.workflow).await?;
+        let origin = documents::Origin { store: &self.store, parameters: &self.parameters, config };
+        let read = documents.read(&origin, self.clock.now(), &request.workflow).await?;
         Plan::resolve(&Sources {
             request: &request,
             template: &read.template.value,

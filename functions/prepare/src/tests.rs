@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use bcce_core::config::Pointer;
 use bcce_core::fakes::{MemoryParameters, MemoryStore, StoppedClock};
@@ -11,16 +11,19 @@ const EVENT: &str = include_str!("../../../events/prepare/first.json");
 const EXPLAIN: &str = include_str!("../../../infra/config/dev/workflows/explain.yaml");
 
 #[derive(Default)]
-struct Opened(RefCell<Vec<String>>);
+struct Records {
+    opened: RefCell<Vec<String>>,
+    over: Cell<bool>,
+}
 
-impl OpenRun for Opened {
-    async fn open(&self, opened: &OpenedRun) -> Result<(), Fault> {
-        self.0.borrow_mut().push(opened.run.run_id.clone());
-        Ok(())
+impl OpenRun for Records {
+    async fn open(&self, opened: &OpenedRun) -> Result<Opened, Fault> {
+        self.opened.borrow_mut().push(opened.run.run_id.clone());
+        Ok(if self.over.get() { Opened::Over } else { Opened::Open })
     }
 }
 
-type Fakes = Ports<MemoryStore, MemoryParameters, Opened, StoppedClock>;
+type Fakes = Ports<MemoryStore, MemoryParameters, Records, StoppedClock>;
 
 fn config() -> Config {
     Config {
@@ -57,7 +60,7 @@ fn ports(inputs: Value) -> Fakes {
         parameters: MemoryParameters(
             parameters.map(|(name, value)| (format!("/bcce/dev/{name}"), value.to_owned())).into(),
         ),
-        ledger: Opened::default(),
+        ledger: Records::default(),
         clock: StoppedClock(datetime!(2026-11-01 12:00 UTC)),
     }
 }
@@ -78,7 +81,15 @@ async fn a_request_becomes_a_stored_plan_and_an_open_record() {
     assert_eq!(response["routes"]["haiku"]["targets"][1]["region"], "us-west-2");
     let plan = ports.store.json(&run().plan_key());
     assert_eq!(plan["inputs"], json!({ "audience": "newcomer", "text": "a breaker" }));
-    assert_eq!(*ports.ledger.0.borrow(), [run().run_id.clone()]);
+    assert_eq!(*ports.ledger.opened.borrow(), [run().run_id.clone()]);
+}
+
+#[tokio::test]
+async fn a_run_that_is_over_is_not_planned_again() {
+    let ports = ports(json!({ "text": "a breaker" }));
+    ports.ledger.over.set(true);
+    assert_eq!(ask(&ports).await["outcome"], "refused");
+    assert!(!ports.store.objects.borrow().contains_key(&run().plan_key()));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn one_message_three_times_is_one_of_everything() {
     let manifest = stack.manifest(&run).await;
     // A fourth comes when all is over.
     stack.send(&body).await;
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    stack.inbox_is_empty().await;
 
     let executions =
         stack.sfn.list_executions().state_machine_arn(output("WorkflowArn")).max_results(1000);
@@ -60,6 +60,7 @@ async fn usage_is_counted_once() {
     for _ in 0..3 {
         stack.send(&body.to_string()).await;
         stack.manifest(&run).await;
+        stack.inbox_is_empty().await;
     }
     assert_eq!(counted(&stack, &run).await - before, 1);
 }

@@ -115,14 +115,30 @@ impl Stack {
         queue
     }
 
-    /// The first message of a queue that `is` what is looked for; others are put aside.
+    /// The first message of a queue that `is` what is looked for.
     pub async fn receive(&self, queue: &str, is: impl Fn(&Message) -> bool) -> Message {
         self.eventually("a message", async || {
-            let receive = self.sqs.receive_message().queue_url(queue).max_number_of_messages(10);
+            // Others look through the same queue, so nothing is hidden from them.
+            let receive = self.sqs.receive_message().queue_url(queue).visibility_timeout(0);
+            let receive = receive.max_number_of_messages(10);
             let received = receive.message_attribute_names("All").send().await.unwrap();
             received.messages().iter().find(|message| is(message)).cloned()
         })
         .await
+    }
+
+    /// Waits until dispatch has dealt with everything that was sent.
+    pub async fn inbox_is_empty(&self) {
+        use aws_sdk_sqs::types::QueueAttributeName as Name;
+        let counts =
+            [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
+        self.eventually("an empty inbox", async || {
+            let get = self.sqs.get_queue_attributes().queue_url(output("InboxQueueUrl"));
+            let got = get.set_attribute_names(Some(counts.to_vec())).send().await.unwrap();
+            let attributes = got.attributes().unwrap();
+            counts.iter().all(|name| attributes[name] == "0").then_some(())
+        })
+        .await;
     }
 
     /// Asks until there is an answer.

@@ -46,10 +46,7 @@ pub(super) fn refused(
             }
             failure(ErrorName::TargetUnavailable, "the connection broke before an answer")
         }
-        SdkError::TimeoutError(_) => {
-            heard.refused();
-            failure(ErrorName::TargetUnavailable, "no connection in time")
-        }
+        SdkError::TimeoutError(_) => failure(ErrorName::TargetTimeout, "no answer in time"),
         _ => failure(ErrorName::TargetBroken, "the response could not be read"),
     }
 }

@@ -32,8 +32,26 @@ pub struct RoutingOverride {
     pub strategy: Option<Strategy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeouts: Option<Timeouts>,
+    #[serde(default, skip_serializing_if = "TimeoutsOverride::is_empty")]
+    pub timeouts: TimeoutsOverride,
+}
+
+/// Each limit on its own: what is not named stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutsOverride {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stall_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt_s: Option<u64>,
+}
+
+impl TimeoutsOverride {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +109,7 @@ impl Routing {
         Self {
             strategy: change.strategy.unwrap_or(self.strategy),
             attempts: change.attempts.unwrap_or(self.attempts),
-            timeouts: change.timeouts.unwrap_or(self.timeouts),
+            timeouts: self.timeouts.with(&change.timeouts),
             ..self.clone()
         }
     }
@@ -110,14 +128,22 @@ impl RoutingOverride {
     pub fn check(&self, field: &str) -> Problems {
         let mut problems = Problems::default();
         problems.check(self.attempts != Some(0), format!("{field}.attempts"), "must be above 0");
-        if let Some(timeouts) = &self.timeouts {
-            problems.extend(timeouts.check(&format!("{field}.timeouts")));
-        }
+        // What is not named passes as the default, which is right.
+        let timeouts = Timeouts::default().with(&self.timeouts);
+        problems.extend(timeouts.check(&format!("{field}.timeouts")));
         problems
     }
 }
 
 impl Timeouts {
+    fn with(self, change: &TimeoutsOverride) -> Self {
+        Self {
+            first_token_s: change.first_token_s.unwrap_or(self.first_token_s),
+            stall_s: change.stall_s.unwrap_or(self.stall_s),
+            attempt_s: change.attempt_s.unwrap_or(self.attempt_s),
+        }
+    }
+
     fn check(&self, field: &str) -> Problems {
         let mut problems = Problems::default();
         let all = [
@@ -129,5 +155,30 @@ impl Timeouts {
             problems.check(seconds > 0, format!("{field}.{name}"), "must be above 0");
         }
         problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_override_changes_what_it_names_and_nothing_else() {
+        let change: RoutingOverride =
+            crate::config::parse_yaml("timeouts: { stall_s: 60 }").unwrap();
+        let timeouts = Timeouts { first_token_s: 120, stall_s: 5, attempt_s: 300 };
+        let changed = Routing { timeouts, ..Routing::default() }.with(&change);
+        assert_eq!(changed.timeouts, Timeouts { stall_s: 60, ..timeouts });
+        assert_eq!(changed.attempts, Routing::default().attempts);
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_told() {
+        let change: RoutingOverride =
+            crate::config::parse_yaml("timeouts: { stall_s: 0 }").unwrap();
+        assert_eq!(
+            change.check("steps.a.routing").to_string(),
+            "steps.a.routing.timeouts.stall_s: must be above 0"
+        );
     }
 }
