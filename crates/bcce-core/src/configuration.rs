@@ -135,12 +135,11 @@ impl Findings {
 /// Each model has a target that policy allows.
 fn allowed(models: &Models, policy: &Policy) -> Problems {
     let mut problems = Problems::default();
-    for (alias, model) in &models.models {
-        let reason = |target| Some(format!("{target}: {}", policy.forbids(target)?));
-        let reasons: Vec<String> = model.targets.iter().filter_map(reason).collect();
-        let none = !model.targets.is_empty() && reasons.len() == model.targets.len();
-        let cause = format!("policy.yaml allows none of them ({})", reasons.join("; "));
-        problems.check(!none, format!("models.{alias}.targets"), cause);
+    for (alias, model) in models.models.iter().filter(|(_, model)| !model.targets.is_empty()) {
+        if let Some(reasons) = policy.forbids_all(&model.targets) {
+            let cause = format!("policy.yaml allows none of them ({reasons})");
+            problems.add(format!("models.{alias}.targets"), cause);
+        }
     }
     problems
 }

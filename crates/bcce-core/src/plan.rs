@@ -139,18 +139,10 @@ fn check_policy(sources: &Sources<'_>, steps: &[Step]) -> Result<(), Fault> {
         .map(|tag| format!("tags.{tag}: is required by policy"))
         .collect();
     for step in steps {
-        let targets = &model(sources, step).targets;
-        let reasons: Vec<String> = targets
-            .iter()
-            .filter_map(|target| Some(format!("{target}: {}", sources.policy.forbids(target)?)))
-            .collect();
-        if reasons.len() == targets.len() {
-            let field = format!("steps.{}.model", step.id);
-            forbidden.push(format!(
-                "{field}: no target of {} is allowed ({})",
-                step.model,
-                reasons.join("; ")
-            ));
+        if let Some(reasons) = sources.policy.forbids_all(&model(sources, step).targets) {
+            let (id, model) = (&step.id, &step.model);
+            forbidden
+                .push(format!("steps.{id}.model: no target of {model} is allowed ({reasons})"));
         }
     }
     match forbidden.as_slice() {

@@ -43,6 +43,13 @@ impl Policy {
         (!allowed).then(|| format!("{model} is not an allowed model"))
     }
 
+    /// Why each of `targets` is forbidden; `None` while one is allowed.
+    pub fn forbids_all(&self, targets: &[Target]) -> Option<String> {
+        let reason = |target| Some(format!("{target}: {}", self.forbids(target)?));
+        let reasons: Vec<String> = targets.iter().map_while(reason).collect();
+        (reasons.len() == targets.len()).then(|| reasons.join("; "))
+    }
+
     pub fn missing_tags(&self, tags: &BTreeMap<String, String>) -> Vec<&str> {
         self.required_tags
             .iter()

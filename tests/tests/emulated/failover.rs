@@ -73,7 +73,7 @@ async fn a_silent_region_is_given_up() {
     let artifact = stack.step(&RunRef::first("default", &name, "1"), "answer").await;
     assert_eq!(artifact["attempts"][0]["error"], "Bcce.TargetTimeout");
     let waited = artifact["attempts"][0]["latency_ms"].as_u64().unwrap();
-    assert!((1_000..2_000).contains(&waited), "{waited} ms");
+    assert!((1_000..5_000).contains(&waited), "{waited} ms");
 }
 
 /// Every target fails twice: the machine waits in between, and nothing of the history is lost.
