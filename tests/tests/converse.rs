@@ -150,6 +150,12 @@ async fn every_fault_gets_its_name_and_its_usage() {
     for (script, expected, usage) in table {
         let report = call(&bedrock, script).await;
         assert_eq!((name(&report), used(&report)), (expected, usage), "{script}: {report:?}");
+        if script == "silent" {
+            assert!(
+                report.latency >= LIMITS.first_token,
+                "{script} was given up early: {report:?}"
+            );
+        }
         if let Err(failure) = &report.result {
             assert_eq!(failure.retry_after_s, (script == "throttle(2)").then_some(2), "{script}");
         }
