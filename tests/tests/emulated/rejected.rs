@@ -84,3 +84,30 @@ async fn a_largest_input_goes_all_the_way() {
     let manifest = stack.run("explain", &fresh("large"), json!({ "text": text })).await;
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
 }
+
+/// What a sender names is as long as they like; what is told of it is not, or nothing could carry it.
+#[tokio::test]
+async fn a_field_of_300_kb_is_rejected_like_any_other() {
+    let stack = Stack::connect().await;
+    let marker = fresh("field");
+    let body = format!(r#"{{"workflow":"explain","{marker}{}":1}}"#, "x".repeat(300_000));
+    stack.send(&body).await;
+    let letters = output("DeadLetterQueueUrl");
+    let is_ours = |body: &str| body.contains(&marker);
+    let letter = stack.receive(&letters, |m| m.body().is_some_and(is_ours)).await;
+    let reason = letter.message_attributes().unwrap()["reason"].string_value().unwrap();
+    assert!(reason.len() < 1_000, "{} bytes", reason.len());
+}
+
+#[tokio::test]
+async fn an_id_of_odd_characters_is_an_id() {
+    let stack = Stack::connect().await;
+    let id = format!("é☃ \"'\\\n\u{1}/{{{{ x }}}}-{}", fresh("odd"));
+    let manifest = stack.explain(&id, "").await;
+    assert_eq!((&manifest["status"], &manifest["request_id"]), (&json!("SUCCEEDED"), &json!(id)));
+    // The same id with another request: the reason goes out as an attribute, which takes no control characters.
+    let other =
+        json!({ "workflow": "explain", "id": id, "inputs": { "text": "another" } }).to_string();
+    stack.send(&other).await;
+    stack.receive(&output("DeadLetterQueueUrl"), |m| m.body() == Some(&other)).await;
+}
