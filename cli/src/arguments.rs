@@ -54,8 +54,9 @@ pub enum Verb {
     Config(Config),
     /// Print the public key that verifies manifests, as PEM
     ///
-    /// Whoever has it needs no AWS to verify: `bcce runs verify --public-key FILE`, or
-    /// `openssl dgst -sha256 -verify FILE -signature manifest-1.json.sig manifest-1.json`.
+    /// With it `bcce runs verify --public-key FILE` asks KMS for nothing. On downloaded files no AWS is
+    /// needed: `openssl dgst -sha256 -verify FILE -signature manifest-1.json.sig manifest-1.json`
+    /// checks the signature, `sha256sum` each digest that the manifest lists.
     Key(cmd::key::Args),
 }
 

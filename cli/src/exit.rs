@@ -50,7 +50,9 @@ impl From<Fault> for Failure {
 
 fn advice(message: &str) -> &'static str {
     let says = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
-    if says(&["no connection", "timed out"]) {
+    if says(&["no credentials"]) {
+        "set AWS_PROFILE or keys, or sign in, e.g. `aws sso login`"
+    } else if says(&["no connection", "timed out"]) {
         "check the credentials, AWS_REGION (or the profile's), AWS_ENDPOINT_URL and the network"
     } else if says(&[
         "Expired",

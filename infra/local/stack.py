@@ -106,16 +106,17 @@ def start_stack(session, running):
     deployment.stage_bootstraps()
     emulator = running.get("emulator") or servers.start_emulator(session)
     elsewhere, model = os.environ.get("BEDROCK_ENDPOINT_URL"), running.get("model")
-    if elsewhere:
-        model = None
-    elif not servers.model_is_healthy(model):
+    if elsewhere and not elsewhere.startswith(("http://", "https://")):
+        raise Failed(f"BEDROCK_ENDPOINT_URL must start with http:// or https://, it is {elsewhere}")
+    if not elsewhere and not servers.model_is_healthy(model):
         model = servers.start_model(session)
     session.remember(emulator=emulator, model=model)
 
+    # A scripted model that runs is kept for the next time, it is only not used.
     aws = servers.emulator_env(session, emulator)
     outputs = deployment.deploy(session, aws, elsewhere or f"{model}/{{region}}")
     stack = {"BCCE_STACK": STACK, "BCCE_ENVIRONMENT": ENVIRONMENT, **outputs}
-    if model:
+    if not elsewhere:
         stack["SCRIPTED_MODEL_URL"] = model
     deployment.push_config(session, aws | stack)
     session.write_env({name: value for name, value in (aws | stack).items() if name not in OF_THE_PROCESS})

@@ -11,7 +11,7 @@ use crate::exit::{Exit, Outcome};
 use crate::figures;
 use crate::follow::look;
 use crate::paint::{Ink, Line, render, span};
-use crate::progress::Progress;
+use crate::progress::{Progress, Standing};
 use crate::stack::{Stack, reference};
 use crate::view::{self, Detail, Moment, status_ink};
 use crate::world::World;
@@ -60,10 +60,11 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
 fn summary(progress: &Progress) -> Vec<Line> {
     let Some(record) = &progress.record else { return Vec::new() };
     let manifest = progress.manifest.as_ref();
-    let status = vec![
-        span(Ink::Bold, &record.run_id),
-        span(status_ink(record.status), format!("  {}", record.status)),
-    ];
+    let status = match progress.standing() {
+        Standing::Unsealed(ended) => span(Ink::Red, format!("  {ended}, and nothing is sealed")),
+        _ => span(status_ink(record.status), format!("  {}", record.status)),
+    };
+    let status = vec![span(Ink::Bold, &record.run_id), status];
     let took = record
         .ended_at
         .map(|ended| format!(", took {}", figures::between(record.started_at, ended)));

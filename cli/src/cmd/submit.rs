@@ -68,6 +68,11 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let before = sent_before(&stack, &stored).await?;
     stack.queues.send(&stack.outputs.inbox_queue_url, &body).await?;
     let run = stored.run();
+    if before {
+        eprintln!(
+            "this request was sent before; this is its run, and it runs once: a new --id runs it again"
+        );
+    }
     if !args.wait {
         match args.json {
             true => writeln!(
@@ -78,9 +83,6 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
             false => writeln!(out, "{}", run.run_id)?,
         }
         return Ok(Exit::Done);
-    }
-    if before {
-        eprintln!("this request was sent before; this is its run");
     }
     let mut progress = Progress::new(run);
     let watch = Watch { timeout: args.timeout, sent: true };

@@ -12,6 +12,10 @@ where
     let kind = match error {
         SdkError::ConstructionFailure(_) => "the request could not be built",
         SdkError::TimeoutError(_) => "timed out",
+        // Neither a broken connection nor a slow one: the request was never signed.
+        SdkError::DispatchFailure(failure) if !failure.is_io() && !failure.is_timeout() => {
+            "no credentials"
+        }
         SdkError::DispatchFailure(_) => "no connection",
         SdkError::ResponseError(_) => "the response could not be read",
         _ => error.code().unwrap_or("an unknown error"),

@@ -53,7 +53,7 @@ impl Policy {
     pub fn missing_tags(&self, tags: &BTreeMap<String, String>) -> Vec<&str> {
         self.required_tags
             .iter()
-            .filter(|tag| !tags.contains_key(*tag))
+            .filter(|tag| tags.get(*tag).is_none_or(|value| value.trim().is_empty()))
             .map(String::as_str)
             .collect()
     }

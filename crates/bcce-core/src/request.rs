@@ -34,8 +34,10 @@ impl Request {
             let cause = format!("is {} bytes, the most is {MAX_REQUEST_BYTES}", body.len());
             return Err(Problems::one("request", cause));
         }
-        let request: Self = serde_json::from_str(body)
-            .map_err(|error| Problems::one("request", json_cause(&error)))?;
+        let json = &mut serde_json::Deserializer::from_str(body);
+        let request: Self =
+            serde_path_to_error::deserialize(&mut *json).map_err(|error| wrong(&error))?;
+        json.end().map_err(|_| Problems::one("request", "is followed by something else"))?;
         request.check().none_or(request)
     }
 
@@ -59,15 +61,31 @@ impl Request {
     }
 }
 
-/// serde's message names the field and the place; for a wrong type it would quote the value, which
-/// may be the sender's data, so only its place is told.
-fn json_cause(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    if text.starts_with("invalid type") || text.starts_with("invalid value") {
-        let expected = text.split("expected ").nth(1).unwrap_or("another type");
-        return format!("has a value of the wrong type: expected {expected}");
+/// A wrong type is told by its field. serde's own message would quote the value, which may be the
+/// sender's data.
+fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> Problems {
+    let (path, text) = (error.path().to_string(), error.inner().to_string());
+    if !text.starts_with("invalid type") && !text.starts_with("invalid value") {
+        return Problems::one("request", format!("is not a request: {text}"));
     }
-    format!("is not a request: {text}")
+    let expected = text.split("expected ").nth(1).unwrap_or_default();
+    let expected = expected.split(" at line").next().unwrap_or_default();
+    match path.as_str() {
+        "." => Problems::one("request", "must be a JSON object"),
+        field => Problems::one(field, format!("must be {expected}")),
+    }
+}
+
+/// What a sender may match a rejection by, as far as it can be read: `workflow` and `id`.
+pub fn told_of(body: &str) -> (Option<String>, Option<String>) {
+    let value: Value = serde_json::from_str(body).unwrap_or_default();
+    let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
+    let named = text("workflow").filter(|name| {
+        let mut problems = Problems::default();
+        check_name(&mut problems, "workflow", name);
+        problems.is_empty()
+    });
+    (named, text("id").filter(|id| (1..=MAX_ID_BYTES).contains(&id.len())))
 }
 
 /// Names become SSM paths, S3 keys and execution names.
@@ -149,6 +167,31 @@ mod tests {
         for field in ["workflow:", "id:", "tags.run_id:"] {
             assert!(told.contains(field), "{field} is missing in {told}");
         }
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_by_its_field() {
+        #[rustfmt::skip]
+        let table = [
+            (r#"{"workflow":"a","tags":{"team":1}}"#, "tags.team: must be a string"),
+            (r#"{"workflow":"a","id":7}"#, "id: must be a string"),
+            (r#"{"workflow":"a","inputs":"text"}"#, "inputs: must be a map"),
+            ("[]", "request: is not a request: invalid length 0"),
+            ("null", "request: must be a JSON object"),
+            (r#"{"workflow":"a"} x"#, "request: is followed by something else"),
+        ];
+        for (body, expected) in table {
+            let told = Request::parse(body).unwrap_err().to_string();
+            assert!(told.starts_with(expected), "{expected} is not the start of {told}");
+        }
+    }
+
+    #[test]
+    fn what_a_rejected_sender_called_it_is_kept_when_it_can_be() {
+        let told = told_of(r#"{"workflow":"explain","id":"mine","tags":{"a":1}}"#);
+        assert_eq!(told, (Some("explain".into()), Some("mine".into())));
+        assert_eq!(told_of(r#"{"workflow":"../x","id":7}"#), (None, None));
+        assert_eq!(told_of("not json"), (None, None));
     }
 
     #[test]

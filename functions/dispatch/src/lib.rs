@@ -18,7 +18,7 @@ use bcce_core::notice::{RunNotice, RunStatus};
 use bcce_core::ports::{
     Clock, DeadLetter, GetObject, Letter, Postpone, Publish, PutOnce, StartRun, Started,
 };
-use bcce_core::request::{Request, StoredRequest};
+use bcce_core::request::{Request, StoredRequest, told_of};
 
 pub use config::Config;
 
@@ -95,9 +95,10 @@ where
         let request = match Request::parse(body) {
             Ok(request) => StoredRequest::new(request, tenant, message_id),
             Err(problems) => {
-                let reason = problems.into();
-                let rejected = Rejected { request_id: message_id, workflow: None, reason };
-                return self.reject(body, tenant, rejected).await;
+                let (workflow, id) = told_of(body);
+                let request_id = id.as_deref().unwrap_or(message_id);
+                let (workflow, reason) = (workflow.as_deref(), problems.into());
+                return self.reject(body, tenant, Rejected { request_id, workflow, reason }).await;
             }
         };
         let run = request.run();

@@ -94,6 +94,15 @@ fn every_event_parses() {
 }
 
 #[test]
+fn every_sample_request_is_a_request() {
+    for file in fs::read_dir(root().join("events/request")).unwrap() {
+        let path = file.unwrap().path();
+        let body = fs::read_to_string(&path).unwrap();
+        bcce_core::request::Request::parse(&body).unwrap_or_else(|p| panic!("{path:?}: {p}"));
+    }
+}
+
+#[test]
 fn the_sample_request_of_the_readme_is_a_request() {
     let readme = read("README.md");
     let (_, rest) = readme.split_once("```json\n").expect("README.md shows a request");
