@@ -1,4 +1,4 @@
-//! A client that is made when it is first used. Making one takes about 0.7 M instructions, a third of what
+//! A client that is made when it is first used. Making one takes about 0.6 M instructions, a third of what
 //! a function's start may cost: worth putting off where most invocations do without it. What every
 //! invocation uses is better made at the start, which runs with more CPU.
 
