@@ -151,8 +151,9 @@ fn ready<'a>(question: &Question<'_>, candidates: &[&'a Target]) -> Vec<&'a Targ
 fn wait(question: &Question<'_>, candidates: &[&Target], rounds: usize) -> Duration {
     let routing = &question.route.routing;
     let exponent = u32::try_from(rounds.saturating_sub(1)).unwrap_or(16).min(16);
-    let most = (routing.backoff_base_ms << exponent).min(routing.backoff_cap_s * 1_000);
-    let jittered = Duration::from_millis(question.seed % (most + 1));
+    let grown = routing.backoff_base_ms.saturating_mul(1 << exponent);
+    let most = grown.min(routing.backoff_cap_s.saturating_mul(1_000));
+    let jittered = Duration::from_millis(question.seed % most.saturating_add(1));
     let first = candidates.iter().map(|target| not_before(question, target)).min();
     let asked =
         first.map_or(Duration::ZERO, |at| (at - question.now).try_into().unwrap_or_default());

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problems;
+use crate::limits::MAX_RUN_SECONDS;
 
 /// `/bcce/<env>/routing`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,6 +120,8 @@ impl Routing {
         problems.check(self.version == 1, "version", "must be 1");
         problems.check(self.attempts > 0, "attempts", "must be above 0");
         problems.check(self.backoff_base_ms > 0, "backoff_base_ms", "must be above 0");
+        let cause = format!("must be at most {MAX_RUN_SECONDS}, the longest run");
+        problems.check(self.backoff_cap_s <= MAX_RUN_SECONDS, "backoff_cap_s", cause);
         problems.extend(self.timeouts.check("timeouts"));
         problems
     }
@@ -170,6 +173,15 @@ mod tests {
         let changed = Routing { timeouts, ..Routing::default() }.with(&change);
         assert_eq!(changed.timeouts, Timeouts { stall_s: 60, ..timeouts });
         assert_eq!(changed.attempts, Routing::default().attempts);
+    }
+
+    #[test]
+    fn a_wait_longer_than_any_run_is_told() {
+        let routing = Routing { backoff_cap_s: u64::MAX, ..Routing::default() };
+        assert_eq!(
+            routing.check().to_string(),
+            "backoff_cap_s: must be at most 86400, the longest run"
+        );
     }
 
     #[test]
