@@ -2,9 +2,11 @@
 
 import os
 import socket
+import ssl
 import time
 import urllib.request
 
+import certificate
 from checkout import BUILT, VENV, Failed, phase, tail
 
 REGION = "us-east-1"
@@ -12,11 +14,11 @@ REGION = "us-east-1"
 START_TIMEOUT = 60
 
 
-def start_emulator(session):
+def start_emulator(session, enforced):
     with phase("emulator") as note:
         for _ in range(3):
             port = free_port()
-            url = f"http://127.0.0.1:{port}"
+            url = f"{'https' if enforced else 'http'}://127.0.0.1:{port}"
             settings = {
                 "BIND_HOST": "127.0.0.1",
                 "GATEWAY_PORT": str(port),
@@ -28,11 +30,13 @@ def start_emulator(session):
                 "STATE_DIR": str(session.home / "state"),
                 "TMPDIR": str(session.home / "tmp"),
             }
+            if enforced:
+                settings |= enforcement(session)
             # The address is the functions' too: without it they would call AWS itself.
             env = outside_env() | emulator_env(session, url) | settings
             process, log = session.start("emulator", [VENV / "bin" / "ministack"], env)
-            if wait_for(lambda: emulator_is_healthy(url), process):
-                note.append(url)
+            if wait_for(lambda: emulator_is_healthy(url, trusted(session)), process):
+                note.append(url + (" (IAM enforced)" if enforced else ""))
                 return url
             if "already in use" not in log.read_text():
                 break
@@ -50,9 +54,22 @@ def start_model(session):
         return url
 
 
+def enforcement(session):
+    """Roles, key, bucket and queue policies count, as on AWS. Some refuse a connection without TLS."""
+    cert, key = certificate.for_loopback(session.home)
+    return {"AUTH": "true", "USE_SSL": "1", "MINISTACK_SSL_CERT": str(cert), "MINISTACK_SSL_KEY": str(key)}
+
+
+def trusted(session):
+    """The emulator's certificate, where it has one."""
+    cert = session.home / certificate.CERTIFICATE
+    return cert if cert.exists() else None
+
+
 def emulator_env(session, url):
     """What an AWS client needs to talk to the emulator, and to read nothing of the user's ~/.aws."""
-    return {
+    trust = {"AWS_CA_BUNDLE": str(trusted(session))} if trusted(session) else {}
+    return trust | {
         "AWS_ENDPOINT_URL": url,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
@@ -72,17 +89,18 @@ def outside_env():
     return env
 
 
-def emulator_is_healthy(url):
-    return is_healthy(f"{url}/_ministack/health") if url else False
+def emulator_is_healthy(url, trusted=None):
+    return is_healthy(f"{url}/_ministack/health", trusted) if url else False
 
 
 def model_is_healthy(url):
     return is_healthy(f"{url}/__health") if url else False
 
 
-def is_healthy(url):
+def is_healthy(url, trusted=None):
+    tls = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=trusted))
     # No proxies: this is always loopback.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), tls)
     try:
         with opener.open(url, timeout=5) as answer:
             return answer.status == 200

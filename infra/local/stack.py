@@ -4,6 +4,7 @@
   stack.py up             start it (or bring the running one up to date) and write .local/stack.env
   stack.py down           stop it and remove .local
   stack.py run -- CMD...  a stack of its own for the time of CMD, whose exit code it returns
+  stack.py run --enforced -- CMD...  the same with IAM enforced and TLS
 
 BEDROCK_ENDPOINT_URL in the environment points the functions' Bedrock client elsewhere; without it
 a scripted model is started. Further variables reach the emulator as they are (AUTH, LOG_LEVEL, ...).
@@ -39,6 +40,8 @@ def main(arguments):
                 return down()
             case ["run", "--", *command] if command:
                 return run(command)
+            case ["run", "--enforced", "--", *command] if command:
+                return run(command, enforced=True)
         say(__doc__.strip())
         return 2
     except Failed as failure:
@@ -77,13 +80,13 @@ def down():
     return 0
 
 
-def run(command):
+def run(command, enforced=False):
     LOCAL.mkdir(exist_ok=True)
     sessions.end_orphans(LOCAL)
     home = Path(tempfile.mkdtemp(prefix="run-", dir=LOCAL))
     session = sessions.Session(home, logs=home, keep_logs_in=LOCAL / "last-run")
     with session.guarded():
-        env = start_stack(session, {})
+        env = start_stack(session, {}, enforced)
         try:
             process = subprocess.Popen(command, env=servers.outside_env() | env | session.marker)
         except OSError as error:
@@ -101,10 +104,10 @@ def run(command):
     return code if code >= 0 else 128 - code
 
 
-def start_stack(session, running):
+def start_stack(session, running, enforced=False):
     """Starts what does not run yet, deploys, configures; returns what a client of it needs."""
     deployment.stage_bootstraps()
-    emulator = running.get("emulator") or servers.start_emulator(session)
+    emulator = running.get("emulator") or servers.start_emulator(session, enforced)
     elsewhere, model = os.environ.get("BEDROCK_ENDPOINT_URL"), running.get("model")
     if elsewhere and not elsewhere.startswith(("http://", "https://")):
         raise Failed(f"BEDROCK_ENDPOINT_URL must start with http:// or https://, it is {elsewhere}")

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_sqs::types::Message;
+use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use serde_json::{Value, json};
 
 pub use bcce_core::run::RunRef;
@@ -105,9 +105,15 @@ impl Stack {
 
     /// A queue of this test's own that hears the notifications topic.
     pub async fn listen(&self, name: &str) -> String {
-        let queue =
-            self.sqs.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap();
         let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
+        // Where IAM is enforced a topic needs the queue's leave.
+        let policy = json!({ "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn,
+            "Principal": { "Service": "sns.amazonaws.com" },
+        }] });
+        let create = self.sqs.create_queue().queue_name(name);
+        let create = create.attributes(QueueAttributeName::Policy, policy.to_string());
+        let queue = create.send().await.unwrap().queue_url.unwrap();
         let subscribe = self.sns.subscribe().topic_arn(output("NotificationsTopicArn"));
         let subscribe =
             subscribe.protocol("sqs").endpoint(arn).attributes("RawMessageDelivery", "true");
@@ -129,7 +135,7 @@ impl Stack {
 
     /// Waits until dispatch has dealt with everything that was sent.
     pub async fn inbox_is_empty(&self) {
-        use aws_sdk_sqs::types::QueueAttributeName as Name;
+        use QueueAttributeName as Name;
         let counts =
             [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
         self.eventually("an empty inbox", async || {
