@@ -14,7 +14,8 @@ REGION = "us-east-1"
 START_TIMEOUT = 60
 
 
-def start_emulator(session, enforced):
+def start_emulator(session, enforced=False, functions_call=None):
+    """`functions_call`: the address that functions get instead of the emulator's own."""
     with phase("emulator") as note:
         for _ in range(3):
             port = free_port()
@@ -32,8 +33,11 @@ def start_emulator(session, enforced):
             }
             if enforced:
                 settings |= enforcement(session)
+            if functions_call:
+                # Faults are to be tried again at once: the retries of Step Functions wait a fiftieth.
+                settings["SFN_WAIT_SCALE"] = "0.02"
             # The address is the functions' too: without it they would call AWS itself.
-            env = outside_env() | emulator_env(session, url) | settings
+            env = outside_env() | emulator_env(session, functions_call or url) | settings
             process, log = session.start("emulator", [VENV / "bin" / "ministack"], env)
             if wait_for(lambda: emulator_is_healthy(url, trusted(session)), process):
                 note.append(url + (" (IAM enforced)" if enforced else ""))
@@ -64,6 +68,18 @@ def trusted(session):
     """The emulator's certificate, where it has one."""
     cert = session.home / certificate.CERTIFICATE
     return cert if cert.exists() else None
+
+
+def start_faults(session, port, emulator):
+    """Between the functions and the emulator; passes everything on until it is told otherwise."""
+    with phase("faults") as note:
+        command = [VENV / "bin" / "microburst", "--host", "127.0.0.1", "--port", str(port), "--upstream", emulator]
+        process, log = session.start("faults", command, outside_env())
+        url = f"http://127.0.0.1:{port}"
+        if not wait_for(lambda: is_healthy(f"{url}/_microburst/health"), process):
+            raise Failed(f"the fault proxy does not come up, its log ends with\n{tail(log)}")
+        note.append(url)
+        return url
 
 
 def emulator_env(session, url):

@@ -1,0 +1,133 @@
+//! A run of a workflow of its own, and everything that tells how it ended.
+
+use std::process::Command;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_ssm::types::ParameterType;
+use bcce_core::config::Pointer;
+use bcce_core::ledger::{attempt_sk, run_pk, usage_pk};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::stack::{RunRef, Stack, calls, fresh, output};
+
+pub struct Ending {
+    pub run: RunRef,
+    pub status: String,
+    pub error: Option<String>,
+    pub cause: Option<String>,
+    pub manifest: Option<Value>,
+    pub keys: usize,
+    /// What the run's record in the ledger says.
+    pub record: Option<String>,
+    /// Runs that its usage counters have gained.
+    pub counted: u64,
+    pub notices: Vec<Value>,
+    pub model_calls: usize,
+}
+
+/// A workflow with one step. Unknown to every function, so that none has it in its memory.
+pub async fn workflow(stack: &Stack) -> String {
+    let name = fresh("faults");
+    let body = format!(
+        "version: 1\nname: {name}\nsteps:\n  - {{ id: answer, model: haiku, prompt: Say something. }}\n"
+    );
+    let (bucket, key) = (output("ArtifactBucket"), format!("config/workflows/{name}/test.yaml"));
+    let put =
+        stack.s3.put_object().bucket(&bucket).key(&key).body(body.clone().into_bytes().into());
+    put.send().await.unwrap();
+    let pointer = serde_json::to_string(&Pointer::to(&bucket, &key, body.as_bytes())).unwrap();
+    let put = stack.ssm.put_parameter().name(format!("/bcce/dev/workflows/{name}")).value(pointer);
+    put.r#type(ParameterType::String).send().await.unwrap();
+    name
+}
+
+/// From the message to the end of the execution.
+pub async fn of(stack: &Stack, workflow: &str, notices: &str) -> Ending {
+    let run = RunRef::first("default", workflow, "1");
+    let before = counted(stack, &run).await;
+    stack.send(&json!({ "workflow": workflow, "id": "1", "inputs": {} }).to_string()).await;
+    let arn = output("WorkflowArn").replacen(":stateMachine:", ":execution:", 1);
+    let arn = format!("{arn}:{}", run.execution_name());
+    let execution = stack
+        .eventually("the end of the execution", async || {
+            let execution = stack.sfn.describe_execution().execution_arn(&arn).send().await.ok()?;
+            (execution.status().as_str() != "RUNNING").then_some(execution)
+        })
+        .await;
+    stack.inbox_is_empty().await;
+    let manifest = stack.object(&run.manifest_key()).await;
+    Ending {
+        status: execution.status().as_str().to_owned(),
+        error: execution.error().map(str::to_owned),
+        cause: execution.cause().map(str::to_owned),
+        manifest: manifest.map(|bytes| serde_json::from_slice(&bytes).unwrap()),
+        keys: stack.keys(&run).await.len(),
+        record: record(stack, &run).await,
+        counted: counted(stack, &run).await - before,
+        notices: told(stack, notices, &run).await,
+        model_calls: calls(&run).len(),
+        run,
+    }
+}
+
+impl Ending {
+    /// Everything there once: sealed, signed, counted, told.
+    pub fn is_whole(&self) -> Result<(), String> {
+        let is = |what: &str, holds: bool| holds.then_some(()).ok_or_else(|| what.to_owned());
+        is(
+            &format!("the execution {}, {:?}", self.status, self.cause),
+            self.status == "SUCCEEDED",
+        )?;
+        is("the manifest", self.manifest.as_ref().is_some_and(|m| m["status"] == "SUCCEEDED"))?;
+        is(&format!("{} objects", self.keys), self.keys == 5)?;
+        is("digests and signature", self.verifies())?;
+        is(
+            &format!("the ledger's {:?}", self.record),
+            self.record.as_deref() == Some("SUCCEEDED"),
+        )?;
+        is(&format!("counted {} times", self.counted), self.counted == 1)?;
+        is(&format!("{} notices", self.notices.len()), self.notices.len() == 1)?;
+        is(&format!("{} model calls", self.model_calls), self.model_calls == 1)
+    }
+
+    /// As anybody could check it.
+    pub fn verifies(&self) -> bool {
+        let bcce = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/bcce");
+        let verify =
+            Command::new(bcce).args(["runs", "verify", &self.run.run_id]).output().unwrap();
+        verify.status.success()
+    }
+}
+
+async fn record(stack: &Stack, run: &RunRef) -> Option<String> {
+    let get = stack.dynamodb.get_item().table_name(output("LedgerTable")).consistent_read(true);
+    let get = get.key("pk", AttributeValue::S(run_pk(&run.run_id)));
+    let got = get.key("sk", AttributeValue::S(attempt_sk(run.attempt_no))).send().await.unwrap();
+    got.item()?["status"].as_s().ok().cloned()
+}
+
+async fn counted(stack: &Stack, run: &RunRef) -> u64 {
+    let pk = usage_pk(OffsetDateTime::now_utc(), &run.run_id);
+    let query = stack.dynamodb.query().table_name(output("LedgerTable"));
+    let query = query.key_condition_expression("pk = :pk");
+    let items =
+        query.expression_attribute_values(":pk", AttributeValue::S(pk)).send().await.unwrap();
+    items.items().iter().map(|item| item["runs"].as_n().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// The notices of a run that a queue has heard.
+async fn told(stack: &Stack, queue: &str, run: &RunRef) -> Vec<Value> {
+    let mut told = Vec::new();
+    // Each is received once: the visibility timeout is longer than this takes.
+    loop {
+        let receive = stack.sqs.receive_message().queue_url(queue).max_number_of_messages(10);
+        let received = receive.visibility_timeout(60).send().await.unwrap();
+        if received.messages().is_empty() {
+            return told;
+        }
+        let notices = received.messages().iter().filter_map(|message| message.body());
+        let notices = notices.map(|body| serde_json::from_str::<Value>(body).unwrap());
+        told.extend(notices.filter(|notice| notice["run_id"] == *run.run_id));
+    }
+}
