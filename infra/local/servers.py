@@ -70,6 +70,20 @@ def trusted(session):
     return cert if cert.exists() else None
 
 
+def start_bridge(session, model_url, model):
+    """Puts an OpenAI-compatible endpoint behind Bedrock's API; returns its address and the model's name."""
+    with phase("model") as note:
+        here = os.path.dirname(__file__)
+        command = [VENV / "bin" / "python", f"{here}/model_bridge.py", model_url, *filter(None, [model])]
+        process, log = session.start("model", command, outside_env() | {"PYTHONDONTWRITEBYTECODE": "1"})
+        announced = lambda: log.read_text().partition("listening on ")[2].partition("\n")
+        if not wait_for(lambda: announced()[1], process):
+            raise Failed(log.read_text().strip().removeprefix("error: ") or f"{model_url} does not answer")
+        url, _, name = announced()[0].partition(" for ")
+        note.append(f"{name} at {model_url}, through {url}")
+        return url, name
+
+
 def start_faults(session, port, emulator):
     """Between the functions and the emulator; passes everything on until it is told otherwise."""
     with phase("faults") as note:

@@ -7,8 +7,8 @@
   stack.py run --enforced -- CMD...  the same with IAM enforced and TLS
   stack.py run --faulty -- CMD...    the same with a fault proxy, FAULTS_URL, before what the functions call
 
-BEDROCK_ENDPOINT_URL in the environment points the functions' Bedrock client elsewhere; without it
-a scripted model is started. Further variables reach the emulator as they are (AUTH, LOG_LEVEL, ...).
+BEDROCK_ENDPOINT_URL in the environment points the functions' Bedrock client elsewhere, MODEL_URL (and
+MODEL) to an OpenAI-compatible endpoint; without them a scripted model is started. Further variables reach the emulator as they are (AUTH, LOG_LEVEL, ...).
 """
 
 import contextlib
@@ -115,9 +115,13 @@ def start_stack(session, running, kind=None):
         faults = servers.start_faults(session, port, emulator)
     elif not emulator:
         emulator = servers.start_emulator(session, enforced=kind == "--enforced")
-    elsewhere, model = os.environ.get("BEDROCK_ENDPOINT_URL"), running.get("model")
-    if elsewhere and not elsewhere.startswith(("http://", "https://")):
-        raise Failed(f"BEDROCK_ENDPOINT_URL must start with http:// or https://, it is {elsewhere}")
+    elsewhere, model = url_of("BEDROCK_ENDPOINT_URL"), running.get("model")
+    bridged, answers = url_of("MODEL_URL"), {}
+    if elsewhere and bridged:
+        raise Failed("BEDROCK_ENDPOINT_URL and MODEL_URL are both set, and one model can answer")
+    if bridged:
+        elsewhere, name = servers.start_bridge(session, bridged, os.environ.get("MODEL"))
+        answers = {"BRIDGED_MODEL": f"{name} at {bridged}"}
     if not elsewhere and not servers.model_is_healthy(model):
         model = servers.start_model(session)
     session.remember(emulator=emulator, model=model)
@@ -125,7 +129,7 @@ def start_stack(session, running, kind=None):
     # A scripted model that runs is kept for the next time, it is only not used.
     aws = servers.emulator_env(session, emulator)
     outputs = deployment.deploy(session, aws, elsewhere or f"{model}/{{region}}")
-    stack = {"BCCE_STACK": STACK, "BCCE_ENVIRONMENT": ENVIRONMENT, **outputs}
+    stack = {"BCCE_STACK": STACK, "BCCE_ENVIRONMENT": ENVIRONMENT, **outputs, **answers}
     if not elsewhere:
         stack["SCRIPTED_MODEL_URL"] = model
     if faults:
@@ -133,6 +137,13 @@ def start_stack(session, running, kind=None):
     deployment.push_config(session, aws | stack)
     session.write_env({name: value for name, value in (aws | stack).items() if name not in OF_THE_PROCESS})
     return aws | stack
+
+
+def url_of(variable):
+    url = os.environ.get(variable)
+    if url and not url.startswith(("http://", "https://")):
+        raise Failed(f"{variable} must start with http:// or https://, it is {url}")
+    return url
 
 
 # What keeps our own processes away from the user's ~/.aws; stack.env is for any client.

@@ -24,7 +24,7 @@ const CASES: &[Case] = &[
     ("KMS fails until Step Functions asks again", 0, SIGN, 4, Error("KMSInternalException", 500)),
     ("the signature is made and nobody hears of it", 0, SIGN, 1, WordLost),
     ("DynamoDB throttles the count", 0, COUNT, 2, Error(THROTTLED, 400)),
-    ("the run is counted and nobody hears of it", 0, COUNT, 1, WordLost),
+    ("the run is counted and nobody hears until Step Functions asks again", 0, COUNT, 4, WordLost),
     ("another transaction is at the counters", 0, COUNT, 1, Conflict),
 ];
 
