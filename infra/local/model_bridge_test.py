@@ -56,7 +56,8 @@ class ModelBridge(unittest.TestCase):
         self.bridge = serve(model_bridge.bridge(self.endpoint))
         url = f"http://127.0.0.1:{self.bridge.server_port}/us-east-1"
         settings = {"endpoint_url": url, "region_name": "us-east-1", "config": Config(retries={"max_attempts": 0})}
-        self.client = boto3.client("bedrock-runtime", aws_access_key_id="test", aws_secret_access_key="test", **settings)
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        self.client = boto3.client("bedrock-runtime", **keys, **settings)
 
     def tearDown(self):
         for server in (self.server, self.bridge):
@@ -65,8 +66,8 @@ class ModelBridge(unittest.TestCase):
 
     def ask(self, **more):
         messages = [{"role": "user", "content": [{"text": "Hello"}]}]
-        stream = self.client.converse_stream(modelId="us.anthropic.claude-haiku-4-5", messages=messages, **more)["stream"]
-        events = [next(iter(event.items())) for event in stream]
+        answer = self.client.converse_stream(modelId="us.anthropic.claude-haiku-4-5", messages=messages, **more)
+        events = [next(iter(event.items())) for event in answer["stream"]]
         text = "".join(e["delta"].get("text", "") for kind, e in events if kind == "contentBlockDelta")
         return text, dict(events)
 
@@ -100,7 +101,8 @@ class ModelBridge(unittest.TestCase):
         self.assertNotIn("metadata", self.ask()[1])
 
     def test_errors_are_bedrocks(self):
-        for status, name in ((429, "ThrottlingException"), (404, "ResourceNotFoundException"), (500, "InternalServerException")):
+        errors = {429: "ThrottlingException", 404: "ResourceNotFoundException", 500: "InternalServerException"}
+        for status, name in errors.items():
             self.server.status, self.server.says = status, json.dumps({"error": {"message": "no such luck"}})
             with self.assertRaises(ClientError) as raised:
                 self.ask()

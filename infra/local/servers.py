@@ -59,7 +59,10 @@ def start_model(session):
 
 
 def enforcement(session):
-    """Roles, key, bucket and queue policies count, as on AWS. Some refuse a connection without TLS."""
+    """Roles, key, bucket and queue policies count, as on AWS. Some refuse a connection without TLS.
+
+    To root the emulator listens on 127.0.0.1:443 as well, where it is free; nothing uses it here.
+    """
     cert, key = certificate.for_loopback(session.home)
     return {"AUTH": "true", "USE_SSL": "1", "MINISTACK_SSL_CERT": str(cert), "MINISTACK_SSL_KEY": str(key)}
 
@@ -84,16 +87,18 @@ def start_bridge(session, model_url, model):
         return url, name
 
 
-def start_faults(session, port, emulator):
-    """Between the functions and the emulator; passes everything on until it is told otherwise."""
+def start_emulator_behind_faults(session):
+    """For the functions alone: what they call passes a proxy, which hands it on until it is told otherwise."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    emulator = start_emulator(session, functions_call=url)
     with phase("faults") as note:
         command = [VENV / "bin" / "microburst", "--host", "127.0.0.1", "--port", str(port), "--upstream", emulator]
         process, log = session.start("faults", command, outside_env())
-        url = f"http://127.0.0.1:{port}"
         if not wait_for(lambda: is_healthy(f"{url}/_microburst/health"), process):
             raise Failed(f"the fault proxy does not come up, its log ends with\n{tail(log)}")
         note.append(url)
-        return url
+    return emulator, url
 
 
 def emulator_env(session, url):

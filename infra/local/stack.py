@@ -8,7 +8,8 @@
   stack.py run --faulty -- CMD...    the same with a fault proxy, FAULTS_URL, before what the functions call
 
 BEDROCK_ENDPOINT_URL in the environment points the functions' Bedrock client elsewhere, MODEL_URL (and
-MODEL) to an OpenAI-compatible endpoint; without them a scripted model is started. Further variables reach the emulator as they are (AUTH, LOG_LEVEL, ...).
+MODEL) to an OpenAI-compatible endpoint; without them a scripted model is started. Further variables
+reach the emulator as they are (LOG_LEVEL, ...).
 """
 
 import contextlib
@@ -110,9 +111,7 @@ def start_stack(session, running, kind=None):
     deployment.stage_bootstraps()
     emulator, faults = running.get("emulator"), None
     if kind == "--faulty":
-        port = servers.free_port()
-        emulator = servers.start_emulator(session, functions_call=f"http://127.0.0.1:{port}")
-        faults = servers.start_faults(session, port, emulator)
+        emulator, faults = servers.start_emulator_behind_faults(session)
     elif not emulator:
         emulator = servers.start_emulator(session, enforced=kind == "--enforced")
     elsewhere, model = url_of("BEDROCK_ENDPOINT_URL"), running.get("model")

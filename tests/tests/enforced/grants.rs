@@ -11,8 +11,9 @@ pub enum Shown {
     Walk,
     /// Without it dispatch does not settle a message: a new one, the same again, and a bad one.
     Dispatch,
-    /// A service acts under the role, or the emulator acts without asking: the test takes the role itself
-    /// and makes the call that the action is for.
+    /// A service acts under the role and the emulator does so without asking, or it does not ask as AWS does
+    /// (for ListBucket, when an object is missing): the test takes the role itself and makes the call that
+    /// the action is for.
     AsTheRole,
     /// The emulator asks for it on another resource than AWS does: its policy simulator is asked, for these.
     /// `{}` is the function's name.

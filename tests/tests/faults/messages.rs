@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::proxy::Fault::Error;
-use crate::proxy::{Faults, rule};
+use crate::proxy::{Faults, REFUSED, rule};
 use crate::stack::{Stack, fresh, output};
 
 #[tokio::test]
@@ -13,7 +13,7 @@ async fn a_bad_message_waits_until_it_can_be_told_of() {
 /// Told first and moved second: the second try tells again, and still moves it once.
 #[tokio::test]
 async fn a_bad_message_waits_until_it_can_be_set_aside() {
-    let told = rejected_through(&rule("sqs:SendMessage", 5, Error("InternalError", 500)), 5).await;
+    let told = rejected_through(&rule("sqs:SendMessage", 1, REFUSED), 1).await;
     assert_eq!(told, 2);
 }
 
