@@ -1,4 +1,3 @@
-mod configured; // the configuration in SSM, pointers followed
 mod inputs; // -i NAME=VALUE
 
 use std::io::Write;
@@ -6,13 +5,13 @@ use std::time::Duration;
 
 use bcce_core::artifact::to_json;
 use bcce_core::config::parameter_name;
+use bcce_core::environment::Source;
 use bcce_core::error::Problems;
-use bcce_core::inputs::resolve;
+use bcce_core::plan::{Plan, Sources};
 use bcce_core::ports::GetObject;
 use bcce_core::request::{Request, StoredRequest};
 use time::macros::format_description;
 
-use self::configured::Configured;
 use super::follow::print_end;
 use crate::arguments::duration;
 use crate::exit::{Exit, Failure, Outcome};
@@ -125,39 +124,36 @@ fn new_id(world: &World) -> String {
 
 /// The request, after everything that the stack would refuse it for.
 async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Outcome<Request> {
-    let (environment, bucket) = (&stack.environment, &stack.outputs.artifact_bucket);
     // A name that is no name is no parameter either.
     if problems.iter().any(|problem| problem.field == "workflow") {
         return Err(wrong(&problems));
     }
-    let read =
-        Configured::read(&stack.parameters, &stack.store, bucket, environment, &request.workflow);
-    let Some(configured) = read.await? else {
-        let cause = format!(
-            "there is no workflow {}; there are: {}",
-            request.workflow,
-            workflows(stack).await?
-        );
-        problems.add("workflow", cause);
-        return Err(wrong(&problems));
+    let source = Source {
+        store: &stack.store,
+        parameters: &stack.parameters,
+        bucket: &stack.outputs.artifact_bucket,
+        environment: &stack.environment,
     };
-    let template = configured.template().map_err(|problems| wrong(&problems))?;
-    // Inputs that could not be read would be told as missing.
-    let unread = problems.iter().any(|problem| problem.field.starts_with("inputs"));
-    if let Err(more) = resolve(&template.inputs, &request.inputs)
-        && !unread
-    {
-        problems.extend(more);
+    match source.read(&request.workflow).await? {
+        Ok(configuration) => {
+            let stored = StoredRequest::new(request.clone(), TENANT, "");
+            let sources = Sources { request: &stored, configuration: &configuration };
+            let refused = Plan::resolve(&sources).err().unwrap_or_default();
+            // Inputs that could not be read would be told as missing.
+            let unread = problems.iter().any(|problem| problem.field.starts_with("inputs"));
+            let told = if unread { vec!["inputs".to_owned()] } else { vec![] };
+            problems.extend(refused.wrong.beside(&told));
+            problems.extend(refused.forbidden);
+        }
+        Err(configuration) => {
+            let unknown = configuration.iter().any(|problem| problem.field == "workflow");
+            problems.extend(configuration);
+            if unknown {
+                problems.add("workflow", format!("there are: {}", workflows(stack).await?));
+            }
+        }
     }
-    if let Some(model) = &request.model {
-        problems.extend(configured.check_model(model).map_err(|problems| wrong(&problems))?);
-    }
-    if !problems.is_empty() {
-        return Err(wrong(&problems));
-    }
-    let planned = configured.plan(&StoredRequest::new(request.clone(), TENANT, ""));
-    let told = |fault: bcce_core::error::Fault| Failure::usage(fault.to_string(), NOTHING_SENT);
-    planned.map_err(told).map(|_| request)
+    if problems.is_empty() { Ok(request) } else { Err(wrong(&problems)) }
 }
 
 async fn workflows(stack: &Stack) -> Outcome<String> {

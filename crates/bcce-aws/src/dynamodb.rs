@@ -276,6 +276,7 @@ mod tests {
             failures: vec![],
             broken: vec![],
             fault: None,
+            ending: None,
             ended_at: datetime!(2026-11-01 12:01 UTC),
         });
         manifest.usage_by_model = vec![UsageLine {

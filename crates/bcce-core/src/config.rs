@@ -1,10 +1,8 @@
 //! The documents in SSM: the text itself, or a pointer to a body in S3.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::sha256_hex;
-use crate::error::Problems;
 
 /// A standard SSM parameter ends at 4 KiB.
 pub const MAX_PARAMETER_BYTES: usize = 4_096;
@@ -43,17 +41,6 @@ pub fn parameter_name(environment: &str, name: &str) -> String {
     format!("/bcce/{environment}/{name}")
 }
 
-/// # Errors
-/// The place and the cause.
-pub fn parse_yaml<T: DeserializeOwned>(yaml: &str) -> Result<T, Problems> {
-    serde_saphyr::from_str(yaml).map_err(|error| {
-        // The first line names the cause and the place; what follows quotes the document.
-        let text = error.to_string();
-        let first = text.lines().next().unwrap_or("is not YAML");
-        Problems::one("document", first.trim_start_matches("error: "))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,11 +58,5 @@ mod tests {
         assert!(fits_parameter("version: 1"));
         assert!(!fits_parameter("{{ inputs.x }}"));
         assert!(!fits_parameter(&"x".repeat(4_097)));
-    }
-
-    #[test]
-    fn duplicate_keys_are_refused() {
-        let parsed: Result<serde_json::Value, _> = parse_yaml("a: 1\na: 2\n");
-        assert!(parsed.unwrap_err().to_string().contains("duplicate"));
     }
 }

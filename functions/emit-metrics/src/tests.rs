@@ -42,6 +42,7 @@ fn sealed() -> (Ports<MemoryStore, Ledger>, impl Fn() -> Request) {
         failures: vec![],
         broken: vec![],
         fault: None,
+        ending: None,
         ended_at: datetime!(2026-11-01 12:00:09 UTC),
     });
     let body = serde_json::to_vec(&manifest).unwrap();

@@ -1,0 +1,114 @@
+//! An execution that was ended from outside: stopped by hand, timed out, killed by a limit. It sealed
+//! nothing, and its last calls may still be under way.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::error::Fault;
+use crate::limits::INVOKE_SECONDS;
+use crate::plan::Plan;
+use crate::run::StepRef;
+
+/// How an execution ended that did not seal its run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    pub status: ExecutionStatus,
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// As Step Functions or the machine named it.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+/// How Step Functions says that an execution ended badly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ExecutionStatus {
+    /// Stopped by hand.
+    Aborted,
+    Failed,
+    TimedOut,
+}
+
+/// A call that was under way may have been started a moment after the execution ended.
+const GRACE: Duration = Duration::from_secs(30);
+/// Between two looks, in seconds: a quarter of the time since the end, within these.
+const LOOKS_S: (u64, u64) = (2, 30);
+
+impl Ending {
+    /// Seconds until it is worth looking again; `None`: the run may be sealed.
+    ///
+    /// Ending an execution does not end its functions: a model that is being called answers, is paid, and
+    /// its answer is stored. A manifest that was sealed before would leave it out. So the wave that was
+    /// reached has to be over, or so much time gone that no function can be at work any more.
+    pub fn wait_s(
+        &self,
+        plan: Option<&Plan>,
+        answered: impl Fn(&StepRef) -> bool,
+        failed: impl Fn(&StepRef) -> bool,
+        now: OffsetDateTime,
+    ) -> Option<u64> {
+        let mut waves = plan.map(|plan| plan.waves.iter()).unwrap_or_default();
+        let reached = waves.find(|wave| !wave.steps.iter().all(&answered));
+        let is_over =
+            reached.is_none_or(|wave| wave.steps.iter().all(|step| answered(step) || failed(step)));
+        let last = self.at + Duration::from_secs(INVOKE_SECONDS) + GRACE;
+        if is_over || now >= last {
+            return None;
+        }
+        let since = (now - self.at).whole_seconds().max(0).unsigned_abs();
+        let left = (last - now).whole_seconds().unsigned_abs() + 1;
+        Some((since / 4).clamp(LOOKS_S.0, LOOKS_S.1).min(left))
+    }
+
+    /// The cause is left out: Step Functions quotes the state in it.
+    pub fn fault(&self) -> Fault {
+        Fault::internal(match (self.status, &self.error) {
+            (ExecutionStatus::TimedOut, _) => "the execution ran longer than it may".to_owned(),
+            (_, Some(error)) => format!("the execution ended with {error}"),
+            (_, None) => "the execution ended without an error of ours".to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::plan;
+    use crate::policy::Policy;
+    use serde_json::json;
+    use time::macros::datetime;
+
+    const AT: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+
+    fn wait_s(answered: &[&'static str], failed: &[&'static str], after: u64) -> Option<u64> {
+        let request = json!({ "workflow": "code-review", "inputs": { "diff": "+x" } });
+        let plan = plan(request, Policy::default()).unwrap();
+        let ending = Ending { status: ExecutionStatus::Aborted, at: AT, error: None };
+        let is_in = |all: &[&'static str], step: &StepRef| all.contains(&step.step.as_str());
+        let now = AT + Duration::from_secs(after);
+        ending.wait_s(Some(&plan), |step| is_in(answered, step), |step| is_in(failed, step), now)
+    }
+
+    #[test]
+    fn a_wave_whose_steps_are_all_over_is_not_waited_for() {
+        let wave = ["summarise", "correctness", "security"];
+        assert_eq!(wait_s(&wave, &["tests"], 1), None);
+        assert_eq!(wait_s(&wave, &[], 1), Some(2), "tests may still be under way");
+    }
+
+    #[test]
+    fn nothing_is_waited_for_longer_than_a_function_can_run() {
+        assert_eq!(wait_s(&[], &[], 60), Some(15));
+        assert_eq!(wait_s(&[], &[], 929), Some(2));
+        assert_eq!(wait_s(&[], &[], 930), None);
+    }
+
+    #[test]
+    fn a_run_without_a_plan_has_called_nothing() {
+        let ending = Ending { status: ExecutionStatus::Aborted, at: AT, error: None };
+        assert_eq!(ending.wait_s(None, |_| false, |_| false, AT), None);
+    }
+}
