@@ -140,11 +140,19 @@ fn priced(models: &Models, prices: &Prices) -> Problems {
 mod tests {
     use super::*;
 
-    const FILES: [(&str, &str); 6] = [
+    const FILES: [(&str, &str); 8] = [
         ("models.yaml", include_str!("../../../infra/config/dev/models.yaml")),
         ("policy.yaml", include_str!("../../../infra/config/dev/policy.yaml")),
         ("prices.yaml", include_str!("../../../infra/config/dev/prices.yaml")),
         ("routing.yaml", include_str!("../../../infra/config/dev/routing.yaml")),
+        (
+            "workflows/bug-hunt.yaml",
+            include_str!("../../../infra/config/dev/workflows/bug-hunt.yaml"),
+        ),
+        (
+            "workflows/docs-gen.yaml",
+            include_str!("../../../infra/config/dev/workflows/docs-gen.yaml"),
+        ),
         (
             "workflows/code-review.yaml",
             include_str!("../../../infra/config/dev/workflows/code-review.yaml"),

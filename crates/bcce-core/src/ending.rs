@@ -20,6 +20,9 @@ pub struct Ending {
     /// As Step Functions or the machine named it.
     #[serde(default)]
     pub error: Option<String>,
+    /// The machine's own text. Step Functions quotes the state in its own, which is left out.
+    #[serde(default)]
+    pub cause: Option<String>,
 }
 
 /// How Step Functions says that an execution ended badly.
@@ -63,12 +66,18 @@ impl Ending {
         Some((since / 4).clamp(LOOKS_S.0, LOOKS_S.1).min(left))
     }
 
-    /// The cause is left out: Step Functions quotes the state in it.
+    /// Step Functions or a person ended it, at any state; else the machine itself, at its own Fail.
+    pub fn is_kill(&self) -> bool {
+        let ours = |error: &String| error.starts_with("Bcce.");
+        self.status != ExecutionStatus::Failed || !self.error.as_ref().is_some_and(ours)
+    }
+
     pub fn fault(&self) -> Fault {
-        Fault::internal(match (self.status, &self.error) {
-            (ExecutionStatus::TimedOut, _) => "the execution ran longer than it may".to_owned(),
-            (_, Some(error)) => format!("the execution ended with {error}"),
-            (_, None) => "the execution ended without an error of ours".to_owned(),
+        Fault::internal(match (self.status, &self.error, &self.cause) {
+            (ExecutionStatus::TimedOut, ..) => "the execution ran longer than it may".to_owned(),
+            (_, _, Some(cause)) if !self.is_kill() => cause.clone(),
+            (_, Some(error), _) => format!("the execution ended with {error}"),
+            (_, None, _) => "the execution ended without an error of ours".to_owned(),
         })
     }
 }
@@ -86,7 +95,7 @@ mod tests {
     fn wait_s(answered: &[&'static str], failed: &[&'static str], after: u64) -> Option<u64> {
         let request = json!({ "workflow": "code-review", "inputs": { "diff": "+x" } });
         let plan = plan(request, Policy::default()).unwrap();
-        let ending = Ending { status: ExecutionStatus::Aborted, at: AT, error: None };
+        let ending = Ending { status: ExecutionStatus::Aborted, at: AT, error: None, cause: None };
         let is_in = |all: &[&'static str], step: &StepRef| all.contains(&step.step.as_str());
         let now = AT + Duration::from_secs(after);
         ending.wait_s(Some(&plan), |step| is_in(answered, step), |step| is_in(failed, step), now)
@@ -108,7 +117,30 @@ mod tests {
 
     #[test]
     fn a_run_without_a_plan_has_called_nothing() {
-        let ending = Ending { status: ExecutionStatus::Aborted, at: AT, error: None };
+        let ending = Ending { status: ExecutionStatus::Aborted, at: AT, error: None, cause: None };
         assert_eq!(ending.wait_s(None, |_| false, |_| false, AT), None);
+    }
+
+    #[test]
+    fn only_a_fail_of_the_machines_own_is_no_kill() {
+        let ending = |status, error: Option<&str>| Ending {
+            status,
+            at: AT,
+            error: error.map(str::to_owned),
+            cause: Some("as it says".into()),
+        };
+        let own = ending(ExecutionStatus::Failed, Some("Bcce.NoTarget"));
+        assert!(!own.is_kill());
+        assert_eq!(own.fault().message, "as it says");
+        for (status, error) in [
+            (ExecutionStatus::Failed, Some("States.Runtime")),
+            (ExecutionStatus::Failed, None),
+            (ExecutionStatus::Aborted, Some("Bcce.NoTarget")),
+            (ExecutionStatus::TimedOut, None),
+        ] {
+            let ending = ending(status, error);
+            assert!(ending.is_kill(), "{ending:?}");
+            assert!(!ending.fault().message.contains("as it says"), "{ending:?}");
+        }
     }
 }

@@ -144,7 +144,7 @@ async fn whatever_call_fails_nothing_half_is_sealed_and_the_retry_seals() {
 }
 
 fn ended(at: OffsetDateTime) -> Request {
-    let ending = Ending { status: ExecutionStatus::Aborted, at, error: None };
+    let ending = Ending { status: ExecutionStatus::Aborted, at, error: None, cause: None };
     Request { ending: Some(ending), ..request() }
 }
 

@@ -183,7 +183,7 @@ fn how_an_execution_ended_decides_only_what_is_unfinished() {
             failures: vec![],
             broken: vec![],
             fault: None,
-            ending: Some(Ending { status, at, error: error.map(str::to_owned) }),
+            ending: Some(Ending { status, at, error: error.map(str::to_owned), cause: None }),
             ended_at: at,
         });
         (manifest.status, manifest.error.map(|error| error.to_string()))
