@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::config::{Pointer, parameter_name, parse_yaml};
-use bcce_core::digest::sha256_hex;
+use bcce_core::config::{parameter_name, parse_yaml};
 use bcce_core::error::{ErrorName, Fault, Problems};
 use bcce_core::models::Models;
 use bcce_core::plan::{Plan, Sources};
 use bcce_core::ports::{GetObject, GetParameters};
 use bcce_core::request::StoredRequest;
 use bcce_core::template::Template;
+
+use crate::documents::kept;
 
 /// What a plan of one workflow is made of, as text by name.
 #[derive(Debug, PartialEq)]
@@ -86,17 +87,7 @@ async fn body(
     name: &str,
     value: &str,
 ) -> Result<String, Fault> {
-    let Some(pointer) = Pointer::parse(value) else { return Ok(value.to_owned()) };
-    let key =
-        pointer.key_in(bucket).ok_or_else(|| wrong(name, "leads out of the stack's bucket"))?;
-    let body = store
-        .get(key)
-        .await?
-        .ok_or_else(|| wrong(name, &format!("points to {key}, which is not there")))?;
-    if sha256_hex(&body) != pointer.sha256 {
-        return Err(wrong(name, &format!("points to {key} with another digest than it has")));
-    }
-    String::from_utf8(body).map_err(|_| wrong(name, "is not UTF-8"))
+    kept(store, bucket, value).await?.map_err(|cause| wrong(name, &cause))
 }
 
 fn wrong(name: &str, cause: &str) -> Fault {
@@ -106,6 +97,7 @@ fn wrong(name: &str, cause: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bcce_core::config::Pointer;
     use bcce_core::fakes::{MemoryParameters, MemoryStore};
     use bcce_core::request::Request;
 
