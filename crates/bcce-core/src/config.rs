@@ -25,6 +25,12 @@ impl Pointer {
         serde_json::from_str(value).ok()
     }
 
+    /// `value` is no pointer, and no document either.
+    pub fn is_meant_by(value: &str) -> bool {
+        let object: Option<serde_json::Map<_, _>> = serde_json::from_str(value).ok();
+        object.is_some_and(|object| object.contains_key("uri") || object.contains_key("sha256"))
+    }
+
     /// The key in `bucket`; a pointer must not lead out of the stack's own bucket.
     pub fn key_in(&self, bucket: &str) -> Option<&str> {
         self.uri.strip_prefix("s3://")?.strip_prefix(bucket)?.strip_prefix('/')

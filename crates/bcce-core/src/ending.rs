@@ -45,18 +45,23 @@ impl Ending {
     ///
     /// Ending an execution does not end its functions: a model that is being called answers, is paid, and
     /// its answer is stored. A manifest that was sealed before would leave it out. So the wave that was
-    /// reached has to be over, or so much time gone that no function can be at work any more.
+    /// reached has to be over, or so much time gone that no function can be at work any more. It is the
+    /// first whose steps had not all answered when the execution ended: no later one was begun.
+    ///
+    /// `answered` tells when a step did.
     pub fn wait_s(
         &self,
         plan: Option<&Plan>,
-        answered: impl Fn(&StepRef) -> bool,
+        answered: impl Fn(&StepRef) -> Option<OffsetDateTime>,
         failed: impl Fn(&StepRef) -> bool,
         now: OffsetDateTime,
     ) -> Option<u64> {
         let mut waves = plan.map(|plan| plan.waves.iter()).unwrap_or_default();
-        let reached = waves.find(|wave| !wave.steps.iter().all(&answered));
-        let is_over =
-            reached.is_none_or(|wave| wave.steps.iter().all(|step| answered(step) || failed(step)));
+        let in_time = |step: &StepRef| answered(step).is_some_and(|at| at <= self.at);
+        let reached = waves.find(|wave| !wave.steps.iter().all(in_time));
+        let is_over = reached.is_none_or(|wave| {
+            wave.steps.iter().all(|step| answered(step).is_some() || failed(step))
+        });
         let last = self.at + Duration::from_secs(INVOKE_SECONDS) + GRACE;
         if is_over || now >= last {
             return None;
@@ -92,20 +97,29 @@ mod tests {
 
     const AT: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 
-    fn wait_s(answered: &[&'static str], failed: &[&'static str], after: u64) -> Option<u64> {
+    fn wait_s(answered: &[(&str, i64)], failed: &[&str], after: u64) -> Option<u64> {
         let request = json!({ "workflow": "code-review", "inputs": { "diff": "+x" } });
         let plan = plan(request, Policy::default()).unwrap();
         let ending = Ending { status: ExecutionStatus::Aborted, at: AT, error: None, cause: None };
-        let is_in = |all: &[&'static str], step: &StepRef| all.contains(&step.step.as_str());
-        let now = AT + Duration::from_secs(after);
-        ending.wait_s(Some(&plan), |step| is_in(answered, step), |step| is_in(failed, step), now)
+        let at = |step: &StepRef| {
+            let (_, seconds) = answered.iter().find(|(id, _)| *id == step.step)?;
+            Some(AT + time::Duration::seconds(*seconds))
+        };
+        let failed = |step: &StepRef| failed.contains(&step.step.as_str());
+        ending.wait_s(Some(&plan), at, failed, AT + Duration::from_secs(after))
     }
 
     #[test]
     fn a_wave_whose_steps_are_all_over_is_not_waited_for() {
-        let wave = ["summarise", "correctness", "security"];
-        assert_eq!(wait_s(&wave, &["tests"], 1), None);
-        assert_eq!(wait_s(&wave, &[], 1), Some(2), "tests may still be under way");
+        let wave = [("summarise", -9), ("correctness", -2), ("security", 3)];
+        assert_eq!(wait_s(&wave, &["tests"], 5), None);
+        assert_eq!(wait_s(&wave, &[], 5), Some(2), "tests may still be under way");
+    }
+
+    #[test]
+    fn a_wave_that_was_not_begun_is_not_waited_for() {
+        assert_eq!(wait_s(&[("summarise", 3)], &[], 5), None, "it answered after the end");
+        assert_eq!(wait_s(&[("summarise", -1)], &[], 5), Some(2), "the next wave may have begun");
     }
 
     #[test]
@@ -118,7 +132,7 @@ mod tests {
     #[test]
     fn a_run_without_a_plan_has_called_nothing() {
         let ending = Ending { status: ExecutionStatus::Aborted, at: AT, error: None, cause: None };
-        assert_eq!(ending.wait_s(None, |_| false, |_| false, AT), None);
+        assert_eq!(ending.wait_s(None, |_| None, |_| false, AT), None);
     }
 
     #[test]

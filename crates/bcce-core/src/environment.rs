@@ -51,7 +51,12 @@ impl<S: GetObject, P: GetParameters> Source<'_, S, P> {
         }
         let mut bodies = BTreeMap::new();
         for name in &names {
-            bodies.insert(name.as_str(), self.body(values.get(name)).await?);
+            let missing = Problems::one("document", "the SSM parameter is missing");
+            let body = match values.get(name) {
+                Some(value) => follow(self.store, self.bucket, value).await?,
+                None => Err(missing),
+            };
+            bodies.insert(name.as_str(), body);
         }
         Ok(parse(&names, &bodies))
     }
@@ -62,31 +67,42 @@ impl<S: GetObject, P: GetParameters> Source<'_, S, P> {
             format!("there is no workflow {workflow}: the SSM parameter {parameter} is missing");
         Ok(Problems::one("workflow", cause))
     }
+}
 
-    /// The parameter's own text, or the object that it points to; or what is wrong with it.
-    async fn body(&self, value: Option<&String>) -> Result<Result<String, Problems>, Fault> {
-        let told = |field: &str, cause: String| Ok(Err(Problems::one(field, cause)));
-        let Some(value) = value else {
-            return told("document", "the SSM parameter is missing".into());
-        };
-        let Some(pointer) = Pointer::parse(value) else { return Ok(Ok(value.clone())) };
-        let Some(key) = pointer.key_in(self.bucket) else {
-            return told("uri", format!("must lie in s3://{}/", self.bucket));
-        };
-        let Some(body) = self.store.get(key).await? else {
-            return told("uri", format!("there is no {key}"));
-        };
-        let sha256 = sha256_hex(&body);
-        if sha256 != pointer.sha256 {
-            let cause = format!("{key} has the digest {sha256}, not the one it is pointed to with");
-            return told("sha256", cause);
-        }
-        match String::from_utf8(body) {
-            Ok(text) => Ok(Ok(text)),
-            Err(error) => {
-                let at = error.utf8_error().valid_up_to();
-                told("document", format!("{key} is not UTF-8 from byte {at} on"))
+/// A parameter's own text, or that of the object it points to; or what is wrong with it.
+///
+/// # Errors
+/// `Bcce.Internal` of the store.
+pub async fn follow(
+    store: &impl GetObject,
+    bucket: &str,
+    value: &str,
+) -> Result<Result<String, Problems>, Fault> {
+    let told = |field: &str, cause: String| Ok(Err(Problems::one(field, cause)));
+    let Some(pointer) = Pointer::parse(value) else {
+        return match Pointer::is_meant_by(value) {
+            true => {
+                told("document", "is no pointer: one has uri and sha256, and nothing else".into())
             }
+            false => Ok(Ok(value.to_owned())),
+        };
+    };
+    let Some(key) = pointer.key_in(bucket) else {
+        return told("uri", format!("must lie in s3://{bucket}/"));
+    };
+    let Some(body) = store.get(key).await? else {
+        return told("uri", format!("there is no {key}"));
+    };
+    let sha256 = sha256_hex(&body);
+    if sha256 != pointer.sha256 {
+        let cause = format!("{key} has the digest {sha256}, not the one it is pointed to with");
+        return told("sha256", cause);
+    }
+    match String::from_utf8(body) {
+        Ok(text) => Ok(Ok(text)),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            told("document", format!("{key} is not UTF-8 from byte {at} on"))
         }
     }
 }
@@ -200,6 +216,10 @@ mod tests {
             now(read(parameters, body, "explain")).unwrap_err().to_string()
         };
         assert!(told("s3://b/config/gone", b"").contains("explain: uri: there is no config/gone"));
+        let mut malformed = parameters();
+        malformed.insert("/bcce/dev/workflows/explain".into(), r#"{"uri":"s3://b/x"}"#.into());
+        let malformed = now(read(malformed, b"", "explain")).unwrap_err().to_string();
+        assert!(malformed.contains("explain: document: is no pointer"), "{malformed}");
         assert!(told("s3://other/x", b"").contains("explain: uri: must lie in s3://b/"));
         let not_text = told(&format!("s3://b/{KEY}"), b"name: \xff");
         assert!(not_text.contains("is not UTF-8 from byte 6 on"), "{not_text}");

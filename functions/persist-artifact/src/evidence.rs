@@ -1,6 +1,7 @@
 //! Everything there is to know about a run, read off its artifacts.
 
 use bcce_core::artifact::{ArtifactRef, Course, StepFailure, parse};
+use bcce_core::attempt::Attempt;
 use bcce_core::error::Fault;
 use bcce_core::manifest::{Evidence, Manifest};
 use bcce_core::plan::Plan;
@@ -59,7 +60,10 @@ impl Found {
         let is = |course: &Course, step: &StepRef| {
             course.step_id == step.step && course.item == step.item
         };
-        let answered = |step: &StepRef| self.answers.iter().any(|course| is(course, step));
+        let answered = |step: &StepRef| {
+            let course = self.answers.iter().find(|course| is(course, step))?;
+            course.attempts.last().map(Attempt::ended_at)
+        };
         let failed = |step: &StepRef| self.failures.iter().any(|f| is(&f.course, step));
         request.ending.as_ref()?.wait_s(self.plan.as_ref(), answered, failed, now)
     }
