@@ -86,6 +86,10 @@ pub fn from_yaml<T: Document>(text: &str) -> Draft<T> {
 const DOCUMENT: &str = "document";
 
 fn from_tree<T: Document>(name: &str, mut tree: Value) -> Draft<T> {
+    // serde would take a list for an object's fields in their order.
+    if !tree.is_object() {
+        return Draft::unreadable(Problems::one(name, "must be an object"));
+    }
     let (mut problems, mut stand_ins) = (Problems::default(), Vec::new());
     for _ in 0..MOST_FAULTS {
         let error = match serde_path_to_error::deserialize::<_, T>(&tree) {

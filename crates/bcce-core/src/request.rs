@@ -160,7 +160,7 @@ mod tests {
             ("this is not JSON", "request: is not JSON: expected ident at line 1 column 2"),
             ("", "request: is not JSON: EOF while parsing a value at line 1 column 0"),
             (r#"{"workflow":"a"} x"#, "request: is followed by something else"),
-            ("[]", "request: must be an object"),
+            (r#"["explain"]"#, "request: must be an object"),
             ("null", "request: must be an object"),
             ("{}", "workflow: is missing"),
             (r#"{"workflow":"a","tags":{"team":1},"id":7,"inputs":"text"}"#, "id: must be a string; inputs: must be an object; tags.team: must be a string"),

@@ -10,10 +10,10 @@ use serde_json::json;
 use crate::stack::{RunRef, Stack, calls, fresh, output};
 use crate::workflow_of_ones_own::put;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// Its exit code and both of its outputs.
-fn bcce(environment: &str, args: &[&str]) -> (i32, String) {
+pub fn bcce(environment: &str, args: &[&str]) -> (i32, String) {
     let mut command = Command::new(Path::new(ROOT).join("target/debug/bcce"));
     let done = command.args(["--env", environment]).args(args).output().unwrap();
     let told = [done.stdout, done.stderr].concat();

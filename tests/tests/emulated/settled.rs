@@ -87,8 +87,9 @@ async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_settled_however_often_
 
 /// The status of every notice of a run.
 async fn notices_of(stack: &Stack, queue: &str, run: &RunRef) -> Vec<String> {
-    let messages = stack.drain(queue).await;
-    let notices = messages.iter().map(|body| serde_json::from_str::<Value>(body).unwrap());
+    let messages = stack.sweep(queue, 60).await;
+    let notices =
+        messages.iter().map(|m| serde_json::from_str::<Value>(m.body().unwrap()).unwrap());
     let ours = notices.filter(|notice| notice["run_id"] == run.run_id);
     ours.map(|notice| notice["status"].as_str().unwrap().to_owned()).collect()
 }

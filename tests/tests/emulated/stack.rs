@@ -153,25 +153,23 @@ impl Stack {
     /// The first message of a queue that `is` what is looked for.
     pub async fn receive(&self, queue: &str, is: impl Fn(&Message) -> bool) -> Message {
         self.eventually("a message", async || {
-            // Others look through the same queue, so nothing is hidden from them.
-            let receive = self.sqs.receive_message().queue_url(queue).visibility_timeout(0);
-            let receive = receive.max_number_of_messages(10);
-            let received = receive.message_attribute_names("All").send().await.unwrap();
-            received.messages().iter().find(|message| is(message)).cloned()
+            // Others look through the same queue, so nothing is hidden from them for long.
+            self.sweep(queue, 1).await.into_iter().find(|message| is(message))
         })
         .await
     }
 
-    /// The bodies of all messages that a queue has by now.
-    pub async fn drain(&self, queue: &str) -> Vec<String> {
-        let mut bodies = Vec::new();
+    /// Every message that a queue has just now; each is hidden from others for so many seconds.
+    pub async fn sweep(&self, queue: &str, hidden_s: i32) -> Vec<Message> {
+        let mut messages = Vec::new();
         loop {
             let receive = self.sqs.receive_message().queue_url(queue).max_number_of_messages(10);
+            let receive = receive.visibility_timeout(hidden_s).message_attribute_names("All");
             let received = receive.send().await.unwrap();
             if received.messages().is_empty() {
-                return bodies;
+                return messages;
             }
-            bodies.extend(received.messages().iter().map(|m| m.body().unwrap().to_owned()));
+            messages.extend(received.messages.unwrap_or_default());
         }
     }
 
