@@ -5,13 +5,23 @@ use crate::stack::{RunRef, Stack, calls, fresh, output};
 
 /// Registers a workflow as anybody could: the body in S3, a pointer to it in SSM.
 pub async fn put(stack: &Stack, name: &str, body: &str) {
+    let pointer = store(stack, name, body.as_bytes()).await;
+    point(stack, name, &serde_json::to_string(&pointer).unwrap()).await;
+}
+
+/// The body in S3, and the pointer that leads to it.
+pub async fn store(stack: &Stack, name: &str, body: &[u8]) -> Pointer {
     let bucket = output("ArtifactBucket");
     let key = format!("config/workflows/{name}/test.yaml");
-    let put = stack.s3.put_object().bucket(&bucket).key(&key).body(body.as_bytes().to_vec().into());
+    let put = stack.s3.put_object().bucket(&bucket).key(&key).body(body.to_vec().into());
     put.send().await.unwrap();
-    let pointer = serde_json::to_string(&Pointer::to(&bucket, &key, body.as_bytes())).unwrap();
+    Pointer::to(&bucket, &key, body)
+}
+
+/// The workflow's parameter in SSM.
+pub async fn point(stack: &Stack, name: &str, value: &str) {
     let parameter = format!("/bcce/dev/workflows/{name}");
-    let put = stack.ssm.put_parameter().name(parameter).value(pointer).overwrite(true);
+    let put = stack.ssm.put_parameter().name(parameter).value(value).overwrite(true);
     put.r#type(aws_sdk_ssm::types::ParameterType::String).send().await.unwrap();
 }
 

@@ -55,6 +55,12 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
                 Call::post("lambda", path, "{}".into()).with("x-amz-invocation-type", "DryRun")
             })
             .collect(),
+        "states:StartExecution" => {
+            // It ends at once: the event names no run.
+            let machine = output("SettleArn");
+            let start = json!({ "stateMachineArn": machine, "input": "{}" });
+            vec![Call::json("states", "AWSStepFunctions.StartExecution", &start)]
+        }
         "sns:Publish" => {
             let topic = output("NotificationsTopicArn");
             let publish = [

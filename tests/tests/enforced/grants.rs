@@ -112,4 +112,18 @@ pub const GRANTS: &[Grant] = &[
     ("WorkflowRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
     ("WorkflowRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
     ("WorkflowRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
+    // EventBridge acts in nobody's name either.
+    ("SettleRuleRole", "StartSettle", "states:StartExecution", AsTheRole),
+    ("SettleRole", "SealAndCount", "lambda:InvokeFunction", AsTheRole),
+    ("SettleRole", "Notify", "sns:Publish", AsTheRole),
+    ("SettleRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("SettleRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("SettleRole", "DeliverLog", "logs:CreateLogDelivery", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:DeleteLogDelivery", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:DescribeLogGroups", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:DescribeResourcePolicies", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:GetLogDelivery", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
 ];

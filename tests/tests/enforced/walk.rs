@@ -50,7 +50,8 @@ pub async fn walk(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     assert_eq!(answered["outcome"], "answered", "{answered}");
     let sealed = invoke(root, "persist-artifact", &json!({ "run": run })).await?;
     assert_eq!(sealed["notice"]["status"], "SUCCEEDED", "{sealed}");
-    let counted = json!({ "run": run, "manifest": sealed["manifest"] });
+    let counted =
+        json!({ "run": run, "manifest": sealed["manifest"], "teller": run["execution_arn"] });
     let counted = invoke(root, "emit-metrics", &counted).await?;
     assert_eq!(counted["counted"], true);
     Ok(())

@@ -117,17 +117,9 @@ async fn counted(stack: &Stack, run: &RunRef) -> u64 {
 }
 
 /// The notices of a run that a queue has heard.
-async fn told(stack: &Stack, queue: &str, run: &RunRef) -> Vec<Value> {
-    let mut told = Vec::new();
-    // Each is received once: the visibility timeout is longer than this takes.
-    loop {
-        let receive = stack.sqs.receive_message().queue_url(queue).max_number_of_messages(10);
-        let received = receive.visibility_timeout(60).send().await.unwrap();
-        if received.messages().is_empty() {
-            return told;
-        }
-        let notices = received.messages().iter().filter_map(|message| message.body());
-        let notices = notices.map(|body| serde_json::from_str::<Value>(body).unwrap());
-        told.extend(notices.filter(|notice| notice["run_id"] == *run.run_id));
-    }
+pub async fn told(stack: &Stack, queue: &str, run: &RunRef) -> Vec<Value> {
+    // Each is received once: they are hidden for longer than a test takes.
+    let heard = stack.sweep(queue, 60).await;
+    let notices = heard.iter().filter_map(|message| serde_json::from_str(message.body()?).ok());
+    notices.filter(|notice: &Value| notice["run_id"] == *run.run_id).collect()
 }

@@ -1,0 +1,240 @@
+//! What people get wrong, and what they are told: one table, and for each row the notification and the
+//! command. Whoever reads only the message can mend it, so the messages stand here in full.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use futures::future::join_all;
+use serde_json::{Map, Value, json};
+
+use crate::command::ROOT;
+use crate::stack::{RunRef, Stack, calls, fresh, output};
+use crate::workflow_of_ones_own::{point, put, store};
+
+/// A template of one step, with more of the step and more of the template.
+fn template(step: &str, more: &str) -> String {
+    format!(
+        "version: 1\nname: NAME\ninputs:\n  text: {{ type: string }}\nsteps:\n- id: a\n  model: haiku\n  prompt: p\n  {step}\n{more}\n"
+    )
+}
+
+/// Messages that are no request: to the dead letters and to the topic.
+fn messages(id: &str) -> Vec<(&'static str, String, &'static str)> {
+    let explain = |more: &str| format!(r#"{{"workflow":"explain","id":"{id}"{more}}}"#);
+    let long = "x".repeat(300);
+    #[rustfmt::skip]
+    let table = vec![
+        ("no JSON", format!("text {id}"), "request: is not JSON: expected ident at line 1 column 2"),
+        ("JSON that breaks off", format!(r#"{{"workflow":"explain","id":"{id}""#), "request: is not JSON: EOF while parsing an object"),
+        ("no object", format!(r#"["{id}"]"#), "request: must be an object"),
+        ("types, all at once", format!(r#"{{"workflow":7,"id":"{id}","inputs":"x","tags":{{"team":1}}}}"#), "workflow: must be a string|inputs: must be an object|tags.team: must be a string"),
+        ("a missing field", format!(r#"{{"id":"{id}"}}"#), "workflow: is missing"),
+        ("an unknown field", explain(r#","input":{}"#), "input: is unknown; there are: workflow, id, inputs, tags, model; did you mean inputs?"),
+        ("a repeated key", explain(r#","inputs":{"text":"a","text":"b"}"#), "inputs.text: stands twice in the same object"),
+        ("a name that is none", format!(r#"{{"workflow":"../secrets","id":"{id}"}}"#), "workflow: must be 1 to 64 letters, digits, '-' or '_'"),
+        ("an empty id", format!(r#"{{"workflow":"explain","id":"","tags":{{"k":"{id}"}}}}"#), "id: must be 1 to 256 bytes, is 0"),
+        ("an id of 300 bytes", format!(r#"{{"workflow":"explain","id":"{long}","tags":{{"k":"{id}"}}}}"#), "id: must be 1 to 256 bytes, is 300"),
+        ("a tag of ours", explain(r#","tags":{"run_id":"x"}"#), "tags.run_id: is set by BCCE itself"),
+        ("a tag that no log takes", explain(r#","tags":{"team":"a\nb"}"#), "tags.team: key and value must be at most 256 letters, digits, spaces or _:@$#=/+,.-"),
+        ("something after it", explain("") + " {}", "request: is followed by something else"),
+    ];
+    table
+}
+
+/// Requests that cannot be planned: the run fails before any call, and `bcce submit` sends nothing.
+/// Workflow (a template, or one that is there), the request's own fields, what is told.
+fn requests() -> Vec<(&'static str, String, Value, &'static str)> {
+    let hunt = |files: Value| json!({ "inputs": { "files": files } });
+    let many = vec![json!({ "path": "a", "text": "" }); 200];
+    let steps: String =
+        (0..500).map(|n| format!("- {{ id: s{n}, model: haiku, prompt: p }}\n")).collect();
+    let nothing = || json!({});
+    #[rustfmt::skip]
+    let table = vec![
+        ("an unknown workflow", "=no-such".into(), nothing(), "workflow: there is no workflow no-such: the SSM parameter /bcce/dev/workflows/no-such is missing"),
+        ("an unknown model", "=explain".into(), json!({ "model": "gpt", "inputs": { "text": "t" } }), "model: there is no model gpt; there are: haiku, opus, sonnet"),
+        ("a missing input", "=explain".into(), nothing(), "inputs.text: is required"),
+        ("inputs, all at once", "=explain".into(), json!({ "inputs": { "text": 7, "txt": "x" } }), "inputs.text: must be a string|inputs.txt: is not an input of this workflow; it has: audience, text"),
+        ("an item of another shape", "=bug-hunt".into(), hunt(json!([{ "path": "a.rs" }, 7])), "inputs.files[0]: \"text\" is a required property|inputs.files[1]: value is not of type \"object\""),
+        ("no items", "=bug-hunt".into(), hunt(json!([])), "inputs.files: value has less than 1 item"),
+        ("too many items", "=bug-hunt".into(), hunt(json!(many)), "inputs.files: has 200 items, with which the run has 201 step executions; the most is 200"),
+        ("a model that does not take it", template("temperature: 0.5", ""), json!({ "model": "sonnet" }), "steps.a.temperature: sonnet does not take a temperature"),
+        ("a template that is no YAML", "version: [".into(), nothing(), "workflows/NAME: document: line "),
+        ("a cycle", template("needs: [b]", "- { id: b, model: haiku, prompt: p, needs: [a] }"), nothing(), "workflows/NAME: steps: need each other: a, b"),
+        ("an unknown variable", template("system: \"{{ inputs.txt }}\"", ""), nothing(), "workflows/NAME: steps.a.system: reads inputs.txt, which is neither an input nor a step in `needs`"),
+        ("an unknown field", template("max_token: 7", ""), nothing(), "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, output, routing; did you mean max_tokens?"),
+        ("a template, all at once", template("temperature: 2\n  needs: b\n  model2: x", "- { model: haiku, prompt: p }"), nothing(), "steps.a.needs: must be a list|steps.a.model2: is unknown|steps[1].id: is missing|steps.a.temperature: must be 0 to 1"),
+        ("too many tokens", template("max_tokens: 64001", ""), nothing(), "steps.a.max_tokens: haiku gives at most 64000 tokens"),
+        ("a temperature it does not take", template("temperature: 0.5", "").replace("haiku", "opus"), nothing(), "steps.a.temperature: opus does not take a temperature"),
+        ("an effort it does not take", template("effort: low", ""), nothing(), "steps.a.effort: haiku does not take an effort"),
+        ("500 steps", format!("version: 1\nname: NAME\nsteps:\n{steps}"), nothing(), "workflows/NAME: steps: must be 1 to 200, there are 500"),
+        ("a schema that is none", template("output: { type: json, schema: { type: 7 } }", ""), nothing(), "steps.a.output.schema: is not a JSON schema"),
+        ("another name", template("", "").replace("NAME", "other"), nothing(), "name: the template of NAME is named other"),
+        ("a body that is not there", "pointer {\"uri\":\"s3://BUCKET/config/gone\",\"sha256\":\"0\"}".into(), nothing(), "workflows/NAME: uri: there is no config/gone"),
+        ("a body with another digest", "digest".into(), nothing(), "workflows/NAME: sha256: config/workflows/NAME/test.yaml has the digest"),
+        ("a body elsewhere", "pointer {\"uri\":\"s3://other/x\",\"sha256\":\"0\"}".into(), nothing(), "workflows/NAME: uri: must lie in s3://BUCKET/"),
+        ("a pointer that is none", "pointer {\"uri\":\"s3://BUCKET/x\"}".into(), nothing(), "workflows/NAME: document: is no pointer: one has uri and sha256, and nothing else"),
+        ("a body that is not UTF-8", "binary".into(), nothing(), "config/workflows/NAME/test.yaml is not UTF-8 from byte 2 on"),
+    ];
+    table
+}
+
+/// Workflows that show only while they run: the step fails, with what was called counted.
+#[rustfmt::skip]
+const RUNS: &[(&str, &str, usize, &str)] = &[
+    ("a prompt that never ends", "prompt: \"{% for a in range(9999) %}{% for b in range(9999) %}{{ a }}{% endfor %}{% endfor %}\"", 0, "Bcce.InvalidRequest: step a: steps.a.prompt: takes too long to render"),
+    ("a value that is not there", "prompt: \"{{ inputs.list[3] }}\"", 0, "Bcce.InvalidRequest: step a: steps.a.prompt: undefined value on line 1"),
+    ("an answer that never fits", "prompt: '@model says: {\"ok\": 1}'\n  output: { type: json, schema: { type: object, properties: { ok: { type: boolean } } } }", 2, "Bcce.OutputInvalid: step a: value is not of type \"boolean\" (schema /properties/ok/type) (asked twice)"),
+    ("JSON that max_tokens cuts", "prompt: \"@model *: max-tokens\"\n  output: { type: json }", 2, "Bcce.OutputInvalid: step a: the answer was cut by max_tokens = 2048: the answer is not JSON"),
+    ("a guardrail that intervenes", "prompt: \"@model *: guardrail\"", 1, "Bcce.GuardrailIntervened: step a: us.anthropic.claude-haiku-4-5-20251001-v1:0 in us-east-1: stopped: guardrail_intervened"),
+];
+
+fn missing<'a>(expected: &'a str, told: &str) -> Vec<&'a str> {
+    expected.split('|').filter(|part| !told.contains(part)).collect()
+}
+
+#[tokio::test]
+async fn each_is_told_by_its_field_and_cause_and_nothing_is_lost() {
+    let stack = Stack::connect().await;
+    let heard = Heard {
+        stack: &stack,
+        queue: stack.listen(&fresh("bad-input")).await,
+        notices: RefCell::default(),
+    };
+    let messages: Vec<_> = messages("ID").iter().map(|row| row.0).collect();
+    let wrong = [
+        join_all(messages.into_iter().map(|case| rejected(&heard, case))).await,
+        join_all(requests().iter().map(|row| refused(&heard, row))).await,
+        join_all(RUNS.iter().map(|row| failed(&stack, row))).await,
+    ];
+    let wrong: Vec<String> = wrong.into_iter().flatten().flatten().collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What came on the topic so far.
+struct Heard<'a> {
+    stack: &'a Stack,
+    queue: String,
+    notices: RefCell<Vec<String>>,
+}
+
+impl Heard<'_> {
+    /// The notice with this text in it.
+    async fn notice(&self, case: &str, text: &str) -> Value {
+        let what = format!("the notice of `{case}`");
+        let found = self.stack.eventually(&what, async || {
+            let new = self.stack.sweep(&self.queue, 600).await;
+            let mut notices = self.notices.borrow_mut();
+            notices.extend(new.into_iter().map(|message| message.body.unwrap()));
+            notices.iter().find(|notice| notice.contains(text)).cloned()
+        });
+        serde_json::from_str(&found.await).unwrap()
+    }
+}
+
+/// What is off about a message that is no request.
+async fn rejected(heard: &Heard<'_>, case: &str) -> Option<String> {
+    let id = fresh("message");
+    let (_, body, expected) = messages(&id).into_iter().find(|row| row.0 == case).unwrap();
+    let message_id = heard.stack.send(&body).await;
+    let dead_letters = output("DeadLetterQueueUrl");
+    let letter = heard.stack.receive(&dead_letters, |m| m.body() == Some(&body)).await;
+    let attribute = |name: &str| letter.message_attributes().unwrap()[name].string_value().unwrap();
+    let request_id = attribute("request_id");
+    assert!([&id, &message_id].into_iter().any(|id| id == request_id), "{case}: {request_id}");
+    let notice = heard.notice(case, request_id).await;
+    let told = notice["error"]["message"].as_str().unwrap();
+    let missing = [missing(expected, told), missing(expected, attribute("reason"))].concat();
+    (!missing.is_empty() || notice["status"] != "REJECTED")
+        .then(|| format!("{case}: {missing:?} is missing in {notice}"))
+}
+
+/// What is off about a request that cannot be planned.
+async fn refused(
+    heard: &Heard<'_>,
+    (case, workflow, request, expected): &(&str, String, Value, &str),
+) -> Option<String> {
+    let stack = heard.stack;
+    let name = register(stack, workflow).await;
+    let expected = expected.replace("NAME", &name).replace("BUCKET", &output("ArtifactBucket"));
+    let id = fresh("request");
+    let mut message: Map<String, Value> = request.as_object().unwrap().clone();
+    message.insert("workflow".into(), json!(name));
+    message.insert("id".into(), json!(id));
+    let (exit, told) = submit(&message).await;
+    let mut off = missing(&expected, &told);
+    stack.send(&Value::Object(message).to_string()).await;
+    let run = RunRef::first("default", &name, &id);
+    let notice = heard.notice(case, &run.run_id).await;
+    let in_notice = notice["error"]["message"].as_str().unwrap();
+    off.extend(missing(&expected, in_notice));
+    let sealed = stack.object(&run.manifest_key()).await.is_some();
+    let well = off.is_empty() && exit == 2 && sealed && calls(&run).is_empty();
+    (!well || notice["error"]["name"] != "Bcce.InvalidRequest").then(|| {
+        format!(
+            "{case}: {off:?} is missing\n  in {notice}\n  or in the command's (exit {exit}) {told}"
+        )
+    })
+}
+
+/// What is off about a workflow that fails while it runs.
+async fn failed(
+    stack: &Stack,
+    (case, step, called, expected): &(&str, &str, usize, &str),
+) -> Option<String> {
+    let name = fresh("runs");
+    let inputs = "inputs:\n  list: { type: list, default: [1] }";
+    let body =
+        format!("version: 1\nname: {name}\n{inputs}\nsteps:\n- id: a\n  model: haiku\n  {step}\n");
+    put(stack, &name, &body).await;
+    let manifest = stack.run(&name, "1", json!({})).await;
+    let error = &manifest["error"];
+    let told = format!("{}: {}", error["name"].as_str()?, error["message"].as_str()?);
+    let calls = calls(&RunRef::first("default", &name, "1")).len();
+    let off = missing(expected, &told);
+    (!off.is_empty() || calls != *called)
+        .then(|| format!("{case}: {off:?} is missing in {told}, after {calls} calls"))
+}
+
+/// The name under which a row's workflow is there now.
+async fn register(stack: &Stack, workflow: &str) -> String {
+    if let Some(known) = workflow.strip_prefix('=') {
+        return known.to_owned();
+    }
+    let name = fresh("bad");
+    match workflow.split_once(' ') {
+        Some(("pointer", value)) => {
+            point(stack, &name, &value.replace("BUCKET", &output("ArtifactBucket"))).await;
+        }
+        _ if workflow == "digest" => {
+            let mut pointer = store(stack, &name, b"version: 1\n").await;
+            pointer.sha256 = "0".repeat(64);
+            point(stack, &name, &serde_json::to_string(&pointer).unwrap()).await;
+        }
+        _ if workflow == "binary" => {
+            let pointer = store(stack, &name, b"v:\xff").await;
+            point(stack, &name, &serde_json::to_string(&pointer).unwrap()).await;
+        }
+        _ => put(stack, &name, &workflow.replace("NAME", &name)).await,
+    }
+    name
+}
+
+/// `bcce submit` with the same request: exit code and what it says.
+async fn submit(request: &Map<String, Value>) -> (i32, String) {
+    let text = |name: &str| request.get(name).and_then(Value::as_str).map(str::to_owned);
+    let mut args =
+        vec!["submit".to_owned(), text("workflow").unwrap(), "--inputs".into(), "-".into()];
+    args.extend(text("model").into_iter().flat_map(|model| ["--model".to_owned(), model]));
+    let inputs = request.get("inputs").cloned().unwrap_or(json!({})).to_string();
+    let run = move || {
+        let mut command = Command::new(format!("{ROOT}/target/debug/bcce"));
+        let piped = command.args(args).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.stdout(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(inputs.as_bytes()).unwrap();
+        let done = child.wait_with_output().unwrap();
+        (done.status.code().unwrap(), String::from_utf8(done.stderr).unwrap())
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
