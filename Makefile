@@ -18,7 +18,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Always the whole workspace: with `-p` cargo picks other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo test fmt clippy lint offline emulated up down deploy
+.PHONY: help setup build demo test fmt clippy lint local offline emulated enforced faults up down deploy
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ build: ## functions, command line and scripted model, quick to build and slow to
 demo: setup build ## the review of a diff on a stack of its own
 	$(STACK) run -- $(DEMO)
 
-test: fmt lint clippy offline emulated ## everything that checks this project
+test: fmt lint clippy local offline emulated enforced faults ## everything that checks this project
 
 fmt: ## format, without changing anything
 	cargo fmt --all --check
@@ -44,14 +44,26 @@ lint: setup ## the template and the state machines
 	.venv/bin/cfn-lint infra/*.yaml
 	node_modules/.bin/asl-validator $(foreach machine,$(wildcard statemachines/*.asl.json),--json-path $(machine))
 
+local: setup ## tests of the local stack's own programs
+	.venv/bin/python -m unittest discover --start-directory infra/local --pattern '*_test.py' --buffer
+
 offline: ## tests that need nothing
 	cargo test --locked --workspace
 
 emulated: setup build ## tests of the deployed stack, on one of their own
-	$(CARGO_TEST) --test '*' --no-run
-	$(STACK) run -- $(CARGO_TEST) --test '*'
+	$(CARGO_TEST) --test emulated --no-run
+	$(STACK) run -- $(CARGO_TEST) --test emulated
 
-# BEDROCK_ENDPOINT_URL=http://... points the functions elsewhere than at the scripted model.
+enforced: setup build ## tests with IAM enforced, on a stack of their own
+	$(CARGO_TEST) --test enforced --no-run
+	$(STACK) run --enforced -- $(CARGO_TEST) --test enforced
+
+faults: setup build ## tests with failing services, on a stack of their own
+	$(CARGO_TEST) --test faults --no-run
+	$(STACK) run --faulty -- $(CARGO_TEST) --test faults
+
+# MODEL_URL=http://127.0.0.1:11434/v1 MODEL=... has any OpenAI-compatible endpoint answer, here and in `demo`;
+# BEDROCK_ENDPOINT_URL=http://... is another that speaks Bedrock's own API.
 up: setup build ## a stack that stays, its addresses in .local/stack.env
 	$(STACK) up
 

@@ -6,8 +6,9 @@ cd "$(dirname "$0")/../.."
 
 bcce=target/debug/bcce
 code=('*.rs' '*.py' '*.sh' '*.asl.json' '*.yaml')
-# Well below the 1 MiB of a message, since JSON escapes some of it.
-most=300000
+# Well below the 1 MiB of a message, since JSON escapes some of it; a model at home takes less.
+most=${BRIDGED_MODEL:+12000}
+most=${most:-300000}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -54,6 +55,9 @@ bold "A code review on BCCE, on this machine: $subject ($(grep -c '^diff --git '
 if [ -n "${SCRIPTED_MODEL_URL:-}" ]; then
     echo "The model is SCRIPTED, it is not Claude: a program of this project speaks Bedrock's API and finds"
     echo "its remarks by simple rules. Tokens and cost are computed from what it sent, nothing was charged."
+elif [ -n "${BRIDGED_MODEL:-}" ]; then
+    echo "The answers come from the model $BRIDGED_MODEL, in the place of Claude."
+    echo "The tokens are those it tells; their cost is what Claude would have cost. It was not charged."
 else
     echo "The answers come from the Bedrock endpoint that was given, ${BEDROCK_ENDPOINT_URL:-AWS}."
 fi

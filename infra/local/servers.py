@@ -2,9 +2,11 @@
 
 import os
 import socket
+import ssl
 import time
 import urllib.request
 
+import certificate
 from checkout import BUILT, VENV, Failed, phase, tail
 
 REGION = "us-east-1"
@@ -12,11 +14,12 @@ REGION = "us-east-1"
 START_TIMEOUT = 60
 
 
-def start_emulator(session):
+def start_emulator(session, enforced=False, functions_call=None):
+    """`functions_call`: the address that functions get instead of the emulator's own."""
     with phase("emulator") as note:
         for _ in range(3):
             port = free_port()
-            url = f"http://127.0.0.1:{port}"
+            url = f"{'https' if enforced else 'http'}://127.0.0.1:{port}"
             settings = {
                 "BIND_HOST": "127.0.0.1",
                 "GATEWAY_PORT": str(port),
@@ -28,11 +31,16 @@ def start_emulator(session):
                 "STATE_DIR": str(session.home / "state"),
                 "TMPDIR": str(session.home / "tmp"),
             }
+            if enforced:
+                settings |= enforcement(session)
+            if functions_call:
+                # Faults are to be tried again at once: the retries of Step Functions wait a fiftieth.
+                settings["SFN_WAIT_SCALE"] = "0.02"
             # The address is the functions' too: without it they would call AWS itself.
-            env = outside_env() | emulator_env(session, url) | settings
+            env = outside_env() | emulator_env(session, functions_call or url) | settings
             process, log = session.start("emulator", [VENV / "bin" / "ministack"], env)
-            if wait_for(lambda: emulator_is_healthy(url), process):
-                note.append(url)
+            if wait_for(lambda: emulator_is_healthy(url, trusted(session)), process):
+                note.append(url + (" (IAM enforced)" if enforced else ""))
                 return url
             if "already in use" not in log.read_text():
                 break
@@ -50,9 +58,48 @@ def start_model(session):
         return url
 
 
+def enforcement(session):
+    """Roles, key, bucket and queue policies count, as on AWS. Some refuse a connection without TLS."""
+    cert, key = certificate.for_loopback(session.home)
+    return {"AUTH": "true", "USE_SSL": "1", "MINISTACK_SSL_CERT": str(cert), "MINISTACK_SSL_KEY": str(key)}
+
+
+def trusted(session):
+    """The emulator's certificate, where it has one."""
+    cert = session.home / certificate.CERTIFICATE
+    return cert if cert.exists() else None
+
+
+def start_bridge(session, model_url, model):
+    """Puts an OpenAI-compatible endpoint behind Bedrock's API; returns its address and the model's name."""
+    with phase("model") as note:
+        here = os.path.dirname(__file__)
+        command = [VENV / "bin" / "python", f"{here}/model_bridge.py", model_url, *filter(None, [model])]
+        process, log = session.start("model", command, outside_env() | {"PYTHONDONTWRITEBYTECODE": "1"})
+        announced = lambda: log.read_text().partition("listening on ")[2].partition("\n")
+        if not wait_for(lambda: announced()[1], process):
+            raise Failed(log.read_text().strip().removeprefix("error: ") or f"{model_url} does not answer")
+        url, _, name = announced()[0].partition(" for ")
+        note.append(f"{name} at {model_url}, through {url}")
+        return url, name
+
+
+def start_faults(session, port, emulator):
+    """Between the functions and the emulator; passes everything on until it is told otherwise."""
+    with phase("faults") as note:
+        command = [VENV / "bin" / "microburst", "--host", "127.0.0.1", "--port", str(port), "--upstream", emulator]
+        process, log = session.start("faults", command, outside_env())
+        url = f"http://127.0.0.1:{port}"
+        if not wait_for(lambda: is_healthy(f"{url}/_microburst/health"), process):
+            raise Failed(f"the fault proxy does not come up, its log ends with\n{tail(log)}")
+        note.append(url)
+        return url
+
+
 def emulator_env(session, url):
     """What an AWS client needs to talk to the emulator, and to read nothing of the user's ~/.aws."""
-    return {
+    trust = {"AWS_CA_BUNDLE": str(trusted(session))} if trusted(session) else {}
+    return trust | {
         "AWS_ENDPOINT_URL": url,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
@@ -72,17 +119,18 @@ def outside_env():
     return env
 
 
-def emulator_is_healthy(url):
-    return is_healthy(f"{url}/_ministack/health") if url else False
+def emulator_is_healthy(url, trusted=None):
+    return is_healthy(f"{url}/_ministack/health", trusted) if url else False
 
 
 def model_is_healthy(url):
     return is_healthy(f"{url}/__health") if url else False
 
 
-def is_healthy(url):
+def is_healthy(url, trusted=None):
+    tls = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=trusted))
     # No proxies: this is always loopback.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), tls)
     try:
         with opener.open(url, timeout=5) as answer:
             return answer.status == 200

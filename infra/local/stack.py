@@ -4,9 +4,11 @@
   stack.py up             start it (or bring the running one up to date) and write .local/stack.env
   stack.py down           stop it and remove .local
   stack.py run -- CMD...  a stack of its own for the time of CMD, whose exit code it returns
+  stack.py run --enforced -- CMD...  the same with IAM enforced and TLS
+  stack.py run --faulty -- CMD...    the same with a fault proxy, FAULTS_URL, before what the functions call
 
-BEDROCK_ENDPOINT_URL in the environment points the functions' Bedrock client elsewhere; without it
-a scripted model is started. Further variables reach the emulator as they are (AUTH, LOG_LEVEL, ...).
+BEDROCK_ENDPOINT_URL in the environment points the functions' Bedrock client elsewhere, MODEL_URL (and
+MODEL) to an OpenAI-compatible endpoint; without them a scripted model is started. Further variables reach the emulator as they are (AUTH, LOG_LEVEL, ...).
 """
 
 import contextlib
@@ -39,6 +41,8 @@ def main(arguments):
                 return down()
             case ["run", "--", *command] if command:
                 return run(command)
+            case ["run", "--enforced" | "--faulty" as kind, "--", *command] if command:
+                return run(command, kind)
         say(__doc__.strip())
         return 2
     except Failed as failure:
@@ -77,13 +81,13 @@ def down():
     return 0
 
 
-def run(command):
+def run(command, kind=None):
     LOCAL.mkdir(exist_ok=True)
     sessions.end_orphans(LOCAL)
     home = Path(tempfile.mkdtemp(prefix="run-", dir=LOCAL))
     session = sessions.Session(home, logs=home, keep_logs_in=LOCAL / "last-run")
     with session.guarded():
-        env = start_stack(session, {})
+        env = start_stack(session, {}, kind)
         try:
             process = subprocess.Popen(command, env=servers.outside_env() | env | session.marker)
         except OSError as error:
@@ -101,13 +105,23 @@ def run(command):
     return code if code >= 0 else 128 - code
 
 
-def start_stack(session, running):
+def start_stack(session, running, kind=None):
     """Starts what does not run yet, deploys, configures; returns what a client of it needs."""
     deployment.stage_bootstraps()
-    emulator = running.get("emulator") or servers.start_emulator(session)
-    elsewhere, model = os.environ.get("BEDROCK_ENDPOINT_URL"), running.get("model")
-    if elsewhere and not elsewhere.startswith(("http://", "https://")):
-        raise Failed(f"BEDROCK_ENDPOINT_URL must start with http:// or https://, it is {elsewhere}")
+    emulator, faults = running.get("emulator"), None
+    if kind == "--faulty":
+        port = servers.free_port()
+        emulator = servers.start_emulator(session, functions_call=f"http://127.0.0.1:{port}")
+        faults = servers.start_faults(session, port, emulator)
+    elif not emulator:
+        emulator = servers.start_emulator(session, enforced=kind == "--enforced")
+    elsewhere, model = url_of("BEDROCK_ENDPOINT_URL"), running.get("model")
+    bridged, answers = url_of("MODEL_URL"), {}
+    if elsewhere and bridged:
+        raise Failed("BEDROCK_ENDPOINT_URL and MODEL_URL are both set, and one model can answer")
+    if bridged:
+        elsewhere, name = servers.start_bridge(session, bridged, os.environ.get("MODEL"))
+        answers = {"BRIDGED_MODEL": f"{name} at {bridged}"}
     if not elsewhere and not servers.model_is_healthy(model):
         model = servers.start_model(session)
     session.remember(emulator=emulator, model=model)
@@ -115,12 +129,21 @@ def start_stack(session, running):
     # A scripted model that runs is kept for the next time, it is only not used.
     aws = servers.emulator_env(session, emulator)
     outputs = deployment.deploy(session, aws, elsewhere or f"{model}/{{region}}")
-    stack = {"BCCE_STACK": STACK, "BCCE_ENVIRONMENT": ENVIRONMENT, **outputs}
+    stack = {"BCCE_STACK": STACK, "BCCE_ENVIRONMENT": ENVIRONMENT, **outputs, **answers}
     if not elsewhere:
         stack["SCRIPTED_MODEL_URL"] = model
+    if faults:
+        stack["FAULTS_URL"] = faults
     deployment.push_config(session, aws | stack)
     session.write_env({name: value for name, value in (aws | stack).items() if name not in OF_THE_PROCESS})
     return aws | stack
+
+
+def url_of(variable):
+    url = os.environ.get(variable)
+    if url and not url.startswith(("http://", "https://")):
+        raise Failed(f"{variable} must start with http:// or https://, it is {url}")
+    return url
 
 
 # What keeps our own processes away from the user's ~/.aws; stack.env is for any client.

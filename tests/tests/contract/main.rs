@@ -2,5 +2,8 @@
 //! substitution and state, and the state machine knows no error that the code does not.
 
 mod asl;
+#[path = "../enforced/grants.rs"]
+mod enforced;
+mod grants;
 mod names;
 mod template;

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_sqs::types::Message;
+use aws_sdk_sqs::types::{Message, QueueAttributeName};
+use aws_sdk_ssm::types::ParameterType;
+use bcce_core::config::Pointer;
 use bcce_core::ledger::{attempt_sk, run_pk};
 use serde_json::{Value, json};
 
@@ -54,6 +56,28 @@ impl Stack {
     pub async fn send(&self, body: &str) -> String {
         let send = self.sqs.send_message().queue_url(output("InboxQueueUrl")).message_body(body);
         send.send().await.unwrap().message_id.unwrap()
+    }
+
+    /// Registers a workflow as anybody could: the body in S3, a pointer to it in SSM.
+    pub async fn put_workflow(&self, name: &str, body: &str) {
+        let pointer = self.put_template(name, body.as_bytes()).await;
+        self.point_workflow(name, &serde_json::to_string(&pointer).unwrap()).await;
+    }
+
+    /// The body in S3, and the pointer that leads to it.
+    pub async fn put_template(&self, name: &str, body: &[u8]) -> Pointer {
+        let (bucket, key) =
+            (output("ArtifactBucket"), format!("config/workflows/{name}/test.yaml"));
+        let put = self.s3.put_object().bucket(&bucket).key(&key).body(body.to_vec().into());
+        put.send().await.unwrap();
+        Pointer::to(&bucket, &key, body)
+    }
+
+    /// The workflow's parameter in SSM.
+    pub async fn point_workflow(&self, name: &str, value: &str) {
+        let parameter = format!("/bcce/dev/workflows/{name}");
+        let put = self.ssm.put_parameter().name(parameter).value(value).overwrite(true);
+        put.r#type(ParameterType::String).send().await.unwrap();
     }
 
     /// Sends a request and waits for its run's manifest.
@@ -140,9 +164,15 @@ impl Stack {
 
     /// A queue of this test's own that hears the notifications topic.
     pub async fn listen(&self, name: &str) -> String {
-        let queue =
-            self.sqs.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap();
         let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
+        // Where IAM is enforced a topic needs the queue's leave.
+        let policy = json!({ "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn,
+            "Principal": { "Service": "sns.amazonaws.com" },
+        }] });
+        let create = self.sqs.create_queue().queue_name(name);
+        let create = create.attributes(QueueAttributeName::Policy, policy.to_string());
+        let queue = create.send().await.unwrap().queue_url.unwrap();
         let subscribe = self.sns.subscribe().topic_arn(output("NotificationsTopicArn"));
         let subscribe =
             subscribe.protocol("sqs").endpoint(arn).attributes("RawMessageDelivery", "true");
@@ -175,7 +205,7 @@ impl Stack {
 
     /// Waits until dispatch has dealt with everything that was sent.
     pub async fn inbox_is_empty(&self) {
-        use aws_sdk_sqs::types::QueueAttributeName as Name;
+        use QueueAttributeName as Name;
         let counts =
             [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
         self.eventually("an empty inbox", async || {

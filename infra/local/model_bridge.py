@@ -1,0 +1,202 @@
+"""Bedrock's ConverseStream in front of an OpenAI-compatible endpoint: Ollama, llama.cpp, vLLM and others.
+
+  model_bridge.py MODEL_URL [MODEL]
+
+MODEL_URL is what /chat/completions and /models are under. Whatever model id Bedrock is asked for, MODEL
+answers; it can be left out where there is only one. MODEL_API_KEY in the environment is sent as the key.
+Passed on: texts, max_tokens, temperature, a JSON schema. Left out: effort, guardrails, cache points.
+"""
+
+import binascii
+import contextlib
+import json
+import os
+import re
+import struct
+import sys
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+# Seconds between two signs of life of the endpoint. invoke's own limits are shorter.
+PATIENCE = 300
+LIMITS = {"max_tokens": "maxTokens", "temperature": "temperature", "top_p": "topP", "stop": "stopSequences"}
+STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "content_filtered"}
+ERRORS = {
+    400: "ValidationException",
+    401: "AccessDeniedException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    413: "ValidationException",
+    422: "ValidationException",
+    429: "ThrottlingException",
+    503: "ServiceUnavailableException",
+}
+STATUSES = {"AccessDeniedException": 403, "ValidationException": 400}
+
+
+class Endpoint:
+    def __init__(self, url, model):
+        self.url, self.model = url.rstrip("/"), model
+
+    def open(self, path, body=None):
+        headers = {"content-type": "application/json"}
+        if os.environ.get("MODEL_API_KEY"):
+            headers["authorization"] = f"Bearer {os.environ['MODEL_API_KEY']}"
+        data = json.dumps(body).encode() if body else None
+        return urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers), timeout=PATIENCE)
+
+    def choose_model(self):
+        """Checks address and name before the first run does; raises ValueError with what to do."""
+        try:
+            with self.open("/models") as answer:
+                names = sorted(model["id"] for model in json.load(answer)["data"])
+        except urllib.error.HTTPError as error:
+            # Not every server lists its models; one that wants another key will not answer either.
+            if error.code == 404 and self.model:
+                return
+            raise ValueError(f"{self.url}/models answers {error.code} {error.reason}") from None
+        except OSError as error:
+            raise ValueError(f"{self.url} does not answer: {getattr(error, 'reason', error)}") from None
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{self.url}/models is not an OpenAI-compatible list of models") from None
+        if self.model is None and len(names) == 1:
+            self.model = names[0]
+        # Ollama leaves out the tag that it takes by itself.
+        if self.model not in names and f"{self.model}:latest" not in names:
+            has = f"it has {', '.join(names)}" if names else "it has none"
+            raise ValueError(f"set MODEL to a model of {self.url}; {has}")
+
+
+def chat(converse, model):
+    """A Converse request as a chat completion."""
+    texts = lambda content: "\n".join(part["text"] for part in content if "text" in part)
+    messages = [{"role": "system", "content": texts(converse["system"])}] if converse.get("system") else []
+    messages += [{"role": m["role"], "content": texts(m["content"])} for m in converse["messages"]]
+    request = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+    limits = converse.get("inferenceConfig", {})
+    for theirs, ours in LIMITS.items():
+        if ours in limits:
+            request[theirs] = limits[ours]
+    structure = converse.get("outputConfig", {}).get("textFormat", {}).get("structure", {})
+    if "jsonSchema" in structure:
+        schema = json.loads(structure["jsonSchema"]["schema"])
+        named = {"name": structure["jsonSchema"].get("name", "answer"), "schema": schema, "strict": True}
+        request["response_format"] = {"type": "json_schema", "json_schema": named}
+    return request
+
+
+def events(chunks):
+    """The chunks of a chat completion as events of ConverseStream. An answer that was cut has no messageStop."""
+    yield "messageStart", {"role": "assistant"}
+    stop = usage = None
+    for chunk in chunks:
+        usage = chunk.get("usage") or usage
+        for choice in chunk.get("choices", []):
+            stop = choice.get("finish_reason") or stop
+            delta = choice.get("delta", {})
+            thought = delta.get("reasoning_content") or delta.get("reasoning")
+            if thought:
+                yield "contentBlockDelta", {"contentBlockIndex": 0, "delta": {"reasoningContent": {"text": thought}}}
+            if delta.get("content"):
+                yield "contentBlockDelta", {"contentBlockIndex": 1, "delta": {"text": delta["content"]}}
+    if stop:
+        yield "contentBlockStop", {"contentBlockIndex": 1}
+        yield "messageStop", {"stopReason": STOP_REASONS.get(stop, stop)}
+    # Not every server counts; what is not known is left out and not made up.
+    if stop and usage:
+        read, written = usage["prompt_tokens"], usage["completion_tokens"]
+        counted = {"inputTokens": read, "outputTokens": written, "totalTokens": read + written}
+        yield "metadata", {"usage": counted, "metrics": {"latencyMs": 0}}
+
+
+def chunks(lines):
+    """Server-sent events, as far as they are JSON."""
+    for line in lines:
+        data = line.decode().strip().removeprefix("data:").strip()
+        if data.startswith("{"):
+            yield json.loads(data)
+
+
+def frame(kind, payload):
+    """application/vnd.amazon.eventstream, as the AWS SDKs document it."""
+    headers = b""
+    for name, value in ((":message-type", "event"), (":event-type", kind), (":content-type", "application/json")):
+        headers += struct.pack(f"!B{len(name)}sBH", len(name), name.encode(), 7, len(value)) + value.encode()
+    body = json.dumps(payload).encode()
+    prelude = struct.pack("!II", 16 + len(headers) + len(body), len(headers))
+    message = prelude + struct.pack("!I", binascii.crc32(prelude)) + headers + body
+    return message + struct.pack("!I", binascii.crc32(message))
+
+
+class Bridge(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.answer(200, "application/json", json.dumps({"model": self.server.endpoint.model}).encode())
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if not re.fullmatch(r"(/[a-z0-9-]+)?/model/[^/]+/converse-stream", self.path):
+            return self.refuse("ValidationException", f"{self.path} is not ConverseStream")
+        endpoint = self.server.endpoint
+        try:
+            answer = endpoint.open("/chat/completions", chat(json.loads(body), endpoint.model))
+        except urllib.error.HTTPError as error:
+            return self.refuse(ERRORS.get(error.code, "InternalServerException"), self.told(error))
+        except OSError as error:
+            return self.refuse("ServiceUnavailableException", f"{endpoint.url}: {getattr(error, 'reason', error)}")
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("content-type", "application/vnd.amazon.eventstream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        # Endpoint or function has gone: the end without messageStop tells the rest.
+        with answer, contextlib.suppress(OSError, ValueError):
+            for kind, payload in events(chunks(answer)):
+                self.wfile.write(frame(kind, payload))
+
+    def told(self, error):
+        """The endpoint's own words, since they are about the user's own model."""
+        words = error.read(1000).decode(errors="replace")
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            words = json.loads(words)["error"]["message"]
+        return f"{self.server.endpoint.url} answers {error.code}: {words}"
+
+    def refuse(self, name, message):
+        status = STATUSES.get(name) or next((code for code, known in ERRORS.items() if known == name), 500)
+        print(f"{name}: {message}", flush=True)
+        self.answer(status, "application/json", json.dumps({"message": message}).encode(), name)
+
+    def answer(self, status, kind, body, error=None):
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        if error:
+            self.send_header("x-amzn-errortype", error)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Prompts are in nobody's log, and addresses say nothing here."""
+
+
+def bridge(endpoint):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Bridge)
+    server.endpoint = endpoint
+    return server
+
+
+def main(url, model=None):
+    endpoint = Endpoint(url, model)
+    try:
+        endpoint.choose_model()
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    server = bridge(endpoint)
+    print(f"listening on http://127.0.0.1:{server.server_port} for {endpoint.model}", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

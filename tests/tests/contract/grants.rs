@@ -1,0 +1,83 @@
+//! The roles of the template and the table of what shows each permission.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::enforced::{GRANTS, Shown};
+use crate::template::template;
+
+type Permission = (String, String, String);
+
+fn granted() -> Vec<Permission> {
+    let template = template();
+    let resources = template["Resources"].as_object().unwrap();
+    let roles = resources.iter().filter(|(_, resource)| resource["Type"] == "AWS::IAM::Role");
+    let mut granted = Vec::new();
+    for (role, resource) in roles {
+        let policies = list(&resource["Properties"]["Policies"]);
+        let documents = policies.iter().map(|policy| &policy["PolicyDocument"]["Statement"]);
+        for statement in documents.flat_map(list) {
+            let sid =
+                statement["Sid"].as_str().unwrap_or_else(|| panic!("{role}: a Sid is missing"));
+            for action in list(&statement["Action"]) {
+                let action = action.as_str().unwrap().to_owned();
+                granted.push((role.clone(), sid.to_owned(), action));
+            }
+        }
+    }
+    granted
+}
+
+fn list(value: &Value) -> Vec<&Value> {
+    value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
+}
+
+#[test]
+fn every_permission_is_shown_to_be_needed_or_explained() {
+    let granted: BTreeSet<Permission> = granted().into_iter().collect();
+    let shown =
+        GRANTS.iter().map(|(role, sid, action, _)| [role, sid, action].map(|s| (*s).to_owned()));
+    let shown: BTreeSet<Permission> =
+        shown.map(|[role, sid, action]| (role, sid, action)).collect();
+    let unshown: Vec<_> = granted.difference(&shown).collect();
+    assert!(unshown.is_empty(), "without a row in tests/tests/enforced/grants.rs: {unshown:#?}");
+    let gone: Vec<_> = shown.difference(&granted).collect();
+    assert!(
+        gone.is_empty(),
+        "in tests/tests/enforced/grants.rs and not in the template: {gone:#?}"
+    );
+    assert_eq!(GRANTS.len(), shown.len(), "a permission has two rows");
+}
+
+/// A role has its permissions from the template alone, where the test above sees them.
+#[test]
+fn no_role_has_permissions_from_elsewhere() {
+    for (name, resource) in template()["Resources"].as_object().unwrap() {
+        let properties = &resource["Properties"];
+        assert!(properties["ManagedPolicyArns"].is_null(), "{name} has managed policies");
+        // SAM adds these to a role that it makes itself.
+        let sam = resource["Type"].as_str().unwrap().starts_with("AWS::Serverless::");
+        assert!(!sam || properties["Policies"].is_null(), "{name} has policies beside its role's");
+        assert!(!sam || !properties["Role"].is_null(), "{name} has a role of SAM's");
+        assert!(
+            !["AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"]
+                .contains(&resource["Type"].as_str().unwrap()),
+            "{name} grants beside the roles"
+        );
+    }
+    for (role, sid, action) in granted() {
+        assert!(!action.contains('*'), "{role}/{sid} grants {action}");
+    }
+}
+
+#[test]
+fn what_nothing_shows_has_its_reason() {
+    for (role, sid, action, shown) in GRANTS {
+        match shown {
+            Shown::Explained(reason) => assert!(!reason.is_empty(), "{role}/{sid}: {action}"),
+            Shown::Simulated(on) => assert!(!on.is_empty(), "{role}/{sid}: {action} on nothing"),
+            Shown::Walk | Shown::Dispatch | Shown::AsTheRole => {}
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What a service does under a role, done by the test under the role.
+
+use serde_json::{Value, json};
+
+use crate::roles::Role;
+use crate::signed::{Call, Caller};
+use crate::stack::output;
+
+/// The poller takes a message before a test could: a call that gets as far as this was allowed.
+const NO_RECEIPT: &str = "not a receipt";
+
+/// The calls that an action is for; the first that is refused, if any is.
+pub async fn act(root: &Caller, role: &Role, action: &str) -> Result<(), String> {
+    let caller = role.assume(root).await;
+    for call in calls(role, action) {
+        let answer = caller.call(call).await;
+        if answer.is_refused() {
+            return Err(answer.body);
+        }
+        let taken = answer.status < 300 || answer.body.contains("ReceiptHandleIsInvalid");
+        assert!(taken, "{action} of {}: {} {}", role.name, answer.status, answer.body);
+    }
+    Ok(())
+}
+
+fn calls(role: &Role, action: &str) -> Vec<Call> {
+    let queue = json!({ "QueueUrl": output("InboxQueueUrl") });
+    match action {
+        "sqs:ReceiveMessage" => vec![Call::json("sqs", "AmazonSQS.ReceiveMessage", &queue)],
+        "sqs:GetQueueAttributes" => vec![Call::json("sqs", "AmazonSQS.GetQueueAttributes", &queue)],
+        "sqs:DeleteMessage" => {
+            let message = merged(&queue, &json!({ "ReceiptHandle": NO_RECEIPT }));
+            vec![Call::json("sqs", "AmazonSQS.DeleteMessage", &message)]
+        }
+        "sqs:ChangeMessageVisibility" => {
+            let later = json!({ "ReceiptHandle": NO_RECEIPT, "VisibilityTimeout": 600 });
+            vec![Call::json("sqs", "AmazonSQS.ChangeMessageVisibility", &merged(&queue, &later))]
+        }
+        "s3:ListBucket" => {
+            let path =
+                format!("/{}?list-type=2&prefix=runs%2F&max-keys=1", output("ArtifactBucket"));
+            vec![Call::get("s3", path)]
+        }
+        "bedrock:InvokeModelWithResponseStream" => {
+            let path = "/model/anthropic.claude-opus-5/invoke-with-response-stream".into();
+            let body =
+                json!({ "messages": [{ "role": "user", "content": "Hello" }], "max_tokens": 1 });
+            vec![Call::post("bedrock", path, body.to_string())]
+        }
+        "lambda:InvokeFunction" => functions_of(role)
+            .iter()
+            .map(|name| {
+                let path =
+                    format!("/2015-03-31/functions/{}-{name}/invocations", output("BCCE_STACK"));
+                Call::post("lambda", path, "{}".into()).with("x-amz-invocation-type", "DryRun")
+            })
+            .collect(),
+        // A machine that is given no event of an execution's end fails at its first state.
+        "states:StartExecution" => {
+            let start = json!({ "stateMachineArn": output("SettleArn"), "input": "{}" });
+            vec![Call::json("states", "AWSStepFunctions.StartExecution", &start)]
+        }
+        "sns:Publish" => {
+            let topic = output("NotificationsTopicArn");
+            let publish = [
+                ("Action", "Publish"),
+                ("Version", "2010-03-31"),
+                ("TopicArn", &topic),
+                ("Message", "{}"),
+            ];
+            vec![Call::form("sns", &publish)]
+        }
+        _ => panic!("how does one do {action}?"),
+    }
+}
+
+/// Folders of the functions that the role's state machine calls.
+fn functions_of(role: &Role) -> Vec<String> {
+    let path =
+        format!("{}/../statemachines/{}.asl.json", env!("CARGO_MANIFEST_DIR"), role.function());
+    let machine = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let names = machine.split("${").skip(1).filter_map(|rest| rest.split('}').next());
+    let functions = names.filter_map(|name| name.strip_suffix("FunctionArn"));
+    functions.map(crate::roles::kebab).collect()
+}
+
+fn merged(one: &Value, other: &Value) -> Value {
+    let mut merged = one.clone();
+    merged.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+    merged
+}

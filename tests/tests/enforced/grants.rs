@@ -1,0 +1,128 @@
+//! Every permission of every role of the template, and what shows that it is needed. Plain data, which
+//! the offline contract test compares with the template: a new permission needs a row here.
+
+/// (role, statement, action, what shows it). Another state machine or rule adds its rows at the end;
+/// what a service does under a role is [`Shown::AsTheRole`].
+pub type Grant = (&'static str, &'static str, &'static str, Shown);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shown {
+    /// Without it the functions, called one after the other for a run, do not get to the end.
+    Walk,
+    /// Without it dispatch does not settle a message: a new one, the same again, and a bad one.
+    Dispatch,
+    /// A service acts under the role, or the emulator acts without asking: the test takes the role itself
+    /// and makes the call that the action is for.
+    AsTheRole,
+    /// The emulator asks for it on another resource than AWS does: its policy simulator is asked, for these.
+    /// `{}` is the function's name.
+    Simulated(&'static [&'static str]),
+    /// Nothing here can show it, for this reason.
+    Explained(&'static str),
+}
+
+use Shown::{AsTheRole, Dispatch, Explained, Simulated, Walk};
+
+const KMS: Shown = Explained(
+    "S3, SQS, SNS and DynamoDB ask KMS in the caller's name on AWS; the emulator encrypts without asking",
+);
+const LOG_DELIVERY: Shown = Explained(
+    "Step Functions sets up log delivery with these when the machine is created; the emulator does not deliver",
+);
+
+/// On AWS a stream is within `log-group:<name>:*`; the emulator asks for `log-group:<name>`. Lambda writes the
+/// log in the function's name, and here nobody does.
+const LOG: Shown = Simulated(&[
+    "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/bcce-dev-{}:log-stream:one",
+]);
+
+/// What prepare reads, each parameter asked for by its name. The emulator asks for `*`.
+const CONFIGURATION: Shown = Simulated(&[
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/models",
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/policy",
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/prices",
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/routing",
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/workflows/explain",
+]);
+/// The emulator asks for `*`.
+const GUARDRAIL: Shown =
+    Simulated(&["arn:aws:bedrock:eu-central-1:000000000000:guardrail/abcdefghijkl"]);
+
+pub const GRANTS: &[Grant] = &[
+    ("DispatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("DispatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("DispatchRole", "ReadInbox", "sqs:ReceiveMessage", AsTheRole),
+    ("DispatchRole", "ReadInbox", "sqs:DeleteMessage", AsTheRole),
+    ("DispatchRole", "ReadInbox", "sqs:GetQueueAttributes", AsTheRole),
+    ("DispatchRole", "ReadInbox", "sqs:ChangeMessageVisibility", AsTheRole),
+    ("DispatchRole", "StoreRequest", "s3:PutObject", Dispatch),
+    ("DispatchRole", "StoreRequest", "s3:GetObject", Dispatch),
+    ("DispatchRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("DispatchRole", "StartRun", "states:StartExecution", Dispatch),
+    ("DispatchRole", "SetBadMessageAside", "sqs:SendMessage", Dispatch),
+    ("DispatchRole", "NotifyRejected", "sns:Publish", Dispatch),
+    ("DispatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("DispatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("PrepareRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("PrepareRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("PrepareRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
+    ("PrepareRole", "ReadRequestAndTemplate", "s3:GetObject", Walk),
+    ("PrepareRole", "StorePlan", "s3:PutObject", Walk),
+    ("PrepareRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("PrepareRole", "OpenRunRecord", "dynamodb:PutItem", Walk),
+    ("PrepareRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("PrepareRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("FailoverRouterRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("FailoverRouterRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("InvokeRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("InvokeRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("InvokeRole", "ReadRun", "s3:GetObject", Walk),
+    ("InvokeRole", "StoreAnswerOrFailure", "s3:PutObject", Walk),
+    ("InvokeRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("InvokeRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("InvokeRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    // The functions talk to the scripted model, which knows no IAM; the emulator's own Bedrock does.
+    ("InvokeRole", "CallClaude", "bedrock:InvokeModelWithResponseStream", AsTheRole),
+    ("InvokeRole", "ApplyGuardrail", "bedrock:ApplyGuardrail", GUARDRAIL),
+    ("PersistArtifactRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("PersistArtifactRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("PersistArtifactRole", "ReadRun", "s3:GetObject", Walk),
+    ("PersistArtifactRole", "ListRun", "s3:ListBucket", Walk),
+    ("PersistArtifactRole", "StoreManifest", "s3:PutObject", Walk),
+    ("PersistArtifactRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("PersistArtifactRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("PersistArtifactRole", "SignManifest", "kms:Sign", Walk),
+    ("EmitMetricsRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("EmitMetricsRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("EmitMetricsRole", "ReadRun", "s3:GetObject", Walk),
+    ("EmitMetricsRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("EmitMetricsRole", "CountRun", "dynamodb:UpdateItem", Walk),
+    ("EmitMetricsRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    // Step Functions here acts in nobody's name, so it would run without this role.
+    ("WorkflowRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
+    ("WorkflowRole", "Notify", "sns:Publish", AsTheRole),
+    ("WorkflowRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("WorkflowRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("WorkflowRole", "DeliverLog", "logs:CreateLogDelivery", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:DeleteLogDelivery", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:DescribeLogGroups", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:DescribeResourcePolicies", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:GetLogDelivery", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
+    ("SettleRole", "SealAndCount", "lambda:InvokeFunction", AsTheRole),
+    ("SettleRole", "Notify", "sns:Publish", AsTheRole),
+    ("SettleRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("SettleRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("SettleRole", "DeliverLog", "logs:CreateLogDelivery", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:DeleteLogDelivery", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:DescribeLogGroups", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:DescribeResourcePolicies", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:GetLogDelivery", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
+    ("SettleRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
+    // EventBridge here starts the machine in nobody's name.
+    ("SettleRuleRole", "StartSettle", "states:StartExecution", AsTheRole),
+];

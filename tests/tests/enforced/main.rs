@@ -1,0 +1,28 @@
+//! IAM enforced, on a stack of its own: `make enforced`. The template's roles suffice, and no more than they
+//! need is in them.
+
+mod acts;
+mod grants;
+mod needed;
+mod roles;
+mod signed;
+#[allow(dead_code, reason = "these tests need a part of it")]
+#[path = "../emulated/stack.rs"]
+mod stack;
+mod suffice;
+mod walk;
+
+use serde_json::json;
+
+use roles::Role;
+use signed::Caller;
+
+/// A test takes permissions away that the others need.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// GetParameters is asked for on `*` by the emulator, and on every parameter by its name on AWS.
+async fn make_up_for_the_emulator(root: &Caller) {
+    let anything = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Action": "ssm:GetParameters", "Resource": "?" }] });
+    Role::find(root, "PrepareRole").await.put(root, "emulator", &anything).await;
+}

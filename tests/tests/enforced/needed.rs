@@ -1,0 +1,88 @@
+use serde_json::json;
+
+use crate::acts::act;
+use crate::grants::{GRANTS, Shown};
+use crate::roles::Role;
+use crate::signed::{Call, Caller};
+use crate::stack::{Stack, output};
+use crate::walk::{dispatch, walk};
+
+/// Takes every permission out of its role, one at a time: what needs it fails, and succeeds when it is back.
+#[tokio::test]
+async fn no_permission_can_be_taken_away_unnoticed() {
+    let _turn = crate::TURN.lock().await;
+    let (root, stack) = (Caller::root(), Stack::connect().await);
+    crate::make_up_for_the_emulator(&root).await;
+    let_the_topic_leave_it_to_iam(&root).await;
+    let mut wrong = Vec::new();
+    for (name, sid, action, shown) in GRANTS {
+        if matches!(shown, Shown::Explained(_)) {
+            continue;
+        }
+        let role = Role::find(&root, name).await;
+        role.take_away(&root, sid, action).await;
+        let without = show(&root, &stack, &role, action, *shown).await;
+        role.give_back(&root).await;
+        let with = show(&root, &stack, &role, action, *shown).await;
+        if without.is_ok() {
+            wrong.push(format!("{name}/{sid}: {shown:?} does not need {action}"));
+        }
+        if let Err(because) = with {
+            wrong.push(format!("{name}/{sid}: {shown:?} fails with {action}: {because}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A topic's default policy lets the whole account publish, whatever a role may do.
+async fn let_the_topic_leave_it_to_iam(root: &Caller) {
+    let topic = output("NotificationsTopicArn");
+    let policy = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "sns:Publish", "Resource": topic,
+        "Principal": { "AWS": "arn:aws:iam::000000000000:root" },
+    }] });
+    let policy = policy.to_string();
+    let set = [
+        ("Action", "SetTopicAttributes"),
+        ("Version", "2010-03-31"),
+        ("TopicArn", &topic),
+        ("AttributeName", "Policy"),
+        ("AttributeValue", &policy),
+    ];
+    let answer = root.call(Call::form("sns", &set)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+/// Fails for want of the permission, if it fails.
+async fn show(
+    root: &Caller,
+    stack: &Stack,
+    role: &Role,
+    action: &str,
+    shown: Shown,
+) -> Result<(), String> {
+    let broke = match shown {
+        Shown::Walk => walk(root, stack).await,
+        Shown::Dispatch => dispatch(root).await,
+        Shown::AsTheRole => return act(root, role, action).await,
+        Shown::Simulated(resources) => {
+            for resource in resources {
+                let resource = resource.replace("{}", &role.function());
+                if !role.may(root, action, &resource).await {
+                    return Err(format!("refused on {resource}"));
+                }
+            }
+            return Ok(());
+        }
+        Shown::Explained(_) => unreachable!("nothing shows it"),
+    };
+    broke.map_err(|broke| {
+        assert_eq!(
+            broke.function,
+            role.function(),
+            "{action} breaks another function: {}",
+            broke.because
+        );
+        broke.because
+    })
+}

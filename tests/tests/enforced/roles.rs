@@ -1,0 +1,140 @@
+//! The stack's roles as they are now: taking one permission away, giving it back, being the role.
+
+use aws_credential_types::Credentials;
+use serde_json::{Value, json};
+
+use crate::signed::{Call, Caller};
+use crate::stack::output;
+
+pub struct Role {
+    /// In the template.
+    pub name: &'static str,
+    /// On the stack.
+    physical: String,
+    policy: String,
+    document: Value,
+}
+
+impl Role {
+    pub async fn find(root: &Caller, name: &'static str) -> Self {
+        let list = [("Action", "ListRoles"), ("Version", VERSION), ("MaxItems", "1000")];
+        let roles = root.call(Call::form("iam", &list)).await;
+        let prefix = format!("{}-{name}-", output("BCCE_STACK"));
+        let mut named =
+            roles.between("<RoleName>", "<").into_iter().filter(|role| role.starts_with(&prefix));
+        let physical = named.next().unwrap_or_else(|| panic!("no role {name}")).to_owned();
+        // Its one policy is called as its function or machine.
+        let policy = kebab(name);
+        let get = [
+            ("Action", "GetRolePolicy"),
+            ("Version", VERSION),
+            ("RoleName", &physical),
+            ("PolicyName", &policy),
+        ];
+        let got = root.call(Call::form("iam", &get)).await;
+        let document = got.between("<PolicyDocument>", "<")[0];
+        let document = form_urlencoded::parse(document.as_bytes()).next().unwrap().0;
+        let document = serde_json::from_str(&document).unwrap();
+        Self { name, physical, policy, document }
+    }
+
+    pub fn arn(&self) -> String {
+        format!("arn:aws:iam::000000000000:role/{}", self.physical)
+    }
+
+    /// Folder of the function the role belongs to.
+    pub fn function(&self) -> String {
+        self.policy.clone()
+    }
+
+    pub async fn take_away(&self, root: &Caller, sid: &str, action: &str) {
+        let mut document = self.document.clone();
+        let statements = document["Statement"].as_array_mut().unwrap();
+        let statement = statements.iter_mut().find(|statement| statement["Sid"] == sid).unwrap();
+        let actions = match &statement["Action"] {
+            Value::Array(actions) => actions.clone(),
+            one => vec![one.clone()],
+        };
+        let left: Vec<Value> = actions.iter().filter(|a| *a != action).cloned().collect();
+        assert_eq!(left.len() + 1, actions.len(), "{sid} of {} has no {action}", self.name);
+        statement["Action"] = json!(left);
+        statements.retain(|statement| statement["Action"] != json!([]));
+        self.put(root, &self.policy, &document).await;
+    }
+
+    pub async fn give_back(&self, root: &Caller) {
+        self.put(root, &self.policy, &self.document).await;
+    }
+
+    /// A policy beside the template's.
+    pub async fn put(&self, root: &Caller, policy: &str, document: &Value) {
+        let document = document.to_string();
+        let put = [
+            ("Action", "PutRolePolicy"),
+            ("Version", VERSION),
+            ("RoleName", &self.physical),
+            ("PolicyName", policy),
+            ("PolicyDocument", &document),
+        ];
+        let answer = root.call(Call::form("iam", &put)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+
+    /// Becomes the role. The template trusts its service alone, so the account is let in first.
+    pub async fn assume(&self, root: &Caller) -> Caller {
+        let trust = json!({ "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Action": "sts:AssumeRole",
+            "Principal": { "AWS": "arn:aws:iam::000000000000:root" },
+        }] });
+        let trust = trust.to_string();
+        let update = [
+            ("Action", "UpdateAssumeRolePolicy"),
+            ("Version", VERSION),
+            ("RoleName", &self.physical),
+            ("PolicyDocument", &trust),
+        ];
+        let answer = root.call(Call::form("iam", &update)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let arn = self.arn();
+        let assume = [
+            ("Action", "AssumeRole"),
+            ("Version", "2011-06-15"),
+            ("RoleArn", &arn),
+            ("RoleSessionName", "test"),
+        ];
+        let answer = root.call(Call::form("sts", &assume)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let of = |tag: &str| answer.between(&format!("<{tag}>"), "<")[0].to_owned();
+        let (key, secret) = (of("AccessKeyId"), of("SecretAccessKey"));
+        Caller::new(Credentials::new(key, secret, Some(of("SessionToken")), None, "the role"))
+    }
+
+    /// What IAM's simulator says of one resource.
+    pub async fn may(&self, root: &Caller, action: &str, resource: &str) -> bool {
+        let arn = self.arn();
+        let simulate = [
+            ("Action", "SimulatePrincipalPolicy"),
+            ("Version", VERSION),
+            ("PolicySourceArn", &arn),
+            ("ActionNames.member.1", action),
+            ("ResourceArns.member.1", resource),
+        ];
+        let answer = root.call(Call::form("iam", &simulate)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.between("<EvalDecision>", "<") == ["allowed"]
+    }
+}
+
+const VERSION: &str = "2010-05-08";
+
+/// `PersistArtifactRole` -> `persist-artifact`
+pub fn kebab(role: &str) -> String {
+    let mut name = String::new();
+    for character in role.trim_end_matches("Role").chars() {
+        if character.is_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.extend(character.to_lowercase());
+    }
+    name
+}

@@ -1,0 +1,137 @@
+//! Calls of any service, signed with any credentials: what a role may do is asked of IAM, Lambda, logs and
+//! more, and an SDK client for each would take longer to compile than all the tests take to run.
+
+use std::time::SystemTime;
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4;
+use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use crate::stack::output;
+
+pub struct Call {
+    service: &'static str,
+    method: &'static str,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Call {
+    /// IAM, STS and SNS: a form.
+    pub fn form(service: &'static str, fields: &[(&str, &str)]) -> Self {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        let headers = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
+        Self { service, method: "POST", path: "/".into(), headers, body: form.finish() }
+    }
+
+    /// SQS, logs, SSM: JSON to a target.
+    pub fn json(service: &'static str, target: &str, body: &Value) -> Self {
+        let headers = vec![
+            ("content-type", "application/x-amz-json-1.1".to_owned()),
+            ("x-amz-target", target.to_owned()),
+        ];
+        Self { service, method: "POST", path: "/".into(), headers, body: body.to_string() }
+    }
+
+    pub fn get(service: &'static str, path: String) -> Self {
+        Self { service, method: "GET", path, headers: Vec::new(), body: String::new() }
+    }
+
+    pub fn post(service: &'static str, path: String, body: String) -> Self {
+        Self { service, method: "POST", path, headers: Vec::new(), body }
+    }
+
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+}
+
+pub struct Answer {
+    pub status: u16,
+    /// Lambda's: the function ran and failed.
+    pub function_failed: bool,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn is_refused(&self) -> bool {
+        let words = ["AccessDenied", "AuthorizationError"];
+        self.status >= 400 && words.iter().any(|word| self.body.contains(word))
+    }
+
+    /// What stands between two words of an XML answer.
+    pub fn between(&self, start: &str, end: &str) -> Vec<&str> {
+        self.body.split(start).skip(1).filter_map(|rest| rest.split(end).next()).collect()
+    }
+}
+
+pub struct Caller {
+    credentials: Credentials,
+    connector: SharedHttpConnector,
+}
+
+impl Caller {
+    pub fn new(credentials: Credentials) -> Self {
+        let components = RuntimeComponentsBuilder::for_tests()
+            .with_sleep_impl(Some(bcce_aws::sleep_impl()))
+            .with_time_source(Some(SharedTimeSource::new(SystemTimeSource::new())))
+            .build()
+            .unwrap();
+        let settings = HttpConnectorSettings::builder().build();
+        let connector = bcce_aws::http_client().unwrap().http_connector(&settings, &components);
+        Self { credentials, connector }
+    }
+
+    /// The account itself, as the environment has it: it may do everything.
+    pub fn root() -> Self {
+        let of = |name| std::env::var(name).unwrap();
+        let (key, secret) = (of("AWS_ACCESS_KEY_ID"), of("AWS_SECRET_ACCESS_KEY"));
+        Self::new(Credentials::new(key, secret, None, None, "environment"))
+    }
+
+    pub async fn call(&self, call: Call) -> Answer {
+        let url = format!("{}{}", output("AWS_ENDPOINT_URL"), call.path);
+        let mut request = http::Request::builder().method(call.method).uri(&url);
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        let mut request = request.body(SdkBody::from(call.body.as_str())).unwrap();
+
+        let mut settings = SigningSettings::default();
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        let identity = self.credentials.clone().into();
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region("us-east-1")
+            .name(call.service)
+            .time(SystemTime::now())
+            .settings(settings)
+            .build()
+            .unwrap()
+            .into();
+        let headers = call.headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let body = SignableBody::Bytes(call.body.as_bytes());
+        let signable = SignableRequest::new(call.method, &url, headers, body).unwrap();
+        let (instructions, _) = sign(signable, &params).unwrap().into_parts();
+        instructions.apply_to_request_http1x(&mut request);
+
+        let response = self.connector.call(request.try_into().unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let function_failed = response.headers().get("x-amz-function-error").is_some();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        Answer { status, function_failed, body: String::from_utf8_lossy(&body).into_owned() }
+    }
+}

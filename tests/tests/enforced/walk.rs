@@ -1,0 +1,92 @@
+//! The functions of a run one after the other, as the state machine calls them, but without its retries.
+
+use bcce_core::artifact::to_json;
+use bcce_core::request::{Request, StoredRequest};
+use serde_json::{Value, json};
+
+use crate::signed::{Call, Caller};
+use crate::stack::{Stack, fresh, output};
+
+/// Which function did not do it, and what it said.
+#[derive(Debug)]
+pub struct Broke {
+    pub function: &'static str,
+    pub because: String,
+}
+
+/// From the stored request to the counted run, of a workflow with one step.
+pub async fn walk(root: &Caller, stack: &Stack) -> Result<(), Broke> {
+    let request =
+        json!({ "workflow": "explain", "id": fresh("walk"), "inputs": { "text": "A breaker." } });
+    let request = StoredRequest::new(Request::parse(&request.to_string()).unwrap(), "default", "1");
+    let reference = request.run();
+    let body = to_json(&request).unwrap();
+    let put = stack.s3.put_object().bucket(output("ArtifactBucket")).key(reference.request_key());
+    put.if_none_match("*").body(body.into()).send().await.unwrap();
+
+    let mut run = serde_json::to_value(&reference).unwrap();
+    run["execution_arn"] = json!(format!(
+        "{}:{}",
+        output("WorkflowArn").replacen(":stateMachine:", ":execution:", 1),
+        reference.run_id
+    ));
+    run["started_at"] = json!(
+        time::OffsetDateTime::now_utc()
+            .format(&time::format_description::well_known::Rfc3339)
+            .unwrap()
+    );
+
+    let plan = invoke(root, "prepare", &json!({ "run": run })).await?;
+    assert_eq!(plan["outcome"], "planned", "{plan}");
+    let step = &plan["waves"][0]["steps"][0];
+    let route = &plan["routes"][step["route"].as_str().unwrap()];
+    let deadline = &plan["deadline"];
+    let routed = json!({ "run_id": reference.run_id, "step": step, "route": route, "deadline": deadline,
+                         "attempts": [], "decisions": [] });
+    let routed = invoke(root, "failover-router", &routed).await?;
+    let asked = json!({ "run": run, "step": step, "plan_sha256": plan["plan_sha256"], "deadline": deadline,
+                        "next": routed["next"], "attempts": [], "decisions": routed["decisions"] });
+    let answered = invoke(root, "invoke", &asked).await?;
+    assert_eq!(answered["outcome"], "answered", "{answered}");
+    let sealed = invoke(root, "persist-artifact", &json!({ "run": run })).await?;
+    assert_eq!(sealed["notice"]["status"], "SUCCEEDED", "{sealed}");
+    let counted = json!({ "run": run, "manifest": sealed["manifest"] });
+    let counted = invoke(root, "emit-metrics", &counted).await?;
+    assert_eq!(counted["counted"], true);
+    Ok(())
+}
+
+/// A message that is new, one that is no request, and the first one again.
+pub async fn dispatch(root: &Caller) -> Result<(), Broke> {
+    // The run is refused at once: what happens to it is not what is asked here.
+    let new = json!({ "workflow": "no-such-workflow", "id": fresh("dispatch"), "inputs": {} })
+        .to_string();
+    for bodies in [vec![new.as_str(), "no request"], vec![new.as_str()]] {
+        let records: Vec<Value> = bodies.iter().map(|body| message(body)).collect();
+        let response = invoke(root, "dispatch", &json!({ "Records": records })).await?;
+        if response["batchItemFailures"] != json!([]) {
+            return Err(Broke { function: "dispatch", because: response.to_string() });
+        }
+    }
+    Ok(())
+}
+
+fn message(body: &str) -> Value {
+    let sample = include_str!("../../../events/dispatch/batch.json");
+    let mut message = serde_json::from_str::<Value>(sample).unwrap()["Records"][0].take();
+    message["messageId"] = json!(fresh("message"));
+    message["body"] = json!(body);
+    message["eventSourceARN"] =
+        json!(format!("arn:aws:sqs:us-east-1:000000000000:{}-inbox", output("BCCE_STACK")));
+    message
+}
+
+async fn invoke(root: &Caller, function: &'static str, event: &Value) -> Result<Value, Broke> {
+    let path = format!("/2015-03-31/functions/{}-{function}/invocations", output("BCCE_STACK"));
+    let answer = root.call(Call::post("lambda", path, event.to_string())).await;
+    assert_eq!(answer.status, 200, "{function}: {}", answer.body);
+    if answer.function_failed {
+        return Err(Broke { function, because: answer.body });
+    }
+    Ok(serde_json::from_str(&answer.body).unwrap())
+}

@@ -1,0 +1,130 @@
+//! A run of a workflow of its own, and everything that tells how it ended.
+
+use std::process::Command;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use bcce_core::ledger::{attempt_sk, run_pk, usage_pk};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::stack::{RunRef, Stack, calls, fresh, output};
+
+pub struct Ending {
+    pub run: RunRef,
+    pub status: String,
+    pub error: Option<String>,
+    pub cause: Option<String>,
+    pub manifest: Option<Value>,
+    pub keys: usize,
+    /// What the run's record in the ledger says.
+    pub record: Option<String>,
+    /// What its usage counters had before, and the runs that they have gained.
+    before: u64,
+    pub counted: u64,
+    pub notices: Vec<Value>,
+    pub model_calls: usize,
+}
+
+/// A workflow with one step. Unknown to every function, so that none has it in its memory.
+pub async fn workflow(stack: &Stack) -> String {
+    let name = fresh("faults");
+    let body = format!(
+        "version: 1\nname: {name}\nsteps:\n  - {{ id: answer, model: haiku, prompt: Say something. }}\n"
+    );
+    stack.put_workflow(&name, &body).await;
+    name
+}
+
+/// From the message to the end of the execution.
+pub async fn of(stack: &Stack, workflow: &str, notices: &str) -> Ending {
+    let run = RunRef::first("default", workflow, "1");
+    let before = counted(stack, &run).await;
+    stack.send(&json!({ "workflow": workflow, "id": "1", "inputs": {} }).to_string()).await;
+    let arn = stack.arn(&run);
+    stack
+        .eventually("the end of the execution", async || {
+            let execution = stack.sfn.describe_execution().execution_arn(&arn).send().await.ok()?;
+            (execution.status().as_str() != "RUNNING").then_some(())
+        })
+        .await;
+    stack.inbox_is_empty().await;
+    look(stack, run, before, notices).await
+}
+
+async fn look(stack: &Stack, run: RunRef, before: u64, notices: &str) -> Ending {
+    let execution = stack.sfn.describe_execution().execution_arn(stack.arn(&run));
+    let execution = execution.send().await.unwrap();
+    let manifest = stack.object(&run.manifest_key()).await;
+    Ending {
+        status: execution.status().as_str().to_owned(),
+        error: execution.error().map(str::to_owned),
+        cause: execution.cause().map(str::to_owned),
+        manifest: manifest.map(|bytes| serde_json::from_slice(&bytes).unwrap()),
+        keys: stack.keys(&run).await.len(),
+        record: record(stack, &run).await,
+        before,
+        counted: counted(stack, &run).await - before,
+        notices: told(stack, notices, &run).await,
+        model_calls: calls(&run).len(),
+        run,
+    }
+}
+
+impl Ending {
+    /// Everything there once: sealed, signed, counted, told.
+    pub fn is_whole(&self) -> Result<(), String> {
+        let is = |what: &str, holds: bool| holds.then_some(()).ok_or_else(|| what.to_owned());
+        is(
+            &format!("the execution {}, {:?}", self.status, self.cause),
+            self.status == "SUCCEEDED",
+        )?;
+        is("the manifest", self.manifest.as_ref().is_some_and(|m| m["status"] == "SUCCEEDED"))?;
+        is(&format!("{} objects", self.keys), self.keys == 5)?;
+        is("digests and signature", self.verifies())?;
+        is(
+            &format!("the ledger's {:?}", self.record),
+            self.record.as_deref() == Some("SUCCEEDED"),
+        )?;
+        is(&format!("counted {} times", self.counted), self.counted == 1)?;
+        is(&format!("{} notices", self.notices.len()), self.notices.len() == 1)?;
+        is(&format!("{} model calls", self.model_calls), self.model_calls == 1)
+    }
+
+    /// What there is when the settle machine is done too; its notices are those since the first look.
+    pub async fn settled(&self, stack: &Stack, notices: &str) -> Self {
+        stack.settled(&self.run).await;
+        look(stack, self.run.clone(), self.before, notices).await
+    }
+
+    /// As anybody could check it.
+    pub fn verifies(&self) -> bool {
+        let bcce = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/bcce");
+        let verify =
+            Command::new(bcce).args(["runs", "verify", &self.run.run_id]).output().unwrap();
+        verify.status.success()
+    }
+}
+
+async fn record(stack: &Stack, run: &RunRef) -> Option<String> {
+    let get = stack.dynamodb.get_item().table_name(output("LedgerTable")).consistent_read(true);
+    let get = get.key("pk", AttributeValue::S(run_pk(&run.run_id)));
+    let got = get.key("sk", AttributeValue::S(attempt_sk(run.attempt_no))).send().await.unwrap();
+    got.item()?["status"].as_s().ok().cloned()
+}
+
+async fn counted(stack: &Stack, run: &RunRef) -> u64 {
+    let pk = usage_pk(OffsetDateTime::now_utc(), &run.run_id);
+    let query = stack.dynamodb.query().table_name(output("LedgerTable"));
+    let query = query.key_condition_expression("pk = :pk");
+    let items =
+        query.expression_attribute_values(":pk", AttributeValue::S(pk)).send().await.unwrap();
+    items.items().iter().map(|item| item["runs"].as_n().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// The notices of a run that a queue has heard. Each is received once: the visibility timeout is longer
+/// than this takes.
+async fn told(stack: &Stack, queue: &str, run: &RunRef) -> Vec<Value> {
+    let heard = stack.sweep(queue, 60).await.into_iter().filter_map(|message| message.body);
+    let notices = heard.map(|body| serde_json::from_str::<Value>(&body).unwrap());
+    notices.filter(|notice| notice["run_id"] == *run.run_id).collect()
+}

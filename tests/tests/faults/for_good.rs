@@ -1,0 +1,120 @@
+use serde_json::json;
+
+use crate::ending::{self, workflow};
+use crate::proxy::{Faults, REFUSED, after, rule};
+use crate::stack::{Stack, fresh, output};
+
+/// More often than anything tries.
+const ALWAYS: usize = 1000;
+
+#[tokio::test]
+async fn a_run_that_cannot_be_planned_fails_and_is_sealed_and_told() {
+    let faults = Faults::none().await;
+    let stack = Stack::connect().await;
+    let (notices, workflow) = (stack.listen(&fresh("unplanned")).await, workflow(&stack).await);
+    faults.are(&json!([rule("ssm:GetParameters", ALWAYS, REFUSED)]));
+    let ending = ending::of(&stack, &workflow, &notices).await;
+    assert_eq!(
+        (ending.status.as_str(), ending.error.as_deref()),
+        ("FAILED", Some("Bcce.Internal"))
+    );
+    let manifest = ending.manifest.as_ref().unwrap();
+    assert_eq!(
+        (&manifest["status"], &manifest["error"]["name"]),
+        (&json!("FAILED"), &json!("Bcce.Internal"))
+    );
+    assert!(ending.verifies());
+    assert_eq!(ending.record.as_deref(), Some("FAILED"));
+    assert_eq!(ending.notices.len(), 1);
+    assert_eq!(ending.notices[0]["status"], "FAILED");
+    assert_eq!(ending.model_calls, 0);
+    let settled = ending.settled(&stack, &notices).await;
+    assert_eq!(settled.notices.len(), 0, "told by its own machine, and not again");
+}
+
+/// The state machine gives up after four tries, each of which has paid for its answer.
+#[tokio::test]
+async fn an_answer_that_cannot_be_stored_fails_its_step() {
+    let faults = Faults::none().await;
+    let stack = Stack::connect().await;
+    let (notices, workflow) = (stack.listen(&fresh("unstored")).await, workflow(&stack).await);
+    // After request and plan; the manifest can be written again.
+    faults.are(&after(2, "s3:PutObject", 4, REFUSED));
+    let ending = ending::of(&stack, &workflow, &notices).await;
+    assert_eq!(faults.fired(), 4);
+    assert_eq!(
+        (ending.status.as_str(), ending.error.as_deref()),
+        ("FAILED", Some("Bcce.Internal"))
+    );
+    let manifest = ending.manifest.as_ref().unwrap();
+    assert_eq!(manifest["steps"][0]["status"], "FAILED");
+    assert_eq!(manifest["steps"][0]["error"]["name"], "Bcce.Internal");
+    assert!(ending.verifies());
+    assert!(stack.object(&ending.run.step_key("answer", None)).await.is_none());
+    assert_eq!(ending.model_calls, 4);
+}
+
+/// There is a manifest, but without a signature it is not taken for one: nothing is counted or told. The
+/// settle machine tries for longer, and makes up for all of it.
+#[tokio::test]
+async fn a_manifest_that_cannot_be_signed_is_not_presented_as_one_until_it_can() {
+    let faults = Faults::none().await;
+    let stack = Stack::connect().await;
+    let (notices, workflow) = (stack.listen(&fresh("unsigned")).await, workflow(&stack).await);
+    faults.are(&json!([rule("kms:Sign", ALWAYS, REFUSED)]));
+    let ending = ending::of(&stack, &workflow, &notices).await;
+    assert_eq!(
+        (ending.status.as_str(), ending.error.as_deref()),
+        ("FAILED", Some("Bcce.Internal"))
+    );
+    assert!(ending.cause.as_ref().unwrap().contains("could not be sealed"), "{:?}", ending.cause);
+    assert!(!ending.verifies());
+    assert_eq!(ending.record.as_deref(), Some("RUNNING"));
+    assert_eq!((ending.counted, ending.notices.len()), (0, 0));
+
+    faults.are(&json!([]));
+    let settled = ending.settled(&stack, &notices).await;
+    assert!(settled.verifies());
+    assert_eq!(settled.record.as_deref(), Some("SUCCEEDED"));
+    assert_eq!((settled.counted, settled.notices.len(), settled.model_calls), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_counted_keeps_its_seal_and_is_counted_and_told_when_it_can() {
+    let faults = Faults::none().await;
+    let stack = Stack::connect().await;
+    let (notices, workflow) = (stack.listen(&fresh("uncounted")).await, workflow(&stack).await);
+    faults.are(&json!([rule("dynamodb:TransactWriteItems", ALWAYS, REFUSED)]));
+    let ending = ending::of(&stack, &workflow, &notices).await;
+    assert_eq!(
+        (ending.status.as_str(), ending.error.as_deref()),
+        ("FAILED", Some("Bcce.Internal"))
+    );
+    assert!(ending.cause.as_ref().unwrap().contains("could not be counted"), "{:?}", ending.cause);
+    assert_eq!(ending.manifest.as_ref().unwrap()["status"], "SUCCEEDED");
+    assert!(ending.verifies());
+    assert_eq!(ending.record.as_deref(), Some("RUNNING"));
+    assert_eq!((ending.counted, ending.notices.len()), (0, 0));
+
+    faults.are(&json!([]));
+    let settled = ending.settled(&stack, &notices).await;
+    assert_eq!(settled.record.as_deref(), Some("SUCCEEDED"));
+    assert_eq!((settled.counted, settled.notices.len()), (1, 1));
+    assert_eq!(settled.notices[0]["status"], "SUCCEEDED");
+}
+
+/// Step Functions itself publishes, past the proxy: there is no topic for a while.
+#[tokio::test]
+async fn a_notification_that_fails_changes_nothing_of_the_run() {
+    let _faults = Faults::none().await;
+    let stack = Stack::connect().await;
+    let (notices, workflow) = (stack.listen(&fresh("untold")).await, workflow(&stack).await);
+    let topic = output("NotificationsTopicArn");
+    stack.sns.delete_topic().topic_arn(&topic).send().await.unwrap();
+    let ending = ending::of(&stack, &workflow, &notices).await;
+    let name = topic.rsplit(':').next().unwrap();
+    let created = stack.sns.create_topic().name(name).send().await.unwrap();
+    assert_eq!(created.topic_arn(), Some(topic.as_str()));
+    assert_eq!(ending.notices.len(), 0);
+    assert_eq!(ending.is_whole(), Err("0 notices".to_owned()));
+}

@@ -1,0 +1,61 @@
+use std::time::Instant;
+
+use crate::ending::{self, workflow};
+use crate::proxy::Fault::{self, Conflict, Error, Reset, Silence, WordLost};
+use crate::proxy::{Faults, after};
+use crate::stack::{Stack, fresh};
+
+/// What happens; after so many calls that pass, to which operation, how often, how.
+type Case = (&'static str, usize, &'static str, usize, Fault);
+
+const CASES: &[Case] = &[
+    ("S3 throttles the request", 0, PUT, 2, Error("SlowDown", 503)),
+    ("Step Functions throttles until the message comes again", 0, START, 5, Error(THROTTLED, 400)),
+    ("the execution is started and nobody hears of it", 0, START, 1, WordLost),
+    ("SSM throttles until Step Functions asks again", 0, READ, 4, Error(THROTTLED, 400)),
+    ("SSM is silent", 0, READ, 1, Silence),
+    ("S3 fails while the request is read", 0, "s3:GetObject", 2, Error("InternalError", 500)),
+    ("DynamoDB throttles the run's record", 0, RECORD, 2, Error(EXCEEDED, 400)),
+    ("the run's record is there and nobody hears of it", 0, RECORD, 1, WordLost),
+    ("S3 fails while the answer is stored", 2, PUT, 2, Error("InternalError", 500)),
+    ("the answer is stored and nobody hears of it", 2, PUT, 1, WordLost),
+    ("another writer is at the manifest", 3, PUT, 2, Error("ConditionalRequestConflict", 409)),
+    ("the connection breaks at the manifest", 3, PUT, 2, Reset),
+    ("KMS fails until Step Functions asks again", 0, SIGN, 4, Error("KMSInternalException", 500)),
+    ("the signature is made and nobody hears of it", 0, SIGN, 1, WordLost),
+    ("DynamoDB throttles the count", 0, COUNT, 2, Error(THROTTLED, 400)),
+    ("the run is counted and nobody hears until Step Functions asks again", 0, COUNT, 4, WordLost),
+    ("another transaction is at the counters", 0, COUNT, 1, Conflict),
+];
+
+const PUT: &str = "s3:PutObject";
+const START: &str = "stepfunctions:StartExecution";
+const READ: &str = "ssm:GetParameters";
+const RECORD: &str = "dynamodb:PutItem";
+const SIGN: &str = "kms:Sign";
+const COUNT: &str = "dynamodb:TransactWriteItems";
+const THROTTLED: &str = "ThrottlingException";
+const EXCEEDED: &str = "ProvisionedThroughputExceededException";
+
+/// Each of them once: one execution, one model call, one manifest with its signature, one count, one notice.
+#[tokio::test]
+async fn a_service_that_fails_for_a_while_makes_a_run_late_and_nothing_else() {
+    let faults = Faults::none().await;
+    let stack = Stack::connect().await;
+    let notices = stack.listen(&fresh("late")).await;
+    let mut wrong = Vec::new();
+    for (name, pass, operation, times, fault) in CASES {
+        let started = Instant::now();
+        let workflow = workflow(&stack).await;
+        faults.are(&after(*pass, operation, *times, *fault));
+        let ending = ending::of(&stack, &workflow, &notices).await;
+        if let Err(what) = ending.is_whole() {
+            wrong.push(format!("{name}: {what}"));
+        }
+        if faults.fired() != *times {
+            wrong.push(format!("{name}: happened {} times and not {times}", faults.fired()));
+        }
+        eprintln!("{:5.1} s  {name}", started.elapsed().as_secs_f64());
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

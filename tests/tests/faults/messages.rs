@@ -1,0 +1,42 @@
+use serde_json::{Value, json};
+
+use crate::proxy::Fault::Error;
+use crate::proxy::{Faults, rule};
+use crate::stack::{Stack, fresh, output};
+
+#[tokio::test]
+async fn a_bad_message_waits_until_it_can_be_told_of() {
+    let told = rejected_through(&rule("sns:Publish", 5, Error("InternalError", 500)), 5).await;
+    assert_eq!(told, 1);
+}
+
+/// Told first and moved second: the second try tells again, and still moves it once.
+#[tokio::test]
+async fn a_bad_message_waits_until_it_can_be_set_aside() {
+    let told = rejected_through(&rule("sqs:SendMessage", 5, Error("InternalError", 500)), 5).await;
+    assert_eq!(told, 2);
+}
+
+/// Sends a message that is no request; it ends among the dead letters once. How often it was told of.
+async fn rejected_through(fault: &Value, times: usize) -> usize {
+    let faults = Faults::none().await;
+    let stack = Stack::connect().await;
+    let notices = stack.listen(&fresh("rejected")).await;
+    faults.are(&json!([fault]));
+    let marker = fresh("marker");
+    stack.send(&json!({ "id": marker, "workflow": 7 }).to_string()).await;
+    let letters = output("DeadLetterQueueUrl");
+    stack
+        .receive(&letters, |letter| letter.body().is_some_and(|body| body.contains(&marker)))
+        .await;
+    stack.inbox_is_empty().await;
+    assert_eq!(faults.fired(), times);
+    assert_eq!(having(&stack, &letters, &marker).await, 1, "among the dead letters");
+    having(&stack, &notices, &marker).await
+}
+
+async fn having(stack: &Stack, queue: &str, marker: &str) -> usize {
+    let messages = stack.sweep(queue, 60).await;
+    let bodies = messages.iter().filter_map(|message| message.body());
+    bodies.filter(|body| body.contains(marker)).count()
+}

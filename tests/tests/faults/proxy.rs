@@ -1,0 +1,102 @@
+//! The fault proxy. Its rules hold for every call of every function, so tests take turns.
+
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::stack::output;
+
+static TURN: Mutex<()> = Mutex::const_new(());
+
+pub struct Faults {
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Faults {
+    /// No faults yet, and none of anybody else's.
+    pub async fn none() -> Self {
+        let faults = Self { _turn: TURN.lock().await };
+        faults.are(&json!([]));
+        faults
+    }
+
+    pub fn are(&self, rules: &Value) {
+        let answer = ureq::delete(url("fired")).call().unwrap();
+        assert_eq!(answer.status(), 200);
+        let answer =
+            ureq::post(url("rules")).content_type("application/json").send(rules.to_string());
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+
+    /// How often calls were hurt; letting one pass is no fault.
+    pub fn fired(&self) -> usize {
+        let body =
+            ureq::get(url("fired?limit=1000")).call().unwrap().body_mut().read_to_string().unwrap();
+        let fired: Vec<Value> = serde_json::from_str(&body).unwrap();
+        fired
+            .iter()
+            .filter(|event| !event["action"].as_str().unwrap().starts_with("latency"))
+            .count()
+    }
+}
+
+impl Drop for Faults {
+    fn drop(&mut self) {
+        self.are(&json!([]));
+    }
+}
+
+fn url(of: &str) -> String {
+    format!("{}/_microburst/{of}", output("FAULTS_URL"))
+}
+
+/// What happens to a call.
+#[derive(Clone, Copy)]
+pub enum Fault {
+    /// Code and status.
+    Error(&'static str, u16),
+    /// The connection breaks before anything is done.
+    Reset,
+    /// The call is done, and the connection breaks before its answer.
+    WordLost,
+    /// Longer than a function waits for an answer.
+    Silence,
+    /// Another transaction is at the same items.
+    Conflict,
+}
+
+/// An error that no second try mends.
+pub const REFUSED: Fault = Fault::Error("AccessDeniedException", 400);
+
+/// A rule for one operation.
+pub fn rule(operation: &str, times: usize, fault: Fault) -> Value {
+    let (key, value) = match fault {
+        Fault::Error(code, status) => ("error", json!({ "code": code, "status": status })),
+        Fault::Reset => ("reset", json!(true)),
+        Fault::WordLost => ("response", json!({ "abort_frac": 0.0 })),
+        Fault::Silence => ("timeout_ms", json!(30_000)),
+        Fault::Conflict => {
+            let fields = json!({ "CancellationReasons": [{ "Code": "TransactionConflict" }] });
+            (
+                "error",
+                json!({ "code": "TransactionCanceledException", "status": 400, "fields": fields }),
+            )
+        }
+    };
+    let mut rule = passing(operation, times);
+    rule[key] = value;
+    rule
+}
+
+/// The same after so many calls that pass. A run writes request, plan, answer, manifest and signature.
+pub fn after(pass: usize, operation: &str, times: usize, fault: Fault) -> Value {
+    // The first rule that matches decides, and a millisecond hurts nobody.
+    let mut first = passing(operation, pass);
+    first["latency"] = json!(1);
+    let rule = rule(operation, times, fault);
+    if pass == 0 { json!([rule]) } else { json!([first, rule]) }
+}
+
+fn passing(operation: &str, times: usize) -> Value {
+    let (service, operation) = operation.split_once(':').unwrap();
+    json!({ "service": service, "operation": operation, "times": times })
+}
