@@ -112,13 +112,16 @@ fn environment(tag: &str) -> Environment<'static> {
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("data".into()));
     // In place of built-in ones that mark text as safe which they made of foreign data, or cut out of
     // its enclosure.
-    environment.add_filter("tojson", |value: Value| json(&value, false));
+    environment.add_filter("tojson", |state: &State, value: Value| {
+        let text = json(&value, false)?;
+        state.consume_fuel(text.len() as u64 / 4)?; // As minijinja's own does.
+        Ok::<_, Error>(text)
+    });
     environment.add_filter("lower", |text: String| text.to_lowercase());
     environment.add_filter("upper", |text: String| text.to_uppercase());
     environment.add_filter("trim", |text: String| text.trim().to_owned());
-    environment.add_filter("lines", |text: String| {
-        text.lines().map(str::to_owned).collect::<Vec<String>>()
-    });
+    environment
+        .add_filter("lines", |text: String| text.lines().map(Value::from).collect::<Value>());
     environment.add_filter("replace", replace);
     environment.add_filter("truncate", |text: String, most: usize| cut(&text, most));
     let tag = tag.to_owned();

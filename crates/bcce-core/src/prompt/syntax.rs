@@ -38,6 +38,8 @@ const TESTS: &[&str] = &[
     "true",
     "undefined",
 ];
+/// Of what is written out in a loop.
+const MAX_SUBSCRIPT: usize = 1_000;
 
 /// # Errors
 /// What is not available, on which line and why.
@@ -145,7 +147,10 @@ fn expression(expr: &Expr<'_>, looped: bool) -> Result<(), String> {
         Expr::Call(_) => refused(expr.span(), "a call", "there are no functions, only filters"),
         Expr::UnaryOp(op) => expression(&op.expr, looped),
         Expr::GetAttr(attr) => expression(&attr.expr, looped),
-        Expr::GetItem(item) => expressions([&item.expr, &item.subscript_expr].into_iter(), looped),
+        Expr::GetItem(item) => {
+            expressions([&item.expr, &item.subscript_expr].into_iter(), looped)?;
+            subscript(expr.span(), &item.subscript_expr, looped)
+        }
         Expr::IfExpr(cond) => {
             let parts = [&cond.test_expr, &cond.true_expr].into_iter().chain(&cond.false_expr);
             expressions(parts, looped)
@@ -196,7 +201,11 @@ fn expression(expr: &Expr<'_>, looped: bool) -> Result<(), String> {
         Expr::Test(test) => {
             named("the test", test.name, TESTS, expr.span())?;
             expression(&test.expr, looped)?;
-            arguments(&test.args, expr.span(), looped)
+            arguments(&test.args, expr.span(), looped)?;
+            test.args.iter().try_for_each(|arg| match arg {
+                CallArg::Pos(other) => comparison(expr.span(), &test.expr, other, looped),
+                _ => refused(expr.span(), "a named argument of a test", "write its value alone"),
+            })
         }
     }
 }
@@ -226,6 +235,25 @@ fn comparison(span: Span, left: &Expr<'_>, right: &Expr<'_>, looped: bool) -> Re
         span,
         "a comparison of two variables in a loop",
         "lists take long to compare; make one side text with `| string`",
+    )
+}
+
+/// The n-th character of a text is counted to, from either end, which a loop would repeat.
+fn subscript(span: Span, key: &Expr<'_>, looped: bool) -> Result<(), String> {
+    let is_soon = match key {
+        Expr::Const(key) => {
+            key.value.as_str().is_some() || key.value.as_usize().is_some_and(|n| n < MAX_SUBSCRIPT)
+        }
+        Expr::Filter(filter) => filter.name == "string",
+        _ => false,
+    };
+    if !looped || is_soon {
+        return Ok(());
+    }
+    refused(
+        span,
+        "a subscript in a loop that is not written out",
+        "a text would be counted through each time; make a key text with `| string`",
     )
 }
 
