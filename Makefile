@@ -65,7 +65,7 @@ fuzz: ## texts that no test thought of, through parsing and rendering
 	done
 
 # How libFuzzer sees where a text leads; this needs neither a nightly compiler nor cargo-fuzz.
-COVERAGE = --cfg fuzzing -Cdebug-assertions -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+COVERAGE = -Cdebug-assertions -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 

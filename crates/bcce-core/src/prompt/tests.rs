@@ -216,7 +216,7 @@ fn rendering_ends_within_its_time_and_memory() {
     #[rustfmt::skip]
     let table = [
         ("{{ inputs.nope }}", "undefined value on line 1"),
-        ("{{ inputs.nested }}", long),
+        ("{% set a %}{{ inputs.nested }}{% endset %}", long),
         ("{{ inputs.nested | tojson }}{{ inputs.text }}{{ inputs.nested }}", long),
         ("{{ inputs.text | replace('x', inputs.text) }}", long),
         ("{{ inputs.text | indent(inputs.n) }}", many),
