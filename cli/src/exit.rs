@@ -66,6 +66,8 @@ fn advice(message: &str) -> &'static str {
         "the credentials lack this action; `aws sts get-caller-identity` tells whose they are"
     } else if says(&["is not what this version writes"]) {
         "`bcce runs verify` tells whether it was changed; else use the bcce that came with the stack"
+    } else if says(&["the SSM parameter"]) {
+        "`bcce config diff DIR` tells what is wrong with the configuration, `bcce config push DIR` mends it"
     } else {
         "try again; if it stays, look at the resource it names"
     }

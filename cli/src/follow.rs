@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bcce_core::error::Fault;
+use bcce_core::limits::INVOKE_SECONDS;
 use bcce_core::notice::RunStatus;
 use bcce_core::ports::{GetObject, ListObjects};
 use futures::StreamExt;
@@ -27,8 +28,9 @@ const PICTURES: u32 = 4;
 const LOOKS_PER_STATUS: usize = 8;
 /// From the inbox to a run record it takes seconds, a cold start included.
 const SOON: Duration = Duration::from_secs(20);
-/// The record is closed a moment before its execution ends; what is still open then stays so.
-const SETTLING: Duration = Duration::from_secs(15);
+/// An execution that was ended from outside is settled when its last calls are over: within a quarter of
+/// an hour, and the settle machine's own time. What is open after that stays so.
+const SETTLING: Duration = Duration::from_secs(INVOKE_SECONDS + 120);
 /// Looks in a row that may fail, beside the SDK's own retries.
 const FAILED_LOOKS: u32 = 3;
 const AT_A_TIME: usize = 8;
@@ -81,11 +83,14 @@ pub async fn follow(
         };
         let now = world.now();
         let end = end(progress, watch, now - since, *settling.get_or_insert(now), now);
-        if !matches!(progress.standing(), Standing::Unsealed(_)) {
+        if !matches!(progress.standing(), Standing::Settling(_)) {
             settling = None;
         }
         let late = watch.sent && progress.standing() == Standing::Unknown && now - since > SOON;
-        screen.note(late.then(|| rejected(stack)));
+        screen.note(match progress.standing() {
+            Standing::Settling(status) => Some(being_settled(&status)),
+            _ => late.then(|| rejected(stack)),
+        });
         if let Some(end) = end {
             screen.last(progress, Moment { now, since, frame })?;
             return conclude(stack, progress, end, watch);
@@ -118,7 +123,7 @@ fn end(
 ) -> Option<End> {
     match progress.standing() {
         Standing::Over(status) => Some(End::Over(status)),
-        Standing::Unsealed(status) if now - settling > SETTLING => Some(End::Unsealed(status)),
+        Standing::Settling(status) if now - settling > SETTLING => Some(End::Unsealed(status)),
         Standing::Unknown if !watch.sent && waited > SOON => Some(End::NoRun),
         _ if waited > watch.timeout => Some(End::TimedOut),
         _ => None,
@@ -143,8 +148,8 @@ fn conclude(stack: &Stack, progress: &Progress, end: End, watch: Watch) -> Outco
             Exit::Failed,
             format!("the execution of {} ended {status} and sealed no manifest", run.run_id),
             format!(
-                "what was finished lies in s3://{}/{}; the execution's history and the functions' logs have the \
-                 cause; the same request under a new --id runs again",
+                "what was finished lies in s3://{}/{}; the executions of the settle machine and the functions' logs \
+                 have the cause; the same request under a new --id runs again",
                 stack.outputs.artifact_bucket,
                 run.prefix()
             ),
@@ -167,6 +172,12 @@ fn conclude(stack: &Stack, progress: &Progress, end: End, watch: Watch) -> Outco
             }
         }
     }
+}
+
+fn being_settled(status: &str) -> String {
+    format!(
+        "the execution ended {status}; it is sealed when its last calls are over, a quarter of an hour at most"
+    )
 }
 
 fn rejected(stack: &Stack) -> String {

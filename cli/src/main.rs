@@ -2,8 +2,11 @@
 
 mod arguments; // what the command line takes
 mod cmd; // a file per verb
+mod directory; // a directory of configuration, checked
+mod documents; // the configuration as the stack keeps it
 mod exit; // exit codes, and errors that say what to do
 mod figures; // numbers, times and sizes as people read them
+mod files; // files as text
 mod follow; // looks at a run until it is over
 mod paint; // ANSI, where it is wanted
 mod progress; // what is known of a run
@@ -28,6 +31,7 @@ async fn main() -> ExitCode {
         Verb::Runs(Runs::Output(args)) => cmd::output::run(args, &world, out).await,
         Verb::Runs(Runs::Verify(args)) => cmd::verify::run(args, &world, out).await,
         Verb::Config(Config::Validate(args)) => cmd::validate::run(args, &world, out),
+        Verb::Config(Config::Diff(args)) => cmd::diff::run(args, &world, out).await,
         Verb::Config(Config::Push(args)) => cmd::push::run(args, &world, out).await,
         Verb::Key(args) => cmd::key::run(args, &world, out).await,
     })

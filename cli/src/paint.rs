@@ -46,15 +46,45 @@ pub fn render(line: &[Span], color: bool, width: usize) -> String {
     for span in line {
         let part: String = span.text.chars().take(left).map(printable).collect();
         left -= part.chars().count();
-        match color && span.ink != Ink::Plain && !part.is_empty() {
-            true => text.extend([span.ink.code(), &part, "\x1b[0m"]),
-            false => text.push_str(&part),
-        }
+        push(&mut text, span.ink, &part, color);
     }
     if cut && width > 0 {
         text.push('…');
     }
     text.trim_end().to_owned()
+}
+
+/// The line to its last blank, in colour or not: in a diff a blank may be all there is to see. Control
+/// characters but tabs are seen too, as signs.
+pub fn render_exactly(line: &[Span], color: bool) -> String {
+    let mut text = String::new();
+    for span in line {
+        let part: String = span.text.chars().map(visible).collect();
+        push(&mut text, span.ink, &part, color);
+    }
+    text
+}
+
+fn push(text: &mut String, ink: Ink, part: &str, color: bool) {
+    match color && ink != Ink::Plain && !part.is_empty() {
+        true => text.extend([ink.code(), part, "\x1b[0m"]),
+        false => text.push_str(part),
+    }
+}
+
+/// Unicode has a picture of each ASCII control character, from U+2400 on.
+fn visible(c: char) -> char {
+    match c {
+        '\t' => c,
+        '\0'..' ' => char::from_u32(0x2400 + u32::from(c)).unwrap_or(' '),
+        c => {
+            if c.is_control() {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        }
+    }
 }
 
 /// What a service or a model said must not steer the terminal.
@@ -81,5 +111,13 @@ mod tests {
     #[test]
     fn colour_does_not_count_for_the_width() {
         assert_eq!(render(&line(), true, 6), "\x1b[32mdone\x1b[0m …");
+    }
+
+    #[test]
+    fn a_blank_and_a_control_character_can_be_told_apart_where_they_matter() {
+        let line =
+            [span(Ink::Plain, "-"), span(Ink::Red, "a:\tb \r"), span(Ink::Plain, "\x1b[0m\u{9b} ")];
+        assert_eq!(render_exactly(&line, false), "-a:\tb \u{240d}\u{241b}[0m\u{fffd} ");
+        assert_eq!(render_exactly(&line[..2], true), "-\x1b[31ma:\tb \u{240d}\x1b[0m");
     }
 }

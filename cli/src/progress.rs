@@ -54,8 +54,8 @@ pub enum Standing {
     Unknown,
     UnderWay,
     Over(RunStatus),
-    /// The execution ended like this and sealed nothing.
-    Unsealed(String),
+    /// The execution ended like this and sealed nothing; the settle machine is about to.
+    Settling(String),
 }
 
 impl Progress {
@@ -117,7 +117,8 @@ impl Progress {
     }
 
     /// The record is closed last, after manifest, signature and count, so it decides. An execution
-    /// that ended without closing it either sealed the run and could not count it, or sealed nothing.
+    /// that ended without closing it sealed the run and could not count it, or sealed nothing: the settle
+    /// machine makes up for either.
     pub fn standing(&self) -> Standing {
         let status = self.record.as_ref().map(|record| record.status);
         let ended = self
@@ -128,7 +129,7 @@ impl Progress {
             (Some(status), _) if status != RunStatus::Running => Standing::Over(status),
             (_, Some(ended)) => match &self.manifest {
                 Some(manifest) => Standing::Over(manifest.status),
-                None => Standing::Unsealed(ended.to_owned()),
+                None => Standing::Settling(ended.to_owned()),
             },
             (None, None) if self.execution.is_none() => Standing::Unknown,
             _ => Standing::UnderWay,

@@ -56,7 +56,7 @@ fn heading(progress: &Progress, moment: Moment) -> Line {
         Standing::Unknown => (Ink::Yellow, "SENT"),
         Standing::UnderWay => (Ink::Yellow, "RUNNING"),
         Standing::Over(status) => (status_ink(status), status.as_str()),
-        Standing::Unsealed(_) => (Ink::Red, "ENDED UNSEALED"),
+        Standing::Settling(_) => (Ink::Yellow, "SETTLING"),
     };
     let run = &progress.run.run_id;
     vec![

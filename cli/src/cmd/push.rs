@@ -1,14 +1,11 @@
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use bcce_core::config::{Pointer, fits_parameter, parameter_name};
-use bcce_core::configuration::{self, DOCUMENTS, document_name};
-use bcce_core::digest::sha256_hex;
-use bcce_core::ports::GetParameters;
+use bcce_core::error::Fault;
 
-use super::validate::{files, wrong};
-use crate::exit::{Exit, Outcome};
+use crate::directory::checked;
+use crate::documents::{Comparison, Document, Entry, State};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::stack::Stack;
 use crate::world::World;
 
@@ -20,112 +17,102 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
-    let files = files(&args.directory)?;
-    let findings = configuration::check(&files);
-    if !findings.is_empty() {
-        let mut failure = wrong(&args.directory, &findings);
-        failure.then = "nothing was pushed; mend them and push again".into();
-        return Err(failure);
-    }
+    let then = "nothing was pushed; mend them and push again";
+    let files = checked(&args.directory, Exit::Usage, then)?;
     let stack = Stack::find(world).await?;
-    let current = current(&stack).await?;
-    for (file, text) in &files {
-        let Some(name) = document_name(file) else { continue };
-        let entry = Entry::of(&stack.outputs.artifact_bucket, name, text);
-        let parameter = parameter_name(&stack.environment, name);
-        let before = current.get(&parameter);
-        if before == Some(&entry.value) {
-            writeln!(out, "  unchanged  {parameter}")?;
-            continue;
+    let comparison = Comparison::of(&stack, &files).await?;
+    let (mut written, all) = (0, comparison.differing());
+    // A reader who has gone must not leave the stack with one half of a change.
+    let mut told = Ok(());
+    for document in &comparison.documents {
+        let entry = Entry::of(&stack.outputs.artifact_bucket, document);
+        if document.differs() {
+            let put = put(&stack, document, &entry).await;
+            put.map_err(|fault| broken_off(fault, written, all))?;
+            written += 1;
         }
-        // The object first: a pointer must never lead nowhere.
-        if let Some(key) = &entry.key {
-            stack.store.put(key, text.as_bytes()).await?;
-        }
-        stack.parameters.put(&parameter, &entry.value).await?;
-        let what = if before.is_some() { "changed" } else { "new" };
-        writeln!(
-            out,
-            "  {what:<9}  {parameter}{}",
-            entry.key.map(|key| format!(" -> {key}")).unwrap_or_default()
-        )?;
+        told = told.and_then(|()| writeln!(out, "{}", line(document, &entry)));
     }
-    for parameter in left(&stack.environment, &current, &files) {
-        writeln!(out, "  left       {parameter}, which is not in {}", args.directory.display())?;
+    told?;
+    for line in left(&comparison, &args.directory) {
+        writeln!(out, "{line}")?;
     }
     Ok(Exit::Done)
 }
 
-/// What the stack has now, by parameter.
-async fn current(stack: &Stack) -> Outcome<BTreeMap<String, String>> {
-    let names = DOCUMENTS.map(|name| parameter_name(&stack.environment, name));
-    let mut current = stack.parameters.parameters(&names).await?;
-    current.extend(stack.parameters.below(&parameter_name(&stack.environment, "workflows")).await?);
-    Ok(current)
-}
-
-/// Workflows nobody has a file for go on to work; taking one away is not a push's business.
-fn left(
-    environment: &str,
-    current: &BTreeMap<String, String>,
-    files: &BTreeMap<String, String>,
-) -> Vec<String> {
-    let names: Vec<&str> = files.keys().filter_map(|file| document_name(file)).collect();
-    let here = |parameter: &&String| {
-        !names.iter().any(|name| **parameter == parameter_name(environment, name))
-    };
-    current.keys().filter(here).cloned().collect()
-}
-
-/// How a document is kept.
-#[derive(Debug, PartialEq)]
-struct Entry {
-    /// Of the SSM parameter: the text itself, or where it lies.
-    value: String,
-    /// Of the object with the text.
-    key: Option<String>,
-}
-
-impl Entry {
-    /// Workflows always lie in S3: SSM refuses `{{ }}`, and one rule is easier to follow than two.
-    fn of(bucket: &str, name: &str, text: &str) -> Self {
-        if fits_parameter(text) && !name.starts_with("workflows/") {
-            return Self { value: text.to_owned(), key: None };
-        }
-        let key = format!("config/{name}/{}.yaml", sha256_hex(text.as_bytes()));
-        let pointer = Pointer::to(bucket, &key, text.as_bytes());
-        Self { value: serde_json::to_string(&pointer).unwrap_or_default(), key: Some(key) }
+/// The object first and the parameter in one write: a pointer never leads nowhere, and a run that is
+/// planned meanwhile has the old document or the new one.
+async fn put(stack: &Stack, document: &Document, entry: &Entry) -> Result<(), Fault> {
+    if let Some(key) = &entry.key {
+        stack.store.put(key, document.text.as_bytes()).await?;
     }
+    stack.parameters.put(&document.parameter, &entry.value).await
+}
+
+fn broken_off(fault: Fault, written: usize, all: usize) -> Failure {
+    let mut failure = Failure::from(fault);
+    let done = format!("{written} of {all} documents were written, each of them whole");
+    failure.then += &format!("\n  -> {done}; a second push writes the rest");
+    failure
+}
+
+fn line(document: &Document, entry: &Entry) -> String {
+    let what = match document.state {
+        State::Unchanged => return format!("  unchanged  {}", document.parameter),
+        State::New => "new",
+        State::Changed(_) => "changed",
+        State::Broken { .. } => "mended",
+    };
+    let place = entry.key.as_ref().map(|key| format!(" -> {key}")).unwrap_or_default();
+    format!("  {what:<9}  {}{place}", document.parameter)
+}
+
+pub fn left(comparison: &Comparison, directory: &Path) -> Vec<String> {
+    let line = |(parameter, cause): &(String, Option<String>)| {
+        let cause = cause.as_ref().map(|cause| format!("; {cause}")).unwrap_or_default();
+        format!("  left       {parameter}, which is not in {}{cause}", directory.display())
+    };
+    comparison.left.iter().map(line).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::documents::tests::document;
 
     #[test]
-    fn a_small_document_is_kept_inline_and_a_large_one_pointed_to() {
-        let small = Entry::of("b", "policy", "version: 1\n");
-        assert_eq!((small.value.as_str(), small.key), ("version: 1\n", None));
-        let large = Entry::of("b", "prices", &"#".repeat(5_000));
-        let pointer = Pointer::parse(&large.value).unwrap();
-        assert_eq!(pointer.key_in("b"), large.key.as_deref());
-        assert_eq!(large.key, Some(format!("config/prices/{}.yaml", pointer.sha256)));
+    fn a_line_tells_what_was_done_and_where_the_text_lies() {
+        let broken = State::Broken { cause: "leads nowhere".into(), text: None };
+        #[rustfmt::skip]
+        let table = [
+            ("policy", State::Unchanged, "  unchanged  /bcce/dev/policy"),
+            ("policy", State::New, "  new        /bcce/dev/policy"),
+            ("policy", State::Changed("version: 2".into()), "  changed    /bcce/dev/policy"),
+            ("workflows/explain", broken, "  mended     /bcce/dev/workflows/explain -> config/workflows/explain/"),
+        ];
+        for (name, state, expected) in table {
+            let document = document(name, "version: 1", state);
+            let line = line(&document, &Entry::of("b", &document));
+            assert!(line.starts_with(expected), "{line}");
+        }
     }
 
     #[test]
-    fn a_workflow_is_always_pointed_to() {
-        let entry = Entry::of("b", "workflows/explain", "version: 1\n");
-        assert!(entry.key.is_some_and(|key| key.starts_with("config/workflows/explain/")));
+    fn a_push_that_breaks_off_says_how_far_it_came_and_what_to_do() {
+        let failure = broken_off(Fault::internal("ssm:PutParameter /a: AccessDenied"), 2, 5);
+        assert_eq!(failure.exit, Exit::Unreachable);
+        for part in ["2 of 5 documents", "a second push writes the rest", "lack this action"] {
+            assert!(failure.then.contains(part), "{part} is missing in {}", failure.then);
+        }
     }
 
     #[test]
-    fn a_workflow_without_a_file_is_left() {
-        let current =
-            ["/bcce/dev/models", "/bcce/dev/workflows/explain", "/bcce/dev/workflows/old"];
-        let current = current.map(|name| (name.to_owned(), String::new())).into();
-        let files = ["models.yaml", "workflows/explain.yaml"]
-            .map(|file| (file.to_owned(), String::new()))
-            .into();
-        assert_eq!(left("dev", &current, &files), ["/bcce/dev/workflows/old"]);
+    fn what_is_left_says_so_and_whether_it_works() {
+        let left = |cause: Option<&str>| {
+            let left = vec![("/bcce/dev/workflows/old".into(), cause.map(str::to_owned))];
+            super::left(&Comparison { documents: vec![], left }, Path::new("dev"))
+        };
+        assert_eq!(left(None), ["  left       /bcce/dev/workflows/old, which is not in dev"]);
+        assert!(left(Some("leads nowhere"))[0].ends_with("not in dev; it leads nowhere"));
     }
 }

@@ -61,7 +61,7 @@ fn summary(progress: &Progress) -> Vec<Line> {
     let Some(record) = &progress.record else { return Vec::new() };
     let manifest = progress.manifest.as_ref();
     let status = match progress.standing() {
-        Standing::Unsealed(ended) => span(Ink::Red, format!("  {ended}, and nothing is sealed")),
+        Standing::Settling(ended) => span(Ink::Red, format!("  {ended}, and not sealed yet")),
         _ => span(status_ink(record.status), format!("  {}", record.status)),
     };
     let status = vec![span(Ink::Bold, &record.run_id), status];

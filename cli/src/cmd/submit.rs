@@ -1,4 +1,4 @@
-mod configured; // the configuration in SSM, pointers followed
+mod files; // --files NAME PATH...
 mod inputs; // -i NAME=VALUE
 
 use std::io::Write;
@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use bcce_core::artifact::to_json;
 use bcce_core::config::parameter_name;
+use bcce_core::environment::Source;
 use bcce_core::error::Problems;
-use bcce_core::inputs::resolve;
+use bcce_core::plan::{Plan, Sources};
 use bcce_core::ports::GetObject;
 use bcce_core::request::{Request, StoredRequest};
 use time::macros::format_description;
 
-use self::configured::Configured;
+use self::files::Lists;
 use super::follow::print_end;
 use crate::arguments::duration;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::files::text;
 use crate::follow::screen::Screen;
 use crate::follow::{Watch, follow};
 use crate::progress::Progress;
@@ -25,14 +27,18 @@ use crate::world::World;
 /// Whoever reaches the inbox of the stack's parameter sends as this tenant.
 const TENANT: &str = "default";
 
+// A list of files would take a workflow that comes after it for one of them.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "bcce submit <WORKFLOW> [OPTIONS]")]
 pub struct Args {
     /// Name of the workflow
     workflow: String,
     /// NAME=VALUE, NAME=@FILE, NAME=@- (standard input), or NAME:=JSON for what is no string
     #[arg(short, long = "input", value_name = "NAME=VALUE")]
     input: Vec<String>,
-    /// A JSON object of inputs, from a file or - for standard input; --input adds to it
+    #[command(flatten)]
+    files: Lists,
+    /// A JSON object of inputs, from a file or - for standard input; --input and --files add to it
     #[arg(long, value_name = "FILE")]
     inputs: Option<String>,
     /// Idempotency key: the same id with the same request runs once
@@ -99,7 +105,7 @@ fn draft(args: &Args, world: &World) -> (Request, Problems) {
         path => std::fs::read_to_string(path),
     };
     let mut problems = Problems::default();
-    let inputs = inputs::collect(args.inputs.as_deref(), &args.input, &read);
+    let inputs = inputs::collect(args.inputs.as_deref(), &args.input, &args.files, &read, &text);
     let request = Request {
         workflow: args.workflow.clone(),
         // Always one, so that the run's id is known at once.
@@ -125,39 +131,36 @@ fn new_id(world: &World) -> String {
 
 /// The request, after everything that the stack would refuse it for.
 async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Outcome<Request> {
-    let (environment, bucket) = (&stack.environment, &stack.outputs.artifact_bucket);
     // A name that is no name is no parameter either.
     if problems.iter().any(|problem| problem.field == "workflow") {
         return Err(wrong(&problems));
     }
-    let read =
-        Configured::read(&stack.parameters, &stack.store, bucket, environment, &request.workflow);
-    let Some(configured) = read.await? else {
-        let cause = format!(
-            "there is no workflow {}; there are: {}",
-            request.workflow,
-            workflows(stack).await?
-        );
-        problems.add("workflow", cause);
-        return Err(wrong(&problems));
+    let source = Source {
+        store: &stack.store,
+        parameters: &stack.parameters,
+        bucket: &stack.outputs.artifact_bucket,
+        environment: &stack.environment,
     };
-    let template = configured.template().map_err(|problems| wrong(&problems))?;
-    // Inputs that could not be read would be told as missing.
-    let unread = problems.iter().any(|problem| problem.field.starts_with("inputs"));
-    if let Err(more) = resolve(&template.inputs, &request.inputs)
-        && !unread
-    {
-        problems.extend(more);
+    match source.read(&request.workflow).await? {
+        Ok(configuration) => {
+            let stored = StoredRequest::new(request.clone(), TENANT, "");
+            let sources = Sources { request: &stored, configuration: &configuration };
+            let refused = Plan::resolve(&sources).err().unwrap_or_default();
+            // Inputs that could not be read would be told as missing.
+            let unread = problems.iter().any(|problem| problem.field.starts_with("inputs"));
+            let told = if unread { vec!["inputs".to_owned()] } else { vec![] };
+            problems.extend(refused.wrong.beside(&told));
+            problems.extend(refused.forbidden);
+        }
+        Err(configuration) => {
+            let unknown = configuration.iter().any(|problem| problem.field == "workflow");
+            problems.extend(configuration);
+            if unknown {
+                problems.add("workflow", format!("there are: {}", workflows(stack).await?));
+            }
+        }
     }
-    if let Some(model) = &request.model {
-        problems.extend(configured.check_model(model).map_err(|problems| wrong(&problems))?);
-    }
-    if !problems.is_empty() {
-        return Err(wrong(&problems));
-    }
-    let planned = configured.plan(&StoredRequest::new(request.clone(), TENANT, ""));
-    let told = |fault: bcce_core::error::Fault| Failure::usage(fault.to_string(), NOTHING_SENT);
-    planned.map_err(told).map(|_| request)
+    if problems.is_empty() { Ok(request) } else { Err(wrong(&problems)) }
 }
 
 async fn workflows(stack: &Stack) -> Outcome<String> {
@@ -187,7 +190,12 @@ const NOTHING_SENT: &str = "nothing was sent; mend it and submit again";
 fn wrong(problems: &Problems) -> Failure {
     let told: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
     let typed = problems.iter().any(|problem| problem.cause.starts_with("must be a"));
-    let hint = if typed { "; --input NAME:=JSON gives numbers, lists, true and false" } else { "" };
+    let hint = match typed {
+        true => {
+            "; --input NAME:=JSON gives numbers, lists, true and false, --files NAME PATH... a list of files"
+        }
+        false => "",
+    };
     Failure::usage(format!("the request is wrong:{told}"), format!("{NOTHING_SENT}{hint}"))
 }
 
@@ -199,10 +207,11 @@ mod tests {
         World { environment: "dev".into(), terminal: false, color: false }
     }
 
-    fn args(input: &[&str]) -> Args {
+    fn args(input: &[&str], files: &[&[&str]]) -> Args {
         Args {
             workflow: "explain".into(),
             input: input.iter().map(ToString::to_string).collect(),
+            files: Lists(files.iter().map(|list| list.iter().map(Into::into).collect()).collect()),
             inputs: None,
             id: None,
             tag: vec![("run_id".into(), "x".into())],
@@ -215,19 +224,23 @@ mod tests {
 
     #[test]
     fn faults_of_inputs_and_of_the_request_are_told_together() {
-        let (_, problems) = draft(&args(&["text=@/gone"]), &world());
+        let (_, problems) =
+            draft(&args(&["text=@/gone"], &[&["code", "/gone/a", "/gone/b"]]), &world());
         let failure = wrong(&problems);
         assert_eq!(failure.exit, Exit::Usage);
-        for part in
-            ["inputs.text: what @ names cannot be read", "tags.run_id: is set by BCCE itself"]
-        {
+        for part in [
+            "inputs.text: what @ names cannot be read",
+            "inputs.code: /gone/a cannot be read: No such file",
+            "inputs.code: /gone/b cannot be read: No such file",
+            "tags.run_id: is set by BCCE itself",
+        ] {
             assert!(failure.what.contains(part), "{part} is missing in {}", failure.what);
         }
     }
 
     #[test]
     fn a_request_without_an_id_gets_a_new_one_each_time() {
-        let id = || draft(&args(&["text=t"]), &world()).0.id.unwrap();
+        let id = || draft(&args(&["text=t"], &[]), &world()).0.id.unwrap();
         assert!(id().starts_with("cli-2"));
         assert_ne!(id(), id());
     }

@@ -177,7 +177,7 @@ fn an_execution_that_ended_without_a_manifest_is_noticed() {
     let mut progress = review(&["summarise"]);
     progress.note_record(record(1, RunStatus::Running));
     progress.execution = Some("TIMED_OUT".into());
-    assert_eq!(progress.standing(), Standing::Unsealed("TIMED_OUT".into()));
+    assert_eq!(progress.standing(), Standing::Settling("TIMED_OUT".into()));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
@@ -16,8 +17,8 @@ use bcce_core::ledger::{
 };
 use bcce_core::manifest::UsageLine;
 use bcce_core::notice::RunStatus;
-use bcce_core::ports::{CloseRun, Closed, OpenRun, Opened};
-use bcce_core::run::Run;
+use bcce_core::ports::{CloseRun, Closed, OpenRun, Opened, TakeOver};
+use bcce_core::run::{Run, RunRef};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -86,10 +87,30 @@ impl CloseRun for Ledger {
         let write = self.client.transact_write_items().set_transact_items(Some(writes));
         match write.send().await {
             Ok(_) => Ok(Closed::Counted),
-            Err(error) if error.as_service_error().is_some_and(counted_before) => {
-                Ok(Closed::Before)
-            }
-            Err(error) => Err(internal("dynamodb:TransactWriteItems run", &error)),
+            Err(error) => match error.as_service_error().and_then(counted_before) {
+                Some(teller) => Ok(Closed::Before { teller }),
+                None => Err(internal("dynamodb:TransactWriteItems run", &error)),
+            },
+        }
+    }
+}
+
+impl TakeOver for Ledger {
+    async fn take_over(&self, run: &RunRef, from: &str, to: &str) -> Result<bool, Fault> {
+        let update = self.client.update_item().table_name(&self.table);
+        let update = update
+            .key("pk", text(&run_pk(&run.run_id)))
+            .key("sk", text(&attempt_sk(run.attempt_no)))
+            .update_expression("SET teller = :to")
+            .condition_expression("teller = :from")
+            .expression_attribute_values(":from", text(from))
+            .expression_attribute_values(":to", text(to));
+        match update.send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(internal("dynamodb:UpdateItem run", &error)),
+            },
         }
     }
 }
@@ -111,6 +132,7 @@ impl Ledger {
             .key("sk", text(&change.key.1))
             .update_expression(change.update)
             .set_condition_expression(change.condition.map(str::to_owned))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .set_expression_attribute_names(Some(change.names))
             .set_expression_attribute_values(Some(change.values))
             .build()
@@ -119,13 +141,14 @@ impl Ledger {
     }
 }
 
-/// The condition is on the first item, the run record.
-fn counted_before(error: &TransactWriteItemsError) -> bool {
+/// The teller of a run that was counted before. The condition is on the first item, the run record.
+fn counted_before(error: &TransactWriteItemsError) -> Option<Option<String>> {
     let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
-        return false;
+        return None;
     };
-    let reason = cancelled.cancellation_reasons().first();
-    reason.is_some_and(|reason| reason.code() == Some("ConditionalCheckFailed"))
+    let reason = cancelled.cancellation_reasons().first()?;
+    let teller = reason.item().and_then(|item| item.get("teller")?.as_s().ok()).cloned();
+    (reason.code() == Some("ConditionalCheckFailed")).then_some(teller)
 }
 
 /// The run record is written whole, so that it is right even when it was never opened.
@@ -138,6 +161,7 @@ fn closing(closed: &ClosedRun) -> Change {
     item.insert("manifest".into(), text(&closed.manifest_key));
     item.insert("manifest_sha256".into(), text(&closed.manifest_sha256));
     item.insert("counted".into(), AttributeValue::Bool(true));
+    item.insert("teller".into(), text(&closed.teller));
     item.extend(totals(&manifest.totals));
     if let Some(error) = &manifest.error {
         item.insert("error_name".into(), text(error.name.as_str()));
@@ -255,13 +279,13 @@ fn stamp(at: OffsetDateTime) -> String {
 mod tests {
     use super::*;
     use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
+    use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
     use aws_sdk_dynamodb::types::CancellationReason;
     use aws_sdk_dynamodb::types::error::{
         ConditionalCheckFailedException, TransactionCanceledException,
     };
     use aws_smithy_mocks::{Rule, mock, mock_client};
     use bcce_core::manifest::{Evidence, Manifest};
-    use bcce_core::run::RunRef;
     use time::macros::datetime;
 
     fn closed() -> ClosedRun {
@@ -276,6 +300,7 @@ mod tests {
             failures: vec![],
             broken: vec![],
             fault: None,
+            ending: None,
             ended_at: datetime!(2026-11-01 12:01 UTC),
         });
         manifest.usage_by_model = vec![UsageLine {
@@ -291,7 +316,13 @@ mod tests {
                 ..Totals::default()
             },
         }];
-        ClosedRun { run, manifest, manifest_key: "k".into(), manifest_sha256: "0".into() }
+        ClosedRun {
+            run,
+            manifest,
+            manifest_key: "k".into(),
+            manifest_sha256: "0".into(),
+            teller: "arn".into(),
+        }
     }
 
     async fn close(rule: Rule) -> Result<Closed, Fault> {
@@ -300,7 +331,8 @@ mod tests {
     }
 
     fn cancelled(codes: [&str; 2]) -> TransactWriteItemsError {
-        let reasons = codes.map(|code| CancellationReason::builder().code(code).build());
+        let reason = |code| CancellationReason::builder().code(code).item("teller", text("arn"));
+        let reasons = codes.map(|code| reason(code).build());
         let exception = TransactionCanceledException::builder();
         TransactWriteItemsError::TransactionCanceledException(
             exception.set_cancellation_reasons(Some(reasons.to_vec())).build(),
@@ -330,10 +362,26 @@ mod tests {
     async fn a_refused_record_was_counted_before_and_a_conflict_comes_again() {
         let before = mock!(Client::transact_write_items)
             .then_error(|| cancelled(["ConditionalCheckFailed", "None"]));
-        assert_eq!(close(before).await, Ok(Closed::Before));
+        assert_eq!(close(before).await, Ok(Closed::Before { teller: Some("arn".into()) }));
         let conflict = mock!(Client::transact_write_items)
             .then_error(|| cancelled(["None", "TransactionConflict"]));
         assert!(close(conflict).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn the_teller_changes_only_while_it_is_the_one_expected() {
+        let refused = mock!(Client::update_item).then_error(|| {
+            let exception = ConditionalCheckFailedException::builder().build();
+            UpdateItemError::ConditionalCheckFailedException(exception)
+        });
+        let done = mock!(Client::update_item)
+            .match_requests(|update| update.condition_expression() == Some("teller = :from"))
+            .then_output(|| UpdateItemOutput::builder().build());
+        for (rule, expected) in [(refused, false), (done, true)] {
+            let client = mock_client!(aws_sdk_dynamodb, [&rule]);
+            let ledger = Ledger { client, table: "t".into() };
+            assert_eq!(ledger.take_over(&closed().run, "a", "b").await, Ok(expected));
+        }
     }
 
     #[tokio::test]

@@ -108,7 +108,7 @@ mod tests {
             .match_requests(|send| {
                 let attributes = send.message_attributes().unwrap();
                 send.message_body() == Some("not json")
-                    && attributes["reason"].string_value() == Some("request: is not a request")
+                    && attributes["reason"].string_value() == Some("request: is not JSON")
                     && attributes["error"].string_value() == Some("Bcce.InvalidRequest")
             })
             .then_output(|| SendMessageOutput::builder().build());
@@ -116,7 +116,7 @@ mod tests {
             client: mock_client!(aws_sdk_sqs, [&rule]).into(),
             queue_url: "u".into(),
         };
-        let reason = Fault::new(ErrorName::InvalidRequest, "request: is not a request");
+        let reason = Fault::new(ErrorName::InvalidRequest, "request: is not JSON");
         let letter =
             Letter { body: "not json", tenant: "default", request_id: "m", reason: &reason };
         assert_eq!(queue.dead_letter(&letter).await, Ok(()));

@@ -1,10 +1,9 @@
 //! What a model said: why it stopped, and whether its JSON fits.
 
-use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
 use crate::error::{ErrorName, Problems};
-use crate::limits::{MAX_MESSAGE_CHARS, cut};
+use crate::schema;
 use crate::template::{OutputSpec, OutputType};
 
 /// What a stop reason of Converse means.
@@ -37,24 +36,19 @@ pub fn parse_json(text: &str, schema: Option<&Value>) -> Result<Value, String> {
         format!("the answer is not JSON: line {}, column {}", error.line(), error.column())
     })?;
     let Some(schema) = schema else { return Ok(value) };
-    let validator = jsonschema::validator_for(schema)
-        .map_err(|error| format!("the schema is not valid: {error}"))?;
+    // Where it lies in the answer is the model's own words, the place in the schema is the author's.
     let faults: Vec<String> =
-        validator.iter_errors(&value).take(10).map(|error| fault(&error)).collect();
+        schema::faults("", schema, &value)?.into_iter().map(|fault| fault.cause).collect();
     if faults.is_empty() { Ok(value) } else { Err(faults.join("; ")) }
 }
 
-/// The schema's words only: names of properties that the schema does not know are the model's own.
-fn fault(error: &jsonschema::ValidationError<'_>) -> String {
-    let told = match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected }
-        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-            format!("{} properties that the schema does not have", unexpected.len())
-        }
-        _ => error.masked().to_string(),
-    };
-    let place = error.schema_path().to_string();
-    cut(&format!("{told} (schema {place})"), MAX_MESSAGE_CHARS)
+/// What a model is told that the service does not bind to the schema.
+pub fn instruction(schema: Option<&Value>) -> String {
+    let plain = "Answer with one JSON value and nothing else: no explanation, no Markdown.";
+    match schema {
+        Some(schema) => format!("{plain} It must fit this JSON schema:\n{schema}"),
+        None => plain.to_owned(),
+    }
 }
 
 /// Models without schema support like to wrap JSON in a Markdown fence.
@@ -69,9 +63,7 @@ pub fn check_spec(field: &str, spec: &OutputSpec) -> Problems {
     if let Some(schema) = &spec.schema {
         let field = format!("{field}.schema");
         problems.check(spec.kind == OutputType::Json, &field, "goes with `type: json` only");
-        if let Err(error) = jsonschema::validator_for(schema) {
-            problems.add(&field, format!("is not a JSON schema: {error}"));
-        }
+        problems.extend(schema::check(&field, schema));
     }
     problems
 }

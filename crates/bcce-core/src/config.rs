@@ -1,10 +1,8 @@
 //! The documents in SSM: the text itself, or a pointer to a body in S3.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::sha256_hex;
-use crate::error::Problems;
 
 /// A standard SSM parameter ends at 4 KiB.
 pub const MAX_PARAMETER_BYTES: usize = 4_096;
@@ -27,6 +25,12 @@ impl Pointer {
         serde_json::from_str(value).ok()
     }
 
+    /// `value` is no pointer, and no document either.
+    pub fn is_meant_by(value: &str) -> bool {
+        let object: Option<serde_json::Map<_, _>> = serde_json::from_str(value).ok();
+        object.is_some_and(|object| object.contains_key("uri") || object.contains_key("sha256"))
+    }
+
     /// The key in `bucket`; a pointer must not lead out of the stack's own bucket.
     pub fn key_in(&self, bucket: &str) -> Option<&str> {
         self.uri.strip_prefix("s3://")?.strip_prefix(bucket)?.strip_prefix('/')
@@ -41,17 +45,6 @@ pub fn fits_parameter(body: &str) -> bool {
 /// `/bcce/<env>/<name>`
 pub fn parameter_name(environment: &str, name: &str) -> String {
     format!("/bcce/{environment}/{name}")
-}
-
-/// # Errors
-/// The place and the cause.
-pub fn parse_yaml<T: DeserializeOwned>(yaml: &str) -> Result<T, Problems> {
-    serde_saphyr::from_str(yaml).map_err(|error| {
-        // The first line names the cause and the place; what follows quotes the document.
-        let text = error.to_string();
-        let first = text.lines().next().unwrap_or("is not YAML");
-        Problems::one("document", first.trim_start_matches("error: "))
-    })
 }
 
 #[cfg(test)]
@@ -71,11 +64,5 @@ mod tests {
         assert!(fits_parameter("version: 1"));
         assert!(!fits_parameter("{{ inputs.x }}"));
         assert!(!fits_parameter(&"x".repeat(4_097)));
-    }
-
-    #[test]
-    fn duplicate_keys_are_refused() {
-        let parsed: Result<serde_json::Value, _> = parse_yaml("a: 1\na: 2\n");
-        assert!(parsed.unwrap_err().to_string().contains("duplicate"));
     }
 }

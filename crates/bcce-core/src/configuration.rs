@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::de::DeserializeOwned;
-
-use crate::config::parse_yaml;
+use crate::document::{Document, Draft, from_yaml};
 use crate::error::{Problem, Problems};
 use crate::models::Models;
 use crate::policy::Policy;
@@ -49,23 +47,22 @@ pub fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
             "is neither one of models, policy, prices, routing.yaml nor workflows/<name>.yaml",
         );
     }
-    let models = findings.document(files, "models.yaml", Models::check);
-    let policy = findings.document(files, "policy.yaml", Policy::check);
-    let prices = findings.document(files, "prices.yaml", Prices::check);
-    findings.document(files, "routing.yaml", Routing::check);
+    let models = findings.document::<Models>(files, "models.yaml");
+    let policy = findings.document::<Policy>(files, "policy.yaml");
+    let prices = findings.document::<Prices>(files, "prices.yaml");
+    findings.document::<Routing>(files, "routing.yaml");
     let templates = findings.templates(files);
-    if let Some(models) = &models {
-        for (file, template) in &templates {
-            findings.extend(file, models.check_steps(&template.steps));
-        }
-        findings.extend(
-            "models.yaml",
-            policy.map(|policy| allowed(models, &policy)).unwrap_or_default(),
-        );
-        findings.extend(
-            "prices.yaml",
-            prices.map(|prices| priced(models, &prices)).unwrap_or_default(),
-        );
+    // What files say of each other makes sense where they are whole.
+    let Some(models) = models.whole() else { return findings.0 };
+    for (file, template) in &templates {
+        let steps = template.value.iter().flat_map(|template| &template.steps);
+        findings.extend(file, models.check_steps(steps).beside(&template.stand_ins));
+    }
+    if let Some(policy) = policy.whole() {
+        findings.extend("models.yaml", allowed(models, policy));
+    }
+    if let Some(prices) = prices.whole() {
+        findings.extend("prices.yaml", priced(models, prices));
     }
     findings.0
 }
@@ -85,48 +82,25 @@ impl Findings {
         self.0.extend(found);
     }
 
-    /// The document if it can be read, with or without faults of its own.
-    fn document<T: DeserializeOwned>(
-        &mut self,
-        files: &BTreeMap<String, String>,
-        file: &str,
-        check: impl Fn(&T) -> Problems,
-    ) -> Option<T> {
-        let Some(text) = files.get(file) else {
-            self.add(file, "document", "is missing");
-            return None;
-        };
-        match parse_yaml::<T>(text) {
-            Ok(value) => {
-                self.extend(file, check(&value));
-                Some(value)
-            }
-            Err(problems) => {
-                self.extend(file, problems);
-                None
-            }
-        }
+    /// The document as far as it can be read; what is wrong with it is noted.
+    fn document<T: Document>(&mut self, files: &BTreeMap<String, String>, file: &str) -> Draft<T> {
+        let missing = || Draft::unreadable(Problems::one("document", "is missing"));
+        let draft = files.get(file).map_or_else(missing, |text| from_yaml(text));
+        self.extend(file, draft.problems.clone());
+        draft
     }
 
-    /// By file, those that have no fault of their own.
-    fn templates(&mut self, files: &BTreeMap<String, String>) -> Vec<(String, Template)> {
+    fn templates(&mut self, files: &BTreeMap<String, String>) -> Vec<(String, Draft<Template>)> {
         let mut templates = Vec::new();
-        for (file, text) in files {
+        for file in files.keys() {
             let name = document_name(file).and_then(|name| name.strip_prefix("workflows/"));
-            match name.map(|name| (name, Template::parse(text))) {
-                None => {}
-                Some((_, Err(problems))) => self.extend(file, problems),
-                Some((name, Ok(template))) => {
-                    if template.name != name {
-                        self.add(
-                            file,
-                            "name",
-                            &format!("is {}, the file is named {name}", template.name),
-                        );
-                    }
-                    templates.push((file.clone(), template));
-                }
+            let Some(name) = name else { continue };
+            let draft = self.document::<Template>(files, file);
+            if let Some(template) = draft.value.as_ref().filter(|template| template.name != name) {
+                let cause = format!("is {}, the file is named {name}", template.name);
+                self.extend(file, Problems::one("name", cause).beside(&draft.stand_ins));
             }
+            templates.push((file.clone(), draft));
         }
         templates
     }
@@ -166,11 +140,19 @@ fn priced(models: &Models, prices: &Prices) -> Problems {
 mod tests {
     use super::*;
 
-    const FILES: [(&str, &str); 6] = [
+    const FILES: [(&str, &str); 8] = [
         ("models.yaml", include_str!("../../../infra/config/dev/models.yaml")),
         ("policy.yaml", include_str!("../../../infra/config/dev/policy.yaml")),
         ("prices.yaml", include_str!("../../../infra/config/dev/prices.yaml")),
         ("routing.yaml", include_str!("../../../infra/config/dev/routing.yaml")),
+        (
+            "workflows/bug-hunt.yaml",
+            include_str!("../../../infra/config/dev/workflows/bug-hunt.yaml"),
+        ),
+        (
+            "workflows/docs-gen.yaml",
+            include_str!("../../../infra/config/dev/workflows/docs-gen.yaml"),
+        ),
         (
             "workflows/code-review.yaml",
             include_str!("../../../infra/config/dev/workflows/code-review.yaml"),
@@ -205,7 +187,7 @@ mod tests {
             ("models.yaml", "us.anthropic.claude-opus-5", "us.anthropic.claude-opus-6", "prices.yaml: models.anthropic.claude-opus-6: is missing, and the model opus calls it"),
             ("policy.yaml", "us-east-2, ", "", "models.yaml: models.haiku.targets: policy.yaml allows none of them (us.anthropic.claude-haiku"),
             ("policy.yaml", "anthropic.claude-*", "anthropic.claude-[", "models.yaml: models.opus.targets: policy.yaml allows none"),
-            ("policy.yaml", "required_tags", "required_tag", "unknown field `required_tag`"),
+            ("policy.yaml", "required_tags", "required_tag", "policy.yaml: required_tag: is unknown; there are: version, allowed_regions, allowed_models, required_tags; did you mean required_tags?"),
             ("prices.yaml", "input: \"5\"", "input: \"0\"", "prices.yaml: models.anthropic.claude-opus-5: each price must be above 0"),
             ("routing.yaml", "attempts: 8", "attempts: 0", "routing.yaml: attempts: must be above 0"),
             ("workflows/explain.yaml", "name: explain", "name: explains", "workflows/explain.yaml: name: is explains, the file is named explain"),

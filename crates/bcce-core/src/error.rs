@@ -130,6 +130,24 @@ impl Problems {
         self.0.extend(other.0);
     }
 
+    /// Without those at or below one of `fields`.
+    pub fn beside(mut self, fields: &[String]) -> Self {
+        let at = |problem: &Problem, field: &str| {
+            let rest = problem.field.strip_prefix(field);
+            rest.is_some_and(|rest| {
+                field.is_empty() || rest.is_empty() || rest.starts_with(['.', '['])
+            })
+        };
+        self.0.retain(|problem| !fields.iter().any(|field| at(problem, field)));
+        self
+    }
+
+    /// As problems of a part of something larger.
+    pub fn within(mut self, place: &str) -> Self {
+        self.0.iter_mut().for_each(|problem| problem.field = format!("{place}: {}", problem.field));
+        self
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
@@ -156,7 +174,7 @@ impl std::error::Error for Problems {}
 /// Faults go through queues, topics and histories with bounds of their own, and fields may be named by a
 /// sender: so many problems, and so much of each.
 const MOST_PROBLEMS: usize = 20;
-const MAX_FIELD_CHARS: usize = 100;
+const MAX_FIELD_CHARS: usize = 200;
 const MAX_CAUSE_CHARS: usize = 300;
 
 impl From<Problems> for Fault {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::Problems;
+use crate::schema;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -27,6 +28,9 @@ pub struct InputSpec {
     pub required: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
+    /// A JSON schema for what the type alone does not tell, e.g. the items of a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
@@ -57,17 +61,30 @@ impl InputType {
     }
 }
 
-/// The specs themselves: a default that does not fit, a default nobody can get.
+impl InputSpec {
+    /// What is wrong with `value` as this input.
+    fn check(&self, field: &str, value: &Value) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.kind.fits(value), field, format!("must be {}", self.kind.name()));
+        if let Some(schema) = self.schema.as_ref().filter(|_| problems.is_empty()) {
+            // That the schema is one was checked with the template.
+            let faults = schema::faults(field, schema, value).unwrap_or_default();
+            faults.into_iter().for_each(|fault| problems.add(fault.field, fault.cause));
+        }
+        problems
+    }
+}
+
+/// The specs themselves: a schema that is none, a default that does not fit, a default nobody can get.
 pub fn check_specs(specs: &InputSpecs) -> Problems {
     let mut problems = Problems::default();
     for (name, spec) in specs {
+        if let Some(schema) = &spec.schema {
+            problems.extend(schema::check(&format!("inputs.{name}.schema"), schema));
+        }
         if let Some(default) = &spec.default {
             let field = format!("inputs.{name}.default");
-            problems.check(
-                spec.kind.fits(default),
-                &field,
-                format!("must be {}", spec.kind.name()),
-            );
+            problems.extend(spec.check(&field, default));
             problems.check(!spec.required, &field, "is never used, since the input is required");
         }
     }
@@ -85,7 +102,10 @@ pub fn resolve(
     let mut problems = Problems::default();
     let known: Vec<&str> = specs.keys().map(String::as_str).collect();
     for name in given.keys().filter(|name| !specs.contains_key(*name)) {
-        let cause = format!("is not an input of this workflow; it has: {}", known.join(", "));
+        let cause = match known.as_slice() {
+            [] => "is not an input of this workflow, which has none".to_owned(),
+            known => format!("is not an input of this workflow; it has: {}", known.join(", ")),
+        };
         problems.add(format!("inputs.{name}"), cause);
     }
     let mut resolved = Map::new();
@@ -93,8 +113,7 @@ pub fn resolve(
         let value = given.get(name).filter(|value| !value.is_null());
         match value.or(spec.default.as_ref()) {
             Some(value) => {
-                let cause = format!("must be {}", spec.kind.name());
-                problems.check(spec.kind.fits(value), format!("inputs.{name}"), cause);
+                problems.extend(spec.check(&format!("inputs.{name}"), value));
                 resolved.insert(name.clone(), value.clone());
             }
             None => {
@@ -116,6 +135,7 @@ mod tests {
             "text": { "type": "string", "required": true },
             "audience": { "type": "string", "default": "newcomer" },
             "limit": { "type": "integer" },
+            "files": { "type": "list", "schema": { "items": { "required": ["path"] } } },
         }))
         .unwrap()
     }
@@ -129,19 +149,21 @@ mod tests {
         let resolved = resolve(&specs(), &given(json!({ "text": "t" }))).unwrap();
         assert_eq!(
             Value::Object(resolved),
-            json!({ "text": "t", "audience": "newcomer", "limit": null })
+            json!({ "text": "t", "audience": "newcomer", "limit": null, "files": null })
         );
     }
 
     #[test]
     fn every_fault_is_told_at_once_and_no_value_is_quoted() {
-        let wrong = given(json!({ "audience": 7, "limit": "hunter2", "txt": "hunter2" }));
+        let wrong =
+            given(json!({ "audience": 7, "limit": "hunter2", "txt": "hunter2", "files": [{}] }));
         let told = resolve(&specs(), &wrong).unwrap_err().to_string();
         for part in [
             "inputs.text: is required",
             "inputs.audience: must be a string",
             "inputs.limit: must be an integer",
             "inputs.txt: is not an input",
+            "inputs.files[0]: \"path\" is a required property",
         ] {
             assert!(told.contains(part), "{part} is missing in {told}");
         }

@@ -33,6 +33,8 @@ pub struct ClosedRun {
     pub manifest: Manifest,
     pub manifest_key: String,
     pub manifest_sha256: String,
+    /// ARN of the execution that counts it, which is the one that tells of it.
+    pub teller: String,
 }
 
 impl ClosedRun {

@@ -7,6 +7,9 @@ pub mod classify; // what the service answered -> one of our error names
 pub mod config; // SSM documents: inline or a pointer to S3
 pub mod configuration; // a whole directory of those documents, checked across its files
 pub mod digest; // SHA-256, lower-case hex
+pub mod document; // text -> value, everything wrong with it told at once
+pub mod ending; // an execution that was ended from outside, and until when it may be at work
+pub mod environment; // the configuration as a stack has it, read and checked as a whole
 pub mod error; // the error names and the faults that carry them
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes; // in-memory ports, one of them failing on request
@@ -25,4 +28,5 @@ pub mod request; // what a sender asks for
 pub mod residency; // where an inference profile may reach
 pub mod routing; // the pure decision: targets, wait or stop
 pub mod run; // ids of a run and where its objects lie
+pub mod schema; // JSON schemas of authors, and what does not fit them
 pub mod template; // a workflow definition

@@ -2,16 +2,20 @@
 
 /// SQS's own limit for a message, less what its reason takes among the dead letters.
 pub const MAX_REQUEST_BYTES: usize = 1_048_576 - 4_096;
+/// A configuration document, in bytes; the largest of ours has four thousand.
+pub const MAX_DOCUMENT_BYTES: usize = 256 * 1_024;
 pub const MAX_ID_BYTES: usize = 256;
 /// An SSM path segment, an S3 key part and a share of an execution name.
 pub const MAX_NAME_CHARS: usize = 64;
-/// `requestMetadata` takes 16 entries, four are ours.
-pub const MAX_TAGS: usize = 12;
+/// `requestMetadata` takes 16 entries, five are ours.
+pub const MAX_TAGS: usize = 11;
 pub const MAX_TAG_CHARS: usize = 256;
 /// Step executions of a run.
 pub const MAX_STEPS: usize = 200;
 /// Router rounds of a step, fewer where many steps share the history.
 pub const MAX_ROUNDS: u32 = 5;
+/// How long an `invoke` may be at work, in seconds: its Lambda timeout, the longest there is.
+pub const INVOKE_SECONDS: u64 = 900;
 /// A run's longest time, in seconds: a day, below the state machine's own timeout.
 pub const MAX_RUN_SECONDS: u64 = 86_400;
 /// A rendered prompt, in bytes: the longest request plus what its steps add.

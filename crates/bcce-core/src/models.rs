@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Target;
+use crate::document::Document;
 use crate::error::Problems;
 use crate::residency::not_callable_from;
 use crate::routing::RoutingOverride;
@@ -43,8 +44,8 @@ pub struct Takes {
     pub max_output_tokens: u32,
 }
 
-impl Models {
-    pub fn check(&self) -> Problems {
+impl Document for Models {
+    fn check(&self) -> Problems {
         let mut problems = Problems::default();
         problems.check(self.version == 1, "version", "must be 1");
         problems.check(!self.models.is_empty(), "models", "names no model");
@@ -53,6 +54,11 @@ impl Models {
             problems.check(!model.targets.is_empty(), &field, "needs at least one target");
             problems.extend(model.routing.check(&format!("models.{alias}.routing")));
             for (n, target) in model.targets.iter().enumerate() {
+                if let Some(guardrail) = &target.guardrail {
+                    let named = !guardrail.id.is_empty() && !guardrail.version.is_empty();
+                    let cause = "needs an id and a version, e.g. \"1\" or DRAFT";
+                    problems.check(named, format!("{field}[{n}].guardrail"), cause);
+                }
                 if let Some(sources) = not_callable_from(&target.region, &target.model_id) {
                     let cause = format!(
                         "{} is not callable from {}, only from {}",
@@ -70,20 +76,22 @@ impl Models {
 
 impl Models {
     /// Steps whose model is not there, or does not take what they ask for.
-    pub fn check_steps(&self, steps: &[Step]) -> Problems {
+    pub fn check_steps<'a>(&self, steps: impl IntoIterator<Item = &'a Step>) -> Problems {
         let mut problems = Problems::default();
         for step in steps {
             match self.models.get(&step.model) {
                 Some(model) => problems.extend(model.takes.check(&step.model, step)),
                 None => {
-                    let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
-                    let (model, known) = (&step.model, known.join(", "));
-                    let cause = format!("there is no model {model}; there are: {known}");
-                    problems.add(format!("steps.{}.model", step.id), cause);
+                    problems.add(format!("steps.{}.model", step.id), self.unknown(&step.model));
                 }
             }
         }
         problems
+    }
+
+    pub fn unknown(&self, model: &str) -> String {
+        let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
+        format!("there is no model {model}; there are: {}", known.join(", "))
     }
 }
 

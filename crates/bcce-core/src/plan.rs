@@ -1,20 +1,20 @@
 //! The plan: request, template and configuration resolved and frozen before the first call. What a
 //! run will do is decided here once and can be read later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::Date;
 
+use crate::environment::Configuration;
 use crate::error::{ErrorName, Fault, Problems};
 use crate::inputs;
-use crate::limits;
-use crate::models::{Model, Models, Takes};
-use crate::policy::Policy;
-use crate::pricing::{Price, Prices};
+use crate::limits::{self, MAX_STEPS};
+use crate::models::{Model, Takes};
+use crate::pricing::Price;
 use crate::request::StoredRequest;
-use crate::routing::{Route, Routing};
+use crate::routing::Route;
 use crate::run::StepRef;
 use crate::template::{Step, Template};
 
@@ -55,45 +55,73 @@ pub struct Wave {
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
     pub request: &'a StoredRequest,
-    pub template: &'a Template,
-    pub template_sha256: &'a str,
-    pub models: &'a Models,
-    pub routing: &'a Routing,
-    pub policy: &'a Policy,
-    pub policy_sha256: &'a str,
-    pub prices: &'a Prices,
+    pub configuration: &'a Configuration,
+}
+
+/// Why there is no plan, all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Fields of the request or of the configuration that are wrong.
+    pub wrong: Problems,
+    /// What policy forbids.
+    pub forbidden: Problems,
+}
+
+impl From<Problems> for Refused {
+    fn from(wrong: Problems) -> Self {
+        Self { wrong, forbidden: Problems::default() }
+    }
+}
+
+/// `Bcce.InvalidRequest` if anything is wrong, or else `Bcce.PolicyViolation`; the message has both.
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Self {
+        let name = match refused.wrong.is_empty() {
+            true => ErrorName::PolicyViolation,
+            false => ErrorName::InvalidRequest,
+        };
+        let mut all = refused.wrong;
+        all.extend(refused.forbidden);
+        Fault { name, ..all.into() }
+    }
 }
 
 impl Plan {
     /// # Errors
-    /// `Bcce.InvalidRequest` with every field that is wrong, or else `Bcce.PolicyViolation` with
-    /// everything that is forbidden.
-    pub fn resolve(sources: &Sources<'_>) -> Result<Self, Fault> {
-        let request = sources.request;
-        let inputs = checked_inputs(sources)?;
-        let template = with_model(sources.template, request.model.as_deref());
-        let waves = waves(&template)?;
+    /// Everything that is wrong and everything that is forbidden.
+    pub fn resolve(sources: &Sources<'_>) -> Result<Self, Refused> {
+        let (request, configuration) = (sources.request, sources.configuration);
+        let (inputs, wrong) = checked_inputs(sources);
+        let mut refused = Refused::from(wrong);
+        let template = with_model(&configuration.template, request.model.as_deref());
+        refused.wrong.extend(check_models(sources, &template.steps));
+        refused.wrong.extend(check_executions(&template.steps, &inputs));
+        refused.forbidden.extend(check_policy(sources, &template.steps));
+        if refused != Refused::default() {
+            return Err(refused);
+        }
+        let waves = waves(&template, &inputs)?;
+        let executions = waves.iter().map(|wave| wave.steps.len()).sum();
         let steps = template.steps;
-        sources.models.check_steps(&steps).none_or(())?;
-        check_policy(sources, &steps)?;
-        let routes = routes(sources, &steps);
+        let routes = routes(sources, &steps, executions);
         let targets = routes.values().flat_map(|route: &Route| &route.targets);
-        let takes =
-            steps.iter().map(|step| (step.model.clone(), model(sources, step).takes.clone()));
-        let prices =
-            targets.filter_map(|t| Some((t.model_id.clone(), sources.prices.of(&t.model_id)?)));
+        let takes = steps
+            .iter()
+            .filter_map(|step| Some((step.model.clone(), model(sources, step)?.takes.clone())));
+        let prices = targets
+            .filter_map(|t| Some((t.model_id.clone(), configuration.prices.of(&t.model_id)?)));
         Ok(Self {
             version: 1,
             run_id: request.run().run_id,
             tenant: request.tenant.clone(),
             workflow: request.workflow.clone(),
-            template_sha256: sources.template_sha256.to_owned(),
-            policy_sha256: sources.policy_sha256.to_owned(),
-            prices_date: sources.prices.date,
+            template_sha256: configuration.template_sha256.clone(),
+            policy_sha256: configuration.policy_sha256.clone(),
+            prices_date: configuration.prices.date,
             inputs,
             tags: request.tags.clone(),
-            result: sources.template.result().unwrap_or_default().to_owned(),
-            timeout: sources.template.timeout,
+            result: configuration.template.result().unwrap_or_default().to_owned(),
+            timeout: configuration.template.timeout,
             waves,
             takes: takes.collect(),
             prices: prices.collect(),
@@ -105,18 +133,31 @@ impl Plan {
     pub fn step(&self, id: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.id == id)
     }
+
+    /// The list that a step fans out over; `None`: it does not.
+    pub fn items(&self, step: &Step) -> Option<&Vec<Value>> {
+        items(step, &self.inputs)
+    }
 }
 
-fn checked_inputs(sources: &Sources<'_>) -> Result<Map<String, Value>, Problems> {
+fn items<'a>(step: &Step, inputs: &'a Map<String, Value>) -> Option<&'a Vec<Value>> {
+    static NONE: Vec<Value> = Vec::new();
+    // An optional list that is not given has no items.
+    step.list().map(|name| inputs.get(name).and_then(Value::as_array).unwrap_or(&NONE))
+}
+
+/// The inputs with their defaults, as far as they are right, and what is wrong with them.
+fn checked_inputs(sources: &Sources<'_>) -> (Map<String, Value>, Problems) {
     let mut problems = Problems::default();
-    let (template, workflow) = (&sources.template.name, &sources.request.workflow);
-    let cause = format!("the template of {workflow} is named {template}");
-    problems.check(template == workflow, "name", cause);
-    match inputs::resolve(&sources.template.inputs, &sources.request.inputs) {
-        Ok(inputs) => problems.none_or(inputs),
+    let template = &sources.configuration.template;
+    let (name, workflow) = (&template.name, &sources.request.workflow);
+    let cause = format!("the template of {workflow} is named {name}");
+    problems.check(name == workflow, "name", cause);
+    match inputs::resolve(&template.inputs, &sources.request.inputs) {
+        Ok(inputs) => (inputs, problems),
         Err(more) => {
             problems.extend(more);
-            Err(problems)
+            (sources.request.inputs.clone(), problems)
         }
     }
 }
@@ -130,31 +171,54 @@ fn with_model(template: &Template, model: Option<&str>) -> Template {
     template
 }
 
-/// A model all of whose targets are forbidden, a tag that is missing.
-fn check_policy(sources: &Sources<'_>, steps: &[Step]) -> Result<(), Fault> {
-    let mut forbidden: Vec<String> = sources
-        .policy
-        .missing_tags(&sources.request.tags)
-        .iter()
-        .map(|tag| format!("tags.{tag}: is required by policy"))
-        .collect();
-    for step in steps {
-        if let Some(reasons) = sources.policy.forbids_all(&model(sources, step).targets) {
-            let (id, model) = (&step.id, &step.model);
-            forbidden
-                .push(format!("steps.{id}.model: no target of {model} is allowed ({reasons})"));
+/// Models that are not there, or do not take what a step asks for. The request's own is told once and
+/// not for every step.
+fn check_models(sources: &Sources<'_>, steps: &[Step]) -> Problems {
+    let models = &sources.configuration.models;
+    match &sources.request.model {
+        Some(model) if !models.models.contains_key(model) => {
+            Problems::one("model", models.unknown(model))
         }
-    }
-    match forbidden.as_slice() {
-        [] => Ok(()),
-        // Bounded: a workflow may have two hundred steps.
-        _ => Err(Fault::new(ErrorName::PolicyViolation, limits::cut(&forbidden.join("; "), 4_000))),
+        _ => models.check_steps(steps),
     }
 }
 
-/// Checked by `check_steps` to be there.
-fn model<'a>(sources: &Sources<'a>, step: &Step) -> &'a Model {
-    &sources.models.models[&step.model]
+/// A run has so many step executions at most, and the lists of its inputs decide how many it has.
+fn check_executions(steps: &[Step], inputs: &Map<String, Value>) -> Problems {
+    let mut problems = Problems::default();
+    let counts = steps.iter().map(|step| items(step, inputs).map_or(1, Vec::len));
+    let total: usize = counts.sum();
+    let lists: BTreeSet<&str> = steps.iter().filter_map(Step::list).collect();
+    for list in lists.into_iter().filter(|_| total > MAX_STEPS) {
+        let items = inputs.get(list).and_then(Value::as_array).map_or(0, Vec::len);
+        let cause = format!(
+            "has {items} items, with which the run has {total} step executions; the most is {MAX_STEPS}"
+        );
+        problems.add(format!("inputs.{list}"), cause);
+    }
+    problems
+}
+
+/// A model all of whose targets are forbidden, a tag that is missing.
+fn check_policy(sources: &Sources<'_>, steps: &[Step]) -> Problems {
+    let policy = &sources.configuration.policy;
+    let mut forbidden = Problems::default();
+    for tag in policy.missing_tags(&sources.request.tags) {
+        forbidden.add(format!("tags.{tag}"), "is required by policy");
+    }
+    for step in steps {
+        let targets = model(sources, step).map(|model| &model.targets);
+        if let Some(reasons) = targets.and_then(|targets| policy.forbids_all(targets)) {
+            let cause = format!("no target of {} is allowed ({reasons})", step.model);
+            forbidden.add(format!("steps.{}.model", step.id), cause);
+        }
+    }
+    forbidden
+}
+
+/// A plan that is made has a model for each step: `check_models`.
+fn model<'a>(sources: &Sources<'a>, step: &Step) -> Option<&'a Model> {
+    sources.configuration.models.models.get(&step.model)
 }
 
 fn route_name(step: &Step) -> String {
@@ -164,32 +228,46 @@ fn route_name(step: &Step) -> String {
     }
 }
 
-fn routes(sources: &Sources<'_>, steps: &[Step]) -> BTreeMap<String, Route> {
-    let route = |step: &Step| Route {
-        targets: model(sources, step).targets.clone(),
-        policy: sources.policy.clone(),
-        routing: sources
+fn routes(sources: &Sources<'_>, steps: &[Step], executions: usize) -> BTreeMap<String, Route> {
+    let configuration = sources.configuration;
+    let route = |step: &Step, model: &Model| Route {
+        targets: model.targets.clone(),
+        policy: configuration.policy.clone(),
+        routing: configuration
             .routing
-            .with(&model(sources, step).routing)
-            .with(&sources.template.routing)
+            .with(&model.routing)
+            .with(&configuration.template.routing)
             .with(&step.routing),
-        rounds: limits::rounds(steps.len()),
+        rounds: limits::rounds(executions),
     };
-    steps.iter().map(|step| (route_name(step), route(step))).collect()
+    let routes = steps
+        .iter()
+        .filter_map(|step| Some((route_name(step), route(step, model(sources, step)?))));
+    routes.collect()
 }
 
-fn waves(template: &Template) -> Result<Vec<Wave>, Problems> {
-    let step_ref =
-        |step: &&Step| StepRef { step: step.id.clone(), item: None, route: route_name(step) };
+/// A step that fans out is there once per item, and one over an empty list not at all.
+fn waves(template: &Template, inputs: &Map<String, Value>) -> Result<Vec<Wave>, Problems> {
+    let execution =
+        |step: &Step, item| StepRef { step: step.id.clone(), item, route: route_name(step) };
+    let executions = |step: &&Step| -> Vec<StepRef> {
+        match items(step, inputs) {
+            None => vec![execution(step, None)],
+            Some(items) => (0..items.len() as u32).map(|n| execution(step, Some(n))).collect(),
+        }
+    };
     let waves = template.waves()?;
-    Ok(waves.iter().map(|wave| Wave { steps: wave.iter().map(step_ref).collect() }).collect())
+    let waves = waves.iter().map(|wave| Wave { steps: wave.iter().flat_map(executions).collect() });
+    Ok(waves.filter(|wave| !wave.steps.is_empty()).collect())
 }
 
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::config::parse_yaml;
+    use crate::document::{Document, from_yaml};
+    use crate::policy::Policy;
     use crate::request::Request;
+    use crate::routing::Routing;
     use serde_json::json;
 
     const MODELS: &str = include_str!("../../../infra/config/dev/models.yaml");
@@ -197,18 +275,26 @@ pub mod tests {
     const WORKFLOW: &str = include_str!("../../../infra/config/dev/workflows/code-review.yaml");
 
     pub fn plan(request: Value, policy: Policy) -> Result<Plan, Fault> {
+        of(WORKFLOW, request, policy)
+    }
+
+    pub fn of(template: &str, request: Value, policy: Policy) -> Result<Plan, Fault> {
+        fn read<T: Document>(yaml: &str) -> T {
+            from_yaml(yaml).finished().unwrap()
+        }
         let request = Request::parse(&request.to_string()).unwrap();
-        let template = Template::parse(WORKFLOW).unwrap();
-        Plan::resolve(&Sources {
-            request: &StoredRequest::new(request, "default", "m-1"),
-            template: &template,
-            template_sha256: "t",
-            models: &parse_yaml(MODELS).unwrap(),
-            routing: &Routing::default(),
-            policy: &policy,
-            policy_sha256: "p",
-            prices: &parse_yaml(PRICES).unwrap(),
-        })
+        let configuration = Configuration {
+            template: read(template),
+            template_sha256: "t".into(),
+            models: read(MODELS),
+            routing: Routing::default(),
+            policy,
+            policy_sha256: "p".into(),
+            prices: read(PRICES),
+        };
+        let request = StoredRequest::new(request, "default", "m-1");
+        let sources = Sources { request: &request, configuration: &configuration };
+        Plan::resolve(&sources).map_err(Fault::from)
     }
 
     fn review() -> Value {
@@ -261,5 +347,48 @@ pub mod tests {
             fault.message.contains("tags.team") && fault.message.contains("residency"),
             "{fault}"
         );
+    }
+
+    const HUNT: &str = "version: 1\nname: hunt\ninputs:\n  files: { type: list }\nsteps:\n- { id: each, model: haiku, prompt: \"{{ item }}\", for_each: inputs.files }\n- { id: all, model: haiku, prompt: \"{{ steps.each }}\", needs: [each] }\n";
+
+    fn hunt(files: usize) -> Result<Plan, Fault> {
+        let files: Vec<usize> = (0..files).collect();
+        of(HUNT, json!({ "workflow": "hunt", "inputs": { "files": files } }), Policy::default())
+    }
+
+    #[test]
+    fn a_step_fans_out_over_its_list() {
+        let plan = hunt(3).unwrap();
+        let items: Vec<Option<u32>> = plan.waves[0].steps.iter().map(|step| step.item).collect();
+        assert_eq!(items, [Some(0), Some(1), Some(2)]);
+        assert_eq!((plan.waves.len(), plan.waves[1].steps[0].item), (2, None));
+        assert_eq!(hunt(0).unwrap().waves.len(), 1, "an empty list leaves no wave behind");
+        let absent = of(HUNT, json!({ "workflow": "hunt" }), Policy::default()).unwrap();
+        assert_eq!(absent.items(&absent.steps[0]).map(Vec::len), Some(0));
+    }
+
+    #[test]
+    fn the_items_count_as_step_executions() {
+        assert_eq!(hunt(199).unwrap().routes["haiku"].rounds, limits::rounds(200));
+        let fault = hunt(200).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "Bcce.InvalidRequest: inputs.files: has 200 items, with which the run has 201 step executions; the most is 200"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_and_what_is_forbidden_are_told_together() {
+        let policy = Policy { required_tags: vec!["team".into()], ..Policy::default() };
+        let request = json!({ "workflow": "code-review", "model": "gpt", "inputs": { "dif": "" } });
+        let told = plan(request, policy).unwrap_err().to_string();
+        for part in [
+            "Bcce.InvalidRequest: inputs.dif: is not an input",
+            "inputs.diff: is required",
+            "model: there is no model gpt; there are: haiku, opus, sonnet",
+            "tags.team: is required by policy",
+        ] {
+            assert!(told.contains(part), "{part} is missing in {told}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Target;
+use crate::document::Document;
 use crate::error::Problems;
 use crate::residency::{Reach, base_model};
 
@@ -24,13 +25,15 @@ pub struct Policy {
     pub required_tags: Vec<String>,
 }
 
-impl Policy {
-    pub fn check(&self) -> Problems {
+impl Document for Policy {
+    fn check(&self) -> Problems {
         let mut problems = Problems::default();
         problems.check(self.version == 1, "version", "must be 1");
         problems
     }
+}
 
+impl Policy {
     /// Why a target may not be used, or `None`.
     pub fn forbids(&self, target: &Target) -> Option<String> {
         let reach = Reach::of(&target.region, &target.model_id);

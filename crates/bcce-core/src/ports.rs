@@ -103,11 +103,19 @@ pub trait CloseRun {
     async fn close(&self, run: &ClosedRun) -> Result<Closed, Fault>;
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {
     Counted,
     /// By an earlier call; nothing was added.
-    Before,
+    Before {
+        /// The execution that counted the run and so tells of it.
+        teller: Option<String>,
+    },
+}
+
+pub trait TakeOver {
+    /// Makes `to` the teller of a run in place of `from`; `false`: it is another's by now.
+    async fn take_over(&self, run: &RunRef, from: &str, to: &str) -> Result<bool, Fault>;
 }
 
 pub trait Clock {

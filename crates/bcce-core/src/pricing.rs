@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::Date;
 
 use crate::attempt::Usage;
+use crate::document::Document;
 use crate::error::Problems;
 use crate::residency::base_model;
 
@@ -35,18 +36,8 @@ pub struct Price {
     pub cache_write_1h: Decimal,
 }
 
-impl Prices {
-    /// What a call to `model_id` costs, its profile's factor included; `None`: not in the file.
-    pub fn of(&self, model_id: &str) -> Option<Price> {
-        let price = self.models.get(base_model(model_id))?;
-        let factor = match model_id.starts_with("global.") {
-            true => Decimal::ONE,
-            false => self.regional_factor,
-        };
-        Some(price.times(factor))
-    }
-
-    pub fn check(&self) -> Problems {
+impl Document for Prices {
+    fn check(&self) -> Problems {
         let mut problems = Problems::default();
         problems.check(self.version == 1, "version", "must be 1");
         let positive = self.regional_factor > Decimal::ZERO;
@@ -63,6 +54,18 @@ impl Prices {
             problems.check(paid, format!("models.{model}"), "each price must be above 0");
         }
         problems
+    }
+}
+
+impl Prices {
+    /// What a call to `model_id` costs, its profile's factor included; `None`: not in the file.
+    pub fn of(&self, model_id: &str) -> Option<Price> {
+        let price = self.models.get(base_model(model_id))?;
+        let factor = match model_id.starts_with("global.") {
+            true => Decimal::ONE,
+            false => self.regional_factor,
+        };
+        Some(price.times(factor))
     }
 }
 

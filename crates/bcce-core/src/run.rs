@@ -65,6 +65,11 @@ impl RunRef {
         format!("{}steps/{}.json", self.prefix(), step_path(step, item))
     }
 
+    /// Below it lie the items of a step that fans out.
+    pub fn items_prefix(&self, step: &str) -> String {
+        format!("{}steps/{step}/", self.prefix())
+    }
+
     /// Where the attempts of a step that failed are kept. Apart from `steps/`, which holds finished
     /// steps only: a retry of the run must not take a failure for an answer.
     pub fn failure_key(&self, step: &str, item: Option<u32>) -> String {

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::document::{self, Document};
 use crate::error::Problems;
-use crate::inputs::{InputSpecs, check_specs};
+use crate::inputs::{InputSpecs, InputType, check_specs};
 use crate::limits::{MAX_RUN_SECONDS, MAX_STEPS};
 use crate::prompt::variables;
 use crate::request::check_name;
@@ -39,6 +40,9 @@ pub struct Step {
     pub id: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
+    /// `inputs.<name>`, a list: one execution per item, which the prompt reads as `item`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<String>,
     /// Model alias.
     pub model: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,12 +87,39 @@ fn default_max_tokens() -> u32 {
     2_048
 }
 
+impl Step {
+    /// Name of the input that the step fans out over.
+    pub fn list(&self) -> Option<&str> {
+        self.for_each.as_deref()?.strip_prefix("inputs.")
+    }
+}
+
+impl Document for Template {
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.version == 1, "version", "must be 1");
+        check_name(&mut problems, "name", &self.name);
+        let cause = format!("must be 1 to {MAX_RUN_SECONDS} seconds");
+        problems.check((1..=MAX_RUN_SECONDS).contains(&self.timeout), "timeout", cause);
+        let cause = format!("must be 1 to {MAX_STEPS}, there are {}", self.steps.len());
+        problems.check((1..=MAX_STEPS).contains(&self.steps.len()), "steps", cause);
+        problems.extend(check_specs(&self.inputs));
+        problems.extend(self.routing.check("routing"));
+        problems.extend(self.check_order());
+        self.steps.iter().for_each(|step| problems.extend(self.check_step(step)));
+        if let Some(result) = &self.result {
+            let known = self.steps.iter().any(|step| step.id == *result);
+            problems.check(known, "result", format!("there is no step {result}"));
+        }
+        problems
+    }
+}
+
 impl Template {
     /// # Errors
     /// A syntax error with its place, or everything that is wrong with the template.
     pub fn parse(yaml: &str) -> Result<Self, Problems> {
-        let template: Self = crate::config::parse_yaml(yaml)?;
-        template.check().none_or(template)
+        document::from_yaml(yaml).finished()
     }
 
     pub fn result(&self) -> Option<&str> {
@@ -116,36 +147,17 @@ impl Template {
         Ok(waves)
     }
 
-    fn check(&self) -> Problems {
+    /// Ids that stand twice, needs that are not there, steps that need each other.
+    fn check_order(&self) -> Problems {
         let mut problems = Problems::default();
-        problems.check(self.version == 1, "version", "must be 1");
-        check_name(&mut problems, "name", &self.name);
-        let cause = format!("must be 1 to {MAX_RUN_SECONDS} seconds");
-        problems.check((1..=MAX_RUN_SECONDS).contains(&self.timeout), "timeout", cause);
-        let cause = format!("must be 1 to {MAX_STEPS}, there are {}", self.steps.len());
-        problems.check((1..=MAX_STEPS).contains(&self.steps.len()), "steps", cause);
-        problems.extend(check_specs(&self.inputs));
-        problems.extend(self.routing.check("routing"));
         let ids: BTreeMap<&str, usize> =
             self.steps.iter().enumerate().map(|(n, s)| (s.id.as_str(), n)).collect();
         for (n, step) in self.steps.iter().enumerate() {
-            problems.check(
-                ids[step.id.as_str()] == n,
-                format!("steps.{}", step.id),
-                "the id is used twice",
-            );
+            let field = |name: &str| format!("steps.{}.{name}", step.id);
+            problems.check(ids[step.id.as_str()] == n, field("id"), "is used twice");
             for need in step.needs.iter().filter(|need| !ids.contains_key(need.as_str())) {
-                problems
-                    .add(format!("steps.{}.needs", step.id), format!("there is no step {need}"));
+                problems.add(field("needs"), format!("there is no step {need}"));
             }
-            problems.extend(self.check_step(step));
-        }
-        if let Some(result) = &self.result {
-            problems.check(
-                ids.contains_key(result.as_str()),
-                "result",
-                format!("there is no step {result}"),
-            );
         }
         // A step with a missing need would look like a cycle.
         if problems.is_empty()
@@ -167,6 +179,12 @@ impl Template {
             problems.extend(crate::answer::check_spec(&field("output"), output));
         }
         problems.extend(step.routing.check(&field("routing")));
+        if let Some(list) = &step.for_each {
+            let input = step.list().and_then(|name| self.inputs.get(name));
+            let is_list = input.is_some_and(|spec| spec.kind == InputType::List);
+            let cause = format!("must be inputs.<name> of an input of type list, is {list}");
+            problems.check(is_list, field("for_each"), cause);
+        }
         for (name, source) in [("prompt", Some(&step.prompt)), ("system", step.system.as_ref())] {
             if let Some(source) = source {
                 problems.extend(self.check_prompt(step, &field(name), source));
@@ -188,11 +206,14 @@ impl Template {
                 (Some("inputs"), Some(name)) => self.inputs.contains_key(name),
                 (Some("steps"), Some(id)) => step.needs.iter().any(|need| need == id),
                 (Some("inputs" | "steps"), None) => true,
+                (Some("item" | "index"), _) => step.for_each.is_some(),
                 _ => false,
             };
-            let cause =
-                format!("reads {variable}, which is neither an input nor a step in `needs`");
-            problems.check(known, field, cause);
+            let kinds = match step.for_each {
+                Some(_) => "neither an input, a step in `needs`, `item` nor `index`",
+                None => "neither an input nor a step in `needs`",
+            };
+            problems.check(known, field, format!("reads {variable}, which is {kinds}"));
         }
         problems
     }
@@ -237,17 +258,24 @@ mod tests {
         let table = [
             ("- { id: a, model: m, prompt: p, needs: [b] }\n- { id: b, model: m, prompt: p, needs: [a] }", "steps: need each other: a, b"),
             ("- { id: a, model: m, prompt: p, needs: [z] }", "steps.a.needs: there is no step z"),
-            ("- { id: a, model: m, prompt: p }\n- { id: a, model: m, prompt: p }", "steps.a: the id is used twice"),
+            ("- { id: a, model: m, prompt: p }\n- { id: a, model: m, prompt: p }", "steps.a.id: is used twice"),
             ("- { id: a, model: m, prompt: \"{{ inputs.txt }}\" }", "steps.a.prompt: reads inputs.txt"),
             ("- { id: a, model: m, prompt: \"{{ steps.b }}\" }\n- { id: b, model: m, prompt: p }", "steps.a.prompt: reads steps.b"),
             ("- { id: a, model: m, prompt: \"{{ oops\" }", "steps.a.prompt: syntax error"),
             ("- { id: a/b, model: m, prompt: p }", "steps.a/b.id: must be"),
-            ("- { id: a, model: m, prompt: p, max_token: 7 }", "unknown field `max_token`"),
+            ("- { id: a, model: m, prompt: p, max_token: 7 }", "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, output, routing; did you mean max_tokens?"),
+            ("- { id: a, prompt: 7, max_tokens: many }", "steps.a.max_tokens: must be a whole number, 0 or more; steps.a.prompt: must be a string; steps.a.model: is missing"),
+            ("- { id: a, model: m, prompt: p, temperature: 3, needs: b }\n- 7\n- { model: m, prompt: \"{{ x }}\" }", "steps.a.needs: must be a list; steps[1]: must be an object; steps[2].id: is missing; steps.a.temperature: must be 0 to 1"),
+            ("- { id: a, model: m, prompt: p, output: { type: jsn } }", "steps.a.output.type: must be one of: text, json"),
+            ("- { id: a, model: m, prompt: \"{{ item }}\" }", "steps.a.prompt: reads item, which is neither an input nor"),
+            ("- { id: a, model: m, prompt: p, for_each: inputs.text }", "steps.a.for_each: must be inputs.<name> of an input of type list"),
             ("- { id: a, model: m, prompt: p, temperature: 3 }", "steps.a.temperature: must be 0 to 1"),
             ("- { id: a, model: m, prompt: p, output: { type: json, schema: { type: 7 } } }", "steps.a.output.schema"),
         ];
         for (steps, expected) in table {
-            assert!(told(steps).contains(expected), "{expected} is missing in {}", told(steps));
+            for part in expected.split("; ") {
+                assert!(told(steps).contains(part), "{part} is missing in {}", told(steps));
+            }
         }
     }
 }

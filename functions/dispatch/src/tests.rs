@@ -132,7 +132,7 @@ async fn a_bad_message_is_moved_and_told_and_holds_back_nobody() {
         (notice.status, &notice.run_id, notice.request_id.as_str()),
         (RunStatus::Rejected, &None, "m-0")
     );
-    assert!(notice.error.as_ref().unwrap().message.starts_with("request: is not a request"));
+    assert!(notice.error.as_ref().unwrap().message.starts_with("request: is not JSON"));
 }
 
 #[tokio::test]

@@ -19,12 +19,13 @@ pub(crate) fn documents(environment: &str, manifest: &Manifest) -> Vec<String> {
 
 fn run(environment: &str, manifest: &Manifest) -> String {
     let totals = &manifest.totals;
-    let succeeded = u8::from(manifest.status == RunStatus::Succeeded);
+    let is = |status| json!(u8::from(manifest.status == status));
     let seconds = (manifest.ended_at - manifest.started_at).as_seconds_f64();
     let dimensions = [("Environment", environment), ("Workflow", &manifest.workflow)];
     let metrics = [
-        ("RunsSucceeded", "Count", json!(succeeded)),
-        ("RunsFailed", "Count", json!(1 - succeeded)),
+        ("RunsSucceeded", "Count", is(RunStatus::Succeeded)),
+        ("RunsFailed", "Count", is(RunStatus::Failed)),
+        ("RunsCancelled", "Count", is(RunStatus::Cancelled)),
         ("RunDuration", "Seconds", json!(seconds)),
         ("RunPricedCost", "None", usd(totals.known_cost())),
     ];

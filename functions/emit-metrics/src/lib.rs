@@ -8,10 +8,11 @@ mod tests;
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::parse;
 use bcce_core::digest::sha256_hex;
+use bcce_core::ending::Ending;
 use bcce_core::error::Fault;
 use bcce_core::ledger::ClosedRun;
 use bcce_core::manifest::{Manifest, ManifestRef};
-use bcce_core::ports::{CloseRun, Closed, GetObject};
+use bcce_core::ports::{CloseRun, Closed, GetObject, TakeOver};
 use bcce_core::run::Run;
 use serde::{Deserialize, Serialize};
 
@@ -40,12 +41,19 @@ pub struct Ports<S, L> {
 pub struct Request {
     pub run: Run,
     pub manifest: ManifestRef,
+    /// ARN of the execution that asks.
+    pub teller: String,
+    /// The run's own execution was ended from outside: it is the settle machine that asks.
+    #[serde(default)]
+    pub ending: Option<Ending>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Response {
     /// `false`: an earlier call counted the run.
     pub counted: bool,
+    /// The notification is the asking execution's to send.
+    pub tells: bool,
 }
 
 /// # Errors
@@ -58,27 +66,45 @@ pub async fn handle<S, L>(
 ) -> Result<Response, Fault>
 where
     S: GetObject,
-    L: CloseRun,
+    L: CloseRun + TakeOver,
 {
-    let ManifestRef { key, sha256 } = request.manifest;
+    let Request { run, manifest: ManifestRef { key, sha256 }, teller, ending } = request;
     let body =
         ports.store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
     if sha256_hex(&body) != sha256 {
         return Err(Fault::internal(format!("{key} is not the manifest that was sealed")));
     }
     let manifest: Manifest = parse(&key, &body)?;
-    let closed =
-        ClosedRun { run: request.run, manifest, manifest_key: key, manifest_sha256: sha256 };
+    let closed = ClosedRun { run, manifest, manifest_key: key, manifest_sha256: sha256, teller };
     match ports.ledger.close(&closed).await? {
         Closed::Counted => {
             emf::documents(&config.environment, &closed.manifest)
                 .iter()
                 .for_each(|document| emit(document));
-            Ok(Response { counted: true })
+            Ok(Response { counted: true, tells: true })
         }
-        Closed::Before => {
+        Closed::Before { teller } => {
             tracing::info!(run_id = closed.run.run_id, "the run was counted before");
-            Ok(Response { counted: false })
+            let tells = tells(&ports.ledger, &closed, ending.as_ref(), teller.as_deref()).await?;
+            Ok(Response { counted: false, tells })
         }
+    }
+}
+
+/// Whoever counts a run tells of it, so that one does. An execution that was killed after it had counted
+/// may not have come to it: then the one that settles the run takes that over.
+async fn tells(
+    ledger: &impl TakeOver,
+    closed: &ClosedRun,
+    ending: Option<&Ending>,
+    teller: Option<&str>,
+) -> Result<bool, Fault> {
+    let (run, us) = (&closed.run, closed.teller.as_str());
+    match teller {
+        Some(teller) if teller == us => Ok(true),
+        Some(teller) if teller == run.execution_arn && ending.is_some_and(Ending::is_kill) => {
+            ledger.take_over(run, teller, us).await
+        }
+        _ => Ok(false),
     }
 }

@@ -1,9 +1,11 @@
 use std::cell::RefCell;
 
 use bcce_core::artifact::StepArtifact;
+use bcce_core::ending::ExecutionStatus;
 use bcce_core::error::ErrorName;
 use bcce_core::fakes::MemoryStore;
 use bcce_core::manifest::Evidence;
+use bcce_core::run::RunRef;
 use serde_json::Value;
 use time::macros::datetime;
 
@@ -13,19 +15,34 @@ const EVENT: &str = include_str!("../../../events/emit-metrics/succeeded.json");
 const PLAN: &str = include_str!("../../../events/invoke/plan.json");
 const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json");
 
-/// Closes a run once.
+/// Closes a run once, for the first who asks.
 #[derive(Default)]
-struct Ledger(RefCell<Vec<ClosedRun>>);
+struct Ledger {
+    closed: RefCell<Vec<ClosedRun>>,
+    teller: RefCell<Option<String>>,
+}
 
 impl CloseRun for Ledger {
     async fn close(&self, closed: &ClosedRun) -> Result<Closed, Fault> {
-        let mut runs = self.0.borrow_mut();
+        let mut runs = self.closed.borrow_mut();
         let same = |run: &ClosedRun| (run.run.run_id.clone(), run.run.attempt_no);
         if runs.iter().any(|run| same(run) == same(closed)) {
-            return Ok(Closed::Before);
+            return Ok(Closed::Before { teller: self.teller.borrow().clone() });
         }
         runs.push(closed.clone());
+        *self.teller.borrow_mut() = Some(closed.teller.clone());
         Ok(Closed::Counted)
+    }
+}
+
+impl TakeOver for Ledger {
+    async fn take_over(&self, _: &RunRef, from: &str, to: &str) -> Result<bool, Fault> {
+        let mut teller = self.teller.borrow_mut();
+        let is_expected = teller.as_deref() == Some(from);
+        if is_expected {
+            *teller = Some(to.to_owned());
+        }
+        Ok(is_expected)
     }
 }
 
@@ -42,6 +59,7 @@ fn sealed() -> (Ports<MemoryStore, Ledger>, impl Fn() -> Request) {
         failures: vec![],
         broken: vec![],
         fault: None,
+        ending: None,
         ended_at: datetime!(2026-11-01 12:00:09 UTC),
     });
     let body = serde_json::to_vec(&manifest).unwrap();
@@ -64,9 +82,12 @@ async fn a_run_is_counted_once_however_often_it_is_settled() {
     let (ports, request) = sealed();
     let emitted = RefCell::new(Vec::new());
     let emit = |document: &str| emitted.borrow_mut().push(document.to_owned());
-    assert_eq!(handle(&ports, &config(), &emit, request()).await, Ok(Response { counted: true }));
-    assert_eq!(handle(&ports, &config(), &emit, request()).await, Ok(Response { counted: false }));
-    assert_eq!(ports.ledger.0.borrow().len(), 1);
+    for counted in [true, false] {
+        let response = handle(&ports, &config(), &emit, request()).await;
+        // The same execution asks again because the first answer was lost: it is still the one to tell.
+        assert_eq!(response, Ok(Response { counted, tells: true }));
+    }
+    assert_eq!(ports.ledger.closed.borrow().len(), 1);
     assert_eq!(emitted.borrow().len(), 2, "one document for the run, one for its model");
 }
 
@@ -100,5 +121,34 @@ async fn another_manifest_than_the_sealed_one_is_not_counted() {
     other.manifest.sha256 = "0".repeat(64);
     let fault = handle(&ports, &config(), &|_| (), other).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::Internal);
-    assert!(ports.ledger.0.borrow().is_empty());
+    assert!(ports.ledger.closed.borrow().is_empty());
+}
+
+fn settling(request: Request, teller: &str, error: Option<&str>) -> Request {
+    let (status, at) = (ExecutionStatus::Failed, datetime!(2026-11-01 12:00:09 UTC));
+    let ending = Ending { status, at, error: error.map(str::to_owned), cause: None };
+    Request { teller: teller.into(), ending: Some(ending), ..request }
+}
+
+#[tokio::test]
+async fn whoever_counts_tells_and_nobody_else() {
+    let (ports, request) = sealed();
+    let ask = async |request| handle(&ports, &config(), &|_| (), request).await.unwrap().tells;
+    // The run's own execution could not count it.
+    assert!(ask(settling(request(), "settle-1", Some("Bcce.Internal"))).await);
+    assert!(!ask(settling(request(), "settle-2", Some("Bcce.Internal"))).await, "told by settle-1");
+    assert!(ask(settling(request(), "settle-1", Some("Bcce.Internal"))).await, "its own retry");
+}
+
+#[tokio::test]
+async fn what_an_execution_that_was_killed_may_not_have_told_is_told_once() {
+    let (ports, request) = sealed();
+    let ask = async |request| handle(&ports, &config(), &|_| (), request).await.unwrap().tells;
+    assert!(ask(request()).await, "the run's own execution counts it");
+    let own_fail = settling(request(), "settle-0", Some("Bcce.NoTarget"));
+    assert!(!ask(own_fail).await, "it came to its own end, and so past its own notification");
+    let killed = |teller| settling(request(), teller, Some("States.Runtime"));
+    assert!(ask(killed("settle-1")).await);
+    assert!(!ask(killed("settle-2")).await, "the event came twice");
+    assert!(ask(killed("settle-1")).await, "its own retry");
 }

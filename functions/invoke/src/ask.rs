@@ -11,7 +11,7 @@ use bcce_core::ports::{
     CallFailure, CallLimits, CallModel, CallReport, Clock, ModelAnswer, ModelCall, Repair,
 };
 use bcce_core::prompt::Prompt;
-use bcce_core::run::Run;
+use bcce_core::run::{Run, StepRef};
 use bcce_core::template::{OutputType, Step};
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub(crate) struct Asking<'a> {
     pub run: &'a Run,
     pub plan: &'a Plan,
     pub step: &'a Step,
-    pub route: &'a str,
+    pub reference: &'a StepRef,
     pub prompt: &'a Prompt,
     pub target: &'a Target,
     /// For the whole call.
@@ -95,7 +95,7 @@ impl Asking<'_> {
         let timeouts = self
             .plan
             .routes
-            .get(self.route)
+            .get(&self.reference.route)
             .map(|route| route.routing.timeouts)
             .unwrap_or_default();
         let within = |seconds: u64| Duration::from_secs(seconds).min(self.time);
@@ -114,7 +114,8 @@ impl Asking<'_> {
             ("tenant", &self.run.tenant),
         ];
         let ours = ours.map(|(name, value)| (name.to_owned(), value.clone()));
-        self.plan.tags.clone().into_iter().chain(ours).collect()
+        let item = self.reference.item.map(|item| ("item".to_owned(), item.to_string()));
+        self.plan.tags.clone().into_iter().chain(ours).chain(item).collect()
     }
 
     fn record(

@@ -2,6 +2,7 @@
 //! one answers, and the answer is stored.
 
 mod ask;
+mod context;
 mod plans;
 #[cfg(test)]
 mod tests;

@@ -19,17 +19,27 @@ const AMPLE: Duration = Duration::from_secs(900);
 #[derive(Default)]
 struct Model {
     says: RefCell<VecDeque<CallReport>>,
-    asked: RefCell<Vec<(String, String, Option<String>)>>,
+    asked: RefCell<Vec<Asked>>,
+}
+
+/// What of a call the tests look at.
+struct Asked {
+    region: String,
+    user: String,
+    system: String,
+    repair: Option<String>,
+    item: Option<String>,
 }
 
 impl CallModel for Model {
     async fn call(&self, call: &ModelCall<'_>) -> CallReport {
-        let repair = call.repair.map(|repair| repair.fault.to_owned());
-        self.asked.borrow_mut().push((
-            call.target.region.clone(),
-            call.prompt.user.clone(),
-            repair,
-        ));
+        self.asked.borrow_mut().push(Asked {
+            region: call.target.region.clone(),
+            user: call.prompt.user.clone(),
+            system: call.prompt.system.clone().unwrap_or_default(),
+            repair: call.repair.map(|repair| repair.fault.to_owned()),
+            item: call.metadata.get("item").cloned(),
+        });
         self.says.borrow_mut().pop_front().expect("a call that the test did not script")
     }
 }
@@ -72,7 +82,7 @@ fn artifact(ports: &Fakes) -> Value {
 }
 
 fn regions(ports: &Fakes) -> Vec<String> {
-    ports.model.asked.borrow().iter().map(|(region, _, _)| region.clone()).collect()
+    ports.model.asked.borrow().iter().map(|asked| asked.region.clone()).collect()
 }
 
 const ANSWERED: Response = Response::Answered { status: StepStatus::Succeeded };
@@ -86,7 +96,9 @@ async fn an_answer_is_priced_and_stored() {
     // 1,000 x 1.1 + 100 x 5.5 USD per million
     assert_eq!(artifact["cost_usd"], "0.00165");
     assert_eq!(artifact["attempts"][0]["first_token_ms"], 90);
-    assert!(ports.model.asked.borrow()[0].1.contains("<data>A breaker opens on evidence.</data>"));
+    assert!(
+        ports.model.asked.borrow()[0].user.contains("<data>A breaker opens on evidence.</data>")
+    );
 }
 
 #[tokio::test]
@@ -182,10 +194,10 @@ async fn a_truncated_text_is_an_answer_that_says_so() {
     assert_eq!(artifact(&ports)["truncated"], true);
 }
 
-fn json_request(ports: &Fakes) -> Request {
+/// A request whose plan is changed.
+fn planned(ports: &Fakes, change: impl Fn(&mut Value)) -> Request {
     let mut plan: Value = serde_json::from_str(PLAN).unwrap();
-    let schema = json!({ "type": "object", "required": ["ok"], "properties": { "ok": { "type": "boolean" } } });
-    plan["steps"][0]["output"] = json!({ "type": "json", "schema": schema });
+    change(&mut plan);
     let body = serde_json::to_vec(&plan).unwrap();
     let mut request = request();
     request.plan_sha256 = sha256_hex(&body);
@@ -193,12 +205,82 @@ fn json_request(ports: &Fakes) -> Request {
     request
 }
 
+fn wants_json(plan: &mut Value) {
+    let schema = json!({ "type": "object", "required": ["ok"], "properties": { "ok": { "type": "boolean" } } });
+    plan["steps"][0]["output"] = json!({ "type": "json", "schema": schema });
+}
+
+fn json_request(ports: &Fakes) -> Request {
+    planned(ports, wants_json)
+}
+
+#[tokio::test]
+async fn a_model_that_the_service_does_not_bind_is_told_the_schema() {
+    type Change = fn(&mut Value);
+    let cases: [(Change, Option<&str>); 3] = [
+        (|_| {}, None),
+        (|plan| plan["takes"]["haiku"]["json_schema"] = json!(false), Some("JSON schema:\n{")),
+        (|plan| plan["steps"][0]["output"] = json!({ "type": "json" }), Some("one JSON value")),
+    ];
+    for (change, told) in cases {
+        let ports = ports([says(r#"{"ok":true}"#, "end_turn")]);
+        let request = planned(&ports, |plan| {
+            wants_json(plan);
+            change(plan);
+        });
+        assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
+        let system = &ports.model.asked.borrow()[0].system;
+        assert_eq!(system.contains("Answer with one JSON value"), told.is_some(), "{system}");
+        assert!(told.is_none_or(|told| system.contains(told)), "{system}");
+    }
+}
+
+fn fans_out(plan: &mut Value) {
+    plan["inputs"]["list"] = json!([{ "path": "a.rs" }, { "path": "b.rs" }]);
+    let answer = &mut plan["steps"][0];
+    answer["for_each"] = json!("inputs.list");
+    answer["prompt"] = json!("{{ index }}: {{ item.path }}");
+    let all = json!({ "id": "all", "model": "haiku", "needs": ["answer"], "max_tokens": 9,
+                      "prompt": "{{ steps.answer[1] }}, {{ steps.answer | length }}" });
+    plan["steps"].as_array_mut().unwrap().push(all);
+}
+
+#[tokio::test]
+async fn an_item_is_asked_for_and_stored_by_its_position() {
+    let ports = ports([
+        says("About b.", "end_turn"),
+        says("About a.", "end_turn"),
+        says("Both.", "end_turn"),
+    ]);
+    let mut request = planned(&ports, fans_out);
+    for item in [1, 0] {
+        request.step.item = Some(item);
+        assert_eq!(handle(&ports, request.clone(), AMPLE).await, Ok(ANSWERED));
+    }
+    assert_eq!(ports.model.asked.borrow()[0].user, "1: <data>b.rs</data>");
+    assert_eq!(ports.model.asked.borrow()[0].item.as_deref(), Some("1"));
+    let stored = ports.store.json(&request.run.step_key("answer", Some(1)));
+    assert_eq!((&stored["item"], &stored["output"]["text"]), (&json!(1), &json!("About b.")));
+    // The next step sees them in the order of the list, not of their answers.
+    request.step = StepRef { step: "all".into(), item: None, route: "haiku".into() };
+    assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
+    assert_eq!(ports.model.asked.borrow()[2].user, "<data>About b.</data>, 2");
+}
+
+#[tokio::test]
+async fn an_item_that_the_plan_does_not_have_is_ours() {
+    let ports = ports([]);
+    let mut request = planned(&ports, fans_out);
+    request.step.item = Some(2);
+    assert_eq!(handle(&ports, request, AMPLE).await.unwrap_err().name, ErrorName::Internal);
+}
+
 #[tokio::test]
 async fn json_that_does_not_fit_is_repaired_once_on_the_same_target() {
     let ports = ports([says(r#"{"ok":1}"#, "end_turn"), says(r#"{"ok":true}"#, "end_turn")]);
     assert_eq!(handle(&ports, json_request(&ports), AMPLE).await, Ok(ANSWERED));
     assert_eq!(regions(&ports), ["us-east-1", "us-east-1"]);
-    assert!(ports.model.asked.borrow()[1].2.as_ref().unwrap().contains("/ok"));
+    assert!(ports.model.asked.borrow()[1].repair.as_ref().unwrap().contains("/ok"));
     let artifact = artifact(&ports);
     assert_eq!(artifact["output"]["json"], json!({ "ok": true }));
     assert_eq!(artifact["attempts"][0]["error"], "Bcce.OutputInvalid");

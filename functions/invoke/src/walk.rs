@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bcce_core::answer::{Stopped, judge, parse_json};
-use bcce_core::artifact::{Output, StepArtifact, parse};
+use bcce_core::answer::{Stopped, instruction, judge, parse_json};
+use bcce_core::artifact::Output;
 use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target};
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::plan::Plan;
@@ -11,11 +11,10 @@ use bcce_core::ports::{CallModel, Clock, GetObject, ModelAnswer, Repair};
 use bcce_core::prompt::{Prompt, render};
 use bcce_core::routing::Routing;
 use bcce_core::template::{OutputType, Step};
-use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use crate::ask::{Asked, Asking};
-use crate::{Ports, Request};
+use crate::{Ports, Request, context};
 
 /// Kept back of the function's time for storing the answer: an operation on S3 may take 25 s with the
 /// client's retries, and there are two, since another writer's answer has to be read.
@@ -66,12 +65,14 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
         let id = &request.step.step;
         let step =
             plan.step(id).ok_or_else(|| Fault::internal(format!("the plan has no step {id}")))?;
-        let steps = answers(ports, request, step).await?;
-        let context = json!({ "inputs": plan.inputs, "steps": steps });
+        let context = context::of(&ports.store, request, plan, step).await?;
         let until = ports.clock.now() + remaining.saturating_sub(MARGIN);
         let attempts = request.attempts.clone();
         Ok(match render(step.system.as_deref(), &step.prompt, &context) {
-            Ok(prompt) => Ok(Self { ports, request, plan, step, prompt, until, attempts }),
+            Ok(prompt) => {
+                let prompt = with_instruction(prompt, plan, step);
+                Ok(Self { ports, request, plan, step, prompt, until, attempts })
+            }
             Err(cause) => {
                 let message = format!("steps.{id}.prompt: {cause}");
                 Err(Fault::new(ErrorName::InvalidRequest, message))
@@ -160,7 +161,7 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
             run: &self.request.run,
             plan: self.plan,
             step: self.step,
-            route: &self.request.step.route,
+            reference: &self.request.step,
             prompt: &self.prompt,
             target,
             time,
@@ -208,21 +209,16 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
     }
 }
 
-/// What the steps before said, by id.
-async fn answers<S: GetObject, M, C>(
-    ports: &Ports<S, M, C>,
-    request: &Request,
-    step: &Step,
-) -> Result<Map<String, Value>, Fault> {
-    let read = step.needs.iter().map(|need| async move {
-        let key = request.run.step_key(need, None);
-        let body = ports
-            .store
-            .get(&key)
-            .await?
-            .ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let artifact: StepArtifact = parse(&key, &body)?;
-        Ok((need.clone(), artifact.output.value()))
-    });
-    futures::future::try_join_all(read).await.map(|answers| answers.into_iter().collect())
+/// What the service does not bind to the step's schema is told of it.
+fn with_instruction(prompt: Prompt, plan: &Plan, step: &Step) -> Prompt {
+    let Some(output) = step.output.as_ref().filter(|output| output.kind == OutputType::Json) else {
+        return prompt;
+    };
+    if output.schema.is_some() && plan.takes.get(&step.model).is_some_and(|takes| takes.json_schema)
+    {
+        return prompt;
+    }
+    let instruction = instruction(output.schema.as_ref());
+    let system = [prompt.system, Some(instruction)].into_iter().flatten().collect::<Vec<_>>();
+    Prompt { system: Some(system.join("\n\n")), ..prompt }
 }

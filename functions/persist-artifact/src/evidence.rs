@@ -1,12 +1,14 @@
 //! Everything there is to know about a run, read off its artifacts.
 
 use bcce_core::artifact::{ArtifactRef, Course, StepFailure, parse};
+use bcce_core::attempt::Attempt;
 use bcce_core::error::Fault;
 use bcce_core::manifest::{Evidence, Manifest};
 use bcce_core::plan::Plan;
-use bcce_core::ports::{Clock, GetObject, ListObjects};
-use bcce_core::run::RunRef;
+use bcce_core::ports::{GetObject, ListObjects};
+use bcce_core::run::{RunRef, StepRef};
 use futures::StreamExt;
+use time::OffsetDateTime;
 
 use crate::Request;
 
@@ -21,37 +23,64 @@ enum Finding {
     Nothing,
 }
 
-pub(crate) async fn gather<S: GetObject + ListObjects>(
-    store: &S,
-    clock: &impl Clock,
-    request: &Request,
-) -> Result<Manifest, Fault> {
-    let run = &request.run;
+/// What lies under a run's prefix.
+#[derive(Default)]
+pub(crate) struct Found {
+    artifacts: Vec<ArtifactRef>,
+    plan: Option<Plan>,
+    answers: Vec<Course>,
+    failures: Vec<StepFailure>,
+}
+
+pub(crate) async fn gather(
+    store: &(impl GetObject + ListObjects),
+    run: &RunRef,
+) -> Result<Found, Fault> {
     let listed = store.list(&run.prefix()).await?;
     let keys: Vec<&String> = listed.iter().filter(|key| is_artifact(run, key)).collect();
     let read = keys.into_iter().map(|key| read(store, run, key));
     let read: Vec<_> = futures::stream::iter(read).buffered(AT_A_TIME).collect().await;
-    let (mut artifacts, mut answers, mut failures, mut plan) = (vec![], vec![], vec![], None);
+    let mut all = Found::default();
     for found in read {
         let (artifact, finding) = found?;
-        artifacts.push(artifact);
+        all.artifacts.push(artifact);
         match finding {
-            Finding::Plan(found) => plan = Some(*found),
-            Finding::Answer(course) => answers.push(*course),
-            Finding::Failure(failure) => failures.push(*failure),
+            Finding::Plan(found) => all.plan = Some(*found),
+            Finding::Answer(course) => all.answers.push(*course),
+            Finding::Failure(failure) => all.failures.push(*failure),
             Finding::Nothing => {}
         }
     }
-    Ok(Manifest::seal(Evidence {
-        run,
-        plan: plan.as_ref(),
-        artifacts,
-        answers,
-        failures,
-        broken: request.failures.clone(),
-        fault: request.fault.clone(),
-        ended_at: clock.now(),
-    }))
+    Ok(all)
+}
+
+impl Found {
+    /// Seconds until an execution that was ended from outside may be over; `None`: it is.
+    pub fn wait_s(&self, request: &Request, now: OffsetDateTime) -> Option<u64> {
+        let is = |course: &Course, step: &StepRef| {
+            course.step_id == step.step && course.item == step.item
+        };
+        let answered = |step: &StepRef| {
+            let course = self.answers.iter().find(|course| is(course, step))?;
+            course.attempts.last().map(Attempt::ended_at)
+        };
+        let failed = |step: &StepRef| self.failures.iter().any(|f| is(&f.course, step));
+        request.ending.as_ref()?.wait_s(self.plan.as_ref(), answered, failed, now)
+    }
+
+    pub fn seal(self, request: &Request, now: OffsetDateTime) -> Manifest {
+        Manifest::seal(Evidence {
+            run: &request.run,
+            plan: self.plan.as_ref(),
+            artifacts: self.artifacts,
+            answers: self.answers,
+            failures: self.failures,
+            broken: request.failures.clone(),
+            fault: request.fault.clone(),
+            ending: request.ending.clone(),
+            ended_at: now,
+        })
+    }
 }
 
 /// Manifests list artifacts, not each other.

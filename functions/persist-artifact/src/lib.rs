@@ -8,6 +8,7 @@ mod tests;
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::{parse, store_once, to_json};
 use bcce_core::digest::{sha256, sha256_hex};
+use bcce_core::ending::Ending;
 use bcce_core::error::Fault;
 use bcce_core::manifest::{Manifest, ManifestRef, StepFault};
 use bcce_core::notice::RunNotice;
@@ -47,13 +48,21 @@ pub struct Request {
     /// What ended the run outside of any step.
     #[serde(default)]
     pub fault: Option<Fault>,
+    /// The execution was ended from outside: it is the settle machine that asks.
+    #[serde(default)]
+    pub ending: Option<Ending>,
 }
 
-#[derive(Debug, Serialize)]
-pub struct Response {
-    pub manifest: ManifestRef,
-    /// The message for the notifications topic.
-    pub notice: RunNotice,
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Response {
+    Sealed {
+        manifest: ManifestRef,
+        /// The message for the notifications topic.
+        notice: Box<RunNotice>,
+    },
+    /// A call of the execution that was ended may still be answered and stored.
+    AtWork { wait_s: u64 },
 }
 
 /// # Errors
@@ -69,16 +78,20 @@ where
     let bytes = match ports.store.get(&key).await? {
         Some(sealed) => sealed,
         None => {
-            let manifest = evidence::gather(&ports.store, &ports.clock, &request).await?;
+            let found = evidence::gather(&ports.store, &run).await?;
+            if let Some(wait_s) = found.wait_s(&request, ports.clock.now()) {
+                return Ok(Response::AtWork { wait_s });
+            }
+            let manifest = found.seal(&request, ports.clock.now());
             store_once(&ports.store, &key, &run.run_id, to_json(&manifest)?).await?
         }
     };
     sign(ports, &run, &bytes).await?;
     let manifest: Manifest = parse(&key, &bytes)?;
     let sha256 = sha256_hex(&bytes);
-    let notice = manifest.notice(&key, &sha256);
+    let notice = Box::new(manifest.notice(&key, &sha256));
     tracing::info!(run_id = run.run_id, status = manifest.status.as_str(), "the run is sealed");
-    Ok(Response { manifest: ManifestRef { key, sha256 }, notice })
+    Ok(Response::Sealed { manifest: ManifestRef { key, sha256 }, notice })
 }
 
 async fn sign<S, K, C>(ports: &Ports<S, K, C>, run: &Run, manifest: &[u8]) -> Result<(), Fault>

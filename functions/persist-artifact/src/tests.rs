@@ -1,9 +1,11 @@
 use std::cell::Cell;
 
+use bcce_core::ending::ExecutionStatus;
 use bcce_core::error::ErrorName;
 use bcce_core::fakes::{MemoryStore, StoppedClock};
 use bcce_core::notice::RunStatus;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::*;
@@ -52,10 +54,17 @@ fn manifest(ports: &Fakes) -> Value {
     ports.store.json(&request().run.manifest_key())
 }
 
+async fn seal(ports: &Fakes, request: Request) -> Result<(ManifestRef, RunNotice), Fault> {
+    match handle(ports, request).await? {
+        Response::Sealed { manifest, notice } => Ok((manifest, *notice)),
+        Response::AtWork { wait_s } => panic!("it waits for {wait_s} s"),
+    }
+}
+
 #[tokio::test]
 async fn a_run_is_sealed_with_every_digest_and_signed() {
     let ports = ports();
-    let response = handle(&ports, request()).await.unwrap();
+    let (sealed, notice) = seal(&ports, request()).await.unwrap();
     let manifest = manifest(&ports);
     assert_eq!(manifest["status"], "SUCCEEDED");
     let keys: Vec<&str> = manifest["artifacts"]
@@ -69,18 +78,17 @@ async fn a_run_is_sealed_with_every_digest_and_signed() {
     assert_eq!(manifest["result"], request().run.step_key("answer", None));
     assert_eq!(manifest["totals"]["cost_usd"], "0.00165");
     let bytes = ports.store.objects.borrow()[&request().run.manifest_key()].clone();
-    assert_eq!(response.manifest.sha256, sha256_hex(&bytes));
+    assert_eq!(sealed.sha256, sha256_hex(&bytes));
     assert_eq!(ports.store.objects.borrow()[&request().run.signature_key()], sha256(&bytes));
-    assert_eq!(response.notice.status, RunStatus::Succeeded);
+    assert_eq!(notice.status, RunStatus::Succeeded);
 }
 
 #[tokio::test]
 async fn a_second_seal_returns_the_first() {
     let mut ports = ports();
-    let first = handle(&ports, request()).await.unwrap();
+    let first = seal(&ports, request()).await.unwrap();
     ports.clock = StoppedClock(datetime!(2026-11-01 13:00 UTC));
-    let second = handle(&ports, request()).await.unwrap();
-    assert_eq!(first.manifest, second.manifest);
+    assert_eq!(seal(&ports, request()).await.unwrap(), first);
     assert_eq!(ports.signing_key.signed.get(), 1);
 }
 
@@ -101,11 +109,11 @@ async fn a_refused_run_is_sealed_with_its_reason() {
     let run = request().run;
     ports.store.objects.borrow_mut().retain(|key, _| *key == run.request_key());
     let fault = Fault::new(ErrorName::InvalidRequest, "inputs.text: is required");
-    let response =
-        handle(&ports, Request { fault: Some(fault.clone()), ..request() }).await.unwrap();
-    assert_eq!((response.notice.status, response.notice.error), (RunStatus::Failed, Some(fault)));
+    let request = Request { fault: Some(fault.clone()), ..request() };
+    let (_, notice) = seal(&ports, request).await.unwrap();
+    assert_eq!((notice.status, notice.error), (RunStatus::Failed, Some(fault)));
     assert_eq!(manifest(&ports)["template_sha256"], Value::Null);
-    assert_eq!(response.notice.totals.cost_usd.map(|cost| cost.to_string()), Some("0".into()));
+    assert_eq!(notice.totals.cost_usd.map(|cost| cost.to_string()), Some("0".into()));
 }
 
 #[tokio::test]
@@ -115,11 +123,8 @@ async fn a_step_that_broke_on_our_side_is_told() {
     let failures = json!([{ "step": "answer", "route": "haiku", "status": "FAILED",
                             "error": { "name": "Bcce.Internal", "message": "see the log" } }]);
     let failures = serde_json::from_value(failures).unwrap();
-    let response = handle(&ports, Request { failures, ..request() }).await.unwrap();
-    assert_eq!(
-        response.notice.error.unwrap().to_string(),
-        "Bcce.Internal: step answer: see the log"
-    );
+    let (_, notice) = seal(&ports, Request { failures, ..request() }).await.unwrap();
+    assert_eq!(notice.error.unwrap().to_string(), "Bcce.Internal: step answer: see the log");
     assert_eq!(manifest(&ports)["steps"][0]["status"], "FAILED");
 }
 
@@ -136,4 +141,43 @@ async fn whatever_call_fails_nothing_half_is_sealed_and_the_retry_seals() {
         assert_eq!(manifest(&ports)["status"], "SUCCEEDED");
         assert!(ports.store.objects.borrow().contains_key(&request().run.signature_key()));
     }
+}
+
+fn ended(at: OffsetDateTime) -> Request {
+    let ending = Ending { status: ExecutionStatus::Aborted, at, error: None, cause: None };
+    Request { ending: Some(ending), ..request() }
+}
+
+#[tokio::test]
+async fn a_call_that_may_still_be_answered_is_waited_for() {
+    let ports = ports();
+    let answer = ports.store.objects.borrow_mut().remove(&request().run.step_key("answer", None));
+    let at = datetime!(2026-11-01 12:00:05 UTC);
+    assert_eq!(handle(&ports, ended(at)).await, Ok(Response::AtWork { wait_s: 2 }));
+    assert!(!ports.store.objects.borrow().contains_key(&request().run.manifest_key()));
+    // It is answered after all: the run is as good as any other.
+    ports
+        .store
+        .objects
+        .borrow_mut()
+        .insert(request().run.step_key("answer", None), answer.unwrap());
+    let (_, notice) = seal(&ports, ended(at)).await.unwrap();
+    assert_eq!(notice.status, RunStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn a_run_that_was_stopped_is_sealed_as_cancelled() {
+    let ports = ports();
+    ports.store.objects.borrow_mut().remove(&request().run.step_key("answer", None));
+    let (_, notice) = seal(&ports, ended(datetime!(2026-11-01 11:44 UTC))).await.unwrap();
+    assert_eq!((notice.status, notice.error), (RunStatus::Cancelled, None));
+    assert_eq!(manifest(&ports)["steps"][0]["status"], "SKIPPED");
+}
+
+#[tokio::test]
+async fn what_is_sealed_is_not_waited_for() {
+    let ports = ports();
+    let sealed = seal(&ports, request()).await.unwrap();
+    ports.store.objects.borrow_mut().remove(&request().run.step_key("answer", None));
+    assert_eq!(seal(&ports, ended(datetime!(2026-11-01 12:00:05 UTC))).await, Ok(sealed));
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::{parse, store_once, to_json};
 use bcce_core::digest::sha256_hex;
+use bcce_core::environment::Source;
 use bcce_core::error::{ErrorName, Fault, Problems};
 use bcce_core::ledger::OpenedRun;
 use bcce_core::plan::{Plan, Sources, Wave};
@@ -159,17 +160,14 @@ where
         let body = self.store.get(&key).await?;
         let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
         let request: StoredRequest = parse(&key, &body)?;
-        let origin = documents::Origin { store: &self.store, parameters: &self.parameters, config };
-        let read = documents.read(&origin, self.clock.now(), &request.workflow).await?;
-        Plan::resolve(&Sources {
-            request: &request,
-            template: &read.template.value,
-            template_sha256: &read.template.sha256,
-            models: &read.models.value,
-            routing: &read.routing.value,
-            policy: &read.policy.value,
-            policy_sha256: &read.policy.sha256,
-            prices: &read.prices.value,
-        })
+        let source = Source {
+            store: &self.store,
+            parameters: &self.parameters,
+            bucket: &config.bucket,
+            environment: &config.environment,
+        };
+        let configuration = documents.read(&source, self.clock.now(), &request.workflow).await?;
+        let sources = Sources { request: &request, configuration: &configuration };
+        Plan::resolve(&sources).map_err(Fault::from)
     }
 }

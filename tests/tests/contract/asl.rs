@@ -160,6 +160,13 @@ fn every_task_outlives_its_function_and_says_what_it_is_for() {
     }
 }
 
+/// How long an execution that was ended from outside is waited for.
+#[test]
+fn an_invoke_is_over_when_it_is_said_to_be() {
+    let seconds = &template()["Resources"]["InvokeFunction"]["Properties"]["Timeout"];
+    assert_eq!(seconds.as_u64(), Some(bcce_core::limits::INVOKE_SECONDS));
+}
+
 fn assigned(state: &Map<String, Value>) -> impl Iterator<Item = &String> {
     state.get("Assign").and_then(Value::as_object).into_iter().flat_map(Map::keys)
 }

@@ -2,10 +2,13 @@
 //! Bedrock's endpoint. Runs under `stack.py run`, which exports where everything is. The tests share
 //! one stack and run side by side, so each uses request ids of its own.
 
+mod command;
 mod exactly_once;
 mod failover;
+mod fan_out;
 mod rejected;
 mod review;
 mod sealed;
+mod settled;
 mod stack;
 mod workflow_of_ones_own;

@@ -18,11 +18,7 @@ async fn a_message_that_is_no_request_is_moved_and_told() {
     let attribute =
         |name: &str| letter.message_attributes().unwrap()[name].string_value().unwrap().to_owned();
     assert_eq!(attribute("error"), "Bcce.InvalidRequest");
-    assert!(
-        attribute("reason").starts_with("request: is not a request"),
-        "{}",
-        attribute("reason")
-    );
+    assert!(attribute("reason").starts_with("request: is not JSON"), "{}", attribute("reason"));
     assert_eq!(attribute("request_id"), message_id);
 
     let notice =

@@ -1,8 +1,11 @@
 //! What a plain client sees that only knows the environment of the stack.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::Message;
+use bcce_core::ledger::{attempt_sk, run_pk};
 use serde_json::{Value, json};
 
 pub use bcce_core::run::RunRef;
@@ -74,14 +77,46 @@ impl Stack {
             .eventually(&run.manifest_key(), async || self.object(&run.manifest_key()).await)
             .await;
         // The machine tells after it has sealed.
-        let arn = output("WorkflowArn").replacen(":stateMachine:", ":execution:", 1);
-        let arn = format!("{arn}:{}", run.execution_name());
+        let arn = self.arn(run);
         self.eventually("the end of the execution", async || {
             let execution = self.sfn.describe_execution().execution_arn(&arn).send().await.unwrap();
             (execution.status().as_str() != "RUNNING").then_some(())
         })
         .await;
         serde_json::from_slice(&body).unwrap()
+    }
+
+    /// ARN of a run's execution.
+    pub fn arn(&self, run: &RunRef) -> String {
+        let machine = output("WorkflowArn").replacen(":stateMachine:", ":execution:", 1);
+        format!("{machine}:{}", run.execution_name())
+    }
+
+    /// Waits until the settle machine was started for a run and is done with it.
+    pub async fn settled(&self, run: &RunRef) {
+        self.eventually("the end of the settle machine", async || {
+            let list = self.sfn.list_executions().state_machine_arn(output("SettleArn"));
+            let listed = list.max_results(1000).send().await.unwrap();
+            let mut ended = Vec::new();
+            for execution in listed.executions() {
+                let describe = self.sfn.describe_execution();
+                let describe = describe.execution_arn(execution.execution_arn()).send().await;
+                let described = describe.unwrap();
+                if described.input().is_some_and(|input| input.contains(&run.run_id)) {
+                    ended.push(described.status().as_str() != "RUNNING");
+                }
+            }
+            (!ended.is_empty() && ended.into_iter().all(|ended| ended)).then_some(())
+        })
+        .await;
+    }
+
+    /// The ledger's record of a run's first attempt.
+    pub async fn record(&self, run: &RunRef) -> HashMap<String, AttributeValue> {
+        let get = self.dynamodb.get_item().table_name(output("LedgerTable"));
+        let get = get.key("pk", AttributeValue::S(run_pk(&run.run_id)));
+        let get = get.key("sk", AttributeValue::S(attempt_sk(run.attempt_no)));
+        get.send().await.unwrap().item.expect("a run record")
     }
 
     pub async fn step(&self, run: &RunRef, step: &str) -> Value {
@@ -125,6 +160,19 @@ impl Stack {
             received.messages().iter().find(|message| is(message)).cloned()
         })
         .await
+    }
+
+    /// The bodies of all messages that a queue has by now.
+    pub async fn drain(&self, queue: &str) -> Vec<String> {
+        let mut bodies = Vec::new();
+        loop {
+            let receive = self.sqs.receive_message().queue_url(queue).max_number_of_messages(10);
+            let received = receive.send().await.unwrap();
+            if received.messages().is_empty() {
+                return bodies;
+            }
+            bodies.extend(received.messages().iter().map(|m| m.body().unwrap().to_owned()));
+        }
     }
 
     /// Waits until dispatch has dealt with everything that was sent.

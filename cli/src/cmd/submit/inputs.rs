@@ -1,8 +1,13 @@
-//! Inputs as they are given: `NAME=VALUE`, `NAME=@file`, `NAME=@-`, `NAME:=<json>`, and whole objects.
-//! What is wrong is told by field; values are never quoted.
+//! Inputs as they are given: `NAME=VALUE`, `NAME=@file`, `NAME=@-`, `NAME:=<json>`, lists of files, and
+//! whole objects. What is wrong is told by field; values are never quoted.
 
 use bcce_core::error::Problems;
 use serde_json::{Map, Value};
+
+use super::files::{Lists, ReadText, list};
+
+/// An input by its name; what has a name may still have no value that can be taken.
+pub type Named = Result<(String, Result<Value, Problems>), Problems>;
 
 /// Reads a file, or standard input for `-`.
 pub type Read<'a> = dyn Fn(&str) -> std::io::Result<String> + 'a;
@@ -12,7 +17,9 @@ pub type Read<'a> = dyn Fn(&str) -> std::io::Result<String> + 'a;
 pub fn collect(
     object: Option<&str>,
     pairs: &[String],
+    lists: &Lists,
     read: &Read,
+    read_text: &ReadText,
 ) -> Result<Map<String, Value>, Problems> {
     let mut problems = Problems::default();
     let from_input =
@@ -25,13 +32,16 @@ pub fn collect(
             Map::new()
         });
     let mut seen = std::collections::BTreeSet::new();
-    for pair in pairs {
-        match one(pair, read) {
-            Ok((name, value)) => {
-                problems.check(seen.insert(name), format!("inputs.{name}"), "is given twice");
-                inputs.insert(name.to_owned(), value);
-            }
-            Err((field, cause)) => problems.add(field, cause),
+    let pairs = pairs.iter().map(|pair| one(pair, read));
+    for given in pairs.chain(lists.0.iter().map(|given| list(given, read_text))) {
+        let taken = given.and_then(|(name, value)| {
+            let field = format!("inputs.{name}");
+            problems.check(seen.insert(name.clone()), field, "is given twice");
+            inputs.insert(name, value?);
+            Ok(())
+        });
+        if let Err(faults) = taken {
+            problems.extend(faults);
         }
     }
     problems.none_or(inputs)
@@ -46,25 +56,26 @@ fn whole(path: &str, read: &Read) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// A name and its value, or the field and what is wrong with it.
-fn one<'a>(pair: &'a str, read: &Read) -> Result<(&'a str, Value), (String, String)> {
+fn one(pair: &str, read: &Read) -> Named {
     let usage = "must be NAME=VALUE, NAME=@file or NAME:=<json>";
-    let (name, value) =
-        pair.split_once('=').ok_or_else(|| ("inputs".to_owned(), usage.to_owned()))?;
+    let (name, value) = pair.split_once('=').ok_or_else(|| Problems::one("inputs", usage))?;
     let (name, as_json) = name.strip_suffix(':').map_or((name, false), |name| (name, true));
-    let told = |cause: String| (format!("inputs.{name}"), cause);
     if name.is_empty() {
-        return Err(("inputs".into(), usage.into()));
+        return Err(Problems::one("inputs", usage));
     }
+    let value = value_of(name, value, as_json, read);
+    Ok((name.to_owned(), value.map_err(|cause| Problems::one(format!("inputs.{name}"), cause))))
+}
+
+fn value_of(name: &str, value: &str, as_json: bool, read: &Read) -> Result<Value, String> {
     let text = match value.strip_prefix('@') {
         // What stands there may be a text that happens to begin with @, so it is not quoted either.
         Some(path) => read(path).map_err(|error| {
-            told(format!("what @ names cannot be read: {error}; a text that begins with @ goes in as JSON, {name}:=\"@...\""))
+            format!("what @ names cannot be read: {error}; a text that begins with @ goes in as JSON, {name}:=\"@...\"")
         })?,
         None => value.to_owned(),
     };
-    let value = if as_json { json(&text).map_err(told)? } else { Value::String(text) };
-    Ok((name, value))
+    if as_json { json(&text) } else { Ok(Value::String(text)) }
 }
 
 fn json(text: &str) -> Result<Value, String> {
@@ -94,8 +105,20 @@ mod tests {
     }
 
     fn collected(object: Option<&str>, pairs: &[&str]) -> Result<Value, String> {
+        with_files(object, pairs, &[])
+    }
+
+    fn with_files(
+        object: Option<&str>,
+        pairs: &[&str],
+        lists: &[&[&str]],
+    ) -> Result<Value, String> {
         let pairs: Vec<String> = pairs.iter().map(ToString::to_string).collect();
-        collect(object, &pairs, &read).map(Value::Object).map_err(|problems| problems.to_string())
+        let lists = lists.iter().map(|list| list.iter().map(Into::into).collect());
+        let text = |_: &std::path::Path| Ok("text".to_owned());
+        collect(object, &pairs, &Lists(lists.collect()), &read, &text)
+            .map(Value::Object)
+            .map_err(|problems| problems.to_string())
     }
 
     #[test]
@@ -124,19 +147,32 @@ mod tests {
 
     #[test]
     fn every_fault_is_told_by_field_and_no_value_is_quoted() {
-        let told =
-            collected(Some("list.json"), &["hunter2", "b:=hunter2", "c=@hunter2", "d=1", "d=2"])
-                .unwrap_err();
+        let told = collected(
+            Some("list.json"),
+            &["hunter2", "b:=hunter2", "b=", "c=@hunter2", "d=1", "d=2"],
+        )
+        .unwrap_err();
         for part in [
             "inputs: list.json must be a JSON object",
             "inputs: must be NAME=VALUE",
             "inputs.b: is not JSON: line 1, column 1",
+            "inputs.b: is given twice",
             "inputs.c: what @ names cannot be read",
             "inputs.d: is given twice",
         ] {
             assert!(told.contains(part), "{part} is missing in {told}");
         }
         assert!(!told.contains("hunter2"), "{told}");
+    }
+
+    #[test]
+    fn a_list_of_files_is_an_input_like_any_other() {
+        let inputs = with_files(Some("in.json"), &["a=1"], &[&["diff", "x"], &["docs", "y"]]);
+        let list = |path: &str| json!([{ "path": path, "text": "text" }]);
+        let expected = json!({ "a": "1", "deep": true, "diff": list("x"), "docs": list("y") });
+        assert_eq!(inputs, Ok(expected));
+        let twice = with_files(None, &["a=1"], &[&["a", "x"], &["b", "y"], &["b", "z"]]);
+        assert_eq!(twice, Err("inputs.a: is given twice; inputs.b: is given twice".into()));
     }
 
     #[test]

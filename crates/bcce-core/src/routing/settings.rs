@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::Document;
 use crate::error::Problems;
 use crate::limits::MAX_RUN_SECONDS;
 
@@ -95,6 +96,19 @@ impl Default for Routing {
     }
 }
 
+impl Document for Routing {
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.version == 1, "version", "must be 1");
+        problems.check(self.attempts > 0, "attempts", "must be above 0");
+        problems.check(self.backoff_base_ms > 0, "backoff_base_ms", "must be above 0");
+        let cause = format!("must be at most {MAX_RUN_SECONDS}, the longest run");
+        problems.check(self.backoff_cap_s <= MAX_RUN_SECONDS, "backoff_cap_s", cause);
+        problems.extend(self.timeouts.check("timeouts"));
+        problems
+    }
+}
+
 impl Routing {
     fn default_attempts() -> u32 {
         8
@@ -113,17 +127,6 @@ impl Routing {
             timeouts: self.timeouts.with(&change.timeouts),
             ..self.clone()
         }
-    }
-
-    pub fn check(&self) -> Problems {
-        let mut problems = Problems::default();
-        problems.check(self.version == 1, "version", "must be 1");
-        problems.check(self.attempts > 0, "attempts", "must be above 0");
-        problems.check(self.backoff_base_ms > 0, "backoff_base_ms", "must be above 0");
-        let cause = format!("must be at most {MAX_RUN_SECONDS}, the longest run");
-        problems.check(self.backoff_cap_s <= MAX_RUN_SECONDS, "backoff_cap_s", cause);
-        problems.extend(self.timeouts.check("timeouts"));
-        problems
     }
 }
 
@@ -167,8 +170,7 @@ mod tests {
 
     #[test]
     fn an_override_changes_what_it_names_and_nothing_else() {
-        let change: RoutingOverride =
-            crate::config::parse_yaml("timeouts: { stall_s: 60 }").unwrap();
+        let change: RoutingOverride = serde_saphyr::from_str("timeouts: { stall_s: 60 }").unwrap();
         let timeouts = Timeouts { first_token_s: 120, stall_s: 5, attempt_s: 300 };
         let changed = Routing { timeouts, ..Routing::default() }.with(&change);
         assert_eq!(changed.timeouts, Timeouts { stall_s: 60, ..timeouts });
@@ -186,8 +188,7 @@ mod tests {
 
     #[test]
     fn a_limit_of_zero_is_told() {
-        let change: RoutingOverride =
-            crate::config::parse_yaml("timeouts: { stall_s: 0 }").unwrap();
+        let change: RoutingOverride = serde_saphyr::from_str("timeouts: { stall_s: 0 }").unwrap();
         assert_eq!(
             change.check("steps.a.routing").to_string(),
             "steps.a.routing.timeouts.stall_s: must be above 0"

@@ -1,0 +1,174 @@
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use similar::{ChangeTag, TextDiff};
+
+use super::push::left;
+use crate::directory::checked;
+use crate::documents::{Comparison, Document, State};
+use crate::exit::{Exit, Outcome};
+use crate::figures;
+use crate::paint::{Ink, Line, render_exactly, span};
+use crate::stack::Stack;
+use crate::world::World;
+
+/// Unchanged lines around a change, as `diff -u` has them.
+const AROUND: usize = 3;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Directory with models, routing, policy and prices.yaml, and workflows/<name>.yaml
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let then = "nothing was compared; mend them and compare again";
+    // Not 1, as `config validate` has it: that something would change is not known.
+    let files = checked(&args.directory, Exit::Usage, then)?;
+    let stack = Stack::find(world).await?;
+    let comparison = Comparison::of(&stack, &files).await?;
+    for line in lines(&comparison, &args.directory) {
+        writeln!(out, "{}", render_exactly(&line, world.color))?;
+    }
+    if comparison.differing() == 0 {
+        return Ok(Exit::Done);
+    }
+    let push = stack.command(&format!("config push {}", args.directory.display()));
+    let documents = figures::plural(comparison.differing(), "document");
+    writeln!(out, "-> `{push}` writes {documents}")?;
+    Ok(Exit::Failed)
+}
+
+fn lines(comparison: &Comparison, directory: &Path) -> Vec<Line> {
+    let unchanged = comparison.documents.len() - comparison.differing();
+    let unchanged = format!("  unchanged  {}", figures::plural(unchanged, "document"));
+    let mut lines = vec![vec![span(Ink::Dim, unchanged)]];
+    for document in &comparison.documents {
+        lines.extend(told(document, directory));
+    }
+    lines.extend(left(comparison, directory).into_iter().map(|line| vec![span(Ink::Dim, line)]));
+    lines
+}
+
+/// A new document is its file; a changed one is told by its differences.
+fn told(document: &Document, directory: &Path) -> Vec<Line> {
+    let heading = |ink, what: &str, more: String| {
+        let parameter = &document.parameter;
+        vec![span(ink, format!("  {what:<9}")), span(Ink::Plain, format!("  {parameter}{more}"))]
+    };
+    let file = directory.join(&document.file).display().to_string();
+    match &document.state {
+        State::Unchanged => vec![],
+        State::New => {
+            let count = figures::plural(document.text.lines().count(), "line");
+            vec![heading(Ink::Green, "new", format!(", {count}"))]
+        }
+        State::Changed(before) => {
+            let mut lines = vec![heading(Ink::Yellow, "changed", String::new())];
+            lines.extend(differences(document, before, &file));
+            lines
+        }
+        State::Broken { cause, text } => {
+            let mut lines = vec![heading(Ink::Red, "broken", format!(": {cause}"))];
+            lines.extend(text.iter().flat_map(|before| differences(document, before, &file)));
+            lines
+        }
+    }
+}
+
+/// A unified diff, from what the stack has to what the file has.
+fn differences(document: &Document, before: &str, file: &str) -> Vec<Line> {
+    let mut lines = vec![
+        vec![span(Ink::Bold, format!("--- {}", document.parameter))],
+        vec![span(Ink::Bold, format!("+++ {file}"))],
+    ];
+    let diff = TextDiff::from_lines(before, &document.text);
+    for hunk in diff.unified_diff().context_radius(AROUND).iter_hunks() {
+        lines.push(vec![span(Ink::Dim, hunk.header().to_string())]);
+        for change in hunk.iter_changes() {
+            let ink = match change.tag() {
+                ChangeTag::Equal => Ink::Plain,
+                ChangeTag::Delete => Ink::Red,
+                ChangeTag::Insert => Ink::Green,
+            };
+            let text = change.value().strip_suffix('\n').unwrap_or(change.value());
+            lines.push(vec![span(ink, format!("{}{text}", change.tag()))]);
+            if change.missing_newline() {
+                lines.push(vec![span(Ink::Dim, "\\ No newline at end of file")]);
+            }
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documents::tests::document;
+
+    fn shown(documents: Vec<Document>) -> Vec<String> {
+        let comparison = Comparison { documents, left: vec![] };
+        let lines = lines(&comparison, Path::new("dev"));
+        lines.iter().map(|line| render_exactly(line, false)).collect()
+    }
+
+    #[test]
+    fn what_is_unchanged_is_counted_and_what_is_new_is_named() {
+        let documents = vec![
+            document("models", "version: 1\n", State::Unchanged),
+            document("policy", "version: 1\n", State::Unchanged),
+            document("workflows/explain", "version: 1\nname: explain\n", State::New),
+        ];
+        let expected =
+            ["  unchanged  2 documents", "  new        /bcce/dev/workflows/explain, 2 lines"];
+        assert_eq!(shown(documents), expected);
+    }
+
+    #[test]
+    fn a_change_is_a_unified_diff_from_the_stack_to_the_file() {
+        let before = "a\nb\nc\nd\ne \nf\ng\nh\ni\nj\nk";
+        let text = "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\n";
+        let shown = shown(vec![document("policy", text, State::Changed(before.into()))]);
+        let expected = [
+            "  unchanged  0 documents",
+            "  changed    /bcce/dev/policy",
+            "--- /bcce/dev/policy",
+            "+++ dev/policy.yaml",
+            "@@ -2,10 +2,10 @@",
+            " b",
+            " c",
+            " d",
+            "-e ",
+            "+e",
+            " f",
+            " g",
+            " h",
+            " i",
+            " j",
+            "-k",
+            "\\ No newline at end of file",
+            "+k",
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn lines_that_end_otherwise_are_seen_to() {
+        let shown = shown(vec![document("policy", "a\n", State::Changed("a\r\n".into()))]);
+        assert_eq!(shown[4..], ["@@ -1 +1 @@", "-a\u{240d}", "+a"]);
+    }
+
+    #[test]
+    fn what_is_broken_is_told_with_its_cause_and_its_text_where_there_is_one() {
+        let broken = |text: Option<&str>| {
+            let cause = "uri: there is no config/x".to_owned();
+            let state = State::Broken { cause, text: text.map(str::to_owned) };
+            shown(vec![document("policy", "b\n", state)])
+        };
+        let heading = "  broken     /bcce/dev/policy: uri: there is no config/x";
+        assert_eq!(broken(None)[1..], [heading]);
+        assert_eq!(broken(Some("a\n"))[1], heading);
+        assert_eq!(broken(Some("a\n"))[4..], ["@@ -1 +1 @@", "-a", "+b"]);
+    }
+}

@@ -1,0 +1,139 @@
+//! `--files NAME PATH...`: a list of files as an input, `[{ "path": …, "text": … }]`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use bcce_core::error::Problems;
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, value_parser};
+use serde_json::json;
+
+use super::inputs::Named;
+
+/// The text of a file, or what is wrong with it.
+pub type ReadText<'a> = dyn Fn(&Path) -> Result<String, String> + 'a;
+
+/// Each list as it was given: its name, then its paths. By hand, since clap's derive joins what is given
+/// in several places.
+#[derive(Clone, Debug, Default)]
+pub struct Lists(pub Vec<Vec<PathBuf>>);
+
+const HELP: &str = "A list of files as the input NAME: --files code src/*.rs";
+const LONG_HELP: &str = "\
+A list of files as the input NAME
+
+The list has { \"path\": PATH, \"text\": ... } for each file, in their order and with the path as it is \
+typed. It ends where the next option begins, so the workflow comes before it:
+
+  bcce submit <workflow> --files code src/*.rs tests/*.rs --wait
+  bcce submit <workflow> --files code $(git ls-files '*.rs') --files docs README.md";
+
+impl clap::Args for Lists {
+    fn augment_args(command: Command) -> Command {
+        let files = Arg::new("files").long("files").value_names(["NAME", "PATH"]).num_args(2..);
+        let files = files.action(ArgAction::Append).value_parser(value_parser!(PathBuf));
+        command.arg(files.help(HELP).long_help(LONG_HELP))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Lists {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = matches.get_occurrences("files").into_iter().flatten();
+        Ok(Self(given.map(|list| list.cloned().collect()).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// A list by its name, or every file that cannot be taken: by its path, never by what it says.
+pub fn list(given: &[PathBuf], read: &ReadText) -> Named {
+    let (name, paths) = match given.split_first() {
+        Some((name, paths)) => (name.to_string_lossy(), paths),
+        None => return Err(Problems::one("inputs", "--files takes a NAME and paths")),
+    };
+    if name.contains(['/', '.']) {
+        let cause = format!("--files takes the NAME of an input before the paths, not {name}");
+        return Err(Problems::one("inputs", cause));
+    }
+    let mut problems = Problems::default();
+    let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
+    for path in paths {
+        let told = |cause: &str| format!("{} {cause}", path.display());
+        let field = format!("inputs.{name}");
+        problems.check(seen.insert(path), &field, told("is given twice"));
+        match (path.to_str(), read(path)) {
+            (Some(path), Ok(text)) => files.push(json!({ "path": path, "text": text })),
+            (None, Ok(_)) => problems.add(field, told("has a name that is not UTF-8")),
+            (_, Err(cause)) => problems.add(field, told(&cause)),
+        }
+    }
+    Ok((name.into_owned(), problems.none_or(files.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    fn read(path: &Path) -> Result<String, String> {
+        match path.to_str() {
+            Some("a.rs") => Ok("fn a() {}\n".into()),
+            Some("blob.rs") => Err("is not UTF-8, see line 1".into()),
+            Some("gone.rs") => Err("cannot be read: No such file or directory".into()),
+            _ => Ok(String::new()),
+        }
+    }
+
+    fn listed(given: &[&str]) -> Result<(String, Value), String> {
+        let given: Vec<PathBuf> = given.iter().map(PathBuf::from).collect();
+        let (name, value) = list(&given, &read).map_err(|problems| problems.to_string())?;
+        value.map(|value| (name, value)).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn a_list_has_path_and_text_of_each_file_in_their_order() {
+        let expected = json!([
+            { "path": "src/z.rs", "text": "" },
+            { "path": "a.rs", "text": "fn a() {}\n" },
+        ]);
+        assert_eq!(listed(&["code", "src/z.rs", "a.rs"]), Ok(("code".into(), expected)));
+    }
+
+    #[test]
+    fn every_file_that_cannot_be_taken_is_told_by_its_path() {
+        let told = listed(&["code", "blob.rs", "a.rs", "gone.rs", "a.rs"]).unwrap_err();
+        let expected = "inputs.code: blob.rs is not UTF-8, see line 1; \
+                        inputs.code: gone.rs cannot be read: No such file or directory; \
+                        inputs.code: a.rs is given twice";
+        assert_eq!(told, expected);
+        let odd = [PathBuf::from("code"), PathBuf::from(OsStr::from_bytes(b"\xff.rs"))];
+        let told = list(&odd, &read).unwrap().1.unwrap_err().to_string();
+        assert_eq!(told, "inputs.code: \u{fffd}.rs has a name that is not UTF-8");
+    }
+
+    #[test]
+    fn a_forgotten_name_is_told_and_not_sent_as_one() {
+        let told = listed(&["src/a.rs", "src/b.rs"]).unwrap_err();
+        assert!(told.contains("takes the NAME of an input before the paths"), "{told}");
+    }
+
+    #[test]
+    fn each_list_is_kept_by_itself() {
+        let command = <Lists as clap::Args>::augment_args(Command::new("submit"));
+        let given = ["submit", "--files", "code", "a.rs", "b.rs", "--files", "docs", "README.md"];
+        let matches = command.clone().try_get_matches_from(given).unwrap();
+        let Lists(lists) = Lists::from_arg_matches(&matches).unwrap();
+        let expected = [vec!["code", "a.rs", "b.rs"], vec!["docs", "README.md"]];
+        let expected = expected.map(|list| list.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(lists, expected);
+        assert!(command.try_get_matches_from(["submit", "--files", "code"]).is_err());
+    }
+}

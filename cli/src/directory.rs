@@ -1,0 +1,156 @@
+//! A directory of configuration: what lies in it, and all that is wrong with it at once.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bcce_core::configuration::{self, Finding};
+use bcce_core::error::Problem;
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::{figures, files};
+
+/// Texts by their path within the directory.
+pub type Texts = BTreeMap<String, String>;
+
+/// How far down a file is looked for. A configuration has one folder; a file that went astray is told
+/// from below it too, and a link that leads back up ends.
+const DEPTH: usize = 3;
+
+/// The texts, when nothing is wrong; otherwise the process ends with `exit`, and one does `then`.
+pub fn checked(directory: &Path, exit: Exit, then: &str) -> Outcome<Texts> {
+    let mut read = Read::default();
+    read.folder(directory, directory, DEPTH).map_err(|error| {
+        let then = "name a directory of configuration, e.g. infra/config/dev";
+        Failure::usage(format!("{} cannot be read: {error}", directory.display()), then)
+    })?;
+    let findings = read.findings();
+    if findings.is_empty() {
+        return Ok(read.texts);
+    }
+    let told: String = findings.iter().map(|finding| format!("\n  {finding}")).collect();
+    let count = figures::plural(findings.len(), "fault");
+    let what = format!("{} has {count}:{told}", directory.display());
+    Err(Failure { exit, what, then: then.to_owned() })
+}
+
+/// What was read, and why the rest was not.
+#[derive(Debug, Default)]
+struct Read {
+    texts: Texts,
+    unread: BTreeMap<String, String>,
+}
+
+impl Read {
+    fn folder(&mut self, root: &Path, folder: &Path, depth: usize) -> io::Result<()> {
+        for path in entries(folder)? {
+            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            if path.is_dir() {
+                let deeper = depth.checked_sub(1).map(|depth| self.folder(root, &path, depth));
+                if let Some(Err(error)) = deeper {
+                    self.unread.insert(name, format!("cannot be read: {error}"));
+                }
+            } else if is_yaml(&path) {
+                self.file(name, &path);
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, name: String, path: &Path) {
+        // One spelling: of two files that mean the same document one would win unseen.
+        let text = match name.ends_with(".yaml") {
+            true => files::text(path),
+            false => Err("is not read, for its name does not end in .yaml".into()),
+        };
+        match text {
+            Ok(text) => self.texts.insert(name, text),
+            Err(cause) => self.unread.insert(name, cause),
+        };
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let unread = self.unread.iter().map(|(file, cause)| Finding {
+            file: file.clone(),
+            problem: Problem { field: "document".into(), cause: cause.clone() },
+        });
+        // What was not read is there: nobody must look for it.
+        let more = configuration::check(&self.texts);
+        unread
+            .chain(more.into_iter().filter(|finding| !self.unread.contains_key(&finding.file)))
+            .collect()
+    }
+}
+
+/// Hidden ones are an editor's or a version control's.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            paths.push(entry.path());
+        }
+    }
+    Ok(paths)
+}
+
+fn is_yaml(path: &Path) -> bool {
+    let is = |extension: &str| {
+        path.extension().is_some_and(|other| other.eq_ignore_ascii_case(extension))
+    };
+    is("yaml") || is("yml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/config/dev");
+
+    fn told(directory: &Path) -> Result<Texts, String> {
+        checked(directory, Exit::Usage, "mend them").map_err(|failure| failure.what)
+    }
+
+    #[test]
+    fn the_configuration_of_this_repository_is_read_whole() {
+        let texts = told(Path::new(RIGHT)).unwrap();
+        assert!(texts.contains_key("models.yaml") && texts.contains_key("workflows/explain.yaml"));
+    }
+
+    #[test]
+    fn every_file_that_cannot_be_taken_is_told_at_once() {
+        let directory = std::env::temp_dir().join(format!("bcce-directory-{}", std::process::id()));
+        std::fs::create_dir_all(directory.join("workflows/old")).unwrap();
+        let put = |file: &str, bytes: &[u8]| std::fs::write(directory.join(file), bytes).unwrap();
+        put("models.yaml", b"version: 1\nmodels: \xff\n");
+        put("policy.yml", b"version: 1\n");
+        put("routing.yaml", b"attempt: 8\n");
+        put("workflows/old/explain.yaml", b"version: 1\n");
+        put("README.md", b"No part of it.\n");
+        put(".hidden.yaml", b"Nor this.\n");
+        std::os::unix::fs::symlink("/gone/prices", directory.join("prices.yaml")).unwrap();
+        std::os::unix::fs::symlink("..", directory.join("workflows/up")).unwrap();
+        let told = told(&directory).unwrap_err();
+        std::fs::remove_dir_all(&directory).unwrap();
+        for part in [
+            "models.yaml: document: is not UTF-8, see line 2",
+            "policy.yml: document: is not read, for its name does not end in .yaml",
+            "policy.yaml: document: is missing",
+            "prices.yaml: document: cannot be read: No such file",
+            "routing.yaml: document: line 1 column 1: unknown field `attempt`",
+            "workflows/old/explain.yaml: document: is neither",
+        ] {
+            assert!(told.contains(part), "{part} is missing in {told}");
+        }
+        for part in ["models.yaml: document: is missing", "README", "hidden"] {
+            assert!(!told.contains(part), "{part} is in {told}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_told_as_one() {
+        let failure = checked(Path::new("/gone"), Exit::Failed, "mend them").unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.what.starts_with("/gone cannot be read"), "{}", failure.what);
+    }
+}

@@ -1,0 +1,29 @@
+//! Files as text. What is wrong with one is told without a word of what it says.
+
+use std::path::Path;
+
+/// # Errors
+/// Why there is no text, to be read after the file's name.
+pub fn text(path: &Path) -> Result<String, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("is not UTF-8, see line {line}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_text_is_told_by_its_line() {
+        let path = std::env::temp_dir().join(format!("bcce-files-{}", std::process::id()));
+        std::fs::write(&path, b"one\ntwo \xff\n").unwrap();
+        let told = text(&path);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(told, Err("is not UTF-8, see line 2".into()));
+        assert!(text(&path).unwrap_err().starts_with("cannot be read: No such file"));
+    }
+}

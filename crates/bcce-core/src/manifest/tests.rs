@@ -1,0 +1,204 @@
+use super::*;
+use crate::artifact::StepStatus;
+use crate::attempt::tests::failed;
+use crate::attempt::{AttemptOutcome, Usage};
+use crate::error::ErrorName;
+use crate::plan::tests::of;
+use crate::policy::Policy;
+use crate::run::{RunRef, StepRef};
+use rust_decimal::Decimal;
+use serde_json::json;
+use time::macros::datetime;
+
+fn run(attempt_no: u32) -> Run {
+    let reference = RunRef { attempt_no, ..RunRef::first("default", "code-review", "m-1") };
+    Run { reference, execution_arn: "arn".into(), started_at: datetime!(2026-11-01 12:00 UTC) }
+}
+
+fn course(step: &str, attempt_no: u32) -> Course {
+    let attempts = vec![Attempt {
+        outcome: AttemptOutcome::Answered,
+        error: None,
+        usage: Some(Usage { input_tokens: 100, ..Usage::default() }),
+        cost_usd: Some(Decimal::new(11, 5)),
+        ..failed("us-east-1", ErrorName::Internal)
+    }];
+    let totals = Totals::of(&attempts);
+    let (step_id, run_id) = (step.to_owned(), "r".to_owned());
+    Course {
+        version: 1,
+        run_id,
+        attempt_no,
+        step_id,
+        item: None,
+        decisions: vec![],
+        attempts,
+        totals,
+    }
+}
+
+fn seal(
+    run: &Run,
+    answers: Vec<Course>,
+    failures: Vec<StepFailure>,
+    fault: Option<Fault>,
+) -> Manifest {
+    let plan = crate::plan::tests::plan(
+        json!({ "workflow": "code-review", "inputs": { "diff": "+x" } }),
+        Policy::default(),
+    );
+    Manifest::seal(Evidence {
+        run,
+        plan: Some(&plan.unwrap()),
+        artifacts: vec![],
+        answers,
+        failures,
+        broken: vec![],
+        fault,
+        ending: None,
+        ended_at: datetime!(2026-11-01 12:01 UTC),
+    })
+}
+
+const STEPS: [&str; 5] = ["summarise", "correctness", "security", "tests", "verdict"];
+
+#[test]
+fn a_run_with_every_answer_succeeded_and_sums_them() {
+    let manifest = seal(&run(1), STEPS.map(|s| course(s, 1)).to_vec(), vec![], None);
+    assert_eq!((manifest.status, manifest.error), (RunStatus::Succeeded, None));
+    assert_eq!(manifest.totals.cost_usd, Some(Decimal::new(55, 5)));
+    assert_eq!(manifest.usage_by_model.len(), 1);
+    assert_eq!(manifest.usage_by_model[0].totals.usage.unwrap().input_tokens, 500);
+}
+
+#[test]
+fn a_retry_counts_only_what_it_paid() {
+    let mut answers = STEPS.map(|s| course(s, 1)).to_vec();
+    answers[4].attempt_no = 2;
+    let manifest = seal(&run(2), answers, vec![], None);
+    assert_eq!(manifest.status, RunStatus::Succeeded);
+    assert_eq!(manifest.totals.cost_usd, Some(Decimal::new(11, 5)));
+}
+
+#[test]
+fn a_failed_step_fails_the_run_and_what_it_used_is_counted() {
+    let error = Fault::new(ErrorName::NoTarget, "no target is left");
+    let failure = StepFailure { course: course("tests", 1), status: StepStatus::Failed, error };
+    let manifest = seal(&run(1), vec![course("summarise", 1)], vec![failure], None);
+    assert_eq!(manifest.status, RunStatus::Failed);
+    assert_eq!(manifest.error.unwrap().to_string(), "Bcce.NoTarget: step tests: no target is left");
+    assert_eq!(manifest.usage_by_model[0].calls, 2);
+    let statuses: Vec<StepStatus> = manifest.steps.iter().map(|step| step.status).collect();
+    use StepStatus::*;
+    assert_eq!(statuses, [Succeeded, Skipped, Skipped, Failed, Skipped]);
+}
+
+#[test]
+fn a_run_without_a_plan_is_never_a_success() {
+    let ended_at = datetime!(2026-11-01 12:01 UTC);
+    let manifest = Manifest::seal(Evidence {
+        run: &run(1),
+        plan: None,
+        artifacts: vec![],
+        answers: vec![],
+        failures: vec![],
+        broken: vec![],
+        fault: None,
+        ending: None,
+        ended_at,
+    });
+    assert_eq!(manifest.status, RunStatus::Failed);
+}
+
+#[test]
+fn a_run_that_ends_early_is_never_a_success() {
+    let manifest = seal(&run(1), vec![course("summarise", 1)], vec![], None);
+    assert_eq!(manifest.status, RunStatus::Failed);
+    assert_eq!(manifest.error.unwrap().name, ErrorName::Internal);
+}
+
+const HUNT: &str = include_str!("../../../../infra/config/dev/workflows/bug-hunt.yaml");
+
+fn item(n: u32) -> Course {
+    Course { item: Some(n), ..course("hunt", 1) }
+}
+
+/// Three files; what became of each, and of the summary.
+fn hunted(answers: Vec<Course>, failures: Vec<StepFailure>, broken: Vec<StepFault>) -> Manifest {
+    let file = |n| json!({ "path": format!("{n}.rs"), "text": "x" });
+    let inputs = json!({ "files": [file(0), file(1), file(2)] });
+    let plan = of(HUNT, json!({ "workflow": "bug-hunt", "inputs": inputs }), Policy::default());
+    Manifest::seal(Evidence {
+        run: &run(1),
+        plan: Some(&plan.unwrap()),
+        artifacts: vec![],
+        answers,
+        failures,
+        broken,
+        fault: None,
+        ending: None,
+        ended_at: datetime!(2026-11-01 12:01 UTC),
+    })
+}
+
+#[test]
+fn a_step_that_fans_out_says_which_items_failed_and_why() {
+    let error = Fault::new(ErrorName::OutputInvalid, "the answer is not JSON");
+    let failure = StepFailure { course: item(2), status: StepStatus::Failed, error };
+    let error = Fault::internal("the step could not be carried out");
+    let step = StepRef { step: "hunt".into(), item: Some(0), route: "sonnet".into() };
+    let broken = StepFault { step, status: StepStatus::Failed, error };
+    let manifest = hunted(vec![item(1)], vec![failure], vec![broken]);
+    let hunt = &manifest.steps[0];
+    let items = hunt.items.as_ref().unwrap();
+    assert_eq!((items.planned, items.answered), (3, 1));
+    assert_eq!(items.failed.iter().map(|fault| fault.item).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(
+        manifest.error.unwrap().to_string(),
+        "Bcce.Internal: step hunt: 2 of 3 items failed: item 0: Bcce.Internal: the step could not be \
+         carried out; item 2: Bcce.OutputInvalid: the answer is not JSON"
+    );
+    assert_eq!(manifest.steps[1].status, StepStatus::Skipped);
+}
+
+#[test]
+fn a_step_whose_items_all_answered_succeeded() {
+    let manifest = hunted(vec![item(0), item(1), item(2), course("summary", 1)], vec![], vec![]);
+    assert_eq!((manifest.status, manifest.steps[0].attempts), (RunStatus::Succeeded, 3));
+}
+
+#[test]
+fn how_an_execution_ended_decides_only_what_is_unfinished() {
+    let ended = |status, error: Option<&str>, answers: &[&str]| {
+        let plan = crate::plan::tests::plan(
+            json!({ "workflow": "code-review", "inputs": { "diff": "+x" } }),
+            Policy::default(),
+        );
+        let at = datetime!(2026-11-01 12:00:30 UTC);
+        let manifest = Manifest::seal(Evidence {
+            run: &run(1),
+            plan: Some(&plan.unwrap()),
+            artifacts: vec![],
+            answers: answers.iter().map(|step| course(step, 1)).collect(),
+            failures: vec![],
+            broken: vec![],
+            fault: None,
+            ending: Some(Ending { status, at, error: error.map(str::to_owned), cause: None }),
+            ended_at: at,
+        });
+        (manifest.status, manifest.error.map(|error| error.to_string()))
+    };
+    use ExecutionStatus::*;
+    assert_eq!(ended(Aborted, None, &["summarise"]), (RunStatus::Cancelled, None));
+    assert_eq!(ended(Aborted, None, &STEPS), (RunStatus::Succeeded, None));
+    assert_eq!(ended(Failed, Some("Bcce.Internal"), &STEPS), (RunStatus::Succeeded, None));
+    let told = |error: &str| (RunStatus::Failed, Some(error.to_owned()));
+    assert_eq!(
+        ended(TimedOut, None, &[]),
+        told("Bcce.Internal: the execution ran longer than it may")
+    );
+    assert_eq!(
+        ended(Failed, Some("States.DataLimitExceeded"), &[]),
+        told("Bcce.Internal: the execution ended with States.DataLimitExceeded")
+    );
+}

@@ -1,0 +1,87 @@
+//! JSON schemas that authors write, and values checked against them. Messages are the schema's words:
+//! a value is never quoted.
+
+use jsonschema::error::ValidationErrorKind;
+use serde_json::Value;
+
+use crate::error::{Problem, Problems};
+use crate::limits::{MAX_MESSAGE_CHARS, cut};
+
+/// Faults of one value that are told.
+const MOST_FAULTS: usize = 10;
+
+/// What makes `schema` none.
+pub fn check(field: &str, schema: &Value) -> Problems {
+    match jsonschema::validator_for(schema) {
+        Ok(_) => Problems::default(),
+        Err(error) => Problems::one(field, format!("is not a JSON schema: {error}")),
+    }
+}
+
+/// Where `value` does not fit, by its path below `field`; the first ten faults.
+///
+/// # Errors
+/// `schema` is none.
+pub fn faults(field: &str, schema: &Value, value: &Value) -> Result<Vec<Problem>, String> {
+    let validator = jsonschema::validator_for(schema)
+        .map_err(|error| format!("the schema is not valid: {error}"))?;
+    let problem = |error: jsonschema::ValidationError<'_>| {
+        let told = format!("{} (schema {})", words(&error), error.schema_path());
+        let path = path(&error.instance_path().to_string());
+        Problem { field: format!("{field}{path}"), cause: cut(&told, MAX_MESSAGE_CHARS) }
+    };
+    Ok(validator.iter_errors(value).take(MOST_FAULTS).map(problem).collect())
+}
+
+/// Names of properties that the schema does not know are the value's own.
+fn words(error: &jsonschema::ValidationError<'_>) -> String {
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            format!("{} properties that the schema does not have", unexpected.len())
+        }
+        _ => error.masked().to_string(),
+    }
+}
+
+/// `/0/path` -> `[0].path`
+fn path(pointer: &str) -> String {
+    let part = |part: &str| match part.bytes().all(|b| b.is_ascii_digit()) {
+        true => format!("[{part}]"),
+        false => format!(".{part}"),
+    };
+    pointer.split('/').skip(1).map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_fault_is_told_by_its_path_in_the_schemas_words() {
+        let schema = json!({ "type": "array", "items": {
+            "type": "object", "additionalProperties": false, "required": ["path", "text"],
+            "properties": { "path": { "type": "string" }, "text": { "type": "string" } },
+        }});
+        let value = json!([{ "path": 7, "text": "hunter2", "hunter2": 1 }, "hunter2"]);
+        let told = faults("inputs.files", &schema, &value).unwrap();
+        let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+        let expected = [
+            "inputs.files[0]: 1 properties that the schema does not have",
+            "inputs.files[0].path: value is not of type \"string\"",
+            "inputs.files[1]: value is not of type \"object\"",
+        ];
+        for expected in expected {
+            assert!(told.iter().any(|told| told.starts_with(expected)), "{expected}: {told:#?}");
+        }
+        assert!(told.iter().all(|told| !told.contains("hunter2")), "{told:#?}");
+    }
+
+    #[test]
+    fn what_is_no_schema_is_told() {
+        assert!(!check("schema", &json!({ "type": 7 })).is_empty());
+        assert!(check("schema", &json!({ "type": "string" })).is_empty());
+        assert!(faults("x", &json!({ "type": 7 }), &json!(1)).is_err());
+    }
+}

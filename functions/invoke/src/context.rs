@@ -1,0 +1,57 @@
+//! What a step's prompt is rendered over: the run's inputs, what the steps before said, and the item.
+
+use bcce_core::artifact::{StepArtifact, parse};
+use bcce_core::error::Fault;
+use bcce_core::plan::Plan;
+use bcce_core::ports::GetObject;
+use bcce_core::run::RunRef;
+use bcce_core::template::Step;
+use futures::{StreamExt, TryStreamExt};
+use serde_json::{Map, Value, json};
+
+use crate::Request;
+
+/// Answers read at a time: those of 200 items in a second.
+const AT_A_TIME: usize = 8;
+
+pub(crate) async fn of(
+    store: &impl GetObject,
+    request: &Request,
+    plan: &Plan,
+    step: &Step,
+) -> Result<Value, Fault> {
+    let mut steps = Map::new();
+    for need in &step.needs {
+        steps.insert(need.clone(), answers(store, &request.run, plan, need).await?);
+    }
+    let mut context = json!({ "inputs": plan.inputs, "steps": steps });
+    if let Some(n) = request.step.item {
+        let item = plan.items(step).and_then(|items| items.get(n as usize));
+        let item = item.ok_or_else(|| {
+            Fault::internal(format!("the plan has no item {n} of step {}", step.id))
+        })?;
+        context["item"] = item.clone();
+        context["index"] = json!(n);
+    }
+    Ok(context)
+}
+
+/// What a step said; of one that fans out a list, in the order of its items.
+async fn answers(
+    store: &impl GetObject,
+    run: &RunRef,
+    plan: &Plan,
+    id: &str,
+) -> Result<Value, Fault> {
+    let items = plan.step(id).and_then(|step| plan.items(step)).map(Vec::len);
+    let Some(items) = items else { return answer(store, run.step_key(id, None)).await };
+    let read = (0..items as u32).map(|n| answer(store, run.step_key(id, Some(n))));
+    let answers: Vec<Value> = futures::stream::iter(read).buffered(AT_A_TIME).try_collect().await?;
+    Ok(Value::Array(answers))
+}
+
+async fn answer(store: &impl GetObject, key: String) -> Result<Value, Fault> {
+    let body = store.get(&key).await?;
+    let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+    Ok(parse::<StepArtifact>(&key, &body)?.output.value())
+}

@@ -1,0 +1,137 @@
+//! `bcce` as a script would call it. Configuration is moved in environments of the tests' own, which
+//! share the stack's bucket and nothing else.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use aws_sdk_ssm::types::ParameterType;
+use serde_json::json;
+
+use crate::stack::{RunRef, Stack, calls, fresh, output};
+use crate::workflow_of_ones_own::put;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// Its exit code and both of its outputs.
+fn bcce(environment: &str, args: &[&str]) -> (i32, String) {
+    let mut command = Command::new(Path::new(ROOT).join("target/debug/bcce"));
+    let done = command.args(["--env", environment]).args(args).output().unwrap();
+    let told = [done.stdout, done.stderr].concat();
+    (done.status.code().unwrap(), String::from_utf8(told).unwrap())
+}
+
+/// A directory with this repository's configuration and a workflow that is nobody else's, so that no
+/// object of another test lies below it.
+fn configuration(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(directory.join("workflows")).unwrap();
+    let given = Path::new(ROOT).join("infra/config/dev");
+    for file in ["models.yaml", "policy.yaml", "prices.yaml", "routing.yaml"] {
+        std::fs::copy(given.join(file), directory.join(file)).unwrap();
+    }
+    let explain = std::fs::read_to_string(given.join("workflows/explain.yaml")).unwrap();
+    let own = explain.replace("name: explain", &format!("name: {name}"));
+    std::fs::write(directory.join(format!("workflows/{name}.yaml")), own).unwrap();
+    directory
+}
+
+async fn put_parameter(stack: &Stack, name: &str, value: &str) {
+    let put = stack.ssm.put_parameter().name(name).value(value).r#type(ParameterType::String);
+    put.overwrite(true).send().await.unwrap();
+}
+
+async fn parameter(stack: &Stack, name: &str) -> String {
+    let got = stack.ssm.get_parameter().name(name).send().await.unwrap();
+    got.parameter.unwrap().value.unwrap()
+}
+
+#[tokio::test]
+async fn a_push_does_what_the_diff_said_and_mends_what_is_broken() {
+    let stack = Stack::connect().await;
+    let name = fresh("moved");
+    let of_dev = parameter(&stack, "/bcce/dev/stack").await;
+    put_parameter(&stack, &format!("/bcce/{name}/stack"), &of_dev).await;
+    let directory = configuration(&name);
+    let config = |verb: &str| bcce(&name, &["config", verb, directory.to_str().unwrap()]);
+    let told = |verb: &str, exit: i32, parts: &[&str]| {
+        let (code, told) = config(verb);
+        assert_eq!(code, exit, "{verb}: {told}");
+        for part in parts {
+            assert!(told.contains(part), "{part} is missing in {told}");
+        }
+    };
+    let workflow = format!("/bcce/{name}/workflows/{name}");
+
+    told("diff", 1, &["unchanged  0 documents", &format!("new        {workflow}"), "5 documents"]);
+    told("push", 0, &[&format!("new        {workflow} -> config/workflows/{name}/")]);
+    told("diff", 0, &["unchanged  5 documents"]);
+
+    let routing = directory.join("routing.yaml");
+    let text = std::fs::read_to_string(&routing).unwrap();
+    std::fs::write(&routing, text.replace("attempts: 8", "attempts: 6")).unwrap();
+    told("diff", 1, &["changed    /bcce/", "\n-attempts: 8\n+attempts: 6\n"]);
+
+    let pointer: serde_json::Value =
+        serde_json::from_str(&parameter(&stack, &workflow).await).unwrap();
+    let key = pointer["uri"].as_str().unwrap().split('/').skip(3).collect::<Vec<_>>().join("/");
+    stack.s3.delete_object().bucket(output("ArtifactBucket")).key(key).send().await.unwrap();
+    put_parameter(&stack, &format!("/bcce/{name}/policy"), "version: one\n").await;
+    put_parameter(&stack, &format!("/bcce/{name}/workflows/other"), r#"{"uri": "s3://x"}"#).await;
+    #[rustfmt::skip]
+    told("diff", 1, &[&format!("broken     {workflow}: uri: there is no config/"), "policy: version: must be a whole number", "/workflows/other, which is not in"]);
+    told("push", 0, &["changed    ", &format!("mended     {workflow}"), "left       "]);
+    told("diff", 0, &["unchanged  5 documents", "left       "]);
+
+    std::fs::write(directory.join("prices.yaml"), b"\xff").unwrap();
+    std::fs::remove_file(directory.join("models.yaml")).unwrap();
+    let wrong = ["prices.yaml: document: is not UTF-8", "models.yaml: document: is missing"];
+    told("diff", 2, &wrong);
+    told("push", 2, &wrong);
+    told("validate", 1, &wrong);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+async fn files_are_sent_as_a_list_with_their_paths() {
+    let stack = Stack::connect().await;
+    let name = fresh("files");
+    let workflow = format!(
+        r#"
+version: 1
+name: {name}
+inputs:
+  code: {{ type: list, required: true }}
+steps:
+  - id: read
+    model: haiku
+    prompt: "{{% for file in inputs.code %}}{{{{ file.path }}}} {{{{ file.text }}}}{{% endfor %}}"
+"#
+    );
+    put(&stack, &name, &workflow).await;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = |file: &str, text: &[u8]| {
+        let path = folder.join(file);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (b, a) = (file("b.rs", b"fn b() {}"), file("a.rs", b"fn a() {}"));
+    let submit = |files: &[&str]| {
+        let args = [&["submit", &name, "--id", "1", "--wait", "--files", "code"], files].concat();
+        bcce("dev", &args)
+    };
+    let (code, told) = submit(&[&b, &a]);
+    assert_eq!(code, 0, "{told}");
+    let run = RunRef::first("default", &name, "1");
+    let request: serde_json::Value =
+        serde_json::from_slice(&stack.object(&run.request_key()).await.unwrap()).unwrap();
+    let expected = json!([{ "path": b, "text": "fn b() {}" }, { "path": a, "text": "fn a() {}" }]);
+    assert!(request.to_string().contains(&expected.to_string()), "{request}");
+    assert_eq!(calls(&run).len(), 1);
+
+    let binary = file("binary.rs", b"\xff");
+    let (code, told) = submit(&[&a, &binary, "gone.rs"]);
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("binary.rs is not UTF-8") && told.contains("gone.rs cannot be read"));
+    std::fs::remove_dir_all(folder).unwrap();
+}

@@ -1,0 +1,76 @@
+use serde_json::{Value, json};
+
+use crate::stack::{RunRef, Stack, calls, fresh};
+
+fn files(texts: &[&str]) -> Value {
+    let file = |(n, text): (usize, &&str)| json!({ "path": format!("src/{n}.rs"), "text": text });
+    json!({ "files": texts.iter().enumerate().map(file).collect::<Vec<_>>() })
+}
+
+#[tokio::test]
+async fn each_file_is_looked_at_and_the_summary_sees_them_in_their_order() {
+    let stack = Stack::connect().await;
+    let id = fresh("hunt");
+    // The first file answers last.
+    let says = |n: u32| {
+        format!(
+            "@model says/hunt: {{\"bugs\":[{{\"line\":{n},\"severity\":\"low\",\"what\":\"bug {n}\"}}]}}"
+        )
+    };
+    let texts = [format!("@model */hunt: slow(900)\n{}", says(1)), says(2), says(3)];
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let manifest = stack.run("bug-hunt", &id, files(&texts)).await;
+    assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
+    let run = RunRef::first("default", "bug-hunt", &id);
+    let items = &manifest["steps"][0]["items"];
+    assert_eq!(items, &json!({ "planned": 3, "answered": 3, "failed": [] }));
+
+    let calls = calls(&run);
+    assert_eq!(calls.len(), 4);
+    let item = |call: &Value| call["request"]["requestMetadata"]["item"].clone();
+    let mut asked: Vec<Value> = calls[..3].iter().map(item).collect();
+    asked.sort_by_key(|item| item.as_str().map(str::to_owned));
+    assert_eq!(asked, ["0", "1", "2"]);
+    let summary = calls[3]["request"]["messages"][0]["content"][0]["text"].as_str().unwrap();
+    let place = |n: u32| {
+        summary.find(&format!("\"what\":\"bug {n}\"")).unwrap_or_else(|| panic!("{summary}"))
+    };
+    assert!(place(1) < place(2) && place(2) < place(3), "{summary}");
+}
+
+#[tokio::test]
+async fn an_item_that_fails_aborts_no_other_and_is_named_with_its_reason() {
+    let stack = Stack::connect().await;
+    let id = fresh("hunt-fails");
+    let texts = ["fn a() {}", "@model *: validation\nfn b() {}", "@model *: slow(700)\nfn c() {}"];
+    let manifest = stack.run("bug-hunt", &id, files(&texts)).await;
+    assert_eq!(manifest["status"], "FAILED");
+    let run = RunRef::first("default", "bug-hunt", &id);
+    for item in [0, 2] {
+        let key = run.step_key("hunt", Some(item));
+        assert!(stack.object(&key).await.is_some(), "{key} is missing: a sibling was aborted");
+    }
+    let hunt = &manifest["steps"][0];
+    assert_eq!((&hunt["status"], &hunt["attempts"]), (&json!("FAILED"), &json!(3)));
+    assert_eq!(hunt["items"]["failed"][0]["item"], 1);
+    assert_eq!(hunt["items"]["failed"][0]["error"]["name"], "Bcce.RequestRejected");
+    let message = manifest["error"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("step hunt: 1 of 3 items failed: item 1: Bcce.RequestRejected"),
+        "{message}"
+    );
+    assert_eq!(manifest["steps"][1]["status"], "SKIPPED");
+}
+
+/// Several at a time, and all of them below what a history has room for.
+#[tokio::test]
+async fn two_hundred_step_executions_are_one_run() {
+    let stack = Stack::connect().await;
+    let id = fresh("docs");
+    let texts = vec!["fn a() {}"; 199];
+    let manifest = stack.run("docs-gen", &id, files(&texts)).await;
+    assert_eq!(manifest["status"], "SUCCEEDED", "{}", manifest["error"]);
+    assert_eq!(manifest["steps"][0]["items"]["answered"], 199);
+    let artifacts = manifest["artifacts"].as_array().unwrap().len();
+    assert_eq!(artifacts, 2 + 199 + 1, "request, plan, pages, overview");
+}

@@ -1,0 +1,94 @@
+//! Runs whose execution ended without settling itself.
+
+use serde_json::{Value, json};
+
+use crate::stack::{RunRef, Stack, calls, fresh, output};
+use crate::workflow_of_ones_own::put;
+
+const TIMED_OUT: &str = include_str!("../../../events/settle/timed-out.json");
+
+/// The calls of a run that is stopped go on, are paid, and belong into its manifest.
+#[tokio::test]
+async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_told_once() {
+    let stack = Stack::connect().await;
+    let name = fresh("stopped");
+    let notices = stack.listen(&name).await;
+    let steps = "- { id: first, model: haiku, prompt: \"@model *: slow(3000)\" }\n- { id: second, model: haiku, prompt: x, needs: [first] }";
+    put(&stack, &name, &format!("version: 1\nname: {name}\nsteps:\n{steps}\n")).await;
+    stack.send(&json!({ "workflow": name, "id": "1" }).to_string()).await;
+    let run = RunRef::first("default", &name, "1");
+    stack.eventually("the first call", async || calls(&run).pop()).await;
+    stack.sfn.stop_execution().execution_arn(stack.arn(&run)).send().await.unwrap();
+
+    let manifest = stack.manifest(&run).await;
+    assert_eq!((&manifest["status"], manifest.get("error")), (&json!("CANCELLED"), None));
+    let statuses: Vec<&str> =
+        (0..2).filter_map(|n| manifest["steps"][n]["status"].as_str()).collect();
+    assert_eq!(statuses, ["SUCCEEDED", "SKIPPED"]);
+    let answer = run.step_key("first", None);
+    let listed = manifest["artifacts"].as_array().unwrap();
+    assert!(listed.iter().any(|artifact| artifact["key"] == answer), "{listed:#?}");
+    assert_ne!(manifest["totals"]["cost_usd"], "0", "the call was answered and is paid");
+    assert_eq!(calls(&run).len(), 1);
+
+    stack.settled(&run).await;
+    assert_eq!(stack.record(&run).await["status"].as_s().unwrap(), "CANCELLED");
+    assert_eq!(notices_of(&stack, &notices, &run).await, ["CANCELLED"]);
+}
+
+/// Its own machine does all of it, and the settle machine, which is started by every bad end, nothing.
+#[tokio::test]
+async fn a_run_that_failed_by_itself_is_not_told_of_again() {
+    let stack = Stack::connect().await;
+    let id = fresh("failed");
+    let notices = stack.listen(&id).await;
+    let manifest = stack.explain(&id, "@model *: validation").await;
+    assert_eq!(manifest["status"], "FAILED");
+    let run = RunRef::first("default", "explain", &id);
+    stack.settled(&run).await;
+    assert_eq!(notices_of(&stack, &notices, &run).await, ["FAILED"]);
+}
+
+/// The emulator knows no time-out and no limits of an execution, so the events of both are recorded ones.
+#[tokio::test]
+async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_settled_however_often_it_is_told() {
+    let stack = Stack::connect().await;
+    for (status, error, expected) in [
+        ("TIMED_OUT", Value::Null, "the execution ran longer than it may"),
+        (
+            "FAILED",
+            json!("States.DataLimitExceeded"),
+            "the execution ended with States.DataLimitExceeded",
+        ),
+    ] {
+        let id = fresh("killed");
+        let notices = stack.listen(&id).await;
+        let run = RunRef::first("default", "explain", &id);
+        let mut event: Value = serde_json::from_str(TIMED_OUT).unwrap();
+        let detail = &mut event["detail"];
+        detail["input"] = json!(serde_json::to_string(&run).unwrap());
+        detail["executionArn"] = json!(stack.arn(&run));
+        detail["status"] = json!(status);
+        detail["error"] = error;
+        detail["cause"] = json!("it quotes the state: hunter2");
+        for _ in 0..2 {
+            let start = stack.sfn.start_execution().state_machine_arn(output("SettleArn"));
+            start.input(event.to_string()).send().await.unwrap();
+        }
+        stack.settled(&run).await;
+        let manifest = stack.object(&run.manifest_key()).await.unwrap();
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+        assert_eq!(manifest["status"], "FAILED");
+        assert_eq!(manifest["error"], json!({ "name": "Bcce.Internal", "message": expected }));
+        assert_eq!(stack.record(&run).await["status"].as_s().unwrap(), "FAILED");
+        assert_eq!(notices_of(&stack, &notices, &run).await, ["FAILED"]);
+    }
+}
+
+/// The status of every notice of a run.
+async fn notices_of(stack: &Stack, queue: &str, run: &RunRef) -> Vec<String> {
+    let messages = stack.drain(queue).await;
+    let notices = messages.iter().map(|body| serde_json::from_str::<Value>(body).unwrap());
+    let ours = notices.filter(|notice| notice["run_id"] == run.run_id);
+    ours.map(|notice| notice["status"].as_str().unwrap().to_owned()).collect()
+}
