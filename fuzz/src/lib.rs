@@ -7,7 +7,7 @@ use bcce_core::error::{Fault, Problems};
 use bcce_core::limits::{MAX_PROMPT_BYTES, MAX_TEMPLATE_BYTES};
 use bcce_core::prompt::{Prompt, render, variables};
 use bcce_core::request::{Request, StoredRequest, told_of};
-use bcce_core::template::{OutputType, Step, Template};
+use bcce_core::template::Template;
 use serde_json::{Map, Value, json};
 
 /// Stands between the parts of a text: a template and its context, or the values of a context.
@@ -86,47 +86,63 @@ pub fn prompt(text: &str) {
     }
 }
 
-const SHIPPED: [&str; 2] = [
+/// Every workflow of this repository.
+pub const SHIPPED: [&str; 4] = [
+    include_str!("../../infra/config/dev/workflows/bug-hunt.yaml"),
     include_str!("../../infra/config/dev/workflows/code-review.yaml"),
+    include_str!("../../infra/config/dev/workflows/docs-gen.yaml"),
     include_str!("../../infra/config/dev/workflows/explain.yaml"),
 ];
 
-/// The workflows of this repository over the values of `text`.
+/// The workflows of this repository over the values of `text`: inputs and answers that fit always give a
+/// prompt.
 pub fn shipped(text: &str) {
-    static PARSED: LazyLock<[Template; 2]> =
+    static PARSED: LazyLock<[Template; 4]> =
         LazyLock::new(|| SHIPPED.map(|yaml| Template::parse(yaml).unwrap()));
-    let mut values = text.split(SEPARATOR).cycle();
+    let mut texts = text.split(SEPARATOR).cycle();
     for template in PARSED.iter() {
-        let inputs: Map<String, Value> =
-            template.inputs.keys().map(|name| (name.clone(), planted(values.next()))).collect();
-        for step in &template.steps {
-            let needed = |id: &String| template.steps.iter().find(|step| step.id == *id).unwrap();
-            let steps: Map<String, Value> = step
-                .needs
-                .iter()
-                .map(|id| (id.clone(), answer(needed(id), values.next())))
-                .collect();
-            let context = json!({ "inputs": inputs, "steps": steps, "item": planted(values.next()), "index": 0 });
+        let mut inputs = Map::new();
+        for (name, spec) in &template.inputs {
+            let mut schema = spec.schema.clone().unwrap_or(json!({}));
+            schema["type"] = serde_json::to_value(spec.kind).unwrap();
+            inputs.insert(name.clone(), fitting(&schema, &mut texts));
+        }
+        let mut answers = Map::new();
+        for step in template.waves().unwrap().concat() {
+            let mut context = json!({ "inputs": inputs, "steps": answers });
+            if let Some(list) = step.list() {
+                (context["item"], context["index"]) = (inputs[list][0].clone(), json!(0));
+            }
             let prompt = render(step.system.as_deref(), &step.prompt, &context).unwrap();
+            assert!(prompt.user.contains(PLANTED), "nothing of the data is in the prompt");
             sized(&prompt);
             enclosed(&prompt);
-            assert!(prompt.user.contains(PLANTED), "nothing of the data is in the prompt");
+            let schema = step.output.as_ref().and_then(|output| output.schema.clone());
+            let schema = schema.unwrap_or(json!({ "type": "string" }));
+            let schema = match step.list() {
+                Some(_) => json!({ "type": "list", "items": schema }),
+                None => schema,
+            };
+            answers.insert(step.id.clone(), fitting(&schema, &mut texts));
         }
     }
 }
 
-fn planted(text: Option<&str>) -> Value {
-    let mut value = Value::from(text.unwrap_or_default());
-    plant(&mut value);
-    value
-}
-
-fn answer(step: &Step, text: Option<&str>) -> Value {
-    let is_json = step.output.as_ref().is_some_and(|output| output.kind == OutputType::Json);
-    let parsed = text.and_then(|text| serde_json::from_str(text).ok()).filter(|_| is_json);
-    let mut value = parsed.unwrap_or_else(|| Value::from(text.unwrap_or_default()));
-    plant(&mut value);
-    value
+/// A value that fits `schema`, as far as the schemas of this repository go. Every list has two items.
+fn fitting<'a>(schema: &Value, texts: &mut impl Iterator<Item = &'a str>) -> Value {
+    if let Some(first) = schema.pointer("/enum/0") {
+        return first.clone();
+    }
+    match schema["type"].as_str().unwrap() {
+        "object" => {
+            let properties = schema["properties"].as_object().unwrap();
+            properties.iter().map(|(name, of)| (name.clone(), fitting(of, texts))).collect()
+        }
+        "list" | "array" => (0..2).map(|_| fitting(&schema["items"], texts)).collect(),
+        "integer" => PLANTED_NUMBER.into(),
+        "string" => format!("{PLANTED}{}", texts.next().unwrap_or_default()).into(),
+        other => unreachable!("no schema of ours has a {other}"),
+    }
 }
 
 /// Puts what must not be quoted before every text and in place of every number.

@@ -37,5 +37,11 @@ fn prompts() {
 
 #[test]
 fn shipped_workflows() {
+    let workflows = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/config/dev/workflows");
+    assert_eq!(
+        workflows.read_dir().unwrap().count(),
+        fuzz::SHIPPED.len(),
+        "one is not in the list"
+    );
     replay("shipped", fuzz::shipped);
 }

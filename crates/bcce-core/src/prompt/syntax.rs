@@ -238,13 +238,15 @@ fn comparison(span: Span, left: &Expr<'_>, right: &Expr<'_>, looped: bool) -> Re
     )
 }
 
-/// The n-th character of a text is counted to, from either end, which a loop would repeat.
+/// The n-th character of a text is counted to, from either end, which a loop would repeat. `loop.index0`
+/// is for a list that goes along with the loop's own; where it is a text, that takes seconds at most.
 fn subscript(span: Span, key: &Expr<'_>, looped: bool) -> Result<(), String> {
     let is_soon = match key {
         Expr::Const(key) => {
             key.value.as_str().is_some() || key.value.as_usize().is_some_and(|n| n < MAX_SUBSCRIPT)
         }
         Expr::Filter(filter) => filter.name == "string",
+        Expr::GetAttr(_) => is_of_loop(key),
         _ => false,
     };
     if !looped || is_soon {
@@ -253,7 +255,7 @@ fn subscript(span: Span, key: &Expr<'_>, looped: bool) -> Result<(), String> {
     refused(
         span,
         "a subscript in a loop that is not written out",
-        "a text would be counted through each time; make a key text with `| string`",
+        "a text would be counted through; `loop.index0` can be one, and `key | string`",
     )
 }
 
@@ -261,9 +263,15 @@ fn subscript(span: Span, key: &Expr<'_>, looped: bool) -> Result<(), String> {
 fn is_plain(expr: &Expr<'_>) -> bool {
     match expr {
         Expr::Filter(filter) => !FILTERS_OF_ANYTHING.contains(&filter.name),
-        // Its fields are numbers and booleans.
+        _ => is_of_loop(expr) || is_literal(expr),
+    }
+}
+
+/// `loop.index0` and its like, which are numbers and booleans.
+fn is_of_loop(expr: &Expr<'_>) -> bool {
+    match expr {
         Expr::GetAttr(attr) => matches!(&attr.expr, Expr::Var(var) if var.id == "loop"),
-        _ => is_literal(expr),
+        _ => false,
     }
 }
 

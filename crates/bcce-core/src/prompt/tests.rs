@@ -114,6 +114,7 @@ fn what_a_prompt_is_made_of_renders() {
         ("{% for x in inputs.l %}{{ x | string == inputs.l[1] }} {% endfor %}", "False True "),
         ("{% for x in inputs.l %}{{ loop.index < inputs.n }} {% endfor %}", "True False "),
         ("{% for x in ['k'] %}{{ inputs.m[x | string] | safe }}{{ inputs.m['k'] | safe }}{{ inputs.l[0] | safe }}{% endfor %}", "vvx"),
+        ("{% for x in ['a', 'b'] %}{{ inputs.l[loop.index0] | safe }}{% endfor %}", "xy"),
         ("{{ inputs.nope | default(7) }}{{ inputs.l | length }}{{ inputs.l[0] | upper | safe }}", "72X"),
         ("{{ inputs.t | trim }}", "<data>Ab\nc</data>"),
         ("{{ inputs.t | lines | last }}", "<data>c </data>"),
