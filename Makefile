@@ -56,7 +56,6 @@ emulated: setup build ## tests of the deployed stack, on one of their own
 	$(CARGO_TEST) --test emulated --no-run
 	$(STACK) run -- $(CARGO_TEST) --test emulated
 
-<<<<<<< HEAD
 enforced: setup build ## tests with IAM enforced, on a stack of their own
 	$(CARGO_TEST) --test enforced --no-run
 	$(STACK) run --enforced -- $(CARGO_TEST) --test enforced
@@ -65,9 +64,6 @@ faults: setup build ## tests with failing services, on a stack of their own
 	$(CARGO_TEST) --test faults --no-run
 	$(STACK) run --faulty -- $(CARGO_TEST) --test faults
 
-# MODEL_URL=http://127.0.0.1:11434/v1 MODEL=... has any OpenAI-compatible endpoint answer, here and in `demo`;
-# BEDROCK_ENDPOINT_URL=http://... is another that speaks Bedrock's own API.
-=======
 # More than 256 MB or a second for one text is a failure, as a panic is. It is left as .local/fuzz/<target>-*:
 # keep it in fuzz/corpus/<target>, whose texts `offline` runs. What else a target has learnt is in
 # .local/fuzz/<target>; `<target> -merge=1 fuzz/corpus/<target> .local/fuzz/<target>` keeps the least of it.
@@ -84,8 +80,8 @@ COVERAGE = -Cdebug-assertions -Cpasses=sancov-module -Cllvm-args=-sanitizer-cove
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 
-# BEDROCK_ENDPOINT_URL=http://... points the functions elsewhere than at the scripted model.
->>>>>>> fuzz
+# MODEL_URL=http://127.0.0.1:11434/v1 MODEL=... has any OpenAI-compatible endpoint answer, here and in `demo`;
+# BEDROCK_ENDPOINT_URL=http://... is another that speaks Bedrock's own API.
 up: setup build ## a stack that stays, its addresses in .local/stack.env
 	$(STACK) up
 
