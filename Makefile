@@ -10,6 +10,8 @@ DEMO = infra/local/demo.sh
 # Section of samconfig.toml that `deploy` takes its options from.
 ENV ?= dev
 PYTHON ?= python3
+# How long `fuzz` takes for each of its targets.
+SECONDS ?= 600
 
 FUNCTIONS = $(notdir $(patsubst %/,%,$(dir $(wildcard functions/*/Cargo.toml))))
 STACK = .venv/bin/python infra/local/stack.py
@@ -18,7 +20,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Always the whole workspace: with `-p` cargo picks other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo test fmt clippy lint local offline emulated enforced faults up down deploy
+.PHONY: help setup build demo test fmt clippy lint local offline emulated enforced faults fuzz up down deploy
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +63,22 @@ enforced: setup build ## tests with IAM enforced, on a stack of their own
 faults: setup build ## tests with failing services, on a stack of their own
 	$(CARGO_TEST) --test faults --no-run
 	$(STACK) run --faulty -- $(CARGO_TEST) --test faults
+
+# More than 256 MB or a second for one text is a failure, as a panic is. It is left as .local/fuzz/<target>-*:
+# keep it in fuzz/corpus/<target>, whose texts `offline` runs. What else a target has learnt is in
+# .local/fuzz/<target>; `<target> -merge=1 fuzz/corpus/<target> .local/fuzz/<target>` keeps the least of it.
+fuzz: ## texts that no test thought of, through parsing and rendering
+	for target in request template prompt shipped; do \
+		mkdir -p .local/fuzz/$$target; \
+		(cd fuzz && RUSTFLAGS="$(COVERAGE)" cargo run --locked --release --target host-tuple --bin $$target -- \
+			-max_total_time=$(SECONDS) -timeout=1 -rss_limit_mb=256 -max_len=16384 -dict=dictionary.txt \
+			-artifact_prefix=../.local/fuzz/$$target- ../.local/fuzz/$$target corpus/$$target) || exit 1; \
+	done
+
+# How libFuzzer sees where a text leads; this needs neither a nightly compiler nor cargo-fuzz.
+COVERAGE = -Cdebug-assertions -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares
 
 # MODEL_URL=http://127.0.0.1:11434/v1 MODEL=... has any OpenAI-compatible endpoint answer, here and in `demo`;
 # BEDROCK_ENDPOINT_URL=http://... is another that speaks Bedrock's own API.

@@ -137,7 +137,7 @@ mod tests {
             "policy.yml: document: is not read, for its name does not end in .yaml",
             "policy.yaml: document: is missing",
             "prices.yaml: document: cannot be read: No such file",
-            "routing.yaml: document: line 1 column 1: unknown field `attempt`",
+            "routing.yaml: attempt: is unknown; there are: version, strategy, attempts",
             "workflows/old/explain.yaml: document: is neither",
         ] {
             assert!(told.contains(part), "{part} is missing in {told}");

@@ -113,6 +113,6 @@ mod tests {
             super::left(&Comparison { documents: vec![], left }, Path::new("dev"))
         };
         assert_eq!(left(None), ["  left       /bcce/dev/workflows/old, which is not in dev"]);
-        assert!(left(Some("leads nowhere"))[0].ends_with("not in dev; it leads nowhere"));
+        assert!(left(Some("leads nowhere"))[0].ends_with("not in dev; leads nowhere"));
     }
 }

@@ -20,8 +20,15 @@ pub const INVOKE_SECONDS: u64 = 900;
 pub const MAX_RUN_SECONDS: u64 = 86_400;
 /// A rendered prompt, in bytes: the longest request plus what its steps add.
 pub const MAX_PROMPT_BYTES: usize = 4 * 1_048_576;
-/// Instructions a prompt template may take; a diff of 1 MiB needs a few hundred.
+/// Instructions a prompt template may take; 64 bytes of text it makes, or four bytes of JSON, count as one.
+/// A diff of 1 MiB takes 17 thousand, and no template makes more than 64 MB.
 pub const PROMPT_FUEL: u64 = 1_000_000;
+/// The text of a prompt template, in bytes: as much as a long manual.
+pub const MAX_TEMPLATE_BYTES: usize = 262_144;
+/// Words and signs in one `{{ }}` or `{% %}`: the parser takes stack for each.
+pub const MAX_TAG_TOKENS: usize = 200;
+/// `elif` in a prompt template: likewise.
+pub const MAX_ELIFS: usize = 50;
 /// A service's message in an attempt, in characters.
 pub const MAX_MESSAGE_CHARS: usize = 300;
 

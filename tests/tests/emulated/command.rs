@@ -8,7 +8,6 @@ use aws_sdk_ssm::types::ParameterType;
 use serde_json::json;
 
 use crate::stack::{RunRef, Stack, calls, fresh, output};
-use crate::workflow_of_ones_own::put;
 
 pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -107,7 +106,7 @@ steps:
     prompt: "{{% for file in inputs.code %}}{{{{ file.path }}}} {{{{ file.text }}}}{{% endfor %}}"
 "#
     );
-    put(&stack, &name, &workflow).await;
+    stack.put_workflow(&name, &workflow).await;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
     std::fs::create_dir_all(&folder).unwrap();
     let file = |file: &str, text: &[u8]| {

@@ -67,7 +67,7 @@ async fn a_silent_region_is_given_up() {
     let workflow = format!(
         "version: 1\nname: {name}\nsteps:\n- id: answer\n  model: haiku\n  prompt: |\n    @model us-east-1: silent\n    Hello.\n  routing:\n    timeouts: {{ first_token_s: 1, stall_s: 1, attempt_s: 10 }}\n"
     );
-    crate::workflow_of_ones_own::put(&stack, &name, &workflow).await;
+    stack.put_workflow(&name, &workflow).await;
     let manifest = stack.run(&name, "1", serde_json::json!({})).await;
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
     let artifact = stack.step(&RunRef::first("default", &name, "1"), "answer").await;

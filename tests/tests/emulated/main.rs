@@ -12,4 +12,5 @@ mod review;
 mod sealed;
 mod settled;
 mod stack;
+mod untrusted;
 mod workflow_of_ones_own;

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::stack::{RunRef, Stack, calls, fresh, output};
-use crate::workflow_of_ones_own::put;
 
 const TIMED_OUT: &str = include_str!("../../../events/settle/timed-out.json");
 
@@ -14,7 +13,7 @@ async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_told_once() {
     let name = fresh("stopped");
     let notices = stack.listen(&name).await;
     let steps = "- { id: first, model: haiku, prompt: \"@model *: slow(3000)\" }\n- { id: second, model: haiku, prompt: x, needs: [first] }";
-    put(&stack, &name, &format!("version: 1\nname: {name}\nsteps:\n{steps}\n")).await;
+    stack.put_workflow(&name, &format!("version: 1\nname: {name}\nsteps:\n{steps}\n")).await;
     stack.send(&json!({ "workflow": name, "id": "1" }).to_string()).await;
     let run = RunRef::first("default", &name, "1");
     stack.eventually("the first call", async || calls(&run).pop()).await;

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
+use aws_sdk_ssm::types::ParameterType;
+use bcce_core::config::Pointer;
 use bcce_core::ledger::{attempt_sk, run_pk};
 use serde_json::{Value, json};
 
@@ -54,6 +56,28 @@ impl Stack {
     pub async fn send(&self, body: &str) -> String {
         let send = self.sqs.send_message().queue_url(output("InboxQueueUrl")).message_body(body);
         send.send().await.unwrap().message_id.unwrap()
+    }
+
+    /// Registers a workflow as anybody could: the body in S3, a pointer to it in SSM.
+    pub async fn put_workflow(&self, name: &str, body: &str) {
+        let pointer = self.put_template(name, body.as_bytes()).await;
+        self.point_workflow(name, &serde_json::to_string(&pointer).unwrap()).await;
+    }
+
+    /// The body in S3, and the pointer that leads to it.
+    pub async fn put_template(&self, name: &str, body: &[u8]) -> Pointer {
+        let (bucket, key) =
+            (output("ArtifactBucket"), format!("config/workflows/{name}/test.yaml"));
+        let put = self.s3.put_object().bucket(&bucket).key(&key).body(body.to_vec().into());
+        put.send().await.unwrap();
+        Pointer::to(&bucket, &key, body)
+    }
+
+    /// The workflow's parameter in SSM.
+    pub async fn point_workflow(&self, name: &str, value: &str) {
+        let parameter = format!("/bcce/dev/workflows/{name}");
+        let put = self.ssm.put_parameter().name(parameter).value(value).overwrite(true);
+        put.r#type(ParameterType::String).send().await.unwrap();
     }
 
     /// Sends a request and waits for its run's manifest.

@@ -1,29 +1,6 @@
-use bcce_core::config::Pointer;
 use serde_json::json;
 
-use crate::stack::{RunRef, Stack, calls, fresh, output};
-
-/// Registers a workflow as anybody could: the body in S3, a pointer to it in SSM.
-pub async fn put(stack: &Stack, name: &str, body: &str) {
-    let pointer = store(stack, name, body.as_bytes()).await;
-    point(stack, name, &serde_json::to_string(&pointer).unwrap()).await;
-}
-
-/// The body in S3, and the pointer that leads to it.
-pub async fn store(stack: &Stack, name: &str, body: &[u8]) -> Pointer {
-    let bucket = output("ArtifactBucket");
-    let key = format!("config/workflows/{name}/test.yaml");
-    let put = stack.s3.put_object().bucket(&bucket).key(&key).body(body.to_vec().into());
-    put.send().await.unwrap();
-    Pointer::to(&bucket, &key, body)
-}
-
-/// The workflow's parameter in SSM.
-pub async fn point(stack: &Stack, name: &str, value: &str) {
-    let parameter = format!("/bcce/dev/workflows/{name}");
-    let put = stack.ssm.put_parameter().name(parameter).value(value).overwrite(true);
-    put.r#type(aws_sdk_ssm::types::ParameterType::String).send().await.unwrap();
-}
+use crate::stack::{RunRef, Stack, calls, fresh};
 
 #[tokio::test]
 async fn a_plain_client_runs_a_workflow_it_has_put_there_itself() {
@@ -48,7 +25,7 @@ steps:
     prompt: "Second: {{{{ steps.first }}}}"
 "#
     );
-    put(&stack, &name, &workflow).await;
+    stack.put_workflow(&name, &workflow).await;
     let manifest = stack.run(&name, "1", json!({ "text": "hello" })).await;
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
 

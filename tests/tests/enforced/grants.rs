@@ -11,9 +11,8 @@ pub enum Shown {
     Walk,
     /// Without it dispatch does not settle a message: a new one, the same again, and a bad one.
     Dispatch,
-    /// A service acts under the role and the emulator does so without asking, or it does not ask as AWS does
-    /// (for ListBucket, when an object is missing): the test takes the role itself and makes the call that
-    /// the action is for.
+    /// A service acts under the role, or the emulator acts without asking: the test takes the role itself
+    /// and makes the call that the action is for.
     AsTheRole,
     /// The emulator asks for it on another resource than AWS does: its policy simulator is asked, for these.
     /// `{}` is the function's name.
@@ -112,8 +111,6 @@ pub const GRANTS: &[Grant] = &[
     ("WorkflowRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
     ("WorkflowRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
     ("WorkflowRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
-    // EventBridge acts in nobody's name either.
-    ("SettleRuleRole", "StartSettle", "states:StartExecution", AsTheRole),
     ("SettleRole", "SealAndCount", "lambda:InvokeFunction", AsTheRole),
     ("SettleRole", "Notify", "sns:Publish", AsTheRole),
     ("SettleRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
@@ -126,4 +123,6 @@ pub const GRANTS: &[Grant] = &[
     ("SettleRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
     ("SettleRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
     ("SettleRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
+    // EventBridge here starts the machine in nobody's name.
+    ("SettleRuleRole", "StartSettle", "states:StartExecution", AsTheRole),
 ];

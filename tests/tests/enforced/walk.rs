@@ -25,11 +25,7 @@ pub async fn walk(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     put.if_none_match("*").body(body.into()).send().await.unwrap();
 
     let mut run = serde_json::to_value(&reference).unwrap();
-    run["execution_arn"] = json!(format!(
-        "{}:{}",
-        output("WorkflowArn").replacen(":stateMachine:", ":execution:", 1),
-        reference.run_id
-    ));
+    run["execution_arn"] = json!(stack.arn(&reference));
     run["started_at"] = json!(
         time::OffsetDateTime::now_utc()
             .format(&time::format_description::well_known::Rfc3339)
@@ -50,8 +46,8 @@ pub async fn walk(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     assert_eq!(answered["outcome"], "answered", "{answered}");
     let sealed = invoke(root, "persist-artifact", &json!({ "run": run })).await?;
     assert_eq!(sealed["notice"]["status"], "SUCCEEDED", "{sealed}");
-    let counted =
-        json!({ "run": run, "manifest": sealed["manifest"], "teller": run["execution_arn"] });
+    let teller = &run["execution_arn"];
+    let counted = json!({ "run": run, "manifest": sealed["manifest"], "teller": teller });
     let counted = invoke(root, "emit-metrics", &counted).await?;
     assert_eq!(counted["counted"], true);
     Ok(())

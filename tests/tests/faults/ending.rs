@@ -3,8 +3,6 @@
 use std::process::Command;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_ssm::types::ParameterType;
-use bcce_core::config::Pointer;
 use bcce_core::ledger::{attempt_sk, run_pk, usage_pk};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -20,7 +18,8 @@ pub struct Ending {
     pub keys: usize,
     /// What the run's record in the ledger says.
     pub record: Option<String>,
-    /// Runs that its usage counters have gained.
+    /// What its usage counters had before, and the runs that they have gained.
+    before: u64,
     pub counted: u64,
     pub notices: Vec<Value>,
     pub model_calls: usize,
@@ -32,13 +31,7 @@ pub async fn workflow(stack: &Stack) -> String {
     let body = format!(
         "version: 1\nname: {name}\nsteps:\n  - {{ id: answer, model: haiku, prompt: Say something. }}\n"
     );
-    let (bucket, key) = (output("ArtifactBucket"), format!("config/workflows/{name}/test.yaml"));
-    let put =
-        stack.s3.put_object().bucket(&bucket).key(&key).body(body.clone().into_bytes().into());
-    put.send().await.unwrap();
-    let pointer = serde_json::to_string(&Pointer::to(&bucket, &key, body.as_bytes())).unwrap();
-    let put = stack.ssm.put_parameter().name(format!("/bcce/dev/workflows/{name}")).value(pointer);
-    put.r#type(ParameterType::String).send().await.unwrap();
+    stack.put_workflow(&name, &body).await;
     name
 }
 
@@ -47,15 +40,20 @@ pub async fn of(stack: &Stack, workflow: &str, notices: &str) -> Ending {
     let run = RunRef::first("default", workflow, "1");
     let before = counted(stack, &run).await;
     stack.send(&json!({ "workflow": workflow, "id": "1", "inputs": {} }).to_string()).await;
-    let arn = output("WorkflowArn").replacen(":stateMachine:", ":execution:", 1);
-    let arn = format!("{arn}:{}", run.execution_name());
-    let execution = stack
+    let arn = stack.arn(&run);
+    stack
         .eventually("the end of the execution", async || {
             let execution = stack.sfn.describe_execution().execution_arn(&arn).send().await.ok()?;
-            (execution.status().as_str() != "RUNNING").then_some(execution)
+            (execution.status().as_str() != "RUNNING").then_some(())
         })
         .await;
     stack.inbox_is_empty().await;
+    look(stack, run, before, notices).await
+}
+
+async fn look(stack: &Stack, run: RunRef, before: u64, notices: &str) -> Ending {
+    let execution = stack.sfn.describe_execution().execution_arn(stack.arn(&run));
+    let execution = execution.send().await.unwrap();
     let manifest = stack.object(&run.manifest_key()).await;
     Ending {
         status: execution.status().as_str().to_owned(),
@@ -64,6 +62,7 @@ pub async fn of(stack: &Stack, workflow: &str, notices: &str) -> Ending {
         manifest: manifest.map(|bytes| serde_json::from_slice(&bytes).unwrap()),
         keys: stack.keys(&run).await.len(),
         record: record(stack, &run).await,
+        before,
         counted: counted(stack, &run).await - before,
         notices: told(stack, notices, &run).await,
         model_calls: calls(&run).len(),
@@ -91,6 +90,12 @@ impl Ending {
         is(&format!("{} model calls", self.model_calls), self.model_calls == 1)
     }
 
+    /// What there is when the settle machine is done too; its notices are those since the first look.
+    pub async fn settled(&self, stack: &Stack, notices: &str) -> Self {
+        stack.settled(&self.run).await;
+        look(stack, self.run.clone(), self.before, notices).await
+    }
+
     /// As anybody could check it.
     pub fn verifies(&self) -> bool {
         let bcce = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/bcce");
@@ -116,10 +121,10 @@ async fn counted(stack: &Stack, run: &RunRef) -> u64 {
     items.items().iter().map(|item| item["runs"].as_n().unwrap().parse::<u64>().unwrap()).sum()
 }
 
-/// The notices of a run that a queue has heard.
-pub async fn told(stack: &Stack, queue: &str, run: &RunRef) -> Vec<Value> {
-    // Each is received once: they are hidden for longer than a test takes.
-    let heard = stack.sweep(queue, 60).await;
-    let notices = heard.iter().filter_map(|message| serde_json::from_str(message.body()?).ok());
-    notices.filter(|notice: &Value| notice["run_id"] == *run.run_id).collect()
+/// The notices of a run that a queue has heard. Each is received once: the visibility timeout is longer
+/// than this takes.
+async fn told(stack: &Stack, queue: &str, run: &RunRef) -> Vec<Value> {
+    let heard = stack.sweep(queue, 60).await.into_iter().filter_map(|message| message.body);
+    let notices = heard.map(|body| serde_json::from_str::<Value>(&body).unwrap());
+    notices.filter(|notice| notice["run_id"] == *run.run_id).collect()
 }

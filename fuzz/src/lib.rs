@@ -1,0 +1,191 @@
+//! What holds whatever comes in. The fuzz targets look for texts that break it, and
+//! `crates/bcce-core/tests/replay.rs` runs the kept ones (`corpus/`) through the same functions.
+
+use std::sync::LazyLock;
+
+use bcce_core::error::{Fault, Problems};
+use bcce_core::limits::{MAX_PROMPT_BYTES, MAX_TEMPLATE_BYTES};
+use bcce_core::prompt::{Prompt, render, variables};
+use bcce_core::request::{Request, StoredRequest, told_of};
+use bcce_core::template::Template;
+use serde_json::{Map, Value, json};
+
+/// Stands between the parts of a text: a template and its context, or the values of a context.
+const SEPARATOR: &str = "\n===\n";
+/// Values that no message may quote.
+const PLANTED: &str = "hunter2";
+const PLANTED_NUMBER: u32 = 918_273_645;
+const MAX_FAULT_BYTES: usize = 20_000;
+
+/// A message on the inbox.
+pub fn request(body: &str) {
+    let (workflow, _) = told_of(body);
+    assert!(workflow.is_none_or(|name| !name.is_empty() && !name.contains('/')));
+    match Request::parse(body) {
+        Ok(request) => {
+            let again = serde_json::to_string(&request).unwrap();
+            assert_eq!(Request::parse(&again).as_ref(), Ok(&request), "{again}");
+            let stored = StoredRequest::new(request, "tenant", "message");
+            let bytes = serde_json::to_vec(&stored).unwrap();
+            let read: StoredRequest = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(serde_json::to_vec(&read).unwrap(), bytes);
+        }
+        Err(problems) => bounded(problems),
+    }
+    if let Ok(mut value) = serde_json::from_str(body)
+        && !has_planted(body)
+    {
+        plant(&mut value);
+        if let Err(problems) = Request::parse(&value.to_string()) {
+            quotes_nothing(&problems.to_string());
+        }
+    }
+}
+
+/// A workflow definition.
+pub fn template(yaml: &str) {
+    let template = match Template::parse(yaml) {
+        Ok(template) => template,
+        Err(problems) => return bounded(problems),
+    };
+    let again = serde_json::to_string(&template).unwrap();
+    assert_eq!(Template::parse(&again), Ok(template.clone()), "{again}");
+    let waves = template.waves().unwrap();
+    assert_eq!(waves.iter().map(Vec::len).sum::<usize>(), template.steps.len());
+    assert!(template.steps.iter().any(|step| Some(step.id.as_str()) == template.result()));
+    for step in &template.steps {
+        assert!(variables(&step.prompt).is_ok());
+        let _ = render(step.system.as_deref(), &step.prompt, &json!({ "inputs": {}, "steps": {} }));
+    }
+}
+
+/// A prompt template and, after the separator, the JSON it is rendered over.
+pub fn prompt(text: &str) {
+    let (source, context) = text.split_once(SEPARATOR).unwrap_or((text, "{}"));
+    let Ok(mut context) = serde_json::from_str::<Value>(context) else { return };
+    let checked = variables(source);
+    if let Ok(prompt) = render(None, source, &context) {
+        assert!(checked.is_ok() && source.len() <= MAX_TEMPLATE_BYTES);
+        sized(&prompt);
+    } else if let Err(cause) = &checked {
+        assert_eq!(render(None, source, &context), Err(cause.clone()));
+    }
+    if has_planted(text) {
+        return;
+    }
+    plant(&mut context);
+    // What the author vouches for, or writes out, is not data.
+    let vouched = ["safe", "<data", "</"].iter().any(|part| source.contains(part));
+    match render(Some(source), source, &context) {
+        Ok(prompt) if !vouched => enclosed(&prompt),
+        Ok(_) => {}
+        Err(cause) => {
+            quotes_nothing(&cause);
+            bounded(Problems::one("prompt", cause));
+        }
+    }
+}
+
+/// Every workflow of this repository.
+pub const SHIPPED: [&str; 4] = [
+    include_str!("../../infra/config/dev/workflows/bug-hunt.yaml"),
+    include_str!("../../infra/config/dev/workflows/code-review.yaml"),
+    include_str!("../../infra/config/dev/workflows/docs-gen.yaml"),
+    include_str!("../../infra/config/dev/workflows/explain.yaml"),
+];
+
+/// The workflows of this repository over the values of `text`: inputs and answers that fit always give a
+/// prompt.
+pub fn shipped(text: &str) {
+    static PARSED: LazyLock<[Template; 4]> =
+        LazyLock::new(|| SHIPPED.map(|yaml| Template::parse(yaml).unwrap()));
+    let mut texts = text.split(SEPARATOR).cycle();
+    for template in PARSED.iter() {
+        let mut inputs = Map::new();
+        for (name, spec) in &template.inputs {
+            let mut schema = spec.schema.clone().unwrap_or(json!({}));
+            schema["type"] = serde_json::to_value(spec.kind).unwrap();
+            inputs.insert(name.clone(), fitting(&schema, &mut texts));
+        }
+        let mut answers = Map::new();
+        for step in template.waves().unwrap().concat() {
+            let mut context = json!({ "inputs": inputs, "steps": answers });
+            if let Some(list) = step.list() {
+                (context["item"], context["index"]) = (inputs[list][0].clone(), json!(0));
+            }
+            let prompt = render(step.system.as_deref(), &step.prompt, &context).unwrap();
+            assert!(prompt.user.contains(PLANTED), "nothing of the data is in the prompt");
+            sized(&prompt);
+            enclosed(&prompt);
+            let schema = step.output.as_ref().and_then(|output| output.schema.clone());
+            let schema = schema.unwrap_or(json!({ "type": "string" }));
+            let schema = match step.list() {
+                Some(_) => json!({ "type": "list", "items": schema }),
+                None => schema,
+            };
+            answers.insert(step.id.clone(), fitting(&schema, &mut texts));
+        }
+    }
+}
+
+/// A value that fits `schema`, as far as the schemas of this repository go. Every list has two items.
+fn fitting<'a>(schema: &Value, texts: &mut impl Iterator<Item = &'a str>) -> Value {
+    if let Some(first) = schema.pointer("/enum/0") {
+        return first.clone();
+    }
+    match schema["type"].as_str().unwrap() {
+        "object" => {
+            let properties = schema["properties"].as_object().unwrap();
+            properties.iter().map(|(name, of)| (name.clone(), fitting(of, texts))).collect()
+        }
+        "list" | "array" => (0..2).map(|_| fitting(&schema["items"], texts)).collect(),
+        "integer" => PLANTED_NUMBER.into(),
+        "string" => format!("{PLANTED}{}", texts.next().unwrap_or_default()).into(),
+        other => unreachable!("no schema of ours has a {other}"),
+    }
+}
+
+/// Puts what must not be quoted before every text and in place of every number.
+fn plant(value: &mut Value) {
+    match value {
+        Value::String(text) => text.insert_str(0, PLANTED),
+        Value::Number(number) => *number = PLANTED_NUMBER.into(),
+        Value::Array(items) => items.iter_mut().for_each(plant),
+        Value::Object(map) => map.values_mut().for_each(plant),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+fn has_planted(text: &str) -> bool {
+    text.contains(PLANTED) || text.contains(&PLANTED_NUMBER.to_string())
+}
+
+fn quotes_nothing(told: &str) {
+    assert!(!has_planted(told), "{told}");
+}
+
+fn bounded(problems: Problems) {
+    let fault = Fault::from(problems);
+    assert!(fault.message.len() <= MAX_FAULT_BYTES, "{} bytes", fault.message.len());
+}
+
+fn sized(prompt: &Prompt) {
+    assert!(prompt.user.len() <= MAX_PROMPT_BYTES);
+}
+
+/// Planted text stands between the tags that the system prompt names, and nowhere else.
+fn enclosed(prompt: &Prompt) {
+    let system = prompt.system.as_deref().unwrap_or_default();
+    let named = system.rsplit_once("Text between <").and_then(|(_, rest)| rest.split_once('>'));
+    let Some((tag, _)) = named else {
+        return assert!(!prompt.user.contains(PLANTED), "set apart nowhere: {}", prompt.user);
+    };
+    let (opening, closing) = (format!("<{tag}>"), format!("</{tag}>"));
+    let mut rest = prompt.user.as_str();
+    while let Some((outside, inside)) = rest.split_once(&opening) {
+        assert!(!outside.contains(PLANTED), "outside of {tag}: {outside}");
+        let (_, after) = inside.split_once(&closing).expect("every opening tag has a closing one");
+        rest = after;
+    }
+    assert!(!rest.contains(PLANTED), "outside of {tag}: {rest}");
+}

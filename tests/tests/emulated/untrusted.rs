@@ -1,0 +1,140 @@
+//! What was sent, asked and answered stands in the encrypted artifacts and nowhere else.
+
+use aws_sdk_sqs::types::Message;
+use serde_json::{Value, json};
+
+use crate::command::bcce;
+use crate::stack::{RunRef, Stack, fresh, output};
+
+/// Each is planted in one place: a value that is sent, the text of a prompt, what a model says.
+struct Markers {
+    sent: String,
+    asked: String,
+    said: String,
+}
+
+impl Markers {
+    fn in_text(&self, text: &str) -> Vec<&str> {
+        let all = [&self.sent, &self.asked, &self.said];
+        all.into_iter()
+            .filter(|marker| text.contains(marker.as_str()))
+            .map(String::as_str)
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_asked_and_answered_is_in_no_log_history_or_message() {
+    let stack = Stack::connect().await;
+    let name = fresh("marked");
+    let notices = stack.listen(&name).await;
+    let markers = Markers {
+        sent: format!("sent{name}"),
+        asked: format!("asked{name}"),
+        said: format!("said{name}"),
+    };
+    let (runs, letter) = provoke(&stack, &name, &markers).await;
+
+    // The markers are where they belong, so that the rest of this test can find them at all.
+    let artifacts = artifacts(&stack, &runs[0]).await;
+    assert_eq!(markers.in_text(&artifacts).len(), 2, "sent and said");
+    let asked = stack.object(&runs[0].plan_key()).await.unwrap();
+    assert_eq!(markers.in_text(&String::from_utf8(asked).unwrap()).len(), 2, "sent and asked");
+
+    let mut places = vec![
+        ("the ledger", ledger(&stack).await),
+        ("a notice", bodies(&stack.sweep(&notices, 60).await)),
+        ("the reason of a dead letter", format!("{:?}", letter.message_attributes())),
+        ("names of objects", object_names(&stack).await),
+    ];
+    for run in &runs {
+        places.push(("a history", history(&stack, run).await));
+        places.push(("`runs show`", bcce("dev", &["runs", "show", &run.run_id]).1));
+        places
+            .push(("`runs show --json`", bcce("dev", &["runs", "show", "--json", &run.run_id]).1));
+        places.push(("`runs follow`", bcce("dev", &["runs", "follow", &run.run_id]).1));
+    }
+    for log in std::fs::read_dir(output("LOCAL_LOGS")).unwrap() {
+        let path = log.unwrap().path();
+        // The model is the one who is asked and answers.
+        if path.extension().is_some_and(|end| end == "log") && !path.ends_with("model.log") {
+            places.push((
+                "a log",
+                String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned(),
+            ));
+        }
+    }
+    let log =
+        places.iter().filter(|(place, text)| *place == "a log" && text.contains(&name)).count();
+    assert!(log > 0, "the functions' own lines about these runs are not among the logs");
+    for (place, text) in &places {
+        let found = markers.in_text(text);
+        assert!(found.is_empty(), "{found:?} in {place}");
+        assert!(!text.is_empty(), "{place} is empty, so nothing was looked at");
+    }
+}
+
+/// Runs and a message that go right and wrong in every way that could tell something.
+async fn provoke(stack: &Stack, name: &str, markers: &Markers) -> (Vec<RunRef>, Message) {
+    let Markers { sent, asked, said } = markers;
+    let says = |text: &str| format!("@model says: {text}\\n");
+    let workflow = |kind: &str, step: &str| {
+        let prompt = format!("{}{asked} {{{{ inputs.text }}}}", says(said));
+        format!(
+            "version: 1\nname: {name}{kind}\ninputs: {{ text: {{ type: string }} }}\nsteps:\n- id: a\n  model: haiku\n  prompt: \"{prompt}\"\n  {step}\n"
+        )
+    };
+    let schema = "output: { type: json, schema: { type: object } }";
+    let kinds = [("-right", ""), ("-no-json", schema), ("-refused", "")];
+    let mut runs = Vec::new();
+    for (kind, step) in kinds {
+        let workflow = workflow(kind, step);
+        stack.put_workflow(&format!("{name}{kind}"), &workflow).await;
+        let text = if kind == "-refused" { json!([sent]) } else { json!(sent) };
+        let run = RunRef::first("default", &format!("{name}{kind}"), "1");
+        let manifest = stack.run(&run.workflow, "1", json!({ "text": text })).await;
+        assert_eq!(manifest["status"] == "SUCCEEDED", kind == "-right", "{manifest}");
+        runs.push(run);
+    }
+    let failing = stack.explain(&format!("{name}-rejected"), "@model *: validation").await;
+    assert_eq!(failing["status"], "FAILED");
+    let body =
+        json!({ "workflow": "explain", "tags": { "team": [sent] }, "inputs": sent }).to_string();
+    stack.send(&body).await;
+    let letters = output("DeadLetterQueueUrl");
+    let letter = stack.receive(&letters, |m| m.body() == Some(&body)).await;
+    (runs, letter)
+}
+
+async fn artifacts(stack: &Stack, run: &RunRef) -> String {
+    let step = stack.step(run, "a").await;
+    let request = stack.object(&run.request_key()).await.unwrap();
+    format!("{step}{}", String::from_utf8(request).unwrap())
+}
+
+async fn ledger(stack: &Stack) -> String {
+    let scan = stack.dynamodb.scan().table_name(output("LedgerTable")).into_paginator().items();
+    let items: Result<Vec<_>, _> = scan.send().collect().await;
+    format!("{:?}", items.unwrap())
+}
+
+async fn object_names(stack: &Stack) -> String {
+    let list = stack.s3.list_objects_v2().bucket(output("ArtifactBucket")).into_paginator();
+    let pages: Result<Vec<_>, _> = list.send().collect().await;
+    let pages = pages.unwrap();
+    pages.iter().flat_map(|page| page.contents()).filter_map(|object| object.key()).collect()
+}
+
+fn bodies(messages: &[Message]) -> String {
+    messages.iter().filter_map(Message::body).collect()
+}
+
+/// Everything that Step Functions keeps of an execution.
+async fn history(stack: &Stack, run: &RunRef) -> String {
+    let arn = stack.arn(run);
+    let execution = stack.sfn.describe_execution().execution_arn(&arn).send().await.unwrap();
+    let events = stack.sfn.get_execution_history().execution_arn(&arn).into_paginator().items();
+    let events: Result<Vec<_>, _> = events.send().collect().await;
+    let ends = json!([execution.input(), execution.output(), execution.error(), execution.cause()]);
+    format!("{ends}{:?}", events.unwrap()) + &Value::from(execution.name()).to_string()
+}
