@@ -59,6 +59,11 @@ impl Role {
         assert_eq!(left.len() + 1, actions.len(), "{sid} of {} has no {action}", self.name);
         statement["Action"] = json!(left);
         statements.retain(|statement| statement["Action"] != json!([]));
+        if statements.is_empty() {
+            // A policy needs a statement; this one grants nothing that a role of ours is for.
+            let action = "sts:GetCallerIdentity";
+            statements.push(json!({ "Effect": "Allow", "Action": action, "Resource": "*" }));
+        }
         self.put(root, &self.policy, &document).await;
     }
 
