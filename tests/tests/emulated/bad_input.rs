@@ -82,7 +82,7 @@ fn requests() -> Vec<(&'static str, String, Value, &'static str)> {
 /// Workflows that show only while they run: the step fails, with what was called counted.
 #[rustfmt::skip]
 const RUNS: &[(&str, &str, usize, &str)] = &[
-    ("a prompt that never ends", "prompt: \"{% for a in 'abcdefghijklmnopqrstuvwxyz' %}{% for b in 'abcdefghijklmnopqrstuvwxyz' %}{% for c in 'abcdefghijklmnopqrstuvwxyz' %}{% for d in 'abcdefghijklmnopqrstuvwxyz' %}{% for e in 'abcdefghijklmnopqrstuvwxyz' %}x{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}\"", 0, "Bcce.InvalidRequest: step a: steps.a.prompt: takes too long to render"),
+    ("a prompt that never ends", "prompt: \"{% for a in 'abcdefghijklmnopqrstuvwxyz' %}{% for b in 'abcdefghijklmnopqrstuvwxyz' %}{% for c in 'abcdefghijklmnopqrstuvwxyz' %}{% for d in 'abcdefghijklmnopqrstuvwxyz' %}{% for e in 'abcdefghijklmnopqrstuvwxyz' %}x{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}\"", 0, "Bcce.InvalidRequest: step a: steps.a.prompt: takes too much time or memory to render"),
     ("a value that is not there", "prompt: \"{{ inputs.list[3] }}\"", 0, "Bcce.InvalidRequest: step a: steps.a.prompt: undefined value on line 1"),
     ("an answer that never fits", "prompt: '@model says: {\"ok\": 1}'\n  output: { type: json, schema: { type: object, properties: { ok: { type: boolean } } } }", 2, "Bcce.OutputInvalid: step a: value is not of type \"boolean\" (schema /properties/ok/type) (asked twice)"),
     ("JSON that max_tokens cuts", "prompt: \"@model *: max-tokens\"\n  output: { type: json }", 2, "Bcce.OutputInvalid: step a: the answer was cut by max_tokens = 2048: the answer is not JSON"),

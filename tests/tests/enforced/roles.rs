@@ -60,7 +60,7 @@ impl Role {
         statement["Action"] = json!(left);
         statements.retain(|statement| statement["Action"] != json!([]));
         if statements.is_empty() {
-            // A policy needs a statement, and this everybody may do anyway.
+            // A policy needs a statement; this one grants nothing that a role of ours is for.
             let action = "sts:GetCallerIdentity";
             statements.push(json!({ "Effect": "Allow", "Action": action, "Resource": "*" }));
         }

@@ -8,9 +8,15 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::MOST_FAULTS;
 use crate::error::Problems;
+use crate::limits::cut;
 
-/// The tree, and the keys that stand in it more than once; the first is kept.
+/// Longer than any path that is meant. A sender's key can be half a message long, and half a million
+/// items can stand below it.
+const MAX_PATH_CHARS: usize = 200;
+
+/// The tree, and the first keys that stand in it more than once; the first value is kept.
 ///
 /// # Errors
 /// What makes the text no JSON, and where.
@@ -76,7 +82,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         loop {
-            let path = format!("{}[{}]", self.path, list.len());
+            let path = cut(&format!("{}[{}]", self.path, list.len()), MAX_PATH_CHARS);
             match items.next_element_seed(Node { path: &path, ..self })? {
                 Some(item) => list.push(item),
                 None => return Ok(Value::Array(list)),
@@ -87,10 +93,12 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let path = super::mend::below(self.path, &key);
+            let path = cut(&super::mend::below(self.path, &key), MAX_PATH_CHARS);
             let value = entries.next_value_seed(Node { path: &path, ..self })?;
             if map.contains_key(&key) {
-                self.repeated.borrow_mut().add(path, "stands twice in the same object");
+                let mut repeated = self.repeated.borrow_mut();
+                let few = repeated.iter().count() < MOST_FAULTS;
+                repeated.check(!few, path, "stands twice in the same object");
             } else {
                 map.insert(key, value);
             }

@@ -107,3 +107,13 @@ fn json_is_read_as_serde_json_reads_it() {
     let deep = "[".repeat(200);
     assert!(json::read(&deep).unwrap_err().contains("recursion limit"));
 }
+
+/// A path is kept for each, so a message of 1 MiB could take any memory.
+#[test]
+fn long_keys_and_many_faults_are_told_within_bounds() {
+    let key = "k".repeat(10_000);
+    let twice = vec!["\"a\":0"; 1_000].join(",");
+    let (_, repeated) = json::read(&format!(r#"{{"{key}":[[{{{twice}}}]]}}"#)).unwrap();
+    assert_eq!(repeated.iter().count(), MOST_FAULTS);
+    assert!(repeated.iter().all(|problem| problem.field.len() <= 200));
+}

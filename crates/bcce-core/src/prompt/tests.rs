@@ -239,15 +239,16 @@ fn rendering_ends_within_its_time_and_memory() {
 
 #[test]
 fn a_cause_never_quotes_a_value() {
-    let context = json!({ "inputs": { "a": "hunter2", "l": ["hunter2"], "m": { "hunter2": 1 } } });
+    let context = json!({ "inputs": { "a": "hunter2", "l": ["hunter2"], "m": { "hunter2": 1 }, "n": 918_273 } });
     #[rustfmt::skip]
     let table = [
+        "{{ inputs.n // 0 }}", "{{ inputs.n ** 99 }}",
         "{{ -inputs.a }}", "{{ inputs.a - 1 }}", "{{ inputs.a | int }}", "{{ inputs.a | float }}", "{{ inputs.a | abs }}",
         "{{ inputs.a | round }}", "{{ inputs.a | items }}", "{{ inputs.m[inputs.a].x.y }}", "{% for x in 7 | default(inputs.a) %}{% endfor %}",
         "{{ inputs.a | indent(inputs.a) }}", "{{ inputs.l | join(inputs.m) - 1 }}", "{% set a, b = inputs.l %}", "{{ inputs.a | truncate(inputs.a) }}",
     ];
     for source in table {
         let told = user(source, context.clone()).unwrap_err();
-        assert!(!told.contains("hunter2"), "{source}: {told}");
+        assert!(!told.contains("hunter2") && !told.contains("918273"), "{source}: {told}");
     }
 }
