@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::error::Fault;
-use crate::limits::INVOKE_SECONDS;
+use crate::limits::{INVOKE_SECONDS, PREPARE_SECONDS};
 use crate::plan::Plan;
 use crate::run::StepRef;
 
@@ -62,7 +62,12 @@ impl Ending {
         let is_over = reached.is_none_or(|wave| {
             wave.steps.iter().all(|step| answered(step).is_some() || failed(step))
         });
-        let last = self.at + Duration::from_secs(INVOKE_SECONDS) + GRACE;
+        // Before there is a plan, nothing is at work but what makes it.
+        let (is_over, longest) = match plan {
+            Some(_) => (is_over, INVOKE_SECONDS),
+            None => (!self.is_kill(), PREPARE_SECONDS),
+        };
+        let last = self.at + Duration::from_secs(longest) + GRACE;
         if is_over || now >= last {
             return None;
         }
@@ -130,9 +135,15 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_a_plan_has_called_nothing() {
-        let ending = Ending { status: ExecutionStatus::Aborted, at: AT, error: None, cause: None };
-        assert_eq!(ending.wait_s(None, |_| None, |_| false, AT), None);
+    fn without_a_plan_it_is_the_planning_that_may_be_at_work() {
+        let wait_s = |status, error: Option<&str>, after| {
+            let error = error.map(str::to_owned);
+            let ending = Ending { status, at: AT, error, cause: None };
+            ending.wait_s(None, |_| None, |_| false, AT + Duration::from_secs(after))
+        };
+        assert_eq!(wait_s(ExecutionStatus::Aborted, None, 1), Some(2));
+        assert_eq!(wait_s(ExecutionStatus::Aborted, None, 90), None);
+        assert_eq!(wait_s(ExecutionStatus::Failed, Some("Bcce.Internal"), 1), None);
     }
 
     #[test]

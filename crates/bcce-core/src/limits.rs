@@ -29,6 +29,10 @@ pub const MAX_TEMPLATE_BYTES: usize = 262_144;
 pub const MAX_TAG_TOKENS: usize = 200;
 /// `elif` in a prompt template: likewise.
 pub const MAX_ELIFS: usize = 50;
+/// A step's error in the state of an execution: that of 200 items leaves room for the rest of 256 KiB.
+pub const MAX_STATE_MESSAGE_BYTES: usize = 600;
+/// How long a `prepare` may be at work, in seconds: its Lambda timeout.
+pub const PREPARE_SECONDS: u64 = 60;
 /// A service's message in an attempt, in characters.
 pub const MAX_MESSAGE_CHARS: usize = 300;
 
@@ -57,6 +61,11 @@ pub fn rounds(steps: usize) -> u32 {
     let first_and_last = EVENTS_PER_WAVE + EVENTS_PER_STEP + 2 * EVENTS_PER_PASS;
     let more = each.saturating_sub(first_and_last) / (EVENTS_PER_WAIT + EVENTS_PER_PASS);
     u32::try_from(more).unwrap_or(MAX_ROUNDS).saturating_add(1).min(MAX_ROUNDS)
+}
+
+/// `text` cut to at most `most` bytes.
+pub fn cut_bytes(text: &str, most: usize) -> String {
+    text[..text.floor_char_boundary(most)].to_owned()
 }
 
 /// `text` cut to `most` characters.

@@ -40,6 +40,7 @@ fn words(error: &jsonschema::ValidationError<'_>) -> String {
         | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
             format!("{} properties that the schema does not have", unexpected.len())
         }
+        ValidationErrorKind::PropertyNames { error } => words(error),
         _ => error.masked().to_string(),
     }
 }
@@ -76,6 +77,29 @@ mod tests {
             assert!(told.iter().any(|told| told.starts_with(expected)), "{expected}: {told:#?}");
         }
         assert!(told.iter().all(|told| !told.contains("hunter2")), "{told:#?}");
+    }
+
+    #[test]
+    fn no_kind_of_fault_quotes_the_value() {
+        #[rustfmt::skip]
+        let table = [
+            (json!({ "propertyNames": { "pattern": "^a" } }), json!({ "hunter2": 1 })),
+            (json!({ "pattern": "^a" }), json!("hunter2")),
+            (json!({ "enum": ["a"] }), json!("hunter2")),
+            (json!({ "const": "a" }), json!("hunter2")),
+            (json!({ "minLength": 90 }), json!("hunter2")),
+            (json!({ "format": "uuid", "type": "integer" }), json!("hunter2")),
+            (json!({ "anyOf": [{ "type": "integer" }, { "const": "b" }] }), json!("hunter2")),
+            (json!({ "not": { "type": "string" } }), json!("hunter2")),
+            (json!({ "uniqueItems": true }), json!(["hunter2", "hunter2"])),
+            (json!({ "contains": { "type": "integer" } }), json!(["hunter2"])),
+            (json!({ "dependentRequired": { "a": ["b"] } }), json!({ "a": "hunter2" })),
+        ];
+        for (schema, value) in table {
+            let told = faults("x", &schema, &value).unwrap();
+            assert!(!told.is_empty(), "{schema}");
+            assert!(told.iter().all(|told| !told.cause.contains("hunter2")), "{told:#?}");
+        }
     }
 
     #[test]

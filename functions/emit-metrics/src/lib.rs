@@ -91,8 +91,8 @@ where
     }
 }
 
-/// Whoever counts a run tells of it, so that one does. An execution that was killed after it had counted
-/// may not have come to it: then the one that settles the run takes that over.
+/// Whoever counts a run tells of it, so that one does. An execution that counted and did not come to its own
+/// last states may not have told: then the one that settles the run takes that over.
 async fn tells(
     ledger: &impl TakeOver,
     closed: &ClosedRun,
@@ -102,9 +102,19 @@ async fn tells(
     let (run, us) = (&closed.run, closed.teller.as_str());
     match teller {
         Some(teller) if teller == us => Ok(true),
-        Some(teller) if teller == run.execution_arn && ending.is_some_and(Ending::is_kill) => {
+        Some(teller)
+            if teller == run.execution_arn
+                && ending.is_some_and(|end| !came_to_its_end(end, closed)) =>
+        {
             ledger.take_over(run, teller, us).await
         }
         _ => Ok(false),
     }
+}
+
+/// The workflow machine fails with the manifest's own error after it has told, and only then.
+fn came_to_its_end(ending: &Ending, closed: &ClosedRun) -> bool {
+    let Some(error) = &closed.manifest.error else { return false };
+    let same_cause = ending.cause.as_ref().is_none_or(|cause| *cause == error.message);
+    !ending.is_kill() && ending.error.as_deref() == Some(error.name.as_str()) && same_cause
 }

@@ -48,6 +48,14 @@ impl TakeOver for Ledger {
 
 /// A sealed run and the event that asks to count it.
 fn sealed() -> (Ports<MemoryStore, Ledger>, impl Fn() -> Request) {
+    sealed_with(None)
+}
+
+fn failed() -> (Ports<MemoryStore, Ledger>, impl Fn() -> Request) {
+    sealed_with(Some(Fault::internal("step answer: see the log")))
+}
+
+fn sealed_with(fault: Option<Fault>) -> (Ports<MemoryStore, Ledger>, impl Fn() -> Request) {
     let run = serde_json::from_str::<Request>(EVENT).unwrap().run;
     let plan = serde_json::from_str(PLAN).unwrap();
     let answer: StepArtifact = serde_json::from_str(ANSWER).unwrap();
@@ -58,7 +66,7 @@ fn sealed() -> (Ports<MemoryStore, Ledger>, impl Fn() -> Request) {
         answers: vec![answer.course],
         failures: vec![],
         broken: vec![],
-        fault: None,
+        fault,
         ending: None,
         ended_at: datetime!(2026-11-01 12:00:09 UTC),
     });
@@ -141,12 +149,25 @@ async fn whoever_counts_tells_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn an_execution_that_came_to_its_own_end_has_told() {
+    let (ports, request) = failed();
+    let ask = async |request| handle(&ports, &config(), &|_| (), request).await.unwrap().tells;
+    assert!(ask(request()).await, "the run's own execution counts it");
+    let own = |cause: &str| {
+        let mut request = settling(request(), "settle-1", Some("Bcce.Internal"));
+        request.ending.as_mut().unwrap().cause = Some(cause.into());
+        request
+    };
+    assert!(!ask(own("step answer: see the log")).await, "the manifest's own error");
+    // It counted, the answer to that was lost, and it gave up before it told.
+    assert!(ask(own("the run is sealed but could not be counted")).await);
+}
+
+#[tokio::test]
 async fn what_an_execution_that_was_killed_may_not_have_told_is_told_once() {
     let (ports, request) = sealed();
     let ask = async |request| handle(&ports, &config(), &|_| (), request).await.unwrap().tells;
     assert!(ask(request()).await, "the run's own execution counts it");
-    let own_fail = settling(request(), "settle-0", Some("Bcce.NoTarget"));
-    assert!(!ask(own_fail).await, "it came to its own end, and so past its own notification");
     let killed = |teller| settling(request(), teller, Some("States.Runtime"));
     assert!(ask(killed("settle-1")).await);
     assert!(!ask(killed("settle-2")).await, "the event came twice");

@@ -17,7 +17,7 @@ use bcce_core::artifact::{
 };
 use bcce_core::attempt::{Attempt, Totals};
 use bcce_core::error::{ErrorName, Fault};
-use bcce_core::limits::{MAX_MESSAGE_CHARS, cut};
+use bcce_core::limits::{MAX_MESSAGE_CHARS, MAX_STATE_MESSAGE_BYTES, cut, cut_bytes};
 use bcce_core::ports::{CallModel, Clock, GetObject, PutOnce};
 use bcce_core::routing::{Decision, Next};
 use bcce_core::run::{Run, StepRef};
@@ -159,9 +159,15 @@ where
             let failure: StepFailure = parse(&key, &stored)?;
             let (run_id, step_id, error) = (&run.run_id, &step.step, failure.error.name.as_str());
             tracing::warn!(run_id, step_id, error, "the step failed: {}", failure.error.message);
-            Ok(Response::Failed { status: failure.status, error: failure.error })
+            Ok(Response::Failed { status: failure.status, error: short(failure.error) })
         }
     }
+}
+
+/// The failures of 200 items travel through the state machine together, and its state ends at 256 KiB. The
+/// whole message is in the step's failure.
+fn short(error: Fault) -> Fault {
+    Fault { message: cut_bytes(&error.message, MAX_STATE_MESSAGE_BYTES), ..error }
 }
 
 fn course(request: &Request, attempts: Vec<Attempt>) -> Course {

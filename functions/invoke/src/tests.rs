@@ -386,3 +386,36 @@ fn kinds_and_outcomes_have_their_documented_spelling() {
     assert_eq!(serde_json::to_value(AttemptKind::First).unwrap(), "first");
     assert_eq!(serde_json::to_value(AttemptOutcome::Answered).unwrap(), "answered");
 }
+
+/// What one execution's state has room for is the answers of 200 items, each of which failed with all it has.
+#[tokio::test]
+async fn the_failures_of_200_items_fit_into_the_state_of_an_execution() {
+    let ports = ports([says("{}", "end_turn"), says("{}", "end_turn")]);
+    let request = planned(&ports, |plan| {
+        let names: Vec<String> = (0..20).map(|n| format!("{n}{}", "\u{e9}".repeat(200))).collect();
+        let schema = json!({ "type": "object", "required": names });
+        plan["steps"][0]["output"] = json!({ "type": "json", "schema": schema });
+    });
+    let response = handle(&ports, request.clone(), AMPLE).await.unwrap();
+    let told = serde_json::to_string(&response).unwrap();
+    let step = serde_json::to_string(&request.step).unwrap();
+    assert!(200 * (told.len() + step.len() + 100) < 200_000, "{} bytes each", told.len());
+    let whole = ports.store.json(&request.run.failure_key("answer", None));
+    assert!(
+        whole["error"]["message"].as_str().unwrap().len() > 2_000,
+        "the artifact has all of it"
+    );
+}
+
+#[tokio::test]
+async fn a_repair_counts_as_a_call_of_the_step() {
+    let throttled = fails(ErrorName::TargetThrottled, Some(Usage::default()));
+    let ports = ports([says("no", "end_turn"), throttled]);
+    let request = planned(&ports, |plan| {
+        wants_json(plan);
+        plan["routes"]["haiku"]["routing"]["attempts"] = json!(2);
+    });
+    let response = handle(&ports, request, AMPLE).await.unwrap();
+    assert!(matches!(response, Response::Exhausted { .. }), "{response:?}");
+    assert_eq!(regions(&ports).len(), 2, "the second target is beyond the step's calls");
+}

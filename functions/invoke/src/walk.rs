@@ -84,6 +84,10 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
     /// `Bcce.Internal`: a fault of ours that another target cannot mend.
     pub async fn along(&mut self, targets: &[Target]) -> Result<Walked, Fault> {
         for (n, target) in targets.iter().enumerate() {
+            // The router's list is as long as the calls that were left; a repair may have taken one.
+            if self.calls_left() == 0 {
+                break;
+            }
             let Some(time) = self.time(n == 0) else { break };
             match self.turn(target, time).await? {
                 Turn::Answered(answer) => {
@@ -109,6 +113,11 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
         let attempt = Duration::from_secs(self.routing()?.timeouts.attempt_s).min(run);
         let time = attempt.min(function);
         (time >= SHORTEST && (is_first || time == attempt)).then_some(time)
+    }
+
+    fn calls_left(&self) -> usize {
+        let calls = self.routing().map_or(0, |routing| routing.attempts as usize);
+        calls.saturating_sub(self.attempts.len())
     }
 
     fn routing(&self) -> Option<&Routing> {
@@ -145,8 +154,7 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
 
     /// A repair is a call like another: it needs one left, time, and something to repair.
     fn time_to_repair(&self, answer: &ModelAnswer) -> Option<Duration> {
-        let calls = self.routing()?.attempts as usize;
-        let possible = !answer.text.trim().is_empty() && self.attempts.len() < calls;
+        let possible = !answer.text.trim().is_empty() && self.calls_left() > 0;
         self.time(true).filter(|_| possible)
     }
 

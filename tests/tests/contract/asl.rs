@@ -162,9 +162,13 @@ fn every_task_outlives_its_function_and_says_what_it_is_for() {
 
 /// How long an execution that was ended from outside is waited for.
 #[test]
-fn an_invoke_is_over_when_it_is_said_to_be() {
-    let seconds = &template()["Resources"]["InvokeFunction"]["Properties"]["Timeout"];
-    assert_eq!(seconds.as_u64(), Some(bcce_core::limits::INVOKE_SECONDS));
+fn a_function_is_over_when_it_is_said_to_be() {
+    use bcce_core::limits::{INVOKE_SECONDS, PREPARE_SECONDS};
+    let template = template();
+    for (function, expected) in [("Invoke", INVOKE_SECONDS), ("Prepare", PREPARE_SECONDS)] {
+        let function = &template["Resources"][format!("{function}Function")]["Properties"];
+        assert_eq!(function["Timeout"].as_u64(), Some(expected));
+    }
 }
 
 fn assigned(state: &Map<String, Value>) -> impl Iterator<Item = &String> {

@@ -150,7 +150,8 @@ fn cause(told: &str, steps: &[Step]) -> String {
     if told.starts_with("unknown variant") {
         return format!("must be one of: {}", alternatives(told).join(", "));
     }
-    match told.split_once("expected ") {
+    // From the right: the value that was found is quoted before it.
+    match told.rsplit_once("expected ") {
         Some((_, expected)) => format!("must be {}", plain(expected)),
         // A message of a type of ours, which names what it wants.
         None => told.to_owned(),
