@@ -57,7 +57,6 @@ pub const GRANTS: &[Grant] = &[
     ("DispatchRole", "ReadInbox", "sqs:ChangeMessageVisibility", AsTheRole),
     ("DispatchRole", "StoreRequest", "s3:PutObject", Dispatch),
     ("DispatchRole", "StoreRequest", "s3:GetObject", Dispatch),
-    ("DispatchRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("DispatchRole", "StartRun", "states:StartExecution", Dispatch),
     ("DispatchRole", "SetBadMessageAside", "sqs:SendMessage", Dispatch),
     ("DispatchRole", "NotifyRejected", "sns:Publish", Dispatch),
@@ -95,7 +94,6 @@ pub const GRANTS: &[Grant] = &[
     ("EmitMetricsRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("EmitMetricsRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("EmitMetricsRole", "ReadRun", "s3:GetObject", Walk),
-    ("EmitMetricsRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("EmitMetricsRole", "CountRun", "dynamodb:UpdateItem", Walk),
     ("EmitMetricsRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     // Step Functions here acts in nobody's name, so it would run without this role.
