@@ -180,6 +180,17 @@ mod tests {
     }
 
     #[test]
+    fn a_request_is_as_long_as_a_message_can_carry_with_its_reason() {
+        let body = |bytes: usize| {
+            let around = r#"{"workflow":"a","inputs":{"text":""}}"#.len();
+            format!(r#"{{"workflow":"a","inputs":{{"text":"{}"}}}}"#, "x".repeat(bytes - around))
+        };
+        assert!(Request::parse(&body(MAX_REQUEST_BYTES)).is_ok());
+        let told = Request::parse(&body(MAX_REQUEST_BYTES + 1)).unwrap_err().to_string();
+        assert_eq!(told, "request: is 1044481 bytes, the most is 1044480");
+    }
+
+    #[test]
     fn what_a_rejected_sender_called_it_is_kept_when_it_can_be() {
         let told = told_of(r#"{"workflow":"explain","id":"mine","tags":{"a":1}}"#);
         assert_eq!(told, (Some("explain".into()), Some("mine".into())));
