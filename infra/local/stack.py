@@ -133,7 +133,7 @@ def start_stack(session, running, kind=None):
         stack["SCRIPTED_MODEL_URL"] = model
     if faults:
         stack["FAULTS_URL"] = faults
-    # What the functions print is in the emulator's.
+    # The emulator's own; what the functions print is in its CloudWatch Logs.
     stack["LOCAL_LOGS"] = str(session.logs)
     deployment.push_config(session, aws | stack)
     session.write_env({name: value for name, value in (aws | stack).items() if name not in OF_THE_PROCESS})
