@@ -110,7 +110,7 @@ impl Findings {
 fn allowed(models: &Models, policy: &Policy) -> Problems {
     let mut problems = Problems::default();
     for (alias, model) in models.models.iter().filter(|(_, model)| !model.targets.is_empty()) {
-        if let Some(reasons) = policy.forbids_all(&model.targets) {
+        if let Some(reasons) = policy.forbids_all(model.targets()) {
             let cause = format!("policy.yaml allows none of them ({reasons})");
             problems.add(format!("models.{alias}.targets"), cause);
         }
@@ -123,7 +123,7 @@ fn priced(models: &Models, prices: &Prices) -> Problems {
     let mut problems = Problems::default();
     let mut missing = BTreeSet::new();
     for (alias, model) in &models.models {
-        for target in model.targets.iter().filter(|target| prices.of(&target.model_id).is_none()) {
+        for target in model.targets().filter(|target| prices.of(&target.model_id).is_none()) {
             let base = base_model(&target.model_id);
             if missing.insert(base) {
                 problems.add(

@@ -146,7 +146,7 @@ fn document<T: Document>(name: &str, bodies: &Bodies<'_>, problems: &mut Problem
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fakes::{MemoryParameters, MemoryStore};
+    use crate::fakes::{MemoryParameters, MemoryStore, now};
 
     const WORKFLOW: &str = include_str!("../../../infra/config/dev/workflows/explain.yaml");
     const KEY: &str = "config/workflows/explain/x.yaml";
@@ -171,14 +171,6 @@ mod tests {
         let source =
             Source { store: &store, parameters: &parameters, bucket: "b", environment: "dev" };
         source.read(workflow).await.unwrap()
-    }
-
-    fn now<T>(future: impl Future<Output = T>) -> T {
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        match std::pin::pin!(future).poll(&mut context) {
-            std::task::Poll::Ready(value) => value,
-            std::task::Poll::Pending => panic!("a fake never waits"),
-        }
     }
 
     #[test]

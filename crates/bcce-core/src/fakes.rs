@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 use crate::error::Fault;
-use crate::ports::{Clock, GetObject, GetParameters, ListObjects, Put, PutOnce};
+use crate::ports::{
+    Clock, GetObject, GetParameters, Kept, ListObjects, Put, PutOnce, ReadBreakers, WriteBreaker,
+};
 
 /// A bucket.
 #[derive(Default)]
@@ -74,11 +76,67 @@ impl GetParameters for MemoryParameters {
     }
 }
 
+/// The breakers of a ledger.
+#[derive(Default)]
+pub struct MemoryBreakers {
+    pub kept: RefCell<BTreeMap<String, Kept>>,
+    /// No call succeeds.
+    pub is_gone: Cell<bool>,
+    /// So many of the next writes lose a race.
+    pub races: Cell<u32>,
+    pub reads: Cell<u32>,
+}
+
+impl MemoryBreakers {
+    fn answer(&self) -> Result<(), Fault> {
+        match self.is_gone.get() {
+            true => Err(Fault::internal("the ledger was told to be gone")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl ReadBreakers for MemoryBreakers {
+    async fn read(&self, keys: &[String]) -> Result<Vec<Kept>, Fault> {
+        self.answer()?;
+        self.reads.set(self.reads.get() + 1);
+        let kept = self.kept.borrow();
+        Ok(keys.iter().map(|key| kept.get(key).cloned().unwrap_or_default()).collect())
+    }
+}
+
+impl WriteBreaker for MemoryBreakers {
+    async fn write(&self, key: &str, read: &Kept, _now: OffsetDateTime) -> Result<bool, Fault> {
+        self.answer()?;
+        if self.races.get() > 0 {
+            self.races.set(self.races.get() - 1);
+            return Ok(false);
+        }
+        let mut kept = self.kept.borrow_mut();
+        let current = kept.get(key).map_or(0, |kept| kept.revision);
+        let is_current = current == read.revision;
+        if is_current {
+            let next = Kept { breaker: read.breaker.clone(), revision: current + 1 };
+            kept.insert(key.to_owned(), next);
+        }
+        Ok(is_current)
+    }
+}
+
 /// A clock that stands still.
 pub struct StoppedClock(pub OffsetDateTime);
 
 impl Clock for StoppedClock {
     fn now(&self) -> OffsetDateTime {
         self.0
+    }
+}
+
+/// The value of a future over fakes, none of which ever waits.
+pub fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("a fake never waits"),
     }
 }

@@ -13,6 +13,7 @@ pub mod environment; // the configuration as a stack has it, read and checked as
 pub mod error; // the error names and the faults that carry them
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes; // in-memory ports, one of them failing on request
+pub mod health; // circuit breakers and latencies of targets, shared by every run
 pub mod inputs; // what a template asks of its inputs
 pub mod ledger; // keys of the DynamoDB table
 pub mod limits; // history arithmetic and sizes

@@ -12,6 +12,9 @@ pub const MAX_TAGS: usize = 11;
 pub const MAX_TAG_CHARS: usize = 256;
 /// Step executions of a run.
 pub const MAX_STEPS: usize = 200;
+/// Targets of a model: a breaker and two slots of latencies for each are one read of the ledger, which takes
+/// 100 keys.
+pub const MAX_TARGETS: usize = 32;
 /// Router rounds of a step, fewer where many steps share the history.
 pub const MAX_ROUNDS: u32 = 5;
 /// How long an `invoke` may be at work, in seconds: its Lambda timeout, the longest there is.
@@ -44,7 +47,8 @@ const EVENTS_PER_TASK: usize = 5 + 3;
 const EVENTS_PER_STATE: usize = 2;
 /// FailoverRouter, Decided, Invoke, Invoked: a round that asks targets, and the last word that it is over.
 const EVENTS_PER_PASS: usize = 2 * EVENTS_PER_TASK + 2 * EVENTS_PER_STATE;
-/// FailoverRouter, Decided, Backoff: before each round but the first.
+/// FailoverRouter, Decided, Backoff: once less than there are rounds, be it before each round but the first
+/// or because every target is open.
 const EVENTS_PER_WAIT: usize = EVENTS_PER_TASK + 2 * EVENTS_PER_STATE;
 /// The iteration's start and end, StartStep, StepEnded.
 const EVENTS_PER_STEP: usize = 2 + 2 * EVENTS_PER_STATE;
@@ -76,32 +80,40 @@ pub fn cut(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::tests::{failed, target};
+    use crate::attempt::tests::failed;
     use crate::error::ErrorName;
-    use crate::policy::Policy;
-    use crate::routing::{Next, Question, Route, Routing, decide};
+    use crate::health::Breaker;
+    use crate::routing::tests::route;
+    use crate::routing::{Decision, Health, Next, Question, Routing, decide};
     use time::macros::datetime;
 
-    /// The events of one step whose every call is throttled, by walking the states as the machine does.
+    /// The events of one step that finds every target open and whose every call is throttled, by walking the
+    /// states as the machine does.
     fn events(rounds: u32) -> usize {
-        let routing = Routing { attempts: u32::MAX, ..Routing::default() };
-        let targets = vec![target("us-east-1"), target("us-west-2")];
-        let route = Route { targets, policy: Policy::default(), routing, rounds };
+        let mut route = route(&["us-east-1", "us-west-2"]);
+        route.routing = Routing { attempts: u32::MAX, ..Routing::default() };
+        route.rounds = rounds;
         let (mut attempts, mut decisions) = (Vec::new(), Vec::new());
         let (mut now, deadline) =
             (datetime!(2026-11-01 12:00 UTC), datetime!(2026-11-02 12:00 UTC));
+        let open = Breaker {
+            open_until: Some(now + std::time::Duration::from_secs(5)),
+            ..Breaker::default()
+        };
+        let open = vec![Health { breaker: open, ..Health::default() }; 2];
         let (task, state, iteration) = (5 + 3, 2, 2);
         let mut events = iteration + state; // StartStep
         loop {
             let question = Question {
                 route: &route,
+                health: if decisions.is_empty() { &open } else { &[] },
                 attempts: &attempts,
                 decisions: &decisions,
                 now,
                 deadline,
                 seed: 0,
             };
-            let decision = decide(&question);
+            let decision = Decision::of(&question, &decide(&question), None);
             events += task + state; // FailoverRouter, Decided
             match decision.next.clone() {
                 Next::WaitS(seconds) => {

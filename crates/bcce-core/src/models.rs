@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attempt::Target;
+use crate::attempt::{Guardrail, Target};
 use crate::document::Document;
 use crate::error::Problems;
+use crate::limits::MAX_TARGETS;
 use crate::residency::not_callable_from;
-use crate::routing::RoutingOverride;
+use crate::routing::{RouteTarget, RoutingOverride};
 use crate::template::Step;
 
 /// `/bcce/<env>/models`
@@ -26,7 +27,50 @@ pub struct Model {
     /// What this model needs of the routing; workflow and step may change it again.
     #[serde(default)]
     pub routing: RoutingOverride,
-    pub targets: Vec<Target>,
+    pub targets: Vec<ModelTarget>,
+}
+
+/// A target as a model lists it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
+pub struct ModelTarget {
+    pub target: Target,
+    /// Lower comes first under the strategy `priority`; by default its place in the list, from 0. Equal ones
+    /// share the load.
+    pub priority: Option<u32>,
+    /// Share of the load among equals.
+    pub weight: u32,
+}
+
+/// A `ModelTarget` on one level.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+    region: String,
+    model_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guardrail: Option<Guardrail>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    priority: Option<u32>,
+    #[serde(default = "RouteTarget::default_weight")]
+    weight: u32,
+}
+
+impl From<Written> for ModelTarget {
+    fn from(written: Written) -> Self {
+        let Written { account, region, model_id, guardrail, priority, weight } = written;
+        Self { target: Target { account, region, model_id, guardrail }, priority, weight }
+    }
+}
+
+impl From<ModelTarget> for Written {
+    fn from(listed: ModelTarget) -> Self {
+        let ModelTarget { target, priority, weight } = listed;
+        let Target { account, region, model_id, guardrail } = target;
+        Self { account, region, model_id, guardrail, priority, weight }
+    }
 }
 
 /// What a model accepts, so that a wrong parameter is refused before a call and not by the service.
@@ -52,8 +96,15 @@ impl Document for Models {
         for (alias, model) in &self.models {
             let field = format!("models.{alias}.targets");
             problems.check(!model.targets.is_empty(), &field, "needs at least one target");
+            let cause = format!("must be at most {MAX_TARGETS}, there are {}", model.targets.len());
+            problems.check(model.targets.len() <= MAX_TARGETS, &field, cause);
             problems.extend(model.routing.check(&format!("models.{alias}.routing")));
-            for (n, target) in model.targets.iter().enumerate() {
+            for (n, listed) in model.targets.iter().enumerate() {
+                let target = &listed.target;
+                let cause = "must be above 0; a target without a share is one to leave out";
+                problems.check(listed.weight > 0, format!("{field}[{n}].weight"), cause);
+                let twice = model.targets[..n].iter().any(|other| other.target == *target);
+                problems.check(!twice, format!("{field}[{n}]"), "is listed before");
                 if let Some(guardrail) = &target.guardrail {
                     let named = !guardrail.id.is_empty() && !guardrail.version.is_empty();
                     let cause = "needs an id and a version, e.g. \"1\" or DRAFT";
@@ -71,6 +122,12 @@ impl Document for Models {
             }
         }
         problems
+    }
+}
+
+impl Model {
+    pub fn targets(&self) -> impl Iterator<Item = &Target> + Clone {
+        self.targets.iter().map(|listed| &listed.target)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The plan: request, template and configuration resolved and frozen before the first call. What a
 //! run will do is decided here once and can be read later.
 
+mod routes; // what the decisions of its steps depend on
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -10,11 +12,11 @@ use time::Date;
 use crate::environment::Configuration;
 use crate::error::{ErrorName, Fault, Problems};
 use crate::inputs;
-use crate::limits::{self, MAX_STEPS};
+use crate::limits::MAX_STEPS;
 use crate::models::{Model, Takes};
 use crate::pricing::Price;
 use crate::request::StoredRequest;
-use crate::routing::Route;
+use crate::routing::{Retries, Route};
 use crate::run::StepRef;
 use crate::template::{Step, Template};
 
@@ -37,7 +39,7 @@ pub struct Plan {
     pub timeout: u64,
     pub steps: Vec<Step>,
     pub waves: Vec<Wave>,
-    /// By name: the model alias, or `<alias>@<step>` where a step changes the routing.
+    /// By name: the model alias, or `<alias>@<step>` where a step's route is its own.
     pub routes: BTreeMap<String, Route>,
     /// What the models of the steps take, by alias.
     pub takes: BTreeMap<String, Takes>,
@@ -56,6 +58,7 @@ pub struct Wave {
 pub struct Sources<'a> {
     pub request: &'a StoredRequest,
     pub configuration: &'a Configuration,
+    pub retries: Retries,
 }
 
 /// Why there is no plan, all of it.
@@ -100,11 +103,12 @@ impl Plan {
         if refused != Refused::default() {
             return Err(refused);
         }
-        let waves = waves(&template, &inputs)?;
+        let waves = waves(sources, &template, &inputs)?;
         let executions = waves.iter().map(|wave| wave.steps.len()).sum();
         let steps = template.steps;
-        let routes = routes(sources, &steps, executions);
+        let routes = routes::of(sources, &steps, &inputs, executions);
         let targets = routes.values().flat_map(|route: &Route| &route.targets);
+        let targets = targets.map(|listed| &listed.target);
         let takes = steps
             .iter()
             .filter_map(|step| Some((step.model.clone(), model(sources, step)?.takes.clone())));
@@ -207,8 +211,8 @@ fn check_policy(sources: &Sources<'_>, steps: &[Step]) -> Problems {
         forbidden.add(format!("tags.{tag}"), "is required by policy");
     }
     for step in steps {
-        let targets = model(sources, step).map(|model| &model.targets);
-        if let Some(reasons) = targets.and_then(|targets| policy.forbids_all(targets)) {
+        let reasons = model(sources, step).and_then(|model| policy.forbids_all(model.targets()));
+        if let Some(reasons) = reasons {
             let cause = format!("no target of {} is allowed ({reasons})", step.model);
             forbidden.add(format!("steps.{}.model", step.id), cause);
         }
@@ -221,35 +225,17 @@ fn model<'a>(sources: &Sources<'a>, step: &Step) -> Option<&'a Model> {
     sources.configuration.models.models.get(&step.model)
 }
 
-fn route_name(step: &Step) -> String {
-    match step.routing == Default::default() {
-        true => step.model.clone(),
-        false => format!("{}@{}", step.model, step.id),
-    }
-}
-
-fn routes(sources: &Sources<'_>, steps: &[Step], executions: usize) -> BTreeMap<String, Route> {
-    let configuration = sources.configuration;
-    let route = |step: &Step, model: &Model| Route {
-        targets: model.targets.clone(),
-        policy: configuration.policy.clone(),
-        routing: configuration
-            .routing
-            .with(&model.routing)
-            .with(&configuration.template.routing)
-            .with(&step.routing),
-        rounds: limits::rounds(executions),
-    };
-    let routes = steps
-        .iter()
-        .filter_map(|step| Some((route_name(step), route(step, model(sources, step)?))));
-    routes.collect()
-}
-
 /// A step that fans out is there once per item, and one over an empty list not at all.
-fn waves(template: &Template, inputs: &Map<String, Value>) -> Result<Vec<Wave>, Problems> {
-    let execution =
-        |step: &Step, item| StepRef { step: step.id.clone(), item, route: route_name(step) };
+fn waves(
+    sources: &Sources<'_>,
+    template: &Template,
+    inputs: &Map<String, Value>,
+) -> Result<Vec<Wave>, Problems> {
+    let execution = |step: &Step, item| StepRef {
+        step: step.id.clone(),
+        item,
+        route: routes::name(sources, step),
+    };
     let executions = |step: &&Step| -> Vec<StepRef> {
         match items(step, inputs) {
             None => vec![execution(step, None)],
@@ -293,7 +279,8 @@ pub mod tests {
             prices: read(PRICES),
         };
         let request = StoredRequest::new(request, "default", "m-1");
-        let sources = Sources { request: &request, configuration: &configuration };
+        let retries = Retries::default();
+        let sources = Sources { request: &request, configuration: &configuration, retries };
         Plan::resolve(&sources).map_err(Fault::from)
     }
 
@@ -308,7 +295,8 @@ pub mod tests {
         assert_eq!(waves, [1, 3, 1]);
         for (name, route) in &plan.routes {
             assert!(route.targets.len() >= 2, "{name} has nowhere to fail over to");
-            assert!(route.targets.iter().all(|t| plan.prices.contains_key(&t.model_id)));
+            let mut targets = route.targets.iter().map(|listed| &listed.target);
+            assert!(targets.all(|target| plan.prices.contains_key(&target.model_id)));
         }
         assert_eq!(plan.result, "verdict");
     }
@@ -369,7 +357,7 @@ pub mod tests {
 
     #[test]
     fn the_items_count_as_step_executions() {
-        assert_eq!(hunt(199).unwrap().routes["haiku"].rounds, limits::rounds(200));
+        assert_eq!(hunt(199).unwrap().routes["haiku"].rounds, crate::limits::rounds(200));
         let fault = hunt(200).unwrap_err();
         assert_eq!(
             fault.to_string(),

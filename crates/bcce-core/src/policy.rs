@@ -25,6 +25,13 @@ pub struct Policy {
     pub required_tags: Vec<String>,
 }
 
+/// What a target breaks.
+enum Breach<'a> {
+    /// A place that its data may reach.
+    Residency(&'a str),
+    Model(&'a str),
+}
+
 impl Document for Policy {
     fn check(&self) -> Problems {
         let mut problems = Problems::default();
@@ -34,23 +41,40 @@ impl Document for Policy {
 }
 
 impl Policy {
+    /// Says of a target what `forbids` explains.
+    pub fn allows(&self, target: &Target) -> bool {
+        self.breach(target).is_none()
+    }
+
     /// Why a target may not be used, or `None`.
     pub fn forbids(&self, target: &Target) -> Option<String> {
+        Some(match self.breach(target)? {
+            Breach::Residency(outside) => {
+                format!("residency: it may reach {outside}, which is not allowed")
+            }
+            Breach::Model(model) => format!("{model} is not an allowed model"),
+        })
+    }
+
+    fn breach<'a>(&self, target: &'a Target) -> Option<Breach<'a>> {
         let reach = Reach::of(&target.region, &target.model_id);
         if let Some(outside) = reach.outside(&self.allowed_regions) {
-            return Some(format!("residency: it may reach {outside}, which is not allowed"));
+            return Some(Breach::Residency(outside));
         }
         let model = base_model(&target.model_id);
         let allowed = self.allowed_models.is_empty()
             || self.allowed_models.iter().any(|pattern| matches(pattern, model));
-        (!allowed).then(|| format!("{model} is not an allowed model"))
+        (!allowed).then_some(Breach::Model(model))
     }
 
     /// Why each of `targets` is forbidden; `None` while one is allowed.
-    pub fn forbids_all(&self, targets: &[Target]) -> Option<String> {
+    pub fn forbids_all<'a>(
+        &self,
+        targets: impl Iterator<Item = &'a Target> + Clone,
+    ) -> Option<String> {
         let reason = |target| Some(format!("{target}: {}", self.forbids(target)?));
-        let reasons: Vec<String> = targets.iter().map_while(reason).collect();
-        (reasons.len() == targets.len()).then(|| reasons.join("; "))
+        let reasons: Vec<String> = targets.clone().map_while(reason).collect();
+        (reasons.len() == targets.count()).then(|| reasons.join("; "))
     }
 
     pub fn missing_tags(&self, tags: &BTreeMap<String, String>) -> Vec<&str> {

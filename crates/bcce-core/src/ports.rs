@@ -13,6 +13,8 @@ use time::OffsetDateTime;
 
 use crate::attempt::{Target, Usage};
 use crate::error::{ErrorName, Fault};
+use crate::health::Breaker;
+use crate::health::latency::Histogram;
 use crate::ledger::{ClosedRun, OpenedRun};
 use crate::notice::RunNotice;
 use crate::prompt::Prompt;
@@ -118,6 +120,56 @@ pub trait TakeOver {
     async fn take_over(&self, run: &RunRef, from: &str, to: &str) -> Result<bool, Fault>;
 }
 
+/// A breaker, and how often it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    pub breaker: Breaker,
+    /// 0: it never was.
+    pub revision: u64,
+}
+
+pub trait ReadBreakers {
+    /// The breakers of targets, by key and in the order of the keys. One that is not there is as new.
+    async fn read(&self, keys: &[String]) -> Result<Vec<Kept>, Fault>;
+}
+
+impl<L: ReadBreakers> ReadBreakers for &L {
+    async fn read(&self, keys: &[String]) -> Result<Vec<Kept>, Fault> {
+        (**self).read(keys).await
+    }
+}
+
+pub trait WriteBreaker {
+    /// Writes a breaker that was read with `kept.revision`; `false`: another has written since.
+    async fn write(&self, key: &str, kept: &Kept, now: OffsetDateTime) -> Result<bool, Fault>;
+}
+
+impl<L: WriteBreaker> WriteBreaker for &L {
+    async fn write(&self, key: &str, kept: &Kept, now: OffsetDateTime) -> Result<bool, Fault> {
+        (**self).write(key, kept, now).await
+    }
+}
+
+pub trait ReadLatencies {
+    /// How long targets took in the slots, by key and in the order of the keys.
+    async fn latencies(&self, keys: &[String], slots: &[i64]) -> Result<Vec<Histogram>, Fault>;
+}
+
+pub trait CountLatency {
+    /// Counts one call of a target.
+    async fn count(&self, key: &str, slot: i64, bucket: usize) -> Result<(), Fault>;
+}
+
+pub trait ReadCaches {
+    /// The targets, by key, whose prompt cache holds what is known under `cache`, and until when.
+    async fn caches(&self, cache: &str) -> Result<Vec<(String, OffsetDateTime)>, Fault>;
+}
+
+pub trait NoteCache {
+    /// Notes that a target's prompt cache holds what is known under `cache`.
+    async fn note(&self, cache: &str, key: &str, until: OffsetDateTime) -> Result<(), Fault>;
+}
+
 pub trait Clock {
     fn now(&self) -> OffsetDateTime;
 }
@@ -179,4 +231,23 @@ pub struct CallFailure {
     pub name: ErrorName,
     pub message: String,
     pub retry_after_s: Option<u64>,
+    pub blame: Blame,
+}
+
+/// Whose doing a failure is, and so what it says of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    Target,
+    /// The model failed over this request; another one may do well.
+    Request,
+    /// A limit of ours ended the call.
+    Limit(Limit),
+}
+
+/// A limit of `CallLimits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    FirstToken,
+    Stall,
+    Attempt,
 }

@@ -52,42 +52,39 @@ const GEOGRAPHIES: &[Geography] = &[
 ];
 
 /// Which regions may see the data of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reach {
-    Regions(Vec<String>),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach<'a> {
+    /// The call goes through its source region, which may lie outside of the profile's geography.
+    Regions { source: &'a str, geography: &'static [&'static str] },
     /// Any commercial region.
     Anywhere,
     /// An id whose reach is not known, e.g. an application inference profile: treated as anywhere.
     Unknown,
 }
 
-impl Reach {
-    pub fn of(region: &str, model_id: &str) -> Self {
+impl<'a> Reach<'a> {
+    pub fn of(region: &'a str, model_id: &str) -> Self {
         if model_id.starts_with("global.") {
             return Self::Anywhere;
         }
         if let Some(geography) = geography(model_id) {
-            // The call itself goes through its source region, which may lie outside of the geography.
-            let source =
-                std::iter::once(region).filter(|source| !geography.reaches.contains(source));
-            return Self::Regions(
-                geography.reaches.iter().copied().chain(source).map(str::to_owned).collect(),
-            );
+            return Self::Regions { source: region, geography: geography.reaches };
         }
         if model_id.starts_with("arn:") || !model_id.starts_with("anthropic.") {
             return Self::Unknown;
         }
-        Self::Regions(vec![region.to_owned()])
+        Self::Regions { source: region, geography: &[] }
     }
 
     /// The first place outside `allowed`, or `None` when the reach lies inside. No limits: inside.
-    pub fn outside<'a>(&'a self, allowed: &[String]) -> Option<&'a str> {
+    pub fn outside(self, allowed: &[String]) -> Option<&'a str> {
         if allowed.is_empty() {
             return None;
         }
+        let is_outside = |region: &&str| !allowed.iter().any(|allowed| allowed == region);
         match self {
-            Self::Regions(regions) => {
-                regions.iter().find(|r| !allowed.contains(r)).map(String::as_str)
+            Self::Regions { source, geography } => {
+                geography.iter().copied().chain([source]).find(is_outside)
             }
             Self::Anywhere => Some("any commercial region"),
             Self::Unknown => Some("regions that its id does not tell"),

@@ -1,6 +1,7 @@
 //! A workflow definition.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -54,6 +55,9 @@ pub struct Step {
     pub temperature: Option<f32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<String>,
+    /// Has the service keep `system` in its prompt cache for so long after each use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheTtl>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputSpec>,
     #[serde(default)]
@@ -67,6 +71,23 @@ pub struct OutputSpec {
     pub kind: OutputType,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CacheTtl {
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    #[serde(rename = "1h")]
+    Hour,
+}
+
+impl CacheTtl {
+    pub fn duration(self) -> Duration {
+        match self {
+            Self::FiveMinutes => Duration::from_secs(300),
+            Self::Hour => Duration::from_secs(3_600),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +196,8 @@ impl Template {
         problems.check(step.max_tokens > 0, field("max_tokens"), "must be above 0");
         let warm = step.temperature.is_none_or(|t| (0.0..=1.0).contains(&t));
         problems.check(warm, field("temperature"), "must be 0 to 1");
+        let cause = "needs a system prompt, which is what is cached";
+        problems.check(step.cache.is_none() || step.system.is_some(), field("cache"), cause);
         if let Some(output) = &step.output {
             problems.extend(crate::answer::check_spec(&field("output"), output));
         }
@@ -263,7 +286,7 @@ mod tests {
             ("- { id: a, model: m, prompt: \"{{ steps.b }}\" }\n- { id: b, model: m, prompt: p }", "steps.a.prompt: reads steps.b"),
             ("- { id: a, model: m, prompt: \"{{ oops\" }", "steps.a.prompt: syntax error"),
             ("- { id: a/b, model: m, prompt: p }", "steps.a/b.id: must be"),
-            ("- { id: a, model: m, prompt: p, max_token: 7 }", "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, output, routing; did you mean max_tokens?"),
+            ("- { id: a, model: m, prompt: p, max_token: 7 }", "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, cache, output, routing; did you mean max_tokens?"),
             ("- { id: a, prompt: 7, max_tokens: many }", "steps.a.max_tokens: must be a whole number, 0 or more; steps.a.prompt: must be a string; steps.a.model: is missing"),
             ("- { id: a, model: m, prompt: p, temperature: 3, needs: b }\n- 7\n- { model: m, prompt: \"{{ x }}\" }", "steps.a.needs: must be a list; steps[1]: must be an object; steps[2].id: is missing; steps.a.temperature: must be 0 to 1"),
             ("- { id: a, model: m, prompt: p, output: { type: jsn } }", "steps.a.output.type: must be one of: text, json"),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::Document;
 use crate::error::Problems;
+use crate::health::BreakerSettings;
 use crate::limits::MAX_RUN_SECONDS;
 
 /// `/bcce/<env>/routing`
@@ -24,6 +25,8 @@ pub struct Routing {
     pub backoff_cap_s: u64,
     #[serde(default)]
     pub timeouts: Timeouts,
+    #[serde(default)]
+    pub breaker: BreakerSettings,
 }
 
 /// What a workflow or a step changes of the routing.
@@ -36,6 +39,15 @@ pub struct RoutingOverride {
     pub attempts: Option<u32>,
     #[serde(default, skip_serializing_if = "TimeoutsOverride::is_empty")]
     pub timeouts: TimeoutsOverride,
+}
+
+/// What `BCCE_RETRY_ATTEMPTS` and `BCCE_RETRY_DELAY` set; `None`: the document's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retries {
+    /// Calls per step in all.
+    pub attempts: Option<u32>,
+    /// First wait after every target failed, in milliseconds.
+    pub base_delay_ms: Option<u64>,
 }
 
 /// Each limit on its own: what is not named stays as it is.
@@ -62,6 +74,12 @@ pub enum Strategy {
     /// The order of the configuration: the prompt cache is per region.
     #[default]
     Priority,
+    /// The least median time to the first token over the last minutes.
+    Latency,
+    /// In turn, in proportion to the weights.
+    RoundRobin,
+    /// The least expected cost of the call, with what a cold prompt cache costs.
+    Cost,
 }
 
 /// How long a call may be silent, in seconds. All lie inside the function's remaining time.
@@ -92,6 +110,7 @@ impl Default for Routing {
             backoff_base_ms: Self::default_backoff_base_ms(),
             backoff_cap_s: Self::default_backoff_cap_s(),
             timeouts: Timeouts::default(),
+            breaker: BreakerSettings::default(),
         }
     }
 }
@@ -105,6 +124,7 @@ impl Document for Routing {
         let cause = format!("must be at most {MAX_RUN_SECONDS}, the longest run");
         problems.check(self.backoff_cap_s <= MAX_RUN_SECONDS, "backoff_cap_s", cause);
         problems.extend(self.timeouts.check("timeouts"));
+        problems.extend(self.breaker.check().within("breaker"));
         problems
     }
 }
@@ -118,6 +138,15 @@ impl Routing {
     }
     fn default_backoff_cap_s() -> u64 {
         60
+    }
+
+    /// What the stack's operator sets takes the place of what the document says.
+    pub fn retried(&self, retries: Retries) -> Self {
+        Self {
+            attempts: retries.attempts.unwrap_or(self.attempts),
+            backoff_base_ms: retries.base_delay_ms.unwrap_or(self.backoff_base_ms),
+            ..self.clone()
+        }
     }
 
     pub fn with(&self, change: &RoutingOverride) -> Self {

@@ -1,0 +1,296 @@
+//! What is known of a target beyond one step: its circuit breaker, shared by every run through the ledger.
+//!
+//! A breaker counts failures less answers. Where more than half of the calls fail the count grows, and at
+//! `failures` the breaker opens: the target is left alone for a cool-down. Then one step is elected to
+//! probe it, whose call closes the breaker or opens it for longer. A `Retry-After` opens it at once, since
+//! the service itself says until when; a rejected target is set aside for minutes, since a person has to
+//! mend it.
+//!
+//! Everything here is a pure transition of one breaker; `book` shares them.
+
+pub mod book; // the breakers of the ledger, remembered for when it is out of reach
+pub mod latency; // how long targets take to their first token
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::attempt::{AttemptOutcome, Target};
+use crate::document::Document;
+use crate::error::{ErrorName, Problems};
+use crate::ports::{Blame, CallFailure};
+
+/// The longest `Retry-After` that a breaker follows: one probe per ten minutes offends no service.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// `breaker` of the routing document. One per environment: its breakers are shared by all workflows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BreakerSettings {
+    /// Failures less answers that open a breaker, each from another step.
+    pub failures: u32,
+    /// How long a failure counts while no other follows, in seconds.
+    pub window_s: u64,
+    /// How long an open target is left alone before it is probed, in seconds; doubles when the probe fails.
+    pub cool_down_s: u64,
+    /// The longest of those, in seconds.
+    pub max_cool_down_s: u64,
+    /// How long a target that rejects calls is left alone, in seconds.
+    pub set_aside_s: u64,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self { failures: 3, window_s: 120, cool_down_s: 5, max_cool_down_s: 20, set_aside_s: 300 }
+    }
+}
+
+impl Document for BreakerSettings {
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        let longest = 86_400;
+        let all = [
+            ("failures", u64::from(self.failures)),
+            ("window_s", self.window_s),
+            ("cool_down_s", self.cool_down_s),
+            ("max_cool_down_s", self.max_cool_down_s),
+            ("set_aside_s", self.set_aside_s),
+        ];
+        for (name, value) in all {
+            problems.check((1..=longest).contains(&value), name, format!("must be 1 to {longest}"));
+        }
+        let cause = "must not be below cool_down_s";
+        problems.check(self.max_cool_down_s >= self.cool_down_s, "max_cool_down_s", cause);
+        problems
+    }
+}
+
+impl BreakerSettings {
+    fn cool_down(&self, openings: u32) -> Duration {
+        let doubled = self.cool_down_s.saturating_mul(1 << openings.saturating_sub(1).min(16));
+        Duration::from_secs(doubled.min(self.max_cool_down_s))
+    }
+}
+
+/// What a call says of its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// It answers: an answer, be it a refusal of this request or a guardrail's.
+    Alive,
+    /// It is out of order, or out of quota.
+    Failing { error: ErrorName, retry_after_s: Option<u64> },
+    /// Nothing: the caller gave up, or the model failed over this very request.
+    Silent,
+}
+
+impl Signal {
+    pub fn of(outcome: AttemptOutcome, failure: Option<&CallFailure>) -> Self {
+        match (outcome, failure) {
+            (AttemptOutcome::Answered, _) | (AttemptOutcome::Failed, None) => Self::Alive,
+            (AttemptOutcome::Failed, Some(failure)) => Self::of_failure(failure),
+        }
+    }
+
+    fn of_failure(failure: &CallFailure) -> Self {
+        match failure.name {
+            ErrorName::RequestRejected
+            | ErrorName::GuardrailIntervened
+            | ErrorName::OutputInvalid => Self::Alive,
+            error if error.fails_over() && failure.blame == Blame::Target => {
+                Self::Failing { error, retry_after_s: failure.retry_after_s }
+            }
+            _ => Self::Silent,
+        }
+    }
+}
+
+/// A call that is over, as its breaker sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    pub signal: Signal,
+    /// What was sent before a breaker closed says nothing of the time after.
+    pub started_at: OffsetDateTime,
+    /// The token of the election, where the call was the probe.
+    pub probe: Option<&'a str>,
+}
+
+/// How a breaker stands at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Closed,
+    Open {
+        until: OffsetDateTime,
+    },
+    /// Open, and its cool-down is over: half-open as soon as a step is elected to probe it.
+    Due,
+    /// Half-open: another step is probing it.
+    Probed {
+        until: OffsetDateTime,
+    },
+}
+
+/// The breaker of one target, as the ledger keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// Failures less answers, never below 0.
+    pub failures: u32,
+    /// When the failures are forgotten.
+    #[serde(with = "time::serde::rfc3339::option", default)]
+    pub counts_until: Option<OffsetDateTime>,
+    /// `None`: closed.
+    #[serde(with = "time::serde::rfc3339::option", default)]
+    pub open_until: Option<OffsetDateTime>,
+    /// Why it opened last.
+    #[serde(default)]
+    pub cause: Option<ErrorName>,
+    /// How often it opened in a row.
+    #[serde(default)]
+    pub openings: u32,
+    #[serde(with = "time::serde::rfc3339::option", default)]
+    pub closed_at: Option<OffsetDateTime>,
+    #[serde(default)]
+    pub probe: Option<Probe>,
+}
+
+/// The one call that an open breaker lets pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Token of the step that was elected.
+    pub holder: String,
+    /// When another may be elected: the holder may be gone.
+    #[serde(with = "time::serde::rfc3339")]
+    pub until: OffsetDateTime,
+}
+
+impl Breaker {
+    pub fn standing(&self, now: OffsetDateTime) -> Standing {
+        let Some(until) = self.open_until else { return Standing::Closed };
+        if until > now {
+            return Standing::Open { until };
+        }
+        match &self.probe {
+            Some(probe) if probe.until > now => Standing::Probed { until: probe.until },
+            _ => Standing::Due,
+        }
+    }
+
+    /// An answer of this target would count: there are failures on record.
+    pub fn is_watched(&self, now: OffsetDateTime) -> bool {
+        self.failures > 0 && self.counts_until.is_some_and(|until| until > now)
+    }
+
+    /// Makes `holder` the one that probes. `false`: it may not.
+    pub fn elect(&mut self, holder: &str, now: OffsetDateTime, lease: Duration) -> bool {
+        let is_mine = self.probe.as_ref().is_some_and(|probe| probe.holder == holder);
+        let is_free = self.standing(now) == Standing::Due
+            || (is_mine && matches!(self.standing(now), Standing::Probed { .. }));
+        if is_free {
+            self.probe = Some(Probe { holder: holder.to_owned(), until: now + lease });
+        }
+        is_free
+    }
+
+    /// Takes a call into account. `false`: it changes nothing.
+    pub fn hear(
+        &mut self,
+        report: &Report<'_>,
+        now: OffsetDateTime,
+        settings: &BreakerSettings,
+    ) -> bool {
+        let before = self.clone();
+        let holds = |probe: &Probe| report.probe == Some(probe.holder.as_str());
+        match self.probe.as_ref().is_some_and(holds) {
+            true => self.probed(report.signal, now, settings),
+            false => self.called(report, now, settings),
+        }
+        *self != before
+    }
+
+    fn probed(&mut self, signal: Signal, now: OffsetDateTime, settings: &BreakerSettings) {
+        self.probe = None;
+        match signal {
+            Signal::Alive => self.close(now),
+            Signal::Failing { error, retry_after_s } => {
+                self.open(error, cool_down(error, self.openings + 1, settings), retry_after_s, now);
+            }
+            Signal::Silent => {}
+        }
+    }
+
+    fn called(&mut self, report: &Report<'_>, now: OffsetDateTime, settings: &BreakerSettings) {
+        if self.closed_at.is_some_and(|closed| report.started_at < closed) {
+            return;
+        }
+        match (report.signal, self.open_until) {
+            (Signal::Silent, _) | (Signal::Alive, Some(_)) => {}
+            (Signal::Alive, None) => self.failures = self.failures.saturating_sub(1),
+            // In flight while it opened. Only what the service itself asks for is new.
+            (Signal::Failing { retry_after_s, .. }, Some(until)) => {
+                self.open_until = asked(retry_after_s, now).map(|at| at.max(until)).or(Some(until));
+            }
+            (Signal::Failing { error, retry_after_s }, None) => {
+                self.failed(error, retry_after_s, now, settings);
+            }
+        }
+    }
+
+    fn failed(
+        &mut self,
+        error: ErrorName,
+        retry_after_s: Option<u64>,
+        now: OffsetDateTime,
+        settings: &BreakerSettings,
+    ) {
+        self.failures = if self.is_watched(now) { self.failures + 1 } else { 1 };
+        self.counts_until = Some(now + Duration::from_secs(settings.window_s));
+        if error == ErrorName::TargetRejected || self.failures >= settings.failures {
+            // What opens again soon after it closed flaps, and is left alone for longer each time.
+            let calm = Duration::from_secs(settings.max_cool_down_s.saturating_mul(2));
+            if self.closed_at.is_none_or(|closed| now - closed > calm) {
+                self.openings = 0;
+            }
+            self.open(error, cool_down(error, self.openings + 1, settings), retry_after_s, now);
+        } else if let Some(until) = asked(retry_after_s, now) {
+            (self.open_until, self.cause) = (Some(until), Some(error));
+        }
+    }
+
+    fn open(
+        &mut self,
+        error: ErrorName,
+        cool_down: Duration,
+        retry_after_s: Option<u64>,
+        now: OffsetDateTime,
+    ) {
+        self.openings = self.openings.saturating_add(1);
+        self.cause = Some(error);
+        let until = now + cool_down;
+        self.open_until = Some(asked(retry_after_s, now).map_or(until, |at| at.max(until)));
+    }
+
+    fn close(&mut self, now: OffsetDateTime) {
+        *self = Self { closed_at: Some(now), openings: self.openings, ..Self::default() };
+    }
+}
+
+fn cool_down(error: ErrorName, openings: u32, settings: &BreakerSettings) -> Duration {
+    match error {
+        ErrorName::TargetRejected => Duration::from_secs(settings.set_aside_s),
+        _ => settings.cool_down(openings),
+    }
+}
+
+fn asked(retry_after_s: Option<u64>, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    let seconds = retry_after_s.filter(|seconds| *seconds > 0)?;
+    Some(now + Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
+}
+
+/// What a target's breaker is known by: the guardrail makes no difference to it.
+pub fn target_key(target: &Target) -> String {
+    let account = target.account.as_deref().map(|account| format!("#{account}"));
+    format!("{}#{}{}", target.region, target.model_id, account.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! The breakers of the ledger, as one function's process works with them: read through a short cache,
+//! written on the condition that nobody else has written meanwhile, and remembered for the time when the
+//! ledger is out of reach.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::{Breaker, BreakerSettings, Report};
+use crate::error::Fault;
+use crate::ports::{Kept, ReadBreakers, WriteBreaker};
+
+/// How long a breaker that was read counts as known. A busy function asks ten times a second, and no more
+/// than that many milliseconds of calls go to a target after its breaker opened.
+const FRESH: Duration = Duration::from_millis(100);
+/// How long a ledger that did not answer is not asked again: a decision must not wait for it each time.
+const BLIND: Duration = Duration::from_secs(2);
+/// How often a write that lost a race is tried again. When a target fails, the first few that report it
+/// open its breaker, and the others find nothing left to write.
+const RACES: usize = 16;
+
+pub struct Book<L> {
+    ledger: L,
+    /// By target key.
+    remembered: RefCell<HashMap<String, Remembered>>,
+    blind_until: Cell<Option<OffsetDateTime>>,
+    /// Why the ledger was done without, since somebody asked last.
+    blind: RefCell<Option<String>>,
+}
+
+struct Remembered {
+    breaker: Breaker,
+    read_at: OffsetDateTime,
+}
+
+/// What came of standing for election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Elected {
+    Mine,
+    /// Another was faster; this is how the breaker is now.
+    Lost(Breaker),
+}
+
+impl<L> Book<L> {
+    pub fn new(ledger: L) -> Self {
+        Self {
+            ledger,
+            remembered: RefCell::default(),
+            blind_until: Cell::default(),
+            blind: RefCell::default(),
+        }
+    }
+
+    pub fn ledger(&self) -> &L {
+        &self.ledger
+    }
+
+    /// Why something was decided from memory since this was asked last; `None`: the ledger was there.
+    pub fn blindness(&self) -> Option<String> {
+        self.blind.borrow_mut().take()
+    }
+
+    fn is_blind(&self, now: OffsetDateTime) -> bool {
+        let is_blind = self.blind_until.get().is_some_and(|until| until > now);
+        if is_blind {
+            let cause = || "the ledger did not answer a moment ago".to_owned();
+            self.blind.borrow_mut().get_or_insert_with(cause);
+        }
+        is_blind
+    }
+
+    fn turn_blind(&self, fault: Fault, now: OffsetDateTime) {
+        self.blind_until.set(Some(now + BLIND));
+        *self.blind.borrow_mut() = Some(fault.message);
+    }
+
+    fn recall(&self, key: &str) -> Breaker {
+        let remembered = self.remembered.borrow();
+        remembered.get(key).map(|known| known.breaker.clone()).unwrap_or_default()
+    }
+
+    fn remember(&self, key: &str, breaker: &Breaker, now: OffsetDateTime) {
+        let known = Remembered { breaker: breaker.clone(), read_at: now };
+        self.remembered.borrow_mut().insert(key.to_owned(), known);
+    }
+}
+
+impl<L: ReadBreakers> Book<L> {
+    /// The breakers of `keys`, in their order.
+    pub async fn breakers(&self, keys: &[String], now: OffsetDateTime) -> Vec<Breaker> {
+        if !self.is_fresh(keys, now) && !self.is_blind(now) {
+            match self.ledger.read(keys).await {
+                Ok(kept) => {
+                    let pairs = keys.iter().zip(&kept);
+                    pairs.for_each(|(key, kept)| self.remember(key, &kept.breaker, now));
+                }
+                Err(fault) => self.turn_blind(fault, now),
+            }
+        }
+        keys.iter().map(|key| self.recall(key)).collect()
+    }
+
+    fn is_fresh(&self, keys: &[String], now: OffsetDateTime) -> bool {
+        let remembered = self.remembered.borrow();
+        keys.iter().all(|key| remembered.get(key).is_some_and(|known| now - known.read_at < FRESH))
+    }
+
+    async fn kept(&self, key: &str) -> Result<Kept, Fault> {
+        let kept = self.ledger.read(std::slice::from_ref(&key.to_owned())).await?;
+        kept.into_iter().next().ok_or_else(|| Fault::internal("the ledger answered with nothing"))
+    }
+}
+
+impl<L: ReadBreakers + WriteBreaker> Book<L> {
+    /// Stands for election as the one that probes an open target. Without the ledger it is an election
+    /// among the steps of this process.
+    pub async fn elect(
+        &self,
+        key: &str,
+        holder: &str,
+        now: OffsetDateTime,
+        lease: Duration,
+    ) -> Elected {
+        let mut is_mine = false;
+        let change = |breaker: &mut Breaker| {
+            is_mine = breaker.elect(holder, now, lease);
+            is_mine
+        };
+        let breaker = self.change(key, now, change).await;
+        if is_mine { Elected::Mine } else { Elected::Lost(breaker) }
+    }
+
+    /// Takes a call into account.
+    pub async fn report(
+        &self,
+        key: &str,
+        report: &Report<'_>,
+        now: OffsetDateTime,
+        settings: &BreakerSettings,
+    ) {
+        self.change(key, now, |breaker| breaker.hear(report, now, settings)).await;
+    }
+
+    /// Reads, changes and writes until no other wrote in between. `change` is `false` for nothing to write.
+    async fn change(
+        &self,
+        key: &str,
+        now: OffsetDateTime,
+        mut change: impl FnMut(&mut Breaker) -> bool,
+    ) -> Breaker {
+        let mut breaker = self.recall(key);
+        if !self.is_blind(now) {
+            for _ in 0..RACES {
+                match self.try_once(key, now, &mut change).await {
+                    Ok(Some(changed)) => {
+                        self.remember(key, &changed, now);
+                        return changed;
+                    }
+                    Ok(None) => {}
+                    Err(fault) => {
+                        self.turn_blind(fault, now);
+                        break;
+                    }
+                }
+            }
+        }
+        change(&mut breaker);
+        self.remember(key, &breaker, now);
+        breaker
+    }
+
+    /// `None`: another wrote in between.
+    async fn try_once(
+        &self,
+        key: &str,
+        now: OffsetDateTime,
+        change: &mut impl FnMut(&mut Breaker) -> bool,
+    ) -> Result<Option<Breaker>, Fault> {
+        let mut kept = self.kept(key).await?;
+        if !change(&mut kept.breaker) {
+            return Ok(Some(kept.breaker));
+        }
+        let written = self.ledger.write(key, &kept, now).await?;
+        Ok(written.then_some(kept.breaker))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorName;
+    use crate::fakes::{MemoryBreakers, now};
+    use crate::health::{Signal, Standing};
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+    const KEY: &str = "us-east-1#us.m";
+
+    fn fails(book: &Book<impl ReadBreakers + WriteBreaker>, times: u32) {
+        let error = ErrorName::TargetUnavailable;
+        let signal = Signal::Failing { error, retry_after_s: None };
+        let report = Report { signal, started_at: NOW, probe: None };
+        for _ in 0..times {
+            now(book.report(KEY, &report, NOW, &BreakerSettings::default()));
+        }
+    }
+
+    fn standing(book: &Book<impl ReadBreakers>, at: OffsetDateTime) -> Standing {
+        now(book.breakers(&[KEY.to_owned()], at))[0].standing(at)
+    }
+
+    /// Two functions' processes with one ledger.
+    fn two(ledger: &MemoryBreakers) -> [Book<&MemoryBreakers>; 2] {
+        [Book::new(ledger), Book::new(ledger)]
+    }
+
+    #[test]
+    fn what_one_process_reports_another_reads() {
+        let ledger = MemoryBreakers::default();
+        let [one, other] = two(&ledger);
+        fails(&one, 2);
+        fails(&other, 1);
+        assert!(matches!(standing(&one, NOW + FRESH), Standing::Open { .. }));
+    }
+
+    #[test]
+    fn a_write_that_lost_a_race_is_made_again_over_what_the_winner_wrote() {
+        let ledger = MemoryBreakers::default();
+        let [one, _] = two(&ledger);
+        ledger.races.set(3);
+        fails(&one, 1);
+        assert_eq!(ledger.kept.borrow()[KEY].breaker.failures, 1);
+    }
+
+    #[test]
+    fn one_of_all_processes_is_elected() {
+        let ledger = MemoryBreakers::default();
+        let [one, other] = two(&ledger);
+        fails(&one, 3);
+        let due = NOW + Duration::from_secs(5);
+        let lease = Duration::from_secs(25);
+        assert_eq!(now(one.elect(KEY, "one", due, lease)), Elected::Mine);
+        let Elected::Lost(breaker) = now(other.elect(KEY, "other", due, lease)) else { panic!() };
+        assert!(matches!(breaker.standing(due), Standing::Probed { .. }));
+    }
+
+    #[test]
+    fn what_was_just_read_is_not_read_again() {
+        let ledger = MemoryBreakers::default();
+        let [one, _] = two(&ledger);
+        for millis in [0, 50, 99] {
+            standing(&one, NOW + Duration::from_millis(millis));
+        }
+        assert_eq!(ledger.reads.get(), 1);
+        standing(&one, NOW + Duration::from_millis(100));
+        assert_eq!(ledger.reads.get(), 2);
+    }
+
+    #[test]
+    fn without_the_ledger_it_goes_by_memory_and_says_so() {
+        let ledger = MemoryBreakers::default();
+        let [one, _] = two(&ledger);
+        ledger.is_gone.set(true);
+        fails(&one, 3);
+        assert_eq!(one.blindness().as_deref(), Some("the ledger was told to be gone"));
+        assert!(matches!(standing(&one, NOW), Standing::Open { .. }));
+        let due = NOW + Duration::from_secs(6);
+        let lease = Duration::from_secs(25);
+        assert_eq!(now(one.elect(KEY, "one", due, lease)), Elected::Mine);
+        assert!(matches!(now(one.elect(KEY, "other", due, lease)), Elected::Lost(_)));
+        one.blindness();
+        ledger.is_gone.set(false);
+        assert_eq!(standing(&one, due + BLIND), Standing::Closed, "the ledger knows of nothing");
+        assert_eq!(one.blindness(), None);
+    }
+}

@@ -1,0 +1,113 @@
+//! The routes of a plan: what the decisions of its steps depend on.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{Sources, model};
+use crate::digest::sha256_hex;
+use crate::limits;
+use crate::models::Model;
+use crate::prompt::variables;
+use crate::routing::{Cached, Expected, Route, RouteTarget, Routing, Strategy};
+use crate::template::Step;
+
+/// Bytes of English text to a token, about; code has fewer. A cost is only compared with other targets' for
+/// the same request.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// The model's alias, or `<alias>@<step>` where the route is the step's own: it changes the routing, or what
+/// it costs decides.
+pub(super) fn name(sources: &Sources<'_>, step: &Step) -> String {
+    let changed = step.routing != Default::default();
+    let by_cost = model(sources, step)
+        .is_some_and(|model| routing(sources, step, model).strategy == Strategy::Cost);
+    match changed || by_cost {
+        true => format!("{}@{}", step.model, step.id),
+        false => step.model.clone(),
+    }
+}
+
+pub(super) fn of(
+    sources: &Sources<'_>,
+    steps: &[Step],
+    inputs: &Map<String, Value>,
+    executions: usize,
+) -> BTreeMap<String, Route> {
+    let route = |step: &Step, model: &Model| {
+        let routing = routing(sources, step, model);
+        let by_cost = routing.strategy == Strategy::Cost;
+        Route {
+            targets: targets(sources, model, by_cost),
+            policy: sources.configuration.policy.clone(),
+            rounds: limits::rounds(executions),
+            patience: platform(sources, model).timeouts,
+            expected: by_cost.then(|| expected(sources, step, steps, inputs)),
+            routing,
+        }
+    };
+    let routes = steps
+        .iter()
+        .filter_map(|step| Some((name(sources, step), route(step, model(sources, step)?))));
+    routes.collect()
+}
+
+/// What the platform team says of a model, before workflow and step change it.
+fn platform(sources: &Sources<'_>, model: &Model) -> Routing {
+    sources.configuration.routing.retried(sources.retries).with(&model.routing)
+}
+
+fn routing(sources: &Sources<'_>, step: &Step, model: &Model) -> Routing {
+    platform(sources, model).with(&sources.configuration.template.routing).with(&step.routing)
+}
+
+fn targets(sources: &Sources<'_>, model: &Model, priced: bool) -> Vec<RouteTarget> {
+    let prices = &sources.configuration.prices;
+    let listed = model.targets.iter().zip(0..);
+    let targets = listed.map(|(listed, place)| RouteTarget {
+        target: listed.target.clone(),
+        priority: listed.priority.unwrap_or(place),
+        weight: listed.weight,
+        price: prices.of(&listed.target.model_id).filter(|_| priced),
+    });
+    targets.collect()
+}
+
+/// Tokens of the templates, of what they name and of the answers they need; and the most that may come back.
+fn expected(
+    sources: &Sources<'_>,
+    step: &Step,
+    steps: &[Step],
+    inputs: &Map<String, Value>,
+) -> Expected {
+    let cached = step.cache.zip(step.system.as_ref()).map(|(lasts, system)| {
+        let template = &sources.configuration.template_sha256;
+        let key = sha256_hex(format!("{template} {}", step.id).as_bytes());
+        Cached { key, tokens: system.len() as u64 / BYTES_PER_TOKEN, lasts }
+    });
+    let system = step.system.as_deref().filter(|_| cached.is_none());
+    let templates = [Some(step.prompt.as_str()), system].into_iter().flatten();
+    let bytes: usize = templates.map(|source| source.len() + named(source, step, inputs)).sum();
+    let needed = steps.iter().filter(|other| step.needs.contains(&other.id));
+    let answers: u64 = needed.map(|step| u64::from(step.max_tokens)).sum();
+    Expected {
+        input_tokens: bytes as u64 / BYTES_PER_TOKEN + answers,
+        output_tokens: u64::from(step.max_tokens),
+        cached,
+    }
+}
+
+/// Bytes of the inputs that a template names; of a list that a step fans out over, those of one item.
+fn named(source: &str, step: &Step, inputs: &Map<String, Value>) -> usize {
+    let size = |value: &Value| value.to_string().len();
+    let named = variables(source).unwrap_or_default();
+    let sizes = named.iter().map(|variable| match variable.split('.').collect::<Vec<_>>()[..] {
+        ["inputs", name, ..] => inputs.get(name).map_or(0, size),
+        ["item", ..] => {
+            let list = step.list().and_then(|name| inputs.get(name)?.as_array());
+            list.map_or(0, |items| items.iter().map(size).sum::<usize>() / items.len().max(1))
+        }
+        _ => 0,
+    });
+    sizes.sum()
+}
