@@ -12,7 +12,7 @@ use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::{Builder, Region, StalledStreamProtectionConfig};
 use aws_sdk_bedrockruntime::operation::converse_stream::builders::ConverseStreamFluentBuilder;
 use aws_sdk_bedrockruntime::types::{
-    ContentBlock, ConversationRole, GuardrailStreamConfiguration, InferenceConfiguration,
+    CachePointBlock, CachePointType, CacheTtl, ContentBlock, ConversationRole, GuardrailStreamConfiguration, InferenceConfiguration,
     JsonSchemaDefinition, Message, OutputConfig, OutputFormat, OutputFormatStructure,
     OutputFormatType, SystemContentBlock,
 };
@@ -20,7 +20,10 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use bcce_core::error::ErrorName;
-use bcce_core::ports::{CallFailure, CallLimits, CallModel, CallReport, ModelAnswer, ModelCall};
+use bcce_core::ports::{
+    Blame, CallFailure, CallLimits, CallModel, CallReport, Limit, ModelAnswer, ModelCall,
+};
+use bcce_core::template::CacheTtl as Lasts;
 use tokio::time::timeout;
 
 use heard::Heard;
@@ -61,18 +64,18 @@ impl Bedrock {
     async fn listen(&self, call: &ModelCall<'_>, heard: &mut Heard) -> Result<(), CallFailure> {
         let request = request(&self.client(&call.target.region), call)?;
         let sent = timeout(call.limits.first_token, request.send()).await;
-        let answer = sent.map_err(|_| silent("no answer", call.limits.first_token))?;
+        let answer = sent.map_err(|_| silent("no answer", Limit::FirstToken, call.limits.first_token))?;
         let mut stream = answer.map_err(|error| errors::refused(&error, heard))?.stream;
         heard.accepted();
         loop {
-            let patience = heard.patience(&call.limits);
+            let (limit, patience) = heard.patience(&call.limits);
             match timeout(patience, stream.recv()).await {
                 Ok(Ok(Some(event))) => heard.take(event),
                 Ok(Ok(None)) => return heard.end(),
                 // The answer is whole; what broke off was its accounting.
                 _ if heard.is_whole() => return Ok(()),
                 Ok(Err(error)) => return Err(errors::broken_off(&error)),
-                Err(_) => return Err(silent("no token", patience)),
+                Err(_) => return Err(silent("no token", limit, patience)),
             }
         }
     }
@@ -86,7 +89,7 @@ impl CallModel for Bedrock {
         let result = match whole {
             Ok(result) => result,
             Err(_) if heard.is_whole() => Ok(()),
-            Err(_) => Err(silent("no end of the answer", call.limits.attempt)),
+            Err(_) => Err(silent("no end of the answer", Limit::Attempt, call.limits.attempt)),
         };
         CallReport {
             latency: started.elapsed(),
@@ -109,9 +112,10 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-fn silent(what: &str, limit: Duration) -> CallFailure {
-    let message = format!("{what} within {:.1} s", limit.as_secs_f32());
-    CallFailure { name: ErrorName::TargetTimeout, message, retry_after_s: None }
+fn silent(what: &str, limit: Limit, waited: Duration) -> CallFailure {
+    let message = format!("{what} within {:.1} s", waited.as_secs_f32());
+    let blame = Blame::Limit(limit);
+    CallFailure { name: ErrorName::TargetTimeout, message, retry_after_s: None, blame }
 }
 
 fn request(
@@ -121,16 +125,30 @@ fn request(
     let max_tokens = i32::try_from(call.max_tokens).unwrap_or(i32::MAX);
     let inference =
         InferenceConfiguration::builder().max_tokens(max_tokens).set_temperature(call.temperature);
-    let system = call.prompt.system.clone().map(|text| vec![SystemContentBlock::Text(text)]);
     Ok(client
         .converse_stream()
         .model_id(&call.target.model_id)
-        .set_system(system)
+        .set_system(system(call)?)
         .set_messages(Some(messages(call)?))
         .inference_config(inference.build())
         .set_output_config(output(call)?)
         .set_guardrail_config(guardrail(call)?)
         .set_request_metadata(Some(call.metadata.clone().into_iter().collect())))
+}
+
+/// The system prompt, and where the cached part ends: behind all of it.
+fn system(call: &ModelCall<'_>) -> Result<Option<Vec<SystemContentBlock>>, CallFailure> {
+    let Some(text) = call.prompt.system.clone() else { return Ok(None) };
+    let cached = call.cache.map(|lasts| {
+        let lasts = match lasts {
+            Lasts::FiveMinutes => CacheTtl::FiveMinutes,
+            Lasts::Hour => CacheTtl::OneHour,
+        };
+        let point = CachePointBlock::builder().r#type(CachePointType::Default).ttl(lasts);
+        point.build().map(SystemContentBlock::CachePoint).map_err(|e| unbuilt(&e))
+    });
+    let text = SystemContentBlock::Text(text);
+    Ok(Some([text].into_iter().chain(cached.transpose()?).collect()))
 }
 
 fn messages(call: &ModelCall<'_>) -> Result<Vec<Message>, CallFailure> {
@@ -173,15 +191,19 @@ fn guardrail(call: &ModelCall<'_>) -> Result<Option<GuardrailStreamConfiguration
 }
 
 fn unbuilt(error: &aws_smithy_types::error::operation::BuildError) -> CallFailure {
-    CallFailure { name: ErrorName::Internal, message: error.to_string(), retry_after_s: None }
+    let (name, blame) = (ErrorName::Internal, Blame::Request);
+    CallFailure { name, message: error.to_string(), retry_after_s: None, blame }
 }
 
 impl Heard {
     /// How long the next event may take: the first token has a limit of its own, reasoning counts.
-    fn patience(&self, limits: &CallLimits) -> Duration {
+    fn patience(&self, limits: &CallLimits) -> (Limit, Duration) {
         match self.first_token {
-            None => limits.first_token.saturating_sub(self.started.elapsed()),
-            Some(_) => limits.stall,
+            None => {
+                let left = limits.first_token.saturating_sub(self.started.elapsed());
+                (Limit::FirstToken, left)
+            }
+            Some(_) => (Limit::Stall, limits.stall),
         }
     }
 }

@@ -4,6 +4,9 @@
 //! |---|---|---|
 //! | run record | `run#<run id>` | `attempt#<n>` |
 //! | usage of a day | `usage#<day>#<shard>` | `<region>#<model id>` |
+//! | a target's breaker | `target#<target key>` | `breaker` |
+//! | a target's latencies | `target#<target key>` | `latency#<slot of five minutes>` |
+//! | where a prompt is cached | `cache#<digest of its step>` | `targets` |
 //!
 //! Usage is sharded sixteen times by run id, and so is the index that lists a day's runs
 //! (`runs#<day>#<shard>`): an item or an index key takes about a thousand writes a second.
@@ -89,6 +92,23 @@ pub fn usage_pk(ended_at: OffsetDateTime, run_id: &str) -> String {
 pub fn usage_sk(region: &str, model_id: &str) -> String {
     format!("{region}#{model_id}")
 }
+
+/// `key`: that of `health::target_key`.
+pub fn target_pk(key: &str) -> String {
+    format!("target#{key}")
+}
+
+pub const BREAKER_SK: &str = "breaker";
+
+pub fn latency_sk(slot: i64) -> String {
+    format!("latency#{slot}")
+}
+
+pub fn cache_pk(cache: &str) -> String {
+    format!("cache#{cache}")
+}
+
+pub const CACHE_SK: &str = "targets";
 
 fn shard(run_id: &str) -> char {
     sha256_hex(run_id.as_bytes()).chars().next().unwrap_or('0')

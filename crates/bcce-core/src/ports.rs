@@ -19,6 +19,7 @@ use crate::ledger::{ClosedRun, OpenedRun};
 use crate::notice::RunNotice;
 use crate::prompt::Prompt;
 use crate::run::RunRef;
+use crate::template::CacheTtl;
 
 pub trait GetObject {
     /// The object's bytes, checked against the digest it was stored with; `None`: there is none.
@@ -188,6 +189,8 @@ pub struct ModelCall<'a> {
     pub max_tokens: u32,
     pub temperature: Option<f32>,
     pub effort: Option<&'a str>,
+    /// How long the service is to keep the system prompt in its cache.
+    pub cache: Option<CacheTtl>,
     /// A JSON schema for the service to enforce.
     pub schema: Option<&'a Value>,
     /// `requestMetadata`: filters the service's own invocation logs.

@@ -12,7 +12,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bcce_core::classify::{ServiceError, advice, classify};
 use bcce_core::error::ErrorName;
 use bcce_core::limits::{MAX_MESSAGE_CHARS, cut};
-use bcce_core::ports::CallFailure;
+use bcce_core::ports::{Blame, CallFailure};
 
 use super::heard::Heard;
 
@@ -32,7 +32,7 @@ pub(super) fn refused(
             let told = advice(code, message).unwrap_or(message);
             let message =
                 cut(&format!("{code} ({}): {told}", response.status().as_u16()), MAX_MESSAGE_CHARS);
-            CallFailure { name, message, retry_after_s: retry_after(response) }
+            CallFailure { name, message, retry_after_s: retry_after(response), blame: blame(name) }
         }
         SdkError::ConstructionFailure(_) => {
             heard.refused();
@@ -59,7 +59,12 @@ pub(super) fn broken_off<R>(error: &SdkError<ConverseStreamOutputError, R>) -> C
     let message = inner.message().unwrap_or_default();
     let code = stream_code(inner);
     let name = classify(ServiceError { code: Some(code), status: None, message });
-    failure(name, &format!("{code} in the stream: {message}"))
+    CallFailure { blame: blame(name), ..failure(name, &format!("{code} in the stream: {message}")) }
+}
+
+/// What the service itself calls a failure of the model is one over this request; another may do well.
+fn blame(name: ErrorName) -> Blame {
+    if name == ErrorName::TargetBroken { Blame::Request } else { Blame::Target }
 }
 
 /// The code of an error inside a stream is not in its metadata, only in its variant.
@@ -76,7 +81,8 @@ fn stream_code(error: &ConverseStreamOutputError) -> &str {
 }
 
 fn failure(name: ErrorName, message: &str) -> CallFailure {
-    CallFailure { name, message: cut(message, MAX_MESSAGE_CHARS), retry_after_s: None }
+    let message = cut(message, MAX_MESSAGE_CHARS);
+    CallFailure { name, message, retry_after_s: None, blame: Blame::Target }
 }
 
 /// Nothing was sent, so nothing was used. A reset after sending is another matter.

@@ -7,7 +7,7 @@ use aws_sdk_bedrockruntime::types::{
 };
 use bcce_core::attempt::Usage;
 use bcce_core::error::ErrorName;
-use bcce_core::ports::CallFailure;
+use bcce_core::ports::{Blame, CallFailure};
 
 pub(super) struct Heard {
     pub started: Instant,
@@ -65,7 +65,8 @@ impl Heard {
             return Ok(());
         }
         let message = "the stream ended without messageStop".to_owned();
-        Err(CallFailure { name: ErrorName::TargetBroken, message, retry_after_s: None })
+        let (name, blame) = (ErrorName::TargetBroken, Blame::Target);
+        Err(CallFailure { name, message, retry_after_s: None, blame })
     }
 }
 
