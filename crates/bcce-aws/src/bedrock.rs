@@ -12,9 +12,9 @@ use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::{Builder, Region, StalledStreamProtectionConfig};
 use aws_sdk_bedrockruntime::operation::converse_stream::builders::ConverseStreamFluentBuilder;
 use aws_sdk_bedrockruntime::types::{
-    CachePointBlock, CachePointType, CacheTtl, ContentBlock, ConversationRole, GuardrailStreamConfiguration, InferenceConfiguration,
-    JsonSchemaDefinition, Message, OutputConfig, OutputFormat, OutputFormatStructure,
-    OutputFormatType, SystemContentBlock,
+    CachePointBlock, CachePointType, CacheTtl, ContentBlock, ConversationRole,
+    GuardrailStreamConfiguration, InferenceConfiguration, JsonSchemaDefinition, Message,
+    OutputConfig, OutputFormat, OutputFormatStructure, OutputFormatType, SystemContentBlock,
 };
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -64,7 +64,8 @@ impl Bedrock {
     async fn listen(&self, call: &ModelCall<'_>, heard: &mut Heard) -> Result<(), CallFailure> {
         let request = request(&self.client(&call.target.region), call)?;
         let sent = timeout(call.limits.first_token, request.send()).await;
-        let answer = sent.map_err(|_| silent("no answer", Limit::FirstToken, call.limits.first_token))?;
+        let answer =
+            sent.map_err(|_| silent("no answer", Limit::FirstToken, call.limits.first_token))?;
         let mut stream = answer.map_err(|error| errors::refused(&error, heard))?.stream;
         heard.accepted();
         loop {

@@ -9,6 +9,8 @@ mod clock; // the system's
 pub mod dynamodb; // OpenRun, CloseRun, and what the CLI reads of the ledger
 mod environment; // a function's configuration out of its environment
 mod fault; // SDK errors -> Bcce.Internal
+#[cfg(feature = "dynamodb")]
+pub mod health; // breakers, latencies and warm caches of targets
 mod http; // one HTTP client for every service
 #[cfg(feature = "kms")]
 pub mod kms; // SignDigest

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 use crate::error::Fault;
+use crate::health::latency::Histogram;
 use crate::ports::{
-    Clock, GetObject, GetParameters, Kept, ListObjects, Put, PutOnce, ReadBreakers, WriteBreaker,
+    Clock, CountLatency, GetObject, GetParameters, Kept, ListObjects, NoteCache, Put, PutOnce,
+    ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker,
 };
 
 /// A bucket.
@@ -76,18 +78,21 @@ impl GetParameters for MemoryParameters {
     }
 }
 
-/// The breakers of a ledger.
+/// A ledger's part about targets.
 #[derive(Default)]
-pub struct MemoryBreakers {
+pub struct MemoryHealth {
     pub kept: RefCell<BTreeMap<String, Kept>>,
     /// No call succeeds.
     pub is_gone: Cell<bool>,
     /// So many of the next writes lose a race.
     pub races: Cell<u32>,
     pub reads: Cell<u32>,
+    pub latencies: RefCell<BTreeMap<String, Histogram>>,
+    /// Targets by the caches they hold.
+    pub caches: RefCell<BTreeMap<String, Vec<(String, OffsetDateTime)>>>,
 }
 
-impl MemoryBreakers {
+impl MemoryHealth {
     fn answer(&self) -> Result<(), Fault> {
         match self.is_gone.get() {
             true => Err(Fault::internal("the ledger was told to be gone")),
@@ -96,7 +101,7 @@ impl MemoryBreakers {
     }
 }
 
-impl ReadBreakers for MemoryBreakers {
+impl ReadBreakers for MemoryHealth {
     async fn read(&self, keys: &[String]) -> Result<Vec<Kept>, Fault> {
         self.answer()?;
         self.reads.set(self.reads.get() + 1);
@@ -105,7 +110,7 @@ impl ReadBreakers for MemoryBreakers {
     }
 }
 
-impl WriteBreaker for MemoryBreakers {
+impl WriteBreaker for MemoryHealth {
     async fn write(&self, key: &str, read: &Kept, _now: OffsetDateTime) -> Result<bool, Fault> {
         self.answer()?;
         if self.races.get() > 0 {
@@ -120,6 +125,44 @@ impl WriteBreaker for MemoryBreakers {
             kept.insert(key.to_owned(), next);
         }
         Ok(is_current)
+    }
+}
+
+impl ReadLatencies for MemoryHealth {
+    async fn latencies(&self, keys: &[String], _slots: &[i64]) -> Result<Vec<Histogram>, Fault> {
+        self.answer()?;
+        let latencies = self.latencies.borrow();
+        Ok(keys.iter().map(|key| latencies.get(key).copied().unwrap_or_default()).collect())
+    }
+}
+
+impl CountLatency for MemoryHealth {
+    async fn count(
+        &self,
+        key: &str,
+        _slot: i64,
+        bucket: usize,
+        _now: OffsetDateTime,
+    ) -> Result<(), Fault> {
+        self.answer()?;
+        self.latencies.borrow_mut().entry(key.to_owned()).or_default().add(bucket, 1);
+        Ok(())
+    }
+}
+
+impl ReadCaches for MemoryHealth {
+    async fn caches(&self, cache: &str) -> Result<Vec<(String, OffsetDateTime)>, Fault> {
+        self.answer()?;
+        Ok(self.caches.borrow().get(cache).cloned().unwrap_or_default())
+    }
+}
+
+impl NoteCache for MemoryHealth {
+    async fn note(&self, cache: &str, key: &str, until: OffsetDateTime) -> Result<(), Fault> {
+        self.answer()?;
+        let mut caches = self.caches.borrow_mut();
+        caches.entry(cache.to_owned()).or_default().push((key.to_owned(), until));
+        Ok(())
     }
 }
 

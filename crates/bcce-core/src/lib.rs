@@ -8,6 +8,7 @@ pub mod config; // SSM documents: inline or a pointer to S3
 pub mod configuration; // a whole directory of those documents, checked across its files
 pub mod digest; // SHA-256, lower-case hex
 pub mod document; // text -> value, everything wrong with it told at once
+pub mod emf; // metrics as lines of a log
 pub mod ending; // an execution that was ended from outside, and until when it may be at work
 pub mod environment; // the configuration as a stack has it, read and checked as a whole
 pub mod error; // the error names and the faults that carry them

@@ -156,14 +156,32 @@ pub trait ReadLatencies {
     async fn latencies(&self, keys: &[String], slots: &[i64]) -> Result<Vec<Histogram>, Fault>;
 }
 
+impl<L: ReadLatencies> ReadLatencies for &L {
+    async fn latencies(&self, keys: &[String], slots: &[i64]) -> Result<Vec<Histogram>, Fault> {
+        (**self).latencies(keys, slots).await
+    }
+}
+
 pub trait CountLatency {
     /// Counts one call of a target.
-    async fn count(&self, key: &str, slot: i64, bucket: usize) -> Result<(), Fault>;
+    async fn count(
+        &self,
+        key: &str,
+        slot: i64,
+        bucket: usize,
+        now: OffsetDateTime,
+    ) -> Result<(), Fault>;
 }
 
 pub trait ReadCaches {
     /// The targets, by key, whose prompt cache holds what is known under `cache`, and until when.
     async fn caches(&self, cache: &str) -> Result<Vec<(String, OffsetDateTime)>, Fault>;
+}
+
+impl<L: ReadCaches> ReadCaches for &L {
+    async fn caches(&self, cache: &str) -> Result<Vec<(String, OffsetDateTime)>, Fault> {
+        (**self).caches(cache).await
+    }
 }
 
 pub trait NoteCache {

@@ -1,15 +1,11 @@
-//! Metrics in CloudWatch's embedded metric format: JSON lines on standard output.
-//!
-//! Each distinct set of dimensions is a metric that is billed, so there are two: the workflow, and the
-//! model with its region. Run ids are properties, searchable in the log and free.
+//! A run's metrics, by two sets of dimensions: the workflow, and the model with its region.
 
+use bcce_core::emf;
 use bcce_core::manifest::{Manifest, UsageLine};
 use bcce_core::notice::RunStatus;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
-use serde_json::{Map, Value, json};
-
-const NAMESPACE: &str = "BCCE";
+use serde_json::{Value, json};
 
 pub(crate) fn documents(environment: &str, manifest: &Manifest) -> Vec<String> {
     let run = run(environment, manifest);
@@ -66,19 +62,10 @@ fn document(
     dimensions: &[(&str, &str)],
     metrics: &[(&str, &str, Value)],
 ) -> String {
-    let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
-    let definitions: Vec<Value> =
-        metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
-    let timestamp = manifest.ended_at.unix_timestamp() * 1_000;
-    let directive =
-        json!({ "Namespace": NAMESPACE, "Dimensions": [names], "Metrics": definitions });
-    let mut document = Map::new();
-    document
-        .insert("_aws".into(), json!({ "Timestamp": timestamp, "CloudWatchMetrics": [directive] }));
-    document.insert("run_id".into(), json!(manifest.run_id));
-    document.insert("tenant".into(), json!(manifest.tenant));
-    document.insert("status".into(), json!(manifest.status));
-    document.extend(dimensions.iter().map(|(name, value)| (name.to_string(), json!(value))));
-    document.extend(metrics.iter().map(|(name, _, value)| (name.to_string(), value.clone())));
-    Value::Object(document).to_string()
+    let properties = [
+        ("run_id", json!(manifest.run_id)),
+        ("tenant", json!(manifest.tenant)),
+        ("status", json!(manifest.status)),
+    ];
+    emf::document(manifest.ended_at, dimensions, metrics, &properties)
 }

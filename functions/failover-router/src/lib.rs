@@ -1,24 +1,49 @@
 //! (step, attempts so far) -> the targets to try, in order, or a wait, or a stop; with the reasons.
-//! The decision itself is `bcce_core::routing::decide`.
+//! The decision itself is `bcce_core::routing::decide`; here it gets what is known of its targets, and an
+//! open target its one elected probe.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::attempt::Attempt;
-use bcce_core::digest::sha256;
+use bcce_core::digest::sha256_hex;
+use bcce_core::emf::ledger_unreachable;
 use bcce_core::error::Fault;
-use bcce_core::ports::Clock;
-use bcce_core::routing::{Decision, Next, Question, Route, decide};
+use bcce_core::health::book::{Book, Elected};
+use bcce_core::health::latency::slots;
+use bcce_core::health::target_key;
+use bcce_core::ports::{Clock, ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker};
+use bcce_core::routing::{
+    Course, Decision, Health, Next, Question, Route, Strategy, Verdict, decide,
+};
 use bcce_core::run::StepRef;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+/// From the decision to the call, and from its end to the ledger: what a probe may take beyond its first
+/// token before another step is elected.
+const PROBE_MARGIN: Duration = Duration::from_secs(10);
+
 pub struct Config {
     pub environment: String,
+    pub ledger_table: String,
 }
 
 impl Config {
     pub fn from_env() -> Result<Self, StartError> {
-        Ok(Self { environment: variable("BCCE_ENVIRONMENT")? })
+        Ok(Self {
+            environment: variable("BCCE_ENVIRONMENT")?,
+            ledger_table: variable("BCCE_LEDGER_TABLE")?,
+        })
     }
+}
+
+pub struct Ports<L, C> {
+    pub health: Book<L>,
+    pub clock: C,
 }
 
 #[derive(Debug, Deserialize)]
@@ -41,73 +66,99 @@ pub struct Response {
 }
 
 /// # Errors
-/// None: that nothing can be done is an answer.
-pub fn handle(clock: &impl Clock, config: &Config, request: &Request) -> Result<Response, Fault> {
-    let decision = decide(&Question {
-        route: &request.route,
-        attempts: &request.attempts,
-        decisions: &request.decisions,
-        now: clock.now(),
-        deadline: request.deadline,
-        seed: seed(config, request),
-    });
+/// None: that nothing can be done is an answer, and without the ledger it goes by what it remembers.
+pub async fn handle<L, C>(
+    ports: &Ports<L, C>,
+    config: &Config,
+    emit: &impl Fn(&str),
+    request: Request,
+) -> Result<Response, Fault>
+where
+    L: ReadBreakers + WriteBreaker + ReadLatencies + ReadCaches,
+    C: Clock,
+{
+    let now = ports.clock.now();
+    let keys: Vec<String> =
+        request.route.targets.iter().map(|listed| target_key(&listed.target)).collect();
+    let mut health = known(&ports.health, &request.route, &keys, now).await;
+    let token = token(config, &request);
+    let decision = loop {
+        let question = question(&request, &health, now, &token);
+        let verdict = decide(&question);
+        let Some(probed) = probed(&verdict) else {
+            break Decision::of(&question, &verdict, None);
+        };
+        let lease = Duration::from_secs(request.route.routing.timeouts.first_token_s);
+        let lease = lease + PROBE_MARGIN;
+        match ports.health.elect(&keys[probed], &token, now, lease).await {
+            Elected::Mine => break Decision::of(&question, &verdict, Some(token)),
+            // Not due any more, so the same target does not come up again.
+            Elected::Lost(breaker) => health[probed].breaker = breaker,
+        }
+    };
+    if let Some(cause) = ports.health.blindness() {
+        emit(&ledger_unreachable(&config.environment, "failover-router", now, &cause));
+    }
     let next = decision.next.clone();
-    let mut decisions = request.decisions.clone();
-    decisions.push(decision);
+    let decisions = request.decisions.into_iter().chain([decision]).collect();
     Ok(Response { next, decisions })
 }
 
-/// Differs between environments, runs, steps and rounds, so that what failed together does not come
-/// back together.
-fn seed(config: &Config, request: &Request) -> u64 {
-    let (step, decisions) = (&request.step, request.decisions.len());
-    let text = format!("{} {} {step:?} {decisions}", config.environment, request.run_id);
-    let digest = sha256(text.as_bytes());
-    u64::from_le_bytes([
-        digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
-    ])
+/// What is known of each target, as far as the route's strategy asks for it.
+async fn known<L>(
+    book: &Book<L>,
+    route: &Route,
+    keys: &[String],
+    now: OffsetDateTime,
+) -> Vec<Health>
+where
+    L: ReadBreakers + ReadLatencies + ReadCaches,
+{
+    let breakers = book.breakers(keys, now).await;
+    let mut health: Vec<Health> =
+        breakers.into_iter().map(|breaker| Health { breaker, ..Health::default() }).collect();
+    // Statistics: where they cannot be read, all targets are equally fast, or cold.
+    if route.routing.strategy == Strategy::Latency {
+        let latencies = book.ledger().latencies(keys, &slots(now)).await.unwrap_or_default();
+        health.iter_mut().zip(latencies).for_each(|(health, latency)| health.latency = latency);
+    }
+    if let Some(cached) = route.expected.as_ref().and_then(|expected| expected.cached.as_ref()) {
+        let caches = book.ledger().caches(&cached.key).await.unwrap_or_default();
+        let is_warm = |key: &String| caches.iter().any(|(at, until)| at == key && *until > now);
+        health.iter_mut().zip(keys).for_each(|(health, key)| health.is_warm = is_warm(key));
+    }
+    health
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use bcce_core::fakes::StoppedClock;
-    use time::macros::datetime;
-
-    const FIRST: &str = include_str!("../../../events/failover-router/first.json");
-    const ALL_FAILED: &str = include_str!("../../../events/failover-router/all-failed.json");
-
-    fn ask(event: &str) -> Response {
-        let clock = StoppedClock(datetime!(2026-11-01 12:00:30 UTC));
-        let config = Config { environment: "dev".into() };
-        handle(&clock, &config, &serde_json::from_str(event).unwrap()).unwrap()
+fn question<'a>(
+    request: &'a Request,
+    health: &'a [Health],
+    now: OffsetDateTime,
+    token: &str,
+) -> Question<'a> {
+    Question {
+        route: &request.route,
+        health,
+        attempts: &request.attempts,
+        decisions: &request.decisions,
+        now,
+        deadline: request.deadline,
+        seed: u64::from_str_radix(token, 16).unwrap_or_default(),
     }
+}
 
-    #[test]
-    fn a_step_starts_with_every_target_it_may_use() {
-        let response = ask(FIRST);
-        let Next::Targets(targets) = response.next else { panic!("{response:?}") };
-        assert_eq!(
-            targets.iter().map(|t| t.region.as_str()).collect::<Vec<_>>(),
-            ["us-east-1", "us-west-2"]
-        );
-        assert_eq!(response.decisions.len(), 1);
+/// The target that may only be called by the step that is elected.
+fn probed(verdict: &Verdict) -> Option<usize> {
+    match &verdict.course {
+        Course::Try { order, probes: true } => order.first().copied(),
+        _ => None,
     }
+}
 
-    #[test]
-    fn when_all_have_failed_it_waits_within_the_jitter() {
-        let response = ask(ALL_FAILED);
-        let Next::WaitS(seconds) = response.next else { panic!("{response:?}") };
-        assert!((1..=2).contains(&seconds), "{seconds}");
-        assert_eq!(response.decisions.len(), 2);
-    }
-
-    #[test]
-    fn steps_that_failed_together_wait_for_different_times() {
-        let mut request: Request = serde_json::from_str(ALL_FAILED).unwrap();
-        let config = Config { environment: "dev".into() };
-        let one = seed(&config, &request);
-        request.step.item = Some(1);
-        assert_ne!(one, seed(&config, &request));
-    }
+/// Sixteen hex digits that differ between environments, runs, steps and decisions, so that what failed
+/// together does not come back together. The same decision made again has the same.
+fn token(config: &Config, request: &Request) -> String {
+    let (step, decisions) = (&request.step, request.decisions.len());
+    let text = format!("{} {} {step:?} {decisions}", config.environment, request.run_id);
+    sha256_hex(text.as_bytes())[..16].to_owned()
 }

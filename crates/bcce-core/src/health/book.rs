@@ -191,7 +191,7 @@ impl<L: ReadBreakers + WriteBreaker> Book<L> {
 mod tests {
     use super::*;
     use crate::error::ErrorName;
-    use crate::fakes::{MemoryBreakers, now};
+    use crate::fakes::{MemoryHealth, now};
     use crate::health::{Signal, Standing};
     use time::macros::datetime;
 
@@ -212,13 +212,13 @@ mod tests {
     }
 
     /// Two functions' processes with one ledger.
-    fn two(ledger: &MemoryBreakers) -> [Book<&MemoryBreakers>; 2] {
+    fn two(ledger: &MemoryHealth) -> [Book<&MemoryHealth>; 2] {
         [Book::new(ledger), Book::new(ledger)]
     }
 
     #[test]
     fn what_one_process_reports_another_reads() {
-        let ledger = MemoryBreakers::default();
+        let ledger = MemoryHealth::default();
         let [one, other] = two(&ledger);
         fails(&one, 2);
         fails(&other, 1);
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_write_that_lost_a_race_is_made_again_over_what_the_winner_wrote() {
-        let ledger = MemoryBreakers::default();
+        let ledger = MemoryHealth::default();
         let [one, _] = two(&ledger);
         ledger.races.set(3);
         fails(&one, 1);
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn one_of_all_processes_is_elected() {
-        let ledger = MemoryBreakers::default();
+        let ledger = MemoryHealth::default();
         let [one, other] = two(&ledger);
         fails(&one, 3);
         let due = NOW + Duration::from_secs(5);
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_was_just_read_is_not_read_again() {
-        let ledger = MemoryBreakers::default();
+        let ledger = MemoryHealth::default();
         let [one, _] = two(&ledger);
         for millis in [0, 50, 99] {
             standing(&one, NOW + Duration::from_millis(millis));
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn without_the_ledger_it_goes_by_memory_and_says_so() {
-        let ledger = MemoryBreakers::default();
+        let ledger = MemoryHealth::default();
         let [one, _] = two(&ledger);
         ledger.is_gone.set(true);
         fails(&one, 3);

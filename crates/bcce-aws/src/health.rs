@@ -1,0 +1,308 @@
+//! The ledger's part about targets: breakers, latencies, warm prompt caches. Keys are described in
+//! `bcce_core::ledger`. Its limits are short: who asks decides without it rather than wait.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use bcce_core::error::Fault;
+use bcce_core::health::latency::{BOUNDS_MS, Histogram};
+use bcce_core::ledger::{BREAKER_SK, CACHE_SK, cache_pk, latency_sk, target_pk};
+use bcce_core::ports::{
+    CountLatency, Kept, NoteCache, ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker,
+};
+use time::OffsetDateTime;
+
+use crate::fault::internal;
+
+/// An operation takes milliseconds; a decision and an answer wait no longer than this for one that does not.
+const OPERATION: Duration = Duration::from_secs(2);
+const ATTEMPT: Duration = Duration::from_millis(900);
+/// A breaker that nobody has written for a day is as good as new, and so are latencies of an hour ago.
+const BREAKER_LASTS: Duration = Duration::from_secs(86_400);
+const LATENCY_LASTS: Duration = Duration::from_secs(3_600);
+
+pub struct HealthTable {
+    client: Client,
+    table: String,
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+impl HealthTable {
+    pub fn new(config: &SdkConfig, table: &str) -> Self {
+        let limits = TimeoutConfig::builder()
+            .connect_timeout(ATTEMPT)
+            .operation_attempt_timeout(ATTEMPT)
+            .operation_timeout(OPERATION);
+        let retries = RetryConfig::standard()
+            .with_max_attempts(2)
+            .with_initial_backoff(Duration::from_millis(20));
+        let config =
+            Builder::from(config).timeout_config(limits.build()).retry_config(retries).build();
+        Self { client: Client::from_conf(config), table: table.to_owned() }
+    }
+
+    /// The items of keys, in no order, consistently: a breaker that opened a moment ago is open.
+    async fn items(&self, keys: &[(String, String)]) -> Result<Vec<Item>, Fault> {
+        let mut request = KeysAndAttributes::builder().consistent_read(true);
+        for (pk, sk) in keys {
+            request = request.keys(key(pk, sk));
+        }
+        let request = request.build().map_err(|error| Fault::internal(error.to_string()))?;
+        let get = self.client.batch_get_item().request_items(&self.table, request);
+        let got = get.send().await.map_err(|error| internal("dynamodb:BatchGetItem", &error))?;
+        if got.unprocessed_keys().is_some_and(|left| !left.is_empty()) {
+            return Err(Fault::internal("dynamodb:BatchGetItem left keys unread"));
+        }
+        let mut responses = got.responses.unwrap_or_default();
+        Ok(responses.remove(&self.table).unwrap_or_default())
+    }
+}
+
+impl ReadBreakers for HealthTable {
+    async fn read(&self, keys: &[String]) -> Result<Vec<Kept>, Fault> {
+        let items: Vec<_> =
+            keys.iter().map(|key| (target_pk(key), BREAKER_SK.to_owned())).collect();
+        let found = self.items(&items).await?;
+        let kept = |(pk, _): &(String, String)| {
+            found
+                .iter()
+                .find(|item| string(item, "pk") == Some(pk))
+                .map_or(Ok(Kept::default()), kept)
+        };
+        items.iter().map(kept).collect()
+    }
+}
+
+impl WriteBreaker for HealthTable {
+    async fn write(&self, key: &str, read: &Kept, now: OffsetDateTime) -> Result<bool, Fault> {
+        let breaker = serde_json::to_string(&read.breaker);
+        let breaker = breaker.map_err(|error| Fault::internal(error.to_string()))?;
+        let put = self.client.put_item().table_name(&self.table);
+        let put = put
+            .item("pk", text(&target_pk(key)))
+            .item("sk", text(BREAKER_SK))
+            .item("breaker", text(&breaker))
+            .item("revision", number(read.revision + 1))
+            .item("expires_at", number((now + BREAKER_LASTS).unix_timestamp()))
+            .condition_expression("attribute_not_exists(pk) OR revision = :read")
+            .expression_attribute_values(":read", number(read.revision));
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(internal("dynamodb:PutItem breaker", &error)),
+            },
+        }
+    }
+}
+
+impl ReadLatencies for HealthTable {
+    async fn latencies(&self, keys: &[String], slots: &[i64]) -> Result<Vec<Histogram>, Fault> {
+        let slots = |key: &String| {
+            slots.iter().map(|slot| (target_pk(key), latency_sk(*slot))).collect::<Vec<_>>()
+        };
+        let found = self.items(&keys.iter().flat_map(slots).collect::<Vec<_>>()).await?;
+        let of = |key: &String| {
+            let mut sum = Histogram::default();
+            let is_its = |item: &&Item| string(item, "pk") == Some(&target_pk(key));
+            found.iter().filter(is_its).for_each(|item| sum.merge(&histogram(item)));
+            sum
+        };
+        Ok(keys.iter().map(of).collect())
+    }
+}
+
+impl CountLatency for HealthTable {
+    async fn count(
+        &self,
+        target: &str,
+        slot: i64,
+        bucket: usize,
+        now: OffsetDateTime,
+    ) -> Result<(), Fault> {
+        let update = self.client.update_item().table_name(&self.table);
+        let update = update
+            .set_key(Some(key(&target_pk(target), &latency_sk(slot))))
+            .update_expression("ADD #bucket :one SET expires_at = :until")
+            .expression_attribute_names("#bucket", bucket_name(bucket))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":until", number((now + LATENCY_LASTS).unix_timestamp()));
+        let sent = update.send().await;
+        sent.map(drop).map_err(|error| internal("dynamodb:UpdateItem latency", &error))
+    }
+}
+
+impl ReadCaches for HealthTable {
+    async fn caches(&self, cache: &str) -> Result<Vec<(String, OffsetDateTime)>, Fault> {
+        let found = self.items(&[(cache_pk(cache), CACHE_SK.to_owned())]).await?;
+        let until = |(name, value): (&String, &AttributeValue)| {
+            let key = name.strip_prefix("at ")?;
+            let seconds = value.as_n().ok()?.parse().ok()?;
+            Some((key.to_owned(), OffsetDateTime::from_unix_timestamp(seconds).ok()?))
+        };
+        Ok(found.iter().flatten().filter_map(until).collect())
+    }
+}
+
+impl NoteCache for HealthTable {
+    async fn note(&self, cache: &str, target: &str, until: OffsetDateTime) -> Result<(), Fault> {
+        let update = self.client.update_item().table_name(&self.table);
+        let update = update
+            .set_key(Some(key(&cache_pk(cache), CACHE_SK)))
+            .update_expression("SET #target = :until, expires_at = :until")
+            .expression_attribute_names("#target", format!("at {target}"))
+            .expression_attribute_values(":until", number(until.unix_timestamp()));
+        let sent = update.send().await;
+        sent.map(drop).map_err(|error| internal("dynamodb:UpdateItem cache", &error))
+    }
+}
+
+/// `None` of a field would make an open breaker a closed one, so what cannot be read is a fault.
+fn kept(item: &Item) -> Result<Kept, Fault> {
+    let unreadable = || Fault::internal("a breaker of the ledger cannot be read");
+    let breaker = string(item, "breaker").ok_or_else(unreadable)?;
+    let revision = item.get("revision").and_then(|n| n.as_n().ok()?.parse().ok());
+    Ok(Kept {
+        breaker: serde_json::from_str(breaker).map_err(|_| unreadable())?,
+        revision: revision.ok_or_else(unreadable)?,
+    })
+}
+
+fn histogram(item: &Item) -> Histogram {
+    let mut histogram = Histogram::default();
+    for bucket in 0..=BOUNDS_MS.len() {
+        let calls = item.get(&bucket_name(bucket)).and_then(|n| n.as_n().ok()?.parse().ok());
+        histogram.add(bucket, calls.unwrap_or(0));
+    }
+    histogram
+}
+
+fn bucket_name(bucket: usize) -> String {
+    format!("bucket_{bucket}")
+}
+
+fn key(pk: &str, sk: &str) -> Item {
+    [("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))].into()
+}
+
+fn string<'a>(item: &'a Item, name: &str) -> Option<&'a String> {
+    item.get(name).and_then(|value| value.as_s().ok())
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
+    use aws_sdk_dynamodb::operation::put_item::PutItemOutput;
+    use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
+    use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
+    use aws_smithy_mocks::{Rule, mock, mock_client};
+    use bcce_core::health::Breaker;
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+
+    fn table(rule: &Rule) -> HealthTable {
+        HealthTable { client: mock_client!(aws_sdk_dynamodb, [rule]), table: "t".into() }
+    }
+
+    fn answers(items: Vec<Item>) -> Rule {
+        mock!(Client::batch_get_item).then_output(move || {
+            BatchGetItemOutput::builder().responses("t", items.clone()).build()
+        })
+    }
+
+    fn breaker_of(target: &str, breaker: &str) -> Item {
+        let mut item = key(&target_pk(target), BREAKER_SK);
+        item.insert("breaker".into(), text(breaker));
+        item.insert("revision".into(), number(7));
+        item
+    }
+
+    #[tokio::test]
+    async fn breakers_come_in_the_order_of_their_keys_and_a_missing_one_is_new() {
+        let rule = answers(vec![breaker_of("b", r#"{ "failures": 2 }"#)]);
+        let kept = table(&rule).read(&["a".into(), "b".into()]).await.unwrap();
+        assert_eq!(kept[0], Kept::default());
+        assert_eq!((kept[1].breaker.failures, kept[1].revision), (2, 7));
+    }
+
+    #[tokio::test]
+    async fn a_breaker_that_cannot_be_read_is_not_taken_for_a_closed_one() {
+        let rule = answers(vec![breaker_of("a", "{ open }")]);
+        assert!(table(&rule).read(&["a".into()]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_breaker_is_written_over_what_was_read_and_nothing_else() {
+        let kept = Kept { breaker: Breaker::default(), revision: 7 };
+        let rule = mock!(Client::put_item)
+            .match_requests(|put| {
+                put.condition_expression() == Some("attribute_not_exists(pk) OR revision = :read")
+                    && put.expression_attribute_values().unwrap()[":read"] == number(7)
+                    && put.item().unwrap()["revision"] == number(8)
+            })
+            .then_output(|| PutItemOutput::builder().build());
+        assert_eq!(table(&rule).write("a", &kept, NOW).await, Ok(true));
+        let raced = mock!(Client::put_item).then_error(|| {
+            let failed = ConditionalCheckFailedException::builder().build();
+            PutItemError::ConditionalCheckFailedException(failed)
+        });
+        assert_eq!(table(&raced).write("a", &kept, NOW).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn latencies_of_all_slots_add_up() {
+        let slot = |slot: i64, calls: u64| {
+            let mut item = key(&target_pk("a"), &latency_sk(slot));
+            item.insert(bucket_name(3), number(calls));
+            item
+        };
+        let rule = answers(vec![slot(1, 2), slot(2, 4)]);
+        let latencies = table(&rule).latencies(&["a".into(), "b".into()], &[1, 2]).await.unwrap();
+        assert_eq!((latencies[0].calls(), latencies[0].median()), (6, Some(3)));
+        assert_eq!(latencies[1].calls(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_call_is_counted_in_its_slot_and_bucket() {
+        let rule = mock!(Client::update_item)
+            .match_requests(|update| {
+                update.key().unwrap()["sk"] == text("latency#9")
+                    && update.expression_attribute_names().unwrap()["#bucket"] == "bucket_3"
+            })
+            .then_output(|| UpdateItemOutput::builder().build());
+        assert_eq!(table(&rule).count("a", 9, 3, NOW).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_cache_is_known_by_its_target_until_it_cools() {
+        let mut item = key(&cache_pk("c"), CACHE_SK);
+        item.insert("at us-east-1#us.m".into(), number(NOW.unix_timestamp()));
+        item.insert("expires_at".into(), number(NOW.unix_timestamp()));
+        let caches = table(&answers(vec![item])).caches("c").await.unwrap();
+        assert_eq!(caches, [("us-east-1#us.m".to_owned(), NOW)]);
+        let rule = mock!(Client::update_item)
+            .match_requests(|update| {
+                update.expression_attribute_names().unwrap()["#target"] == "at us-east-1#us.m"
+            })
+            .then_output(|| UpdateItemOutput::builder().build());
+        assert_eq!(table(&rule).note("c", "us-east-1#us.m", NOW).await, Ok(()));
+    }
+}
