@@ -11,6 +11,7 @@ use bcce_core::error::Problems;
 use bcce_core::plan::{Plan, Sources};
 use bcce_core::ports::GetObject;
 use bcce_core::request::{Request, StoredRequest};
+use bcce_core::routing::Retries;
 use time::macros::format_description;
 
 use self::files::Lists;
@@ -144,7 +145,9 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
     match source.read(&request.workflow).await? {
         Ok(configuration) => {
             let stored = StoredRequest::new(request.clone(), TENANT, "");
-            let sources = Sources { request: &stored, configuration: &configuration };
+            // They change nothing that a plan may be refused for.
+            let retries = Retries::default();
+            let sources = Sources { request: &stored, configuration: &configuration, retries };
             let refused = Plan::resolve(&sources).err().unwrap_or_default();
             // Inputs that could not be read would be told as missing.
             let unread = problems.iter().any(|problem| problem.field.starts_with("inputs"));

@@ -17,6 +17,7 @@ use aws_types::region::Region;
 #[derive(Debug)]
 pub enum StartError {
     Missing(&'static str),
+    NotANumber(&'static str),
     TrustStore(String),
     Runtime(String),
 }
@@ -25,6 +26,9 @@ impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Missing(name) => write!(f, "the environment variable {name} is not set"),
+            Self::NotANumber(name) => {
+                write!(f, "the environment variable {name} must be a whole number")
+            }
             Self::TrustStore(cause) => write!(f, "the trust store cannot be used: {cause}"),
             Self::Runtime(cause) => write!(f, "the Lambda runtime ended: {cause}"),
         }

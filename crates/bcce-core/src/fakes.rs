@@ -101,7 +101,7 @@ impl MemoryHealth {
     }
 }
 
-impl ReadBreakers for MemoryHealth {
+impl ReadBreakers for &MemoryHealth {
     async fn read(&self, keys: &[String]) -> Result<Vec<Kept>, Fault> {
         self.answer()?;
         self.reads.set(self.reads.get() + 1);
@@ -110,7 +110,7 @@ impl ReadBreakers for MemoryHealth {
     }
 }
 
-impl WriteBreaker for MemoryHealth {
+impl WriteBreaker for &MemoryHealth {
     async fn write(&self, key: &str, read: &Kept, _now: OffsetDateTime) -> Result<bool, Fault> {
         self.answer()?;
         if self.races.get() > 0 {
@@ -128,7 +128,7 @@ impl WriteBreaker for MemoryHealth {
     }
 }
 
-impl ReadLatencies for MemoryHealth {
+impl ReadLatencies for &MemoryHealth {
     async fn latencies(&self, keys: &[String], _slots: &[i64]) -> Result<Vec<Histogram>, Fault> {
         self.answer()?;
         let latencies = self.latencies.borrow();
@@ -136,7 +136,7 @@ impl ReadLatencies for MemoryHealth {
     }
 }
 
-impl CountLatency for MemoryHealth {
+impl CountLatency for &MemoryHealth {
     async fn count(
         &self,
         key: &str,
@@ -150,14 +150,14 @@ impl CountLatency for MemoryHealth {
     }
 }
 
-impl ReadCaches for MemoryHealth {
+impl ReadCaches for &MemoryHealth {
     async fn caches(&self, cache: &str) -> Result<Vec<(String, OffsetDateTime)>, Fault> {
         self.answer()?;
         Ok(self.caches.borrow().get(cache).cloned().unwrap_or_default())
     }
 }
 
-impl NoteCache for MemoryHealth {
+impl NoteCache for &MemoryHealth {
     async fn note(&self, cache: &str, key: &str, until: OffsetDateTime) -> Result<(), Fault> {
         self.answer()?;
         let mut caches = self.caches.borrow_mut();

@@ -134,32 +134,14 @@ pub trait ReadBreakers {
     async fn read(&self, keys: &[String]) -> Result<Vec<Kept>, Fault>;
 }
 
-impl<L: ReadBreakers> ReadBreakers for &L {
-    async fn read(&self, keys: &[String]) -> Result<Vec<Kept>, Fault> {
-        (**self).read(keys).await
-    }
-}
-
 pub trait WriteBreaker {
     /// Writes a breaker that was read with `kept.revision`; `false`: another has written since.
     async fn write(&self, key: &str, kept: &Kept, now: OffsetDateTime) -> Result<bool, Fault>;
 }
 
-impl<L: WriteBreaker> WriteBreaker for &L {
-    async fn write(&self, key: &str, kept: &Kept, now: OffsetDateTime) -> Result<bool, Fault> {
-        (**self).write(key, kept, now).await
-    }
-}
-
 pub trait ReadLatencies {
     /// How long targets took in the slots, by key and in the order of the keys.
     async fn latencies(&self, keys: &[String], slots: &[i64]) -> Result<Vec<Histogram>, Fault>;
-}
-
-impl<L: ReadLatencies> ReadLatencies for &L {
-    async fn latencies(&self, keys: &[String], slots: &[i64]) -> Result<Vec<Histogram>, Fault> {
-        (**self).latencies(keys, slots).await
-    }
 }
 
 pub trait CountLatency {
@@ -176,12 +158,6 @@ pub trait CountLatency {
 pub trait ReadCaches {
     /// The targets, by key, whose prompt cache holds what is known under `cache`, and until when.
     async fn caches(&self, cache: &str) -> Result<Vec<(String, OffsetDateTime)>, Fault>;
-}
-
-impl<L: ReadCaches> ReadCaches for &L {
-    async fn caches(&self, cache: &str) -> Result<Vec<(String, OffsetDateTime)>, Fault> {
-        (**self).caches(cache).await
-    }
 }
 
 pub trait NoteCache {

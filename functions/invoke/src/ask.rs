@@ -6,11 +6,14 @@ use std::time::Duration;
 use bcce_core::answer::judge;
 use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target, Usage};
 use bcce_core::error::{ErrorName, Fault};
+use bcce_core::health::Signal;
 use bcce_core::plan::Plan;
 use bcce_core::ports::{
-    CallFailure, CallLimits, CallModel, CallReport, Clock, ModelAnswer, ModelCall, Repair,
+    Blame, CallFailure, CallLimits, CallModel, CallReport, Clock, Limit, ModelAnswer, ModelCall,
+    Repair,
 };
 use bcce_core::prompt::Prompt;
+use bcce_core::routing::Route;
 use bcce_core::run::{Run, StepRef};
 use bcce_core::template::{OutputType, Step};
 use rust_decimal::Decimal;
@@ -37,23 +40,41 @@ pub(crate) enum Asked {
 }
 
 impl Asking<'_> {
-    /// The attempt is recorded whatever came of it; the error is `Bcce.Internal`.
+    /// The attempt is recorded whatever came of it, with what it says of its target; the error is
+    /// `Bcce.Internal`.
     pub async fn ask(
         &self,
         model: &impl CallModel,
         clock: &impl Clock,
         kind: AttemptKind,
-    ) -> (Attempt, Result<Asked, Fault>) {
+    ) -> (Attempt, Signal, Result<Asked, Fault>) {
         let started_at = clock.now();
         let report = model.call(&self.call()).await;
-        let failure = failure(&report);
+        let failure = failure(&report).map(|failure| self.blamed(failure));
         let attempt = self.record(kind, started_at, &report, failure.as_ref());
+        let signal = Signal::of(attempt.outcome, failure.as_ref());
         let asked = match (failure, report.result) {
             (None, Ok(answer)) => Ok(Asked::Answered(answer)),
             (Some(failure), _) => self.after(&failure),
             (None, Err(failure)) => self.after(&failure),
         };
-        (attempt, asked)
+        (attempt, signal, asked)
+    }
+
+    /// A target that is silent for as long as the platform team waits is out of order. One that a caller
+    /// gave up sooner need not be.
+    fn blamed(&self, failure: CallFailure) -> CallFailure {
+        let (limits, patience) = (self.limits(), self.route().map(|r| r.patience).unwrap_or_default());
+        let waited_out = match failure.blame {
+            Blame::Limit(Limit::FirstToken) => limits.first_token.as_secs() >= patience.first_token_s,
+            Blame::Limit(Limit::Stall) => limits.stall.as_secs() >= patience.stall_s,
+            _ => false,
+        };
+        CallFailure { blame: if waited_out { Blame::Target } else { failure.blame }, ..failure }
+    }
+
+    fn route(&self) -> Option<&Route> {
+        self.plan.routes.get(&self.reference.route)
     }
 
     fn after(&self, failure: &CallFailure) -> Result<Asked, Fault> {
@@ -85,6 +106,7 @@ impl Asking<'_> {
             max_tokens: self.step.max_tokens,
             temperature: self.step.temperature,
             effort: self.step.effort.as_deref(),
+            cache: self.step.cache,
             schema: schema.filter(|_| enforced),
             metadata: self.metadata(),
             limits: self.limits(),
@@ -92,12 +114,7 @@ impl Asking<'_> {
     }
 
     fn limits(&self) -> CallLimits {
-        let timeouts = self
-            .plan
-            .routes
-            .get(&self.reference.route)
-            .map(|route| route.routing.timeouts)
-            .unwrap_or_default();
+        let timeouts = self.route().map(|route| route.routing.timeouts).unwrap_or_default();
         let within = |seconds: u64| Duration::from_secs(seconds).min(self.time);
         CallLimits {
             first_token: within(timeouts.first_token_s),
@@ -161,6 +178,7 @@ fn failure(report: &CallReport) -> Option<CallFailure> {
             name,
             message: format!("stopped: {}", answer.stop_reason),
             retry_after_s: None,
+            blame: Blame::Request,
         }),
     }
 }

@@ -4,6 +4,7 @@
 mod ask;
 mod context;
 mod plans;
+mod reports;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -16,18 +17,25 @@ use bcce_core::artifact::{
     Course, StepArtifact, StepFailure, StepStatus, parse, store_once, to_json,
 };
 use bcce_core::attempt::{Attempt, Totals};
+use bcce_core::emf::ledger_unreachable;
 use bcce_core::error::{ErrorName, Fault};
+use bcce_core::health::book::Book;
 use bcce_core::limits::{MAX_MESSAGE_CHARS, MAX_STATE_MESSAGE_BYTES, cut, cut_bytes};
-use bcce_core::ports::{CallModel, Clock, GetObject, PutOnce};
+use bcce_core::ports::{
+    CallModel, Clock, CountLatency, GetObject, NoteCache, PutOnce, ReadBreakers, WriteBreaker,
+};
 use bcce_core::routing::{Decision, Next};
 use bcce_core::run::{Run, StepRef};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use plans::Plans;
+use reports::Reports;
 use walk::{Walk, Walked};
 
 pub struct Config {
+    pub environment: String,
+    pub ledger_table: String,
     pub bucket: String,
     pub key_arn: String,
     /// With an optional `{region}`; `None`: AWS's own.
@@ -37,6 +45,8 @@ pub struct Config {
 impl Config {
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
+            environment: variable("BCCE_ENVIRONMENT")?,
+            ledger_table: variable("BCCE_LEDGER_TABLE")?,
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
             key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
             bedrock_endpoint: optional_variable("AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
@@ -44,10 +54,11 @@ impl Config {
     }
 }
 
-pub struct Ports<S, M, C> {
+pub struct Ports<S, M, C, L> {
     pub store: S,
     pub model: M,
     pub clock: C,
+    pub health: Book<L>,
     pub plans: Plans,
 }
 
@@ -83,8 +94,10 @@ pub enum Response {
 
 /// # Errors
 /// `Bcce.Internal`; how the models answered is a response.
-pub async fn handle<S, M, C>(
-    ports: &Ports<S, M, C>,
+pub async fn handle<S, M, C, L>(
+    ports: &Ports<S, M, C, L>,
+    environment: &str,
+    emit: &impl Fn(&str),
     request: Request,
     remaining: Duration,
 ) -> Result<Response, Fault>
@@ -92,6 +105,28 @@ where
     S: GetObject + PutOnce,
     M: CallModel,
     C: Clock,
+    L: ReadBreakers + WriteBreaker + CountLatency + NoteCache,
+{
+    let reports = Reports::default();
+    let response = reports.beside(respond(ports, &reports, &request, remaining)).await;
+    reports.finish().await;
+    if let Some(cause) = ports.health.blindness() {
+        emit(&ledger_unreachable(environment, "invoke", ports.clock.now(), &cause));
+    }
+    response
+}
+
+async fn respond<'a, S, M, C, L>(
+    ports: &'a Ports<S, M, C, L>,
+    reports: &Reports<'a>,
+    request: &Request,
+    remaining: Duration,
+) -> Result<Response, Fault>
+where
+    S: GetObject + PutOnce,
+    M: CallModel,
+    C: Clock,
+    L: ReadBreakers + WriteBreaker + CountLatency + NoteCache,
 {
     let key = request.run.step_key(&request.step.step, request.step.item);
     if ports.store.get(&key).await?.is_some() {
@@ -100,26 +135,26 @@ where
     let walked = match &request.next {
         Next::Targets(targets) => {
             let plan = ports.plans.read(&ports.store, &request.run, &request.plan_sha256).await?;
-            let walk = Walk::prepare(ports, &request, &plan, remaining).await?;
+            let walk = Walk::prepare(ports, reports, request, &plan, remaining).await?;
             match walk {
                 Ok(mut walk) => walk.along(targets).await?,
                 Err(fault) => Walked::Failed { attempts: request.attempts.clone(), error: fault },
             }
         }
         Next::Stop(name) => {
-            Walked::Failed { attempts: request.attempts.clone(), error: stopped(*name, &request) }
+            Walked::Failed { attempts: request.attempts.clone(), error: stopped(*name, request) }
         }
         Next::WaitS(_) => {
             return Err(Fault::internal("the router's wait is the state machine's business"));
         }
     };
-    settle(ports, &request, &key, walked).await
+    settle(&ports.store, request, &key, walked).await
 }
 
 /// The router's reasons name targets and limits, nothing of the input. Bounded, since the failures of a
 /// whole wave travel through the state machine together; every attempt is in the step's failure.
 fn stopped(name: ErrorName, request: &Request) -> Fault {
-    let because = request.decisions.last().map(|decision| decision.because.join("; "));
+    let because = request.decisions.last().map(Decision::told);
     let errors: BTreeSet<&str> =
         request.attempts.iter().filter_map(|a| a.error).map(ErrorName::as_str).collect();
     let errors = errors.into_iter().collect::<Vec<_>>().join(", ");
@@ -127,15 +162,12 @@ fn stopped(name: ErrorName, request: &Request) -> Fault {
     Fault::new(name, cut(&format!("after {calls} calls ({errors}): {because}"), MAX_MESSAGE_CHARS))
 }
 
-async fn settle<S, M, C>(
-    ports: &Ports<S, M, C>,
+async fn settle(
+    store: &(impl GetObject + PutOnce),
     request: &Request,
     key: &str,
     walked: Walked,
-) -> Result<Response, Fault>
-where
-    S: GetObject + PutOnce,
-{
+) -> Result<Response, Fault> {
     let (run, step) = (&request.run, &request.step);
     match walked {
         Walked::Answered { attempts, answer } => {
@@ -146,7 +178,7 @@ where
                 stop_reason: answer.stop_reason,
                 prompt_sha256: answer.prompt_sha256,
             };
-            let stored = store_once(&ports.store, key, &run.run_id, to_json(&artifact)?).await?;
+            let stored = store_once(store, key, &run.run_id, to_json(&artifact)?).await?;
             parse::<StepArtifact>(key, &stored)?;
             Ok(Response::Answered { status: StepStatus::Succeeded })
         }
@@ -155,7 +187,7 @@ where
             let status = StepStatus::of_error(error.name);
             let failure = StepFailure { course: course(request, attempts), status, error };
             let key = run.failure_key(&step.step, step.item);
-            let stored = store_once(&ports.store, &key, &run.run_id, to_json(&failure)?).await?;
+            let stored = store_once(store, &key, &run.run_id, to_json(&failure)?).await?;
             let failure: StepFailure = parse(&key, &stored)?;
             let (run_id, step_id, error) = (&run.run_id, &step.step, failure.error.name.as_str());
             tracing::warn!(run_id, step_id, error, "the step failed: {}", failure.error.message);

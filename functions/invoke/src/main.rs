@@ -1,6 +1,8 @@
 use bcce_aws::bedrock::Bedrock;
+use bcce_aws::health::HealthTable;
 use bcce_aws::s3::S3Store;
-use bcce_aws::{StartError, SystemClock};
+use bcce_aws::{Invocation, StartError, SystemClock};
+use bcce_core::health::book::Book;
 use invoke::{Config, Ports, handle};
 
 fn main() -> Result<(), StartError> {
@@ -11,8 +13,13 @@ fn main() -> Result<(), StartError> {
             store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)),
             model: Bedrock::new(&aws, config.bedrock_endpoint),
             clock: SystemClock,
+            health: Book::new(HealthTable::new(&aws, &config.ledger_table)),
             plans: Default::default(),
         };
-        bcce_aws::serve(|request, invocation| handle(&ports, request, invocation.remaining())).await
+        let (environment, emit) = (&config.environment, |document: &str| println!("{document}"));
+        bcce_aws::serve(|request, invocation: Invocation| {
+            handle(&ports, environment, &emit, request, invocation.remaining())
+        })
+        .await
     })
 }

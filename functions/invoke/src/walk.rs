@@ -7,13 +7,17 @@ use bcce_core::artifact::Output;
 use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target};
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::plan::Plan;
-use bcce_core::ports::{CallModel, Clock, GetObject, ModelAnswer, Repair};
+use bcce_core::ports::{
+    CallModel, Clock, CountLatency, GetObject, ModelAnswer, NoteCache, ReadBreakers, Repair,
+    WriteBreaker,
+};
 use bcce_core::prompt::{Prompt, render};
 use bcce_core::routing::Routing;
 use bcce_core::template::{OutputType, Step};
 use time::OffsetDateTime;
 
 use crate::ask::{Asked, Asking};
+use crate::reports::{Over, Reports, tell};
 use crate::{Ports, Request, context};
 
 /// Kept back of the function's time for storing the answer: an operation on S3 may take 25 s with the
@@ -36,11 +40,12 @@ pub(crate) struct Answer {
     pub prompt_sha256: String,
 }
 
-pub(crate) struct Walk<'a, S, M, C> {
-    ports: &'a Ports<S, M, C>,
-    request: &'a Request,
-    plan: &'a Plan,
-    step: &'a Step,
+pub(crate) struct Walk<'a, 'r, S, M, C, L> {
+    ports: &'a Ports<S, M, C, L>,
+    reports: &'r Reports<'a>,
+    request: &'r Request,
+    plan: &'r Plan,
+    step: &'r Step,
     prompt: Prompt,
     /// When the function has to be done with calls.
     until: OffsetDateTime,
@@ -54,12 +59,19 @@ enum Turn {
     Failed(Fault),
 }
 
-impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
+impl<'a, 'r, S, M, C, L> Walk<'a, 'r, S, M, C, L>
+where
+    S: GetObject,
+    M: CallModel,
+    C: Clock,
+    L: ReadBreakers + WriteBreaker + CountLatency + NoteCache,
+{
     /// Renders the prompt. The inner error is the step's: its template cannot be rendered.
     pub async fn prepare(
-        ports: &'a Ports<S, M, C>,
-        request: &'a Request,
-        plan: &'a Plan,
+        ports: &'a Ports<S, M, C, L>,
+        reports: &'r Reports<'a>,
+        request: &'r Request,
+        plan: &'r Plan,
         remaining: Duration,
     ) -> Result<Result<Self, Fault>, Fault> {
         let id = &request.step.step;
@@ -71,7 +83,7 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
         Ok(match render(step.system.as_deref(), &step.prompt, &context) {
             Ok(prompt) => {
                 let prompt = with_instruction(prompt, plan, step);
-                Ok(Self { ports, request, plan, step, prompt, until, attempts })
+                Ok(Self { ports, reports, request, plan, step, prompt, until, attempts })
             }
             Err(cause) => {
                 let message = format!("steps.{id}.prompt: {cause}");
@@ -175,7 +187,9 @@ impl<'a, S: GetObject, M: CallModel, C: Clock> Walk<'a, S, M, C> {
             time,
             repair,
         };
-        let (attempt, asked) = asking.ask(&self.ports.model, &self.ports.clock, kind).await;
+        let (attempt, signal, asked) = asking.ask(&self.ports.model, &self.ports.clock, kind).await;
+        let over = Over { target, signal, attempt: &attempt, before: &self.attempts };
+        tell(self.reports, self.ports, self.request, self.plan, &over);
         self.attempts.push(attempt);
         asked
     }

@@ -6,9 +6,10 @@ mod documents;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::time::Duration;
 
-use bcce_aws::{StartError, variable};
+use bcce_aws::{StartError, optional_variable, variable};
 use bcce_core::artifact::{parse, store_once, to_json};
 use bcce_core::digest::sha256_hex;
 use bcce_core::environment::Source;
@@ -17,7 +18,7 @@ use bcce_core::ledger::OpenedRun;
 use bcce_core::plan::{Plan, Sources, Wave};
 use bcce_core::ports::{Clock, GetObject, GetParameters, OpenRun, Opened, PutOnce};
 use bcce_core::request::StoredRequest;
-use bcce_core::routing::Route;
+use bcce_core::routing::{Retries, Route};
 use bcce_core::run::Run;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -29,6 +30,8 @@ pub struct Config {
     pub bucket: String,
     pub key_arn: String,
     pub ledger_table: String,
+    /// What stands in the place of the routing document's.
+    pub retries: Retries,
 }
 
 impl Config {
@@ -38,8 +41,19 @@ impl Config {
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
             key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
             ledger_table: variable("BCCE_LEDGER_TABLE")?,
+            retries: Retries {
+                attempts: number("BCCE_RETRY_ATTEMPTS")?,
+                base_delay_ms: number("BCCE_RETRY_DELAY")?,
+            },
         })
     }
+}
+
+/// `None` when it is missing, empty or 0: the document's.
+fn number<N: FromStr + Default + PartialEq>(name: &'static str) -> Result<Option<N>, StartError> {
+    let Some(text) = optional_variable(name) else { return Ok(None) };
+    let number: N = text.parse().map_err(|_| StartError::NotANumber(name))?;
+    Ok((number != N::default()).then_some(number))
 }
 
 pub struct Ports<S, P, L, C> {
@@ -167,7 +181,8 @@ where
             environment: &config.environment,
         };
         let configuration = documents.read(&source, self.clock.now(), &request.workflow).await?;
-        let sources = Sources { request: &request, configuration: &configuration };
+        let retries = config.retries;
+        let sources = Sources { request: &request, configuration: &configuration, retries };
         Plan::resolve(&sources).map_err(Fault::from)
     }
 }

@@ -31,6 +31,7 @@ fn config() -> Config {
         bucket: "b".into(),
         key_arn: String::new(),
         ledger_table: String::new(),
+        retries: Retries::default(),
     }
 }
 
