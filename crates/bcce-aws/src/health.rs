@@ -57,7 +57,9 @@ impl HealthTable {
         }
         let request = request.build().map_err(|error| Fault::internal(error.to_string()))?;
         let get = self.client.batch_get_item().request_items(&self.table, request);
-        let got = get.send().await.map_err(|error| internal("dynamodb:BatchGetItem", &error))?;
+        // Boxed, as below: the SDK's futures inside those of a handler are deeper than the compiler looks.
+        let got = Box::pin(get.send()).await;
+        let got = got.map_err(|error| internal("dynamodb:BatchGetItem", &error))?;
         if got.unprocessed_keys().is_some_and(|left| !left.is_empty()) {
             return Err(Fault::internal("dynamodb:BatchGetItem left keys unread"));
         }
@@ -94,7 +96,7 @@ impl WriteBreaker for HealthTable {
             .item("expires_at", number((now + BREAKER_LASTS).unix_timestamp()))
             .condition_expression("attribute_not_exists(pk) OR revision = :read")
             .expression_attribute_values(":read", number(read.revision));
-        match put.send().await {
+        match Box::pin(put.send()).await {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
@@ -135,7 +137,7 @@ impl CountLatency for HealthTable {
             .expression_attribute_names("#bucket", bucket_name(bucket))
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":until", number((now + LATENCY_LASTS).unix_timestamp()));
-        let sent = update.send().await;
+        let sent = Box::pin(update.send()).await;
         sent.map(drop).map_err(|error| internal("dynamodb:UpdateItem latency", &error))
     }
 }
@@ -160,7 +162,7 @@ impl NoteCache for HealthTable {
             .update_expression("SET #target = :until, expires_at = :until")
             .expression_attribute_names("#target", format!("at {target}"))
             .expression_attribute_values(":until", number(until.unix_timestamp()));
-        let sent = update.send().await;
+        let sent = Box::pin(update.send()).await;
         sent.map(drop).map_err(|error| internal("dynamodb:UpdateItem cache", &error))
     }
 }
