@@ -39,8 +39,8 @@ pub fn ledger_unreachable(
 ) -> String {
     document(
         at,
-        &[("Environment", environment), ("Function", function)],
+        &[("Environment", environment)],
         &[("LedgerUnreachable", "Count", json!(1))],
-        &[("cause", json!(why))],
+        &[("function", json!(function)), ("cause", json!(why))],
     )
 }

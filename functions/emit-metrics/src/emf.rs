@@ -1,4 +1,4 @@
-//! A run's metrics, by two sets of dimensions: the workflow, and the model with its region.
+//! A run's metrics, by the workflow, by the model with its region, and what an alarm needs.
 
 use bcce_core::emf;
 use bcce_core::manifest::{Manifest, UsageLine};
@@ -10,7 +10,14 @@ use serde_json::{Value, json};
 pub(crate) fn documents(environment: &str, manifest: &Manifest) -> Vec<String> {
     let run = run(environment, manifest);
     let calls = manifest.usage_by_model.iter().map(|line| calls(environment, manifest, line));
-    std::iter::once(run).chain(calls).collect()
+    std::iter::once(run).chain(calls).chain(rejected(environment, manifest)).collect()
+}
+
+/// What an alarm can be set on before anybody knows which target it will be.
+fn rejected(environment: &str, manifest: &Manifest) -> Option<String> {
+    let rejected: u64 = manifest.usage_by_model.iter().map(|line| line.rejected_calls).sum();
+    let metrics = [("RejectedCalls", "Count", json!(rejected))];
+    (rejected > 0).then(|| document(manifest, &[("Environment", environment)], &metrics))
 }
 
 fn run(environment: &str, manifest: &Manifest) -> String {

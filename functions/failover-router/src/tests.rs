@@ -98,7 +98,7 @@ fn without_the_ledger_it_decides_and_says_so_in_a_metric() {
     assert_eq!(regions(&response), ["us-east-1", "us-west-2"]);
     let document: serde_json::Value = serde_json::from_str(&emitted.borrow()[0]).unwrap();
     assert_eq!(document["LedgerUnreachable"], 1);
-    assert_eq!(document["Function"], "failover-router");
+    assert_eq!(document["function"], "failover-router");
     assert_eq!(document["_aws"]["CloudWatchMetrics"][0]["Namespace"], "BCCE");
 }
 

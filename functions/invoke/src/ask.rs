@@ -64,9 +64,12 @@ impl Asking<'_> {
     /// A target that is silent for as long as the platform team waits is out of order. One that a caller
     /// gave up sooner need not be.
     fn blamed(&self, failure: CallFailure) -> CallFailure {
-        let (limits, patience) = (self.limits(), self.route().map(|r| r.patience).unwrap_or_default());
+        let (limits, patience) =
+            (self.limits(), self.route().map(|r| r.patience).unwrap_or_default());
         let waited_out = match failure.blame {
-            Blame::Limit(Limit::FirstToken) => limits.first_token.as_secs() >= patience.first_token_s,
+            Blame::Limit(Limit::FirstToken) => {
+                limits.first_token.as_secs() >= patience.first_token_s
+            }
             Blame::Limit(Limit::Stall) => limits.stall.as_secs() >= patience.stall_s,
             _ => false,
         };

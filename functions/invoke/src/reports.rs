@@ -88,7 +88,8 @@ pub(crate) fn tell<'a, S, M, C, L>(
         });
     }
     if let Some((cache, lasts)) = warmed(route, over.attempt) {
-        reports.send(async move { note(ports.health.ledger().note(&cache, &key, now + lasts).await) });
+        reports
+            .send(async move { note(ports.health.ledger().note(&cache, &key, now + lasts).await) });
     }
 }
 

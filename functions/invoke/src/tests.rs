@@ -3,8 +3,8 @@ use std::collections::VecDeque;
 
 use bcce_core::attempt::{AttemptKind, AttemptOutcome, Usage};
 use bcce_core::digest::sha256_hex;
-use bcce_core::fakes::{MemoryStore, StoppedClock};
-use bcce_core::ports::{CallFailure, CallReport, ModelAnswer, ModelCall};
+use bcce_core::fakes::{MemoryHealth, MemoryStore, StoppedClock};
+use bcce_core::ports::{Blame, CallFailure, CallReport, ModelAnswer, ModelCall};
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -54,12 +54,24 @@ fn says(text: &str, stop_reason: &str) -> CallReport {
 }
 
 fn fails(name: ErrorName, usage: Option<Usage>) -> CallReport {
-    let failure =
-        CallFailure { name, message: "Code (429): quoted input".into(), retry_after_s: Some(3) };
+    let (message, blame) = ("Code (429): quoted input".into(), Blame::Target);
+    let failure = CallFailure { name, message, retry_after_s: Some(3), blame };
     CallReport { result: Err(failure), latency: Duration::ZERO, first_token: None, usage }
 }
 
-type Fakes = Ports<MemoryStore, Model, StoppedClock>;
+type Fakes = Ports<MemoryStore, Model, StoppedClock, &'static MemoryHealth>;
+
+async fn handle<S, M>(
+    ports: &Ports<S, M, StoppedClock, &'static MemoryHealth>,
+    request: Request,
+    remaining: Duration,
+) -> Result<Response, Fault>
+where
+    S: GetObject + PutOnce,
+    M: CallModel,
+{
+    super::handle(ports, "dev", &|_: &str| {}, request, remaining).await
+}
 
 fn ports(reports: impl IntoIterator<Item = CallReport>) -> Fakes {
     let run = request().run;
@@ -67,6 +79,7 @@ fn ports(reports: impl IntoIterator<Item = CallReport>) -> Fakes {
         store: MemoryStore::with([(run.plan_key(), PLAN.as_bytes().to_vec())]),
         model: Model { says: RefCell::new(reports.into_iter().collect()), ..Model::default() },
         clock: StoppedClock(datetime!(2026-11-01 12:00:01 UTC)),
+        health: Book::new(Box::leak(Box::default())),
         plans: Plans::default(),
     }
 }
@@ -355,9 +368,9 @@ async fn the_first_writer_wins() {
     handle(&first, request(), AMPLE).await.unwrap();
     let stored =
         first.store.objects.borrow_mut().remove(&request().run.step_key("answer", None)).unwrap();
-    let Ports { store, clock, plans, .. } = first;
+    let Ports { store, clock, plans, health, .. } = first;
     let racing = Racing(&store, stored);
-    let ports = Ports { store: ByRef(&store), model: racing, clock, plans };
+    let ports = Ports { store: ByRef(&store), model: racing, clock, plans, health };
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     assert_eq!(store.json(&request().run.step_key("answer", None))["output"]["text"], "First.");
 }
