@@ -180,11 +180,17 @@ impl Breaker {
         self.failures > 0 && self.counts_until.is_some_and(|until| until > now)
     }
 
+    pub fn is_probed_by(&self, holder: &str) -> bool {
+        self.probe.as_ref().is_some_and(|probe| probe.holder == holder)
+    }
+
     /// Makes `holder` the one that probes. `false`: it may not.
     pub fn elect(&mut self, holder: &str, now: OffsetDateTime, lease: Duration) -> bool {
-        let is_mine = self.probe.as_ref().is_some_and(|probe| probe.holder == holder);
-        let is_free = self.standing(now) == Standing::Due
-            || (is_mine && matches!(self.standing(now), Standing::Probed { .. }));
+        let is_free = match self.standing(now) {
+            Standing::Due => true,
+            Standing::Probed { .. } => self.is_probed_by(holder),
+            Standing::Open { .. } | Standing::Closed => false,
+        };
         if is_free {
             self.probe = Some(Probe { holder: holder.to_owned(), until: now + lease });
         }
@@ -199,8 +205,7 @@ impl Breaker {
         settings: &BreakerSettings,
     ) -> bool {
         let before = self.clone();
-        let holds = |probe: &Probe| report.probe == Some(probe.holder.as_str());
-        match self.probe.as_ref().is_some_and(holds) {
+        match report.probe.is_some_and(|holder| self.is_probed_by(holder)) {
             true => self.probed(report.signal, now, settings),
             false => self.called(report, now, settings),
         }

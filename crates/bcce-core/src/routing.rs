@@ -46,9 +46,10 @@ pub struct Route {
 pub struct RouteTarget {
     #[serde(flatten)]
     pub target: Target,
-    /// Lower comes first under the strategy `priority`; equal ones share the load.
-    #[serde(default)]
-    pub priority: u32,
+    /// Lower comes first under the strategy `priority`, equal ones share the load; `None`: its place in the
+    /// list, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
     /// Share of the load among equals.
     #[serde(default = "RouteTarget::default_weight")]
     pub weight: u32,

@@ -82,6 +82,9 @@ where
         request.route.targets.iter().map(|listed| target_key(&listed.target)).collect();
     let mut health = known(&ports.health, &request.route, &keys, now).await;
     let token = token(config, &request);
+    // A decision that is made again, since its answer was lost, was elected before.
+    let mine = health.iter_mut().filter(|health| health.breaker.is_probed_by(&token));
+    mine.for_each(|health| health.breaker.probe = None);
     let decision = loop {
         let question = question(&request, &health, now, &token);
         let verdict = decide(&question);

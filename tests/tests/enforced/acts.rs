@@ -60,6 +60,24 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
             let start = json!({ "stateMachineArn": output("SettleArn"), "input": "{}" });
             vec![Call::json("states", "AWSStepFunctions.StartExecution", &start)]
         }
+        "dynamodb:BatchGetItem" => {
+            let keys = json!({ "Keys": [target()] });
+            let get = json!({ "RequestItems": { output("LedgerTable"): keys } });
+            vec![Call::json("dynamodb", "DynamoDB_20120810.BatchGetItem", &get)]
+        }
+        "dynamodb:PutItem" => {
+            let put = json!({ "TableName": output("LedgerTable"), "Item": target() });
+            vec![Call::json("dynamodb", "DynamoDB_20120810.PutItem", &put)]
+        }
+        "dynamodb:UpdateItem" => {
+            let update = json!({
+                "TableName": output("LedgerTable"),
+                "Key": target(),
+                "UpdateExpression": "SET expires_at = :now",
+                "ExpressionAttributeValues": { ":now": { "N": "0" } },
+            });
+            vec![Call::json("dynamodb", "DynamoDB_20120810.UpdateItem", &update)]
+        }
         "sns:Publish" => {
             let topic = output("NotificationsTopicArn");
             let publish = [
@@ -72,6 +90,11 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
         }
         _ => panic!("how does one do {action}?"),
     }
+}
+
+/// A key of the ledger that says something of a target.
+fn target() -> Value {
+    json!({ "pk": { "S": "target#eu-west-3#nobody" }, "sk": { "S": "breaker" } })
 }
 
 /// Folders of the functions that the role's state machine calls.

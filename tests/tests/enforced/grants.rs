@@ -73,6 +73,10 @@ pub const GRANTS: &[Grant] = &[
     ("PrepareRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("FailoverRouterRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("FailoverRouterRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    // A router without the ledger goes by what it remembers, and invoke answers all the same.
+    ("FailoverRouterRole", "ReadHealthOfTargets", "dynamodb:BatchGetItem", AsTheRole),
+    ("FailoverRouterRole", "ElectProbe", "dynamodb:PutItem", AsTheRole),
+    ("FailoverRouterRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("InvokeRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("InvokeRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("InvokeRole", "ReadRun", "s3:GetObject", Walk),
@@ -80,6 +84,9 @@ pub const GRANTS: &[Grant] = &[
     ("InvokeRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("InvokeRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("InvokeRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("InvokeRole", "ReadHealthOfTargets", "dynamodb:BatchGetItem", AsTheRole),
+    ("InvokeRole", "ReportHealthOfTargets", "dynamodb:PutItem", AsTheRole),
+    ("InvokeRole", "ReportHealthOfTargets", "dynamodb:UpdateItem", AsTheRole),
     // The functions talk to the scripted model, which knows no IAM; the emulator's own Bedrock does.
     ("InvokeRole", "CallClaude", "bedrock:InvokeModelWithResponseStream", AsTheRole),
     ("InvokeRole", "ApplyGuardrail", "bedrock:ApplyGuardrail", GUARDRAIL),

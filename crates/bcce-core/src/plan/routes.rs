@@ -63,10 +63,9 @@ fn routing(sources: &Sources<'_>, step: &Step, model: &Model) -> Routing {
 
 fn targets(sources: &Sources<'_>, model: &Model, priced: bool) -> Vec<RouteTarget> {
     let prices = &sources.configuration.prices;
-    let listed = model.targets.iter().zip(0..);
-    let targets = listed.map(|(listed, place)| RouteTarget {
+    let targets = model.targets.iter().map(|listed| RouteTarget {
         target: listed.target.clone(),
-        priority: listed.priority.unwrap_or(place),
+        priority: listed.priority,
         weight: listed.weight,
         price: prices.of(&listed.target.model_id).filter(|_| priced),
     });

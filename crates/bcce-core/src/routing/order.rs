@@ -46,7 +46,7 @@ pub(super) fn sort(question: &Question<'_>, ruled: &[Ruling], order: &mut [usize
 
 fn rank(question: &Question<'_>, at: usize) -> f64 {
     match question.route.routing.strategy {
-        Strategy::Priority => f64::from(question.route.targets[at].priority),
+        Strategy::Priority => question.route.targets[at].priority.map_or(at as f64, f64::from),
         Strategy::RoundRobin => 0.0,
         Strategy::Latency => {
             let median = question.health.get(at).and_then(|health| health.latency.median());

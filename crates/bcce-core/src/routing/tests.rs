@@ -6,14 +6,14 @@ const NOW: OffsetDateTime = datetime!(2026-11-01 12:01 UTC);
 
 /// Over the same model in these regions.
 pub fn route(regions: &[&str]) -> Route {
-    let target = |(place, region): (u32, &&str)| RouteTarget {
+    let target = |region: &&str| RouteTarget {
         target: target(region),
-        priority: place,
+        priority: None,
         weight: 1,
         price: None,
     };
     Route {
-        targets: (0..).zip(regions).map(target).collect(),
+        targets: regions.iter().map(target).collect(),
         policy: Policy::default(),
         routing: Routing::default(),
         rounds: 5,
@@ -268,7 +268,7 @@ fn in_turn_each_target_gets_its_weight() {
 #[test]
 fn equal_priorities_share_and_the_rest_stays_behind() {
     let mut route = strategy(Strategy::Priority);
-    route.targets[1].priority = 0;
+    route.targets[1].priority = Some(0);
     let firsts = firsts(&route, &[]);
     assert!(firsts[0].abs_diff(5_000) < 200 && firsts[2] == 0, "{firsts:?}");
 }
