@@ -125,6 +125,9 @@ impl Document for Models {
     }
 }
 
+/// Names of models that a message has room for.
+const MODELS_TOLD: usize = 12;
+
 impl Model {
     pub fn targets(&self) -> impl Iterator<Item = &Target> + Clone {
         self.targets.iter().map(|listed| &listed.target)
@@ -148,7 +151,12 @@ impl Models {
 
     pub fn unknown(&self, model: &str) -> String {
         let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
-        format!("there is no model {model}; there are: {}", known.join(", "))
+        let shown = known.len().min(MODELS_TOLD);
+        let more = match known.len() - shown {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("there is no model {model}; there are: {}{more}", known[..shown].join(", "))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a plain client sees that only knows the environment of the stack.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -8,9 +9,12 @@ use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use aws_sdk_ssm::types::ParameterType;
 use bcce_core::config::Pointer;
 use bcce_core::ledger::{attempt_sk, run_pk};
+use bcce_tests::models::{alias, with_aliases};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 pub use bcce_core::run::RunRef;
+pub use bcce_tests::models::Layout;
 
 /// A run that is not over by then has gone wrong; most take a second.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,8 +41,34 @@ pub fn fresh(name: &str) -> String {
     format!("{name}-{}", now.as_nanos())
 }
 
+/// Once per stack, before its first request: prepare remembers the configuration for some seconds.
+static ALIASES: OnceCell<()> = OnceCell::const_new();
+
+/// A model of this test's own, whose targets no other test sees fail.
+pub fn model(layout: Layout) -> String {
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    alias(layout, TAKEN.fetch_add(1, Ordering::Relaxed))
+}
+
 impl Stack {
     pub async fn connect() -> Self {
+        let stack = Self::connected().await;
+        ALIASES.get_or_init(|| stack.put_aliases()).await;
+        stack
+    }
+
+    async fn put_aliases(&self) {
+        let (models, prices) = with_aliases(
+            include_str!("../../../infra/config/dev/models.yaml"),
+            include_str!("../../../infra/config/dev/prices.yaml"),
+        );
+        for (name, body) in [("models", models), ("prices", prices)] {
+            let pointer = self.put_config(&format!("{name}.yaml"), body.as_bytes()).await;
+            self.point(name, &serde_json::to_string(&pointer).unwrap()).await;
+        }
+    }
+
+    async fn connected() -> Self {
         let config = bcce_aws::chain::sdk_config().await.unwrap();
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
         Self {
@@ -66,8 +96,11 @@ impl Stack {
 
     /// The body in S3, and the pointer that leads to it.
     pub async fn put_template(&self, name: &str, body: &[u8]) -> Pointer {
-        let (bucket, key) =
-            (output("ArtifactBucket"), format!("config/workflows/{name}/test.yaml"));
+        self.put_config(&format!("workflows/{name}/test.yaml"), body).await
+    }
+
+    async fn put_config(&self, path: &str, body: &[u8]) -> Pointer {
+        let (bucket, key) = (output("ArtifactBucket"), format!("config/{path}"));
         let put = self.s3.put_object().bucket(&bucket).key(&key).body(body.to_vec().into());
         put.send().await.unwrap();
         Pointer::to(&bucket, &key, body)
@@ -75,7 +108,11 @@ impl Stack {
 
     /// The workflow's parameter in SSM.
     pub async fn point_workflow(&self, name: &str, value: &str) {
-        let parameter = format!("/bcce/dev/workflows/{name}");
+        self.point(&format!("workflows/{name}"), value).await;
+    }
+
+    async fn point(&self, name: &str, value: &str) {
+        let parameter = format!("/bcce/dev/{name}");
         let put = self.ssm.put_parameter().name(parameter).value(value).overwrite(true);
         put.r#type(ParameterType::String).send().await.unwrap();
     }
@@ -86,14 +123,18 @@ impl Stack {
         self.manifest(&RunRef::first("default", workflow, id)).await
     }
 
-    /// `explain` over a text that begins with a script for the model.
+    /// `explain` over a text that begins with a script for the model, which is this run's own.
     pub async fn explain(&self, id: &str, script: &str) -> Value {
-        self.run(
-            "explain",
-            id,
-            json!({ "text": format!("{script}\nA breaker opens on evidence.") }),
-        )
-        .await
+        self.explain_by(&model(Layout::Two), id, script).await
+    }
+
+    /// `explain` by one model.
+    pub async fn explain_by(&self, model: &str, id: &str, script: &str) -> Value {
+        let text = format!("{script}\nA breaker opens on evidence.");
+        let request =
+            json!({ "workflow": "explain", "id": id, "model": model, "inputs": { "text": text } });
+        self.send(&request.to_string()).await;
+        self.manifest(&RunRef::first("default", "explain", id)).await
     }
 
     pub async fn manifest(&self, run: &RunRef) -> Value {
