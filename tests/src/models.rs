@@ -10,8 +10,8 @@ pub enum Layout {
     Quick,
     /// The same, and first of all a target in Europe, which policy forbids.
     Abroad,
-    /// us-east-1 alone.
-    One,
+    /// us-east-1, then us-west-2 at half the price.
+    Cheaper,
 }
 
 /// Aliases of each layout: more than the tests of one stack take.
@@ -31,14 +31,25 @@ const LAYOUTS: [(Layout, &str, &str, &[(&str, &str)]); 4] = [
         "",
         &[("eu-west-1", "eu"), ("us-east-1", "us"), ("us-west-2", "us")],
     ),
-    (Layout::One, "one", "", &[("us-east-1", "us")]),
+    (Layout::Cheaper, "cheaper", "", &[("us-east-1", "us"), ("us-west-2", CHEAP)]),
 ];
+
+/// Stands for the profile of a target that costs half.
+const CHEAP: &str = "us.anthropic.claude-cheap";
 
 /// The nth alias of a layout.
 pub fn alias(layout: Layout, n: usize) -> String {
     assert!(n < EACH, "the tests need more aliases of {layout:?} than there are");
     let (_, name, ..) = LAYOUTS.iter().find(|(known, ..)| *known == layout).expect("a row each");
     format!("test-{name}-{n}")
+}
+
+/// The id of an alias' model in its inference profile.
+pub fn model_id(profile: &str, alias: &str) -> String {
+    match profile {
+        CHEAP => format!("{CHEAP}-{alias}"),
+        profile => format!("{profile}.anthropic.claude-{alias}"),
+    }
 }
 
 /// `models.yaml` and `prices.yaml` with the aliases and what they cost.
@@ -48,7 +59,7 @@ pub fn with_aliases(models: &str, prices: &str) -> (String, String) {
         for n in 0..EACH {
             let alias = alias(layout, n);
             let target = |(region, profile): &(&str, &str)| {
-                format!("{{ region: {region}, model_id: {profile}.anthropic.claude-{alias} }}")
+                format!("{{ region: {region}, model_id: {} }}", model_id(profile, &alias))
             };
             let targets: Vec<String> = regions.iter().map(target).collect();
             models += &format!(
@@ -58,6 +69,11 @@ pub fn with_aliases(models: &str, prices: &str) -> (String, String) {
             prices += &format!(
                 "  anthropic.claude-{alias}: {{ input: \"1\", output: \"5\", cache_read: \"0.1\", cache_write_5m: \"1.25\", cache_write_1h: \"2\" }}\n"
             );
+            if layout == Layout::Cheaper {
+                prices += &format!(
+                    "  anthropic.claude-cheap-{alias}: {{ input: \"0.5\", output: \"2.5\", cache_read: \"0.05\", cache_write_5m: \"0.6\", cache_write_1h: \"1\" }}\n"
+                );
+            }
         }
     }
     (models, prices)

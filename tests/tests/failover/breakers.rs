@@ -1,0 +1,37 @@
+//! What the ledger and the model know of a test's targets.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use bcce_core::health::Breaker;
+use bcce_core::ledger::{BREAKER_SK, target_pk};
+use bcce_tests::models::model_id;
+use serde_json::Value;
+
+use crate::stack::{Stack, output};
+
+pub const EAST: &str = "us-east-1";
+pub const WEST: &str = "us-west-2";
+
+/// The breaker of a test's model in a region.
+pub async fn breaker(stack: &Stack, model: &str, region: &str) -> Breaker {
+    let pk = target_pk(&format!("{region}#{}", model_id("us", model)));
+    let get = stack.dynamodb.get_item().table_name(output("LedgerTable")).consistent_read(true);
+    let get = get.key("pk", AttributeValue::S(pk));
+    let got = get.key("sk", AttributeValue::S(BREAKER_SK.into())).send().await.unwrap();
+    let breaker = got.item().and_then(|item| item.get("breaker")?.as_s().ok());
+    breaker.map(|text| serde_json::from_str(text).unwrap()).unwrap_or_default()
+}
+
+/// Every call of a test's model, in order.
+pub fn calls_of(model: &str) -> Vec<Value> {
+    let url = format!("{}/__calls", output("SCRIPTED_MODEL_URL"));
+    let mut response = ureq::get(&url).call().unwrap();
+    let body = response.body_mut().with_config().limit(1 << 30).read_to_string().unwrap();
+    let calls: Vec<Value> = serde_json::from_str(&body).unwrap();
+    let is_its = |call: &Value| call["model_id"].as_str().unwrap().ends_with(&format!("-{model}"));
+    calls.into_iter().filter(is_its).collect()
+}
+
+/// How many of them a region saw.
+pub fn seen(calls: &[Value], region: &str) -> usize {
+    calls.iter().filter(|call| call["region"] == region).count()
+}

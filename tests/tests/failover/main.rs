@@ -1,0 +1,13 @@
+//! Every fault that the public fault-injection scorecards of LLM gateways know, in Bedrock's terms, against
+//! the deployed stack: `make failover`. The waits are real ones.
+
+mod all_down;
+mod breakers;
+mod flapping;
+mod outage;
+mod residency;
+mod scorecard;
+#[allow(dead_code, reason = "these tests need a part of it")]
+#[path = "../emulated/stack.rs"]
+mod stack;
+mod strategies;

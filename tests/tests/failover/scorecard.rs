@@ -1,0 +1,274 @@
+//! One row per fault: what comes of the run, how often each region is called, what is recorded and charged,
+//! how long it takes, and what is held against the target.
+
+use std::time::Duration;
+
+use bcce_core::health::Breaker;
+use futures::StreamExt;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::breakers::{EAST, WEST, breaker};
+use crate::stack::{Layout, RunRef, Stack, fresh, model, regions};
+
+/// What failing over itself may take of a step, waiting for silent targets apart.
+const AT_ONCE: Duration = Duration::from_millis(1_500);
+
+struct Fault {
+    name: &'static str,
+    layout: Layout,
+    script: &'static str,
+    /// Status of the run and its error.
+    ends: (&'static str, Option<&'static str>),
+    /// Calls of us-east-1 and us-west-2.
+    calls: (usize, usize),
+    /// The class of each attempt; an answer has none.
+    attempts: &'static [&'static str],
+    /// From the first call to the end of the last.
+    within: Duration,
+    /// The service may have charged the failed call.
+    costs_unknown: bool,
+    /// What us-east-1 has on record afterwards.
+    held: Held,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Held {
+    Nothing,
+    /// One failure of those that open it.
+    Failure,
+    /// Left alone for at least so many seconds from the failure.
+    Open(i64),
+}
+
+use Held::{Failure, Nothing, Open};
+use Layout::{Quick, Two};
+
+const SUCCEEDED: (&str, Option<&str>) = ("SUCCEEDED", None);
+const THROTTLED: &str = "Bcce.TargetThrottled";
+const UNAVAILABLE: &str = "Bcce.TargetUnavailable";
+const TIMEOUT: &str = "Bcce.TargetTimeout";
+const BROKEN: &str = "Bcce.TargetBroken";
+const REJECTED: &str = "Bcce.TargetRejected";
+const REQUEST: &str = "Bcce.RequestRejected";
+
+/// The first region fails with `error` and the second answers.
+const fn moves_on(
+    name: &'static str,
+    script: &'static str,
+    attempts: &'static [&'static str],
+) -> Fault {
+    Fault {
+        name,
+        layout: Two,
+        script,
+        ends: SUCCEEDED,
+        calls: (1, 1),
+        attempts,
+        within: AT_ONCE,
+        costs_unknown: false,
+        held: Failure,
+    }
+}
+
+/// The same, and the call had been accepted: what it used is not known.
+const fn unknown(
+    name: &'static str,
+    script: &'static str,
+    attempts: &'static [&'static str],
+) -> Fault {
+    Fault { costs_unknown: true, ..moves_on(name, script, attempts) }
+}
+
+/// The same, after a second of silence.
+const fn silent(name: &'static str, script: &'static str) -> Fault {
+    let within = Duration::from_millis(2_500);
+    Fault { layout: Quick, within, ..unknown(name, script, &[TIMEOUT, ""]) }
+}
+
+/// No target can take it, so only one is asked.
+const fn fails(name: &'static str, script: &'static str, error: &'static str) -> Fault {
+    Fault {
+        ends: ("FAILED", Some(error)),
+        calls: (1, 0),
+        held: Nothing,
+        ..moves_on(name, script, &[])
+    }
+}
+
+fn faults() -> Vec<Fault> {
+    vec![
+        Fault {
+            held: Open(3),
+            ..moves_on(
+                "429 once with Retry-After",
+                "@model us-east-1: throttle(4), answer",
+                &[THROTTLED, ""],
+            )
+        },
+        moves_on(
+            "429 for good in the first region",
+            "@model us-east-1: throttle",
+            &[THROTTLED, ""],
+        ),
+        moves_on("one 500", "@model us-east-1: internal, answer", &[UNAVAILABLE, ""]),
+        moves_on("503 for good", "@model us-east-1: unavailable", &[UNAVAILABLE, ""]),
+        unknown("connection reset", "@model us-east-1: reset", &[UNAVAILABLE, ""]),
+        silent("accepts and never answers", "@model us-east-1: silent"),
+        silent("a slow first token", "@model us-east-1: slow(5000)"),
+        unknown("a stream cut in the middle", "@model us-east-1: cut", &[BROKEN, ""]),
+        silent("a stream that stalls", "@model us-east-1: stall"),
+        unknown("a frame with a wrong checksum", "@model us-east-1: bad-crc", &[BROKEN, ""]),
+        unknown("a stream without messageStop", "@model us-east-1: no-stop", &[BROKEN, ""]),
+        unknown(
+            "a body that ends cleanly and early",
+            "@model us-east-1: ends-early",
+            &[BROKEN, ""],
+        ),
+        fails("context too long", "@model *: too-long", REQUEST),
+        fails("guardrail", "@model *: guardrail", "Bcce.GuardrailIntervened"),
+        fails("content filter", "@model *: filtered", REQUEST),
+        Fault {
+            calls: (2, 1),
+            attempts: &[UNAVAILABLE, REJECTED, ""],
+            // The jitter of the first wait, in whole seconds.
+            within: Duration::from_millis(4_500),
+            ..moves_on(
+                "a second region that rejects",
+                "@model us-east-1: unavailable, answer\n@model us-west-2: denied",
+                &[],
+            )
+        },
+        unknown(
+            "throttled inside the stream",
+            "@model us-east-1: stream-throttle",
+            &[THROTTLED, ""],
+        ),
+        unknown(
+            "an error inside the stream",
+            "@model us-east-1: stream-error(internalServerException)",
+            &[UNAVAILABLE, ""],
+        ),
+        Fault {
+            held: Nothing,
+            ..unknown(
+                "the model fails inside the stream",
+                "@model us-east-1: stream-error(modelStreamErrorException)",
+                &[BROKEN, ""],
+            )
+        },
+        Fault {
+            held: Open(1),
+            ..moves_on(
+                "529 with Retry-After",
+                "@model us-east-1: overloaded(2)",
+                &[UNAVAILABLE, ""],
+            )
+        },
+        moves_on("408", "@model us-east-1: model-timeout", &[TIMEOUT, ""]),
+        Fault { held: Nothing, ..moves_on("424", "@model us-east-1: model-error", &[BROKEN, ""]) },
+        moves_on("a service quota", "@model us-east-1: quota", &[THROTTLED, ""]),
+        Fault {
+            held: Open(290),
+            ..moves_on("access denied in one region", "@model us-east-1: denied", &[REJECTED, ""])
+        },
+        Fault {
+            held: Open(290),
+            ..moves_on("a model that is not there", "@model us-east-1: not-found", &[REJECTED, ""])
+        },
+    ]
+}
+
+#[tokio::test]
+async fn every_fault_of_the_scorecards_is_survived() {
+    let stack = Stack::connect().await;
+    let told = futures::stream::iter(faults())
+        .map(|fault| look(&stack, fault))
+        .buffer_unordered(4)
+        .filter_map(|told| async { told })
+        .collect::<Vec<String>>()
+        .await;
+    assert!(told.is_empty(), "{}", told.join("\n"));
+}
+
+/// What does not hold for a fault.
+async fn look(stack: &Stack, fault: Fault) -> Option<String> {
+    let (model, id) = (model(fault.layout), fresh("fault"));
+    let manifest = stack.explain_by(&model, &id, fault.script).await;
+    let run = RunRef::first("default", "explain", &id);
+    let ended = (manifest["status"].as_str().unwrap(), manifest["error"]["name"].as_str());
+    let regions = regions(&run);
+    let calls = |region: &str| regions.iter().filter(|called| *called == region).count();
+    let mut wrong = Vec::new();
+    if ended != fault.ends {
+        wrong.push(format!("it ended as {ended:?}: {}", manifest["error"]));
+    }
+    if (calls(EAST), calls(WEST)) != fault.calls {
+        wrong.push(format!("it called {regions:?}"));
+    }
+    if ended == SUCCEEDED {
+        wrong.extend(recorded(&stack.step(&run, "answer").await, &fault));
+        wrong.extend(counted(&manifest, &fault));
+    }
+    let held = held(&breaker(stack, &model, EAST).await, &manifest);
+    let is_held = match (fault.held, held) {
+        (Open(least), Open(seconds)) => seconds >= least,
+        (expected, found) => expected == found,
+    };
+    if !is_held {
+        wrong.push(format!("{held:?} is held against us-east-1, not {:?}", fault.held));
+    }
+    (!wrong.is_empty()).then(|| format!("{}: {}", fault.name, wrong.join("; ")))
+}
+
+fn recorded(artifact: &Value, fault: &Fault) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let attempts = artifact["attempts"].as_array().unwrap();
+    let classes: Vec<&str> =
+        attempts.iter().map(|attempt| attempt["error"].as_str().unwrap_or_default()).collect();
+    if classes != fault.attempts {
+        wrong.push(format!("the attempts are {classes:?}"));
+    }
+    let (first, last) = (&attempts[0], &attempts[attempts.len() - 1]);
+    let took = at(&last["started_at"]) - at(&first["started_at"])
+        + Duration::from_millis(last["latency_ms"].as_u64().unwrap());
+    if took > fault.within {
+        wrong.push(format!("it took {took}, more than {:?}", fault.within));
+    }
+    if first["usage"].is_null() != fault.costs_unknown {
+        wrong.push(format!("the failed call used {}", first["usage"]));
+    }
+    // Charged is what answered, and what failed without having used anything costs nothing.
+    let (cost, known) = (&artifact["cost_usd"], &artifact["priced_subtotal_usd"]);
+    let charged = if fault.costs_unknown { known } else { cost };
+    if cost.is_null() != fault.costs_unknown || charged != &last["cost_usd"] {
+        wrong.push(format!("it is charged with {cost}, {known} of it known"));
+    }
+    wrong
+}
+
+/// Each region's calls are in the usage that goes into the ledger.
+fn counted(manifest: &Value, fault: &Fault) -> Option<String> {
+    let lines = manifest["usage_by_model"].as_array().unwrap();
+    let calls = |region: &str| {
+        let of = lines.iter().filter(|line| line["region"] == region);
+        of.map(|line| line["calls"].as_u64().unwrap() as usize).sum::<usize>()
+    };
+    let failed: u64 = lines.iter().map(|line| line["failed_calls"].as_u64().unwrap()).sum();
+    let all_failed = fault.attempts.iter().filter(|class| !class.is_empty()).count() as u64;
+    let right = (calls(EAST), calls(WEST)) == fault.calls && failed == all_failed;
+    (!right).then(|| format!("the usage is {}", manifest["usage_by_model"]))
+}
+
+fn held(breaker: &Breaker, manifest: &Value) -> Held {
+    match (breaker.open_until, breaker.failures) {
+        (Some(until), _) => Open((until - at(&manifest["started_at"])).whole_seconds()),
+        (None, 0) => Nothing,
+        (None, _) => Failure,
+    }
+}
+
+fn at(value: &Value) -> OffsetDateTime {
+    OffsetDateTime::parse(value.as_str().unwrap(), &Rfc3339).unwrap()
+}

@@ -1,0 +1,77 @@
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::StreamExt;
+use serde_json::json;
+
+use crate::breakers::{EAST, WEST, calls_of, seen};
+use crate::stack::{Layout, Stack, fresh, model, output};
+
+/// A workflow of one step under a strategy.
+async fn workflow(stack: &Stack, strategy: &str, step: &str) -> String {
+    let name = fresh(strategy);
+    let body = format!(
+        "version: 1\nname: {name}\nrouting: {{ strategy: {strategy} }}\ninputs:\n  text: {{ type: string }}\nsteps:\n- id: answer\n  model: haiku\n  prompt: \"{{{{ inputs.text }}}}\"\n{step}"
+    );
+    stack.put_workflow(&name, &body).await;
+    name
+}
+
+async fn runs(
+    stack: &Stack,
+    workflow: &str,
+    model: &str,
+    script: &str,
+    numbers: std::ops::Range<usize>,
+) {
+    let runs = futures::stream::iter(numbers).map(async |n| {
+        let request = json!({ "workflow": workflow, "id": n.to_string(), "model": model, "inputs": { "text": script } });
+        stack.send(&request.to_string()).await;
+        let run = crate::stack::RunRef::first("default", workflow, &n.to_string());
+        let manifest = stack.manifest(&run).await;
+        assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
+    });
+    runs.buffer_unordered(6).collect::<()>().await;
+}
+
+#[tokio::test]
+async fn in_turn_both_regions_get_their_share() {
+    let stack = Stack::connect().await;
+    let (model, workflow) = (model(Layout::Two), workflow(&stack, "round-robin", "").await);
+    runs(&stack, &workflow, &model, "", 0..30).await;
+    let calls = calls_of(&model);
+    let (east, west) = (seen(&calls, EAST), seen(&calls, WEST));
+    assert_eq!(east + west, 30);
+    // Of 30 fair coins fewer than 6 heads or tails come once in 6,000 times.
+    assert!(east >= 6 && west >= 6, "{east} and {west}");
+}
+
+#[tokio::test]
+async fn the_faster_region_is_found() {
+    let stack = Stack::connect().await;
+    let (model, workflow) = (model(Layout::Two), workflow(&stack, "latency", "").await);
+    let script = "@model us-east-1: slow(1000)\n@model us-west-2: slow(20)";
+    runs(&stack, &workflow, &model, script, 0..24).await;
+    let learnt = calls_of(&model).len();
+    runs(&stack, &workflow, &model, script, 24..44).await;
+    let west = seen(&calls_of(&model)[learnt..], WEST);
+    assert!(west >= 16, "{west} of 20 calls went to the faster region");
+}
+
+#[tokio::test]
+async fn the_cheaper_target_is_asked_and_a_warm_cache_is_noted() {
+    let stack = Stack::connect().await;
+    let model = model(Layout::Cheaper);
+    let step = "  system: Answer in one sentence.\n  cache: 5m\n";
+    let workflow = workflow(&stack, "cost", step).await;
+    runs(&stack, &workflow, &model, "@model *: cached(1000)", 0..3).await;
+    let calls = calls_of(&model);
+    assert_eq!((seen(&calls, EAST), seen(&calls, WEST)), (0, 3));
+    let point = &calls[0]["request"]["system"][1]["cachePoint"];
+    assert_eq!(*point, json!({ "type": "default", "ttl": "5m" }));
+
+    let scan = stack.dynamodb.scan().table_name(output("LedgerTable"));
+    let scan = scan.filter_expression("begins_with(pk, :cache)");
+    let found = scan.expression_attribute_values(":cache", AttributeValue::S("cache#".into()));
+    let items = found.send().await.unwrap().items.unwrap_or_default();
+    let attribute = format!("at us-west-2#us.anthropic.claude-cheap-{model}");
+    assert!(items.iter().any(|item| item.contains_key(&attribute)), "{items:?}");
+}
