@@ -12,6 +12,8 @@ ENV ?= dev
 PYTHON ?= python3
 # How long `fuzz` takes for each of its targets.
 SECONDS ?= 600
+# How often `soak` runs the fault suite.
+ROUNDS ?= 3
 
 FUNCTIONS = $(notdir $(patsubst %/,%,$(dir $(wildcard functions/*/Cargo.toml))))
 STACK = .venv/bin/python infra/local/stack.py
@@ -20,7 +22,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Always the whole workspace: with `-p` cargo picks other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo test fmt clippy lint local offline emulated enforced faults fuzz up down deploy
+.PHONY: help setup build demo test fmt clippy lint local offline emulated failover soak enforced faults fuzz up down deploy
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +35,7 @@ build: ## functions, command line and scripted model, quick to build and slow to
 demo: setup build ## the review of a diff on a stack of its own
 	$(STACK) run -- $(DEMO)
 
-test: fmt lint clippy local offline emulated enforced faults ## everything that checks this project
+test: fmt lint clippy local offline emulated failover enforced faults ## everything that checks this project
 
 fmt: ## format, without changing anything
 	cargo fmt --all --check
@@ -55,6 +57,17 @@ offline: ## tests that need nothing
 emulated: setup build ## tests of the deployed stack, on one of their own
 	$(CARGO_TEST) --test emulated --no-run
 	$(STACK) run -- $(CARGO_TEST) --test emulated
+
+failover: setup build ## the fault suite of models and regions, on a stack of its own
+	$(CARGO_TEST) --test failover --no-run
+	$(STACK) run -- $(CARGO_TEST) --test failover
+
+soak: setup build ## the fault suite ROUNDS times in a row, each time on a new stack
+	$(CARGO_TEST) --test failover --no-run
+	for round in $$(seq $(ROUNDS)); do \
+		echo "round $$round of $(ROUNDS)"; \
+		$(STACK) run -- $(CARGO_TEST) --test failover -- --nocapture || exit 1; \
+	done
 
 enforced: setup build ## tests with IAM enforced, on a stack of their own
 	$(CARGO_TEST) --test enforced --no-run

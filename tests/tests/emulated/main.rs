@@ -5,7 +5,6 @@
 mod bad_input;
 mod command;
 mod exactly_once;
-mod failover;
 mod fan_out;
 mod rejected;
 mod review;

@@ -282,3 +282,32 @@ pub fn calls(run: &RunRef) -> Vec<Value> {
 pub fn regions(run: &RunRef) -> Vec<String> {
     calls(run).iter().map(|call| call["region"].as_str().unwrap().to_owned()).collect()
 }
+
+/// What a function has printed, by CloudWatch Logs. Asked for without an SDK of its own; the emulator reads
+/// of the signature only where it leads to.
+pub fn log(function: &str) -> String {
+    let group = format!("/aws/lambda/{}-{function}", output("BCCE_STACK"));
+    let mut log = String::new();
+    let mut token = Value::Null;
+    loop {
+        let mut filter = json!({ "logGroupName": group });
+        if token.is_string() {
+            filter["nextToken"] = token;
+        }
+        let answer = ureq::post(output("AWS_ENDPOINT_URL"))
+            .header(
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/logs/aws4_request",
+            )
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", "Logs_20140328.FilterLogEvents")
+            .send(filter.to_string());
+        let body = answer.unwrap().body_mut().read_to_string().unwrap();
+        let page: Value = serde_json::from_str(&body).unwrap();
+        log += &page["events"].to_string();
+        token = page["nextToken"].clone();
+        if !token.is_string() {
+            return log;
+        }
+    }
+}

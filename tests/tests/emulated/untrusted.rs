@@ -4,7 +4,7 @@ use aws_sdk_sqs::types::Message;
 use serde_json::{Value, json};
 
 use crate::command::bcce;
-use crate::stack::{RunRef, Stack, fresh, output};
+use crate::stack::{RunRef, Stack, fresh, log, output};
 
 /// Each is planted in one place: a value that is sent, the text of a prompt, what a model says.
 struct Markers {
@@ -77,35 +77,6 @@ const FUNCTIONS: &[&str] =
     &["dispatch", "prepare", "failover-router", "invoke", "persist-artifact", "emit-metrics"];
 /// A router has nothing to tell that is not in its decisions.
 const SILENT: &[&str] = &["failover-router"];
-
-/// What a function has printed, by CloudWatch Logs. Asked for without an SDK of its own; the emulator reads
-/// of the signature only where it leads to.
-fn log(function: &str) -> String {
-    let group = format!("/aws/lambda/{}-{function}", output("BCCE_STACK"));
-    let mut log = String::new();
-    let mut token = Value::Null;
-    loop {
-        let mut filter = json!({ "logGroupName": group });
-        if token.is_string() {
-            filter["nextToken"] = token;
-        }
-        let answer = ureq::post(output("AWS_ENDPOINT_URL"))
-            .header(
-                "authorization",
-                "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/logs/aws4_request",
-            )
-            .header("content-type", "application/x-amz-json-1.1")
-            .header("x-amz-target", "Logs_20140328.FilterLogEvents")
-            .send(filter.to_string());
-        let body = answer.unwrap().body_mut().read_to_string().unwrap();
-        let page: Value = serde_json::from_str(&body).unwrap();
-        log += &page["events"].to_string();
-        token = page["nextToken"].clone();
-        if !token.is_string() {
-            return log;
-        }
-    }
-}
 
 /// Runs and a message that go right and wrong in every way that could tell something.
 async fn provoke(stack: &Stack, name: &str, markers: &Markers) -> (Vec<RunRef>, Message) {

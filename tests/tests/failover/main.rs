@@ -5,6 +5,7 @@ mod all_down;
 mod breakers;
 mod flapping;
 mod outage;
+mod own_limits;
 mod residency;
 mod scorecard;
 #[allow(dead_code, reason = "these tests need a part of it")]

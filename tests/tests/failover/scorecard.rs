@@ -27,10 +27,20 @@ struct Fault {
     attempts: &'static [&'static str],
     /// From the first call to the end of the last.
     within: Duration,
-    /// The service may have charged the failed call.
-    costs_unknown: bool,
-    /// What us-east-1 has on record afterwards.
-    held: Held,
+    /// What the failed calls used.
+    used: Used,
+    /// What us-east-1 and us-west-2 have on record afterwards.
+    held: (Held, Held),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Used {
+    /// The service refused them.
+    Nothing,
+    /// The stream told, and was no answer all the same.
+    Told,
+    /// Nobody told: the service may have charged them.
+    Unknown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,8 +77,8 @@ const fn moves_on(
         calls: (1, 1),
         attempts,
         within: AT_ONCE,
-        costs_unknown: false,
-        held: Failure,
+        used: Used::Nothing,
+        held: (Failure, Nothing),
     }
 }
 
@@ -78,7 +88,7 @@ const fn unknown(
     script: &'static str,
     attempts: &'static [&'static str],
 ) -> Fault {
-    Fault { costs_unknown: true, ..moves_on(name, script, attempts) }
+    Fault { used: Used::Unknown, ..moves_on(name, script, attempts) }
 }
 
 /// The same, after a second of silence.
@@ -92,7 +102,7 @@ const fn fails(name: &'static str, script: &'static str, error: &'static str) ->
     Fault {
         ends: ("FAILED", Some(error)),
         calls: (1, 0),
-        held: Nothing,
+        held: (Nothing, Nothing),
         ..moves_on(name, script, &[])
     }
 }
@@ -100,7 +110,7 @@ const fn fails(name: &'static str, script: &'static str, error: &'static str) ->
 fn faults() -> Vec<Fault> {
     vec![
         Fault {
-            held: Open(3),
+            held: (Open(3), Nothing),
             ..moves_on(
                 "429 once with Retry-After",
                 "@model us-east-1: throttle(4), answer",
@@ -120,7 +130,10 @@ fn faults() -> Vec<Fault> {
         unknown("a stream cut in the middle", "@model us-east-1: cut", &[BROKEN, ""]),
         silent("a stream that stalls", "@model us-east-1: stall"),
         unknown("a frame with a wrong checksum", "@model us-east-1: bad-crc", &[BROKEN, ""]),
-        unknown("a stream without messageStop", "@model us-east-1: no-stop", &[BROKEN, ""]),
+        Fault {
+            used: Used::Told,
+            ..moves_on("a stream without messageStop", "@model us-east-1: no-stop", &[BROKEN, ""])
+        },
         unknown(
             "a body that ends cleanly and early",
             "@model us-east-1: ends-early",
@@ -134,6 +147,8 @@ fn faults() -> Vec<Fault> {
             attempts: &[UNAVAILABLE, REJECTED, ""],
             // The jitter of the first wait, in whole seconds.
             within: Duration::from_millis(4_500),
+            // The answer takes the failure back; who rejects takes no sibling along.
+            held: (Nothing, Open(290)),
             ..moves_on(
                 "a second region that rejects",
                 "@model us-east-1: unavailable, answer\n@model us-west-2: denied",
@@ -151,7 +166,7 @@ fn faults() -> Vec<Fault> {
             &[UNAVAILABLE, ""],
         ),
         Fault {
-            held: Nothing,
+            held: (Nothing, Nothing),
             ..unknown(
                 "the model fails inside the stream",
                 "@model us-east-1: stream-error(modelStreamErrorException)",
@@ -159,7 +174,7 @@ fn faults() -> Vec<Fault> {
             )
         },
         Fault {
-            held: Open(1),
+            held: (Open(1), Nothing),
             ..moves_on(
                 "529 with Retry-After",
                 "@model us-east-1: overloaded(2)",
@@ -167,14 +182,17 @@ fn faults() -> Vec<Fault> {
             )
         },
         moves_on("408", "@model us-east-1: model-timeout", &[TIMEOUT, ""]),
-        Fault { held: Nothing, ..moves_on("424", "@model us-east-1: model-error", &[BROKEN, ""]) },
+        Fault {
+            held: (Nothing, Nothing),
+            ..moves_on("424", "@model us-east-1: model-error", &[BROKEN, ""])
+        },
         moves_on("a service quota", "@model us-east-1: quota", &[THROTTLED, ""]),
         Fault {
-            held: Open(290),
+            held: (Open(290), Nothing),
             ..moves_on("access denied in one region", "@model us-east-1: denied", &[REJECTED, ""])
         },
         Fault {
-            held: Open(290),
+            held: (Open(290), Nothing),
             ..moves_on("a model that is not there", "@model us-east-1: not-found", &[REJECTED, ""])
         },
     ]
@@ -211,13 +229,15 @@ async fn look(stack: &Stack, fault: Fault) -> Option<String> {
         wrong.extend(recorded(&stack.step(&run, "answer").await, &fault));
         wrong.extend(counted(&manifest, &fault));
     }
-    let held = held(&breaker(stack, &model, EAST).await, &manifest);
-    let is_held = match (fault.held, held) {
-        (Open(least), Open(seconds)) => seconds >= least,
-        (expected, found) => expected == found,
-    };
-    if !is_held {
-        wrong.push(format!("{held:?} is held against us-east-1, not {:?}", fault.held));
+    for (region, expected) in [(EAST, fault.held.0), (WEST, fault.held.1)] {
+        let held = held(&breaker(stack, &model, region).await, &manifest);
+        let is_held = match (expected, held) {
+            (Open(least), Open(seconds)) => seconds >= least,
+            (expected, found) => expected == found,
+        };
+        if !is_held {
+            wrong.push(format!("{held:?} is held against {region}, not {expected:?}"));
+        }
     }
     (!wrong.is_empty()).then(|| format!("{}: {}", fault.name, wrong.join("; ")))
 }
@@ -236,14 +256,21 @@ fn recorded(artifact: &Value, fault: &Fault) -> Vec<String> {
     if took > fault.within {
         wrong.push(format!("it took {took}, more than {:?}", fault.within));
     }
-    if first["usage"].is_null() != fault.costs_unknown {
-        wrong.push(format!("the failed call used {}", first["usage"]));
+    let used = match &first["usage"] {
+        Value::Null => Used::Unknown,
+        usage if usage["output_tokens"] == 0 => Used::Nothing,
+        _ => Used::Told,
+    };
+    if used != fault.used {
+        wrong.push(format!("the failed call used {used:?}: {}", first["usage"]));
     }
-    // Charged is what answered, and what failed without having used anything costs nothing.
-    let (cost, known) = (&artifact["cost_usd"], &artifact["priced_subtotal_usd"]);
-    let charged = if fault.costs_unknown { known } else { cost };
-    if cost.is_null() != fault.costs_unknown || charged != &last["cost_usd"] {
-        wrong.push(format!("it is charged with {cost}, {known} of it known"));
+    // What is known is charged, and a total with an unknown in it is none.
+    let (cost, part) = (&artifact["cost_usd"], &artifact["priced_subtotal_usd"]);
+    let known: f64 = attempts.iter().filter_map(|attempt| usd(&attempt["cost_usd"])).sum();
+    let charged = usd(if used == Used::Unknown { part } else { cost }).unwrap_or(-1.0);
+    let is_whole = cost.is_string() == (used != Used::Unknown);
+    if !is_whole || (charged - known).abs() > 1e-9 || known < usd(&last["cost_usd"]).unwrap() {
+        wrong.push(format!("it is charged with {cost}, or {part} as far as that is known"));
     }
     wrong
 }
@@ -259,6 +286,10 @@ fn counted(manifest: &Value, fault: &Fault) -> Option<String> {
     let all_failed = fault.attempts.iter().filter(|class| !class.is_empty()).count() as u64;
     let right = (calls(EAST), calls(WEST)) == fault.calls && failed == all_failed;
     (!right).then(|| format!("the usage is {}", manifest["usage_by_model"]))
+}
+
+fn usd(value: &Value) -> Option<f64> {
+    value.as_str()?.parse().ok()
 }
 
 fn held(breaker: &Breaker, manifest: &Value) -> Held {

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use crate::ending::{self, workflow};
 use crate::proxy::{Faults, REFUSED, after, rule};
-use crate::stack::{Stack, fresh, output};
+use crate::stack::{Stack, fresh, log, output};
 
 /// More often than anything tries.
 const ALWAYS: usize = 1000;
@@ -117,4 +117,19 @@ async fn a_notification_that_fails_changes_nothing_of_the_run() {
     assert_eq!(created.topic_arn(), Some(topic.as_str()));
     assert_eq!(ending.notices.len(), 0);
     assert_eq!(ending.is_whole(), Err("0 notices".to_owned()));
+}
+
+/// Targets are chosen by what the functions remember, the run is as whole as ever, and a metric says so.
+#[tokio::test]
+async fn a_run_does_without_the_breakers_of_the_ledger() {
+    let faults = Faults::none().await;
+    let stack = Stack::connect().await;
+    let (notices, workflow) = (stack.listen(&fresh("blind")).await, workflow(&stack).await);
+    let unreachable = || log("failover-router").matches("LedgerUnreachable").count();
+    let before = unreachable();
+    faults.are(&json!([rule("dynamodb:BatchGetItem", ALWAYS, REFUSED)]));
+    let ending = ending::of(&stack, &workflow, &notices).await;
+    assert_eq!(ending.is_whole(), Ok(()));
+    assert!(faults.fired() > 0);
+    assert!(unreachable() > before, "no metric says so");
 }

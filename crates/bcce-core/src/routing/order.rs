@@ -6,10 +6,9 @@ use super::{Question, Ruling, Strategy};
 use crate::attempt::Usage;
 use crate::template::CacheTtl;
 
-/// One step in so many looks first at the target that is known least, or a slow one would stay slow for ever.
-const EXPLORES: u64 = 20;
-/// Behind every bucket: too few calls to say.
-const UNMEASURED: f64 = 1_000.0;
+/// Before every bucket: a handful of calls every few minutes finds out, or what is slow or new would stay it
+/// for ever.
+const UNMEASURED: f64 = -1.0;
 
 /// What a target is sorted by, the least first.
 struct Rank {
@@ -27,12 +26,11 @@ pub(super) fn sort(question: &Question<'_>, ruled: &[Ruling], order: &mut [usize
     if order.len() < 2 {
         return;
     }
-    let explored = explored(question, order);
     let mut ranks: Vec<Rank> = order
         .iter()
         .map(|at| Rank {
             failures: if let Ruling::Failed(times) = ruled[*at] { times } else { 0 },
-            rank: if explored == Some(*at) { -1.0 } else { rank(question, *at) },
+            rank: rank(question, *at),
             share: share(question, *at),
             at: *at,
         })
@@ -75,13 +73,6 @@ fn cost(question: &Question<'_>, at: usize) -> Option<f64> {
         }
     }
     price.cost(&usage).to_f64()
-}
-
-fn explored(question: &Question<'_>, order: &[usize]) -> Option<usize> {
-    let is_latency = question.route.routing.strategy == Strategy::Latency;
-    let explores = is_latency && mixed(question.seed).is_multiple_of(EXPLORES);
-    let calls = |at: &usize| question.health.get(*at).map_or(0, |health| health.latency.calls());
-    explores.then(|| order.iter().copied().min_by_key(|at| calls(at)))?
 }
 
 /// Weighted rendezvous: over many steps a target comes first in proportion to its weight, and when it drops

@@ -1,0 +1,30 @@
+use bcce_core::health::Breaker;
+use serde_json::json;
+
+use crate::breakers::{EAST, breaker};
+use crate::stack::{Layout, RunRef, Stack, fresh, model};
+
+/// The workflow gives a target up sooner than the platform team would: it moves on, and nothing is held
+/// against the target.
+#[tokio::test]
+async fn a_callers_own_limit_opens_no_breaker() {
+    let stack = Stack::connect().await;
+    let (name, model) = (fresh("own-limits"), model(Layout::Two));
+    let workflow = format!(
+        "version: 1\nname: {name}\nsteps:\n- id: answer\n  model: haiku\n  prompt: |\n    @model us-east-1: silent\n    Hello.\n  routing:\n    timeouts: {{ first_token_s: 1, stall_s: 1, attempt_s: 10 }}\n"
+    );
+    stack.put_workflow(&name, &workflow).await;
+    for id in ["1", "2", "3", "4"] {
+        stack.send(&json!({ "workflow": name, "id": id, "model": model }).to_string()).await;
+        let run = RunRef::first("default", &name, id);
+        assert_eq!(stack.manifest(&run).await["status"], "SUCCEEDED");
+        let attempt = &stack.step(&run, "answer").await["attempts"][0];
+        assert_eq!(
+            (attempt["error"].as_str(), attempt["target"]["region"].as_str()),
+            (Some("Bcce.TargetTimeout"), Some(EAST))
+        );
+        let waited = attempt["latency_ms"].as_u64().unwrap();
+        assert!((1_000..2_000).contains(&waited), "{waited} ms");
+    }
+    assert_eq!(breaker(&stack, &model, EAST).await, Breaker::default());
+}
