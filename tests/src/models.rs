@@ -17,7 +17,10 @@ pub enum Layout {
 /// Aliases of each layout: more than the tests of one stack take.
 const EACH: usize = 120;
 
-const LAYOUTS: [(Layout, &str, &str, &[(&str, &str)]); 4] = [
+/// Name, routing, and each target's region and profile.
+type Row = (Layout, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const LAYOUTS: [Row; 4] = [
     (Layout::Two, "two", "", &[("us-east-1", "us"), ("us-west-2", "us")]),
     (
         Layout::Quick,

@@ -1,6 +1,7 @@
 //! A function's configuration. Lambda puts region and credentials into the environment, so the SDK's
 //! provider chain, which costs a function most of its start, is not needed here.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -48,6 +49,25 @@ pub fn optional_variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// `None` when it is missing, empty or 0: a template parameter that leaves the matter to the configuration.
+///
+/// # Errors
+/// It is no whole number, or one that is too large.
+pub fn optional_number<N: FromStr + Default + PartialEq>(
+    name: &'static str,
+) -> Result<Option<N>, StartError> {
+    number(name, optional_variable(name))
+}
+
+fn number<N: FromStr + Default + PartialEq>(
+    name: &'static str,
+    text: Option<String>,
+) -> Result<Option<N>, StartError> {
+    let Some(text) = text else { return Ok(None) };
+    let number: N = text.parse().map_err(|_| StartError::NotANumber(name))?;
+    Ok((number != N::default()).then_some(number))
+}
+
 /// What every client of a function is made from.
 ///
 /// # Errors
@@ -86,4 +106,21 @@ fn timeouts() -> TimeoutConfig {
         .operation_attempt_timeout(Duration::from_secs(8))
         .operation_timeout(Duration::from_secs(25))
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_none_is_told_by_its_variable() {
+        let read =
+            |text: Option<&str>| number::<u32>("BCCE_RETRY_ATTEMPTS", text.map(str::to_owned));
+        assert_eq!(read(Some("3")).unwrap(), Some(3));
+        assert_eq!((read(Some("0")).unwrap(), read(None).unwrap()), (None, None));
+        for wrong in ["three", "-1", "1.5", "4294967296"] {
+            let told = read(Some(wrong)).unwrap_err().to_string();
+            assert_eq!(told, "the environment variable BCCE_RETRY_ATTEMPTS must be a whole number");
+        }
+    }
 }

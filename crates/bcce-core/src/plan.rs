@@ -265,6 +265,15 @@ pub mod tests {
     }
 
     pub fn of(template: &str, request: Value, policy: Policy) -> Result<Plan, Fault> {
+        retried(template, request, policy, Retries::default())
+    }
+
+    fn retried(
+        template: &str,
+        request: Value,
+        policy: Policy,
+        retries: Retries,
+    ) -> Result<Plan, Fault> {
         fn read<T: Document>(yaml: &str) -> T {
             from_yaml(yaml).finished().unwrap()
         }
@@ -279,7 +288,6 @@ pub mod tests {
             prices: read(PRICES),
         };
         let request = StoredRequest::new(request, "default", "m-1");
-        let retries = Retries::default();
         let sources = Sources { request: &request, configuration: &configuration, retries };
         Plan::resolve(&sources).map_err(Fault::from)
     }
@@ -378,5 +386,42 @@ pub mod tests {
         ] {
             assert!(told.contains(part), "{part} is missing in {told}");
         }
+    }
+
+    const QUICK: &str = "version: 1\nname: quick\nrouting: { strategy: cost, timeouts: { stall_s: 3 } }\nsteps:\n- { id: a, model: haiku, system: Be brief and to the point., cache: 1h, prompt: Say yes., max_tokens: 50 }\n- { id: b, model: haiku, prompt: \"{{ steps.a }}\", needs: [a], routing: { attempts: 2 } }\n";
+
+    #[test]
+    fn what_a_workflow_waits_is_its_own_and_what_is_held_against_a_target_is_not() {
+        let plan = of(QUICK, json!({ "workflow": "quick" }), Policy::default()).unwrap();
+        let route = &plan.routes["haiku@a"];
+        assert_eq!((route.routing.timeouts.stall_s, route.patience.stall_s), (3, 30));
+    }
+
+    #[test]
+    fn where_the_cost_decides_each_step_has_its_own_route_with_prices_and_what_it_will_use() {
+        let plan = of(QUICK, json!({ "workflow": "quick" }), Policy::default()).unwrap();
+        assert_eq!(plan.routes.keys().collect::<Vec<_>>(), ["haiku@a", "haiku@b"]);
+        let expected = |name: &str| plan.routes[name].expected.clone().unwrap();
+        let (a, b) = (expected("haiku@a"), expected("haiku@b"));
+        assert_eq!((a.input_tokens, a.output_tokens), (2, 50), "8 bytes without the cached ones");
+        assert_eq!(a.cached.unwrap().tokens, 6);
+        assert_eq!(b.input_tokens, 3 + 50, "the answer of a, at most");
+        assert!(plan.routes["haiku@a"].targets.iter().all(|target| target.price.is_some()));
+        let plain = plan_of_review();
+        assert!(plain.routes["haiku"].targets.iter().all(|target| target.price.is_none()));
+    }
+
+    fn plan_of_review() -> Plan {
+        plan(review(), Policy::default()).unwrap()
+    }
+
+    #[test]
+    fn the_operators_retries_take_the_place_of_the_documents_and_a_steps_own_stay() {
+        let retries = Retries { attempts: Some(3), base_delay_ms: Some(50) };
+        let request = json!({ "workflow": "quick" });
+        let plan = retried(QUICK, request, Policy::default(), retries).unwrap();
+        let routing = |name: &str| &plan.routes[name].routing;
+        assert_eq!((routing("haiku@a").attempts, routing("haiku@b").attempts), (3, 2));
+        assert_eq!(routing("haiku@a").backoff_base_ms, 50);
     }
 }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use bcce_core::attempt::{AttemptKind, AttemptOutcome, Usage};
 use bcce_core::digest::sha256_hex;
 use bcce_core::fakes::{MemoryHealth, MemoryStore, StoppedClock};
-use bcce_core::ports::{Blame, CallFailure, CallReport, ModelAnswer, ModelCall};
+use bcce_core::health::Breaker;
+use bcce_core::ports::{Blame, CallFailure, CallReport, Limit, ModelAnswer, ModelCall};
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -431,4 +432,158 @@ async fn a_repair_counts_as_a_call_of_the_step() {
     let response = handle(&ports, request, AMPLE).await.unwrap();
     assert!(matches!(response, Response::Exhausted { .. }), "{response:?}");
     assert_eq!(regions(&ports).len(), 2, "the second target is beyond the step's calls");
+}
+
+fn breaker(ports: &Fakes, region: &str) -> Breaker {
+    let kept = ports.health.ledger().kept.borrow();
+    let of = kept.iter().find(|(key, _)| key.starts_with(region));
+    of.map(|(_, kept)| kept.breaker.clone()).unwrap_or_default()
+}
+
+/// A failure without `Retry-After`.
+fn plain(name: ErrorName) -> CallReport {
+    let report = fails(name, None);
+    CallReport {
+        result: report.result.map_err(|f| CallFailure { retry_after_s: None, ..f }),
+        ..report
+    }
+}
+
+#[tokio::test]
+async fn a_failure_is_on_record_before_the_step_is_over() {
+    struct Looking<'a>(&'a Model, &'static MemoryHealth);
+    impl CallModel for Looking<'_> {
+        async fn call(&self, call: &ModelCall<'_>) -> CallReport {
+            let report = self.0.call(call).await;
+            if report.result.is_ok() {
+                // The next call takes its time, and the report goes out meanwhile.
+                tokio::task::yield_now().await;
+                assert_eq!(self.1.kept.borrow().values().next().unwrap().breaker.failures, 1);
+            }
+            report
+        }
+    }
+    let Ports { store, model, clock, health, plans } =
+        ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);
+    let ledger = *health.ledger();
+    let ports = Ports { store, model: Looking(&model, ledger), clock, health, plans };
+    assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
+    assert_eq!(ledger.kept.borrow().len(), 1, "a healthy target's answer is no news");
+}
+
+#[tokio::test]
+async fn a_step_speaks_against_a_target_once() {
+    let reports = (0..4).map(|_| plain(ErrorName::TargetBroken));
+    let ports = ports(reports);
+    let mut request = request();
+    for round in 0..2 {
+        let Ok(Response::Exhausted { attempts }) = handle(&ports, request.clone(), AMPLE).await
+        else {
+            panic!()
+        };
+        assert_eq!(attempts.len(), 2 * (round + 1));
+        request.attempts = attempts;
+    }
+    assert_eq!(breaker(&ports, "us-east-1").failures, 1);
+    assert_eq!(breaker(&ports, "us-west-2").failures, 1);
+}
+
+#[tokio::test]
+async fn what_is_no_doing_of_the_target_is_not_held_against_it() {
+    let blamed = |blame| {
+        let report = plain(ErrorName::TargetTimeout);
+        let result = report.result.map_err(|failure| CallFailure { blame, ..failure });
+        CallReport { result, ..report }
+    };
+    for (blame, first_token_s, held) in [
+        (Blame::Limit(Limit::FirstToken), 30, 1),
+        (Blame::Limit(Limit::FirstToken), 29, 0),
+        (Blame::Limit(Limit::Stall), 30, 1),
+        (Blame::Limit(Limit::Attempt), 30, 0),
+        (Blame::Request, 30, 0),
+    ] {
+        let ports = ports([blamed(blame), says("Yes.", "end_turn")]);
+        let request = planned(&ports, |plan| {
+            let route = &mut plan["routes"]["haiku"];
+            route["patience"] = json!({ "first_token_s": 30, "stall_s": 30, "attempt_s": 600 });
+            route["routing"]["timeouts"] =
+                json!({ "first_token_s": first_token_s, "stall_s": 30, "attempt_s": 600 });
+        });
+        assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
+        let failures = breaker(&ports, "us-east-1").failures;
+        assert_eq!(failures, held, "{blame:?} after {first_token_s} s");
+    }
+}
+
+/// The deadline of the run leaves less than the platform team's patience.
+#[tokio::test]
+async fn a_runs_own_deadline_is_not_held_against_a_target() {
+    let report = plain(ErrorName::TargetTimeout);
+    let blame = Blame::Limit(Limit::FirstToken);
+    let result = report.result.map_err(|failure| CallFailure { blame, ..failure });
+    let ports = ports([CallReport { result, ..report }, says("Yes.", "end_turn")]);
+    let mut request = request();
+    request.deadline = ports.clock.now() + Duration::from_secs(5);
+    handle(&ports, request, AMPLE).await.unwrap();
+    assert_eq!(breaker(&ports, "us-east-1").failures, 0);
+}
+
+#[tokio::test]
+async fn the_elected_probe_closes_the_breaker_by_its_answer() {
+    let ports = ports([says("Yes.", "end_turn")]);
+    let mut request = request();
+    let Next::Targets(targets) = &request.next else { panic!() };
+    let key = bcce_core::health::target_key(&targets[0]);
+    let mut open = Breaker { open_until: Some(ports.clock.now()), ..Breaker::default() };
+    assert!(open.elect("token", ports.clock.now(), Duration::from_secs(9)));
+    let kept = bcce_core::ports::Kept { breaker: open, revision: 3 };
+    ports.health.ledger().kept.borrow_mut().insert(key, kept);
+    request.decisions[0].probe = Some("token".into());
+    assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
+    let closed = breaker(&ports, "us-east-1");
+    assert_eq!((closed.open_until, closed.closed_at), (None, Some(ports.clock.now())));
+}
+
+#[tokio::test]
+async fn an_answer_of_a_target_with_failures_on_record_takes_one_back() {
+    let ports = ports([says("Yes.", "end_turn")]);
+    let mut request = request();
+    let Next::Targets(targets) = &request.next else { panic!() };
+    let key = bcce_core::health::target_key(&targets[0]);
+    let until = ports.clock.now() + Duration::from_secs(9);
+    let watched = Breaker { failures: 2, counts_until: Some(until), ..Breaker::default() };
+    let kept = bcce_core::ports::Kept { breaker: watched, revision: 1 };
+    ports.health.ledger().kept.borrow_mut().insert(key, kept);
+    request.decisions[0].watched = vec![0];
+    assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
+    assert_eq!(breaker(&ports, "us-east-1").failures, 1);
+}
+
+#[tokio::test]
+async fn calls_are_measured_where_the_strategy_asks_for_it() {
+    for (strategy, calls) in [("latency", 1), ("priority", 0)] {
+        let ports = ports([says("Yes.", "end_turn")]);
+        let request = planned(&ports, |plan| {
+            plan["routes"]["haiku"]["routing"]["strategy"] = json!(strategy);
+        });
+        assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
+        let measured = ports.health.ledger().latencies.borrow();
+        let sum: u64 = measured.values().map(|histogram| histogram.calls()).sum();
+        assert_eq!(sum, calls, "{strategy}");
+    }
+}
+
+#[tokio::test]
+async fn without_the_ledger_it_answers_and_says_so_in_a_metric() {
+    let ports = ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);
+    ports.health.ledger().is_gone.set(true);
+    let emitted = RefCell::new(String::new());
+    let emit = |document: &str| emitted.borrow_mut().push_str(document);
+    let answered = super::handle(&ports, "dev", &emit, request(), AMPLE).await;
+    assert_eq!(answered, Ok(ANSWERED));
+    let document: Value = serde_json::from_str(&emitted.borrow()).unwrap();
+    assert_eq!(
+        (&document["LedgerUnreachable"], &document["function"]),
+        (&json!(1), &json!("invoke"))
+    );
 }

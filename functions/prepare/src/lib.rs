@@ -6,10 +6,9 @@ mod documents;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::time::Duration;
 
-use bcce_aws::{StartError, optional_variable, variable};
+use bcce_aws::{StartError, optional_number, variable};
 use bcce_core::artifact::{parse, store_once, to_json};
 use bcce_core::digest::sha256_hex;
 use bcce_core::environment::Source;
@@ -42,18 +41,11 @@ impl Config {
             key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
             ledger_table: variable("BCCE_LEDGER_TABLE")?,
             retries: Retries {
-                attempts: number("BCCE_RETRY_ATTEMPTS")?,
-                base_delay_ms: number("BCCE_RETRY_DELAY")?,
+                attempts: optional_number("BCCE_RETRY_ATTEMPTS")?,
+                base_delay_ms: optional_number("BCCE_RETRY_DELAY")?,
             },
         })
     }
-}
-
-/// `None` when it is missing, empty or 0: the document's.
-fn number<N: FromStr + Default + PartialEq>(name: &'static str) -> Result<Option<N>, StartError> {
-    let Some(text) = optional_variable(name) else { return Ok(None) };
-    let number: N = text.parse().map_err(|_| StartError::NotANumber(name))?;
-    Ok((number != N::default()).then_some(number))
 }
 
 pub struct Ports<S, P, L, C> {
