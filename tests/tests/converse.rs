@@ -67,6 +67,7 @@ async fn call(bedrock: &Bedrock, script: &str) -> CallReport {
         max_tokens: 100,
         temperature: None,
         effort: None,
+        cache: None,
         schema: None,
         metadata,
         limits: LIMITS,
