@@ -278,11 +278,6 @@ pub fn calls(run: &RunRef) -> Vec<Value> {
     serde_json::from_str(&body).unwrap()
 }
 
-/// The regions that those calls went to.
-pub fn regions(run: &RunRef) -> Vec<String> {
-    calls(run).iter().map(|call| call["region"].as_str().unwrap().to_owned()).collect()
-}
-
 /// What a function has printed, by CloudWatch Logs. Asked for without an SDK of its own; the emulator reads
 /// of the signature only where it leads to.
 pub fn log(function: &str) -> String {

@@ -6,7 +6,7 @@ use bcce_core::ledger::{BREAKER_SK, target_pk};
 use bcce_tests::models::model_id;
 use serde_json::Value;
 
-use crate::stack::{Stack, output};
+use crate::stack::{RunRef, Stack, calls, output};
 
 pub const EAST: &str = "us-east-1";
 pub const WEST: &str = "us-west-2";
@@ -34,4 +34,9 @@ pub fn calls_of(model: &str) -> Vec<Value> {
 /// How many of them a region saw.
 pub fn seen(calls: &[Value], region: &str) -> usize {
     calls.iter().filter(|call| call["region"] == region).count()
+}
+
+/// The regions that the calls of a run went to, in order.
+pub fn regions(run: &RunRef) -> Vec<String> {
+    calls(run).iter().map(|call| call["region"].as_str().unwrap().to_owned()).collect()
 }

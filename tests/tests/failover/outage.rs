@@ -2,8 +2,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 
-use crate::breakers::{EAST, WEST, breaker, calls_of, seen};
-use crate::stack::{Layout, RunRef, Stack, fresh, model, regions};
+use crate::breakers::{EAST, WEST, breaker, calls_of, regions, seen};
+use crate::stack::{Layout, RunRef, Stack, fresh, model};
 
 const RUNS: usize = 200;
 const AT_A_TIME: usize = 10;

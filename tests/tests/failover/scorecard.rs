@@ -9,8 +9,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::breakers::{EAST, WEST, breaker};
-use crate::stack::{Layout, RunRef, Stack, fresh, model, regions};
+use crate::breakers::{EAST, WEST, breaker, regions};
+use crate::stack::{Layout, RunRef, Stack, fresh, model};
 
 /// What failing over itself may take of a step, waiting for silent targets apart.
 const AT_ONCE: Duration = Duration::from_millis(1_500);
