@@ -73,7 +73,8 @@ pub const GRANTS: &[Grant] = &[
     ("PrepareRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("FailoverRouterRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("FailoverRouterRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
-    // A router without the ledger goes by what it remembers, and invoke answers all the same.
+    // A router without the ledger goes by what it remembers, and invoke answers all the same. That these are
+    // confined to the keys of targets (dynamodb:LeadingKeys) shows on AWS only: the emulator knows no such key.
     ("FailoverRouterRole", "ReadHealthOfTargets", "dynamodb:BatchGetItem", AsTheRole),
     ("FailoverRouterRole", "ElectProbe", "dynamodb:PutItem", AsTheRole),
     ("FailoverRouterRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
