@@ -24,6 +24,10 @@ use crate::template::CacheTtl;
 pub use decision::{Candidate, Decision, Next};
 pub use settings::{Retries, Routing, RoutingOverride, Strategy, Timeouts, TimeoutsOverride};
 
+/// What an answer takes that is not long: for so long it is worth waiting for another step's probe. A step has few
+/// waits.
+const PROBE_TAKES: Duration = Duration::from_secs(5);
+
 /// Everything of the plan that a step's decisions depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Route {
@@ -204,10 +208,10 @@ fn choose(question: &Question<'_>, ruled: &mut [Ruling]) -> (Course, Why) {
     {
         return (course, Why::Waited);
     }
-    if question.decisions.len() - rounds + 1 >= question.route.rounds as usize {
+    if question.waits() + 1 >= question.route.rounds as usize {
         return stop(Why::WaitsUsedUp);
     }
-    let wait = wait(question, ruled, rounds);
+    let wait = wait(question, ruled);
     if question.now + wait >= question.deadline {
         return stop(Why::DeadlineBeforeNext);
     }
@@ -259,6 +263,10 @@ impl Question<'_> {
         self.decisions.iter().filter(|d| matches!(d.next, Next::Targets(_))).count()
     }
 
+    fn waits(&self) -> usize {
+        self.decisions.iter().filter(|d| matches!(d.next, Next::WaitS(_))).count()
+    }
+
     fn has_waited(&self) -> bool {
         matches!(self.decisions.last(), Some(Decision { next: Next::WaitS(_), .. }))
     }
@@ -291,26 +299,30 @@ impl Ruling {
         !matches!(self, Self::Forbidden | Self::RejectsStep)
     }
 
-    /// When a target that cannot be used now may be asked again; `None`: that is not known.
-    fn usable_at(&self) -> Option<OffsetDateTime> {
+    /// When a target that cannot be used now may be asked again, as far as that is known.
+    fn usable_at(&self, now: OffsetDateTime) -> OffsetDateTime {
         match self {
-            Self::Open { until, .. } | Self::AskedToWait(until) => Some(*until),
-            _ => None,
+            Self::Open { until, .. } | Self::AskedToWait(until) => *until,
+            Self::Probed => now + PROBE_TAKES,
+            _ => now,
         }
     }
 }
 
-/// Exponential with full jitter, but not before the first target may be used; whole seconds, at least one.
-fn wait(question: &Question<'_>, ruled: &[Ruling], rounds: usize) -> Duration {
+/// Exponential with full jitter, but not before the first target may be used, and then spread over the first
+/// wait's length: not all that waited for the same target come back at once. Whole seconds, at least one.
+fn wait(question: &Question<'_>, ruled: &[Ruling]) -> Duration {
     let routing = &question.route.routing;
-    let exponent = u32::try_from(rounds.saturating_sub(1)).unwrap_or(16).min(16);
+    let exponent = u32::try_from(question.waits()).unwrap_or(16).min(16);
     let grown = routing.backoff_base_ms.saturating_mul(1 << exponent);
     let most = grown.min(routing.backoff_cap_s.saturating_mul(1_000));
-    let jittered = Duration::from_millis(question.seed % most.saturating_add(1));
+    let jittered = |most: u64| Duration::from_millis(question.seed % most.saturating_add(1));
     let allowed = ruled.iter().filter(|ruling| ruling.is_allowed());
-    let first = allowed.map(|ruling| ruling.usable_at().unwrap_or(question.now)).min();
-    let usable = first.map(|at| (at - question.now).try_into().unwrap_or_default());
-    let wait = jittered.max(usable.unwrap_or_default());
+    let first = allowed.map(|ruling| ruling.usable_at(question.now)).min();
+    let usable = first.and_then(|at| Duration::try_from(at - question.now).ok());
+    let usable = usable.filter(|wait| !wait.is_zero());
+    let usable = usable.map(|wait| wait + jittered(routing.backoff_base_ms.min(most)));
+    let wait = jittered(most).max(usable.unwrap_or_default());
     Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
         .max(Duration::from_secs(1))
 }

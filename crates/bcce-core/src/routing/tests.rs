@@ -103,7 +103,7 @@ fn retry_after_is_honoured() {
     let mut attempt = failed("us-east-1", ErrorName::TargetThrottled);
     attempt.retry_after_s = Some(90);
     // The attempt ended 60 s minus 10 ms ago.
-    assert_eq!(ask(&route, &[attempt], &[]).next, Next::WaitS(31));
+    assert_eq!(ask(&route, &[attempt], &[]).next, Next::WaitS(33), "30.01 s and 1.999 s of spread");
 }
 
 #[test]
@@ -216,8 +216,31 @@ fn with_every_target_open_it_waits_for_the_first() {
     let decision = answer(&question(&route, &health));
     assert_eq!(
         (decision.next, decision.because[0].as_str()),
-        (Next::WaitS(9), "every target is open")
+        (Next::WaitS(11), "every target is open"),
+        "9 s and 1.999 s of spread"
     );
+}
+
+#[test]
+fn a_probe_of_another_step_is_given_the_time_of_an_answer() {
+    let route = route(&["us-east-1"]);
+    let health = [probed()];
+    let decision = answer(&question(&route, &health));
+    assert_eq!(decision.next, Next::WaitS(7), "5 s and 1.999 s of spread");
+}
+
+#[test]
+fn each_wait_may_be_twice_as_long_as_the_one_before() {
+    let route = route(&["us-east-1"]);
+    let longest = |waits: usize| {
+        let decisions = vec![decided(Next::WaitS(1)); waits];
+        let wait = |seed| {
+            let asked = Question { seed, decisions: &decisions, ..question(&route, &[]) };
+            wait(&asked, &[Ruling::Failed(1)])
+        };
+        (0..70_000).step_by(500).map(wait).max().unwrap().as_secs()
+    };
+    assert_eq!([longest(0), longest(1), longest(2), longest(10)], [2, 4, 8, 60]);
 }
 
 #[test]
