@@ -22,7 +22,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Always the whole workspace: with `-p` cargo picks other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo test fmt clippy lint local offline emulated failover soak enforced faults fuzz up down deploy
+.PHONY: help setup build demo test fmt clippy lint local offline emulated failover soak enforced faults fuzz bench simulate up down deploy
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,13 @@ fuzz: ## texts that no test thought of, through parsing and rendering
 COVERAGE = -Cdebug-assertions -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares
+
+# Built as what is deployed, which takes minutes the first time.
+bench: ## what a decision of the router costs
+	cargo bench --locked --package bcce-core --bench decide
+
+simulate: ## the router through outages on a clock of its own, the table of docs/failover-simulation.md
+	@cargo run --locked --quiet --profile simulation --package bcce-simulation
 
 # MODEL_URL=http://127.0.0.1:11434/v1 MODEL=... has any OpenAI-compatible endpoint answer, here and in `demo`;
 # BEDROCK_ENDPOINT_URL=http://... is another that speaks Bedrock's own API.

@@ -17,6 +17,7 @@ use crate::attempt::{Attempt, Target};
 use crate::error::ErrorName;
 use crate::health::latency::Histogram;
 use crate::health::{Breaker, Standing};
+use crate::limits::MAX_RUN_SECONDS;
 use crate::policy::Policy;
 use crate::pricing::Price;
 use crate::template::CacheTtl;
@@ -27,6 +28,10 @@ pub use settings::{Retries, Routing, RoutingOverride, Strategy, Timeouts, Timeou
 /// What an answer takes that is not long: for so long it is worth waiting for another step's probe. A step has few
 /// waits.
 const PROBE_TAKES: Duration = Duration::from_secs(5);
+
+/// How much longer each wait of a step may be than the one before. An outage of every region may last a minute, and
+/// a step has four waits for it.
+const GROWTH: u64 = 2;
 
 /// Everything of the plan that a step's decisions depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -247,7 +252,7 @@ impl Question<'_> {
             Standing::Due | Standing::Closed => {}
         }
         let Some(last) = failures().next_back() else { return Ruling::Spare };
-        let not_before = last.ended_at() + Duration::from_secs(last.retry_after_s.unwrap_or(0));
+        let not_before = last.ended_at() + Duration::from_secs(last.retry_after_s.unwrap_or(0).min(MAX_RUN_SECONDS));
         match not_before > self.now {
             true => Ruling::AskedToWait(not_before),
             false => Ruling::Failed(failures().count()),
@@ -309,20 +314,18 @@ impl Ruling {
     }
 }
 
-/// Exponential with full jitter, but not before the first target may be used, and then spread over the first
-/// wait's length: not all that waited for the same target come back at once. Whole seconds, at least one.
+/// Until the first target may be used, and exponentially with full jitter behind that: what waited for the same
+/// target does not come back at once. Whole seconds, at least one.
 fn wait(question: &Question<'_>, ruled: &[Ruling]) -> Duration {
     let routing = &question.route.routing;
-    let exponent = u32::try_from(question.waits()).unwrap_or(16).min(16);
-    let grown = routing.backoff_base_ms.saturating_mul(1 << exponent);
+    let grown = GROWTH.saturating_pow(u32::try_from(question.waits()).unwrap_or(u32::MAX));
+    let grown = routing.backoff_base_ms.saturating_mul(grown);
     let most = grown.min(routing.backoff_cap_s.saturating_mul(1_000));
-    let jittered = |most: u64| Duration::from_millis(question.seed % most.saturating_add(1));
+    let jittered = Duration::from_millis(question.seed % most.saturating_add(1));
     let allowed = ruled.iter().filter(|ruling| ruling.is_allowed());
     let first = allowed.map(|ruling| ruling.usable_at(question.now)).min();
     let usable = first.and_then(|at| Duration::try_from(at - question.now).ok());
-    let usable = usable.filter(|wait| !wait.is_zero());
-    let usable = usable.map(|wait| wait + jittered(routing.backoff_base_ms.min(most)));
-    let wait = jittered(most).max(usable.unwrap_or_default());
+    let wait = usable.unwrap_or_default() + jittered;
     Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
         .max(Duration::from_secs(1))
 }

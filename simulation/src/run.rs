@@ -1,0 +1,196 @@
+//! Requests through a scenario: what happens next, one event after the other.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bcce_core::health::{BreakerSettings, Report, Signal};
+use bcce_core::routing::{Course, Decision, Next, Question, Route, Strategy, decide};
+use time::OffsetDateTime;
+
+use crate::dice::Dice;
+use crate::figures::Figures;
+use crate::ledger::Ledger;
+use crate::plant::{Called, FIRST_TOKEN, Region};
+use crate::scenario::{EPOCH, RATE, REGIONS, Scenario, route};
+use crate::step::Step;
+
+/// A process reads a breaker that it has known for so long.
+const FRESH: Duration = Duration::from_millis(100);
+/// From the end of a call until the ledger has it, at most.
+const WRITES: Duration = Duration::from_millis(10);
+/// What a run has left for a step when it begins.
+const DEADLINE: Duration = Duration::from_secs(900);
+/// What a probe may take beyond its first token before another is elected.
+const PROBE_MARGIN: Duration = Duration::from_secs(10);
+
+/// What is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial {
+    pub scenario: Scenario,
+    pub strategy: Strategy,
+    /// `None`: breakers hear of nothing, and never open.
+    pub breaker: Option<BreakerSettings>,
+}
+
+enum Event {
+    Arrives(u64),
+    /// It asks the router.
+    Asks(Step),
+    Ends(Step, Called),
+    Heard(Told),
+}
+
+/// A report on its way to the ledger.
+struct Told {
+    target: usize,
+    signal: Signal,
+    started_at: OffsetDateTime,
+    probe: Option<String>,
+}
+
+struct Run {
+    trial: Trial,
+    route: Route,
+    dice: Dice,
+    requests: u64,
+    regions: Vec<Region>,
+    ledger: Ledger,
+    now: OffsetDateTime,
+    queue: BTreeMap<(OffsetDateTime, u64), Event>,
+    queued: u64,
+    figures: Figures,
+}
+
+pub fn run(trial: Trial, requests: u64, seed: u64) -> Figures {
+    let region = |ms: u64| Region::new(Duration::from_millis(ms), EPOCH);
+    let mut run = Run {
+        trial,
+        route: route(trial.strategy),
+        dice: Dice::new(seed),
+        requests,
+        regions: REGIONS.iter().map(|(_, first_token_ms, _)| region(*first_token_ms)).collect(),
+        ledger: Ledger::new(REGIONS.len(), trial.breaker.unwrap_or_default(), EPOCH),
+        now: EPOCH,
+        queue: BTreeMap::new(),
+        queued: 0,
+        figures: Figures::of(trial.scenario),
+    };
+    run.after(Duration::ZERO, Event::Arrives(0));
+    while let Some(((at, _), event)) = run.queue.pop_first() {
+        run.now = at;
+        run.take(event);
+    }
+    run.figures.open = trial.scenario.sick_time(|from, to| run.ledger.open(0, from, to));
+    run.figures
+}
+
+impl Run {
+    fn after(&mut self, pause: Duration, event: Event) {
+        self.queued += 1;
+        self.queue.insert((self.now + pause, self.queued), event);
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Arrives(number) => self.arrives(number),
+            Event::Asks(step) => self.asks(step),
+            Event::Ends(step, called) => self.ends(step, called),
+            Event::Heard(told) => {
+                let Told { target, signal, started_at, probe } = told;
+                let report = Report { signal, started_at, probe: probe.as_deref() };
+                self.ledger.report(target, &report, self.now);
+            }
+        }
+    }
+
+    fn arrives(&mut self, number: u64) {
+        let dice = self.dice.of(number);
+        self.figures.requests += u64::from(self.trial.scenario.holds(self.now));
+        if number + 1 < self.requests {
+            self.after(dice.of(0).pause(RATE), Event::Arrives(number + 1));
+        }
+        self.asks(Step::new(self.now, dice.of(1)));
+    }
+
+    fn asks(&mut self, mut step: Step) {
+        let decision = self.decide(&step);
+        let next = decision.next.clone();
+        step.decided(decision, &self.route);
+        let is_of_sick_time = self.trial.scenario.holds(step.arrived_at);
+        match next {
+            Next::Targets(_) => self.calls(step),
+            Next::WaitS(seconds) => {
+                self.figures.waits += u64::from(is_of_sick_time);
+                self.after(Duration::from_secs(seconds), Event::Asks(step));
+            }
+            Next::Stop(_) => self.figures.lost += 1,
+        }
+    }
+
+    /// As the router does: with the breakers as they were, and once more where an election is lost.
+    fn decide(&mut self, step: &Step) -> Decision {
+        let seed = step.seed();
+        let mut health = self.ledger.health(self.now, FRESH.mul_f64(Dice::new(seed).uniform()));
+        loop {
+            let question = Question {
+                route: &self.route,
+                health: &health,
+                attempts: &step.attempts,
+                decisions: &step.decisions,
+                now: self.now,
+                deadline: step.arrived_at + DEADLINE,
+                seed,
+            };
+            let verdict = decide(&question);
+            let Course::Try { order, probes: true } = &verdict.course else {
+                return Decision::of(&question, &verdict, None);
+            };
+            let (probed, token) = (order[0], format!("{seed:016x}"));
+            if self.ledger.elect(probed, &token, self.now, FIRST_TOKEN + PROBE_MARGIN) {
+                return Decision::of(&question, &verdict, Some(token));
+            }
+            health[probed].breaker = self.ledger.breaker(probed).clone();
+        }
+    }
+
+    fn calls(&mut self, mut step: Step) {
+        let target = step.target();
+        step.called_at = self.now;
+        self.figures.called(target, step.probe().is_some(), self.now);
+        let weather = self.trial.scenario.weather(target, self.now);
+        let luck = step.dice.of(step.attempts.len() as u64).of(1);
+        let called = self.regions[target].call(weather, self.now, luck);
+        self.after(called.takes, Event::Ends(step, called));
+    }
+
+    fn ends(&mut self, mut step: Step, called: Called) {
+        self.reports(&step, &called);
+        let is_of_sick_time = self.trial.scenario.holds(step.arrived_at);
+        let Some(first_token) = called.first_token else {
+            self.figures.failed_calls += u64::from(is_of_sick_time);
+            step.failed(&called, &self.route);
+            step.place += 1;
+            return match step.place < step.order.len() {
+                true => self.calls(step),
+                false => self.asks(step),
+            };
+        };
+        let is_firsts = step.target() == 0 && self.trial.scenario.holds(step.called_at);
+        self.figures.answers_of_first += u64::from(is_firsts);
+        self.figures.answered(step.arrived_at, self.now);
+        self.ledger.answered(step.target(), first_token, self.now);
+    }
+
+    fn reports(&mut self, step: &Step, called: &Called) {
+        let signal = step.signal(called).filter(|_| self.trial.breaker.is_some());
+        let Some(signal) = signal else { return };
+        let told = Told {
+            target: step.target(),
+            signal,
+            started_at: step.called_at,
+            probe: step.probe().map(str::to_owned),
+        };
+        let pause = WRITES.mul_f64(step.dice.of(step.attempts.len() as u64).of(2).uniform());
+        self.after(pause, Event::Heard(told));
+    }
+}

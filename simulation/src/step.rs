@@ -1,0 +1,90 @@
+//! One request on its way: what it was told, which call is next, and how it is recorded.
+
+use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target, Usage};
+use bcce_core::health::Signal;
+use bcce_core::routing::{Decision, Next, Route};
+use rust_decimal::Decimal;
+use time::OffsetDateTime;
+
+use crate::dice::Dice;
+use crate::plant::Called;
+
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub arrived_at: OffsetDateTime,
+    pub attempts: Vec<Attempt>,
+    pub decisions: Vec<Decision>,
+    /// Positions in the route, as the last decision named them.
+    pub order: Vec<usize>,
+    /// Which of them is called.
+    pub place: usize,
+    pub called_at: OffsetDateTime,
+    /// Its own luck.
+    pub dice: Dice,
+}
+
+impl Step {
+    pub fn new(arrived_at: OffsetDateTime, dice: Dice) -> Self {
+        let (attempts, decisions, order) = (vec![], vec![], vec![]);
+        Self { arrived_at, attempts, decisions, order, place: 0, called_at: arrived_at, dice }
+    }
+
+    /// Differs from decision to decision, so that what failed together does not come back together.
+    pub fn seed(&self) -> u64 {
+        self.dice.of(self.decisions.len() as u64).number()
+    }
+
+    /// Of the call that is under way or next.
+    pub fn target(&self) -> usize {
+        self.order[self.place]
+    }
+
+    /// The token of its election, where the call is the probe.
+    pub fn probe(&self) -> Option<&str> {
+        self.decisions.last()?.probe.as_deref().filter(|_| self.place == 0)
+    }
+
+    /// What the ledger is told of the call; `None`: an answer that takes no failure back is not worth a
+    /// write.
+    pub fn signal(&self, called: &Called) -> Option<Signal> {
+        let outcome = if called.failure.is_none() {
+            AttemptOutcome::Answered
+        } else {
+            AttemptOutcome::Failed
+        };
+        let is_watched = self.decisions.last().is_some_and(|d| d.watched.contains(&self.place));
+        let signal = Signal::of(outcome, called.failure.as_ref());
+        (signal != Signal::Alive || is_watched || self.probe().is_some()).then_some(signal)
+    }
+
+    pub fn decided(&mut self, decision: Decision, route: &Route) {
+        self.place = 0;
+        self.order = match &decision.next {
+            Next::Targets(targets) => {
+                let at = |target: &Target| {
+                    route.targets.iter().position(|listed| listed.target == *target)
+                };
+                targets.iter().filter_map(at).collect()
+            }
+            _ => vec![],
+        };
+        self.decisions.push(decision);
+    }
+
+    pub fn failed(&mut self, called: &Called, route: &Route) {
+        let failure = called.failure.as_ref();
+        self.attempts.push(Attempt {
+            target: route.targets[self.target()].target.clone(),
+            kind: AttemptKind::First,
+            outcome: AttemptOutcome::Failed,
+            error: failure.map(|failure| failure.name),
+            message: None,
+            retry_after_s: failure.and_then(|failure| failure.retry_after_s),
+            started_at: self.called_at,
+            latency_ms: called.takes.as_millis() as u64,
+            first_token_ms: None,
+            usage: Some(Usage::default()),
+            cost_usd: Some(Decimal::ZERO),
+        });
+    }
+}
