@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bcce_core::artifact::Course;
 use bcce_core::attempt::{Attempt, Usage};
 use bcce_core::routing::{Candidate, Decision, Next};
+use time::OffsetDateTime;
 
 use super::Account;
 use super::names::Names;
@@ -160,7 +161,7 @@ fn waited(courses: &[&Course], sums: &Sums) -> Option<String> {
     (sums.waited_ms > 0).then(|| format!("waited {ms}{among}: {}", some(reasons)))
 }
 
-/// Waves follow one another, so a run takes what the longest of each took.
+/// Waves follow one another, so their times add up to the run's.
 fn took(account: Account<'_>, executions: &[&Execution<'_>]) -> Option<String> {
     let record = account.records.last()?;
     let waves = &account.progress.plan.as_ref()?.waves;
@@ -168,25 +169,32 @@ fn took(account: Account<'_>, executions: &[&Execution<'_>]) -> Option<String> {
     let is_whole = account.executions.len() == planned;
     let whole = record.ended_at.filter(|_| is_whole)? - record.started_at;
     let waves = executions.chunk_by(|one, other| one.wave == other.wave);
-    let longest: Vec<(time::Duration, String)> = waves.filter_map(longest).collect();
-    let in_steps: time::Duration = longest.iter().map(|(took, _)| *took).sum();
-    let more = longest.len().saturating_sub(WAVES_TOLD);
+    let told: Vec<(time::Duration, String)> = waves.filter_map(wave).collect();
+    let in_steps: time::Duration = told.iter().map(|(took, _)| *took).sum();
+    let more = told.len().saturating_sub(WAVES_TOLD);
     let more = (more > 0).then(|| figures::plural(more, "more wave"));
-    let told = longest.iter().take(WAVES_TOLD).map(|(_, told)| told.clone()).chain(more);
+    let told = told.into_iter().take(WAVES_TOLD).map(|(_, told)| told).chain(more);
     let told = told.collect::<Vec<_>>().join(", then ");
     let [whole, rest] = [whole, whole - in_steps].map(figures::duration);
-    (!longest.is_empty()).then(|| format!("took {whole}: {told}; {rest} before, between and after"))
+    (!told.is_empty()).then(|| format!("took {whole}: {told}; {rest} before, between and after"))
 }
 
-fn longest(wave: &[&Execution<'_>]) -> Option<(time::Duration, String)> {
-    let ran = |execution: &Execution<'_>| execution.ran().map(|(from, to)| to - from);
-    let timed = wave.iter().filter_map(|execution| Some((ran(execution)?, execution)));
-    let (took, execution) = timed.max_by_key(|(took, _)| *took)?;
-    let among = match wave.len() {
-        1 => String::new(),
-        many => format!(", the longest of {many}"),
+/// From its first decision to its last end: not all items of a step begin at once.
+fn wave(executions: &[&Execution<'_>]) -> Option<(time::Duration, String)> {
+    let ran = executions.iter().filter_map(|execution| Some((execution.ran()?, execution)));
+    let ran: Vec<((OffsetDateTime, OffsetDateTime), &&Execution)> = ran.collect();
+    let began = ran.iter().map(|((from, _), _)| *from).min()?;
+    let ended = ran.iter().map(|((_, to), _)| *to).max()?;
+    let ((from, to), longest) = ran.iter().max_by_key(|((from, to), _)| *to - *from)?;
+    let (took, name) = (ended - began, longest.name());
+    let told = match ran.len() {
+        1 => format!("{name} ({})", figures::duration(took)),
+        many => {
+            let (all, one) = (figures::duration(took), figures::duration(*to - *from));
+            format!("{many} step executions ({all}, the longest {name} with {one})")
+        }
     };
-    Some((took, format!("{} ({}{among})", execution.name(), figures::duration(took))))
+    Some((took, told))
 }
 
 /// `cost $0.0021, of which $0 for failed calls`

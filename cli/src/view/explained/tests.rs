@@ -285,7 +285,7 @@ fn of_many_items_the_eventful_ones_are_told() {
     for item in 0..199 {
         let attempts = match item {
             7 | 30 => vec![failed(450, EAST, ErrorName::TargetThrottled), answered(500, WEST)],
-            _ => vec![answered(500, EAST)],
+            _ => vec![answered(500 + u64::from(item) * 10, EAST)],
         };
         answer(&mut progress, &course(Some(item), attempts));
     }
@@ -304,7 +304,7 @@ fn of_many_items_the_eventful_ones_are_told() {
     for part in [
         "answer: of 200 items these are left out: 197 answered at the first call; --all shows them",
         "3 of 202 calls failed: Bcce.RequestRejected once in us-east-1, Bcce.TargetThrottled twice in us-east-1",
-        "(1.2 s, the longest of 200)",
+        "took 4.5 s: 200 step executions (3.2 s, the longest answer[30] with 1.2 s); ",
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
