@@ -55,7 +55,7 @@ fn told(name: &str, route: &Route) -> [Line; 3] {
         field(
             "",
             format!(
-                "per step {calls} calls and {rounds} rounds at most; waits up to {first_wait} at first, up to {cap} s later"
+                "per step {calls} calls and {rounds} rounds at most; waits up to {first_wait} at first, up to {cap} s later, or until a target may be asked"
             ),
         ),
         field(
