@@ -46,7 +46,7 @@ pub enum Verb {
     ///
     /// The request is checked first by all that the stack would refuse it for.
     Submit(cmd::submit::Args),
-    /// List, show, follow and verify runs
+    /// List, show, explain, follow and verify runs
     #[command(subcommand)]
     Runs(Runs),
     /// Check configuration files and move them into the stack
@@ -66,6 +66,13 @@ pub enum Runs {
     List(cmd::list::Args),
     /// Show a run: its steps, attempts, cost and artifacts
     Show(cmd::show::Args),
+    /// Explain a run: what it decided and why, every call, every wait
+    ///
+    /// A timeline read off the run's artifacts, for whoever asks why a run took so long, cost so much, went
+    /// to that region or failed. Each step tells of its decisions, with the reason each target was taken or
+    /// passed over, of its calls with what they came to, and of its waits; times count from the run's start.
+    /// The last lines are a summary. A step that is under way is told of when it ends.
+    Explain(cmd::explain::Args),
     /// Follow a run until it is over; exits by its status
     Follow(cmd::follow::Args),
     /// Print a run's answer

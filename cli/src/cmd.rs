@@ -1,6 +1,7 @@
 //! A verb each: `Args`, and `run(args, world, out)` that returns how the process ends.
 
 pub mod diff;
+pub mod explain;
 pub mod follow;
 pub mod key;
 pub mod list;

@@ -46,7 +46,12 @@ pub fn milliseconds(ms: u64) -> String {
 
 /// From one moment to a later one.
 pub fn between(from: OffsetDateTime, to: OffsetDateTime) -> String {
-    milliseconds(u64::try_from((to - from).whole_milliseconds()).unwrap_or(0))
+    duration(to - from)
+}
+
+/// None at all where it is negative.
+pub fn duration(time: time::Duration) -> String {
+    milliseconds(u64::try_from(time.whole_milliseconds()).unwrap_or(0))
 }
 
 /// Four places, which is a thousandth of most calls: `$0.0032`.
@@ -56,6 +61,20 @@ pub fn usd(amount: Decimal) -> String {
         return format!("<${smallest}");
     }
     format!("${:.4}", amount.round_dp(4))
+}
+
+/// Every place: `$0.0001705`, `$0`.
+pub fn exact_usd(amount: Decimal) -> String {
+    format!("${}", amount.normalize())
+}
+
+/// To the last place, and `unknown` where a part is.
+pub fn exact_cost(totals: &Totals) -> String {
+    match (totals.cost_usd, totals.priced_subtotal_usd) {
+        (Some(cost), _) => exact_usd(cost),
+        (None, Some(part)) if !part.is_zero() => format!("{} + unknown", exact_usd(part)),
+        (None, _) => "unknown".into(),
+    }
 }
 
 /// A cost that says when it is not whole.
@@ -96,6 +115,10 @@ mod tests {
         let amounts =
             [Decimal::ZERO, Decimal::new(1, 6), Decimal::new(165, 5), Decimal::new(12, 0)];
         assert_eq!(amounts.map(usd), ["$0.0000", "<$0.0001", "$0.0016", "$12.0000"]);
+        assert_eq!(
+            [Decimal::new(170_500, 9), Decimal::new(0, 4)].map(exact_usd),
+            ["$0.0001705", "$0"]
+        );
         assert_eq!(stamp(datetime!(2026-11-01 13:00:05 +1)), "2026-11-01 12:00:05Z");
     }
 
@@ -103,6 +126,9 @@ mod tests {
     fn what_is_unknown_is_not_zero() {
         let totals = Totals { priced_subtotal_usd: Some(Decimal::new(5, 3)), ..Totals::default() };
         assert_eq!(cost(&totals), "$0.0050 + unknown");
+        assert_eq!(exact_cost(&totals), "$0.005 + unknown");
+        let nothing = Totals { priced_subtotal_usd: Some(Decimal::ZERO), ..Totals::default() };
+        assert_eq!(exact_cost(&nothing), "unknown");
         assert_eq!(tokens(&totals), "0 tokens in, 0 out + unknown");
     }
 }

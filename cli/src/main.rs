@@ -12,6 +12,7 @@ mod paint; // ANSI, where it is wanted
 mod progress; // what is known of a run
 mod seal; // signature and digests of a run
 mod stack; // the deployed parts, by the one parameter that names them
+mod timeline; // what a run decided, called and waited for
 mod view; // a run as a table, or as lines
 mod world; // terminal, clock, standard input
 
@@ -27,6 +28,7 @@ async fn main() -> ExitCode {
         Verb::Submit(args) => cmd::submit::run(args, &world, out).await,
         Verb::Runs(Runs::List(args)) => cmd::list::run(args, &world, out).await,
         Verb::Runs(Runs::Show(args)) => cmd::show::run(args, &world, out).await,
+        Verb::Runs(Runs::Explain(args)) => cmd::explain::run(args, &world, out).await,
         Verb::Runs(Runs::Follow(args)) => cmd::follow::run(args, &world, out).await,
         Verb::Runs(Runs::Output(args)) => cmd::output::run(args, &world, out).await,
         Verb::Runs(Runs::Verify(args)) => cmd::verify::run(args, &world, out).await,

@@ -47,6 +47,19 @@ pub enum State {
     Ended(StepStatus),
 }
 
+impl State {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "WAITING",
+            Self::Running => "RUNNING",
+            Self::Ended(StepStatus::Succeeded) => "SUCCEEDED",
+            Self::Ended(StepStatus::Failed) => "FAILED",
+            Self::Ended(StepStatus::Skipped) => "SKIPPED",
+            Self::Ended(StepStatus::Blocked) => "BLOCKED",
+        }
+    }
+}
+
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {

@@ -1,6 +1,8 @@
 //! A run as a table: waves, steps, attempts, tokens, cost. Pure: what it shows is in its arguments.
 
 mod columns; // cells, laid out
+pub mod explained; // what a run decided and did, in order of time
+pub mod fields; // what heads the account of a run
 pub mod lines; // a line per event, for a log
 
 use bcce_core::artifact::StepStatus;

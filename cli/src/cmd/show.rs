@@ -1,6 +1,5 @@
 use std::io::Write;
 
-use bcce_core::ledger::RunRecord;
 use bcce_core::manifest::Manifest;
 use bcce_core::ports::ListObjects;
 use bcce_core::run::RunRef;
@@ -11,9 +10,10 @@ use crate::exit::{Exit, Outcome};
 use crate::figures;
 use crate::follow::look;
 use crate::paint::{Ink, Line, render, span};
-use crate::progress::{Progress, Standing};
+use crate::progress::Progress;
 use crate::stack::{Stack, reference};
-use crate::view::{self, Detail, Moment, status_ink};
+use crate::view::fields::{earlier, error, field, started, status};
+use crate::view::{self, Detail, Moment};
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -60,35 +60,18 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
 fn summary(progress: &Progress) -> Vec<Line> {
     let Some(record) = &progress.record else { return Vec::new() };
     let manifest = progress.manifest.as_ref();
-    let status = match progress.standing() {
-        Standing::Settling(ended) => span(Ink::Red, format!("  {ended}, and not sealed yet")),
-        _ => span(status_ink(record.status), format!("  {}", record.status)),
-    };
-    let status = vec![span(Ink::Bold, &record.run_id), status];
-    let took = record
-        .ended_at
-        .map(|ended| format!(", took {}", figures::between(record.started_at, ended)));
     let digest = |sha256: &String| format!(", template sha256 {sha256}");
     let template = manifest.and_then(|manifest| manifest.template_sha256.as_ref()).map(digest);
     let mut lines = vec![
-        status,
+        status(progress, record),
         field("workflow", format!("{}{}", record.workflow, template.unwrap_or_default())),
         field("tenant", record.tenant.clone()),
         field("request", record.request_id.clone()),
-        field(
-            "started",
-            format!("{}{}", figures::stamp(record.started_at), took.unwrap_or_default()),
-        ),
+        started(record),
         field("execution", record.execution_arn.clone()),
     ];
     lines.extend(manifest.map(paid).into_iter().flatten());
-    if let Some(name) = &record.error_name {
-        let message = record.error_message.as_deref().unwrap_or_default();
-        lines.push(vec![
-            span(Ink::Dim, format!("  {:<11}", "error")),
-            span(Ink::Red, format!("{name}: {message}")),
-        ]);
-    }
+    lines.extend(error(record));
     lines
 }
 
@@ -108,23 +91,6 @@ fn paid(manifest: &Manifest) -> Vec<Line> {
         lines.push(field("tags", tags.join(", ")));
     }
     lines
-}
-
-fn field(name: &str, value: String) -> Line {
-    vec![span(Ink::Dim, format!("  {name:<11}")), span(Ink::Plain, value)]
-}
-
-fn earlier(record: &RunRecord) -> Line {
-    let error = record.error_name.as_deref().unwrap_or_default();
-    field(
-        "before",
-        format!(
-            "attempt {}, {}, {} {error}",
-            record.attempt_no,
-            figures::stamp(record.started_at),
-            record.status
-        ),
-    )
 }
 
 /// As the manifest has them; before it is sealed only their keys are known.

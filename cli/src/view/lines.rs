@@ -65,9 +65,8 @@ fn step(step: &StepView<'_>) -> Vec<String> {
             course.attempts.iter().map(|attempt| format!("{name}: {}", told(step.model, attempt))),
         );
     }
-    if let (State::Ended(status), Some(error)) = (step.state, step.error) {
-        let status = serde_json::to_value(status).unwrap_or_default();
-        lines.push(format!("{}: {} {error}", step.id, status.as_str().unwrap_or_default()));
+    if let (State::Ended(_), Some(error)) = (step.state, step.error) {
+        lines.push(format!("{}: {} {error}", step.id, step.state.as_str()));
     }
     lines
 }

@@ -5,6 +5,7 @@
 mod bad_input;
 mod command;
 mod exactly_once;
+mod explained;
 mod fan_out;
 mod rejected;
 mod review;

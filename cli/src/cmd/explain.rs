@@ -1,0 +1,221 @@
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use bcce_core::error::Fault;
+use bcce_core::ledger::RunRecord;
+use bcce_core::plan::Plan;
+use bcce_core::routing::Route;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::arguments::run_id;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::follow::look;
+use crate::paint::render;
+use crate::progress::Progress;
+use crate::stack::{Stack, reference};
+use crate::timeline::{self, Event, Execution, Sums};
+use crate::view::explained::{Account, lines};
+use crate::world::World;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Id of the run
+    #[arg(value_name = "RUN", value_parser = run_id)]
+    run: String,
+    /// Only this step
+    #[arg(long, value_name = "ID")]
+    step: Option<String>,
+    /// Every item of a step that fans out, not only those that failed, waited or took more than one call
+    #[arg(long)]
+    all: bool,
+    /// Print it as JSON: `run`, `routes` with their limits, `steps` with their events in order of time and
+    /// their sums, every item included, and the run's `sums`; docs/explain.md has all fields
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let stack = Stack::find(world).await?;
+    let records = stack.records(&args.run).await?;
+    let mut progress = Progress::new(reference(&records[records.len() - 1]));
+    look(&stack, &mut progress, true).await?;
+    let follow = stack.command(&format!("runs follow {}", args.run));
+    let executions = executions(&progress, &records, args.step.as_deref(), &follow)?;
+    if args.json {
+        let told = told(&progress, &records, &executions);
+        writeln!(out, "{}", serde_json::to_string_pretty(&told).unwrap_or_default())?;
+        return Ok(Exit::Done);
+    }
+    let account =
+        Account { progress: &progress, records: &records, executions: &executions, all: args.all };
+    for line in lines(account, world.size().0) {
+        writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What there is to explain. A run that was refused has no plan and never will, which is explained too.
+fn executions<'a>(
+    progress: &'a Progress,
+    records: &[RunRecord],
+    step: Option<&str>,
+    follow: &str,
+) -> Outcome<Vec<Execution<'a>>> {
+    match (&progress.plan, &progress.manifest, step) {
+        (Some(plan), _, None) => Ok(timeline::of(progress, plan, records)),
+        (Some(plan), _, Some(step)) if plan.step(step).is_some() => {
+            let executions = timeline::of(progress, plan, records).into_iter();
+            Ok(executions.filter(|execution| execution.step.step == step).collect())
+        }
+        (Some(plan), _, Some(step)) => Err(unknown_step(plan, step)),
+        (None, Some(_), None) => Ok(Vec::new()),
+        (None, Some(_), Some(step)) => {
+            let what = format!("the run has no step {step}: it was refused before it had a plan");
+            Err(Failure::usage(what, "without --step the reason is shown"))
+        }
+        (None, None, _) => {
+            Err(Failure::usage("the run has no plan yet", format!("`{follow}` shows when it has")))
+        }
+    }
+}
+
+fn unknown_step(plan: &Plan, step: &str) -> Failure {
+    let ids: Vec<&str> = plan.steps.iter().map(|step| step.id.as_str()).collect();
+    Failure::usage(format!("the run has no step {step}"), format!("there are: {}", ids.join(", ")))
+}
+
+/// `--json`. Fields are added, never changed.
+#[derive(Serialize)]
+struct Told<'a> {
+    version: u32,
+    run: Option<&'a RunRecord>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    deadline: Option<OffsetDateTime>,
+    /// As in the plan.
+    routes: BTreeMap<&'a str, &'a Route>,
+    steps: Vec<Step<'a>>,
+    /// Of what this attempt at the run paid for.
+    sums: Sums,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    step: &'a str,
+    item: Option<u32>,
+    /// From 0.
+    wave: usize,
+    model: &'a str,
+    route: &'a str,
+    status: &'static str,
+    error: Option<&'a Fault>,
+    /// The attempt at the run that paid for it.
+    attempt_no: Option<u32>,
+    events: Vec<Timed<'a>>,
+    sums: Sums,
+}
+
+#[derive(Serialize)]
+struct Timed<'a> {
+    /// From the start of the attempt at the run.
+    after_ms: i64,
+    #[serde(flatten)]
+    event: Event<'a>,
+}
+
+fn told<'a>(
+    progress: &'a Progress,
+    records: &'a [RunRecord],
+    executions: &'a [Execution<'a>],
+) -> Told<'a> {
+    let (plan, record) = (progress.plan.as_ref(), records.last());
+    let timeout = plan.map(|plan| std::time::Duration::from_secs(plan.timeout));
+    let taken = |name: &str| executions.iter().any(|execution| execution.step.route == name);
+    let routes = plan.into_iter().flat_map(|plan| &plan.routes);
+    let ours = executions.iter().filter_map(|execution| execution.course);
+    let ours = ours.filter(|course| course.attempt_no == progress.run.attempt_no);
+    Told {
+        version: 1,
+        run: record,
+        deadline: record.zip(timeout).map(|(record, timeout)| record.started_at + timeout),
+        routes: routes
+            .map(|(name, route)| (name.as_str(), route))
+            .filter(|(name, _)| taken(name))
+            .collect(),
+        steps: executions.iter().map(step).collect(),
+        sums: Sums::of(ours),
+    }
+}
+
+fn step<'a>(execution: &'a Execution<'a>) -> Step<'a> {
+    let timed = |event: Event<'a>| Timed {
+        after_ms: i64::try_from((event.at() - execution.started_at).whole_milliseconds())
+            .unwrap_or(0),
+        event,
+    };
+    Step {
+        step: &execution.step.step,
+        item: execution.step.item,
+        wave: execution.wave,
+        model: execution.model,
+        route: &execution.step.route,
+        status: execution.state.as_str(),
+        error: execution.error,
+        attempt_no: execution.course.map(|course| course.attempt_no),
+        events: execution.events().into_iter().map(timed).collect(),
+        sums: execution.sums(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::tests::{failing_over, record, review};
+    use bcce_core::notice::RunStatus;
+    use bcce_core::run::RunRef;
+
+    fn refused(progress: &Progress, step: Option<&str>) -> (Exit, String) {
+        let records = [record(1, RunStatus::Running).unwrap()];
+        let failure = executions(progress, &records, step, "bcce runs follow r").unwrap_err();
+        (failure.exit, format!("{} -> {}", failure.what, failure.then))
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let none = Progress::new(RunRef::first("default", "code-review", "m-1"));
+        let (exit, told) = refused(&none, None);
+        assert_eq!(exit, Exit::Usage);
+        assert_eq!(told, "the run has no plan yet -> `bcce runs follow r` shows when it has");
+        assert_eq!(
+            refused(&review(&[]), Some("verdikt")).1,
+            "the run has no step verdikt -> there are: summarise, correctness, security, tests, verdict"
+        );
+    }
+
+    #[test]
+    fn one_step_is_told_alone_and_json_has_its_events_and_sums() {
+        let mut progress = failing_over();
+        let records = [record(1, RunStatus::Running).unwrap()];
+        progress.note_record(records.last().cloned());
+        let all = executions(&progress, &records, None, "").unwrap();
+        assert_eq!(all.len(), 5);
+        let one = executions(&progress, &records, Some("summarise"), "").unwrap();
+        let told = serde_json::to_value(told(&progress, &records, &one)).unwrap();
+        assert_eq!(told["deadline"], "2026-11-01T12:01:00Z");
+        let step = &told["steps"][0];
+        assert_eq!((&step["step"], &step["status"]), (&"summarise".into(), &"SUCCEEDED".into()));
+        assert_eq!(
+            (step["events"][0]["after_ms"].as_i64(), &step["item"]),
+            (Some(900), &().into())
+        );
+        assert_eq!(step["events"][1]["event"], "attempt");
+        assert_eq!(step["events"][1]["target"]["region"], "us-west-2");
+        for sums in [&step["sums"], &told["sums"]] {
+            assert_eq!((&sums["calls"], &sums["failed_calls"]), (&2.into(), &1.into()));
+            assert_eq!(
+                (&sums["cost_usd"], &sums["failed"]["cost_usd"]),
+                (&"0.00311".into(), &"0".into())
+            );
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A run as a timeline: each decision with its reasons, each call, each wait. Pure: what it shows is in its
+//! arguments.
+
+mod event; // a decision, a call, a wait
+mod heading; // the run, and the limits that were in force
+mod names; // targets, as short as they can be told apart
+mod page; // lines, broken where the room ends
+mod short; // all of it in a few sentences
+#[cfg(test)]
+mod tests;
+
+use bcce_core::artifact::StepStatus;
+use bcce_core::ledger::RunRecord;
+use time::OffsetDateTime;
+
+use self::names::Names;
+use self::page::Page;
+use crate::paint::{Ink, Line, span};
+use crate::progress::{Progress, State};
+use crate::timeline::Execution;
+
+/// Items of a step that are all shown; of more only the eventful ones are.
+const ITEMS_SHOWN: usize = 10;
+
+/// What is to be explained.
+#[derive(Clone, Copy, Debug)]
+pub struct Account<'a> {
+    pub progress: &'a Progress,
+    /// The attempts at the run, oldest first.
+    pub records: &'a [RunRecord],
+    /// In the order of the plan: all of them, or those of one step.
+    pub executions: &'a [Execution<'a>],
+    /// Every item of a step that fans out.
+    pub all: bool,
+}
+
+pub fn lines(account: Account<'_>, width: usize) -> Vec<Line> {
+    let mut page = Page::new(width);
+    heading::put(&mut page, account);
+    let clock = account.shown().map(clock_width).max().unwrap_or_default();
+    for step in account.steps() {
+        for execution in step.iter().filter(|execution| account.shows(execution, step.len())) {
+            page.blank();
+            section(&mut page, account, execution, clock);
+        }
+        if let Some(note) = left_out(account, step) {
+            page.blank();
+            page.put(2, vec![span(Ink::Dim, note)]);
+        }
+    }
+    page.blank();
+    short::put(&mut page, account);
+    page.lines()
+}
+
+impl<'a> Account<'a> {
+    /// The executions of each step.
+    fn steps(self) -> impl Iterator<Item = &'a [Execution<'a>]> {
+        self.executions.chunk_by(|one, other| one.step.step == other.step.step)
+    }
+
+    fn shown(self) -> impl Iterator<Item = &'a Execution<'a>> {
+        self.steps().flat_map(move |step| step.iter().filter(move |e| self.shows(e, step.len())))
+    }
+
+    fn shows(self, execution: &Execution<'_>, items: usize) -> bool {
+        self.all || items <= ITEMS_SHOWN || execution.is_eventful()
+    }
+}
+
+/// What stands for the items that are not shown.
+fn left_out(account: Account<'_>, step: &[Execution<'_>]) -> Option<String> {
+    let hidden: Vec<&Execution> =
+        step.iter().filter(|execution| !account.shows(execution, step.len())).collect();
+    let counted = |state: State, told: &str| {
+        let count = hidden.iter().filter(|execution| execution.state == state).count();
+        (count > 0).then(|| format!("{count} {told}"))
+    };
+    let told = [
+        counted(State::Ended(StepStatus::Succeeded), "answered at the first call"),
+        counted(State::Running, "under way"),
+        counted(State::Waiting, "not begun"),
+        counted(State::Ended(StepStatus::Skipped), "skipped"),
+    ];
+    let told: Vec<String> = told.into_iter().flatten().collect();
+    let (id, items) = (&step.first()?.step.step, step.len());
+    (!told.is_empty()).then(|| {
+        format!("{id}: of {items} items these are left out: {}; --all shows them", told.join(", "))
+    })
+}
+
+fn section(page: &mut Page, account: Account<'_>, execution: &Execution<'_>, clock: usize) {
+    page.put(2, title(account, execution));
+    let names = names(execution);
+    for event in execution.events() {
+        let (verb, lines) = event::told(&event, execution.route, &names);
+        event::put(page, &stamp(execution, event.at()), clock, verb, lines);
+    }
+    if let Some((_, ended)) = execution.ran() {
+        let sums = vec![vec![span(Ink::Plain, short::sums(&execution.sums()))]];
+        event::put(page, &stamp(execution, ended), clock, "end", sums);
+    }
+    if let Some(error) = execution.error {
+        page.put(2, vec![span(Ink::Red, format!("  {error}"))]);
+    }
+}
+
+fn title(account: Account<'_>, execution: &Execution<'_>) -> Line {
+    let ink = match execution.state {
+        State::Ended(StepStatus::Succeeded) => Ink::Green,
+        State::Ended(StepStatus::Failed | StepStatus::Blocked) => Ink::Red,
+        State::Running => Ink::Yellow,
+        State::Waiting | State::Ended(StepStatus::Skipped) => Ink::Dim,
+    };
+    let note = match (execution.course, execution.state) {
+        (Some(course), _) if course.attempt_no != account.progress.run.attempt_no => {
+            format!("  by attempt {}, which paid for it", course.attempt_no)
+        }
+        (None, State::Running) => "  it is told of when it ends".to_owned(),
+        _ => String::new(),
+    };
+    vec![
+        span(Ink::Bold, execution.name()),
+        span(Ink::Dim, format!("  {}", execution.model)),
+        span(ink, format!("  {}", execution.state.as_str())),
+        span(Ink::Dim, note),
+    ]
+}
+
+/// Of the targets that a step execution may ask.
+fn names(execution: &Execution<'_>) -> Names {
+    let listed = execution.route.into_iter().flat_map(|route| &route.targets);
+    let asked = execution.course.into_iter().flat_map(|course| &course.attempts);
+    Names::of(listed.map(|listed| &listed.target).chain(asked.map(|attempt| &attempt.target)))
+}
+
+/// `+0.412 s`: since the start of the run.
+fn stamp(execution: &Execution<'_>, at: OffsetDateTime) -> String {
+    let ms = (at - execution.started_at).whole_milliseconds();
+    let (sign, ms) = (if ms < 0 { '-' } else { '+' }, ms.unsigned_abs());
+    format!("{sign}{}.{:03} s", ms / 1_000, ms % 1_000)
+}
+
+fn clock_width(execution: &Execution<'_>) -> usize {
+    let ended = execution.ran().map(|(_, ended)| ended);
+    let times = execution.events().iter().map(|event| event.at()).chain(ended).collect::<Vec<_>>();
+    times.into_iter().map(|at| stamp(execution, at).len()).max().unwrap_or_default()
+}

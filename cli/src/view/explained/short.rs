@@ -1,0 +1,215 @@
+//! A run in a few sentences: what failed, what was passed over, where time and money went.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bcce_core::artifact::Course;
+use bcce_core::attempt::{Attempt, Usage};
+use bcce_core::routing::{Candidate, Decision, Next};
+use time::OffsetDateTime;
+
+use super::Account;
+use super::names::Names;
+use super::page::Page;
+use crate::figures;
+use crate::paint::{Ink, span};
+use crate::timeline::{Execution, Sums, has_failed};
+
+/// Different reasons that are told of one thing.
+const REASONS_TOLD: usize = 3;
+/// Waves by which the time of a run is told.
+const WAVES_TOLD: usize = 6;
+/// Characters before a sentence.
+const MARGIN: usize = 10;
+
+/// What a step execution comes to, in one line.
+pub fn sums(sums: &Sums) -> String {
+    let failed = match sums.failed_calls {
+        0 => String::new(),
+        failed => format!(", {failed} failed"),
+    };
+    let calls = figures::plural(sums.calls, "call");
+    let [in_calls, waited] = [sums.in_calls_ms, sums.waited_ms].map(figures::milliseconds);
+    let tokens = match sums.totals.usage {
+        None if sums.totals.known_usage() == Usage::default() => "tokens unknown".to_owned(),
+        _ => figures::tokens(&sums.totals),
+    };
+    let cost = figures::exact_cost(&sums.totals);
+    format!("{calls}{failed}; {in_calls} in calls, waited {waited}; {tokens}; cost {cost}")
+}
+
+pub fn put(page: &mut Page, account: Account<'_>) {
+    for (n, sentence) in sentences(account).into_iter().enumerate() {
+        let heading = if n == 0 { "in short" } else { "" };
+        let heading = span(Ink::Bold, format!("{heading:<MARGIN$}"));
+        page.put(MARGIN, vec![heading, span(Ink::Plain, sentence)]);
+    }
+}
+
+fn sentences(account: Account<'_>) -> Vec<String> {
+    if account.progress.plan.is_none() {
+        return vec!["no plan was made, so nothing was decided and no call was made".into()];
+    }
+    let attempt_no = account.progress.run.attempt_no;
+    let is_ours = |e: &&Execution| e.course.is_some_and(|course| course.attempt_no == attempt_no);
+    let ours: Vec<&Execution> = account.executions.iter().filter(is_ours).collect();
+    let courses: Vec<&Course> = ours.iter().filter_map(|execution| execution.course).collect();
+    let attempts: Vec<&Attempt> = courses.iter().flat_map(|course| &course.attempts).collect();
+    let names = names(account, &attempts);
+    let sums = Sums::of(courses.iter().copied());
+    let is_over = account.records.last().is_some_and(|record| record.ended_at.is_some());
+    let so_far = if is_over { "" } else { " so far" };
+    let mut told = vec![match courses.is_empty() && !is_over {
+        true => "no step has ended so far in this attempt".to_owned(),
+        false => format!("{}{so_far}", calls(&attempts, &names)),
+    }];
+    told.extend(passed_over(&courses, &names));
+    told.extend(failing_over(&sums));
+    told.extend(waited(&courses, &sums));
+    told.extend(took(account, &ours));
+    told.extend(cost(&sums, &attempts));
+    told
+}
+
+/// Of every target that the run may ask.
+fn names(account: Account<'_>, attempts: &[&Attempt]) -> Names {
+    let routes = account.progress.plan.iter().flat_map(|plan| plan.routes.values());
+    let listed = routes.flat_map(|route| &route.targets).map(|listed| &listed.target);
+    Names::of(listed.chain(attempts.iter().map(|attempt| &attempt.target)))
+}
+
+/// `2 of 3 calls failed: Bcce.TargetThrottled twice in us-east-1`
+fn calls(attempts: &[&Attempt], names: &Names) -> String {
+    let mut failures: BTreeMap<(String, &str), usize> = BTreeMap::new();
+    for attempt in attempts.iter().filter(|attempt| has_failed(attempt)) {
+        let error = attempt.error.map_or("no reason given", |error| error.as_str());
+        *failures.entry((names.target(&attempt.target), error)).or_default() += 1;
+    }
+    let told = failures.iter();
+    let told = told.map(|((target, error), n)| format!("{error} {} in {target}", times(*n)));
+    let told = told.collect::<Vec<_>>().join(", ");
+    let failed: usize = failures.values().sum();
+    match (attempts.len(), failed) {
+        (0, _) => "no call is on record".into(),
+        (1, 0) => "the only call was answered".into(),
+        (1, _) => format!("the only call failed: {told}"),
+        (all, 0) => format!("all {all} calls were answered"),
+        (all, failed) => format!("{failed} of {all} calls failed: {told}"),
+    }
+}
+
+fn times(count: usize) -> String {
+    match count {
+        1 => "once".into(),
+        2 => "twice".into(),
+        more => format!("{more} times"),
+    }
+}
+
+/// Targets that were not taken for what others had met with them: what failed in the step itself is among
+/// its calls, and that a step is over says nothing of a target.
+fn passed_over(courses: &[&Course], names: &Names) -> Vec<String> {
+    let mut passed: BTreeMap<&str, (usize, BTreeSet<&str>)> = BTreeMap::new();
+    for course in courses {
+        for decision in course.decisions.iter().filter(|d| !matches!(d.next, Next::Stop(_))) {
+            let passed_here = decision.candidates.iter().filter(|candidate| !candidate.taken);
+            for candidate in passed_here.filter(|c| !had_failed(course, decision, c)) {
+                let (count, reasons) = passed.entry(&candidate.target).or_default();
+                *count += 1;
+                reasons.insert(&candidate.because);
+            }
+        }
+    }
+    let told = passed.into_iter().map(|(target, (count, reasons))| {
+        format!("{} was passed over {}: {}", names.told(target), times(count), some(reasons))
+    });
+    told.collect()
+}
+
+fn had_failed(course: &Course, decision: &Decision, candidate: &Candidate) -> bool {
+    course.attempts.iter().any(|attempt| {
+        attempt.started_at < decision.at
+            && attempt.error.is_some()
+            && attempt.target.to_string() == candidate.target
+    })
+}
+
+fn some(reasons: BTreeSet<&str>) -> String {
+    let more = reasons.len().saturating_sub(REASONS_TOLD);
+    let more = (more > 0).then(|| format!("and {}", figures::plural(more, "more reason")));
+    let told = reasons.iter().take(REASONS_TOLD).map(|reason| (*reason).to_owned());
+    told.chain(more).collect::<Vec<_>>().join("; ")
+}
+
+fn failing_over(sums: &Sums) -> Option<String> {
+    let [all, in_calls] =
+        [sums.failing_over_ms, sums.failing_over_in_calls_ms].map(figures::milliseconds);
+    (sums.failing_over_ms > 0)
+        .then(|| format!("failing over took {all}, {in_calls} of it in the failed calls"))
+}
+
+fn waited(courses: &[&Course], sums: &Sums) -> Option<String> {
+    let waits =
+        |course: &&&Course| course.decisions.iter().any(|d| matches!(d.next, Next::WaitS(_)));
+    let decisions = courses.iter().flat_map(|course| &course.decisions);
+    let reasons = decisions.filter(|decision| matches!(decision.next, Next::WaitS(_)));
+    let reasons = reasons.flat_map(|decision| &decision.because).map(String::as_str).collect();
+    let among = match courses.iter().filter(waits).count() {
+        0 | 1 => String::new(),
+        many => format!(" in {many} step executions"),
+    };
+    let ms = figures::milliseconds(sums.waited_ms);
+    (sums.waited_ms > 0).then(|| format!("waited {ms}{among}: {}", some(reasons)))
+}
+
+/// Waves follow one another, so their times add up to the run's.
+fn took(account: Account<'_>, executions: &[&Execution<'_>]) -> Option<String> {
+    let record = account.records.last()?;
+    let waves = &account.progress.plan.as_ref()?.waves;
+    let planned: usize = waves.iter().map(|wave| wave.steps.len()).sum();
+    let is_whole = account.executions.len() == planned;
+    let whole = record.ended_at.filter(|_| is_whole)? - record.started_at;
+    let waves = executions.chunk_by(|one, other| one.wave == other.wave);
+    let told: Vec<(time::Duration, String)> = waves.filter_map(wave).collect();
+    let in_steps: time::Duration = told.iter().map(|(took, _)| *took).sum();
+    let more = told.len().saturating_sub(WAVES_TOLD);
+    let more = (more > 0).then(|| figures::plural(more, "more wave"));
+    let told = told.into_iter().take(WAVES_TOLD).map(|(_, told)| told).chain(more);
+    let told = told.collect::<Vec<_>>().join(", then ");
+    let [whole, rest] = [whole, whole - in_steps].map(figures::duration);
+    (!told.is_empty()).then(|| format!("took {whole}: {told}; {rest} before, between and after"))
+}
+
+/// From its first decision to its last end: not all items of a step begin at once.
+fn wave(executions: &[&Execution<'_>]) -> Option<(time::Duration, String)> {
+    let ran = executions.iter().filter_map(|execution| Some((execution.ran()?, execution)));
+    let ran: Vec<((OffsetDateTime, OffsetDateTime), &&Execution)> = ran.collect();
+    let began = ran.iter().map(|((from, _), _)| *from).min()?;
+    let ended = ran.iter().map(|((_, to), _)| *to).max()?;
+    let ((from, to), longest) = ran.iter().max_by_key(|((from, to), _)| *to - *from)?;
+    let (took, name) = (ended - began, longest.name());
+    let told = match ran.len() {
+        1 => format!("{name} ({})", figures::duration(took)),
+        many => {
+            let (all, one) = (figures::duration(took), figures::duration(*to - *from));
+            format!("{many} step executions ({all}, the longest {name} with {one})")
+        }
+    };
+    Some((took, told))
+}
+
+/// `cost $0.0021, of which $0 for failed calls`
+fn cost(sums: &Sums, attempts: &[&Attempt]) -> Option<String> {
+    attempts.first()?;
+    let mut told = vec![format!("cost {}", figures::exact_cost(&sums.totals))];
+    if sums.failed_calls > 0 {
+        told.push(format!(", of which {} for failed calls", figures::exact_cost(&sums.failed)));
+    }
+    let untold = attempts.iter().filter(|attempt| attempt.usage.is_none()).count();
+    if untold > 0 {
+        told.push(format!("; what {} used is not known", figures::plural(untold, "call")));
+    }
+    if !sums.totals.unpriced.is_empty() {
+        told.push(format!("; without a price: {}", sums.totals.unpriced.join(", ")));
+    }
+    Some(told.concat())
+}
