@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_decision_sees_a_breaker_as_it_was() {
-        let mut ledger = Ledger::new(1, settings(), EPOCH);
+        let mut ledger = Ledger::new(1, BreakerSettings { failures: 3, ..settings() }, EPOCH);
         [10, 20, 30].into_iter().for_each(|millis| failed(&mut ledger, millis));
         let stands = |lag| {
             let health = ledger.health(at(35), Duration::from_millis(lag));
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn one_is_elected() {
-        let mut ledger = Ledger::new(1, settings(), EPOCH);
+        let mut ledger = Ledger::new(1, BreakerSettings { failures: 3, ..settings() }, EPOCH);
         [10, 20, 30].into_iter().for_each(|millis| failed(&mut ledger, millis));
         let mut elect =
             |holder, millis| ledger.elect(0, holder, at(millis), Duration::from_secs(40));

@@ -116,7 +116,7 @@ pub fn route(strategy: Strategy) -> Route {
             model_id: "us.anthropic.claude-sonnet-5".to_owned(),
             guardrail: None,
         },
-        priority,
+        priority: Some(priority),
         weight: 1,
         price: Some(price(*percent)),
     });

@@ -1,10 +1,12 @@
 //! What is known of a target beyond one step: its circuit breaker, shared by every run through the ledger.
 //!
-//! A breaker counts failures less answers. Where more than half of the calls fail the count grows, and at
-//! `failures` the breaker opens: the target is left alone for a cool-down. Then one step is elected to
-//! probe it, whose call closes the breaker or opens it for longer. A `Retry-After` opens it at once, since
-//! the service itself says until when; a rejected target is set aside for minutes, since a person has to
-//! mend it.
+//! A breaker counts failures less answers, and at `failures` it opens: the target is left alone for a
+//! cool-down. Then one step is elected to probe it, whose call closes the breaker or opens it for longer. A
+//! `Retry-After` opens it at once, since the service itself says until when; a rejected target is set aside
+//! for minutes, since a person has to mend it.
+//!
+//! Answers are counted only while there are failures on record, and they come later than failures do. So one
+//! error in a hundred opens nothing, and a target one of whose three calls fails is left alone.
 //!
 //! Everything here is a pure transition of one breaker; `book` shares them.
 
@@ -42,7 +44,7 @@ pub struct BreakerSettings {
 
 impl Default for BreakerSettings {
     fn default() -> Self {
-        Self { failures: 3, window_s: 120, cool_down_s: 5, max_cool_down_s: 20, set_aside_s: 300 }
+        Self { failures: 5, window_s: 120, cool_down_s: 5, max_cool_down_s: 20, set_aside_s: 300 }
     }
 }
 

@@ -31,7 +31,7 @@ const PROBE_TAKES: Duration = Duration::from_secs(5);
 
 /// How much longer each wait of a step may be than the one before. An outage of every region may last a minute, and
 /// a step has four waits for it.
-const GROWTH: u64 = 2;
+const GROWTH: u64 = 3;
 
 /// Everything of the plan that a step's decisions depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -252,7 +252,8 @@ impl Question<'_> {
             Standing::Due | Standing::Closed => {}
         }
         let Some(last) = failures().next_back() else { return Ruling::Spare };
-        let not_before = last.ended_at() + Duration::from_secs(last.retry_after_s.unwrap_or(0).min(MAX_RUN_SECONDS));
+        let not_before = last.ended_at()
+            + Duration::from_secs(last.retry_after_s.unwrap_or(0).min(MAX_RUN_SECONDS));
         match not_before > self.now {
             true => Ruling::AskedToWait(not_before),
             false => Ruling::Failed(failures().count()),

@@ -38,7 +38,8 @@ fn open_first(ledger: &MemoryHealth) {
     let key = target_key(&request(FIRST, "r").route.targets[0].target);
     let signal = Signal::Failing { error: ErrorName::TargetUnavailable, retry_after_s: None };
     let report = Report { signal, started_at: NOW, probe: None };
-    (0..3).for_each(|_| now(book.report(&key, &report, NOW, &BreakerSettings::default())));
+    let settings = BreakerSettings::default();
+    (0..settings.failures).for_each(|_| now(book.report(&key, &report, NOW, &settings)));
 }
 
 #[test]

@@ -197,13 +197,20 @@ mod tests {
 
     const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
     const KEY: &str = "us-east-1#us.m";
+    const SETTINGS: BreakerSettings = BreakerSettings {
+        failures: 3,
+        window_s: 120,
+        cool_down_s: 5,
+        max_cool_down_s: 20,
+        set_aside_s: 300,
+    };
 
     fn fails(book: &Book<impl ReadBreakers + WriteBreaker>, times: u32) {
         let error = ErrorName::TargetUnavailable;
         let signal = Signal::Failing { error, retry_after_s: None };
         let report = Report { signal, started_at: NOW, probe: None };
         for _ in 0..times {
-            now(book.report(KEY, &report, NOW, &BreakerSettings::default()));
+            now(book.report(KEY, &report, NOW, &SETTINGS));
         }
     }
 

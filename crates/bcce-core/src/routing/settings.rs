@@ -17,7 +17,7 @@ pub struct Routing {
     /// Calls per step in all, over every target and round.
     #[serde(default = "Routing::default_attempts")]
     pub attempts: u32,
-    /// First wait after every target failed, in milliseconds; it doubles from round to round.
+    /// First wait after every target failed, in milliseconds, at most; each further one may be three times as long.
     #[serde(default = "Routing::default_backoff_base_ms")]
     pub backoff_base_ms: u64,
     /// Longest wait, in seconds.

@@ -230,7 +230,7 @@ fn a_probe_of_another_step_is_given_the_time_of_an_answer() {
 }
 
 #[test]
-fn each_wait_may_be_twice_as_long_as_the_one_before() {
+fn each_wait_may_be_three_times_as_long_as_the_one_before() {
     let route = route(&["us-east-1"]);
     let longest = |waits: usize| {
         let decisions = vec![decided(Next::WaitS(1)); waits];
@@ -240,7 +240,7 @@ fn each_wait_may_be_twice_as_long_as_the_one_before() {
         };
         (0..70_000).step_by(500).map(wait).max().unwrap().as_secs()
     };
-    assert_eq!([longest(0), longest(1), longest(2), longest(10)], [2, 4, 8, 60]);
+    assert_eq!([longest(0), longest(1), longest(2), longest(10)], [2, 6, 18, 60]);
 }
 
 #[test]

@@ -178,7 +178,12 @@ prop_compose! {
         };
         let expected = Some(Expected { input_tokens: 900, output_tokens: 90, cached: None });
         let targets = places.iter().zip(places_of_each).map(|(place, (priority, weight, usd))| {
-            RouteTarget { target: target(place), priority, weight, price: usd.map(price) }
+            RouteTarget {
+                target: target(place),
+                priority: Some(priority),
+                weight,
+                price: usd.map(price),
+            }
         });
         let targets = targets.collect();
         let patience = Timeouts::default();
