@@ -36,7 +36,7 @@ fn route(targets: usize, strategy: Strategy) -> Route {
             model_id: "us.anthropic.claude-sonnet-5".to_owned(),
             guardrail: None,
         },
-        priority: n as u32 / 2,
+        priority: Some(n as u32 / 2),
         weight: 1 + n as u32 % 3,
         price: Some(price(n as i64)),
     };
