@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::attempt::{AttemptOutcome, Target};
-use crate::document::Document;
 use crate::error::{ErrorName, Problems};
 use crate::ports::{Blame, CallFailure};
 
@@ -48,8 +47,8 @@ impl Default for BreakerSettings {
     }
 }
 
-impl Document for BreakerSettings {
-    fn check(&self) -> Problems {
+impl BreakerSettings {
+    pub fn check(&self, field: &str) -> Problems {
         let mut problems = Problems::default();
         let longest = 86_400;
         let all = [
@@ -60,15 +59,15 @@ impl Document for BreakerSettings {
             ("set_aside_s", self.set_aside_s),
         ];
         for (name, value) in all {
-            problems.check((1..=longest).contains(&value), name, format!("must be 1 to {longest}"));
+            let (field, cause) = (format!("{field}.{name}"), format!("must be 1 to {longest}"));
+            problems.check((1..=longest).contains(&value), field, cause);
         }
         let cause = "must not be below cool_down_s";
-        problems.check(self.max_cool_down_s >= self.cool_down_s, "max_cool_down_s", cause);
+        let field = format!("{field}.max_cool_down_s");
+        problems.check(self.max_cool_down_s >= self.cool_down_s, field, cause);
         problems
     }
-}
 
-impl BreakerSettings {
     fn cool_down(&self, openings: u32) -> Duration {
         let doubled = self.cool_down_s.saturating_mul(1 << openings.saturating_sub(1).min(16));
         Duration::from_secs(doubled.min(self.max_cool_down_s))

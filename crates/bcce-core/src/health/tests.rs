@@ -183,7 +183,7 @@ fn a_breaker_is_known_by_region_model_and_account() {
 fn settings_that_cannot_work_are_told() {
     let settings = BreakerSettings { failures: 0, max_cool_down_s: 4, ..SETTINGS };
     assert_eq!(
-        settings.check().to_string(),
-        "failures: must be 1 to 86400; max_cool_down_s: must not be below cool_down_s"
+        settings.check("breaker").to_string(),
+        "breaker.failures: must be 1 to 86400; breaker.max_cool_down_s: must not be below cool_down_s"
     );
 }

@@ -124,7 +124,7 @@ impl Document for Routing {
         let cause = format!("must be at most {MAX_RUN_SECONDS}, the longest run");
         problems.check(self.backoff_cap_s <= MAX_RUN_SECONDS, "backoff_cap_s", cause);
         problems.extend(self.timeouts.check("timeouts"));
-        problems.extend(self.breaker.check().within("breaker"));
+        problems.extend(self.breaker.check("breaker"));
         problems
     }
 }
