@@ -1,7 +1,7 @@
 //! The ledger's part about targets: breakers, latencies, warm prompt caches. Keys are described in
 //! `bcce_core::ledger`. Its limits are short: who asks decides without it rather than wait.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -52,7 +52,8 @@ impl HealthTable {
     /// The items of keys, in no order, consistently: a breaker that opened a moment ago is open.
     async fn items(&self, keys: &[(String, String)]) -> Result<Vec<Item>, Fault> {
         let mut request = KeysAndAttributes::builder().consistent_read(true);
-        for (pk, sk) in keys {
+        // Targets that differ in their guardrail have one breaker, and a batch takes no key twice.
+        for (pk, sk) in keys.iter().collect::<BTreeSet<_>>() {
             request = request.keys(key(pk, sk));
         }
         let request = request.build().map_err(|error| Fault::internal(error.to_string()))?;
@@ -243,6 +244,14 @@ mod tests {
         let kept = table(&rule).read(&["a".into(), "b".into()]).await.unwrap();
         assert_eq!(kept[0], Kept::default());
         assert_eq!((kept[1].breaker.failures, kept[1].revision), (2, 7));
+    }
+
+    #[tokio::test]
+    async fn a_key_is_asked_for_once_however_many_targets_have_it() {
+        let rule = mock!(Client::batch_get_item)
+            .match_requests(|get| get.request_items().unwrap()["t"].keys().len() == 1)
+            .then_output(|| BatchGetItemOutput::builder().build());
+        assert_eq!(table(&rule).read(&["a".into(), "a".into()]).await.unwrap().len(), 2);
     }
 
     #[tokio::test]

@@ -120,6 +120,9 @@ where
     let breakers = book.breakers(keys, now).await;
     let mut health: Vec<Health> =
         breakers.into_iter().map(|breaker| Health { breaker, ..Health::default() }).collect();
+    if book.is_blind(now) {
+        return health;
+    }
     // Statistics: where they cannot be read, all targets are equally fast, or cold.
     if route.routing.strategy == Strategy::Latency {
         let latencies = book.ledger().latencies(keys, &slots(now)).await.unwrap_or_default();

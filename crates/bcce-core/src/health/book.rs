@@ -62,7 +62,8 @@ impl<L> Book<L> {
         self.blind.borrow_mut().take()
     }
 
-    fn is_blind(&self, now: OffsetDateTime) -> bool {
+    /// The ledger did not answer a moment ago, and is not to be waited for.
+    pub fn is_blind(&self, now: OffsetDateTime) -> bool {
         let is_blind = self.blind_until.get().is_some_and(|until| until > now);
         if is_blind {
             let cause = || "the ledger did not answer a moment ago".to_owned();
