@@ -126,7 +126,7 @@ pub fn route(strategy: Strategy) -> Route {
         policy: Policy::default(),
         routing: Routing { strategy, timeouts, ..Routing::default() },
         rounds: 5,
-        patience: timeouts,
+        patience: Some(timeouts),
         expected: Some(Expected { input_tokens: 1_000, output_tokens: 300, cached: Some(cached) }),
     }
 }

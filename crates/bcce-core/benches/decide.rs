@@ -9,8 +9,7 @@ use bcce_core::health::Breaker;
 use bcce_core::policy::Policy;
 use bcce_core::pricing::Price;
 use bcce_core::routing::{
-    Cached, Decision, Expected, Health, Question, Route, RouteTarget, Routing, Strategy, Timeouts,
-    decide,
+    Cached, Decision, Expected, Health, Question, Route, RouteTarget, Routing, Strategy, decide,
 };
 use bcce_core::template::CacheTtl;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -51,7 +50,7 @@ fn route(targets: usize, strategy: Strategy) -> Route {
         },
         routing: Routing { strategy, attempts: 100, ..Routing::default() },
         rounds: 5,
-        patience: Timeouts::default(),
+        patience: None,
         expected: Some(Expected { input_tokens: 900, output_tokens: 300, cached: Some(cached) }),
     }
 }

@@ -189,7 +189,7 @@ mod tests {
             ("policy.yaml", "anthropic.claude-*", "anthropic.claude-[", "models.yaml: models.opus.targets: policy.yaml allows none"),
             ("policy.yaml", "required_tags", "required_tag", "policy.yaml: required_tag: is unknown; there are: version, allowed_regions, allowed_models, required_tags; did you mean required_tags?"),
             ("prices.yaml", "input: \"5\"", "input: \"0\"", "prices.yaml: models.anthropic.claude-opus-5: each price must be above 0"),
-            ("routing.yaml", "attempts: 8", "attempts: 0", "routing.yaml: attempts: must be above 0"),
+            ("routing.yaml", "attempts: 8", "attempts: 0", "routing.yaml: attempts: must be 1 to 50"),
             ("workflows/explain.yaml", "name: explain", "name: explains", "workflows/explain.yaml: name: is explains, the file is named explain"),
             ("workflows/explain.yaml", "inputs.audience", "inputs.reader", "workflows/explain.yaml: steps.answer.prompt: reads inputs.reader"),
         ];

@@ -5,8 +5,9 @@
 //! `Retry-After` opens it at once, since the service itself says until when; a rejected target is set aside
 //! for minutes, since a person has to mend it.
 //!
-//! Answers are counted only while there are failures on record, and they come later than failures do. So one
-//! error in a hundred opens nothing, and a target one of whose three calls fails is left alone.
+//! Answers are counted only while there are failures on record, and they come later than failures do. So a
+//! target one of whose three calls fails is left alone, and one error in a hundred opens nothing as long as
+//! fewer than `failures` of them fall into the time that an answer takes.
 //!
 //! Everything here is a pure transition of one breaker; `book` shares them.
 
@@ -229,6 +230,8 @@ impl Breaker {
             return;
         }
         match (report.signal, self.open_until) {
+            // Only probes are sent once it is due: one whose answer took longer than its lease.
+            (Signal::Alive, Some(until)) if report.started_at >= until => self.close(now),
             (Signal::Silent, _) | (Signal::Alive, Some(_)) => {}
             (Signal::Alive, None) => self.failures = self.failures.saturating_sub(1),
             // In flight while it opened. Only what the service itself asks for is new.

@@ -12,9 +12,11 @@ pub const MAX_TAGS: usize = 11;
 pub const MAX_TAG_CHARS: usize = 256;
 /// Step executions of a run.
 pub const MAX_STEPS: usize = 200;
-/// Targets of a model: a breaker and two slots of latencies for each are one read of the ledger, which takes
-/// 100 keys.
+/// Targets of a model: two slots of latencies for each are one read of the ledger, which takes 100 keys; and each
+/// is told of in every decision of a step, which travel through the state machine.
 pub const MAX_TARGETS: usize = 32;
+/// Calls of a step: their records travel through the state machine, whose state ends at 256 KiB.
+pub const MAX_CALLS: u32 = 50;
 /// Router rounds of a step, fewer where many steps share the history.
 pub const MAX_ROUNDS: u32 = 5;
 /// How long an `invoke` may be at work, in seconds: its Lambda timeout, the longest there is.

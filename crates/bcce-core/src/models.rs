@@ -103,6 +103,8 @@ impl Document for Models {
                 let target = &listed.target;
                 let cause = "must be above 0; a target without a share is one to leave out";
                 problems.check(listed.weight > 0, format!("{field}[{n}].weight"), cause);
+                let cause = "calls through another account's role are not made yet";
+                problems.check(target.account.is_none(), format!("{field}[{n}].account"), cause);
                 let twice = model.targets[..n].iter().any(|other| other.target == *target);
                 problems.check(!twice, format!("{field}[{n}]"), "is listed before");
                 if let Some(guardrail) = &target.guardrail {

@@ -394,7 +394,7 @@ pub mod tests {
     fn what_a_workflow_waits_is_its_own_and_what_is_held_against_a_target_is_not() {
         let plan = of(QUICK, json!({ "workflow": "quick" }), Policy::default()).unwrap();
         let route = &plan.routes["haiku@a"];
-        assert_eq!((route.routing.timeouts.stall_s, route.patience.stall_s), (3, 30));
+        assert_eq!((route.routing.timeouts.stall_s, route.patience().stall_s), (3, 30));
     }
 
     #[test]

@@ -42,12 +42,19 @@ pub struct Route {
     /// Decisions that name targets, at most, and one less that waits: what the execution's history has room
     /// for.
     pub rounds: u32,
-    /// The limits of the platform team. A caller who waits less learns nothing about a target.
-    #[serde(default)]
-    pub patience: Timeouts,
+    /// The limits of the platform team; `None`: in a plan of an earlier version, which did without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<Timeouts>,
     /// What a call is expected to use, where the strategy asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
+}
+
+impl Route {
+    /// What a caller has to wait at least to learn something about a target.
+    pub fn patience(&self) -> Timeouts {
+        self.patience.unwrap_or(self.routing.timeouts)
+    }
 }
 
 /// A target with what its place in the order depends on.
@@ -83,7 +90,8 @@ pub struct Expected {
     pub cached: Option<Cached>,
 }
 
-/// The part of a prompt that its step wants cached: the same for every run of the workflow.
+/// The part of a prompt that its step wants cached. Taken to be the same for every run of the workflow: where
+/// `system` names inputs, a cache counts as warm that may be another prompt's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cached {
     /// Under which the ledger knows where it lies.

@@ -13,7 +13,6 @@ use bcce_core::digest::sha256_hex;
 use bcce_core::emf::ledger_unreachable;
 use bcce_core::error::Fault;
 use bcce_core::health::book::{Book, Elected};
-use bcce_core::health::latency::slots;
 use bcce_core::health::target_key;
 use bcce_core::ports::{Clock, ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker};
 use bcce_core::routing::{
@@ -120,18 +119,13 @@ where
     let breakers = book.breakers(keys, now).await;
     let mut health: Vec<Health> =
         breakers.into_iter().map(|breaker| Health { breaker, ..Health::default() }).collect();
-    if book.is_blind(now) {
-        return health;
-    }
-    // Statistics: where they cannot be read, all targets are equally fast, or cold.
     if route.routing.strategy == Strategy::Latency {
-        let latencies = book.ledger().latencies(keys, &slots(now)).await.unwrap_or_default();
+        let latencies = book.latencies(keys, now).await;
         health.iter_mut().zip(latencies).for_each(|(health, latency)| health.latency = latency);
     }
     if let Some(cached) = route.expected.as_ref().and_then(|expected| expected.cached.as_ref()) {
-        let caches = book.ledger().caches(&cached.key).await.unwrap_or_default();
-        let is_warm = |key: &String| caches.iter().any(|(at, until)| at == key && *until > now);
-        health.iter_mut().zip(keys).for_each(|(health, key)| health.is_warm = is_warm(key));
+        let warm = book.warm(&cached.key, now).await;
+        health.iter_mut().zip(keys).for_each(|(health, key)| health.is_warm = warm.contains(key));
     }
     health
 }

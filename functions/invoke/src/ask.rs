@@ -50,7 +50,8 @@ impl Asking<'_> {
     ) -> (Attempt, Signal, Result<Asked, Fault>) {
         let started_at = clock.now();
         let report = model.call(&self.call()).await;
-        let failure = failure(&report).map(|failure| self.blamed(failure));
+        let is_silent = report.first_token.is_none();
+        let failure = failure(&report).map(|failure| self.blamed(failure, is_silent));
         let attempt = self.record(kind, started_at, &report, failure.as_ref());
         let signal = Signal::of(attempt.outcome, failure.as_ref());
         let asked = match (failure, report.result) {
@@ -63,14 +64,17 @@ impl Asking<'_> {
 
     /// A target that is silent for as long as the platform team waits is out of order. One that a caller
     /// gave up sooner need not be.
-    fn blamed(&self, failure: CallFailure) -> CallFailure {
-        let (limits, patience) =
-            (self.limits(), self.route().map(|r| r.patience).unwrap_or_default());
+    fn blamed(&self, failure: CallFailure, is_silent: bool) -> CallFailure {
+        let (limits, patience) = (self.limits(), self.route().map(Route::patience));
+        let patience = patience.unwrap_or_default();
         let waited_out = match failure.blame {
             Blame::Limit(Limit::FirstToken) => {
                 limits.first_token.as_secs() >= patience.first_token_s
             }
             Blame::Limit(Limit::Stall) => limits.stall.as_secs() >= patience.stall_s,
+            Blame::Limit(Limit::Attempt) => {
+                is_silent && limits.attempt.as_secs() >= patience.attempt_s
+            }
             _ => false,
         };
         CallFailure { blame: if waited_out { Blame::Target } else { failure.blame }, ..failure }

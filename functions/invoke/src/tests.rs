@@ -499,7 +499,8 @@ async fn what_is_no_doing_of_the_target_is_not_held_against_it() {
         (Blame::Limit(Limit::FirstToken), 30, 1),
         (Blame::Limit(Limit::FirstToken), 29, 0),
         (Blame::Limit(Limit::Stall), 30, 1),
-        (Blame::Limit(Limit::Attempt), 30, 0),
+        // Silent until the whole of the platform team's time for a call was over.
+        (Blame::Limit(Limit::Attempt), 30, 1),
         (Blame::Request, 30, 0),
     ] {
         let ports = ports([blamed(blame), says("Yes.", "end_turn")]);
@@ -586,4 +587,38 @@ async fn without_the_ledger_it_answers_and_says_so_in_a_metric() {
         (&document["LedgerUnreachable"], &document["function"]),
         (&json!(1), &json!("invoke"))
     );
+}
+
+/// The decision waited for a free function.
+#[tokio::test]
+async fn what_opened_since_the_decision_is_not_called() {
+    let ports = ports([says("Yes.", "end_turn")]);
+    let mut request = request();
+    let now = ports.clock.now();
+    let Next::Targets(targets) = &request.next else { panic!() };
+    let key = bcce_core::health::target_key(&targets[0]);
+    let open = Breaker { open_until: Some(now + Duration::from_secs(9)), ..Breaker::default() };
+    let kept = bcce_core::ports::Kept { breaker: open, revision: 1 };
+    ports.health.ledger().kept.borrow_mut().insert(key, kept);
+    request.decisions[0].at = now - Duration::from_secs(6);
+    assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
+    assert_eq!(regions(&ports), ["us-west-2"]);
+}
+
+/// Its lease is over, and another step may have been elected.
+#[tokio::test]
+async fn a_probe_that_comes_too_late_is_not_made() {
+    let ports = ports([says("Yes.", "end_turn")]);
+    let mut request = request();
+    let now = ports.clock.now();
+    let Next::Targets(targets) = &request.next else { panic!() };
+    let key = bcce_core::health::target_key(&targets[0]);
+    let mut open = Breaker { open_until: Some(now), ..Breaker::default() };
+    assert!(open.elect("another", now, Duration::from_secs(9)));
+    let kept = bcce_core::ports::Kept { breaker: open, revision: 1 };
+    ports.health.ledger().kept.borrow_mut().insert(key, kept);
+    request.decisions[0].at = now - Duration::from_secs(40);
+    request.decisions[0].probe = Some("mine".into());
+    assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
+    assert_eq!(regions(&ports), ["us-west-2"]);
 }

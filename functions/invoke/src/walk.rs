@@ -6,6 +6,7 @@ use bcce_core::answer::{Stopped, instruction, judge, parse_json};
 use bcce_core::artifact::Output;
 use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target};
 use bcce_core::error::{ErrorName, Fault};
+use bcce_core::health::{Breaker, Standing, target_key};
 use bcce_core::plan::Plan;
 use bcce_core::ports::{
     CallModel, Clock, CountLatency, GetObject, ModelAnswer, NoteCache, ReadBreakers, Repair,
@@ -23,6 +24,8 @@ use crate::{Ports, Request, context};
 /// Kept back of the function's time for storing the answer: an operation on S3 may take 25 s with the
 /// client's retries, and there are two, since another writer's answer has to be read.
 const MARGIN: Duration = Duration::from_secs(60);
+/// How long a decision holds without another look.
+const STALE: Duration = Duration::from_secs(5);
 /// With less than this left of the run's time, a call is not worth starting.
 const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -101,6 +104,9 @@ where
                 break;
             }
             let Some(time) = self.time(n == 0) else { break };
+            if !self.may_call(target).await {
+                continue;
+            }
             match self.turn(target, time).await? {
                 Turn::Answered(answer) => {
                     return Ok(Walked::Answered { attempts: self.take(), answer });
@@ -110,6 +116,25 @@ where
             }
         }
         Ok(Walked::Exhausted { attempts: self.take() })
+    }
+
+    /// What was decided a while ago is looked at once more: it waited for a free function or for a silent
+    /// target, a breaker may have opened since, and an election may be over.
+    async fn may_call(&self, target: &Target) -> bool {
+        let now = self.ports.clock.now();
+        let Some(decision) = self.request.decisions.last() else { return true };
+        if now - decision.at < STALE {
+            return true;
+        }
+        let breakers = self.ports.health.breakers(&[target_key(target)], now).await;
+        let is_mine = |breaker: &Breaker| {
+            decision.probe.as_deref().is_some_and(|token| breaker.is_probed_by(token))
+        };
+        breakers.iter().all(|breaker| match breaker.standing(now) {
+            Standing::Closed => true,
+            Standing::Probed { .. } => is_mine(breaker),
+            Standing::Open { .. } | Standing::Due => false,
+        })
     }
 
     fn take(&mut self) -> Vec<Attempt> {

@@ -62,6 +62,7 @@ const TIMEOUT: &str = "Bcce.TargetTimeout";
 const BROKEN: &str = "Bcce.TargetBroken";
 const REJECTED: &str = "Bcce.TargetRejected";
 const REQUEST: &str = "Bcce.RequestRejected";
+const GUARDRAIL: &str = "Bcce.GuardrailIntervened";
 
 /// The first region fails with `error` and the second answers.
 const fn moves_on(
@@ -98,12 +99,16 @@ const fn silent(name: &'static str, script: &'static str) -> Fault {
 }
 
 /// No target can take it, so only one is asked.
-const fn fails(name: &'static str, script: &'static str, error: &'static str) -> Fault {
+const fn fails(
+    name: &'static str,
+    script: &'static str,
+    attempts: &'static [&'static str],
+) -> Fault {
     Fault {
-        ends: ("FAILED", Some(error)),
+        ends: ("FAILED", Some(attempts[0])),
         calls: (1, 0),
         held: (Nothing, Nothing),
-        ..moves_on(name, script, &[])
+        ..moves_on(name, script, attempts)
     }
 }
 
@@ -139,9 +144,9 @@ fn faults() -> Vec<Fault> {
             "@model us-east-1: ends-early",
             &[BROKEN, ""],
         ),
-        fails("context too long", "@model *: too-long", REQUEST),
-        fails("guardrail", "@model *: guardrail", "Bcce.GuardrailIntervened"),
-        fails("content filter", "@model *: filtered", REQUEST),
+        fails("context too long", "@model *: too-long", &[REQUEST]),
+        Fault { used: Used::Told, ..fails("guardrail", "@model *: guardrail", &[GUARDRAIL]) },
+        Fault { used: Used::Told, ..fails("content filter", "@model *: filtered", &[REQUEST]) },
         Fault {
             calls: (2, 1),
             attempts: &[UNAVAILABLE, REJECTED, ""],
@@ -225,10 +230,13 @@ async fn look(stack: &Stack, fault: Fault) -> Option<String> {
     if (calls(EAST), calls(WEST)) != fault.calls {
         wrong.push(format!("it called {regions:?}"));
     }
-    if ended == SUCCEEDED {
-        wrong.extend(recorded(&stack.step(&run, "answer").await, &fault));
-        wrong.extend(counted(&manifest, &fault));
-    }
+    let record = match ended {
+        SUCCEEDED => run.step_key("answer", None),
+        _ => run.failure_key("answer", None),
+    };
+    let record = stack.object(&record).await.expect("the record of the step");
+    wrong.extend(recorded(&serde_json::from_slice(&record).unwrap(), &fault));
+    wrong.extend(counted(&manifest, &fault));
     for (region, expected) in [(EAST, fault.held.0), (WEST, fault.held.1)] {
         let held = held(&breaker(stack, &model, region).await, &manifest);
         let is_held = match (expected, held) {

@@ -6,9 +6,7 @@ use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::Breaker;
 use bcce_core::notice::RunStatus;
 use bcce_core::policy::Policy;
-use bcce_core::routing::{
-    Decision, Health, Next, Question, Route, RouteTarget, Routing, Timeouts, decide,
-};
+use bcce_core::routing::{Decision, Health, Next, Question, Route, RouteTarget, Routing, decide};
 use bcce_core::run::RunRef;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -43,7 +41,7 @@ fn route() -> Route {
         policy: Policy::default(),
         routing: Routing { attempts: 3, ..Routing::default() },
         rounds: 5,
-        patience: Timeouts::default(),
+        patience: None,
         expected: None,
     }
 }

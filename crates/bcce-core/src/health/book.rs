@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::{Breaker, BreakerSettings, Report};
+use super::latency::{Histogram, slots};
+use super::{Breaker, BreakerSettings, Probe, Report};
 use crate::error::Fault;
-use crate::ports::{Kept, ReadBreakers, WriteBreaker};
+use crate::ports::{Kept, ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker};
 
 /// How long a breaker that was read counts as known. A busy function asks ten times a second, and no more
 /// than that many milliseconds of calls go to a target after its breaker opened.
@@ -63,7 +64,7 @@ impl<L> Book<L> {
     }
 
     /// The ledger did not answer a moment ago, and is not to be waited for.
-    pub fn is_blind(&self, now: OffsetDateTime) -> bool {
+    fn is_blind(&self, now: OffsetDateTime) -> bool {
         let is_blind = self.blind_until.get().is_some_and(|until| until > now);
         if is_blind {
             let cause = || "the ledger did not answer a moment ago".to_owned();
@@ -114,6 +115,34 @@ impl<L: ReadBreakers> Book<L> {
     }
 }
 
+/// Statistics. Without the ledger all targets are equally fast, or cold.
+impl<L> Book<L> {
+    /// How long targets took over the last minutes, in the order of their keys.
+    pub async fn latencies(&self, keys: &[String], now: OffsetDateTime) -> Vec<Histogram>
+    where
+        L: ReadLatencies,
+    {
+        if self.is_blind(now) {
+            return Vec::new();
+        }
+        let read = self.ledger.latencies(keys, &slots(now)).await;
+        read.map_err(|fault| self.turn_blind(fault, now)).unwrap_or_default()
+    }
+
+    /// Whose prompt cache is warm, by key.
+    pub async fn warm(&self, cache: &str, now: OffsetDateTime) -> Vec<String>
+    where
+        L: ReadCaches,
+    {
+        if self.is_blind(now) {
+            return Vec::new();
+        }
+        let read = self.ledger.caches(cache).await;
+        let read = read.map_err(|fault| self.turn_blind(fault, now)).unwrap_or_default();
+        read.into_iter().filter(|(_, until)| *until > now).map(|(key, _)| key).collect()
+    }
+}
+
 impl<L: ReadBreakers + WriteBreaker> Book<L> {
     /// Stands for election as the one that probes an open target. Without the ledger it is an election
     /// among the steps of this process.
@@ -129,7 +158,12 @@ impl<L: ReadBreakers + WriteBreaker> Book<L> {
             is_mine = breaker.elect(holder, now, lease);
             is_mine
         };
-        let breaker = self.change(key, now, change).await;
+        let (mut breaker, is_settled) = self.change(key, now, change).await;
+        if !is_settled {
+            // Those who won the races are at it; whoever asks on must not find it due.
+            breaker.probe = Some(Probe { holder: String::new(), until: now + lease });
+            return Elected::Lost(breaker);
+        }
         if is_mine { Elected::Mine } else { Elected::Lost(breaker) }
     }
 
@@ -144,20 +178,20 @@ impl<L: ReadBreakers + WriteBreaker> Book<L> {
         self.change(key, now, |breaker| breaker.hear(report, now, settings)).await;
     }
 
-    /// Reads, changes and writes until no other wrote in between. `change` is `false` for nothing to write.
+    /// Reads, changes and writes until no other wrote in between. `change` is `false` for nothing to write, and
+    /// so is the answer when all races were lost: nothing has changed then.
     async fn change(
         &self,
         key: &str,
         now: OffsetDateTime,
         mut change: impl FnMut(&mut Breaker) -> bool,
-    ) -> Breaker {
-        let mut breaker = self.recall(key);
+    ) -> (Breaker, bool) {
         if !self.is_blind(now) {
             for _ in 0..RACES {
                 match self.try_once(key, now, &mut change).await {
                     Ok(Some(changed)) => {
                         self.remember(key, &changed, now);
-                        return changed;
+                        return (changed, true);
                     }
                     Ok(None) => {}
                     Err(fault) => {
@@ -167,9 +201,13 @@ impl<L: ReadBreakers + WriteBreaker> Book<L> {
                 }
             }
         }
-        change(&mut breaker);
-        self.remember(key, &breaker, now);
-        breaker
+        let mut breaker = self.recall(key);
+        let decides = self.is_blind(now);
+        if decides {
+            change(&mut breaker);
+            self.remember(key, &breaker, now);
+        }
+        (breaker, decides)
     }
 
     /// `None`: another wrote in between.
@@ -252,6 +290,20 @@ mod tests {
         assert_eq!(now(one.elect(KEY, "one", due, lease)), Elected::Mine);
         let Elected::Lost(breaker) = now(other.elect(KEY, "other", due, lease)) else { panic!() };
         assert!(matches!(breaker.standing(due), Standing::Probed { .. }));
+    }
+
+    /// Nobody is elected by a write that was never made.
+    #[test]
+    fn who_loses_every_race_is_not_elected() {
+        let ledger = MemoryHealth::default();
+        let [one, _] = two(&ledger);
+        fails(&one, 3);
+        ledger.races.set(RACES as u32);
+        let due = NOW + Duration::from_secs(5);
+        let elected = now(one.elect(KEY, "one", due, Duration::from_secs(25)));
+        let Elected::Lost(breaker) = elected else { panic!("{elected:?}") };
+        assert!(matches!(breaker.standing(due), Standing::Probed { .. }));
+        assert_eq!(ledger.kept.borrow()[KEY].breaker.probe, None);
     }
 
     #[test]

@@ -187,3 +187,13 @@ fn settings_that_cannot_work_are_told() {
         "breaker.failures: must be 1 to 86400; breaker.max_cool_down_s: must not be below cool_down_s"
     );
 }
+
+#[test]
+fn a_probe_that_answers_after_its_lease_closes_all_the_same() {
+    let mut breaker = opened(0);
+    breaker.elect("me", at(5), LEASE);
+    breaker.elect("another", at(30), LEASE);
+    let late = Report { signal: Signal::Alive, started_at: at(6), probe: Some("me") };
+    assert!(breaker.hear(&late, at(60), &SETTINGS));
+    assert_eq!(breaker.standing(at(60)), Standing::Closed);
+}

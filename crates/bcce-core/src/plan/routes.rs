@@ -41,7 +41,7 @@ pub(super) fn of(
             targets: targets(sources, model, by_cost),
             policy: sources.configuration.policy.clone(),
             rounds: limits::rounds(executions),
-            patience: platform(sources, model).timeouts,
+            patience: Some(platform(sources, model).timeouts),
             expected: by_cost.then(|| expected(sources, step, steps, inputs)),
             routing,
         }

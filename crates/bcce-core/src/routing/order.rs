@@ -6,9 +6,12 @@ use super::{Question, Ruling, Strategy};
 use crate::attempt::Usage;
 use crate::template::CacheTtl;
 
-/// Before every bucket: a handful of calls every few minutes finds out, or what is slow or new would stay it
-/// for ever.
-const UNMEASURED: f64 = -1.0;
+/// One step in so many first asks a target of which too few calls are known to say how fast it is, or what is slow
+/// or new would stay it for ever. Not all of them: it may take a while until enough calls have ended.
+const MEASURES: u64 = 4;
+/// Before and behind every bucket.
+const TO_MEASURE: f64 = -1.0;
+const UNMEASURED: f64 = 1_000.0;
 
 /// What a target is sorted by, the least first.
 struct Rank {
@@ -48,7 +51,9 @@ fn rank(question: &Question<'_>, at: usize) -> f64 {
         Strategy::RoundRobin => 0.0,
         Strategy::Latency => {
             let median = question.health.get(at).and_then(|health| health.latency.median());
-            median.map_or(UNMEASURED, |bucket| bucket as f64)
+            let measures = mixed(question.seed).is_multiple_of(MEASURES);
+            let unmeasured = if measures { TO_MEASURE } else { UNMEASURED };
+            median.map_or(unmeasured, |bucket| bucket as f64)
         }
         Strategy::Cost => cost(question, at).unwrap_or(f64::INFINITY),
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::document::Document;
 use crate::error::Problems;
 use crate::health::BreakerSettings;
-use crate::limits::MAX_RUN_SECONDS;
+use crate::limits::{MAX_CALLS, MAX_RUN_SECONDS};
 
 /// `/bcce/<env>/routing`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,7 +119,8 @@ impl Document for Routing {
     fn check(&self) -> Problems {
         let mut problems = Problems::default();
         problems.check(self.version == 1, "version", "must be 1");
-        problems.check(self.attempts > 0, "attempts", "must be above 0");
+        let cause = format!("must be 1 to {MAX_CALLS}");
+        problems.check((1..=MAX_CALLS).contains(&self.attempts), "attempts", cause);
         problems.check(self.backoff_base_ms > 0, "backoff_base_ms", "must be above 0");
         let cause = format!("must be at most {MAX_RUN_SECONDS}, the longest run");
         problems.check(self.backoff_cap_s <= MAX_RUN_SECONDS, "backoff_cap_s", cause);
@@ -162,7 +163,9 @@ impl Routing {
 impl RoutingOverride {
     pub fn check(&self, field: &str) -> Problems {
         let mut problems = Problems::default();
-        problems.check(self.attempts != Some(0), format!("{field}.attempts"), "must be above 0");
+        let is_right = self.attempts.is_none_or(|attempts| (1..=MAX_CALLS).contains(&attempts));
+        let cause = format!("must be 1 to {MAX_CALLS}");
+        problems.check(is_right, format!("{field}.attempts"), cause);
         // What is not named passes as the default, which is right.
         let timeouts = Timeouts::default().with(&self.timeouts);
         problems.extend(timeouts.check(&format!("{field}.timeouts")));

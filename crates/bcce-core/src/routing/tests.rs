@@ -17,7 +17,7 @@ pub fn route(regions: &[&str]) -> Route {
         policy: Policy::default(),
         routing: Routing::default(),
         rounds: 5,
-        patience: Timeouts::default(),
+        patience: None,
         expected: None,
     }
 }
@@ -303,13 +303,12 @@ fn takes(bucket: usize) -> Health {
 }
 
 #[test]
-fn the_fastest_comes_first_behind_what_is_not_measured() {
+fn the_fastest_comes_first_and_what_is_not_measured_now_and_then() {
     let route = strategy(Strategy::Latency);
     let measured = [takes(8), takes(3), takes(4)];
     assert_eq!(firsts(&route, &measured), [0, 10_000, 0]);
-    let health = [takes(8), takes(3), closed()];
-    let Course::Try { order, .. } = decide(&question(&route, &health)).course else { panic!() };
-    assert_eq!(order, [2, 1, 0]);
+    let firsts = firsts(&route, &[takes(8), takes(3), closed()]);
+    assert!(firsts[0] == 0 && firsts[2].abs_diff(2_500) < 200, "{firsts:?}");
 }
 
 #[test]

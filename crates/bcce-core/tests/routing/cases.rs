@@ -186,7 +186,7 @@ prop_compose! {
             }
         });
         let targets = targets.collect();
-        let patience = Timeouts::default();
+        let patience = Some(Timeouts::default());
         (places, Route { targets, policy, routing, rounds, patience, expected })
     }
 }
