@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bcce_core::error::ErrorName;
-use bcce_core::health::{Breaker, BreakerSettings, Report, Signal};
+use bcce_core::health::{Breaker, BreakerSettings, Report, Signal, Standing};
 use bcce_core::routing::{Course, Health, Question, Route, decide};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -81,6 +81,12 @@ impl World<'_> {
                 self.calls[step] = Some(call);
             }
             (_, call) => self.calls[step] = call,
+        }
+        // A closed breaker lets everybody pass: who was elected while it was open holds nothing any more. A probe
+        // that answers after its lease closes it while another is at it.
+        if breaker.standing(self.now) == Standing::Closed {
+            self.calls.iter_mut().flatten().for_each(|call| call.election = None);
+            self.gone.clear();
         }
         self.breaker.push(breaker);
     }
