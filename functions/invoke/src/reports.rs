@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bcce_core::attempt::{Attempt, Target};
-use bcce_core::error::ErrorName;
+use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::latency::{bucket, slot};
 use bcce_core::health::{Report, Signal, target_key};
 use bcce_core::plan::Plan;
@@ -133,7 +133,7 @@ fn warmed(route: &Route, attempt: &Attempt) -> Option<(String, Duration)> {
 }
 
 /// Statistics: a call that is missing in them changes no answer.
-fn note(counted: Result<(), bcce_core::error::Fault>) {
+fn note(counted: Result<(), Fault>) {
     if let Err(fault) = counted {
         tracing::warn!("a call is missing in the ledger's statistics: {}", fault.message);
     }
