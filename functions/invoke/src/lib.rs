@@ -21,9 +21,7 @@ use bcce_core::emf::ledger_unreachable;
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::book::Book;
 use bcce_core::limits::{MAX_MESSAGE_CHARS, MAX_STATE_MESSAGE_BYTES, cut, cut_bytes};
-use bcce_core::ports::{
-    CallModel, Clock, CountLatency, GetObject, NoteCache, PutOnce, ReadBreakers, WriteBreaker,
-};
+use bcce_core::ports::{CallModel, Clock, GetObject, PutOnce};
 use bcce_core::routing::{Decision, Next};
 use bcce_core::run::{Run, StepRef};
 use serde::{Deserialize, Serialize};
@@ -31,6 +29,7 @@ use time::OffsetDateTime;
 
 use plans::Plans;
 use reports::Reports;
+pub use reports::TakeReports;
 use walk::{Walk, Walked};
 
 pub struct Config {
@@ -105,7 +104,7 @@ where
     S: GetObject + PutOnce,
     M: CallModel,
     C: Clock,
-    L: ReadBreakers + WriteBreaker + CountLatency + NoteCache,
+    L: TakeReports,
 {
     let reports = Reports::default();
     let response = reports.beside(respond(ports, &reports, &request, remaining)).await;
@@ -126,7 +125,7 @@ where
     S: GetObject + PutOnce,
     M: CallModel,
     C: Clock,
-    L: ReadBreakers + WriteBreaker + CountLatency + NoteCache,
+    L: TakeReports,
 {
     let key = request.run.step_key(&request.step.step, request.step.item);
     if ports.store.get(&key).await?.is_some() {

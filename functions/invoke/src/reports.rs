@@ -20,6 +20,11 @@ use futures::stream::FuturesUnordered;
 
 use crate::{Ports, Request};
 
+/// What a ledger has to take, to be told of calls.
+pub trait TakeReports: ReadBreakers + WriteBreaker + CountLatency + NoteCache {}
+
+impl<L: ReadBreakers + WriteBreaker + CountLatency + NoteCache> TakeReports for L {}
+
 #[derive(Default)]
 pub(crate) struct Reports<'a>(RefCell<FuturesUnordered<LocalBoxFuture<'a, ()>>>);
 
@@ -67,7 +72,7 @@ pub(crate) fn tell<'a, S, M, C, L>(
     over: &Over<'_>,
 ) where
     C: Clock,
-    L: ReadBreakers + WriteBreaker + CountLatency + NoteCache,
+    L: TakeReports,
 {
     let Some(route) = plan.routes.get(&request.step.route) else { return };
     let (key, now) = (target_key(over.target), ports.clock.now());

@@ -8,17 +8,14 @@ use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target};
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::{Breaker, Standing, target_key};
 use bcce_core::plan::Plan;
-use bcce_core::ports::{
-    CallModel, Clock, CountLatency, GetObject, ModelAnswer, NoteCache, ReadBreakers, Repair,
-    WriteBreaker,
-};
+use bcce_core::ports::{CallModel, Clock, GetObject, ModelAnswer, Repair};
 use bcce_core::prompt::{Prompt, render};
 use bcce_core::routing::Routing;
 use bcce_core::template::{OutputType, Step};
 use time::OffsetDateTime;
 
 use crate::ask::{Asked, Asking};
-use crate::reports::{Over, Reports, tell};
+use crate::reports::{Over, Reports, TakeReports, tell};
 use crate::{Ports, Request, context};
 
 /// Kept back of the function's time for storing the answer: an operation on S3 may take 25 s with the
@@ -67,7 +64,7 @@ where
     S: GetObject,
     M: CallModel,
     C: Clock,
-    L: ReadBreakers + WriteBreaker + CountLatency + NoteCache,
+    L: TakeReports,
 {
     /// Renders the prompt. The inner error is the step's: its template cannot be rendered.
     pub async fn prepare(

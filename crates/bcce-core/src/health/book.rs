@@ -13,8 +13,8 @@ use super::{Breaker, BreakerSettings, Probe, Report};
 use crate::error::Fault;
 use crate::ports::{Kept, ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker};
 
-/// How long a breaker that was read counts as known. A busy function asks ten times a second, and no more
-/// than that many milliseconds of calls go to a target after its breaker opened.
+/// How long a breaker that was read counts as known. A busy function asks ten times a second, and no decision
+/// is made by what is older.
 const FRESH: Duration = Duration::from_millis(100);
 /// How long a ledger that did not answer is not asked again: a decision must not wait for it each time.
 const BLIND: Duration = Duration::from_secs(2);
@@ -231,18 +231,12 @@ mod tests {
     use super::*;
     use crate::error::ErrorName;
     use crate::fakes::{MemoryHealth, now};
+    use crate::health::tests::SETTINGS;
     use crate::health::{Signal, Standing};
     use time::macros::datetime;
 
     const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
     const KEY: &str = "us-east-1#us.m";
-    const SETTINGS: BreakerSettings = BreakerSettings {
-        failures: 3,
-        window_s: 120,
-        cool_down_s: 5,
-        max_cool_down_s: 20,
-        set_aside_s: 300,
-    };
 
     fn fails(book: &Book<impl ReadBreakers + WriteBreaker>, times: u32) {
         let error = ErrorName::TargetUnavailable;

@@ -2,7 +2,7 @@ use super::*;
 use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
-const SETTINGS: BreakerSettings = BreakerSettings {
+pub const SETTINGS: BreakerSettings = BreakerSettings {
     failures: 3,
     window_s: 120,
     cool_down_s: 5,
