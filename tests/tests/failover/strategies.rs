@@ -1,4 +1,6 @@
 use aws_sdk_dynamodb::types::AttributeValue;
+use bcce_core::ledger::target_pk;
+use bcce_tests::models::model_id;
 use futures::StreamExt;
 use serde_json::json;
 
@@ -49,11 +51,29 @@ async fn the_faster_region_is_found() {
     let stack = Stack::connect().await;
     let (model, workflow) = (model(Layout::Two), workflow(&stack, "latency", "").await);
     let script = "@model us-east-1: slow(1000)\n@model us-west-2: slow(20)";
-    runs(&stack, &workflow, &model, script, 0..24).await;
+    // One step in four asks a target of which too little is known: how many runs it takes to know both is chance.
+    let mut learning = 0;
+    while !is_measured(&stack, &model, EAST).await || !is_measured(&stack, &model, WEST).await {
+        assert!(learning < 120, "{learning} runs did not measure both regions");
+        runs(&stack, &workflow, &model, script, learning..learning + 6).await;
+        learning += 6;
+    }
     let learnt = calls_of(&model).len();
-    runs(&stack, &workflow, &model, script, 24..44).await;
+    runs(&stack, &workflow, &model, script, learning..learning + 20).await;
     let west = seen(&calls_of(&model)[learnt..], WEST);
     assert!(west >= 16, "{west} of 20 calls went to the faster region");
+}
+
+/// Whether the ledger knows how fast a region answers.
+async fn is_measured(stack: &Stack, model: &str, region: &str) -> bool {
+    let pk = target_pk(&format!("{region}#{}", model_id("us", model)));
+    let query = stack.dynamodb.query().table_name(output("LedgerTable")).consistent_read(true);
+    let query = query.key_condition_expression("pk = :pk AND begins_with(sk, :latency)");
+    let query = query.expression_attribute_values(":pk", AttributeValue::S(pk));
+    let query = query.expression_attribute_values(":latency", AttributeValue::S("latency#".into()));
+    let slots = query.send().await.unwrap().items.unwrap_or_default();
+    let counts = slots.iter().flatten().filter(|(name, _)| name.starts_with("bucket_"));
+    counts.map(|(_, calls)| calls.as_n().unwrap().parse::<u64>().unwrap()).sum::<u64>() >= 5
 }
 
 #[tokio::test]
