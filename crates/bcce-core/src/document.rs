@@ -66,6 +66,18 @@ pub fn from_json<T: Document>(name: &str, text: &str) -> Draft<T> {
     }
 }
 
+/// JSON that is nobody's document, told of as `name`.
+///
+/// # Errors
+/// It is none, or a key stands twice in an object.
+pub fn json(name: &str, text: &str) -> Result<Value, Problems> {
+    let (tree, repeated) = json::read(text).map_err(|cause| Problems::one(name, cause))?;
+    match repeated.is_empty() {
+        true => Ok(tree),
+        false => Err(repeated.below(name)),
+    }
+}
+
 pub fn from_yaml<T: Document>(text: &str) -> Draft<T> {
     if text.len() > MAX_DOCUMENT_BYTES {
         let cause = format!("is {} bytes, the most is {MAX_DOCUMENT_BYTES}", text.len());

@@ -156,6 +156,12 @@ impl Problems {
         self.0.is_empty()
     }
 
+    /// As problems of fields below `path`.
+    pub fn below(mut self, path: &str) -> Self {
+        self.0.iter_mut().for_each(|problem| problem.field = format!("{path}.{}", problem.field));
+        self
+    }
+
     /// `value` when nothing is wrong.
     pub fn none_or<T>(self, value: T) -> Result<T, Problems> {
         if self.is_empty() { Ok(value) } else { Err(self) }

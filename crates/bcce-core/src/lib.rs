@@ -32,3 +32,4 @@ pub mod routing; // the pure decision: targets, wait or stop
 pub mod run; // ids of a run and where its objects lie
 pub mod schema; // JSON schemas of authors, and what does not fit them
 pub mod template; // a workflow definition
+pub mod webhook; // a provider's signed call -> requests

@@ -4,7 +4,7 @@
 //! enclosed in delimiters, as HTML templates escape what they interpolate, and the system prompt says
 //! that instructions in there are not to be followed. `| safe` marks a value the author vouches for.
 
-mod syntax;
+pub(crate) mod syntax;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -106,10 +106,18 @@ fn each_string(value: &serde_json::Value, seen: &mut dyn FnMut(&str)) {
 }
 
 fn environment(tag: &str) -> Environment<'static> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_fuel(Some(PROMPT_FUEL));
+    let mut environment = plain_environment(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("data".into()));
+    let tag = tag.to_owned();
+    environment.set_formatter(move |out, _: &mut State, value| set_apart(out, &tag, value));
+    environment
+}
+
+/// The language without what sets data apart: its filters, and its bounds on time and memory.
+pub(crate) fn plain_environment(undefined: UndefinedBehavior) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(undefined);
+    environment.set_fuel(Some(PROMPT_FUEL));
     // In place of built-in ones that mark text as safe which they made of foreign data, or cut out of
     // its enclosure.
     environment.add_filter("tojson", |state: &State, value: Value| {
@@ -124,8 +132,6 @@ fn environment(tag: &str) -> Environment<'static> {
         .add_filter("lines", |text: String| text.lines().map(Value::from).collect::<Value>());
     environment.add_filter("replace", replace);
     environment.add_filter("truncate", |text: String, most: usize| cut(&text, most));
-    let tag = tag.to_owned();
-    environment.set_formatter(move |out, _: &mut State, value| set_apart(out, &tag, value));
     environment
 }
 
@@ -157,7 +163,7 @@ fn replace(text: String, from: String, to: String) -> Result<String, Error> {
 }
 
 /// Indented it can be a hundred times what it was, so it is bounded while it is written.
-fn json(value: &Value, pretty: bool) -> Result<String, Error> {
+pub(crate) fn json(value: &Value, pretty: bool) -> Result<String, Error> {
     let mut out = Bounded(Vec::new());
     let written = match pretty {
         true => serde_json::to_writer_pretty(&mut out, value),
@@ -170,7 +176,11 @@ fn json(value: &Value, pretty: bool) -> Result<String, Error> {
     String::from_utf8(out.0).map_err(|_| ErrorKind::BadSerialization.into())
 }
 
-fn bounded(environment: &Environment<'_>, source: &str, values: &Value) -> Result<String, String> {
+pub(crate) fn bounded(
+    environment: &Environment<'_>,
+    source: &str,
+    values: &Value,
+) -> Result<String, String> {
     let mut out = Bounded(Vec::new());
     compile(environment, source)?
         .render_captured_to(values.clone(), &mut out)
@@ -187,7 +197,7 @@ fn compile<'a>(
 }
 
 /// The kind and the line. The detail is left out: it can quote a value.
-fn cause(error: &Error) -> String {
+pub(crate) fn cause(error: &Error) -> String {
     let line = error.line().map(|line| format!(" on line {line}")).unwrap_or_default();
     match error.kind() {
         ErrorKind::OutOfFuel => {

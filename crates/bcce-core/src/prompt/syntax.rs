@@ -52,6 +52,14 @@ pub fn check(source: &str) -> Result<(), String> {
     statement(&template, false)
 }
 
+/// It is one `{{ }}` and nothing else.
+pub fn is_one_expression(source: &str) -> bool {
+    let parsed =
+        check_tags(source).ok().and_then(|()| parse(source, "", SyntaxConfig::default()).ok());
+    let Some(Stmt::Template(template)) = parsed else { return false };
+    matches!(template.children.as_slice(), [Stmt::EmitExpr(_)])
+}
+
 /// Before the parser runs, which takes stack for what stands in one tag and for each `elif`.
 fn check_tags(source: &str) -> Result<(), String> {
     let (mut tokens, mut elifs, mut starts) = (0, 0, false);

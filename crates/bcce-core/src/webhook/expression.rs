@@ -1,0 +1,159 @@
+//! Conditions and values over an event, in the language that prompts are written in and within its bounds.
+//! Nothing is set apart here: what comes out are values of a request, which a prompt sets apart.
+
+use minijinja::value::{Serde, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+use serde_json::{Map, Value};
+
+use crate::error::Problems;
+use crate::prompt;
+
+/// An event as rules see it.
+pub struct Context {
+    values: minijinja::Value,
+}
+
+impl Context {
+    pub fn new(event: &str, payload: &Value) -> Self {
+        // By reference up to here: a payload can be a megabyte.
+        let body = minijinja::Value::from(Serde(payload));
+        Self { values: minijinja::context! { event, body } }
+    }
+
+    /// Whether a condition holds. What the event does not have counts as false.
+    ///
+    /// # Errors
+    /// What cannot be done with what is there; never a value of the event.
+    pub fn holds(&self, condition: &str) -> Result<bool, String> {
+        let environment = environment(UndefinedBehavior::Chainable);
+        let expression = environment.compile_expression(condition);
+        let expression = expression.map_err(|error| prompt::cause(&error))?;
+        let value = expression.eval(&self.values).map_err(|error| prompt::cause(&error))?;
+        Ok(value.is_true())
+    }
+
+    /// A text, its `{{ }}` filled in.
+    ///
+    /// # Errors
+    /// As above, and the first thing that is read and that the event does not have.
+    pub fn text(&self, template: &str) -> Result<String, String> {
+        prompt::syntax::check(template)?;
+        let environment = environment(UndefinedBehavior::Strict);
+        prompt::bounded(&environment, template, &self.values)
+            .map_err(|cause| self.missing(&environment, template).unwrap_or(cause))
+    }
+
+    /// A value, with every text in it filled in; what cannot be is told under `field`.
+    pub fn value(&self, template: &Value, field: &str, problems: &mut Problems) -> Value {
+        match template {
+            Value::String(text) => self.filled(text).unwrap_or_else(|cause| {
+                problems.add(field, cause);
+                Value::Null
+            }),
+            Value::Array(items) => {
+                let value = |(n, item)| self.value(item, &format!("{field}[{n}]"), problems);
+                items.iter().enumerate().map(value).collect()
+            }
+            Value::Object(fields) => {
+                let value = |(name, item): (&String, &Value)| {
+                    (name.clone(), self.value(item, &format!("{field}.{name}"), problems))
+                };
+                fields.iter().map(value).collect::<Map<_, _>>().into()
+            }
+            plain => plain.clone(),
+        }
+    }
+
+    /// `{{ body.labels }}` alone stays a list.
+    fn filled(&self, text: &str) -> Result<Value, String> {
+        let Some(only) = only_expression(text) else { return self.text(text).map(Value::from) };
+        prompt::syntax::check(text)?;
+        let environment = environment(UndefinedBehavior::Strict);
+        let evaluated = environment.compile_expression(only).and_then(|e| e.eval(&self.values));
+        let told = |error: &Error| {
+            self.missing(&environment, text).unwrap_or_else(|| prompt::cause(error))
+        };
+        let value = evaluated.map_err(|error| told(&error))?;
+        match value.is_undefined() {
+            true => Err(told(&ErrorKind::UndefinedError.into())),
+            false => serde_json::to_value(&value).map_err(|_| "cannot be a value of JSON".into()),
+        }
+    }
+
+    /// What a template reads and the event does not have.
+    fn missing(&self, environment: &Environment<'_>, template: &str) -> Option<String> {
+        let template = environment.template_from_str(template).ok()?;
+        let mut read: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+        read.sort();
+        let missing = read.into_iter().find(|path| self.at(path).is_none())?;
+        Some(format!("reads {missing}, which the event does not have"))
+    }
+
+    fn at(&self, path: &str) -> Option<minijinja::Value> {
+        path.split('.').try_fold(self.values.clone(), |value, name| {
+            value.get_attr(name).ok().filter(|found| !found.is_undefined())
+        })
+    }
+}
+
+/// # Errors
+/// Why it is no condition.
+pub fn check_condition(condition: &str) -> Result<(), String> {
+    check_text(&format!("{{{{ {condition} }}}}"))?;
+    let environment = environment(UndefinedBehavior::Chainable);
+    environment.compile_expression(condition).map(drop).map_err(|error| prompt::cause(&error))
+}
+
+/// # Errors
+/// Why it is no text with `{{ }}`, or that it reads something other than the event.
+pub fn check_text(template: &str) -> Result<(), String> {
+    let read = prompt::variables(template)?;
+    let of_event =
+        |path: &String| ["event", "body"].contains(&path.split('.').next().unwrap_or(""));
+    match read.iter().find(|path| !of_event(path)) {
+        Some(path) => Err(format!("reads {path}; there are event and body")),
+        None => Ok(()),
+    }
+}
+
+/// What is wrong with a value's texts goes to `problems`, under `field`.
+pub fn check_value(template: &Value, field: &str, problems: &mut Problems) {
+    match template {
+        Value::String(text) => {
+            check_text(text).unwrap_or_else(|cause| problems.add(field, cause));
+        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(n, item)| check_value(item, &format!("{field}[{n}]"), problems)),
+        Value::Object(fields) => fields
+            .iter()
+            .for_each(|(name, item)| check_value(item, &format!("{field}.{name}"), problems)),
+        _ => {}
+    }
+}
+
+/// What stands in a text that is one `{{ }}` and nothing else.
+fn only_expression(text: &str) -> Option<&str> {
+    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let inner = inner.strip_prefix('-').unwrap_or(inner);
+    let inner = inner.strip_suffix('-').unwrap_or(inner);
+    prompt::syntax::is_one_expression(text.trim()).then_some(inner)
+}
+
+fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
+    let mut environment = prompt::plain_environment(undefined);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_formatter(written);
+    environment
+}
+
+/// A text as it is, nothing for null, and the rest as JSON.
+fn written(out: &mut Output, _: &mut State, value: &minijinja::Value) -> Result<(), Error> {
+    match value.kind() {
+        ValueKind::Undefined => Err(ErrorKind::UndefinedError.into()),
+        ValueKind::None => Ok(()),
+        ValueKind::String | ValueKind::Bool | ValueKind::Number => Ok(write!(out, "{value}")?),
+        _ => Ok(write!(out, "{}", prompt::json(value, false)?)?),
+    }
+}

@@ -1,0 +1,70 @@
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::expression::Context;
+use super::{Event, Rule, Source};
+use crate::error::Problems;
+use crate::request::Request;
+
+/// A request, and the message that it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mapped {
+    pub request: Request,
+    pub body: String,
+}
+
+/// What an event starts: none, one or several workflows, each once.
+///
+/// # Errors
+/// Everything that a rule which fits cannot make of the event, by field. Then nothing is started.
+pub fn requests(source: &Source, event: &Event) -> Result<Vec<Mapped>, Problems> {
+    let context = Context::new(&event.name, &event.payload);
+    let (mut mapped, mut problems, mut started) =
+        (Vec::new(), Problems::default(), BTreeSet::new());
+    for rule in &source.rules {
+        let field = format!("rules.{}", rule.id);
+        match rule.when.as_deref().map_or(Ok(true), |when| context.holds(when)) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(cause) => {
+                problems.add(format!("{field}.when"), cause);
+                continue;
+            }
+        }
+        if started.insert(&rule.workflow) {
+            match request(rule, event, &context) {
+                Ok(one) => mapped.push(one),
+                Err(faults) => problems.extend(faults.below(&field)),
+            }
+        }
+    }
+    problems.none_or(mapped)
+}
+
+fn request(rule: &Rule, event: &Event, context: &Context) -> Result<Mapped, Problems> {
+    let mut problems = Problems::default();
+    let mut inputs = Map::new();
+    for (name, template) in &rule.inputs {
+        let value = context.value(template, &format!("inputs.{name}"), &mut problems);
+        inputs.insert(name.clone(), value);
+    }
+    let mut request = Request {
+        workflow: rule.workflow.clone(),
+        id: Some(event.id.clone()),
+        inputs,
+        model: rule.model.clone(),
+        ..Request::default()
+    };
+    for (name, template) in &rule.tags {
+        match context.text(template) {
+            Ok(text) => drop(request.tags.insert(name.clone(), text)),
+            Err(cause) => problems.add(format!("tags.{name}"), cause),
+        }
+    }
+    problems.none_or(())?;
+    let body = Value::from(serde_json::to_value(&request).unwrap_or_default()).to_string();
+    // By the same check that dispatch makes, whose refusal the sender would never see.
+    Request::parse(&body)?;
+    Ok(Mapped { request, body })
+}

@@ -1,0 +1,139 @@
+//! Who signed a body, and when. Every provider signs with HMAC; what is signed and where the signature stands is
+//! its own.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::digest::KeyInit;
+use hmac::{Hmac, Mac};
+use sha2::{Sha256, Sha512};
+use time::OffsetDateTime;
+
+use super::source::{Algorithm, Encoding, Provider, Scheme, Source};
+use super::{Call, Secret};
+
+/// How far a signed time may be from ours, either way, in seconds: Slack, Stripe and Standard Webhooks say the
+/// same five minutes.
+const WINDOW_S: u64 = 300;
+/// Signatures of one call that are looked at. A provider sends one for each secret in use.
+const MOST_SIGNATURES: usize = 10;
+
+/// Why a call is not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not signed, or not with a secret of ours. What is wrong, for the sender's log.
+    Unsigned(String),
+    /// Signed once, too long ago or too far ahead: a replay, or a clock that is wrong.
+    OutsideWindow,
+}
+
+/// # Errors
+/// The call is not what a holder of one of `secrets` signed within the last minutes.
+pub fn verify(
+    source: &Source,
+    secrets: &[Secret],
+    call: &Call<'_>,
+    now: OffsetDateTime,
+) -> Result<(), Refusal> {
+    let claim = claim(source, call).map_err(Refusal::Unsigned)?;
+    let algorithm = source.signature.as_ref().map(|scheme| scheme.algorithm).unwrap_or_default();
+    let is_ours = |signature: &Vec<u8>| {
+        secrets.iter().any(|secret| is_signed(algorithm, secret, &claim.signed, signature))
+    };
+    if !claim.signatures.iter().take(MOST_SIGNATURES).any(is_ours) {
+        return Err(Refusal::Unsigned("the signature is not one of this body".to_owned()));
+    }
+    match claim.at {
+        Some(at) if now.unix_timestamp().abs_diff(at) > WINDOW_S => Err(Refusal::OutsideWindow),
+        _ => Ok(()),
+    }
+}
+
+/// What a call says of itself.
+struct Claim<'a> {
+    signatures: Vec<Vec<u8>>,
+    /// What is signed, in parts.
+    signed: Vec<&'a [u8]>,
+    /// Unix seconds, where the provider signs them.
+    at: Option<i64>,
+}
+
+fn claim<'a>(source: &'a Source, call: &Call<'a>) -> Result<Claim<'a>, String> {
+    match source.provider {
+        Provider::Github => plain(&Scheme::github(), call),
+        Provider::Hmac => plain(source.signature.as_ref().ok_or("no signature is set")?, call),
+        Provider::Slack => slack(call),
+        Provider::Stripe => stripe(call),
+        Provider::StandardWebhooks => standard(call),
+    }
+}
+
+/// `<prefix><signature>` in a header, over the body; several are separated by commas.
+fn plain<'a>(scheme: &Scheme, call: &Call<'a>) -> Result<Claim<'a>, String> {
+    let name = scheme.header.to_lowercase();
+    let header = required(call, &name)?;
+    let decoded = header.split(',').filter_map(|each| {
+        let encoded = each.trim().strip_prefix(scheme.prefix.as_str())?;
+        match scheme.encoding {
+            Encoding::Hex => hex::decode(encoded).ok(),
+            Encoding::Base64 => STANDARD.decode(encoded).ok(),
+        }
+    });
+    let signatures = decoded.collect();
+    Ok(Claim { signatures, signed: vec![call.body], at: None })
+}
+
+/// `X-Slack-Signature: v0=<hex>` over `v0:<timestamp>:<body>`.
+fn slack<'a>(call: &Call<'a>) -> Result<Claim<'a>, String> {
+    let timestamp = required(call, "x-slack-request-timestamp")?;
+    let header = required(call, "x-slack-signature")?;
+    let signature = header.strip_prefix("v0=").and_then(|hex| hex::decode(hex).ok());
+    let signed = vec![b"v0:", timestamp.as_bytes(), b":", call.body];
+    Ok(Claim { signatures: Vec::from_iter(signature), signed, at: Some(seconds(timestamp)?) })
+}
+
+/// `Stripe-Signature: t=<seconds>,v1=<hex>,v1=<hex>` over `<seconds>.<body>`.
+fn stripe<'a>(call: &Call<'a>) -> Result<Claim<'a>, String> {
+    let header = required(call, "stripe-signature")?;
+    let pairs = || header.split(',').filter_map(|pair| pair.trim().split_once('='));
+    let timestamp = pairs().find(|(key, _)| *key == "t").map(|(_, value)| value);
+    let timestamp = timestamp.ok_or("stripe-signature: has no t")?;
+    let signatures =
+        pairs().filter(|(key, _)| *key == "v1").filter_map(|(_, v)| hex::decode(v).ok());
+    let signatures = signatures.collect();
+    let signed = vec![timestamp.as_bytes(), b".", call.body];
+    Ok(Claim { signatures, signed, at: Some(seconds(timestamp)?) })
+}
+
+/// `webhook-signature: v1,<base64> v1,<base64>` over `<id>.<timestamp>.<body>`.
+fn standard<'a>(call: &Call<'a>) -> Result<Claim<'a>, String> {
+    let id = required(call, "webhook-id")?;
+    let timestamp = required(call, "webhook-timestamp")?;
+    let header = required(call, "webhook-signature")?;
+    let signatures = header.split(' ').filter_map(|each| each.strip_prefix("v1,"));
+    let signatures = signatures.filter_map(|encoded| STANDARD.decode(encoded).ok()).collect();
+    let signed = vec![id.as_bytes(), b".", timestamp.as_bytes(), b".", call.body];
+    Ok(Claim { signatures, signed, at: Some(seconds(timestamp)?) })
+}
+
+fn required<'a>(call: &Call<'a>, name: &str) -> Result<&'a str, String> {
+    call.header(name).ok_or_else(|| format!("the header {name} is missing"))
+}
+
+fn seconds(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "the signed time is no number of seconds".to_owned())
+}
+
+/// In constant time. A signature that was cut is none.
+fn is_signed(algorithm: Algorithm, secret: &Secret, signed: &[&[u8]], signature: &[u8]) -> bool {
+    match algorithm {
+        Algorithm::Sha256 => is_mac::<Hmac<Sha256>>(secret, signed, signature),
+        Algorithm::Sha512 => is_mac::<Hmac<Sha512>>(secret, signed, signature),
+    }
+}
+
+fn is_mac<M: Mac + KeyInit>(secret: &Secret, signed: &[&[u8]], signature: &[u8]) -> bool {
+    // HMAC takes a key of any length.
+    let Ok(mut mac) = <M as KeyInit>::new_from_slice(secret.bytes()) else { return false };
+    signed.iter().for_each(|part| mac.update(part));
+    mac.verify_slice(signature).is_ok()
+}
