@@ -25,7 +25,7 @@ pub mod sfn; // StartRun
 #[cfg(feature = "sns")]
 pub mod sns; // Publish
 #[cfg(feature = "sqs")]
-pub mod sqs; // DeadLetter, Postpone, and sending to the inbox
+pub mod sqs; // SendRequest, DeadLetter, Postpone, and what the CLI does with queues
 #[cfg(feature = "ssm")]
 pub mod ssm; // GetParameters, and writing them
 

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::Builder;
 use aws_sdk_sqs::types::MessageAttributeValue;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use bcce_core::error::Fault;
 use bcce_core::limits::cut;
-use bcce_core::ports::{DeadLetter, Letter, Postpone};
+use bcce_core::ports::{DeadLetter, Letter, Postpone, SendRequest, Sent};
 
 use crate::fault::internal;
 use crate::lazily::Lazily;
@@ -30,6 +34,54 @@ impl Queues {
             self.client.get().send_message().queue_url(queue_url).message_body(body).send().await;
         let sent = sent.map_err(|error| internal("sqs:SendMessage", &error))?;
         Ok(sent.message_id().unwrap_or_default().to_owned())
+    }
+}
+
+/// A provider waits three seconds for an answer, the least patient of them.
+const SENDING: Duration = Duration::from_millis(2_200);
+const SENDING_ONCE: Duration = Duration::from_millis(1_000);
+/// How SQS, and the key of a queue, say that it is too much. The last is what the protocol's older form says.
+const THROTTLED: [&str; 4] = [
+    "RequestThrottled",
+    "KmsThrottled",
+    "ThrottlingException",
+    "AWS.SimpleQueueService.RequestThrottled",
+];
+
+/// The inboxes, for somebody who waits for an answer.
+pub struct Inboxes {
+    client: Client,
+    queue_url: String,
+}
+
+impl Inboxes {
+    /// `queue_url`: that of the default tenant; another's is `<that>-<tenant>`.
+    pub fn new(config: &SdkConfig, queue_url: &str) -> Self {
+        let limits = TimeoutConfig::builder()
+            .connect_timeout(SENDING_ONCE)
+            .operation_attempt_timeout(SENDING_ONCE)
+            .operation_timeout(SENDING);
+        let retries = RetryConfig::standard()
+            .with_max_attempts(2)
+            .with_initial_backoff(Duration::from_millis(50));
+        let config = Builder::from(config).timeout_config(limits.build()).retry_config(retries);
+        Self { client: Client::from_conf(config.build()), queue_url: queue_url.to_owned() }
+    }
+}
+
+impl SendRequest for Inboxes {
+    async fn send(&self, tenant: Option<&str>, body: &str) -> Result<Sent, Fault> {
+        let url = tenant.map(|tenant| format!("{}-{tenant}", self.queue_url));
+        let url = url.as_deref().unwrap_or(&self.queue_url);
+        let send = self.client.send_message().queue_url(url).message_body(body);
+        // Boxed: the SDK's futures inside those of a handler are deeper than the compiler looks.
+        match Box::pin(send.send()).await {
+            Ok(_) => Ok(Sent::Accepted),
+            Err(error) if error.code().is_some_and(|code| THROTTLED.contains(&code)) => {
+                Ok(Sent::Throttled)
+            }
+            Err(error) => Err(internal("sqs:SendMessage", &error)),
+        }
     }
 }
 
@@ -98,8 +150,9 @@ fn queue_url(arn: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_sqs::operation::send_message::SendMessageOutput;
+    use aws_sdk_sqs::operation::send_message::{SendMessageError, SendMessageOutput};
     use aws_smithy_mocks::{mock, mock_client};
+    use aws_smithy_types::error::ErrorMetadata;
     use bcce_core::error::ErrorName;
 
     #[tokio::test]
@@ -120,6 +173,27 @@ mod tests {
         let letter =
             Letter { body: "not json", tenant: "default", request_id: "m", reason: &reason };
         assert_eq!(queue.dead_letter(&letter).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_request_goes_to_the_inbox_of_its_tenant() {
+        let rule = mock!(Client::send_message)
+            .match_requests(|send| send.queue_url() == Some("https://q/inbox-payments"))
+            .then_output(|| SendMessageOutput::builder().build());
+        let queue_url = "https://q/inbox".to_owned();
+        let inboxes = Inboxes { client: mock_client!(aws_sdk_sqs, [&rule]), queue_url };
+        assert_eq!(inboxes.send(Some("payments"), "{}").await, Ok(Sent::Accepted));
+    }
+
+    #[tokio::test]
+    async fn an_inbox_that_is_throttled_is_no_fault() {
+        let throttled = || {
+            let meta = ErrorMetadata::builder().code("RequestThrottled").build();
+            SendMessageError::generic(meta)
+        };
+        let rule = mock!(Client::send_message).then_error(throttled);
+        let inboxes = Inboxes { client: mock_client!(aws_sdk_sqs, [&rule]), queue_url: "u".into() };
+        assert_eq!(inboxes.send(None, "{}").await, Ok(Sent::Throttled));
     }
 
     #[test]

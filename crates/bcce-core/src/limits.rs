@@ -2,6 +2,8 @@
 
 /// SQS's own limit for a message, less what its reason takes among the dead letters.
 pub const MAX_REQUEST_BYTES: usize = 1_048_576 - 4_096;
+/// The body of a webhook's call: what is longer would not fit the inbox.
+pub const MAX_WEBHOOK_BYTES: usize = 1_048_576;
 /// A configuration document, in bytes; the largest of ours has four thousand.
 pub const MAX_DOCUMENT_BYTES: usize = 256 * 1_024;
 pub const MAX_ID_BYTES: usize = 256;

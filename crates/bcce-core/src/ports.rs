@@ -77,6 +77,18 @@ pub struct Letter<'a> {
     pub reason: &'a Fault,
 }
 
+pub trait SendRequest {
+    /// Puts a request on the inbox of a tenant; `None` is the default one.
+    async fn send(&self, tenant: Option<&str>, body: &str) -> Result<Sent, Fault>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Accepted,
+    /// Too many messages just now; nothing is wrong with this one.
+    Throttled,
+}
+
 pub trait Postpone {
     /// Makes a message visible again after `delay`, instead of after the queue's whole timeout.
     async fn postpone(&self, queue_arn: &str, receipt: &str, delay: Duration) -> Result<(), Fault>;

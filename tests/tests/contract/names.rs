@@ -66,6 +66,7 @@ fn the_outputs_keep_their_names() {
         "ArtifactKeyArn",
         "SigningKeyArn",
         "NotificationsTopicArn",
+        "WebhookUrl",
         "LedgerTable",
     ] {
         assert!(outputs.contains(&name.to_owned()), "{name} is a public name and is gone");

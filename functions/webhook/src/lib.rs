@@ -1,0 +1,200 @@
+//! A provider's signed call becomes requests on the inbox: verify, map, enqueue, nothing else.
+
+mod answer; // status and body of what is said back
+mod sources; // who may call, with a short cache
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bcce_aws::{StartError, variable};
+use bcce_core::error::{Fault, Problems};
+use bcce_core::limits::MAX_WEBHOOK_BYTES;
+use bcce_core::ports::{Clock, GetObject, GetParameters, SendRequest, Sent};
+use bcce_core::request::check_name;
+use bcce_core::webhook::{Call, Event, Mapped, Refusal, requests, verify};
+use futures::future::join_all;
+use serde::Deserialize;
+
+use answer::Answer;
+pub use answer::Response;
+pub use sources::Sources;
+use sources::{Known, Lookup};
+
+pub struct Config {
+    pub environment: String,
+    pub bucket: String,
+    /// The default tenant's; `<that>-<tenant>` is another tenant's.
+    pub inbox_queue_url: String,
+}
+
+impl Config {
+    pub fn from_env() -> Result<Self, StartError> {
+        Ok(Self {
+            environment: variable("BCCE_ENVIRONMENT")?,
+            bucket: variable("BCCE_ARTIFACT_BUCKET")?,
+            inbox_queue_url: variable("BCCE_INBOX_QUEUE_URL")?,
+        })
+    }
+}
+
+pub struct Ports<S, P, I, C> {
+    pub store: S,
+    pub parameters: P,
+    pub inbox: I,
+    pub clock: C,
+}
+
+/// An HTTP call as a Function URL passes it on (payload format 2.0). What is not needed is not read, so that
+/// nothing a caller puts there can fail.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    pub raw_path: String,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    pub request_context: RequestContext,
+    #[serde(default)]
+    pub body: Option<String>,
+    #[serde(default)]
+    pub is_base64_encoded: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct RequestContext {
+    pub http: Http,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Http {
+    pub method: String,
+}
+
+/// # Errors
+/// None: whatever happens is an HTTP answer, so that a caller never sees one of Lambda's own.
+pub async fn handle<S, P, I, C>(
+    ports: &Ports<S, P, I, C>,
+    sources: &Sources,
+    config: &Config,
+    request: Request,
+) -> Result<Response, Fault>
+where
+    S: GetObject,
+    P: GetParameters,
+    I: SendRequest,
+    C: Clock,
+{
+    let answer = ports.answer(sources, config, request).await;
+    let answer = answer.unwrap_or_else(|answer| answer);
+    answer.log();
+    Ok(answer.into())
+}
+
+impl<S, P, I, C> Ports<S, P, I, C>
+where
+    S: GetObject,
+    P: GetParameters,
+    I: SendRequest,
+    C: Clock,
+{
+    /// `Err` is an answer too: the first thing that does not hold.
+    async fn answer(
+        &self,
+        sources: &Sources,
+        config: &Config,
+        request: Request,
+    ) -> Result<Answer, Answer> {
+        let name = source_name(&request)?.to_owned();
+        let body = body(&request)?;
+        let headers = lower_case(request.headers);
+        let call = Call { headers: &headers, body: &body };
+        let lookup = Lookup {
+            store: &self.store,
+            parameters: &self.parameters,
+            bucket: &config.bucket,
+            environment: &config.environment,
+        };
+        let known = self.verified(sources, &lookup, &name, &call).await?;
+        let event = Event::read(&known.source, &name, &call).map_err(Answer::Unmapped)?;
+        if event.is_ping(known.source.provider) {
+            return Ok(Answer::Pong);
+        }
+        if let Some(challenge) = event.challenge(known.source.provider) {
+            return Ok(Answer::Challenge(challenge.to_owned()));
+        }
+        let mapped = requests(&known.source, &event).map_err(Answer::Unmapped)?;
+        let tenant = known.source.tenant.as_deref();
+        self.enqueue(tenant, &mapped).await?;
+        Ok(Answer::accepted(&name, tenant, &mapped))
+    }
+
+    /// The source, once the call is seen to be signed with a secret of it.
+    async fn verified(
+        &self,
+        sources: &Sources,
+        lookup: &Lookup<'_, S, P>,
+        name: &str,
+        call: &Call<'_>,
+    ) -> Result<Known, Answer> {
+        let now = self.clock.now();
+        let known = sources.get(lookup, name, now).await?;
+        let refusal = match verify(&known.source, &known.secrets, call, now) {
+            Ok(()) => return Ok(known),
+            Err(refusal) => refusal,
+        };
+        // It may be signed with a secret that was put there a moment ago.
+        if let (Refusal::Unsigned(_), Some(newer)) =
+            (&refusal, sources.newer(lookup, name, now).await?)
+        {
+            return verify(&newer.source, &newer.secrets, call, now)
+                .map(|()| newer)
+                .map_err(|refusal| Answer::refused(name, refusal));
+        }
+        Err(Answer::refused(name, refusal))
+    }
+
+    /// All or an answer that has the provider call again: what was sent already is the same request then.
+    async fn enqueue(&self, tenant: Option<&str>, mapped: &[Mapped]) -> Result<(), Answer> {
+        let sent = mapped.iter().map(|one| self.inbox.send(tenant, &one.body));
+        for sent in join_all(sent).await {
+            match sent {
+                Ok(Sent::Accepted) => {}
+                Ok(Sent::Throttled) => return Err(Answer::Throttled),
+                Err(fault) => return Err(Answer::Unavailable(fault)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `/hooks/<source>`
+fn source_name(request: &Request) -> Result<&str, Answer> {
+    let name = request.raw_path.strip_prefix("/hooks/").ok_or(Answer::Unknown)?;
+    let mut problems = Problems::default();
+    check_name(&mut problems, "source", name);
+    match request.request_context.http.method.as_str() {
+        _ if !problems.is_empty() => Err(Answer::Unknown),
+        "POST" => Ok(name),
+        _ => Err(Answer::NotPosted),
+    }
+}
+
+fn body(request: &Request) -> Result<Vec<u8>, Answer> {
+    let text = request.body.as_deref().unwrap_or_default();
+    // Before it is decoded: base64 is a third longer.
+    if text.len() / 4 * 3 > MAX_WEBHOOK_BYTES + 4 && request.is_base64_encoded {
+        return Err(Answer::TooLarge);
+    }
+    let bytes = match request.is_base64_encoded {
+        true => STANDARD.decode(text).map_err(|_| Answer::Unreadable)?,
+        false => text.as_bytes().to_vec(),
+    };
+    if bytes.len() > MAX_WEBHOOK_BYTES { Err(Answer::TooLarge) } else { Ok(bytes) }
+}
+
+/// Names of headers have no case; a Function URL sends them in lower case, others may not.
+fn lower_case(headers: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
+}

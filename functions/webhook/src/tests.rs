@@ -1,0 +1,266 @@
+use std::cell::{Cell, RefCell};
+
+use bcce_core::fakes::{MemoryParameters, MemoryStore};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::*;
+
+const ISSUE: &str = include_str!("../../../events/webhook/github-issue-opened.json");
+const PING: &str = include_str!("../../../events/webhook/github-ping.json");
+const COMMAND: &str = include_str!("../../../events/webhook/slack-command.json");
+const VERIFICATION: &str = include_str!("../../../events/webhook/slack-url-verification.json");
+
+/// When the samples were sent that say when.
+const THEN: i64 = 1_793_534_400;
+
+/// The clock stands until it is set.
+struct SetClock(Cell<i64>);
+
+impl Clock for &SetClock {
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(self.0.get()).unwrap()
+    }
+}
+
+/// What was sent, by tenant, and what comes of the next message.
+#[derive(Default)]
+struct Inbox {
+    sent: RefCell<Vec<(Option<String>, String)>>,
+    next: RefCell<Vec<Result<Sent, Fault>>>,
+}
+
+impl SendRequest for &Inbox {
+    async fn send(&self, tenant: Option<&str>, body: &str) -> Result<Sent, Fault> {
+        if let Some(next) = self.next.borrow_mut().pop() {
+            return next;
+        }
+        self.sent.borrow_mut().push((tenant.map(str::to_owned), body.to_owned()));
+        Ok(Sent::Accepted)
+    }
+}
+
+/// Counts how often it is asked.
+struct Counted<'a>(&'a Stage);
+
+impl GetParameters for Counted<'_> {
+    async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, String>, Fault> {
+        self.0.reads.set(self.0.reads.get() + 1);
+        MemoryParameters(self.0.parameters.borrow().clone()).parameters(names).await
+    }
+}
+
+struct Stage {
+    parameters: RefCell<BTreeMap<String, String>>,
+    inbox: Inbox,
+    clock: SetClock,
+    sources: Sources,
+    reads: Cell<u32>,
+}
+
+const GITHUB: &str = "
+version: 1
+provider: github
+secrets: [github, github-next]
+rules:
+- { id: opened, when: 'event == \"issues\" and body.action == \"opened\"', workflow: explain, inputs: { text: '{{ body.issue.title }}' } }
+- { id: labelled, when: 'event == \"issues\" and body.issue.labels', workflow: triage, inputs: { number: '{{ body.issue.number }}' } }
+- { id: merged, when: 'event == \"pull_request\"', workflow: code-review, inputs: { diff: '{{ body.pull_request.diff }}' } }
+";
+const SLACK: &str = "
+version: 1
+provider: slack
+tenant: support
+secrets: [slack]
+rules: [{ id: command, workflow: explain, inputs: { text: '{{ body.command }}' } }]
+";
+
+impl Stage {
+    fn new() -> Self {
+        let parameters = [
+            ("webhooks/github", GITHUB),
+            ("webhooks/slack", SLACK),
+            ("webhooks/wrong", "version: 1\nprovider: gitlab\nsecrets: [github]\nrules: []"),
+            ("webhooks/keyless", "version: 1\nprovider: github\nsecrets: [gone]\nrules: []"),
+            ("secrets/github", "It's a Secret to Everybody"),
+            ("secrets/slack", "8f742231b10e8888abcd99yyyzzz85a5"),
+        ];
+        let parameters =
+            parameters.map(|(name, value)| (format!("/bcce/dev/{name}"), value.to_owned()));
+        Self {
+            parameters: RefCell::new(parameters.into()),
+            inbox: Inbox::default(),
+            clock: SetClock(Cell::new(THEN)),
+            sources: Sources::default(),
+            reads: Cell::new(0),
+        }
+    }
+
+    async fn call(&self, event: &Value) -> (u16, Value, Response) {
+        let ports = Ports {
+            store: MemoryStore::default(),
+            parameters: Counted(self),
+            inbox: &self.inbox,
+            clock: &self.clock,
+        };
+        let config = Config {
+            environment: "dev".into(),
+            bucket: "b".into(),
+            inbox_queue_url: "https://q/inbox".into(),
+        };
+        let request = serde_json::from_value(event.clone()).unwrap();
+        let response = handle(&ports, &self.sources, &config, request).await.unwrap();
+        let body = serde_json::from_str(&response.body).unwrap();
+        (response.status_code, body, response)
+    }
+}
+
+fn sample(event: &str) -> Value {
+    serde_json::from_str(event).unwrap()
+}
+
+#[tokio::test]
+async fn a_signed_event_becomes_a_request_for_each_workflow() {
+    let stage = Stage::new();
+    let (status, body, _) = stage.call(&sample(ISSUE)).await;
+    assert_eq!(status, 202, "{body}");
+    let sent = stage.inbox.sent.borrow().clone();
+    let requests: Vec<Value> =
+        sent.iter().map(|(_, body)| serde_json::from_str(body).unwrap()).collect();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[0]["inputs"], json!({ "text": "Spelling error in the README file" }));
+    assert_eq!(requests[1]["inputs"], json!({ "number": 1 }));
+    let id = requests[0]["id"].as_str().unwrap();
+    assert!(id.starts_with("github:"), "{id}");
+    let run = run_id("default", "explain", id);
+    assert_eq!(body["requests"][0], json!({ "workflow": "explain", "id": id, "run_id": run }));
+
+    // Redelivered, and captured and sent on under another delivery id: the same requests.
+    let mut again = sample(ISSUE);
+    again["headers"]["x-github-delivery"] = json!("another");
+    stage.call(&again).await;
+    let all = stage.inbox.sent.borrow();
+    assert_eq!(all[..2], all[2..]);
+}
+
+use bcce_core::run::run_id;
+
+#[tokio::test]
+async fn an_event_that_no_rule_wants_is_accepted_and_starts_nothing() {
+    let stage = Stage::new();
+    let mut push = sample(ISSUE);
+    push["headers"]["x-github-event"] = json!("push");
+    let (status, body, _) = stage.call(&push).await;
+    assert_eq!((status, body), (202, json!({ "requests": [] })));
+}
+
+#[tokio::test]
+async fn the_first_calls_of_a_provider_are_answered() {
+    let stage = Stage::new();
+    // As Lambda passes it on where it takes the content for binary.
+    assert_eq!(stage.call(&sample(PING)).await.0, 200);
+    let (status, body, _) = stage.call(&sample(VERIFICATION)).await;
+    let challenge = "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P";
+    assert_eq!((status, body), (200, json!({ "challenge": challenge })));
+    // Not for anybody: what is said back is what was signed.
+    let mut unsigned = sample(VERIFICATION);
+    unsigned["headers"]["x-slack-signature"] = json!("v0=00");
+    assert_eq!(stage.call(&unsigned).await.0, 401);
+    assert!(stage.inbox.sent.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn a_source_sends_for_its_own_tenant() {
+    let stage = Stage::new();
+    stage.clock.0.set(1_531_420_618);
+    let (status, body, _) = stage.call(&sample(COMMAND)).await;
+    assert_eq!(status, 202, "{body}");
+    assert_eq!(stage.inbox.sent.borrow()[0].0.as_deref(), Some("support"));
+    let id = body["requests"][0]["id"].as_str().unwrap();
+    assert_eq!(body["requests"][0]["run_id"], run_id("support", "explain", id));
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_answered_and_sends_nothing() {
+    type Change = fn(&mut Value);
+    #[rustfmt::skip]
+    let table: &[(&str, Change, u16, &str)] = &[
+        (ISSUE, |e| e["rawPath"] = json!("/"), 404, "there is no such webhook"),
+        (ISSUE, |e| e["rawPath"] = json!("/hooks/unknown"), 404, "there is no such webhook"),
+        (ISSUE, |e| e["rawPath"] = json!("/hooks/../secrets/github"), 404, "there is no such webhook"),
+        (ISSUE, |e| e["requestContext"]["http"]["method"] = json!("GET"), 405, "POST"),
+        (ISSUE, |e| { e["headers"].as_object_mut().unwrap().remove("x-hub-signature-256"); }, 401, "the header x-hub-signature-256 is missing"),
+        (ISSUE, |e| e["body"] = json!(e["body"].as_str().unwrap().replace("opened", "closed")), 401, "the signature is not one of this body"),
+        // A signature over the parsed body is none over its bytes.
+        (ISSUE, |e| e["body"] = json!(sample(e["body"].as_str().unwrap()).to_string() + "\n"), 401, "the signature is not one of this body"),
+        (ISSUE, |e| e["headers"]["x-hub-signature-256"] = json!("sha1=00"), 401, "the signature is not one of this body"),
+        (ISSUE, |e| e["isBase64Encoded"] = json!(true), 400, "base64"),
+        (ISSUE, |e| e["body"] = json!("x".repeat(1_048_577)), 413, "above 1 MiB"),
+        (PING, |e| e["body"] = json!("AAAA".repeat(2_000_000)), 413, "above 1 MiB"),
+        (ISSUE, |e| e["body"] = Value::Null, 401, "the signature is not one of this body"),
+        (COMMAND, |_| {}, 409, "a replay, or a wrong clock"),
+        (ISSUE, |e| e["headers"]["x-github-event"] = json!("pull_request"), 422, "no request can be made of it"),
+        (ISSUE, |e| e["rawPath"] = json!("/hooks/wrong"), 500, "not set up rightly"),
+        (ISSUE, |e| e["rawPath"] = json!("/hooks/keyless"), 500, "not set up rightly"),
+    ];
+    for (event, change, expected, message) in table {
+        let stage = Stage::new();
+        let mut event = sample(event);
+        change(&mut event);
+        let (status, body, _) = stage.call(&event).await;
+        assert_eq!(status, *expected, "{body}");
+        assert!(body["message"].as_str().unwrap().contains(message), "{message}: {body}");
+        assert!(!body.to_string().contains("Everybody"), "{body}");
+        assert!(stage.inbox.sent.borrow().is_empty(), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_mapping_that_fails_names_the_field() {
+    let stage = Stage::new();
+    let mut event = sample(ISSUE);
+    event["headers"]["X-GitHub-Event"] = event["headers"]["x-github-event"].take();
+    event["headers"].as_object_mut().unwrap().remove("x-github-event");
+    event["headers"]["X-GitHub-Event"] = json!("pull_request");
+    let (status, body, _) = stage.call(&event).await;
+    assert_eq!(status, 422);
+    let problem = json!({ "field": "rules.merged.inputs.diff",
+                          "cause": "reads body.pull_request.diff, which the event does not have" });
+    assert_eq!(body["problems"], json!([problem]));
+}
+
+#[tokio::test]
+async fn an_inbox_that_cannot_take_it_has_the_provider_call_again() {
+    let stage = Stage::new();
+    stage.inbox.next.borrow_mut().push(Ok(Sent::Throttled));
+    let (status, _, response) = stage.call(&sample(ISSUE)).await;
+    assert_eq!((status, response.headers["retry-after"]), (429, "5"));
+    stage.inbox.next.borrow_mut().push(Err(Fault::internal("sqs:SendMessage: no connection")));
+    let (status, body, response) = stage.call(&sample(ISSUE)).await;
+    assert_eq!((status, response.headers["retry-after"]), (503, "5"));
+    assert!(!body.to_string().contains("sqs"), "{body}");
+    assert_eq!(stage.call(&sample(ISSUE)).await.0, 202);
+}
+
+#[tokio::test]
+async fn readings_are_shared_and_a_new_secret_counts_at_once() {
+    let stage = Stage::new();
+    stage.parameters.borrow_mut().insert("/bcce/dev/secrets/github".into(), "old".into());
+    assert_eq!(stage.call(&sample(ISSUE)).await.0, 401);
+    let read = stage.reads.get();
+    assert_eq!(stage.call(&sample(ISSUE)).await.0, 401);
+    assert_eq!(stage.reads.get(), read, "anybody can send what is not signed");
+
+    let secret = "It's a Secret to Everybody".to_owned();
+    stage.parameters.borrow_mut().insert("/bcce/dev/secrets/github-next".into(), secret);
+    stage.clock.0.set(THEN + 2);
+    assert_eq!(stage.call(&sample(ISSUE)).await.0, 202);
+    let read = stage.reads.get();
+    stage.clock.0.set(THEN + 30);
+    assert_eq!(stage.call(&sample(ISSUE)).await.0, 202);
+    assert_eq!(stage.reads.get(), read);
+    // Taken away again, it counts for half a minute.
+    stage.parameters.borrow_mut().remove("/bcce/dev/secrets/github-next");
+    stage.clock.0.set(THEN + 33);
+    assert_eq!(stage.call(&sample(ISSUE)).await.0, 401);
+}
