@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bcce_core::config::{Pointer, fits_parameter, parameter_name};
-use bcce_core::configuration::{self, DOCUMENTS, document_name};
+use bcce_core::configuration::{self, DOCUMENTS, FOLDERS, document_name};
 use bcce_core::digest::sha256_hex;
 use bcce_core::environment;
 use bcce_core::error::Fault;
@@ -22,7 +22,7 @@ pub type Kept = Result<String, String>;
 #[derive(Debug, PartialEq)]
 pub struct Comparison {
     pub documents: Vec<Document>,
-    /// Workflows that have no file, by parameter. They go on to work, or not, for the reason given;
+    /// Workflows and webhooks that have no file, by parameter. They go on to work, or not, for the reason given;
     /// taking one away is not a push's business.
     pub left: Vec<(String, Option<String>)>,
 }
@@ -63,9 +63,11 @@ impl Document {
 impl Comparison {
     pub async fn of(stack: &Stack, files: &Texts) -> Outcome<Self> {
         let names = DOCUMENTS.map(|name| parameter_name(&stack.environment, name));
-        let workflows = parameter_name(&stack.environment, "workflows");
         let mut values = stack.parameters.parameters(&names).await?;
-        values.extend(stack.parameters.below(&workflows).await?);
+        for folder in FOLDERS {
+            let path = parameter_name(&stack.environment, folder);
+            values.extend(stack.parameters.below(&path).await?);
+        }
         let (store, bucket) = (&stack.store, &stack.outputs.artifact_bucket);
         let with_file: Vec<String> = files
             .keys()
@@ -144,10 +146,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Workflows always lie in S3: SSM refuses `{{ }}`, and one rule is easier to follow than two.
+    /// Workflows and webhooks always lie in S3: SSM refuses `{{ }}`, and one rule is easier to follow than two.
     pub fn of(bucket: &str, document: &Document) -> Self {
         let Document { name, text, .. } = document;
-        if fits_parameter(text) && !name.starts_with("workflows/") {
+        if fits_parameter(text) && DOCUMENTS.contains(&name.as_str()) {
             return Self { value: text.clone(), key: None };
         }
         let key = format!("config/{name}/{}.yaml", sha256_hex(text.as_bytes()));

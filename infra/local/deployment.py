@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import tempfile
+from urllib.parse import urlsplit
 
 from checkout import BUILT, ENVIRONMENT, ROOT, STACK, VENV, Failed, phase, relative, tail
 from servers import REGION, outside_env
@@ -55,7 +56,14 @@ def deploy(session, aws, bedrock_endpoint_url):
             raise Failed(f"the deployment failed, its log ends with\n{tail(failed)}")
         note.append(f"stack {STACK}")
         stack = client("cloudformation", aws).describe_stacks(StackName=STACK)["Stacks"][0]
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        return outputs | {"WebhookUrl": here(outputs["WebhookUrl"], aws)}
+
+
+def here(function_url, aws):
+    """A function's public address is a host name that only AWS knows; the emulator has it on its own port."""
+    identifier = urlsplit(function_url).hostname.split(".")[0]
+    return f"{aws['AWS_ENDPOINT_URL']}/_aws/lambda-url/{identifier}/"
 
 
 def push_config(session, env):

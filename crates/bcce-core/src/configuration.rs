@@ -8,9 +8,11 @@ use crate::error::{Problem, Problems};
 use crate::models::Models;
 use crate::policy::Policy;
 use crate::pricing::Prices;
+use crate::request::check_name;
 use crate::residency::base_model;
 use crate::routing::Routing;
 use crate::template::Template;
+use crate::webhook::Source;
 
 /// The documents every environment has, beside its workflows.
 pub const DOCUMENTS: [&str; 4] = ["models", "policy", "prices", "routing"];
@@ -29,12 +31,18 @@ impl std::fmt::Display for Finding {
     }
 }
 
+/// The kinds of which an environment has any number: folders of the directory, and paths in SSM.
+pub const FOLDERS: [&str; 2] = ["workflows", "webhooks"];
+
 /// What a file is called in SSM: `models.yaml` -> `models`, `workflows/explain.yaml` ->
 /// `workflows/explain`; `None`: it is no part of a configuration.
 pub fn document_name(file: &str) -> Option<&str> {
     let name = file.strip_suffix(".yaml")?;
-    let workflow = name.strip_prefix("workflows/").is_some_and(|name| !name.contains('/'));
-    (workflow || DOCUMENTS.contains(&name)).then_some(name)
+    let is_known = match name.split_once('/') {
+        Some((folder, name)) => FOLDERS.contains(&folder) && !name.contains('/'),
+        None => DOCUMENTS.contains(&name),
+    };
+    is_known.then_some(name)
 }
 
 /// Everything wrong with `files`: texts by their path within the directory.
@@ -44,7 +52,7 @@ pub fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
         findings.add(
             file,
             "document",
-            "is neither one of models, policy, prices, routing.yaml nor workflows/<name>.yaml",
+            "is neither one of models, policy, prices, routing.yaml nor workflows/<name>.yaml nor webhooks/<source>.yaml",
         );
     }
     let models = findings.document::<Models>(files, "models.yaml");
@@ -52,11 +60,15 @@ pub fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
     let prices = findings.document::<Prices>(files, "prices.yaml");
     findings.document::<Routing>(files, "routing.yaml");
     let templates = findings.templates(files);
+    let sources = findings.sources(files);
     // What files say of each other makes sense where they are whole.
     let Some(models) = models.whole() else { return findings.0 };
     for (file, template) in &templates {
         let steps = template.value.iter().flat_map(|template| &template.steps);
         findings.extend(file, models.check_steps(steps).beside(&template.stand_ins));
+    }
+    for (file, source) in &sources {
+        findings.extend(file, started(source, &templates).beside(&source.stand_ins));
     }
     if let Some(policy) = policy.whole() {
         findings.extend("models.yaml", allowed(models, policy));
@@ -104,6 +116,44 @@ impl Findings {
         }
         templates
     }
+
+    fn sources(&mut self, files: &BTreeMap<String, String>) -> Vec<(String, Draft<Source>)> {
+        let mut sources = Vec::new();
+        for file in files.keys() {
+            let name = document_name(file).and_then(|name| name.strip_prefix("webhooks/"));
+            let Some(name) = name else { continue };
+            let mut problems = Problems::default();
+            // It stands in the address that a provider calls.
+            check_name(&mut problems, "file name", name);
+            self.extend(file, problems);
+            sources.push((file.clone(), self.document::<Source>(files, file)));
+        }
+        sources
+    }
+}
+
+/// A rule starts a workflow that there is, with the inputs that it has and every one that it needs.
+fn started(source: &Draft<Source>, templates: &[(String, Draft<Template>)]) -> Problems {
+    let mut problems = Problems::default();
+    for rule in source.value.iter().flat_map(|source| &source.rules) {
+        let field = format!("rules.{}", rule.id);
+        let file = format!("workflows/{}.yaml", rule.workflow);
+        let Some((_, template)) = templates.iter().find(|(name, _)| *name == file) else {
+            problems.add(format!("{field}.workflow"), format!("there is no {file}"));
+            continue;
+        };
+        let Some(template) = template.whole() else { continue };
+        for name in rule.inputs.keys().filter(|name| !template.inputs.contains_key(*name)) {
+            let cause = format!("{} has no such input", rule.workflow);
+            problems.add(format!("{field}.inputs.{name}"), cause);
+        }
+        let needed = template.inputs.iter().filter(|(_, input)| input.required);
+        for (name, _) in needed.filter(|(name, _)| !rule.inputs.contains_key(*name)) {
+            let cause = format!("is missing, and {} needs it", rule.workflow);
+            problems.add(format!("{field}.inputs.{name}"), cause);
+        }
+    }
+    problems
 }
 
 /// Each model has a target that policy allows.
@@ -140,11 +190,12 @@ fn priced(models: &Models, prices: &Prices) -> Problems {
 mod tests {
     use super::*;
 
-    const FILES: [(&str, &str); 8] = [
+    const FILES: [(&str, &str); 9] = [
         ("models.yaml", include_str!("../../../infra/config/dev/models.yaml")),
         ("policy.yaml", include_str!("../../../infra/config/dev/policy.yaml")),
         ("prices.yaml", include_str!("../../../infra/config/dev/prices.yaml")),
         ("routing.yaml", include_str!("../../../infra/config/dev/routing.yaml")),
+        ("webhooks/github.yaml", include_str!("../../../infra/config/dev/webhooks/github.yaml")),
         (
             "workflows/bug-hunt.yaml",
             include_str!("../../../infra/config/dev/workflows/bug-hunt.yaml"),
@@ -190,6 +241,10 @@ mod tests {
             ("policy.yaml", "required_tags", "required_tag", "policy.yaml: required_tag: is unknown; there are: version, allowed_regions, allowed_models, required_tags; did you mean required_tags?"),
             ("prices.yaml", "input: \"5\"", "input: \"0\"", "prices.yaml: models.anthropic.claude-opus-5: each price must be above 0"),
             ("routing.yaml", "attempts: 8", "attempts: 0", "routing.yaml: attempts: must be 1 to 50"),
+            ("webhooks/github.yaml", "workflow: explain", "workflow: explains", "webhooks/github.yaml: rules.issue-opened.workflow: there is no workflows/explains.yaml"),
+            ("webhooks/github.yaml", "text: ", "texts: ", "webhooks/github.yaml: rules.issue-opened.inputs.texts: explain has no such input"),
+            ("webhooks/github.yaml", "text: ", "texts: ", "webhooks/github.yaml: rules.issue-opened.inputs.text: is missing, and explain needs it"),
+            ("webhooks/github.yaml", "provider: github", "provider: gitlab", "webhooks/github.yaml: provider: "),
             ("workflows/explain.yaml", "name: explain", "name: explains", "workflows/explain.yaml: name: is explains, the file is named explain"),
             ("workflows/explain.yaml", "inputs.audience", "inputs.reader", "workflows/explain.yaml: steps.answer.prompt: reads inputs.reader"),
         ];

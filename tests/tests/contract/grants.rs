@@ -77,7 +77,7 @@ fn what_nothing_shows_has_its_reason() {
         match shown {
             Shown::Explained(reason) => assert!(!reason.is_empty(), "{role}/{sid}: {action}"),
             Shown::Simulated(on) => assert!(!on.is_empty(), "{role}/{sid}: {action} on nothing"),
-            Shown::Walk | Shown::Dispatch | Shown::AsTheRole => {}
+            Shown::Walk | Shown::Dispatch | Shown::Webhook | Shown::AsTheRole => {}
         }
     }
 }

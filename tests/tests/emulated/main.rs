@@ -13,4 +13,5 @@ mod sealed;
 mod settled;
 mod stack;
 mod untrusted;
+mod webhooks;
 mod workflow_of_ones_own;

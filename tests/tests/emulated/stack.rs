@@ -94,6 +94,19 @@ impl Stack {
         self.point_workflow(name, &serde_json::to_string(&pointer).unwrap()).await;
     }
 
+    /// Registers a source of webhooks, and GitHub's documented secret, which its samples are signed with.
+    pub async fn put_webhook(&self, name: &str, body: &str) {
+        let pointer = self.put_config(&format!("webhooks/{name}.yaml"), body.as_bytes()).await;
+        self.point(&format!("webhooks/{name}"), &serde_json::to_string(&pointer).unwrap()).await;
+        self.put_secret("github", "It's a Secret to Everybody").await;
+    }
+
+    pub async fn put_secret(&self, name: &str, value: &str) {
+        let put = self.ssm.put_parameter().name(format!("/bcce/dev/secrets/{name}"));
+        let put = put.value(value).key_id(output("ArtifactKeyArn")).overwrite(true);
+        put.r#type(ParameterType::SecureString).send().await.unwrap();
+    }
+
     /// The body in S3, and the pointer that leads to it.
     pub async fn put_template(&self, name: &str, body: &[u8]) -> Pointer {
         self.put_config(&format!("workflows/{name}/test.yaml"), body).await

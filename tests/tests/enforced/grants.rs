@@ -11,6 +11,8 @@ pub enum Shown {
     Walk,
     /// Without it dispatch does not settle a message: a new one, the same again, and a bad one.
     Dispatch,
+    /// Without it a signed call does not become a message.
+    Webhook,
     /// A service acts under the role, or the emulator acts without asking: the test takes the role itself
     /// and makes the call that the action is for.
     AsTheRole,
@@ -21,7 +23,7 @@ pub enum Shown {
     Explained(&'static str),
 }
 
-use Shown::{AsTheRole, Dispatch, Explained, Simulated, Walk};
+use Shown::{AsTheRole, Dispatch, Explained, Simulated, Walk, Webhook};
 
 const KMS: Shown = Explained(
     "S3, SQS, SNS and DynamoDB ask KMS in the caller's name on AWS; the emulator encrypts without asking",
@@ -44,11 +46,23 @@ const CONFIGURATION: Shown = Simulated(&[
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/routing",
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/workflows/explain",
 ]);
+/// The same of webhook.
+const SOURCE: Shown = Simulated(&[
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/webhooks/github",
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/secrets/github",
+]);
 /// The emulator asks for `*`.
 const GUARDRAIL: Shown =
     Simulated(&["arn:aws:bedrock:eu-central-1:000000000000:guardrail/abcdefghijkl"]);
 
 pub const GRANTS: &[Grant] = &[
+    ("WebhookRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("WebhookRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("WebhookRole", "ReadSource", "ssm:GetParameters", SOURCE),
+    ("WebhookRole", "ReadLargeSource", "s3:GetObject", Webhook),
+    ("WebhookRole", "SendRequest", "sqs:SendMessage", Webhook),
+    ("WebhookRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("WebhookRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("DispatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("DispatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("DispatchRole", "ReadInbox", "sqs:ReceiveMessage", AsTheRole),

@@ -24,5 +24,7 @@ static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 async fn make_up_for_the_emulator(root: &Caller) {
     let anything = json!({ "Version": "2012-10-17", "Statement": [
         { "Effect": "Allow", "Action": "ssm:GetParameters", "Resource": "?" }] });
-    Role::find(root, "PrepareRole").await.put(root, "emulator", &anything).await;
+    for role in ["PrepareRole", "WebhookRole"] {
+        Role::find(root, role).await.put(root, "emulator", &anything).await;
+    }
 }

@@ -5,7 +5,7 @@ use crate::grants::{GRANTS, Shown};
 use crate::roles::Role;
 use crate::signed::{Call, Caller};
 use crate::stack::{Stack, output};
-use crate::walk::{dispatch, walk};
+use crate::walk::{dispatch, walk, webhook};
 
 /// Takes every permission out of its role, one at a time: what needs it fails, and succeeds when it is back.
 #[tokio::test]
@@ -64,6 +64,7 @@ async fn show(
     let broke = match shown {
         Shown::Walk => walk(root, stack).await,
         Shown::Dispatch => dispatch(root).await,
+        Shown::Webhook => webhook(root, stack).await,
         Shown::AsTheRole => return act(root, role, action).await,
         Shown::Simulated(resources) => {
             for resource in resources {

@@ -68,6 +68,28 @@ pub async fn dispatch(root: &Caller) -> Result<(), Broke> {
     Ok(())
 }
 
+/// A signed call of a source that nobody has called yet, whose document lies in S3.
+pub async fn webhook(root: &Caller, stack: &Stack) -> Result<(), Broke> {
+    let source = fresh("source");
+    stack.put_webhook(&source, GITHUB).await;
+    let mut call: Value =
+        serde_json::from_str(include_str!("../../../events/webhook/github-issue-opened.json"))
+            .unwrap();
+    call["rawPath"] = json!(format!("/hooks/{source}"));
+    let response = invoke(root, "webhook", &call).await?;
+    match response["statusCode"] == 202 {
+        true => Ok(()),
+        false => Err(Broke { function: "webhook", because: response.to_string() }),
+    }
+}
+
+/// The run is refused at once: what happens to it is not what is asked here.
+const GITHUB: &str = "version: 1
+provider: github
+secrets: [github]
+rules: [{ id: opened, workflow: no-such-workflow, inputs: { text: '{{ body.issue.title }}' } }]
+";
+
 fn message(body: &str) -> Value {
     let sample = include_str!("../../../events/dispatch/batch.json");
     let mut message = serde_json::from_str::<Value>(sample).unwrap()["Records"][0].take();

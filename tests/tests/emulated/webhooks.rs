@@ -1,0 +1,89 @@
+//! Signed calls over HTTP to the function's public address.
+
+use bcce_core::run::RunRef;
+use serde_json::{Value, json};
+
+use crate::stack::{Stack, fresh, output};
+
+const ISSUE: &str = include_str!("../../../events/webhook/github-issue-opened.json");
+
+/// What was said back: status and JSON.
+fn call(source: &str, headers: &Value, body: &[u8]) -> (u16, Value) {
+    let url = format!("{}hooks/{source}", output("WebhookUrl"));
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut request = agent.post(url);
+    for (name, value) in headers.as_object().unwrap().iter().filter(|(name, _)| *name != "host") {
+        request = request.header(name, value.as_str().unwrap());
+    }
+    let mut response = request.send(body).unwrap();
+    let text = response.body_mut().read_to_string().unwrap();
+    let told = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    (response.status().as_u16(), told)
+}
+
+/// GitHub's documented call and a source of this test's own, so that no other test sees its event id.
+async fn source(stack: &Stack) -> String {
+    let source = fresh("github");
+    let body = include_str!("../../../infra/config/dev/webhooks/github.yaml");
+    stack.put_webhook(&source, body).await;
+    source
+}
+
+#[tokio::test]
+async fn a_signed_call_is_a_run_and_the_same_again_is_no_other() {
+    let (stack, sample) = (Stack::connect().await, serde_json::from_str::<Value>(ISSUE).unwrap());
+    let (source, body) = (source(&stack).await, sample["body"].as_str().unwrap());
+    let mut headers = sample["headers"].clone();
+    let (status, told) = call(&source, &headers, body.as_bytes());
+    assert_eq!(status, 202, "{told}");
+    let request = &told["requests"][0];
+    let run = RunRef::first("default", "explain", request["id"].as_str().unwrap());
+    assert_eq!(request["run_id"], run.run_id);
+    let manifest = stack.manifest(&run).await;
+    assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
+    assert_eq!(manifest["tags"]["repository"], "Codertocat/Hello-World");
+    let plan: Value =
+        serde_json::from_slice(&stack.object(&run.plan_key()).await.unwrap()).unwrap();
+    let text = plan["inputs"]["text"].as_str().unwrap();
+    assert!(text.starts_with("Spelling error in the README file\n\nIt looks like"), "{text}");
+
+    // A redelivery, and the body under another delivery id.
+    headers["x-github-delivery"] = json!("another");
+    assert_eq!(call(&source, &headers, body.as_bytes()), (202, told.clone()));
+    stack.inbox_is_empty().await;
+    assert_eq!(crate::stack::calls(&run).len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_let_in_starts_nothing() {
+    let (stack, sample) = (Stack::connect().await, serde_json::from_str::<Value>(ISSUE).unwrap());
+    let (source, body) = (source(&stack).await, sample["body"].as_str().unwrap());
+    let headers = &sample["headers"];
+    let with = |name: &str, value: Value| {
+        let mut headers = headers.clone();
+        headers[name] = value;
+        headers
+    };
+    let unsigned = with("x-hub-signature-256", json!("sha256=00"));
+    #[rustfmt::skip]
+    let table: [(&str, &Value, Vec<u8>, u16); 6] = [
+        (&source, &unsigned, body.into(), 401),
+        (&source, headers, body.replace("opened", "edited").into(), 401),
+        (&source, headers, b"\xff\xfe".to_vec(), 401),
+        (&source, headers, vec![b'x'; 1_048_577], 413),
+        ("nobody", headers, body.into(), 404),
+        ("nobody/else", headers, body.into(), 404),
+    ];
+    for (source, headers, body, expected) in table {
+        let mut headers = headers.clone();
+        headers["content-length"] = json!(body.len().to_string());
+        let (status, told) = call(source, &headers, &body);
+        assert_eq!(status, expected, "{told}");
+        assert!(!told.to_string().contains("Everybody"), "{told}");
+    }
+    let push = with("x-github-event", json!("push"));
+    assert_eq!(call(&source, &push, body.as_bytes()), (202, json!({ "requests": [] })));
+    let ping = with("x-github-event", json!("ping"));
+    assert_eq!(call(&source, &ping, body.as_bytes()).0, 200);
+}
