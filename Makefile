@@ -81,7 +81,7 @@ faults: setup build ## tests with failing services, on a stack of their own
 # keep it in fuzz/corpus/<target>, whose texts `offline` runs. What else a target has learnt is in
 # .local/fuzz/<target>; `<target> -merge=1 fuzz/corpus/<target> .local/fuzz/<target>` keeps the least of it.
 fuzz: ## texts that no test thought of, through parsing and rendering
-	for target in request template prompt shipped; do \
+	for target in request template prompt shipped call mapping; do \
 		mkdir -p .local/fuzz/$$target; \
 		(cd fuzz && RUSTFLAGS="$(COVERAGE)" cargo run --locked --release --target host-tuple --bin $$target -- \
 			-max_total_time=$(SECONDS) -timeout=1 -rss_limit_mb=256 -max_len=16384 -dict=dictionary.txt \

@@ -1,14 +1,21 @@
 //! What holds whatever comes in. The fuzz targets look for texts that break it, and
 //! `crates/bcce-core/tests/replay.rs` runs the kept ones (`corpus/`) through the same functions.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bcce_core::error::{Fault, Problems};
 use bcce_core::limits::{MAX_PROMPT_BYTES, MAX_TEMPLATE_BYTES};
 use bcce_core::prompt::{Prompt, render, variables};
 use bcce_core::request::{Request, StoredRequest, told_of};
 use bcce_core::template::Template;
+use bcce_core::webhook::{Call, Event, Refusal, Secret, Source, requests, verify};
+use hmac::{Hmac, Mac};
 use serde_json::{Map, Value, json};
+use sha2::Sha256;
+use time::OffsetDateTime;
 
 /// Stands between the parts of a text: a template and its context, or the values of a context.
 const SEPARATOR: &str = "\n===\n";
@@ -82,6 +89,121 @@ pub fn prompt(text: &str) {
         Err(cause) => {
             quotes_nothing(&cause);
             bounded(Problems::one("prompt", cause));
+        }
+    }
+}
+
+const PROVIDERS: [&str; 5] = [
+    "provider: github",
+    "provider: slack",
+    "provider: stripe",
+    "provider: standard-webhooks",
+    "provider: hmac\nsignature: { header: X-Signature, encoding: base64 }",
+];
+
+/// Headers, one on a line, and after the separator the body of a webhook's call. Whatever they say, the call is
+/// not signed; signed by us it is, and no longer with another byte at its end.
+pub fn call(text: &str) {
+    let (lines, body) = text.split_once(SEPARATOR).unwrap_or(("", text));
+    let header = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.trim().to_ascii_lowercase(), value.to_owned()))
+    };
+    let headers: BTreeMap<String, String> = lines.lines().filter_map(header).collect();
+    let now = OffsetDateTime::from_unix_timestamp(1_793_534_400).unwrap();
+    for provider in PROVIDERS {
+        let source = source(&format!("version: 1\n{provider}\nsecrets: [s]\nrules: []\n"));
+        let source = source.unwrap();
+        let secrets = [Secret::parse(source.provider, "d2hhdCBub2JvZHkga25vd3M=").unwrap()];
+        let told =
+            verify(&source, &secrets, &Call { headers: &headers, body: body.as_bytes() }, now);
+        assert!(matches!(told, Err(Refusal::Unsigned(_))), "{provider}: {told:?}");
+        let Err(Refusal::Unsigned(cause)) = told else { return };
+        bounded(Problems::one("signature", cause));
+
+        let signed = signed(provider, &headers, body);
+        let call = Call { headers: &signed, body: body.as_bytes() };
+        assert_eq!(verify(&source, &secrets, &call, now), Ok(()), "{provider}");
+        let longer = [body.as_bytes(), b" "].concat();
+        let call = Call { body: &longer, ..call };
+        assert_ne!(verify(&source, &secrets, &call, now), Ok(()), "{provider}");
+        if let Err(problems) = Event::read(&source, "source", &call) {
+            bounded(problems);
+        }
+    }
+}
+
+/// The call's headers with a signature of ours, made without the code that checks it.
+fn signed(
+    provider: &str,
+    headers: &BTreeMap<String, String>,
+    body: &str,
+) -> BTreeMap<String, String> {
+    let mac = |secret: &[u8], parts: &[&str]| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret).unwrap();
+        parts.iter().for_each(|part| mac.update(part.as_bytes()));
+        mac.finalize().into_bytes()
+    };
+    let (secret, time) = (b"d2hhdCBub2JvZHkga25vd3M=", "1793534500");
+    let own: Vec<(&str, String)> = match provider {
+        "provider: github" => {
+            vec![("x-hub-signature-256", format!("sha256={}", hex::encode(mac(secret, &[body]))))]
+        }
+        "provider: slack" => {
+            let mac = hex::encode(mac(secret, &["v0:", time, ":", body]));
+            let time = ("x-slack-request-timestamp", time.to_owned());
+            vec![time, ("x-slack-signature", format!("v0={mac}"))]
+        }
+        "provider: stripe" => {
+            let mac = hex::encode(mac(secret, &[time, ".", body]));
+            vec![("stripe-signature", format!("t={time},v0=00,v1=00,v1={mac}"))]
+        }
+        "provider: standard-webhooks" => {
+            let mac = STANDARD.encode(mac(b"what nobody knows", &["msg_1.", time, ".", body]));
+            let own = [("webhook-id", "msg_1"), ("webhook-timestamp", time)];
+            let own = own.map(|(name, value)| (name, value.to_owned()));
+            own.into_iter().chain([("webhook-signature", format!("v2,x v1,{mac}"))]).collect()
+        }
+        _ => vec![("x-signature", STANDARD.encode(mac(secret, &[body])))],
+    };
+    let mut headers = headers.clone();
+    headers.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    headers
+}
+
+fn source(yaml: &str) -> Result<Source, Problems> {
+    bcce_core::document::from_yaml(yaml).finished()
+}
+
+/// The document of a webhook's source and, after the separator, the body of a call: what its rules make of it is
+/// a request each, or told without a value of the body.
+pub fn mapping(text: &str) {
+    let (yaml, body) = text.split_once(SEPARATOR).unwrap_or((text, "{}"));
+    let source = match source(yaml) {
+        Ok(source) => source,
+        Err(problems) => return bounded(problems),
+    };
+    let again = serde_json::to_string(&source).unwrap();
+    assert_eq!(self::source(&again), Ok(source.clone()), "{again}");
+    let Ok(mut payload) = serde_json::from_str::<Value>(body) else { return };
+    let written_out = has_planted(text);
+    plant(&mut payload);
+    let headers = [("x-github-event", "issues"), ("webhook-id", "msg_1")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let body = payload.to_string();
+    let told = Event::read(&source, "source", &Call { headers: &headers, body: body.as_bytes() })
+        .and_then(|event| requests(&source, &event));
+    match told {
+        Ok(mapped) => {
+            for one in mapped {
+                assert_eq!(Request::parse(&one.body), Ok(one.request));
+            }
+        }
+        Err(problems) => {
+            if !written_out {
+                quotes_nothing(&problems.to_string());
+            }
+            bounded(problems);
         }
     }
 }

@@ -36,6 +36,16 @@ fn prompts() {
 }
 
 #[test]
+fn calls() {
+    replay("call", fuzz::call);
+}
+
+#[test]
+fn mappings() {
+    replay("mapping", fuzz::mapping);
+}
+
+#[test]
 fn shipped_workflows() {
     let workflows = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/config/dev/workflows");
     assert_eq!(
