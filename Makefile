@@ -93,8 +93,10 @@ COVERAGE = -Cdebug-assertions -Cpasses=sancov-module -Cllvm-args=-sanitizer-cove
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 
-# Built as what is deployed, which takes minutes the first time.
-bench: ## what a decision of the router costs
+# Built as what is deployed, which takes minutes the first time. The harness has one core, the function another.
+bench: ## what functions take on one core, and what a decision of the router costs
+	cargo build --locked --release --package webhook --package dispatch --package bcce-bench
+	taskset --cpu-list 0 target/release/bench target/release
 	cargo bench --locked --package bcce-core --bench decide
 
 simulate: ## the router through outages on a clock of its own, the table of docs/failover-simulation.md

@@ -90,20 +90,21 @@ pub enum Config {
     /// Check a directory of configuration, without AWS
     ///
     /// Each file by the checks that a run is planned with, and what the files say of each other: models
-    /// that steps name and what they take, targets that policy allows, prices for every target. Files
-    /// that do not end in .yaml or .yml, and hidden ones, are no part of it.
+    /// that steps name and what they take, targets that policy allows, prices for every target, workflows
+    /// and inputs that webhooks start. Files that do not end in .yaml or .yml, and hidden ones, are no part
+    /// of it.
     Validate(cmd::validate::Args),
     /// Show what `config push` would change on the stack
     ///
     /// Each document that it would write: new ones, changed ones with the differences from the stack's
-    /// text to the file's, and ones that are broken on the stack, with the cause. Workflows that it would
-    /// leave are named, and are no difference. Exits as diff does: 0 when nothing would change, 1 when
+    /// text to the file's, and ones that are broken on the stack, with the cause. Workflows and webhooks that it
+    /// would leave are named, and are no difference. Exits as diff does: 0 when nothing would change, 1 when
     /// something would, 2 when the files are wrong and nothing was compared.
     Diff(cmd::diff::Args),
     /// Check a directory of configuration and write it to the stack
     ///
     /// Nothing is written when anything is wrong. What is unchanged is left alone, what is broken on the
-    /// stack is mended; workflows of the stack that the directory does not have stay. A push that broke
+    /// stack is mended; workflows and webhooks of the stack that the directory does not have stay. A push that broke
     /// off has written whole documents, and a second one writes the rest.
     Push(cmd::push::Args),
 }
