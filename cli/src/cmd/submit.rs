@@ -70,7 +70,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         found => found?,
     };
     let request = checked(&stack, request, problems).await?;
-    let body = serde_json::to_string(&request).unwrap_or_default();
+    let body = request.message();
     let stored = StoredRequest::new(request, TENANT, "");
     let before = sent_before(&stack, &stored).await?;
     stack.queues.send(&stack.outputs.inbox_queue_url, &body).await?;
@@ -118,7 +118,7 @@ fn draft(args: &Args, world: &World) -> (Request, Problems) {
         tags: args.tag.iter().cloned().collect(),
         model: args.model.clone(),
     };
-    if let Err(faults) = Request::parse(&serde_json::to_string(&request).unwrap_or_default()) {
+    if let Err(faults) = Request::parse(&request.message()) {
         problems.extend(faults);
     }
     (request, problems)

@@ -37,6 +37,12 @@ impl Request {
         }
         document::from_json("request", body).finished()
     }
+
+    /// The message that it is. SQS takes no U+FFFE and U+FFFF, not even in JSON: they are written as escapes.
+    pub fn message(&self) -> String {
+        let message = serde_json::to_string(self).unwrap_or_default();
+        message.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
+    }
 }
 
 impl Document for Request {
@@ -142,6 +148,18 @@ mod tests {
             serde_json::to_vec(&StoredRequest::new(request, "default", "m-1")).unwrap()
         };
         assert_eq!(bytes(one), bytes(two));
+    }
+
+    #[test]
+    fn a_message_holds_what_a_queue_takes() {
+        let text = "a\u{0}\u{1f}\u{fffe}\u{ffff}\u{fffd}\u{1f600}";
+        let inputs = Map::from_iter([(text.to_owned(), text.into())]);
+        let request = Request { workflow: "explain".into(), inputs, ..Request::default() };
+        let message = request.message();
+        // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+        let taken = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+        assert!(message.chars().all(taken), "{message:?}");
+        assert_eq!(Request::parse(&message), Ok(request));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use super::expression::Context;
 use super::{Event, Rule, Source};
@@ -63,7 +63,7 @@ fn request(rule: &Rule, event: &Event, context: &Context) -> Result<Mapped, Prob
         }
     }
     problems.none_or(())?;
-    let body = Value::from(serde_json::to_value(&request).unwrap_or_default()).to_string();
+    let body = request.message();
     // By the same check that dispatch makes, whose refusal the sender would never see.
     Request::parse(&body)?;
     Ok(Mapped { request, body })
