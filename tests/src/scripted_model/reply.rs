@@ -19,6 +19,9 @@ const SILENCE: Duration = Duration::from_secs(600);
 /// Gives what was sent before a break the time to leave: hyper drops what it has not written.
 const BEFORE_BREAK: Duration = Duration::from_millis(20);
 
+/// The same, and time for what is done beside a call: who dies of it dies in the middle of its work.
+const BEFORE_KILL: Duration = Duration::from_millis(250);
+
 #[derive(Debug)]
 pub enum Reply {
     /// Converse's body.
@@ -122,7 +125,8 @@ async fn send(piece: Piece, peer: Option<SocketAddr>) -> Option<Result<Frame<Byt
             return None;
         }
         Piece::Hang => SILENCE,
-        Piece::Break | Piece::Kill => BEFORE_BREAK,
+        Piece::Break => BEFORE_BREAK,
+        Piece::Kill => BEFORE_KILL,
     };
     tokio::time::sleep(wait).await;
     if let (Piece::Kill, Some(peer)) = (piece, peer) {

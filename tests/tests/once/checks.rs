@@ -1,6 +1,7 @@
 //! What has to be there for each request, and that there is nothing else.
 
-mod money; // calls, usage, counters
+mod calls; // seen by the model, recorded, lost
+mod money; // usage and its counters
 mod runs; // executions, manifests, records
 mod told; // notices and dead letters
 
@@ -21,7 +22,7 @@ pub fn all(sent: &[Sent], found: &Found) -> Vec<String> {
         runs::nothing_else(&runs, found),
         told::nothing_else(&rejected, found),
         money::is_counted(&runs, found),
-        money::calls(&runs, found),
+        calls::are_paid_once(found),
         hits(found),
     ];
     each.chain(letters).chain(nothing_else.into_iter().filter_map(Result::err)).collect()

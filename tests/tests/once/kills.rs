@@ -13,19 +13,38 @@ use crate::stack::output;
 /// machine. See `infra/local/sessions.py`.
 const SESSION: &str = "BCCE_LOCAL_SESSION";
 
+/// A function that was hit less often goes first.
+const FEW: usize = 2;
+/// How often a function that was hit often enough is killed in all: each time, its work is done again.
+const MOST: usize = 10;
+/// So many processes of a function are likely to be at work.
+const BUSY: usize = 3;
+
 /// Kills functions at random until `enough`, `most` times at the most.
 pub async fn at_random(seed: &mut Seed, functions: &[&str], most: usize, enough: &AtomicBool) {
+    let mut tried: BTreeMap<&str, usize> = BTreeMap::new();
     for _ in 0..most {
-        tokio::time::sleep(Duration::from_millis(seed.between(100, 900) as u64)).await;
+        tokio::time::sleep(Duration::from_millis(seed.between(200, 900) as u64)).await;
         if enough.load(Ordering::Relaxed) {
             return;
         }
-        let running = processes(seed.pick(functions));
-        if !running.is_empty() {
+        // Some work for a moment only, and are hit rarely.
+        let hits = hits();
+        let few = |function: &&str| hits.get(*function).is_none_or(|hits| *hits < FEW);
+        let left = |function: &&str| tried.get(*function).is_none_or(|tried| *tried < MOST);
+        let due: Vec<&str> = functions.iter().copied().filter(few).collect();
+        let others: Vec<&str> = functions.iter().copied().filter(left).collect();
+        let Some(candidates) = [due, others].into_iter().find(|functions| !functions.is_empty())
+        else {
+            continue;
+        };
+        let function = seed.pick(&candidates);
+        *tried.entry(function).or_default() += 1;
+        let busiest: Vec<String> = processes(function).into_iter().take(BUSY).collect();
+        if !busiest.is_empty() {
+            let id = &busiest[seed.between(0, busiest.len() - 1)];
             // It may have ended by itself.
-            let _ = Command::new("kill")
-                .args(["-9", &running[seed.between(0, running.len() - 1)]])
-                .status();
+            let _ = Command::new("kill").args(["-9", id]).status();
         }
     }
 }
@@ -43,7 +62,7 @@ pub fn hits() -> BTreeMap<String, usize> {
     hits
 }
 
-/// The ids of the processes of a function.
+/// The ids of the processes of a function; first the one that has worked most.
 fn processes(function: &str) -> Vec<String> {
     let ours = [
         format!("{SESSION}={}", output(SESSION)),
@@ -58,6 +77,13 @@ fn processes(function: &str) -> Vec<String> {
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut ids: Vec<String> =
         names.filter(|name| name.parse::<u32>().is_ok()).filter(is_ours).collect();
-    ids.sort();
+    ids.sort_by_key(|id| std::cmp::Reverse(worked(id)));
     ids
+}
+
+/// Ticks of the processor.
+fn worked(id: &str) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }

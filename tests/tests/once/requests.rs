@@ -7,7 +7,7 @@ use crate::stack::{Layout, RunRef, Stack, fresh, model};
 
 /// How many requests of each kind, 300 in all; the rest of them are plain ones.
 const REQUESTS: usize = 300;
-const IN_WAVES: usize = 40;
+const IN_WAVES: usize = 24;
 const KILLED: usize = 16;
 const FAILING_OVER: usize = 8;
 const BAD_INPUTS: usize = 8;
@@ -120,9 +120,9 @@ pub fn second(seed: &mut Seed, workflows: &Workflows, first: &[Sent]) -> Vec<Sen
     stopped.into_iter().chain(used).collect()
 }
 
-/// One to three, and once more often than not.
+/// One to three times, and once more often than not.
 fn times(seed: &mut Seed) -> usize {
-    seed.pick(&[1, 1, 1, 2, 2, 3])
+    seed.pick(&[1, 1, 1, 1, 2, 3])
 }
 
 fn explain(fate: Fate, id: String, inputs: Value) -> Sent {
@@ -132,7 +132,7 @@ fn explain(fate: Fate, id: String, inputs: Value) -> Sent {
 
 /// Two or three items, one of which may be killed, and a step over them, which may be as well.
 fn in_waves(seed: &mut Seed, workflow: &str, n: usize) -> Sent {
-    let scripts = ["", "", "", "@model *: kills, answer\n"];
+    let scripts = ["", "", "", "", "", "@model *: kills, answer\n"];
     let items = seed.between(2, 3);
     let parts: Vec<String> =
         (0..items).map(|part| format!("{}Part {part} of {n}.", seed.pick(&scripts))).collect();

@@ -17,9 +17,9 @@ use crate::stack::{RunRef, Stack, calls, output};
 /// Between two messages: as many as two cores can carry.
 const PACE: Duration = Duration::from_millis(40);
 /// How long the faults go on when everything is sent.
-const AFTERMATH: Duration = Duration::from_secs(4);
+const AFTERMATH: Duration = Duration::from_secs(3);
 /// Until a message that was received and not deleted comes again; less than some of dispatch's tries take.
-const VISIBILITY_S: u32 = 6;
+const VISIBILITY_S: u32 = 4;
 
 /// Messages of a batch whose function was killed come again after this.
 pub async fn shorten_visibility(stack: &Stack) {
@@ -31,15 +31,8 @@ pub async fn shorten_visibility(stack: &Stack) {
 /// Everything fails, and every function is killed.
 pub async fn first(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent]) {
     faults.are(&rules::all(seed));
-    let functions = [
-        "dispatch",
-        "prepare",
-        "failover-router",
-        "invoke",
-        "invoke",
-        "persist-artifact",
-        "emit-metrics",
-    ];
+    let functions =
+        ["dispatch", "prepare", "failover-router", "invoke", "persist-artifact", "emit-metrics"];
     let mut kills = seed.split();
     let over = AtomicBool::new(false);
     let send = async {
@@ -53,7 +46,7 @@ pub async fn first(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent
 /// Runs are stopped, and what settles them is killed.
 pub async fn second(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent]) {
     faults.are(&rules::passing(seed));
-    let functions = ["dispatch", "persist-artifact", "emit-metrics"];
+    let functions = ["persist-artifact", "emit-metrics"];
     let mut kills = seed.split();
     let over = AtomicBool::new(false);
     let send = async {

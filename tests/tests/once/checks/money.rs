@@ -15,12 +15,13 @@ use crate::requests::Sent;
 /// Of one day, shard, region and model.
 type Counters = BTreeMap<String, BTreeMap<&'static str, f64>>;
 
-const COUNTED: [&str; 11] = [
+const COUNTED: [&str; 12] = [
     "calls",
     "failed_calls",
     "rejected_calls",
     "unknown_calls",
     "unpriced_calls",
+    "lost_calls",
     "input_tokens",
     "output_tokens",
     "cache_read_tokens",
@@ -80,58 +81,4 @@ fn counters(item: &Item) -> (String, BTreeMap<&'static str, f64>) {
 fn is_same(one: Option<&BTreeMap<&str, f64>>, other: Option<&BTreeMap<&str, f64>>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return false };
     one.iter().all(|(name, value)| (other[name] - value).abs() < 1e-9)
-}
-
-/// Run, step and item.
-type Step = (String, String, Option<u64>);
-
-/// A call that no artifact tells of was lost: with its function, killed at work, or because its answer could not
-/// be stored. Nothing else makes a step be called again.
-pub fn calls(runs: &[&Sent], found: &Found) -> Result<(), String> {
-    let mut seen: BTreeMap<Step, usize> = BTreeMap::new();
-    for call in &found.calls {
-        let string = |value: &Value| value.as_str().map(str::to_owned);
-        let metadata = &call["request"]["requestMetadata"];
-        let item = metadata["item"].as_str().and_then(|item| item.parse().ok());
-        let step = (string(&call["run_id"]), string(&call["step"]));
-        let (Some(run), Some(step)) = step else { return Err(format!("whose call is {call}")) };
-        *seen.entry((run, step, item)).or_default() += 1;
-    }
-    let mut recorded: BTreeMap<Step, usize> = BTreeMap::new();
-    for key in found.objects.keys() {
-        let Some(artifact) = found.document(key).filter(|document| document["attempts"].is_array())
-        else {
-            continue;
-        };
-        let (run, step) = (&artifact["run_id"], &artifact["step_id"]);
-        let step = (
-            run.as_str().unwrap().to_owned(),
-            step.as_str().unwrap().to_owned(),
-            artifact["item"].as_u64(),
-        );
-        *recorded.entry(step).or_default() += artifact["attempts"].as_array().unwrap().len();
-    }
-    let steps = seen.keys().chain(recorded.keys()).cloned();
-    let of = |calls: &BTreeMap<Step, usize>, step: &Step| calls.get(step).copied().unwrap_or(0);
-    let missing: Vec<Step> =
-        steps.clone().filter(|step| of(&seen, step) < of(&recorded, step)).collect();
-    holds(missing.is_empty(), || format!("recorded and never made: {missing:?}"))?;
-    let lost: BTreeMap<Step, usize> = steps
-        .map(|step| (step.clone(), of(&seen, &step) - of(&recorded, &step)))
-        .filter(|(_, lost)| *lost > 0)
-        .collect();
-    let paid_again: usize = lost.values().sum();
-    let killed = found.hits.get("invoke").copied().unwrap_or(0);
-    let failed = found.log.matches("the invocation failed").count();
-    eprintln!(
-        "calls: {} seen, {paid_again} of them lost in {} steps; invoke was killed {killed} times and failed {failed} times, {} runs",
-        found.calls.len(),
-        lost.len(),
-        runs.len()
-    );
-    holds(paid_again <= killed + failed, || {
-        format!(
-            "{paid_again} calls are lost, {killed} kills and {failed} failures explain: {lost:?}"
-        )
-    })
 }
