@@ -33,6 +33,8 @@ pub struct Found {
     pub hits: BTreeMap<String, usize>,
     /// What invoke printed.
     pub log: String,
+    /// How often dispatch rejected a message.
+    pub rejections: usize,
 }
 
 impl Found {
@@ -46,6 +48,7 @@ impl Found {
             executions.insert(name, (status, error));
         }
         let key = stack.kms.get_public_key().key_id(output("SigningKeyArn")).send().await.unwrap();
+        let emulator_log = kills::emulator_log();
         let notices = stack.sweep(notices, 600).await;
         let notices = notices.iter().filter_map(Message::body);
         Self {
@@ -57,8 +60,9 @@ impl Found {
             calls: calls(),
             notices: notices.map(|body| serde_json::from_str(body).unwrap()).collect(),
             letters: stack.sweep(&output("DeadLetterQueueUrl"), 600).await,
-            hits: kills::hits(),
+            hits: kills::hits(&emulator_log),
             log: log("invoke"),
+            rejections: emulator_log.matches("the message is rejected").count(),
         }
     }
 

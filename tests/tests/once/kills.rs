@@ -29,7 +29,7 @@ pub async fn at_random(seed: &mut Seed, functions: &[&str], most: usize, enough:
             return;
         }
         // Some work for a moment only, and are hit rarely.
-        let hits = hits();
+        let hits = hits(&emulator_log());
         let few = |function: &&str| hits.get(*function).is_none_or(|hits| *hits < FEW);
         let left = |function: &&str| tried.get(*function).is_none_or(|tried| *tried < MOST);
         let due: Vec<&str> = functions.iter().copied().filter(few).collect();
@@ -49,10 +49,14 @@ pub async fn at_random(seed: &mut Seed, functions: &[&str], most: usize, enough:
     }
 }
 
-/// How often a function of this stack was killed while it worked on something, by the emulator's log.
-pub fn hits() -> BTreeMap<String, usize> {
+/// With what functions printed, those that were killed included.
+pub fn emulator_log() -> String {
     let log = PathBuf::from(output("LOCAL_LOGS")).join("emulator.log");
-    let log = std::fs::read_to_string(log).unwrap();
+    String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned()
+}
+
+/// How often a function of this stack was killed while it worked on something.
+pub fn hits(log: &str) -> BTreeMap<String, usize> {
     let mut hits = BTreeMap::new();
     let prefix = format!("Lambda {}-", output("BCCE_STACK"));
     for line in log.lines().filter(|line| line.contains(": Runtime exited before")) {

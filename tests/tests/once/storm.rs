@@ -41,6 +41,7 @@ pub async fn first(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent
         over.store(true, Ordering::Relaxed);
     };
     tokio::join!(send, kills::at_random(&mut kills, &functions, 120, &over));
+    stack.inbox_is_empty().await;
 }
 
 /// Runs are stopped, and what settles them is killed.
