@@ -12,7 +12,7 @@ ENV ?= dev
 PYTHON ?= python3
 # How long `fuzz` takes for each of its targets.
 SECONDS ?= 600
-# How often `soak` runs the fault suite.
+# How often `soak` runs each of its suites.
 ROUNDS ?= 3
 
 FUNCTIONS = $(notdir $(patsubst %/,%,$(dir $(wildcard functions/*/Cargo.toml))))
@@ -22,7 +22,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Always the whole workspace: with `-p` cargo picks other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo test fmt clippy lint local offline emulated failover soak enforced faults fuzz bench simulate up down deploy
+.PHONY: help setup build demo test fmt clippy lint local offline emulated failover soak enforced faults once fuzz bench simulate up down deploy
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ build: ## functions, command line and scripted model, quick to build and slow to
 demo: setup build ## the review of a diff on a stack of its own
 	$(STACK) run -- $(DEMO)
 
-test: fmt lint clippy local offline emulated failover enforced faults ## everything that checks this project
+test: fmt lint clippy local offline emulated failover enforced faults once ## everything that checks this project
 
 fmt: ## format, without changing anything
 	cargo fmt --all --check
@@ -62,11 +62,12 @@ failover: setup build ## the fault suite of models and regions, on a stack of it
 	$(CARGO_TEST) --test failover --no-run
 	$(STACK) run -- $(CARGO_TEST) --test failover
 
-soak: setup build ## the fault suite ROUNDS times in a row, each time on a new stack
-	$(CARGO_TEST) --test failover --no-run
+soak: setup build ## what is left to chance, ROUNDS times in a row, each time on a new stack and by another seed
+	$(CARGO_TEST) --test failover --test once --no-run
 	for round in $$(seq $(ROUNDS)); do \
 		echo "round $$round of $(ROUNDS)"; \
 		$(STACK) run -- $(CARGO_TEST) --test failover -- --nocapture || exit 1; \
+		$(STACK) run --faulty -- $(CARGO_TEST) --test once -- --nocapture || exit 1; \
 	done
 
 enforced: setup build ## tests with IAM enforced, on a stack of their own
@@ -76,6 +77,10 @@ enforced: setup build ## tests with IAM enforced, on a stack of their own
 faults: setup build ## tests with failing services, on a stack of their own
 	$(CARGO_TEST) --test faults --no-run
 	$(STACK) run --faulty -- $(CARGO_TEST) --test faults
+
+once: setup build ## 300 requests while everything fails, on a stack of their own; BCCE_SEED=... gives a run's seed again
+	$(CARGO_TEST) --test once --no-run
+	$(STACK) run --faulty -- $(CARGO_TEST) --test once
 
 # More than 256 MB or a second for one text is a failure, as a panic is. It is left as .local/fuzz/<target>-*:
 # keep it in fuzz/corpus/<target>, whose texts `offline` runs. What else a target has learnt is in

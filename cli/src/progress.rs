@@ -149,6 +149,12 @@ impl Progress {
         }
     }
 
+    /// Calls whose function ended before it could tell of them; known when the run is sealed.
+    pub fn lost_calls(&self) -> usize {
+        let lines = self.manifest.iter().flat_map(|manifest| &manifest.usage_by_model);
+        lines.map(|line| line.lost_calls as usize).sum()
+    }
+
     /// What this attempt paid so far.
     pub fn totals(&self) -> Totals {
         match &self.manifest {

@@ -93,8 +93,12 @@ pub fn sum(progress: &Progress) -> Option<String> {
     let steps: Vec<State> = progress.waves().iter().flatten().map(|step| step.state).collect();
     let done = steps.iter().filter(|state| **state == State::Ended(StepStatus::Succeeded)).count();
     let (all, totals) = (figures::plural(steps.len(), "step"), progress.totals());
-    let sum =
-        format!("{done} of {all} · {} · {}", figures::tokens(&totals), figures::cost(&totals));
+    let lost = match progress.lost_calls() {
+        0 => String::new(),
+        calls => format!(" · {} lost", figures::plural(calls, "call")),
+    };
+    let (tokens, cost) = (figures::tokens(&totals), figures::cost(&totals));
+    let sum = format!("{done} of {all} · {tokens} · {cost}{lost}");
     (!steps.is_empty()).then_some(sum)
 }
 

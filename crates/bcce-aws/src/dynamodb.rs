@@ -11,13 +11,15 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_types::SdkConfig;
 use bcce_core::attempt::Totals;
+use bcce_core::begun::BegunStep;
 use bcce_core::error::Fault;
 use bcce_core::ledger::{
-    ClosedRun, OpenedRun, RunRecord, attempt_sk, listing_pk, run_pk, usage_pk, usage_sk,
+    ClosedRun, OpenedRun, RunRecord, attempt_sk, calls_pk, listing_pk, run_pk, step_of_calls,
+    usage_pk, usage_sk,
 };
 use bcce_core::manifest::UsageLine;
 use bcce_core::notice::RunStatus;
-use bcce_core::ports::{CloseRun, Closed, OpenRun, Opened, TakeOver};
+use bcce_core::ports::{CloseRun, Closed, OpenRun, Opened, ReadCalls, TakeOver};
 use bcce_core::run::{Run, RunRef};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -115,6 +117,19 @@ impl TakeOver for Ledger {
     }
 }
 
+impl ReadCalls for Ledger {
+    async fn begun(&self, run: &RunRef) -> Result<Vec<BegunStep>, Fault> {
+        let query = self.client.query().table_name(&self.table).consistent_read(true);
+        let query = query
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", text(&calls_pk(&run.run_id, run.attempt_no)));
+        let pages = query.into_paginator().items().send();
+        let items: Result<Vec<Item>, _> = pages.collect().await;
+        let items = items.map_err(|error| internal("dynamodb:Query calls", &error))?;
+        items.iter().map(begun).collect::<Result<Vec<_>, _>>().map(|all| all.concat())
+    }
+}
+
 /// An update of one item, before it knows its table.
 struct Change {
     key: (String, String),
@@ -199,6 +214,7 @@ fn counting(closed: &ClosedRun, line: &UsageLine) -> Change {
         ("rejected_calls", number(line.rejected_calls)),
         ("unknown_calls", number(line.unknown_calls)),
         ("unpriced_calls", number(line.unpriced_calls)),
+        ("lost_calls", number(line.lost_calls)),
         ("input_tokens", number(usage.input_tokens)),
         ("output_tokens", number(usage.output_tokens)),
         ("cache_read_tokens", number(usage.cache_read_tokens)),
@@ -236,6 +252,19 @@ fn identity(run: &Run, status: RunStatus) -> Item {
     .map(|(name, value)| (name.to_owned(), text(&value)))
     .chain([("attempt_no".to_owned(), number(run.attempt_no))])
     .collect()
+}
+
+/// The calls of one step.
+fn begun(item: &Item) -> Result<Vec<BegunStep>, Fault> {
+    let sk = item.get("sk").and_then(|value| value.as_s().ok()).map_or("", String::as_str);
+    let (step, item_no) = step_of_calls(sk);
+    let calls = item.get("begun").and_then(|value| value.as_ss().ok());
+    let begun = |call: &String| {
+        let call = serde_json::from_str(call);
+        let call = call.map_err(|_| Fault::internal(format!("calls of {sk} are unreadable")))?;
+        Ok(BegunStep { step: step.clone(), item: item_no, call })
+    };
+    calls.into_iter().flatten().map(begun).collect()
 }
 
 fn record(item: &Item) -> Option<RunRecord> {
@@ -278,6 +307,7 @@ fn stamp(at: OffsetDateTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_dynamodb::operation::query::QueryOutput;
     use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
     use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
     use aws_sdk_dynamodb::types::CancellationReason;
@@ -299,6 +329,7 @@ mod tests {
             answers: vec![],
             failures: vec![],
             broken: vec![],
+            begun: vec![],
             fault: None,
             ending: None,
             ended_at: datetime!(2026-11-01 12:01 UTC),
@@ -311,6 +342,7 @@ mod tests {
             rejected_calls: 0,
             unknown_calls: 1,
             unpriced_calls: 1,
+            lost_calls: 0,
             totals: Totals {
                 priced_subtotal_usd: Some("0.00165".parse().unwrap()),
                 ..Totals::default()
@@ -366,6 +398,30 @@ mod tests {
         let conflict = mock!(Client::transact_write_items)
             .then_error(|| cancelled(["None", "TransactionConflict"]));
         assert!(close(conflict).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_is_read_by_step_and_an_unreadable_call_is_not_passed_over() {
+        let call = r#"{"started_at":"2026-11-01T12:00:00Z","target":{"region":"us-east-1","model_id":"us.m"}}"#;
+        for (written, known) in [(call, Some(2)), ("{}", None)] {
+            let item = |sk: &str| {
+                let calls = AttributeValue::Ss(vec![written.to_owned()]);
+                Item::from([("sk".into(), text(sk)), ("begun".into(), calls)])
+            };
+            let items = vec![item("answer"), item("part#3")];
+            let rule = mock!(Client::query)
+                .match_requests(|query| {
+                    let values = query.expression_attribute_values().unwrap();
+                    values[":pk"].as_s().is_ok_and(|pk| pk.starts_with("calls#explain-"))
+                })
+                .then_output(move || QueryOutput::builder().set_items(Some(items.clone())).build());
+            let client = mock_client!(aws_sdk_dynamodb, [&rule]);
+            let begun = Ledger { client, table: "t".into() }.begun(&closed().run).await.ok();
+            assert_eq!(begun.as_ref().map(Vec::len), known);
+            if let Some(begun) = begun {
+                assert_eq!((begun[1].step.as_str(), begun[1].item), ("part", Some(3)));
+            }
+        }
     }
 
     #[tokio::test]

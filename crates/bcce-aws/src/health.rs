@@ -1,4 +1,4 @@
-//! The ledger's part about targets: breakers, latencies, warm prompt caches. Keys are described in
+//! The ledger's part about targets and calls: breakers, latencies, warm prompt caches, what was begun. Keys are described in
 //! `bcce_core::ledger`. Its limits are short: who asks decides without it rather than wait.
 
 use std::collections::{BTreeSet, HashMap};
@@ -11,12 +11,16 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
+use bcce_core::begun::Begun;
 use bcce_core::error::Fault;
 use bcce_core::health::latency::{BOUNDS_MS, Histogram};
-use bcce_core::ledger::{BREAKER_SK, CACHE_SK, cache_pk, latency_sk, target_pk};
-use bcce_core::ports::{
-    CountLatency, Kept, NoteCache, ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker,
+use bcce_core::ledger::{
+    BREAKER_SK, CACHE_SK, cache_pk, calls_pk, calls_sk, latency_sk, target_pk,
 };
+use bcce_core::ports::{
+    CountLatency, Kept, NoteCache, NoteCall, ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker,
+};
+use bcce_core::run::{RunRef, StepRef};
 use time::OffsetDateTime;
 
 use crate::fault::internal;
@@ -27,6 +31,8 @@ const ATTEMPT: Duration = Duration::from_millis(900);
 /// A breaker that nobody has written for a day is as good as new, and so are latencies of an hour ago.
 const BREAKER_LASTS: Duration = Duration::from_secs(86_400);
 const LATENCY_LASTS: Duration = Duration::from_secs(3_600);
+/// A run takes a day at the most, and what settles it tries for three.
+const CALLS_LAST: Duration = Duration::from_secs(7 * 86_400);
 
 pub struct HealthTable {
     client: Client,
@@ -140,6 +146,24 @@ impl CountLatency for HealthTable {
             .expression_attribute_values(":until", number((now + LATENCY_LASTS).unix_timestamp()));
         let sent = Box::pin(update.send()).await;
         sent.map(drop).map_err(|error| internal("dynamodb:UpdateItem latency", &error))
+    }
+}
+
+impl NoteCall for HealthTable {
+    /// Into a set, so that a try whose answer was lost adds nothing.
+    async fn begin(&self, run: &RunRef, step: &StepRef, call: &Begun) -> Result<(), Fault> {
+        let (pk, sk) = (calls_pk(&run.run_id, run.attempt_no), calls_sk(&step.step, step.item));
+        let begun = serde_json::to_string(call);
+        let begun = begun.map_err(|error| Fault::internal(error.to_string()))?;
+        let until = call.started_at + CALLS_LAST;
+        let update = self.client.update_item().table_name(&self.table);
+        let update = update
+            .set_key(Some(key(&pk, &sk)))
+            .update_expression("ADD begun :call SET expires_at = :until")
+            .expression_attribute_values(":call", AttributeValue::Ss(vec![begun]))
+            .expression_attribute_values(":until", number(until.unix_timestamp()));
+        let sent = Box::pin(update.send()).await;
+        sent.map(drop).map_err(|error| internal("dynamodb:UpdateItem calls", &error))
     }
 }
 
@@ -300,6 +324,29 @@ mod tests {
             })
             .then_output(|| UpdateItemOutput::builder().build());
         assert_eq!(table(&rule).count("a", 9, 3, NOW).await, Ok(()));
+    }
+
+    /// A try whose answer was lost is made again.
+    #[tokio::test]
+    async fn a_call_is_noted_in_a_set_under_its_run_and_step() {
+        let rule = mock!(Client::update_item)
+            .match_requests(|update| {
+                let values = update.expression_attribute_values().unwrap();
+                update.key().unwrap()["sk"] == text("part#3")
+                    && update.key().unwrap()["pk"].as_s().is_ok_and(|pk| pk.starts_with("calls#w-"))
+                    && values[":call"].as_ss().is_ok_and(|calls| calls.len() == 1)
+            })
+            .then_output(|| UpdateItemOutput::builder().build());
+        let step = StepRef { step: "part".into(), item: Some(3), route: "haiku".into() };
+        let target = bcce_core::attempt::Target {
+            account: None,
+            region: "us-east-1".into(),
+            model_id: "us.m".into(),
+            guardrail: None,
+        };
+        let call = Begun { started_at: NOW, target };
+        let noted = table(&rule).begin(&RunRef::first("default", "w", "1"), &step, &call).await;
+        assert_eq!(noted, Ok(()));
     }
 
     #[tokio::test]

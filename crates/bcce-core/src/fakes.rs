@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use time::OffsetDateTime;
 
+use crate::begun::{Begun, BegunStep};
 use crate::error::Fault;
 use crate::health::latency::Histogram;
 use crate::ports::{
-    Clock, CountLatency, GetObject, GetParameters, Kept, ListObjects, NoteCache, Put, PutOnce,
-    ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker,
+    Clock, CountLatency, GetObject, GetParameters, Kept, ListObjects, NoteCache, NoteCall, Put,
+    PutOnce, ReadBreakers, ReadCaches, ReadCalls, ReadLatencies, WriteBreaker,
 };
+use crate::run::{RunRef, StepRef};
 
 /// A bucket.
 #[derive(Default)]
@@ -90,6 +92,8 @@ pub struct MemoryHealth {
     pub latencies: RefCell<BTreeMap<String, Histogram>>,
     /// Targets by the caches they hold.
     pub caches: RefCell<BTreeMap<String, Vec<(String, OffsetDateTime)>>>,
+    /// In the order in which they were noted.
+    pub begun: RefCell<Vec<BegunStep>>,
 }
 
 impl MemoryHealth {
@@ -163,6 +167,22 @@ impl NoteCache for &MemoryHealth {
         let mut caches = self.caches.borrow_mut();
         caches.entry(cache.to_owned()).or_default().push((key.to_owned(), until));
         Ok(())
+    }
+}
+
+impl NoteCall for &MemoryHealth {
+    async fn begin(&self, _run: &RunRef, step: &StepRef, call: &Begun) -> Result<(), Fault> {
+        self.answer()?;
+        let (step, item, call) = (step.step.clone(), step.item, call.clone());
+        self.begun.borrow_mut().push(BegunStep { step, item, call });
+        Ok(())
+    }
+}
+
+impl ReadCalls for &MemoryHealth {
+    async fn begun(&self, _run: &RunRef) -> Result<Vec<BegunStep>, Fault> {
+        self.answer()?;
+        Ok(self.begun.borrow().clone())
     }
 }
 

@@ -3,6 +3,7 @@
 //! | item | `pk` | `sk` |
 //! |---|---|---|
 //! | run record | `run#<run id>` | `attempt#<n>` |
+//! | calls that were begun | `calls#<run id>#<n>` | `<step>` or `<step>#<item>` |
 //! | usage of a day | `usage#<day>#<shard>` | `<region>#<model id>` |
 //! | a target's breaker | `target#<target key>` | `breaker` |
 //! | a target's latencies | `target#<target key>` | `latency#<slot of five minutes>` |
@@ -77,6 +78,26 @@ pub fn attempt_sk(attempt_no: u32) -> String {
     format!("attempt#{attempt_no}")
 }
 
+/// What an attempt at a run has begun. Apart from its records: a function may have leave to write only this.
+pub fn calls_pk(run_id: &str, attempt_no: u32) -> String {
+    format!("calls#{run_id}#{attempt_no}")
+}
+
+pub fn calls_sk(step: &str, item: Option<u32>) -> String {
+    match item {
+        None => step.to_owned(),
+        Some(n) => format!("{step}#{n}"),
+    }
+}
+
+/// Step and item of `calls_sk`.
+pub fn step_of_calls(sk: &str) -> (String, Option<u32>) {
+    match sk.split_once('#') {
+        Some((step, item)) => (step.to_owned(), item.parse().ok()),
+        None => (sk.to_owned(), None),
+    }
+}
+
 pub fn listing_pk(started_at: OffsetDateTime, run_id: &str) -> String {
     listing_shard(started_at.date(), shard(run_id))
 }
@@ -132,5 +153,13 @@ mod tests {
         assert!(usage_pk(at, "r").starts_with("usage#2026-11-01#"));
         assert!(listing_pk(at, "r").starts_with("runs#2026-11-01#"));
         assert_eq!(usage_sk("us-east-1", "us.m"), "us-east-1#us.m");
+        assert_eq!(calls_pk("explain-1", 2), "calls#explain-1#2");
+    }
+
+    #[test]
+    fn a_key_of_calls_tells_its_step() {
+        for (step, item) in [("answer", None), ("part", Some(3))] {
+            assert_eq!(step_of_calls(&calls_sk(step, item)), (step.to_owned(), item));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The manifest: the sealed record of one attempt at a run, read off its artifacts.
 
+mod lost; // calls that no artifact tells of
 mod steps; // each step of the plan: status, items, what it used, why it failed
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use time::{Date, OffsetDateTime};
 
 use crate::artifact::{ArtifactRef, Course, StepFailure};
 use crate::attempt::{Attempt, Totals};
+use crate::begun::BegunStep;
 use crate::ending::{Ending, ExecutionStatus};
 use crate::error::Fault;
 use crate::notice::{RunNotice, RunStatus};
@@ -74,6 +76,8 @@ pub struct Evidence<'a> {
     pub failures: Vec<StepFailure>,
     /// What left no artifact: a step that broke on our side.
     pub broken: Vec<StepFault>,
+    /// Every call that this attempt began.
+    pub begun: Vec<BegunStep>,
     /// What ended the run outside of any step.
     pub fault: Option<Fault>,
     /// The execution was ended from outside and sealed nothing itself.
@@ -83,7 +87,8 @@ pub struct Evidence<'a> {
 
 impl Manifest {
     pub fn seal(evidence: Evidence<'_>) -> Self {
-        let steps = steps::of(&evidence);
+        let lost = lost::of(&evidence);
+        let steps = steps::of(&evidence, &lost);
         let error = evidence.fault.clone().or_else(|| steps::first_error(&steps));
         let unfinished = steps::unfinished(evidence.plan, &steps);
         let (status, error) = match (&evidence.ending, error, unfinished) {
@@ -94,7 +99,8 @@ impl Manifest {
             (Some(ending), None, _) => (RunStatus::Failed, Some(ending.fault())),
             (_, error, unfinished) => (RunStatus::Failed, error.or(unfinished)),
         };
-        let paid = paid(&evidence);
+        let paid: Vec<&Attempt> =
+            paid(&evidence).into_iter().chain(lost.iter().map(|lost| &lost.attempt)).collect();
         let totals = Totals::of(paid.iter().copied());
         let (run, plan) = (evidence.run, evidence.plan);
         let result = plan.and_then(|plan| steps::result(run, plan, &steps));
@@ -113,7 +119,7 @@ impl Manifest {
             tags: plan.map(|plan| plan.tags.clone()).unwrap_or_default(),
             result,
             unpriced: totals.unpriced.clone(),
-            usage_by_model: usage::by_model(&paid),
+            usage_by_model: usage::by_model(&paid, &lost),
             totals,
             prices_date: plan.map(|plan| plan.prices_date),
             policy_sha256: plan.map(|plan| plan.policy_sha256.clone()),
@@ -140,7 +146,7 @@ impl Manifest {
     }
 }
 
-/// The attempts that this execution made.
+/// The attempts that this execution made, as far as artifacts tell of them.
 fn paid<'a>(evidence: &'a Evidence<'_>) -> Vec<&'a Attempt> {
     let failed = evidence.failures.iter().map(|failure| &failure.course);
     let courses = evidence.answers.iter().chain(failed);

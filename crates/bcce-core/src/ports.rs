@@ -12,13 +12,14 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::attempt::{Target, Usage};
+use crate::begun::{Begun, BegunStep};
 use crate::error::{ErrorName, Fault};
 use crate::health::Breaker;
 use crate::health::latency::Histogram;
 use crate::ledger::{ClosedRun, OpenedRun};
 use crate::notice::RunNotice;
 use crate::prompt::Prompt;
-use crate::run::RunRef;
+use crate::run::{RunRef, StepRef};
 use crate::template::CacheTtl;
 
 pub trait GetObject {
@@ -175,6 +176,16 @@ pub trait ReadCaches {
 pub trait NoteCache {
     /// Notes that a target's prompt cache holds what is known under `cache`.
     async fn note(&self, cache: &str, key: &str, until: OffsetDateTime) -> Result<(), Fault>;
+}
+
+pub trait NoteCall {
+    /// Notes that a call of a step begins; noted twice it is noted once.
+    async fn begin(&self, run: &RunRef, step: &StepRef, call: &Begun) -> Result<(), Fault>;
+}
+
+pub trait ReadCalls {
+    /// What this attempt at a run has begun.
+    async fn begun(&self, run: &RunRef) -> Result<Vec<BegunStep>, Fault>;
 }
 
 pub trait Clock {

@@ -123,7 +123,8 @@ where
     }
 
     /// Tells first and moves the message second: if the second fails, the message comes again and is
-    /// told of twice, but never lies among the dead letters twice.
+    /// told of twice. Among the dead letters it lies twice only where this function ends, or SQS is
+    /// not heard, behind the move.
     async fn reject(&self, body: &str, tenant: &str, rejected: Rejected<'_>) -> Result<(), Fault> {
         let Rejected { request_id, workflow, reason } = rejected;
         tracing::warn!(request_id, tenant, "the message is rejected: {}", reason.message);

@@ -44,6 +44,7 @@ fn calls(environment: &str, manifest: &Manifest, line: &UsageLine) -> String {
         ("FailedCalls", "Count", json!(line.failed_calls)),
         ("RejectedCalls", "Count", json!(line.rejected_calls)),
         ("UnknownUsageCalls", "Count", json!(line.unknown_calls)),
+        ("LostCalls", "Count", json!(line.lost_calls)),
         ("UnpricedCalls", "Count", json!(line.unpriced_calls)),
         ("InputTokens", "Count", json!(usage.input_tokens)),
         ("OutputTokens", "Count", json!(usage.output_tokens)),

@@ -66,6 +66,7 @@ fn sealed_with(fault: Option<Fault>) -> (Ports<MemoryStore, Ledger>, impl Fn() -
         answers: vec![answer.course],
         failures: vec![],
         broken: vec![],
+        begun: vec![],
         fault,
         ending: None,
         ended_at: datetime!(2026-11-01 12:00:09 UTC),

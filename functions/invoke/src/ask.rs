@@ -9,8 +9,7 @@ use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::Signal;
 use bcce_core::plan::Plan;
 use bcce_core::ports::{
-    Blame, CallFailure, CallLimits, CallModel, CallReport, Clock, Limit, ModelAnswer, ModelCall,
-    Repair,
+    Blame, CallFailure, CallLimits, CallModel, CallReport, Limit, ModelAnswer, ModelCall, Repair,
 };
 use bcce_core::prompt::Prompt;
 use bcce_core::routing::Route;
@@ -45,10 +44,9 @@ impl Asking<'_> {
     pub async fn ask(
         &self,
         model: &impl CallModel,
-        clock: &impl Clock,
+        started_at: OffsetDateTime,
         kind: AttemptKind,
     ) -> (Attempt, Signal, Result<Asked, Fault>) {
-        let started_at = clock.now();
         let report = model.call(&self.call()).await;
         let is_silent = report.first_token.is_none();
         let failure = failure(&report).map(|failure| self.blamed(failure, is_silent));

@@ -8,11 +8,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bcce_core::attempt::{Attempt, Target};
+use bcce_core::begun::Begun;
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::latency::{bucket, slot};
 use bcce_core::health::{Report, Signal, target_key};
 use bcce_core::plan::Plan;
-use bcce_core::ports::{Clock, CountLatency, NoteCache, ReadBreakers, WriteBreaker};
+use bcce_core::ports::{Clock, CountLatency, NoteCache, NoteCall, ReadBreakers, WriteBreaker};
 use bcce_core::routing::{Decision, Next, Route, Strategy};
 use futures::StreamExt;
 use futures::future::LocalBoxFuture;
@@ -21,9 +22,9 @@ use futures::stream::FuturesUnordered;
 use crate::{Ports, Request};
 
 /// What a ledger has to take, to be told of calls.
-pub trait TakeReports: ReadBreakers + WriteBreaker + CountLatency + NoteCache {}
+pub trait TakeReports: ReadBreakers + WriteBreaker + CountLatency + NoteCache + NoteCall {}
 
-impl<L: ReadBreakers + WriteBreaker + CountLatency + NoteCache> TakeReports for L {}
+impl<L: ReadBreakers + WriteBreaker + CountLatency + NoteCache + NoteCall> TakeReports for L {}
 
 #[derive(Default)]
 pub(crate) struct Reports<'a>(RefCell<FuturesUnordered<LocalBoxFuture<'a, ()>>>);
@@ -51,6 +52,17 @@ impl<'a> Reports<'a> {
     pub async fn finish(self) {
         self.0.into_inner().collect::<()>().await;
     }
+}
+
+/// Notes a call, beside it: should this function end before it can tell of it, the call is known to be lost.
+pub(crate) fn begin<'a, S, M, C, L: TakeReports>(
+    reports: &Reports<'a>,
+    ports: &'a Ports<S, M, C, L>,
+    request: &Request,
+    call: Begun,
+) {
+    let (run, step) = (request.run.reference.clone(), request.step.clone());
+    reports.send(async move { ports.health.begin(&run, &step, &call).await });
 }
 
 /// A call that is over.

@@ -574,6 +574,19 @@ async fn calls_are_measured_where_the_strategy_asks_for_it() {
     }
 }
 
+/// By the very record that the artifact has of it, or an ordinary run would seem to have lost it.
+#[tokio::test]
+async fn every_call_is_noted_as_its_attempt_records_it() {
+    let ports = ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);
+    assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
+    let key = request().run.step_key("answer", None);
+    let course: Course = parse(&key, &ports.store.objects.borrow()[&key]).unwrap();
+    let begun = ports.health.ledger().begun.borrow();
+    assert_eq!((begun.len(), course.attempts.len()), (2, 2));
+    assert!(begun.iter().all(|begun| !begun.is_lost([&course])));
+    assert!(begun.iter().all(|begun| begun.is_lost([])));
+}
+
 #[tokio::test]
 async fn without_the_ledger_it_answers_and_says_so_in_a_metric() {
     let ports = ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);

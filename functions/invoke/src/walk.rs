@@ -5,6 +5,7 @@ use std::time::Duration;
 use bcce_core::answer::{Stopped, instruction, judge, parse_json};
 use bcce_core::artifact::Output;
 use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target};
+use bcce_core::begun::Begun;
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::{Breaker, Standing, target_key};
 use bcce_core::plan::Plan;
@@ -15,7 +16,7 @@ use bcce_core::template::{OutputType, Step};
 use time::OffsetDateTime;
 
 use crate::ask::{Asked, Asking};
-use crate::reports::{Over, Reports, TakeReports, tell};
+use crate::reports::{Over, Reports, TakeReports, begin, tell};
 use crate::{Ports, Request, context};
 
 /// Kept back of the function's time for storing the answer: an operation on S3 may take 25 s with the
@@ -209,7 +210,10 @@ where
             time,
             repair,
         };
-        let (attempt, signal, asked) = asking.ask(&self.ports.model, &self.ports.clock, kind).await;
+        let call = Begun { started_at: self.ports.clock.now(), target: target.clone() };
+        let started_at = call.started_at;
+        begin(self.reports, self.ports, self.request, call);
+        let (attempt, signal, asked) = asking.ask(&self.ports.model, started_at, kind).await;
         let over = Over { target, signal, attempt: &attempt, before: &self.attempts };
         tell(self.reports, self.ports, self.request, self.plan, &over);
         self.attempts.push(attempt);

@@ -2,6 +2,7 @@
 
 use bcce_core::artifact::{ArtifactRef, Course, StepFailure, parse};
 use bcce_core::attempt::Attempt;
+use bcce_core::begun::BegunStep;
 use bcce_core::error::Fault;
 use bcce_core::manifest::{Evidence, Manifest};
 use bcce_core::plan::Plan;
@@ -68,7 +69,7 @@ impl Found {
         request.ending.as_ref()?.wait_s(self.plan.as_ref(), answered, failed, now)
     }
 
-    pub fn seal(self, request: &Request, now: OffsetDateTime) -> Manifest {
+    pub fn seal(self, request: &Request, begun: Vec<BegunStep>, now: OffsetDateTime) -> Manifest {
         Manifest::seal(Evidence {
             run: &request.run,
             plan: self.plan.as_ref(),
@@ -76,6 +77,7 @@ impl Found {
             answers: self.answers,
             failures: self.failures,
             broken: request.failures.clone(),
+            begun,
             fault: request.fault.clone(),
             ending: request.ending.clone(),
             ended_at: now,

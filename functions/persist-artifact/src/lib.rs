@@ -1,5 +1,5 @@
-//! Seals a run: every artifact read back and its digest taken, the manifest written once, and its
-//! exact bytes signed. A second seal finds the first one's manifest and returns it.
+//! Seals a run: every artifact read back and its digest taken, calls counted that no artifact tells of,
+//! the manifest written once, and its exact bytes signed. A second seal finds the first one's manifest and returns it.
 
 mod evidence;
 #[cfg(test)]
@@ -12,7 +12,7 @@ use bcce_core::ending::Ending;
 use bcce_core::error::Fault;
 use bcce_core::manifest::{Manifest, ManifestRef, StepFault};
 use bcce_core::notice::RunNotice;
-use bcce_core::ports::{Clock, GetObject, ListObjects, PutOnce, SignDigest};
+use bcce_core::ports::{Clock, GetObject, ListObjects, PutOnce, ReadCalls, SignDigest};
 use bcce_core::run::Run;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,7 @@ pub struct Config {
     pub bucket: String,
     pub key_arn: String,
     pub signing_key_arn: String,
+    pub ledger_table: String,
 }
 
 impl Config {
@@ -28,12 +29,14 @@ impl Config {
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
             key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
             signing_key_arn: variable("BCCE_SIGNING_KEY_ARN")?,
+            ledger_table: variable("BCCE_LEDGER_TABLE")?,
         })
     }
 }
 
-pub struct Ports<S, K, C> {
+pub struct Ports<S, K, C, L> {
     pub store: S,
+    pub ledger: L,
     pub signing_key: K,
     pub clock: C,
 }
@@ -67,11 +70,15 @@ pub enum Response {
 
 /// # Errors
 /// `Bcce.Internal`: nothing is sealed, or the seal is not finished; a retry finishes it.
-pub async fn handle<S, K, C>(ports: &Ports<S, K, C>, request: Request) -> Result<Response, Fault>
+pub async fn handle<S, K, C, L>(
+    ports: &Ports<S, K, C, L>,
+    request: Request,
+) -> Result<Response, Fault>
 where
     S: GetObject + PutOnce + ListObjects,
     K: SignDigest,
     C: Clock,
+    L: ReadCalls,
 {
     let run = request.run.clone();
     let key = run.manifest_key();
@@ -82,7 +89,8 @@ where
             if let Some(wait_s) = found.wait_s(&request, ports.clock.now()) {
                 return Ok(Response::AtWork { wait_s });
             }
-            let manifest = found.seal(&request, ports.clock.now());
+            let begun = ports.ledger.begun(&run).await?;
+            let manifest = found.seal(&request, begun, ports.clock.now());
             store_once(&ports.store, &key, &run.run_id, to_json(&manifest)?).await?
         }
     };
@@ -94,7 +102,11 @@ where
     Ok(Response::Sealed { manifest: ManifestRef { key, sha256 }, notice })
 }
 
-async fn sign<S, K, C>(ports: &Ports<S, K, C>, run: &Run, manifest: &[u8]) -> Result<(), Fault>
+async fn sign<S, K, C, L>(
+    ports: &Ports<S, K, C, L>,
+    run: &Run,
+    manifest: &[u8],
+) -> Result<(), Fault>
 where
     S: GetObject + PutOnce,
     K: SignDigest,

@@ -1,8 +1,11 @@
 use std::cell::Cell;
+use std::time::Duration;
 
+use bcce_core::artifact::Course;
+use bcce_core::begun::{Begun, BegunStep};
 use bcce_core::ending::ExecutionStatus;
 use bcce_core::error::ErrorName;
-use bcce_core::fakes::{MemoryStore, StoppedClock};
+use bcce_core::fakes::{MemoryHealth, MemoryStore, StoppedClock};
 use bcce_core::notice::RunStatus;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -31,7 +34,7 @@ impl SignDigest for Signer {
     }
 }
 
-type Fakes = Ports<MemoryStore, Signer, StoppedClock>;
+type Fakes = Ports<MemoryStore, Signer, StoppedClock, &'static MemoryHealth>;
 
 fn request() -> Request {
     serde_json::from_str(EVENT).unwrap()
@@ -45,6 +48,7 @@ fn ports() -> Fakes {
             (run.plan_key(), PLAN.as_bytes().to_vec()),
             (run.step_key("answer", None), ANSWER.as_bytes().to_vec()),
         ]),
+        ledger: Box::leak(Box::default()),
         signing_key: Signer::default(),
         clock: StoppedClock(datetime!(2026-11-01 12:00:09 UTC)),
     }
@@ -141,6 +145,42 @@ async fn whatever_call_fails_nothing_half_is_sealed_and_the_retry_seals() {
         assert_eq!(manifest(&ports)["status"], "SUCCEEDED");
         assert!(ports.store.objects.borrow().contains_key(&request().run.signature_key()));
     }
+}
+
+/// Its function was killed before it could store the answer, and the next one was called for it again.
+#[tokio::test]
+async fn a_call_that_no_artifact_tells_of_is_counted_and_its_cost_unknown() {
+    let ports = ports();
+    let answer: Course = parse("answer", ANSWER.as_bytes()).unwrap();
+    let told = answer.attempts.last().unwrap();
+    let call = Begun { started_at: told.started_at, target: told.target.clone() };
+    let lost = Begun { started_at: told.started_at - Duration::from_secs(3), ..call.clone() };
+    let begun = [call, lost].map(|call| BegunStep { step: "answer".into(), item: None, call });
+    *ports.ledger.begun.borrow_mut() = begun.to_vec();
+    seal(&ports, request()).await.unwrap();
+    let manifest = manifest(&ports);
+    let (step, line) = (&manifest["steps"][0], &manifest["usage_by_model"][0]);
+    assert_eq!((&step["lost_calls"], &step["attempts"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&line["lost_calls"], &line["calls"], &line["unknown_calls"]),
+        (&json!(1), &json!(2), &json!(1))
+    );
+    for totals in [step, &manifest["totals"], line] {
+        assert_eq!(totals["cost_usd"], Value::Null);
+        assert_eq!(totals["priced_subtotal_usd"], "0.00165");
+    }
+}
+
+/// What was begun is not known, so what was lost is not either.
+#[tokio::test]
+async fn nothing_is_sealed_without_the_ledger() {
+    let ports = ports();
+    ports.ledger.is_gone.set(true);
+    assert!(handle(&ports, request()).await.is_err());
+    assert!(!ports.store.objects.borrow().contains_key(&request().run.manifest_key()));
+    ports.ledger.is_gone.set(false);
+    seal(&ports, request()).await.unwrap();
+    assert_eq!(manifest(&ports)["steps"][0].get("lost_calls"), None);
 }
 
 fn ended(at: OffsetDateTime) -> Request {

@@ -73,6 +73,8 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
     ("bad-crc", Nothing, Answer(|manner, _| manner.ending = Ending::BadCrc)),
     ("stream-throttle", Nothing, Answer(|manner, _| manner.ending = Ending::Exception("throttlingException".into()))),
     ("stream-error", Name, Answer(|manner, argument| manner.ending = Ending::Exception(argument.text().unwrap_or_default()))),
+    // The answer is whole and paid, and whoever asked does not live to make use of it.
+    ("kills", Nothing, Answer(|manner, _| manner.ending = Ending::Killed)),
 
     // No answer at all.
     ("reset", Nothing, Does::Reset),

@@ -9,6 +9,7 @@
 //! - [`prompt`]: what of a Converse body matters here
 //! - [`script`]: the `@model` lines of a prompt
 //! - [`action`]: the table of everything a region can do; a new one is one line there
+//! - [`caller`]: the process that asks, which an action can kill
 //! - [`calls`]: the log of calls, and the count that tells which action's turn it is
 //! - [`model`]: one call from body to [`reply::Reply`]
 //! - [`answer`]: what is said, computed from the prompt
@@ -19,6 +20,7 @@
 
 mod action;
 mod answer;
+mod caller;
 mod calls;
 mod frame;
 mod message;

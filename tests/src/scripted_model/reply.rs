@@ -1,5 +1,6 @@
 //! A reply as an HTTP response, the broken ones included.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,12 +11,16 @@ use hyper::body::Frame;
 use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde_json::json;
 
+use super::caller;
 use super::stream::Piece;
 
 /// Longer than any client of ours waits, short enough that a forgotten connection ends some day.
 const SILENCE: Duration = Duration::from_secs(600);
 /// Gives what was sent before a break the time to leave: hyper drops what it has not written.
 const BEFORE_BREAK: Duration = Duration::from_millis(20);
+
+/// The same, and time for what is done beside a call: who dies of it dies in the middle of its work.
+const BEFORE_KILL: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub enum Reply {
@@ -66,10 +71,13 @@ impl std::error::Error for Broken {}
 pub type Body = UnsyncBoxBody<Bytes, Broken>;
 
 impl Reply {
-    pub async fn into_response(self) -> Result<Response<Body>, Broken> {
+    /// `peer`: the other side of the connection.
+    pub async fn into_response(self, peer: Option<SocketAddr>) -> Result<Response<Body>, Broken> {
         match self {
-            Self::Json(pieces) => Ok(streamed("application/json", pieces)),
-            Self::Events(pieces) => Ok(streamed("application/vnd.amazon.eventstream", pieces)),
+            Self::Json(pieces) => Ok(streamed("application/json", pieces, peer)),
+            Self::Events(pieces) => {
+                Ok(streamed("application/vnd.amazon.eventstream", pieces, peer))
+            }
             Self::Refused(refusal) => Ok(refused(&refusal)),
             Self::Reset => Err(Broken),
             Self::Silent => {
@@ -100,12 +108,16 @@ fn refused(refusal: &Refusal) -> Response<Body> {
     response
 }
 
-fn streamed(content_type: &'static str, pieces: Vec<Piece>) -> Response<Body> {
-    let frames = stream::iter(pieces).filter_map(send);
+fn streamed(
+    content_type: &'static str,
+    pieces: Vec<Piece>,
+    peer: Option<SocketAddr>,
+) -> Response<Body> {
+    let frames = stream::iter(pieces).filter_map(move |piece| send(piece, peer));
     whole(content_type, Bytes::new()).map(|_| BodyExt::boxed_unsync(StreamBody::new(frames)))
 }
 
-async fn send(piece: Piece) -> Option<Result<Frame<Bytes>, Broken>> {
+async fn send(piece: Piece, peer: Option<SocketAddr>) -> Option<Result<Frame<Bytes>, Broken>> {
     let wait = match piece {
         Piece::Bytes(bytes) => return Some(Ok(Frame::data(bytes))),
         Piece::Pause(pause) => {
@@ -114,7 +126,11 @@ async fn send(piece: Piece) -> Option<Result<Frame<Bytes>, Broken>> {
         }
         Piece::Hang => SILENCE,
         Piece::Break => BEFORE_BREAK,
+        Piece::Kill => BEFORE_KILL,
     };
     tokio::time::sleep(wait).await;
+    if let (Piece::Kill, Some(peer)) = (piece, peer) {
+        caller::kill(peer);
+    }
     Some(Err(Broken))
 }

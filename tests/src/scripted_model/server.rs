@@ -1,5 +1,6 @@
 //! Connections and routes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ const MAX_BODY_BYTES: usize = 32 << 20;
 pub async fn serve(listener: TcpListener, model: Arc<Model>) {
     loop {
         match listener.accept().await {
-            Ok((connection, _)) => {
-                tokio::spawn(attend(connection, model.clone()));
+            Ok((connection, peer)) => {
+                tokio::spawn(attend(connection, peer, model.clone()));
             }
             // Out of file descriptors, most likely: the connections under way will free some.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -31,27 +32,33 @@ pub async fn serve(listener: TcpListener, model: Arc<Model>) {
     }
 }
 
-async fn attend(connection: TcpStream, model: Arc<Model>) {
+async fn attend(connection: TcpStream, peer: SocketAddr, model: Arc<Model>) {
     // Small frames would otherwise wait for the client's delayed acknowledgement. An error
     // means that the client has gone, which the next line finds out.
     let _ = connection.set_nodelay(true);
-    let service = service_fn(|request| receive(model.clone(), request));
+    let service = service_fn(|request| receive(model.clone(), peer, request));
     // Broken connections are what this server is for.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
-async fn receive(model: Arc<Model>, request: Request<Incoming>) -> Result<Response<Body>, Broken> {
+async fn receive(
+    model: Arc<Model>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Broken> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
     let Ok(body) = body.map(|body| body.to_bytes()) else {
         let message = format!("The body did not arrive or is longer than {MAX_BODY_BYTES} bytes.");
-        return Reply::Refused(Refusal::validation(message)).into_response().await;
+        return Reply::Refused(Refusal::validation(message)).into_response(None).await;
     };
-    respond(&model, &parts.method, parts.uri.path(), parts.uri.query(), &body).await
+    let (path, query) = (parts.uri.path(), parts.uri.query());
+    respond(&model, Some(peer), &parts.method, path, query, &body).await
 }
 
 async fn respond(
     model: &Model,
+    peer: Option<SocketAddr>,
     method: &Method,
     path: &str,
     query: Option<&str>,
@@ -68,7 +75,7 @@ async fn respond(
     let operation = Operation::parse(path).filter(|_| method == Method::POST);
     let refused = || Reply::Refused(Refusal::no_such_path(path));
     let reply = operation.map_or_else(refused, |operation| model.call(&operation, body));
-    reply.into_response().await
+    reply.into_response(peer).await
 }
 
 fn run_asked_for(query: Option<&str>) -> Option<String> {
@@ -89,11 +96,11 @@ mod tests {
 
     async fn post(model: &Model, path: &str, prompt: &str) -> Result<Response<Body>, Broken> {
         let body = body("w", "s", prompt).to_string();
-        respond(model, &Method::POST, path, None, body.as_bytes()).await
+        respond(model, None, &Method::POST, path, None, body.as_bytes()).await
     }
 
     async fn get(model: &Model, path: &str, query: Option<&str>) -> Value {
-        let response = respond(model, &Method::GET, path, query, b"").await.unwrap();
+        let response = respond(model, None, &Method::GET, path, query, b"").await.unwrap();
         assert_eq!(response.status(), 200);
         serde_json::from_slice(&read(response).await.unwrap()).unwrap()
     }

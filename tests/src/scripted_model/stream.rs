@@ -21,6 +21,8 @@ pub enum Piece {
     Hang,
     /// The connection breaks.
     Break,
+    /// The process at its other side ends.
+    Kill,
 }
 
 type Event = (&'static str, Value);
@@ -30,7 +32,7 @@ pub fn pieces(turn: &Turn) -> Vec<Piece> {
     let middle = middle(&events);
     let frames: Vec<Bytes> = events.iter().map(|(kind, value)| frame::event(kind, value)).collect();
     let mut sent = match &turn.ending {
-        Ending::Whole => frames,
+        Ending::Whole | Ending::Killed => frames,
         Ending::NoStop => without_stop(&events, frames),
         Ending::BadCrc => with_one_bad(frames, middle),
         Ending::Cut => {
@@ -52,6 +54,7 @@ pub fn pieces(turn: &Turn) -> Vec<Piece> {
     match turn.ending {
         Ending::Stall => sent.push(Piece::Hang),
         Ending::Cut => sent.push(Piece::Break),
+        Ending::Killed => sent.push(Piece::Kill),
         _ => {}
     }
     sent

@@ -40,6 +40,8 @@ pub enum Ending {
     BadCrc,
     /// An error event of this name (lower camel), then the end.
     Exception(String),
+    /// The whole answer, and then the process that asked is killed before it sees the end of it.
+    Killed,
 }
 
 impl Default for Manner {

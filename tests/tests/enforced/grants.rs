@@ -112,6 +112,7 @@ pub const GRANTS: &[Grant] = &[
     ("PersistArtifactRole", "StoreManifest", "s3:PutObject", Walk),
     ("PersistArtifactRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("PersistArtifactRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("PersistArtifactRole", "ReadBegunCalls", "dynamodb:Query", Walk),
     ("PersistArtifactRole", "SignManifest", "kms:Sign", Walk),
     ("EmitMetricsRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("EmitMetricsRole", "WriteOwnLog", "logs:PutLogEvents", LOG),

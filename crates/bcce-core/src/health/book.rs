@@ -10,8 +10,10 @@ use time::OffsetDateTime;
 
 use super::latency::{Histogram, slots};
 use super::{Breaker, BreakerSettings, Probe, Report};
+use crate::begun::Begun;
 use crate::error::Fault;
-use crate::ports::{Kept, ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker};
+use crate::ports::{Kept, NoteCall, ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker};
+use crate::run::{RunRef, StepRef};
 
 /// How long a breaker that was read counts as known. A busy function asks ten times a second, and no decision
 /// is made by what is older.
@@ -140,6 +142,15 @@ impl<L> Book<L> {
         let read = self.ledger.caches(cache).await;
         let read = read.map_err(|fault| self.turn_blind(fault, now)).unwrap_or_default();
         read.into_iter().filter(|(_, until)| *until > now).map(|(key, _)| key).collect()
+    }
+}
+
+impl<L: NoteCall> Book<L> {
+    /// Notes that a call begins, which is made all the same if that fails.
+    pub async fn begin(&self, run: &RunRef, step: &StepRef, call: &Begun) {
+        if let Err(fault) = self.ledger.begin(run, step, call).await {
+            self.blind.borrow_mut().get_or_insert(fault.message);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Evidence;
+use super::lost::Lost;
 use crate::artifact::{StepFailure, StepStatus};
 use crate::attempt::{Attempt, Totals};
 use crate::error::Fault;
@@ -18,6 +19,9 @@ pub struct StepSummary {
     pub status: StepStatus,
     /// Calls made for it, over all its items.
     pub attempts: u64,
+    /// Calls beside those whose function ended before it could tell of them.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub lost_calls: u64,
     #[serde(flatten)]
     pub totals: Totals,
     /// Of a step that fans out.
@@ -53,9 +57,13 @@ pub struct StepFault {
     pub error: Fault,
 }
 
-pub(super) fn of(evidence: &Evidence<'_>) -> Vec<StepSummary> {
+fn is_none(calls: &u64) -> bool {
+    *calls == 0
+}
+
+pub(super) fn of(evidence: &Evidence<'_>, lost: &[Lost]) -> Vec<StepSummary> {
     let Some(plan) = evidence.plan else { return Vec::new() };
-    plan.steps.iter().map(|step| summary(evidence, plan, step)).collect()
+    plan.steps.iter().map(|step| summary(evidence, lost, plan, step)).collect()
 }
 
 /// Key of the run's answer, or the prefix of its items.
@@ -68,7 +76,7 @@ pub(super) fn result(run: &Run, plan: &Plan, steps: &[StepSummary]) -> Option<St
     (summary.status == StepStatus::Succeeded).then_some(key)
 }
 
-fn summary(evidence: &Evidence<'_>, plan: &Plan, step: &Step) -> StepSummary {
+fn summary(evidence: &Evidence<'_>, lost: &[Lost], plan: &Plan, step: &Step) -> StepSummary {
     let failures: Vec<_> =
         evidence.failures.iter().filter(|f| f.course.step_id == step.id).collect();
     let answers: Vec<_> =
@@ -87,11 +95,14 @@ fn summary(evidence: &Evidence<'_>, plan: &Plan, step: &Step) -> StepSummary {
     let answered = answers.len();
     let courses = answers.into_iter().chain(failures.iter().map(|f| &f.course));
     let attempts: Vec<&Attempt> = courses.flat_map(|course| &course.attempts).collect();
+    let lost: Vec<&Attempt> =
+        lost.iter().filter(|lost| lost.step == step.id).map(|lost| &lost.attempt).collect();
     StepSummary {
         id: step.id.clone(),
         status,
         attempts: attempts.len() as u64,
-        totals: Totals::of(attempts.iter().copied()),
+        lost_calls: lost.len() as u64,
+        totals: Totals::of(attempts.into_iter().chain(lost)),
         items: items.map(|planned| ItemsSummary { planned, answered, failed: faults }),
         error,
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::lost::Lost;
 use crate::attempt::{Attempt, AttemptOutcome, Totals};
 use crate::error::ErrorName;
 
@@ -20,17 +21,21 @@ pub struct UsageLine {
     pub unknown_calls: u64,
     /// Calls whose cost is not known.
     pub unpriced_calls: u64,
+    /// Calls whose function ended before it could tell of them.
+    #[serde(default)]
+    pub lost_calls: u64,
     #[serde(flatten)]
     pub totals: Totals,
 }
 
-pub(super) fn by_model(paid: &[&Attempt]) -> Vec<UsageLine> {
+/// `paid`: with those that were lost.
+pub(super) fn by_model(paid: &[&Attempt], lost: &[Lost]) -> Vec<UsageLine> {
     let targets: BTreeSet<(&str, &str)> =
         paid.iter().map(|a| (a.target.region.as_str(), a.target.model_id.as_str())).collect();
-    targets.into_iter().map(|(region, model_id)| line(paid, region, model_id)).collect()
+    targets.into_iter().map(|(region, model_id)| line(paid, lost, region, model_id)).collect()
 }
 
-fn line(paid: &[&Attempt], region: &str, model_id: &str) -> UsageLine {
+fn line(paid: &[&Attempt], lost: &[Lost], region: &str, model_id: &str) -> UsageLine {
     let of = |a: &&&Attempt| a.target.region == region && a.target.model_id == model_id;
     let attempts: Vec<&Attempt> = paid.iter().filter(of).copied().collect();
     let count = |is: fn(&Attempt) -> bool| attempts.iter().filter(|a| is(a)).count() as u64;
@@ -42,6 +47,7 @@ fn line(paid: &[&Attempt], region: &str, model_id: &str) -> UsageLine {
         rejected_calls: count(|a| a.error == Some(ErrorName::TargetRejected)),
         unknown_calls: count(|a| a.usage.is_none()),
         unpriced_calls: count(|a| a.cost_usd.is_none()),
+        lost_calls: lost.iter().filter(|lost| of(&&&lost.attempt)).count() as u64,
         totals: Totals::of(attempts.iter().copied()),
     }
 }

@@ -1,0 +1,18 @@
+//! Calls that were lost in flight: begun, and told of by no artifact. Their step was called again, or not at all
+//! any more, and what they used is unknown.
+
+use super::Evidence;
+use crate::attempt::Attempt;
+
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub step: String,
+    pub attempt: Attempt,
+}
+
+pub(super) fn of(evidence: &Evidence<'_>) -> Vec<Lost> {
+    let failed = || evidence.failures.iter().map(|failure| &failure.course);
+    let courses = || evidence.answers.iter().chain(failed());
+    let lost = evidence.begun.iter().filter(|begun| begun.is_lost(courses()));
+    lost.map(|begun| Lost { step: begun.step.clone(), attempt: begun.call.lost() }).collect()
+}

@@ -1,0 +1,77 @@
+//! The process at the other side of a connection on this machine, by what Linux tells in `/proc`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What Lambda puts into the environment of every function. Nothing else is ever killed: a person may try a
+/// script with a client of their own.
+const FUNCTION: &[u8] = b"AWS_LAMBDA_FUNCTION_NAME=";
+
+/// Kills the function that asks, as its host's end would: it stores and tells nothing more.
+pub fn kill(peer: SocketAddr) {
+    let Some(process) = socket(peer).and_then(|inode| owner(&inode)) else { return };
+    if let Some(id) = process.file_name().filter(|_| is_function(&process)) {
+        // It may have ended by itself.
+        let _ = Command::new("kill").arg("-9").arg(id).status();
+    }
+}
+
+/// The inode of a connection's socket at `peer`.
+fn socket(peer: SocketAddr) -> Option<String> {
+    inode_of(&std::fs::read_to_string("/proc/net/tcp").ok()?, peer)
+}
+
+/// `table`: as `/proc/net/tcp` has it, its addresses in the machine's byte order.
+fn inode_of(table: &str, peer: SocketAddr) -> Option<String> {
+    let IpAddr::V4(ip) = peer.ip() else { return None };
+    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), peer.port());
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut ours = fields.filter(|fields| fields.get(1) == Some(&local.as_str()));
+    ours.find_map(|fields| fields.get(9).map(|inode| (*inode).to_owned()))
+}
+
+/// `/proc/<id>` of the process that has a socket open.
+fn owner(inode: &str) -> Option<PathBuf> {
+    let socket = PathBuf::from(format!("socket:[{inode}]"));
+    let has = |process: &Path| {
+        let open = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+        open.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|to| to == socket)
+    };
+    let entries = std::fs::read_dir("/proc").ok()?.flatten();
+    // Not `self`, which leads to one of them.
+    let processes =
+        entries.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok());
+    processes.map(|entry| entry.path()).find(|process| has(process))
+}
+
+fn is_function(process: &Path) -> bool {
+    let environment = std::fs::read(process.join("environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(FUNCTION))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn the_other_side_of_a_connection_is_found_and_spared_if_it_is_no_function() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let peer = client.local_addr().unwrap();
+        let process = owner(&socket(peer).unwrap()).unwrap();
+        assert_eq!(process, PathBuf::from(format!("/proc/{}", std::process::id())));
+        assert!(!is_function(&process));
+        kill(peer);
+    }
+
+    #[test]
+    fn the_table_of_connections_is_read_by_the_local_address() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+            0: 0100007F:1F90 0100007F:A1B2 01 00000000:00000000 00:00000000 00000000     0        0 11 1\n\
+            1: 0100007F:A1B2 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 22 1\n";
+        let at = |port| inode_of(table, SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!((at(0xA1B2), at(0x1F91)), (Some("22".to_owned()), None));
+    }
+}

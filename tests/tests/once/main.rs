@@ -1,0 +1,60 @@
+//! Exactly once, shown, on a stack of its own: `make once`.
+//!
+//! 300 requests, each sent one to three times in shuffled order, while functions are killed and every service
+//! they call fails. When the faults are over everything has to come to rest, and then there is one of
+//! everything for each request. What is left to chance comes from one number, which is printed; `BCCE_SEED`
+//! gives it again. The order in which the machine does things is its own.
+//!
+//! The waits of Step Functions are a fiftieth here, and a message that nobody deleted comes again after seconds
+//! instead of six minutes.
+
+mod checks;
+mod found;
+mod kills;
+#[allow(dead_code, reason = "these tests need a part of it")]
+#[path = "../faults/proxy.rs"]
+mod proxy;
+mod requests;
+mod rules;
+mod seed;
+#[allow(dead_code, reason = "these tests need a part of it")]
+#[path = "../emulated/stack.rs"]
+mod stack;
+mod storm;
+
+use std::time::Instant;
+
+use found::Found;
+use proxy::Faults;
+use requests::Workflows;
+use seed::Seed;
+use stack::{Stack, fresh};
+
+#[tokio::test]
+async fn every_request_is_one_execution_one_manifest_and_one_record_whatever_fails() {
+    let mut seed = Seed::from_env();
+    let faults = Faults::none().await;
+    let stack = Stack::connect().await;
+    let workflows = Workflows::put(&stack).await;
+    let notices = stack.listen(&fresh("once")).await;
+    storm::shorten_visibility(&stack).await;
+    let started = Instant::now();
+    let say = |what: &str| eprintln!("{:5.1} s  {what}", started.elapsed().as_secs_f64());
+
+    let first = requests::first(&mut seed, &workflows);
+    storm::first(&stack, &faults, &mut seed, &first).await;
+    say("sent while everything fails");
+    let second = requests::second(&mut seed, &workflows, &first);
+    storm::second(&stack, &faults, &mut seed, &second).await;
+    say("some stopped, and used ids sent again");
+    faults.are(&serde_json::json!([]));
+    storm::rest(&stack).await;
+    say("at rest");
+
+    let found = Found::on(&stack, &notices).await;
+    say("read");
+    let sent: Vec<_> = first.into_iter().chain(second).collect();
+    let wrong = checks::all(&sent, &found);
+    say("checked");
+    assert!(wrong.is_empty(), "{} of {} wrong: {wrong:#?}", wrong.len(), sent.len());
+}

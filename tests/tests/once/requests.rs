@@ -1,0 +1,162 @@
+//! What is sent: runs that succeed, runs that fail, messages that are no request.
+
+use serde_json::{Value, json};
+
+use crate::seed::Seed;
+use crate::stack::{Layout, RunRef, Stack, fresh, model};
+
+/// How many requests of each kind, 300 in all; the rest of them are plain ones.
+const REQUESTS: usize = 300;
+const IN_WAVES: usize = 24;
+const KILLED: usize = 16;
+const FAILING_OVER: usize = 8;
+const BAD_INPUTS: usize = 8;
+const REFUSED: usize = 8;
+const STOPPED: usize = 10;
+const MALFORMED: usize = 8;
+const USED_IDS: usize = 4;
+
+/// What has to come of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Succeeds,
+    /// By this name.
+    Fails(&'static str),
+    /// The execution is stopped while its first step is called.
+    Stopped,
+    /// No run at all: a dead letter whose reason begins like this.
+    Rejected(&'static str),
+}
+
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub body: String,
+    /// How often.
+    pub times: usize,
+    pub fate: Fate,
+    /// Meaningless where the message is rejected.
+    pub run: RunRef,
+}
+
+/// The names of the workflows of this test.
+pub struct Workflows {
+    waves: String,
+    held: String,
+}
+
+impl Workflows {
+    pub async fn put(stack: &Stack) -> Self {
+        let (waves, held) = (fresh("waves"), fresh("held"));
+        let step = "model: haiku, max_tokens: 60";
+        let body = format!(
+            "version: 1\nname: {waves}\ninputs:\n  parts: {{ type: list, required: true }}\n  order: {{ type: string }}\nsteps:\n  - {{ id: part, {step}, for_each: inputs.parts, prompt: \"{{{{ item }}}}\" }}\n  - {{ id: whole, {step}, needs: [part], prompt: \"{{{{ inputs.order }}}} {{{{ steps.part | tojson }}}}\" }}\n"
+        );
+        stack.put_workflow(&waves, &body).await;
+        let body = format!(
+            "version: 1\nname: {held}\nsteps:\n  - {{ id: first, {step}, prompt: \"@model *: slow(3000)\" }}\n  - {{ id: second, {step}, needs: [first], prompt: x }}\n"
+        );
+        stack.put_workflow(&held, &body).await;
+        Self { waves, held }
+    }
+}
+
+/// Everything that is sent while all kinds of faults happen.
+pub fn first(seed: &mut Seed, workflows: &Workflows) -> Vec<Sent> {
+    let mut sent: Vec<Sent> = Vec::new();
+    let text = |script: &str, n| json!({ "text": format!("{script}\nRequest number {n}.") });
+    for n in 0..IN_WAVES {
+        sent.push(in_waves(seed, &workflows.waves, n));
+    }
+    for n in 0..KILLED {
+        sent.push(explain(
+            Fate::Succeeds,
+            format!("killed-{n}"),
+            text("@model *: kills, answer", n),
+        ));
+    }
+    for n in 0..FAILING_OVER {
+        let script = seed.pick(&["@model us-east-1: throttle", "@model us-east-1: cut"]);
+        let mut over = explain(Fate::Succeeds, format!("over-{n}"), text(script, n));
+        over.body = with(&over.body, "model", json!(model(Layout::Two)));
+        sent.push(over);
+    }
+    for n in 0..BAD_INPUTS {
+        let fate = Fate::Fails("Bcce.InvalidRequest");
+        sent.push(explain(fate, format!("bad-{n}"), json!({ "text": n })));
+    }
+    for n in 0..REFUSED {
+        let fate = Fate::Fails("Bcce.RequestRejected");
+        sent.push(explain(fate, format!("refused-{n}"), text("@model *: validation", n)));
+    }
+    for n in 0..MALFORMED {
+        sent.push(malformed(n));
+    }
+    let rest = REQUESTS - sent.len() - STOPPED - USED_IDS;
+    for n in 0..rest {
+        sent.push(explain(Fate::Succeeds, format!("plain-{n}"), text("", n)));
+    }
+    sent.iter_mut().for_each(|sent| sent.times = times(seed));
+    sent
+}
+
+/// What needs the first ones to be there, and what is stopped. A function that is killed after its execution was
+/// stopped is not called again, and its run is then waited for until no function can be at work: for a quarter of
+/// an hour.
+pub fn second(seed: &mut Seed, workflows: &Workflows, first: &[Sent]) -> Vec<Sent> {
+    let stopped = (0..STOPPED).map(|n| {
+        let run = RunRef::first("default", &workflows.held, &n.to_string());
+        let body = json!({ "workflow": workflows.held, "id": n.to_string() }).to_string();
+        Sent { body, times: times(seed), fate: Fate::Stopped, run }
+    });
+    let stopped: Vec<Sent> = stopped.collect();
+    let used = first.iter().filter(|sent| matches!(sent.fate, Fate::Succeeds)).take(USED_IDS);
+    let used = used.map(|sent| Sent {
+        body: with(&sent.body, "tags", json!({ "another": "request" })),
+        times: 1,
+        fate: Fate::Rejected("id: was used before"),
+        run: sent.run.clone(),
+    });
+    let used: Vec<Sent> = used.collect();
+    stopped.into_iter().chain(used).collect()
+}
+
+/// One to three times, and once more often than not.
+fn times(seed: &mut Seed) -> usize {
+    seed.pick(&[1, 1, 1, 1, 2, 3])
+}
+
+fn explain(fate: Fate, id: String, inputs: Value) -> Sent {
+    let body = json!({ "workflow": "explain", "id": id, "inputs": inputs }).to_string();
+    Sent { body, times: 1, fate, run: RunRef::first("default", "explain", &id) }
+}
+
+/// Two or three items, one of which may be killed, and a step over them, which may be as well.
+fn in_waves(seed: &mut Seed, workflow: &str, n: usize) -> Sent {
+    let scripts = ["", "", "", "", "", "@model *: kills, answer\n"];
+    let items = seed.between(2, 3);
+    let parts: Vec<String> =
+        (0..items).map(|part| format!("{}Part {part} of {n}.", seed.pick(&scripts))).collect();
+    let inputs =
+        json!({ "parts": parts, "order": format!("{}Put it together.", seed.pick(&scripts)) });
+    let id = n.to_string();
+    let body = json!({ "workflow": workflow, "id": id, "inputs": inputs }).to_string();
+    let run = RunRef::first("default", workflow, &id);
+    Sent { body, times: 1, fate: Fate::Succeeds, run }
+}
+
+fn malformed(n: usize) -> Sent {
+    let id = format!("malformed-{n}");
+    let (body, reason) = match n % 3 {
+        0 => (format!("this is not JSON: {id}"), "request: is not JSON"),
+        1 => (json!({ "id": id, "inputs": {} }).to_string(), "workflow: "),
+        _ => (json!({ "id": id, "workflow": "explain", "input": {} }).to_string(), "input: "),
+    };
+    let run = RunRef::first("default", "explain", &id);
+    Sent { body, times: 1, fate: Fate::Rejected(reason), run }
+}
+
+fn with(body: &str, field: &str, value: Value) -> String {
+    let mut body: Value = serde_json::from_str(body).unwrap();
+    body[field] = value;
+    body.to_string()
+}

@@ -1,0 +1,72 @@
+//! What the fault proxy does to the functions' calls.
+
+use serde_json::{Value, json};
+
+use crate::proxy::Fault::{self, Conflict, Error, Reset, WordLost};
+use crate::proxy::{REFUSED, rule};
+use crate::seed::Seed;
+
+/// Operation, one of how many calls, how often at the most, how.
+type Row = (&'static str, usize, usize, Fault);
+
+/// Mended by the SDK's own tries, nearly always.
+const PASSING: &[Row] = &[
+    ("s3:PutObject", 80, 20, Error("SlowDown", 503)),
+    ("s3:PutObject", 150, 10, Error("InternalError", 500)),
+    ("s3:PutObject", 200, 5, Error("ConditionalRequestConflict", 409)),
+    ("s3:PutObject", 150, 10, Reset),
+    ("s3:PutObject", 80, 20, WordLost),
+    ("s3:GetObject", 200, 15, Error("InternalError", 500)),
+    ("s3:GetObject", 250, 10, Reset),
+    ("s3:ListObjectsV2", 40, 5, Error("SlowDown", 503)),
+    ("dynamodb:PutItem", 25, 10, Error(EXCEEDED, 400)),
+    ("dynamodb:PutItem", 25, 10, WordLost),
+    ("dynamodb:UpdateItem", 25, 10, WordLost),
+    ("dynamodb:BatchGetItem", 25, 10, Error("InternalServerError", 500)),
+    ("dynamodb:Query", 25, 5, Error("InternalServerError", 500)),
+    ("dynamodb:TransactWriteItems", 25, 10, Error("ThrottlingException", 400)),
+    ("dynamodb:TransactWriteItems", 25, 10, Conflict),
+    ("dynamodb:TransactWriteItems", 15, 20, WordLost),
+    ("kms:Sign", 40, 5, Error("KMSInternalException", 500)),
+    ("kms:Sign", 40, 5, WordLost),
+];
+
+/// Those that a function fails over, or that come before a run.
+const FAILING: &[Row] = &[
+    ("stepfunctions:StartExecution", 8, 40, Error("ThrottlingException", 400)),
+    ("stepfunctions:StartExecution", 20, 20, WordLost),
+    ("s3:PutObject", 150, 10, REFUSED),
+    ("s3:GetObject", 400, 6, REFUSED),
+    ("dynamodb:TransactWriteItems", 50, 5, REFUSED),
+    ("kms:Sign", 60, 4, REFUSED),
+    ("ssm:GetParameters", 4, 5, Error("ThrottlingException", 400)),
+    ("sns:Publish", 4, 3, Error("InternalError", 500)),
+    ("sns:Publish", 6, 2, REFUSED),
+    ("sqs:SendMessage", 5, 2, REFUSED),
+    ("sqs:SendMessage", 5, 2, WordLost),
+    ("sqs:ChangeMessageVisibility", 4, 4, Error("InternalError", 500)),
+];
+
+const EXCEEDED: &str = "ProvisionedThroughputExceededException";
+
+pub fn all(seed: &mut Seed) -> Value {
+    let mut rows: Vec<&Row> = PASSING.iter().chain(FAILING).collect();
+    seed.shuffle(&mut rows);
+    rules(seed, &rows)
+}
+
+pub fn passing(seed: &mut Seed) -> Value {
+    rules(seed, &PASSING.iter().collect::<Vec<_>>())
+}
+
+/// Each hurts one call and then lets some pass, about as many as its row says: the seed's word. Which calls those
+/// are, the machine decides.
+fn rules(seed: &mut Seed, rows: &[&Row]) -> Value {
+    let spread = |(operation, one_of, times, fault): &&Row| {
+        let mut rule = rule(operation, *times, *fault);
+        let passes = seed.between(one_of / 2, one_of * 3 / 2);
+        rule["sequence"] = json!({ "fail": 1, "pass": passes });
+        rule
+    };
+    Value::Array(rows.iter().map(spread).collect())
+}

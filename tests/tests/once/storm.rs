@@ -1,0 +1,92 @@
+//! What is sent, and what happens meanwhile.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use futures::StreamExt;
+
+use crate::found::listed;
+use crate::kills;
+use crate::proxy::Faults;
+use crate::requests::{Fate, Sent};
+use crate::rules;
+use crate::seed::Seed;
+use crate::stack::{RunRef, Stack, calls, output};
+
+/// Between two messages: as many as two cores can carry.
+const PACE: Duration = Duration::from_millis(40);
+/// How long the faults go on when everything is sent.
+const AFTERMATH: Duration = Duration::from_secs(3);
+/// Until a message that was received and not deleted comes again; less than some of dispatch's tries take.
+const VISIBILITY_S: u32 = 4;
+
+/// Messages of a batch whose function was killed come again after this.
+pub async fn shorten_visibility(stack: &Stack) {
+    let set = stack.sqs.set_queue_attributes().queue_url(output("InboxQueueUrl"));
+    let set = set.attributes(QueueAttributeName::VisibilityTimeout, VISIBILITY_S.to_string());
+    set.send().await.unwrap();
+}
+
+/// Everything fails, and every function is killed.
+pub async fn first(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent]) {
+    faults.are(&rules::all(seed));
+    let functions =
+        ["dispatch", "prepare", "failover-router", "invoke", "persist-artifact", "emit-metrics"];
+    let mut kills = seed.split();
+    let over = AtomicBool::new(false);
+    let send = async {
+        deliver(stack, seed, sent).await;
+        tokio::time::sleep(AFTERMATH).await;
+        over.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(send, kills::at_random(&mut kills, &functions, 120, &over));
+    stack.inbox_is_empty().await;
+}
+
+/// Runs are stopped, and what settles them is killed.
+pub async fn second(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent]) {
+    faults.are(&rules::passing(seed));
+    let functions = ["persist-artifact", "emit-metrics"];
+    let mut kills = seed.split();
+    let over = AtomicBool::new(false);
+    let send = async {
+        let stopped = sent.iter().filter(|sent| sent.fate == Fate::Stopped);
+        let stop = futures::stream::iter(stopped.map(|sent| stop(stack, &sent.run)));
+        let stop = stop.buffer_unordered(sent.len()).collect::<Vec<_>>();
+        tokio::join!(deliver(stack, seed, sent), stop);
+        tokio::time::sleep(AFTERMATH).await;
+        over.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(send, kills::at_random(&mut kills, &functions, 40, &over));
+}
+
+async fn deliver(stack: &Stack, seed: &mut Seed, sent: &[Sent]) {
+    let mut deliveries: Vec<&Sent> =
+        sent.iter().flat_map(|sent| std::iter::repeat_n(sent, sent.times)).collect();
+    seed.shuffle(&mut deliveries);
+    for sent in deliveries {
+        stack.send(&sent.body).await;
+        tokio::time::sleep(PACE).await;
+    }
+}
+
+/// While its first step is called: the call goes on, and is paid.
+async fn stop(stack: &Stack, run: &RunRef) {
+    stack.eventually("the call of a run to stop", async || calls(run).pop()).await;
+    stack.sfn.stop_execution().execution_arn(stack.arn(run)).send().await.unwrap();
+}
+
+/// Nothing on the inbox, no execution under way, and as many settled as ended badly.
+pub async fn rest(stack: &Stack) {
+    stack.inbox_is_empty().await;
+    stack
+        .eventually("the end of every execution", async || {
+            let runs = listed(stack, "WorkflowArn").await;
+            let settles = listed(stack, "SettleArn").await;
+            let under_way = runs.iter().chain(&settles).any(|(.., status)| status == "RUNNING");
+            let badly = runs.iter().filter(|(.., status)| status != "SUCCEEDED").count();
+            (!under_way && settles.len() >= badly).then_some(())
+        })
+        .await;
+}
