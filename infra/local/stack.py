@@ -22,6 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import beside
 import deployment
 import servers
 import sessions
@@ -89,6 +90,7 @@ def run(command, kind=None):
     session = sessions.Session(home, logs=home, keep_logs_in=LOCAL / "last-run")
     with session.guarded():
         env = start_stack(session, {}, kind)
+        beside.deploy_beside(env)
         try:
             process = subprocess.Popen(command, env=servers.outside_env() | env | session.marker)
         except OSError as error:

@@ -55,6 +55,7 @@ pub const GRANTS: &[Grant] = &[
     ("DispatchRole", "ReadInbox", "sqs:DeleteMessage", AsTheRole),
     ("DispatchRole", "ReadInbox", "sqs:GetQueueAttributes", AsTheRole),
     ("DispatchRole", "ReadInbox", "sqs:ChangeMessageVisibility", AsTheRole),
+    ("DispatchRole", "ReadTenantsMessages", "kms:Decrypt", KMS),
     ("DispatchRole", "StoreRequest", "s3:PutObject", Dispatch),
     ("DispatchRole", "StoreRequest", "s3:GetObject", Dispatch),
     ("DispatchRole", "StartRun", "states:StartExecution", Dispatch),
