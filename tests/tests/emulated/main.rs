@@ -12,5 +12,7 @@ mod review;
 mod sealed;
 mod settled;
 mod stack;
+mod tenants;
+mod unattended;
 mod untrusted;
 mod workflow_of_ones_own;

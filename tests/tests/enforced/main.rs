@@ -10,6 +10,7 @@ mod signed;
 #[path = "../emulated/stack.rs"]
 mod stack;
 mod suffice;
+mod tenants;
 mod walk;
 
 use serde_json::json;
