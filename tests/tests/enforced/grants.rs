@@ -1,4 +1,4 @@
-//! Every permission of every role of the template, and what shows that it is needed. Plain data, which
+//! Every permission of every role of the templates, and what shows that it is needed. Plain data, which
 //! the offline contract test compares with the template: a new permission needs a row here.
 
 /// (role, statement, action, what shows it). Another state machine or rule adds its rows at the end;
@@ -14,6 +14,8 @@ pub enum Shown {
     /// A service acts under the role, or the emulator acts without asking: the test takes the role itself
     /// and makes the call that the action is for.
     AsTheRole,
+    /// A tenant's account assumes the role, does this with its own and is refused all else, in tenants.rs.
+    AsTheTenant,
     /// The emulator asks for it on another resource than AWS does: its policy simulator is asked, for these.
     /// `{}` is the function's name.
     Simulated(&'static [&'static str]),
@@ -21,7 +23,7 @@ pub enum Shown {
     Explained(&'static str),
 }
 
-use Shown::{AsTheRole, Dispatch, Explained, Simulated, Walk};
+use Shown::{AsTheRole, AsTheTenant, Dispatch, Explained, Simulated, Walk};
 
 const KMS: Shown = Explained(
     "S3, SQS, SNS and DynamoDB ask KMS in the caller's name on AWS; the emulator encrypts without asking",
@@ -47,6 +49,11 @@ const CONFIGURATION: Shown = Simulated(&[
 /// The emulator asks for `*`.
 const GUARDRAIL: Shown =
     Simulated(&["arn:aws:bedrock:eu-central-1:000000000000:guardrail/abcdefghijkl"]);
+
+const LISTING: Shown = Explained(
+    "It is confined to a prefix, and the emulator has no s3:prefix: it refuses every listing",
+);
+const SCHEDULER: Shown = Explained("Scheduler here sends in nobody's name");
 
 pub const GRANTS: &[Grant] = &[
     ("DispatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
@@ -132,4 +139,11 @@ pub const GRANTS: &[Grant] = &[
     ("SettleRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
     // EventBridge here starts the machine in nobody's name.
     ("SettleRuleRole", "StartSettle", "states:StartExecution", AsTheRole),
+    ("ReaderRole", "ReadOwnRuns", "s3:GetObject", AsTheTenant),
+    ("ReaderRole", "ListOwnRuns", "s3:ListBucket", LISTING),
+    ("ReaderRole", "DecryptOwnRuns", "kms:Decrypt", KMS),
+    ("ReaderRole", "VerifySignatures", "kms:GetPublicKey", AsTheTenant),
+    ("ScheduleRole", "SendRequest", "sqs:SendMessage", SCHEDULER),
+    ("ScheduleRole", "UseKeyThroughQueues", "kms:Decrypt", SCHEDULER),
+    ("ScheduleRole", "UseKeyThroughQueues", "kms:GenerateDataKey", SCHEDULER),
 ];
