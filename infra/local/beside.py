@@ -1,27 +1,39 @@
-"""What tests need beside the main stack: two tenants, a schedule that waits to be enabled, a rule on a bucket."""
+"""What tests need beside the main stack: tenants, a schedule that waits to be enabled, a rule on a bucket."""
 
 import json
 
 from checkout import ROOT, STACK, Failed, phase
 from deployment import client
 
-# Each tenant has one account, and only that.
+# Two that are an account each, and one that is an organization.
 TENANTS = {"alpha": "111111111111", "beta": "222222222222"}
+ORGANIZATION, ITS_ACCOUNT = "gamma", "333333333333"
 UPLOADS = f"{STACK}-uploads"
 
 
 def deploy_beside(aws):
     with phase("beside") as note:
         for tenant, account in TENANTS.items():
-            parameters = {"Stack": STACK, "Tenant": tenant, "Accounts": account}
-            # The emulator takes a Number parameter for a string, as for the main stack.
-            deploy(aws, "tenant", f"{STACK}-{tenant}", parameters | {"DispatchMaximumConcurrency": "0"})
+            deploy_tenant(aws, tenant, {"Accounts": account})
+        deploy_tenant(aws, ORGANIZATION, {"OrganizationId": organization_of(aws, ITS_ACCOUNT)})
         weekly = json.loads((ROOT / "events" / "schedule" / "weekly.json").read_text())["Parameters"]
         deploy(aws, "schedule", f"{STACK}-weekly", weekly | {"State": "DISABLED"})
         put_bucket(aws)
         rule = {"Stack": STACK, "Bucket": UPLOADS, "Prefix": "reports/", "Workflow": "on-upload"}
         deploy(aws, "object-created", f"{STACK}-reports", rule)
-        note.append(", ".join([*TENANTS, "weekly", "reports"]))
+        note.append(", ".join([*TENANTS, ORGANIZATION, "weekly", "reports"]))
+
+
+def deploy_tenant(aws, tenant, who):
+    # The emulator takes a Number parameter for a string, as for the main stack.
+    parameters = {"Stack": STACK, "Tenant": tenant, "DispatchMaximumConcurrency": "0"}
+    deploy(aws, "tenant", f"{STACK}-tenant-{tenant}", parameters | who)
+
+
+def organization_of(aws, account):
+    """Here an access key of twelve digits is the root of that account, which has an organization once it asks."""
+    organizations = client("organizations", aws, aws_access_key_id=account, aws_secret_access_key="test")
+    return organizations.describe_organization()["Organization"]["Id"]
 
 
 def put_bucket(aws):

@@ -6,8 +6,13 @@ use serde_json::{Value, json};
 use crate::signed::{Answer, Call, Caller};
 use crate::stack::{RunRef, Stack, fresh, output};
 
-/// As infra/local/beside.py has them.
-const TENANTS: [(&str, &str); 2] = [("alpha", "111111111111"), ("beta", "222222222222")];
+/// As infra/local/beside.py has them: two that are an account, and one that is the organization of its account.
+const TENANTS: [(&str, &str); 3] =
+    [("alpha", "111111111111"), ("beta", "222222222222"), ("gamma", "333333333333")];
+
+fn others(tenant: &str) -> impl Iterator<Item = &'static str> {
+    TENANTS.into_iter().map(|(other, _)| other).filter(move |other| *other != tenant)
+}
 
 /// The role that the docs show, in the tenant's account.
 async fn sender(tenant: &str, account: &str) -> Caller {
@@ -108,17 +113,19 @@ async fn an_account_sends_and_hears_as_its_tenant_and_as_no_other() {
             })
             .await;
 
-        let (other, _) = TENANTS.into_iter().find(|(other, _)| *other != tenant).unwrap();
-        for call in [
-            send(&queue("inbox", other), "{}"),
+        let mut refused = vec![
             send(&output("InboxQueueUrl"), "{}"),
             send(&output("DeadLetterQueueUrl"), "{}"),
             send(&queue("notifications", tenant), "{}"),
             receive(&queue("inbox", tenant)),
-            receive(&queue("inbox", other)),
-            receive(&queue("notifications", other)),
             receive(&output("DeadLetterQueueUrl")),
-        ] {
+        ];
+        for other in others(tenant) {
+            refused.push(send(&queue("inbox", other), "{}"));
+            refused.push(receive(&queue("inbox", other)));
+            refused.push(receive(&queue("notifications", other)));
+        }
+        for call in refused {
             let told = call.told();
             let answer = sender.call(call).await;
             assert!(answer.is_refused(), "{tenant}: {told}: {} {}", answer.status, answer.body);
@@ -133,16 +140,17 @@ async fn a_reader_reads_the_runs_of_its_tenant_and_nothing_else() {
     let stack = Stack::connect().await;
     let id = fresh("read");
     let runs: Vec<RunRef> =
-        ["alpha", "beta", "default"].map(|tenant| RunRef::first(tenant, "explain", &id)).into();
-    stack.send_to(&queue("inbox", "alpha"), &explain(&id)).await;
-    stack.send_to(&queue("inbox", "beta"), &explain(&id)).await;
+        ["alpha", "beta", "gamma", "default"].map(|t| RunRef::first(t, "explain", &id)).into();
+    for (tenant, _) in TENANTS {
+        stack.send_to(&queue("inbox", tenant), &explain(&id)).await;
+    }
     stack.send(&explain(&id)).await;
     for run in &runs {
         stack.manifest(run).await;
     }
     for (tenant, account) in TENANTS {
         let sender = sender(tenant, account).await;
-        for (other, _) in TENANTS.into_iter().filter(|(other, _)| *other != tenant) {
+        for other in others(tenant) {
             let refused = assume(&sender, &reader_of(other)).await.err().expect("another's reader");
             assert!(refused.is_refused(), "{}", refused.body);
         }
