@@ -21,7 +21,7 @@ def deploy_beside(aws):
         put_bucket(aws)
         rule = {"Stack": STACK, "Bucket": UPLOADS, "Prefix": "reports/", "Workflow": "on-upload"}
         deploy(aws, "object-created", f"{STACK}-reports", rule)
-        note.append(", ".join([*TENANTS, ORGANIZATION, "weekly", "reports"]))
+        note.append(f"tenants {', '.join([*TENANTS, ORGANIZATION])}; schedule weekly; rule reports")
 
 
 def deploy_tenant(aws, tenant, who):

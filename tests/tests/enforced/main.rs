@@ -11,6 +11,7 @@ mod signed;
 mod stack;
 mod suffice;
 mod tenants;
+mod topic;
 mod walk;
 
 use serde_json::json;
