@@ -22,7 +22,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Always the whole workspace: with `-p` cargo picks other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo test fmt clippy lint local offline emulated failover soak enforced faults once fuzz bench simulate up down deploy
+.PHONY: help setup build demo test fmt clippy lint local offline emulated failover soak enforced faults once fuzz bench simulate up down deploy tenant
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -121,6 +121,16 @@ deploy: setup .venv/deploy ## to AWS: make deploy ENV=<section of samconfig.toml
 		$(if $(filter x86_64,$(ARCHITECTURE)),--x86-64,--arm64) $(addprefix --package ,$(FUNCTIONS))
 	$(SAM) deploy --config-env $(ENV)
 	@echo "next: bcce --env $(ENV) config push infra/config/$(ENV)"
+
+# Each of ACCOUNTS=111122223333,... and ORGANIZATION=o-... may be left out, not both.
+tenant: setup ## an inbox for other accounts, on AWS: make tenant ENV=... TENANT=... ACCOUNTS=... (docs/tenants.md)
+	@test -n "$(MAIN_STACK)" || { echo "error: samconfig.toml has no [$(ENV).deploy.parameters] with a stack_name"; exit 1; }
+	@test -n "$(TENANT)" && test -n "$(ACCOUNTS)$(ORGANIZATION)" || { echo "error: TENANT, and ACCOUNTS or ORGANIZATION, say who it is"; exit 1; }
+	$(SAM) deploy --template-file infra/tenant.yaml --stack-name $(MAIN_STACK)-tenant-$(TENANT) --resolve-s3 \
+		--capabilities CAPABILITY_NAMED_IAM --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides \
+		Stack=$(MAIN_STACK) Tenant=$(TENANT) $(if $(ACCOUNTS),Accounts=$(ACCOUNTS)) $(if $(ORGANIZATION),OrganizationId=$(ORGANIZATION))
+
+MAIN_STACK = $(shell awk -F '"' '/^\[/ { here = $$0 == "[$(ENV).deploy.parameters]" } here && /^stack_name/ { print $$2 }' samconfig.toml)
 
 # In one place, so that what is built is what the template is told.
 ARCHITECTURE = $(shell awk '/^\[/ { here = $$0 == "[$(ENV).deploy.parameters]" } here && match($$0, /Architecture=[a-z0-9_]+/) { print substr($$0, RSTART + 13, RLENGTH - 13) }' samconfig.toml)

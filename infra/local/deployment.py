@@ -76,11 +76,11 @@ def push_config(session, env):
         note.append(relative(config))
 
 
-def client(service, aws):
-    """Set up by the environment alone: arguments would not keep boto3 from the user's profile."""
+def client(service, aws, **key):
+    """Set up by the environment: arguments would not keep boto3 from the user's profile."""
     import boto3  # not at the top: `down` does without, and it takes a while
 
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(outside_env() | aws)
-    return boto3.client(service)
+    return boto3.client(service, **key)

@@ -1,18 +1,18 @@
-//! The roles of the template and the table of what shows each permission.
+//! The roles of the templates and the table of what shows each permission.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use crate::enforced::{GRANTS, Shown};
-use crate::template::template;
+use crate::template::every_template;
 
 type Permission = (String, String, String);
 
 fn granted() -> Vec<Permission> {
-    let template = template();
-    let resources = template["Resources"].as_object().unwrap();
-    let roles = resources.iter().filter(|(_, resource)| resource["Type"] == "AWS::IAM::Role");
+    let templates = every_template();
+    let resources = templates.iter().flat_map(|t| t["Resources"].as_object().unwrap());
+    let roles = resources.filter(|(_, resource)| resource["Type"] == "AWS::IAM::Role");
     let mut granted = Vec::new();
     for (role, resource) in roles {
         let policies = list(&resource["Properties"]["Policies"]);
@@ -43,17 +43,16 @@ fn every_permission_is_shown_to_be_needed_or_explained() {
     let unshown: Vec<_> = granted.difference(&shown).collect();
     assert!(unshown.is_empty(), "without a row in tests/tests/enforced/grants.rs: {unshown:#?}");
     let gone: Vec<_> = shown.difference(&granted).collect();
-    assert!(
-        gone.is_empty(),
-        "in tests/tests/enforced/grants.rs and not in the template: {gone:#?}"
-    );
+    assert!(gone.is_empty(), "in tests/tests/enforced/grants.rs and not in a template: {gone:#?}");
     assert_eq!(GRANTS.len(), shown.len(), "a permission has two rows");
 }
 
 /// A role has its permissions from the template alone, where the test above sees them.
 #[test]
 fn no_role_has_permissions_from_elsewhere() {
-    for (name, resource) in template()["Resources"].as_object().unwrap() {
+    for (name, resource) in
+        every_template().iter().flat_map(|t| t["Resources"].as_object().unwrap())
+    {
         let properties = &resource["Properties"];
         assert!(properties["ManagedPolicyArns"].is_null(), "{name} has managed policies");
         // SAM adds these to a role that it makes itself.
@@ -77,7 +76,11 @@ fn what_nothing_shows_has_its_reason() {
         match shown {
             Shown::Explained(reason) => assert!(!reason.is_empty(), "{role}/{sid}: {action}"),
             Shown::Simulated(on) => assert!(!on.is_empty(), "{role}/{sid}: {action} on nothing"),
-            Shown::Walk | Shown::Dispatch | Shown::Webhook | Shown::AsTheRole => {}
+            Shown::Walk
+            | Shown::Dispatch
+            | Shown::Webhook
+            | Shown::AsTheRole
+            | Shown::AsTheTenant => {}
         }
     }
 }

@@ -15,16 +15,41 @@ pub fn read(path: &str) -> String {
 }
 
 pub fn template() -> Value {
-    serde_saphyr::from_str(&untagged(&read("infra/template.yaml"))).expect("infra/template.yaml")
+    template_of("template")
+}
+
+/// `infra/<name>.yaml`
+pub fn template_of(name: &str) -> Value {
+    let path = format!("infra/{name}.yaml");
+    serde_saphyr::from_str(&untagged(&read(&path))).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// What stands beside the main stack.
+pub const BESIDE: [&str; 3] = ["object-created", "schedule", "tenant"];
+
+pub fn every_template() -> Vec<Value> {
+    std::iter::once("template").chain(BESIDE).map(template_of).collect()
 }
 
 /// The intrinsic functions' short forms (`!Ref X`, `!GetAtt X.Arn`) become their plain arguments: what
 /// a name refers to is what these tests ask.
 fn untagged(yaml: &str) -> String {
-    ["!Ref ", "!GetAtt ", "!Sub ", "!If ", "!Not ", "!Equals "]
-        .iter()
-        .fold(yaml.to_owned(), |text, tag| text.replace(tag, ""))
-        .replace("!If\n", "\n")
+    let tags = [
+        "Ref",
+        "GetAtt",
+        "Sub",
+        "If",
+        "Not",
+        "And",
+        "Or",
+        "Equals",
+        "Join",
+        "Condition",
+        "ImportValue",
+    ];
+    tags.iter().fold(yaml.to_owned(), |text, tag| {
+        text.replace(&format!("!{tag} "), "").replace(&format!("!{tag}\n"), "\n")
+    })
 }
 
 /// Folder names of the functions.

@@ -12,6 +12,8 @@ mod review;
 mod sealed;
 mod settled;
 mod stack;
+mod tenants;
+mod unattended;
 mod untrusted;
 mod webhooks;
 mod workflow_of_ones_own;

@@ -84,7 +84,11 @@ impl Stack {
 
     /// Puts a message on the inbox and returns its message id.
     pub async fn send(&self, body: &str) -> String {
-        let send = self.sqs.send_message().queue_url(output("InboxQueueUrl")).message_body(body);
+        self.send_to(&output("InboxQueueUrl"), body).await
+    }
+
+    pub async fn send_to(&self, queue: &str, body: &str) -> String {
+        let send = self.sqs.send_message().queue_url(queue).message_body(body);
         send.send().await.unwrap().message_id.unwrap()
     }
 

@@ -24,17 +24,15 @@ pub async fn act(root: &Caller, role: &Role, action: &str) -> Result<(), String>
 }
 
 fn calls(role: &Role, action: &str) -> Vec<Call> {
-    let queue = json!({ "QueueUrl": output("InboxQueueUrl") });
     match action {
-        "sqs:ReceiveMessage" => vec![Call::json("sqs", "AmazonSQS.ReceiveMessage", &queue)],
-        "sqs:GetQueueAttributes" => vec![Call::json("sqs", "AmazonSQS.GetQueueAttributes", &queue)],
+        "sqs:ReceiveMessage" => of_each_inbox("AmazonSQS.ReceiveMessage", &json!({})),
+        "sqs:GetQueueAttributes" => of_each_inbox("AmazonSQS.GetQueueAttributes", &json!({})),
         "sqs:DeleteMessage" => {
-            let message = merged(&queue, &json!({ "ReceiptHandle": NO_RECEIPT }));
-            vec![Call::json("sqs", "AmazonSQS.DeleteMessage", &message)]
+            of_each_inbox("AmazonSQS.DeleteMessage", &json!({ "ReceiptHandle": NO_RECEIPT }))
         }
         "sqs:ChangeMessageVisibility" => {
             let later = json!({ "ReceiptHandle": NO_RECEIPT, "VisibilityTimeout": 600 });
-            vec![Call::json("sqs", "AmazonSQS.ChangeMessageVisibility", &merged(&queue, &later))]
+            of_each_inbox("AmazonSQS.ChangeMessageVisibility", &later)
         }
         "s3:ListBucket" => {
             let path =
@@ -90,6 +88,13 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
         }
         _ => panic!("how does one do {action}?"),
     }
+}
+
+/// The default tenant's, and one of tenant.yaml.
+fn of_each_inbox(target: &str, rest: &Value) -> Vec<Call> {
+    let inbox = output("InboxQueueUrl");
+    let queues = [format!("{inbox}-alpha"), inbox].map(|url| json!({ "QueueUrl": url }));
+    queues.iter().map(|queue| Call::json("sqs", target, &merged(queue, rest))).collect()
 }
 
 /// A key of the ledger that says something of a target.

@@ -1,4 +1,4 @@
-//! Every permission of every role of the template, and what shows that it is needed. Plain data, which
+//! Every permission of every role of the templates, and what shows that it is needed. Plain data, which
 //! the offline contract test compares with the template: a new permission needs a row here.
 
 /// (role, statement, action, what shows it). Another state machine or rule adds its rows at the end;
@@ -16,6 +16,8 @@ pub enum Shown {
     /// A service acts under the role, or the emulator acts without asking: the test takes the role itself
     /// and makes the call that the action is for.
     AsTheRole,
+    /// A tenant's account assumes the role, does this with its own and is refused all else, in tenants.rs.
+    AsTheTenant,
     /// The emulator asks for it on another resource than AWS does: its policy simulator is asked, for these.
     /// `{}` is the function's name.
     Simulated(&'static [&'static str]),
@@ -23,7 +25,7 @@ pub enum Shown {
     Explained(&'static str),
 }
 
-use Shown::{AsTheRole, Dispatch, Explained, Simulated, Walk, Webhook};
+use Shown::{AsTheRole, AsTheTenant, Dispatch, Explained, Simulated, Walk, Webhook};
 
 const KMS: Shown = Explained(
     "S3, SQS, SNS and DynamoDB ask KMS in the caller's name on AWS; the emulator encrypts without asking",
@@ -55,12 +57,19 @@ const SOURCE: Shown = Simulated(&[
 const GUARDRAIL: Shown =
     Simulated(&["arn:aws:bedrock:eu-central-1:000000000000:guardrail/abcdefghijkl"]);
 
+const LISTING: Shown = Explained(
+    "It is confined to a prefix, and the emulator has no s3:prefix: it refuses every listing",
+);
+const SCHEDULER: Shown = Explained("Scheduler here sends in nobody's name");
+
 pub const GRANTS: &[Grant] = &[
     ("WebhookRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("WebhookRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("WebhookRole", "ReadSource", "ssm:GetParameters", SOURCE),
     ("WebhookRole", "ReadLargeSource", "s3:GetObject", Webhook),
     ("WebhookRole", "SendRequest", "sqs:SendMessage", Webhook),
+    ("WebhookRole", "SendToTenants", "kms:GenerateDataKey", KMS),
+    ("WebhookRole", "SendToTenants", "kms:Decrypt", KMS),
     ("WebhookRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("WebhookRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("DispatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
@@ -69,6 +78,7 @@ pub const GRANTS: &[Grant] = &[
     ("DispatchRole", "ReadInbox", "sqs:DeleteMessage", AsTheRole),
     ("DispatchRole", "ReadInbox", "sqs:GetQueueAttributes", AsTheRole),
     ("DispatchRole", "ReadInbox", "sqs:ChangeMessageVisibility", AsTheRole),
+    ("DispatchRole", "ReadTenantsMessages", "kms:Decrypt", KMS),
     ("DispatchRole", "StoreRequest", "s3:PutObject", Dispatch),
     ("DispatchRole", "StoreRequest", "s3:GetObject", Dispatch),
     ("DispatchRole", "StartRun", "states:StartExecution", Dispatch),
@@ -146,4 +156,11 @@ pub const GRANTS: &[Grant] = &[
     ("SettleRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
     // EventBridge here starts the machine in nobody's name.
     ("SettleRuleRole", "StartSettle", "states:StartExecution", AsTheRole),
+    ("ReaderRole", "ReadOwnRuns", "s3:GetObject", AsTheTenant),
+    ("ReaderRole", "ListOwnRuns", "s3:ListBucket", LISTING),
+    ("ReaderRole", "DecryptOwnRuns", "kms:Decrypt", KMS),
+    ("ReaderRole", "VerifySignatures", "kms:GetPublicKey", AsTheTenant),
+    ("ScheduleRole", "SendRequest", "sqs:SendMessage", SCHEDULER),
+    ("ScheduleRole", "UseKeyThroughQueues", "kms:Decrypt", SCHEDULER),
+    ("ScheduleRole", "UseKeyThroughQueues", "kms:GenerateDataKey", SCHEDULER),
 ];

@@ -10,6 +10,8 @@ mod signed;
 #[path = "../emulated/stack.rs"]
 mod stack;
 mod suffice;
+mod tenants;
+mod topic;
 mod walk;
 
 use serde_json::json;

@@ -53,12 +53,22 @@ impl Call {
         Self { service, method: "POST", path, headers: Vec::new(), body }
     }
 
+    pub fn put(service: &'static str, path: String, body: String) -> Self {
+        Self { service, method: "PUT", path, headers: Vec::new(), body }
+    }
+
+    /// What is asked for, to a reader of a failed test.
+    pub fn told(&self) -> String {
+        format!("{} {} {} {:?} {}", self.service, self.method, self.path, self.headers, self.body)
+    }
+
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
     }
 }
 
+#[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     /// Lambda's: the function ran and failed.

@@ -1,0 +1,73 @@
+//! Two tenants of infra/tenant.yaml beside the main stack, `alpha` and `beta`.
+
+use serde_json::{Value, json};
+
+use crate::stack::{RunRef, Stack, fresh, output};
+
+fn inbox_of(tenant: &str) -> String {
+    format!("{}-{tenant}", output("InboxQueueUrl"))
+}
+
+fn notifications_of(tenant: &str) -> String {
+    let inbox = output("InboxQueueUrl");
+    format!("{}-notifications-{tenant}", inbox.strip_suffix("-inbox").unwrap())
+}
+
+/// Everything that a tenant was told until it was told of a request.
+async fn told_until(stack: &Stack, tenant: &str, request_id: &str) -> Vec<Value> {
+    let queue = notifications_of(tenant);
+    stack
+        .eventually("the tenant's notice", async || {
+            let messages = stack.sweep(&queue, 1).await;
+            let bodies = messages.iter().map(|message| message.body().unwrap());
+            let told: Vec<Value> = bodies.map(|body| serde_json::from_str(body).unwrap()).collect();
+            told.iter().any(|told| told["request_id"] == request_id).then_some(told)
+        })
+        .await
+}
+
+#[tokio::test]
+async fn the_same_request_of_two_tenants_is_two_runs_and_each_is_told_of_its_own() {
+    let stack = Stack::connect().await;
+    let id = fresh("tenants");
+    // The default tenant's runs and refusals are told to neither.
+    stack.explain(&fresh("default"), "").await;
+    stack.send(&format!("no request: {id}")).await;
+    let request =
+        json!({ "workflow": "explain", "id": id, "inputs": { "text": "A breaker opens." } });
+    for tenant in ["alpha", "beta"] {
+        stack.send_to(&inbox_of(tenant), &request.to_string()).await;
+    }
+    for tenant in ["alpha", "beta"] {
+        let run = RunRef::first(tenant, "explain", &id);
+        let manifest = stack.manifest(&run).await;
+        assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
+        assert_eq!(manifest["tenant"], tenant);
+        assert!(run.prefix().starts_with(&format!("runs/{tenant}/")));
+        assert_eq!(stack.record(&run).await["tenant"].as_s().unwrap(), tenant);
+
+        let told = told_until(&stack, tenant, &id).await;
+        assert!(told.iter().any(|told| told["run_id"] == run.run_id), "{told:?}");
+        assert!(told.iter().all(|told| told["tenant"] == tenant), "{told:?}");
+    }
+    let of_nobody = RunRef::first("default", "explain", &id).request_key();
+    assert!(stack.object(&of_nobody).await.is_none());
+}
+
+#[tokio::test]
+async fn a_body_that_names_a_tenant_is_refused() {
+    let stack = Stack::connect().await;
+    let id = fresh("pretender");
+    let notices = stack.listen(&id).await;
+    let request = json!({ "workflow": "explain", "id": id, "tenant": "beta",
+                          "inputs": { "text": "A breaker opens." } });
+    stack.send_to(&inbox_of("alpha"), &request.to_string()).await;
+    let told = stack.receive(&notices, |m| m.body().is_some_and(|b| b.contains(&id))).await;
+    let told: Value = serde_json::from_str(told.body().unwrap()).unwrap();
+    assert_eq!((&told["status"], &told["tenant"]), (&json!("REJECTED"), &json!("alpha")));
+    assert!(told["error"]["message"].as_str().unwrap().starts_with("tenant: is unknown"), "{told}");
+    let letters = output("DeadLetterQueueUrl");
+    let letter = stack.receive(&letters, |m| m.body().is_some_and(|b| b.contains(&id))).await;
+    let attributes = letter.message_attributes().unwrap();
+    assert_eq!(attributes["tenant"].string_value(), Some("alpha"));
+}

@@ -1,0 +1,81 @@
+//! What starts runs with nobody there: infra/schedule.yaml and infra/object-created.yaml beside the main stack.
+
+use serde_json::{Value, json};
+
+use crate::stack::{RunRef, Stack, fresh, output};
+
+/// The emulator's Scheduler sends the input as it stands: that it puts the time that was due into the id shows
+/// on AWS only.
+#[tokio::test]
+async fn a_schedule_starts_a_run_with_its_inputs_and_tags() {
+    let stack = Stack::connect().await;
+    let mut schedule = weekly("GET", "");
+    // Due since yesterday, which the emulator takes.
+    schedule["ScheduleExpression"] = json!("at(2026-01-01T00:00:00)");
+    schedule["State"] = json!("ENABLED");
+    weekly("PUT", &schedule.to_string());
+
+    let run = RunRef::first("default", "explain", "weekly/<aws.scheduler.scheduled-time>");
+    let manifest = stack.manifest(&run).await;
+    assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
+    assert_eq!(manifest["tags"]["team"], "payments");
+    let request: Value =
+        serde_json::from_slice(&stack.object(&run.request_key()).await.unwrap()).unwrap();
+    assert_eq!(request["inputs"]["audience"], "developer");
+}
+
+/// Asked for without an SDK of its own, as `stack::log`.
+fn weekly(method: &str, body: &str) -> Value {
+    let url = format!("{}/schedules/{}-weekly", output("AWS_ENDPOINT_URL"), output("BCCE_STACK"));
+    let request = http::Request::builder().method(method).uri(url).header(
+        "authorization",
+        "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/scheduler/aws4_request",
+    );
+    let answer = ureq::run(request.body(body.to_owned()).unwrap());
+    serde_json::from_str(&answer.unwrap().body_mut().read_to_string().unwrap()).unwrap()
+}
+
+const ON_UPLOAD: &str = r#"
+version: 1
+name: on-upload
+inputs:
+  created: { type: object, required: true }
+steps:
+  - id: answer
+    model: haiku
+    max_tokens: 100
+    prompt: "What is {{ inputs.created.object.key }}?"
+"#;
+
+#[tokio::test]
+async fn an_object_that_is_put_under_the_prefix_starts_a_run() {
+    let stack = Stack::connect().await;
+    stack.put_workflow("on-upload", ON_UPLOAD).await;
+    let name = fresh("upload");
+    let notices = stack.listen(&name).await;
+    let bucket = format!("{}-uploads", output("BCCE_STACK"));
+    for folder in ["elsewhere", "reports"] {
+        let put = stack.s3.put_object().bucket(&bucket).key(format!("{folder}/{name}.txt"));
+        put.body(b"hello".to_vec().into()).send().await.unwrap();
+    }
+    let told = stack.receive(&notices, |m| m.body().is_some_and(|b| b.contains("on-upload"))).await;
+    let told: Value = serde_json::from_str(told.body().unwrap()).unwrap();
+    assert_eq!(told["status"], "SUCCEEDED", "{told}");
+
+    let id = told["request_id"].as_str().unwrap();
+    let run = RunRef::first("default", "on-upload", id);
+    let request: Value =
+        serde_json::from_slice(&stack.object(&run.request_key()).await.unwrap()).unwrap();
+    let created = &request["inputs"]["created"];
+    assert_eq!(created["bucket"]["name"], bucket);
+    assert_eq!(created["object"]["key"], format!("reports/{name}.txt"));
+
+    stack.inbox_is_empty().await;
+    let runs = stack.s3.list_objects_v2().bucket(output("ArtifactBucket"));
+    let runs = runs.prefix("runs/default/on-upload-").send().await.unwrap();
+    let keys = runs.contents().iter().map(|object| object.key().unwrap());
+    for key in keys.filter(|key| key.ends_with("/request.json")) {
+        let request = String::from_utf8(stack.object(key).await.unwrap()).unwrap();
+        assert!(!request.contains("elsewhere/"), "{request}");
+    }
+}
