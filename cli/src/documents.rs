@@ -8,7 +8,7 @@ use bcce_core::configuration::{self, DOCUMENTS, FOLDERS, document_name};
 use bcce_core::digest::sha256_hex;
 use bcce_core::environment;
 use bcce_core::error::Fault;
-use bcce_core::ports::{GetObject, GetParameters};
+use bcce_core::ports::{GetObject, GetParameters, ListParameters};
 use futures::future::try_join_all;
 
 use crate::directory::Texts;

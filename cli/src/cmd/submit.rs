@@ -9,7 +9,7 @@ use bcce_core::config::parameter_name;
 use bcce_core::environment::Source;
 use bcce_core::error::Problems;
 use bcce_core::plan::{Plan, Sources};
-use bcce_core::ports::GetObject;
+use bcce_core::ports::{GetObject, ListParameters};
 use bcce_core::request::{Request, StoredRequest};
 use bcce_core::routing::Retries;
 use time::macros::format_description;

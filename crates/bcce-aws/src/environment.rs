@@ -108,6 +108,19 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
+/// The same for somebody who waits for an answer: a provider of webhooks gives up after three seconds, the least
+/// patient of them. Each operation takes milliseconds, and what hangs is tried once more.
+pub fn impatient(config: SdkConfig) -> SdkConfig {
+    let limits = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_millis(500))
+        .operation_attempt_timeout(Duration::from_millis(900))
+        .operation_timeout(Duration::from_secs(2));
+    let retries = RetryConfig::standard()
+        .with_max_attempts(2)
+        .with_initial_backoff(Duration::from_millis(50));
+    config.into_builder().timeout_config(limits.build()).retry_config(retries).build()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

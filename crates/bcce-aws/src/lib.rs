@@ -32,7 +32,7 @@ pub mod ssm; // GetParameters, and writing them
 pub use aws_types::SdkConfig;
 pub use clock::SystemClock;
 pub use environment::{
-    StartError, optional_number, optional_variable, sdk_config, sleep_impl, variable,
+    StartError, impatient, optional_number, optional_variable, sdk_config, sleep_impl, variable,
 };
 pub use http::client as http_client;
 #[cfg(feature = "serve")]

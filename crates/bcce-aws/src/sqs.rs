@@ -3,11 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::Builder;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use bcce_core::error::Fault;
 use bcce_core::limits::cut;
@@ -37,17 +34,6 @@ impl Queues {
     }
 }
 
-/// A provider waits three seconds for an answer, the least patient of them.
-const SENDING: Duration = Duration::from_millis(2_200);
-const SENDING_ONCE: Duration = Duration::from_millis(1_000);
-/// How SQS, and the key of a queue, say that it is too much. The last is what the protocol's older form says.
-const THROTTLED: [&str; 4] = [
-    "RequestThrottled",
-    "KmsThrottled",
-    "ThrottlingException",
-    "AWS.SimpleQueueService.RequestThrottled",
-];
-
 /// The inboxes, for somebody who waits for an answer.
 pub struct Inboxes {
     client: Client,
@@ -57,15 +43,7 @@ pub struct Inboxes {
 impl Inboxes {
     /// `queue_url`: that of the default tenant; another's is `<that>-<tenant>`.
     pub fn new(config: &SdkConfig, queue_url: &str) -> Self {
-        let limits = TimeoutConfig::builder()
-            .connect_timeout(SENDING_ONCE)
-            .operation_attempt_timeout(SENDING_ONCE)
-            .operation_timeout(SENDING);
-        let retries = RetryConfig::standard()
-            .with_max_attempts(2)
-            .with_initial_backoff(Duration::from_millis(50));
-        let config = Builder::from(config).timeout_config(limits.build()).retry_config(retries);
-        Self { client: Client::from_conf(config.build()), queue_url: queue_url.to_owned() }
+        Self { client: Client::new(config), queue_url: queue_url.to_owned() }
     }
 }
 
@@ -75,12 +53,18 @@ impl SendRequest for Inboxes {
         let url = url.as_deref().unwrap_or(&self.queue_url);
         let send = self.client.send_message().queue_url(url).message_body(body);
         // Boxed: the SDK's futures inside those of a handler are deeper than the compiler looks.
-        match Box::pin(send.send()).await {
-            Ok(_) => Ok(Sent::Accepted),
-            Err(error) if error.code().is_some_and(|code| THROTTLED.contains(&code)) => {
+        let error = match Box::pin(send.send()).await {
+            Ok(_) => return Ok(Sent::Accepted),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            // By their kinds: the codes have an older spelling, which the service still sends beside.
+            Some(known) if known.is_request_throttled() || known.is_kms_throttled() => {
                 Ok(Sent::Throttled)
             }
-            Err(error) => Err(internal("sqs:SendMessage", &error)),
+            Some(known) if known.is_queue_does_not_exist() => Ok(Sent::NoInbox),
+            _ if error.code() == Some("ThrottlingException") => Ok(Sent::Throttled),
+            _ => Err(internal("sqs:SendMessage", &error)),
         }
     }
 }
@@ -151,6 +135,7 @@ fn queue_url(arn: &str) -> Option<String> {
 mod tests {
     use super::*;
     use aws_sdk_sqs::operation::send_message::{SendMessageError, SendMessageOutput};
+    use aws_sdk_sqs::types::error::{KmsThrottled, QueueDoesNotExist, RequestThrottled};
     use aws_smithy_mocks::{mock, mock_client};
     use aws_smithy_types::error::ErrorMetadata;
     use bcce_core::error::ErrorName;
@@ -185,15 +170,35 @@ mod tests {
         assert_eq!(inboxes.send(Some("payments"), "{}").await, Ok(Sent::Accepted));
     }
 
+    async fn sent(error: SendMessageError) -> Result<Sent, Fault> {
+        let rule = mock!(Client::send_message).then_error(move || match &error {
+            SendMessageError::RequestThrottled(known) => {
+                SendMessageError::RequestThrottled(known.clone())
+            }
+            SendMessageError::KmsThrottled(known) => SendMessageError::KmsThrottled(known.clone()),
+            SendMessageError::QueueDoesNotExist(known) => {
+                SendMessageError::QueueDoesNotExist(known.clone())
+            }
+            other => SendMessageError::generic(other.meta().clone()),
+        });
+        let client = mock_client!(aws_sdk_sqs, [&rule]);
+        Inboxes { client, queue_url: "u".into() }.send(None, "{}").await
+    }
+
     #[tokio::test]
-    async fn an_inbox_that_is_throttled_is_no_fault() {
-        let throttled = || {
-            let meta = ErrorMetadata::builder().code("RequestThrottled").build();
-            SendMessageError::generic(meta)
-        };
-        let rule = mock!(Client::send_message).then_error(throttled);
-        let inboxes = Inboxes { client: mock_client!(aws_sdk_sqs, [&rule]), queue_url: "u".into() };
-        assert_eq!(inboxes.send(None, "{}").await, Ok(Sent::Throttled));
+    async fn an_inbox_that_is_throttled_or_missing_is_told_from_a_fault() {
+        // As SQS says it: the older spelling of the code is the one that arrives.
+        let old = ErrorMetadata::builder().code("KMS.ThrottlingException").build();
+        let kms = KmsThrottled::builder().meta(old).build();
+        assert_eq!(sent(SendMessageError::KmsThrottled(kms)).await, Ok(Sent::Throttled));
+        let much = RequestThrottled::builder().build();
+        assert_eq!(sent(SendMessageError::RequestThrottled(much)).await, Ok(Sent::Throttled));
+        let code =
+            |code: &str| SendMessageError::generic(ErrorMetadata::builder().code(code).build());
+        assert_eq!(sent(code("ThrottlingException")).await, Ok(Sent::Throttled));
+        let gone = QueueDoesNotExist::builder().build();
+        assert_eq!(sent(SendMessageError::QueueDoesNotExist(gone)).await, Ok(Sent::NoInbox));
+        assert!(sent(code("InvalidMessageContents")).await.is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use aws_sdk_ssm::types::ParameterType;
 use aws_types::SdkConfig;
 use bcce_core::config::fits_parameter;
 use bcce_core::error::Fault;
-use bcce_core::ports::GetParameters;
+use bcce_core::ports::{GetParameters, ListParameters};
 
 use crate::fault::internal;
 use crate::lazily::Lazily;
@@ -30,9 +30,10 @@ impl Parameters {
         let put = put.r#type(ParameterType::String).send().await;
         put.map(|_| ()).map_err(|error| internal(&format!("ssm:PutParameter {name}"), &error))
     }
+}
 
-    /// Names and values below `path`.
-    pub async fn below(&self, path: &str) -> Result<BTreeMap<String, String>, Fault> {
+impl ListParameters for Parameters {
+    async fn below(&self, path: &str) -> Result<BTreeMap<String, String>, Fault> {
         let get = self.client.get().get_parameters_by_path().path(path).recursive(true);
         let mut pages = get.into_paginator().send();
         let mut found = BTreeMap::new();

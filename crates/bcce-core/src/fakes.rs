@@ -9,8 +9,8 @@ use crate::begun::{Begun, BegunStep};
 use crate::error::Fault;
 use crate::health::latency::Histogram;
 use crate::ports::{
-    Clock, CountLatency, GetObject, GetParameters, Kept, ListObjects, NoteCache, NoteCall, Put,
-    PutOnce, ReadBreakers, ReadCaches, ReadCalls, ReadLatencies, WriteBreaker,
+    Clock, CountLatency, GetObject, GetParameters, Kept, ListObjects, ListParameters, NoteCache,
+    NoteCall, Put, PutOnce, ReadBreakers, ReadCaches, ReadCalls, ReadLatencies, WriteBreaker,
 };
 use crate::run::{RunRef, StepRef};
 
@@ -77,6 +77,14 @@ impl GetParameters for MemoryParameters {
     async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, String>, Fault> {
         let known = names.iter().filter_map(|name| Some((name.clone(), self.0.get(name)?.clone())));
         Ok(known.collect())
+    }
+}
+
+impl ListParameters for MemoryParameters {
+    async fn below(&self, path: &str) -> Result<BTreeMap<String, String>, Fault> {
+        let path = format!("{path}/");
+        let below = self.0.iter().filter(|(name, _)| name.starts_with(&path));
+        Ok(below.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 }
 

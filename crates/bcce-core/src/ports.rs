@@ -48,6 +48,11 @@ pub trait GetParameters {
     async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, String>, Fault>;
 }
 
+pub trait ListParameters {
+    /// Names and values below `path`.
+    async fn below(&self, path: &str) -> Result<BTreeMap<String, String>, Fault>;
+}
+
 pub trait StartRun {
     async fn start(&self, run: &RunRef) -> Result<Started, Fault>;
 }
@@ -88,6 +93,8 @@ pub enum Sent {
     Accepted,
     /// Too many messages just now; nothing is wrong with this one.
     Throttled,
+    /// The tenant has no inbox.
+    NoInbox,
 }
 
 pub trait Postpone {

@@ -53,8 +53,12 @@ pub fn render(
     let tag = free_tag(context);
     let environment = environment(&tag);
     let values = Value::from(Serde(context));
-    let user = bounded(&environment, user, &values)?;
-    let system = system.map(|source| bounded(&environment, source, &values)).transpose()?;
+    let text = |source| {
+        let template = compile(&environment, source)?;
+        bounded(&template, &values).map_err(|error| cause(&error))
+    };
+    let user = text(user)?;
+    let system = system.map(text).transpose()?;
     let opening = format!("<{tag}>");
     let has_data = user.contains(&opening) || system.as_ref().is_some_and(|s| s.contains(&opening));
     let notice = has_data.then(|| notice(&tag));
@@ -176,16 +180,11 @@ pub(crate) fn json(value: &Value, pretty: bool) -> Result<String, Error> {
     String::from_utf8(out.0).map_err(|_| ErrorKind::BadSerialization.into())
 }
 
-pub(crate) fn bounded(
-    environment: &Environment<'_>,
-    source: &str,
-    values: &Value,
-) -> Result<String, String> {
+pub(crate) fn bounded(template: &Template<'_, '_>, values: &Value) -> Result<String, Error> {
     let mut out = Bounded(Vec::new());
-    compile(environment, source)?
-        .render_captured_to(values.clone(), &mut out)
-        .map_err(|error| cause(&error))?;
-    String::from_utf8(out.0).map_err(|_| "gives text that is not UTF-8".to_owned())
+    template.render_captured_to(values.clone(), &mut out)?;
+    String::from_utf8(out.0)
+        .map_err(|_| Error::new(ErrorKind::BadSerialization, "gives text that is not UTF-8"))
 }
 
 fn compile<'a>(

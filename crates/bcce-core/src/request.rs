@@ -87,7 +87,7 @@ pub fn check_name(problems: &mut Problems, field: &str, name: &str) {
 }
 
 /// Tags go to Converse as `requestMetadata`, which takes these characters only.
-fn check_tag(problems: &mut Problems, key: &str, value: &str) {
+pub(crate) fn check_tag(problems: &mut Problems, key: &str, value: &str) {
     let plain = |text: &str| {
         text.chars().count() <= MAX_TAG_CHARS
             && text.chars().all(|c| c.is_ascii_alphanumeric() || " _:@$#=/+,.-".contains(c))

@@ -1,22 +1,24 @@
 use std::collections::BTreeMap;
 
-use bcce_core::error::{Fault, Problems};
+use bcce_core::error::{Fault, Problem, Problems};
 use bcce_core::run::run_id;
 use bcce_core::webhook::{Mapped, Refusal};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::sources::Missing;
+
 /// Whom a provider asks to come again, and when, in seconds.
 const RETRY_AFTER: &str = "5";
+/// Of what is wrong with an event, so many things are told.
+const MOST_PROBLEMS: usize = 20;
 
 /// What is said back. Nothing of it holds a secret, or tells more of this side than a caller can act on.
 #[derive(Debug)]
 pub enum Answer {
-    /// What was put on the inbox, and its source.
-    Accepted {
-        source: String,
-        requests: Vec<Value>,
-    },
+    Accepted(Vec<Started>),
+    /// The same, without a word.
+    Acknowledged(Vec<Started>),
     Pong,
     Challenge(String),
     /// No such path, or no such source.
@@ -25,22 +27,22 @@ pub enum Answer {
     /// Said to be base64, and is none.
     Unreadable,
     TooLarge,
-    Unsigned {
-        source: String,
-        cause: String,
-    },
-    OutsideWindow {
-        source: String,
-    },
+    Refused(Refusal),
     /// The body is no event, or a rule cannot make a request of it.
     Unmapped(Problems),
-    /// The source's own document or secrets.
-    Misconfigured {
-        source: String,
-        problems: Problems,
-    },
+    /// The source's own document, secrets or tenant.
+    Misconfigured(Problems),
     Throttled,
+    /// The configuration cannot be read, or the inbox not be reached.
     Unavailable(Fault),
+}
+
+/// What was put on an inbox.
+#[derive(Debug, Serialize)]
+pub struct Started {
+    workflow: String,
+    id: String,
+    run_id: String,
 }
 
 /// As a Function URL takes it.
@@ -52,86 +54,110 @@ pub struct Response {
     pub body: String,
 }
 
-impl Answer {
-    pub fn accepted(source: &str, tenant: Option<&str>, mapped: &[Mapped]) -> Self {
-        let request = |Mapped { request, .. }: &Mapped| {
-            let id = request.id.as_deref().unwrap_or_default();
-            let run_id = run_id(tenant.unwrap_or("default"), &request.workflow, id);
-            json!({ "workflow": request.workflow, "id": id, "run_id": run_id })
+impl Started {
+    pub fn all(tenant: Option<&str>, mapped: &[Mapped]) -> Vec<Self> {
+        let started = |one: &Mapped| Self {
+            workflow: one.workflow.clone(),
+            id: one.id.clone(),
+            run_id: run_id(tenant.unwrap_or("default"), &one.workflow, &one.id),
         };
-        Self::Accepted { source: source.to_owned(), requests: mapped.iter().map(request).collect() }
+        mapped.iter().map(started).collect()
     }
+}
 
-    pub fn refused(source: &str, refusal: Refusal) -> Self {
-        let source = source.to_owned();
-        match refusal {
-            Refusal::Unsigned(cause) => Self::Unsigned { source, cause },
-            Refusal::OutsideWindow => Self::OutsideWindow { source },
-        }
-    }
-
+impl Answer {
     fn status(&self) -> u16 {
         match self {
-            Self::Pong | Self::Challenge(_) => 200,
-            Self::Accepted { .. } => 202,
+            Self::Pong | Self::Challenge(_) | Self::Acknowledged(_) => 200,
+            Self::Accepted(_) => 202,
             Self::Unreadable => 400,
-            Self::Unsigned { .. } => 401,
+            Self::Refused(Refusal::Unsigned(_) | Refusal::Forged) => 401,
             Self::Unknown => 404,
             Self::NotPosted => 405,
-            Self::OutsideWindow { .. } => 409,
+            Self::Refused(Refusal::OutsideWindow) => 409,
             Self::TooLarge => 413,
             Self::Unmapped(_) => 422,
             Self::Throttled => 429,
-            Self::Misconfigured { .. } => 500,
+            Self::Misconfigured(_) => 500,
             Self::Unavailable(_) => 503,
         }
     }
 
-    fn body(&self) -> Value {
-        let told = |message: &str| json!({ "message": message });
+    fn message(&self) -> &str {
         match self {
-            Self::Accepted { requests, .. } => json!({ "requests": requests }),
-            Self::Pong => told("pong"),
-            Self::Challenge(challenge) => json!({ "challenge": challenge }),
-            Self::Unknown => told("there is no such webhook"),
-            Self::NotPosted => told("a webhook is called with POST"),
-            Self::Unreadable => told("the body is not the base64 that it is said to be"),
-            Self::TooLarge => told("the body is above 1 MiB"),
-            Self::Unsigned { cause, .. } => told(cause),
-            Self::OutsideWindow { .. } => told(
-                "it was signed more than five minutes ago, or ahead: a replay, or a wrong clock",
-            ),
-            Self::Unmapped(problems) => {
-                let problem = |problem: &bcce_core::error::Problem| json!({ "field": problem.field, "cause": problem.cause });
-                let problems: Vec<Value> = problems.iter().map(problem).collect();
-                json!({ "message": "no request can be made of it", "problems": problems })
+            Self::Accepted(_) | Self::Acknowledged(_) | Self::Challenge(_) => "",
+            Self::Pong => "pong",
+            Self::Unknown => "there is no such webhook",
+            Self::NotPosted => "a webhook is called with POST",
+            Self::Unreadable => "the body is not the base64 that it is said to be",
+            Self::TooLarge => "the body is above 1 MiB",
+            Self::Refused(Refusal::Unsigned(cause)) => cause,
+            Self::Refused(Refusal::Forged) => "the signature is not one of this body",
+            Self::Refused(Refusal::OutsideWindow) => {
+                "it was signed more than five minutes ago, or ahead: a replay, or a wrong clock"
             }
-            Self::Misconfigured { .. } => told("this webhook is not set up rightly"),
-            Self::Throttled => told("too many calls just now"),
-            Self::Unavailable(_) => told("it cannot be taken just now"),
+            Self::Unmapped(_) => "no request can be made of it",
+            Self::Misconfigured(_) => "this webhook is not set up rightly",
+            Self::Throttled => "too many calls just now",
+            Self::Unavailable(_) => "it cannot be taken just now",
         }
     }
 
-    /// Once, where it is handled. A refused call is somebody else's fault and no warning.
-    pub fn log(&self) {
+    fn body(&self) -> String {
+        let body = match self {
+            Self::Acknowledged(_) => return String::new(),
+            Self::Accepted(started) => json!({ "requests": started }),
+            Self::Challenge(challenge) => json!({ "challenge": challenge }),
+            Self::Unmapped(problems) => {
+                let told = |one: &Problem| json!({ "field": one.field, "cause": one.cause });
+                let told: Vec<Value> = problems.iter().take(MOST_PROBLEMS).map(told).collect();
+                json!({ "message": self.message(), "problems": told })
+            }
+            _ => json!({ "message": self.message() }),
+        };
+        body.to_string()
+    }
+
+    /// Once, where it is handled. A call that is not let in is somebody else's fault and no warning.
+    pub fn log(&self, path: &str) {
+        let (status, message) = (self.status(), self.message());
         match self {
-            Self::Accepted { source, requests } => {
-                tracing::info!(source, "the call starts {} runs", requests.len());
+            Self::Accepted(started) | Self::Acknowledged(started) if started.is_empty() => {
+                tracing::info!(path, status, "no rule wants the event");
             }
-            Self::Unsigned { source, cause } => {
-                tracing::info!(source, "the call is not let in: {cause}");
+            Self::Accepted(started) | Self::Acknowledged(started) => {
+                for Started { run_id, id, .. } in started {
+                    tracing::info!(path, status, run_id, request_id = id, "a run is asked for");
+                }
             }
-            Self::OutsideWindow { source } => {
-                tracing::info!(source, "the call is not let in: outside of the window");
+            Self::Unmapped(problems) => {
+                let problems = Fault::from(problems.clone()).message;
+                tracing::warn!(path, status, "{message}: {problems}");
             }
-            Self::Unmapped(problems) => tracing::warn!("no request can be made of it: {problems}"),
-            Self::Misconfigured { source, problems } => {
-                tracing::error!(source, "the webhook is not set up rightly: {problems}");
+            Self::Misconfigured(problems) => tracing::error!(path, status, "{message}: {problems}"),
+            Self::Unavailable(fault) => {
+                tracing::error!(path, status, "{message}: {}", fault.message);
             }
-            Self::Throttled => tracing::warn!("the inbox is throttled"),
-            Self::Unavailable(fault) => tracing::error!("the inbox fails: {}", fault.message),
+            Self::Throttled => tracing::warn!(path, status, "{message}"),
+            Self::Refused(_) => tracing::info!(path, status, "{message}"),
             Self::Pong | Self::Challenge(_) => {}
             Self::Unknown | Self::NotPosted | Self::Unreadable | Self::TooLarge => {}
+        }
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Missing> for Answer {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Unknown => Self::Unknown,
+            Missing::Misconfigured(problems) => Self::Misconfigured(problems),
+            Missing::Unreadable(fault) => Self::Unavailable(fault),
         }
     }
 }
@@ -146,6 +172,6 @@ impl From<Answer> for Response {
             Answer::NotPosted => headers.insert("allow", "POST"),
             _ => None,
         };
-        Self { status_code: answer.status(), headers, body: answer.body().to_string() }
+        Self { status_code: answer.status(), headers, body: answer.body() }
     }
 }

@@ -12,14 +12,14 @@ use base64::engine::general_purpose::STANDARD;
 use bcce_aws::{StartError, variable};
 use bcce_core::error::{Fault, Problems};
 use bcce_core::limits::MAX_WEBHOOK_BYTES;
-use bcce_core::ports::{Clock, GetObject, GetParameters, SendRequest, Sent};
+use bcce_core::ports::{Clock, GetObject, GetParameters, ListParameters, SendRequest, Sent};
 use bcce_core::request::check_name;
-use bcce_core::webhook::{Call, Event, Mapped, Refusal, requests, verify};
+use bcce_core::webhook::{Call, Event, Mapped, Provider, Refusal, Source, requests, verify};
 use futures::future::join_all;
 use serde::Deserialize;
 
-use answer::Answer;
 pub use answer::Response;
+use answer::{Answer, Started};
 pub use sources::Sources;
 use sources::{Known, Lookup};
 
@@ -82,20 +82,21 @@ pub async fn handle<S, P, I, C>(
 ) -> Result<Response, Fault>
 where
     S: GetObject,
-    P: GetParameters,
+    P: GetParameters + ListParameters,
     I: SendRequest,
     C: Clock,
 {
+    let path = request.raw_path.clone();
     let answer = ports.answer(sources, config, request).await;
     let answer = answer.unwrap_or_else(|answer| answer);
-    answer.log();
+    answer.log(&path);
     Ok(answer.into())
 }
 
 impl<S, P, I, C> Ports<S, P, I, C>
 where
     S: GetObject,
-    P: GetParameters,
+    P: GetParameters + ListParameters,
     I: SendRequest,
     C: Clock,
 {
@@ -115,58 +116,65 @@ where
             parameters: &self.parameters,
             bucket: &config.bucket,
             environment: &config.environment,
+            now: self.clock.now(),
         };
-        let known = self.verified(sources, &lookup, &name, &call).await?;
-        let event = Event::read(&known.source, &name, &call).map_err(Answer::Unmapped)?;
-        if event.is_ping(known.source.provider) {
+        let known = verified(sources, &lookup, &name, &call).await?;
+        let (source, provider) = (&known.source, known.source.provider);
+        let event = Event::read(source, &name, &call).map_err(Answer::Unmapped)?;
+        if event.is_ping(provider) {
             return Ok(Answer::Pong);
         }
-        if let Some(challenge) = event.challenge(known.source.provider) {
+        if let Some(challenge) = event.challenge(provider) {
             return Ok(Answer::Challenge(challenge.to_owned()));
         }
-        let mapped = requests(&known.source, &event).map_err(Answer::Unmapped)?;
-        let tenant = known.source.tenant.as_deref();
-        self.enqueue(tenant, &mapped).await?;
-        Ok(Answer::accepted(&name, tenant, &mapped))
-    }
-
-    /// The source, once the call is seen to be signed with a secret of it.
-    async fn verified(
-        &self,
-        sources: &Sources,
-        lookup: &Lookup<'_, S, P>,
-        name: &str,
-        call: &Call<'_>,
-    ) -> Result<Known, Answer> {
-        let now = self.clock.now();
-        let known = sources.get(lookup, name, now).await?;
-        let refusal = match verify(&known.source, &known.secrets, call, now) {
-            Ok(()) => return Ok(known),
-            Err(refusal) => refusal,
-        };
-        // It may be signed with a secret that was put there a moment ago.
-        if let (Refusal::Unsigned(_), Some(newer)) =
-            (&refusal, sources.newer(lookup, name, now).await?)
-        {
-            return verify(&newer.source, &newer.secrets, call, now)
-                .map(|()| newer)
-                .map_err(|refusal| Answer::refused(name, refusal));
-        }
-        Err(Answer::refused(name, refusal))
+        let mapped = requests(source, &event).map_err(Answer::Unmapped)?;
+        self.enqueue(source, &mapped).await?;
+        let started = Started::all(source.tenant.as_deref(), &mapped);
+        // A person would see anything else, as Slack's answer to a command.
+        let is_seen = event.is_form && provider == Provider::Slack;
+        Ok(if is_seen { Answer::Acknowledged(started) } else { Answer::Accepted(started) })
     }
 
     /// All or an answer that has the provider call again: what was sent already is the same request then.
-    async fn enqueue(&self, tenant: Option<&str>, mapped: &[Mapped]) -> Result<(), Answer> {
+    async fn enqueue(&self, source: &Source, mapped: &[Mapped]) -> Result<(), Answer> {
+        let tenant = source.tenant.as_deref();
         let sent = mapped.iter().map(|one| self.inbox.send(tenant, &one.body));
         for sent in join_all(sent).await {
             match sent {
                 Ok(Sent::Accepted) => {}
                 Ok(Sent::Throttled) => return Err(Answer::Throttled),
+                Ok(Sent::NoInbox) => {
+                    let cause = "has no inbox: there must be its stack of infra/tenant.yaml";
+                    return Err(Answer::Misconfigured(Problems::one("tenant", cause)));
+                }
                 Err(fault) => return Err(Answer::Unavailable(fault)),
             }
         }
         Ok(())
     }
+}
+
+/// The source, once the call is seen to be signed with a secret of it.
+async fn verified(
+    sources: &Sources,
+    lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
+    name: &str,
+    call: &Call<'_>,
+) -> Result<Known, Answer> {
+    let known = sources.get(lookup, name).await?;
+    let refusal = match verify(&known.source, &known.secrets, call, lookup.now) {
+        Ok(()) => return Ok(known),
+        Err(refusal) => refusal,
+    };
+    // It may be signed with a secret that was put there a moment ago.
+    if refusal == Refusal::Forged
+        && let Some(newer) = sources.newer(lookup, name).await
+    {
+        return verify(&newer.source, &newer.secrets, call, lookup.now)
+            .map(|()| newer)
+            .map_err(Answer::from);
+    }
+    Err(refusal.into())
 }
 
 /// `/hooks/<source>`

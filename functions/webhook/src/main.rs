@@ -7,7 +7,7 @@ use webhook::{Config, Ports, Sources, handle};
 fn main() -> Result<(), StartError> {
     bcce_aws::block_on(async {
         let config = Config::from_env()?;
-        let aws = bcce_aws::sdk_config()?;
+        let aws = bcce_aws::impatient(bcce_aws::sdk_config()?);
         let ports = Ports {
             store: S3Store::new(&aws, &config.bucket, None),
             parameters: Parameters::new(&aws),

@@ -1,7 +1,8 @@
-//! Who may call, with a short cache: SSM answers 40 requests a second by default, and the address is public.
+//! Who may call. The address is public and SSM answers 40 requests a second for a whole account, so what is read
+//! serves for a while, and asking for names that are nobody's reads nothing more.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,18 +10,16 @@ use bcce_core::config::parameter_name;
 use bcce_core::document::from_yaml;
 use bcce_core::environment::follow;
 use bcce_core::error::{Fault, Problems};
-use bcce_core::ports::{GetObject, GetParameters};
+use bcce_core::ports::{GetObject, GetParameters, ListParameters};
 use bcce_core::webhook::{Secret, Source};
 use time::OffsetDateTime;
 
-use crate::answer::Answer;
-
 /// How long a reading serves. A push takes effect within this time.
 const FRESH: Duration = Duration::from_secs(30);
-/// A signature that does not fit has the secrets read again, not more often than that.
+/// A name that is not known and a signature that does not fit have things read again, not more often than that.
 const AGAIN: Duration = Duration::from_secs(2);
-/// Names that are remembered: anybody can ask for any.
-const MOST: usize = 200;
+/// How long an old reading serves while there is no new one.
+const STALE: Duration = Duration::from_secs(600);
 
 /// What is read, and from where.
 pub struct Lookup<'a, S, P> {
@@ -28,6 +27,7 @@ pub struct Lookup<'a, S, P> {
     pub parameters: &'a P,
     pub bucket: &'a str,
     pub environment: &'a str,
+    pub now: OffsetDateTime,
 }
 
 /// A source with its secrets, at least one.
@@ -37,78 +37,117 @@ pub struct Known {
     pub secrets: Rc<[Secret]>,
 }
 
-/// `None`: there is no such source.
-type Reading = Result<Option<Known>, Problems>;
-
-/// Readings by name.
-#[derive(Default)]
-pub struct Sources(RefCell<HashMap<String, (OffsetDateTime, Reading)>>);
-
-impl Sources {
-    /// # Errors
-    /// The answer to a caller of it.
-    pub async fn get(
-        &self,
-        lookup: &Lookup<'_, impl GetObject, impl GetParameters>,
-        name: &str,
-        now: OffsetDateTime,
-    ) -> Result<Known, Answer> {
-        let kept = self.0.borrow().get(name).filter(|(at, _)| now - *at < FRESH).cloned();
-        let reading = match kept {
-            Some((_, reading)) => reading,
-            None => self.read(lookup, name, now).await?,
-        };
-        known(name, reading)
-    }
-
-    /// A reading that is newer than the one kept; `None`: that one is new.
-    pub async fn newer(
-        &self,
-        lookup: &Lookup<'_, impl GetObject, impl GetParameters>,
-        name: &str,
-        now: OffsetDateTime,
-    ) -> Result<Option<Known>, Answer> {
-        let is_new = self.0.borrow().get(name).is_some_and(|(at, _)| now - *at < AGAIN);
-        if is_new {
-            return Ok(None);
-        }
-        known(name, self.read(lookup, name, now).await?).map(Some)
-    }
-
-    async fn read(
-        &self,
-        lookup: &Lookup<'_, impl GetObject, impl GetParameters>,
-        name: &str,
-        now: OffsetDateTime,
-    ) -> Result<Reading, Answer> {
-        // Boxed: the SDK's futures inside those of a handler are deeper than the compiler looks.
-        let reading = Box::pin(lookup.read(name)).await.map_err(Answer::Unavailable)?;
-        let mut kept = self.0.borrow_mut();
-        if kept.len() >= MOST {
-            kept.clear();
-        }
-        kept.insert(name.to_owned(), (now, reading.clone()));
-        Ok(reading)
-    }
+/// Why there is no source to go by.
+#[derive(Debug)]
+pub enum Missing {
+    /// Nobody has set it up.
+    Unknown,
+    /// Its own document or secrets are wrong.
+    Misconfigured(Problems),
+    Unreadable(Fault),
 }
 
-fn known(name: &str, reading: Reading) -> Result<Known, Answer> {
-    match reading {
-        Ok(Some(known)) => Ok(known),
-        Ok(None) => Err(Answer::Unknown),
-        Err(problems) => Err(Answer::Misconfigured { source: name.to_owned(), problems }),
+type Reading = Result<Known, Problems>;
+
+#[derive(Clone, Debug)]
+struct Kept {
+    read_at: OffsetDateTime,
+    /// Until then it is not looked for a newer one.
+    serves_until: OffsetDateTime,
+    reading: Reading,
+}
+
+#[derive(Default)]
+pub struct Sources {
+    /// The parameters of all sources, by name, and when they came.
+    listed: RefCell<BTreeMap<String, String>>,
+    listed_at: Cell<Option<OffsetDateTime>>,
+    /// Only of names that are listed.
+    kept: RefCell<BTreeMap<String, Kept>>,
+}
+
+impl Sources {
+    pub async fn get(
+        &self,
+        lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
+        name: &str,
+    ) -> Result<Known, Missing> {
+        let kept = self.kept.borrow().get(name).cloned();
+        let kept = match kept {
+            Some(kept) if lookup.now < kept.serves_until => {
+                return kept.reading.map_err(Missing::Misconfigured);
+            }
+            kept => kept.filter(|kept| lookup.now - kept.read_at < STALE),
+        };
+        match (self.reading(lookup, name).await, kept) {
+            (Err(Missing::Unreadable(fault)), Some(Kept { read_at, reading: Ok(known), .. })) => {
+                tracing::warn!("an old reading serves: {}", fault.message);
+                self.keep(name, read_at, lookup.now + AGAIN, Ok(known.clone()));
+                Ok(known)
+            }
+            (read, _) => read,
+        }
+    }
+
+    /// A reading that is newer than the one kept; `None`: that one is new, or there is no newer one.
+    pub async fn newer(
+        &self,
+        lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
+        name: &str,
+    ) -> Option<Known> {
+        let is_new =
+            self.kept.borrow().get(name).is_some_and(|kept| lookup.now - kept.read_at < AGAIN);
+        if is_new { None } else { self.reading(lookup, name).await.ok() }
+    }
+
+    fn keep(&self, name: &str, read_at: OffsetDateTime, until: OffsetDateTime, reading: Reading) {
+        let kept = Kept { read_at, serves_until: until, reading };
+        self.kept.borrow_mut().insert(name.to_owned(), kept);
+    }
+
+    async fn reading(
+        &self,
+        lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
+        name: &str,
+    ) -> Result<Known, Missing> {
+        let parameter = parameter_name(lookup.environment, &format!("webhooks/{name}"));
+        self.list(lookup, &parameter).await.map_err(Missing::Unreadable)?;
+        let Some(value) = self.listed.borrow().get(&parameter).cloned() else {
+            return Err(Missing::Unknown);
+        };
+        // Boxed: the SDK's futures inside those of a handler are deeper than the compiler looks.
+        let reading = Box::pin(lookup.read(&parameter, &value)).await;
+        let reading = reading.map_err(Missing::Unreadable)?;
+        self.keep(name, lookup.now, lookup.now + FRESH, reading.clone());
+        reading.map_err(Missing::Misconfigured)
+    }
+
+    /// Lists the sources again where that is due: sooner for a name that is not among them.
+    async fn list(
+        &self,
+        lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
+        parameter: &str,
+    ) -> Result<(), Fault> {
+        let serves = if self.listed.borrow().contains_key(parameter) { FRESH } else { AGAIN };
+        if self.listed_at.get().is_some_and(|at| lookup.now - at < serves) {
+            return Ok(());
+        }
+        let path = parameter_name(lookup.environment, "webhooks");
+        let listed = Box::pin(lookup.parameters.below(&path)).await?;
+        let is_listed = |name: &str| listed.contains_key(&format!("{path}/{name}"));
+        self.kept.borrow_mut().retain(|name, _| is_listed(name));
+        *self.listed.borrow_mut() = listed;
+        self.listed_at.set(Some(lookup.now));
+        Ok(())
     }
 }
 
 impl<S: GetObject, P: GetParameters> Lookup<'_, S, P> {
-    async fn read(&self, name: &str) -> Result<Reading, Fault> {
-        let parameter = parameter_name(self.environment, &format!("webhooks/{name}"));
-        let mut found = self.parameters.parameters(std::slice::from_ref(&parameter)).await?;
-        let Some(value) = found.remove(&parameter) else { return Ok(Ok(None)) };
-        let text = follow(self.store, self.bucket, &value).await?;
+    async fn read(&self, parameter: &str, value: &str) -> Result<Reading, Fault> {
+        let text = follow(self.store, self.bucket, value).await?;
         match text.and_then(|text| from_yaml::<Source>(&text).finished()) {
             Ok(source) => self.with_secrets(source).await,
-            Err(problems) => Ok(Err(problems.within(&parameter))),
+            Err(problems) => Ok(Err(problems.within(parameter))),
         }
     }
 
@@ -127,6 +166,6 @@ impl<S: GetObject, P: GetParameters> Lookup<'_, S, P> {
         if found.is_empty() {
             problems.add(names.join(", "), "the SSM parameter is missing");
         }
-        Ok(problems.none_or(Some(Known { source: Rc::new(source), secrets: secrets.into() })))
+        Ok(problems.none_or(Known { source: Rc::new(source), secrets: secrets.into() }))
     }
 }

@@ -49,10 +49,10 @@ const CONFIGURATION: Shown = Simulated(&[
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/workflows/explain",
 ]);
 /// The same of webhook.
-const SOURCE: Shown = Simulated(&[
-    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/webhooks/github",
-    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/secrets/github",
-]);
+const SOURCES: Shown =
+    Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/webhooks"]);
+const SECRETS: Shown =
+    Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/secrets/github"]);
 /// The emulator asks for `*`.
 const GUARDRAIL: Shown =
     Simulated(&["arn:aws:bedrock:eu-central-1:000000000000:guardrail/abcdefghijkl"]);
@@ -65,7 +65,8 @@ const SCHEDULER: Shown = Explained("Scheduler here sends in nobody's name");
 pub const GRANTS: &[Grant] = &[
     ("WebhookRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("WebhookRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
-    ("WebhookRole", "ReadSource", "ssm:GetParameters", SOURCE),
+    ("WebhookRole", "ListSources", "ssm:GetParametersByPath", SOURCES),
+    ("WebhookRole", "ReadSecrets", "ssm:GetParameters", SECRETS),
     ("WebhookRole", "ReadLargeSource", "s3:GetObject", Webhook),
     ("WebhookRole", "SendRequest", "sqs:SendMessage", Webhook),
     ("WebhookRole", "SendToTenants", "kms:GenerateDataKey", KMS),

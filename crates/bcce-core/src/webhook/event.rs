@@ -17,6 +17,8 @@ pub struct Event {
     /// Of this event and no other, out of what is signed: neither a redelivery nor a captured body under
     /// another delivery id is a second event.
     pub id: String,
+    /// It came as a form: a command or an interaction of Slack, whose answer a person sees.
+    pub is_form: bool,
 }
 
 impl Event {
@@ -25,7 +27,8 @@ impl Event {
     /// # Errors
     /// What is wrong with the body, by field. The causes quote nothing of it.
     pub fn read(source: &Source, name: &str, call: &Call<'_>) -> Result<Self, Problems> {
-        let payload = payload(call)?;
+        let is_form = is_form(call);
+        let payload = payload(call, is_form)?;
         let text = |field: &str| payload.get(field).and_then(Value::as_str);
         let event = match source.provider {
             // Not signed: a rule should look into the body as well.
@@ -42,10 +45,7 @@ impl Event {
         let id = match source.provider {
             Provider::Github => digest(),
             Provider::Slack => text("event_id").map_or_else(digest, str::to_owned),
-            Provider::Stripe => text("id")
-                .filter(|id| !id.is_empty())
-                .map(str::to_owned)
-                .ok_or_else(|| Problems::one("body.id", "is missing"))?,
+            Provider::Stripe => text("id").unwrap_or_default().to_owned(),
             Provider::StandardWebhooks => call.header("webhook-id").unwrap_or_default().to_owned(),
             Provider::Hmac => match &source.event_id {
                 Some(template) => expression::Context::new(&event, &payload)
@@ -54,7 +54,12 @@ impl Event {
                 None => digest(),
             },
         };
-        Ok(Self { name: event, id: request_id(name, &id), payload })
+        // Events without one would all be the same.
+        if id.trim().is_empty() {
+            let field = if source.event_id.is_some() { "event_id" } else { "body.id" };
+            return Err(Problems::one(field, "is missing or empty"));
+        }
+        Ok(Self { name: event, id: request_id(name, &id), payload, is_form })
     }
 
     /// GitHub's first call of a new webhook, which expects nothing.
@@ -77,16 +82,24 @@ fn request_id(source: &str, id: &str) -> String {
     }
 }
 
-/// JSON, or the fields of a form; GitHub and Slack can put their JSON into the form's field `payload`.
-fn payload(call: &Call<'_>) -> Result<Value, Problems> {
+/// What is signed decides, and not the content type, which is not: text within a JSON body must not become the
+/// fields of a form.
+fn is_form(call: &Call<'_>) -> bool {
     let media = call.header("content-type").unwrap_or_default();
-    let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let media = media.split(';').next().unwrap_or_default().trim();
+    let first = call.body.iter().find(|byte| !byte.is_ascii_whitespace());
+    media.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        && !matches!(first, Some(b'{' | b'['))
+}
+
+/// JSON, or the fields of a form; GitHub and Slack can put their JSON into the form's field `payload`.
+fn payload(call: &Call<'_>, is_form: bool) -> Result<Value, Problems> {
     let body = std::str::from_utf8(call.body);
     let body = body.map_err(|error| {
         let cause = format!("is not UTF-8 from byte {} on", error.valid_up_to());
         Problems::one("body", cause)
     })?;
-    if media != "application/x-www-form-urlencoded" {
+    if !is_form {
         return document::json("body", body);
     }
     let mut fields = BTreeMap::new();

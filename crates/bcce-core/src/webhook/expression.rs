@@ -39,8 +39,9 @@ impl Context {
     pub fn text(&self, template: &str) -> Result<String, String> {
         prompt::syntax::check(template)?;
         let environment = environment(UndefinedBehavior::Strict);
-        prompt::bounded(&environment, template, &self.values)
-            .map_err(|cause| self.missing(&environment, template).unwrap_or(cause))
+        let compiled = environment.template_from_str(template);
+        let text = compiled.and_then(|compiled| prompt::bounded(&compiled, &self.values));
+        text.map_err(|error| self.told(&environment, template, &error))
     }
 
     /// A value, with every text in it filled in; what cannot be is told under `field`.
@@ -70,14 +71,17 @@ impl Context {
         prompt::syntax::check(text)?;
         let environment = environment(UndefinedBehavior::Strict);
         let evaluated = environment.compile_expression(only).and_then(|e| e.eval(&self.values));
-        let told = |error: &Error| {
-            self.missing(&environment, text).unwrap_or_else(|| prompt::cause(error))
-        };
-        let value = evaluated.map_err(|error| told(&error))?;
+        let value = evaluated.map_err(|error| self.told(&environment, text, &error))?;
         match value.is_undefined() {
-            true => Err(told(&ErrorKind::UndefinedError.into())),
+            true => Err(self.told(&environment, text, &ErrorKind::UndefinedError.into())),
             false => serde_json::to_value(&value).map_err(|_| "cannot be a value of JSON".into()),
         }
+    }
+
+    fn told(&self, environment: &Environment<'_>, template: &str, error: &Error) -> String {
+        let is_missing = error.kind() == ErrorKind::UndefinedError;
+        let missing = is_missing.then(|| self.missing(environment, template)).flatten();
+        missing.unwrap_or_else(|| prompt::cause(error))
     }
 
     /// What a template reads and the event does not have.

@@ -5,19 +5,22 @@ use serde_json::Map;
 use super::expression::Context;
 use super::{Event, Rule, Source};
 use crate::error::Problems;
+use crate::limits::MAX_REQUEST_BYTES;
 use crate::request::Request;
 
-/// A request, and the message that it is.
+/// A request as a message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mapped {
-    pub request: Request,
+    pub workflow: String,
+    pub id: String,
     pub body: String,
 }
 
 /// What an event starts: none, one or several workflows, each once.
 ///
 /// # Errors
-/// Everything that a rule which fits cannot make of the event, by field. Then nothing is started.
+/// Everything that a rule which fits cannot make of the event, by field, or that it is too much together. Then
+/// nothing is started.
 pub fn requests(source: &Source, event: &Event) -> Result<Vec<Mapped>, Problems> {
     let context = Context::new(&event.name, &event.payload);
     let (mut mapped, mut problems, mut started) =
@@ -39,6 +42,9 @@ pub fn requests(source: &Source, event: &Event) -> Result<Vec<Mapped>, Problems>
             }
         }
     }
+    let bytes: usize = mapped.iter().map(|one| one.body.len()).sum();
+    let cause = format!("make {bytes} bytes of messages, the most is {MAX_REQUEST_BYTES}");
+    problems.check(bytes <= MAX_REQUEST_BYTES, "rules", cause);
     problems.none_or(mapped)
 }
 
@@ -66,5 +72,5 @@ fn request(rule: &Rule, event: &Event, context: &Context) -> Result<Mapped, Prob
     let body = request.message();
     // By the same check that dispatch makes, whose refusal the sender would never see.
     Request::parse(&body)?;
-    Ok(Mapped { request, body })
+    Ok(Mapped { workflow: request.workflow, id: event.id.clone(), body })
 }

@@ -7,7 +7,7 @@ use super::expression;
 use crate::document::Document;
 use crate::error::Problems;
 use crate::limits::MAX_TAGS;
-use crate::request::check_name;
+use crate::request::{check_name, check_tag};
 
 /// `/bcce/<env>/webhooks/<source>`: who may call `/hooks/<source>`, and what that starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,6 +73,16 @@ pub enum Algorithm {
     Sha512,
 }
 
+impl Algorithm {
+    /// Of a signature.
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
+    }
+}
+
 impl Scheme {
     /// GitHub's `X-Hub-Signature-256: sha256=<hex>`.
     pub fn github() -> Self {
@@ -108,6 +118,7 @@ pub struct Rule {
 /// A provider signs once for each; more are a mistake.
 const MAX_SECRETS: usize = 5;
 const MAX_RULES: usize = 50;
+const MAX_TENANT_CHARS: usize = 20;
 
 impl Document for Source {
     fn check(&self) -> Problems {
@@ -119,7 +130,12 @@ impl Document for Source {
             check_name(&mut problems, &format!("secrets[{n}]"), secret);
         }
         if let Some(tenant) = &self.tenant {
-            check_name(&mut problems, "tenant", tenant);
+            // As infra/tenant.yaml has it. `default` has no inbox of that name: it is what stands without a tenant.
+            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            let named = (1..=MAX_TENANT_CHARS).contains(&tenant.len()) && tenant.bytes().all(plain);
+            let cause =
+                "must be the name of a tenant's stack; the default tenant's sources leave it out";
+            problems.check(named && tenant != "default", "tenant", cause);
         }
         problems.extend(self.check_provider());
         let cause = format!("at most {MAX_RULES}, there are {}", self.rules.len());
@@ -173,6 +189,11 @@ impl Rule {
             if let Err(cause) = expression::check_text(text) {
                 problems.add(format!("{field}.tags.{name}"), cause);
             }
+            // What is filled in is not known yet.
+            let value = if text.contains("{{") { "" } else { text };
+            let mut tag = Problems::default();
+            check_tag(&mut tag, name, value);
+            problems.extend(tag.below(field));
         }
         for (name, value) in &self.inputs {
             let field = format!("{field}.inputs.{name}");
