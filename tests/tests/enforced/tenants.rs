@@ -154,7 +154,7 @@ async fn a_reader_reads_the_runs_of_its_tenant_and_nothing_else() {
             let refused = assume(&sender, &reader_of(other)).await.err().expect("another's reader");
             assert!(refused.is_refused(), "{}", refused.body);
         }
-        let reader = assume(&sender, &reader_of(tenant)).await.ok().expect("the own reader");
+        let reader = assume(&sender, &reader_of(tenant)).await.expect("the own reader");
         for run in &runs {
             for key in [run.manifest_key(), run.signature_key(), run.step_key("answer", None)] {
                 let got = reader.call(get(&key)).await;
