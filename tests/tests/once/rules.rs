@@ -33,8 +33,8 @@ const PASSING: &[Row] = &[
 
 /// Those that a function fails over, or that come before a run.
 const FAILING: &[Row] = &[
-    ("stepfunctions:StartExecution", 8, 40, Error("ThrottlingException", 400)),
-    ("stepfunctions:StartExecution", 20, 20, WordLost),
+    ("stepfunctions:StartExecution", 16, 40, Error("ThrottlingException", 400)),
+    ("stepfunctions:StartExecution", 40, 20, WordLost),
     ("s3:PutObject", 150, 10, REFUSED),
     ("s3:GetObject", 400, 6, REFUSED),
     ("dynamodb:TransactWriteItems", 50, 5, REFUSED),

@@ -1,7 +1,7 @@
 //! What is sent, and what happens meanwhile.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use futures::StreamExt;
@@ -14,12 +14,17 @@ use crate::rules;
 use crate::seed::Seed;
 use crate::stack::{RunRef, Stack, calls, output};
 
-/// Between two messages: as many as two cores can carry.
-const PACE: Duration = Duration::from_millis(40);
+/// Messages that are sent together, and so much that is under way at a time, as messages and as executions. With
+/// more than that, two cores are busy with processes that wait for each other.
+const TOGETHER: usize = 5;
+const UNDER_WAY: usize = 24;
+/// A slow machine is no fault; what has not come to rest by then never will.
+const PATIENCE: Duration = Duration::from_secs(240);
 /// How long the faults go on when everything is sent.
 const AFTERMATH: Duration = Duration::from_secs(3);
-/// Until a message that was received and not deleted comes again; less than some of dispatch's tries take.
-const VISIBILITY_S: u32 = 4;
+/// Until a message that was received and not deleted comes again. Longer than most batches take: what comes again
+/// while it is worked on makes the others later, and so more of them come again.
+const VISIBILITY_S: u32 = 10;
 
 /// Messages of a batch whose function was killed come again after this.
 pub async fn shorten_visibility(stack: &Stack) {
@@ -41,7 +46,7 @@ pub async fn first(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent
         over.store(true, Ordering::Relaxed);
     };
     tokio::join!(send, kills::at_random(&mut kills, &functions, 120, &over));
-    stack.inbox_is_empty().await;
+    inbox_is_empty(stack).await;
 }
 
 /// Runs are stopped, and what settles them is killed.
@@ -65,28 +70,55 @@ async fn deliver(stack: &Stack, seed: &mut Seed, sent: &[Sent]) {
     let mut deliveries: Vec<&Sent> =
         sent.iter().flat_map(|sent| std::iter::repeat_n(sent, sent.times)).collect();
     seed.shuffle(&mut deliveries);
-    for sent in deliveries {
-        stack.send(&sent.body).await;
-        tokio::time::sleep(PACE).await;
+    for together in deliveries.chunks(TOGETHER) {
+        until("room for more", async || {
+            let running = listed(stack, "WorkflowArn").await;
+            let running = running.iter().filter(|(.., status)| status == "RUNNING").count();
+            running + waiting(stack).await[0] < UNDER_WAY
+        })
+        .await;
+        for sent in together {
+            stack.send(&sent.body).await;
+        }
     }
 }
 
 /// While its first step is called: the call goes on, and is paid.
 async fn stop(stack: &Stack, run: &RunRef) {
-    stack.eventually("the call of a run to stop", async || calls(run).pop()).await;
+    until("the call of a run to stop", async || !calls(run).is_empty()).await;
     stack.sfn.stop_execution().execution_arn(stack.arn(run)).send().await.unwrap();
 }
 
 /// Nothing on the inbox, no execution under way, and as many settled as ended badly.
 pub async fn rest(stack: &Stack) {
-    stack.inbox_is_empty().await;
-    stack
-        .eventually("the end of every execution", async || {
-            let runs = listed(stack, "WorkflowArn").await;
-            let settles = listed(stack, "SettleArn").await;
-            let under_way = runs.iter().chain(&settles).any(|(.., status)| status == "RUNNING");
-            let badly = runs.iter().filter(|(.., status)| status != "SUCCEEDED").count();
-            (!under_way && settles.len() >= badly).then_some(())
-        })
-        .await;
+    inbox_is_empty(stack).await;
+    until("the end of every execution", async || {
+        let runs = listed(stack, "WorkflowArn").await;
+        let settles = listed(stack, "SettleArn").await;
+        let under_way = runs.iter().chain(&settles).any(|(.., status)| status == "RUNNING");
+        let badly = runs.iter().filter(|(.., status)| status != "SUCCEEDED").count();
+        !under_way && settles.len() >= badly
+    })
+    .await;
+}
+
+async fn inbox_is_empty(stack: &Stack) {
+    until("an empty inbox", async || waiting(stack).await == [0, 0]).await;
+}
+
+/// Messages of the inbox: to be had, and in somebody's hands.
+async fn waiting(stack: &Stack) -> [usize; 2] {
+    use QueueAttributeName as Name;
+    let counts = [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
+    let get = stack.sqs.get_queue_attributes().queue_url(output("InboxQueueUrl"));
+    let got = get.set_attribute_names(Some(counts.to_vec())).send().await.unwrap();
+    counts.map(|name| got.attributes().unwrap()[&name].parse().unwrap())
+}
+
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < PATIENCE, "{what} did not come within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
