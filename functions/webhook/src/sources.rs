@@ -82,7 +82,8 @@ impl Sources {
         match (self.reading(lookup, name).await, kept) {
             (Err(Missing::Unreadable(fault)), Some(Kept { read_at, reading: Ok(known), .. })) => {
                 tracing::warn!("an old reading serves: {}", fault.message);
-                self.keep(name, read_at, lookup.now + AGAIN, Ok(known.clone()));
+                let until = (lookup.now + AGAIN).min(read_at + STALE);
+                self.keep(name, read_at, until, Ok(known.clone()));
                 Ok(known)
             }
             (read, _) => read,

@@ -89,7 +89,9 @@ version: 1
 provider: slack
 tenant: support
 secrets: [slack]
-rules: [{ id: said, workflow: explain, inputs: { text: '{{ body.command or body.event.text }}' } }]
+rules:
+- { id: command, when: body.command, workflow: explain, inputs: { text: '{{ body.command }}' } }
+- { id: mention, when: body.event, workflow: explain, inputs: { text: '{{ body.event.text }}' } }
 ";
 
 impl Stage {
