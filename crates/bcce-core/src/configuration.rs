@@ -12,7 +12,7 @@ use crate::request::check_name;
 use crate::residency::base_model;
 use crate::routing::Routing;
 use crate::template::Template;
-use crate::webhook::Source;
+use crate::webhook::{Rule, Source};
 
 /// The documents every environment has, beside its workflows.
 pub const DOCUMENTS: [&str; 4] = ["models", "policy", "prices", "routing"];
@@ -68,7 +68,8 @@ pub fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
         findings.extend(file, models.check_steps(steps).beside(&template.stand_ins));
     }
     for (file, source) in &sources {
-        findings.extend(file, started(source, &templates).beside(&source.stand_ins));
+        let found = started(source, &templates, models, policy.whole());
+        findings.extend(file, found.beside(&source.stand_ins));
     }
     if let Some(policy) = policy.whole() {
         findings.extend("models.yaml", allowed(models, policy));
@@ -132,26 +133,53 @@ impl Findings {
     }
 }
 
-/// A rule starts a workflow that there is, with the inputs that it has and every one that it needs.
-fn started(source: &Draft<Source>, templates: &[(String, Draft<Template>)]) -> Problems {
+/// A rule starts a workflow that there is, by a model that there is, with inputs that it takes and every one that it
+/// needs, and with the tags that policy asks for: what is refused later is refused where no provider sees it.
+fn started(
+    source: &Draft<Source>,
+    templates: &[(String, Draft<Template>)],
+    models: &Models,
+    policy: Option<&Policy>,
+) -> Problems {
     let mut problems = Problems::default();
     for rule in source.value.iter().flat_map(|source| &source.rules) {
-        let field = format!("rules.{}", rule.id);
+        let mut found = Problems::default();
+        let unknown = rule.model.as_ref().filter(|alias| !models.models.contains_key(*alias));
+        if let Some(alias) = unknown {
+            found.add("model", format!("there is no model {alias}"));
+        }
+        let required = policy.iter().flat_map(|policy| &policy.required_tags);
+        for tag in required.filter(|tag| !rule.tags.contains_key(*tag)) {
+            found.add(format!("tags.{tag}"), "is missing, and policy.yaml requires it");
+        }
         let file = format!("workflows/{}.yaml", rule.workflow);
-        let Some((_, template)) = templates.iter().find(|(name, _)| *name == file) else {
-            problems.add(format!("{field}.workflow"), format!("there is no {file}"));
-            continue;
-        };
-        let Some(template) = template.whole() else { continue };
-        for name in rule.inputs.keys().filter(|name| !template.inputs.contains_key(*name)) {
-            let cause = format!("{} has no such input", rule.workflow);
-            problems.add(format!("{field}.inputs.{name}"), cause);
+        match templates.iter().find(|(name, _)| *name == file) {
+            None => found.add("workflow", format!("there is no {file}")),
+            Some((_, template)) => {
+                let template = template.whole();
+                found.extend(template.map(|whole| fed(rule, whole)).unwrap_or_default());
+            }
         }
-        let needed = template.inputs.iter().filter(|(_, input)| input.required);
-        for (name, _) in needed.filter(|(name, _)| !rule.inputs.contains_key(*name)) {
-            let cause = format!("is missing, and {} needs it", rule.workflow);
-            problems.add(format!("{field}.inputs.{name}"), cause);
+        problems.extend(found.below(&format!("rules.{}", rule.id)));
+    }
+    problems
+}
+
+/// What a rule gives a workflow, as far as it is known before there is an event.
+fn fed(rule: &Rule, template: &Template) -> Problems {
+    let mut problems = Problems::default();
+    for (name, value) in &rule.inputs {
+        let field = format!("inputs.{name}");
+        match template.inputs.get(name) {
+            None => problems.add(field, format!("{} has no such input", rule.workflow)),
+            Some(_) if value.to_string().contains("{{") => {}
+            Some(spec) => problems.extend(spec.check(&field, value)),
         }
+    }
+    let needed = template.inputs.iter().filter(|(_, input)| input.required);
+    for (name, _) in needed.filter(|(name, _)| !rule.inputs.contains_key(*name)) {
+        let cause = format!("is missing, and {} needs it", rule.workflow);
+        problems.add(format!("inputs.{name}"), cause);
     }
     problems
 }
@@ -244,6 +272,9 @@ mod tests {
             ("webhooks/github.yaml", "workflow: explain", "workflow: explains", "webhooks/github.yaml: rules.issue-opened.workflow: there is no workflows/explains.yaml"),
             ("webhooks/github.yaml", "text: ", "texts: ", "webhooks/github.yaml: rules.issue-opened.inputs.texts: explain has no such input"),
             ("webhooks/github.yaml", "text: ", "texts: ", "webhooks/github.yaml: rules.issue-opened.inputs.text: is missing, and explain needs it"),
+            ("webhooks/github.yaml", "    tags:", "    model: hiaku\n    tags:", "webhooks/github.yaml: rules.issue-opened.model: there is no model hiaku"),
+            ("webhooks/github.yaml", "audience: maintainer who has not seen it yet", "audience: 7", "webhooks/github.yaml: rules.issue-opened.inputs.audience: must be a string"),
+            ("policy.yaml", "required_tags: []", "required_tags: [team]", "webhooks/github.yaml: rules.issue-opened.tags.team: is missing, and policy.yaml requires it"),
             ("webhooks/github.yaml", "provider: github", "provider: gitlab", "webhooks/github.yaml: provider: "),
             ("workflows/explain.yaml", "name: explain", "name: explains", "workflows/explain.yaml: name: is explains, the file is named explain"),
             ("workflows/explain.yaml", "inputs.audience", "inputs.reader", "workflows/explain.yaml: steps.answer.prompt: reads inputs.reader"),

@@ -63,7 +63,7 @@ impl InputType {
 
 impl InputSpec {
     /// What is wrong with `value` as this input.
-    fn check(&self, field: &str, value: &Value) -> Problems {
+    pub fn check(&self, field: &str, value: &Value) -> Problems {
         let mut problems = Problems::default();
         problems.check(self.kind.fits(value), field, format!("must be {}", self.kind.name()));
         if let Some(schema) = self.schema.as_ref().filter(|_| problems.is_empty()) {

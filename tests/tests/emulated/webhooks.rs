@@ -82,6 +82,13 @@ async fn a_call_that_is_not_let_in_starts_nothing() {
         assert_eq!(status, expected, "{told}");
         assert!(!told.to_string().contains("Everybody"), "{told}");
     }
+    // Not one of them is a run, nor on its way to be.
+    stack.inbox_is_empty().await;
+    for body in [body.to_owned(), body.replace("opened", "edited")] {
+        let id = format!("{source}:{}", bcce_core::digest::sha256_hex(body.as_bytes()));
+        let run = RunRef::first("default", "explain", &id);
+        assert!(stack.keys(&run).await.is_empty(), "{id}");
+    }
     let push = with("x-github-event", json!("push"));
     assert_eq!(call(&source, &push, body.as_bytes()), (202, json!({ "requests": [] })));
     let ping = with("x-github-event", json!("ping"));
