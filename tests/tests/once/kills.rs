@@ -81,7 +81,8 @@ fn processes(function: &str) -> Vec<String> {
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut ids: Vec<String> =
         names.filter(|name| name.parse::<u32>().is_ok()).filter(is_ours).collect();
-    ids.sort_by_key(|id| std::cmp::Reverse(worked(id)));
+    // Read once each: they work on meanwhile.
+    ids.sort_by_cached_key(|id| std::cmp::Reverse(worked(id)));
     ids
 }
 
