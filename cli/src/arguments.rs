@@ -49,6 +49,13 @@ pub enum Verb {
     /// List, show, explain, follow and verify runs
     #[command(subcommand)]
     Runs(Runs),
+    /// List, show, put back and drop dead letters: messages that were no request
+    #[command(subcommand)]
+    Dlq(Dlq),
+    /// Stop taking messages out of the inboxes; they wait there, runs under way go on
+    Pause(cmd::pause::Args),
+    /// Take messages out of the inboxes again
+    Resume(cmd::pause::Args),
     /// Check configuration files and move them into the stack
     #[command(subcommand)]
     Config(Config),
@@ -77,12 +84,45 @@ pub enum Runs {
     Follow(cmd::follow::Args),
     /// Print a run's answer
     Output(cmd::output::Args),
+    /// Continue a run that failed or was cancelled, with its plan and its finished steps
+    ///
+    /// The next attempt at the same run: steps that answered are found and not paid again, and its manifest
+    /// sums up what it paid itself. A run that was refused before it had a plan is planned anew, with the
+    /// configuration of now. Two people at once start one attempt.
+    Retry(cmd::retry::Args),
+    /// Stop a run, and wait until it is settled
+    ///
+    /// Calls that are under way are answered, paid and listed in the manifest, so that this may take a
+    /// quarter of an hour. When every step had answered already, the run has succeeded: exit code 1.
+    Cancel(cmd::cancel::Args),
+    /// Settle a run whose execution is over and that stays RUNNING
+    ///
+    /// Step Functions tells of an execution's end by best effort. Where that was lost, this starts the
+    /// settle machine, which seals the run, counts it and tells. Settling twice is settling once.
+    Settle(cmd::settle::Args),
     /// Check a run's signature and every digest
     ///
     /// The manifest's signature must be the stack's, every artifact it lists must have its digest and
     /// size, and the run must have no artifact that it does not list. Exits with 1 and a line for each
     /// fault otherwise.
     Verify(cmd::verify::Args),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Dlq {
+    /// List dead letters, oldest first, with the reason of each
+    ///
+    /// Looking at a queue hides its messages for up to a minute; what was looked at is shown again at once.
+    List(cmd::dlq::list::Args),
+    /// Show a dead letter and its body
+    Show(cmd::dlq::show::Args),
+    /// Send dead letters to the inbox of their tenant again
+    ///
+    /// Each keeps its request id, so that one which was sent twice runs once. A message that is no request
+    /// comes back: mend what is wrong first, or send it anew as another request.
+    Redrive(cmd::dlq::redrive::Args),
+    /// Delete dead letters for good
+    Drop(cmd::dlq::drop::Args),
 }
 
 #[derive(Debug, Subcommand)]

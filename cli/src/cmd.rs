@@ -1,12 +1,17 @@
 //! A verb each: `Args`, and `run(args, world, out)` that returns how the process ends.
 
+pub mod cancel;
 pub mod diff;
+pub mod dlq;
 pub mod explain;
 pub mod follow;
 pub mod key;
 pub mod list;
 pub mod output;
+pub mod pause;
 pub mod push;
+pub mod retry;
+pub mod settle;
 pub mod show;
 pub mod submit;
 pub mod validate;

@@ -148,8 +148,9 @@ fn conclude(stack: &Stack, progress: &Progress, end: End, watch: Watch) -> Outco
             Exit::Failed,
             format!("the execution of {} ended {status} and sealed no manifest", run.run_id),
             format!(
-                "what was finished lies in s3://{}/{}; the executions of the settle machine and the functions' logs \
-                 have the cause; the same request under a new --id runs again",
+                "`{}` settles it; what was finished lies in s3://{}/{}; the executions of the settle machine \
+                 and the functions' logs have the cause",
+                stack.command(&format!("runs settle {}", run.run_id)),
                 stack.outputs.artifact_bucket,
                 run.prefix()
             ),

@@ -8,6 +8,7 @@ mod exit; // exit codes, and errors that say what to do
 mod figures; // numbers, times and sizes as people read them
 mod files; // files as text
 mod follow; // looks at a run until it is over
+mod letters; // dead letters: whose, why, which
 mod paint; // ANSI, where it is wanted
 mod progress; // what is known of a run
 mod seal; // signature and digests of a run
@@ -18,7 +19,7 @@ mod world; // terminal, clock, standard input
 
 use std::process::ExitCode;
 
-use arguments::{Cli, Config, Runs, Verb};
+use arguments::{Cli, Config, Dlq, Runs, Verb};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -32,6 +33,15 @@ async fn main() -> ExitCode {
         Verb::Runs(Runs::Follow(args)) => cmd::follow::run(args, &world, out).await,
         Verb::Runs(Runs::Output(args)) => cmd::output::run(args, &world, out).await,
         Verb::Runs(Runs::Verify(args)) => cmd::verify::run(args, &world, out).await,
+        Verb::Runs(Runs::Retry(args)) => cmd::retry::run(args, &world, out).await,
+        Verb::Runs(Runs::Cancel(args)) => cmd::cancel::run(args, &world, out).await,
+        Verb::Runs(Runs::Settle(args)) => cmd::settle::run(args, &world, out).await,
+        Verb::Dlq(Dlq::List(args)) => cmd::dlq::list::run(args, &world, out).await,
+        Verb::Dlq(Dlq::Show(args)) => cmd::dlq::show::run(args, &world, out).await,
+        Verb::Dlq(Dlq::Redrive(args)) => cmd::dlq::redrive::run(args, &world, out).await,
+        Verb::Dlq(Dlq::Drop(args)) => cmd::dlq::drop::run(args, &world, out).await,
+        Verb::Pause(args) => cmd::pause::run(args, false, &world, out).await,
+        Verb::Resume(args) => cmd::pause::run(args, true, &world, out).await,
         Verb::Config(Config::Validate(args)) => cmd::validate::run(args, &world, out),
         Verb::Config(Config::Diff(args)) => cmd::diff::run(args, &world, out).await,
         Verb::Config(Config::Push(args)) => cmd::push::run(args, &world, out).await,

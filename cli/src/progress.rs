@@ -77,8 +77,10 @@ impl Progress {
         Self { run, record: None, execution: None, plan: None, manifest: None, answers, failures }
     }
 
-    /// A retry is another attempt at the same run: what failed before is not its.
+    /// A retry is another attempt at the same run: what failed before is not its. Until it has a record,
+    /// the latest is of the attempt before.
     pub fn note_record(&mut self, record: Option<RunRecord>) {
+        let record = record.filter(|record| record.attempt_no >= self.run.attempt_no);
         if let Some(record) = &record {
             let latest = crate::stack::reference(record);
             if latest.attempt_no != self.run.attempt_no {

@@ -3,9 +3,11 @@
 use bcce_aws::SdkConfig;
 use bcce_aws::dynamodb::Ledger;
 use bcce_aws::kms::SigningKey;
+use bcce_aws::lambda::Inboxes;
 use bcce_aws::s3::S3Store;
 use bcce_aws::sfn::StateMachine;
 use bcce_aws::sqs::Queues;
+use bcce_aws::sqs::letters::DeadLetterQueue;
 use bcce_aws::ssm::Parameters;
 use bcce_core::config::parameter_name;
 use bcce_core::ledger::RunRecord;
@@ -22,7 +24,9 @@ use crate::world::World;
 pub struct Outputs {
     pub inbox_queue_url: String,
     pub dead_letter_queue_url: String,
+    pub dispatch_function: String,
     pub workflow_arn: String,
+    pub settle_arn: String,
     pub artifact_bucket: String,
     pub artifact_key_arn: String,
     pub signing_key_arn: String,
@@ -37,6 +41,9 @@ pub struct Stack {
     pub store: S3Store,
     pub ledger: Ledger,
     pub machine: StateMachine,
+    pub settle_machine: StateMachine,
+    pub inboxes: Inboxes,
+    pub dead_letters: DeadLetterQueue,
     pub queues: Queues,
     pub signing_key: SigningKey,
 }
@@ -60,6 +67,9 @@ impl Stack {
             store: S3Store::new(&config, &outputs.artifact_bucket, Some(&outputs.artifact_key_arn)),
             ledger: Ledger::new(&config, &outputs.ledger_table),
             machine: StateMachine::new(&config, &outputs.workflow_arn),
+            settle_machine: StateMachine::new(&config, &outputs.settle_arn),
+            inboxes: Inboxes::new(&config, &outputs.dispatch_function),
+            dead_letters: DeadLetterQueue::new(&config, &outputs.dead_letter_queue_url),
             queues: Queues::new(&config),
             signing_key: SigningKey::new(&config, &outputs.signing_key_arn),
             parameters,

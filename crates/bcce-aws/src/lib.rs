@@ -14,14 +14,16 @@ pub mod health; // breakers, latencies and warm caches of targets
 mod http; // one HTTP client for every service
 #[cfg(feature = "kms")]
 pub mod kms; // SignDigest
-#[cfg(any(feature = "sns", feature = "sqs", feature = "ssm"))]
+#[cfg(feature = "lambda")]
+pub mod lambda; // the inboxes' event source mappings
+#[cfg(any(feature = "lambda", feature = "sns", feature = "sqs", feature = "ssm"))]
 mod lazily; // a client made when it is first used
 #[cfg(feature = "s3")]
 pub mod s3; // GetObject, PutOnce, ListObjects
 #[cfg(feature = "serve")]
 mod serve; // a handler on the Lambda Runtime API
 #[cfg(feature = "sfn")]
-pub mod sfn; // StartRun
+pub mod sfn; // StartRun, and what an operator asks of executions
 #[cfg(feature = "sns")]
 pub mod sns; // Publish
 #[cfg(feature = "sqs")]

@@ -6,6 +6,7 @@ use aws_types::SdkConfig;
 use bcce_core::error::Fault;
 use bcce_core::ports::{StartRun, Started};
 use bcce_core::run::RunRef;
+use serde_json::{Value, json};
 
 use crate::fault::internal;
 
@@ -33,6 +34,53 @@ impl StateMachine {
             Err(error) => Err(internal(&format!("states:DescribeExecution {name}"), &error)),
         }
     }
+
+    /// Ends an execution from outside; one that is over stays as it is.
+    pub async fn stop(&self, name: &str, cause: &str) -> Result<(), Fault> {
+        let stop = self.client.stop_execution().execution_arn(self.execution_arn(name));
+        match stop.cause(cause).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("ValidationException") => Ok(()),
+            Err(error) => Err(internal(&format!("states:StopExecution {name}"), &error)),
+        }
+    }
+
+    /// What EventBridge tells of an execution's end; `None`: there is none of that name. Without
+    /// `stopDate` it is not over.
+    pub async fn end(&self, name: &str) -> Result<Option<Value>, Fault> {
+        let arn = self.execution_arn(name);
+        let told = match self.client.describe_execution().execution_arn(&arn).send().await {
+            Ok(told) => told,
+            Err(error) if error.code() == Some("ExecutionDoesNotExist") => return Ok(None),
+            Err(error) => {
+                return Err(internal(&format!("states:DescribeExecution {name}"), &error));
+            }
+        };
+        let mut detail = json!({
+            "executionArn": arn,
+            "status": told.status().as_str(),
+            "input": told.input(),
+            "startDate": told.start_date().to_millis().ok(),
+        });
+        let optional = [
+            ("stopDate", told.stop_date().and_then(|at| at.to_millis().ok()).map(Value::from)),
+            ("error", told.error().map(Value::from)),
+            ("cause", told.cause().map(Value::from)),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                detail[name] = value;
+            }
+        }
+        Ok(Some(detail))
+    }
+
+    /// Starts an execution that gets its name from Step Functions.
+    pub async fn start_with(&self, input: &Value) -> Result<(), Fault> {
+        let start = self.client.start_execution().state_machine_arn(&self.arn);
+        let started = start.input(input.to_string()).send().await;
+        started.map(|_| ()).map_err(|error| internal("states:StartExecution", &error))
+    }
 }
 
 impl StartRun for StateMachine {
@@ -56,7 +104,10 @@ impl StartRun for StateMachine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
     use aws_sdk_sfn::operation::start_execution::{StartExecutionError, StartExecutionOutput};
+    use aws_sdk_sfn::operation::stop_execution::StopExecutionError;
+    use aws_sdk_sfn::types::ExecutionStatus;
     use aws_sdk_sfn::types::error::{ExecutionAlreadyExists, ExecutionLimitExceeded};
     use aws_smithy_mocks::{mock, mock_client};
     use aws_smithy_types::error::ErrorMetadata;
@@ -97,6 +148,55 @@ mod tests {
         let rule = mock!(Client::start_execution)
             .then_error(move || StartExecutionError::ExecutionLimitExceeded(error.clone()));
         assert_eq!(start(rule).await, Ok(Started::Throttled));
+    }
+
+    fn machine(rule: &aws_smithy_mocks::Rule) -> StateMachine {
+        let arn = "arn:aws:states:us-east-1:1:stateMachine:m".to_owned();
+        StateMachine { client: mock_client!(aws_sdk_sfn, [rule]), arn }
+    }
+
+    #[tokio::test]
+    async fn stopping_what_is_over_is_no_error() {
+        let meta = ErrorMetadata::builder().code("ValidationException").build();
+        let rule = mock!(Client::stop_execution)
+            .match_requests(|stop| {
+                stop.execution_arn() == Some("arn:aws:states:us-east-1:1:execution:m:r-r2")
+                    && stop.cause() == Some("by hand")
+            })
+            .then_error(move || StopExecutionError::generic(meta.clone()));
+        assert_eq!(machine(&rule).stop("r-r2", "by hand").await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn an_end_is_told_as_eventbridge_tells_it() {
+        let rule = mock!(Client::describe_execution).then_output(|| {
+            let at = aws_smithy_types::DateTime::from_millis;
+            DescribeExecutionOutput::builder()
+                .execution_arn("a")
+                .state_machine_arn("m")
+                .status(ExecutionStatus::TimedOut)
+                .input("{}")
+                .start_date(at(1_500))
+                .stop_date(at(2_500))
+                .build()
+                .unwrap()
+        });
+        let expected = json!({
+            "executionArn": "arn:aws:states:us-east-1:1:execution:m:r",
+            "status": "TIMED_OUT", "input": "{}", "startDate": 1_500, "stopDate": 2_500,
+        });
+        assert_eq!(machine(&rule).end("r").await, Ok(Some(expected)));
+    }
+
+    #[tokio::test]
+    async fn a_machine_is_started_with_any_input() {
+        let rule = mock!(Client::start_execution)
+            .match_requests(|start| start.name().is_none() && start.input() == Some("{\"a\":1}"))
+            .then_output(|| {
+                let date = aws_smithy_types::DateTime::from_secs(0);
+                StartExecutionOutput::builder().execution_arn("a").start_date(date).build().unwrap()
+            });
+        assert_eq!(machine(&rule).start_with(&json!({ "a": 1 })).await, Ok(()));
     }
 
     #[tokio::test]

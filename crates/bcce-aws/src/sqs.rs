@@ -1,9 +1,11 @@
 //! The inbox and its dead letters.
 
+pub mod letters; // what an operator does with dead letters
+
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::MessageAttributeValue;
+use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
 use bcce_core::error::Fault;
@@ -32,6 +34,49 @@ impl Queues {
         let sent = sent.map_err(|error| internal("sqs:SendMessage", &error))?;
         Ok(sent.message_id().unwrap_or_default().to_owned())
     }
+
+    /// Sends a message again under the request id it had. One that is no attribute is in the body anyway.
+    pub async fn send_again(
+        &self,
+        queue_url: &str,
+        body: &str,
+        request_id: &str,
+    ) -> Result<(), Fault> {
+        let mut send = self.client.get().send_message().queue_url(queue_url).message_body(body);
+        if !request_id.is_empty() && plain(request_id) == request_id {
+            send = send.message_attributes("request_id", attribute(request_id)?);
+        }
+        let name = queue_url.rsplit('/').next().unwrap_or_default();
+        let what = format!("sqs:SendMessage {name}");
+        send.send().await.map(|_| ()).map_err(|error| internal(&what, &error))
+    }
+
+    /// Messages that wait in a queue, and those being worked on; both as SQS guesses them.
+    pub async fn waiting(&self, queue_url: &str) -> Result<(u64, u64), Fault> {
+        count(self.client.get(), queue_url).await
+    }
+
+    pub async fn waiting_in(&self, queue_arn: &str) -> Result<(u64, u64), Fault> {
+        let url = queue_url(queue_arn)
+            .ok_or_else(|| Fault::internal(format!("{queue_arn} is not a queue's ARN")))?;
+        self.waiting(&url).await
+    }
+}
+
+async fn count(client: &Client, queue_url: &str) -> Result<(u64, u64), Fault> {
+    use QueueAttributeName as Name;
+    let names = [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
+    let get = client.get_queue_attributes().queue_url(queue_url);
+    let got = get.set_attribute_names(Some(names.to_vec())).send().await;
+    let got = got.map_err(|error| internal("sqs:GetQueueAttributes", &error))?;
+    let [waiting, at_work] =
+        names.map(|name| got.attributes()?.get(&name)?.parse().ok()).map(Option::unwrap_or_default);
+    Ok((waiting, at_work))
+}
+
+fn attribute(value: &str) -> Result<MessageAttributeValue, Fault> {
+    let attribute = MessageAttributeValue::builder().data_type("String").string_value(value);
+    attribute.build().map_err(|e| Fault::internal(e.to_string()))
 }
 
 /// The inboxes, for somebody who waits for an answer.
@@ -93,10 +138,7 @@ impl DeadLetter for DeadLetters {
         let mut send =
             self.client.get().send_message().queue_url(&self.queue_url).message_body(letter.body);
         for (name, value) in attributes {
-            let attribute =
-                MessageAttributeValue::builder().data_type("String").string_value(plain(value));
-            let attribute = attribute.build().map_err(|e| Fault::internal(e.to_string()))?;
-            send = send.message_attributes(name, attribute);
+            send = send.message_attributes(name, attribute(&plain(value))?);
         }
         send.send()
             .await
@@ -134,6 +176,7 @@ fn queue_url(arn: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_sqs::operation::get_queue_attributes::GetQueueAttributesOutput;
     use aws_sdk_sqs::operation::send_message::{SendMessageError, SendMessageOutput};
     use aws_sdk_sqs::types::error::{KmsThrottled, QueueDoesNotExist, RequestThrottled};
     use aws_smithy_mocks::{mock, mock_client};
@@ -199,6 +242,40 @@ mod tests {
         let gone = QueueDoesNotExist::builder().build();
         assert_eq!(sent(SendMessageError::QueueDoesNotExist(gone)).await, Ok(Sent::NoInbox));
         assert!(sent(code("InvalidMessageContents")).await.is_err());
+    }
+
+    async fn again(request_id: &str, attribute: Option<&'static str>) -> Result<(), Fault> {
+        let rule = mock!(Client::send_message)
+            .match_requests(move |send| {
+                let sent = send.message_attributes().and_then(|all| all.get("request_id"));
+                sent.and_then(|sent| sent.string_value()) == attribute
+            })
+            .then_output(|| SendMessageOutput::builder().build());
+        let queues = Queues { client: mock_client!(aws_sdk_sqs, [&rule]).into() };
+        queues.send_again("http://q/inbox", "{}", request_id).await
+    }
+
+    #[tokio::test]
+    async fn a_message_sent_again_keeps_its_request_id_unless_no_attribute_can_hold_it() {
+        assert_eq!(again("m-1", Some("m-1")).await, Ok(()));
+        assert_eq!(again("a\u{0}", None).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_queue_counts_what_waits_and_what_is_worked_on() {
+        use QueueAttributeName as Name;
+        let rule = mock!(Client::get_queue_attributes)
+            .match_requests(|get| {
+                get.queue_url() == Some("https://sqs.us-east-1.amazonaws.com/1/inbox")
+            })
+            .then_output(|| {
+                GetQueueAttributesOutput::builder()
+                    .attributes(Name::ApproximateNumberOfMessages, "3")
+                    .attributes(Name::ApproximateNumberOfMessagesNotVisible, "2")
+                    .build()
+            });
+        let queues = Queues { client: mock_client!(aws_sdk_sqs, [&rule]).into() };
+        assert_eq!(queues.waiting_in("arn:aws:sqs:us-east-1:1:inbox").await, Ok((3, 2)));
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::digest::sha256_hex_of_fields;
 /// an execution name.
 const WORKFLOW_IN_RUN_ID: usize = 40;
 
+/// What has failed that often fails again. With two digits the name of an execution has room to spare.
+pub const MAX_ATTEMPTS: u32 = 99;
+
 /// `<workflow, cut to 40>-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`
 pub fn run_id(tenant: &str, workflow: &str, request_id: &str) -> String {
     let hash = sha256_hex_of_fields(&[tenant, workflow, request_id]);
@@ -39,6 +42,12 @@ impl RunRef {
             workflow: workflow.to_owned(),
             request_id: request_id.to_owned(),
         }
+    }
+
+    /// The retry after this attempt; `None`: there were as many as a run may have.
+    pub fn retry(&self) -> Option<Self> {
+        let attempt_no = self.attempt_no + 1;
+        (attempt_no <= MAX_ATTEMPTS).then(|| Self { attempt_no, ..self.clone() })
     }
 
     /// `<run id>`, and `<run id>-r2` for the first retry.
@@ -140,6 +149,13 @@ mod tests {
         assert_eq!(run.run_id, "explain-f7ba4ad77505bd08f0457f0dca60c468");
         let long = RunRef { attempt_no: 99, ..RunRef::first("t", &"w".repeat(64), "x") };
         assert!(long.execution_name().len() <= 80, "{}", long.execution_name());
+    }
+
+    #[test]
+    fn a_run_has_an_end_of_retries() {
+        let first = RunRef::first("default", "explain", "42");
+        assert_eq!(first.retry().unwrap().execution_name(), format!("{}-r2", first.run_id));
+        assert_eq!(RunRef { attempt_no: MAX_ATTEMPTS, ..first }.retry(), None);
     }
 
     #[test]

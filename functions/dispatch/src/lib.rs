@@ -14,6 +14,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use bcce_core::artifact::{parse, store_once, to_json};
 use bcce_core::attempt::Totals;
 use bcce_core::error::{ErrorName, Fault};
+use bcce_core::limits::MAX_ID_BYTES;
 use bcce_core::notice::{RunNotice, RunStatus};
 use bcce_core::ports::{
     Clock, DeadLetter, GetObject, Letter, Postpone, Publish, PutOnce, StartRun, Started,
@@ -92,11 +93,12 @@ where
         let tenant = config.tenant_of(message.event_source_arn.as_deref().unwrap_or_default())?;
         let body = message.body.as_deref().unwrap_or_default();
         let message_id = message.message_id.as_deref().unwrap_or_default();
+        let given_id = request_id(message);
         let request = match Request::parse(body) {
-            Ok(request) => StoredRequest::new(request, tenant, message_id),
+            Ok(request) => StoredRequest::new(request, tenant, given_id),
             Err(problems) => {
                 let (workflow, id) = told_of(body);
-                let request_id = id.as_deref().unwrap_or(message_id);
+                let request_id = id.as_deref().unwrap_or(given_id);
                 let (workflow, reason) = (workflow.as_deref(), problems.into());
                 return self.reject(body, tenant, Rejected { request_id, workflow, reason }).await;
             }
@@ -144,6 +146,15 @@ where
         self.topic.publish(&notice).await?;
         self.dead_letters.dead_letter(&Letter { body, tenant, request_id, reason: &reason }).await
     }
+}
+
+/// Of a message whose body has none. A dead letter that is sent again is another message and brings the id
+/// it had; whoever can send one could as well write it into the body.
+fn request_id(message: &SqsMessage) -> &str {
+    let brought = message.message_attributes.get("request_id");
+    let brought = brought.and_then(|attribute| attribute.string_value.as_deref());
+    let brought = brought.filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()));
+    brought.or(message.message_id.as_deref()).unwrap_or_default()
 }
 
 /// Doubles with each delivery, from 2 s to 5 minutes.

@@ -178,6 +178,32 @@ async fn a_rejection_that_cannot_be_told_comes_again() {
     assert!(outbox.letters.borrow().is_empty());
 }
 
+/// A dead letter that is sent again is another message; killed before it was deleted, it is sent twice.
+#[tokio::test]
+async fn a_message_sent_again_brings_its_request_id() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    let anonymous = r#"{"workflow":"explain","inputs":{"text":"a"}}"#;
+    let brought = |id: &str| {
+        let mut event = event(&[anonymous, anonymous, "not json"]);
+        let attribute = json!({ "stringValue": id, "dataType": "String", "stringListValues": [], "binaryListValues": [] });
+        for record in &mut event.records {
+            record
+                .message_attributes
+                .insert("request_id".into(), serde_json::from_value(attribute.clone()).unwrap());
+        }
+        event
+    };
+    handle(&ports, &config(), brought("first")).await.unwrap();
+    let run = RunRef::first("default", "explain", "first").execution_name();
+    assert_eq!(*ports.machine.started.borrow(), [run]);
+    assert_eq!(outbox.notices.borrow()[0].request_id, "first");
+    // What is no id is as good as none.
+    handle(&ports, &config(), brought(&"x".repeat(300))).await.unwrap();
+    assert_eq!(ports.machine.started.borrow().len(), 3);
+    assert_eq!(outbox.notices.borrow()[1].request_id, "m-2");
+}
+
 #[test]
 fn the_queue_tells_the_tenant() {
     let tenant = |queue: &str| {

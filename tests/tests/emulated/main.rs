@@ -7,6 +7,7 @@ mod command;
 mod exactly_once;
 mod explained;
 mod fan_out;
+mod operated;
 mod rejected;
 mod review;
 mod sealed;

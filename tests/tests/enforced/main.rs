@@ -22,10 +22,10 @@ use signed::Caller;
 /// A test takes permissions away that the others need.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// GetParameters is asked for on `*` by the emulator, and on every parameter by its name on AWS.
+/// SSM's parameters are asked for on `*` by the emulator, and by their names on AWS.
 async fn make_up_for_the_emulator(root: &Caller) {
     let anything = json!({ "Version": "2012-10-17", "Statement": [
-        { "Effect": "Allow", "Action": "ssm:GetParameters", "Resource": "?" }] });
+        { "Effect": "Allow", "Action": ["ssm:GetParameters", "ssm:GetParametersByPath"], "Resource": "?" }] });
     for role in ["PrepareRole", "WebhookRole"] {
         Role::find(root, role).await.put(root, "emulator", &anything).await;
     }

@@ -1,0 +1,40 @@
+use std::io::Write;
+
+use crate::exit::{Exit, Outcome};
+use crate::figures;
+use crate::letters::{Filter, Letter, look, note_unseen, show_again};
+use crate::stack::Stack;
+use crate::world::World;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    filter: Filter,
+    /// How many letters to print
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
+    limit: u16,
+    /// Print the letters with their bodies as a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let stack = Stack::find(world).await?;
+    let seen = look(&stack.dead_letters, &stack.outputs.inbox_queue_url).await?;
+    show_again(&stack.dead_letters, &seen.letters).await?;
+    note_unseen(seen.unseen);
+    let now = world.now();
+    let mut found: Vec<Letter> =
+        seen.letters.into_iter().filter(|letter| args.filter.wants(letter, now)).collect();
+    let more = found.len().saturating_sub(args.limit.into());
+    found.truncate(args.limit.into());
+    match args.json {
+        true => writeln!(out, "{}", serde_json::to_string_pretty(&found).unwrap_or_default())?,
+        false if found.is_empty() => writeln!(out, "no such dead letter in {}", world.environment)?,
+        false => super::print(&found, world, out)?,
+    }
+    if more > 0 {
+        eprintln!("note: {} more; --limit prints them", figures::plural(more, "letter"));
+    }
+    Ok(Exit::Done)
+}

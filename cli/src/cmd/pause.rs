@@ -1,0 +1,120 @@
+use std::io::Write;
+use std::time::Duration;
+
+use bcce_aws::lambda::Inbox;
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::letters::tenant_of;
+use crate::stack::Stack;
+use crate::world::World;
+
+/// Lambda takes up to a minute or two; what it says after that is told.
+const PATIENCE: Duration = Duration::from_secs(180);
+const PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only the inbox of this tenant
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
+}
+
+/// `enabled`: resume.
+pub async fn run(args: Args, enabled: bool, world: &World, out: &mut dyn Write) -> Outcome {
+    let stack = Stack::find(world).await?;
+    let wanted = if enabled { "Enabled" } else { "Disabled" };
+    let url = &stack.outputs.inbox_queue_url;
+    for inbox in of(stack.inboxes.list().await?, args.tenant.as_deref(), url)? {
+        change(&stack, &inbox, enabled, wanted).await?;
+    }
+    let started = world.now();
+    loop {
+        let inboxes = of(stack.inboxes.list().await?, args.tenant.as_deref(), url)?;
+        let reached = inboxes.iter().all(|inbox| inbox.state == wanted);
+        if !reached && world.now() - started < PATIENCE {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        for inbox in &inboxes {
+            let (waiting, at_work) = stack.queues.waiting_in(&inbox.queue_arn).await?;
+            let tenant = tenant_of(&inbox.queue_arn, url).unwrap_or_default();
+            writeln!(
+                out,
+                "{:<9}  {tenant}  about {waiting} waiting, {at_work} being dispatched",
+                inbox.state
+            )?;
+        }
+        return match reached {
+            true => Ok(Exit::Done),
+            false => Err(Failure {
+                exit: Exit::TimedOut,
+                what: format!("not every inbox is {wanted} yet"),
+                then: "Lambda is still at it: the same command again waits for it".into(),
+            }),
+        };
+    }
+}
+
+/// Lambda refuses a change while another one is under way; that one is waited for.
+async fn change(stack: &Stack, inbox: &Inbox, enabled: bool, wanted: &str) -> Outcome<()> {
+    if inbox.state == wanted {
+        return Ok(());
+    }
+    let mut left = PATIENCE;
+    loop {
+        match stack.inboxes.enable(&inbox.id, enabled).await {
+            Err(fault) if fault.message.contains("ResourceInUse") && !left.is_zero() => {
+                tokio::time::sleep(PAUSE).await;
+                left = left.saturating_sub(PAUSE);
+            }
+            done => return Ok(done?),
+        }
+    }
+}
+
+/// The inboxes that are meant, by tenant.
+fn of(inboxes: Vec<Inbox>, tenant: Option<&str>, inbox_url: &str) -> Outcome<Vec<Inbox>> {
+    let mut meant: Vec<Inbox> = inboxes
+        .into_iter()
+        .filter(|inbox| {
+            tenant_of(&inbox.queue_arn, inbox_url)
+                .is_some_and(|of| tenant.is_none_or(|tenant| tenant == of))
+        })
+        .collect();
+    meant.sort_by(|a, b| a.queue_arn.cmp(&b.queue_arn));
+    match (meant.is_empty(), tenant) {
+        (false, _) => Ok(meant),
+        (true, Some(tenant)) => {
+            Err(Failure::usage(format!("{tenant} has no inbox"), "without --tenant all are shown"))
+        }
+        (true, None) => Err(Failure::unreachable(
+            "dispatch takes messages from no inbox",
+            "deploy the stack again: `make up` locally, `make deploy` on AWS",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inboxes_are_meant_by_tenant() {
+        let url = "https://sqs.us-east-1.amazonaws.com/1/bcce-inbox";
+        let inbox = |name: &str| Inbox {
+            id: name.into(),
+            queue_arn: format!("arn:aws:sqs:us-east-1:1:{name}"),
+            state: "Enabled".into(),
+        };
+        let ids = |tenant: Option<&str>| {
+            let all = ["other", "bcce-inbox-a", "bcce-inbox"].map(inbox).to_vec();
+            of(all, tenant, url)
+                .map(|meant| meant.into_iter().map(|inbox| inbox.id).collect::<Vec<_>>())
+                .map_err(|failure| failure.exit)
+        };
+        assert_eq!(ids(None), Ok(vec!["bcce-inbox".into(), "bcce-inbox-a".into()]));
+        assert_eq!(ids(Some("a")), Ok(vec!["bcce-inbox-a".into()]));
+        assert_eq!(ids(Some("default")), Ok(vec!["bcce-inbox".into()]));
+        assert_eq!(ids(Some("b")), Err(Exit::Usage));
+    }
+}

@@ -1,0 +1,88 @@
+use std::io::Write;
+use std::time::Duration;
+
+use bcce_core::notice::RunStatus;
+use serde_json::{Value, json};
+
+use crate::arguments::{duration, run_id};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::follow::screen::Screen;
+use crate::follow::{Watch, follow};
+use crate::progress::{Progress, Standing};
+use crate::stack::{Stack, reference};
+use crate::world::World;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Id of the run
+    #[arg(value_name = "RUN", value_parser = run_id)]
+    run: String,
+    /// Stop waiting after this long; the run is settled all the same
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
+    timeout: Duration,
+}
+
+pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let stack = Stack::find(world).await?;
+    let records = stack.records(&args.run).await?;
+    let latest = &records[records.len() - 1];
+    let shows = format!("`{}` shows it", stack.command(&format!("runs show {}", args.run)));
+    if latest.status != RunStatus::Running {
+        let what = format!("{} is settled: {}", args.run, latest.status);
+        return Err(Failure::usage(what, shows));
+    }
+    let run = reference(latest);
+    let end = stack.machine.end(&run.execution_name()).await?;
+    stack
+        .settle_machine
+        .start_with(&event(&args.run, end).map_err(|what| {
+            let follow = stack.command(&format!("runs follow {}", args.run));
+            Failure::usage(what, format!("`{follow}` waits for the end of a run that goes on"))
+        })?)
+        .await?;
+    let mut progress = Progress::new(run);
+    let watch = Watch { timeout: args.timeout, sent: false };
+    let followed =
+        follow(&stack, world, &mut Screen::new(world, out, false), &mut progress, watch).await;
+    match progress.standing() {
+        Standing::Over(status) => {
+            writeln!(out, "{} is settled: {status}", args.run)?;
+            Ok(Exit::Done)
+        }
+        _ => followed,
+    }
+}
+
+/// What the settle machine is started with: the event that EventBridge would have sent.
+fn event(run_id: &str, end: Option<Value>) -> Result<Value, String> {
+    let end = end.ok_or_else(|| {
+        format!(
+            "Step Functions does not know the execution of {run_id}; it forgets them after 90 days"
+        )
+    })?;
+    match (end["status"].as_str(), end.get("stopDate")) {
+        (Some("SUCCEEDED"), _) => {
+            Err(format!("the execution of {run_id} succeeded, which settles it"))
+        }
+        (_, Some(_)) => Ok(json!({ "detail": end })),
+        _ => Err(format!("the execution of {run_id} is running")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_execution_that_ended_badly_is_settled() {
+        let ended = json!({ "status": "TIMED_OUT", "stopDate": 1 });
+        assert_eq!(event("r", Some(ended.clone())), Ok(json!({ "detail": ended })));
+        for other in [
+            None,
+            Some(json!({ "status": "RUNNING" })),
+            Some(json!({ "status": "SUCCEEDED", "stopDate": 1 })),
+        ] {
+            assert!(event("r", other).is_err());
+        }
+    }
+}

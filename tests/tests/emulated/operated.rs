@@ -1,0 +1,172 @@
+//! What an operator does: runs retried, cancelled and settled, dead letters put back and dropped.
+
+use serde_json::{Value, json};
+
+use crate::command::bcce;
+use crate::stack::{Layout, RunRef, Stack, calls, fresh, model, output};
+
+/// The first step answers once and for all, the second fails at its first call only.
+#[tokio::test]
+async fn a_failed_run_is_continued_with_what_it_had_paid_for() {
+    let stack = Stack::connect().await;
+    let name = fresh("retried");
+    let notices = stack.listen(&name).await;
+    let model = model(Layout::Two);
+    let steps = format!(
+        "- {{ id: first, model: {model}, prompt: one }}\n- {{ id: second, model: {model}, prompt: \"@model *: validation, answer\", needs: [first] }}"
+    );
+    stack.put_workflow(&name, &format!("version: 1\nname: {name}\nsteps:\n{steps}\n")).await;
+    stack.send(&json!({ "workflow": name, "id": "1" }).to_string()).await;
+    let run = RunRef::first("default", &name, "1");
+    assert_eq!(stack.manifest(&run).await["status"], "FAILED");
+    stack.settled(&run).await;
+    let paid_before = calls(&run).len();
+
+    let both = [(); 2].map(|()| {
+        let id = run.run_id.clone();
+        std::thread::spawn(move || bcce("dev", &["runs", "retry", &id, "--wait"]))
+    });
+    let mut told: Vec<(i32, String)> =
+        both.into_iter().map(|retry| retry.join().unwrap()).collect();
+    told.sort();
+    // The other one started the same attempt, or came when it was over.
+    let (code, text) = &told[0];
+    assert_eq!(*code, 0, "{told:?}");
+    assert!(text.contains("runs output"), "{text}");
+    assert!([0, 2].contains(&told[1].0), "{told:?}");
+
+    let retry = run.retry().unwrap();
+    let manifest = stack.manifest(&retry).await;
+    assert_eq!((&manifest["status"], &manifest["attempt_no"]), (&json!("SUCCEEDED"), &json!(2)));
+    assert_eq!(calls(&run).len() - paid_before, 1, "the finished step was not called again");
+    let second = stack.step(&run, "second").await;
+    assert_eq!(manifest["totals"]["cost_usd"], second["cost_usd"]);
+    assert_eq!(manifest["usage_by_model"][0]["calls"], 1);
+    assert_eq!(manifest["usage_by_model"].as_array().unwrap().len(), 1);
+    let record = stack.record(&retry).await;
+    assert_eq!(record["status"].as_s().unwrap(), "SUCCEEDED");
+    assert_eq!(record["manifest"].as_s().unwrap(), &retry.manifest_key());
+    assert_eq!(stack.record(&run).await["status"].as_s().unwrap(), "FAILED");
+    let told = stack
+        .receive(&notices, |m| {
+            m.body().is_some_and(|body| body.contains(&run.run_id) && body.contains("SUCCEEDED"))
+        })
+        .await;
+    let told: Value = serde_json::from_str(told.body().unwrap()).unwrap();
+    assert_eq!(told["manifest"], retry.manifest_key());
+
+    for (verb, part) in [
+        ("show", "attempt 1"),
+        ("explain", "second"),
+        ("output", ""),
+        ("verify", "verified: SUCCEEDED"),
+        ("follow", "runs output"),
+    ] {
+        let (code, told) = bcce("dev", &["runs", verb, &run.run_id]);
+        assert!(code == 0 && told.contains(part), "{verb}: {told}");
+    }
+    let (code, told) = bcce("dev", &["runs", "retry", &run.run_id]);
+    assert!(code == 2 && told.contains("nothing to retry"), "{told}");
+}
+
+#[tokio::test]
+async fn a_run_is_cancelled_and_can_be_continued() {
+    let stack = Stack::connect().await;
+    let name = fresh("cancelled");
+    let model = model(Layout::Two);
+    let steps = format!(
+        "- {{ id: first, model: {model}, prompt: \"@model *: slow(3000)\" }}\n- {{ id: second, model: {model}, prompt: x, needs: [first] }}"
+    );
+    stack.put_workflow(&name, &format!("version: 1\nname: {name}\nsteps:\n{steps}\n")).await;
+    stack.send(&json!({ "workflow": name, "id": "1" }).to_string()).await;
+    let run = RunRef::first("default", &name, "1");
+    stack.eventually("the first call", async || calls(&run).pop()).await;
+    let (code, told) = bcce("dev", &["runs", "retry", &run.run_id]);
+    assert!(code == 2 && told.contains("is running, as attempt 1"), "{told}");
+    let (code, told) = bcce("dev", &["runs", "settle", &run.run_id]);
+    assert!(code == 2 && told.contains("is running"), "{told}");
+    let (code, told) = bcce("dev", &["runs", "cancel", &run.run_id]);
+    assert!(code == 0 && told.contains("is CANCELLED and sealed"), "{code}: {told}");
+    assert_eq!(stack.manifest(&run).await["status"], "CANCELLED");
+    for verb in ["cancel", "settle"] {
+        let (code, told) = bcce("dev", &["runs", verb, &run.run_id]);
+        assert!(code == 2 && told.contains("CANCELLED"), "{told}");
+    }
+    let (code, told) = bcce("dev", &["runs", "retry", &run.run_id, "--wait"]);
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(calls(&run).len(), 2, "the step that was under way is found finished");
+}
+
+/// A message without an id has its message's; sent again it is another message and keeps the first one's.
+#[tokio::test]
+async fn a_dead_letter_is_looked_at_put_back_and_dropped() {
+    let stack = Stack::connect().await;
+    let name = fresh("letter");
+    let body = json!({ "workflow": name, "no_such_field": name }).to_string();
+    let message_id = stack.send(&body).await;
+    let listed = async || {
+        let (code, told) = bcce("dev", &["dlq", "list", "--workflow", &name, "--json"]);
+        assert_eq!(code, 0, "{told}");
+        let from = told.find('[').unwrap();
+        let letters: Vec<Value> =
+            serde_json::Deserializer::from_str(&told[from..]).into_iter().next().unwrap().unwrap();
+        letters.into_iter().next()
+    };
+    let letter = stack.eventually("the dead letter", listed).await;
+    assert_eq!((&letter["tenant"], &letter["request_id"]), (&json!("default"), &json!(message_id)));
+    let id = letter["message_id"].as_str().unwrap();
+    let (code, told) = bcce("dev", &["dlq", "show", id, "--body"]);
+    assert!(code == 0 && told.contains(&body), "{told}");
+    let (code, told) = bcce("dev", &["dlq", "redrive", "--all", "--workflow", &name, "--dry-run"]);
+    assert!(code == 0 && told.contains("would send 1 letter again"), "{told}");
+    let (code, told) = bcce("dev", &["dlq", "redrive", id]);
+    assert!(code == 0 && told.contains("sent 1 letter again"), "{told}");
+
+    // It is still no request, and comes back as another message with the id it had.
+    let again = stack.eventually("the letter again", listed).await;
+    assert_ne!(again["message_id"], letter["message_id"]);
+    assert_eq!(again["request_id"], json!(message_id));
+    let id = again["message_id"].as_str().unwrap();
+    let (code, told) = bcce("dev", &["dlq", "drop", id]);
+    assert!(code == 2 && told.contains("would drop 1 letter"), "{told}");
+    let (code, told) = bcce("dev", &["dlq", "drop", id, "--yes"]);
+    assert!(code == 0 && told.contains("dropped 1 letter"), "{told}");
+    assert_eq!(listed().await, None);
+    let (code, told) = bcce("dev", &["dlq", "drop", id, "--yes"]);
+    assert!(code == 2 && told.contains("no such dead letter"), "{told}");
+}
+
+/// As SQS itself moves it after 100 receives, with nothing written on it: it lies in both queues when a
+/// redrive is killed in between, and runs once.
+#[tokio::test]
+async fn a_letter_that_is_sent_again_twice_runs_once() {
+    let stack = Stack::connect().await;
+    let name = fresh("twice");
+    stack
+        .put_workflow(
+            &name,
+            &format!(
+                "version: 1\nname: {name}\nsteps:\n- {{ id: only, model: haiku, prompt: x }}\n"
+            ),
+        )
+        .await;
+    let body = json!({ "workflow": name }).to_string();
+    let attribute = |value: &str| {
+        let attribute = aws_sdk_sqs::types::MessageAttributeValue::builder().data_type("String");
+        attribute.string_value(value).build().unwrap()
+    };
+    // The copy that was sent before the redrive was killed, and the letter that it had not deleted.
+    for queue in ["InboxQueueUrl", "DeadLetterQueueUrl"] {
+        let send = stack.sqs.send_message().queue_url(output(queue)).message_body(&body);
+        let send = send.message_attributes("request_id", attribute("first"));
+        send.message_attributes("tenant", attribute("default")).send().await.unwrap();
+    }
+    let run = RunRef::first("default", &name, "first");
+    assert_eq!(stack.manifest(&run).await["status"], "SUCCEEDED");
+    let (code, told) = bcce("dev", &["dlq", "redrive", "--all", "--workflow", &name]);
+    assert!(code == 0 && told.contains("sent 1 letter again"), "{told}");
+    stack.inbox_is_empty().await;
+    assert_eq!(calls(&run).len(), 1);
+    let (_, runs) = bcce("dev", &["runs", "list", "--workflow", &name, "--json"]);
+    assert_eq!(runs.matches("\"run_id\"").count(), 1, "{runs}");
+}
