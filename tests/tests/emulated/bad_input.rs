@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use futures::future::join_all;
 use serde_json::{Map, Value, json};
 
-use crate::command::ROOT;
+use crate::cli::ROOT;
 use crate::stack::{RunRef, Stack, calls, fresh, output};
 
 /// A template of one step, with more of the step and more of the template.

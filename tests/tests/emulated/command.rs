@@ -2,22 +2,12 @@
 //! share the stack's bucket and nothing else.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use aws_sdk_ssm::types::ParameterType;
 use serde_json::json;
 
+use crate::cli::{ROOT, bcce};
 use crate::stack::{RunRef, Stack, calls, fresh, output};
-
-pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
-/// Its exit code and both of its outputs.
-pub fn bcce(environment: &str, args: &[&str]) -> (i32, String) {
-    let mut command = Command::new(Path::new(ROOT).join("target/debug/bcce"));
-    let done = command.args(["--env", environment]).args(args).output().unwrap();
-    let told = [done.stdout, done.stderr].concat();
-    (done.status.code().unwrap(), String::from_utf8(told).unwrap())
-}
 
 /// A directory with this repository's configuration and a workflow that is nobody else's, so that no
 /// object of another test lies below it.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::command::bcce;
+use crate::cli::bcce;
 use crate::stack::{RunRef, Stack, fresh};
 
 /// Runs `explain` over a script for the model and returns what is said of it, as text and as JSON.

@@ -3,7 +3,7 @@
 use aws_sdk_sqs::types::Message;
 use serde_json::{Value, json};
 
-use crate::command::bcce;
+use crate::cli::bcce;
 use crate::stack::{RunRef, Stack, fresh, log, output};
 
 /// Each is planted in one place: a value that is sent, the text of a prompt, what a model says.

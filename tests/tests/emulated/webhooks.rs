@@ -27,12 +27,8 @@ async fn source(stack: &Stack) -> String {
     let source = fresh("github");
     let body = include_str!("../../../infra/config/dev/webhooks/github.yaml");
     stack.put_webhook(&source, body).await;
-    // Sources are listed again two seconds after somebody has asked for a name of nobody's.
-    stack
-        .eventually("a source that is known", async || {
-            (call(&source, &json!({}), b"{}").0 == 401).then_some(())
-        })
-        .await;
+    // An instance that was just asked for nobody's name lists the sources again two seconds later.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     source
 }
 

@@ -32,8 +32,9 @@ const ANSWERS: [&str; 3] = ["answer", "kills", "slow(3000)"];
 pub fn are_paid_once(found: &Found) -> Result<(), String> {
     let steps = steps(found);
     let sum = |of: fn(&Calls) -> usize| steps.values().map(of).sum::<usize>();
-    let killed = found.hits.get("invoke").copied().unwrap_or(0);
     let by_script = found.calls.iter().filter(|call| call["action"] == "kills").count();
+    // One that is killed the moment its answer is there may not have been seen at work.
+    let killed = found.hits.get("invoke").copied().unwrap_or(0).max(by_script);
     let failed = found.log.matches("the invocation failed").count();
     let (seen, recorded, lost) = (sum(|c| c.seen), sum(|c| c.recorded), sum(|c| c.lost));
     eprintln!(
