@@ -142,12 +142,10 @@ fn service(target: &str, body: &[u8]) -> Answer {
         "StartExecution" => json!({ "executionArn": "arn:e", "startDate": 1_793_534_400 }),
         "GetParameters" => {
             let asked: Value = serde_json::from_slice(body).unwrap_or_default();
-            let names = asked["Names"].as_array().cloned().unwrap_or_default();
-            let value = |name: &Value| {
-                let is_secret = name.as_str().is_some_and(|name| name.contains("/secrets/"));
-                json!({ "Name": name, "Value": if is_secret { SECRET } else { SOURCE } })
-            };
-            json!({ "Parameters": names.iter().map(value).collect::<Vec<_>>() })
+            json!({ "Parameters": [{ "Name": asked["Names"][0], "Value": SECRET }] })
+        }
+        "GetParametersByPath" => {
+            json!({ "Parameters": [{ "Name": "/bcce/dev/webhooks/github", "Value": SOURCE }] })
         }
         _ => return plain(String::new()).header("etag", "\"e\"").done(),
     };
