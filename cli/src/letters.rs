@@ -63,17 +63,21 @@ pub async fn look(queue: &DeadLetterQueue, inbox_url: &str) -> Result<Look, Faul
     let mut bytes = 0;
     while seen.len() < MOST && bytes < MOST_BYTES {
         let received = queue.receive().await?;
-        if received.is_empty() {
-            break;
-        }
+        let before = seen.len();
         for message in received {
-            bytes += message.body.len();
             // Delivered twice: the later receipt is the one that counts.
-            seen.insert(message.message_id.clone(), message);
+            let size = message.body.len();
+            if seen.insert(message.message_id.clone(), message).is_none() {
+                bytes += size;
+            }
+        }
+        // Nothing at all, or what was hidden first comes again: that is the whole queue.
+        if seen.len() == before {
+            break;
         }
     }
     let (visible, hidden) = queue.count().await?;
-    let unseen = visible + hidden.saturating_sub(seen.len() as u64);
+    let unseen = (visible + hidden).saturating_sub(seen.len() as u64);
     let mut letters: Vec<Letter> =
         seen.into_values().map(|message| letter(message, inbox_url)).collect();
     letters.sort_by(|a, b| (a.sent_at, &a.message_id).cmp(&(b.sent_at, &b.message_id)));

@@ -11,6 +11,7 @@ use bcce_aws::sqs::letters::DeadLetterQueue;
 use bcce_aws::ssm::Parameters;
 use bcce_core::config::parameter_name;
 use bcce_core::ledger::RunRecord;
+use bcce_core::notice::RunStatus;
 use bcce_core::ports::GetParameters;
 use bcce_core::run::RunRef;
 use serde::Deserialize;
@@ -92,6 +93,20 @@ impl Stack {
             return Err(unknown_run(&self.environment, run_id));
         }
         Ok(records)
+    }
+
+    /// The latest attempt at a run, with its record. One that was started a moment ago has none yet.
+    pub async fn latest(&self, run_id: &str) -> Outcome<(RunRef, Option<RunRecord>)> {
+        let record = self.records(run_id).await?.pop();
+        let record = record.ok_or_else(|| unknown_run(&self.environment, run_id))?;
+        let run = reference(&record);
+        let may_have_next = !matches!(record.status, RunStatus::Running | RunStatus::Succeeded);
+        if let Some(next) = run.retry().filter(|_| may_have_next)
+            && self.machine.status(&next.execution_name()).await?.is_some()
+        {
+            return Ok((next, None));
+        }
+        Ok((run, Some(record)))
     }
 }
 

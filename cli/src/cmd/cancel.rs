@@ -9,7 +9,7 @@ use crate::figures;
 use crate::follow::screen::Screen;
 use crate::follow::{Watch, follow};
 use crate::progress::{Progress, Standing};
-use crate::stack::{Stack, reference};
+use crate::stack::Stack;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -27,15 +27,13 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let records = stack.records(&args.run).await?;
-    let latest = &records[records.len() - 1];
-    if latest.status != RunStatus::Running {
+    let (run, record) = stack.latest(&args.run).await?;
+    if let Some(over) = record.filter(|record| record.status != RunStatus::Running) {
         return Err(Failure::usage(
-            format!("{} is over: {}", args.run, latest.status),
+            format!("{} is over: {}", args.run, over.status),
             format!("`{}` shows it", stack.command(&format!("runs show {}", args.run))),
         ));
     }
-    let run = reference(latest);
     stack.machine.stop(&run.execution_name(), "bcce runs cancel").await?;
     if args.no_wait {
         writeln!(out, "{} is stopped; it is settled when its last calls are over", args.run)?;

@@ -1,15 +1,18 @@
 use std::io::Write;
 use std::time::Duration;
 
+use bcce_core::ledger::RunRecord;
 use bcce_core::notice::RunStatus;
+use bcce_core::run::RunRef;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::arguments::{duration, run_id};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::follow::screen::Screen;
 use crate::follow::{Watch, follow};
 use crate::progress::{Progress, Standing};
-use crate::stack::{Stack, reference};
+use crate::stack::Stack;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -24,15 +27,14 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let records = stack.records(&args.run).await?;
-    let latest = &records[records.len() - 1];
+    let (run, record) = stack.latest(&args.run).await?;
     let shows = format!("`{}` shows it", stack.command(&format!("runs show {}", args.run)));
-    if latest.status != RunStatus::Running {
-        let what = format!("{} is settled: {}", args.run, latest.status);
+    if let Some(over) = record.as_ref().filter(|record| record.status != RunStatus::Running) {
+        let what = format!("{} is settled: {}", args.run, over.status);
         return Err(Failure::usage(what, shows));
     }
-    let run = reference(latest);
     let end = stack.machine.end(&run.execution_name()).await?;
+    let end = end.or_else(|| record.map(|record| forgotten(&record, &run, world.now())));
     stack
         .settle_machine
         .start_with(&event(&args.run, end).map_err(|what| {
@@ -53,13 +55,22 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     }
 }
 
+/// Of an execution that Step Functions has forgotten, as it does after 90 days, only the record is left.
+fn forgotten(record: &RunRecord, run: &RunRef, now: OffsetDateTime) -> Value {
+    let millis = |at: OffsetDateTime| (at.unix_timestamp_nanos() / 1_000_000) as i64;
+    json!({
+        "executionArn": record.execution_arn,
+        "status": "ABORTED",
+        "input": serde_json::to_string(run).unwrap_or_default(),
+        "startDate": millis(record.started_at),
+        "stopDate": millis(now),
+    })
+}
+
 /// What the settle machine is started with: the event that EventBridge would have sent.
 fn event(run_id: &str, end: Option<Value>) -> Result<Value, String> {
-    let end = end.ok_or_else(|| {
-        format!(
-            "Step Functions does not know the execution of {run_id}; it forgets them after 90 days"
-        )
-    })?;
+    let end =
+        end.ok_or_else(|| format!("Step Functions does not know the execution of {run_id}"))?;
     match (end["status"].as_str(), end.get("stopDate")) {
         (Some("SUCCEEDED"), _) => {
             Err(format!("the execution of {run_id} succeeded, which settles it"))
@@ -72,6 +83,19 @@ fn event(run_id: &str, end: Option<Value>) -> Result<Value, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::reference;
+    use crate::view::tests::record;
+
+    #[test]
+    fn what_step_functions_has_forgotten_is_settled_by_its_record() {
+        let record = record(2, RunStatus::Running).unwrap();
+        let run = reference(&record);
+        let told = event("r", Some(forgotten(&record, &run, record.started_at))).unwrap();
+        let input: RunRef =
+            serde_json::from_str(told["detail"]["input"].as_str().unwrap()).unwrap();
+        assert_eq!(input, run);
+        assert_eq!(told["detail"]["stopDate"], told["detail"]["startDate"]);
+    }
 
     #[test]
     fn only_an_execution_that_ended_badly_is_settled() {

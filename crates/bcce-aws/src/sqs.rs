@@ -44,7 +44,7 @@ impl Queues {
     ) -> Result<(), Fault> {
         let mut send = self.client.get().send_message().queue_url(queue_url).message_body(body);
         if !request_id.is_empty() && plain(request_id) == request_id {
-            send = send.message_attributes("request_id", attribute(request_id)?);
+            send = send.message_attributes(letters::REQUEST_ID, attribute(request_id)?);
         }
         let name = queue_url.rsplit('/').next().unwrap_or_default();
         let what = format!("sqs:SendMessage {name}");
@@ -247,7 +247,7 @@ mod tests {
     async fn again(request_id: &str, attribute: Option<&'static str>) -> Result<(), Fault> {
         let rule = mock!(Client::send_message)
             .match_requests(move |send| {
-                let sent = send.message_attributes().and_then(|all| all.get("request_id"));
+                let sent = send.message_attributes().and_then(|all| all.get(letters::REQUEST_ID));
                 sent.and_then(|sent| sent.string_value()) == attribute
             })
             .then_output(|| SendMessageOutput::builder().build());

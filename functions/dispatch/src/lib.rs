@@ -11,6 +11,7 @@ mod tests;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use bcce_aws::sqs::letters::REQUEST_ID;
 use bcce_core::artifact::{parse, store_once, to_json};
 use bcce_core::attempt::Totals;
 use bcce_core::error::{ErrorName, Fault};
@@ -151,7 +152,7 @@ where
 /// Of a message whose body has none. A dead letter that is sent again is another message and brings the id
 /// it had; whoever can send one could as well write it into the body.
 fn request_id(message: &SqsMessage) -> &str {
-    let brought = message.message_attributes.get("request_id");
+    let brought = message.message_attributes.get(REQUEST_ID);
     let brought = brought.and_then(|attribute| attribute.string_value.as_deref());
     let brought = brought.filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()));
     brought.or(message.message_id.as_deref()).unwrap_or_default()

@@ -190,7 +190,7 @@ async fn a_message_sent_again_brings_its_request_id() {
         for record in &mut event.records {
             record
                 .message_attributes
-                .insert("request_id".into(), serde_json::from_value(attribute.clone()).unwrap());
+                .insert(REQUEST_ID.into(), serde_json::from_value(attribute.clone()).unwrap());
         }
         event
     };

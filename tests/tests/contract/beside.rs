@@ -61,7 +61,7 @@ fn queues_and_functions_have_the_names_that_are_built_here() {
 fn a_tenants_inbox_is_as_the_main_one() {
     let (main, tenant) =
         (template()["Resources"].take(), template_of("tenant")["Resources"].take());
-    for key in ["MaximumMessageSize", "VisibilityTimeout"] {
+    for key in ["MaximumMessageSize", "VisibilityTimeout", "MessageRetentionPeriod"] {
         let of = |resources: &Value| resources["InboxQueue"]["Properties"][key].clone();
         assert_eq!(of(&main), of(&tenant), "{key}");
     }
@@ -95,6 +95,9 @@ fn whoever_is_let_in_is_an_account_of_the_tenant_or_in_its_organization() {
                 let condition = statement["Condition"].to_string();
                 assert!(condition.contains("OrganizationCounts"), "{statement}");
                 assert!(condition.contains(r#""aws:PrincipalOrgID":"#), "{statement}");
+                // A policy that names anybody lets every role of its own account in, whatever IAM says.
+                let left_out = r#""StringNotEquals":["HasAccounts","AWS::NoValue",{"aws:PrincipalAccount":"AWS::AccountId"}]"#;
+                assert!(condition.contains(left_out), "{statement}");
             })
             .collect();
         assert_eq!(people.len(), 1, "{document}");

@@ -1,5 +1,7 @@
 //! Two tenants of infra/tenant.yaml beside the main stack, `alpha` and `beta`.
 
+use std::cell::RefCell;
+
 use serde_json::{Value, json};
 
 use crate::stack::{RunRef, Stack, fresh, output};
@@ -15,15 +17,17 @@ fn notifications_of(tenant: &str) -> String {
 
 /// Everything that a tenant was told until it was told of a request.
 async fn told_until(stack: &Stack, tenant: &str, request_id: &str) -> Vec<Value> {
-    let queue = notifications_of(tenant);
+    let (queue, all) = (notifications_of(tenant), RefCell::new(Vec::<Value>::new()));
     stack
         .eventually("the tenant's notice", async || {
             let messages = stack.sweep(&queue, 1).await;
             let bodies = messages.iter().map(|message| message.body().unwrap());
-            let told: Vec<Value> = bodies.map(|body| serde_json::from_str(body).unwrap()).collect();
-            told.iter().any(|told| told["request_id"] == request_id).then_some(told)
+            all.borrow_mut()
+                .extend(bodies.map(|body| serde_json::from_str::<Value>(body).unwrap()));
+            all.borrow().iter().any(|told| told["request_id"] == request_id).then_some(())
         })
-        .await
+        .await;
+    all.into_inner()
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use super::{Selection, select};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
 use crate::letters::{Letter, inbox_of, show_again};
+use crate::paint::{Ink, render, span};
 use crate::stack::Stack;
 use crate::world::World;
 
@@ -16,6 +17,9 @@ const AT_A_TIME: usize = 8;
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
+    /// Whose inbox those letters go to that do not tell, as Scheduler's do not
+    #[arg(long, value_name = "TENANT")]
+    to: Option<String>,
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
@@ -27,14 +31,14 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         writeln!(out, "would send {} again", figures::plural(letters.len(), "letter"))?;
         return Ok(Exit::Done);
     }
-    let sending = letters.iter().map(|letter| send_told(&stack, letter));
+    let sending = letters.iter().map(|letter| send_told(&stack, letter, args.to.as_deref()));
     let mut sent = futures::stream::iter(sending).buffered(AT_A_TIME);
     let mut kept = Vec::new();
     while let Some((outcome, letter)) = sent.next().await {
         match outcome {
-            Ok(()) => writeln!(out, "sent     {}  {}", letter.message_id, letter.request_id)?,
+            Ok(()) => tell("sent", &letter.message_id, &letter.request_id, world, out)?,
             Err(failure) => {
-                writeln!(out, "kept     {}  {}", letter.message_id, failure.what)?;
+                tell("kept", &letter.message_id, &failure.what, world, out)?;
                 kept.push(letter.clone());
             }
         }
@@ -52,14 +56,30 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     }
 }
 
-async fn send_told<'a>(stack: &Stack, letter: &'a Letter) -> (Outcome<()>, &'a Letter) {
-    (send(stack, letter).await, letter)
+/// Painted as every line is: an id may hold anything.
+fn tell(
+    what: &str,
+    id: &str,
+    more: &str,
+    world: &World,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    let line = vec![span(Ink::Plain, format!("{what}  {id}  {more}"))];
+    writeln!(out, "{}", render(&line, world.color, usize::MAX))
+}
+
+async fn send_told<'a>(
+    stack: &Stack,
+    letter: &'a Letter,
+    to: Option<&str>,
+) -> (Outcome<()>, &'a Letter) {
+    (send(stack, letter, to).await, letter)
 }
 
 /// Sent first and deleted second: killed in between it lies in both queues, under one request id.
-async fn send(stack: &Stack, letter: &Letter) -> Outcome<()> {
-    let tenant = letter.tenant.as_deref().ok_or_else(|| {
-        Failure::usage("whose it is cannot be told", "its queue is no inbox of this stack")
+async fn send(stack: &Stack, letter: &Letter, to: Option<&str>) -> Outcome<()> {
+    let tenant = letter.tenant.as_deref().or(to).ok_or_else(|| {
+        Failure::usage("does not tell whose it is: --to names the tenant", "name it with --to")
     })?;
     let inbox = inbox_of(tenant, &stack.outputs.inbox_queue_url);
     stack.queues.send_again(&inbox, &letter.body, &letter.request_id).await?;

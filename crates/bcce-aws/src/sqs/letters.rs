@@ -16,6 +16,8 @@ use crate::lazily::Lazily;
 /// Seconds that a letter is hidden when it is not shown again before: long enough to look through
 /// thousands.
 pub const HIDDEN_S: i32 = 120;
+/// The attribute that carries a request's id where its body has none: what a dead letter is sent again under.
+pub const REQUEST_ID: &str = "bcce_request_id";
 /// What one call takes.
 const BATCH: usize = 10;
 
@@ -101,9 +103,10 @@ fn dead(message: Message) -> DeadMessage {
         sent_ms.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(ms * 1_000_000).ok());
     DeadMessage {
         sent_at,
-        error: written("error"),
-        reason: written("reason"),
-        request_id: written("request_id"),
+        // What dispatch writes on it, or Scheduler.
+        error: written("error").or(written("ERROR_CODE")),
+        reason: written("reason").or(written("ERROR_MESSAGE")),
+        request_id: written("request_id").or(written(REQUEST_ID)),
         tenant: written("tenant"),
         moved_from: of_sqs(Name::DeadLetterQueueSourceArn),
         message_id: message.message_id.unwrap_or_default(),

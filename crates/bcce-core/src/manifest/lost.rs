@@ -1,5 +1,6 @@
 //! Calls that were lost in flight: begun, and told of by no artifact. Their step was called again, or not at all
-//! any more, and what they used is unknown.
+//! any more, and what they used is unknown. Those of a round whose end only the execution knew are among them when it
+//! was stopped.
 
 use super::Evidence;
 use crate::attempt::Attempt;

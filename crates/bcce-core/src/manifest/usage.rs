@@ -21,7 +21,7 @@ pub struct UsageLine {
     pub unknown_calls: u64,
     /// Calls whose cost is not known.
     pub unpriced_calls: u64,
-    /// Calls whose function ended before it could tell of them.
+    /// Calls that no artifact tells of: their function ended before it could, or the run before their step.
     #[serde(default)]
     pub lost_calls: u64,
     #[serde(flatten)]
