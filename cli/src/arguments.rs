@@ -46,7 +46,7 @@ pub enum Verb {
     ///
     /// The request is checked first by all that the stack would refuse it for.
     Submit(cmd::submit::Args),
-    /// List, show, explain, follow and verify runs
+    /// List, show, explain, follow, verify, retry, cancel and settle runs
     #[command(subcommand)]
     Runs(Runs),
     /// List, show, put back and drop dead letters: messages that were no request

@@ -52,7 +52,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         }
         Standing::Over(status) => Err(Failure {
             exit: Exit::Failed,
-            what: format!("{} was not cancelled: it was over before and {status}", args.run),
+            what: format!("nothing of {} was left to cancel: it {status}", args.run),
             then: format!("`{}` shows it", stack.command(&format!("runs show {}", args.run))),
         }),
         _ => followed,

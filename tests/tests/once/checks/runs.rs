@@ -13,13 +13,12 @@ use crate::found::{Found, Item};
 use crate::requests::{Fate, Sent};
 
 pub fn is_whole(sent: &Sent, found: &Found) -> Result<(), String> {
-    let (status, error) = ended(sent, found)?;
+    let error = ended(sent, found)?;
     let key = sent.run.manifest_key();
     let manifest = found.document(&key).ok_or("no manifest")?;
     let statuses: &[&str] = match sent.fate {
         Fate::Succeeds => &["SUCCEEDED"],
-        Fate::Stopped if status == "ABORTED" => &["CANCELLED", "SUCCEEDED"],
-        Fate::Stopped => &["SUCCEEDED"],
+        Fate::Stopped => &["CANCELLED", "SUCCEEDED"],
         _ => &["FAILED"],
     };
     let told = manifest["status"].as_str().unwrap_or_default();
@@ -32,8 +31,8 @@ pub fn is_whole(sent: &Sent, found: &Found) -> Result<(), String> {
     is_recorded(sent, &manifest, found)
 }
 
-/// The status of its one execution, which fits its fate.
-fn ended(sent: &Sent, found: &Found) -> Result<(String, Option<String>), String> {
+/// The error of its one execution, whose status fits its fate.
+fn ended(sent: &Sent, found: &Found) -> Result<Option<String>, String> {
     let name = sent.run.execution_name();
     let (status, error) = found.executions.get(&name).ok_or("no execution")?.clone();
     let expected: &[&str] = match sent.fate {
@@ -42,7 +41,7 @@ fn ended(sent: &Sent, found: &Found) -> Result<(String, Option<String>), String>
         _ => &["FAILED"],
     };
     holds(expected.contains(&status.as_str()), || format!("the execution {status}, {error:?}"))?;
-    Ok((status, error))
+    Ok(error)
 }
 
 /// Signed, and lists everything that lies there with its digest.
