@@ -135,5 +135,6 @@ pub fn reference(record: &RunRecord) -> RunRef {
         tenant: record.tenant.clone(),
         workflow: record.workflow.clone(),
         request_id: record.request_id.clone(),
+        batch: None,
     }
 }

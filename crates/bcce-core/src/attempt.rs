@@ -133,6 +133,23 @@ impl Totals {
         self.cost_usd.or(self.priced_subtotal_usd).unwrap_or_default()
     }
 
+    /// Of both together.
+    pub fn add(&mut self, other: &Self) {
+        let (mut usage, cost) = (self.known_usage(), self.known_cost() + other.known_cost());
+        usage += other.known_usage();
+        let all_used = self.usage.is_some() && other.usage.is_some();
+        let all_priced = self.cost_usd.is_some() && other.cost_usd.is_some();
+        let unpriced: std::collections::BTreeSet<String> =
+            self.unpriced.drain(..).chain(other.unpriced.iter().cloned()).collect();
+        *self = Self {
+            usage: all_used.then_some(usage),
+            known_usage: (!all_used).then_some(usage),
+            cost_usd: all_priced.then_some(cost.normalize()),
+            priced_subtotal_usd: (!all_priced).then_some(cost.normalize()),
+            unpriced: unpriced.into_iter().collect(),
+        };
+    }
+
     pub fn of<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Self {
         let (mut usage, mut cost) = (Usage::default(), Decimal::ZERO);
         let (mut all_used, mut all_priced) = (true, true);

@@ -47,6 +47,8 @@ error_names! {
     OutputInvalid = "Bcce.OutputInvalid",
     /// Every target tried, open or forbidden, or the deadline passed.
     NoTarget = "Bcce.NoTarget",
+    /// Of a batch: more of its items failed than may.
+    TooManyFailures = "Bcce.TooManyFailures",
     /// Ours.
     Internal = "Bcce.Internal",
 }

@@ -1,5 +1,5 @@
-//! Conditions and values over an event, in the language that prompts are written in and within its bounds.
-//! Nothing is set apart here: what comes out are values of a request, which a prompt sets apart.
+//! Conditions and values over an event or over an item of a batch, in the language that prompts are written in and
+//! within its bounds. Nothing is set apart here: what comes out are values of a request, which a prompt sets apart.
 
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
@@ -8,22 +8,29 @@ use serde_json::{Map, Value};
 use crate::error::Problems;
 use crate::prompt;
 
-/// An event as rules see it.
+/// What expressions read.
 pub struct Context {
+    /// What has it, for messages.
+    of: &'static str,
     values: minijinja::Value,
 }
 
 impl Context {
-    pub fn new(event: &str, payload: &Value) -> Self {
+    pub fn of_event(event: &str, payload: &Value) -> Self {
         // By reference up to here: a payload can be a megabyte.
         let body = minijinja::Value::from(Serde(payload));
-        Self { values: minijinja::context! { event, body } }
+        Self { of: "the event", values: minijinja::context! { event, body } }
     }
 
-    /// Whether a condition holds. What the event does not have counts as false.
+    pub fn of_item(item: &Value) -> Self {
+        let item = minijinja::Value::from(Serde(item));
+        Self { of: "the item", values: minijinja::context! { item } }
+    }
+
+    /// Whether a condition holds. What is not there counts as false.
     ///
     /// # Errors
-    /// What cannot be done with what is there; never a value of the event.
+    /// What cannot be done with what is there; never a value that it reads.
     pub fn holds(&self, condition: &str) -> Result<bool, String> {
         let environment = environment(UndefinedBehavior::Chainable);
         let expression = environment.compile_expression(condition);
@@ -35,7 +42,7 @@ impl Context {
     /// A text, its `{{ }}` filled in.
     ///
     /// # Errors
-    /// As above, and the first thing that is read and that the event does not have.
+    /// As above, and the first thing that is read and that is not there.
     pub fn text(&self, template: &str) -> Result<String, String> {
         prompt::syntax::check(template)?;
         let environment = environment(UndefinedBehavior::Strict);
@@ -84,13 +91,13 @@ impl Context {
         missing.unwrap_or_else(|| prompt::cause(error))
     }
 
-    /// What a template reads and the event does not have.
+    /// What a template reads that is not there.
     fn missing(&self, environment: &Environment<'_>, template: &str) -> Option<String> {
         let template = environment.template_from_str(template).ok()?;
         let mut read: Vec<String> = template.undeclared_variables(true).into_iter().collect();
         read.sort();
         let missing = read.into_iter().find(|path| self.at(path).is_none())?;
-        Some(format!("reads {missing}, which the event does not have"))
+        Some(format!("reads {missing}, which {} does not have", self.of))
     }
 
     fn at(&self, path: &str) -> Option<minijinja::Value> {
@@ -102,37 +109,37 @@ impl Context {
 
 /// # Errors
 /// Why it is no condition.
-pub fn check_condition(condition: &str) -> Result<(), String> {
-    check_text(&format!("{{{{ {condition} }}}}"))?;
+pub fn check_condition(condition: &str, names: &[&str]) -> Result<(), String> {
+    check_text(&format!("{{{{ {condition} }}}}"), names)?;
     let environment = environment(UndefinedBehavior::Chainable);
     environment.compile_expression(condition).map(drop).map_err(|error| prompt::cause(&error))
 }
 
 /// # Errors
-/// Why it is no text with `{{ }}`, or that it reads something other than the event.
-pub fn check_text(template: &str) -> Result<(), String> {
+/// Why it is no text with `{{ }}`, or that it reads something other than `names`.
+pub fn check_text(template: &str, names: &[&str]) -> Result<(), String> {
     let read = prompt::variables(template)?;
-    let of_event =
-        |path: &String| ["event", "body"].contains(&path.split('.').next().unwrap_or(""));
-    match read.iter().find(|path| !of_event(path)) {
-        Some(path) => Err(format!("reads {path}; there are event and body")),
-        None => Ok(()),
+    let is_there = |path: &String| names.contains(&path.split('.').next().unwrap_or(""));
+    match (read.iter().find(|path| !is_there(path)), names) {
+        (Some(path), [only]) => Err(format!("reads {path}; there is {only}")),
+        (Some(path), _) => Err(format!("reads {path}; there are {}", names.join(" and "))),
+        (None, _) => Ok(()),
     }
 }
 
 /// What is wrong with a value's texts goes to `problems`, under `field`.
-pub fn check_value(template: &Value, field: &str, problems: &mut Problems) {
+pub fn check_value(template: &Value, names: &[&str], field: &str, problems: &mut Problems) {
     match template {
         Value::String(text) => {
-            check_text(text).unwrap_or_else(|cause| problems.add(field, cause));
+            check_text(text, names).unwrap_or_else(|cause| problems.add(field, cause));
         }
         Value::Array(items) => items
             .iter()
             .enumerate()
-            .for_each(|(n, item)| check_value(item, &format!("{field}[{n}]"), problems)),
-        Value::Object(fields) => fields
-            .iter()
-            .for_each(|(name, item)| check_value(item, &format!("{field}.{name}"), problems)),
+            .for_each(|(n, item)| check_value(item, names, &format!("{field}[{n}]"), problems)),
+        Value::Object(fields) => fields.iter().for_each(|(name, item)| {
+            check_value(item, names, &format!("{field}.{name}"), problems)
+        }),
         _ => {}
     }
 }

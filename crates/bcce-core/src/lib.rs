@@ -3,6 +3,7 @@
 pub mod answer; // what a model said: stop reason, JSON by schema
 pub mod artifact; // what lies under runs/<tenant>/<run id>/
 pub mod attempt; // one call on one target, what it used and what it cost
+pub mod batch; // a manifest of items, each a run
 pub mod begun; // calls that were begun, and those of them that were lost
 pub mod classify; // what the service answered -> one of our error names
 pub mod config; // SSM documents: inline or a pointer to S3
@@ -13,6 +14,7 @@ pub mod emf; // metrics as lines of a log
 pub mod ending; // an execution that was ended from outside, and until when it may be at work
 pub mod environment; // the configuration as a stack has it, read and checked as a whole
 pub mod error; // the error names and the faults that carry them
+pub mod expression; // values and conditions over an event or an item
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes; // in-memory ports, one of them failing on request
 pub mod health; // circuit breakers and latencies of targets, shared by every run

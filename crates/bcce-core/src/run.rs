@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::batch::reference::ItemOf;
 use crate::digest::sha256_hex_of_fields;
 
 /// The workflow's share of a run id. With 1 + 32 hex and `-r<n>` it stays below the 80 characters of
@@ -30,6 +31,9 @@ pub struct RunRef {
     pub tenant: String,
     pub workflow: String,
     pub request_id: String,
+    /// The batch that it is an item of, which counts it and tells of it in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<ItemOf>,
 }
 
 impl RunRef {
@@ -41,13 +45,14 @@ impl RunRef {
             tenant: tenant.to_owned(),
             workflow: workflow.to_owned(),
             request_id: request_id.to_owned(),
+            batch: None,
         }
     }
 
-    /// The retry after this attempt; `None`: there were as many as a run may have.
+    /// The retry after this attempt, by itself and no item of a batch; `None`: there were as many as a run may have.
     pub fn retry(&self) -> Option<Self> {
         let attempt_no = self.attempt_no + 1;
-        (attempt_no <= MAX_ATTEMPTS).then(|| Self { attempt_no, ..self.clone() })
+        (attempt_no <= MAX_ATTEMPTS).then(|| Self { attempt_no, batch: None, ..self.clone() })
     }
 
     /// `<run id>`, and `<run id>-r2` for the first retry.

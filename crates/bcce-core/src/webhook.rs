@@ -1,7 +1,6 @@
 //! A provider's signed call, and the requests that it becomes. Source, secrets and clock come from the function.
 
 mod event; // what a signed body says: its name, its payload, its id
-mod expression; // conditions and values over an event
 mod mapping; // an event by the rules -> requests
 mod secret; // what a signature is checked with
 mod signature; // who signed the raw body, and when

@@ -2,10 +2,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Call, Provider, Source, expression};
+use super::{Call, Provider, Source};
 use crate::digest::sha256_hex;
 use crate::document;
 use crate::error::Problems;
+use crate::expression;
 use crate::limits::MAX_ID_BYTES;
 
 /// What a signed call says.
@@ -48,7 +49,7 @@ impl Event {
             Provider::Stripe => text("id").unwrap_or_default().to_owned(),
             Provider::StandardWebhooks => call.header("webhook-id").unwrap_or_default().to_owned(),
             Provider::Hmac => match &source.event_id {
-                Some(template) => expression::Context::new(&event, &payload)
+                Some(template) => expression::Context::of_event(&event, &payload)
                     .text(template)
                     .map_err(|cause| Problems::one("event_id", cause))?,
                 None => digest(),

@@ -2,9 +2,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Map;
 
-use super::expression::Context;
 use super::{Event, Rule, Source};
 use crate::error::Problems;
+use crate::expression::Context;
 use crate::limits::MAX_REQUEST_BYTES;
 use crate::request::Request;
 
@@ -22,7 +22,7 @@ pub struct Mapped {
 /// Everything that a rule which fits cannot make of the event, by field, or that it is too much together. Then
 /// nothing is started.
 pub fn requests(source: &Source, event: &Event) -> Result<Vec<Mapped>, Problems> {
-    let context = Context::new(&event.name, &event.payload);
+    let context = Context::of_event(&event.name, &event.payload);
     let (mut mapped, mut problems, mut started) =
         (Vec::new(), Problems::default(), BTreeSet::new());
     for rule in &source.rules {

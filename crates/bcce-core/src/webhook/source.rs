@@ -3,11 +3,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::expression;
 use crate::document::Document;
 use crate::error::Problems;
+use crate::expression;
 use crate::limits::MAX_TAGS;
 use crate::request::{check_name, check_tag};
+
+/// What rules may read.
+const NAMES: [&str; 2] = ["event", "body"];
 
 /// `/bcce/<env>/webhooks/<source>`: who may call `/hooks/<source>`, and what that starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -167,7 +170,8 @@ impl Source {
         }
         if let Some(id) = &self.event_id {
             problems.check(is_plain, "event_id", own);
-            expression::check_text(id).unwrap_or_else(|cause| problems.add("event_id", cause));
+            expression::check_text(id, &NAMES)
+                .unwrap_or_else(|cause| problems.add("event_id", cause));
         }
         problems
     }
@@ -180,13 +184,15 @@ impl Rule {
         if let Some(model) = &self.model {
             check_name(problems, &format!("{field}.model"), model);
         }
-        if let Some(Err(cause)) = self.when.as_deref().map(expression::check_condition) {
+        if let Some(Err(cause)) =
+            self.when.as_deref().map(|when| expression::check_condition(when, &NAMES))
+        {
             problems.add(format!("{field}.when"), cause);
         }
         let cause = format!("at most {MAX_TAGS}, there are {}", self.tags.len());
         problems.check(self.tags.len() <= MAX_TAGS, format!("{field}.tags"), cause);
         for (name, text) in &self.tags {
-            if let Err(cause) = expression::check_text(text) {
+            if let Err(cause) = expression::check_text(text, &NAMES) {
                 problems.add(format!("{field}.tags.{name}"), cause);
             }
             // What is filled in is not known yet.
@@ -197,7 +203,7 @@ impl Rule {
         }
         for (name, value) in &self.inputs {
             let field = format!("{field}.inputs.{name}");
-            expression::check_value(value, &field, problems);
+            expression::check_value(value, &NAMES, &field, problems);
         }
     }
 }

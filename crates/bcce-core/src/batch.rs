@@ -1,0 +1,17 @@
+//! A batch: a manifest of items, each of which is a run of one workflow.
+
+pub mod item; // one line of a manifest as the run that it becomes
+pub mod manifest; // what came of a batch
+pub mod message; // what a sender asks for
+pub mod reader; // a manifest's bytes -> rows, good and bad ones
+pub mod reference; // ids of a batch and where its objects lie
+pub mod source; // where a manifest lies and how it is written
+pub mod tally; // how far a batch is, and when too much of it failed
+
+pub use item::{Entry, Item, Mapping};
+pub use manifest::{BatchManifest, BatchStatus, Counts, ItemResult, ItemStatus};
+pub use message::{BatchRequest, BatchSpec, Mode, StoredBatch};
+pub use reader::{Reader, Row};
+pub use reference::{BatchRef, BatchRun, Place};
+pub use source::{Format, Location};
+pub use tally::Tally;

@@ -1,0 +1,393 @@
+//! A row of a manifest as the run that it becomes.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::message::{MAX_ITEM_ID_BYTES, StoredBatch};
+use super::reference::BatchRef;
+use super::source::Format;
+use crate::digest::sha256;
+use crate::document::{self, Document};
+use crate::error::{Fault, Problems};
+use crate::expression::Context;
+use crate::inputs::{InputSpecs, InputType};
+use crate::request::{Request, StoredRequest};
+use crate::run::RunRef;
+
+/// A line of a part: an item, or why there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Entry {
+    Item(Box<Item>),
+    Rejected(Rejected),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rejected {
+    pub n: u64,
+    pub line: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    pub error: Fault,
+}
+
+/// An item as it will be run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    /// Its number in the batch, from 1.
+    pub n: u64,
+    /// The line of the manifest that it begins on; an object's place in the listing.
+    pub line: u64,
+    /// Unique in the batch.
+    pub id: String,
+    /// Without those that the batch has for every item.
+    pub inputs: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Whose text is mapped to inputs when the item's turn comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<Object>,
+}
+
+/// An object that is an item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Object {
+    pub key: String,
+    /// As it was listed: another one under its key is not the item.
+    pub etag: String,
+    pub bytes: u64,
+}
+
+impl Item {
+    /// Its request, as `dispatch` would keep it.
+    pub fn request(&self, batch: &StoredBatch, reference: &BatchRef) -> StoredRequest {
+        let mut request = Request {
+            workflow: batch.workflow.clone(),
+            id: Some(format!("{}/{}", reference.batch_id, self.id)),
+            inputs: batch.inputs.clone(),
+            tags: batch.tags.clone(),
+            model: self.model.clone().or_else(|| batch.model.clone()),
+        };
+        request.inputs.extend(self.inputs.clone());
+        request.tags.extend(self.tags.clone());
+        StoredRequest::new(request, &batch.tenant, "")
+    }
+
+    /// The run of it, by its request alone.
+    pub fn run(&self, batch: &BatchRef, attempt_no: u32) -> RunRef {
+        let request_id = format!("{}/{}", batch.batch_id, self.id);
+        RunRef {
+            attempt_no,
+            batch: Some(batch.item_of()),
+            ..RunRef::first(&batch.tenant, &batch.workflow, &request_id)
+        }
+    }
+}
+
+/// How rows become items.
+pub struct Mapping<'a> {
+    batch: &'a StoredBatch,
+    specs: &'a InputSpecs,
+    /// In a CSV everything is text.
+    is_text: bool,
+}
+
+/// A line that says what it is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    #[serde(default)]
+    id: Option<Value>,
+    inputs: Map<String, Value>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+    #[serde(default)]
+    model: Option<String>,
+}
+
+impl Document for Given {
+    fn check(&self) -> Problems {
+        Problems::default()
+    }
+}
+
+impl<'a> Mapping<'a> {
+    pub fn new(batch: &'a StoredBatch, specs: &'a InputSpecs) -> Self {
+        Self { batch, specs, is_text: batch.batch.format() == Some(Format::Csv) }
+    }
+
+    /// # Errors
+    /// Everything that is wrong, by field; values are never quoted.
+    pub fn item(&self, n: u64, line: u64, row: Map<String, Value>) -> Result<Item, Problems> {
+        let spec = &self.batch.batch;
+        let is_whole = spec.map.is_none() && !self.is_text && row.contains_key("inputs");
+        let mut given = match is_whole {
+            true => {
+                document::from_json::<Given>("line", &Value::Object(row).to_string()).finished()?
+            }
+            false => self.mapped(row)?,
+        };
+        let id = match given.id.take() {
+            None => Ok(line.to_string()),
+            Some(Value::String(id)) => Ok(id),
+            Some(Value::Number(id)) => Ok(id.to_string()),
+            Some(_) => Err(Problems::one("id", "must be a string or a number")),
+        }?;
+        check_id(&id)?;
+        let Given { inputs, tags, model, .. } = given;
+        Ok(Item { n, line, id, inputs, tags, model, object: None })
+    }
+
+    /// An object whose text is not read yet.
+    pub fn object(&self, n: u64, prefix: &str, object: Object) -> Item {
+        let name = object.key.strip_prefix(prefix).unwrap_or(&object.key);
+        let id = short_id(name).into_owned();
+        let (inputs, tags) = (Map::new(), BTreeMap::new());
+        Item { n, line: n, id, inputs, tags, model: None, object: Some(object) }
+    }
+
+    /// The item of an object, with its text.
+    ///
+    /// # Errors
+    /// As `item`.
+    pub fn with_text(&self, item: Item, text: &str) -> Result<Item, Problems> {
+        let Some(object) = &item.object else { return Ok(item) };
+        let row = json!({ "key": object.key, "bytes": object.bytes, "text": text });
+        Ok(Item { inputs: self.inputs(&row)?, object: None, ..item })
+    }
+
+    /// A row whose fields are named otherwise, or which is its inputs.
+    fn mapped(&self, mut row: Map<String, Value>) -> Result<Given, Problems> {
+        let spec = &self.batch.batch;
+        if spec.map.is_none() && spec.item_id.is_none() {
+            let id = row.remove("id").filter(|id| *id != Value::from(""));
+            let inputs = row.into_iter().filter_map(|(name, value)| self.typed(name, value));
+            return Ok(Given { id, inputs: inputs.collect(), ..Given::default() });
+        }
+        let plain_id = row.get("id").filter(|id| id.is_string() || id.is_number()).cloned();
+        let row = Value::Object(row);
+        let id = match &spec.item_id {
+            None => plain_id,
+            Some(template) => {
+                let mut problems = Problems::default();
+                let id =
+                    Context::of_item(&row).value(&template.as_str().into(), "id", &mut problems);
+                problems.none_or(Some(id))?
+            }
+        };
+        let inputs = match spec.map {
+            Some(_) => self.inputs(&row)?,
+            None => match row {
+                Value::Object(row) => {
+                    let own = row.into_iter().filter(|(name, _)| name != "id");
+                    own.filter_map(|(name, value)| self.typed(name, value)).collect()
+                }
+                _ => Map::new(),
+            },
+        };
+        Ok(Given { id, inputs, ..Given::default() })
+    }
+
+    fn inputs(&self, row: &Value) -> Result<Map<String, Value>, Problems> {
+        let (context, mut problems) = (Context::of_item(row), Problems::default());
+        let mut inputs = Map::new();
+        for (name, template) in self.batch.batch.map.iter().flatten() {
+            let value = context.value(template, &format!("inputs.{name}"), &mut problems);
+            inputs.extend(self.typed(name.clone(), value));
+        }
+        problems.none_or(inputs)
+    }
+
+    /// A field of a CSV as its input wants it; an empty one is no value, but where text is wanted.
+    fn typed(&self, name: String, value: Value) -> Option<(String, Value)> {
+        let kind = self.specs.get(&name).map_or(InputType::String, |spec| spec.kind);
+        let text = value.as_str().filter(|_| self.is_text && kind != InputType::String);
+        let Some(text) = text else { return Some((name, value)) };
+        if text.trim().is_empty() {
+            return None;
+        }
+        // What is none of that kind is told as what it is, a string.
+        let typed = serde_json::from_str(text.trim());
+        Some((name, typed.unwrap_or(value)))
+    }
+}
+
+fn check_id(id: &str) -> Result<(), Problems> {
+    let fits = (1..=MAX_ITEM_ID_BYTES).contains(&id.len());
+    match fits {
+        true => Ok(()),
+        false => {
+            let cause = format!("must be 1 to {MAX_ITEM_ID_BYTES} bytes, is {}", id.len());
+            Err(Problems::one("id", cause))
+        }
+    }
+}
+
+/// A key as it is, or as much of it as an id takes with a digest of the whole.
+fn short_id(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_ITEM_ID_BYTES {
+        return name.into();
+    }
+    let digest = hex::encode(&sha256(name.as_bytes())[..16]);
+    let cut = &name[..name.floor_char_boundary(MAX_ITEM_ID_BYTES - digest.len() - 1)];
+    format!("{cut}~{digest}").into()
+}
+
+/// The ids of a batch's items, by digest: a million of them in fifty megabytes.
+#[derive(Default)]
+pub struct Ids(HashMap<[u8; 16], u64>);
+
+impl Ids {
+    /// # Errors
+    /// The id was there, on which line.
+    pub fn insert(&mut self, id: &str, line: u64) -> Result<(), Problems> {
+        let digest = sha256(id.as_bytes());
+        let short = std::array::from_fn(|n| digest[n]);
+        match self.0.insert(short, line) {
+            None => Ok(()),
+            Some(before) => {
+                self.0.insert(short, before);
+                Err(Problems::one("id", format!("is that of line {before} as well")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::message::{BatchRequest, BatchSpec};
+
+    fn batch(spec: Value) -> StoredBatch {
+        let request = BatchRequest {
+            workflow: "explain".into(),
+            id: Some("nightly".into()),
+            batch: serde_json::from_value::<BatchSpec>(spec).unwrap(),
+            inputs: serde_json::from_value(json!({ "audience": "developer" })).unwrap(),
+            tags: [("team".to_owned(), "a".to_owned())].into(),
+            model: Some("haiku".into()),
+        };
+        StoredBatch::new(request, "default", "m")
+    }
+
+    fn specs() -> InputSpecs {
+        serde_json::from_value(json!({
+            "text": { "type": "string" }, "n": { "type": "integer" }, "deep": { "type": "boolean" },
+        }))
+        .unwrap()
+    }
+
+    fn item(spec: Value, row: Value) -> Result<Item, String> {
+        let (batch, specs) = (batch(spec), specs());
+        let row = row.as_object().unwrap().clone();
+        Mapping::new(&batch, &specs).item(7, 9, row).map_err(|problems| problems.to_string())
+    }
+
+    const JSONL: &str = "s3://bucket/a.jsonl";
+    const CSV: &str = "s3://bucket/a.csv";
+
+    #[test]
+    fn a_line_is_its_inputs_or_says_what_it_is() {
+        let plain = item(json!({ "source": JSONL }), json!({ "text": "t", "id": 12 })).unwrap();
+        assert_eq!((plain.id.as_str(), plain.n, plain.line), ("12", 7, 9));
+        assert_eq!(Value::Object(plain.inputs), json!({ "text": "t" }));
+        let row = json!({ "inputs": { "text": "t" }, "tags": { "a": "b" }, "model": "opus" });
+        let whole = item(json!({ "source": JSONL }), row).unwrap();
+        assert_eq!((whole.id.as_str(), whole.model.as_deref()), ("9", Some("opus")));
+        let row = json!({ "inputs": { "text": "t" }, "tag": {}, "model": 7 });
+        let told = item(json!({ "source": JSONL }), row).unwrap_err();
+        assert!(
+            told.contains("tag: is unknown") && told.contains("model: must be a string"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_map_takes_fields_by_their_places() {
+        let spec = json!({ "source": JSONL, "item_id": "{{ item.meta.nr }}",
+            "map": { "text": "{{ item['Long text'] }}", "n": "{{ item.meta.nr }}", "deep": true } });
+        let row = json!({ "Long text": "t", "meta": { "nr": 5 } });
+        let mapped = item(spec.clone(), row).unwrap();
+        assert_eq!(mapped.id, "5");
+        assert_eq!(Value::Object(mapped.inputs), json!({ "text": "t", "n": 5, "deep": true }));
+        let told = item(spec, json!({ "Long text": "t" })).unwrap_err();
+        assert!(told.contains("id: "), "{told}");
+    }
+
+    #[test]
+    fn a_field_of_a_csv_is_what_its_input_wants() {
+        let row = json!({ "text": "7", "n": " 7 ", "deep": "" });
+        let typed = item(json!({ "source": CSV }), row).unwrap();
+        assert_eq!(Value::Object(typed.inputs), json!({ "text": "7", "n": 7 }));
+        let row = json!({ "text": "", "n": "seven" });
+        let wrong = item(json!({ "source": CSV }), row).unwrap();
+        assert_eq!(Value::Object(wrong.inputs), json!({ "text": "", "n": "seven" }));
+    }
+
+    #[test]
+    fn the_batch_has_what_an_item_lacks() {
+        let (batch, specs) = (batch(json!({ "source": JSONL })), specs());
+        let mapping = Mapping::new(&batch, &specs);
+        let row = json!({ "inputs": { "text": "t" }, "tags": { "team": "b" }, "id": "x" });
+        let item = mapping.item(1, 1, row.as_object().unwrap().clone()).unwrap();
+        let reference = batch.reference();
+        let request = item.request(&batch, &reference);
+        assert_eq!(request.request_id, format!("{}/x", reference.batch_id));
+        assert_eq!(
+            Value::Object(request.inputs.clone()),
+            json!({ "audience": "developer", "text": "t" })
+        );
+        assert_eq!((request.tags["team"].as_str(), request.model.as_deref()), ("b", Some("haiku")));
+        assert_eq!(item.run(&reference, 1).run_id, request.run().run_id);
+        assert_eq!(item.run(&reference, 2).batch, Some(reference.item_of()));
+    }
+
+    #[test]
+    fn an_object_has_its_text_when_its_turn_comes() {
+        let spec = json!({ "source": "s3://bucket/docs/", "map": { "text": "{{ item.text }}", "n": "{{ item.bytes }}" } });
+        let (batch, specs) = (batch(spec), specs());
+        let mapping = Mapping::new(&batch, &specs);
+        let object = Object { key: "docs/a/b.md".into(), etag: "e".into(), bytes: 4 };
+        let item = mapping.object(3, "docs/", object);
+        assert_eq!((item.id.as_str(), item.line), ("a/b.md", 3));
+        let item = mapping.with_text(item, "text").unwrap();
+        assert_eq!(Value::Object(item.inputs), json!({ "text": "text", "n": 4 }));
+    }
+
+    #[test]
+    fn ids_are_short_and_their_own() {
+        for (id, cause) in [("", "id: must be 1 to 180 bytes, is 0"), (&"x".repeat(181), "is 181")]
+        {
+            let row = json!({ "inputs": {}, "id": id });
+            let told = item(json!({ "source": JSONL }), row).unwrap_err();
+            assert!(told.contains(cause), "{told}");
+        }
+        let (long, other) = ("ä".repeat(200), format!("{}b", "ä".repeat(200)));
+        assert!(short_id(&long).len() <= MAX_ITEM_ID_BYTES);
+        assert_ne!(short_id(&long), short_id(&other));
+        let mut ids = Ids::default();
+        assert_eq!(ids.insert("a", 3), Ok(()));
+        assert_eq!(ids.insert("a", 4).unwrap_err().to_string(), "id: is that of line 3 as well");
+        assert_eq!(ids.insert("a", 5).unwrap_err().to_string(), "id: is that of line 3 as well");
+        assert_eq!(ids.insert("b", 6), Ok(()));
+    }
+
+    #[test]
+    fn an_entry_reads_back_as_what_it_was() {
+        let item = item(json!({ "source": JSONL }), json!({ "text": "t" })).unwrap();
+        let error = Fault::from(Problems::one("line", "is not JSON"));
+        let rejected = Rejected { n: 1, line: 2, id: None, error };
+        for entry in [Entry::Item(Box::new(item)), Entry::Rejected(rejected)] {
+            let text = serde_json::to_string(&entry).unwrap();
+            assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);
+        }
+    }
+}

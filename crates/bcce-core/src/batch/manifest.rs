@@ -1,0 +1,435 @@
+//! What came of a batch: a line for each item, their sums, and the sealed record of the whole.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::item::Item;
+use super::message::Mode;
+use super::reference::BatchRun;
+use super::source::Format;
+use crate::artifact::ArtifactRef;
+use crate::attempt::Totals;
+use crate::error::{ErrorName, Fault};
+use crate::manifest::Manifest;
+use crate::notice::RunStatus;
+
+/// How an item stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ItemStatus {
+    Succeeded,
+    Failed,
+    Cancelled,
+    /// It is no request of the workflow; no run was started.
+    Rejected,
+    /// Its run was not started, since too many others had failed or the batch was stopped.
+    Skipped,
+    /// Its run is not settled yet.
+    Running,
+}
+
+/// A line of `results-<attempt>.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ItemResult {
+    pub n: u64,
+    pub line: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    pub status: ItemStatus,
+    /// `null` when no run was started.
+    pub run_id: Option<String>,
+    /// Of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt_no: Option<u32>,
+    /// Key of the run's manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// `null` when unknown, as in the run's manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totals: Option<Totals>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Fault>,
+}
+
+impl ItemResult {
+    /// Of an item whose run is over.
+    pub fn of(item: &Item, manifest: &Manifest, key: String) -> Self {
+        let status = match manifest.status {
+            RunStatus::Succeeded => ItemStatus::Succeeded,
+            RunStatus::Cancelled => ItemStatus::Cancelled,
+            RunStatus::Running => ItemStatus::Running,
+            RunStatus::Failed | RunStatus::Rejected => ItemStatus::Failed,
+        };
+        Self {
+            n: item.n,
+            line: item.line,
+            id: Some(item.id.clone()),
+            status,
+            run_id: Some(manifest.run_id.clone()),
+            attempt_no: Some(manifest.attempt_no),
+            manifest: Some(key),
+            totals: Some(manifest.totals.clone()),
+            error: manifest.error.clone(),
+        }
+    }
+}
+
+/// A line of `outputs-<attempt>.jsonl`: the answer of an item that succeeded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ItemOutput {
+    pub n: u64,
+    pub line: u64,
+    pub id: String,
+    pub run_id: String,
+    /// A text, or what the text is as JSON where the workflow asks for it; a list where the answer's step fans out.
+    pub output: serde_json::Value,
+}
+
+/// Items by how they stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub items: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+    pub rejected: u64,
+    pub skipped: u64,
+    pub running: u64,
+}
+
+impl Counts {
+    pub fn count(&mut self, status: ItemStatus) {
+        self.items += 1;
+        match status {
+            ItemStatus::Succeeded => self.succeeded += 1,
+            ItemStatus::Failed => self.failed += 1,
+            ItemStatus::Cancelled => self.cancelled += 1,
+            ItemStatus::Rejected => self.rejected += 1,
+            ItemStatus::Skipped => self.skipped += 1,
+            ItemStatus::Running => self.running += 1,
+        }
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.items += other.items;
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.cancelled += other.cancelled;
+        self.rejected += other.rejected;
+        self.skipped += other.skipped;
+        self.running += other.running;
+    }
+}
+
+/// The sums of a part or of the whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sums {
+    pub counts: Counts,
+    /// What this attempt paid; runs that were over before it were paid by an earlier one.
+    pub totals: Totals,
+    /// Items by the name of their error.
+    pub errors: BTreeMap<String, u64>,
+}
+
+impl Sums {
+    pub fn none() -> Self {
+        Self { totals: Totals::of([]), ..Self::default() }
+    }
+
+    /// `is_ours`: the item's run was started by this attempt.
+    pub fn count(&mut self, result: &ItemResult, is_ours: bool) {
+        self.counts.count(result.status);
+        if let Some(totals) = result.totals.as_ref().filter(|_| is_ours) {
+            self.totals.add(totals);
+        }
+        if let Some(error) = &result.error {
+            *self.errors.entry(error.name.as_str().to_owned()).or_default() += 1;
+        }
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+        self.totals.add(&other.totals);
+        for (name, count) in &other.errors {
+            *self.errors.entry(name.clone()).or_default() += count;
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum BatchStatus {
+    /// Under way; in the ledger only.
+    Running,
+    /// Every item did.
+    Succeeded,
+    /// Some items did not succeed, no more of them than may.
+    Partial,
+    /// No item succeeded, or too many failed, or the batch was refused.
+    Failed,
+    /// It was stopped by hand.
+    Cancelled,
+}
+
+impl BatchStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Partial => "PARTIAL",
+            Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+}
+
+impl std::fmt::Display for BatchStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a batch is made of, exactly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRead {
+    pub uri: String,
+    pub format: Format,
+    /// Of a manifest; a prefix has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    pub bytes: u64,
+}
+
+/// `opened-<attempt>.json`: what opening a batch found, and how it is run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    pub version: u32,
+    /// Lines of the manifest that are something, rejected ones included.
+    pub items: u64,
+    pub rejected: u64,
+    /// Items that this attempt runs.
+    pub to_run: u64,
+    pub parts: u32,
+    pub source: SourceRead,
+    pub mode: Mode,
+    /// Why in that mode.
+    pub because: Vec<String>,
+    pub concurrency: u32,
+    pub allowed_failures: u64,
+}
+
+/// `manifest-<attempt>.json` of a batch. Its signature is detached, over these exact bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchManifest {
+    pub version: u32,
+    pub batch_id: String,
+    pub attempt_no: u32,
+    pub execution_arn: String,
+    pub tenant: String,
+    pub workflow: String,
+    pub request_id: String,
+    pub status: BatchStatus,
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    pub ended_at: OffsetDateTime,
+    /// `null` when the batch was refused before it was read.
+    pub opened: Option<Opened>,
+    #[serde(flatten)]
+    pub sums: Sums,
+    /// A line for each item, in the manifest's order.
+    pub results: Option<ArtifactRef>,
+    /// The answers of those that succeeded, likewise.
+    pub outputs: Option<ArtifactRef>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Fault>,
+}
+
+/// Everything there is to know about a batch that is over.
+#[derive(Clone, Debug)]
+pub struct Outcome<'a> {
+    pub batch: &'a BatchRun,
+    pub opened: Option<Opened>,
+    pub sums: Sums,
+    pub results: Option<ArtifactRef>,
+    pub outputs: Option<ArtifactRef>,
+    /// What ended it before its items.
+    pub fault: Option<Fault>,
+    /// It was stopped by hand.
+    pub is_cancelled: bool,
+    pub ended_at: OffsetDateTime,
+}
+
+impl BatchManifest {
+    pub fn seal(outcome: Outcome<'_>) -> Self {
+        let (status, error) = judge(&outcome);
+        let batch = outcome.batch;
+        Self {
+            version: 1,
+            batch_id: batch.batch_id.clone(),
+            attempt_no: batch.attempt_no,
+            execution_arn: batch.execution_arn.clone(),
+            tenant: batch.tenant.clone(),
+            workflow: batch.workflow.clone(),
+            request_id: batch.request_id.clone(),
+            status,
+            started_at: batch.started_at,
+            ended_at: outcome.ended_at,
+            opened: outcome.opened,
+            sums: outcome.sums,
+            results: outcome.results,
+            outputs: outcome.outputs,
+            error,
+        }
+    }
+
+    pub fn notice(&self, key: &str, sha256: &str) -> BatchNotice {
+        BatchNotice {
+            version: 1,
+            batch_id: self.batch_id.clone(),
+            run_id: None,
+            request_id: self.request_id.clone(),
+            tenant: self.tenant.clone(),
+            workflow: self.workflow.clone(),
+            status: self.status,
+            ended_at: self.ended_at,
+            manifest: Some(key.to_owned()),
+            manifest_sha256: Some(sha256.to_owned()),
+            counts: self.sums.counts,
+            totals: self.sums.totals.clone(),
+            error: self.error.clone(),
+        }
+    }
+}
+
+fn judge(outcome: &Outcome<'_>) -> (BatchStatus, Option<Fault>) {
+    let counts = outcome.sums.counts;
+    if outcome.is_cancelled {
+        return (BatchStatus::Cancelled, outcome.fault.clone());
+    }
+    if let Some(fault) = &outcome.fault {
+        return (BatchStatus::Failed, Some(fault.clone()));
+    }
+    let allowed = outcome.opened.as_ref().map_or(0, |opened| opened.allowed_failures);
+    if counts.failed > allowed {
+        let message = format!(
+            "{} of {} items failed, {allowed} may; {} were not started",
+            counts.failed, counts.items, counts.skipped
+        );
+        return (BatchStatus::Failed, Some(Fault::new(ErrorName::TooManyFailures, message)));
+    }
+    match (counts.succeeded == counts.items, counts.succeeded) {
+        (true, _) => (BatchStatus::Succeeded, None),
+        (false, 0) => {
+            let message = format!("none of {} items succeeded", counts.items);
+            (BatchStatus::Failed, Some(Fault::new(ErrorName::TooManyFailures, message)))
+        }
+        (false, _) => (BatchStatus::Partial, None),
+    }
+}
+
+/// The message on the notifications topic: a run's, with `batch_id` and `counts`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchNotice {
+    pub version: u32,
+    pub batch_id: String,
+    /// `null`: a batch is no run.
+    pub run_id: Option<String>,
+    pub request_id: String,
+    pub tenant: String,
+    pub workflow: String,
+    pub status: BatchStatus,
+    #[serde(with = "time::serde::rfc3339")]
+    pub ended_at: OffsetDateTime,
+    pub manifest: Option<String>,
+    pub manifest_sha256: Option<String>,
+    pub counts: Counts,
+    pub totals: Totals,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Fault>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::reference::BatchRef;
+    use time::macros::datetime;
+
+    fn sealed(counts: Counts, allowed_failures: u64, fault: Option<Fault>) -> BatchManifest {
+        let at = datetime!(2026-11-01 12:00 UTC);
+        let reference = BatchRef::first("default", "explain", "42");
+        let batch = BatchRun { reference, execution_arn: "arn".into(), started_at: at };
+        let source =
+            SourceRead { uri: "s3://b/k".into(), format: Format::Jsonl, etag: None, bytes: 1 };
+        let opened = Opened {
+            version: 1,
+            items: counts.items,
+            rejected: counts.rejected,
+            to_run: counts.items,
+            parts: 1,
+            source,
+            mode: Mode::OnDemand,
+            because: vec![],
+            concurrency: 20,
+            allowed_failures,
+        };
+        BatchManifest::seal(Outcome {
+            batch: &batch,
+            opened: Some(opened),
+            sums: Sums { counts, ..Sums::none() },
+            results: None,
+            outputs: None,
+            fault,
+            is_cancelled: false,
+            ended_at: at,
+        })
+    }
+
+    #[test]
+    fn a_batch_succeeds_wholly_in_part_or_not() {
+        let status = |counts, allowed| {
+            let sealed = sealed(counts, allowed, None);
+            (sealed.status, sealed.error.map(|error| error.message))
+        };
+        let all = Counts { items: 5, succeeded: 5, ..Counts::default() };
+        assert_eq!(status(all, 0), (BatchStatus::Succeeded, None));
+        let some = Counts { items: 5, succeeded: 3, failed: 1, rejected: 1, ..Counts::default() };
+        assert_eq!(status(some, 1), (BatchStatus::Partial, None));
+        let message = "1 of 5 items failed, 0 may; 0 were not started".to_owned();
+        assert_eq!(status(some, 0), (BatchStatus::Failed, Some(message)));
+        let none = Counts { items: 5, rejected: 5, ..Counts::default() };
+        let message = "none of 5 items succeeded".to_owned();
+        assert_eq!(status(none, 5), (BatchStatus::Failed, Some(message)));
+    }
+
+    #[test]
+    fn what_ended_a_batch_before_its_items_is_its_error() {
+        let fault = Fault::internal("ours");
+        let sealed = sealed(Counts::default(), 0, Some(fault.clone()));
+        assert_eq!((sealed.status, sealed.error), (BatchStatus::Failed, Some(fault)));
+    }
+
+    #[test]
+    fn what_an_earlier_attempt_paid_is_not_summed_again() {
+        let result = |status, cost: Option<i64>| ItemResult {
+            n: 1,
+            line: 1,
+            id: None,
+            status,
+            run_id: None,
+            attempt_no: None,
+            manifest: None,
+            totals: Some(Totals { cost_usd: cost.map(Into::into), ..Totals::of([]) }),
+            error: Some(Fault::internal("x")),
+        };
+        let mut sums = Sums::none();
+        sums.count(&result(ItemStatus::Succeeded, Some(2)), true);
+        sums.count(&result(ItemStatus::Failed, Some(3)), false);
+        assert_eq!(sums.totals.cost_usd, Some(2.into()));
+        assert_eq!((sums.counts.items, sums.errors["Bcce.Internal"]), (2, 2));
+        sums.count(&result(ItemStatus::Failed, None), true);
+        assert_eq!((sums.totals.cost_usd, sums.totals.priced_subtotal_usd), (None, Some(2.into())));
+    }
+}

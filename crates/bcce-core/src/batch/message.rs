@@ -1,0 +1,299 @@
+//! What a sender asks for: a request with a `batch`, and the form of it that is kept.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::reference::BatchRef;
+use super::source::{Format, Location};
+use crate::document::{self, Document};
+use crate::error::Problems;
+use crate::expression;
+use crate::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES};
+use crate::request::{Request, check_name};
+
+/// What a map may read.
+const NAMES: [&str; 1] = ["item"];
+/// Children that Step Functions has at work at once.
+const MAX_CONCURRENCY: u32 = 10_000;
+const DEFAULT_CONCURRENCY: u32 = 20;
+
+/// A message on the inbox that asks for a batch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchRequest {
+    /// An object under `batches/inbox/<workflow>/` tells it by its key.
+    #[serde(default)]
+    pub workflow: String,
+    /// The idempotency key, as a request's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    pub batch: BatchSpec,
+    /// Of every item; an item's own come first.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub inputs: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// Which items, and how they are run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchSpec {
+    /// `s3://<bucket>/<key>`, or a prefix that ends in `/`.
+    pub source: String,
+    /// The object as it was meant: another one under its key is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// As the name tells otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Inputs by name, as values whose `{{ item.… }}` are filled in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<BTreeMap<String, Value>>,
+    /// An item's id, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_id: Option<String>,
+    #[serde(default)]
+    pub mode: Mode,
+    /// When the batch has to be over, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// Runs at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// Share of the items that may fail before no further one is started, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerated_failure_percent: Option<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Every item at once, as a run of its own.
+    #[default]
+    OnDemand,
+    /// Bedrock batch inference: half the price, within a day.
+    Bulk,
+    /// In bulk where that is possible and the deadline allows it.
+    Auto,
+}
+
+impl BatchSpec {
+    pub fn concurrency(&self) -> u32 {
+        self.concurrency.unwrap_or(DEFAULT_CONCURRENCY)
+    }
+
+    pub fn deadline(&self) -> Option<OffsetDateTime> {
+        OffsetDateTime::parse(self.deadline.as_deref()?, &Rfc3339).ok()
+    }
+
+    /// # Errors
+    /// Why the source is none.
+    pub fn location(&self) -> Result<Location, String> {
+        Location::parse(&self.source)
+    }
+
+    pub fn format(&self) -> Option<Format> {
+        self.format.or_else(|| self.location().ok()?.format())
+    }
+
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        if let Err(cause) = self.location() {
+            problems.add("batch.source", cause);
+        } else if self.format().is_none() {
+            let cause = "is not told by the source's name; it is one of: jsonl, csv, objects";
+            problems.add("batch.format", cause);
+        }
+        for (name, value) in self.map.iter().flatten() {
+            expression::check_value(value, &NAMES, &format!("batch.map.{name}"), &mut problems);
+        }
+        if let Some(Err(cause)) =
+            self.item_id.as_deref().map(|id| expression::check_text(id, &NAMES))
+        {
+            problems.add("batch.item_id", cause);
+        }
+        let timely = self.deadline.is_none() || self.deadline().is_some();
+        problems.check(timely, "batch.deadline", "must be a time like 2026-11-30T18:00:00Z");
+        let fits = (1..=MAX_CONCURRENCY).contains(&self.concurrency());
+        problems.check(fits, "batch.concurrency", format!("must be 1 to {MAX_CONCURRENCY}"));
+        let percent = self.tolerated_failure_percent.is_none_or(|percent| percent <= 100);
+        problems.check(percent, "batch.tolerated_failure_percent", "must be 0 to 100");
+        if self.format() == Some(Format::Objects) {
+            let cause =
+                "says which input an object's text goes to, like { \"text\": \"{{ item.text }}\" }";
+            problems.check(self.map.is_some(), "batch.map", cause);
+        }
+        problems
+    }
+}
+
+impl BatchRequest {
+    /// Whether a message asks for a batch, as far as it can be read.
+    pub fn is_meant_by(body: &str) -> bool {
+        let object: Option<BTreeMap<String, &serde_json::value::RawValue>> =
+            serde_json::from_str(body).ok();
+        object.is_some_and(|object| object.contains_key("batch"))
+    }
+
+    /// # Errors
+    /// Everything that is wrong with `body`, by field. The causes never quote an input.
+    pub fn parse(body: &str) -> Result<Self, Problems> {
+        if body.len() > MAX_REQUEST_BYTES {
+            let cause = format!("is {} bytes, the most is {MAX_REQUEST_BYTES}", body.len());
+            return Err(Problems::one("request", cause));
+        }
+        let mut request: Self = document::from_json("request", body).finished()?;
+        if request.workflow.is_empty() {
+            request.workflow = request.dropped_for().unwrap_or_default();
+        }
+        Ok(request)
+    }
+
+    fn dropped_for(&self) -> Option<String> {
+        self.batch.location().ok()?.workflow().map(str::to_owned)
+    }
+}
+
+impl Document for BatchRequest {
+    fn check(&self) -> Problems {
+        let dropped = self.dropped_for();
+        let workflow = if self.workflow.is_empty() { dropped } else { Some(self.workflow.clone()) };
+        let mut problems = match workflow {
+            None => Problems::one("workflow", "is missing"),
+            Some(workflow) => {
+                let mut problems = Problems::default();
+                check_name(&mut problems, "workflow", &workflow);
+                problems
+            }
+        };
+        // The rest of a request is a request's.
+        let common = Request {
+            workflow: "-".into(),
+            id: self.id.clone(),
+            tags: self.tags.clone(),
+            model: self.model.clone(),
+            inputs: Map::new(),
+        };
+        problems.extend(common.check());
+        problems.extend(self.batch.check());
+        problems
+    }
+}
+
+/// `request.json` of a batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredBatch {
+    pub version: u32,
+    pub tenant: String,
+    pub request_id: String,
+    pub workflow: String,
+    pub batch: BatchSpec,
+    pub inputs: Map<String, Value>,
+    pub tags: BTreeMap<String, String>,
+    pub model: Option<String>,
+}
+
+impl StoredBatch {
+    pub fn new(mut request: BatchRequest, tenant: &str, message_id: &str) -> Self {
+        request.inputs.sort_keys();
+        request.inputs.values_mut().for_each(Value::sort_all_objects);
+        Self {
+            version: 1,
+            tenant: tenant.to_owned(),
+            request_id: request.id.unwrap_or_else(|| message_id.to_owned()),
+            workflow: request.workflow,
+            batch: request.batch,
+            inputs: request.inputs,
+            tags: request.tags,
+            model: request.model,
+        }
+    }
+
+    pub fn reference(&self) -> BatchRef {
+        BatchRef::first(&self.tenant, &self.workflow, &self.request_id)
+    }
+}
+
+/// An item's id, in bytes: with the batch's before it, it is the id of a request.
+pub const MAX_ITEM_ID_BYTES: usize = MAX_ID_BYTES - 76;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parsed(body: Value) -> Result<BatchRequest, String> {
+        BatchRequest::parse(&body.to_string()).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn a_batch_is_a_request_with_a_source() {
+        let body = json!({ "workflow": "explain", "batch": { "source": "s3://bucket/a.jsonl" } });
+        assert!(BatchRequest::is_meant_by(&body.to_string()));
+        assert!(!BatchRequest::is_meant_by(r#"{"workflow":"explain"}"#));
+        let request = parsed(body).unwrap();
+        assert_eq!(request.batch.format(), Some(Format::Jsonl));
+        assert_eq!((request.batch.concurrency(), request.batch.mode), (20, Mode::OnDemand));
+        let stored = StoredBatch::new(request, "default", "m-1");
+        assert_eq!(stored.request_id, "m-1");
+        assert_eq!(stored.reference(), BatchRef::first("default", "explain", "m-1"));
+    }
+
+    #[test]
+    fn a_dropped_object_tells_its_workflow() {
+        let source = "s3://bucket/batches/inbox/explain/a.csv";
+        let request = parsed(json!({ "batch": { "source": source } })).unwrap();
+        assert_eq!(request.workflow, "explain");
+        let told = parsed(json!({ "batch": { "source": "s3://bucket/a.csv" } })).unwrap_err();
+        assert_eq!(told, "workflow: is missing");
+        let source = "s3://bucket/batches/inbox/no workflow/a.csv";
+        let told = parsed(json!({ "batch": { "source": source } })).unwrap_err();
+        assert!(told.starts_with("workflow: must be 1 to 64 letters"), "{told}");
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once_by_field() {
+        let told = parsed(json!({
+            "workflow": "no/slash", "id": "", "tags": { "run_id": "x" },
+            "batch": {
+                "source": "http://x", "map": { "text": "{{ body.x }}", "n": "{{" }, "item_id": "{{ x }}",
+                "deadline": "tomorrow", "concurrency": 0, "tolerated_failure_percent": 101,
+            },
+        }))
+        .unwrap_err();
+        for part in [
+            "workflow: must be",
+            "id: must be 1",
+            "tags.run_id: is set by BCCE",
+            "batch.source: must be s3://",
+            "batch.map.text: reads body.x; there is item",
+            "batch.map.n: ",
+            "batch.item_id: reads x; there is item",
+            "batch.deadline: must be a time",
+            "batch.concurrency: must be 1 to 10000",
+            "batch.tolerated_failure_percent: must be 0 to 100",
+        ] {
+            assert!(told.contains(part), "{part} is missing in {told}");
+        }
+    }
+
+    #[test]
+    fn objects_need_a_map_and_a_name_without_an_ending_a_format() {
+        let of = |source: &str| parsed(json!({ "workflow": "a", "batch": { "source": source } }));
+        assert!(of("s3://bucket/docs/").unwrap_err().starts_with("batch.map: says which input"));
+        assert!(of("s3://bucket/docs").unwrap_err().starts_with("batch.format: is not told"));
+    }
+
+    #[test]
+    fn the_id_of_an_item_fits_the_id_of_a_request() {
+        let batch = BatchRef::first("t", &"w".repeat(64), "x");
+        assert!(batch.batch_id.len() + 1 + MAX_ITEM_ID_BYTES <= MAX_ID_BYTES);
+    }
+}

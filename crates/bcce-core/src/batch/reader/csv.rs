@@ -1,0 +1,163 @@
+//! Rows of RFC 4180, with a line of names first.
+
+use std::collections::BTreeMap;
+
+use csv_core::{ReadRecordResult, Reader};
+use serde_json::Map;
+
+use super::{Row, text};
+use crate::error::Problems;
+use crate::limits::MAX_REQUEST_BYTES;
+
+/// Columns that a manifest may have.
+const MAX_COLUMNS: usize = 1_000;
+
+/// The row that is being read.
+pub(super) struct Csv {
+    reader: Reader,
+    names: Vec<String>,
+    /// The row's fields one after the other, and where each ends.
+    fields: Vec<u8>,
+    filled: usize,
+    ends: Vec<usize>,
+    ended: usize,
+    /// It is too long, and what comes of it is dropped.
+    is_too_long: bool,
+}
+
+impl Default for Csv {
+    fn default() -> Self {
+        Self {
+            reader: Reader::new(),
+            names: Vec::new(),
+            fields: vec![0; 8 * 1_024],
+            filled: 0,
+            ends: vec![0; MAX_COLUMNS],
+            ended: 0,
+            is_too_long: false,
+        }
+    }
+}
+
+impl Csv {
+    pub fn push(&mut self, mut bytes: &[u8], each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
+        // Nothing more is the end to the parser.
+        while !bytes.is_empty() {
+            let read = self.read(bytes, each)?;
+            bytes = &bytes[read..];
+        }
+        Ok(())
+    }
+
+    pub fn finish(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
+        // Twice where the last row has no end of line of its own.
+        self.read(&[], each)?;
+        match self.names.is_empty() {
+            true => Err(problem("is empty: a CSV begins with the names of its columns")),
+            false => Ok(()),
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8], each: &mut dyn FnMut(Row)) -> Result<usize, Problems> {
+        let (fields, ends) = (&mut self.fields[self.filled..], &mut self.ends[self.ended..]);
+        let (result, read, filled, ended) = self.reader.read_record(bytes, fields, ends);
+        self.filled += filled;
+        self.ended += ended;
+        match result {
+            ReadRecordResult::Record => {
+                let last = read.checked_sub(1).map(|last| bytes[last]);
+                self.take(last, each)?;
+            }
+            ReadRecordResult::OutputFull if self.fields.len() < MAX_REQUEST_BYTES => {
+                let longer = (self.fields.len() * 2).min(MAX_REQUEST_BYTES);
+                self.fields.resize(longer, 0);
+            }
+            ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                self.is_too_long = true;
+                (self.filled, self.ended) = (0, 0);
+            }
+            ReadRecordResult::InputEmpty | ReadRecordResult::End => {}
+        }
+        Ok(read)
+    }
+
+    /// A row is whole; `last` is the byte that ended it.
+    fn take(&mut self, last: Option<u8>, each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
+        let (filled, ended) = (std::mem::take(&mut self.filled), std::mem::take(&mut self.ended));
+        let is_too_long = std::mem::take(&mut self.is_too_long);
+        let within = self.fields[..filled].iter().filter(|byte| **byte == b'\n').count() as u64;
+        // The parser counts line feeds, and tells the line that it has come to.
+        let line = self.reader.line() - within - u64::from(last == Some(b'\n'));
+        if is_too_long {
+            each(Row::too_long(line));
+            return Ok(());
+        }
+        let mut start = 0;
+        let fields: Vec<&[u8]> = self.ends[..ended]
+            .iter()
+            .map(|end| &self.fields[std::mem::replace(&mut start, *end)..*end])
+            .collect();
+        match self.names.is_empty() {
+            true => self.names = names(&fields)?,
+            false => each(row(&self.names, line, &fields)),
+        }
+        Ok(())
+    }
+}
+
+fn row(names: &[String], line: u64, fields: &[&[u8]]) -> Row {
+    if fields.len() != names.len() {
+        let plural = if fields.len() == 1 { "" } else { "s" };
+        let cause =
+            format!("has {} field{plural}, the first line names {}", fields.len(), names.len());
+        return Row::bad(line, cause);
+    }
+    let mut value = Map::new();
+    for (n, (name, field)) in names.iter().zip(fields).enumerate() {
+        match text(field) {
+            Ok(text) => drop(value.insert(name.clone(), text.into())),
+            Err(place) => {
+                let cause = format!("is not UTF-8, at byte {place} of field {}", n + 1);
+                return Row::bad(line, cause);
+            }
+        }
+    }
+    Row { line, value: Ok(value) }
+}
+
+fn names(fields: &[&[u8]]) -> Result<Vec<String>, Problems> {
+    let mut places = BTreeMap::new();
+    let mut names = Vec::new();
+    for (n, field) in fields.iter().enumerate() {
+        let name = text(field).map_err(|_| problem("the names of the columns are not UTF-8"))?;
+        let name = name.trim();
+        if name.is_empty() {
+            return Err(problem(format!("column {} has no name", n + 1)));
+        }
+        if let Some(before) = places.insert(name.to_owned(), n + 1) {
+            return Err(problem(format!("columns {before} and {} have the same name", n + 1)));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
+fn problem(cause: impl Into<String>) -> Problems {
+    Problems::one("manifest", cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_columns_than_a_manifest_may_have_are_no_row() {
+        let mut csv = Csv::default();
+        let mut rows = Vec::new();
+        let many = vec!["x"; MAX_COLUMNS + 1].join(",");
+        let text = format!("a,b\n{many}\n1,2\n");
+        csv.push(text.as_bytes(), &mut |row| rows.push(row.value.is_ok())).unwrap();
+        csv.finish(&mut |row: Row| panic!("{row:?}")).unwrap();
+        assert_eq!(rows, [false, true]);
+    }
+}

@@ -1,0 +1,202 @@
+//! The ids of a batch, and where its objects lie.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::digest::sha256_hex_of_fields;
+use crate::run::MAX_ATTEMPTS;
+
+/// The workflow's share of a batch id. With `-batch-`, 32 hex and `-r<n>` it stays below the 80 characters of an
+/// execution name.
+const WORKFLOW_IN_BATCH_ID: usize = 36;
+
+/// What the batch machine is started with. Deterministic, as a run's is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchRef {
+    pub version: u32,
+    pub batch_id: String,
+    /// 1 for the first execution of a batch, 2 for its first retry.
+    pub attempt_no: u32,
+    pub tenant: String,
+    pub workflow: String,
+    pub request_id: String,
+}
+
+/// A batch under way: what the state machine's `batch` holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchRun {
+    #[serde(flatten)]
+    pub reference: BatchRef,
+    pub execution_arn: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+}
+
+impl std::ops::Deref for BatchRun {
+    type Target = BatchRef;
+    fn deref(&self) -> &BatchRef {
+        &self.reference
+    }
+}
+
+/// The batch that a run is an item of: it counts there when it ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemOf {
+    pub batch_id: String,
+    pub attempt_no: u32,
+}
+
+/// Where an item lies. This is all that state knows of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The item's number in the batch, from 1.
+    pub n: u64,
+    /// The part that holds it, from 1.
+    pub part: u32,
+    /// Where its line begins there, and how long it is, in bytes.
+    pub at: u64,
+    pub bytes: u64,
+    /// Of its run: 1 unless the batch is a retry.
+    pub attempt_no: u32,
+}
+
+/// A part of a batch: so many items are written, rendered or collected at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub part: u32,
+    /// Lines in it, rejected ones included.
+    pub lines: u32,
+}
+
+/// `<workflow, cut to 36>-batch-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`
+pub fn batch_id(tenant: &str, workflow: &str, request_id: &str) -> String {
+    let hash = sha256_hex_of_fields(&[tenant, workflow, request_id]);
+    let cut: String = workflow.chars().take(WORKFLOW_IN_BATCH_ID).collect();
+    format!("{cut}-batch-{}", &hash[..32])
+}
+
+impl BatchRef {
+    pub fn first(tenant: &str, workflow: &str, request_id: &str) -> Self {
+        Self {
+            version: 1,
+            batch_id: batch_id(tenant, workflow, request_id),
+            attempt_no: 1,
+            tenant: tenant.to_owned(),
+            workflow: workflow.to_owned(),
+            request_id: request_id.to_owned(),
+        }
+    }
+
+    /// The retry after this attempt; `None`: there were as many as a batch may have.
+    pub fn retry(&self) -> Option<Self> {
+        let attempt_no = self.attempt_no + 1;
+        (attempt_no <= MAX_ATTEMPTS).then(|| Self { attempt_no, ..self.clone() })
+    }
+
+    /// `<batch id>`, and `<batch id>-r2` for the first retry.
+    pub fn execution_name(&self) -> String {
+        match self.attempt_no {
+            1 => self.batch_id.clone(),
+            n => format!("{}-r{n}", self.batch_id),
+        }
+    }
+
+    /// What its items carry.
+    pub fn item_of(&self) -> ItemOf {
+        ItemOf { batch_id: self.batch_id.clone(), attempt_no: self.attempt_no }
+    }
+
+    /// Its objects lie below.
+    pub fn prefix(&self) -> String {
+        format!("batches/runs/{}/{}/", self.tenant, self.batch_id)
+    }
+
+    pub fn request_key(&self) -> String {
+        format!("{}request.json", self.prefix())
+    }
+
+    /// What opening this attempt found and decided.
+    pub fn opened_key(&self) -> String {
+        format!("{}opened-{}.json", self.prefix(), self.attempt_no)
+    }
+
+    /// A line for each part.
+    pub fn parts_key(&self) -> String {
+        format!("{}parts.jsonl", self.prefix())
+    }
+
+    /// The items themselves, an `Entry` on each line.
+    pub fn part_key(&self, part: u32) -> String {
+        format!("{}parts/{part:06}.jsonl", self.prefix())
+    }
+
+    /// The items that this attempt runs on demand, a `Place` on each line, a file for each part.
+    pub fn places_prefix(&self) -> String {
+        format!("{}places-{}/", self.prefix(), self.attempt_no)
+    }
+
+    pub fn places_key(&self, part: u32) -> String {
+        format!("{}{part:06}.jsonl", self.places_prefix())
+    }
+
+    /// Why an item of this batch could not be made a request when its turn came.
+    pub fn refused_key(&self, n: u64) -> String {
+        format!("{}refused/{n}.json", self.prefix())
+    }
+
+    /// What came of a part's items, an `ItemResult` on each line.
+    pub fn part_results_key(&self, part: u32) -> String {
+        format!("{}results-{}/{part:06}.jsonl", self.prefix(), self.attempt_no)
+    }
+
+    pub fn part_outputs_key(&self, part: u32) -> String {
+        format!("{}outputs-{}/{part:06}.jsonl", self.prefix(), self.attempt_no)
+    }
+
+    /// The sums of a part.
+    pub fn part_sums_key(&self, part: u32) -> String {
+        format!("{}sums-{}/{part:06}.json", self.prefix(), self.attempt_no)
+    }
+
+    /// All of them, in the order of the manifest.
+    pub fn results_key(&self) -> String {
+        format!("{}results-{}.jsonl", self.prefix(), self.attempt_no)
+    }
+
+    pub fn outputs_key(&self) -> String {
+        format!("{}outputs-{}.jsonl", self.prefix(), self.attempt_no)
+    }
+
+    pub fn manifest_key(&self) -> String {
+        format!("{}manifest-{}.json", self.prefix(), self.attempt_no)
+    }
+
+    pub fn signature_key(&self) -> String {
+        format!("{}.sig", self.manifest_key())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batch_ids_are_stable_and_fit_an_execution_name() {
+        let batch = BatchRef::first("default", "explain", "42");
+        // printf 'default\0explain\00042' | sha256sum | cut -c1-32
+        assert_eq!(batch.batch_id, "explain-batch-f7ba4ad77505bd08f0457f0dca60c468");
+        let long = BatchRef { attempt_no: 99, ..BatchRef::first("t", &"w".repeat(64), "x") };
+        assert!(long.execution_name().len() <= 80, "{}", long.execution_name());
+        assert_eq!(long.retry(), None);
+    }
+
+    #[test]
+    fn a_retry_keeps_the_items_and_parts_at_its_results() {
+        let first = BatchRef::first("default", "explain", "42");
+        let retry = first.retry().unwrap();
+        assert_eq!(first.part_key(1), retry.part_key(1));
+        assert_ne!(first.part_results_key(1), retry.part_results_key(1));
+        assert!(retry.manifest_key().ends_with("/manifest-2.json"));
+        assert!(retry.execution_name().ends_with("-r2"));
+    }
+}

@@ -1,0 +1,93 @@
+//! How far a batch is: runs that are over, counted by those that end them, and when too many of them failed.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::Usage;
+
+/// What of a batch's attempt is over by now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    pub succeeded: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+    /// As far as it is known.
+    pub cost_usd: Decimal,
+    /// Runs whose cost is not known as a whole.
+    pub unknown_cost: u64,
+    pub usage: Usage,
+    /// Runs by the name of their error.
+    pub errors: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    pub fn over(&self) -> u64 {
+        self.succeeded + self.failed + self.cancelled
+    }
+
+    /// More failed than may. Runs that were cancelled were so by hand.
+    pub fn is_too_much(&self, allowed_failures: u64) -> bool {
+        self.failed > allowed_failures
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.cancelled += other.cancelled;
+        self.cost_usd += other.cost_usd;
+        self.unknown_cost += other.unknown_cost;
+        self.usage += other.usage;
+        for (name, count) in &other.errors {
+            *self.errors.entry(name.clone()).or_default() += count;
+        }
+    }
+}
+
+/// Where nobody says how much may fail: a fifth of the items, and no fewer than ten.
+const DEFAULT_PERCENT: u64 = 20;
+const DEFAULT_LEAST: u64 = 10;
+
+/// Runs of `items` that may fail before no further one is started.
+pub fn allowed_failures(items: u64, percent: Option<u8>) -> u64 {
+    let share = |percent: u64| items.saturating_mul(percent) / 100;
+    match percent {
+        Some(percent) => share(percent.into()),
+        None => share(DEFAULT_PERCENT).max(DEFAULT_LEAST),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_all_items_may_fail() {
+        assert_eq!(allowed_failures(500, Some(3)), 15);
+        assert_eq!(allowed_failures(500, Some(0)), 0);
+        assert_eq!(allowed_failures(500, Some(100)), 500);
+        assert_eq!(allowed_failures(500, None), 100);
+        assert_eq!(allowed_failures(3, None), 10);
+        let failed = |failed| Tally { failed, cancelled: 50, ..Tally::default() };
+        assert!(!failed(15).is_too_much(15));
+        assert!(failed(16).is_too_much(15));
+    }
+
+    #[test]
+    fn shards_add_up() {
+        let one = Tally {
+            succeeded: 1,
+            failed: 2,
+            cancelled: 3,
+            cost_usd: Decimal::new(5, 1),
+            unknown_cost: 1,
+            usage: Usage { input_tokens: 7, ..Usage::default() },
+            errors: [("Bcce.NoTarget".to_owned(), 2)].into(),
+        };
+        let mut sum = one.clone();
+        sum.add(&one);
+        assert_eq!((sum.over(), sum.cost_usd), (12, Decimal::ONE));
+        assert_eq!((sum.usage.input_tokens, sum.errors["Bcce.NoTarget"]), (14, 4));
+    }
+}
