@@ -5,7 +5,7 @@ use std::time::Duration;
 use bcce_core::error::Fault;
 use bcce_core::limits::INVOKE_SECONDS;
 use bcce_core::notice::RunStatus;
-use bcce_core::ports::{GetObject, ListObjects};
+use bcce_core::ports::{GetObject, ListObjects, ReadAttempts};
 use futures::StreamExt;
 use time::OffsetDateTime;
 

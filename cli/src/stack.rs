@@ -12,7 +12,7 @@ use bcce_aws::ssm::Parameters;
 use bcce_core::config::parameter_name;
 use bcce_core::ledger::RunRecord;
 use bcce_core::notice::RunStatus;
-use bcce_core::ports::GetParameters;
+use bcce_core::ports::{GetParameters, ReadAttempts};
 use bcce_core::run::RunRef;
 use serde::Deserialize;
 

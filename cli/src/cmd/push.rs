@@ -44,7 +44,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
 /// planned meanwhile has the old document or the new one.
 async fn put(stack: &Stack, document: &Document, entry: &Entry) -> Result<(), Fault> {
     if let Some(key) = &entry.key {
-        stack.store.put(key, document.text.as_bytes()).await?;
+        stack.store.put_document(key, document.text.as_bytes()).await?;
     }
     stack.parameters.put(&document.parameter, &entry.value).await
 }

@@ -1,5 +1,7 @@
 //! The ledger. Keys and items are described in `bcce_core::ledger`.
 
+mod batches; // records of batches, and the tally of their runs
+
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
@@ -19,7 +21,7 @@ use bcce_core::ledger::{
 };
 use bcce_core::manifest::UsageLine;
 use bcce_core::notice::RunStatus;
-use bcce_core::ports::{CloseRun, Closed, OpenRun, Opened, ReadCalls, TakeOver};
+use bcce_core::ports::{CloseRun, Closed, OpenRun, Opened, ReadAttempts, ReadCalls, TakeOver};
 use bcce_core::run::{Run, RunRef};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -38,17 +40,7 @@ impl Ledger {
         Self { client: Client::new(config), table: table.to_owned() }
     }
 
-    /// Every attempt at a run, oldest first.
-    pub async fn attempts(&self, run_id: &str) -> Result<Vec<RunRecord>, Fault> {
-        let query = self.client.query().table_name(&self.table);
-        let query = query.key_condition_expression("pk = :pk");
-        let got = query.expression_attribute_values(":pk", text(&run_pk(run_id))).send().await;
-        let got = got.map_err(|error| internal("dynamodb:Query run", &error))?;
-        Ok(got.items().iter().filter_map(record).collect())
-    }
-
-    /// The newest `most` runs of one shard of one day (see `listing_shard`).
-    pub async fn listed(&self, shard: &str, most: i32) -> Result<Vec<RunRecord>, Fault> {
+    async fn newest(&self, shard: &str, most: i32) -> Result<Vec<Item>, Fault> {
         let query = self.client.query().table_name(&self.table).index_name("listing");
         let query = query
             .key_condition_expression("listing = :shard")
@@ -56,6 +48,22 @@ impl Ledger {
             .limit(most);
         let got = query.expression_attribute_values(":shard", text(shard)).send().await;
         let got = got.map_err(|error| internal("dynamodb:Query listing", &error))?;
+        Ok(got.items.unwrap_or_default())
+    }
+
+    /// The newest `most` runs of one shard of one day (see `listing_shard`).
+    pub async fn listed(&self, shard: &str, most: i32) -> Result<Vec<RunRecord>, Fault> {
+        let items = self.newest(shard, most).await?;
+        Ok(items.iter().filter_map(record).collect())
+    }
+}
+
+impl ReadAttempts for Ledger {
+    async fn attempts(&self, run_id: &str) -> Result<Vec<RunRecord>, Fault> {
+        let query = self.client.query().table_name(&self.table);
+        let query = query.key_condition_expression("pk = :pk");
+        let got = query.expression_attribute_values(":pk", text(&run_pk(run_id))).send().await;
+        let got = got.map_err(|error| internal("dynamodb:Query run", &error))?;
         Ok(got.items().iter().filter_map(record).collect())
     }
 }
@@ -85,6 +93,9 @@ impl CloseRun for Ledger {
         let mut writes = vec![self.write(closing(closed))?];
         for line in closed.usage() {
             writes.push(self.write(counting(closed, line))?);
+        }
+        if let Some(change) = batches::tallying(closed) {
+            writes.push(self.write(change)?);
         }
         let write = self.client.transact_write_items().set_transact_items(Some(writes));
         match write.send().await {
@@ -139,6 +150,36 @@ struct Change {
     values: Item,
 }
 
+impl Change {
+    fn setting(key: (String, String), item: Item, condition: Option<&'static str>) -> Self {
+        let set: Vec<String> = item.keys().map(|name| format!("#{name} = :{name}")).collect();
+        Self {
+            key,
+            update: format!("SET {}", set.join(", ")),
+            condition,
+            names: item.keys().map(|name| (format!("#{name}"), name.clone())).collect(),
+            values: item.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect(),
+        }
+    }
+
+    /// Counters may have any name, so that their places in the expression are numbers.
+    fn adding(key: (String, String), counters: &[(String, AttributeValue)]) -> Self {
+        let places = 0..counters.len();
+        let add: Vec<String> = places.map(|n| format!("#c{n} :c{n}")).collect();
+        let names =
+            counters.iter().enumerate().map(|(n, (name, _))| (format!("#c{n}"), name.clone()));
+        let values =
+            counters.iter().enumerate().map(|(n, (_, value))| (format!(":c{n}"), value.clone()));
+        Self {
+            key,
+            update: format!("ADD {}", add.join(", ")),
+            condition: None,
+            names: names.collect(),
+            values: values.collect(),
+        }
+    }
+}
+
 impl Ledger {
     fn write(&self, change: Change) -> Result<TransactWriteItem, Fault> {
         let update = Update::builder()
@@ -182,15 +223,7 @@ fn closing(closed: &ClosedRun) -> Change {
         item.insert("error_name".into(), text(error.name.as_str()));
         item.insert("error_message".into(), text(&error.message));
     }
-    let names: Vec<String> = item.keys().cloned().collect();
-    let set: Vec<String> = names.iter().map(|name| format!("#{name} = :{name}")).collect();
-    Change {
-        key,
-        update: format!("SET {}", set.join(", ")),
-        condition: Some("attribute_not_exists(#counted)"),
-        names: names.iter().map(|name| (format!("#{name}"), name.clone())).collect(),
-        values: item.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect(),
-    }
+    Change::setting(key, item, Some("attribute_not_exists(#counted)"))
 }
 
 fn totals(totals: &Totals) -> Vec<(String, AttributeValue)> {
@@ -222,17 +255,11 @@ fn counting(closed: &ClosedRun, line: &UsageLine) -> Change {
         ("cache_write_1h_tokens", number(usage.cache_write_1h_tokens)),
         ("cost_usd", number(line.totals.known_cost())),
     ];
-    let add: Vec<String> = counters.iter().map(|(name, _)| format!("#{name} :{name}")).collect();
-    Change {
-        key: (
-            usage_pk(closed.manifest.ended_at, &closed.run.run_id),
-            usage_sk(&line.region, &line.model_id),
-        ),
-        update: format!("ADD {}", add.join(", ")),
-        condition: None,
-        names: counters.iter().map(|(name, _)| (format!("#{name}"), name.to_string())).collect(),
-        values: counters.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect(),
-    }
+    let key = (
+        usage_pk(closed.manifest.ended_at, &closed.run.run_id),
+        usage_sk(&line.region, &line.model_id),
+    );
+    Change::adding(key, &counters.map(|(name, value)| (name.to_owned(), value)))
 }
 
 fn identity(run: &Run, status: RunStatus) -> Item {
@@ -278,8 +305,8 @@ fn record(item: &Item) -> Option<RunRecord> {
         request_id: string("request_id")?,
         execution_arn: string("execution_arn")?,
         status: serde_json::from_value(string("status")?.into()).ok()?,
-        started_at: OffsetDateTime::parse(&string("started_at")?, &Rfc3339).ok()?,
-        ended_at: string("ended_at").and_then(|at| OffsetDateTime::parse(&at, &Rfc3339).ok()),
+        started_at: moment(&string("started_at")?)?,
+        ended_at: string("ended_at").and_then(|at| moment(&at)),
         manifest: string("manifest"),
         cost_usd: count("cost_usd").and_then(|cost| cost.parse().ok()),
         cost_is_complete: item
@@ -302,6 +329,10 @@ fn number(value: impl ToString) -> AttributeValue {
 
 fn stamp(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_default()
+}
+
+fn moment(stamp: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(stamp, &Rfc3339).ok()
 }
 
 #[cfg(test)]
@@ -382,7 +413,7 @@ mod tests {
                     && updates[1].key()["pk"]
                         .as_s()
                         .is_ok_and(|pk| pk.starts_with("usage#2026-11-01#"))
-                    && updates[1].expression_attribute_values().unwrap()[":cost_usd"]
+                    && updates[1].expression_attribute_values().unwrap()[":c12"]
                         .as_n()
                         .is_ok_and(|cost| cost == "0.00165")
             })

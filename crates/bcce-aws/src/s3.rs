@@ -1,6 +1,9 @@
 //! Artifacts in S3: SSE-KMS named explicitly, a checksum that S3 verifies, and the condition that the
 //! first writer wins.
 
+mod batches; // objects of batches: ranges, replacements, concatenations
+mod source; // objects of any bucket, as they stream in
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::error::SdkError;
@@ -16,6 +19,8 @@ use crate::fault::internal;
 
 /// Tries of a write that S3 refuses with 409: another writer is busy with the same key.
 const CONFLICT_TRIES: u32 = 5;
+
+pub use source::Sources;
 
 pub struct S3Store {
     client: Client,
@@ -37,7 +42,7 @@ impl S3Store {
     }
 
     /// Writes an object over whatever is there; for configuration, whose keys are digests.
-    pub async fn put(&self, key: &str, body: &[u8]) -> Result<(), Fault> {
+    pub async fn put_document(&self, key: &str, body: &[u8]) -> Result<(), Fault> {
         let context = format!(r#"{{"config":"{key}"}}"#);
         let sent = self.request(key, &context, body).send().await;
         sent.map(|_| ()).map_err(|error| internal(&format!("s3:PutObject {key}"), &error))

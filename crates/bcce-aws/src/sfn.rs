@@ -3,9 +3,11 @@
 use aws_sdk_sfn::Client;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
+use bcce_core::batch::BatchRef;
 use bcce_core::error::Fault;
-use bcce_core::ports::{StartRun, Started};
+use bcce_core::ports::{StartBatch, StartRun, Started};
 use bcce_core::run::RunRef;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::fault::internal;
@@ -85,10 +87,21 @@ impl StateMachine {
 
 impl StartRun for StateMachine {
     async fn start(&self, run: &RunRef) -> Result<Started, Fault> {
-        let name = run.execution_name();
-        let input = serde_json::to_string(run).map_err(|e| Fault::internal(e.to_string()))?;
+        self.start_once(&run.execution_name(), run).await
+    }
+}
+
+impl StartBatch for StateMachine {
+    async fn start_batch(&self, batch: &BatchRef) -> Result<Started, Fault> {
+        self.start_once(&batch.execution_name(), batch).await
+    }
+}
+
+impl StateMachine {
+    async fn start_once(&self, name: &str, input: &impl Serialize) -> Result<Started, Fault> {
+        let input = serde_json::to_string(input).map_err(|e| Fault::internal(e.to_string()))?;
         let start = self.client.start_execution().state_machine_arn(&self.arn);
-        match start.name(&name).input(input).send().await {
+        match start.name(name).input(input).send().await {
             Ok(_) => Ok(Started::New),
             Err(error) => match error.code() {
                 Some("ExecutionAlreadyExists") => Ok(Started::Existed),

@@ -1,6 +1,6 @@
 //! SHA-256 as lower-case hex, the only digest in BCCE's formats.
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
@@ -21,6 +21,20 @@ pub fn sha256_hex_of_fields(fields: &[&str]) -> String {
         hash.update(field.as_bytes());
     }
     hex::encode(hash.finalize())
+}
+
+/// The digest of what is never there as a whole.
+#[derive(Clone, Default)]
+pub struct Digest(Sha256);
+
+impl Digest {
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn hex(self) -> String {
+        hex::encode(self.0.finalize())
+    }
 }
 
 #[cfg(test)]

@@ -4,18 +4,24 @@
 //! |---|---|---|
 //! | run record | `run#<run id>` | `attempt#<n>` |
 //! | calls that were begun | `calls#<run id>#<n>` | `<step>` or `<step>#<item>` |
+//! | batch record | `batch#<batch id>` | `attempt#<n>` |
+//! | runs of a batch that are over | `batch#<batch id>#<n>` | `tally#<shard>` |
 //! | usage of a day | `usage#<day>#<shard>` | `<region>#<model id>` |
 //! | a target's breaker | `target#<target key>` | `breaker` |
 //! | a target's latencies | `target#<target key>` | `latency#<slot of five minutes>` |
 //! | where a prompt is cached | `cache#<digest of its step>` | `targets` |
 //!
-//! Usage is sharded sixteen times by run id, and so is the index that lists a day's runs
-//! (`runs#<day>#<shard>`): an item or an index key takes about a thousand writes a second.
+//! Usage is sharded sixteen times by run id, and so are a batch's tally and the index that lists a day's runs
+//! (`runs#<day>#<shard>`) and batches (`batches#<day>#<shard>`): an item or an index key takes about a thousand
+//! writes a second.
 
 use rust_decimal::Decimal;
 use serde::Serialize;
 use time::{Date, OffsetDateTime};
 
+use crate::batch::manifest::{BatchManifest, BatchStatus, Opened};
+use crate::batch::message::Mode;
+use crate::batch::reference::{BatchRun, ItemOf};
 use crate::digest::sha256_hex;
 use crate::manifest::{Manifest, UsageLine};
 use crate::notice::RunStatus;
@@ -70,12 +76,79 @@ pub struct RunRecord {
     pub error_message: Option<String>,
 }
 
+/// A batch at its start.
+#[derive(Clone, Debug)]
+pub struct OpenedBatch {
+    pub batch: BatchRun,
+    pub opened: Opened,
+}
+
+/// A batch at its end.
+#[derive(Clone, Debug)]
+pub struct ClosedBatch {
+    pub batch: BatchRun,
+    pub manifest: BatchManifest,
+    pub manifest_key: String,
+    pub manifest_sha256: String,
+}
+
+/// A batch record as it is read back.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BatchRecord {
+    pub batch_id: String,
+    pub attempt_no: u32,
+    pub tenant: String,
+    pub workflow: String,
+    pub request_id: String,
+    pub execution_arn: String,
+    pub status: BatchStatus,
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub ended_at: Option<OffsetDateTime>,
+    /// Lines of the manifest that are something.
+    pub items: u64,
+    pub rejected: u64,
+    /// Items that this attempt runs.
+    pub to_run: u64,
+    pub mode: Mode,
+    pub allowed_failures: u64,
+    /// Too many failed: no further item was started from then on.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub halted_at: Option<OffsetDateTime>,
+    /// Key of the manifest.
+    pub manifest: Option<String>,
+    pub error_name: Option<String>,
+    pub error_message: Option<String>,
+}
+
 pub fn run_pk(run_id: &str) -> String {
     format!("run#{run_id}")
 }
 
 pub fn attempt_sk(attempt_no: u32) -> String {
     format!("attempt#{attempt_no}")
+}
+
+pub fn batch_pk(batch_id: &str) -> String {
+    format!("batch#{batch_id}")
+}
+
+/// Of one attempt at a batch.
+pub fn tally_pk(batch: &ItemOf) -> String {
+    format!("batch#{}#{}", batch.batch_id, batch.attempt_no)
+}
+
+pub fn tally_sk(run_id: &str) -> String {
+    format!("tally#{}", shard(run_id))
+}
+
+pub fn batches_pk(started_at: OffsetDateTime, batch_id: &str) -> String {
+    batches_shard(started_at.date(), shard(batch_id))
+}
+
+pub fn batches_shard(day: Date, shard: char) -> String {
+    format!("batches#{day}#{shard}")
 }
 
 /// What an attempt at a run has begun. Apart from its records: a function may have leave to write only this.
@@ -154,6 +227,9 @@ mod tests {
         assert!(listing_pk(at, "r").starts_with("runs#2026-11-01#"));
         assert_eq!(usage_sk("us-east-1", "us.m"), "us-east-1#us.m");
         assert_eq!(calls_pk("explain-1", 2), "calls#explain-1#2");
+        let batch = ItemOf { batch_id: "b".into(), attempt_no: 2 };
+        assert_eq!((batch_pk("b"), tally_pk(&batch)), ("batch#b".into(), "batch#b#2".into()));
+        assert!(batches_pk(at, "b").starts_with("batches#2026-11-01#"));
     }
 
     #[test]

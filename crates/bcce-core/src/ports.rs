@@ -11,12 +11,15 @@ use std::time::Duration;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::artifact::ArtifactRef;
 use crate::attempt::{Target, Usage};
+use crate::batch::reference::{BatchRef, ItemOf};
+use crate::batch::{self, Location, Tally};
 use crate::begun::{Begun, BegunStep};
 use crate::error::{ErrorName, Fault};
 use crate::health::Breaker;
 use crate::health::latency::Histogram;
-use crate::ledger::{ClosedRun, OpenedRun};
+use crate::ledger::{ClosedBatch, ClosedRun, OpenedBatch, OpenedRun, RunRecord};
 use crate::notice::RunNotice;
 use crate::prompt::Prompt;
 use crate::run::{RunRef, StepRef};
@@ -134,6 +137,90 @@ pub enum Closed {
         /// The execution that counted the run and so tells of it.
         teller: Option<String>,
     },
+}
+
+pub trait StartBatch {
+    async fn start_batch(&self, batch: &BatchRef) -> Result<Started, Fault>;
+}
+
+pub trait OpenBatch {
+    /// Records that an attempt at a batch is under way; a second time changes nothing.
+    async fn open_batch(&self, batch: &OpenedBatch) -> Result<Opened, Fault>;
+}
+
+pub trait CloseBatch {
+    /// Closes the record of an attempt at a batch; a second time changes nothing.
+    async fn close_batch(&self, batch: &ClosedBatch) -> Result<(), Fault>;
+}
+
+pub trait ReadTally {
+    /// What of an attempt at a batch is over.
+    async fn tally(&self, batch: &ItemOf) -> Result<Tally, Fault>;
+}
+
+pub trait HaltBatch {
+    /// Notes that no further item is started; `true`: it is `teller` who tells of it.
+    async fn halt(&self, batch: &ItemOf, teller: &str, now: OffsetDateTime) -> Result<bool, Fault>;
+}
+
+pub trait ReadAttempts {
+    /// Every attempt at a run, oldest first.
+    async fn attempts(&self, run_id: &str) -> Result<Vec<RunRecord>, Fault>;
+}
+
+pub trait PutObject {
+    /// Writes an object of a batch over whatever is there. `batch_id` goes into the encryption context.
+    async fn put(&self, key: &str, batch_id: &str, body: Vec<u8>) -> Result<(), Fault>;
+}
+
+pub trait GetRange {
+    /// So many bytes of an object from one on; `None`: there is none.
+    async fn range(&self, key: &str, at: u64, bytes: u64) -> Result<Option<Vec<u8>>, Fault>;
+}
+
+pub trait Concatenate {
+    /// Writes `keys`, one after the other, as the object `to`; those that do not exist are nothing. Memory is that of
+    /// a few megabytes.
+    async fn concatenate(
+        &self,
+        keys: &[String],
+        to: &str,
+        batch_id: &str,
+    ) -> Result<ArtifactRef, Fault>;
+}
+
+/// An object of any bucket, read from its beginning.
+pub trait OpenSource {
+    type Body: NextBytes;
+    /// `None`: there is none, or another one than `etag`.
+    async fn open(
+        &self,
+        location: &Location,
+        etag: Option<&str>,
+    ) -> Result<Option<SourceObject<Self::Body>>, Fault>;
+}
+
+/// An object as it was found.
+#[derive(Clone, Debug)]
+pub struct SourceObject<B> {
+    pub etag: String,
+    pub bytes: u64,
+    pub body: B,
+}
+
+pub trait NextBytes {
+    /// `None`: the end.
+    async fn next_bytes(&mut self) -> Result<Option<Vec<u8>>, Fault>;
+}
+
+pub trait ListSource {
+    /// Objects below a prefix of any bucket in the order of their keys, a page at a time; `after`: the last key of
+    /// the page before. An empty page is the end.
+    async fn page(
+        &self,
+        prefix: &Location,
+        after: Option<&str>,
+    ) -> Result<Vec<batch::item::Object>, Fault>;
 }
 
 pub trait TakeOver {
