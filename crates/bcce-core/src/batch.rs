@@ -1,5 +1,6 @@
 //! A batch: a manifest of items, each of which is a run of one workflow.
 
+pub mod intake; // rows and objects, checked as runs of them would be
 pub mod item; // one line of a manifest as the run that it becomes
 pub mod manifest; // what came of a batch
 pub mod message; // what a sender asks for
@@ -8,6 +9,7 @@ pub mod reference; // ids of a batch and where its objects lie
 pub mod source; // where a manifest lies and how it is written
 pub mod tally; // how far a batch is, and when too much of it failed
 
+pub use intake::Intake;
 pub use item::{Entry, Item, Mapping};
 pub use manifest::{BatchManifest, BatchStatus, Counts, ItemResult, ItemStatus};
 pub use message::{BatchRequest, BatchSpec, Mode, StoredBatch};

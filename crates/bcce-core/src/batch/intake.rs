@@ -1,0 +1,222 @@
+//! Rows and objects -> entries: mapped, with ids of their own, and checked by all that a run of them would be refused
+//! for. Opening a batch and looking at one beforehand take them in alike.
+
+use super::item::{Entry, Ids, Item, Mapping, Object, Rejected};
+use super::message::StoredBatch;
+use super::reader::Row;
+use super::reference::BatchRef;
+use crate::environment::Configuration;
+use crate::error::{Fault, Problems};
+use crate::inputs::InputSpecs;
+use crate::limits::MAX_REQUEST_BYTES;
+use crate::plan::{Plan, Sources};
+use crate::request::Request;
+use crate::routing::Retries;
+
+pub struct Intake<'a> {
+    batch: &'a StoredBatch,
+    reference: BatchRef,
+    configuration: &'a Configuration,
+    mapping: Mapping<'a>,
+    prefix: String,
+    ids: Ids,
+    taken: u64,
+}
+
+/// An entry, with the plan that its run would have; `None`: it is rejected, or its text is not read yet.
+pub struct Taken {
+    pub entry: Entry,
+    pub plan: Option<Plan>,
+}
+
+impl<'a> Intake<'a> {
+    pub fn new(batch: &'a StoredBatch, configuration: &'a Configuration) -> Self {
+        let specs: &InputSpecs = &configuration.template.inputs;
+        Self {
+            batch,
+            reference: batch.reference(),
+            configuration,
+            mapping: Mapping::new(batch, specs),
+            prefix: batch.batch.location().map(|location| location.key).unwrap_or_default(),
+            ids: Ids::default(),
+            taken: 0,
+        }
+    }
+
+    pub fn row(&mut self, row: Row) -> Taken {
+        self.taken += 1;
+        let (n, line) = (self.taken, row.line);
+        let item = row.value.and_then(|row| self.mapping.item(n, line, row));
+        let item = match item {
+            Ok(item) => item,
+            Err(problems) => return rejected(n, line, None, problems.into()),
+        };
+        if let Err(problems) = self.ids.insert(&item.id, line) {
+            return rejected(n, line, Some(item.id), problems.into());
+        }
+        match self.plan(&item) {
+            Ok(plan) => Taken { entry: Entry::Item(Box::new(item)), plan: Some(plan) },
+            Err(fault) => rejected(n, line, Some(item.id), fault),
+        }
+    }
+
+    /// `None`: what stands for a folder in consoles is no item.
+    pub fn object(&mut self, object: Object) -> Option<Taken> {
+        if object.key.ends_with('/') {
+            return None;
+        }
+        self.taken += 1;
+        let (n, bytes) = (self.taken, object.bytes);
+        let item = self.mapping.object(n, &self.prefix, object);
+        let cause = match bytes {
+            0 => Some("is empty".to_owned()),
+            bytes if bytes > MAX_REQUEST_BYTES as u64 => {
+                Some(format!("is {bytes} bytes, the most is {MAX_REQUEST_BYTES}"))
+            }
+            _ => None,
+        };
+        Some(match cause {
+            Some(cause) => rejected(n, n, Some(item.id), Problems::one("object", cause).into()),
+            None => Taken { entry: Entry::Item(Box::new(item)), plan: None },
+        })
+    }
+
+    /// What a run of the item would do.
+    ///
+    /// # Errors
+    /// Why it would be refused.
+    pub fn plan(&self, item: &Item) -> Result<Plan, Fault> {
+        let request = item.request(self.batch, &self.reference);
+        let message = Request {
+            workflow: request.workflow.clone(),
+            id: Some(request.request_id.clone()),
+            inputs: request.inputs.clone(),
+            tags: request.tags.clone(),
+            model: request.model.clone(),
+        };
+        // By the same check that dispatch makes: how long it is, its tags, its model's name.
+        Request::parse(&message.message())?;
+        // They change nothing that a plan may be refused for.
+        let retries = Retries::default();
+        let sources = Sources { request: &request, configuration: self.configuration, retries };
+        Plan::resolve(&sources).map_err(Fault::from)
+    }
+}
+
+fn rejected(n: u64, line: u64, id: Option<String>, error: Fault) -> Taken {
+    Taken { entry: Entry::Rejected(Rejected { n, line, id, error }), plan: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::message::{BatchRequest, BatchSpec};
+    use crate::batch::reader::Reader;
+    use crate::document::{Document, from_yaml};
+    use crate::policy::Policy;
+    use crate::routing::Routing;
+
+    const MODELS: &str = include_str!("../../../../infra/config/dev/models.yaml");
+    const PRICES: &str = include_str!("../../../../infra/config/dev/prices.yaml");
+    const WORKFLOW: &str = include_str!("../../../../infra/config/dev/workflows/explain.yaml");
+
+    fn read<T: Document>(yaml: &str) -> T {
+        from_yaml(yaml).finished().unwrap()
+    }
+
+    fn taken(manifest: &str) -> Vec<String> {
+        let configuration = Configuration {
+            template: read(WORKFLOW),
+            template_sha256: "t".into(),
+            models: read(MODELS),
+            routing: Routing::default(),
+            policy: Policy::default(),
+            policy_sha256: "p".into(),
+            prices: read(PRICES),
+        };
+        let request = BatchRequest {
+            workflow: "explain".into(),
+            id: Some("nightly".into()),
+            batch: BatchSpec { source: "s3://bucket/a.jsonl".into(), ..BatchSpec::default() },
+            ..BatchRequest::default()
+        };
+        let batch = StoredBatch::new(request, "default", "m");
+        let mut intake = Intake::new(&batch, &configuration);
+        let mut reader = Reader::new(batch.batch.format().unwrap()).unwrap();
+        let mut told = Vec::new();
+        let mut each = |row| {
+            let taken = intake.row(row);
+            told.push(match taken.entry {
+                Entry::Item(item) => format!("{} {} {}", item.n, item.id, taken.plan.is_some()),
+                Entry::Rejected(bad) => format!("{} {}", bad.n, bad.error.message),
+            });
+        };
+        reader.push(manifest.as_bytes(), &mut each).unwrap();
+        reader.finish(&mut each).unwrap();
+        told
+    }
+
+    #[test]
+    fn each_row_is_an_item_or_says_why_it_is_none() {
+        let manifest = r#"{"text":"a"}
+{"id":"2","text":"b"}
+{"id":2,"text":"c"}
+{"id":"x","txt":"d"}
+{"id":"y","inputs":{"text":"e"},"model":"gpt"}
+{"id":"z","inputs":{"text":"f"},"tags":{"run_id":"x"}}
+not JSON
+{"id":"last","text":"g"}"#;
+        let expected = [
+            "1 1 true",
+            "2 2 true",
+            "3 id: is that of line 2 as well",
+            "4 inputs.txt: is not an input of this workflow; it has: audience, text; inputs.text: is required",
+        ];
+        let told = taken(manifest);
+        assert_eq!(told[..4], expected);
+        assert!(told[4].starts_with("5 model: "), "{}", told[4]);
+        assert_eq!(told[5], "6 tags.run_id: is set by BCCE itself");
+        assert!(told[6].starts_with("7 line: is not JSON"), "{}", told[6]);
+        assert_eq!(told[7], "8 last true");
+    }
+
+    #[test]
+    fn an_item_of_300_kb_is_one_and_one_that_no_message_could_carry_is_none() {
+        let line = |bytes: usize| format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes));
+        let told = taken(&format!("{}\n{}", line(300_000), line(MAX_REQUEST_BYTES - 11)));
+        assert_eq!(told[0], "1 1 true");
+        assert!(told[1].starts_with("2 request: is "), "{}", told[1]);
+    }
+
+    #[test]
+    fn folders_are_no_items_and_empty_or_huge_objects_are_bad_ones() {
+        let spec = serde_json::json!({ "source": "s3://bucket/docs/", "map": { "text": "{{ item.text }}" } });
+        let request = BatchRequest {
+            workflow: "explain".into(),
+            batch: serde_json::from_value(spec).unwrap(),
+            ..BatchRequest::default()
+        };
+        let batch = StoredBatch::new(request, "default", "m");
+        let configuration = Configuration {
+            template: read(WORKFLOW),
+            template_sha256: "t".into(),
+            models: read(MODELS),
+            routing: Routing::default(),
+            policy: Policy::default(),
+            policy_sha256: "p".into(),
+            prices: read(PRICES),
+        };
+        let mut intake = Intake::new(&batch, &configuration);
+        let mut of = |key: &str, bytes| {
+            let object = Object { key: key.into(), etag: "e".into(), bytes };
+            intake.object(object).map(|taken| taken.entry)
+        };
+        assert_eq!(of("docs/", 0), None);
+        let Some(Entry::Item(item)) = of("docs/a.md", 5) else { panic!("it is an item") };
+        assert_eq!((item.n, item.id.as_str()), (1, "a.md"));
+        for (bytes, cause) in [(0, "object: is empty"), (2_000_000, "object: is 2000000 bytes")] {
+            let Some(Entry::Rejected(bad)) = of("docs/b.md", bytes) else { panic!("it is none") };
+            assert!(bad.error.message.starts_with(cause), "{}", bad.error.message);
+        }
+    }
+}
