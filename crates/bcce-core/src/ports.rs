@@ -214,13 +214,16 @@ pub trait NextBytes {
 }
 
 pub trait ListSource {
-    /// Objects below a prefix of any bucket in the order of their keys, a page at a time; `after`: the last key of
-    /// the page before. An empty page is the end.
-    async fn page(
-        &self,
-        prefix: &Location,
-        after: Option<&str>,
-    ) -> Result<Vec<batch::item::Object>, Fault>;
+    /// Objects below a prefix of any bucket in the order of their keys, a page at a time; `from`: where the page before
+    /// said that the next one is.
+    async fn page(&self, prefix: &Location, from: Option<&str>) -> Result<Page, Fault>;
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    pub objects: Vec<batch::item::Object>,
+    /// `None`: there is no further one.
+    pub next: Option<String>,
 }
 
 pub trait TakeOver {

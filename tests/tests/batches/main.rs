@@ -5,6 +5,8 @@ mod batch;
 #[path = "../emulated/cli.rs"]
 mod cli;
 mod on_demand;
+mod refused;
+mod repeated;
 #[allow(dead_code, reason = "these tests need a part of it")]
 #[path = "../emulated/stack.rs"]
 mod stack;
