@@ -1,6 +1,7 @@
 //! Batch inference jobs of Bedrock's control plane.
 
 use aws_sdk_bedrock::Client;
+use aws_sdk_bedrock::config::Builder;
 use aws_sdk_bedrock::error::SdkError;
 use aws_sdk_bedrock::operation::get_model_invocation_job::GetModelInvocationJobOutput;
 use aws_sdk_bedrock::types::{
@@ -19,7 +20,6 @@ use bcce_core::ports::{ReadJob, StartJob, StopJob};
 use time::OffsetDateTime;
 
 use crate::fault::internal;
-use crate::lazily::Lazily;
 
 /// What trying again does not change.
 const REFUSALS: [&str; 5] = [
@@ -34,21 +34,19 @@ const IS_OVER: [&str; 2] = ["ConflictException", "ValidationException"];
 
 /// The jobs of the stack's own region.
 pub struct Jobs {
-    client: Lazily<Client>,
+    client: Client,
 }
 
 impl Jobs {
     /// `endpoint`: with an optional `{region}`; `None`: AWS's own.
     pub fn new(config: &SdkConfig, endpoint: Option<&str>) -> Self {
         let region = config.region().map(ToString::to_string).unwrap_or_default();
-        let config = match endpoint {
-            Some(url) => {
-                let url = url.replace("{region}", &region);
-                config.clone().into_builder().endpoint_url(url).build()
-            }
-            None => config.clone(),
-        };
-        Self { client: Lazily::new(&config, Client::new) }
+        let mut builder = Builder::from(config);
+        // Here and not in what all services share, where the environment's would win.
+        if let Some(endpoint) = endpoint {
+            builder = builder.endpoint_url(endpoint.replace("{region}", &region));
+        }
+        Self { client: Client::from_conf(builder.build()) }
     }
 }
 
@@ -57,7 +55,6 @@ impl StartJob for Jobs {
         let what = format!("bedrock:CreateModelInvocationJob {}", job.name);
         let create = self
             .client
-            .get()
             .create_model_invocation_job()
             .job_name(job.name)
             .client_request_token(job.name)
@@ -81,7 +78,7 @@ impl StartJob for Jobs {
 impl ReadJob for Jobs {
     async fn read_job(&self, arn: &str) -> Result<Job, Fault> {
         let what = format!("bedrock:GetModelInvocationJob {arn}");
-        let got = self.client.get().get_model_invocation_job().job_identifier(arn).send().await;
+        let got = self.client.get_model_invocation_job().job_identifier(arn).send().await;
         let got = got.map_err(|error| internal(&what, &error))?;
         let submitted_at = moment(&got.submit_time)
             .ok_or_else(|| Fault::internal(format!("{what}: no time of submission")))?;
@@ -98,7 +95,7 @@ impl ReadJob for Jobs {
 
 impl StopJob for Jobs {
     async fn stop_job(&self, arn: &str) -> Result<(), Fault> {
-        let stop = self.client.get().stop_model_invocation_job().job_identifier(arn);
+        let stop = self.client.stop_model_invocation_job().job_identifier(arn);
         match stop.send().await {
             Ok(_) => Ok(()),
             Err(error) if error.code().is_some_and(|code| IS_OVER.contains(&code)) => Ok(()),
@@ -171,7 +168,7 @@ mod tests {
     const ARN: &str = "arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abc123def456";
 
     fn jobs(rule: &Rule) -> Jobs {
-        Jobs { client: mock_client!(aws_sdk_bedrock, [rule]).into() }
+        Jobs { client: mock_client!(aws_sdk_bedrock, [rule]) }
     }
 
     async fn start(rule: Rule) -> Result<JobStart, Fault> {
