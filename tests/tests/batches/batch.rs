@@ -30,6 +30,7 @@ pub async fn run(stack: &Stack, workflow: &str, id: &str, batch: Value) -> (Batc
 
 /// The manifest of an attempt at a batch, whose execution is over then.
 pub async fn manifest(stack: &Stack, batch: &BatchRef) -> Value {
+    stack.eventually("the execution", async || status(stack, batch).await).await;
     let started = Instant::now();
     while status(stack, batch).await.is_none_or(|status| status == "RUNNING") {
         assert!(started.elapsed() < PATIENCE, "{} is not over", batch.batch_id);

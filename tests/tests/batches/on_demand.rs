@@ -132,7 +132,7 @@ async fn every_object_under_a_prefix_is_an_item() {
         upload(&stack, &format!("{id}/{name}"), body).await;
     }
     let source = format!("s3://{}/batches/uploads/{id}/", crate::stack::output("ArtifactBucket"));
-    let map = json!({ "text": "{{ item.text }} ({{ item.key.split('/')|last }})" });
+    let map = json!({ "text": "{{ item.text }} ({{ item.key }})" });
     let (batch, sealed) =
         run(&stack, "explain", &id, json!({ "source": source, "map": map })).await;
     assert_eq!(sealed["status"], "PARTIAL", "{sealed}");
@@ -145,5 +145,11 @@ async fn every_object_under_a_prefix_is_an_item() {
     assert_eq!(told(&stack, &batch).await, expected);
     let outputs = lines(&stack, &batch.outputs_key()).await;
     assert_eq!((&outputs[0]["id"], &outputs[1]["id"]), (&json!("a.md"), &json!("b/c.md")));
-    assert!(outputs[1]["output"].as_str().unwrap().contains("the second (c.md)"), "{outputs:?}");
+    assert!(
+        outputs[1]["output"]
+            .as_str()
+            .unwrap()
+            .contains(&format!("the second (batches/uploads/{id}/b/c.md)")),
+        "{outputs:?}"
+    );
 }
