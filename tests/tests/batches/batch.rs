@@ -38,7 +38,11 @@ pub async fn manifest(stack: &Stack, batch: &BatchRef) -> Value {
     }
     let key = batch.manifest_key();
     let body = stack.eventually(&key, async || stack.object(&key).await).await;
-    serde_json::from_slice(&body).unwrap()
+    let manifest: Value = serde_json::from_slice(&body).unwrap();
+    let did = ["SUCCEEDED", "PARTIAL"].contains(&manifest["status"].as_str().unwrap());
+    let expected = if did { "SUCCEEDED" } else { "FAILED" };
+    assert_eq!(status(stack, batch).await.as_deref(), Some(expected), "{manifest}");
+    manifest
 }
 
 /// Of the execution; `None`: there is none.
