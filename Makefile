@@ -103,10 +103,10 @@ COVERAGE = -Cdebug-assertions -Cpasses=sancov-module -Cllvm-args=-sanitizer-cove
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 
 # Built as what is deployed, which takes minutes the first time. The harness has one core, the function another.
-bench: ## what functions take on one core, and what a decision of the router costs
+bench: ## what functions take on one core, and what a decision of the router and a row of a batch cost
 	cargo build --locked --release --package webhook --package dispatch --package bcce-bench
 	taskset --cpu-list 0 target/release/bench target/release
-	cargo bench --locked --package bcce-core --bench decide
+	cargo bench --locked --package bcce-core --bench decide --bench take_in
 
 rate: setup build ## items of a batch per minute, on a stack of its own
 	$(STACK) run -- .venv/bin/python infra/local/batch_rate.py
