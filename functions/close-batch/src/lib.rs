@@ -2,6 +2,8 @@
 //! record closed. A second seal finds the first one's manifest and returns it.
 
 mod emf;
+#[cfg(test)]
+mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::{parse, store_once, to_json};
