@@ -221,6 +221,17 @@ fn an_execution_that_was_ended_from_outside_is_told_as_what_it_was() {
 }
 
 #[test]
+fn a_map_that_broke_is_told_by_the_name_that_it_has() {
+    let fakes = collected(&[ItemStatus::Succeeded], &[ItemStatus::Skipped]);
+    let mut event: Value = serde_json::from_str(OPENED).unwrap();
+    event["broken"] = json!({ "Error": "States.ItemReaderFailed", "Cause": "the whole state" });
+    let error = close(&fakes, &event.to_string()).unwrap().notice.error.unwrap();
+    let message = "a Map of the execution broke: States.ItemReaderFailed";
+    assert_eq!((error.name, error.message.as_str()), (ErrorName::Internal, message));
+    assert_eq!(manifest(&fakes)["counts"]["succeeded"], 1);
+}
+
+#[test]
 fn more_failures_than_may_be_fail_the_batch_and_keep_what_succeeded() {
     use ItemStatus::{Failed, Skipped, Succeeded};
     let fakes = collected(&[Succeeded, Failed], &[Failed, Skipped]);
