@@ -13,6 +13,8 @@ pub enum Shown {
     Dispatch,
     /// Without it a signed call does not become a message.
     Webhook,
+    /// Without it the functions of batches, called one after the other, do not get to their ends.
+    Batch,
     /// A service acts under the role, or the emulator acts without asking: the test takes the role itself
     /// and makes the call that the action is for.
     AsTheRole,
@@ -25,7 +27,7 @@ pub enum Shown {
     Explained(&'static str),
 }
 
-use Shown::{AsTheRole, AsTheTenant, Dispatch, Explained, Simulated, Walk, Webhook};
+use Shown::{AsTheRole, AsTheTenant, Batch, Dispatch, Explained, Simulated, Walk, Webhook};
 
 const KMS: Shown = Explained(
     "S3, SQS, SNS and DynamoDB ask KMS in the caller's name on AWS; the emulator encrypts without asking",
@@ -56,6 +58,24 @@ const SECRETS: Shown =
 /// The emulator asks for `*`.
 const GUARDRAIL: Shown =
     Simulated(&["arn:aws:bedrock:eu-central-1:000000000000:guardrail/abcdefghijkl"]);
+
+/// A Map's children and the runs that they wait for: Step Functions here starts, follows and stops them in nobody's name.
+const STARTS: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-batch",
+    "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-workflow",
+]);
+const FOLLOWS: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch:explain-batch-1",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch/items:1",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
+]);
+/// Step Functions on AWS has a rule of its own that tells it of the runs' ends.
+const HEARS: Shown = Simulated(&[
+    "arn:aws:events:us-east-1:000000000000:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule",
+]);
+const CHILDREN: Shown = Explained(
+    "It uploads what came of a Map's children in parts; the emulator writes nothing of them",
+);
 
 const LISTING: Shown = Explained(
     "It is confined to a prefix, and the emulator has no s3:prefix: it refuses every listing",
@@ -130,6 +150,49 @@ pub const GRANTS: &[Grant] = &[
     ("EmitMetricsRole", "ReadRun", "s3:GetObject", Walk),
     ("EmitMetricsRole", "CountRun", "dynamodb:UpdateItem", Walk),
     ("EmitMetricsRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("OpenBatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("OpenBatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("OpenBatchRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
+    ("OpenBatchRole", "ReadTemplateAndManifest", "s3:GetObject", Batch),
+    ("OpenBatchRole", "WriteItems", "s3:GetObject", Batch),
+    ("OpenBatchRole", "WriteItems", "s3:PutObject", Batch),
+    ("OpenBatchRole", "TellMissingFromForbidden", "s3:ListBucket", Batch),
+    ("OpenBatchRole", "ReadGivenSources", "s3:GetObject", Batch),
+    ("OpenBatchRole", "ReadGivenSources", "s3:ListBucket", Batch),
+    ("OpenBatchRole", "RecordBatch", "dynamodb:PutItem", Batch),
+    ("OpenBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("OpenBatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("OpenItemRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("OpenItemRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("OpenItemRole", "ReadItem", "s3:GetObject", Batch),
+    ("OpenItemRole", "StoreRequest", "s3:GetObject", Batch),
+    ("OpenItemRole", "StoreRequest", "s3:PutObject", Batch),
+    ("OpenItemRole", "NoteRefused", "s3:PutObject", Batch),
+    ("OpenItemRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("OpenItemRole", "ReadGivenSources", "s3:GetObject", Batch),
+    ("OpenItemRole", "ReadTally", "dynamodb:Query", Batch),
+    // Too many of its items would have to fail first.
+    ("OpenItemRole", "HaltBatch", "dynamodb:UpdateItem", AsTheRole),
+    ("OpenItemRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("OpenItemRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("CollectPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("CollectPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("CollectPartRole", "ReadRuns", "s3:GetObject", Batch),
+    ("CollectPartRole", "WriteResults", "s3:GetObject", Batch),
+    ("CollectPartRole", "WriteResults", "s3:PutObject", Batch),
+    ("CollectPartRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("CollectPartRole", "ReadRunRecord", "dynamodb:Query", Batch),
+    ("CollectPartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("CollectPartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("CloseBatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("CloseBatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("CloseBatchRole", "SealBatch", "s3:GetObject", Batch),
+    ("CloseBatchRole", "SealBatch", "s3:PutObject", Batch),
+    ("CloseBatchRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("CloseBatchRole", "SignManifest", "kms:Sign", Batch),
+    ("CloseBatchRole", "CloseRecord", "dynamodb:UpdateItem", Batch),
+    ("CloseBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("CloseBatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     // Step Functions here acts in nobody's name, so it would run without this role.
     ("WorkflowRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
     ("WorkflowRole", "Notify", "sns:Publish", AsTheRole),
@@ -155,7 +218,32 @@ pub const GRANTS: &[Grant] = &[
     ("SettleRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
     ("SettleRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
     ("SettleRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
-    // EventBridge here starts the machine in nobody's name.
+    // Its readers read and its writers write in nobody's name as well.
+    ("BatchRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
+    ("BatchRole", "StartItemsAndRuns", "states:StartExecution", STARTS),
+    ("BatchRole", "FollowItemsAndRuns", "states:DescribeExecution", FOLLOWS),
+    ("BatchRole", "FollowItemsAndRuns", "states:StopExecution", FOLLOWS),
+    ("BatchRole", "HearOfRuns", "events:PutTargets", HEARS),
+    ("BatchRole", "HearOfRuns", "events:PutRule", HEARS),
+    ("BatchRole", "HearOfRuns", "events:DescribeRule", HEARS),
+    ("BatchRole", "ListPlaces", "s3:ListBucket", AsTheRole),
+    ("BatchRole", "ReadPlacesAndNoteChildren", "s3:GetObject", AsTheRole),
+    ("BatchRole", "ReadPlacesAndNoteChildren", "s3:PutObject", AsTheRole),
+    ("BatchRole", "ReadPlacesAndNoteChildren", "s3:ListMultipartUploadParts", CHILDREN),
+    ("BatchRole", "ReadPlacesAndNoteChildren", "s3:AbortMultipartUpload", CHILDREN),
+    ("BatchRole", "Notify", "sns:Publish", AsTheRole),
+    ("BatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("BatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("BatchRole", "DeliverLog", "logs:CreateLogDelivery", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:DeleteLogDelivery", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:DescribeLogGroups", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:DescribeResourcePolicies", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:GetLogDelivery", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
+    // EventBridge here starts machines in nobody's name.
+    ("BatchEndedRuleRole", "SettleBatch", "states:StartExecution", AsTheRole),
     ("SettleRuleRole", "StartSettle", "states:StartExecution", AsTheRole),
     ("ReaderRole", "ReadOwnRuns", "s3:GetObject", AsTheTenant),
     ("ReaderRole", "ListOwnRuns", "s3:ListBucket", LISTING),

@@ -232,7 +232,7 @@ fn check_id(id: &str) -> Result<(), Problems> {
 }
 
 /// A key as it is, or as much of it as an id takes with a digest of the whole.
-fn short_id(name: &str) -> Cow<'_, str> {
+pub(super) fn short_id(name: &str) -> Cow<'_, str> {
     if name.len() <= MAX_ITEM_ID_BYTES {
         return name.into();
     }

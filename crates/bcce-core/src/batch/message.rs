@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::dropped;
 use super::reference::BatchRef;
 use super::source::{Format, Location};
 use crate::document::{self, Document};
@@ -21,7 +22,7 @@ const NAMES: [&str; 1] = ["item"];
 const MAX_CONCURRENCY: u32 = 10_000;
 const DEFAULT_CONCURRENCY: u32 = 20;
 
-/// A message on the inbox that asks for a batch.
+/// A message on the inbox that asks for a batch; S3's event of an object that was dropped is one as well.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchRequest {
@@ -140,6 +141,7 @@ impl BatchRequest {
         let object: Option<BTreeMap<String, &serde_json::value::RawValue>> =
             serde_json::from_str(body).ok();
         object.is_some_and(|object| object.contains_key("batch"))
+            || dropped::request(body).is_some()
     }
 
     /// # Errors
@@ -149,7 +151,10 @@ impl BatchRequest {
             let cause = format!("is {} bytes, the most is {MAX_REQUEST_BYTES}", body.len());
             return Err(Problems::one("request", cause));
         }
-        let mut request: Self = document::from_json("request", body).finished()?;
+        let mut request: Self = match dropped::request(body) {
+            Some(request) => request.check().none_or(request)?,
+            None => document::from_json("request", body).finished()?,
+        };
         if request.workflow.is_empty() {
             request.workflow = request.dropped_for().unwrap_or_default();
         }
