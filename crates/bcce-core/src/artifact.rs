@@ -118,6 +118,22 @@ pub fn parse<T: serde::de::DeserializeOwned>(key: &str, body: &[u8]) -> Result<T
     })
 }
 
+/// As `parse`, an object on each line.
+pub fn parse_lines<T: serde::de::DeserializeOwned>(
+    key: &str,
+    body: &[u8],
+) -> Result<Vec<T>, Fault> {
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| parse(key, line)).collect()
+}
+
+/// Adds `value` as a line.
+pub fn add_line<T: Serialize>(lines: &mut Vec<u8>, value: &T) -> Result<(), Fault> {
+    lines.extend(to_json(value)?);
+    lines.push(b'\n');
+    Ok(())
+}
+
 pub fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
     serde_json::to_vec(value)
         .map_err(|error| Fault::internal(format!("cannot be written as JSON: {error}")))

@@ -149,8 +149,8 @@ pub trait OpenBatch {
 }
 
 pub trait CloseBatch {
-    /// Closes the record of an attempt at a batch; a second time changes nothing.
-    async fn close_batch(&self, batch: &ClosedBatch) -> Result<(), Fault>;
+    /// Closes the record of an attempt at a batch; `false`: it was closed before.
+    async fn close_batch(&self, batch: &ClosedBatch) -> Result<bool, Fault>;
 }
 
 pub trait ReadTally {

@@ -5,6 +5,7 @@ pub struct Config {
     pub bucket: String,
     pub key_arn: String,
     pub workflow_arn: String,
+    pub batch_arn: String,
     pub topic_arn: String,
     pub dead_letter_queue_url: String,
     /// Name of the default tenant's inbox; `<that>-<tenant>` is another tenant's.
@@ -17,6 +18,7 @@ impl Config {
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
             key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
             workflow_arn: variable("BCCE_WORKFLOW_ARN")?,
+            batch_arn: variable("BCCE_BATCH_ARN")?,
             topic_arn: variable("BCCE_TOPIC_ARN")?,
             dead_letter_queue_url: variable("BCCE_DEAD_LETTER_QUEUE_URL")?,
             inbox_name: variable("BCCE_INBOX_NAME")?,

@@ -1,4 +1,4 @@
-//! SQS batch -> `request.json` -> one execution per request.
+//! SQS batch -> `request.json` -> one execution per request, be it of a run or of a batch of runs.
 //!
 //! A message that is no request goes to the dead letters at once, with the reason, and to the
 //! notifications topic. A message that cannot be handled just now stays in the queue. Neither holds
@@ -14,11 +14,12 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use bcce_aws::sqs::letters::REQUEST_ID;
 use bcce_core::artifact::{parse, store_once, to_json};
 use bcce_core::attempt::Totals;
-use bcce_core::error::{ErrorName, Fault};
+use bcce_core::batch::{BatchRequest, StoredBatch};
+use bcce_core::error::{ErrorName, Fault, Problems};
 use bcce_core::limits::MAX_ID_BYTES;
 use bcce_core::notice::{RunNotice, RunStatus};
 use bcce_core::ports::{
-    Clock, DeadLetter, GetObject, Letter, Postpone, Publish, PutOnce, StartRun, Started,
+    Clock, DeadLetter, GetObject, Letter, Postpone, Publish, PutOnce, StartBatch, StartRun, Started,
 };
 use bcce_core::request::{Request, StoredRequest, told_of};
 
@@ -27,6 +28,7 @@ pub use config::Config;
 pub struct Ports<S, M, T, D, Q, C> {
     pub store: S,
     pub machine: M,
+    pub batch_machine: M,
     pub topic: T,
     pub dead_letters: D,
     pub queue: Q,
@@ -42,7 +44,7 @@ pub async fn handle<S, M, T, D, Q, C>(
 ) -> Result<SqsBatchResponse, Fault>
 where
     S: GetObject + PutOnce,
-    M: StartRun,
+    M: StartRun + StartBatch,
     T: Publish,
     D: DeadLetter,
     Q: Postpone,
@@ -65,7 +67,7 @@ struct Rejected<'a> {
 impl<S, M, T, D, Q, C> Ports<S, M, T, D, Q, C>
 where
     S: GetObject + PutOnce,
-    M: StartRun,
+    M: StartRun + StartBatch,
     T: Publish,
     D: DeadLetter,
     Q: Postpone,
@@ -95,14 +97,12 @@ where
         let body = message.body.as_deref().unwrap_or_default();
         let message_id = message.message_id.as_deref().unwrap_or_default();
         let given_id = request_id(message);
+        if BatchRequest::is_meant_by(body) {
+            return self.dispatch_batch(body, tenant, given_id).await;
+        }
         let request = match Request::parse(body) {
             Ok(request) => StoredRequest::new(request, tenant, given_id),
-            Err(problems) => {
-                let (workflow, id) = told_of(body);
-                let request_id = id.as_deref().unwrap_or(given_id);
-                let (workflow, reason) = (workflow.as_deref(), problems.into());
-                return self.reject(body, tenant, Rejected { request_id, workflow, reason }).await;
-            }
+            Err(problems) => return self.reject_unread(body, tenant, given_id, problems).await,
         };
         let run = request.run();
         let key = run.request_key();
@@ -123,6 +123,43 @@ where
             Started::Throttled => return Err(Fault::internal("StartExecution is throttled")),
         }
         Ok(())
+    }
+
+    async fn dispatch_batch(&self, body: &str, tenant: &str, given_id: &str) -> Result<(), Fault> {
+        let request = match BatchRequest::parse(body) {
+            Ok(request) => StoredBatch::new(request, tenant, given_id),
+            Err(problems) => return self.reject_unread(body, tenant, given_id, problems).await,
+        };
+        let batch = request.reference();
+        let (key, batch_id) = (batch.request_key(), &batch.batch_id);
+        let stored = store_once(&self.store, &key, batch_id, to_json(&request)?).await?;
+        if parse::<StoredBatch>(&key, &stored)? != request {
+            let cause = "id: was used before, for another batch of this workflow";
+            let reason = Fault::new(ErrorName::InvalidRequest, cause);
+            let (request_id, workflow) =
+                (request.request_id.as_str(), Some(request.workflow.as_str()));
+            return self.reject(body, tenant, Rejected { request_id, workflow, reason }).await;
+        }
+        match self.batch_machine.start_batch(&batch).await? {
+            Started::New => tracing::info!(batch_id, "the batch is started"),
+            Started::Existed => tracing::info!(batch_id, "the batch was started before"),
+            Started::Throttled => return Err(Fault::internal("StartExecution is throttled")),
+        }
+        Ok(())
+    }
+
+    /// A body that is no request at all, or no batch.
+    async fn reject_unread(
+        &self,
+        body: &str,
+        tenant: &str,
+        given_id: &str,
+        problems: Problems,
+    ) -> Result<(), Fault> {
+        let (workflow, id) = told_of(body);
+        let request_id = id.as_deref().unwrap_or(given_id);
+        let (workflow, reason) = (workflow.as_deref(), problems.into());
+        self.reject(body, tenant, Rejected { request_id, workflow, reason }).await
     }
 
     /// Tells first and moves the message second: if the second fails, the message comes again and is

@@ -12,6 +12,7 @@ fn main() -> Result<(), StartError> {
         let ports = Ports {
             store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)),
             machine: StateMachine::new(&aws, &config.workflow_arn),
+            batch_machine: StateMachine::new(&aws, &config.batch_arn),
             topic: Topic::new(&aws, &config.topic_arn),
             dead_letters: DeadLetters::new(&aws, &config.dead_letter_queue_url),
             queue: Queues::new(&aws),

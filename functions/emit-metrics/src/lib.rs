@@ -81,7 +81,8 @@ where
             emf::documents(&config.environment, &closed.manifest)
                 .iter()
                 .for_each(|document| emit(document));
-            Ok(Response { counted: true, tells: true })
+            // Of an item its batch tells.
+            Ok(Response { counted: true, tells: closed.run.batch.is_none() })
         }
         Closed::Before { teller } => {
             tracing::info!(run_id = closed.run.run_id, "the run was counted before");
@@ -101,6 +102,7 @@ async fn tells(
 ) -> Result<bool, Fault> {
     let (run, us) = (&closed.run, closed.teller.as_str());
     match teller {
+        _ if run.batch.is_some() => Ok(false),
         Some(teller) if teller == us => Ok(true),
         Some(teller)
             if teller == run.execution_arn

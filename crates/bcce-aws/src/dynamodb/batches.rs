@@ -71,7 +71,7 @@ impl OpenBatch for Ledger {
 }
 
 impl CloseBatch for Ledger {
-    async fn close_batch(&self, closed: &ClosedBatch) -> Result<(), Fault> {
+    async fn close_batch(&self, closed: &ClosedBatch) -> Result<bool, Fault> {
         let change = closing(closed);
         let update = self.client.update_item().table_name(&self.table);
         let update = update
@@ -82,9 +82,9 @@ impl CloseBatch for Ledger {
             .set_expression_attribute_names(Some(change.names))
             .set_expression_attribute_values(Some(change.values));
         match update.send().await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
                 _ => Err(internal("dynamodb:UpdateItem batch", &error)),
             },
         }

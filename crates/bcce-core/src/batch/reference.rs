@@ -139,6 +139,11 @@ impl BatchRef {
         format!("{}{part:06}.jsonl", self.places_prefix())
     }
 
+    /// Step Functions notes there what came of the child executions; nothing of ours reads it.
+    pub fn children_prefix(&self) -> String {
+        format!("{}children-{}", self.prefix(), self.attempt_no)
+    }
+
     /// Why an item of this batch could not be made a request when its turn came.
     pub fn refused_key(&self, n: u64) -> String {
         format!("{}refused/{n}.json", self.prefix())

@@ -1,0 +1,182 @@
+//! Seals a batch: what came of its parts put together, the manifest written once and its exact bytes signed, the
+//! record closed. A second seal finds the first one's manifest and returns it.
+
+mod emf;
+
+use bcce_aws::{StartError, variable};
+use bcce_core::artifact::{parse, store_once, to_json};
+use bcce_core::batch::BatchManifest;
+use bcce_core::batch::manifest::{BatchNotice, Opened, Outcome, Sums};
+use bcce_core::batch::reference::{BatchRef, BatchRun};
+use bcce_core::digest::{sha256, sha256_hex};
+use bcce_core::ending::ExecutionStatus;
+use bcce_core::error::Fault;
+use bcce_core::ledger::ClosedBatch;
+use bcce_core::manifest::ManifestRef;
+use bcce_core::ports::{Clock, CloseBatch, Concatenate, GetObject, PutOnce, SignDigest};
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+/// Sums read at a time.
+const AT_A_TIME: usize = 16;
+
+pub struct Config {
+    pub environment: String,
+    pub bucket: String,
+    pub key_arn: String,
+    pub signing_key_arn: String,
+    pub ledger_table: String,
+}
+
+impl Config {
+    pub fn from_env() -> Result<Self, StartError> {
+        Ok(Self {
+            environment: variable("BCCE_ENVIRONMENT")?,
+            bucket: variable("BCCE_ARTIFACT_BUCKET")?,
+            key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
+            signing_key_arn: variable("BCCE_SIGNING_KEY_ARN")?,
+            ledger_table: variable("BCCE_LEDGER_TABLE")?,
+        })
+    }
+}
+
+pub struct Ports<S, K, L, C> {
+    pub store: S,
+    pub signing_key: K,
+    pub ledger: L,
+    pub clock: C,
+}
+
+/// A batch that is over, with what the state machine alone knows of it.
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    pub batch: BatchRun,
+    /// What ended it before its items.
+    #[serde(default)]
+    pub fault: Option<Fault>,
+    /// How its execution ended, from outside.
+    #[serde(default)]
+    pub ended: Option<ExecutionStatus>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Response {
+    /// The batch was closed by this call, and not before.
+    pub now: bool,
+    pub manifest: ManifestRef,
+    /// The message for the notifications topic.
+    pub notice: Box<BatchNotice>,
+}
+
+/// # Errors
+/// `Bcce.Internal`: nothing is sealed, or the seal is not finished; a retry finishes it.
+pub async fn handle<S, K, L, C>(
+    ports: &Ports<S, K, L, C>,
+    environment: &str,
+    emit: &impl Fn(&str),
+    request: Request,
+) -> Result<Response, Fault>
+where
+    S: GetObject + PutOnce + Concatenate,
+    K: SignDigest,
+    L: CloseBatch,
+    C: Clock,
+{
+    let batch = &request.batch;
+    let key = batch.manifest_key();
+    let bytes = match ports.store.get(&key).await? {
+        Some(sealed) => sealed,
+        None => {
+            let manifest = ports.seal(&request).await?;
+            store_once(&ports.store, &key, &batch.batch_id, to_json(&manifest)?).await?
+        }
+    };
+    ports.sign(batch, &bytes).await?;
+    let manifest: BatchManifest = parse(&key, &bytes)?;
+    let sha256 = sha256_hex(&bytes);
+    let closed = ClosedBatch {
+        batch: batch.clone(),
+        manifest,
+        manifest_key: key.clone(),
+        manifest_sha256: sha256.clone(),
+    };
+    let now = ports.ledger.close_batch(&closed).await?;
+    if now {
+        emit(&emf::document(environment, &closed.manifest));
+    }
+    let status = closed.manifest.status.as_str();
+    tracing::info!(batch_id = batch.batch_id, status, "the batch is sealed");
+    let notice = Box::new(closed.manifest.notice(&key, &sha256));
+    Ok(Response { now, manifest: ManifestRef { key, sha256 }, notice })
+}
+
+impl<S, K, L, C> Ports<S, K, L, C>
+where
+    S: GetObject + PutOnce + Concatenate,
+    K: SignDigest,
+    C: Clock,
+{
+    async fn seal(&self, request: &Request) -> Result<BatchManifest, Fault> {
+        let batch = &request.batch;
+        let key = batch.opened_key();
+        let opened: Option<Opened> = match self.store.get(&key).await? {
+            Some(body) => Some(parse(&key, &body)?),
+            None => None,
+        };
+        let (mut sums, mut results, mut outputs) = (Sums::none(), None, None);
+        if let Some(opened) = &opened {
+            sums = self.sums(batch, opened.parts).await?;
+            let all = |key: fn(&BatchRef, u32) -> String| -> Vec<String> {
+                (1..=opened.parts).map(|part| key(batch, part)).collect()
+            };
+            let (from, to) = (all(BatchRef::part_results_key), batch.results_key());
+            results = Some(self.store.concatenate(&from, &to, &batch.batch_id).await?);
+            let (from, to) = (all(BatchRef::part_outputs_key), batch.outputs_key());
+            outputs = Some(self.store.concatenate(&from, &to, &batch.batch_id).await?);
+        }
+        Ok(BatchManifest::seal(Outcome {
+            batch,
+            opened,
+            sums,
+            results,
+            outputs,
+            fault: fault(request),
+            is_cancelled: request.ended == Some(ExecutionStatus::Aborted),
+            ended_at: self.clock.now(),
+        }))
+    }
+
+    async fn sums(&self, batch: &BatchRef, parts: u32) -> Result<Sums, Fault> {
+        let read = (1..=parts).map(|part| async move {
+            let key = batch.part_sums_key(part);
+            let body = self.store.get(&key).await?;
+            let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+            parse::<Sums>(&key, &body)
+        });
+        let read = futures::stream::iter(read).buffer_unordered(AT_A_TIME);
+        read.try_fold(Sums::none(), |mut sums, part| async move {
+            sums.add(&part);
+            Ok(sums)
+        })
+        .await
+    }
+
+    async fn sign(&self, batch: &BatchRef, manifest: &[u8]) -> Result<(), Fault> {
+        let key = batch.signature_key();
+        // KMS bills each signature, and ECDSA gives another one each time.
+        if self.store.get(&key).await?.is_none() {
+            let signature = self.signing_key.sign(&sha256(manifest)).await?;
+            store_once(&self.store, &key, &batch.batch_id, signature).await?;
+        }
+        Ok(())
+    }
+}
+
+fn fault(request: &Request) -> Option<Fault> {
+    let ended = match request.ended {
+        None | Some(ExecutionStatus::Aborted) => None,
+        Some(ExecutionStatus::TimedOut) => Some("the execution ran longer than it may"),
+        Some(ExecutionStatus::Failed) => Some("the execution ended before the batch was sealed"),
+    };
+    request.fault.clone().or(ended.map(Fault::internal))
+}

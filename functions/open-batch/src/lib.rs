@@ -1,0 +1,216 @@
+//! A batch's message -> its items, each checked and written down where a run can be made of it. What is wrong with
+//! one item says nothing of the others; what is wrong with the whole is a response.
+
+mod again; // a retry: what the attempt before left over
+mod parts; // entries on their way to S3
+mod take_in; // the manifest or the objects, read once
+
+use bcce_aws::{StartError, variable};
+use bcce_core::artifact::{parse, to_json};
+use bcce_core::batch::manifest::{Opened, SourceRead};
+use bcce_core::batch::reference::BatchRun;
+use bcce_core::batch::source::{INBOX, UPLOADS};
+use bcce_core::batch::{Location, Mode, StoredBatch, tally};
+use bcce_core::ending::ExecutionStatus;
+use bcce_core::environment::Source;
+use bcce_core::error::{ErrorName, Fault, Problems};
+use bcce_core::ledger::OpenedBatch;
+use bcce_core::ports::{
+    self, Clock, GetObject, GetParameters, ListSource, OpenBatch, OpenSource, PutObject,
+};
+use serde::{Deserialize, Serialize};
+
+use parts::Written;
+
+pub struct Config {
+    pub environment: String,
+    pub bucket: String,
+    pub key_arn: String,
+    pub ledger_table: String,
+}
+
+impl Config {
+    pub fn from_env() -> Result<Self, StartError> {
+        Ok(Self {
+            environment: variable("BCCE_ENVIRONMENT")?,
+            bucket: variable("BCCE_ARTIFACT_BUCKET")?,
+            key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
+            ledger_table: variable("BCCE_LEDGER_TABLE")?,
+        })
+    }
+}
+
+pub struct Ports<S, R, P, L, C> {
+    pub store: S,
+    pub sources: R,
+    pub parameters: P,
+    pub ledger: L,
+    pub clock: C,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    pub batch: BatchRun,
+    /// How its execution ended, from outside: nothing is opened any more, what was is told.
+    #[serde(default)]
+    pub ended: Option<ExecutionStatus>,
+}
+
+/// What the state machine needs of it.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Response {
+    Opened {
+        bucket: String,
+        /// Key of the list of parts.
+        parts: String,
+        /// Prefix of the places of those items that run on demand.
+        places: String,
+        /// Prefix of what Step Functions notes of child executions.
+        children: String,
+        to_run: u64,
+        mode: Mode,
+        concurrency: u32,
+        allowed_failures: u64,
+    },
+    Refused {
+        error: Fault,
+    },
+}
+
+/// # Errors
+/// `Bcce.Internal`; what is wrong with the batch as a whole is a response.
+pub async fn handle<S, R, P, L, C>(
+    ports: &Ports<S, R, P, L, C>,
+    config: &Config,
+    request: Request,
+) -> Result<Response, Fault>
+where
+    S: GetObject + PutObject,
+    R: OpenSource + ListSource,
+    P: GetParameters,
+    L: OpenBatch,
+    C: Clock,
+{
+    let batch = request.batch;
+    match Box::pin(ports.open(config, &batch, request.ended)).await {
+        Ok(opened) => Ok(Response::Opened {
+            bucket: config.bucket.clone(),
+            parts: batch.parts_key(),
+            places: batch.places_prefix(),
+            children: batch.children_prefix(),
+            to_run: opened.to_run,
+            mode: opened.mode,
+            concurrency: opened.concurrency,
+            allowed_failures: opened.allowed_failures,
+        }),
+        Err(fault) if fault.name == ErrorName::Internal && request.ended.is_none() => Err(fault),
+        Err(error) => {
+            let (batch_id, name) = (&batch.batch_id, error.name.as_str());
+            tracing::warn!(batch_id, error = name, "the batch is refused: {}", error.message);
+            Ok(Response::Refused { error })
+        }
+    }
+}
+
+impl<S, R, P, L, C> Ports<S, R, P, L, C>
+where
+    S: GetObject + PutObject,
+    R: OpenSource + ListSource,
+    P: GetParameters,
+    L: OpenBatch,
+    C: Clock,
+{
+    async fn open(
+        &self,
+        config: &Config,
+        batch: &BatchRun,
+        ended: Option<ExecutionStatus>,
+    ) -> Result<Opened, Fault> {
+        let key = batch.opened_key();
+        // A second call of the same state finds what the first one did.
+        let opened = match self.store.get(&key).await? {
+            Some(body) => parse(&key, &body)?,
+            None if ended.is_some() => {
+                return Err(Fault::internal("the execution ended before the batch was opened"));
+            }
+            None => {
+                let opened = self.take(config, batch).await?;
+                self.store.put(&key, &batch.batch_id, to_json(&opened)?).await?;
+                opened
+            }
+        };
+        if ended.is_some() {
+            return Ok(opened);
+        }
+        let record = OpenedBatch { batch: batch.clone(), opened: opened.clone() };
+        if self.ledger.open_batch(&record).await? == ports::Opened::Over {
+            let message = "id: its batch is over; its manifest has the outcome";
+            return Err(Fault::new(ErrorName::InvalidRequest, message));
+        }
+        tracing::info!(
+            batch_id = batch.batch_id,
+            items = opened.items,
+            rejected = opened.rejected,
+            to_run = opened.to_run,
+            "the batch is opened"
+        );
+        Ok(opened)
+    }
+
+    async fn take(&self, config: &Config, batch: &BatchRun) -> Result<Opened, Fault> {
+        if let Some(opened) = again::of(&self.store, batch).await? {
+            return Ok(opened);
+        }
+        let key = batch.request_key();
+        let body = self.store.get(&key).await?;
+        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+        let stored: StoredBatch = parse(&key, &body)?;
+        let location = allowed(config, &stored)?;
+        let source = Source {
+            store: &self.store,
+            parameters: &self.parameters,
+            bucket: &config.bucket,
+            environment: &config.environment,
+        };
+        let configuration = source.read(&stored.workflow).await?.map_err(Fault::from)?;
+        let (read, written) = take_in::all(self, batch, &stored, &configuration, &location).await?;
+        if written.items == 0 {
+            return Err(Problems::one("batch.source", "has no items").into());
+        }
+        Ok(opened(&stored, read, &written))
+    }
+}
+
+fn opened(stored: &StoredBatch, source: SourceRead, written: &Written) -> Opened {
+    let spec = &stored.batch;
+    Opened {
+        version: 1,
+        items: written.items,
+        rejected: written.rejected,
+        to_run: written.items - written.rejected,
+        parts: written.parts,
+        source,
+        mode: Mode::OnDemand,
+        because: vec!["the batch asks for it".to_owned()],
+        concurrency: spec.concurrency(),
+        allowed_failures: tally::allowed_failures(written.items, spec.tolerated_failure_percent),
+    }
+}
+
+/// Whoever may send a message could otherwise have anything of this bucket read into a prompt. Other buckets are those
+/// that the stack was given access to.
+fn allowed(config: &Config, stored: &StoredBatch) -> Result<Location, Fault> {
+    let location = stored.batch.location().map_err(|cause| Problems::one("batch.source", cause))?;
+    if stored.tenant != "default" {
+        let message = "batch: only the stack's own tenant, default, may send batches";
+        return Err(Fault::new(ErrorName::PolicyViolation, message));
+    }
+    let ours = location.bucket == config.bucket;
+    if ours && ![INBOX, UPLOADS].iter().any(|folder| location.key.starts_with(folder)) {
+        let message =
+            format!("batch.source: of this bucket it must lie under {INBOX} or {UPLOADS}");
+        return Err(Fault::new(ErrorName::PolicyViolation, message));
+    }
+    Ok(location)
+}

@@ -1,0 +1,96 @@
+//! The manifest or the objects, read once from end to end.
+
+use bcce_core::batch::intake::Taken;
+use bcce_core::batch::manifest::SourceRead;
+use bcce_core::batch::reference::BatchRef;
+use bcce_core::batch::{Format, Intake, Location, Reader, StoredBatch};
+use bcce_core::environment::Configuration;
+use bcce_core::error::{Fault, Problems};
+use bcce_core::ports::{GetObject, ListSource, NextBytes, OpenSource, PutObject};
+
+use crate::Ports;
+use crate::parts::{Parts, Written};
+
+pub(crate) async fn all<S, R, P, L, C>(
+    ports: &Ports<S, R, P, L, C>,
+    batch: &BatchRef,
+    stored: &StoredBatch,
+    configuration: &Configuration,
+    location: &Location,
+) -> Result<(SourceRead, Written), Fault>
+where
+    S: GetObject + PutObject,
+    R: OpenSource + ListSource,
+{
+    let format = stored.batch.format().unwrap_or(Format::Jsonl);
+    let mut intake = Intake::new(stored, configuration);
+    let mut parts = Parts::new(&ports.store, batch);
+    let mut read = SourceRead { uri: location.to_string(), format, etag: None, bytes: 0 };
+    match Reader::new(format) {
+        Some(reader) => {
+            let etag = stored.batch.etag.as_deref();
+            rows(&ports.sources, location, etag, reader, &mut intake, &mut parts, &mut read)
+                .await?;
+        }
+        None => objects(&ports.sources, location, &mut intake, &mut parts, &mut read).await?,
+    }
+    Ok((read, parts.finish().await?))
+}
+
+async fn rows<S: PutObject>(
+    sources: &impl OpenSource,
+    location: &Location,
+    etag: Option<&str>,
+    mut reader: Reader,
+    intake: &mut Intake<'_>,
+    parts: &mut Parts<'_, S>,
+    read: &mut SourceRead,
+) -> Result<(), Fault> {
+    let Some(mut source) = sources.open(location, etag).await? else {
+        let cause = match etag {
+            Some(etag) => {
+                format!("there is no such object with the ETag {etag} that the stack may read")
+            }
+            None => "there is no such object that the stack may read".to_owned(),
+        };
+        return Err(Problems::one("batch.source", cause).into());
+    };
+    read.etag = Some(source.etag);
+    let mut taken: Vec<Taken> = Vec::new();
+    while let Some(bytes) = source.body.next_bytes().await? {
+        read.bytes += bytes.len() as u64;
+        reader.push(&bytes, &mut |row| taken.push(intake.row(row)))?;
+        for taken in taken.drain(..) {
+            parts.add(&taken.entry).await?;
+        }
+    }
+    if read.bytes != source.bytes {
+        return Err(Fault::internal(format!("{location} ended after {} bytes", read.bytes)));
+    }
+    reader.finish(&mut |row| taken.push(intake.row(row)))?;
+    for taken in taken {
+        parts.add(&taken.entry).await?;
+    }
+    Ok(())
+}
+
+async fn objects<S: PutObject>(
+    sources: &impl ListSource,
+    prefix: &Location,
+    intake: &mut Intake<'_>,
+    parts: &mut Parts<'_, S>,
+    read: &mut SourceRead,
+) -> Result<(), Fault> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = sources.page(prefix, after.as_deref()).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.key.clone());
+        for object in page {
+            read.bytes += object.bytes;
+            if let Some(taken) = intake.object(object) {
+                parts.add(&taken.entry).await?;
+            }
+        }
+    }
+}

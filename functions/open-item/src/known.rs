@@ -1,0 +1,62 @@
+//! What the items of one batch share, kept for a moment or for good.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bcce_core::artifact::parse;
+use bcce_core::batch::reference::{BatchRef, ItemOf};
+use bcce_core::batch::{StoredBatch, Tally};
+use bcce_core::error::Fault;
+use bcce_core::ports::{GetObject, ReadTally};
+use time::OffsetDateTime;
+
+/// How old a tally may be: for so long items are started although too many have failed.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// The last tally that was read.
+#[derive(Default)]
+pub struct Tallies(RefCell<Option<(ItemOf, OffsetDateTime, Tally)>>);
+
+impl Tallies {
+    pub async fn read(
+        &self,
+        ledger: &impl ReadTally,
+        batch: &ItemOf,
+        now: OffsetDateTime,
+    ) -> Result<Tally, Fault> {
+        if let Some((known, at, tally)) = self.0.borrow().as_ref()
+            && known == batch
+            && now - *at < FRESH
+        {
+            return Ok(tally.clone());
+        }
+        let tally = ledger.tally(batch).await?;
+        *self.0.borrow_mut() = Some((batch.clone(), now, tally.clone()));
+        Ok(tally)
+    }
+}
+
+/// The last batch whose request was read, which never changes.
+#[derive(Default)]
+pub struct Batches(RefCell<Option<(String, Rc<StoredBatch>)>>);
+
+impl Batches {
+    pub async fn read(
+        &self,
+        store: &impl GetObject,
+        batch: &BatchRef,
+    ) -> Result<Rc<StoredBatch>, Fault> {
+        if let Some((known, stored)) = self.0.borrow().as_ref()
+            && *known == batch.batch_id
+        {
+            return Ok(stored.clone());
+        }
+        let key = batch.request_key();
+        let body = store.get(&key).await?;
+        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+        let stored = Rc::new(parse::<StoredBatch>(&key, &body)?);
+        *self.0.borrow_mut() = Some((batch.batch_id.clone(), stored.clone()));
+        Ok(stored)
+    }
+}

@@ -1,0 +1,233 @@
+//! An item of a batch, when its turn comes: its `request.json`, and what its run is started with. When too many
+//! others have failed, nothing.
+
+mod known; // what the items of one batch share
+
+use bcce_aws::{StartError, variable};
+use bcce_core::artifact::{parse, store_once, to_json};
+use bcce_core::attempt::Totals;
+use bcce_core::batch::item::{Mapping, Object};
+use bcce_core::batch::manifest::{BatchNotice, BatchStatus, Counts};
+use bcce_core::batch::reference::{BatchRun, Place};
+use bcce_core::batch::{Entry, Item, Location, StoredBatch, Tally};
+use bcce_core::error::{ErrorName, Fault, Problems};
+use bcce_core::inputs::InputSpecs;
+use bcce_core::ports::{
+    Clock, GetObject, GetRange, HaltBatch, NextBytes, OpenSource, PutObject, PutOnce, ReadTally,
+};
+use bcce_core::request::{Request as Message, StoredRequest};
+use bcce_core::run::RunRef;
+use serde::{Deserialize, Serialize};
+
+pub use known::{Batches, Tallies};
+
+pub struct Config {
+    pub bucket: String,
+    pub key_arn: String,
+    pub ledger_table: String,
+}
+
+impl Config {
+    pub fn from_env() -> Result<Self, StartError> {
+        Ok(Self {
+            bucket: variable("BCCE_ARTIFACT_BUCKET")?,
+            key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
+            ledger_table: variable("BCCE_LEDGER_TABLE")?,
+        })
+    }
+}
+
+pub struct Ports<S, R, L, C> {
+    pub store: S,
+    pub sources: R,
+    pub ledger: L,
+    pub clock: C,
+    pub tallies: Tallies,
+    pub batches: Batches,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    pub batch: BatchRun,
+    pub place: Place,
+    pub allowed_failures: u64,
+    /// ARN of the execution that asks.
+    pub teller: String,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Response {
+    /// Its run is due.
+    Ready {
+        /// Name of the run's execution.
+        name: String,
+        /// What it is started with, as `dispatch` would.
+        input: Box<RunRef>,
+    },
+    /// Its text is no request; why lies among the batch's objects.
+    Refused,
+    /// Too many others failed.
+    Halted {
+        /// For the notifications topic, where it is the asking execution's to tell.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        notice: Option<Box<BatchNotice>>,
+    },
+}
+
+/// # Errors
+/// `Bcce.Internal`; what is wrong with the item is a response.
+pub async fn handle<S, R, L, C>(
+    ports: &Ports<S, R, L, C>,
+    request: Request,
+) -> Result<Response, Fault>
+where
+    S: GetObject + GetRange + PutObject + PutOnce,
+    R: OpenSource,
+    L: ReadTally + HaltBatch,
+    C: Clock,
+{
+    let (batch, now) = (&request.batch, ports.clock.now());
+    let tally = ports.tallies.read(&ports.ledger, &batch.item_of(), now).await?;
+    if tally.is_too_much(request.allowed_failures) {
+        return ports.halt(&request, &tally).await;
+    }
+    match ports.make(&request).await {
+        Ok(run) => Ok(Response::Ready { name: run.execution_name(), input: Box::new(run) }),
+        Err(fault) if fault.name == ErrorName::Internal => Err(fault),
+        Err(fault) => {
+            let (batch_id, n) = (&batch.batch_id, request.place.n);
+            tracing::warn!(batch_id, n, "an item is refused: {}", fault.message);
+            let key = batch.refused_key(n);
+            ports.store.put(&key, batch_id, to_json(&fault)?).await?;
+            Ok(Response::Refused)
+        }
+    }
+}
+
+impl<S, R, L, C> Ports<S, R, L, C>
+where
+    S: GetObject + GetRange + PutObject + PutOnce,
+    R: OpenSource,
+    L: ReadTally + HaltBatch,
+    C: Clock,
+{
+    async fn halt(&self, request: &Request, tally: &Tally) -> Result<Response, Fault> {
+        let (batch, now) = (&request.batch, self.clock.now());
+        let tells = self.ledger.halt(&batch.item_of(), &request.teller, now).await?;
+        let notice = tells.then(|| Box::new(notice(request, tally, now)));
+        Ok(Response::Halted { notice })
+    }
+
+    /// # Errors
+    /// `Bcce.InvalidRequest` and the like: the item is none.
+    async fn make(&self, request: &Request) -> Result<RunRef, Fault> {
+        let (batch, place) = (&request.batch, &request.place);
+        let stored = self.batches.read(&self.store, batch).await?;
+        let item = self.item(batch, place).await?;
+        let item = match item.object.clone() {
+            None => item,
+            Some(object) => self.with_text(&stored, item, &object).await?,
+        };
+        let run = item.run(batch, place.attempt_no);
+        let wanted = item.request(&stored, batch);
+        check(&wanted)?;
+        let key = run.request_key();
+        let kept = store_once(&self.store, &key, &run.run_id, to_json(&wanted)?).await?;
+        if parse::<StoredRequest>(&key, &kept)? != wanted {
+            let message = "id: was used before, for another request of this workflow";
+            return Err(Fault::new(ErrorName::InvalidRequest, message));
+        }
+        Ok(run)
+    }
+
+    async fn item(&self, batch: &BatchRun, place: &Place) -> Result<Item, Fault> {
+        let key = batch.part_key(place.part);
+        let line = self.store.range(&key, place.at, place.bytes).await?;
+        let line = line.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+        match parse::<Entry>(&key, &line)? {
+            Entry::Item(item) if item.n == place.n => Ok(*item),
+            _ => Err(Fault::internal(format!("{key} does not have item {} there", place.n))),
+        }
+    }
+
+    async fn with_text(
+        &self,
+        stored: &StoredBatch,
+        item: Item,
+        object: &Object,
+    ) -> Result<Item, Fault> {
+        let prefix =
+            stored.batch.location().map_err(|cause| Problems::one("batch.source", cause))?;
+        let location = Location { bucket: prefix.bucket, key: object.key.clone() };
+        let Some(mut source) = self.sources.open(&location, Some(&object.etag)).await? else {
+            let cause = "is not there any more, or has changed since it was listed";
+            return Err(Problems::one("object", cause).into());
+        };
+        let mut bytes = Vec::new();
+        while let Some(more) = source.body.next_bytes().await? {
+            bytes.extend(more);
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let place = error.valid_up_to() + 1;
+            Problems::one("object", format!("is not UTF-8, at byte {place}"))
+        })?;
+        // Only a CSV's fields are made what an input wants.
+        let specs = InputSpecs::default();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Ok(Mapping::new(stored, &specs).with_text(item, text)?)
+    }
+}
+
+/// As dispatch would have refused it; what was checked when the batch was opened is checked again for an object.
+fn check(request: &StoredRequest) -> Result<(), Fault> {
+    let message = Message {
+        workflow: request.workflow.clone(),
+        id: Some(request.request_id.clone()),
+        inputs: request.inputs.clone(),
+        tags: request.tags.clone(),
+        model: request.model.clone(),
+    };
+    Message::parse(&message.message())?;
+    Ok(())
+}
+
+fn notice(request: &Request, tally: &Tally, now: time::OffsetDateTime) -> BatchNotice {
+    let batch = &request.batch;
+    let message = format!(
+        "{} items failed, {} may; no further one is started",
+        tally.failed, request.allowed_failures
+    );
+    BatchNotice {
+        version: 1,
+        batch_id: batch.batch_id.clone(),
+        run_id: None,
+        request_id: batch.request_id.clone(),
+        tenant: batch.tenant.clone(),
+        workflow: batch.workflow.clone(),
+        status: BatchStatus::Running,
+        ended_at: now,
+        manifest: None,
+        manifest_sha256: None,
+        counts: Counts {
+            items: tally.over(),
+            succeeded: tally.succeeded,
+            failed: tally.failed,
+            cancelled: tally.cancelled,
+            ..Counts::default()
+        },
+        totals: totals(tally),
+        error: Some(Fault::new(ErrorName::TooManyFailures, message)),
+    }
+}
+
+fn totals(tally: &Tally) -> Totals {
+    let (is_whole, cost) = (tally.unknown_cost == 0, tally.cost_usd.normalize());
+    Totals {
+        usage: is_whole.then_some(tally.usage),
+        known_usage: (!is_whole).then_some(tally.usage),
+        cost_usd: is_whole.then_some(cost),
+        priced_subtotal_usd: (!is_whole).then_some(cost),
+        unpriced: Vec::new(),
+    }
+}

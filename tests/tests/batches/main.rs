@@ -1,0 +1,10 @@
+//! Batches on a deployed stack of their own: a hundred runs at a time are no neighbours for other tests.
+
+mod batch;
+#[allow(dead_code, reason = "these tests need a part of it")]
+#[path = "../emulated/cli.rs"]
+mod cli;
+mod on_demand;
+#[allow(dead_code, reason = "these tests need a part of it")]
+#[path = "../emulated/stack.rs"]
+mod stack;
