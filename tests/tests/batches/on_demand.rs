@@ -59,7 +59,8 @@ async fn the_good_items_of_a_manifest_run_and_the_bad_ones_are_listed() {
 async fn five_hundred_items_with_broken_ones_outlast_a_region() {
     let stack = Stack::connect().await;
     let id = fresh("large");
-    let line = |n: usize| match n {
+    let line = |n: usize| {
+        match n {
         n if n % 34 == 5 => match n % 3 {
             0 => "{\"text\": ".to_owned(),
             1 => json!({ "id": format!("i{n}"), "txt": "wrong" }).to_string(),
@@ -67,6 +68,7 @@ async fn five_hundred_items_with_broken_ones_outlast_a_region() {
         },
         200..350 => json!({ "id": format!("i{n}"), "text": format!("@model us-east-1: unavailable\nnumber {n}") }).to_string(),
         n => json!({ "id": format!("i{n}"), "text": format!("number {n}") }).to_string(),
+    }
     };
     let manifest: Vec<String> = (1..=500).map(line).collect();
     let source = upload(&stack, &format!("{id}.jsonl"), manifest.join("\n")).await;
