@@ -125,7 +125,7 @@ pub enum Batch {
     /// An item's fields are the workflow's inputs and its `id`, unless --map and --item-id say where those are.
     /// Without --id the batch gets one from the source's name, its content and the other options, so that the same
     /// command twice is one batch.
-    Submit(cmd::batch::submit::Args),
+    Submit(Box<cmd::batch::submit::Args>),
     /// List batches, newest first
     List(cmd::batch::list::Args),
     /// Show a batch: how far it is, how fast, for how much, what failed; with --watch until it is over

@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
         Verb::Runs(Runs::Retry(args)) => cmd::retry::run(args, &world, out).await,
         Verb::Runs(Runs::Cancel(args)) => cmd::cancel::run(args, &world, out).await,
         Verb::Runs(Runs::Settle(args)) => cmd::settle::run(args, &world, out).await,
-        Verb::Batch(Batch::Submit(args)) => cmd::batch::submit::run(args, &world, out).await,
+        Verb::Batch(Batch::Submit(args)) => cmd::batch::submit::run(*args, &world, out).await,
         Verb::Batch(Batch::List(args)) => cmd::batch::list::run(args, &world, out).await,
         Verb::Batch(Batch::Status(args)) => cmd::batch::status::run(args, &world, out).await,
         Verb::Batch(Batch::Results(args)) => cmd::batch::results::run(args, &world, out).await,

@@ -11,7 +11,7 @@ use crate::exit::{Exit, Outcome};
 use crate::follow::Watch;
 use crate::follow::screen::{Screen, Shown};
 use crate::paint::render;
-use crate::stack::Stack;
+use crate::stack::{Stack, first_batch};
 use crate::view::Moment;
 use crate::world::World;
 
@@ -33,8 +33,12 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let (reference, _) = stack.latest_batch(&args.batch).await?;
-    let mut batch = Batch::new(reference);
+    let mut batch = Batch::new(match stack.latest_batch(&args.batch).await {
+        Ok((reference, _)) => reference,
+        // It may have been sent a moment ago.
+        Err(failure) if args.watch && failure.exit == Exit::Usage => first_batch(&args.batch),
+        Err(failure) => return Err(failure),
+    });
     if args.watch {
         let watch = Watch { timeout: args.timeout, sent: false };
         return follow_and_print(&stack, world, batch, watch, args.json, out).await;
