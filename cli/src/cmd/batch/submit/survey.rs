@@ -308,7 +308,8 @@ pub mod tests {
         assert!(survey.estimate.input_tokens_least >= 110, "{:?}", survey.estimate);
         let (survey, same) = listed(&objects, false).await;
         assert_eq!((survey.estimate.calls, same == digest), (0, true));
-        let changed = [("docs/", "0", 0), ("docs/a", "9", 400)];
+        let changed =
+            [("docs/", "0", 0), ("docs/a", "9", 400), ("docs/b", "2", 0), ("docs/c", "3", 40)];
         assert_ne!(listed(&changed, false).await.1, digest);
     }
 }
