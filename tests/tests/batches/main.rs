@@ -6,6 +6,8 @@ mod batch;
 mod cli;
 mod command;
 mod on_demand;
+mod refused;
+mod repeated;
 #[allow(dead_code, reason = "these tests need a part of it")]
 #[path = "../emulated/stack.rs"]
 mod stack;

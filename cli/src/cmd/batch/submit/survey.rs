@@ -108,12 +108,10 @@ pub async fn prefix(
     estimates: bool,
 ) -> Outcome<(Survey, Digest)> {
     let (mut survey, mut digest) = (Survey::default(), Digest::default());
-    let mut after = None;
+    let mut from = None;
     loop {
-        let page = sources.page(location, after.as_deref()).await?;
-        let Some(last) = page.last() else { return Ok((survey, digest)) };
-        after = Some(last.key.clone());
-        for object in page {
+        let page = sources.page(location, from.as_deref()).await?;
+        for object in page.objects {
             digest.add(format!("{}\0{}\0", object.key, object.etag).as_bytes());
             let Some(mut taken) = intake.object(object) else { continue };
             if let (Entry::Item(item), true) = (&taken.entry, estimates) {
@@ -123,6 +121,10 @@ pub async fn prefix(
                 survey.unestimated += u64::from(taken.plan.is_none());
             }
             survey.note(taken, estimates);
+        }
+        match page.next {
+            Some(next) => from = Some(next),
+            None => return Ok((survey, digest)),
         }
     }
 }
@@ -197,10 +199,13 @@ pub fn too_large(name: &str, bytes: u64) -> Failure {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use bcce_core::batch::item::Object;
     use bcce_core::batch::{BatchRequest, BatchSpec, StoredBatch};
     use bcce_core::document::{Document, from_yaml};
     use bcce_core::environment::Configuration;
+    use bcce_core::error::Fault;
     use bcce_core::policy::Policy;
+    use bcce_core::ports::Page;
     use bcce_core::routing::Routing;
 
     const MODELS: &str = include_str!("../../../../../infra/config/dev/models.yaml");
@@ -271,21 +276,20 @@ pub mod tests {
         }
     }
 
-    struct Listed(Vec<bcce_core::batch::item::Object>);
+    /// Two objects a page.
+    struct Listed(Vec<Object>);
 
     impl ListSource for Listed {
-        async fn page(
-            &self,
-            _: &Location,
-            after: Option<&str>,
-        ) -> Result<Vec<bcce_core::batch::item::Object>, bcce_core::error::Fault> {
-            let rest = self.0.iter().filter(|object| after.is_none_or(|last| *object.key > *last));
-            Ok(rest.take(2).cloned().collect())
+        async fn page(&self, _: &Location, from: Option<&str>) -> Result<Page, Fault> {
+            let at = from.map_or(0, |at| at.parse().unwrap());
+            let next = (at + 2 < self.0.len()).then(|| (at + 2).to_string());
+            let objects = self.0.iter().skip(at).take(2).cloned().collect();
+            Ok(Page { objects, next })
         }
     }
 
     async fn listed(objects: &[(&str, &str, u64)], estimates: bool) -> (Survey, String) {
-        let object = |(key, etag, bytes): &(&str, &str, u64)| bcce_core::batch::item::Object {
+        let object = |(key, etag, bytes): &(&str, &str, u64)| Object {
             key: (*key).into(),
             etag: (*etag).into(),
             bytes: *bytes,
