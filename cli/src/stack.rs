@@ -86,6 +86,11 @@ impl Stack {
         })
     }
 
+    /// The fourth part of each ARN.
+    pub fn region(&self) -> &str {
+        self.outputs.workflow_arn.split(':').nth(3).unwrap_or_default()
+    }
+
     /// A command as it would be typed to meet this stack again.
     pub fn command(&self, rest: &str) -> String {
         match self.environment.as_str() {
@@ -156,7 +161,7 @@ pub fn unknown_batch(environment: &str, batch_id: &str) -> Failure {
     let what = format!("there is no batch {batch_id} in {environment}");
     Failure::usage(
         what,
-        "`bcce batch list` shows the batches; --env and AWS_PROFILE choose where to look",
+        "`bcce batch list` shows the batches, one that was just sent within seconds; --env and AWS_PROFILE choose where to look",
     )
 }
 

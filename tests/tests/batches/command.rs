@@ -75,6 +75,7 @@ async fn a_file_is_looked_at_sent_once_watched_and_read() {
         looked["first_rejected"].as_array().unwrap().iter().map(|r| &r["line"]).collect();
     assert_eq!(told, [5, 6]);
     assert_eq!(looked["estimate"]["output_tokens_most"], 300);
+    assert!(looked["estimate"]["rule"].as_str().unwrap().contains("not run in bulk"), "{looked}");
     assert!(batch(&["list", "--workflow", &name], 0).contains("no such batch"));
 
     let told = submit(&[], 0);

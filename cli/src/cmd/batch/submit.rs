@@ -60,8 +60,8 @@ pub struct Args {
     /// How the source is written, where its name does not tell: jsonl, csv, or objects below a prefix
     #[arg(long, value_parser = format)]
     format: Option<Format>,
-    /// on-demand: each item at once; bulk: by Bedrock batch inference, at half the price; auto: in bulk where that
-    /// is possible and the deadline allows it
+    /// on-demand: each item at once; bulk: by Bedrock batch inference at half the price, where that is possible;
+    /// auto: the same where the deadline allows it
     #[arg(long, value_parser = mode, default_value = "on-demand")]
     mode: Mode,
     /// When it has to be over: 2026-11-30T18:00:00Z, or from now like 6h
@@ -97,7 +97,13 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let (origin, format) = origin.ok_or_else(|| wrong(&Problems::one("source", "is none")))?;
     let found = find(&stack, &request, &origin, format, &configuration, args.dry_run).await?;
     found.place.fill(&mut request);
-    let told = Told { args: &args, origin: &origin, survey: &found.survey, found: &configuration };
+    let told = Told {
+        args: &args,
+        origin: &origin,
+        survey: &found.survey,
+        found: &configuration,
+        region: stack.region(),
+    };
     if args.dry_run {
         told.dry_run(out)?;
         return told.is_something().map(|()| Exit::Done);

@@ -9,6 +9,7 @@ use bcce_core::batch::item::{Entry, Rejected};
 use bcce_core::batch::{Format, Intake, Location, Reader};
 use bcce_core::digest::Digest;
 use bcce_core::error::Problems;
+use bcce_core::plan::Plan;
 use bcce_core::plan::estimate::Estimate;
 use bcce_core::ports::{ListSource, NextBytes};
 use serde::Serialize;
@@ -31,6 +32,8 @@ pub struct Survey {
     pub longest: Option<Longest>,
     /// Where it was asked for.
     pub estimate: Estimate,
+    /// Of the first item that would be run, likewise.
+    pub first: Option<Plan>,
     /// Objects that a text of their length would not do for.
     pub unestimated: u64,
 }
@@ -151,6 +154,7 @@ impl Survey {
         }
         if let Some(plan) = taken.plan.filter(|_| estimates) {
             self.estimate.add(plan.estimate());
+            self.first.get_or_insert(plan);
         }
     }
 

@@ -4,8 +4,8 @@ use std::io::Write;
 
 use bcce_core::batch::Mode;
 use bcce_core::batch::item::Rejected;
+use bcce_core::bulk::{MIN_RECORDS, fit};
 use bcce_core::environment::Configuration;
-use bcce_core::plan::estimate::Estimate;
 use bcce_core::plan::tokens::BYTES_PER_TOKEN;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -21,6 +21,8 @@ pub struct Told<'a> {
     pub origin: &'a Origin,
     pub survey: &'a Survey,
     pub found: &'a Configuration,
+    /// Of the stack.
+    pub region: &'a str,
 }
 
 impl Told<'_> {
@@ -99,12 +101,32 @@ impl Told<'_> {
 
     /// `$0.1100 to $2.3100 + unknown`
     fn cost(&self) -> String {
-        let (least, most) = costs(&self.survey.estimate, self.args.mode);
+        let (least, most) = self.costs();
         let cost = between(figures::usd(least), figures::usd(most));
         match self.survey.estimate.unpriced.is_empty() {
             true => cost,
             false => format!("{cost} + unknown"),
         }
+    }
+
+    /// At the price of the mode.
+    fn costs(&self) -> (Decimal, Decimal) {
+        let estimate = &self.survey.estimate;
+        let (least, most) = (estimate.cost_least_usd, estimate.cost_most_usd);
+        let in_bulk = |cost: Decimal| (cost * self.found.prices.batch_factor).normalize();
+        match (self.args.mode, self.bulk()) {
+            (Mode::OnDemand, _) | (_, Err(_)) => (least, most),
+            (Mode::Bulk, Ok(())) => (in_bulk(least), in_bulk(most)),
+            (Mode::Auto, Ok(())) => (in_bulk(least), most),
+        }
+    }
+
+    /// Whether a job takes the items, or why not: as the first of them tells.
+    fn bulk(&self) -> Result<(), String> {
+        if self.survey.left() < MIN_RECORDS {
+            return Err(format!("a job has {MIN_RECORDS} records and more"));
+        }
+        self.survey.first.as_ref().map_or(Ok(()), |plan| fit(plan, self.region).map(drop))
     }
 
     fn rule(&self) -> String {
@@ -114,11 +136,15 @@ impl Told<'_> {
              and failovers are not in it.",
             self.found.prices.date
         );
-        match self.args.mode {
-            Mode::OnDemand => {}
-            Mode::Bulk => rule += " In bulk each costs half of that, which is counted.",
-            Mode::Auto => {
-                rule += " In bulk each costs half of that, which is counted in the least."
+        let factor = self.found.prices.batch_factor.normalize();
+        match (self.args.mode, self.bulk()) {
+            (Mode::OnDemand, _) => {}
+            (_, Err(why)) => rule += &format!(" It would not run in bulk, but on demand: {why}."),
+            (Mode::Bulk, Ok(())) => {
+                rule += &format!(" In bulk it is {factor} of that, which is counted.")
+            }
+            (Mode::Auto, Ok(())) => {
+                rule += &format!(" In bulk it is {factor} of that, which is counted in the least.");
             }
         }
         if self.is_prefix() {
@@ -147,7 +173,7 @@ impl Told<'_> {
             "longest": survey.longest,
         });
         if self.args.dry_run {
-            let (least, most) = costs(&survey.estimate, self.args.mode);
+            let (least, most) = self.costs();
             let mut estimate = json!(survey.estimate);
             estimate["cost_least_usd"] = json!(least);
             estimate["cost_most_usd"] = json!(most);
@@ -157,17 +183,6 @@ impl Told<'_> {
             found["estimate"] = estimate;
         }
         found
-    }
-}
-
-/// At the price of the mode.
-fn costs(estimate: &Estimate, mode: Mode) -> (Decimal, Decimal) {
-    let (least, most) = (estimate.cost_least_usd, estimate.cost_most_usd);
-    let half = |cost: Decimal| (cost / Decimal::TWO).normalize();
-    match mode {
-        Mode::OnDemand => (least, most),
-        Mode::Bulk => (half(least), half(most)),
-        Mode::Auto => (half(least), most),
     }
 }
 
@@ -184,7 +199,7 @@ mod tests {
     fn told(args: &Args, survey: &Survey) -> String {
         let (mut out, found) = (Vec::new(), configuration());
         let origin = Origin::File(args.source.as_str().into());
-        let told = Told { args, origin: &origin, survey, found: &found };
+        let told = Told { args, origin: &origin, survey, found: &found, region: "" };
         told.dry_run(&mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
@@ -206,25 +221,40 @@ mod tests {
         }
     }
 
+    fn estimate(mode: Mode, lines: usize, region: &str) -> Value {
+        let mut args = args("a.jsonl");
+        (args.dry_run, args.mode) = (true, mode);
+        let (survey, found) = (surveyed(&"{\"text\":\"a\"}\n".repeat(lines)), configuration());
+        let origin = Origin::File("a.jsonl".into());
+        let told = Told { args: &args, origin: &origin, survey: &survey, found: &found, region };
+        told.as_json()["estimate"].clone()
+    }
+
     #[test]
     fn bulk_costs_half_and_auto_from_half() {
-        let survey = surveyed("{\"text\":\"a\"}\n{\"text\":\"b\"}\n");
-        let mut args = args("a.jsonl");
-        args.dry_run = true;
-        let of = |mode, args: &mut Args| {
-            args.mode = mode;
-            let found = configuration();
-            let origin = Origin::File("a.jsonl".into());
-            let told = Told { args, origin: &origin, survey: &survey, found: &found };
-            told.as_json()["estimate"].clone()
-        };
         let usd = |value: &Value| value.as_str().unwrap().parse::<Decimal>().unwrap();
-        let demanded = of(Mode::OnDemand, &mut args);
-        let (bulk, auto) = (of(Mode::Bulk, &mut args), of(Mode::Auto, &mut args));
+        let demanded = estimate(Mode::OnDemand, 100, "us-east-1");
+        let bulk = estimate(Mode::Bulk, 100, "us-east-1");
+        let auto = estimate(Mode::Auto, 100, "us-east-1");
         assert_eq!(usd(&bulk["cost_most_usd"]) * Decimal::TWO, usd(&demanded["cost_most_usd"]));
         assert_eq!(auto["cost_least_usd"], bulk["cost_least_usd"]);
         assert_eq!(auto["cost_most_usd"], demanded["cost_most_usd"]);
-        assert!(bulk["rule"].as_str().unwrap().contains("half"));
+        assert!(bulk["rule"].as_str().unwrap().contains("In bulk it is 0.5 of that"));
+    }
+
+    #[test]
+    fn what_no_job_takes_costs_what_it_costs_on_demand_and_says_why() {
+        let demanded = estimate(Mode::OnDemand, 99, "us-east-1");
+        for (lines, region, why) in [
+            (99, "us-east-1", "on demand: a job has 100 records"),
+            (100, "eu-west-1", "on demand: no target of haiku can take a job"),
+        ] {
+            let bulk = estimate(Mode::Bulk, lines, region);
+            assert!(bulk["rule"].as_str().unwrap().contains(why), "{bulk}");
+            let demanded = estimate(Mode::OnDemand, lines, region);
+            assert_eq!(bulk["cost_most_usd"], demanded["cost_most_usd"]);
+        }
+        assert!(!demanded["rule"].as_str().unwrap().contains("bulk"));
     }
 
     #[test]
@@ -232,7 +262,8 @@ mod tests {
         let survey = surveyed(&"{}\n".repeat(25));
         let (args, found) = (args("a.jsonl"), configuration());
         let origin = Origin::File("a.jsonl".into());
-        let told = Told { args: &args, origin: &origin, survey: &survey, found: &found };
+        let told =
+            Told { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
         let mut out = Vec::new();
         told.rejected(&mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
