@@ -49,7 +49,7 @@ pub enum Verb {
     /// List, show, explain, follow, verify, retry, cancel and settle runs
     #[command(subcommand)]
     Runs(Runs),
-    /// Submit, list, watch, read, verify, retry and cancel batches: a manifest of items, each a run
+    /// Submit, list, watch, read, verify, retry, cancel and settle batches: a manifest of items, each a run
     #[command(subcommand)]
     Batch(Batch),
     /// List, show, put back and drop dead letters: messages that were no request
@@ -148,6 +148,11 @@ pub enum Batch {
     /// No further item is started. What its runs had answered is kept, paid and listed, so that this may take a
     /// quarter of an hour.
     Cancel(cmd::batch::cancel::Args),
+    /// Settle a batch whose execution is over and that stays RUNNING
+    ///
+    /// Step Functions tells of an execution's end by best effort. Where that was lost, this starts the batch machine
+    /// with it, which collects what the items came to, seals the batch and tells. Settling twice is settling once.
+    Settle(cmd::batch::settle::Args),
 }
 
 #[derive(Debug, Subcommand)]

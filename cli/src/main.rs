@@ -46,6 +46,7 @@ async fn main() -> ExitCode {
         Verb::Batch(Batch::Verify(args)) => cmd::batch::verify::run(args, &world, out).await,
         Verb::Batch(Batch::Retry(args)) => cmd::batch::retry::run(args, &world, out).await,
         Verb::Batch(Batch::Cancel(args)) => cmd::batch::cancel::run(args, &world, out).await,
+        Verb::Batch(Batch::Settle(args)) => cmd::batch::settle::run(args, &world, out).await,
         Verb::Dlq(Dlq::List(args)) => cmd::dlq::list::run(args, &world, out).await,
         Verb::Dlq(Dlq::Show(args)) => cmd::dlq::show::run(args, &world, out).await,
         Verb::Dlq(Dlq::Redrive(args)) => cmd::dlq::redrive::run(args, &world, out).await,

@@ -149,8 +149,9 @@ fn conclude(stack: &Stack, batch: &Batch, end: End, watch: Watch) -> Outcome {
             Exit::Failed,
             format!("the execution of {id} ended {status} and the batch was not closed"),
             format!(
-                "what was finished lies in s3://{}/{}; the executions of the batch machine and the functions' \
-                 logs have the cause",
+                "{} settles it; what was finished lies in s3://{}/{}; the executions of the batch machine and \
+                 the functions' logs have the cause",
+                command(&format!("settle {id}")),
                 stack.outputs.artifact_bucket,
                 batch.reference.prefix()
             ),

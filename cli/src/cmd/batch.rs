@@ -5,6 +5,7 @@ pub mod list;
 pub mod outputs;
 pub mod results;
 pub mod retry;
+pub mod settle;
 pub mod status;
 pub mod submit;
 pub mod verify;
