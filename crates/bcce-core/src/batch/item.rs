@@ -168,7 +168,7 @@ impl<'a> Mapping<'a> {
     fn mapped(&self, mut row: Map<String, Value>) -> Result<Given, Problems> {
         let spec = &self.batch.batch;
         if spec.map.is_none() && spec.item_id.is_none() {
-            let id = row.remove("id").filter(|id| *id != Value::from(""));
+            let id = row.remove("id").filter(|id| id != "");
             let inputs = row.into_iter().filter_map(|(name, value)| self.typed(name, value));
             return Ok(Given { id, inputs: inputs.collect(), ..Given::default() });
         }

@@ -49,7 +49,7 @@ impl Location {
         let ends = |ending: &&str| name.ends_with(*ending);
         if name.ends_with('/') {
             Some(Format::Objects)
-        } else if [".jsonl", ".ndjson"].iter().any(|ending| ends(&ending)) {
+        } else if [".jsonl", ".ndjson"].iter().any(ends) {
             Some(Format::Jsonl)
         } else {
             name.ends_with(".csv").then_some(Format::Csv)
