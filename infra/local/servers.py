@@ -47,9 +47,11 @@ def start_emulator(session, enforced=False, functions_call=None):
         raise Failed(f"the emulator does not come up, its log ends with\n{tail(log)}")
 
 
-def start_model(session):
+def start_model(session, emulator):
+    """Batch inference jobs read and write objects, as Bedrock does: beside any fault proxy."""
     with phase("model") as note:
-        process, log = session.start("model", [BUILT / "scripted-model", "--port", "0"], outside_env())
+        env = outside_env() | emulator_env(session, emulator)
+        process, log = session.start("model", [BUILT / "scripted-model", "--port", "0"], env)
         announced = lambda: log.read_text().partition("listening on ")[2].partition("\n")
         if not wait_for(lambda: announced()[1], process):
             raise Failed(f"the scripted model does not come up (`make build`?), its log ends with\n{tail(log)}")

@@ -125,7 +125,7 @@ def start_stack(session, running, kind=None):
         elsewhere, name = servers.start_bridge(session, bridged, os.environ.get("MODEL"))
         answers = {"BRIDGED_MODEL": f"{name} at {bridged}"}
     if not elsewhere and not servers.model_is_healthy(model):
-        model = servers.start_model(session)
+        model = servers.start_model(session, emulator)
     session.remember(emulator=emulator, model=model)
 
     # A scripted model that runs is kept for the next time, it is only not used.

@@ -1,8 +1,10 @@
-//! `scripted-model --port 0`: the scripted model on loopback, until it is ended.
+//! `scripted-model --port 0`: the scripted model on loopback, until it is ended. `AWS_ENDPOINT_URL` is where
+//! batch inference finds its objects.
 
 use std::{error::Error, net::Ipv4Addr, sync::Arc};
 
-use bcce_tests::scripted_model::{Model, serve};
+use bcce_aws::{optional_variable, sdk_config};
+use bcce_tests::scripted_model::{Jobs, Model, Store, serve};
 use tokio::net::TcpListener;
 
 #[tokio::main(flavor = "current_thread")]
@@ -14,6 +16,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    serve(listener, Arc::new(Model::default())).await;
+    let model = Arc::new(Model::default());
+    let store = match optional_variable("AWS_ENDPOINT_URL") {
+        Some(_) => Store::s3(&sdk_config()?),
+        None => Store::default(),
+    };
+    serve(listener, model.clone(), Arc::new(Jobs::new(model, store))).await;
     Ok(())
 }

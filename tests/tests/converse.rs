@@ -11,13 +11,15 @@ use bcce_core::attempt::{Target, Usage};
 use bcce_core::error::ErrorName;
 use bcce_core::ports::{CallLimits, CallModel, CallReport, ModelCall};
 use bcce_core::prompt::Prompt;
-use bcce_tests::scripted_model::{Model, serve};
+use bcce_tests::scripted_model::{Jobs, Model, Store, serve};
 use tokio::net::TcpListener;
 
 async fn endpoint() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, Arc::new(Model::default())));
+    let model = Arc::new(Model::default());
+    let jobs = Jobs::new(model.clone(), Store::default());
+    tokio::spawn(serve(listener, model, Arc::new(jobs)));
     format!("http://{address}/{{region}}")
 }
 

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "bedrock")]
 pub mod bedrock; // CallModel: ConverseStream with our own timeouts
+#[cfg(feature = "bulk")]
+pub mod bulk; // StartJob, ReadJob, StopJob
 #[cfg(feature = "chain")]
 pub mod chain; // the SDK's whole credential chain, for the CLI
 mod clock; // the system's
@@ -16,7 +18,13 @@ mod http; // one HTTP client for every service
 pub mod kms; // SignDigest
 #[cfg(feature = "lambda")]
 pub mod lambda; // the inboxes' event source mappings
-#[cfg(any(feature = "lambda", feature = "sns", feature = "sqs", feature = "ssm"))]
+#[cfg(any(
+    feature = "bulk",
+    feature = "lambda",
+    feature = "sns",
+    feature = "sqs",
+    feature = "ssm"
+))]
 mod lazily; // a client made when it is first used
 #[cfg(feature = "s3")]
 pub mod s3; // GetObject, PutOnce, ListObjects

@@ -59,6 +59,8 @@ pub enum AttemptKind {
     First,
     /// The same target asked once more because the answer did not fit the schema.
     Repair,
+    /// A record of a batch inference job, at the price of one.
+    Bulk,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +98,13 @@ impl Attempt {
     /// When the call was over.
     pub fn ended_at(&self) -> OffsetDateTime {
         self.started_at + std::time::Duration::from_millis(self.latency_ms)
+    }
+
+    /// The call was answered and paid, and is no answer.
+    pub fn mark_invalid(&mut self, fault: &str) {
+        self.outcome = AttemptOutcome::Failed;
+        self.error = Some(ErrorName::OutputInvalid);
+        self.message = Some(fault.to_owned());
     }
 
     /// The model's price is not in the price file. An attempt that used nothing costs nothing.

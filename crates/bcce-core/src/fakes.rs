@@ -3,16 +3,18 @@
 mod batches; // of batches: objects written over, other people's objects
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use time::OffsetDateTime;
 
 use crate::begun::{Begun, BegunStep};
+use crate::bulk::{Job, JobStart, NewJob};
 use crate::error::Fault;
 use crate::health::latency::Histogram;
 use crate::ports::{
     Clock, CountLatency, GetObject, GetParameters, Kept, ListObjects, ListParameters, NoteCache,
-    NoteCall, Put, PutOnce, ReadBreakers, ReadCaches, ReadCalls, ReadLatencies, WriteBreaker,
+    NoteCall, Put, PutOnce, ReadBreakers, ReadCaches, ReadCalls, ReadJob, ReadLatencies, StartJob,
+    StopJob, WriteBreaker,
 };
 use crate::run::{RunRef, StepRef};
 
@@ -204,6 +206,41 @@ impl ReadCalls for &MemoryHealth {
     async fn begun(&self, _run: &RunRef) -> Result<Vec<BegunStep>, Fault> {
         self.answer()?;
         Ok(self.begun.borrow().clone())
+    }
+}
+
+/// The service's jobs, each as a test wants it.
+#[derive(Default)]
+pub struct MemoryJobs {
+    /// What the next starts answer, the first one first; then a new job each.
+    pub starts: RefCell<VecDeque<Result<JobStart, Fault>>>,
+    /// By ARN.
+    pub jobs: RefCell<BTreeMap<String, Job>>,
+    pub started: RefCell<Vec<String>>,
+    pub stopped: RefCell<Vec<String>>,
+}
+
+impl StartJob for MemoryJobs {
+    async fn start_job(&self, job: &NewJob<'_>) -> Result<JobStart, Fault> {
+        self.started.borrow_mut().push(job.name.to_owned());
+        let arn =
+            format!("arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/{}", job.name);
+        let start = self.starts.borrow_mut().pop_front();
+        start.unwrap_or(Ok(JobStart::Started { arn }))
+    }
+}
+
+impl ReadJob for MemoryJobs {
+    async fn read_job(&self, arn: &str) -> Result<Job, Fault> {
+        let job = self.jobs.borrow().get(arn).cloned();
+        job.ok_or_else(|| Fault::internal(format!("there is no job {arn}")))
+    }
+}
+
+impl StopJob for MemoryJobs {
+    async fn stop_job(&self, arn: &str) -> Result<(), Fault> {
+        self.stopped.borrow_mut().push(arn.to_owned());
+        Ok(())
     }
 }
 

@@ -2,9 +2,11 @@
 
 pub mod answer; // what a model said: stop reason, JSON by schema
 pub mod artifact; // what lies under runs/<tenant>/<run id>/
+pub mod asking; // what a step asks of a model, and what it takes for an answer
 pub mod attempt; // one call on one target, what it used and what it cost
 pub mod batch; // a manifest of items, each a run
 pub mod begun; // calls that were begun, and those of them that were lost
+pub mod bulk; // records of many runs in one job of the service
 pub mod classify; // what the service answered -> one of our error names
 pub mod config; // SSM documents: inline or a pointer to S3
 pub mod configuration; // a whole directory of those documents, checked across its files

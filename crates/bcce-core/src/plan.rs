@@ -1,20 +1,24 @@
 //! The plan: request, template and configuration resolved and frozen before the first call. What a
 //! run will do is decided here once and can be read later.
 
+pub mod estimate; // what a run of it would use and cost
 mod routes; // what the decisions of its steps depend on
+pub mod tokens; // how long a prompt is, about
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::Date;
 
+use crate::attempt::Usage;
 use crate::environment::Configuration;
 use crate::error::{ErrorName, Fault, Problems};
 use crate::inputs;
 use crate::limits::MAX_STEPS;
 use crate::models::{Model, Takes};
-use crate::pricing::Price;
+use crate::pricing::{Price, Prices};
 use crate::request::StoredRequest;
 use crate::routing::{Retries, Route};
 use crate::run::StepRef;
@@ -45,6 +49,9 @@ pub struct Plan {
     pub takes: BTreeMap<String, Takes>,
     /// What each target's model costs, its profile's factor included. Missing: not in the price file.
     pub prices: BTreeMap<String, Price>,
+    /// What a job's tokens cost of that. Plans of an earlier version are without.
+    #[serde(default = "Prices::default_batch_factor")]
+    pub batch_factor: Decimal,
 }
 
 /// Step executions that run side by side.
@@ -129,6 +136,7 @@ impl Plan {
             waves,
             takes: takes.collect(),
             prices: prices.collect(),
+            batch_factor: configuration.prices.batch_factor,
             routes,
             steps,
         })
@@ -136,6 +144,19 @@ impl Plan {
 
     pub fn step(&self, id: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// What `usage` of a model costs; `None`: its price is not known. What used nothing costs nothing.
+    pub fn cost(&self, model_id: &str, usage: &Usage) -> Option<Decimal> {
+        if *usage == Usage::default() {
+            return Some(Decimal::ZERO);
+        }
+        Some(self.prices.get(model_id)?.cost(usage))
+    }
+
+    /// The same in a job.
+    pub fn batch_cost(&self, model_id: &str, usage: &Usage) -> Option<Decimal> {
+        Some((self.cost(model_id, usage)? * self.batch_factor).normalize())
     }
 
     /// The list that a step fans out over; `None`: it does not.

@@ -16,6 +16,7 @@ use crate::attempt::{Target, Usage};
 use crate::batch::reference::{BatchRef, ItemOf};
 use crate::batch::{self, Location, Tally};
 use crate::begun::{Begun, BegunStep};
+use crate::bulk::{Job, JobStart, NewJob};
 use crate::error::{ErrorName, Fault};
 use crate::health::Breaker;
 use crate::health::latency::Histogram;
@@ -214,13 +215,16 @@ pub trait NextBytes {
 }
 
 pub trait ListSource {
-    /// Objects below a prefix of any bucket in the order of their keys, a page at a time; `after`: the last key of
-    /// the page before. An empty page is the end.
-    async fn page(
-        &self,
-        prefix: &Location,
-        after: Option<&str>,
-    ) -> Result<Vec<batch::item::Object>, Fault>;
+    /// Objects below a prefix of any bucket in the order of their keys, a page at a time; `from`: where the page before
+    /// said that the next one is.
+    async fn page(&self, prefix: &Location, from: Option<&str>) -> Result<Page, Fault>;
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    pub objects: Vec<batch::item::Object>,
+    /// `None`: there is no further one.
+    pub next: Option<String>,
 }
 
 pub trait TakeOver {
@@ -280,6 +284,19 @@ pub trait NoteCall {
 pub trait ReadCalls {
     /// What this attempt at a run has begun.
     async fn begun(&self, run: &RunRef) -> Result<Vec<BegunStep>, Fault>;
+}
+
+pub trait StartJob {
+    async fn start_job(&self, job: &NewJob<'_>) -> Result<JobStart, Fault>;
+}
+
+pub trait ReadJob {
+    async fn read_job(&self, arn: &str) -> Result<Job, Fault>;
+}
+
+pub trait StopJob {
+    /// It is `Stopping` then, and over a while later. One that is over stays as it is.
+    async fn stop_job(&self, arn: &str) -> Result<(), Fault>;
 }
 
 pub trait Clock {

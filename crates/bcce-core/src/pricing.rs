@@ -21,6 +21,9 @@ pub struct Prices {
     pub date: Date,
     /// Geographic and in-region calls cost this much more than global ones.
     pub regional_factor: Decimal,
+    /// What the tokens of a batch inference job cost of all that.
+    #[serde(default = "Prices::default_batch_factor")]
+    pub batch_factor: Decimal,
     /// By model id without profile prefix.
     pub models: BTreeMap<String, Price>,
 }
@@ -42,6 +45,8 @@ impl Document for Prices {
         problems.check(self.version == 1, "version", "must be 1");
         let positive = self.regional_factor > Decimal::ZERO;
         problems.check(positive, "regional_factor", "must be above 0");
+        let share = self.batch_factor > Decimal::ZERO && self.batch_factor <= Decimal::ONE;
+        problems.check(share, "batch_factor", "must be above 0 and at most 1");
         for (model, price) in &self.models {
             let all = [
                 price.input,
@@ -58,6 +63,11 @@ impl Document for Prices {
 }
 
 impl Prices {
+    /// Half, as the service has had it since there are jobs.
+    pub fn default_batch_factor() -> Decimal {
+        Decimal::new(5, 1)
+    }
+
     /// What a call to `model_id` costs, its profile's factor included; `None`: not in the file.
     pub fn of(&self, model_id: &str) -> Option<Price> {
         let price = self.models.get(base_model(model_id))?;
@@ -113,6 +123,16 @@ mod tests {
         assert_eq!(cost("global.anthropic.claude-haiku"), "0.0025");
         assert_eq!(cost("us.anthropic.claude-haiku"), "0.00275");
         assert_eq!(cost("anthropic.claude-haiku"), "0.00275");
+    }
+
+    #[test]
+    fn a_job_costs_half_unless_the_file_says_otherwise() {
+        let factor = |file: &str| serde_saphyr::from_str::<Prices>(file).unwrap();
+        assert_eq!(factor(FILE).batch_factor, Decimal::new(5, 1));
+        for (written, right) in [("0.4", true), ("1", true), ("0", false), ("1.1", false)] {
+            let file = format!("{FILE}batch_factor: \"{written}\"\n");
+            assert_eq!(factor(&file).check().is_empty(), right, "{written}");
+        }
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! One call, and the record of it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bcce_core::answer::judge;
-use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target, Usage};
+use bcce_core::asking::{self, answered, told};
+use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target};
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::Signal;
 use bcce_core::plan::Plan;
@@ -14,9 +13,7 @@ use bcce_core::ports::{
 use bcce_core::prompt::Prompt;
 use bcce_core::routing::Route;
 use bcce_core::run::{Run, StepRef};
-use bcce_core::template::{OutputType, Step};
-use rust_decimal::Decimal;
-use serde_json::Value;
+use bcce_core::template::Step;
 use time::OffsetDateTime;
 
 /// Everything one call is made of.
@@ -49,7 +46,7 @@ impl Asking<'_> {
     ) -> (Attempt, Signal, Result<Asked, Fault>) {
         let report = model.call(&self.call()).await;
         let is_silent = report.first_token.is_none();
-        let failure = failure(&report).map(|failure| self.blamed(failure, is_silent));
+        let failure = answered(&report.result).err().map(|failure| self.blamed(failure, is_silent));
         let attempt = self.record(kind, started_at, &report, failure.as_ref());
         let signal = Signal::of(attempt.outcome, failure.as_ref());
         let asked = match (failure, report.result) {
@@ -84,7 +81,7 @@ impl Asking<'_> {
 
     fn after(&self, failure: &CallFailure) -> Result<Asked, Fault> {
         let (run_id, step) = (&self.run.run_id, &self.step.id);
-        let what = format!("{}: {}", self.target, code(&failure.message));
+        let what = told(self.target, failure);
         match failure.name {
             ErrorName::Internal => Err(Fault::internal(what)),
             ErrorName::TargetRejected => {
@@ -100,10 +97,6 @@ impl Asking<'_> {
     }
 
     fn call(&self) -> ModelCall<'_> {
-        let takes = self.plan.takes.get(&self.step.model);
-        let enforced = takes.is_some_and(|takes| takes.json_schema);
-        let output = self.step.output.as_ref().filter(|output| output.kind == OutputType::Json);
-        let schema: Option<&Value> = output.and_then(|output| output.schema.as_ref());
         ModelCall {
             target: self.target,
             prompt: self.prompt,
@@ -112,8 +105,8 @@ impl Asking<'_> {
             temperature: self.step.temperature,
             effort: self.step.effort.as_deref(),
             cache: self.step.cache,
-            schema: schema.filter(|_| enforced),
-            metadata: self.metadata(),
+            schema: asking::enforced_schema(self.plan, self.step),
+            metadata: asking::metadata(self.plan, self.run, self.step, self.reference.item),
             limits: self.limits(),
         }
     }
@@ -126,18 +119,6 @@ impl Asking<'_> {
             stall: within(timeouts.stall_s),
             attempt: within(timeouts.attempt_s),
         }
-    }
-
-    fn metadata(&self) -> BTreeMap<String, String> {
-        let ours = [
-            ("run_id", &self.run.run_id),
-            ("workflow", &self.run.workflow),
-            ("step", &self.step.id),
-            ("tenant", &self.run.tenant),
-        ];
-        let ours = ours.map(|(name, value)| (name.to_owned(), value.clone()));
-        let item = self.reference.item.map(|item| ("item".to_owned(), item.to_string()));
-        self.plan.tags.clone().into_iter().chain(ours).chain(item).collect()
     }
 
     fn record(
@@ -163,35 +144,7 @@ impl Asking<'_> {
             latency_ms: millis(report.latency),
             first_token_ms: report.first_token.map(millis),
             usage: report.usage,
-            cost_usd: report.usage.and_then(|usage| self.cost(&usage)),
+            cost_usd: report.usage.and_then(|usage| self.plan.cost(&self.target.model_id, &usage)),
         }
-    }
-
-    fn cost(&self, usage: &Usage) -> Option<Decimal> {
-        if *usage == Usage::default() {
-            return Some(Decimal::ZERO);
-        }
-        Some(self.plan.prices.get(&self.target.model_id)?.cost(usage))
-    }
-}
-
-/// The call's failure, or that of an answer which stopped for a wrong reason.
-fn failure(report: &CallReport) -> Option<CallFailure> {
-    match &report.result {
-        Err(failure) => Some(failure.clone()),
-        Ok(answer) => judge(&answer.stop_reason).err().map(|name| CallFailure {
-            name,
-            message: format!("stopped: {}", answer.stop_reason),
-            retry_after_s: None,
-            blame: Blame::Request,
-        }),
-    }
-}
-
-/// A service's message may quote the request; its code does not. The message stays in the attempt.
-fn code(message: &str) -> &str {
-    match message.split_once(": ") {
-        Some((code, _)) if code != "stopped" => code,
-        _ => message,
     }
 }

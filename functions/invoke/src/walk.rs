@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use bcce_core::answer::{Stopped, instruction, judge, parse_json};
-use bcce_core::artifact::Output;
-use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target};
+use bcce_core::asking::{self, Answer};
+use bcce_core::attempt::{Attempt, AttemptKind, Target};
 use bcce_core::begun::Begun;
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::{Breaker, Standing, target_key};
 use bcce_core::plan::Plan;
 use bcce_core::ports::{CallModel, Clock, GetObject, ModelAnswer, Repair};
-use bcce_core::prompt::{Prompt, render};
+use bcce_core::prompt::Prompt;
 use bcce_core::routing::Routing;
-use bcce_core::template::{OutputType, Step};
+use bcce_core::template::Step;
 use time::OffsetDateTime;
 
 use crate::ask::{Asked, Asking};
@@ -32,13 +31,6 @@ pub(crate) enum Walked {
     Answered { attempts: Vec<Attempt>, answer: Answer },
     Exhausted { attempts: Vec<Attempt> },
     Failed { attempts: Vec<Attempt>, error: Fault },
-}
-
-pub(crate) struct Answer {
-    pub output: Output,
-    pub truncated: bool,
-    pub stop_reason: String,
-    pub prompt_sha256: String,
 }
 
 pub(crate) struct Walk<'a, 'r, S, M, C, L> {
@@ -81,16 +73,16 @@ where
         let context = context::of(&ports.store, request, plan, step).await?;
         let until = ports.clock.now() + remaining.saturating_sub(MARGIN);
         let attempts = request.attempts.clone();
-        Ok(match render(step.system.as_deref(), &step.prompt, &context) {
-            Ok(prompt) => {
-                let prompt = with_instruction(prompt, plan, step);
-                Ok(Self { ports, reports, request, plan, step, prompt, until, attempts })
-            }
-            Err(cause) => {
-                let message = format!("steps.{id}.prompt: {cause}");
-                Err(Fault::new(ErrorName::InvalidRequest, message))
-            }
-        })
+        Ok(asking::prompt(plan, step, &context).map(|prompt| Self {
+            ports,
+            reports,
+            request,
+            plan,
+            step,
+            prompt,
+            until,
+            attempts,
+        }))
     }
 
     /// # Errors
@@ -220,53 +212,14 @@ where
         asked
     }
 
-    /// The output of an answer, or what is wrong with it.
+    /// The answer, or what is wrong with it.
     fn read(&self, answer: &ModelAnswer) -> Result<Result<Answer, String>, Fault> {
-        let judged = judge(&answer.stop_reason);
-        let stopped = judged.map_err(|_| Fault::internal("a failed answer was read"))?;
-        let truncated = stopped == Stopped::Truncated;
-        Ok(self.output(answer, truncated).map(|output| Answer {
-            output,
-            truncated,
-            stop_reason: answer.stop_reason.clone(),
-            prompt_sha256: self.prompt.sha256(),
-        }))
+        asking::read(self.step, &self.prompt, answer)
     }
 
-    fn output(&self, answer: &ModelAnswer, truncated: bool) -> Result<Output, String> {
-        let cut = match truncated {
-            true => format!("the answer was cut by max_tokens = {}: ", self.step.max_tokens),
-            false => String::new(),
-        };
-        if answer.text.trim().is_empty() {
-            return Err(format!("{cut}there is no text in it; thinking counts as tokens too"));
-        }
-        let spec = self.step.output.as_ref().filter(|spec| spec.kind == OutputType::Json);
-        let json = spec.map(|spec| parse_json(&answer.text, spec.schema.as_ref())).transpose();
-        let json = json.map_err(|fault| format!("{cut}{fault}"))?;
-        Ok(Output { text: answer.text.clone(), json })
-    }
-
-    /// The call was answered and paid, and is no answer.
     fn mark_invalid(&mut self, fault: &str) {
         if let Some(attempt) = self.attempts.last_mut() {
-            attempt.outcome = AttemptOutcome::Failed;
-            attempt.error = Some(ErrorName::OutputInvalid);
-            attempt.message = Some(fault.to_owned());
+            attempt.mark_invalid(fault);
         }
     }
-}
-
-/// What the service does not bind to the step's schema is told of it.
-fn with_instruction(prompt: Prompt, plan: &Plan, step: &Step) -> Prompt {
-    let Some(output) = step.output.as_ref().filter(|output| output.kind == OutputType::Json) else {
-        return prompt;
-    };
-    if output.schema.is_some() && plan.takes.get(&step.model).is_some_and(|takes| takes.json_schema)
-    {
-        return prompt;
-    }
-    let instruction = instruction(output.schema.as_ref());
-    let system = [prompt.system, Some(instruction)].into_iter().flatten().collect::<Vec<_>>();
-    Prompt { system: Some(system.join("\n\n")), ..prompt }
 }

@@ -81,16 +81,18 @@ async fn objects<S: PutObject>(
     parts: &mut Parts<'_, S>,
     read: &mut SourceRead,
 ) -> Result<(), Fault> {
-    let mut after: Option<String> = None;
+    let mut next: Option<String> = None;
     loop {
-        let page = sources.page(prefix, after.as_deref()).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.key.clone());
-        for object in page {
+        let page = sources.page(prefix, next.as_deref()).await?;
+        for object in page.objects {
             read.bytes += object.bytes;
             if let Some(taken) = intake.object(object) {
                 parts.add(&taken.entry).await?;
             }
+        }
+        next = page.next;
+        if next.is_none() {
+            return Ok(());
         }
     }
 }

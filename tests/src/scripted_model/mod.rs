@@ -4,7 +4,7 @@
 //! in the prompt as well (`@model us-east-1: throttle(2), answer`), so that any number of tests
 //! share one server and no state. The way of one call, a module per step:
 //!
-//! - [`server`]: connections and routes; `/__health` and `/__calls` beside the two operations
+//! - [`server`]: connections and routes; `/__health`, `/__calls` and `/__jobs` beside the operations
 //! - [`path`]: `/<region>/model/<model id>/converse[-stream]`
 //! - [`prompt`]: what of a Converse body matters here
 //! - [`script`]: the `@model` lines of a prompt
@@ -16,6 +16,7 @@
 //! - [`turn`]: one answer: what is said, how it stops, what it used
 //! - [`message`] and [`stream`]: a turn as Converse's JSON and as ConverseStream's events
 //! - [`frame`]: an event as bytes on the wire
+//! - [`jobs`]: batch inference, whose records are calls of their own
 //! - [`reply`]: a reply as an HTTP response, the broken ones included
 
 mod action;
@@ -23,6 +24,7 @@ mod answer;
 mod caller;
 mod calls;
 mod frame;
+mod jobs;
 mod message;
 mod model;
 mod path;
@@ -33,5 +35,6 @@ mod server;
 mod stream;
 mod turn;
 
+pub use jobs::{Jobs, Store};
 pub use model::Model;
 pub use server::serve;

@@ -88,12 +88,11 @@ fn act(
     match action.does {
         Does::Reset => Ok(Reply::Reset),
         Does::Silent => Ok(Reply::Silent),
-        Does::Refuse(status, code, message) => Ok(Reply::Refused(Refusal {
-            status,
-            code,
-            message: message.replace("{model}", &operation.model_id),
-            retry_after_s: action.argument.seconds(),
-        })),
+        Does::Refuse(status, code, message) => {
+            let message = message.replace("{model}", &operation.model_id);
+            let retry_after_s = action.argument.seconds();
+            Ok(Reply::Refused(Refusal { status, code, message, retry_after_s }))
+        }
         Does::Answer(change) => {
             let said = script.says(prompt.caller.step.as_deref()).map(str::to_owned);
             let mut manner = Manner { said, ..Manner::default() };

@@ -1,4 +1,4 @@
-//! Which model of which region is called, and how.
+//! Which model of which region is called, and how; and which job is asked for.
 
 /// One of the two operations on one model of one region.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,39 @@ impl Operation {
         };
         let (region, model_id) = (region.to_owned(), percent_decode(model_id));
         Some(Self { region, model_id, stream })
+    }
+}
+
+/// An operation on batch inference jobs of one region.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobOperation {
+    pub region: String,
+    pub wanted: Wanted,
+}
+
+/// Jobs are known by their ARN or the last part of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wanted {
+    Create,
+    Get(String),
+    Stop(String),
+}
+
+impl JobOperation {
+    /// `/<region>/model-invocation-job[/<id, percent-encoded>[/stop]]`
+    pub fn parse(method: &str, path: &str) -> Option<Self> {
+        let parts: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+        let (region, wanted) = match (method, &parts[..]) {
+            ("POST", [region, "model-invocation-job"]) => (region, Wanted::Create),
+            ("GET", [region, "model-invocation-job", id]) => {
+                (region, Wanted::Get(percent_decode(id)))
+            }
+            ("POST", [region, "model-invocation-job", id, "stop"]) => {
+                (region, Wanted::Stop(percent_decode(id)))
+            }
+            _ => return None,
+        };
+        Some(Self { region: (*region).to_owned(), wanted })
     }
 }
 
@@ -77,6 +110,20 @@ mod tests {
         ] {
             assert_eq!(Operation::parse(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_job_is_asked_for_by_its_arn() {
+        let arn = "arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/job000000001";
+        let sent = arn.replace(':', "%3A").replace('/', "%2F");
+        let wanted = |method: &str, path: &str| {
+            JobOperation::parse(method, path).map(|operation| operation.wanted)
+        };
+        let path = format!("/us-east-1/model-invocation-job/{sent}");
+        assert_eq!(wanted("GET", &path), Some(Wanted::Get(arn.into())));
+        assert_eq!(wanted("POST", &format!("{path}/stop")), Some(Wanted::Stop(arn.into())));
+        assert_eq!(wanted("POST", "/us-east-1/model-invocation-job"), Some(Wanted::Create));
+        assert_eq!(wanted("GET", "/us-east-1/model-invocation-jobs"), None);
     }
 
     #[test]

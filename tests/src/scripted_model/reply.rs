@@ -49,7 +49,8 @@ impl Refusal {
 
     pub fn no_such_path(path: &str) -> Self {
         let message = format!(
-            "{path}: there is /<region>/model/<model id>/converse[-stream], /__health and /__calls"
+            "{path}: there is /<region>/model/<model id>/converse[-stream], \
+             /<region>/model-invocation-job, /__health, /__calls and /__jobs"
         );
         let (status, code) = (404, "UnknownOperationException");
         Self { status, code, message, retry_after_s: None }

@@ -1,4 +1,5 @@
-//! The script in the prompt: lines that begin with `@model`.
+//! The script in the prompt: lines that begin with `@model`, or with `@bulk` for batch inference
+//! (see [`super::jobs`]).
 //!
 //! ```text
 //! @model us-east-1: throttle(2), answer     this region's 1st call, then all later ones
@@ -15,12 +16,15 @@
 //! `@model says/summarise: Fine.\n@model us-east-1/verdict: cut`.
 
 use super::action::Action;
+use super::jobs::fate::Fate;
 use super::prompt::Prompt;
 
 #[derive(Debug, Default)]
 pub struct Script {
     behaviours: Vec<Behaviour>,
     says: Vec<Says>,
+    /// What a batch inference job does with it.
+    pub fates: Vec<Fate>,
 }
 
 #[derive(Debug)]
@@ -78,6 +82,10 @@ impl Script {
     }
 
     fn read(&mut self, line: &str) -> Result<(), String> {
+        if let Some(words) = line.strip_prefix("@bulk") {
+            self.fates.extend(Fate::parse_all(words)?);
+            return Ok(());
+        }
         let rest = line.strip_prefix("@model ");
         let (selector, what) = rest
             .and_then(|rest| rest.split_once(':'))
@@ -101,17 +109,19 @@ impl Script {
     }
 }
 
+const WORDS: [&str; 2] = ["@model", "@bulk"];
+
 /// The part of the line that is script, if any of it is.
 fn script_in(line: &str) -> Option<&str> {
     if line.starts_with(['+', '-', ' ', '\\']) || line.starts_with("@@") {
         return None;
     }
-    let starts_it = line.starts_with("@model");
+    let starts_it = WORDS.iter().any(|word| line.starts_with(word));
     let tag = line.rfind("<data").filter(|_| !starts_it);
     let behind_tag = |at: usize| Some(&line[at + line[at..].find('>')? + 1..]);
     let inside = tag.and_then(behind_tag).unwrap_or(line);
     let inside = inside.split("</data").next().unwrap_or(inside).trim_end();
-    let next = inside.strip_prefix("@model")?.chars().next();
+    let next = WORDS.iter().find_map(|word| inside.strip_prefix(word))?.chars().next();
     next.is_none_or(|next| !next.is_alphanumeric()).then_some(inside)
 }
 
@@ -214,6 +224,14 @@ mod tests {
     }
 
     #[test]
+    fn a_job_is_scripted_beside_a_call() {
+        let (script, rest) = take("<data>@bulk lost</data>\n@model *: cut\nPlease.").unwrap();
+        assert!(matches!(script.fates[..], [Fate::Lost]));
+        assert_eq!(script.action("us-east-1", None, 0).written, "cut");
+        assert_eq!(rest, "<data></data>\nPlease.");
+    }
+
+    #[test]
     fn a_script_inside_a_diff_is_not_one() {
         let diff = "+@model us-east-1: cut\n @model *: cut\n-@model x\n@@ -1 +1 @@ <data>@model *: cut\n+<data>@model *: cut";
         let (script, rest) = take(diff).unwrap();
@@ -231,6 +249,7 @@ mod tests {
             ("@model: throttle", "a script line is `@model"),
             ("@model *:", "unknown action ``"),
             ("@model *: cut,", "unknown action ``"),
+            ("@bulk lots", "@bulk lots: unknown fate `lots`"),
         ] {
             let error = take(text).unwrap_err();
             assert!(error.contains(named), "{text}: {error}");

@@ -10,21 +10,23 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::jobs::Jobs;
 use super::model::Model;
-use super::path::{Operation, percent_decode};
+use super::path::{JobOperation, Operation, percent_decode};
 use super::reply::{Body, Broken, Refusal, Reply, whole};
 
 /// Above what Bedrock takes, so that a limit met in a test is the product's own.
 const MAX_BODY_BYTES: usize = 32 << 20;
 
 /// Never returns. A connection that fails concerns only its client.
-pub async fn serve(listener: TcpListener, model: Arc<Model>) {
+pub async fn serve(listener: TcpListener, model: Arc<Model>, jobs: Arc<Jobs>) {
     loop {
         match listener.accept().await {
             Ok((connection, peer)) => {
-                tokio::spawn(attend(connection, peer, model.clone()));
+                tokio::spawn(attend(connection, peer, model.clone(), jobs.clone()));
             }
             // Out of file descriptors, most likely: the connections under way will free some.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -32,17 +34,18 @@ pub async fn serve(listener: TcpListener, model: Arc<Model>) {
     }
 }
 
-async fn attend(connection: TcpStream, peer: SocketAddr, model: Arc<Model>) {
+async fn attend(connection: TcpStream, peer: SocketAddr, model: Arc<Model>, jobs: Arc<Jobs>) {
     // Small frames would otherwise wait for the client's delayed acknowledgement. An error
     // means that the client has gone, which the next line finds out.
     let _ = connection.set_nodelay(true);
-    let service = service_fn(|request| receive(model.clone(), peer, request));
+    let service = service_fn(|request| receive(model.clone(), jobs.clone(), peer, request));
     // Broken connections are what this server is for.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
 async fn receive(
     model: Arc<Model>,
+    jobs: Arc<Jobs>,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Broken> {
@@ -53,7 +56,28 @@ async fn receive(
         return Reply::Refused(Refusal::validation(message)).into_response(None).await;
     };
     let (path, query) = (parts.uri.path(), parts.uri.query());
+    if let Some(answer) = of_jobs(&jobs, parts.method.as_str(), path, &body).await {
+        return answer;
+    }
     respond(&model, Some(peer), &parts.method, path, query, &body).await
+}
+
+/// What concerns batch inference.
+async fn of_jobs(
+    jobs: &Jobs,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> Option<Result<Response<Body>, Broken>> {
+    let json = |value: Value| Ok(whole("application/json", value.to_string()));
+    if (method, path) == ("GET", "/__jobs") {
+        return Some(json(jobs.to_json()));
+    }
+    let operation = JobOperation::parse(method, path)?;
+    Some(match jobs.answer(&operation, body).await {
+        Ok(value) => json(value),
+        Err(refusal) => Reply::Refused(refusal).into_response(None).await,
+    })
 }
 
 async fn respond(
@@ -89,7 +113,6 @@ mod tests {
     use super::*;
     use crate::scripted_model::frame::tests::decode;
     use crate::scripted_model::prompt::tests::body;
-    use serde_json::Value;
 
     const CONVERSE: &str = "/us-east-1/model/m%3A0/converse";
     const STREAM: &str = "/us-east-1/model/m%3A0/converse-stream";

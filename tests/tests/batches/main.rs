@@ -4,7 +4,10 @@ mod batch;
 #[allow(dead_code, reason = "these tests need a part of it")]
 #[path = "../emulated/cli.rs"]
 mod cli;
+mod command;
 mod on_demand;
+mod refused;
+mod repeated;
 #[allow(dead_code, reason = "these tests need a part of it")]
 #[path = "../emulated/stack.rs"]
 mod stack;

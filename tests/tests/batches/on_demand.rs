@@ -2,79 +2,186 @@
 
 use serde_json::{Value, json};
 
-use crate::batch::{lines, run, upload};
-use crate::stack::{Stack, calls, fresh};
-
-#[tokio::test]
-async fn the_good_items_of_a_manifest_run_and_the_bad_ones_are_listed() {
-    let stack = Stack::connect().await;
-    let id = fresh("mixed");
-    let manifest = format!(
-        "\u{feff}{}\n{}\nnot JSON\n{}\n{}\n",
-        json!({ "id": "one", "text": "first" }),
-        json!({ "id": "two", "inputs": { "text": "second", "audience": "child" } }),
-        json!({ "id": "one", "text": "again" }),
-        json!({ "txt": "wrong" }),
-    );
-    let source = upload(&stack, &format!("{id}.jsonl"), manifest).await;
-    let (batch, sealed) = run(&stack, "explain", &id, json!({ "source": source })).await;
-    assert_eq!(sealed["status"], "PARTIAL", "{sealed}");
-    let counts = json!({ "items": 5, "succeeded": 2, "failed": 0, "cancelled": 0, "rejected": 3, "skipped": 0, "running": 0 });
-    assert_eq!(sealed["counts"], counts);
-    let results = lines(&stack, &batch.results_key()).await;
-    let told: Vec<String> = results
-        .iter()
-        .map(|r| {
-            format!(
-                "{} {} {}",
-                r["line"],
-                r["status"].as_str().unwrap(),
-                r["error"]["message"].as_str().unwrap_or("")
-            )
-        })
-        .collect();
-    let expected = [
-        "1 SUCCEEDED ",
-        "2 SUCCEEDED ",
-        "3 REJECTED line: is not JSON: expected ident at line 1 column 2",
-        "4 REJECTED id: is that of line 1 as well",
-        "5 REJECTED inputs.txt: is not an input of this workflow; it has: audience, text; inputs.text: is required",
-    ];
-    assert_eq!(told, expected);
-    let outputs = lines(&stack, &batch.outputs_key()).await;
-    let ids: Vec<&Value> = outputs.iter().map(|output| &output["id"]).collect();
-    assert_eq!(ids, ["one", "two"]);
-    for result in &results[..2] {
-        let run_id = result["run_id"].as_str().unwrap();
-        let run = crate::stack::RunRef {
-            run_id: run_id.into(),
-            ..crate::stack::RunRef::first("default", "explain", "")
-        };
-        assert_eq!(calls(&run).len(), 1, "{result}");
-    }
-}
+use crate::batch::{lines, run, run_of, told, upload};
+use crate::stack::{Layout, Stack, calls, fresh, model};
 
 /// Fifteen of 500 are no requests, and from the 200th to the 350th on the first region is down.
 #[tokio::test]
 async fn five_hundred_items_with_broken_ones_outlast_a_region() {
     let stack = Stack::connect().await;
     let id = fresh("large");
-    let line = |n: usize| match n {
-        n if n % 34 == 5 => match n % 3 {
-            0 => "{\"text\": ".to_owned(),
-            1 => json!({ "id": format!("i{n}"), "txt": "wrong" }).to_string(),
-            _ => json!({ "id": "i1", "text": "again" }).to_string(),
-        },
-        200..350 => json!({ "id": format!("i{n}"), "text": format!("@model us-east-1: unavailable\nnumber {n}") }).to_string(),
-        n => json!({ "id": format!("i{n}"), "text": format!("number {n}") }).to_string(),
+    let is_broken = |n: &usize| n % 34 == 5;
+    let line = |n: usize| match (is_broken(&n), n % 3, n) {
+        (true, 0, _) => "{\"text\": ".to_owned(),
+        (true, 1, n) => json!({ "id": format!("i{n}"), "txt": "wrong" }).to_string(),
+        (true, ..) => json!({ "id": "i1", "text": "again" }).to_string(),
+        (false, _, 200..350) => {
+            let text = format!("@model us-east-1: unavailable\nnumber {n}");
+            json!({ "id": format!("i{n}"), "text": text }).to_string()
+        }
+        (false, ..) => json!({ "id": format!("i{n}"), "text": format!("number {n}") }).to_string(),
     };
     let manifest: Vec<String> = (1..=500).map(line).collect();
     let source = upload(&stack, &format!("{id}.jsonl"), manifest.join("\n")).await;
-    let started = std::time::Instant::now();
-    let (batch, sealed) = run(&stack, "explain", &id, json!({ "source": source })).await;
-    println!("{:?}", started.elapsed());
-    assert_eq!(sealed["status"], "PARTIAL", "{sealed}");
-    println!("{sealed}");
+    let model = model(Layout::Two);
+    let message =
+        json!({ "workflow": "explain", "id": id, "model": model, "batch": { "source": source } });
+    stack.send(&message.to_string()).await;
+    let batch = bcce_core::batch::BatchRef::first("default", "explain", &id);
+    let sealed = crate::batch::manifest(&stack, &batch).await;
+
+    let expected = json!({ "items": 500, "succeeded": 485, "failed": 0, "cancelled": 0, "rejected": 15, "skipped": 0, "running": 0 });
+    assert_eq!((&sealed["counts"], &sealed["status"]), (&expected, &json!("PARTIAL")), "{sealed}");
+    assert_eq!(sealed["errors"], json!({ "Bcce.InvalidRequest": 15 }));
     let results = lines(&stack, &batch.results_key()).await;
-    println!("{}", results.len());
+    let outputs = lines(&stack, &batch.outputs_key()).await;
+    let broken = (1..=500).filter(is_broken);
+    let rejected = results.iter().filter(|result| result["status"] == "REJECTED");
+    assert_eq!(
+        rejected.map(|r| r["line"].as_u64().unwrap() as usize).collect::<Vec<_>>(),
+        broken.collect::<Vec<_>>()
+    );
+    // Each in its place, with its own answer.
+    let places: Vec<u64> = results.iter().map(|result| result["n"].as_u64().unwrap()).collect();
+    assert_eq!(places, (1..=500).collect::<Vec<_>>());
+    for output in &outputs {
+        let number = format!("number {}", output["line"]);
+        assert!(output["output"].as_str().unwrap().contains(&number), "{output}");
+    }
+    assert_eq!(outputs.len(), 485);
+    // The totals are those of the runs, and the tally that `bcce batch status` reads is the same.
+    let cost =
+        |of: &Value| of["cost_usd"].as_str().unwrap().parse::<rust_decimal::Decimal>().unwrap();
+    let sum: rust_decimal::Decimal =
+        results.iter().filter(|r| r["run_id"].is_string()).map(|r| cost(&r["totals"])).sum();
+    assert_eq!(cost(&sealed["totals"]), sum);
+    let tally = crate::batch::tally(&batch).await;
+    assert_eq!((tally.succeeded, tally.failed, tally.cost_usd.normalize()), (485, 0, sum));
+    // Where the first region was down, the second one answered; once.
+    let moved = &results[249];
+    let regions: Vec<Value> =
+        calls(&run_of(moved)).iter().map(|call| call["region"].clone()).collect();
+    assert_eq!(regions.last(), Some(&json!("us-west-2")), "{moved}");
+    assert!(regions.len() <= 2, "{regions:?}");
+}
+
+/// What docs/batches.md prices: the states of a run, beside those that its step enters (counted in
+/// contract/asl.rs) and the three of the item itself.
+#[tokio::test]
+async fn an_item_takes_the_states_that_are_priced() {
+    let stack = Stack::connect().await;
+    let id = fresh("priced");
+    let source = upload(&stack, &format!("{id}.jsonl"), "{\"text\":\"one\"}\n").await;
+    let (batch, _) = run(&stack, "explain", &id, json!({ "source": source })).await;
+    let results = lines(&stack, &batch.results_key()).await;
+    let history = stack.sfn.get_execution_history().execution_arn(stack.arn(&run_of(&results[0])));
+    let history = history.max_results(1000).send().await.unwrap();
+    let entered: Vec<&str> = history
+        .events()
+        .iter()
+        .filter_map(|event| Some(event.state_entered_event_details()?.name()))
+        .collect();
+    let expected = [
+        "Start",
+        "Prepare",
+        "Planned",
+        "NextWave",
+        "RunWave",
+        "WaveEnded",
+        "NextWave",
+        "PersistArtifact",
+        "EmitMetrics",
+        "Counted",
+        "Succeeded",
+    ];
+    assert_eq!(entered, expected);
+}
+
+#[tokio::test]
+async fn the_good_items_of_a_manifest_run_and_the_bad_ones_are_listed() {
+    let stack = Stack::connect().await;
+    let id = fresh("mixed");
+    let mut manifest = format!(
+        "\u{feff}{}\n{}\nnot JSON\n{}\n{}\n",
+        json!({ "id": "one", "text": "first" }),
+        json!({ "id": "two", "inputs": { "text": "second", "audience": "child" } }),
+        json!({ "id": "one", "text": "again" }),
+        json!({ "txt": "wrong" }),
+    )
+    .into_bytes();
+    manifest.extend(b"{\"text\":\"\xff\"}\n");
+    manifest.extend(json!({ "id": "long", "text": "x".repeat(300_000) }).to_string().bytes());
+    let source = upload(&stack, &format!("{id}.jsonl"), manifest).await;
+    let (batch, sealed) = run(&stack, "explain", &id, json!({ "source": source })).await;
+    assert_eq!(sealed["status"], "PARTIAL", "{sealed}");
+    let expected = [
+        "1 SUCCEEDED",
+        "2 SUCCEEDED",
+        "3 REJECTED line: is not JSON: expected ident at line 1 column 2",
+        "4 REJECTED id: is that of line 1 as well",
+        "5 REJECTED inputs.txt: is not an input of this workflow; it has: audience, text; inputs.text: is required",
+        "6 REJECTED line: is not UTF-8, at byte 10",
+        "7 SUCCEEDED",
+    ];
+    assert_eq!(told(&stack, &batch).await, expected);
+    let outputs = lines(&stack, &batch.outputs_key()).await;
+    let ids: Vec<&Value> = outputs.iter().map(|output| &output["id"]).collect();
+    assert_eq!(ids, ["one", "two", "long"]);
+}
+
+#[tokio::test]
+async fn a_csv_is_mapped_and_its_ragged_rows_are_listed() {
+    let stack = Stack::connect().await;
+    let id = fresh("csv");
+    let manifest = "nr,Long text\n7,\"first,\nin two lines\"\n8\n9,third,and more\n10,fourth\n";
+    let source = upload(&stack, &format!("{id}.csv"), manifest).await;
+    let spec = json!({ "source": source, "item_id": "{{ item.nr }}", "map": { "text": "{{ item['Long text'] }}" } });
+    let (batch, sealed) = run(&stack, "explain", &id, spec).await;
+    assert_eq!(sealed["status"], "PARTIAL", "{sealed}");
+    let expected = [
+        "2 SUCCEEDED",
+        "4 REJECTED line: has 1 field, the first line names 2",
+        "5 REJECTED line: has 3 fields, the first line names 2",
+        "6 SUCCEEDED",
+    ];
+    assert_eq!(told(&stack, &batch).await, expected);
+    let results = lines(&stack, &batch.results_key()).await;
+    assert_eq!((&results[0]["id"], &results[3]["id"]), (&json!("7"), &json!("10")));
+    let asked = calls(&run_of(&results[0]))[0]["request"].to_string();
+    assert!(asked.contains("first,\\nin two lines"), "{asked}");
+}
+
+#[tokio::test]
+async fn every_object_under_a_prefix_is_an_item() {
+    let stack = Stack::connect().await;
+    let id = fresh("objects");
+    for (name, body) in [
+        ("a.md", &b"the first"[..]),
+        ("b/c.md", b"the second"),
+        ("empty.md", b""),
+        ("latin1.md", b"caf\xe9"),
+    ] {
+        upload(&stack, &format!("{id}/{name}"), body).await;
+    }
+    let source = format!("s3://{}/batches/uploads/{id}/", crate::stack::output("ArtifactBucket"));
+    let map = json!({ "text": "{{ item.text }} ({{ item.key }})" });
+    let (batch, sealed) =
+        run(&stack, "explain", &id, json!({ "source": source, "map": map })).await;
+    assert_eq!(sealed["status"], "PARTIAL", "{sealed}");
+    let expected = [
+        "1 SUCCEEDED",
+        "2 SUCCEEDED",
+        "3 REJECTED object: is empty",
+        "4 REJECTED object: is not UTF-8, at byte 4",
+    ];
+    assert_eq!(told(&stack, &batch).await, expected);
+    let outputs = lines(&stack, &batch.outputs_key()).await;
+    assert_eq!((&outputs[0]["id"], &outputs[1]["id"]), (&json!("a.md"), &json!("b/c.md")));
+    assert!(
+        outputs[1]["output"]
+            .as_str()
+            .unwrap()
+            .contains(&format!("the second (batches/uploads/{id}/b/c.md)")),
+        "{outputs:?}"
+    );
 }

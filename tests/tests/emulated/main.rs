@@ -3,6 +3,7 @@
 //! one stack and run side by side, so each uses request ids of its own.
 
 mod bad_input;
+mod bulk_jobs;
 mod cli;
 mod command;
 mod exactly_once;

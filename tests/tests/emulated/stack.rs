@@ -17,7 +17,7 @@ pub use bcce_core::run::RunRef;
 pub use bcce_tests::models::Layout;
 
 /// A run that is not over by then has gone wrong; most take a second.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Stack {
     pub s3: aws_sdk_s3::Client,

@@ -38,6 +38,7 @@ pub fn told(event: &Event<'_>, route: Option<&Route>, names: &Names) -> (&'stati
         Event::Attempt(attempt) => match attempt.kind {
             AttemptKind::First => ("call", called(attempt)),
             AttemptKind::Repair => ("repair", called(attempt)),
+            AttemptKind::Bulk => ("bulk", called(attempt)),
         },
     }
 }

@@ -8,13 +8,13 @@ use aws_types::SdkConfig;
 use bcce_core::batch::Location;
 use bcce_core::batch::item::Object;
 use bcce_core::error::Fault;
-use bcce_core::ports::{ListSource, NextBytes, OpenSource, SourceObject};
+use bcce_core::ports::{ListSource, NextBytes, OpenSource, Page, SourceObject};
 
 use super::status;
 use crate::fault::internal;
 
 pub struct Sources {
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl Sources {
@@ -48,7 +48,7 @@ impl OpenSource for Sources {
 }
 
 /// An ETag without the quotes that HTTP has around it.
-fn bare(etag: Option<&str>) -> String {
+pub(super) fn bare(etag: Option<&str>) -> String {
     etag.unwrap_or_default().trim_matches('"').to_owned()
 }
 
@@ -67,11 +67,11 @@ impl NextBytes for Body {
 }
 
 impl ListSource for Sources {
-    async fn page(&self, prefix: &Location, after: Option<&str>) -> Result<Vec<Object>, Fault> {
+    async fn page(&self, prefix: &Location, from: Option<&str>) -> Result<Page, Fault> {
         let list = self.client.list_objects_v2().bucket(&prefix.bucket).prefix(&prefix.key);
-        let listed = match list.set_start_after(after.map(str::to_owned)).send().await {
+        let listed = match list.set_continuation_token(from.map(str::to_owned)).send().await {
             Ok(listed) => listed,
-            Err(error) if error.code() == Some("NoSuchBucket") => return Ok(Vec::new()),
+            Err(error) if error.code() == Some("NoSuchBucket") => return Ok(Page::default()),
             Err(error) => return Err(internal(&format!("s3:ListObjectsV2 {prefix}"), &error)),
         };
         let object = |object: &aws_sdk_s3::types::Object| {
@@ -81,7 +81,8 @@ impl ListSource for Sources {
                 bytes: object.size().unwrap_or_default().try_into().unwrap_or_default(),
             })
         };
-        Ok(listed.contents().iter().filter_map(object).collect())
+        let objects = listed.contents().iter().filter_map(object).collect();
+        Ok(Page { objects, next: listed.next_continuation_token().map(str::to_owned) })
     }
 }
 
@@ -129,15 +130,17 @@ mod tests {
     #[tokio::test]
     async fn a_page_goes_on_behind_the_one_before() {
         let rule = mock!(Client::list_objects_v2)
-            .match_requests(|list| list.start_after() == Some("k/a") && list.prefix() == Some("k"))
+            .match_requests(|list| {
+                list.continuation_token() == Some("t") && list.prefix() == Some("k")
+            })
             .then_output(|| {
                 let object =
                     aws_sdk_s3::types::Object::builder().key("k/b").e_tag("\"e\"").size(5).build();
-                ListObjectsV2Output::builder().contents(object).build()
+                ListObjectsV2Output::builder().contents(object).next_continuation_token("u").build()
             });
         let sources = Sources { client: mock_client!(aws_sdk_s3, [&rule]) };
-        let page = sources.page(&location(), Some("k/a")).await.unwrap();
+        let page = sources.page(&location(), Some("t")).await.unwrap();
         let expected = Object { key: "k/b".into(), etag: "e".into(), bytes: 5 };
-        assert_eq!(page, [expected]);
+        assert_eq!(page, Page { objects: vec![expected], next: Some("u".into()) });
     }
 }

@@ -81,6 +81,14 @@ impl<'a> Intake<'a> {
         })
     }
 
+    /// What the run of an object would do if this were its text.
+    ///
+    /// # Errors
+    /// Why it would be refused.
+    pub fn plan_with(&self, item: Item, text: &str) -> Result<Plan, Fault> {
+        self.plan(&self.mapping.with_text(item, text)?)
+    }
+
     /// What a run of the item would do.
     ///
     /// # Errors

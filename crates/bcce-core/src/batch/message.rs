@@ -14,7 +14,7 @@ use crate::document::{self, Document};
 use crate::error::Problems;
 use crate::expression;
 use crate::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES};
-use crate::request::{Request, check_name};
+use crate::request::{Request, check_name, escaped};
 
 /// What a map may read.
 const NAMES: [&str; 1] = ["item"];
@@ -159,6 +159,11 @@ impl BatchRequest {
             request.workflow = request.dropped_for().unwrap_or_default();
         }
         Ok(request)
+    }
+
+    /// The message that it is, as a request's.
+    pub fn message(&self) -> String {
+        escaped(&serde_json::to_string(self).unwrap_or_default())
     }
 
     fn dropped_for(&self) -> Option<String> {

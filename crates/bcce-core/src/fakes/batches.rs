@@ -9,7 +9,7 @@ use crate::batch::Location;
 use crate::batch::item::Object;
 use crate::error::Fault;
 use crate::ports::{
-    Concatenate, GetRange, ListSource, NextBytes, OpenSource, PutObject, SourceObject,
+    Concatenate, GetRange, ListSource, NextBytes, OpenSource, Page, PutObject, SourceObject,
 };
 
 impl PutObject for MemoryStore {
@@ -96,7 +96,7 @@ impl NextBytes for std::vec::IntoIter<Vec<u8>> {
 }
 
 impl ListSource for MemorySources {
-    async fn page(&self, prefix: &Location, after: Option<&str>) -> Result<Vec<Object>, Fault> {
+    async fn page(&self, prefix: &Location, from: Option<&str>) -> Result<Page, Fault> {
         let bucket = format!("s3://{}/", prefix.bucket);
         let objects = self.objects.borrow();
         let listed = objects.iter().filter_map(|(uri, (etag, body))| {
@@ -104,7 +104,10 @@ impl ListSource for MemorySources {
             Some(Object { key, etag, bytes: body.len() as u64 })
         });
         let listed = listed.filter(|object| object.key.starts_with(&prefix.key));
-        let after = after.unwrap_or_default();
-        Ok(listed.filter(|object| object.key.as_str() > after).take(PAGE).collect())
+        let from = from.unwrap_or_default();
+        let mut rest = listed.filter(|object| object.key.as_str() > from).peekable();
+        let objects: Vec<Object> = rest.by_ref().take(PAGE).collect();
+        let next = rest.peek().and(objects.last()).map(|last| last.key.clone());
+        Ok(Page { objects, next })
     }
 }

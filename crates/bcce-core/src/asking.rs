@@ -1,0 +1,189 @@
+//! What a step asks of a model and what it takes for an answer: the same for a call and for a record of a
+//! job.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::answer::{Stopped, instruction, judge, parse_json};
+use crate::artifact::Output;
+use crate::attempt::Target;
+use crate::error::{ErrorName, Fault};
+use crate::plan::Plan;
+use crate::ports::{Blame, CallFailure, ModelAnswer};
+use crate::prompt::{Prompt, render};
+use crate::run::RunRef;
+use crate::template::{OutputSpec, OutputType, Step};
+
+/// A step's prompt over `context`, an object with what the prompt may name.
+///
+/// # Errors
+/// `Bcce.InvalidRequest`: the step's template cannot be rendered.
+pub fn prompt(plan: &Plan, step: &Step, context: &Value) -> Result<Prompt, Fault> {
+    let prompt = render(step.system.as_deref(), &step.prompt, context).map_err(|cause| {
+        Fault::new(ErrorName::InvalidRequest, format!("steps.{}.prompt: {cause}", step.id))
+    })?;
+    Ok(with_instruction(prompt, plan, step))
+}
+
+/// What the service does not bind to the step's schema is told of it.
+fn with_instruction(prompt: Prompt, plan: &Plan, step: &Step) -> Prompt {
+    let Some(output) = json_output(step).filter(|_| enforced_schema(plan, step).is_none()) else {
+        return prompt;
+    };
+    let instruction = instruction(output.schema.as_ref());
+    let system = [prompt.system, Some(instruction)].into_iter().flatten().collect::<Vec<_>>();
+    Prompt { system: Some(system.join("\n\n")), ..prompt }
+}
+
+/// The schema that the service binds the answer to, where the model takes one.
+pub fn enforced_schema<'a>(plan: &Plan, step: &'a Step) -> Option<&'a Value> {
+    let enforced = plan.takes.get(&step.model).is_some_and(|takes| takes.json_schema);
+    json_output(step)?.schema.as_ref().filter(|_| enforced)
+}
+
+fn json_output(step: &Step) -> Option<&OutputSpec> {
+    step.output.as_ref().filter(|output| output.kind == OutputType::Json)
+}
+
+/// `requestMetadata` of a step execution.
+pub fn metadata(
+    plan: &Plan,
+    run: &RunRef,
+    step: &Step,
+    item: Option<u32>,
+) -> BTreeMap<String, String> {
+    let ours = [
+        ("run_id", &run.run_id),
+        ("workflow", &run.workflow),
+        ("step", &step.id),
+        ("tenant", &run.tenant),
+    ];
+    let ours = ours.map(|(name, value)| (name.to_owned(), value.clone()));
+    let item = item.map(|item| ("item".to_owned(), item.to_string()));
+    plan.tags.clone().into_iter().chain(ours).chain(item).collect()
+}
+
+/// The answer of a call.
+///
+/// # Errors
+/// The call's failure, or that of an answer which stopped for a wrong reason.
+pub fn answered(result: &Result<ModelAnswer, CallFailure>) -> Result<&ModelAnswer, CallFailure> {
+    let answer = result.as_ref().map_err(CallFailure::clone)?;
+    judge(&answer.stop_reason).map(|_| answer).map_err(|name| CallFailure {
+        name,
+        message: format!("stopped: {}", answer.stop_reason),
+        retry_after_s: None,
+        blame: Blame::Request,
+    })
+}
+
+/// A failure of a target as it may be told: the service's message may quote the request, its code does
+/// not. The message stays in the attempt.
+pub fn told(target: &Target, failure: &CallFailure) -> String {
+    let code = match failure.message.split_once(": ") {
+        Some((code, _)) if code != "stopped" => code,
+        _ => &failure.message,
+    };
+    format!("{target}: {code}")
+}
+
+/// What a step makes of a model's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub output: Output,
+    /// Cut by `max_tokens`.
+    pub truncated: bool,
+    pub stop_reason: String,
+    pub prompt_sha256: String,
+}
+
+/// The inner error: what is wrong with the answer, which is then `Bcce.OutputInvalid`.
+///
+/// # Errors
+/// `Bcce.Internal`: it is none, see `answered`.
+pub fn read(
+    step: &Step,
+    prompt: &Prompt,
+    answer: &ModelAnswer,
+) -> Result<Result<Answer, String>, Fault> {
+    let judged = judge(&answer.stop_reason);
+    let stopped = judged.map_err(|_| Fault::internal("a failed answer was read"))?;
+    let truncated = stopped == Stopped::Truncated;
+    Ok(output(step, answer, truncated).map(|output| Answer {
+        output,
+        truncated,
+        stop_reason: answer.stop_reason.clone(),
+        prompt_sha256: prompt.sha256(),
+    }))
+}
+
+fn output(step: &Step, answer: &ModelAnswer, truncated: bool) -> Result<Output, String> {
+    let cut = match truncated {
+        true => format!("the answer was cut by max_tokens = {}: ", step.max_tokens),
+        false => String::new(),
+    };
+    if answer.text.trim().is_empty() {
+        return Err(format!("{cut}there is no text in it; thinking counts as tokens too"));
+    }
+    let json =
+        json_output(step).map(|spec| parse_json(&answer.text, spec.schema.as_ref())).transpose();
+    let json = json.map_err(|fault| format!("{cut}{fault}"))?;
+    Ok(Output { text: answer.text.clone(), json })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::of;
+    use crate::policy::Policy;
+    use serde_json::json;
+
+    const JSON: &str = "version: 1\nname: w\nsteps:\n- { id: a, model: haiku, prompt: p, system: s, output: { type: json, schema: { type: object } } }\n";
+
+    fn plan() -> Plan {
+        of(JSON, json!({ "workflow": "w" }), Policy::default()).unwrap()
+    }
+
+    #[test]
+    fn a_schema_is_the_services_or_else_the_prompts() {
+        let mut plan = plan();
+        let step = plan.steps[0].clone();
+        let system = |plan: &Plan| prompt(plan, &step, &json!({})).unwrap().system.unwrap();
+        assert_eq!(system(&plan), "s");
+        assert_eq!(enforced_schema(&plan, &step), Some(&json!({ "type": "object" })));
+        plan.takes.get_mut("haiku").unwrap().json_schema = false;
+        assert!(system(&plan).starts_with("s\n\nAnswer with one JSON value"), "{}", system(&plan));
+        assert_eq!(enforced_schema(&plan, &step), None);
+    }
+
+    #[test]
+    fn a_cut_answer_is_told_of_with_its_limit() {
+        let (plan, asked) = (plan(), Prompt { system: None, user: "p".into() });
+        let answer = |text: &str, stop_reason: &str| ModelAnswer {
+            text: text.into(),
+            stop_reason: stop_reason.into(),
+        };
+        let read = |answer: &ModelAnswer| read(&plan.steps[0], &asked, answer);
+        let whole = read(&answer("{}", "end_turn")).unwrap().unwrap();
+        assert_eq!((whole.output.json, whole.truncated), (Some(json!({})), false));
+        let cut = read(&answer("{", "max_tokens")).unwrap().unwrap_err();
+        assert!(cut.starts_with("the answer was cut by max_tokens = 2048: "), "{cut}");
+        assert!(read(&answer("{}", "guardrail_intervened")).is_err());
+    }
+
+    #[test]
+    fn what_a_service_said_is_not_told() {
+        let target = crate::attempt::tests::target("us-east-1");
+        let failure = |message: &str| CallFailure {
+            name: ErrorName::RequestRejected,
+            message: message.into(),
+            retry_after_s: None,
+            blame: Blame::Request,
+        };
+        let said = told(&target, &failure("ValidationException (400): no hunter2 here"));
+        assert_eq!(said, format!("{target}: ValidationException (400)"));
+        let stopped = told(&target, &failure("stopped: content_filtered"));
+        assert_eq!(stopped, format!("{target}: stopped: content_filtered"));
+    }
+}

@@ -1,0 +1,60 @@
+//! Which plans a job can take, and on which target.
+
+use crate::attempt::Target;
+use crate::plan::Plan;
+use crate::routing::{Route, RouteTarget};
+use crate::template::Step;
+
+/// What every record of a job asks, and where.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fit<'a> {
+    pub step: &'a Step,
+    pub target: &'a Target,
+}
+
+/// `region`: of the stack, whose bucket a job reads and writes.
+///
+/// # Errors
+/// Why no job can take the plan.
+pub fn fit<'a>(plan: &'a Plan, region: &str) -> Result<Fit<'a>, String> {
+    let [step] = plan.steps.as_slice() else {
+        let steps = plan.steps.len();
+        return Err(format!("the workflow has {steps} steps, and a record is one call"));
+    };
+    if let Some(list) = &step.for_each {
+        return Err(format!("step {} fans out over {list}, and a record is one call", step.id));
+    }
+    let route = plan.waves.iter().flat_map(|wave| &wave.steps).next();
+    let route = route.and_then(|step| plan.routes.get(&step.route));
+    let route = route.ok_or_else(|| format!("the plan has no route for step {}", step.id))?;
+    let target = target(route, region)
+        .map_err(|why| format!("no target of {} can take a job: {why}", step.model))?;
+    Ok(Fit { step, target })
+}
+
+/// The first one by the strategy `priority`: a job is no matter of seconds, nor of a prompt cache.
+fn target<'a>(route: &'a Route, region: &str) -> Result<&'a Target, String> {
+    let speaks_against =
+        |target: &Target| against(target, region).or_else(|| route.policy.forbids(target));
+    let usable = route.targets.iter().enumerate();
+    let usable = usable.filter(|(_, listed)| speaks_against(&listed.target).is_none());
+    let place = |(n, listed): &(usize, &RouteTarget)| listed.priority.unwrap_or(*n as u32);
+    if let Some((_, listed)) = usable.min_by_key(place) {
+        return Ok(&listed.target);
+    }
+    let targets = route.targets.iter().map(|listed| &listed.target);
+    let reasons =
+        targets.filter_map(|target| Some(format!("{target}: {}", speaks_against(target)?)));
+    Err(reasons.collect::<Vec<_>>().join("; "))
+}
+
+/// What a job cannot do that a call can.
+fn against(target: &Target, region: &str) -> Option<String> {
+    if target.region != region {
+        return Some(format!("a job reads and writes a bucket of its region, which is {region}"));
+    }
+    if target.account.is_some() {
+        return Some("it is called in another account".into());
+    }
+    target.guardrail.as_ref().map(|_| "a job has no guardrail".into())
+}

@@ -1,0 +1,74 @@
+//! A line of a job's input.
+
+use serde_json::{Map, Value, json};
+
+use crate::asking::{enforced_schema, metadata};
+use crate::plan::Plan;
+use crate::prompt::Prompt;
+use crate::run::RunRef;
+use crate::template::Step;
+
+/// What a record asks: the one step of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    pub run: &'a RunRef,
+    pub plan: &'a Plan,
+    pub step: &'a Step,
+    pub prompt: &'a Prompt,
+}
+
+impl Asking<'_> {
+    /// Item `n` as a record, with its line break.
+    pub fn line(&self, n: u64) -> String {
+        format!("{}\n", json!({ "recordId": record_id(n), "modelInput": self.body() }))
+    }
+
+    /// A body of Converse, as a call has it. Without cache points: nobody knows when which record is processed.
+    fn body(&self) -> Value {
+        let text = |text: &str| json!([{ "text": text }]);
+        let mut body = json!({
+            "messages": [{ "role": "user", "content": text(&self.prompt.user) }],
+            "inferenceConfig": self.inference(),
+            "requestMetadata": metadata(self.plan, self.run, self.step, None),
+        });
+        if let Some(system) = &self.prompt.system {
+            body["system"] = text(system);
+        }
+        if let Some(output) = self.output() {
+            body["outputConfig"] = output;
+        }
+        body
+    }
+
+    fn inference(&self) -> Value {
+        let mut inference = json!({ "maxTokens": self.step.max_tokens });
+        if let Some(temperature) = self.step.temperature {
+            inference["temperature"] = json!(temperature);
+        }
+        inference
+    }
+
+    fn output(&self) -> Option<Value> {
+        let mut output = Map::new();
+        if let Some(effort) = &self.step.effort {
+            output.insert("effort".into(), json!(effort));
+        }
+        if let Some(schema) = enforced_schema(self.plan, self.step) {
+            let schema = json!({ "schema": schema.to_string(), "name": "answer" });
+            let format = json!({ "type": "json_schema", "structure": { "jsonSchema": schema } });
+            output.insert("textFormat".into(), format);
+        }
+        (!output.is_empty()).then_some(Value::Object(output))
+    }
+}
+
+/// Of item `n`: the service takes letters and digits, and shows eleven in its examples.
+pub fn record_id(n: u64) -> String {
+    format!("R{n:010}")
+}
+
+/// The item of a record.
+pub fn item(record_id: &str) -> Option<u64> {
+    let digits = record_id.strip_prefix('R').filter(|digits| digits.len() >= 10)?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}

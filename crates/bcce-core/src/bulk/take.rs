@@ -1,0 +1,63 @@
+//! What comes back -> an attempt and its answer.
+
+use time::OffsetDateTime;
+
+use super::output::Returned;
+use super::record::Asking;
+use crate::asking::{self, Answer, answered, told};
+use crate::attempt::{Attempt, AttemptKind, AttemptOutcome, Target};
+use crate::error::{ErrorName, Fault};
+
+/// When a job was started, and when it was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Took {
+    pub from: OffsetDateTime,
+    pub to: OffsetDateTime,
+}
+
+/// What a record came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taken {
+    /// At the price of a job.
+    pub attempt: Attempt,
+    /// The error is the step's if it is not asked again.
+    pub result: Result<Answer, Fault>,
+}
+
+/// As if the record had been a call.
+///
+/// # Errors
+/// `Bcce.Internal`
+pub fn take(
+    asked: &Asking<'_>,
+    target: &Target,
+    took: Took,
+    returned: &Returned,
+) -> Result<Taken, Fault> {
+    let answered = answered(&returned.result);
+    let failure = answered.as_ref().err();
+    let mut attempt = Attempt {
+        target: target.clone(),
+        kind: AttemptKind::Bulk,
+        outcome: match failure {
+            Some(_) => AttemptOutcome::Failed,
+            None => AttemptOutcome::Answered,
+        },
+        error: failure.map(|failure| failure.name),
+        message: failure.map(|failure| failure.message.clone()),
+        retry_after_s: None,
+        started_at: took.from,
+        latency_ms: u64::try_from((took.to - took.from).whole_milliseconds()).unwrap_or(0),
+        first_token_ms: None,
+        usage: returned.usage,
+        cost_usd: returned.usage.and_then(|used| asked.plan.batch_cost(&target.model_id, &used)),
+    };
+    let result = match answered {
+        Ok(answer) => asking::read(asked.step, asked.prompt, answer)?.map_err(|fault| {
+            attempt.mark_invalid(&fault);
+            Fault::new(ErrorName::OutputInvalid, fault)
+        }),
+        Err(failure) => Err(Fault::new(failure.name, told(target, &failure))),
+    };
+    Ok(Taken { attempt, result })
+}

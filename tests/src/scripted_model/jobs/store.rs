@@ -1,0 +1,91 @@
+//! The objects that jobs read and write: those of the emulator, or of a test.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Builder;
+use aws_sdk_s3::error::DisplayErrorContext;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ServerSideEncryption;
+
+pub enum Store {
+    S3(Client),
+    /// By bucket and key.
+    Memory(Mutex<BTreeMap<String, Vec<u8>>>),
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::Memory(Mutex::default())
+    }
+}
+
+impl Store {
+    pub fn s3(config: &bcce_aws::SdkConfig) -> Self {
+        Self::S3(Client::from_conf(Builder::from(config).force_path_style(true).build()))
+    }
+
+    /// The `s3://` addresses that begin with `prefix`, sorted. The errors are sentences for a job's message.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<String>, String> {
+        let (bucket, key) = parts(prefix)?;
+        let client = match self {
+            Self::S3(client) => client,
+            Self::Memory(objects) => {
+                let objects = objects.lock().expect("nothing panics with the objects in hand");
+                return Ok(objects.keys().filter(|uri| uri.starts_with(prefix)).cloned().collect());
+            }
+        };
+        let mut pages = client.list_objects_v2().bucket(bucket).prefix(key).into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(told)?;
+            let keys = page.contents().iter().filter_map(|object| object.key());
+            found.extend(keys.map(|key| format!("s3://{bucket}/{key}")));
+        }
+        Ok(found)
+    }
+
+    pub async fn get(&self, uri: &str) -> Result<Vec<u8>, String> {
+        let (bucket, key) = parts(uri)?;
+        match self {
+            Self::S3(client) => {
+                let object = client.get_object().bucket(bucket).key(key).send().await;
+                let body = object.map_err(told)?.body.collect().await;
+                Ok(body.map_err(|error| error.to_string())?.to_vec())
+            }
+            Self::Memory(objects) => {
+                let objects = objects.lock().expect("nothing panics with the objects in hand");
+                objects.get(uri).cloned().ok_or(format!("there is no {uri}"))
+            }
+        }
+    }
+
+    pub async fn put(&self, uri: &str, key_id: Option<&str>, body: Vec<u8>) -> Result<(), String> {
+        let (bucket, key) = parts(uri)?;
+        match self {
+            Self::S3(client) => {
+                let put = client.put_object().bucket(bucket).key(key).body(ByteStream::from(body));
+                let encryption = key_id.map(|_| ServerSideEncryption::AwsKms);
+                let put = put.set_server_side_encryption(encryption);
+                let put = put.set_ssekms_key_id(key_id.map(str::to_owned));
+                put.send().await.map(|_| ()).map_err(told)
+            }
+            Self::Memory(objects) => {
+                let mut objects = objects.lock().expect("nothing panics with the objects in hand");
+                objects.insert(uri.to_owned(), body);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Bucket and key.
+fn parts(uri: &str) -> Result<(&str, &str), String> {
+    let rest = uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+    rest.ok_or_else(|| format!("{uri} is no address in S3"))
+}
+
+fn told(error: impl std::error::Error) -> String {
+    DisplayErrorContext(&error).to_string()
+}

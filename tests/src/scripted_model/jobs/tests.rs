@@ -1,0 +1,176 @@
+use std::time::Duration;
+
+use super::*;
+use crate::scripted_model::prompt::tests::body;
+
+const INPUT: &str = "s3://b/in/";
+const RECORDS: usize = 100;
+
+/// `scripts`: what the first records have in front of their prompts.
+async fn jobs(scripts: &[&str]) -> Jobs {
+    let line = |n: usize| {
+        let script = scripts.get(n).map(|script| format!("{script}\n")).unwrap_or_default();
+        let input = body("w", "s", &format!("{script}say {n}"));
+        format!("{}\n", json!({ "recordId": format!("R{n:010}"), "modelInput": input }))
+    };
+    let jobs = Jobs::new(Arc::new(Model::default()), Store::default());
+    for (name, lines) in [("a.jsonl", 0..60), ("b.jsonl", 60..RECORDS)] {
+        let text: String = lines.map(line).collect();
+        jobs.store().put(&format!("{INPUT}{name}"), None, text.into_bytes()).await.unwrap();
+    }
+    jobs
+}
+
+fn order() -> Value {
+    json!({
+        "jobName": "w-1-1", "clientRequestToken": "w-1-1", "modelId": "us.anthropic.claude",
+        "roleArn": "arn:aws:iam::000000000000:role/bulk", "modelInvocationType": "Converse",
+        "inputDataConfig": { "s3InputDataConfig": { "s3Uri": INPUT } },
+        "outputDataConfig": { "s3OutputDataConfig": { "s3Uri": "s3://b/out/" } },
+    })
+}
+
+async fn ask(jobs: &Jobs, wanted: Wanted, body: &Value) -> Result<Value, Refusal> {
+    let operation = JobOperation { region: "us-east-1".into(), wanted };
+    jobs.answer(&operation, body.to_string().as_bytes()).await
+}
+
+async fn start(jobs: &Jobs) -> String {
+    let created = ask(jobs, Wanted::Create, &order()).await.unwrap();
+    created["jobArn"].as_str().unwrap().to_owned()
+}
+
+async fn look(jobs: &Jobs, arn: &str) -> Value {
+    ask(jobs, Wanted::Get(arn.into()), &Value::Null).await.unwrap()
+}
+
+/// The states that can be seen until `last`, and the job then.
+async fn until(jobs: &Jobs, arn: &str, last: &str) -> (Vec<String>, Value) {
+    let mut seen: Vec<String> = Vec::new();
+    for _ in 0..1_000 {
+        let job = look(jobs, arn).await;
+        let status = job["status"].as_str().unwrap();
+        if seen.last().is_none_or(|before| before != status) {
+            seen.push(status.to_owned());
+        }
+        if status == last {
+            return (seen, job);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{arn} never was {last}: {seen:?}");
+}
+
+async fn output(jobs: &Jobs, name: &str) -> Vec<Value> {
+    let found = jobs.store().list("s3://b/out/").await.unwrap();
+    let uri = found.iter().find(|uri| uri.ends_with(name)).unwrap_or_else(|| panic!("{found:?}"));
+    let text = String::from_utf8(jobs.store().get(uri).await.unwrap()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_job_goes_through_its_states_and_answers_every_record() {
+    let jobs = jobs(&["@model *: throttle", "@model says: yes"]).await;
+    let arn = start(&jobs).await;
+    let (seen, job) = until(&jobs, &arn, "Completed").await;
+    assert_eq!(seen, ["Submitted", "Validating", "Scheduled", "InProgress", "Completed"]);
+    assert_eq!((&job["totalRecordCount"], &job["errorRecordCount"]), (&json!(100), &json!(1)));
+    let (a, b) =
+        (output(&jobs, "/job000000000/a.jsonl.out").await, output(&jobs, "b.jsonl.out").await);
+    assert_eq!((a.len(), b.len()), (60, 40));
+    assert_eq!(a[59]["recordId"], "R0000000000", "the order is not the input's");
+    assert_eq!(a[59]["error"]["errorCode"], 429);
+    assert_eq!(a[58]["modelOutput"]["output"]["message"]["content"][0]["text"], "yes");
+    assert_eq!(a[58]["modelOutput"]["stopReason"], "end_turn");
+    let summary = &output(&jobs, "manifest.json.out").await[0];
+    assert_eq!(
+        (&summary["processedRecordCount"], &summary["successRecordCount"]),
+        (&json!(100), &json!(99))
+    );
+    assert!(summary["inputTokenCount"].as_u64() > Some(0));
+}
+
+#[tokio::test]
+async fn a_token_is_one_job_and_another_is_another() {
+    let jobs = jobs(&[]).await;
+    let (first, second) = (start(&jobs).await, start(&jobs).await);
+    assert_eq!(first, second);
+    let mut other = order();
+    other["clientRequestToken"] = json!("w-1-2");
+    let third = ask(&jobs, Wanted::Create, &other).await.unwrap();
+    assert_ne!(third["jobArn"], first);
+    assert_eq!(jobs.to_json().as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn records_are_lost_fail_or_are_left_when_time_is_up() {
+    let jobs = jobs(&["", "", "", "@bulk error(400)", "@bulk lost", "@bulk partial(3)"]).await;
+    let arn = start(&jobs).await;
+    let (_, job) = until(&jobs, &arn, "PartiallyCompleted").await;
+    assert_eq!(job["processedRecordCount"], 97);
+    let a = output(&jobs, "a.jsonl.out").await;
+    assert_eq!(a.len(), 56);
+    assert_eq!(a[55]["recordId"], "R0000000003");
+    assert_eq!(a[55]["error"]["errorCode"], 400);
+    assert!(!a.iter().any(|line| line["recordId"] == "R0000000004"));
+}
+
+#[tokio::test]
+async fn what_never_ends_is_stopped_with_what_was_done() {
+    let jobs = jobs(&["@bulk never"]).await;
+    let arn = start(&jobs).await;
+    until(&jobs, &arn, "InProgress").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(look(&jobs, &arn).await["status"], "InProgress");
+    ask(&jobs, Wanted::Stop(arn.clone()), &Value::Null).await.unwrap();
+    let (seen, job) = until(&jobs, &arn, "Stopped").await;
+    assert_eq!(seen, ["Stopping", "Stopped"]);
+    assert!(job["endTime"].is_string());
+    assert_eq!(output(&jobs, "a.jsonl.out").await.len(), 59);
+    let refusal = ask(&jobs, Wanted::Stop(arn), &Value::Null).await.unwrap_err();
+    assert_eq!(refusal.code, "ConflictException");
+}
+
+#[tokio::test]
+async fn a_job_can_fail_at_validation_or_expire_without_any_output() {
+    for (script, last) in [("@bulk invalid", "Failed"), ("@bulk expired", "Expired")] {
+        let jobs = jobs(&[script]).await;
+        let arn = start(&jobs).await;
+        until(&jobs, &arn, last).await;
+        assert!(jobs.store().list("s3://b/out/").await.unwrap().is_empty(), "{script}");
+    }
+}
+
+#[tokio::test]
+async fn fewer_records_than_the_service_takes_fail() {
+    let jobs = jobs(&[]).await;
+    let mut fewer = order();
+    fewer["inputDataConfig"]["s3InputDataConfig"]["s3Uri"] = json!("s3://b/in/a.jsonl");
+    let created = ask(&jobs, Wanted::Create, &fewer).await.unwrap();
+    let (_, job) = until(&jobs, created["jobArn"].as_str().unwrap(), "Failed").await;
+    let expected = "Batch job contains less records (60) than the required minimum of: 100";
+    assert_eq!(job["message"], expected);
+}
+
+#[tokio::test]
+async fn what_the_service_refuses_is_no_job() {
+    let jobs = jobs(&["@bulk refused(quota)"]).await;
+    let refusal = ask(&jobs, Wanted::Create, &order()).await.unwrap_err();
+    assert_eq!(refusal.code, "ServiceQuotaExceededException");
+    for (field, value) in [
+        ("jobName", json!("a_b")),
+        ("clientRequestToken", json!("a.b")),
+        ("modelInvocationType", json!("InvokeModel")),
+        ("timeoutDurationInHours", json!(1)),
+        ("tags", json!([{ "key": "team", "value": "a,b" }])),
+    ] {
+        let mut wrong = order();
+        wrong[field] = value;
+        let refusal = ask(&jobs, Wanted::Create, &wrong).await.unwrap_err();
+        assert_eq!(refusal.code, "ValidationException");
+        assert!(refusal.message.contains(field), "{}", refusal.message);
+    }
+    assert_eq!(jobs.to_json(), json!([]));
+    let unknown = ask(&jobs, Wanted::Get("job000000007".into()), &Value::Null).await.unwrap_err();
+    assert_eq!(unknown.status, 404);
+}

@@ -1,0 +1,89 @@
+//! What is no batch as a whole: nothing runs, and somebody is told why.
+
+use bcce_core::batch::BatchRef;
+use serde_json::{Value, json};
+
+use crate::batch::{manifest, upload};
+use crate::stack::{Stack, fresh, output};
+
+#[tokio::test]
+async fn what_has_no_items_is_refused_with_the_reason() {
+    let stack = Stack::connect().await;
+    let id = fresh("refused");
+    let notices = stack.listen(&id).await;
+    let empty = upload(&stack, &format!("{id}-empty.jsonl"), "\n\n").await;
+    let utf_16 = upload(&stack, &format!("{id}-utf16.jsonl"), b"\xff\xfe{\0}\0".to_vec()).await;
+    let header = upload(&stack, &format!("{id}.csv"), "a,b,a\n1,2,3\n").await;
+    let bucket = output("ArtifactBucket");
+    let text = json!({ "text": "{{ item.text }}" });
+    let table = [
+        ("explain", json!({ "source": empty }), "batch.source: has no items"),
+        (
+            "explain",
+            json!({ "source": utf_16 }),
+            "manifest: is UTF-16, by its byte-order mark; it must be UTF-8",
+        ),
+        ("explain", json!({ "source": header }), "manifest: columns 1 and 3 have the same name"),
+        (
+            "explain",
+            json!({ "source": format!("s3://{bucket}/batches/uploads/none/"), "map": text }),
+            "batch.source: has no items",
+        ),
+        (
+            "explain",
+            json!({ "source": format!("s3://{bucket}/batches/uploads/none.jsonl") }),
+            "batch.source: there is no such object that the stack may read",
+        ),
+        (
+            "explain",
+            json!({ "source": empty, "etag": "another" }),
+            "batch.source: there is no such object with the ETag another that the stack may read",
+        ),
+        (
+            "explain",
+            json!({ "source": format!("s3://{bucket}/runs/default/x.jsonl") }),
+            "batch.source: of this bucket it must lie under batches/inbox/ or batches/uploads/",
+        ),
+        (
+            "no-such-workflow",
+            json!({ "source": empty }),
+            "workflow: there is no workflow no-such-workflow",
+        ),
+    ];
+    let mut batches = Vec::new();
+    for (n, (workflow, spec, _)) in table.iter().enumerate() {
+        let id = format!("{id}-{n}");
+        let message = json!({ "workflow": workflow, "id": id, "batch": spec });
+        stack.send(&message.to_string()).await;
+        batches.push(BatchRef::first("default", workflow, &id));
+    }
+    for (batch, (_, _, expected)) in batches.iter().zip(&table) {
+        let sealed = manifest(&stack, batch).await;
+        assert_eq!(sealed["status"], "FAILED", "{sealed}");
+        let message = sealed["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with(expected), "{message}");
+        assert_eq!(sealed["counts"]["items"], 0);
+        let is_its = |body: &str| body.contains(&batch.batch_id);
+        let told = stack.receive(&notices, |m| m.body().is_some_and(is_its)).await;
+        let told: Value = serde_json::from_str(told.body().unwrap()).unwrap();
+        assert_eq!((&told["status"], &told["error"]), (&json!("FAILED"), &sealed["error"]));
+        assert_eq!((&told["run_id"], &told["request_id"]), (&Value::Null, &sealed["request_id"]));
+    }
+}
+
+/// As a request that is none: at once, with the reason, and told.
+#[tokio::test]
+async fn a_message_that_is_no_batch_is_a_dead_letter() {
+    let stack = Stack::connect().await;
+    let id = fresh("no-batch");
+    let notices = stack.listen(&id).await;
+    let spec = json!({ "source": "http://somewhere", "concurrency": 0 });
+    stack.send(&json!({ "workflow": "explain", "id": id, "batch": spec }).to_string()).await;
+    let told = stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains(&id))).await;
+    let told: Value = serde_json::from_str(told.body().unwrap()).unwrap();
+    assert_eq!(told["status"], "REJECTED");
+    let message = told["error"]["message"].as_str().unwrap();
+    for part in ["batch.source: must be s3://", "batch.concurrency: must be 1 to 10000"] {
+        assert!(message.contains(part), "{message}");
+    }
+}

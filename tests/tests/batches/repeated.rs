@@ -1,0 +1,171 @@
+//! Nothing runs twice, and what failed runs again.
+
+use bcce_core::batch::BatchRef;
+use serde_json::{Value, json};
+
+use crate::batch::{arn, lines, manifest, run, run_of, start, status, told, upload};
+use crate::stack::{Layout, Stack, calls, fresh, model, output};
+
+#[tokio::test]
+async fn a_dropped_object_is_a_batch_and_twice_the_same_one() {
+    let stack = Stack::connect().await;
+    let id = fresh("dropped");
+    let notices = stack.listen(&id).await;
+    let bucket = output("ArtifactBucket");
+    let key = format!("batches/inbox/explain/{id}.jsonl");
+    let lines_of = "{\"text\":\"one\"}\n{\"text\":\"two\"}\n";
+    let mut batches = Vec::new();
+    for _ in 0..2 {
+        let put = stack
+            .s3
+            .put_object()
+            .bucket(&bucket)
+            .key(&key)
+            .body(lines_of.as_bytes().to_vec().into());
+        let etag = put.send().await.unwrap().e_tag.unwrap();
+        let request_id = format!("{key}@{}", etag.trim_matches('"'));
+        let batch = BatchRef::first("default", "explain", &request_id);
+        assert_eq!(manifest(&stack, &batch).await["status"], "SUCCEEDED");
+        batches.push(batch);
+    }
+    assert_eq!(batches[0], batches[1]);
+    stack.inbox_is_empty().await;
+    let results = lines(&stack, &batches[0].results_key()).await;
+    assert_eq!(results.len(), 2);
+    for result in &results {
+        assert_eq!(calls(&run_of(result)).len(), 1);
+    }
+    // The batch tells, and its items do not.
+    stack
+        .receive(&notices, |m| m.body().is_some_and(|body| body.contains(&batches[0].batch_id)))
+        .await;
+    let all = stack.sweep(&notices, 0).await;
+    let of_items = all.iter().filter(|m| {
+        m.body().is_some_and(|body| {
+            results.iter().any(|r| body.contains(r["run_id"].as_str().unwrap()))
+        })
+    });
+    assert_eq!(of_items.count(), 0);
+}
+
+#[tokio::test]
+async fn the_same_batch_again_repeats_nothing_and_another_under_its_id_is_refused() {
+    let stack = Stack::connect().await;
+    let id = fresh("again");
+    let notices = stack.listen(&id).await;
+    let source = upload(&stack, &format!("{id}.jsonl"), "{\"text\":\"one\"}\n").await;
+    let (batch, _) = run(&stack, "explain", &id, json!({ "source": source })).await;
+    run(&stack, "explain", &id, json!({ "source": source })).await;
+    let other =
+        json!({ "workflow": "explain", "id": id, "batch": { "source": source, "concurrency": 3 } });
+    stack.send(&other.to_string()).await;
+    let told =
+        stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains("REJECTED"))).await;
+    assert!(told.body().unwrap().contains("was used before, for another batch"), "{told:?}");
+    let results = lines(&stack, &batch.results_key()).await;
+    assert_eq!(calls(&run_of(&results[0])).len(), 1);
+}
+
+#[tokio::test]
+async fn a_retry_runs_what_failed_and_keeps_what_did_not() {
+    let stack = Stack::connect().await;
+    let id = fresh("retried");
+    let text = |script: &str| json!({ "text": format!("{script}\nitem") }).to_string();
+    let manifest_of = [
+        text("@model *: validation, answer(healed)"),
+        text("@model *: answer(whole)"),
+        "{".to_owned(),
+    ];
+    let source = upload(&stack, &format!("{id}.jsonl"), manifest_of.join("\n")).await;
+    let model = model(Layout::Two);
+    let message =
+        json!({ "workflow": "explain", "id": id, "model": model, "batch": { "source": source } });
+    stack.send(&message.to_string()).await;
+    let first = BatchRef::first("default", "explain", &id);
+    let sealed = manifest(&stack, &first).await;
+    assert_eq!(sealed["status"], "PARTIAL", "{sealed}");
+    assert_eq!(sealed["errors"], json!({ "Bcce.InvalidRequest": 1, "Bcce.RequestRejected": 1 }));
+
+    let retry = first.retry().unwrap();
+    start(&stack, &retry).await;
+    let sealed = manifest(&stack, &retry).await;
+    let counts = json!({ "items": 3, "succeeded": 2, "failed": 0, "cancelled": 0, "rejected": 1, "skipped": 0, "running": 0 });
+    assert_eq!((&sealed["counts"], &sealed["opened"]["to_run"]), (&counts, &json!(1)), "{sealed}");
+    let results = lines(&stack, &retry.results_key()).await;
+    assert_eq!((&results[0]["attempt_no"], &results[1]["attempt_no"]), (&json!(2), &json!(1)));
+    assert_eq!(calls(&run_of(&results[0])).len(), 2);
+    assert_eq!(calls(&run_of(&results[1])).len(), 1);
+    let outputs = lines(&stack, &retry.outputs_key()).await;
+    let said: Vec<&Value> = outputs.iter().map(|output| &output["output"]).collect();
+    assert_eq!(said, ["healed", "whole"]);
+    // What the retry paid is what it ran.
+    assert_eq!(sealed["totals"]["cost_usd"], results[0]["totals"]["cost_usd"]);
+    assert_eq!(told(&stack, &first).await[1], "2 SUCCEEDED");
+}
+
+#[tokio::test]
+async fn too_many_failures_end_a_batch_and_are_told_at_once() {
+    let stack = Stack::connect().await;
+    let id = fresh("halted");
+    let notices = stack.listen(&id).await;
+    let manifest_of: Vec<String> = (0..160)
+        .map(|n| json!({ "text": format!("@model *: validation\n{n}") }).to_string())
+        .collect();
+    let source = upload(&stack, &format!("{id}.jsonl"), manifest_of.join("\n")).await;
+    let spec = json!({ "source": source, "tolerated_failure_percent": 2 });
+    let message =
+        json!({ "workflow": "explain", "id": id, "model": model(Layout::Two), "batch": spec });
+    stack.send(&message.to_string()).await;
+    let batch = BatchRef::first("default", "explain", &id);
+    let sealed = manifest(&stack, &batch).await;
+    assert_eq!(
+        (&sealed["status"], &sealed["error"]["name"]),
+        (&json!("FAILED"), &json!("Bcce.TooManyFailures")),
+        "{sealed}"
+    );
+    let (failed, skipped) = (
+        sealed["counts"]["failed"].as_u64().unwrap(),
+        sealed["counts"]["skipped"].as_u64().unwrap(),
+    );
+    assert_eq!(failed + skipped, 160);
+    assert!(failed > 3 && skipped > 0, "{sealed}");
+    let of_it = |status: &'static str, id: String| {
+        move |m: &aws_sdk_sqs::types::Message| {
+            m.body().is_some_and(|body| body.contains(&id) && body.contains(status))
+        }
+    };
+    let halted = stack.receive(&notices, of_it("\"RUNNING\"", batch.batch_id.clone())).await;
+    assert!(halted.body().unwrap().contains("3 may; no further one is started"), "{halted:?}");
+    stack.receive(&notices, of_it("\"FAILED\"", batch.batch_id.clone())).await;
+    let again = stack.sweep(&notices, 0).await;
+    let told = again.iter().filter(|m| {
+        m.body().is_some_and(|body| body.contains(&batch.batch_id) && body.contains("\"RUNNING\""))
+    });
+    assert!(told.count() <= 1, "it is told once");
+}
+
+#[tokio::test]
+async fn a_batch_that_is_stopped_is_sealed_with_what_there_is() {
+    let stack = Stack::connect().await;
+    let id = fresh("stopped");
+    let manifest_of: Vec<String> = (0..100)
+        .map(|n| json!({ "text": format!("@model *: slow(2000)\n{n}") }).to_string())
+        .collect();
+    let source = upload(&stack, &format!("{id}.jsonl"), manifest_of.join("\n")).await;
+    let message = json!({ "workflow": "explain", "id": id, "batch": { "source": source } });
+    stack.send(&message.to_string()).await;
+    let batch = BatchRef::first("default", "explain", &id);
+    let key = batch.places_key(1);
+    stack.eventually(&key, async || stack.object(&key).await).await;
+    let stop = stack.sfn.stop_execution().execution_arn(arn(&batch));
+    stop.cause("by hand").send().await.unwrap();
+    let key = batch.manifest_key();
+    let sealed = stack.eventually(&key, async || stack.object(&key).await).await;
+    let sealed: Value = serde_json::from_slice(&sealed).unwrap();
+    assert_eq!(
+        (&sealed["status"], &sealed["counts"]["items"]),
+        (&json!("CANCELLED"), &json!(100)),
+        "{sealed}"
+    );
+    assert_eq!(status(&stack, &batch).await.as_deref(), Some("ABORTED"));
+}

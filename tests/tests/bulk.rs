@@ -1,0 +1,211 @@
+//! Batch inference against the scripted service: records as they are made, a job from start to end, and what
+//! comes back. No stack, no emulator.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bcce_aws::bedrock::Bedrock;
+use bcce_aws::bulk::Jobs as Adapter;
+use bcce_core::asking;
+use bcce_core::bulk::{
+    self, Asking, Job, JobStart, JobStatus, NewJob, Output, fit, output_key, read,
+};
+use bcce_core::error::{ErrorName, Fault};
+use bcce_core::plan::Plan;
+use bcce_core::ports::{CallLimits, CallModel, ModelCall, ReadJob, StartJob, StopJob};
+use bcce_core::prompt::Prompt;
+use bcce_core::run::RunRef;
+use bcce_tests::scripted_model::{Jobs, Model, Store, serve};
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+
+const ROLE: &str = "arn:aws:iam::000000000000:role/bulk";
+const RECORDS: u64 = 100;
+
+struct Service {
+    model: Arc<Model>,
+    jobs: Arc<Jobs>,
+    endpoint: String,
+}
+
+async fn service() -> Service {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}/{{region}}", listener.local_addr().unwrap());
+    let model = Arc::new(Model::default());
+    let jobs = Arc::new(Jobs::new(model.clone(), Store::default()));
+    tokio::spawn(serve(listener, model.clone(), jobs.clone()));
+    Service { model, jobs, endpoint }
+}
+
+fn config() -> bcce_aws::SdkConfig {
+    use aws_config::{BehaviorVersion, Region};
+    let credentials = aws_sdk_s3::config::Credentials::new("test", "test", None, None, "test");
+    bcce_aws::SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
+        .http_client(bcce_aws::http_client().unwrap())
+        .sleep_impl(bcce_aws::sleep_impl())
+        .build()
+}
+
+/// The plan of `events/invoke`, with one step that asks for everything a record can have.
+fn plan() -> Plan {
+    let mut plan: Plan =
+        serde_json::from_str(include_str!("../../events/invoke/plan.json")).unwrap();
+    plan.steps.truncate(1);
+    let step = &mut plan.steps[0];
+    (step.for_each, step.temperature, step.effort) = (None, Some(0.3), Some("low".into()));
+    let output =
+        r#"{"type":"json","schema":{"type":"object","properties":{"ok":{"type":"boolean"}}}}"#;
+    step.output = Some(serde_json::from_str(output).unwrap());
+    plan.takes.get_mut(&step.model).unwrap().json_schema = true;
+    plan
+}
+
+fn prompt(script: &str) -> Prompt {
+    Prompt { system: Some("Be brief.".into()), user: format!("{script}\nSay something.") }
+}
+
+/// Puts the records in, the first of them scripted, and starts the job.
+async fn start(service: &Service, adapter: &Adapter, scripts: &[&str]) -> Result<JobStart, Fault> {
+    let (plan, run) = (plan(), RunRef::first("default", "w", "1"));
+    let line = |n: u64| {
+        let prompt = prompt(scripts.get(n as usize - 1).copied().unwrap_or_default());
+        Asking { run: &run, plan: &plan, step: &plan.steps[0], prompt: &prompt }.line(n)
+    };
+    let input: String = (1..=RECORDS).map(line).collect();
+    service.jobs.store().put("s3://b/in/1.jsonl", None, input.into_bytes()).await.unwrap();
+    let tags = BTreeMap::from([("team".to_owned(), "a, b".to_owned())]);
+    let job = NewJob {
+        name: "w-1-1",
+        role_arn: ROLE,
+        model_id: &fit(&plan, "us-east-1").unwrap().target.model_id,
+        input: "s3://b/in/",
+        output: "s3://b/out/",
+        key_arn: "key",
+        timeout_hours: bulk::hours(Duration::ZERO),
+        tags: &tags,
+    };
+    adapter.start_job(&job).await
+}
+
+async fn started(service: &Service, adapter: &Adapter, scripts: &[&str]) -> String {
+    match start(service, adapter, scripts).await.unwrap() {
+        JobStart::Started { arn } => arn,
+        refused => panic!("{refused:?}"),
+    }
+}
+
+async fn until(adapter: &Adapter, arn: &str, is_it: fn(&Job) -> bool) -> Job {
+    for _ in 0..500 {
+        let job = adapter.read_job(arn).await.unwrap();
+        if is_it(&job) {
+            return job;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{arn} never came to it");
+}
+
+fn is_over(job: &Job) -> bool {
+    job.status.is_over()
+}
+
+async fn output(service: &Service, arn: &str) -> Output {
+    let key = output_key("out/", arn, "1.jsonl");
+    read(&service.jobs.store().get(&format!("s3://b/{key}")).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_record_asks_what_a_call_asks() {
+    let service = service().await;
+    let (plan, run, prompt) = (plan(), RunRef::first("default", "w", "1"), prompt(""));
+    let step = &plan.steps[0];
+    let limit = Duration::from_secs(5);
+    let call = ModelCall {
+        target: fit(&plan, "us-east-1").unwrap().target,
+        prompt: &prompt,
+        repair: None,
+        max_tokens: step.max_tokens,
+        temperature: step.temperature,
+        effort: step.effort.as_deref(),
+        cache: None,
+        schema: asking::enforced_schema(&plan, step),
+        metadata: asking::metadata(&plan, &run, step, None),
+        limits: CallLimits { first_token: limit, stall: limit, attempt: limit },
+    };
+    let report = Bedrock::new(&config(), Some(service.endpoint)).call(&call).await;
+    report.result.unwrap();
+    let record = Asking { run: &run, plan: &plan, step, prompt: &prompt }.line(1);
+    let record: Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["modelInput"], service.model.calls(None)[0]["request"]);
+}
+
+#[tokio::test]
+async fn a_job_is_started_once_and_its_records_come_back() {
+    let service = service().await;
+    let adapter = Adapter::new(&config(), Some(&service.endpoint));
+    let scripts = ["@bulk error(429)", "@bulk lost", "@model *: max-tokens", "@model *: thinks"];
+    let before = OffsetDateTime::now_utc();
+    let arn = started(&service, &adapter, &scripts).await;
+    assert_eq!(started(&service, &adapter, &scripts).await, arn);
+    let job = until(&adapter, &arn, is_over).await;
+    assert_eq!(job.status, JobStatus::Completed);
+    assert_eq!((job.records.total, job.records.succeeded), (Some(RECORDS), Some(RECORDS - 2)));
+    assert!(job.submitted_at >= before - Duration::from_secs(1));
+    assert!(job.ended_at.is_some_and(|ended_at| ended_at > job.submitted_at));
+    let output = output(&service, &arn).await;
+    assert!(output.unreadable.is_empty(), "{:?}", output.unreadable);
+    assert_eq!(output.records.len() as u64, RECORDS - 1);
+    let result = |n: u64| &output.records[&n].result;
+    assert_eq!(result(1).as_ref().unwrap_err().name, ErrorName::TargetThrottled);
+    assert!(!output.records.contains_key(&2));
+    assert_eq!(result(3).as_ref().unwrap().stop_reason, "max_tokens");
+    assert!(!result(4).as_ref().unwrap().text.contains("I count, I do not think"));
+    assert!(output.records[&5].usage.is_some_and(|usage| usage.input_tokens > 0));
+}
+
+#[tokio::test]
+async fn a_job_that_never_ends_is_stopped_and_gives_what_was_done() {
+    let service = service().await;
+    let adapter = Adapter::new(&config(), Some(&service.endpoint));
+    let arn = started(&service, &adapter, &["@bulk never"]).await;
+    until(&adapter, &arn, |job| job.records.processed == Some(RECORDS - 1)).await;
+    adapter.stop_job(&arn).await.unwrap();
+    assert_eq!(until(&adapter, &arn, is_over).await.status, JobStatus::Stopped);
+    assert_eq!(output(&service, &arn).await.records.len() as u64, RECORDS - 1);
+    assert_eq!(adapter.stop_job(&arn).await, Ok(()), "it is over");
+}
+
+#[tokio::test]
+async fn a_job_that_is_not_valid_fails_with_the_services_words() {
+    let service = service().await;
+    let adapter = Adapter::new(&config(), Some(&service.endpoint));
+    let arn = started(&service, &adapter, &["@bulk invalid"]).await;
+    let job = until(&adapter, &arn, is_over).await;
+    assert_eq!(job.status, JobStatus::Failed);
+    assert_eq!(job.message.as_deref(), Some("The script says that the input is not valid."));
+}
+
+#[tokio::test]
+async fn what_the_service_refuses_is_told_and_what_passes_is_a_fault() {
+    for (script, refused) in [
+        ("@bulk refused(quota)", true),
+        ("@bulk refused(denied)", true),
+        ("@bulk refused(validation)", true),
+        ("@bulk refused(throttle)", false),
+        ("@bulk refused(internal)", false),
+    ] {
+        let service = service().await;
+        let config = config().into_builder();
+        let config = config.retry_config(aws_config::retry::RetryConfig::disabled()).build();
+        let adapter = Adapter::new(&config, Some(&service.endpoint));
+        match start(&service, &adapter, &[script]).await {
+            Ok(start) => assert!(refused && matches!(start, JobStart::Refused { .. }), "{script}"),
+            Err(fault) => assert!(!refused && fault.name == ErrorName::Internal, "{script}"),
+        }
+    }
+}
