@@ -150,8 +150,13 @@ fn a_second_seal_returns_the_first_and_neither_signs_nor_counts_again() {
 fn what_was_sealed_before_an_execution_was_stopped_stays() {
     let fakes = succeeded();
     close(&fakes, OPENED).unwrap();
+    // The one that settles it has looked at the items once more.
+    let key = batch().part_results_key(1);
+    fakes.ports.store.objects.borrow_mut().insert(key, b"{\"n\":1,\"late\":true}\n".to_vec());
     let settled = close(&fakes, ENDED).unwrap();
     assert_eq!((settled.now, settled.notice.status), (false, BatchStatus::Succeeded));
+    let results = bytes(&fakes, &batch().results_key());
+    assert_eq!(manifest(&fakes)["results"]["sha256"], sha256_hex(&results));
 }
 
 #[test]

@@ -180,6 +180,16 @@ fn whatever_fails_a_retry_finishes() {
 }
 
 #[test]
+fn a_manifest_that_breaks_off_is_read_again_and_not_taken_for_a_shorter_one() {
+    let ports = ports_with(ROWS);
+    ports.sources.breaks_off.set(true);
+    let fault = open(&ports, EVENT).unwrap_err();
+    assert_eq!(fault.name, ErrorName::Internal);
+    assert!(!ports.store.objects.borrow().contains_key(&batch().opened_key()));
+    assert_eq!(to_run(open(&ports, EVENT)), 2);
+}
+
+#[test]
 fn what_may_not_be_a_batch_is_refused_and_writes_nothing() {
     let cases: [(Fakes, ErrorName, &str); 9] = [
         (

@@ -82,6 +82,7 @@ fn what_nothing_shows_has_its_reason() {
             | Shown::Dispatch
             | Shown::Webhook
             | Shown::Batch
+            | Shown::BatchElsewhere
             | Shown::AsTheRole
             | Shown::AsTheTenant => {}
         }

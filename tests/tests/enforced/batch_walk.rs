@@ -9,24 +9,23 @@ use crate::stack::{Stack, fresh, output};
 use crate::walk::{Broke, begun, invoke, through};
 
 /// The bucket that `infra/local` gives the stack access to.
-const CORPUS: &str = "bcce-corpus";
+pub const CORPUS: &str = "bcce-corpus";
 
-/// A manifest whose item runs, and objects that do not, of the stack's own bucket and of another one.
-pub async fn batch(root: &Caller, stack: &Stack) -> Result<(), Broke> {
-    let (name, own) = (fresh("batch"), output("ArtifactBucket"));
-    let _ = stack.s3.create_bucket().bucket(CORPUS).send().await;
-    for bucket in [own.as_str(), CORPUS] {
-        let folder = format!("batches/uploads/{name}");
-        let line = json!({ "text": "A breaker." }).to_string();
-        put(stack, bucket, &format!("{folder}.jsonl"), line.as_bytes()).await;
-        put(stack, bucket, &format!("{folder}/good.txt"), b"A breaker.").await;
-        put(stack, bucket, &format!("{folder}/no-text.txt"), b"\xff").await;
-        let uri = format!("s3://{bucket}/{folder}");
-        rows(root, stack, &json!({ "source": format!("{uri}.jsonl") })).await?;
-        let map = json!({ "text": "{{ item.text }}" });
-        objects(root, stack, &json!({ "source": format!("{uri}/"), "map": map })).await?;
+/// A manifest whose item runs, and objects that do not.
+pub async fn batch(root: &Caller, stack: &Stack, bucket: &str) -> Result<(), Broke> {
+    if bucket == CORPUS {
+        // It may be there.
+        let _ = stack.s3.create_bucket().bucket(CORPUS).send().await;
     }
-    Ok(())
+    let folder = format!("batches/uploads/{}", fresh("batch"));
+    let line = json!({ "text": "A breaker." }).to_string();
+    put(stack, bucket, &format!("{folder}.jsonl"), line.as_bytes()).await;
+    put(stack, bucket, &format!("{folder}/good.txt"), b"A breaker.").await;
+    put(stack, bucket, &format!("{folder}/no-text.txt"), b"\xff").await;
+    let uri = format!("s3://{bucket}/{folder}");
+    rows(root, stack, &json!({ "source": format!("{uri}.jsonl") })).await?;
+    let map = json!({ "text": "{{ item.text }}" });
+    objects(root, stack, &json!({ "source": format!("{uri}/"), "map": map })).await
 }
 
 /// To the sealed batch. The item is asked for twice: the second time its request is there.

@@ -15,6 +15,8 @@ pub enum Shown {
     Webhook,
     /// Without it the functions of batches, called one after the other, do not get to their ends.
     Batch,
+    /// The same, with another bucket than the stack's own.
+    BatchElsewhere,
     /// A service acts under the role, or the emulator acts without asking: the test takes the role itself
     /// and makes the call that the action is for.
     AsTheRole,
@@ -27,7 +29,9 @@ pub enum Shown {
     Explained(&'static str),
 }
 
-use Shown::{AsTheRole, AsTheTenant, Batch, Dispatch, Explained, Simulated, Walk, Webhook};
+use Shown::{
+    AsTheRole, AsTheTenant, Batch, BatchElsewhere, Dispatch, Explained, Simulated, Walk, Webhook,
+};
 
 const KMS: Shown = Explained(
     "S3, SQS, SNS and DynamoDB ask KMS in the caller's name on AWS; the emulator encrypts without asking",
@@ -157,8 +161,8 @@ pub const GRANTS: &[Grant] = &[
     ("OpenBatchRole", "WriteItems", "s3:GetObject", Batch),
     ("OpenBatchRole", "WriteItems", "s3:PutObject", Batch),
     ("OpenBatchRole", "TellMissingFromForbidden", "s3:ListBucket", Batch),
-    ("OpenBatchRole", "ReadGivenSources", "s3:GetObject", Batch),
-    ("OpenBatchRole", "ReadGivenSources", "s3:ListBucket", Batch),
+    ("OpenBatchRole", "ReadGivenSources", "s3:GetObject", BatchElsewhere),
+    ("OpenBatchRole", "ReadGivenSources", "s3:ListBucket", BatchElsewhere),
     ("OpenBatchRole", "RecordBatch", "dynamodb:PutItem", Batch),
     ("OpenBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("OpenBatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
@@ -169,7 +173,7 @@ pub const GRANTS: &[Grant] = &[
     ("OpenItemRole", "StoreRequest", "s3:PutObject", Batch),
     ("OpenItemRole", "NoteRefused", "s3:PutObject", Batch),
     ("OpenItemRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
-    ("OpenItemRole", "ReadGivenSources", "s3:GetObject", Batch),
+    ("OpenItemRole", "ReadGivenSources", "s3:GetObject", BatchElsewhere),
     ("OpenItemRole", "ReadTally", "dynamodb:Query", Batch),
     // Too many of its items would have to fail first.
     ("OpenItemRole", "HaltBatch", "dynamodb:UpdateItem", AsTheRole),

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use crate::acts::act;
-use crate::batch_walk::batch;
+use crate::batch_walk::{CORPUS, batch};
 use crate::grants::{GRANTS, Shown};
 use crate::roles::Role;
 use crate::signed::{Call, Caller};
@@ -68,7 +68,8 @@ async fn show(
         Shown::Walk => walk(root, stack).await,
         Shown::Dispatch => dispatch(root).await,
         Shown::Webhook => webhook(root, stack).await,
-        Shown::Batch => batch(root, stack).await,
+        Shown::Batch => batch(root, stack, &output("ArtifactBucket")).await,
+        Shown::BatchElsewhere => batch(root, stack, CORPUS).await,
         Shown::AsTheRole => return act(root, role, action).await,
         Shown::Simulated(resources) => {
             for resource in resources {

@@ -1,6 +1,6 @@
 //! What batches read and write: objects written over, in part and together, and other people's objects.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use super::MemoryStore;
@@ -45,9 +45,14 @@ impl Concatenate for MemoryStore {
     }
 }
 
-/// Buckets that a batch may be made of: ETag and bytes by URI. Bytes come in pieces, listings in pages of two.
+/// Buckets that a batch may be made of. Bytes come in pieces, listings in pages of two.
 #[derive(Default)]
-pub struct MemorySources(pub RefCell<BTreeMap<String, (String, Vec<u8>)>>);
+pub struct MemorySources {
+    /// ETag and bytes by URI.
+    pub objects: RefCell<BTreeMap<String, (String, Vec<u8>)>>,
+    /// The next object that is opened ends before its last byte.
+    pub breaks_off: Cell<bool>,
+}
 
 /// Of an object, at a time.
 const PIECE: usize = 64 * 1_024;
@@ -56,7 +61,7 @@ const PAGE: usize = 2;
 
 impl MemorySources {
     pub fn put(&self, uri: &str, etag: &str, body: impl Into<Vec<u8>>) {
-        self.0.borrow_mut().insert(uri.to_owned(), (etag.to_owned(), body.into()));
+        self.objects.borrow_mut().insert(uri.to_owned(), (etag.to_owned(), body.into()));
     }
 }
 
@@ -68,15 +73,20 @@ impl OpenSource for MemorySources {
         location: &Location,
         etag: Option<&str>,
     ) -> Result<Option<SourceObject<Self::Body>>, Fault> {
-        let objects = self.0.borrow();
+        let objects = self.objects.borrow();
+        let cut = usize::from(self.breaks_off.replace(false));
         let object = objects.get(&location.to_string());
         let object = object.filter(|(is, _)| etag.is_none_or(|wanted| wanted == is));
         Ok(object.map(|(etag, body)| SourceObject {
             etag: etag.clone(),
             bytes: body.len() as u64,
-            body: body.chunks(PIECE).map(<[u8]>::to_vec).collect::<Vec<_>>().into_iter(),
+            body: pieces(&body[..body.len() - cut]),
         }))
     }
+}
+
+fn pieces(body: &[u8]) -> std::vec::IntoIter<Vec<u8>> {
+    body.chunks(PIECE).map(<[u8]>::to_vec).collect::<Vec<_>>().into_iter()
 }
 
 impl NextBytes for std::vec::IntoIter<Vec<u8>> {
@@ -88,7 +98,7 @@ impl NextBytes for std::vec::IntoIter<Vec<u8>> {
 impl ListSource for MemorySources {
     async fn page(&self, prefix: &Location, from: Option<&str>) -> Result<Page, Fault> {
         let bucket = format!("s3://{}/", prefix.bucket);
-        let objects = self.0.borrow();
+        let objects = self.objects.borrow();
         let listed = objects.iter().filter_map(|(uri, (etag, body))| {
             let (key, etag) = (uri.strip_prefix(&bucket)?.to_owned(), etag.clone());
             Some(Object { key, etag, bytes: body.len() as u64 })
