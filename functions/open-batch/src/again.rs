@@ -32,7 +32,7 @@ pub(crate) async fn of(
         }
     }
     let because = vec![format!("a retry runs what attempt {} left over", before.attempt_no)];
-    Ok(Some(Opened { to_run, mode: Mode::OnDemand, because, ..opened }))
+    Ok(Some(Opened { to_run, mode: Mode::OnDemand, because, bulk: None, ..opened }))
 }
 
 /// The items of a part that did not succeed, and which attempt at their run comes next.

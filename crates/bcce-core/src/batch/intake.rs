@@ -81,6 +81,14 @@ impl<'a> Intake<'a> {
         })
     }
 
+    /// What a run of an object would do, with another text in the place of its own.
+    ///
+    /// # Errors
+    /// Why it would be refused.
+    pub fn plan_of_object(&self, item: Item) -> Result<Plan, Fault> {
+        self.plan(&self.mapping.with_text(item, "text")?)
+    }
+
     /// What a run of the item would do.
     ///
     /// # Errors
