@@ -60,11 +60,11 @@ fn in_bulk(asked: &Asked<'_>) -> Result<(InBulk, String), String> {
         None => return Err("none of its items has a plan".to_owned()),
     };
     let target = fit(plan, asked.region)?.target.clone();
+    let (cut_off, because) = cut_off(asked)?;
     let items = asked.items;
     if items < MIN_RECORDS {
         return Err(format!("a job has at least {MIN_RECORDS} records, there are {items} items"));
     }
-    let (cut_off, because) = cut_off(asked)?;
     Ok((InBulk { target, cut_off }, because))
 }
 
