@@ -22,7 +22,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Always the whole workspace: with `-p` cargo picks other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo test fmt clippy lint local offline emulated failover soak enforced faults once fuzz bench simulate up down deploy tenant
+.PHONY: help setup build demo test fmt clippy lint local offline emulated batches failover soak enforced faults once fuzz bench rate simulate up down deploy tenant
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ build: ## functions, command line and scripted model, quick to build and slow to
 demo: setup build ## the review of a diff on a stack of its own
 	$(STACK) run -- $(DEMO)
 
-test: fmt lint clippy local offline emulated failover enforced faults once ## everything that checks this project
+test: fmt lint clippy local offline emulated batches failover enforced faults once ## everything that checks this project
 
 fmt: ## format, without changing anything
 	cargo fmt --all --check
@@ -57,6 +57,10 @@ offline: ## tests that need nothing
 emulated: setup build ## tests of the deployed stack, on one of their own
 	$(CARGO_TEST) --test emulated --no-run
 	$(STACK) run -- $(CARGO_TEST) --test emulated
+
+batches: setup build ## batches of up to 500 items, on a stack of their own
+	$(CARGO_TEST) --test batches --no-run
+	$(STACK) run -- $(CARGO_TEST) --test batches
 
 failover: setup build ## the fault suite of models and regions, on a stack of its own
 	$(CARGO_TEST) --test failover --no-run
@@ -99,10 +103,13 @@ COVERAGE = -Cdebug-assertions -Cpasses=sancov-module -Cllvm-args=-sanitizer-cove
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 
 # Built as what is deployed, which takes minutes the first time. The harness has one core, the function another.
-bench: ## what functions take on one core, and what a decision of the router costs
+bench: ## what functions take on one core, and what a decision of the router and a row of a batch cost
 	cargo build --locked --release --package webhook --package dispatch --package bcce-bench
 	taskset --cpu-list 0 target/release/bench target/release
-	cargo bench --locked --package bcce-core --bench decide
+	cargo bench --locked --package bcce-core --bench decide --bench take_in
+
+rate: setup build ## items of a batch per minute, on a stack of its own
+	$(STACK) run -- .venv/bin/python infra/local/batch_rate.py
 
 simulate: ## the router through outages on a clock of its own, the table of docs/failover-simulation.md
 	@cargo run --locked --quiet --profile simulation --package bcce-simulation

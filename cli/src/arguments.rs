@@ -31,11 +31,11 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done, and the run succeeded
-  1  the run or the check failed; `config diff`: something would change
+  0  done, and the run succeeded, or every item of the batch
+  1  the run, an item of the batch or the check failed; `config diff`: something would change
   2  wrong usage or input; nothing was sent
   3  AWS or the stack could not be reached, or answered with an error
-  4  timed out waiting; the run goes on
+  4  timed out waiting; the run or the batch goes on
 
 Account and region are those of the AWS environment: AWS_PROFILE, AWS_REGION, keys, SSO, a role.
 AWS_ENDPOINT_URL leads to a local emulator (`make up` writes one's addresses to .local/stack.env).";
@@ -49,6 +49,9 @@ pub enum Verb {
     /// List, show, explain, follow, verify, retry, cancel and settle runs
     #[command(subcommand)]
     Runs(Runs),
+    /// Submit, list, watch, read, verify, retry, cancel and settle batches: a manifest of items, each a run
+    #[command(subcommand)]
+    Batch(Batch),
     /// List, show, put back and drop dead letters: messages that were no request
     #[command(subcommand)]
     Dlq(Dlq),
@@ -106,6 +109,50 @@ pub enum Runs {
     /// size, and the run must have no artifact that it does not list. Exits with 1 and a line for each
     /// fault otherwise.
     Verify(cmd::verify::Args),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Batch {
+    /// Send a batch to the inbox and print its id
+    ///
+    /// SOURCE is a manifest, of JSON objects a line or a CSV with its names first, or a prefix whose objects are the
+    /// items. Each item is checked first by all that its run would be refused for; those that are wrong are told
+    /// and do not stop the others. A file is uploaded to batches/uploads/ of the stack's bucket, a manifest of
+    /// another bucket copied there by your own rights; one that lies in batches/inbox/ or batches/uploads/ is taken
+    /// as it is. A prefix of another bucket is read by the stack, which has to be given access: template
+    /// parameter BatchSources.
+    ///
+    /// An item's fields are the workflow's inputs and its `id`, unless --map and --item-id say where those are.
+    /// Without --id the batch gets one from the source's name, its content and the other options, so that the same
+    /// command twice is one batch.
+    Submit(Box<cmd::batch::submit::Args>),
+    /// List batches, newest first
+    List(cmd::batch::list::Args),
+    /// Show a batch: how far it is, how fast, for how much, what failed; with --watch until it is over
+    Status(cmd::batch::status::Args),
+    /// Print a line of JSON for each item: its status, run, cost and error
+    Results(cmd::batch::results::Args),
+    /// Print a line of JSON for each item that succeeded: its answer
+    Outputs(cmd::batch::outputs::Args),
+    /// Check a batch's signature and the digests of its results and outputs
+    ///
+    /// Each run of it has a manifest and a signature of its own: `bcce runs verify`.
+    Verify(cmd::batch::verify::Args),
+    /// Run again what is left of a batch: items that failed, were cancelled or not started
+    ///
+    /// The next attempt at the same batch, with its items as they were read. Items that succeeded are kept and not
+    /// paid again, rejected ones stay rejected. Two people at once start one attempt.
+    Retry(cmd::batch::retry::Args),
+    /// Stop a batch, and wait until it is closed
+    ///
+    /// No further item is started. What its runs had answered is kept, paid and listed, so that this may take a
+    /// quarter of an hour.
+    Cancel(cmd::batch::cancel::Args),
+    /// Settle a batch whose execution is over and that stays RUNNING
+    ///
+    /// Step Functions tells of an execution's end by best effort. Where that was lost, this starts the batch machine
+    /// with it, which collects what the items came to, seals the batch and tells. Settling twice is settling once.
+    Settle(cmd::batch::settle::Args),
 }
 
 #[derive(Debug, Subcommand)]
@@ -167,6 +214,16 @@ pub fn run_id(given: &str) -> Result<String, String> {
     }
 }
 
+/// A full batch id.
+pub fn batch_id(given: &str) -> Result<String, String> {
+    let told = "a batch id is <workflow>-batch-<32 hex digits>; `bcce batch list` shows them";
+    let parts = given.rsplit_once("-batch-");
+    let is_id = parts.is_some_and(|(workflow, hash)| {
+        name(workflow).is_ok() && run_id(&format!("batch-{hash}")).is_ok()
+    });
+    is_id.then(|| given.to_owned()).ok_or_else(|| told.to_owned())
+}
+
 /// `90s`, `30m`, `2h`.
 pub fn duration(given: &str) -> Result<Duration, String> {
     let told = || "must be a number with s, m or h, like 90s, 30m or 2h".to_owned();
@@ -197,6 +254,15 @@ mod tests {
         assert_eq!(duration("2h"), Ok(Duration::from_secs(7_200)));
         for wrong in ["", "30", "m", "1d", "-1s", "99999999999999999999h", "5é"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_batch_id_is_a_whole_one() {
+        assert!(batch_id("explain-batch-f7ba4ad77505bd08f0457f0dca60c468").is_ok());
+        for wrong in ["explain-f7ba4ad77505bd08f0457f0dca60c468", "-batch-f7", "explain-batch-", ""]
+        {
+            assert!(batch_id(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! A verb each: `Args`, and `run(args, world, out)` that returns how the process ends.
 
+pub mod batch;
 pub mod cancel;
 pub mod diff;
 pub mod dlq;

@@ -89,7 +89,7 @@ pub async fn follow(
         let late = watch.sent && progress.standing() == Standing::Unknown && now - since > SOON;
         screen.note(match progress.standing() {
             Standing::Settling(status) => Some(being_settled(&status)),
-            _ => late.then(|| rejected(stack)),
+            _ => late.then(|| rejected(stack, "run")),
         });
         if let Some(end) = end {
             screen.last(progress, Moment { now, since, frame })?;
@@ -163,7 +163,7 @@ fn conclude(stack: &Stack, progress: &Progress, end: End, watch: Watch) -> Outco
                 Standing::Unknown => failure(
                     Exit::TimedOut,
                     format!("no run was started within {waited}"),
-                    rejected(stack),
+                    rejected(stack, "run"),
                 ),
                 _ => failure(
                     Exit::TimedOut,
@@ -181,10 +181,11 @@ fn being_settled(status: &str) -> String {
     )
 }
 
-fn rejected(stack: &Stack) -> String {
+/// Of a request that seems to have come to nothing.
+pub fn rejected(stack: &Stack, awaited: &str) -> String {
     let outputs = &stack.outputs;
     format!(
-        "no run yet: the inbox is busy or the request was rejected; then {} was told why, and the message lies in {}",
+        "no {awaited} yet: the inbox is busy or the request was rejected; then {} was told why, and the message lies in {}",
         outputs.notifications_topic_arn, outputs.dead_letter_queue_url
     )
 }

@@ -1,6 +1,7 @@
 //! `bcce`: everyday work with BCCE from a terminal or a script.
 
 mod arguments; // what the command line takes
+mod batch; // what is known of a batch
 mod cmd; // a file per verb
 mod directory; // a directory of configuration, checked
 mod documents; // the configuration as the stack keeps it
@@ -8,6 +9,7 @@ mod exit; // exit codes, and errors that say what to do
 mod figures; // numbers, times and sizes as people read them
 mod files; // files as text
 mod follow; // looks at a run until it is over
+mod latest; // records of the last days, newest first
 mod letters; // dead letters: whose, why, which
 mod paint; // ANSI, where it is wanted
 mod progress; // what is known of a run
@@ -19,7 +21,7 @@ mod world; // terminal, clock, standard input
 
 use std::process::ExitCode;
 
-use arguments::{Cli, Config, Dlq, Runs, Verb};
+use arguments::{Batch, Cli, Config, Dlq, Runs, Verb};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -36,6 +38,15 @@ async fn main() -> ExitCode {
         Verb::Runs(Runs::Retry(args)) => cmd::retry::run(args, &world, out).await,
         Verb::Runs(Runs::Cancel(args)) => cmd::cancel::run(args, &world, out).await,
         Verb::Runs(Runs::Settle(args)) => cmd::settle::run(args, &world, out).await,
+        Verb::Batch(Batch::Submit(args)) => cmd::batch::submit::run(*args, &world, out).await,
+        Verb::Batch(Batch::List(args)) => cmd::batch::list::run(args, &world, out).await,
+        Verb::Batch(Batch::Status(args)) => cmd::batch::status::run(args, &world, out).await,
+        Verb::Batch(Batch::Results(args)) => cmd::batch::results::run(args, &world, out).await,
+        Verb::Batch(Batch::Outputs(args)) => cmd::batch::outputs::run(args, &world, out).await,
+        Verb::Batch(Batch::Verify(args)) => cmd::batch::verify::run(args, &world, out).await,
+        Verb::Batch(Batch::Retry(args)) => cmd::batch::retry::run(args, &world, out).await,
+        Verb::Batch(Batch::Cancel(args)) => cmd::batch::cancel::run(args, &world, out).await,
+        Verb::Batch(Batch::Settle(args)) => cmd::batch::settle::run(args, &world, out).await,
         Verb::Dlq(Dlq::List(args)) => cmd::dlq::list::run(args, &world, out).await,
         Verb::Dlq(Dlq::Show(args)) => cmd::dlq::show::run(args, &world, out).await,
         Verb::Dlq(Dlq::Redrive(args)) => cmd::dlq::redrive::run(args, &world, out).await,

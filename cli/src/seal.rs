@@ -1,5 +1,7 @@
 //! Whether a run is as it was sealed: signature, identity, every digest, nothing added.
 
+pub mod batch; // whether a batch is
+
 use std::collections::BTreeSet;
 
 use bcce_core::artifact::{ArtifactRef, parse};
@@ -17,14 +19,32 @@ use p256::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding};
 const AT_A_TIME: usize = 8;
 
 /// What was checked, and everything that is off.
-#[derive(Debug, Default)]
-pub struct Report {
+#[derive(Debug)]
+pub struct Report<M = Manifest> {
     pub manifest_sha256: String,
     /// `None` when its bytes are none.
-    pub manifest: Option<Manifest>,
+    pub manifest: Option<M>,
     pub signed: bool,
     pub artifacts_right: usize,
     pub faults: Vec<String>,
+}
+
+impl<M> Report<M> {
+    /// Of a manifest's bytes and their signature, which lies under `signature_key`.
+    fn of(key: &VerifyingKey, bytes: &[u8], signature: Option<&[u8]>, signature_key: &str) -> Self {
+        let checked = check_signature(key, bytes, signature);
+        Self {
+            manifest_sha256: sha256_hex(bytes),
+            manifest: None,
+            signed: checked.is_ok(),
+            artifacts_right: 0,
+            faults: checked
+                .err()
+                .map(|cause| format!("{signature_key}: {cause}"))
+                .into_iter()
+                .collect(),
+        }
+    }
 }
 
 /// A P-256 key, as KMS gives it: DER, SubjectPublicKeyInfo.
@@ -53,12 +73,8 @@ pub async fn inspect(
     key: &VerifyingKey,
 ) -> Result<Option<Report>, Fault> {
     let Some(bytes) = store.get(&run.manifest_key()).await? else { return Ok(None) };
-    let mut report = Report { manifest_sha256: sha256_hex(&bytes), ..Report::default() };
     let signature = store.get(&run.signature_key()).await?;
-    match check_signature(key, &bytes, signature.as_deref()) {
-        Ok(()) => report.signed = true,
-        Err(cause) => report.faults.push(format!("{}: {cause}", run.signature_key())),
-    }
+    let mut report = Report::of(key, &bytes, signature.as_deref(), &run.signature_key());
     match parse::<Manifest>(&run.manifest_key(), &bytes) {
         Err(fault) => report.faults.push(fault.message),
         Ok(manifest) => {
@@ -127,13 +143,19 @@ async fn check_artifacts(store: &impl GetObject, manifest: &Manifest, report: &m
 
 fn check_artifact(artifact: &ArtifactRef, body: Option<&[u8]>) -> Result<(), String> {
     let body = body.ok_or("is missing")?;
-    let (sha256, bytes) = (sha256_hex(body), body.len() as u64);
-    match (sha256 == artifact.sha256, bytes == artifact.bytes) {
+    check_digest(artifact, &ArtifactRef::of(artifact.key.clone(), body))
+}
+
+/// Of an artifact as the manifest lists it and as it was found.
+fn check_digest(listed: &ArtifactRef, found: &ArtifactRef) -> Result<(), String> {
+    match (found.sha256 == listed.sha256, found.bytes == listed.bytes) {
         (true, true) => Ok(()),
-        (true, false) => Err(format!("has {bytes} bytes, the manifest says {}", artifact.bytes)),
+        (true, false) => {
+            Err(format!("has {} bytes, the manifest says {}", found.bytes, listed.bytes))
+        }
         (false, _) => Err(format!(
-            "has the digest {sha256} ({bytes} bytes), the manifest says {} ({})",
-            artifact.sha256, artifact.bytes
+            "has the digest {} ({} bytes), the manifest says {} ({})",
+            found.sha256, found.bytes, listed.sha256, listed.bytes
         )),
     }
 }
@@ -191,4 +213,4 @@ fn unlisted(
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

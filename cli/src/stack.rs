@@ -4,18 +4,20 @@ use bcce_aws::SdkConfig;
 use bcce_aws::dynamodb::Ledger;
 use bcce_aws::kms::SigningKey;
 use bcce_aws::lambda::Inboxes;
-use bcce_aws::s3::S3Store;
+use bcce_aws::s3::{S3Store, Sources};
 use bcce_aws::sfn::StateMachine;
 use bcce_aws::sqs::Queues;
 use bcce_aws::sqs::letters::DeadLetterQueue;
 use bcce_aws::ssm::Parameters;
+use bcce_core::batch::{BatchRef, BatchStatus};
 use bcce_core::config::parameter_name;
-use bcce_core::ledger::RunRecord;
+use bcce_core::ledger::{BatchRecord, RunRecord};
 use bcce_core::notice::RunStatus;
 use bcce_core::ports::{GetParameters, ReadAttempts};
 use bcce_core::run::RunRef;
 use serde::Deserialize;
 
+use crate::batch;
 use crate::exit::{Failure, Outcome};
 use crate::world::World;
 
@@ -28,6 +30,7 @@ pub struct Outputs {
     pub dispatch_function: String,
     pub workflow_arn: String,
     pub settle_arn: String,
+    pub batch_arn: String,
     pub artifact_bucket: String,
     pub artifact_key_arn: String,
     pub signing_key_arn: String,
@@ -40,9 +43,12 @@ pub struct Stack {
     pub outputs: Outputs,
     pub parameters: Parameters,
     pub store: S3Store,
+    /// Objects of any bucket, by the caller's own rights.
+    pub sources: Sources,
     pub ledger: Ledger,
     pub machine: StateMachine,
     pub settle_machine: StateMachine,
+    pub batch_machine: StateMachine,
     pub inboxes: Inboxes,
     pub dead_letters: DeadLetterQueue,
     pub queues: Queues,
@@ -66,9 +72,11 @@ impl Stack {
         Ok(Self {
             environment: world.environment.clone(),
             store: S3Store::new(&config, &outputs.artifact_bucket, Some(&outputs.artifact_key_arn)),
+            sources: Sources::new(&config),
             ledger: Ledger::new(&config, &outputs.ledger_table),
             machine: StateMachine::new(&config, &outputs.workflow_arn),
             settle_machine: StateMachine::new(&config, &outputs.settle_arn),
+            batch_machine: StateMachine::new(&config, &outputs.batch_arn),
             inboxes: Inboxes::new(&config, &outputs.dispatch_function),
             dead_letters: DeadLetterQueue::new(&config, &outputs.dead_letter_queue_url),
             queues: Queues::new(&config),
@@ -76,6 +84,11 @@ impl Stack {
             parameters,
             outputs,
         })
+    }
+
+    /// The fourth part of each ARN.
+    pub fn region(&self) -> &str {
+        self.outputs.workflow_arn.split(':').nth(3).unwrap_or_default()
     }
 
     /// A command as it would be typed to meet this stack again.
@@ -108,6 +121,48 @@ impl Stack {
         }
         Ok((run, Some(record)))
     }
+
+    /// The attempts at a batch, oldest first, at least one.
+    pub async fn batch_records(&self, batch_id: &str) -> Outcome<Vec<BatchRecord>> {
+        let records = self.ledger.batch_attempts(batch_id).await?;
+        if records.is_empty() {
+            return Err(unknown_batch(&self.environment, batch_id));
+        }
+        Ok(records)
+    }
+
+    /// The latest attempt at a batch, with its record. One that is being opened has none yet.
+    pub async fn latest_batch(&self, batch_id: &str) -> Outcome<(BatchRef, Option<BatchRecord>)> {
+        let Some(record) = self.ledger.batch_attempts(batch_id).await?.pop() else {
+            let opening = first_batch(batch_id);
+            let status = self.batch_machine.status(&opening.execution_name()).await?;
+            let none = unknown_batch(&self.environment, batch_id);
+            return status.map(|_| (opening, None)).ok_or(none);
+        };
+        let batch = batch::reference(&record);
+        let may_have_next = !matches!(record.status, BatchStatus::Running | BatchStatus::Succeeded);
+        if let Some(next) = batch.retry().filter(|_| may_have_next)
+            && self.batch_machine.status(&next.execution_name()).await?.is_some()
+        {
+            return Ok((next, None));
+        }
+        Ok((batch, Some(record)))
+    }
+}
+
+/// Until the ledger tells the rest, only the id is known.
+pub fn first_batch(batch_id: &str) -> BatchRef {
+    let mut batch = BatchRef::first("default", "", "");
+    batch.batch_id = batch_id.to_owned();
+    batch
+}
+
+pub fn unknown_batch(environment: &str, batch_id: &str) -> Failure {
+    let what = format!("there is no batch {batch_id} in {environment}");
+    Failure::usage(
+        what,
+        "`bcce batch list` shows the batches, one that was just sent within seconds; --env and AWS_PROFILE choose where to look",
+    )
 }
 
 pub fn unknown_run(environment: &str, run_id: &str) -> Failure {

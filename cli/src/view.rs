@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 use self::columns::{Cells, lay_out};
 use crate::figures;
+use crate::follow::screen::Shown;
 use crate::paint::{Ink, Line, span};
 use crate::progress::{Progress, Standing, State, StepView};
 
@@ -40,8 +41,22 @@ pub struct Detail {
 const ATTEMPTS_SHOWN: usize = 3;
 const SPINNER: [&str; 8] = ["⣾", "⣽", "⣻", "⢿", "⡿", "⣟", "⣯", "⣷"];
 
+impl Shown for Progress {
+    fn picture(&self, moment: Moment, width: usize) -> Vec<Line> {
+        picture(self, moment, width)
+    }
+
+    fn lines(&self) -> Vec<String> {
+        lines::all(self)
+    }
+
+    fn sum(&self) -> Option<String> {
+        sum(self)
+    }
+}
+
 /// The whole live picture.
-pub fn picture(progress: &Progress, moment: Moment, width: usize) -> Vec<Line> {
+fn picture(progress: &Progress, moment: Moment, width: usize) -> Vec<Line> {
     let detail = Detail { width, attempts: ATTEMPTS_SHOWN, messages: false };
     let mut lines = vec![heading(progress, moment), vec![]];
     match table(progress, moment, detail) {

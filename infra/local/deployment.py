@@ -10,6 +10,7 @@ from checkout import BUILT, ENVIRONMENT, ROOT, STACK, VENV, Failed, phase, relat
 from servers import REGION, outside_env
 
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/Cargo.toml"))
+CORPUS = "bcce-corpus"
 ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), "x86_64")
 
 
@@ -36,6 +37,8 @@ def deploy(session, aws, bedrock_endpoint_url):
             "Environment": ENVIRONMENT,
             "Architecture": ARCHITECTURE,
             "BedrockEndpointUrl": bedrock_endpoint_url,
+            # A bucket that batches may be made of beside the stack's own; who wants it makes it.
+            "BatchSources": f"arn:aws:s3:::{CORPUS},arn:aws:s3:::{CORPUS}/*",
             # The emulator takes a Number parameter for a string, and its poller then stumbles over it.
             "DispatchMaximumConcurrency": "0",
         }

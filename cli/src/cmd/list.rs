@@ -1,20 +1,16 @@
 use std::cmp::Reverse;
 use std::io::Write;
 
-use bcce_core::ledger::{RunRecord, SHARDS, listing_shard};
+use bcce_core::ledger::{RunRecord, listing_shard};
 use bcce_core::notice::RunStatus;
-use futures::future::try_join_all;
-use time::Date;
 
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::latest::{self, Search};
 use crate::paint::{Ink, Line, render, span};
 use crate::stack::Stack;
 use crate::view::status_ink;
 use crate::world::World;
-
-/// Records of one shard and day that are looked through for a filter: what fits one answer.
-const LOOKED_THROUGH: u16 = 1_000;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -42,36 +38,21 @@ fn status(given: &str) -> Result<RunStatus, String> {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let (mut found, mut day) = (Vec::new(), world.now().date());
-    for _ in 0..args.days {
-        let of_day = listed(&stack, day, &args).await?;
-        found.extend(of_day.into_iter().filter(|record| args.wants(record)));
-        let Some(before) = day.previous_day().filter(|_| found.len() < args.limit.into()) else {
-            break;
-        };
-        day = before;
-    }
+    let search = Search {
+        today: world.now().date(),
+        days: args.days,
+        limit: args.limit,
+        is_filtered: args.workflow.is_some() || args.status.is_some(),
+    };
+    let listed = async |shard: &str, most| stack.ledger.listed(shard, most).await;
+    let wanted = |record: &RunRecord| args.wants(record);
+    let mut found = latest::search(search, "runs", listing_shard, listed, wanted).await?;
     newest_first(&mut found, args.limit.into());
     match args.json {
         true => writeln!(out, "{}", serde_json::to_string_pretty(&found).unwrap_or_default())?,
         false => print(&found, &args, world, out)?,
     }
     Ok(Exit::Done)
-}
-
-/// The runs of a day, from all shards at once.
-async fn listed(stack: &Stack, day: Date, args: &Args) -> Outcome<Vec<RunRecord>> {
-    let filtered = args.workflow.is_some() || args.status.is_some();
-    let most = if filtered { LOOKED_THROUGH } else { args.limit.min(LOOKED_THROUGH) };
-    let shards: Vec<String> = SHARDS.chars().map(|shard| listing_shard(day, shard)).collect();
-    let shards =
-        try_join_all(shards.iter().map(|shard| stack.ledger.listed(shard, most.into()))).await?;
-    if filtered && shards.iter().any(|shard| shard.len() >= LOOKED_THROUGH.into()) {
-        eprintln!(
-            "note: {day} has more runs than were looked through; older ones of that day may be missing"
-        );
-    }
-    Ok(shards.into_iter().flatten().collect())
 }
 
 impl Args {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bcce_core::ledger::RunRecord;
 use bcce_core::notice::RunStatus;
-use bcce_core::run::RunRef;
+use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -34,7 +34,10 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         return Err(Failure::usage(what, shows));
     }
     let end = stack.machine.end(&run.execution_name()).await?;
-    let end = end.or_else(|| record.map(|record| forgotten(&record, &run, world.now())));
+    let end = end.or_else(|| {
+        let arn_of = |record: RunRecord| (record.execution_arn, record.started_at);
+        record.map(arn_of).map(|(arn, started)| forgotten(&arn, &run, started, world.now()))
+    });
     stack
         .settle_machine
         .start_with(&event(&args.run, end).map_err(|what| {
@@ -55,28 +58,31 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     }
 }
 
-/// Of an execution that Step Functions has forgotten, as it does after 90 days, only the record is left.
-fn forgotten(record: &RunRecord, run: &RunRef, now: OffsetDateTime) -> Value {
+/// Of an execution that Step Functions has forgotten, as it does after 90 days, only the record is left. `reference`:
+/// what it was started with.
+pub fn forgotten(
+    execution_arn: &str,
+    reference: &impl Serialize,
+    started_at: OffsetDateTime,
+    now: OffsetDateTime,
+) -> Value {
     let millis = |at: OffsetDateTime| (at.unix_timestamp_nanos() / 1_000_000) as i64;
     json!({
-        "executionArn": record.execution_arn,
+        "executionArn": execution_arn,
         "status": "ABORTED",
-        "input": serde_json::to_string(run).unwrap_or_default(),
-        "startDate": millis(record.started_at),
+        "input": serde_json::to_string(reference).unwrap_or_default(),
+        "startDate": millis(started_at),
         "stopDate": millis(now),
     })
 }
 
-/// What the settle machine is started with: the event that EventBridge would have sent.
-fn event(run_id: &str, end: Option<Value>) -> Result<Value, String> {
-    let end =
-        end.ok_or_else(|| format!("Step Functions does not know the execution of {run_id}"))?;
+/// What a machine settles by: the event that EventBridge would have sent. `id`: of the run or the batch.
+pub fn event(id: &str, end: Option<Value>) -> Result<Value, String> {
+    let end = end.ok_or_else(|| format!("Step Functions does not know the execution of {id}"))?;
     match (end["status"].as_str(), end.get("stopDate")) {
-        (Some("SUCCEEDED"), _) => {
-            Err(format!("the execution of {run_id} succeeded, which settles it"))
-        }
+        (Some("SUCCEEDED"), _) => Err(format!("the execution of {id} succeeded, which settles it")),
         (_, Some(_)) => Ok(json!({ "detail": end })),
-        _ => Err(format!("the execution of {run_id} is running")),
+        _ => Err(format!("the execution of {id} is running")),
     }
 }
 
@@ -85,12 +91,14 @@ mod tests {
     use super::*;
     use crate::stack::reference;
     use crate::view::tests::record;
+    use bcce_core::run::RunRef;
 
     #[test]
     fn what_step_functions_has_forgotten_is_settled_by_its_record() {
         let record = record(2, RunStatus::Running).unwrap();
         let run = reference(&record);
-        let told = event("r", Some(forgotten(&record, &run, record.started_at))).unwrap();
+        let end = forgotten(&record.execution_arn, &run, record.started_at, record.started_at);
+        let told = event("r", Some(end)).unwrap();
         let input: RunRef =
             serde_json::from_str(told["detail"]["input"].as_str().unwrap()).unwrap();
         assert_eq!(input, run);

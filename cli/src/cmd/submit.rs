@@ -1,12 +1,12 @@
 mod files; // --files NAME PATH...
-mod inputs; // -i NAME=VALUE
+pub mod inputs; // -i NAME=VALUE
 
 use std::io::Write;
 use std::time::Duration;
 
 use bcce_core::artifact::to_json;
 use bcce_core::config::parameter_name;
-use bcce_core::environment::Source;
+use bcce_core::environment::{Read, Source};
 use bcce_core::error::Problems;
 use bcce_core::plan::{Plan, Sources};
 use bcce_core::ports::{GetObject, ListParameters};
@@ -26,7 +26,7 @@ use crate::stack::Stack;
 use crate::world::World;
 
 /// Whoever reaches the inbox of the stack's parameter sends as this tenant.
-const TENANT: &str = "default";
+pub const TENANT: &str = "default";
 
 // A list of files would take a workflow that comes after it for one of them.
 #[derive(Debug, clap::Args)]
@@ -136,13 +136,7 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
     if problems.iter().any(|problem| problem.field == "workflow") {
         return Err(wrong(&problems));
     }
-    let source = Source {
-        store: &stack.store,
-        parameters: &stack.parameters,
-        bucket: &stack.outputs.artifact_bucket,
-        environment: &stack.environment,
-    };
-    match source.read(&request.workflow).await? {
+    match configuration(stack, &request.workflow).await? {
         Ok(configuration) => {
             let stored = StoredRequest::new(request.clone(), TENANT, "");
             // They change nothing that a plan may be refused for.
@@ -155,15 +149,26 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
             problems.extend(refused.wrong.beside(&told));
             problems.extend(refused.forbidden);
         }
-        Err(configuration) => {
-            let unknown = configuration.iter().any(|problem| problem.field == "workflow");
-            problems.extend(configuration);
-            if unknown {
-                problems.add("workflow", format!("there are: {}", workflows(stack).await?));
-            }
-        }
+        Err(configuration) => problems.extend(configuration),
     }
     if problems.is_empty() { Ok(request) } else { Err(wrong(&problems)) }
+}
+
+/// What runs of a workflow are planned by; or everything that is wrong with it.
+pub async fn configuration(stack: &Stack, workflow: &str) -> Outcome<Read> {
+    let source = Source {
+        store: &stack.store,
+        parameters: &stack.parameters,
+        bucket: &stack.outputs.artifact_bucket,
+        environment: &stack.environment,
+    };
+    let mut read = source.read(workflow).await?;
+    if let Err(problems) = &mut read
+        && problems.iter().any(|problem| problem.field == "workflow")
+    {
+        problems.add("workflow", format!("there are: {}", workflows(stack).await?));
+    }
+    Ok(read)
 }
 
 async fn workflows(stack: &Stack) -> Outcome<String> {
@@ -190,7 +195,7 @@ async fn sent_before(stack: &Stack, stored: &StoredRequest) -> Outcome<bool> {
 
 const NOTHING_SENT: &str = "nothing was sent; mend it and submit again";
 
-fn wrong(problems: &Problems) -> Failure {
+pub fn wrong(problems: &Problems) -> Failure {
     let told: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
     let typed = problems.iter().any(|problem| problem.cause.starts_with("must be a"));
     let hint = match typed {

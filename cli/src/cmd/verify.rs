@@ -4,6 +4,7 @@ use bcce_core::ports::ListObjects;
 use bcce_core::run::RunRef;
 use p256::ecdsa::VerifyingKey;
 use serde_json::json;
+use time::OffsetDateTime;
 
 use crate::arguments::run_id;
 use crate::exit::{Exit, Failure, Outcome};
@@ -33,7 +34,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let records = stack.records(&args.run).await?;
     let mut run = reference(&records[records.len() - 1]);
-    let (key, whose) = key(&args, &stack).await?;
+    let (key, whose) = key(args.public_key.as_deref(), &stack).await?;
     let listed = stack.store.list(&run.prefix()).await?;
     let latest = listed.iter().filter_map(|key| manifest_attempt(&run, key)).max();
     run.attempt_no = args.attempt.or(latest).unwrap_or(1);
@@ -50,7 +51,13 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     match args.json {
         true => writeln!(out, "{}", as_json(&run, &report))?,
         false => {
-            for line in told(&run, &whose, &report) {
+            let sealed = report.manifest.as_ref().map(|manifest| Sealed {
+                artifacts: manifest.artifacts.len(),
+                status: manifest.status.as_str(),
+                ended_at: manifest.ended_at,
+                nothing: "nothing changed, nothing added",
+            });
+            for line in told(&run.manifest_key(), &whose, &report, sealed) {
                 writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
             }
         }
@@ -59,8 +66,8 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
 }
 
 /// The key and what it is called.
-async fn key(args: &Args, stack: &Stack) -> Outcome<(VerifyingKey, String)> {
-    let Some(path) = &args.public_key else {
+pub async fn key(public_key: Option<&str>, stack: &Stack) -> Outcome<(VerifyingKey, String)> {
+    let Some(path) = public_key else {
         return Ok((
             key_of(&stack.signing_key.public_key().await?)?,
             stack.outputs.signing_key_arn.clone(),
@@ -71,7 +78,7 @@ async fn key(args: &Args, stack: &Stack) -> Outcome<(VerifyingKey, String)> {
         .map_err(|error| told(format!("{path} cannot be read: {error}")))?;
     let key = key_of_pem(&pem)
         .ok_or_else(|| told(format!("{path} is not the PEM of an ECDSA key on P-256")))?;
-    Ok((key, path.clone()))
+    Ok((key, path.to_owned()))
 }
 
 fn as_json(run: &RunRef, report: &Report) -> String {
@@ -89,20 +96,34 @@ fn as_json(run: &RunRef, report: &Report) -> String {
     serde_json::to_string_pretty(&verified).unwrap_or_default()
 }
 
-fn told(run: &RunRef, whose: &str, report: &Report) -> Vec<Line> {
+/// What a manifest says of what it seals.
+#[derive(Clone, Copy)]
+pub struct Sealed {
+    pub artifacts: usize,
+    pub status: &'static str,
+    pub ended_at: OffsetDateTime,
+    /// What was found not to have happened.
+    pub nothing: &'static str,
+}
+
+/// `sealed`: as the manifest says, where it is one.
+pub fn told<M>(
+    manifest_key: &str,
+    whose: &str,
+    report: &Report<M>,
+    sealed: Option<Sealed>,
+) -> Vec<Line> {
     let line = |right: bool, text: String| match right {
         true => vec![span(Ink::Green, "✓ "), span(Ink::Plain, text)],
         false => vec![span(Ink::Red, "✗ "), span(Ink::Plain, text)],
     };
-    let mut lines = vec![vec![span(
-        Ink::Plain,
-        format!("{}  sha256 {}", run.manifest_key(), report.manifest_sha256),
-    )]];
+    let heading = format!("{manifest_key}  sha256 {}", report.manifest_sha256);
+    let mut lines = vec![vec![span(Ink::Plain, heading)]];
     if report.signed {
         lines.push(line(true, format!("signed with ECDSA P-256 by {whose}")));
     }
-    if let Some(manifest) = &report.manifest {
-        let (right, all) = (report.artifacts_right, manifest.artifacts.len());
+    if let Some(sealed) = sealed {
+        let (right, all) = (report.artifacts_right, sealed.artifacts);
         let text = format!(
             "{right} of {} with the digest and size it lists",
             figures::plural(all, "artifact")
@@ -110,13 +131,14 @@ fn told(run: &RunRef, whose: &str, report: &Report) -> Vec<Line> {
         lines.push(line(right == all, text));
     }
     lines.extend(report.faults.iter().map(|fault| line(false, fault.clone())));
-    lines.push(match (report.faults.len(), &report.manifest) {
-        (0, Some(manifest)) => line(
+    lines.push(match (report.faults.len(), sealed) {
+        (0, Some(sealed)) => line(
             true,
             format!(
-                "verified: {} on {}, nothing changed, nothing added",
-                manifest.status,
-                figures::stamp(manifest.ended_at)
+                "verified: {} on {}, {}",
+                sealed.status,
+                figures::stamp(sealed.ended_at),
+                sealed.nothing
             ),
         ),
         (n, _) => line(false, format!("NOT verified: {}", figures::plural(n, "fault"))),

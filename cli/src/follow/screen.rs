@@ -1,14 +1,22 @@
-//! How a run is shown while it is followed: redrawn in place, as lines, or not at all.
+//! How a run or a batch is shown while it is followed: redrawn in place, as lines, or not at all.
 
 use std::fmt::Write as _;
 use std::io::Write;
 
 use crate::figures;
 use crate::paint::{Ink, Line, render, span};
-use crate::progress::Progress;
+use crate::view::Moment;
 use crate::view::lines::Told;
-use crate::view::{self, Moment};
 use crate::world::World;
+
+/// What can be followed.
+pub trait Shown {
+    fn picture(&self, moment: Moment, width: usize) -> Vec<Line>;
+    /// Everything that can be said. A line that is true once stays as it is, so that it is told once.
+    fn lines(&self) -> Vec<String>;
+    /// What it came to.
+    fn sum(&self) -> Option<String>;
+}
 
 pub struct Screen<'a> {
     world: &'a World,
@@ -34,42 +42,40 @@ impl<'a> Screen<'a> {
         Self { world, out, manner, note: None }
     }
 
-    /// Something to say beside the run.
+    /// Something to say beside it.
     pub fn note(&mut self, note: Option<String>) {
         self.note = note;
     }
 
-    pub fn show(&mut self, progress: &Progress, moment: Moment) -> std::io::Result<()> {
+    pub fn show(&mut self, shown: &impl Shown, moment: Moment) -> std::io::Result<()> {
         let height = self.world.size().1;
-        self.draw(progress, moment, height)
+        self.draw(shown, moment, height)
     }
 
     /// The last picture stays, whole.
-    pub fn last(&mut self, progress: &Progress, moment: Moment) -> std::io::Result<()> {
-        self.draw(progress, moment, usize::MAX)?;
+    pub fn last(&mut self, shown: &impl Shown, moment: Moment) -> std::io::Result<()> {
+        self.draw(shown, moment, usize::MAX)?;
         match &self.manner {
-            Manner::Lines(_) => {
-                view::sum(progress).map_or(Ok(()), |sum| writeln!(self.out, "{sum}"))
-            }
+            Manner::Lines(_) => shown.sum().map_or(Ok(()), |sum| writeln!(self.out, "{sum}")),
             _ => Ok(()),
         }
     }
 
-    fn draw(&mut self, progress: &Progress, moment: Moment, height: usize) -> std::io::Result<()> {
+    fn draw(&mut self, shown: &impl Shown, moment: Moment, height: usize) -> std::io::Result<()> {
         match &mut self.manner {
             Manner::Nothing => Ok(()),
             Manner::Lines(told) => {
                 let elapsed = figures::between(moment.since, moment.now);
                 let notes = self.note.iter().filter(|note| told.is_new(note)).cloned();
                 let notes: Vec<String> = notes.collect();
-                for line in told.news(progress).into_iter().chain(notes) {
+                for line in told.news(shown.lines()).into_iter().chain(notes) {
                     writeln!(self.out, "{elapsed:>8}  {line}")?;
                 }
                 self.out.flush()
             }
             Manner::Redrawn(standing) => {
                 let width = self.world.size().0;
-                let mut lines = view::picture(progress, moment, width);
+                let mut lines = shown.picture(moment, width);
                 lines.extend(self.note.iter().map(|note| vec![span(Ink::Yellow, note)]));
                 let lines = fit(lines, height);
                 let text = redrawn(*standing, &lines, self.world.color, width);

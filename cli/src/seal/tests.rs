@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 
-fn signer() -> SigningKey {
+pub fn signer() -> SigningKey {
     SigningKey::from_slice(&[7; 32]).unwrap()
 }
 
@@ -162,12 +162,12 @@ async fn what_a_signed_later_attempt_added_is_not_stray() {
 #[tokio::test]
 async fn an_artifact_that_cannot_be_read_was_not_checked() {
     let store = sealed();
-    let mut report = Report::default();
+    let mut report = Report::of(signer().verifying_key(), b"", None, "m.sig");
     let manifest: Manifest = parse("m", &store.objects.borrow()[&run(1).manifest_key()]).unwrap();
     store.failing.set(1);
     check_artifacts(&store, &manifest, &mut report).await;
     assert_eq!(report.artifacts_right, 2);
-    assert!(report.faults[0].contains("could not be checked"), "{:?}", report.faults);
+    assert!(report.faults[1].contains("could not be checked"), "{:?}", report.faults);
 }
 
 #[tokio::test]

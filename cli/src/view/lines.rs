@@ -12,11 +12,11 @@ use crate::progress::{Progress, Standing, State, StepView};
 pub struct Told(BTreeSet<(String, usize)>);
 
 impl Told {
-    /// What is new, in the order of the run.
-    pub fn news(&mut self, progress: &Progress) -> Vec<String> {
+    /// What is new, in the order of `lines`.
+    pub fn news(&mut self, lines: Vec<String>) -> Vec<String> {
         let mut seen = BTreeMap::new();
         let mut news = Vec::new();
-        for line in all(progress) {
+        for line in lines {
             let times = seen.entry(line.clone()).and_modify(|n| *n += 1).or_insert(1);
             if self.0.insert((line.clone(), *times)) {
                 news.push(line);
@@ -30,8 +30,8 @@ impl Told {
     }
 }
 
-/// Everything that can be said. A line that is true once stays as it is, so that it is told once.
-fn all(progress: &Progress) -> Vec<String> {
+/// Everything that can be said of a run.
+pub fn all(progress: &Progress) -> Vec<String> {
     let mut lines = Vec::new();
     if progress.standing() != Standing::Unknown {
         lines.push(match progress.run.attempt_no {
@@ -97,19 +97,19 @@ mod tests {
     fn each_event_is_one_line_and_told_once() {
         let mut told = Told::default();
         let run = review(&[]).run.run_id;
-        assert_eq!(told.news(&review(&[])), [&format!("{run} started"), "5 steps in 3 waves"]);
+        assert_eq!(told.news(all(&review(&[]))), [&format!("{run} started"), "5 steps in 3 waves"]);
         assert_eq!(
-            told.news(&review(&["summarise"])),
+            told.news(all(&review(&["summarise"]))),
             [
                 "summarise: haiku in us-east-1 answered in 1.2 s, first token 300 ms, 1,204 tokens in, 312 out, $0.0031"
             ]
         );
-        assert_eq!(told.news(&review(&["summarise"])), [""; 0]);
+        assert_eq!(told.news(all(&review(&["summarise"]))), [""; 0]);
     }
 
     #[test]
     fn a_failed_attempt_is_told_before_the_answer() {
-        let lines = Told::default().news(&failing_over());
+        let lines = Told::default().news(all(&failing_over()));
         assert_eq!(lines[2], "summarise: us-east-1 gave Bcce.TargetThrottled after 40 ms");
         assert!(lines[3].starts_with("summarise: haiku in us-west-2 answered"), "{lines:?}");
     }

@@ -337,6 +337,8 @@ fn moment(stamp: &str) -> Option<OffsetDateTime> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use aws_sdk_dynamodb::operation::query::QueryOutput;
     use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
@@ -346,6 +348,7 @@ mod tests {
         ConditionalCheckFailedException, TransactionCanceledException,
     };
     use aws_smithy_mocks::{Rule, mock, mock_client};
+    use bcce_core::batch::reference::ItemOf;
     use bcce_core::manifest::{Evidence, Manifest};
     use time::macros::datetime;
 
@@ -419,6 +422,40 @@ mod tests {
             })
             .then_output(|| TransactWriteItemsOutput::builder().build());
         assert_eq!(close(rule).await, Ok(Closed::Counted));
+    }
+
+    #[tokio::test]
+    async fn an_item_of_a_batch_adds_to_its_tally_in_the_same_transaction() {
+        let mut item = closed();
+        item.run.reference.batch =
+            Some(ItemOf { batch_id: "explain-batch-1".into(), attempt_no: 2 });
+        item.manifest.status = RunStatus::Failed;
+        item.manifest.error = Some(Fault::internal("ours"));
+        let rule = mock!(Client::transact_write_items)
+            .match_requests(|write| {
+                let updates: Vec<&Update> =
+                    write.transact_items().iter().filter_map(|item| item.update()).collect();
+                let tally = updates[2];
+                let added: BTreeMap<&str, &AttributeValue> = tally
+                    .expression_attribute_names()
+                    .unwrap()
+                    .iter()
+                    .map(|(place, name)| {
+                        let value = place.replacen('#', ":", 1);
+                        (name.as_str(), &tally.expression_attribute_values().unwrap()[&value])
+                    })
+                    .collect();
+                updates.len() == 3
+                    && tally.key()["pk"] == text("batch#explain-batch-1#2")
+                    && tally.update_expression().starts_with("ADD ")
+                    && *added["failed"] == number(1)
+                    && *added["error:Bcce.Internal"] == number(1)
+                    && !added.contains_key("succeeded")
+            })
+            .then_output(|| TransactWriteItemsOutput::builder().build());
+        let client = mock_client!(aws_sdk_dynamodb, [&rule]);
+        let closed = Ledger { client, table: "t".into() }.close(&item).await;
+        assert_eq!(closed, Ok(Closed::Counted));
     }
 
     #[tokio::test]

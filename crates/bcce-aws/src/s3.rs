@@ -3,6 +3,7 @@
 
 mod batches; // objects of batches: ranges, replacements, concatenations
 mod source; // objects of any bucket, as they stream in
+mod upload; // manifests of batches, as they stream out
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
@@ -21,6 +22,7 @@ use crate::fault::internal;
 const CONFLICT_TRIES: u32 = 5;
 
 pub use source::Sources;
+pub use upload::{Head, MAX_UPLOAD_BYTES};
 
 pub struct S3Store {
     client: Client,

@@ -1,5 +1,7 @@
 //! A batch: a manifest of items, each of which is a run of one workflow.
 
+mod dropped; // an object under the inbox as a message
+pub mod earlier; // what earlier attempts left
 pub mod intake; // rows and objects, checked as runs of them would be
 pub mod item; // one line of a manifest as the run that it becomes
 pub mod making; // an item whose turn has come, as a run

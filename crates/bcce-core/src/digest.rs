@@ -33,7 +33,11 @@ impl Digest {
     }
 
     pub fn hex(self) -> String {
-        hex::encode(self.0.finalize())
+        hex::encode(self.bytes())
+    }
+
+    pub fn bytes(self) -> [u8; 32] {
+        self.0.finalize().into()
     }
 }
 

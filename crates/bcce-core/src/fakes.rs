@@ -1,5 +1,7 @@
 //! In-memory ports for unit tests; the store fails on request.
 
+mod batches; // of batches: objects written over, other people's objects
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,6 +17,8 @@ use crate::ports::{
     StopJob, WriteBreaker,
 };
 use crate::run::{RunRef, StepRef};
+
+pub use batches::MemorySources;
 
 /// A bucket.
 #[derive(Default)]
@@ -34,6 +38,15 @@ impl MemoryStore {
         let body =
             objects.get(key).unwrap_or_else(|| panic!("{key} is not among {:?}", objects.keys()));
         serde_json::from_slice(body).unwrap()
+    }
+
+    /// The lines of an object, each JSON.
+    pub fn lines(&self, key: &str) -> Vec<serde_json::Value> {
+        let objects = self.objects.borrow();
+        let body =
+            objects.get(key).unwrap_or_else(|| panic!("{key} is not among {:?}", objects.keys()));
+        let lines = std::str::from_utf8(body).unwrap().lines();
+        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     fn fault(&self) -> Result<(), Fault> {

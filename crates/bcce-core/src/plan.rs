@@ -1,7 +1,9 @@
 //! The plan: request, template and configuration resolved and frozen before the first call. What a
 //! run will do is decided here once and can be read later.
 
+pub mod estimate; // what a run of it would use and cost
 mod routes; // what the decisions of its steps depend on
+pub mod tokens; // how long a prompt is, about
 
 use std::collections::{BTreeMap, BTreeSet};
 

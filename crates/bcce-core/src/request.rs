@@ -38,11 +38,15 @@ impl Request {
         document::from_json("request", body).finished()
     }
 
-    /// The message that it is. SQS takes no U+FFFE and U+FFFF, not even in JSON: they are written as escapes.
+    /// The message that it is.
     pub fn message(&self) -> String {
-        let message = serde_json::to_string(self).unwrap_or_default();
-        message.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
+        escaped(&serde_json::to_string(self).unwrap_or_default())
     }
+}
+
+/// SQS takes no U+FFFE and U+FFFF, not even in JSON: they are written as escapes.
+pub fn escaped(message: &str) -> String {
+    message.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
 }
 
 impl Document for Request {

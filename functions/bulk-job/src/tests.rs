@@ -45,7 +45,8 @@ fn ports(records: &[u64]) -> Fakes {
         "mode": "bulk", "because": [], "concurrency": 20, "allowed_failures": 20,
         "bulk": { "target": target, "cut_off": "2026-11-01T13:00:00Z" },
     });
-    let message = json!({ "workflow": "explain", "id": "42", "batch": { "source": "s3://b/a.jsonl" } });
+    let message =
+        json!({ "workflow": "explain", "id": "42", "batch": { "source": "s3://b/a.jsonl" } });
     let stored = BatchRequest::parse(&message.to_string()).unwrap();
     let stored = StoredBatch::new(stored, "default", "m");
     let rendered = records.iter().zip(1..).map(|(records, part)| {

@@ -2,6 +2,8 @@
 //! record closed. A second seal finds the first one's manifest and returns it.
 
 mod emf;
+#[cfg(test)]
+mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::{parse, sign_once, store_once, to_json};
@@ -58,6 +60,16 @@ pub struct Request {
     /// How its execution ended, from outside.
     #[serde(default)]
     pub ended: Option<ExecutionStatus>,
+    /// A Map that ended as a whole, whatever became of its items.
+    #[serde(default)]
+    pub broken: Option<Broken>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Broken {
+    /// As Step Functions names it.
+    #[serde(rename = "Error")]
+    pub error: String,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -175,5 +187,7 @@ fn fault(request: &Request) -> Option<Fault> {
         Some(ExecutionStatus::TimedOut) => Some("the execution ran longer than it may"),
         Some(ExecutionStatus::Failed) => Some("the execution ended before the batch was sealed"),
     };
-    request.fault.clone().or(ended.map(Fault::internal))
+    let broken =
+        request.broken.as_ref().map(|map| format!("a Map of the execution broke: {}", map.error));
+    request.fault.clone().or(ended.map(Fault::internal)).or(broken.map(Fault::internal))
 }

@@ -1,6 +1,8 @@
 //! What came of a part's items: a line for each, the answers of those that succeeded, and their sums.
 
 mod answer; // what a run answered
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -9,7 +11,7 @@ use bcce_core::artifact::{add_line, parse, parse_lines, to_json};
 use bcce_core::batch::item::Rejected;
 use bcce_core::batch::manifest::{ItemOutput, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place};
-use bcce_core::batch::{Entry, Item, ItemResult, ItemStatus};
+use bcce_core::batch::{Entry, Item, ItemResult, ItemStatus, earlier};
 use bcce_core::error::Fault;
 use bcce_core::manifest::Manifest;
 use bcce_core::ports::{GetObject, PutObject, ReadAttempts};
@@ -105,14 +107,7 @@ impl Before {
             Some(body) => parse_lines(&key, &body)?,
             None => Vec::new(),
         };
-        let mut results = Vec::new();
-        if batch.attempt_no > 1 {
-            let before = BatchRef { attempt_no: batch.attempt_no - 1, ..batch.clone() };
-            let key = before.part_results_key(part);
-            if let Some(body) = store.get(&key).await? {
-                results = parse_lines::<ItemResult>(&key, &body)?;
-            }
-        }
+        let results = earlier::results(store, batch, part).await?.unwrap_or_default();
         Ok(Self {
             ours: places.iter().map(|place| (place.n, place.attempt_no)).collect(),
             results: results.into_iter().map(|result| (result.n, result)).collect(),

@@ -1,5 +1,6 @@
 use std::cell::{Cell, RefCell};
 
+use bcce_core::batch::BatchRef;
 use bcce_core::fakes::{MemoryStore, StoppedClock};
 use bcce_core::run::RunRef;
 use serde_json::{Value, json};
@@ -13,19 +14,30 @@ struct Machine {
     throttled: Cell<u32>,
 }
 
-impl StartRun for Machine {
-    async fn start(&self, run: &RunRef) -> Result<Started, Fault> {
+impl Machine {
+    fn start_once(&self, name: String) -> Started {
         if self.throttled.get() > 0 {
             self.throttled.set(self.throttled.get() - 1);
-            return Ok(Started::Throttled);
+            return Started::Throttled;
         }
-        let name = run.execution_name();
         let existed = self.started.borrow().contains(&name);
         if existed {
-            return Ok(Started::Existed);
+            return Started::Existed;
         }
         self.started.borrow_mut().push(name);
-        Ok(Started::New)
+        Started::New
+    }
+}
+
+impl StartRun for Machine {
+    async fn start(&self, run: &RunRef) -> Result<Started, Fault> {
+        Ok(self.start_once(run.execution_name()))
+    }
+}
+
+impl StartBatch for Machine {
+    async fn start_batch(&self, batch: &BatchRef) -> Result<Started, Fault> {
+        Ok(self.start_once(batch.execution_name()))
     }
 }
 
@@ -68,6 +80,7 @@ fn ports(outbox: &Outbox) -> Fakes<'_> {
     Ports {
         store: MemoryStore::default(),
         machine: Machine::default(),
+        batch_machine: Machine::default(),
         topic: outbox,
         dead_letters: outbox,
         queue: outbox,
@@ -81,6 +94,7 @@ fn config() -> Config {
         bucket: text(),
         key_arn: text(),
         workflow_arn: text(),
+        batch_arn: text(),
         topic_arn: text(),
         dead_letter_queue_url: text(),
         inbox_name: "bcce-inbox".into(),
@@ -202,6 +216,74 @@ async fn a_message_sent_again_brings_its_request_id() {
     handle(&ports, &config(), brought(&"x".repeat(300))).await.unwrap();
     assert_eq!(ports.machine.started.borrow().len(), 3);
     assert_eq!(outbox.notices.borrow()[1].request_id, "m-2");
+}
+
+const BATCH: &str =
+    r#"{"workflow":"explain","id":"42","batch":{"source":"s3://bucket/batches/uploads/a.jsonl"}}"#;
+
+#[tokio::test]
+async fn the_same_batch_twice_is_one_execution_of_the_batch_machine() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    assert!(failed(&ports, &[BATCH]).await.is_empty());
+    assert!(failed(&ports, &[BATCH, EXPLAIN]).await.is_empty());
+    let batch = BatchRef::first("default", "explain", "42");
+    assert_eq!(*ports.batch_machine.started.borrow(), [batch.batch_id.as_str()]);
+    assert_eq!(ports.machine.started.borrow().len(), 1, "a run of the same id is no batch");
+    assert_eq!(ports.store.json(&batch.request_key())["batch"]["mode"], "on_demand");
+    assert!(outbox.letters.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn an_object_that_was_dropped_is_one_batch_however_often_it_is_told_of() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    let event = include_str!("../../../events/eventbridge/manifest-dropped.json");
+    let again = event.replace("17793124-05d4-b198-2fde-7ededc63b103", "another event");
+    assert!(failed(&ports, &[event, event, &again]).await.is_empty());
+    assert_eq!(ports.batch_machine.started.borrow().len(), 1);
+    assert!(outbox.letters.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn the_same_id_with_another_batch_is_refused() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    let other = BATCH.replace("a.jsonl", "b.jsonl");
+    assert!(failed(&ports, &[BATCH, &other]).await.is_empty());
+    assert_eq!(ports.batch_machine.started.borrow().len(), 1);
+    assert_eq!(outbox.letters.borrow()[0].0, other);
+    assert_eq!(
+        outbox.letters.borrow()[0].1,
+        "id: was used before, for another batch of this workflow"
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_batch_is_told_with_its_own_id_and_starts_nothing() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    let wrong = BATCH.replace("s3://", "http://");
+    assert!(failed(&ports, &[&wrong]).await.is_empty());
+    assert!(
+        ports.batch_machine.started.borrow().is_empty() && ports.store.objects.borrow().is_empty()
+    );
+    let notice = &outbox.notices.borrow()[0];
+    assert_eq!((notice.request_id.as_str(), notice.workflow.as_deref()), ("42", Some("explain")));
+    assert!(notice.error.as_ref().unwrap().message.starts_with("batch.source: must be s3://"));
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_started_just_now_comes_again() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    ports.batch_machine.throttled.set(1);
+    assert_eq!(failed(&ports, &[BATCH]).await, ["m-0"]);
+    ports.store.failing.set(1);
+    assert_eq!(failed(&ports, &[BATCH]).await, ["m-0"]);
+    assert!(failed(&ports, &[BATCH]).await.is_empty());
+    assert_eq!(ports.batch_machine.started.borrow().len(), 1);
+    assert!(outbox.letters.borrow().is_empty());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use std::cell::RefCell;
 
 use bcce_core::artifact::StepArtifact;
+use bcce_core::batch::reference::ItemOf;
 use bcce_core::ending::ExecutionStatus;
 use bcce_core::error::ErrorName;
 use bcce_core::fakes::MemoryStore;
@@ -173,4 +174,27 @@ async fn what_an_execution_that_was_killed_may_not_have_told_is_told_once() {
     assert!(ask(killed("settle-1")).await);
     assert!(!ask(killed("settle-2")).await, "the event came twice");
     assert!(ask(killed("settle-1")).await, "its own retry");
+}
+
+/// Its batch does, when it is over.
+#[tokio::test]
+async fn an_item_of_a_batch_is_counted_and_told_by_nobody() {
+    let (ports, request) = sealed();
+    let item = |request: Request| {
+        let batch = ItemOf { batch_id: "explain-batch-1".into(), attempt_no: 1 };
+        let reference = RunRef { batch: Some(batch), ..request.run.reference };
+        Request { run: Run { reference, ..request.run }, ..request }
+    };
+    let emitted = RefCell::new(0);
+    let emit = |_: &str| *emitted.borrow_mut() += 1;
+    for counted in [true, false] {
+        let response = handle(&ports, &config(), &emit, item(request())).await;
+        assert_eq!(response, Ok(Response { counted, tells: false }));
+    }
+    let killed = settling(item(request()), "settle-1", Some("States.Runtime"));
+    let response = handle(&ports, &config(), &emit, killed).await;
+    assert_eq!(response, Ok(Response { counted: false, tells: false }));
+    let closed = ports.ledger.closed.borrow();
+    assert_eq!(closed[0].run.batch.as_ref().unwrap().batch_id, "explain-batch-1");
+    assert_eq!(*emitted.borrow(), 2, "its metrics are a run's");
 }

@@ -2,28 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::artifact::{add_line, parse, parse_lines};
+use bcce_core::artifact::{add_line, parse};
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::reference::{BatchRef, Place};
-use bcce_core::batch::{Entry, ItemResult, ItemStatus, Mode};
+use bcce_core::batch::{Entry, ItemResult, ItemStatus, Mode, earlier};
 use bcce_core::error::Fault;
 use bcce_core::ports::{GetObject, PutObject};
 
-/// `None`: there is no attempt before, or it was refused before it had items.
+/// `None`: no attempt before it was opened.
 pub(crate) async fn of(
     store: &(impl GetObject + PutObject),
     batch: &BatchRef,
 ) -> Result<Option<Opened>, Fault> {
-    let Some(before) = batch.attempt_no.checked_sub(1).filter(|before| *before > 0) else {
-        return Ok(None);
-    };
-    let before = BatchRef { attempt_no: before, ..batch.clone() };
-    let key = before.opened_key();
-    let Some(body) = store.get(&key).await? else { return Ok(None) };
-    let opened: Opened = parse(&key, &body)?;
+    let Some((before, opened)) = opened_before(store, batch).await? else { return Ok(None) };
     let mut to_run = 0;
     for part in 1..=opened.parts {
-        let places = left_over(store, &before, part).await?;
+        let places = left_over(store, batch, part).await?;
         to_run += places.len() as u64;
         if !places.is_empty() {
             let mut lines = Vec::new();
@@ -31,30 +25,41 @@ pub(crate) async fn of(
             store.put(&batch.places_key(part), &batch.batch_id, lines).await?;
         }
     }
-    let because = vec![format!("a retry runs what attempt {} left over", before.attempt_no)];
+    let because = vec![format!("a retry runs what attempt {before} left over")];
     Ok(Some(Opened { to_run, mode: Mode::OnDemand, because, bulk: None, ..opened }))
+}
+
+/// The last attempt that came so far.
+async fn opened_before(
+    store: &impl GetObject,
+    batch: &BatchRef,
+) -> Result<Option<(u32, Opened)>, Fault> {
+    for before in batch.before() {
+        let key = before.opened_key();
+        if let Some(body) = store.get(&key).await? {
+            return Ok(Some((before.attempt_no, parse(&key, &body)?)));
+        }
+    }
+    Ok(None)
 }
 
 /// The items of a part that did not succeed, and which attempt at their run comes next.
 async fn left_over(
     store: &impl GetObject,
-    before: &BatchRef,
+    batch: &BatchRef,
     part: u32,
 ) -> Result<Vec<Place>, Fault> {
-    let key = before.part_results_key(part);
-    let mut next: Option<BTreeMap<u64, u32>> = None;
-    if let Some(body) = store.get(&key).await? {
-        let results: Vec<ItemResult> = parse_lines(&key, &body)?;
-        next = Some(results.iter().filter_map(attempt).collect());
-    }
-    let key = before.part_key(part);
+    let next = earlier::results(store, batch, part).await?;
+    let next: Option<BTreeMap<u64, u32>> =
+        next.map(|results| results.iter().filter_map(attempt).collect());
+    let key = batch.part_key(part);
     let body = store.get(&key).await?;
     let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
     let (mut at, mut places) = (0, Vec::new());
     for line in body.split_inclusive(|byte| *byte == b'\n') {
         let bytes = line.strip_suffix(b"\n").unwrap_or(line).len() as u64;
         if let Entry::Item(item) = parse::<Entry>(&key, line)? {
-            // An attempt that was never collected left everything over.
+            // What was never collected is left over as a whole.
             let attempt_no = match &next {
                 Some(next) => next.get(&item.n).copied(),
                 None => Some(1),

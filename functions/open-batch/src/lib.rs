@@ -4,6 +4,8 @@
 mod again; // a retry: what the attempt before left over
 mod parts; // entries on their way to S3
 mod take_in; // the manifest or the objects, read once
+#[cfg(test)]
+mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::{parse, to_json};

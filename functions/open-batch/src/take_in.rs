@@ -107,7 +107,7 @@ async fn objects<S: PutObject>(
             if let Some(taken) = intake.object(object) {
                 parts.add(&taken.entry).await?;
                 if let (None, Entry::Item(item)) = (&read.plan, taken.entry) {
-                    read.plan = Some(intake.plan_of_object(*item));
+                    read.plan = Some(intake.plan_with(*item, "text"));
                 }
             }
         }

@@ -2,6 +2,8 @@
 //! others have failed, nothing.
 
 mod known; // what the items of one batch share
+#[cfg(test)]
+mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::{parse, to_json};

@@ -38,7 +38,14 @@ pub async fn manifest(stack: &Stack, batch: &BatchRef) -> Value {
     }
     let key = batch.manifest_key();
     let body = stack.eventually(&key, async || stack.object(&key).await).await;
-    serde_json::from_slice(&body).unwrap()
+    let manifest: Value = serde_json::from_slice(&body).unwrap();
+    let expected = match manifest["status"].as_str().unwrap() {
+        "SUCCEEDED" | "PARTIAL" => "SUCCEEDED",
+        "CANCELLED" => "ABORTED",
+        _ => "FAILED",
+    };
+    assert_eq!(status(stack, batch).await.as_deref(), Some(expected), "{manifest}");
+    manifest
 }
 
 /// Of the execution; `None`: there is none.

@@ -5,6 +5,7 @@ mod bulk;
 #[allow(dead_code, reason = "these tests need a part of it")]
 #[path = "../emulated/cli.rs"]
 mod cli;
+mod command;
 mod on_demand;
 mod refused;
 mod repeated;

@@ -65,6 +65,38 @@ async fn five_hundred_items_with_broken_ones_outlast_a_region() {
     assert!(regions.len() <= 2, "{regions:?}");
 }
 
+/// What docs/batches.md prices: the states of a run, beside those that its step enters (counted in
+/// contract/asl.rs) and the three of the item itself.
+#[tokio::test]
+async fn an_item_takes_the_states_that_are_priced() {
+    let stack = Stack::connect().await;
+    let id = fresh("priced");
+    let source = upload(&stack, &format!("{id}.jsonl"), "{\"text\":\"one\"}\n").await;
+    let (batch, _) = run(&stack, "explain", &id, json!({ "source": source })).await;
+    let results = lines(&stack, &batch.results_key()).await;
+    let history = stack.sfn.get_execution_history().execution_arn(stack.arn(&run_of(&results[0])));
+    let history = history.max_results(1000).send().await.unwrap();
+    let entered: Vec<&str> = history
+        .events()
+        .iter()
+        .filter_map(|event| Some(event.state_entered_event_details()?.name()))
+        .collect();
+    let expected = [
+        "Start",
+        "Prepare",
+        "Planned",
+        "NextWave",
+        "RunWave",
+        "WaveEnded",
+        "NextWave",
+        "PersistArtifact",
+        "EmitMetrics",
+        "Counted",
+        "Succeeded",
+    ];
+    assert_eq!(entered, expected);
+}
+
 #[tokio::test]
 async fn the_good_items_of_a_manifest_run_and_the_bad_ones_are_listed() {
     let stack = Stack::connect().await;

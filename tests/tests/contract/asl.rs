@@ -22,6 +22,7 @@ const LEFT: &[(ErrorName, &str)] = &[
     (ErrorName::GuardrailIntervened, "invoke returns it as `failed`"),
     (ErrorName::OutputInvalid, "invoke returns it as `failed`"),
     (ErrorName::NoTarget, "the router returns it as `stop`"),
+    (ErrorName::TooManyFailures, "close-batch finds it; the batch's execution fails with it"),
 ];
 
 struct Machine {
@@ -104,7 +105,8 @@ fn every_error_that_is_matched_exists_and_every_one_of_ours_is_matched_or_left()
     for machine in machines() {
         for (state_name, state) in states(&machine.definition) {
             for error in error_equals(&state) {
-                let theirs = error.starts_with("States.") || error.starts_with("Lambda.");
+                let theirs = ["States.", "Lambda.", "StepFunctions."];
+                let theirs = theirs.iter().any(|prefix| error.starts_with(prefix));
                 assert!(
                     theirs || ours.contains(error.as_str()),
                     "{state_name} matches {error}, which nothing raises"
@@ -168,6 +170,24 @@ fn a_function_is_over_when_it_is_said_to_be() {
     for (function, expected) in [("Invoke", INVOKE_SECONDS), ("Prepare", PREPARE_SECONDS)] {
         let function = &template["Resources"][format!("{function}Function")]["Properties"];
         assert_eq!(function["Timeout"].as_u64(), Some(expected));
+    }
+}
+
+/// A machine of JSONPath may have states of JSONata, and each says so: else its expressions are plain text.
+#[test]
+fn every_expression_is_in_a_state_of_its_language() {
+    for machine in machines() {
+        let of_machine = machine.definition.get("QueryLanguage").unwrap_or(&Value::Null);
+        for (name, mut state) in states(&machine.definition) {
+            let language = state.get("QueryLanguage").unwrap_or(of_machine).clone();
+            // Whose states speak for themselves.
+            state.remove("ItemProcessor");
+            let text = Value::Object(state).to_string();
+            let (jsonata, paths) =
+                (text.contains("{%"), text.contains(".$\":") || text.contains("Path\":"));
+            assert!(!jsonata || language == "JSONata", "{name} of {} is no JSONata", machine.name);
+            assert!(!paths || language != "JSONata", "{name} of {} has paths", machine.name);
+        }
     }
 }
 

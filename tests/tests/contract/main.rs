@@ -7,4 +7,5 @@ mod beside;
 mod enforced;
 mod grants;
 mod names;
+mod rules;
 mod template;

@@ -61,6 +61,7 @@ fn the_outputs_keep_their_names() {
         "InboxQueueUrl",
         "DeadLetterQueueUrl",
         "WorkflowArn",
+        "BatchArn",
         "SettleArn",
         "ArtifactBucket",
         "ArtifactKeyArn",

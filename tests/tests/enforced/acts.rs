@@ -39,6 +39,11 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
                 format!("/{}?list-type=2&prefix=runs%2F&max-keys=1", output("ArtifactBucket"));
             vec![Call::get("s3", path)]
         }
+        "s3:PutObject" => vec![Call::put("s3", note(), "a note".into())],
+        // Step Functions reads back what it wrote.
+        "s3:GetObject" => {
+            vec![Call::put("s3", note(), "a note".into()), Call::get("s3", note())]
+        }
         "bedrock:InvokeModelWithResponseStream" => {
             let path = "/model/anthropic.claude-opus-5/invoke-with-response-stream".into();
             let body =
@@ -53,9 +58,13 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
                 Call::post("lambda", path, "{}".into()).with("x-amz-invocation-type", "DryRun")
             })
             .collect(),
-        // A machine that is given no event of an execution's end fails at its first state.
+        // A machine that is given no event of an execution's end, and no batch, fails at its first states.
         "states:StartExecution" => {
-            let start = json!({ "stateMachineArn": output("SettleArn"), "input": "{}" });
+            let machine = match role.name {
+                "BatchEndedRuleRole" => "BatchArn",
+                _ => "SettleArn",
+            };
+            let start = json!({ "stateMachineArn": output(machine), "input": "{}" });
             vec![Call::json("states", "AWSStepFunctions.StartExecution", &start)]
         }
         "dynamodb:BatchGetItem" => {
@@ -70,7 +79,7 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
         "dynamodb:UpdateItem" => {
             let update = json!({
                 "TableName": output("LedgerTable"),
-                "Key": target(),
+                "Key": key(role),
                 "UpdateExpression": "SET expires_at = :now",
                 "ExpressionAttributeValues": { ":now": { "N": "0" } },
             });
@@ -95,6 +104,19 @@ fn of_each_inbox(target: &str, rest: &Value) -> Vec<Call> {
     let inbox = output("InboxQueueUrl");
     let queues = [format!("{inbox}-alpha"), inbox].map(|url| json!({ "QueueUrl": url }));
     queues.iter().map(|queue| Call::json("sqs", target, &merged(queue, rest))).collect()
+}
+
+/// What Step Functions notes of a batch's children.
+fn note() -> String {
+    format!("/{}/batches/runs/default/no-batch/children-1/note.json", output("ArtifactBucket"))
+}
+
+/// A key of the ledger that the role may write.
+fn key(role: &Role) -> Value {
+    match role.name {
+        "OpenItemRole" => json!({ "pk": { "S": "batch#no-batch" }, "sk": { "S": "attempt#1" } }),
+        _ => target(),
+    }
 }
 
 /// A key of the ledger that says something of a target.

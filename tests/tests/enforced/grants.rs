@@ -13,19 +13,21 @@ pub enum Shown {
     Dispatch,
     /// Without it a signed call does not become a message.
     Webhook,
+    /// Without it the functions of batches, called one after the other, do not get to their ends.
+    Batch,
     /// A service acts under the role, or the emulator acts without asking: the test takes the role itself
     /// and makes the call that the action is for.
     AsTheRole,
     /// A tenant's account assumes the role, does this with its own and is refused all else, in tenants.rs.
     AsTheTenant,
     /// The emulator asks for it on another resource than AWS does: its policy simulator is asked, for these.
-    /// `{}` is the function's name.
+    /// `{}` is the function's name, and `{ArtifactBucket}` and the like the stack's output.
     Simulated(&'static [&'static str]),
     /// Nothing here can show it, for this reason.
     Explained(&'static str),
 }
 
-use Shown::{AsTheRole, AsTheTenant, Dispatch, Explained, Simulated, Walk, Webhook};
+use Shown::{AsTheRole, AsTheTenant, Batch, Dispatch, Explained, Simulated, Walk, Webhook};
 
 const KMS: Shown = Explained(
     "S3, SQS, SNS and DynamoDB ask KMS in the caller's name on AWS; the emulator encrypts without asking",
@@ -56,6 +58,74 @@ const SECRETS: Shown =
 /// The emulator asks for `*`.
 const GUARDRAIL: Shown =
     Simulated(&["arn:aws:bedrock:eu-central-1:000000000000:guardrail/abcdefghijkl"]);
+
+/// A Map's children and the runs that they wait for: Step Functions here starts, follows and stops them in nobody's name.
+const STARTS: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-batch",
+    "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-workflow",
+]);
+const FOLLOWS: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch:explain-batch-1",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch/items:1",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
+]);
+/// Step Functions on AWS has a rule of its own that tells it of the runs' ends.
+const HEARS: Shown = Simulated(&[
+    "arn:aws:events:us-east-1:000000000000:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule",
+]);
+const CHILDREN: Shown = Explained(
+    "It uploads what came of a Map's children in parts; the emulator writes nothing of them",
+);
+
+/// What the functions of bulk read and write. A batch in bulk has a hundred records at least, too many to be run for
+/// each permission; that they suffice is shown by one.
+const ITEMS: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/config/workflows/explain/1.yaml",
+    "arn:aws:s3:::{ArtifactBucket}/batches/inbox/explain/a.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/uploads/a.txt",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/parts/000001.jsonl",
+]);
+const GIVEN: Shown = Simulated(&["arn:aws:s3:::bcce-corpus/a.txt"]);
+const MADE: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/request.json",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/plan.json",
+]);
+const SEALED: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}/runs/default/r/manifest-1.json"]);
+const RECORDS: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/input/0001/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/rendered/000001.json",
+]);
+const BUCKET: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}"]);
+const BATCH: Shown =
+    Simulated(&["arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/jobs.json"]);
+const TAKES: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/output/j/000001.jsonl.out",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/plan.json",
+]);
+const REST: Shown =
+    Simulated(&["arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/rest-1/000001.jsonl"]);
+const ANSWER: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/steps/answer.json",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/failures/1/answer.record.json",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/manifest-1.json.sig",
+]);
+const SIGNS: Shown = Simulated(&["{SigningKeyArn}"]);
+const COUNTS: Shown = Simulated(&["arn:aws:dynamodb:us-east-1:000000000000:table/{LedgerTable}"]);
+const JOB: Shown =
+    Simulated(&["arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abc123def456"]);
+const SERVICE_ROLE: Shown =
+    Explained("It is confined to a service that the role is passed to, which nobody tells here");
+const INPUT: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/input/0001/000001.jsonl",
+]);
+const OUTPUT: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/output/j/000001.jsonl.out",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/output/j/manifest.json.out",
+]);
+const CLAUDE: Shown = Simulated(&[
+    "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.anthropic.claude-sonnet-5",
+    "arn:aws:bedrock:us-west-2::foundation-model/anthropic.claude-sonnet-5",
+]);
 
 const LISTING: Shown = Explained(
     "It is confined to a prefix, and the emulator has no s3:prefix: it refuses every listing",
@@ -130,6 +200,90 @@ pub const GRANTS: &[Grant] = &[
     ("EmitMetricsRole", "ReadRun", "s3:GetObject", Walk),
     ("EmitMetricsRole", "CountRun", "dynamodb:UpdateItem", Walk),
     ("EmitMetricsRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("OpenBatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("OpenBatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("OpenBatchRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
+    ("OpenBatchRole", "ReadTemplateAndManifest", "s3:GetObject", Batch),
+    ("OpenBatchRole", "WriteItems", "s3:GetObject", Batch),
+    ("OpenBatchRole", "WriteItems", "s3:PutObject", Batch),
+    ("OpenBatchRole", "TellMissingFromForbidden", "s3:ListBucket", Batch),
+    ("OpenBatchRole", "ReadGivenSources", "s3:GetObject", Batch),
+    ("OpenBatchRole", "ReadGivenSources", "s3:ListBucket", Batch),
+    ("OpenBatchRole", "RecordBatch", "dynamodb:PutItem", Batch),
+    ("OpenBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("OpenBatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("OpenItemRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("OpenItemRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("OpenItemRole", "ReadItem", "s3:GetObject", Batch),
+    ("OpenItemRole", "StoreRequest", "s3:GetObject", Batch),
+    ("OpenItemRole", "StoreRequest", "s3:PutObject", Batch),
+    ("OpenItemRole", "NoteRefused", "s3:PutObject", Batch),
+    ("OpenItemRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("OpenItemRole", "ReadGivenSources", "s3:GetObject", Batch),
+    ("OpenItemRole", "ReadTally", "dynamodb:Query", Batch),
+    // Too many of its items would have to fail first.
+    ("OpenItemRole", "HaltBatch", "dynamodb:UpdateItem", AsTheRole),
+    ("OpenItemRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("OpenItemRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("RenderPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("RenderPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("RenderPartRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
+    ("RenderPartRole", "ReadTemplateAndItems", "s3:GetObject", ITEMS),
+    ("RenderPartRole", "ReadGivenSources", "s3:GetObject", GIVEN),
+    ("RenderPartRole", "StoreRequestAndPlan", "s3:GetObject", MADE),
+    ("RenderPartRole", "StoreRequestAndPlan", "s3:PutObject", MADE),
+    ("RenderPartRole", "LookForManifest", "s3:GetObject", SEALED),
+    ("RenderPartRole", "WriteRecords", "s3:PutObject", RECORDS),
+    ("RenderPartRole", "TellMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("RenderPartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("RenderPartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("BulkJobRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("BulkJobRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("BulkJobRole", "ReadBatch", "s3:GetObject", BATCH),
+    ("BulkJobRole", "NoteJobs", "s3:PutObject", BATCH),
+    ("BulkJobRole", "TellMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("BulkJobRole", "StartJob", "bedrock:CreateModelInvocationJob", JOB),
+    ("BulkJobRole", "FollowJob", "bedrock:GetModelInvocationJob", JOB),
+    ("BulkJobRole", "FollowJob", "bedrock:StopModelInvocationJob", JOB),
+    ("BulkJobRole", "FollowJob", "bedrock:TagResource", JOB),
+    ("BulkJobRole", "PassServiceRole", "iam:PassRole", SERVICE_ROLE),
+    ("BulkJobRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("BulkJobRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    // Bedrock acts under it; the scripted service reads and writes in nobody's name.
+    ("BulkServiceRole", "ListRecords", "s3:ListBucket", LISTING),
+    ("BulkServiceRole", "ReadRecords", "s3:GetObject", INPUT),
+    ("BulkServiceRole", "WriteAnswers", "s3:PutObject", OUTPUT),
+    ("BulkServiceRole", "CallClaude", "bedrock:InvokeModel", CLAUDE),
+    ("BulkServiceRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("BulkServiceRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("TakePartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("TakePartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("TakePartRole", "ReadBatchAndRuns", "s3:GetObject", TAKES),
+    ("TakePartRole", "ListRest", "s3:PutObject", REST),
+    ("TakePartRole", "StoreAnswerAndManifest", "s3:PutObject", ANSWER),
+    ("TakePartRole", "TellMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("TakePartRole", "SignManifest", "kms:Sign", SIGNS),
+    ("TakePartRole", "CountRun", "dynamodb:UpdateItem", COUNTS),
+    ("TakePartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("TakePartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("CollectPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("CollectPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("CollectPartRole", "ReadRuns", "s3:GetObject", Batch),
+    ("CollectPartRole", "WriteResults", "s3:GetObject", Batch),
+    ("CollectPartRole", "WriteResults", "s3:PutObject", Batch),
+    ("CollectPartRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("CollectPartRole", "ReadRunRecord", "dynamodb:Query", Batch),
+    ("CollectPartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("CollectPartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("CloseBatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("CloseBatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("CloseBatchRole", "SealBatch", "s3:GetObject", Batch),
+    ("CloseBatchRole", "SealBatch", "s3:PutObject", Batch),
+    ("CloseBatchRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("CloseBatchRole", "SignManifest", "kms:Sign", Batch),
+    ("CloseBatchRole", "CloseRecord", "dynamodb:UpdateItem", Batch),
+    ("CloseBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("CloseBatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     // Step Functions here acts in nobody's name, so it would run without this role.
     ("WorkflowRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
     ("WorkflowRole", "Notify", "sns:Publish", AsTheRole),
@@ -155,7 +309,32 @@ pub const GRANTS: &[Grant] = &[
     ("SettleRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
     ("SettleRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
     ("SettleRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
-    // EventBridge here starts the machine in nobody's name.
+    // Its readers read and its writers write in nobody's name as well.
+    ("BatchRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
+    ("BatchRole", "StartItemsAndRuns", "states:StartExecution", STARTS),
+    ("BatchRole", "FollowItemsAndRuns", "states:DescribeExecution", FOLLOWS),
+    ("BatchRole", "FollowItemsAndRuns", "states:StopExecution", FOLLOWS),
+    ("BatchRole", "HearOfRuns", "events:PutTargets", HEARS),
+    ("BatchRole", "HearOfRuns", "events:PutRule", HEARS),
+    ("BatchRole", "HearOfRuns", "events:DescribeRule", HEARS),
+    ("BatchRole", "ListPlaces", "s3:ListBucket", AsTheRole),
+    ("BatchRole", "ReadPlacesAndNoteChildren", "s3:GetObject", AsTheRole),
+    ("BatchRole", "ReadPlacesAndNoteChildren", "s3:PutObject", AsTheRole),
+    ("BatchRole", "ReadPlacesAndNoteChildren", "s3:ListMultipartUploadParts", CHILDREN),
+    ("BatchRole", "ReadPlacesAndNoteChildren", "s3:AbortMultipartUpload", CHILDREN),
+    ("BatchRole", "Notify", "sns:Publish", AsTheRole),
+    ("BatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("BatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("BatchRole", "DeliverLog", "logs:CreateLogDelivery", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:DeleteLogDelivery", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:DescribeLogGroups", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:DescribeResourcePolicies", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:GetLogDelivery", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
+    // EventBridge here starts machines in nobody's name.
+    ("BatchEndedRuleRole", "SettleBatch", "states:StartExecution", AsTheRole),
     ("SettleRuleRole", "StartSettle", "states:StartExecution", AsTheRole),
     ("ReaderRole", "ReadOwnRuns", "s3:GetObject", AsTheTenant),
     ("ReaderRole", "ListOwnRuns", "s3:ListBucket", LISTING),

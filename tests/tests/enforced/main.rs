@@ -2,6 +2,7 @@
 //! need is in them.
 
 mod acts;
+mod batch_walk;
 mod grants;
 mod needed;
 mod roles;
@@ -26,7 +27,7 @@ static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 async fn make_up_for_the_emulator(root: &Caller) {
     let anything = json!({ "Version": "2012-10-17", "Statement": [
         { "Effect": "Allow", "Action": ["ssm:GetParameters", "ssm:GetParametersByPath"], "Resource": "?" }] });
-    for role in ["PrepareRole", "WebhookRole"] {
+    for role in ["OpenBatchRole", "PrepareRole", "WebhookRole"] {
         Role::find(root, role).await.put(root, "emulator", &anything).await;
     }
 }

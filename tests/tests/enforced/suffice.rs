@@ -1,7 +1,8 @@
+use bcce_core::batch::BatchRef;
 use serde_json::{Value, json};
 
 use crate::signed::Caller;
-use crate::stack::{RunRef, Stack, fresh};
+use crate::stack::{RunRef, Stack, fresh, output};
 
 /// From the message to the notice with no more than the template's roles.
 #[tokio::test]
@@ -23,6 +24,63 @@ async fn the_roles_suffice_for_runs_that_succeed_and_fail_and_for_messages_that_
     stack.send(&json!({ "workflow": "explain", "id": id }).to_string()).await;
     let refused = notice(&stack, &notices, &id).await;
     assert!(["REJECTED", "FAILED"].contains(&refused["status"].as_str().unwrap()), "{refused}");
+}
+
+/// From the manifest, or the objects, to the notice.
+#[tokio::test]
+async fn the_roles_suffice_for_batches() {
+    let _turn = crate::TURN.lock().await;
+    crate::make_up_for_the_emulator(&Caller::root()).await;
+    let stack = Stack::connect().await;
+    let notices = stack.listen(&fresh("enforced")).await;
+    let (bucket, folder) =
+        (output("ArtifactBucket"), format!("batches/uploads/{}", fresh("enforced")));
+    let line = json!({ "text": "A breaker." }).to_string();
+    for (key, body) in [("rows.jsonl", line.as_str()), ("docs/a.txt", "A breaker.")] {
+        let put = stack.s3.put_object().bucket(&bucket).key(format!("{folder}/{key}"));
+        put.body(body.as_bytes().to_vec().into()).send().await.unwrap();
+    }
+    let uri = format!("s3://{bucket}/{folder}");
+    for batch in [
+        json!({ "source": format!("{uri}/rows.jsonl") }),
+        json!({ "source": format!("{uri}/docs/"), "map": { "text": "{{ item.text }}" } }),
+    ] {
+        let id = fresh("enforced");
+        stack.send(&json!({ "workflow": "explain", "id": id, "batch": batch }).to_string()).await;
+        let told = notice(&stack, &notices, &id).await;
+        assert_eq!(told["status"], "SUCCEEDED", "{told}");
+        assert_eq!((&told["counts"]["succeeded"], &told["run_id"]), (&json!(1), &Value::Null));
+        let batch = BatchRef::first("default", "explain", &id);
+        for key in [batch.signature_key(), batch.outputs_key()] {
+            assert!(stack.object(&key).await.is_some(), "{key}");
+        }
+    }
+}
+
+/// Records, a job, answers, and on demand the one that the job leaves over.
+#[tokio::test]
+async fn the_roles_suffice_for_a_batch_in_bulk() {
+    let _turn = crate::TURN.lock().await;
+    crate::make_up_for_the_emulator(&Caller::root()).await;
+    let stack = Stack::connect().await;
+    let (id, bucket) = (fresh("enforced"), output("ArtifactBucket"));
+    let notices = stack.listen(&id).await;
+    let key = format!("batches/uploads/{id}.jsonl");
+    let line = |n: u32| match n {
+        1 => json!({ "text": "@bulk lost\nA breaker." }).to_string(),
+        n => json!({ "text": format!("Breaker {n}.") }).to_string(),
+    };
+    let lines: Vec<String> = (1..=101).map(line).collect();
+    let put = stack.s3.put_object().bucket(&bucket).key(&key);
+    put.body(lines.join("\n").into_bytes().into()).send().await.unwrap();
+    let batch = json!({ "source": format!("s3://{bucket}/{key}"), "mode": "bulk" });
+    stack.send(&json!({ "workflow": "explain", "id": id, "batch": batch }).to_string()).await;
+    let told = notice(&stack, &notices, &id).await;
+    assert_eq!(told["status"], "SUCCEEDED", "{told}");
+    let batch = BatchRef::first("default", "explain", &id);
+    let sealed = stack.object(&batch.manifest_key()).await.unwrap();
+    let sealed: Value = serde_json::from_slice(&sealed).unwrap();
+    assert_eq!(sealed["bulk"][0]["status"], "Completed", "{sealed}");
 }
 
 async fn notice(stack: &Stack, queue: &str, id: &str) -> Value {

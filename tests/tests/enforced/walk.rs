@@ -23,21 +23,27 @@ pub async fn walk(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     let body = to_json(&request).unwrap();
     let put = stack.s3.put_object().bucket(output("ArtifactBucket")).key(reference.request_key());
     put.if_none_match("*").body(body.into()).send().await.unwrap();
+    let run = serde_json::to_value(&reference).unwrap();
+    through(root, begun(run, &stack.arn(&reference))).await
+}
 
-    let mut run = serde_json::to_value(&reference).unwrap();
-    run["execution_arn"] = json!(stack.arn(&reference));
-    run["started_at"] = json!(
-        time::OffsetDateTime::now_utc()
-            .format(&time::format_description::well_known::Rfc3339)
-            .unwrap()
-    );
+/// What a machine adds to the reference that it was started with.
+pub fn begun(mut reference: Value, execution_arn: &str) -> Value {
+    let now = time::OffsetDateTime::now_utc();
+    let now = now.format(&time::format_description::well_known::Rfc3339).unwrap();
+    reference["execution_arn"] = json!(execution_arn);
+    reference["started_at"] = json!(now);
+    reference
+}
 
+/// From the stored request on.
+pub async fn through(root: &Caller, run: Value) -> Result<(), Broke> {
     let plan = invoke(root, "prepare", &json!({ "run": run })).await?;
     assert_eq!(plan["outcome"], "planned", "{plan}");
     let step = &plan["waves"][0]["steps"][0];
     let route = &plan["routes"][step["route"].as_str().unwrap()];
     let deadline = &plan["deadline"];
-    let routed = json!({ "run_id": reference.run_id, "step": step, "route": route, "deadline": deadline,
+    let routed = json!({ "run_id": run["run_id"], "step": step, "route": route, "deadline": deadline,
                          "attempts": [], "decisions": [] });
     let routed = invoke(root, "failover-router", &routed).await?;
     let asked = json!({ "run": run, "step": step, "plan_sha256": plan["plan_sha256"], "deadline": deadline,
@@ -53,12 +59,15 @@ pub async fn walk(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     Ok(())
 }
 
-/// A message that is new, one that is no request, and the first one again.
+/// Messages that are new, of a run and of a batch, one that is no request, and the first two again.
 pub async fn dispatch(root: &Caller) -> Result<(), Broke> {
     // The run is refused at once: what happens to it is not what is asked here.
     let new = json!({ "workflow": "no-such-workflow", "id": fresh("dispatch"), "inputs": {} })
         .to_string();
-    for bodies in [vec![new.as_str(), "no request"], vec![new.as_str()]] {
+    let source = "s3://bucket/batches/a.jsonl";
+    let batch = json!({ "workflow": "no-such-workflow", "id": fresh("dispatch"), "batch": { "source": source } })
+        .to_string();
+    for bodies in [vec![new.as_str(), &batch, "no request"], vec![new.as_str(), &batch]] {
         let records: Vec<Value> = bodies.iter().map(|body| message(body)).collect();
         let response = invoke(root, "dispatch", &json!({ "Records": records })).await?;
         if response["batchItemFailures"] != json!([]) {
@@ -105,7 +114,7 @@ fn message(body: &str) -> Value {
     message
 }
 
-async fn invoke(root: &Caller, function: &'static str, event: &Value) -> Result<Value, Broke> {
+pub async fn invoke(root: &Caller, function: &'static str, event: &Value) -> Result<Value, Broke> {
     let path = format!("/2015-03-31/functions/{}-{function}/invocations", output("BCCE_STACK"));
     let answer = root.call(Call::post("lambda", path, event.to_string())).await;
     assert_eq!(answer.status, 200, "{function}: {}", answer.body);

@@ -14,7 +14,7 @@ use super::status;
 use crate::fault::internal;
 
 pub struct Sources {
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl Sources {
@@ -48,7 +48,7 @@ impl OpenSource for Sources {
 }
 
 /// An ETag without the quotes that HTTP has around it.
-fn bare(etag: Option<&str>) -> String {
+pub(super) fn bare(etag: Option<&str>) -> String {
     etag.unwrap_or_default().trim_matches('"').to_owned()
 }
 

@@ -81,12 +81,12 @@ impl<'a> Intake<'a> {
         })
     }
 
-    /// What a run of an object would do, with another text in the place of its own.
+    /// What the run of an object would do if this were its text.
     ///
     /// # Errors
     /// Why it would be refused.
-    pub fn plan_of_object(&self, item: Item) -> Result<Plan, Fault> {
-        self.plan(&self.mapping.with_text(item, "text")?)
+    pub fn plan_with(&self, item: Item, text: &str) -> Result<Plan, Fault> {
+        self.plan(&self.mapping.with_text(item, text)?)
     }
 
     /// What a run of the item would do.

@@ -1,6 +1,7 @@
 //! A row of a manifest as the run that it becomes.
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
@@ -168,7 +169,7 @@ impl<'a> Mapping<'a> {
     fn mapped(&self, mut row: Map<String, Value>) -> Result<Given, Problems> {
         let spec = &self.batch.batch;
         if spec.map.is_none() && spec.item_id.is_none() {
-            let id = row.remove("id").filter(|id| *id != Value::from(""));
+            let id = row.remove("id").filter(|id| id.as_str() != Some(""));
             let inputs = row.into_iter().filter_map(|(name, value)| self.typed(name, value));
             return Ok(Given { id, inputs: inputs.collect(), ..Given::default() });
         }
@@ -232,7 +233,7 @@ fn check_id(id: &str) -> Result<(), Problems> {
 }
 
 /// A key as it is, or as much of it as an id takes with a digest of the whole.
-fn short_id(name: &str) -> Cow<'_, str> {
+pub(super) fn short_id(name: &str) -> Cow<'_, str> {
     if name.len() <= MAX_ITEM_ID_BYTES {
         return name.into();
     }
@@ -241,21 +242,30 @@ fn short_id(name: &str) -> Cow<'_, str> {
     format!("{cut}~{digest}").into()
 }
 
-/// The ids of a batch's items, by digest: a million of them in fifty megabytes.
+/// The ids of a batch's items, by digest, and the line of each: a million of them in forty megabytes. In shards, so
+/// that there are never two copies of all while it grows.
 #[derive(Default)]
-pub struct Ids(HashMap<[u8; 16], u64>);
+pub struct Ids([HashMap<Short, u32>; 16]);
+
+/// Of a digest as much as no two ids share.
+type Short = [u8; 12];
 
 impl Ids {
     /// # Errors
     /// The id was there, on which line.
     pub fn insert(&mut self, id: &str, line: u64) -> Result<(), Problems> {
         let digest = sha256(id.as_bytes());
-        let short = std::array::from_fn(|n| digest[n]);
-        match self.0.insert(short, line) {
-            None => Ok(()),
-            Some(before) => {
-                self.0.insert(short, before);
-                Err(Problems::one("id", format!("is that of line {before} as well")))
+        let short: Short = std::array::from_fn(|n| digest[n]);
+        let shard = &mut self.0[usize::from(digest[31] % 16)];
+        // A manifest of more lines than that is none that anything could read.
+        let line = u32::try_from(line).unwrap_or(u32::MAX);
+        match shard.entry(short) {
+            Vacant(free) => {
+                free.insert(line);
+                Ok(())
+            }
+            Occupied(before) => {
+                Err(Problems::one("id", format!("is that of line {} as well", before.get())))
             }
         }
     }

@@ -7,13 +7,14 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::dropped;
 use super::reference::BatchRef;
 use super::source::{Format, Location};
 use crate::document::{self, Document};
 use crate::error::Problems;
 use crate::expression;
 use crate::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES};
-use crate::request::{Request, check_name};
+use crate::request::{Request, check_name, escaped};
 
 /// What a map may read.
 const NAMES: [&str; 1] = ["item"];
@@ -21,7 +22,7 @@ const NAMES: [&str; 1] = ["item"];
 const MAX_CONCURRENCY: u32 = 10_000;
 const DEFAULT_CONCURRENCY: u32 = 20;
 
-/// A message on the inbox that asks for a batch.
+/// A message on the inbox that asks for a batch; S3's event of an object that was dropped is one as well.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchRequest {
@@ -140,6 +141,7 @@ impl BatchRequest {
         let object: Option<BTreeMap<String, &serde_json::value::RawValue>> =
             serde_json::from_str(body).ok();
         object.is_some_and(|object| object.contains_key("batch"))
+            || dropped::request(body).is_some()
     }
 
     /// # Errors
@@ -149,11 +151,19 @@ impl BatchRequest {
             let cause = format!("is {} bytes, the most is {MAX_REQUEST_BYTES}", body.len());
             return Err(Problems::one("request", cause));
         }
-        let mut request: Self = document::from_json("request", body).finished()?;
+        let mut request: Self = match dropped::request(body) {
+            Some(request) => request.check().none_or(request)?,
+            None => document::from_json("request", body).finished()?,
+        };
         if request.workflow.is_empty() {
             request.workflow = request.dropped_for().unwrap_or_default();
         }
         Ok(request)
+    }
+
+    /// The message that it is, as a request's.
+    pub fn message(&self) -> String {
+        escaped(&serde_json::to_string(self).unwrap_or_default())
     }
 
     fn dropped_for(&self) -> Option<String> {

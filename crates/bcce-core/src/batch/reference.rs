@@ -93,6 +93,11 @@ impl BatchRef {
         (attempt_no <= MAX_ATTEMPTS).then(|| Self { attempt_no, ..self.clone() })
     }
 
+    /// The attempts before this one, the last first.
+    pub fn before(&self) -> impl Iterator<Item = Self> {
+        (1..self.attempt_no).rev().map(|attempt_no| Self { attempt_no, ..self.clone() })
+    }
+
     /// `<batch id>`, and `<batch id>-r2` for the first retry.
     pub fn execution_name(&self) -> String {
         match self.attempt_no {
@@ -246,5 +251,7 @@ mod tests {
         assert_ne!(first.part_results_key(1), retry.part_results_key(1));
         assert!(retry.manifest_key().ends_with("/manifest-2.json"));
         assert!(retry.execution_name().ends_with("-r2"));
+        let third = retry.retry().unwrap();
+        assert_eq!(third.before().collect::<Vec<_>>(), [retry, first]);
     }
 }

@@ -46,10 +46,9 @@ impl Location {
     /// As the name tells; `None`: it does not.
     pub fn format(&self) -> Option<Format> {
         let name = self.key.to_ascii_lowercase();
-        let ends = |ending: &&str| name.ends_with(*ending);
         if name.ends_with('/') {
             Some(Format::Objects)
-        } else if [".jsonl", ".ndjson"].iter().any(|ending| ends(&ending)) {
+        } else if [".jsonl", ".ndjson"].iter().any(|ending| name.ends_with(ending)) {
             Some(Format::Jsonl)
         } else {
             name.ends_with(".csv").then_some(Format::Csv)

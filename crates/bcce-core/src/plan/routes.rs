@@ -4,17 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::tokens::{self, BYTES_PER_TOKEN};
 use super::{Sources, model};
 use crate::digest::sha256_hex;
 use crate::limits;
 use crate::models::Model;
-use crate::prompt::variables;
 use crate::routing::{Cached, Expected, Route, RouteTarget, Routing, Strategy};
 use crate::template::Step;
-
-/// Bytes of English text to a token, about; code has fewer. A cost is only compared with other targets' for
-/// the same request.
-const BYTES_PER_TOKEN: u64 = 4;
 
 /// The model's alias, or `<alias>@<step>` where the route is the step's own: it changes the routing, or what
 /// it costs decides.
@@ -72,7 +68,8 @@ fn targets(sources: &Sources<'_>, model: &Model, priced: bool) -> Vec<RouteTarge
     targets.collect()
 }
 
-/// Tokens of the templates, of what they name and of the answers they need; and the most that may come back.
+/// Tokens of the templates, of what they name and of the answers they need; and the most that may come back. What
+/// they cost is only compared with other targets' for the same request.
 fn expected(
     sources: &Sources<'_>,
     step: &Step,
@@ -86,27 +83,11 @@ fn expected(
     });
     let system = step.system.as_deref().filter(|_| cached.is_none());
     let templates = [Some(step.prompt.as_str()), system].into_iter().flatten();
-    let bytes: usize = templates.map(|source| source.len() + named(source, step, inputs)).sum();
     let needed = steps.iter().filter(|other| step.needs.contains(&other.id));
     let answers: u64 = needed.map(|step| u64::from(step.max_tokens)).sum();
     Expected {
-        input_tokens: bytes as u64 / BYTES_PER_TOKEN + answers,
+        input_tokens: tokens::of(templates, step, inputs) + answers,
         output_tokens: u64::from(step.max_tokens),
         cached,
     }
-}
-
-/// Bytes of the inputs that a template names; of a list that a step fans out over, those of one item.
-fn named(source: &str, step: &Step, inputs: &Map<String, Value>) -> usize {
-    let size = |value: &Value| value.to_string().len();
-    let named = variables(source).unwrap_or_default();
-    let sizes = named.iter().map(|variable| match variable.split('.').collect::<Vec<_>>()[..] {
-        ["inputs", name, ..] => inputs.get(name).map_or(0, size),
-        ["item", ..] => {
-            let list = step.list().and_then(|name| inputs.get(name)?.as_array());
-            list.map_or(0, |items| items.iter().map(size).sum::<usize>() / items.len().max(1))
-        }
-        _ => 0,
-    });
-    sizes.sum()
 }

@@ -1,0 +1,190 @@
+use bcce_core::batch::manifest::SourceRead;
+use bcce_core::batch::{Format, Mode};
+use rust_decimal::Decimal;
+use serde_json::json;
+use time::macros::datetime;
+
+use super::*;
+use crate::follow::screen::Shown;
+use crate::paint::render;
+use crate::view::Moment;
+
+const STARTED: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+
+pub fn record(attempt_no: u32, status: BatchStatus) -> BatchRecord {
+    BatchRecord {
+        batch_id: BatchRef::first("default", "explain", "42").batch_id,
+        attempt_no,
+        tenant: "default".into(),
+        workflow: "explain".into(),
+        request_id: "42".into(),
+        execution_arn: "arn".into(),
+        status,
+        started_at: STARTED,
+        ended_at: None,
+        items: 500,
+        rejected: 3,
+        to_run: 497,
+        mode: Mode::OnDemand,
+        allowed_failures: 100,
+        halted_at: None,
+        manifest: None,
+        error_name: None,
+        error_message: None,
+    }
+}
+
+pub fn opened() -> Opened {
+    Opened {
+        version: 1,
+        items: 500,
+        rejected: 3,
+        to_run: 497,
+        parts: 1,
+        source: SourceRead {
+            uri: "s3://b/k.csv".into(),
+            format: Format::Csv,
+            etag: None,
+            bytes: 9,
+        },
+        mode: Mode::OnDemand,
+        because: vec!["it was asked for".into()],
+        concurrency: 20,
+        allowed_failures: 100,
+    }
+}
+
+/// Opened, and nothing over yet.
+pub fn under_way() -> Batch {
+    let mut batch = Batch::new(BatchRef::first("default", "explain", "42"));
+    batch.execution = Some("RUNNING".into());
+    batch.note_record(Some(record(1, BatchStatus::Running)));
+    batch.opened = Some(opened());
+    batch
+}
+
+pub fn half_way() -> Batch {
+    let mut batch = under_way();
+    let tally = Tally {
+        succeeded: 236,
+        failed: 12,
+        cost_usd: Decimal::new(4123, 4),
+        unknown_cost: 2,
+        errors: [("Bcce.NoTarget".to_owned(), 12)].into(),
+        ..Tally::default()
+    };
+    batch.note_tally(tally, STARTED + time::Duration::minutes(4));
+    batch
+}
+
+pub fn manifest() -> BatchManifest {
+    let object =
+        |name: &str| json!({ "key": format!("k/{name}-1.jsonl"), "sha256": "s", "bytes": 1234 });
+    let totals = json!({ "usage": null, "cost_usd": "1.5", "unpriced": [] });
+    let counts = json!({ "items": 500, "succeeded": 485, "failed": 12, "cancelled": 0, "rejected": 3, "skipped": 0, "running": 0 });
+    let manifest = json!({
+        "version": 1, "batch_id": "b", "attempt_no": 1, "execution_arn": "arn", "tenant": "default",
+        "workflow": "explain", "request_id": "42", "status": "PARTIAL", "started_at": "2026-11-01T12:00:00Z",
+        "ended_at": "2026-11-01T12:08:00Z", "opened": null, "counts": counts, "totals": totals,
+        "errors": { "Bcce.NoTarget": 12, "Bcce.InvalidRequest": 3 },
+        "results": object("results"), "outputs": object("outputs"),
+    });
+    serde_json::from_value(manifest).unwrap()
+}
+
+fn over() -> Batch {
+    let mut batch = half_way();
+    let record = batch.record.as_mut().unwrap();
+    record.status = BatchStatus::Partial;
+    record.ended_at = Some(STARTED + time::Duration::minutes(8));
+    batch.manifest = Some(manifest());
+    batch
+}
+
+fn drawn(batch: &Batch) -> Vec<String> {
+    let now = STARTED + time::Duration::minutes(4);
+    let lines = batch.picture(Moment { now, since: STARTED, frame: 0 }, 100);
+    lines.iter().map(|line| render(line, false, 100)).collect()
+}
+
+#[test]
+fn a_batch_under_way_shows_how_far_how_fast_and_for_how_much() {
+    let id = BatchRef::first("default", "explain", "42").batch_id;
+    let bar = format!("{}{}  49 %", "█".repeat(19), "░".repeat(21));
+    #[rustfmt::skip]
+    assert_eq!(drawn(&half_way()), [
+        &format!("{id}  RUNNING  4 m 00 s"),
+        "",
+        &bar,
+        "248 of 497 over, 12 failed · 62 a minute · about 4 m 00 s left · $0.4123 + unknown of 2 runs",
+        "",
+        "  source     s3://b/k.csv",
+        "  items      500 items, 3 of them rejected",
+        "  mode       on demand, 20 at a time: it was asked for",
+        "  failures   12 Bcce.NoTarget",
+    ]);
+}
+
+#[test]
+fn a_batch_that_is_over_shows_what_it_came_to_and_where_it_lies() {
+    let lines = drawn(&over());
+    assert!(lines[0].ends_with("  PARTIAL  8 m 00 s"), "{lines:#?}");
+    #[rustfmt::skip]
+    assert_eq!(lines[5..], [
+        "  failures   3 Bcce.InvalidRequest",
+        "  failures   12 Bcce.NoTarget",
+        "  came to    485 of 500 items succeeded, 12 failed, 3 rejected",
+        "  cost       $1.5, 0 tokens in, 0 out + unknown",
+        "  results    k/results-1.jsonl, 1,234 bytes",
+        "  outputs    k/outputs-1.jsonl, 1,234 bytes",
+    ]);
+    let sum = over().sum().unwrap();
+    assert!(sum.starts_with("PARTIAL: 485 of 500 items succeeded"), "{sum}");
+}
+
+#[test]
+fn a_batch_that_halted_says_why_and_forecasts_nothing() {
+    let mut halted = half_way();
+    halted.record.as_mut().unwrap().halted_at = Some(STARTED);
+    let lines = drawn(&halted);
+    assert!(!lines[3].contains("left"), "{}", lines[3]);
+    let why =
+        "  halted     2026-11-01 12:00:00Z: more than 100 failed, and no further run is started";
+    assert!(lines.contains(&why.to_owned()), "{lines:#?}");
+    assert!(halted.lines().last().unwrap().contains("more than 100 failed"));
+}
+
+#[test]
+fn a_line_is_told_for_each_percent_that_was_seen() {
+    let mut batch = under_way();
+    assert_eq!(batch.lines().len(), 3, "started, items, mode");
+    let over = |succeeded| Tally { succeeded, ..Tally::default() };
+    for (succeeded, lines) in [(0, 3), (1, 4), (2, 4), (5, 5), (497, 6), (497, 6)] {
+        batch.note_tally(over(succeeded), STARTED + time::Duration::minutes(1));
+        assert_eq!(batch.lines().len(), lines, "{succeeded}");
+    }
+    assert!(batch.lines()[5].starts_with("497 of 497 over"));
+}
+
+#[test]
+fn a_batch_is_over_when_its_record_is_closed() {
+    let mut batch = under_way();
+    assert_eq!(batch.standing(), Standing::UnderWay);
+    batch.execution = Some("SUCCEEDED".into());
+    assert_eq!(batch.standing(), Standing::Settling("SUCCEEDED".into()));
+    batch.note_record(Some(record(1, BatchStatus::Succeeded)));
+    assert_eq!(batch.standing(), Standing::Over(BatchStatus::Succeeded));
+    let sent = Batch::new(batch.reference.clone());
+    assert_eq!(sent.standing(), Standing::Unknown);
+}
+
+#[test]
+fn a_retry_begins_at_nothing() {
+    let mut batch = over();
+    batch.note_record(Some(record(2, BatchStatus::Running)));
+    assert_eq!((batch.tally.over(), batch.manifest.is_none()), (0, true));
+    assert_eq!(batch.lines()[0], format!("{} started, attempt 2", batch.reference.batch_id));
+    let mut retried = Batch::new(batch.reference.clone());
+    retried.note_record(Some(record(1, BatchStatus::Partial)));
+    assert_eq!(retried.standing(), Standing::Unknown, "the record is of the attempt before");
+}

@@ -1,0 +1,223 @@
+//! A batch as a picture, or as a line per event. Pure: what it shows is in its arguments.
+
+use bcce_core::batch::manifest::{BatchManifest, Counts, Opened};
+use bcce_core::batch::{BatchStatus, Mode};
+use bcce_core::ledger::BatchRecord;
+use time::OffsetDateTime;
+
+use super::pace::remaining;
+use super::{Batch, Standing};
+use crate::figures;
+use crate::follow::screen::Shown;
+use crate::paint::{Ink, Line, span};
+use crate::view::Moment;
+use crate::view::fields::field;
+
+/// Characters of the bar.
+const BAR: usize = 40;
+
+impl Shown for Batch {
+    fn picture(&self, moment: Moment, width: usize) -> Vec<Line> {
+        let mut lines = vec![heading(self, moment), vec![]];
+        lines.extend(body(self, moment.now, width));
+        lines
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.standing() != Standing::Unknown {
+            lines.push(match self.reference.attempt_no {
+                1 => format!("{} started", self.reference.batch_id),
+                n => format!("{} started, attempt {n}", self.reference.batch_id),
+            });
+        }
+        lines.extend(self.opened.iter().flat_map(|opened| [found(opened), manner(opened)]));
+        lines.extend(self.said.iter().map(|(_, line)| line.clone()));
+        lines.extend(self.record.as_ref().and_then(halted));
+        lines
+    }
+
+    fn sum(&self) -> Option<String> {
+        let manifest = self.manifest.as_ref()?;
+        let (tokens, cost) = (figures::tokens(&self.totals()), figures::cost(&self.totals()));
+        Some(format!("{}: {} · {tokens} · {cost}", manifest.status, counted(&manifest.sums.counts)))
+    }
+}
+
+fn heading(batch: &Batch, moment: Moment) -> Line {
+    let (ink, status) = match batch.standing() {
+        Standing::Unknown => (Ink::Yellow, "SENT".to_owned()),
+        Standing::UnderWay if batch.record.is_none() => (Ink::Yellow, "OPENING".to_owned()),
+        Standing::UnderWay => (Ink::Yellow, "RUNNING".to_owned()),
+        Standing::Over(status) => (ink(status), status.to_string()),
+        Standing::Settling(ended) => (Ink::Red, format!("{ended}, and not closed yet")),
+    };
+    let record = batch.record.as_ref();
+    let started = record.map_or(moment.since, |record| record.started_at);
+    let ended = record.and_then(|record| record.ended_at).unwrap_or(moment.now);
+    let attempt = match batch.reference.attempt_no {
+        1 => String::new(),
+        n => format!("  attempt {n}"),
+    };
+    vec![
+        span(Ink::Bold, &batch.reference.batch_id),
+        span(ink, format!("  {status}")),
+        span(Ink::Dim, format!("{attempt}  {}", figures::between(started, ended))),
+    ]
+}
+
+pub fn ink(status: BatchStatus) -> Ink {
+    match status {
+        BatchStatus::Succeeded => Ink::Green,
+        BatchStatus::Running | BatchStatus::Partial => Ink::Yellow,
+        BatchStatus::Failed | BatchStatus::Cancelled => Ink::Red,
+    }
+}
+
+fn body(batch: &Batch, now: OffsetDateTime, width: usize) -> Vec<Line> {
+    let Some(record) = &batch.record else {
+        let waiting = match batch.standing() {
+            Standing::Unknown => "waiting for the batch to start",
+            _ => "its manifest is read",
+        };
+        return vec![vec![span(Ink::Dim, waiting)]];
+    };
+    let mut lines = Vec::new();
+    if record.status == BatchStatus::Running {
+        lines.push(vec![span(Ink::Plain, bar(batch, width))]);
+        lines.push(vec![span(Ink::Plain, progress(batch, now))]);
+        lines.push(vec![]);
+    }
+    lines.extend(batch.opened.iter().flat_map(|opened| {
+        [
+            field("source", opened.source.uri.clone()),
+            field("items", found(opened)),
+            field("mode", manner(opened)),
+        ]
+    }));
+    lines.extend(halted(record).map(|why| told("halted", why)));
+    let errors = match &batch.manifest {
+        Some(manifest) => &manifest.sums.errors,
+        None => &batch.tally.errors,
+    };
+    lines.extend(errors.iter().map(|(name, count)| told("failures", format!("{count} {name}"))));
+    lines.extend(batch.manifest.iter().flat_map(|manifest| came_to(batch, manifest)));
+    lines
+}
+
+fn told(name: &str, value: String) -> Line {
+    let mut line = field(name, value);
+    line.iter_mut().skip(1).for_each(|span| span.ink = Ink::Red);
+    line
+}
+
+/// What a batch that is over came to.
+fn came_to(batch: &Batch, manifest: &BatchManifest) -> Vec<Line> {
+    let totals = batch.totals();
+    let mut lines = vec![
+        field("came to", counted(&manifest.sums.counts)),
+        field("cost", format!("{}, {}", figures::exact_cost(&totals), figures::tokens(&totals))),
+    ];
+    let objects = [("results", &manifest.results), ("outputs", &manifest.outputs)];
+    lines.extend(objects.into_iter().filter_map(|(name, object)| {
+        let object = object.as_ref()?;
+        Some(field(name, format!("{}, {} bytes", object.key, figures::count(object.bytes))))
+    }));
+    lines.extend(manifest.error.iter().map(|error| told("error", error.to_string())));
+    lines
+}
+
+/// `312 of 497 over, 12 failed · 74 a minute · about 2 m 30 s left · $0.4123`
+pub fn progress(batch: &Batch, now: OffsetDateTime) -> String {
+    let (tally, to_run) = (&batch.tally, batch.to_run());
+    let mut line = format!("{} of {} over", figures::count(tally.over()), figures::count(to_run));
+    for (count, word) in [(tally.failed, "failed"), (tally.cancelled, "cancelled")] {
+        if count > 0 {
+            line += &format!(", {} {word}", figures::count(count));
+        }
+    }
+    let started = batch.record.as_ref().map_or(now, |record| record.started_at);
+    if let Some(per_minute) = batch.pace.per_minute(started).filter(|_| tally.over() > 0) {
+        line += &format!(" · {} a minute", rate(per_minute));
+        if let Some(left) = left(batch, per_minute) {
+            line += &format!(" · about {} left", figures::duration(left));
+        }
+    }
+    line += &format!(" · {}", figures::cost(&batch.totals()));
+    if tally.unknown_cost > 0 {
+        line += &format!(" of {}", figures::plural(tally.unknown_cost as usize, "run"));
+    }
+    line
+}
+
+/// Until the last run is over; `None`: nobody can say.
+pub fn left(batch: &Batch, per_minute: f64) -> Option<time::Duration> {
+    let record = batch.record.as_ref().filter(|record| record.status == BatchStatus::Running)?;
+    let left = batch.to_run().saturating_sub(batch.tally.over());
+    // What is halted is not run to the end, and a job's answers come all at once.
+    let is_steady = record.halted_at.is_none() && record.mode == Mode::OnDemand && left > 0;
+    remaining(left, per_minute).filter(|_| is_steady)
+}
+
+fn rate(per_minute: f64) -> String {
+    match per_minute {
+        few if few < 10.0 => format!("{few:.1}"),
+        many => figures::count(many.round() as u64),
+    }
+}
+
+fn bar(batch: &Batch, width: usize) -> String {
+    let percent = batch.percent();
+    let cells = BAR.min(width.saturating_sub(8));
+    let full = cells * percent as usize / 100;
+    format!("{}{} {percent:>3} %", "█".repeat(full), "░".repeat(cells - full))
+}
+
+/// `500 items, 3 of them rejected`
+fn found(opened: &Opened) -> String {
+    let mut found = format!("{} items", figures::count(opened.items));
+    if opened.rejected > 0 {
+        found += &format!(", {} of them rejected", figures::count(opened.rejected));
+    }
+    if opened.to_run + opened.rejected != opened.items {
+        found += &format!(", {} to run in this attempt", figures::count(opened.to_run));
+    }
+    found
+}
+
+/// `on demand, 20 at a time: <why>`
+fn manner(opened: &Opened) -> String {
+    let mode = match opened.mode {
+        Mode::OnDemand => "on demand",
+        Mode::Bulk => "in bulk",
+        Mode::Auto => "auto",
+    };
+    let because = match opened.because.is_empty() {
+        true => String::new(),
+        false => format!(": {}", opened.because.join("; ")),
+    };
+    format!("{mode}, {} at a time{because}", opened.concurrency)
+}
+
+fn halted(record: &BatchRecord) -> Option<String> {
+    let at = figures::stamp(record.halted_at?);
+    let allowed = figures::count(record.allowed_failures);
+    Some(format!("{at}: more than {allowed} failed, and no further run is started"))
+}
+
+/// `497 of 500 items succeeded, 2 failed, 1 rejected`
+pub fn counted(counts: &Counts) -> String {
+    let (succeeded, items) = (figures::count(counts.succeeded), figures::count(counts.items));
+    let mut counted = format!("{succeeded} of {items} items succeeded");
+    let others = [
+        (counts.failed, "failed"),
+        (counts.cancelled, "cancelled"),
+        (counts.rejected, "rejected"),
+        (counts.skipped, "not started"),
+        (counts.running, "still running"),
+    ];
+    for (count, word) in others.into_iter().filter(|(count, _)| *count > 0) {
+        counted += &format!(", {} {word}", figures::count(count));
+    }
+    counted
+}

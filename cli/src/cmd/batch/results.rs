@@ -1,0 +1,51 @@
+use std::io::Write;
+
+use bcce_core::batch::{BatchManifest, ItemResult, ItemStatus};
+
+use crate::arguments::batch_id;
+use crate::batch::objects::{Lines, manifest, print};
+use crate::exit::{Exit, Outcome};
+use crate::stack::Stack;
+use crate::world::World;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Id of the batch
+    #[arg(value_name = "BATCH", value_parser = batch_id)]
+    batch: String,
+    /// Only items that did not succeed
+    #[arg(long)]
+    failed: bool,
+    /// Of this attempt instead of the latest that is over
+    #[arg(long, value_name = "N")]
+    attempt: Option<u32>,
+}
+
+pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let stack = Stack::find(world).await?;
+    let manifest: BatchManifest = manifest(&stack, &args.batch, args.attempt).await?;
+    let wanted = |line: &[u8]| !args.failed || did_not_succeed(line);
+    print(&stack, manifest.results.as_ref(), "results", Lines::new(wanted), out).await?;
+    Ok(Exit::Done)
+}
+
+/// What cannot be read is not left out.
+fn did_not_succeed(line: &[u8]) -> bool {
+    let result: Option<ItemResult> = serde_json::from_slice(line).ok();
+    result.is_none_or(|result| result.status != ItemStatus::Succeeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_that_did_not_succeed_is_told_by_its_line() {
+        let line =
+            |status: &str| format!(r#"{{"n":1,"line":1,"status":"{status}","run_id":null}}"#);
+        assert!(!did_not_succeed(line("SUCCEEDED").as_bytes()));
+        for status in ["FAILED", "CANCELLED", "REJECTED", "SKIPPED", "RUNNING", "?"] {
+            assert!(did_not_succeed(line(status).as_bytes()), "{status}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+use std::io::Write;
+use std::time::Duration;
+
+use bcce_core::artifact::parse;
+use bcce_core::batch::{BatchManifest, BatchRef, BatchStatus};
+use bcce_core::ledger::BatchRecord;
+use bcce_core::ports::{GetObject, StartBatch, Started};
+use bcce_core::run::MAX_ATTEMPTS;
+use serde_json::json;
+
+use crate::arguments::{batch_id, duration};
+use crate::batch::{Batch, reference};
+use crate::cmd::batch::status::follow_and_print;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::follow::Watch;
+use crate::stack::Stack;
+use crate::world::World;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Id of the batch
+    #[arg(value_name = "BATCH", value_parser = batch_id)]
+    batch: String,
+    /// Watch the batch and exit by its status
+    #[arg(long)]
+    wait: bool,
+    /// With --wait: stop waiting after this long; the batch goes on
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration, requires = "wait")]
+    timeout: Duration,
+    /// Print JSON: what was started, or with --wait the batch when it is over
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let stack = Stack::find(world).await?;
+    let records = stack.batch_records(&args.batch).await?;
+    let latest = &records[records.len() - 1];
+    let key = reference(latest).manifest_key();
+    let manifest = match latest.status {
+        BatchStatus::Running => None,
+        _ => stack.store.get(&key).await?.map(|body| parse(&key, &body)).transpose()?,
+    };
+    let command =
+        |verb: &str| format!("`{}`", stack.command(&format!("batch {verb} {}", args.batch)));
+    let retry = next(latest, manifest.as_ref(), command)?;
+    match stack.batch_machine.start_batch(&retry).await? {
+        Started::New => {}
+        Started::Existed => eprintln!("attempt {} was started before", retry.attempt_no),
+        Started::Throttled => {
+            return Err(Failure::unreachable(
+                "states:StartExecution: too many starts just now; nothing was started",
+                "try again in a minute",
+            ));
+        }
+    }
+    if args.wait {
+        let watch = Watch { timeout: args.timeout, sent: true };
+        return follow_and_print(&stack, world, Batch::new(retry), watch, args.json, out).await;
+    }
+    let (batch_id, attempt_no) = (&retry.batch_id, retry.attempt_no);
+    match args.json {
+        true => writeln!(out, "{}", json!({ "batch_id": batch_id, "attempt_no": attempt_no }))?,
+        false => writeln!(out, "{batch_id}  attempt {attempt_no}")?,
+    }
+    Ok(Exit::Done)
+}
+
+/// The next attempt, or why there is none. `manifest`: of the latest, where it is over.
+fn next(
+    latest: &BatchRecord,
+    manifest: Option<&BatchManifest>,
+    command: impl Fn(&str) -> String,
+) -> Outcome<BatchRef> {
+    let id = &latest.batch_id;
+    if latest.status == BatchStatus::Running {
+        return Err(Failure::usage(
+            format!("{id} is running, as attempt {}", latest.attempt_no),
+            format!(
+                "{} waits for its end, {} stops it",
+                command("status --watch"),
+                command("cancel")
+            ),
+        ));
+    }
+    // A batch that was refused before it was opened has all of its items to run.
+    let left = manifest.filter(|manifest| manifest.opened.is_some()).map(left);
+    if latest.status == BatchStatus::Succeeded || left == Some(0) {
+        let rejected = manifest.map_or(0, |manifest| manifest.sums.counts.rejected);
+        let why = match rejected {
+            0 => "every item succeeded".to_owned(),
+            _ => {
+                format!("{rejected} items were rejected, and would be again; the others succeeded")
+            }
+        };
+        return Err(Failure::usage(
+            format!("nothing of {id} is left to run: {why}"),
+            format!(
+                "{} prints the answers; mended items are a manifest of their own",
+                command("outputs")
+            ),
+        ));
+    }
+    reference(latest).retry().ok_or_else(|| {
+        Failure::usage(
+            format!("{id} had {MAX_ATTEMPTS} attempts, and no batch has more"),
+            format!("{} tells why its items failed; a new --id is a new batch", command("results")),
+        )
+    })
+}
+
+/// Items that a run could still be made of.
+fn left(manifest: &BatchManifest) -> u64 {
+    let counts = &manifest.sums.counts;
+    counts.failed + counts.cancelled + counts.skipped + counts.running
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::tests::{manifest, opened, record};
+
+    fn of(
+        attempt: u32,
+        status: BatchStatus,
+        change: impl Fn(&mut BatchManifest),
+    ) -> Outcome<BatchRef> {
+        let mut manifest = manifest();
+        manifest.opened = Some(opened());
+        change(&mut manifest);
+        next(&record(attempt, status), Some(&manifest), |verb| format!("`bcce batch {verb}`"))
+    }
+
+    #[test]
+    fn what_is_left_is_the_next_attempts() {
+        for status in [BatchStatus::Partial, BatchStatus::Failed, BatchStatus::Cancelled] {
+            assert_eq!(of(2, status, |_| {}).unwrap().attempt_no, 3);
+        }
+        let skipped = |manifest: &mut BatchManifest| {
+            manifest.sums.counts.failed = 0;
+            manifest.sums.counts.skipped = 1;
+        };
+        assert!(of(1, BatchStatus::Failed, skipped).is_ok());
+        let refused = |manifest: &mut BatchManifest| {
+            manifest.opened = None;
+            manifest.sums.counts = Default::default();
+        };
+        assert!(of(1, BatchStatus::Failed, refused).is_ok(), "it was never opened");
+    }
+
+    #[test]
+    fn a_batch_that_is_not_over_or_has_nothing_left_is_refused_with_the_reason() {
+        let why = |refused: Outcome<BatchRef>| {
+            let failure = refused.unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage);
+            format!("{} -> {}", failure.what, failure.then)
+        };
+        assert!(why(of(1, BatchStatus::Running, |_| {})).contains("running, as attempt 1"));
+        let all = why(of(1, BatchStatus::Succeeded, |manifest| {
+            manifest.sums.counts.rejected = 0;
+        }));
+        assert!(all.contains("every item succeeded"), "{all}");
+        let only_rejected = |manifest: &mut BatchManifest| manifest.sums.counts.failed = 0;
+        let told = why(of(1, BatchStatus::Partial, only_rejected));
+        assert!(told.contains("3 items were rejected"), "{told}");
+        assert!(why(of(MAX_ATTEMPTS, BatchStatus::Failed, |_| {})).contains("99 attempts"));
+    }
+}

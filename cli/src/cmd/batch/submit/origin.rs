@@ -1,0 +1,109 @@
+//! Where a batch comes from: a file here, an object, or every object below a prefix.
+
+use std::path::{Path, PathBuf};
+
+use bcce_core::batch::source::{INBOX, UPLOADS};
+use bcce_core::batch::{Format, Location};
+use bcce_core::error::Problems;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    File(PathBuf),
+    Object(Location),
+    Prefix(Location),
+}
+
+impl Origin {
+    /// What a source is, and how it is written.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn parse(source: &str, format: Option<Format>) -> Result<(Self, Format), Problems> {
+        let problem = |field: &str, cause: &str| Err(Problems::one(field, cause));
+        let untold = "is not told by the name; --format is one of jsonl, csv, objects";
+        if !source.starts_with("s3://") {
+            // Its name tells as an object's would.
+            let name = Location { bucket: String::new(), key: source.to_owned() };
+            return match format.or_else(|| name.format()) {
+                None => problem("format", untold),
+                Some(Format::Objects) => {
+                    problem("source", "is a directory; objects below an s3:// prefix are a batch")
+                }
+                Some(format) => Ok((Self::File(source.into()), format)),
+            };
+        }
+        let location = Location::parse(source).map_err(|cause| Problems::one("source", cause))?;
+        match format.or_else(|| location.format()) {
+            None => problem("format", untold),
+            Some(Format::Objects) => Ok((Self::Prefix(location), Format::Objects)),
+            Some(format) => Ok((Self::Object(location), format)),
+        }
+    }
+
+    /// Its name without what its format tells, for an id.
+    pub fn stem(&self) -> String {
+        let name = match self {
+            Self::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Self::Object(location) | Self::Prefix(location) => {
+                location.key.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()
+            }
+        };
+        let stem = Path::new(&name).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        stem.filter(|_| !matches!(self, Self::Prefix(_))).unwrap_or(name)
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Object(location) | Self::Prefix(location) => write!(f, "{location}"),
+        }
+    }
+}
+
+/// The stack takes a manifest of its own bucket from there.
+pub fn is_taken_as_it_is(location: &Location, bucket: &str) -> bool {
+    location.bucket == bucket && [INBOX, UPLOADS].iter().any(|at| location.key.starts_with(at))
+}
+
+/// Where what is brought there lies: `name` says what it is, and the ending how it is written.
+pub fn upload(bucket: &str, name: &str, format: Format) -> Location {
+    let ending = if format == Format::Csv { "csv" } else { "jsonl" };
+    Location { bucket: bucket.to_owned(), key: format!("{UPLOADS}{name}.{ending}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(source: &str, format: Option<Format>) -> Result<(Origin, Format), String> {
+        Origin::parse(source, format).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn a_source_is_a_file_an_object_or_a_prefix() {
+        let (file, format) = parsed("a/calls.2026.CSV", None).unwrap();
+        assert_eq!((file.stem().as_str(), format), ("calls.2026", Format::Csv));
+        let (object, format) = parsed("s3://bucket/x/calls.jsonl", None).unwrap();
+        assert_eq!((object.stem().as_str(), format), ("calls", Format::Jsonl));
+        let (prefix, format) = parsed("s3://bucket/docs/v1.2/", None).unwrap();
+        assert_eq!((prefix.stem().as_str(), format), ("v1.2", Format::Objects));
+        assert!(matches!(prefix, Origin::Prefix(_)));
+        let (named, _) = parsed("calls", Some(Format::Jsonl)).unwrap();
+        assert_eq!(named, Origin::File("calls".into()));
+        assert!(parsed("calls.txt", None).unwrap_err().starts_with("format: is not told"));
+        assert!(parsed("docs/", None).unwrap_err().starts_with("source: is a directory"));
+        assert!(parsed("s3://bucket", None).unwrap_err().starts_with("source: must be s3://"));
+    }
+
+    #[test]
+    fn what_lies_where_the_stack_reads_is_taken_as_it_is() {
+        let of = |uri: &str| is_taken_as_it_is(&Location::parse(uri).unwrap(), "mine");
+        assert!(of("s3://mine/batches/inbox/explain/a.csv") && of("s3://mine/batches/uploads/a"));
+        assert!(!of("s3://theirs/batches/uploads/a") && !of("s3://mine/runs/a.jsonl"));
+        let uploaded = upload("mine", "digest", Format::Csv);
+        assert_eq!(uploaded.to_string(), "s3://mine/batches/uploads/digest.csv");
+        assert_eq!(uploaded.format(), Some(Format::Csv));
+    }
+}

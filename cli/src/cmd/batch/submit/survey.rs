@@ -1,0 +1,323 @@
+//! Every item of a batch, checked as opening it will check it. Memory is that of the items' ids.
+
+use std::io::Read;
+use std::path::Path;
+
+use bcce_aws::s3::MAX_UPLOAD_BYTES;
+use bcce_core::batch::intake::Taken;
+use bcce_core::batch::item::{Entry, Rejected};
+use bcce_core::batch::{Format, Intake, Location, Reader};
+use bcce_core::digest::Digest;
+use bcce_core::error::Problems;
+use bcce_core::plan::Plan;
+use bcce_core::plan::estimate::Estimate;
+use bcce_core::ports::{ListSource, NextBytes};
+use serde::Serialize;
+
+use crate::exit::{Failure, Outcome};
+use crate::figures;
+
+/// Bytes read at a time.
+const PIECE: usize = 64 * 1_024;
+/// Rejected items that are told one by one.
+const TOLD: usize = 20;
+
+/// What a batch is found to be.
+#[derive(Debug, Default)]
+pub struct Survey {
+    pub items: u64,
+    pub rejected: u64,
+    /// The first of them.
+    pub told: Vec<Rejected>,
+    pub longest: Option<Longest>,
+    /// Where it was asked for.
+    pub estimate: Estimate,
+    /// Of the first item that would be run, likewise.
+    pub first: Option<Plan>,
+    /// Objects that a text of their length would not do for.
+    pub unestimated: u64,
+}
+
+/// The longest item: of its inputs as JSON, or of its object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Longest {
+    pub line: u64,
+    pub id: String,
+    pub bytes: u64,
+}
+
+/// A file of manifest rows, and its digest.
+pub fn file(
+    path: &Path,
+    format: Format,
+    mut intake: Intake<'_>,
+    estimates: bool,
+) -> Outcome<(Survey, Digest)> {
+    let name = path.display();
+    let told = |error| {
+        let what = format!("{name} cannot be read: {error}");
+        Failure::usage(what, "nothing was sent")
+    };
+    let about = path.metadata().map_err(told)?;
+    if !about.is_file() {
+        let what = format!("{name} is no file that can be read twice");
+        return Err(Failure::usage(what, "nothing was sent; write it to a file first"));
+    }
+    if about.len() > MAX_UPLOAD_BYTES {
+        return Err(too_large(&name.to_string(), about.len()));
+    }
+    let mut file = std::fs::File::open(path).map_err(told)?;
+    let (mut survey, mut digest) = (Survey::default(), Digest::default());
+    let mut reader = reader(format)?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = file.read(&mut piece).map_err(told)?;
+        if read == 0 {
+            break;
+        }
+        digest.add(&piece[..read]);
+        let mut each = |row| survey.note(intake.row(row), estimates);
+        reader.push(&piece[..read], &mut each).map_err(|problems| no_manifest(&name, &problems))?;
+    }
+    let mut each = |row| survey.note(intake.row(row), estimates);
+    reader.finish(&mut each).map_err(|problems| no_manifest(&name, &problems))?;
+    Ok((survey, digest))
+}
+
+/// An object of manifest rows.
+pub async fn object(
+    location: &Location,
+    mut body: impl NextBytes,
+    format: Format,
+    mut intake: Intake<'_>,
+    estimates: bool,
+) -> Outcome<Survey> {
+    let (mut survey, mut reader) = (Survey::default(), reader(format)?);
+    while let Some(bytes) = body.next_bytes().await? {
+        let mut each = |row| survey.note(intake.row(row), estimates);
+        reader.push(&bytes, &mut each).map_err(|problems| no_manifest(location, &problems))?;
+    }
+    let mut each = |row| survey.note(intake.row(row), estimates);
+    reader.finish(&mut each).map_err(|problems| no_manifest(location, &problems))?;
+    Ok(survey)
+}
+
+/// The objects below a prefix, and a digest of which they are. Their texts are not read; `estimates`: each is taken
+/// for one of its length.
+pub async fn prefix(
+    sources: &impl ListSource,
+    location: &Location,
+    mut intake: Intake<'_>,
+    estimates: bool,
+) -> Outcome<(Survey, Digest)> {
+    let (mut survey, mut digest) = (Survey::default(), Digest::default());
+    let mut from = None;
+    loop {
+        let page = sources.page(location, from.as_deref()).await?;
+        for object in page.objects {
+            digest.add(format!("{}\0{}\0", object.key, object.etag).as_bytes());
+            let Some(mut taken) = intake.object(object) else { continue };
+            if let (Entry::Item(item), true) = (&taken.entry, estimates) {
+                let bytes = item.object.as_ref().map_or(0, |object| object.bytes);
+                let text = "x".repeat(usize::try_from(bytes).unwrap_or(0));
+                taken.plan = intake.plan_with((**item).clone(), &text).ok();
+                survey.unestimated += u64::from(taken.plan.is_none());
+            }
+            survey.note(taken, estimates);
+        }
+        match page.next {
+            Some(next) => from = Some(next),
+            None => return Ok((survey, digest)),
+        }
+    }
+}
+
+impl Survey {
+    fn note(&mut self, taken: Taken, estimates: bool) {
+        self.items += 1;
+        match taken.entry {
+            Entry::Item(item) => {
+                let bytes = match &item.object {
+                    Some(object) => object.bytes,
+                    None => length(&item.inputs),
+                };
+                if self.longest.as_ref().is_none_or(|longest| longest.bytes < bytes) {
+                    self.longest = Some(Longest { line: item.line, id: item.id, bytes });
+                }
+            }
+            Entry::Rejected(rejected) => {
+                self.rejected += 1;
+                if self.told.len() < TOLD {
+                    self.told.push(rejected);
+                }
+            }
+        }
+        if let Some(plan) = taken.plan.filter(|_| estimates) {
+            self.estimate.add(plan.estimate());
+            self.first.get_or_insert(plan);
+        }
+    }
+
+    /// Items that would be run.
+    pub fn left(&self) -> u64 {
+        self.items - self.rejected
+    }
+}
+
+/// As JSON, which is not built for it.
+fn length(value: &impl Serialize) -> u64 {
+    struct Count(u64);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).map_or(0, |()| count.0)
+}
+
+fn reader(format: Format) -> Outcome<Reader> {
+    let told = || Failure::usage("objects are no rows", "nothing was sent; --format jsonl or csv");
+    Reader::new(format).ok_or_else(told)
+}
+
+fn no_manifest(name: &dyn std::fmt::Display, problems: &Problems) -> Failure {
+    let told = format!("{name}: {problems}");
+    Failure::usage(told, "nothing was sent; a manifest is UTF-8, JSON objects or a CSV")
+}
+
+pub fn too_large(name: &str, bytes: u64) -> Failure {
+    let bytes = figures::count(bytes);
+    Failure::usage(
+        format!(
+            "{name} has {bytes} bytes; more than 5 GiB are not brought into the stack's bucket"
+        ),
+        "nothing was sent; make several batches of it, or copy it to batches/uploads/ there by `aws s3 cp`",
+    )
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use bcce_core::batch::item::Object;
+    use bcce_core::batch::{BatchRequest, BatchSpec, StoredBatch};
+    use bcce_core::document::{Document, from_yaml};
+    use bcce_core::environment::Configuration;
+    use bcce_core::error::Fault;
+    use bcce_core::policy::Policy;
+    use bcce_core::ports::Page;
+    use bcce_core::routing::Routing;
+
+    const MODELS: &str = include_str!("../../../../../infra/config/dev/models.yaml");
+    const PRICES: &str = include_str!("../../../../../infra/config/dev/prices.yaml");
+    const WORKFLOW: &str = include_str!("../../../../../infra/config/dev/workflows/explain.yaml");
+
+    fn read<T: Document>(yaml: &str) -> T {
+        from_yaml(yaml).finished().unwrap()
+    }
+
+    pub fn configuration() -> Configuration {
+        Configuration {
+            template: read(WORKFLOW),
+            template_sha256: "t".into(),
+            models: read(MODELS),
+            routing: Routing::default(),
+            policy: Policy::default(),
+            policy_sha256: "p".into(),
+            prices: read(PRICES),
+        }
+    }
+
+    fn batch(source: &str) -> StoredBatch {
+        let map = [("text".to_owned(), "{{ item.text }}".into())];
+        let map = source.ends_with('/').then(|| map.into());
+        let batch = BatchSpec { source: source.into(), map, ..BatchSpec::default() };
+        let request = BatchRequest { workflow: "explain".into(), batch, ..BatchRequest::default() };
+        StoredBatch::new(request, "default", "m")
+    }
+
+    /// A file of JSON lines, estimated.
+    pub fn surveyed(manifest: &str) -> Survey {
+        of_file(manifest.as_bytes(), Format::Jsonl).unwrap().0
+    }
+
+    fn of_file(bytes: &[u8], format: Format) -> Outcome<(Survey, Digest)> {
+        let name = format!("bcce-survey-{}-{:?}", std::process::id(), std::thread::current().id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let (batch, configuration) = (batch("s3://b/a.jsonl"), configuration());
+        let found = file(&path, format, Intake::new(&batch, &configuration), true);
+        std::fs::remove_file(&path).unwrap();
+        found
+    }
+
+    #[test]
+    fn a_file_is_read_once_for_its_items_and_its_digest() {
+        let manifest = "{\"text\":\"a\"}\n{\"txt\":\"b\"}\n{\"text\":\"ccc\",\"id\":\"x\"}";
+        let (survey, digest) = of_file(manifest.as_bytes(), Format::Jsonl).unwrap();
+        assert_eq!((survey.items, survey.rejected, survey.left()), (3, 1, 2));
+        assert_eq!(survey.told[0].line, 2);
+        let longest = Longest { line: 3, id: "x".into(), bytes: 14 };
+        assert_eq!(survey.longest, Some(longest));
+        assert_eq!(survey.estimate.calls, 2);
+        assert_eq!(digest.hex(), bcce_core::digest::sha256_hex(manifest.as_bytes()));
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_told_with_the_reason() {
+        let what = |bytes: &[u8], format| of_file(bytes, format).err().unwrap().what;
+        assert!(what(b"\xff\xfe{\0", Format::Jsonl).contains("is UTF-16"));
+        assert!(what(b"a,a\n1,2", Format::Csv).contains("columns 1 and 2 have the same name"));
+        let (batch, configuration) = (batch("s3://b/a.jsonl"), configuration());
+        for (path, told) in [("/gone.jsonl", "cannot be read"), ("/tmp", "is no file")] {
+            let intake = Intake::new(&batch, &configuration);
+            let failure = file(Path::new(path), Format::Jsonl, intake, true).err().unwrap();
+            assert!(failure.what.contains(told), "{}", failure.what);
+        }
+    }
+
+    /// Two objects a page.
+    struct Listed(Vec<Object>);
+
+    impl ListSource for Listed {
+        async fn page(&self, _: &Location, from: Option<&str>) -> Result<Page, Fault> {
+            let at = from.map_or(0, |at| at.parse().unwrap());
+            let next = (at + 2 < self.0.len()).then(|| (at + 2).to_string());
+            let objects = self.0.iter().skip(at).take(2).cloned().collect();
+            Ok(Page { objects, next })
+        }
+    }
+
+    async fn listed(objects: &[(&str, &str, u64)], estimates: bool) -> (Survey, String) {
+        let object = |(key, etag, bytes): &(&str, &str, u64)| Object {
+            key: (*key).into(),
+            etag: (*etag).into(),
+            bytes: *bytes,
+        };
+        let sources = Listed(objects.iter().map(object).collect());
+        let (batch, configuration) = (batch("s3://bucket/docs/"), configuration());
+        let location = Location::parse("s3://bucket/docs/").unwrap();
+        let intake = Intake::new(&batch, &configuration);
+        let (survey, digest) = prefix(&sources, &location, intake, estimates).await.unwrap();
+        (survey, digest.hex())
+    }
+
+    #[tokio::test]
+    async fn objects_are_taken_as_texts_of_their_length() {
+        let objects =
+            [("docs/", "0", 0), ("docs/a", "1", 400), ("docs/b", "2", 0), ("docs/c", "3", 40)];
+        let (survey, digest) = listed(&objects, true).await;
+        assert_eq!((survey.items, survey.rejected, survey.estimate.calls), (3, 1, 2));
+        assert_eq!(survey.longest.unwrap().id, "a");
+        assert!(survey.estimate.input_tokens_least >= 110, "{:?}", survey.estimate);
+        let (survey, same) = listed(&objects, false).await;
+        assert_eq!((survey.estimate.calls, same == digest), (0, true));
+        let changed =
+            [("docs/", "0", 0), ("docs/a", "9", 400), ("docs/b", "2", 0), ("docs/c", "3", 40)];
+        assert_ne!(listed(&changed, false).await.1, digest);
+    }
+}

@@ -1,0 +1,277 @@
+//! What a batch was found to be, as people and programs read it.
+
+use std::io::Write;
+
+use bcce_core::batch::Mode;
+use bcce_core::batch::item::Rejected;
+use bcce_core::bulk::{MIN_RECORDS, fit};
+use bcce_core::environment::Configuration;
+use bcce_core::plan::tokens::BYTES_PER_TOKEN;
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+
+use super::Args;
+use super::origin::Origin;
+use super::survey::Survey;
+use crate::exit::{Failure, Outcome};
+use crate::figures;
+
+pub struct Told<'a> {
+    pub args: &'a Args,
+    pub origin: &'a Origin,
+    pub survey: &'a Survey,
+    pub found: &'a Configuration,
+    /// Of the stack.
+    pub region: &'a str,
+}
+
+impl Told<'_> {
+    /// # Errors
+    /// No item is left that could be run.
+    pub fn is_something(&self) -> Outcome<()> {
+        match (self.survey.items, self.survey.left()) {
+            (0, _) => {
+                let what = format!("{} has no items", self.origin);
+                Err(Failure::usage(what, "nothing was sent"))
+            }
+            (items, 0) => {
+                let items = figures::plural(usize::try_from(items).unwrap_or(usize::MAX), "item");
+                let what = format!("no item is left of {}: {items}, all rejected", self.origin);
+                Err(Failure::usage(
+                    what,
+                    "nothing was sent; mend them, or --map says which field is which input",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The rejected items, where there are any.
+    pub fn rejected(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let Survey { items, rejected, told, .. } = self.survey;
+        if *rejected == 0 {
+            return Ok(());
+        }
+        let (rejected_items, items) = (figures::count(*rejected), figures::count(*items));
+        writeln!(out, "{rejected_items} of {items} items are rejected:")?;
+        for one in told {
+            writeln!(out, "  {}", self.reason(one))?;
+        }
+        match *rejected - told.len() as u64 {
+            0 => Ok(()),
+            more => writeln!(out, "  and {} more", figures::count(more)),
+        }
+    }
+
+    /// `line 7: <why>`; an object is told by its key.
+    fn reason(&self, rejected: &Rejected) -> String {
+        let place = match (self.is_prefix(), &rejected.id) {
+            (true, Some(key)) => key.clone(),
+            _ => format!("line {}", rejected.line),
+        };
+        format!("{place}: {}", rejected.error.message)
+    }
+
+    fn is_prefix(&self) -> bool {
+        matches!(self.origin, Origin::Prefix(_))
+    }
+
+    pub fn dry_run(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        if self.args.json {
+            return writeln!(out, "{}", serde_json::to_string_pretty(&self.as_json())?);
+        }
+        let (survey, estimate) = (self.survey, &self.survey.estimate);
+        let (left, workflow) = (figures::count(survey.left()), &self.args.workflow);
+        writeln!(out, "{left} items of {workflow} would be run from {}", self.origin)?;
+        self.rejected(out)?;
+        if let Some(longest) = &survey.longest {
+            let place = match self.is_prefix() {
+                true => longest.id.clone(),
+                false => format!("line {}", longest.line),
+            };
+            writeln!(out, "longest item: {place}, {} bytes", figures::count(longest.bytes))?;
+        }
+        let (least, most) = (estimate.input_tokens_least, estimate.input_tokens_most);
+        writeln!(out, "calls:         {}", figures::count(estimate.calls))?;
+        writeln!(out, "input tokens:  {}", between(figures::count(least), figures::count(most)))?;
+        writeln!(out, "output tokens: {} at most", figures::count(estimate.output_tokens_most))?;
+        writeln!(out, "cost:          {}", self.cost())?;
+        writeln!(out, "{}", self.rule())
+    }
+
+    /// `$0.1100 to $2.3100 + unknown`
+    fn cost(&self) -> String {
+        let (least, most) = self.costs();
+        let cost = between(figures::usd(least), figures::usd(most));
+        match self.survey.estimate.unpriced.is_empty() {
+            true => cost,
+            false => format!("{cost} + unknown"),
+        }
+    }
+
+    /// At the price of the mode.
+    fn costs(&self) -> (Decimal, Decimal) {
+        let estimate = &self.survey.estimate;
+        let (least, most) = (estimate.cost_least_usd, estimate.cost_most_usd);
+        let in_bulk = |cost: Decimal| (cost * self.found.prices.batch_factor).normalize();
+        match (self.args.mode, self.bulk()) {
+            (Mode::OnDemand, _) | (_, Err(_)) => (least, most),
+            (Mode::Bulk, Ok(())) => (in_bulk(least), in_bulk(most)),
+            (Mode::Auto, Ok(())) => (in_bulk(least), most),
+        }
+    }
+
+    /// Whether a job takes the items, or why not: as the first of them tells.
+    fn bulk(&self) -> Result<(), String> {
+        if self.survey.left() < MIN_RECORDS {
+            return Err(format!("a job has {MIN_RECORDS} records and more"));
+        }
+        self.survey.first.as_ref().map_or(Ok(()), |plan| fit(plan, self.region).map(drop))
+    }
+
+    fn rule(&self) -> String {
+        let mut rule = format!(
+            "An estimate: {BYTES_PER_TOKEN} bytes are taken for a token. The least is that of empty answers, the most that of \
+             answers as long as max_tokens allows, at the prices of {} of each step's first target; repairs, retries \
+             and failovers are not in it.",
+            self.found.prices.date
+        );
+        let factor = self.found.prices.batch_factor.normalize();
+        match (self.args.mode, self.bulk()) {
+            (Mode::OnDemand, _) => {}
+            (_, Err(why)) => rule += &format!(" It would not run in bulk, but on demand: {why}."),
+            (Mode::Bulk, Ok(())) => {
+                rule += &format!(" In bulk it is {factor} of that, which is counted.")
+            }
+            (Mode::Auto, Ok(())) => {
+                rule += &format!(" In bulk it is {factor} of that, which is counted in the least.");
+            }
+        }
+        if self.is_prefix() {
+            rule += " Objects were not read: each counts as a text of its length.";
+        }
+        if self.survey.unestimated > 0 {
+            rule += &format!(" {} are not in it.", figures::count(self.survey.unestimated));
+        }
+        if !self.survey.estimate.unpriced.is_empty() {
+            let unpriced: Vec<&str> =
+                self.survey.estimate.unpriced.iter().map(String::as_str).collect();
+            rule += &format!(" The price file does not know {}.", unpriced.join(", "));
+        }
+        rule
+    }
+
+    pub fn as_json(&self) -> Value {
+        let survey = self.survey;
+        let reason = |one: &Rejected| json!({ "line": one.line, "id": one.id, "error": one.error });
+        let mut found = json!({
+            "workflow": self.args.workflow,
+            "source": self.origin.to_string(),
+            "items": survey.items,
+            "rejected": survey.rejected,
+            "first_rejected": survey.told.iter().map(reason).collect::<Vec<_>>(),
+            "longest": survey.longest,
+        });
+        if self.args.dry_run {
+            let (least, most) = self.costs();
+            let mut estimate = json!(survey.estimate);
+            estimate["cost_least_usd"] = json!(least);
+            estimate["cost_most_usd"] = json!(most);
+            estimate["prices_date"] = json!(self.found.prices.date.to_string());
+            estimate["items_without"] = json!(survey.unestimated);
+            estimate["rule"] = json!(self.rule());
+            found["estimate"] = estimate;
+        }
+        found
+    }
+}
+
+fn between(least: String, most: String) -> String {
+    if least == most { least } else { format!("{least} to {most}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cmd::batch::submit::survey::tests::{configuration, surveyed};
+    use crate::cmd::batch::submit::tests::args;
+
+    fn told(args: &Args, survey: &Survey) -> String {
+        let (mut out, found) = (Vec::new(), configuration());
+        let origin = Origin::File(args.source.as_str().into());
+        let told = Told { args, origin: &origin, survey, found: &found, region: "" };
+        told.dry_run(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_dry_run_tells_the_items_the_wrong_ones_and_what_it_would_cost() {
+        let survey = surveyed("{\"text\":\"a\"}\n{\"txt\":\"b\"}\n{\"text\":\"a longer one\"}\n");
+        let told = told(&args("a.jsonl"), &survey);
+        let expected = [
+            "2 items of explain would be run from a.jsonl\n1 of 3 items are rejected:\n  line 2: inputs.txt: ",
+            "longest item: line 3, 23 bytes\n",
+            "\ncalls:         2\n",
+            "output tokens: 800 at most\n",
+            "cost:          <$0.0001 to $0.0044\n",
+            "4 bytes are taken for a token",
+        ];
+        for part in expected {
+            assert!(told.contains(part), "{part} is missing in {told}");
+        }
+    }
+
+    fn estimate(mode: Mode, lines: usize, region: &str) -> Value {
+        let mut args = args("a.jsonl");
+        (args.dry_run, args.mode) = (true, mode);
+        let (survey, found) = (surveyed(&"{\"text\":\"a\"}\n".repeat(lines)), configuration());
+        let origin = Origin::File("a.jsonl".into());
+        let told = Told { args: &args, origin: &origin, survey: &survey, found: &found, region };
+        told.as_json()["estimate"].clone()
+    }
+
+    #[test]
+    fn bulk_costs_half_and_auto_from_half() {
+        let usd = |value: &Value| value.as_str().unwrap().parse::<Decimal>().unwrap();
+        let demanded = estimate(Mode::OnDemand, 100, "us-east-1");
+        let bulk = estimate(Mode::Bulk, 100, "us-east-1");
+        let auto = estimate(Mode::Auto, 100, "us-east-1");
+        assert_eq!(usd(&bulk["cost_most_usd"]) * Decimal::TWO, usd(&demanded["cost_most_usd"]));
+        assert_eq!(auto["cost_least_usd"], bulk["cost_least_usd"]);
+        assert_eq!(auto["cost_most_usd"], demanded["cost_most_usd"]);
+        assert!(bulk["rule"].as_str().unwrap().contains("In bulk it is 0.5 of that"));
+    }
+
+    #[test]
+    fn what_no_job_takes_costs_what_it_costs_on_demand_and_says_why() {
+        let demanded = estimate(Mode::OnDemand, 99, "us-east-1");
+        for (lines, region, why) in [
+            (99, "us-east-1", "on demand: a job has 100 records"),
+            (100, "eu-west-1", "on demand: no target of haiku can take a job"),
+        ] {
+            let bulk = estimate(Mode::Bulk, lines, region);
+            assert!(bulk["rule"].as_str().unwrap().contains(why), "{bulk}");
+            let demanded = estimate(Mode::OnDemand, lines, region);
+            assert_eq!(bulk["cost_most_usd"], demanded["cost_most_usd"]);
+        }
+        assert!(!demanded["rule"].as_str().unwrap().contains("bulk"));
+    }
+
+    #[test]
+    fn many_rejected_items_are_counted_and_nothing_left_is_no_batch() {
+        let survey = surveyed(&"{}\n".repeat(25));
+        let (args, found) = (args("a.jsonl"), configuration());
+        let origin = Origin::File("a.jsonl".into());
+        let told =
+            Told { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
+        let mut out = Vec::new();
+        told.rejected(&mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.ends_with("  line 20: inputs.text: is required\n  and 5 more\n"), "{out}");
+        let failure = told.is_something().unwrap_err();
+        assert!(failure.what.contains("25 items, all rejected"), "{}", failure.what);
+        let nothing = surveyed("\n\n");
+        let told = Told { survey: &nothing, ..told };
+        assert_eq!(told.is_something().unwrap_err().what, "a.jsonl has no items");
+    }
+}

@@ -1,0 +1,76 @@
+use std::io::Write;
+
+use bcce_core::batch::{BatchManifest, BatchRef};
+use serde_json::json;
+
+use crate::arguments::batch_id;
+use crate::batch::objects::sealed;
+use crate::cmd::verify::{Sealed, key, told};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::paint::render;
+use crate::seal::Report;
+use crate::seal::batch::{inspect, objects};
+use crate::stack::Stack;
+use crate::world::World;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Id of the batch
+    #[arg(value_name = "BATCH", value_parser = batch_id)]
+    batch: String,
+    /// This attempt instead of the latest that is over
+    #[arg(long, value_name = "N")]
+    attempt: Option<u32>,
+    /// Check with this PEM file (see `bcce key`) instead of the key in KMS
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<String>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let stack = Stack::find(world).await?;
+    let batch = sealed(&stack, &args.batch, args.attempt).await?;
+    let (key, whose) = key(args.public_key.as_deref(), &stack).await?;
+    let bucket = &stack.outputs.artifact_bucket;
+    let report = inspect(&stack.store, &stack.sources, bucket, &batch, &key).await?;
+    let Some(report) = report else {
+        let status = stack.command(&format!("batch status {} --watch", args.batch));
+        return Err(Failure {
+            exit: Exit::Failed,
+            what: format!("there is no {}: this attempt is not sealed", batch.manifest_key()),
+            then: format!("`{status}` waits for its end"),
+        });
+    };
+    match args.json {
+        true => writeln!(out, "{}", as_json(&batch, &report))?,
+        false => {
+            let sealed = report.manifest.as_ref().map(|manifest| Sealed {
+                artifacts: objects(manifest).len(),
+                status: manifest.status.as_str(),
+                ended_at: manifest.ended_at,
+                nothing: "nothing changed",
+            });
+            for line in told(&batch.manifest_key(), &whose, &report, sealed) {
+                writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
+            }
+        }
+    }
+    Ok(if report.faults.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+fn as_json(batch: &BatchRef, report: &Report<BatchManifest>) -> String {
+    let verified = json!({
+        "batch_id": batch.batch_id,
+        "attempt_no": batch.attempt_no,
+        "manifest": batch.manifest_key(),
+        "manifest_sha256": report.manifest_sha256,
+        "status": report.manifest.as_ref().map(|manifest| manifest.status),
+        "signed": report.signed,
+        "artifacts": report.artifacts_right,
+        "verified": report.faults.is_empty(),
+        "faults": report.faults,
+    });
+    serde_json::to_string_pretty(&verified).unwrap_or_default()
+}

@@ -1,0 +1,266 @@
+use std::cell::{Cell, RefCell};
+
+use bcce_core::batch::{BatchStatus, ItemStatus};
+use bcce_core::error::ErrorName;
+use bcce_core::fakes::{MemoryStore, StoppedClock, now};
+use serde_json::{Value, json};
+use time::macros::datetime;
+
+use super::*;
+
+const OPENED: &str = include_str!("../../../events/close-batch/opened.json");
+const REFUSED: &str = include_str!("../../../events/close-batch/refused.json");
+const ENDED: &str = include_str!("../../../events/close-batch/ended.json");
+
+/// Signs with the digest itself and counts.
+#[derive(Default)]
+struct Signer(Cell<u32>);
+
+impl SignDigest for Signer {
+    async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Fault> {
+        self.0.set(self.0.get() + 1);
+        Ok(digest.to_vec())
+    }
+}
+
+/// Closes a batch once; fails on request.
+#[derive(Default)]
+struct Records {
+    closed: RefCell<Vec<ClosedBatch>>,
+    failing: Cell<bool>,
+}
+
+impl CloseBatch for Records {
+    async fn close_batch(&self, batch: &ClosedBatch) -> Result<bool, Fault> {
+        if self.failing.replace(false) {
+            return Err(Fault::internal("told to fail"));
+        }
+        let mut closed = self.closed.borrow_mut();
+        let now = closed.is_empty();
+        closed.push(batch.clone());
+        Ok(now)
+    }
+}
+
+struct Fakes {
+    ports: Ports<MemoryStore, Signer, Records, StoppedClock>,
+    emitted: RefCell<Vec<String>>,
+}
+
+fn batch() -> BatchRun {
+    serde_json::from_str::<Request>(OPENED).unwrap().batch
+}
+
+fn sums(statuses: &[ItemStatus]) -> Sums {
+    let mut sums = Sums::none();
+    statuses.iter().for_each(|status| sums.counts.count(*status));
+    sums
+}
+
+fn fakes(objects: impl IntoIterator<Item = (String, Vec<u8>)>) -> Fakes {
+    let ports = Ports {
+        store: MemoryStore::with(objects),
+        signing_key: Signer::default(),
+        ledger: Records::default(),
+        clock: StoppedClock(datetime!(2026-11-01 12:30 UTC)),
+    };
+    Fakes { ports, emitted: RefCell::default() }
+}
+
+/// Two parts that were collected; of the second nothing answered.
+fn collected(first: &[ItemStatus], second: &[ItemStatus]) -> Fakes {
+    let batch = batch();
+    let opened = json!({
+        "version": 1, "items": first.len() + second.len(), "rejected": 0, "to_run": first.len() + second.len(),
+        "parts": 2, "source": { "uri": "s3://b/k.jsonl", "format": "jsonl", "etag": "e", "bytes": 9 },
+        "mode": "on_demand", "because": [], "concurrency": 20, "allowed_failures": 1,
+    });
+    fakes([
+        (batch.opened_key(), to_json(&opened).unwrap()),
+        (batch.part_sums_key(1), to_json(&sums(first)).unwrap()),
+        (batch.part_sums_key(2), to_json(&sums(second)).unwrap()),
+        (batch.part_results_key(1), b"{\"n\":1}\n".to_vec()),
+        (batch.part_results_key(2), b"{\"n\":2}\n".to_vec()),
+        (batch.part_outputs_key(1), b"{\"output\":1}\n".to_vec()),
+    ])
+}
+
+fn succeeded() -> Fakes {
+    collected(&[ItemStatus::Succeeded, ItemStatus::Succeeded], &[ItemStatus::Succeeded])
+}
+
+fn close(fakes: &Fakes, event: &str) -> Result<Response, Fault> {
+    let request = serde_json::from_str(event).unwrap();
+    let emit = |document: &str| fakes.emitted.borrow_mut().push(document.to_owned());
+    now(handle(&fakes.ports, "dev", &emit, request))
+}
+
+fn manifest(fakes: &Fakes) -> Value {
+    fakes.ports.store.json(&batch().manifest_key())
+}
+
+fn bytes(fakes: &Fakes, key: &str) -> Vec<u8> {
+    fakes.ports.store.objects.borrow()[key].clone()
+}
+
+#[test]
+fn a_batch_is_sealed_with_its_parts_together_and_signed() {
+    let fakes = succeeded();
+    let closed = close(&fakes, OPENED).unwrap();
+    let (batch, manifest) = (batch(), manifest(&fakes));
+    assert_eq!(manifest["status"], "SUCCEEDED");
+    assert_eq!(
+        (&manifest["counts"]["items"], &manifest["counts"]["succeeded"]),
+        (&json!(3), &json!(3))
+    );
+    for (of, key, body) in [
+        ("results", batch.results_key(), "{\"n\":1}\n{\"n\":2}\n"),
+        ("outputs", batch.outputs_key(), "{\"output\":1}\n"),
+    ] {
+        assert_eq!(bytes(&fakes, &key), body.as_bytes());
+        let listed =
+            json!({ "key": key, "sha256": sha256_hex(body.as_bytes()), "bytes": body.len() });
+        assert_eq!(manifest[of], listed);
+    }
+    let sealed = bytes(&fakes, &batch.manifest_key());
+    assert_eq!(bytes(&fakes, &batch.signature_key()), sha256(&sealed));
+    assert_eq!(
+        closed.manifest,
+        ManifestRef { key: batch.manifest_key(), sha256: sha256_hex(&sealed) }
+    );
+    assert!(closed.now);
+    let notice = &closed.notice;
+    assert_eq!((notice.status, notice.counts.succeeded), (BatchStatus::Succeeded, 3));
+    assert_eq!(notice.manifest_sha256.as_ref(), Some(&closed.manifest.sha256));
+}
+
+#[test]
+fn a_second_seal_returns_the_first_and_neither_signs_nor_counts_again() {
+    let fakes = succeeded();
+    let first = close(&fakes, OPENED).unwrap();
+    let written = fakes.ports.store.objects.borrow().clone();
+    let again = close(&fakes, OPENED).unwrap();
+    assert_eq!(again, Response { now: false, ..first });
+    assert_eq!(*fakes.ports.store.objects.borrow(), written);
+    assert_eq!((fakes.ports.signing_key.0.get(), fakes.emitted.borrow().len()), (1, 1));
+}
+
+/// What settles a batch whose own execution sealed it says what that one said.
+#[test]
+fn what_was_sealed_before_an_execution_was_stopped_stays() {
+    let fakes = succeeded();
+    close(&fakes, OPENED).unwrap();
+    let settled = close(&fakes, ENDED).unwrap();
+    assert_eq!((settled.now, settled.notice.status), (false, BatchStatus::Succeeded));
+}
+
+#[test]
+fn whatever_fails_a_retry_finishes() {
+    let whole = succeeded();
+    close(&whole, OPENED).unwrap();
+    let mut failures = 0;
+    loop {
+        let fakes = succeeded();
+        fakes.ports.store.failing.set(failures + 1);
+        let Err(fault) = close(&fakes, OPENED) else { break };
+        assert_eq!(fault.name, ErrorName::Internal);
+        assert!(fakes.ports.ledger.closed.borrow().is_empty() && fakes.emitted.borrow().is_empty());
+        assert!(close(&fakes, OPENED).unwrap().now);
+        assert_eq!(*fakes.ports.store.objects.borrow(), *whole.ports.store.objects.borrow());
+        failures += 1;
+    }
+    // The manifest that is not there, what was opened, two sums, results, outputs, the manifest, the signature twice.
+    assert_eq!(failures, 9);
+    let fakes = succeeded();
+    fakes.ports.ledger.failing.set(true);
+    assert!(close(&fakes, OPENED).is_err());
+    assert!(close(&fakes, OPENED).unwrap().now);
+    assert_eq!(fakes.ports.signing_key.0.get(), 1);
+}
+
+#[test]
+fn a_part_that_was_not_collected_keeps_the_batch_open() {
+    let fakes = succeeded();
+    fakes.ports.store.objects.borrow_mut().remove(&batch().part_sums_key(2));
+    let fault = close(&fakes, OPENED).unwrap_err();
+    assert_eq!(fault.name, ErrorName::Internal);
+    assert!(!fakes.ports.store.objects.borrow().contains_key(&batch().manifest_key()));
+}
+
+#[test]
+fn a_batch_that_was_refused_is_sealed_with_the_reason() {
+    let fakes = fakes([]);
+    let closed = close(&fakes, REFUSED).unwrap();
+    let manifest = manifest(&fakes);
+    assert_eq!(
+        (&manifest["status"], &manifest["opened"], &manifest["results"]),
+        (&json!("FAILED"), &Value::Null, &Value::Null)
+    );
+    assert_eq!(manifest["error"]["message"], "batch.source: has no items");
+    assert_eq!(closed.notice.error.unwrap().name, ErrorName::InvalidRequest);
+    assert!(fakes.ports.store.objects.borrow().contains_key(&batch().signature_key()));
+}
+
+#[test]
+fn an_execution_that_was_ended_from_outside_is_told_as_what_it_was() {
+    let status = |ended: &str| {
+        let fakes = collected(&[ItemStatus::Succeeded], &[ItemStatus::Skipped]);
+        close(&fakes, &ENDED.replace("ABORTED", ended)).unwrap();
+        let manifest = manifest(&fakes);
+        (
+            manifest["status"].clone(),
+            manifest["error"]["message"].clone(),
+            manifest["counts"]["succeeded"].clone(),
+        )
+    };
+    assert_eq!(status("ABORTED"), (json!("CANCELLED"), Value::Null, json!(1)));
+    let late = json!("the execution ran longer than it may");
+    assert_eq!(status("TIMED_OUT"), (json!("FAILED"), late, json!(1)));
+    let broken = json!("the execution ended before the batch was sealed");
+    assert_eq!(status("FAILED"), (json!("FAILED"), broken, json!(1)));
+}
+
+#[test]
+fn a_map_that_broke_is_told_by_the_name_that_it_has() {
+    let fakes = collected(&[ItemStatus::Succeeded], &[ItemStatus::Skipped]);
+    let mut event: Value = serde_json::from_str(OPENED).unwrap();
+    event["broken"] = json!({ "Error": "States.ItemReaderFailed", "Cause": "the whole state" });
+    let error = close(&fakes, &event.to_string()).unwrap().notice.error.unwrap();
+    let message = "a Map of the execution broke: States.ItemReaderFailed";
+    assert_eq!((error.name, error.message.as_str()), (ErrorName::Internal, message));
+    assert_eq!(manifest(&fakes)["counts"]["succeeded"], 1);
+}
+
+#[test]
+fn more_failures_than_may_be_fail_the_batch_and_keep_what_succeeded() {
+    use ItemStatus::{Failed, Skipped, Succeeded};
+    let fakes = collected(&[Succeeded, Failed], &[Failed, Skipped]);
+    let closed = close(&fakes, OPENED).unwrap();
+    let error = closed.notice.error.unwrap();
+    assert_eq!(error.name, ErrorName::TooManyFailures);
+    assert_eq!(error.message, "2 of 4 items failed, 1 may; 1 were not started");
+    assert_eq!(bytes(&fakes, &batch().outputs_key()), b"{\"output\":1}\n");
+    let fakes = collected(&[Succeeded, Failed], &[Succeeded]);
+    assert_eq!(close(&fakes, OPENED).unwrap().notice.status, BatchStatus::Partial);
+}
+
+/// The rules of the embedded metric format: each metric and each dimension that is declared is a member.
+#[test]
+fn the_metrics_are_those_of_the_manifest() {
+    let fakes = collected(&[ItemStatus::Succeeded, ItemStatus::Rejected], &[ItemStatus::Failed]);
+    close(&fakes, OPENED).unwrap();
+    let document: Value = serde_json::from_str(&fakes.emitted.borrow()[0]).unwrap();
+    let directive = &document["_aws"]["CloudWatchMetrics"][0];
+    let metrics = directive["Metrics"].as_array().unwrap();
+    assert!(metrics.iter().all(|metric| document[metric["Name"].as_str().unwrap()].is_number()));
+    assert_eq!(
+        (&document["Environment"], &document["Workflow"]),
+        (&json!("dev"), &json!("explain"))
+    );
+    assert_eq!((&document["BatchesPartial"], &document["BatchesFailed"]), (&json!(1), &json!(0)));
+    assert_eq!((&document["BatchItems"], &document["BatchItemsFailed"]), (&json!(3), &json!(1)));
+    assert_eq!(
+        (&document["BatchItemsRejected"], &document["BatchDuration"]),
+        (&json!(1), &json!(1_800.0))
+    );
+}

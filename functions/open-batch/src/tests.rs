@@ -1,0 +1,433 @@
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use bcce_core::artifact::add_line;
+use bcce_core::batch::{BatchRef, BatchRequest, Entry, ItemResult, ItemStatus, Place};
+use bcce_core::fakes::{MemoryParameters, MemorySources, MemoryStore, StoppedClock, now};
+use serde_json::{Value, json};
+use time::macros::datetime;
+
+use super::*;
+
+const EVENT: &str = include_str!("../../../events/open-batch/first.json");
+const RETRY: &str = include_str!("../../../events/open-batch/retry.json");
+const ENDED: &str = include_str!("../../../events/open-batch/ended.json");
+const SOURCE: &str = "s3://bucket/batches/uploads/a.jsonl";
+const ROWS: &str =
+    "{\"id\":\"one\",\"text\":\"first\"}\nnot JSON\n{\"id\":\"two\",\"text\":\"zwei äöü\"}\n";
+
+/// Batches that were opened; `over`: an earlier execution closed them.
+#[derive(Default)]
+struct Records {
+    opened: RefCell<Vec<OpenedBatch>>,
+    over: Cell<bool>,
+}
+
+impl OpenBatch for Records {
+    async fn open_batch(&self, batch: &OpenedBatch) -> Result<ports::Opened, Fault> {
+        self.opened.borrow_mut().push(batch.clone());
+        Ok(if self.over.get() { ports::Opened::Over } else { ports::Opened::Open })
+    }
+}
+
+type Fakes = Ports<MemoryStore, MemorySources, MemoryParameters, Records, StoppedClock>;
+
+fn request(event: &str) -> Request {
+    serde_json::from_str(event).unwrap()
+}
+
+fn batch() -> BatchRef {
+    request(EVENT).batch.reference
+}
+
+/// A batch that `spec` asks for, of a tenant.
+fn ports_of(tenant: &str, spec: Value) -> Fakes {
+    let message = json!({ "workflow": "explain", "id": "42", "batch": spec });
+    let message = BatchRequest::parse(&message.to_string()).unwrap();
+    let stored = StoredBatch::new(message, tenant, "m");
+    let parameters = [
+        ("models", include_str!("../../../infra/config/dev/models.yaml")),
+        ("routing", include_str!("../../../infra/config/dev/routing.yaml")),
+        ("policy", include_str!("../../../infra/config/dev/policy.yaml")),
+        ("prices", include_str!("../../../infra/config/dev/prices.yaml")),
+        ("workflows/explain", include_str!("../../../infra/config/dev/workflows/explain.yaml")),
+    ];
+    Ports {
+        store: MemoryStore::with([(batch().request_key(), to_json(&stored).unwrap())]),
+        sources: MemorySources::default(),
+        parameters: MemoryParameters(
+            parameters.map(|(name, body)| (format!("/bcce/dev/{name}"), body.to_owned())).into(),
+        ),
+        ledger: Records::default(),
+        clock: StoppedClock(datetime!(2026-11-01 12:00 UTC)),
+    }
+}
+
+fn ports(spec: Value) -> Fakes {
+    ports_of("default", spec)
+}
+
+/// A batch of these rows.
+fn ports_with(rows: impl Into<Vec<u8>>) -> Fakes {
+    let ports = ports(json!({ "source": SOURCE }));
+    ports.sources.put(SOURCE, "e1", rows);
+    ports
+}
+
+fn open(ports: &Fakes, event: &str) -> Result<Response, Fault> {
+    let config = Config {
+        environment: "dev".into(),
+        bucket: "bucket".into(),
+        key_arn: String::new(),
+        ledger_table: String::new(),
+    };
+    now(handle(ports, &config, request(event)))
+}
+
+/// How many items it runs.
+fn to_run(response: Result<Response, Fault>) -> u64 {
+    match response.unwrap() {
+        Response::Opened { to_run, .. } => to_run,
+        Response::Refused { error } => panic!("it is refused: {}", error.message),
+    }
+}
+
+fn refusal(response: Result<Response, Fault>) -> Fault {
+    match response.unwrap() {
+        Response::Refused { error } => error,
+        opened @ Response::Opened { .. } => panic!("{opened:?}"),
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(ports: &Fakes, key: &str) -> Vec<T> {
+    let lines = ports.store.lines(key).into_iter();
+    lines.map(|line| serde_json::from_value(line).unwrap()).collect()
+}
+
+/// What lies at a place.
+fn entry_at(ports: &Fakes, place: &Place) -> Entry {
+    let objects = ports.store.objects.borrow();
+    let (at, end) = (place.at as usize, (place.at + place.bytes) as usize);
+    serde_json::from_slice(&objects[&batch().part_key(place.part)][at..end]).unwrap()
+}
+
+#[test]
+fn good_rows_have_places_that_point_at_them_and_bad_ones_their_reasons() {
+    let ports = ports_with(ROWS);
+    let expected = Response::Opened {
+        bucket: "bucket".into(),
+        parts: batch().parts_key(),
+        places: batch().places_prefix(),
+        children: batch().children_prefix(),
+        to_run: 2,
+        mode: Mode::OnDemand,
+        concurrency: 20,
+        allowed_failures: 10,
+    };
+    assert_eq!(open(&ports, EVENT), Ok(expected));
+    let places: Vec<Place> = read(&ports, &batch().places_key(1));
+    let found: Vec<_> = places.iter().map(|place| (place.n, entry_at(&ports, place))).collect();
+    let ids: Vec<_> = found
+        .iter()
+        .map(|(n, entry)| match entry {
+            Entry::Item(item) => (*n, item.n, item.id.as_str(), item.line),
+            Entry::Rejected(_) => panic!("{entry:?}"),
+        })
+        .collect();
+    assert_eq!(ids, [(1, 1, "one", 1), (3, 3, "two", 3)]);
+    let entries: Vec<Entry> = read(&ports, &batch().part_key(1));
+    let Entry::Rejected(bad) = &entries[1] else { panic!("{:?}", entries[1]) };
+    assert_eq!((bad.n, bad.line), (2, 2));
+    assert!(bad.error.message.starts_with("line: is not JSON"));
+    assert_eq!(ports.store.lines(&batch().parts_key()), [json!({ "part": 1, "lines": 3 })]);
+    let opened = ports.store.json(&batch().opened_key());
+    assert_eq!(
+        (&opened["items"], &opened["rejected"], &opened["to_run"]),
+        (&json!(3), &json!(1), &json!(2))
+    );
+    assert_eq!(opened["source"]["etag"], "e1");
+    assert_eq!(opened["source"]["bytes"], ROWS.len());
+    assert_eq!(ports.ledger.opened.borrow().len(), 1);
+}
+
+#[test]
+fn a_second_call_finds_what_the_first_did_and_reads_nothing_again() {
+    let ports = ports_with(ROWS);
+    let first = open(&ports, EVENT).unwrap();
+    let written = ports.store.objects.borrow().clone();
+    ports.sources.put(SOURCE, "e2", "{\"id\":\"other\",\"text\":\"x\"}");
+    assert_eq!(open(&ports, EVENT), Ok(first));
+    assert_eq!(*ports.store.objects.borrow(), written);
+}
+
+#[test]
+fn whatever_fails_a_retry_finishes() {
+    let whole = ports_with(ROWS);
+    open(&whole, EVENT).unwrap();
+    let whole = whole.store.objects.into_inner();
+    let mut failures = 0;
+    loop {
+        let ports = ports_with(ROWS);
+        ports.store.failing.set(failures + 1);
+        let Err(fault) = open(&ports, EVENT) else { break };
+        assert_eq!(fault.name, ErrorName::Internal);
+        assert_eq!(to_run(open(&ports, EVENT)), 2);
+        assert_eq!(*ports.store.objects.borrow(), whole, "call {}", failures + 1);
+        failures += 1;
+    }
+    // opened-1, opened-0 is not asked for, the request, the part, its places, the list and what was opened.
+    assert_eq!(failures, 6);
+}
+
+#[test]
+fn what_may_not_be_a_batch_is_refused_and_writes_nothing() {
+    let cases: [(Fakes, ErrorName, &str); 9] = [
+        (
+            ports_of("payments", json!({ "source": SOURCE })),
+            ErrorName::PolicyViolation,
+            "batch: only the stack's own tenant",
+        ),
+        (
+            ports(json!({ "source": "s3://bucket/runs/default/x/steps/answer.jsonl" })),
+            ErrorName::PolicyViolation,
+            "batch.source: of this bucket it must lie under batches/inbox/ or batches/uploads/",
+        ),
+        (
+            ports(json!({ "source": "s3://bucket/batches/", "map": {} })),
+            ErrorName::PolicyViolation,
+            "batch.source: of this bucket it must lie under",
+        ),
+        (
+            ports(json!({ "source": SOURCE })),
+            ErrorName::InvalidRequest,
+            "batch.source: there is no such object that the stack may read",
+        ),
+        (
+            {
+                let ports = ports(json!({ "source": SOURCE, "etag": "e0" }));
+                ports.sources.put(SOURCE, "e1", ROWS);
+                ports
+            },
+            ErrorName::InvalidRequest,
+            "batch.source: there is no such object with the ETag e0",
+        ),
+        (ports_with(""), ErrorName::InvalidRequest, "batch.source: has no items"),
+        (ports_with("\n \n"), ErrorName::InvalidRequest, "batch.source: has no items"),
+        (ports_with(b"\xff\xfea\0"), ErrorName::InvalidRequest, "manifest: is UTF-16"),
+        (
+            ports(json!({ "source": "s3://other/docs/", "map": { "text": "{{ item.text }}" } })),
+            ErrorName::InvalidRequest,
+            "batch.source: has no items",
+        ),
+    ];
+    for (ports, name, message) in cases {
+        let error = refusal(open(&ports, EVENT));
+        assert_eq!(error.name, name, "{}", error.message);
+        assert!(error.message.starts_with(message), "{}", error.message);
+        let places = batch().places_prefix();
+        let objects = ports.store.objects.borrow();
+        assert!(!objects.contains_key(&batch().opened_key()), "{message}");
+        assert!(!objects.keys().any(|key| key.starts_with(&places)), "{message}");
+        assert!(ports.ledger.opened.borrow().is_empty(), "{message}");
+    }
+}
+
+#[test]
+fn a_bucket_that_is_not_the_stacks_is_iams_to_allow() {
+    let source = "s3://corpus/anywhere/a.jsonl";
+    let ports = ports(json!({ "source": source }));
+    ports.sources.put(source, "e", ROWS);
+    assert_eq!(to_run(open(&ports, EVENT)), 2);
+}
+
+#[test]
+fn a_workflow_that_is_not_there_is_the_batchs_fault() {
+    let mut ports = ports_with(ROWS);
+    ports.parameters.0.remove("/bcce/dev/workflows/explain");
+    let error = refusal(open(&ports, EVENT));
+    assert!(
+        error.message.starts_with("workflow: there is no workflow explain"),
+        "{}",
+        error.message
+    );
+}
+
+#[test]
+fn a_part_has_five_hundred_lines() {
+    let row = |n: usize| format!("{{\"id\":\"{n}\",\"text\":\"t\"}}\n");
+    let ports = ports_with((1..=1_001).map(row).collect::<String>());
+    assert_eq!(to_run(open(&ports, EVENT)), 1_001);
+    let lines: Vec<_> =
+        ports.store.lines(&batch().parts_key()).iter().map(|part| part["lines"].clone()).collect();
+    assert_eq!(lines, [500, 500, 1]);
+    let last: Vec<Place> = read(&ports, &batch().places_key(3));
+    assert_eq!((last[0].n, last[0].part, last[0].at), (1_001, 3, 0));
+    let second: Vec<Place> = read(&ports, &batch().places_key(2));
+    let Entry::Item(item) = entry_at(&ports, &second[499]) else { panic!("it is an item") };
+    assert_eq!(item.id, "1000");
+}
+
+#[test]
+fn a_part_has_eight_mebibytes_at_most() {
+    let row = |n: usize| format!("{{\"id\":\"{n}\",\"text\":\"{}\"}}\n", "x".repeat(900_000));
+    let ports = ports_with((1..=20).map(row).collect::<String>());
+    assert_eq!(to_run(open(&ports, EVENT)), 20);
+    let sizes: Vec<usize> = {
+        let objects = ports.store.objects.borrow();
+        (1..=3).map(|part| objects[&batch().part_key(part)].len()).collect()
+    };
+    assert!(sizes.iter().all(|size| *size <= 8 * 1_024 * 1_024), "{sizes:?}");
+    let lines: Vec<_> =
+        ports.store.lines(&batch().parts_key()).iter().map(|part| part["lines"].clone()).collect();
+    assert_eq!(lines, [9, 9, 2]);
+}
+
+#[test]
+fn a_part_of_bad_rows_alone_has_no_places() {
+    let ports = ports_with("one\ntwo\n");
+    assert_eq!(to_run(open(&ports, EVENT)), 0);
+    assert!(!ports.store.objects.borrow().contains_key(&batch().places_key(1)));
+    assert_eq!(ports.store.lines(&batch().part_key(1)).len(), 2);
+}
+
+#[test]
+fn every_object_below_a_prefix_is_an_item_but_for_folders() {
+    let prefix = "s3://bucket/batches/uploads/docs/";
+    let ports = ports(json!({ "source": prefix, "map": { "text": "{{ item.text }}" } }));
+    for (name, body) in
+        [("", ""), ("a.md", "a"), ("deep/b.md", "b"), ("empty.md", ""), ("z.md", "z")]
+    {
+        ports.sources.put(&format!("{prefix}{name}"), "e", body);
+    }
+    ports.sources.put("s3://bucket/batches/uploads/else.md", "e", "not below");
+    assert_eq!(to_run(open(&ports, EVENT)), 3);
+    let entries = ports.store.lines(&batch().part_key(1));
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry["id"].clone(), entry["error"]["message"].clone()))
+        .collect();
+    let expected = [
+        (json!("a.md"), Value::Null),
+        (json!("deep/b.md"), Value::Null),
+        (json!("empty.md"), json!("object: is empty")),
+        (json!("z.md"), Value::Null),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(
+        entries[0]["object"],
+        json!({ "key": "batches/uploads/docs/a.md", "etag": "e", "bytes": 1 })
+    );
+    let opened = ports.store.json(&batch().opened_key());
+    assert_eq!((&opened["source"]["etag"], &opened["source"]["bytes"]), (&Value::Null, &json!(3)));
+}
+
+const STATUSES: [(ItemStatus, u32); 6] = [
+    (ItemStatus::Succeeded, 1),
+    (ItemStatus::Failed, 1),
+    (ItemStatus::Cancelled, 2),
+    (ItemStatus::Skipped, 1),
+    (ItemStatus::Running, 3),
+    (ItemStatus::Rejected, 1),
+];
+
+fn retried() -> BatchRef {
+    request(RETRY).batch.reference
+}
+
+/// What came of the items of a first part, by their numbers.
+fn collect(ports: &Fakes, batch: &BatchRef, results: &[(ItemStatus, u32)]) {
+    let mut lines = Vec::new();
+    for (n, (status, attempt_no)) in (1..).zip(results) {
+        let result = ItemResult {
+            n,
+            line: n,
+            id: None,
+            status: *status,
+            run_id: None,
+            attempt_no: (*status != ItemStatus::Rejected).then_some(*attempt_no),
+            manifest: None,
+            totals: None,
+            error: None,
+        };
+        add_line(&mut lines, &result).unwrap();
+    }
+    ports.store.objects.borrow_mut().insert(batch.part_results_key(1), lines);
+}
+
+fn six_items() -> Fakes {
+    let row = |n: usize| format!("{{\"id\":\"{n}\",\"text\":\"t\"}}\n");
+    let ports = ports_with((1..=6).map(row).collect::<String>());
+    assert_eq!(to_run(open(&ports, EVENT)), 6);
+    ports
+}
+
+/// Attempts at the runs of the items that a retry runs.
+fn due(ports: &Fakes, batch: &BatchRef) -> BTreeMap<u64, u32> {
+    let places: Vec<Place> = read(ports, &batch.places_key(1));
+    for place in &places {
+        let Entry::Item(item) = entry_at(ports, place) else { panic!("{place:?}") };
+        assert_eq!(item.n, place.n);
+    }
+    places.iter().map(|place| (place.n, place.attempt_no)).collect()
+}
+
+#[test]
+fn a_retry_runs_what_did_not_succeed_and_no_run_twice() {
+    let ports = six_items();
+    collect(&ports, &batch(), &STATUSES);
+    assert_eq!(to_run(open(&ports, RETRY)), 4);
+    assert_eq!(due(&ports, &retried()), [(2, 2), (3, 3), (4, 1), (5, 3)].into());
+    let opened = ports.store.json(&retried().opened_key());
+    assert_eq!(opened["because"], json!(["a retry runs what attempt 1 left over"]));
+    assert_eq!((&opened["items"], &opened["to_run"]), (&json!(6), &json!(4)));
+}
+
+#[test]
+fn a_retry_of_what_was_never_collected_runs_it_all() {
+    let ports = six_items();
+    assert_eq!(to_run(open(&ports, RETRY)), 6);
+    assert_eq!(due(&ports, &retried()), (1..=6).map(|n| (n, 1)).collect());
+}
+
+#[test]
+fn a_retry_of_a_batch_that_was_refused_reads_its_manifest() {
+    let ports = ports(json!({ "source": SOURCE }));
+    refusal(open(&ports, EVENT));
+    ports.sources.put(SOURCE, "e1", ROWS);
+    assert_eq!(to_run(open(&ports, RETRY)), 2);
+}
+
+/// The second attempt broke before it opened anything, or before anything was collected of it.
+#[test]
+fn a_retry_goes_by_the_last_attempt_that_there_is_something_of() {
+    for is_opened in [false, true] {
+        let ports = six_items();
+        collect(&ports, &batch(), &STATUSES);
+        if is_opened {
+            open(&ports, RETRY).unwrap();
+        }
+        let third = RETRY.replace("\"attempt_no\": 2", "\"attempt_no\": 3");
+        assert_eq!(to_run(open(&ports, &third)), 4, "opened: {is_opened}");
+        let third = retried().retry().unwrap();
+        assert_eq!(due(&ports, &third), [(2, 2), (3, 3), (4, 1), (5, 3)].into());
+    }
+}
+
+#[test]
+fn of_an_execution_that_has_ended_nothing_is_opened_any_more() {
+    let ports = ports_with(ROWS);
+    let error = refusal(open(&ports, ENDED));
+    assert_eq!(error.message, "the execution ended before the batch was opened");
+    assert_eq!(ports.store.objects.borrow().len(), 1);
+    to_run(open(&ports, EVENT));
+    assert_eq!(to_run(open(&ports, ENDED)), 2);
+    assert_eq!(ports.ledger.opened.borrow().len(), 1, "its record may be closed by now");
+}
+
+#[test]
+fn a_batch_that_is_over_is_not_opened_again() {
+    let ports = ports_with(ROWS);
+    ports.ledger.over.set(true);
+    let error = refusal(open(&ports, EVENT));
+    assert_eq!(error.message, "id: its batch is over; its manifest has the outcome");
+}

@@ -1,0 +1,278 @@
+use std::cell::{Cell, RefCell};
+
+use bcce_core::batch::BatchRequest;
+use bcce_core::batch::reference::ItemOf;
+use bcce_core::fakes::{MemorySources, MemoryStore, now};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::macros::datetime;
+
+use super::*;
+
+const EVENT: &str = include_str!("../../../events/open-item/first.json");
+
+/// What of the batch is over, and who tells that it halts.
+#[derive(Default)]
+struct Ledger {
+    tally: RefCell<Tally>,
+    reads: Cell<u32>,
+    teller: RefCell<Option<String>>,
+}
+
+impl ReadTally for Ledger {
+    async fn tally(&self, _: &ItemOf) -> Result<Tally, Fault> {
+        self.reads.set(self.reads.get() + 1);
+        Ok(self.tally.borrow().clone())
+    }
+}
+
+impl HaltBatch for Ledger {
+    async fn halt(&self, _: &ItemOf, teller: &str, _: OffsetDateTime) -> Result<bool, Fault> {
+        let mut elected = self.teller.borrow_mut();
+        Ok(elected.get_or_insert_with(|| teller.to_owned()) == teller)
+    }
+}
+
+/// A clock that is set.
+struct SetClock(Cell<OffsetDateTime>);
+
+impl Clock for SetClock {
+    fn now(&self) -> OffsetDateTime {
+        self.0.get()
+    }
+}
+
+type Fakes = Ports<MemoryStore, MemorySources, Ledger, SetClock>;
+
+/// The only item of a part of this batch, and what asks for it.
+fn ports(spec: &Value, item: &Value) -> (Fakes, Request) {
+    let mut request: Request = serde_json::from_str(EVENT).unwrap();
+    let message =
+        json!({ "workflow": "explain", "id": "42", "batch": spec, "tags": { "team": "a" } });
+    let stored =
+        StoredBatch::new(BatchRequest::parse(&message.to_string()).unwrap(), "default", "m");
+    let line = to_json(item).unwrap();
+    request.place.bytes = line.len() as u64;
+    let part = [line, b"\n".to_vec()].concat();
+    let store = MemoryStore::with([
+        (request.batch.request_key(), to_json(&stored).unwrap()),
+        (request.batch.part_key(1), part),
+    ]);
+    let ports = Ports {
+        store,
+        sources: MemorySources::default(),
+        ledger: Ledger::default(),
+        clock: SetClock(Cell::new(datetime!(2026-11-01 12:00 UTC))),
+        tallies: Tallies::default(),
+        batches: Batches::default(),
+    };
+    (ports, request)
+}
+
+fn of_a_row() -> (Fakes, Request) {
+    let item = json!({ "n": 1, "line": 1, "id": "one", "inputs": { "text": "first" }, "tags": { "a": "b" } });
+    ports(&json!({ "source": "s3://bucket/a.jsonl" }), &item)
+}
+
+const DOCUMENT: &str = "s3://corpus/docs/a.md";
+
+fn of_an_object() -> (Fakes, Request) {
+    let object = json!({ "key": "docs/a.md", "etag": "e1", "bytes": 5 });
+    let item = json!({ "n": 1, "line": 1, "id": "a.md", "inputs": {}, "object": object });
+    let spec = json!({ "source": "s3://corpus/docs/", "map": { "text": "{{ item.text }}" } });
+    ports(&spec, &item)
+}
+
+fn again(request: &Request) -> Request {
+    Request { batch: request.batch.clone(), teller: request.teller.clone(), ..*request }
+}
+
+fn open(ports: &Fakes, request: &Request) -> Result<Response, Fault> {
+    now(handle(ports, again(request)))
+}
+
+fn ready(ports: &Fakes, request: &Request) -> RunRef {
+    match open(ports, request).unwrap() {
+        Response::Ready { name, input } => {
+            assert_eq!(name, input.execution_name());
+            *input
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Why the item was refused.
+fn refused(ports: &Fakes, request: &Request) -> String {
+    assert_eq!(open(ports, request), Ok(Response::Refused));
+    let fault = ports.store.json(&request.batch.refused_key(1));
+    assert_eq!(fault["name"], "Bcce.InvalidRequest");
+    let runs = ports.store.objects.borrow().keys().filter(|key| key.starts_with("runs/")).count();
+    assert_eq!(runs, 0, "it has no request");
+    fault["message"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_item_is_the_request_that_a_message_would_have_been() {
+    let (ports, request) = of_a_row();
+    let run = ready(&ports, &request);
+    let id = format!("{}/one", request.batch.batch_id);
+    let first = RunRef::first("default", "explain", &id);
+    assert_eq!(run, RunRef { batch: Some(request.batch.item_of()), ..first });
+    let stored = ports.store.json(&run.request_key());
+    assert_eq!(
+        (&stored["request_id"], &stored["inputs"]),
+        (&json!(id), &json!({ "text": "first" }))
+    );
+    assert_eq!(stored["tags"], json!({ "a": "b", "team": "a" }));
+}
+
+#[test]
+fn a_second_call_for_the_same_item_changes_nothing() {
+    let (ports, request) = of_a_row();
+    let first = ready(&ports, &request);
+    let written = ports.store.objects.borrow().clone();
+    assert_eq!(ready(&ports, &request), first);
+    assert_eq!(*ports.store.objects.borrow(), written);
+}
+
+#[test]
+fn whatever_fails_a_retry_finishes() {
+    let mut failures = 0;
+    loop {
+        let (ports, request) = of_a_row();
+        ports.store.failing.set(failures + 1);
+        let Err(fault) = open(&ports, &request) else { break };
+        assert_eq!(fault.name, ErrorName::Internal);
+        ready(&ports, &request);
+        failures += 1;
+    }
+    assert_eq!(failures, 3, "the batch's request, the item and its own request");
+}
+
+#[test]
+fn a_retry_of_the_batch_names_the_next_attempt_at_the_run() {
+    let (ports, mut request) = of_a_row();
+    let first = ready(&ports, &request);
+    request.batch.reference.attempt_no = 2;
+    request.place.attempt_no = 2;
+    let second = ready(&ports, &request);
+    assert_eq!((second.run_id.as_str(), second.attempt_no), (first.run_id.as_str(), 2));
+    assert_eq!(second.batch.unwrap().attempt_no, 2, "it counts in the retry");
+}
+
+#[test]
+fn an_id_that_another_request_has_is_refused() {
+    let (ports, request) = of_a_row();
+    let run = ready(&ports, &request);
+    let mut other = ports.store.json(&run.request_key());
+    other["inputs"]["text"] = json!("another");
+    ports.store.objects.borrow_mut().insert(run.request_key(), to_json(&other).unwrap());
+    assert_eq!(open(&ports, &request), Ok(Response::Refused));
+    let fault = ports.store.json(&request.batch.refused_key(1));
+    assert_eq!(fault["message"], "id: was used before, for another request of this workflow");
+    assert_eq!(ports.store.json(&run.request_key()), other);
+}
+
+#[test]
+fn a_place_without_its_item_is_our_fault() {
+    let (ports, mut request) = of_a_row();
+    request.place.n = 2;
+    let fault = open(&ports, &request).unwrap_err();
+    assert_eq!(fault.name, ErrorName::Internal);
+    assert!(fault.message.ends_with("does not have item 2 there"), "{}", fault.message);
+}
+
+#[test]
+fn an_object_is_its_text_without_a_byte_order_mark() {
+    let (ports, request) = of_an_object();
+    ports.sources.put(DOCUMENT, "e1", "\u{feff}text");
+    let run = ready(&ports, &request);
+    assert_eq!(ports.store.json(&run.request_key())["inputs"], json!({ "text": "text" }));
+}
+
+#[test]
+fn an_object_that_is_no_text_or_another_one_by_now_is_refused() {
+    let (ports, request) = of_an_object();
+    let gone = "object: is not there any more, or has changed since it was listed";
+    assert_eq!(refused(&ports, &request), gone);
+    ports.sources.put(DOCUMENT, "e2", "another");
+    assert_eq!(refused(&ports, &request), gone);
+    ports.sources.put(DOCUMENT, "e1", b"ab\xff".to_vec());
+    assert_eq!(refused(&ports, &request), "object: is not UTF-8, at byte 3");
+}
+
+#[test]
+fn an_object_that_makes_too_long_a_request_is_refused() {
+    let (ports, request) = of_an_object();
+    // Each is six bytes of JSON.
+    ports.sources.put(DOCUMENT, "e1", "\u{1}".repeat(200_000));
+    assert!(refused(&ports, &request).starts_with("request: is "));
+}
+
+fn too_many(request: &Request) -> Tally {
+    Tally { failed: request.allowed_failures + 1, succeeded: 5, ..Tally::default() }
+}
+
+#[test]
+fn as_many_failures_as_may_be_halt_nothing() {
+    let (ports, request) = of_a_row();
+    *ports.ledger.tally.borrow_mut() =
+        Tally { failed: request.allowed_failures, ..Tally::default() };
+    ready(&ports, &request);
+}
+
+#[test]
+fn when_too_many_failed_nothing_is_started_and_one_tells_of_it() {
+    let (ports, request) = of_a_row();
+    *ports.ledger.tally.borrow_mut() = too_many(&request);
+    let written = ports.store.objects.borrow().clone();
+    let notice = |teller: &str| {
+        let request = Request { teller: teller.into(), ..again(&request) };
+        match open(&ports, &request).unwrap() {
+            Response::Halted { notice } => notice,
+            other => panic!("{other:?}"),
+        }
+    };
+    let told = notice("child-1").expect("the first tells");
+    assert_eq!(notice("child-2"), None);
+    assert_eq!(notice("child-1"), Some(told.clone()), "whose first answer was lost");
+    assert_eq!(*ports.store.objects.borrow(), written);
+    assert_eq!(
+        (told.status, told.counts.failed, told.counts.succeeded),
+        (BatchStatus::Running, 11, 5)
+    );
+    let error = told.error.unwrap();
+    assert_eq!(error.name, ErrorName::TooManyFailures);
+    assert_eq!(error.message, "11 items failed, 10 may; no further one is started");
+}
+
+#[test]
+fn a_tally_is_good_for_two_seconds_and_for_its_own_batch() {
+    let (ports, mut request) = of_a_row();
+    let later = |seconds| {
+        let at = ports.clock.0.get() + time::Duration::seconds(seconds);
+        ports.clock.0.set(at);
+    };
+    ready(&ports, &request);
+    *ports.ledger.tally.borrow_mut() = too_many(&request);
+    later(1);
+    ready(&ports, &request);
+    assert_eq!(ports.ledger.reads.get(), 1);
+    later(1);
+    assert!(matches!(open(&ports, &request), Ok(Response::Halted { .. })));
+    // A retry counts from nothing.
+    *ports.ledger.tally.borrow_mut() = Tally::default();
+    request.batch.reference.attempt_no = 2;
+    ready(&ports, &request);
+    assert_eq!(ports.ledger.reads.get(), 3);
+}
+
+#[test]
+fn a_cost_that_is_not_known_as_a_whole_is_told_as_a_part() {
+    let known = Tally { cost_usd: "0.50".parse().unwrap(), ..Tally::default() };
+    let told = serde_json::to_value(totals(&known)).unwrap();
+    assert_eq!(told["cost_usd"], "0.5");
+    let told = serde_json::to_value(totals(&Tally { unknown_cost: 1, ..known })).unwrap();
+    assert_eq!((&told["cost_usd"], &told["priced_subtotal_usd"]), (&Value::Null, &json!("0.5")));
+    assert_eq!(told["usage"], Value::Null);
+}

@@ -1,0 +1,61 @@
+"""Items of a batch per minute on a stack of its own, by how many run at a time: `make rate`.
+
+The emulator takes no notice of MaxConcurrencyPath. So the deployed machine gets each number as a literal, and is
+otherwise as it is.
+"""
+
+import json
+import os
+import sys
+import time
+
+import boto3
+
+# Runs at a time, and how many items are enough to see their rate.
+ROUNDS = [(1, 20), (8, 100), (32, 200)]
+# Seconds.
+PATIENCE = 600
+
+
+def main():
+    states = boto3.client("stepfunctions")
+    arn = os.environ["BatchArn"]
+    machine = states.describe_state_machine(stateMachineArn=arn)
+    print("at a time | items | seconds | items per minute")
+    for at_a_time, items in ROUNDS:
+        definition = json.loads(machine["definition"])
+        run_items = definition["States"]["RunItems"]
+        del run_items["MaxConcurrencyPath"]
+        run_items["MaxConcurrency"] = at_a_time
+        states.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition), roleArn=machine["roleArn"])
+        seconds = run_batch(states, arn, f"rate-{at_a_time}", items)
+        print(f"{at_a_time:>9} | {items:>5} | {seconds:>7.1f} | {60 * items / seconds:>16.0f}", flush=True)
+
+
+def run_batch(states, arn, name, items):
+    """From the message to the end of the execution, in seconds."""
+    bucket, key = os.environ["ArtifactBucket"], f"batches/uploads/{name}.jsonl"
+    lines = "".join(json.dumps({"text": f"number {n}"}) + "\n" for n in range(items))
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=lines.encode())
+    message = {"workflow": "explain", "id": name, "batch": {"source": f"s3://{bucket}/{key}"}}
+    started = time.monotonic()
+    boto3.client("sqs").send_message(QueueUrl=os.environ["InboxQueueUrl"], MessageBody=json.dumps(message))
+    while time.monotonic() - started < PATIENCE:
+        executions = states.list_executions(stateMachineArn=arn)["executions"]
+        ended = [one for one in executions if is_of(states, one, name) and one["status"] != "RUNNING"]
+        if ended:
+            if ended[0]["status"] != "SUCCEEDED":
+                described = states.describe_execution(executionArn=ended[0]["executionArn"])
+                sys.exit(f"error: the batch {name} ended with {described.get('error')}: {described.get('cause')}")
+            return time.monotonic() - started
+        time.sleep(0.2)
+    sys.exit(f"error: the batch {name} is not over after {PATIENCE} s")
+
+
+def is_of(states, execution, name):
+    described = states.describe_execution(executionArn=execution["executionArn"])
+    return json.loads(described["input"]).get("request_id") == name
+
+
+if __name__ == "__main__":
+    main()

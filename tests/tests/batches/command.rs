@@ -1,0 +1,286 @@
+//! `bcce batch` as a script would call it.
+
+use std::path::{Path, PathBuf};
+
+use bcce_core::batch::reference::BatchRef;
+use serde_json::{Value, json};
+
+use crate::batch::{lines, manifest, upload};
+use crate::cli::{ROOT, bcce};
+use crate::stack::{Layout, Stack, fresh, model, output};
+
+/// A workflow with one step that says back what it is told.
+async fn workflow(stack: &Stack, name: &str) {
+    let model = model(Layout::Two);
+    let step = format!(
+        "- {{ id: answer, model: {model}, prompt: \"{{{{ inputs.text }}}}\", max_tokens: 100 }}"
+    );
+    let inputs =
+        "inputs:\n  text: { type: string, required: true }\n  lang: { type: string, default: en }";
+    let body = format!("version: 1\nname: {name}\n{inputs}\nsteps:\n{step}\n");
+    stack.put_workflow(name, &body).await;
+}
+
+fn file(name: &str, body: impl AsRef<[u8]>) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, body).unwrap();
+    path
+}
+
+fn sample(name: &str) -> String {
+    format!("{ROOT}/events/batch/{name}")
+}
+
+fn batch(args: &[&str], code: i32) -> String {
+    let (ended, told) = bcce("dev", &[&["batch"], args].concat());
+    assert_eq!(ended, code, "{args:?}: {told}");
+    told
+}
+
+fn json_of(told: &str) -> Value {
+    let from = told.find('{').unwrap_or_else(|| panic!("no JSON in {told}"));
+    serde_json::Deserializer::from_str(&told[from..]).into_iter().next().unwrap().unwrap()
+}
+
+/// What was sent, from the last line of `told`.
+fn sent(told: &str, workflow: &str) -> BatchRef {
+    let batch_id =
+        told.lines().find(|line| line.contains("-batch-")).unwrap_or_else(|| panic!("{told}"));
+    BatchRef { batch_id: batch_id.into(), ..BatchRef::first("default", workflow, "") }
+}
+
+#[tokio::test]
+async fn a_file_is_looked_at_sent_once_watched_and_read() {
+    let stack = Stack::connect().await;
+    let name = fresh("letters");
+    workflow(&stack, &name).await;
+    let file = sample("letters.csv");
+    let submit = |more: &[&str], code: i32| {
+        let args = [
+            "submit",
+            &name,
+            &file,
+            "--map",
+            "text=Body",
+            "--map",
+            "lang=item.lang",
+            "--item-id",
+            "nr",
+        ];
+        batch(&[&args, more].concat(), code)
+    };
+    let looked = json_of(&submit(&["--dry-run", "--json", "--mode", "bulk"], 0));
+    assert_eq!((&looked["items"], &looked["rejected"]), (&json!(5), &json!(2)), "{looked}");
+    let told: Vec<&Value> =
+        looked["first_rejected"].as_array().unwrap().iter().map(|r| &r["line"]).collect();
+    assert_eq!(told, [5, 6]);
+    assert_eq!(looked["estimate"]["output_tokens_most"], 300);
+    assert!(looked["estimate"]["rule"].as_str().unwrap().contains("not run in bulk"), "{looked}");
+    assert!(batch(&["list", "--workflow", &name], 0).contains("no such batch"));
+
+    let told = submit(&[], 0);
+    for part in
+        ["2 of 5 items are rejected", "line 5: line: has 2 fields", "line 6: id: is that of line 4"]
+    {
+        assert!(told.contains(part), "{part} is missing in {told}");
+    }
+    let sent = sent(&told, &name);
+    let id = sent.batch_id.as_str();
+    let told = batch(&["status", id, "--watch"], 1);
+    for part in [
+        "5 items, 2 of them rejected",
+        "on demand",
+        "3 of 3 over",
+        "PARTIAL: 3 of 5 items succeeded, 2 rejected",
+        "results",
+    ] {
+        assert!(told.contains(part), "{part} is missing in {told}");
+    }
+    let again = submit(&[], 0);
+    assert!(again.contains("was sent before") && again.contains(id), "{again}");
+    assert!(batch(&["list", "--workflow", &name, "--json"], 0).matches("batch_id").count() == 1);
+
+    let status = json_of(&batch(&["status", id, "--json"], 0));
+    assert_eq!((&status["status"], &status["tally"]["succeeded"]), (&json!("PARTIAL"), &json!(3)));
+    let results = lines_of(&batch(&["results", id], 0));
+    assert_eq!(results, lines(&stack, &sent.results_key()).await);
+    let failed = lines_of(&batch(&["results", id, "--failed"], 0));
+    let told: Vec<&Value> = failed.iter().map(|result| &result["status"]).collect();
+    assert_eq!(told, ["REJECTED", "REJECTED"]);
+    let outputs = lines_of(&batch(&["outputs", id], 0));
+    let ids: Vec<&Value> = outputs.iter().map(|output| &output["id"]).collect();
+    assert_eq!(ids, ["1", "2", "5"]);
+    assert!(batch(&["verify", id], 0).contains("verified: PARTIAL"));
+    let refused = batch(&["retry", id], 2);
+    assert!(refused.contains("2 items were rejected"), "{refused}");
+    let refused = batch(&["cancel", id], 2);
+    assert!(refused.contains("is over: PARTIAL"), "{refused}");
+
+    let put = stack.s3.put_object().bucket(output("ArtifactBucket")).key(sent.outputs_key());
+    put.body(b"{}\n".to_vec().into()).send().await.unwrap();
+    assert!(batch(&["verify", id], 1).contains("has the digest"));
+    assert!(batch(&["outputs", id], 1).contains("does not have the digest"));
+}
+
+fn lines_of(told: &str) -> Vec<Value> {
+    told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_failed_is_run_again_by_one_attempt_however_many_ask() {
+    let stack = Stack::connect().await;
+    let name = fresh("again");
+    workflow(&stack, &name).await;
+    let rows = [
+        json!({ "id": "good", "text": "fine" }),
+        json!({ "id": "bad", "text": "@model *: validation, answer\nonce" }),
+    ];
+    let file = file(&format!("{name}.jsonl"), rows.map(|row| row.to_string()).join("\n"));
+    let told = batch(&["submit", &name, file.to_str().unwrap(), "--wait"], 1);
+    assert!(told.contains("1 of 2 items succeeded, 1 failed"), "{told}");
+    let first =
+        BatchRef { batch_id: batch_in(&told).into(), ..BatchRef::first("default", &name, "") };
+    let id = first.batch_id.clone();
+    let both = [(); 2].map(|()| {
+        let id = id.clone();
+        std::thread::spawn(move || bcce("dev", &["batch", "retry", &id, "--wait"]))
+    });
+    let mut ended: Vec<(i32, String)> =
+        both.into_iter().map(|retry| retry.join().unwrap()).collect();
+    ended.sort();
+    assert_eq!(ended[0].0, 0, "{ended:?}");
+    assert!([0, 2].contains(&ended[1].0), "{ended:?}");
+    let sealed = manifest(&stack, &first.retry().unwrap()).await;
+    assert_eq!(
+        (&sealed["status"], &sealed["counts"]["succeeded"]),
+        (&json!("SUCCEEDED"), &json!(2))
+    );
+    let before = lines_of(&batch(&["results", &id, "--failed", "--attempt", "1"], 0));
+    assert_eq!(before[0]["id"], "bad");
+    assert_eq!(batch(&["results", &id, "--failed"], 0), "");
+    assert!(batch(&["status", &id], 0).contains("attempt 2"));
+    assert!(batch(&["verify", &id, "--attempt", "1"], 0).contains("manifest-1.json"));
+    assert!(batch(&["retry", &id], 2).contains("every item succeeded"));
+    std::fs::remove_file(file).unwrap();
+}
+
+/// The first batch id that is told.
+fn batch_in(told: &str) -> &str {
+    let words = told.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    words.into_iter().find(|word| word.contains("-batch-")).unwrap_or_else(|| panic!("{told}"))
+}
+
+#[tokio::test]
+async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
+    let stack = Stack::connect().await;
+    let name = fresh("stopped");
+    workflow(&stack, &name).await;
+    let rows: Vec<String> = (0..4)
+        .map(|n| json!({ "text": format!("@model *: slow(3000)\nnumber {n}") }).to_string())
+        .collect();
+    let file = file(&format!("{name}.jsonl"), rows.join("\n"));
+    let told = batch(&["submit", &name, file.to_str().unwrap(), "--concurrency", "2"], 0);
+    let sent = sent(&told, &name);
+    let id = sent.batch_id.as_str();
+    stack
+        .eventually("a batch under way", async || {
+            let (code, told) = bcce("dev", &["batch", "status", id, "--json"]);
+            (code == 0 && json_of(&told)["status"] == "RUNNING").then_some(())
+        })
+        .await;
+    let refused = batch(&["retry", id], 2);
+    assert!(refused.contains("is running, as attempt 1"), "{refused}");
+    let refused = batch(&["settle", id], 2);
+    assert!(refused.contains("is running"), "{refused}");
+    let told = batch(&["cancel", id], 0);
+    assert!(told.contains("is CANCELLED and closed"), "{told}");
+    for verb in ["cancel", "settle"] {
+        let refused = batch(&[verb, id], 2);
+        assert!(refused.contains("CANCELLED"), "{refused}");
+    }
+    let sealed = stack.object(&sent.manifest_key()).await.unwrap();
+    let sealed: Value = serde_json::from_slice(&sealed).unwrap();
+    assert_eq!(sealed["status"], "CANCELLED");
+    // Runs that were under way may have been the last.
+    match sealed["counts"]["succeeded"] == 4 {
+        true => assert!(batch(&["retry", id], 2).contains("every item succeeded")),
+        false => {
+            let told = batch(&["retry", id, "--wait"], 0);
+            assert!(told.contains("4 of 4 items succeeded"), "{told}");
+        }
+    }
+    std::fs::remove_file(file).unwrap();
+}
+
+#[tokio::test]
+async fn a_manifest_of_another_bucket_is_copied_and_objects_are_items() {
+    let stack = Stack::connect().await;
+    let name = fresh("brought");
+    workflow(&stack, &name).await;
+    stack.s3.create_bucket().bucket(&name).send().await.unwrap();
+    let put = stack.s3.put_object().bucket(&name).key("a b/letters.csv");
+    put.body(std::fs::read(sample("letters.csv")).unwrap().into()).send().await.unwrap();
+    let uri = format!("s3://{name}/a b/letters.csv");
+    let map = ["--map", "text=Body", "--item-id", "nr", "--wait"];
+    let told = batch(&[&["submit", &name, &uri], &map[..]].concat(), 1);
+    assert!(told.contains("3 of 5 items succeeded, 2 rejected"), "{told}");
+    let missing = batch(&["submit", &name, &format!("s3://{name}/gone.csv")], 2);
+    assert!(missing.contains("there is no s3://"), "{missing}");
+
+    for (key, text) in [("a.md", "First."), ("b/c.md", "Second."), ("empty.md", "")] {
+        upload(&stack, &format!("{name}/{key}"), text).await;
+    }
+    let uri = format!("s3://{}/batches/uploads/{name}/", output("ArtifactBucket"));
+    let submit = |more: &[&str], code: i32| {
+        batch(&[&["submit", &name, &uri, "--map", "text=item.text"], more].concat(), code)
+    };
+    let looked = submit(&["--dry-run"], 0);
+    for part in [
+        "2 items of",
+        "empty.md: object: is empty",
+        "longest item: b/c.md, 7 bytes",
+        "Objects were not read",
+    ] {
+        assert!(looked.contains(part), "{part} is missing in {looked}");
+    }
+    let told = submit(&["--wait"], 1);
+    assert!(told.contains("2 of 3 items succeeded, 1 rejected"), "{told}");
+    assert!(submit(&[], 0).contains("was sent before"));
+    upload(&stack, &format!("{name}/d.md"), "Third.").await;
+    assert!(!submit(&[], 0).contains("was sent before"), "other objects are another batch");
+}
+
+#[tokio::test]
+async fn what_is_no_batch_is_refused_and_nothing_is_sent() {
+    let stack = Stack::connect().await;
+    let name = fresh("refused");
+    workflow(&stack, &name).await;
+    let cases: [(&str, &[u8], &str); 5] = [
+        ("empty.jsonl", b"\n\n", "has no items"),
+        ("utf16.jsonl", b"\xff\xfe{\0}\0", "is UTF-16"),
+        ("zipped.csv", b"\x1f\x8b\x08\0", "gzip"),
+        ("wrong.jsonl", b"{\"txt\":\"a\"}\n{}\n", "2 items, all rejected"),
+        ("names.csv", b"text,text\na,b\n", "the same name"),
+    ];
+    for (file_name, body, told) in cases {
+        let file = file(&format!("{name}-{file_name}"), body);
+        let args = ["submit", &name, file.to_str().unwrap()];
+        let refused = batch(&args, 2);
+        assert!(refused.contains(told), "{file_name}: {refused}");
+        std::fs::remove_file(file).unwrap();
+    }
+    let known = ["submit", "no-such-workflow", &sample("explain.jsonl")];
+    assert!(batch(&known, 2).contains("there are: "));
+    let used = ["submit", "explain", &sample("explain.jsonl"), "--id", &name];
+    batch(&used, 0);
+    stack
+        .eventually("the batch", async || {
+            let other = [&used[..], &["--tag", "a=b"]].concat();
+            let (code, told) = bcce("dev", &[&["batch"], &other[..]].concat());
+            (code == 2 && told.contains("was used before")).then_some(())
+        })
+        .await;
+    let unknown = batch(&["status", "explain-batch-00000000000000000000000000000000"], 2);
+    assert!(unknown.contains("there is no batch"), "{unknown}");
+    assert!(batch(&["list", "--workflow", &name], 0).contains("no such batch"));
+}

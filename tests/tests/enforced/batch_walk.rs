@@ -1,0 +1,94 @@
+//! The functions of batches one after the other, as their machine calls them, but without its retries.
+
+use bcce_core::artifact::{parse_lines, to_json};
+use bcce_core::batch::{BatchRef, BatchRequest, Place, StoredBatch};
+use serde_json::{Value, json};
+
+use crate::signed::Caller;
+use crate::stack::{Stack, fresh, output};
+use crate::walk::{Broke, begun, invoke, through};
+
+/// The bucket that `infra/local` gives the stack access to.
+const CORPUS: &str = "bcce-corpus";
+
+/// A manifest whose item runs, and objects that do not, of the stack's own bucket and of another one.
+pub async fn batch(root: &Caller, stack: &Stack) -> Result<(), Broke> {
+    let (name, own) = (fresh("batch"), output("ArtifactBucket"));
+    let _ = stack.s3.create_bucket().bucket(CORPUS).send().await;
+    for bucket in [own.as_str(), CORPUS] {
+        let folder = format!("batches/uploads/{name}");
+        let line = json!({ "text": "A breaker." }).to_string();
+        put(stack, bucket, &format!("{folder}.jsonl"), line.as_bytes()).await;
+        put(stack, bucket, &format!("{folder}/good.txt"), b"A breaker.").await;
+        put(stack, bucket, &format!("{folder}/no-text.txt"), b"\xff").await;
+        let uri = format!("s3://{bucket}/{folder}");
+        rows(root, stack, &json!({ "source": format!("{uri}.jsonl") })).await?;
+        let map = json!({ "text": "{{ item.text }}" });
+        objects(root, stack, &json!({ "source": format!("{uri}/"), "map": map })).await?;
+    }
+    Ok(())
+}
+
+/// To the sealed batch. The item is asked for twice: the second time its request is there.
+async fn rows(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke> {
+    let (batch, event) = open(root, stack, spec).await?;
+    let places = places(stack, &batch).await;
+    let ready = item(root, &event, &places[0]).await?;
+    assert_eq!(item(root, &event, &places[0]).await?, ready);
+    let arn = format!("{}:{}", output("WorkflowArn"), ready["name"].as_str().unwrap());
+    let arn = arn.replacen(":stateMachine:", ":execution:", 1);
+    through(root, begun(ready["input"].clone(), &arn)).await?;
+    close(root, &event, "SUCCEEDED").await
+}
+
+/// To the sealed batch none of whose runs was started: one is refused, for it is no text.
+async fn objects(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke> {
+    let (batch, event) = open(root, stack, spec).await?;
+    for (place, outcome) in places(stack, &batch).await.iter().zip(["ready", "refused"]) {
+        assert_eq!(item(root, &event, place).await?["outcome"], outcome);
+    }
+    close(root, &event, "FAILED").await
+}
+
+async fn open(root: &Caller, stack: &Stack, spec: &Value) -> Result<(BatchRef, Value), Broke> {
+    let request = json!({ "workflow": "explain", "id": fresh("batch"), "batch": spec });
+    let request = BatchRequest::parse(&request.to_string()).unwrap();
+    let request = StoredBatch::new(request, "default", "1");
+    let batch = request.reference();
+    let request = stack.s3.put_object().body(to_json(&request).unwrap().into());
+    let request = request.bucket(output("ArtifactBucket")).key(batch.request_key());
+    request.if_none_match("*").send().await.unwrap();
+    let arn = output("BatchArn").replacen(":stateMachine:", ":execution:", 1);
+    let arn = format!("{arn}:{}", batch.execution_name());
+    let event = begun(serde_json::to_value(&batch).unwrap(), &arn);
+    let opened = invoke(root, "open-batch", &json!({ "batch": event })).await?;
+    // What may not be read is the batch's fault as well as the role's.
+    match opened["outcome"] == "opened" {
+        true => Ok((batch, event)),
+        false => Err(Broke { function: "open-batch", because: opened.to_string() }),
+    }
+}
+
+async fn places(stack: &Stack, batch: &BatchRef) -> Vec<Place> {
+    let key = batch.places_key(1);
+    parse_lines(&key, &stack.object(&key).await.unwrap()).unwrap()
+}
+
+async fn item(root: &Caller, batch: &Value, place: &Place) -> Result<Value, Broke> {
+    let asked =
+        json!({ "batch": batch, "place": place, "allowed_failures": 10, "teller": "a-child" });
+    invoke(root, "open-item", &asked).await
+}
+
+async fn close(root: &Caller, batch: &Value, status: &str) -> Result<(), Broke> {
+    let part = json!({ "part": 1, "lines": 1 });
+    invoke(root, "collect-part", &json!({ "batch": batch, "part": part })).await?;
+    let closed = invoke(root, "close-batch", &json!({ "batch": batch })).await?;
+    assert_eq!(closed["notice"]["status"], status, "{closed}");
+    Ok(())
+}
+
+async fn put(stack: &Stack, bucket: &str, key: &str, body: &[u8]) {
+    let put = stack.s3.put_object().bucket(bucket).key(key).body(body.to_vec().into());
+    put.send().await.unwrap();
+}
