@@ -29,7 +29,7 @@ fn batch() -> BatchRun {
 
 fn config() -> Config {
     Config {
-        bucket: "b".into(),
+        bucket: "bucket".into(),
         key_arn: "key".into(),
         service_role_arn: "role".into(),
         endpoint: None,
@@ -41,12 +41,12 @@ fn ports(records: &[u64]) -> Fakes {
     let target = json!({ "region": "us-east-1", "model_id": "us.anthropic.claude" });
     let opened = json!({
         "version": 1, "items": 300, "rejected": 0, "to_run": 300, "parts": records.len(),
-        "source": { "uri": "s3://b/k", "format": "jsonl", "bytes": 1 },
+        "source": { "uri": "s3://bucket/k", "format": "jsonl", "bytes": 1 },
         "mode": "bulk", "because": [], "concurrency": 20, "allowed_failures": 20,
         "bulk": { "target": target, "cut_off": "2026-11-01T13:00:00Z" },
     });
     let message =
-        json!({ "workflow": "explain", "id": "42", "batch": { "source": "s3://b/a.jsonl" } });
+        json!({ "workflow": "explain", "id": "42", "batch": { "source": "s3://bucket/a.jsonl" } });
     let stored = BatchRequest::parse(&message.to_string()).unwrap();
     let stored = StoredBatch::new(stored, "default", "m");
     let rendered = records.iter().zip(1..).map(|(records, part)| {

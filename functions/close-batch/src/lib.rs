@@ -10,7 +10,7 @@ use bcce_core::artifact::{parse, sign_once, store_once, to_json};
 use bcce_core::batch::BatchManifest;
 use bcce_core::batch::manifest::{BatchNotice, Opened, Outcome, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun};
-use bcce_core::bulk::JobsRecord;
+use bcce_core::bulk::{JobRecord, JobsRecord};
 use bcce_core::digest::sha256_hex;
 use bcce_core::ending::ExecutionStatus;
 use bcce_core::error::Fault;
@@ -147,9 +147,8 @@ where
             let (from, to) = (all(BatchRef::part_outputs_key), batch.outputs_key());
             outputs = Some(self.store.concatenate(&from, &to, &batch.batch_id).await?);
         }
-        let key = batch.jobs_key();
-        let bulk = match self.store.get(&key).await? {
-            Some(body) => parse::<JobsRecord>(&key, &body)?.jobs,
+        let bulk = match opened.as_ref().and_then(|opened| opened.bulk.as_ref()) {
+            Some(_) => self.jobs(batch).await?,
             None => Vec::new(),
         };
         Ok(BatchManifest::seal(Outcome {
@@ -163,6 +162,15 @@ where
             is_cancelled: request.ended == Some(ExecutionStatus::Aborted),
             ended_at: self.clock.now(),
         }))
+    }
+
+    /// As they ended, if there were any.
+    async fn jobs(&self, batch: &BatchRef) -> Result<Vec<JobRecord>, Fault> {
+        let key = batch.jobs_key();
+        match self.store.get(&key).await? {
+            Some(body) => Ok(parse::<JobsRecord>(&key, &body)?.jobs),
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn sums(&self, batch: &BatchRef, parts: u32) -> Result<Sums, Fault> {

@@ -24,7 +24,7 @@ fn batch() -> BatchRef {
 fn config() -> Config {
     Config {
         environment: "dev".into(),
-        bucket: "b".into(),
+        bucket: "bucket".into(),
         key_arn: "key".into(),
         region: "us-east-1".into(),
         retries: Retries::default(),
@@ -35,7 +35,7 @@ fn config() -> Config {
 fn ports(spec: Value, entries: &[Value]) -> Fakes {
     let key = "config/workflows/explain/x.yaml";
     let pointer =
-        json!({ "uri": format!("s3://b/{key}"), "sha256": sha256_hex(WORKFLOW.as_bytes()) });
+        json!({ "uri": format!("s3://bucket/{key}"), "sha256": sha256_hex(WORKFLOW.as_bytes()) });
     let documents = [
         ("models", MODELS),
         ("prices", PRICES),
@@ -50,7 +50,7 @@ fn ports(spec: Value, entries: &[Value]) -> Fakes {
     let model_id = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
     let opened = json!({
         "version": 1, "items": MIN_RECORDS, "rejected": 0, "to_run": MIN_RECORDS, "parts": 1,
-        "source": { "uri": "s3://b/k", "format": "jsonl", "bytes": 1 },
+        "source": { "uri": "s3://bucket/k", "format": "jsonl", "bytes": 1 },
         "mode": "bulk", "because": [], "concurrency": 20, "allowed_failures": 20,
         "bulk": {
             "target": { "region": "us-east-1", "model_id": model_id },
@@ -71,7 +71,7 @@ fn ports(spec: Value, entries: &[Value]) -> Fakes {
 }
 
 fn rows() -> Value {
-    json!({ "source": "s3://b/batches/uploads/a.jsonl" })
+    json!({ "source": "s3://bucket/batches/uploads/a.jsonl" })
 }
 
 fn row(n: u64, text: &str) -> Value {

@@ -49,7 +49,7 @@ fn batch() -> BatchRun {
 fn config() -> Config {
     Config {
         environment: "dev".into(),
-        bucket: "b".into(),
+        bucket: "bucket".into(),
         key_arn: "key".into(),
         signing_key_arn: "key".into(),
         ledger_table: "t".into(),
@@ -89,7 +89,7 @@ fn ports(output: Option<&[Value]>) -> Fakes {
     }
     let opened = json!({
         "version": 1, "items": 3, "rejected": 0, "to_run": 3, "parts": 1,
-        "source": { "uri": "s3://b/k", "format": "jsonl", "bytes": 1 },
+        "source": { "uri": "s3://bucket/k", "format": "jsonl", "bytes": 1 },
         "mode": "bulk", "because": [], "concurrency": 20, "allowed_failures": 20,
     });
     objects.push((batch().part_key(1), entries));
