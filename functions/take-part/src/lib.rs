@@ -61,7 +61,7 @@ pub struct Request {
     pub part: Part,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Response {
     /// Items whose runs are over.
     pub taken: u64,
@@ -122,12 +122,6 @@ where
     let (taken, left) = (taken.len() as u64, left.len() as u64);
     tracing::info!(batch_id, part, taken, left, "a part is taken");
     Ok(Response { taken, left })
-}
-
-impl Default for Response {
-    fn default() -> Self {
-        Self { taken: 0, left: 0 }
-    }
 }
 
 impl<S, K, L, C> Ports<S, K, L, C>
