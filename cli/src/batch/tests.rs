@@ -49,6 +49,7 @@ pub fn opened() -> Opened {
         },
         mode: Mode::OnDemand,
         because: vec!["it was asked for".into()],
+        bulk: None,
         concurrency: 20,
         allowed_failures: 100,
     }

@@ -3,8 +3,12 @@
 //! Each distinct set of dimensions is a metric that is billed, so there are few; what else helps a reader
 //! goes in as a property, searchable in the log and free.
 
+mod run; // what a run says
+
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
+
+pub use run::documents as of_run;
 
 const NAMESPACE: &str = "BCCE";
 

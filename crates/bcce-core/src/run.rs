@@ -90,6 +90,12 @@ impl RunRef {
         format!("{}{}.json", self.failures_prefix(), step_path(step, item))
     }
 
+    /// The same of the record that asked for it in a job, before a call did. In a listing it comes after the call's,
+    /// which is the one to be told of.
+    pub fn record_failure_key(&self, step: &str) -> String {
+        format!("{}{step}.record.json", self.failures_prefix())
+    }
+
     pub fn failures_prefix(&self) -> String {
         format!("{}failures/{}/", self.prefix(), self.attempt_no)
     }

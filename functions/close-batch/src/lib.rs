@@ -6,11 +6,12 @@ mod emf;
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{parse, store_once, to_json};
+use bcce_core::artifact::{parse, sign_once, store_once, to_json};
 use bcce_core::batch::BatchManifest;
 use bcce_core::batch::manifest::{BatchNotice, Opened, Outcome, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun};
-use bcce_core::digest::{sha256, sha256_hex};
+use bcce_core::bulk::{JobRecord, JobsRecord};
+use bcce_core::digest::sha256_hex;
 use bcce_core::ending::ExecutionStatus;
 use bcce_core::error::Fault;
 use bcce_core::ledger::ClosedBatch;
@@ -103,7 +104,8 @@ where
             store_once(&ports.store, &key, &batch.batch_id, to_json(&manifest)?).await?
         }
     };
-    ports.sign(batch, &bytes).await?;
+    let signature = batch.signature_key();
+    sign_once(&ports.store, &ports.signing_key, &signature, &batch.batch_id, &bytes).await?;
     let manifest: BatchManifest = parse(&key, &bytes)?;
     let sha256 = sha256_hex(&bytes);
     let closed = ClosedBatch {
@@ -124,8 +126,7 @@ where
 
 impl<S, K, L, C> Ports<S, K, L, C>
 where
-    S: GetObject + PutOnce + Concatenate,
-    K: SignDigest,
+    S: GetObject + Concatenate,
     C: Clock,
 {
     async fn seal(&self, request: &Request) -> Result<BatchManifest, Fault> {
@@ -146,9 +147,14 @@ where
             let (from, to) = (all(BatchRef::part_outputs_key), batch.outputs_key());
             outputs = Some(self.store.concatenate(&from, &to, &batch.batch_id).await?);
         }
+        let bulk = match opened.as_ref().and_then(|opened| opened.bulk.as_ref()) {
+            Some(_) => self.jobs(batch).await?,
+            None => Vec::new(),
+        };
         Ok(BatchManifest::seal(Outcome {
             batch,
             opened,
+            bulk,
             sums,
             results,
             outputs,
@@ -156,6 +162,15 @@ where
             is_cancelled: request.ended == Some(ExecutionStatus::Aborted),
             ended_at: self.clock.now(),
         }))
+    }
+
+    /// As they ended, if there were any.
+    async fn jobs(&self, batch: &BatchRef) -> Result<Vec<JobRecord>, Fault> {
+        let key = batch.jobs_key();
+        match self.store.get(&key).await? {
+            Some(body) => Ok(parse::<JobsRecord>(&key, &body)?.jobs),
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn sums(&self, batch: &BatchRef, parts: u32) -> Result<Sums, Fault> {
@@ -171,16 +186,6 @@ where
             Ok(sums)
         })
         .await
-    }
-
-    async fn sign(&self, batch: &BatchRef, manifest: &[u8]) -> Result<(), Fault> {
-        let key = batch.signature_key();
-        // KMS bills each signature, and ECDSA gives another one each time.
-        if self.store.get(&key).await?.is_none() {
-            let signature = self.signing_key.sign(&sha256(manifest)).await?;
-            store_once(&self.store, &key, &batch.batch_id, signature).await?;
-        }
-        Ok(())
     }
 }
 

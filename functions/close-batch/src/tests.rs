@@ -1,6 +1,7 @@
 use std::cell::{Cell, RefCell};
 
 use bcce_core::batch::{BatchStatus, ItemStatus};
+use bcce_core::digest::sha256;
 use bcce_core::error::ErrorName;
 use bcce_core::fakes::{MemoryStore, StoppedClock, now};
 use serde_json::{Value, json};

@@ -1,13 +1,13 @@
 //! Counts a sealed run exactly once: the ledger's run record and usage counters in one transaction,
 //! and then its metrics.
 
-mod emf;
 #[cfg(test)]
 mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::parse;
 use bcce_core::digest::sha256_hex;
+use bcce_core::emf;
 use bcce_core::ending::Ending;
 use bcce_core::error::Fault;
 use bcce_core::ledger::ClosedRun;
@@ -78,7 +78,7 @@ where
     let closed = ClosedRun { run, manifest, manifest_key: key, manifest_sha256: sha256, teller };
     match ports.ledger.close(&closed).await? {
         Closed::Counted => {
-            emf::documents(&config.environment, &closed.manifest)
+            emf::of_run(&config.environment, &closed.manifest)
                 .iter()
                 .for_each(|document| emit(document));
             // Of an item its batch tells.

@@ -26,7 +26,7 @@ pub(crate) async fn of(
         }
     }
     let because = vec![format!("a retry runs what attempt {before} left over")];
-    Ok(Some(Opened { to_run, mode: Mode::OnDemand, because, ..opened }))
+    Ok(Some(Opened { to_run, mode: Mode::OnDemand, because, bulk: None, ..opened }))
 }
 
 /// The last attempt that came so far.

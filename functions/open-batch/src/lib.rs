@@ -10,6 +10,7 @@ mod tests;
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::{parse, to_json};
 use bcce_core::batch::manifest::{Opened, SourceRead};
+use bcce_core::batch::mode::{self, Asked};
 use bcce_core::batch::reference::BatchRun;
 use bcce_core::batch::source::{INBOX, UPLOADS};
 use bcce_core::batch::{Location, Mode, StoredBatch, tally};
@@ -29,6 +30,8 @@ pub struct Config {
     pub bucket: String,
     pub key_arn: String,
     pub ledger_table: String,
+    /// The stack's.
+    pub region: String,
 }
 
 impl Config {
@@ -38,6 +41,7 @@ impl Config {
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
             key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
             ledger_table: variable("BCCE_LEDGER_TABLE")?,
+            region: variable("AWS_REGION")?,
         })
     }
 }
@@ -68,6 +72,8 @@ pub enum Response {
         parts: String,
         /// Prefix of the places of those items that run on demand.
         places: String,
+        /// The same of those that jobs leave over.
+        rest: String,
         /// Prefix of what Step Functions notes of child executions.
         children: String,
         to_run: u64,
@@ -100,6 +106,7 @@ where
             bucket: config.bucket.clone(),
             parts: batch.parts_key(),
             places: batch.places_prefix(),
+            rest: batch.rest_prefix(),
             children: batch.children_prefix(),
             to_run: opened.to_run,
             mode: opened.mode,
@@ -180,11 +187,23 @@ where
         if written.items == 0 {
             return Err(Problems::one("batch.source", "has no items").into());
         }
-        Ok(opened(&stored, read, &written))
+        let asked = Asked {
+            spec: &stored.batch,
+            items: written.items - written.rejected,
+            plan: read.plan.as_ref(),
+            region: &config.region,
+            now: self.clock.now(),
+        };
+        Ok(opened(&stored, mode::choose(&asked), read.source, &written))
     }
 }
 
-fn opened(stored: &StoredBatch, source: SourceRead, written: &Written) -> Opened {
+fn opened(
+    stored: &StoredBatch,
+    chosen: mode::Chosen,
+    source: SourceRead,
+    written: &Written,
+) -> Opened {
     let spec = &stored.batch;
     Opened {
         version: 1,
@@ -193,8 +212,9 @@ fn opened(stored: &StoredBatch, source: SourceRead, written: &Written) -> Opened
         to_run: written.items - written.rejected,
         parts: written.parts,
         source,
-        mode: Mode::OnDemand,
-        because: vec!["the batch asks for it".to_owned()],
+        mode: chosen.mode,
+        because: chosen.because,
+        bulk: chosen.bulk,
         concurrency: spec.concurrency(),
         allowed_failures: tally::allowed_failures(written.items, spec.tolerated_failure_percent),
     }

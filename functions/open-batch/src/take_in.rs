@@ -3,13 +3,20 @@
 use bcce_core::batch::intake::Taken;
 use bcce_core::batch::manifest::SourceRead;
 use bcce_core::batch::reference::BatchRef;
-use bcce_core::batch::{Format, Intake, Location, Reader, StoredBatch};
+use bcce_core::batch::{Entry, Format, Intake, Location, Reader, StoredBatch};
 use bcce_core::environment::Configuration;
 use bcce_core::error::{Fault, Problems};
+use bcce_core::plan::Plan;
 use bcce_core::ports::{GetObject, ListSource, NextBytes, OpenSource, PutObject};
 
 use crate::Ports;
 use crate::parts::{Parts, Written};
+
+/// What was read, and the plan of the first item.
+pub(crate) struct Read {
+    pub source: SourceRead,
+    pub plan: Option<Result<Plan, Fault>>,
+}
 
 pub(crate) async fn all<S, R, P, L, C>(
     ports: &Ports<S, R, P, L, C>,
@@ -17,7 +24,7 @@ pub(crate) async fn all<S, R, P, L, C>(
     stored: &StoredBatch,
     configuration: &Configuration,
     location: &Location,
-) -> Result<(SourceRead, Written), Fault>
+) -> Result<(Read, Written), Fault>
 where
     S: GetObject + PutObject,
     R: OpenSource + ListSource,
@@ -25,7 +32,8 @@ where
     let format = stored.batch.format().unwrap_or(Format::Jsonl);
     let mut intake = Intake::new(stored, configuration);
     let mut parts = Parts::new(&ports.store, batch);
-    let mut read = SourceRead { uri: location.to_string(), format, etag: None, bytes: 0 };
+    let source = SourceRead { uri: location.to_string(), format, etag: None, bytes: 0 };
+    let mut read = Read { source, plan: None };
     match Reader::new(format) {
         Some(reader) => {
             let etag = stored.batch.etag.as_deref();
@@ -37,6 +45,14 @@ where
     Ok((read, parts.finish().await?))
 }
 
+impl Read {
+    fn note(&mut self, plan: Option<Plan>) {
+        if self.plan.is_none() {
+            self.plan = plan.map(Ok);
+        }
+    }
+}
+
 async fn rows<S: PutObject>(
     sources: &impl OpenSource,
     location: &Location,
@@ -44,7 +60,7 @@ async fn rows<S: PutObject>(
     mut reader: Reader,
     intake: &mut Intake<'_>,
     parts: &mut Parts<'_, S>,
-    read: &mut SourceRead,
+    read: &mut Read,
 ) -> Result<(), Fault> {
     let Some(mut source) = sources.open(location, etag).await? else {
         let cause = match etag {
@@ -55,21 +71,23 @@ async fn rows<S: PutObject>(
         };
         return Err(Problems::one("batch.source", cause).into());
     };
-    read.etag = Some(source.etag);
+    read.source.etag = Some(source.etag);
     let mut taken: Vec<Taken> = Vec::new();
     while let Some(bytes) = source.body.next_bytes().await? {
-        read.bytes += bytes.len() as u64;
+        read.source.bytes += bytes.len() as u64;
         reader.push(&bytes, &mut |row| taken.push(intake.row(row)))?;
         for taken in taken.drain(..) {
             parts.add(&taken.entry).await?;
+            read.note(taken.plan);
         }
     }
-    if read.bytes != source.bytes {
-        return Err(Fault::internal(format!("{location} ended after {} bytes", read.bytes)));
+    if read.source.bytes != source.bytes {
+        return Err(Fault::internal(format!("{location} ended after {} bytes", read.source.bytes)));
     }
     reader.finish(&mut |row| taken.push(intake.row(row)))?;
     for taken in taken {
         parts.add(&taken.entry).await?;
+        read.note(taken.plan);
     }
     Ok(())
 }
@@ -79,15 +97,18 @@ async fn objects<S: PutObject>(
     prefix: &Location,
     intake: &mut Intake<'_>,
     parts: &mut Parts<'_, S>,
-    read: &mut SourceRead,
+    read: &mut Read,
 ) -> Result<(), Fault> {
     let mut next: Option<String> = None;
     loop {
         let page = sources.page(prefix, next.as_deref()).await?;
         for object in page.objects {
-            read.bytes += object.bytes;
+            read.source.bytes += object.bytes;
             if let Some(taken) = intake.object(object) {
                 parts.add(&taken.entry).await?;
+                if let (None, Entry::Item(item)) = (&read.plan, taken.entry) {
+                    read.plan = Some(intake.plan_with(*item, "text"));
+                }
             }
         }
         next = page.next;

@@ -80,6 +80,7 @@ fn open(ports: &Fakes, event: &str) -> Result<Response, Fault> {
         bucket: "bucket".into(),
         key_arn: String::new(),
         ledger_table: String::new(),
+        region: "us-east-1".into(),
     };
     now(handle(ports, &config, request(event)))
 }
@@ -118,6 +119,7 @@ fn good_rows_have_places_that_point_at_them_and_bad_ones_their_reasons() {
         bucket: "bucket".into(),
         parts: batch().parts_key(),
         places: batch().places_prefix(),
+        rest: batch().rest_prefix(),
         children: batch().children_prefix(),
         to_run: 2,
         mode: Mode::OnDemand,
@@ -440,4 +442,26 @@ fn a_batch_that_is_over_is_not_opened_again() {
     ports.ledger.over.set(true);
     let error = refusal(open(&ports, EVENT));
     assert_eq!(error.message, "id: its batch is over; its manifest has the outcome");
+}
+
+#[test]
+fn what_is_asked_for_in_bulk_is_so_by_the_first_item_that_has_a_plan() {
+    let rows: String = (0..100).map(|n| format!("{{\"text\":\"{n}\"}}\n")).collect();
+    let of_rows = ports(json!({ "source": SOURCE, "mode": "auto" }));
+    of_rows.sources.put(SOURCE, "e1", format!("{{}}\n{rows}"));
+    let map = json!({ "text": "{{ item.text }}" });
+    let of_objects = ports(json!({ "source": "s3://corpus/docs/", "map": map, "mode": "bulk" }));
+    (0..100).for_each(|n| of_objects.sources.put(&format!("s3://corpus/docs/{n}"), "e", "text"));
+    for ports in [of_rows, of_objects] {
+        let Ok(Response::Opened { mode, .. }) = open(&ports, EVENT) else { panic!("refused") };
+        assert_eq!(mode, Mode::Bulk);
+        let opened = ports.store.json(&batch().opened_key());
+        assert_eq!(opened["bulk"]["target"]["region"], "us-east-1", "{opened}");
+    }
+    let few = ports(json!({ "source": SOURCE, "mode": "bulk" }));
+    few.sources.put(SOURCE, "e1", "{\"text\":\"a\"}\n");
+    assert_eq!(to_run(open(&few, EVENT)), 1);
+    let opened = few.store.json(&batch().opened_key());
+    assert_eq!(opened["mode"], "on_demand");
+    assert!(opened["because"][0].as_str().unwrap().starts_with("not in bulk: a job has"));
 }

@@ -6,18 +6,16 @@ mod known; // what the items of one batch share
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{parse, store_once, to_json};
+use bcce_core::artifact::{parse, to_json};
 use bcce_core::attempt::Totals;
-use bcce_core::batch::item::{Mapping, Object};
+use bcce_core::batch::making::make;
 use bcce_core::batch::manifest::{BatchNotice, BatchStatus, Counts};
 use bcce_core::batch::reference::{BatchRun, Place};
-use bcce_core::batch::{Entry, Item, Location, StoredBatch, Tally};
-use bcce_core::error::{ErrorName, Fault, Problems};
-use bcce_core::inputs::InputSpecs;
+use bcce_core::batch::{Entry, Item, Tally};
+use bcce_core::error::{ErrorName, Fault};
 use bcce_core::ports::{
-    Clock, GetObject, GetRange, HaltBatch, NextBytes, OpenSource, PutObject, PutOnce, ReadTally,
+    Clock, GetObject, GetRange, HaltBatch, OpenSource, PutObject, PutOnce, ReadTally,
 };
-use bcce_core::request::{Request as Message, StoredRequest};
 use bcce_core::run::RunRef;
 use serde::{Deserialize, Serialize};
 
@@ -127,20 +125,8 @@ where
         let (batch, place) = (&request.batch, &request.place);
         let stored = self.batches.read(&self.store, batch).await?;
         let item = self.item(batch, place).await?;
-        let item = match item.object.clone() {
-            None => item,
-            Some(object) => self.with_text(&stored, item, &object).await?,
-        };
-        let run = item.run(batch, place.attempt_no);
-        let wanted = item.request(&stored, batch);
-        check(&wanted)?;
-        let key = run.request_key();
-        let kept = store_once(&self.store, &key, &run.run_id, to_json(&wanted)?).await?;
-        if parse::<StoredRequest>(&key, &kept)? != wanted {
-            let message = "id: was used before, for another request of this workflow";
-            return Err(Fault::new(ErrorName::InvalidRequest, message));
-        }
-        Ok(run)
+        let made = make(&self.store, &self.sources, &stored, batch, item, place.attempt_no).await?;
+        Ok(made.run)
     }
 
     async fn item(&self, batch: &BatchRun, place: &Place) -> Result<Item, Fault> {
@@ -152,46 +138,6 @@ where
             _ => Err(Fault::internal(format!("{key} does not have item {} there", place.n))),
         }
     }
-
-    async fn with_text(
-        &self,
-        stored: &StoredBatch,
-        item: Item,
-        object: &Object,
-    ) -> Result<Item, Fault> {
-        let prefix =
-            stored.batch.location().map_err(|cause| Problems::one("batch.source", cause))?;
-        let location = Location { bucket: prefix.bucket, key: object.key.clone() };
-        let Some(mut source) = self.sources.open(&location, Some(&object.etag)).await? else {
-            let cause = "is not there any more, or has changed since it was listed";
-            return Err(Problems::one("object", cause).into());
-        };
-        let mut bytes = Vec::new();
-        while let Some(more) = source.body.next_bytes().await? {
-            bytes.extend(more);
-        }
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let place = error.valid_up_to() + 1;
-            Problems::one("object", format!("is not UTF-8, at byte {place}"))
-        })?;
-        // Only a CSV's fields are made what an input wants.
-        let specs = InputSpecs::default();
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Ok(Mapping::new(stored, &specs).with_text(item, text)?)
-    }
-}
-
-/// As dispatch would have refused it; what was checked when the batch was opened is checked again for an object.
-fn check(request: &StoredRequest) -> Result<(), Fault> {
-    let message = Message {
-        workflow: request.workflow.clone(),
-        id: Some(request.request_id.clone()),
-        inputs: request.inputs.clone(),
-        tags: request.tags.clone(),
-        model: request.model.clone(),
-    };
-    Message::parse(&message.message())?;
-    Ok(())
 }
 
 fn notice(request: &Request, tally: &Tally, now: time::OffsetDateTime) -> BatchNotice {

@@ -1,7 +1,7 @@
 use std::cell::{Cell, RefCell};
 
-use bcce_core::batch::BatchRequest;
 use bcce_core::batch::reference::ItemOf;
+use bcce_core::batch::{BatchRequest, StoredBatch};
 use bcce_core::fakes::{MemorySources, MemoryStore, now};
 use serde_json::{Value, json};
 use time::OffsetDateTime;

@@ -6,8 +6,8 @@ mod evidence;
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{parse, store_once, to_json};
-use bcce_core::digest::{sha256, sha256_hex};
+use bcce_core::artifact::{parse, sign_once, store_once, to_json};
+use bcce_core::digest::sha256_hex;
 use bcce_core::ending::Ending;
 use bcce_core::error::Fault;
 use bcce_core::manifest::{Manifest, ManifestRef, StepFault};
@@ -94,28 +94,11 @@ where
             store_once(&ports.store, &key, &run.run_id, to_json(&manifest)?).await?
         }
     };
-    sign(ports, &run, &bytes).await?;
+    let signature = run.signature_key();
+    sign_once(&ports.store, &ports.signing_key, &signature, &run.run_id, &bytes).await?;
     let manifest: Manifest = parse(&key, &bytes)?;
     let sha256 = sha256_hex(&bytes);
     let notice = Box::new(manifest.notice(&key, &sha256));
     tracing::info!(run_id = run.run_id, status = manifest.status.as_str(), "the run is sealed");
     Ok(Response::Sealed { manifest: ManifestRef { key, sha256 }, notice })
-}
-
-async fn sign<S, K, C, L>(
-    ports: &Ports<S, K, C, L>,
-    run: &Run,
-    manifest: &[u8],
-) -> Result<(), Fault>
-where
-    S: GetObject + PutOnce,
-    K: SignDigest,
-{
-    let key = run.signature_key();
-    // KMS bills each signature, and ECDSA gives another one each time.
-    if ports.store.get(&key).await?.is_none() {
-        let signature = ports.signing_key.sign(&sha256(manifest)).await?;
-        store_once(&ports.store, &key, &run.run_id, signature).await?;
-    }
-    Ok(())
 }

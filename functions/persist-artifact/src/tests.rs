@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use bcce_core::artifact::Course;
 use bcce_core::begun::{Begun, BegunStep};
+use bcce_core::digest::sha256;
 use bcce_core::ending::ExecutionStatus;
 use bcce_core::error::ErrorName;
 use bcce_core::fakes::{MemoryHealth, MemoryStore, StoppedClock};

@@ -1,6 +1,7 @@
 //! Batches on a deployed stack of their own: a hundred runs at a time are no neighbours for other tests.
 
 mod batch;
+mod bulk;
 #[allow(dead_code, reason = "these tests need a part of it")]
 #[path = "../emulated/cli.rs"]
 mod cli;

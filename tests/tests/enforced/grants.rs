@@ -23,7 +23,7 @@ pub enum Shown {
     /// A tenant's account assumes the role, does this with its own and is refused all else, in tenants.rs.
     AsTheTenant,
     /// The emulator asks for it on another resource than AWS does: its policy simulator is asked, for these.
-    /// `{}` is the function's name.
+    /// `{}` is the function's name, and `{ArtifactBucket}` and the like the stack's output.
     Simulated(&'static [&'static str]),
     /// Nothing here can show it, for this reason.
     Explained(&'static str),
@@ -80,6 +80,56 @@ const HEARS: Shown = Simulated(&[
 const CHILDREN: Shown = Explained(
     "It uploads what came of a Map's children in parts; the emulator writes nothing of them",
 );
+
+/// What the functions of bulk read and write. A batch in bulk has a hundred records at least, too many to be run for
+/// each permission; that they suffice is shown by one.
+const ITEMS: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/config/workflows/explain/1.yaml",
+    "arn:aws:s3:::{ArtifactBucket}/batches/inbox/explain/a.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/uploads/a.txt",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/parts/000001.jsonl",
+]);
+const GIVEN: Shown = Simulated(&["arn:aws:s3:::bcce-corpus/a.txt"]);
+const MADE: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/request.json",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/plan.json",
+]);
+const SEALED: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}/runs/default/r/manifest-1.json"]);
+const RECORDS: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/input/0001/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/rendered/000001.json",
+]);
+const BUCKET: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}"]);
+const BATCH: Shown =
+    Simulated(&["arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/jobs.json"]);
+const TAKES: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/output/j/000001.jsonl.out",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/plan.json",
+]);
+const REST: Shown =
+    Simulated(&["arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/rest-1/000001.jsonl"]);
+const ANSWER: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/steps/answer.json",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/failures/1/answer.record.json",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/manifest-1.json.sig",
+]);
+const SIGNS: Shown = Simulated(&["{SigningKeyArn}"]);
+const COUNTS: Shown = Simulated(&["arn:aws:dynamodb:us-east-1:000000000000:table/{LedgerTable}"]);
+const JOB: Shown =
+    Simulated(&["arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abc123def456"]);
+const SERVICE_ROLE: Shown =
+    Explained("It is confined to a service that the role is passed to, which nobody tells here");
+const INPUT: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/input/0001/000001.jsonl",
+]);
+const OUTPUT: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/output/j/000001.jsonl.out",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/output/j/manifest.json.out",
+]);
+const CLAUDE: Shown = Simulated(&[
+    "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.anthropic.claude-sonnet-5",
+    "arn:aws:bedrock:us-west-2::foundation-model/anthropic.claude-sonnet-5",
+]);
 
 const LISTING: Shown = Explained(
     "It is confined to a prefix, and the emulator has no s3:prefix: it refuses every listing",
@@ -179,6 +229,47 @@ pub const GRANTS: &[Grant] = &[
     ("OpenItemRole", "HaltBatch", "dynamodb:UpdateItem", AsTheRole),
     ("OpenItemRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("OpenItemRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("RenderPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("RenderPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("RenderPartRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
+    ("RenderPartRole", "ReadTemplateAndItems", "s3:GetObject", ITEMS),
+    ("RenderPartRole", "ReadGivenSources", "s3:GetObject", GIVEN),
+    ("RenderPartRole", "StoreRequestAndPlan", "s3:GetObject", MADE),
+    ("RenderPartRole", "StoreRequestAndPlan", "s3:PutObject", MADE),
+    ("RenderPartRole", "LookForManifest", "s3:GetObject", SEALED),
+    ("RenderPartRole", "WriteRecords", "s3:PutObject", RECORDS),
+    ("RenderPartRole", "TellMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("RenderPartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("RenderPartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("BulkJobRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("BulkJobRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("BulkJobRole", "ReadBatch", "s3:GetObject", BATCH),
+    ("BulkJobRole", "NoteJobs", "s3:PutObject", BATCH),
+    ("BulkJobRole", "TellMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("BulkJobRole", "StartJob", "bedrock:CreateModelInvocationJob", JOB),
+    ("BulkJobRole", "FollowJob", "bedrock:GetModelInvocationJob", JOB),
+    ("BulkJobRole", "FollowJob", "bedrock:StopModelInvocationJob", JOB),
+    ("BulkJobRole", "FollowJob", "bedrock:TagResource", JOB),
+    ("BulkJobRole", "PassServiceRole", "iam:PassRole", SERVICE_ROLE),
+    ("BulkJobRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("BulkJobRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    // Bedrock acts under it; the scripted service reads and writes in nobody's name.
+    ("BulkServiceRole", "ListRecords", "s3:ListBucket", LISTING),
+    ("BulkServiceRole", "ReadRecords", "s3:GetObject", INPUT),
+    ("BulkServiceRole", "WriteAnswers", "s3:PutObject", OUTPUT),
+    ("BulkServiceRole", "CallClaude", "bedrock:InvokeModel", CLAUDE),
+    ("BulkServiceRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("BulkServiceRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("TakePartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("TakePartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("TakePartRole", "ReadBatchAndRuns", "s3:GetObject", TAKES),
+    ("TakePartRole", "ListRest", "s3:PutObject", REST),
+    ("TakePartRole", "StoreAnswerAndManifest", "s3:PutObject", ANSWER),
+    ("TakePartRole", "TellMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("TakePartRole", "SignManifest", "kms:Sign", SIGNS),
+    ("TakePartRole", "CountRun", "dynamodb:UpdateItem", COUNTS),
+    ("TakePartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("TakePartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("CollectPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("CollectPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("CollectPartRole", "ReadRuns", "s3:GetObject", Batch),

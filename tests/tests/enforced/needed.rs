@@ -73,7 +73,7 @@ async fn show(
         Shown::AsTheRole => return act(root, role, action).await,
         Shown::Simulated(resources) => {
             for resource in resources {
-                let resource = resource.replace("{}", &role.function());
+                let resource = of_the_stack(&resource.replace("{}", &role.function()));
                 if !role.may(root, action, &resource).await {
                     return Err(format!("refused on {resource}"));
                 }
@@ -91,4 +91,12 @@ async fn show(
         );
         broke.because
     })
+}
+
+/// With the outputs that it names.
+fn of_the_stack(resource: &str) -> String {
+    let names = ["ArtifactBucket", "LedgerTable", "SigningKeyArn"];
+    names
+        .iter()
+        .fold(resource.to_owned(), |text, name| text.replace(&format!("{{{name}}}"), &output(name)))
 }

@@ -57,6 +57,32 @@ async fn the_roles_suffice_for_batches() {
     }
 }
 
+/// Records, a job, answers, and on demand the one that the job leaves over.
+#[tokio::test]
+async fn the_roles_suffice_for_a_batch_in_bulk() {
+    let _turn = crate::TURN.lock().await;
+    crate::make_up_for_the_emulator(&Caller::root()).await;
+    let stack = Stack::connect().await;
+    let (id, bucket) = (fresh("enforced"), output("ArtifactBucket"));
+    let notices = stack.listen(&id).await;
+    let key = format!("batches/uploads/{id}.jsonl");
+    let line = |n: u32| match n {
+        1 => json!({ "text": "@bulk lost\nA breaker." }).to_string(),
+        n => json!({ "text": format!("Breaker {n}.") }).to_string(),
+    };
+    let lines: Vec<String> = (1..=101).map(line).collect();
+    let put = stack.s3.put_object().bucket(&bucket).key(&key);
+    put.body(lines.join("\n").into_bytes().into()).send().await.unwrap();
+    let batch = json!({ "source": format!("s3://{bucket}/{key}"), "mode": "bulk" });
+    stack.send(&json!({ "workflow": "explain", "id": id, "batch": batch }).to_string()).await;
+    let told = notice(&stack, &notices, &id).await;
+    assert_eq!(told["status"], "SUCCEEDED", "{told}");
+    let batch = BatchRef::first("default", "explain", &id);
+    let sealed = stack.object(&batch.manifest_key()).await.unwrap();
+    let sealed: Value = serde_json::from_slice(&sealed).unwrap();
+    assert_eq!(sealed["bulk"][0]["status"], "Completed", "{sealed}");
+}
+
 async fn notice(stack: &Stack, queue: &str, id: &str) -> Value {
     let message =
         stack.receive(queue, |message| message.body().is_some_and(|body| body.contains(id)));

@@ -10,7 +10,8 @@ use super::message::Mode;
 use super::reference::BatchRun;
 use super::source::Format;
 use crate::artifact::ArtifactRef;
-use crate::attempt::Totals;
+use crate::attempt::{Target, Totals};
+use crate::bulk::JobRecord;
 use crate::error::{ErrorName, Fault};
 use crate::manifest::Manifest;
 use crate::notice::RunStatus;
@@ -216,8 +217,20 @@ pub struct Opened {
     pub mode: Mode,
     /// Why in that mode.
     pub because: Vec<String>,
+    /// Of the mode `bulk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bulk: Option<InBulk>,
     pub concurrency: u32,
     pub allowed_failures: u64,
+}
+
+/// What the jobs of a batch ask, and how long they may take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InBulk {
+    pub target: Target,
+    /// Jobs that are not over by then are stopped, and what they leave over runs on demand.
+    #[serde(with = "time::serde::rfc3339")]
+    pub cut_off: OffsetDateTime,
 }
 
 /// `manifest-<attempt>.json` of a batch. Its signature is detached, over these exact bytes.
@@ -237,6 +250,9 @@ pub struct BatchManifest {
     pub ended_at: OffsetDateTime,
     /// `null` when the batch was refused before it was read.
     pub opened: Option<Opened>,
+    /// The jobs of the mode `bulk`, as they ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bulk: Vec<JobRecord>,
     #[serde(flatten)]
     pub sums: Sums,
     /// A line for each item, in the manifest's order.
@@ -252,6 +268,7 @@ pub struct BatchManifest {
 pub struct Outcome<'a> {
     pub batch: &'a BatchRun,
     pub opened: Option<Opened>,
+    pub bulk: Vec<JobRecord>,
     pub sums: Sums,
     pub results: Option<ArtifactRef>,
     pub outputs: Option<ArtifactRef>,
@@ -278,6 +295,7 @@ impl BatchManifest {
             started_at: batch.started_at,
             ended_at: outcome.ended_at,
             opened: outcome.opened,
+            bulk: outcome.bulk,
             sums: outcome.sums,
             results: outcome.results,
             outputs: outcome.outputs,
@@ -372,12 +390,14 @@ mod tests {
             source,
             mode: Mode::OnDemand,
             because: vec![],
+            bulk: None,
             concurrency: 20,
             allowed_failures,
         };
         BatchManifest::seal(Outcome {
             batch: &batch,
             opened: Some(opened),
+            bulk: Vec::new(),
             sums: Sums { counts, ..Sums::none() },
             results: None,
             outputs: None,

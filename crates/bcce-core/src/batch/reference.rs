@@ -144,6 +144,44 @@ impl BatchRef {
         format!("{}{part:06}.jsonl", self.places_prefix())
     }
 
+    /// Where everything of this attempt's jobs lies.
+    pub fn bulk_prefix(&self) -> String {
+        format!("{}bulk-{}/", self.prefix(), self.attempt_no)
+    }
+
+    /// What a job reads: its records, a file for each part.
+    pub fn bulk_input_prefix(&self, job: u32) -> String {
+        format!("{}input/{job:04}/", self.bulk_prefix())
+    }
+
+    pub fn bulk_input_key(&self, job: u32, part: u32) -> String {
+        format!("{}{}", self.bulk_input_prefix(job), bulk_file(part))
+    }
+
+    /// What jobs write: each below an id of its own.
+    pub fn bulk_output_prefix(&self) -> String {
+        format!("{}output/", self.bulk_prefix())
+    }
+
+    /// How many records a part has.
+    pub fn rendered_key(&self, part: u32) -> String {
+        format!("{}rendered/{part:06}.json", self.bulk_prefix())
+    }
+
+    /// Which jobs there are, and how they stand.
+    pub fn jobs_key(&self) -> String {
+        format!("{}jobs.json", self.bulk_prefix())
+    }
+
+    /// As `places_prefix`, of those items that jobs left over.
+    pub fn rest_prefix(&self) -> String {
+        format!("{}rest-{}/", self.prefix(), self.attempt_no)
+    }
+
+    pub fn rest_key(&self, part: u32) -> String {
+        format!("{}{part:06}.jsonl", self.rest_prefix())
+    }
+
     /// Step Functions notes there what came of the child executions; nothing of ours reads it.
     pub fn children_prefix(&self) -> String {
         format!("{}children-{}", self.prefix(), self.attempt_no)
@@ -184,6 +222,11 @@ impl BatchRef {
     pub fn signature_key(&self) -> String {
         format!("{}.sig", self.manifest_key())
     }
+}
+
+/// A part's file in a job's folder.
+pub fn bulk_file(part: u32) -> String {
+    format!("{part:06}.jsonl")
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::asking::{enforced_schema, metadata};
+use crate::asking::{self, enforced_schema, metadata};
+use crate::error::Fault;
 use crate::plan::Plan;
 use crate::prompt::Prompt;
 use crate::run::RunRef;
@@ -60,6 +61,14 @@ impl Asking<'_> {
         }
         (!output.is_empty()).then_some(Value::Object(output))
     }
+}
+
+/// What the one step of a plan is asked over: there is no step before it, and no list that it fans out over.
+///
+/// # Errors
+/// `Bcce.InvalidRequest`: the step's template cannot be rendered.
+pub fn prompt(plan: &Plan, step: &Step) -> Result<Prompt, Fault> {
+    asking::prompt(plan, step, &json!({ "inputs": plan.inputs, "steps": {} }))
 }
 
 /// Of item `n`: the service takes letters and digits, and shows eleven in its examples.

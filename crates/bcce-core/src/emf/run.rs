@@ -1,13 +1,15 @@
 //! A run's metrics, by the workflow, by the model with its region, and what an alarm needs.
 
-use bcce_core::emf;
-use bcce_core::manifest::{Manifest, UsageLine};
-use bcce_core::notice::RunStatus;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde_json::{Value, json};
 
-pub(crate) fn documents(environment: &str, manifest: &Manifest) -> Vec<String> {
+use crate::emf;
+use crate::manifest::{Manifest, UsageLine};
+use crate::notice::RunStatus;
+
+/// A line for each of its metrics' dimensions.
+pub fn documents(environment: &str, manifest: &Manifest) -> Vec<String> {
     let run = run(environment, manifest);
     let calls = manifest.usage_by_model.iter().map(|line| calls(environment, manifest, line));
     std::iter::once(run).chain(calls).chain(rejected(environment, manifest)).collect()

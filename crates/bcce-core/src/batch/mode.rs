@@ -1,0 +1,173 @@
+//! Which mode a batch takes, and why. One that asks for a mode it cannot have is not refused: it runs on demand.
+
+use time::{Duration, OffsetDateTime};
+
+use super::manifest::InBulk;
+use super::message::{BatchSpec, Mode};
+use crate::bulk::{MIN_RECORDS, fit};
+use crate::error::Fault;
+use crate::plan::Plan;
+
+/// What a run of one call takes on demand, more or less: nobody has measured this batch's yet.
+const SECONDS_PER_ITEM: u64 = 10;
+/// The least that is kept back of a deadline, to run on demand what a job leaves over.
+const LEAST_RESERVE: Duration = Duration::minutes(15);
+/// With less than that no job is worth starting: the service promises nothing below a day, and takes minutes at best.
+const LEAST_FOR_A_JOB: Duration = Duration::hours(1);
+/// The timeout of a job whose batch has no deadline, and a while for the service to act on it.
+const WITHOUT_DEADLINE: Duration = Duration::hours(24 + 1);
+
+/// What the choice depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub spec: &'a BatchSpec,
+    /// Items that are to be run.
+    pub items: u64,
+    /// Of the first of them. An object's text is not read yet, so another one stands for it.
+    pub plan: Option<&'a Result<Plan, Fault>>,
+    /// The stack's.
+    pub region: &'a str,
+    pub now: OffsetDateTime,
+}
+
+/// How a batch is run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chosen {
+    pub mode: Mode,
+    pub because: Vec<String>,
+    /// Of `Mode::Bulk`.
+    pub bulk: Option<InBulk>,
+}
+
+pub fn choose(asked: &Asked<'_>) -> Chosen {
+    let on_demand =
+        |because: String| Chosen { mode: Mode::OnDemand, because: vec![because], bulk: None };
+    if asked.spec.mode == Mode::OnDemand {
+        return on_demand("the batch asks for it".to_owned());
+    }
+    match in_bulk(asked) {
+        Ok((bulk, because)) => {
+            Chosen { mode: Mode::Bulk, because: vec![because], bulk: Some(bulk) }
+        }
+        Err(reason) => on_demand(format!("not in bulk: {reason}")),
+    }
+}
+
+fn in_bulk(asked: &Asked<'_>) -> Result<(InBulk, String), String> {
+    let plan = match asked.plan {
+        Some(Ok(plan)) => plan,
+        Some(Err(fault)) => return Err(format!("its first item has no plan: {}", fault.message)),
+        None => return Err("none of its items has a plan".to_owned()),
+    };
+    let target = fit(plan, asked.region)?.target.clone();
+    let (cut_off, because) = cut_off(asked)?;
+    let items = asked.items;
+    if items < MIN_RECORDS {
+        return Err(format!("a job has at least {MIN_RECORDS} records, there are {items} items"));
+    }
+    Ok((InBulk { target, cut_off }, because))
+}
+
+/// When jobs are stopped.
+fn cut_off(asked: &Asked<'_>) -> Result<(OffsetDateTime, String), String> {
+    let (spec, now) = (asked.spec, asked.now);
+    match (spec.mode, spec.deadline()) {
+        (Mode::Auto, Some(deadline)) => {
+            let cut_off = deadline - reserve(asked.items, spec.concurrency());
+            let left = (cut_off - now).max(Duration::ZERO).whole_minutes();
+            match left < LEAST_FOR_A_JOB.whole_minutes() {
+                true => Err(format!("the deadline leaves a job {left} minutes, less than an hour")),
+                false => Ok((cut_off, format!("the deadline leaves a job {left} minutes"))),
+            }
+        }
+        (_, Some(deadline)) if deadline <= now => Err("the deadline is over".to_owned()),
+        (_, Some(deadline)) => Ok((deadline, "the batch asks for it".to_owned())),
+        (Mode::Auto, None) => Ok((now + WITHOUT_DEADLINE, "there is no deadline".to_owned())),
+        (_, None) => Ok((now + WITHOUT_DEADLINE, "the batch asks for it".to_owned())),
+    }
+}
+
+/// What all items would take on demand.
+fn reserve(items: u64, concurrency: u32) -> Duration {
+    let seconds = items.saturating_mul(SECONDS_PER_ITEM) / u64::from(concurrency.max(1));
+    Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX)).max(LEAST_RESERVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorName;
+    use crate::plan::tests::of;
+    use crate::policy::Policy;
+    use serde_json::json;
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+    const ONE: &str = "version: 1\nname: w\nsteps:\n- { id: a, model: haiku, prompt: p }\n";
+    const TWO: &str = "version: 1\nname: w\nsteps:\n- { id: a, model: haiku, prompt: p }\n- { id: b, model: haiku, prompt: p }\n";
+
+    fn chosen(spec: serde_json::Value, template: &str, items: u64) -> Chosen {
+        let mut spec = spec;
+        spec["source"] = json!("s3://b/a.jsonl");
+        let spec: BatchSpec = serde_json::from_value(spec).unwrap();
+        let plan = of(template, json!({ "workflow": "w" }), Policy::default());
+        let plan = Some(&plan);
+        choose(&Asked { spec: &spec, items, plan, region: "us-east-1", now: NOW })
+    }
+
+    fn refused(spec: serde_json::Value, template: &str, items: u64) -> String {
+        let chosen = chosen(spec, template, items);
+        assert_eq!((chosen.mode, chosen.bulk), (Mode::OnDemand, None));
+        chosen.because.join("; ")
+    }
+
+    #[test]
+    fn what_can_be_is_as_it_is_asked_for() {
+        assert_eq!(refused(json!({}), ONE, 1_000), "the batch asks for it");
+        for mode in ["bulk", "auto"] {
+            let chosen = chosen(json!({ "mode": mode }), ONE, 100);
+            let bulk = chosen.bulk.unwrap();
+            assert_eq!((chosen.mode, bulk.cut_off - NOW), (Mode::Bulk, Duration::hours(25)));
+            assert_eq!(bulk.target.region, "us-east-1");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_runs_on_demand_and_says_why() {
+        for mode in ["bulk", "auto"] {
+            let told = refused(json!({ "mode": mode }), TWO, 1_000);
+            assert_eq!(told, "not in bulk: the workflow has 2 steps, and a record is one call");
+            let told = refused(json!({ "mode": mode }), ONE, 99);
+            assert_eq!(told, "not in bulk: a job has at least 100 records, there are 99 items");
+        }
+        let spec = BatchSpec { mode: Mode::Bulk, ..BatchSpec::default() };
+        let asked = |plan| Asked { spec: &spec, items: 100, plan, region: "us-east-1", now: NOW };
+        let fault = Err(Fault::new(ErrorName::InvalidRequest, "inputs.n: must be a number"));
+        let told = choose(&asked(Some(&fault))).because;
+        assert_eq!(told, ["not in bulk: its first item has no plan: inputs.n: must be a number"]);
+        assert_eq!(choose(&asked(None)).because, ["not in bulk: none of its items has a plan"]);
+    }
+
+    #[test]
+    fn a_deadline_keeps_back_what_all_items_take_on_demand() {
+        let auto = |deadline: &str| json!({ "mode": "auto", "deadline": deadline });
+        // 1,000 items of 10 s, 20 at a time: 500 s, so a quarter of an hour.
+        let near = chosen(auto("2026-11-01T13:15:00Z"), ONE, 1_000);
+        assert_eq!(near.bulk.unwrap().cut_off, datetime!(2026-11-01 13:00 UTC));
+        assert_eq!(near.because, ["the deadline leaves a job 60 minutes"]);
+        let told = refused(auto("2026-11-01T13:14:00Z"), ONE, 1_000);
+        assert_eq!(told, "not in bulk: the deadline leaves a job 59 minutes, less than an hour");
+        // 100,000 items: 14 hours.
+        assert!(refused(auto("2026-11-02T02:00:00Z"), ONE, 100_000).contains("a job 6 minutes"));
+        assert!(chosen(auto("2026-11-02T03:00:00Z"), ONE, 100_000).bulk.is_some());
+    }
+
+    #[test]
+    fn in_bulk_the_deadline_itself_is_the_end() {
+        let bulk = |deadline: &str| json!({ "mode": "bulk", "deadline": deadline });
+        let soon = chosen(bulk("2026-11-01T12:00:20Z"), ONE, 100).bulk.unwrap();
+        assert_eq!(soon.cut_off, datetime!(2026-11-01 12:00:20 UTC));
+        let told = refused(bulk("2026-11-01T12:00:00Z"), ONE, 100);
+        assert_eq!(told, "not in bulk: the deadline is over");
+    }
+}

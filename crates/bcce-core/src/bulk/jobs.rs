@@ -1,0 +1,210 @@
+//! The jobs of one attempt at a batch: which part lies in which, how they stand, and what is next.
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+use super::job::{Job, JobStatus, MIN_RECORDS, Records};
+
+/// Parts in a job's folder: of 500 items at most each, as many records as a job takes.
+const PARTS_OF_JOB: u32 = 100;
+/// Between two looks: a tenth of the time there have been jobs, within these.
+const WAIT_S: (i64, i64) = (5, 300);
+/// How long a job that was stopped may take to be so.
+const TO_STOP: Duration = Duration::minutes(10);
+
+/// Jobs that a batch of so many parts has.
+pub fn jobs_of(parts: u32) -> u32 {
+    parts.div_ceil(PARTS_OF_JOB)
+}
+
+/// The job of a part, both from 1. All have as many parts, or one more: the last one is no remnant.
+pub fn job_of(part: u32, parts: u32) -> u32 {
+    let place = u64::from(part.saturating_sub(1)) * u64::from(jobs_of(parts));
+    u32::try_from(place / u64::from(parts.max(1))).map_or(u32::MAX, |job| job + 1)
+}
+
+/// What a part's records are: `rendered/<part>.json`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rendered {
+    pub records: u64,
+    pub bytes: u64,
+}
+
+/// `jobs.json` of an attempt at a batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobsRecord {
+    pub version: u32,
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+    /// Since when all of them are to stop.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub stopped_at: Option<OffsetDateTime>,
+    pub jobs: Vec<JobRecord>,
+}
+
+/// A job, as it was seen last. A batch's manifest lists it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Its number in the batch, from 1.
+    pub job: u32,
+    /// `null`: it was not started; the message says why.
+    pub arn: Option<String>,
+    pub status: Option<JobStatus>,
+    /// Records that it was given.
+    pub given: u64,
+    /// As the service counts them.
+    pub records: Records,
+    /// The service's, or ours where it was not started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub submitted_at: Option<OffsetDateTime>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub ended_at: Option<OffsetDateTime>,
+}
+
+/// What is to be done about the jobs of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// Look again after so many seconds.
+    Wait(u64),
+    /// Their time is up.
+    Stop,
+    Over,
+}
+
+impl JobsRecord {
+    pub fn begun(now: OffsetDateTime) -> Self {
+        Self { version: 1, started_at: now, stopped_at: None, jobs: Vec::new() }
+    }
+
+    pub fn job(&self, job: u32) -> Option<&JobRecord> {
+        self.jobs.iter().find(|record| record.job == job)
+    }
+
+    /// Why records of them run on demand.
+    pub fn because(&self) -> Vec<String> {
+        let told = self.jobs.iter().filter(|job| job.status != Some(JobStatus::Completed));
+        told.map(JobRecord::told).collect()
+    }
+
+    pub fn course(&self, cut_off: OffsetDateTime, now: OffsetDateTime) -> Course {
+        let is_given_up = self.stopped_at.is_some_and(|at| now - at >= TO_STOP);
+        if is_given_up || self.jobs.iter().all(JobRecord::is_over) {
+            return Course::Over;
+        }
+        if self.stopped_at.is_none() && now >= cut_off {
+            return Course::Stop;
+        }
+        let since = self.stopped_at.unwrap_or(self.started_at);
+        let tenth = ((now - since).whole_seconds() / 10).clamp(WAIT_S.0, WAIT_S.1);
+        let left = (cut_off - now).whole_seconds() + 1;
+        let wait = if self.stopped_at.is_some() { tenth } else { tenth.min(left) };
+        Course::Wait(u64::try_from(wait).unwrap_or(1).max(1))
+    }
+}
+
+impl JobRecord {
+    /// Why a job of so few records is not worth starting; `None`: it is.
+    pub fn too_few(given: u64) -> Option<String> {
+        let message = || format!("a job has at least {MIN_RECORDS} records, there are {given}");
+        (given < MIN_RECORDS).then(message)
+    }
+
+    pub fn started(job: u32, arn: String, given: u64) -> Self {
+        let status = Some(JobStatus::Submitted);
+        Self { arn: Some(arn), status, ..Self::not_started(job, given, None) }
+    }
+
+    pub fn not_started(job: u32, given: u64, message: Option<String>) -> Self {
+        Self {
+            job,
+            arn: None,
+            status: None,
+            given,
+            records: Records::default(),
+            message,
+            submitted_at: None,
+            ended_at: None,
+        }
+    }
+
+    pub fn see(&mut self, job: Job) {
+        self.status = Some(job.status);
+        self.records = job.records;
+        self.message = job.message;
+        self.submitted_at = Some(job.submitted_at);
+        self.ended_at = job.ended_at;
+    }
+
+    /// One that was not started is.
+    pub fn is_over(&self) -> bool {
+        self.status.is_none_or(JobStatus::is_over)
+    }
+
+    fn told(&self) -> String {
+        let status = match self.status {
+            Some(status) => format!("is {status:?}"),
+            None => "was not started".to_owned(),
+        };
+        let message = self.message.as_ref().map(|message| format!(": {message}"));
+        format!("job {} {status}{}", self.job, message.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    const START: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+    const CUT_OFF: OffsetDateTime = datetime!(2026-11-02 13:00 UTC);
+
+    fn jobs(status: JobStatus) -> JobsRecord {
+        let mut jobs = JobsRecord::begun(START);
+        let mut job = JobRecord::started(1, "arn".into(), 100);
+        job.status = Some(status);
+        jobs.jobs = vec![JobRecord::not_started(2, 3, JobRecord::too_few(3)), job];
+        jobs
+    }
+
+    #[test]
+    fn parts_are_shared_out_evenly_in_their_order() {
+        let shares = |parts: u32| -> Vec<usize> {
+            let of = |job: u32| (1..=parts).filter(|part| job_of(*part, parts) == job).count();
+            (1..=jobs_of(parts)).map(of).collect()
+        };
+        assert_eq!((shares(1), shares(100)), (vec![1], vec![100]));
+        assert_eq!((shares(101), shares(250)), (vec![51, 50], vec![84, 83, 83]));
+        assert!((1..=2_001).all(|parts| job_of(parts, parts) == jobs_of(parts)));
+    }
+
+    #[test]
+    fn looks_grow_rarer_and_none_is_behind_the_cut_off() {
+        let jobs = jobs(JobStatus::InProgress);
+        let after = |seconds: i64| jobs.course(CUT_OFF, START + Duration::seconds(seconds));
+        let waits = [0, 60, 600, 6_000, 25 * 3_600 - 20].map(after);
+        assert_eq!(waits, [5, 6, 60, 300, 21].map(Course::Wait));
+        assert_eq!(after(25 * 3_600), Course::Stop);
+    }
+
+    #[test]
+    fn what_does_not_even_stop_is_given_up() {
+        let mut jobs = jobs(JobStatus::Stopping);
+        jobs.stopped_at = Some(CUT_OFF);
+        let after = |minutes: i64| jobs.course(CUT_OFF, CUT_OFF + Duration::minutes(minutes));
+        assert_eq!(
+            [after(0), after(9), after(10)],
+            [Course::Wait(5), Course::Wait(54), Course::Over]
+        );
+    }
+
+    #[test]
+    fn when_every_job_is_over_it_is_told_why_not_all_is_done() {
+        let jobs = jobs(JobStatus::PartiallyCompleted);
+        assert_eq!(jobs.course(CUT_OFF, START), Course::Over);
+        let few = "job 2 was not started: a job has at least 100 records, there are 3";
+        assert_eq!(jobs.because(), [few, "job 1 is PartiallyCompleted"]);
+        assert_eq!(JobsRecord::begun(START).course(CUT_OFF, START), Course::Over);
+    }
+}

@@ -1,0 +1,17 @@
+use bcce_aws::bulk::Jobs;
+use bcce_aws::s3::S3Store;
+use bcce_aws::{StartError, SystemClock};
+use bulk_job::{Config, Ports, handle};
+
+fn main() -> Result<(), StartError> {
+    bcce_aws::block_on(async {
+        let config = Config::from_env()?;
+        let aws = bcce_aws::sdk_config()?;
+        let ports = Ports {
+            store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)),
+            jobs: Jobs::new(&aws, config.endpoint.as_deref()),
+            clock: SystemClock,
+        };
+        bcce_aws::serve(|request, _| handle(&ports, &config, request)).await
+    })
+}

@@ -1,0 +1,155 @@
+use std::cell::Cell;
+
+use bcce_core::batch::BatchRequest;
+use bcce_core::bulk::{Job, JobStatus, Records};
+use bcce_core::fakes::{MemoryJobs, MemoryStore, now};
+use serde_json::{Value, json};
+use time::macros::datetime;
+
+use super::*;
+
+const FIRST: &str = include_str!("../../../events/bulk-job/first.json");
+const ENDED: &str = include_str!("../../../events/bulk-job/ended.json");
+const START: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+
+/// A clock that is set.
+struct SetClock(Cell<OffsetDateTime>);
+
+impl Clock for SetClock {
+    fn now(&self) -> OffsetDateTime {
+        self.0.get()
+    }
+}
+
+type Fakes = Ports<MemoryStore, MemoryJobs, SetClock>;
+
+fn batch() -> BatchRun {
+    serde_json::from_str::<Request>(FIRST).unwrap().batch
+}
+
+fn config() -> Config {
+    Config {
+        bucket: "bucket".into(),
+        key_arn: "key".into(),
+        service_role_arn: "role".into(),
+        endpoint: None,
+    }
+}
+
+/// A batch of parts with so many records each, and an hour until the cut-off.
+fn ports(records: &[u64]) -> Fakes {
+    let target = json!({ "region": "us-east-1", "model_id": "us.anthropic.claude" });
+    let opened = json!({
+        "version": 1, "items": 300, "rejected": 0, "to_run": 300, "parts": records.len(),
+        "source": { "uri": "s3://bucket/k", "format": "jsonl", "bytes": 1 },
+        "mode": "bulk", "because": [], "concurrency": 20, "allowed_failures": 20,
+        "bulk": { "target": target, "cut_off": "2026-11-01T13:00:00Z" },
+    });
+    let message =
+        json!({ "workflow": "explain", "id": "42", "batch": { "source": "s3://bucket/a.jsonl" } });
+    let stored = BatchRequest::parse(&message.to_string()).unwrap();
+    let stored = StoredBatch::new(stored, "default", "m");
+    let rendered = records.iter().zip(1..).map(|(records, part)| {
+        let rendered = Rendered { records: *records, bytes: 1 };
+        (batch().rendered_key(part), to_json(&rendered).unwrap())
+    });
+    let rest = [
+        (batch().opened_key(), opened.to_string().into_bytes()),
+        (batch().request_key(), to_json(&stored).unwrap()),
+    ];
+    Ports {
+        store: MemoryStore::with(rendered.chain(rest)),
+        jobs: MemoryJobs::default(),
+        clock: SetClock(Cell::new(START)),
+    }
+}
+
+fn ask(ports: &Fakes, event: &str) -> Response {
+    now(handle(ports, &config(), serde_json::from_str(event).unwrap())).unwrap()
+}
+
+fn arn(job: u32) -> String {
+    let name = job_name(&batch(), job);
+    format!("arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/{name}")
+}
+
+fn set(ports: &Fakes, job: u32, status: JobStatus) {
+    let (message, records, ended_at) = (None, Records::default(), None);
+    let job_of = Job { status, message, records, submitted_at: START, ended_at };
+    ports.jobs.jobs.borrow_mut().insert(arn(job), job_of);
+}
+
+fn jobs(ports: &Fakes) -> Value {
+    ports.store.json(&batch().jobs_key())["jobs"].clone()
+}
+
+#[test]
+fn a_job_is_started_once_and_looked_at_until_it_is_over() {
+    let ports = ports(&[60, 50]);
+    set(&ports, 1, JobStatus::Submitted);
+    for _ in 0..2 {
+        assert_eq!(ask(&ports, FIRST), Response::Waiting { wait_s: 5 });
+    }
+    assert_eq!(*ports.jobs.started.borrow(), [job_name(&batch(), 1)]);
+    assert_eq!(jobs(&ports)[0]["given"], 110);
+    set(&ports, 1, JobStatus::Completed);
+    assert_eq!(ask(&ports, FIRST), Response::Over { because: vec![] });
+    assert_eq!(jobs(&ports)[0]["status"], "Completed");
+    assert!(ports.jobs.stopped.borrow().is_empty());
+}
+
+#[test]
+fn a_job_that_is_refused_or_too_small_is_over_and_says_why() {
+    let few = ports(&[60]);
+    let because = "job 1 was not started: a job has at least 100 records, there are 60".to_owned();
+    assert_eq!(ask(&few, FIRST), Response::Over { because: vec![because] });
+    assert!(few.jobs.started.borrow().is_empty());
+    let refused = ports(&[100]);
+    let because = "ServiceQuotaExceededException: no".to_owned();
+    refused.jobs.starts.borrow_mut().push_back(Ok(JobStart::Refused { because: because.clone() }));
+    let because = vec![format!("job 1 was not started: {because}")];
+    assert_eq!(ask(&refused, FIRST), Response::Over { because });
+}
+
+#[test]
+fn a_job_of_many_is_started_by_the_retry_where_the_call_before_broke_off() {
+    let ports = ports(&[1; 101].map(|_| 10));
+    set(&ports, 1, JobStatus::Submitted);
+    set(&ports, 2, JobStatus::Submitted);
+    let ok = Ok(JobStart::Started { arn: arn(1) });
+    ports.jobs.starts.borrow_mut().extend([ok, Err(Fault::internal("throttled"))]);
+    let asked = serde_json::from_str(FIRST).unwrap();
+    assert!(now(handle(&ports, &config(), asked)).is_err());
+    assert_eq!(jobs(&ports).as_array().unwrap().len(), 1);
+    assert_eq!(ask(&ports, FIRST), Response::Waiting { wait_s: 5 });
+    let names = [1, 2, 2].map(|job| job_name(&batch(), job));
+    assert_eq!(*ports.jobs.started.borrow(), names);
+}
+
+#[test]
+fn at_the_cut_off_jobs_are_stopped_once_and_given_up_when_they_do_not() {
+    let ports = ports(&[100]);
+    set(&ports, 1, JobStatus::InProgress);
+    ask(&ports, FIRST);
+    for minutes in [60, 65] {
+        ports.clock.0.set(START + time::Duration::minutes(minutes));
+        assert!(matches!(ask(&ports, FIRST), Response::Waiting { .. }), "{minutes}");
+    }
+    assert_eq!(*ports.jobs.stopped.borrow(), [arn(1)]);
+    ports.clock.0.set(START + time::Duration::minutes(70));
+    let because = vec!["job 1 is InProgress".to_owned()];
+    assert_eq!(ask(&ports, FIRST), Response::Over { because });
+}
+
+#[test]
+fn of_a_batch_that_has_ended_nothing_is_started_and_what_is_at_work_is_stopped() {
+    let ports = ports(&[100]);
+    assert_eq!(ask(&ports, ENDED), Response::Over { because: vec![] });
+    assert!(ports.jobs.started.borrow().is_empty());
+    set(&ports, 1, JobStatus::InProgress);
+    ask(&ports, FIRST);
+    assert_eq!(ask(&ports, ENDED), Response::Waiting { wait_s: 5 });
+    assert_eq!(*ports.jobs.stopped.borrow(), [arn(1)]);
+    set(&ports, 1, JobStatus::Stopped);
+    assert_eq!(ask(&ports, ENDED), Response::Over { because: vec!["job 1 is Stopped".into()] });
+}

@@ -1,0 +1,166 @@
+//! What a job answered, by part: an answer that stands becomes the run that asking on demand would have made of it, with
+//! its artifacts, its sealed manifest and its entry in the ledger. Everything else goes on the list of what runs on
+//! demand.
+
+mod settle; // an answer -> a run that is over
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bcce_aws::{StartError, variable};
+use bcce_core::artifact::{add_line, parse, parse_lines};
+use bcce_core::batch::manifest::Opened;
+use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place, bulk_file};
+use bcce_core::batch::{Entry, Item};
+use bcce_core::bulk::{self, JobsRecord, Output, Took, job_of, output_key};
+use bcce_core::error::Fault;
+use bcce_core::ports::{Clock, CloseRun, GetObject, PutObject, PutOnce, SignDigest};
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+
+use settle::Answered;
+
+/// Answers taken at a time. Each is signed, and what signs is shared with every run: with five parts at a time KMS is
+/// asked some 150 times a second.
+const AT_A_TIME: usize = 8;
+
+pub struct Config {
+    pub environment: String,
+    pub bucket: String,
+    pub key_arn: String,
+    pub signing_key_arn: String,
+    pub ledger_table: String,
+    /// The stack's.
+    pub region: String,
+}
+
+impl Config {
+    pub fn from_env() -> Result<Self, StartError> {
+        Ok(Self {
+            environment: variable("BCCE_ENVIRONMENT")?,
+            bucket: variable("BCCE_ARTIFACT_BUCKET")?,
+            key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
+            signing_key_arn: variable("BCCE_SIGNING_KEY_ARN")?,
+            ledger_table: variable("BCCE_LEDGER_TABLE")?,
+            region: variable("AWS_REGION")?,
+        })
+    }
+}
+
+pub struct Ports<S, K, L, C> {
+    pub store: S,
+    pub signing_key: K,
+    pub ledger: L,
+    pub clock: C,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    pub batch: BatchRun,
+    pub part: Part,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Response {
+    /// Items whose runs are over.
+    pub taken: u64,
+    /// Items that run on demand.
+    pub left: u64,
+}
+
+/// What came back of a part, and when it was asked.
+struct Returned {
+    output: Output,
+    /// `None`: nothing was.
+    job: Option<(String, Took)>,
+}
+
+/// # Errors
+/// `Bcce.Internal`; a retry does what is not done yet.
+pub async fn handle<S, K, L, C>(
+    ports: &Ports<S, K, L, C>,
+    config: &Config,
+    emit: &impl Fn(&str),
+    request: Request,
+) -> Result<Response, Fault>
+where
+    S: GetObject + PutObject + PutOnce,
+    K: SignDigest,
+    L: CloseRun,
+    C: Clock,
+{
+    let (batch, part) = (&request.batch, request.part.part);
+    let key = batch.places_key(part);
+    // Every item of the part may be rejected.
+    let Some(body) = ports.store.get(&key).await? else { return Ok(Response::default()) };
+    let places: Vec<Place> = parse_lines(&key, &body)?;
+    let returned = ports.returned(batch, part).await?;
+    let items = ports.items(batch, part).await?;
+    let mut taken = BTreeSet::new();
+    if let Some((arn, took)) = &returned.job {
+        let answers = places.iter().filter_map(|place| {
+            let (returned, item) = (returned.output.records.get(&place.n)?, items.get(&place.n)?);
+            let (arn, took) = (arn.as_str(), *took);
+            Some(Answered { config, emit, batch, item, returned, arn, took })
+        });
+        let taking = answers.map(|answered| async move {
+            answered.settle(ports).await.map(|over| over.then_some(answered.item.n))
+        });
+        let mut taking = futures::stream::iter(taking).buffer_unordered(AT_A_TIME);
+        while let Some(n) = taking.next().await {
+            taken.extend(n?);
+        }
+    }
+    let mut rest = Vec::new();
+    let left: Vec<&Place> = places.iter().filter(|place| !taken.contains(&place.n)).collect();
+    left.iter().try_for_each(|place| add_line(&mut rest, place))?;
+    if !rest.is_empty() {
+        ports.store.put(&batch.rest_key(part), &batch.batch_id, rest).await?;
+    }
+    let batch_id = &batch.batch_id;
+    let (taken, left) = (taken.len() as u64, left.len() as u64);
+    tracing::info!(batch_id, part, taken, left, "a part is taken");
+    Ok(Response { taken, left })
+}
+
+impl<S, K, L, C> Ports<S, K, L, C>
+where
+    S: GetObject,
+    C: Clock,
+{
+    /// What the job of a part made of its file, as far as there is anything.
+    async fn returned(&self, batch: &BatchRef, part: u32) -> Result<Returned, Fault> {
+        let nothing = Returned { output: Output::default(), job: None };
+        let key = batch.opened_key();
+        let body = self.store.get(&key).await?;
+        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+        let parts = parse::<Opened>(&key, &body)?.parts;
+        let key = batch.jobs_key();
+        let Some(body) = self.store.get(&key).await? else { return Ok(nothing) };
+        let jobs: JobsRecord = parse(&key, &body)?;
+        let Some(job) = jobs.job(job_of(part, parts)) else { return Ok(nothing) };
+        let Some(arn) = job.arn.clone() else { return Ok(nothing) };
+        let key = output_key(&batch.bulk_output_prefix(), &arn, &bulk_file(part));
+        let Some(body) = self.store.get(&key).await? else { return Ok(nothing) };
+        let output = bulk::read(&body);
+        for told in &output.unreadable {
+            tracing::warn!(batch_id = batch.batch_id, part, "a record is not readable: {told}");
+        }
+        let from = job.submitted_at.unwrap_or(jobs.started_at);
+        let took = Took { from, to: job.ended_at.unwrap_or_else(|| self.clock.now()) };
+        Ok(Returned { output, job: Some((arn, took)) })
+    }
+
+    async fn items(&self, batch: &BatchRef, part: u32) -> Result<BTreeMap<u64, Item>, Fault> {
+        let key = batch.part_key(part);
+        let body = self.store.get(&key).await?;
+        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+        let entries: Vec<Entry> = parse_lines(&key, &body)?;
+        let items = entries.into_iter().filter_map(|entry| match entry {
+            Entry::Item(item) => Some((item.n, *item)),
+            Entry::Rejected(_) => None,
+        });
+        Ok(items.collect())
+    }
+}

@@ -1,0 +1,211 @@
+use std::cell::{Cell, RefCell};
+
+use bcce_core::artifact::to_json;
+use bcce_core::fakes::{MemoryStore, StoppedClock, now};
+use bcce_core::ledger::ClosedRun;
+use bcce_core::plan::Plan;
+use bcce_core::ports::Closed;
+use bcce_core::run::RunRef;
+use serde_json::{Value, json};
+use time::macros::datetime;
+
+use super::*;
+
+const EVENT: &str = include_str!("../../../events/take-part/first.json");
+const PLAN: &str = include_str!("../../../events/invoke/plan.json");
+const ARN: &str = "arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abc123def456";
+
+/// Counts each run once.
+#[derive(Default)]
+struct Ledger(RefCell<Vec<ClosedRun>>);
+
+impl CloseRun for Ledger {
+    async fn close(&self, closed: &ClosedRun) -> Result<Closed, Fault> {
+        let mut runs = self.0.borrow_mut();
+        if runs.iter().any(|run| run.run.run_id == closed.run.run_id) {
+            return Ok(Closed::Before { teller: None });
+        }
+        runs.push(closed.clone());
+        Ok(Closed::Counted)
+    }
+}
+
+#[derive(Default)]
+struct Signer(Cell<u32>);
+
+impl SignDigest for Signer {
+    async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Fault> {
+        self.0.set(self.0.get() + 1);
+        Ok(digest.to_vec())
+    }
+}
+
+type Fakes = Ports<MemoryStore, Signer, Ledger, StoppedClock>;
+
+fn batch() -> BatchRun {
+    serde_json::from_str::<Request>(EVENT).unwrap().batch
+}
+
+fn config() -> Config {
+    Config {
+        environment: "dev".into(),
+        bucket: "bucket".into(),
+        key_arn: "key".into(),
+        signing_key_arn: "key".into(),
+        ledger_table: "t".into(),
+        region: "us-east-1".into(),
+    }
+}
+
+fn item(n: u64) -> Item {
+    let item = json!({ "n": n, "line": n, "id": format!("i{n}"), "inputs": { "text": "t" } });
+    serde_json::from_value(item).unwrap()
+}
+
+fn run(n: u64) -> RunRef {
+    item(n).run(&batch(), 1)
+}
+
+/// One step that fits a job, its answer JSON.
+fn plan() -> Plan {
+    let mut plan: Plan = serde_json::from_str(PLAN).unwrap();
+    plan.steps.truncate(1);
+    plan.result = plan.steps[0].id.clone();
+    let step = &mut plan.steps[0];
+    step.for_each = None;
+    step.output = Some(serde_json::from_value(json!({ "type": "json" })).unwrap());
+    plan
+}
+
+/// Three items, of which a job returned these lines.
+fn ports(output: Option<&[Value]>) -> Fakes {
+    let mut objects = Vec::new();
+    let (mut entries, mut places) = (Vec::new(), Vec::new());
+    for n in 1..=3 {
+        add_line(&mut entries, &item(n)).unwrap();
+        add_line(&mut places, &Place { n, part: 1, at: n, bytes: 1, attempt_no: 1 }).unwrap();
+        objects.push((run(n).request_key(), b"{}".to_vec()));
+        objects.push((run(n).plan_key(), to_json(&plan()).unwrap()));
+    }
+    let opened = json!({
+        "version": 1, "items": 3, "rejected": 0, "to_run": 3, "parts": 1,
+        "source": { "uri": "s3://bucket/k", "format": "jsonl", "bytes": 1 },
+        "mode": "bulk", "because": [], "concurrency": 20, "allowed_failures": 20,
+    });
+    objects.push((batch().part_key(1), entries));
+    objects.push((batch().places_key(1), places));
+    objects.push((batch().opened_key(), opened.to_string().into_bytes()));
+    if let Some(lines) = output {
+        let job = json!({
+            "job": 1, "arn": ARN, "status": "Completed", "given": 3, "records": {},
+            "submitted_at": "2026-11-01T12:00:00Z", "ended_at": "2026-11-01T12:10:00Z",
+        });
+        let jobs = json!({ "version": 1, "started_at": "2026-11-01T12:00:00Z", "jobs": [job] });
+        objects.push((batch().jobs_key(), jobs.to_string().into_bytes()));
+        let key = output_key(&batch().bulk_output_prefix(), ARN, "000001.jsonl");
+        let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        objects.push((key, lines.into_bytes()));
+    }
+    Ports {
+        store: MemoryStore::with(objects),
+        signing_key: Signer::default(),
+        ledger: Ledger::default(),
+        clock: StoppedClock(datetime!(2026-11-01 12:11 UTC)),
+    }
+}
+
+fn answered(n: u64, text: &str) -> Value {
+    let message = json!({ "role": "assistant", "content": [{ "text": text }] });
+    let usage = json!({ "inputTokens": 100, "outputTokens": 10, "totalTokens": 110 });
+    let output =
+        json!({ "output": { "message": message }, "stopReason": "end_turn", "usage": usage });
+    json!({ "recordId": bulk::record_id(n), "modelOutput": output })
+}
+
+fn refused(n: u64) -> Value {
+    let error = json!({ "errorCode": 429, "errorMessage": "slow down" });
+    json!({ "recordId": bulk::record_id(n), "error": error })
+}
+
+fn take(ports: &Fakes, emitted: &RefCell<Vec<String>>) -> Result<Response, Fault> {
+    let emit = |document: &str| emitted.borrow_mut().push(document.to_owned());
+    now(handle(ports, &config(), &emit, serde_json::from_str(EVENT).unwrap()))
+}
+
+fn rest(ports: &Fakes) -> Vec<u64> {
+    let objects = ports.store.objects.borrow();
+    let body = objects.get(&batch().rest_key(1)).cloned().unwrap_or_default();
+    parse_lines::<Place>("rest", &body).unwrap().iter().map(|place| place.n).collect()
+}
+
+#[test]
+fn an_answer_is_a_run_that_is_over_and_the_rest_is_listed() {
+    let (emitted, step) = (RefCell::default(), plan().result);
+    let ports = ports(Some(&[answered(3, "{\"ok\":true}"), refused(1)]));
+    assert_eq!(take(&ports, &emitted), Ok(Response { taken: 1, left: 2 }));
+    assert_eq!(rest(&ports), [1, 2]);
+    let manifest = ports.store.json(&run(3).manifest_key());
+    assert_eq!(
+        (&manifest["status"], &manifest["started_at"]),
+        (&json!("SUCCEEDED"), &json!("2026-11-01T12:00:00Z"))
+    );
+    assert_eq!(manifest["execution_arn"], batch().execution_arn);
+    assert_eq!(manifest["artifacts"].as_array().unwrap().len(), 3);
+    let artifact = ports.store.json(&run(3).step_key(&step, None));
+    assert_eq!(artifact["output"]["json"], json!({ "ok": true }));
+    assert_eq!(artifact["attempts"][0]["kind"], "bulk");
+    assert!(artifact["decisions"][0]["because"][0].as_str().unwrap().contains(ARN));
+    let used =
+        bcce_core::attempt::Usage { input_tokens: 100, output_tokens: 10, ..Default::default() };
+    let model_id = artifact["attempts"][0]["target"]["model_id"].as_str().unwrap();
+    let half = plan().batch_cost(model_id, &used).unwrap();
+    assert_eq!(manifest["totals"]["cost_usd"], half.to_string());
+    assert!(ports.store.objects.borrow().contains_key(&run(3).signature_key()));
+    assert_eq!(ports.ledger.0.borrow()[0].run.batch, Some(batch().item_of()));
+    assert!(emitted.borrow()[0].contains("RunsSucceeded"));
+    // What used nothing leaves nothing.
+    assert!(!ports.store.objects.borrow().contains_key(&run(1).record_failure_key(&step)));
+    // Again it is the same, and counted once.
+    let before = (ports.store.objects.borrow().clone(), emitted.borrow().len());
+    assert_eq!(take(&ports, &emitted), Ok(Response { taken: 1, left: 2 }));
+    assert_eq!((ports.store.objects.borrow().clone(), emitted.borrow().len()), before);
+    assert_eq!((ports.ledger.0.borrow().len(), ports.signing_key.0.get()), (1, 1));
+}
+
+#[test]
+fn an_answer_that_does_not_stand_is_kept_with_its_cost_and_asked_again() {
+    let (emitted, step) = (RefCell::default(), plan().result);
+    let ports = ports(Some(&[answered(2, "no JSON")]));
+    assert_eq!(take(&ports, &emitted), Ok(Response { taken: 0, left: 3 }));
+    let failure = ports.store.json(&run(2).record_failure_key(&step));
+    assert_eq!(failure["error"]["name"], "Bcce.OutputInvalid");
+    assert_ne!(failure["cost_usd"], "0");
+    assert!(!ports.store.objects.borrow().contains_key(&run(2).manifest_key()));
+    assert!(ports.ledger.0.borrow().is_empty() && emitted.borrow().is_empty());
+}
+
+#[test]
+fn without_a_job_everything_is_left() {
+    let ports = ports(None);
+    assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 0, left: 3 }));
+    assert_eq!(rest(&ports), [1, 2, 3]);
+    ports.store.objects.borrow_mut().remove(&batch().places_key(1));
+    assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 0, left: 0 }));
+}
+
+#[test]
+fn whatever_call_of_the_store_fails_the_retry_finishes_it() {
+    for call in 1.. {
+        let ports = ports(Some(&[answered(3, "{}"), answered(1, "no")]));
+        ports.store.failing.set(call);
+        let first = take(&ports, &RefCell::default());
+        let is_done = ports.store.failing.get() > 0;
+        assert_eq!(first.is_ok(), is_done, "call {call}");
+        if is_done {
+            assert!(call > 12);
+            return;
+        }
+        assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 1, left: 2 }));
+        assert_eq!((ports.ledger.0.borrow().len(), rest(&ports)), (1, vec![1, 2]), "call {call}");
+    }
+}

@@ -1,0 +1,247 @@
+//! Records of a job of the service first, and on demand what it leaves over.
+
+use bcce_core::batch::BatchRef;
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use crate::batch::{arn, lines, manifest, run_of, status, upload};
+use crate::cli::bcce;
+use crate::stack::{Layout, Stack, calls, fresh, model};
+
+/// Sends a batch of `explain` over these texts.
+async fn send(stack: &Stack, name: &str, texts: &[String], spec: Value) -> BatchRef {
+    let items: Vec<String> = texts.iter().map(|text| json!({ "text": text }).to_string()).collect();
+    send_lines(stack, "explain", name, &items, spec).await
+}
+
+async fn send_lines(
+    stack: &Stack,
+    workflow: &str,
+    name: &str,
+    items: &[String],
+    mut spec: Value,
+) -> BatchRef {
+    let id = fresh(name);
+    spec["source"] = json!(upload(stack, &format!("{id}.jsonl"), items.join("\n")).await);
+    spec["concurrency"] = json!(50);
+    let model = model(Layout::Two);
+    let message = json!({ "workflow": workflow, "id": id, "model": model, "batch": spec });
+    stack.send(&message.to_string()).await;
+    BatchRef::first("default", workflow, &id)
+}
+
+/// As many texts, the first of which begin with these scripts.
+fn texts(items: usize, scripts: &[&str]) -> Vec<String> {
+    let text = |n: usize| match scripts.get(n - 1) {
+        Some(script) => format!("{script}\nnumber {n}."),
+        None => format!("number {n}."),
+    };
+    (1..=items).map(text).collect()
+}
+
+fn cost(totals: &Value) -> Decimal {
+    totals["cost_usd"].as_str().unwrap_or_else(|| panic!("{totals}")).parse().unwrap()
+}
+
+fn in_seconds(seconds: i64) -> String {
+    (OffsetDateTime::now_utc() + Duration::seconds(seconds)).format(&Rfc3339).unwrap()
+}
+
+/// Whether each call of an item's run was a stream: a record is none.
+fn streams(result: &Value) -> Vec<bool> {
+    calls(&run_of(result)).iter().map(|call| call["stream"].as_bool().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_batch_in_bulk_comes_to_what_it_would_on_demand_at_half_the_price() {
+    let stack = Stack::connect().await;
+    let mut items: Vec<String> =
+        texts(120, &[]).iter().map(|text| json!({ "text": text }).to_string()).collect();
+    items.push("not JSON".into());
+    let batch = send_lines(&stack, "explain", "bulk", &items, json!({ "mode": "bulk" })).await;
+    let sealed = manifest(&stack, &batch).await;
+    assert_eq!(
+        (&sealed["counts"]["succeeded"], &sealed["counts"]["rejected"]),
+        (&json!(120), &json!(1)),
+        "{sealed}"
+    );
+    assert_eq!(sealed["opened"]["mode"], "bulk");
+    let job = &sealed["bulk"][0];
+    assert_eq!((&job["status"], &job["given"]), (&json!("Completed"), &json!(120)), "{sealed}");
+    let outputs = lines(&stack, &batch.outputs_key()).await;
+    assert_eq!(outputs.len(), 120);
+    for output in &outputs {
+        let number = format!("number {}.", output["line"]);
+        assert!(output["output"].as_str().unwrap().contains(&number), "{output}");
+    }
+    let results = lines(&stack, &batch.results_key()).await;
+    assert!(results[..120].iter().all(|result| streams(result) == [false]));
+    let sum: Decimal = results[..120].iter().map(|result| cost(&result["totals"])).sum();
+    let tally = crate::batch::tally(&batch).await;
+    assert_eq!((tally.succeeded, tally.cost_usd.normalize()), (120, sum));
+    assert_eq!(cost(&sealed["totals"]), sum);
+
+    let run = run_of(&results[6]);
+    let on_demand = stack.run("explain", &fresh("single"), json!({ "text": "number 7." })).await;
+    assert_eq!(cost(&results[6]["totals"]) * Decimal::TWO, cost(&on_demand["totals"]));
+    let step = stack.step(&run, "answer").await;
+    assert_eq!(
+        (&step["attempts"][0]["kind"], &step["attempts"].as_array().unwrap().len()),
+        (&json!("bulk"), &1)
+    );
+    assert_eq!(stack.record(&run).await["status"].as_s().unwrap(), "SUCCEEDED");
+    for verb in ["show", "verify", "explain"] {
+        let (code, told) = bcce("dev", &["runs", verb, &run.run_id]);
+        assert_eq!(code, 0, "{verb}: {told}");
+        assert!(verb != "explain" || told.contains("model-invocation-job"), "{told}");
+    }
+    let metrics = crate::stack::log("take-part");
+    assert!(metrics.contains(&run.run_id) && metrics.contains("RunsSucceeded"));
+}
+
+#[tokio::test]
+async fn what_a_job_leaves_over_runs_on_demand() {
+    let stack = Stack::connect().await;
+    let workflow = fresh("verdict");
+    let template = format!(
+        "version: 1\nname: {workflow}\ninputs:\n  text: {{ type: string }}\nsteps:\n- {{ id: answer, model: haiku, prompt: \"{{{{ inputs.text }}}}\", output: {{ type: json }} }}\n"
+    );
+    stack.put_workflow(&workflow, &template).await;
+    // The last records are done first, and time is up before the first three.
+    let scripts = [
+        "@bulk partial(3)\n@model says: 1",
+        "@model says: 2",
+        "@model says: 3",
+        "@bulk error(429)\n@model says: 4",
+        "@bulk lost\n@model says: 5",
+        "@model *: answer(no), answer(6)",
+    ];
+    let says: Vec<String> = (7..=110).map(|n| format!("@model says: {n}")).collect();
+    let scripts: Vec<&str> = scripts.into_iter().chain(says.iter().map(String::as_str)).collect();
+    let items: Vec<String> =
+        texts(110, &scripts).iter().map(|text| json!({ "text": text }).to_string()).collect();
+    let spec = json!({ "mode": "auto" });
+    let batch = send_lines(&stack, &workflow, "leftovers", &items, spec).await;
+    let sealed = manifest(&stack, &batch).await;
+    assert_eq!(sealed["status"], "SUCCEEDED", "{sealed}");
+    assert_eq!(sealed["bulk"][0]["status"], "PartiallyCompleted", "{sealed}");
+    let outputs = lines(&stack, &batch.outputs_key()).await;
+    let said: Vec<u64> = outputs.iter().map(|output| output["output"].as_u64().unwrap()).collect();
+    assert_eq!(said, (1..=110).collect::<Vec<_>>());
+    let results = lines(&stack, &batch.results_key()).await;
+    for (n, expected) in [
+        (1, vec![true]),
+        (3, vec![true]),
+        (4, vec![true]),
+        (6, vec![false, true]),
+        (7, vec![false]),
+    ] {
+        assert_eq!(streams(&results[n - 1]), expected, "item {n}");
+    }
+    // What was paid for no answer is the run's too.
+    let run = run_of(&results[5]);
+    let (failed, answered) = (run.record_failure_key("answer"), run.step_key("answer", None));
+    let read = async |key: &str| -> Value {
+        serde_json::from_slice(&stack.object(key).await.unwrap()).unwrap()
+    };
+    let (failed, answered) = (read(&failed).await, read(&answered).await);
+    assert_eq!(failed["error"]["name"], "Bcce.OutputInvalid");
+    assert!(cost(&failed) > Decimal::ZERO);
+    assert_eq!(cost(&results[5]["totals"]), cost(&failed) + cost(&answered));
+    let (code, told) = bcce("dev", &["runs", "verify", &run.run_id]);
+    assert_eq!(code, 0, "{told}");
+}
+
+#[tokio::test]
+async fn when_a_job_fails_everything_runs_on_demand() {
+    let stack = Stack::connect().await;
+    let texts = texts(100, &["@bulk invalid"]);
+    let batch = send(&stack, "invalid", &texts, json!({ "mode": "bulk" })).await;
+    let sealed = manifest(&stack, &batch).await;
+    assert_eq!(
+        (&sealed["status"], &sealed["counts"]["succeeded"]),
+        (&json!("SUCCEEDED"), &json!(100)),
+        "{sealed}"
+    );
+    let job = &sealed["bulk"][0];
+    assert_eq!(job["status"], "Failed", "{sealed}");
+    assert!(job["message"].as_str().unwrap().contains("not valid"), "{sealed}");
+    let results = lines(&stack, &batch.results_key()).await;
+    assert!(results.iter().all(|result| streams(result) == [true]));
+}
+
+#[tokio::test]
+async fn a_job_that_never_ends_is_stopped_at_the_deadline_and_the_rest_runs_on_demand() {
+    let stack = Stack::connect().await;
+    let spec = json!({ "mode": "bulk", "deadline": in_seconds(20) });
+    let batch = send(&stack, "never", &texts(101, &["@bulk never"]), spec).await;
+    let sealed = manifest(&stack, &batch).await;
+    assert_eq!(
+        (&sealed["status"], &sealed["bulk"][0]["status"]),
+        (&json!("SUCCEEDED"), &json!("Stopped")),
+        "{sealed}"
+    );
+    let results = lines(&stack, &batch.results_key()).await;
+    assert_eq!((streams(&results[0]), streams(&results[1])), (vec![true], vec![false]));
+}
+
+#[tokio::test]
+async fn a_batch_that_is_stopped_stops_its_job_and_keeps_what_that_did() {
+    let stack = Stack::connect().await;
+    let texts = texts(101, &["@bulk never"]);
+    let batch = send(&stack, "halted", &texts, json!({ "mode": "bulk" })).await;
+    let key = batch.jobs_key();
+    stack
+        .eventually("a job at work", async || {
+            let jobs: Value = serde_json::from_slice(&stack.object(&key).await?).unwrap();
+            (jobs["jobs"][0]["status"] == "InProgress").then_some(())
+        })
+        .await;
+    stack.sfn.stop_execution().execution_arn(arn(&batch)).send().await.unwrap();
+    let key = batch.manifest_key();
+    let sealed = stack.eventually(&key, async || stack.object(&key).await).await;
+    let sealed: Value = serde_json::from_slice(&sealed).unwrap();
+    assert_eq!(
+        (&sealed["status"], &sealed["bulk"][0]["status"]),
+        (&json!("CANCELLED"), &json!("Stopped")),
+        "{sealed}"
+    );
+    let counts = &sealed["counts"];
+    assert_eq!((&counts["succeeded"], &counts["skipped"]), (&json!(100), &json!(1)), "{sealed}");
+    assert_eq!(status(&stack, &batch).await.as_deref(), Some("ABORTED"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_in_bulk_runs_on_demand_and_says_why() {
+    let stack = Stack::connect().await;
+    let workflow = fresh("two-steps");
+    let template = format!(
+        "version: 1\nname: {workflow}\ninputs:\n  text: {{ type: string }}\nsteps:\n- {{ id: one, model: haiku, prompt: \"{{{{ inputs.text }}}}\" }}\n- {{ id: two, model: haiku, prompt: \"{{{{ steps.one }}}}\", needs: [one] }}\n"
+    );
+    stack.put_workflow(&workflow, &template).await;
+    let auto = json!({ "mode": "auto", "deadline": in_seconds(1_800) });
+    let (bulk, two) = (json!({ "mode": "bulk" }), [json!({ "text": "one" }).to_string()]);
+    let table = [
+        (
+            send_lines(&stack, &workflow, "steps", &two, bulk.clone()).await,
+            "not in bulk: the workflow has 2 steps",
+        ),
+        (
+            send(&stack, "near", &texts(2, &[]), auto).await,
+            "not in bulk: the deadline leaves a job 14",
+        ),
+        (send(&stack, "few", &texts(2, &[]), bulk).await, "not in bulk: a job has at least 100"),
+    ];
+    for (batch, expected) in table {
+        let sealed = manifest(&stack, &batch).await;
+        let opened = &sealed["opened"];
+        assert_eq!(
+            (&sealed["status"], &opened["mode"]),
+            (&json!("SUCCEEDED"), &json!("on_demand")),
+            "{sealed}"
+        );
+        assert!(opened["because"][0].as_str().unwrap().starts_with(expected), "{sealed}");
+    }
+}
