@@ -142,6 +142,12 @@ impl Totals {
         self.cost_usd.or(self.priced_subtotal_usd).unwrap_or_default()
     }
 
+    /// Of something that may have paid, nobody knows what.
+    pub fn unknown() -> Self {
+        let (usage, cost) = (Some(Usage::default()), Some(Decimal::ZERO));
+        Self { known_usage: usage, priced_subtotal_usd: cost, ..Self::default() }
+    }
+
     /// Of both together.
     pub fn add(&mut self, other: &Self) {
         let (mut usage, cost) = (self.known_usage(), self.known_cost() + other.known_cost());

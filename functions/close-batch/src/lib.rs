@@ -6,10 +6,10 @@ mod emf;
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{parse, sign_once, store_once, to_json};
+use bcce_core::artifact::{parse, parse_lines, sign_once, store_once, to_json};
 use bcce_core::batch::BatchManifest;
 use bcce_core::batch::manifest::{BatchNotice, Opened, Outcome, Sums};
-use bcce_core::batch::reference::{BatchRef, BatchRun};
+use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
 use bcce_core::bulk::{JobRecord, JobsRecord};
 use bcce_core::digest::sha256_hex;
 use bcce_core::ending::ExecutionStatus;
@@ -137,8 +137,9 @@ where
             None => None,
         };
         let (mut sums, mut results, mut outputs) = (Sums::none(), None, None);
+        let mut uncollected = 0;
         if let Some(opened) = &opened {
-            sums = self.sums(batch, opened.parts).await?;
+            (sums, uncollected) = self.sums(batch).await?;
             let all = |key: fn(&BatchRef, u32) -> String| -> Vec<String> {
                 (1..=opened.parts).map(|part| key(batch, part)).collect()
             };
@@ -158,7 +159,7 @@ where
             sums,
             results,
             outputs,
-            fault: fault(request),
+            fault: fault(request, uncollected),
             is_cancelled: request.ended == Some(ExecutionStatus::Aborted),
             ended_at: self.clock.now(),
         }))
@@ -173,23 +174,29 @@ where
         }
     }
 
-    async fn sums(&self, batch: &BatchRef, parts: u32) -> Result<Sums, Fault> {
-        let read = (1..=parts).map(|part| async move {
-            let key = batch.part_sums_key(part);
-            let body = self.store.get(&key).await?;
-            let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-            parse::<Sums>(&key, &body)
+    /// Those of all parts, and how many parts have none: what could be collected must not be lost with them.
+    async fn sums(&self, batch: &BatchRef) -> Result<(Sums, u32), Fault> {
+        let key = batch.parts_key();
+        let body = self.store.get(&key).await?;
+        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+        let parts: Vec<Part> = parse_lines(&key, &body)?;
+        let read = parts.into_iter().map(|part| async move {
+            let key = batch.part_sums_key(part.part);
+            Ok::<_, Fault>(match self.store.get(&key).await? {
+                Some(body) => (parse::<Sums>(&key, &body)?, 0),
+                None => (Sums::uncollected(part.lines), 1),
+            })
         });
         let read = futures::stream::iter(read).buffer_unordered(AT_A_TIME);
-        read.try_fold(Sums::none(), |mut sums, part| async move {
+        read.try_fold((Sums::none(), 0), |(mut sums, missing), (part, one)| async move {
             sums.add(&part);
-            Ok(sums)
+            Ok((sums, missing + one))
         })
         .await
     }
 }
 
-fn fault(request: &Request) -> Option<Fault> {
+fn fault(request: &Request, uncollected: u32) -> Option<Fault> {
     let ended = match request.ended {
         None | Some(ExecutionStatus::Aborted) => None,
         Some(ExecutionStatus::TimedOut) => Some("the execution ran longer than it may"),
@@ -197,5 +204,9 @@ fn fault(request: &Request) -> Option<Fault> {
     };
     let broken =
         request.broken.as_ref().map(|map| format!("a Map of the execution broke: {}", map.error));
-    request.fault.clone().or(ended.map(Fault::internal)).or(broken.map(Fault::internal))
+    let uncollected = (uncollected > 0).then(|| {
+        format!("the results of {uncollected} parts could not be collected; the log of the collect-part function has the cause, and the batch's next attempt collects them")
+    });
+    let ours = ended.map(str::to_owned).or(broken).or(uncollected);
+    request.fault.clone().or(ours.map(Fault::internal))
 }

@@ -76,8 +76,14 @@ fn collected(first: &[ItemStatus], second: &[ItemStatus]) -> Fakes {
         "parts": 2, "source": { "uri": "s3://b/k.jsonl", "format": "jsonl", "etag": "e", "bytes": 9 },
         "mode": "on_demand", "because": [], "concurrency": 20, "allowed_failures": 1,
     });
+    let parts = format!(
+        "{{\"part\":1,\"lines\":{}}}\n{{\"part\":2,\"lines\":{}}}\n",
+        first.len(),
+        second.len()
+    );
     fakes([
         (batch.opened_key(), to_json(&opened).unwrap()),
+        (batch.parts_key(), parts.into_bytes()),
         (batch.part_sums_key(1), to_json(&sums(first)).unwrap()),
         (batch.part_sums_key(2), to_json(&sums(second)).unwrap()),
         (batch.part_results_key(1), b"{\"n\":1}\n".to_vec()),
@@ -175,8 +181,8 @@ fn whatever_fails_a_retry_finishes() {
         assert_eq!(*fakes.ports.store.objects.borrow(), *whole.ports.store.objects.borrow());
         failures += 1;
     }
-    // The manifest that is not there, what was opened, two sums, results, outputs, the manifest, the signature twice.
-    assert_eq!(failures, 9);
+    // The manifest that is not there, what was opened, the parts, two sums, results, outputs, the manifest, the signature twice.
+    assert_eq!(failures, 10);
     let fakes = succeeded();
     fakes.ports.ledger.failing.set(true);
     assert!(close(&fakes, OPENED).is_err());
@@ -185,12 +191,21 @@ fn whatever_fails_a_retry_finishes() {
 }
 
 #[test]
-fn a_part_that_was_not_collected_keeps_the_batch_open() {
+fn a_part_that_was_not_collected_costs_no_other_its_results() {
     let fakes = succeeded();
     fakes.ports.store.objects.borrow_mut().remove(&batch().part_sums_key(2));
-    let fault = close(&fakes, OPENED).unwrap_err();
-    assert_eq!(fault.name, ErrorName::Internal);
-    assert!(!fakes.ports.store.objects.borrow().contains_key(&batch().manifest_key()));
+    close(&fakes, OPENED).unwrap();
+    let manifest = manifest(&fakes);
+    assert_eq!(
+        (&manifest["status"], &manifest["counts"]["running"]),
+        (&json!("FAILED"), &json!(1))
+    );
+    assert_eq!(
+        (&manifest["counts"]["succeeded"], &manifest["totals"]["cost_usd"]),
+        (&json!(2), &Value::Null)
+    );
+    let message = manifest["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("the results of 1 parts could not be collected"), "{message}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use bcce_core::batch::manifest::{Opened, SourceRead};
 use bcce_core::batch::mode::{self, Asked};
 use bcce_core::batch::reference::BatchRun;
 use bcce_core::batch::source::{INBOX, UPLOADS};
-use bcce_core::batch::{Location, Mode, StoredBatch, tally};
+use bcce_core::batch::{Location, Mapping, Mode, StoredBatch, tally};
 use bcce_core::ending::ExecutionStatus;
 use bcce_core::environment::Source;
 use bcce_core::error::{ErrorName, Fault, Problems};
@@ -183,6 +183,7 @@ where
             environment: &config.environment,
         };
         let configuration = source.read(&stored.workflow).await?.map_err(Fault::from)?;
+        Mapping::new(&stored, &configuration.template.inputs).check()?;
         let (read, written) = take_in::all(self, batch, &stored, &configuration, &location).await?;
         if written.items == 0 {
             return Err(Problems::one("batch.source", "has no items").into());

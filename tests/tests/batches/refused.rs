@@ -45,6 +45,11 @@ async fn what_has_no_items_is_refused_with_the_reason() {
             "batch.source: of this bucket it must lie under batches/inbox/ or batches/uploads/",
         ),
         (
+            "explain",
+            json!({ "source": empty, "map": { "txt": "{{ item.text }}" } }),
+            "batch.map.txt: is not an input of this workflow; it has: audience, text; batch.map: leaves out the input text",
+        ),
+        (
             "no-such-workflow",
             json!({ "source": empty }),
             "workflow: there is no workflow no-such-workflow",

@@ -33,8 +33,8 @@ struct Object {
     etag: String,
 }
 
-/// The batch of an event; `None`: the text is no such event. However often it is told of, an object is one batch, and
-/// the same bytes under the same key are the same one.
+/// The batch of an event; `None`: the text is no such event. However often it is told of, an object is one batch. Put
+/// again it is another one where it is encrypted by KMS, since its ETag is then another with the same bytes.
 pub(super) fn request(body: &str) -> Option<BatchRequest> {
     let event: Event = serde_json::from_str(body).ok()?;
     if (event.source.as_str(), event.detail_type.as_str()) != ("aws.s3", "Object Created") {

@@ -147,6 +147,25 @@ impl<'a> Mapping<'a> {
         Ok(Item { n, line, id, inputs, tags, model, object: None })
     }
 
+    /// What every item would be refused for: inputs that the workflow does not have, or lacks with this map.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn check(&self) -> Result<(), Problems> {
+        let Some(map) = &self.batch.batch.map else { return Ok(()) };
+        let mut problems = Problems::default();
+        for name in map.keys().filter(|name| !self.specs.contains_key(*name)) {
+            let known: Vec<&str> = self.specs.keys().map(String::as_str).collect();
+            let cause = format!("is not an input of this workflow; it has: {}", known.join(", "));
+            problems.add(format!("batch.map.{name}"), cause);
+        }
+        let given = |name: &String| map.contains_key(name) || self.batch.inputs.contains_key(name);
+        for (name, _) in self.specs.iter().filter(|(name, spec)| spec.required && !given(name)) {
+            problems.add("batch.map", format!("leaves out the input {name}, which is required"));
+        }
+        problems.none_or(())
+    }
+
     /// An object whose text is not read yet.
     pub fn object(&self, n: u64, prefix: &str, object: Object) -> Item {
         let name = object.key.strip_prefix(prefix).unwrap_or(&object.key);
@@ -330,6 +349,19 @@ mod tests {
         assert_eq!(Value::Object(mapped.inputs), json!({ "text": "t", "n": 5, "deep": true }));
         let told = item(spec, json!({ "Long text": "t" })).unwrap_err();
         assert!(told.contains("id: "), "{told}");
+    }
+
+    #[test]
+    fn a_map_that_no_item_could_be_run_with_is_told_once() {
+        let spec = json!({ "source": JSONL, "map": { "txt": "{{ item.text }}" } });
+        let (batch, mut specs) = (batch(spec), specs());
+        if let Some(spec) = specs.get_mut("text") {
+            spec.required = true;
+        }
+        let told = Mapping::new(&batch, &specs).check().unwrap_err().to_string();
+        let expected = "batch.map.txt: is not an input of this workflow; it has: deep, n, text; \
+                        batch.map: leaves out the input text, which is required";
+        assert_eq!(told, expected);
     }
 
     #[test]

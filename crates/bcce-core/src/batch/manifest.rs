@@ -139,11 +139,22 @@ impl Sums {
         Self { totals: Totals::of([]), ..Self::default() }
     }
 
+    /// Of a part that nobody could collect.
+    pub fn uncollected(lines: u32) -> Self {
+        let items = u64::from(lines);
+        let counts = Counts { items, running: items, ..Counts::default() };
+        Self { counts, totals: Totals::unknown(), errors: BTreeMap::new() }
+    }
+
     /// `is_ours`: the item's run was started by this attempt.
     pub fn count(&mut self, result: &ItemResult, is_ours: bool) {
         self.counts.count(result.status);
         if let Some(totals) = result.totals.as_ref().filter(|_| is_ours) {
             self.totals.add(totals);
+        }
+        // It may have paid already.
+        if result.status == ItemStatus::Running {
+            self.totals.add(&Totals::unknown());
         }
         if let Some(error) = &result.error {
             *self.errors.entry(error.name.as_str().to_owned()).or_default() += 1;
@@ -338,6 +349,14 @@ fn judge(outcome: &Outcome<'_>) -> (BatchStatus, Option<Fault>) {
         );
         return (BatchStatus::Failed, Some(Fault::new(ErrorName::TooManyFailures, message)));
     }
+    // Nobody stopped the batch: they could not be started, or found again.
+    if counts.skipped > 0 {
+        let message = format!(
+            "{} of {} items could not be started; the batch's next attempt starts them",
+            counts.skipped, counts.items
+        );
+        return (BatchStatus::Failed, Some(Fault::internal(message)));
+    }
     match (counts.succeeded == counts.items, counts.succeeded) {
         (true, _) => (BatchStatus::Succeeded, None),
         (false, 0) => {
@@ -419,6 +438,10 @@ mod tests {
         assert_eq!(status(some, 1), (BatchStatus::Partial, None));
         let message = "1 of 5 items failed, 0 may; 0 were not started".to_owned();
         assert_eq!(status(some, 0), (BatchStatus::Failed, Some(message)));
+        let skipped = Counts { items: 5, succeeded: 4, skipped: 1, ..Counts::default() };
+        let message =
+            "1 of 5 items could not be started; the batch's next attempt starts them".to_owned();
+        assert_eq!(status(skipped, 5), (BatchStatus::Failed, Some(message)));
         let none = Counts { items: 5, rejected: 5, ..Counts::default() };
         let message = "none of 5 items succeeded".to_owned();
         assert_eq!(status(none, 5), (BatchStatus::Failed, Some(message)));
@@ -449,6 +472,10 @@ mod tests {
         sums.count(&result(ItemStatus::Failed, Some(3)), false);
         assert_eq!(sums.totals.cost_usd, Some(2.into()));
         assert_eq!((sums.counts.items, sums.errors["Bcce.Internal"]), (2, 2));
+        let mut with_running = sums.clone();
+        with_running
+            .count(&ItemResult { totals: None, ..result(ItemStatus::Running, None) }, false);
+        assert_eq!(with_running.totals.cost_usd, None, "what is under way may have paid");
         sums.count(&result(ItemStatus::Failed, None), true);
         assert_eq!((sums.totals.cost_usd, sums.totals.priced_subtotal_usd), (None, Some(2.into())));
     }

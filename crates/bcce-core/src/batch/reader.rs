@@ -231,6 +231,15 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_that_is_never_closed_makes_no_item_of_what_is_behind_it() {
+        let rows = csv("a,b\n1,2\n3,\"never\n4,5\n6,7").unwrap();
+        let cause =
+            "3 line: has a quotation mark that is never closed; no row behind it could be told";
+        assert_eq!(rows, [r#"2 {"a":"1","b":"2"}"#, cause]);
+        assert_eq!(csv("a,b\n1,\"2\"").unwrap(), [r#"2 {"a":"1","b":"2"}"#]);
+    }
+
+    #[test]
     fn columns_without_a_name_of_their_own_are_no_manifest() {
         assert_eq!(csv("a,,b\n1,2,3\n").unwrap_err(), "manifest: column 2 has no name");
         assert_eq!(

@@ -23,6 +23,8 @@ pub(super) struct Csv {
     ended: usize,
     /// It is too long, and what comes of it is dropped.
     is_too_long: bool,
+    /// Quotation marks in it; an odd number at the very end is one that is never closed.
+    marks: usize,
 }
 
 impl Default for Csv {
@@ -35,6 +37,7 @@ impl Default for Csv {
             ends: vec![0; MAX_COLUMNS],
             ended: 0,
             is_too_long: false,
+            marks: 0,
         }
     }
 }
@@ -63,6 +66,7 @@ impl Csv {
         let (result, read, filled, ended) = self.reader.read_record(bytes, fields, ends);
         self.filled += filled;
         self.ended += ended;
+        self.marks += bytes[..read].iter().filter(|byte| **byte == b'"').count();
         match result {
             ReadRecordResult::Record => {
                 let last = read.checked_sub(1).map(|last| bytes[last]);
@@ -85,9 +89,16 @@ impl Csv {
     fn take(&mut self, last: Option<u8>, each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
         let (filled, ended) = (std::mem::take(&mut self.filled), std::mem::take(&mut self.ended));
         let is_too_long = std::mem::take(&mut self.is_too_long);
+        let is_open = std::mem::take(&mut self.marks) % 2 == 1 && last.is_none();
         let within = self.fields[..filled].iter().filter(|byte| **byte == b'\n').count() as u64;
         // The parser counts line feeds, and tells the line that it has come to.
         let line = self.reader.line() - within - u64::from(last == Some(b'\n'));
+        if is_open {
+            // What stands behind it was read as one field.
+            let cause = "has a quotation mark that is never closed; no row behind it could be told";
+            each(Row::bad(line, cause));
+            return Ok(());
+        }
         if is_too_long {
             each(Row::too_long(line));
             return Ok(());
