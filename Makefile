@@ -60,7 +60,8 @@ emulated: setup build ## tests of the deployed stack, on one of their own
 
 batches: setup build ## batches of up to 500 items, on a stack of their own
 	$(CARGO_TEST) --test batches --no-run
-	$(STACK) run -- $(CARGO_TEST) --test batches
+	@# One after the other: each is a hundred runs for the emulator, which has one core.
+	$(STACK) run -- $(CARGO_TEST) --test batches -- --test-threads 1
 
 failover: setup build ## the fault suite of models and regions, on a stack of its own
 	$(CARGO_TEST) --test failover --no-run

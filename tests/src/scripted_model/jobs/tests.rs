@@ -124,7 +124,8 @@ async fn what_never_ends_is_stopped_with_what_was_done() {
     assert_eq!(look(&jobs, &arn).await["status"], "InProgress");
     ask(&jobs, Wanted::Stop(arn.clone()), &Value::Null).await.unwrap();
     let (seen, job) = until(&jobs, &arn, "Stopped").await;
-    assert_eq!(seen, ["Stopping", "Stopped"]);
+    // Stopping may be over before it is looked at.
+    assert_eq!(seen.last().map(String::as_str), Some("Stopped"), "{seen:?}");
     assert!(job["endTime"].is_string());
     assert_eq!(output(&jobs, "a.jsonl.out").await.len(), 59);
     let refusal = ask(&jobs, Wanted::Stop(arn), &Value::Null).await.unwrap_err();
