@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::stack::{RunRef, Stack, output};
 
-/// The largest batch takes two minutes where a build runs beside it.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// The largest batch takes two minutes on a stack that is new, and several where the emulator has hundreds of
+/// executions to remember.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// Puts a manifest where `bcce batch submit` would, and returns its URI.
 pub async fn upload(stack: &Stack, name: &str, body: impl Into<Vec<u8>>) -> String {
