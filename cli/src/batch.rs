@@ -99,16 +99,7 @@ impl Batch {
     pub fn totals(&self) -> Totals {
         match &self.manifest {
             Some(manifest) => manifest.sums.totals.clone(),
-            None => {
-                let (is_known, cost) = (self.tally.unknown_cost == 0, self.tally.cost_usd);
-                Totals {
-                    usage: is_known.then_some(self.tally.usage),
-                    known_usage: (!is_known).then_some(self.tally.usage),
-                    cost_usd: is_known.then_some(cost),
-                    priced_subtotal_usd: (!is_known).then_some(cost),
-                    unpriced: Vec::new(),
-                }
-            }
+            None => self.tally.totals(),
         }
     }
 }

@@ -18,7 +18,7 @@ use bcce_core::ports::{GetObject, PutObject, ReadAttempts};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
-/// Items read at a time: a part of 500 in a second or two, a few megabytes of memory.
+/// Items read at a time. What was read stays in memory until the part is written.
 const AT_A_TIME: usize = 32;
 
 pub struct Config {

@@ -7,7 +7,6 @@ mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::{parse, to_json};
-use bcce_core::attempt::Totals;
 use bcce_core::batch::making::make;
 use bcce_core::batch::manifest::{BatchNotice, BatchStatus, Counts};
 use bcce_core::batch::reference::{BatchRun, Place};
@@ -164,18 +163,7 @@ fn notice(request: &Request, tally: &Tally, now: time::OffsetDateTime) -> BatchN
             cancelled: tally.cancelled,
             ..Counts::default()
         },
-        totals: totals(tally),
+        totals: tally.totals(),
         error: Some(Fault::new(ErrorName::TooManyFailures, message)),
-    }
-}
-
-fn totals(tally: &Tally) -> Totals {
-    let (is_whole, cost) = (tally.unknown_cost == 0, tally.cost_usd.normalize());
-    Totals {
-        usage: is_whole.then_some(tally.usage),
-        known_usage: (!is_whole).then_some(tally.usage),
-        cost_usd: is_whole.then_some(cost),
-        priced_subtotal_usd: (!is_whole).then_some(cost),
-        unpriced: Vec::new(),
     }
 }

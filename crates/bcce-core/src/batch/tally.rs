@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::attempt::Usage;
+use crate::attempt::{Totals, Usage};
 
 /// What of a batch's attempt is over by now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,18 @@ impl Tally {
     /// More failed than may. Runs that were cancelled were so by hand.
     pub fn is_too_much(&self, allowed_failures: u64) -> bool {
         self.failed > allowed_failures
+    }
+
+    /// What is known of usage and cost, as a manifest has it.
+    pub fn totals(&self) -> Totals {
+        let (is_whole, cost) = (self.unknown_cost == 0, self.cost_usd.normalize());
+        Totals {
+            usage: is_whole.then_some(self.usage),
+            known_usage: (!is_whole).then_some(self.usage),
+            cost_usd: is_whole.then_some(cost),
+            priced_subtotal_usd: (!is_whole).then_some(cost),
+            unpriced: Vec::new(),
+        }
     }
 
     pub fn add(&mut self, other: &Self) {
