@@ -270,9 +270,9 @@ fn a_tally_is_good_for_two_seconds_and_for_its_own_batch() {
 #[test]
 fn a_cost_that_is_not_known_as_a_whole_is_told_as_a_part() {
     let known = Tally { cost_usd: "0.50".parse().unwrap(), ..Tally::default() };
-    let told = serde_json::to_value(totals(&known)).unwrap();
+    let told = serde_json::to_value(known.totals()).unwrap();
     assert_eq!(told["cost_usd"], "0.5");
-    let told = serde_json::to_value(totals(&Tally { unknown_cost: 1, ..known })).unwrap();
+    let told = serde_json::to_value(Tally { unknown_cost: 1, ..known }.totals()).unwrap();
     assert_eq!((&told["cost_usd"], &told["priced_subtotal_usd"]), (&Value::Null, &json!("0.5")));
     assert_eq!(told["usage"], Value::Null);
 }
