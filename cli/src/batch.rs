@@ -9,6 +9,8 @@ pub mod view; // as a picture, or as lines
 use bcce_core::attempt::Totals;
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::{BatchManifest, BatchRef, BatchStatus, Tally};
+use bcce_core::bulk::JobRecord;
+use bcce_core::error::Fault;
 use bcce_core::ledger::BatchRecord;
 use time::OffsetDateTime;
 
@@ -22,6 +24,10 @@ pub struct Batch {
     /// The execution's status as Step Functions spells it.
     pub execution: Option<String>,
     pub opened: Option<Opened>,
+    /// Why no further item is started.
+    pub halted: Option<Fault>,
+    /// Of the mode `bulk`, as they were seen last by bulk-job.
+    pub jobs: Vec<JobRecord>,
     /// Runs of this attempt that are over.
     pub tally: Tally,
     pub manifest: Option<BatchManifest>,
@@ -43,9 +49,9 @@ pub enum Standing {
 
 impl Batch {
     pub fn new(reference: BatchRef) -> Self {
-        let (tally, pace, said) = Default::default();
-        let (record, execution, opened, manifest) = Default::default();
-        Self { reference, record, execution, opened, tally, manifest, pace, said }
+        let (tally, pace, said, jobs) = Default::default();
+        let (record, execution, opened, halted, manifest) = Default::default();
+        Self { reference, record, execution, opened, halted, jobs, tally, manifest, pace, said }
     }
 
     /// Until a retry has a record, the latest is of the attempt before, and not its.

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bcce_core::artifact::parse;
-use bcce_core::batch::BatchStatus;
+use bcce_core::batch::{BatchStatus, Mode};
+use bcce_core::bulk::JobsRecord;
 use bcce_core::error::Fault;
 use bcce_core::limits::INVOKE_SECONDS;
 use bcce_core::ports::{GetObject, ReadTally};
+use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
 use super::{Batch, Standing, view};
@@ -46,20 +48,29 @@ pub async fn look(
     }
     batch.note_record(stack.ledger.batch_attempts(&batch.reference.batch_id).await?.pop());
     let Some(record) = &batch.record else { return Ok(()) };
-    let is_over = record.status != BatchStatus::Running;
+    let (is_over, is_halted) = (record.status != BatchStatus::Running, record.halted_at.is_some());
+    let reference = &batch.reference;
     if batch.opened.is_none() {
-        let key = batch.reference.opened_key();
-        let opened = stack.store.get(&key).await?;
-        batch.opened = opened.map(|body| parse(&key, &body)).transpose()?;
+        batch.opened = read(stack, &reference.opened_key()).await?;
+    }
+    if is_halted && batch.halted.is_none() {
+        batch.halted = read(stack, &reference.halted_key()).await?;
     }
     if is_over && batch.manifest.is_none() {
-        let key = batch.reference.manifest_key();
-        let manifest = stack.store.get(&key).await?;
-        batch.manifest = manifest.map(|body| parse(&key, &body)).transpose()?;
+        batch.manifest = read(stack, &reference.manifest_key()).await?;
+    }
+    // The first ones may be over before the last one is started.
+    if record.mode == Mode::Bulk && batch.manifest.is_none() {
+        let jobs: Option<JobsRecord> = read(stack, &reference.jobs_key()).await?;
+        batch.jobs = jobs.map_or_else(Vec::new, |record| record.jobs);
     }
     let tally = stack.ledger.tally(&batch.reference.item_of()).await?;
     batch.note_tally(tally, now);
     Ok(())
+}
+
+async fn read<T: DeserializeOwned>(stack: &Stack, key: &str) -> Result<Option<T>, Fault> {
+    stack.store.get(key).await?.map(|body| parse(key, &body)).transpose()
 }
 
 /// Follows to the end. `screen` shows it on the way.

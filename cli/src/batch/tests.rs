@@ -1,5 +1,6 @@
 use bcce_core::batch::manifest::SourceRead;
 use bcce_core::batch::{Format, Mode};
+use bcce_core::error::ErrorName;
 use rust_decimal::Decimal;
 use serde_json::json;
 use time::macros::datetime;
@@ -147,12 +148,34 @@ fn a_batch_that_is_over_shows_what_it_came_to_and_where_it_lies() {
 fn a_batch_that_halted_says_why_and_forecasts_nothing() {
     let mut halted = half_way();
     halted.record.as_mut().unwrap().halted_at = Some(STARTED);
+    halted.halted = Some(Fault::new(ErrorName::TooManyFailures, "101 items failed, 100 may"));
     let lines = drawn(&halted);
     assert!(!lines[3].contains("left"), "{}", lines[3]);
     let why =
-        "  halted     2026-11-01 12:00:00Z: more than 100 failed, and no further run is started";
+        "  halted     2026-11-01 12:00:00Z: 101 items failed, 100 may; no further run is started";
     assert!(lines.contains(&why.to_owned()), "{lines:#?}");
-    assert!(halted.lines().last().unwrap().contains("more than 100 failed"));
+    assert!(halted.lines().last().unwrap().contains("101 items failed"));
+}
+
+#[test]
+fn a_batch_in_bulk_shows_its_jobs() {
+    let mut batch = under_way();
+    assert_eq!(jobs_line(&batch), None);
+    let job = |job, status: &str, processed: u64| {
+        json!({
+            "job": job, "arn": "arn", "status": status, "given": 25_000,
+            "records": { "total": 25_000, "processed": processed, "succeeded": processed, "failed": 0 },
+        })
+    };
+    let refused = json!({ "job": 3, "arn": null, "status": null, "given": 90, "records": {}, "message": "too few" });
+    let jobs = json!([job(1, "Completed", 25_000), job(2, "InProgress", 740), refused]);
+    batch.jobs = serde_json::from_value(jobs).unwrap();
+    let line = "  jobs       3 of 50,090 records: 1 Completed, 1 InProgress, 1 not started; 25,740 records processed";
+    assert_eq!(jobs_line(&batch).as_deref(), Some(line));
+}
+
+fn jobs_line(batch: &Batch) -> Option<String> {
+    drawn(batch).into_iter().find(|line| line.starts_with("  jobs"))
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! A batch as a picture, or as a line per event. Pure: what it shows is in its arguments.
 
+use std::collections::BTreeMap;
+
 use bcce_core::batch::manifest::{BatchManifest, Counts, Opened};
 use bcce_core::batch::{BatchStatus, Mode};
-use bcce_core::ledger::BatchRecord;
+use bcce_core::bulk::JobRecord;
 use time::OffsetDateTime;
 
 use super::pace::remaining;
@@ -32,8 +34,9 @@ impl Shown for Batch {
             });
         }
         lines.extend(self.opened.iter().flat_map(|opened| [found(opened), manner(opened)]));
+        lines.extend(jobs(&self.jobs));
         lines.extend(self.said.iter().map(|(_, line)| line.clone()));
-        lines.extend(self.record.as_ref().and_then(halted));
+        lines.extend(halted(self));
         lines
     }
 
@@ -95,7 +98,8 @@ fn body(batch: &Batch, now: OffsetDateTime, width: usize) -> Vec<Line> {
             field("mode", manner(opened)),
         ]
     }));
-    lines.extend(halted(record).map(|why| told("halted", why)));
+    lines.extend(jobs(&batch.jobs).map(|jobs| field("jobs", jobs)));
+    lines.extend(halted(batch).map(|why| told("halted", why)));
     let errors = match &batch.manifest {
         Some(manifest) => &manifest.sums.errors,
         None => &batch.tally.errors,
@@ -199,10 +203,33 @@ fn manner(opened: &Opened) -> String {
     format!("{mode}, {} at a time{because}", opened.concurrency)
 }
 
-fn halted(record: &BatchRecord) -> Option<String> {
-    let at = figures::stamp(record.halted_at?);
-    let allowed = figures::count(record.allowed_failures);
-    Some(format!("{at}: more than {allowed} failed, and no further run is started"))
+/// `3 of 1,500 records: 1 Completed, 1 InProgress, 1 not started; 740 records processed`
+fn jobs(jobs: &[JobRecord]) -> Option<String> {
+    if jobs.is_empty() {
+        return None;
+    }
+    let mut by_status: BTreeMap<String, usize> = BTreeMap::new();
+    for job in jobs {
+        let status = job.status.map_or("not started".to_owned(), |status| format!("{status:?}"));
+        *by_status.entry(status).or_default() += 1;
+    }
+    let statuses: Vec<String> =
+        by_status.iter().map(|(status, count)| format!("{count} {status}")).collect();
+    let given = jobs.iter().map(|job| job.given).sum();
+    let processed = jobs.iter().filter_map(|job| job.records.processed).sum();
+    Some(format!(
+        "{} of {} records: {}; {} records processed",
+        jobs.len(),
+        figures::count(given),
+        statuses.join(", "),
+        figures::count(processed)
+    ))
+}
+
+fn halted(batch: &Batch) -> Option<String> {
+    let at = figures::stamp(batch.record.as_ref()?.halted_at?);
+    let why = batch.halted.as_ref().map_or("too many items failed", |fault| &fault.message);
+    Some(format!("{at}: {why}; no further run is started"))
 }
 
 /// `497 of 500 items succeeded, 2 failed, 1 rejected`

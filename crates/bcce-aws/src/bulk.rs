@@ -16,21 +16,22 @@ use aws_types::SdkConfig;
 use bcce_core::bulk::{Job, JobStart, JobStatus, NewJob, Records};
 use bcce_core::error::Fault;
 use bcce_core::limits::{MAX_MESSAGE_CHARS, cut};
-use bcce_core::ports::{ReadJob, StartJob, StopJob};
+use bcce_core::ports::{FindJob, ReadJob, StartJob, StopJob};
 use time::OffsetDateTime;
 
 use crate::fault::internal;
 
 /// What trying again does not change.
-const REFUSALS: [&str; 5] = [
+const REFUSALS: [&str; 4] = [
     "AccessDeniedException",
-    "ConflictException",
     "ResourceNotFoundException",
     "ServiceQuotaExceededException",
     "ValidationException",
 ];
-/// What the service says of a job that is over when it is to be stopped.
-const IS_OVER: [&str; 2] = ["ConflictException", "ValidationException"];
+/// There is a job of that name or token already, or the job is in no state for that.
+const CONFLICT: &str = "ConflictException";
+/// What the service says of a job that cannot be stopped: it is over, or not so far yet.
+const NOT_STOPPED: [&str; 2] = [CONFLICT, "ValidationException"];
 
 /// The jobs of the stack's own region.
 pub struct Jobs {
@@ -65,13 +66,35 @@ impl StartJob for Jobs {
             .output_data_config(output(job).map_err(unbuilt)?)
             .timeout_duration_in_hours(job.timeout_hours)
             .set_tags(Some(tags(job).map_err(unbuilt)?));
-        match create.send().await {
-            Ok(created) => Ok(JobStart::Started { arn: created.job_arn }),
-            Err(error) => match refusal(&error) {
-                Some(because) => Ok(JobStart::Refused { because }),
-                None => Err(internal(&what, &error)),
-            },
+        let error = match create.send().await {
+            Ok(created) => return Ok(JobStart::Started { arn: created.job_arn }),
+            Err(error) => error,
+        };
+        if error.code() == Some(CONFLICT)
+            && let Some(arn) = self.find_job(job.name).await?
+        {
+            return Ok(JobStart::Started { arn });
         }
+        match refusal(&error) {
+            Some(because) => Ok(JobStart::Refused { because }),
+            None => Err(internal(&what, &error)),
+        }
+    }
+}
+
+impl FindJob for Jobs {
+    async fn find_job(&self, name: &str) -> Result<Option<String>, Fault> {
+        let what = format!("bedrock:ListModelInvocationJobs {name}");
+        let list = self.client.list_model_invocation_jobs().name_contains(name);
+        // A longer name may contain it.
+        let mut jobs = list.into_paginator().items().send();
+        while let Some(job) = jobs.next().await {
+            let job = job.map_err(|error| internal(&what, &error))?;
+            if job.job_name() == name {
+                return Ok(Some(job.job_arn));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -98,7 +121,7 @@ impl StopJob for Jobs {
         let stop = self.client.stop_model_invocation_job().job_identifier(arn);
         match stop.send().await {
             Ok(_) => Ok(()),
-            Err(error) if error.code().is_some_and(|code| IS_OVER.contains(&code)) => Ok(()),
+            Err(error) if error.code().is_some_and(|code| NOT_STOPPED.contains(&code)) => Ok(()),
             Err(error) => Err(internal(&format!("bedrock:StopModelInvocationJob {arn}"), &error)),
         }
     }
@@ -132,7 +155,7 @@ fn unbuilt(error: BuildError) -> Fault {
 
 /// The service's words, where it would say them again.
 fn refusal<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<String> {
-    let code = error.code().filter(|code| REFUSALS.contains(code))?;
+    let code = error.code().filter(|code| REFUSALS.contains(code) || *code == CONFLICT)?;
     let message = error.message().unwrap_or("no reason given");
     Some(cut(&format!("{code}: {message}"), MAX_MESSAGE_CHARS))
 }
@@ -155,12 +178,14 @@ fn moment(at: &DateTime) -> Option<OffsetDateTime> {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+    use std::sync::LazyLock;
 
     use aws_sdk_bedrock::operation::create_model_invocation_job::{
         CreateModelInvocationJobError, CreateModelInvocationJobOutput,
     };
+    use aws_sdk_bedrock::operation::list_model_invocation_jobs::ListModelInvocationJobsOutput;
     use aws_sdk_bedrock::operation::stop_model_invocation_job::StopModelInvocationJobError;
-    use aws_sdk_bedrock::types::ModelInvocationJobStatus;
+    use aws_sdk_bedrock::types::{ModelInvocationJobStatus, ModelInvocationJobSummary};
     use aws_smithy_mocks::{Rule, mock, mock_client};
     use aws_smithy_types::error::ErrorMetadata;
     use time::macros::datetime;
@@ -171,10 +196,13 @@ mod tests {
         Jobs { client: mock_client!(aws_sdk_bedrock, [rule]) }
     }
 
-    async fn start(rule: Rule) -> Result<JobStart, Fault> {
+    static TAGS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
         let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let tags = BTreeMap::from([tag("team", "payments"), tag("who", "Zoë")]);
-        let job = NewJob {
+        BTreeMap::from([tag("team", "payments"), tag("who", "Zoë")])
+    });
+
+    fn job() -> NewJob<'static> {
+        NewJob {
             name: "explain-1-1",
             role_arn: "arn:aws:iam::000000000000:role/bulk",
             model_id: "us.anthropic.claude",
@@ -182,9 +210,12 @@ mod tests {
             output: "s3://b/out/",
             key_arn: "key",
             timeout_hours: 24,
-            tags: &tags,
-        };
-        jobs(&rule).start_job(&job).await
+            tags: &TAGS,
+        }
+    }
+
+    async fn start(rule: Rule) -> Result<JobStart, Fault> {
+        jobs(&rule).start_job(&job()).await
     }
 
     #[tokio::test]
@@ -226,6 +257,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn where_there_is_a_job_of_that_name_already_it_is_that_one() {
+        let summary = |name: &str, arn: &str| {
+            let summary = ModelInvocationJobSummary::builder().job_name(name).job_arn(arn);
+            let summary = summary.model_id("m").role_arn("r").submit_time(DateTime::from_secs(0));
+            let (input, output) = (input(&job()).unwrap(), output(&job()).unwrap());
+            summary.input_data_config(input).output_data_config(output).build().unwrap()
+        };
+        for (name, expected) in [
+            ("explain-1-1", JobStart::Started { arn: ARN.into() }),
+            ("explain-1-10", JobStart::Refused { because: "ConflictException: no".into() }),
+        ] {
+            let listed = summary(name, ARN);
+            let list = mock!(Client::list_model_invocation_jobs)
+                .match_requests(|list| list.name_contains() == Some("explain-1-1"))
+                .then_output(move || {
+                    let jobs = ListModelInvocationJobsOutput::builder();
+                    jobs.invocation_job_summaries(listed.clone()).build()
+                });
+            let conflict = refused_with(CONFLICT);
+            let client = mock_client!(aws_sdk_bedrock, [&conflict, &list]);
+            assert_eq!(Jobs { client }.start_job(&job()).await, Ok(expected));
+        }
+    }
+
+    #[tokio::test]
     async fn a_job_tells_how_far_it_is() {
         let rule = mock!(Client::get_model_invocation_job)
             .match_requests(|get| get.job_identifier() == Some(ARN))
@@ -253,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stopping_a_job_that_is_over_is_no_error() {
+    async fn a_job_that_cannot_be_stopped_is_no_error() {
         for (code, is_over) in [("ConflictException", true), ("ThrottlingException", false)] {
             let rule = mock!(Client::stop_model_invocation_job).then_error(move || {
                 let meta = ErrorMetadata::builder().code(code).build();

@@ -3,6 +3,7 @@
 mod batches; // records of batches, and the tally of their runs
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -14,6 +15,7 @@ use aws_sdk_dynamodb::types::{
 use aws_types::SdkConfig;
 use bcce_core::attempt::Totals;
 use bcce_core::begun::BegunStep;
+use bcce_core::digest::sha256;
 use bcce_core::error::Fault;
 use bcce_core::ledger::{
     ClosedRun, OpenedRun, RunRecord, attempt_sk, calls_pk, listing_pk, run_pk, step_of_calls,
@@ -34,6 +36,10 @@ pub struct Ledger {
 }
 
 type Item = HashMap<String, AttributeValue>;
+
+/// How often a transaction is tried that meets another one: some 750 ms in all at most, after which a retry of the
+/// function begins anew.
+const CONFLICT_TRIES: u32 = 6;
 
 impl Ledger {
     pub fn new(config: &SdkConfig, table: &str) -> Self {
@@ -97,23 +103,34 @@ impl CloseRun for Ledger {
         if let Some(change) = batches::tallying(closed) {
             writes.push(self.write(change)?);
         }
-        let write = self.client.transact_write_items().set_transact_items(Some(writes));
-        match write.send().await {
-            Ok(_) => Ok(Closed::Counted),
-            Err(error) => match error.as_service_error().and_then(counted_before) {
-                Some(teller) => Ok(Closed::Before { teller }),
-                None => Err(internal("dynamodb:TransactWriteItems run", &error)),
-            },
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let write = self.client.transact_write_items().set_transact_items(Some(writes.clone()));
+            let Err(error) = write.send().await else { return Ok(Closed::Now) };
+            match error.as_service_error().map(Cancelled::of) {
+                Some(Cancelled::CountedBefore { teller }) => return Ok(Closed::Before { teller }),
+                Some(Cancelled::Conflict) if tries < CONFLICT_TRIES => {
+                    tokio::time::sleep(pause(tries, &closed.run.run_id)).await;
+                }
+                _ => return Err(internal("dynamodb:TransactWriteItems run", &error)),
+            }
         }
     }
 }
 
 impl TakeOver for Ledger {
     async fn take_over(&self, run: &RunRef, from: &str, to: &str) -> Result<bool, Fault> {
+        self.hand_over((run_pk(&run.run_id), attempt_sk(run.attempt_no)), from, to).await
+    }
+}
+
+impl Ledger {
+    async fn hand_over(&self, of: (String, String), from: &str, to: &str) -> Result<bool, Fault> {
         let update = self.client.update_item().table_name(&self.table);
         let update = update
-            .key("pk", text(&run_pk(&run.run_id)))
-            .key("sk", text(&attempt_sk(run.attempt_no)))
+            .key("pk", text(&of.0))
+            .key("sk", text(&of.1))
             .update_expression("SET teller = :to")
             .condition_expression("teller = :from")
             .expression_attribute_values(":from", text(from))
@@ -122,7 +139,7 @@ impl TakeOver for Ledger {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(internal("dynamodb:UpdateItem run", &error)),
+                _ => Err(internal("dynamodb:UpdateItem teller", &error)),
             },
         }
     }
@@ -197,14 +214,43 @@ impl Ledger {
     }
 }
 
-/// The teller of a run that was counted before. The condition is on the first item, the run record.
-fn counted_before(error: &TransactWriteItemsError) -> Option<Option<String>> {
-    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
-        return None;
-    };
-    let reason = cancelled.cancellation_reasons().first()?;
-    let teller = reason.item().and_then(|item| item.get("teller")?.as_s().ok()).cloned();
-    (reason.code() == Some("ConditionalCheckFailed")).then_some(teller)
+/// Why a transaction that counts a run wrote nothing.
+enum Cancelled {
+    CountedBefore {
+        teller: Option<String>,
+    },
+    /// Another run was counted by the same counters at that moment. The SDK does not try these again.
+    Conflict,
+    Otherwise,
+}
+
+impl Cancelled {
+    /// The condition is on the first item, the run record.
+    fn of(error: &TransactWriteItemsError) -> Self {
+        let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
+            return Self::Otherwise;
+        };
+        let reasons = cancelled.cancellation_reasons();
+        match reasons.first() {
+            Some(first) if first.code() == Some("ConditionalCheckFailed") => {
+                Self::CountedBefore { teller: first.item().and_then(teller) }
+            }
+            _ if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) => {
+                Self::Conflict
+            }
+            _ => Self::Otherwise,
+        }
+    }
+}
+
+/// Twice as long each time, and for each run another part of that: those that met do not meet again.
+fn pause(tries: u32, run_id: &str) -> Duration {
+    let share = u64::from(sha256(run_id.as_bytes())[tries as usize % 32]) + 1;
+    Duration::from_millis((25 << tries) * share / 256)
+}
+
+fn teller(item: &Item) -> Option<String> {
+    item.get("teller")?.as_s().ok().cloned()
 }
 
 /// The run record is written whole, so that it is right even when it was never opened.
@@ -347,7 +393,7 @@ mod tests {
     use aws_sdk_dynamodb::types::error::{
         ConditionalCheckFailedException, TransactionCanceledException,
     };
-    use aws_smithy_mocks::{Rule, mock, mock_client};
+    use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
     use bcce_core::batch::reference::ItemOf;
     use bcce_core::manifest::{Evidence, Manifest};
     use time::macros::datetime;
@@ -392,7 +438,7 @@ mod tests {
     }
 
     async fn close(rule: Rule) -> Result<Closed, Fault> {
-        let client = mock_client!(aws_sdk_dynamodb, [&rule]);
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&rule]);
         Ledger { client, table: "t".into() }.close(&closed()).await
     }
 
@@ -421,7 +467,7 @@ mod tests {
                         .is_ok_and(|cost| cost == "0.00165")
             })
             .then_output(|| TransactWriteItemsOutput::builder().build());
-        assert_eq!(close(rule).await, Ok(Closed::Counted));
+        assert_eq!(close(rule).await, Ok(Closed::Now));
     }
 
     #[tokio::test]
@@ -455,17 +501,29 @@ mod tests {
             .then_output(|| TransactWriteItemsOutput::builder().build());
         let client = mock_client!(aws_sdk_dynamodb, [&rule]);
         let closed = Ledger { client, table: "t".into() }.close(&item).await;
-        assert_eq!(closed, Ok(Closed::Counted));
+        assert_eq!(closed, Ok(Closed::Now));
     }
 
     #[tokio::test]
-    async fn a_refused_record_was_counted_before_and_a_conflict_comes_again() {
+    async fn a_refused_record_was_counted_before_and_a_conflict_is_tried_again() {
         let before = mock!(Client::transact_write_items)
             .then_error(|| cancelled(["ConditionalCheckFailed", "None"]));
         assert_eq!(close(before).await, Ok(Closed::Before { teller: Some("arn".into()) }));
         let conflict = mock!(Client::transact_write_items)
             .then_error(|| cancelled(["None", "TransactionConflict"]));
         assert!(close(conflict).await.is_err());
+        let once = mock!(Client::transact_write_items)
+            .sequence()
+            .error(|| cancelled(["None", "TransactionConflict"]))
+            .output(|| TransactWriteItemsOutput::builder().build())
+            .build();
+        assert_eq!(close(once).await, Ok(Closed::Now));
+        let otherwise = mock!(Client::transact_write_items)
+            .sequence()
+            .error(|| cancelled(["None", "ThrottlingError"]))
+            .output(|| TransactWriteItemsOutput::builder().build())
+            .build();
+        assert!(close(otherwise).await.is_err(), "a retry of the function has a pause of its own");
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! A batch: a manifest of items, each of which is a run of one workflow.
 
-mod dropped; // an object under the inbox as a message
+pub mod dropped; // an object under the inbox as a message
 pub mod earlier; // what earlier attempts left
 pub mod intake; // rows and objects, checked as runs of them would be
 pub mod item; // one line of a manifest as the run that it becomes
@@ -20,4 +20,4 @@ pub use message::{BatchRequest, BatchSpec, Mode, StoredBatch};
 pub use reader::{Reader, Row};
 pub use reference::{BatchRef, BatchRun, Place};
 pub use source::{Format, Location};
-pub use tally::Tally;
+pub use tally::{Tally, Tolerance};

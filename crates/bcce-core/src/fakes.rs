@@ -12,9 +12,9 @@ use crate::bulk::{Job, JobStart, NewJob};
 use crate::error::Fault;
 use crate::health::latency::Histogram;
 use crate::ports::{
-    Clock, CountLatency, GetObject, GetParameters, Kept, ListObjects, ListParameters, NoteCache,
-    NoteCall, Put, PutOnce, ReadBreakers, ReadCaches, ReadCalls, ReadJob, ReadLatencies, StartJob,
-    StopJob, WriteBreaker,
+    Clock, CountLatency, FindJob, GetObject, GetParameters, Kept, ListObjects, ListParameters,
+    NoteCache, NoteCall, Put, PutOnce, ReadBreakers, ReadCaches, ReadCalls, ReadJob, ReadLatencies,
+    StartJob, StopJob, WriteBreaker,
 };
 use crate::run::{RunRef, StepRef};
 
@@ -227,6 +227,13 @@ impl StartJob for MemoryJobs {
             format!("arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/{}", job.name);
         let start = self.starts.borrow_mut().pop_front();
         start.unwrap_or(Ok(JobStart::Started { arn }))
+    }
+}
+
+impl FindJob for MemoryJobs {
+    async fn find_job(&self, name: &str) -> Result<Option<String>, Fault> {
+        let jobs = self.jobs.borrow();
+        Ok(jobs.keys().find(|arn| arn.ends_with(&format!("/{name}"))).cloned())
     }
 }
 

@@ -90,6 +90,8 @@ pub struct ClosedBatch {
     pub manifest: BatchManifest,
     pub manifest_key: String,
     pub manifest_sha256: String,
+    /// ARN of the execution that closes it, which is the one that tells of it.
+    pub teller: String,
 }
 
 /// A batch record as it is read back.

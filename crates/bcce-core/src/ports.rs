@@ -132,10 +132,10 @@ pub trait CloseRun {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {
-    Counted,
+    Now,
     /// By an earlier call; nothing was added.
     Before {
-        /// The execution that counted the run and so tells of it.
+        /// The execution that did it and so tells of it.
         teller: Option<String>,
     },
 }
@@ -150,8 +150,11 @@ pub trait OpenBatch {
 }
 
 pub trait CloseBatch {
-    /// Closes the record of an attempt at a batch; `false`: it was closed before.
-    async fn close_batch(&self, batch: &ClosedBatch) -> Result<bool, Fault>;
+    /// Closes the record of an attempt at a batch.
+    async fn close_batch(&self, batch: &ClosedBatch) -> Result<Closed, Fault>;
+
+    /// Makes `to` the teller of a batch in place of `from`; `false`: it is another's by now.
+    async fn take_batch_over(&self, batch: &BatchRef, from: &str, to: &str) -> Result<bool, Fault>;
 }
 
 pub trait ReadTally {
@@ -290,12 +293,18 @@ pub trait StartJob {
     async fn start_job(&self, job: &NewJob<'_>) -> Result<JobStart, Fault>;
 }
 
+pub trait FindJob {
+    /// The ARN of the job of this name; `None`: there is none that can be seen.
+    async fn find_job(&self, name: &str) -> Result<Option<String>, Fault>;
+}
+
 pub trait ReadJob {
     async fn read_job(&self, arn: &str) -> Result<Job, Fault>;
 }
 
 pub trait StopJob {
-    /// It is `Stopping` then, and over a while later. One that is over stays as it is.
+    /// It is `Stopping` then, and over a while later. One that cannot be stopped, now or any more, stays as it is:
+    /// how that is tells `ReadJob`.
     async fn stop_job(&self, arn: &str) -> Result<(), Fault>;
 }
 

@@ -4,25 +4,25 @@
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use bcce_aws::{StartError, optional_variable, variable};
 use bcce_core::artifact::{parse, to_json};
 use bcce_core::batch::StoredBatch;
 use bcce_core::batch::manifest::{InBulk, Opened};
 use bcce_core::batch::reference::{BatchRef, BatchRun};
 use bcce_core::bulk::{
-    Course, JobRecord, JobStart, JobsRecord, NewJob, Rendered, hours, job_name, job_of, jobs_of,
+    Course, JobRecord, JobStart, JobStatus, JobsRecord, NewJob, Rendered, job_name, job_of, jobs_of,
 };
 use bcce_core::ending::ExecutionStatus;
 use bcce_core::error::Fault;
-use bcce_core::ports::{Clock, GetObject, PutObject, ReadJob, StartJob, StopJob};
+use bcce_core::ports::{Clock, FindJob, GetObject, PutObject, ReadJob, StartJob, StopJob};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 /// Small objects read at a time.
 const AT_A_TIME: usize = 16;
+/// Why a job has no ARN when the time to start it is over.
+const TOO_LATE: &str = "the batch ended, or its time was up, before it could be started";
 
 pub struct Config {
     pub bucket: String,
@@ -79,7 +79,7 @@ pub async fn handle<S, J, C>(
 ) -> Result<Response, Fault>
 where
     S: GetObject + PutObject,
-    J: StartJob + ReadJob + StopJob,
+    J: StartJob + FindJob + ReadJob + StopJob,
     C: Clock,
 {
     let (batch, now) = (&request.batch, ports.clock.now());
@@ -90,34 +90,33 @@ where
         Some(body) => parse(&key, &body)?,
         None => JobsRecord::begun(now),
     };
-    let cut_off = match request.ended {
-        Some(_) => now.min(bulk.cut_off),
-        None => bulk.cut_off,
-    };
-    if request.ended.is_none() && now < cut_off {
-        ports.start(config, batch, &opened, &bulk, &mut jobs, now).await?;
+    let is_open = request.ended.is_none() && now < bulk.cut_off;
+    match is_open {
+        true => ports.start(config, batch, &opened, &bulk, &mut jobs).await?,
+        false => ports.close(config, batch, &opened, &mut jobs, request.ended, now).await?,
     }
     ports.look(&mut jobs).await?;
-    let mut course = jobs.course(cut_off, now);
-    if course == Course::Stop {
-        ports.stop(&mut jobs, now).await?;
-        course = jobs.course(cut_off, now);
+    if !is_open {
+        ports.stop(&jobs).await?;
     }
     ports.note(batch, &jobs).await?;
-    Ok(match course {
-        Course::Wait(wait_s) => Response::Waiting { wait_s },
-        Course::Over | Course::Stop => {
-            let because = jobs.because();
-            tracing::info!(batch_id = batch.batch_id, ?because, "the jobs of the batch are over");
-            Response::Over { because }
+    match jobs.course(bulk.cut_off, now) {
+        Course::Wait(wait_s) => Ok(Response::Waiting { wait_s }),
+        Course::Over => {
+            let (batch_id, because) = (&batch.batch_id, jobs.because());
+            match because.is_empty() {
+                true => tracing::info!(batch_id, "the jobs of the batch are over"),
+                false => tracing::warn!(batch_id, ?because, "records of the batch run on demand"),
+            }
+            Ok(Response::Over { because })
         }
-    })
+    }
 }
 
 impl<S, J, C> Ports<S, J, C>
 where
     S: GetObject + PutObject,
-    J: StartJob + ReadJob + StopJob,
+    J: StartJob + FindJob + ReadJob + StopJob,
 {
     async fn read<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<T, Fault> {
         let body = self.store.get(key).await?;
@@ -128,7 +127,8 @@ where
         self.store.put(&batch.jobs_key(), &batch.batch_id, to_json(jobs)?).await
     }
 
-    /// Those that are not on record. One that was started and not recorded is the same one by its name.
+    /// Those that have not been. Each is noted before: nobody else could know of one whose start was not noted after it.
+    /// Started again, it is the same job by its name.
     async fn start(
         &self,
         config: &Config,
@@ -136,41 +136,64 @@ where
         opened: &Opened,
         bulk: &InBulk,
         jobs: &mut JobsRecord,
-        now: OffsetDateTime,
     ) -> Result<(), Fault> {
-        let missing: Vec<u32> =
-            (1..=jobs_of(opened.parts)).filter(|job| jobs.job(*job).is_none()).collect();
-        if missing.is_empty() {
+        let due = due(opened, jobs);
+        if due.is_empty() {
             return Ok(());
         }
         let stored: StoredBatch = self.read(&batch.request_key()).await?;
-        for job in missing {
+        for job in due {
             let given = self.given(batch, opened.parts, job).await?;
-            let record = match JobRecord::too_few(given) {
-                Some(why) => JobRecord::not_started(job, given, Some(why)),
-                None => {
-                    let (input, output) =
-                        (batch.bulk_input_prefix(job), batch.bulk_output_prefix());
-                    let new = NewJob {
-                        name: &job_name(batch, job),
-                        role_arn: &config.service_role_arn,
-                        model_id: &bulk.target.model_id,
-                        input: &format!("s3://{}/{input}", config.bucket),
-                        output: &format!("s3://{}/{output}", config.bucket),
-                        key_arn: &config.key_arn,
-                        timeout_hours: hours(left(bulk.cut_off, now)),
-                        tags: &stored.tags,
-                    };
-                    match self.jobs.start_job(&new).await? {
-                        JobStart::Started { arn } => JobRecord::started(job, arn, given),
-                        JobStart::Refused { because } => {
-                            JobRecord::not_started(job, given, Some(because))
-                        }
-                    }
-                }
-            };
-            jobs.jobs.push(record);
+            if let Some(why) = JobRecord::too_few(given) {
+                jobs.put(JobRecord::not_started(job, given, Some(why)));
+                continue;
+            }
+            jobs.put(JobRecord::starting(job, given));
             self.note(batch, jobs).await?;
+            let (input, output) = (batch.bulk_input_prefix(job), batch.bulk_output_prefix());
+            let new = NewJob {
+                name: &job_name(&config.bucket, batch, job),
+                role_arn: &config.service_role_arn,
+                model_id: &bulk.target.model_id,
+                input: &format!("s3://{}/{input}", config.bucket),
+                output: &format!("s3://{}/{output}", config.bucket),
+                key_arn: &config.key_arn,
+                timeout_hours: jobs.hours(bulk.cut_off),
+                tags: &stored.tags,
+            };
+            jobs.put(match self.jobs.start_job(&new).await? {
+                JobStart::Started { arn } => JobRecord::started(job, arn, given),
+                JobStart::Refused { because } => JobRecord::refused(job, given, because),
+            });
+            self.note(batch, jobs).await?;
+        }
+        Ok(())
+    }
+
+    /// No job is started any more. A call that broke off may have started some that are not on record, and one whose
+    /// execution was ended may still do so: these are looked for by their names.
+    async fn close(
+        &self,
+        config: &Config,
+        batch: &BatchRef,
+        opened: &Opened,
+        jobs: &mut JobsRecord,
+        ended: Option<ExecutionStatus>,
+        now: OffsetDateTime,
+    ) -> Result<(), Fault> {
+        jobs.stopped_at.get_or_insert(now);
+        for job in due(opened, jobs) {
+            let may_be_there = ended.is_some() || jobs.job(job).is_some();
+            let given = self.given(batch, opened.parts, job).await?;
+            let found = match may_be_there {
+                true => self.jobs.find_job(&job_name(&config.bucket, batch, job)).await?,
+                false => None,
+            };
+            jobs.put(match found {
+                Some(arn) => JobRecord::started(job, arn, given),
+                None if may_be_there && !jobs.is_settled(now) => JobRecord::starting(job, given),
+                None => JobRecord::not_started(job, given, Some(TOO_LATE.to_owned())),
+            });
         }
         Ok(())
     }
@@ -197,17 +220,18 @@ where
         Ok(())
     }
 
-    async fn stop(&self, jobs: &mut JobsRecord, now: OffsetDateTime) -> Result<(), Fault> {
-        for job in jobs.jobs.iter().filter(|job| !job.is_over()) {
-            if let Some(arn) = &job.arn {
-                self.jobs.stop_job(arn).await?;
-            }
+    /// Again and again: there are moments in which the service stops none.
+    async fn stop(&self, jobs: &JobsRecord) -> Result<(), Fault> {
+        let at_work = |job: &&JobRecord| !job.is_over() && job.status != Some(JobStatus::Stopping);
+        for arn in jobs.jobs.iter().filter(at_work).filter_map(|job| job.arn.as_ref()) {
+            self.jobs.stop_job(arn).await?;
         }
-        jobs.stopped_at = Some(now);
         Ok(())
     }
 }
 
-fn left(cut_off: OffsetDateTime, now: OffsetDateTime) -> Duration {
-    Duration::try_from(cut_off - now).unwrap_or_default()
+/// Jobs of which nobody knows whether they were started.
+fn due(opened: &Opened, jobs: &JobsRecord) -> Vec<u32> {
+    let is_due = |job: &u32| jobs.job(*job).is_none_or(|record| record.is_starting);
+    (1..=jobs_of(opened.parts)).filter(is_due).collect()
 }

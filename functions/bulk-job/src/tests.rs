@@ -69,7 +69,7 @@ fn ask(ports: &Fakes, event: &str) -> Response {
 }
 
 fn arn(job: u32) -> String {
-    let name = job_name(&batch(), job);
+    let name = job_name("bucket", &batch(), job);
     format!("arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/{name}")
 }
 
@@ -90,7 +90,7 @@ fn a_job_is_started_once_and_looked_at_until_it_is_over() {
     for _ in 0..2 {
         assert_eq!(ask(&ports, FIRST), Response::Waiting { wait_s: 5 });
     }
-    assert_eq!(*ports.jobs.started.borrow(), [job_name(&batch(), 1)]);
+    assert_eq!(*ports.jobs.started.borrow(), [job_name("bucket", &batch(), 1)]);
     assert_eq!(jobs(&ports)[0]["given"], 110);
     set(&ports, 1, JobStatus::Completed);
     assert_eq!(ask(&ports, FIRST), Response::Over { because: vec![] });
@@ -120,36 +120,87 @@ fn a_job_of_many_is_started_by_the_retry_where_the_call_before_broke_off() {
     ports.jobs.starts.borrow_mut().extend([ok, Err(Fault::internal("throttled"))]);
     let asked = serde_json::from_str(FIRST).unwrap();
     assert!(now(handle(&ports, &config(), asked)).is_err());
-    assert_eq!(jobs(&ports).as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&jobs(&ports)[0]["arn"], &jobs(&ports)[1]["is_starting"]),
+        (&json!(arn(1)), &json!(true))
+    );
     assert_eq!(ask(&ports, FIRST), Response::Waiting { wait_s: 5 });
-    let names = [1, 2, 2].map(|job| job_name(&batch(), job));
+    let names = [1, 2, 2].map(|job| job_name("bucket", &batch(), job));
     assert_eq!(*ports.jobs.started.borrow(), names);
 }
 
+fn after(ports: &Fakes, minutes: i64, event: &str) -> Response {
+    ports.clock.0.set(START + time::Duration::minutes(minutes));
+    ask(ports, event)
+}
+
+fn waits(response: &Response) -> bool {
+    matches!(response, Response::Waiting { .. })
+}
+
 #[test]
-fn at_the_cut_off_jobs_are_stopped_once_and_given_up_when_they_do_not() {
+fn at_the_cut_off_jobs_are_stopped_and_waited_for_until_they_are() {
     let ports = ports(&[100]);
-    set(&ports, 1, JobStatus::InProgress);
+    set(&ports, 1, JobStatus::Validating);
     ask(&ports, FIRST);
-    for minutes in [60, 65] {
-        ports.clock.0.set(START + time::Duration::minutes(minutes));
-        assert!(matches!(ask(&ports, FIRST), Response::Waiting { .. }), "{minutes}");
-    }
-    assert_eq!(*ports.jobs.stopped.borrow(), [arn(1)]);
-    ports.clock.0.set(START + time::Duration::minutes(70));
-    let because = vec!["job 1 is InProgress".to_owned()];
-    assert_eq!(ask(&ports, FIRST), Response::Over { because });
+    // The service does not stop it in every state, so it is asked again.
+    assert!(waits(&after(&ports, 60, FIRST)) && waits(&after(&ports, 65, FIRST)));
+    assert_eq!(*ports.jobs.stopped.borrow(), [arn(1), arn(1)]);
+    set(&ports, 1, JobStatus::Stopping);
+    assert!(waits(&after(&ports, 90, FIRST)));
+    assert_eq!(ports.jobs.stopped.borrow().len(), 2, "it is stopping");
+    set(&ports, 1, JobStatus::Stopped);
+    let because = vec!["job 1 is Stopped".to_owned()];
+    assert_eq!(after(&ports, 91, FIRST), Response::Over { because });
 }
 
 #[test]
 fn of_a_batch_that_has_ended_nothing_is_started_and_what_is_at_work_is_stopped() {
     let ports = ports(&[100]);
-    assert_eq!(ask(&ports, ENDED), Response::Over { because: vec![] });
-    assert!(ports.jobs.started.borrow().is_empty());
     set(&ports, 1, JobStatus::InProgress);
     ask(&ports, FIRST);
     assert_eq!(ask(&ports, ENDED), Response::Waiting { wait_s: 5 });
     assert_eq!(*ports.jobs.stopped.borrow(), [arn(1)]);
     set(&ports, 1, JobStatus::Stopped);
     assert_eq!(ask(&ports, ENDED), Response::Over { because: vec!["job 1 is Stopped".into()] });
+    assert_eq!(ports.jobs.started.borrow().len(), 1);
+}
+
+/// Stopping an execution stops no function that it has called.
+#[test]
+fn what_a_call_starts_after_its_batch_has_ended_is_found_and_stopped() {
+    let ports = ports(&[100]);
+    assert!(waits(&ask(&ports, ENDED)));
+    assert_eq!(jobs(&ports)[0]["is_starting"], true);
+    set(&ports, 1, JobStatus::Submitted);
+    assert!(waits(&after(&ports, 1, ENDED)));
+    assert_eq!(*ports.jobs.stopped.borrow(), [arn(1)]);
+    assert_eq!(jobs(&ports)[0]["arn"], arn(1));
+}
+
+#[test]
+fn what_was_never_started_of_a_batch_that_has_ended_is_over_when_no_call_can_start_it() {
+    let ports = ports(&[100]);
+    assert!(waits(&ask(&ports, ENDED)) && waits(&after(&ports, 5, ENDED)));
+    let because = vec![format!("job 1 was not started: {TOO_LATE}")];
+    assert_eq!(after(&ports, 6, ENDED), Response::Over { because });
+    assert!(ports.jobs.started.borrow().is_empty());
+}
+
+#[test]
+fn a_job_whose_start_was_not_noted_is_found_at_the_cut_off() {
+    let ports = ports(&[100]);
+    ports.jobs.starts.borrow_mut().push_back(Err(Fault::internal("the answer was lost")));
+    assert!(now(handle(&ports, &config(), serde_json::from_str(FIRST).unwrap())).is_err());
+    set(&ports, 1, JobStatus::InProgress);
+    assert!(waits(&after(&ports, 60, FIRST)));
+    assert_eq!(*ports.jobs.stopped.borrow(), [arn(1)]);
+}
+
+#[test]
+fn when_rendering_outlasts_the_time_it_says_so_at_once() {
+    let ports = ports(&[100]);
+    let because = vec![format!("job 1 was not started: {TOO_LATE}")];
+    assert_eq!(after(&ports, 60, FIRST), Response::Over { because });
+    assert_eq!(jobs(&ports)[0]["given"], 100);
 }

@@ -1,10 +1,25 @@
 //! A batch's metrics, by the workflow. What its runs cost is in theirs.
 
 use bcce_core::batch::{BatchManifest, BatchStatus};
+use bcce_core::bulk::JobRecord;
 use bcce_core::emf;
 use serde_json::json;
 
-pub(crate) fn document(environment: &str, manifest: &BatchManifest) -> String {
+pub(crate) fn documents(environment: &str, manifest: &BatchManifest) -> Vec<String> {
+    let at_fault = manifest.bulk.iter().filter(|job| job.is_at_fault()).count();
+    let mut documents = vec![by_workflow(environment, manifest)];
+    // Only where there is one, so that a missing metric is a good one.
+    if at_fault > 0 {
+        let metrics = [("BulkJobsAtFault", "Count", json!(at_fault))];
+        let because: Vec<_> = manifest.bulk.iter().map(JobRecord::told).collect();
+        let properties = [("batch_id", json!(manifest.batch_id)), ("because", json!(because))];
+        let dimensions = [("Environment", environment)];
+        documents.push(emf::document(manifest.ended_at, &dimensions, &metrics, &properties));
+    }
+    documents
+}
+
+fn by_workflow(environment: &str, manifest: &BatchManifest) -> String {
     let counts = &manifest.sums.counts;
     let is = |status| json!(u8::from(manifest.status == status));
     let seconds = (manifest.ended_at - manifest.started_at).as_seconds_f64();

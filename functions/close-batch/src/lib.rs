@@ -10,14 +10,15 @@ use bcce_core::artifact::{parse, parse_lines, sign_once, store_once, to_json};
 use bcce_core::batch::BatchManifest;
 use bcce_core::batch::manifest::{BatchNotice, Opened, Outcome, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
-use bcce_core::bulk::{JobRecord, JobsRecord};
+use bcce_core::bulk::JobsRecord;
 use bcce_core::digest::sha256_hex;
 use bcce_core::ending::ExecutionStatus;
 use bcce_core::error::Fault;
 use bcce_core::ledger::ClosedBatch;
 use bcce_core::manifest::ManifestRef;
-use bcce_core::ports::{Clock, CloseBatch, Concatenate, GetObject, PutOnce, SignDigest};
+use bcce_core::ports::{Clock, CloseBatch, Closed, Concatenate, GetObject, PutOnce, SignDigest};
 use futures::{StreamExt, TryStreamExt};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Sums read at a time.
@@ -63,6 +64,8 @@ pub struct Request {
     /// A Map that ended as a whole, whatever became of its items.
     #[serde(default)]
     pub broken: Option<Broken>,
+    /// ARN of the execution that asks.
+    pub teller: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,8 +77,8 @@ pub struct Broken {
 
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Response {
-    /// The batch was closed by this call, and not before.
-    pub now: bool,
+    /// It is the asking execution's to tell of the batch.
+    pub tells: bool,
     pub manifest: ManifestRef,
     /// The message for the notifications topic.
     pub notice: Box<BatchNotice>,
@@ -113,15 +116,38 @@ where
         manifest,
         manifest_key: key.clone(),
         manifest_sha256: sha256.clone(),
+        teller: request.teller.clone(),
     };
-    let now = ports.ledger.close_batch(&closed).await?;
-    if now {
-        emit(&emf::document(environment, &closed.manifest));
-    }
+    let tells = match ports.ledger.close_batch(&closed).await? {
+        Closed::Now => {
+            emf::documents(environment, &closed.manifest)
+                .iter()
+                .for_each(|document| emit(document));
+            true
+        }
+        Closed::Before { teller } => tells(&ports.ledger, &request, teller.as_deref()).await?,
+    };
     let status = closed.manifest.status.as_str();
     tracing::info!(batch_id = batch.batch_id, status, "the batch is sealed");
     let notice = Box::new(closed.manifest.notice(&key, &sha256));
-    Ok(Response { now, manifest: ManifestRef { key, sha256 }, notice })
+    Ok(Response { tells, manifest: ManifestRef { key, sha256 }, notice })
+}
+
+/// Whoever closes a batch tells of it, so that one does. An execution that closed its batch and was ended before its
+/// own end may not have told: then the one that settles the batch takes that over.
+async fn tells(
+    ledger: &impl CloseBatch,
+    request: &Request,
+    teller: Option<&str>,
+) -> Result<bool, Fault> {
+    let (batch, us) = (&request.batch, request.teller.as_str());
+    match teller {
+        Some(teller) if teller == us => Ok(true),
+        Some(teller) if teller == batch.execution_arn && request.ended.is_some() => {
+            ledger.take_batch_over(batch, teller, us).await
+        }
+        _ => Ok(false),
+    }
 }
 
 impl<S, K, L, C> Ports<S, K, L, C>
@@ -131,11 +157,7 @@ where
 {
     async fn seal(&self, request: &Request) -> Result<BatchManifest, Fault> {
         let batch = &request.batch;
-        let key = batch.opened_key();
-        let opened: Option<Opened> = match self.store.get(&key).await? {
-            Some(body) => Some(parse(&key, &body)?),
-            None => None,
-        };
+        let opened: Option<Opened> = self.read(&batch.opened_key()).await?;
         let (mut sums, mut results, mut outputs) = (Sums::none(), None, None);
         let mut uncollected = 0;
         if let Some(opened) = &opened {
@@ -149,28 +171,28 @@ where
             outputs = Some(self.store.concatenate(&from, &to, &batch.batch_id).await?);
         }
         let bulk = match opened.as_ref().and_then(|opened| opened.bulk.as_ref()) {
-            Some(_) => self.jobs(batch).await?,
-            None => Vec::new(),
+            Some(_) => self.read::<JobsRecord>(&batch.jobs_key()).await?,
+            None => None,
         };
         Ok(BatchManifest::seal(Outcome {
             batch,
             opened,
-            bulk,
+            // As they ended, if there were any.
+            bulk: bulk.map_or_else(Vec::new, |record| record.jobs),
             sums,
             results,
             outputs,
             fault: fault(request, uncollected),
+            halted: self.read(&batch.halted_key()).await?,
             is_cancelled: request.ended == Some(ExecutionStatus::Aborted),
             ended_at: self.clock.now(),
         }))
     }
 
-    /// As they ended, if there were any.
-    async fn jobs(&self, batch: &BatchRef) -> Result<Vec<JobRecord>, Fault> {
-        let key = batch.jobs_key();
-        match self.store.get(&key).await? {
-            Some(body) => Ok(parse::<JobsRecord>(&key, &body)?.jobs),
-            None => Ok(Vec::new()),
+    async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Fault> {
+        match self.store.get(key).await? {
+            Some(body) => parse(key, &body).map(Some),
+            None => Ok(None),
         }
     }
 

@@ -28,18 +28,31 @@ impl SignDigest for Signer {
 #[derive(Default)]
 struct Records {
     closed: RefCell<Vec<ClosedBatch>>,
+    teller: RefCell<Option<String>>,
     failing: Cell<bool>,
 }
 
 impl CloseBatch for Records {
-    async fn close_batch(&self, batch: &ClosedBatch) -> Result<bool, Fault> {
+    async fn close_batch(&self, batch: &ClosedBatch) -> Result<Closed, Fault> {
         if self.failing.replace(false) {
             return Err(Fault::internal("told to fail"));
         }
-        let mut closed = self.closed.borrow_mut();
-        let now = closed.is_empty();
-        closed.push(batch.clone());
-        Ok(now)
+        self.closed.borrow_mut().push(batch.clone());
+        let mut teller = self.teller.borrow_mut();
+        if teller.is_some() {
+            return Ok(Closed::Before { teller: teller.clone() });
+        }
+        *teller = Some(batch.teller.clone());
+        Ok(Closed::Now)
+    }
+
+    async fn take_batch_over(&self, _: &BatchRef, from: &str, to: &str) -> Result<bool, Fault> {
+        let mut teller = self.teller.borrow_mut();
+        let is_expected = teller.as_deref() == Some(from);
+        if is_expected {
+            *teller = Some(to.to_owned());
+        }
+        Ok(is_expected)
     }
 }
 
@@ -135,7 +148,7 @@ fn a_batch_is_sealed_with_its_parts_together_and_signed() {
         closed.manifest,
         ManifestRef { key: batch.manifest_key(), sha256: sha256_hex(&sealed) }
     );
-    assert!(closed.now);
+    assert!(closed.tells);
     let notice = &closed.notice;
     assert_eq!((notice.status, notice.counts.succeeded), (BatchStatus::Succeeded, 3));
     assert_eq!(notice.manifest_sha256.as_ref(), Some(&closed.manifest.sha256));
@@ -147,7 +160,7 @@ fn a_second_seal_returns_the_first_and_neither_signs_nor_counts_again() {
     let first = close(&fakes, OPENED).unwrap();
     let written = fakes.ports.store.objects.borrow().clone();
     let again = close(&fakes, OPENED).unwrap();
-    assert_eq!(again, Response { now: false, ..first });
+    assert_eq!(again, first, "whose answer was lost has not told yet");
     assert_eq!(*fakes.ports.store.objects.borrow(), written);
     assert_eq!((fakes.ports.signing_key.0.get(), fakes.emitted.borrow().len()), (1, 1));
 }
@@ -161,9 +174,28 @@ fn what_was_sealed_before_an_execution_was_stopped_stays() {
     let key = batch().part_results_key(1);
     fakes.ports.store.objects.borrow_mut().insert(key, b"{\"n\":1,\"late\":true}\n".to_vec());
     let settled = close(&fakes, ENDED).unwrap();
-    assert_eq!((settled.now, settled.notice.status), (false, BatchStatus::Succeeded));
+    assert_eq!(settled.notice.status, BatchStatus::Succeeded);
     let results = bytes(&fakes, &batch().results_key());
     assert_eq!(manifest(&fakes)["results"]["sha256"], sha256_hex(&results));
+}
+
+/// One that was ended after it had closed the batch may not have told.
+#[test]
+fn what_settles_a_batch_tells_in_the_place_of_the_execution_that_was_ended() {
+    let fakes = succeeded();
+    assert!(close(&fakes, OPENED).unwrap().tells);
+    assert!(close(&fakes, ENDED).unwrap().tells);
+    assert!(close(&fakes, ENDED).unwrap().tells, "its own first answer was lost");
+    let another = ENDED.replace("-settle", "-settle-by-hand");
+    assert!(!close(&fakes, &another).unwrap().tells, "it has been taken over");
+    assert_eq!(fakes.emitted.borrow().len(), 1);
+}
+
+#[test]
+fn what_settles_a_batch_that_another_one_settled_does_not_tell() {
+    let fakes = succeeded();
+    assert!(close(&fakes, ENDED).unwrap().tells);
+    assert!(!close(&fakes, &ENDED.replace("-settle", "-settle-by-hand")).unwrap().tells);
 }
 
 #[test]
@@ -177,16 +209,17 @@ fn whatever_fails_a_retry_finishes() {
         let Err(fault) = close(&fakes, OPENED) else { break };
         assert_eq!(fault.name, ErrorName::Internal);
         assert!(fakes.ports.ledger.closed.borrow().is_empty() && fakes.emitted.borrow().is_empty());
-        assert!(close(&fakes, OPENED).unwrap().now);
+        assert!(close(&fakes, OPENED).unwrap().tells);
         assert_eq!(*fakes.ports.store.objects.borrow(), *whole.ports.store.objects.borrow());
         failures += 1;
     }
-    // The manifest that is not there, what was opened, the parts, two sums, results, outputs, the manifest, the signature twice.
-    assert_eq!(failures, 10);
+    // The manifest that is not there, what was opened, the parts, two sums, results, outputs, a halt that is not there,
+    // the manifest, the signature twice.
+    assert_eq!(failures, 11);
     let fakes = succeeded();
     fakes.ports.ledger.failing.set(true);
     assert!(close(&fakes, OPENED).is_err());
-    assert!(close(&fakes, OPENED).unwrap().now);
+    assert!(close(&fakes, OPENED).unwrap().tells);
     assert_eq!(fakes.ports.signing_key.0.get(), 1);
 }
 
@@ -263,6 +296,50 @@ fn more_failures_than_may_be_fail_the_batch_and_keep_what_succeeded() {
     assert_eq!(bytes(&fakes, &batch().outputs_key()), b"{\"output\":1}\n");
     let fakes = collected(&[Succeeded, Failed], &[Succeeded]);
     assert_eq!(close(&fakes, OPENED).unwrap().notice.status, BatchStatus::Partial);
+}
+
+/// By their rate, before all of those that may have failed.
+#[test]
+fn a_batch_that_was_halted_failed_for_that_reason() {
+    let fakes = collected(&[ItemStatus::Succeeded, ItemStatus::Failed], &[ItemStatus::Skipped]);
+    let halted = Fault::new(ErrorName::TooManyFailures, "50 of the first 60 items failed");
+    let key = batch().halted_key();
+    fakes.ports.store.objects.borrow_mut().insert(key, to_json(&halted).unwrap());
+    let error = close(&fakes, OPENED).unwrap().notice.error.unwrap();
+    let message = "50 of the first 60 items failed; 1 were not started";
+    assert_eq!((error.name, error.message.as_str()), (ErrorName::TooManyFailures, message));
+}
+
+/// The runs on demand succeed at twice the price, and so nobody would notice.
+#[test]
+fn a_job_that_somebody_has_to_mend_is_counted() {
+    let with_jobs = |jobs: Value| {
+        let fakes = succeeded();
+        let mut objects = fakes.ports.store.objects.borrow_mut();
+        let mut opened: Value = serde_json::from_slice(&objects[&batch().opened_key()]).unwrap();
+        let target = json!({ "region": "us-east-1", "model_id": "us.anthropic.claude" });
+        opened["bulk"] = json!({ "target": target, "cut_off": "2026-11-01T13:00:00Z" });
+        objects.insert(batch().opened_key(), to_json(&opened).unwrap());
+        let jobs = json!({ "version": 1, "started_at": "2026-11-01T12:00:00Z", "jobs": jobs });
+        objects.insert(batch().jobs_key(), to_json(&jobs).unwrap());
+        drop(objects);
+        close(&fakes, OPENED).unwrap();
+        fakes.emitted.take()
+    };
+    let job = |status: &str| json!({ "job": 1, "arn": "arn", "status": status, "given": 100, "records": {}, "message": "m" });
+    assert_eq!(with_jobs(json!([job("Completed"), job("Stopped"), job("Expired")])).len(), 1);
+    let refused = json!({
+        "job": 2, "arn": null, "status": null, "is_refused": true, "given": 100, "records": {},
+        "message": "AccessDeniedException: no",
+    });
+    let emitted = with_jobs(json!([job("Failed"), refused]));
+    let document: Value = serde_json::from_str(&emitted[1]).unwrap();
+    assert_eq!(
+        (&document["BulkJobsAtFault"], &document["Environment"]),
+        (&json!(2), &json!("dev"))
+    );
+    let because = ["job 1 is Failed: m", "job 2 was not started: AccessDeniedException: no"];
+    assert_eq!(document["because"], json!(because));
 }
 
 /// The rules of the embedded metric format: each metric and each dimension that is declared is a member.

@@ -14,6 +14,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use bcce_aws::sqs::letters::REQUEST_ID;
 use bcce_core::artifact::{parse, store_once, to_json};
 use bcce_core::attempt::Totals;
+use bcce_core::batch::dropped::is_folder;
 use bcce_core::batch::{BatchRequest, StoredBatch};
 use bcce_core::error::{ErrorName, Fault, Problems};
 use bcce_core::limits::MAX_ID_BYTES;
@@ -126,6 +127,10 @@ where
     }
 
     async fn dispatch_batch(&self, body: &str, tenant: &str, given_id: &str) -> Result<(), Fault> {
+        if is_folder(body) {
+            tracing::info!("a folder was made in the inbox of batches");
+            return Ok(());
+        }
         let request = match BatchRequest::parse(body) {
             Ok(request) => StoredBatch::new(request, tenant, given_id),
             Err(problems) => return self.reject_unread(body, tenant, given_id, problems).await,

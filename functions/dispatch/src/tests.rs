@@ -246,6 +246,17 @@ async fn an_object_that_was_dropped_is_one_batch_however_often_it_is_told_of() {
 }
 
 #[tokio::test]
+async fn a_folder_that_a_console_makes_in_the_inbox_is_no_batch_and_no_mistake() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    let event = include_str!("../../../events/eventbridge/manifest-dropped.json");
+    let folder = event.replace("batches/inbox/explain/questions.jsonl", "batches/inbox/explain/");
+    assert!(failed(&ports, &[&folder]).await.is_empty());
+    assert!(ports.batch_machine.started.borrow().is_empty());
+    assert!(outbox.letters.borrow().is_empty());
+}
+
+#[tokio::test]
 async fn the_same_id_with_another_batch_is_refused() {
     let outbox = Outbox::default();
     let ports = ports(&outbox);

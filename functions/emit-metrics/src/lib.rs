@@ -77,7 +77,7 @@ where
     let manifest: Manifest = parse(&key, &body)?;
     let closed = ClosedRun { run, manifest, manifest_key: key, manifest_sha256: sha256, teller };
     match ports.ledger.close(&closed).await? {
-        Closed::Counted => {
+        Closed::Now => {
             emf::of_run(&config.environment, &closed.manifest)
                 .iter()
                 .for_each(|document| emit(document));

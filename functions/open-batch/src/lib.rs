@@ -9,11 +9,11 @@ mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::{parse, to_json};
-use bcce_core::batch::manifest::{Opened, SourceRead};
+use bcce_core::batch::manifest::{InBulk, Opened, SourceRead};
 use bcce_core::batch::mode::{self, Asked};
 use bcce_core::batch::reference::BatchRun;
 use bcce_core::batch::source::{INBOX, UPLOADS};
-use bcce_core::batch::{Location, Mapping, Mode, StoredBatch, tally};
+use bcce_core::batch::{Location, Mapping, Mode, StoredBatch, Tolerance, tally};
 use bcce_core::ending::ExecutionStatus;
 use bcce_core::environment::Source;
 use bcce_core::error::{ErrorName, Fault, Problems};
@@ -22,6 +22,7 @@ use bcce_core::ports::{
     self, Clock, GetObject, GetParameters, ListSource, OpenBatch, OpenSource, PutObject,
 };
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use parts::Written;
 
@@ -78,8 +79,11 @@ pub enum Response {
         children: String,
         to_run: u64,
         mode: Mode,
+        /// In the mode `bulk`: when every job is over by its own timeout.
+        #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+        jobs_over_at: Option<OffsetDateTime>,
         concurrency: u32,
-        allowed_failures: u64,
+        tolerance: Tolerance,
     },
     Refused {
         error: Fault,
@@ -110,8 +114,9 @@ where
             children: batch.children_prefix(),
             to_run: opened.to_run,
             mode: opened.mode,
+            jobs_over_at: opened.bulk.as_ref().map(InBulk::over_at),
             concurrency: opened.concurrency,
-            allowed_failures: opened.allowed_failures,
+            tolerance: opened.tolerance(),
         }),
         Err(fault) if fault.name == ErrorName::Internal && request.ended.is_none() => Err(fault),
         Err(error) => {
@@ -191,7 +196,7 @@ where
         let asked = Asked {
             spec: &stored.batch,
             items: written.items - written.rejected,
-            plan: read.plan.as_ref(),
+            plan: read.plan.get(),
             region: &config.region,
             now: self.clock.now(),
         };

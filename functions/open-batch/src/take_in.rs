@@ -1,6 +1,6 @@
 //! The manifest or the objects, read once from end to end.
 
-use bcce_core::batch::intake::Taken;
+use bcce_core::batch::intake::{Taken, Typical};
 use bcce_core::batch::manifest::SourceRead;
 use bcce_core::batch::reference::BatchRef;
 use bcce_core::batch::{Entry, Format, Intake, Location, Reader, StoredBatch};
@@ -12,10 +12,10 @@ use bcce_core::ports::{GetObject, ListSource, NextBytes, OpenSource, PutObject};
 use crate::Ports;
 use crate::parts::{Parts, Written};
 
-/// What was read, and the plan of the first item.
+/// What was read, and the plan that stands for all items.
 pub(crate) struct Read {
     pub source: SourceRead,
-    pub plan: Option<Result<Plan, Fault>>,
+    pub plan: Typical<Result<Plan, Fault>>,
 }
 
 pub(crate) async fn all<S, R, P, L, C>(
@@ -33,7 +33,7 @@ where
     let mut intake = Intake::new(stored, configuration);
     let mut parts = Parts::new(&ports.store, batch);
     let source = SourceRead { uri: location.to_string(), format, etag: None, bytes: 0 };
-    let mut read = Read { source, plan: None };
+    let mut read = Read { source, plan: Typical::default() };
     match Reader::new(format) {
         Some(reader) => {
             let etag = stored.batch.etag.as_deref();
@@ -43,14 +43,6 @@ where
         None => objects(&ports.sources, location, &mut intake, &mut parts, &mut read).await?,
     }
     Ok((read, parts.finish().await?))
-}
-
-impl Read {
-    fn note(&mut self, plan: Option<Plan>) {
-        if self.plan.is_none() {
-            self.plan = plan.map(Ok);
-        }
-    }
 }
 
 async fn rows<S: PutObject>(
@@ -76,18 +68,18 @@ async fn rows<S: PutObject>(
     while let Some(bytes) = source.body.next_bytes().await? {
         read.source.bytes += bytes.len() as u64;
         reader.push(&bytes, &mut |row| taken.push(intake.row(row)))?;
-        for taken in taken.drain(..) {
-            parts.add(&taken.entry).await?;
-            read.note(taken.plan);
+        for Taken { entry, plan } in taken.drain(..) {
+            parts.add(&entry).await?;
+            read.plan.note(&entry, || plan.map(Ok));
         }
     }
     if read.source.bytes != source.bytes {
         return Err(Fault::internal(format!("{location} ended after {} bytes", read.source.bytes)));
     }
     reader.finish(&mut |row| taken.push(intake.row(row)))?;
-    for taken in taken {
-        parts.add(&taken.entry).await?;
-        read.note(taken.plan);
+    for Taken { entry, plan } in taken {
+        parts.add(&entry).await?;
+        read.plan.note(&entry, || plan.map(Ok));
     }
     Ok(())
 }
@@ -106,9 +98,10 @@ async fn objects<S: PutObject>(
             read.source.bytes += object.bytes;
             if let Some(taken) = intake.object(object) {
                 parts.add(&taken.entry).await?;
-                if let (None, Entry::Item(item)) = (&read.plan, taken.entry) {
-                    read.plan = Some(intake.plan_with(*item, "text"));
-                }
+                read.plan.note(&taken.entry, || match &taken.entry {
+                    Entry::Item(item) => Some(intake.plan_with((**item).clone(), "text")),
+                    Entry::Rejected(_) => None,
+                });
             }
         }
         next = page.next;

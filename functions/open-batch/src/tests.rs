@@ -123,8 +123,9 @@ fn good_rows_have_places_that_point_at_them_and_bad_ones_their_reasons() {
         children: batch().children_prefix(),
         to_run: 2,
         mode: Mode::OnDemand,
+        jobs_over_at: None,
         concurrency: 20,
-        allowed_failures: 10,
+        tolerance: Tolerance { items: 3, failures: 10 },
     };
     assert_eq!(open(&ports, EVENT), Ok(expected));
     let places: Vec<Place> = read(&ports, &batch().places_key(1));

@@ -37,6 +37,20 @@ impl Tallies {
     }
 }
 
+/// The last batch of which another execution told that it halts, which is for good.
+#[derive(Default)]
+pub struct Halted(RefCell<Option<ItemOf>>);
+
+impl Halted {
+    pub fn is(&self, batch: &ItemOf) -> bool {
+        self.0.borrow().as_ref() == Some(batch)
+    }
+
+    pub fn note(&self, batch: ItemOf) {
+        *self.0.borrow_mut() = Some(batch);
+    }
+}
+
 /// The last batch whose request was read, which never changes.
 #[derive(Default)]
 pub struct Batches(RefCell<Option<(String, Rc<StoredBatch>)>>);

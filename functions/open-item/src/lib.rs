@@ -10,15 +10,16 @@ use bcce_core::artifact::{parse, to_json};
 use bcce_core::batch::making::make;
 use bcce_core::batch::manifest::{BatchNotice, BatchStatus, Counts};
 use bcce_core::batch::reference::{BatchRun, Place};
-use bcce_core::batch::{Entry, Item, Tally};
+use bcce_core::batch::{Entry, Item, Tally, Tolerance};
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::ports::{
     Clock, GetObject, GetRange, HaltBatch, OpenSource, PutObject, PutOnce, ReadTally,
 };
 use bcce_core::run::RunRef;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
-pub use known::{Batches, Tallies};
+pub use known::{Batches, Halted, Tallies};
 
 pub struct Config {
     pub bucket: String,
@@ -42,6 +43,7 @@ pub struct Ports<S, R, L, C> {
     pub ledger: L,
     pub clock: C,
     pub tallies: Tallies,
+    pub halted: Halted,
     pub batches: Batches,
 }
 
@@ -49,7 +51,7 @@ pub struct Ports<S, R, L, C> {
 pub struct Request {
     pub batch: BatchRun,
     pub place: Place,
-    pub allowed_failures: u64,
+    pub tolerance: Tolerance,
     /// ARN of the execution that asks.
     pub teller: String,
 }
@@ -87,9 +89,12 @@ where
     C: Clock,
 {
     let (batch, now) = (&request.batch, ports.clock.now());
+    if ports.halted.is(&batch.item_of()) {
+        return Ok(Response::Halted { notice: None });
+    }
     let tally = ports.tallies.read(&ports.ledger, &batch.item_of(), now).await?;
-    if tally.is_too_much(request.allowed_failures) {
-        return ports.halt(&request, &tally).await;
+    if let Some(why) = tally.too_much(request.tolerance) {
+        return ports.halt(&request, &tally, why).await;
     }
     match ports.make(&request).await {
         Ok(run) => Ok(Response::Ready { name: run.execution_name(), input: Box::new(run) }),
@@ -111,11 +116,15 @@ where
     L: ReadTally + HaltBatch,
     C: Clock,
 {
-    async fn halt(&self, request: &Request, tally: &Tally) -> Result<Response, Fault> {
+    async fn halt(&self, request: &Request, tally: &Tally, why: String) -> Result<Response, Fault> {
         let (batch, now) = (&request.batch, self.clock.now());
-        let tells = self.ledger.halt(&batch.item_of(), &request.teller, now).await?;
-        let notice = tells.then(|| Box::new(notice(request, tally, now)));
-        Ok(Response::Halted { notice })
+        if !self.ledger.halt(&batch.item_of(), &request.teller, now).await? {
+            self.halted.note(batch.item_of());
+            return Ok(Response::Halted { notice: None });
+        }
+        let fault = Fault::new(ErrorName::TooManyFailures, why);
+        self.store.put(&batch.halted_key(), &batch.batch_id, to_json(&fault)?).await?;
+        Ok(Response::Halted { notice: Some(Box::new(notice(request, tally, fault, now))) })
     }
 
     /// # Errors
@@ -139,12 +148,9 @@ where
     }
 }
 
-fn notice(request: &Request, tally: &Tally, now: time::OffsetDateTime) -> BatchNotice {
+fn notice(request: &Request, tally: &Tally, halted: Fault, now: OffsetDateTime) -> BatchNotice {
     let batch = &request.batch;
-    let message = format!(
-        "{} items failed, {} may; no further one is started",
-        tally.failed, request.allowed_failures
-    );
+    let message = format!("{}; no further one is started", halted.message);
     BatchNotice {
         version: 1,
         batch_id: batch.batch_id.clone(),
@@ -164,6 +170,6 @@ fn notice(request: &Request, tally: &Tally, now: time::OffsetDateTime) -> BatchN
             ..Counts::default()
         },
         totals: tally.totals(),
-        error: Some(Fault::new(ErrorName::TooManyFailures, message)),
+        error: Some(Fault { message, ..halted }),
     }
 }

@@ -13,6 +13,7 @@ fn main() -> Result<(), StartError> {
             ledger: Ledger::new(&aws, &config.ledger_table),
             clock: SystemClock,
             tallies: Default::default(),
+            halted: Default::default(),
             batches: Default::default(),
         };
         bcce_aws::serve(|request, _| handle(&ports, request)).await

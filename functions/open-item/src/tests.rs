@@ -16,6 +16,7 @@ const EVENT: &str = include_str!("../../../events/open-item/first.json");
 struct Ledger {
     tally: RefCell<Tally>,
     reads: Cell<u32>,
+    halts: Cell<u32>,
     teller: RefCell<Option<String>>,
 }
 
@@ -28,6 +29,7 @@ impl ReadTally for Ledger {
 
 impl HaltBatch for Ledger {
     async fn halt(&self, _: &ItemOf, teller: &str, _: OffsetDateTime) -> Result<bool, Fault> {
+        self.halts.set(self.halts.get() + 1);
         let mut elected = self.teller.borrow_mut();
         Ok(elected.get_or_insert_with(|| teller.to_owned()) == teller)
     }
@@ -64,6 +66,7 @@ fn ports(spec: &Value, item: &Value) -> (Fakes, Request) {
         ledger: Ledger::default(),
         clock: SetClock(Cell::new(datetime!(2026-11-01 12:00 UTC))),
         tallies: Tallies::default(),
+        halted: Halted::default(),
         batches: Batches::default(),
     };
     (ports, request)
@@ -210,14 +213,14 @@ fn an_object_that_makes_too_long_a_request_is_refused() {
 }
 
 fn too_many(request: &Request) -> Tally {
-    Tally { failed: request.allowed_failures + 1, succeeded: 5, ..Tally::default() }
+    Tally { failed: request.tolerance.failures + 1, succeeded: 5, ..Tally::default() }
 }
 
 #[test]
 fn as_many_failures_as_may_be_halt_nothing() {
     let (ports, request) = of_a_row();
     *ports.ledger.tally.borrow_mut() =
-        Tally { failed: request.allowed_failures, ..Tally::default() };
+        Tally { failed: request.tolerance.failures, ..Tally::default() };
     ready(&ports, &request);
 }
 
@@ -225,7 +228,7 @@ fn as_many_failures_as_may_be_halt_nothing() {
 fn when_too_many_failed_nothing_is_started_and_one_tells_of_it() {
     let (ports, request) = of_a_row();
     *ports.ledger.tally.borrow_mut() = too_many(&request);
-    let written = ports.store.objects.borrow().clone();
+    let mut written = ports.store.objects.borrow().clone();
     let notice = |teller: &str| {
         let request = Request { teller: teller.into(), ..again(&request) };
         match open(&ports, &request).unwrap() {
@@ -234,8 +237,10 @@ fn when_too_many_failed_nothing_is_started_and_one_tells_of_it() {
         }
     };
     let told = notice("child-1").expect("the first tells");
-    assert_eq!(notice("child-2"), None);
     assert_eq!(notice("child-1"), Some(told.clone()), "whose first answer was lost");
+    assert_eq!(notice("child-2"), None);
+    let halted = json!({ "name": "Bcce.TooManyFailures", "message": "11 items failed, 10 may" });
+    written.insert(request.batch.halted_key(), to_json(&halted).unwrap());
     assert_eq!(*ports.store.objects.borrow(), written);
     assert_eq!(
         (told.status, told.counts.failed, told.counts.succeeded),
@@ -244,6 +249,18 @@ fn when_too_many_failed_nothing_is_started_and_one_tells_of_it() {
     let error = told.error.unwrap();
     assert_eq!(error.name, ErrorName::TooManyFailures);
     assert_eq!(error.message, "11 items failed, 10 may; no further one is started");
+}
+
+/// A million items that are not started any more must not all ask.
+#[test]
+fn that_another_told_of_the_halt_is_asked_once() {
+    let (ports, request) = of_a_row();
+    *ports.ledger.tally.borrow_mut() = too_many(&request);
+    *ports.ledger.teller.borrow_mut() = Some("another".into());
+    for _ in 0..3 {
+        assert_eq!(open(&ports, &request), Ok(Response::Halted { notice: None }));
+    }
+    assert_eq!((ports.ledger.reads.get(), ports.ledger.halts.get()), (1, 1));
 }
 
 #[test]

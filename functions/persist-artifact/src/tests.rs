@@ -206,6 +206,27 @@ async fn a_call_that_may_still_be_answered_is_waited_for() {
     assert_eq!(notice.status, RunStatus::Succeeded);
 }
 
+/// It is asked on demand after that, and its call may be under way.
+#[tokio::test]
+async fn a_record_of_a_job_that_did_not_stand_is_not_the_end_of_its_step() {
+    let ports = ports();
+    let key = request().run.step_key("answer", None);
+    let answer = ports.store.objects.borrow_mut().remove(&key).unwrap();
+    let mut failure: Value = serde_json::from_slice(&answer).unwrap();
+    failure["status"] = json!("FAILED");
+    failure["error"] = json!({ "name": "Bcce.OutputInvalid", "message": "m" });
+    let ended = || ended(datetime!(2026-11-01 12:00:05 UTC));
+    let note = |failure: &Value, key: String| {
+        ports.store.objects.borrow_mut().insert(key, failure.to_string().into_bytes());
+    };
+    failure["attempts"][0]["kind"] = json!("bulk");
+    note(&failure, request().run.record_failure_key("answer"));
+    assert_eq!(handle(&ports, ended()).await, Ok(Response::AtWork { wait_s: 2 }));
+    failure["attempts"][0]["kind"] = json!("first");
+    note(&failure, request().run.failure_key("answer", None));
+    assert!(matches!(handle(&ports, ended()).await, Ok(Response::Sealed { .. })));
+}
+
 #[tokio::test]
 async fn a_run_that_was_stopped_is_sealed_as_cancelled() {
     let ports = ports();

@@ -13,7 +13,7 @@ use bcce_core::artifact::{add_line, parse, parse_lines};
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place, bulk_file};
 use bcce_core::batch::{Entry, Item};
-use bcce_core::bulk::{self, JobsRecord, Output, Took, job_of, output_key};
+use bcce_core::bulk::{self, JobStatus, JobsRecord, Output, Rendered, Took, job_of, output_key};
 use bcce_core::error::Fault;
 use bcce_core::ports::{Clock, CloseRun, GetObject, PutObject, PutOnce, SignDigest};
 use futures::StreamExt;
@@ -142,7 +142,13 @@ where
         let Some(job) = jobs.job(job_of(part, parts)) else { return Ok(nothing) };
         let Some(arn) = job.arn.clone() else { return Ok(nothing) };
         let key = output_key(&batch.bulk_output_prefix(), &arn, &bulk_file(part));
-        let Some(body) = self.store.get(&key).await? else { return Ok(nothing) };
+        let Some(body) = self.store.get(&key).await? else {
+            if job.status == Some(JobStatus::Completed) && self.records(batch, part).await? > 0 {
+                // They were paid, and would be once more.
+                return Err(Fault::internal(format!("{arn} is completed and there is no {key}")));
+            }
+            return Ok(nothing);
+        };
         let output = bulk::read(&body);
         for told in &output.unreadable {
             tracing::warn!(batch_id = batch.batch_id, part, "a record is not readable: {told}");
@@ -150,6 +156,13 @@ where
         let from = job.submitted_at.unwrap_or(jobs.started_at);
         let took = Took { from, to: job.ended_at.unwrap_or_else(|| self.clock.now()) };
         Ok(Returned { output, job: Some((arn, took)) })
+    }
+
+    /// Records that were made of a part.
+    async fn records(&self, batch: &BatchRef, part: u32) -> Result<u64, Fault> {
+        let key = batch.rendered_key(part);
+        let body = self.store.get(&key).await?;
+        Ok(body.map(|body| parse::<Rendered>(&key, &body)).transpose()?.map_or(0, |of| of.records))
     }
 
     async fn items(&self, batch: &BatchRef, part: u32) -> Result<BTreeMap<u64, Item>, Fault> {

@@ -11,7 +11,7 @@ use bcce_core::batch::reference::BatchRun;
 use bcce_core::bulk::{self, Asking, Fit, Took};
 use bcce_core::digest::sha256_hex;
 use bcce_core::emf;
-use bcce_core::error::Fault;
+use bcce_core::error::{ErrorName, Fault};
 use bcce_core::ledger::ClosedRun;
 use bcce_core::manifest::{Evidence, Manifest};
 use bcce_core::plan::Plan;
@@ -62,7 +62,7 @@ impl<E: Fn(&str)> Answered<'_, E> {
             teller: run.execution_arn.clone(),
             run,
         };
-        if ports.ledger.close(&closed).await? == Closed::Counted {
+        if ports.ledger.close(&closed).await? == Closed::Now {
             let documents = emf::of_run(&self.config.environment, &closed.manifest);
             documents.iter().for_each(|document| (self.emit)(document));
         }
@@ -99,33 +99,44 @@ impl<E: Fn(&str)> Answered<'_, E> {
         let asking = Asking { run, plan: &plan, step: fit.step, prompt: &prompt };
         let taken = bulk::take(&asking, fit.target, self.took, self.returned)?;
         let course = self.course(run, &fit, taken.attempt);
-        let answer = match taken.result {
-            Ok(answer) => answer,
+        let (key, body) = match taken.result {
+            Ok(answer) => (run.step_key(&fit.step.id, None), to_json(&artifact(course, answer))?),
+            Err(error) if self.is_final(&error) => {
+                (run.failure_key(&fit.step.id, None), to_json(&failure(course, error))?)
+            }
             Err(error) => {
                 self.note_failure(&ports.store, run, course, error).await?;
                 return Ok(None);
             }
         };
-        let step_key = run.step_key(&fit.step.id, None);
-        let artifact = to_json(&artifact(course, answer))?;
-        let step_body = store_once(&ports.store, &step_key, &run.run_id, artifact).await?;
-        let answer: StepArtifact = parse(&step_key, &step_body)?;
+        let body = store_once(&ports.store, &key, &run.run_id, body).await?;
+        let (mut answers, mut failures) = (Vec::new(), Vec::new());
+        match key.starts_with(&run.failures_prefix()) {
+            true => failures.push(parse::<StepFailure>(&key, &body)?),
+            false => answers.push(parse::<StepArtifact>(&key, &body)?.course),
+        }
         Ok(Some(Manifest::seal(Evidence {
             run,
             plan: Some(&plan),
             artifacts: vec![
                 ArtifactRef::of(plan_key, &plan_body),
                 ArtifactRef::of(request_key, &request_body),
-                ArtifactRef::of(step_key, &step_body),
+                ArtifactRef::of(key, &body),
             ],
-            answers: vec![answer.course],
-            failures: Vec::new(),
+            answers,
+            failures,
             broken: Vec::new(),
             begun: Vec::new(),
             fault: None,
             ending: None,
             ended_at: ports.clock.now(),
         })))
+    }
+
+    /// An answer that every target would give: it was filtered, or the prompt is too long. On demand it would be paid
+    /// once more. A record that came back with an error was never asked.
+    fn is_final(&self, error: &Fault) -> bool {
+        error.name == ErrorName::RequestRejected && self.returned.result.is_ok()
     }
 
     fn course(&self, run: &Run, fit: &Fit<'_>, attempt: Attempt) -> Course {
@@ -162,10 +173,13 @@ impl<E: Fn(&str)> Answered<'_, E> {
             return Ok(());
         }
         let key = run.record_failure_key(&course.step_id);
-        let status = StepStatus::of_error(error.name);
-        let failure = to_json(&StepFailure { course, status, error })?;
+        let failure = to_json(&failure(course, error))?;
         store_once(store, &key, &run.run_id, failure).await.map(|_| ())
     }
+}
+
+fn failure(course: Course, error: Fault) -> StepFailure {
+    StepFailure { course, status: StepStatus::of_error(error.name), error }
 }
 
 fn artifact(course: Course, answer: Answer) -> StepArtifact {

@@ -26,7 +26,7 @@ impl CloseRun for Ledger {
             return Ok(Closed::Before { teller: None });
         }
         runs.push(closed.clone());
-        Ok(Closed::Counted)
+        Ok(Closed::Now)
     }
 }
 
@@ -182,6 +182,44 @@ fn an_answer_that_does_not_stand_is_kept_with_its_cost_and_asked_again() {
     assert_ne!(failure["cost_usd"], "0");
     assert!(!ports.store.objects.borrow().contains_key(&run(2).manifest_key()));
     assert!(ports.ledger.0.borrow().is_empty() && emitted.borrow().is_empty());
+}
+
+/// On demand it would be paid for nothing once more.
+#[test]
+fn an_answer_that_no_target_would_better_is_a_run_that_failed() {
+    let (emitted, step) = (RefCell::default(), plan().result);
+    let mut filtered = answered(2, "");
+    filtered["modelOutput"]["stopReason"] = json!("content_filtered");
+    let ports = ports(Some(&[filtered]));
+    assert_eq!(take(&ports, &emitted), Ok(Response { taken: 1, left: 2 }));
+    assert_eq!(rest(&ports), [1, 3]);
+    let manifest = ports.store.json(&run(2).manifest_key());
+    assert_eq!(
+        (&manifest["status"], &manifest["error"]["name"]),
+        (&json!("FAILED"), &json!("Bcce.RequestRejected")),
+        "{manifest}"
+    );
+    assert_ne!(manifest["totals"]["cost_usd"], "0");
+    let failure = ports.store.json(&run(2).failure_key(&step, None));
+    assert_eq!(failure["attempts"][0]["kind"], "bulk");
+    assert_eq!(ports.ledger.0.borrow()[0].run.run_id, run(2).run_id);
+}
+
+/// A job that says that it did its work has been paid for it.
+#[test]
+fn a_completed_job_without_its_file_is_not_asked_for_once_more() {
+    let ports = ports(Some(&[]));
+    let key = output_key(&batch().bulk_output_prefix(), ARN, "000001.jsonl");
+    ports.store.objects.borrow_mut().remove(&key);
+    assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 0, left: 3 }));
+    let rendered = to_json(&Rendered { records: 3, bytes: 9 }).unwrap();
+    ports.store.objects.borrow_mut().insert(batch().rendered_key(1), rendered);
+    let fault = take(&ports, &RefCell::default()).unwrap_err();
+    assert!(
+        fault.message.ends_with(&format!("is completed and there is no {key}")),
+        "{}",
+        fault.message
+    );
 }
 
 #[test]

@@ -38,16 +38,23 @@ pub struct JobOperation {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wanted {
     Create,
+    /// Those whose name contains this.
+    List(String),
     Get(String),
     Stop(String),
 }
 
 impl JobOperation {
-    /// `/<region>/model-invocation-job[/<id, percent-encoded>[/stop]]`
+    /// `/<region>/model-invocation-job[/<id, percent-encoded>[/stop]]`, or `/<region>/model-invocation-jobs?nameContains=<name>`
     pub fn parse(method: &str, path: &str) -> Option<Self> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let parts: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+        let name = query.split('&').find_map(|pair| pair.strip_prefix("nameContains="));
         let (region, wanted) = match (method, &parts[..]) {
             ("POST", [region, "model-invocation-job"]) => (region, Wanted::Create),
+            ("GET", [region, "model-invocation-jobs"]) => {
+                (region, Wanted::List(percent_decode(name.unwrap_or_default())))
+            }
             ("GET", [region, "model-invocation-job", id]) => {
                 (region, Wanted::Get(percent_decode(id)))
             }
@@ -123,7 +130,9 @@ mod tests {
         assert_eq!(wanted("GET", &path), Some(Wanted::Get(arn.into())));
         assert_eq!(wanted("POST", &format!("{path}/stop")), Some(Wanted::Stop(arn.into())));
         assert_eq!(wanted("POST", "/us-east-1/model-invocation-job"), Some(Wanted::Create));
-        assert_eq!(wanted("GET", "/us-east-1/model-invocation-jobs"), None);
+        let listed = "/us-east-1/model-invocation-jobs?maxResults=5&nameContains=a%2Db";
+        assert_eq!(wanted("GET", listed), Some(Wanted::List("a-b".into())));
+        assert_eq!(wanted("POST", "/us-east-1/model-invocation-jobs"), None);
     }
 
     #[test]

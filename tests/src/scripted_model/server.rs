@@ -56,7 +56,8 @@ async fn receive(
         return Reply::Refused(Refusal::validation(message)).into_response(None).await;
     };
     let (path, query) = (parts.uri.path(), parts.uri.query());
-    if let Some(answer) = of_jobs(&jobs, parts.method.as_str(), path, &body).await {
+    let whole = parts.uri.path_and_query().map_or(path, |whole| whole.as_str());
+    if let Some(answer) = of_jobs(&jobs, parts.method.as_str(), whole, &body).await {
         return answer;
     }
     respond(&model, Some(peer), &parts.method, path, query, &body).await

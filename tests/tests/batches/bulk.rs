@@ -1,6 +1,6 @@
 //! Records of a job of the service first, and on demand what it leaves over.
 
-use bcce_core::batch::BatchRef;
+use bcce_core::batch::{BatchRef, BatchRequest, StoredBatch};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::batch::{arn, lines, manifest, run_of, status, upload};
 use crate::cli::bcce;
-use crate::stack::{Layout, Stack, calls, fresh, model};
+use crate::stack::{Layout, Stack, calls, fresh, model, output};
 
 /// Sends a batch of `explain` over these texts.
 async fn send(stack: &Stack, name: &str, texts: &[String], spec: Value) -> BatchRef {
@@ -213,6 +213,53 @@ async fn a_batch_that_is_stopped_stops_its_job_and_keeps_what_that_did() {
     assert_eq!(status(&stack, &batch).await.as_deref(), Some("ABORTED"));
 }
 
+/// What a job may still be at work on must not be paid on demand as well.
+#[tokio::test]
+async fn while_jobs_cannot_be_seen_nothing_runs_on_demand() {
+    let stack = Stack::connect().await;
+    let machine = stack.sfn.describe_state_machine().state_machine_arn(output("BatchArn"));
+    let machine = machine.send().await.unwrap();
+    let mut definition: Value = serde_json::from_str(machine.definition()).unwrap();
+    let bulk_job = &mut definition["States"]["BulkJob"];
+    bulk_job["Arguments"]["FunctionName"] = json!(format!("{}-none", output("BatchArn")));
+    bulk_job["Retry"] = json!([]);
+    let unseen = bulk_job["Catch"][0]["Output"].as_str().unwrap();
+    bulk_job["Catch"][0]["Output"] = json!(unseen.replace("'wait_s': 1800", "'wait_s': 1"));
+    let over = "$millis() < $toMillis($states.input.opened.jobs_over_at)";
+    let choice = &mut definition["States"]["BulkJobbed"]["Choices"][0]["Condition"];
+    *choice = choice.as_str().unwrap().replace(over, "$states.input.unseen < 3").into();
+    let blind = stack.sfn.create_state_machine().name(fresh("blind")).role_arn(machine.role_arn());
+    let blind = blind.definition(definition.to_string()).send().await.unwrap();
+
+    let id = fresh("unseen");
+    let items: Vec<String> =
+        texts(100, &[]).iter().map(|text| json!({ "text": text }).to_string()).collect();
+    let source = upload(&stack, &format!("{id}.jsonl"), items.join("\n")).await;
+    let spec = json!({ "mode": "bulk", "source": source });
+    let message =
+        json!({ "workflow": "explain", "id": id, "model": model(Layout::Two), "batch": spec });
+    let request = BatchRequest::parse(&message.to_string()).unwrap();
+    let batch = BatchRef::first("default", "explain", &id);
+    let stored = serde_json::to_vec(&StoredBatch::new(request, "default", "-")).unwrap();
+    let put = stack.s3.put_object().bucket(output("ArtifactBucket")).key(batch.request_key());
+    put.body(stored.into()).send().await.unwrap();
+    let start = stack.sfn.start_execution().state_machine_arn(blind.state_machine_arn());
+    let start = start.input(serde_json::to_string(&batch).unwrap()).send().await.unwrap();
+    let sealed = stack.eventually("the end", async || stack.object(&batch.manifest_key()).await);
+    let sealed: Value = serde_json::from_slice(&sealed.await).unwrap();
+    assert_eq!(
+        (&sealed["status"], &sealed["bulk"]),
+        (&json!("SUCCEEDED"), &Value::Null),
+        "{sealed}"
+    );
+    let history = stack.sfn.get_execution_history().execution_arn(start.execution_arn());
+    let history = history.max_results(1_000).send().await.unwrap();
+    let entered = history.events().iter().filter_map(|event| event.state_entered_event_details());
+    let bulk =
+        entered.map(|state| state.name()).filter(|name| ["BulkJob", "TakeParts"].contains(name));
+    assert_eq!(bulk.collect::<Vec<_>>(), ["BulkJob", "BulkJob", "BulkJob", "TakeParts"]);
+}
+
 #[tokio::test]
 async fn what_cannot_be_in_bulk_runs_on_demand_and_says_why() {
     let stack = Stack::connect().await;
@@ -230,7 +277,7 @@ async fn what_cannot_be_in_bulk_runs_on_demand_and_says_why() {
         ),
         (
             send(&stack, "near", &texts(2, &[]), auto).await,
-            "not in bulk: the deadline leaves a job 14",
+            "not in bulk: the deadline leaves a job 4",
         ),
         (send(&stack, "few", &texts(2, &[]), bulk).await, "not in bulk: a job has at least 100"),
     ];

@@ -87,7 +87,7 @@ const ITEMS: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/config/workflows/explain/1.yaml",
     "arn:aws:s3:::{ArtifactBucket}/batches/inbox/explain/a.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/uploads/a.txt",
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/parts/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/parts/000001.jsonl",
 ]);
 const GIVEN: Shown = Simulated(&["arn:aws:s3:::bcce-corpus/a.txt"]);
 const MADE: Shown = Simulated(&[
@@ -96,18 +96,20 @@ const MADE: Shown = Simulated(&[
 ]);
 const SEALED: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}/runs/default/r/manifest-1.json"]);
 const RECORDS: Shown = Simulated(&[
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/input/0001/000001.jsonl",
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/rendered/000001.json",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/input/0001/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/rendered/000001.json",
 ]);
 const BUCKET: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}"]);
-const BATCH: Shown =
-    Simulated(&["arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/jobs.json"]);
+const BATCH: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/jobs.json",
+]);
 const TAKES: Shown = Simulated(&[
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/output/j/000001.jsonl.out",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/000001.jsonl.out",
     "arn:aws:s3:::{ArtifactBucket}/runs/default/r/plan.json",
 ]);
-const REST: Shown =
-    Simulated(&["arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/rest-1/000001.jsonl"]);
+const REST: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/rest-1/000001.jsonl",
+]);
 const ANSWER: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/runs/default/r/steps/answer.json",
     "arn:aws:s3:::{ArtifactBucket}/runs/default/r/failures/1/answer.record.json",
@@ -117,14 +119,16 @@ const SIGNS: Shown = Simulated(&["{SigningKeyArn}"]);
 const COUNTS: Shown = Simulated(&["arn:aws:dynamodb:us-east-1:000000000000:table/{LedgerTable}"]);
 const JOB: Shown =
     Simulated(&["arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abc123def456"]);
+const ANY: Shown = Simulated(&["*"]);
 const SERVICE_ROLE: Shown =
     Explained("It is confined to a service that the role is passed to, which nobody tells here");
 const INPUT: Shown = Simulated(&[
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/input/0001/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/input/0001/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/000001.jsonl.out",
 ]);
 const OUTPUT: Shown = Simulated(&[
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/output/j/000001.jsonl.out",
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/b/bulk-1/output/j/manifest.json.out",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/000001.jsonl.out",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/manifest.json.out",
 ]);
 const CLAUDE: Shown = Simulated(&[
     "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.anthropic.claude-sonnet-5",
@@ -250,11 +254,12 @@ pub const GRANTS: &[Grant] = &[
     ("BulkJobRole", "FollowJob", "bedrock:GetModelInvocationJob", JOB),
     ("BulkJobRole", "FollowJob", "bedrock:StopModelInvocationJob", JOB),
     ("BulkJobRole", "FollowJob", "bedrock:TagResource", JOB),
+    ("BulkJobRole", "FindJob", "bedrock:ListModelInvocationJobs", ANY),
     ("BulkJobRole", "PassServiceRole", "iam:PassRole", SERVICE_ROLE),
     ("BulkJobRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("BulkJobRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     // Bedrock acts under it; the scripted service reads and writes in nobody's name.
-    ("BulkServiceRole", "ListRecords", "s3:ListBucket", LISTING),
+    ("BulkServiceRole", "ListRecords", "s3:ListBucket", BUCKET),
     ("BulkServiceRole", "ReadRecords", "s3:GetObject", INPUT),
     ("BulkServiceRole", "WriteAnswers", "s3:PutObject", OUTPUT),
     ("BulkServiceRole", "CallClaude", "bedrock:InvokeModel", CLAUDE),

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use bcce_core::attempt::Usage;
-use bcce_core::batch::reference::{BatchRun, ItemOf};
+use bcce_core::batch::reference::{BatchRef, BatchRun, ItemOf};
 use bcce_core::batch::{BatchStatus, Tally};
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::ledger::{
@@ -14,10 +14,10 @@ use bcce_core::ledger::{
     tally_sk,
 };
 use bcce_core::notice::RunStatus;
-use bcce_core::ports::{CloseBatch, HaltBatch, OpenBatch, Opened, ReadTally};
+use bcce_core::ports::{CloseBatch, Closed, HaltBatch, OpenBatch, Opened, ReadTally};
 use time::OffsetDateTime;
 
-use super::{Change, Item, Ledger, moment, number, stamp, text};
+use super::{Change, Item, Ledger, moment, number, stamp, teller, text};
 use crate::fault::internal;
 
 /// Of a counter of errors: the name follows.
@@ -71,7 +71,7 @@ impl OpenBatch for Ledger {
 }
 
 impl CloseBatch for Ledger {
-    async fn close_batch(&self, closed: &ClosedBatch) -> Result<bool, Fault> {
+    async fn close_batch(&self, closed: &ClosedBatch) -> Result<Closed, Fault> {
         let change = closing(closed);
         let update = self.client.update_item().table_name(&self.table);
         let update = update
@@ -79,15 +79,22 @@ impl CloseBatch for Ledger {
             .key("sk", text(&change.key.1))
             .update_expression(change.update)
             .set_condition_expression(change.condition.map(str::to_owned))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .set_expression_attribute_names(Some(change.names))
             .set_expression_attribute_values(Some(change.values));
         match update.send().await {
-            Ok(_) => Ok(true),
+            Ok(_) => Ok(Closed::Now),
             Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                Some(UpdateItemError::ConditionalCheckFailedException(before)) => {
+                    Ok(Closed::Before { teller: before.item().and_then(teller) })
+                }
                 _ => Err(internal("dynamodb:UpdateItem batch", &error)),
             },
         }
+    }
+
+    async fn take_batch_over(&self, batch: &BatchRef, from: &str, to: &str) -> Result<bool, Fault> {
+        self.hand_over((batch_pk(&batch.batch_id), attempt_sk(batch.attempt_no)), from, to).await
     }
 }
 
@@ -183,6 +190,7 @@ fn closing(closed: &ClosedBatch) -> Change {
     item.insert("ended_at".into(), text(&stamp(manifest.ended_at)));
     item.insert("manifest".into(), text(&closed.manifest_key));
     item.insert("manifest_sha256".into(), text(&closed.manifest_sha256));
+    item.insert("teller".into(), text(&closed.teller));
     if let Some(error) = &manifest.error {
         item.insert("error_name".into(), text(error.name.as_str()));
         item.insert("error_message".into(), text(&error.message));

@@ -36,15 +36,23 @@ struct Object {
 /// The batch of an event; `None`: the text is no such event. However often it is told of, an object is one batch. Put
 /// again it is another one where it is encrypted by KMS, since its ETag is then another with the same bytes.
 pub(super) fn request(body: &str) -> Option<BatchRequest> {
-    let event: Event = serde_json::from_str(body).ok()?;
-    if (event.source.as_str(), event.detail_type.as_str()) != ("aws.s3", "Object Created") {
-        return None;
-    }
-    let Detail { bucket, object: Object { key, etag } } = event.detail;
+    let Detail { bucket, object: Object { key, etag } } = event(body)?;
     let id = format!("{}@{etag}", short_id(&key));
     let source = Location { bucket: bucket.name, key }.to_string();
     let batch = BatchSpec { source, etag: Some(etag), ..BatchSpec::default() };
     Some(BatchRequest { id: Some(id), batch, ..BatchRequest::default() })
+}
+
+/// What stands for a folder in consoles, where somebody made one to drop manifests in.
+pub fn is_folder(body: &str) -> bool {
+    event(body).is_some_and(|created| created.object.key.ends_with('/'))
+}
+
+fn event(body: &str) -> Option<Detail> {
+    let event: Event = serde_json::from_str(body).ok()?;
+    let is_ours =
+        (event.source.as_str(), event.detail_type.as_str()) == ("aws.s3", "Object Created");
+    is_ours.then_some(event.detail)
 }
 
 #[cfg(test)]

@@ -29,6 +29,35 @@ pub struct Taken {
     pub plan: Option<Plan>,
 }
 
+/// What stands for all items: of the first that has no model of its own, or else of the first there is.
+#[derive(Debug)]
+pub struct Typical<T> {
+    found: Option<T>,
+    has_own_model: bool,
+}
+
+impl<T> Default for Typical<T> {
+    fn default() -> Self {
+        Self { found: None, has_own_model: false }
+    }
+}
+
+impl<T> Typical<T> {
+    /// `of`: what is asked for where the entry is the one.
+    pub fn note(&mut self, entry: &Entry, of: impl FnOnce() -> Option<T>) {
+        let Entry::Item(item) = entry else { return };
+        let has_own_model = item.model.is_some();
+        let is_better = self.found.is_none() || (self.has_own_model && !has_own_model);
+        if is_better && let Some(found) = of() {
+            *self = Self { found: Some(found), has_own_model };
+        }
+    }
+
+    pub fn get(&self) -> Option<&T> {
+        self.found.as_ref()
+    }
+}
+
 impl<'a> Intake<'a> {
     pub fn new(batch: &'a StoredBatch, configuration: &'a Configuration) -> Self {
         let specs: &InputSpecs = &configuration.template.inputs;

@@ -9,9 +9,10 @@ use super::item::Item;
 use super::message::Mode;
 use super::reference::BatchRun;
 use super::source::Format;
+use super::tally::Tolerance;
 use crate::artifact::ArtifactRef;
 use crate::attempt::{Target, Totals};
-use crate::bulk::JobRecord;
+use crate::bulk::{JobRecord, LEAST_TIMEOUT};
 use crate::error::{ErrorName, Fault};
 use crate::manifest::Manifest;
 use crate::notice::RunStatus;
@@ -235,6 +236,19 @@ pub struct Opened {
     pub allowed_failures: u64,
 }
 
+impl Opened {
+    pub fn tolerance(&self) -> Tolerance {
+        Tolerance { items: self.items, failures: self.allowed_failures }
+    }
+}
+
+impl InBulk {
+    /// When the last of its jobs is over at the latest: none is started after the cut-off.
+    pub fn over_at(&self) -> OffsetDateTime {
+        self.cut_off + LEAST_TIMEOUT
+    }
+}
+
 /// What the jobs of a batch ask, and how long they may take.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InBulk {
@@ -285,6 +299,8 @@ pub struct Outcome<'a> {
     pub outputs: Option<ArtifactRef>,
     /// What ended it before its items.
     pub fault: Option<Fault>,
+    /// Why no further item was started while it ran.
+    pub halted: Option<Fault>,
     /// It was stopped by hand.
     pub is_cancelled: bool,
     pub ended_at: OffsetDateTime,
@@ -348,6 +364,10 @@ fn judge(outcome: &Outcome<'_>) -> (BatchStatus, Option<Fault>) {
             counts.failed, counts.items, counts.skipped
         );
         return (BatchStatus::Failed, Some(Fault::new(ErrorName::TooManyFailures, message)));
+    }
+    if let Some(halted) = &outcome.halted {
+        let message = format!("{}; {} were not started", halted.message, counts.skipped);
+        return (BatchStatus::Failed, Some(Fault { message, ..halted.clone() }));
     }
     // Nobody stopped the batch: they could not be started, or found again.
     if counts.skipped > 0 {
@@ -421,6 +441,7 @@ mod tests {
             results: None,
             outputs: None,
             fault,
+            halted: None,
             is_cancelled: false,
             ended_at: at,
         })

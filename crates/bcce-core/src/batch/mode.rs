@@ -4,7 +4,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::manifest::InBulk;
 use super::message::{BatchSpec, Mode};
-use crate::bulk::{MIN_RECORDS, fit};
+use crate::bulk::{LONGEST_TIMEOUT, MIN_RECORDS, fit};
 use crate::error::Fault;
 use crate::plan::Plan;
 
@@ -14,8 +14,12 @@ const SECONDS_PER_ITEM: u64 = 10;
 const LEAST_RESERVE: Duration = Duration::minutes(15);
 /// With less than that no job is worth starting: the service promises nothing below a day, and takes minutes at best.
 const LEAST_FOR_A_JOB: Duration = Duration::hours(1);
-/// The timeout of a job whose batch has no deadline, and a while for the service to act on it.
+/// A day, which becomes the job's timeout, and a while for the service to act on it.
 const WITHOUT_DEADLINE: Duration = Duration::hours(24 + 1);
+/// What a job takes to stop, more or less.
+const TO_STOP: Duration = Duration::minutes(10);
+/// To take the answers of a part of 500 items, of which five are taken at a time.
+const TAKING: (u64, u64) = (30, 500 * 5);
 
 /// What the choice depends on.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +78,7 @@ fn cut_off(asked: &Asked<'_>) -> Result<(OffsetDateTime, String), String> {
     match (spec.mode, spec.deadline()) {
         (Mode::Auto, Some(deadline)) => {
             let cut_off = deadline - reserve(asked.items, spec.concurrency());
+            let cut_off = cut_off.min(now + LONGEST_TIMEOUT);
             let left = (cut_off - now).max(Duration::ZERO).whole_minutes();
             match left < LEAST_FOR_A_JOB.whole_minutes() {
                 true => Err(format!("the deadline leaves a job {left} minutes, less than an hour")),
@@ -81,16 +86,23 @@ fn cut_off(asked: &Asked<'_>) -> Result<(OffsetDateTime, String), String> {
             }
         }
         (_, Some(deadline)) if deadline <= now => Err("the deadline is over".to_owned()),
-        (_, Some(deadline)) => Ok((deadline, "the batch asks for it".to_owned())),
+        (_, Some(deadline)) => {
+            // Longer than that no job may take, nor may its batch wait for it.
+            Ok((deadline.min(now + LONGEST_TIMEOUT), "the batch asks for it".to_owned()))
+        }
         (Mode::Auto, None) => Ok((now + WITHOUT_DEADLINE, "there is no deadline".to_owned())),
         (_, None) => Ok((now + WITHOUT_DEADLINE, "the batch asks for it".to_owned())),
     }
 }
 
-/// What all items would take on demand.
+/// To stop the jobs, to take what they did, and then to run all items on demand.
 fn reserve(items: u64, concurrency: u32) -> Duration {
-    let seconds = items.saturating_mul(SECONDS_PER_ITEM) / u64::from(concurrency.max(1));
-    Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX)).max(LEAST_RESERVE)
+    let seconds = |of: u64, at_a_time: u64| {
+        let seconds = items.saturating_mul(of) / at_a_time.max(1);
+        Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
+    };
+    let on_demand = seconds(SECONDS_PER_ITEM, concurrency.into()).max(LEAST_RESERVE);
+    TO_STOP + seconds(TAKING.0, TAKING.1) + on_demand
 }
 
 #[cfg(test)]
@@ -151,15 +163,23 @@ mod tests {
     #[test]
     fn a_deadline_keeps_back_what_all_items_take_on_demand() {
         let auto = |deadline: &str| json!({ "mode": "auto", "deadline": deadline });
-        // 1,000 items of 10 s, 20 at a time: 500 s, so a quarter of an hour.
-        let near = chosen(auto("2026-11-01T13:15:00Z"), ONE, 1_000);
+        // 1,000 items of 10 s, 20 at a time: 500 s, so a quarter of an hour. To stop takes ten minutes, to take 12 s.
+        let near = chosen(auto("2026-11-01T13:25:12Z"), ONE, 1_000);
         assert_eq!(near.bulk.unwrap().cut_off, datetime!(2026-11-01 13:00 UTC));
         assert_eq!(near.because, ["the deadline leaves a job 60 minutes"]);
-        let told = refused(auto("2026-11-01T13:14:00Z"), ONE, 1_000);
+        let told = refused(auto("2026-11-01T13:25:11Z"), ONE, 1_000);
         assert_eq!(told, "not in bulk: the deadline leaves a job 59 minutes, less than an hour");
-        // 100,000 items: 14 hours.
-        assert!(refused(auto("2026-11-02T02:00:00Z"), ONE, 100_000).contains("a job 6 minutes"));
-        assert!(chosen(auto("2026-11-02T03:00:00Z"), ONE, 100_000).bulk.is_some());
+        // 100,000 items: 14 hours 23 minutes and 20 s.
+        assert!(refused(auto("2026-11-02T02:30:00Z"), ONE, 100_000).contains("a job 6 minutes"));
+        assert!(chosen(auto("2026-11-02T03:24:00Z"), ONE, 100_000).bulk.is_some());
+    }
+
+    #[test]
+    fn no_job_is_waited_for_longer_than_it_may_take() {
+        for mode in ["bulk", "auto"] {
+            let spec = json!({ "mode": mode, "deadline": "2026-12-01T12:00:00Z" });
+            assert_eq!(chosen(spec, ONE, 100).bulk.unwrap().cut_off - NOW, Duration::days(7));
+        }
     }
 
     #[test]

@@ -27,9 +27,18 @@ impl Tally {
         self.succeeded + self.failed + self.cancelled
     }
 
-    /// More failed than may. Runs that were cancelled were so by hand.
-    pub fn is_too_much(&self, allowed_failures: u64) -> bool {
-        self.failed > allowed_failures
+    /// Why no further item may be started; `None`: it may. Runs that were cancelled were so by hand.
+    pub fn too_much(&self, tolerance: Tolerance) -> Option<String> {
+        let (failed, over, allowed) = (self.failed, self.over(), tolerance.failures);
+        if failed > allowed {
+            return Some(format!("{failed} items failed, {allowed} may"));
+        }
+        let is_at_twice_the_rate = u128::from(failed) * u128::from(tolerance.items)
+            > 2 * u128::from(over) * u128::from(allowed);
+        (failed >= SIGNIFICANT && is_at_twice_the_rate).then(|| {
+            let items = tolerance.items;
+            format!("{failed} of the first {over} items failed, more than twice the share that may, {allowed} of {items}")
+        })
     }
 
     /// What is known of usage and cost, as a manifest has it.
@@ -57,6 +66,19 @@ impl Tally {
     }
 }
 
+/// What may fail of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tolerance {
+    /// All items of the batch.
+    pub items: u64,
+    /// So many of them.
+    pub failures: u64,
+}
+
+/// Failures from which on their rate tells of the whole: half as many would be expected, and that so many are chance is
+/// five standard deviations off.
+const SIGNIFICANT: u64 = 50;
+
 /// Where nobody says how much may fail: a fifth of the items, and no fewer than ten.
 const DEFAULT_PERCENT: u64 = 20;
 const DEFAULT_LEAST: u64 = 10;
@@ -81,9 +103,30 @@ mod tests {
         assert_eq!(allowed_failures(500, Some(100)), 500);
         assert_eq!(allowed_failures(500, None), 100);
         assert_eq!(allowed_failures(3, None), 10);
-        let failed = |failed| Tally { failed, cancelled: 50, ..Tally::default() };
-        assert!(!failed(15).is_too_much(15));
-        assert!(failed(16).is_too_much(15));
+        let too_much = |failed| {
+            Tally { failed, cancelled: 50, ..Tally::default() }
+                .too_much(Tolerance { items: 500, failures: 15 })
+        };
+        assert_eq!(too_much(15), None);
+        assert_eq!(too_much(16).as_deref(), Some("16 items failed, 15 may"));
+    }
+
+    #[test]
+    fn what_fails_from_the_beginning_is_not_paid_to_its_share() {
+        let too_much = |failed, succeeded, failures| {
+            Tally { failed, succeeded, ..Tally::default() }
+                .too_much(Tolerance { items: 1_000_000, failures })
+        };
+        assert_eq!(too_much(49, 0, 200_000), None);
+        let why = "50 of the first 50 items failed, more than twice the share that may, 200000 of 1000000";
+        assert_eq!(too_much(50, 0, 200_000).as_deref(), Some(why));
+        assert_eq!(too_much(50, 75, 200_000), None, "twice the share, and not more");
+        assert!(too_much(50, 74, 200_000).is_some());
+        assert_eq!(
+            too_much(100_000, 100_000, 500_000),
+            None,
+            "half may fail: all of the first may"
+        );
     }
 
     #[test]

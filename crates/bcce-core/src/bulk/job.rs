@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::batch::BatchRef;
+use crate::digest::sha256_hex;
 
 /// Records of a job. The quotas that accounts have to begin with, as are the others here.
 pub const MIN_RECORDS: u64 = 100;
@@ -15,6 +16,8 @@ pub const MAX_RECORDS: u64 = 50_000;
 pub const MAX_JOB_BYTES: u64 = 5 << 30;
 /// How long a job may wait and work, in hours: what the service takes.
 const HOURS: (u64, u64) = (24, 168);
+pub const LEAST_TIMEOUT: time::Duration = time::Duration::hours(HOURS.0 as i64);
+pub const LONGEST_TIMEOUT: time::Duration = time::Duration::hours(HOURS.1 as i64);
 
 /// The workflow's share of a job's name, which has 63 characters. 32 hex, an attempt and a number are the rest.
 const WORKFLOW_IN_NAME: usize = 20;
@@ -97,19 +100,20 @@ impl JobStatus {
     }
 }
 
-/// `<workflow, cut to 20>-<32 hex of the batch>-<attempt>-<job>`, which also is a token. Letters, digits and single
-/// signs between them.
-pub fn job_name(batch: &BatchRef, job: u32) -> String {
+/// `<workflow, cut to 20>-<32 hex of bucket and batch>-<attempt>-<job>`, which also is a token. Letters, digits and single
+/// signs between them. An account's names are one space, in which every stack may have a batch of the same id.
+pub fn job_name(bucket: &str, batch: &BatchRef, job: u32) -> String {
     let cut: String = batch.workflow.chars().take(WORKFLOW_IN_NAME).collect();
     let words = cut.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let hash = batch.batch_id.rsplit('-').next().unwrap_or_default();
-    let rest = [hash.to_owned(), batch.attempt_no.to_string(), job.to_string()];
+    let hash = sha256_hex(format!("{bucket}\0{}", batch.batch_id).as_bytes());
+    let rest = [hash[..32].to_owned(), batch.attempt_no.to_string(), job.to_string()];
     words.map(str::to_owned).chain(rest).collect::<Vec<_>>().join("-")
 }
 
-/// A job's timeout that leaves it `time`, or as near to it as the service takes.
+/// A job's timeout within `time`, as far as the service takes it: a job that ends by itself is better than one that has
+/// to be stopped.
 pub fn hours(time: Duration) -> i32 {
-    let hours = time.as_secs().div_ceil(3_600).clamp(HOURS.0, HOURS.1);
+    let hours = (time.as_secs() / 3_600).clamp(HOURS.0, HOURS.1);
     i32::try_from(hours).unwrap_or(i32::MAX)
 }
 
@@ -126,12 +130,14 @@ mod tests {
     #[test]
     fn a_name_is_one_for_the_service_and_for_one_job_only() {
         let batch = |workflow: &str| BatchRef::first("default", workflow, "42");
-        let name = job_name(&batch("explain"), 1);
-        assert_eq!(name, "explain-f7ba4ad77505bd08f0457f0dca60c468-1-1");
+        let name = job_name("bucket", &batch("explain"), 1);
+        assert_eq!(name, job_name("bucket", &batch("explain"), 1));
         let retry = batch("explain").retry().unwrap();
-        assert!(name != job_name(&batch("explain"), 2) && name != job_name(&retry, 1));
+        assert_ne!(name, job_name("bucket", &batch("explain"), 2));
+        assert_ne!(name, job_name("bucket", &retry, 1));
+        assert_ne!(name, job_name("another stack's", &batch("explain"), 1));
         let longest = BatchRef { attempt_no: 99, ..batch(&"_a".repeat(32)) };
-        let longest = job_name(&longest, 9_999);
+        let longest = job_name("bucket", &longest, 9_999);
         assert!(longest.len() <= 63 && longest.starts_with("a-a-"), "{longest}");
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
         assert!(longest.chars().all(allowed) && !longest.contains("--"), "{longest}");
@@ -140,7 +146,7 @@ mod tests {
     #[test]
     fn a_timeout_is_one_that_the_service_takes() {
         let of = |hours_wanted: u64| hours(Duration::from_secs(hours_wanted * 3_600 + 1));
-        assert_eq!([of(0), of(30), of(1_000)], [24, 31, 168]);
+        assert_eq!([of(0), of(30), of(1_000)], [24, 30, 168]);
     }
 
     #[test]

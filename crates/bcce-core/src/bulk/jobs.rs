@@ -3,14 +3,17 @@
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use super::job::{Job, JobStatus, MIN_RECORDS, Records};
+use super::job::{Job, JobStatus, MIN_RECORDS, Records, hours};
 
 /// Parts in a job's folder: of 500 items at most each, as many records as a job takes.
 const PARTS_OF_JOB: u32 = 100;
 /// Between two looks: a tenth of the time there have been jobs, within these.
-const WAIT_S: (i64, i64) = (5, 300);
-/// How long a job that was stopped may take to be so.
-const TO_STOP: Duration = Duration::minutes(10);
+const WAIT_S: (i64, i64) = (5, 600);
+/// A job that is at work for so long after its own timeout is left to itself.
+const OVERDUE: Duration = Duration::hours(1);
+/// How long a call of bulk-job can be at work after its execution was ended, and a little longer: what it was about to
+/// start may be there only then.
+const AT_WORK: Duration = Duration::minutes(6);
 
 /// Jobs that a batch of so many parts has.
 pub fn jobs_of(parts: u32) -> u32 {
@@ -36,7 +39,7 @@ pub struct JobsRecord {
     pub version: u32,
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
-    /// Since when all of them are to stop.
+    /// Since when no job is started any more, and all of them are to stop.
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub stopped_at: Option<OffsetDateTime>,
     pub jobs: Vec<JobRecord>,
@@ -47,9 +50,15 @@ pub struct JobsRecord {
 pub struct JobRecord {
     /// Its number in the batch, from 1.
     pub job: u32,
-    /// `null`: it was not started; the message says why.
+    /// `null`: it was not started; the message says why. Or it is starting.
     pub arn: Option<String>,
     pub status: Option<JobStatus>,
+    /// It was to be started when this was written. A call that broke off then may have done so or not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_starting: bool,
+    /// The service did not want it, for a reason that somebody has to mend.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_refused: bool,
     /// Records that it was given.
     pub given: u64,
     /// As the service counts them.
@@ -68,8 +77,6 @@ pub struct JobRecord {
 pub enum Course {
     /// Look again after so many seconds.
     Wait(u64),
-    /// Their time is up.
-    Stop,
     Over,
 }
 
@@ -82,24 +89,43 @@ impl JobsRecord {
         self.jobs.iter().find(|record| record.job == job)
     }
 
+    /// In the place of what was known of it.
+    pub fn put(&mut self, job: JobRecord) {
+        match self.jobs.iter_mut().find(|known| known.job == job.job) {
+            Some(known) => *known = job,
+            None => self.jobs.push(job),
+        }
+    }
+
+    /// The timeout of each, always the same: one that is started a second time is the same job to the last field.
+    pub fn hours(&self, cut_off: OffsetDateTime) -> i32 {
+        hours((cut_off - self.started_at).try_into().unwrap_or_default())
+    }
+
+    /// Whether what was about to be started is there by now, if it ever will be.
+    pub fn is_settled(&self, now: OffsetDateTime) -> bool {
+        self.stopped_at.is_some_and(|at| now - at >= AT_WORK)
+    }
+
     /// Why records of them run on demand.
     pub fn because(&self) -> Vec<String> {
         let told = self.jobs.iter().filter(|job| job.status != Some(JobStatus::Completed));
         told.map(JobRecord::told).collect()
     }
 
+    /// `cut_off`: of the batch. What a job is at work on is not asked for a second time, however long that takes: jobs are
+    /// over when the service says so, or when they should be by their own timeout.
     pub fn course(&self, cut_off: OffsetDateTime, now: OffsetDateTime) -> Course {
-        let is_given_up = self.stopped_at.is_some_and(|at| now - at >= TO_STOP);
-        if is_given_up || self.jobs.iter().all(JobRecord::is_over) {
+        let timeout = Duration::hours(self.hours(cut_off).into());
+        if self.jobs.iter().all(JobRecord::is_over) || now >= self.started_at + timeout + OVERDUE {
             return Course::Over;
         }
-        if self.stopped_at.is_none() && now >= cut_off {
-            return Course::Stop;
-        }
-        let since = self.stopped_at.unwrap_or(self.started_at);
-        let tenth = ((now - since).whole_seconds() / 10).clamp(WAIT_S.0, WAIT_S.1);
-        let left = (cut_off - now).whole_seconds() + 1;
-        let wait = if self.stopped_at.is_some() { tenth } else { tenth.min(left) };
+        let tenth =
+            |since: OffsetDateTime| ((now - since).whole_seconds() / 10).clamp(WAIT_S.0, WAIT_S.1);
+        let wait = match self.stopped_at {
+            Some(at) => tenth(at),
+            None => tenth(self.started_at).min((cut_off - now).whole_seconds() + 1),
+        };
         Course::Wait(u64::try_from(wait).unwrap_or(1).max(1))
     }
 }
@@ -121,12 +147,27 @@ impl JobRecord {
             job,
             arn: None,
             status: None,
+            is_starting: false,
+            is_refused: false,
             given,
             records: Records::default(),
             message,
             submitted_at: None,
             ended_at: None,
         }
+    }
+
+    pub fn starting(job: u32, given: u64) -> Self {
+        Self { is_starting: true, ..Self::not_started(job, given, None) }
+    }
+
+    pub fn refused(job: u32, given: u64, because: String) -> Self {
+        Self { is_refused: true, ..Self::not_started(job, given, Some(because)) }
+    }
+
+    /// The service did not do what it should have, and it would not the next time.
+    pub fn is_at_fault(&self) -> bool {
+        self.is_refused || self.status == Some(JobStatus::Failed)
     }
 
     pub fn see(&mut self, job: Job) {
@@ -139,12 +180,14 @@ impl JobRecord {
 
     /// One that was not started is.
     pub fn is_over(&self) -> bool {
-        self.status.is_none_or(JobStatus::is_over)
+        !self.is_starting && self.status.is_none_or(JobStatus::is_over)
     }
 
-    fn told(&self) -> String {
+    /// How it stands, as a sentence.
+    pub fn told(&self) -> String {
         let status = match self.status {
             Some(status) => format!("is {status:?}"),
+            None if self.is_starting => "may have been started".to_owned(),
             None => "was not started".to_owned(),
         };
         let message = self.message.as_ref().map(|message| format!(": {message}"));
@@ -184,19 +227,31 @@ mod tests {
         let jobs = jobs(JobStatus::InProgress);
         let after = |seconds: i64| jobs.course(CUT_OFF, START + Duration::seconds(seconds));
         let waits = [0, 60, 600, 6_000, 25 * 3_600 - 20].map(after);
-        assert_eq!(waits, [5, 6, 60, 300, 21].map(Course::Wait));
-        assert_eq!(after(25 * 3_600), Course::Stop);
+        assert_eq!(waits, [5, 6, 60, 600, 21].map(Course::Wait));
     }
 
     #[test]
-    fn what_does_not_even_stop_is_given_up() {
+    fn what_does_not_even_stop_is_waited_for_until_it_should_be_over_by_itself() {
         let mut jobs = jobs(JobStatus::Stopping);
-        jobs.stopped_at = Some(CUT_OFF);
-        let after = |minutes: i64| jobs.course(CUT_OFF, CUT_OFF + Duration::minutes(minutes));
-        assert_eq!(
-            [after(0), after(9), after(10)],
-            [Course::Wait(5), Course::Wait(54), Course::Over]
-        );
+        let cut_off = START + Duration::hours(2);
+        jobs.stopped_at = Some(cut_off);
+        assert_eq!(jobs.hours(cut_off), 24, "the least that the service takes");
+        let after = |minutes: i64| jobs.course(cut_off, cut_off + Duration::minutes(minutes));
+        assert_eq!([after(0), after(9)], [Course::Wait(5), Course::Wait(54)]);
+        assert_eq!([after(23 * 60 - 1), after(23 * 60)], [Course::Wait(600), Course::Over]);
+    }
+
+    #[test]
+    fn what_may_have_been_started_is_not_over_and_is_settled_after_a_while() {
+        let mut jobs = jobs(JobStatus::Completed);
+        jobs.put(JobRecord::starting(2, 100));
+        assert_eq!(jobs.course(CUT_OFF, START), Course::Wait(5));
+        assert!(!jobs.is_settled(CUT_OFF), "starting is not over");
+        jobs.stopped_at = Some(START);
+        let after = |minutes: i64| jobs.is_settled(START + Duration::minutes(minutes));
+        assert_eq!([after(5), after(6)], [false, true]);
+        jobs.put(JobRecord::started(2, "arn".into(), 100));
+        assert_eq!((jobs.jobs.len(), jobs.jobs[0].arn.is_some()), (2, true));
     }
 
     #[test]

@@ -56,9 +56,17 @@ impl Jobs {
     pub async fn answer(&self, operation: &JobOperation, body: &[u8]) -> Result<Value, Refusal> {
         match &operation.wanted {
             Wanted::Create => self.create(&operation.region, body).await,
+            Wanted::List(name) => Ok(self.list(&operation.region, name)),
             Wanted::Get(id) => Ok(self.find(&operation.region, id)?.to_json()),
             Wanted::Stop(id) => self.find(&operation.region, id)?.stop().map(|()| json!({})),
         }
+    }
+
+    fn list(&self, region: &str, name: &str) -> Value {
+        let all = self.all();
+        let named =
+            all.iter().filter(|job| job.region == region && job.order.job_name.contains(name));
+        json!({ "invocationJobSummaries": named.map(|job| job.to_json()).collect::<Value>() })
     }
 
     /// All there ever were, in order.

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use bcce_aws::s3::MAX_UPLOAD_BYTES;
-use bcce_core::batch::intake::Taken;
+use bcce_core::batch::intake::{Taken, Typical};
 use bcce_core::batch::item::{Entry, Rejected};
 use bcce_core::batch::{Format, Intake, Location, Reader};
 use bcce_core::digest::Digest;
@@ -32,8 +32,8 @@ pub struct Survey {
     pub longest: Option<Longest>,
     /// Where it was asked for.
     pub estimate: Estimate,
-    /// Of the first item that would be run, likewise.
-    pub first: Option<Plan>,
+    /// What stands for all items that would be run, likewise.
+    pub plan: Typical<Plan>,
     /// Objects that a text of their length would not do for.
     pub unestimated: u64,
 }
@@ -135,6 +135,10 @@ pub async fn prefix(
 impl Survey {
     fn note(&mut self, taken: Taken, estimates: bool) {
         self.items += 1;
+        if let Some(plan) = taken.plan.filter(|_| estimates) {
+            self.estimate.add(plan.estimate());
+            self.plan.note(&taken.entry, || Some(plan));
+        }
         match taken.entry {
             Entry::Item(item) => {
                 let bytes = match &item.object {
@@ -151,10 +155,6 @@ impl Survey {
                     self.told.push(rejected);
                 }
             }
-        }
-        if let Some(plan) = taken.plan.filter(|_| estimates) {
-            self.estimate.add(plan.estimate());
-            self.first.get_or_insert(plan);
         }
     }
 

@@ -121,12 +121,12 @@ impl Told<'_> {
         }
     }
 
-    /// Whether a job takes the items, or why not: as the first of them tells.
+    /// Whether a job takes the items, or why not: as the one that stands for all tells.
     fn bulk(&self) -> Result<(), String> {
         if self.survey.left() < MIN_RECORDS {
             return Err(format!("a job has {MIN_RECORDS} records and more"));
         }
-        self.survey.first.as_ref().map_or(Ok(()), |plan| fit(plan, self.region).map(drop))
+        self.survey.plan.get().map_or(Ok(()), |plan| fit(plan, self.region).map(drop))
     }
 
     fn rule(&self) -> String {
