@@ -126,7 +126,7 @@ down: ## ends what `up` started
 
 deploy: setup .venv/deploy ## to AWS: make deploy ENV=<section of samconfig.toml>
 	@test -n "$(ARCHITECTURE)" || { echo "error: samconfig.toml has no [$(ENV).deploy.parameters] with an Architecture"; exit 1; }
-	PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda build --release --locked \
+	PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda build --release --locked --output-format zip \
 		$(if $(filter x86_64,$(ARCHITECTURE)),--x86-64,--arm64) $(addprefix --package ,$(FUNCTIONS))
 	$(SAM) deploy --config-env $(ENV)
 	@echo "next: bcce --env $(ENV) config push infra/config/$(ENV)"

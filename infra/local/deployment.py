@@ -1,9 +1,10 @@
 """The template and the configuration of this checkout, put onto an emulator."""
 
 import os
+import pathlib
 import platform
-import shutil
 import tempfile
+import zipfile
 from urllib.parse import urlsplit
 
 from checkout import BUILT, ENVIRONMENT, ROOT, STACK, VENV, Failed, phase, relative, tail
@@ -14,17 +15,32 @@ CORPUS = "bcce-corpus"
 ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), "x86_64")
 
 
-def stage_bootstraps():
-    """Where `make deploy` puts the release binaries too, so that one template fits both."""
+def stage_functions():
+    """Where `make deploy` puts the release builds too, so that one template fits both."""
     for name in FUNCTIONS:
-        binary, bootstrap = BUILT / name, ROOT / "target" / "lambda" / name / "bootstrap"
+        binary, package = BUILT / name, ROOT / "target" / "lambda" / name / "bootstrap.zip"
         if not binary.exists():
             raise Failed(f"{relative(binary)} is missing: run `make build` first")
-        bootstrap.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=bootstrap.parent.parent) as aside:
-            # Renamed into place: another deploy may be reading the old one. With its time, which
-            # goes into the zip: an unchanged function is not uploaded again.
-            os.rename(shutil.copy2(binary, aside), bootstrap)
+        built = os.stat(binary)
+        # A package is as old as its binary. Seven stacks of `make test` take the same ones.
+        if package.exists() and os.stat(package).st_mtime_ns == built.st_mtime_ns:
+            continue
+        package.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=package.parent.parent) as aside:
+            # Renamed into place: another deploy may be reading the old one.
+            os.rename(packed(binary, pathlib.Path(aside) / package.name), package)
+
+
+def packed(binary, package):
+    bootstrap = zipfile.ZipInfo("bootstrap")
+    bootstrap.external_attr = 0o755 << 16
+    bootstrap.compress_type = zipfile.ZIP_DEFLATED
+    # Nothing is saved by making it small: it goes no further than this machine.
+    with zipfile.ZipFile(package, "w", compresslevel=1) as archive:
+        archive.writestr(bootstrap, binary.read_bytes(), compresslevel=1)
+    built = os.stat(binary)
+    os.utime(package, ns=(built.st_mtime_ns, built.st_mtime_ns))
+    return package
 
 
 def deploy(session, aws, bedrock_endpoint_url):

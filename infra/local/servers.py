@@ -7,7 +7,7 @@ import time
 import urllib.request
 
 import certificate
-from checkout import BUILT, VENV, Failed, phase, tail
+from checkout import BUILT, ROOT, VENV, Failed, phase, tail
 
 REGION = "us-east-1"
 # Seconds. Idle machines take less than one; a cargo build may run beside it.
@@ -38,7 +38,7 @@ def start_emulator(session, enforced=False, functions_call=None):
                 settings["SFN_WAIT_SCALE"] = "0.02"
             # The address is the functions' too: without it they would call AWS itself.
             env = outside_env() | emulator_env(session, functions_call or url) | settings
-            process, log = session.start("emulator", [VENV / "bin" / "ministack"], env)
+            process, log = session.start("emulator", [VENV / "bin" / "python", ROOT / "infra" / "local" / "emulator.py"], env)
             if wait_for(lambda: emulator_is_healthy(url, trusted(session)), process):
                 note.append(url + (" (IAM enforced)" if enforced else ""))
                 return url

@@ -111,7 +111,7 @@ def run(command, kind=None):
 
 def start_stack(session, running, kind=None):
     """Starts what does not run yet, deploys, configures; returns what a client of it needs."""
-    deployment.stage_bootstraps()
+    deployment.stage_functions()
     emulator, faults = running.get("emulator"), None
     if kind == "--faulty":
         emulator, faults = servers.start_emulator_behind_faults(session)

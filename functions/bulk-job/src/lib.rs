@@ -183,8 +183,12 @@ where
     ) -> Result<(), Fault> {
         jobs.stopped_at.get_or_insert(now);
         for job in due(opened, jobs) {
-            let may_be_there = ended.is_some() || jobs.job(job).is_some();
             let given = self.given(batch, opened.parts, job).await?;
+            if let Some(why) = JobRecord::too_few(given) {
+                jobs.put(JobRecord::not_started(job, given, Some(why)));
+                continue;
+            }
+            let may_be_there = ended.is_some() || jobs.job(job).is_some();
             let found = match may_be_there {
                 true => self.jobs.find_job(&job_name(&config.bucket, batch, job)).await?,
                 false => None,

@@ -185,6 +185,8 @@ fn what_was_never_started_of_a_batch_that_has_ended_is_over_when_no_call_can_sta
     let because = vec![format!("job 1 was not started: {TOO_LATE}")];
     assert_eq!(after(&ports, 6, ENDED), Response::Over { because });
     assert!(ports.jobs.started.borrow().is_empty());
+    let few = "job 1 was not started: a job has at least 100 records, there are 9";
+    assert_eq!(ask(&self::ports(&[9]), ENDED), Response::Over { because: vec![few.into()] });
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn every_function_has_its_resource_role_log_group_and_event() {
         let camel = camel(&name);
         let resource = |kind: &str| &template["Resources"][format!("{camel}{kind}")];
         let function = &resource("Function")["Properties"];
-        assert_eq!(function["CodeUri"], format!("../target/lambda/{name}/"), "{name}");
+        assert_eq!(function["CodeUri"], format!("../target/lambda/{name}/bootstrap.zip"), "{name}");
         assert_eq!(function["Role"], format!("{camel}Role.Arn"), "{name}");
         assert_eq!(function["LoggingConfig"]["LogGroup"], format!("{camel}LogGroup"), "{name}");
         assert_eq!(resource("Role")["Type"], "AWS::IAM::Role", "{name}");
