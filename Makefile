@@ -60,9 +60,9 @@ emulated: setup build ## tests of the deployed stack, on one of their own
 
 batches: setup build ## batches of up to 500 items, on a stack of their own
 	$(CARGO_TEST) --test batches --no-run
-	@# The largest first, on a stack that is new; then one after the other: each is a hundred runs for the emulator.
+	@# The largest first, on a stack that is new; then two at a time: each is a hundred runs for the emulator.
 	$(STACK) run -- $(CARGO_TEST) --test batches -- five_hundred
-	$(STACK) run -- $(CARGO_TEST) --test batches -- --test-threads 1 --skip five_hundred
+	$(STACK) run -- $(CARGO_TEST) --test batches -- --test-threads 2 --skip five_hundred
 
 failover: setup build ## the fault suite of models and regions, on a stack of its own
 	$(CARGO_TEST) --test failover --no-run
