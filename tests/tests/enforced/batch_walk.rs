@@ -81,7 +81,9 @@ async fn item(root: &Caller, batch: &Value, place: &Place) -> Result<Value, Brok
 async fn close(root: &Caller, batch: &Value, status: &str) -> Result<(), Broke> {
     let part = json!({ "part": 1, "lines": 1 });
     invoke(root, "collect-part", &json!({ "batch": batch, "part": part })).await?;
-    let closed = invoke(root, "close-batch", &json!({ "batch": batch })).await?;
+    let closed =
+        invoke(root, "close-batch", &json!({ "batch": batch, "teller": batch["execution_arn"] }))
+            .await?;
     assert_eq!(closed["notice"]["status"], status, "{closed}");
     Ok(())
 }

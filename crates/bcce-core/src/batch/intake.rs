@@ -256,4 +256,24 @@ not JSON
             assert!(bad.error.message.starts_with(cause), "{}", bad.error.message);
         }
     }
+
+    #[test]
+    fn an_item_with_a_model_of_its_own_stands_for_the_others_only_where_each_has_one() {
+        let item = |n: u64, model: Option<&str>| {
+            let item =
+                serde_json::json!({ "n": n, "line": n, "id": "i", "inputs": {}, "model": model });
+            Entry::Item(serde_json::from_value(item).unwrap())
+        };
+        let typical = |models: &[Option<&str>]| {
+            let mut typical = Typical::default();
+            for (n, model) in (1..).zip(models) {
+                typical.note(&item(n, *model), || Some(n));
+            }
+            typical.get().copied()
+        };
+        assert_eq!(typical(&[Some("opus"), None, None, Some("opus")]), Some(2));
+        assert_eq!(typical(&[None, None]), Some(1));
+        assert_eq!(typical(&[Some("opus"), Some("haiku")]), Some(1));
+        assert_eq!(typical(&[]), None);
+    }
 }
