@@ -213,4 +213,16 @@ mod tests {
         let fault = store(mock_client!(aws_sdk_s3, [&changed])).get("k").await.unwrap_err();
         assert!(fault.message.contains("digest"), "{fault}");
     }
+
+    #[tokio::test]
+    async fn the_checksum_of_an_upload_in_parts_is_no_digest_of_its_body() {
+        let in_parts = mock!(Client::get_object).then_output(|| {
+            GetObjectOutput::builder()
+                .checksum_sha256("AAAA-2")
+                .body(ByteStream::from_static(b"abc"))
+                .build()
+        });
+        let store = store(mock_client!(aws_sdk_s3, [&in_parts]));
+        assert_eq!(store.get("k").await, Ok(Some(b"abc".to_vec())));
+    }
 }

@@ -256,7 +256,8 @@ mod tests {
     use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
     use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
     use aws_smithy_mocks::{mock, mock_client};
-    use bcce_core::batch::reference::BatchRef;
+    use bcce_core::batch::BatchManifest;
+    use bcce_core::batch::manifest::{Outcome, Sums};
     use time::macros::datetime;
 
     fn batch() -> BatchRun {
@@ -323,5 +324,49 @@ mod tests {
         assert_eq!(read.mode, bcce_core::batch::Mode::Bulk);
         item.remove("tenant");
         assert_eq!(record(&item), None);
+    }
+
+    #[tokio::test]
+    async fn who_closes_a_batch_is_on_its_record_and_told_to_the_next() {
+        let closed = ClosedBatch {
+            batch: batch(),
+            manifest: sealed(),
+            manifest_key: "k".into(),
+            manifest_sha256: "0".into(),
+            teller: "me".into(),
+        };
+        let now = mock!(Client::update_item)
+            .match_requests(|update| {
+                let values = update.expression_attribute_values().unwrap();
+                values[":teller"] == text("me")
+                    && update.condition_expression() == Some("attribute_not_exists(#ended_at)")
+            })
+            .then_output(|| UpdateItemOutput::builder().build());
+        let before = mock!(Client::update_item).then_error(|| {
+            let exception = ConditionalCheckFailedException::builder();
+            let exception = exception.item("teller", text("another")).build();
+            UpdateItemError::ConditionalCheckFailedException(exception)
+        });
+        let another = Closed::Before { teller: Some("another".into()) };
+        for (rule, expected) in [(now, Closed::Now), (before, another)] {
+            let client = mock_client!(aws_sdk_dynamodb, [&rule]);
+            let ledger = Ledger { client, table: "t".into() };
+            assert_eq!(ledger.close_batch(&closed).await, Ok(expected));
+        }
+    }
+
+    fn sealed() -> BatchManifest {
+        BatchManifest::seal(Outcome {
+            batch: &batch(),
+            opened: None,
+            bulk: Vec::new(),
+            sums: Sums::none(),
+            results: None,
+            outputs: None,
+            fault: None,
+            halted: None,
+            is_cancelled: true,
+            ended_at: datetime!(2026-11-01 12:30 UTC),
+        })
     }
 }
