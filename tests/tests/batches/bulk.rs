@@ -227,7 +227,11 @@ async fn while_jobs_cannot_be_seen_nothing_runs_on_demand() {
     bulk_job["Catch"][0]["Output"] = json!(unseen.replace("'wait_s': 1800", "'wait_s': 1"));
     let over = "$millis() < $toMillis($states.input.opened.jobs_over_at)";
     let choice = &mut definition["States"]["BulkJobbed"]["Choices"][0]["Condition"];
-    *choice = choice.as_str().unwrap().replace(over, "$states.input.unseen < 3").into();
+    *choice = choice
+        .as_str()
+        .unwrap()
+        .replace(over, &format!("({over} and $states.input.unseen < 3)"))
+        .into();
     let blind = stack.sfn.create_state_machine().name(fresh("blind")).role_arn(machine.role_arn());
     let blind = blind.definition(definition.to_string()).send().await.unwrap();
 
