@@ -10,7 +10,6 @@ use bcce_core::attempt::Totals;
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::{BatchManifest, BatchRef, BatchStatus, Tally};
 use bcce_core::bulk::JobRecord;
-use bcce_core::error::Fault;
 use bcce_core::ledger::BatchRecord;
 use time::OffsetDateTime;
 
@@ -24,8 +23,6 @@ pub struct Batch {
     /// The execution's status as Step Functions spells it.
     pub execution: Option<String>,
     pub opened: Option<Opened>,
-    /// Why no further item is started.
-    pub halted: Option<Fault>,
     /// Of the mode `bulk`, as they were seen last by bulk-job.
     pub jobs: Vec<JobRecord>,
     /// Runs of this attempt that are over.
@@ -50,8 +47,8 @@ pub enum Standing {
 impl Batch {
     pub fn new(reference: BatchRef) -> Self {
         let (tally, pace, said, jobs) = Default::default();
-        let (record, execution, opened, halted, manifest) = Default::default();
-        Self { reference, record, execution, opened, halted, jobs, tally, manifest, pace, said }
+        let (record, execution, opened, manifest) = Default::default();
+        Self { reference, record, execution, opened, jobs, tally, manifest, pace, said }
     }
 
     /// Until a retry has a record, the latest is of the attempt before, and not its.

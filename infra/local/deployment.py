@@ -28,17 +28,16 @@ def stage_functions():
         package.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=package.parent.parent) as aside:
             # Renamed into place: another deploy may be reading the old one.
-            os.rename(packed(binary, pathlib.Path(aside) / package.name), package)
+            os.rename(packed(binary, built, pathlib.Path(aside) / package.name), package)
 
 
-def packed(binary, package):
+def packed(binary, built, package):
     bootstrap = zipfile.ZipInfo("bootstrap")
     bootstrap.external_attr = 0o755 << 16
     bootstrap.compress_type = zipfile.ZIP_DEFLATED
     # Nothing is saved by making it small: it goes no further than this machine.
     with zipfile.ZipFile(package, "w", compresslevel=1) as archive:
         archive.writestr(bootstrap, binary.read_bytes(), compresslevel=1)
-    built = os.stat(binary)
     os.utime(package, ns=(built.st_mtime_ns, built.st_mtime_ns))
     return package
 

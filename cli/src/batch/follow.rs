@@ -48,13 +48,10 @@ pub async fn look(
     }
     batch.note_record(stack.ledger.batch_attempts(&batch.reference.batch_id).await?.pop());
     let Some(record) = &batch.record else { return Ok(()) };
-    let (is_over, is_halted) = (record.status != BatchStatus::Running, record.halted_at.is_some());
+    let is_over = record.status != BatchStatus::Running;
     let reference = &batch.reference;
     if batch.opened.is_none() {
         batch.opened = read(stack, &reference.opened_key()).await?;
-    }
-    if is_halted && batch.halted.is_none() {
-        batch.halted = read(stack, &reference.halted_key()).await?;
     }
     if is_over && batch.manifest.is_none() {
         batch.manifest = read(stack, &reference.manifest_key()).await?;

@@ -1,6 +1,5 @@
 use bcce_core::batch::manifest::SourceRead;
-use bcce_core::batch::{Format, Mode};
-use bcce_core::error::ErrorName;
+use bcce_core::batch::{Format, Halt, Mode};
 use rust_decimal::Decimal;
 use serde_json::json;
 use time::macros::datetime;
@@ -28,7 +27,6 @@ pub fn record(attempt_no: u32, status: BatchStatus) -> BatchRecord {
         to_run: 497,
         mode: Mode::OnDemand,
         allowed_failures: 100,
-        halted_at: None,
         manifest: None,
         error_name: None,
         error_message: None,
@@ -147,8 +145,7 @@ fn a_batch_that_is_over_shows_what_it_came_to_and_where_it_lies() {
 #[test]
 fn a_batch_that_halted_says_why_and_forecasts_nothing() {
     let mut halted = half_way();
-    halted.record.as_mut().unwrap().halted_at = Some(STARTED);
-    halted.halted = Some(Fault::new(ErrorName::TooManyFailures, "101 items failed, 100 may"));
+    halted.tally.halted = Some(Halt { at: STARTED, because: "101 items failed, 100 may".into() });
     let lines = drawn(&halted);
     assert!(!lines[3].contains("left"), "{}", lines[3]);
     let why =

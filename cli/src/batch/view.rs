@@ -159,7 +159,7 @@ pub fn left(batch: &Batch, per_minute: f64) -> Option<time::Duration> {
     let record = batch.record.as_ref().filter(|record| record.status == BatchStatus::Running)?;
     let left = batch.to_run().saturating_sub(batch.tally.over());
     // What is halted is not run to the end, and a job's answers come all at once.
-    let is_steady = record.halted_at.is_none() && record.mode == Mode::OnDemand && left > 0;
+    let is_steady = batch.tally.halted.is_none() && record.mode == Mode::OnDemand && left > 0;
     remaining(left, per_minute).filter(|_| is_steady)
 }
 
@@ -210,7 +210,11 @@ fn jobs(jobs: &[JobRecord]) -> Option<String> {
     }
     let mut by_status: BTreeMap<String, usize> = BTreeMap::new();
     for job in jobs {
-        let status = job.status.map_or("not started".to_owned(), |status| format!("{status:?}"));
+        let status = match job.status {
+            Some(status) => format!("{status:?}"),
+            None if job.is_starting => "starting".to_owned(),
+            None => "not started".to_owned(),
+        };
         *by_status.entry(status).or_default() += 1;
     }
     let statuses: Vec<String> =
@@ -227,9 +231,9 @@ fn jobs(jobs: &[JobRecord]) -> Option<String> {
 }
 
 fn halted(batch: &Batch) -> Option<String> {
-    let at = figures::stamp(batch.record.as_ref()?.halted_at?);
-    let why = batch.halted.as_ref().map_or("too many items failed", |fault| &fault.message);
-    Some(format!("{at}: {why}; no further run is started"))
+    let halt = batch.tally.halted.as_ref()?;
+    let (at, because) = (figures::stamp(halt.at), &halt.because);
+    Some(format!("{at}: {because}; no further run is started"))
 }
 
 /// `497 of 500 items succeeded, 2 failed, 1 rejected`

@@ -37,8 +37,8 @@ pub struct Ledger {
 
 type Item = HashMap<String, AttributeValue>;
 
-/// How often a transaction is tried that meets another one: some 750 ms in all at most, after which a retry of the
-/// function begins anew.
+/// How often a transaction is tried that meets another one: within 1.6 s, after which a retry of the function begins
+/// anew.
 const CONFLICT_TRIES: u32 = 6;
 
 impl Ledger {

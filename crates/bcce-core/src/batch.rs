@@ -20,4 +20,4 @@ pub use message::{BatchRequest, BatchSpec, Mode, StoredBatch};
 pub use reader::{Reader, Row};
 pub use reference::{BatchRef, BatchRun, Place};
 pub use source::{Format, Location};
-pub use tally::{Tally, Tolerance};
+pub use tally::{Halt, Tally, Tolerance};

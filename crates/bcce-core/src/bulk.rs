@@ -9,8 +9,8 @@ mod take; // what comes back -> an attempt and its answer
 
 pub use fit::{Fit, fit};
 pub use job::{
-    Job, JobStart, JobStatus, LEAST_TIMEOUT, LONGEST_TIMEOUT, MAX_JOB_BYTES, MAX_RECORDS,
-    MIN_RECORDS, NewJob, Records, hours, job_name, output_key,
+    Job, JobStart, JobStatus, LONGEST_TIMEOUT, MAX_JOB_BYTES, MAX_RECORDS, MIN_RECORDS, NewJob,
+    Records, hours, job_name, output_key,
 };
 pub use jobs::{Course, JobRecord, JobsRecord, Rendered, job_of, jobs_of};
 pub use output::{Output, Returned, read};

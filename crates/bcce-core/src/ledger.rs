@@ -115,9 +115,6 @@ pub struct BatchRecord {
     pub to_run: u64,
     pub mode: Mode,
     pub allowed_failures: u64,
-    /// Too many failed: no further item was started from then on.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub halted_at: Option<OffsetDateTime>,
     /// Key of the manifest.
     pub manifest: Option<String>,
     pub error_name: Option<String>,
@@ -144,6 +141,9 @@ pub fn tally_pk(batch: &ItemOf) -> String {
 pub fn tally_sk(run_id: &str) -> String {
     format!("tally#{}", shard(run_id))
 }
+
+/// Beside the shards of a tally: who halted the batch, when, and why.
+pub const HALT_SK: &str = "halt";
 
 pub fn batches_pk(started_at: OffsetDateTime, batch_id: &str) -> String {
     batches_shard(started_at.date(), shard(batch_id))

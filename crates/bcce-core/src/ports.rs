@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use crate::artifact::ArtifactRef;
 use crate::attempt::{Target, Usage};
 use crate::batch::reference::{BatchRef, ItemOf};
-use crate::batch::{self, Location, Tally};
+use crate::batch::{self, Halt, Location, Tally};
 use crate::begun::{Begun, BegunStep};
 use crate::bulk::{Job, JobStart, NewJob};
 use crate::error::{ErrorName, Fault};
@@ -164,7 +164,7 @@ pub trait ReadTally {
 
 pub trait HaltBatch {
     /// Notes that no further item is started; `true`: it is `teller` who tells of it.
-    async fn halt(&self, batch: &ItemOf, teller: &str, now: OffsetDateTime) -> Result<bool, Fault>;
+    async fn halt(&self, batch: &ItemOf, teller: &str, halt: &Halt) -> Result<bool, Fault>;
 }
 
 pub trait ReadAttempts {

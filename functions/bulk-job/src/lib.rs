@@ -91,15 +91,18 @@ where
         None => JobsRecord::begun(now),
     };
     let is_open = request.ended.is_none() && now < bulk.cut_off;
-    match is_open {
-        true => ports.start(config, batch, &opened, &bulk, &mut jobs).await?,
-        false => ports.close(config, batch, &opened, &mut jobs, request.ended, now).await?,
-    }
-    ports.look(&mut jobs).await?;
-    if !is_open {
-        ports.stop(&jobs).await?;
-    }
+    // What fails for one job must not keep the others from being looked at and stopped.
+    let made = match is_open {
+        true => ports.start(config, batch, &opened, &bulk, &mut jobs).await,
+        false => ports.close(config, batch, &opened, &mut jobs, request.ended, now).await,
+    };
+    let looked = ports.look(&mut jobs).await;
+    let stopped = match is_open {
+        true => Ok(()),
+        false => ports.stop(&jobs).await,
+    };
     ports.note(batch, &jobs).await?;
+    made.and(looked).and(stopped)?;
     match jobs.course(bulk.cut_off, now) {
         Course::Wait(wait_s) => Ok(Response::Waiting { wait_s }),
         Course::Over => {
@@ -128,7 +131,7 @@ where
     }
 
     /// Those that have not been. Each is noted before: nobody else could know of one whose start was not noted after it.
-    /// Started again, it is the same job by its name.
+    /// One that may have been started is looked for first; a start of the same name is the same job as well.
     async fn start(
         &self,
         config: &Config,
@@ -148,11 +151,18 @@ where
                 jobs.put(JobRecord::not_started(job, given, Some(why)));
                 continue;
             }
+            let name = job_name(&config.bucket, batch, job);
+            if jobs.job(job).is_some()
+                && let Some(arn) = self.jobs.find_job(&name).await?
+            {
+                jobs.put(JobRecord::started(job, arn, given));
+                continue;
+            }
             jobs.put(JobRecord::starting(job, given));
             self.note(batch, jobs).await?;
             let (input, output) = (batch.bulk_input_prefix(job), batch.bulk_output_prefix());
             let new = NewJob {
-                name: &job_name(&config.bucket, batch, job),
+                name: &name,
                 role_arn: &config.service_role_arn,
                 model_id: &bulk.target.model_id,
                 input: &format!("s3://{}/{input}", config.bucket),
@@ -216,21 +226,25 @@ where
     }
 
     async fn look(&self, jobs: &mut JobsRecord) -> Result<(), Fault> {
+        let mut all = Ok(());
         for job in jobs.jobs.iter_mut().filter(|job| !job.is_over()) {
-            if let Some(arn) = job.arn.clone() {
-                job.see(self.jobs.read_job(&arn).await?);
+            let Some(arn) = job.arn.clone() else { continue };
+            match self.jobs.read_job(&arn).await {
+                Ok(seen) => job.see(seen),
+                Err(fault) => all = Err(fault),
             }
         }
-        Ok(())
+        all
     }
 
     /// Again and again: there are moments in which the service stops none.
     async fn stop(&self, jobs: &JobsRecord) -> Result<(), Fault> {
         let at_work = |job: &&JobRecord| !job.is_over() && job.status != Some(JobStatus::Stopping);
+        let mut all = Ok(());
         for arn in jobs.jobs.iter().filter(at_work).filter_map(|job| job.arn.as_ref()) {
-            self.jobs.stop_job(arn).await?;
+            all = all.and(self.jobs.stop_job(arn).await);
         }
-        Ok(())
+        all
     }
 }
 

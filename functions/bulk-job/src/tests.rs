@@ -125,8 +125,35 @@ fn a_job_of_many_is_started_by_the_retry_where_the_call_before_broke_off() {
         (&json!(arn(1)), &json!(true))
     );
     assert_eq!(ask(&ports, FIRST), Response::Waiting { wait_s: 5 });
-    let names = [1, 2, 2].map(|job| job_name("bucket", &batch(), job));
+    // The second was started after all, and is found.
+    let names = [1, 2].map(|job| job_name("bucket", &batch(), job));
     assert_eq!(*ports.jobs.started.borrow(), names);
+    assert_eq!(jobs(&ports)[1]["arn"], arn(2));
+}
+
+#[test]
+fn a_job_that_was_not_started_is_so_by_the_retry() {
+    let ports = ports(&[100]);
+    ports.jobs.starts.borrow_mut().push_back(Err(Fault::internal("throttled")));
+    assert!(now(handle(&ports, &config(), serde_json::from_str(FIRST).unwrap())).is_err());
+    // Nobody has seen the job of that name, so it is started again.
+    let asked = serde_json::from_str(FIRST).unwrap();
+    assert!(now(handle(&ports, &config(), asked)).is_err(), "it cannot be looked at here");
+    let name = job_name("bucket", &batch(), 1);
+    assert_eq!(*ports.jobs.started.borrow(), [name.clone(), name]);
+}
+
+#[test]
+fn one_that_cannot_be_seen_keeps_no_other_from_being_stopped() {
+    let ports = ports(&[1; 101].map(|_| 10));
+    set(&ports, 1, JobStatus::InProgress);
+    set(&ports, 2, JobStatus::InProgress);
+    ask(&ports, FIRST);
+    ports.jobs.jobs.borrow_mut().remove(&arn(1));
+    ports.clock.0.set(START + time::Duration::minutes(60));
+    assert!(now(handle(&ports, &config(), serde_json::from_str(FIRST).unwrap())).is_err());
+    assert_eq!(*ports.jobs.stopped.borrow(), [arn(1), arn(2)]);
+    assert!(!ports.store.json(&batch().jobs_key())["stopped_at"].is_null());
 }
 
 fn after(ports: &Fakes, minutes: i64, event: &str) -> Response {

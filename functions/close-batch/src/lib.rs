@@ -16,7 +16,9 @@ use bcce_core::ending::ExecutionStatus;
 use bcce_core::error::Fault;
 use bcce_core::ledger::ClosedBatch;
 use bcce_core::manifest::ManifestRef;
-use bcce_core::ports::{Clock, CloseBatch, Closed, Concatenate, GetObject, PutOnce, SignDigest};
+use bcce_core::ports::{
+    Clock, CloseBatch, Closed, Concatenate, GetObject, PutOnce, ReadTally, SignDigest,
+};
 use futures::{StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -95,7 +97,7 @@ pub async fn handle<S, K, L, C>(
 where
     S: GetObject + PutOnce + Concatenate,
     K: SignDigest,
-    L: CloseBatch,
+    L: CloseBatch + ReadTally,
     C: Clock,
 {
     let batch = &request.batch;
@@ -153,14 +155,16 @@ async fn tells(
 impl<S, K, L, C> Ports<S, K, L, C>
 where
     S: GetObject + Concatenate,
+    L: ReadTally,
     C: Clock,
 {
     async fn seal(&self, request: &Request) -> Result<BatchManifest, Fault> {
         let batch = &request.batch;
         let opened: Option<Opened> = self.read(&batch.opened_key()).await?;
         let (mut sums, mut results, mut outputs) = (Sums::none(), None, None);
-        let mut uncollected = 0;
+        let (mut uncollected, mut halted) = (0, None);
         if let Some(opened) = &opened {
+            halted = self.ledger.tally(&batch.item_of()).await?.halted;
             (sums, uncollected) = self.sums(batch).await?;
             let all = |key: fn(&BatchRef, u32) -> String| -> Vec<String> {
                 (1..=opened.parts).map(|part| key(batch, part)).collect()
@@ -183,7 +187,7 @@ where
             results,
             outputs,
             fault: fault(request, uncollected),
-            halted: self.read(&batch.halted_key()).await?,
+            halted,
             is_cancelled: request.ended == Some(ExecutionStatus::Aborted),
             ended_at: self.clock.now(),
         }))

@@ -116,7 +116,7 @@ where
             mode: opened.mode,
             jobs_over_at: opened.bulk.as_ref().map(InBulk::over_at),
             concurrency: opened.concurrency,
-            tolerance: opened.tolerance(),
+            tolerance: opened.tolerance(batch.attempt_no),
         }),
         Err(fault) if fault.name == ErrorName::Internal && request.ended.is_none() => Err(fault),
         Err(error) => {

@@ -125,7 +125,7 @@ fn good_rows_have_places_that_point_at_them_and_bad_ones_their_reasons() {
         mode: Mode::OnDemand,
         jobs_over_at: None,
         concurrency: 20,
-        tolerance: Tolerance { items: 3, failures: 10 },
+        tolerance: Tolerance { items: 3, failures: 10, by_rate: Some(20) },
     };
     assert_eq!(open(&ports, EVENT), Ok(expected));
     let places: Vec<Place> = read(&ports, &batch().places_key(1));

@@ -10,14 +10,13 @@ use bcce_core::artifact::{parse, to_json};
 use bcce_core::batch::making::make;
 use bcce_core::batch::manifest::{BatchNotice, BatchStatus, Counts};
 use bcce_core::batch::reference::{BatchRun, Place};
-use bcce_core::batch::{Entry, Item, Tally, Tolerance};
+use bcce_core::batch::{Entry, Halt, Item, Tally, Tolerance};
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::ports::{
     Clock, GetObject, GetRange, HaltBatch, OpenSource, PutObject, PutOnce, ReadTally,
 };
 use bcce_core::run::RunRef;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 
 pub use known::{Batches, Halted, Tallies};
 
@@ -93,8 +92,10 @@ where
         return Ok(Response::Halted { notice: None });
     }
     let tally = ports.tallies.read(&ports.ledger, &batch.item_of(), now).await?;
-    if let Some(why) = tally.too_much(request.tolerance) {
-        return ports.halt(&request, &tally, why).await;
+    let halted = tally.halted.clone();
+    let too_much = || tally.too_much(request.tolerance).map(|because| Halt { at: now, because });
+    if let Some(halt) = halted.or_else(too_much) {
+        return ports.halt(&request, &tally, halt).await;
     }
     match ports.make(&request).await {
         Ok(run) => Ok(Response::Ready { name: run.execution_name(), input: Box::new(run) }),
@@ -116,15 +117,14 @@ where
     L: ReadTally + HaltBatch,
     C: Clock,
 {
-    async fn halt(&self, request: &Request, tally: &Tally, why: String) -> Result<Response, Fault> {
-        let (batch, now) = (&request.batch, self.clock.now());
-        if !self.ledger.halt(&batch.item_of(), &request.teller, now).await? {
-            self.halted.note(batch.item_of());
-            return Ok(Response::Halted { notice: None });
+    async fn halt(&self, request: &Request, tally: &Tally, halt: Halt) -> Result<Response, Fault> {
+        let batch = request.batch.item_of();
+        let tells = self.ledger.halt(&batch, &request.teller, &halt).await?;
+        if !tells {
+            self.halted.note(batch);
         }
-        let fault = Fault::new(ErrorName::TooManyFailures, why);
-        self.store.put(&batch.halted_key(), &batch.batch_id, to_json(&fault)?).await?;
-        Ok(Response::Halted { notice: Some(Box::new(notice(request, tally, fault, now))) })
+        let notice = tells.then(|| Box::new(notice(request, tally, halt)));
+        Ok(Response::Halted { notice })
     }
 
     /// # Errors
@@ -148,9 +148,9 @@ where
     }
 }
 
-fn notice(request: &Request, tally: &Tally, halted: Fault, now: OffsetDateTime) -> BatchNotice {
+fn notice(request: &Request, tally: &Tally, halt: Halt) -> BatchNotice {
     let batch = &request.batch;
-    let message = format!("{}; no further one is started", halted.message);
+    let message = format!("{}; no further one is started", halt.because);
     BatchNotice {
         version: 1,
         batch_id: batch.batch_id.clone(),
@@ -159,7 +159,7 @@ fn notice(request: &Request, tally: &Tally, halted: Fault, now: OffsetDateTime) 
         tenant: batch.tenant.clone(),
         workflow: batch.workflow.clone(),
         status: BatchStatus::Running,
-        ended_at: now,
+        ended_at: halt.at,
         manifest: None,
         manifest_sha256: None,
         counts: Counts {
@@ -170,6 +170,6 @@ fn notice(request: &Request, tally: &Tally, halted: Fault, now: OffsetDateTime) 
             ..Counts::default()
         },
         totals: tally.totals(),
-        error: Some(Fault { message, ..halted }),
+        error: Some(Fault::new(ErrorName::TooManyFailures, message)),
     }
 }

@@ -28,8 +28,9 @@ impl ReadTally for Ledger {
 }
 
 impl HaltBatch for Ledger {
-    async fn halt(&self, _: &ItemOf, teller: &str, _: OffsetDateTime) -> Result<bool, Fault> {
+    async fn halt(&self, _: &ItemOf, teller: &str, halt: &Halt) -> Result<bool, Fault> {
         self.halts.set(self.halts.get() + 1);
+        self.tally.borrow_mut().halted.get_or_insert_with(|| halt.clone());
         let mut elected = self.teller.borrow_mut();
         Ok(elected.get_or_insert_with(|| teller.to_owned()) == teller)
     }
@@ -228,7 +229,7 @@ fn as_many_failures_as_may_be_halt_nothing() {
 fn when_too_many_failed_nothing_is_started_and_one_tells_of_it() {
     let (ports, request) = of_a_row();
     *ports.ledger.tally.borrow_mut() = too_many(&request);
-    let mut written = ports.store.objects.borrow().clone();
+    let written = ports.store.objects.borrow().clone();
     let notice = |teller: &str| {
         let request = Request { teller: teller.into(), ..again(&request) };
         match open(&ports, &request).unwrap() {
@@ -239,8 +240,6 @@ fn when_too_many_failed_nothing_is_started_and_one_tells_of_it() {
     let told = notice("child-1").expect("the first tells");
     assert_eq!(notice("child-1"), Some(told.clone()), "whose first answer was lost");
     assert_eq!(notice("child-2"), None);
-    let halted = json!({ "name": "Bcce.TooManyFailures", "message": "11 items failed, 10 may" });
-    written.insert(request.batch.halted_key(), to_json(&halted).unwrap());
     assert_eq!(*ports.store.objects.borrow(), written);
     assert_eq!(
         (told.status, told.counts.failed, told.counts.succeeded),
@@ -249,6 +248,21 @@ fn when_too_many_failed_nothing_is_started_and_one_tells_of_it() {
     let error = told.error.unwrap();
     assert_eq!(error.name, ErrorName::TooManyFailures);
     assert_eq!(error.message, "11 items failed, 10 may; no further one is started");
+}
+
+/// Of those under way all may succeed, and the rate is a good one again.
+#[test]
+fn what_is_halted_stays_so() {
+    let (ports, request) = of_a_row();
+    *ports.ledger.tally.borrow_mut() = too_many(&request);
+    assert!(matches!(open(&ports, &request), Ok(Response::Halted { notice: Some(_) })));
+    let halted = ports.ledger.tally.borrow().halted.clone();
+    *ports.ledger.tally.borrow_mut() = Tally { halted, succeeded: 1_000, ..Tally::default() };
+    let later = ports.clock.0.get() + time::Duration::seconds(3);
+    ports.clock.0.set(later);
+    assert!(matches!(open(&ports, &request), Ok(Response::Halted { notice: Some(_) })));
+    let another = Request { teller: "another".into(), ..again(&request) };
+    assert_eq!(open(&ports, &another), Ok(Response::Halted { notice: None }));
 }
 
 /// A million items that are not started any more must not all ask.

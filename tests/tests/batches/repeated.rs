@@ -169,3 +169,25 @@ async fn a_batch_that_is_stopped_is_sealed_with_what_there_is() {
     );
     assert_eq!(status(&stack, &batch).await.as_deref(), Some("ABORTED"));
 }
+
+/// What fails of itself has sealed its batch and told of it, whosever fault it was.
+#[tokio::test]
+async fn an_end_with_an_error_of_its_own_is_not_settled_and_any_other_is() {
+    let stack = Stack::connect().await;
+    for (error, next) in [("Bcce.Internal", "Settled"), ("Unsealed", "OpenBatch")] {
+        let batch = BatchRef::first("default", "explain", &fresh("ended"));
+        let detail = json!({
+            "executionArn": arn(&batch), "startDate": 1_793_534_400_000_u64, "status": "FAILED",
+            "error": error, "input": serde_json::to_string(&batch).unwrap(),
+        });
+        let start = stack.sfn.start_execution().state_machine_arn(output("BatchArn"));
+        let start = start.input(json!({ "detail": detail }).to_string()).send().await.unwrap();
+        let third = stack.eventually(next, async || {
+            let history = stack.sfn.get_execution_history().execution_arn(start.execution_arn());
+            let history = history.send().await.unwrap();
+            let entered = history.events().iter().filter_map(|e| e.state_entered_event_details());
+            entered.map(|state| state.name().to_owned()).nth(2)
+        });
+        assert_eq!(third.await, next, "{error}");
+    }
+}

@@ -74,7 +74,7 @@ async fn places(stack: &Stack, batch: &BatchRef) -> Vec<Place> {
 }
 
 async fn item(root: &Caller, batch: &Value, place: &Place) -> Result<Value, Broke> {
-    let asked = json!({ "batch": batch, "place": place, "tolerance": { "items": 3, "failures": 10 }, "teller": "a-child" });
+    let asked = json!({ "batch": batch, "place": place, "tolerance": { "items": 3, "failures": 10, "by_rate": 20 }, "teller": "a-child" });
     invoke(root, "open-item", &asked).await
 }
 

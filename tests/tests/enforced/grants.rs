@@ -290,6 +290,7 @@ pub const GRANTS: &[Grant] = &[
     ("CloseBatchRole", "SealBatch", "s3:PutObject", Batch),
     ("CloseBatchRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("CloseBatchRole", "SignManifest", "kms:Sign", Batch),
+    ("CloseBatchRole", "ReadTally", "dynamodb:Query", Batch),
     ("CloseBatchRole", "CloseRecord", "dynamodb:UpdateItem", Batch),
     ("CloseBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("CloseBatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),

@@ -101,7 +101,6 @@ fn as_json(batch: &Batch) -> Value {
         "status": standing,
         "record": record,
         "opened": batch.opened,
-        "halted": batch.halted,
         "jobs": batch.jobs,
         "tally": batch.tally,
         "per_minute": per_minute.map(|rate| (rate * 10.0).round() / 10.0),

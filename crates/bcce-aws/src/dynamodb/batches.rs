@@ -7,15 +7,14 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use bcce_core::attempt::Usage;
 use bcce_core::batch::reference::{BatchRef, BatchRun, ItemOf};
-use bcce_core::batch::{BatchStatus, Tally};
+use bcce_core::batch::{BatchStatus, Halt, Tally};
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::ledger::{
-    BatchRecord, ClosedBatch, ClosedRun, OpenedBatch, attempt_sk, batch_pk, batches_pk, tally_pk,
-    tally_sk,
+    BatchRecord, ClosedBatch, ClosedRun, HALT_SK, OpenedBatch, attempt_sk, batch_pk, batches_pk,
+    tally_pk, tally_sk,
 };
 use bcce_core::notice::RunStatus;
 use bcce_core::ports::{CloseBatch, Closed, HaltBatch, OpenBatch, Opened, ReadTally};
-use time::OffsetDateTime;
 
 use super::{Change, Item, Ledger, moment, number, stamp, teller, text};
 use crate::fault::internal;
@@ -99,14 +98,17 @@ impl CloseBatch for Ledger {
 }
 
 impl HaltBatch for Ledger {
-    async fn halt(&self, batch: &ItemOf, teller: &str, now: OffsetDateTime) -> Result<bool, Fault> {
+    async fn halt(&self, batch: &ItemOf, teller: &str, halt: &Halt) -> Result<bool, Fault> {
         let update = self.client.update_item().table_name(&self.table);
         let update = update
-            .key("pk", text(&batch_pk(&batch.batch_id)))
-            .key("sk", text(&attempt_sk(batch.attempt_no)))
-            .update_expression("SET halted_at = :now, halted_by = :teller")
+            .key("pk", text(&tally_pk(batch)))
+            .key("sk", text(HALT_SK))
+            .update_expression(
+                "SET halted_at = :at, halted_by = :teller, halted_because = :because",
+            )
             .condition_expression("attribute_not_exists(halted_by) OR halted_by = :teller")
-            .expression_attribute_values(":now", text(&stamp(now)))
+            .expression_attribute_values(":at", text(&stamp(halt.at)))
+            .expression_attribute_values(":because", text(&halt.because))
             .expression_attribute_values(":teller", text(teller));
         match update.send().await {
             Ok(_) => Ok(true),
@@ -178,7 +180,14 @@ fn tally(item: &Item) -> Tally {
             cache_write_1h_tokens: count("cache_write_1h_tokens"),
         },
         errors: errors.collect(),
+        halted: halted(item),
     }
+}
+
+fn halted(item: &Item) -> Option<Halt> {
+    let string = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+    let because = string("halted_because")?.clone();
+    Some(Halt { at: moment(string("halted_at")?)?, because })
 }
 
 /// The record is written whole, so that it is right even when the batch was refused before it was opened.
@@ -236,7 +245,6 @@ fn record(item: &HashMap<String, AttributeValue>) -> Option<BatchRecord> {
             .and_then(|mode| serde_json::from_value(mode.into()).ok())
             .unwrap_or_default(),
         allowed_failures: number_of(item, "allowed_failures").unwrap_or_default(),
-        halted_at: string("halted_at").and_then(|at| moment(&at)),
         manifest: string("manifest"),
         error_name: string("error_name")
             .filter(|name| ErrorName::ALL.iter().any(|known| known.as_str() == name)),
@@ -266,6 +274,11 @@ mod tests {
         BatchRun { reference, execution_arn: "arn".into(), started_at }
     }
 
+    fn halt() -> Halt {
+        let at = datetime!(2026-11-01 12:00 UTC);
+        Halt { at, because: "3 items failed, 2 may".into() }
+    }
+
     fn refused() -> UpdateItemError {
         let exception = ConditionalCheckFailedException::builder().build();
         UpdateItemError::ConditionalCheckFailedException(exception)
@@ -281,7 +294,12 @@ mod tests {
                 ("error:Bcce.NoTarget".to_owned(), number(failed)),
             ])
         };
-        let items = vec![shard(1), shard(2)];
+        let halted = Item::from([
+            ("sk".to_owned(), text(HALT_SK)),
+            ("halted_at".to_owned(), text("2026-11-01T12:00:00Z")),
+            ("halted_because".to_owned(), text("3 items failed, 2 may")),
+        ]);
+        let items = vec![halted, shard(1), shard(2)];
         let rule = mock!(Client::query)
             .match_requests(|query| {
                 let values = query.expression_attribute_values().unwrap();
@@ -294,6 +312,7 @@ mod tests {
         let tally = ledger.tally(&batch().item_of()).await.unwrap();
         assert_eq!((tally.over(), tally.failed, tally.errors["Bcce.NoTarget"]), (5, 3, 3));
         assert_eq!(tally.cost_usd.to_string(), "1.0");
+        assert_eq!(tally.halted, Some(halt()));
     }
 
     #[tokio::test]
@@ -308,8 +327,7 @@ mod tests {
         for (rule, expected) in [(mine, true), (others, false)] {
             let client = mock_client!(aws_sdk_dynamodb, [&rule]);
             let ledger = Ledger { client, table: "t".into() };
-            let now = datetime!(2026-11-01 12:00 UTC);
-            assert_eq!(ledger.halt(&batch().item_of(), "me", now).await, Ok(expected));
+            assert_eq!(ledger.halt(&batch().item_of(), "me", &halt()).await, Ok(expected));
         }
     }
 

@@ -9,10 +9,10 @@ use super::item::Item;
 use super::message::Mode;
 use super::reference::BatchRun;
 use super::source::Format;
-use super::tally::Tolerance;
+use super::tally::{Halt, Tolerance};
 use crate::artifact::ArtifactRef;
 use crate::attempt::{Target, Totals};
-use crate::bulk::{JobRecord, LEAST_TIMEOUT};
+use crate::bulk::{JobRecord, LONGEST_TIMEOUT};
 use crate::error::{ErrorName, Fault};
 use crate::manifest::Manifest;
 use crate::notice::RunStatus;
@@ -237,15 +237,19 @@ pub struct Opened {
 }
 
 impl Opened {
-    pub fn tolerance(&self) -> Tolerance {
-        Tolerance { items: self.items, failures: self.allowed_failures }
+    pub fn tolerance(&self, attempt_no: u32) -> Tolerance {
+        Tolerance {
+            items: self.items,
+            failures: self.allowed_failures,
+            by_rate: (attempt_no == 1).then_some(self.concurrency),
+        }
     }
 }
 
 impl InBulk {
-    /// When the last of its jobs is over at the latest: none is started after the cut-off.
+    /// When the last of its jobs is over at the latest, in whole seconds: none is started after the cut-off.
     pub fn over_at(&self) -> OffsetDateTime {
-        self.cut_off + LEAST_TIMEOUT
+        self.cut_off.truncate_to_second() + LONGEST_TIMEOUT
     }
 }
 
@@ -300,7 +304,7 @@ pub struct Outcome<'a> {
     /// What ended it before its items.
     pub fault: Option<Fault>,
     /// Why no further item was started while it ran.
-    pub halted: Option<Fault>,
+    pub halted: Option<Halt>,
     /// It was stopped by hand.
     pub is_cancelled: bool,
     pub ended_at: OffsetDateTime,
@@ -366,8 +370,8 @@ fn judge(outcome: &Outcome<'_>) -> (BatchStatus, Option<Fault>) {
         return (BatchStatus::Failed, Some(Fault::new(ErrorName::TooManyFailures, message)));
     }
     if let Some(halted) = &outcome.halted {
-        let message = format!("{}; {} were not started", halted.message, counts.skipped);
-        return (BatchStatus::Failed, Some(Fault { message, ..halted.clone() }));
+        let message = format!("{}; {} were not started", halted.because, counts.skipped);
+        return (BatchStatus::Failed, Some(Fault::new(ErrorName::TooManyFailures, message)));
     }
     // Nobody stopped the batch: they could not be started, or found again.
     if counts.skipped > 0 {

@@ -27,7 +27,7 @@ pub struct Asked<'a> {
     pub spec: &'a BatchSpec,
     /// Items that are to be run.
     pub items: u64,
-    /// Of the first of them. An object's text is not read yet, so another one stands for it.
+    /// What stands for all of them. An object's text is not read yet, so another one stands for it.
     pub plan: Option<&'a Result<Plan, Fault>>,
     /// The stack's.
     pub region: &'a str,
@@ -60,7 +60,7 @@ pub fn choose(asked: &Asked<'_>) -> Chosen {
 fn in_bulk(asked: &Asked<'_>) -> Result<(InBulk, String), String> {
     let plan = match asked.plan {
         Some(Ok(plan)) => plan,
-        Some(Err(fault)) => return Err(format!("its first item has no plan: {}", fault.message)),
+        Some(Err(fault)) => return Err(format!("its items have no plan: {}", fault.message)),
         None => return Err("none of its items has a plan".to_owned()),
     };
     let target = fit(plan, asked.region)?.target.clone();
@@ -156,7 +156,7 @@ mod tests {
         let asked = |plan| Asked { spec: &spec, items: 100, plan, region: "us-east-1", now: NOW };
         let fault = Err(Fault::new(ErrorName::InvalidRequest, "inputs.n: must be a number"));
         let told = choose(&asked(Some(&fault))).because;
-        assert_eq!(told, ["not in bulk: its first item has no plan: inputs.n: must be a number"]);
+        assert_eq!(told, ["not in bulk: its items have no plan: inputs.n: must be a number"]);
         assert_eq!(choose(&asked(None)).because, ["not in bulk: none of its items has a plan"]);
     }
 

@@ -192,11 +192,6 @@ impl BatchRef {
         format!("{}refused/{n}.json", self.prefix())
     }
 
-    /// Why no further item was started: a `Fault`.
-    pub fn halted_key(&self) -> String {
-        format!("{}halted-{}.json", self.prefix(), self.attempt_no)
-    }
-
     /// What came of a part's items, an `ItemResult` on each line.
     pub fn part_results_key(&self, part: u32) -> String {
         format!("{}results-{}/{part:06}.jsonl", self.prefix(), self.attempt_no)

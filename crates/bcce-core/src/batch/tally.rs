@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use crate::attempt::{Totals, Usage};
 
@@ -20,6 +21,17 @@ pub struct Tally {
     pub usage: Usage,
     /// Runs by the name of their error.
     pub errors: BTreeMap<String, u64>,
+    /// For good, whatever the runs that were under way come to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted: Option<Halt>,
+}
+
+/// That no further item is started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    pub because: String,
 }
 
 impl Tally {
@@ -29,14 +41,16 @@ impl Tally {
 
     /// Why no further item may be started; `None`: it may. Runs that were cancelled were so by hand.
     pub fn too_much(&self, tolerance: Tolerance) -> Option<String> {
-        let (failed, over, allowed) = (self.failed, self.over(), tolerance.failures);
+        let Tolerance { items, failures: allowed, by_rate } = tolerance;
+        let (failed, over) = (self.failed, self.over());
         if failed > allowed {
             return Some(format!("{failed} items failed, {allowed} may"));
         }
-        let is_at_twice_the_rate = u128::from(failed) * u128::from(tolerance.items)
-            > 2 * u128::from(over) * u128::from(allowed);
+        // Those under way may all succeed: what fails, fails sooner.
+        let begun = u128::from(over) + u128::from(by_rate?);
+        let is_at_twice_the_rate =
+            u128::from(failed) * u128::from(items) > 2 * begun * u128::from(allowed);
         (failed >= SIGNIFICANT && is_at_twice_the_rate).then(|| {
-            let items = tolerance.items;
             format!("{failed} of the first {over} items failed, more than twice the share that may, {allowed} of {items}")
         })
     }
@@ -63,6 +77,7 @@ impl Tally {
         for (name, count) in &other.errors {
             *self.errors.entry(name.clone()).or_default() += count;
         }
+        self.halted = self.halted.take().or_else(|| other.halted.clone());
     }
 }
 
@@ -73,10 +88,12 @@ pub struct Tolerance {
     pub items: u64,
     /// So many of them.
     pub failures: u64,
+    /// Runs at a time, where their rate tells of the whole: a retry has only what did not succeed before.
+    pub by_rate: Option<u32>,
 }
 
-/// Failures from which on their rate tells of the whole: half as many would be expected, and that so many are chance is
-/// five standard deviations off.
+/// Failures from which on their rate tells of the whole. Where items fail independently, half as many would be expected
+/// then, and so many are chance in one of a million batches.
 const SIGNIFICANT: u64 = 50;
 
 /// Where nobody says how much may fail: a fifth of the items, and no fewer than ten.
@@ -104,8 +121,11 @@ mod tests {
         assert_eq!(allowed_failures(500, None), 100);
         assert_eq!(allowed_failures(3, None), 10);
         let too_much = |failed| {
-            Tally { failed, cancelled: 50, ..Tally::default() }
-                .too_much(Tolerance { items: 500, failures: 15 })
+            Tally { failed, cancelled: 50, ..Tally::default() }.too_much(Tolerance {
+                items: 500,
+                failures: 15,
+                by_rate: None,
+            })
         };
         assert_eq!(too_much(15), None);
         assert_eq!(too_much(16).as_deref(), Some("16 items failed, 15 may"));
@@ -113,10 +133,15 @@ mod tests {
 
     #[test]
     fn what_fails_from_the_beginning_is_not_paid_to_its_share() {
-        let too_much = |failed, succeeded, failures| {
-            Tally { failed, succeeded, ..Tally::default() }
-                .too_much(Tolerance { items: 1_000_000, failures })
+        let at_a_time = |by_rate, failed, succeeded, failures| {
+            Tally { failed, succeeded, ..Tally::default() }.too_much(Tolerance {
+                items: 1_000_000,
+                failures,
+                by_rate,
+            })
         };
+        let too_much =
+            |failed, succeeded, failures| at_a_time(Some(0), failed, succeeded, failures);
         assert_eq!(too_much(49, 0, 200_000), None);
         let why = "50 of the first 50 items failed, more than twice the share that may, 200000 of 1000000";
         assert_eq!(too_much(50, 0, 200_000).as_deref(), Some(why));
@@ -127,6 +152,9 @@ mod tests {
             None,
             "half may fail: all of the first may"
         );
+        assert!(at_a_time(Some(74), 50, 0, 200_000).is_some());
+        assert_eq!(at_a_time(Some(75), 50, 0, 200_000), None, "others may be about to succeed");
+        assert_eq!(at_a_time(None, 50, 0, 200_000), None, "a retry has what failed before");
     }
 
     #[test]
@@ -139,6 +167,7 @@ mod tests {
             unknown_cost: 1,
             usage: Usage { input_tokens: 7, ..Usage::default() },
             errors: [("Bcce.NoTarget".to_owned(), 2)].into(),
+            halted: None,
         };
         let mut sum = one.clone();
         sum.add(&one);

@@ -16,7 +16,6 @@ pub const MAX_RECORDS: u64 = 50_000;
 pub const MAX_JOB_BYTES: u64 = 5 << 30;
 /// How long a job may wait and work, in hours: what the service takes.
 const HOURS: (u64, u64) = (24, 168);
-pub const LEAST_TIMEOUT: time::Duration = time::Duration::hours(HOURS.0 as i64);
 pub const LONGEST_TIMEOUT: time::Duration = time::Duration::hours(HOURS.1 as i64);
 
 /// The workflow's share of a job's name, which has 63 characters. 32 hex, an attempt and a number are the rest.

@@ -116,8 +116,9 @@ impl JobsRecord {
     /// `cut_off`: of the batch. What a job is at work on is not asked for a second time, however long that takes: jobs are
     /// over when the service says so, or when they should be by their own timeout.
     pub fn course(&self, cut_off: OffsetDateTime, now: OffsetDateTime) -> Course {
-        let timeout = Duration::hours(self.hours(cut_off).into());
-        if self.jobs.iter().all(JobRecord::is_over) || now >= self.started_at + timeout + OVERDUE {
+        let most = Duration::hours(self.hours(cut_off).into()) + OVERDUE;
+        let is_overdue = |job: &JobRecord| job.submitted_at.is_some_and(|at| now >= at + most);
+        if self.jobs.iter().all(|job| job.is_over() || is_overdue(job)) {
             return Course::Over;
         }
         let tenth =
@@ -235,10 +236,11 @@ mod tests {
         let mut jobs = jobs(JobStatus::Stopping);
         let cut_off = START + Duration::hours(2);
         jobs.stopped_at = Some(cut_off);
+        jobs.jobs[1].submitted_at = Some(START + Duration::hours(1));
         assert_eq!(jobs.hours(cut_off), 24, "the least that the service takes");
         let after = |minutes: i64| jobs.course(cut_off, cut_off + Duration::minutes(minutes));
         assert_eq!([after(0), after(9)], [Course::Wait(5), Course::Wait(54)]);
-        assert_eq!([after(23 * 60 - 1), after(23 * 60)], [Course::Wait(600), Course::Over]);
+        assert_eq!([after(24 * 60 - 1), after(24 * 60)], [Course::Wait(600), Course::Over]);
     }
 
     #[test]
