@@ -92,8 +92,8 @@ pub struct Tolerance {
     pub by_rate: Option<u32>,
 }
 
-/// Failures from which on their rate tells of the whole. Where items fail independently, half as many would be expected
-/// then, and so many are chance in one of a million batches.
+/// Failures from which on their rate tells of the whole. Where items fail independently and no more of them than may, 25
+/// would be expected then; that fifty are chance has a probability of 7 in a million (Poisson).
 const SIGNIFICANT: u64 = 50;
 
 /// Where nobody says how much may fail: a fifth of the items, and no fewer than ten.
