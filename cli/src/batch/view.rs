@@ -203,7 +203,7 @@ fn manner(opened: &Opened) -> String {
     format!("{mode}, {} at a time{because}", opened.concurrency)
 }
 
-/// `3 of 1,500 records: 1 Completed, 1 InProgress, 1 not started; 740 records processed`
+/// `3 jobs of 1,500 records: 1 Completed, 1 InProgress, 1 not started; 740 records processed`
 fn jobs(jobs: &[JobRecord]) -> Option<String> {
     if jobs.is_empty() {
         return None;
@@ -223,7 +223,7 @@ fn jobs(jobs: &[JobRecord]) -> Option<String> {
     let processed = jobs.iter().filter_map(|job| job.records.processed).sum();
     Some(format!(
         "{} of {} records: {}; {} records processed",
-        jobs.len(),
+        figures::plural(jobs.len(), "job"),
         figures::count(given),
         statuses.join(", "),
         figures::count(processed)

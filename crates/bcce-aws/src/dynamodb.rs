@@ -66,7 +66,8 @@ impl Ledger {
 
 impl ReadAttempts for Ledger {
     async fn attempts(&self, run_id: &str) -> Result<Vec<RunRecord>, Fault> {
-        let query = self.client.query().table_name(&self.table);
+        // That a run has not begun is only said where that is so.
+        let query = self.client.query().table_name(&self.table).consistent_read(true);
         let query = query.key_condition_expression("pk = :pk");
         let got = query.expression_attribute_values(":pk", text(&run_pk(run_id))).send().await;
         let got = got.map_err(|error| internal("dynamodb:Query run", &error))?;
