@@ -167,7 +167,7 @@ fn a_batch_in_bulk_shows_its_jobs() {
     let refused = json!({ "job": 3, "arn": null, "status": null, "given": 90, "records": {}, "message": "too few" });
     let jobs = json!([job(1, "Completed", 25_000), job(2, "InProgress", 740), refused]);
     batch.jobs = serde_json::from_value(jobs).unwrap();
-    let line = "  jobs       3 jobs of 50,090 records: 1 Completed, 1 InProgress, 1 not started; 25,740 records processed";
+    let line = "  jobs       3 jobs of 50,090 records: 1 Completed, 1 InProgress, 1 not started; 25,740 processed";
     assert_eq!(jobs_line(&batch).as_deref(), Some(line));
 }
 

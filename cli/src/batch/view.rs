@@ -203,7 +203,7 @@ fn manner(opened: &Opened) -> String {
     format!("{mode}, {} at a time{because}", opened.concurrency)
 }
 
-/// `3 jobs of 1,500 records: 1 Completed, 1 InProgress, 1 not started; 740 records processed`
+/// `3 jobs of 1,500 records: 1 Completed, 1 InProgress, 1 not started; 740 processed`
 fn jobs(jobs: &[JobRecord]) -> Option<String> {
     if jobs.is_empty() {
         return None;
@@ -222,7 +222,7 @@ fn jobs(jobs: &[JobRecord]) -> Option<String> {
     let given = jobs.iter().map(|job| job.given).sum();
     let processed = jobs.iter().filter_map(|job| job.records.processed).sum();
     Some(format!(
-        "{} of {} records: {}; {} records processed",
+        "{} of {} records: {}; {} processed",
         figures::plural(jobs.len(), "job"),
         figures::count(given),
         statuses.join(", "),
