@@ -119,6 +119,7 @@ pub fn route(strategy: Strategy) -> Route {
         priority: Some(priority),
         weight: 1,
         price: Some(price(*percent)),
+        context_tokens: 200_000,
     });
     let timeouts = Timeouts { first_token_s: FIRST_TOKEN.as_secs(), ..Timeouts::default() };
     Route {

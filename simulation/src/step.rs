@@ -79,6 +79,8 @@ impl Step {
             outcome: AttemptOutcome::Failed,
             error: failure.map(|failure| failure.name),
             message: None,
+            cause: None,
+            adapted: vec![],
             retry_after_s: failure.and_then(|failure| failure.retry_after_s),
             started_at: self.called_at,
             latency_ms: called.takes.as_millis() as u64,

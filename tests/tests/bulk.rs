@@ -61,7 +61,9 @@ fn plan() -> Plan {
     let output =
         r#"{"type":"json","schema":{"type":"object","properties":{"ok":{"type":"boolean"}}}}"#;
     step.output = Some(serde_json::from_str(output).unwrap());
-    plan.takes.get_mut(&step.model).unwrap().json_schema = true;
+    for takes in plan.takes.get_mut(&step.model).unwrap() {
+        (takes.json_schema, takes.effort) = (true, vec!["low".into()]);
+    }
     plan
 }
 
@@ -74,7 +76,9 @@ async fn start(service: &Service, adapter: &Adapter, scripts: &[&str]) -> Result
     let (plan, run) = (plan(), RunRef::first("default", "w", "1"));
     let line = |n: u64| {
         let prompt = prompt(scripts.get(n as usize - 1).copied().unwrap_or_default());
-        Asking { run: &run, plan: &plan, step: &plan.steps[0], prompt: &prompt }.line(n)
+        let fit = fit(&plan, "us-east-1").unwrap();
+        let (prompt, parameters) = (&prompt, &fit.parameters());
+        Asking { run: &run, plan: &plan, step: fit.step, prompt, parameters }.line(n)
     };
     let input: String = (1..=RECORDS).map(line).collect();
     service.jobs.store().put("s3://b/in/1.jsonl", None, input.into_bytes()).await.unwrap();
@@ -123,23 +127,21 @@ async fn output(service: &Service, arn: &str) -> Output {
 async fn a_record_asks_what_a_call_asks() {
     let service = service().await;
     let (plan, run, prompt) = (plan(), RunRef::first("default", "w", "1"), prompt(""));
-    let step = &plan.steps[0];
+    let fit = fit(&plan, "us-east-1").unwrap();
+    let (step, parameters) = (fit.step, &fit.parameters());
     let limit = Duration::from_secs(5);
     let call = ModelCall {
-        target: fit(&plan, "us-east-1").unwrap().target,
+        target: fit.target,
         prompt: &prompt,
         repair: None,
-        max_tokens: step.max_tokens,
-        temperature: step.temperature,
-        effort: step.effort.as_deref(),
+        parameters,
         cache: None,
-        schema: asking::enforced_schema(&plan, step),
         metadata: asking::metadata(&plan, &run, step, None),
         limits: CallLimits { first_token: limit, stall: limit, attempt: limit },
     };
     let report = Bedrock::new(&config(), Some(service.endpoint)).call(&call).await;
     report.result.unwrap();
-    let record = Asking { run: &run, plan: &plan, step, prompt: &prompt }.line(1);
+    let record = Asking { run: &run, plan: &plan, step, prompt: &prompt, parameters }.line(1);
     let record: Value = serde_json::from_str(&record).unwrap();
     assert_eq!(record["modelInput"], service.model.calls(None)[0]["request"]);
 }

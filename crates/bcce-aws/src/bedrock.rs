@@ -16,14 +16,16 @@ use aws_sdk_bedrockruntime::types::{
     GuardrailStreamConfiguration, InferenceConfiguration, JsonSchemaDefinition, Message,
     OutputConfig, OutputFormat, OutputFormatStructure, OutputFormatType, SystemContentBlock,
 };
+use aws_smithy_types::Document;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use bcce_core::error::ErrorName;
+use bcce_core::parameters::Parameters;
 use bcce_core::ports::{
     Blame, CallFailure, CallLimits, CallModel, CallReport, Limit, ModelAnswer, ModelCall,
 };
-use bcce_core::template::CacheTtl as Lasts;
+use bcce_core::template::{CacheTtl as Lasts, Thinking};
 use tokio::time::timeout;
 
 use heard::Heard;
@@ -96,8 +98,11 @@ impl CallModel for Bedrock {
             latency: started.elapsed(),
             first_token: heard.first_token,
             usage: heard.usage,
-            result: result
-                .map(|()| ModelAnswer { text: heard.text, stop_reason: heard.stop_reason }),
+            result: result.map(|()| ModelAnswer {
+                text: heard.text,
+                stop_reason: heard.stop_reason,
+                thought: heard.thought,
+            }),
         }
     }
 }
@@ -123,9 +128,11 @@ fn request(
     client: &Client,
     call: &ModelCall<'_>,
 ) -> Result<ConverseStreamFluentBuilder, CallFailure> {
-    let max_tokens = i32::try_from(call.max_tokens).unwrap_or(i32::MAX);
-    let inference =
-        InferenceConfiguration::builder().max_tokens(max_tokens).set_temperature(call.temperature);
+    let parameters = call.parameters;
+    let max_tokens = i32::try_from(parameters.max_tokens).unwrap_or(i32::MAX);
+    let inference = InferenceConfiguration::builder()
+        .max_tokens(max_tokens)
+        .set_temperature(parameters.temperature);
     Ok(client
         .converse_stream()
         .model_id(&call.target.model_id)
@@ -133,6 +140,7 @@ fn request(
         .set_messages(Some(messages(call)?))
         .inference_config(inference.build())
         .set_output_config(output(call)?)
+        .set_additional_model_request_fields(parameters.thinking.map(thinking))
         .set_guardrail_config(guardrail(call)?)
         .set_request_metadata(Some(call.metadata.clone().into_iter().collect())))
 }
@@ -171,18 +179,25 @@ fn message(role: ConversationRole, text: &str) -> Result<Message, CallFailure> {
 }
 
 fn output(call: &ModelCall<'_>) -> Result<Option<OutputConfig>, CallFailure> {
-    if call.effort.is_none() && call.schema.is_none() {
+    let Parameters { effort, schema, .. } = call.parameters;
+    if effort.is_none() && schema.is_none() {
         return Ok(None);
     }
-    let format = call.schema.map(|schema| {
+    let format = schema.as_ref().map(|schema| {
         let schema =
             JsonSchemaDefinition::builder().schema(schema.to_string()).name("answer").build();
         let schema = OutputFormatStructure::JsonSchema(schema.map_err(|e| unbuilt(&e))?);
         let format = OutputFormat::builder().r#type(OutputFormatType::JsonSchema).structure(schema);
         format.build().map_err(|e| unbuilt(&e))
     });
-    let output = OutputConfig::builder().set_effort(call.effort.map(str::to_owned));
+    let output = OutputConfig::builder().set_effort(effort.map(str::to_owned));
     Ok(Some(output.set_text_format(format.transpose()?).build()))
+}
+
+/// Converse has no field of its own for thinking: the model's own parameter is passed through.
+fn thinking(wanted: Thinking) -> Document {
+    let object = |name: &str, value| Document::Object([(name.to_owned(), value)].into());
+    object("thinking", object("type", Document::String(wanted.kind().to_owned())))
 }
 
 fn guardrail(call: &ModelCall<'_>) -> Result<Option<GuardrailStreamConfiguration>, CallFailure> {

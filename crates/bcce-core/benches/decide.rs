@@ -38,6 +38,7 @@ fn route(targets: usize, strategy: Strategy) -> Route {
         priority: Some(n as u32 / 2),
         weight: 1 + n as u32 % 3,
         price: Some(price(n as i64)),
+        context_tokens: 200_000,
     };
     let cached = Cached { key: "k".to_owned(), tokens: 4_000, lasts: CacheTtl::FiveMinutes };
     Route {

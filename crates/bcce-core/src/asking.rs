@@ -1,49 +1,44 @@
 //! What a step asks of a model and what it takes for an answer: the same for a call and for a record of a
 //! job.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::answer::{Stopped, instruction, judge, parse_json};
 use crate::artifact::Output;
-use crate::attempt::Target;
+use crate::attempt::{Cause, Target};
 use crate::error::{ErrorName, Fault};
+use crate::parameters::{Parameters, json_output};
 use crate::plan::Plan;
 use crate::ports::{Blame, CallFailure, ModelAnswer};
 use crate::prompt::{Prompt, render};
 use crate::run::RunRef;
-use crate::template::{OutputSpec, OutputType, Step};
+use crate::template::Step;
 
-/// A step's prompt over `context`, an object with what the prompt may name.
+/// A step's prompt over `context`, an object with what the prompt may name. A target gets it by [`prompt_for`].
 ///
 /// # Errors
 /// `Bcce.InvalidRequest`: the step's template cannot be rendered.
-pub fn prompt(plan: &Plan, step: &Step, context: &Value) -> Result<Prompt, Fault> {
-    let prompt = render(step.system.as_deref(), &step.prompt, context).map_err(|cause| {
+pub fn prompt(step: &Step, context: &Value) -> Result<Prompt, Fault> {
+    render(step.system.as_deref(), &step.prompt, context).map_err(|cause| {
         Fault::new(ErrorName::InvalidRequest, format!("steps.{}.prompt: {cause}", step.id))
-    })?;
-    Ok(with_instruction(prompt, plan, step))
+    })
 }
 
-/// What the service does not bind to the step's schema is told of it.
-fn with_instruction(prompt: Prompt, plan: &Plan, step: &Step) -> Prompt {
-    let Some(output) = json_output(step).filter(|_| enforced_schema(plan, step).is_none()) else {
-        return prompt;
+/// The prompt as one call sends it: where the service does not enforce the step's schema, the model is told of it.
+pub fn prompt_for<'a>(
+    prompt: &'a Prompt,
+    step: &Step,
+    parameters: &Parameters<'_>,
+) -> Cow<'a, Prompt> {
+    let Some(output) = json_output(step).filter(|_| parameters.schema.is_none()) else {
+        return Cow::Borrowed(prompt);
     };
     let instruction = instruction(output.schema.as_ref());
-    let system = [prompt.system, Some(instruction)].into_iter().flatten().collect::<Vec<_>>();
-    Prompt { system: Some(system.join("\n\n")), ..prompt }
-}
-
-/// The schema that the service binds the answer to, where the model takes one.
-pub fn enforced_schema<'a>(plan: &Plan, step: &'a Step) -> Option<&'a Value> {
-    let enforced = plan.takes.get(&step.model).is_some_and(|takes| takes.json_schema);
-    json_output(step)?.schema.as_ref().filter(|_| enforced)
-}
-
-fn json_output(step: &Step) -> Option<&OutputSpec> {
-    step.output.as_ref().filter(|output| output.kind == OutputType::Json)
+    let system = prompt.system.iter().cloned().chain([instruction]).collect::<Vec<_>>();
+    Cow::Owned(Prompt { system: Some(system.join("\n\n")), user: prompt.user.clone() })
 }
 
 /// `requestMetadata` of a step execution.
@@ -74,7 +69,10 @@ pub fn answered(result: &Result<ModelAnswer, CallFailure>) -> Result<&ModelAnswe
         name,
         message: format!("stopped: {}", answer.stop_reason),
         retry_after_s: None,
-        blame: Blame::Request,
+        blame: match answer.stop_reason.as_str() {
+            "model_context_window_exceeded" => Blame::Fit(Cause::ContextTooLong),
+            _ => Blame::Request,
+        },
     })
 }
 
@@ -105,12 +103,14 @@ pub struct Answer {
 pub fn read(
     step: &Step,
     prompt: &Prompt,
+    max_tokens: u32,
     answer: &ModelAnswer,
 ) -> Result<Result<Answer, String>, Fault> {
     let judged = judge(&answer.stop_reason);
     let stopped = judged.map_err(|_| Fault::internal("a failed answer was read"))?;
     let truncated = stopped == Stopped::Truncated;
-    Ok(output(step, answer, truncated).map(|output| Answer {
+    let limit = truncated.then_some(max_tokens);
+    Ok(output(step, answer, limit).map(|output| Answer {
         output,
         truncated,
         stop_reason: answer.stop_reason.clone(),
@@ -118,18 +118,28 @@ pub fn read(
     }))
 }
 
-fn output(step: &Step, answer: &ModelAnswer, truncated: bool) -> Result<Output, String> {
-    let cut = match truncated {
-        true => format!("the answer was cut by max_tokens = {}: ", step.max_tokens),
-        false => String::new(),
-    };
+/// `limit`: the `max_tokens` that cut the answer.
+fn output(step: &Step, answer: &ModelAnswer, limit: Option<u32>) -> Result<Output, String> {
+    let cut = limit.map(|limit| format!("the answer was cut by max_tokens = {limit}: "));
+    let cut = cut.unwrap_or_default();
     if answer.text.trim().is_empty() {
-        return Err(format!("{cut}there is no text in it; thinking counts as tokens too"));
+        return Err(format!("{cut}{}", no_text(step, answer, limit)));
     }
     let json =
         json_output(step).map(|spec| parse_json(&answer.text, spec.schema.as_ref())).transpose();
     let json = json.map_err(|fault| format!("{cut}{fault}"))?;
     Ok(Output { text: answer.text.clone(), json })
+}
+
+fn no_text(step: &Step, answer: &ModelAnswer, limit: Option<u32>) -> String {
+    match limit.filter(|_| answer.thought) {
+        Some(_) => format!(
+            "thinking used all of them and left none for the answer; raise steps.{id}.max_tokens, lower \
+             steps.{id}.effort, or set steps.{id}.thinking to off where the model allows it",
+            id = step.id
+        ),
+        None => "there is no text in it".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -147,14 +157,12 @@ mod tests {
 
     #[test]
     fn a_schema_is_the_services_or_else_the_prompts() {
-        let mut plan = plan();
-        let step = plan.steps[0].clone();
-        let system = |plan: &Plan| prompt(plan, &step, &json!({})).unwrap().system.unwrap();
-        assert_eq!(system(&plan), "s");
-        assert_eq!(enforced_schema(&plan, &step), Some(&json!({ "type": "object" })));
-        plan.takes.get_mut("haiku").unwrap().json_schema = false;
-        assert!(system(&plan).starts_with("s\n\nAnswer with one JSON value"), "{}", system(&plan));
-        assert_eq!(enforced_schema(&plan, &step), None);
+        let step = &plan().steps[0];
+        let prompt = prompt(step, &json!({})).unwrap();
+        let enforced = Parameters { schema: Some(json!({})), ..Parameters::default() };
+        assert_eq!(*prompt_for(&prompt, step, &enforced), prompt);
+        let told = prompt_for(&prompt, step, &Parameters::default()).into_owned().system.unwrap();
+        assert!(told.starts_with("s\n\nAnswer with one JSON value"), "{told}");
     }
 
     #[test]
@@ -163,13 +171,20 @@ mod tests {
         let answer = |text: &str, stop_reason: &str| ModelAnswer {
             text: text.into(),
             stop_reason: stop_reason.into(),
+            thought: false,
         };
-        let read = |answer: &ModelAnswer| read(&plan.steps[0], &asked, answer);
+        let read = |answer: &ModelAnswer| read(&plan.steps[0], &asked, 2_048, answer);
         let whole = read(&answer("{}", "end_turn")).unwrap().unwrap();
         assert_eq!((whole.output.json, whole.truncated), (Some(json!({})), false));
         let cut = read(&answer("{", "max_tokens")).unwrap().unwrap_err();
         assert!(cut.starts_with("the answer was cut by max_tokens = 2048: "), "{cut}");
         assert!(read(&answer("{}", "guardrail_intervened")).is_err());
+        let told = |thought| {
+            read(&ModelAnswer { thought, ..answer(" ", "max_tokens") }).unwrap().unwrap_err()
+        };
+        assert!(told(false).ends_with("there is no text in it"), "{}", told(false));
+        assert!(told(true).contains("thinking used all of them"), "{}", told(true));
+        assert!(told(true).contains("raise steps.a.max_tokens"), "{}", told(true));
     }
 
     #[test]

@@ -70,6 +70,16 @@ pub enum AttemptOutcome {
     Failed,
 }
 
+/// Why a target could not take a request that another one may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The prompt and `max_tokens` do not fit its context.
+    ContextTooLong,
+    /// The service cannot compile the schema; it goes into the prompt.
+    GrammarTooLarge,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     pub target: Target,
@@ -80,6 +90,12 @@ pub struct Attempt {
     /// What the service said, cut to 300 characters. Lies in encrypted artifacts only, never in a log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What of the request did not fit this target; another one, or another request, may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// What the target does not take of what the step asks for, and what it got instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapted: Vec<String>,
     /// The service's own `Retry-After`, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u64>,
@@ -209,6 +225,8 @@ pub mod tests {
             outcome: AttemptOutcome::Failed,
             error: Some(error),
             message: None,
+            cause: None,
+            adapted: vec![],
             retry_after_s: None,
             started_at: datetime!(2026-11-01 12:00 UTC),
             latency_ms: 10,

@@ -36,6 +36,8 @@ impl Begun {
             outcome: AttemptOutcome::Failed,
             error: None,
             message: None,
+            cause: None,
+            adapted: vec![],
             retry_after_s: None,
             started_at: self.started_at,
             latency_ms: 0,

@@ -3,6 +3,7 @@
 //! Codes and statuses are those of the Bedrock Runtime API reference for ConverseStream, and those
 //! the service is known to send beyond it (529, quota errors, pending agreements).
 
+use crate::attempt::Cause;
 use crate::error::ErrorName;
 
 /// What is known of a failed call. All empty: there was no answer at all.
@@ -107,6 +108,23 @@ pub fn advice(code: &str, message: &str) -> Option<&'static str> {
     }
 }
 
+/// What of a refused request did not fit the target, by the service's words: another target, or the request in another
+/// form, may do.
+pub fn misfit(name: ErrorName, message: &str) -> Option<Cause> {
+    const SIGNS: [(&str, Cause); 7] = [
+        ("input is too long", Cause::ContextTooLong),
+        ("prompt is too long", Cause::ContextTooLong),
+        ("exceed context limit", Cause::ContextTooLong),
+        ("grammar is too large", Cause::GrammarTooLarge),
+        ("schema is too complex", Cause::GrammarTooLarge),
+        ("too many optional parameters", Cause::GrammarTooLarge),
+        ("too many parameters with union types", Cause::GrammarTooLarge),
+    ];
+    let message = message.to_ascii_lowercase();
+    let sign = SIGNS.iter().find(|(sign, _)| message.contains(sign));
+    sign.filter(|_| name == ErrorName::RequestRejected).map(|(_, cause)| *cause)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +170,17 @@ mod tests {
         let text = "Model use case details have not been submitted for this account.";
         assert_eq!(advice("ResourceNotFoundException", text), Some(form));
         assert_ne!(advice("ResourceNotFoundException", "no such model"), Some(form));
+    }
+
+    #[test]
+    fn a_request_that_does_not_fit_is_known_by_the_services_words() {
+        let long =
+            "The model returned the following errors: Input is too long for requested model.";
+        let large = "The compiled grammar is too large, which would cause performance issues.";
+        assert_eq!(misfit(RequestRejected, long), Some(Cause::ContextTooLong));
+        assert_eq!(misfit(RequestRejected, large), Some(Cause::GrammarTooLarge));
+        assert_eq!(misfit(RequestRejected, "messages: roles must alternate"), None);
+        assert_eq!(misfit(TargetThrottled, long), None);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub mod limits; // history arithmetic and sizes
 pub mod manifest; // the sealed record of one attempt at a run
 pub mod models; // aliases, targets, what a model takes
 pub mod notice; // the message on the notifications topic
+pub mod parameters; // what one call sends: a step's wishes as far as its target takes them
 pub mod plan; // request + template + configuration, frozen
 pub mod policy; // what the platform team allows
 pub mod ports; // what touches the world, one method each

@@ -12,6 +12,10 @@ use crate::residency::not_callable_from;
 use crate::routing::{RouteTarget, RoutingOverride};
 use crate::template::Step;
 
+pub use takes::{EFFORTS, Takes, TakesOverride, Thinks};
+
+pub mod takes; // what a target accepts
+
 /// `/bcce/<env>/models`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +27,7 @@ pub struct Models {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
+    /// What its targets accept, unless they say otherwise themselves.
     pub takes: Takes,
     /// What this model needs of the routing; workflow and step may change it again.
     #[serde(default)]
@@ -40,6 +45,8 @@ pub struct ModelTarget {
     pub priority: Option<u32>,
     /// Share of the load among equals.
     pub weight: u32,
+    /// What this target accepts in another way than the model's other ones: an alias may mix generations.
+    pub takes: TakesOverride,
 }
 
 /// A `ModelTarget` on one level.
@@ -56,36 +63,23 @@ struct Written {
     priority: Option<u32>,
     #[serde(default = "RouteTarget::default_weight")]
     weight: u32,
+    #[serde(default, skip_serializing_if = "TakesOverride::is_empty")]
+    takes: TakesOverride,
 }
 
 impl From<Written> for ModelTarget {
     fn from(written: Written) -> Self {
-        let Written { account, region, model_id, guardrail, priority, weight } = written;
-        Self { target: Target { account, region, model_id, guardrail }, priority, weight }
+        let Written { account, region, model_id, guardrail, priority, weight, takes } = written;
+        Self { target: Target { account, region, model_id, guardrail }, priority, weight, takes }
     }
 }
 
 impl From<ModelTarget> for Written {
     fn from(listed: ModelTarget) -> Self {
-        let ModelTarget { target, priority, weight } = listed;
+        let ModelTarget { target, priority, weight, takes } = listed;
         let Target { account, region, model_id, guardrail } = target;
-        Self { account, region, model_id, guardrail, priority, weight }
+        Self { account, region, model_id, guardrail, priority, weight, takes }
     }
-}
-
-/// What a model accepts, so that a wrong parameter is refused before a call and not by the service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Takes {
-    #[serde(default)]
-    pub temperature: bool,
-    /// The levels of effort; empty: none.
-    #[serde(default)]
-    pub effort: Vec<String>,
-    /// The service makes the answer fit a JSON schema.
-    #[serde(default)]
-    pub json_schema: bool,
-    pub max_output_tokens: u32,
 }
 
 impl Document for Models {
@@ -99,6 +93,7 @@ impl Document for Models {
             let cause = format!("must be at most {MAX_TARGETS}, there are {}", model.targets.len());
             problems.check(model.targets.len() <= MAX_TARGETS, &field, cause);
             problems.extend(model.routing.check(&format!("models.{alias}.routing")));
+            problems.extend(model.takes.check(&format!("models.{alias}.takes")));
             for (n, listed) in model.targets.iter().enumerate() {
                 let target = &listed.target;
                 let cause = "must be above 0; a target without a share is one to leave out";
@@ -107,6 +102,10 @@ impl Document for Models {
                 problems.check(target.account.is_none(), format!("{field}[{n}].account"), cause);
                 let twice = model.targets[..n].iter().any(|other| other.target == *target);
                 problems.check(!twice, format!("{field}[{n}]"), "is listed before");
+                if !listed.takes.is_empty() {
+                    let takes = model.takes.with(&listed.takes);
+                    problems.extend(takes.check(&format!("{field}[{n}].takes")));
+                }
                 if let Some(guardrail) = &target.guardrail {
                     let named = !guardrail.id.is_empty() && !guardrail.version.is_empty();
                     let cause = "needs an id and a version, e.g. \"1\" or DRAFT";
@@ -134,15 +133,23 @@ impl Model {
     pub fn targets(&self) -> impl Iterator<Item = &Target> + Clone {
         self.targets.iter().map(|listed| &listed.target)
     }
+
+    /// What each target accepts, in their order.
+    pub fn taken(&self) -> Vec<Takes> {
+        self.targets.iter().map(|listed| self.takes.with(&listed.takes)).collect()
+    }
 }
 
 impl Models {
-    /// Steps whose model is not there, or does not take what they ask for.
+    /// Steps whose model is not there, or none of whose targets takes what they ask for.
     pub fn check_steps<'a>(&self, steps: impl IntoIterator<Item = &'a Step>) -> Problems {
         let mut problems = Problems::default();
         for step in steps {
             match self.models.get(&step.model) {
-                Some(model) => problems.extend(model.takes.check(&step.model, step)),
+                Some(model) => {
+                    let taken = model.taken();
+                    problems.extend(takes::check_step(&step.model, taken.iter(), step));
+                }
                 None => {
                     problems.add(format!("steps.{}.model", step.id), self.unknown(&step.model));
                 }
@@ -162,47 +169,9 @@ impl Models {
     }
 }
 
-impl Takes {
-    /// What `step` asks for and the model does not take.
-    pub fn check(&self, alias: &str, step: &Step) -> Problems {
-        let mut problems = Problems::default();
-        let field = |name: &str| format!("steps.{}.{name}", step.id);
-        let cause = format!("{alias} gives at most {} tokens", self.max_output_tokens);
-        problems.check(step.max_tokens <= self.max_output_tokens, field("max_tokens"), cause);
-        let cause = format!("{alias} does not take a temperature");
-        problems.check(self.temperature || step.temperature.is_none(), field("temperature"), cause);
-        if let Some(effort) = &step.effort {
-            let cause = match self.effort.as_slice() {
-                [] => format!("{alias} does not take an effort"),
-                levels => format!("{alias} takes one of {}", levels.join(", ")),
-            };
-            problems.check(self.effort.contains(effort), field("effort"), cause);
-        }
-        problems
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::Template;
-
-    fn step(extra: &str) -> Step {
-        let yaml =
-            format!("version: 1\nname: w\nsteps:\n- {{ id: a, model: m, prompt: p, {extra} }}\n");
-        Template::parse(&yaml).unwrap().steps.remove(0)
-    }
-
-    const HAIKU: Takes =
-        Takes { temperature: true, effort: vec![], json_schema: true, max_output_tokens: 100 };
-
-    #[test]
-    fn what_a_model_does_not_take_is_told_by_field() {
-        let told = HAIKU.check("haiku", &step("max_tokens: 101, effort: low")).to_string();
-        assert!(told.contains("steps.a.max_tokens: haiku gives at most 100"), "{told}");
-        assert!(told.contains("steps.a.effort: haiku does not take"), "{told}");
-        assert!(HAIKU.check("haiku", &step("max_tokens: 100, temperature: 0.2")).is_empty());
-    }
 
     #[test]
     fn a_profile_in_a_region_that_cannot_call_it_is_told() {

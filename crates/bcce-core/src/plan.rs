@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::Date;
 
-use crate::attempt::Usage;
+use crate::attempt::{Target, Usage};
 use crate::environment::Configuration;
 use crate::error::{ErrorName, Fault, Problems};
 use crate::inputs;
@@ -45,8 +45,8 @@ pub struct Plan {
     pub waves: Vec<Wave>,
     /// By name: the model alias, or `<alias>@<step>` where a step's route is its own.
     pub routes: BTreeMap<String, Route>,
-    /// What the models of the steps take, by alias.
-    pub takes: BTreeMap<String, Takes>,
+    /// What the targets of the models take, by alias, in the order of their routes' targets.
+    pub takes: BTreeMap<String, Vec<Takes>>,
     /// What each target's model costs, its profile's factor included. Missing: not in the price file.
     pub prices: BTreeMap<String, Price>,
     /// What a job's tokens cost of that. Plans of an earlier version are without.
@@ -118,7 +118,7 @@ impl Plan {
         let targets = targets.map(|listed| &listed.target);
         let takes = steps
             .iter()
-            .filter_map(|step| Some((step.model.clone(), model(sources, step)?.takes.clone())));
+            .filter_map(|step| Some((step.model.clone(), model(sources, step)?.taken())));
         let prices = targets
             .filter_map(|t| Some((t.model_id.clone(), configuration.prices.of(&t.model_id)?)));
         Ok(Self {
@@ -144,6 +144,12 @@ impl Plan {
 
     pub fn step(&self, id: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// What a target takes of `step`, whose calls go by `route`.
+    pub fn takes(&self, step: &Step, route: &Route, target: &Target) -> Option<&Takes> {
+        let at = route.targets.iter().position(|listed| listed.target == *target)?;
+        self.takes.get(&step.model)?.get(at)
     }
 
     /// What `usage` of a model costs; `None`: its price is not known. What used nothing costs nothing.

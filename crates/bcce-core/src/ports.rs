@@ -8,11 +8,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::artifact::ArtifactRef;
-use crate::attempt::{Target, Usage};
+use crate::attempt::{Cause, Target, Usage};
 use crate::batch::reference::{BatchRef, ItemOf};
 use crate::batch::{self, Halt, Location, Tally};
 use crate::begun::{Begun, BegunStep};
@@ -22,6 +21,7 @@ use crate::health::Breaker;
 use crate::health::latency::Histogram;
 use crate::ledger::{ClosedBatch, ClosedRun, OpenedBatch, OpenedRun, RunRecord};
 use crate::notice::RunNotice;
+use crate::parameters::Parameters;
 use crate::prompt::Prompt;
 use crate::run::{RunRef, StepRef};
 use crate::template::CacheTtl;
@@ -323,13 +323,9 @@ pub struct ModelCall<'a> {
     pub prompt: &'a Prompt,
     /// The answer that did not fit and what was wrong with it.
     pub repair: Option<Repair<'a>>,
-    pub max_tokens: u32,
-    pub temperature: Option<f32>,
-    pub effort: Option<&'a str>,
+    pub parameters: &'a Parameters<'a>,
     /// How long the service is to keep the system prompt in its cache.
     pub cache: Option<CacheTtl>,
-    /// A JSON schema for the service to enforce.
-    pub schema: Option<&'a Value>,
     /// `requestMetadata`: filters the service's own invocation logs.
     pub metadata: BTreeMap<String, String>,
     pub limits: CallLimits,
@@ -364,6 +360,8 @@ pub struct ModelAnswer {
     pub text: String,
     /// As Converse spells it.
     pub stop_reason: String,
+    /// There was reasoning before it, or in its place.
+    pub thought: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -380,8 +378,20 @@ pub enum Blame {
     Target,
     /// The model failed over this request; another one may do well.
     Request,
+    /// The request does not fit this target.
+    Fit(Cause),
     /// A limit of ours ended the call.
     Limit(Limit),
+}
+
+impl Blame {
+    /// What of the request did not fit the target.
+    pub fn cause(self) -> Option<Cause> {
+        match self {
+            Self::Fit(cause) => Some(cause),
+            _ => None,
+        }
+    }
 }
 
 /// A limit of `CallLimits`.

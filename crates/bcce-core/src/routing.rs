@@ -13,11 +13,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::attempt::{Attempt, Target};
+use crate::attempt::{Attempt, Cause, Target};
 use crate::error::ErrorName;
 use crate::health::latency::Histogram;
 use crate::health::{Breaker, Standing};
 use crate::limits::MAX_RUN_SECONDS;
+use crate::models::Takes;
 use crate::policy::Policy;
 use crate::pricing::Price;
 use crate::template::CacheTtl;
@@ -55,6 +56,26 @@ impl Route {
     pub fn patience(&self) -> Timeouts {
         self.patience.unwrap_or(self.routing.timeouts)
     }
+
+    fn context(&self, target: &Target) -> u64 {
+        let listed = self.targets.iter().find(|listed| listed.target == *target);
+        listed.map_or(0, |listed| listed.context_tokens)
+    }
+
+    /// Whether a prompt that was too long for one of `attempts` is too long for `target`.
+    pub fn is_too_small(&self, target: &Target, attempts: &[Attempt]) -> bool {
+        let too_long = |a: &&Attempt| a.cause == Some(Cause::ContextTooLong);
+        let mut refused = attempts.iter().filter(too_long);
+        refused.any(|attempt| self.context(target) <= self.context(&attempt.target))
+    }
+
+    /// Whether there is an allowed target for a prompt that is too long for `target`.
+    pub fn has_larger(&self, target: &Target) -> bool {
+        let least = self.context(target);
+        self.targets
+            .iter()
+            .any(|listed| listed.context_tokens > least && self.policy.allows(&listed.target))
+    }
 }
 
 /// A target with what its place in the order depends on.
@@ -72,6 +93,9 @@ pub struct RouteTarget {
     /// USD per million tokens, where the strategy asks for it; `None`: also where it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// Longest prompt and answer together, in tokens.
+    #[serde(default = "Takes::default_context_tokens")]
+    pub context_tokens: u64,
 }
 
 impl RouteTarget {
@@ -155,6 +179,8 @@ pub enum Ruling {
     Forbidden,
     /// It rejected this step before.
     RejectsStep,
+    /// The prompt did not fit a target whose context is as large.
+    TooSmall,
     Open {
         until: OffsetDateTime,
         cause: Option<ErrorName>,
@@ -251,6 +277,9 @@ impl Question<'_> {
         if failures().any(|attempt| attempt.error == Some(ErrorName::TargetRejected)) {
             return Ruling::RejectsStep;
         }
+        if self.route.is_too_small(target, self.attempts) {
+            return Ruling::TooSmall;
+        }
         match self.standing(at) {
             Standing::Open { until } => {
                 let cause = self.breaker(at).and_then(|breaker| breaker.cause);
@@ -310,7 +339,7 @@ impl Question<'_> {
 impl Ruling {
     /// Neither policy nor the target itself speaks against it for the whole of this step.
     fn is_allowed(&self) -> bool {
-        !matches!(self, Self::Forbidden | Self::RejectsStep)
+        !matches!(self, Self::Forbidden | Self::RejectsStep | Self::TooSmall)
     }
 
     /// When a target that cannot be used now may be asked again, as far as that is known.

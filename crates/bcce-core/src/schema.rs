@@ -7,6 +7,8 @@ use serde_json::Value;
 use crate::error::{Problem, Problems};
 use crate::limits::{MAX_MESSAGE_CHARS, cut};
 
+pub mod subset; // the part of a schema that the service takes
+
 /// Faults of one value that are told.
 const MOST_FAULTS: usize = 10;
 

@@ -49,12 +49,15 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
     pub prompt: String,
-    #[serde(default = "default_max_tokens")]
-    pub max_tokens: u32,
+    /// Longest answer, thinking included; `None`: [`ANSWER_TOKENS`] and room for thinking where the target thinks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<Thinking>,
     /// Has the service keep `system` in its prompt cache for so long after each use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheTtl>,
@@ -90,6 +93,24 @@ impl CacheTtl {
     }
 }
 
+/// Whether a step's model is to think before it answers; a step that does not say leaves it to the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Thinking {
+    On,
+    Off,
+}
+
+impl Thinking {
+    /// `thinking.type` as Claude spells it.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::On => "adaptive",
+            Self::Off => "disabled",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputType {
@@ -102,13 +123,19 @@ fn default_timeout() -> u64 {
     3_600
 }
 
-/// Small on purpose: a call is charged input + `max_tokens` against the account's quota when it
-/// starts, so a large default throttles everybody.
-fn default_max_tokens() -> u32 {
-    2_048
-}
+/// Tokens of an answer whose step names no `max_tokens`. Small on purpose: a call is charged input + `max_tokens`
+/// against the account's quota when it starts, so a large default throttles everybody.
+pub const ANSWER_TOKENS: u32 = 2_048;
+
+/// Levels of effort that the service takes only while the model thinks.
+pub const THINKING_EFFORTS: [&str; 2] = ["xhigh", "max"];
 
 impl Step {
+    /// The longest text that the step may answer with, in tokens.
+    pub fn answer_tokens(&self) -> u32 {
+        self.max_tokens.unwrap_or(ANSWER_TOKENS)
+    }
+
     /// Name of the input that the step fans out over.
     pub fn list(&self) -> Option<&str> {
         self.for_each.as_deref()?.strip_prefix("inputs.")
@@ -193,7 +220,14 @@ impl Template {
         let mut problems = Problems::default();
         let field = |name: &str| format!("steps.{}.{name}", step.id);
         check_name(&mut problems, &field("id"), &step.id);
-        problems.check(step.max_tokens > 0, field("max_tokens"), "must be above 0");
+        problems.check(step.max_tokens != Some(0), field("max_tokens"), "must be above 0");
+        let effort = step.effort.as_deref().filter(|level| THINKING_EFFORTS.contains(level));
+        if let Some(effort) = effort.filter(|_| step.thinking == Some(Thinking::Off)) {
+            let cause = format!(
+                "{effort} needs thinking, which `thinking: off` switches off; high is the most without"
+            );
+            problems.add(field("effort"), cause);
+        }
         let warm = step.temperature.is_none_or(|t| (0.0..=1.0).contains(&t));
         problems.check(warm, field("temperature"), "must be 0 to 1");
         let cause = "needs a system prompt, which is what is cached";
@@ -259,7 +293,7 @@ mod tests {
         let yaml = "version: 1\nname: explain\ndescription: Explains a text to a newcomer.\ninputs:\n  text: { type: string, required: true }\n  audience: { type: string, default: newcomer }\nsteps:\n  - id: answer\n    model: haiku\n    max_tokens: 400\n    prompt: \"Explain to a {{ inputs.audience }}: {{ inputs.text }}\"\n";
         let template = Template::parse(yaml).unwrap();
         assert_eq!(template.result(), Some("answer"));
-        assert_eq!(template.steps[0].max_tokens, 400);
+        assert_eq!(template.steps[0].max_tokens, Some(400));
     }
 
     #[test]
@@ -286,13 +320,15 @@ mod tests {
             ("- { id: a, model: m, prompt: \"{{ steps.b }}\" }\n- { id: b, model: m, prompt: p }", "steps.a.prompt: reads steps.b"),
             ("- { id: a, model: m, prompt: \"{{ oops\" }", "steps.a.prompt: syntax error"),
             ("- { id: a/b, model: m, prompt: p }", "steps.a/b.id: must be"),
-            ("- { id: a, model: m, prompt: p, max_token: 7 }", "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, cache, output, routing; did you mean max_tokens?"),
+            ("- { id: a, model: m, prompt: p, max_token: 7 }", "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, thinking, cache, output, routing; did you mean max_tokens?"),
             ("- { id: a, prompt: 7, max_tokens: many }", "steps.a.max_tokens: must be a whole number, 0 or more; steps.a.prompt: must be a string; steps.a.model: is missing"),
             ("- { id: a, model: m, prompt: p, temperature: 3, needs: b }\n- 7\n- { model: m, prompt: \"{{ x }}\" }", "steps.a.needs: must be a list; steps[1]: must be an object; steps[2].id: is missing; steps.a.temperature: must be 0 to 1"),
             ("- { id: a, model: m, prompt: p, output: { type: jsn } }", "steps.a.output.type: must be one of: text, json"),
             ("- { id: a, model: m, prompt: \"{{ item }}\" }", "steps.a.prompt: reads item, which is neither an input nor"),
             ("- { id: a, model: m, prompt: p, for_each: inputs.text }", "steps.a.for_each: must be inputs.<name> of an input of type list"),
             ("- { id: a, model: m, prompt: p, temperature: 3 }", "steps.a.temperature: must be 0 to 1"),
+            ("- { id: a, model: m, prompt: p, thinking: off, effort: max }", "steps.a.effort: max needs thinking, which `thinking: off` switches off"),
+            ("- { id: a, model: m, prompt: p, thinking: maybe }", "steps.a.thinking: must be one of: on, off"),
             ("- { id: a, model: m, prompt: p, output: { type: json, schema: { type: 7 } } }", "steps.a.output.schema"),
         ];
         for (steps, expected) in table {

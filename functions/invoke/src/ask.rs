@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bcce_core::asking::{self, answered, told};
-use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target};
+use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Cause, Target};
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::Signal;
+use bcce_core::parameters::Parameters;
 use bcce_core::plan::Plan;
 use bcce_core::ports::{
     Blame, CallFailure, CallLimits, CallModel, CallReport, Limit, ModelAnswer, ModelCall, Repair,
@@ -22,8 +23,12 @@ pub(crate) struct Asking<'a> {
     pub plan: &'a Plan,
     pub step: &'a Step,
     pub reference: &'a StepRef,
+    /// As the target gets it.
     pub prompt: &'a Prompt,
+    pub parameters: &'a Parameters<'a>,
     pub target: &'a Target,
+    /// The service has compiled the schema before, or there is none.
+    pub is_compiled: bool,
     /// For the whole call.
     pub time: Duration,
     pub repair: Option<Repair<'a>>,
@@ -32,6 +37,11 @@ pub(crate) struct Asking<'a> {
 pub(crate) enum Asked {
     Answered(ModelAnswer),
     NextTarget,
+    /// The request does not fit this target; another one, or another form of it, may.
+    Misfit {
+        cause: Cause,
+        error: Fault,
+    },
     Failed(Fault),
 }
 
@@ -58,11 +68,12 @@ impl Asking<'_> {
     }
 
     /// A target that is silent for as long as the platform team waits is out of order. One that a caller
-    /// gave up sooner need not be.
+    /// gave up sooner need not be, nor one that may be compiling a schema.
     fn blamed(&self, failure: CallFailure, is_silent: bool) -> CallFailure {
         let (limits, patience) = (self.limits(), self.route().map(Route::patience));
         let patience = patience.unwrap_or_default();
         let waited_out = match failure.blame {
+            Blame::Limit(_) if is_silent && !self.is_compiled => false,
             Blame::Limit(Limit::FirstToken) => {
                 limits.first_token.as_secs() >= patience.first_token_s
             }
@@ -82,6 +93,10 @@ impl Asking<'_> {
     fn after(&self, failure: &CallFailure) -> Result<Asked, Fault> {
         let (run_id, step) = (&self.run.run_id, &self.step.id);
         let what = told(self.target, failure);
+        if let Some(cause) = failure.blame.cause() {
+            tracing::warn!(run_id, step, "a request does not fit a target: {what}");
+            return Ok(Asked::Misfit { cause, error: Fault::new(failure.name, what) });
+        }
         match failure.name {
             ErrorName::Internal => Err(Fault::internal(what)),
             ErrorName::TargetRejected => {
@@ -101,11 +116,8 @@ impl Asking<'_> {
             target: self.target,
             prompt: self.prompt,
             repair: self.repair,
-            max_tokens: self.step.max_tokens,
-            temperature: self.step.temperature,
-            effort: self.step.effort.as_deref(),
+            parameters: self.parameters,
             cache: self.step.cache,
-            schema: asking::enforced_schema(self.plan, self.step),
             metadata: asking::metadata(self.plan, self.run, self.step, self.reference.item),
             limits: self.limits(),
         }
@@ -114,8 +126,12 @@ impl Asking<'_> {
     fn limits(&self) -> CallLimits {
         let timeouts = self.route().map(|route| route.routing.timeouts).unwrap_or_default();
         let within = |seconds: u64| Duration::from_secs(seconds).min(self.time);
+        let first_token_s = match self.is_compiled {
+            true => timeouts.first_token_s,
+            false => timeouts.first_token_s.max(timeouts.new_schema_s),
+        };
         CallLimits {
-            first_token: within(timeouts.first_token_s),
+            first_token: within(first_token_s),
             stall: within(timeouts.stall_s),
             attempt: within(timeouts.attempt_s),
         }
@@ -139,6 +155,8 @@ impl Asking<'_> {
             },
             error: failure.map(|failure| failure.name),
             message: failure.map(|failure| failure.message.clone()),
+            cause: failure.and_then(|failure| failure.blame.cause()),
+            adapted: self.parameters.adapted.clone(),
             retry_after_s: failure.and_then(|failure| failure.retry_after_s),
             started_at,
             latency_ms: millis(report.latency),

@@ -3,6 +3,7 @@
 
 mod ask;
 mod context;
+mod grammars;
 mod plans;
 mod reports;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use bcce_core::run::{Run, StepRef};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+pub use grammars::Grammars;
 use plans::Plans;
 use reports::Reports;
 pub use reports::TakeReports;
@@ -59,6 +61,7 @@ pub struct Ports<S, M, C, L> {
     pub clock: C,
     pub health: Book<L>,
     pub plans: Plans,
+    pub grammars: Grammars,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -15,6 +15,7 @@ fn main() -> Result<(), StartError> {
             clock: SystemClock,
             health: Book::new(HealthTable::new(&aws, &config.ledger_table)),
             plans: Default::default(),
+            grammars: Default::default(),
         };
         let (environment, emit) = (&config.environment, |document: &str| println!("{document}"));
         bcce_aws::serve(|request, invocation: Invocation| {

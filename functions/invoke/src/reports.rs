@@ -13,18 +13,26 @@ use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::latency::{bucket, slot};
 use bcce_core::health::{Report, Signal, target_key};
 use bcce_core::plan::Plan;
-use bcce_core::ports::{Clock, CountLatency, NoteCache, NoteCall, ReadBreakers, WriteBreaker};
+use bcce_core::ports::{
+    Clock, CountLatency, NoteCache, NoteCall, ReadBreakers, ReadCaches, WriteBreaker,
+};
 use bcce_core::routing::{Decision, Next, Route, Strategy};
 use futures::StreamExt;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 
-use crate::{Ports, Request};
+use crate::{Ports, Request, grammars};
 
 /// What a ledger has to take, to be told of calls.
-pub trait TakeReports: ReadBreakers + WriteBreaker + CountLatency + NoteCache + NoteCall {}
+pub trait TakeReports:
+    ReadBreakers + ReadCaches + WriteBreaker + CountLatency + NoteCache + NoteCall
+{
+}
 
-impl<L: ReadBreakers + WriteBreaker + CountLatency + NoteCache + NoteCall> TakeReports for L {}
+impl<L> TakeReports for L where
+    L: ReadBreakers + ReadCaches + WriteBreaker + CountLatency + NoteCache + NoteCall
+{
+}
 
 #[derive(Default)]
 pub(crate) struct Reports<'a>(RefCell<FuturesUnordered<LocalBoxFuture<'a, ()>>>);
@@ -108,6 +116,16 @@ pub(crate) fn tell<'a, S, M, C, L>(
         reports
             .send(async move { note(ports.health.ledger().note(&cache, &key, now + lasts).await) });
     }
+}
+
+/// Notes that the service has compiled a schema for a target.
+pub(crate) fn note_grammar<'a, S, M, C: Clock, L: TakeReports>(
+    reports: &Reports<'a>,
+    ports: &'a Ports<S, M, C, L>,
+    (schema, target): grammars::Key,
+) {
+    let until = ports.clock.now() + grammars::KEPT;
+    reports.send(async move { note(ports.health.ledger().note(&schema, &target, until).await) });
 }
 
 /// The token, where this call was the probe.

@@ -82,6 +82,7 @@ fn ports(reports: impl IntoIterator<Item = CallReport>) -> Fakes {
         clock: StoppedClock(datetime!(2026-11-01 12:00:01 UTC)),
         health: Book::new(Box::leak(Box::default())),
         plans: Plans::default(),
+        grammars: Grammars::default(),
     }
 }
 

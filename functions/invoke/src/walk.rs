@@ -3,20 +3,21 @@
 use std::time::Duration;
 
 use bcce_core::asking::{self, Answer};
-use bcce_core::attempt::{Attempt, AttemptKind, Target};
+use bcce_core::attempt::{Attempt, AttemptKind, Cause, Target};
 use bcce_core::begun::Begun;
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::{Breaker, Standing, target_key};
+use bcce_core::parameters::Parameters;
 use bcce_core::plan::Plan;
 use bcce_core::ports::{CallModel, Clock, GetObject, ModelAnswer, Repair};
 use bcce_core::prompt::Prompt;
-use bcce_core::routing::Routing;
+use bcce_core::routing::{Route, Routing};
 use bcce_core::template::Step;
 use time::OffsetDateTime;
 
 use crate::ask::{Asked, Asking};
-use crate::reports::{Over, Reports, TakeReports, begin, tell};
-use crate::{Ports, Request, context};
+use crate::reports::{Over, Reports, TakeReports, begin, note_grammar, tell};
+use crate::{Ports, Request, context, grammars};
 
 /// Kept back of the function's time for storing the answer: an operation on S3 may take 25 s with the
 /// client's retries, and there are two, since another writer's answer has to be read.
@@ -73,7 +74,7 @@ where
         let context = context::of(&ports.store, request, plan, step).await?;
         let until = ports.clock.now() + remaining.saturating_sub(MARGIN);
         let attempts = request.attempts.clone();
-        Ok(asking::prompt(plan, step, &context).map(|prompt| Self {
+        Ok(asking::prompt(step, &context).map(|prompt| Self {
             ports,
             reports,
             request,
@@ -94,7 +95,7 @@ where
                 break;
             }
             let Some(time) = self.time(n == 0) else { break };
-            if !self.may_call(target).await {
+            if self.is_too_small(target) || !self.may_call(target).await {
                 continue;
             }
             match self.turn(target, time).await? {
@@ -148,25 +149,50 @@ where
     }
 
     fn routing(&self) -> Option<&Routing> {
-        self.plan.routes.get(&self.request.step.route).map(|route| &route.routing)
+        self.route().map(|route| &route.routing)
+    }
+
+    fn route(&self) -> Option<&'r Route> {
+        self.plan.routes.get(&self.request.step.route)
+    }
+
+    /// Whether the prompt was too long for another target with as much context.
+    fn is_too_small(&self, target: &Target) -> bool {
+        self.route().is_some_and(|route| route.is_too_small(target, &self.attempts))
+    }
+
+    /// What a call sends to `target` after the attempts so far.
+    fn parameters(&self, target: &Target) -> Result<Parameters<'r>, Fault> {
+        let takes = self.route().and_then(|route| self.plan.takes(self.step, route, target));
+        let takes = takes.ok_or_else(|| Fault::internal(format!("the plan lacks {target}")))?;
+        let mut causes = self.attempts.iter().filter_map(|attempt| attempt.cause);
+        let grammar_refused = causes.any(|cause| cause == Cause::GrammarTooLarge);
+        Ok(Parameters::of(self.step, takes, grammar_refused))
     }
 
     async fn turn(&mut self, target: &Target, time: Duration) -> Result<Turn, Fault> {
-        let (answer, fault) = match self.ask(target, time, None).await? {
-            Asked::Answered(answer) => match self.read(&answer)? {
+        let mut parameters = self.parameters(target)?;
+        let mut asked = self.ask(target, &parameters, time, None).await?;
+        if self.may_drop_schema(&parameters, &asked)
+            && let Some(time) = self.time(true)
+        {
+            parameters = self.parameters(target)?;
+            asked = self.ask(target, &parameters, time, None).await?;
+        }
+        let (answer, fault) = match asked {
+            Asked::Answered(answer) => match self.read(&parameters, &answer)? {
                 Ok(read) => return Ok(Turn::Answered(read)),
                 Err(fault) => (answer, fault),
             },
-            Asked::NextTarget => return Ok(Turn::NextTarget),
-            Asked::Failed(error) => return Ok(Turn::Failed(error)),
+            other => return Ok(self.after(target, other)),
         };
         self.mark_invalid(&fault);
         let Some(time) = self.time_to_repair(&answer) else {
             return Ok(Turn::Failed(Fault::new(ErrorName::OutputInvalid, fault)));
         };
         let repair = Repair { answer: &answer.text, fault: &fault };
-        match self.ask(target, time, Some(repair)).await? {
-            Asked::Answered(answer) => match self.read(&answer)? {
+        match self.ask(target, &parameters, time, Some(repair)).await? {
+            Asked::Answered(answer) => match self.read(&parameters, &answer)? {
                 Ok(read) => Ok(Turn::Answered(read)),
                 Err(fault) => {
                     self.mark_invalid(&fault);
@@ -174,8 +200,26 @@ where
                     Ok(Turn::Failed(Fault::new(ErrorName::OutputInvalid, message)))
                 }
             },
-            Asked::NextTarget => Ok(Turn::NextTarget),
-            Asked::Failed(error) => Ok(Turn::Failed(error)),
+            other => Ok(self.after(target, other)),
+        }
+    }
+
+    /// The service cannot compile the schema: the same target is asked once more, with the schema in the prompt.
+    fn may_drop_schema(&self, parameters: &Parameters<'_>, asked: &Asked) -> bool {
+        let is_refused = matches!(asked, Asked::Misfit { cause: Cause::GrammarTooLarge, .. });
+        is_refused && parameters.schema.is_some() && self.calls_left() > 0
+    }
+
+    /// What a call that was not answered means for the step.
+    fn after(&self, target: &Target, asked: Asked) -> Turn {
+        match asked {
+            Asked::Misfit { cause: Cause::ContextTooLong, .. }
+                if self.route().is_some_and(|route| route.has_larger(target)) =>
+            {
+                Turn::NextTarget
+            }
+            Asked::Misfit { error, .. } | Asked::Failed(error) => Turn::Failed(error),
+            Asked::NextTarget | Asked::Answered(_) => Turn::NextTarget,
         }
     }
 
@@ -188,17 +232,22 @@ where
     async fn ask(
         &mut self,
         target: &Target,
+        parameters: &Parameters<'_>,
         time: Duration,
         repair: Option<Repair<'_>>,
     ) -> Result<Asked, Fault> {
         let kind = if repair.is_some() { AttemptKind::Repair } else { AttemptKind::First };
+        let prompt = asking::prompt_for(&self.prompt, self.step, parameters);
+        let grammar = parameters.schema.as_ref().map(|schema| grammars::key(schema, target));
         let asking = Asking {
             run: &self.request.run,
             plan: self.plan,
             step: self.step,
             reference: &self.request.step,
-            prompt: &self.prompt,
+            prompt: &prompt,
+            parameters,
             target,
+            is_compiled: self.is_compiled(grammar.as_ref()).await,
             time,
             repair,
         };
@@ -208,13 +257,30 @@ where
         let (attempt, signal, asked) = asking.ask(&self.ports.model, started_at, kind).await;
         let over = Over { target, signal, attempt: &attempt, before: &self.attempts };
         tell(self.reports, self.ports, self.request, self.plan, &over);
+        if let Some(grammar) = grammar.filter(|_| matches!(asked, Ok(Asked::Answered(_))))
+            && self.ports.grammars.learn(&grammar, started_at)
+        {
+            note_grammar(self.reports, self.ports, grammar);
+        }
         self.attempts.push(attempt);
         asked
     }
 
+    /// Whether the service has the grammar that a call needs.
+    async fn is_compiled(&self, grammar: Option<&grammars::Key>) -> bool {
+        let Some(grammar) = grammar else { return true };
+        let (health, now) = (&self.ports.health, self.ports.clock.now());
+        self.ports.grammars.is_compiled(health, grammar, now).await
+    }
+
     /// The answer, or what is wrong with it.
-    fn read(&self, answer: &ModelAnswer) -> Result<Result<Answer, String>, Fault> {
-        asking::read(self.step, &self.prompt, answer)
+    fn read(
+        &self,
+        parameters: &Parameters<'_>,
+        answer: &ModelAnswer,
+    ) -> Result<Result<Answer, String>, Fault> {
+        let prompt = asking::prompt_for(&self.prompt, self.step, parameters);
+        asking::read(self.step, &prompt, parameters.max_tokens, answer)
     }
 
     fn mark_invalid(&mut self, fault: &str) {

@@ -180,8 +180,10 @@ where
         let Some(fit) = fit.ok().filter(|fit| *fit.target == shared.target) else {
             return Ok(None);
         };
-        let prompt = bulk::prompt(&plan, fit.step)?;
-        Ok(Some(Asking { run, plan: &plan, step: fit.step, prompt: &prompt }.line(n)))
+        let parameters = fit.parameters();
+        let prompt = bulk::prompt(&plan, fit.step, &parameters)?;
+        let (plan, step) = (&plan, fit.step);
+        Ok(Some(Asking { run, plan, step, prompt: &prompt, parameters: &parameters }.line(n)))
     }
 
     async fn plan(&self, shared: &Shared<'_>, made: &Made) -> Result<Plan, Fault> {

@@ -95,8 +95,10 @@ impl<E: Fn(&str)> Answered<'_, E> {
         let request_body = request_body.ok_or_else(|| missing(&request_key))?;
         let plan: Plan = parse(&plan_key, &plan_body)?;
         let fit = bulk::fit(&plan, &self.config.region).map_err(Fault::internal)?;
-        let prompt = bulk::prompt(&plan, fit.step)?;
-        let asking = Asking { run, plan: &plan, step: fit.step, prompt: &prompt };
+        let parameters = fit.parameters();
+        let prompt = bulk::prompt(&plan, fit.step, &parameters)?;
+        let (prompt, parameters) = (&prompt, &parameters);
+        let asking = Asking { run, plan: &plan, step: fit.step, prompt, parameters };
         let taken = bulk::take(&asking, fit.target, self.took, self.returned)?;
         let course = self.course(run, &fit, taken.attempt);
         let (key, body) = match taken.result {

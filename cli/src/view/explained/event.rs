@@ -95,8 +95,10 @@ fn called(attempt: &Attempt) -> Vec<Line> {
     let first = vec![span(Ink::Plain, format!("{} ", attempt.target.region)), outcome(attempt)];
     let said = attempt.message.as_ref().map(|message| dim(format!("it said: {message}")));
     let asked = attempt.retry_after_s.map(|s| dim(format!("it asked to wait {s} s (Retry-After)")));
+    let adapted = (!attempt.adapted.is_empty())
+        .then(|| dim(format!("adapted to the target: {}", attempt.adapted.join("; "))));
     let spent = dim(format!("{}; {}", model(&attempt.target), spent(attempt)));
-    [Some(first), said, asked, Some(spent)].into_iter().flatten().collect()
+    [Some(first), said, asked, adapted, Some(spent)].into_iter().flatten().collect()
 }
 
 /// With the role that carries the call, and the guardrail over it.

@@ -35,6 +35,7 @@ fn route() -> Route {
         priority,
         weight: 1,
         price: None,
+        context_tokens: 200_000,
     };
     Route {
         targets: [(Some(0), EAST), (Some(1), WEST)].map(listed).to_vec(),
@@ -72,6 +73,8 @@ fn failed(at: u64, region: &str, error: ErrorName) -> Attempt {
         outcome: AttemptOutcome::Failed,
         error: Some(error),
         message: Some("ThrottlingException (429): Too many requests, please wait.".into()),
+        cause: None,
+        adapted: vec![],
         retry_after_s: None,
         started_at: after(at),
         latency_ms: 40,
@@ -86,6 +89,8 @@ fn answered(at: u64, region: &str) -> Attempt {
         outcome: AttemptOutcome::Answered,
         error: None,
         message: None,
+        cause: None,
+        adapted: vec![],
         latency_ms: 1_200,
         first_token_ms: Some(300),
         usage: Some(Usage {

@@ -9,7 +9,7 @@ use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use bcce_core::classify::{ServiceError, advice, classify};
+use bcce_core::classify::{ServiceError, advice, classify, misfit};
 use bcce_core::error::ErrorName;
 use bcce_core::limits::{MAX_MESSAGE_CHARS, cut};
 use bcce_core::ports::{Blame, CallFailure};
@@ -28,11 +28,12 @@ pub(super) fn refused(
             let (code, message) = (inner.code(), inner.message().unwrap_or_default());
             let status = Some(response.status().as_u16());
             let name = classify(ServiceError { code, status, message });
+            let blame = misfit(name, message).map_or(blame(name), Blame::Fit);
             let code = code.unwrap_or("no error code");
             let told = advice(code, message).unwrap_or(message);
             let message =
                 cut(&format!("{code} ({}): {told}", response.status().as_u16()), MAX_MESSAGE_CHARS);
-            CallFailure { name, message, retry_after_s: retry_after(response), blame: blame(name) }
+            CallFailure { name, message, retry_after_s: retry_after(response), blame }
         }
         SdkError::ConstructionFailure(_) => {
             heard.refused();
@@ -59,7 +60,8 @@ pub(super) fn broken_off<R>(error: &SdkError<ConverseStreamOutputError, R>) -> C
     let message = inner.message().unwrap_or_default();
     let code = stream_code(inner);
     let name = classify(ServiceError { code: Some(code), status: None, message });
-    CallFailure { blame: blame(name), ..failure(name, &format!("{code} in the stream: {message}")) }
+    let blame = misfit(name, message).map_or(blame(name), Blame::Fit);
+    CallFailure { blame, ..failure(name, &format!("{code} in the stream: {message}")) }
 }
 
 /// What the service itself calls a failure of the model is one over this request; another may do well.

@@ -14,6 +14,8 @@ pub(super) struct Heard {
     pub first_token: Option<Duration>,
     /// The answer; reasoning is not part of it.
     pub text: String,
+    /// There was reasoning.
+    pub thought: bool,
     /// Empty until `messageStop`.
     pub stop_reason: String,
     /// `None`: unknown, for instance because the stream broke off.
@@ -24,7 +26,7 @@ impl Heard {
     /// Until the service accepts a call, it has used nothing.
     pub fn new(started: Instant) -> Self {
         let (text, stop_reason) = (String::new(), String::new());
-        Self { started, first_token: None, text, stop_reason, usage: None }
+        Self { started, first_token: None, text, thought: false, stop_reason, usage: None }
     }
 
     /// The service refused the call, or was never reached: nothing was used.
@@ -41,8 +43,10 @@ impl Heard {
         match event {
             ConverseStreamOutput::ContentBlockDelta(event) => {
                 self.first_token.get_or_insert_with(|| self.started.elapsed());
-                if let Some(ContentBlockDelta::Text(text)) = event.delta {
-                    self.text.push_str(&text);
+                match event.delta {
+                    Some(ContentBlockDelta::Text(text)) => self.text.push_str(&text),
+                    Some(ContentBlockDelta::ReasoningContent(_)) => self.thought = true,
+                    _ => {}
                 }
             }
             ConverseStreamOutput::MessageStop(event) => {
@@ -107,7 +111,7 @@ mod tests {
         heard.take(delta(ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text(
             "hm".into(),
         ))));
-        assert!(heard.first_token.is_some());
+        assert!(heard.first_token.is_some() && heard.thought);
         heard.take(delta(ContentBlockDelta::Text("Yes.".into())));
         assert_eq!(heard.text, "Yes.");
     }

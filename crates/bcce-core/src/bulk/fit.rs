@@ -1,6 +1,8 @@
 //! Which plans a job can take, and on which target.
 
 use crate::attempt::Target;
+use crate::models::Takes;
+use crate::parameters::Parameters;
 use crate::plan::Plan;
 use crate::routing::{Route, RouteTarget};
 use crate::template::Step;
@@ -10,6 +12,14 @@ use crate::template::Step;
 pub struct Fit<'a> {
     pub step: &'a Step,
     pub target: &'a Target,
+    pub takes: &'a Takes,
+}
+
+impl<'a> Fit<'a> {
+    /// What each record sends.
+    pub fn parameters(&self) -> Parameters<'a> {
+        Parameters::of(self.step, self.takes, false)
+    }
 }
 
 /// `region`: of the stack, whose bucket a job reads and writes.
@@ -29,7 +39,9 @@ pub fn fit<'a>(plan: &'a Plan, region: &str) -> Result<Fit<'a>, String> {
     let route = route.ok_or_else(|| format!("the plan has no route for step {}", step.id))?;
     let target = target(route, region)
         .map_err(|why| format!("no target of {} can take a job: {why}", step.model))?;
-    Ok(Fit { step, target })
+    let takes = plan.takes(step, route, target);
+    let takes = takes.ok_or_else(|| format!("the plan does not say what {target} takes"))?;
+    Ok(Fit { step, target, takes })
 }
 
 /// The first one by the strategy `priority`: a job is no matter of seconds, nor of a prompt cache.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::record::item;
@@ -88,8 +89,10 @@ struct Message {
 
 /// Reasoning has no text of its own.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Block {
     text: Option<String>,
+    reasoning_content: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -127,9 +130,11 @@ fn answered(response: Value) -> Returned {
     let Ok(response) = serde_json::from_value::<Response>(response) else {
         return broken("modelOutput is no response of Converse");
     };
-    let text = response.output.message.content.into_iter().filter_map(|block| block.text).collect();
+    let content = response.output.message.content;
+    let thought = content.iter().any(|block| block.reasoning_content.is_some());
+    let text = content.into_iter().filter_map(|block| block.text).collect();
     Returned {
-        result: Ok(ModelAnswer { text, stop_reason: response.stop_reason }),
+        result: Ok(ModelAnswer { text, stop_reason: response.stop_reason, thought }),
         usage: response.usage.map(|tokens| usage(&tokens)),
     }
 }

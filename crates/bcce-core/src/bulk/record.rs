@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::asking::{self, enforced_schema, metadata};
+use crate::asking::{self, metadata};
 use crate::error::Fault;
+use crate::parameters::Parameters;
 use crate::plan::Plan;
 use crate::prompt::Prompt;
 use crate::run::RunRef;
@@ -15,7 +16,9 @@ pub struct Asking<'a> {
     pub run: &'a RunRef,
     pub plan: &'a Plan,
     pub step: &'a Step,
+    /// As the job's target gets it.
     pub prompt: &'a Prompt,
+    pub parameters: &'a Parameters<'a>,
 }
 
 impl Asking<'_> {
@@ -38,12 +41,16 @@ impl Asking<'_> {
         if let Some(output) = self.output() {
             body["outputConfig"] = output;
         }
+        if let Some(thinking) = self.parameters.thinking {
+            let thinking = json!({ "thinking": { "type": thinking.kind() } });
+            body["additionalModelRequestFields"] = thinking;
+        }
         body
     }
 
     fn inference(&self) -> Value {
-        let mut inference = json!({ "maxTokens": self.step.max_tokens });
-        if let Some(temperature) = self.step.temperature {
+        let mut inference = json!({ "maxTokens": self.parameters.max_tokens });
+        if let Some(temperature) = self.parameters.temperature {
             inference["temperature"] = json!(temperature);
         }
         inference
@@ -51,10 +58,10 @@ impl Asking<'_> {
 
     fn output(&self) -> Option<Value> {
         let mut output = Map::new();
-        if let Some(effort) = &self.step.effort {
+        if let Some(effort) = self.parameters.effort {
             output.insert("effort".into(), json!(effort));
         }
-        if let Some(schema) = enforced_schema(self.plan, self.step) {
+        if let Some(schema) = &self.parameters.schema {
             let schema = json!({ "schema": schema.to_string(), "name": "answer" });
             let format = json!({ "type": "json_schema", "structure": { "jsonSchema": schema } });
             output.insert("textFormat".into(), format);
@@ -63,12 +70,13 @@ impl Asking<'_> {
     }
 }
 
-/// What the one step of a plan is asked over: there is no step before it, and no list that it fans out over.
+/// What the one step of a plan asks a job's target: there is no step before it, and no list that it fans out over.
 ///
 /// # Errors
 /// `Bcce.InvalidRequest`: the step's template cannot be rendered.
-pub fn prompt(plan: &Plan, step: &Step) -> Result<Prompt, Fault> {
-    asking::prompt(plan, step, &json!({ "inputs": plan.inputs, "steps": {} }))
+pub fn prompt(plan: &Plan, step: &Step, parameters: &Parameters<'_>) -> Result<Prompt, Fault> {
+    let prompt = asking::prompt(step, &json!({ "inputs": plan.inputs, "steps": {} }))?;
+    Ok(asking::prompt_for(&prompt, step, parameters).into_owned())
 }
 
 /// Of item `n`: the service takes letters and digits, and shows eleven in its examples.

@@ -45,6 +45,8 @@ pub fn take(
         },
         error: failure.map(|failure| failure.name),
         message: failure.map(|failure| failure.message.clone()),
+        cause: None,
+        adapted: asked.parameters.adapted.clone(),
         retry_after_s: None,
         started_at: took.from,
         latency_ms: u64::try_from((took.to - took.from).whole_milliseconds()).unwrap_or(0),
@@ -53,10 +55,11 @@ pub fn take(
         cost_usd: returned.usage.and_then(|used| asked.plan.batch_cost(&target.model_id, &used)),
     };
     let result = match answered {
-        Ok(answer) => asking::read(asked.step, asked.prompt, answer)?.map_err(|fault| {
-            attempt.mark_invalid(&fault);
-            Fault::new(ErrorName::OutputInvalid, fault)
-        }),
+        Ok(answer) => asking::read(asked.step, asked.prompt, asked.parameters.max_tokens, answer)?
+            .map_err(|fault| {
+                attempt.mark_invalid(&fault);
+                Fault::new(ErrorName::OutputInvalid, fault)
+            }),
         Err(failure) => Err(Fault::new(failure.name, told(target, &failure))),
     };
     Ok(Taken { attempt, result })

@@ -19,7 +19,9 @@ fn plan(template: &str, policy: Policy) -> Plan {
 fn asked<R>(with: impl FnOnce(&Asking<'_>) -> R) -> R {
     let (plan, run) = (plan(ONE, Policy::default()), RunRef::first("default", "w", "1"));
     let prompt = Prompt { system: Some("s".into()), user: "p".into() };
-    with(&Asking { run: &run, plan: &plan, step: &plan.steps[0], prompt: &prompt })
+    let fit = fit(&plan, "us-east-1").unwrap();
+    let (prompt, parameters) = (&prompt, &fit.parameters());
+    with(&Asking { run: &run, plan: &plan, step: fit.step, prompt, parameters })
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{Plan, tokens};
 use crate::attempt::Usage;
+use crate::parameters::Parameters;
 use crate::pricing::Price;
 use crate::routing::{Route, RouteTarget};
 use crate::run::StepRef;
@@ -66,23 +67,28 @@ impl Plan {
         let mut estimate = Estimate::default();
         for execution in self.waves.iter().flat_map(|wave| &wave.steps) {
             let Some(step) = self.step(&execution.step) else { continue };
-            let target = self.routes.get(&execution.route).and_then(first);
+            let route = self.routes.get(&execution.route);
+            let target = route.and_then(first);
             let model = target.map(|first| first.target.model_id.as_str());
             let price = model.and_then(|model| self.prices.get(model));
-            let (least, most) = self.bounds(step);
+            let takes = route.zip(target).and_then(|(r, first)| self.takes(step, r, &first.target));
+            let max_tokens = takes.map_or(step.answer_tokens(), |takes| {
+                Parameters::of(step, takes, false).max_tokens
+            });
+            let (least, most) = self.bounds(step, max_tokens);
             estimate.call(&least, &most, model, price);
         }
         estimate
     }
 
     /// The least and the most that one execution of a step uses.
-    fn bounds(&self, step: &Step) -> (Usage, Usage) {
+    fn bounds(&self, step: &Step, max_tokens: u32) -> (Usage, Usage) {
         let of = |template: Option<&String>| {
             tokens::of(template.map(String::as_str), step, &self.inputs)
         };
         let (prompt, system) = (of(Some(&step.prompt)), of(step.system.as_ref()));
         let mut least = Usage { input_tokens: prompt, ..Usage::default() };
-        let (answers, output_tokens) = (self.needed(step), u64::from(step.max_tokens));
+        let (answers, output_tokens) = (self.needed(step), u64::from(max_tokens));
         let mut most = Usage { input_tokens: prompt + answers, output_tokens, ..Usage::default() };
         match step.cache {
             None => {
@@ -105,7 +111,7 @@ impl Plan {
         let executions = self.waves.iter().flat_map(|wave| &wave.steps);
         let needed = executions.filter(|execution| step.needs.contains(&execution.step));
         let most = |execution: &StepRef| {
-            self.step(&execution.step).map_or(0, |step| u64::from(step.max_tokens))
+            self.step(&execution.step).map_or(0, |step| u64::from(step.answer_tokens()))
         };
         needed.map(most).sum()
     }

@@ -64,6 +64,7 @@ fn targets(sources: &Sources<'_>, model: &Model, priced: bool) -> Vec<RouteTarge
         priority: listed.priority,
         weight: listed.weight,
         price: prices.of(&listed.target.model_id).filter(|_| priced),
+        context_tokens: model.takes.with(&listed.takes).context_tokens,
     });
     targets.collect()
 }
@@ -84,10 +85,10 @@ fn expected(
     let system = step.system.as_deref().filter(|_| cached.is_none());
     let templates = [Some(step.prompt.as_str()), system].into_iter().flatten();
     let needed = steps.iter().filter(|other| step.needs.contains(&other.id));
-    let answers: u64 = needed.map(|step| u64::from(step.max_tokens)).sum();
+    let answers: u64 = needed.map(|step| u64::from(step.answer_tokens())).sum();
     Expected {
         input_tokens: tokens::of(templates, step, inputs) + answers,
-        output_tokens: u64::from(step.max_tokens),
+        output_tokens: u64::from(step.answer_tokens()),
         cached,
     }
 }

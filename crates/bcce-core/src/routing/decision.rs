@@ -116,6 +116,9 @@ impl Ruling {
         match self {
             Self::Forbidden => question.route.policy.forbids(target).unwrap_or_default(),
             Self::RejectsStep => "it rejected this step before".to_owned(),
+            Self::TooSmall => {
+                "the prompt did not fit a target whose context is as large".to_owned()
+            }
             Self::Open { until, cause } => {
                 let cause = cause.map(|cause| format!(" after {cause}")).unwrap_or_default();
                 format!("its breaker is open until {}{cause}", clock(*until))

@@ -60,6 +60,8 @@ pub struct TimeoutsOverride {
     pub stall_s: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_schema_s: Option<u64>,
 }
 
 impl TimeoutsOverride {
@@ -92,12 +94,14 @@ pub struct Timeouts {
     pub stall_s: u64,
     /// The whole call.
     pub attempt_s: u64,
+    /// Until the first token where the service may have to compile the step's schema first.
+    pub new_schema_s: u64,
 }
 
 impl Default for Timeouts {
     /// A model with a long prompt starts within seconds; 128k tokens of output take minutes.
     fn default() -> Self {
-        Self { first_token_s: 30, stall_s: 30, attempt_s: 600 }
+        Self { first_token_s: 30, stall_s: 30, attempt_s: 600, new_schema_s: 180 }
     }
 }
 
@@ -179,6 +183,7 @@ impl Timeouts {
             first_token_s: change.first_token_s.unwrap_or(self.first_token_s),
             stall_s: change.stall_s.unwrap_or(self.stall_s),
             attempt_s: change.attempt_s.unwrap_or(self.attempt_s),
+            new_schema_s: change.new_schema_s.unwrap_or(self.new_schema_s),
         }
     }
 
@@ -188,6 +193,7 @@ impl Timeouts {
             ("first_token_s", self.first_token_s),
             ("stall_s", self.stall_s),
             ("attempt_s", self.attempt_s),
+            ("new_schema_s", self.new_schema_s),
         ];
         for (name, seconds) in all {
             problems.check(seconds > 0, format!("{field}.{name}"), "must be above 0");
@@ -203,7 +209,8 @@ mod tests {
     #[test]
     fn an_override_changes_what_it_names_and_nothing_else() {
         let change: RoutingOverride = serde_saphyr::from_str("timeouts: { stall_s: 60 }").unwrap();
-        let timeouts = Timeouts { first_token_s: 120, stall_s: 5, attempt_s: 300 };
+        let timeouts =
+            Timeouts { first_token_s: 120, stall_s: 5, attempt_s: 300, ..Timeouts::default() };
         let changed = Routing { timeouts, ..Routing::default() }.with(&change);
         assert_eq!(changed.timeouts, Timeouts { stall_s: 60, ..timeouts });
         assert_eq!(changed.attempts, Routing::default().attempts);

@@ -11,6 +11,7 @@ pub fn route(regions: &[&str]) -> Route {
         priority: None,
         weight: 1,
         price: None,
+        context_tokens: 200_000,
     };
     Route {
         targets: regions.iter().map(target).collect(),

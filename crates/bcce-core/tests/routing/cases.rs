@@ -183,6 +183,7 @@ prop_compose! {
                 priority: Some(priority),
                 weight,
                 price: usd.map(price),
+                context_tokens: 200_000,
             }
         });
         let targets = targets.collect();
@@ -271,6 +272,8 @@ pub fn failed(
         outcome: AttemptOutcome::Failed,
         error: Some(error),
         message: None,
+        cause: None,
+        adapted: vec![],
         retry_after_s,
         started_at,
         latency_ms,
