@@ -34,7 +34,7 @@ fn route() -> Route {
         target: target(region),
         priority,
         weight: 1,
-        price: None,
+        prices: None,
     };
     Route {
         targets: [(Some(0), EAST), (Some(1), WEST)].map(listed).to_vec(),
