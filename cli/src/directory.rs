@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bcce_core::configuration::{self, Finding};
 use bcce_core::error::Problem;
+use time::Date;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::{figures, files};
@@ -17,14 +18,14 @@ pub type Texts = BTreeMap<String, String>;
 /// from below it too, and a link that leads back up ends.
 const DEPTH: usize = 3;
 
-/// The texts, when nothing is wrong; otherwise the process ends with `exit`, and one does `then`.
-pub fn checked(directory: &Path, exit: Exit, then: &str) -> Outcome<Texts> {
+/// The texts, when nothing is wrong with them `today`; otherwise the process ends with `exit`, and one does `then`.
+pub fn checked(directory: &Path, today: Date, exit: Exit, then: &str) -> Outcome<Texts> {
     let mut read = Read::default();
     read.folder(directory, directory, DEPTH).map_err(|error| {
         let then = "name a directory of configuration, e.g. infra/config/dev";
         Failure::usage(format!("{} cannot be read: {error}", directory.display()), then)
     })?;
-    let findings = read.findings();
+    let findings = read.findings(today);
     if findings.is_empty() {
         return Ok(read.texts);
     }
@@ -69,13 +70,13 @@ impl Read {
         };
     }
 
-    fn findings(&self) -> Vec<Finding> {
+    fn findings(&self, today: Date) -> Vec<Finding> {
         let unread = self.unread.iter().map(|(file, cause)| Finding {
             file: file.clone(),
             problem: Problem { field: "document".into(), cause: cause.clone() },
         });
         // What was not read is there: nobody must look for it.
-        let more = configuration::check(&self.texts);
+        let more = configuration::check(&self.texts, today);
         unread
             .chain(more.into_iter().filter(|finding| !self.unread.contains_key(&finding.file)))
             .collect()
@@ -103,12 +104,16 @@ fn is_yaml(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use time::macros::date;
+
     use super::*;
 
     const RIGHT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/config/dev");
 
+    const TODAY: Date = date!(2026 - 11 - 28);
+
     fn told(directory: &Path) -> Result<Texts, String> {
-        checked(directory, Exit::Usage, "mend them").map_err(|failure| failure.what)
+        checked(directory, TODAY, Exit::Usage, "mend them").map_err(|failure| failure.what)
     }
 
     #[test]
@@ -149,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_not_there_is_told_as_one() {
-        let failure = checked(Path::new("/gone"), Exit::Failed, "mend them").unwrap_err();
+        let gone = Path::new("/gone");
+        let failure = checked(gone, TODAY, Exit::Failed, "mend them").unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.what.starts_with("/gone cannot be read"), "{}", failure.what);
     }

@@ -10,6 +10,7 @@ use bcce_core::environment;
 use bcce_core::error::Fault;
 use bcce_core::ports::{GetObject, GetParameters, ListParameters};
 use futures::future::try_join_all;
+use time::Date;
 
 use crate::directory::Texts;
 use crate::exit::Outcome;
@@ -130,7 +131,9 @@ fn state(file: &str, text: &str, kept: Option<Kept>) -> State {
 
 /// What is wrong with a text in itself, as the document that `file` is.
 fn fault(file: &str, text: &str) -> Option<String> {
-    let findings = configuration::check(&Texts::from([(file.to_owned(), text.to_owned())]));
+    // The day counts for what documents say of each other.
+    let alone = Texts::from([(file.to_owned(), text.to_owned())]);
+    let findings = configuration::check(&alone, Date::MAX);
     let own = findings.iter().filter(|finding| finding.file == file);
     let told: Vec<String> = own.map(|finding| finding.problem.to_string()).collect();
     (!told.is_empty()).then(|| told.join("; "))

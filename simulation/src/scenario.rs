@@ -5,7 +5,7 @@ use std::time::Duration;
 use bcce_core::attempt::Target;
 use bcce_core::health::BreakerSettings;
 use bcce_core::policy::Policy;
-use bcce_core::pricing::Price;
+use bcce_core::pricing::{Price, PriceRows};
 use bcce_core::routing::{Cached, Expected, Route, RouteTarget, Routing, Strategy, Timeouts};
 use bcce_core::template::CacheTtl;
 use rust_decimal::Decimal;
@@ -118,7 +118,7 @@ pub fn route(strategy: Strategy) -> Route {
         },
         priority: Some(priority),
         weight: 1,
-        price: Some(price(*percent)),
+        prices: Some(PriceRows::from(price(*percent))),
         context_tokens: 200_000,
     });
     let timeouts = Timeouts { first_token_s: FIRST_TOKEN.as_secs(), ..Timeouts::default() };

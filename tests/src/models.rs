@@ -70,11 +70,11 @@ pub fn with_aliases(models: &str, prices: &str) -> (String, String) {
                 targets.join(", ")
             );
             prices += &format!(
-                "  anthropic.claude-{alias}: {{ input: \"1\", output: \"5\", cache_read: \"0.1\", cache_write_5m: \"1.25\", cache_write_1h: \"2\" }}\n"
+                "  anthropic.claude-{alias}: [{{ from: 2026-01-01, price: {{ input: \"1\", output: \"5\", cache_read: \"0.1\", cache_write_5m: \"1.25\", cache_write_1h: \"2\" }} }}]\n"
             );
             if layout == Layout::Cheaper {
                 prices += &format!(
-                    "  anthropic.claude-cheap-{alias}: {{ input: \"0.5\", output: \"2.5\", cache_read: \"0.05\", cache_write_5m: \"0.6\", cache_write_1h: \"1\" }}\n"
+                    "  anthropic.claude-cheap-{alias}: [{{ from: 2026-01-01, price: {{ input: \"0.5\", output: \"2.5\", cache_read: \"0.05\", cache_write_5m: \"0.6\", cache_write_1h: \"1\" }} }}]\n"
                 );
             }
         }

@@ -25,7 +25,7 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let then = "nothing was compared; mend them and compare again";
     // Not 1, as `config validate` has it: that something would change is not known.
-    let files = checked(&args.directory, Exit::Usage, then)?;
+    let files = checked(&args.directory, world.now().date(), Exit::Usage, then)?;
     let stack = Stack::find(world).await?;
     let comparison = Comparison::of(&stack, &files).await?;
     for line in lines(&comparison, &args.directory) {

@@ -18,7 +18,7 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let then = "nothing was pushed; mend them and push again";
-    let files = checked(&args.directory, Exit::Usage, then)?;
+    let files = checked(&args.directory, world.now().date(), Exit::Usage, then)?;
     let stack = Stack::find(world).await?;
     let comparison = Comparison::of(&stack, &files).await?;
     let (mut written, all) = (0, comparison.differing());

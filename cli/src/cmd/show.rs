@@ -79,8 +79,10 @@ fn summary(progress: &Progress) -> Vec<Line> {
 fn paid(manifest: &Manifest) -> Vec<Line> {
     let cost = manifest.totals.cost_usd.map(|cost| format!("${cost}"));
     let cost = cost.unwrap_or_else(|| figures::cost(&manifest.totals));
-    let prices =
-        manifest.prices_date.map(|date| format!(" at the prices of {date}")).unwrap_or_default();
+    let prices = manifest
+        .prices_date
+        .map(|date| format!(" by the price file of {date}"))
+        .unwrap_or_default();
     let mut lines = vec![field("cost", format!("{cost}{prices}"))];
     if !manifest.unpriced.is_empty() {
         lines.push(field("unpriced", manifest.unpriced.join(", ")));

@@ -13,8 +13,9 @@ pub struct Args {
     directory: PathBuf,
 }
 
-pub fn run(args: Args, _world: &World, out: &mut dyn Write) -> Outcome {
-    let texts = checked(&args.directory, Exit::Failed, "mend them and check again")?;
+pub fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let today = world.now().date();
+    let texts = checked(&args.directory, today, Exit::Failed, "mend them and check again")?;
     writeln!(
         out,
         "{}: {} and all they say of each other are right",

@@ -7,7 +7,7 @@ use bcce_core::attempt::Target;
 use bcce_core::error::ErrorName;
 use bcce_core::health::Breaker;
 use bcce_core::policy::Policy;
-use bcce_core::pricing::Price;
+use bcce_core::pricing::{Price, PriceRows};
 use bcce_core::routing::{
     Cached, Decision, Expected, Health, Question, Route, RouteTarget, Routing, Strategy, decide,
 };
@@ -37,7 +37,7 @@ fn route(targets: usize, strategy: Strategy) -> Route {
         },
         priority: Some(n as u32 / 2),
         weight: 1 + n as u32 % 3,
-        price: Some(price(n as i64)),
+        prices: Some(PriceRows::from(price(n as i64))),
         context_tokens: 200_000,
     };
     let cached = Cached { key: "k".to_owned(), tokens: 4_000, lasts: CacheTtl::FiveMinutes };

@@ -43,6 +43,16 @@ pub struct Usage {
     pub cache_write_1h_tokens: u64,
 }
 
+impl Usage {
+    /// Tokens of the prompt, wherever they came from.
+    pub fn prompt_tokens(&self) -> u64 {
+        self.input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_5m_tokens
+            + self.cache_write_1h_tokens
+    }
+}
+
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
         self.input_tokens += other.input_tokens;
@@ -123,7 +133,7 @@ impl Attempt {
         self.message = Some(fault.to_owned());
     }
 
-    /// The model's price is not in the price file. An attempt that used nothing costs nothing.
+    /// The price file has no price of the model for the day of the call. An attempt that used nothing costs nothing.
     pub fn is_unpriced(&self) -> bool {
         self.usage.is_some() && self.cost_usd.is_none()
     }
@@ -142,7 +152,7 @@ pub struct Totals {
     /// What is known of `cost_usd` when that is `null`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priced_subtotal_usd: Option<Decimal>,
-    /// Models that the price file does not know.
+    /// Models that the price file has no price of, for the day of the call.
     #[serde(default)]
     pub unpriced: Vec<String>,
 }

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use time::Date;
+
 use crate::document::{Document, Draft, from_yaml};
 use crate::error::{Problem, Problems};
 use crate::models::Models;
@@ -45,8 +47,8 @@ pub fn document_name(file: &str) -> Option<&str> {
     is_known.then_some(name)
 }
 
-/// Everything wrong with `files`: texts by their path within the directory.
-pub fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
+/// Everything wrong with `files`, texts by their path within the directory, if they are in force from `today` on.
+pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     let mut findings = Findings::default();
     for file in files.keys().filter(|file| document_name(file).is_none()) {
         findings.add(
@@ -75,7 +77,7 @@ pub fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
         findings.extend("models.yaml", allowed(models, policy));
     }
     if let Some(prices) = prices.whole() {
-        findings.extend("prices.yaml", priced(models, prices));
+        findings.extend("prices.yaml", priced(models, prices, today));
     }
     findings.0
 }
@@ -196,26 +198,37 @@ fn allowed(models: &Models, policy: &Policy) -> Problems {
     problems
 }
 
-/// Each target has a price, once per model and not once per profile.
-fn priced(models: &Models, prices: &Prices) -> Problems {
+/// Each target has a price today, because it may be called as soon as the files are pushed. A fault is found once per
+/// model and not once per profile.
+fn priced(models: &Models, prices: &Prices, today: Date) -> Problems {
     let mut problems = Problems::default();
-    let mut missing = BTreeSet::new();
+    let mut checked = BTreeSet::new();
     for (alias, model) in &models.models {
-        for target in model.targets().filter(|target| prices.of(&target.model_id).is_none()) {
-            let base = base_model(&target.model_id);
-            if missing.insert(base) {
-                problems.add(
-                    format!("models.{base}"),
-                    format!("is missing, and the model {alias} calls it"),
-                );
+        for base in model.targets().map(|target| base_model(&target.model_id)) {
+            if checked.insert(base)
+                && let Some(cause) = unpriced(prices, base, today)
+            {
+                let cause = format!("{cause}, and the model {alias} calls it");
+                problems.add(format!("models.{base}"), cause);
             }
         }
     }
     problems
 }
 
+/// Why a call of today would have no price.
+fn unpriced(prices: &Prices, base: &str, today: Date) -> Option<String> {
+    let Some(rows) = prices.models.get(base) else { return Some("is missing".to_owned()) };
+    match (rows.on(today), rows.0.first()) {
+        (None, Some(first)) => Some(format!("has no price before {}", first.from)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use time::macros::date;
+
     use super::*;
 
     const FILES: [(&str, &str); 9] = [
@@ -247,7 +260,11 @@ mod tests {
     }
 
     fn told(files: &BTreeMap<String, String>) -> Vec<String> {
-        check(files).iter().map(Finding::to_string).collect()
+        told_on(files, date!(2026 - 11 - 28))
+    }
+
+    fn told_on(files: &BTreeMap<String, String>, today: Date) -> Vec<String> {
+        check(files, today).iter().map(Finding::to_string).collect()
     }
 
     #[test]
@@ -267,7 +284,7 @@ mod tests {
             ("policy.yaml", "us-east-2, ", "", "models.yaml: models.haiku.targets: policy.yaml allows none of them (us.anthropic.claude-haiku"),
             ("policy.yaml", "anthropic.claude-*", "anthropic.claude-[", "models.yaml: models.opus.targets: policy.yaml allows none"),
             ("policy.yaml", "required_tags", "required_tag", "policy.yaml: required_tag: is unknown; there are: version, allowed_regions, allowed_models, required_tags; did you mean required_tags?"),
-            ("prices.yaml", "input: \"5\"", "input: \"0\"", "prices.yaml: models.anthropic.claude-opus-5: each price must be above 0"),
+            ("prices.yaml", "input: \"5\"", "input: \"0\"", "prices.yaml: models.anthropic.claude-opus-5[0].price.input: must be above 0"),
             ("routing.yaml", "attempts: 8", "attempts: 0", "routing.yaml: attempts: must be 1 to 50"),
             ("webhooks/github.yaml", "workflow: explain", "workflow: explains", "webhooks/github.yaml: rules.issue-opened.workflow: there is no workflows/explains.yaml"),
             ("webhooks/github.yaml", "text: ", "texts: ", "webhooks/github.yaml: rules.issue-opened.inputs.texts: explain has no such input"),
@@ -309,10 +326,20 @@ mod tests {
     }
 
     #[test]
+    fn a_price_that_starts_tomorrow_is_none_today() {
+        let mut files = files();
+        let prices = files.get_mut("prices.yaml").unwrap();
+        *prices = prices.replace("from: 2026-06-30", "from: 2026-11-29");
+        let expected = "prices.yaml: models.anthropic.claude-sonnet-5: has no price before 2026-11-29, and the model sonnet calls it";
+        assert_eq!(told(&files), [expected]);
+        assert_eq!(told_on(&files, date!(2026 - 11 - 29)), [""; 0]);
+    }
+
+    #[test]
     fn a_model_without_a_price_is_told_once() {
         let mut files = files();
         let prices = files.get_mut("prices.yaml").unwrap();
-        *prices = prices.replace("claude-sonnet-5", "claude-sonnet-4");
+        *prices = prices.replace("claude-sonnet-5:", "claude-sonnet-4:");
         assert_eq!(
             told(&files),
             [

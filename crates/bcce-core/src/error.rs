@@ -158,9 +158,14 @@ impl Problems {
         self.0.is_empty()
     }
 
-    /// As problems of fields below `path`.
+    /// As problems of fields below `path`. An item of a list, `[0]`, follows without a dot; a field without a name
+    /// is `path` itself.
     pub fn below(mut self, path: &str) -> Self {
-        self.0.iter_mut().for_each(|problem| problem.field = format!("{path}.{}", problem.field));
+        for problem in &mut self.0 {
+            let dot =
+                if problem.field.is_empty() || problem.field.starts_with('[') { "" } else { "." };
+            problem.field = format!("{path}{dot}{}", problem.field);
+        }
         self
     }
 

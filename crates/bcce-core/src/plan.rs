@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use time::Date;
+use time::{Date, OffsetDateTime};
 
 use crate::attempt::{Target, Usage};
 use crate::environment::Configuration;
@@ -18,7 +18,7 @@ use crate::error::{ErrorName, Fault, Problems};
 use crate::inputs;
 use crate::limits::MAX_STEPS;
 use crate::models::{Model, Takes};
-use crate::pricing::{Price, Prices};
+use crate::pricing::{PriceRow, PriceRows};
 use crate::request::StoredRequest;
 use crate::routing::{Retries, Route};
 use crate::run::StepRef;
@@ -45,13 +45,11 @@ pub struct Plan {
     pub waves: Vec<Wave>,
     /// By name: the model alias, or `<alias>@<step>` where a step's route is its own.
     pub routes: BTreeMap<String, Route>,
-    /// What the targets of the models take, by alias, in the order of their routes' targets.
-    pub takes: BTreeMap<String, Vec<Takes>>,
-    /// What each target's model costs, its profile's factor included. Missing: not in the price file.
-    pub prices: BTreeMap<String, Price>,
-    /// What a job's tokens cost of that. Plans of an earlier version are without.
-    #[serde(default = "Prices::default_batch_factor")]
-    pub batch_factor: Decimal,
+    /// What the models of the steps take, by alias.
+    pub takes: BTreeMap<String, Takes>,
+    /// What each target's model costs, its profile's factor included. Missing: not in the price file. All rows,
+    /// because a run may call on another day than the one it was planned on, and a plan knows no day.
+    pub prices: BTreeMap<String, PriceRows>,
 }
 
 /// Step executions that run side by side.
@@ -136,7 +134,6 @@ impl Plan {
             waves,
             takes: takes.collect(),
             prices: prices.collect(),
-            batch_factor: configuration.prices.batch_factor,
             routes,
             steps,
         })
@@ -152,17 +149,28 @@ impl Plan {
         self.takes.get(&step.model)?.get(at)
     }
 
-    /// What `usage` of a model costs; `None`: its price is not known. What used nothing costs nothing.
-    pub fn cost(&self, model_id: &str, usage: &Usage) -> Option<Decimal> {
+    /// What a call to a model costs that started at `at` and used `usage`. Returns `None` if its price on that day is
+    /// not known. What used nothing costs nothing.
+    pub fn cost(&self, model_id: &str, at: OffsetDateTime, usage: &Usage) -> Option<Decimal> {
+        self.cost_by(PriceRow::cost, model_id, at, usage)
+    }
+
+    /// The same for a record of a job that started at `at`.
+    pub fn batch_cost(&self, model_id: &str, at: OffsetDateTime, usage: &Usage) -> Option<Decimal> {
+        self.cost_by(PriceRow::batch_cost, model_id, at, usage)
+    }
+
+    fn cost_by(
+        &self,
+        cost: fn(&PriceRow, &Usage) -> Decimal,
+        model_id: &str,
+        at: OffsetDateTime,
+        usage: &Usage,
+    ) -> Option<Decimal> {
         if *usage == Usage::default() {
             return Some(Decimal::ZERO);
         }
-        Some(self.prices.get(model_id)?.cost(usage))
-    }
-
-    /// The same in a job.
-    pub fn batch_cost(&self, model_id: &str, usage: &Usage) -> Option<Decimal> {
-        Some((self.cost(model_id, usage)? * self.batch_factor).normalize())
+        Some(cost(self.prices.get(model_id)?.at(at)?, usage))
     }
 
     /// The list that a step fans out over; `None`: it does not.
@@ -433,9 +441,9 @@ pub mod tests {
         assert_eq!((a.input_tokens, a.output_tokens), (2, 50), "8 bytes without the cached ones");
         assert_eq!(a.cached.unwrap().tokens, 6);
         assert_eq!(b.input_tokens, 3 + 50, "the answer of a, at most");
-        assert!(plan.routes["haiku@a"].targets.iter().all(|target| target.price.is_some()));
+        assert!(plan.routes["haiku@a"].targets.iter().all(|target| target.prices.is_some()));
         let plain = plan_of_review();
-        assert!(plain.routes["haiku"].targets.iter().all(|target| target.price.is_none()));
+        assert!(plain.routes["haiku"].targets.iter().all(|target| target.prices.is_none()));
     }
 
     fn plan_of_review() -> Plan {

@@ -20,7 +20,7 @@ use crate::health::{Breaker, Standing};
 use crate::limits::MAX_RUN_SECONDS;
 use crate::models::Takes;
 use crate::policy::Policy;
-use crate::pricing::Price;
+use crate::pricing::PriceRows;
 use crate::template::CacheTtl;
 
 pub use decision::{Candidate, Decision, Next};
@@ -90,9 +90,9 @@ pub struct RouteTarget {
     /// Share of the load among equals.
     #[serde(default = "RouteTarget::default_weight")]
     pub weight: u32,
-    /// USD per million tokens, where the strategy asks for it; `None`: also where it is not known.
+    /// What its model costs, by day, where the strategy asks for it; `None`: also where it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub price: Option<Price>,
+    pub prices: Option<PriceRows>,
     /// Longest prompt and answer together, in tokens.
     #[serde(default = "Takes::default_context_tokens")]
     pub context_tokens: u64,

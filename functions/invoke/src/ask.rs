@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bcce_core::asking::{self, answered, told};
-use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Cause, Target};
+use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Cause, Target, Usage};
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::Signal;
 use bcce_core::parameters::Parameters;
@@ -145,6 +145,7 @@ impl Asking<'_> {
         failure: Option<&CallFailure>,
     ) -> Attempt {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let cost = |used: &Usage| self.plan.cost(&self.target.model_id, started_at, used);
         Attempt {
             target: self.target.clone(),
             kind,
@@ -162,7 +163,7 @@ impl Asking<'_> {
             latency_ms: millis(report.latency),
             first_token_ms: report.first_token.map(millis),
             usage: report.usage,
-            cost_usd: report.usage.and_then(|usage| self.plan.cost(&self.target.model_id, &usage)),
+            cost_usd: report.usage.and_then(|used| cost(&used)),
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::cell::{Cell, RefCell};
 
 use bcce_core::artifact::to_json;
+use bcce_core::attempt::{Attempt, Usage};
 use bcce_core::fakes::{MemoryStore, StoppedClock, now};
 use bcce_core::ledger::ClosedRun;
 use bcce_core::plan::Plan;
@@ -155,10 +156,10 @@ fn an_answer_is_a_run_that_is_over_and_the_rest_is_listed() {
     assert_eq!(artifact["output"]["json"], json!({ "ok": true }));
     assert_eq!(artifact["attempts"][0]["kind"], "bulk");
     assert!(artifact["decisions"][0]["because"][0].as_str().unwrap().contains(ARN));
-    let used =
-        bcce_core::attempt::Usage { input_tokens: 100, output_tokens: 10, ..Default::default() };
-    let model_id = artifact["attempts"][0]["target"]["model_id"].as_str().unwrap();
-    let half = plan().batch_cost(model_id, &used).unwrap();
+    let used = Usage { input_tokens: 100, output_tokens: 10, ..Default::default() };
+    let attempt: Attempt = serde_json::from_value(artifact["attempts"][0].clone()).unwrap();
+    let model_id = &attempt.target.model_id;
+    let half = plan().batch_cost(model_id, attempt.started_at, &used).unwrap();
     assert_eq!(manifest["totals"]["cost_usd"], half.to_string());
     assert!(ports.store.objects.borrow().contains_key(&run(3).signature_key()));
     assert_eq!(ports.ledger.0.borrow()[0].run.batch, Some(batch().item_of()));

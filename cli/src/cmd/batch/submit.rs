@@ -18,7 +18,7 @@ use serde_json::json;
 
 use self::draft::{Deadline, draft, format, id, mode};
 use self::origin::{Origin, is_taken_as_it_is, upload};
-use self::survey::Survey;
+use self::survey::{Basis, Survey};
 use self::told::Told;
 use crate::arguments::duration;
 use crate::batch::Batch;
@@ -95,7 +95,9 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     };
     let configuration = checked(&stack, &request, problems).await?;
     let (origin, format) = origin.ok_or_else(|| wrong(&Problems::one("source", "is none")))?;
-    let found = find(&stack, &request, &origin, format, &configuration, args.dry_run).await?;
+    let basis = Basis { at: world.now(), region: stack.region() };
+    let basis = args.dry_run.then_some(basis);
+    let found = find(&stack, &request, &origin, format, &configuration, basis).await?;
     found.place.fill(&mut request);
     let told = Told {
         args: &args,
@@ -201,7 +203,7 @@ async fn find(
     origin: &Origin,
     format: Format,
     configuration: &Configuration,
-    estimates: bool,
+    basis: Option<Basis<'_>>,
 ) -> Outcome<Found> {
     let mut described = request.clone();
     let bucket = &stack.outputs.artifact_bucket;
@@ -212,7 +214,7 @@ async fn find(
     let intake = Intake::new(&batch, configuration);
     let (survey, place, met) = match origin {
         Origin::File(path) => {
-            let (survey, digest) = survey::file(path, format, intake, estimates)?;
+            let (survey, digest) = survey::file(path, format, intake, basis)?;
             let location = upload(bucket, &digest.clone().hex(), format);
             let brought = Some(Brought::File { sha256: digest.bytes() });
             (survey, Place { location, format, etag: None, brought }, Digest::default())
@@ -221,12 +223,12 @@ async fn find(
             let opened = stack.sources.open(location, None).await?;
             let object = opened.ok_or_else(|| missing(location))?;
             let (etag, bytes) = (object.etag, object.bytes);
-            let survey = survey::object(location, object.body, format, intake, estimates).await?;
+            let survey = survey::object(location, object.body, format, intake, basis).await?;
             let head = Head { etag, bytes };
             (survey, placed(bucket, location, format, head)?, Digest::default())
         }
         Origin::Prefix(location) => {
-            let (survey, met) = survey::prefix(&stack.sources, location, intake, estimates).await?;
+            let (survey, met) = survey::prefix(&stack.sources, location, intake, basis).await?;
             let location = location.clone();
             (survey, Place { location, format, etag: None, brought: None }, met)
         }

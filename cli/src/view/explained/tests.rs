@@ -34,7 +34,7 @@ fn route() -> Route {
         target: target(region),
         priority,
         weight: 1,
-        price: None,
+        prices: None,
         context_tokens: 200_000,
     };
     Route {

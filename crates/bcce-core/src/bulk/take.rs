@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::output::Returned;
 use super::record::Asking;
 use crate::asking::{self, Answer, answered, told};
-use crate::attempt::{Attempt, AttemptKind, AttemptOutcome, Target};
+use crate::attempt::{Attempt, AttemptKind, AttemptOutcome, Target, Usage};
 use crate::error::{ErrorName, Fault};
 
 /// When a job was started, and when it was over.
@@ -18,7 +18,7 @@ pub struct Took {
 /// What a record came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Taken {
-    /// At the price of a job.
+    /// At the price of a job on the day it was started.
     pub attempt: Attempt,
     /// The error is the step's if it is not asked again.
     pub result: Result<Answer, Fault>,
@@ -36,6 +36,8 @@ pub fn take(
 ) -> Result<Taken, Fault> {
     let answered = answered(&returned.result);
     let failure = answered.as_ref().err();
+    // When the service came to the record nobody is told: each has the price of the day its job was started.
+    let cost = |used: &Usage| asked.plan.batch_cost(&target.model_id, took.from, used);
     let mut attempt = Attempt {
         target: target.clone(),
         kind: AttemptKind::Bulk,
@@ -52,7 +54,7 @@ pub fn take(
         latency_ms: u64::try_from((took.to - took.from).whole_milliseconds()).unwrap_or(0),
         first_token_ms: None,
         usage: returned.usage,
-        cost_usd: returned.usage.and_then(|used| asked.plan.batch_cost(&target.model_id, &used)),
+        cost_usd: returned.usage.and_then(|used| cost(&used)),
     };
     let result = match answered {
         Ok(answer) => asking::read(asked.step, asked.prompt, asked.parameters.max_tokens, answer)?

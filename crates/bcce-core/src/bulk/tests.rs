@@ -1,5 +1,7 @@
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use time::macros::datetime;
+use time::macros::{date, datetime};
+use time::{Date, OffsetDateTime};
 
 use super::*;
 use crate::attempt::{AttemptKind, Guardrail, Usage};
@@ -7,6 +9,7 @@ use crate::error::ErrorName;
 use crate::plan::Plan;
 use crate::plan::tests::of;
 use crate::policy::Policy;
+use crate::pricing::{LongPrompt, Price, PriceRow, PriceRows};
 use crate::prompt::Prompt;
 use crate::run::RunRef;
 
@@ -229,10 +232,48 @@ fn policy_guardrails_and_other_accounts_keep_a_target_out() {
     }
 }
 
+/// What a record costs of a job that was started at `from`, by rows that are 1, and 2 from 2026-11-02 on.
+fn cost(from: OffsetDateTime, input_tokens: u64) -> Option<String> {
+    let mut plan = plan(ONE, Policy::default());
+    let million = |usd: i64| Decimal::from(usd * 1_000_000);
+    let price = |usd: i64| Price {
+        input: million(usd),
+        output: million(usd),
+        cache_read: million(usd),
+        cache_write_5m: million(usd),
+        cache_write_1h: million(usd),
+    };
+    let row = |day: Date, usd: i64, batch: i64| PriceRow {
+        from: day,
+        price: price(usd),
+        long_prompt: Some(LongPrompt { above_tokens: 1_000, price: price(10 * usd) }),
+        regional_factor: None,
+        batch_factor: Some(Decimal::new(batch, 1)),
+    };
+    let rows = vec![row(date!(2026 - 11 - 01), 1, 5), row(date!(2026 - 11 - 02), 2, 2)];
+    plan.prices.values_mut().for_each(|old| *old = PriceRows(rows.clone()));
+    let run = RunRef::first("default", "w", "1");
+    let prompt = Prompt { system: None, user: "p".into() };
+    let asked = Asking { run: &run, plan: &plan, step: &plan.steps[0], prompt: &prompt };
+    let target = fit(&plan, "us-east-1").unwrap().target;
+    let mut response = response("{}", "end_turn");
+    response["usage"] =
+        json!({ "inputTokens": input_tokens, "outputTokens": 0, "totalTokens": input_tokens });
+    let took = Took { from, to: datetime!(2026-11-02 06:00 UTC) };
+    let taken = take(&asked, target, took, &returned("modelOutput", response)).unwrap();
+    assert_eq!(taken.attempt.is_unpriced(), taken.attempt.cost_usd.is_none());
+    taken.attempt.cost_usd.map(|cost| cost.to_string())
+}
+
 #[test]
-fn a_plan_of_an_earlier_version_pays_half_too() {
-    let mut written = serde_json::to_value(plan(ONE, Policy::default())).unwrap();
-    written.as_object_mut().unwrap().remove("batch_factor").unwrap();
-    let plan: Plan = serde_json::from_value(written).unwrap();
-    assert_eq!(plan.batch_factor.to_string(), "0.5");
+fn a_record_has_the_price_of_the_day_its_job_was_started_and_that_days_factor() {
+    assert_eq!(cost(datetime!(2026-11-01 23:59:59 UTC), 100).unwrap(), "50");
+    assert_eq!(cost(datetime!(2026-11-02 00:00 UTC), 100).unwrap(), "40");
+    assert_eq!(cost(datetime!(2026-10-31 23:59:59 UTC), 100), None, "never 0");
+}
+
+#[test]
+fn each_record_is_long_or_short_by_its_own_prompt() {
+    assert_eq!(cost(datetime!(2026-11-01 12:00 UTC), 1_000).unwrap(), "500");
+    assert_eq!(cost(datetime!(2026-11-01 12:00 UTC), 1_001).unwrap(), "5005");
 }

@@ -63,7 +63,7 @@ fn targets(sources: &Sources<'_>, model: &Model, priced: bool) -> Vec<RouteTarge
         target: listed.target.clone(),
         priority: listed.priority,
         weight: listed.weight,
-        price: prices.of(&listed.target.model_id).filter(|_| priced),
+        prices: prices.of(&listed.target.model_id).filter(|_| priced),
         context_tokens: model.takes.with(&listed.takes).context_tokens,
     });
     targets.collect()

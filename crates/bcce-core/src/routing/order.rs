@@ -59,10 +59,10 @@ fn rank(question: &Question<'_>, at: usize) -> f64 {
     }
 }
 
-/// What the call is expected to cost on a target: a prompt that lies in its cache is read from there, one
+/// What the call is expected to cost on a target today: a prompt that lies in its cache is read from there, one
 /// that does not has to be written first. `None`: the price is not known, and comes last.
 fn cost(question: &Question<'_>, at: usize) -> Option<f64> {
-    let price = question.route.targets[at].price?;
+    let price = question.route.targets[at].prices.as_ref()?.at(question.now)?;
     let expected = question.route.expected.as_ref()?;
     let mut usage = Usage {
         input_tokens: expected.input_tokens,

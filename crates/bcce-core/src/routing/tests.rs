@@ -1,5 +1,6 @@
 use super::*;
 use crate::attempt::tests::{failed, target};
+use crate::pricing::{LongPrompt, Price, PriceRow};
 use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2026-11-01 12:01 UTC);
@@ -10,7 +11,7 @@ pub fn route(regions: &[&str]) -> Route {
         target: target(region),
         priority: None,
         weight: 1,
-        price: None,
+        prices: None,
         context_tokens: 200_000,
     };
     Route {
@@ -324,22 +325,26 @@ fn where_nothing_is_measured_all_are() {
     assert!(firsts.iter().all(|share| *share > 3_000), "{firsts:?}");
 }
 
-fn price(input: i64) -> Option<Price> {
+fn price(input: i64) -> Price {
     let usd = |n| rust_decimal::Decimal::new(n, 2);
-    Some(Price {
+    Price {
         input: usd(input),
         output: usd(input * 5),
         cache_read: usd(input / 10),
         cache_write_5m: usd(input * 5 / 4),
         cache_write_1h: usd(input * 2),
-    })
+    }
+}
+
+fn prices(input: i64) -> Option<PriceRows> {
+    Some(PriceRows::from(price(input)))
 }
 
 #[test]
 fn the_cheapest_comes_first_and_an_unknown_price_last() {
     let mut route = strategy(Strategy::Cost);
     route.expected = Some(Expected { input_tokens: 10, output_tokens: 10, cached: None });
-    (route.targets[1].price, route.targets[2].price) = (price(110), price(100));
+    (route.targets[1].prices, route.targets[2].prices) = (prices(110), prices(100));
     let Course::Try { order, .. } = decide(&question(&route, &[])).course else { panic!() };
     assert_eq!(order, [2, 1, 0]);
 }
@@ -347,7 +352,7 @@ fn the_cheapest_comes_first_and_an_unknown_price_last() {
 #[test]
 fn a_warm_cache_is_worth_its_price_and_no_more() {
     let mut route = strategy(Strategy::Cost);
-    (route.targets[0].price, route.targets[1].price) = (price(100), price(110));
+    (route.targets[0].prices, route.targets[1].prices) = (prices(100), prices(110));
     let cached = |tokens| {
         let cached = Cached { key: "k".into(), tokens, lasts: CacheTtl::FiveMinutes };
         Some(Expected { input_tokens: 1_000, output_tokens: 1_000, cached: Some(cached) })
@@ -362,4 +367,42 @@ fn a_warm_cache_is_worth_its_price_and_no_more() {
     assert_eq!(first(&route), 1);
     route.expected = cached(100);
     assert_eq!(first(&route), 0);
+}
+
+/// Which of two targets comes first, for a prompt of so many tokens of which half may be cached.
+fn cheaper(route: &mut Route, tokens: u64, now: OffsetDateTime) -> usize {
+    let cached = Cached { key: "k".into(), tokens: tokens / 2, lasts: CacheTtl::FiveMinutes };
+    let (input_tokens, cached) = (tokens - tokens / 2, Some(cached));
+    route.expected = Some(Expected { input_tokens, output_tokens: 1, cached });
+    let deadline = now + Duration::from_secs(3_600);
+    match decide(&Question { now, deadline, ..question(route, &[]) }).course {
+        Course::Try { order, .. } => order[0],
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_cheap_for_a_short_prompt_may_be_dear_for_a_long_one() {
+    let mut route = strategy(Strategy::Cost);
+    route.targets.truncate(2);
+    let mut tiered = PriceRows::from(price(50));
+    tiered.0[0].long_prompt = Some(LongPrompt { above_tokens: 1_000, price: price(200) });
+    (route.targets[0].prices, route.targets[1].prices) = (prices(100), Some(tiered));
+    assert_eq!(cheaper(&mut route, 1_000, NOW), 1);
+    assert_eq!(cheaper(&mut route, 1_001, NOW), 0);
+}
+
+#[test]
+fn the_cheapest_is_the_cheapest_of_that_day() {
+    let mut route = strategy(Strategy::Cost);
+    route.targets.truncate(2);
+    let tomorrow = NOW + time::Duration::DAY;
+    let mut falls = PriceRows::from(price(200));
+    falls.0.push(PriceRow { from: tomorrow.date(), ..PriceRows::from(price(50)).0[0].clone() });
+    (route.targets[0].prices, route.targets[1].prices) = (prices(100), Some(falls.clone()));
+    assert_eq!(cheaper(&mut route, 10, NOW), 0);
+    assert_eq!(cheaper(&mut route, 10, tomorrow), 1);
+    falls.0.remove(0);
+    route.targets[1].prices = Some(falls);
+    assert_eq!(cheaper(&mut route, 10, NOW), 0, "before its first row a price is not known");
 }

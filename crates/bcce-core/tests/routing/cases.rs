@@ -6,7 +6,7 @@ use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target, Usage};
 use bcce_core::error::ErrorName;
 use bcce_core::health::{Breaker, Probe};
 use bcce_core::policy::Policy;
-use bcce_core::pricing::Price;
+use bcce_core::pricing::{Price, PriceRows};
 use bcce_core::routing::{
     self, Decision, Expected, Health, Next, Question, Route, RouteTarget, Routing, Timeouts,
 };
@@ -182,7 +182,7 @@ prop_compose! {
                 target: target(place),
                 priority: Some(priority),
                 weight,
-                price: usd.map(price),
+                prices: usd.map(|usd| PriceRows::from(price(usd))),
                 context_tokens: 200_000,
             }
         });

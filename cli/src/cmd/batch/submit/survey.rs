@@ -7,12 +7,14 @@ use bcce_aws::s3::MAX_UPLOAD_BYTES;
 use bcce_core::batch::intake::{Taken, Typical};
 use bcce_core::batch::item::{Entry, Rejected};
 use bcce_core::batch::{Format, Intake, Location, Reader};
+use bcce_core::bulk::fit;
 use bcce_core::digest::Digest;
 use bcce_core::error::Problems;
 use bcce_core::plan::Plan;
 use bcce_core::plan::estimate::Estimate;
 use bcce_core::ports::{ListSource, NextBytes};
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use crate::exit::{Failure, Outcome};
 use crate::figures;
@@ -30,12 +32,22 @@ pub struct Survey {
     /// The first of them.
     pub told: Vec<Rejected>,
     pub longest: Option<Longest>,
-    /// Where it was asked for.
+    /// On demand, where it was asked for.
     pub estimate: Estimate,
+    /// The same where every item that a job takes is a record of one.
+    pub in_bulk: Estimate,
     /// What stands for all items that would be run, likewise.
     pub plan: Typical<Plan>,
     /// Objects that a text of their length would not do for.
     pub unestimated: u64,
+}
+
+/// When and where the items of an estimate would be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Basis<'a> {
+    pub at: OffsetDateTime,
+    /// Of the stack, whose jobs call targets of that region.
+    pub region: &'a str,
 }
 
 /// The longest item: of its inputs as JSON, or of its object.
@@ -51,7 +63,7 @@ pub fn file(
     path: &Path,
     format: Format,
     mut intake: Intake<'_>,
-    estimates: bool,
+    basis: Option<Basis<'_>>,
 ) -> Outcome<(Survey, Digest)> {
     let name = path.display();
     let told = |error| {
@@ -76,10 +88,10 @@ pub fn file(
             break;
         }
         digest.add(&piece[..read]);
-        let mut each = |row| survey.note(intake.row(row), estimates);
+        let mut each = |row| survey.note(intake.row(row), basis);
         reader.push(&piece[..read], &mut each).map_err(|problems| no_manifest(&name, &problems))?;
     }
-    let mut each = |row| survey.note(intake.row(row), estimates);
+    let mut each = |row| survey.note(intake.row(row), basis);
     reader.finish(&mut each).map_err(|problems| no_manifest(&name, &problems))?;
     Ok((survey, digest))
 }
@@ -90,25 +102,25 @@ pub async fn object(
     mut body: impl NextBytes,
     format: Format,
     mut intake: Intake<'_>,
-    estimates: bool,
+    basis: Option<Basis<'_>>,
 ) -> Outcome<Survey> {
     let (mut survey, mut reader) = (Survey::default(), reader(format)?);
     while let Some(bytes) = body.next_bytes().await? {
-        let mut each = |row| survey.note(intake.row(row), estimates);
+        let mut each = |row| survey.note(intake.row(row), basis);
         reader.push(&bytes, &mut each).map_err(|problems| no_manifest(location, &problems))?;
     }
-    let mut each = |row| survey.note(intake.row(row), estimates);
+    let mut each = |row| survey.note(intake.row(row), basis);
     reader.finish(&mut each).map_err(|problems| no_manifest(location, &problems))?;
     Ok(survey)
 }
 
-/// The objects below a prefix, and a digest of which they are. Their texts are not read; `estimates`: each is taken
-/// for one of its length.
+/// The objects below a prefix, and a digest of which they are. Their texts are not read; an estimate takes each for one
+/// of its length.
 pub async fn prefix(
     sources: &impl ListSource,
     location: &Location,
     mut intake: Intake<'_>,
-    estimates: bool,
+    basis: Option<Basis<'_>>,
 ) -> Outcome<(Survey, Digest)> {
     let (mut survey, mut digest) = (Survey::default(), Digest::default());
     let mut from = None;
@@ -117,13 +129,13 @@ pub async fn prefix(
         for object in page.objects {
             digest.add(format!("{}\0{}\0", object.key, object.etag).as_bytes());
             let Some(mut taken) = intake.object(object) else { continue };
-            if let (Entry::Item(item), true) = (&taken.entry, estimates) {
+            if let (Entry::Item(item), Some(_)) = (&taken.entry, basis) {
                 let bytes = item.object.as_ref().map_or(0, |object| object.bytes);
                 let text = "x".repeat(usize::try_from(bytes).unwrap_or(0));
                 taken.plan = intake.plan_with((**item).clone(), &text).ok();
                 survey.unestimated += u64::from(taken.plan.is_none());
             }
-            survey.note(taken, estimates);
+            survey.note(taken, basis);
         }
         match page.next {
             Some(next) => from = Some(next),
@@ -133,10 +145,10 @@ pub async fn prefix(
 }
 
 impl Survey {
-    fn note(&mut self, taken: Taken, estimates: bool) {
+    fn note(&mut self, taken: Taken, basis: Option<Basis<'_>>) {
         self.items += 1;
-        if let Some(plan) = taken.plan.filter(|_| estimates) {
-            self.estimate.add(plan.estimate());
+        if let (Some(plan), Some(basis)) = (taken.plan, basis) {
+            self.estimate(&plan, basis);
             self.plan.note(&taken.entry, || Some(plan));
         }
         match taken.entry {
@@ -156,6 +168,15 @@ impl Survey {
                 }
             }
         }
+    }
+
+    fn estimate(&mut self, plan: &Plan, Basis { at, region }: Basis<'_>) {
+        let on_demand = plan.estimate(at);
+        self.in_bulk.add(match fit(plan, region) {
+            Ok(fit) => plan.estimate_in_bulk(fit.step, fit.target, at),
+            Err(_) => on_demand.clone(),
+        });
+        self.estimate.add(on_demand);
     }
 
     /// Items that would be run.
@@ -211,6 +232,7 @@ pub mod tests {
     use bcce_core::policy::Policy;
     use bcce_core::ports::Page;
     use bcce_core::routing::Routing;
+    use time::macros::datetime;
 
     const MODELS: &str = include_str!("../../../../../infra/config/dev/models.yaml");
     const PRICES: &str = include_str!("../../../../../infra/config/dev/prices.yaml");
@@ -240,6 +262,9 @@ pub mod tests {
         StoredBatch::new(request, "default", "m")
     }
 
+    const BASIS: Option<Basis<'static>> =
+        Some(Basis { at: datetime!(2026-11-28 12:00 UTC), region: "us-east-1" });
+
     /// A file of JSON lines, estimated.
     pub fn surveyed(manifest: &str) -> Survey {
         of_file(manifest.as_bytes(), Format::Jsonl).unwrap().0
@@ -250,7 +275,7 @@ pub mod tests {
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, bytes).unwrap();
         let (batch, configuration) = (batch("s3://b/a.jsonl"), configuration());
-        let found = file(&path, format, Intake::new(&batch, &configuration), true);
+        let found = file(&path, format, Intake::new(&batch, &configuration), BASIS);
         std::fs::remove_file(&path).unwrap();
         found
     }
@@ -275,7 +300,7 @@ pub mod tests {
         let (batch, configuration) = (batch("s3://b/a.jsonl"), configuration());
         for (path, told) in [("/gone.jsonl", "cannot be read"), ("/tmp", "is no file")] {
             let intake = Intake::new(&batch, &configuration);
-            let failure = file(Path::new(path), Format::Jsonl, intake, true).err().unwrap();
+            let failure = file(Path::new(path), Format::Jsonl, intake, BASIS).err().unwrap();
             assert!(failure.what.contains(told), "{}", failure.what);
         }
     }
@@ -292,7 +317,7 @@ pub mod tests {
         }
     }
 
-    async fn listed(objects: &[(&str, &str, u64)], estimates: bool) -> (Survey, String) {
+    async fn listed(objects: &[(&str, &str, u64)], basis: Option<Basis<'_>>) -> (Survey, String) {
         let object = |(key, etag, bytes): &(&str, &str, u64)| Object {
             key: (*key).into(),
             etag: (*etag).into(),
@@ -302,7 +327,7 @@ pub mod tests {
         let (batch, configuration) = (batch("s3://bucket/docs/"), configuration());
         let location = Location::parse("s3://bucket/docs/").unwrap();
         let intake = Intake::new(&batch, &configuration);
-        let (survey, digest) = prefix(&sources, &location, intake, estimates).await.unwrap();
+        let (survey, digest) = prefix(&sources, &location, intake, basis).await.unwrap();
         (survey, digest.hex())
     }
 
@@ -310,14 +335,14 @@ pub mod tests {
     async fn objects_are_taken_as_texts_of_their_length() {
         let objects =
             [("docs/", "0", 0), ("docs/a", "1", 400), ("docs/b", "2", 0), ("docs/c", "3", 40)];
-        let (survey, digest) = listed(&objects, true).await;
+        let (survey, digest) = listed(&objects, BASIS).await;
         assert_eq!((survey.items, survey.rejected, survey.estimate.calls), (3, 1, 2));
         assert_eq!(survey.longest.unwrap().id, "a");
         assert!(survey.estimate.input_tokens_least >= 110, "{:?}", survey.estimate);
-        let (survey, same) = listed(&objects, false).await;
+        let (survey, same) = listed(&objects, None).await;
         assert_eq!((survey.estimate.calls, same == digest), (0, true));
         let changed =
             [("docs/", "0", 0), ("docs/a", "9", 400), ("docs/b", "2", 0), ("docs/c", "3", 40)];
-        assert_ne!(listed(&changed, false).await.1, digest);
+        assert_ne!(listed(&changed, None).await.1, digest);
     }
 }

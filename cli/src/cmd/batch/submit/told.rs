@@ -1,11 +1,13 @@
 //! What a batch was found to be, as people and programs read it.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use bcce_core::batch::Mode;
 use bcce_core::batch::item::Rejected;
 use bcce_core::bulk::{MIN_RECORDS, fit};
 use bcce_core::environment::Configuration;
+use bcce_core::plan::estimate::Estimate;
 use bcce_core::plan::tokens::BYTES_PER_TOKEN;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -103,21 +105,31 @@ impl Told<'_> {
     fn cost(&self) -> String {
         let (least, most) = self.costs();
         let cost = between(figures::usd(least), figures::usd(most));
-        match self.survey.estimate.unpriced.is_empty() {
+        match self.unpriced().is_empty() {
             true => cost,
             false => format!("{cost} + unknown"),
         }
     }
 
-    /// At the price of the mode.
+    /// The least and the most, at the prices of the mode.
     fn costs(&self) -> (Decimal, Decimal) {
-        let estimate = &self.survey.estimate;
-        let (least, most) = (estimate.cost_least_usd, estimate.cost_most_usd);
-        let in_bulk = |cost: Decimal| (cost * self.found.prices.batch_factor).normalize();
+        let [one, other] = self.estimates();
+        let least = one.cost_least_usd.min(other.cost_least_usd);
+        (least.normalize(), one.cost_most_usd.max(other.cost_most_usd).normalize())
+    }
+
+    /// Models without a price, which is needed for the mode.
+    fn unpriced(&self) -> BTreeSet<&str> {
+        self.estimates().iter().flat_map(|one| &one.unpriced).map(String::as_str).collect()
+    }
+
+    /// What the batch may come to. Jobs and calls differ in price and cache; `auto` may be either.
+    fn estimates(&self) -> [&Estimate; 2] {
+        let (on_demand, in_bulk) = (&self.survey.estimate, &self.survey.in_bulk);
         match (self.args.mode, self.bulk()) {
-            (Mode::OnDemand, _) | (_, Err(_)) => (least, most),
-            (Mode::Bulk, Ok(())) => (in_bulk(least), in_bulk(most)),
-            (Mode::Auto, Ok(())) => (in_bulk(least), most),
+            (Mode::OnDemand, _) | (_, Err(_)) => [on_demand; 2],
+            (Mode::Bulk, Ok(())) => [in_bulk; 2],
+            (Mode::Auto, Ok(())) => [in_bulk, on_demand],
         }
     }
 
@@ -132,19 +144,19 @@ impl Told<'_> {
     fn rule(&self) -> String {
         let mut rule = format!(
             "An estimate: {BYTES_PER_TOKEN} bytes are taken for a token. The least is that of empty answers, the most that of \
-             answers as long as max_tokens allows, at the prices of {} of each step's first target; repairs, retries \
-             and failovers are not in it.",
+             answers as long as max_tokens allows, at today's prices (price file of {}) of each step's first target; \
+             repairs, retries and failovers are not in it.",
             self.found.prices.date
         );
-        let factor = self.found.prices.batch_factor.normalize();
         match (self.args.mode, self.bulk()) {
             (Mode::OnDemand, _) => {}
             (_, Err(why)) => rule += &format!(" It would not run in bulk, but on demand: {why}."),
             (Mode::Bulk, Ok(())) => {
-                rule += &format!(" In bulk it is {factor} of that, which is counted.")
+                rule += " In bulk a call costs its model's batch_factor of that and nothing is cached: both count.";
             }
             (Mode::Auto, Ok(())) => {
-                rule += &format!(" In bulk it is {factor} of that, which is counted in the least.");
+                rule += " In bulk a call costs its model's batch_factor of that and nothing is cached: both count \
+                         in the least.";
             }
         }
         if self.is_prefix() {
@@ -153,10 +165,9 @@ impl Told<'_> {
         if self.survey.unestimated > 0 {
             rule += &format!(" {} are not in it.", figures::count(self.survey.unestimated));
         }
-        if !self.survey.estimate.unpriced.is_empty() {
-            let unpriced: Vec<&str> =
-                self.survey.estimate.unpriced.iter().map(String::as_str).collect();
-            rule += &format!(" The price file does not know {}.", unpriced.join(", "));
+        let unpriced = Vec::from_iter(self.unpriced());
+        if !unpriced.is_empty() {
+            rule += &format!(" The price file has no price of {} for today.", unpriced.join(", "));
         }
         rule
     }
@@ -177,6 +188,7 @@ impl Told<'_> {
             let mut estimate = json!(survey.estimate);
             estimate["cost_least_usd"] = json!(least);
             estimate["cost_most_usd"] = json!(most);
+            estimate["unpriced"] = json!(self.unpriced());
             estimate["prices_date"] = json!(self.found.prices.date.to_string());
             estimate["items_without"] = json!(survey.unestimated);
             estimate["rule"] = json!(self.rule());
@@ -239,7 +251,32 @@ mod tests {
         assert_eq!(usd(&bulk["cost_most_usd"]) * Decimal::TWO, usd(&demanded["cost_most_usd"]));
         assert_eq!(auto["cost_least_usd"], bulk["cost_least_usd"]);
         assert_eq!(auto["cost_most_usd"], demanded["cost_most_usd"]);
-        assert!(bulk["rule"].as_str().unwrap().contains("In bulk it is 0.5 of that"));
+        assert!(
+            bulk["rule"]
+                .as_str()
+                .unwrap()
+                .contains("In bulk a call costs its model's batch_factor")
+        );
+    }
+
+    #[test]
+    fn a_job_that_caches_nothing_may_cost_more_than_calls_that_read_a_cache() {
+        let mut survey = surveyed(&"{\"text\":\"a\"}\n".repeat(100));
+        let usd = |cents| Decimal::new(cents, 2);
+        let (on_demand, in_bulk) = (&mut survey.estimate, &mut survey.in_bulk);
+        (on_demand.cost_least_usd, on_demand.cost_most_usd) = (usd(10), usd(90));
+        (in_bulk.cost_least_usd, in_bulk.cost_most_usd) = (usd(20), usd(45));
+        in_bulk.unpriced.insert("x".into());
+        let (origin, found) = (Origin::File("a.jsonl".into()), configuration());
+        let costs = |mode| {
+            let args = Args { mode, ..args("a.jsonl") };
+            let (origin, survey, found) = (&origin, &survey, &found);
+            let told = Told { args: &args, origin, survey, found, region: "us-east-1" };
+            (told.costs(), told.unpriced().len())
+        };
+        assert_eq!(costs(Mode::OnDemand), ((usd(10), usd(90)), 0));
+        assert_eq!(costs(Mode::Bulk), ((usd(20), usd(45)), 1));
+        assert_eq!(costs(Mode::Auto), ((usd(10), usd(90)), 1));
     }
 
     #[test]
