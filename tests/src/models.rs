@@ -1,6 +1,8 @@
 //! Models of the tests: the same configuration as everybody's, with more aliases. A breaker belongs to a
 //! target, so a test that makes targets fail takes an alias that no other test uses.
 
+use std::collections::BTreeSet;
+
 /// How the targets of an alias are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -12,6 +14,10 @@ pub enum Layout {
     Abroad,
     /// us-east-1, then us-west-2 at half the price.
     Cheaper,
+    /// Haiku 5.5 in us-east-1, then Haiku 4.5 in us-west-2, which takes other parameters and shorter prompts.
+    Mixed,
+    /// The same, the other way round.
+    Reversed,
 }
 
 /// Aliases of each layout: more than the tests of one stack take.
@@ -20,7 +26,7 @@ const EACH: usize = 120;
 /// Name, routing, and each target's region and profile.
 type Row = (Layout, &'static str, &'static str, &'static [(&'static str, &'static str)]);
 
-const LAYOUTS: [Row; 4] = [
+const LAYOUTS: [Row; 6] = [
     (Layout::Two, "two", "", &[("us-east-1", "us"), ("us-west-2", "us")]),
     (
         Layout::Quick,
@@ -35,10 +41,23 @@ const LAYOUTS: [Row; 4] = [
         &[("eu-west-1", "eu"), ("us-east-1", "us"), ("us-west-2", "us")],
     ),
     (Layout::Cheaper, "cheaper", "", &[("us-east-1", "us"), ("us-west-2", CHEAP)]),
+    (Layout::Mixed, "mixed", "", &[("us-east-1", TODAY), ("us-west-2", BEFORE)]),
+    (Layout::Reversed, "reversed", "", &[("us-east-1", BEFORE), ("us-west-2", TODAY)]),
 ];
 
 /// Stands for the profile of a target that costs half.
 const CHEAP: &str = "us.anthropic.claude-cheap";
+
+/// Profile and model of a generation: the scripted model refuses what the service would refuse of it.
+const TODAY: &str = "us.anthropic.claude-haiku-5-5";
+const BEFORE: &str = "us.anthropic.claude-haiku-4-5";
+
+const WHOLE: &str = r#"input: "1", output: "5", cache_read: "0.1", cache_write_5m: "1.25", cache_write_1h: "2""#;
+const HALF: &str = r#"input: "0.5", output: "2.5", cache_read: "0.05", cache_write_5m: "0.6", cache_write_1h: "1""#;
+
+/// What the targets of [`TODAY`] take, and how those of [`BEFORE`] differ.
+const TAKES_TODAY: &str = "effort: [low, medium, high, xhigh, max], thinking: optional, json_schema: true, max_output_tokens: 128000, context_tokens: 1000000";
+const TAKES_BEFORE: &str = ", takes: { temperature: true, effort: [], thinking: never, max_output_tokens: 64000, context_tokens: 200000 }";
 
 /// The nth alias of a layout.
 pub fn alias(layout: Layout, n: usize) -> String {
@@ -50,7 +69,7 @@ pub fn alias(layout: Layout, n: usize) -> String {
 /// The id of an alias' model in its inference profile.
 pub fn model_id(profile: &str, alias: &str) -> String {
     match profile {
-        CHEAP => format!("{CHEAP}-{alias}"),
+        CHEAP | TODAY | BEFORE => format!("{profile}-{alias}"),
         profile => format!("{profile}.anthropic.claude-{alias}"),
     }
 }
@@ -62,20 +81,26 @@ pub fn with_aliases(models: &str, prices: &str) -> (String, String) {
         for n in 0..EACH {
             let alias = alias(layout, n);
             let target = |(region, profile): &(&str, &str)| {
-                format!("{{ region: {region}, model_id: {} }}", model_id(profile, &alias))
+                let takes = if *profile == BEFORE { TAKES_BEFORE } else { "" };
+                format!("{{ region: {region}, model_id: {}{takes} }}", model_id(profile, &alias))
+            };
+            let takes = match layout {
+                Layout::Mixed | Layout::Reversed => TAKES_TODAY,
+                _ => "temperature: true, json_schema: true, max_output_tokens: 64000",
             };
             let targets: Vec<String> = regions.iter().map(target).collect();
             models += &format!(
-                "  {alias}: {{ takes: {{ temperature: true, json_schema: true, max_output_tokens: 64000 }}, {routing}targets: [{}] }}\n",
+                "  {alias}: {{ takes: {{ {takes} }}, {routing}targets: [{}] }}\n",
                 targets.join(", ")
             );
-            prices += &format!(
-                "  anthropic.claude-{alias}: [{{ from: 2026-01-01, price: {{ input: \"1\", output: \"5\", cache_read: \"0.1\", cache_write_5m: \"1.25\", cache_write_1h: \"2\" }} }}]\n"
-            );
-            if layout == Layout::Cheaper {
-                prices += &format!(
-                    "  anthropic.claude-cheap-{alias}: [{{ from: 2026-01-01, price: {{ input: \"0.5\", output: \"2.5\", cache_read: \"0.05\", cache_write_5m: \"0.6\", cache_write_1h: \"1\" }} }}]\n"
-                );
+            for profile in regions.iter().map(|(_, profile)| *profile).collect::<BTreeSet<_>>() {
+                let price = if profile == CHEAP { HALF } else { WHOLE };
+                let id = model_id(profile, &alias);
+                let id = id.split_once('.').expect("a profile's prefix").1;
+                let line = format!("  {id}: [{{ from: 2026-01-01, price: {{ {price} }} }}]\n");
+                if !prices.contains(&line) {
+                    prices += &line;
+                }
             }
         }
     }

@@ -45,8 +45,8 @@ pub struct Plan {
     pub waves: Vec<Wave>,
     /// By name: the model alias, or `<alias>@<step>` where a step's route is its own.
     pub routes: BTreeMap<String, Route>,
-    /// What the models of the steps take, by alias.
-    pub takes: BTreeMap<String, Takes>,
+    /// What the targets of the models take, by alias, in the order of their routes' targets.
+    pub takes: BTreeMap<String, Vec<Takes>>,
     /// What each target's model costs, its profile's factor included. Missing: not in the price file. All rows,
     /// because a run may call on another day than the one it was planned on, and a plan knows no day.
     pub prices: BTreeMap<String, PriceRows>,

@@ -1,3 +1,5 @@
+mod adapted; // targets that take something else than the step asks for
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
@@ -30,6 +32,8 @@ struct Asked {
     system: String,
     repair: Option<String>,
     item: Option<String>,
+    schema: Option<Value>,
+    first_token_s: u64,
 }
 
 impl CallModel for Model {
@@ -40,6 +44,8 @@ impl CallModel for Model {
             system: call.prompt.system.clone().unwrap_or_default(),
             repair: call.repair.map(|repair| repair.fault.to_owned()),
             item: call.metadata.get("item").cloned(),
+            schema: call.parameters.schema.clone(),
+            first_token_s: call.limits.first_token.as_secs(),
         });
         self.says.borrow_mut().pop_front().expect("a call that the test did not script")
     }
@@ -47,7 +53,11 @@ impl CallModel for Model {
 
 fn says(text: &str, stop_reason: &str) -> CallReport {
     CallReport {
-        result: Ok(ModelAnswer { text: text.into(), stop_reason: stop_reason.into() }),
+        result: Ok(ModelAnswer {
+            text: text.into(),
+            stop_reason: stop_reason.into(),
+            thought: false,
+        }),
         latency: Duration::from_millis(800),
         first_token: Some(Duration::from_millis(90)),
         usage: Some(Usage { input_tokens: 1_000, output_tokens: 100, ..Usage::default() }),
@@ -234,7 +244,7 @@ async fn a_model_that_the_service_does_not_bind_is_told_the_schema() {
     type Change = fn(&mut Value);
     let cases: [(Change, Option<&str>); 3] = [
         (|_| {}, None),
-        (|plan| plan["takes"]["haiku"]["json_schema"] = json!(false), Some("JSON schema:\n{")),
+        (|plan| plan["takes"]["haiku"][0]["json_schema"] = json!(false), Some("JSON schema:\n{")),
         (|plan| plan["steps"][0]["output"] = json!({ "type": "json" }), Some("one JSON value")),
     ];
     for (change, told) in cases {
@@ -370,9 +380,9 @@ async fn the_first_writer_wins() {
     handle(&first, request(), AMPLE).await.unwrap();
     let stored =
         first.store.objects.borrow_mut().remove(&request().run.step_key("answer", None)).unwrap();
-    let Ports { store, clock, plans, health, .. } = first;
+    let Ports { store, clock, plans, health, grammars, .. } = first;
     let racing = Racing(&store, stored);
-    let ports = Ports { store: ByRef(&store), model: racing, clock, plans, health };
+    let ports = Ports { store: ByRef(&store), model: racing, clock, plans, health, grammars };
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     assert_eq!(store.json(&request().run.step_key("answer", None))["output"]["text"], "First.");
 }
@@ -464,10 +474,11 @@ async fn a_failure_is_on_record_before_the_step_is_over() {
             report
         }
     }
-    let Ports { store, model, clock, health, plans } =
+    let Ports { store, model, clock, health, plans, grammars } =
         ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);
     let ledger = *health.ledger();
-    let ports = Ports { store, model: Looking(&model, ledger), clock, health, plans };
+    let model = Looking(&model, ledger);
+    let ports = Ports { store, model, clock, health, plans, grammars };
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     assert_eq!(ledger.kept.borrow().len(), 1, "a healthy target's answer is no news");
 }

@@ -92,6 +92,7 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
     ("quota", MaybeSeconds, Refuse(400, "ServiceQuotaExceededException", "Your request exceeds the service quota for your account.")),
     ("validation", Nothing, Refuse(400, "ValidationException", "The scripted request is not valid.")),
     ("too-long", Nothing, Refuse(400, "ValidationException", "Input is too long for requested model.")),
+    ("grammar", Nothing, Refuse(400, "ValidationException", "The compiled grammar is too large, which would cause performance issues. Simplify your tool schemas or reduce the number of strict tools.")),
     ("needs-profile", Nothing, Refuse(400, "ValidationException", "Invocation of model ID {model} with on-demand throughput isn\u{2019}t supported. Retry your request with the ID or ARN of an inference profile that contains this model.")),
     ("denied", Nothing, Refuse(403, "AccessDeniedException", "You don't have access to the model with the specified model ID.")),
     ("agreement-pending", Nothing, Refuse(403, "MPAgreementBeingCreated", "Your account is not authorized to access this model. Your AWS Marketplace subscription for this model is still being processed.")),

@@ -7,6 +7,7 @@
 //! - [`server`]: connections and routes; `/__health`, `/__calls` and `/__jobs` beside the operations
 //! - [`path`]: `/<region>/model/<model id>/converse[-stream]`
 //! - [`prompt`]: what of a Converse body matters here
+//! - [`demands`]: what Bedrock refuses before a model sees it, by generation
 //! - [`script`]: the `@model` lines of a prompt
 //! - [`action`]: the table of everything a region can do; a new one is one line there
 //! - [`caller`]: the process that asks, which an action can kill
@@ -23,6 +24,7 @@ mod action;
 mod answer;
 mod caller;
 mod calls;
+mod demands;
 mod frame;
 mod jobs;
 mod message;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::action::{Action, Does};
 use super::calls::{Call, CallLog};
-use super::message;
+use super::{demands, message};
 use super::path::Operation;
 use super::prompt::{Caller, Prompt};
 use super::reply::{Refusal, Reply};
@@ -33,7 +33,7 @@ impl Default for Model {
 
 impl Model {
     pub fn call(&self, operation: &Operation, body: &[u8]) -> Reply {
-        let (caller, read) = read(body);
+        let (caller, read) = read(operation, body);
         let action =
             self.turn_of(caller, operation, body, read.as_ref().ok().map(|(_, script)| script));
         read.and_then(|(prompt, script)| act(action, operation, &prompt, &script))
@@ -68,11 +68,12 @@ impl Model {
 type Read = Result<(Prompt, Script), String>;
 
 /// A prompt whose script is wrong still says who sent it.
-fn read(body: &[u8]) -> (Caller, Read) {
+fn read(operation: &Operation, body: &[u8]) -> (Caller, Read) {
     match Prompt::parse(body) {
         Ok(mut prompt) => {
             let caller = prompt.caller.clone();
-            let script = Script::take(&mut prompt);
+            let allowed = demands::check(operation, body, prompt.schema.as_ref());
+            let script = allowed.and_then(|()| Script::take(&mut prompt));
             (caller, script.map(|script| (prompt, script)))
         }
         Err(message) => (Caller::default(), Err(message)),

@@ -254,8 +254,10 @@ fn cost(from: OffsetDateTime, input_tokens: u64) -> Option<String> {
     plan.prices.values_mut().for_each(|old| *old = PriceRows(rows.clone()));
     let run = RunRef::first("default", "w", "1");
     let prompt = Prompt { system: None, user: "p".into() };
-    let asked = Asking { run: &run, plan: &plan, step: &plan.steps[0], prompt: &prompt };
-    let target = fit(&plan, "us-east-1").unwrap().target;
+    let fit = fit(&plan, "us-east-1").unwrap();
+    let (prompt, parameters) = (&prompt, &fit.parameters());
+    let asked = Asking { run: &run, plan: &plan, step: fit.step, prompt, parameters };
+    let target = fit.target;
     let mut response = response("{}", "end_turn");
     response["usage"] =
         json!({ "inputTokens": input_tokens, "outputTokens": 0, "totalTokens": input_tokens });

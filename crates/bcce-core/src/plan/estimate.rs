@@ -113,9 +113,8 @@ impl Plan {
         let (prompt, system) = (of(Some(&step.prompt)), of(step.system.as_ref()));
         let mut least = Usage { input_tokens: prompt, ..Usage::default() };
         let takes = called.and_then(|(route, target)| self.takes(step, route, target));
-        let max_tokens = takes.map_or(step.answer_tokens(), |takes| {
-            Parameters::of(step, takes, false).max_tokens
-        });
+        let max_tokens = takes
+            .map_or(step.answer_tokens(), |takes| Parameters::of(step, takes, false).max_tokens);
         let (answers, output_tokens) = (self.needed(step), u64::from(max_tokens));
         let mut most = Usage { input_tokens: prompt + answers, output_tokens, ..Usage::default() };
         match cache {
