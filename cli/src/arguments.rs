@@ -177,7 +177,7 @@ pub enum Config {
     /// Check a directory of configuration, without AWS
     ///
     /// Each file by the checks that a run is planned with, and what the files say of each other: models
-    /// that steps name and what they take, targets that policy allows, prices for every target, workflows
+    /// that steps name and what they take, targets that policy allows, a price for today of every target, workflows
     /// and inputs that webhooks start. Files that do not end in .yaml or .yml, and hidden ones, are no part
     /// of it.
     Validate(cmd::validate::Args),

@@ -126,6 +126,37 @@ async fn an_answer_is_priced_and_stored() {
     );
 }
 
+/// The artifact of a call on 2026-11-01 by a plan whose model costs ten times as much from `dearer` on, and had no
+/// price before `known`.
+async fn priced(known: &str, dearer: &str) -> Value {
+    let mut plan: Value = serde_json::from_str(PLAN).unwrap();
+    for rows in plan["prices"].as_object_mut().unwrap().values_mut() {
+        let mut row = rows[0].clone();
+        rows[0]["from"] = json!(known);
+        row["from"] = json!(dearer);
+        (row["price"]["input"], row["price"]["output"]) = (json!("11"), json!("55"));
+        rows.as_array_mut().unwrap().push(row);
+    }
+    let (plan, mut ports) = (plan.to_string(), ports([says("It opens.", "end_turn")]));
+    let request = Request { plan_sha256: sha256_hex(plan.as_bytes()), ..request() };
+    ports.store = MemoryStore::with([(request.run.plan_key(), plan.into_bytes())]);
+    assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
+    artifact(&ports)
+}
+
+#[tokio::test]
+async fn a_call_has_the_price_of_its_day_and_none_before_the_first_row() {
+    let cost = async |known, dearer| priced(known, dearer).await["cost_usd"].clone();
+    assert_eq!(cost("2025-10-15", "2026-11-02").await, "0.00165");
+    assert_eq!(cost("2025-10-15", "2026-11-01").await, "0.0165");
+    let unpriced = priced("2026-11-02", "2026-11-03").await;
+    assert_eq!(
+        (&unpriced["cost_usd"], &unpriced["priced_subtotal_usd"]),
+        (&Value::Null, &json!("0"))
+    );
+    assert_eq!(unpriced["unpriced"], json!(["us.anthropic.claude-haiku-4-5-20251001-v1:0"]));
+}
+
 #[tokio::test]
 async fn a_stored_answer_is_returned_without_a_call() {
     let ports = ports([says("It opens.", "end_turn")]);

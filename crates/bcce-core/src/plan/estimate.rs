@@ -195,7 +195,7 @@ mod tests {
     }
 
     /// One call whose prompt is 1,000 tokens before the answer of the other step.
-    const LONG: &str = "version: 1\nname: two\nsteps:\n- { id: a, model: haiku, prompt: x, max_tokens: 600 }\n- { id: b, model: haiku, prompt: y, system: \"SYSTEM\", cache: 5m, needs: [a], max_tokens: 10 }\n";
+    const LONG: &str = "version: 1\nname: two\nsteps:\n- { id: a, model: haiku, prompt: x, max_tokens: 600 }\n- { id: b, model: haiku, prompt: z, system: \"SYSTEM\", cache: 5m, needs: [a], max_tokens: 10 }\n";
 
     /// With one price from 2026-11-01 on, ten times as much above 1,500 tokens.
     fn long() -> Plan {

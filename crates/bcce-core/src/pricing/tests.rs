@@ -149,8 +149,8 @@ fn what_makes_no_sense_is_refused_with_its_field() {
         (changed("from: 2026-10-07\n", "from: 2026-10-07\n      batch_factor: \"2\"\n"), "[1].batch_factor: must be above 0 and at most 1"),
         (changed("from: 2026-10-07\n", "from: 2026-10-07\n      regional_factor: \"0\"\n"), "[1].regional_factor: must be above 0"),
         (changed("from: 2026-10-07\n", "from: 2026-10-07\n      regional_factr: \"1\"\n"), "[1].regional_factr: is unknown; there are: from, price"),
-        (changed("    - from: 2026-10-07\n  ", "    - "), "[1].from: is missing"),
-        (changed("from: 2026-09-01", "from: autumn"), "[0].from: must be a date, YYYY-MM-DD"),
+        (changed("    - from: 2026-10-07\n      ", "    - "), "[1].from: is missing"),
+        (changed("from: 2026-09-01", "from: 5"), "[0].from: must be a date, YYYY-MM-DD"),
     ];
     for (file, expected) in table {
         let expected = match expected.starts_with('[') {
@@ -165,4 +165,37 @@ fn what_makes_no_sense_is_refused_with_its_field() {
     let profile = changed("anthropic.claude-haiku:", "us.anthropic.claude-haiku:");
     let expected = "models.us.anthropic.claude-haiku: is an inference profile; a price belongs to the model anthropic.claude-haiku";
     assert_eq!(told(&profile), expected);
+}
+
+const SHIPPED: &str = include_str!("../../../../infra/config/dev/prices.yaml");
+
+#[test]
+fn the_shipped_file_has_the_regional_prices_that_were_confirmed() {
+    let (prices, today) = (prices(SHIPPED), date!(2026 - 11 - 28));
+    let row = |model: &str, day| {
+        prices.of(&format!("us.anthropic.claude-{model}")).unwrap().on(day).unwrap().clone()
+    };
+    for (model, input, output) in
+        [("haiku-5-5", "0.11", "0.55"), ("sonnet-5-5", "2.2", "11"), ("opus-5-5", "4.4", "22")]
+    {
+        let price = row(model, today).price;
+        let told = (price.input.normalize().to_string(), price.output.normalize().to_string());
+        assert_eq!(told, (input.to_owned(), output.to_owned()), "{model}");
+    }
+    let read = |day| row("sonnet-5-5", day).price.cache_read.normalize().to_string();
+    assert_eq!(
+        (read(date!(2026 - 10 - 06)), read(date!(2026 - 10 - 07))),
+        ("0.22".into(), "0.11".into())
+    );
+}
+
+#[test]
+fn the_documented_sample_is_a_part_of_the_shipped_file() {
+    let docs = include_str!("../../../../docs/operations.md");
+    let (_, section) = docs.split_once("\n## Prices\n").unwrap();
+    let sample = section.split("```").nth(1).and_then(|block| block.strip_prefix("yaml\n"));
+    let (sample, mut shipped) = (prices(sample.unwrap()), prices(SHIPPED));
+    shipped.models.retain(|model, _| sample.models.contains_key(model));
+    assert!(!sample.models.is_empty());
+    assert_eq!(sample, shipped);
 }
