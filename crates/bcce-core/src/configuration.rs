@@ -278,8 +278,8 @@ mod tests {
         let table = [
             ("models.yaml", "sonnet:", "sonett:", "workflows/code-review.yaml: steps.verdict.model: there is no model sonnet; there are: haiku, opus, sonett"),
             ("models.yaml", "effort: [low, medium, high, xhigh, max]", "effort: [high]", "workflows/code-review.yaml: steps.verdict.effort: sonnet takes one of high"),
-            ("models.yaml", "max_output_tokens: 64000", "max_output_tokens: 300", "workflows/explain.yaml: steps.answer.max_tokens: haiku gives at most 300"),
-            ("models.yaml", "region: us-east-1", "region: eu-west-1", "models.yaml: models.haiku.targets[0]: us.anthropic.claude-haiku-4-5-20251001-v1:0 is not callable from eu-west-1"),
+            ("models.yaml", "max_output_tokens: 128000", "max_output_tokens: 300", "workflows/code-review.yaml: steps.verdict.max_tokens: sonnet gives at most 300"),
+            ("models.yaml", "region: us-east-1", "region: eu-west-1", "models.yaml: models.haiku.targets[0]: us.anthropic.claude-haiku-5-5 is not callable from eu-west-1"),
             ("models.yaml", "us.anthropic.claude-opus-5", "us.anthropic.claude-opus-6", "prices.yaml: models.anthropic.claude-opus-6: is missing, and the model opus calls it"),
             ("policy.yaml", "us-east-2, ", "", "models.yaml: models.haiku.targets: policy.yaml allows none of them (us.anthropic.claude-haiku"),
             ("policy.yaml", "anthropic.claude-*", "anthropic.claude-[", "models.yaml: models.opus.targets: policy.yaml allows none"),

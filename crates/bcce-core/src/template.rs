@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::document::{self, Document};
@@ -94,11 +95,24 @@ impl CacheTtl {
 }
 
 /// Whether a step's model is to think before it answers; a step that does not say leaves it to the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Thinking {
     On,
     Off,
+}
+
+/// A plain `on` or `off` is a boolean in YAML.
+impl<'de> Deserialize<'de> for Thinking {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Bool(true) => Ok(Self::On),
+            Value::Bool(false) => Ok(Self::Off),
+            Value::String(word) if word == "on" => Ok(Self::On),
+            Value::String(word) if word == "off" => Ok(Self::Off),
+            other => Err(Error::unknown_variant(&other.to_string(), &["on", "off"])),
+        }
+    }
 }
 
 impl Thinking {

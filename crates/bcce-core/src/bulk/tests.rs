@@ -13,7 +13,7 @@ use crate::pricing::{LongPrompt, Price, PriceRow, PriceRows};
 use crate::prompt::Prompt;
 use crate::run::RunRef;
 
-const ONE: &str = "version: 1\nname: w\ninputs:\n  texts: { type: list }\nsteps:\n- { id: a, model: haiku, prompt: p, system: s, max_tokens: 9, temperature: 0.5, cache: 5m, output: { type: json, schema: { type: object } } }\n";
+const ONE: &str = "version: 1\nname: w\ninputs:\n  texts: { type: list }\nsteps:\n- { id: a, model: haiku, prompt: p, system: s, max_tokens: 9, effort: max, cache: 5m, output: { type: json, schema: { type: object, properties: { a: { type: string } } } } }\n";
 
 fn plan(template: &str, policy: Policy) -> Plan {
     of(template, json!({ "workflow": "w", "tags": { "team": "x" } }), policy).unwrap()
@@ -32,12 +32,17 @@ fn a_record_is_a_body_of_converse_without_a_cache_point() {
     let line = asked(|asked| asked.line(7));
     assert_eq!(line.matches('\n').count(), 1);
     let record: Value = serde_json::from_str(&line).unwrap();
+    let schema = &record["modelInput"]["outputConfig"]["textFormat"]["structure"]["jsonSchema"];
+    let schema = schema["schema"].as_str().unwrap();
+    let part: Value = serde_json::from_str(schema).unwrap();
+    assert_eq!(part["additionalProperties"], json!(false));
     let expected = json!({ "recordId": "R0000000007", "modelInput": {
         "system": [{ "text": "s" }],
         "messages": [{ "role": "user", "content": [{ "text": "p" }] }],
-        "inferenceConfig": { "maxTokens": 9, "temperature": 0.5 },
-        "outputConfig": { "textFormat": { "type": "json_schema", "structure": {
-            "jsonSchema": { "schema": "{\"type\":\"object\"}", "name": "answer" } } } },
+        "inferenceConfig": { "maxTokens": 9 },
+        "additionalModelRequestFields": { "thinking": { "type": "adaptive" } },
+        "outputConfig": { "effort": "max", "textFormat": { "type": "json_schema", "structure": {
+            "jsonSchema": { "schema": schema, "name": "answer" } } } },
         "requestMetadata": { "team": "x", "tenant": "default", "workflow": "w", "step": "a",
             "run_id": RunRef::first("default", "w", "1").run_id },
     }});
@@ -161,8 +166,8 @@ fn an_answer_is_an_attempt_at_half_the_price() {
     assert_eq!((answer.output.json, answer.truncated), (Some(json!({})), false));
     let attempt = taken.attempt;
     assert_eq!((attempt.kind, attempt.latency_ms), (AttemptKind::Bulk, 3_600_000));
-    // (1000 x 1 + 100 x 5) x 1.1 / 2 per million
-    assert_eq!(attempt.cost_usd.unwrap().to_string(), "0.000825");
+    // (1000 x 0.1 + 100 x 0.5) x 1.1 / 2 per million
+    assert_eq!(attempt.cost_usd.unwrap().to_string(), "0.0000825");
 }
 
 #[test]

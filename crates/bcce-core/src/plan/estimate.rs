@@ -184,11 +184,11 @@ mod tests {
     #[test]
     fn what_may_be_cached_is_read_at_best_and_written_at_worst() {
         let nothing = estimate(json!({ "text": "", "parts": [] }));
-        // One call: 16 bytes of prompt, 28 of system. Haiku costs 1.1, 5.5, 0.11 and 2.2 dollars a million.
+        // One call: 16 bytes of prompt, 28 of system. Haiku costs 0.11, 0.55, 0.011 and 0.22 dollars a million.
         let (prompt, system, answer) = (16 / 4, 27 / 4, 50);
         assert_eq!((nothing.calls, nothing.input_tokens_least), (1, prompt + system));
         let usd = |micros: Decimal| micros / Decimal::from(1_000_000);
-        let dollars = |cents: i64, tokens: u64| Decimal::new(cents, 2) * Decimal::from(tokens);
+        let dollars = |mills: i64, tokens: u64| Decimal::new(mills, 3) * Decimal::from(tokens);
         assert_eq!(nothing.cost_least_usd, usd(dollars(110, prompt) + dollars(11, system)));
         let most = dollars(110, prompt) + dollars(220, system) + dollars(550, answer);
         assert_eq!(nothing.cost_most_usd, usd(most));
@@ -215,7 +215,8 @@ mod tests {
     fn the_most_has_the_price_of_a_long_prompt_where_it_may_become_one() {
         let (mut plan, usd) = (long(), |plan: &Plan| plan.estimate(NOW).cost_most_usd);
         let above = usd(&plan);
-        let price = plan.prices.values().next().unwrap().0[0].price;
+        let called = &plan.routes["haiku"].targets[0].target.model_id;
+        let price = plan.prices[called].0[0].price;
         let limit = |plan: &mut Plan, tokens| {
             let rows = plan.prices.values_mut().flat_map(|rows| &mut rows.0);
             rows.for_each(|row| row.long_prompt.as_mut().unwrap().above_tokens = tokens);

@@ -81,7 +81,7 @@ fn part(schema: &Value, counts: &mut Counts) -> Result<Value, String> {
         }
     }
     close(&mut part, keywords, counts)?;
-    describe(&mut part, keywords.get("description"), &left_out);
+    describe(&mut part, keywords.get("description"), left_out);
     counts.unions += usize::from(is_union(&part));
     Ok(Value::Object(part))
 }
@@ -124,7 +124,8 @@ fn close(
 }
 
 /// The model is told in words what the service does not enforce.
-fn describe(part: &mut Map<String, Value>, description: Option<&Value>, left_out: &[String]) {
+fn describe(part: &mut Map<String, Value>, description: Option<&Value>, mut left_out: Vec<String>) {
+    left_out.sort();
     let rest = (!left_out.is_empty()).then(|| format!("({})", left_out.join(", ")));
     let told = description.and_then(Value::as_str).map(str::to_owned);
     let text: Vec<String> = told.into_iter().chain(rest).collect();
