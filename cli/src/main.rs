@@ -17,6 +17,7 @@ mod seal; // signature and digests of a run
 mod stack; // the deployed parts, by the one parameter that names them
 mod timeline; // what a run decided, called and waited for
 mod view; // a run as a table, or as lines
+mod warm; // schemas compiled before a run needs them
 mod world; // terminal, clock, standard input
 
 use std::process::ExitCode;

@@ -36,6 +36,9 @@ pub struct Outputs {
     pub signing_key_arn: String,
     pub notifications_topic_arn: String,
     pub ledger_table: String,
+    /// Where Bedrock is called instead of at AWS; empty: at AWS.
+    #[serde(default)]
+    pub bedrock_endpoint_url: Option<String>,
 }
 
 pub struct Stack {

@@ -52,7 +52,8 @@ const CHEAP: &str = "us.anthropic.claude-cheap";
 const TODAY: &str = "us.anthropic.claude-haiku-5-5";
 const BEFORE: &str = "us.anthropic.claude-haiku-4-5";
 
-const WHOLE: &str = r#"input: "1", output: "5", cache_read: "0.1", cache_write_5m: "1.25", cache_write_1h: "2""#;
+const WHOLE: &str =
+    r#"input: "1", output: "5", cache_read: "0.1", cache_write_5m: "1.25", cache_write_1h: "2""#;
 const HALF: &str = r#"input: "0.5", output: "2.5", cache_read: "0.05", cache_write_5m: "0.6", cache_write_1h: "1""#;
 
 /// What the targets of [`TODAY`] take, and how those of [`BEFORE`] differ.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bcce_aws::bedrock::Bedrock;
 use bcce_core::answer::judge;
-use bcce_core::attempt::{Target, Usage};
+use bcce_core::attempt::{Cause, Target, Usage};
 use bcce_core::error::ErrorName;
+use bcce_core::parameters::Parameters;
 use bcce_core::ports::{CallLimits, CallModel, CallReport, ModelCall};
 use bcce_core::prompt::Prompt;
 use bcce_tests::scripted_model::{Jobs, Model, Store, serve};
@@ -66,11 +67,8 @@ async fn call(bedrock: &Bedrock, script: &str) -> CallReport {
         target: &target,
         prompt: &prompt,
         repair: None,
-        max_tokens: 100,
-        temperature: None,
-        effort: None,
+        parameters: &Parameters { max_tokens: 100, ..Parameters::default() },
         cache: None,
-        schema: None,
         metadata,
         limits: LIMITS,
     };
@@ -124,6 +122,7 @@ async fn every_fault_gets_its_name_and_its_usage() {
         ("model-error", Some(TargetBroken), Nothing),
         ("validation", Some(RequestRejected), Nothing),
         ("too-long", Some(RequestRejected), Nothing),
+        ("grammar", Some(RequestRejected), Nothing),
         ("needs-profile", Some(TargetRejected), Nothing),
         ("denied", Some(TargetRejected), Nothing),
         ("agreement-pending", Some(TargetRejected), Nothing),
@@ -160,6 +159,12 @@ async fn every_fault_gets_its_name_and_its_usage() {
             );
         }
         if let Err(failure) = &report.result {
+            let cause = match script {
+                "too-long" => Some(Cause::ContextTooLong),
+                "grammar" => Some(Cause::GrammarTooLarge),
+                _ => None,
+            };
+            assert_eq!(failure.blame.cause(), cause, "{script}");
             assert_eq!(failure.retry_after_s, (script == "throttle(2)").then_some(2), "{script}");
         }
         assert!(
@@ -182,6 +187,8 @@ async fn nobody_there_used_nothing() {
 #[tokio::test]
 async fn reasoning_counts_as_a_token_and_not_as_the_answer() {
     let report = call(&bedrock(endpoint().await), "thinks").await;
-    let answer = report.result.unwrap().text;
+    let answer = report.result.unwrap();
+    assert!(answer.thought);
+    let answer = answer.text;
     assert!(report.first_token.is_some() && answer.starts_with("[scripted model]"), "{answer}");
 }

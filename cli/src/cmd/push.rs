@@ -1,12 +1,18 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use bcce_core::document::from_yaml;
 use bcce_core::error::Fault;
+use bcce_core::grammars::{Grammar, grammars};
+use bcce_core::models::Models;
+use bcce_core::policy::Policy;
+use bcce_core::template::Template;
 
-use crate::directory::checked;
+use crate::directory::{Texts, checked};
 use crate::documents::{Comparison, Document, Entry, State};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::stack::Stack;
+use crate::warm::warm;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -14,6 +20,10 @@ pub struct Args {
     /// Directory with models, routing, policy and prices.yaml, and workflows/<name>.yaml
     #[arg(value_name = "DIR")]
     directory: PathBuf,
+    /// Have Bedrock compile the schemas of the workflows afterwards: one short call for each schema and target, by your
+    /// own credentials
+    #[arg(long)]
+    warm: bool,
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
@@ -37,7 +47,24 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     for line in left(&comparison, &args.directory) {
         writeln!(out, "{line}")?;
     }
-    Ok(Exit::Done)
+    match args.warm {
+        true => warm_all(&stack, world, &files, out).await,
+        false => Ok(Exit::Done),
+    }
+}
+
+/// What was checked can be read: a document that cannot is not there.
+async fn warm_all(stack: &Stack, world: &World, files: &Texts, out: &mut dyn Write) -> Outcome {
+    let read = |file: &str| files.get(file).map(String::as_str).unwrap_or_default();
+    let models = from_yaml::<Models>(read("models.yaml")).value;
+    let policy = from_yaml::<Policy>(read("policy.yaml")).value;
+    let Some((models, policy)) = models.zip(policy) else { return Ok(Exit::Done) };
+    let workflows = files.iter().filter(|(file, _)| file.starts_with("workflows/"));
+    let templates: Vec<Template> =
+        workflows.filter_map(|(_, text)| from_yaml(text).value).collect();
+    let grammars: Vec<Grammar<'_>> =
+        templates.iter().flat_map(|template| grammars(template, &models, &policy)).collect();
+    warm(stack, world, &grammars, out).await
 }
 
 /// The object first and the parameter in one write: a pointer never leads nowhere, and a run that is

@@ -223,7 +223,7 @@ pub mod tests {
         Target {
             account: None,
             region: region.into(),
-            model_id: "us.anthropic.claude-haiku-4-5-20251001-v1:0".into(),
+            model_id: "us.anthropic.claude-haiku-5-5".into(),
             guardrail: None,
         }
     }

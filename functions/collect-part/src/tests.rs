@@ -155,7 +155,7 @@ fn each_item_is_told_as_it_stands() {
     assert_eq!(results[0]["manifest"], succeeded.manifest_key());
     assert_eq!(
         (&results[0]["id"], &results[0]["totals"]["cost_usd"]),
-        (&json!("i1"), &json!("0.00165"))
+        (&json!("i1"), &json!("0.000165"))
     );
     assert_eq!(results[1]["error"]["name"], "Bcce.NoTarget");
     assert_eq!(results[4]["error"]["message"], "object: is not UTF-8, at byte 3");
@@ -169,7 +169,7 @@ fn each_item_is_told_as_it_stands() {
     // What failed was paid for as well, and what is under way may have been.
     assert_eq!(
         (&sums["totals"]["cost_usd"], &sums["totals"]["priced_subtotal_usd"]),
-        (&Value::Null, &json!("0.0066"))
+        (&Value::Null, &json!("0.00066"))
     );
     let outputs = ports.store.lines(&batch().part_outputs_key(1));
     let run_id = &succeeded.run_id;
@@ -237,7 +237,7 @@ fn a_retry_keeps_what_an_earlier_attempt_did_and_pays_for_its_own() {
     let attempts: Vec<&Value> = results.iter().map(|result| &result["attempt_no"]).collect();
     assert_eq!(attempts, [&json!(1), &json!(2), &Value::Null, &json!(1)]);
     let sums = ports.store.json(&retried().part_sums_key(1));
-    assert_eq!(sums["totals"]["cost_usd"], "0.0033", "of two runs");
+    assert_eq!(sums["totals"]["cost_usd"], "0.00033", "of two runs");
     let outputs = ports.store.lines(&retried().part_outputs_key(1));
     let ids: Vec<&Value> = outputs.iter().map(|output| &output["id"]).collect();
     assert_eq!(ids, ["i1", "i2", "i4"], "the merged outputs are whole");

@@ -118,8 +118,8 @@ async fn an_answer_is_priced_and_stored() {
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     let artifact = artifact(&ports);
     assert_eq!(artifact["output"], json!({ "text": "It opens." }));
-    // 1,000 x 1.1 + 100 x 5.5 USD per million
-    assert_eq!(artifact["cost_usd"], "0.00165");
+    // 1,000 x 0.11 + 100 x 0.55 USD per million
+    assert_eq!(artifact["cost_usd"], "0.000165");
     assert_eq!(artifact["attempts"][0]["first_token_ms"], 90);
     assert!(
         ports.model.asked.borrow()[0].user.contains("<data>A breaker opens on evidence.</data>")
@@ -134,7 +134,7 @@ async fn priced(known: &str, dearer: &str) -> Value {
         let mut row = rows[0].clone();
         rows[0]["from"] = json!(known);
         row["from"] = json!(dearer);
-        (row["price"]["input"], row["price"]["output"]) = (json!("11"), json!("55"));
+        (row["price"]["input"], row["price"]["output"]) = (json!("1.1"), json!("5.5"));
         rows.as_array_mut().unwrap().push(row);
     }
     let (plan, mut ports) = (plan.to_string(), ports([says("It opens.", "end_turn")]));
@@ -147,14 +147,14 @@ async fn priced(known: &str, dearer: &str) -> Value {
 #[tokio::test]
 async fn a_call_has_the_price_of_its_day_and_none_before_the_first_row() {
     let cost = async |known, dearer| priced(known, dearer).await["cost_usd"].clone();
-    assert_eq!(cost("2025-10-15", "2026-11-02").await, "0.00165");
-    assert_eq!(cost("2025-10-15", "2026-11-01").await, "0.0165");
+    assert_eq!(cost("2026-10-07", "2026-11-02").await, "0.000165");
+    assert_eq!(cost("2026-10-07", "2026-11-01").await, "0.00165");
     let unpriced = priced("2026-11-02", "2026-11-03").await;
     assert_eq!(
         (&unpriced["cost_usd"], &unpriced["priced_subtotal_usd"]),
         (&Value::Null, &json!("0"))
     );
-    assert_eq!(unpriced["unpriced"], json!(["us.anthropic.claude-haiku-4-5-20251001-v1:0"]));
+    assert_eq!(unpriced["unpriced"], json!(["us.anthropic.claude-haiku-5-5"]));
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn a_cut_stream_leaves_the_cost_unknown_and_says_what_is_known() {
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     let artifact = artifact(&ports);
     assert_eq!(artifact["cost_usd"], Value::Null);
-    assert_eq!(artifact["priced_subtotal_usd"], "0.00165");
+    assert_eq!(artifact["priced_subtotal_usd"], "0.000165");
     assert_eq!(artifact["attempts"][0]["usage"], Value::Null);
 }
 
@@ -341,7 +341,7 @@ async fn json_that_does_not_fit_is_repaired_once_on_the_same_target() {
     assert_eq!(artifact["output"]["json"], json!({ "ok": true }));
     assert_eq!(artifact["attempts"][0]["error"], "Bcce.OutputInvalid");
     assert_eq!(artifact["attempts"][1]["kind"], "repair");
-    assert_eq!(artifact["cost_usd"], "0.0033", "both calls are paid");
+    assert_eq!(artifact["cost_usd"], "0.00033", "both calls are paid");
 }
 
 #[tokio::test]

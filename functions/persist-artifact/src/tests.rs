@@ -81,7 +81,7 @@ async fn a_run_is_sealed_with_every_digest_and_signed() {
     assert_eq!(keys.len(), 3);
     assert_eq!(manifest["artifacts"][0]["sha256"], sha256_hex(PLAN.as_bytes()));
     assert_eq!(manifest["result"], request().run.step_key("answer", None));
-    assert_eq!(manifest["totals"]["cost_usd"], "0.00165");
+    assert_eq!(manifest["totals"]["cost_usd"], "0.000165");
     let bytes = ports.store.objects.borrow()[&request().run.manifest_key()].clone();
     assert_eq!(sealed.sha256, sha256_hex(&bytes));
     assert_eq!(ports.store.objects.borrow()[&request().run.signature_key()], sha256(&bytes));
@@ -168,7 +168,7 @@ async fn a_call_that_no_artifact_tells_of_is_counted_and_its_cost_unknown() {
     );
     for totals in [step, &manifest["totals"], line] {
         assert_eq!(totals["cost_usd"], Value::Null);
-        assert_eq!(totals["priced_subtotal_usd"], "0.00165");
+        assert_eq!(totals["priced_subtotal_usd"], "0.000165");
     }
 }
 

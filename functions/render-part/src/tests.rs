@@ -47,7 +47,7 @@ fn ports(spec: Value, entries: &[Value]) -> Fakes {
         .into_iter()
         .map(|(name, body)| (format!("/bcce/dev/{name}"), body.to_owned()))
         .collect();
-    let model_id = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
+    let model_id = "us.anthropic.claude-haiku-5-5";
     let opened = json!({
         "version": 1, "items": MIN_RECORDS, "rejected": 0, "to_run": MIN_RECORDS, "parts": 1,
         "source": { "uri": "s3://bucket/k", "format": "jsonl", "bytes": 1 },

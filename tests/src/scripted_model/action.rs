@@ -52,6 +52,9 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
     ("answer", MaybeText, Answer(|manner, argument| manner.said = argument.text().or(manner.said.take()))),
     ("slow", Number, Answer(|manner, argument| manner.delay = Duration::from_millis(argument.number()))),
     ("thinks", Nothing, Answer(|manner, _| manner.thinks = true)),
+    ("only-thinks", Nothing, Answer(|manner, _| {
+        (manner.thinks, manner.said, manner.stop_reason) = (true, Some(String::new()), "max_tokens");
+    })),
     ("cached", Number, Answer(|manner, argument| manner.cached = argument.number())),
     ("no-usage", Nothing, Answer(|manner, _| manner.tells_usage = false)),
 

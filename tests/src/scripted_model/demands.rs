@@ -94,7 +94,9 @@ impl Generation {
         match (kind, self.thinking) {
             (None, _) | (Some("adaptive"), Thinking::Optional | Thinking::Always) => Ok(()),
             (Some("disabled"), Thinking::Optional) => Ok(()),
-            (Some(kind), _) => Err(format!("thinking.type: {kind} is not supported for this model")),
+            (Some(kind), _) => {
+                Err(format!("thinking.type: {kind} is not supported for this model"))
+            }
         }
     }
 
@@ -118,7 +120,10 @@ fn check_schema(schema: &Value, optional: &mut usize) -> Result<(), String> {
         return Err(format!("output_config.format.schema: property '{keyword}' is not supported"));
     }
     if keywords.get("minItems").and_then(Value::as_u64).is_some_and(|least| least > 1) {
-        return Err("output_config.format.schema: 'minItems' values other than 0 or 1 are not supported".into());
+        return Err(
+            "output_config.format.schema: 'minItems' values other than 0 or 1 are not supported"
+                .into(),
+        );
     }
     check_object(keywords, optional)?;
     let named = ["properties", "$defs", "definitions"];
@@ -174,7 +179,10 @@ mod tests {
         ];
         for (model, body, expected) in table {
             let told = told(model, body.clone());
-            assert!(told.contains(expected) && told.is_empty() == expected.is_empty(), "{body}: {told}");
+            assert!(
+                told.contains(expected) && told.is_empty() == expected.is_empty(),
+                "{body}: {told}"
+            );
         }
     }
 

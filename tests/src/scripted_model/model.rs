@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use super::action::{Action, Does};
 use super::calls::{Call, CallLog};
-use super::{demands, message};
 use super::path::Operation;
 use super::prompt::{Caller, Prompt};
 use super::reply::{Refusal, Reply};
 use super::script::Script;
 use super::stream::{self, Piece};
 use super::turn::{Ending, Manner, Turn};
+use super::{demands, message};
 
 pub struct Model {
     log: Mutex<CallLog>,

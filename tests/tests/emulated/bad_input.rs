@@ -62,11 +62,11 @@ fn requests() -> Vec<(&'static str, String, Value, &'static str)> {
         ("a template that is no YAML", "version: [".into(), nothing(), "workflows/NAME: document: line "),
         ("a cycle", template("needs: [b]", "- { id: b, model: haiku, prompt: p, needs: [a] }"), nothing(), "workflows/NAME: steps: need each other: a, b"),
         ("an unknown variable", template("system: \"{{ inputs.txt }}\"", ""), nothing(), "workflows/NAME: steps.a.system: reads inputs.txt, which is neither an input nor a step in `needs`"),
-        ("an unknown field", template("max_token: 7", ""), nothing(), "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, cache, output, routing; did you mean max_tokens?"),
+        ("an unknown field", template("max_token: 7", ""), nothing(), "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, thinking, cache, output, routing; did you mean max_tokens?"),
         ("a template, all at once", template("temperature: 2\n  needs: b\n  model2: x", "- { model: haiku, prompt: p }"), nothing(), "steps.a.needs: must be a list|steps.a.model2: is unknown|steps[1].id: is missing|steps.a.temperature: must be 0 to 1"),
-        ("too many tokens", template("max_tokens: 64001", ""), nothing(), "steps.a.max_tokens: haiku gives at most 64000 tokens"),
+        ("too many tokens", template("max_tokens: 128001", ""), nothing(), "steps.a.max_tokens: haiku gives at most 128000 tokens"),
         ("a temperature it does not take", template("temperature: 0.5", "").replace("haiku", "opus"), nothing(), "steps.a.temperature: opus does not take a temperature"),
-        ("an effort it does not take", template("effort: low", ""), nothing(), "steps.a.effort: haiku does not take an effort"),
+        ("an effort it does not take", template("effort: much", ""), nothing(), "steps.a.effort: haiku takes one of low, medium, high, xhigh, max"),
         ("500 steps", format!("version: 1\nname: NAME\nsteps:\n{steps}"), nothing(), "workflows/NAME: steps: must be 1 to 200, there are 500"),
         ("a schema that is none", template("output: { type: json, schema: { type: 7 } }", ""), nothing(), "steps.a.output.schema: is not a JSON schema"),
         ("another name", template("", "").replace("NAME", "other"), nothing(), "name: the template of NAME is named other"),
@@ -85,8 +85,8 @@ const RUNS: &[(&str, &str, usize, &str)] = &[
     ("a prompt that never ends", "prompt: \"{% for a in 'abcdefghijklmnopqrstuvwxyz' %}{% for b in 'abcdefghijklmnopqrstuvwxyz' %}{% for c in 'abcdefghijklmnopqrstuvwxyz' %}{% for d in 'abcdefghijklmnopqrstuvwxyz' %}{% for e in 'abcdefghijklmnopqrstuvwxyz' %}x{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}\"", 0, "Bcce.InvalidRequest: step a: steps.a.prompt: takes too much time or memory to render"),
     ("a value that is not there", "prompt: \"{{ inputs.list[3] }}\"", 0, "Bcce.InvalidRequest: step a: steps.a.prompt: undefined value on line 1"),
     ("an answer that never fits", "prompt: '@model says: {\"ok\": 1}'\n  output: { type: json, schema: { type: object, properties: { ok: { type: boolean } } } }", 2, "Bcce.OutputInvalid: step a: value is not of type \"boolean\" (schema /properties/ok/type) (asked twice)"),
-    ("JSON that max_tokens cuts", "prompt: \"@model *: max-tokens\"\n  output: { type: json }", 2, "Bcce.OutputInvalid: step a: the answer was cut by max_tokens = 2048: the answer is not JSON"),
-    ("a guardrail that intervenes", "prompt: \"@model *: guardrail\"", 1, "Bcce.GuardrailIntervened: step a: us.anthropic.claude-haiku-4-5-20251001-v1:0 in us-east-1: stopped: guardrail_intervened"),
+    ("JSON that max_tokens cuts", "prompt: \"@model *: max-tokens\"\n  output: { type: json }", 2, "Bcce.OutputInvalid: step a: the answer was cut by max_tokens = 18432: the answer is not JSON"),
+    ("a guardrail that intervenes", "prompt: \"@model *: guardrail\"", 1, "Bcce.GuardrailIntervened: step a: us.anthropic.claude-haiku-5-5 in us-east-1: stopped: guardrail_intervened"),
 ];
 
 fn missing<'a>(expected: &'a str, told: &str) -> Vec<&'a str> {

@@ -70,7 +70,7 @@ async fn counted(stack: &Stack, run: &RunRef) -> u64 {
     let items = query(stack, &pk).await;
     let item = items
         .iter()
-        .find(|item| item["sk"].as_s().unwrap() == "us-west-2#us.anthropic.claude-opus-5");
+        .find(|item| item["sk"].as_s().unwrap() == "us-west-2#us.anthropic.claude-opus-5-5");
     item.map_or(0, |item| item["calls"].as_n().unwrap().parse().unwrap())
 }
 

@@ -131,8 +131,8 @@ const OUTPUT: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/manifest.json.out",
 ]);
 const CLAUDE: Shown = Simulated(&[
-    "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.anthropic.claude-sonnet-5",
-    "arn:aws:bedrock:us-west-2::foundation-model/anthropic.claude-sonnet-5",
+    "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.anthropic.claude-sonnet-5-5",
+    "arn:aws:bedrock:us-west-2::foundation-model/anthropic.claude-sonnet-5-5",
 ]);
 
 const LISTING: Shown = Explained(

@@ -4,6 +4,7 @@
 mod all_down;
 mod breakers;
 mod flapping;
+mod generations;
 mod outage;
 mod own_limits;
 mod residency;

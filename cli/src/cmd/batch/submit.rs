@@ -13,6 +13,7 @@ use bcce_core::batch::{BatchRequest, Format, Intake, Location, Mode, StoredBatch
 use bcce_core::digest::{Digest, sha256_hex_of_fields};
 use bcce_core::environment::Configuration;
 use bcce_core::error::Problems;
+use bcce_core::grammars::grammars;
 use bcce_core::ports::{GetObject, OpenSource};
 use serde_json::json;
 
@@ -27,6 +28,7 @@ use crate::cmd::submit::{TENANT, configuration, inputs, wrong};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::follow::Watch;
 use crate::stack::Stack;
+use crate::warm::warm;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -76,6 +78,10 @@ pub struct Args {
     /// Send nothing: print how many items there are, which are wrong, and what they would use and cost at most
     #[arg(long)]
     dry_run: bool,
+    /// Have Bedrock compile the workflow's schemas first: one short call for each schema and target, by your own
+    /// credentials
+    #[arg(long, conflicts_with = "dry_run")]
+    warm: bool,
     /// Watch the batch and exit by its status
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
@@ -118,6 +124,12 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
             .unwrap_or_else(|| id(&origin, &request, args.deadline.as_ref(), &found.met)),
     );
     let before = sent_before(&stack, &mut request, args.deadline.as_ref()).await?;
+    if args.warm {
+        let Configuration { template, models, policy, .. } = &configuration;
+        let grammars = grammars(template, models, policy);
+        // One that cannot be compiled now is tried again by the first run.
+        warm(&stack, world, &grammars, &mut std::io::stderr()).await?;
+    }
     bring(&stack, &origin, &found).await?;
     stack.queues.send(&stack.outputs.inbox_queue_url, &request.message()).await?;
     let reference = StoredBatch::new(request, TENANT, "").reference();

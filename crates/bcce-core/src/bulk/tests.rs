@@ -224,7 +224,7 @@ fn policy_guardrails_and_other_accounts_keep_a_target_out() {
     let mut foreign = own.clone();
     foreign.target.account = Some("arn:aws:iam::1:role/x".into());
     let mut global = own.clone();
-    global.target.model_id = "global.anthropic.claude-haiku-4-5-20251001-v1:0".into();
+    global.target.model_id = "global.anthropic.claude-haiku-5-5".into();
     route.targets = vec![guarded.clone(), foreign.clone(), global.clone(), own.clone()];
     assert_eq!(fit(&plan, "us-east-1").unwrap().target, &global.target);
     let route = plan.routes.get_mut("haiku").unwrap();

@@ -14,6 +14,7 @@ fn misfits(cause: Cause) -> CallReport {
 fn with_context(ports: &Fakes, tokens: u64) -> Request {
     planned(ports, |plan| {
         plan["routes"]["haiku"]["targets"][0]["context_tokens"] = json!(tokens);
+        plan["routes"]["haiku"]["targets"][1]["context_tokens"] = json!(200_000);
     })
 }
 

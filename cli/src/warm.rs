@@ -1,0 +1,68 @@
+//! Has the service compile the schemas of workflows, so that no run waits for that.
+
+use std::io::Write;
+use std::time::Duration;
+
+use bcce_aws::bedrock::Bedrock;
+use bcce_core::grammars::Grammar;
+use bcce_core::ports::{CallLimits, CallModel, CallReport, ModelCall};
+use futures::StreamExt;
+
+use crate::exit::{Exit, Outcome};
+use crate::figures;
+use crate::stack::Stack;
+use crate::world::World;
+
+/// The service may compile for minutes, in which it sends nothing.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Few, because a call is charged to the account's quota.
+const AT_A_TIME: usize = 4;
+
+/// Calls each target once for each schema, by the caller's own rights, and prints what came of it. Returns
+/// [`Exit::Failed`] if one could not be compiled: a run that needs it will try again.
+pub async fn warm(
+    stack: &Stack,
+    world: &World,
+    grammars: &[Grammar<'_>],
+    out: &mut dyn Write,
+) -> Outcome {
+    let endpoint = stack.outputs.bedrock_endpoint_url.clone().filter(|url| !url.is_empty());
+    let bedrock = Bedrock::new(&world.sdk_config().await?, endpoint);
+    let calls = grammars.iter().map(async |grammar| (grammar, call(&bedrock, grammar).await));
+    let mut calls = futures::stream::iter(calls).buffered(AT_A_TIME);
+    let mut exit = Exit::Done;
+    while let Some((grammar, report)) = calls.next().await {
+        writeln!(out, "{}", line(grammar, &report))?;
+        if report.result.is_err() {
+            exit = Exit::Failed;
+        }
+    }
+    Ok(exit)
+}
+
+async fn call(bedrock: &Bedrock, grammar: &Grammar<'_>) -> CallReport {
+    let metadata = [("workflow", grammar.workflow), ("step", &grammar.step.id)];
+    let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let call = ModelCall {
+        target: grammar.target,
+        prompt: &grammar.prompt(),
+        repair: None,
+        parameters: &grammar.parameters,
+        cache: None,
+        metadata: metadata.into(),
+        limits: CallLimits { first_token: PATIENCE, stall: PATIENCE, attempt: PATIENCE },
+    };
+    bedrock.call(&call).await
+}
+
+fn line(grammar: &Grammar<'_>, report: &CallReport) -> String {
+    let Grammar { workflow, step, target, .. } = grammar;
+    let place = format!("schema of {workflow}.{} on {target}", step.id);
+    match &report.result {
+        Ok(_) => {
+            let took = figures::milliseconds(report.latency.as_millis() as u64);
+            format!("  compiled   {place}, in {took}")
+        }
+        Err(failure) => format!("  failed     {place}: {}: {}", failure.name, failure.message),
+    }
+}
