@@ -132,13 +132,14 @@ deploy: setup .venv/deploy ## to AWS: make deploy ENV=<section of samconfig.toml
 	@echo "next: bcce --env $(ENV) config push infra/config/$(ENV)"
 
 # Each of ACCOUNTS=111122223333,... and ORGANIZATION=o-... may be left out, not both; PARAMETERS="Name=value ..." are
-# further ones. What is left out is empty, for a parameter that sam is not given keeps its old value.
+# further ones. What is left out is given as empty, since a parameter that sam is not given keeps its old value; sam takes
+# an empty value only between quotation marks.
 tenant: setup ## an inbox for other accounts, on AWS: make tenant ENV=... TENANT=... ACCOUNTS=... (docs/tenants.md)
 	@test -n "$(MAIN_STACK)" || { echo "error: samconfig.toml has no [$(ENV).deploy.parameters] with a stack_name"; exit 1; }
 	@test -n "$(TENANT)" && test -n "$(ACCOUNTS)$(ORGANIZATION)" || { echo "error: TENANT, and ACCOUNTS or ORGANIZATION, say who it is"; exit 1; }
 	$(SAM) deploy --template-file infra/tenant.yaml --stack-name $(MAIN_STACK)-tenant-$(TENANT) --resolve-s3 \
 		--capabilities CAPABILITY_NAMED_IAM --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides \
-		Stack=$(MAIN_STACK) Tenant=$(TENANT) "Accounts=$(ACCOUNTS)" "OrganizationId=$(ORGANIZATION)" $(PARAMETERS)
+		Stack=$(MAIN_STACK) Tenant=$(TENANT) 'Accounts="$(ACCOUNTS)"' 'OrganizationId="$(ORGANIZATION)"' $(PARAMETERS)
 
 MAIN_STACK = $(shell awk -F '"' '/^\[/ { here = $$0 == "[$(ENV).deploy.parameters]" } here && /^stack_name/ { print $$2 }' samconfig.toml)
 
