@@ -9,6 +9,8 @@ import os
 import re
 import shlex
 import subprocess
+import tempfile
+import zipfile
 from dataclasses import dataclass
 from unittest import mock
 
@@ -68,7 +70,7 @@ def commands_in(text, where):
 
 
 def of_make(given):
-    """What `make` would run for it."""
+    """What `make` would run of `sam` and `aws` for it."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
     command = ["make", "--dry-run", "--silent", *given.words[1:]]
     told = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
@@ -124,7 +126,7 @@ def parsed_by_aws(words):
         return Refusal, {"Error": {"Code": "ValidationError", "Message": message}, "ResponseMetadata": {}}
 
     nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_DEFAULT_REGION": "us-east-1"}
-    with mock.patch.dict(os.environ, nowhere), contextlib.chdir(ROOT), quiet() as said:
+    with mock.patch.dict(os.environ, nowhere), made_before(words), quiet() as said:
         driver = create_clidriver()
         driver.session.register("provide-client-params", take)
         driver.session.register("before-call", refuse)
@@ -132,6 +134,18 @@ def parsed_by_aws(words):
             driver.main([expanded(word) for word in words[1:]])
         said.seek(0)
         return valid, said.read()
+
+
+@contextlib.contextmanager
+def made_before(words):
+    """A folder that has what lies in the checkout, and an archive where the documentation makes one first."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for path in ROOT.iterdir():
+            os.symlink(path, path.name)
+        for word in words:
+            if word.startswith("fileb://") and word.endswith(".zip"):
+                zipfile.ZipFile(word.removeprefix("fileb://"), "w").close()
+        yield
 
 
 @contextlib.contextmanager

@@ -20,12 +20,11 @@ FURTHER = [
 
 
 def every_command():
-    further = [Given("Makefile", words) for words in FURTHER]
-    for given in [*commands.documented(), *further]:
-        if program(given.words) == "make":
-            yield from of_make(given)
-        elif program(given.words) in ("sam", "aws"):
-            yield given
+    """Each once, however often it is documented."""
+    given = {each.words: each for each in [*commands.documented(), *(Given("Makefile", words) for words in FURTHER)]}
+    made = [of_make(each) if program(each.words) == "make" else [each] for each in given.values()]
+    found = {each.words: each for several in made for each in several}
+    return [each for each in found.values() if program(each.words) in ("sam", "aws")]
 
 
 class Commands(unittest.TestCase):
@@ -49,6 +48,26 @@ class Commands(unittest.TestCase):
         for given, empty in [("ACCOUNTS=111122223333", "OrganizationId"), ("ORGANIZATION=o-a1b2c3d4e5", "Accounts")]:
             [deploy] = of_make(Given("Makefile", ("make", "tenant", "TENANT=a", given)))
             self.assertEqual(commands.parsed_by_sam(deploy.words)["parameter_overrides"][empty], "")
+
+    def test_a_stack_name_that_names_cannot_be_made_of_is_refused(self):
+        for target in ("deploy", "tenant"):
+            for name, fits in [("a" * 35, True), ("a" * 36, False), ("1", False), ("a_b", False), ("", False)]:
+                words = ("make", target, f"MAIN_STACK={name}", "TENANT=a", "ACCOUNTS=111122223333")
+                with self.subTest(words):
+                    if fits:
+                        self.assertTrue([*of_make(Given("Makefile", words))])
+                    else:
+                        with self.assertRaisesRegex(AssertionError, "up to 35 letters"):
+                            [*of_make(Given("Makefile", words))]
+
+    def test_a_concurrency_that_lambda_would_refuse_is_refused(self):
+        tenant = {"Stack": "a", "Tenant": "a", "Accounts": "111122223333"}
+        for path, others in [("infra/template.yaml", {}), ("infra/tenant.yaml", tenant)]:
+            for concurrency, because in [("0", None), ("1", "0 or at least 2"), ("2", None)]:
+                with self.subTest(path=path, concurrency=concurrency):
+                    overrides = {**others, "DispatchMaximumConcurrency": concurrency}
+                    why = refusal(path, overrides, ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"])
+                    self.assertIn(because, why) if because else self.assertIsNone(why)
 
     def test_a_command_line_that_is_wrong_is_seen(self):
         for wrong, because in {
