@@ -73,9 +73,9 @@ def of_make(given):
     """What `make` would run of `sam` and `aws` for it."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
     command = ["make", "--dry-run", "--silent", *given.words[1:]]
-    told = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert told.returncode == 0, f"{given}: {told.stderr}"
-    for command in commands_in(told.stdout, f"{given.where}, {shlex.join(given.words)}"):
+    printed = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert printed.returncode == 0, f"{given}: {printed.stderr}"
+    for command in commands_in(printed.stdout, f"{given.where}, {shlex.join(given.words)}"):
         if program(command.words) in ("sam", "aws"):
             yield command
 

@@ -89,7 +89,7 @@ class Reading(unittest.TestCase):
     def words(self, text):
         return [given.words for given in commands.commands_in(text, "here")]
 
-    def test_commands_are_told_apart(self):
+    def test_each_simple_command_is_found(self):
         self.assertEqual(self.words("a 'b;c' \\\n  d # e; f\nG=1 h | i && j"), [("a", "b;c", "d"), ("h",), ("i",), ("j",)])
 
     def test_a_variable_stands_for_something_that_fits(self):

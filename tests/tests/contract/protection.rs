@@ -75,7 +75,7 @@ fn every_bad_end_of_the_settle_machine_rings() {
 
 /// Every alarm is one that somebody can find in the documentation.
 #[test]
-fn every_alarm_is_told_of() {
+fn every_alarm_is_documented() {
     let docs = read("docs/deployment.md");
     for (name, _) in resources_of(&template(), "AWS::CloudWatch::Alarm") {
         assert!(docs.contains(&format!("`{name}`")), "{name} is not in docs/deployment.md");
@@ -204,19 +204,22 @@ fn a_concurrency_of_one_is_refused_before_anything_is_made() {
     }
 }
 
-/// S3 tells EventBridge of every object once it tells it of one, and each event costs.
+/// The bucket sends EventBridge an event for every object, whatever a rule matches, and each event costs.
 #[test]
-fn the_cost_table_has_what_the_bucket_tells_and_adds_up() {
+fn the_cost_table_counts_the_events_of_the_bucket_and_adds_up() {
     let bucket = &template()["Resources"]["ArtifactBucket"]["Properties"];
-    let tells = &bucket["NotificationConfiguration"]["EventBridgeConfiguration"];
-    assert_eq!(tells["EventBridgeEnabled"], true);
+    let events = &bucket["NotificationConfiguration"]["EventBridgeConfiguration"];
+    assert_eq!(events["EventBridgeEnabled"], true);
     let docs = read("docs/batches.md");
     let table = docs.split_once("| per item |").unwrap().1;
     let (rows, rest) = table.split_once("| **all of it without tokens** | |").unwrap();
     assert!(rows.contains("| EventBridge, "));
     let dollars = |row: &str| row.rsplit('$').next()?.split(' ').next()?.parse::<f64>().ok();
     let sum: f64 = rows.lines().filter(|row| row.contains('$')).filter_map(dollars).sum();
-    let told = rest.split_once("about $").unwrap().1.split_once('*').unwrap().0;
-    let told: f64 = told.parse().unwrap();
-    assert!(sum > 0.0 && (sum - told).abs() < 10.0, "the rows are ${sum}, the sum says ${told}");
+    let total = rest.split_once("about $").unwrap().1.split_once('*').unwrap().0;
+    let total: f64 = total.parse().unwrap();
+    assert!(
+        sum > 0.0 && (sum - total).abs() < 10.0,
+        "the rows are ${sum}, the total says ${total}"
+    );
 }
