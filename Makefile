@@ -16,6 +16,7 @@ SECONDS ?= 600
 ROUNDS ?= 3
 
 FUNCTIONS = $(notdir $(patsubst %/,%,$(dir $(wildcard functions/*/Cargo.toml))))
+MACHINES = $(wildcard statemachines/*.asl.json)
 STACK = .venv/bin/python infra/local/stack.py
 # sam keeps what it would write to the home directory beside itself.
 SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
@@ -46,7 +47,10 @@ clippy: ## lints of the Rust code
 lint: setup ## the template and the state machines
 	$(SAM) validate
 	.venv/bin/cfn-lint infra/*.yaml
-	node_modules/.bin/asl-validator $(foreach machine,$(wildcard statemachines/*.asl.json),--json-path $(machine))
+	@# The validator knows ARNs with a partition only, which the template puts in.
+	mkdir -p target/lint
+	for machine in $(MACHINES); do sed 's/$${Partition}/aws/' $$machine > target/lint/$$(basename $$machine) || exit 1; done
+	node_modules/.bin/asl-validator $(foreach machine,$(MACHINES),--json-path target/lint/$(notdir $(machine)))
 
 local: setup ## tests of the local stack's own programs
 	.venv/bin/python -m unittest discover --start-directory infra/local --pattern '*_test.py' --buffer
@@ -125,6 +129,7 @@ down: ## ends what `up` started
 	$(STACK) down
 
 deploy: setup .venv/deploy ## to AWS: make deploy ENV=<section of samconfig.toml>
+	$(stack_name_fits)
 	@test -n "$(ARCHITECTURE)" || { echo "error: samconfig.toml has no [$(ENV).deploy.parameters] with an Architecture"; exit 1; }
 	PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda build --release --locked --output-format zip \
 		$(if $(filter x86_64,$(ARCHITECTURE)),--x86-64,--arm64) $(addprefix --package ,$(FUNCTIONS))
@@ -132,13 +137,18 @@ deploy: setup .venv/deploy ## to AWS: make deploy ENV=<section of samconfig.toml
 	@echo "next: bcce --env $(ENV) config push infra/config/$(ENV)"
 
 # Each of ACCOUNTS=111122223333,... and ORGANIZATION=o-... may be left out, not both; PARAMETERS="Name=value ..." are
-# further ones. What is left out is empty, for a parameter that sam is not given keeps its old value.
+# further ones. What is left out is given as empty, since a parameter that sam is not given keeps its old value; sam takes
+# an empty value only between quotation marks.
 tenant: setup ## an inbox for other accounts, on AWS: make tenant ENV=... TENANT=... ACCOUNTS=... (docs/tenants.md)
-	@test -n "$(MAIN_STACK)" || { echo "error: samconfig.toml has no [$(ENV).deploy.parameters] with a stack_name"; exit 1; }
+	$(stack_name_fits)
 	@test -n "$(TENANT)" && test -n "$(ACCOUNTS)$(ORGANIZATION)" || { echo "error: TENANT, and ACCOUNTS or ORGANIZATION, say who it is"; exit 1; }
 	$(SAM) deploy --template-file infra/tenant.yaml --stack-name $(MAIN_STACK)-tenant-$(TENANT) --resolve-s3 \
 		--capabilities CAPABILITY_NAMED_IAM --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides \
-		Stack=$(MAIN_STACK) Tenant=$(TENANT) "Accounts=$(ACCOUNTS)" "OrganizationId=$(ORGANIZATION)" $(PARAMETERS)
+		Stack=$(MAIN_STACK) Tenant=$(TENANT) 'Accounts="$(ACCOUNTS)"' 'OrganizationId="$(ORGANIZATION)"' $(PARAMETERS)
+
+# Names are made of it: <stack>-<tenant>-reader is a role's, of at most 64 characters.
+stack_name_fits = $(if $(shell echo '$(MAIN_STACK)' | grep -Ex '[a-zA-Z][a-zA-Z0-9-]{0,34}'),,$(error samconfig.toml \
+	needs a stack_name in [$(ENV).deploy.parameters]: up to 35 letters, digits and hyphens, a letter first, not "$(MAIN_STACK)"))
 
 MAIN_STACK = $(shell awk -F '"' '/^\[/ { here = $$0 == "[$(ENV).deploy.parameters]" } here && /^stack_name/ { print $$2 }' samconfig.toml)
 

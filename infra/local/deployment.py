@@ -54,6 +54,8 @@ def deploy(session, aws, bedrock_endpoint_url):
             "BedrockEndpointUrl": bedrock_endpoint_url,
             # A bucket that batches may be made of beside the stack's own; who wants it makes it.
             "BatchSources": f"arn:aws:s3:::{CORPUS},arn:aws:s3:::{CORPUS}/*",
+            # The endpoints that are given here go first, in every client.
+            "FipsEndpoints": "on",
             # The emulator takes a Number parameter for a string, and its poller then stumbles over it.
             "DispatchMaximumConcurrency": "0",
         }

@@ -47,6 +47,8 @@ fn config() -> bcce_aws::SdkConfig {
         .region(Region::new("us-east-1"))
         .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
         .http_client(bcce_aws::http_client().unwrap())
+        // The SDK refuses an endpoint beside it, and the adapter's endpoint goes first.
+        .use_fips(true)
         .sleep_impl(bcce_aws::sleep_impl())
         .build()
 }

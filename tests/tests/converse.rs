@@ -33,6 +33,8 @@ fn bedrock(endpoint: String) -> Bedrock {
         .region(Region::new("us-east-1"))
         .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
         .http_client(bcce_aws::http_client().unwrap())
+        // The SDK refuses an endpoint beside it, and the adapter's endpoint goes first.
+        .use_fips(true)
         .sleep_impl(bcce_aws::sleep_impl())
         // Shorter than any limit of a call: what the other clients may take must not end a model's call.
         .timeout_config(

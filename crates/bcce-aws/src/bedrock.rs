@@ -58,7 +58,8 @@ impl Bedrock {
             // A model that thinks sends nothing for a while; how long is too long, the route says.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(endpoint) = &self.endpoint {
-            config = config.endpoint_url(endpoint.replace("{region}", region));
+            // The SDK refuses a client that is given an endpoint and FIPS.
+            config = config.endpoint_url(endpoint.replace("{region}", region)).use_fips(false);
         }
         Client::from_conf(config.build())
     }

@@ -45,7 +45,8 @@ impl Jobs {
         let mut builder = Builder::from(config);
         // Here and not in what all services share, where the environment's would win.
         if let Some(endpoint) = endpoint {
-            builder = builder.endpoint_url(endpoint.replace("{region}", &region));
+            // The SDK refuses a client that is given an endpoint and FIPS.
+            builder = builder.endpoint_url(endpoint.replace("{region}", &region)).use_fips(false);
         }
         Self { client: Client::from_conf(builder.build()) }
     }

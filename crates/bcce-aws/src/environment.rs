@@ -19,6 +19,7 @@ use aws_types::region::Region;
 pub enum StartError {
     Missing(&'static str),
     NotANumber(&'static str),
+    NotTrueOrFalse(&'static str),
     TrustStore(String),
     Runtime(String),
 }
@@ -29,6 +30,9 @@ impl std::fmt::Display for StartError {
             Self::Missing(name) => write!(f, "the environment variable {name} is not set"),
             Self::NotANumber(name) => {
                 write!(f, "the environment variable {name} must be a whole number")
+            }
+            Self::NotTrueOrFalse(name) => {
+                write!(f, "the environment variable {name} must be `true` or `false`")
             }
             Self::TrustStore(cause) => write!(f, "the trust store cannot be used: {cause}"),
             Self::Runtime(cause) => write!(f, "the Lambda runtime ended: {cause}"),
@@ -71,26 +75,43 @@ fn number<N: FromStr + Default + PartialEq>(
 /// What every client of a function is made from.
 ///
 /// # Errors
-/// A variable that Lambda sets is missing, or `AWS_CA_BUNDLE` cannot be read.
+/// A variable that Lambda sets is missing, `AWS_USE_FIPS_ENDPOINT` is neither `true` nor `false`, or `AWS_CA_BUNDLE`
+/// cannot be used.
 pub fn sdk_config() -> Result<SdkConfig, StartError> {
+    configured(optional_variable)
+}
+
+fn configured(read: impl Fn(&str) -> Option<String>) -> Result<SdkConfig, StartError> {
+    let required = |name: &'static str| read(name).ok_or(StartError::Missing(name));
     let credentials = Credentials::new(
-        variable("AWS_ACCESS_KEY_ID")?,
-        variable("AWS_SECRET_ACCESS_KEY")?,
-        optional_variable("AWS_SESSION_TOKEN"),
+        required("AWS_ACCESS_KEY_ID")?,
+        required("AWS_SECRET_ACCESS_KEY")?,
+        read("AWS_SESSION_TOKEN"),
         None,
         "lambda environment",
     );
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(variable("AWS_REGION")?))
+        .region(Region::new(required("AWS_REGION")?))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(crate::http::client()?)
+        .http_client(crate::http::client_that_trusts(read("AWS_CA_BUNDLE"))?)
         .sleep_impl(sleep_impl())
         .time_source(aws_smithy_async::time::SharedTimeSource::new(SystemTimeSource::new()))
         .retry_config(RetryConfig::standard().with_max_attempts(4))
         .timeout_config(timeouts());
-    config.set_endpoint_url(optional_variable("AWS_ENDPOINT_URL"));
+    let (endpoint, fips) = (read("AWS_ENDPOINT_URL"), flag("AWS_USE_FIPS_ENDPOINT", &read)?);
+    // The SDK refuses every call of a client that is given both.
+    config.set_use_fips(fips.filter(|_| endpoint.is_none()));
+    config.set_endpoint_url(endpoint);
     Ok(config.build())
+}
+
+fn flag(
+    name: &'static str,
+    read: impl Fn(&str) -> Option<String>,
+) -> Result<Option<bool>, StartError> {
+    let parsed = read(name).map(|text| text.parse());
+    parsed.transpose().map_err(|_| StartError::NotTrueOrFalse(name))
 }
 
 /// The clients' timer.
@@ -124,6 +145,41 @@ pub fn impatient(config: SdkConfig) -> SdkConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn with(further: &[(&str, &str)]) -> Result<SdkConfig, StartError> {
+        let mut variables: std::collections::BTreeMap<String, String> =
+            ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"]
+                .map(|name| (name.to_owned(), "x".to_owned()))
+                .into();
+        variables.extend(further.iter().map(|(name, value)| (name.to_string(), value.to_string())));
+        configured(|name| variables.get(name).cloned())
+    }
+
+    #[test]
+    fn fips_endpoints_are_used_when_the_environment_says_so() {
+        assert_eq!(with(&[]).unwrap().use_fips(), None);
+        assert_eq!(with(&[("AWS_USE_FIPS_ENDPOINT", "true")]).unwrap().use_fips(), Some(true));
+        assert_eq!(with(&[("AWS_USE_FIPS_ENDPOINT", "false")]).unwrap().use_fips(), Some(false));
+        let error = with(&[("AWS_USE_FIPS_ENDPOINT", "yes")]).unwrap_err().to_string();
+        assert!(error.contains("AWS_USE_FIPS_ENDPOINT must be `true` or `false`"), "{error}");
+    }
+
+    #[test]
+    fn a_given_endpoint_is_used_without_fips() {
+        let endpoint = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+        let config = with(&[endpoint, ("AWS_USE_FIPS_ENDPOINT", "true")]).unwrap();
+        assert_eq!((config.endpoint_url(), config.use_fips()), (Some(endpoint.1), None));
+    }
+
+    #[test]
+    fn a_bundle_that_cannot_be_used_ends_the_start_and_is_named() {
+        for path in ["/none/roots.pem", "/dev/null"] {
+            let error = with(&[("AWS_CA_BUNDLE", path)]).unwrap_err().to_string();
+            assert!(error.contains(path), "{error}");
+        }
+        let roots = concat!(env!("CARGO_MANIFEST_DIR"), "/src/amazon-roots.pem");
+        assert!(with(&[("AWS_CA_BUNDLE", roots)]).is_ok());
+    }
 
     #[test]
     fn a_number_that_is_none_is_told_by_its_variable() {

@@ -20,12 +20,15 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 const IDLE: Duration = Duration::from_secs(15);
 
 /// # Errors
-/// `AWS_CA_BUNDLE` cannot be read.
+/// `AWS_CA_BUNDLE` cannot be read, or has no certificate.
 pub fn client() -> Result<SharedHttpClient, StartError> {
-    let roots = match optional_variable("AWS_CA_BUNDLE") {
-        Some(path) => {
-            std::fs::read(&path).map_err(|e| StartError::TrustStore(format!("{path}: {e}")))?
-        }
+    client_that_trusts(optional_variable("AWS_CA_BUNDLE"))
+}
+
+/// Returns the client for the roots of the PEM file `bundle`. `None`: Amazon's.
+pub(crate) fn client_that_trusts(bundle: Option<String>) -> Result<SharedHttpClient, StartError> {
+    let roots = match bundle {
+        Some(path) => read(&path).map_err(|e| StartError::TrustStore(format!("{path}: {e}")))?,
         None => AMAZON_ROOTS.to_vec(),
     };
     let context = TlsContext::builder()
@@ -37,4 +40,12 @@ pub fn client() -> Result<SharedHttpClient, StartError> {
         .tls_context(context)
         .pool_idle_timeout(IDLE)
         .build_https())
+}
+
+fn read(path: &str) -> Result<Vec<u8>, String> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    let begins = b"-----BEGIN CERTIFICATE-----";
+    // Without one, every call would fail and blame the service.
+    let has_certificate = pem.windows(begins.len()).any(|part| part == begins);
+    if has_certificate { Ok(pem) } else { Err("no certificate in PEM format".to_owned()) }
 }

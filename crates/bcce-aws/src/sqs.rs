@@ -168,9 +168,11 @@ impl Postpone for Queues {
 /// The event tells a queue's ARN, the API wants its URL. The host in it is not used: requests go to
 /// the client's own endpoint.
 fn queue_url(arn: &str) -> Option<String> {
-    let mut parts = arn.split(':').skip(3);
+    let mut parts = arn.split(':').skip(1);
+    let (partition, _) = (parts.next()?, parts.next()?);
     let (region, account, name) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(format!("https://sqs.{region}.amazonaws.com/{account}/{name}"))
+    let suffix = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+    Some(format!("https://sqs.{region}.{suffix}/{account}/{name}"))
 }
 
 #[cfg(test)]
@@ -287,6 +289,10 @@ mod tests {
     fn a_queue_url_follows_from_its_arn() {
         let url = queue_url("arn:aws:sqs:us-east-1:123456789012:inbox").unwrap();
         assert_eq!(url, "https://sqs.us-east-1.amazonaws.com/123456789012/inbox");
+        let url = queue_url("arn:aws-us-gov:sqs:us-gov-west-1:123456789012:inbox").unwrap();
+        assert_eq!(url, "https://sqs.us-gov-west-1.amazonaws.com/123456789012/inbox");
+        let url = queue_url("arn:aws-cn:sqs:cn-north-1:123456789012:inbox").unwrap();
+        assert_eq!(url, "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/inbox");
         assert_eq!(queue_url("inbox"), None);
     }
 }

@@ -125,19 +125,19 @@ fn the_conditions_that_only_aws_evaluates_are_there() {
         decrypt["StringLike"]["kms:EncryptionContext:aws:s3:arn"][0],
         "arn:${AWS::Partition}:s3:::${Bucket}/runs/${Tenant}/*"
     );
-    assert_eq!(decrypt["StringEquals"]["kms:ViaService"], "s3.${AWS::Region}.amazonaws.com");
+    assert_eq!(decrypt["StringEquals"]["kms:ViaService"], "s3.${AWS::Region}.${AWS::URLSuffix}");
     let dispatch = condition(&role(&template(), "DispatchRole"), "ReadTenantsMessages");
     assert_eq!(
         dispatch,
         json!({
-            "StringEquals": { "kms:ViaService": "sqs.${AWS::Region}.amazonaws.com" },
+            "StringEquals": { "kms:ViaService": "sqs.${AWS::Region}.${AWS::URLSuffix}" },
             "ForAnyValue:StringLike": { "kms:ResourceAliases": "alias/${AWS::StackName}-inbox-*" },
         })
     );
     let key = template_of("tenant")["Resources"]["Key"]["Properties"]["KeyPolicy"].take();
     assert_eq!(
         condition(&key["Statement"], "TenantThroughQueues")["StringEquals"]["kms:ViaService"],
-        "sqs.${AWS::Region}.amazonaws.com"
+        "sqs.${AWS::Region}.${AWS::URLSuffix}"
     );
 }
 
@@ -180,6 +180,7 @@ fn the_sample_event_of_s3_becomes_a_request_under_its_own_id() {
 #[test]
 fn every_parameter_is_told_of() {
     for (name, docs) in [
+        ("template", "README.md"),
         ("tenant", "docs/tenants.md"),
         ("schedule", "docs/schedules.md"),
         ("object-created", "docs/schedules.md"),

@@ -7,5 +7,7 @@ mod beside;
 mod enforced;
 mod grants;
 mod names;
+mod partitions;
+mod protection;
 mod rules;
 mod template;

@@ -36,13 +36,19 @@ fn every_function_of_the_template_has_its_folder() {
 #[test]
 fn every_variable_is_given_and_read() {
     let template = template();
+    // What every function is given is read in one place.
+    let shared = read("crates/bcce-aws/src/environment.rs");
+    let of_all = template["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
+    for variable in of_all.keys().filter(|variable| *variable != "BCCE_ENVIRONMENT") {
+        assert!(shared.contains(&format!("\"{variable}\"")), "{variable} is read by no function");
+    }
     for name in functions() {
         let source: String = fs::read_dir(root().join("functions").join(&name).join("src"))
             .unwrap()
             .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
             .collect();
         let given = variables(&template, &name);
-        for variable in given.keys().filter(|variable| *variable != "BCCE_ENVIRONMENT") {
+        for variable in given.keys().filter(|variable| !of_all.contains_key(*variable)) {
             assert!(
                 source.contains(&format!("\"{variable}\"")),
                 "{name} is given {variable} and does not read it"

@@ -60,8 +60,10 @@ const SOURCES: Shown =
 const SECRETS: Shown =
     Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/secrets/github"]);
 /// The emulator asks for `*`.
-const GUARDRAIL: Shown =
-    Simulated(&["arn:aws:bedrock:eu-central-1:000000000000:guardrail/abcdefghijkl"]);
+const GUARDRAIL: Shown = Simulated(&[
+    "arn:aws:bedrock:eu-central-1:000000000000:guardrail/abcdefghijkl",
+    "arn:aws:bedrock:eu-west-1:000000000000:guardrail-profile/eu.guardrail.v1:0",
+]);
 
 /// A Map's children and the runs that they wait for: Step Functions here starts, follows and stops them in nobody's name.
 const STARTS: Shown = Simulated(&[

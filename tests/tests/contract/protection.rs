@@ -1,0 +1,225 @@
+//! What the templates promise and only AWS would show: who may use a key, what outlives a stack, what an alarm sees,
+//! and that names and parameters are ones that AWS takes.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::template::{BESIDE, read, template, template_of};
+
+fn resources_of<'a>(template: &'a Value, kind: &str) -> Vec<(&'a String, &'a Value)> {
+    let resources = template["Resources"].as_object().unwrap();
+    resources.iter().filter(|(_, resource)| resource["Type"] == kind).collect()
+}
+
+fn services(statement: &Value) -> Vec<&str> {
+    match &statement["Principal"]["Service"] {
+        Value::String(one) => vec![one],
+        Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// SNS encrypts for a queue in its own name, and names the topic: without the condition every account's topics may use
+/// the key, and with the source's account in its place a notice may be lost in silence.
+#[test]
+fn sns_uses_a_key_for_topics_that_the_key_names() {
+    let arn = "arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:*";
+    for (name, key, expected) in [
+        ("template", "ArtifactKey", json!({ "ArnLike": { "aws:SourceArn": arn } })),
+        (
+            "tenant",
+            "Key",
+            json!({ "ArnEquals": { "aws:SourceArn": { "Fn::Sub": "${Stack}-NotificationsTopicArn" } } }),
+        ),
+    ] {
+        let template = template_of(name);
+        let statements = &template["Resources"][key]["Properties"]["KeyPolicy"]["Statement"];
+        let of_sns: Vec<&Value> = statements
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|statement| services(statement).contains(&"sns.amazonaws.com"))
+            .collect();
+        assert_eq!(of_sns.len(), 1, "{name}");
+        assert_eq!(services(of_sns[0]), ["sns.amazonaws.com"], "{name}");
+        assert_eq!(of_sns[0]["Condition"], expected, "{name}");
+    }
+}
+
+#[test]
+fn a_bucket_that_outlives_the_stack_keeps_its_policy() {
+    let template = template();
+    let policies = resources_of(&template, "AWS::S3::BucketPolicy");
+    assert_eq!(policies.len(), resources_of(&template, "AWS::S3::Bucket").len());
+    for (name, policy) in policies {
+        let bucket = &template["Resources"][policy["Properties"]["Bucket"].as_str().unwrap()];
+        for key in ["DeletionPolicy", "UpdateReplacePolicy"] {
+            assert!(bucket[key].is_string(), "{name}");
+            assert_eq!(policy[key], bucket[key], "{key} of {name}");
+        }
+    }
+}
+
+#[test]
+fn every_bad_end_of_the_settle_machine_rings() {
+    let template = template();
+    let alarms = resources_of(&template, "AWS::CloudWatch::Alarm");
+    let machine = json!([{ "Name": "StateMachineArn", "Value": "SettleStateMachine" }]);
+    let of_machine =
+        alarms.iter().filter(|(_, alarm)| alarm["Properties"]["Dimensions"] == machine);
+    let seen: BTreeSet<&str> =
+        of_machine.map(|(_, alarm)| alarm["Properties"]["MetricName"].as_str().unwrap()).collect();
+    assert_eq!(seen, ["ExecutionsAborted", "ExecutionsFailed", "ExecutionsTimedOut"].into());
+}
+
+/// Every alarm is one that somebody can find in the documentation.
+#[test]
+fn every_alarm_is_documented() {
+    let docs = read("docs/deployment.md");
+    for (name, _) in resources_of(&template(), "AWS::CloudWatch::Alarm") {
+        assert!(docs.contains(&format!("`{name}`")), "{name} is not in docs/deployment.md");
+    }
+}
+
+/// Lambda keeps 100 of an account's pool unreserved: a new account's pool of 10 can reserve nothing.
+#[test]
+fn nothing_is_reserved_unless_somebody_says_so() {
+    let template = template();
+    let parameters = template["Parameters"].as_object().unwrap();
+    let reserved: Vec<_> =
+        parameters.iter().filter(|(name, _)| name.ends_with("ReservedConcurrency")).collect();
+    assert_eq!(reserved.len(), 2);
+    for (name, parameter) in reserved {
+        assert_eq!(parameter["Default"], 0, "{name}");
+    }
+    for (name, function) in resources_of(&template, "AWS::Serverless::Function") {
+        let reserved = &function["Properties"]["ReservedConcurrentExecutions"];
+        assert!(reserved.is_null() || reserved[2] == "AWS::NoValue", "{name} always reserves");
+    }
+}
+
+#[test]
+fn a_guardrail_may_be_one_of_several_regions() {
+    let template = template();
+    let statements = &template["Resources"]["InvokeRole"]["Properties"]["Policies"][0];
+    let statements = statements["PolicyDocument"]["Statement"].as_array().unwrap();
+    let apply = statements.iter().find(|it| it["Action"] == "bedrock:ApplyGuardrail").unwrap();
+    let kinds: Vec<&str> = apply["Resource"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|arn| arn.as_str().unwrap().rsplit(':').next().unwrap())
+        .collect();
+    assert_eq!(kinds, ["guardrail/*", "guardrail-profile/*"]);
+}
+
+/// Every function is reached by what the parameters say of TLS.
+#[test]
+fn the_roots_and_the_endpoints_are_those_of_the_parameters() {
+    let template = template();
+    let function = &template["Globals"]["Function"];
+    let variables = &function["Environment"]["Variables"];
+    assert_eq!(
+        function["Layers"],
+        json!(["HasTlsRootsLayer", ["TlsRootsLayerArn"], "AWS::NoValue"])
+    );
+    assert_eq!(
+        variables["AWS_CA_BUNDLE"],
+        json!(["HasTlsRootsLayer", "/opt/roots.pem", "AWS::NoValue"])
+    );
+    assert_eq!(
+        variables["AWS_USE_FIPS_ENDPOINT"],
+        json!(["HasFipsEndpoints", "true", "AWS::NoValue"])
+    );
+    for (name, function) in resources_of(&template, "AWS::Serverless::Function") {
+        assert!(function["Properties"]["Layers"].is_null(), "{name} has layers of its own");
+    }
+}
+
+/// AWS's limit of each name that a template gives, in characters.
+const LIMITS: [(&str, &str, usize); 7] = [
+    ("AWS::IAM::Role", "RoleName", 64),
+    ("AWS::KMS::Alias", "AliasName", 256),
+    ("AWS::Logs::LogGroup", "LogGroupName", 512),
+    ("AWS::SQS::Queue", "QueueName", 80),
+    ("AWS::Scheduler::Schedule", "Name", 64),
+    ("AWS::Serverless::Function", "FunctionName", 64),
+    ("AWS::Serverless::StateMachine", "Name", 80),
+];
+
+/// What a pattern like `[a-z][a-z-]{0,19}` lets through at most, in characters.
+fn longest(parameter: &Value) -> usize {
+    let pattern = parameter["AllowedPattern"].as_str().unwrap();
+    let repeated = pattern.rsplit_once("{0,").unwrap().1.strip_suffix('}').unwrap();
+    1 + repeated.parse::<usize>().unwrap()
+}
+
+#[test]
+fn the_longest_names_are_ones_that_aws_takes() {
+    let of_stack = longest(&template_of("tenant")["Parameters"]["Stack"]);
+    for name in BESIDE.into_iter().chain(["template"]) {
+        let template = template_of(name);
+        let longest = |parameter: &str| match parameter {
+            "AWS::StackName" => of_stack,
+            other => longest(&template["Parameters"][other]),
+        };
+        for (kind, key, limit) in LIMITS {
+            for (resource, properties) in resources_of(&template, kind) {
+                let Some(text) = properties["Properties"][key].as_str() else { continue };
+                let mut parts = text.split("${");
+                let mut length = parts.next().unwrap().len();
+                for part in parts {
+                    let (parameter, rest) = part.split_once('}').unwrap();
+                    length += longest(parameter) + rest.len();
+                }
+                assert!(length <= limit, "{key} of {resource} in infra/{name}.yaml: {length}");
+            }
+        }
+    }
+}
+
+/// CloudFormation's rules see no stack name: the value of a parameter that has it is compared, and by `make` before.
+#[test]
+fn a_stack_name_that_is_too_long_is_refused() {
+    let of_stack = |name: &str| template_of(name)["Parameters"]["Stack"]["AllowedPattern"].clone();
+    let pattern = of_stack("tenant").as_str().unwrap().to_owned();
+    for name in BESIDE {
+        assert_eq!(of_stack(name), pattern, "infra/{name}.yaml");
+    }
+    let parameter = &template()["Resources"]["StackParameter"]["Properties"];
+    let begins = format!(r#"^\{{"Stack":"{pattern}","#);
+    assert_eq!(parameter["AllowedPattern"], format!("{begins}.*$"));
+    let value = parameter["Value"][0].as_str().unwrap();
+    assert!(value.starts_with(r#"{"Stack":"${AWS::StackName}","#), "{value}");
+    assert!(read("Makefile").contains(&format!("grep -Ex '{pattern}'")));
+}
+
+/// An event source takes at least two invocations at a time.
+#[test]
+fn a_concurrency_of_one_is_refused_before_anything_is_made() {
+    for name in ["template", "tenant"] {
+        let rule = &template_of(name)["Rules"]["LambdaTakesTheConcurrency"]["Assertions"][0];
+        assert_eq!(rule["Assert"], json!([["DispatchMaximumConcurrency", 1]]), "{name}");
+    }
+}
+
+/// The bucket sends EventBridge an event for every object, whatever a rule matches, and each event costs.
+#[test]
+fn the_cost_table_counts_the_events_of_the_bucket_and_adds_up() {
+    let bucket = &template()["Resources"]["ArtifactBucket"]["Properties"];
+    let events = &bucket["NotificationConfiguration"]["EventBridgeConfiguration"];
+    assert_eq!(events["EventBridgeEnabled"], true);
+    let docs = read("docs/batches.md");
+    let table = docs.split_once("| per item |").unwrap().1;
+    let (rows, rest) = table.split_once("| **all of it without tokens** | |").unwrap();
+    assert!(rows.contains("| EventBridge, "));
+    let dollars = |row: &str| row.rsplit('$').next()?.split(' ').next()?.parse::<f64>().ok();
+    let sum: f64 = rows.lines().filter(|row| row.contains('$')).filter_map(dollars).sum();
+    let total = rest.split_once("about $").unwrap().1.split_once('*').unwrap().0;
+    let total: f64 = total.parse().unwrap();
+    assert!(
+        sum > 0.0 && (sum - total).abs() < 10.0,
+        "the rows are ${sum}, the total says ${total}"
+    );
+}
