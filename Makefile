@@ -47,6 +47,7 @@ lint: setup ## the template and the state machines
 	$(SAM) validate
 	.venv/bin/cfn-lint infra/*.yaml
 	node_modules/.bin/asl-validator $(foreach machine,$(wildcard statemachines/*.asl.json),--json-path $(machine))
+	node --test tests/machines/expressions.test.mjs
 
 local: setup ## tests of the local stack's own programs
 	.venv/bin/python -m unittest discover --start-directory infra/local --pattern '*_test.py' --buffer

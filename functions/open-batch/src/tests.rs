@@ -123,7 +123,7 @@ fn good_rows_have_places_that_point_at_them_and_bad_ones_their_reasons() {
         children: batch().children_prefix(),
         to_run: 2,
         mode: Mode::OnDemand,
-        jobs_over_at: None,
+        jobs_over_ms: None,
         concurrency: 20,
         tolerance: Tolerance { items: 3, failures: 10, by_rate: Some(20) },
     };

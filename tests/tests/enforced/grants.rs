@@ -73,6 +73,9 @@ const FOLLOWS: Shown = Simulated(&[
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch/items:1",
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
 ]);
+/// The settle machine asks how a run's execution ended, here in nobody's name.
+const DESCRIBES: Shown =
+    Simulated(&["arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1"]);
 /// Step Functions on AWS has a rule of its own that tells it of the runs' ends.
 const HEARS: Shown = Simulated(&[
     "arn:aws:events:us-east-1:000000000000:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule",
@@ -308,6 +311,7 @@ pub const GRANTS: &[Grant] = &[
     ("WorkflowRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
     ("WorkflowRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
     ("SettleRole", "SealAndCount", "lambda:InvokeFunction", AsTheRole),
+    ("SettleRole", "DescribeRun", "states:DescribeExecution", DESCRIBES),
     ("SettleRole", "Notify", "sns:Publish", AsTheRole),
     ("SettleRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("SettleRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
