@@ -70,10 +70,8 @@ pub enum Response {
         bucket: String,
         /// Key of the list of parts.
         parts: String,
-        /// Prefix of the places of those items that run on demand.
+        /// Prefix of the places of those items that run on demand; in the mode `bulk` choose-leftovers has another.
         places: String,
-        /// The same of those that jobs leave over.
-        rest: String,
         /// Prefix of what Step Functions notes of child executions.
         children: String,
         to_run: u64,
@@ -110,7 +108,6 @@ where
             bucket: config.bucket.clone(),
             parts: batch.parts_key(),
             places: batch.places_prefix(),
-            rest: batch.rest_prefix(),
             children: batch.children_prefix(),
             to_run: opened.to_run,
             mode: opened.mode,

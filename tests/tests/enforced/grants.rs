@@ -112,6 +112,14 @@ const TAKES: Shown = Simulated(&[
 ]);
 const REST: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/rest-1/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/taken/000001.json",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/left/000001.jsonl",
+]);
+const LEFTOVERS: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/rest-1/000001-records.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/jobs.json",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/sample/places.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/held/000001.json",
 ]);
 const ANSWER: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/runs/default/r/steps/answer.json",
@@ -278,6 +286,14 @@ pub const GRANTS: &[Grant] = &[
     ("TakePartRole", "CountRun", "dynamodb:UpdateItem", COUNTS),
     ("TakePartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("TakePartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("ChooseLeftoversRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("ChooseLeftoversRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("ChooseLeftoversRole", "ReadBatch", "s3:GetObject", BATCH),
+    ("ChooseLeftoversRole", "ReadManifests", "s3:GetObject", SEALED),
+    ("ChooseLeftoversRole", "ListLeftovers", "s3:PutObject", LEFTOVERS),
+    ("ChooseLeftoversRole", "TellMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("ChooseLeftoversRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("ChooseLeftoversRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("CollectPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("CollectPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("CollectPartRole", "ReadRuns", "s3:GetObject", Batch),
