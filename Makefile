@@ -51,6 +51,7 @@ lint: setup ## the template and the state machines
 	mkdir -p target/lint
 	for machine in $(MACHINES); do sed 's/$${Partition}/aws/' $$machine > target/lint/$$(basename $$machine) || exit 1; done
 	node_modules/.bin/asl-validator $(foreach machine,$(MACHINES),--json-path target/lint/$(notdir $(machine)))
+	node --test tests/machines/expressions.test.mjs
 
 local: setup ## tests of the local stack's own programs
 	.venv/bin/python -m unittest discover --start-directory infra/local --pattern '*_test.py' --buffer

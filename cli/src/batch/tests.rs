@@ -171,6 +171,26 @@ fn a_batch_in_bulk_shows_its_jobs() {
     assert_eq!(jobs_line(&batch).as_deref(), Some(line));
 }
 
+#[test]
+fn a_job_nearly_all_of_whose_records_failed_says_what_becomes_of_them() {
+    let mut batch = under_way();
+    let mut job = json!({
+        "job": 1, "arn": "arn", "status": "Completed", "given": 25_000, "records": {},
+        "leftovers": { "processed": 25_000, "failed": 25_000, "left": 25_000, "verdict": "sample" },
+    });
+    batch.jobs = vec![serde_json::from_value(job.clone()).unwrap()];
+    let sampling =
+        "job 1: 25000 of 25000 records failed; a sample of them runs on demand".to_owned();
+    assert!(drawn(&batch).contains(&format!("  leftovers  {sampling}")), "{:#?}", drawn(&batch));
+    assert!(batch.lines().contains(&sampling));
+    let mut over = over();
+    job["leftovers"]["verdict"] = json!("held");
+    job["leftovers"]["sample"] = json!({ "items": 10, "answered": 1, "failed": 9 });
+    over.manifest.as_mut().unwrap().bulk = vec![serde_json::from_value(job).unwrap()];
+    let held = "  leftovers  job 1: 25000 of 25000 records failed; on demand 1 of a sample of 10";
+    assert!(drawn(&over).iter().any(|line| line.starts_with(held)), "{:#?}", drawn(&over));
+}
+
 fn jobs_line(batch: &Batch) -> Option<String> {
     drawn(batch).into_iter().find(|line| line.starts_with("  jobs"))
 }

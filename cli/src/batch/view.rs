@@ -35,6 +35,7 @@ impl Shown for Batch {
         }
         lines.extend(self.opened.iter().flat_map(|opened| [found(opened), manner(opened)]));
         lines.extend(jobs(&self.jobs));
+        lines.extend(leftovers(self));
         lines.extend(self.said.iter().map(|(_, line)| line.clone()));
         lines.extend(halted(self));
         lines
@@ -99,6 +100,7 @@ fn body(batch: &Batch, now: OffsetDateTime, width: usize) -> Vec<Line> {
         ]
     }));
     lines.extend(jobs(&batch.jobs).map(|jobs| field("jobs", jobs)));
+    lines.extend(leftovers(batch).map(|why| told("leftovers", why)));
     lines.extend(halted(batch).map(|why| told("halted", why)));
     let errors = match &batch.manifest {
         Some(manifest) => &manifest.sums.errors,
@@ -228,6 +230,18 @@ fn jobs(jobs: &[JobRecord]) -> Option<String> {
         statuses.join(", "),
         figures::count(processed)
     ))
+}
+
+/// Of each job nearly all of whose records failed: what becomes of them.
+fn leftovers(batch: &Batch) -> impl Iterator<Item = String> {
+    let jobs = match &batch.manifest {
+        Some(manifest) => &manifest.bulk,
+        None => &batch.jobs,
+    };
+    jobs.iter().filter_map(|job| {
+        let why = job.leftovers.as_ref()?.describe()?;
+        Some(format!("job {}: {why}", job.job))
+    })
 }
 
 fn halted(batch: &Batch) -> Option<String> {

@@ -50,7 +50,7 @@ fn ports(records: &[u64]) -> Fakes {
     let stored = BatchRequest::parse(&message.to_string()).unwrap();
     let stored = StoredBatch::new(stored, "default", "m");
     let rendered = records.iter().zip(1..).map(|(records, part)| {
-        let rendered = Rendered { records: *records, bytes: 1 };
+        let rendered = Rendered { records: *records, bytes: 1, ..Rendered::default() };
         (batch().rendered_key(part), to_json(&rendered).unwrap())
     });
     let rest = [

@@ -347,6 +347,10 @@ fn a_job_that_somebody_has_to_mend_is_counted() {
     );
     let because = ["job 1 is Failed: m", "job 2 was not started: AccessDeniedException: no"];
     assert_eq!(document["because"], json!(because));
+    let mut sampled = job("Completed");
+    sampled["leftovers"] = json!({ "processed": 100, "failed": 99, "left": 99, "verdict": "on_demand", "sample": { "items": 10, "answered": 10, "failed": 0 } });
+    let emitted = with_jobs(json!([sampled]));
+    assert!(emitted[1].contains("99 of 100 records failed"), "{emitted:?}");
 }
 
 /// The rules of the embedded metric format: each metric and each dimension that is declared is a member.

@@ -9,7 +9,7 @@ mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::{parse, to_json};
-use bcce_core::batch::manifest::{InBulk, Opened, SourceRead};
+use bcce_core::batch::manifest::{Opened, SourceRead};
 use bcce_core::batch::mode::{self, Asked};
 use bcce_core::batch::reference::BatchRun;
 use bcce_core::batch::source::{INBOX, UPLOADS};
@@ -22,7 +22,6 @@ use bcce_core::ports::{
     self, Clock, GetObject, GetParameters, ListSource, OpenBatch, OpenSource, PutObject,
 };
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 
 use parts::Written;
 
@@ -71,17 +70,16 @@ pub enum Response {
         bucket: String,
         /// Key of the list of parts.
         parts: String,
-        /// Prefix of the places of those items that run on demand.
+        /// Prefix of the places of those items that run on demand; in the mode `bulk` choose-leftovers has another.
         places: String,
-        /// The same of those that jobs leave over.
-        rest: String,
         /// Prefix of what Step Functions notes of child executions.
         children: String,
         to_run: u64,
         mode: Mode,
-        /// In the mode `bulk`: when every job is over by its own timeout.
-        #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
-        jobs_over_at: Option<OffsetDateTime>,
+        /// In the mode `bulk`: when every job is over by its own timeout, in milliseconds since 1970. A state machine
+        /// does not have to read a date for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        jobs_over_ms: Option<i64>,
         concurrency: u32,
         tolerance: Tolerance,
     },
@@ -110,11 +108,10 @@ where
             bucket: config.bucket.clone(),
             parts: batch.parts_key(),
             places: batch.places_prefix(),
-            rest: batch.rest_prefix(),
             children: batch.children_prefix(),
             to_run: opened.to_run,
             mode: opened.mode,
-            jobs_over_at: opened.bulk.as_ref().map(InBulk::over_at),
+            jobs_over_ms: opened.bulk.as_ref().map(|bulk| bulk.over_at().unix_timestamp() * 1_000),
             concurrency: opened.concurrency,
             tolerance: opened.tolerance(batch.attempt_no),
         }),

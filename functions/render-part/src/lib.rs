@@ -137,18 +137,20 @@ where
             Entry::Item(item) => Some(*item),
             Entry::Rejected(_) => None,
         });
-        let made = items.map(|item| self.record(shared, item));
+        let made = items.map(|item| async move { (item.n, self.record(shared, item).await) });
         let mut made = futures::stream::iter(made).buffered(AT_A_TIME);
-        let (mut lines, mut records) = (Vec::new(), 0);
-        while let Some(line) = made.next().await {
-            let Some(line) = line? else { continue };
-            if lines.len() + line.len() <= MAX_BYTES {
-                lines.extend(line.bytes());
-                records += 1;
+        let (mut lines, mut rendered) = (Vec::new(), Rendered::default());
+        while let Some((n, line)) = made.next().await {
+            match line?.filter(|line| lines.len() + line.len() <= MAX_BYTES) {
+                Some(line) => {
+                    lines.extend(line.bytes());
+                    rendered.records += 1;
+                }
+                None => _ = rendered.without.insert(n),
             }
         }
-        let bytes = lines.len() as u64;
-        Ok((lines, Rendered { records, bytes }))
+        rendered.bytes = lines.len() as u64;
+        Ok((lines, rendered))
     }
 
     /// `None`: it makes none.

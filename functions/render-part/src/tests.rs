@@ -122,6 +122,7 @@ fn what_is_over_refused_or_of_another_model_makes_no_record() {
     ports.store.objects.borrow_mut().insert(run(1).manifest_key(), b"{}".to_vec());
     assert_eq!(render(&ports), Ok(Response { records: 1 }));
     assert_eq!(records(&ports)[0]["recordId"], "R0000000004");
+    assert_eq!(ports.store.json(&batch().rendered_key(1))["without"], json!([1, 2, 3]));
 }
 
 #[test]

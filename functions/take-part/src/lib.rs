@@ -1,25 +1,29 @@
 //! What a job answered, by part: an answer that stands becomes the run that asking on demand would have made of it, with
-//! its artifacts, its sealed manifest and its entry in the ledger. Everything else goes on the list of what runs on
-//! demand.
+//! its artifacts, its sealed manifest and its entry in the ledger. Records without one are listed for choose-leftovers,
+//! which decides whether they run on demand; items that were no records of a job run on demand in any case.
 
+mod left; // what is not a run that is over
 mod settle; // an answer -> a run that is over
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{add_line, parse, parse_lines};
+use bcce_core::artifact::{parse, parse_lines};
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place, bulk_file};
 use bcce_core::batch::{Entry, Item};
-use bcce_core::bulk::{self, JobStatus, JobsRecord, Output, Rendered, Took, job_of, output_key};
+use bcce_core::bulk::{
+    self, JobRecord, JobStatus, JobsRecord, Output, Rendered, Took, job_of, output_key,
+};
 use bcce_core::error::Fault;
 use bcce_core::ports::{Clock, CloseRun, GetObject, PutObject, PutOnce, SignDigest};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
-use settle::Answered;
+use left::Left;
+use settle::{Answered, Settled};
 
 /// Answers taken at a time. Each is signed, and what signs is shared with every run: with five parts at a time KMS is
 /// asked some 150 times a second.
@@ -65,15 +69,17 @@ pub struct Request {
 pub struct Response {
     /// Items whose runs are over.
     pub taken: u64,
-    /// Items that run on demand.
+    /// Items whose runs are not.
     pub left: u64,
 }
 
 /// What came back of a part, and when it was asked.
 struct Returned {
     output: Output,
-    /// `None`: nothing was.
-    job: Option<(String, Took)>,
+    took: Took,
+    /// As it ended.
+    job: JobRecord,
+    arn: String,
 }
 
 /// # Errors
@@ -95,31 +101,29 @@ where
     // Every item of the part may be rejected.
     let Some(body) = ports.store.get(&key).await? else { return Ok(Response::default()) };
     let places: Vec<Place> = parse_lines(&key, &body)?;
-    let returned = ports.returned(batch, part).await?;
+    let rendered = ports.rendered(batch, part).await?;
+    let returned = ports.returned(batch, part, &rendered).await?;
     let items = ports.items(batch, part).await?;
-    let mut taken = BTreeSet::new();
-    if let Some((arn, took)) = &returned.job {
+    let mut settled = BTreeMap::new();
+    if let Some(returned) = &returned {
         let answers = places.iter().filter_map(|place| {
-            let (returned, item) = (returned.output.records.get(&place.n)?, items.get(&place.n)?);
-            let (arn, took) = (arn.as_str(), *took);
-            Some(Answered { config, emit, batch, item, returned, arn, took })
+            let (record, item) = (returned.output.records.get(&place.n)?, items.get(&place.n)?);
+            let (arn, took) = (returned.arn.as_str(), returned.took);
+            Some(Answered { config, emit, batch, item, returned: record, arn, took })
         });
         let taking = answers.map(|answered| async move {
-            answered.settle(ports).await.map(|over| over.then_some(answered.item.n))
+            answered.settle(ports).await.map(|settled| (answered.item.n, settled))
         });
         let mut taking = futures::stream::iter(taking).buffer_unordered(AT_A_TIME);
-        while let Some(n) = taking.next().await {
-            taken.extend(n?);
+        while let Some(taken) = taking.next().await {
+            settled.extend([taken?]);
         }
     }
-    let mut rest = Vec::new();
-    let left: Vec<&Place> = places.iter().filter(|place| !taken.contains(&place.n)).collect();
-    left.iter().try_for_each(|place| add_line(&mut rest, place))?;
-    if !rest.is_empty() {
-        ports.store.put(&batch.rest_key(part), &batch.batch_id, rest).await?;
-    }
-    let batch_id = &batch.batch_id;
-    let (taken, left) = (taken.len() as u64, left.len() as u64);
+    let taken = settled.values().filter(|settled| matches!(settled, Settled::Over)).count() as u64;
+    let job = returned.as_ref().map(|returned| &returned.job);
+    let left = Left::of(&places, &rendered, job, settled);
+    left.note(&ports.store, batch, part).await?;
+    let (batch_id, left) = (&batch.batch_id, places.len() as u64 - taken);
     tracing::info!(batch_id, part, taken, left, "a part is taken");
     Ok(Response { taken, left })
 }
@@ -129,40 +133,44 @@ where
     S: GetObject,
     C: Clock,
 {
-    /// What the job of a part made of its file, as far as there is anything.
-    async fn returned(&self, batch: &BatchRef, part: u32) -> Result<Returned, Fault> {
-        let nothing = Returned { output: Output::default(), job: None };
+    /// What the job of a part made of its file; `None`: there was no such job.
+    async fn returned(
+        &self,
+        batch: &BatchRef,
+        part: u32,
+        rendered: &Rendered,
+    ) -> Result<Option<Returned>, Fault> {
         let key = batch.opened_key();
         let body = self.store.get(&key).await?;
         let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
         let parts = parse::<Opened>(&key, &body)?.parts;
         let key = batch.jobs_key();
-        let Some(body) = self.store.get(&key).await? else { return Ok(nothing) };
+        let Some(body) = self.store.get(&key).await? else { return Ok(None) };
         let jobs: JobsRecord = parse(&key, &body)?;
-        let Some(job) = jobs.job(job_of(part, parts)) else { return Ok(nothing) };
-        let Some(arn) = job.arn.clone() else { return Ok(nothing) };
+        let Some(job) = jobs.job(job_of(part, parts)) else { return Ok(None) };
+        let Some(arn) = job.arn.clone() else { return Ok(None) };
         let key = output_key(&batch.bulk_output_prefix(), &arn, &bulk_file(part));
-        let Some(body) = self.store.get(&key).await? else {
-            if job.status == Some(JobStatus::Completed) && self.records(batch, part).await? > 0 {
-                // They were paid, and would be once more.
+        let output = match self.store.get(&key).await? {
+            Some(body) => bulk::read(&body),
+            // They were paid, and would be once more.
+            None if job.status == Some(JobStatus::Completed) && rendered.records > 0 => {
                 return Err(Fault::internal(format!("{arn} is completed and there is no {key}")));
             }
-            return Ok(nothing);
+            None => Output::default(),
         };
-        let output = bulk::read(&body);
         for told in &output.unreadable {
             tracing::warn!(batch_id = batch.batch_id, part, "a record is not readable: {told}");
         }
         let from = job.submitted_at.unwrap_or(jobs.started_at);
         let took = Took { from, to: job.ended_at.unwrap_or_else(|| self.clock.now()) };
-        Ok(Returned { output, job: Some((arn, took)) })
+        Ok(Some(Returned { output, took, job: job.clone(), arn }))
     }
 
-    /// Records that were made of a part.
-    async fn records(&self, batch: &BatchRef, part: u32) -> Result<u64, Fault> {
+    /// What was made records of a part. Of one that could not be rendered nothing was.
+    async fn rendered(&self, batch: &BatchRef, part: u32) -> Result<Rendered, Fault> {
         let key = batch.rendered_key(part);
         let body = self.store.get(&key).await?;
-        Ok(body.map(|body| parse::<Rendered>(&key, &body)).transpose()?.map_or(0, |of| of.records))
+        body.map_or_else(|| Ok(Rendered::default()), |body| parse(&key, &body))
     }
 
     async fn items(&self, batch: &BatchRef, part: u32) -> Result<BTreeMap<u64, Item>, Fault> {

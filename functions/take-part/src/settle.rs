@@ -33,9 +33,20 @@ pub(crate) struct Answered<'a, E> {
     pub took: Took,
 }
 
+/// What came of it.
+pub(crate) enum Settled {
+    /// Its run is over.
+    Over,
+    /// There is no answer that stands.
+    Left {
+        error: Fault,
+        /// What was charged for it all the same; `None`: nothing.
+        totals: Option<Box<Totals>>,
+    },
+}
+
 impl<E: Fn(&str)> Answered<'_, E> {
-    /// `false`: the item runs on demand.
-    pub async fn settle<S, K, L, C>(&self, ports: &Ports<S, K, L, C>) -> Result<bool, Fault>
+    pub async fn settle<S, K, L, C>(&self, ports: &Ports<S, K, L, C>) -> Result<Settled, Fault>
     where
         S: GetObject + PutOnce,
         K: SignDigest,
@@ -47,10 +58,10 @@ impl<E: Fn(&str)> Answered<'_, E> {
         let bytes = match ports.store.get(&key).await? {
             Some(sealed) => sealed,
             None => match self.seal(ports, &run).await? {
-                Some(manifest) => {
+                Ok(manifest) => {
                     store_once(&ports.store, &key, &run.run_id, to_json(&manifest)?).await?
                 }
-                None => return Ok(false),
+                Err(left) => return Ok(left),
             },
         };
         let signature = run.signature_key();
@@ -66,7 +77,7 @@ impl<E: Fn(&str)> Answered<'_, E> {
             let documents = emf::of_run(&self.config.environment, &closed.manifest);
             documents.iter().for_each(|document| (self.emit)(document));
         }
-        Ok(true)
+        Ok(Settled::Over)
     }
 
     /// It begins with its job, and its execution is the batch's.
@@ -78,12 +89,12 @@ impl<E: Fn(&str)> Answered<'_, E> {
         }
     }
 
-    /// `None`: there is no answer that stands.
+    /// What is left where there is no manifest to be made.
     async fn seal<S, K, L, C>(
         &self,
         ports: &Ports<S, K, L, C>,
         run: &Run,
-    ) -> Result<Option<Manifest>, Fault>
+    ) -> Result<Result<Manifest, Settled>, Fault>
     where
         S: GetObject + PutOnce,
         C: Clock,
@@ -107,8 +118,8 @@ impl<E: Fn(&str)> Answered<'_, E> {
                 (run.failure_key(&fit.step.id, None), to_json(&failure(course, error))?)
             }
             Err(error) => {
-                self.note_failure(&ports.store, run, course, error).await?;
-                return Ok(None);
+                let totals = self.note_failure(&ports.store, run, course, error.clone()).await?;
+                return Ok(Err(Settled::Left { error, totals: totals.map(Box::new) }));
             }
         };
         let body = store_once(&ports.store, &key, &run.run_id, body).await?;
@@ -117,7 +128,7 @@ impl<E: Fn(&str)> Answered<'_, E> {
             true => failures.push(parse::<StepFailure>(&key, &body)?),
             false => answers.push(parse::<StepArtifact>(&key, &body)?.course),
         }
-        Ok(Some(Manifest::seal(Evidence {
+        Ok(Ok(Manifest::seal(Evidence {
             run,
             plan: Some(&plan),
             artifacts: vec![
@@ -162,7 +173,7 @@ impl<E: Fn(&str)> Answered<'_, E> {
         }
     }
 
-    /// What was paid for no answer is the run's, which is asked on demand now: its manifest finds it there. What was not
+    /// What was paid for no answer is the run's: where it is asked on demand, its manifest finds it there. What was not
     /// even processed leaves nothing.
     async fn note_failure(
         &self,
@@ -170,13 +181,14 @@ impl<E: Fn(&str)> Answered<'_, E> {
         run: &Run,
         course: Course,
         error: Fault,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Totals>, Fault> {
         if course.totals.usage == Some(Usage::default()) {
-            return Ok(());
+            return Ok(None);
         }
+        let totals = course.totals.clone();
         let key = run.record_failure_key(&course.step_id);
         let failure = to_json(&failure(course, error))?;
-        store_once(store, &key, &run.run_id, failure).await.map(|_| ())
+        store_once(store, &key, &run.run_id, failure).await.map(|_| Some(totals))
     }
 }
 

@@ -1,7 +1,8 @@
 use std::cell::{Cell, RefCell};
 
-use bcce_core::artifact::to_json;
+use bcce_core::artifact::{add_line, to_json};
 use bcce_core::attempt::{Attempt, Usage};
+use bcce_core::bulk::LeftRecord;
 use bcce_core::fakes::{MemoryStore, StoppedClock, now};
 use bcce_core::ledger::ClosedRun;
 use bcce_core::plan::Plan;
@@ -97,6 +98,8 @@ fn ports(output: Option<&[Value]>) -> Fakes {
     objects.push((batch().places_key(1), places));
     objects.push((batch().opened_key(), opened.to_string().into_bytes()));
     if let Some(lines) = output {
+        let rendered = Rendered { records: 3, bytes: 9, ..Rendered::default() };
+        objects.push((batch().rendered_key(1), to_json(&rendered).unwrap()));
         let job = json!({
             "job": 1, "arn": ARN, "status": "Completed", "given": 3, "records": {},
             "submitted_at": "2026-11-01T12:00:00Z", "ended_at": "2026-11-01T12:10:00Z",
@@ -139,12 +142,34 @@ fn rest(ports: &Fakes) -> Vec<u64> {
     parse_lines::<Place>("rest", &body).unwrap().iter().map(|place| place.n).collect()
 }
 
+/// Records of the job that are no runs that are over.
+fn left(ports: &Fakes) -> Vec<u64> {
+    let objects = ports.store.objects.borrow();
+    let body = objects.get(&batch().left_key(1)).cloned().unwrap_or_default();
+    parse_lines::<LeftRecord>("left", &body).unwrap().iter().map(|left| left.place.n).collect()
+}
+
+/// Has the job ended like this, and these items be no records of it.
+fn end(ports: &Fakes, status: &str, without: &[u64]) {
+    let mut objects = ports.store.objects.borrow_mut();
+    let jobs = String::from_utf8(objects[&batch().jobs_key()].clone()).unwrap();
+    objects.insert(batch().jobs_key(), jobs.replace("Completed", status).into_bytes());
+    let without = without.iter().copied().collect();
+    let rendered = Rendered { records: 1, bytes: 9, without };
+    objects.insert(batch().rendered_key(1), to_json(&rendered).unwrap());
+}
+
 #[test]
 fn an_answer_is_a_run_that_is_over_and_the_rest_is_listed() {
     let (emitted, step) = (RefCell::default(), plan().result);
     let ports = ports(Some(&[answered(3, "{\"ok\":true}"), refused(1)]));
     assert_eq!(take(&ports, &emitted), Ok(Response { taken: 1, left: 2 }));
-    assert_eq!(rest(&ports), [1, 2]);
+    assert_eq!((left(&ports), rest(&ports)), (vec![1, 2], vec![]));
+    let taken = ports.store.json(&batch().taken_key(1));
+    let error = &taken["error"]["name"];
+    assert_eq!((error, &taken["left"]), (&json!("Bcce.TargetThrottled"), &json!(2)));
+    // One failed, the other was lost: the job says that it is done with both.
+    assert_eq!((&taken["processed"], &taken["failed"]), (&json!(3), &json!(2)));
     let manifest = ports.store.json(&run(3).manifest_key());
     assert_eq!(
         (&manifest["status"], &manifest["started_at"]),
@@ -183,6 +208,20 @@ fn an_answer_that_does_not_stand_is_kept_with_its_cost_and_asked_again() {
     assert_ne!(failure["cost_usd"], "0");
     assert!(!ports.store.objects.borrow().contains_key(&run(2).manifest_key()));
     assert!(ports.ledger.0.borrow().is_empty() && emitted.borrow().is_empty());
+    let left = ports.store.lines(&batch().left_key(1));
+    assert_eq!((&left[0]["n"], &left[0]["totals"]), (&json!(1), &Value::Null));
+    assert_eq!(left[1]["totals"]["cost_usd"], failure["cost_usd"], "what was charged goes along");
+}
+
+#[test]
+fn what_a_job_was_not_done_with_has_not_failed_and_what_was_no_record_runs_on_demand() {
+    let ports = ports(Some(&[refused(1)]));
+    end(&ports, "PartiallyCompleted", &[2]);
+    assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 0, left: 3 }));
+    assert_eq!((left(&ports), rest(&ports)), (vec![1, 3], vec![2]));
+    let taken = ports.store.json(&batch().taken_key(1));
+    let count = |name: &str| taken[name].as_u64().unwrap();
+    assert_eq!(["records", "processed", "failed", "left", "others"].map(count), [2, 1, 1, 2, 1]);
 }
 
 /// On demand it would be paid for nothing once more.
@@ -193,7 +232,7 @@ fn an_answer_that_no_target_would_better_is_a_run_that_failed() {
     filtered["modelOutput"]["stopReason"] = json!("content_filtered");
     let ports = ports(Some(&[filtered]));
     assert_eq!(take(&ports, &emitted), Ok(Response { taken: 1, left: 2 }));
-    assert_eq!(rest(&ports), [1, 3]);
+    assert_eq!(left(&ports), [1, 3]);
     let manifest = ports.store.json(&run(2).manifest_key());
     assert_eq!(
         (&manifest["status"], &manifest["error"]["name"]),
@@ -211,9 +250,9 @@ fn an_answer_that_no_target_would_better_is_a_run_that_failed() {
 fn a_completed_job_without_its_file_is_not_asked_for_once_more() {
     let ports = ports(Some(&[]));
     let key = output_key(&batch().bulk_output_prefix(), ARN, "000001.jsonl");
+    let rendered = ports.store.objects.borrow_mut().remove(&batch().rendered_key(1)).unwrap();
     ports.store.objects.borrow_mut().remove(&key);
     assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 0, left: 3 }));
-    let rendered = to_json(&Rendered { records: 3, bytes: 9 }).unwrap();
     ports.store.objects.borrow_mut().insert(batch().rendered_key(1), rendered);
     let fault = take(&ports, &RefCell::default()).unwrap_err();
     assert!(
@@ -245,6 +284,6 @@ fn whatever_call_of_the_store_fails_the_retry_finishes_it() {
             return;
         }
         assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 1, left: 2 }));
-        assert_eq!((ports.ledger.0.borrow().len(), rest(&ports)), (1, vec![1, 2]), "call {call}");
+        assert_eq!((ports.ledger.0.borrow().len(), left(&ports)), (1, vec![1, 2]), "call {call}");
     }
 }

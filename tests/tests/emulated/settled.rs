@@ -84,6 +84,48 @@ async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_settled_however_often_
     }
 }
 
+/// The event of an execution's end is not documented to carry `error` and `cause`: what it leaves out is asked for.
+#[tokio::test]
+async fn what_the_event_does_not_carry_is_asked_for() {
+    let stack = Stack::connect().await;
+    let id = fresh("uncounted");
+    let run = RunRef::first("default", "explain", &id);
+    let input = serde_json::to_string(&run).unwrap();
+    let cause = "the run is sealed but could not be counted";
+    let fail = json!({ "Type": "Fail", "Error": "Bcce.Internal", "Cause": cause });
+    let definition = json!({ "StartAt": "Uncounted", "States": { "Uncounted": fail } });
+    let machine = stack
+        .sfn
+        .create_state_machine()
+        .name(fresh("failing"))
+        .role_arn("arn:aws:iam::000000000000:role/failing");
+    let machine = machine.definition(definition.to_string()).send().await.unwrap();
+    let execution = stack.sfn.start_execution().state_machine_arn(machine.state_machine_arn());
+    let execution = execution.input(&input).send().await.unwrap();
+    let arn = execution.execution_arn();
+    stack
+        .eventually("its end", async || {
+            let found = stack.sfn.describe_execution().execution_arn(arn).send().await.unwrap();
+            (found.status().as_str() == "FAILED").then_some(())
+        })
+        .await;
+
+    let mut event: Value = serde_json::from_str(TIMED_OUT).unwrap();
+    let detail = event["detail"].as_object_mut().unwrap();
+    detail.retain(|field, _| !["error", "cause"].contains(&field.as_str()));
+    detail.extend([
+        ("input".to_owned(), json!(input)),
+        ("executionArn".to_owned(), json!(arn)),
+        ("status".to_owned(), json!("FAILED")),
+    ]);
+    let start = stack.sfn.start_execution().state_machine_arn(output("SettleArn"));
+    start.input(event.to_string()).send().await.unwrap();
+    stack.settled(&run).await;
+    let manifest = stack.object(&run.manifest_key()).await.unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["error"], json!({ "name": "Bcce.Internal", "message": cause }));
+}
+
 /// The status of every notice of a run.
 async fn notices_of(stack: &Stack, queue: &str, run: &RunRef) -> Vec<String> {
     let messages = stack.sweep(queue, 60).await;

@@ -75,6 +75,9 @@ const FOLLOWS: Shown = Simulated(&[
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch/items:1",
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
 ]);
+/// The settle machine asks how a run's execution ended, here in nobody's name.
+const DESCRIBES: Shown =
+    Simulated(&["arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1"]);
 /// Step Functions on AWS has a rule of its own that tells it of the runs' ends.
 const HEARS: Shown = Simulated(&[
     "arn:aws:events:us-east-1:000000000000:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule",
@@ -111,6 +114,14 @@ const TAKES: Shown = Simulated(&[
 ]);
 const REST: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/rest-1/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/taken/000001.json",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/left/000001.jsonl",
+]);
+const LEFTOVERS: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/rest-1/000001-records.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/jobs.json",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/sample/places.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/held/000001.json",
 ]);
 const ANSWER: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/runs/default/r/steps/answer.json",
@@ -277,6 +288,14 @@ pub const GRANTS: &[Grant] = &[
     ("TakePartRole", "CountRun", "dynamodb:UpdateItem", COUNTS),
     ("TakePartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("TakePartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("ChooseLeftoversRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("ChooseLeftoversRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("ChooseLeftoversRole", "ReadBatch", "s3:GetObject", BATCH),
+    ("ChooseLeftoversRole", "ReadManifests", "s3:GetObject", SEALED),
+    ("ChooseLeftoversRole", "ListLeftovers", "s3:PutObject", LEFTOVERS),
+    ("ChooseLeftoversRole", "TellMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("ChooseLeftoversRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("ChooseLeftoversRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("CollectPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("CollectPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("CollectPartRole", "ReadRuns", "s3:GetObject", Batch),
@@ -310,6 +329,7 @@ pub const GRANTS: &[Grant] = &[
     ("WorkflowRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
     ("WorkflowRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
     ("SettleRole", "SealAndCount", "lambda:InvokeFunction", AsTheRole),
+    ("SettleRole", "DescribeRun", "states:DescribeExecution", DESCRIBES),
     ("SettleRole", "Notify", "sns:Publish", AsTheRole),
     ("SettleRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("SettleRole", "UseKeyThroughServices", "kms:Decrypt", KMS),

@@ -363,10 +363,13 @@ fn judge(outcome: &Outcome<'_>) -> (BatchStatus, Option<Fault>) {
     }
     let allowed = outcome.opened.as_ref().map_or(0, |opened| opened.allowed_failures);
     if counts.failed > allowed {
-        let message = format!(
+        let mut message = format!(
             "{} of {} items failed, {allowed} may; {} were not started",
             counts.failed, counts.items, counts.skipped
         );
+        for job in outcome.bulk.iter().filter(|job| job.is_held()) {
+            message += &format!("; {}", job.told());
+        }
         return (BatchStatus::Failed, Some(Fault::new(ErrorName::TooManyFailures, message)));
     }
     if let Some(halted) = &outcome.halted {
@@ -416,6 +419,7 @@ pub struct BatchNotice {
 mod tests {
     use super::*;
     use crate::batch::reference::BatchRef;
+    use crate::bulk::{JobStatus, Leftovers, Sampled, Verdict};
     use time::macros::datetime;
 
     fn sealed(counts: Counts, allowed_failures: u64, fault: Option<Fault>) -> BatchManifest {
@@ -470,6 +474,41 @@ mod tests {
         let none = Counts { items: 5, rejected: 5, ..Counts::default() };
         let message = "none of 5 items succeeded".to_owned();
         assert_eq!(status(none, 5), (BatchStatus::Failed, Some(message)));
+    }
+
+    #[test]
+    fn a_batch_whose_job_failed_as_its_sample_did_says_so() {
+        let counts = Counts { items: 100, succeeded: 1, failed: 99, ..Counts::default() };
+        let mut sealed = sealed(counts, 20, None);
+        let mut job = JobRecord::started(1, "arn".into(), 100);
+        job.status = Some(JobStatus::Completed);
+        job.leftovers = Some(Leftovers {
+            processed: 100,
+            failed: 99,
+            left: 99,
+            error: None,
+            verdict: Verdict::Held,
+            sample: Some(Sampled { items: 10, answered: 0, failed: 10 }),
+        });
+        let batch = BatchRun {
+            reference: BatchRef::first("default", "explain", "42"),
+            execution_arn: "arn".into(),
+            started_at: sealed.started_at,
+        };
+        sealed = BatchManifest::seal(Outcome {
+            batch: &batch,
+            opened: sealed.opened,
+            bulk: vec![job],
+            sums: sealed.sums,
+            results: None,
+            outputs: None,
+            fault: None,
+            halted: None,
+            is_cancelled: false,
+            ended_at: sealed.ended_at,
+        });
+        let message = "99 of 100 items failed, 20 may; 0 were not started; job 1 is Completed; 99 of 100 records failed; on demand 0 of a sample of 10 succeeded: the other 89 do not run";
+        assert_eq!(sealed.error.unwrap().message, message);
     }
 
     #[test]

@@ -173,13 +173,43 @@ impl BatchRef {
         format!("{}jobs.json", self.bulk_prefix())
     }
 
+    /// What came of a part in its job.
+    pub fn taken_key(&self, part: u32) -> String {
+        format!("{}taken/{part:06}.json", self.bulk_prefix())
+    }
+
+    /// The records of a part that are no finished runs.
+    pub fn left_key(&self, part: u32) -> String {
+        format!("{}left/{part:06}.jsonl", self.bulk_prefix())
+    }
+
+    /// Those of them that do not run on demand, and why.
+    pub fn held_key(&self, part: u32) -> String {
+        format!("{}held/{part:06}.json", self.bulk_prefix())
+    }
+
+    /// As `places_prefix`, of records that run on demand before the others of their jobs.
+    pub fn sample_prefix(&self) -> String {
+        format!("{}sample/", self.bulk_prefix())
+    }
+
+    pub fn sample_key(&self) -> String {
+        format!("{}places.jsonl", self.sample_prefix())
+    }
+
     /// As `places_prefix`, of those items that jobs left over.
     pub fn rest_prefix(&self) -> String {
         format!("{}rest-{}/", self.prefix(), self.attempt_no)
     }
 
+    /// Items that no job answered for, since they were no records of one that was started.
     pub fn rest_key(&self, part: u32) -> String {
         format!("{}{part:06}.jsonl", self.rest_prefix())
+    }
+
+    /// Records of a job.
+    pub fn rest_records_key(&self, part: u32) -> String {
+        format!("{}{part:06}-records.jsonl", self.rest_prefix())
     }
 
     /// Step Functions notes there what came of the child executions; nothing of ours reads it.

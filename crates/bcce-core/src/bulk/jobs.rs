@@ -1,9 +1,12 @@
 //! The jobs of one attempt at a batch: which part lies in which, how they stand, and what is next.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use super::job::{Job, JobStatus, MIN_RECORDS, Records, hours};
+use super::leftovers::{Leftovers, Verdict};
 
 /// Parts in a job's folder: of 500 items at most each, as many records as a job takes.
 const PARTS_OF_JOB: u32 = 100;
@@ -27,10 +30,13 @@ pub fn job_of(part: u32, parts: u32) -> u32 {
 }
 
 /// What a part's records are: `rendered/<part>.json`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rendered {
     pub records: u64,
     pub bytes: u64,
+    /// Items of the part that are no records.
+    #[serde(default)]
+    pub without: BTreeSet<u64>,
 }
 
 /// `jobs.json` of an attempt at a batch.
@@ -70,6 +76,9 @@ pub struct JobRecord {
     pub submitted_at: Option<OffsetDateTime>,
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
+    /// Once its answers are taken: what it left over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leftovers: Option<Leftovers>,
 }
 
 /// What is to be done about the jobs of a batch.
@@ -155,6 +164,7 @@ impl JobRecord {
             message,
             submitted_at: None,
             ended_at: None,
+            leftovers: None,
         }
     }
 
@@ -168,7 +178,13 @@ impl JobRecord {
 
     /// The service did not do what it should have, and it would not the next time.
     pub fn is_at_fault(&self) -> bool {
-        self.is_refused || self.status == Some(JobStatus::Failed)
+        let nearly_all_failed = self.leftovers.as_ref().is_some_and(Leftovers::nearly_all_failed);
+        self.is_refused || self.status == Some(JobStatus::Failed) || nearly_all_failed
+    }
+
+    /// What it left over does not run on demand.
+    pub fn is_held(&self) -> bool {
+        self.leftovers.as_ref().is_some_and(|leftovers| leftovers.verdict == Verdict::Held)
     }
 
     pub fn see(&mut self, job: Job) {
@@ -192,7 +208,11 @@ impl JobRecord {
             None => "was not started".to_owned(),
         };
         let message = self.message.as_ref().map(|message| format!(": {message}"));
-        format!("job {} {status}{}", self.job, message.unwrap_or_default())
+        let told = format!("job {} {status}{}", self.job, message.unwrap_or_default());
+        match self.leftovers.as_ref().and_then(Leftovers::describe) {
+            Some(leftovers) => format!("{told}; {leftovers}"),
+            None => told,
+        }
     }
 }
 

@@ -1,0 +1,150 @@
+//! Chooses what of a batch's leftovers runs on demand, once the answers of its jobs are taken. Where nearly all records
+//! of a job failed, a sample of them runs first; called again after that, it decides on the others by the sample's runs.
+
+mod lists; // the records of a part, on the list that they belong to
+mod sample; // which records are the sample, and what their runs came to
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use bcce_aws::{StartError, variable};
+use bcce_core::artifact::{parse, to_json};
+use bcce_core::batch::manifest::Opened;
+use bcce_core::batch::reference::{BatchRef, BatchRun};
+use bcce_core::bulk::{JobsRecord, Leftovers, TakenPart, Verdict, job_of};
+use bcce_core::error::Fault;
+use bcce_core::ports::{GetObject, GetRange, PutObject};
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+/// Small objects read or written at a time.
+const AT_A_TIME: usize = 32;
+
+pub struct Config {
+    pub bucket: String,
+    pub key_arn: String,
+}
+
+impl Config {
+    pub fn from_env() -> Result<Self, StartError> {
+        Ok(Self {
+            bucket: variable("BCCE_ARTIFACT_BUCKET")?,
+            key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
+        })
+    }
+}
+
+pub struct Ports<S> {
+    pub store: S,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    pub batch: BatchRun,
+    /// The sample that an earlier call chose is over.
+    pub sampled: bool,
+}
+
+/// What runs on demand now.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Response {
+    /// A sample, after which this function is to be called again.
+    Sample {
+        /// Prefix of the places of its items.
+        places: String,
+    },
+    /// Everything that runs at all.
+    Rest {
+        places: String,
+    },
+    Nothing,
+}
+
+/// # Errors
+/// `Bcce.Internal`; a retry does it all again.
+pub async fn handle<S>(ports: &Ports<S>, request: Request) -> Result<Response, Fault>
+where
+    S: GetObject + GetRange + PutObject,
+{
+    let batch = &request.batch.reference;
+    let opened: Opened = ports.read(&batch.opened_key()).await?;
+    let Some(mut jobs) = ports.find::<JobsRecord>(&batch.jobs_key()).await? else {
+        // Nobody ever saw a job: no part has a record on another list than that of the rest.
+        let parts = ports.taken(batch, opened.parts).await?;
+        return Ok(rest(batch, parts.values().any(|part| part.others > 0)));
+    };
+    let parts = ports.taken(batch, opened.parts).await?;
+    let of_job = |job: u32| {
+        let its = move |part: &u32| job_of(*part, opened.parts) == job;
+        parts.iter().filter(move |(part, _)| its(part))
+    };
+    if request.sampled {
+        ports.judge(batch, &mut jobs, opened.parts).await?;
+    } else {
+        for job in &mut jobs.jobs {
+            let its = of_job(job.job).map(|(_, part)| part);
+            job.leftovers = Leftovers::of(job.status, its);
+        }
+        let mut places = Vec::new();
+        for job in jobs.jobs.iter().filter(|job| is(job.leftovers.as_ref(), Verdict::Sample)) {
+            let left = of_job(job.job).map(|(part, taken)| (*part, taken.left));
+            places.extend(ports.sample(batch, &left.collect::<Vec<_>>()).await?);
+        }
+        if !places.is_empty() {
+            ports.note_sample(batch, &places).await?;
+            ports.note(batch, &jobs).await?;
+            return Ok(Response::Sample { places: batch.sample_prefix() });
+        }
+    }
+    let run = ports.divide(batch, &jobs, &parts, opened.parts).await?;
+    ports.note(batch, &jobs).await?;
+    Ok(rest(batch, run > 0 || parts.values().any(|part| part.others > 0)))
+}
+
+fn is(leftovers: Option<&Leftovers>, verdict: Verdict) -> bool {
+    leftovers.is_some_and(|leftovers| leftovers.verdict == verdict)
+}
+
+fn rest(batch: &BatchRef, is_some: bool) -> Response {
+    match is_some {
+        true => Response::Rest { places: batch.rest_prefix() },
+        false => Response::Nothing,
+    }
+}
+
+impl<S> Ports<S>
+where
+    S: GetObject + PutObject,
+{
+    async fn find<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Fault> {
+        self.store.get(key).await?.map(|body| parse(key, &body)).transpose()
+    }
+
+    async fn read<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<T, Fault> {
+        let found = self.find(key).await?;
+        found.ok_or_else(|| Fault::internal(format!("{key} is missing")))
+    }
+
+    /// What came of each part in its job. One that could not be taken has nothing, and nothing of it runs.
+    async fn taken(&self, batch: &BatchRef, parts: u32) -> Result<BTreeMap<u32, TakenPart>, Fault> {
+        let read = (1..=parts).map(|part| async move {
+            let taken: Option<TakenPart> = self.find(&batch.taken_key(part)).await?;
+            Ok::<_, Fault>(taken.map(|taken| (part, taken)))
+        });
+        let read = futures::stream::iter(read).buffer_unordered(AT_A_TIME);
+        let taken: Vec<_> = read.try_collect().await?;
+        Ok(taken.into_iter().flatten().collect())
+    }
+
+    /// The manifest of the batch, and whoever looks at it, finds there why something does not run.
+    async fn note(&self, batch: &BatchRef, jobs: &JobsRecord) -> Result<(), Fault> {
+        for job in &jobs.jobs {
+            if let Some(why) = job.leftovers.as_ref().and_then(Leftovers::describe) {
+                tracing::warn!(batch_id = batch.batch_id, job = job.job, "{why}");
+            }
+        }
+        self.store.put(&batch.jobs_key(), &batch.batch_id, to_json(jobs)?).await
+    }
+}

@@ -1,0 +1,102 @@
+//! The sample: which records it is, and what their runs came to.
+
+use std::collections::BTreeMap;
+
+use bcce_core::artifact::{add_line, parse, parse_lines};
+use bcce_core::batch::Entry;
+use bcce_core::batch::reference::{BatchRef, Place};
+use bcce_core::bulk::{self, JobsRecord, LeftRecord, Sampled, Verdict, job_of};
+use bcce_core::error::Fault;
+use bcce_core::manifest::Manifest;
+use bcce_core::notice::RunStatus;
+use bcce_core::ports::{GetObject, GetRange, PutObject};
+
+use crate::{Ports, is};
+
+impl<S> Ports<S>
+where
+    S: GetObject + GetRange + PutObject,
+{
+    /// Of a job whose parts have so many records left.
+    pub(crate) async fn sample(
+        &self,
+        batch: &BatchRef,
+        left: &[(u32, u64)],
+    ) -> Result<Vec<Place>, Fault> {
+        let mut by_part: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (part, line) in bulk::sample(left) {
+            by_part.entry(part).or_default().push(line);
+        }
+        let mut places = Vec::new();
+        for (part, lines) in by_part {
+            let records = self.left(batch, part).await?;
+            places.extend(lines.into_iter().filter_map(|line| Some(records.get(line)?.place)));
+        }
+        Ok(places)
+    }
+
+    pub(crate) async fn note_sample(
+        &self,
+        batch: &BatchRef,
+        places: &[Place],
+    ) -> Result<(), Fault> {
+        let mut lines = Vec::new();
+        places.iter().try_for_each(|place| add_line(&mut lines, place))?;
+        self.store.put(&batch.sample_key(), &batch.batch_id, lines).await
+    }
+
+    /// The records of a part that are no finished runs, as take-part listed them.
+    pub(crate) async fn left(&self, batch: &BatchRef, part: u32) -> Result<Vec<LeftRecord>, Fault> {
+        let key = batch.left_key(part);
+        let body = self.store.get(&key).await?;
+        parse_lines(&key, &body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?)
+    }
+
+    /// Decides on the other records of each job by its sample.
+    pub(crate) async fn judge(
+        &self,
+        batch: &BatchRef,
+        jobs: &mut JobsRecord,
+        parts: u32,
+    ) -> Result<(), Fault> {
+        let mut by_job: BTreeMap<u32, Sampled> = BTreeMap::new();
+        for place in self.sampled(batch).await? {
+            let sampled = by_job.entry(job_of(place.part, parts)).or_default();
+            sampled.items += 1;
+            match self.status(batch, &place).await? {
+                Some(RunStatus::Succeeded) => sampled.answered += 1,
+                Some(_) => sampled.failed += 1,
+                None => {}
+            }
+        }
+        for job in &mut jobs.jobs {
+            let sampled = by_job.remove(&job.job).unwrap_or_default();
+            // A retry of this call finds those that it decided on, and decides again.
+            let is_due = |leftovers: &&mut bulk::Leftovers| {
+                is(Some(leftovers), Verdict::Sample) || leftovers.sample.is_some()
+            };
+            if let Some(leftovers) = job.leftovers.as_mut().filter(is_due) {
+                leftovers.judge(sampled);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn sampled(&self, batch: &BatchRef) -> Result<Vec<Place>, Fault> {
+        let key = batch.sample_key();
+        self.store.get(&key).await?.map_or_else(|| Ok(Vec::new()), |body| parse_lines(&key, &body))
+    }
+
+    /// How the run of an item ended; `None`: it did not, or was never started.
+    async fn status(&self, batch: &BatchRef, place: &Place) -> Result<Option<RunStatus>, Fault> {
+        let key = batch.part_key(place.part);
+        let line = self.store.range(&key, place.at, place.bytes).await?;
+        let line = line.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+        let Entry::Item(item) = parse::<Entry>(&key, &line)? else {
+            return Err(Fault::internal(format!("{key} does not have item {} there", place.n)));
+        };
+        let run = item.run(batch, place.attempt_no);
+        let manifest: Option<Manifest> = self.find(&run.manifest_key()).await?;
+        Ok(manifest.map(|manifest| manifest.status))
+    }
+}

@@ -1,0 +1,211 @@
+use std::collections::BTreeSet;
+
+use bcce_core::artifact::add_line;
+use bcce_core::attempt::Totals;
+use bcce_core::batch::Item;
+use bcce_core::batch::reference::Place;
+use bcce_core::bulk::LeftRecord;
+use bcce_core::error::ErrorName;
+use bcce_core::fakes::{MemoryStore, now};
+use serde_json::{Value, json};
+
+use super::*;
+
+const FIRST: &str = include_str!("../../../events/choose-leftovers/first.json");
+const SAMPLED: &str = include_str!("../../../events/choose-leftovers/sampled.json");
+
+fn batch() -> BatchRef {
+    serde_json::from_str::<Request>(FIRST).unwrap().batch.reference
+}
+
+fn item(n: u64) -> Item {
+    let item = json!({ "n": n, "line": n, "id": format!("i{n}"), "inputs": { "text": "t" } });
+    serde_json::from_value(item).unwrap()
+}
+
+/// A batch of 101 parts, so that it has two jobs; the first part of each has 50 items.
+fn ports() -> Ports<MemoryStore> {
+    let opened = json!({
+        "version": 1, "items": 100, "rejected": 0, "to_run": 100, "parts": 101,
+        "source": { "uri": "s3://bucket/k", "format": "jsonl", "bytes": 1 },
+        "mode": "bulk", "because": [], "concurrency": 20, "allowed_failures": 20,
+    });
+    let job = |job: u32| json!({ "job": job, "arn": format!("arn{job}"), "status": "Completed", "given": 50, "records": {} });
+    let jobs =
+        json!({ "version": 1, "started_at": "2026-11-01T12:00:00Z", "jobs": [job(1), job(2)] });
+    let store = MemoryStore::with([
+        (batch().opened_key(), opened.to_string().into_bytes()),
+        (batch().jobs_key(), jobs.to_string().into_bytes()),
+    ]);
+    Ports { store }
+}
+
+/// The first parts of the two jobs.
+const PARTS: [u32; 2] = [1, 52];
+
+/// So many of a part's records failed, and it has so many items that were none.
+fn take(ports: &Ports<MemoryStore>, part: u32, failed: u64, others: u64) {
+    let (mut entries, mut left) = (Vec::new(), Vec::new());
+    for line in 1..=50_u64 {
+        let n = u64::from(part) * 1_000 + line;
+        let at = entries.len() as u64;
+        add_line(&mut entries, &item(n)).unwrap();
+        let place = Place { n, part, at, bytes: entries.len() as u64 - at - 1, attempt_no: 1 };
+        let totals = (line == 50).then(|| Totals { cost_usd: Some(1.into()), ..Totals::of([]) });
+        if line > 50 - failed {
+            add_line(&mut left, &LeftRecord { place, totals }).unwrap();
+        }
+    }
+    let error = (failed > 0).then(|| Fault::new(ErrorName::RequestRejected, "m"));
+    let taken = TakenPart { records: 50, processed: 50, failed, left: failed, others, error };
+    let mut objects = ports.store.objects.borrow_mut();
+    objects.insert(batch().part_key(part), entries);
+    objects.insert(batch().left_key(part), left);
+    objects.insert(batch().taken_key(part), to_json(&taken).unwrap());
+}
+
+fn choose(ports: &Ports<MemoryStore>, event: &str) -> Result<Response, Fault> {
+    now(handle(ports, serde_json::from_str(event).unwrap()))
+}
+
+/// Numbers of the items that an object lists.
+fn listed(ports: &Ports<MemoryStore>, key: &str) -> BTreeSet<u64> {
+    match ports.store.objects.borrow().contains_key(key) {
+        false => BTreeSet::new(),
+        true => ports.store.lines(key).iter().map(|line| line["n"].as_u64().unwrap()).collect(),
+    }
+}
+
+fn verdicts(ports: &Ports<MemoryStore>) -> Vec<Value> {
+    let jobs = ports.store.json(&batch().jobs_key());
+    jobs["jobs"].as_array().unwrap().iter().map(|job| job["leftovers"]["verdict"].clone()).collect()
+}
+
+/// The first of the sample's runs succeed, others fail.
+fn run_sample(ports: &Ports<MemoryStore>, succeeded: usize, failed: usize) {
+    let statuses = [vec!["SUCCEEDED"; succeeded], vec!["FAILED"; failed]].concat();
+    for (n, status) in listed(ports, &batch().sample_key()).iter().zip(statuses) {
+        let run = item(*n).run(&batch(), 1);
+        let manifest = json!({
+            "version": 1, "run_id": run.run_id, "attempt_no": 1, "execution_arn": "arn",
+            "tenant": "default", "workflow": "explain", "request_id": "r", "template_sha256": null,
+            "status": status, "started_at": "2026-11-01T12:00:00Z", "ended_at": "2026-11-01T12:00:01Z",
+            "tags": {}, "artifacts": [], "steps": [], "unpriced": [], "prices_date": null,
+            "policy_sha256": null, "totals": { "usage": null, "cost_usd": null, "unpriced": [] },
+        });
+        let body = manifest.to_string().into_bytes();
+        ports.store.objects.borrow_mut().insert(run.manifest_key(), body);
+    }
+}
+
+const SAMPLE_SIZE: usize = bcce_core::bulk::SAMPLE as usize;
+
+#[test]
+fn few_leftovers_run_on_demand_at_once() {
+    let ports = ports();
+    take(&ports, PARTS[0], 3, 2);
+    take(&ports, PARTS[1], 0, 0);
+    let rest = Response::Rest { places: batch().rest_prefix() };
+    assert_eq!(choose(&ports, FIRST), Ok(rest));
+    assert_eq!(listed(&ports, &batch().rest_records_key(1)), [1_048, 1_049, 1_050].into());
+    assert_eq!(verdicts(&ports), [json!("on_demand"), Value::Null]);
+    let line = &ports.store.lines(&batch().rest_records_key(1))[2];
+    assert_eq!(line["totals"], Value::Null, "what a child execution gets is where its item lies");
+}
+
+#[test]
+fn where_nothing_is_left_nothing_runs() {
+    let ports = ports();
+    assert_eq!(choose(&ports, FIRST), Ok(Response::Nothing), "no part could be taken");
+    PARTS.iter().for_each(|part| take(&ports, *part, 0, 0));
+    assert_eq!(choose(&ports, FIRST), Ok(Response::Nothing));
+    take(&ports, 1, 0, 1);
+    assert_eq!(choose(&ports, FIRST), Ok(Response::Rest { places: batch().rest_prefix() }));
+    ports.store.objects.borrow_mut().remove(&batch().jobs_key());
+    assert_eq!(choose(&ports, FIRST), Ok(Response::Rest { places: batch().rest_prefix() }));
+}
+
+/// A batch of two jobs, nearly all records of whose first failed.
+fn suspicious() -> Ports<MemoryStore> {
+    let ports = ports();
+    take(&ports, PARTS[0], 50, 0);
+    take(&ports, PARTS[1], 5, 1);
+    let sample = Response::Sample { places: batch().sample_prefix() };
+    assert_eq!(choose(&ports, FIRST), Ok(sample));
+    ports
+}
+
+#[test]
+fn where_nearly_all_failed_a_sample_runs_and_nothing_else() {
+    let ports = suspicious();
+    let sample = listed(&ports, &batch().sample_key());
+    assert_eq!(sample.len(), SAMPLE_SIZE);
+    assert!(sample.iter().all(|n| (1_001..=1_050).contains(n)), "of the first job: {sample:?}");
+    assert_eq!(verdicts(&ports), ["sample", "on_demand"]);
+    for part in PARTS {
+        assert_eq!(listed(&ports, &batch().rest_records_key(part)), [].into());
+    }
+}
+
+#[test]
+fn when_the_sample_is_answered_the_others_run() {
+    let ports = suspicious();
+    run_sample(&ports, 6, 4);
+    assert_eq!(choose(&ports, SAMPLED), Ok(Response::Rest { places: batch().rest_prefix() }));
+    let (sample, rest) = (
+        listed(&ports, &batch().sample_key()),
+        listed(&ports, &batch().rest_records_key(PARTS[0])),
+    );
+    assert_eq!((rest.len(), rest.intersection(&sample).count()), (50 - SAMPLE_SIZE, 0));
+    assert_eq!(listed(&ports, &batch().rest_records_key(PARTS[1])).len(), 5);
+    assert_eq!(verdicts(&ports), ["on_demand", "on_demand"]);
+}
+
+#[test]
+fn when_the_sample_fails_the_others_are_held_with_the_reason_and_the_other_job_is_not() {
+    let ports = suspicious();
+    run_sample(&ports, 0, SAMPLE_SIZE);
+    assert_eq!(choose(&ports, SAMPLED), Ok(Response::Rest { places: batch().rest_prefix() }));
+    assert_eq!(listed(&ports, &batch().rest_records_key(PARTS[0])), [].into());
+    assert_eq!(listed(&ports, &batch().rest_records_key(PARTS[1])).len(), 5);
+    let held = ports.store.json(&batch().held_key(PARTS[0]));
+    let records = held["records"].as_array().unwrap();
+    assert_eq!(records.len(), 50 - SAMPLE_SIZE);
+    assert_eq!(records.last().unwrap()["totals"]["cost_usd"], "1", "what the job charged");
+    assert_eq!(held["error"]["name"], "Bcce.TooManyFailures");
+    let why = held["error"]["message"].as_str().unwrap();
+    assert!(why.contains("50 of 50 records failed, the first with Bcce.RequestRejected"), "{why}");
+    assert_eq!(verdicts(&ports), ["held", "on_demand"]);
+    // Again it is the same.
+    let before = ports.store.objects.borrow().clone();
+    choose(&ports, SAMPLED).unwrap();
+    assert_eq!(*ports.store.objects.borrow(), before);
+}
+
+#[test]
+fn when_the_sample_was_not_started_the_others_are_not_either_and_have_not_failed() {
+    let ports = suspicious();
+    assert_eq!(choose(&ports, SAMPLED), Ok(Response::Rest { places: batch().rest_prefix() }));
+    assert_eq!(listed(&ports, &batch().rest_records_key(PARTS[0])), [].into());
+    assert!(!ports.store.objects.borrow().contains_key(&batch().held_key(PARTS[0])));
+    assert_eq!(verdicts(&ports), ["not_started", "on_demand"]);
+}
+
+#[test]
+fn whatever_call_of_the_store_fails_the_retry_finishes_it() {
+    let whole = suspicious();
+    run_sample(&whole, 0, SAMPLE_SIZE);
+    choose(&whole, SAMPLED).unwrap();
+    let whole = whole.store.objects.into_inner();
+    for call in 1.. {
+        let ports = suspicious();
+        run_sample(&ports, 0, SAMPLE_SIZE);
+        ports.store.failing.set(call);
+        if choose(&ports, SAMPLED).is_ok() {
+            assert!(call > 100, "a part is a read, and there are 101");
+            return;
+        }
+        choose(&ports, SAMPLED).unwrap();
+        assert_eq!(*ports.store.objects.borrow(), whole, "call {call}");
+    }
+}

@@ -1,0 +1,77 @@
+//! The items of a part that are no runs that are over.
+
+use std::collections::BTreeMap;
+
+use bcce_core::artifact::{add_line, to_json};
+use bcce_core::batch::reference::{BatchRef, Place};
+use bcce_core::bulk::{JobRecord, JobStatus, LeftRecord, Rendered, TakenPart};
+use bcce_core::error::Fault;
+use bcce_core::ports::PutObject;
+
+use crate::settle::Settled;
+
+#[derive(Default)]
+pub(crate) struct Left {
+    counts: TakenPart,
+    /// Of a job that was started.
+    records: Vec<LeftRecord>,
+    /// What no job was asked for.
+    others: Vec<Place>,
+}
+
+impl Left {
+    /// `settled`: what came of the records that came back, by item.
+    pub fn of(
+        places: &[Place],
+        rendered: &Rendered,
+        job: Option<&JobRecord>,
+        mut settled: BTreeMap<u64, Settled>,
+    ) -> Self {
+        let mut left = Self::default();
+        let is_completed = job.is_some_and(|job| job.status == Some(JobStatus::Completed));
+        for place in places {
+            let settled = settled.remove(&place.n);
+            let was_asked = rendered.records > 0 && !rendered.without.contains(&place.n);
+            if settled.is_none() && (job.is_none() || !was_asked) {
+                left.others.push(*place);
+                left.counts.others += 1;
+                continue;
+            }
+            let counts = &mut left.counts;
+            let is_processed = is_completed || settled.is_some();
+            counts.records += 1;
+            counts.processed += u64::from(is_processed);
+            let totals = match settled {
+                Some(Settled::Over) => continue,
+                Some(Settled::Left { error, totals }) => {
+                    counts.error.get_or_insert(error);
+                    totals.map(|totals| *totals)
+                }
+                None => None,
+            };
+            counts.failed += u64::from(is_processed);
+            counts.left += 1;
+            left.records.push(LeftRecord { place: *place, totals });
+        }
+        left
+    }
+
+    pub async fn note(
+        &self,
+        store: &impl PutObject,
+        batch: &BatchRef,
+        part: u32,
+    ) -> Result<(), Fault> {
+        let put = async |key: String, body| store.put(&key, &batch.batch_id, body).await;
+        let (mut records, mut others) = (Vec::new(), Vec::new());
+        self.records.iter().try_for_each(|record| add_line(&mut records, record))?;
+        self.others.iter().try_for_each(|place| add_line(&mut others, place))?;
+        if !records.is_empty() {
+            put(batch.left_key(part), records).await?;
+        }
+        if !others.is_empty() {
+            put(batch.rest_key(part), others).await?;
+        }
+        put(batch.taken_key(part), to_json(&self.counts)?).await
+    }
+}
