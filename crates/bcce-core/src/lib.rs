@@ -39,4 +39,6 @@ pub mod routing; // the pure decision: targets, wait or stop
 pub mod run; // ids of a run and where its objects lie
 pub mod schema; // JSON schemas of authors, and what does not fit them
 pub mod template; // a workflow definition
+#[cfg(test)]
+mod timing; // work of a test compared with other work
 pub mod webhook; // a provider's signed call -> requests

@@ -51,6 +51,8 @@ use Takes::{MaybeSeconds, MaybeText, Name, Nothing, Number};
 const ACTIONS: &[(&str, Takes, Does)] = &[
     ("answer", MaybeText, Answer(|manner, argument| manner.said = argument.text().or(manner.said.take()))),
     ("slow", Number, Answer(|manner, argument| manner.delay = Duration::from_millis(argument.number()))),
+    // Nothing but single tokens until somebody releases it: `POST /__release?hold=<text>`.
+    ("held", MaybeText, Answer(|manner, argument| manner.hold = Some(argument.text().unwrap_or_default()))),
     ("thinks", Nothing, Answer(|manner, _| manner.thinks = true)),
     ("only-thinks", Nothing, Answer(|manner, _| {
         (manner.thinks, manner.said, manner.stop_reason) = (true, Some(String::new()), "max_tokens");

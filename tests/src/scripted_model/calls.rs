@@ -81,6 +81,7 @@ struct Count {
 pub struct CallLog {
     calls: VecDeque<Call>,
     bytes: usize,
+    recorded: usize,
     counts: HashMap<TurnKey, Count>,
 }
 
@@ -96,10 +97,16 @@ impl CallLog {
         count.calls += 1;
         count.kept += 1;
         self.bytes += call.request.len();
+        self.recorded += 1;
         self.calls.push_back(call);
         while self.calls.len() > MAX_CALLS || self.bytes > MAX_BYTES {
             self.forget_oldest();
         }
+    }
+
+    /// Those that are forgotten included.
+    pub fn count(&self) -> usize {
+        self.recorded
     }
 
     /// In order, of one run or of all.
@@ -167,7 +174,7 @@ mod tests {
         }
         assert_eq!((log.calls.len(), log.counts.len()), (MAX_CALLS, MAX_CALLS));
         assert_eq!(log.so_far(&call("old", "a", "", b"").caller, "us-east-1"), 0);
-        assert_eq!(log.bytes, 2 * MAX_CALLS);
+        assert_eq!((log.bytes, log.count()), (2 * MAX_CALLS, MAX_CALLS + 1));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! in the prompt as well (`@model us-east-1: throttle(2), answer`), so that any number of tests
 //! share one server and no state. The way of one call, a module per step:
 //!
-//! - [`server`]: connections and routes; `/__health`, `/__calls` and `/__jobs` beside the operations
+//! - [`server`]: connections and routes; `/__health`, `/__calls`, `/__count`, `/__release` and `/__jobs` beside the
+//!   operations
 //! - [`path`]: `/<region>/model/<model id>/converse[-stream]`
 //! - [`prompt`]: what of a Converse body matters here
 //! - [`demands`]: what Bedrock refuses before a model sees it, by generation
@@ -12,6 +13,7 @@
 //! - [`action`]: the table of everything a region can do; a new one is one line there
 //! - [`caller`]: the process that asks, which an action can kill
 //! - [`calls`]: the log of calls, and the count that tells which action's turn it is
+//! - [`hold`]: answers that wait until a test lets them go
 //! - [`model`]: one call from body to [`reply::Reply`]
 //! - [`answer`]: what is said, computed from the prompt
 //! - [`turn`]: one answer: what is said, how it stops, what it used
@@ -26,6 +28,7 @@ mod caller;
 mod calls;
 mod demands;
 mod frame;
+mod hold;
 mod jobs;
 mod message;
 mod model;

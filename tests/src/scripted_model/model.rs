@@ -1,12 +1,13 @@
 //! One call: from its body to what the region does about it.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
 use super::action::{Action, Does};
 use super::calls::{Call, CallLog};
+use super::hold::Holds;
 use super::path::Operation;
 use super::prompt::{Caller, Prompt};
 use super::reply::{Refusal, Reply};
@@ -17,6 +18,7 @@ use super::{demands, message};
 
 pub struct Model {
     log: Mutex<CallLog>,
+    pub holds: Arc<Holds>,
     /// Milliseconds since 1970.
     clock: fn() -> u64,
 }
@@ -27,7 +29,7 @@ impl Default for Model {
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
             since_1970.map_or(0, |since| since.as_millis() as u64)
         };
-        Self { log: Mutex::default(), clock }
+        Self { log: Mutex::default(), holds: Arc::default(), clock }
     }
 }
 
@@ -43,6 +45,11 @@ impl Model {
     /// The calls of one run or of all, in order.
     pub fn calls(&self, run_id: Option<&str>) -> Value {
         self.log.lock().expect("nothing panics with the log in hand").to_json(run_id)
+    }
+
+    /// How many calls there ever were.
+    pub fn count(&self) -> usize {
+        self.log.lock().expect("nothing panics with the log in hand").count()
     }
 
     /// Logs the call and says what the script has for it. Both under one lock, so that parallel
@@ -107,7 +114,7 @@ fn answer(operation: &Operation, turn: Turn, written: &str) -> Result<Reply, Str
     if operation.stream {
         return Ok(Reply::Events(stream::pieces(&turn)));
     }
-    if turn.ending != Ending::Whole {
+    if turn.ending != Ending::Whole || turn.hold.is_some() {
         return Err(format!("`{written}` breaks a stream: it needs converse-stream"));
     }
     let json = Piece::Bytes(message::to_json(&turn).to_string().into());

@@ -1,10 +1,11 @@
 //! A reply as an HTTP response, the broken ones included.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, Stream, StreamExt};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::Response;
 use hyper::body::Frame;
@@ -12,10 +13,14 @@ use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde_json::json;
 
 use super::caller;
-use super::stream::Piece;
+use super::hold::Holds;
+use super::stream::{self as events, Piece};
 
 /// Longer than any client of ours waits, short enough that a forgotten connection ends some day.
 const SILENCE: Duration = Duration::from_secs(600);
+/// Between two looks whether a call is still held, and how many of them go by before its next token.
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSES_PER_TOKEN: u128 = 5;
 /// Gives what was sent before a break the time to leave: hyper drops what it has not written.
 const BEFORE_BREAK: Duration = Duration::from_millis(20);
 
@@ -50,7 +55,7 @@ impl Refusal {
     pub fn no_such_path(path: &str) -> Self {
         let message = format!(
             "{path}: there is /<region>/model/<model id>/converse[-stream], \
-             /<region>/model-invocation-job, /__health, /__calls and /__jobs"
+             /<region>/model-invocation-job, /__health, /__calls, /__count, /__release and /__jobs"
         );
         let (status, code) = (404, "UnknownOperationException");
         Self { status, code, message, retry_after_s: None }
@@ -73,11 +78,15 @@ pub type Body = UnsyncBoxBody<Bytes, Broken>;
 
 impl Reply {
     /// `peer`: the other side of the connection.
-    pub async fn into_response(self, peer: Option<SocketAddr>) -> Result<Response<Body>, Broken> {
+    pub async fn into_response(
+        self,
+        peer: Option<SocketAddr>,
+        holds: Arc<Holds>,
+    ) -> Result<Response<Body>, Broken> {
         match self {
-            Self::Json(pieces) => Ok(streamed("application/json", pieces, peer)),
+            Self::Json(pieces) => Ok(streamed("application/json", pieces, peer, holds)),
             Self::Events(pieces) => {
-                Ok(streamed("application/vnd.amazon.eventstream", pieces, peer))
+                Ok(streamed("application/vnd.amazon.eventstream", pieces, peer, holds))
             }
             Self::Refused(refusal) => Ok(refused(&refusal)),
             Self::Reset => Err(Broken),
@@ -113,9 +122,29 @@ fn streamed(
     content_type: &'static str,
     pieces: Vec<Piece>,
     peer: Option<SocketAddr>,
+    holds: Arc<Holds>,
 ) -> Response<Body> {
-    let frames = stream::iter(pieces).filter_map(move |piece| send(piece, peer));
+    let frames = stream::iter(pieces).flat_map(move |piece| match piece {
+        Piece::Held(name) => held(name, holds.clone()).boxed(),
+        piece => stream::once(send(piece, peer)).filter_map(std::future::ready).boxed(),
+    });
     whole(content_type, Bytes::new()).map(|_| BodyExt::boxed_unsync(StreamBody::new(frames)))
+}
+
+/// A token now and then, so that nobody takes it for a stall.
+fn held(name: String, holds: Arc<Holds>) -> impl Stream<Item = Result<Frame<Bytes>, Broken>> {
+    let tokens = stream::unfold(0_u128, move |pauses| {
+        let is_over = holds.is_released(&name) || pauses * PAUSE.as_millis() > SILENCE.as_millis();
+        async move {
+            if is_over {
+                return None;
+            }
+            tokio::time::sleep(PAUSE).await;
+            let token = pauses.is_multiple_of(PAUSES_PER_TOKEN);
+            Some((token.then(|| Ok(Frame::data(events::empty_token()))), pauses + 1))
+        }
+    });
+    tokens.filter_map(std::future::ready)
 }
 
 async fn send(piece: Piece, peer: Option<SocketAddr>) -> Option<Result<Frame<Bytes>, Broken>> {
@@ -125,6 +154,7 @@ async fn send(piece: Piece, peer: Option<SocketAddr>) -> Option<Result<Frame<Byt
             tokio::time::sleep(pause).await;
             return None;
         }
+        Piece::Held(_) => unreachable!("it is a stream of its own"),
         Piece::Hang => SILENCE,
         Piece::Break => BEFORE_BREAK,
         Piece::Kill => BEFORE_KILL,

@@ -53,7 +53,8 @@ async fn receive(
     let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
     let Ok(body) = body.map(|body| body.to_bytes()) else {
         let message = format!("The body did not arrive or is longer than {MAX_BODY_BYTES} bytes.");
-        return Reply::Refused(Refusal::validation(message)).into_response(None).await;
+        let refused = Reply::Refused(Refusal::validation(message));
+        return refused.into_response(None, model.holds.clone()).await;
     };
     let (path, query) = (parts.uri.path(), parts.uri.query());
     let whole = parts.uri.path_and_query().map_or(path, |whole| whole.as_str());
@@ -77,7 +78,7 @@ async fn of_jobs(
     let operation = JobOperation::parse(method, path)?;
     Some(match jobs.answer(&operation, body).await {
         Ok(value) => json(value),
-        Err(refusal) => Reply::Refused(refusal).into_response(None).await,
+        Err(refusal) => Reply::Refused(refusal).into_response(None, Arc::default()).await,
     })
 }
 
@@ -92,21 +93,26 @@ async fn respond(
     match (method.as_str(), path) {
         ("GET", "/__health") => return Ok(whole("text/plain", "ok\n")),
         ("GET", "/__calls") => {
-            let calls = model.calls(run_asked_for(query).as_deref());
+            let calls = model.calls(asked_for("run", query).as_deref());
             return Ok(whole("application/json", calls.to_string()));
+        }
+        ("GET", "/__count") => return Ok(whole("text/plain", model.count().to_string())),
+        ("POST", "/__release") => {
+            model.holds.release(&asked_for("hold", query).unwrap_or_default());
+            return Ok(whole("text/plain", "released\n"));
         }
         _ => {}
     }
     let operation = Operation::parse(path).filter(|_| method == Method::POST);
     let refused = || Reply::Refused(Refusal::no_such_path(path));
     let reply = operation.map_or_else(refused, |operation| model.call(&operation, body));
-    reply.into_response(peer).await
+    reply.into_response(peer, model.holds.clone()).await
 }
 
-fn run_asked_for(query: Option<&str>) -> Option<String> {
-    let mut pairs = query?.split('&');
-    let run = pairs.find_map(|pair| pair.strip_prefix("run="))?;
-    Some(percent_decode(run))
+fn asked_for(name: &str, query: Option<&str>) -> Option<String> {
+    let mut pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(known, _)| *known == name)?;
+    Some(percent_decode(value))
 }
 
 #[cfg(test)]
@@ -174,6 +180,31 @@ mod tests {
         let started = std::time::Instant::now();
         read(response).await.unwrap();
         assert!(started.elapsed() >= Duration::from_millis(40));
+    }
+
+    #[tokio::test]
+    async fn what_is_held_goes_on_with_empty_tokens_until_it_is_released() {
+        let model = Model::default();
+        let prompt = "@model *: held(gate)\n@model says: yes";
+        let held = post(&model, STREAM, prompt).await.unwrap();
+        let mut held = held.into_body();
+        let mut read = Vec::new();
+        while decode(&read).len() < 3 {
+            read.extend(held.frame().await.unwrap().unwrap().into_data().unwrap());
+        }
+        let text = |events: Vec<(String, Value)>| -> String {
+            events.iter().filter_map(|(_, event)| event["delta"]["text"].as_str()).collect()
+        };
+        assert_eq!(text(decode(&read)), "");
+        let release = ("/__release", Some("hold=gate"));
+        respond(&model, None, &Method::POST, release.0, release.1, b"").await.unwrap();
+        while let Some(frame) = held.frame().await {
+            read.extend(frame.unwrap().into_data().unwrap());
+        }
+        let events = decode(&read);
+        assert_eq!(events.last().unwrap().0, "metadata");
+        assert_eq!(text(events), "yes");
+        assert_eq!(get(&model, "/__count", None).await, 1);
     }
 
     #[tokio::test]

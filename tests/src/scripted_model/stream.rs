@@ -17,12 +17,20 @@ const WORDS_PER_DELTA: usize = 4;
 pub enum Piece {
     Bytes(Bytes),
     Pause(Duration),
+    /// Empty tokens, until this name is released.
+    Held(String),
     /// Nothing more comes, and the connection stays open.
     Hang,
     /// The connection breaks.
     Break,
     /// The process at its other side ends.
     Kill,
+}
+
+/// A token that adds nothing to the answer, of a stream that is held.
+pub fn empty_token() -> Bytes {
+    let delta = json!({ "contentBlockIndex": 0, "delta": { "text": "" } });
+    frame::event("contentBlockDelta", &delta)
 }
 
 type Event = (&'static str, Value);
@@ -50,6 +58,10 @@ pub fn pieces(turn: &Turn) -> Vec<Piece> {
     .collect::<Vec<_>>();
     if !turn.delay.is_zero() {
         sent.insert(0, Piece::Pause(turn.delay));
+    }
+    if let Some(name) = &turn.hold {
+        // Behind `messageStart`.
+        sent.insert(1, Piece::Held(name.clone()));
     }
     match turn.ending {
         Ending::Stall => sent.push(Piece::Hang),

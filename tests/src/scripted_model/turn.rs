@@ -18,6 +18,8 @@ pub struct Manner {
     pub stop_reason: &'static str,
     /// From the response's headers to its first event.
     pub delay: Duration,
+    /// Held back until this name is released.
+    pub hold: Option<String>,
     /// Tokens read from the cache.
     pub cached: u64,
     pub tells_usage: bool,
@@ -52,6 +54,7 @@ impl Default for Manner {
             thinks: false,
             stop_reason: "end_turn",
             delay: Duration::ZERO,
+            hold: None,
             cached: 0,
             tells_usage: true,
             ending: Ending::Whole,
@@ -75,6 +78,7 @@ pub struct Turn {
     pub stop_reason: &'static str,
     pub usage: Option<Usage>,
     pub delay: Duration,
+    pub hold: Option<String>,
     pub ending: Ending,
 }
 
@@ -95,6 +99,7 @@ impl Turn {
             stop_reason: manner.stop_reason,
             usage: manner.tells_usage.then_some(usage),
             delay: manner.delay,
+            hold: manner.hold,
             ending: manner.ending,
         })
     }

@@ -1,16 +1,10 @@
 //! What a plain client sees of a batch.
 
-use std::time::{Duration, Instant};
-
 use bcce_core::batch::{BatchRef, Tally};
 use bcce_core::ports::ReadTally;
 use serde_json::{Value, json};
 
 use crate::stack::{RunRef, Stack, output};
-
-/// The largest batch takes two minutes on a stack that is new, and several where the emulator has hundreds of
-/// executions to remember.
-const PATIENCE: Duration = Duration::from_secs(900);
 
 /// Puts a manifest where `bcce batch submit` would, and returns its URI.
 pub async fn upload(stack: &Stack, name: &str, body: impl Into<Vec<u8>>) -> String {
@@ -31,15 +25,9 @@ pub async fn run(stack: &Stack, workflow: &str, id: &str, batch: Value) -> (Batc
 
 /// The manifest of an attempt at a batch, whose execution is over then.
 pub async fn manifest(stack: &Stack, batch: &BatchRef) -> Value {
-    stack.eventually("the execution", async || status(stack, batch).await).await;
-    let started = Instant::now();
-    while status(stack, batch).await.is_none_or(|status| status == "RUNNING") {
-        assert!(started.elapsed() < PATIENCE, "{} is not over", batch.batch_id);
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    let key = batch.manifest_key();
-    let body = stack.eventually(&key, async || stack.object(&key).await).await;
-    let manifest: Value = serde_json::from_slice(&body).unwrap();
+    let over = async || status(stack, batch).await.filter(|status| status != "RUNNING");
+    stack.reached("the end of the batch", over, async || state_of(stack, batch).await).await;
+    let manifest = sealed(stack, batch).await;
     let expected = match manifest["status"].as_str().unwrap() {
         "SUCCEEDED" | "PARTIAL" => "SUCCEEDED",
         "CANCELLED" => "ABORTED",
@@ -47,6 +35,30 @@ pub async fn manifest(stack: &Stack, batch: &BatchRef) -> Value {
     };
     assert_eq!(status(stack, batch).await.as_deref(), Some(expected), "{manifest}");
     manifest
+}
+
+/// The manifest of an attempt at a batch, however its execution ended.
+pub async fn sealed(stack: &Stack, batch: &BatchRef) -> Value {
+    let key = batch.manifest_key();
+    let state = async || state_of(stack, batch).await;
+    let body = stack.reached(&key, async || stack.object(&key).await, state).await;
+    serde_json::from_slice(&body).unwrap()
+}
+
+/// How far a batch is.
+async fn state_of(stack: &Stack, batch: &BatchRef) -> String {
+    let arn = arn(batch);
+    let status = status(stack, batch).await.unwrap_or("none".into());
+    let (event, tally) = (stack.last_event(&arn).await, tally(batch).await);
+    let list = stack.s3.list_objects_v2().bucket(output("ArtifactBucket")).prefix(batch.prefix());
+    let objects = list.send().await.unwrap().key_count().unwrap_or_default();
+    let jobs = stack.object(&batch.jobs_key()).await.unwrap_or_default();
+    format!(
+        "execution {status}, {event}, {} items over, {} of them failed, {objects} objects, jobs {}",
+        tally.over(),
+        tally.failed,
+        String::from_utf8_lossy(&jobs)
+    )
 }
 
 /// Of the execution; `None`: there is none.

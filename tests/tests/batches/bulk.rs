@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::batch::{arn, lines, manifest, run_of, status, upload};
+use crate::batch::{arn, lines, manifest, run_of, sealed, status, upload};
 use crate::cli::bcce;
 use crate::stack::{Layout, Stack, calls, fresh, model, output};
 
@@ -200,9 +200,7 @@ async fn a_batch_that_is_stopped_stops_its_job_and_keeps_what_that_did() {
         })
         .await;
     stack.sfn.stop_execution().execution_arn(arn(&batch)).send().await.unwrap();
-    let key = batch.manifest_key();
-    let sealed = stack.eventually(&key, async || stack.object(&key).await).await;
-    let sealed: Value = serde_json::from_slice(&sealed).unwrap();
+    let sealed = sealed(&stack, &batch).await;
     assert_eq!(
         (&sealed["status"], &sealed["bulk"][0]["status"]),
         (&json!("CANCELLED"), &json!("Stopped")),
@@ -249,8 +247,7 @@ async fn while_jobs_cannot_be_seen_nothing_runs_on_demand() {
     put.body(stored.into()).send().await.unwrap();
     let start = stack.sfn.start_execution().state_machine_arn(blind.state_machine_arn());
     let start = start.input(serde_json::to_string(&batch).unwrap()).send().await.unwrap();
-    let sealed = stack.eventually("the end", async || stack.object(&batch.manifest_key()).await);
-    let sealed: Value = serde_json::from_slice(&sealed.await).unwrap();
+    let sealed = sealed(&stack, &batch).await;
     assert_eq!(
         (&sealed["status"], &sealed["bulk"]),
         (&json!("SUCCEEDED"), &Value::Null),

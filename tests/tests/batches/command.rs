@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use bcce_core::batch::reference::BatchRef;
 use serde_json::{Value, json};
 
-use crate::batch::{lines, manifest, upload};
+use crate::batch::{lines, manifest, status, upload};
 use crate::cli::{ROOT, bcce};
-use crate::stack::{Layout, Stack, fresh, model, output};
+use crate::stack::{Layout, Stack, fresh, model, output, release};
 
 /// A workflow with one step that says back what it is told.
 async fn workflow(stack: &Stack, name: &str) {
@@ -176,7 +176,7 @@ async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
     let name = fresh("stopped");
     workflow(&stack, &name).await;
     let rows: Vec<String> = (0..4)
-        .map(|n| json!({ "text": format!("@model *: slow(3000)\nnumber {n}") }).to_string())
+        .map(|n| json!({ "text": format!("@model *: held({name})\nnumber {n}") }).to_string())
         .collect();
     let file = file(&format!("{name}.jsonl"), rows.join("\n"));
     let told = batch(&["submit", &name, file.to_str().unwrap(), "--concurrency", "2"], 0);
@@ -192,7 +192,15 @@ async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
     assert!(refused.contains("is running, as attempt 1"), "{refused}");
     let refused = batch(&["settle", id], 2);
     assert!(refused.contains("is running"), "{refused}");
-    let told = batch(&["cancel", id], 0);
+    let cancelled = {
+        let id = id.to_owned();
+        std::thread::spawn(move || batch(&["cancel", &id], 0))
+    };
+    // What is under way when the batch is stopped is waited for.
+    let aborted = async || status(&stack, &sent).await.filter(|status| status == "ABORTED");
+    stack.eventually("the end of the execution", aborted).await;
+    release(&name);
+    let told = cancelled.join().unwrap();
     assert!(told.contains("is CANCELLED and closed"), "{told}");
     for verb in ["cancel", "settle"] {
         let refused = batch(&[verb, id], 2);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::bcce;
-use crate::stack::{Layout, RunRef, Stack, calls, fresh, model, output};
+use crate::stack::{Layout, RunRef, Stack, calls, fresh, model, output, release};
 
 /// The first step answers once and for all, the second fails at its first call only.
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn a_run_is_cancelled_and_can_be_continued() {
     let name = fresh("cancelled");
     let model = model(Layout::Two);
     let steps = format!(
-        "- {{ id: first, model: {model}, prompt: \"@model *: slow(3000)\" }}\n- {{ id: second, model: {model}, prompt: x, needs: [first] }}"
+        "- {{ id: first, model: {model}, prompt: \"@model *: held({name})\" }}\n- {{ id: second, model: {model}, prompt: x, needs: [first] }}"
     );
     stack.put_workflow(&name, &format!("version: 1\nname: {name}\nsteps:\n{steps}\n")).await;
     stack.send(&json!({ "workflow": name, "id": "1" }).to_string()).await;
@@ -85,7 +85,14 @@ async fn a_run_is_cancelled_and_can_be_continued() {
     assert!(code == 2 && told.contains("is running, as attempt 1"), "{told}");
     let (code, told) = bcce("dev", &["runs", "settle", &run.run_id]);
     assert!(code == 2 && told.contains("is running"), "{told}");
-    let (code, told) = bcce("dev", &["runs", "cancel", &run.run_id]);
+    let cancelled = {
+        let id = run.run_id.clone();
+        std::thread::spawn(move || bcce("dev", &["runs", "cancel", &id]))
+    };
+    // What is under way when the run is stopped is waited for.
+    stack.stopped(&run).await;
+    release(&name);
+    let (code, told) = cancelled.join().unwrap();
     assert!(code == 0 && told.contains("is CANCELLED and sealed"), "{code}: {told}");
     assert_eq!(stack.manifest(&run).await["status"], "CANCELLED");
     for verb in ["cancel", "settle"] {

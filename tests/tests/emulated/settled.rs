@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stack::{RunRef, Stack, calls, fresh, output};
+use crate::stack::{RunRef, Stack, calls, fresh, output, release};
 
 const TIMED_OUT: &str = include_str!("../../../events/settle/timed-out.json");
 
@@ -12,12 +12,15 @@ async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_told_once() {
     let stack = Stack::connect().await;
     let name = fresh("stopped");
     let notices = stack.listen(&name).await;
-    let steps = "- { id: first, model: haiku, prompt: \"@model *: slow(3000)\" }\n- { id: second, model: haiku, prompt: x, needs: [first] }";
+    let steps = format!(
+        "- {{ id: first, model: haiku, prompt: \"@model *: held({name})\" }}\n- {{ id: second, model: haiku, prompt: x, needs: [first] }}"
+    );
     stack.put_workflow(&name, &format!("version: 1\nname: {name}\nsteps:\n{steps}\n")).await;
     stack.send(&json!({ "workflow": name, "id": "1" }).to_string()).await;
     let run = RunRef::first("default", &name, "1");
     stack.eventually("the first call", async || calls(&run).pop()).await;
     stack.sfn.stop_execution().execution_arn(stack.arn(&run)).send().await.unwrap();
+    release(&name);
 
     let manifest = stack.manifest(&run).await;
     assert_eq!((&manifest["status"], manifest.get("error")), (&json!("CANCELLED"), None));

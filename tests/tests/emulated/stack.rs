@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
@@ -13,11 +12,11 @@ use bcce_tests::models::{alias, with_aliases};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+#[path = "waits.rs"]
+mod waits;
+
 pub use bcce_core::run::RunRef;
 pub use bcce_tests::models::Layout;
-
-/// A run that is not over by then has gone wrong; most take a second.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Stack {
     pub s3: aws_sdk_s3::Client,
@@ -154,43 +153,10 @@ impl Stack {
         self.manifest(&RunRef::first("default", "explain", id)).await
     }
 
-    pub async fn manifest(&self, run: &RunRef) -> Value {
-        let body = self
-            .eventually(&run.manifest_key(), async || self.object(&run.manifest_key()).await)
-            .await;
-        // The machine tells after it has sealed.
-        let arn = self.arn(run);
-        self.eventually("the end of the execution", async || {
-            let execution = self.sfn.describe_execution().execution_arn(&arn).send().await.unwrap();
-            (execution.status().as_str() != "RUNNING").then_some(())
-        })
-        .await;
-        serde_json::from_slice(&body).unwrap()
-    }
-
     /// ARN of a run's execution.
     pub fn arn(&self, run: &RunRef) -> String {
         let machine = output("WorkflowArn").replacen(":stateMachine:", ":execution:", 1);
         format!("{machine}:{}", run.execution_name())
-    }
-
-    /// Waits until the settle machine was started for a run and is done with it.
-    pub async fn settled(&self, run: &RunRef) {
-        self.eventually("the end of the settle machine", async || {
-            let list = self.sfn.list_executions().state_machine_arn(output("SettleArn"));
-            let listed = list.max_results(1000).send().await.unwrap();
-            let mut ended = Vec::new();
-            for execution in listed.executions() {
-                let describe = self.sfn.describe_execution();
-                let describe = describe.execution_arn(execution.execution_arn()).send().await;
-                let described = describe.unwrap();
-                if described.input().is_some_and(|input| input.contains(&run.run_id)) {
-                    ended.push(described.status().as_str() != "RUNNING");
-                }
-            }
-            (!ended.is_empty() && ended.into_iter().all(|ended| ended)).then_some(())
-        })
-        .await;
     }
 
     /// The ledger's record of a run's first attempt.
@@ -238,15 +204,6 @@ impl Stack {
         queue
     }
 
-    /// The first message of a queue that `is` what is looked for.
-    pub async fn receive(&self, queue: &str, is: impl Fn(&Message) -> bool) -> Message {
-        self.eventually("a message", async || {
-            // Others look through the same queue, so nothing is hidden from them for long.
-            self.sweep(queue, 1).await.into_iter().find(|message| is(message))
-        })
-        .await
-    }
-
     /// Every message that a queue has just now; each is hidden from others for so many seconds.
     pub async fn sweep(&self, queue: &str, hidden_s: i32) -> Vec<Message> {
         let mut messages = Vec::new();
@@ -260,32 +217,6 @@ impl Stack {
             messages.extend(received.messages.unwrap_or_default());
         }
     }
-
-    /// Waits until dispatch has dealt with everything that was sent.
-    pub async fn inbox_is_empty(&self) {
-        use QueueAttributeName as Name;
-        let counts =
-            [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
-        self.eventually("an empty inbox", async || {
-            let get = self.sqs.get_queue_attributes().queue_url(output("InboxQueueUrl"));
-            let got = get.set_attribute_names(Some(counts.to_vec())).send().await.unwrap();
-            let attributes = got.attributes().unwrap();
-            counts.iter().all(|name| attributes[name] == "0").then_some(())
-        })
-        .await;
-    }
-
-    /// Asks until there is an answer.
-    pub async fn eventually<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
-        let started = Instant::now();
-        loop {
-            if let Some(found) = ask().await {
-                return found;
-            }
-            assert!(started.elapsed() < PATIENCE, "{what} did not come within {PATIENCE:?}");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
 }
 
 /// The calls that the model saw of a run, in order.
@@ -293,6 +224,12 @@ pub fn calls(run: &RunRef) -> Vec<Value> {
     let url = format!("{}/__calls?run={}", output("SCRIPTED_MODEL_URL"), run.run_id);
     let body = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
     serde_json::from_str(&body).unwrap()
+}
+
+/// Lets the model's answers go that are held by this name: `@model *: held(<name>)`.
+pub fn release(hold: &str) {
+    let url = format!("{}/__release?hold={hold}", output("SCRIPTED_MODEL_URL"));
+    assert_eq!(ureq::post(url).send_empty().unwrap().status(), 200);
 }
 
 /// What a function has printed, by CloudWatch Logs. Asked for without an SDK of its own; the emulator reads

@@ -16,6 +16,9 @@ const STOPPED: usize = 10;
 const MALFORMED: usize = 8;
 const USED_IDS: usize = 4;
 
+/// Under this name the model holds the first step of those that are stopped.
+pub const HELD: &str = "stopped";
+
 /// What has to come of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -53,7 +56,7 @@ impl Workflows {
         );
         stack.put_workflow(&waves, &body).await;
         let body = format!(
-            "version: 1\nname: {held}\nsteps:\n  - {{ id: first, {step}, prompt: \"@model *: slow(3000)\" }}\n  - {{ id: second, {step}, needs: [first], prompt: x }}\n"
+            "version: 1\nname: {held}\nsteps:\n  - {{ id: first, {step}, prompt: \"@model *: held({HELD})\" }}\n  - {{ id: second, {step}, needs: [first], prompt: x }}\n"
         );
         stack.put_workflow(&held, &body).await;
         Self { waves, held }

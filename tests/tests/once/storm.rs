@@ -1,7 +1,7 @@
 //! What is sent, and what happens meanwhile.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use futures::StreamExt;
@@ -9,17 +9,15 @@ use futures::StreamExt;
 use crate::found::listed;
 use crate::kills;
 use crate::proxy::Faults;
-use crate::requests::{Fate, Sent};
+use crate::requests::{Fate, HELD, Sent};
 use crate::rules;
 use crate::seed::Seed;
-use crate::stack::{RunRef, Stack, calls, output};
+use crate::stack::{RunRef, Stack, calls, output, release};
 
 /// Messages that are sent together, and so much that is under way at a time, as messages and as executions. With
 /// more than that, two cores are busy with processes that wait for each other.
 const TOGETHER: usize = 5;
 const UNDER_WAY: usize = 24;
-/// A slow machine is no fault; what has not come to rest by then never will.
-const PATIENCE: Duration = Duration::from_secs(240);
 /// How long the faults go on when everything is sent.
 const AFTERMATH: Duration = Duration::from_secs(3);
 /// Until a message that was received and not deleted comes again. Longer than most batches take: what comes again
@@ -46,7 +44,7 @@ pub async fn first(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent
         over.store(true, Ordering::Relaxed);
     };
     tokio::join!(send, kills::at_random(&mut kills, &functions, 120, &over));
-    inbox_is_empty(stack).await;
+    stack.inbox_is_empty().await;
 }
 
 /// Runs are stopped, and what settles them is killed.
@@ -59,6 +57,10 @@ pub async fn second(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sen
         let stopped = sent.iter().filter(|sent| sent.fate == Fate::Stopped);
         let stop = futures::stream::iter(stopped.map(|sent| stop(stack, &sent.run)));
         let stop = stop.buffer_unordered(sent.len()).collect::<Vec<_>>();
+        let stop = async {
+            stop.await;
+            release(HELD);
+        };
         tokio::join!(deliver(stack, seed, sent), stop);
         tokio::time::sleep(AFTERMATH).await;
         over.store(true, Ordering::Relaxed);
@@ -71,10 +73,10 @@ async fn deliver(stack: &Stack, seed: &mut Seed, sent: &[Sent]) {
         sent.iter().flat_map(|sent| std::iter::repeat_n(sent, sent.times)).collect();
     seed.shuffle(&mut deliveries);
     for together in deliveries.chunks(TOGETHER) {
-        until("room for more", async || {
+        until(stack, "room for more", async || {
             let running = listed(stack, "WorkflowArn").await;
             let running = running.iter().filter(|(.., status)| status == "RUNNING").count();
-            running + waiting(stack).await[0] < UNDER_WAY
+            running + stack.inbox().await[0] < UNDER_WAY
         })
         .await;
         for sent in together {
@@ -85,14 +87,14 @@ async fn deliver(stack: &Stack, seed: &mut Seed, sent: &[Sent]) {
 
 /// While its first step is called: the call goes on, and is paid.
 async fn stop(stack: &Stack, run: &RunRef) {
-    until("the call of a run to stop", async || !calls(run).is_empty()).await;
+    until(stack, "the call of a run to stop", async || !calls(run).is_empty()).await;
     stack.sfn.stop_execution().execution_arn(stack.arn(run)).send().await.unwrap();
 }
 
 /// Nothing on the inbox, no execution under way, and as many settled as ended badly.
 pub async fn rest(stack: &Stack) {
-    inbox_is_empty(stack).await;
-    until("the end of every execution", async || {
+    stack.inbox_is_empty().await;
+    until(stack, "the end of every execution", async || {
         let runs = listed(stack, "WorkflowArn").await;
         let settles = listed(stack, "SettleArn").await;
         let under_way = runs.iter().chain(&settles).any(|(.., status)| status == "RUNNING");
@@ -102,23 +104,17 @@ pub async fn rest(stack: &Stack) {
     .await;
 }
 
-async fn inbox_is_empty(stack: &Stack) {
-    until("an empty inbox", async || waiting(stack).await == [0, 0]).await;
-}
-
-/// Messages of the inbox: to be had, and in somebody's hands.
-async fn waiting(stack: &Stack) -> [usize; 2] {
-    use QueueAttributeName as Name;
-    let counts = [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
-    let get = stack.sqs.get_queue_attributes().queue_url(output("InboxQueueUrl"));
-    let got = get.set_attribute_names(Some(counts.to_vec())).send().await.unwrap();
-    counts.map(|name| got.attributes().unwrap()[&name].parse().unwrap())
-}
-
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let started = Instant::now();
-    while !holds().await {
-        assert!(started.elapsed() < PATIENCE, "{what} did not come within {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+/// Waits until it holds. The executions show how far things are, for the functions of this test print all the time.
+async fn until(stack: &Stack, what: &str, holds: impl AsyncFn() -> bool) {
+    let executions = async || {
+        let [runs, settles] =
+            [listed(stack, "WorkflowArn").await, listed(stack, "SettleArn").await];
+        let over = |all: &[(String, String, String)]| {
+            all.iter().filter(|(.., status)| status != "RUNNING").count()
+        };
+        let (over, settled) = (over(&runs), over(&settles));
+        let (runs, settles, inbox) = (runs.len(), settles.len(), stack.inbox().await);
+        format!("{over} of {runs} runs over, {settled} of {settles} settled, inbox {inbox:?}")
+    };
+    stack.reached(what, async || holds().await.then_some(()), executions).await;
 }

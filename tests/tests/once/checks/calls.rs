@@ -24,7 +24,7 @@ struct Calls {
 }
 
 /// What a script has for a call that is answered.
-const ANSWERS: [&str; 3] = ["answer", "kills", "slow(3000)"];
+const ANSWERS: [&str; 3] = ["answer", "kills", "held(stopped)"];
 
 /// An answer is lost with the function that waited for it, or because it could not be stored; nothing else makes a
 /// step be called again. The manifest counts each call that was lost, but for those whose function was killed in
