@@ -79,10 +79,13 @@ impl Step {
             outcome: AttemptOutcome::Failed,
             error: failure.map(|failure| failure.name),
             message: None,
+            advice: None,
             retry_after_s: failure.and_then(|failure| failure.retry_after_s),
             started_at: self.called_at,
             latency_ms: called.takes.as_millis() as u64,
             first_token_ms: None,
+            service_tier: None,
+            guardrail_origin: Vec::new(),
             usage: Some(Usage::default()),
             cost_usd: Some(Decimal::ZERO),
         });

@@ -36,10 +36,13 @@ impl Begun {
             outcome: AttemptOutcome::Failed,
             error: None,
             message: None,
+            advice: None,
             retry_after_s: None,
             started_at: self.started_at,
             latency_ms: 0,
             first_token_ms: None,
+            service_tier: None,
+            guardrail_origin: Vec::new(),
             usage: None,
             cost_usd: None,
         }

@@ -139,10 +139,13 @@ impl Asking<'_> {
             },
             error: failure.map(|failure| failure.name),
             message: failure.map(|failure| failure.message.clone()),
+            advice: failure.and_then(|failure| failure.advice.clone()),
             retry_after_s: failure.and_then(|failure| failure.retry_after_s),
             started_at,
             latency_ms: millis(report.latency),
             first_token_ms: report.first_token.map(millis),
+            service_tier: report.served.service_tier.clone(),
+            guardrail_origin: report.served.guardrail_origin.clone(),
             usage: report.usage,
             cost_usd: report.usage.and_then(|usage| self.plan.cost(&self.target.model_id, &usage)),
         }

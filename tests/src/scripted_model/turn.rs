@@ -21,6 +21,9 @@ pub struct Manner {
     /// Tokens read from the cache.
     pub cached: u64,
     pub tells_usage: bool,
+    /// What the metadata says of how the call was served.
+    pub service_tier: Option<String>,
+    pub guardrail_origin: Vec<&'static str>,
     pub ending: Ending,
 }
 
@@ -54,6 +57,8 @@ impl Default for Manner {
             delay: Duration::ZERO,
             cached: 0,
             tells_usage: true,
+            service_tier: None,
+            guardrail_origin: Vec::new(),
             ending: Ending::Whole,
         }
     }
@@ -75,6 +80,8 @@ pub struct Turn {
     pub stop_reason: &'static str,
     pub usage: Option<Usage>,
     pub delay: Duration,
+    pub service_tier: Option<String>,
+    pub guardrail_origin: Vec<&'static str>,
     pub ending: Ending,
 }
 
@@ -95,6 +102,8 @@ impl Turn {
             stop_reason: manner.stop_reason,
             usage: manner.tells_usage.then_some(usage),
             delay: manner.delay,
+            service_tier: manner.service_tier,
+            guardrail_origin: manner.guardrail_origin,
             ending: manner.ending,
         })
     }

@@ -45,10 +45,13 @@ pub fn take(
         },
         error: failure.map(|failure| failure.name),
         message: failure.map(|failure| failure.message.clone()),
+        advice: failure.and_then(|failure| failure.advice.clone()),
         retry_after_s: None,
         started_at: took.from,
         latency_ms: u64::try_from((took.to - took.from).whole_milliseconds()).unwrap_or(0),
         first_token_ms: None,
+        service_tier: None,
+        guardrail_origin: Vec::new(),
         usage: returned.usage,
         cost_usd: returned.usage.and_then(|used| asked.plan.batch_cost(&target.model_id, &used)),
     };

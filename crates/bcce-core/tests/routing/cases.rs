@@ -271,10 +271,13 @@ pub fn failed(
         outcome: AttemptOutcome::Failed,
         error: Some(error),
         message: None,
+        advice: None,
         retry_after_s,
         started_at,
         latency_ms,
         first_token_ms: None,
+        service_tier: None,
+        guardrail_origin: Vec::new(),
         usage: Some(Usage::default()),
         cost_usd: Some(Decimal::ZERO),
     }
