@@ -175,6 +175,7 @@ where
             attempt_no: Some(attempt_no),
             manifest: None,
             totals: None,
+            truncated: 0,
             error: None,
         }))
     }
@@ -194,6 +195,7 @@ where
             id: result.id.clone().unwrap_or_default(),
             run_id: manifest.run_id.clone(),
             output,
+            truncated: result.truncated,
         }))
     }
 }
@@ -214,6 +216,7 @@ fn rejected(bad: Rejected) -> ItemResult {
         attempt_no: None,
         manifest: None,
         totals: None,
+        truncated: 0,
         error: Some(bad.error),
     }
 }

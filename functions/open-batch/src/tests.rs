@@ -360,6 +360,7 @@ fn collect(ports: &Fakes, batch: &BatchRef, results: &[(ItemStatus, u32)]) {
             attempt_no: (*status != ItemStatus::Rejected).then_some(*attempt_no),
             manifest: None,
             totals: None,
+            truncated: 0,
             error: None,
         };
         add_line(&mut lines, &result).unwrap();
