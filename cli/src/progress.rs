@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::artifact::{Course, StepFailure, StepStatus, parse};
+use bcce_core::artifact::{Course, FinishedStep, StepFailure, StepStatus, parse};
 use bcce_core::attempt::{Attempt, Totals};
 use bcce_core::error::Fault;
 use bcce_core::ledger::RunRecord;
@@ -22,7 +22,7 @@ pub struct Progress {
     pub plan: Option<Plan>,
     pub manifest: Option<Manifest>,
     /// By key.
-    answers: BTreeMap<String, Course>,
+    answers: BTreeMap<String, FinishedStep>,
     failures: BTreeMap<String, StepFailure>,
 }
 
@@ -35,6 +35,8 @@ pub struct StepView<'a> {
     /// Step executions: more than one where the step fans out.
     pub planned: usize,
     pub answers: Vec<&'a Course>,
+    /// Answers that `max_tokens` cut.
+    pub truncated: usize,
     pub failures: Vec<&'a StepFailure>,
     /// From the manifest when the step left no artifact.
     pub error: Option<&'a Fault>,
@@ -169,6 +171,7 @@ impl Progress {
         let failed = self.failures().map(|failure| &failure.course);
         self.answers
             .values()
+            .map(|step| &step.course)
             .chain(failed)
             .filter(|course| course.attempt_no == self.run.attempt_no)
     }
@@ -198,8 +201,8 @@ impl Progress {
     }
 
     fn step<'a>(&'a self, plan: &'a Plan, id: &'a str, reached: bool) -> StepView<'a> {
-        let answers: Vec<&Course> =
-            self.answers.values().filter(|course| course.step_id == id).collect();
+        let answers: Vec<&FinishedStep> =
+            self.answers.values().filter(|answer| answer.step_id == id).collect();
         let failures: Vec<&StepFailure> =
             self.failures().filter(|failure| failure.course.step_id == id).collect();
         let planned =
@@ -219,7 +222,8 @@ impl Progress {
             state,
             planned,
             error: error.or_else(|| sealed.and_then(|sealed| sealed.error.as_ref())),
-            answers,
+            truncated: answers.iter().filter(|answer| answer.truncated).count(),
+            answers: answers.into_iter().map(|answer| &answer.course).collect(),
             failures,
         }
     }

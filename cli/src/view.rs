@@ -229,6 +229,7 @@ fn below(step: &StepView<'_>, detail: Detail) -> Vec<Line> {
         )]);
     }
     lines.extend(failed.into_iter().skip(hidden).map(|attempt| failure(attempt, detail.messages)));
+    lines.extend(cut(step).map(|cut| vec![span(Ink::Yellow, format!("     {cut}"))]));
     if let Some(error) = step
         .error
         .filter(|_| matches!(step.state, State::Ended(status) if status != StepStatus::Succeeded))
@@ -236,6 +237,15 @@ fn below(step: &StepView<'_>, detail: Detail) -> Vec<Line> {
         lines.push(vec![span(Ink::Red, format!("     {error}"))]);
     }
     lines
+}
+
+/// That answers of a step are not whole. It succeeded all the same.
+pub fn cut(step: &StepView<'_>) -> Option<String> {
+    match (step.truncated, step.planned) {
+        (0, _) => None,
+        (_, 1) => Some("the answer was cut by max_tokens".to_owned()),
+        (cut, planned) => Some(format!("{cut} of {planned} answers were cut by max_tokens")),
+    }
 }
 
 fn failure(attempt: &Attempt, messages: bool) -> Line {
@@ -248,6 +258,9 @@ fn failure(attempt: &Attempt, messages: bool) -> Line {
     let mut line = vec![span(Ink::Yellow, text)];
     if let Some(message) = attempt.message.as_ref().filter(|_| messages) {
         line.push(span(Ink::Dim, format!(": {message}")));
+    }
+    if let Some(advice) = attempt.advice.as_ref().filter(|_| messages) {
+        line.push(span(Ink::Plain, format!("; to do: {advice}")));
     }
     line
 }

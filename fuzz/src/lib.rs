@@ -75,7 +75,8 @@ pub fn prompt(text: &str) {
         assert!(checked.is_ok() && source.len() <= MAX_TEMPLATE_BYTES);
         sized(&prompt);
     } else if let Err(cause) = &checked {
-        assert_eq!(render(None, source, &context), Err(cause.clone()));
+        let problem = render(None, source, &context).unwrap_err();
+        assert_eq!((problem.field.as_str(), &problem.cause), ("prompt", cause));
     }
     if has_planted(text) {
         return;
@@ -86,9 +87,9 @@ pub fn prompt(text: &str) {
     match render(Some(source), source, &context) {
         Ok(prompt) if !vouched => enclosed(&prompt),
         Ok(_) => {}
-        Err(cause) => {
-            quotes_nothing(&cause);
-            bounded(Problems::one("prompt", cause));
+        Err(problem) => {
+            quotes_nothing(&problem.cause);
+            bounded(Problems::one(problem.field, problem.cause));
         }
     }
 }

@@ -98,7 +98,7 @@ impl Region {
 
 fn failed(name: ErrorName, retry_after_s: Option<u64>, takes: Duration) -> Called {
     let blame = Blame::Target;
-    let failure = CallFailure { name, message: String::new(), retry_after_s, blame };
+    let failure = CallFailure { name, message: String::new(), advice: None, retry_after_s, blame };
     Called { takes, first_token: None, failure: Some(failure) }
 }
 

@@ -63,8 +63,8 @@ async fn call(bedrock: &Bedrock, script: &str) -> CallReport {
     };
     let prompt =
         Prompt { system: None, user: format!("@model *: {script}\nSay something in a few words.") };
-    let metadata =
-        BTreeMap::from([("run_id".to_owned(), script.to_owned()), ("step".into(), "a".into())]);
+    let run_id = script.replace(['(', ')'], "-");
+    let metadata = BTreeMap::from([("run_id".to_owned(), run_id), ("step".into(), "a".into())]);
     let call = ModelCall {
         target: &target,
         prompt: &prompt,
@@ -115,6 +115,7 @@ async fn every_fault_gets_its_name_and_its_usage() {
         ("no-usage", None, Unknown),
         ("throttle(2)", Some(TargetThrottled), Nothing),
         ("too-many-tokens", Some(TargetThrottled), Nothing),
+        ("too-many-tokens-per-day", Some(TargetThrottled), Nothing),
         ("not-ready", Some(TargetThrottled), Nothing),
         ("quota", Some(TargetThrottled), Nothing),
         ("unavailable", Some(TargetUnavailable), Nothing),
@@ -126,6 +127,14 @@ async fn every_fault_gets_its_name_and_its_usage() {
         ("too-long", Some(RequestRejected), Nothing),
         ("grammar", Some(RequestRejected), Nothing),
         ("needs-profile", Some(TargetRejected), Nothing),
+        ("not-allowed", Some(TargetRejected), Nothing),
+        ("no-guardrail", Some(TargetRejected), Nothing),
+        ("no-such-action", Some(TargetRejected), Nothing),
+        ("no-tier", Some(TargetRejected), Nothing),
+        ("legacy", Some(TargetRejected), Nothing),
+        ("retired", Some(TargetRejected), Nothing),
+        ("explicit-deny", Some(TargetRejected), Nothing),
+        ("no-subscription", Some(TargetRejected), Nothing),
         ("denied", Some(TargetRejected), Nothing),
         ("agreement-pending", Some(TargetRejected), Nothing),
         ("not-found", Some(TargetRejected), Nothing),
@@ -193,4 +202,15 @@ async fn reasoning_counts_as_a_token_and_not_as_the_answer() {
     assert!(answer.thought);
     let answer = answer.text;
     assert!(report.first_token.is_some() && answer.starts_with("[scripted model]"), "{answer}");
+}
+
+#[tokio::test]
+async fn how_a_call_was_served_is_heard_where_the_service_tells() {
+    let bedrock = bedrock(endpoint().await);
+    let served = call(&bedrock, "answer").await.served;
+    assert_eq!((served.service_tier, served.guardrail_origin), (None, vec![]));
+    let served = call(&bedrock, "tier(flex)").await.served;
+    assert_eq!(served.service_tier.as_deref(), Some("flex"));
+    let served = call(&bedrock, "enforced").await.served;
+    assert_eq!(served.guardrail_origin, ["ACCOUNT_ENFORCED", "REQUEST"]);
 }

@@ -143,6 +143,22 @@ fn a_batch_that_is_over_shows_what_it_came_to_and_where_it_lies() {
 }
 
 #[test]
+fn answers_that_were_cut_are_told_while_a_batch_runs_and_when_it_is_over() {
+    let mut batch = half_way();
+    batch.tally.truncated = 7;
+    let lines = drawn(&batch);
+    assert!(
+        lines[3].starts_with("248 of 497 over, 12 failed, 7 cut by max_tokens ·"),
+        "{lines:#?}"
+    );
+    let mut batch = over();
+    batch.manifest.as_mut().unwrap().sums.counts.truncated = 9;
+    let came_to =
+        "  came to    485 of 500 items succeeded, 12 failed, 3 rejected, 9 cut by max_tokens";
+    assert!(drawn(&batch).contains(&came_to.to_owned()), "{:#?}", drawn(&batch));
+}
+
+#[test]
 fn a_batch_that_halted_says_why_and_forecasts_nothing() {
     let mut halted = half_way();
     halted.tally.halted = Some(Halt { at: STARTED, because: "101 items failed, 100 may".into() });

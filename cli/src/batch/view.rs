@@ -137,7 +137,12 @@ fn came_to(batch: &Batch, manifest: &BatchManifest) -> Vec<Line> {
 pub fn progress(batch: &Batch, now: OffsetDateTime) -> String {
     let (tally, to_run) = (&batch.tally, batch.to_run());
     let mut line = format!("{} of {} over", figures::count(tally.over()), figures::count(to_run));
-    for (count, word) in [(tally.failed, "failed"), (tally.cancelled, "cancelled")] {
+    let others = [
+        (tally.failed, "failed"),
+        (tally.cancelled, "cancelled"),
+        (tally.truncated, "cut by max_tokens"),
+    ];
+    for (count, word) in others {
         if count > 0 {
             line += &format!(", {} {word}", figures::count(count));
         }
@@ -260,6 +265,7 @@ pub fn counted(counts: &Counts) -> String {
         (counts.rejected, "rejected"),
         (counts.skipped, "not started"),
         (counts.running, "still running"),
+        (counts.truncated, "cut by max_tokens"),
     ];
     for (count, word) in others.into_iter().filter(|(count, _)| *count > 0) {
         counted += &format!(", {} {word}", figures::count(count));

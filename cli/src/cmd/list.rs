@@ -101,12 +101,17 @@ fn line(record: &RunRecord) -> Line {
     } else {
         String::new()
     };
+    let cut = match record.truncated {
+        0 => String::new(),
+        cut => format!("  {} cut by max_tokens", figures::plural(cut as usize, "answer")),
+    };
     let error = record.error_name.as_ref().map(|name| format!("  {name}")).unwrap_or_default();
     vec![
         span(Ink::Plain, format!("{}  ", figures::stamp(record.started_at))),
         span(status_ink(record.status), format!("{:<9}", record.status.as_str())),
         span(Ink::Plain, format!("  {took:>8}  {cost:>9}  {}", record.run_id)),
         span(Ink::Dim, attempt),
+        span(Ink::Yellow, cut),
         span(Ink::Red, error),
     ]
 }
@@ -144,5 +149,16 @@ mod tests {
             "2026-11-01 12:00:00Z  FAILED       14.0 s  $0.0310+?  {run}  attempt 2  Bcce.NoTarget"
         );
         assert_eq!(render(&line(&failed), false, usize::MAX), expected);
+    }
+
+    #[test]
+    fn answers_that_were_cut_are_told_of_a_run_that_succeeded() {
+        let mut cut = record(1, RunStatus::Succeeded).unwrap();
+        let told = |record: &RunRecord| render(&line(record), false, usize::MAX);
+        assert!(!told(&cut).contains("cut"), "{}", told(&cut));
+        cut.truncated = 1;
+        assert!(told(&cut).ends_with("  1 answer cut by max_tokens"), "{}", told(&cut));
+        cut.truncated = 2;
+        assert!(told(&cut).ends_with("  2 answers cut by max_tokens"), "{}", told(&cut));
     }
 }

@@ -65,6 +65,7 @@ fn step(step: &StepView<'_>) -> Vec<String> {
             course.attempts.iter().map(|attempt| format!("{name}: {}", told(step.model, attempt))),
         );
     }
+    lines.extend(super::cut(step).map(|cut| format!("{}: {cut}", step.id)));
     if let (State::Ended(_), Some(error)) = (step.state, step.error) {
         lines.push(format!("{}: {} {error}", step.id, step.state.as_str()));
     }

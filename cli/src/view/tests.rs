@@ -127,6 +127,37 @@ fn a_failover_shows_the_region_that_failed() {
 }
 
 #[test]
+fn an_answer_that_was_cut_is_told_below_its_step_and_in_a_log() {
+    let mut progress = review(&["summarise"]);
+    let mut cut = course("correctness", json!([answer("us-east-1")]));
+    cut["truncated"] = json!(true);
+    let key = progress.run.step_key("correctness", None);
+    progress.absorb(&key, cut.to_string().as_bytes()).unwrap();
+    let lines = drawn(&progress);
+    assert!(lines[4].contains("✓ correctness"), "{lines:#?}");
+    assert_eq!(lines[5], "     the answer was cut by max_tokens");
+    assert_eq!(lines.iter().filter(|line| line.contains("cut by")).count(), 1);
+    let told = lines::all(&progress);
+    assert!(told.contains(&"correctness: the answer was cut by max_tokens".into()), "{told:#?}");
+}
+
+#[test]
+fn what_a_person_should_do_stands_behind_what_the_service_said() {
+    let mut progress = review(&[]);
+    let mut denied = throttled();
+    denied["message"] = json!("AccessDeniedException (403): no");
+    denied["advice"] = json!("fill in the form");
+    let course = course("summarise", json!([denied, answer("us-west-2")]));
+    let key = progress.run.step_key("summarise", None);
+    progress.absorb(&key, course.to_string().as_bytes()).unwrap();
+    let moment = Moment { now: STARTED, since: STARTED, frame: 0 };
+    let detail = |messages| Detail { width: 200, attempts: usize::MAX, messages };
+    let line = |messages| render(&table(&progress, moment, detail(messages))[2], false, 200);
+    assert!(line(true).ends_with(": AccessDeniedException (403): no; to do: fill in the form"));
+    assert!(!line(false).contains("to do"), "{}", line(false));
+}
+
+#[test]
 fn a_failed_step_says_why_and_nothing_after_it_runs() {
     let lines = drawn(&failed());
     assert_eq!(lines[7], "     1 failed attempt before");
@@ -157,6 +188,8 @@ pub fn record(attempt_no: u32, status: RunStatus) -> Option<RunRecord> {
         manifest: None,
         cost_usd: None,
         cost_is_complete: false,
+        truncated: 0,
+        tags: Default::default(),
         error_name: None,
         error_message: None,
     })

@@ -13,8 +13,9 @@ use aws_sdk_bedrockruntime::config::{Builder, Region, StalledStreamProtectionCon
 use aws_sdk_bedrockruntime::operation::converse_stream::builders::ConverseStreamFluentBuilder;
 use aws_sdk_bedrockruntime::types::{
     CachePointBlock, CachePointType, CacheTtl, ContentBlock, ConversationRole,
-    GuardrailStreamConfiguration, InferenceConfiguration, JsonSchemaDefinition, Message,
-    OutputConfig, OutputFormat, OutputFormatStructure, OutputFormatType, SystemContentBlock,
+    GuardrailStreamConfiguration, GuardrailTrace, InferenceConfiguration, JsonSchemaDefinition,
+    Message, OutputConfig, OutputFormat, OutputFormatStructure, OutputFormatType,
+    SystemContentBlock,
 };
 use aws_smithy_types::Document;
 use aws_smithy_types::retry::RetryConfig;
@@ -26,6 +27,7 @@ use bcce_core::ports::{
     Blame, CallFailure, CallLimits, CallModel, CallReport, Limit, ModelAnswer, ModelCall,
 };
 use bcce_core::template::{CacheTtl as Lasts, Thinking};
+use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use heard::Heard;
@@ -69,7 +71,9 @@ impl Bedrock {
         let sent = timeout(call.limits.first_token, request.send()).await;
         let answer =
             sent.map_err(|_| silent("no answer", Limit::FirstToken, call.limits.first_token))?;
-        let mut stream = answer.map_err(|error| errors::refused(&error, heard))?.stream;
+        let mut stream = answer
+            .map_err(|error| errors::refused(&error, heard, OffsetDateTime::now_utc()))?
+            .stream;
         heard.accepted();
         loop {
             let (limit, patience) = heard.patience(&call.limits);
@@ -78,7 +82,9 @@ impl Bedrock {
                 Ok(Ok(None)) => return heard.end(),
                 // The answer is whole; what broke off was its accounting.
                 _ if heard.is_whole() => return Ok(()),
-                Ok(Err(error)) => return Err(errors::broken_off(&error)),
+                Ok(Err(error)) => {
+                    return Err(errors::broken_off(&error, OffsetDateTime::now_utc()));
+                }
                 Err(_) => return Err(silent("no token", limit, patience)),
             }
         }
@@ -99,6 +105,7 @@ impl CallModel for Bedrock {
             latency: started.elapsed(),
             first_token: heard.first_token,
             usage: heard.usage,
+            served: heard.served,
             result: result.map(|()| ModelAnswer {
                 text: heard.text,
                 stop_reason: heard.stop_reason,
@@ -122,7 +129,13 @@ fn timeouts() -> TimeoutConfig {
 fn silent(what: &str, limit: Limit, waited: Duration) -> CallFailure {
     let message = format!("{what} within {:.1} s", waited.as_secs_f32());
     let blame = Blame::Limit(limit);
-    CallFailure { name: ErrorName::TargetTimeout, message, retry_after_s: None, blame }
+    CallFailure {
+        name: ErrorName::TargetTimeout,
+        message,
+        advice: None,
+        retry_after_s: None,
+        blame,
+    }
 }
 
 fn request(
@@ -204,12 +217,14 @@ fn thinking(wanted: Thinking) -> Document {
 fn guardrail(call: &ModelCall<'_>) -> Result<Option<GuardrailStreamConfiguration>, CallFailure> {
     let Some(guardrail) = &call.target.guardrail else { return Ok(None) };
     let config = GuardrailStreamConfiguration::builder().guardrail_identifier(&guardrail.id);
-    Ok(Some(config.guardrail_version(&guardrail.version).build()))
+    // The trace tells which guardrails were applied. What it quotes of the texts is not kept.
+    let config = config.guardrail_version(&guardrail.version).trace(GuardrailTrace::Enabled);
+    Ok(Some(config.build()))
 }
 
 fn unbuilt(error: &aws_smithy_types::error::operation::BuildError) -> CallFailure {
     let (name, blame) = (ErrorName::Internal, Blame::Request);
-    CallFailure { name, message: error.to_string(), retry_after_s: None, blame }
+    CallFailure { name, message: error.to_string(), advice: None, retry_after_s: None, blame }
 }
 
 impl Heard {

@@ -2,7 +2,7 @@
 
 mod batches; // records of batches, and the tally of their runs
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -266,6 +266,13 @@ fn closing(closed: &ClosedRun) -> Change {
     item.insert("counted".into(), AttributeValue::Bool(true));
     item.insert("teller".into(), text(&closed.teller));
     item.extend(totals(&manifest.totals));
+    if manifest.truncated > 0 {
+        item.insert("truncated".into(), number(manifest.truncated));
+    }
+    if !manifest.tags.is_empty() {
+        let tags = manifest.tags.iter().map(|(key, value)| (key.clone(), text(value)));
+        item.insert("tags".into(), AttributeValue::M(tags.collect()));
+    }
     if let Some(error) = &manifest.error {
         item.insert("error_name".into(), text(error.name.as_str()));
         item.insert("error_message".into(), text(&error.message));
@@ -361,9 +368,16 @@ fn record(item: &Item) -> Option<RunRecord> {
             .and_then(|v| v.as_bool().ok())
             .copied()
             .unwrap_or(false),
+        truncated: count("truncated").and_then(|count| count.parse().ok()).unwrap_or_default(),
+        tags: tags(item),
         error_name: string("error_name"),
         error_message: string("error_message"),
     })
+}
+
+fn tags(item: &Item) -> BTreeMap<String, String> {
+    let tags = item.get("tags").and_then(|value| value.as_m().ok()).into_iter().flatten();
+    tags.filter_map(|(key, value)| Some((key.clone(), value.as_s().ok()?.clone()))).collect()
 }
 
 fn text(value: &str) -> AttributeValue {
@@ -384,8 +398,6 @@ fn moment(stamp: &str) -> Option<OffsetDateTime> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use aws_sdk_dynamodb::operation::query::QueryOutput;
     use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
@@ -590,5 +602,25 @@ mod tests {
         assert_eq!((read.status, read.cost_usd), (RunStatus::Running, None));
         item.remove("tenant");
         assert_eq!(record(&item), None);
+    }
+
+    #[test]
+    fn tags_stay_whole_on_the_record_and_answers_that_were_cut_are_counted() {
+        let mut closed = closed();
+        let tags = [("branch", "fix/größe"), ("pull request", "feat(x): \u{1f600}")];
+        let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        (closed.manifest.tags, closed.manifest.truncated) = (tags.into(), 2);
+        let change = closing(&closed);
+        let mut item: Item =
+            change.values.into_iter().map(|(name, value)| (name[1..].to_owned(), value)).collect();
+        let read = record(&item).unwrap();
+        assert_eq!((&read.tags, read.truncated), (&closed.manifest.tags, 2));
+        item.retain(|name, _| name != "tags" && name != "truncated");
+        let before = record(&item).unwrap();
+        assert_eq!((before.tags.len(), before.truncated), (0, 0), "a record of an earlier version");
+        closed.run.reference.batch = Some(ItemOf { batch_id: "b".into(), attempt_no: 1 });
+        let counted = batches::tallying(&closed).unwrap();
+        let place = counted.names.iter().find(|(_, name)| *name == "truncated").unwrap().0;
+        assert_eq!(counted.values[&place.replace('#', ":")], number(1));
     }
 }

@@ -58,7 +58,7 @@ impl HealthTable {
     /// The items of keys, in no order, consistently: a breaker that opened a moment ago is open.
     async fn items(&self, keys: &[(String, String)]) -> Result<Vec<Item>, Fault> {
         let mut request = KeysAndAttributes::builder().consistent_read(true);
-        // Targets that differ in their guardrail have one breaker, and a batch takes no key twice.
+        // A batch takes no key twice.
         for (pk, sk) in keys.iter().collect::<BTreeSet<_>>() {
             request = request.keys(key(pk, sk));
         }

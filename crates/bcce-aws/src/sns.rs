@@ -71,6 +71,7 @@ mod tests {
             manifest: None,
             manifest_sha256: None,
             totals: Totals::default(),
+            truncated: 0,
             error: None,
         };
         let topic = Topic { client: mock_client!(aws_sdk_sns, [&rule]).into(), arn: "a".into() };

@@ -51,6 +51,29 @@ pub struct StepArtifact {
     pub prompt_sha256: String,
 }
 
+/// What a manifest needs of a step artifact: all but the answer.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct FinishedStep {
+    #[serde(flatten)]
+    pub course: Course,
+    /// Cut by `max_tokens`.
+    #[serde(default)]
+    pub truncated: bool,
+}
+
+impl From<StepArtifact> for FinishedStep {
+    fn from(artifact: StepArtifact) -> Self {
+        Self { course: artifact.course, truncated: artifact.truncated }
+    }
+}
+
+impl std::ops::Deref for FinishedStep {
+    type Target = Course;
+    fn deref(&self) -> &Course {
+        &self.course
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Output {
     pub text: String,

@@ -10,6 +10,7 @@ use crate::answer::{Stopped, instruction, judge, parse_json};
 use crate::artifact::Output;
 use crate::attempt::{Cause, Target};
 use crate::error::{ErrorName, Fault};
+use crate::metadata;
 use crate::parameters::{Parameters, json_output};
 use crate::plan::Plan;
 use crate::ports::{Blame, CallFailure, ModelAnswer};
@@ -20,10 +21,10 @@ use crate::template::Step;
 /// A step's prompt over `context`, an object with what the prompt may name. A target gets it by [`prompt_for`].
 ///
 /// # Errors
-/// `Bcce.InvalidRequest`: the step's template cannot be rendered.
+/// `Bcce.InvalidRequest`: the step's template cannot be rendered, or comes to a blank text.
 pub fn prompt(step: &Step, context: &Value) -> Result<Prompt, Fault> {
-    render(step.system.as_deref(), &step.prompt, context).map_err(|cause| {
-        Fault::new(ErrorName::InvalidRequest, format!("steps.{}.prompt: {cause}", step.id))
+    render(step.system.as_deref(), &step.prompt, context).map_err(|problem| {
+        Fault::new(ErrorName::InvalidRequest, format!("steps.{}.{problem}", step.id))
     })
 }
 
@@ -56,7 +57,7 @@ pub fn metadata(
     ];
     let ours = ours.map(|(name, value)| (name.to_owned(), value.clone()));
     let item = item.map(|item| ("item".to_owned(), item.to_string()));
-    plan.tags.clone().into_iter().chain(ours).chain(item).collect()
+    metadata::of(&plan.tags, ours.into_iter().chain(item))
 }
 
 /// The answer of a call.
@@ -68,6 +69,7 @@ pub fn answered(result: &Result<ModelAnswer, CallFailure>) -> Result<&ModelAnswe
     judge(&answer.stop_reason).map(|_| answer).map_err(|name| CallFailure {
         name,
         message: format!("stopped: {}", answer.stop_reason),
+        advice: None,
         retry_after_s: None,
         blame: match answer.stop_reason.as_str() {
             "model_context_window_exceeded" => Blame::Fit(Cause::ContextTooLong),
@@ -76,14 +78,15 @@ pub fn answered(result: &Result<ModelAnswer, CallFailure>) -> Result<&ModelAnswe
     })
 }
 
-/// A failure of a target as it may be told: the service's message may quote the request, its code does
+/// A failure of a target as it may be told: the service's message may quote the request, its code and the advice do
 /// not. The message stays in the attempt.
 pub fn told(target: &Target, failure: &CallFailure) -> String {
     let code = match failure.message.split_once(": ") {
         Some((code, _)) if code != "stopped" => code,
         _ => &failure.message,
     };
-    format!("{target}: {code}")
+    let advice = failure.advice.as_ref().map(|advice| format!(": {advice}"));
+    format!("{target}: {code}{}", advice.unwrap_or_default())
 }
 
 /// What a step makes of a model's answer.
@@ -193,11 +196,18 @@ mod tests {
         let failure = |message: &str| CallFailure {
             name: ErrorName::RequestRejected,
             message: message.into(),
+            advice: None,
             retry_after_s: None,
             blame: Blame::Request,
         };
         let said = told(&target, &failure("ValidationException (400): no hunter2 here"));
         assert_eq!(said, format!("{target}: ValidationException (400)"));
+        let rejected = CallFailure {
+            advice: Some("correct the target".into()),
+            ..failure("ValidationException (400): no hunter2 here")
+        };
+        let said = told(&target, &rejected);
+        assert_eq!(said, format!("{target}: ValidationException (400): correct the target"));
         let stopped = told(&target, &failure("stopped: content_filtered"));
         assert_eq!(stopped, format!("{target}: stopped: content_filtered"));
     }

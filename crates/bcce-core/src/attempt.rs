@@ -100,6 +100,9 @@ pub struct Attempt {
     /// What the service said, cut to 300 characters. Lies in encrypted artifacts only, never in a log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What a person should do about it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
     /// What of the request did not fit this target; another one, or another request, may do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -114,6 +117,13 @@ pub struct Attempt {
     pub latency_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_token_ms: Option<u64>,
+    /// The tier that served it, where the service says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
+    /// Where the guardrails that were applied come from, where the service says so: `REQUEST`, `ACCOUNT_ENFORCED`,
+    /// `ORGANIZATION_ENFORCED`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guardrail_origin: Vec<String>,
     /// `null` when unknown: the service may have charged a cut stream.
     pub usage: Option<Usage>,
     /// `null` when the usage or the price is unknown, never 0 for that.
@@ -235,12 +245,15 @@ pub mod tests {
             outcome: AttemptOutcome::Failed,
             error: Some(error),
             message: None,
+            advice: None,
             cause: None,
             adapted: vec![],
             retry_after_s: None,
             started_at: datetime!(2026-11-01 12:00 UTC),
             latency_ms: 10,
             first_token_ms: None,
+            service_tier: None,
+            guardrail_origin: Vec::new(),
             usage: Some(Usage::default()),
             cost_usd: Some(Decimal::ZERO),
         }

@@ -1,7 +1,13 @@
-//! What the service answered -> one of our names.
+//! What the service answered -> one of our names, what a person should do, and how long the target is left alone.
+//!
+//! [`RULES`] is the table. A new code or text of the service is a new row there, and a row in the test.
 //!
 //! Codes and statuses are those of the Bedrock Runtime API reference for ConverseStream, and those
 //! the service is known to send beyond it (529, quota errors, pending agreements).
+
+mod denial; // which policy forbids what, and where
+
+use time::{OffsetDateTime, Time, UtcOffset};
 
 use crate::attempt::Cause;
 use crate::error::ErrorName;
@@ -15,9 +21,58 @@ pub struct ServiceError<'a> {
     pub message: &'a str,
 }
 
+/// What a failed call means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub name: ErrorName,
+    /// What a person should do about it. It quotes nothing of the message but a region.
+    pub advice: Option<String>,
+    pub leave: Leave,
+    /// What of the request did not fit the target: another target, or the request in another form, may do.
+    pub cause: Option<Cause>,
+}
+
+/// How long a target is left alone after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// As its breaker is set.
+    AsSet,
+    /// Until the day turns: its quota of the day is used up.
+    ForTheDay,
+}
+
+impl Leave {
+    /// `None`: as its breaker is set.
+    pub fn until(self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        (self == Self::ForTheDay).then(|| day_turns(now))
+    }
+}
+
+/// Returns when a day in UTC begins next. In the first hour of a day it returns the end of that hour: the service's
+/// clock may be behind ours, and then a quota that seems to be used up is still that of the day before.
+fn day_turns(now: OffsetDateTime) -> OffsetDateTime {
+    let now = now.to_offset(UtcOffset::UTC);
+    let today = now.replace_time(Time::MIDNIGHT);
+    let first_hour = today + time::Duration::HOUR;
+    if now < first_hour { first_hour } else { today + time::Duration::DAY }
+}
+
 pub fn classify(error: ServiceError<'_>) -> ErrorName {
-    let by_code = error.code.and_then(|code| by_code(bare(code), error.message));
-    by_code.or_else(|| error.status.and_then(by_status)).unwrap_or(ErrorName::TargetUnavailable)
+    find(error).name
+}
+
+/// As [`classify`], with what to do.
+pub fn find(error: ServiceError<'_>) -> Finding {
+    let code = error.code.map(bare).unwrap_or_default();
+    // The service also writes typographic apostrophes.
+    let message = error.message.to_ascii_lowercase().replace('\u{2019}', "'");
+    let Some(rule) = RULES.iter().find(|rule| rule.fits(&code, &message)) else {
+        let name = error.status.and_then(by_status).unwrap_or(ErrorName::TargetUnavailable);
+        return Finding { name, advice: None, leave: Leave::AsSet, cause: None };
+    };
+    let denied = DENIED.contains(&code.as_str()).then(|| denial::advice(&message)).flatten();
+    let advice = denied.or_else(|| rule.advice.map(str::to_owned));
+    Finding { name: rule.name, advice, leave: rule.leave, cause: rule.cause }
 }
 
 /// `com.amazon.coral#throttlingException:http://…` -> `throttlingexception`
@@ -26,51 +81,128 @@ fn bare(code: &str) -> String {
     code.rsplit('#').next().unwrap_or(code).to_ascii_lowercase()
 }
 
-fn by_code(code: String, message: &str) -> Option<ErrorName> {
-    Some(match code.as_str() {
-        "throttlingexception"
-        | "toomanyrequestsexception"
-        | "modelnotreadyexception"
-        | "servicequotaexceededexception" => ErrorName::TargetThrottled,
-        "serviceunavailableexception"
-        | "overloaded_error"
-        | "internalserverexception"
-        | "internalfailure" => ErrorName::TargetUnavailable,
-        "modeltimeoutexception" => ErrorName::TargetTimeout,
-        "modelerrorexception" | "modelstreamerrorexception" => ErrorName::TargetBroken,
-        "accessdeniedexception"
-        | "resourcenotfoundexception"
-        | "unrecognizedclientexception"
-        | "mpagreementbeingcreated"
-        | "ftuformnotfilled" => ErrorName::TargetRejected,
-        "validationexception" => validation(message),
-        "notauthorized"
-        | "requestexpired"
-        | "expiredtokenexception"
-        | "invalidsignatureexception" => ErrorName::Internal,
-        _ => return None,
-    })
+/// A row of the table.
+struct Rule {
+    /// In lower case.
+    codes: &'static [&'static str],
+    /// Parts of the message that it must have, all of them, in lower case. None: whatever it says.
+    says: &'static [&'static str],
+    name: ErrorName,
+    advice: Option<&'static str>,
+    leave: Leave,
+    cause: Option<Cause>,
 }
 
-/// Most validation errors are the request's own; some say that this id cannot be called here.
-fn validation(message: &str) -> ErrorName {
-    let message = message.to_ascii_lowercase();
-    let target = [
-        "on-demand throughput",
-        "inference profile",
-        "model identifier is invalid",
-        "end of its life",
-        "doesn't support on-demand",
-    ];
-    let throttle = "too many tokens, please wait";
-    if message.contains(throttle) {
-        ErrorName::TargetThrottled
-    } else if target.iter().any(|sign| message.contains(sign)) {
-        ErrorName::TargetRejected
-    } else {
-        ErrorName::RequestRejected
+impl Rule {
+    fn fits(&self, code: &str, message: &str) -> bool {
+        self.codes.contains(&code) && self.says.iter().all(|part| message.contains(part))
     }
 }
+
+/// An error that says all by its name.
+const fn plain(codes: &'static [&'static str], name: ErrorName) -> Rule {
+    Rule { codes, says: &[], name, advice: None, leave: Leave::AsSet, cause: None }
+}
+
+/// The target can never take a call: what a person has to do about it.
+const fn rejects(
+    codes: &'static [&'static str],
+    says: &'static [&'static str],
+    advice: &'static str,
+) -> Rule {
+    let name = ErrorName::TargetRejected;
+    Rule { codes, says, name, advice: Some(advice), leave: Leave::AsSet, cause: None }
+}
+
+/// The request does not fit the target as it is.
+const fn misfits(says: &'static [&'static str], cause: Cause) -> Rule {
+    Rule { says, cause: Some(cause), ..plain(INVALID, ErrorName::RequestRejected) }
+}
+
+const INVALID: &[&str] = &["validationexception"];
+const DENIED: &[&str] = &["accessdeniedexception"];
+const MISSING: &[&str] = &["resourcenotfoundexception"];
+/// Codes under which the service tells the same in different places.
+const REFUSED: &[&str] =
+    &["validationexception", "accessdeniedexception", "resourcenotfoundexception"];
+const THROTTLED: &[&str] = &[
+    "throttlingexception",
+    "toomanyrequestsexception",
+    "servicequotaexceededexception",
+    "validationexception",
+];
+
+const FORM: &str = "the provider's use-case form was never sent; fill it in on the Bedrock console, access comes within 15 minutes";
+const PENDING: &str =
+    "the marketplace subscription of the model is being made; access comes within 15 minutes";
+const SUBSCRIBE: &str = "the first call of a model subscribes the account to it on the AWS Marketplace; allow aws-marketplace:Subscribe, aws-marketplace:Unsubscribe and aws-marketplace:ViewSubscriptions to whoever makes that call once";
+const ACCESS: &str = "the account has no access to the model; send the provider's use-case form on the Bedrock console, and call the model once with aws-marketplace:Subscribe, aws-marketplace:Unsubscribe and aws-marketplace:ViewSubscriptions allowed, which subscribes the account to it";
+const PROFILE: &str =
+    "the model is called by an inference profile there; put the profile's id into models.yaml";
+const RETIRED: &str = "the model is retired; put a newer one into models.yaml";
+const NOT_THERE: &str =
+    "no such model or inference profile in this region; correct the target in models.yaml";
+
+/// The first row that fits counts, so texts come before their codes. Words of a text are as few as tell it apart from
+/// others, since the service changes them; but they must not be words that it would quote from a request.
+#[rustfmt::skip]
+const RULES: &[Rule] = &[
+    // Quotas.
+    Rule {
+        codes: THROTTLED,
+        says: &["tokens per day"],
+        name: ErrorName::TargetThrottled,
+        advice: Some("the quota of tokens per day is used up; raise it in Service Quotas, or add a target in another region"),
+        leave: Leave::ForTheDay,
+        cause: None,
+    },
+    Rule { says: &["too many tokens, please wait"], ..plain(INVALID, ErrorName::TargetThrottled) },
+
+    // The life of a model.
+    rejects(REFUSED, &["end of its life"], RETIRED),
+    rejects(REFUSED, &["marked by provider as legacy"], "the model is Legacy and the account has not called it of late; put a newer one into models.yaml"),
+
+    // The first use of a model.
+    rejects(&["ftuformnotfilled"], &[], FORM),
+    rejects(REFUSED, &["use case details"], FORM),
+    rejects(&["mpagreementbeingcreated"], &[], PENDING),
+    rejects(DENIED, &["payment_instrument"], "the account has no payment method that the AWS Marketplace takes; add one under Billing"),
+    rejects(DENIED, &["marketplace actions"], SUBSCRIBE),
+    rejects(DENIED, &["still being processed"], PENDING),
+    rejects(DENIED, &["agreement"], PENDING),
+    rejects(DENIED, &["marketplace subscription"], SUBSCRIBE),
+    rejects(DENIED, &["access to the model"], ACCESS),
+
+    // Of this target, although the code says that the request is wrong.
+    rejects(INVALID, &["on-demand throughput"], PROFILE),
+    rejects(INVALID, &["doesn't support on-demand"], PROFILE),
+    rejects(INVALID, &["inference profile"], PROFILE),
+    rejects(INVALID, &["model identifier is invalid"], NOT_THERE),
+    rejects(INVALID, &["operation not allowed"], "the account may not call the model: its quota is 0 or the account is not eligible; look at Service Quotas, or ask AWS Support"),
+    rejects(INVALID, &["guardrail identifier or version", "not exist"], "guardrails exist per region and account; make the guardrail and its version there, or correct `guardrail` in models.yaml"),
+    rejects(INVALID, &["this action doesn't support the model"], "the model is not called by ConverseStream there; put another one into models.yaml"),
+    rejects(INVALID, &["service tier", "not supported"], "the model has no such service tier there; correct the target in models.yaml"),
+
+    // Of this request on this target.
+    misfits(&["input is too long"], Cause::ContextTooLong),
+    misfits(&["prompt is too long"], Cause::ContextTooLong),
+    misfits(&["exceed context limit"], Cause::ContextTooLong),
+    misfits(&["grammar is too large"], Cause::GrammarTooLarge),
+    misfits(&["schema is too complex"], Cause::GrammarTooLarge),
+    misfits(&["too many optional parameters"], Cause::GrammarTooLarge),
+    misfits(&["too many parameters with union types"], Cause::GrammarTooLarge),
+
+    // By code alone.
+    plain(&["throttlingexception", "toomanyrequestsexception", "modelnotreadyexception", "servicequotaexceededexception"], ErrorName::TargetThrottled),
+    plain(&["serviceunavailableexception", "overloaded_error", "internalserverexception", "internalfailure"], ErrorName::TargetUnavailable),
+    plain(&["modeltimeoutexception"], ErrorName::TargetTimeout),
+    plain(&["modelerrorexception", "modelstreamerrorexception"], ErrorName::TargetBroken),
+    rejects(DENIED, &[], "IAM, an organization's policy or the model's access settings forbid it"),
+    rejects(MISSING, &[], NOT_THERE),
+    plain(&["unrecognizedclientexception"], ErrorName::TargetRejected),
+    plain(INVALID, ErrorName::RequestRejected),
+    plain(&["notauthorized", "requestexpired", "expiredtokenexception", "invalidsignatureexception"], ErrorName::Internal),
+];
 
 fn by_status(status: u16) -> Option<ErrorName> {
     Some(match status {
@@ -84,110 +216,5 @@ fn by_status(status: u16) -> Option<ErrorName> {
     })
 }
 
-/// What an operator should do about a target that rejects. Two of these have a code of their own in the
-/// documentation and are also seen as a plain code with the name in the text.
-pub fn advice(code: &str, message: &str) -> Option<&'static str> {
-    let code = bare(code);
-    let message = message.to_ascii_lowercase();
-    if message.contains("use case details") {
-        return advice("FTUFormNotFilled", "");
-    }
-    if message.contains("agreement") && code == "accessdeniedexception" {
-        return advice("MPAgreementBeingCreated", "");
-    }
-    match code.as_str() {
-        "mpagreementbeingcreated" => {
-            Some("the Marketplace agreement is being created; access comes within 15 minutes")
-        }
-        "ftuformnotfilled" => {
-            Some("the provider's use-case form was never sent; fill it in on the Bedrock console")
-        }
-        "accessdeniedexception" => Some("IAM, an SCP or the model's access settings forbid it"),
-        "resourcenotfoundexception" => Some("no such model or inference profile in this region"),
-        _ => None,
-    }
-}
-
-/// What of a refused request did not fit the target, by the service's words: another target, or the request in another
-/// form, may do.
-pub fn misfit(name: ErrorName, message: &str) -> Option<Cause> {
-    const SIGNS: [(&str, Cause); 7] = [
-        ("input is too long", Cause::ContextTooLong),
-        ("prompt is too long", Cause::ContextTooLong),
-        ("exceed context limit", Cause::ContextTooLong),
-        ("grammar is too large", Cause::GrammarTooLarge),
-        ("schema is too complex", Cause::GrammarTooLarge),
-        ("too many optional parameters", Cause::GrammarTooLarge),
-        ("too many parameters with union types", Cause::GrammarTooLarge),
-    ];
-    let message = message.to_ascii_lowercase();
-    let sign = SIGNS.iter().find(|(sign, _)| message.contains(sign));
-    sign.filter(|_| name == ErrorName::RequestRejected).map(|(_, cause)| *cause)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ErrorName::*;
-
-    #[test]
-    fn every_documented_error_has_its_name() {
-        #[rustfmt::skip]
-        let table: &[(Option<&str>, Option<u16>, &str, ErrorName)] = &[
-            (Some("ThrottlingException"), Some(429), "Too many tokens, please wait before trying again.", TargetThrottled),
-            (Some("ModelNotReadyException"), Some(429), "", TargetThrottled),
-            (Some("ServiceUnavailableException"), Some(503), "", TargetUnavailable),
-            (Some("overloaded_error"), Some(529), "", TargetUnavailable),
-            (None, Some(529), "", TargetUnavailable),
-            (Some("InternalServerException"), Some(500), "", TargetUnavailable),
-            (Some("InternalFailure"), Some(500), "", TargetUnavailable),
-            (Some("ModelTimeoutException"), Some(408), "", TargetTimeout),
-            (Some("ModelErrorException"), Some(424), "", TargetBroken),
-            (Some("ModelStreamErrorException"), Some(424), "", TargetBroken),
-            (Some("ServiceQuotaExceededException"), Some(400), "", TargetThrottled),
-            (Some("ValidationException"), Some(400), "Input is too long for requested model.", RequestRejected),
-            (Some("ValidationException"), Some(400), "Invocation of model ID x with on-demand throughput isn\u{2019}t supported.", TargetRejected),
-            (Some("ValidationException"), Some(400), "The provided model identifier is invalid.", TargetRejected),
-            (Some("AccessDeniedException"), Some(403), "", TargetRejected),
-            (Some("MPAgreementBeingCreated"), Some(403), "", TargetRejected),
-            (Some("ResourceNotFoundException"), Some(404), "", TargetRejected),
-            (Some("FTUFormNotFilled"), Some(404), "", TargetRejected),
-            (Some("NotAuthorized"), Some(400), "", Internal),
-            (Some("RequestExpired"), Some(400), "", Internal),
-            (Some("throttlingException"), None, "", TargetThrottled),
-            (Some("ThrottlingException:http://internal.amazon.com/coral/"), Some(429), "", TargetThrottled),
-            (None, None, "", TargetUnavailable),
-        ];
-        for (code, status, message, name) in table {
-            let error = ServiceError { code: *code, status: *status, message };
-            assert_eq!(classify(error), *name, "{code:?} {status:?} {message}");
-        }
-    }
-
-    #[test]
-    fn an_operator_is_told_what_to_do_by_code_or_text() {
-        let form = advice("FTUFormNotFilled", "").unwrap();
-        let text = "Model use case details have not been submitted for this account.";
-        assert_eq!(advice("ResourceNotFoundException", text), Some(form));
-        assert_ne!(advice("ResourceNotFoundException", "no such model"), Some(form));
-    }
-
-    #[test]
-    fn a_request_that_does_not_fit_is_known_by_the_services_words() {
-        let long =
-            "The model returned the following errors: Input is too long for requested model.";
-        let large = "The compiled grammar is too large, which would cause performance issues.";
-        assert_eq!(misfit(RequestRejected, long), Some(Cause::ContextTooLong));
-        assert_eq!(misfit(RequestRejected, large), Some(Cause::GrammarTooLarge));
-        assert_eq!(misfit(RequestRejected, "messages: roles must alternate"), None);
-        assert_eq!(misfit(TargetThrottled, long), None);
-    }
-
-    #[test]
-    fn an_unknown_code_goes_by_its_status() {
-        let error =
-            |status| ServiceError { code: Some("NewException"), status: Some(status), message: "" };
-        assert_eq!(classify(error(429)), TargetThrottled);
-        assert_eq!(classify(error(418)), TargetUnavailable);
-    }
-}
+mod tests;

@@ -2,8 +2,8 @@
 //!
 //! A breaker counts failures less answers, and at `failures` it opens: the target is left alone for a
 //! cool-down. Then one step is elected to probe it, whose call closes the breaker or opens it for longer. A
-//! `Retry-After` opens it at once, since the service itself says until when; a rejected target is set aside
-//! for minutes, since a person has to mend it.
+//! `Retry-After` opens it at once, since the service itself says until when, and so does a quota of the day that is used
+//! up; a rejected target is set aside for minutes, since a person has to mend it.
 //!
 //! Answers are counted only while there are failures on record, and they come later than failures do. So a
 //! target one of whose three calls fails is left alone, and one error in a hundred opens nothing as long as
@@ -36,6 +36,8 @@ pub enum Signal {
     Alive,
     /// It is out of order, or out of quota.
     Failing { error: ErrorName, retry_after_s: Option<u64> },
+    /// Its quota of the day is used up until then.
+    UsedUp { until: OffsetDateTime },
     /// Nothing: the caller gave up, or the model failed over this very request.
     Silent,
 }
@@ -53,9 +55,11 @@ impl Signal {
             ErrorName::RequestRejected
             | ErrorName::GuardrailIntervened
             | ErrorName::OutputInvalid => Self::Alive,
-            error if error.fails_over() && failure.blame == Blame::Target => {
-                Self::Failing { error, retry_after_s: failure.retry_after_s }
-            }
+            error if error.fails_over() => match failure.blame {
+                Blame::Target => Self::Failing { error, retry_after_s: failure.retry_after_s },
+                Blame::TargetUntil(until) => Self::UsedUp { until },
+                Blame::Request | Blame::Limit(_) => Self::Silent,
+            },
             _ => Self::Silent,
         }
     }
@@ -100,6 +104,9 @@ pub struct Breaker {
     /// Why it opened last.
     #[serde(default)]
     pub cause: Option<ErrorName>,
+    /// It opened since a quota of the day is used up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub used_up: bool,
     /// How often it opened in a row.
     #[serde(default)]
     pub openings: u32,
@@ -175,6 +182,7 @@ impl Breaker {
             Signal::Failing { error, retry_after_s } => {
                 self.open(error, cool_down(error, self.openings + 1, settings), retry_after_s, now);
             }
+            Signal::UsedUp { until } => self.use_up(until),
             Signal::Silent => {}
         }
     }
@@ -187,6 +195,7 @@ impl Breaker {
             // Only probes are sent once it is due: one whose answer took longer than its lease.
             (Signal::Alive, Some(until)) if report.started_at >= until => self.close(now),
             (Signal::Silent, _) | (Signal::Alive, Some(_)) => {}
+            (Signal::UsedUp { until }, _) => self.use_up(until),
             (Signal::Alive, None) => self.failures = self.failures.saturating_sub(1),
             // In flight while it opened. Only what the service itself asks for is new.
             (Signal::Failing { retry_after_s, .. }, Some(until)) => {
@@ -228,8 +237,16 @@ impl Breaker {
     ) {
         self.openings = self.openings.saturating_add(1);
         self.cause = Some(error);
+        self.used_up = false;
         let until = now + cool_down;
         self.open_until = Some(asked(retry_after_s, now).map_or(until, |at| at.max(until)));
+    }
+
+    /// One refusal is evidence enough, as with a `Retry-After`, and it holds for as long as the quota says.
+    fn use_up(&mut self, until: OffsetDateTime) {
+        self.open_until = Some(self.open_until.map_or(until, |open| open.max(until)));
+        self.cause = Some(ErrorName::TargetThrottled);
+        self.used_up = true;
     }
 
     fn close(&mut self, now: OffsetDateTime) {
@@ -249,10 +266,14 @@ fn asked(retry_after_s: Option<u64>, now: OffsetDateTime) -> Option<OffsetDateTi
     Some(now + Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }
 
-/// What a target's breaker is known by: the guardrail makes no difference to it.
+/// What a target's breaker is known by. A guardrail that does not exist must not set the model aside for those who ask it
+/// without.
 pub fn target_key(target: &Target) -> String {
     let account = target.account.as_deref().map(|account| format!("#{account}"));
-    format!("{}#{}{}", target.region, target.model_id, account.unwrap_or_default())
+    let guardrail = target.guardrail.as_ref();
+    let guardrail = guardrail.map(|rail| format!("#guardrail:{}:{}", rail.id, rail.version));
+    let under = [account, guardrail].into_iter().flatten().collect::<String>();
+    format!("{}#{}{under}", target.region, target.model_id)
 }
 
 #[cfg(test)]

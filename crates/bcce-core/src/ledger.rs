@@ -15,6 +15,8 @@
 //! (`runs#<day>#<shard>`) and batches (`batches#<day>#<shard>`): an item or an index key takes about a thousand
 //! writes a second.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 use serde::Serialize;
 use time::{Date, OffsetDateTime};
@@ -23,6 +25,7 @@ use crate::batch::manifest::{BatchManifest, BatchStatus, Opened};
 use crate::batch::message::Mode;
 use crate::batch::reference::{BatchRun, ItemOf};
 use crate::digest::sha256_hex;
+use crate::limits::is_none;
 use crate::manifest::{Manifest, UsageLine};
 use crate::notice::RunStatus;
 use crate::run::Run;
@@ -72,6 +75,12 @@ pub struct RunRecord {
     /// As far as it is known.
     pub cost_usd: Option<Decimal>,
     pub cost_is_complete: bool,
+    /// Answers that `max_tokens` cut.
+    #[serde(skip_serializing_if = "is_none")]
+    pub truncated: u64,
+    /// As the sender gave them; empty until the run is over.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     pub error_name: Option<String>,
     pub error_message: Option<String>,
 }

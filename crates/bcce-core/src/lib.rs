@@ -25,6 +25,7 @@ pub mod inputs; // what a template asks of its inputs
 pub mod ledger; // keys of the DynamoDB table
 pub mod limits; // history arithmetic and sizes
 pub mod manifest; // the sealed record of one attempt at a run
+pub mod metadata; // tags as `requestMetadata`, in the characters that it takes
 pub mod models; // aliases, targets, what a model takes
 pub mod notice; // the message on the notifications topic
 pub mod parameters; // what one call sends: a step's wishes as far as its target takes them

@@ -11,7 +11,13 @@ pub const MAX_ID_BYTES: usize = 256;
 pub const MAX_NAME_CHARS: usize = 64;
 /// `requestMetadata` takes 16 entries, five are ours.
 pub const MAX_TAGS: usize = 11;
-pub const MAX_TAG_CHARS: usize = 256;
+/// The names of tags are few and chosen by people.
+pub const MAX_TAG_KEY_CHARS: usize = 256;
+/// The value of a tag: room for a branch name or a title, and eleven of them in four bytes to a character are an eighth of
+/// an item of the ledger.
+pub const MAX_TAG_CHARS: usize = 1_024;
+/// A name and a value of `requestMetadata`.
+pub const MAX_METADATA_CHARS: usize = 256;
 /// Step executions of a run.
 pub const MAX_STEPS: usize = 200;
 /// Targets of a model: two slots of latencies for each are one read of the ledger, which takes 100 keys; and each
@@ -69,6 +75,11 @@ pub fn rounds(steps: usize) -> u32 {
     let first_and_last = EVENTS_PER_WAVE + EVENTS_PER_STEP + 2 * EVENTS_PER_PASS;
     let more = each.saturating_sub(first_and_last) / (EVENTS_PER_WAIT + EVENTS_PER_PASS);
     u32::try_from(more).unwrap_or(MAX_ROUNDS).saturating_add(1).min(MAX_ROUNDS)
+}
+
+/// A count that is left out of what is written where there is nothing to tell.
+pub(crate) fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// `text` cut to at most `most` bytes.

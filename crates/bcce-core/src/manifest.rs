@@ -11,11 +11,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};
 
-use crate::artifact::{ArtifactRef, Course, StepFailure};
+use crate::artifact::{ArtifactRef, FinishedStep, StepFailure};
 use crate::attempt::{Attempt, Totals};
 use crate::begun::BegunStep;
 use crate::ending::{Ending, ExecutionStatus};
 use crate::error::Fault;
+use crate::limits::is_none;
 use crate::notice::{RunNotice, RunStatus};
 use crate::plan::Plan;
 use crate::run::Run;
@@ -46,6 +47,9 @@ pub struct Manifest {
     pub result: Option<String>,
     pub artifacts: Vec<ArtifactRef>,
     pub steps: Vec<StepSummary>,
+    /// Answers that `max_tokens` cut, over all steps.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub truncated: u64,
     /// What this attempt paid; the steps it found finished were paid by an earlier one.
     pub totals: Totals,
     pub unpriced: Vec<String>,
@@ -71,7 +75,7 @@ pub struct Evidence<'a> {
     pub plan: Option<&'a Plan>,
     pub artifacts: Vec<ArtifactRef>,
     /// Finished steps, whichever attempt paid for them.
-    pub answers: Vec<Course>,
+    pub answers: Vec<FinishedStep>,
     /// Of this attempt.
     pub failures: Vec<StepFailure>,
     /// What left no artifact: a step that broke on our side.
@@ -123,6 +127,7 @@ impl Manifest {
             totals,
             prices_date: plan.map(|plan| plan.prices_date),
             policy_sha256: plan.map(|plan| plan.policy_sha256.clone()),
+            truncated: steps.iter().map(|step| step.truncated).sum(),
             steps,
             error,
             artifacts: evidence.artifacts,
@@ -141,6 +146,7 @@ impl Manifest {
             manifest: Some(key.to_owned()),
             manifest_sha256: Some(sha256.to_owned()),
             totals: self.totals.clone(),
+            truncated: self.truncated,
             error: self.error.clone(),
         }
     }
@@ -149,7 +155,8 @@ impl Manifest {
 /// The attempts that this execution made, as far as artifacts tell of them.
 fn paid<'a>(evidence: &'a Evidence<'_>) -> Vec<&'a Attempt> {
     let failed = evidence.failures.iter().map(|failure| &failure.course);
-    let courses = evidence.answers.iter().chain(failed);
+    let answered = evidence.answers.iter().map(|step| &step.course);
+    let courses = answered.chain(failed);
     let ours = courses.filter(|course| course.attempt_no == evidence.run.attempt_no);
     ours.flat_map(|course| &course.attempts).collect()
 }

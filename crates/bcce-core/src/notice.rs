@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use crate::attempt::Totals;
 use crate::error::Fault;
+use crate::limits::is_none;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -52,6 +53,9 @@ pub struct RunNotice {
     pub manifest: Option<String>,
     pub manifest_sha256: Option<String>,
     pub totals: Totals,
+    /// Answers that `max_tokens` cut, over all steps.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub truncated: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
 }

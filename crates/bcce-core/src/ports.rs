@@ -352,6 +352,17 @@ pub struct CallReport {
     pub first_token: Option<Duration>,
     /// `None`: unknown. A call the service refused used nothing.
     pub usage: Option<Usage>,
+    pub served: Served,
+}
+
+/// What the service says of how it served a call, as far as it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// As Converse spells it: `default`, `priority`, `flex` or `reserved`.
+    pub service_tier: Option<String>,
+    /// Where the guardrails that were applied come from, as Converse spells it: `REQUEST`, `ACCOUNT_ENFORCED` or
+    /// `ORGANIZATION_ENFORCED`. Sorted, each once.
+    pub guardrail_origin: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -368,6 +379,8 @@ pub struct ModelAnswer {
 pub struct CallFailure {
     pub name: ErrorName,
     pub message: String,
+    /// What a person should do about it. It quotes nothing of the request.
+    pub advice: Option<String>,
     pub retry_after_s: Option<u64>,
     pub blame: Blame,
 }
@@ -376,6 +389,8 @@ pub struct CallFailure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     Target,
+    /// The target's until then: its quota of the day is used up.
+    TargetUntil(OffsetDateTime),
     /// The model failed over this request; another one may do well.
     Request,
     /// The request does not fit this target.

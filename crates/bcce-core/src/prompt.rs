@@ -16,7 +16,11 @@ use minijinja::{
 };
 
 use crate::digest::sha256_hex_of_fields;
+use crate::error::Problem;
 use crate::limits::{MAX_PROMPT_BYTES, PROMPT_FUEL, cut};
+
+/// Why a text without a word in it is refused. The service takes no blank text.
+pub(crate) const BLANK: &str = "is blank";
 
 /// What a model is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,21 +48,24 @@ pub fn variables(source: &str) -> Result<BTreeSet<String>, String> {
 /// Renders a step's templates over `context` (an object with `inputs` and `steps`).
 ///
 /// # Errors
-/// What went wrong and on which line; never a value of the context.
+/// Which of the two (`prompt`, `system`) is wrong: what went wrong and on which line, or that it is blank, which the
+/// service refuses. Never a value of the context.
 pub fn render(
     system: Option<&str>,
     user: &str,
     context: &serde_json::Value,
-) -> Result<Prompt, String> {
+) -> Result<Prompt, Problem> {
     let tag = free_tag(context);
     let environment = environment(&tag);
     let values = Value::from(Serde(context));
-    let text = |source| {
-        let template = compile(&environment, source)?;
-        bounded(&template, &values).map_err(|error| cause(&error))
+    let text = |field: &str, source| {
+        let text = compile(&environment, source)
+            .and_then(|template| bounded(&template, &values).map_err(|error| cause(&error)))
+            .and_then(|text| if text.trim().is_empty() { Err(BLANK.into()) } else { Ok(text) });
+        text.map_err(|cause| Problem { field: field.to_owned(), cause })
     };
-    let user = text(user)?;
-    let system = system.map(text).transpose()?;
+    let user = text("prompt", user)?;
+    let system = system.map(|source| text("system", source)).transpose()?;
     let opening = format!("<{tag}>");
     let has_data = user.contains(&opening) || system.as_ref().is_some_and(|s| s.contains(&opening));
     let notice = has_data.then(|| notice(&tag));

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::document::{self, Document};
 use crate::error::Problems;
-use crate::limits::{MAX_ID_BYTES, MAX_NAME_CHARS, MAX_REQUEST_BYTES, MAX_TAG_CHARS, MAX_TAGS};
+use crate::limits::{
+    MAX_ID_BYTES, MAX_NAME_CHARS, MAX_REQUEST_BYTES, MAX_TAG_CHARS, MAX_TAG_KEY_CHARS, MAX_TAGS,
+};
 use crate::run::RunRef;
 
 /// The message on the inbox.
@@ -90,17 +92,17 @@ pub fn check_name(problems: &mut Problems, field: &str, name: &str) {
     problems.check(fits && plain, field, cause);
 }
 
-/// Tags go to Converse as `requestMetadata`, which takes these characters only.
+/// A tag holds whatever text a sender has: a branch name, a title. What of it a service does not take is replaced on
+/// its way there, see [`crate::metadata`].
 pub(crate) fn check_tag(problems: &mut Problems, key: &str, value: &str) {
-    let plain = |text: &str| {
-        text.chars().count() <= MAX_TAG_CHARS
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || " _:@$#=/+,.-".contains(c))
-    };
-    let cause = format!(
-        "key and value must be at most {MAX_TAG_CHARS} letters, digits, spaces or _:@$#=/+,.- \
-         and the key not empty"
-    );
-    problems.check(!key.is_empty() && plain(key) && plain(value), format!("tags.{key}"), cause);
+    let length = key.chars().count();
+    let is_name = (1..=MAX_TAG_KEY_CHARS).contains(&length) && !key.contains(char::is_control);
+    let cause =
+        format!("its key must be 1 to {MAX_TAG_KEY_CHARS} characters without control characters");
+    problems.check(is_name, format!("tags.{key}"), cause);
+    let length = value.chars().count();
+    let cause = format!("must be at most {MAX_TAG_CHARS} characters, is {length}");
+    problems.check(length <= MAX_TAG_CHARS, format!("tags.{key}"), cause);
     let ours = ["run_id", "workflow", "step", "item", "tenant"].contains(&key);
     problems.check(!ours, format!("tags.{key}"), "is set by BCCE itself");
 }
@@ -172,6 +174,25 @@ mod tests {
         let told = Request::parse(body).unwrap_err().to_string();
         for field in ["workflow:", "id:", "tags.run_id:"] {
             assert!(told.contains(field), "{field} is missing in {told}");
+        }
+    }
+
+    #[test]
+    fn a_tag_holds_any_text_within_its_bounds() {
+        let told = |key: &str, value: &str| {
+            let body = serde_json::json!({ "workflow": "a", "tags": { key: value } });
+            Request::parse(&body.to_string()).map_or_else(|told| told.to_string(), |_| "".into())
+        };
+        for value in ["fix/größe", "feat(x)", "", "a title\n\nand \u{1f600} more", &"x".repeat(300)]
+        {
+            assert_eq!(told("branch", value), "");
+        }
+        assert_eq!(told("größe (px)", "1"), "");
+        assert_eq!(told("a", &"ß".repeat(MAX_TAG_CHARS)), "");
+        let too_long = told("a", &"ß".repeat(MAX_TAG_CHARS + 1));
+        assert_eq!(too_long, "tags.a: must be at most 1024 characters, is 1025");
+        for key in ["", "a\nb", &"k".repeat(257)] {
+            assert!(told(key, "x").contains("its key must be 1 to 256 characters"), "{key}");
         }
     }
 

@@ -185,6 +185,10 @@ pub enum Ruling {
         until: OffsetDateTime,
         cause: Option<ErrorName>,
     },
+    /// Its quota of the day is used up.
+    UsedUp {
+        until: OffsetDateTime,
+    },
     /// Another step probes it.
     Probed,
     /// Its cool-down is over, but it would not be the first, and a probe that may never be made helps nobody.
@@ -282,8 +286,11 @@ impl Question<'_> {
         }
         match self.standing(at) {
             Standing::Open { until } => {
-                let cause = self.breaker(at).and_then(|breaker| breaker.cause);
-                return Ruling::Open { until, cause };
+                let breaker = self.breaker(at);
+                if breaker.is_some_and(|breaker| breaker.used_up) {
+                    return Ruling::UsedUp { until };
+                }
+                return Ruling::Open { until, cause: breaker.and_then(|breaker| breaker.cause) };
             }
             Standing::Probed { .. } => return Ruling::Probed,
             Standing::Due | Standing::Closed => {}
@@ -345,7 +352,7 @@ impl Ruling {
     /// When a target that cannot be used now may be asked again, as far as that is known.
     fn usable_at(&self, now: OffsetDateTime) -> OffsetDateTime {
         match self {
-            Self::Open { until, .. } | Self::AskedToWait(until) => *until,
+            Self::Open { until, .. } | Self::UsedUp { until } | Self::AskedToWait(until) => *until,
             Self::Probed => now + PROBE_TAKES,
             _ => now,
         }

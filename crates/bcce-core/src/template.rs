@@ -11,7 +11,7 @@ use crate::document::{self, Document};
 use crate::error::Problems;
 use crate::inputs::{InputSpecs, InputType, check_specs};
 use crate::limits::{MAX_RUN_SECONDS, MAX_STEPS};
-use crate::prompt::variables;
+use crate::prompt::{BLANK, variables};
 use crate::request::check_name;
 use crate::routing::RoutingOverride;
 
@@ -271,6 +271,7 @@ impl Template {
             Err(cause) => return Problems::one(field, cause),
         };
         let mut problems = Problems::default();
+        problems.check(!source.trim().is_empty(), field, BLANK);
         for variable in variables {
             let mut path = variable.split('.');
             let known = match (path.next(), path.next()) {
@@ -333,6 +334,7 @@ mod tests {
             ("- { id: a, model: m, prompt: \"{{ inputs.txt }}\" }", "steps.a.prompt: reads inputs.txt"),
             ("- { id: a, model: m, prompt: \"{{ steps.b }}\" }\n- { id: b, model: m, prompt: p }", "steps.a.prompt: reads steps.b"),
             ("- { id: a, model: m, prompt: \"{{ oops\" }", "steps.a.prompt: syntax error"),
+            ("- { id: a, model: m, prompt: \" \", system: \"\" }", "steps.a.prompt: is blank; steps.a.system: is blank"),
             ("- { id: a/b, model: m, prompt: p }", "steps.a/b.id: must be"),
             ("- { id: a, model: m, prompt: p, max_token: 7 }", "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, thinking, cache, output, routing; did you mean max_tokens?"),
             ("- { id: a, prompt: 7, max_tokens: many }", "steps.a.max_tokens: must be a whole number, 0 or more; steps.a.prompt: must be a string; steps.a.model: is missing"),

@@ -31,7 +31,14 @@ fn failing() -> impl Strategy<Value = Signal> {
 }
 
 fn events() -> impl Strategy<Value = Event> {
-    let signal = prop_oneof![4 => failing(), 1 => Just(Signal::Alive), 1 => Just(Signal::Silent)];
+    let used_up =
+        (0_u64..90_000).prop_map(|s| Signal::UsedUp { until: NOW + Duration::from_secs(s) });
+    let signal = prop_oneof![
+        4 => failing(),
+        1 => used_up,
+        1 => Just(Signal::Alive),
+        1 => Just(Signal::Silent),
+    ];
     let token = || select(&TOKENS[..]);
     prop_oneof![
         (signal, 0_u64..60_000, option::of(token())).prop_map(|(signal, started_ago_ms, probe)| {
@@ -196,9 +203,17 @@ fn opens_as_set(
     settings: &BreakerSettings,
 ) -> Result<(), TestCaseError> {
     let left = seconds_left(breaker, now);
-    let Signal::Failing { error, .. } = signal else {
-        prop_assert!(left <= left_before, "only a failure opens");
-        return Ok(());
+    let error = match signal {
+        Signal::Failing { error, .. } => error,
+        Signal::UsedUp { until } => {
+            let says = u64::try_from((until - now).whole_milliseconds()).unwrap_or(0);
+            prop_assert!(left <= left_before.max(says.div_ceil(1_000)), "open for {left} s");
+            return Ok(());
+        }
+        Signal::Alive | Signal::Silent => {
+            prop_assert!(left <= left_before, "only a failure opens");
+            return Ok(());
+        }
     };
     let own = match error {
         ErrorName::TargetRejected => settings.set_aside_s,

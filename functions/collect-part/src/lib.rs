@@ -204,6 +204,7 @@ where
             attempt_no: Some(attempt_no),
             manifest: None,
             totals: None,
+            truncated: 0,
             error: None,
         };
         if let Some(Held { error, totals }) = held {
@@ -238,6 +239,7 @@ where
             id: result.id.clone().unwrap_or_default(),
             run_id: manifest.run_id.clone(),
             output,
+            truncated: result.truncated,
         }))
     }
 }
@@ -258,6 +260,7 @@ fn rejected(bad: Rejected) -> ItemResult {
         attempt_no: None,
         manifest: None,
         totals: None,
+        truncated: 0,
         error: Some(bad.error),
     }
 }

@@ -1,6 +1,6 @@
 use std::cell::Cell;
 
-use bcce_core::artifact::{ArtifactRef, Course, Output, StepArtifact};
+use bcce_core::artifact::{ArtifactRef, Course, FinishedStep, Output, StepArtifact};
 use bcce_core::error::ErrorName;
 use bcce_core::fakes::{MemoryStore, now};
 use bcce_core::ledger::RunRecord;
@@ -45,6 +45,8 @@ fn record(run_id: &str, attempt_no: u32) -> RunRecord {
         manifest: None,
         cost_usd: None,
         cost_is_complete: false,
+        truncated: 0,
+        tags: Default::default(),
         error_name: None,
         error_message: None,
     }
@@ -97,7 +99,10 @@ fn end(ports: &Fakes, n: u64, attempt_no: u32, status: RunStatus) -> RunRef {
         run: &run,
         plan: Some(&plan),
         artifacts: vec![],
-        answers: vec![Course { attempt_no, ..answer.course }],
+        answers: vec![FinishedStep {
+            course: Course { attempt_no, ..answer.course },
+            truncated: answer.truncated,
+        }],
         failures: vec![],
         broken: vec![],
         begun: vec![],
@@ -305,4 +310,22 @@ fn an_answer_that_is_gone_is_our_fault() {
     let fault = ask(&ports, &batch()).unwrap_err();
     assert_eq!(fault.name, ErrorName::Internal);
     assert!(fault.message.ends_with("is missing"), "{}", fault.message);
+}
+
+#[test]
+fn an_item_whose_answer_was_cut_is_told_beside_its_status() {
+    let ports = ports(2);
+    end(&ports, 1, 1, RunStatus::Succeeded);
+    let run = end(&ports, 2, 1, RunStatus::Succeeded);
+    let key = run.manifest_key();
+    let mut manifest: Manifest = parse(&key, &ports.store.objects.borrow()[&key]).unwrap();
+    manifest.truncated = 3;
+    put(&ports, key, &manifest);
+    assert_eq!(ask(&ports, &batch()), Ok(0));
+    for key in [batch().part_results_key(1), batch().part_outputs_key(1)] {
+        let lines = ports.store.lines(&key);
+        assert_eq!((lines[0].get("truncated"), &lines[1]["truncated"]), (None, &json!(3)), "{key}");
+    }
+    let counts = &ports.store.json(&batch().part_sums_key(1))["counts"];
+    assert_eq!((&counts["succeeded"], &counts["truncated"]), (&json!(2), &json!(1)));
 }

@@ -184,6 +184,7 @@ where
             manifest: None,
             manifest_sha256: None,
             totals: Totals::of([]),
+            truncated: 0,
             error: Some(reason.clone()),
         };
         self.topic.publish(&notice).await?;

@@ -64,7 +64,7 @@ fn sealed_with(fault: Option<Fault>) -> (Ports<MemoryStore, Ledger>, impl Fn() -
         run: &run,
         plan: Some(&plan),
         artifacts: vec![],
-        answers: vec![answer.course],
+        answers: vec![answer.into()],
         failures: vec![],
         broken: vec![],
         begun: vec![],

@@ -140,6 +140,7 @@ fn probe(decision: Option<&Decision>, over: &Over<'_>) -> Option<String> {
 fn is_news(decision: Option<&Decision>, over: &Over<'_>) -> bool {
     match over.signal {
         Signal::Silent => false,
+        Signal::UsedUp { .. } => true,
         Signal::Alive => decision.is_some_and(|decision| is_watched(decision, over.target)),
         Signal::Failing { retry_after_s, .. } => {
             let failed = |attempt: &Attempt| {

@@ -7,7 +7,7 @@ use bcce_core::attempt::{AttemptKind, AttemptOutcome, Usage};
 use bcce_core::digest::sha256_hex;
 use bcce_core::fakes::{MemoryHealth, MemoryStore, StoppedClock};
 use bcce_core::health::Breaker;
-use bcce_core::ports::{Blame, CallFailure, CallReport, Limit, ModelAnswer, ModelCall};
+use bcce_core::ports::{Blame, CallFailure, CallReport, Limit, ModelAnswer, ModelCall, Served};
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -61,13 +61,20 @@ fn says(text: &str, stop_reason: &str) -> CallReport {
         latency: Duration::from_millis(800),
         first_token: Some(Duration::from_millis(90)),
         usage: Some(Usage { input_tokens: 1_000, output_tokens: 100, ..Usage::default() }),
+        served: Served::default(),
     }
 }
 
 fn fails(name: ErrorName, usage: Option<Usage>) -> CallReport {
     let (message, blame) = ("Code (429): quoted input".into(), Blame::Target);
-    let failure = CallFailure { name, message, retry_after_s: Some(3), blame };
-    CallReport { result: Err(failure), latency: Duration::ZERO, first_token: None, usage }
+    let failure = CallFailure { name, message, advice: None, retry_after_s: Some(3), blame };
+    CallReport {
+        result: Err(failure),
+        latency: Duration::ZERO,
+        first_token: None,
+        usage,
+        served: Served::default(),
+    }
 }
 
 type Fakes = Ports<MemoryStore, Model, StoppedClock, &'static MemoryHealth>;
@@ -677,4 +684,111 @@ async fn a_probe_that_comes_too_late_is_not_made() {
     request.decisions[0].probe = Some("mine".into());
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
     assert_eq!(regions(&ports), ["us-west-2"]);
+}
+
+/// The first target's failure, and an answer of the second.
+fn after(change: impl Fn(CallFailure) -> CallFailure) -> [CallReport; 2] {
+    let report = plain(ErrorName::TargetThrottled);
+    [CallReport { result: report.result.map_err(change), ..report }, says("Yes.", "end_turn")]
+}
+
+#[tokio::test]
+async fn a_quota_of_the_day_leaves_the_target_alone_until_the_day_turns() {
+    let until = datetime!(2026-11-02 00:00 UTC);
+    let used_up = |failure| CallFailure {
+        blame: Blame::TargetUntil(until),
+        advice: Some("raise the quota".into()),
+        ..failure
+    };
+    let ports = ports(after(used_up));
+    let mut request = request();
+    // What the step had against the target before is no reason not to tell.
+    let before = Attempt {
+        target: bcce_core::attempt::Target {
+            account: None,
+            region: "us-east-1".into(),
+            model_id: "us.anthropic.claude-haiku-4-5-20251001-v1:0".into(),
+            guardrail: None,
+        },
+        kind: AttemptKind::First,
+        outcome: AttemptOutcome::Failed,
+        error: Some(ErrorName::TargetUnavailable),
+        message: None,
+        advice: None,
+        retry_after_s: None,
+        started_at: ports.clock.now(),
+        latency_ms: 1,
+        first_token_ms: None,
+        service_tier: None,
+        guardrail_origin: vec![],
+        usage: Some(Usage::default()),
+        cost_usd: Some(0.into()),
+    };
+    request.attempts = vec![before];
+    assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
+    let breaker = breaker(&ports, "us-east-1");
+    assert_eq!((breaker.open_until, breaker.used_up), (Some(until), true));
+    let attempt = &artifact(&ports)["attempts"][1];
+    assert_eq!(
+        (&attempt["advice"], attempt.get("retry_after_s")),
+        (&json!("raise the quota"), None)
+    );
+}
+
+#[tokio::test]
+async fn a_step_that_no_target_takes_says_what_a_person_should_do() {
+    let advised = |advice: &str| {
+        let rejects = plain(ErrorName::TargetRejected);
+        let advice = Some(advice.to_owned());
+        let result = rejects.result.map_err(|failure| CallFailure { advice, ..failure });
+        CallReport { result, ..rejects }
+    };
+    let ports = ports([advised("fill in the form"), advised("subscribe to the model")]);
+    let mut request = request();
+    let Ok(Response::Exhausted { attempts }) = handle(&ports, request.clone(), AMPLE).await else {
+        panic!()
+    };
+    request.attempts = attempts;
+    request.next = Next::Stop(ErrorName::NoTarget);
+    let Ok(Response::Failed { error, .. }) = handle(&ports, request, AMPLE).await else { panic!() };
+    assert_eq!(error.name, ErrorName::NoTarget);
+    for told in ["after 2 calls", "in us-east-1: fill in the form; ", "subscribe to the model; "] {
+        assert!(error.message.contains(told), "{told} is missing in {error}");
+    }
+    assert!(!error.message.contains("quoted input"), "{error}");
+    assert!(error.message.len() <= MAX_STATE_MESSAGE_BYTES);
+}
+
+#[tokio::test]
+async fn how_the_service_served_a_call_is_recorded() {
+    let served = Served {
+        service_tier: Some("flex".into()),
+        guardrail_origin: vec!["ACCOUNT_ENFORCED".into()],
+    };
+    let ports = ports([CallReport { served, ..says("Yes.", "end_turn") }]);
+    assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
+    let attempt = &artifact(&ports)["attempts"][0];
+    assert_eq!(attempt["service_tier"], "flex");
+    assert_eq!(attempt["guardrail_origin"], json!(["ACCOUNT_ENFORCED"]));
+}
+
+#[tokio::test]
+async fn a_blank_prompt_is_refused_before_any_call() {
+    for (field, system, prompt) in [
+        ("prompt", Value::Null, "{{ inputs.text | safe }}"),
+        ("system", json!("{{ inputs.text | safe }}"), "Say yes."),
+    ] {
+        let ports = ports([]);
+        let request = planned(&ports, |plan| {
+            plan["inputs"]["text"] = json!(" \n");
+            plan["steps"][0]["prompt"] = json!(prompt);
+            plan["steps"][0]["system"] = system.clone();
+        });
+        let Ok(Response::Failed { error, .. }) = handle(&ports, request, AMPLE).await else {
+            panic!()
+        };
+        let expected = format!("Bcce.InvalidRequest: steps.answer.{field}: is blank");
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(regions(&ports).len(), 0);
+    }
 }

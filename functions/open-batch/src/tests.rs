@@ -359,6 +359,7 @@ fn collect(ports: &Fakes, batch: &BatchRef, results: &[(ItemStatus, u32)]) {
             attempt_no: (*status != ItemStatus::Rejected).then_some(*attempt_no),
             manifest: (*status == ItemStatus::Failed).then(|| "its manifest".into()),
             totals: None,
+            truncated: 0,
             error: None,
         };
         add_line(&mut lines, &result).unwrap();

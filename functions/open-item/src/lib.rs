@@ -167,6 +167,7 @@ fn notice(request: &Request, tally: &Tally, halt: Halt) -> BatchNotice {
             succeeded: tally.succeeded,
             failed: tally.failed,
             cancelled: tally.cancelled,
+            truncated: tally.truncated,
             ..Counts::default()
         },
         totals: tally.totals(),

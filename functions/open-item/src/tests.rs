@@ -228,7 +228,7 @@ fn as_many_failures_as_may_be_halt_nothing() {
 #[test]
 fn when_too_many_failed_nothing_is_started_and_one_tells_of_it() {
     let (ports, request) = of_a_row();
-    *ports.ledger.tally.borrow_mut() = too_many(&request);
+    *ports.ledger.tally.borrow_mut() = Tally { truncated: 2, ..too_many(&request) };
     let written = ports.store.objects.borrow().clone();
     let notice = |teller: &str| {
         let request = Request { teller: teller.into(), ..again(&request) };
@@ -245,6 +245,7 @@ fn when_too_many_failed_nothing_is_started_and_one_tells_of_it() {
         (told.status, told.counts.failed, told.counts.succeeded),
         (BatchStatus::Running, 11, 5)
     );
+    assert_eq!(told.counts.truncated, 2);
     let error = told.error.unwrap();
     assert_eq!(error.name, ErrorName::TooManyFailures);
     assert_eq!(error.message, "11 items failed, 10 may; no further one is started");

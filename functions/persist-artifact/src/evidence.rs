@@ -1,6 +1,6 @@
 //! Everything there is to know about a run, read off its artifacts.
 
-use bcce_core::artifact::{ArtifactRef, Course, StepFailure, parse};
+use bcce_core::artifact::{ArtifactRef, Course, FinishedStep, StepFailure, parse};
 use bcce_core::attempt::{Attempt, AttemptKind};
 use bcce_core::begun::BegunStep;
 use bcce_core::error::Fault;
@@ -19,7 +19,7 @@ const AT_A_TIME: usize = 8;
 /// What an object says about the run.
 enum Finding {
     Plan(Box<Plan>),
-    Answer(Box<Course>),
+    Answer(Box<FinishedStep>),
     Failure(Box<StepFailure>),
     Nothing,
 }
@@ -29,7 +29,7 @@ enum Finding {
 pub(crate) struct Found {
     artifacts: Vec<ArtifactRef>,
     plan: Option<Plan>,
-    answers: Vec<Course>,
+    answers: Vec<FinishedStep>,
     failures: Vec<StepFailure>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) async fn gather(
         all.artifacts.push(artifact);
         match finding {
             Finding::Plan(found) => all.plan = Some(*found),
-            Finding::Answer(course) => all.answers.push(*course),
+            Finding::Answer(answer) => all.answers.push(*answer),
             Finding::Failure(failure) => all.failures.push(*failure),
             Finding::Nothing => {}
         }
@@ -62,8 +62,8 @@ impl Found {
             course.step_id == step.step && course.item == step.item
         };
         let answered = |step: &StepRef| {
-            let course = self.answers.iter().find(|course| is(course, step))?;
-            course.attempts.last().map(Attempt::ended_at)
+            let answer = self.answers.iter().find(|answer| is(answer, step))?;
+            answer.attempts.last().map(Attempt::ended_at)
         };
         // A record of a job that did not stand ended nothing: the step is asked on demand.
         let is_record = |course: &Course| {

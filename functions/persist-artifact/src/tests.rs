@@ -243,3 +243,15 @@ async fn what_is_sealed_is_not_waited_for() {
     ports.store.objects.borrow_mut().remove(&request().run.step_key("answer", None));
     assert_eq!(seal(&ports, ended(datetime!(2026-11-01 12:00:05 UTC))).await, Ok(sealed));
 }
+
+#[tokio::test]
+async fn an_answer_that_was_cut_is_told_by_the_manifest_and_the_notice() {
+    let ports = ports();
+    let cut = ANSWER.replace("\"truncated\": false", "\"truncated\": true");
+    ports.store.objects.borrow_mut().insert(request().run.step_key("answer", None), cut.into());
+    let (_, notice) = seal(&ports, request()).await.unwrap();
+    let manifest = manifest(&ports);
+    assert_eq!((&manifest["status"], &manifest["truncated"]), (&json!("SUCCEEDED"), &json!(1)));
+    assert_eq!(manifest["steps"][0]["truncated"], 1);
+    assert_eq!(notice.truncated, 1);
+}

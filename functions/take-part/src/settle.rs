@@ -1,8 +1,8 @@
 //! An answer of a job -> a run that is over. Each write is the first one's, so that doing it again finishes it.
 
 use bcce_core::artifact::{
-    ArtifactRef, Course, StepArtifact, StepFailure, StepStatus, parse, sign_once, store_once,
-    to_json,
+    ArtifactRef, Course, FinishedStep, StepArtifact, StepFailure, StepStatus, parse, sign_once,
+    store_once, to_json,
 };
 use bcce_core::asking::Answer;
 use bcce_core::attempt::{Attempt, Totals, Usage};
@@ -126,7 +126,7 @@ impl<E: Fn(&str)> Answered<'_, E> {
         let (mut answers, mut failures) = (Vec::new(), Vec::new());
         match key.starts_with(&run.failures_prefix()) {
             true => failures.push(parse::<StepFailure>(&key, &body)?),
-            false => answers.push(parse::<StepArtifact>(&key, &body)?.course),
+            false => answers.push(parse::<FinishedStep>(&key, &body)?),
         }
         Ok(Ok(Manifest::seal(Evidence {
             run,

@@ -287,3 +287,12 @@ fn whatever_call_of_the_store_fails_the_retry_finishes_it() {
         assert_eq!((ports.ledger.0.borrow().len(), left(&ports)), (1, vec![1, 2]), "call {call}");
     }
 }
+
+#[test]
+fn a_records_answer_that_was_cut_is_told_by_its_run() {
+    let mut cut = answered(3, "{\"ok\":true}");
+    cut["modelOutput"]["stopReason"] = json!("max_tokens");
+    let ports = ports(Some(&[cut]));
+    take(&ports, &RefCell::default()).unwrap();
+    assert_eq!(ports.store.json(&run(3).manifest_key())["truncated"], 1);
+}

@@ -58,6 +58,8 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
         (manner.thinks, manner.said, manner.stop_reason) = (true, Some(String::new()), "max_tokens");
     })),
     ("cached", Number, Answer(|manner, argument| manner.cached = argument.number())),
+    ("tier", MaybeText, Answer(|manner, argument| manner.service_tier = argument.text())),
+    ("enforced", Nothing, Answer(|manner, _| manner.guardrail_origin = vec!["REQUEST", "ACCOUNT_ENFORCED"])),
     ("no-usage", Nothing, Answer(|manner, _| manner.tells_usage = false)),
 
     // Stop reasons other than `end_turn`.
@@ -88,6 +90,7 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
     // Errors, as Bedrock words them where the product has to read the words.
     ("throttle", MaybeSeconds, Refuse(429, "ThrottlingException", "Too many requests, please wait before trying again.")),
     ("too-many-tokens", MaybeSeconds, Refuse(429, "ThrottlingException", "Too many tokens, please wait before trying again.")),
+    ("too-many-tokens-per-day", Nothing, Refuse(429, "ThrottlingException", "Too many tokens per day, please wait before trying again.")),
     ("not-ready", MaybeSeconds, Refuse(429, "ModelNotReadyException", "The model is not ready to serve inference requests.")),
     ("unavailable", MaybeSeconds, Refuse(503, "ServiceUnavailableException", "Bedrock is unable to process your request.")),
     ("overloaded", MaybeSeconds, Refuse(529, "overloaded_error", "Overloaded")),
@@ -99,6 +102,14 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
     ("too-long", Nothing, Refuse(400, "ValidationException", "Input is too long for requested model.")),
     ("grammar", Nothing, Refuse(400, "ValidationException", "The compiled grammar is too large, which would cause performance issues. Simplify your tool schemas or reduce the number of strict tools.")),
     ("needs-profile", Nothing, Refuse(400, "ValidationException", "Invocation of model ID {model} with on-demand throughput isn\u{2019}t supported. Retry your request with the ID or ARN of an inference profile that contains this model.")),
+    ("not-allowed", Nothing, Refuse(400, "ValidationException", "Operation not allowed")),
+    ("no-guardrail", Nothing, Refuse(400, "ValidationException", "The guardrail identifier or version provided in the request does not exist.")),
+    ("no-such-action", Nothing, Refuse(400, "ValidationException", "This action doesn\u{2019}t support the model that you provided. Try again with a supported text or chat model.")),
+    ("no-tier", Nothing, Refuse(400, "ValidationException", "The requested service tier is not supported for this model.")),
+    ("legacy", Nothing, Refuse(404, "ResourceNotFoundException", "Access denied. This Model is marked by provider as Legacy and you have not been actively using the model in the last 15 days. Please upgrade to an active model on Amazon Bedrock.")),
+    ("retired", Nothing, Refuse(404, "ResourceNotFoundException", "This model version has reached the end of its life. Please refer to the AWS documentation for more details.")),
+    ("explicit-deny", Nothing, Refuse(403, "AccessDeniedException", "User: arn:aws:sts::000000000000:assumed-role/invoke/x is not authorized to perform: bedrock:InvokeModelWithResponseStream on resource: arn:aws:bedrock:us-east-2::foundation-model/anthropic.claude with an explicit deny in a service control policy")),
+    ("no-subscription", Nothing, Refuse(403, "AccessDeniedException", "Model access is denied due to IAM user or service role is not authorized to perform the required AWS Marketplace actions (aws-marketplace:ViewSubscriptions, aws-marketplace:Subscribe) to enable access to this model. Refer to the Amazon Bedrock documentation for further details. Your AWS Marketplace subscription for this model cannot be completed at this time.")),
     ("denied", Nothing, Refuse(403, "AccessDeniedException", "You don't have access to the model with the specified model ID.")),
     ("agreement-pending", Nothing, Refuse(403, "MPAgreementBeingCreated", "Your account is not authorized to access this model. Your AWS Marketplace subscription for this model is still being processed.")),
     ("not-found", Nothing, Refuse(404, "ResourceNotFoundException", "The model {model} was not found.")),

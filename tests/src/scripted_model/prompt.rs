@@ -1,16 +1,30 @@
 //! What of a Converse request body matters to the scripted model.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 /// Who asks, from `requestMetadata`. A request without it is answered too.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Caller {
     pub run_id: Option<String>,
     pub workflow: Option<String>,
     pub step: Option<String>,
     /// Which item of a fan-out, so that the items of one step do not take each other's turns.
     pub item: Option<String>,
+}
+
+impl Caller {
+    fn of(metadata: &BTreeMap<String, String>) -> Self {
+        let named = |name: &str| metadata.get(name).cloned();
+        Self {
+            run_id: named("run_id"),
+            workflow: named("workflow"),
+            step: named("step"),
+            item: named("item"),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -29,6 +43,9 @@ impl Prompt {
     pub fn parse(body: &[u8]) -> Result<Self, String> {
         let body: Body = serde_json::from_slice(body)
             .map_err(|error| format!("The body is no Converse request: {error}"))?;
+        no_blank_text(&body)?;
+        let metadata = body.request_metadata.unwrap_or_default();
+        metadata_as_the_service_takes_it(&metadata)?;
         let system = text(&body.system);
         let of = |role: &str| {
             let messages = body.messages.iter().filter(|message| message.role == role);
@@ -37,7 +54,7 @@ impl Prompt {
         let (user, assistant) = (of("user"), of("assistant"));
         let words = [&system, &user, &assistant].map(|text| words(text));
         Ok(Self {
-            caller: body.request_metadata.unwrap_or_default(),
+            caller: Caller::of(&metadata),
             schema: body
                 .output_config
                 .and_then(|config| config.text_format)
@@ -47,6 +64,44 @@ impl Prompt {
             system,
             user,
         })
+    }
+}
+
+/// Entries, and characters of each name and value, of `requestMetadata`.
+const MOST_METADATA: (usize, usize) = (16, 256);
+
+fn metadata_as_the_service_takes_it(metadata: &BTreeMap<String, String>) -> Result<(), String> {
+    let (entries, characters) = MOST_METADATA;
+    if metadata.len() > entries {
+        return Err(format!("requestMetadata has {} entries, more than {entries}", metadata.len()));
+    }
+    let sign = |c: char| c.is_ascii_whitespace() || ":_@$#=/+,-.".contains(c);
+    let is_taken = |text: &String| {
+        text.chars().count() <= characters
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || sign(c))
+    };
+    match metadata.iter().find(|(name, value)| !is_taken(name) || !is_taken(value)) {
+        None => Ok(()),
+        Some((name, _)) => Err(format!(
+            "requestMetadata.{name} failed to satisfy constraint: Member must satisfy regular \
+             expression pattern: [a-zA-Z0-9\\s:_@$#=/+,-.]{{0,256}}"
+        )),
+    }
+}
+
+fn no_blank_text(body: &Body) -> Result<(), String> {
+    let is_blank = |block: &Block| block.text.as_ref().is_some_and(|text| text.trim().is_empty());
+    let system = body.system.iter().position(is_blank).map(|at| format!("system.{at}"));
+    let message = body.messages.iter().enumerate().find_map(|(n, message)| {
+        let at = message.content.iter().position(is_blank)?;
+        Some(format!("messages.{n}.content.{at}"))
+    });
+    match system.or(message) {
+        None => Ok(()),
+        Some(place) => Err(format!(
+            "The text field in the ContentBlock object at {place} is blank. Add text to the text \
+             field, and try again."
+        )),
     }
 }
 
@@ -60,7 +115,7 @@ struct Body {
     #[serde(default)]
     system: Vec<Block>,
     messages: Vec<Message>,
-    request_metadata: Option<Caller>,
+    request_metadata: Option<BTreeMap<String, String>>,
     output_config: Option<OutputConfig>,
 }
 
@@ -131,6 +186,25 @@ pub mod tests {
         assert_eq!(prompt.caller.step.as_deref(), Some("verdict"));
         assert_eq!((prompt.system.as_str(), prompt.words), ("Be brief.", 5));
         assert_eq!(prompt.schema, Some(json!({ "type": "object" })));
+    }
+
+    #[test]
+    fn metadata_and_blank_texts_are_refused_as_the_service_does() {
+        let refused = |change: fn(&mut Value)| {
+            let mut request = body("w", "s", "x");
+            change(&mut request);
+            Prompt::parse(request.to_string().as_bytes()).err().unwrap_or_default()
+        };
+        let plain = |request: &mut Value| request["requestMetadata"]["a"] = json!("x y:_@$#=/+,-.");
+        assert_eq!(refused(plain), "");
+        let sharp = refused(|request| request["requestMetadata"]["branch"] = json!("fix/größe"));
+        assert!(sharp.contains("requestMetadata.branch failed to satisfy"), "{sharp}");
+        let long = refused(|request| request["requestMetadata"]["a"] = json!("x".repeat(257)));
+        assert!(long.contains("requestMetadata.a failed"), "{long}");
+        let blank = refused(|request| request["system"] = json!([{ "text": " \n" }]));
+        assert!(blank.contains("at system.0 is blank"), "{blank}");
+        let blank = refused(|request| request["messages"][0]["content"][0]["text"] = json!(""));
+        assert!(blank.contains("at messages.0.content.0 is blank"), "{blank}");
     }
 
     #[test]

@@ -103,9 +103,26 @@ fn events(turn: &Turn) -> Vec<Event> {
     block(deltas(&turn.text).map(|text| json!({ "text": text })).collect());
     events.push(("messageStop", json!({ "stopReason": turn.stop_reason })));
     if let Some(usage) = &turn.usage {
-        events.push(("metadata", json!({ "usage": usage.to_json(), "metrics": turn.metrics() })));
+        let told = json!({ "usage": usage.to_json(), "metrics": turn.metrics() });
+        events.push(("metadata", served(turn, told)));
     }
     events
+}
+
+/// With how the call was served. Each guardrail is a trace of what was sent and one of what was said.
+fn served(turn: &Turn, mut metadata: Value) -> Value {
+    if let Some(tier) = &turn.service_tier {
+        metadata["serviceTier"] = json!({ "type": tier });
+    }
+    if !turn.guardrail_origin.is_empty() {
+        let applied = json!({ "guardrailId": "g", "guardrailOrigin": turn.guardrail_origin });
+        let assessed = json!({ "appliedGuardrailDetails": applied });
+        metadata["trace"] = json!({ "guardrail": {
+            "inputAssessment": { "g": assessed },
+            "outputAssessments": { "g": [assessed] },
+        }});
+    }
+    metadata
 }
 
 /// The index behind the middle delta: where a stream breaks that does not end well. There is

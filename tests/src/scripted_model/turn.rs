@@ -23,6 +23,9 @@ pub struct Manner {
     /// Tokens read from the cache.
     pub cached: u64,
     pub tells_usage: bool,
+    /// What the metadata says of how the call was served.
+    pub service_tier: Option<String>,
+    pub guardrail_origin: Vec<&'static str>,
     pub ending: Ending,
 }
 
@@ -57,6 +60,8 @@ impl Default for Manner {
             hold: None,
             cached: 0,
             tells_usage: true,
+            service_tier: None,
+            guardrail_origin: Vec::new(),
             ending: Ending::Whole,
         }
     }
@@ -79,6 +84,8 @@ pub struct Turn {
     pub usage: Option<Usage>,
     pub delay: Duration,
     pub hold: Option<String>,
+    pub service_tier: Option<String>,
+    pub guardrail_origin: Vec<&'static str>,
     pub ending: Ending,
 }
 
@@ -100,6 +107,8 @@ impl Turn {
             usage: manner.tells_usage.then_some(usage),
             delay: manner.delay,
             hold: manner.hold,
+            service_tier: manner.service_tier,
+            guardrail_origin: manner.guardrail_origin,
             ending: manner.ending,
         })
     }

@@ -6,6 +6,7 @@ mod bulk;
 #[path = "../emulated/cli.rs"]
 mod cli;
 mod command;
+mod cut;
 mod on_demand;
 mod refused;
 mod repeated;

@@ -35,7 +35,8 @@ fn messages(id: &str) -> Vec<(&'static str, String, &'static str)> {
         ("an empty id", format!(r#"{{"workflow":"explain","id":"","tags":{{"k":"{id}"}}}}"#), "id: must be 1 to 256 bytes, is 0"),
         ("an id of 300 bytes", format!(r#"{{"workflow":"explain","id":"{long}","tags":{{"k":"{id}"}}}}"#), "id: must be 1 to 256 bytes, is 300"),
         ("a tag of ours", explain(r#","tags":{"run_id":"x"}"#), "tags.run_id: is set by BCCE itself"),
-        ("a tag that no log takes", explain(r#","tags":{"team":"a\nb"}"#), "tags.team: key and value must be at most 256 letters, digits, spaces or _:@$#=/+,.-"),
+        ("a tag that is too long", explain(&format!(r#","tags":{{"team":"{}"}}"#, "ü".repeat(1_025))), "tags.team: must be at most 1024 characters, is 1025"),
+        ("a tag without a name", explain(r#","tags":{"":"a"}"#), "its key must be 1 to 256 characters without control characters"),
         ("something after it", explain("") + " {}", "request: is followed by something else"),
     ];
     table

@@ -9,6 +9,7 @@ mod command;
 mod exactly_once;
 mod explained;
 mod fan_out;
+mod kept_whole;
 mod operated;
 mod rejected;
 mod review;

@@ -1,7 +1,8 @@
 use futures::StreamExt;
+use serde_json::json;
 
-use crate::breakers::{EAST, breaker, calls_of};
-use crate::stack::{Layout, RunRef, Stack, fresh, model};
+use crate::breakers::{EAST, WEST, breaker, calls_of};
+use crate::stack::{Layout, RunRef, Stack, calls, fresh, model};
 
 const RUNS: usize = 6;
 
@@ -28,4 +29,27 @@ async fn when_every_region_is_down_the_runs_wait_and_all_succeed() {
     let calls = calls_of(&model);
     assert_eq!(calls.len(), 3 * RUNS, "no call was wasted on an open target");
     assert_eq!(breaker(&stack, &model, EAST).await.open_until, None, "its probe closed it");
+}
+
+/// Nobody waits for hours: the run has a minute, and says at once why it ends.
+#[tokio::test]
+async fn where_every_quota_of_the_day_is_used_up_the_run_ends_and_says_why() {
+    let stack = Stack::connect().await;
+    let (model, name) = (model(Layout::Two), fresh("minute"));
+    let step = format!("- {{ id: answer, model: {model}, prompt: \"{{{{ inputs.text }}}}\" }}");
+    let inputs = "timeout: 60\ninputs:\n  text: { type: string, required: true }";
+    let yaml = format!("version: 1\nname: {name}\n{inputs}\nsteps:\n{step}\n");
+    stack.put_workflow(&name, &yaml).await;
+    let text = "@model *: too-many-tokens-per-day\nA breaker opens on evidence.";
+    let manifest = stack.run(&name, "1", json!({ "text": text })).await;
+    assert_eq!(manifest["error"]["name"], "Bcce.NoTarget", "{manifest}");
+    let told = manifest["error"]["message"].as_str().unwrap();
+    for part in ["the quota of tokens per day is used up", "deadline comes before the next try"] {
+        assert!(told.contains(part), "{part} is missing in {told}");
+    }
+    let run = RunRef::first("default", &name, "1");
+    assert_eq!(calls(&run).len(), 2, "each target once");
+    for region in [EAST, WEST] {
+        assert!(breaker(&stack, &model, region).await.used_up, "{region}");
+    }
 }

@@ -8,6 +8,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::macros::time;
 
 use crate::breakers::{EAST, WEST, breaker, regions};
 use crate::stack::{Layout, RunRef, Stack, fresh, model};
@@ -50,9 +51,11 @@ enum Held {
     Failure,
     /// Left alone for at least so many seconds from the failure.
     Open(i64),
+    /// Left alone until a day begins, or its second hour.
+    ForTheDay,
 }
 
-use Held::{Failure, Nothing, Open};
+use Held::{Failure, ForTheDay, Nothing, Open};
 use Layout::{Quick, Two};
 
 const SUCCEEDED: (&str, Option<&str>) = ("SUCCEEDED", None);
@@ -96,6 +99,11 @@ const fn unknown(
 const fn silent(name: &'static str, script: &'static str) -> Fault {
     let within = Duration::from_millis(2_500);
     Fault { layout: Quick, within, ..unknown(name, script, &[TIMEOUT, ""]) }
+}
+
+/// A person has to mend the first region's target, which is set aside.
+const fn rejects(name: &'static str, script: &'static str) -> Fault {
+    Fault { held: (Open(290), Nothing), ..moves_on(name, script, &[REJECTED, ""]) }
 }
 
 /// No target can take it, so only one is asked.
@@ -192,6 +200,24 @@ fn faults() -> Vec<Fault> {
             ..moves_on("424", "@model us-east-1: model-error", &[BROKEN, ""])
         },
         moves_on("a service quota", "@model us-east-1: quota", &[THROTTLED, ""]),
+        // The code says that the request is wrong, the text that it is the target.
+        rejects("a model that the account may not call", "@model us-east-1: not-allowed"),
+        rejects("a guardrail that is not there", "@model us-east-1: no-guardrail"),
+        rejects("a model that ConverseStream does not take", "@model us-east-1: no-such-action"),
+        rejects("a service tier that is not there", "@model us-east-1: no-tier"),
+        rejects("a Legacy model", "@model us-east-1: legacy"),
+        rejects("a model at the end of its life", "@model us-east-1: retired"),
+        rejects("an explicit deny", "@model us-east-1: explicit-deny"),
+        rejects("a model without a subscription", "@model us-east-1: no-subscription"),
+        rejects("a form that was never sent", "@model us-east-1: form-not-filled"),
+        Fault {
+            held: (ForTheDay, Nothing),
+            ..moves_on(
+                "a quota of the day",
+                "@model us-east-1: too-many-tokens-per-day",
+                &[THROTTLED, ""],
+            )
+        },
         Fault {
             held: (Open(290), Nothing),
             ..moves_on("access denied in one region", "@model us-east-1: denied", &[REJECTED, ""])
@@ -302,6 +328,7 @@ fn usd(value: &Value) -> Option<f64> {
 
 fn held(breaker: &Breaker, manifest: &Value) -> Held {
     match (breaker.open_until, breaker.failures) {
+        (Some(until), _) if [time!(0:00), time!(1:00)].contains(&until.time()) => ForTheDay,
         (Some(until), _) => Open((until - at(&manifest["started_at"])).whole_seconds()),
         (None, 0) => Nothing,
         (None, _) => Failure,

@@ -94,19 +94,28 @@ fn called(attempt: &Attempt) -> Vec<Line> {
     let dim = |text: String| vec![span(Ink::Dim, text)];
     let first = vec![span(Ink::Plain, format!("{} ", attempt.target.region)), outcome(attempt)];
     let said = attempt.message.as_ref().map(|message| dim(format!("it said: {message}")));
+    let advice = attempt.advice.as_ref();
+    let advice = advice.map(|advice| vec![span(Ink::Plain, format!("to do: {advice}"))]);
     let asked = attempt.retry_after_s.map(|s| dim(format!("it asked to wait {s} s (Retry-After)")));
     let adapted = (!attempt.adapted.is_empty())
         .then(|| dim(format!("adapted to the target: {}", attempt.adapted.join("; "))));
-    let spent = dim(format!("{}; {}", model(&attempt.target), spent(attempt)));
-    [Some(first), said, asked, adapted, Some(spent)].into_iter().flatten().collect()
+    let spent = dim(format!("{}; {}", model(attempt), spent(attempt)));
+    [Some(first), said, advice, asked, adapted, Some(spent)].into_iter().flatten().collect()
 }
 
-/// With the role that carries the call, and the guardrail over it.
-fn model(target: &Target) -> String {
+/// With the role that carries the call, the guardrail over it, and how the service says that it served it.
+fn model(attempt: &Attempt) -> String {
+    let target = &attempt.target;
     let account = target.account.as_ref().map(|account| format!(" as {account}"));
     let guardrail = target.guardrail.as_ref();
     let guardrail = guardrail.map(|rail| format!(" under guardrail {} {}", rail.id, rail.version));
-    [Some(target.model_id.clone()), account, guardrail].into_iter().flatten().collect()
+    let origin = match attempt.guardrail_origin.as_slice() {
+        [] => None,
+        origin => Some(format!(" (guardrails applied: {})", origin.join(", "))),
+    };
+    let tier = attempt.service_tier.as_ref().map(|tier| format!(", served by tier {tier}"));
+    let parts = [Some(target.model_id.clone()), account, guardrail, origin, tier];
+    parts.into_iter().flatten().collect()
 }
 
 fn outcome(attempt: &Attempt) -> Span {

@@ -73,12 +73,15 @@ fn failed(at: u64, region: &str, error: ErrorName) -> Attempt {
         outcome: AttemptOutcome::Failed,
         error: Some(error),
         message: Some("ThrottlingException (429): Too many requests, please wait.".into()),
+        advice: None,
         cause: None,
         adapted: vec![],
         retry_after_s: None,
         started_at: after(at),
         latency_ms: 40,
         first_token_ms: None,
+        service_tier: None,
+        guardrail_origin: Vec::new(),
         usage: Some(Usage::default()),
         cost_usd: Some(Decimal::ZERO),
     }
@@ -398,4 +401,22 @@ fn events_are_in_order_of_time_and_sums_add_up() {
     // 41 ms to the second call, and 2,259 to the third less the wait.
     assert_eq!((sums.failing_over_ms, sums.waited_ms), (41 + 2_259 - 2_100, 2_100));
     assert!(matches!(course.decisions[1].next, Next::WaitS(2)), "{:?}", course.decisions[1]);
+}
+
+#[test]
+fn a_call_is_told_with_what_to_do_and_how_it_was_served() {
+    let mut progress = planned(None);
+    let advice = Some("fill in the form".to_owned());
+    let denied = Attempt { advice, ..failed(450, EAST, ErrorName::TargetRejected) };
+    let served = Attempt {
+        service_tier: Some("flex".into()),
+        guardrail_origin: vec!["ACCOUNT_ENFORCED".into(), "REQUEST".into()],
+        ..answered(500, WEST)
+    };
+    answer(&mut progress, &course(None, vec![denied, served]));
+    let lines = told(&mut progress, RunStatus::Succeeded, false, usize::MAX);
+    let has = |part: &str| lines.iter().any(|line| line.ends_with(part) || line.contains(part));
+    assert!(has("  to do: fill in the form"), "{lines:#?}");
+    let model = "us.anthropic.claude-haiku (guardrails applied: ACCOUNT_ENFORCED, REQUEST), served by tier flex; ";
+    assert!(has(model), "{lines:#?}");
 }

@@ -9,17 +9,19 @@ use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use bcce_core::classify::{ServiceError, advice, classify, misfit};
+use bcce_core::classify::{Finding, ServiceError, find};
 use bcce_core::error::ErrorName;
 use bcce_core::limits::{MAX_MESSAGE_CHARS, cut};
 use bcce_core::ports::{Blame, CallFailure};
+use time::OffsetDateTime;
 
 use super::heard::Heard;
 
-/// The call did not get as far as a stream.
+/// The call did not get as far as a stream. `now`: an error may hold for the rest of the day.
 pub(super) fn refused(
     error: &SdkError<ConverseStreamError, HttpResponse>,
     heard: &mut Heard,
+    now: OffsetDateTime,
 ) -> CallFailure {
     match error {
         SdkError::ServiceError(service) => {
@@ -27,13 +29,10 @@ pub(super) fn refused(
             let (inner, response) = (service.err(), service.raw());
             let (code, message) = (inner.code(), inner.message().unwrap_or_default());
             let status = Some(response.status().as_u16());
-            let name = classify(ServiceError { code, status, message });
-            let blame = misfit(name, message).map_or(blame(name), Blame::Fit);
+            let found = find(ServiceError { code, status, message });
             let code = code.unwrap_or("no error code");
-            let told = advice(code, message).unwrap_or(message);
-            let message =
-                cut(&format!("{code} ({}): {told}", response.status().as_u16()), MAX_MESSAGE_CHARS);
-            CallFailure { name, message, retry_after_s: retry_after(response), blame }
+            let message = format!("{code} ({}): {message}", response.status().as_u16());
+            CallFailure { retry_after_s: retry_after(response), ..said(found, &message, now) }
         }
         SdkError::ConstructionFailure(_) => {
             heard.refused();
@@ -53,38 +52,47 @@ pub(super) fn refused(
 }
 
 /// The stream ended in an error, or could not be read on.
-pub(super) fn broken_off<R>(error: &SdkError<ConverseStreamOutputError, R>) -> CallFailure {
+pub(super) fn broken_off<R>(
+    error: &SdkError<ConverseStreamOutputError, R>,
+    now: OffsetDateTime,
+) -> CallFailure {
     let Some(inner) = error.as_service_error() else {
         return failure(ErrorName::TargetBroken, "the stream broke off");
     };
-    let message = inner.message().unwrap_or_default();
-    let code = stream_code(inner);
-    let name = classify(ServiceError { code: Some(code), status: None, message });
-    let blame = misfit(name, message).map_or(blame(name), Blame::Fit);
-    CallFailure { blame, ..failure(name, &format!("{code} in the stream: {message}")) }
+    let (code, message) = stream_error(inner);
+    let message = message.unwrap_or_default();
+    let found = find(ServiceError { code: Some(code), status: None, message });
+    said(found, &format!("{code} in the stream: {message}"), now)
 }
 
-/// What the service itself calls a failure of the model is one over this request; another may do well.
-fn blame(name: ErrorName) -> Blame {
-    if name == ErrorName::TargetBroken { Blame::Request } else { Blame::Target }
+/// A failure that the service itself told.
+fn said(found: Finding, message: &str, now: OffsetDateTime) -> CallFailure {
+    let blame = match (found.leave.until(now), found.cause) {
+        (Some(until), _) => Blame::TargetUntil(until),
+        (None, Some(cause)) => Blame::Fit(cause),
+        // What the service itself calls a failure of the model is one over this request; another may do well.
+        (None, None) if found.name == ErrorName::TargetBroken => Blame::Request,
+        (None, None) => Blame::Target,
+    };
+    CallFailure { advice: found.advice, blame, ..failure(found.name, message) }
 }
 
-/// The code of an error inside a stream is not in its metadata, only in its variant.
-fn stream_code(error: &ConverseStreamOutputError) -> &str {
+/// Code and message of an error inside a stream. They are not in its metadata, only in its variant.
+fn stream_error(error: &ConverseStreamOutputError) -> (&str, Option<&str>) {
     use ConverseStreamOutputError as E;
     match error {
-        E::InternalServerException(_) => "internalServerException",
-        E::ModelStreamErrorException(_) => "modelStreamErrorException",
-        E::ValidationException(_) => "validationException",
-        E::ThrottlingException(_) => "throttlingException",
-        E::ServiceUnavailableException(_) => "serviceUnavailableException",
-        other => other.code().unwrap_or("modelStreamErrorException"),
+        E::InternalServerException(inner) => ("internalServerException", inner.message()),
+        E::ModelStreamErrorException(inner) => ("modelStreamErrorException", inner.message()),
+        E::ValidationException(inner) => ("validationException", inner.message()),
+        E::ThrottlingException(inner) => ("throttlingException", inner.message()),
+        E::ServiceUnavailableException(inner) => ("serviceUnavailableException", inner.message()),
+        other => (other.code().unwrap_or("modelStreamErrorException"), other.message()),
     }
 }
 
 fn failure(name: ErrorName, message: &str) -> CallFailure {
     let message = cut(message, MAX_MESSAGE_CHARS);
-    CallFailure { name, message, retry_after_s: None, blame: Blame::Target }
+    CallFailure { name, message, advice: None, retry_after_s: None, blame: Blame::Target }
 }
 
 /// Nothing was sent, so nothing was used. A reset after sending is another matter.
@@ -118,6 +126,9 @@ mod tests {
     use aws_smithy_types::body::SdkBody;
     use aws_smithy_types::error::ErrorMetadata;
     use std::time::Instant;
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 
     fn response(status: u16) -> HttpResponse {
         HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty())
@@ -130,10 +141,37 @@ mod tests {
         raw.headers_mut().insert("retry-after", "7");
         let error = SdkError::service_error(ConverseStreamError::generic(meta), raw);
         let mut heard = Heard::new(Instant::now());
-        let failure = refused(&error, &mut heard);
+        let failure = refused(&error, &mut heard, NOW);
         assert_eq!((failure.name, failure.retry_after_s), (ErrorName::TargetUnavailable, Some(7)));
         assert_eq!(failure.message, "overloaded_error (529): Overloaded");
         assert!(heard.usage.is_some(), "a refused call used nothing");
+    }
+
+    #[test]
+    fn a_quota_of_the_day_holds_until_the_day_turns_wherever_it_is_told() {
+        let says = "Too many tokens per day, please wait before trying again.";
+        let meta = ErrorMetadata::builder().code("ThrottlingException").message(says).build();
+        let error = SdkError::service_error(ConverseStreamError::generic(meta), response(429));
+        let refused = refused(&error, &mut Heard::new(Instant::now()), NOW);
+        let inner = ThrottlingException::builder().message(says).build();
+        let error: SdkError<_, ()> =
+            SdkError::service_error(ConverseStreamOutputError::ThrottlingException(inner), ());
+        for failure in [refused, broken_off(&error, NOW)] {
+            assert_eq!(failure.name, ErrorName::TargetThrottled);
+            assert_eq!(failure.blame, Blame::TargetUntil(datetime!(2026-11-02 00:00 UTC)));
+            assert!(failure.advice.unwrap().contains("Service Quotas"));
+        }
+    }
+
+    #[test]
+    fn what_the_service_said_is_kept_beside_the_advice() {
+        let says = "Operation not allowed";
+        let meta = ErrorMetadata::builder().code("ValidationException").message(says).build();
+        let error = SdkError::service_error(ConverseStreamError::generic(meta), response(400));
+        let failure = refused(&error, &mut Heard::new(Instant::now()), NOW);
+        assert_eq!((failure.name, failure.blame), (ErrorName::TargetRejected, Blame::Target));
+        assert_eq!(failure.message, "ValidationException (400): Operation not allowed");
+        assert!(failure.advice.unwrap().contains("quota is 0"));
     }
 
     #[test]
@@ -141,7 +179,7 @@ mod tests {
         let inner = ThrottlingException::builder().message("slow down").build();
         let error: SdkError<_, ()> =
             SdkError::service_error(ConverseStreamOutputError::ThrottlingException(inner), ());
-        assert_eq!(broken_off(&error).name, ErrorName::TargetThrottled);
+        assert_eq!(broken_off(&error, NOW).name, ErrorName::TargetThrottled);
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The events of a stream, put together.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use aws_sdk_bedrockruntime::types::{
-    CacheTtl, ContentBlockDelta, ConverseStreamOutput, TokenUsage,
+    CacheTtl, ContentBlockDelta, ConverseStreamMetadataEvent, ConverseStreamOutput,
+    GuardrailOrigin, TokenUsage,
 };
 use bcce_core::attempt::Usage;
 use bcce_core::error::ErrorName;
-use bcce_core::ports::{Blame, CallFailure};
+use bcce_core::ports::{Blame, CallFailure, Served};
 
 pub(super) struct Heard {
     pub started: Instant,
@@ -20,13 +22,15 @@ pub(super) struct Heard {
     pub stop_reason: String,
     /// `None`: unknown, for instance because the stream broke off.
     pub usage: Option<Usage>,
+    pub served: Served,
 }
 
 impl Heard {
     /// Until the service accepts a call, it has used nothing.
     pub fn new(started: Instant) -> Self {
         let (text, stop_reason) = (String::new(), String::new());
-        Self { started, first_token: None, text, thought: false, stop_reason, usage: None }
+        let served = Served::default();
+        Self { started, first_token: None, text, thought: false, stop_reason, usage: None, served }
     }
 
     /// The service refused the call, or was never reached: nothing was used.
@@ -54,6 +58,7 @@ impl Heard {
             }
             ConverseStreamOutput::Metadata(event) => {
                 self.usage = event.usage.as_ref().map(usage);
+                self.served = served(&event);
             }
             _ => {}
         }
@@ -70,7 +75,22 @@ impl Heard {
         }
         let message = "the stream ended without messageStop".to_owned();
         let (name, blame) = (ErrorName::TargetBroken, Blame::Target);
-        Err(CallFailure { name, message, retry_after_s: None, blame })
+        Err(CallFailure { name, message, advice: None, retry_after_s: None, blame })
+    }
+}
+
+fn served(event: &ConverseStreamMetadataEvent) -> Served {
+    let trace = event.trace.as_ref().and_then(|trace| trace.guardrail.as_ref());
+    let inputs = trace.and_then(|trace| trace.input_assessment.as_ref());
+    let outputs = trace.and_then(|trace| trace.output_assessments.as_ref());
+    let inputs = inputs.into_iter().flat_map(|assessed| assessed.values());
+    let outputs = outputs.into_iter().flat_map(|assessed| assessed.values().flatten());
+    let applied = inputs.chain(outputs).filter_map(|one| one.applied_guardrail_details.as_ref());
+    let origins = applied.flat_map(|details| details.guardrail_origin());
+    let origins: BTreeSet<&str> = origins.map(GuardrailOrigin::as_str).collect();
+    Served {
+        service_tier: event.service_tier.as_ref().map(|tier| tier.r#type.as_str().to_owned()),
+        guardrail_origin: origins.into_iter().map(str::to_owned).collect(),
     }
 }
 
@@ -96,8 +116,9 @@ fn usage(tokens: &TokenUsage) -> Usage {
 mod tests {
     use super::*;
     use aws_sdk_bedrockruntime::types::{
-        CacheDetail, ContentBlockDeltaEvent, MessageStopEvent, ReasoningContentBlockDelta,
-        StopReason,
+        AppliedGuardrailDetails, CacheDetail, ContentBlockDeltaEvent, ConverseStreamTrace,
+        GuardrailAssessment, GuardrailTraceAssessment, MessageStopEvent,
+        ReasoningContentBlockDelta, ServiceTier, ServiceTierType, StopReason,
     };
 
     fn delta(delta: ContentBlockDelta) -> ConverseStreamOutput {
@@ -124,6 +145,29 @@ mod tests {
         let stop = MessageStopEvent::builder().stop_reason(StopReason::EndTurn).build().unwrap();
         heard.take(ConverseStreamOutput::MessageStop(stop));
         assert_eq!(heard.end(), Ok(()));
+    }
+
+    #[test]
+    fn the_metadata_says_how_a_call_was_served() {
+        let mut heard = Heard::new(Instant::now());
+        heard.take(ConverseStreamOutput::Metadata(ConverseStreamMetadataEvent::builder().build()));
+        assert_eq!(heard.served, Served::default());
+        let tier = ServiceTier::builder().r#type(ServiceTierType::Flex).build().unwrap();
+        let assessed = |origins: &[GuardrailOrigin]| {
+            let details = AppliedGuardrailDetails::builder();
+            let details = details.set_guardrail_origin(Some(origins.to_vec())).build();
+            GuardrailAssessment::builder().applied_guardrail_details(details).build()
+        };
+        use GuardrailOrigin::{AccountEnforced, OrganizationEnforced, Request};
+        let trace = GuardrailTraceAssessment::builder()
+            .input_assessment("g", assessed(&[Request, AccountEnforced]))
+            .output_assessments("g", vec![assessed(&[Request]), assessed(&[OrganizationEnforced])]);
+        let trace = ConverseStreamTrace::builder().guardrail(trace.build()).build();
+        let event = ConverseStreamMetadataEvent::builder().service_tier(tier).trace(trace).build();
+        heard.take(ConverseStreamOutput::Metadata(event));
+        assert_eq!(heard.served.service_tier.as_deref(), Some("flex"));
+        let origins = ["ACCOUNT_ENFORCED", "ORGANIZATION_ENFORCED", "REQUEST"];
+        assert_eq!(heard.served.guardrail_origin, origins);
     }
 
     #[test]

@@ -147,6 +147,7 @@ pub(super) fn tallying(closed: &ClosedRun) -> Option<Change> {
         (status.to_owned(), number(1)),
         ("cost_usd".to_owned(), number(totals.known_cost())),
         ("unknown_cost".to_owned(), number(u8::from(totals.cost_usd.is_none()))),
+        ("truncated".to_owned(), number(u8::from(manifest.truncated > 0))),
         ("input_tokens".to_owned(), number(usage.input_tokens)),
         ("output_tokens".to_owned(), number(usage.output_tokens)),
         ("cache_read_tokens".to_owned(), number(usage.cache_read_tokens)),
@@ -172,6 +173,7 @@ fn tally(item: &Item) -> Tally {
         cancelled: count("cancelled"),
         cost_usd: number_of(item, "cost_usd").unwrap_or_default(),
         unknown_cost: count("unknown_cost"),
+        truncated: count("truncated"),
         usage: Usage {
             input_tokens: count("input_tokens"),
             output_tokens: count("output_tokens"),

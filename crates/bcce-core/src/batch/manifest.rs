@@ -14,6 +14,7 @@ use crate::artifact::ArtifactRef;
 use crate::attempt::{Target, Totals};
 use crate::bulk::{JobRecord, LONGEST_TIMEOUT};
 use crate::error::{ErrorName, Fault};
+use crate::limits::is_none;
 use crate::manifest::Manifest;
 use crate::notice::RunStatus;
 
@@ -51,6 +52,9 @@ pub struct ItemResult {
     /// `null` when unknown, as in the run's manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub totals: Option<Totals>,
+    /// Answers of the run that `max_tokens` cut.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub truncated: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
 }
@@ -73,6 +77,7 @@ impl ItemResult {
             attempt_no: Some(manifest.attempt_no),
             manifest: Some(key),
             totals: Some(manifest.totals.clone()),
+            truncated: manifest.truncated,
             error: manifest.error.clone(),
         }
     }
@@ -87,6 +92,9 @@ pub struct ItemOutput {
     pub run_id: String,
     /// A text, or what the text is as JSON where the workflow asks for it; a list where the answer's step fans out.
     pub output: serde_json::Value,
+    /// Answers of the run that `max_tokens` cut.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub truncated: u64,
 }
 
 /// Items by how they stand.
@@ -99,6 +107,9 @@ pub struct Counts {
     pub rejected: u64,
     pub skipped: u64,
     pub running: u64,
+    /// Items among these, mostly succeeded ones, with an answer that `max_tokens` cut.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub truncated: u64,
 }
 
 impl Counts {
@@ -122,6 +133,7 @@ impl Counts {
         self.rejected += other.rejected;
         self.skipped += other.skipped;
         self.running += other.running;
+        self.truncated += other.truncated;
     }
 }
 
@@ -150,6 +162,7 @@ impl Sums {
     /// `is_ours`: the item's run was started by this attempt.
     pub fn count(&mut self, result: &ItemResult, is_ours: bool) {
         self.counts.count(result.status);
+        self.counts.truncated += u64::from(result.truncated > 0);
         if let Some(totals) = result.totals.as_ref().filter(|_| is_ours) {
             self.totals.add(totals);
         }
@@ -519,6 +532,29 @@ mod tests {
     }
 
     #[test]
+    fn items_with_a_cut_answer_are_counted_beside_their_status() {
+        let result = |truncated| ItemResult {
+            n: 1,
+            line: 1,
+            id: None,
+            status: ItemStatus::Succeeded,
+            run_id: None,
+            attempt_no: None,
+            manifest: None,
+            totals: None,
+            truncated,
+            error: None,
+        };
+        let mut sums = Sums::none();
+        [0, 1, 3].into_iter().for_each(|cut| sums.count(&result(cut), true));
+        sums.add(&sums.clone());
+        assert_eq!((sums.counts.succeeded, sums.counts.truncated), (6, 4));
+        let json = |truncated| serde_json::to_value(result(truncated)).unwrap();
+        assert_eq!(json(3)["truncated"], 3);
+        assert_eq!(json(0).get("truncated"), None);
+    }
+
+    #[test]
     fn what_an_earlier_attempt_paid_is_not_summed_again() {
         let result = |status, cost: Option<i64>| ItemResult {
             n: 1,
@@ -529,6 +565,7 @@ mod tests {
             attempt_no: None,
             manifest: None,
             totals: Some(Totals { cost_usd: cost.map(Into::into), ..Totals::of([]) }),
+            truncated: 0,
             error: Some(Fault::internal("x")),
         };
         let mut sums = Sums::none();

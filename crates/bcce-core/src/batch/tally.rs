@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::attempt::{Totals, Usage};
+use crate::limits::is_none;
 
 /// What of a batch's attempt is over by now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct Tally {
     pub cost_usd: Decimal,
     /// Runs whose cost is not known as a whole.
     pub unknown_cost: u64,
+    /// Runs with an answer that `max_tokens` cut.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub truncated: u64,
     pub usage: Usage,
     /// Runs by the name of their error.
     pub errors: BTreeMap<String, u64>,
@@ -73,6 +77,7 @@ impl Tally {
         self.cancelled += other.cancelled;
         self.cost_usd += other.cost_usd;
         self.unknown_cost += other.unknown_cost;
+        self.truncated += other.truncated;
         self.usage += other.usage;
         for (name, count) in &other.errors {
             *self.errors.entry(name.clone()).or_default() += count;
@@ -165,13 +170,14 @@ mod tests {
             cancelled: 3,
             cost_usd: Decimal::new(5, 1),
             unknown_cost: 1,
+            truncated: 2,
             usage: Usage { input_tokens: 7, ..Usage::default() },
             errors: [("Bcce.NoTarget".to_owned(), 2)].into(),
             halted: None,
         };
         let mut sum = one.clone();
         sum.add(&one);
-        assert_eq!((sum.over(), sum.cost_usd), (12, Decimal::ONE));
+        assert_eq!((sum.over(), sum.cost_usd, sum.truncated), (12, Decimal::ONE, 4));
         assert_eq!((sum.usage.input_tokens, sum.errors["Bcce.NoTarget"]), (14, 4));
     }
 }

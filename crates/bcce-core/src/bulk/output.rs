@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::record::item;
 use crate::attempt::Usage;
-use crate::classify::{ServiceError, classify};
+use crate::classify::{ServiceError, find};
 use crate::error::ErrorName;
 use crate::limits::{MAX_MESSAGE_CHARS, cut};
 use crate::ports::{Blame, CallFailure, ModelAnswer};
@@ -149,7 +149,8 @@ fn refused(error: &Error) -> Returned {
     let status = status.and_then(|status| u16::try_from(status).ok());
     // A bare 400 is a validation error, of which the message tells whose fault it is.
     let known = if status == Some(400) { Some("ValidationException") } else { code };
-    let name = match classify(ServiceError { code: known, status, message }) {
+    let found = find(ServiceError { code: known, status, message });
+    let name = match found.name {
         // The job's own rights and signatures: nothing that this request could do about.
         ErrorName::Internal => ErrorName::TargetUnavailable,
         name => name,
@@ -160,15 +161,18 @@ fn refused(error: &Error) -> Returned {
         (None, None) => "no error code".to_owned(),
     };
     let message = cut(&format!("{code}: {message}"), MAX_MESSAGE_CHARS);
-    let failure = CallFailure { name, message, retry_after_s: None, blame: Blame::Request };
+    let failure = CallFailure { advice: found.advice, ..failure(name, message) };
     Returned { result: Err(failure), usage: Some(Usage::default()) }
 }
 
 /// The service may have charged it.
 fn broken(cause: &str) -> Returned {
     let (name, message) = (ErrorName::TargetBroken, cause.to_owned());
-    let failure = CallFailure { name, message, retry_after_s: None, blame: Blame::Request };
-    Returned { result: Err(failure), usage: None }
+    Returned { result: Err(failure(name, message)), usage: None }
+}
+
+fn failure(name: ErrorName, message: String) -> CallFailure {
+    CallFailure { name, message, advice: None, retry_after_s: None, blame: Blame::Request }
 }
 
 fn usage(tokens: &Tokens) -> Usage {

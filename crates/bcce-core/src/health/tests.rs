@@ -1,4 +1,5 @@
 use super::*;
+use crate::attempt::Guardrail;
 use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
@@ -89,6 +90,29 @@ fn a_rejected_target_is_set_aside_at_once() {
 }
 
 #[test]
+fn a_quota_of_the_day_that_is_used_up_leaves_the_target_alone_at_once_and_for_hours() {
+    let used_up = |until| Signal::UsedUp { until: at(until) };
+    let mut breaker = Breaker::default();
+    assert!(hears(&mut breaker, used_up(40_000), 0));
+    assert_eq!(breaker.standing(at(39_999)), Standing::Open { until: at(40_000) });
+    assert_eq!((breaker.cause, breaker.used_up), (Some(ErrorName::TargetThrottled), true));
+    // What was in flight, and knows of less, changes nothing.
+    assert!(!hears(&mut breaker, used_up(30_000), 1));
+    assert!(!hears(&mut breaker, failing(ErrorName::TargetUnavailable), 1));
+    // It is probed when the day has turned.
+    assert!(breaker.elect("me", at(40_000), LEASE));
+    probed(&mut breaker, used_up(43_600), 40_000);
+    assert_eq!(breaker.standing(at(43_599)), Standing::Open { until: at(43_600) });
+    assert!(breaker.elect("me", at(43_600), LEASE));
+    probed(&mut breaker, Signal::Alive, 43_600);
+    assert_eq!((breaker.standing(at(43_600)), breaker.used_up), (Standing::Closed, false));
+    // What opened before for another reason stays open for as long as the longer of both.
+    let mut breaker = opened(0);
+    hears(&mut breaker, used_up(3), 1);
+    assert_eq!(breaker.standing(at(4)), Standing::Open { until: at(5) });
+}
+
+#[test]
 fn one_probe_at_a_time() {
     let mut breaker = opened(0);
     assert!(!breaker.elect("me", at(4), LEASE), "it is not due");
@@ -152,14 +176,20 @@ fn what_opens_again_soon_is_left_alone_for_longer() {
 #[test]
 fn only_the_targets_own_failures_are_evidence() {
     use crate::ports::Limit;
-    let failure =
-        |name, blame| CallFailure { name, message: "".into(), retry_after_s: None, blame };
+    let failure = |name, blame| CallFailure {
+        name,
+        message: "".into(),
+        advice: None,
+        retry_after_s: None,
+        blame,
+    };
     let signal = |name, blame| Signal::of(AttemptOutcome::Failed, Some(&failure(name, blame)));
     let throttled = ErrorName::TargetThrottled;
     assert_eq!(signal(throttled, Blame::Target), failing(throttled));
     for limit in [Limit::FirstToken, Limit::Stall, Limit::Attempt] {
         assert_eq!(signal(ErrorName::TargetTimeout, Blame::Limit(limit)), Signal::Silent);
     }
+    assert_eq!(signal(throttled, Blame::TargetUntil(at(7))), Signal::UsedUp { until: at(7) });
     assert_eq!(signal(ErrorName::TargetBroken, Blame::Request), Signal::Silent);
     assert_eq!(signal(ErrorName::Internal, Blame::Target), Signal::Silent);
     for name in [ErrorName::RequestRejected, ErrorName::GuardrailIntervened] {
@@ -168,7 +198,7 @@ fn only_the_targets_own_failures_are_evidence() {
 }
 
 #[test]
-fn a_breaker_is_known_by_region_model_and_account() {
+fn a_breaker_is_known_by_region_model_account_and_guardrail() {
     let target = |account: Option<&str>| Target {
         account: account.map(str::to_owned),
         region: "us-east-1".into(),
@@ -177,6 +207,12 @@ fn a_breaker_is_known_by_region_model_and_account() {
     };
     assert_eq!(target_key(&target(None)), "us-east-1#us.m");
     assert_eq!(target_key(&target(Some("arn:role"))), "us-east-1#us.m#arn:role");
+    let guardrail = |account| Target {
+        guardrail: Some(Guardrail { id: "g".into(), version: "1".into() }),
+        ..target(account)
+    };
+    assert_eq!(target_key(&guardrail(None)), "us-east-1#us.m#guardrail:g:1");
+    assert_eq!(target_key(&guardrail(Some("r"))), "us-east-1#us.m#r#guardrail:g:1");
 }
 
 #[test]

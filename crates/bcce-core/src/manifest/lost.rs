@@ -13,7 +13,7 @@ pub(super) struct Lost {
 
 pub(super) fn of(evidence: &Evidence<'_>) -> Vec<Lost> {
     let failed = || evidence.failures.iter().map(|failure| &failure.course);
-    let courses = || evidence.answers.iter().chain(failed());
+    let courses = || evidence.answers.iter().map(|step| &step.course).chain(failed());
     let lost = evidence.begun.iter().filter(|begun| begun.is_lost(courses()));
     lost.map(|begun| Lost { step: begun.step.clone(), attempt: begun.call.lost() }).collect()
 }

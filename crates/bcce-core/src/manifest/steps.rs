@@ -9,6 +9,7 @@ use super::lost::Lost;
 use crate::artifact::{StepFailure, StepStatus};
 use crate::attempt::{Attempt, Totals};
 use crate::error::Fault;
+use crate::limits::is_none;
 use crate::plan::Plan;
 use crate::run::{Run, StepRef};
 use crate::template::Step;
@@ -22,6 +23,9 @@ pub struct StepSummary {
     /// Calls beside those whose function ended before it could tell of them.
     #[serde(default, skip_serializing_if = "is_none")]
     pub lost_calls: u64,
+    /// Answers of it that `max_tokens` cut, over all its items.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub truncated: u64,
     #[serde(flatten)]
     pub totals: Totals,
     /// Of a step that fans out.
@@ -57,10 +61,6 @@ pub struct StepFault {
     pub error: Fault,
 }
 
-fn is_none(calls: &u64) -> bool {
-    *calls == 0
-}
-
 pub(super) fn of(evidence: &Evidence<'_>, lost: &[Lost]) -> Vec<StepSummary> {
     let Some(plan) = evidence.plan else { return Vec::new() };
     plan.steps.iter().map(|step| summary(evidence, lost, plan, step)).collect()
@@ -80,7 +80,7 @@ fn summary(evidence: &Evidence<'_>, lost: &[Lost], plan: &Plan, step: &Step) -> 
     let failures: Vec<_> =
         evidence.failures.iter().filter(|f| f.course.step_id == step.id).collect();
     let answers: Vec<_> =
-        evidence.answers.iter().filter(|course| course.step_id == step.id).collect();
+        evidence.answers.iter().filter(|answer| answer.step_id == step.id).collect();
     let faults = faults(evidence, &failures, &step.id);
     let items = plan.items(step).map(|items| items.len());
     let error = match items {
@@ -93,7 +93,9 @@ fn summary(evidence: &Evidence<'_>, lost: &[Lost], plan: &Plan, step: &Step) -> 
         None => (StepStatus::Skipped, None),
     };
     let answered = answers.len();
-    let courses = answers.into_iter().chain(failures.iter().map(|f| &f.course));
+    let truncated = answers.iter().filter(|answer| answer.truncated).count();
+    let courses =
+        answers.into_iter().map(|answer| &answer.course).chain(failures.iter().map(|f| &f.course));
     let attempts: Vec<&Attempt> = courses.flat_map(|course| &course.attempts).collect();
     let lost: Vec<&Attempt> =
         lost.iter().filter(|lost| lost.step == step.id).map(|lost| &lost.attempt).collect();
@@ -102,6 +104,7 @@ fn summary(evidence: &Evidence<'_>, lost: &[Lost], plan: &Plan, step: &Step) -> 
         status,
         attempts: attempts.len() as u64,
         lost_calls: lost.len() as u64,
+        truncated: truncated as u64,
         totals: Totals::of(attempts.into_iter().chain(lost)),
         items: items.map(|planned| ItemsSummary { planned, answered, failed: faults }),
         error,

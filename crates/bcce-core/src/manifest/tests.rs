@@ -1,5 +1,5 @@
 use super::*;
-use crate::artifact::StepStatus;
+use crate::artifact::{Course, StepStatus};
 use crate::attempt::tests::failed;
 use crate::attempt::{AttemptOutcome, Usage};
 use crate::error::ErrorName;
@@ -37,6 +37,10 @@ fn course(step: &str, attempt_no: u32) -> Course {
     }
 }
 
+fn whole(course: Course) -> FinishedStep {
+    FinishedStep { course, truncated: false }
+}
+
 fn seal(
     run: &Run,
     answers: Vec<Course>,
@@ -51,7 +55,7 @@ fn seal(
         run,
         plan: Some(&plan.unwrap()),
         artifacts: vec![],
-        answers,
+        answers: answers.into_iter().map(whole).collect(),
         failures,
         broken: vec![],
         begun: vec![],
@@ -134,7 +138,7 @@ fn hunted(answers: Vec<Course>, failures: Vec<StepFailure>, broken: Vec<StepFaul
         run: &run(1),
         plan: Some(&plan.unwrap()),
         artifacts: vec![],
-        answers,
+        answers: answers.into_iter().map(whole).collect(),
         failures,
         broken,
         begun: vec![],
@@ -182,7 +186,7 @@ fn how_an_execution_ended_decides_only_what_is_unfinished() {
             run: &run(1),
             plan: Some(&plan.unwrap()),
             artifacts: vec![],
-            answers: answers.iter().map(|step| course(step, 1)).collect(),
+            answers: answers.iter().map(|step| whole(course(step, 1))).collect(),
             failures: vec![],
             broken: vec![],
             begun: vec![],
@@ -205,4 +209,38 @@ fn how_an_execution_ended_decides_only_what_is_unfinished() {
         ended(Failed, Some("States.DataLimitExceeded"), &[]),
         told("Bcce.Internal: the execution ended with States.DataLimitExceeded")
     );
+}
+
+/// Two of three files, and the summary.
+#[test]
+fn answers_that_were_cut_are_told_by_step_and_in_all() {
+    let cut = |course| FinishedStep { course, truncated: true };
+    let file = |n| json!({ "path": format!("{n}.rs"), "text": "x" });
+    let inputs = json!({ "files": [file(0), file(1), file(2)] });
+    let plan = of(HUNT, json!({ "workflow": "bug-hunt", "inputs": inputs }), Policy::default());
+    let seal = |answers| {
+        Manifest::seal(Evidence {
+            run: &run(1),
+            plan: Some(plan.as_ref().unwrap()),
+            artifacts: vec![],
+            answers,
+            failures: vec![],
+            broken: vec![],
+            begun: vec![],
+            fault: None,
+            ending: None,
+            ended_at: datetime!(2026-11-01 12:01 UTC),
+        })
+    };
+    let manifest =
+        seal(vec![cut(item(0)), whole(item(1)), cut(item(2)), cut(course("summary", 1))]);
+    assert_eq!((manifest.status, manifest.truncated), (RunStatus::Succeeded, 3));
+    let by_step: Vec<u64> = manifest.steps.iter().map(|step| step.truncated).collect();
+    assert_eq!(by_step, [2, 1]);
+    assert_eq!(manifest.notice("k", "s").truncated, 3);
+    let manifest = seal([item(0), item(1), item(2), course("summary", 1)].map(whole).to_vec());
+    let json = serde_json::to_value(&manifest).unwrap();
+    assert_eq!((json.get("truncated"), json["steps"][0].get("truncated")), (None, None));
+    let notice = serde_json::to_value(manifest.notice("k", "s")).unwrap();
+    assert_eq!(notice.get("truncated"), None, "what there is nothing of is not told");
 }

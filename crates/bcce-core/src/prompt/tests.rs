@@ -4,7 +4,7 @@ use serde_json::json;
 use crate::timing::{is_within, shortest};
 
 fn user(source: &str, context: serde_json::Value) -> Result<String, String> {
-    render(None, source, &context).map(|prompt| prompt.user)
+    render(None, source, &context).map(|prompt| prompt.user).map_err(|problem| problem.cause)
 }
 
 #[test]
@@ -205,6 +205,8 @@ fn the_deepest_templates_allowed_do_not_end_the_stack() {
         "{% for a in [1] %}".repeat(140) + &"{% endfor %}".repeat(140),
     ];
     for source in table {
+        // Loops come to nothing, which would be a blank prompt.
+        let source = format!("Say: {source}");
         assert!(user(&source, json!({ "inputs": 1 })).is_ok(), "{source}");
     }
 }
@@ -261,4 +263,20 @@ fn a_cause_never_quotes_a_value() {
         let told = user(source, context.clone()).unwrap_err();
         assert!(!told.contains("hunter2") && !told.contains("918273"), "{source}: {told}");
     }
+}
+
+#[test]
+fn what_comes_to_a_blank_text_is_refused_with_its_field() {
+    let context = json!({ "inputs": { "text": " \n\t\u{a0}", "full": "x" } });
+    let rendered = |system: Option<&str>, user: &str| {
+        render(system, user, &context).map(drop).map_err(|problem| problem.to_string())
+    };
+    for blank in ["", " \n", "{{ inputs.text | safe }}", "{% if inputs.full == '' %}x{% endif %}"] {
+        assert_eq!(rendered(None, blank), Err("prompt: is blank".into()), "{blank}");
+        assert_eq!(rendered(Some(blank), "x"), Err("system: is blank".into()), "{blank}");
+        // Although a sentence about the data stands behind it.
+        let system = rendered(Some(blank), "{{ inputs.full }}");
+        assert_eq!(system, Err("system: is blank".into()), "{blank}");
+    }
+    assert_eq!(rendered(Some("x"), "{{ inputs.text }}"), Ok(()), "it is set apart");
 }

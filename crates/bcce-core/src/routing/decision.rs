@@ -123,6 +123,9 @@ impl Ruling {
                 let cause = cause.map(|cause| format!(" after {cause}")).unwrap_or_default();
                 format!("its breaker is open until {}{cause}", clock(*until))
             }
+            Self::UsedUp { until } => {
+                format!("its quota of tokens per day is used up until {}", clock(*until))
+            }
             Self::Probed => "its breaker is open, and another step probes it".to_owned(),
             Self::NotProbed => "its breaker is open, and it would not be the first".to_owned(),
             Self::Failed(1) => "it failed this step".to_owned(),

@@ -109,6 +109,30 @@ fn retry_after_is_honoured() {
 }
 
 #[test]
+fn a_quota_of_the_day_is_not_waited_for_while_there_is_another_target() {
+    let route = route(&["us-east-1", "us-west-2"]);
+    let used_up = Breaker {
+        open_until: Some(datetime!(2026-11-02 00:00 UTC)),
+        cause: Some(ErrorName::TargetThrottled),
+        used_up: true,
+        ..Breaker::default()
+    };
+    let used_up = Health { breaker: used_up, ..Health::default() };
+    let health = [used_up.clone(), Health::default()];
+    assert_eq!(regions(&answer(&question(&route, &health))), ["us-west-2"]);
+    let attempts = [failed("us-west-2", ErrorName::TargetUnavailable)];
+    let waiting = answer(&Question { attempts: &attempts, ..question(&route, &health) });
+    assert_eq!(waiting.next, Next::WaitS(2), "for the other one, and not for hours");
+    let health = [used_up.clone(), used_up];
+    let over = answer(&question(&route, &health));
+    assert_eq!(over.next, Next::Stop(ErrorName::NoTarget));
+    let told = over.told();
+    assert!(told.starts_with("the run's deadline comes before the next try; "), "{told}");
+    let why = "us-east-1: its quota of tokens per day is used up until 2026-11-02T00:00:00Z";
+    assert!(told.contains(why), "{told}");
+}
+
+#[test]
 fn a_target_that_rejects_is_not_asked_again() {
     let route = route(&["us-east-1", "us-west-2"]);
     let attempts = [

@@ -334,8 +334,12 @@ fn what_an_event_does_not_have_fits_no_condition_and_fills_no_input() {
         "rules.a.inputs.diff: reads body.pull_request.diff_url, which the event does not have; \
          rules.a.inputs.text: reads body.gone, which the event does not have"
     );
-    let told = mapped("- { id: a, workflow: w, tags: { t: '{{ body.issue.labels }}' } }\n");
-    assert!(told.unwrap_err().to_string().starts_with("rules.a.tags.t: key and value must be"));
+    let told = mapped("- { id: a, workflow: w, tags: { t: '{{ body.issue }}' } }\n");
+    let told = told.unwrap_err().to_string();
+    assert!(told.starts_with("rules.a.tags.t: must be at most 1024 characters, is "), "{told}");
+    let labels = mapped("- { id: a, workflow: w, tags: { t: '{{ body.issue.labels }}' } }\n");
+    let labels = Request::parse(&labels.unwrap()[0].body).unwrap().tags["t"].clone();
+    assert!(labels.starts_with("[{"), "a tag holds any text: {labels}");
 }
 
 #[test]
@@ -349,7 +353,7 @@ fn a_source_is_checked_as_a_whole() {
         ("version: 1\nprovider: slack\nsecrets: [a]\ntenant: default\nrules: []", "tenant: must be the name of a tenant's stack"),
         ("version: 1\nprovider: slack\nsecrets: [a]\ntenant: A/b\nrules: []", "tenant: must be the name of a tenant's stack"),
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, tags: { run_id: x } }]", "rules.a.tags.run_id: is set by BCCE itself"),
-        ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, tags: { t: 'é' } }]", "rules.a.tags.t: key and value must be"),
+        ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, tags: { \"t\\n\": 'é' } }]", "its key must be 1 to 256 characters"),
         ("version: 1\nprovider: slack\nsecrets: [a]\nevent_id: x\nsignature: { header: x }\nrules: []", "signature: is the provider's own"),
         ("version: 1\nprovider: hmac\nsecrets: [a]\nsignature: { header: 'x y' }\nrules: []", "signature.header: must be the name of a header"),
         ("version: 1\nprovider: hmac\nsecrets: [a]\nsignature: { header: x, encoding: hexa }\nrules: []", "signature.encoding: "),

@@ -1,0 +1,38 @@
+//! Items whose answers `max_tokens` cut: they succeeded, and the batch says all the same that they are not whole.
+
+use serde_json::{Value, json};
+
+use crate::batch::{lines, run, tally, upload};
+use crate::cli::bcce;
+use crate::stack::{Layout, Stack, fresh, model};
+
+#[tokio::test]
+async fn items_whose_answers_were_cut_are_told_and_counted() {
+    let stack = Stack::connect().await;
+    let (model, id) = (model(Layout::Two), fresh("cut"));
+    let item = |script: &str| json!({ "text": format!("{script}\nSay something of many words.") });
+    let items: Vec<Value> = vec![item("@model *: max-tokens"), item("@model *: answer")];
+    let body: String = items.iter().map(|item| format!("{item}\n")).collect();
+    let source = upload(&stack, &format!("{id}.jsonl"), body).await;
+    let queue = stack.listen(&fresh("cut-batch")).await;
+    let workflow = fresh("say");
+    let step = format!("- {{ id: a, model: {model}, prompt: \"{{{{ inputs.text }}}}\" }}");
+    let inputs = "inputs:\n  text: { type: string, required: true }";
+    let yaml = format!("version: 1\nname: {workflow}\n{inputs}\nsteps:\n{step}\n");
+    stack.put_workflow(&workflow, &yaml).await;
+    let (batch, manifest) = run(&stack, &workflow, &id, json!({ "source": source })).await;
+    let counts = &manifest["counts"];
+    assert_eq!((&counts["succeeded"], &counts["truncated"]), (&json!(2), &json!(1)), "{manifest}");
+    for key in [batch.results_key(), batch.outputs_key()] {
+        let lines = lines(&stack, &key).await;
+        let cut = lines.iter().map(|line| line.get("truncated"));
+        assert_eq!(cut.collect::<Vec<_>>(), [Some(&json!(1)), None], "{key}");
+    }
+    assert_eq!(tally(&batch).await.truncated, 1);
+    let of_batch = |body: &str| body.contains(&batch.batch_id);
+    let notice = stack.receive(&queue, |message| message.body().is_some_and(of_batch)).await;
+    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
+    assert_eq!(notice["counts"]["truncated"], 1);
+    let (_, told) = bcce("dev", &["batch", "status", &batch.batch_id]);
+    assert!(told.contains("2 of 2 items succeeded, 1 cut by max_tokens"), "{told}");
+}

@@ -1,0 +1,69 @@
+//! What is easily lost on the way: a tag in characters that a service does not take, and that an answer is not whole.
+
+use serde_json::{Value, json};
+
+use crate::cli::bcce;
+use crate::stack::{Layout, RunRef, Stack, calls, fresh, model};
+
+#[tokio::test]
+async fn a_tag_of_any_text_starts_its_run_and_stays_whole() {
+    let stack = Stack::connect().await;
+    let (model, id) = (model(Layout::Two), fresh("tagged"));
+    let tags = json!({ "branch": "fix/größe", "title": "feat(x): a\nb", "long": "x".repeat(300) });
+    let request = json!({
+        "workflow": "explain", "id": id, "model": model, "tags": tags, "inputs": { "text": "x" },
+    });
+    stack.send(&request.to_string()).await;
+    let run = RunRef::first("default", "explain", &id);
+    let manifest = stack.manifest(&run).await;
+    assert_eq!((&manifest["status"], &manifest["tags"]), (&json!("SUCCEEDED"), &tags));
+    let metadata = &calls(&run)[0]["request"]["requestMetadata"];
+    assert_eq!(metadata["branch"], "fix/gr__e");
+    assert_eq!(metadata["title"], "feat_x_: a b");
+    assert_eq!(metadata["long"], "x".repeat(256));
+    assert_eq!(metadata["run_id"], run.run_id);
+    let (code, told) = bcce("dev", &["runs", "show", &run.run_id, "--json"]);
+    let shown: Value =
+        serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"));
+    assert_eq!((code, &shown["records"][0]["tags"]), (0, &tags));
+
+    let id = fresh("tagged");
+    let branch = ["--tag", "branch=fix/größe", "--tag", "title=feat(x)"];
+    let submit = ["submit", "explain", "-i", "text=x", "--model", &model, "--id", &id, "--wait"];
+    let (code, told) = bcce("dev", &[&submit[..], &branch].concat());
+    assert_eq!(code, 0, "{told}");
+}
+
+/// Three steps, the first of which is scripted.
+fn three_steps(name: &str) -> String {
+    let model = model(Layout::Two);
+    let step = |id: &str, more: &str| {
+        format!("- {{ id: {id}, model: {model}, prompt: \"{{{{ inputs.text }}}}\"{more} }}\n")
+    };
+    let inputs = "inputs:\n  text: { type: string, required: true }";
+    let steps =
+        [step("first", ""), step("second", ", needs: [first]"), step("third", ", needs: [second]")];
+    format!("version: 1\nname: {name}\n{inputs}\nsteps:\n{}", steps.concat())
+}
+
+#[tokio::test]
+async fn an_answer_that_was_cut_is_told_wherever_a_run_is_looked_at() {
+    let stack = Stack::connect().await;
+    let name = fresh("three");
+    stack.put_workflow(&name, &three_steps(&name)).await;
+    let queue = stack.listen(&fresh("cut")).await;
+    let text = "@model */first: max-tokens\nSay something of many words.";
+    let manifest = stack.run(&name, "1", json!({ "text": text })).await;
+    assert_eq!((&manifest["status"], &manifest["truncated"]), (&json!("SUCCEEDED"), &json!(1)));
+    let by_step = manifest["steps"].as_array().unwrap().iter().map(|step| step.get("truncated"));
+    assert_eq!(by_step.collect::<Vec<_>>(), [Some(&json!(1)), None, None]);
+    let run = RunRef::first("default", &name, "1");
+    let of_run = |body: &str| body.contains(&run.run_id);
+    let notice = stack.receive(&queue, |message| message.body().is_some_and(of_run)).await;
+    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
+    assert_eq!((&notice["status"], &notice["truncated"]), (&json!("SUCCEEDED"), &json!(1)));
+    let (_, told) = bcce("dev", &["runs", "list", "--workflow", &name]);
+    assert!(told.contains("  1 answer cut by max_tokens"), "{told}");
+    let (_, told) = bcce("dev", &["runs", "show", &run.run_id]);
+    assert_eq!(told.matches("the answer was cut by max_tokens").count(), 1, "{told}");
+}
