@@ -58,7 +58,7 @@ impl Signal {
             error if error.fails_over() => match failure.blame {
                 Blame::Target => Self::Failing { error, retry_after_s: failure.retry_after_s },
                 Blame::TargetUntil(until) => Self::UsedUp { until },
-                Blame::Request | Blame::Limit(_) => Self::Silent,
+                Blame::Request | Blame::Fit(_) | Blame::Limit(_) => Self::Silent,
             },
             _ => Self::Silent,
         }

@@ -145,6 +145,25 @@ fn a_target_that_rejects_is_not_asked_again() {
 }
 
 #[test]
+fn a_prompt_that_is_too_long_is_for_targets_with_more_context_only() {
+    let mut route = route(&["us-east-1", "us-west-2", "us-east-2"]);
+    route.targets[2].context_tokens = 1_000_000;
+    let too_long = |region| Attempt {
+        cause: Some(Cause::ContextTooLong),
+        ..failed(region, ErrorName::RequestRejected)
+    };
+    let decision = ask(&route, &[too_long("us-east-1")], &[]);
+    assert_eq!(regions(&decision), ["us-east-2"]);
+    let because = "the prompt did not fit a target whose context is as large";
+    assert!(decision.candidates[..2].iter().all(|candidate| candidate.because == because));
+    let attempts = [too_long("us-east-1"), too_long("us-east-2")];
+    assert_eq!(ask(&route, &attempts, &[]).next, Next::Stop(ErrorName::NoTarget));
+    assert!(route.has_larger(&target("us-east-1")) && !route.has_larger(&target("us-east-2")));
+    route.policy.allowed_models = vec!["anthropic.claude-opus-*".into()];
+    assert!(!route.has_larger(&target("us-east-1")), "policy forbids it");
+}
+
+#[test]
 fn calls_rounds_and_deadline_bound_a_step() {
     let mut route = route(&["us-east-1"]);
     let attempt = failed("us-east-1", ErrorName::TargetThrottled);

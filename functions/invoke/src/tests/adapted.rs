@@ -4,10 +4,11 @@ use super::*;
 use bcce_core::attempt::Cause;
 
 fn misfits(cause: Cause) -> CallReport {
-    let (name, message) = (ErrorName::RequestRejected, "ValidationException (400): hunter2".into());
-    let failure = CallFailure { name, message, retry_after_s: None, blame: Blame::Fit(cause) };
-    let usage = Some(Usage::default());
-    CallReport { result: Err(failure), latency: Duration::ZERO, first_token: None, usage }
+    let report = plain(ErrorName::RequestRejected);
+    let message = "ValidationException (400): hunter2".to_owned();
+    let blame = Blame::Fit(cause);
+    let result = report.result.map_err(|failure| CallFailure { message, blame, ..failure });
+    CallReport { result, ..report }
 }
 
 /// The first target has `tokens` of context, the second the usual ones.

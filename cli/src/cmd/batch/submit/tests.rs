@@ -2,6 +2,7 @@ use super::*;
 
 pub fn args(source: &str) -> Args {
     Args {
+        warm: false,
         workflow: "explain".into(),
         source: source.into(),
         map: vec![],
