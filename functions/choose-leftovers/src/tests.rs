@@ -7,7 +7,11 @@ use bcce_core::batch::reference::Place;
 use bcce_core::bulk::LeftRecord;
 use bcce_core::error::ErrorName;
 use bcce_core::fakes::{MemoryStore, now};
+use bcce_core::manifest::{Evidence, Manifest};
+use bcce_core::notice::RunStatus;
+use bcce_core::run::Run;
 use serde_json::{Value, json};
+use time::macros::datetime;
 
 use super::*;
 
@@ -83,17 +87,26 @@ fn verdicts(ports: &Ports<MemoryStore>) -> Vec<Value> {
 
 /// The first of the sample's runs succeed, others fail.
 fn run_sample(ports: &Ports<MemoryStore>, succeeded: usize, failed: usize) {
-    let statuses = [vec!["SUCCEEDED"; succeeded], vec!["FAILED"; failed]].concat();
-    for (n, status) in listed(ports, &batch().sample_key()).iter().zip(statuses) {
-        let run = item(*n).run(&batch(), 1);
-        let manifest = json!({
-            "version": 1, "run_id": run.run_id, "attempt_no": 1, "execution_arn": "arn",
-            "tenant": "default", "workflow": "explain", "request_id": "r", "template_sha256": null,
-            "status": status, "started_at": "2026-11-01T12:00:00Z", "ended_at": "2026-11-01T12:00:01Z",
-            "tags": {}, "artifacts": [], "steps": [], "unpriced": [], "prices_date": null,
-            "policy_sha256": null, "totals": { "usage": null, "cost_usd": null, "unpriced": [] },
+    let statuses = [vec![RunStatus::Succeeded; succeeded], vec![RunStatus::Failed; failed]];
+    let items = listed(ports, &batch().sample_key());
+    for (n, status) in items.into_iter().zip(statuses.concat()) {
+        let at = datetime!(2026-11-01 12:00 UTC);
+        let reference = item(n).run(&batch(), 1);
+        let run = Run { reference, execution_arn: "arn".into(), started_at: at };
+        let mut manifest = Manifest::seal(Evidence {
+            run: &run,
+            plan: None,
+            artifacts: vec![],
+            answers: vec![],
+            failures: vec![],
+            broken: vec![],
+            begun: vec![],
+            fault: None,
+            ending: None,
+            ended_at: at,
         });
-        let body = manifest.to_string().into_bytes();
+        manifest.status = status;
+        let body = to_json(&manifest).unwrap();
         ports.store.objects.borrow_mut().insert(run.manifest_key(), body);
     }
 }

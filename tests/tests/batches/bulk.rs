@@ -154,6 +154,78 @@ async fn what_a_job_leaves_over_runs_on_demand() {
     assert_eq!(code, 0, "{told}");
 }
 
+/// The job's records fail, the same items asked on demand do not: a sample shows it.
+#[tokio::test]
+async fn where_a_job_fails_nearly_all_records_a_sample_runs_before_the_rest() {
+    let stack = Stack::connect().await;
+    let scripts = ["@bulk error(400)"; 99];
+    let texts = texts(100, &scripts);
+    let batch = send(&stack, "fault", &texts, json!({ "mode": "bulk" })).await;
+    let sealed = manifest(&stack, &batch).await;
+    assert_eq!(sealed["status"], "SUCCEEDED", "{sealed}");
+    let leftovers = &sealed["bulk"][0]["leftovers"];
+    assert_eq!((&leftovers["failed"], &leftovers["verdict"]), (&json!(99), &json!("on_demand")));
+    let sample = json!({ "items": 10, "answered": 10, "failed": 0 });
+    assert_eq!(leftovers["sample"], sample, "{sealed}");
+    let results = lines(&stack, &batch.results_key()).await;
+    assert!(results[..99].iter().all(|result| streams(result) == [true]));
+    assert_eq!(streams(&results[99]), [false]);
+    let key = batch.sample_key();
+    let sampled: Vec<u64> =
+        lines(&stack, &key).await.iter().map(|place| place["n"].as_u64().unwrap()).collect();
+    let first = |result: &&Value| sampled.contains(&result["n"].as_u64().unwrap());
+    let started = |result: &Value| {
+        let call = &calls(&run_of(result))[0];
+        call["at_ms"].as_u64().unwrap_or_else(|| panic!("{call}"))
+    };
+    let (sample, rest): (Vec<&Value>, Vec<&Value>) = results[..99].iter().partition(first);
+    let last = sample.into_iter().map(started).max().unwrap();
+    assert!(rest.into_iter().all(|result| started(result) > last), "the sample is asked first");
+}
+
+/// What fails in bulk as it does on demand is not asked for at twice the price.
+#[tokio::test]
+async fn where_the_sample_fails_as_well_no_other_record_is_asked_again() {
+    let stack = Stack::connect().await;
+    let texts = texts(100, &["@model *: validation"; 100]);
+    let batch = send(&stack, "records", &texts, json!({ "mode": "bulk" })).await;
+    let sealed = manifest(&stack, &batch).await;
+    assert_eq!((&sealed["status"], &sealed["counts"]["failed"]), (&json!("FAILED"), &json!(100)));
+    let leftovers = &sealed["bulk"][0]["leftovers"];
+    assert_eq!(leftovers["verdict"], "held", "{sealed}");
+    let results = lines(&stack, &batch.results_key()).await;
+    let (ran, held): (Vec<&Value>, Vec<&Value>) =
+        results.iter().partition(|result| result["run_id"].is_string());
+    assert_eq!((ran.len(), held.len()), (10, 90));
+    let on_demand = ran.iter().flat_map(|result| streams(result)).filter(|stream| *stream);
+    assert_eq!(on_demand.count(), 10, "a call for each item of the sample");
+    let why = "job 1 of the batch: 100 of 100 records failed, the first with Bcce.RequestRejected; on demand 0 of a sample of 10 succeeded: the other 90 do not run";
+    for result in held {
+        assert_eq!(result["error"], json!({ "name": "Bcce.TooManyFailures", "message": why }));
+        assert_eq!(result["totals"], Value::Null, "{result}");
+    }
+    assert!(sealed["error"]["message"].as_str().unwrap().contains("the other 90 do not run"));
+    // Nothing but the sample ever reached the model outside of the job.
+    let item = |n: u64| bcce_core::batch::Item {
+        n,
+        line: n,
+        id: n.to_string(),
+        inputs: Default::default(),
+        tags: Default::default(),
+        model: None,
+        object: None,
+    };
+    let asked: usize = (1..=100)
+        .map(|n| {
+            calls(&item(n).run(&batch, 1)).iter().filter(|call| call["stream"] == true).count()
+        })
+        .sum();
+    assert_eq!(asked, 10);
+    let (code, told) = bcce("dev", &["batch", "status", &batch.batch_id]);
+    assert_eq!(code, 1, "{told}");
+    assert!(told.contains("on demand 0 of a sample of 10 succeeded"), "{told}");
+}
+
 #[tokio::test]
 async fn when_a_job_fails_everything_runs_on_demand() {
     let stack = Stack::connect().await;
