@@ -125,7 +125,8 @@ def parsed_by_aws(words):
         message = f"Stack with id {given[model.name].get('StackName')} does not exist"
         return Refusal, {"Error": {"Code": "ValidationError", "Message": message}, "ResponseMetadata": {}}
 
-    nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_DEFAULT_REGION": "us-east-1"}
+    nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    nowhere["AWS_DEFAULT_REGION"] = "us-east-1"
     with mock.patch.dict(os.environ, nowhere), made_before(words), quiet() as said:
         driver = create_clidriver()
         driver.session.register("provide-client-params", take)

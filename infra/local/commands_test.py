@@ -15,7 +15,7 @@ FURTHER = [
     *(("make", "deploy", f"ENV={section}") for section in SECTIONS),
     ("make", "lint"),
     ("make", "tenant", "ENV=dev", "TENANT=a", "ACCOUNTS=111122223333", "ORGANIZATION=o-a1b2c3d4e5"),
-    ("make", "tenant", "ENV=prod", "TENANT=a", "ACCOUNTS=111122223333", "PARAMETERS=ReaderExternalId=x DispatchMaximumConcurrency=2"),
+    ("make", "tenant", "TENANT=a", "ACCOUNTS=111122223333", "PARAMETERS=ReaderExternalId=x PermissionsBoundaryArn=a"),
 ]
 
 
@@ -70,15 +70,18 @@ class Commands(unittest.TestCase):
                     self.assertIn(because, why) if because else self.assertIsNone(why)
 
     def test_a_command_line_that_is_wrong_is_seen(self):
+        tenant = "sam deploy --stack-name a --template-file infra/tenant.yaml --parameter-overrides"
+        schedule = "aws cloudformation deploy --stack-name a --template-file infra/schedule.yaml --parameter-overrides"
         for wrong, because in {
-            "sam deploy --template-file infra/tenant.yaml --parameter-overrides OrganizationId=": "not a valid format",
-            "sam deploy --template-file infra/tenant.yaml --stack-name a --parameter-overrides Stack=a Tenant=a": "who the tenant is",
-            "sam deploy --template-file infra/schedule.yaml --stack-name a --parameter-overrides Stak=a": "Stak",
+            f"{tenant} OrganizationId=": "not a valid format",
+            f"{tenant} Stack=a Tenant=a": "who the tenant is",
+            f"{tenant} Stak=a": "Stak",
             "sam deploy --no-such-option": "No such option",
             "aws sqs send-message --queue-url u": "--message-body",
             "aws sqs send-message --queue-url u --message-body b --wait 1": "Unknown options",
             "aws sts assume-role --role-arn r --role-session-name s": "valid min length",
-            "aws cloudformation deploy --stack-name s --template-file infra/schedule.yaml --parameter-overrides Stack=1": "Stack",
+            f"{schedule} Stack=1 Name=a Expression='rate(1 day)' Workflow=a": "Stack",
+            f"{schedule} Stack=a Name=a Expression='rate(1 day)' Workflow=a": "CAPABILITY_IAM",
         }.items():
             [given] = commands.commands_in(wrong, "here")
             with self.subTest(wrong):
@@ -90,7 +93,8 @@ class Reading(unittest.TestCase):
         return [given.words for given in commands.commands_in(text, "here")]
 
     def test_each_simple_command_is_found(self):
-        self.assertEqual(self.words("a 'b;c' \\\n  d # e; f\nG=1 h | i && j"), [("a", "b;c", "d"), ("h",), ("i",), ("j",)])
+        commands_of = [("a", "b;c", "d"), ("h",), ("i",), ("j",)]
+        self.assertEqual(self.words("a 'b;c' \\\n  d # e; f\nG=1 h | i && j"), commands_of)
 
     def test_a_variable_stands_for_something_that_fits(self):
         self.assertEqual(commands.expanded("s3://$ARTIFACT_BUCKET/a"), "s3://artifact-bucket/a")
@@ -124,7 +128,8 @@ def refusal(path, overrides, capabilities):
     if unknown:
         return f"unknown: {unknown}"
     try:
-        parameters = engine._resolve_parameters(template, [{"Key": key, "Value": value} for key, value in overrides.items()])
+        given = [{"Key": key, "Value": value} for key, value in overrides.items()]
+        parameters = engine._resolve_parameters(template, given)
         engine._evaluate_rules(template, parameters, {})
     except ValueError as error:
         return str(error)
