@@ -23,7 +23,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Always the whole workspace: with `-p` cargo picks other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo test fmt clippy lint local offline emulated batches failover soak enforced faults once fuzz bench rate simulate up down deploy tenant
+.PHONY: help setup build demo test fmt clippy lint local offline emulated batches failover soak large enforced faults once fuzz bench rate simulate up down deploy tenant
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,11 @@ soak: setup build ## what is left to chance, ROUNDS times in a row, each time on
 		$(STACK) run -- $(CARGO_TEST) --test failover -- --nocapture || exit 1; \
 		$(STACK) run --faulty -- $(CARGO_TEST) --test once -- --nocapture || exit 1; \
 	done
+
+large: setup build ## the largest batch, outage and fan-out, of which `test` has smaller ones
+	$(CARGO_TEST) --test batches --test emulated --test failover --no-run
+	BCCE_LARGE=1 $(STACK) run -- $(CARGO_TEST) --test batches --test emulated --test failover -- \
+		outlasts_a_region many_step_executions dead_primary
 
 enforced: setup build ## tests with IAM enforced, on a stack of their own
 	$(CARGO_TEST) --test enforced --no-run

@@ -11,10 +11,10 @@ import time
 
 import boto3
 
+import progress
+
 # Runs at a time, and how many items are enough to see their rate.
 ROUNDS = [(1, 20), (8, 100), (32, 200)]
-# Seconds.
-PATIENCE = 600
 
 
 def main():
@@ -40,16 +40,20 @@ def run_batch(states, arn, name, items):
     message = {"workflow": "explain", "id": name, "batch": {"source": f"s3://{bucket}/{key}"}}
     started = time.monotonic()
     boto3.client("sqs").send_message(QueueUrl=os.environ["InboxQueueUrl"], MessageBody=json.dumps(message))
-    while time.monotonic() - started < PATIENCE:
+    runs = lambda: [one["status"] for one in states.list_executions(stateMachineArn=os.environ["WorkflowArn"])["executions"]]
+
+    def ended():
         executions = states.list_executions(stateMachineArn=arn)["executions"]
-        ended = [one for one in executions if is_of(states, one, name) and one["status"] != "RUNNING"]
-        if ended:
-            if ended[0]["status"] != "SUCCEEDED":
-                described = states.describe_execution(executionArn=ended[0]["executionArn"])
-                sys.exit(f"error: the batch {name} ended with {described.get('error')}: {described.get('cause')}")
-            return time.monotonic() - started
-        time.sleep(0.2)
-    sys.exit(f"error: the batch {name} is not over after {PATIENCE} s")
+        return [one for one in executions if is_of(states, one, name) and one["status"] != "RUNNING"]
+
+    over = progress.wait(ended, lambda: (len(runs()), runs().count("RUNNING")), 0.2)
+    if not over:
+        sys.exit(f"error: the batch {name} stands still, its runs are {', '.join(runs())}")
+    seconds = time.monotonic() - started
+    if over[0]["status"] != "SUCCEEDED":
+        described = states.describe_execution(executionArn=over[0]["executionArn"])
+        sys.exit(f"error: the batch {name} ended with {described.get('error')}: {described.get('cause')}")
+    return seconds
 
 
 def is_of(states, execution, name):

@@ -2,6 +2,7 @@
 
 import json
 
+import progress
 from checkout import ROOT, STACK, Failed, phase
 from deployment import client
 
@@ -52,11 +53,10 @@ def deploy(aws, template, stack, parameters):
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )
-    # Seconds between looks; by default 30.
-    waiter = cloudformation.get_waiter("stack_create_complete")
-    try:
-        waiter.wait(StackName=stack, WaiterConfig={"Delay": 0.1, "MaxAttempts": 600})
-    except Exception as error:
-        events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
-        reasons = [event["ResourceStatusReason"] for event in events if event.get("ResourceStatusReason")]
-        raise Failed(f"{stack} was not created: {error}; {'; '.join(reasons)}") from None
+    status = lambda: cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+    events = lambda: cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+    over = lambda: (now := status()) != "CREATE_IN_PROGRESS" and now
+    ended = progress.wait(over, lambda: len(events()), 0.1)
+    if ended != "CREATE_COMPLETE":
+        reasons = [event["ResourceStatusReason"] for event in events() if event.get("ResourceStatusReason")]
+        raise Failed(f"{stack} was not created: {ended or 'nothing happens any more'}; {'; '.join(reasons)}")

@@ -3,15 +3,13 @@
 import os
 import socket
 import ssl
-import time
 import urllib.request
 
 import certificate
+import progress
 from checkout import BUILT, ROOT, VENV, Failed, phase, tail
 
 REGION = "us-east-1"
-# Seconds. Idle machines take less than one; a cargo build may run beside it.
-START_TIMEOUT = 60
 
 
 def start_emulator(session, enforced=False, functions_call=None):
@@ -146,15 +144,10 @@ def is_healthy(url, trusted=None):
 
 
 def wait_for(condition, process):
-    """Until it holds; False when the process ended or time is up."""
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        if process.poll() is not None:
-            return False
-        time.sleep(0.05)
-    return False
+    """Until it holds; False when the process ended or does nothing any more."""
+    ended = lambda: process.poll() is not None
+    came = progress.wait(lambda: "came" if condition() else ended() and "ended", lambda: progress.worked(process), 0.05)
+    return came == "came"
 
 
 def free_port():

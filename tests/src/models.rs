@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 pub enum Layout {
     /// us-east-1, then us-west-2, with the limits of the environment.
     Two,
-    /// The same, but silence for a second is too long, for the platform team as well.
+    /// The same, but silence for two seconds is too long, for the platform team as well.
     Quick,
     /// The same, and first of all a target in Europe, which policy forbids.
     Abroad,
@@ -31,7 +31,7 @@ const LAYOUTS: [Row; 6] = [
     (
         Layout::Quick,
         "quick",
-        "routing: { timeouts: { first_token_s: 1, stall_s: 1 } }, ",
+        "routing: { timeouts: { first_token_s: 2, stall_s: 2 } }, ",
         &[("us-east-1", "us"), ("us-west-2", "us")],
     ),
     (

@@ -16,6 +16,7 @@ use bcce_core::plan::Plan;
 use bcce_core::ports::{CallLimits, CallModel, ModelCall, ReadJob, StartJob, StopJob};
 use bcce_core::prompt::Prompt;
 use bcce_core::run::RunRef;
+use bcce_tests::progress::{Limits, State, SystemClock, wait};
 use bcce_tests::scripted_model::{Jobs, Model, Store, serve};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -106,14 +107,11 @@ async fn started(service: &Service, adapter: &Adapter, scripts: &[&str]) -> Stri
 }
 
 async fn until(adapter: &Adapter, arn: &str, is_it: fn(&Job) -> bool) -> Job {
-    for _ in 0..500 {
-        let job = adapter.read_job(arn).await.unwrap();
-        if is_it(&job) {
-            return job;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{arn} never came to it");
+    let read = async || adapter.read_job(arn).await.unwrap();
+    let ask = async || Some(read().await).filter(is_it);
+    let state = async || State { own: format!("{:?}", read().await), around: String::new() };
+    let came = wait(&SystemClock::default(), &Limits::STACK, arn, ask, state).await;
+    came.unwrap_or_else(|standstill| panic!("{standstill}"))
 }
 
 fn is_over(job: &Job) -> bool {

@@ -49,9 +49,9 @@ fn bedrock(endpoint: String) -> Bedrock {
 }
 
 const LIMITS: CallLimits = CallLimits {
-    first_token: Duration::from_millis(1_000),
-    stall: Duration::from_millis(1_000),
-    attempt: Duration::from_millis(6_000),
+    first_token: Duration::from_millis(1_500),
+    stall: Duration::from_millis(1_500),
+    attempt: Duration::from_millis(60_000),
 };
 
 async fn call(bedrock: &Bedrock, script: &str) -> CallReport {
@@ -143,7 +143,7 @@ async fn every_fault_gets_its_name_and_its_usage() {
         ("expired", Some(Internal), Nothing),
         ("reset", Some(TargetUnavailable), Unknown),
         ("silent", Some(TargetTimeout), Unknown),
-        ("slow(3000)", Some(TargetTimeout), Unknown),
+        ("slow(20000)", Some(TargetTimeout), Unknown),
         ("stall", Some(TargetTimeout), Unknown),
         ("cut", Some(TargetBroken), Unknown),
         ("ends-early", Some(TargetBroken), Unknown),
@@ -178,8 +178,9 @@ async fn every_fault_gets_its_name_and_its_usage() {
             assert_eq!(failure.blame.cause(), cause, "{script}");
             assert_eq!(failure.retry_after_s, (script == "throttle(2)").then_some(2), "{script}");
         }
+        // A call that ended by another limit than its own would have taken longer, on a machine of any speed.
         assert!(
-            report.latency < Duration::from_millis(2_500),
+            report.latency < Duration::from_millis(20_000),
             "{script} took {:?}",
             report.latency
         );

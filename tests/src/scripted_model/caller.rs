@@ -17,9 +17,12 @@ pub fn kill(peer: SocketAddr) {
     }
 }
 
+/// The kernel hands its table out in pieces. While other connections come and go, a look may miss one.
+const LOOKS: usize = 10;
+
 /// The inode of a connection's socket at `peer`.
 fn socket(peer: SocketAddr) -> Option<String> {
-    inode_of(&std::fs::read_to_string("/proc/net/tcp").ok()?, peer)
+    (0..LOOKS).find_map(|_| inode_of(&std::fs::read_to_string("/proc/net/tcp").ok()?, peer))
 }
 
 /// `table`: as `/proc/net/tcp` has it, its addresses in the machine's byte order.

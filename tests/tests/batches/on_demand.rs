@@ -3,17 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::batch::{lines, run, run_of, told, upload};
-use crate::stack::{Layout, Stack, calls, fresh, model};
-
-/// Items of the batch below; `make large` takes 500.
-fn items() -> usize {
-    std::env::var("BCCE_ITEMS").map_or(40, |items| items.parse().expect("BCCE_ITEMS is a number"))
-}
+use crate::stack::{Layout, Stack, calls, fresh, model, sized};
 
 /// A few of the items are no requests, in three ways, and for the middle third of them the first region is down.
 #[tokio::test]
 async fn a_batch_with_broken_items_outlasts_a_region() {
-    let items = items();
+    // More than a part of the batch, or a handful.
+    let items = sized(40, 600);
     let stack = Stack::connect().await;
     let id = fresh("large");
     let is_broken = |n: &usize| n % 34 == 5 || *n == 10;

@@ -1,7 +1,6 @@
 //! The service's side of batch inference on the emulator's bucket.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use bcce_aws::bulk::Jobs;
 use bcce_core::bulk::{JobStart, JobStatus, NewJob, output_key, read, record_id};
@@ -37,12 +36,10 @@ async fn a_job_takes_its_records_from_the_bucket_and_puts_what_it_makes_there() 
         tags: &BTreeMap::new(),
     };
     let JobStart::Started { arn } = jobs.start_job(&job).await.unwrap() else { panic!("refused") };
-    let started = Instant::now();
-    let mut job = jobs.read_job(&arn).await.unwrap();
-    while !job.status.is_over() && started.elapsed() < Duration::from_secs(30) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        job = jobs.read_job(&arn).await.unwrap();
-    }
+    let look = async || jobs.read_job(&arn).await.unwrap();
+    let over = async || Some(look().await).filter(|job| job.status.is_over());
+    let job =
+        stack.reached("the end of the job", over, async || format!("{:?}", look().await)).await;
     assert_eq!(job.status, JobStatus::Completed, "{:?}", job.message);
     let key = output_key(&format!("{below}/out/"), &arn, "1.jsonl");
     let object = stack.s3.get_object().bucket(&bucket).key(&key).send().await.unwrap();

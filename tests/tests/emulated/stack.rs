@@ -40,6 +40,11 @@ pub fn fresh(name: &str) -> String {
     format!("{name}-{}", now.as_nanos())
 }
 
+/// How many items or runs a test takes: as few as show the point, and with `make large` as many as make it hard.
+pub fn sized(usual: usize, large: usize) -> usize {
+    std::env::var("BCCE_LARGE").map_or(usual, |_| large)
+}
+
 /// Once per stack, before its first request: prepare remembers the configuration for some seconds.
 static ALIASES: OnceCell<()> = OnceCell::const_new();
 

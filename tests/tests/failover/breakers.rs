@@ -1,5 +1,7 @@
 //! What the ledger and the model know of a test's targets.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::health::Breaker;
 use bcce_core::ledger::{BREAKER_SK, target_pk};
@@ -10,6 +12,8 @@ use crate::stack::{RunRef, Stack, calls, output};
 
 pub const EAST: &str = "us-east-1";
 pub const WEST: &str = "us-west-2";
+/// The first of an open breaker, in infra/config/dev/routing.yaml.
+pub const COOL_DOWN: Duration = Duration::from_secs(5);
 
 /// The breaker of a test's model in a region.
 pub async fn breaker(stack: &Stack, model: &str, region: &str) -> Breaker {

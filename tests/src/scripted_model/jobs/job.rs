@@ -21,6 +21,8 @@ pub struct Job {
 #[derive(Clone, Debug)]
 pub struct State {
     pub status: &'static str,
+    /// Those it has had, in order.
+    pub statuses: Vec<&'static str>,
     pub message: Option<String>,
     pub counts: Counts,
     ended_at: Option<DateTime>,
@@ -39,8 +41,13 @@ const OVER: [&str; 5] = ["Completed", "PartiallyCompleted", "Failed", "Stopped",
 impl Job {
     pub fn new(region: &str, n: usize, order: Order) -> Self {
         let arn = format!("arn:aws:bedrock:{region}:000000000000:model-invocation-job/job{n:09}");
-        let state =
-            State { status: "Submitted", message: None, counts: Counts::default(), ended_at: None };
+        let state = State {
+            status: "Submitted",
+            statuses: vec!["Submitted"],
+            message: None,
+            counts: Counts::default(),
+            ended_at: None,
+        };
         let (region, submitted_at) = (region.to_owned(), SystemTime::now().into());
         Self { region, arn, order, submitted_at, state: Mutex::new(state) }
     }
@@ -55,7 +62,7 @@ impl Job {
         self.change(|state| {
             let goes_on = state.status != "Stopping";
             if goes_on {
-                state.status = status;
+                state.turn(status);
             }
             goes_on
         })
@@ -71,7 +78,8 @@ impl Job {
 
     pub fn end(&self, status: &'static str, message: Option<String>) {
         self.change(|state| {
-            (state.status, state.message) = (status, message);
+            state.turn(status);
+            state.message = message;
             state.ended_at = Some(SystemTime::now().into());
         });
     }
@@ -86,9 +94,14 @@ impl Job {
                     retry_after_s: None,
                 });
             }
-            state.status = "Stopping";
+            state.turn("Stopping");
             Ok(())
         })
+    }
+
+    /// Every status so far, in order.
+    pub fn statuses(&self) -> Vec<&'static str> {
+        self.change(|state| state.statuses.clone())
     }
 
     pub fn to_json(&self) -> Value {
@@ -114,6 +127,13 @@ impl Job {
 
     fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         change(&mut self.state.lock().expect("nothing panics with the state in hand"))
+    }
+}
+
+impl State {
+    fn turn(&mut self, status: &'static str) {
+        self.status = status;
+        self.statuses.push(status);
     }
 }
 

@@ -69,9 +69,14 @@ impl Jobs {
         json!({ "invocationJobSummaries": named.map(|job| job.to_json()).collect::<Value>() })
     }
 
-    /// All there ever were, in order.
+    /// All there ever were, in order, with every status that each has had: a look now and then may miss one.
     pub fn to_json(&self) -> Value {
-        self.all().iter().map(|job| job.to_json()).collect()
+        let told = |job: &Arc<Job>| {
+            let mut told = job.to_json();
+            told["statuses"] = json!(job.statuses());
+            told
+        };
+        self.all().iter().map(told).collect()
     }
 
     async fn create(&self, region: &str, body: &[u8]) -> Result<Value, Refusal> {

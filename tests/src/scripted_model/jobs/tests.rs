@@ -1,6 +1,5 @@
-use std::time::Duration;
-
 use super::*;
+use crate::progress::{Limits, State, SystemClock, wait};
 use crate::scripted_model::prompt::tests::body;
 
 const INPUT: &str = "s3://b/in/";
@@ -44,21 +43,19 @@ async fn look(jobs: &Jobs, arn: &str) -> Value {
     ask(jobs, Wanted::Get(arn.into()), &Value::Null).await.unwrap()
 }
 
-/// The states that can be seen until `last`, and the job then.
+/// The statuses until `last`, and the job then.
 async fn until(jobs: &Jobs, arn: &str, last: &str) -> (Vec<String>, Value) {
-    let mut seen: Vec<String> = Vec::new();
-    for _ in 0..1_000 {
-        let job = look(jobs, arn).await;
-        let status = job["status"].as_str().unwrap();
-        if seen.last().is_none_or(|before| before != status) {
-            seen.push(status.to_owned());
-        }
-        if status == last {
-            return (seen, job);
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{arn} never was {last}: {seen:?}");
+    let job = reached(jobs, arn, last, |job| job["status"] == last).await;
+    let all = jobs.to_json();
+    let told = all.as_array().unwrap().iter().find(|job| job["jobArn"] == arn).unwrap();
+    (serde_json::from_value(told["statuses"].clone()).unwrap(), job)
+}
+
+async fn reached(jobs: &Jobs, arn: &str, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    let ask = async || Some(look(jobs, arn).await).filter(&is_it);
+    let state = async || State { own: look(jobs, arn).await.to_string(), around: String::new() };
+    let came = wait(&SystemClock::default(), &Limits::STACK, what, ask, state).await;
+    came.unwrap_or_else(|standstill| panic!("{standstill}"))
 }
 
 async fn output(jobs: &Jobs, name: &str) -> Vec<Value> {
@@ -119,13 +116,11 @@ async fn records_are_lost_fail_or_are_left_when_time_is_up() {
 async fn what_never_ends_is_stopped_with_what_was_done() {
     let jobs = jobs(&["@bulk never"]).await;
     let arn = start(&jobs).await;
-    until(&jobs, &arn, "InProgress").await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    reached(&jobs, &arn, "all but one", |job| job["processedRecordCount"] == RECORDS - 1).await;
     assert_eq!(look(&jobs, &arn).await["status"], "InProgress");
     ask(&jobs, Wanted::Stop(arn.clone()), &Value::Null).await.unwrap();
     let (seen, job) = until(&jobs, &arn, "Stopped").await;
-    // Stopping may be over before it is looked at.
-    assert_eq!(seen.last().map(String::as_str), Some("Stopped"), "{seen:?}");
+    assert_eq!(seen[3..], ["InProgress", "Stopping", "Stopped"]);
     assert!(job["endTime"].is_string());
     assert_eq!(output(&jobs, "a.jsonl.out").await.len(), 59);
     let refusal = ask(&jobs, Wanted::Stop(arn), &Value::Null).await.unwrap_err();

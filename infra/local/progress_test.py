@@ -1,0 +1,56 @@
+import subprocess
+import sys
+import unittest
+
+from progress import AT_MOST, LOOKS, STILL, wait, worked
+
+
+class Clock:
+    """Its seconds take no time."""
+
+    def __init__(self):
+        self.seconds = 0
+
+    def monotonic(self):
+        return self.seconds
+
+    def sleep(self, seconds):
+        self.seconds += seconds
+
+
+class Waits(unittest.TestCase):
+    def test_what_moves_is_waited_for_longer_than_what_stands_still(self):
+        clock = Clock()
+        came = wait(lambda: clock.seconds >= 20 * STILL, lambda: clock.seconds // (STILL - 1), 1, clock)
+        self.assertTrue(came)
+        clock = Clock()
+        self.assertIsNone(wait(lambda: False, lambda: min(clock.seconds, 10), 1, clock))
+        self.assertAlmostEqual(clock.seconds, 10 + STILL, delta=2)
+
+    def test_slow_looks_give_more_time(self):
+        clock = Clock()
+
+        def look():
+            clock.sleep(9)
+
+        self.assertIsNone(wait(look, lambda: "the same", 1, clock))
+        self.assertGreaterEqual(clock.seconds, (LOOKS - 1) * 10)
+
+    def test_a_change_without_end_has_one(self):
+        clock = Clock()
+        self.assertIsNone(wait(lambda: False, lambda: clock.seconds, 1, clock))
+        self.assertAlmostEqual(clock.seconds, AT_MOST, delta=2)
+
+    def test_a_process_that_works_is_seen_to(self):
+        busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        try:
+            before = worked(busy)
+            self.assertTrue(wait(lambda: worked(busy) > before, lambda: None, 0.05))
+        finally:
+            busy.kill()
+            busy.wait()
+        self.assertIsNone(worked(busy))
+
+
+if __name__ == "__main__":
+    unittest.main()
