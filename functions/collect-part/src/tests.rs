@@ -201,7 +201,7 @@ fn what_is_held_has_failed_with_the_reason_and_costs_what_the_job_charged() {
     assert_eq!(results[2]["error"], json!({ "name": "Bcce.TooManyFailures", "message": "why" }));
     assert_eq!((&results[2]["run_id"], &results[2]["totals"]), (&Value::Null, &Value::Null));
     let sums = ports.store.json(&batch().part_sums_key(1));
-    assert_eq!(sums["totals"]["cost_usd"], "2.00165");
+    assert_eq!(sums["totals"]["cost_usd"], "2.000165");
 }
 
 #[test]

@@ -121,7 +121,7 @@ async fn the_documents_keep_the_rules_of_the_format() {
         assert_eq!(document["_aws"]["Timestamp"], 1_793_534_409_000_i64);
     }
     let model: Value = serde_json::from_str(&emitted.borrow()[1]).unwrap();
-    assert_eq!((&model["InputTokens"], &model["PricedCost"]), (&1_000.into(), &0.00165.into()));
+    assert_eq!((&model["InputTokens"], &model["PricedCost"]), (&1_000.into(), &0.000165.into()));
 }
 
 #[tokio::test]

@@ -45,7 +45,9 @@ fn every_variable_is_given_and_read() {
     for name in functions() {
         let source: String = fs::read_dir(root().join("functions").join(&name).join("src"))
             .unwrap()
-            .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.is_file())
+            .map(|path| fs::read_to_string(path).unwrap())
             .collect();
         let given = variables(&template, &name);
         for variable in given.keys().filter(|variable| !of_all.contains_key(*variable)) {

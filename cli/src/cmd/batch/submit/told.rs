@@ -225,7 +225,7 @@ mod tests {
             "longest item: line 3, 23 bytes\n",
             "\ncalls:         2\n",
             "output tokens: 800 at most\n",
-            "cost:          <$0.0001 to $0.0044\n",
+            "cost:          <$0.0001 to $0.0004\n",
             "4 bytes are taken for a token",
         ];
         for part in expected {
