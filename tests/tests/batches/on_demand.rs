@@ -1,9 +1,10 @@
 //! Every item a run of its own.
 
+use bcce_core::batch::{BatchRef, BatchRequest, StoredBatch};
 use serde_json::{Value, json};
 
 use crate::batch::{lines, run, run_of, told, upload};
-use crate::stack::{Layout, Stack, calls, fresh, model, sized};
+use crate::stack::{Layout, Stack, calls, fresh, model, output, sized};
 
 /// A few of the items are no requests, in three ways, and for the middle third of them the first region is down.
 #[tokio::test]
@@ -185,5 +186,39 @@ async fn every_object_under_a_prefix_is_an_item() {
             .unwrap()
             .contains(&format!("the second (batches/uploads/{id}/b/c.md)")),
         "{outputs:?}"
+    );
+}
+
+/// By what names Step Functions refuses an execution is not documented as a whole: none of them gives an item up.
+#[tokio::test]
+async fn an_item_whose_run_is_refused_under_a_name_that_nobody_knows_is_started_later() {
+    let stack = Stack::connect().await;
+    let machine = stack.sfn.describe_state_machine().state_machine_arn(output("BatchArn"));
+    let machine = machine.send().await.unwrap();
+    let mut definition: Value = serde_json::from_str(machine.definition()).unwrap();
+    let items = &mut definition["States"]["RunItems"]["ItemProcessor"]["States"];
+    let workflow = &mut items["RunItem"]["Arguments"]["StateMachineArn"];
+    let right = workflow.as_str().unwrap().to_owned();
+    *workflow = json!(format!("{{% $exists($states.input.tries) ? '{right}' : '{right}-none' %}}"));
+    let refusing = stack.sfn.create_state_machine().name(fresh("refusing"));
+    let refusing = refusing.role_arn(machine.role_arn()).definition(definition.to_string());
+    let refusing = refusing.send().await.unwrap();
+
+    let id = fresh("refused-at-first");
+    let source = upload(&stack, &format!("{id}.jsonl"), "{\"text\": \"one\"}").await;
+    let message = json!({ "workflow": "explain", "id": id, "batch": { "source": source } });
+    let batch = BatchRef::first("default", "explain", &id);
+    let request = BatchRequest::parse(&message.to_string()).unwrap();
+    let stored = serde_json::to_vec(&StoredBatch::new(request, "default", "-")).unwrap();
+    let put = stack.s3.put_object().bucket(output("ArtifactBucket")).key(batch.request_key());
+    put.body(stored.into()).send().await.unwrap();
+    let start = stack.sfn.start_execution().state_machine_arn(refusing.state_machine_arn());
+    start.input(serde_json::to_string(&batch).unwrap()).send().await.unwrap();
+    let key = batch.manifest_key();
+    let sealed = stack.eventually(&key, async || stack.object(&key).await).await;
+    let sealed: Value = serde_json::from_slice(&sealed).unwrap();
+    assert_eq!(
+        (&sealed["status"], &sealed["counts"]["succeeded"]),
+        (&json!("SUCCEEDED"), &json!(1))
     );
 }
