@@ -15,7 +15,8 @@ inputs:
 steps:
   - id: first
     model: haiku
-    temperature: 0.5
+    thinking: off
+    max_tokens: 300
     system: You are brief.
     prompt: "First: {{{{ inputs.text }}}}"
   - id: second
@@ -32,7 +33,8 @@ steps:
     let run = RunRef::first("default", &name, "1");
     let calls = calls(&run);
     let first = &calls[0]["request"];
-    assert_eq!(first["inferenceConfig"]["temperature"], 0.5);
+    assert_eq!(first["inferenceConfig"]["maxTokens"], 300);
+    assert_eq!(first["additionalModelRequestFields"]["thinking"]["type"], "disabled");
     assert!(
         first["messages"][0]["content"][0]["text"].as_str().unwrap().contains("<data>hello</data>")
     );
