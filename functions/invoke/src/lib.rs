@@ -21,7 +21,7 @@ use bcce_core::attempt::{Attempt, Totals};
 use bcce_core::emf::ledger_unreachable;
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::book::Book;
-use bcce_core::limits::{MAX_STATE_MESSAGE_BYTES, cut_bytes};
+use bcce_core::limits::{MAX_MESSAGE_CHARS, MAX_STATE_MESSAGE_BYTES, cut, cut_bytes};
 use bcce_core::ports::{CallModel, Clock, GetObject, PutOnce};
 use bcce_core::routing::{Decision, Next};
 use bcce_core::run::{Run, StepRef};
@@ -153,7 +153,7 @@ where
     settle(&ports.store, request, &key, walked).await
 }
 
-/// Targets whose advice stands in the error of a step.
+/// Pieces of advice in the error of a step.
 const ADVISED: usize = 2;
 
 /// The router's reasons and the advice name targets and limits, nothing of the input. Bounded, since the failures of a
@@ -163,11 +163,13 @@ fn stopped(name: ErrorName, request: &Request) -> Fault {
     let errors: BTreeSet<&str> =
         request.attempts.iter().filter_map(|a| a.error).map(ErrorName::as_str).collect();
     let errors = errors.into_iter().collect::<Vec<_>>().join(", ");
-    let advised = |a: &Attempt| Some(format!("{}: {}; ", a.target, a.advice.as_ref()?));
-    let advice: BTreeSet<String> = request.attempts.iter().filter_map(advised).collect();
-    let advice: String = advice.into_iter().take(ADVISED).collect();
-    let (because, calls) = (because.unwrap_or_default(), request.attempts.len());
-    let message = format!("after {calls} calls ({errors}): {advice}{because}");
+    // Several targets often want the same.
+    let advice: BTreeSet<&str> =
+        request.attempts.iter().filter_map(|a| a.advice.as_deref()).collect();
+    let advice: String =
+        advice.into_iter().take(ADVISED).map(|a| format!("; to do: {a}")).collect();
+    let because = cut(&because.unwrap_or_default(), MAX_MESSAGE_CHARS);
+    let message = format!("after {} calls ({errors}): {because}{advice}", request.attempts.len());
     Fault::new(name, cut_bytes(&message, MAX_STATE_MESSAGE_BYTES))
 }
 

@@ -754,7 +754,7 @@ async fn a_step_that_no_target_takes_says_what_a_person_should_do() {
     request.next = Next::Stop(ErrorName::NoTarget);
     let Ok(Response::Failed { error, .. }) = handle(&ports, request, AMPLE).await else { panic!() };
     assert_eq!(error.name, ErrorName::NoTarget);
-    for told in ["after 2 calls", "in us-east-1: fill in the form; ", "subscribe to the model; "] {
+    for told in ["after 2 calls", "; to do: fill in the form", "; to do: subscribe to the model"] {
         assert!(error.message.contains(told), "{told} is missing in {error}");
     }
     assert!(!error.message.contains("quoted input"), "{error}");
