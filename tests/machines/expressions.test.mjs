@@ -11,7 +11,8 @@ const MACHINES = new URL('../../statemachines/', import.meta.url);
 const SUFFIX = '.asl.json';
 
 const json = (url) => JSON.parse(readFileSync(url, 'utf8'));
-const names = readdirSync(MACHINES).filter((file) => file.endsWith(SUFFIX)).map((file) => file.slice(0, -SUFFIX.length));
+const files = readdirSync(MACHINES).filter((file) => file.endsWith(SUFFIX));
+const names = files.map((file) => file.slice(0, -SUFFIX.length));
 const machine = (name) => json(new URL(`${name}${SUFFIX}`, MACHINES));
 
 for (const name of names) {
@@ -36,8 +37,8 @@ const small = ({ condition = '{% $found.outcome = \'a\' %}', output = 'as it is'
     Over: { Type: 'Pass', Output: output, End: true },
   },
 });
-const problems = async (parts, least = {}) =>
-  new Walk(small(parts), { inputs: [{}], results: { Ask: [{ outcome: 'a' }, { outcome: 'b', error: 'e' }] }, ...least }).run();
+const results = { Ask: [{ outcome: 'a' }, { outcome: 'b', error: 'e' }] };
+const problems = async (parts, least = {}) => new Walk(small(parts), { inputs: [{}], results, ...least }).run();
 
 test('the walk finds what it is for', async () => {
   assert.deepEqual(await problems({}), []);
@@ -59,6 +60,7 @@ test('the walk finds what it is for', async () => {
 
 test('expressions within Maps are found', () => {
   const inner = { StartAt: 'In', States: { In: { Type: 'Pass', Output: { a: ['{% 1 %}'] }, End: true } } };
-  const outer = { StartAt: 'Each', States: { Each: { Type: 'Map', Items: '{% [] %}', ItemProcessor: inner, End: true } } };
+  const each = { Type: 'Map', Items: '{% [] %}', ItemProcessor: inner, End: true };
+  const outer = { StartAt: 'Each', States: { Each: each } };
   assert.deepEqual([...expressions(outer)], ['Each/Items', 'In/Output/a/0']);
 });

@@ -6,6 +6,8 @@ import jsonata from 'jsonata';
 
 /** How often a walk enters one state: once around each loop shows what its counters do. */
 const ROUNDS = 3;
+/** Characters of what an expression had, where it came to nothing. */
+const SHOWN = 600;
 /** What a Catch gets at least, of any task. */
 const LEAST_ERROR = { Error: 'States.Timeout' };
 const CONTEXT = {
@@ -55,7 +57,8 @@ export class Walk {
     const state = scope.machine.States[name];
     if (!state) throw new Error(`there is no state ${name}`);
     const language = state.QueryLanguage ?? this.definition.QueryLanguage ?? 'JSONPath';
-    const at = { scope, name, state, language, input, variables, rounds: { ...rounds, [name]: (rounds[name] ?? 0) + 1 } };
+    const entered = { ...rounds, [name]: (rounds[name] ?? 0) + 1 };
+    const at = { scope, name, state, language, input, variables, rounds: entered };
     for (const field of Object.keys(state).filter((field) => !WALKED.includes(field))) {
       await this.value(at, field, state[field], { input });
     }
@@ -91,8 +94,9 @@ export class Walk {
   async choose(at) {
     const { state, input } = at;
     for (const [n, rule] of state.Choices.entries()) {
-      const holds = await this.value(at, `Choices/${n}/Condition`, rule.Condition, { input });
-      if (typeof holds !== 'boolean') this.problem(at, `Choices/${n}/Condition`, `comes to ${JSON.stringify(holds)}, no boolean`);
+      const place = `Choices/${n}/Condition`;
+      const holds = await this.value(at, place, rule.Condition, { input });
+      if (typeof holds !== 'boolean') this.problem(at, place, `comes to ${JSON.stringify(holds)}, no boolean`);
       if (holds !== true) continue;
       // Which of them Step Functions evaluates then is not documented in so many words.
       await this.left(at, state, '', { input }, input);
@@ -113,7 +117,8 @@ export class Walk {
       const context = (item) => ({ ...scope.context, Map: { Item: { Value: item } } });
       for (const field of ['ItemReader', 'ResultWriter']) this.paths(at, field, state[field], context(null));
       this.path(at, 'MaxConcurrencyPath', state.MaxConcurrencyPath ?? '$', scope.context);
-      children = this.listed('items', name).map((item) => this.paths(at, 'ItemSelector', state.ItemSelector, context(item)));
+      const child = (item) => this.paths(at, 'ItemSelector', state.ItemSelector, context(item));
+      children = this.listed('items', name).map(child);
     }
     const outputs = [];
     for (const child of children) {
@@ -142,17 +147,19 @@ export class Walk {
   }
 
   async left(at, way, prefix, states, output) {
-    const has = (field) => Object.hasOwn(way, field);
+    const field = async (name, otherwise) =>
+      Object.hasOwn(way, name) ? this.value(at, `${prefix}${name}`, way[name], states) : otherwise;
     return {
-      output: has('Output') ? await this.value(at, `${prefix}Output`, way.Output, states) : output,
-      variables: has('Assign') ? { ...at.variables, ...(await this.value(at, `${prefix}Assign`, way.Assign, states)) } : at.variables,
+      output: await field('Output', output),
+      variables: { ...at.variables, ...(await field('Assign', {})) },
     };
   }
 
   async number(at, field) {
     if (!Object.hasOwn(at.state, field)) return;
     const value = await this.value(at, field, at.state[field], { input: at.input });
-    if (!Number.isInteger(value) || value < 0) this.problem(at, field, `comes to ${JSON.stringify(value)}, no whole number`);
+    if (Number.isInteger(value) && value >= 0) return;
+    this.problem(at, field, `comes to ${JSON.stringify(value)}, no whole number`);
   }
 
   listed(kind, name) {
@@ -172,7 +179,9 @@ export class Walk {
     if (typeof value === 'string') return isExpression(value) ? this.evaluate(at, place, value, states) : value;
     if (value === null || typeof value !== 'object') return value;
     const entries = [];
-    for (const [key, inner] of Object.entries(value)) entries.push([key, await this.value(at, `${place}/${key}`, inner, states)]);
+    for (const [key, inner] of Object.entries(value)) {
+      entries.push([key, await this.value(at, `${place}/${key}`, inner, states)]);
+    }
     return Array.isArray(value) ? entries.map(([, inner]) => inner) : Object.fromEntries(entries);
   }
 
@@ -180,7 +189,8 @@ export class Walk {
     this.evaluated.add(`${at.name}/${place}`);
     try {
       const expression = jsonata(text.slice(2, -2));
-      const unknown = variablesOf(expression.ast()).filter((name) => name !== 'states' && !Object.hasOwn(at.variables, name));
+      const isUnknown = (name) => name !== 'states' && !Object.hasOwn(at.variables, name);
+      const unknown = variablesOf(expression.ast()).filter(isUnknown);
       if (unknown.length > 0) throw new Error(`nothing was assigned to $${unknown.join(', $')} on this way`);
       expression.registerFunction('parse', (json) => JSON.parse(json), '<s:x>');
       const bindings = { ...at.variables, states: { ...states, context: at.scope.context } };
@@ -188,8 +198,8 @@ export class Walk {
       if (value === undefined) throw new Error('comes to nothing');
       return JSON.parse(JSON.stringify(value));
     } catch (error) {
-      const having = JSON.stringify({ ...states, ...at.variables });
-      this.problem(at, place, `${error.message}, having ${having.length > 600 ? `${having.slice(0, 600)}…` : having}`);
+      const having = JSON.stringify({ ...states, ...at.variables }).slice(0, SHOWN);
+      this.problem(at, place, `${error.message}, having ${having}`);
       return null;
     }
   }
@@ -199,7 +209,8 @@ export class Walk {
     if (value === null || typeof value !== 'object') return value;
     const entries = Object.entries(value).map(([key, inner]) => {
       const within = `${place}/${key}`;
-      return key.endsWith('.$') ? [key.slice(0, -2), this.path(at, within, inner, context)] : [key, this.paths(at, within, inner, context)];
+      if (key.endsWith('.$')) return [key.slice(0, -2), this.path(at, within, inner, context)];
+      return [key, this.paths(at, within, inner, context)];
     });
     return Array.isArray(value) ? entries.map(([, inner]) => inner) : Object.fromEntries(entries);
   }

@@ -70,12 +70,12 @@ where
 {
     let batch = &request.batch.reference;
     let opened: Opened = ports.read(&batch.opened_key()).await?;
-    let Some(mut jobs) = ports.find::<JobsRecord>(&batch.jobs_key()).await? else {
-        // Nobody ever saw a job: no part has a record on another list than that of the rest.
-        let parts = ports.taken(batch, opened.parts).await?;
-        return Ok(rest(batch, parts.values().any(|part| part.others > 0)));
-    };
     let parts = ports.taken(batch, opened.parts).await?;
+    let is_listed = parts.values().any(|part| part.others > 0);
+    let Some(mut jobs) = ports.find::<JobsRecord>(&batch.jobs_key()).await? else {
+        // Nobody ever saw a job: all that is left is on the list of the rest.
+        return Ok(rest(batch, is_listed));
+    };
     let of_job = |job: u32| {
         let its = move |part: &u32| job_of(*part, opened.parts) == job;
         parts.iter().filter(move |(part, _)| its(part))
@@ -100,7 +100,7 @@ where
     }
     let run = ports.divide(batch, &jobs, &parts, opened.parts).await?;
     ports.note(batch, &jobs).await?;
-    Ok(rest(batch, run > 0 || parts.values().any(|part| part.others > 0)))
+    Ok(rest(batch, run > 0 || is_listed))
 }
 
 fn is(leftovers: Option<&Leftovers>, verdict: Verdict) -> bool {

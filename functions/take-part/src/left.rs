@@ -8,7 +8,7 @@ use bcce_core::bulk::{JobRecord, JobStatus, LeftRecord, Rendered, TakenPart};
 use bcce_core::error::Fault;
 use bcce_core::ports::PutObject;
 
-use crate::settle::Settled;
+use crate::settle::Outcome;
 
 #[derive(Default)]
 pub(crate) struct Left {
@@ -20,30 +20,30 @@ pub(crate) struct Left {
 }
 
 impl Left {
-    /// `settled`: what came of the records that came back, by item.
+    /// `outcomes`: what came of the records that came back, by item.
     pub fn of(
         places: &[Place],
         rendered: &Rendered,
         job: Option<&JobRecord>,
-        mut settled: BTreeMap<u64, Settled>,
+        mut outcomes: BTreeMap<u64, Outcome>,
     ) -> Self {
         let mut left = Self::default();
         let is_completed = job.is_some_and(|job| job.status == Some(JobStatus::Completed));
         for place in places {
-            let settled = settled.remove(&place.n);
+            let outcome = outcomes.remove(&place.n);
             let was_asked = rendered.records > 0 && !rendered.without.contains(&place.n);
-            if settled.is_none() && (job.is_none() || !was_asked) {
+            if outcome.is_none() && (job.is_none() || !was_asked) {
                 left.others.push(*place);
                 left.counts.others += 1;
                 continue;
             }
             let counts = &mut left.counts;
-            let is_processed = is_completed || settled.is_some();
+            let is_processed = is_completed || outcome.is_some();
             counts.records += 1;
             counts.processed += u64::from(is_processed);
-            let totals = match settled {
-                Some(Settled::Over) => continue,
-                Some(Settled::Left { error, totals }) => {
+            let totals = match outcome {
+                Some(Outcome::Over) => continue,
+                Some(Outcome::Left { error, totals }) => {
                     counts.error.get_or_insert(error);
                     totals.map(|totals| *totals)
                 }

@@ -23,7 +23,7 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
 use left::Left;
-use settle::{Answered, Settled};
+use settle::{Answered, Outcome};
 
 /// Answers taken at a time. Each is signed, and what signs is shared with every run: with five parts at a time KMS is
 /// asked some 150 times a second.
@@ -104,7 +104,7 @@ where
     let rendered = ports.rendered(batch, part).await?;
     let returned = ports.returned(batch, part, &rendered).await?;
     let items = ports.items(batch, part).await?;
-    let mut settled = BTreeMap::new();
+    let mut outcomes = BTreeMap::new();
     if let Some(returned) = &returned {
         let answers = places.iter().filter_map(|place| {
             let (record, item) = (returned.output.records.get(&place.n)?, items.get(&place.n)?);
@@ -112,16 +112,16 @@ where
             Some(Answered { config, emit, batch, item, returned: record, arn, took })
         });
         let taking = answers.map(|answered| async move {
-            answered.settle(ports).await.map(|settled| (answered.item.n, settled))
+            answered.settle(ports).await.map(|outcome| (answered.item.n, outcome))
         });
         let mut taking = futures::stream::iter(taking).buffer_unordered(AT_A_TIME);
         while let Some(taken) = taking.next().await {
-            settled.extend([taken?]);
+            outcomes.extend([taken?]);
         }
     }
-    let taken = settled.values().filter(|settled| matches!(settled, Settled::Over)).count() as u64;
+    let taken = outcomes.values().filter(|outcome| matches!(outcome, Outcome::Over)).count() as u64;
     let job = returned.as_ref().map(|returned| &returned.job);
-    let left = Left::of(&places, &rendered, job, settled);
+    let left = Left::of(&places, &rendered, job, outcomes);
     left.note(&ports.store, batch, part).await?;
     let (batch_id, left) = (&batch.batch_id, places.len() as u64 - taken);
     tracing::info!(batch_id, part, taken, left, "a part is taken");

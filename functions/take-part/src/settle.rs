@@ -34,7 +34,7 @@ pub(crate) struct Answered<'a, E> {
 }
 
 /// What came of it.
-pub(crate) enum Settled {
+pub(crate) enum Outcome {
     /// Its run is over.
     Over,
     /// There is no answer that stands.
@@ -46,7 +46,7 @@ pub(crate) enum Settled {
 }
 
 impl<E: Fn(&str)> Answered<'_, E> {
-    pub async fn settle<S, K, L, C>(&self, ports: &Ports<S, K, L, C>) -> Result<Settled, Fault>
+    pub async fn settle<S, K, L, C>(&self, ports: &Ports<S, K, L, C>) -> Result<Outcome, Fault>
     where
         S: GetObject + PutOnce,
         K: SignDigest,
@@ -77,7 +77,7 @@ impl<E: Fn(&str)> Answered<'_, E> {
             let documents = emf::of_run(&self.config.environment, &closed.manifest);
             documents.iter().for_each(|document| (self.emit)(document));
         }
-        Ok(Settled::Over)
+        Ok(Outcome::Over)
     }
 
     /// It begins with its job, and its execution is the batch's.
@@ -94,7 +94,7 @@ impl<E: Fn(&str)> Answered<'_, E> {
         &self,
         ports: &Ports<S, K, L, C>,
         run: &Run,
-    ) -> Result<Result<Manifest, Settled>, Fault>
+    ) -> Result<Result<Manifest, Outcome>, Fault>
     where
         S: GetObject + PutOnce,
         C: Clock,
@@ -119,7 +119,7 @@ impl<E: Fn(&str)> Answered<'_, E> {
             }
             Err(error) => {
                 let totals = self.note_failure(&ports.store, run, course, error.clone()).await?;
-                return Ok(Err(Settled::Left { error, totals: totals.map(Box::new) }));
+                return Ok(Err(Outcome::Left { error, totals: totals.map(Box::new) }));
             }
         };
         let body = store_once(&ports.store, &key, &run.run_id, body).await?;

@@ -221,9 +221,9 @@ async fn where_the_sample_fails_as_well_no_other_record_is_asked_again() {
         })
         .sum();
     assert_eq!(asked, 10);
-    let (code, told) = bcce("dev", &["batch", "status", &batch.batch_id]);
-    assert_eq!(code, 0, "{told}");
-    assert!(told.contains("on demand 0 of a sample of 10 succeeded"), "{told}");
+    let (code, printed) = bcce("dev", &["batch", "status", &batch.batch_id]);
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.contains("on demand 0 of a sample of 10 succeeded"), "{printed}");
 }
 
 #[tokio::test]

@@ -208,10 +208,10 @@ impl JobRecord {
             None => "was not started".to_owned(),
         };
         let message = self.message.as_ref().map(|message| format!(": {message}"));
-        let told = format!("job {} {status}{}", self.job, message.unwrap_or_default());
+        let sentence = format!("job {} {status}{}", self.job, message.unwrap_or_default());
         match self.leftovers.as_ref().and_then(Leftovers::describe) {
-            Some(leftovers) => format!("{told}; {leftovers}"),
-            None => told,
+            Some(leftovers) => format!("{sentence}; {leftovers}"),
+            None => sentence,
         }
     }
 }
