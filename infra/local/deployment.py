@@ -67,8 +67,8 @@ def deploy(session, aws, bedrock_endpoint_url):
             "SAM_CLI_TELEMETRY": "0",
             # Where sam keeps what it would write to ~/.aws-sam; `make setup` fills it.
             "__SAM_CLI_APP_DIR": str(VENV / "sam"),
-            # Seconds between looks at the changeset; by default 5, longer than all the rest takes.
-            "SAM_CLI_POLL_DELAY": "0.2",
+            # Seconds between looks at the changeset; by default 5, longer than all the rest takes. sam looks 120 times.
+            "SAM_CLI_POLL_DELAY": "0.5",
             "TMPDIR": str(session.home / "tmp"),
         }
         failed = session.call("deploy", command, env)

@@ -1,6 +1,6 @@
 //! What a plain client sees that only knows the environment of the stack.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -209,17 +209,20 @@ impl Stack {
         queue
     }
 
-    /// Every message that a queue has just now; each is hidden from others for so many seconds.
+    /// Every message that a queue has just now; each is hidden from others for so many seconds. One that is shown
+    /// again meanwhile, because the machine is slow, is taken once.
     pub async fn sweep(&self, queue: &str, hidden_s: i32) -> Vec<Message> {
-        let mut messages = Vec::new();
+        let (mut messages, mut known) = (Vec::new(), HashSet::new());
         loop {
             let receive = self.sqs.receive_message().queue_url(queue).max_number_of_messages(10);
             let receive = receive.visibility_timeout(hidden_s).message_attribute_names("All");
             let received = receive.send().await.unwrap();
-            if received.messages().is_empty() {
+            let mut received = received.messages.unwrap_or_default();
+            received.retain(|message| known.insert(message.message_id.clone()));
+            if received.is_empty() {
                 return messages;
             }
-            messages.extend(received.messages.unwrap_or_default());
+            messages.extend(received);
         }
     }
 }

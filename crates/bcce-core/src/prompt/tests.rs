@@ -51,9 +51,9 @@ fn the_tag_of_a_text_that_closes_many_is_soon_found() {
         let first = format!("<data-{tags}>");
         shortest(|| assert!(user("{{ inputs.a }}", context.clone()).unwrap().starts_with(&first)))
     };
-    let (few, many) = (found_among(4_500), found_among(45_000));
+    let (few, many) = (found_among(2_000), found_among(20_000));
     // Ten times the text takes some ten times as long, and a hundred times where each tag is looked for.
-    assert!(many < few * 40, "{few:?} for 4,500 tags and {many:?} for 45,000");
+    assert!(many < few * 40, "{few:?} for 2,000 tags and {many:?} for 20,000");
 }
 
 /// What is enclosed is safe to print as it is, until a filter cuts into it.

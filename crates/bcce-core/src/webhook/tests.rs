@@ -396,7 +396,7 @@ fn a_rule_cannot_take_long() {
         ),
         ("{{ body }}{{ body }}", "request: is "),
     ] {
-        let bounded = is_within(plain * 20, || {
+        let bounded = is_within(plain * 10, || {
             let told = mapped(template).unwrap_err();
             assert!(told.contains(expected), "{template}: {told}");
         });
