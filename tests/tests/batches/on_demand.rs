@@ -9,8 +9,7 @@ use crate::stack::{Layout, Stack, calls, fresh, model, output, sized};
 /// A few of the items are no requests, in three ways, and for the middle third of them the first region is down.
 #[tokio::test]
 async fn a_batch_with_broken_items_outlasts_a_region() {
-    // More than a part of the batch, or a handful.
-    let items = sized(40, 600);
+    let items = sized(40, 500);
     let stack = Stack::connect().await;
     let id = fresh("large");
     let is_broken = |n: &usize| n % 34 == 5 || *n == 10;
