@@ -63,6 +63,10 @@ fn line(grammar: &Grammar<'_>, report: &CallReport) -> String {
             let took = figures::milliseconds(report.latency.as_millis() as u64);
             format!("  compiled   {place}, in {took}")
         }
-        Err(failure) => format!("  failed     {place}: {}: {}", failure.name, failure.message),
+        Err(failure) => {
+            let advice = failure.advice.as_ref().map(|advice| format!("; to do: {advice}"));
+            let advice = advice.unwrap_or_default();
+            format!("  failed     {place}: {}: {}{advice}", failure.name, failure.message)
+        }
     }
 }

@@ -20,8 +20,8 @@ pub struct Args {
     /// Directory with models, routing, policy and prices.yaml, and workflows/<name>.yaml
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// Have Bedrock compile the schemas of the workflows afterwards: one short call for each schema and target, by your
-    /// own credentials
+    /// Have Bedrock compile the schemas of the workflows afterwards: one short call for each schema and target, which
+    /// your own credentials make and which is charged, but not in the ledger
     #[arg(long)]
     warm: bool,
 }

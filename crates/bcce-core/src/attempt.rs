@@ -86,7 +86,8 @@ pub enum AttemptOutcome {
 pub enum Cause {
     /// The prompt and `max_tokens` do not fit its context.
     ContextTooLong,
-    /// The service cannot compile the schema; it goes into the prompt.
+    /// The service does not take the schema: its grammar is too large, or it has a part that we think it takes and it
+    /// does not. The schema goes into the prompt.
     GrammarTooLarge,
 }
 

@@ -189,6 +189,7 @@ const RULES: &[Rule] = &[
     misfits(&["exceed context limit"], Cause::ContextTooLong),
     misfits(&["grammar is too large"], Cause::GrammarTooLarge),
     misfits(&["schema is too complex"], Cause::GrammarTooLarge),
+    misfits(&["output_config.format.schema"], Cause::GrammarTooLarge),
     misfits(&["too many optional parameters"], Cause::GrammarTooLarge),
     misfits(&["too many parameters with union types"], Cause::GrammarTooLarge),
 

@@ -199,7 +199,9 @@ impl Breaker {
             (Signal::Alive, None) => self.failures = self.failures.saturating_sub(1),
             // In flight while it opened. Only what the service itself asks for is new.
             (Signal::Failing { retry_after_s, .. }, Some(until)) => {
-                self.open_until = asked(retry_after_s, now).map(|at| at.max(until)).or(Some(until));
+                if let Some(later) = asked(retry_after_s, now).filter(|at| *at > until) {
+                    (self.open_until, self.used_up) = (Some(later), false);
+                }
             }
             (Signal::Failing { error, retry_after_s }, None) => {
                 self.failed(error, retry_after_s, now, settings);

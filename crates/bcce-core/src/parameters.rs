@@ -115,7 +115,7 @@ impl<'a> Parameters<'a> {
         };
         let part = match () {
             () if !takes.json_schema => Err("the target enforces none".to_owned()),
-            () if grammar_refused => Err("the service refused its grammar as too large".to_owned()),
+            () if grammar_refused => Err("the service refused it before".to_owned()),
             () => subset(schema),
         };
         match part {
@@ -244,6 +244,9 @@ mod tests {
         }
         let (step, takes) = (step(JSON), today());
         let sent = Parameters::of(&step, &takes, true);
-        assert!(sent.schema.is_none() && sent.adapted[0].contains("grammar"), "{sent:?}");
+        assert!(
+            sent.schema.is_none() && sent.adapted[0].contains("the service refused it before"),
+            "{sent:?}"
+        );
     }
 }

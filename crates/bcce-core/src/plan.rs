@@ -201,8 +201,8 @@ fn checked_inputs(sources: &Sources<'_>) -> (Map<String, Value>, Problems) {
     }
 }
 
-/// The request's model takes the place of every step's own.
-fn with_model(template: &Template, model: Option<&str>) -> Template {
+/// The template with the request's model in the place of every step's own.
+pub fn with_model(template: &Template, model: Option<&str>) -> Template {
     let mut template = template.clone();
     if let Some(model) = model {
         template.steps.iter_mut().for_each(|step| step.model = model.to_owned());

@@ -1,9 +1,11 @@
-//! Schemas that the service has compiled. It compiles a schema to a grammar at its first call, which may take minutes
-//! in which it sends nothing, and keeps the grammar for a day. So the first call with a schema may be silent for longer
-//! than others, and its silence says nothing of the target.
+//! What is known of schemas: for which targets the service has compiled one, and which ones it refuses.
+//!
+//! The service compiles a schema to a grammar at its first call, which may take minutes in which it sends nothing, and
+//! keeps the grammar for a day. So the first call with a schema may be silent for longer than others, and its silence
+//! says nothing of the target. A schema that was refused is not sent again.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use bcce_core::attempt::Target;
@@ -16,48 +18,64 @@ use time::OffsetDateTime;
 
 /// How long the service keeps a grammar, less an hour: what was noted late is not relied on.
 pub(crate) const KEPT: Duration = Duration::from_secs(23 * 3_600);
+/// How long this function relies on what it read of a target that has the grammar, and of one that has not.
+const RELIED_ON: Duration = Duration::from_secs(3_600);
+const LOOKED_AT: Duration = Duration::from_secs(60);
+/// Stands in the place of a target: no target takes the schema.
+const REFUSED: &str = "refused";
 
-/// What this function knows, by schema and target: until when the service has the grammar.
+/// What this function knows, by schema.
 #[derive(Default)]
-pub struct Grammars(RefCell<HashMap<Key, OffsetDateTime>>);
+pub struct Grammars(RefCell<HashMap<String, Known>>);
+
+struct Known {
+    /// Keys of targets that have the grammar, or [`REFUSED`].
+    targets: BTreeSet<String>,
+    read_at: OffsetDateTime,
+}
 
 /// A schema, as the ledger knows it among what targets have in their caches, and a target.
 pub(crate) type Key = (String, String);
 
+/// The schema on one target.
 pub(crate) fn key(schema: &Value, target: &Target) -> Key {
-    (format!("schema-{}", sha256_hex(schema.to_string().as_bytes())), target_key(target))
+    (digest(schema), target_key(target))
+}
+
+/// The schema, where the service refuses it.
+pub(crate) fn refusal(schema: &Value) -> Key {
+    (digest(schema), REFUSED.to_owned())
+}
+
+fn digest(schema: &Value) -> String {
+    format!("schema-{}", sha256_hex(schema.to_string().as_bytes()))
 }
 
 impl Grammars {
-    /// Asks the ledger where this function does not know; if that is out of reach, the schema counts as new.
-    pub async fn is_compiled<L: ReadCaches>(
+    /// Returns whether `key` was noted, here or by another function. Asks the ledger where this one does not know; if
+    /// that is out of reach, the schema counts as new.
+    pub async fn has<L: ReadCaches>(
         &self,
         health: &Book<L>,
-        key: &Key,
+        (schema, target): &Key,
         now: OffsetDateTime,
     ) -> bool {
-        if self.is_known(key, now) {
-            return true;
+        let known = self.0.borrow().get(schema).map(|k| (k.targets.contains(target), k.read_at));
+        match known {
+            Some((true, read_at)) if now < read_at + RELIED_ON => return true,
+            Some((false, read_at)) if now < read_at + LOOKED_AT => return false,
+            _ => {}
         }
-        let (schema, target) = key;
-        let compiled = health.warm(schema, now).await.contains(target);
-        if compiled {
-            // How much longer is not known here: it is asked again after a while.
-            self.0.borrow_mut().insert(key.clone(), now + Duration::from_secs(3_600));
-        }
-        compiled
+        let targets: BTreeSet<String> = health.warm(schema, now).await.into_iter().collect();
+        let has = targets.contains(target);
+        self.0.borrow_mut().insert(schema.clone(), Known { targets, read_at: now });
+        has
     }
 
-    /// Notes an answer. Returns whether the ledger has to be told.
-    pub fn learn(&self, key: &Key, now: OffsetDateTime) -> bool {
-        let is_news = !self.is_known(key, now);
-        if is_news {
-            self.0.borrow_mut().insert(key.clone(), now + KEPT);
-        }
-        is_news
-    }
-
-    fn is_known(&self, key: &Key, now: OffsetDateTime) -> bool {
-        self.0.borrow().get(key).is_some_and(|until| *until > now)
+    /// Notes `key`. Returns whether the ledger has to be told.
+    pub fn learn(&self, (schema, target): &Key, now: OffsetDateTime) -> bool {
+        let mut known = self.0.borrow_mut();
+        let new = || Known { targets: BTreeSet::new(), read_at: now };
+        known.entry(schema.clone()).or_insert_with(new).targets.insert(target.clone())
     }
 }

@@ -80,6 +80,8 @@ pub(crate) struct Over<'a> {
     /// The record of it, and of those before it in this step.
     pub attempt: &'a Attempt,
     pub before: &'a [Attempt],
+    /// No schema had to be compiled, so its first token says how fast the target is.
+    pub is_compiled: bool,
 }
 
 /// Tells the ledger what it does not know yet. An answer of a healthy target says nothing new, and costs
@@ -105,7 +107,7 @@ pub(crate) fn tell<'a, S, M, C, L>(
             ports.health.report(&key, &report, now, &settings).await;
         });
     }
-    if let Some(first_token_ms) = measured(route, over.attempt) {
+    if let Some(first_token_ms) = measured(route, over) {
         let key = key.clone();
         reports.send(async move {
             let counted = ports.health.ledger();
@@ -156,8 +158,9 @@ fn is_watched(decision: &Decision, target: &Target) -> bool {
     decision.watched.iter().any(|place| targets.get(*place) == Some(target))
 }
 
-fn measured(route: &Route, attempt: &Attempt) -> Option<u64> {
-    attempt.first_token_ms.filter(|_| route.routing.strategy == Strategy::Latency)
+fn measured(route: &Route, over: &Over<'_>) -> Option<u64> {
+    let asked_for = route.routing.strategy == Strategy::Latency && over.is_compiled;
+    over.attempt.first_token_ms.filter(|_| asked_for)
 }
 
 /// The prompt lies in the target's cache now, and for how long.

@@ -7,11 +7,12 @@ use bcce_core::attempt::{Attempt, AttemptKind, Cause, Target};
 use bcce_core::begun::Begun;
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::health::{Breaker, Standing, target_key};
-use bcce_core::parameters::Parameters;
+use bcce_core::parameters::{Parameters, json_output};
 use bcce_core::plan::Plan;
 use bcce_core::ports::{CallModel, Clock, GetObject, ModelAnswer, Repair};
 use bcce_core::prompt::Prompt;
 use bcce_core::routing::{Route, Routing};
+use bcce_core::schema::subset::subset;
 use bcce_core::template::Step;
 use time::OffsetDateTime;
 
@@ -27,6 +28,19 @@ const STALE: Duration = Duration::from_secs(5);
 /// With less than this left of the run's time, a call is not worth starting.
 const SHORTEST: Duration = Duration::from_secs(1);
 
+/// Whether the service has refused the step's schema, in this run or in another one.
+async fn is_refused<S, M, C: Clock, L: TakeReports>(
+    ports: &Ports<S, M, C, L>,
+    step: &Step,
+    attempts: &[Attempt],
+) -> bool {
+    let schema = json_output(step).and_then(|output| output.schema.as_ref());
+    let Some(Ok(part)) = schema.map(subset) else { return false };
+    let (refusal, now) = (grammars::refusal(&part), ports.clock.now());
+    attempts.iter().any(|attempt| attempt.cause == Some(Cause::GrammarTooLarge))
+        || ports.grammars.has(&ports.health, &refusal, now).await
+}
+
 /// What came of a walk, with every attempt of the step.
 pub(crate) enum Walked {
     Answered { attempts: Vec<Attempt>, answer: Answer },
@@ -41,6 +55,8 @@ pub(crate) struct Walk<'a, 'r, S, M, C, L> {
     plan: &'r Plan,
     step: &'r Step,
     prompt: Prompt,
+    /// The service has refused the step's schema before.
+    schema_refused: bool,
     /// When the function has to be done with calls.
     until: OffsetDateTime,
     attempts: Vec<Attempt>,
@@ -74,6 +90,7 @@ where
         let context = context::of(&ports.store, request, plan, step).await?;
         let until = ports.clock.now() + remaining.saturating_sub(MARGIN);
         let attempts = request.attempts.clone();
+        let schema_refused = is_refused(ports, step, &attempts).await;
         Ok(asking::prompt(step, &context).map(|prompt| Self {
             ports,
             reports,
@@ -81,6 +98,7 @@ where
             plan,
             step,
             prompt,
+            schema_refused,
             until,
             attempts,
         }))
@@ -165,15 +183,14 @@ where
     fn parameters(&self, target: &Target) -> Result<Parameters<'r>, Fault> {
         let takes = self.route().and_then(|route| self.plan.takes(self.step, route, target));
         let takes = takes.ok_or_else(|| Fault::internal(format!("the plan lacks {target}")))?;
-        let mut causes = self.attempts.iter().filter_map(|attempt| attempt.cause);
-        let grammar_refused = causes.any(|cause| cause == Cause::GrammarTooLarge);
-        Ok(Parameters::of(self.step, takes, grammar_refused))
+        Ok(Parameters::of(self.step, takes, self.schema_refused))
     }
 
     async fn turn(&mut self, target: &Target, time: Duration) -> Result<Turn, Fault> {
         let mut parameters = self.parameters(target)?;
         let mut asked = self.ask(target, &parameters, time, None).await?;
-        if self.may_drop_schema(&parameters, &asked)
+        if self.drops_schema(&parameters, &asked)
+            && self.calls_left() > 0
             && let Some(time) = self.time(true)
         {
             parameters = self.parameters(target)?;
@@ -204,10 +221,21 @@ where
         }
     }
 
-    /// The service cannot compile the schema: the same target is asked once more, with the schema in the prompt.
-    fn may_drop_schema(&self, parameters: &Parameters<'_>, asked: &Asked) -> bool {
-        let is_refused = matches!(asked, Asked::Misfit { cause: Cause::GrammarTooLarge, .. });
-        is_refused && parameters.schema.is_some() && self.calls_left() > 0
+    /// Whether the service has just refused the schema: the same target is asked once more, with the schema in the
+    /// prompt, and nobody sends it again.
+    fn drops_schema(&mut self, parameters: &Parameters<'_>, asked: &Asked) -> bool {
+        let Asked::Misfit { cause: Cause::GrammarTooLarge, .. } = asked else { return false };
+        let Some(schema) = &parameters.schema else { return false };
+        self.schema_refused = true;
+        self.learn(grammars::refusal(schema));
+        true
+    }
+
+    /// Notes what was learnt of a schema, for other functions too.
+    fn learn(&self, key: grammars::Key) {
+        if self.ports.grammars.learn(&key, self.ports.clock.now()) {
+            note_grammar(self.reports, self.ports, key);
+        }
     }
 
     /// What a call that was not answered means for the step.
@@ -239,6 +267,7 @@ where
         let kind = if repair.is_some() { AttemptKind::Repair } else { AttemptKind::First };
         let prompt = asking::prompt_for(&self.prompt, self.step, parameters);
         let grammar = parameters.schema.as_ref().map(|schema| grammars::key(schema, target));
+        let is_compiled = self.is_compiled(grammar.as_ref()).await;
         let asking = Asking {
             run: &self.request.run,
             plan: self.plan,
@@ -247,7 +276,7 @@ where
             prompt: &prompt,
             parameters,
             target,
-            is_compiled: self.is_compiled(grammar.as_ref()).await,
+            is_compiled,
             time,
             repair,
         };
@@ -255,12 +284,10 @@ where
         let started_at = call.started_at;
         begin(self.reports, self.ports, self.request, call);
         let (attempt, signal, asked) = asking.ask(&self.ports.model, started_at, kind).await;
-        let over = Over { target, signal, attempt: &attempt, before: &self.attempts };
+        let over = Over { target, signal, attempt: &attempt, before: &self.attempts, is_compiled };
         tell(self.reports, self.ports, self.request, self.plan, &over);
-        if let Some(grammar) = grammar.filter(|_| matches!(asked, Ok(Asked::Answered(_))))
-            && self.ports.grammars.learn(&grammar, started_at)
-        {
-            note_grammar(self.reports, self.ports, grammar);
+        if let Some(grammar) = grammar.filter(|_| matches!(asked, Ok(Asked::Answered(_)))) {
+            self.learn(grammar);
         }
         self.attempts.push(attempt);
         asked
@@ -270,7 +297,7 @@ where
     async fn is_compiled(&self, grammar: Option<&grammars::Key>) -> bool {
         let Some(grammar) = grammar else { return true };
         let (health, now) = (&self.ports.health, self.ports.clock.now());
-        self.ports.grammars.is_compiled(health, grammar, now).await
+        self.ports.grammars.has(health, grammar, now).await
     }
 
     /// The answer, or what is wrong with it.

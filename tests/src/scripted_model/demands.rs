@@ -64,12 +64,22 @@ pub fn check(operation: &Operation, body: &[u8], schema: Option<&Value>) -> Resu
     let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let generation = GENERATIONS.iter().find(|known| operation.model_id.contains(known.id));
     generation.map_or(Ok(()), |generation| generation.check(&body))?;
-    let mut optional = 0;
-    schema.map_or(Ok(()), |schema| check_schema(schema, &mut optional))?;
+    let mut counts = Counts::default();
+    schema.map_or(Ok(()), |schema| check_schema(schema, &mut counts))?;
+    let Counts { optional, unions } = counts;
     if optional > 24 {
         return Err(format!("Schemas contains too many optional parameters ({optional})"));
     }
+    if unions > 16 {
+        return Err(format!("Schemas contains too many parameters with union types ({unions})"));
+    }
     Ok(())
+}
+
+#[derive(Default)]
+struct Counts {
+    optional: usize,
+    unions: usize,
 }
 
 impl Generation {
@@ -113,7 +123,7 @@ impl Generation {
     }
 }
 
-fn check_schema(schema: &Value, optional: &mut usize) -> Result<(), String> {
+fn check_schema(schema: &Value, counts: &mut Counts) -> Result<(), String> {
     let Some(keywords) = schema.as_object() else { return Ok(()) };
     let refused = REFUSED.iter().find(|keyword| keywords.contains_key(**keyword));
     if let Some(keyword) = refused {
@@ -125,15 +135,18 @@ fn check_schema(schema: &Value, optional: &mut usize) -> Result<(), String> {
                 .into(),
         );
     }
-    check_object(keywords, optional)?;
+    let is_union =
+        keywords.contains_key("anyOf") || keywords.get("type").is_some_and(Value::is_array);
+    counts.unions += usize::from(is_union);
+    check_object(keywords, counts)?;
     let named = ["properties", "$defs", "definitions"];
     let named = named.iter().filter_map(|name| keywords.get(*name)?.as_object());
     let listed = ["anyOf", "allOf"].iter().filter_map(|name| keywords.get(*name)?.as_array());
     let below = named.flat_map(Map::values).chain(listed.flatten()).chain(keywords.get("items"));
-    below.into_iter().try_for_each(|schema| check_schema(schema, optional))
+    below.into_iter().try_for_each(|schema| check_schema(schema, counts))
 }
 
-fn check_object(keywords: &Map<String, Value>, optional: &mut usize) -> Result<(), String> {
+fn check_object(keywords: &Map<String, Value>, counts: &mut Counts) -> Result<(), String> {
     if keywords.get("type").is_none_or(|kind| kind != "object") {
         return Ok(());
     }
@@ -145,7 +158,7 @@ fn check_object(keywords: &Map<String, Value>, optional: &mut usize) -> Result<(
         Some(Value::Object(entries)) => entries.len(),
         _ => 0,
     };
-    *optional += count("properties").saturating_sub(count("required"));
+    counts.optional += count("properties").saturating_sub(count("required"));
     Ok(())
 }
 
@@ -193,7 +206,7 @@ mod tests {
             object.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
             object
         };
-        let check = |schema: Value| check_schema(&schema, &mut 0);
+        let check = |schema: Value| check_schema(&schema, &mut Counts::default());
         assert!(check(json!({ "type": "object" })).unwrap_err().contains("additionalProperties"));
         let nested = object(json!({ "properties": { "a": { "type": "integer", "minimum": 1 } } }));
         assert!(check(nested).unwrap_err().contains("'minimum'"));

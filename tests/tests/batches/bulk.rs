@@ -84,7 +84,12 @@ async fn a_batch_in_bulk_comes_to_what_it_would_on_demand_at_half_the_price() {
     assert_eq!(cost(&sealed["totals"]), sum);
 
     let run = run_of(&results[6]);
-    let on_demand = stack.run("explain", &fresh("single"), json!({ "text": "number 7." })).await;
+    // By a model of the same price.
+    let (id, model) = (fresh("single"), model(Layout::Two));
+    let inputs = json!({ "text": "number 7." });
+    let request = json!({ "workflow": "explain", "id": id, "model": model, "inputs": inputs });
+    stack.send(&request.to_string()).await;
+    let on_demand = stack.manifest(&RunRef::first("default", "explain", &id)).await;
     assert_eq!(cost(&results[6]["totals"]) * Decimal::TWO, cost(&on_demand["totals"]));
     let step = stack.step(&run, "answer").await;
     assert_eq!(

@@ -139,7 +139,7 @@ async fn a_grammar_that_is_too_large_puts_the_schema_into_the_prompt_once() {
     assert_eq!(seen, [(true, false), (false, true), (false, true)]);
     assert_eq!(ended.attempts()[0]["cause"], "grammar_too_large");
     assert!(
-        ended.adapted(2)[0].contains("the service refused its grammar"),
+        ended.adapted(2)[0].contains("the service refused it before"),
         "{:?}",
         ended.adapted(2)
     );

@@ -316,6 +316,11 @@ fn delayed(manifest: &Value, artifact: &Value, fault: &Fault) -> Vec<String> {
     let in_calls: Duration = attempts.iter().map(latency).sum();
     let between = calls - in_calls - Duration::from_secs(waits);
     let mut wrong = Vec::new();
+    // The next target is asked inside the same invocation: no further decision is made for it.
+    let decisions = artifact["decisions"].as_array().unwrap().len();
+    if decisions != if waits > 0 { 3 } else { 1 } {
+        wrong.push(format!("it took {decisions} decisions"));
+    }
     // A wait leads through the state machine once more.
     if between > all_else * if waits > 0 { 2 } else { 1 } {
         wrong.push(format!("failing over took {between}, and all else {all_else}"));

@@ -14,6 +14,7 @@ use bcce_core::digest::{Digest, sha256_hex_of_fields};
 use bcce_core::environment::Configuration;
 use bcce_core::error::Problems;
 use bcce_core::grammars::grammars;
+use bcce_core::plan::with_model;
 use bcce_core::ports::{GetObject, OpenSource};
 use serde_json::json;
 
@@ -78,8 +79,8 @@ pub struct Args {
     /// Send nothing: print how many items there are, which are wrong, and what they would use and cost at most
     #[arg(long)]
     dry_run: bool,
-    /// Have Bedrock compile the workflow's schemas first: one short call for each schema and target, by your own
-    /// credentials
+    /// Have Bedrock compile the workflow's schemas first: one short call for each schema and target, which your own
+    /// credentials make and which is charged, but not in the ledger
     #[arg(long, conflicts_with = "dry_run")]
     warm: bool,
     /// Watch the batch and exit by its status
@@ -126,7 +127,8 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let before = sent_before(&stack, &mut request, args.deadline.as_ref()).await?;
     if args.warm {
         let Configuration { template, models, policy, .. } = &configuration;
-        let grammars = grammars(template, models, policy);
+        let template = with_model(template, request.model.as_deref());
+        let grammars = grammars(&template, models, policy);
         // One that cannot be compiled now is tried again by the first run.
         warm(&stack, world, &grammars, &mut std::io::stderr()).await?;
     }

@@ -23,16 +23,22 @@ const MAX_REGION_CHARS: usize = 24;
 /// arn:aws:bedrock:us-west-2::foundation-model/… with an explicit deny in a service control policy`
 pub(super) fn advice(message: &str) -> Option<String> {
     let (_, behind) = message.split_once("on resource: ")?;
-    let place = place(behind);
+    let arn = behind.split(char::is_whitespace).next().unwrap_or(behind);
+    // What a subscription lacks is not a matter of the model's policies.
+    if arn.contains("aws-marketplace") {
+        return None;
+    }
+    let what = if arn.contains(":guardrail/") { "guardrail" } else { "model" };
+    let place = place(arn);
     let kind = POLICIES.into_iter().find(|kind| behind.contains(kind));
     if behind.contains("explicit deny") {
         let kind = kind.map_or_else(|| "a policy".to_owned(), with_article);
         return Some(format!(
-            "an explicit deny in {kind} forbids the model {place}; allow it there, or use a target that does not reach it"
+            "an explicit deny in {kind} forbids the {what} {place}; allow it there, or use a target that does not reach it"
         ));
     }
     let kind = kind.unwrap_or("policy");
-    Some(format!("no {kind} allows the model {place}; allow it there"))
+    Some(format!("no {kind} allows the {what} {place}; allow it there"))
 }
 
 fn with_article(kind: &str) -> String {
@@ -40,9 +46,8 @@ fn with_article(kind: &str) -> String {
     format!("{article} {kind}")
 }
 
-/// Where the resource lies whose ARN `text` begins with. The model of a `global.` profile lies in no region.
-fn place(text: &str) -> String {
-    let arn = text.split(char::is_whitespace).next().unwrap_or(text);
+/// Says where the resource of `arn` lies. The model of a `global.` profile lies in no region.
+fn place(arn: &str) -> String {
     let mut parts = arn.split(':');
     let region = match (parts.next(), parts.nth(1), parts.next()) {
         (Some("arn"), Some("bedrock"), Some(region)) => region,

@@ -160,6 +160,18 @@ fn a_request_that_does_not_fit_is_known_by_the_services_words() {
     let large = "The compiled grammar is too large, which would cause performance issues.";
     assert_eq!(cause("ValidationException", long), Some(Cause::ContextTooLong));
     assert_eq!(cause("ValidationException", large), Some(Cause::GrammarTooLarge));
+    let keyword = "output_config.format.schema: For 'integer' type, property 'x' is not supported";
+    assert_eq!(cause("ValidationException", keyword), Some(Cause::GrammarTooLarge));
     assert_eq!(cause("ValidationException", "messages: roles must alternate"), None);
     assert_eq!(cause("ThrottlingException", long), None);
+}
+
+#[test]
+fn a_deny_names_the_kind_of_resource_that_it_forbids() {
+    let guardrail = "arn:aws:bedrock:us-east-1:111122223333:guardrail/x with an explicit deny";
+    let told = advice("AccessDeniedException", &format!("{DENY}{guardrail}"));
+    assert!(told.contains("forbids the guardrail in us-east-1;"), "{told}");
+    let market = "arn:aws:aws-marketplace::1:x because no identity-based policy allows it";
+    let told = advice("AccessDeniedException", &format!("{DENY}{market}"));
+    assert!(!told.contains("allows the model"), "{told}");
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problems;
-use crate::template::{Step, Thinking};
+use crate::template::{Step, THINKING_EFFORTS, Thinking};
 
 /// The levels of effort that the service knows, from the least.
 pub const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
@@ -89,8 +89,22 @@ impl Takes {
         let mut problems = Problems::default();
         for level in &self.effort {
             let known = EFFORTS.contains(&level.as_str());
-            let cause = format!("{level} is no level; there are: {}", EFFORTS.join(", "));
+            let cause = format!("invalid level {level}: expected one of {}", EFFORTS.join(", "));
             problems.check(known, format!("{field}.effort"), cause);
+        }
+        let place = |level: &String| EFFORTS.iter().position(|known| known == level);
+        let sorted = self.effort.iter().map(place).is_sorted_by(|a, b| a < b);
+        problems.check(
+            sorted,
+            format!("{field}.effort"),
+            "must rise from the least, each level once",
+        );
+        let needs_it = |level: &&String| THINKING_EFFORTS.contains(&level.as_str());
+        if let Some(level) =
+            self.effort.iter().find(needs_it).filter(|_| self.thinking == Thinks::Never)
+        {
+            let cause = format!("{level} needs thinking, and `thinking` is never");
+            problems.add(format!("{field}.effort"), cause);
         }
         let (most, context) = (self.max_output_tokens, self.context_tokens);
         problems.check(most > 0, format!("{field}.max_output_tokens"), "must be above 0");
@@ -215,9 +229,21 @@ pub mod tests {
 
     #[test]
     fn levels_and_lengths_that_cannot_be_are_told() {
+        let told = |effort: &[&str], thinking| {
+            let effort = effort.iter().map(|level| (*level).to_owned()).collect();
+            Takes { effort, thinking, ..today() }.check("t").to_string()
+        };
+        let sorted = "t.effort: must rise from the least";
+        assert!(told(&["high", "low"], Thinks::Optional).contains(sorted));
+        assert!(told(&["low", "low"], Thinks::Optional).contains(sorted));
+        assert!(told(&["low", "max"], Thinks::Never).contains("max needs thinking"));
+        assert_eq!(told(&["low", "max"], Thinks::Always) + &told(&[], Thinks::Never), "");
         let wrong = Takes { effort: vec!["hihg".into()], context_tokens: 10, ..today() };
         let told = wrong.check("models.m.takes").to_string();
-        assert!(told.contains("models.m.takes.effort: hihg is no level; there are: low"), "{told}");
+        assert!(
+            told.contains("models.m.takes.effort: invalid level hihg: expected one of low"),
+            "{told}"
+        );
         assert!(told.contains("models.m.takes.context_tokens: must be above"), "{told}");
     }
 }

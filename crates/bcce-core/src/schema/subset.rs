@@ -53,7 +53,7 @@ struct Counts {
 
 fn part(schema: &Value, counts: &mut Counts) -> Result<Value, String> {
     let Some(keywords) = schema.as_object() else {
-        return Err("`true` and `false` stand for a schema".into());
+        return Err("`true` or `false` is used as a schema".into());
     };
     let (mut part, mut left_out) = (Map::new(), Vec::new());
     for (keyword, value) in keywords {
@@ -63,7 +63,10 @@ fn part(schema: &Value, counts: &mut Counts) -> Result<Value, String> {
             "items" => put(&mut part, "items", self::part(value, counts)?),
             // A list of alternatives may be widened to `anyOf`: the whole schema still says that only one may fit.
             "anyOf" | "oneOf" => put(&mut part, "anyOf", each(value, counts)?),
-            "allOf" => put(&mut part, "allOf", each(value, counts)?),
+            "allOf" if value.as_array().is_some_and(|all| all.len() == 1) => {
+                put(&mut part, "allOf", each(value, counts)?);
+            }
+            "allOf" => return Err("`allOf` joins several schemas".into()),
             "enum" if is_plain(value) => put(&mut part, "enum", value.clone()),
             "format" if FORMATS.iter().any(|format| value == format) => {
                 put(&mut part, "format", value.clone());
@@ -80,10 +83,19 @@ fn part(schema: &Value, counts: &mut Counts) -> Result<Value, String> {
             name => left_out.push(format!("{name}: {value}")),
         }
     }
+    if is_joined(keywords) {
+        return Err("an object has properties from more than one place".into());
+    }
     close(&mut part, keywords, counts)?;
     describe(&mut part, keywords.get("description"), left_out);
     counts.unions += usize::from(is_union(&part));
     Ok(Value::Object(part))
+}
+
+/// Whether an object's properties are named in several places that all apply: closed to those of one, nothing fits.
+fn is_joined(keywords: &Map<String, Value>) -> bool {
+    let places = ["properties", "allOf", "anyOf", "oneOf", "$ref"];
+    places.iter().filter(|place| keywords.contains_key(**place)).count() > 1
 }
 
 fn put(part: &mut Map<String, Value>, name: &str, value: Value) {
@@ -118,6 +130,11 @@ fn close(
     }
     let required = keywords.get("required").and_then(Value::as_array);
     let is_required = |name: &&String| required.is_some_and(|all| all.iter().any(|r| r == *name));
+    let unnamed = required.into_iter().flatten().filter_map(Value::as_str);
+    let is_named = |name: &&str| properties.is_some_and(|all| all.contains_key(*name));
+    if let Some(name) = unnamed.into_iter().find(|name| !is_named(name)) {
+        return Err(format!("`required` names {name}, which `properties` does not"));
+    }
     counts.optional += properties.map_or(0, |all| all.keys().filter(|n| !is_required(n)).count());
     put(part, "additionalProperties", json!(false));
     Ok(())
@@ -266,6 +283,8 @@ mod tests {
         let unions: Map<String, Value> =
             (0..17).map(|n| (format!("p{n}"), json!({ "type": ["string", "null"] }))).collect();
         let names: Vec<&String> = unions.keys().collect();
+        let object =
+            |name: &str| json!({ "type": "object", "properties": { name: { "type": "string" } } });
         #[rustfmt::skip]
         let table = [
             (json!({ "type": "object", "properties": optional }), "25 properties are optional (limit: 24)"),
@@ -273,7 +292,11 @@ mod tests {
             (json!({ "type": "object" }), "an object names no properties"),
             (json!({ "type": "object", "additionalProperties": { "type": "string" } }), "properties of any name"),
             (json!({ "type": "object", "patternProperties": { "^a": {} } }), "`patternProperties` allows"),
-            (json!({ "type": "array", "items": true }), "stand for a schema"),
+            (json!({ "type": "array", "items": true }), "is used as a schema"),
+            (json!({ "allOf": [object("a"), object("b")] }), "`allOf` joins several schemas"),
+            (json!({ "properties": { "a": {} }, "anyOf": [object("b"), object("c")] }), "from more than one place"),
+            (json!({ "properties": { "a": {} }, "$ref": "#/$defs/b", "$defs": { "b": object("b") } }), "from more than one place"),
+            (json!({ "properties": { "a": {} }, "required": ["b"] }), "`required` names b"),
             (json!({ "$ref": "#/$defs/a", "$defs": {
                 "a": { "type": "array", "items": { "$ref": "#/$defs/b" } },
                 "b": { "type": "array", "items": { "$ref": "#/$defs/a" } },
@@ -283,6 +306,8 @@ mod tests {
             let told = subset(&schema).unwrap_err();
             assert!(told.contains(expected), "{expected} is missing in {told}");
         }
+        assert!(subset(&json!({ "allOf": [object("a")] })).is_ok());
+        assert!(subset(&json!({ "anyOf": [object("a"), object("b")] })).is_ok());
         let mut most = optional;
         most.remove("p0");
         assert!(subset(&json!({ "type": "object", "properties": most })).is_ok());

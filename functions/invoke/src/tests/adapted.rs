@@ -75,10 +75,7 @@ async fn a_schema_that_cannot_be_compiled_is_told_in_the_prompt_once() {
     let attempts = &artifact(&ports)["attempts"];
     assert_eq!(attempts[0]["cause"], "grammar_too_large");
     let told = attempts[1]["adapted"][0].as_str().unwrap();
-    assert!(
-        told.contains("the schema is in the prompt: the service refused its grammar"),
-        "{told}"
-    );
+    assert!(told.contains("the schema is in the prompt: the service refused it before"), "{told}");
 }
 
 /// The router comes back with what was learnt in an earlier round.
@@ -151,4 +148,26 @@ async fn a_schema_that_was_compiled_is_waited_for_as_for_any_answer() {
     assert_eq!(breaker(&ports, "us-east-1").failures, 1, "it knows the schema and is silent");
     let waited: Vec<u64> = ports.model.asked.borrow().iter().map(|a| a.first_token_s).collect();
     assert_eq!(waited, [30, 180]);
+}
+
+#[tokio::test]
+async fn a_schema_that_was_refused_is_not_sent_by_another_function_either() {
+    let first = ports([misfits(Cause::GrammarTooLarge), says(r#"{"ok":true}"#, "end_turn")]);
+    handle(&first, json_request(&first), AMPLE).await.unwrap();
+    let health = Book::new(*first.health.ledger());
+    let ports = Ports { health, ..ports([says(r#"{"ok":true}"#, "end_turn")]) };
+    assert_eq!(handle(&ports, json_request(&ports), AMPLE).await, Ok(ANSWERED));
+    let asked = ports.model.asked.borrow();
+    assert!(asked[0].schema.is_none() && asked[0].system.contains("JSON schema"));
+}
+
+#[tokio::test]
+async fn a_call_that_may_compile_a_schema_measures_no_target() {
+    let ports = ports([says(r#"{"ok":true}"#, "end_turn")]);
+    let request = planned(&ports, |plan| {
+        wants_json(plan);
+        plan["routes"]["haiku"]["routing"]["strategy"] = json!("latency");
+    });
+    assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
+    assert!(ports.health.ledger().latencies.borrow().is_empty());
 }
