@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::batch::{arn, lines, manifest, run_of, sealed, status, upload};
 use crate::cli::bcce;
-use crate::stack::{Layout, Stack, calls, fresh, model, output};
+use crate::stack::{Layout, RunRef, Stack, calls, fresh, model, output};
 
 /// Sends a batch of `explain` over these texts.
 async fn send(stack: &Stack, name: &str, texts: &[String], spec: Value) -> BatchRef {
