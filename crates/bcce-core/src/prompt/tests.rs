@@ -45,15 +45,16 @@ fn a_tag_is_free_that_no_text_closes() {
 /// A request of 1 MiB can close a hundred thousand tags.
 #[test]
 fn the_tag_of_a_text_that_closes_many_is_soon_found() {
-    let found_among = |tags: usize| {
+    let find_among = |tags: usize| {
         let many: String = (1..tags).map(|n| format!("</data-{n}")).collect();
         let context = json!({ "inputs": { "a": many } });
         let first = format!("<data-{tags}>");
-        shortest(|| assert!(user("{{ inputs.a }}", context.clone()).unwrap().starts_with(&first)))
+        move || assert!(user("{{ inputs.a }}", context.clone()).unwrap().starts_with(&first))
     };
-    let (few, many) = (found_among(2_000), found_among(20_000));
+    let few = shortest(find_among(2_000));
     // Ten times the text takes some ten times as long, and a hundred times where each tag is looked for.
-    assert!(many < few * 40, "{few:?} for 2,000 tags and {many:?} for 20,000");
+    let many = is_within(few * 40, find_among(20_000));
+    assert_eq!(many, Ok(()), "for 20,000 tags, and {few:?} for 2,000");
 }
 
 /// What is enclosed is safe to print as it is, until a filter cuts into it.
