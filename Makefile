@@ -80,10 +80,12 @@ soak: setup build ## what is left to chance, ROUNDS times in a row, each time on
 		$(STACK) run --faulty -- $(CARGO_TEST) --test once -- --nocapture || exit 1; \
 	done
 
-large: setup build ## the largest batch, outage and fan-out, of which `test` has smaller ones
+large: setup build ## the largest batch, fan-out and outage, of which `test` has smaller ones, each on a new stack
 	$(CARGO_TEST) --test batches --test emulated --test failover --no-run
-	BCCE_LARGE=1 $(STACK) run -- $(CARGO_TEST) --test batches --test emulated --test failover -- \
-		outlasts_a_region many_step_executions dead_primary
+	for suite in batches emulated failover; do \
+		BCCE_LARGE=1 $(STACK) run -- $(CARGO_TEST) --test $$suite -- \
+			outlasts_a_region many_step_executions dead_primary || exit 1; \
+	done
 
 enforced: setup build ## tests with IAM enforced, on a stack of their own
 	$(CARGO_TEST) --test enforced --no-run

@@ -248,26 +248,35 @@ mod tests {
         let clock = Simulated::default();
         // It moves for a while, and then no more.
         let stops = async || state(format!("{} of 9 items", clock.seconds().min(50) / 10), "idle");
-        let told = fails(&clock, stops).await;
-        assert!((140..160).contains(&clock.seconds()), "{told}");
-        assert!(told.starts_with("waited 14") && told.contains(" for the end. "), "{told}");
-        assert!(told.contains("unchanged for 9") && told.contains("s: 5 of 9 items. "), "{told}");
-        assert!(told.ends_with("s: idle"), "{told}");
+        let message = fails(&clock, stops).await;
+        assert!((140..160).contains(&clock.seconds()), "{message}");
+        assert!(
+            message.starts_with("waited 14") && message.contains(" for the end. "),
+            "{message}"
+        );
+        assert!(
+            message.contains("unchanged for 9") && message.contains("s: 5 of 9 items. "),
+            "{message}"
+        );
+        assert!(message.ends_with("s: idle"), "{message}");
     }
 
     #[tokio::test]
     async fn others_at_work_are_let_past_and_not_for_ever() {
         let clock = Simulated::default();
-        let told = fails(&clock, async || state("in the queue", clock.seconds())).await;
-        assert!((600..620).contains(&clock.seconds()), "{told}");
-        assert!(told.contains("unchanged for 60") && told.contains("s: in the queue"), "{told}");
+        let message = fails(&clock, async || state("in the queue", clock.seconds())).await;
+        assert!((600..620).contains(&clock.seconds()), "{message}");
+        assert!(
+            message.contains("unchanged for 60") && message.contains("s: in the queue"),
+            "{message}"
+        );
     }
 
     #[tokio::test]
     async fn a_change_that_leads_nowhere_ends_at_the_last_resort() {
         let clock = Simulated::default();
-        let told = fails(&clock, async || state(clock.seconds(), "")).await;
-        assert!((3_600..3_620).contains(&clock.seconds()), "{told}");
+        let message = fails(&clock, async || state(clock.seconds(), "")).await;
+        assert!((3_600..3_620).contains(&clock.seconds()), "{message}");
     }
 
     /// A probe that takes 10 s shows a machine that is busy: 30 of them are more than the 90 s.

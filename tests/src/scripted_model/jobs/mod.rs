@@ -71,12 +71,12 @@ impl Jobs {
 
     /// All there ever were, in order, with every status that each has had: a look now and then may miss one.
     pub fn to_json(&self) -> Value {
-        let told = |job: &Arc<Job>| {
-            let mut told = job.to_json();
-            told["statuses"] = json!(job.statuses());
-            told
+        let described = |job: &Arc<Job>| {
+            let mut json = job.to_json();
+            json["statuses"] = json!(job.statuses());
+            json
         };
-        self.all().iter().map(told).collect()
+        self.all().iter().map(described).collect()
     }
 
     async fn create(&self, region: &str, body: &[u8]) -> Result<Value, Refusal> {

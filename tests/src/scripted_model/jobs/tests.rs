@@ -47,8 +47,8 @@ async fn look(jobs: &Jobs, arn: &str) -> Value {
 async fn until(jobs: &Jobs, arn: &str, last: &str) -> (Vec<String>, Value) {
     let job = reached(jobs, arn, last, |job| job["status"] == last).await;
     let all = jobs.to_json();
-    let told = all.as_array().unwrap().iter().find(|job| job["jobArn"] == arn).unwrap();
-    (serde_json::from_value(told["statuses"].clone()).unwrap(), job)
+    let found = all.as_array().unwrap().iter().find(|job| job["jobArn"] == arn).unwrap();
+    (serde_json::from_value(found["statuses"].clone()).unwrap(), job)
 }
 
 async fn reached(jobs: &Jobs, arn: &str, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
