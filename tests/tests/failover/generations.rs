@@ -22,6 +22,8 @@ steps:
   output:
     type: json
     schema:
+      # What is known of a schema is shared, so each run has one of its own.
+      title: NAME
       type: object
       required: [minimum]
       properties:
