@@ -70,3 +70,47 @@ fn line(grammar: &Grammar<'_>, report: &CallReport) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bcce_core::attempt::Target;
+    use bcce_core::error::ErrorName;
+    use bcce_core::parameters::Parameters;
+    use bcce_core::ports::{Blame, CallFailure, ModelAnswer, Served};
+    use bcce_core::template::Template;
+
+    fn told(result: Result<ModelAnswer, CallFailure>) -> String {
+        let yaml = "version: 1\nname: w\nsteps:\n- { id: a, model: m, prompt: p }\n";
+        let template = Template::parse(yaml).unwrap();
+        let (region, model_id) = ("us-east-1".into(), "us.m".into());
+        let target = Target { account: None, region, model_id, guardrail: None };
+        let grammar = Grammar {
+            workflow: "w",
+            step: &template.steps[0],
+            target: &target,
+            parameters: Parameters::default(),
+        };
+        let latency = Duration::from_millis(1_200);
+        let served = Served::default();
+        line(&grammar, &CallReport { result, latency, first_token: None, usage: None, served })
+    }
+
+    #[test]
+    fn a_line_says_what_came_of_a_schema_and_what_to_do() {
+        let answer =
+            ModelAnswer { text: "{}".into(), stop_reason: "end_turn".into(), thought: false };
+        assert_eq!(told(Ok(answer)), "  compiled   schema of w.a on us.m in us-east-1, in 1.2 s");
+        let failure = CallFailure {
+            name: ErrorName::TargetRejected,
+            message: "AccessDeniedException (403): no".into(),
+            advice: Some("subscribe to the model".into()),
+            retry_after_s: None,
+            blame: Blame::Target,
+        };
+        assert_eq!(
+            told(Err(failure)),
+            "  failed     schema of w.a on us.m in us-east-1: Bcce.TargetRejected: AccessDeniedException (403): no; to do: subscribe to the model"
+        );
+    }
+}

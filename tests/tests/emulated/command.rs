@@ -7,7 +7,7 @@ use aws_sdk_ssm::types::ParameterType;
 use serde_json::json;
 
 use crate::cli::{ROOT, bcce};
-use crate::stack::{RunRef, Stack, calls, fresh, output};
+use crate::stack::{RunRef, Stack, all_calls, calls, fresh, output};
 
 /// A directory with this repository's configuration and a workflow that is nobody else's, so that no
 /// object of another test lies below it.
@@ -77,6 +77,55 @@ async fn a_push_does_what_the_diff_said_and_mends_what_is_broken() {
     told("diff", 2, &wrong);
     told("push", 2, &wrong);
     told("validate", 1, &wrong);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+async fn a_push_has_schemas_compiled_on_request_and_not_otherwise() {
+    let stack = Stack::connect().await;
+    let name = fresh("warmed");
+    let of_dev = parameter(&stack, "/bcce/dev/stack").await;
+    put_parameter(&stack, &format!("/bcce/{name}/stack"), &of_dev).await;
+    let directory = configuration(&name);
+    let workflow = format!(
+        r#"
+version: 1
+name: {name}
+steps:
+  - id: answer
+    model: haiku
+    prompt: Say yes.
+    output:
+      type: json
+      schema: {{ title: {name}, type: object, required: [ok], properties: {{ ok: {{ type: boolean }} }} }}
+"#
+    );
+    std::fs::write(directory.join(format!("workflows/{name}.yaml")), workflow).unwrap();
+    let push = |more: &[&str]| {
+        bcce(&name, &[&["config", "push", directory.to_str().unwrap()], more].concat())
+    };
+    let seen = || {
+        let all = all_calls().into_iter();
+        all.filter(|call| call["workflow"] == name.as_str()).collect::<Vec<_>>()
+    };
+    let (code, told) = push(&[]);
+    assert_eq!((code, seen().len()), (0, 0), "{told}");
+    let (code, told) = push(&["--warm"]);
+    assert_eq!(code, 0, "{told}");
+    for model in ["us.anthropic.claude-haiku-5-5", "us.anthropic.claude-haiku-4-5-20251001-v1:0"] {
+        for region in ["us-east-1", "us-west-2"] {
+            let line = format!("compiled   schema of {name}.answer on {model} in {region}");
+            assert!(told.contains(&line), "{line} is missing in {told}");
+        }
+    }
+    let seen = seen();
+    assert_eq!(seen.len(), 4, "each schema once for each target");
+    let is_short = |call: &serde_json::Value| {
+        let request = &call["request"];
+        request["inferenceConfig"]["maxTokens"] == 64
+            && request["outputConfig"]["textFormat"].is_object()
+    };
+    assert!(seen.iter().all(is_short), "{seen:?}");
     std::fs::remove_dir_all(directory).unwrap();
 }
 

@@ -234,6 +234,14 @@ pub fn calls(run: &RunRef) -> Vec<Value> {
     serde_json::from_str(&body).unwrap()
 }
 
+/// Every call that the model saw, in order.
+pub fn all_calls() -> Vec<Value> {
+    let url = format!("{}/__calls", output("SCRIPTED_MODEL_URL"));
+    let mut response = ureq::get(&url).call().unwrap();
+    let body = response.body_mut().with_config().limit(1 << 30).read_to_string().unwrap();
+    serde_json::from_str(&body).unwrap()
+}
+
 /// Lets the model's answers go that are held by this name: `@model *: held(<name>)`.
 pub fn release(hold: &str) {
     let url = format!("{}/__release?hold={hold}", output("SCRIPTED_MODEL_URL"));

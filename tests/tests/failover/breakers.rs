@@ -8,7 +8,7 @@ use bcce_core::ledger::{BREAKER_SK, target_pk};
 use bcce_tests::models::model_id;
 use serde_json::Value;
 
-use crate::stack::{RunRef, Stack, calls, output};
+use crate::stack::{RunRef, Stack, all_calls, calls, output};
 
 pub const EAST: &str = "us-east-1";
 pub const WEST: &str = "us-west-2";
@@ -27,12 +27,8 @@ pub async fn breaker(stack: &Stack, model: &str, region: &str) -> Breaker {
 
 /// Every call of a test's model, in order.
 pub fn calls_of(model: &str) -> Vec<Value> {
-    let url = format!("{}/__calls", output("SCRIPTED_MODEL_URL"));
-    let mut response = ureq::get(&url).call().unwrap();
-    let body = response.body_mut().with_config().limit(1 << 30).read_to_string().unwrap();
-    let calls: Vec<Value> = serde_json::from_str(&body).unwrap();
     let is_its = |call: &Value| call["model_id"].as_str().unwrap().ends_with(&format!("-{model}"));
-    calls.into_iter().filter(is_its).collect()
+    all_calls().into_iter().filter(is_its).collect()
 }
 
 /// How many of them a region saw.

@@ -10,7 +10,7 @@ use p256::pkcs8::DecodePublicKey;
 use serde_json::Value;
 
 use crate::kills;
-use crate::stack::{Stack, log, output};
+use crate::stack::{Stack, all_calls, log, output};
 
 /// Objects read at a time.
 const AT_A_TIME: usize = 8;
@@ -57,7 +57,7 @@ impl Found {
             objects: objects(stack).await,
             key: VerifyingKey::from_public_key_der(key.public_key.unwrap().as_ref()).unwrap(),
             ledger: ledger(stack).await,
-            calls: calls(),
+            calls: all_calls(),
             notices: notices.map(|body| serde_json::from_str(body).unwrap()).collect(),
             letters: stack.sweep(&output("DeadLetterQueueUrl"), 600).await,
             hits: kills::hits(&emulator_log),
@@ -95,11 +95,4 @@ async fn objects(stack: &Stack) -> BTreeMap<String, Vec<u8>> {
 async fn ledger(stack: &Stack) -> Vec<Item> {
     let scan = stack.dynamodb.scan().table_name(output("LedgerTable")).into_paginator().items();
     scan.send().collect::<Result<Vec<_>, _>>().await.unwrap()
-}
-
-fn calls() -> Vec<Value> {
-    let url = format!("{}/__calls", output("SCRIPTED_MODEL_URL"));
-    let mut answer = ureq::get(&url).call().unwrap();
-    let body = answer.body_mut().with_config().limit(256 << 20).read_to_string().unwrap();
-    serde_json::from_str(&body).unwrap()
 }
