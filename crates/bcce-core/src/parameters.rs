@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use crate::models::{EFFORTS, Takes, Thinks};
+use crate::prompt::Prompt;
 use crate::schema::subset::subset;
 use crate::template::{ANSWER_TOKENS, OutputSpec, OutputType, Step, THINKING_EFFORTS, Thinking};
 
@@ -36,6 +37,11 @@ fn thinking_room(effort: Option<&str>) -> u32 {
     }
 }
 
+/// Bytes to a token of a dense text like code: the estimate is rather too many tokens than too few.
+const DENSE_BYTES_PER_TOKEN: u64 = 3;
+/// An answer shorter than that, in tokens, is not worth a call.
+const LEAST_ROOM: u32 = 1_024;
+
 impl<'a> Parameters<'a> {
     /// `grammar_refused`: the service has refused the step's schema before, which is told in the prompt then.
     pub fn of(step: &'a Step, takes: &'a Takes, grammar_refused: bool) -> Self {
@@ -46,6 +52,20 @@ impl<'a> Parameters<'a> {
         parameters.set_max_tokens(step, takes);
         parameters.set_schema(step, takes, grammar_refused);
         parameters
+    }
+
+    /// Lowers `max_tokens` to what `prompt` leaves of the context: the service refuses a call whose prompt and
+    /// `max_tokens` together are longer. A prompt that leaves next to nothing is for a target with more context.
+    pub fn leave_room(&mut self, prompt: &Prompt, takes: &Takes) {
+        let bytes = prompt.user.len() + prompt.system.as_ref().map_or(0, String::len);
+        let room = takes.context_tokens.saturating_sub(bytes as u64 / DENSE_BYTES_PER_TOKEN);
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
+        if (LEAST_ROOM..self.max_tokens).contains(&room) {
+            let wanted = std::mem::replace(&mut self.max_tokens, room);
+            self.adapt(format!(
+                "max_tokens {wanted} is sent as {room}: the prompt leaves no more of the context"
+            ));
+        }
     }
 
     fn adapt(&mut self, what: impl Into<String>) {
@@ -217,6 +237,19 @@ mod tests {
         assert_eq!(sent.max_tokens, 400 + 4_096);
         assert_eq!(adapted.len(), 2, "{adapted:?}");
         assert!(adapted[0].starts_with("thinking stays on"), "{adapted:?}");
+    }
+
+    #[test]
+    fn a_long_prompt_leaves_less_room_for_the_answer() {
+        let prompt = |tokens: usize| Prompt { system: None, user: "x".repeat(3 * tokens) };
+        let fitted = |tokens: usize| {
+            let (mut sent, _) = of("max_tokens: 60000", &before());
+            sent.leave_room(&prompt(tokens), &before());
+            (sent.max_tokens, sent.adapted.len())
+        };
+        assert_eq!(fitted(140_000), (60_000, 0));
+        assert_eq!(fitted(150_000), (50_000, 1));
+        assert_eq!(fitted(199_500), (60_000, 0), "the service says that it is too long");
     }
 
     const JSON: &str = "output: { type: json, schema: { type: object, required: [a], properties: { a: { type: integer, minimum: 1 } } } }";

@@ -183,7 +183,9 @@ where
     fn parameters(&self, target: &Target) -> Result<Parameters<'r>, Fault> {
         let takes = self.route().and_then(|route| self.plan.takes(self.step, route, target));
         let takes = takes.ok_or_else(|| Fault::internal(format!("the plan lacks {target}")))?;
-        Ok(Parameters::of(self.step, takes, self.schema_refused))
+        let mut parameters = Parameters::of(self.step, takes, self.schema_refused);
+        parameters.leave_room(&self.prompt, takes);
+        Ok(parameters)
     }
 
     async fn turn(&mut self, target: &Target, time: Duration) -> Result<Turn, Fault> {
