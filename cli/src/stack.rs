@@ -36,7 +36,7 @@ pub struct Outputs {
     pub signing_key_arn: String,
     pub notifications_topic_arn: String,
     pub ledger_table: String,
-    /// Where Bedrock is called instead of at AWS; empty: at AWS.
+    /// Address that is called instead of Bedrock at AWS; empty: AWS is called.
     #[serde(default)]
     pub bedrock_endpoint_url: Option<String>,
 }

@@ -239,7 +239,7 @@ fn below(step: &StepView<'_>, detail: Detail) -> Vec<Line> {
     lines
 }
 
-/// That answers of a step are not whole. It succeeded all the same.
+/// Says that answers of a step are not whole. The step succeeded all the same.
 pub fn cut(step: &StepView<'_>) -> Option<String> {
     match (step.truncated, step.planned) {
         (0, _) => None,

@@ -56,7 +56,7 @@ const WHOLE: &str =
     r#"input: "1", output: "5", cache_read: "0.1", cache_write_5m: "1.25", cache_write_1h: "2""#;
 const HALF: &str = r#"input: "0.5", output: "2.5", cache_read: "0.05", cache_write_5m: "0.6", cache_write_1h: "1""#;
 
-/// What the targets of [`TODAY`] take, and how those of [`BEFORE`] differ.
+/// Settings that the targets of [`TODAY`] take, and how those of [`BEFORE`] differ.
 const TAKES_TODAY: &str = "effort: [low, medium, high, xhigh, max], thinking: optional, json_schema: true, max_output_tokens: 128000, context_tokens: 1000000";
 const TAKES_BEFORE: &str = ", takes: { temperature: true, effort: [], thinking: never, max_output_tokens: 64000, context_tokens: 200000 }";
 

@@ -7,11 +7,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How long a wait lets things stand still. Each limit of time is also a number of probes, because probes take
+/// Limits how long a wait lets things stand still. Each limit of time is also a number of probes, because probes take
 /// longer on a busy machine: there the same limit is more time.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Nothing has changed at all.
+    /// Longest time in which nothing changes at all.
     pub still: Duration,
     /// Something changes, but nothing of what is waited for.
     pub overtaken: Duration,
@@ -34,16 +34,16 @@ impl Limits {
     };
 }
 
-/// How far things are.
+/// Says how far things are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// What is waited for.
+    /// State of the thing that is waited for.
     pub own: String,
-    /// What else is at work on the same machine, and may be ahead in a queue.
+    /// State of other work on the same machine, which may be ahead in a queue.
     pub around: String,
 }
 
-/// Where the time comes from.
+/// Tells the time.
 pub trait Clock {
     /// Since some fixed moment.
     fn now(&self) -> Duration;

@@ -237,7 +237,7 @@ fn jobs(jobs: &[JobRecord]) -> Option<String> {
     ))
 }
 
-/// Of each job nearly all of whose records failed: what becomes of them.
+/// Describes what becomes of the records of each job that failed nearly all of them.
 fn leftovers(batch: &Batch) -> impl Iterator<Item = String> {
     let jobs = match &batch.manifest {
         Some(manifest) => &manifest.bulk,

@@ -53,7 +53,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     }
 }
 
-/// What was checked can be read: a document that cannot is not there.
+/// Warms all schemas. The check has read every document before; one that cannot be read is taken as missing.
 async fn warm_all(stack: &Stack, world: &World, files: &Texts, out: &mut dyn Write) -> Outcome {
     let read = |file: &str| files.get(file).map(String::as_str).unwrap_or_default();
     let models = from_yaml::<Models>(read("models.yaml")).value;

@@ -51,7 +51,7 @@ pub struct StepArtifact {
     pub prompt_sha256: String,
 }
 
-/// What a manifest needs of a step artifact: all but the answer.
+/// Holds the parts of a step artifact that a manifest needs: all but the answer.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct FinishedStep {
     #[serde(flatten)]

@@ -101,13 +101,13 @@ pub struct Attempt {
     /// What the service said, cut to 300 characters. Lies in encrypted artifacts only, never in a log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What a person should do about it, where that is known.
+    /// Advice to a person on what to do about it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
-    /// What of the request did not fit this target; another one, or another request, may do.
+    /// The part of the request that did not fit this target; another target, or another request, may work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// What the target does not take of what the step asks for, and what it got instead.
+    /// Settings of the step that the target does not take, and what it got instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adapted: Vec<String>,
     /// The service's own `Retry-After`, in seconds.
@@ -121,7 +121,7 @@ pub struct Attempt {
     /// The tier that served it, where the service says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<String>,
-    /// Where the guardrails that were applied come from, where the service says so: `REQUEST`, `ACCOUNT_ENFORCED`,
+    /// Origins of the guardrails that were applied, where the service says so: `REQUEST`, `ACCOUNT_ENFORCED`,
     /// `ORGANIZATION_ENFORCED`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guardrail_origin: Vec<String>,

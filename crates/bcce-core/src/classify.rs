@@ -1,4 +1,4 @@
-//! What the service answered -> one of our names, what a person should do, and how long the target is left alone.
+//! Maps the service's answer to one of our names, advice to a person, and how long the target is left alone.
 //!
 //! [`RULES`] is the table. A new code or text of the service is a new row there, and a row in the test.
 //!
@@ -21,21 +21,21 @@ pub struct ServiceError<'a> {
     pub message: &'a str,
 }
 
-/// What a failed call means.
+/// Says what a failed call means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub name: ErrorName,
-    /// What a person should do about it. It quotes nothing of the message but a region.
+    /// Advice to a person. It quotes nothing of the message but a region.
     pub advice: Option<String>,
     pub leave: Leave,
-    /// What of the request did not fit the target: another target, or the request in another form, may do.
+    /// The part of the request that did not fit the target; another target, or another form of it, may work.
     pub cause: Option<Cause>,
 }
 
-/// How long a target is left alone after an error.
+/// Says how long a target is left alone after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {
-    /// As its breaker is set.
+    /// The time that its breaker is set to.
     AsSet,
     /// Until the day turns: its quota of the day is used up.
     ForTheDay,
@@ -61,7 +61,7 @@ pub fn classify(error: ServiceError<'_>) -> ErrorName {
     find(error).name
 }
 
-/// As [`classify`], with what to do.
+/// Classifies an error as [`classify`] does, and adds advice.
 pub fn find(error: ServiceError<'_>) -> Finding {
     let code = error.code.map(bare).unwrap_or_default();
     // The service also writes typographic apostrophes.
@@ -83,7 +83,7 @@ fn bare(code: &str) -> String {
 
 /// A row of the table.
 struct Rule {
-    /// In lower case.
+    /// Codes of the error, in lower case.
     codes: &'static [&'static str],
     /// Parts of the message that it must have, all of them, in lower case. None: whatever it says.
     says: &'static [&'static str],

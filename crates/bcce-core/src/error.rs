@@ -158,8 +158,8 @@ impl Problems {
         self.0.is_empty()
     }
 
-    /// As problems of fields below `path`. An item of a list, `[0]`, follows without a dot; a field without a name
-    /// is `path` itself.
+    /// Moves the problems to fields below `path`. An item of a list, `[0]`, follows without a dot; a field without a
+    /// name is `path` itself.
     pub fn below(mut self, path: &str) -> Self {
         for problem in &mut self.0 {
             let dot =

@@ -17,7 +17,7 @@ pub struct Grammar<'a> {
     pub workflow: &'a str,
     pub step: &'a Step,
     pub target: &'a Target,
-    /// Of the shortest call that has it compiled.
+    /// Parameters of the shortest call that has it compiled.
     pub parameters: Parameters<'a>,
 }
 
@@ -50,7 +50,7 @@ impl Grammar<'_> {
     }
 }
 
-/// Without anything that makes an answer longer; the schema stays.
+/// Removes whatever makes an answer longer; the schema stays.
 fn short(parameters: Parameters<'_>, takes: &Takes) -> Parameters<'static> {
     let thinking = (takes.thinking == Thinks::Optional).then_some(Thinking::Off);
     let Parameters { schema, .. } = parameters;

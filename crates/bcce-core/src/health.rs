@@ -268,8 +268,8 @@ fn asked(retry_after_s: Option<u64>, now: OffsetDateTime) -> Option<OffsetDateTi
     Some(now + Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }
 
-/// What a target's breaker is known by. A guardrail that does not exist must not set the model aside for those who ask it
-/// without.
+/// Returns the key of a target's breaker. A guardrail that does not exist must not set the model aside for those
+/// who ask it without.
 pub fn target_key(target: &Target) -> String {
     let account = target.account.as_deref().map(|account| format!("#{account}"));
     let guardrail = target.guardrail.as_ref();

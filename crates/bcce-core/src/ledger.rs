@@ -78,7 +78,7 @@ pub struct RunRecord {
     /// Answers that `max_tokens` cut.
     #[serde(skip_serializing_if = "is_none")]
     pub truncated: u64,
-    /// As the sender gave them; empty until the run is over.
+    /// Tags as the sender gave them; empty until the run is over.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
     pub error_name: Option<String>,

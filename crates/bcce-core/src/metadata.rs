@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::limits::{MAX_METADATA_CHARS, MAX_TAGS};
 
-/// What stands for a character that the service does not take.
+/// Replacement for a character that the service does not take.
 const INSTEAD: char = '_';
 
 /// `tags`, and `ours`, whose names no tag takes.

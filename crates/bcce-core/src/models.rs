@@ -27,7 +27,7 @@ pub struct Models {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// What its targets accept, unless they say otherwise themselves.
+    /// Settings that its targets accept, unless they say otherwise themselves.
     pub takes: Takes,
     /// What this model needs of the routing; workflow and step may change it again.
     #[serde(default)]
@@ -45,7 +45,7 @@ pub struct ModelTarget {
     pub priority: Option<u32>,
     /// Share of the load among equals.
     pub weight: u32,
-    /// What this target accepts in another way than the model's other ones: an alias may mix generations.
+    /// Settings in which this target differs from the model's other targets: an alias may mix generations.
     pub takes: TakesOverride,
 }
 
@@ -134,7 +134,7 @@ impl Model {
         self.targets.iter().map(|listed| &listed.target)
     }
 
-    /// What each target accepts, in their order.
+    /// Returns what each target accepts, in the order of the targets.
     pub fn taken(&self) -> Vec<Takes> {
         self.targets.iter().map(|listed| self.takes.with(&listed.takes)).collect()
     }

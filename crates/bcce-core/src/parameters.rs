@@ -1,4 +1,4 @@
-//! What one call sends to one target: what the step asks for, as far as the target takes it.
+//! Builds what one call sends to one target: what the step asks for, as far as the target takes it.
 //!
 //! An alias may mix generations of a model. Moving on to another target then translates a wish instead of failing, and
 //! the attempt records what was changed.
@@ -20,7 +20,7 @@ pub struct Parameters<'a> {
     pub thinking: Option<Thinking>,
     /// The part of the step's schema that the service enforces.
     pub schema: Option<Value>,
-    /// What the target does not take and what it gets instead, a sentence each.
+    /// Sentences, each on a setting that the target does not take and on what it gets instead.
     pub adapted: Vec<String>,
 }
 

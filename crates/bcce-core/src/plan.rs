@@ -45,9 +45,9 @@ pub struct Plan {
     pub waves: Vec<Wave>,
     /// By name: the model alias, or `<alias>@<step>` where a step's route is its own.
     pub routes: BTreeMap<String, Route>,
-    /// What the targets of the models take, by alias, in the order of their routes' targets.
+    /// Settings that the targets of the models take, by alias, in the order of their routes' targets.
     pub takes: BTreeMap<String, Vec<Takes>>,
-    /// What each target's model costs, its profile's factor included. Missing: not in the price file. All rows,
+    /// Prices of each target's model, its profile's factor included. Missing: not in the price file. All rows,
     /// because a run may call on another day than the one it was planned on, and a plan knows no day.
     pub prices: BTreeMap<String, PriceRows>,
 }
@@ -143,13 +143,13 @@ impl Plan {
         self.steps.iter().find(|step| step.id == id)
     }
 
-    /// What a target takes of `step`, whose calls go by `route`.
+    /// Returns what a target accepts for `step`, whose calls go by `route`.
     pub fn takes(&self, step: &Step, route: &Route, target: &Target) -> Option<&Takes> {
         let at = route.targets.iter().position(|listed| listed.target == *target)?;
         self.takes.get(&step.model)?.get(at)
     }
 
-    /// What a call to a model costs that started at `at` and used `usage`. Returns `None` if its price on that day is
+    /// Returns the cost of a call that started at `at` and used `usage`, or `None` if its price on that day is
     /// not known. What used nothing costs nothing.
     pub fn cost(&self, model_id: &str, at: OffsetDateTime, usage: &Usage) -> Option<Decimal> {
         self.cost_by(PriceRow::cost, model_id, at, usage)

@@ -355,12 +355,12 @@ pub struct CallReport {
     pub served: Served,
 }
 
-/// What the service says of how it served a call, as far as it does.
+/// Says how the service served a call, as far as the service reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Served {
-    /// As Converse spells it: `default`, `priority`, `flex` or `reserved`.
+    /// Service tier as Converse spells it: `default`, `priority`, `flex` or `reserved`.
     pub service_tier: Option<String>,
-    /// Where the guardrails that were applied come from, as Converse spells it: `REQUEST`, `ACCOUNT_ENFORCED` or
+    /// Origins of the guardrails that were applied, as Converse spells them: `REQUEST`, `ACCOUNT_ENFORCED` or
     /// `ORGANIZATION_ENFORCED`. Sorted, each once.
     pub guardrail_origin: Vec<String>,
 }
@@ -379,7 +379,7 @@ pub struct ModelAnswer {
 pub struct CallFailure {
     pub name: ErrorName,
     pub message: String,
-    /// What a person should do about it. It quotes nothing of the request.
+    /// Advice to a person. It quotes nothing of the request.
     pub advice: Option<String>,
     pub retry_after_s: Option<u64>,
     pub blame: Blame,
@@ -400,7 +400,7 @@ pub enum Blame {
 }
 
 impl Blame {
-    /// What of the request did not fit the target.
+    /// Returns which part of the request did not fit the target.
     pub fn cause(self) -> Option<Cause> {
         match self {
             Self::Fit(cause) => Some(cause),

@@ -31,12 +31,12 @@ pub struct Prices {
     pub models: BTreeMap<String, PriceRows>,
 }
 
-/// What a model costs, by day, the oldest row first.
+/// Lists what a model costs, by day, the oldest row first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PriceRows(pub Vec<PriceRow>);
 
-/// What a model costs from a day on, until the day of the next row.
+/// Says what a model costs from a day on, until the day of the next row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriceRow {
@@ -54,7 +54,7 @@ pub struct PriceRow {
     pub batch_factor: Option<Decimal>,
 }
 
-/// What every token of a request costs whose prompt is long.
+/// Holds the price of every token of a request whose prompt is long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LongPrompt {
@@ -96,7 +96,7 @@ impl Prices {
         Decimal::new(5, 1)
     }
 
-    /// What calls to `model_id` cost, by day, its profile's factor included. Returns `None` if the model is not in
+    /// Returns what calls to `model_id` cost, by day, its profile's factor included; `None` if the model is not in
     /// the file.
     pub fn of(&self, model_id: &str) -> Option<PriceRows> {
         let rows = self.models.get(base_model(model_id))?;

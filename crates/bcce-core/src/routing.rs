@@ -62,14 +62,14 @@ impl Route {
         listed.map_or(0, |listed| listed.context_tokens)
     }
 
-    /// Whether a prompt that was too long for one of `attempts` is too long for `target`.
+    /// Returns whether a prompt that was too long for one of `attempts` is too long for `target`.
     pub fn is_too_small(&self, target: &Target, attempts: &[Attempt]) -> bool {
         let too_long = |a: &&Attempt| a.cause == Some(Cause::ContextTooLong);
         let mut refused = attempts.iter().filter(too_long);
         refused.any(|attempt| self.context(target) <= self.context(&attempt.target))
     }
 
-    /// Whether there is an allowed target for a prompt that is too long for `target`.
+    /// Returns whether there is an allowed target for a prompt that is too long for `target`.
     pub fn has_larger(&self, target: &Target) -> bool {
         let least = self.context(target);
         self.targets
@@ -90,7 +90,7 @@ pub struct RouteTarget {
     /// Share of the load among equals.
     #[serde(default = "RouteTarget::default_weight")]
     pub weight: u32,
-    /// What its model costs, by day, where the strategy asks for it; `None`: also where it is not known.
+    /// Prices of its model, by day, where the strategy asks for them; `None` also where they are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<PriceRows>,
     /// Longest prompt and answer together, in tokens.

@@ -94,7 +94,7 @@ impl CacheTtl {
     }
 }
 
-/// Whether a step's model is to think before it answers; a step that does not say leaves it to the model.
+/// Says whether a step's model is to think before it answers. A step without it leaves that to the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Thinking {

@@ -1,4 +1,4 @@
-//! How long work of this process takes: a test compares one piece of work with another, never with the clock.
+//! Measures how long work of this process takes. A test compares one piece of work with another, never with the clock.
 
 use std::time::{Duration, Instant};
 

@@ -23,7 +23,7 @@ pub(crate) struct Asking<'a> {
     pub plan: &'a Plan,
     pub step: &'a Step,
     pub reference: &'a StepRef,
-    /// As the target gets it.
+    /// The prompt in the form that the target gets.
     pub prompt: &'a Prompt,
     pub parameters: &'a Parameters<'a>,
     pub target: &'a Target,

@@ -1,4 +1,4 @@
-//! What is known of schemas: for which targets the service has compiled one, and which ones it refuses.
+//! Remembers for which targets the service has compiled a schema, and which schemas it refuses.
 //!
 //! The service compiles a schema to a grammar at its first call, which may take minutes in which it sends nothing, and
 //! keeps the grammar for a day. So the first call with a schema may be silent for longer than others, and its silence
@@ -16,15 +16,15 @@ use bcce_core::ports::ReadCaches;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-/// How long the service keeps a grammar, less an hour: what was noted late is not relied on.
+/// Time that the service keeps a grammar, less an hour, because a compilation may be noted late.
 pub(crate) const KEPT: Duration = Duration::from_secs(23 * 3_600);
-/// How long this function relies on what it read of a target that has the grammar, and of one that has not.
+/// Times that this function relies on what it read: of a target that has the grammar, and of one that has not.
 const RELIED_ON: Duration = Duration::from_secs(3_600);
 const LOOKED_AT: Duration = Duration::from_secs(60);
 /// Stands in the place of a target: no target takes the schema.
 const REFUSED: &str = "refused";
 
-/// What this function knows, by schema.
+/// Holds what this function knows, by schema.
 #[derive(Default)]
 pub struct Grammars(RefCell<HashMap<String, Known>>);
 

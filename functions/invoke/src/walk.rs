@@ -28,7 +28,7 @@ const STALE: Duration = Duration::from_secs(5);
 /// With less than this left of the run's time, a call is not worth starting.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// Whether the service has refused the step's schema, in this run or in another one.
+/// Returns whether the service has refused the step's schema, in this run or in another one.
 async fn is_refused<S, M, C: Clock, L: TakeReports>(
     ports: &Ports<S, M, C, L>,
     step: &Step,
@@ -174,12 +174,12 @@ where
         self.plan.routes.get(&self.request.step.route)
     }
 
-    /// Whether the prompt was too long for another target with as much context.
+    /// Returns whether the prompt was too long for another target with as much context.
     fn is_too_small(&self, target: &Target) -> bool {
         self.route().is_some_and(|route| route.is_too_small(target, &self.attempts))
     }
 
-    /// What a call sends to `target` after the attempts so far.
+    /// Returns what a call sends to `target` after the attempts so far.
     fn parameters(&self, target: &Target) -> Result<Parameters<'r>, Fault> {
         let takes = self.route().and_then(|route| self.plan.takes(self.step, route, target));
         let takes = takes.ok_or_else(|| Fault::internal(format!("the plan lacks {target}")))?;
@@ -223,7 +223,7 @@ where
         }
     }
 
-    /// Whether the service has just refused the schema: the same target is asked once more, with the schema in the
+    /// Returns whether the service has just refused the schema. The same target is asked once more, with it in the
     /// prompt, and nobody sends it again.
     fn drops_schema(&mut self, parameters: &Parameters<'_>, asked: &Asked) -> bool {
         let Asked::Misfit { cause: Cause::GrammarTooLarge, .. } = asked else { return false };
@@ -240,7 +240,7 @@ where
         }
     }
 
-    /// What a call that was not answered means for the step.
+    /// Decides what a call that was not answered means for the step.
     fn after(&self, target: &Target, asked: Asked) -> Turn {
         match asked {
             Asked::Misfit { cause: Cause::ContextTooLong, .. }
@@ -295,7 +295,7 @@ where
         asked
     }
 
-    /// Whether the service has the grammar that a call needs.
+    /// Returns whether the service has the grammar that a call needs.
     async fn is_compiled(&self, grammar: Option<&grammars::Key>) -> bool {
         let Some(grammar) = grammar else { return true };
         let (health, now) = (&self.ports.health, self.ports.clock.now());

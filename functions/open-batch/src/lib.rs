@@ -76,7 +76,7 @@ pub enum Response {
         children: String,
         to_run: u64,
         mode: Mode,
-        /// In the mode `bulk`: when every job is over by its own timeout, in milliseconds since 1970. A state machine
+        /// Time by which every job of mode `bulk` has timed out, in milliseconds since 1970. A state machine
         /// does not have to read a date for it.
         #[serde(skip_serializing_if = "Option::is_none")]
         jobs_over_ms: Option<i64>,

@@ -1,11 +1,11 @@
-//! What Bedrock refuses of a request before a model sees it, by generation. The words are the service's where it is
+//! Lists what Bedrock refuses before a model sees the request, by generation. The words are the service's where it is
 //! known to use them. Written down apart from the product, so that one checks the other.
 
 use serde_json::{Map, Value};
 
 use super::path::Operation;
 
-/// What a generation takes.
+/// Says what a generation takes.
 struct Generation {
     /// Part of the model's id.
     id: &'static str,

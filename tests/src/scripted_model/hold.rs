@@ -10,7 +10,7 @@ pub struct Holds {
 }
 
 impl Holds {
-    /// For good: what comes later under this name is not held at all.
+    /// Releases `name` for good: what comes later under this name is not held at all.
     pub fn release(&self, name: &str) {
         self.names().insert(name.to_owned());
     }

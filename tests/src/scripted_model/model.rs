@@ -47,7 +47,7 @@ impl Model {
         self.log.lock().expect("nothing panics with the log in hand").to_json(run_id)
     }
 
-    /// How many calls there ever were.
+    /// Returns how many calls there ever were.
     pub fn count(&self) -> usize {
         self.log.lock().expect("nothing panics with the log in hand").count()
     }

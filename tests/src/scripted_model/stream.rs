@@ -109,7 +109,7 @@ fn events(turn: &Turn) -> Vec<Event> {
     events
 }
 
-/// With how the call was served. Each guardrail is a trace of what was sent and one of what was said.
+/// Adds how the call was served. Each guardrail is a trace of what was sent and one of what was said.
 fn served(turn: &Turn, mut metadata: Value) -> Value {
     if let Some(tier) = &turn.service_tier {
         metadata["serviceTier"] = json!({ "type": tier });

@@ -23,7 +23,7 @@ pub struct Manner {
     /// Tokens read from the cache.
     pub cached: u64,
     pub tells_usage: bool,
-    /// What the metadata says of how the call was served.
+    /// Service tier that the metadata reports.
     pub service_tier: Option<String>,
     pub guardrail_origin: Vec<&'static str>,
     pub ending: Ending,

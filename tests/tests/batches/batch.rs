@@ -45,7 +45,7 @@ pub async fn sealed(stack: &Stack, batch: &BatchRef) -> Value {
     serde_json::from_slice(&body).unwrap()
 }
 
-/// How far a batch is.
+/// Says how far a batch is.
 async fn state_of(stack: &Stack, batch: &BatchRef) -> String {
     let arn = arn(batch);
     let status = status(stack, batch).await.unwrap_or("none".into());

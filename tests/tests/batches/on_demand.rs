@@ -188,7 +188,7 @@ async fn every_object_under_a_prefix_is_an_item() {
     );
 }
 
-/// By what names Step Functions refuses an execution is not documented as a whole: none of them gives an item up.
+/// Step Functions does not document every name under which it refuses an execution: none of them gives an item up.
 #[tokio::test]
 async fn an_item_whose_run_is_refused_under_a_name_that_nobody_knows_is_started_later() {
     let stack = Stack::connect().await;

@@ -45,7 +45,7 @@ fn templates() -> Vec<PathBuf> {
     templates
 }
 
-/// Of what runs on AWS; the stand-ins of the tests speak of one account of the commercial regions.
+/// Lists the sources of what runs on AWS. The tests' stand-ins name one account of the commercial regions.
 fn sources() -> Vec<PathBuf> {
     let mut sources = ["crates", "functions", "cli"].map(|folder| files(folder, "rs")).concat();
     let is_test = |path: &PathBuf| {

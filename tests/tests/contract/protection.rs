@@ -1,5 +1,5 @@
-//! What the templates promise and only AWS would show: who may use a key, what outlives a stack, what an alarm sees,
-//! and that names and parameters are ones that AWS takes.
+//! Checks what the templates promise and only AWS would show: who may use a key, what outlives a stack, what an alarm
+//! sees, and that names and parameters are ones that AWS takes.
 
 use std::collections::BTreeSet;
 
@@ -148,7 +148,7 @@ const LIMITS: [(&str, &str, usize); 7] = [
     ("AWS::Serverless::StateMachine", "Name", 80),
 ];
 
-/// What a pattern like `[a-z][a-z-]{0,19}` lets through at most, in characters.
+/// Returns the most characters that a pattern like `[a-z][a-z-]{0,19}` lets through.
 fn longest(parameter: &Value) -> usize {
     let pattern = parameter["AllowedPattern"].as_str().unwrap();
     let repeated = pattern.rsplit_once("{0,").unwrap().1.strip_suffix('}').unwrap();

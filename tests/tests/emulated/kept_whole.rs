@@ -1,4 +1,4 @@
-//! What is easily lost on the way: a tag in characters that a service does not take, and that an answer is not whole.
+//! Tests what is easily lost on the way: tags in characters that a service does not take, and that an answer is cut.
 
 use serde_json::{Value, json};
 

@@ -40,7 +40,7 @@ pub fn fresh(name: &str) -> String {
     format!("{name}-{}", now.as_nanos())
 }
 
-/// How many items or runs a test takes: as few as show the point, and with `make large` as many as make it hard.
+/// Returns how many items or runs a test takes: few that show the point, and with `make large` many that make it hard.
 pub fn sized(usual: usize, large: usize) -> usize {
     std::env::var("BCCE_LARGE").map_or(usual, |_| large)
 }

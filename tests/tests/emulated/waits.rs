@@ -1,4 +1,4 @@
-//! What tests wait for, each with the state that shows how far it is.
+//! Holds what tests wait for, each with the state that shows how far it is.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -108,7 +108,7 @@ impl Stack {
         found.unwrap_or_else(|standstill| panic!("{standstill}"))
     }
 
-    /// How far a run is.
+    /// Says how far a run is.
     async fn state_of(&self, run: &RunRef) -> String {
         let arn = self.arn(run);
         let execution = self.sfn.describe_execution().execution_arn(&arn).send().await;
@@ -130,7 +130,7 @@ impl Stack {
         })
     }
 
-    /// What moves as long as the stack does anything: messages, calls of the model, what the functions print.
+    /// Returns what moves as long as the stack does anything: messages, calls of the model, what the functions print.
     async fn at_work(&self) -> String {
         let [waiting, taken] = self.inbox().await;
         let count = ureq::get(format!("{}/__count", output("SCRIPTED_MODEL_URL"))).call().unwrap();

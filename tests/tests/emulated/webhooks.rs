@@ -7,7 +7,7 @@ use crate::stack::{Stack, fresh, output};
 
 const ISSUE: &str = include_str!("../../../events/webhook/github-issue-opened.json");
 
-/// What was said back: status and JSON. As providers do, a call that could not be taken just now is made again: the
+/// Returns the answer: status and JSON. A call that could not be taken just now is repeated, as providers do: the
 /// function waits two seconds for other services, which a busy machine may exceed.
 fn call(source: &str, headers: &Value, body: &[u8]) -> (u16, Value) {
     let mut calls = std::iter::repeat_with(|| call_once(source, headers, body)).take(20);

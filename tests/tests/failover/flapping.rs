@@ -8,7 +8,7 @@ use crate::stack::{Layout, Stack, fresh, model};
 const RUNS_OF_A_PHASE: usize = 14;
 const PHASES: usize = 4;
 const AT_A_TIME: usize = 2;
-/// Of a phase: those that open the breaker, and those in flight meanwhile.
+/// Most failed calls of a phase: those that open the breaker, and those in flight meanwhile.
 const MOST_FAILED: usize = 5 + AT_A_TIME;
 
 /// The primary goes down, comes back, goes down again: no run fails, and each time it is given up soon.

@@ -33,7 +33,7 @@ steps:
 
 struct Ended {
     manifest: Value,
-    /// Of the step that answered, or failed.
+    /// Record of the step that answered, or failed.
     record: Value,
     run: RunRef,
     model: String,

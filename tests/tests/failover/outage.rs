@@ -10,8 +10,8 @@ const AT_A_TIME: usize = 10;
 /// Runs until the election of a probe is known everywhere.
 const SOON: usize = 3;
 
-/// What a dead target may see: five failures that open its breaker and what is in flight by then, and a probe at
-/// the end of each cool-down, whose length doubles from 5 to 20 s.
+/// Returns the most calls that a dead target may see: five failures that open its breaker and what is in
+/// flight by then, and a probe at the end of each cool-down, whose length doubles from 5 to 20 s.
 fn most_calls(took: Duration) -> usize {
     let cool_downs = [1, 2].into_iter().chain(std::iter::repeat(4)).map(|times| COOL_DOWN * times);
     let ends = cool_downs.scan(Duration::ZERO, |end, cool_down| {

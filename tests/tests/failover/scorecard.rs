@@ -13,7 +13,7 @@ use time::macros::time;
 use crate::breakers::{EAST, WEST, breaker, regions};
 use crate::stack::{Layout, RunRef, Stack, fresh, model};
 
-/// How long a target of [`Layout::Quick`] may be silent.
+/// Longest silence of a target of [`Layout::Quick`].
 const SILENCE: Duration = Duration::from_secs(2);
 
 struct Fault {
@@ -26,7 +26,7 @@ struct Fault {
     calls: (usize, usize),
     /// The class of each attempt; an answer has none.
     attempts: &'static [&'static str],
-    /// How long the failed call is waited for.
+    /// Time that the failed call is waited for.
     silence: Duration,
     /// What the failed calls used.
     used: Used,

@@ -103,7 +103,7 @@ fn called(attempt: &Attempt) -> Vec<Line> {
     [Some(first), said, advice, asked, adapted, Some(spent)].into_iter().flatten().collect()
 }
 
-/// With the role that carries the call, the guardrail over it, and how the service says that it served it.
+/// Describes a call's model, with its role, its guardrail, and how the service says that it served the call.
 fn model(attempt: &Attempt) -> String {
     let target = &attempt.target;
     let account = target.account.as_ref().map(|account| format!(" as {account}"));

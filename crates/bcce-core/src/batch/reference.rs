@@ -173,7 +173,7 @@ impl BatchRef {
         format!("{}jobs.json", self.bulk_prefix())
     }
 
-    /// What came of a part in its job.
+    /// Returns the key of the object that says what came of a part in its job.
     pub fn taken_key(&self, part: u32) -> String {
         format!("{}taken/{part:06}.json", self.bulk_prefix())
     }
@@ -188,7 +188,7 @@ impl BatchRef {
         format!("{}held/{part:06}.json", self.bulk_prefix())
     }
 
-    /// As `places_prefix`, of records that run on demand before the others of their jobs.
+    /// Returns a prefix as `places_prefix` does, for records that run on demand before the others of their jobs.
     pub fn sample_prefix(&self) -> String {
         format!("{}sample/", self.bulk_prefix())
     }

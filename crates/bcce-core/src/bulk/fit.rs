@@ -16,7 +16,7 @@ pub struct Fit<'a> {
 }
 
 impl<'a> Fit<'a> {
-    /// What each record sends.
+    /// Returns the parameters that each record sends.
     pub fn parameters(&self) -> Parameters<'a> {
         Parameters::of(self.step, self.takes, false)
     }

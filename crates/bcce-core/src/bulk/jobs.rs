@@ -182,7 +182,7 @@ impl JobRecord {
         self.is_refused || self.status == Some(JobStatus::Failed) || nearly_all_failed
     }
 
-    /// What it left over does not run on demand.
+    /// Returns whether the job's leftovers are not asked again on demand.
     pub fn is_held(&self) -> bool {
         self.leftovers.as_ref().is_some_and(|leftovers| leftovers.verdict == Verdict::Held)
     }

@@ -16,7 +16,7 @@ pub struct Asking<'a> {
     pub run: &'a RunRef,
     pub plan: &'a Plan,
     pub step: &'a Step,
-    /// As the job's target gets it.
+    /// The prompt in the form that the job's target gets.
     pub prompt: &'a Prompt,
     pub parameters: &'a Parameters<'a>,
 }
@@ -70,7 +70,7 @@ impl Asking<'_> {
     }
 }
 
-/// What the one step of a plan asks a job's target: there is no step before it, and no list that it fans out over.
+/// Renders the prompt of a plan's only step for a job's target. No step comes before it, and it has no fan-out.
 ///
 /// # Errors
 /// `Bcce.InvalidRequest`: the step's template cannot be rendered.

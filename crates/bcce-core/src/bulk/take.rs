@@ -18,7 +18,7 @@ pub struct Took {
 /// What a record came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Taken {
-    /// At the price of a job on the day it was started.
+    /// The record's attempt, at the price of a job on the day the job was started.
     pub attempt: Attempt,
     /// The error is the step's if it is not asked again.
     pub result: Result<Answer, Fault>,

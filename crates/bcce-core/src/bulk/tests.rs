@@ -237,7 +237,7 @@ fn policy_guardrails_and_other_accounts_keep_a_target_out() {
     }
 }
 
-/// What a record costs of a job that was started at `from`, by rows that are 1, and 2 from 2026-11-02 on.
+/// Returns the cost of a record whose job started at `from`. The price is 1, and 2 from 2026-11-02 on.
 fn cost(from: OffsetDateTime, input_tokens: u64) -> Option<String> {
     let mut plan = plan(ONE, Policy::default());
     let million = |usd: i64| Decimal::from(usd * 1_000_000);

@@ -17,7 +17,7 @@ const POLICIES: [&str; 7] = [
 /// Longer than the name of any region.
 const MAX_REGION_CHARS: usize = 24;
 
-/// What to do where `message`, in lower case, says that a policy forbids the call. `None`: it does not.
+/// Returns advice where `message`, in lower case, says that a policy forbids the call; else `None`.
 ///
 /// `User: … is not authorized to perform: bedrock:InvokeModelWithResponseStream on resource:
 /// arn:aws:bedrock:us-west-2::foundation-model/… with an explicit deny in a service control policy`

@@ -1,5 +1,5 @@
-//! What a target accepts, so that a call is shaped for it and a wrong parameter is refused before a call and not by
-//! the service.
+//! Describes what a target accepts, so that a call is shaped for it and a wrong parameter is refused before a call
+//! and not by the service.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::template::{Step, THINKING_EFFORTS, Thinking};
 /// The levels of effort that the service knows, from the least.
 pub const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
 
-/// What one target accepts: the model's own, with what the target says of itself.
+/// Says what one target accepts: the settings of its model, overridden by those of the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Takes {
@@ -30,7 +30,7 @@ pub struct Takes {
     pub context_tokens: u64,
 }
 
-/// Whether a model thinks before it answers.
+/// Says whether a model thinks before it answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Thinks {
@@ -43,7 +43,7 @@ pub enum Thinks {
     Always,
 }
 
-/// What a target says of itself; the model's own holds for the rest.
+/// Holds the settings that a target overrides; the model's apply to the rest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TakesOverride {

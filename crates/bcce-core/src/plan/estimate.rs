@@ -72,7 +72,7 @@ impl Estimate {
 type Rate<'a> = (&'a PriceRow, fn(&PriceRow, &Usage) -> Decimal);
 
 impl Plan {
-    /// What a run of this plan would use and cost, at its own prices of the day of `at`.
+    /// Estimates what a run of this plan would use and cost, at its own prices of the day of `at`.
     pub fn estimate(&self, at: OffsetDateTime) -> Estimate {
         let mut estimate = Estimate::default();
         for execution in self.waves.iter().flat_map(|wave| &wave.steps) {
@@ -197,7 +197,7 @@ mod tests {
     /// One call whose prompt is 1,000 tokens before the answer of the other step.
     const LONG: &str = "version: 1\nname: two\nsteps:\n- { id: a, model: haiku, prompt: x, max_tokens: 600 }\n- { id: b, model: haiku, prompt: z, system: \"SYSTEM\", cache: 5m, needs: [a], max_tokens: 10 }\n";
 
-    /// With one price from 2026-11-01 on, ten times as much above 1,500 tokens.
+    /// Returns a plan with one price from 2026-11-01 on, and ten times that price above 1,500 tokens.
     fn long() -> Plan {
         let template = LONG.replace("SYSTEM", &"s".repeat(4_000));
         let mut plan = of(&template, json!({ "workflow": "two" }), Policy::default()).unwrap();

@@ -59,7 +59,7 @@ fn rank(question: &Question<'_>, at: usize) -> f64 {
     }
 }
 
-/// What the call is expected to cost on a target today: a prompt that lies in its cache is read from there, one
+/// Estimates the call's cost on a target today: a prompt that lies in its cache is read from there, one
 /// that does not has to be written first. `None`: the price is not known, and comes last.
 fn cost(question: &Question<'_>, at: usize) -> Option<f64> {
     let price = question.route.targets[at].prices.as_ref()?.at(question.now)?;

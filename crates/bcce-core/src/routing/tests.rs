@@ -412,7 +412,7 @@ fn a_warm_cache_is_worth_its_price_and_no_more() {
     assert_eq!(first(&route), 0);
 }
 
-/// Which of two targets comes first, for a prompt of so many tokens of which half may be cached.
+/// Returns which of two targets comes first, for a prompt of `tokens` tokens of which half may be cached.
 fn cheaper(route: &mut Route, tokens: u64, now: OffsetDateTime) -> usize {
     let cached = Cached { key: "k".into(), tokens: tokens / 2, lasts: CacheTtl::FiveMinutes };
     let (input_tokens, cached) = (tokens - tokens / 2, Some(cached));

@@ -92,7 +92,7 @@ fn part(schema: &Value, counts: &mut Counts) -> Result<Value, String> {
     Ok(Value::Object(part))
 }
 
-/// Whether an object's properties are named in several places that all apply: closed to those of one, nothing fits.
+/// Returns whether several places that all apply name properties: closed to those of one place, nothing fits.
 fn is_joined(keywords: &Map<String, Value>) -> bool {
     let places = ["properties", "allOf", "anyOf", "oneOf", "$ref"];
     places.iter().filter(|place| keywords.contains_key(**place)).count() > 1

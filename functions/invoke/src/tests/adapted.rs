@@ -135,7 +135,7 @@ async fn the_first_call_with_a_schema_may_be_silent_for_longer_and_is_not_held_a
     assert_eq!(waited, [180, 180], "neither region has answered with it");
 }
 
-/// What one function has learnt, another one reads in the ledger.
+/// The ledger passes on to one function what another one has learnt.
 #[tokio::test]
 async fn a_schema_that_was_compiled_is_waited_for_as_for_any_answer() {
     let first = ports([says(r#"{"ok":true}"#, "end_turn")]);

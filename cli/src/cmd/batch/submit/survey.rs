@@ -32,7 +32,7 @@ pub struct Survey {
     /// The first of them.
     pub told: Vec<Rejected>,
     pub longest: Option<Longest>,
-    /// On demand, where it was asked for.
+    /// Estimate for running on demand, where an estimate was asked for.
     pub estimate: Estimate,
     /// The same where every item that a job takes is a record of one.
     pub in_bulk: Estimate,
@@ -42,11 +42,11 @@ pub struct Survey {
     pub unestimated: u64,
 }
 
-/// When and where the items of an estimate would be run.
+/// Holds the time and the region that an estimate assumes.
 #[derive(Clone, Copy, Debug)]
 pub struct Basis<'a> {
     pub at: OffsetDateTime,
-    /// Of the stack, whose jobs call targets of that region.
+    /// Region of the stack; its jobs call targets of that region.
     pub region: &'a str,
 }
 

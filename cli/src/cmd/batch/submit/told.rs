@@ -123,7 +123,7 @@ impl Told<'_> {
         self.estimates().iter().flat_map(|one| &one.unpriced).map(String::as_str).collect()
     }
 
-    /// What the batch may come to. Jobs and calls differ in price and cache; `auto` may be either.
+    /// Returns the estimates that may apply. Jobs and calls differ in price and cache; `auto` may be either.
     fn estimates(&self) -> [&Estimate; 2] {
         let (on_demand, in_bulk) = (&self.survey.estimate, &self.survey.in_bulk);
         match (self.args.mode, self.bulk()) {
