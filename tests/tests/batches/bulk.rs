@@ -1,6 +1,7 @@
 //! Records of a job of the service first, and on demand what it leaves over.
 
 use bcce_core::batch::{BatchRef, BatchRequest, StoredBatch};
+use bcce_core::run::RunRef;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
@@ -251,9 +252,9 @@ async fn what_a_job_charged_for_records_that_are_held_is_counted_once() {
     let sealed = crate::batch::sealed(&stack, &retried).await;
     for result in counted(&stack, &retried, &sealed).await {
         assert_eq!(result["attempt_no"], 2, "{result}");
-        let key = result["manifest"].as_str().unwrap();
-        let manifest = String::from_utf8(stack.object(key).await.unwrap()).unwrap();
-        assert!(!manifest.contains(".record.json"), "the job was paid by attempt 1: {manifest}");
+        let key = RunRef { attempt_no: 2, ..run_of(&result) }.failure_key("answer", None);
+        let failure: Value = serde_json::from_slice(&stack.object(&key).await.unwrap()).unwrap();
+        assert_eq!(cost(&result["totals"]), cost(&failure), "attempt 1 paid the job: {result}");
     }
 }
 
