@@ -14,9 +14,7 @@ pub use job::{
     Records, hours, job_name, output_key,
 };
 pub use jobs::{Course, JobRecord, JobsRecord, Rendered, job_of, jobs_of};
-pub use leftovers::{
-    HeldPart, HeldRecord, LeftRecord, Leftovers, SAMPLE, Sampled, TakenPart, Verdict, sample,
-};
+pub use leftovers::{Leftovers, SAMPLE, Sampled, TakenPart, Verdict, sample};
 pub use output::{Output, Returned, read};
 pub use record::{Asking, item, prompt, record_id};
 pub use take::{Taken, Took, take};

@@ -1,7 +1,7 @@
 //! Chooses what of a batch's leftovers runs on demand, once the answers of its jobs are taken. Where nearly all records
 //! of a job failed, a sample of them runs first; called again after that, it decides on the others by the sample's runs.
 
-mod lists; // the records of a part, on the list that they belong to
+mod lists; // what runs on demand
 mod sample; // which records are the sample, and what their runs came to
 #[cfg(test)]
 mod tests;
@@ -46,7 +46,7 @@ pub struct Request {
     pub sampled: bool,
 }
 
-/// What runs on demand now.
+/// Says what runs on demand now. `held`: there are records that do not, and take-part has to close their runs.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Response {
@@ -58,8 +58,11 @@ pub enum Response {
     /// Everything that runs at all.
     Rest {
         places: String,
+        held: bool,
     },
-    Nothing,
+    Nothing {
+        held: bool,
+    },
 }
 
 /// # Errors
@@ -74,7 +77,7 @@ where
     let is_listed = parts.values().any(|part| part.others > 0);
     let Some(mut jobs) = ports.find::<JobsRecord>(&batch.jobs_key()).await? else {
         // Nobody ever saw a job: all that is left is on the list of the rest.
-        return Ok(rest(batch, is_listed));
+        return Ok(rest(batch, is_listed, false));
     };
     let of_job = |job: u32| {
         let its = move |part: &u32| job_of(*part, opened.parts) == job;
@@ -85,7 +88,7 @@ where
     } else {
         for job in &mut jobs.jobs {
             let its = of_job(job.job).map(|(_, part)| part);
-            job.leftovers = Leftovers::of(job.status, its);
+            job.leftovers = Leftovers::of(job.did_fail(), its);
         }
         let mut places = Vec::new();
         for job in jobs.jobs.iter().filter(|job| is(job.leftovers.as_ref(), Verdict::Sample)) {
@@ -98,19 +101,20 @@ where
             return Ok(Response::Sample { places: batch.sample_prefix() });
         }
     }
-    let run = ports.divide(batch, &jobs, &parts, opened.parts).await?;
+    let records = ports.list(batch, &jobs, &parts, opened.parts).await?;
     ports.note(batch, &jobs).await?;
-    Ok(rest(batch, run > 0 || is_listed))
+    let held = jobs.jobs.iter().any(|job| job.held().is_some());
+    Ok(rest(batch, records > 0 || is_listed, held))
 }
 
 fn is(leftovers: Option<&Leftovers>, verdict: Verdict) -> bool {
     leftovers.is_some_and(|leftovers| leftovers.verdict == verdict)
 }
 
-fn rest(batch: &BatchRef, is_some: bool) -> Response {
+fn rest(batch: &BatchRef, is_some: bool, held: bool) -> Response {
     match is_some {
-        true => Response::Rest { places: batch.rest_prefix() },
-        false => Response::Nothing,
+        true => Response::Rest { places: batch.rest_prefix(), held },
+        false => Response::Nothing { held },
     }
 }
 
@@ -127,7 +131,7 @@ where
         found.ok_or_else(|| Fault::internal(format!("{key} is missing")))
     }
 
-    /// What came of each part in its job. One that could not be taken has nothing, and nothing of it runs.
+    /// Reads what came of each part in its job. One that could not be taken has nothing, and nothing of it runs.
     async fn taken(&self, batch: &BatchRef, parts: u32) -> Result<BTreeMap<u32, TakenPart>, Fault> {
         let read = (1..=parts).map(|part| async move {
             let taken: Option<TakenPart> = self.find(&batch.taken_key(part)).await?;
@@ -138,7 +142,7 @@ where
         Ok(taken.into_iter().flatten().collect())
     }
 
-    /// The manifest of the batch, and whoever looks at it, finds there why something does not run.
+    /// Writes down the verdicts: the batch's manifest lists them, and take-part reads there what is held and why.
     async fn note(&self, batch: &BatchRef, jobs: &JobsRecord) -> Result<(), Fault> {
         for job in &jobs.jobs {
             if let Some(why) = job.leftovers.as_ref().and_then(Leftovers::describe) {

@@ -1,11 +1,11 @@
-//! The sample: which records it is, and what their runs came to.
+//! Chooses the sample, and decides by what its runs came to.
 
 use std::collections::BTreeMap;
 
 use bcce_core::artifact::{add_line, parse, parse_lines};
 use bcce_core::batch::Entry;
 use bcce_core::batch::reference::{BatchRef, Place};
-use bcce_core::bulk::{self, JobsRecord, LeftRecord, Sampled, Verdict, job_of};
+use bcce_core::bulk::{self, JobsRecord, Sampled, Verdict, job_of};
 use bcce_core::error::Fault;
 use bcce_core::manifest::Manifest;
 use bcce_core::notice::RunStatus;
@@ -17,7 +17,7 @@ impl<S> Ports<S>
 where
     S: GetObject + GetRange + PutObject,
 {
-    /// Of a job whose parts have so many records left.
+    /// Returns the sample of one job. `left`: its parts, and how many records each has left.
     pub(crate) async fn sample(
         &self,
         batch: &BatchRef,
@@ -30,7 +30,7 @@ where
         let mut places = Vec::new();
         for (part, lines) in by_part {
             let records = self.left(batch, part).await?;
-            places.extend(lines.into_iter().filter_map(|line| Some(records.get(line)?.place)));
+            places.extend(lines.into_iter().filter_map(|line| records.get(line).copied()));
         }
         Ok(places)
     }
@@ -45,8 +45,8 @@ where
         self.store.put(&batch.sample_key(), &batch.batch_id, lines).await
     }
 
-    /// The records of a part that are no finished runs, as take-part listed them.
-    pub(crate) async fn left(&self, batch: &BatchRef, part: u32) -> Result<Vec<LeftRecord>, Fault> {
+    /// Lists the records of a part that are no finished runs, as take-part wrote them down.
+    pub(crate) async fn left(&self, batch: &BatchRef, part: u32) -> Result<Vec<Place>, Fault> {
         let key = batch.left_key(part);
         let body = self.store.get(&key).await?;
         parse_lines(&key, &body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?)
@@ -87,7 +87,7 @@ where
         self.store.get(&key).await?.map_or_else(|| Ok(Vec::new()), |body| parse_lines(&key, &body))
     }
 
-    /// How the run of an item ended; `None`: it did not, or was never started.
+    /// Returns how the run of an item ended. Returns `None` if it did not, or was never started.
     async fn status(&self, batch: &BatchRef, place: &Place) -> Result<Option<RunStatus>, Fault> {
         let key = batch.part_key(place.part);
         let line = self.store.range(&key, place.at, place.bytes).await?;

@@ -1,10 +1,8 @@
 use std::collections::BTreeSet;
 
 use bcce_core::artifact::add_line;
-use bcce_core::attempt::Totals;
 use bcce_core::batch::Item;
 use bcce_core::batch::reference::Place;
-use bcce_core::bulk::LeftRecord;
 use bcce_core::error::ErrorName;
 use bcce_core::fakes::{MemoryStore, now};
 use bcce_core::manifest::{Evidence, Manifest};
@@ -55,9 +53,8 @@ fn take(ports: &Ports<MemoryStore>, part: u32, failed: u64, others: u64) {
         let at = entries.len() as u64;
         add_line(&mut entries, &item(n)).unwrap();
         let place = Place { n, part, at, bytes: entries.len() as u64 - at - 1, attempt_no: 1 };
-        let totals = (line == 50).then(|| Totals { cost_usd: Some(1.into()), ..Totals::of([]) });
         if line > 50 - failed {
-            add_line(&mut left, &LeftRecord { place, totals }).unwrap();
+            add_line(&mut left, &place).unwrap();
         }
     }
     let error = (failed > 0).then(|| Fault::new(ErrorName::RequestRejected, "m"));
@@ -70,6 +67,10 @@ fn take(ports: &Ports<MemoryStore>, part: u32, failed: u64, others: u64) {
 
 fn choose(ports: &Ports<MemoryStore>, event: &str) -> Result<Response, Fault> {
     now(handle(ports, serde_json::from_str(event).unwrap()))
+}
+
+fn rest(held: bool) -> Response {
+    Response::Rest { places: batch().rest_prefix(), held }
 }
 
 /// Numbers of the items that an object lists.
@@ -118,24 +119,25 @@ fn few_leftovers_run_on_demand_at_once() {
     let ports = ports();
     take(&ports, PARTS[0], 3, 2);
     take(&ports, PARTS[1], 0, 0);
-    let rest = Response::Rest { places: batch().rest_prefix() };
-    assert_eq!(choose(&ports, FIRST), Ok(rest));
+    assert_eq!(choose(&ports, FIRST), Ok(rest(false)));
     assert_eq!(listed(&ports, &batch().rest_records_key(1)), [1_048, 1_049, 1_050].into());
     assert_eq!(verdicts(&ports), [json!("on_demand"), Value::Null]);
-    let line = &ports.store.lines(&batch().rest_records_key(1))[2];
-    assert_eq!(line["totals"], Value::Null, "what a child execution gets is where its item lies");
 }
 
 #[test]
 fn where_nothing_is_left_nothing_runs() {
     let ports = ports();
-    assert_eq!(choose(&ports, FIRST), Ok(Response::Nothing), "no part could be taken");
+    assert_eq!(
+        choose(&ports, FIRST),
+        Ok(Response::Nothing { held: false }),
+        "no part could be taken"
+    );
     PARTS.iter().for_each(|part| take(&ports, *part, 0, 0));
-    assert_eq!(choose(&ports, FIRST), Ok(Response::Nothing));
+    assert_eq!(choose(&ports, FIRST), Ok(Response::Nothing { held: false }));
     take(&ports, 1, 0, 1);
-    assert_eq!(choose(&ports, FIRST), Ok(Response::Rest { places: batch().rest_prefix() }));
+    assert_eq!(choose(&ports, FIRST), Ok(rest(false)));
     ports.store.objects.borrow_mut().remove(&batch().jobs_key());
-    assert_eq!(choose(&ports, FIRST), Ok(Response::Rest { places: batch().rest_prefix() }));
+    assert_eq!(choose(&ports, FIRST), Ok(rest(false)));
 }
 
 /// A batch of two jobs, nearly all records of whose first failed.
@@ -164,7 +166,7 @@ fn where_nearly_all_failed_a_sample_runs_and_nothing_else() {
 fn when_the_sample_is_answered_the_others_run() {
     let ports = suspicious();
     run_sample(&ports, 6, 4);
-    assert_eq!(choose(&ports, SAMPLED), Ok(Response::Rest { places: batch().rest_prefix() }));
+    assert_eq!(choose(&ports, SAMPLED), Ok(rest(false)));
     let (sample, rest) = (
         listed(&ports, &batch().sample_key()),
         listed(&ports, &batch().rest_records_key(PARTS[0])),
@@ -178,16 +180,15 @@ fn when_the_sample_is_answered_the_others_run() {
 fn when_the_sample_fails_the_others_are_held_with_the_reason_and_the_other_job_is_not() {
     let ports = suspicious();
     run_sample(&ports, 0, SAMPLE_SIZE);
-    assert_eq!(choose(&ports, SAMPLED), Ok(Response::Rest { places: batch().rest_prefix() }));
+    assert_eq!(choose(&ports, SAMPLED), Ok(rest(true)));
     assert_eq!(listed(&ports, &batch().rest_records_key(PARTS[0])), [].into());
     assert_eq!(listed(&ports, &batch().rest_records_key(PARTS[1])).len(), 5);
-    let held = ports.store.json(&batch().held_key(PARTS[0]));
-    let records = held["records"].as_array().unwrap();
-    assert_eq!(records.len(), 50 - SAMPLE_SIZE);
-    assert_eq!(records.last().unwrap()["totals"]["cost_usd"], "1", "what the job charged");
-    assert_eq!(held["error"]["name"], "Bcce.TooManyFailures");
-    let why = held["error"]["message"].as_str().unwrap();
-    assert!(why.contains("50 of 50 records failed, the first with Bcce.RequestRejected"), "{why}");
+    let jobs: JobsRecord = serde_json::from_value(ports.store.json(&batch().jobs_key())).unwrap();
+    assert_eq!(jobs.jobs[1].held(), None);
+    let error = jobs.jobs[0].held().unwrap();
+    let why = "job 1 of the batch: 50 of 50 records failed, the first with Bcce.RequestRejected";
+    assert_eq!(error.name, ErrorName::TooManyFailures);
+    assert!(error.message.starts_with(why), "{}", error.message);
     assert_eq!(verdicts(&ports), ["held", "on_demand"]);
     // Again it is the same.
     let before = ports.store.objects.borrow().clone();
@@ -195,12 +196,36 @@ fn when_the_sample_fails_the_others_are_held_with_the_reason_and_the_other_job_i
     assert_eq!(*ports.store.objects.borrow(), before);
 }
 
+/// A job of which nothing came back is as suspicious when Bedrock did not even start it.
+#[test]
+fn of_a_job_that_was_refused_a_sample_runs_first() {
+    let ports = ports();
+    take(&ports, PARTS[0], 50, 0);
+    take(&ports, PARTS[1], 5, 0);
+    let mut jobs = ports.store.json(&batch().jobs_key());
+    jobs["jobs"][0] = json!({
+        "job": 1, "arn": null, "status": null, "is_refused": true, "given": 50, "records": {},
+        "message": "no",
+    });
+    let mut taken = ports.store.json(&batch().taken_key(PARTS[0]));
+    (taken["processed"], taken["failed"]) = (json!(0), json!(0));
+    taken.as_object_mut().unwrap().remove("error");
+    for (key, value) in [(batch().jobs_key(), jobs), (batch().taken_key(PARTS[0]), taken)] {
+        ports.store.objects.borrow_mut().insert(key, value.to_string().into_bytes());
+    }
+    let sample = Response::Sample { places: batch().sample_prefix() };
+    assert_eq!(choose(&ports, FIRST), Ok(sample));
+    assert_eq!(verdicts(&ports), ["sample", "on_demand"]);
+    run_sample(&ports, SAMPLE_SIZE, 0);
+    assert_eq!(choose(&ports, SAMPLED), Ok(rest(false)));
+    assert_eq!(listed(&ports, &batch().rest_records_key(PARTS[0])).len(), 50 - SAMPLE_SIZE);
+}
+
 #[test]
 fn when_the_sample_was_not_started_the_others_are_not_either_and_have_not_failed() {
     let ports = suspicious();
-    assert_eq!(choose(&ports, SAMPLED), Ok(Response::Rest { places: batch().rest_prefix() }));
+    assert_eq!(choose(&ports, SAMPLED), Ok(rest(false)));
     assert_eq!(listed(&ports, &batch().rest_records_key(PARTS[0])), [].into());
-    assert!(!ports.store.objects.borrow().contains_key(&batch().held_key(PARTS[0])));
     assert_eq!(verdicts(&ports), ["not_started", "on_demand"]);
 }
 

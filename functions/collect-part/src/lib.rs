@@ -8,12 +8,10 @@ use std::collections::BTreeMap;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::artifact::{add_line, parse, parse_lines, to_json};
-use bcce_core::attempt::Totals;
 use bcce_core::batch::item::Rejected;
 use bcce_core::batch::manifest::{ItemOutput, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place};
 use bcce_core::batch::{Entry, Item, ItemResult, ItemStatus, earlier};
-use bcce_core::bulk::{HeldPart, HeldRecord};
 use bcce_core::error::Fault;
 use bcce_core::manifest::Manifest;
 use bcce_core::ports::{GetObject, PutObject, ReadAttempts};
@@ -100,14 +98,6 @@ where
 struct Before {
     ours: BTreeMap<u64, u32>,
     results: BTreeMap<u64, ItemResult>,
-    /// Records that failed in their job and were not asked again.
-    held: BTreeMap<u64, Held>,
-}
-
-struct Held {
-    error: Fault,
-    /// What the job charged.
-    totals: Option<Totals>,
 }
 
 impl Before {
@@ -121,20 +111,7 @@ impl Before {
         Ok(Self {
             ours: places.iter().map(|place| (place.n, place.attempt_no)).collect(),
             results: results.into_iter().map(|result| (result.n, result)).collect(),
-            held: Self::held(store, batch, part).await?,
         })
-    }
-
-    async fn held(
-        store: &impl GetObject,
-        batch: &BatchRef,
-        part: u32,
-    ) -> Result<BTreeMap<u64, Held>, Fault> {
-        let key = batch.held_key(part);
-        let Some(body) = store.get(&key).await? else { return Ok(BTreeMap::new()) };
-        let HeldPart { error, records } = parse(&key, &body)?;
-        let held = |record: HeldRecord| Held { error: error.clone(), totals: record.totals };
-        Ok(records.into_iter().map(|record| (record.n, held(record))).collect())
     }
 }
 
@@ -155,10 +132,7 @@ where
                 output,
                 is_ours: false,
             }),
-            (attempt_no, _) => {
-                let held = before.held.get(&item.n);
-                self.ran(batch, &item, attempt_no.unwrap_or(1), held).await
-            }
+            (attempt_no, _) => self.ran(batch, &item, attempt_no.unwrap_or(1)).await,
         }
     }
 
@@ -174,13 +148,7 @@ where
         }
     }
 
-    async fn ran(
-        &self,
-        batch: &BatchRef,
-        item: &Item,
-        attempt_no: u32,
-        held: Option<&Held>,
-    ) -> Result<Found, Fault> {
+    async fn ran(&self, batch: &BatchRef, item: &Item, attempt_no: u32) -> Result<Found, Fault> {
         let run = item.run(batch, attempt_no);
         let key = run.manifest_key();
         if let Some(body) = self.store.get(&key).await? {
@@ -195,32 +163,20 @@ where
             let bad = Rejected { n, line, id, error: parse(&key, &body)? };
             return Ok(Found::without_run(rejected(bad)));
         }
-        let not_started = ItemResult {
+        // An execution that began has a record; its end is settled sooner or later.
+        let attempts = self.ledger.attempts(&run.run_id).await?;
+        let is_begun = attempts.iter().any(|record| record.attempt_no == attempt_no);
+        Ok(Found::without_run(ItemResult {
             n: item.n,
             line: item.line,
             id: Some(item.id.clone()),
-            status: ItemStatus::Skipped,
-            run_id: None,
+            status: if is_begun { ItemStatus::Running } else { ItemStatus::Skipped },
+            run_id: is_begun.then_some(run.run_id),
             attempt_no: Some(attempt_no),
             manifest: None,
             totals: None,
             truncated: 0,
             error: None,
-        };
-        if let Some(Held { error, totals }) = held {
-            let (error, totals) = (Some(error.clone()), totals.clone());
-            let result = ItemResult { status: ItemStatus::Failed, totals, error, ..not_started };
-            return Ok(Found { result, output: None, is_ours: true });
-        }
-        // An execution that began has a record; its end is settled sooner or later.
-        let attempts = self.ledger.attempts(&run.run_id).await?;
-        let is_begun = attempts.iter().any(|record| record.attempt_no == attempt_no);
-        Ok(Found::without_run(match is_begun {
-            true => {
-                let run_id = Some(run.run_id);
-                ItemResult { status: ItemStatus::Running, run_id, ..not_started }
-            }
-            false => not_started,
         }))
     }
 

@@ -185,25 +185,6 @@ fn each_item_is_told_as_it_stands() {
     assert_eq!(ports.ledger.reads.get(), 2, "of those alone whose run left nothing");
 }
 
-/// Records that failed in a job, and in its sample on demand.
-#[test]
-fn what_is_held_has_failed_with_the_reason_and_costs_what_the_job_charged() {
-    let ports = ports(4);
-    end(&ports, 1, 1, RunStatus::Succeeded);
-    let error = Fault::new(ErrorName::TooManyFailures, "why");
-    let totals = Totals { cost_usd: Some(2.into()), ..Totals::of([]) };
-    let held = |n, totals| HeldRecord { n, totals };
-    let records = vec![held(1, None), held(2, Some(totals)), held(3, None)];
-    put(&ports, batch().held_key(1), &HeldPart { error, records });
-    assert_eq!(ask(&ports, &batch()), Ok(0));
-    assert_eq!(statuses(&ports, &batch()), ["SUCCEEDED", "FAILED", "FAILED", "SKIPPED"]);
-    let results = ports.store.lines(&batch().part_results_key(1));
-    assert_eq!(results[2]["error"], json!({ "name": "Bcce.TooManyFailures", "message": "why" }));
-    assert_eq!((&results[2]["run_id"], &results[2]["totals"]), (&Value::Null, &Value::Null));
-    let sums = ports.store.json(&batch().part_sums_key(1));
-    assert_eq!(sums["totals"]["cost_usd"], "2.000165");
-}
-
 #[test]
 fn another_look_finds_what_is_over_by_then() {
     let mut ports = ports(1);
@@ -234,8 +215,8 @@ fn whatever_fails_a_retry_finishes() {
         assert_eq!(*ports.store.objects.borrow(), *reference.store.objects.borrow());
         failures += 1;
     }
-    // The part, its places and what is held; two manifests and an answer; what the third has not; three writes.
-    assert_eq!(failures, 11);
+    // The part and its places; two manifests and an answer; what the third has not; three writes.
+    assert_eq!(failures, 10);
 }
 
 /// Items 1 to 4 of a first attempt that succeeded, failed, was refused and was not started.

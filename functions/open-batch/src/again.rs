@@ -82,8 +82,6 @@ fn attempt(result: &ItemResult) -> Option<(u64, u32)> {
     let before = result.attempt_no.unwrap_or(1);
     let attempt_no = match result.status {
         ItemStatus::Succeeded | ItemStatus::Rejected => return None,
-        // It failed in a job, and no run was made of that.
-        ItemStatus::Failed if result.manifest.is_none() => before,
         ItemStatus::Failed | ItemStatus::Cancelled => before + 1,
         // It was not started, or may still be found.
         ItemStatus::Skipped | ItemStatus::Running => before,

@@ -357,7 +357,7 @@ fn collect(ports: &Fakes, batch: &BatchRef, results: &[(ItemStatus, u32)]) {
             status: *status,
             run_id: None,
             attempt_no: (*status != ItemStatus::Rejected).then_some(*attempt_no),
-            manifest: (*status == ItemStatus::Failed).then(|| "its manifest".into()),
+            manifest: None,
             totals: None,
             truncated: 0,
             error: None,
@@ -393,20 +393,6 @@ fn a_retry_runs_what_did_not_succeed_and_no_run_twice() {
     let opened = ports.store.json(&retried().opened_key());
     assert_eq!(opened["because"], json!(["a retry runs what attempt 1 left over"]));
     assert_eq!((&opened["items"], &opened["to_run"]), (&json!(6), &json!(4)));
-}
-
-/// It failed in a job, and no run was made of that.
-#[test]
-fn what_failed_without_a_run_is_run_by_a_retry_for_the_first_time() {
-    let ports = six_items();
-    collect(&ports, &batch(), &[(ItemStatus::Failed, 1), (ItemStatus::Succeeded, 1)]);
-    let key = batch().part_results_key(1);
-    let results = String::from_utf8(ports.store.objects.borrow()[&key].clone()).unwrap();
-    let without = results.replace(r#","manifest":"its manifest""#, "");
-    assert_ne!(without, results);
-    ports.store.objects.borrow_mut().insert(key, without.into_bytes());
-    assert_eq!(to_run(open(&ports, RETRY)), 1);
-    assert_eq!(due(&ports, &retried()), [(1, 1)].into());
 }
 
 #[test]

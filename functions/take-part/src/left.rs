@@ -1,10 +1,10 @@
-//! The items of a part that are no runs that are over.
+//! Lists the items of a part that are no finished runs.
 
 use std::collections::BTreeMap;
 
 use bcce_core::artifact::{add_line, to_json};
 use bcce_core::batch::reference::{BatchRef, Place};
-use bcce_core::bulk::{JobRecord, JobStatus, LeftRecord, Rendered, TakenPart};
+use bcce_core::bulk::{JobRecord, JobStatus, Rendered, TakenPart};
 use bcce_core::error::Fault;
 use bcce_core::ports::PutObject;
 
@@ -13,14 +13,14 @@ use crate::settle::Outcome;
 #[derive(Default)]
 pub(crate) struct Left {
     counts: TakenPart,
-    /// Of a job that was started.
-    records: Vec<LeftRecord>,
-    /// What no job was asked for.
+    /// Records of a job, also of one that Bedrock refused.
+    records: Vec<Place>,
+    /// Items that no job was asked for.
     others: Vec<Place>,
 }
 
 impl Left {
-    /// `outcomes`: what came of the records that came back, by item.
+    /// Sorts the items of a part. `outcomes`: what came of the records that came back, by item.
     pub fn of(
         places: &[Place],
         rendered: &Rendered,
@@ -41,17 +41,16 @@ impl Left {
             let is_processed = is_completed || outcome.is_some();
             counts.records += 1;
             counts.processed += u64::from(is_processed);
-            let totals = match outcome {
+            match outcome {
                 Some(Outcome::Over) => continue,
-                Some(Outcome::Left { error, totals }) => {
+                Some(Outcome::Left(error)) => {
                     counts.error.get_or_insert(error);
-                    totals.map(|totals| *totals)
                 }
-                None => None,
-            };
+                None => {}
+            }
             counts.failed += u64::from(is_processed);
             counts.left += 1;
-            left.records.push(LeftRecord { place: *place, totals });
+            left.records.push(*place);
         }
         left
     }

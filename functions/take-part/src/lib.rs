@@ -1,29 +1,30 @@
 //! What a job answered, by part: an answer that stands becomes the run that asking on demand would have made of it, with
 //! its artifacts, its sealed manifest and its entry in the ledger. Records without one are listed for choose-leftovers,
-//! which decides whether they run on demand; items that were no records of a job run on demand in any case.
+//! which decides whether they run on demand; items that were no records of a job run on demand in any case. Called again
+//! once records are held, it closes their runs as failed ones.
 
+mod held; // a record that is not asked again -> a run that failed
 mod left; // what is not a run that is over
+mod read; // what there is of a part
 mod settle; // an answer -> a run that is over
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{parse, parse_lines};
-use bcce_core::batch::manifest::Opened;
-use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place, bulk_file};
-use bcce_core::batch::{Entry, Item};
-use bcce_core::bulk::{
-    self, JobRecord, JobStatus, JobsRecord, Output, Rendered, Took, job_of, output_key,
-};
+use bcce_core::artifact::parse_lines;
+use bcce_core::batch::Item;
+use bcce_core::batch::reference::{BatchRun, Part, Place};
+use bcce_core::bulk::Took;
 use bcce_core::error::Fault;
 use bcce_core::ports::{Clock, CloseRun, GetObject, PutObject, PutOnce, SignDigest};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
 use left::Left;
-use settle::{Answered, Outcome};
+use read::Job;
+use settle::{Answered, Outcome, Taking};
 
 /// Answers taken at a time. Each is signed, and what signs is shared with every run: with five parts at a time KMS is
 /// asked some 150 times a second.
@@ -63,6 +64,8 @@ pub struct Ports<S, K, L, C> {
 pub struct Request {
     pub batch: BatchRun,
     pub part: Part,
+    /// The answers are taken, and choose-leftovers holds records: only their runs are to be closed.
+    pub hold: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -71,15 +74,8 @@ pub struct Response {
     pub taken: u64,
     /// Items whose runs are not.
     pub left: u64,
-}
-
-/// What came back of a part, and when it was asked.
-struct Returned {
-    output: Output,
-    took: Took,
-    /// As it ended.
-    job: JobRecord,
-    arn: String,
+    /// Those of them that are not asked again: their runs have failed by now.
+    pub held: u64,
 }
 
 /// # Errors
@@ -101,87 +97,85 @@ where
     // Every item of the part may be rejected.
     let Some(body) = ports.store.get(&key).await? else { return Ok(Response::default()) };
     let places: Vec<Place> = parse_lines(&key, &body)?;
-    let rendered = ports.rendered(batch, part).await?;
-    let returned = ports.returned(batch, part, &rendered).await?;
+    let job = ports.job(batch, part).await?;
     let items = ports.items(batch, part).await?;
-    let mut outcomes = BTreeMap::new();
-    if let Some(returned) = &returned {
-        let answers = places.iter().filter_map(|place| {
-            let (record, item) = (returned.output.records.get(&place.n)?, items.get(&place.n)?);
-            let (arn, took) = (returned.arn.as_str(), returned.took);
-            Some(Answered { config, emit, batch, item, returned: record, arn, took })
-        });
-        let taking = answers.map(|answered| async move {
-            answered.settle(ports).await.map(|outcome| (answered.item.n, outcome))
-        });
-        let mut taking = futures::stream::iter(taking).buffer_unordered(AT_A_TIME);
-        while let Some(taken) = taking.next().await {
-            outcomes.extend([taken?]);
-        }
+    let now = ports.clock.now();
+    let took = job.as_ref().map_or(Took { from: now, to: now }, |job| job.took);
+    let taking = Taking { config, emit, batch, took };
+    let mut response = Response::default();
+    if !request.hold {
+        response = ports.take(&taking, part, &places, &items, job.as_ref()).await?;
     }
-    let taken = outcomes.values().filter(|outcome| matches!(outcome, Outcome::Over)).count() as u64;
-    let job = returned.as_ref().map(|returned| &returned.job);
-    let left = Left::of(&places, &rendered, job, outcomes);
-    left.note(&ports.store, batch, part).await?;
-    let (batch_id, left) = (&batch.batch_id, places.len() as u64 - taken);
-    tracing::info!(batch_id, part, taken, left, "a part is taken");
-    Ok(Response { taken, left })
+    // A batch may have ended while the runs of held records were closed.
+    if let Some(error) = job.as_ref().and_then(|job| job.record.held()) {
+        response.held = ports.hold(&taking, part, &items, &error).await?;
+    }
+    let Response { taken, left, held } = response;
+    tracing::info!(batch_id = batch.batch_id, part, taken, left, held, "a part is taken");
+    Ok(response)
 }
 
 impl<S, K, L, C> Ports<S, K, L, C>
 where
-    S: GetObject,
+    S: GetObject + PutObject + PutOnce,
+    K: SignDigest,
+    L: CloseRun,
     C: Clock,
 {
-    /// What the job of a part made of its file; `None`: there was no such job.
-    async fn returned(
+    /// Makes finished runs of the answers of a part, and lists its other items.
+    async fn take<E: Fn(&str)>(
         &self,
-        batch: &BatchRef,
+        taking: &Taking<'_, E>,
         part: u32,
-        rendered: &Rendered,
-    ) -> Result<Option<Returned>, Fault> {
-        let key = batch.opened_key();
-        let body = self.store.get(&key).await?;
-        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let parts = parse::<Opened>(&key, &body)?.parts;
-        let key = batch.jobs_key();
-        let Some(body) = self.store.get(&key).await? else { return Ok(None) };
-        let jobs: JobsRecord = parse(&key, &body)?;
-        let Some(job) = jobs.job(job_of(part, parts)) else { return Ok(None) };
-        let Some(arn) = job.arn.clone() else { return Ok(None) };
-        let key = output_key(&batch.bulk_output_prefix(), &arn, &bulk_file(part));
-        let output = match self.store.get(&key).await? {
-            Some(body) => bulk::read(&body),
-            // They were paid, and would be once more.
-            None if job.status == Some(JobStatus::Completed) && rendered.records > 0 => {
-                return Err(Fault::internal(format!("{arn} is completed and there is no {key}")));
+        places: &[Place],
+        items: &BTreeMap<u64, Item>,
+        job: Option<&Job>,
+    ) -> Result<Response, Fault> {
+        let batch = taking.batch;
+        let rendered = self.rendered(batch, part).await?;
+        let mut outcomes = BTreeMap::new();
+        if let Some(arn) = job.and_then(|job| job.record.arn.as_deref()) {
+            let status = job.and_then(|job| job.record.status);
+            let output = self.output(batch, part, &rendered, arn, status).await?;
+            let answers = places.iter().filter_map(|place| {
+                let (returned, item) = (output.records.get(&place.n)?, items.get(&place.n)?);
+                Some(Answered { taking, item, returned, arn })
+            });
+            let settling = answers.map(|answered| async move {
+                answered.settle(self).await.map(|outcome| (answered.item.n, outcome))
+            });
+            let mut settling = futures::stream::iter(settling).buffer_unordered(AT_A_TIME);
+            while let Some(settled) = settling.next().await {
+                outcomes.extend([settled?]);
             }
-            None => Output::default(),
-        };
-        for told in &output.unreadable {
-            tracing::warn!(batch_id = batch.batch_id, part, "a record is not readable: {told}");
         }
-        let from = job.submitted_at.unwrap_or(jobs.started_at);
-        let took = Took { from, to: job.ended_at.unwrap_or_else(|| self.clock.now()) };
-        Ok(Some(Returned { output, took, job: job.clone(), arn }))
+        let is_over = |outcome: &&Outcome| matches!(outcome, Outcome::Over);
+        let taken = outcomes.values().filter(is_over).count() as u64;
+        let left = Left::of(places, &rendered, job.map(|job| &job.record), outcomes);
+        left.note(&self.store, batch, part).await?;
+        Ok(Response { taken, left: places.len() as u64 - taken, held: 0 })
     }
 
-    /// What was made records of a part. Of one that could not be rendered nothing was.
-    async fn rendered(&self, batch: &BatchRef, part: u32) -> Result<Rendered, Fault> {
-        let key = batch.rendered_key(part);
-        let body = self.store.get(&key).await?;
-        body.map_or_else(|| Ok(Rendered::default()), |body| parse(&key, &body))
-    }
-
-    async fn items(&self, batch: &BatchRef, part: u32) -> Result<BTreeMap<u64, Item>, Fault> {
-        let key = batch.part_key(part);
-        let body = self.store.get(&key).await?;
-        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let entries: Vec<Entry> = parse_lines(&key, &body)?;
-        let items = entries.into_iter().filter_map(|entry| match entry {
-            Entry::Item(item) => Some((item.n, *item)),
-            Entry::Rejected(_) => None,
-        });
-        Ok(items.collect())
+    /// Closes the runs of those records that are left and were not in the sample. Returns how many there are.
+    async fn hold<E: Fn(&str)>(
+        &self,
+        taking: &Taking<'_, E>,
+        part: u32,
+        items: &BTreeMap<u64, Item>,
+        error: &Fault,
+    ) -> Result<u64, Fault> {
+        let sampled = self.places(&taking.batch.sample_key()).await?;
+        let sampled: BTreeSet<u64> = sampled.into_iter().map(|place| place.n).collect();
+        let left = self.places(&taking.batch.left_key(part)).await?;
+        let held = left.iter().filter(|place| !sampled.contains(&place.n));
+        let held = held.filter_map(|place| items.get(&place.n));
+        let closing = held.map(|item| taking.close_held(self, item, error));
+        let mut closing = futures::stream::iter(closing).buffer_unordered(AT_A_TIME);
+        let mut closed = 0;
+        while let Some(done) = closing.next().await {
+            done?;
+            closed += 1;
+        }
+        Ok(closed)
     }
 }

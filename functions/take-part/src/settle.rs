@@ -5,10 +5,10 @@ use bcce_core::artifact::{
     store_once, to_json,
 };
 use bcce_core::asking::Answer;
-use bcce_core::attempt::{Attempt, Totals, Usage};
+use bcce_core::attempt::{Attempt, Cause, Totals, Usage};
 use bcce_core::batch::Item;
 use bcce_core::batch::reference::BatchRun;
-use bcce_core::bulk::{self, Asking, Fit, Took};
+use bcce_core::bulk::{self, Asking, Fit, Taken, Took};
 use bcce_core::digest::sha256_hex;
 use bcce_core::emf;
 use bcce_core::error::{ErrorName, Fault};
@@ -21,16 +21,21 @@ use bcce_core::run::Run;
 
 use crate::{Config, Ports};
 
-/// A record that came back.
-pub(crate) struct Answered<'a, E> {
+/// What the runs of a part have in common.
+pub(crate) struct Taking<'a, E> {
     pub config: &'a Config,
     pub emit: &'a E,
     pub batch: &'a BatchRun,
+    pub took: Took,
+}
+
+/// A record that came back.
+pub(crate) struct Answered<'a, E> {
+    pub taking: &'a Taking<'a, E>,
     pub item: &'a Item,
     pub returned: &'a bulk::Returned,
     /// Of the job.
     pub arn: &'a str,
-    pub took: Took,
 }
 
 /// What came of it.
@@ -38,11 +43,69 @@ pub(crate) enum Outcome {
     /// Its run is over.
     Over,
     /// There is no answer that stands.
-    Left {
-        error: Fault,
-        /// What was charged for it all the same; `None`: nothing.
-        totals: Option<Box<Totals>>,
-    },
+    Left(Fault),
+}
+
+/// What render-part left of a run.
+pub(crate) struct Planned {
+    pub plan: Plan,
+    /// Its plan and its request.
+    pub artifacts: Vec<ArtifactRef>,
+}
+
+impl Planned {
+    pub async fn read(store: &impl GetObject, run: &Run) -> Result<Self, Fault> {
+        let read = async |key: &str| {
+            store.get(key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))
+        };
+        let (plan_key, request_key) = (run.plan_key(), run.request_key());
+        let (plan_body, request_body) = (read(&plan_key).await?, read(&request_key).await?);
+        let plan = parse(&plan_key, &plan_body)?;
+        let artifacts = vec![
+            ArtifactRef::of(plan_key, &plan_body),
+            ArtifactRef::of(request_key, &request_body),
+        ];
+        Ok(Self { plan, artifacts })
+    }
+}
+
+impl<E: Fn(&str)> Taking<'_, E> {
+    /// Returns the run of an item. It begins with its job, and its execution is the batch's.
+    pub fn run(&self, item: &Item) -> Run {
+        Run {
+            reference: item.run(self.batch, 1),
+            execution_arn: self.batch.execution_arn.clone(),
+            started_at: self.took.from,
+        }
+    }
+
+    /// Signs the sealed manifest of a run and closes it in the ledger.
+    pub async fn close<S, K, L, C>(
+        &self,
+        ports: &Ports<S, K, L, C>,
+        run: Run,
+        manifest: &[u8],
+    ) -> Result<(), Fault>
+    where
+        S: GetObject + PutOnce,
+        K: SignDigest,
+        L: CloseRun,
+    {
+        let (key, signature) = (run.manifest_key(), run.signature_key());
+        sign_once(&ports.store, &ports.signing_key, &signature, &run.run_id, manifest).await?;
+        let closed = ClosedRun {
+            manifest: parse(&key, manifest)?,
+            manifest_sha256: sha256_hex(manifest),
+            manifest_key: key,
+            teller: run.execution_arn.clone(),
+            run,
+        };
+        if ports.ledger.close(&closed).await? == Closed::Now {
+            let documents = emf::of_run(&self.config.environment, &closed.manifest);
+            documents.iter().for_each(|document| (self.emit)(document));
+        }
+        Ok(())
+    }
 }
 
 impl<E: Fn(&str)> Answered<'_, E> {
@@ -53,7 +116,7 @@ impl<E: Fn(&str)> Answered<'_, E> {
         L: CloseRun,
         C: Clock,
     {
-        let run = self.run();
+        let run = self.taking.run(self.item);
         let key = run.manifest_key();
         let bytes = match ports.store.get(&key).await? {
             Some(sealed) => sealed,
@@ -61,65 +124,39 @@ impl<E: Fn(&str)> Answered<'_, E> {
                 Ok(manifest) => {
                     store_once(&ports.store, &key, &run.run_id, to_json(&manifest)?).await?
                 }
-                Err(left) => return Ok(left),
+                Err(error) => return Ok(Outcome::Left(error)),
             },
         };
-        let signature = run.signature_key();
-        sign_once(&ports.store, &ports.signing_key, &signature, &run.run_id, &bytes).await?;
-        let closed = ClosedRun {
-            manifest: parse(&key, &bytes)?,
-            manifest_sha256: sha256_hex(&bytes),
-            manifest_key: key,
-            teller: run.execution_arn.clone(),
-            run,
-        };
-        if ports.ledger.close(&closed).await? == Closed::Now {
-            let documents = emf::of_run(&self.config.environment, &closed.manifest);
-            documents.iter().for_each(|document| (self.emit)(document));
-        }
-        Ok(Outcome::Over)
+        self.taking.close(ports, run, &bytes).await.map(|()| Outcome::Over)
     }
 
-    /// It begins with its job, and its execution is the batch's.
-    fn run(&self) -> Run {
-        Run {
-            reference: self.item.run(self.batch, 1),
-            execution_arn: self.batch.execution_arn.clone(),
-            started_at: self.took.from,
-        }
-    }
-
-    /// What is left where there is no manifest to be made.
+    /// Returns the inner error where no manifest is to be made: there is no answer that stands.
     async fn seal<S, K, L, C>(
         &self,
         ports: &Ports<S, K, L, C>,
         run: &Run,
-    ) -> Result<Result<Manifest, Outcome>, Fault>
+    ) -> Result<Result<Manifest, Fault>, Fault>
     where
         S: GetObject + PutOnce,
         C: Clock,
     {
-        let (plan_key, request_key) = (run.plan_key(), run.request_key());
-        let plan_body = ports.store.get(&plan_key).await?;
-        let plan_body = plan_body.ok_or_else(|| missing(&plan_key))?;
-        let request_body = ports.store.get(&request_key).await?;
-        let request_body = request_body.ok_or_else(|| missing(&request_key))?;
-        let plan: Plan = parse(&plan_key, &plan_body)?;
-        let fit = bulk::fit(&plan, &self.config.region).map_err(Fault::internal)?;
+        let Planned { plan, mut artifacts } = Planned::read(&ports.store, run).await?;
+        let fit = bulk::fit(&plan, &self.taking.config.region).map_err(Fault::internal)?;
         let parameters = fit.parameters();
         let prompt = bulk::prompt(&plan, fit.step, &parameters)?;
         let (prompt, parameters) = (&prompt, &parameters);
         let asking = Asking { run, plan: &plan, step: fit.step, prompt, parameters };
-        let taken = bulk::take(&asking, fit.target, self.took, self.returned)?;
+        let taken = bulk::take(&asking, fit.target, self.taking.took, self.returned)?;
+        let is_final = self.is_final(&fit, &taken);
         let course = self.course(run, &fit, taken.attempt);
         let (key, body) = match taken.result {
             Ok(answer) => (run.step_key(&fit.step.id, None), to_json(&artifact(course, answer))?),
-            Err(error) if self.is_final(&error) => {
+            Err(error) if is_final => {
                 (run.failure_key(&fit.step.id, None), to_json(&failure(course, error))?)
             }
             Err(error) => {
-                let totals = self.note_failure(&ports.store, run, course, error.clone()).await?;
-                return Ok(Err(Outcome::Left { error, totals: totals.map(Box::new) }));
+                self.note_failure(&ports.store, run, course, error.clone()).await?;
+                return Ok(Err(error));
             }
         };
         let body = store_once(&ports.store, &key, &run.run_id, body).await?;
@@ -128,14 +165,11 @@ impl<E: Fn(&str)> Answered<'_, E> {
             true => failures.push(parse::<StepFailure>(&key, &body)?),
             false => answers.push(parse::<FinishedStep>(&key, &body)?),
         }
+        artifacts.push(ArtifactRef::of(key, &body));
         Ok(Ok(Manifest::seal(Evidence {
             run,
             plan: Some(&plan),
-            artifacts: vec![
-                ArtifactRef::of(plan_key, &plan_body),
-                ArtifactRef::of(request_key, &request_body),
-                ArtifactRef::of(key, &body),
-            ],
+            artifacts,
             answers,
             failures,
             broken: Vec::new(),
@@ -146,15 +180,18 @@ impl<E: Fn(&str)> Answered<'_, E> {
         })))
     }
 
-    /// An answer that every target would give: it was filtered, or the prompt is too long. On demand it would be paid
-    /// once more. A record that came back with an error was never asked.
-    fn is_final(&self, error: &Fault) -> bool {
-        error.name == ErrorName::RequestRejected && self.returned.result.is_ok()
+    /// Returns whether another target would answer no better, so that asking on demand only costs once more: the answer
+    /// was filtered, or the prompt is too long for every target. A record that came back with an error was never asked.
+    fn is_final(&self, fit: &Fit<'_>, taken: &Taken) -> bool {
+        let is_rejected = taken.attempt.error == Some(ErrorName::RequestRejected);
+        let is_too_long = taken.attempt.cause == Some(Cause::ContextTooLong);
+        let fits_elsewhere = is_too_long && fit.route.has_larger(fit.target);
+        is_rejected && self.returned.result.is_ok() && !fits_elsewhere
     }
 
     fn course(&self, run: &Run, fit: &Fit<'_>, attempt: Attempt) -> Course {
         let decision = Decision {
-            at: self.took.from,
+            at: self.taking.took.from,
             because: vec![format!("a record of the job {}", self.arn)],
             candidates: Vec::new(),
             probe: None,
@@ -173,22 +210,21 @@ impl<E: Fn(&str)> Answered<'_, E> {
         }
     }
 
-    /// What was paid for no answer is the run's: where it is asked on demand, its manifest finds it there. What was not
-    /// even processed leaves nothing.
+    /// Stores what was paid for no answer with the run, whose manifest counts it: that of a run on demand, or of one that
+    /// is held. What was not even processed leaves nothing.
     async fn note_failure(
         &self,
         store: &(impl GetObject + PutOnce),
         run: &Run,
         course: Course,
         error: Fault,
-    ) -> Result<Option<Totals>, Fault> {
+    ) -> Result<(), Fault> {
         if course.totals.usage == Some(Usage::default()) {
-            return Ok(None);
+            return Ok(());
         }
-        let totals = course.totals.clone();
         let key = run.record_failure_key(&course.step_id);
         let failure = to_json(&failure(course, error))?;
-        store_once(store, &key, &run.run_id, failure).await.map(|_| Some(totals))
+        store_once(store, &key, &run.run_id, failure).await.map(drop)
     }
 }
 
@@ -204,8 +240,4 @@ fn artifact(course: Course, answer: Answer) -> StepArtifact {
         stop_reason: answer.stop_reason,
         prompt_sha256: answer.prompt_sha256,
     }
-}
-
-fn missing(key: &str) -> Fault {
-    Fault::internal(format!("{key} is missing"))
 }

@@ -2,7 +2,8 @@ use std::cell::{Cell, RefCell};
 
 use bcce_core::artifact::{add_line, to_json};
 use bcce_core::attempt::{Attempt, Usage};
-use bcce_core::bulk::LeftRecord;
+use bcce_core::batch::Item;
+use bcce_core::bulk::{self, Rendered, output_key};
 use bcce_core::fakes::{MemoryStore, StoppedClock, now};
 use bcce_core::ledger::ClosedRun;
 use bcce_core::plan::Plan;
@@ -14,6 +15,7 @@ use time::macros::datetime;
 use super::*;
 
 const EVENT: &str = include_str!("../../../events/take-part/first.json");
+const HELD: &str = include_str!("../../../events/take-part/held.json");
 const PLAN: &str = include_str!("../../../events/invoke/plan.json");
 const ARN: &str = "arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abc123def456";
 
@@ -131,6 +133,10 @@ fn refused(n: u64) -> Value {
     json!({ "recordId": bulk::record_id(n), "error": error })
 }
 
+fn told(taken: u64, left: u64) -> Response {
+    Response { taken, left, held: 0 }
+}
+
 fn take(ports: &Fakes, emitted: &RefCell<Vec<String>>) -> Result<Response, Fault> {
     let emit = |document: &str| emitted.borrow_mut().push(document.to_owned());
     now(handle(ports, &config(), &emit, serde_json::from_str(EVENT).unwrap()))
@@ -146,7 +152,7 @@ fn rest(ports: &Fakes) -> Vec<u64> {
 fn left(ports: &Fakes) -> Vec<u64> {
     let objects = ports.store.objects.borrow();
     let body = objects.get(&batch().left_key(1)).cloned().unwrap_or_default();
-    parse_lines::<LeftRecord>("left", &body).unwrap().iter().map(|left| left.place.n).collect()
+    parse_lines::<Place>("left", &body).unwrap().iter().map(|place| place.n).collect()
 }
 
 /// Has the job ended like this, and these items be no records of it.
@@ -163,7 +169,7 @@ fn end(ports: &Fakes, status: &str, without: &[u64]) {
 fn an_answer_is_a_run_that_is_over_and_the_rest_is_listed() {
     let (emitted, step) = (RefCell::default(), plan().result);
     let ports = ports(Some(&[answered(3, "{\"ok\":true}"), refused(1)]));
-    assert_eq!(take(&ports, &emitted), Ok(Response { taken: 1, left: 2 }));
+    assert_eq!(take(&ports, &emitted), Ok(told(1, 2)));
     assert_eq!((left(&ports), rest(&ports)), (vec![1, 2], vec![]));
     let taken = ports.store.json(&batch().taken_key(1));
     let error = &taken["error"]["name"];
@@ -193,7 +199,7 @@ fn an_answer_is_a_run_that_is_over_and_the_rest_is_listed() {
     assert!(!ports.store.objects.borrow().contains_key(&run(1).record_failure_key(&step)));
     // Again it is the same, and counted once.
     let before = (ports.store.objects.borrow().clone(), emitted.borrow().len());
-    assert_eq!(take(&ports, &emitted), Ok(Response { taken: 1, left: 2 }));
+    assert_eq!(take(&ports, &emitted), Ok(told(1, 2)));
     assert_eq!((ports.store.objects.borrow().clone(), emitted.borrow().len()), before);
     assert_eq!((ports.ledger.0.borrow().len(), ports.signing_key.0.get()), (1, 1));
 }
@@ -202,22 +208,20 @@ fn an_answer_is_a_run_that_is_over_and_the_rest_is_listed() {
 fn an_answer_that_does_not_stand_is_kept_with_its_cost_and_asked_again() {
     let (emitted, step) = (RefCell::default(), plan().result);
     let ports = ports(Some(&[answered(2, "no JSON")]));
-    assert_eq!(take(&ports, &emitted), Ok(Response { taken: 0, left: 3 }));
+    assert_eq!(take(&ports, &emitted), Ok(told(0, 3)));
     let failure = ports.store.json(&run(2).record_failure_key(&step));
     assert_eq!(failure["error"]["name"], "Bcce.OutputInvalid");
     assert_ne!(failure["cost_usd"], "0");
     assert!(!ports.store.objects.borrow().contains_key(&run(2).manifest_key()));
     assert!(ports.ledger.0.borrow().is_empty() && emitted.borrow().is_empty());
-    let left = ports.store.lines(&batch().left_key(1));
-    assert_eq!((&left[0]["n"], &left[0]["totals"]), (&json!(1), &Value::Null));
-    assert_eq!(left[1]["totals"]["cost_usd"], failure["cost_usd"], "what was charged goes along");
+    assert_eq!(left(&ports), [1, 2, 3]);
 }
 
 #[test]
 fn what_a_job_was_not_done_with_has_not_failed_and_what_was_no_record_runs_on_demand() {
     let ports = ports(Some(&[refused(1)]));
     end(&ports, "PartiallyCompleted", &[2]);
-    assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 0, left: 3 }));
+    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 3)));
     assert_eq!((left(&ports), rest(&ports)), (vec![1, 3], vec![2]));
     let taken = ports.store.json(&batch().taken_key(1));
     let count = |name: &str| taken[name].as_u64().unwrap();
@@ -231,7 +235,7 @@ fn an_answer_that_no_target_would_better_is_a_run_that_failed() {
     let mut filtered = answered(2, "");
     filtered["modelOutput"]["stopReason"] = json!("content_filtered");
     let ports = ports(Some(&[filtered]));
-    assert_eq!(take(&ports, &emitted), Ok(Response { taken: 1, left: 2 }));
+    assert_eq!(take(&ports, &emitted), Ok(told(1, 2)));
     assert_eq!(left(&ports), [1, 3]);
     let manifest = ports.store.json(&run(2).manifest_key());
     assert_eq!(
@@ -245,6 +249,131 @@ fn an_answer_that_no_target_would_better_is_a_run_that_failed() {
     assert_eq!(ports.ledger.0.borrow()[0].run.run_id, run(2).run_id);
 }
 
+/// On demand a larger context is tried, and without one the answer would be the same.
+#[test]
+fn a_prompt_that_is_too_long_is_left_where_another_target_takes_more() {
+    for (larger, expected) in [(true, told(0, 3)), (false, told(1, 2))] {
+        let mut long = answered(2, "");
+        long["modelOutput"]["stopReason"] = json!("model_context_window_exceeded");
+        let ports = ports(Some(&[long]));
+        let mut plan = plan();
+        let route = plan.routes.get_mut("haiku").unwrap();
+        route.targets[1].context_tokens += u64::from(larger);
+        let plan = to_json(&plan).unwrap();
+        ports.store.objects.borrow_mut().insert(run(2).plan_key(), plan);
+        assert_eq!(take(&ports, &RefCell::default()), Ok(expected));
+        let is_left = left(&ports).contains(&2);
+        assert_eq!((is_left, ports.ledger.0.borrow().len()), (larger, usize::from(!larger)));
+        let step = self::plan().result;
+        let key = match larger {
+            true => run(2).record_failure_key(&step),
+            false => run(2).failure_key(&step, None),
+        };
+        assert_eq!(ports.store.json(&key)["attempts"][0]["cause"], "context_too_long");
+    }
+}
+
+#[test]
+fn records_of_a_job_that_was_refused_are_left_as_those_of_one_that_failed() {
+    let ports = ports(Some(&[]));
+    let mut jobs = ports.store.json(&batch().jobs_key());
+    jobs["jobs"][0] = json!({ "job": 1, "arn": null, "status": null, "given": 3, "records": {}, "message": "no" });
+    let put = |jobs: &Value| {
+        let body = jobs.to_string().into_bytes();
+        ports.store.objects.borrow_mut().insert(batch().jobs_key(), body);
+    };
+    jobs["jobs"][0]["is_refused"] = json!(true);
+    put(&jobs);
+    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 3)));
+    assert_eq!((left(&ports), rest(&ports)), (vec![1, 2, 3], vec![]));
+    let taken = ports.store.json(&batch().taken_key(1));
+    assert_eq!((&taken["records"], &taken["processed"]), (&json!(3), &json!(0)));
+    // One that was never worth starting is at no fault.
+    ports.store.objects.borrow_mut().remove(&batch().left_key(1));
+    jobs["jobs"][0]["is_refused"] = json!(false);
+    put(&jobs);
+    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 3)));
+    assert_eq!((left(&ports), rest(&ports)), (vec![], vec![1, 2, 3]));
+}
+
+/// A part whose answer to item 2 was paid and does not stand, and whose item 1 was in a sample that failed.
+fn held() -> Fakes {
+    let ports = ports(Some(&[answered(2, "no JSON"), refused(1)]));
+    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 3)));
+    let mut jobs = ports.store.json(&batch().jobs_key());
+    jobs["jobs"][0]["leftovers"] = json!({
+        "processed": 3, "failed": 3, "left": 3, "verdict": "held",
+        "sample": { "items": 1, "answered": 0, "failed": 1 },
+    });
+    let mut sample = Vec::new();
+    add_line(&mut sample, &Place { n: 1, part: 1, at: 1, bytes: 1, attempt_no: 1 }).unwrap();
+    let mut objects = ports.store.objects.borrow_mut();
+    objects.insert(batch().jobs_key(), jobs.to_string().into_bytes());
+    objects.insert(batch().sample_key(), sample);
+    drop(objects);
+    ports
+}
+
+fn hold(ports: &Fakes, emitted: &RefCell<Vec<String>>) -> Result<Response, Fault> {
+    let emit = |document: &str| emitted.borrow_mut().push(document.to_owned());
+    now(handle(ports, &config(), &emit, serde_json::from_str(HELD).unwrap()))
+}
+
+#[test]
+fn what_is_held_is_a_run_that_failed_and_counts_what_the_job_charged_once() {
+    let (ports, emitted, step) = (held(), RefCell::default(), plan().result);
+    let (taken, lists) = (batch().taken_key(1), batch().left_key(1));
+    let before = [&taken, &lists].map(|key| ports.store.objects.borrow()[key].clone());
+    assert_eq!(hold(&ports, &emitted), Ok(Response { taken: 0, left: 0, held: 2 }));
+    let charged = ports.store.json(&run(2).record_failure_key(&step));
+    for (n, cost, artifacts) in [(2, charged["cost_usd"].clone(), 3), (3, json!("0"), 2)] {
+        let manifest = ports.store.json(&run(n).manifest_key());
+        assert_eq!(
+            (&manifest["status"], &manifest["error"]["name"]),
+            (&json!("FAILED"), &json!("Bcce.TooManyFailures")),
+            "{manifest}"
+        );
+        let why = manifest["error"]["message"].as_str().unwrap();
+        assert!(why.starts_with("job 1 of the batch: 3 of 3 records failed"), "{why}");
+        assert_eq!(manifest["totals"]["cost_usd"], cost);
+        assert_eq!(manifest["artifacts"].as_array().unwrap().len(), artifacts);
+        assert!(ports.store.objects.borrow().contains_key(&run(n).signature_key()));
+    }
+    assert_ne!(charged["cost_usd"], "0");
+    let usage = |closed: &ClosedRun| {
+        closed.usage().iter().map(|line| line.totals.usage.unwrap().input_tokens).sum()
+    };
+    let runs: BTreeMap<String, u64> =
+        ports.ledger.0.borrow().iter().map(|run| (run.run.run_id.clone(), usage(run))).collect();
+    assert_eq!(runs, [(run(2).run_id.clone(), 100), (run(3).run_id.clone(), 0)].into());
+    assert!(!ports.store.objects.borrow().contains_key(&run(1).manifest_key()), "it ran");
+    assert!(emitted.borrow()[0].contains("RunsFailed"), "{emitted:?}");
+    assert_eq!([&taken, &lists].map(|key| ports.store.objects.borrow()[key].clone()), before);
+    // Again it is the same, and counted once; so it is when the batch has ended and its answers are taken again.
+    let (objects, documents) = (ports.store.objects.borrow().clone(), emitted.borrow().len());
+    assert_eq!(hold(&ports, &emitted), Ok(Response { taken: 0, left: 0, held: 2 }));
+    assert_eq!(*ports.store.objects.borrow(), objects);
+    take(&ports, &emitted).unwrap();
+    assert_eq!((ports.ledger.0.borrow().len(), emitted.borrow().len()), (2, documents));
+}
+
+#[test]
+fn a_batch_that_ended_meanwhile_closes_what_is_held() {
+    let ports = held();
+    assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 0, left: 3, held: 2 }));
+    assert_eq!(ports.ledger.0.borrow().len(), 2);
+}
+
+#[test]
+fn where_nothing_is_held_a_second_call_closes_nothing() {
+    let ports = held();
+    let jobs = ports.store.json(&batch().jobs_key()).to_string();
+    let jobs = jobs.replace("\"held\"", "\"not_started\"").into_bytes();
+    ports.store.objects.borrow_mut().insert(batch().jobs_key(), jobs);
+    assert_eq!(hold(&ports, &RefCell::default()), Ok(Response::default()));
+    assert!(ports.ledger.0.borrow().is_empty());
+}
+
 /// A job that says that it did its work has been paid for it.
 #[test]
 fn a_completed_job_without_its_file_is_not_asked_for_once_more() {
@@ -252,7 +381,7 @@ fn a_completed_job_without_its_file_is_not_asked_for_once_more() {
     let key = output_key(&batch().bulk_output_prefix(), ARN, "000001.jsonl");
     let rendered = ports.store.objects.borrow_mut().remove(&batch().rendered_key(1)).unwrap();
     ports.store.objects.borrow_mut().remove(&key);
-    assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 0, left: 3 }));
+    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 3)));
     ports.store.objects.borrow_mut().insert(batch().rendered_key(1), rendered);
     let fault = take(&ports, &RefCell::default()).unwrap_err();
     assert!(
@@ -265,10 +394,10 @@ fn a_completed_job_without_its_file_is_not_asked_for_once_more() {
 #[test]
 fn without_a_job_everything_is_left() {
     let ports = ports(None);
-    assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 0, left: 3 }));
+    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 3)));
     assert_eq!(rest(&ports), [1, 2, 3]);
     ports.store.objects.borrow_mut().remove(&batch().places_key(1));
-    assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 0, left: 0 }));
+    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 0)));
 }
 
 #[test]
@@ -283,8 +412,27 @@ fn whatever_call_of_the_store_fails_the_retry_finishes_it() {
             assert!(call > 12);
             return;
         }
-        assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 1, left: 2 }));
+        assert_eq!(take(&ports, &RefCell::default()), Ok(told(1, 2)));
         assert_eq!((ports.ledger.0.borrow().len(), left(&ports)), (1, vec![1, 2]), "call {call}");
+    }
+}
+
+#[test]
+fn whatever_call_of_the_store_fails_the_retry_closes_what_is_held() {
+    for call in 1.. {
+        let (ports, emitted) = (held(), RefCell::default());
+        ports.store.failing.set(call);
+        let first = hold(&ports, &emitted);
+        let is_done = ports.store.failing.get() > 0;
+        assert_eq!(first.is_ok(), is_done, "call {call}");
+        if is_done {
+            assert!(call > 12);
+            return;
+        }
+        assert_eq!(hold(&ports, &emitted).map(|response| response.held), Ok(2), "call {call}");
+        let closed = ports.ledger.0.borrow();
+        let failed = closed.iter().filter(|run| run.manifest.error.is_some()).count();
+        assert_eq!((closed.len(), failed), (2, 2), "call {call}");
     }
 }
 

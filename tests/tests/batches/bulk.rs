@@ -1,6 +1,7 @@
 //! Records of a job of the service first, and on demand what it leaves over.
 
 use bcce_core::batch::{BatchRef, BatchRequest, StoredBatch};
+use bcce_core::run::RunRef;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
@@ -30,6 +31,16 @@ async fn send_lines(
     let message = json!({ "workflow": workflow, "id": id, "model": model, "batch": spec });
     stack.send(&message.to_string()).await;
     BatchRef::first("default", workflow, &id)
+}
+
+/// A workflow whose answers have to be JSON.
+async fn json_workflow(stack: &Stack) -> String {
+    let workflow = fresh("verdict");
+    let template = format!(
+        "version: 1\nname: {workflow}\ninputs:\n  text: {{ type: string }}\nsteps:\n- {{ id: answer, model: haiku, prompt: \"{{{{ inputs.text }}}}\", output: {{ type: json }} }}\n"
+    );
+    stack.put_workflow(&workflow, &template).await;
+    workflow
 }
 
 /// As many texts, the first of which begin with these scripts.
@@ -109,11 +120,7 @@ async fn a_batch_in_bulk_comes_to_what_it_would_on_demand_at_half_the_price() {
 #[tokio::test]
 async fn what_a_job_leaves_over_runs_on_demand() {
     let stack = Stack::connect().await;
-    let workflow = fresh("verdict");
-    let template = format!(
-        "version: 1\nname: {workflow}\ninputs:\n  text: {{ type: string }}\nsteps:\n- {{ id: answer, model: haiku, prompt: \"{{{{ inputs.text }}}}\", output: {{ type: json }} }}\n"
-    );
-    stack.put_workflow(&workflow, &template).await;
+    let workflow = json_workflow(&stack).await;
     // The last records are done first, and time is up before the first three.
     let scripts = [
         "@bulk partial(3)\n@model says: 1",
@@ -172,7 +179,7 @@ async fn where_a_job_fails_nearly_all_records_a_sample_runs_before_the_rest() {
     assert_eq!((&leftovers["failed"], &leftovers["verdict"]), (&json!(99), &json!("on_demand")));
     let sample = json!({ "items": 10, "answered": 10, "failed": 0 });
     assert_eq!(leftovers["sample"], sample, "{sealed}");
-    let results = lines(&stack, &batch.results_key()).await;
+    let results = counted(&stack, &batch, &sealed).await;
     assert!(results[..99].iter().all(|result| streams(result) == [true]));
     assert_eq!(streams(&results[99]), [false]);
     let key = batch.sample_key();
@@ -188,6 +195,10 @@ async fn where_a_job_fails_nearly_all_records_a_sample_runs_before_the_rest() {
     assert!(rest.into_iter().all(|result| started(result) > last), "the sample is asked first");
 }
 
+fn is_held(result: &&Value) -> bool {
+    result["error"]["message"].as_str().unwrap_or_default().contains("do not run")
+}
+
 /// What fails in bulk as it does on demand is not asked for at twice the price.
 #[tokio::test]
 async fn where_the_sample_fails_as_well_no_other_record_is_asked_again() {
@@ -199,54 +210,98 @@ async fn where_the_sample_fails_as_well_no_other_record_is_asked_again() {
     let leftovers = &sealed["bulk"][0]["leftovers"];
     assert_eq!(leftovers["verdict"], "held", "{sealed}");
     let results = lines(&stack, &batch.results_key()).await;
-    let (ran, held): (Vec<&Value>, Vec<&Value>) =
-        results.iter().partition(|result| result["run_id"].is_string());
+    let (held, ran): (Vec<&Value>, Vec<&Value>) = results.iter().partition(is_held);
     assert_eq!((ran.len(), held.len()), (10, 90));
     let on_demand = ran.iter().flat_map(|result| streams(result)).filter(|stream| *stream);
     assert_eq!(on_demand.count(), 10, "a call for each item of the sample");
     let why = "job 1 of the batch: 100 of 100 records failed, the first with Bcce.RequestRejected; on demand 0 of a sample of 10 succeeded: the other 90 do not run";
     for result in held {
         assert_eq!(result["error"], json!({ "name": "Bcce.TooManyFailures", "message": why }));
-        assert_eq!(result["totals"], Value::Null, "{result}");
+        assert_eq!((cost(&result["totals"]), streams(result)), (Decimal::ZERO, vec![false]));
     }
     assert!(sealed["error"]["message"].as_str().unwrap().contains("the other 90 do not run"));
-    // Nothing but the sample ever reached the model outside of the job.
-    let item = |n: u64| bcce_core::batch::Item {
-        n,
-        line: n,
-        id: n.to_string(),
-        inputs: Default::default(),
-        tags: Default::default(),
-        model: None,
-        object: None,
-    };
-    let asked: usize = (1..=100)
-        .map(|n| {
-            calls(&item(n).run(&batch, 1)).iter().filter(|call| call["stream"] == true).count()
-        })
-        .sum();
-    assert_eq!(asked, 10);
     let (code, printed) = bcce("dev", &["batch", "status", &batch.batch_id]);
     assert_eq!(code, 0, "{printed}");
     assert!(printed.contains("on demand 0 of a sample of 10 succeeded"), "{printed}");
 }
 
+/// The answers are paid, and none of them is JSON: neither in the job nor on demand.
 #[tokio::test]
-async fn when_a_job_fails_everything_runs_on_demand() {
+async fn what_a_job_charged_for_records_that_are_held_is_counted_once() {
     let stack = Stack::connect().await;
-    let texts = texts(100, &["@bulk invalid"]);
-    let batch = send(&stack, "invalid", &texts, json!({ "mode": "bulk" })).await;
+    let workflow = json_workflow(&stack).await;
+    let texts = texts(100, &["@model *: answer(no)"; 100]);
+    let items: Vec<String> = texts.iter().map(|text| json!({ "text": text }).to_string()).collect();
+    let spec = json!({ "mode": "bulk", "tolerated_failure_percent": 100 });
+    let batch = send_lines(&stack, &workflow, "charged", &items, spec).await;
     let sealed = manifest(&stack, &batch).await;
-    assert_eq!(
-        (&sealed["status"], &sealed["counts"]["succeeded"]),
-        (&json!("SUCCEEDED"), &json!(100)),
-        "{sealed}"
-    );
-    let job = &sealed["bulk"][0];
-    assert_eq!(job["status"], "Failed", "{sealed}");
-    assert!(job["message"].as_str().unwrap().contains("not valid"), "{sealed}");
-    let results = lines(&stack, &batch.results_key()).await;
-    assert!(results.iter().all(|result| streams(result) == [true]));
+    assert_eq!(sealed["bulk"][0]["leftovers"]["verdict"], "held", "{sealed}");
+    let results = counted(&stack, &batch, &sealed).await;
+    let held: Vec<&Value> = results.iter().filter(is_held).collect();
+    assert_eq!(held.len(), 90);
+    for result in &held {
+        assert_eq!((&result["status"], streams(result)), (&json!("FAILED"), vec![false]));
+        assert!(cost(&result["totals"]) > Decimal::ZERO, "{result}");
+    }
+    let run = run_of(held[0]);
+    let record = stack.record(&run).await;
+    assert_eq!(record["status"].as_s().unwrap(), "FAILED");
+    let (code, told) = bcce("dev", &["runs", "verify", &run.run_id]);
+    assert_eq!(code, 0, "{told}");
+    let metrics = crate::stack::log("take-part");
+    assert!(metrics.contains(&run.run_id) && metrics.contains("RunsFailed"));
+
+    let (code, told) = bcce("dev", &["batch", "retry", &batch.batch_id]);
+    assert_eq!(code, 0, "{told}");
+    let retried = batch.retry().unwrap();
+    let sealed = crate::batch::sealed(&stack, &retried).await;
+    for result in counted(&stack, &retried, &sealed).await {
+        assert_eq!((&result["status"], &result["attempt_no"]), (&json!("FAILED"), &json!(2)));
+        let key = RunRef { attempt_no: 2, ..run_of(&result) }.failure_key("answer", None);
+        let failure: Value = serde_json::from_slice(&stack.object(&key).await.unwrap()).unwrap();
+        assert_eq!(cost(&result["totals"]), cost(&failure), "attempt 1 paid the job: {result}");
+    }
+}
+
+/// The results of a batch of 100 items, where its manifest and the ledger count what these cost.
+async fn counted(stack: &Stack, batch: &BatchRef, sealed: &Value) -> Vec<Value> {
+    let results = lines(stack, &batch.results_key()).await;
+    let sum: Decimal = results.iter().map(|result| cost(&result["totals"])).sum();
+    let tally = crate::batch::tally(batch).await;
+    assert_eq!((tally.over(), tally.cost_usd), (100, sum), "{sealed}");
+    assert_eq!((&sealed["counts"]["failed"], cost(&sealed["totals"])), (&json!(tally.failed), sum));
+    assert_eq!(sealed["totals"]["usage"], serde_json::to_value(tally.usage).unwrap());
+    results
+}
+
+#[tokio::test]
+async fn when_a_job_fails_or_is_refused_a_sample_runs_and_then_everything() {
+    let stack = Stack::connect().await;
+    let table = [
+        ("@bulk invalid", json!("Failed"), "not valid"),
+        ("@bulk refused(quota)", Value::Null, "ServiceQuotaExceededException"),
+    ];
+    let mut batches = Vec::new();
+    for (script, status, message) in table {
+        let spec = json!({ "mode": "bulk" });
+        let batch = send(&stack, "whole", &texts(100, &[script]), spec).await;
+        batches.push((batch, status, message));
+    }
+    for (batch, status, message) in batches {
+        let sealed = manifest(&stack, &batch).await;
+        assert_eq!(
+            (&sealed["status"], &sealed["counts"]["succeeded"]),
+            (&json!("SUCCEEDED"), &json!(100)),
+            "{sealed}"
+        );
+        let job = &sealed["bulk"][0];
+        assert_eq!(job["status"], status, "{sealed}");
+        assert!(job["message"].as_str().unwrap().contains(message), "{sealed}");
+        let sample = json!({ "items": 10, "answered": 10, "failed": 0 });
+        assert_eq!(job["leftovers"]["sample"], sample, "{sealed}");
+        let results = lines(&stack, &batch.results_key()).await;
+        assert!(results.iter().all(|result| streams(result) == [true]));
+    }
 }
 
 #[tokio::test]

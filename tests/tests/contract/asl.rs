@@ -151,6 +151,31 @@ fn no_error_has_to_have_a_name_that_nobody_promised() {
     }
 }
 
+/// A call that is throttled says nothing of the execution; one that does not exist is not asked for again.
+#[test]
+fn whoever_looks_for_an_execution_asks_again_unless_there_is_none() {
+    let mut looking = Vec::new();
+    for machine in machines() {
+        for (name, state) in states(&machine.definition) {
+            let resource = state.get("Resource").and_then(Value::as_str);
+            if !resource.is_some_and(|resource| resource.ends_with(":sfn:describeExecution")) {
+                continue;
+            }
+            let [missing, passing] = state["Retry"].as_array().unwrap().as_slice() else {
+                panic!("{name} of {} has other retries", machine.name)
+            };
+            let names = ["Sfn.ExecutionDoesNotExist", "Sfn.ExecutionDoesNotExistException"];
+            assert_eq!(missing["ErrorEquals"], json!(names), "{name}");
+            assert_eq!(missing["MaxAttempts"], 0, "{name}");
+            assert_eq!(passing["ErrorEquals"], json!(["States.TaskFailed", "States.Timeout"]));
+            assert!(passing["MaxAttempts"].as_u64().unwrap() > 3, "{name}");
+            looking.push(name);
+        }
+    }
+    looking.sort();
+    assert_eq!(looking, ["DescribeExecution", "DescribeExecution", "FindRun"]);
+}
+
 /// The names are API: other people's programs match them. They change in the documentation first.
 #[test]
 fn the_documented_names_are_the_codes() {

@@ -121,7 +121,6 @@ const LEFTOVERS: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/rest-1/000001-records.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/jobs.json",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/sample/places.jsonl",
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/held/000001.json",
 ]);
 const ANSWER: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/runs/default/r/steps/answer.json",

@@ -380,7 +380,7 @@ fn judge(outcome: &Outcome<'_>) -> (BatchStatus, Option<Fault>) {
             "{} of {} items failed, {allowed} may; {} were not started",
             counts.failed, counts.items, counts.skipped
         );
-        for job in outcome.bulk.iter().filter(|job| job.is_held()) {
+        for job in outcome.bulk.iter().filter(|job| job.held().is_some()) {
             message += &format!("; {}", job.told());
         }
         return (BatchStatus::Failed, Some(Fault::new(ErrorName::TooManyFailures, message)));

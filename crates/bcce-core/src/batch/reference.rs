@@ -178,14 +178,9 @@ impl BatchRef {
         format!("{}taken/{part:06}.json", self.bulk_prefix())
     }
 
-    /// The records of a part that are no finished runs.
+    /// Lists the records of a part that are no finished runs, a `Place` on each line.
     pub fn left_key(&self, part: u32) -> String {
         format!("{}left/{part:06}.jsonl", self.bulk_prefix())
-    }
-
-    /// Those of them that do not run on demand, and why.
-    pub fn held_key(&self, part: u32) -> String {
-        format!("{}held/{part:06}.json", self.bulk_prefix())
     }
 
     /// Returns a prefix as `places_prefix` does, for records that run on demand before the others of their jobs.

@@ -11,6 +11,7 @@ use crate::template::Step;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fit<'a> {
     pub step: &'a Step,
+    pub route: &'a Route,
     pub target: &'a Target,
     pub takes: &'a Takes,
 }
@@ -41,7 +42,7 @@ pub fn fit<'a>(plan: &'a Plan, region: &str) -> Result<Fit<'a>, String> {
         .map_err(|why| format!("no target of {} can take a job: {why}", step.model))?;
     let takes = plan.takes(step, route, target);
     let takes = takes.ok_or_else(|| format!("the plan does not say what {target} takes"))?;
-    Ok(Fit { step, target, takes })
+    Ok(Fit { step, route, target, takes })
 }
 
 /// The first one by the strategy `priority`: a job is no matter of seconds, nor of a prompt cache.

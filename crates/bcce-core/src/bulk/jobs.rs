@@ -7,6 +7,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::job::{Job, JobStatus, MIN_RECORDS, Records, hours};
 use super::leftovers::{Leftovers, Verdict};
+use crate::error::Fault;
 
 /// Parts in a job's folder: of 500 items at most each, as many records as a job takes.
 const PARTS_OF_JOB: u32 = 100;
@@ -178,13 +179,18 @@ impl JobRecord {
 
     /// The service did not do what it should have, and it would not the next time.
     pub fn is_at_fault(&self) -> bool {
-        let nearly_all_failed = self.leftovers.as_ref().is_some_and(Leftovers::nearly_all_failed);
-        self.is_refused || self.status == Some(JobStatus::Failed) || nearly_all_failed
+        self.did_fail() || self.leftovers.as_ref().is_some_and(Leftovers::nearly_all_failed)
     }
 
-    /// Returns whether the job's leftovers are not asked again on demand.
-    pub fn is_held(&self) -> bool {
-        self.leftovers.as_ref().is_some_and(|leftovers| leftovers.verdict == Verdict::Held)
+    /// Returns whether the service failed the job as a whole, or refused to start it.
+    pub fn did_fail(&self) -> bool {
+        self.is_refused || self.status == Some(JobStatus::Failed)
+    }
+
+    /// Returns the error of the records that are held. Returns `None` if they run on demand.
+    pub fn held(&self) -> Option<Fault> {
+        let leftovers = self.leftovers.as_ref()?;
+        (leftovers.verdict == Verdict::Held).then(|| leftovers.held(self.job))
     }
 
     pub fn see(&mut self, job: Job) {

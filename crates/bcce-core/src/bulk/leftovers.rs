@@ -1,20 +1,17 @@
-//! What a job left over of its records, and whether those run on demand. When nearly all of a job's records failed, the
+//! Decides whether records that a job left over run on demand. When nearly all of a job's records failed, the
 //! fault may be the job's or the records' own: a small sample on demand shows which, before the others are paid at twice
 //! the price.
 
 use serde::{Deserialize, Serialize};
 
-use super::job::JobStatus;
-use crate::attempt::Totals;
-use crate::batch::reference::Place;
 use crate::error::{ErrorName, Fault};
 
-/// Records of a job that run on demand before its others.
+/// Limits how many records of a job run on demand before its others.
 pub const SAMPLE: u64 = 10;
-/// Percent of the records that a job processed: where so many failed, each of them says little of itself.
+/// Sets the percentage of failed records from which on the job itself may be at fault.
 const NEARLY_ALL: u64 = 90;
 
-/// `taken/<part>.json`: what came of a part in its job.
+/// Counts what came of a part in its job (`taken/<part>.json`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenPart {
     /// Records that the job was given.
@@ -32,45 +29,20 @@ pub struct TakenPart {
     pub error: Option<Fault>,
 }
 
-/// A line of `left/<part>.jsonl`: a record that is no finished run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LeftRecord {
-    #[serde(flatten)]
-    pub place: Place,
-    /// What the job charged for it; `None`: nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub totals: Option<Totals>,
-}
-
-/// `held/<part>.json`: records that do not run on demand.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HeldPart {
-    pub error: Fault,
-    pub records: Vec<HeldRecord>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HeldRecord {
-    /// The item's number in the batch.
-    pub n: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub totals: Option<Totals>,
-}
-
-/// Whether a job's leftovers run on demand.
+/// Says whether a job's leftovers run on demand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     OnDemand,
     /// A sample of them does, and its outcome decides.
     Sample,
-    /// They fail without being asked again: the sample failed as they did.
+    /// They fail without being asked again, since the sample failed as they did. take-part closes their runs.
     Held,
     /// They are not started: neither was the sample.
     NotStarted,
 }
 
-/// What a job left over. A batch's manifest has it with the job.
+/// Describes what a job left over. A batch's manifest has it with the job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leftovers {
     /// Records that the job was done with, those of them that failed, and those that are no finished run.
@@ -86,7 +58,7 @@ pub struct Leftovers {
     pub sample: Option<Sampled>,
 }
 
-/// A sample that ran on demand.
+/// Counts the items of a sample that ran on demand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sampled {
     pub items: u64,
@@ -96,11 +68,9 @@ pub struct Sampled {
 }
 
 impl Leftovers {
-    /// `None`: no record is left over.
-    pub fn of<'a>(
-        status: Option<JobStatus>,
-        parts: impl IntoIterator<Item = &'a TakenPart>,
-    ) -> Option<Self> {
+    /// Adds up what came of the job's parts. Returns `None` if no record is left over. `did_fail`: the service failed the
+    /// job as a whole or refused to start it.
+    pub fn of<'a>(did_fail: bool, parts: impl IntoIterator<Item = &'a TakenPart>) -> Option<Self> {
         let (mut processed, mut failed, mut left, mut error) = (0, 0, 0, None);
         for part in parts {
             processed += part.processed;
@@ -109,14 +79,14 @@ impl Leftovers {
             error = error.or_else(|| part.error.clone());
         }
         let nearly_all = processed > 0 && failed * 100 >= processed * NEARLY_ALL;
-        let verdict = match nearly_all || status == Some(JobStatus::Failed) {
+        let verdict = match nearly_all || did_fail {
             true => Verdict::Sample,
             false => Verdict::OnDemand,
         };
         (left > 0).then_some(Self { processed, failed, left, error, verdict, sample: None })
     }
 
-    /// Decides by what the sample came to: most of it answered, and the fault was the job's.
+    /// Decides by what the sample came to. If most of it was answered, the fault was the job's.
     pub fn judge(&mut self, sample: Sampled) {
         self.verdict = match sample {
             Sampled { answered: 0, failed: 0, .. } => Verdict::NotStarted,
@@ -126,12 +96,12 @@ impl Leftovers {
         self.sample = Some(sample);
     }
 
-    /// The job was at fault, or its records were.
+    /// Returns whether the job or its records are at fault, so that a sample decides.
     pub fn nearly_all_failed(&self) -> bool {
         self.sample.is_some() || self.verdict == Verdict::Sample
     }
 
-    /// What nearly all of a job's records failed for, as a sentence; `None`: they did not.
+    /// Describes why nearly all of the job's records failed. Returns `None` if they did not.
     pub fn describe(&self) -> Option<String> {
         if !self.nearly_all_failed() {
             return None;
@@ -156,15 +126,15 @@ impl Leftovers {
         Some(format!("{text}; on demand {answered} of a sample of {items} succeeded: {then}"))
     }
 
-    /// The error of an item that is held.
+    /// Returns the error of a record that is held.
     pub fn held(&self, job: u32) -> Fault {
         let why = self.describe().unwrap_or_default();
         Fault::new(ErrorName::TooManyFailures, format!("job {job} of the batch: {why}"))
     }
 }
 
-/// The records of a sample, spread evenly over those that are left: the part of each, and its line among the part's.
-/// `left`: records by part.
+/// Chooses the records of a sample, spread evenly over those that are left. Returns the part of each and its line in the
+/// part's list. `left`: records by part.
 pub fn sample(left: &[(u32, u64)]) -> Vec<(u32, usize)> {
     let all: u64 = left.iter().map(|(_, records)| records).sum();
     let size = SAMPLE.min(all);
@@ -190,29 +160,27 @@ mod tests {
         TakenPart { records: 500, processed, failed, left, ..TakenPart::default() }
     }
 
-    fn verdict(status: JobStatus, parts: &[TakenPart]) -> Option<Verdict> {
-        Leftovers::of(Some(status), parts).map(|leftovers| leftovers.verdict)
+    fn verdict(did_fail: bool, parts: &[TakenPart]) -> Option<Verdict> {
+        Leftovers::of(did_fail, parts).map(|leftovers| leftovers.verdict)
     }
 
     #[test]
     fn where_nearly_all_failed_a_sample_comes_first() {
-        use JobStatus::*;
-        assert_eq!(verdict(Completed, &[part(500, 0, 0)]), None);
-        assert_eq!(verdict(Completed, &[part(500, 20, 20)]), Some(Verdict::OnDemand));
-        assert_eq!(verdict(Completed, &[part(100, 89, 89)]), Some(Verdict::OnDemand));
-        assert_eq!(verdict(Completed, &[part(100, 90, 90)]), Some(Verdict::Sample));
+        assert_eq!(verdict(false, &[part(500, 0, 0)]), None);
+        assert_eq!(verdict(false, &[part(500, 20, 20)]), Some(Verdict::OnDemand));
+        assert_eq!(verdict(false, &[part(100, 89, 89)]), Some(Verdict::OnDemand));
+        assert_eq!(verdict(false, &[part(100, 90, 90)]), Some(Verdict::Sample));
         let halves = [part(500, 500, 500), part(500, 0, 0)];
-        assert_eq!(verdict(Completed, &halves), Some(Verdict::OnDemand), "it is the job's share");
-        assert_eq!(verdict(PartiallyCompleted, &[part(9, 9, 500)]), Some(Verdict::Sample));
-        assert_eq!(verdict(Stopped, &[part(0, 0, 500)]), Some(Verdict::OnDemand));
-        assert_eq!(verdict(Failed, &[part(0, 0, 500)]), Some(Verdict::Sample));
+        assert_eq!(verdict(false, &halves), Some(Verdict::OnDemand), "it is the job's share");
+        assert_eq!(verdict(false, &[part(9, 9, 500)]), Some(Verdict::Sample));
+        assert_eq!(verdict(false, &[part(0, 0, 500)]), Some(Verdict::OnDemand));
+        assert_eq!(verdict(true, &[part(0, 0, 500)]), Some(Verdict::Sample));
     }
 
     #[test]
     fn most_of_the_sample_has_to_be_answered() {
         let judged = |answered, failed| {
-            let mut leftovers =
-                Leftovers::of(Some(JobStatus::Completed), &[part(500, 500, 500)]).unwrap();
+            let mut leftovers = Leftovers::of(false, &[part(500, 500, 500)]).unwrap();
             leftovers.error = Some(Fault::new(ErrorName::RequestRejected, "m"));
             assert!(leftovers.describe().unwrap().ends_with("a sample of them runs on demand"));
             leftovers.judge(Sampled { items: 10, answered, failed });

@@ -48,7 +48,7 @@ pub fn take(
         error: failure.map(|failure| failure.name),
         message: failure.map(|failure| failure.message.clone()),
         advice: failure.and_then(|failure| failure.advice.clone()),
-        cause: None,
+        cause: failure.and_then(|failure| failure.blame.cause()),
         adapted: asked.parameters.adapted.clone(),
         retry_after_s: None,
         started_at: took.from,

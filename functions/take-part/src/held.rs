@@ -1,0 +1,68 @@
+//! Closes records that are not asked again as runs that failed, so that what the job charged for them is counted.
+
+use bcce_core::artifact::{ArtifactRef, StepFailure, parse, store_once, to_json};
+use bcce_core::batch::Item;
+use bcce_core::bulk;
+use bcce_core::error::Fault;
+use bcce_core::manifest::{Evidence, Manifest};
+use bcce_core::ports::{Clock, CloseRun, GetObject, PutOnce, SignDigest};
+use bcce_core::run::Run;
+
+use crate::Ports;
+use crate::settle::{Planned, Taking};
+
+impl<E: Fn(&str)> Taking<'_, E> {
+    /// Seals the item's run as one that failed with `error`, and closes it. Safe to repeat.
+    pub async fn close_held<S, K, L, C>(
+        &self,
+        ports: &Ports<S, K, L, C>,
+        item: &Item,
+        error: &Fault,
+    ) -> Result<(), Fault>
+    where
+        S: GetObject + PutOnce,
+        K: SignDigest,
+        L: CloseRun,
+        C: Clock,
+    {
+        let run = self.run(item);
+        let key = run.manifest_key();
+        let bytes = match ports.store.get(&key).await? {
+            Some(sealed) => sealed,
+            None => {
+                let manifest = self.seal_held(ports, &run, error).await?;
+                store_once(&ports.store, &key, &run.run_id, to_json(&manifest)?).await?
+            }
+        };
+        self.close(ports, run, &bytes).await
+    }
+
+    async fn seal_held<S: GetObject, K, L, C: Clock>(
+        &self,
+        ports: &Ports<S, K, L, C>,
+        run: &Run,
+        error: &Fault,
+    ) -> Result<Manifest, Fault> {
+        let Planned { plan, mut artifacts } = Planned::read(&ports.store, run).await?;
+        let fit = bulk::fit(&plan, &self.config.region).map_err(Fault::internal)?;
+        // There is one where the job charged something.
+        let key = run.record_failure_key(&fit.step.id);
+        let mut failures = Vec::new();
+        if let Some(body) = ports.store.get(&key).await? {
+            failures.push(parse::<StepFailure>(&key, &body)?);
+            artifacts.push(ArtifactRef::of(key, &body));
+        }
+        Ok(Manifest::seal(Evidence {
+            run,
+            plan: Some(&plan),
+            artifacts,
+            answers: Vec::new(),
+            failures,
+            broken: Vec::new(),
+            begun: Vec::new(),
+            fault: Some(error.clone()),
+            ending: None,
+            ended_at: ports.clock.now(),
+        }))
+    }
+}
