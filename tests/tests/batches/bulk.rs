@@ -1,7 +1,6 @@
 //! Records of a job of the service first, and on demand what it leaves over.
 
 use bcce_core::batch::{BatchRef, BatchRequest, StoredBatch};
-use bcce_core::run::RunRef;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
