@@ -5,32 +5,48 @@ use futures::StreamExt;
 use crate::breakers::{COOL_DOWN, EAST, calls_of};
 use crate::stack::{Layout, Stack, fresh, model};
 
+/// Runs while the primary is down.
 const RUNS_OF_A_PHASE: usize = 14;
-const PHASES: usize = 4;
+/// Runs that it takes at most until a primary that is back is in use again: its longest cool-down, and a probe.
+const RUNS_UNTIL_USED: usize = 120;
+const OUTAGES: usize = 2;
 const AT_A_TIME: usize = 2;
-/// Most failed calls of a phase: those that open the breaker, and those in flight meanwhile.
+/// Most failed calls of an outage: those that open the breaker, and those in flight meanwhile.
 const MOST_FAILED: usize = 5 + AT_A_TIME;
 
-/// The primary goes down, comes back, goes down again: no run fails, and each time it is given up soon.
+/// The primary goes down, comes back, goes down again: no run fails, and each time it is given up soon and used again.
 #[tokio::test]
 async fn a_flapping_primary_fails_no_run_and_few_calls() {
     let stack = Stack::connect().await;
     let model = model(Layout::Two);
     let name = fresh("flapping");
-    let is_down = |n: usize| (n / RUNS_OF_A_PHASE).is_multiple_of(2);
-    let runs = futures::stream::iter(0..PHASES * RUNS_OF_A_PHASE).map(async |n| {
-        let script = if is_down(n) { "@model us-east-1: unavailable" } else { "" };
-        stack.explain_by(&model, &format!("{name}-{n}"), script).await
-    });
+    let runs = async |phase: &str, script: &str, runs: usize| {
+        let runs = futures::stream::iter(0..runs)
+            .map(async |n| stack.explain_by(&model, &format!("{name}-{phase}-{n}"), script).await);
+        let manifests: Vec<_> = runs.buffer_unordered(AT_A_TIME).collect().await;
+        assert!(manifests.iter().all(|manifest| manifest["status"] == "SUCCEEDED"));
+    };
     let started = Instant::now();
-    let manifests: Vec<_> = runs.buffer_unordered(AT_A_TIME).collect().await;
-    assert!(manifests.iter().all(|manifest| manifest["status"] == "SUCCEEDED"));
-    let calls = calls_of(&model);
-    let failed = calls.iter().filter(|call| call["action"] == "unavailable").count();
-    let answered = calls.iter().filter(|call| call["region"] == EAST).count() - failed;
+    for outage in 0..OUTAGES {
+        runs(&format!("down-{outage}"), "@model us-east-1: unavailable", RUNS_OF_A_PHASE).await;
+        let before = calls_in_the_east(&model).1;
+        let mut more = 0;
+        while calls_in_the_east(&model).1 == before {
+            assert!(more < RUNS_UNTIL_USED, "it was not used again in {more} runs");
+            runs(&format!("up-{outage}-{more}"), "", AT_A_TIME).await;
+            more += AT_A_TIME;
+        }
+    }
+    let (failed, answered) = calls_in_the_east(&model);
     println!("us-east-1 failed {failed} calls and answered {answered}");
     // A slower machine has more cool-downs, each with a probe at its end.
     let probes = started.elapsed().div_duration_f64(COOL_DOWN) as usize;
-    assert!(failed <= PHASES / 2 * MOST_FAILED + probes, "{failed} calls failed");
-    assert!(answered > 0, "it was never used again");
+    assert!(failed <= OUTAGES * MOST_FAILED + probes, "{failed} calls failed");
+}
+
+/// How many calls of the primary failed, and how many it answered.
+fn calls_in_the_east(model: &str) -> (usize, usize) {
+    let calls = calls_of(model);
+    let failed = calls.iter().filter(|call| call["action"] == "unavailable").count();
+    (failed, calls.iter().filter(|call| call["region"] == EAST).count() - failed)
 }
