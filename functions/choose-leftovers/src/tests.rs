@@ -45,7 +45,7 @@ fn ports() -> Ports<MemoryStore> {
 /// The first parts of the two jobs.
 const PARTS: [u32; 2] = [1, 52];
 
-/// So many of a part's records failed, and it has so many items that were none.
+/// Describes a part by how many of its records failed and how many of its items never were records.
 fn take(ports: &Ports<MemoryStore>, part: u32, failed: u64, others: u64) {
     let (mut entries, mut left) = (Vec::new(), Vec::new());
     for line in 1..=50_u64 {

@@ -73,7 +73,7 @@ where
         self.store.get(key).await?.map_or_else(|| Ok(Vec::new()), |body| parse_lines(key, &body))
     }
 
-    /// What was made records of a part. Of one that could not be rendered nothing was.
+    /// Reads how many records were made of a part: none of one that could not be rendered.
     pub(crate) async fn rendered(&self, batch: &BatchRef, part: u32) -> Result<Rendered, Fault> {
         let key = batch.rendered_key(part);
         let body = self.store.get(&key).await?;

@@ -21,7 +21,7 @@ use bcce_core::run::Run;
 
 use crate::{Config, Ports};
 
-/// What the runs of a part have in common.
+/// Holds what the runs of a part have in common.
 pub(crate) struct Taking<'a, E> {
     pub config: &'a Config,
     pub emit: &'a E,
@@ -38,7 +38,7 @@ pub(crate) struct Answered<'a, E> {
     pub arn: &'a str,
 }
 
-/// What came of it.
+/// Says how a record ended.
 pub(crate) enum Outcome {
     /// Its run is over.
     Over,
@@ -46,7 +46,7 @@ pub(crate) enum Outcome {
     Left(Fault),
 }
 
-/// What render-part left of a run.
+/// Holds what render-part left of a run.
 pub(crate) struct Planned {
     pub plan: Plan,
     /// Its plan and its request.

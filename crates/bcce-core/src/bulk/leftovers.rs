@@ -24,7 +24,7 @@ pub struct TakenPart {
     pub left: u64,
     /// Items on the list of the rest already: they were no records, or their job was never started.
     pub others: u64,
-    /// Of the first record that came back and failed.
+    /// Error of the first record that came back and failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
 }
@@ -49,11 +49,11 @@ pub struct Leftovers {
     pub processed: u64,
     pub failed: u64,
     pub left: u64,
-    /// Of the first record that failed.
+    /// Error of the first record that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
     pub verdict: Verdict,
-    /// What the sample came to, if there was one.
+    /// Result of the sample, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<Sampled>,
 }
