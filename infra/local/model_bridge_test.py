@@ -4,6 +4,8 @@ import json
 import os
 import threading
 import unittest
+import urllib.error
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
@@ -122,6 +124,16 @@ class ModelBridge(unittest.TestCase):
         self.addCleanup(os.environ.pop, "MODEL_API_KEY")
         self.ask()
         self.assertEqual(self.server.key, "Bearer key")
+
+    def test_a_web_page_cannot_spend_the_key(self):
+        self.server.says, self.server.asked = said("Good"), None
+        url = f"http://127.0.0.1:{self.bridge.server_port}/model/m/converse-stream"
+        for header in ({"origin": "https://evil.example"}, {"host": "evil.example"}):
+            page = urllib.request.Request(url, b'{"messages": []}', {"content-type": "text/plain"} | header)
+            with self.subTest(header), self.assertRaises(urllib.error.HTTPError) as raised:
+                urllib.request.urlopen(page)
+            self.assertEqual(raised.exception.code, 403)
+            self.assertIsNone(self.server.asked)
 
     def test_what_is_wrong_with_address_or_name_is_said_at_the_start(self):
         url = self.endpoint.url

@@ -10,4 +10,5 @@ mod names;
 mod partitions;
 mod protection;
 mod rules;
+mod supply;
 mod template;

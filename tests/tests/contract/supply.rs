@@ -1,0 +1,54 @@
+//! What is fetched to build and check this project is the one thing that was looked at when it was chosen.
+
+use std::fs;
+
+use crate::template::{read, root};
+
+/// A tag of an action can be moved to other code, a commit cannot.
+#[test]
+fn an_action_is_named_by_its_commit() {
+    let workflows = fs::read_dir(root().join(".github/workflows")).unwrap();
+    let mut seen = 0;
+    for workflow in workflows {
+        let path = workflow.unwrap().path();
+        let body = fs::read_to_string(&path).unwrap();
+        for line in body.lines().filter(|line| line.contains("uses:")) {
+            let (_, used) = line.split_once("uses:").unwrap();
+            let (action, version) = used.trim().split_once(" # v").unwrap_or((used.trim(), ""));
+            let commit = action.split_once('@').map_or("", |(_, commit)| commit);
+            let is_commit = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+            assert!(is_commit, "{}: {line}: expected @<40 hex digits>", path.display());
+            assert!(!version.is_empty(), "{}: {line}: expected `# v<version>`", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no workflow uses an action");
+}
+
+/// pip takes a file only with the digest that is listed (`--require-hashes`), and nothing beside (`--no-deps`).
+#[test]
+fn every_python_package_has_its_digests() {
+    for list in ["infra/local/requirements.txt", "infra/local/requirements-deploy.txt"] {
+        let body = read(list).replace("\\\n", " ");
+        let packages: Vec<&str> =
+            body.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        assert!(!packages.is_empty(), "{list} lists nothing");
+        for package in packages {
+            let pinned = package.contains("==") && package.contains("--hash=sha256:");
+            assert!(pinned, "{list}: {package}: expected a version and its digests: `make lock`");
+        }
+    }
+    let makefile = read("Makefile");
+    assert!(makefile.contains("PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes\n"));
+    let by_hand = makefile.matches("pip install").count();
+    // `make lock` installs the program that makes the lists.
+    assert_eq!(by_hand, 2, "an installation goes round PIP_INSTALL");
+}
+
+/// What a package does at its installation it does as the developer.
+#[test]
+fn no_script_of_a_node_package_runs() {
+    let installs = read("Makefile");
+    let installs: Vec<&str> = installs.lines().filter(|line| line.contains("npm ")).collect();
+    assert_eq!(installs, ["\tnpm ci --no-audit --no-fund --ignore-scripts"]);
+}
