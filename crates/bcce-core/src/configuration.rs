@@ -8,7 +8,8 @@ use time::Date;
 use crate::document::{Document, Draft, from_yaml};
 use crate::error::{Problem, Problems};
 use crate::models::Models;
-use crate::policy::Policy;
+use crate::plan::admission::request_model;
+use crate::policy::{Policy, TenantRequest};
 use crate::pricing::Prices;
 use crate::request::check_name;
 use crate::residency::base_model;
@@ -18,6 +19,9 @@ use crate::webhook::{Rule, Source};
 
 /// The documents every environment has, beside its workflows.
 pub const DOCUMENTS: [&str; 4] = ["models", "policy", "prices", "routing"];
+
+/// Tenant of what comes through the stack's own inbox, where webhooks and schedules put their requests.
+const DEFAULT_TENANT: &str = "default";
 
 /// One thing wrong with one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +72,8 @@ pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     for (file, template) in &templates {
         let steps = template.value.iter().flat_map(|template| &template.steps);
         findings.extend(file, models.check_steps(steps).beside(&template.stand_ins));
+        let listed = template.value.as_ref().map(|template| template.check_request_models(models));
+        findings.extend(file, listed.unwrap_or_default().beside(&template.stand_ins));
     }
     for (file, source) in &sources {
         let found = started(source, &templates, models, policy.whole());
@@ -186,12 +192,38 @@ fn started(
         match templates.iter().find(|(name, _)| *name == file) {
             None => found.add("workflow", format!("there is no {file}")),
             Some((_, template)) => {
-                let template = template.whole();
-                found.extend(template.map(|whole| fed(rule, whole)).unwrap_or_default());
+                if let Some(whole) = template.whole() {
+                    found.extend(fed(rule, whole));
+                    found.extend(admitted(rule, whole, models, policy));
+                }
             }
         }
         problems.extend(found.below(&format!("rules.{}", rule.id)));
     }
+    problems
+}
+
+/// A rule's runs are the default tenant's, and are refused what any sender is refused. Tags are known with an event.
+fn admitted(
+    rule: &Rule,
+    template: &Template,
+    models: &Models,
+    policy: Option<&Policy>,
+) -> Problems {
+    let known = rule.model.as_deref().filter(|alias| models.models.contains_key(*alias));
+    let mut problems = Problems::default();
+    if let Some(alias) = known {
+        problems.extend(request_model(template, models, alias));
+    }
+    let steps = template.steps.iter().map(|step| (step.id.as_str(), step.model.as_str()));
+    let asked = TenantRequest {
+        tenant: DEFAULT_TENANT,
+        workflow: &template.name,
+        model: known,
+        steps: steps.collect(),
+        tags: &BTreeMap::new(),
+    };
+    problems.extend(policy.map(|policy| policy.check_tenant(&asked)).unwrap_or_default());
     problems
 }
 
@@ -329,6 +361,9 @@ mod tests {
             ("policy.yaml", "required_tags: []", "required_tags: [team]", "webhooks/github.yaml: rules.issue-opened.tags.team: is missing, and policy.yaml requires it"),
             ("policy.yaml", "required_tags: []", "tenants: { a: { workflows: [explian], models: [\"*\"] } }", "policy.yaml: tenants.a.workflows[0]: explian matches none; there are: bug-hunt, code-review, docs-gen, explain"),
             ("policy.yaml", "required_tags: []", "tenants: { a: { workflows: [\"*\"], models: [hiaku] } }", "policy.yaml: tenants.a.models[0]: hiaku matches none; there are: haiku, opus, sonnet"),
+            ("policy.yaml", "required_tags: []", "tenants: { default: { workflows: [code-*], models: [\"*\"] } }", "webhooks/github.yaml: rules.issue-opened.workflow: tenant default may not start explain"),
+            ("webhooks/github.yaml", "workflow: explain", "workflow: code-review\n    model: opus", "webhooks/github.yaml: rules.issue-opened.model: opus is not among the models that a request may name: code-review allows none"),
+            ("workflows/explain.yaml", "request_models: [haiku,", "request_models: [hiaku,", "workflows/explain.yaml: request_models[0]: there is no model hiaku"),
             ("policy.yaml", "required_tags: []", "ceilings: { run_usd: 0 }", "policy.yaml: ceilings.run_usd: must be above 0 USD"),
             ("webhooks/github.yaml", "provider: github", "provider: gitlab", "webhooks/github.yaml: provider: "),
             ("workflows/explain.yaml", "name: explain", "name: explains", "workflows/explain.yaml: name: is explains, the file is named explain"),

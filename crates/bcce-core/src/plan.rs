@@ -1,6 +1,7 @@
 //! The plan: request, template and configuration resolved and frozen before the first call. What a
 //! run will do is decided here once and can be read later.
 
+pub mod admission; // what a sender may decide
 pub mod estimate; // what a run of it would use and cost
 mod routes; // what the decisions of its steps depend on
 pub mod tokens; // how long a prompt is, about
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::{Date, OffsetDateTime};
 
+use self::admission::Sender;
 use crate::attempt::{Target, Usage};
 use crate::environment::Configuration;
 use crate::error::{ErrorName, Fault, Problems};
@@ -104,6 +106,12 @@ impl Plan {
         let template = with_model(&configuration.template, request.model.as_deref());
         refused.wrong.extend(check_models(sources, &template.steps));
         refused.wrong.extend(check_executions(&template.steps, &inputs));
+        let sender = Sender {
+            tenant: &request.tenant,
+            model: request.model.as_deref(),
+            tags: &request.tags,
+        };
+        refused.forbidden.extend(configuration.check_sender(&sender));
         refused.forbidden.extend(check_policy(sources, &template.steps));
         if refused != Refused::default() {
             return Err(refused);
@@ -348,7 +356,8 @@ pub mod tests {
     fn the_requests_model_takes_the_place_of_all() {
         let mut request = review();
         request["model"] = json!("opus");
-        let plan = plan(request, Policy::default()).unwrap();
+        let listed = WORKFLOW.replace("timeout:", "request_models: [opus]\ntimeout:");
+        let plan = of(&listed, request, Policy::default()).unwrap();
         assert_eq!(plan.routes.keys().collect::<Vec<_>>(), ["opus"]);
         let steps = plan.waves.iter().flat_map(|wave| &wave.steps);
         assert!(steps.map(|step| &step.route).all(|route| route == "opus"));

@@ -147,7 +147,7 @@ fn rejected(n: u64, line: u64, id: Option<String>, error: Fault) -> Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::message::{BatchRequest, BatchSpec};
+    use crate::batch::message::{BatchRequest, BatchSpec, ItemField};
     use crate::batch::reader::Reader;
     use crate::document::{Document, from_yaml};
     use crate::policy::Policy;
@@ -174,7 +174,11 @@ mod tests {
         let request = BatchRequest {
             workflow: "explain".into(),
             id: Some("nightly".into()),
-            batch: BatchSpec { source: "s3://bucket/a.jsonl".into(), ..BatchSpec::default() },
+            batch: BatchSpec {
+                source: "s3://bucket/a.jsonl".into(),
+                items_may_set: vec![ItemField::Model, ItemField::Tags],
+                ..BatchSpec::default()
+            },
             ..BatchRequest::default()
         };
         let batch = StoredBatch::new(request, "default", "m");

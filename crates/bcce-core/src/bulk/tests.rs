@@ -220,7 +220,7 @@ fn policy_guardrails_and_other_accounts_keep_a_target_out() {
     let own = route.targets[0].clone();
     assert_eq!(own.target.region, "us-east-1");
     let mut guarded = own.clone();
-    guarded.target.guardrail = Some(Guardrail { id: "g".into(), version: "1".into() });
+    guarded.target.guardrail = Some(Guardrail { id: "g".into(), version: "1".into(), name: None });
     let mut foreign = own.clone();
     foreign.target.account = Some("arn:aws:iam::1:role/x".into());
     let mut global = own.clone();
