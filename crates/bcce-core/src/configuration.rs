@@ -364,7 +364,7 @@ mod tests {
             ("policy.yaml", "required_tags: []", "tenants: { default: { workflows: [code-*], models: [\"*\"] } }", "webhooks/github.yaml: rules.issue-opened.workflow: tenant default may not start explain"),
             ("webhooks/github.yaml", "workflow: explain", "workflow: code-review\n    model: opus", "webhooks/github.yaml: rules.issue-opened.model: opus is not among the models that a request may name: code-review allows none"),
             ("workflows/explain.yaml", "request_models: [haiku,", "request_models: [hiaku,", "workflows/explain.yaml: request_models[0]: there is no model hiaku"),
-            ("policy.yaml", "required_tags: []", "ceilings: { run_usd: 0 }", "policy.yaml: ceilings.run_usd: must be above 0 USD"),
+            ("policy.yaml", "run_usd: \"5.00\"", "run_usd: 0", "policy.yaml: ceilings.run_usd: must be above 0 USD"),
             ("webhooks/github.yaml", "provider: github", "provider: gitlab", "webhooks/github.yaml: provider: "),
             ("workflows/explain.yaml", "name: explain", "name: explains", "workflows/explain.yaml: name: is explains, the file is named explain"),
             ("workflows/explain.yaml", "inputs.audience", "inputs.reader", "workflows/explain.yaml: steps.answer.prompt: reads inputs.reader"),
