@@ -33,7 +33,8 @@ pub struct Intake<'a> {
     worst_by_size: HashMap<u64, Option<WorstCase>>,
 }
 
-/// Sizes of objects are rounded up to a whole number of these, or to a sixteenth of the size.
+/// Sizes of objects are rounded up to a whole number of these, or of the power of two above a sixteenth of the size: a
+/// few hundred sizes in all.
 const SIZE_STEP: u64 = 1_024;
 
 /// An entry, with the plan that its run would have; `None`: it is rejected, or its text is not read yet.
@@ -141,7 +142,7 @@ impl<'a> Intake<'a> {
 
     /// The worst case of an object, as of a text of its size. Returns `None` for one that would be refused.
     fn worst_of_object(&mut self, item: &Item, bytes: u64) -> Option<WorstCase> {
-        let step = SIZE_STEP.max(bytes / 16);
+        let step = SIZE_STEP.max((bytes / 16).next_power_of_two());
         let size = bytes.next_multiple_of(step).min(MAX_REQUEST_BYTES as u64);
         if let Some(known) = self.worst_by_size.get(&size) {
             return known.clone();

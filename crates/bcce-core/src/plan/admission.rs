@@ -142,10 +142,20 @@ mod tests {
     fn what_a_tenant_may_not_do_is_refused_in_its_plan() {
         let policy = "version: 1\ntenants: { default: { workflows: [other], models: [haiku] } }\n";
         let policy: Policy = crate::document::from_yaml(policy).finished().unwrap();
-        let refused = of(&template(""), json!({ "workflow": "w" }), policy.clone()).unwrap_err();
+        let refused = of(&template(""), json!({ "workflow": "w" }), policy).unwrap_err();
         assert_eq!(refused.name, ErrorName::PolicyViolation);
         for part in ["workflow: tenant default may not start w", "steps.a.model: tenant default"] {
             assert!(refused.message.contains(part), "{part} is missing in {refused}");
         }
+    }
+
+    /// A route carries its policy into decisions and artifacts, which the tenant may read.
+    #[test]
+    fn a_plan_has_nothing_of_what_other_tenants_may_do() {
+        let policy = "version: 1\nallowed_regions: [us-east-1, us-east-2, us-west-2]\nceilings: { run_usd: 5 }\ntenants: { default: { workflows: [\"*\"], models: [\"*\"] }, rival: { workflows: [], models: [] } }\n";
+        let policy: Policy = crate::document::from_yaml(policy).finished().unwrap();
+        let plan = of(&template(""), json!({ "workflow": "w" }), policy).unwrap();
+        let text = serde_json::to_string(&plan).unwrap();
+        assert!(text.contains("us-east-2") && !text.contains("rival"), "{text}");
     }
 }
