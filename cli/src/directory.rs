@@ -35,6 +35,13 @@ pub fn checked(directory: &Path, today: Date, exit: Exit, then: &str) -> Outcome
     Err(Failure { exit, what, then: then.to_owned() })
 }
 
+/// Prints what is right and worth knowing, on standard error: it is no part of a result, and stops nothing.
+pub fn print_notices(notices: &[Finding]) {
+    for notice in notices {
+        eprintln!("notice: {notice}");
+    }
+}
+
 /// What was read, and why the rest was not.
 #[derive(Debug, Default)]
 struct Read {

@@ -105,7 +105,34 @@ pub fn with_aliases(models: &str, prices: &str) -> (String, String) {
             }
         }
     }
+    let guardrail = ", guardrail: { id: gr-east, version: \"1\", name: pii }";
+    for (alias, guardrail) in [(FORBIDDEN, ""), (GUARDED, guardrail)] {
+        let takes = "temperature: true, json_schema: true, max_output_tokens: 64000";
+        let id = model_id("us", alias);
+        let target = format!("{{ region: us-east-1, model_id: {id}{guardrail} }}");
+        models += &format!("  {alias}: {{ takes: {{ {takes} }}, targets: [{target}] }}\n");
+        prices += &format!(
+            "  anthropic.claude-{alias}: [{{ from: 2026-01-01, price: {{ {WHOLE} }} }}]\n"
+        );
+    }
     (models, prices)
+}
+
+/// An alias that no tenant of the tests may use.
+pub const FORBIDDEN: &str = "withheld";
+/// An alias with a guardrail.
+pub const GUARDED: &str = "test-guarded";
+/// A workflow that the tenant `alpha` may not start.
+pub const FORBIDDEN_TO_ALPHA: &str = "code-review";
+
+/// `policy.yaml` with a rule for each tenant of the stack.
+pub fn with_tenants(policy: &str) -> String {
+    let open = "workflows: [\"*\"], models: [haiku, sonnet, opus, \"test-*\"]";
+    let alpha =
+        "workflows: [explain], models: [haiku, \"test-*\"], tags: { cost-center: [\"4711\"] }";
+    format!(
+        "{policy}tenants:\n  default: {{ {open}, tags: {{ guarded-cost-center: [\"4711\"] }} }}\n  alpha: {{ {alpha} }}\n  \"*\": {{ {open} }}\n"
+    )
 }
 
 #[cfg(test)]
@@ -113,6 +140,7 @@ mod tests {
     use super::*;
     use bcce_core::document::from_yaml;
     use bcce_core::models::Models;
+    use bcce_core::policy::Policy;
     use bcce_core::pricing::Prices;
 
     #[test]
@@ -123,8 +151,10 @@ mod tests {
         );
         let models: Models = from_yaml(&models).finished().unwrap();
         let prices: Prices = from_yaml(&prices).finished().unwrap();
-        assert_eq!(models.models.len(), 3 + LAYOUTS.len() * EACH);
+        assert_eq!(models.models.len(), 5 + LAYOUTS.len() * EACH);
         let mut targets = models.models.values().flat_map(|model| model.targets());
         assert!(targets.all(|target| prices.of(&target.model_id).is_some()));
+        let policy = with_tenants(include_str!("../../infra/config/dev/policy.yaml"));
+        assert_eq!(from_yaml::<Policy>(&policy).finished().unwrap().tenants.unwrap().len(), 3);
     }
 }

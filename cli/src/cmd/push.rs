@@ -1,6 +1,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use bcce_core::configuration::notices;
 use bcce_core::document::from_yaml;
 use bcce_core::error::Fault;
 use bcce_core::grammars::{Grammar, grammars};
@@ -8,7 +9,7 @@ use bcce_core::models::Models;
 use bcce_core::policy::Policy;
 use bcce_core::template::Template;
 
-use crate::directory::{Texts, checked};
+use crate::directory::{Texts, checked, print_notices};
 use crate::documents::{Comparison, Document, Entry, State};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::stack::Stack;
@@ -29,6 +30,7 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let then = "nothing was pushed; mend them and push again";
     let files = checked(&args.directory, world.now().date(), Exit::Usage, then)?;
+    print_notices(&notices(&files));
     let stack = Stack::find(world).await?;
     let comparison = Comparison::of(&stack, &files).await?;
     let (mut written, all) = (0, comparison.differing());

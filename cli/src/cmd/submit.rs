@@ -48,7 +48,7 @@ pub struct Args {
     /// Tag for cost and policy
     #[arg(long, value_name = "KEY=VALUE", value_parser = inputs::tag)]
     tag: Vec<(String, String)>,
-    /// Model alias that takes the place of every step's own
+    /// Model alias that takes the place of every step's own; one that the workflow lists in `request_models`
     #[arg(long, value_name = "ALIAS")]
     model: Option<String>,
     /// Follow the run and exit by its status
@@ -148,6 +148,7 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
             let told = if unread { vec!["inputs".to_owned()] } else { vec![] };
             problems.extend(refused.wrong.beside(&told));
             problems.extend(refused.forbidden);
+            problems.extend(refused.unaffordable);
         }
         Err(configuration) => problems.extend(configuration),
     }
@@ -193,7 +194,7 @@ async fn sent_before(stack: &Stack, stored: &StoredRequest) -> Outcome<bool> {
     }
 }
 
-const NOTHING_SENT: &str = "nothing was sent; mend it and submit again";
+pub const NOTHING_SENT: &str = "nothing was sent; mend it and submit again";
 
 pub fn wrong(problems: &Problems) -> Failure {
     let told: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();

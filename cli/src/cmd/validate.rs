@@ -1,7 +1,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::directory::checked;
+use bcce_core::configuration::notices;
+
+use crate::directory::{checked, print_notices};
 use crate::exit::{Exit, Outcome};
 use crate::figures;
 use crate::world::World;
@@ -22,5 +24,6 @@ pub fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         args.directory.display(),
         figures::plural(texts.len(), "file")
     )?;
+    print_notices(&notices(&texts));
     Ok(Exit::Done)
 }

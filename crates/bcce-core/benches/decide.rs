@@ -47,7 +47,7 @@ fn route(targets: usize, strategy: Strategy) -> Route {
             version: 1,
             allowed_regions: REGIONS.map(String::from).to_vec(),
             allowed_models: vec!["anthropic.claude-*".to_owned()],
-            required_tags: vec![],
+            ..Policy::default()
         },
         routing: Routing { strategy, attempts: 100, ..Routing::default() },
         rounds: 5,

@@ -16,7 +16,7 @@ pub mod tally; // how far a batch is, and when too much of it failed
 pub use intake::Intake;
 pub use item::{Entry, Item, Mapping};
 pub use manifest::{BatchManifest, BatchStatus, Counts, ItemResult, ItemStatus};
-pub use message::{BatchRequest, BatchSpec, Mode, StoredBatch};
+pub use message::{BatchRequest, BatchSpec, ItemField, Mode, StoredBatch};
 pub use reader::{Reader, Row};
 pub use reference::{BatchRef, BatchRun, Place};
 pub use source::{Format, Location};

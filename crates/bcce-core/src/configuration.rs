@@ -8,7 +8,8 @@ use time::Date;
 use crate::document::{Document, Draft, from_yaml};
 use crate::error::{Problem, Problems};
 use crate::models::Models;
-use crate::policy::Policy;
+use crate::plan::admission::request_model;
+use crate::policy::{Policy, TenantRequest};
 use crate::pricing::Prices;
 use crate::request::check_name;
 use crate::residency::base_model;
@@ -18,6 +19,9 @@ use crate::webhook::{Rule, Source};
 
 /// The documents every environment has, beside its workflows.
 pub const DOCUMENTS: [&str; 4] = ["models", "policy", "prices", "routing"];
+
+/// Tenant of what comes through the stack's own inbox, where webhooks and schedules put their requests.
+const DEFAULT_TENANT: &str = "default";
 
 /// One thing wrong with one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +72,8 @@ pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     for (file, template) in &templates {
         let steps = template.value.iter().flat_map(|template| &template.steps);
         findings.extend(file, models.check_steps(steps).beside(&template.stand_ins));
+        let listed = template.value.as_ref().map(|template| template.check_request_models(models));
+        findings.extend(file, listed.unwrap_or_default().beside(&template.stand_ins));
     }
     for (file, source) in &sources {
         let found = started(source, &templates, models, policy.whole());
@@ -75,11 +81,39 @@ pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     }
     if let Some(policy) = policy.whole() {
         findings.extend("models.yaml", allowed(models, policy));
+        findings.extend("policy.yaml", matched(&templates, models, policy));
     }
     if let Some(prices) = prices.whole() {
         findings.extend("prices.yaml", priced(models, prices, today));
     }
     findings.0
+}
+
+/// Finds what is right and worth knowing before `files` are pushed. A notice stops nothing.
+pub fn notices(files: &BTreeMap<String, String>) -> Vec<Finding> {
+    let mut notices = Findings::default();
+    let policy =
+        files.get("policy.yaml").and_then(|text| from_yaml::<Policy>(text).finished().ok());
+    let Some(policy) = policy else { return notices.0 };
+    if policy.tenants.is_none() {
+        notices.add(
+            "policy.yaml",
+            "tenants",
+            "is not set: every tenant may start every workflow and use every alias; a rule for each tenant under \
+             `tenants` closes that (docs/tenants.md)",
+        );
+    }
+    for (name, ceiling) in
+        [("run_usd", policy.ceilings.run_usd), ("batch_usd", policy.ceilings.batch_usd)]
+    {
+        if ceiling.is_none() {
+            let what = if name == "run_usd" { "one run" } else { "one batch" };
+            let cause =
+                format!("is not set: what {what} may cost has no limit (docs/workflows.md)");
+            notices.add("policy.yaml", &format!("ceilings.{name}"), &cause);
+        }
+    }
+    notices.0
 }
 
 #[derive(Default)]
@@ -158,12 +192,38 @@ fn started(
         match templates.iter().find(|(name, _)| *name == file) {
             None => found.add("workflow", format!("there is no {file}")),
             Some((_, template)) => {
-                let template = template.whole();
-                found.extend(template.map(|whole| fed(rule, whole)).unwrap_or_default());
+                if let Some(whole) = template.whole() {
+                    found.extend(fed(rule, whole));
+                    found.extend(admitted(rule, whole, models, policy));
+                }
             }
         }
         problems.extend(found.below(&format!("rules.{}", rule.id)));
     }
+    problems
+}
+
+/// A rule's runs are the default tenant's, and are refused what any sender is refused. Tags are known with an event.
+fn admitted(
+    rule: &Rule,
+    template: &Template,
+    models: &Models,
+    policy: Option<&Policy>,
+) -> Problems {
+    let known = rule.model.as_deref().filter(|alias| models.models.contains_key(*alias));
+    let mut problems = Problems::default();
+    if let Some(alias) = known {
+        problems.extend(request_model(template, models, alias));
+    }
+    let steps = template.steps.iter().map(|step| (step.id.as_str(), step.model.as_str()));
+    let asked = TenantRequest {
+        tenant: DEFAULT_TENANT,
+        workflow: &template.name,
+        model: known,
+        steps: steps.collect(),
+        tags: &BTreeMap::new(),
+    };
+    problems.extend(policy.map(|policy| policy.check_tenant(&asked)).unwrap_or_default());
     problems
 }
 
@@ -196,6 +256,13 @@ fn allowed(models: &Models, policy: &Policy) -> Problems {
         }
     }
     problems
+}
+
+/// Each pattern of a tenant's rule matches a workflow or an alias.
+fn matched(templates: &[(String, Draft<Template>)], models: &Models, policy: &Policy) -> Problems {
+    let names = templates.iter().filter_map(|(file, _)| document_name(file)?.split_once('/'));
+    let workflows = names.map(|(_, name)| name).collect();
+    policy.check_patterns(&workflows, &models.models.keys().map(String::as_str).collect())
 }
 
 /// Each target has a price today, because it may be called as soon as the files are pushed. A fault is found once per
@@ -283,7 +350,7 @@ mod tests {
             ("models.yaml", "us.anthropic.claude-opus-5", "us.anthropic.claude-opus-6", "prices.yaml: models.anthropic.claude-opus-6: is missing, and the model opus calls it"),
             ("policy.yaml", "us-east-2, ", "", "models.yaml: models.haiku.targets: policy.yaml allows none of them (us.anthropic.claude-haiku"),
             ("policy.yaml", "anthropic.claude-*", "anthropic.claude-[", "models.yaml: models.opus.targets: policy.yaml allows none"),
-            ("policy.yaml", "required_tags", "required_tag", "policy.yaml: required_tag: is unknown; there are: version, allowed_regions, allowed_models, required_tags; did you mean required_tags?"),
+            ("policy.yaml", "required_tags", "required_tag", "policy.yaml: required_tag: is unknown; there are: version, allowed_regions, allowed_models, required_tags, ceilings, tenants; did you mean required_tags?"),
             ("prices.yaml", "input: \"5\"", "input: \"0\"", "prices.yaml: models.anthropic.claude-opus-5[0].price.input: must be above 0"),
             ("routing.yaml", "attempts: 8", "attempts: 0", "routing.yaml: attempts: must be 1 to 50"),
             ("webhooks/github.yaml", "workflow: explain", "workflow: explains", "webhooks/github.yaml: rules.issue-opened.workflow: there is no workflows/explains.yaml"),
@@ -292,6 +359,12 @@ mod tests {
             ("webhooks/github.yaml", "    tags:", "    model: hiaku\n    tags:", "webhooks/github.yaml: rules.issue-opened.model: there is no model hiaku"),
             ("webhooks/github.yaml", "audience: maintainer who has not seen it yet", "audience: 7", "webhooks/github.yaml: rules.issue-opened.inputs.audience: must be a string"),
             ("policy.yaml", "required_tags: []", "required_tags: [team]", "webhooks/github.yaml: rules.issue-opened.tags.team: is missing, and policy.yaml requires it"),
+            ("policy.yaml", "required_tags: []", "tenants: { a: { workflows: [explian], models: [\"*\"] } }", "policy.yaml: tenants.a.workflows[0]: explian matches none; there are: bug-hunt, code-review, docs-gen, explain"),
+            ("policy.yaml", "required_tags: []", "tenants: { a: { workflows: [\"*\"], models: [hiaku] } }", "policy.yaml: tenants.a.models[0]: hiaku matches none; there are: haiku, opus, sonnet"),
+            ("policy.yaml", "required_tags: []", "tenants: { default: { workflows: [code-*], models: [\"*\"] } }", "webhooks/github.yaml: rules.issue-opened.workflow: tenant default may not start explain"),
+            ("webhooks/github.yaml", "workflow: explain", "workflow: code-review\n    model: opus", "webhooks/github.yaml: rules.issue-opened.model: opus is not among the models that a request may name: code-review allows none"),
+            ("workflows/explain.yaml", "request_models: [haiku,", "request_models: [hiaku,", "workflows/explain.yaml: request_models[0]: there is no model hiaku"),
+            ("policy.yaml", "run_usd: \"5.00\"", "run_usd: 0", "policy.yaml: ceilings.run_usd: must be above 0 USD"),
             ("webhooks/github.yaml", "provider: github", "provider: gitlab", "webhooks/github.yaml: provider: "),
             ("workflows/explain.yaml", "name: explain", "name: explains", "workflows/explain.yaml: name: is explains, the file is named explain"),
             ("workflows/explain.yaml", "inputs.audience", "inputs.reader", "workflows/explain.yaml: steps.answer.prompt: reads inputs.reader"),
@@ -307,6 +380,21 @@ mod tests {
                 "{expected} is missing in {told:#?}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_open_is_said_and_stops_nothing() {
+        let told = |policy: &str| {
+            let files = [("policy.yaml".to_owned(), policy.to_owned())].into();
+            notices(&files).iter().map(Finding::to_string).collect::<Vec<_>>()
+        };
+        let open = told("version: 1\n");
+        assert_eq!(open.len(), 3, "{open:#?}");
+        assert!(open[0].starts_with("policy.yaml: tenants: is not set: every tenant"), "{open:#?}");
+        assert!(open[1].starts_with("policy.yaml: ceilings.run_usd: is not set"), "{open:#?}");
+        let closed = "version: 1\nceilings: { run_usd: \"5\", batch_usd: 200 }\ntenants: {}\n";
+        assert_eq!(told(closed), [""; 0]);
+        assert_eq!(told("version: 7\n"), [""; 0], "what is wrong is told by the check");
     }
 
     #[test]

@@ -25,9 +25,9 @@ macro_rules! error_names {
 error_names! {
     /// The request, template or input is wrong; the message names the field.
     InvalidRequest = "Bcce.InvalidRequest",
-    /// Residency, allowed models or required tags forbid it.
+    /// Residency, allowed models, the workflow's `request_models`, the tenant's rule or required tags forbid it.
     PolicyViolation = "Bcce.PolicyViolation",
-    /// No money left.
+    /// The worst case is above a ceiling.
     BudgetExceeded = "Bcce.BudgetExceeded",
     /// This target, now: 429.
     TargetThrottled = "Bcce.TargetThrottled",

@@ -19,6 +19,7 @@ pub mod error; // the error names and the faults that carry them
 pub mod expression; // values and conditions over an event or an item
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes; // in-memory ports, one of them failing on request
+pub mod figures; // sums and counts as people read them
 pub mod grammars; // schemas that the service compiles, before a run waits for that
 pub mod health; // circuit breakers and latencies of targets, shared by every run
 pub mod inputs; // what a template asks of its inputs

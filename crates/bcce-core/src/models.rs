@@ -14,6 +14,7 @@ use crate::template::Step;
 
 pub use takes::{EFFORTS, Takes, TakesOverride, Thinks};
 
+pub mod guardrails; // what stands before a model
 pub mod takes; // what a target accepts
 
 /// `/bcce/<env>/models`
@@ -94,6 +95,7 @@ impl Document for Models {
             problems.check(model.targets.len() <= MAX_TARGETS, &field, cause);
             problems.extend(model.routing.check(&format!("models.{alias}.routing")));
             problems.extend(model.takes.check(&format!("models.{alias}.takes")));
+            problems.extend(model.check_guardrails(&field));
             for (n, listed) in model.targets.iter().enumerate() {
                 let target = &listed.target;
                 let cause = "must be above 0; a target without a share is one to leave out";
@@ -106,11 +108,6 @@ impl Document for Models {
                     let takes = model.takes.with(&listed.takes);
                     problems.extend(takes.check(&format!("{field}[{n}].takes")));
                 }
-                if let Some(guardrail) = &target.guardrail {
-                    let named = !guardrail.id.is_empty() && !guardrail.version.is_empty();
-                    let cause = "needs an id and a version, e.g. \"1\" or DRAFT";
-                    problems.check(named, format!("{field}[{n}].guardrail"), cause);
-                }
                 if let Some(sources) = not_callable_from(&target.region, &target.model_id) {
                     let cause = format!(
                         "{} is not callable from {}, only from {}",
@@ -122,6 +119,7 @@ impl Document for Models {
                 }
             }
         }
+        problems.extend(self.check_guardrail_names());
         problems
     }
 }

@@ -1,9 +1,11 @@
 //! The plan: request, template and configuration resolved and frozen before the first call. What a
 //! run will do is decided here once and can be read later.
 
+pub mod admission; // what a sender may decide
 pub mod estimate; // what a run of it would use and cost
 mod routes; // what the decisions of its steps depend on
 pub mod tokens; // how long a prompt is, about
+pub mod worst; // what a run may cost at most
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::{Date, OffsetDateTime};
 
+use self::admission::Sender;
+use self::worst::WorstCase;
 use crate::attempt::{Target, Usage};
 use crate::environment::Configuration;
 use crate::error::{ErrorName, Fault, Problems};
@@ -50,6 +54,9 @@ pub struct Plan {
     /// Prices of each target's model, its profile's factor included. Missing: not in the price file. All rows,
     /// because a run may call on another day than the one it was planned on, and a plan knows no day.
     pub prices: BTreeMap<String, PriceRows>,
+    /// What a run may cost at most. A plan of an earlier version has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_case: Option<WorstCase>,
 }
 
 /// Step executions that run side by side.
@@ -73,23 +80,28 @@ pub struct Refused {
     pub wrong: Problems,
     /// What policy forbids.
     pub forbidden: Problems,
+    /// A worst case above its ceiling.
+    pub unaffordable: Problems,
 }
 
 impl From<Problems> for Refused {
     fn from(wrong: Problems) -> Self {
-        Self { wrong, forbidden: Problems::default() }
+        Self { wrong, ..Self::default() }
     }
 }
 
-/// `Bcce.InvalidRequest` if anything is wrong, or else `Bcce.PolicyViolation`; the message has both.
+/// `Bcce.InvalidRequest` if anything is wrong, or else `Bcce.PolicyViolation`, or else `Bcce.BudgetExceeded`; the message
+/// has all.
 impl From<Refused> for Fault {
     fn from(refused: Refused) -> Self {
-        let name = match refused.wrong.is_empty() {
-            true => ErrorName::PolicyViolation,
-            false => ErrorName::InvalidRequest,
+        let name = match (refused.wrong.is_empty(), refused.forbidden.is_empty()) {
+            (false, _) => ErrorName::InvalidRequest,
+            (_, false) => ErrorName::PolicyViolation,
+            _ => ErrorName::BudgetExceeded,
         };
         let mut all = refused.wrong;
         all.extend(refused.forbidden);
+        all.extend(refused.unaffordable);
         Fault { name, ..all.into() }
     }
 }
@@ -104,6 +116,12 @@ impl Plan {
         let template = with_model(&configuration.template, request.model.as_deref());
         refused.wrong.extend(check_models(sources, &template.steps));
         refused.wrong.extend(check_executions(&template.steps, &inputs));
+        let sender = Sender {
+            tenant: &request.tenant,
+            model: request.model.as_deref(),
+            tags: &request.tags,
+        };
+        refused.forbidden.extend(configuration.check_sender(&sender));
         refused.forbidden.extend(check_policy(sources, &template.steps));
         if refused != Refused::default() {
             return Err(refused);
@@ -119,7 +137,7 @@ impl Plan {
             .filter_map(|step| Some((step.model.clone(), model(sources, step)?.taken())));
         let prices = targets
             .filter_map(|t| Some((t.model_id.clone(), configuration.prices.of(&t.model_id)?)));
-        Ok(Self {
+        let mut plan = Self {
             version: 1,
             run_id: request.run().run_id,
             tenant: request.tenant.clone(),
@@ -136,7 +154,15 @@ impl Plan {
             prices: prices.collect(),
             routes,
             steps,
-        })
+            worst_case: None,
+        };
+        let worst = plan.compute_worst_case();
+        let unaffordable = worst.check_run(&configuration.policy);
+        if !unaffordable.is_empty() {
+            return Err(Refused { unaffordable, ..Refused::default() });
+        }
+        plan.worst_case = Some(worst);
+        Ok(plan)
     }
 
     pub fn step(&self, id: &str) -> Option<&Step> {
@@ -348,7 +374,8 @@ pub mod tests {
     fn the_requests_model_takes_the_place_of_all() {
         let mut request = review();
         request["model"] = json!("opus");
-        let plan = plan(request, Policy::default()).unwrap();
+        let listed = WORKFLOW.replace("timeout:", "request_models: [opus]\ntimeout:");
+        let plan = of(&listed, request, Policy::default()).unwrap();
         assert_eq!(plan.routes.keys().collect::<Vec<_>>(), ["opus"]);
         let steps = plan.waves.iter().flat_map(|wave| &wave.steps);
         assert!(steps.map(|step| &step.route).all(|route| route == "opus"));

@@ -1,13 +1,18 @@
 //! What the platform team allows. Checked when a run is planned and again at each decision.
 
+mod tenants; // which tenant may start what
+
 use std::collections::BTreeMap;
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Target;
 use crate::document::Document;
 use crate::error::Problems;
 use crate::residency::{Reach, base_model};
+
+pub use tenants::{EVERY_OTHER_TENANT, TenantRequest, TenantRule};
 
 /// `/bcce/<env>/policy`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +28,41 @@ pub struct Policy {
     /// Tags a request must carry.
     #[serde(default)]
     pub required_tags: Vec<String>,
+    /// The most that a run or a batch may cost at worst.
+    #[serde(default, skip_serializing_if = "Ceilings::is_none")]
+    pub ceilings: Ceilings,
+    /// What each tenant may do, by its name; `*` is every tenant without a rule of its own. `None`: every tenant may
+    /// start every workflow and use every alias.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<BTreeMap<String, TenantRule>>,
+}
+
+/// Limits the worst case of what is started, in USD. `None`: no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ceilings {
+    /// The worst case of one run, an item of a batch included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_usd: Option<Decimal>,
+    /// The sum of the worst cases of a batch's items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_usd: Option<Decimal>,
+}
+
+impl Ceilings {
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        for (name, ceiling) in [("run_usd", self.run_usd), ("batch_usd", self.batch_usd)] {
+            let is_sum = ceiling.is_none_or(|usd| usd > Decimal::ZERO);
+            let cause = "must be above 0 USD; leave it out for no limit";
+            problems.check(is_sum, format!("ceilings.{name}"), cause);
+        }
+        problems
+    }
 }
 
 /// What a target breaks.
@@ -36,11 +76,19 @@ impl Document for Policy {
     fn check(&self) -> Problems {
         let mut problems = Problems::default();
         problems.check(self.version == 1, "version", "must be 1");
+        problems.extend(self.ceilings.check());
+        problems.extend(self.check_tenants());
         problems
     }
 }
 
 impl Policy {
+    /// Returns the part that decisions about targets need. A route carries it through the state machine, and what one
+    /// tenant may do is not for another one's plan.
+    pub fn of_targets(&self) -> Self {
+        Self { ceilings: Ceilings::default(), tenants: None, ..self.clone() }
+    }
+
     /// Says of a target what `forbids` explains.
     pub fn allows(&self, target: &Target) -> bool {
         self.breach(target).is_none()
@@ -62,8 +110,7 @@ impl Policy {
             return Some(Breach::Residency(outside));
         }
         let model = base_model(&target.model_id);
-        let allowed = self.allowed_models.is_empty()
-            || self.allowed_models.iter().any(|pattern| matches(pattern, model));
+        let allowed = self.allowed_models.is_empty() || any_matches(&self.allowed_models, model);
         (!allowed).then_some(Breach::Model(model))
     }
 
@@ -86,11 +133,17 @@ impl Policy {
     }
 }
 
-fn matches(pattern: &str, model: &str) -> bool {
+/// Returns whether `name` is `pattern`, whose trailing `*` matches the rest.
+pub fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
-        Some(start) => model.starts_with(start),
-        None => model == pattern,
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
     }
+}
+
+/// Returns whether one of `patterns` matches `name`.
+pub fn any_matches(patterns: &[String], name: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, name))
 }
 
 #[cfg(test)]

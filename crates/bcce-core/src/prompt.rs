@@ -4,6 +4,7 @@
 //! enclosed in delimiters, as HTML templates escape what they interpolate, and the system prompt says
 //! that instructions in there are not to be followed. `| safe` marks a value the author vouches for.
 
+pub mod bound; // how long a prompt may get
 pub(crate) mod syntax;
 
 use std::borrow::Cow;

@@ -19,6 +19,7 @@ use crate::health::latency::Histogram;
 use crate::health::{Breaker, Standing};
 use crate::limits::MAX_RUN_SECONDS;
 use crate::models::Takes;
+use crate::models::guardrails::is_same;
 use crate::policy::Policy;
 use crate::pricing::PriceRows;
 use crate::template::CacheTtl;
@@ -52,6 +53,13 @@ pub struct Route {
 }
 
 impl Route {
+    /// Returns whether a call that moves to `target` leaves the guardrail of the first target. The check of the models
+    /// refuses such a list; this holds whatever a plan has.
+    pub fn leaves_guardrail(&self, target: &Target) -> bool {
+        let first = self.targets.first().map(|listed| &listed.target);
+        first.is_some_and(|first| !is_same(first.guardrail.as_ref(), target.guardrail.as_ref()))
+    }
+
     /// What a caller has to wait at least to learn something about a target.
     pub fn patience(&self) -> Timeouts {
         self.patience.unwrap_or(self.routing.timeouts)
@@ -177,6 +185,8 @@ pub enum Course {
 pub enum Ruling {
     /// By policy; `policy.forbids` has the words.
     Forbidden,
+    /// Its guardrail is another one than the first target's.
+    LeavesGuardrail,
     /// It rejected this step before.
     RejectsStep,
     /// The prompt did not fit a target whose context is as large.
@@ -277,6 +287,9 @@ impl Question<'_> {
         if !self.route.policy.allows(target) {
             return Ruling::Forbidden;
         }
+        if self.route.leaves_guardrail(target) {
+            return Ruling::LeavesGuardrail;
+        }
         let failures = || self.attempts.iter().filter(|a| a.error.is_some() && a.target == *target);
         if failures().any(|attempt| attempt.error == Some(ErrorName::TargetRejected)) {
             return Ruling::RejectsStep;
@@ -346,7 +359,10 @@ impl Question<'_> {
 impl Ruling {
     /// Neither policy nor the target itself speaks against it for the whole of this step.
     fn is_allowed(&self) -> bool {
-        !matches!(self, Self::Forbidden | Self::RejectsStep | Self::TooSmall)
+        !matches!(
+            self,
+            Self::Forbidden | Self::LeavesGuardrail | Self::RejectsStep | Self::TooSmall
+        )
     }
 
     /// When a target that cannot be used now may be asked again, as far as that is known.

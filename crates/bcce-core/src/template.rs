@@ -31,6 +31,10 @@ pub struct Template {
     /// The step whose output is the run's answer; the last one by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
+    /// Aliases that a request's `model` may name, which takes the place of every step's own; a trailing `*` matches the
+    /// rest. Empty: a request names none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub request_models: Vec<String>,
     #[serde(default)]
     pub routing: RoutingOverride,
     pub steps: Vec<Step>,

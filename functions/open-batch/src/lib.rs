@@ -13,7 +13,7 @@ use bcce_core::batch::manifest::{Opened, SourceRead};
 use bcce_core::batch::mode::{self, Asked};
 use bcce_core::batch::reference::BatchRun;
 use bcce_core::batch::source::{INBOX, UPLOADS};
-use bcce_core::batch::{Location, Mapping, Mode, StoredBatch, Tolerance, tally};
+use bcce_core::batch::{Intake, Location, Mapping, Mode, StoredBatch, Tolerance, tally};
 use bcce_core::ending::ExecutionStatus;
 use bcce_core::environment::Source;
 use bcce_core::error::{ErrorName, Fault, Problems};
@@ -185,6 +185,7 @@ where
             environment: &config.environment,
         };
         let configuration = source.read(&stored.workflow).await?.map_err(Fault::from)?;
+        Intake::new(&stored, &configuration).check_sender()?;
         Mapping::new(&stored, &configuration.template.inputs).check()?;
         let (read, written) = take_in::all(self, batch, &stored, &configuration, &location).await?;
         if written.items == 0 {

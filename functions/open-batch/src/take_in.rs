@@ -42,6 +42,8 @@ where
         }
         None => objects(&ports.sources, location, &mut intake, &mut parts, &mut read).await?,
     }
+    // Parts that were written already are never run: `finish` alone writes the list of them.
+    intake.check_ceiling()?;
     Ok((read, parts.finish().await?))
 }
 

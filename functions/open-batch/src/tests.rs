@@ -42,7 +42,11 @@ fn batch() -> BatchRef {
 
 /// A batch that `spec` asks for, of a tenant.
 fn ports_of(tenant: &str, spec: Value) -> Fakes {
-    let message = json!({ "workflow": "explain", "id": "42", "batch": spec });
+    ports_for(tenant, json!({ "workflow": "explain", "id": "42", "batch": spec }))
+}
+
+/// The batch of a message, of a tenant.
+fn ports_for(tenant: &str, message: Value) -> Fakes {
     let message = BatchRequest::parse(&message.to_string()).unwrap();
     let stored = StoredBatch::new(message, tenant, "m");
     let parameters = [
@@ -465,4 +469,83 @@ fn what_is_asked_for_in_bulk_is_so_by_the_first_item_that_has_a_plan() {
     let opened = few.store.json(&batch().opened_key());
     assert_eq!(opened["mode"], "on_demand");
     assert!(opened["because"][0].as_str().unwrap().starts_with("not in bulk: a job has"));
+}
+
+/// Attacks: a batch whose sender decides more than it may is refused before an item of it is there.
+#[test]
+fn a_batch_that_its_sender_may_not_send_is_refused_as_a_whole() {
+    let open_by = |message: Value, policy: &str, workflow: Option<&str>| {
+        let mut whole = json!({ "workflow": "explain", "id": "42", "batch": { "source": SOURCE } });
+        for (name, value) in message.as_object().unwrap() {
+            whole[name] = value.clone();
+        }
+        let mut ports = ports_for("default", whole);
+        ports.sources.put(SOURCE, "e1", ROWS);
+        let shipped = &ports.parameters.0["/bcce/dev/policy"];
+        let policy = format!("{shipped}{policy}");
+        ports.parameters.0.insert("/bcce/dev/policy".into(), policy);
+        if let Some(workflow) = workflow {
+            ports.parameters.0.insert("/bcce/dev/workflows/explain".into(), workflow.to_owned());
+        }
+        let opened = open(&ports, EVENT);
+        (opened, ports.store.objects.borrow().keys().any(|key| key.contains("/parts")))
+    };
+    let closed = "tenants: { default: { workflows: [docs-*], models: [\"*\"] } }\n";
+    let haiku =
+        "tenants: { default: { workflows: [\"*\"], models: [haiku], tags: { team: [a] } } }\n";
+    let none = include_str!("../../../infra/config/dev/workflows/explain.yaml")
+        .replace("request_models: [haiku, sonnet, opus]", "");
+    #[rustfmt::skip]
+    let table = [
+        (json!({}), closed, None, "workflow: tenant default may not start explain; policy.yaml allows it: docs-*"),
+        (json!({ "model": "opus" }), haiku, None, "model: tenant default may not use opus; policy.yaml allows it: haiku"),
+        (json!({ "tags": { "team": "b" } }), haiku, None, "tags.team: must be one of a for tenant default"),
+        (json!({ "model": "opus" }), "", Some(none.as_str()), "model: opus is not among the models that a request may name: explain allows none"),
+    ];
+    for (message, policy, workflow, expected) in table {
+        let (opened, is_written) = open_by(message, policy, workflow);
+        let refused = refusal(opened);
+        assert_eq!(refused.name, ErrorName::PolicyViolation, "{expected}");
+        assert!(refused.message.starts_with(expected), "{expected} is missing in {refused}");
+        assert!(!is_written, "{expected}: nothing is written");
+    }
+    let allowed = json!({ "model": "haiku", "tags": { "team": "a" } });
+    assert_eq!(to_run(open_by(allowed, haiku, None).0), 2);
+}
+
+#[test]
+fn a_line_that_sets_what_the_batch_does_not_let_it_set_is_rejected_alone() {
+    let rows = "{\"id\":\"1\",\"inputs\":{\"text\":\"a\"},\"model\":\"opus\"}\n{\"id\":\"2\",\"text\":\"b\"}\n";
+    let closed = ports_with(rows);
+    assert_eq!(to_run(open(&closed, EVENT)), 1);
+    let entries: Vec<Entry> = read(&closed, &batch().part_key(1));
+    let Entry::Rejected(bad) = &entries[0] else { panic!("{:?}", entries[0]) };
+    assert!(bad.error.message.starts_with("model: is not for a line of this batch"), "{bad:?}");
+    let ports = ports(json!({ "source": SOURCE, "items_may_set": ["model"] }));
+    ports.sources.put(SOURCE, "e1", rows);
+    assert_eq!(to_run(open(&ports, EVENT)), 2);
+}
+
+#[test]
+fn a_batch_above_the_ceiling_is_refused_with_the_figures_and_an_item_above_its_own_alone() {
+    let row = |bytes: usize| format!("{{\"text\":\"{}\"}}\n", "x".repeat(bytes));
+    let rows = row(10).repeat(3) + &row(900_000);
+    let open_below = |ceilings: &str| {
+        let mut ports = ports_with(rows.clone());
+        let policy = format!("version: 1\nceilings: {ceilings}\n");
+        ports.parameters.0.insert("/bcce/dev/policy".into(), policy);
+        let opened = open(&ports, EVENT);
+        (opened, ports)
+    };
+    let (opened, ports) = open_below("{ batch_usd: \"0.01\", run_usd: \"0.10\" }");
+    let refused = refusal(opened);
+    assert_eq!(refused.name, ErrorName::BudgetExceeded);
+    let told = "ceilings.batch_usd: the batch's 3 items may make 3 calls and cost up to $0.02; policy.yaml allows $0.01.";
+    assert!(refused.message.starts_with(told), "{refused}");
+    assert!(!ports.store.objects.borrow().contains_key(&batch().parts_key()));
+    let (opened, ports) = open_below("{ batch_usd: \"0.10\", run_usd: \"0.10\" }");
+    assert_eq!(to_run(opened), 3, "the large one is rejected and stops no other");
+    let entries: Vec<Entry> = read(&ports, &batch().part_key(1));
+    let Entry::Rejected(bad) = &entries[3] else { panic!("{:?}", entries[3]) };
+    assert_eq!(bad.error.name, ErrorName::BudgetExceeded);
 }

@@ -36,7 +36,7 @@ async fn send_lines(
 async fn json_workflow(stack: &Stack) -> String {
     let workflow = fresh("verdict");
     let template = format!(
-        "version: 1\nname: {workflow}\ninputs:\n  text: {{ type: string }}\nsteps:\n- {{ id: answer, model: haiku, prompt: \"{{{{ inputs.text }}}}\", output: {{ type: json }} }}\n"
+        "version: 1\nname: {workflow}\nrequest_models: [\"test-*\"]\ninputs:\n  text: {{ type: string }}\nsteps:\n- {{ id: answer, model: haiku, prompt: \"{{{{ inputs.text }}}}\", output: {{ type: json }} }}\n"
     );
     stack.put_workflow(&workflow, &template).await;
     workflow
@@ -397,7 +397,7 @@ async fn what_cannot_be_in_bulk_runs_on_demand_and_says_why() {
     let stack = Stack::connect().await;
     let workflow = fresh("two-steps");
     let template = format!(
-        "version: 1\nname: {workflow}\ninputs:\n  text: {{ type: string }}\nsteps:\n- {{ id: one, model: haiku, prompt: \"{{{{ inputs.text }}}}\" }}\n- {{ id: two, model: haiku, prompt: \"{{{{ steps.one }}}}\", needs: [one] }}\n"
+        "version: 1\nname: {workflow}\nrequest_models: [\"test-*\"]\ninputs:\n  text: {{ type: string }}\nsteps:\n- {{ id: one, model: haiku, prompt: \"{{{{ inputs.text }}}}\" }}\n- {{ id: two, model: haiku, prompt: \"{{{{ steps.one }}}}\", needs: [one] }}\n"
     );
     stack.put_workflow(&workflow, &template).await;
     let auto = json!({ "mode": "auto", "deadline": in_seconds(1_800) });

@@ -1,6 +1,7 @@
 //! What is no batch as a whole: nothing runs, and somebody is told why.
 
 use bcce_core::batch::BatchRef;
+use bcce_tests::models::FORBIDDEN;
 use serde_json::{Value, json};
 
 use crate::batch::{manifest, upload};
@@ -90,5 +91,44 @@ async fn a_message_that_is_no_batch_is_a_dead_letter() {
     let message = told["error"]["message"].as_str().unwrap();
     for part in ["batch.source: must be s3://", "batch.concurrency: must be 1 to 10000"] {
         assert!(message.contains(part), "{message}");
+    }
+}
+
+/// Attacks: refused as a whole before an item of it is there.
+#[tokio::test]
+async fn a_batch_that_its_sender_may_not_send_runs_no_item() {
+    let stack = Stack::connect().await;
+    let id = fresh("forbidden");
+    let source = upload(&stack, &format!("{id}.jsonl"), "{\"text\":\"a\"}\n").await;
+    let many = upload(&stack, &format!("{id}-many.jsonl"), "{\"text\":\"a\"}\n".repeat(200)).await;
+    let dear = format!("{id}-dear");
+    let template = format!(
+        "version: 1\nname: {dear}\ninputs:\n  text: {{ type: string }}\nsteps:\n- {{ id: a, model: sonnet, max_tokens: 60000, prompt: \"{{{{ inputs.text }}}}\", output: {{ type: json }} }}\n"
+    );
+    stack.put_workflow(&dear, &template).await;
+    let of = |more: Value, source: &str| {
+        let mut message = json!({ "workflow": "explain", "batch": { "source": source } });
+        for (name, value) in more.as_object().unwrap() {
+            message[name] = value.clone();
+        }
+        message
+    };
+    #[rustfmt::skip]
+    let table = [
+        (of(json!({ "model": FORBIDDEN }), &source), "Bcce.PolicyViolation", "model: tenant default may not use withheld"),
+        (of(json!({ "workflow": "code-review", "model": "opus" }), &source), "Bcce.PolicyViolation", "model: opus is not among the models that a request may name"),
+        (of(json!({ "tags": { "guarded-cost-center": "1" } }), &source), "Bcce.PolicyViolation", "tags.guarded-cost-center: must be one of 4711 for tenant default"),
+        (of(json!({ "workflow": dear }), &many), "Bcce.BudgetExceeded", "ceilings.batch_usd: the batch's 200 items may make 400 calls and cost up to $"),
+    ];
+    for (n, (mut message, name, expected)) in table.into_iter().enumerate() {
+        let id = format!("{id}-{n}");
+        message["id"] = json!(id);
+        stack.send(&message.to_string()).await;
+        let workflow = message["workflow"].as_str().unwrap();
+        let sealed = manifest(&stack, &BatchRef::first("default", workflow, &id)).await;
+        assert_eq!((&sealed["status"], &sealed["error"]["name"]), (&json!("FAILED"), &json!(name)));
+        let told = sealed["error"]["message"].as_str().unwrap();
+        assert!(told.starts_with(expected), "{expected} is missing in {told}");
+        assert_eq!(sealed["counts"]["items"], 0);
     }
 }

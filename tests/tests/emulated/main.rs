@@ -2,6 +2,7 @@
 //! Bedrock's endpoint. Runs under `stack.py run`, which exports where everything is. The tests share
 //! one stack and run side by side, so each uses request ids of its own.
 
+mod allowed;
 mod bad_input;
 mod bulk_jobs;
 mod cli;

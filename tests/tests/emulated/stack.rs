@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use aws_sdk_ssm::types::ParameterType;
 use bcce_core::config::Pointer;
 use bcce_core::ledger::{attempt_sk, run_pk};
-use bcce_tests::models::{alias, with_aliases};
+use bcce_tests::models::{alias, with_aliases, with_tenants};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -66,7 +66,17 @@ impl Stack {
             include_str!("../../../infra/config/dev/models.yaml"),
             include_str!("../../../infra/config/dev/prices.yaml"),
         );
-        for (name, body) in [("models", models), ("prices", prices)] {
+        let explain = include_str!("../../../infra/config/dev/workflows/explain.yaml");
+        let (from, to) = ("request_models: [haiku, sonnet, opus]", "request_models: [\"*\"]");
+        assert!(explain.contains(from), "the tests send models of their own to explain");
+        let explain = explain.replace(from, to);
+        let policy = with_tenants(include_str!("../../../infra/config/dev/policy.yaml"));
+        for (name, body) in [
+            ("models", models),
+            ("prices", prices),
+            ("policy", policy),
+            ("workflows/explain", explain),
+        ] {
             let pointer = self.put_config(&format!("{name}.yaml"), body.as_bytes()).await;
             self.point(name, &serde_json::to_string(&pointer).unwrap()).await;
         }

@@ -11,7 +11,7 @@ async fn a_callers_own_limit_opens_no_breaker() {
     let stack = Stack::connect().await;
     let (name, model) = (fresh("own-limits"), model(Layout::Two));
     let workflow = format!(
-        "version: 1\nname: {name}\nsteps:\n- id: answer\n  model: haiku\n  prompt: |\n    @model us-east-1: silent\n    Hello.\n  routing:\n    timeouts: {{ first_token_s: 2, stall_s: 2, attempt_s: 60 }}\n"
+        "version: 1\nname: {name}\nrequest_models: [\"test-*\"]\nsteps:\n- id: answer\n  model: haiku\n  prompt: |\n    @model us-east-1: silent\n    Hello.\n  routing:\n    timeouts: {{ first_token_s: 2, stall_s: 2, attempt_s: 60 }}\n"
     );
     stack.put_workflow(&name, &workflow).await;
     for id in ["1", "2"] {

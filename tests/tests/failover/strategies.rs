@@ -11,7 +11,7 @@ use crate::stack::{Layout, Stack, fresh, model, output};
 async fn workflow(stack: &Stack, strategy: &str, step: &str) -> String {
     let name = fresh(strategy);
     let body = format!(
-        "version: 1\nname: {name}\nrouting: {{ strategy: {strategy} }}\ninputs:\n  text: {{ type: string }}\nsteps:\n- id: answer\n  model: haiku\n  prompt: \"{{{{ inputs.text }}}}\"\n{step}"
+        "version: 1\nname: {name}\nrequest_models: [\"test-*\"]\nrouting: {{ strategy: {strategy} }}\ninputs:\n  text: {{ type: string }}\nsteps:\n- id: answer\n  model: haiku\n  prompt: \"{{{{ inputs.text }}}}\"\n{step}"
     );
     stack.put_workflow(&name, &body).await;
     name

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bcce_aws::s3::{Head, MAX_UPLOAD_BYTES};
 use bcce_core::artifact::parse;
-use bcce_core::batch::{BatchRequest, Format, Intake, Location, Mode, StoredBatch};
+use bcce_core::batch::{BatchRequest, Format, Intake, ItemField, Location, Mode, StoredBatch};
 use bcce_core::digest::{Digest, sha256_hex_of_fields};
 use bcce_core::environment::Configuration;
 use bcce_core::error::Problems;
@@ -18,14 +18,14 @@ use bcce_core::plan::with_model;
 use bcce_core::ports::{GetObject, OpenSource};
 use serde_json::json;
 
-use self::draft::{Deadline, draft, format, id, mode};
+use self::draft::{Deadline, draft, format, id, item_field, mode};
 use self::origin::{Origin, is_taken_as_it_is, upload};
 use self::survey::{Basis, Survey};
 use self::told::Told;
 use crate::arguments::duration;
 use crate::batch::Batch;
 use crate::cmd::batch::status::follow_and_print;
-use crate::cmd::submit::{TENANT, configuration, inputs, wrong};
+use crate::cmd::submit::{NOTHING_SENT, TENANT, configuration, inputs, wrong};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::follow::Watch;
 use crate::stack::Stack;
@@ -57,9 +57,12 @@ pub struct Args {
     /// Tag of every run for cost and policy
     #[arg(long, value_name = "KEY=VALUE", value_parser = inputs::tag)]
     tag: Vec<(String, String)>,
-    /// Model alias that takes the place of every step's own
+    /// Model alias that takes the place of every step's own; one that the workflow lists in `request_models`
     #[arg(long, value_name = "ALIAS")]
     model: Option<String>,
+    /// Let a line that has `inputs` set these of its run as well: model, tags, or both with a comma between
+    #[arg(long, value_name = "FIELDS", value_parser = item_field, value_delimiter = ',')]
+    items_may_set: Vec<ItemField>,
     /// How the source is written, where its name does not tell: jsonl, csv, or objects below a prefix
     #[arg(long, value_parser = format)]
     format: Option<Format>,
@@ -115,10 +118,12 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     };
     if args.dry_run {
         told.dry_run(out)?;
-        return told.is_something().map(|()| Exit::Done);
+        told.is_something()?;
+        return told.is_affordable().map(|()| Exit::Done);
     }
     told.rejected(&mut std::io::stderr())?;
     told.is_something()?;
+    told.is_affordable()?;
     request.id = Some(
         args.id
             .clone()
@@ -226,6 +231,8 @@ async fn find(
     }
     let batch = StoredBatch::new(described, TENANT, "");
     let intake = Intake::new(&batch, configuration);
+    // Every item would be refused for it.
+    intake.check_sender().map_err(|fault| Failure::usage(fault.message, NOTHING_SENT))?;
     let (survey, place, met) = match origin {
         Origin::File(path) => {
             let (survey, digest) = survey::file(path, format, intake, basis)?;

@@ -1,15 +1,19 @@
 //! Rows and objects -> entries: mapped, with ids of their own, and checked by all that a run of them would be refused
 //! for. Opening a batch and looking at one beforehand take them in alike.
 
+use std::collections::HashMap;
+
 use super::item::{Entry, Ids, Item, Mapping, Object, Rejected};
-use super::message::StoredBatch;
+use super::message::{Mode, StoredBatch};
 use super::reader::Row;
 use super::reference::BatchRef;
 use crate::environment::Configuration;
 use crate::error::{Fault, Problems};
 use crate::inputs::InputSpecs;
 use crate::limits::MAX_REQUEST_BYTES;
-use crate::plan::{Plan, Sources};
+use crate::plan::admission::Sender;
+use crate::plan::worst::WorstCase;
+use crate::plan::{Plan, Refused, Sources};
 use crate::request::Request;
 use crate::routing::Retries;
 
@@ -21,7 +25,17 @@ pub struct Intake<'a> {
     prefix: String,
     ids: Ids,
     taken: u64,
+    /// Items in `worst`.
+    counted: u64,
+    /// Of the items so far.
+    worst: WorstCase,
+    /// The same of an object, by its size rounded up: a million of them are listed in minutes.
+    worst_by_size: HashMap<u64, Option<WorstCase>>,
 }
+
+/// Sizes of objects are rounded up to a whole number of these, or of the power of two above a sixteenth of the size: a
+/// few hundred sizes in all.
+const SIZE_STEP: u64 = 1_024;
 
 /// An entry, with the plan that its run would have; `None`: it is rejected, or its text is not read yet.
 pub struct Taken {
@@ -69,7 +83,79 @@ impl<'a> Intake<'a> {
             prefix: batch.batch.location().map(|location| location.key).unwrap_or_default(),
             ids: Ids::default(),
             taken: 0,
+            counted: 0,
+            worst: WorstCase::default(),
+            worst_by_size: HashMap::new(),
         }
+    }
+
+    /// Says what every item of the batch would be refused for on its sender's part. A batch that is refused here is
+    /// refused as a whole.
+    ///
+    /// # Errors
+    /// `Bcce.PolicyViolation` with all of it, or `Bcce.InvalidRequest` for a model that is not there.
+    pub fn check_sender(&self) -> Result<(), Fault> {
+        let (batch, models) = (self.batch, &self.configuration.models);
+        if let Some(alias) =
+            batch.model.as_ref().filter(|alias| !models.models.contains_key(*alias))
+        {
+            return Err(Problems::one("model", models.unknown(alias)).into());
+        }
+        let model = batch.model.as_deref();
+        let sender = Sender { tenant: &batch.tenant, model, tags: &batch.tags };
+        let forbidden = self.configuration.check_sender(&sender);
+        if forbidden.is_empty() {
+            return Ok(());
+        }
+        Err(Refused { forbidden, ..Refused::default() }.into())
+    }
+
+    /// Returns the sum of the worst cases of the items so far. An object counts as a text of its size.
+    pub fn worst_case(&self) -> &WorstCase {
+        &self.worst
+    }
+
+    /// Says why the items so far cost too much together.
+    ///
+    /// # Errors
+    /// `Bcce.BudgetExceeded` with the figures.
+    pub fn check_ceiling(&self) -> Result<(), Fault> {
+        let unaffordable = self.worst.check_batch(&self.configuration.policy, self.counted);
+        if unaffordable.is_empty() {
+            return Ok(());
+        }
+        Err(Refused { unaffordable, ..Refused::default() }.into())
+    }
+
+    fn count(&mut self, worst: &WorstCase) {
+        self.counted += 1;
+        self.worst.add(worst);
+    }
+
+    /// An item of a batch that may run in bulk pays its record as well.
+    fn worst_of(&self, plan: &Plan) -> WorstCase {
+        match self.batch.batch.mode {
+            Mode::OnDemand => plan.worst_case.clone().unwrap_or_default(),
+            Mode::Bulk | Mode::Auto => plan.worst_case_in_bulk(),
+        }
+    }
+
+    /// The worst case of an object, as of a text of its size. Returns `None` for one that would be refused.
+    fn worst_of_object(&mut self, item: &Item, bytes: u64) -> Option<WorstCase> {
+        let step = SIZE_STEP.max((bytes / 16).next_power_of_two());
+        let size = bytes.next_multiple_of(step).min(MAX_REQUEST_BYTES as u64);
+        if let Some(known) = self.worst_by_size.get(&size) {
+            return known.clone();
+        }
+        let of = |bytes: u64| {
+            let text = "x".repeat(usize::try_from(bytes).unwrap_or(MAX_REQUEST_BYTES));
+            let plan = self.plan_with(item.clone(), &text).ok();
+            plan.map(|plan| self.worst_of(&plan))
+        };
+        // What was added to it may be what is too much.
+        let worst = of(size).or_else(|| of(bytes));
+        self.worst_by_size.insert(size, worst.clone());
+        worst
     }
 
     pub fn row(&mut self, row: Row) -> Taken {
@@ -84,7 +170,10 @@ impl<'a> Intake<'a> {
             return rejected(n, line, Some(item.id), problems.into());
         }
         match self.plan(&item) {
-            Ok(plan) => Taken { entry: Entry::Item(Box::new(item)), plan: Some(plan) },
+            Ok(plan) => {
+                self.count(&self.worst_of(&plan));
+                Taken { entry: Entry::Item(Box::new(item)), plan: Some(plan) }
+            }
             Err(fault) => rejected(n, line, Some(item.id), fault),
         }
     }
@@ -104,6 +193,11 @@ impl<'a> Intake<'a> {
             }
             _ => None,
         };
+        if cause.is_none()
+            && let Some(worst) = self.worst_of_object(&item, bytes)
+        {
+            self.count(&worst);
+        }
         Some(match cause {
             Some(cause) => rejected(n, n, Some(item.id), Problems::one("object", cause).into()),
             None => Taken { entry: Entry::Item(Box::new(item)), plan: None },
@@ -147,7 +241,7 @@ fn rejected(n: u64, line: u64, id: Option<String>, error: Fault) -> Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::message::{BatchRequest, BatchSpec};
+    use crate::batch::message::{BatchRequest, BatchSpec, ItemField};
     use crate::batch::reader::Reader;
     use crate::document::{Document, from_yaml};
     use crate::policy::Policy;
@@ -174,7 +268,11 @@ mod tests {
         let request = BatchRequest {
             workflow: "explain".into(),
             id: Some("nightly".into()),
-            batch: BatchSpec { source: "s3://bucket/a.jsonl".into(), ..BatchSpec::default() },
+            batch: BatchSpec {
+                source: "s3://bucket/a.jsonl".into(),
+                items_may_set: vec![ItemField::Model, ItemField::Tags],
+                ..BatchSpec::default()
+            },
             ..BatchRequest::default()
         };
         let batch = StoredBatch::new(request, "default", "m");
@@ -255,6 +353,92 @@ not JSON
             let Some(Entry::Rejected(bad)) = of("docs/b.md", bytes) else { panic!("it is none") };
             assert!(bad.error.message.starts_with(cause), "{}", bad.error.message);
         }
+    }
+
+    fn configuration(policy: &str) -> Configuration {
+        Configuration {
+            template: read(WORKFLOW),
+            template_sha256: "t".into(),
+            models: read(MODELS),
+            routing: Routing::default(),
+            policy: read(policy),
+            policy_sha256: "p".into(),
+            prices: read(PRICES),
+        }
+    }
+
+    fn batch(change: impl Fn(&mut BatchRequest)) -> StoredBatch {
+        let map = [("text".to_owned(), "{{ item.text }}".into())];
+        let batch = BatchSpec { source: "s3://bucket/docs/".into(), ..BatchSpec::default() };
+        let batch = BatchSpec { map: Some(map.into()), ..batch };
+        let mut request =
+            BatchRequest { workflow: "explain".into(), batch, ..BatchRequest::default() };
+        change(&mut request);
+        StoredBatch::new(request, "default", "m")
+    }
+
+    #[test]
+    fn what_a_sender_may_not_decide_refuses_the_batch_as_a_whole() {
+        let policy = "version: 1\ntenants: { default: { workflows: [explain], models: [haiku], tags: { team: [a] } } }\n";
+        let configuration = configuration(policy);
+        let told = |model: Option<&str>, team: &str| {
+            let batch = batch(|request| {
+                request.model = model.map(str::to_owned);
+                request.tags.insert("team".into(), team.into());
+            });
+            let refused = Intake::new(&batch, &configuration).check_sender();
+            refused.map_or_else(|fault| fault.to_string(), |()| String::new())
+        };
+        assert_eq!(told(None, "a") + &told(Some("haiku"), "a"), "");
+        let refused = told(Some("opus"), "a");
+        assert!(
+            refused.starts_with("Bcce.PolicyViolation: model: tenant default may not use opus"),
+            "{refused}"
+        );
+        let refused = told(None, "b");
+        assert!(
+            refused.starts_with("Bcce.PolicyViolation: tags.team: must be one of a"),
+            "{refused}"
+        );
+        assert!(
+            told(Some("gpt"), "a").starts_with("Bcce.InvalidRequest: model: there is no model gpt")
+        );
+    }
+
+    #[test]
+    fn a_batch_costs_the_sum_of_its_items_and_an_object_counts_by_its_size() {
+        let configuration =
+            configuration("version: 1\nceilings: { batch_usd: \"0.05\", run_usd: \"0.04\" }\n");
+        let on_demand = batch(|_| ());
+        let mut intake = Intake::new(&on_demand, &configuration);
+        let object = |bytes| Object { key: format!("docs/{bytes}"), etag: "e".into(), bytes };
+        intake.object(object(10_000)).unwrap();
+        let one = intake.worst_case().usd;
+        // Haiku 4.5 costs 1.10 dollars a million, and its answer of 400 tokens 0.22 cents.
+        let (least, most) = (rust_decimal::Decimal::new(132, 4), rust_decimal::Decimal::new(20, 3));
+        assert!(least < one && one < most, "{one}");
+        intake.object(object(9_999)).unwrap();
+        assert_eq!(intake.worst_case().usd, one + one, "sizes are rounded up");
+        assert_eq!(intake.check_ceiling(), Ok(()));
+        let before = intake.worst_case().clone();
+        intake.object(object(100_000)).unwrap();
+        assert_eq!(
+            *intake.worst_case(),
+            before,
+            "above the ceiling of a run: its item fails alone"
+        );
+        (0..3).for_each(|_| drop(intake.object(object(9_998))));
+        let refused = intake.check_ceiling().unwrap_err().to_string();
+        assert!(
+            refused.starts_with(
+                "Bcce.BudgetExceeded: ceilings.batch_usd: the batch's 5 items may make 5 calls"
+            ),
+            "{refused}"
+        );
+        let in_bulk = batch(|request| request.batch.mode = Mode::Auto);
+        let mut intake = Intake::new(&in_bulk, &configuration);
+        intake.object(object(10_000)).unwrap();
+        assert!(intake.worst_case().usd > one, "a record may be paid and not do");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::message::{MAX_ITEM_ID_BYTES, StoredBatch};
+use super::message::{ItemField, MAX_ITEM_ID_BYTES, StoredBatch};
 use super::reference::BatchRef;
 use super::source::Format;
 use crate::digest::sha256;
@@ -136,6 +136,7 @@ impl<'a> Mapping<'a> {
             }
             false => self.mapped(row)?,
         };
+        self.may_set(&given)?;
         let id = match given.id.take() {
             None => Ok(line.to_string()),
             Some(Value::String(id)) => Ok(id),
@@ -145,6 +146,23 @@ impl<'a> Mapping<'a> {
         check_id(&id)?;
         let Given { inputs, tags, model, .. } = given;
         Ok(Item { n, line, id, inputs, tags, model, object: None })
+    }
+
+    /// A line sets of its run what the batch lets it set.
+    fn may_set(&self, given: &Given) -> Result<(), Problems> {
+        let may = &self.batch.batch.items_may_set;
+        let mut problems = Problems::default();
+        for (field, name, is_set) in [
+            (ItemField::Model, "model", given.model.is_some()),
+            (ItemField::Tags, "tags", !given.tags.is_empty()),
+        ] {
+            let cause = format!(
+                "is not for a line of this batch to set; leave it out, or send the batch with \
+                 `items_may_set: [{name}]`"
+            );
+            problems.check(!is_set || may.contains(&field), name, cause);
+        }
+        problems.none_or(())
     }
 
     /// What every item would be refused for: inputs that the workflow does not have, or lacks with this map.
@@ -329,7 +347,8 @@ mod tests {
         assert_eq!((plain.id.as_str(), plain.n, plain.line), ("12", 7, 9));
         assert_eq!(Value::Object(plain.inputs), json!({ "text": "t" }));
         let row = json!({ "inputs": { "text": "t" }, "tags": { "a": "b" }, "model": "opus" });
-        let whole = item(json!({ "source": JSONL }), row).unwrap();
+        let spec = json!({ "source": JSONL, "items_may_set": ["model", "tags"] });
+        let whole = item(spec, row).unwrap();
         assert_eq!((whole.id.as_str(), whole.model.as_deref()), ("9", Some("opus")));
         let row = json!({ "inputs": { "text": "t" }, "tag": {}, "model": 7 });
         let told = item(json!({ "source": JSONL }), row).unwrap_err();
@@ -349,6 +368,24 @@ mod tests {
         assert_eq!(Value::Object(mapped.inputs), json!({ "text": "t", "n": 5, "deep": true }));
         let told = item(spec, json!({ "Long text": "t" })).unwrap_err();
         assert!(told.contains("id: "), "{told}");
+    }
+
+    #[test]
+    fn a_line_sets_model_and_tags_only_where_the_batch_says_so() {
+        let row = json!({ "inputs": { "text": "t" }, "tags": { "a": "b" }, "model": "opus" });
+        let told = |may: Value| {
+            item(json!({ "source": JSONL, "items_may_set": may }), row.clone()).unwrap_err()
+        };
+        let both = told(json!([]));
+        for field in ["model", "tags"] {
+            let expected = format!(
+                "{field}: is not for a line of this batch to set; leave it out, or send the batch with \
+                 `items_may_set: [{field}]`"
+            );
+            assert!(both.contains(&expected), "{expected} is missing in {both}");
+        }
+        assert!(told(json!(["tags"])).starts_with("model: is not for a line"));
+        assert!(told(json!(["model"])).starts_with("tags: is not for a line"));
     }
 
     #[test]
@@ -376,7 +413,8 @@ mod tests {
 
     #[test]
     fn the_batch_has_what_an_item_lacks() {
-        let (batch, specs) = (batch(json!({ "source": JSONL })), specs());
+        let spec = json!({ "source": JSONL, "items_may_set": ["tags"] });
+        let (batch, specs) = (batch(spec), specs());
         let mapping = Mapping::new(&batch, &specs);
         let row = json!({ "inputs": { "text": "t" }, "tags": { "team": "b" }, "id": "x" });
         let item = mapping.item(1, 1, row.as_object().unwrap().clone()).unwrap();

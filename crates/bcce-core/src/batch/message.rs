@@ -60,6 +60,10 @@ pub struct BatchSpec {
     /// An item's id, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_id: Option<String>,
+    /// What a line of the manifest may set of its run beside `id` and `inputs`. Whoever writes the lines need not be who
+    /// sends the batch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items_may_set: Vec<ItemField>,
     #[serde(default)]
     pub mode: Mode,
     /// When the batch has to be over, RFC 3339.
@@ -71,6 +75,14 @@ pub struct BatchSpec {
     /// Share of the items that may fail before no further one is started, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerated_failure_percent: Option<u8>,
+}
+
+/// A field of an item that decides how its run is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemField {
+    Model,
+    Tags,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

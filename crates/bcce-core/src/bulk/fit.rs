@@ -47,8 +47,11 @@ pub fn fit<'a>(plan: &'a Plan, region: &str) -> Result<Fit<'a>, String> {
 
 /// The first one by the strategy `priority`: a job is no matter of seconds, nor of a prompt cache.
 fn target<'a>(route: &'a Route, region: &str) -> Result<&'a Target, String> {
-    let speaks_against =
-        |target: &Target| against(target, region).or_else(|| route.policy.forbids(target));
+    let speaks_against = |target: &Target| {
+        let leaves = route.leaves_guardrail(target);
+        let leaves = leaves.then(|| "its guardrail is another one than the first target's".into());
+        against(target, region).or(leaves).or_else(|| route.policy.forbids(target))
+    };
     let usable = route.targets.iter().enumerate();
     let usable = usable.filter(|(_, listed)| speaks_against(&listed.target).is_none());
     let place = |(n, listed): &(usize, &RouteTarget)| listed.priority.unwrap_or(*n as u32);

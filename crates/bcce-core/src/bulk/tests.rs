@@ -220,12 +220,12 @@ fn policy_guardrails_and_other_accounts_keep_a_target_out() {
     let own = route.targets[0].clone();
     assert_eq!(own.target.region, "us-east-1");
     let mut guarded = own.clone();
-    guarded.target.guardrail = Some(Guardrail { id: "g".into(), version: "1".into() });
+    guarded.target.guardrail = Some(Guardrail { id: "g".into(), version: "1".into(), name: None });
     let mut foreign = own.clone();
     foreign.target.account = Some("arn:aws:iam::1:role/x".into());
     let mut global = own.clone();
     global.target.model_id = "global.anthropic.claude-haiku-5-5".into();
-    route.targets = vec![guarded.clone(), foreign.clone(), global.clone(), own.clone()];
+    route.targets = vec![foreign.clone(), global.clone(), guarded.clone(), own.clone()];
     assert_eq!(fit(&plan, "us-east-1").unwrap().target, &global.target);
     let route = plan.routes.get_mut("haiku").unwrap();
     route.policy.allowed_regions = ["us-east-1", "us-east-2", "us-west-2"].map(String::from).into();
@@ -235,6 +235,17 @@ fn policy_guardrails_and_other_accounts_keep_a_target_out() {
     for reason in ["a job has no guardrail", "it is called in another account", "residency: "] {
         assert!(told.contains(reason), "{reason} is missing in {told}");
     }
+}
+
+/// Not even with a list that the check of the models would have refused.
+#[test]
+fn a_job_does_not_leave_the_guardrail_of_the_first_target() {
+    let mut plan = plan(ONE, Policy::default());
+    let first = &mut plan.routes.get_mut("haiku").unwrap().targets[0];
+    let rail = Guardrail { id: "g".into(), version: "1".into(), name: None };
+    first.target.guardrail = Some(rail);
+    let told = fit(&plan, "us-east-1").unwrap_err();
+    assert!(told.contains("its guardrail is another one than the first target's"), "{told}");
 }
 
 /// Returns the cost of a record whose job started at `from`. The price is 1, and 2 from 2026-11-02 on.

@@ -208,7 +208,7 @@ fn a_breaker_is_known_by_region_model_account_and_guardrail() {
     assert_eq!(target_key(&target(None)), "us-east-1#us.m");
     assert_eq!(target_key(&target(Some("arn:role"))), "us-east-1#us.m#arn:role");
     let guardrail = |account| Target {
-        guardrail: Some(Guardrail { id: "g".into(), version: "1".into() }),
+        guardrail: Some(Guardrail { id: "g".into(), version: "1".into(), name: None }),
         ..target(account)
     };
     assert_eq!(target_key(&guardrail(None)), "us-east-1#us.m#guardrail:g:1");

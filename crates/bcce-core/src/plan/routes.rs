@@ -35,7 +35,7 @@ pub(super) fn of(
         let by_cost = routing.strategy == Strategy::Cost;
         Route {
             targets: targets(sources, model, by_cost),
-            policy: sources.configuration.policy.clone(),
+            policy: sources.configuration.policy.of_targets(),
             rounds: limits::rounds(executions),
             patience: Some(platform(sources, model).timeouts),
             expected: by_cost.then(|| expected(sources, step, steps, inputs)),

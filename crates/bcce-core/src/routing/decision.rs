@@ -115,6 +115,9 @@ impl Ruling {
     fn told(&self, question: &Question<'_>, target: &Target) -> String {
         match self {
             Self::Forbidden => question.route.policy.forbids(target).unwrap_or_default(),
+            Self::LeavesGuardrail => {
+                "its guardrail is another one than the first target's".to_owned()
+            }
             Self::RejectsStep => "it rejected this step before".to_owned(),
             Self::TooSmall => {
                 "the prompt did not fit a target whose context is as large".to_owned()

@@ -171,7 +171,7 @@ prop_compose! {
             version: 1,
             allowed_regions: owned(regions),
             allowed_models: owned(&models),
-            required_tags: vec![],
+            ..Policy::default()
         };
         let routing = Routing {
             strategy, attempts, backoff_base_ms, backoff_cap_s, ..Routing::default()

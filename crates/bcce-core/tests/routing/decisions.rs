@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use bcce_core::attempt::Target;
+use bcce_core::attempt::{Guardrail, Target};
 use bcce_core::error::ErrorName;
+use bcce_core::models::guardrails::is_same;
 use bcce_core::routing::{Course, Decision, Next, Ruling, decide};
 use proptest::prelude::*;
 
@@ -36,6 +37,26 @@ proptest! {
             let at = case.route.targets.iter().position(|listed| listed.target == *target);
             let place = case.places[at.expect("it is of the route")];
             prop_assert!(may_be_used(place, &case.route.policy), "{place:?}");
+        }
+    }
+
+    /// Whatever fails, and even with a list that the check of the models would have refused.
+    #[test]
+    fn no_failover_leaves_the_guardrail(
+        mut case in cases(),
+        rails in proptest::collection::vec((0..3_u8, proptest::bool::ANY), 8),
+    ) {
+        for (listed, (id, is_named)) in case.route.targets.iter_mut().zip(rails) {
+            let name = is_named.then(|| format!("name-{id}"));
+            listed.target.guardrail = (id > 0).then(|| {
+                Guardrail { id: format!("g{id}-{}", listed.target.region), version: "1".to_owned(), name }
+            });
+        }
+        let first = case.route.targets[0].target.guardrail.clone();
+        let question = case.question();
+        let decision = Decision::of(&question, &decide(&question), None);
+        for target in named(&decision) {
+            prop_assert!(is_same(first.as_ref(), target.guardrail.as_ref()), "{target:?}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bcce_core::batch::{BatchRequest, BatchSpec, Format, Mode, StoredBatch};
+use bcce_core::batch::{BatchRequest, BatchSpec, Format, ItemField, Mode, StoredBatch};
 use bcce_core::digest::sha256_hex_of_fields;
 use bcce_core::error::Problems;
 use serde_json::Value;
@@ -56,6 +56,11 @@ pub fn mode(given: &str) -> Result<Mode, String> {
     serde_json::from_value(given.replace('-', "_").into()).map_err(told)
 }
 
+pub fn item_field(given: &str) -> Result<ItemField, String> {
+    let told = |_| "is one of model, tags".to_owned();
+    serde_json::from_value(given.into()).map_err(told)
+}
+
 /// What is asked for, from where it comes, and everything that is wrong with it. Its source is filled in when it is
 /// known where the stack will read it.
 pub fn draft(args: &Args, world: &World) -> (BatchRequest, Option<(Origin, Format)>, Problems) {
@@ -75,6 +80,7 @@ pub fn draft(args: &Args, world: &World) -> (BatchRequest, Option<(Origin, Forma
             format: origin.as_ref().map(|(_, format)| *format),
             map: (!args.map.is_empty()).then(|| map(&args.map, &mut problems)),
             item_id: args.item_id.clone(),
+            items_may_set: args.items_may_set.clone(),
             mode: args.mode,
             deadline: deadline.and_then(|deadline| deadline.format(&Rfc3339).ok()),
             concurrency: args.concurrency,
@@ -213,6 +219,8 @@ mod tests {
     fn formats_modes_and_deadlines_are_read_as_they_are_written() {
         assert_eq!(format("csv"), Ok(Format::Csv));
         assert_eq!([mode("on-demand"), mode("auto")], [Ok(Mode::OnDemand), Ok(Mode::Auto)]);
+        assert_eq!(item_field("tags"), Ok(ItemField::Tags));
+        assert!(item_field("inputs").is_err());
         assert!(format("xml").is_err() && mode("fast").is_err());
         let at = datetime!(2026-11-30 18:00 UTC);
         assert_eq!(Deadline::parse("2026-11-30T18:00:00Z"), Ok(Deadline::At(at)));

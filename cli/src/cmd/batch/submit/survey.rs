@@ -9,9 +9,10 @@ use bcce_core::batch::item::{Entry, Rejected};
 use bcce_core::batch::{Format, Intake, Location, Reader};
 use bcce_core::bulk::fit;
 use bcce_core::digest::Digest;
-use bcce_core::error::Problems;
+use bcce_core::error::{Fault, Problems};
 use bcce_core::plan::Plan;
 use bcce_core::plan::estimate::Estimate;
+use bcce_core::plan::worst::WorstCase;
 use bcce_core::ports::{ListSource, NextBytes};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -40,6 +41,10 @@ pub struct Survey {
     pub plan: Typical<Plan>,
     /// Objects that a text of their length would not do for.
     pub unestimated: u64,
+    /// What the items may cost at worst, an object as a text of its size.
+    pub worst: WorstCase,
+    /// Why that is above the policy's ceiling.
+    pub unaffordable: Option<Fault>,
 }
 
 /// Holds the time and the region that an estimate assumes.
@@ -93,6 +98,7 @@ pub fn file(
     }
     let mut each = |row| survey.note(intake.row(row), basis);
     reader.finish(&mut each).map_err(|problems| no_manifest(&name, &problems))?;
+    survey.price(&intake);
     Ok((survey, digest))
 }
 
@@ -111,6 +117,7 @@ pub async fn object(
     }
     let mut each = |row| survey.note(intake.row(row), basis);
     reader.finish(&mut each).map_err(|problems| no_manifest(location, &problems))?;
+    survey.price(&intake);
     Ok(survey)
 }
 
@@ -139,7 +146,10 @@ pub async fn prefix(
         }
         match page.next {
             Some(next) => from = Some(next),
-            None => return Ok((survey, digest)),
+            None => {
+                survey.price(&intake);
+                return Ok((survey, digest));
+            }
         }
     }
 }
@@ -177,6 +187,11 @@ impl Survey {
             Err(_) => on_demand.clone(),
         });
         self.estimate.add(on_demand);
+    }
+
+    fn price(&mut self, intake: &Intake<'_>) {
+        self.worst = intake.worst_case().clone();
+        self.unaffordable = intake.check_ceiling().err();
     }
 
     /// Items that would be run.
@@ -228,7 +243,6 @@ pub mod tests {
     use bcce_core::batch::{BatchRequest, BatchSpec, StoredBatch};
     use bcce_core::document::{Document, from_yaml};
     use bcce_core::environment::Configuration;
-    use bcce_core::error::Fault;
     use bcce_core::policy::Policy;
     use bcce_core::ports::Page;
     use bcce_core::routing::Routing;

@@ -12,6 +12,7 @@ pub fn args(source: &str) -> Args {
         id: None,
         tag: vec![],
         model: None,
+        items_may_set: vec![],
         format: None,
         mode: Mode::OnDemand,
         deadline: None,

@@ -7,6 +7,7 @@ use bcce_core::batch::Mode;
 use bcce_core::batch::item::Rejected;
 use bcce_core::bulk::{MIN_RECORDS, fit};
 use bcce_core::environment::Configuration;
+use bcce_core::figures::dollars;
 use bcce_core::plan::estimate::Estimate;
 use bcce_core::plan::tokens::BYTES_PER_TOKEN;
 use rust_decimal::Decimal;
@@ -98,7 +99,28 @@ impl Told<'_> {
         writeln!(out, "input tokens:  {}", between(figures::count(least), figures::count(most)))?;
         writeln!(out, "output tokens: {} at most", figures::count(estimate.output_tokens_most))?;
         writeln!(out, "cost:          {}", self.cost())?;
+        writeln!(out, "worst case:    {}", self.worst())?;
         writeln!(out, "{}", self.rule())
+    }
+
+    /// # Errors
+    /// The items may cost more together than the policy allows a batch.
+    pub fn is_affordable(&self) -> Outcome<()> {
+        match &self.survey.unaffordable {
+            None => Ok(()),
+            Some(fault) => Err(Failure::usage(fault.message.clone(), "nothing was sent")),
+        }
+    }
+
+    /// `$12.30, of $200.00 that policy.yaml allows a batch`
+    fn worst(&self) -> String {
+        let worst = dollars(self.survey.worst.usd);
+        match self.found.policy.ceilings.batch_usd {
+            None => format!("{worst}; policy.yaml sets no ceiling for a batch"),
+            Some(ceiling) => {
+                format!("{worst}, of {} that policy.yaml allows a batch", dollars(ceiling))
+            }
+        }
     }
 
     /// `$0.1100 to $2.3100 + unknown`
@@ -145,7 +167,8 @@ impl Told<'_> {
         let mut rule = format!(
             "An estimate: {BYTES_PER_TOKEN} bytes are taken for a token. The least is that of empty answers, the most that of \
              answers as long as max_tokens allows, at today's prices (price file of {}) of each step's first target; \
-             repairs, retries and failovers are not in it.",
+             repairs, retries and failovers are not in it. The worst case takes each byte for a token, each step's \
+             dearest target and a repair of each answer in JSON.",
             self.found.prices.date
         );
         match (self.args.mode, self.bulk()) {
@@ -182,6 +205,8 @@ impl Told<'_> {
             "rejected": survey.rejected,
             "first_rejected": survey.told.iter().map(reason).collect::<Vec<_>>(),
             "longest": survey.longest,
+            "worst_case": survey.worst,
+            "ceiling_usd": self.found.policy.ceilings.batch_usd,
         });
         if self.args.dry_run {
             let (least, most) = self.costs();
@@ -226,11 +251,30 @@ mod tests {
             "\ncalls:         2\n",
             "output tokens: 800 at most\n",
             "cost:          <$0.0001 to $0.0004\n",
+            "worst case:    $0.01; policy.yaml sets no ceiling for a batch\n",
             "4 bytes are taken for a token",
         ];
         for part in expected {
             assert!(told.contains(part), "{part} is missing in {told}");
         }
+    }
+
+    #[test]
+    fn a_batch_above_the_ceiling_is_not_sent() {
+        let mut survey = surveyed("{\"text\":\"a\"}\n");
+        let (args, mut found) = (args("a.jsonl"), configuration());
+        found.policy.ceilings.batch_usd = Some(Decimal::new(1, 4));
+        survey.unaffordable = Some(found_too_dear(&survey, &found));
+        let origin = Origin::File("a.jsonl".into());
+        let told =
+            Told { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
+        let failure = told.is_affordable().unwrap_err();
+        assert!(failure.what.contains("policy.yaml allows $0.0001"), "{}", failure.what);
+        assert!(told.worst().ends_with("of $0.0001 that policy.yaml allows a batch"));
+    }
+
+    fn found_too_dear(survey: &Survey, found: &Configuration) -> bcce_core::error::Fault {
+        survey.worst.check_batch(&found.policy, survey.left()).into()
     }
 
     fn estimate(mode: Mode, lines: usize, region: &str) -> Value {
