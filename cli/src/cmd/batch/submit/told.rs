@@ -251,7 +251,7 @@ mod tests {
             "\ncalls:         2\n",
             "output tokens: 800 at most\n",
             "cost:          <$0.0001 to $0.0004\n",
-            "worst case:    $0.01; policy.yaml sets no ceiling for a batch\n",
+            "worst case:    $0.0071; policy.yaml sets no ceiling for a batch\n",
             "4 bytes are taken for a token",
         ];
         for part in expected {
