@@ -74,7 +74,7 @@ async fn a_run_as_it_was_sealed_is_right() {
 async fn every_flipped_byte_is_found_and_named() {
     let run = run(1);
     for (key, expected) in [
-        (run.step_key("answer", None), "steps/answer.json: has the digest"),
+        (run.step_key("answer", None), "steps/answer.answer.json: has the digest"),
         (run.request_key(), "request.json: has the digest"),
         (run.signature_key(), "manifest-1.json.sig: is not this key's signature"),
     ] {
@@ -114,7 +114,7 @@ async fn missing_and_added_artifacts_are_found() {
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(told[0].ends_with("plan.json: is missing"));
     assert!(told[1].ends_with("manifest-1.json.bak: is not in the manifest"));
-    assert!(told[2].ends_with("steps/planted.json: is not in the manifest"));
+    assert!(told[2].ends_with("steps/planted.answer.json: is not in the manifest"));
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ pub struct Course {
     pub totals: Totals,
 }
 
-/// `steps/<step>.json` or `steps/<step>/<n>.json`
+/// `steps/<step>.answer.json` or `steps/<step>/<n>.answer.json`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepArtifact {
     #[serde(flatten)]
@@ -88,7 +88,7 @@ impl Output {
     }
 }
 
-/// `failures/<attempt_no>/<step>.json`: a step that gave no answer, with all that was tried and paid.
+/// `failures/<attempt_no>/<step>.failure.json`: a step that gave no answer, with all that was tried and paid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepFailure {
     #[serde(flatten)]

@@ -108,6 +108,12 @@ const BUCKET: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}"]);
 const BATCH: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/jobs.json",
 ]);
+/// What the readers of Maps list and read.
+const PLACED: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/parts.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/places-1/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/rest-12/000001-records.jsonl",
+]);
 const TAKES: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/000001.jsonl.out",
     "arn:aws:s3:::{ArtifactBucket}/runs/default/r/plan.json",
@@ -123,8 +129,8 @@ const LEFTOVERS: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/sample/places.jsonl",
 ]);
 const ANSWER: Shown = Simulated(&[
-    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/steps/answer.json",
-    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/failures/1/answer.record.json",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/steps/answer.answer.json",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/failures/1/answer.record.failure.json",
     "arn:aws:s3:::{ArtifactBucket}/runs/default/r/manifest-1.json.sig",
 ]);
 const SIGNS: Shown = Simulated(&["{SigningKeyArn}"]);
@@ -217,14 +223,14 @@ pub const GRANTS: &[Grant] = &[
     ("PersistArtifactRole", "SignManifest", "kms:Sign", Walk),
     ("EmitMetricsRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("EmitMetricsRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
-    ("EmitMetricsRole", "ReadRun", "s3:GetObject", Walk),
+    ("EmitMetricsRole", "ReadManifest", "s3:GetObject", Walk),
     ("EmitMetricsRole", "CountRun", "dynamodb:UpdateItem", Walk),
     ("EmitMetricsRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("OpenBatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("OpenBatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("OpenBatchRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
     ("OpenBatchRole", "ReadTemplateAndManifest", "s3:GetObject", Batch),
-    ("OpenBatchRole", "WriteItems", "s3:GetObject", Batch),
+    ("OpenBatchRole", "ReadBatch", "s3:GetObject", Batch),
     ("OpenBatchRole", "WriteItems", "s3:PutObject", Batch),
     ("OpenBatchRole", "TellMissingFromForbidden", "s3:ListBucket", Batch),
     ("OpenBatchRole", "ReadGivenSources", "s3:GetObject", BatchElsewhere),
@@ -298,7 +304,7 @@ pub const GRANTS: &[Grant] = &[
     ("CollectPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("CollectPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("CollectPartRole", "ReadRuns", "s3:GetObject", Batch),
-    ("CollectPartRole", "WriteResults", "s3:GetObject", Batch),
+    ("CollectPartRole", "ReadBatch", "s3:GetObject", Batch),
     ("CollectPartRole", "WriteResults", "s3:PutObject", Batch),
     ("CollectPartRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("CollectPartRole", "ReadRunRecord", "dynamodb:Query", Batch),
@@ -306,7 +312,7 @@ pub const GRANTS: &[Grant] = &[
     ("CollectPartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("CloseBatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("CloseBatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
-    ("CloseBatchRole", "SealBatch", "s3:GetObject", Batch),
+    ("CloseBatchRole", "ReadBatch", "s3:GetObject", Batch),
     ("CloseBatchRole", "SealBatch", "s3:PutObject", Batch),
     ("CloseBatchRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("CloseBatchRole", "SignManifest", "kms:Sign", Batch),
@@ -349,10 +355,11 @@ pub const GRANTS: &[Grant] = &[
     ("BatchRole", "HearOfRuns", "events:PutRule", HEARS),
     ("BatchRole", "HearOfRuns", "events:DescribeRule", HEARS),
     ("BatchRole", "ListPlaces", "s3:ListBucket", AsTheRole),
-    ("BatchRole", "ReadPlacesAndNoteChildren", "s3:GetObject", AsTheRole),
-    ("BatchRole", "ReadPlacesAndNoteChildren", "s3:PutObject", AsTheRole),
-    ("BatchRole", "ReadPlacesAndNoteChildren", "s3:ListMultipartUploadParts", CHILDREN),
-    ("BatchRole", "ReadPlacesAndNoteChildren", "s3:AbortMultipartUpload", CHILDREN),
+    ("BatchRole", "ReadPlaces", "s3:GetObject", PLACED),
+    ("BatchRole", "NoteChildren", "s3:GetObject", AsTheRole),
+    ("BatchRole", "NoteChildren", "s3:PutObject", AsTheRole),
+    ("BatchRole", "NoteChildren", "s3:ListMultipartUploadParts", CHILDREN),
+    ("BatchRole", "NoteChildren", "s3:AbortMultipartUpload", CHILDREN),
     ("BatchRole", "Notify", "sns:Publish", AsTheRole),
     ("BatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("BatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
