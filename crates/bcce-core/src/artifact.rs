@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::attempt::{Attempt, Totals};
-use crate::digest::{sha256, sha256_hex};
+use crate::digest::sha256_hex;
 use crate::error::{ErrorName, Fault};
-use crate::ports::{GetObject, Put, PutOnce, SignDigest};
+use crate::ports::{GetObject, Put, PutOnce};
 use crate::routing::Decision;
 
 /// An object as a manifest lists it.
@@ -130,21 +130,6 @@ pub async fn store_once(
             Fault::internal(format!("{key} is there for a write and missing for a read"))
         }),
     }
-}
-
-/// Writes the signature over `body` unless there is one: KMS bills each, and ECDSA gives another one each time.
-pub async fn sign_once(
-    store: &(impl GetObject + PutOnce),
-    signing_key: &impl SignDigest,
-    key: &str,
-    run_id: &str,
-    body: &[u8],
-) -> Result<(), Fault> {
-    if store.get(key).await?.is_none() {
-        let signature = signing_key.sign(&sha256(body)).await?;
-        store_once(store, key, run_id, signature).await?;
-    }
-    Ok(())
 }
 
 /// # Errors

@@ -18,7 +18,9 @@ use bcce_core::batch::Item;
 use bcce_core::batch::reference::{BatchRun, Part, Place};
 use bcce_core::bulk::Took;
 use bcce_core::error::Fault;
-use bcce_core::ports::{Clock, CloseRun, GetObject, PutObject, PutOnce, SignDigest};
+use bcce_core::ports::{
+    Clock, CloseRun, GetObject, GetSealed, PutObject, PutOnce, PutSealed, SignDigest, VerifyDigest,
+};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
@@ -87,8 +89,8 @@ pub async fn handle<S, K, L, C>(
     request: Request,
 ) -> Result<Response, Fault>
 where
-    S: GetObject + PutObject + PutOnce,
-    K: SignDigest,
+    S: GetObject + PutObject + PutOnce + GetSealed + PutSealed,
+    K: SignDigest + VerifyDigest,
     L: CloseRun,
     C: Clock,
 {
@@ -117,8 +119,8 @@ where
 
 impl<S, K, L, C> Ports<S, K, L, C>
 where
-    S: GetObject + PutObject + PutOnce,
-    K: SignDigest,
+    S: GetObject + PutObject + PutOnce + GetSealed + PutSealed,
+    K: SignDigest + VerifyDigest,
     L: CloseRun,
     C: Clock,
 {
