@@ -122,7 +122,8 @@ impl S3Store {
                 Some(signature) => put.metadata(SIGNATURE, signature),
                 None => put,
             };
-            match put.send().await {
+            // Boxed: the compiler lays out a future with all that it waits for, and does so only so deep.
+            match Box::pin(put.send()).await {
                 Ok(_) => return Ok(Put::Stored),
                 Err(error) if status(&error) == 412 => return Ok(Put::Existed),
                 Err(error) if status(&error) == 409 && tries < CONFLICT_TRIES => {
@@ -150,7 +151,8 @@ impl S3Store {
     async fn read(&self, key: &str) -> Result<Option<SealedObject>, Fault> {
         let what = format!("s3:GetObject {key}");
         let get = self.client.get_object().bucket(&self.bucket).key(key);
-        let object = match get.checksum_mode(ChecksumMode::Enabled).send().await {
+        // Boxed, as above.
+        let object = match Box::pin(get.checksum_mode(ChecksumMode::Enabled).send()).await {
             Ok(object) => object,
             Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => {
                 return Ok(None);

@@ -106,11 +106,13 @@ where
     let taking = Taking { config, emit, batch, took };
     let mut response = Response::default();
     if !request.hold {
-        response = ports.take(&taking, part, &places, &items, job.as_ref()).await?;
+        // Boxed: the compiler lays out a future with all that it waits for, and does so only so deep.
+        let take = ports.take(&taking, part, &places, &items, job.as_ref());
+        response = Box::pin(take).await?;
     }
     // A batch may have ended while the runs of held records were closed.
     if let Some(error) = job.as_ref().and_then(|job| job.record.held()) {
-        response.held = ports.hold(&taking, part, &items, &error).await?;
+        response.held = Box::pin(ports.hold(&taking, part, &items, &error)).await?;
     }
     let Response { taken, left, held } = response;
     tracing::info!(batch_id = batch.batch_id, part, taken, left, held, "a part is taken");
