@@ -204,3 +204,32 @@ async fn a_run_without_a_manifest_has_nothing_to_check() {
     let store = MemoryStore::default();
     assert!(inspect(&store, &run(1), signer().verifying_key()).await.unwrap().is_none());
 }
+
+/// The line of docs/operations.md, as it is there.
+#[test]
+fn the_documented_openssl_line_verifies_a_manifest_and_refuses_a_changed_one() {
+    if std::process::Command::new("openssl").arg("version").output().is_err() {
+        eprintln!("not tried: there is no openssl");
+        return;
+    }
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    let documented = docs.lines().find(|line| line.contains("openssl dgst")).unwrap();
+    let folder = std::env::temp_dir().join(format!("bcce-openssl-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let put = |name: &str, body: &[u8]| std::fs::write(folder.join(name), body).unwrap();
+    let verified = |line: &str| {
+        let run = std::process::Command::new("sh").args(["-c", line]).current_dir(&folder).output();
+        run.unwrap().status.success()
+    };
+    let store = sealed();
+    put("key.pem", key::pem(signer().verifying_key()).unwrap().as_bytes());
+    put("manifest-1.json", &store.objects.borrow()[&run(1).manifest_key()]);
+    put("manifest-1.json.sig", &store.objects.borrow()[&run(1).signature_key()]);
+    let of_run = verified(documented);
+    let of_batch = verified(&documented.replace("bcce run manifest", "bcce batch manifest"));
+    put("manifest-1.json", b"{}");
+    let of_changed = verified(documented);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!([of_run, of_batch, of_changed], [true, false, false]);
+}
