@@ -64,9 +64,11 @@ pub enum Verb {
     Config(Config),
     /// Print the public key that verifies manifests, as PEM
     ///
-    /// With it `bcce runs verify --public-key FILE` asks KMS for nothing. On downloaded files no AWS is
-    /// needed: `openssl dgst -sha256 -verify FILE -signature manifest-1.json.sig manifest-1.json`
-    /// checks the signature, `sha256sum` each digest that the manifest lists.
+    /// With it `bcce runs verify --public-key FILE` asks KMS for nothing, and `bcce key --pin` keeps it
+    /// in the checkout. On downloaded files no AWS is needed:
+    /// `(echo 'bcce run manifest 1'; cat manifest-1.json) | openssl dgst -sha256 -verify FILE -signature
+    /// manifest-1.json.sig` checks the signature, `sha256sum` each digest that the manifest lists. The
+    /// line before the manifest has the word that its `kind` says: run, item or batch.
     Key(cmd::key::Args),
 }
 

@@ -10,7 +10,7 @@ use bcce_core::ledger::RunRecord;
 use bcce_core::manifest::Manifest;
 use bcce_core::notice::RunStatus;
 use bcce_core::plan::Plan;
-use bcce_core::run::RunRef;
+use bcce_core::run::{ANSWER, FAILURE, RunRef};
 
 #[derive(Debug)]
 pub struct Progress {
@@ -122,13 +122,12 @@ impl Progress {
     }
 
     fn kind(&self, key: &str) -> Option<Kind> {
-        let below =
-            |prefix: &str| key.strip_prefix(prefix).is_some_and(|rest| rest.ends_with(".json"));
+        let below = |prefix: &str, end: &str| key.starts_with(prefix) && key.ends_with(end);
         match () {
             () if key == self.run.plan_key() => Some(Kind::Plan),
             () if key == self.run.manifest_key() => Some(Kind::Manifest),
-            () if below(&format!("{}steps/", self.run.prefix())) => Some(Kind::Answer),
-            () if below(&self.run.failures_prefix()) => Some(Kind::Failure),
+            () if below(&format!("{}steps/", self.run.prefix()), ANSWER) => Some(Kind::Answer),
+            () if below(&self.run.failures_prefix(), FAILURE) => Some(Kind::Failure),
             () => None,
         }
     }

@@ -1,6 +1,7 @@
-//! Whether a run is as it was sealed: signature, identity, every digest, nothing added.
+//! Whether a run is as it was sealed: signature, identity, every digest, nothing added by whoever it was.
 
 pub mod batch; // whether a batch is
+pub mod key; // whose signature counts
 
 use std::collections::BTreeSet;
 
@@ -10,10 +11,10 @@ use bcce_core::error::Fault;
 use bcce_core::manifest::Manifest;
 use bcce_core::ports::{GetObject, ListObjects};
 use bcce_core::run::RunRef;
+use bcce_core::seal::{Kind, Sealable, Subject};
 use futures::StreamExt;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
-use p256::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding};
 
 /// Objects read at a time.
 const AT_A_TIME: usize = 8;
@@ -29,95 +30,141 @@ pub struct Report<M = Manifest> {
     pub faults: Vec<String>,
 }
 
-impl<M> Report<M> {
-    /// Of a manifest's bytes and their signature, which lies under `signature_key`.
-    fn of(key: &VerifyingKey, bytes: &[u8], signature: Option<&[u8]>, signature_key: &str) -> Self {
-        let checked = check_signature(key, bytes, signature);
+impl<M: Sealable> Report<M> {
+    /// Of a manifest's bytes and their signature.
+    fn of(key: &VerifyingKey, subject: &Subject, bytes: &[u8], signature: Option<&[u8]>) -> Self {
+        let mut faults = Vec::new();
+        let signed = check_signature(key, subject, bytes, signature);
+        if let Err(cause) = &signed {
+            faults.push(format!("{}: {cause}", subject.signature_key()));
+        }
+        let manifest = parse::<M>(subject.key(), bytes);
+        match &manifest {
+            Err(fault) => faults.push(fault.message.clone()),
+            Ok(manifest) => {
+                let mut others = subject.differences(manifest);
+                // One that was signed, but as something else, proves nothing about this.
+                if signed.as_ref().is_ok_and(|kind| *kind != manifest.kind()) {
+                    others.push(format!(
+                        "it was signed as another kind than {}",
+                        manifest.kind().name()
+                    ));
+                }
+                faults.extend(others.iter().map(|other| format!("{}: {other}", subject.key())));
+            }
+        }
         Self {
             manifest_sha256: sha256_hex(bytes),
-            manifest: None,
-            signed: checked.is_ok(),
+            manifest: manifest.ok(),
+            signed: signed.is_ok(),
             artifacts_right: 0,
-            faults: checked
-                .err()
-                .map(|cause| format!("{signature_key}: {cause}"))
-                .into_iter()
-                .collect(),
+            faults,
         }
     }
-}
-
-/// A P-256 key, as KMS gives it: DER, SubjectPublicKeyInfo.
-pub fn key_of(der: &[u8]) -> Result<VerifyingKey, Fault> {
-    VerifyingKey::from_public_key_der(der).map_err(|_| {
-        Fault::internal("kms:GetPublicKey: the signing key is not an ECDSA key on P-256")
-    })
-}
-
-pub fn key_of_pem(pem: &str) -> Option<VerifyingKey> {
-    VerifyingKey::from_public_key_pem(pem).ok()
-}
-
-pub fn pem(key: &VerifyingKey) -> Result<String, Fault> {
-    key.to_public_key_pem(LineEnding::LF).map_err(|error| Fault::internal(error.to_string()))
 }
 
 /// Checks the attempt of `run` against `key`; `None`: it has no manifest.
 ///
 /// # Errors
-/// The bucket cannot be listed or the manifest not be read. An artifact that cannot be read is in the
+/// The bucket cannot be listed or a manifest not be read. An artifact that cannot be read is in the
 /// report: what was not checked is not right.
 pub async fn inspect(
     store: &(impl GetObject + ListObjects),
     run: &RunRef,
     key: &VerifyingKey,
 ) -> Result<Option<Report>, Fault> {
-    let Some(bytes) = store.get(&run.manifest_key()).await? else { return Ok(None) };
-    let signature = store.get(&run.signature_key()).await?;
-    let mut report = Report::of(key, &bytes, signature.as_deref(), &run.signature_key());
-    match parse::<Manifest>(&run.manifest_key(), &bytes) {
-        Err(fault) => report.faults.push(fault.message),
-        Ok(manifest) => {
-            report.faults.extend(check_identity(run, &manifest));
-            check_artifacts(store, &manifest, &mut report).await;
-            let listed = store.list(&run.prefix()).await?;
-            let later = later(store, run, key, &listed).await?;
-            report.faults.extend(unlisted(run, &manifest, &later, &listed));
-            report.manifest = Some(manifest);
+    let Some(mut report) = manifest::<Manifest>(store, key, &Subject::of_run(run)).await? else {
+        return Ok(None);
+    };
+    let Some(manifest) = report.manifest.clone() else { return Ok(Some(report)) };
+    check_artifacts(store, &manifest, &mut report).await;
+    let listed = store.list(&run.prefix()).await?;
+    let mut known = Known::default();
+    known.add(&Subject::of_run(run), &manifest.artifacts);
+    for attempt_no in attempts(&listed, |key| manifest_attempt(run, key)) {
+        if attempt_no == run.attempt_no {
+            continue;
         }
+        let subject = Subject::of_run(&RunRef { attempt_no, ..run.clone() });
+        let other = self::manifest::<Manifest>(store, key, &subject).await?;
+        known.add_other(&subject, other, |manifest| manifest.artifacts, &mut report.faults);
     }
+    report.faults.extend(known.strangers(&listed));
     Ok(Some(report))
 }
 
+/// Reads and checks a manifest with its signature. `None`: there is neither.
+async fn manifest<M: Sealable>(
+    store: &impl GetObject,
+    key: &VerifyingKey,
+    subject: &Subject,
+) -> Result<Option<Report<M>>, Fault> {
+    let Some(bytes) = store.get(subject.key()).await? else { return Ok(None) };
+    let signature = store.get(subject.signature_key()).await?;
+    Ok(Some(Report::of(key, subject, &bytes, signature.as_deref())))
+}
+
+/// Checks a signature over the line of one of the subject's kinds and a manifest's bytes. Returns the kind.
+///
 /// # Errors
 /// What is wrong with the signature.
 pub fn check_signature(
     key: &VerifyingKey,
+    subject: &Subject,
     manifest: &[u8],
     signature: Option<&[u8]>,
-) -> Result<(), String> {
+) -> Result<Kind, String> {
     let signature = signature.ok_or("there is no signature")?;
     let signature =
         Signature::from_der(signature).map_err(|_| "is not a DER-encoded ECDSA signature")?;
-    let wrong =
-        "is not this key's signature of the manifest: manifest, signature or key was changed";
-    key.verify(manifest, &signature).map_err(|_| wrong.to_owned())
+    let mut kinds = subject.kinds().iter().copied();
+    kinds.find(|kind| key.verify(&kind.message(manifest), &signature).is_ok()).ok_or_else(|| {
+        let names: Vec<&str> = subject.kinds().iter().map(|kind| kind.name()).collect();
+        let names = names.join(" or ");
+        format!("is not this key's signature of the manifest of a {names}: manifest, signature or key was changed")
+    })
 }
 
-/// A manifest that was signed, but for another run, proves nothing about this one.
-fn check_identity(run: &RunRef, manifest: &Manifest) -> Vec<String> {
-    let key = run.manifest_key();
-    let told = |what: &str, is: &str, should: &str| {
-        (is != should).then(|| format!("{key}: its {what} is {is}, not {should}"))
-    };
-    [
-        told("run_id", &manifest.run_id, &run.run_id),
-        told("tenant", &manifest.tenant, &run.tenant),
-        told("attempt_no", &manifest.attempt_no.to_string(), &run.attempt_no.to_string()),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+/// The numbers that `attempt` finds in keys, each once.
+fn attempts(listed: &[String], attempt: impl Fn(&str) -> Option<u32>) -> BTreeSet<u32> {
+    listed.iter().filter_map(|key| attempt(key)).collect()
+}
+
+/// Keys that signed manifests account for: what they list, themselves, their signatures.
+#[derive(Default)]
+struct Known(BTreeSet<String>);
+
+impl Known {
+    fn add(&mut self, subject: &Subject, artifacts: &[ArtifactRef]) {
+        self.0.extend([subject.key().to_owned(), subject.signature_key().to_owned()]);
+        self.0.extend(artifacts.iter().map(|artifact| artifact.key.clone()));
+    }
+
+    /// Adds the manifest of another attempt, if it is signed, and tells what is wrong with it otherwise.
+    fn add_other<M>(
+        &mut self,
+        subject: &Subject,
+        report: Option<Report<M>>,
+        artifacts: impl Fn(M) -> Vec<ArtifactRef>,
+        faults: &mut Vec<String>,
+    ) {
+        match report {
+            Some(Report { manifest: Some(manifest), faults, .. }) if faults.is_empty() => {
+                self.add(subject, &artifacts(manifest));
+            }
+            Some(report) => {
+                // They are told by their own faults.
+                self.add(subject, &[]);
+                faults.extend(report.faults);
+            }
+            None => {}
+        }
+    }
+
+    fn strangers(&self, listed: &[String]) -> Vec<String> {
+        let strangers = listed.iter().filter(|key| !self.0.contains(*key));
+        strangers.map(|key| format!("{key}: is in no signed manifest of any attempt")).collect()
+    }
 }
 
 async fn check_artifacts(store: &impl GetObject, manifest: &Manifest, report: &mut Report) {
@@ -160,56 +207,16 @@ fn check_digest(listed: &ArtifactRef, found: &ArtifactRef) -> Result<(), String>
     }
 }
 
-/// What later attempts added to the run, as far as their manifests are signed.
-async fn later(
-    store: &impl GetObject,
-    run: &RunRef,
-    key: &VerifyingKey,
-    listed: &[String],
-) -> Result<BTreeSet<String>, Fault> {
-    let mut keys = BTreeSet::new();
-    for attempt_no in
-        listed.iter().filter_map(|key| manifest_attempt(run, key)).filter(|n| *n > run.attempt_no)
-    {
-        let attempt = RunRef { attempt_no, ..run.clone() };
-        let bytes = store.get(&attempt.manifest_key()).await?.unwrap_or_default();
-        let signature = store.get(&attempt.signature_key()).await?;
-        if check_signature(key, &bytes, signature.as_deref()).is_ok() {
-            let manifest: Manifest = parse(&attempt.manifest_key(), &bytes)?;
-            keys.extend(manifest.artifacts.into_iter().map(|artifact| artifact.key));
-        }
-    }
-    Ok(keys)
-}
-
-/// The number of the attempt whose manifest this is.
+/// The number of the attempt whose manifest or signature this is. Another spelling of the number is neither.
 pub fn manifest_attempt(run: &RunRef, key: &str) -> Option<u32> {
-    let rest = key.strip_prefix(&run.prefix())?.strip_prefix("manifest-")?;
-    rest.strip_suffix(".json").or_else(|| rest.strip_suffix(".json.sig"))?.parse().ok()
+    let attempt_no = attempt_in(key, &run.prefix())?;
+    let subject = Subject::of_run(&RunRef { attempt_no, ..run.clone() });
+    [subject.key(), subject.signature_key()].contains(&key).then_some(attempt_no)
 }
 
-fn unlisted(
-    run: &RunRef,
-    manifest: &Manifest,
-    later: &BTreeSet<String>,
-    listed: &[String],
-) -> Vec<String> {
-    let known: BTreeSet<&str> =
-        manifest.artifacts.iter().map(|artifact| artifact.key.as_str()).collect();
-    let failures = format!("{}failures/", run.prefix());
-    let later_failure = |key: &str| {
-        let attempt = key
-            .strip_prefix(&failures)
-            .and_then(|rest| rest.split('/').next()?.parse::<u32>().ok());
-        attempt.is_some_and(|attempt| attempt > run.attempt_no)
-    };
-    let stray = |key: &&String| {
-        !known.contains(key.as_str())
-            && !later.contains(*key)
-            && !later_failure(key)
-            && manifest_attempt(run, key).is_none()
-    };
-    listed.iter().filter(stray).map(|key| format!("{key}: is not in the manifest")).collect()
+fn attempt_in(key: &str, prefix: &str) -> Option<u32> {
+    let rest = key.strip_prefix(prefix)?.strip_prefix("manifest-")?;
+    rest.strip_suffix(".json").or_else(|| rest.strip_suffix(".json.sig"))?.parse().ok()
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ pub fn manifest() -> BatchManifest {
     let totals = json!({ "usage": null, "cost_usd": "1.5", "unpriced": [] });
     let counts = json!({ "items": 500, "succeeded": 485, "failed": 12, "cancelled": 0, "rejected": 3, "skipped": 0, "running": 0 });
     let manifest = json!({
-        "version": 1, "batch_id": "b", "attempt_no": 1, "execution_arn": "arn", "tenant": "default",
+        "version": 1, "kind": "batch", "batch_id": "b", "attempt_no": 1, "execution_arn": "arn", "tenant": "default",
         "workflow": "explain", "request_id": "42", "status": "PARTIAL", "started_at": "2026-11-01T12:00:00Z",
         "ended_at": "2026-11-01T12:08:00Z", "opened": null, "counts": counts, "totals": totals,
         "errors": { "Bcce.NoTarget": 12, "Bcce.InvalidRequest": 3 },

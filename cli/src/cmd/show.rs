@@ -132,6 +132,6 @@ mod tests {
         let lines = artifacts("b", &run, None, &[run.plan_key(), run.step_key("answer", None)]);
         let lines: Vec<String> = lines.iter().map(|line| render(line, false, usize::MAX)).collect();
         assert_eq!(lines[0], format!("artifacts in s3://b/{}, not sealed", run.prefix()));
-        assert_eq!(lines[1..], ["  plan.json", "  steps/answer.json"]);
+        assert_eq!(lines[1..], ["  plan.json", "  steps/answer.answer.json"]);
     }
 }

@@ -2,7 +2,6 @@ use std::io::Write;
 
 use bcce_core::ports::ListObjects;
 use bcce_core::run::RunRef;
-use p256::ecdsa::VerifyingKey;
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -10,7 +9,8 @@ use crate::arguments::run_id;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
 use crate::paint::{Ink, Line, render, span};
-use crate::seal::{Report, inspect, key_of, key_of_pem, manifest_attempt};
+use crate::seal::key::Known;
+use crate::seal::{Report, inspect, manifest_attempt};
 use crate::stack::{Stack, reference};
 use crate::world::World;
 
@@ -22,7 +22,7 @@ pub struct Args {
     /// This attempt instead of the latest that is sealed
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
-    /// Check with this PEM file (see `bcce key`) instead of the key in KMS
+    /// Check with this PEM file (see `bcce key`) and ask KMS for nothing
     #[arg(long, value_name = "FILE")]
     public_key: Option<String>,
     /// Print the result as JSON
@@ -33,12 +33,15 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let records = stack.records(&args.run).await?;
+    let under_way = records.iter().filter(|record| record.ended_at.is_none());
+    let under_way: Vec<u32> = under_way.map(|record| record.attempt_no).collect();
     let mut run = reference(&records[records.len() - 1]);
-    let (key, whose) = key(args.public_key.as_deref(), &stack).await?;
+    let key = Known::find(args.public_key.as_deref(), &stack).await?;
     let listed = stack.store.list(&run.prefix()).await?;
-    let latest = listed.iter().filter_map(|key| manifest_attempt(&run, key)).max();
+    let manifests = listed.iter().filter(|key| key.ends_with(".json"));
+    let latest = manifests.filter_map(|key| manifest_attempt(&run, key)).max();
     run.attempt_no = args.attempt.or(latest).unwrap_or(1);
-    let Some(report) = inspect(&stack.store, &run, &key).await? else {
+    let Some(report) = inspect(&stack.store, &run, &key.key).await? else {
         return Err(Failure {
             exit: Exit::Failed,
             what: format!("there is no {}: this attempt is not sealed", run.manifest_key()),
@@ -49,7 +52,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         });
     };
     match args.json {
-        true => writeln!(out, "{}", as_json(&run, &report))?,
+        true => writeln!(out, "{}", as_json(&run, &key, &report))?,
         false => {
             let sealed = report.manifest.as_ref().map(|manifest| Sealed {
                 artifacts: manifest.artifacts.len(),
@@ -57,37 +60,29 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
                 ended_at: manifest.ended_at,
                 nothing: "nothing changed, nothing added",
             });
-            for line in told(&run.manifest_key(), &whose, &report, sealed) {
+            for line in told(&run.manifest_key(), &key, &report, sealed) {
                 writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
+            }
+            // Until it is sealed, what it writes is in no manifest.
+            for attempt in under_way.iter().filter(|_| !report.faults.is_empty()) {
+                writeln!(
+                    out,
+                    "attempt {attempt} is under way, and nothing that it wrote is sealed yet"
+                )?;
             }
         }
     }
     Ok(if report.faults.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
-/// The key and what it is called.
-pub async fn key(public_key: Option<&str>, stack: &Stack) -> Outcome<(VerifyingKey, String)> {
-    let Some(path) = public_key else {
-        return Ok((
-            key_of(&stack.signing_key.public_key().await?)?,
-            stack.outputs.signing_key_arn.clone(),
-        ));
-    };
-    let told = |what: String| Failure::usage(what, "`bcce key` prints the right one");
-    let pem = std::fs::read_to_string(path)
-        .map_err(|error| told(format!("{path} cannot be read: {error}")))?;
-    let key = key_of_pem(&pem)
-        .ok_or_else(|| told(format!("{path} is not the PEM of an ECDSA key on P-256")))?;
-    Ok((key, path.to_owned()))
-}
-
-fn as_json(run: &RunRef, report: &Report) -> String {
+fn as_json(run: &RunRef, key: &Known, report: &Report) -> String {
     let verified = json!({
         "run_id": run.run_id,
         "attempt_no": run.attempt_no,
         "manifest": run.manifest_key(),
         "manifest_sha256": report.manifest_sha256,
         "status": report.manifest.as_ref().map(|manifest| manifest.status),
+        "key": key.as_json(),
         "signed": report.signed,
         "artifacts": report.artifacts_right,
         "verified": report.faults.is_empty(),
@@ -109,7 +104,7 @@ pub struct Sealed {
 /// `sealed`: as the manifest says, where it is one.
 pub fn told<M>(
     manifest_key: &str,
-    whose: &str,
+    key: &Known,
     report: &Report<M>,
     sealed: Option<Sealed>,
 ) -> Vec<Line> {
@@ -118,9 +113,9 @@ pub fn told<M>(
         false => vec![span(Ink::Red, "✗ "), span(Ink::Plain, text)],
     };
     let heading = format!("{manifest_key}  sha256 {}", report.manifest_sha256);
-    let mut lines = vec![vec![span(Ink::Plain, heading)]];
+    let mut lines = vec![vec![span(Ink::Plain, heading)], vec![span(Ink::Plain, key.told())]];
     if report.signed {
-        lines.push(line(true, format!("signed with ECDSA P-256 by {whose}")));
+        lines.push(line(true, "signed with ECDSA P-256 by this key".into()));
     }
     if let Some(sealed) = sealed {
         let (right, all) = (report.artifacts_right, sealed.artifacts);

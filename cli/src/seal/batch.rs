@@ -1,13 +1,14 @@
-//! Whether a batch is as it was sealed: signature, identity, and the digests of its results and outputs. Its runs
-//! have seals of their own.
+//! Whether a batch is as it was sealed: signature, identity, the digests of its results and outputs, and nothing added
+//! to what is sealed. Its runs have seals of their own; what it works with is in no manifest.
 
-use bcce_core::artifact::{ArtifactRef, parse};
+use bcce_core::artifact::ArtifactRef;
 use bcce_core::batch::{BatchManifest, BatchRef, Location};
 use bcce_core::error::Fault;
-use bcce_core::ports::{GetObject, OpenSource};
+use bcce_core::ports::{GetObject, ListObjects, OpenSource};
+use bcce_core::seal::Subject;
 use p256::ecdsa::VerifyingKey;
 
-use super::{Report, check_digest};
+use super::{Known, Report, attempt_in, attempts, check_digest, manifest};
 use crate::batch::objects::digest;
 
 /// Checks an attempt at a batch against `key`; `None`: it has no manifest. `bucket`: where its objects lie.
@@ -15,56 +16,56 @@ use crate::batch::objects::digest;
 /// # Errors
 /// The manifest cannot be read. What else cannot be is in the report: what was not checked is not right.
 pub async fn inspect(
-    store: &impl GetObject,
+    store: &(impl GetObject + ListObjects),
     sources: &impl OpenSource,
     bucket: &str,
     batch: &BatchRef,
     key: &VerifyingKey,
 ) -> Result<Option<Report<BatchManifest>>, Fault> {
-    let Some(bytes) = store.get(&batch.manifest_key()).await? else { return Ok(None) };
-    let signature = store.get(&batch.signature_key()).await?;
-    let mut report = Report::of(key, &bytes, signature.as_deref(), &batch.signature_key());
-    match parse::<BatchManifest>(&batch.manifest_key(), &bytes) {
-        Err(fault) => report.faults.push(fault.message),
-        Ok(manifest) => {
-            report.faults.extend(check_identity(batch, &manifest));
-            for listed in objects(&manifest) {
-                let location = Location { bucket: bucket.to_owned(), key: listed.key.clone() };
-                let checked = match digest(sources, &location).await {
-                    Ok(Some(found)) => check_digest(listed, &found),
-                    Ok(None) => Err("is missing".into()),
-                    Err(fault) => Err(format!("could not be checked: {}", fault.message)),
-                };
-                match checked {
-                    Ok(()) => report.artifacts_right += 1,
-                    Err(cause) => report.faults.push(format!("{}: {cause}", listed.key)),
-                }
-            }
-            report.manifest = Some(manifest);
+    let subject = Subject::of_batch(batch);
+    let Some(mut report) = manifest::<BatchManifest>(store, key, &subject).await? else {
+        return Ok(None);
+    };
+    let Some(sealed) = report.manifest.clone() else { return Ok(Some(report)) };
+    for listed in objects(&sealed) {
+        let location = Location { bucket: bucket.to_owned(), key: listed.key.clone() };
+        let checked = match digest(sources, &location).await {
+            Ok(Some(found)) => check_digest(listed, &found),
+            Ok(None) => Err("is missing".into()),
+            Err(fault) => Err(format!("could not be checked: {}", fault.message)),
+        };
+        match checked {
+            Ok(()) => report.artifacts_right += 1,
+            Err(cause) => report.faults.push(format!("{}: {cause}", listed.key)),
         }
     }
+    let all = |sealed: BatchManifest| objects(&sealed).into_iter().cloned().collect::<Vec<_>>();
+    let mut known = Known::default();
+    known.add(&subject, &all(sealed));
+    // What a batch works with is no news, and there may be a lot of it.
+    let mut listed = store.list(&batch.prefix()).await?;
+    listed.retain(|key| !batch.is_working_key(key));
+    for attempt_no in attempts(&listed, |key| manifest_attempt(batch, key)) {
+        if attempt_no == batch.attempt_no {
+            continue;
+        }
+        let subject = Subject::of_batch(&BatchRef { attempt_no, ..batch.clone() });
+        let other = manifest::<BatchManifest>(store, key, &subject).await?;
+        known.add_other(&subject, other, all, &mut report.faults);
+    }
+    report.faults.extend(known.strangers(&listed));
     Ok(Some(report))
+}
+
+fn manifest_attempt(batch: &BatchRef, key: &str) -> Option<u32> {
+    let attempt_no = attempt_in(key, &batch.prefix())?;
+    let subject = Subject::of_batch(&BatchRef { attempt_no, ..batch.clone() });
+    [subject.key(), subject.signature_key()].contains(&key).then_some(attempt_no)
 }
 
 /// What a manifest lists.
 pub fn objects(manifest: &BatchManifest) -> Vec<&ArtifactRef> {
     manifest.results.iter().chain(&manifest.outputs).collect()
-}
-
-/// A manifest that was signed, but for another batch, proves nothing about this one.
-fn check_identity(batch: &BatchRef, manifest: &BatchManifest) -> Vec<String> {
-    let key = batch.manifest_key();
-    let told = |what: &str, is: &str, should: &str| {
-        (is != should).then(|| format!("{key}: its {what} is {is}, not {should}"))
-    };
-    [
-        told("batch_id", &manifest.batch_id, &batch.batch_id),
-        told("tenant", &manifest.tenant, &batch.tenant),
-        told("attempt_no", &manifest.attempt_no.to_string(), &batch.attempt_no.to_string()),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
 }
 
 #[cfg(test)]
@@ -74,6 +75,8 @@ mod tests {
     use crate::seal::tests::signer;
     use bcce_core::fakes::MemoryStore;
     use bcce_core::ports::{NextBytes, SourceObject};
+    use bcce_core::run::RunRef;
+    use bcce_core::seal::Kind;
     use p256::ecdsa::Signature;
     use p256::ecdsa::signature::Signer;
 
@@ -118,7 +121,7 @@ mod tests {
             ..manifest()
         };
         let bytes = serde_json::to_vec(&sealed).unwrap();
-        let signature: Signature = signer().sign(&bytes);
+        let signature: Signature = signer().sign(&Kind::Batch.message(&bytes));
         store.objects.borrow_mut().extend([
             (results, b"r\n".to_vec()),
             (outputs, b"o\n".to_vec()),
@@ -168,5 +171,52 @@ mod tests {
         }
         let report = inspected(&store, &other).await.unwrap();
         assert!(report.signed && report.faults[0].contains("its batch_id is explain-batch-"));
+    }
+
+    /// A manifest is good for what it is of alone, whatever identity it gives itself.
+    #[tokio::test]
+    async fn a_run_laid_under_a_batch_and_a_batch_laid_under_a_run_are_not_verified() {
+        let store = sealed();
+        let bytes = store.objects.borrow()[&batch().manifest_key()].clone();
+        let as_run: Signature = signer().sign(&Kind::Run.message(&bytes));
+        let as_batch = store.objects.borrow()[&batch().signature_key()].clone();
+        let as_run = as_run.to_der().as_bytes().to_vec();
+        store.objects.borrow_mut().insert(batch().signature_key(), as_run);
+        let report = inspected(&store, &batch()).await.unwrap();
+        assert!(!report.signed, "{report:?}");
+        assert!(report.faults[0].contains("not this key's signature of the manifest of a batch"));
+        let run = RunRef::first("default", "explain", "42");
+        store
+            .objects
+            .borrow_mut()
+            .extend([(run.manifest_key(), bytes), (run.signature_key(), as_batch)]);
+        let key = *signer().verifying_key();
+        let report = crate::seal::inspect(&store, &run, &key).await.unwrap().unwrap();
+        assert!(!report.signed, "{report:?}");
+        assert!(report.faults[0].contains("of the manifest of a run or item"), "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn what_was_added_to_a_batch_by_whatever_attempt_is_told() {
+        let store = sealed();
+        let (retry, prefix) = (batch().retry().unwrap(), batch().prefix());
+        let added = [
+            retry.manifest_key(),
+            retry.results_key(),
+            format!("{prefix}a.txt"),
+            batch().part_key(1),
+        ];
+        store.objects.borrow_mut().extend(added.map(|key| (key, b"{}".to_vec())));
+        let told = inspected(&store, &batch()).await.unwrap().faults;
+        let ends = [
+            "manifest-2.json.sig: there is no signature",
+            "manifest-2.json is not what this version writes: line 1, column 2",
+            "a.txt: is in no signed manifest of any attempt",
+            "results-2.jsonl: is in no signed manifest of any attempt",
+        ];
+        assert!(
+            told.len() == 4 && told.iter().zip(ends).all(|(it, end)| it.ends_with(end)),
+            "{told:#?}"
+        );
     }
 }

@@ -15,7 +15,7 @@ fn run(attempt_no: u32) -> RunRef {
 
 fn manifest(run: &RunRef, artifacts: &[ArtifactRef]) -> Vec<u8> {
     let manifest = json!({
-        "version": 1, "run_id": run.run_id, "attempt_no": run.attempt_no, "execution_arn": "arn", "tenant": run.tenant,
+        "version": 1, "kind": "run", "run_id": run.run_id, "attempt_no": run.attempt_no, "execution_arn": "arn", "tenant": run.tenant,
         "workflow": run.workflow, "request_id": run.request_id, "template_sha256": "t", "status": "SUCCEEDED",
         "started_at": "2026-11-01T12:00:00Z", "ended_at": "2026-11-01T12:00:09Z", "tags": {}, "artifacts": artifacts,
         "steps": [], "totals": { "usage": null, "cost_usd": null, "unpriced": [] }, "unpriced": [], "usage_by_model": [],
@@ -31,7 +31,7 @@ fn seal(store: &MemoryStore, run: &RunRef) {
     let artifacts: Vec<_> =
         artifacts.map(|(key, body)| ArtifactRef::of(key.clone(), body)).collect();
     let bytes = manifest(run, &artifacts);
-    let signature: Signature = signer().sign(&bytes);
+    let signature: Signature = signer().sign(&Kind::Run.message(&bytes));
     objects.insert(run.signature_key(), signature.to_der().as_bytes().to_vec());
     objects.insert(run.manifest_key(), bytes);
 }
@@ -74,7 +74,7 @@ async fn a_run_as_it_was_sealed_is_right() {
 async fn every_flipped_byte_is_found_and_named() {
     let run = run(1);
     for (key, expected) in [
-        (run.step_key("answer", None), "steps/answer.json: has the digest"),
+        (run.step_key("answer", None), "steps/answer.answer.json: has the digest"),
         (run.request_key(), "request.json: has the digest"),
         (run.signature_key(), "manifest-1.json.sig: is not this key's signature"),
     ] {
@@ -113,8 +113,10 @@ async fn missing_and_added_artifacts_are_found() {
     let told = faults(&store, 1).await;
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(told[0].ends_with("plan.json: is missing"));
-    assert!(told[1].ends_with("manifest-1.json.bak: is not in the manifest"));
-    assert!(told[2].ends_with("steps/planted.json: is not in the manifest"));
+    assert!(told[1].ends_with("manifest-1.json.bak: is in no signed manifest of any attempt"));
+    assert!(
+        told[2].ends_with("steps/planted.answer.json: is in no signed manifest of any attempt")
+    );
 }
 
 #[tokio::test]
@@ -132,7 +134,7 @@ async fn a_signed_manifest_of_another_run_proves_nothing() {
     let store = sealed();
     let other = RunRef::first("default", "explain", "43");
     let bytes = manifest(&other, &[]);
-    let signature: Signature = signer().sign(&bytes);
+    let signature: Signature = signer().sign(&Kind::Run.message(&bytes));
     store
         .objects
         .borrow_mut()
@@ -147,27 +149,54 @@ async fn what_a_signed_later_attempt_added_is_not_stray() {
     let store = sealed();
     put(&store, run(2).step_key("late", None), "{}");
     put(&store, run(2).failure_key("other", None), "{}");
-    assert_eq!(
-        faults(&store, 1).await.len(),
-        1,
-        "the retry is not sealed yet, its failure is known by its place"
-    );
+    assert_eq!(faults(&store, 1).await.len(), 2, "the retry is not sealed yet");
     seal(&store, &run(2));
     assert_eq!(faults(&store, 1).await, [""; 0]);
     assert_eq!(faults(&store, 2).await, [""; 0]);
     flip(&store, &run(2).signature_key());
-    assert_eq!(faults(&store, 1).await.len(), 1, "an unsigned manifest excuses nothing");
+    let told = faults(&store, 1).await;
+    assert!(told[0].contains("manifest-2.json.sig: is not this key's signature"), "{told:?}");
+    assert_eq!(told.len(), 3, "an unsigned manifest excuses nothing: {told:?}");
+}
+
+/// Where nobody used to look: failures of a later attempt, and manifests of attempts that never were.
+#[tokio::test]
+async fn what_was_added_in_the_name_of_another_attempt_is_found() {
+    let store = sealed();
+    put(&store, run(7).failure_key("answer", None), "{}");
+    put(&store, run(9).manifest_key(), "{}");
+    put(&store, run(12).signature_key(), "signature");
+    put(&store, format!("{}manifest-01.json", run(1).prefix()), "{}");
+    let other = RunRef::first("default", "explain", "43");
+    seal(&store, &other);
+    for (from, to) in [
+        (other.manifest_key(), run(2).manifest_key()),
+        (other.signature_key(), run(2).signature_key()),
+    ] {
+        let body = store.objects.borrow_mut().remove(&from).unwrap();
+        store.objects.borrow_mut().insert(to, body);
+    }
+    let told = faults(&store, 1).await;
+    for part in [
+        "failures/7/answer.failure.json: is in no signed manifest",
+        "manifest-9.json.sig: there is no signature",
+        "manifest-12.json.sig: is in no signed manifest",
+        "manifest-01.json: is in no signed manifest",
+        "manifest-2.json: its run_id is explain-",
+    ] {
+        assert!(told.iter().any(|fault| fault.contains(part)), "{part} is not in {told:#?}");
+    }
 }
 
 #[tokio::test]
 async fn an_artifact_that_cannot_be_read_was_not_checked() {
     let store = sealed();
-    let mut report = Report::of(signer().verifying_key(), b"", None, "m.sig");
+    let mut report = Report::of(signer().verifying_key(), &Subject::of_run(&run(1)), b"", None);
     let manifest: Manifest = parse("m", &store.objects.borrow()[&run(1).manifest_key()]).unwrap();
     store.failing.set(1);
     check_artifacts(&store, &manifest, &mut report).await;
     assert_eq!(report.artifacts_right, 2);
-    assert!(report.faults[1].contains("could not be checked"), "{:?}", report.faults);
+    assert!(report.faults[2].contains("could not be checked"), "{:?}", report.faults);
 }
 
 #[tokio::test]
@@ -176,12 +205,31 @@ async fn a_run_without_a_manifest_has_nothing_to_check() {
     assert!(inspect(&store, &run(1), signer().verifying_key()).await.unwrap().is_none());
 }
 
+/// The line of docs/operations.md, as it is there.
 #[test]
-fn the_key_goes_out_as_pem_and_comes_back() {
-    let key = *signer().verifying_key();
-    let text = pem(&key).unwrap();
-    assert!(text.starts_with("-----BEGIN PUBLIC KEY-----"));
-    assert_eq!(key_of_pem(&text), Some(key));
-    assert_eq!(key_of_pem("-----BEGIN"), None);
-    assert!(key_of(&[1, 2, 3]).is_err());
+fn the_documented_openssl_line_verifies_a_manifest_and_refuses_a_changed_one() {
+    if std::process::Command::new("openssl").arg("version").output().is_err() {
+        eprintln!("not tried: there is no openssl");
+        return;
+    }
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    let documented = docs.lines().find(|line| line.contains("openssl dgst")).unwrap();
+    let folder = std::env::temp_dir().join(format!("bcce-openssl-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let put = |name: &str, body: &[u8]| std::fs::write(folder.join(name), body).unwrap();
+    let verified = |line: &str| {
+        let run = std::process::Command::new("sh").args(["-c", line]).current_dir(&folder).output();
+        run.unwrap().status.success()
+    };
+    let store = sealed();
+    put("key.pem", key::pem(signer().verifying_key()).unwrap().as_bytes());
+    put("manifest-1.json", &store.objects.borrow()[&run(1).manifest_key()]);
+    put("manifest-1.json.sig", &store.objects.borrow()[&run(1).signature_key()]);
+    let of_run = verified(documented);
+    let of_batch = verified(&documented.replace("bcce run manifest", "bcce batch manifest"));
+    put("manifest-1.json", b"{}");
+    let of_changed = verified(documented);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!([of_run, of_batch, of_changed], [true, false, false]);
 }

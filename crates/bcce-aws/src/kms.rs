@@ -5,7 +5,7 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use aws_types::SdkConfig;
 use bcce_core::error::Fault;
-use bcce_core::ports::SignDigest;
+use bcce_core::ports::{SignDigest, VerifyDigest};
 
 use crate::fault::internal;
 
@@ -42,11 +42,45 @@ impl SignDigest for SigningKey {
     }
 }
 
+impl VerifyDigest for SigningKey {
+    async fn verify(&self, digest: &[u8; 32], signature: &[u8]) -> Result<bool, Fault> {
+        let verify = self.client.verify().key_id(&self.arn).message_type(MessageType::Digest);
+        let verify =
+            verify.signing_algorithm(SigningAlgorithmSpec::EcdsaSha256).message(Blob::new(*digest));
+        match verify.signature(Blob::new(signature)).send().await {
+            Ok(verified) => Ok(verified.signature_valid()),
+            Err(error) => match error.as_service_error() {
+                Some(error) if error.is_kms_invalid_signature_exception() => Ok(false),
+                // Whatever lies in a signature's place: it may be none at all.
+                Some(error) if error.meta().code() == Some("ValidationException") => Ok(false),
+                _ => Err(internal("kms:Verify", &error)),
+            },
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use aws_sdk_kms::operation::sign::SignOutput;
+    use aws_sdk_kms::operation::verify::{VerifyError, VerifyOutput};
+    use aws_sdk_kms::types::error::KmsInvalidSignatureException;
     use aws_smithy_mocks::{mock, mock_client};
+
+    #[tokio::test]
+    async fn a_signature_of_something_else_is_no_error() {
+        let right = mock!(Client::verify)
+            .match_requests(|verify| verify.message_type() == Some(&MessageType::Digest))
+            .then_output(|| VerifyOutput::builder().signature_valid(true).build());
+        let wrong = mock!(Client::verify).then_error(|| {
+            let exception = KmsInvalidSignatureException::builder().build();
+            VerifyError::KmsInvalidSignatureException(exception)
+        });
+        for (rule, expected) in [(right, true), (wrong, false)] {
+            let key = SigningKey { client: mock_client!(aws_sdk_kms, [&rule]), arn: "a".into() };
+            assert_eq!(key.verify(&[0; 32], &[1]).await, Ok(expected));
+        }
+    }
 
     #[tokio::test]
     async fn it_is_the_digest_that_is_signed() {

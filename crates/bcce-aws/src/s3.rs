@@ -14,12 +14,15 @@ use aws_smithy_types::base64;
 use aws_types::SdkConfig;
 use bcce_core::digest::sha256;
 use bcce_core::error::Fault;
-use bcce_core::ports::{GetObject, ListObjects, Put, PutOnce};
+use bcce_core::ports::{GetObject, GetSealed, ListObjects, Put, PutOnce, PutSealed};
+use bcce_core::seal::SealedObject;
 
 use crate::fault::internal;
 
 /// Tries of a write that S3 refuses with 409: another writer is busy with the same key.
 const CONFLICT_TRIES: u32 = 5;
+/// Metadata of a manifest: its signature, in base64.
+const SIGNATURE: &str = "bcce-signature";
 
 pub use source::Sources;
 pub use upload::{Head, MAX_UPLOAD_BYTES};
@@ -84,11 +87,43 @@ fn status<E>(error: &SdkError<E>) -> u16 {
 
 impl PutOnce for S3Store {
     async fn put_once(&self, key: &str, run_id: &str, body: &[u8]) -> Result<Put, Fault> {
-        let context = format!(r#"{{"run":"{run_id}"}}"#);
+        self.first(key, run_id, body, None).await
+    }
+}
+
+impl PutSealed for S3Store {
+    async fn put_sealed(
+        &self,
+        key: &str,
+        id: &str,
+        body: &[u8],
+        signature: &[u8],
+    ) -> Result<Put, Fault> {
+        self.first(key, id, body, Some(signature)).await
+    }
+}
+
+impl S3Store {
+    /// Writes an object, and its signature as metadata, if there is none.
+    async fn first(
+        &self,
+        key: &str,
+        id: &str,
+        body: &[u8],
+        signature: Option<&[u8]>,
+    ) -> Result<Put, Fault> {
+        let context = format!(r#"{{"run":"{id}"}}"#);
+        let signature = signature.map(base64::encode);
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.request(key, &context, body).if_none_match("*").send().await {
+            let put = self.request(key, &context, body).if_none_match("*");
+            let put = match &signature {
+                Some(signature) => put.metadata(SIGNATURE, signature),
+                None => put,
+            };
+            // Boxed: the compiler lays out a future with all that it waits for, and does so only so deep.
+            match Box::pin(put.send()).await {
                 Ok(_) => return Ok(Put::Stored),
                 Err(error) if status(&error) == 412 => return Ok(Put::Existed),
                 Err(error) if status(&error) == 409 && tries < CONFLICT_TRIES => {
@@ -102,9 +137,22 @@ impl PutOnce for S3Store {
 
 impl GetObject for S3Store {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(self.read(key).await?.map(|object| object.body))
+    }
+}
+
+impl GetSealed for S3Store {
+    async fn get_sealed(&self, key: &str) -> Result<Option<SealedObject>, Fault> {
+        self.read(key).await
+    }
+}
+
+impl S3Store {
+    async fn read(&self, key: &str) -> Result<Option<SealedObject>, Fault> {
         let what = format!("s3:GetObject {key}");
         let get = self.client.get_object().bucket(&self.bucket).key(key);
-        let object = match get.checksum_mode(ChecksumMode::Enabled).send().await {
+        // Boxed, as above.
+        let object = match Box::pin(get.checksum_mode(ChecksumMode::Enabled).send()).await {
             Ok(object) => object,
             Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => {
                 return Ok(None);
@@ -112,6 +160,9 @@ impl GetObject for S3Store {
             Err(error) => return Err(internal(&what, &error)),
         };
         let stored = object.checksum_sha256().map(str::to_owned);
+        let signature = object.metadata().and_then(|metadata| metadata.get(SIGNATURE));
+        // What is no base64 is no signature.
+        let signature = signature.and_then(|text| base64::decode(text).ok());
         let read = object.body.collect().await;
         let body =
             read.map_err(|_| Fault::internal(format!("{what}: the body broke off")))?.to_vec();
@@ -123,7 +174,7 @@ impl GetObject for S3Store {
                     "{what}: the body does not have the digest it was stored with"
                 )))
             }
-            _ => Ok(Some(body)),
+            _ => Ok(Some(SealedObject { body, signature })),
         }
     }
 }
@@ -176,6 +227,27 @@ mod tests {
             .then_output(|| PutObjectOutput::builder().build());
         let client = mock_client!(aws_sdk_s3, [&rule]);
         assert_eq!(store(client).put_once("k.json", "r-1", b"abc").await, Ok(Put::Stored));
+    }
+
+    #[tokio::test]
+    async fn a_signature_is_written_with_its_object_and_read_with_it() {
+        let put = mock!(Client::put_object)
+            .match_requests(|put| {
+                let metadata = put.metadata().unwrap();
+                put.if_none_match() == Some("*") && metadata["bcce-signature"] == "AQI="
+            })
+            .then_output(|| PutObjectOutput::builder().build());
+        let client = mock_client!(aws_sdk_s3, [&put]);
+        assert_eq!(store(client).put_sealed("k", "r", b"abc", &[1, 2]).await, Ok(Put::Stored));
+        for (text, signature) in [(Some("AQI="), Some(vec![1, 2])), (Some("?"), None), (None, None)]
+        {
+            let get = mock!(Client::get_object).then_output(move || {
+                let get = GetObjectOutput::builder().body(ByteStream::from_static(b"abc"));
+                text.into_iter().fold(get, |get, text| get.metadata("bcce-signature", text)).build()
+            });
+            let found = store(mock_client!(aws_sdk_s3, [&get])).get_sealed("k").await;
+            assert_eq!(found, Ok(Some(SealedObject { body: b"abc".to_vec(), signature })));
+        }
     }
 
     #[tokio::test]

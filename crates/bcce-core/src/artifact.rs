@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::attempt::{Attempt, Totals};
-use crate::digest::{sha256, sha256_hex};
+use crate::digest::sha256_hex;
 use crate::error::{ErrorName, Fault};
-use crate::ports::{GetObject, Put, PutOnce, SignDigest};
+use crate::ports::{GetObject, Put, PutOnce};
 use crate::routing::Decision;
 
 /// An object as a manifest lists it.
@@ -39,7 +39,7 @@ pub struct Course {
     pub totals: Totals,
 }
 
-/// `steps/<step>.json` or `steps/<step>/<n>.json`
+/// `steps/<step>.answer.json` or `steps/<step>/<n>.answer.json`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepArtifact {
     #[serde(flatten)]
@@ -88,7 +88,7 @@ impl Output {
     }
 }
 
-/// `failures/<attempt_no>/<step>.json`: a step that gave no answer, with all that was tried and paid.
+/// `failures/<attempt_no>/<step>.failure.json`: a step that gave no answer, with all that was tried and paid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepFailure {
     #[serde(flatten)]
@@ -130,21 +130,6 @@ pub async fn store_once(
             Fault::internal(format!("{key} is there for a write and missing for a read"))
         }),
     }
-}
-
-/// Writes the signature over `body` unless there is one: KMS bills each, and ECDSA gives another one each time.
-pub async fn sign_once(
-    store: &(impl GetObject + PutOnce),
-    signing_key: &impl SignDigest,
-    key: &str,
-    run_id: &str,
-    body: &[u8],
-) -> Result<(), Fault> {
-    if store.get(key).await?.is_none() {
-        let signature = signing_key.sign(&sha256(body)).await?;
-        store_once(store, key, run_id, signature).await?;
-    }
-    Ok(())
 }
 
 /// # Errors

@@ -12,11 +12,12 @@ use crate::bulk::{Job, JobStart, NewJob};
 use crate::error::Fault;
 use crate::health::latency::Histogram;
 use crate::ports::{
-    Clock, CountLatency, FindJob, GetObject, GetParameters, Kept, ListObjects, ListParameters,
-    NoteCache, NoteCall, Put, PutOnce, ReadBreakers, ReadCaches, ReadCalls, ReadJob, ReadLatencies,
-    StartJob, StopJob, WriteBreaker,
+    Clock, CountLatency, FindJob, GetObject, GetParameters, GetSealed, Kept, ListObjects,
+    ListParameters, NoteCache, NoteCall, Put, PutOnce, PutSealed, ReadBreakers, ReadCaches,
+    ReadCalls, ReadJob, ReadLatencies, SignDigest, StartJob, StopJob, VerifyDigest, WriteBreaker,
 };
 use crate::run::{RunRef, StepRef};
+use crate::seal::SealedObject;
 
 pub use batches::MemorySources;
 
@@ -24,13 +25,15 @@ pub use batches::MemorySources;
 #[derive(Default)]
 pub struct MemoryStore {
     pub objects: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// Of objects that were written with one, by key.
+    pub signatures: RefCell<BTreeMap<String, Vec<u8>>>,
     /// Which of the next calls fails, counted from 1; 0: none.
     pub failing: Cell<u32>,
 }
 
 impl MemoryStore {
     pub fn with(objects: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
-        Self { objects: RefCell::new(objects.into_iter().collect()), failing: Cell::new(0) }
+        Self { objects: RefCell::new(objects.into_iter().collect()), ..Self::default() }
     }
 
     pub fn json(&self, key: &str) -> serde_json::Value {
@@ -75,6 +78,52 @@ impl PutOnce for MemoryStore {
         }
         objects.insert(key.to_owned(), body.to_vec());
         Ok(Put::Stored)
+    }
+}
+
+impl PutSealed for MemoryStore {
+    async fn put_sealed(
+        &self,
+        key: &str,
+        id: &str,
+        body: &[u8],
+        signature: &[u8],
+    ) -> Result<Put, Fault> {
+        let put = self.put_once(key, id, body).await?;
+        if put == Put::Stored {
+            self.signatures.borrow_mut().insert(key.to_owned(), signature.to_vec());
+        }
+        Ok(put)
+    }
+}
+
+impl GetSealed for MemoryStore {
+    async fn get_sealed(&self, key: &str) -> Result<Option<SealedObject>, Fault> {
+        let signature = self.signatures.borrow().get(key).cloned();
+        Ok(self.get(key).await?.map(|body| SealedObject { body, signature }))
+    }
+}
+
+/// A key whose signature over a digest is the digest itself. Counts what it signs; fails on request.
+#[derive(Default)]
+pub struct MemoryKey {
+    pub signed: Cell<u32>,
+    pub failing: Cell<bool>,
+}
+
+impl SignDigest for MemoryKey {
+    async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Fault> {
+        if self.failing.replace(false) {
+            return Err(Fault::internal("the key was told to fail"));
+        }
+        self.signed.set(self.signed.get() + 1);
+        Ok(digest.to_vec())
+    }
+}
+
+impl VerifyDigest for MemoryKey {
+    async fn verify(&self, digest: &[u8; 32], signature: &[u8]) -> Result<bool, Fault> {
+        Ok(digest == signature)
     }
 }
 

@@ -5,7 +5,8 @@
 //! | run record | `run#<run id>` | `attempt#<n>` |
 //! | calls that were begun | `calls#<run id>#<n>` | `<step>` or `<step>#<item>` |
 //! | batch record | `batch#<batch id>` | `attempt#<n>` |
-//! | runs of a batch that are over | `batch#<batch id>#<n>` | `tally#<shard>` |
+//! | runs of a batch that are over | `tally#<batch id>#<n>` | `tally#<shard>` |
+//! | who halted a batch, and why | `tally#<batch id>#<n>` | `halt` |
 //! | usage of a day | `usage#<day>#<shard>` | `<region>#<model id>` |
 //! | a target's breaker | `target#<target key>` | `breaker` |
 //! | a target's latencies | `target#<target key>` | `latency#<slot of five minutes>` |
@@ -142,9 +143,9 @@ pub fn batch_pk(batch_id: &str) -> String {
     format!("batch#{batch_id}")
 }
 
-/// Of one attempt at a batch.
+/// Of one attempt at a batch. Apart from its records: a function may have leave to write only this.
 pub fn tally_pk(batch: &ItemOf) -> String {
-    format!("batch#{}#{}", batch.batch_id, batch.attempt_no)
+    format!("tally#{}#{}", batch.batch_id, batch.attempt_no)
 }
 
 pub fn tally_sk(run_id: &str) -> String {
@@ -239,7 +240,7 @@ mod tests {
         assert_eq!(usage_sk("us-east-1", "us.m"), "us-east-1#us.m");
         assert_eq!(calls_pk("explain-1", 2), "calls#explain-1#2");
         let batch = ItemOf { batch_id: "b".into(), attempt_no: 2 };
-        assert_eq!((batch_pk("b"), tally_pk(&batch)), ("batch#b".into(), "batch#b#2".into()));
+        assert_eq!((batch_pk("b"), tally_pk(&batch)), ("batch#b".into(), "tally#b#2".into()));
         assert!(batches_pk(at, "b").starts_with("batches#2026-11-01#"));
     }
 

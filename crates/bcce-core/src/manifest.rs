@@ -20,14 +20,17 @@ use crate::limits::is_none;
 use crate::notice::{RunNotice, RunStatus};
 use crate::plan::Plan;
 use crate::run::Run;
+use crate::seal::Kind;
 
 pub use steps::{ItemFault, ItemsSummary, StepFault, StepSummary};
 pub use usage::UsageLine;
 
-/// `manifest-<attempt>.json`. Its signature is detached, over these exact bytes.
+/// `manifest-<attempt>.json`. Its signature is detached, over the line of its kind and these exact bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     pub version: u32,
+    /// What it is of, and so what its signature is over: a run, or an item of a batch.
+    pub kind: Kind,
     pub run_id: String,
     pub attempt_no: u32,
     pub execution_arn: String,
@@ -110,6 +113,7 @@ impl Manifest {
         let result = plan.and_then(|plan| steps::result(run, plan, &steps));
         Self {
             version: 1,
+            kind: if run.batch.is_some() { Kind::Item } else { Kind::Run },
             run_id: run.run_id.clone(),
             attempt_no: run.attempt_no,
             execution_arn: run.execution_arn.clone(),

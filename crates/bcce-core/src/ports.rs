@@ -24,6 +24,7 @@ use crate::notice::RunNotice;
 use crate::parameters::Parameters;
 use crate::prompt::Prompt;
 use crate::run::{RunRef, StepRef};
+use crate::seal::SealedObject;
 use crate::template::CacheTtl;
 
 pub trait GetObject {
@@ -40,6 +41,22 @@ pub trait PutOnce {
 pub enum Put {
     Stored,
     Existed,
+}
+
+pub trait PutSealed {
+    /// Writes the object with its signature if there is none, both or neither. `id` goes into the encryption context.
+    async fn put_sealed(
+        &self,
+        key: &str,
+        id: &str,
+        body: &[u8],
+        signature: &[u8],
+    ) -> Result<Put, Fault>;
+}
+
+pub trait GetSealed {
+    /// As [`GetObject`], with the signature that the object was written with.
+    async fn get_sealed(&self, key: &str) -> Result<Option<SealedObject>, Fault>;
 }
 
 pub trait ListObjects {
@@ -109,6 +126,11 @@ pub trait Postpone {
 pub trait SignDigest {
     /// A DER-encoded ECDSA P-256 signature over a SHA-256 digest.
     async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Fault>;
+}
+
+pub trait VerifyDigest {
+    /// Returns whether it is this key's signature over a SHA-256 digest.
+    async fn verify(&self, digest: &[u8; 32], signature: &[u8]) -> Result<bool, Fault>;
 }
 
 pub trait OpenRun {

@@ -10,6 +10,13 @@ use crate::digest::sha256_hex_of_fields;
 /// an execution name.
 const WORKFLOW_IN_RUN_ID: usize = 40;
 
+/// Ends the key of an answer. The end of a key says its kind, whatever a step is called: a permission is a pattern, whose
+/// `*` spans `/`, and a name has no dot.
+pub const ANSWER: &str = ".answer.json";
+
+/// Ends the key of a failure, for the same reason.
+pub const FAILURE: &str = ".failure.json";
+
 /// What has failed that often fails again. With two digits the name of an execution has room to spare.
 pub const MAX_ATTEMPTS: u32 = 99;
 
@@ -76,7 +83,7 @@ impl RunRef {
     }
 
     pub fn step_key(&self, step: &str, item: Option<u32>) -> String {
-        format!("{}steps/{}.json", self.prefix(), step_path(step, item))
+        format!("{}steps/{}{ANSWER}", self.prefix(), step_path(step, item))
     }
 
     /// Below it lie the items of a step that fans out.
@@ -87,13 +94,13 @@ impl RunRef {
     /// Where the attempts of a step that failed are kept. Apart from `steps/`, which holds finished
     /// steps only: a retry of the run must not take a failure for an answer.
     pub fn failure_key(&self, step: &str, item: Option<u32>) -> String {
-        format!("{}{}.json", self.failures_prefix(), step_path(step, item))
+        format!("{}{}{FAILURE}", self.failures_prefix(), step_path(step, item))
     }
 
     /// The same of the record that asked for it in a job, before a call did. In a listing it comes after the call's,
     /// which is the one to be told of.
     pub fn record_failure_key(&self, step: &str) -> String {
-        format!("{}{step}.record.json", self.failures_prefix())
+        format!("{}{step}.record{FAILURE}", self.failures_prefix())
     }
 
     pub fn failures_prefix(&self) -> String {
@@ -170,12 +177,25 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_key_says_its_kind_whatever_a_step_is_called() {
+        let run = RunRef::first("steps", "manifest-1", "42");
+        for step in ["plan", "request", "manifest-1", "steps", "failures"] {
+            for key in [run.step_key(step, None), run.step_key(step, Some(0))] {
+                assert!(key.ends_with(".answer.json"), "{key}");
+            }
+            let (call, record) = (run.failure_key(step, None), run.record_failure_key(step));
+            assert!(call.ends_with(".failure.json") && record.ends_with(".failure.json"));
+            assert!(call < record, "a listing has the record's failure after the call's");
+        }
+    }
+
+    #[test]
     fn keys_of_a_retry_share_the_run_and_part_at_the_manifest() {
         let first = RunRef::first("default", "explain", "42");
         let retry = RunRef { attempt_no: 2, ..first.clone() };
         assert_eq!(first.step_key("a", Some(3)), retry.step_key("a", Some(3)));
         assert!(retry.manifest_key().ends_with("/manifest-2.json"));
-        assert!(retry.failure_key("a", None).ends_with("/failures/2/a.json"));
+        assert!(retry.failure_key("a", None).ends_with("/failures/2/a.failure.json"));
         assert!(retry.execution_name().ends_with("-r2"));
     }
 }

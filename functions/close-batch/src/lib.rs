@@ -1,4 +1,4 @@
-//! Seals a batch: what came of its parts put together, the manifest written once and its exact bytes signed, the
+//! Seals a batch: what came of its parts put together, the manifest signed and written once with its signature, the
 //! record closed. A second seal finds the first one's manifest and returns it.
 
 mod emf;
@@ -6,19 +6,20 @@ mod emf;
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{parse, parse_lines, sign_once, store_once, to_json};
+use bcce_core::artifact::{parse, parse_lines};
 use bcce_core::batch::BatchManifest;
 use bcce_core::batch::manifest::{BatchNotice, Opened, Outcome, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
 use bcce_core::bulk::JobsRecord;
-use bcce_core::digest::sha256_hex;
 use bcce_core::ending::ExecutionStatus;
 use bcce_core::error::Fault;
 use bcce_core::ledger::ClosedBatch;
 use bcce_core::manifest::ManifestRef;
 use bcce_core::ports::{
-    Clock, CloseBatch, Closed, Concatenate, GetObject, PutOnce, ReadTally, SignDigest,
+    Clock, CloseBatch, Closed, Concatenate, GetObject, GetSealed, PutOnce, PutSealed, ReadTally,
+    SignDigest, VerifyDigest,
 };
+use bcce_core::seal::{self, Sealed, Subject};
 use futures::{StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -87,7 +88,8 @@ pub struct Response {
 }
 
 /// # Errors
-/// `Bcce.Internal`: nothing is sealed, or the seal is not finished; a retry finishes it.
+/// `Bcce.Internal`: nothing is sealed, or the seal is not finished; a retry finishes it. A manifest that no sealer made is
+/// one, too, and stays so.
 pub async fn handle<S, K, L, C>(
     ports: &Ports<S, K, L, C>,
     environment: &str,
@@ -95,29 +97,22 @@ pub async fn handle<S, K, L, C>(
     request: Request,
 ) -> Result<Response, Fault>
 where
-    S: GetObject + PutOnce + Concatenate,
-    K: SignDigest,
+    S: GetObject + PutOnce + GetSealed + PutSealed + Concatenate,
+    K: SignDigest + VerifyDigest,
     L: CloseBatch + ReadTally,
     C: Clock,
 {
     let batch = &request.batch;
-    let key = batch.manifest_key();
-    let bytes = match ports.store.get(&key).await? {
+    let (store, key, subject) = (&ports.store, &ports.signing_key, Subject::of_batch(batch));
+    let Sealed { manifest, reference } = match seal::find(store, key, &subject).await? {
         Some(sealed) => sealed,
-        None => {
-            let manifest = ports.seal(&request).await?;
-            store_once(&ports.store, &key, &batch.batch_id, to_json(&manifest)?).await?
-        }
+        None => seal::seal(store, key, &subject, ports.seal(&request).await?).await?,
     };
-    let signature = batch.signature_key();
-    sign_once(&ports.store, &ports.signing_key, &signature, &batch.batch_id, &bytes).await?;
-    let manifest: BatchManifest = parse(&key, &bytes)?;
-    let sha256 = sha256_hex(&bytes);
     let closed = ClosedBatch {
         batch: batch.clone(),
         manifest,
-        manifest_key: key.clone(),
-        manifest_sha256: sha256.clone(),
+        manifest_key: reference.key.clone(),
+        manifest_sha256: reference.sha256.clone(),
         teller: request.teller.clone(),
     };
     let tells = match ports.ledger.close_batch(&closed).await? {
@@ -131,8 +126,8 @@ where
     };
     let status = closed.manifest.status.as_str();
     tracing::info!(batch_id = batch.batch_id, status, "the batch is sealed");
-    let notice = Box::new(closed.manifest.notice(&key, &sha256));
-    Ok(Response { tells, manifest: ManifestRef { key, sha256 }, notice })
+    let notice = Box::new(closed.manifest.notice(&reference.key, &reference.sha256));
+    Ok(Response { tells, manifest: reference, notice })
 }
 
 /// Whoever closes a batch tells of it, so that one does. An execution that closed its batch and was ended before its

@@ -1,10 +1,12 @@
 use std::cell::{Cell, RefCell};
 
+use bcce_core::artifact::to_json;
 use bcce_core::batch::reference::ItemOf;
 use bcce_core::batch::{BatchStatus, Halt, ItemStatus, Tally};
-use bcce_core::digest::sha256;
+use bcce_core::digest::{sha256, sha256_hex};
 use bcce_core::error::ErrorName;
-use bcce_core::fakes::{MemoryStore, StoppedClock, now};
+use bcce_core::fakes::{MemoryKey, MemoryStore, StoppedClock, now};
+use bcce_core::seal::Kind;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -13,17 +15,6 @@ use super::*;
 const OPENED: &str = include_str!("../../../events/close-batch/opened.json");
 const REFUSED: &str = include_str!("../../../events/close-batch/refused.json");
 const ENDED: &str = include_str!("../../../events/close-batch/ended.json");
-
-/// Signs with the digest itself and counts.
-#[derive(Default)]
-struct Signer(Cell<u32>);
-
-impl SignDigest for Signer {
-    async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Fault> {
-        self.0.set(self.0.get() + 1);
-        Ok(digest.to_vec())
-    }
-}
 
 /// Closes a batch once; fails on request.
 #[derive(Default)]
@@ -65,7 +56,7 @@ impl CloseBatch for Records {
 }
 
 struct Fakes {
-    ports: Ports<MemoryStore, Signer, Records, StoppedClock>,
+    ports: Ports<MemoryStore, MemoryKey, Records, StoppedClock>,
     emitted: RefCell<Vec<String>>,
 }
 
@@ -82,7 +73,7 @@ fn sums(statuses: &[ItemStatus]) -> Sums {
 fn fakes(objects: impl IntoIterator<Item = (String, Vec<u8>)>) -> Fakes {
     let ports = Ports {
         store: MemoryStore::with(objects),
-        signing_key: Signer::default(),
+        signing_key: MemoryKey::default(),
         ledger: Records::default(),
         clock: StoppedClock(datetime!(2026-11-01 12:30 UTC)),
     };
@@ -151,7 +142,7 @@ fn a_batch_is_sealed_with_its_parts_together_and_signed() {
         assert_eq!(manifest[of], listed);
     }
     let sealed = bytes(&fakes, &batch.manifest_key());
-    assert_eq!(bytes(&fakes, &batch.signature_key()), sha256(&sealed));
+    assert_eq!(bytes(&fakes, &batch.signature_key()), sha256(&Kind::Batch.message(&sealed)));
     assert_eq!(
         closed.manifest,
         ManifestRef { key: batch.manifest_key(), sha256: sha256_hex(&sealed) }
@@ -170,7 +161,37 @@ fn a_second_seal_returns_the_first_and_neither_signs_nor_counts_again() {
     let again = close(&fakes, OPENED).unwrap();
     assert_eq!(again, first, "whose answer was lost has not told yet");
     assert_eq!(*fakes.ports.store.objects.borrow(), written);
-    assert_eq!((fakes.ports.signing_key.0.get(), fakes.emitted.borrow().len()), (1, 1));
+    assert_eq!((fakes.ports.signing_key.signed.get(), fakes.emitted.borrow().len()), (1, 1));
+}
+
+/// A forged manifest at the batch's key, garbage, and another batch's with its signature: nothing is signed, recorded or
+/// told.
+#[test]
+fn what_lies_at_the_manifests_key_and_no_sealer_made_is_not_signed() {
+    let (honest, key) = (succeeded(), batch().manifest_key());
+    close(&honest, OPENED).unwrap();
+    let mut forged = manifest(&honest);
+    forged["counts"]["failed"] = json!(0);
+    let mut other = forged.clone();
+    other["batch_id"] = json!("explain-batch-other");
+    let other = other.to_string().into_bytes();
+    let signature = sha256(&Kind::Batch.message(&other)).to_vec();
+    for (body, signature) in [
+        (b"garbage".to_vec(), None),
+        (forged.to_string().into_bytes(), None),
+        (forged.to_string().into_bytes(), Some(signature.clone())),
+        (other, Some(signature)),
+    ] {
+        let fakes = succeeded();
+        fakes.ports.store.objects.borrow_mut().insert(key.clone(), body);
+        let laid = signature.map(|signature| (key.clone(), signature));
+        fakes.ports.store.signatures.borrow_mut().extend(laid);
+        let fault = close(&fakes, OPENED).unwrap_err();
+        assert!(fault.name == ErrorName::Internal && fault.message.contains(&key), "{fault}");
+        assert_eq!(fakes.ports.signing_key.signed.get(), 0);
+        assert!(fakes.ports.ledger.closed.borrow().is_empty() && fakes.emitted.borrow().is_empty());
+        assert!(!fakes.ports.store.objects.borrow().contains_key(&batch().signature_key()));
+    }
 }
 
 /// What settles a batch whose own execution sealed it says what that one said.
@@ -221,13 +242,13 @@ fn whatever_fails_a_retry_finishes() {
         assert_eq!(*fakes.ports.store.objects.borrow(), *whole.ports.store.objects.borrow());
         failures += 1;
     }
-    // The manifest that is not there, what was opened, the parts, two sums, results, outputs, the manifest, the signature twice.
-    assert_eq!(failures, 10);
+    // The manifest that is not there, what was opened, the parts, two sums, results, outputs, the manifest, the signature.
+    assert_eq!(failures, 9);
     let fakes = succeeded();
     fakes.ports.ledger.failing.set(true);
     assert!(close(&fakes, OPENED).is_err());
     assert!(close(&fakes, OPENED).unwrap().tells);
-    assert_eq!(fakes.ports.signing_key.0.get(), 1);
+    assert_eq!(fakes.ports.signing_key.signed.get(), 1);
 }
 
 #[test]

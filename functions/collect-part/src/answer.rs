@@ -4,6 +4,7 @@ use bcce_core::artifact::{StepArtifact, parse};
 use bcce_core::error::Fault;
 use bcce_core::manifest::Manifest;
 use bcce_core::ports::GetObject;
+use bcce_core::run::ANSWER;
 use serde_json::Value;
 
 /// A text or JSON; a list, in the order of its items, where the answer's step fans out.
@@ -16,7 +17,7 @@ pub(crate) async fn of(
     if !result.ends_with('/') {
         return one(store, result).await.map(Some);
     }
-    let number = |key: &str| key.strip_prefix(result)?.strip_suffix(".json")?.parse::<u32>().ok();
+    let number = |key: &str| key.strip_prefix(result)?.strip_suffix(ANSWER)?.parse::<u32>().ok();
     let mut items: Vec<(u32, &str)> = keys.filter_map(|key| Some((number(key)?, key))).collect();
     items.sort_unstable();
     let mut answers = Vec::new();

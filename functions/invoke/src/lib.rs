@@ -110,7 +110,8 @@ where
     L: TakeReports,
 {
     let reports = Reports::default();
-    let response = reports.beside(respond(ports, &reports, &request, remaining)).await;
+    // Boxed: the compiler lays out a future with all that it waits for, and does so only so deep.
+    let response = reports.beside(Box::pin(respond(ports, &reports, &request, remaining))).await;
     reports.finish().await;
     if let Some(cause) = ports.health.blindness() {
         emit(&ledger_unreachable(environment, "invoke", ports.clock.now(), &cause));

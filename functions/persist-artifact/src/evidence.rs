@@ -7,7 +7,7 @@ use bcce_core::error::Fault;
 use bcce_core::manifest::{Evidence, Manifest};
 use bcce_core::plan::Plan;
 use bcce_core::ports::{GetObject, ListObjects};
-use bcce_core::run::{RunRef, StepRef};
+use bcce_core::run::{ANSWER, FAILURE, RunRef, StepRef};
 use futures::StreamExt;
 use time::OffsetDateTime;
 
@@ -92,9 +92,15 @@ impl Found {
     }
 }
 
-/// Manifests list artifacts, not each other.
+/// Manifests list artifacts, not each other, and nothing else that somebody put there: `bcce runs verify` tells of that.
 fn is_artifact(run: &RunRef, key: &str) -> bool {
-    !key.starts_with(&format!("{}manifest-", run.prefix()))
+    let below = |folder: &str, end: &str| {
+        key.starts_with(&format!("{}{folder}/", run.prefix())) && key.ends_with(end)
+    };
+    key == run.request_key()
+        || key == run.plan_key()
+        || below("steps", ANSWER)
+        || below("failures", FAILURE)
 }
 
 /// The store checks the body against the digest it was stored with.

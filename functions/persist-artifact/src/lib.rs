@@ -1,19 +1,21 @@
-//! Seals a run: every artifact read back and its digest taken, calls counted that no artifact tells of,
-//! the manifest written once, and its exact bytes signed. A second seal finds the first one's manifest and returns it.
+//! Seals a run: every artifact read back and its digest taken, calls counted that no artifact tells of, the manifest
+//! signed and written once with its signature. A second seal finds the first one's manifest and returns it.
 
 mod evidence;
 #[cfg(test)]
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{parse, sign_once, store_once, to_json};
-use bcce_core::digest::sha256_hex;
 use bcce_core::ending::Ending;
 use bcce_core::error::Fault;
-use bcce_core::manifest::{Manifest, ManifestRef, StepFault};
+use bcce_core::manifest::{ManifestRef, StepFault};
 use bcce_core::notice::RunNotice;
-use bcce_core::ports::{Clock, GetObject, ListObjects, PutOnce, ReadCalls, SignDigest};
+use bcce_core::ports::{
+    Clock, GetObject, GetSealed, ListObjects, PutOnce, PutSealed, ReadCalls, SignDigest,
+    VerifyDigest,
+};
 use bcce_core::run::Run;
+use bcce_core::seal::{self, Sealed, Subject};
 use serde::{Deserialize, Serialize};
 
 pub struct Config {
@@ -69,36 +71,34 @@ pub enum Response {
 }
 
 /// # Errors
-/// `Bcce.Internal`: nothing is sealed, or the seal is not finished; a retry finishes it.
+/// `Bcce.Internal`: nothing is sealed, or the seal is not finished; a retry finishes it. A manifest that no sealer made is
+/// one, too, and stays so.
 pub async fn handle<S, K, C, L>(
     ports: &Ports<S, K, C, L>,
     request: Request,
 ) -> Result<Response, Fault>
 where
-    S: GetObject + PutOnce + ListObjects,
-    K: SignDigest,
+    S: GetObject + PutOnce + GetSealed + PutSealed + ListObjects,
+    K: SignDigest + VerifyDigest,
     C: Clock,
     L: ReadCalls,
 {
     let run = request.run.clone();
-    let key = run.manifest_key();
-    let bytes = match ports.store.get(&key).await? {
+    let (store, key, subject) = (&ports.store, &ports.signing_key, Subject::of_run(&run));
+    let sealed = match seal::find(store, key, &subject).await? {
         Some(sealed) => sealed,
         None => {
-            let found = evidence::gather(&ports.store, &run).await?;
+            let found = evidence::gather(store, &run).await?;
             if let Some(wait_s) = found.wait_s(&request, ports.clock.now()) {
                 return Ok(Response::AtWork { wait_s });
             }
             let begun = ports.ledger.begun(&run).await?;
             let manifest = found.seal(&request, begun, ports.clock.now());
-            store_once(&ports.store, &key, &run.run_id, to_json(&manifest)?).await?
+            seal::seal(store, key, &subject, manifest).await?
         }
     };
-    let signature = run.signature_key();
-    sign_once(&ports.store, &ports.signing_key, &signature, &run.run_id, &bytes).await?;
-    let manifest: Manifest = parse(&key, &bytes)?;
-    let sha256 = sha256_hex(&bytes);
-    let notice = Box::new(manifest.notice(&key, &sha256));
+    let Sealed { manifest, reference } = sealed;
+    let notice = Box::new(manifest.notice(&reference.key, &reference.sha256));
     tracing::info!(run_id = run.run_id, status = manifest.status.as_str(), "the run is sealed");
-    Ok(Response::Sealed { manifest: ManifestRef { key, sha256 }, notice })
+    Ok(Response::Sealed { manifest: reference, notice })
 }

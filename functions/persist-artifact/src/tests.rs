@@ -1,13 +1,14 @@
-use std::cell::Cell;
 use std::time::Duration;
 
-use bcce_core::artifact::Course;
+use bcce_core::artifact::{Course, parse};
 use bcce_core::begun::{Begun, BegunStep};
-use bcce_core::digest::sha256;
+use bcce_core::digest::{sha256, sha256_hex};
 use bcce_core::ending::ExecutionStatus;
 use bcce_core::error::ErrorName;
-use bcce_core::fakes::{MemoryHealth, MemoryStore, StoppedClock};
+use bcce_core::fakes::{MemoryHealth, MemoryKey, MemoryStore, StoppedClock};
 use bcce_core::notice::RunStatus;
+use bcce_core::run::RunRef;
+use bcce_core::seal::Kind;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -18,24 +19,7 @@ const EVENT: &str = include_str!("../../../events/persist-artifact/succeeded.jso
 const PLAN: &str = include_str!("../../../events/invoke/plan.json");
 const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json");
 
-/// Signs with the digest itself and counts.
-#[derive(Default)]
-struct Signer {
-    signed: Cell<u32>,
-    failing: Cell<bool>,
-}
-
-impl SignDigest for Signer {
-    async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Fault> {
-        if self.failing.replace(false) {
-            return Err(Fault::internal("told to fail"));
-        }
-        self.signed.set(self.signed.get() + 1);
-        Ok(digest.to_vec())
-    }
-}
-
-type Fakes = Ports<MemoryStore, Signer, StoppedClock, &'static MemoryHealth>;
+type Fakes = Ports<MemoryStore, MemoryKey, StoppedClock, &'static MemoryHealth>;
 
 fn request() -> Request {
     serde_json::from_str(EVENT).unwrap()
@@ -50,7 +34,7 @@ fn ports() -> Fakes {
             (run.step_key("answer", None), ANSWER.as_bytes().to_vec()),
         ]),
         ledger: Box::leak(Box::default()),
-        signing_key: Signer::default(),
+        signing_key: MemoryKey::default(),
         clock: StoppedClock(datetime!(2026-11-01 12:00:09 UTC)),
     }
 }
@@ -84,8 +68,59 @@ async fn a_run_is_sealed_with_every_digest_and_signed() {
     assert_eq!(manifest["totals"]["cost_usd"], "0.000165");
     let bytes = ports.store.objects.borrow()[&request().run.manifest_key()].clone();
     assert_eq!(sealed.sha256, sha256_hex(&bytes));
-    assert_eq!(ports.store.objects.borrow()[&request().run.signature_key()], sha256(&bytes));
+    let signature = ports.store.objects.borrow()[&request().run.signature_key()].clone();
+    assert_eq!(signature, sha256(&Kind::Run.message(&bytes)));
     assert_eq!(notice.status, RunStatus::Succeeded);
+}
+
+/// A forged manifest at the run's key, garbage, and another run's with its signature: nothing is signed or told.
+#[tokio::test]
+async fn what_lies_at_the_manifests_key_and_no_sealer_made_is_not_signed() {
+    let (honest, key) = (ports(), request().run.manifest_key());
+    seal(&honest, request()).await.unwrap();
+    let mut forged = manifest(&honest);
+    forged["totals"]["cost_usd"] = json!("0");
+    let mut other = request();
+    other.run.reference = RunRef::first("default", "explain", "another");
+    let elsewhere = ports();
+    for (ours, its) in [
+        (request().run.request_key(), other.run.request_key()),
+        (request().run.plan_key(), other.run.plan_key()),
+    ] {
+        let body = elsewhere.store.objects.borrow()[&ours].clone();
+        elsewhere.store.objects.borrow_mut().insert(its, body);
+    }
+    let others = other.run.manifest_key();
+    handle(&elsewhere, other).await.unwrap();
+    let theirs = elsewhere.store.objects.borrow()[&others].clone();
+    let signature = elsewhere.store.signatures.borrow()[&others].clone();
+    for (body, signature) in [
+        (b"garbage".to_vec(), None),
+        (forged.to_string().into_bytes(), None),
+        (forged.to_string().into_bytes(), Some(signature.clone())),
+        (theirs, Some(signature)),
+    ] {
+        let ports = ports();
+        ports.store.objects.borrow_mut().insert(key.clone(), body);
+        let laid = signature.map(|signature| (key.clone(), signature));
+        ports.store.signatures.borrow_mut().extend(laid);
+        let fault = handle(&ports, request()).await.unwrap_err();
+        assert!(fault.name == ErrorName::Internal && fault.message.contains(&key), "{fault}");
+        assert_eq!(ports.signing_key.signed.get(), 0);
+        assert!(!ports.store.objects.borrow().contains_key(&request().run.signature_key()));
+    }
+}
+
+/// Somebody who may write below the run's prefix adds what is no artifact.
+#[tokio::test]
+async fn what_is_no_artifact_is_not_listed_as_one() {
+    let ports = ports();
+    let prefix = request().run.prefix();
+    for planted in ["manifest-1.json.bak", "steps/answer.json", "steps.answer.json", "a.txt"] {
+        ports.store.objects.borrow_mut().insert(format!("{prefix}{planted}"), b"{}".to_vec());
+    }
+    seal(&ports, request()).await.unwrap();
+    assert_eq!(manifest(&ports)["artifacts"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]
@@ -102,7 +137,12 @@ async fn a_seal_that_breaks_between_manifest_and_signature_is_finished_by_the_re
     let ports = ports();
     ports.signing_key.failing.set(true);
     assert_eq!(handle(&ports, request()).await.unwrap_err().name, ErrorName::Internal);
+    assert!(!ports.store.objects.borrow().contains_key(&request().run.manifest_key()));
+    // The eighth call writes the signature.
+    ports.store.failing.set(7);
+    assert_eq!(handle(&ports, request()).await.unwrap_err().name, ErrorName::Internal);
     let half = manifest(&ports);
+    assert!(!ports.store.objects.borrow().contains_key(&request().run.signature_key()));
     handle(&ports, request()).await.unwrap();
     assert_eq!(manifest(&ports), half);
     assert!(ports.store.objects.borrow().contains_key(&request().run.signature_key()));
@@ -135,8 +175,8 @@ async fn a_step_that_broke_on_our_side_is_told() {
 
 #[tokio::test]
 async fn whatever_call_fails_nothing_half_is_sealed_and_the_retry_seals() {
-    // Look for a manifest, list, three artifacts, write it; look for its signature, write it.
-    for call in 1..=8 {
+    // Look for a manifest, list, three artifacts, write it, write its signature.
+    for call in 1..=7 {
         let ports = ports();
         ports.store.failing.set(call);
         assert!(handle(&ports, request()).await.is_err(), "call {call}");

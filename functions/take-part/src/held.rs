@@ -1,12 +1,15 @@
 //! Closes records that are not asked again as runs that failed, so that what the job charged for them is counted.
 
-use bcce_core::artifact::{ArtifactRef, StepFailure, parse, store_once, to_json};
+use bcce_core::artifact::{ArtifactRef, StepFailure, parse};
 use bcce_core::batch::Item;
 use bcce_core::bulk;
 use bcce_core::error::Fault;
 use bcce_core::manifest::{Evidence, Manifest};
-use bcce_core::ports::{Clock, CloseRun, GetObject, PutOnce, SignDigest};
+use bcce_core::ports::{
+    Clock, CloseRun, GetObject, GetSealed, PutOnce, PutSealed, SignDigest, VerifyDigest,
+};
 use bcce_core::run::Run;
+use bcce_core::seal::{self, Subject};
 
 use crate::Ports;
 use crate::settle::{Planned, Taking};
@@ -20,21 +23,21 @@ impl<E: Fn(&str)> Taking<'_, E> {
         error: &Fault,
     ) -> Result<(), Fault>
     where
-        S: GetObject + PutOnce,
-        K: SignDigest,
+        S: GetObject + PutOnce + GetSealed + PutSealed,
+        K: SignDigest + VerifyDigest,
         L: CloseRun,
         C: Clock,
     {
         let run = self.run(item);
-        let key = run.manifest_key();
-        let bytes = match ports.store.get(&key).await? {
+        let (store, key, subject) = (&ports.store, &ports.signing_key, Subject::of_run(&run));
+        let sealed = match seal::find(store, key, &subject).await? {
             Some(sealed) => sealed,
             None => {
                 let manifest = self.seal_held(ports, &run, error).await?;
-                store_once(&ports.store, &key, &run.run_id, to_json(&manifest)?).await?
+                seal::seal(store, key, &subject, manifest).await?
             }
         };
-        self.close(ports, run, &bytes).await
+        self.close(ports, run, sealed).await
     }
 
     async fn seal_held<S: GetObject, K, L, C: Clock>(

@@ -18,7 +18,9 @@ use bcce_core::batch::Item;
 use bcce_core::batch::reference::{BatchRun, Part, Place};
 use bcce_core::bulk::Took;
 use bcce_core::error::Fault;
-use bcce_core::ports::{Clock, CloseRun, GetObject, PutObject, PutOnce, SignDigest};
+use bcce_core::ports::{
+    Clock, CloseRun, GetObject, GetSealed, PutObject, PutOnce, PutSealed, SignDigest, VerifyDigest,
+};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
@@ -87,8 +89,8 @@ pub async fn handle<S, K, L, C>(
     request: Request,
 ) -> Result<Response, Fault>
 where
-    S: GetObject + PutObject + PutOnce,
-    K: SignDigest,
+    S: GetObject + PutObject + PutOnce + GetSealed + PutSealed,
+    K: SignDigest + VerifyDigest,
     L: CloseRun,
     C: Clock,
 {
@@ -104,11 +106,13 @@ where
     let taking = Taking { config, emit, batch, took };
     let mut response = Response::default();
     if !request.hold {
-        response = ports.take(&taking, part, &places, &items, job.as_ref()).await?;
+        // Boxed: the compiler lays out a future with all that it waits for, and does so only so deep.
+        let take = ports.take(&taking, part, &places, &items, job.as_ref());
+        response = Box::pin(take).await?;
     }
     // A batch may have ended while the runs of held records were closed.
     if let Some(error) = job.as_ref().and_then(|job| job.record.held()) {
-        response.held = ports.hold(&taking, part, &items, &error).await?;
+        response.held = Box::pin(ports.hold(&taking, part, &items, &error)).await?;
     }
     let Response { taken, left, held } = response;
     tracing::info!(batch_id = batch.batch_id, part, taken, left, held, "a part is taken");
@@ -117,8 +121,8 @@ where
 
 impl<S, K, L, C> Ports<S, K, L, C>
 where
-    S: GetObject + PutObject + PutOnce,
-    K: SignDigest,
+    S: GetObject + PutObject + PutOnce + GetSealed + PutSealed,
+    K: SignDigest + VerifyDigest,
     L: CloseRun,
     C: Clock,
 {

@@ -1,23 +1,25 @@
 //! An answer of a job -> a run that is over. Each write is the first one's, so that doing it again finishes it.
 
 use bcce_core::artifact::{
-    ArtifactRef, Course, FinishedStep, StepArtifact, StepFailure, StepStatus, parse, sign_once,
-    store_once, to_json,
+    ArtifactRef, Course, FinishedStep, StepArtifact, StepFailure, StepStatus, parse, store_once,
+    to_json,
 };
 use bcce_core::asking::Answer;
 use bcce_core::attempt::{Attempt, Cause, Totals, Usage};
 use bcce_core::batch::Item;
 use bcce_core::batch::reference::BatchRun;
 use bcce_core::bulk::{self, Asking, Fit, Taken, Took};
-use bcce_core::digest::sha256_hex;
 use bcce_core::emf;
 use bcce_core::error::{ErrorName, Fault};
 use bcce_core::ledger::ClosedRun;
 use bcce_core::manifest::{Evidence, Manifest};
 use bcce_core::plan::Plan;
-use bcce_core::ports::{Clock, CloseRun, Closed, GetObject, PutOnce, SignDigest};
+use bcce_core::ports::{
+    Clock, CloseRun, Closed, GetObject, GetSealed, PutOnce, PutSealed, SignDigest, VerifyDigest,
+};
 use bcce_core::routing::{Decision, Next};
 use bcce_core::run::Run;
+use bcce_core::seal::{self, Sealed, Subject};
 
 use crate::{Config, Ports};
 
@@ -79,24 +81,20 @@ impl<E: Fn(&str)> Taking<'_, E> {
         }
     }
 
-    /// Signs the sealed manifest of a run and closes it in the ledger.
+    /// Closes a sealed run in the ledger.
     pub async fn close<S, K, L, C>(
         &self,
         ports: &Ports<S, K, L, C>,
         run: Run,
-        manifest: &[u8],
+        sealed: Sealed<Manifest>,
     ) -> Result<(), Fault>
     where
-        S: GetObject + PutOnce,
-        K: SignDigest,
         L: CloseRun,
     {
-        let (key, signature) = (run.manifest_key(), run.signature_key());
-        sign_once(&ports.store, &ports.signing_key, &signature, &run.run_id, manifest).await?;
         let closed = ClosedRun {
-            manifest: parse(&key, manifest)?,
-            manifest_sha256: sha256_hex(manifest),
-            manifest_key: key,
+            manifest: sealed.manifest,
+            manifest_sha256: sealed.reference.sha256,
+            manifest_key: sealed.reference.key,
             teller: run.execution_arn.clone(),
             run,
         };
@@ -111,23 +109,21 @@ impl<E: Fn(&str)> Taking<'_, E> {
 impl<E: Fn(&str)> Answered<'_, E> {
     pub async fn settle<S, K, L, C>(&self, ports: &Ports<S, K, L, C>) -> Result<Outcome, Fault>
     where
-        S: GetObject + PutOnce,
-        K: SignDigest,
+        S: GetObject + PutOnce + GetSealed + PutSealed,
+        K: SignDigest + VerifyDigest,
         L: CloseRun,
         C: Clock,
     {
         let run = self.taking.run(self.item);
-        let key = run.manifest_key();
-        let bytes = match ports.store.get(&key).await? {
+        let (store, key, subject) = (&ports.store, &ports.signing_key, Subject::of_run(&run));
+        let sealed = match seal::find(store, key, &subject).await? {
             Some(sealed) => sealed,
             None => match self.seal(ports, &run).await? {
-                Ok(manifest) => {
-                    store_once(&ports.store, &key, &run.run_id, to_json(&manifest)?).await?
-                }
+                Ok(manifest) => seal::seal(store, key, &subject, manifest).await?,
                 Err(error) => return Ok(Outcome::Left(error)),
             },
         };
-        self.taking.close(ports, run, &bytes).await.map(|()| Outcome::Over)
+        self.taking.close(ports, run, sealed).await.map(|()| Outcome::Over)
     }
 
     /// Returns the inner error where no manifest is to be made: there is no answer that stands.

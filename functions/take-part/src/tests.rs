@@ -1,14 +1,16 @@
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 use bcce_core::artifact::{add_line, to_json};
 use bcce_core::attempt::{Attempt, Usage};
 use bcce_core::batch::Item;
 use bcce_core::bulk::{self, Rendered, output_key};
-use bcce_core::fakes::{MemoryStore, StoppedClock, now};
+use bcce_core::digest::sha256;
+use bcce_core::fakes::{MemoryKey, MemoryStore, StoppedClock, now};
 use bcce_core::ledger::ClosedRun;
 use bcce_core::plan::Plan;
 use bcce_core::ports::Closed;
 use bcce_core::run::RunRef;
+use bcce_core::seal::Kind;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -34,17 +36,7 @@ impl CloseRun for Ledger {
     }
 }
 
-#[derive(Default)]
-struct Signer(Cell<u32>);
-
-impl SignDigest for Signer {
-    async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Fault> {
-        self.0.set(self.0.get() + 1);
-        Ok(digest.to_vec())
-    }
-}
-
-type Fakes = Ports<MemoryStore, Signer, Ledger, StoppedClock>;
+type Fakes = Ports<MemoryStore, MemoryKey, Ledger, StoppedClock>;
 
 fn batch() -> BatchRun {
     serde_json::from_str::<Request>(EVENT).unwrap().batch
@@ -114,7 +106,7 @@ fn ports(output: Option<&[Value]>) -> Fakes {
     }
     Ports {
         store: MemoryStore::with(objects),
-        signing_key: Signer::default(),
+        signing_key: MemoryKey::default(),
         ledger: Ledger::default(),
         clock: StoppedClock(datetime!(2026-11-01 12:11 UTC)),
     }
@@ -201,7 +193,31 @@ fn an_answer_is_a_run_that_is_over_and_the_rest_is_listed() {
     let before = (ports.store.objects.borrow().clone(), emitted.borrow().len());
     assert_eq!(take(&ports, &emitted), Ok(told(1, 2)));
     assert_eq!((ports.store.objects.borrow().clone(), emitted.borrow().len()), before);
-    assert_eq!((ports.ledger.0.borrow().len(), ports.signing_key.0.get()), (1, 1));
+    assert_eq!((ports.ledger.0.borrow().len(), ports.signing_key.signed.get()), (1, 1));
+}
+
+#[test]
+fn a_manifest_of_an_item_that_no_sealer_made_is_not_signed() {
+    let honest = ports(Some(&[answered(3, "{\"ok\":true}")]));
+    take(&honest, &RefCell::default()).unwrap();
+    let manifest = honest.store.json(&run(3).manifest_key());
+    assert_eq!(manifest["kind"], "item");
+    let body = honest.store.objects.borrow()[&run(3).manifest_key()].clone();
+    let signature = honest.store.objects.borrow()[&run(3).signature_key()].clone();
+    assert_eq!(signature, sha256(&Kind::Item.message(&body)));
+    // Garbage, a forgery, and what was signed of another item.
+    for (n, body, signature) in
+        [(3, b"garbage".to_vec(), None), (3, body.clone(), None), (2, body, Some(signature))]
+    {
+        let ports = ports(Some(&[answered(n, "{\"ok\":true}")]));
+        let key = run(n).manifest_key();
+        ports.store.objects.borrow_mut().insert(key.clone(), body);
+        let laid = signature.map(|signature| (key.clone(), signature));
+        ports.store.signatures.borrow_mut().extend(laid);
+        let fault = take(&ports, &RefCell::default()).unwrap_err();
+        assert!(fault.message.contains(&key), "{fault}");
+        assert_eq!((ports.ledger.0.borrow().len(), ports.signing_key.signed.get()), (0, 0));
+    }
 }
 
 #[test]

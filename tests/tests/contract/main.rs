@@ -6,6 +6,7 @@ mod beside;
 #[path = "../enforced/grants.rs"]
 mod enforced;
 mod grants;
+mod matrix;
 mod names;
 mod partitions;
 mod protection;

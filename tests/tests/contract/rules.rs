@@ -5,41 +5,6 @@ use serde_json::{Value, json};
 
 use crate::template::{read, template};
 
-/// The bucket itself refuses a second writer of what says what a batch was to be, and what came of it.
-#[test]
-fn what_a_batch_is_judged_by_is_written_once() {
-    let policy =
-        template()["Resources"]["ArtifactBucketPolicy"]["Properties"]["PolicyDocument"].take();
-    let statements = policy["Statement"].as_array().unwrap();
-    let once = statements.iter().find(|s| s["Sid"] == "ArtifactsAreWrittenOnce").unwrap();
-    let patterns: Vec<&str> =
-        once["Resource"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    let is_covered = |key: &str| {
-        patterns.iter().any(|pattern| {
-            let pattern = pattern.strip_prefix("${ArtifactBucket.Arn}/").unwrap();
-            let mut rest = key;
-            let mut parts = pattern.split('*');
-            let is_begun = parts.next().is_some_and(|part| rest.starts_with(part));
-            is_begun
-                && parts.all(|part| match rest.find(part) {
-                    Some(at) => {
-                        rest = &rest[at + part.len()..];
-                        true
-                    }
-                    None => false,
-                })
-        })
-    };
-    let batch = BatchRef::first("default", "explain", "42");
-    for key in [batch.request_key(), batch.manifest_key(), batch.signature_key()] {
-        assert!(is_covered(&key), "{key}");
-    }
-    // What a second call writes again.
-    for key in [batch.opened_key(), batch.part_key(1), batch.places_key(1), batch.results_key()] {
-        assert!(!is_covered(&key), "{key}");
-    }
-}
-
 fn rule(name: &str) -> Value {
     template()["Resources"][name]["Properties"].take()
 }

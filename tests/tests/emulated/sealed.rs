@@ -1,4 +1,5 @@
 use bcce_core::digest::sha256_hex;
+use bcce_core::seal::Kind;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::DecodePublicKey;
@@ -27,10 +28,13 @@ async fn a_manifest_is_signed_and_lists_every_artifact_with_its_digest() {
         .public_key
         .unwrap();
     let key = VerifyingKey::from_public_key_der(key.as_ref()).unwrap();
-    key.verify(&bytes, &signature).expect("the signature is over the exact bytes");
-    let mut other = bytes.clone();
-    other[10] ^= 1;
-    assert!(key.verify(&other, &signature).is_err());
+    let signed = Kind::Run.message(&bytes);
+    key.verify(&signed, &signature).expect("the signature is over the line and the exact bytes");
+    let mut changed = signed.clone();
+    changed[30] ^= 1;
+    for other in [bytes, changed, Kind::Batch.message(&signed[Kind::Run.line().len()..])] {
+        assert!(key.verify(&other, &signature).is_err());
+    }
 
     let mut listed: Vec<&str> = Vec::new();
     for artifact in manifest["artifacts"].as_array().unwrap() {

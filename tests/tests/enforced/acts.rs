@@ -114,7 +114,7 @@ fn note() -> String {
 /// A key of the ledger that the role may write.
 fn key(role: &Role) -> Value {
     match role.name {
-        "OpenItemRole" => json!({ "pk": { "S": "batch#no-batch" }, "sk": { "S": "attempt#1" } }),
+        "OpenItemRole" => json!({ "pk": { "S": "tally#no-batch#1" }, "sk": { "S": "halt" } }),
         _ => target(),
     }
 }

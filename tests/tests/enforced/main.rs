@@ -3,6 +3,7 @@
 
 mod acts;
 mod batch_walk;
+mod forged;
 mod grants;
 mod needed;
 mod roles;

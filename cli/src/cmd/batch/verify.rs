@@ -5,11 +5,12 @@ use serde_json::json;
 
 use crate::arguments::batch_id;
 use crate::batch::objects::sealed;
-use crate::cmd::verify::{Sealed, key, told};
+use crate::cmd::verify::{Sealed, told};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::paint::render;
 use crate::seal::Report;
 use crate::seal::batch::{inspect, objects};
+use crate::seal::key::Known;
 use crate::stack::Stack;
 use crate::world::World;
 
@@ -21,7 +22,7 @@ pub struct Args {
     /// This attempt instead of the latest that is over
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
-    /// Check with this PEM file (see `bcce key`) instead of the key in KMS
+    /// Check with this PEM file (see `bcce key`) and ask KMS for nothing
     #[arg(long, value_name = "FILE")]
     public_key: Option<String>,
     /// Print the result as JSON
@@ -32,9 +33,9 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let batch = sealed(&stack, &args.batch, args.attempt).await?;
-    let (key, whose) = key(args.public_key.as_deref(), &stack).await?;
+    let key = Known::find(args.public_key.as_deref(), &stack).await?;
     let bucket = &stack.outputs.artifact_bucket;
-    let report = inspect(&stack.store, &stack.sources, bucket, &batch, &key).await?;
+    let report = inspect(&stack.store, &stack.sources, bucket, &batch, &key.key).await?;
     let Some(report) = report else {
         let status = stack.command(&format!("batch status {} --watch", args.batch));
         return Err(Failure {
@@ -44,15 +45,15 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         });
     };
     match args.json {
-        true => writeln!(out, "{}", as_json(&batch, &report))?,
+        true => writeln!(out, "{}", as_json(&batch, &key, &report))?,
         false => {
             let sealed = report.manifest.as_ref().map(|manifest| Sealed {
                 artifacts: objects(manifest).len(),
                 status: manifest.status.as_str(),
                 ended_at: manifest.ended_at,
-                nothing: "nothing changed",
+                nothing: "nothing changed, nothing added",
             });
-            for line in told(&batch.manifest_key(), &whose, &report, sealed) {
+            for line in told(&batch.manifest_key(), &key, &report, sealed) {
                 writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
             }
         }
@@ -60,13 +61,14 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     Ok(if report.faults.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
-fn as_json(batch: &BatchRef, report: &Report<BatchManifest>) -> String {
+fn as_json(batch: &BatchRef, key: &Known, report: &Report<BatchManifest>) -> String {
     let verified = json!({
         "batch_id": batch.batch_id,
         "attempt_no": batch.attempt_no,
         "manifest": batch.manifest_key(),
         "manifest_sha256": report.manifest_sha256,
         "status": report.manifest.as_ref().map(|manifest| manifest.status),
+        "key": key.as_json(),
         "signed": report.signed,
         "artifacts": report.artifacts_right,
         "verified": report.faults.is_empty(),

@@ -17,6 +17,7 @@ use crate::error::{ErrorName, Fault};
 use crate::limits::is_none;
 use crate::manifest::Manifest;
 use crate::notice::RunStatus;
+use crate::seal::Kind;
 
 /// How an item stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -275,10 +276,12 @@ pub struct InBulk {
     pub cut_off: OffsetDateTime,
 }
 
-/// `manifest-<attempt>.json` of a batch. Its signature is detached, over these exact bytes.
+/// `manifest-<attempt>.json` of a batch. Its signature is detached, over the line of its kind and these exact bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BatchManifest {
     pub version: u32,
+    /// What its signature is over.
+    pub kind: Kind,
     pub batch_id: String,
     pub attempt_no: u32,
     pub execution_arn: String,
@@ -329,6 +332,7 @@ impl BatchManifest {
         let batch = outcome.batch;
         Self {
             version: 1,
+            kind: Kind::Batch,
             batch_id: batch.batch_id.clone(),
             attempt_no: batch.attempt_no,
             execution_arn: batch.execution_arn.clone(),

@@ -240,6 +240,27 @@ impl BatchRef {
         format!("{}outputs-{}.jsonl", self.prefix(), self.attempt_no)
     }
 
+    /// Returns whether a key is of what a batch works with: whatever no manifest lists, of any attempt.
+    pub fn is_working_key(&self, key: &str) -> bool {
+        let Some(rest) = key.strip_prefix(&self.prefix()) else { return false };
+        let is_numbered = |name: &str, of: &str| {
+            let number = name.strip_prefix(of).and_then(|rest| rest.strip_prefix('-'));
+            let number = number.and_then(|number| number.parse().ok());
+            number.is_some_and(|n: u32| name == format!("{of}-{n}") && n <= MAX_ATTEMPTS)
+        };
+        match rest.split_once('/') {
+            None => {
+                let opened = rest.strip_suffix(".json").is_some_and(|it| is_numbered(it, "opened"));
+                opened || ["request.json", "parts.jsonl"].contains(&rest)
+            }
+            Some((folder, _)) => {
+                let folders = ["places", "bulk", "rest", "children", "results", "outputs", "sums"];
+                ["parts", "refused"].contains(&folder)
+                    || folders.iter().any(|of| is_numbered(folder, of))
+            }
+        }
+    }
+
     pub fn manifest_key(&self) -> String {
         format!("{}manifest-{}.json", self.prefix(), self.attempt_no)
     }
@@ -266,6 +287,35 @@ mod tests {
         let long = BatchRef { attempt_no: 99, ..BatchRef::first("t", &"w".repeat(64), "x") };
         assert!(long.execution_name().len() <= 80, "{}", long.execution_name());
         assert_eq!(long.retry(), None);
+    }
+
+    #[test]
+    fn what_a_batch_works_with_is_told_from_what_is_sealed_and_from_what_is_strange() {
+        let batch = BatchRef { attempt_no: 12, ..BatchRef::first("default", "explain", "42") };
+        for key in [
+            batch.request_key(),
+            batch.opened_key(),
+            batch.parts_key(),
+            batch.part_key(1),
+            batch.places_key(1),
+            batch.jobs_key(),
+            batch.bulk_input_key(1, 1),
+            batch.rest_records_key(1),
+            batch.refused_key(1),
+            batch.part_results_key(1),
+            batch.part_sums_key(1),
+            format!("{}/1f/manifest.json", batch.children_prefix()),
+        ] {
+            assert!(batch.is_working_key(&key), "{key}");
+        }
+        let prefix = batch.prefix();
+        let strange =
+            ["a.json", "opened-01.json", "opened-1.json.bak", "bulk-x/a", "results-1.json"];
+        let strange = strange.map(|name| format!("{prefix}{name}"));
+        let sealed = [batch.manifest_key(), batch.signature_key(), batch.results_key()];
+        for key in strange.into_iter().chain(sealed).chain(["request.json".to_owned()]) {
+            assert!(!batch.is_working_key(&key), "{key}");
+        }
     }
 
     #[test]

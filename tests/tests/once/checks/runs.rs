@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bcce_core::digest::sha256_hex;
 use bcce_core::ledger::{attempt_sk, run_pk};
+use bcce_core::seal::Kind;
 use p256::ecdsa::Signature;
 use p256::ecdsa::signature::Verifier;
 use serde_json::Value;
@@ -49,7 +50,8 @@ fn is_sealed(sent: &Sent, manifest: &Value, found: &Found) -> Result<(), String>
     let (run, bytes) = (&sent.run, &found.objects[&sent.run.manifest_key()]);
     let signature = found.objects.get(&run.signature_key()).ok_or("no signature")?;
     let signature = Signature::from_der(signature).map_err(|error| error.to_string())?;
-    found.key.verify(bytes, &signature).map_err(|_| "a signature over other bytes".to_owned())?;
+    let signed = Kind::Run.message(bytes);
+    found.key.verify(&signed, &signature).map_err(|_| "a signature over other bytes".to_owned())?;
     let artifacts = manifest["artifacts"].as_array().ok_or("no artifacts")?;
     let mut listed = BTreeSet::from([run.manifest_key(), run.signature_key()]);
     for artifact in artifacts {

@@ -1,0 +1,204 @@
+//! Whose signature counts: the key in KMS, a file, or both.
+
+use std::path::{Path, PathBuf};
+
+use bcce_core::digest::sha256_hex;
+use bcce_core::error::Fault;
+use p256::ecdsa::VerifyingKey;
+use p256::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding};
+use serde_json::{Value, json};
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::stack::Stack;
+
+/// A key, and where it is from.
+#[derive(Debug)]
+pub struct Known {
+    pub key: VerifyingKey,
+    /// SHA-256 of the key as DER (SubjectPublicKeyInfo).
+    pub fingerprint: String,
+    /// ARN of the key in KMS that was asked.
+    pub arn: Option<String>,
+    /// File that it was read from or compared with.
+    pub file: Option<PathBuf>,
+}
+
+impl Known {
+    /// The key by which a stack's manifests are checked: `public_key`, a file, and KMS is asked for nothing; else that of
+    /// KMS, compared with the file of the checkout, if there is one.
+    pub async fn find(public_key: Option<&str>, stack: &Stack) -> Outcome<Self> {
+        if let Some(path) = public_key {
+            return Self::read(Path::new(path));
+        }
+        let arn = stack.outputs.signing_key_arn.clone();
+        let key = key_of(&stack.signing_key.public_key().await?)?;
+        let in_kms = Self { fingerprint: fingerprint(&key)?, key, arn: Some(arn), file: None };
+        let pin = pin(&stack.environment);
+        match pin.exists() {
+            true => in_kms.compared(Self::read(&pin)?),
+            false => Ok(in_kms),
+        }
+    }
+
+    fn read(path: &Path) -> Outcome<Self> {
+        let told = |what: String| Failure::usage(what, "`bcce key` prints the right one");
+        let shown = path.display();
+        let pem = std::fs::read_to_string(path)
+            .map_err(|error| told(format!("{shown} cannot be read: {error}")))?;
+        let key = VerifyingKey::from_public_key_pem(&pem)
+            .map_err(|_| told(format!("{shown} is not the PEM of an ECDSA key on P-256")))?;
+        Ok(Self { fingerprint: fingerprint(&key)?, key, arn: None, file: Some(path.to_owned()) })
+    }
+
+    /// # Errors
+    /// KMS has another key than the file: whoever changed it could have signed anything.
+    fn compared(self, pinned: Self) -> Outcome<Self> {
+        if self.fingerprint == pinned.fingerprint {
+            return Ok(Self { file: pinned.file, ..self });
+        }
+        let file = pinned.file.unwrap_or_default();
+        Err(Failure {
+            exit: Exit::Failed,
+            what: format!(
+                "the signing key is not the pinned one: {} has the fingerprint {}, {} has {}",
+                self.arn.unwrap_or_default(),
+                self.fingerprint,
+                file.display(),
+                pinned.fingerprint
+            ),
+            then: format!(
+                "find out who changed the stack's key; `--public-key FILE` checks with another one, and once the \
+                 change is explained remove {} and run `bcce key --pin`",
+                file.display()
+            ),
+        })
+    }
+
+    /// Writes the key to the file of the checkout, from where `find` compares it from then on. Returns the file.
+    pub fn pin(&self, environment: &str) -> Outcome<PathBuf> {
+        let path = pin(environment);
+        let told = |error: std::io::Error| {
+            let what = format!("{} cannot be written: {error}", path.display());
+            Failure::usage(what, "run it at the root of the checkout")
+        };
+        std::fs::write(&path, pem(&self.key)?).map_err(told)?;
+        Ok(path)
+    }
+
+    /// Twelve digits.
+    pub fn account(&self) -> Option<&str> {
+        self.arn.as_deref().and_then(|arn| arn.split(':').nth(4))
+    }
+
+    /// One line for a person.
+    pub fn told(&self) -> String {
+        let fingerprint = format!("key: SHA-256 {}", self.fingerprint);
+        let file = self.file.as_deref().map(|file| file.display().to_string());
+        match (&self.arn, self.account(), file) {
+            (Some(arn), Some(account), Some(file)) => {
+                format!("{fingerprint}, of the account {account} ({arn}), as pinned in {file}")
+            }
+            (Some(arn), account, _) => {
+                let account = account.unwrap_or_default();
+                format!(
+                    "{fingerprint}, of the account {account} ({arn}); no pinned key to compare with, see `bcce key --help`"
+                )
+            }
+            (None, _, file) => format!("{fingerprint}, of {}", file.unwrap_or_default()),
+        }
+    }
+
+    /// One line for a person, once it is written to `path`.
+    pub fn told_pinned(&self, path: &Path) -> String {
+        let (account, arn) = (self.account().unwrap_or_default(), self.arn.as_deref());
+        format!(
+            "wrote {}: SHA-256 {}, of the account {account} ({}); compare it by another way and commit it",
+            path.display(),
+            self.fingerprint,
+            arn.unwrap_or_default()
+        )
+    }
+
+    pub fn as_json(&self) -> Value {
+        json!({
+            "sha256": self.fingerprint,
+            "account": self.account(),
+            "arn": self.arn,
+            "file": self.file.as_deref().map(|file| file.display().to_string()),
+        })
+    }
+}
+
+/// `infra/config/<environment>/signing-key.pem`, beside the configuration of the environment.
+pub fn pin(environment: &str) -> PathBuf {
+    Path::new("infra/config").join(environment).join("signing-key.pem")
+}
+
+/// A P-256 key, as KMS gives it: DER, SubjectPublicKeyInfo.
+fn key_of(der: &[u8]) -> Result<VerifyingKey, Fault> {
+    VerifyingKey::from_public_key_der(der).map_err(|_| {
+        Fault::internal("kms:GetPublicKey: the signing key is not an ECDSA key on P-256")
+    })
+}
+
+pub fn pem(key: &VerifyingKey) -> Result<String, Fault> {
+    key.to_public_key_pem(LineEnding::LF).map_err(|error| Fault::internal(error.to_string()))
+}
+
+fn fingerprint(key: &VerifyingKey) -> Result<String, Fault> {
+    let der = key.to_public_key_der().map_err(|error| Fault::internal(error.to_string()))?;
+    Ok(sha256_hex(der.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::tests::signer;
+
+    const ARN: &str = "arn:aws:kms:us-east-1:123456789012:key/1234";
+
+    fn known(arn: Option<&str>, file: Option<&str>, of: u8) -> Known {
+        let key = *p256::ecdsa::SigningKey::from_slice(&[of; 32]).unwrap().verifying_key();
+        let (arn, file) = (arn.map(str::to_owned), file.map(PathBuf::from));
+        Known { fingerprint: fingerprint(&key).unwrap(), key, arn, file }
+    }
+
+    #[test]
+    fn a_key_in_kms_that_is_not_the_pinned_one_is_told_with_both_fingerprints() {
+        let same = known(Some(ARN), None, 7).compared(known(None, Some("pin.pem"), 7)).unwrap();
+        assert!(same.told().ends_with("of the account 123456789012 (arn:aws:kms:us-east-1:123456789012:key/1234), as pinned in pin.pem"));
+        let (ours, theirs) = (known(None, Some("pin.pem"), 7), known(Some(ARN), None, 8));
+        let fingerprints = [ours.fingerprint.clone(), theirs.fingerprint.clone()];
+        let failure = theirs.compared(ours).unwrap_err();
+        assert_eq!(failure.exit, Exit::Failed);
+        for part in fingerprints.iter().map(String::as_str).chain([ARN, "pin.pem"]) {
+            assert!(failure.what.contains(part), "{part} is not in {}", failure.what);
+        }
+    }
+
+    /// printf '…' | openssl pkey -pubin -outform DER | sha256sum
+    #[test]
+    fn the_fingerprint_is_that_of_the_key_as_der() {
+        let der = signer().verifying_key().to_public_key_der().unwrap();
+        assert_eq!(
+            key_of(der.as_bytes()).map(|key| fingerprint(&key).unwrap()),
+            Ok(sha256_hex(der.as_bytes()))
+        );
+        assert!(key_of(&[1, 2, 3]).is_err());
+        assert!(pem(signer().verifying_key()).unwrap().starts_with("-----BEGIN PUBLIC KEY-----"));
+    }
+
+    #[test]
+    fn a_file_is_a_key_by_itself() {
+        let path = std::env::temp_dir().join(format!("bcce-key-{}.pem", std::process::id()));
+        std::fs::write(&path, pem(signer().verifying_key()).unwrap()).unwrap();
+        let read = Known::read(&path);
+        std::fs::write(&path, "no key").unwrap();
+        let broken = Known::read(&path);
+        std::fs::remove_file(&path).unwrap();
+        let read = read.unwrap();
+        assert_eq!((read.key, read.account()), (*signer().verifying_key(), None));
+        assert!(broken.unwrap_err().what.contains("is not the PEM of an ECDSA key"));
+        assert_eq!(read.fingerprint.len(), 64);
+    }
+}

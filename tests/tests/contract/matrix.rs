@@ -1,0 +1,164 @@
+//! Which role may write and read which kind of key: a table, and the policies of every template against it. A role that
+//! gains a cell fails here, and so does one that loses a cell.
+
+mod iam;
+mod keys;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use iam::{Ask, Roles, denies};
+use table::{ITEMS, OBJECTS, ONCE};
+
+use crate::template::template;
+
+const BUCKET: &str = "arn:aws:s3:::artifacts";
+const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/ledger";
+/// Actions that change an object or an item, or read one; the tables speak of these alone.
+const KNOWN: [&str; 9] = [
+    "s3:GetObject",
+    "s3:PutObject",
+    "s3:ListBucket",
+    // Of an upload that is not an object yet.
+    "s3:ListMultipartUploadParts",
+    "s3:AbortMultipartUpload",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "dynamodb:Query",
+    "dynamodb:BatchGetItem",
+];
+
+fn parameters(tenant: &str) -> Vec<(&'static str, String)> {
+    let of = |name, value: &str| (name, value.to_owned());
+    vec![
+        of("ArtifactBucket.Arn", BUCKET),
+        of("LedgerTable.Arn", TABLE),
+        of("AWS::Partition", "aws"),
+        of("Bucket", "artifacts"),
+        of("BatchSources", "arn:aws:s3:::corpus,arn:aws:s3:::corpus/*"),
+        of("Tenant", tenant),
+    ]
+}
+
+fn roles(tenant: &str) -> Roles {
+    let parameters = parameters(tenant);
+    let parameters: Vec<_> =
+        parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Roles::read(&parameters)
+}
+
+/// Roles, without their `Role`, that may do it.
+fn allowed(roles: &Roles, ask: &Ask<'_>) -> BTreeSet<String> {
+    let may = roles.names().filter(|role| roles.may(role, ask));
+    may.map(|role| role.strip_suffix("Role").unwrap().to_owned()).collect()
+}
+
+fn listed(cells: &[&str]) -> BTreeSet<String> {
+    cells.iter().map(|cell| (*cell).to_owned()).collect()
+}
+
+fn compare(
+    wrong: &mut Vec<String>,
+    what: &str,
+    allowed: &BTreeSet<String>,
+    listed: &BTreeSet<String>,
+) {
+    if let gained @ [_, ..] = allowed.difference(listed).collect::<Vec<_>>().as_slice() {
+        wrong.push(format!("{what}: also by {gained:?}"));
+    }
+    if let lost @ [_, ..] = listed.difference(allowed).collect::<Vec<_>>().as_slice() {
+        wrong.push(format!("{what}: not by {lost:?}"));
+    }
+}
+
+#[test]
+fn a_role_writes_and_reads_the_kinds_of_objects_that_it_has_a_cell_for() {
+    let mut wrong = Vec::new();
+    // The reader's role is the tenant's that the key is of, and that of a tenant with nearly the same name.
+    let both = |tenant: &'static str| (tenant, [roles(tenant), roles(&tenant[..tenant.len() - 1])]);
+    let of_tenant: BTreeMap<&str, [Roles; 2]> = keys::TENANTS.into_iter().map(both).collect();
+    for (kind, writers, readers) in OBJECTS {
+        for key in keys::of(kind) {
+            let resource = format!("{BUCKET}/{}", key.key);
+            for (roles, is_own) in of_tenant[key.tenant].iter().zip([true, false]) {
+                for (action, cells) in [("s3:PutObject", writers), ("s3:GetObject", readers)] {
+                    let ask = Ask { action, resource: &resource, context: &[] };
+                    let mut cells = listed(cells);
+                    cells.retain(|cell| is_own || cell != "Reader");
+                    let what = format!("{action} of {kind} ({})", key.key);
+                    compare(&mut wrong, &what, &allowed(roles, &ask), &cells);
+                }
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} cells, the first: {:#?}",
+        wrong.len(),
+        &wrong[..wrong.len().min(20)]
+    );
+}
+
+#[test]
+fn a_role_writes_and_reads_the_items_of_the_ledger_that_it_has_a_cell_for() {
+    let (mut wrong, roles) = (Vec::new(), roles("alpha"));
+    for (kind, putters, updaters, readers) in ITEMS {
+        let (pk, attributes) = keys::of_ledger(kind);
+        let leading = [pk.as_str()];
+        let context: [(&str, &[&str]); 2] =
+            [("dynamodb:LeadingKeys", &leading), ("dynamodb:Attributes", attributes)];
+        let may = |action| allowed(&roles, &Ask { action, resource: TABLE, context: &context });
+        compare(&mut wrong, &format!("put of {kind}"), &may("dynamodb:PutItem"), &listed(putters));
+        compare(
+            &mut wrong,
+            &format!("update of {kind}"),
+            &may("dynamodb:UpdateItem"),
+            &listed(updaters),
+        );
+        let read = [may("dynamodb:Query"), may("dynamodb:BatchGetItem")];
+        let read = read.into_iter().flatten().collect();
+        compare(&mut wrong, &format!("read of {kind}"), &read, &listed(readers));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What no cell speaks of, as deleting or copying rights, no role has; of the ledger none has an index or another table.
+#[test]
+fn no_role_has_an_action_that_the_tables_do_not_know() {
+    let roles = roles("alpha");
+    let of_data = |action: &&str| ["s3:", "dynamodb:", "*"].iter().any(|it| action.starts_with(it));
+    let unknown: BTreeSet<&str> =
+        roles.actions().filter(of_data).filter(|action| !KNOWN.contains(action)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    for resource in [format!("{TABLE}/index/listing"), format!("{TABLE}2"), "*".to_owned()] {
+        for action in KNOWN.into_iter().filter(|action| action.starts_with("dynamodb:")) {
+            let ask = Ask { action, resource: &resource, context: &[] };
+            assert_eq!(allowed(&roles, &ask), BTreeSet::new(), "{action} on {resource}");
+        }
+    }
+}
+
+#[test]
+fn the_bucket_refuses_a_second_writer_of_the_kinds_that_are_written_once() {
+    let template = template();
+    let policy = &template["Resources"]["ArtifactBucketPolicy"]["Properties"]["PolicyDocument"];
+    let parameters = parameters("alpha");
+    let parameters: Vec<_> =
+        parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let creation: (&str, &[&str]) = ("s3:ObjectCreationOperation", &["true"]);
+    let tls: (&str, &[&str]) = ("aws:SecureTransport", &["true"]);
+    let plain: (&str, &[&str]) = ("aws:SecureTransport", &["false"]);
+    let conditional: (&str, &[&str]) = ("s3:if-none-match", &["*"]);
+    for (kind, ..) in OBJECTS {
+        for key in keys::of(kind) {
+            let resource = format!("{BUCKET}/{}", key.key);
+            let is_refused = |context: &[(&str, &[&str])]| {
+                let ask = Ask { action: "s3:PutObject", resource: &resource, context };
+                denies(policy, &parameters, &ask)
+            };
+            assert_eq!(is_refused(&[creation, tls]), ONCE.contains(kind), "{kind}: {resource}");
+            assert!(!is_refused(&[creation, tls, conditional]), "{kind}: {resource}");
+            assert!(is_refused(&[creation, conditional, plain]), "without TLS: {resource}");
+        }
+    }
+}

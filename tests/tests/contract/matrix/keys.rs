@@ -1,0 +1,119 @@
+//! Keys of every kind, of tenants, workflows and steps that are called as other kinds are.
+
+use bcce_core::batch::BatchRef;
+use bcce_core::batch::reference::ItemOf;
+use bcce_core::ledger::{batch_pk, cache_pk, calls_pk, run_pk, tally_pk, target_pk, usage_pk};
+use bcce_core::run::RunRef;
+use time::OffsetDateTime;
+
+pub const TENANTS: [&str; 6] = ["default", "steps", "manifest-1", "x-batch-y", "bulk-1", "parts"];
+const WORKFLOWS: [&str; 8] =
+    ["explain", "manifest-1", "bulk-1", "parts", "opened-1", "request", "children-1", "x-batch-y"];
+const STEPS: [&str; 5] = ["plan", "request", "manifest-1", "steps", "failures"];
+/// One and two digits.
+const ATTEMPTS: [u32; 2] = [1, 12];
+
+/// A key in S3, with the tenant that it is of.
+pub struct Key {
+    pub tenant: &'static str,
+    pub key: String,
+}
+
+/// Every key of a kind.
+pub fn of(kind: &str) -> Vec<Key> {
+    let mut keys = Vec::new();
+    for tenant in TENANTS {
+        for workflow in WORKFLOWS {
+            for attempt_no in ATTEMPTS {
+                let run = RunRef { attempt_no, ..RunRef::first(tenant, workflow, "42") };
+                let batch = BatchRef { attempt_no, ..BatchRef::first(tenant, workflow, "42") };
+                let of_kind = of_run(kind, &run).or_else(|| of_batch(kind, &batch));
+                let of_kind = of_kind.or_else(|| of_none(kind, workflow));
+                let of_kind = of_kind.unwrap_or_else(|| panic!("no key is a {kind}"));
+                keys.extend(of_kind.into_iter().map(|key| Key { tenant, key }));
+            }
+        }
+    }
+    keys
+}
+
+fn of_run(kind: &str, run: &RunRef) -> Option<Vec<String>> {
+    Some(match kind {
+        "run: request" => vec![run.request_key()],
+        "run: plan" => vec![run.plan_key()],
+        "run: answer" => {
+            STEPS.map(|it| [run.step_key(it, None), run.step_key(it, Some(3))]).concat()
+        }
+        "run: failure" => {
+            let of = |it| {
+                [
+                    run.failure_key(it, None),
+                    run.failure_key(it, Some(3)),
+                    run.record_failure_key(it),
+                ]
+            };
+            STEPS.map(of).concat()
+        }
+        "run: manifest" => vec![run.manifest_key()],
+        "run: signature" => vec![run.signature_key()],
+        _ => return None,
+    })
+}
+
+fn of_batch(kind: &str, batch: &BatchRef) -> Option<Vec<String>> {
+    Some(vec![match kind {
+        "batch: request" => batch.request_key(),
+        "batch: opened" => batch.opened_key(),
+        "batch: list of parts" => batch.parts_key(),
+        "batch: part" => batch.part_key(7),
+        "batch: places" => batch.places_key(7),
+        "batch: refused" => batch.refused_key(12_345),
+        "bulk: input" => batch.bulk_input_key(2, 7),
+        "bulk: rendered" => batch.rendered_key(7),
+        "bulk: jobs" => batch.jobs_key(),
+        "bulk: output" => format!("{}abc123/000007.jsonl.out", batch.bulk_output_prefix()),
+        "bulk: taken" => batch.taken_key(7),
+        "bulk: left" => batch.left_key(7),
+        "bulk: sample" => batch.sample_key(),
+        "batch: rest" => batch.rest_key(7),
+        "batch: rest of records" => batch.rest_records_key(7),
+        "batch: children" => format!("{}/1f0a/SUCCEEDED_0.json", batch.children_prefix()),
+        "batch: results of a part" => batch.part_results_key(7),
+        "batch: outputs of a part" => batch.part_outputs_key(7),
+        "batch: sums of a part" => batch.part_sums_key(7),
+        "batch: results" => batch.results_key(),
+        "batch: outputs" => batch.outputs_key(),
+        "batch: manifest" => batch.manifest_key(),
+        "batch: signature" => batch.signature_key(),
+        _ => return None,
+    }])
+}
+
+fn of_none(kind: &str, workflow: &str) -> Option<Vec<String>> {
+    Some(vec![match kind {
+        "config: workflow" => format!("config/workflows/{workflow}/0a.yaml"),
+        "config: webhook" => "config/webhooks/github/0a.yaml".to_owned(),
+        "inbox" => format!("batches/inbox/{workflow}/a.jsonl"),
+        "uploads" => "batches/uploads/a.jsonl".to_owned(),
+        "anything else" => format!("{workflow}/a.json"),
+        _ => return None,
+    }])
+}
+
+/// An item of the ledger: its partition key, and attributes that are written of it.
+pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
+    let day = OffsetDateTime::UNIX_EPOCH;
+    let batch = ItemOf { batch_id: "explain-batch-1".into(), attempt_no: 1 };
+    match kind {
+        "run record" => (run_pk("explain-1"), &["pk", "sk", "status"]),
+        "calls" => (calls_pk("explain-1", 1), &["pk", "sk", "begun"]),
+        "batch record" => (batch_pk("explain-batch-1"), &["pk", "sk", "status"]),
+        "tally" => (tally_pk(&batch), &["pk", "sk", "succeeded"]),
+        "halt" => (tally_pk(&batch), &["pk", "sk", "halted_at", "halted_by", "halted_because"]),
+        "usage" => (usage_pk(day, "explain-1"), &["pk", "sk", "calls"]),
+        "target" => (target_pk("us-east-1#m"), &["pk", "sk", "breaker"]),
+        "cache" => (cache_pk("0a"), &["pk", "sk", "until"]),
+        "anything else" => ("else#1".to_owned(), &["pk", "sk", "a"]),
+        _ => panic!("no item is a {kind}"),
+    }
+}

@@ -1,0 +1,163 @@
+//! What a role that was taken over may not do: write what others trust, and have a forgery signed.
+
+use bcce_core::artifact::to_json;
+use bcce_core::batch::BatchRef;
+use bcce_core::digest::sha256_hex;
+use bcce_core::request::{Request, StoredRequest};
+use bcce_core::run::RunRef;
+use serde_json::{Value, json};
+
+use crate::roles::Role;
+use crate::signed::{Call, Caller};
+use crate::stack::{Stack, fresh, output};
+use crate::walk::{begun, invoke, through};
+
+/// Every role that writes objects, and kinds that are another's to write. Steps are called as other kinds are.
+#[tokio::test]
+async fn no_role_writes_what_another_is_trusted_for() {
+    let _turn = crate::TURN.lock().await;
+    let root = Caller::root();
+    let run = RunRef::first("default", "explain", &fresh("forged"));
+    let batch = BatchRef::first("default", "explain", &fresh("forged"));
+    let answers = ["plan", "request", "manifest-1"].map(|step| run.step_key(step, None));
+    let seals =
+        [run.manifest_key(), run.signature_key(), batch.manifest_key(), batch.signature_key()];
+    let parts = [batch.part_key(1), batch.places_key(1), batch.opened_key()];
+    let results = [batch.part_results_key(1), batch.results_key(), batch.outputs_key()];
+    let all: Vec<&String> = answers.iter().chain(&seals).chain(&parts).chain(&results).collect();
+    for (name, own) in [
+        ("DispatchRole", vec![]),
+        ("PrepareRole", vec![]),
+        ("InvokeRole", answers.to_vec()),
+        ("PersistArtifactRole", seals[..2].to_vec()),
+        ("EmitMetricsRole", vec![]),
+        ("OpenBatchRole", parts.to_vec()),
+        ("OpenItemRole", vec![]),
+        ("RenderPartRole", vec![]),
+        ("BulkJobRole", vec![]),
+        ("TakePartRole", [&answers[..], &seals[..2]].concat()),
+        ("ChooseLeftoversRole", vec![]),
+        ("CollectPartRole", results[..1].to_vec()),
+        ("CloseBatchRole", [&seals[2..], &results[1..]].concat()),
+        ("BatchRole", vec![]),
+    ] {
+        let role = Role::find(&root, name).await;
+        let caller = role.assume(&root).await;
+        for key in &all {
+            let put = Call::put("s3", format!("/{}/{key}", output("ArtifactBucket")), "{}".into());
+            let answer = caller.call(put.with("if-none-match", "*")).await;
+            // What another role was let write is there already.
+            let is_refused = answer.is_refused();
+            assert_eq!(
+                is_refused,
+                !own.contains(key),
+                "{name} {key}: {} {}",
+                answer.status,
+                answer.body
+            );
+        }
+    }
+}
+
+/// A run up to its seal, with this at its manifest's key: nothing is signed, recorded or told.
+async fn is_not_signed(
+    root: &Caller,
+    stack: &Stack,
+    run: &RunRef,
+    body: Vec<u8>,
+    signature: Option<Vec<u8>>,
+) {
+    let put = stack.s3.put_object().bucket(output("ArtifactBucket")).key(run.manifest_key());
+    let put = signature.iter().fold(put, |put, signature| {
+        put.metadata("bcce-signature", aws_smithy_types::base64::encode(signature))
+    });
+    put.if_none_match("*").body(body.clone().into()).send().await.unwrap();
+    let reference = begun(serde_json::to_value(run).unwrap(), &stack.arn(run));
+    let broke = through(root, reference.clone()).await.unwrap_err();
+    assert_eq!(broke.function, "persist-artifact");
+    for part in ["Bcce.Internal", &run.manifest_key(), "docs/settling.md"] {
+        assert!(broke.because.contains(part), "{part} is not in {}", broke.because);
+    }
+    assert!(stack.object(&run.signature_key()).await.is_none(), "{} is signed", run.manifest_key());
+    assert_eq!(stack.object(&run.manifest_key()).await, Some(body));
+    // emit-metrics takes the manifest that it is told of, and nobody tells it of this one.
+    let record = stack.record(run).await;
+    assert!(!record.contains_key("counted"), "it is counted");
+}
+
+#[tokio::test]
+async fn a_manifest_that_no_sealer_made_is_not_signed() {
+    let _turn = crate::TURN.lock().await;
+    let (root, stack) = (Caller::root(), Stack::connect().await);
+    crate::make_up_for_the_emulator(&root).await;
+    // An honest run, whose manifest and signature are genuine.
+    let honest = stored(&stack).await;
+    let reference = begun(serde_json::to_value(&honest).unwrap(), &stack.arn(&honest));
+    through(&root, reference).await.unwrap();
+    let manifest = stack.object(&honest.manifest_key()).await.unwrap();
+    let signature = stack.object(&honest.signature_key()).await.unwrap();
+
+    let run = stored(&stack).await;
+    is_not_signed(&root, &stack, &run, b"garbage".to_vec(), None).await;
+    // Another run's, with its signature.
+    let run = stored(&stack).await;
+    is_not_signed(&root, &stack, &run, manifest.clone(), Some(signature.clone())).await;
+    // A forgery: all that is true of this run, but cheaper.
+    let run = stored(&stack).await;
+    let mut forged: Value = serde_json::from_slice(&manifest).unwrap();
+    forged["run_id"] = json!(run.run_id);
+    forged["request_id"] = json!(run.request_id);
+    forged["totals"]["cost_usd"] = json!("0");
+    is_not_signed(&root, &stack, &run, forged.to_string().into_bytes(), None).await;
+    let run = stored(&stack).await;
+    forged["run_id"] = json!(run.run_id);
+    is_not_signed(&root, &stack, &run, forged.to_string().into_bytes(), Some(signature)).await;
+}
+
+/// The same of a batch, whose machine seals it with close-batch.
+#[tokio::test]
+async fn a_manifest_of_a_batch_that_no_sealer_made_is_not_signed() {
+    let _turn = crate::TURN.lock().await;
+    let (root, stack) = (Caller::root(), Stack::connect().await);
+    let close = async |batch: &BatchRef| {
+        let arn = format!(
+            "{}:{}",
+            output("BatchArn").replacen(":stateMachine:", ":execution:", 1),
+            batch.batch_id
+        );
+        let reference = begun(serde_json::to_value(batch).unwrap(), &arn);
+        let fault =
+            json!({ "name": "Bcce.InvalidRequest", "message": "batch.source: has no items" });
+        invoke(&root, "close-batch", &json!({ "batch": reference, "fault": fault, "teller": arn }))
+            .await
+    };
+    let honest = BatchRef::first("default", "explain", &fresh("sealed-batch"));
+    close(&honest).await.unwrap();
+    let manifest = stack.object(&honest.manifest_key()).await.unwrap();
+    let signature = stack.object(&honest.signature_key()).await.unwrap();
+    assert_eq!(close(&honest).await.unwrap()["manifest"]["sha256"], sha256_hex(&manifest));
+    for (body, signature) in
+        [(b"garbage".to_vec(), None), (manifest.clone(), None), (manifest, Some(signature))]
+    {
+        let batch = BatchRef::first("default", "explain", &fresh("forged-batch"));
+        let put = stack.s3.put_object().bucket(output("ArtifactBucket")).key(batch.manifest_key());
+        let put = signature.iter().fold(put, |put, signature| {
+            put.metadata("bcce-signature", aws_smithy_types::base64::encode(signature))
+        });
+        put.if_none_match("*").body(body.into()).send().await.unwrap();
+        let broke = close(&batch).await.unwrap_err();
+        assert!(broke.because.contains(&batch.manifest_key()), "{}", broke.because);
+        assert!(stack.object(&batch.signature_key()).await.is_none());
+    }
+}
+
+/// The request of a new run.
+async fn stored(stack: &Stack) -> RunRef {
+    let request =
+        json!({ "workflow": "explain", "id": fresh("forged"), "inputs": { "text": "A breaker." } });
+    let request = StoredRequest::new(Request::parse(&request.to_string()).unwrap(), "default", "1");
+    let run = request.run();
+    let put = stack.s3.put_object().bucket(output("ArtifactBucket")).key(run.request_key());
+    put.if_none_match("*").body(to_json(&request).unwrap().into()).send().await.unwrap();
+    run
+}
