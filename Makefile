@@ -53,8 +53,9 @@ lint: setup ## the template and the state machines
 	node_modules/.bin/asl-validator $(foreach machine,$(MACHINES),--json-path target/lint/$(notdir $(machine)))
 	node --test tests/machines/expressions.test.mjs
 
-local: setup ## tests of the local stack's own programs
+local: setup ## tests of the programs that deploy, here and to AWS
 	.venv/bin/python -m unittest discover --start-directory infra/local --pattern '*_test.py' --buffer
+	.venv/bin/python -m unittest discover --start-directory infra --pattern '*_test.py' --buffer
 
 offline: ## tests that need nothing
 	cargo test --locked --workspace
@@ -135,12 +136,14 @@ up: setup build ## a stack that stays, its addresses in .local/stack.env
 down: ## ends what `up` started
 	$(STACK) down
 
+# PARAMETERS="Name=value ..." are further ones than the section's. InvokeReservedConcurrency, where nobody sets it, is made
+# to fit the account's pool.
 deploy: setup .venv/deploy ## to AWS: make deploy ENV=<section of samconfig.toml>
 	$(stack_name_fits)
 	@test -n "$(ARCHITECTURE)" || { echo "error: samconfig.toml has no [$(ENV).deploy.parameters] with an Architecture"; exit 1; }
 	PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda build --release --locked --output-format zip \
 		$(if $(filter x86_64,$(ARCHITECTURE)),--x86-64,--arm64) $(addprefix --package ,$(FUNCTIONS))
-	$(SAM) deploy --config-env $(ENV)
+	.venv/bin/python infra/concurrency.py $(ENV) --parameters "$(PARAMETERS)" -- env $(SAM) deploy --config-env $(ENV)
 	@echo "next: bcce --env $(ENV) config push infra/config/$(ENV)"
 
 # Each of ACCOUNTS=111122223333,... and ORGANIZATION=o-... may be left out, not both; PARAMETERS="Name=value ..." are

@@ -17,8 +17,9 @@ use bcce_core::error::Fault;
 use bcce_core::ledger::ClosedBatch;
 use bcce_core::manifest::ManifestRef;
 use bcce_core::ports::{
-    Clock, CloseBatch, Closed, Concatenate, GetObject, PutOnce, ReadTally, SignDigest,
+    Clock, CloseBatch, Closed, Concatenate, GetObject, PutOnce, ReadTally, ReleaseSlot, SignDigest,
 };
+use bcce_core::slot::Lane;
 use futures::{StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -97,7 +98,7 @@ pub async fn handle<S, K, L, C>(
 where
     S: GetObject + PutOnce + Concatenate,
     K: SignDigest,
-    L: CloseBatch + ReadTally,
+    L: CloseBatch + ReadTally + ReleaseSlot,
     C: Clock,
 {
     let batch = &request.batch;
@@ -120,6 +121,8 @@ where
         manifest_sha256: sha256.clone(),
         teller: request.teller.clone(),
     };
+    // None of its items is at work any more.
+    ports.ledger.release_slot(Lane::Batches, &batch.tenant, &batch.execution_name()).await?;
     let tells = match ports.ledger.close_batch(&closed).await? {
         Closed::Now => {
             emf::documents(environment, &closed.manifest)

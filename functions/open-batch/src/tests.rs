@@ -75,7 +75,13 @@ fn ports_with(rows: impl Into<Vec<u8>>) -> Fakes {
 }
 
 fn open(ports: &Fakes, event: &str) -> Result<Response, Fault> {
+    open_with(ports, event, 0)
+}
+
+/// Opens where the batches of a tenant share `limit` items at a time.
+fn open_with(ports: &Fakes, event: &str, limit: u32) -> Result<Response, Fault> {
     let config = Config {
+        tenant_maximum_batch_items: limit,
         environment: "dev".into(),
         bucket: "bucket".into(),
         key_arn: String::new(),
@@ -465,4 +471,16 @@ fn what_is_asked_for_in_bulk_is_so_by_the_first_item_that_has_a_plan() {
     let opened = few.store.json(&batch().opened_key());
     assert_eq!(opened["mode"], "on_demand");
     assert!(opened["because"][0].as_str().unwrap().starts_with("not in bulk: a job has"));
+}
+
+#[test]
+fn a_batch_runs_no_more_items_at_a_time_than_its_slot_counts() {
+    for (limit, expected) in [(0, 500), (100, 100), (1_000, 500)] {
+        let ports = ports(json!({ "source": SOURCE, "concurrency": 500 }));
+        ports.sources.put(SOURCE, "e1", ROWS);
+        let Ok(Response::Opened { concurrency, .. }) = open_with(&ports, EVENT, limit) else {
+            panic!("it is refused")
+        };
+        assert_eq!(concurrency, expected);
+    }
 }
