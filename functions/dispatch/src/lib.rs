@@ -9,6 +9,7 @@
 
 mod config;
 mod metrics; // what waits
+mod rejecting; // what is no request
 mod slots; // what a tenant has under way
 #[cfg(test)]
 mod tests;
@@ -18,23 +19,21 @@ mod workflows; // which names there are
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use bcce_aws::sqs::letters::REQUEST_ID;
 use bcce_core::artifact::{parse, store_once, to_json};
-use bcce_core::attempt::Totals;
 use bcce_core::batch::dropped::is_folder;
 use bcce_core::batch::{BatchRequest, StoredBatch};
 use bcce_core::config::parameter_name;
 use bcce_core::error::{ErrorName, Fault, Problems};
 use bcce_core::limits::MAX_ID_BYTES;
-use bcce_core::notice::{RunNotice, RunStatus};
 use bcce_core::ports::{
-    Clock, DeadLetter, GetObject, Letter, ListParameters, ListSlots, Postpone, Publish, PutOnce,
+    Clock, DeadLetter, GetObject, ListParameters, ListSlots, Postpone, Publish, PutOnce,
     ReleaseSlot, SendAgain, StartBatch, StartRun, Started, TakeSlot,
 };
-use bcce_core::request::{Request, StoredRequest, told_of};
+use bcce_core::request::{Request, StoredRequest};
 use bcce_core::slot::{Lane, batch_weight};
 use time::OffsetDateTime;
 
 use slots::{Claim, Taken};
-use waiting::{RENEW_AT, Wait, after_a_fault, received, sent_at, while_waiting};
+use waiting::{Wait, after_a_fault, sent_at};
 use workflows::{Known, Question};
 
 pub use config::Config;
@@ -115,13 +114,6 @@ enum Dispatched {
     Waits(Wait),
 }
 
-/// A message that is no request, and why.
-struct Rejected<'a> {
-    request_id: &'a str,
-    workflow: Option<&'a str>,
-    reason: Fault,
-}
-
 impl<S, M, T, D, Q, P, L, C> Ports<S, M, T, D, Q, P, L, C>
 where
     S: GetObject + PutOnce,
@@ -174,41 +166,6 @@ where
                 }
             }
         }
-    }
-
-    /// Has a message come again later, and returns its id unless a copy has taken its place. A copy that was sent by a
-    /// call that ended behind that is the same request twice, and so one run.
-    async fn wait(&self, message: &SqsMessage, wait: &Wait) -> Option<String> {
-        let message_id = message.message_id.as_deref();
-        let (delay, receives) = (while_waiting(message, wait), received(message));
-        tracing::info!(message_id, receives, "the message waits: {}", wait.because);
-        if receives < RENEW_AT {
-            return self.postpone(message, delay).await;
-        }
-        let arn = message.event_source_arn.as_deref().unwrap_or_default();
-        let body = message.body.as_deref().unwrap_or_default();
-        match self.queue.send_again(arn, body, request_id(message), delay).await {
-            Ok(()) => None,
-            Err(fault) => {
-                tracing::warn!(message_id, "the message could not be renewed: {}", fault.message);
-                self.postpone(message, delay).await
-            }
-        }
-    }
-
-    async fn postpone(&self, message: &SqsMessage, delay: std::time::Duration) -> Option<String> {
-        let id = message.message_id.clone().unwrap_or_default();
-        let arn = message.event_source_arn.as_deref().unwrap_or_default();
-        let receipt = message.receipt_handle.as_deref().unwrap_or_default();
-        // Without it the message comes after the queue's whole visibility timeout, which is only slower.
-        if let Err(fault) = self.queue.postpone(arn, receipt, delay).await {
-            tracing::warn!(
-                message_id = id,
-                "the message could not be postponed: {}",
-                fault.message
-            );
-        }
-        Some(id)
     }
 
     async fn dispatch(&self, config: &Config, received: Received<'_>) -> Result<Dispatched, Fault> {
@@ -339,56 +296,6 @@ where
                 self.reject_named(received, named, reason).await.map(Some)
             }
         }
-    }
-
-    /// Rejects a request that could be read: its id and its workflow are known.
-    async fn reject_named(
-        &self,
-        received: Received<'_>,
-        (request_id, workflow): (&str, &str),
-        reason: Fault,
-    ) -> Result<Dispatched, Fault> {
-        let rejected = Rejected { request_id, workflow: Some(workflow), reason };
-        self.reject(received.body, received.tenant, rejected).await?;
-        Ok(Dispatched::Done)
-    }
-
-    /// A body that is no request at all, or no batch.
-    async fn reject_unread(
-        &self,
-        received: Received<'_>,
-        problems: Problems,
-    ) -> Result<Dispatched, Fault> {
-        let (workflow, id) = told_of(received.body);
-        let request_id = id.as_deref().unwrap_or(received.given_id);
-        let (workflow, reason) = (workflow.as_deref(), problems.into());
-        let rejected = Rejected { request_id, workflow, reason };
-        self.reject(received.body, received.tenant, rejected).await?;
-        Ok(Dispatched::Done)
-    }
-
-    /// Tells first and moves the message second: if the second fails, the message comes again and is
-    /// told of twice. Among the dead letters it lies twice only where this function ends, or SQS is
-    /// not heard, behind the move.
-    async fn reject(&self, body: &str, tenant: &str, rejected: Rejected<'_>) -> Result<(), Fault> {
-        let Rejected { request_id, workflow, reason } = rejected;
-        tracing::warn!(request_id, tenant, "the message is rejected: {}", reason.message);
-        let notice = RunNotice {
-            version: 1,
-            run_id: None,
-            request_id: request_id.to_owned(),
-            tenant: tenant.to_owned(),
-            workflow: workflow.map(str::to_owned),
-            status: RunStatus::Rejected,
-            ended_at: self.clock.now(),
-            manifest: None,
-            manifest_sha256: None,
-            totals: Totals::of([]),
-            truncated: 0,
-            error: Some(reason.clone()),
-        };
-        self.topic.publish(&notice).await?;
-        self.dead_letters.dead_letter(&Letter { body, tenant, request_id, reason: &reason }).await
     }
 }
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsMessage;
 use bcce_core::digest::sha256;
+use bcce_core::ports::{Postpone, SendAgain};
 use time::OffsetDateTime;
+
+use crate::{Ports, request_id};
 
 /// A message that waits is replaced by a copy before SQS, which counts its receives, would call it a dead letter (see
 /// `maxReceiveCount`). Receives that are left are for faults.
@@ -28,8 +31,45 @@ impl Wait {
     }
 }
 
+impl<S, M, T, D, Q: Postpone + SendAgain, P, L, C> Ports<S, M, T, D, Q, P, L, C> {
+    /// Has a message come again later, and returns its id unless a copy has taken its place. A copy that was sent by a
+    /// call that ended behind that is the same request twice, and so one run.
+    pub(crate) async fn wait(&self, message: &SqsMessage, wait: &Wait) -> Option<String> {
+        let message_id = message.message_id.as_deref();
+        let (delay, receives) = (while_waiting(message, wait), received(message));
+        tracing::info!(message_id, receives, "the message waits: {}", wait.because);
+        if receives < RENEW_AT {
+            return self.postpone(message, delay).await;
+        }
+        let arn = message.event_source_arn.as_deref().unwrap_or_default();
+        let body = message.body.as_deref().unwrap_or_default();
+        match self.queue.send_again(arn, body, request_id(message), delay).await {
+            Ok(()) => None,
+            Err(fault) => {
+                tracing::warn!(message_id, "the message could not be renewed: {}", fault.message);
+                self.postpone(message, delay).await
+            }
+        }
+    }
+
+    pub(crate) async fn postpone(&self, message: &SqsMessage, delay: Duration) -> Option<String> {
+        let id = message.message_id.clone().unwrap_or_default();
+        let arn = message.event_source_arn.as_deref().unwrap_or_default();
+        let receipt = message.receipt_handle.as_deref().unwrap_or_default();
+        // Without it the message comes after the queue's whole visibility timeout, which is only slower.
+        if let Err(fault) = self.queue.postpone(arn, receipt, delay).await {
+            tracing::warn!(
+                message_id = id,
+                "the message could not be postponed: {}",
+                fault.message
+            );
+        }
+        Some(id)
+    }
+}
+
 /// How often SQS has delivered the message.
-pub fn received(message: &SqsMessage) -> u32 {
+fn received(message: &SqsMessage) -> u32 {
     let received = message.attributes.get("ApproximateReceiveCount");
     received.and_then(|count| count.parse().ok()).unwrap_or(1)
 }
@@ -42,7 +82,7 @@ pub fn sent_at(message: &SqsMessage, now: OffsetDateTime) -> OffsetDateTime {
 }
 
 /// When a message that waits comes again.
-pub fn while_waiting(message: &SqsMessage, wait: &Wait) -> Duration {
+fn while_waiting(message: &SqsMessage, wait: &Wait) -> Duration {
     wait.at_least + jittered(message, MOST_WAITING_S)
 }
 

@@ -222,3 +222,29 @@ async fn a_run_releases_its_slot_each_time_and_an_item_of_a_batch_has_none() {
     handle(&ports, &config(), &|_: &str| {}, request).await.unwrap();
     assert!(ports.ledger.released.borrow().is_empty());
 }
+
+/// Whoever may start an execution may name any workflow, and each distinct one would be a metric that is billed.
+#[tokio::test]
+async fn a_run_that_was_refused_before_it_had_a_plan_makes_no_metric_of_its_workflow() {
+    let run = serde_json::from_str::<Request>(EVENT).unwrap().run;
+    let manifest = Manifest::seal(Evidence {
+        run: &run,
+        plan: None,
+        artifacts: vec![],
+        answers: vec![],
+        failures: vec![],
+        broken: vec![],
+        begun: vec![],
+        fault: Some(Fault::new(
+            ErrorName::InvalidRequest,
+            "workflow: there is no workflow explain",
+        )),
+        ending: None,
+        ended_at: datetime!(2026-11-01 12:00:09 UTC),
+    });
+    let documents = emf::of_run("dev", &manifest);
+    let document: Value = serde_json::from_str(&documents[0]).unwrap();
+    let directive = &document["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!(directive["Dimensions"], serde_json::json!([["Environment"]]));
+    assert_eq!(document.get("Workflow"), None);
+}

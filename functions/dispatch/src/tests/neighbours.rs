@@ -1,6 +1,7 @@
 //! What a flood of one tenant does to itself and to the others.
 
 use super::*;
+use crate::waiting::RENEW_AT;
 
 fn limited(runs: u32, batch_items: u32) -> Config {
     Config { tenant_maximum_runs: runs, tenant_maximum_batch_items: batch_items, ..config() }
