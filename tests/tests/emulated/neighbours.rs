@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::stack::{RunRef, Stack, fresh, output, release};
 
 /// `TenantMaximumRuns` of the local stack.
-const LIMIT: u32 = 100;
+const LIMIT: u32 = 1_000;
 
 /// Holds a slot of `weight` in the name of no run, as a tenant does that has so many runs under way.
 async fn hold(stack: &Stack, tenant: &str, holder: &str, weight: u32) {
