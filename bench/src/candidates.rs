@@ -48,6 +48,9 @@ pub fn all() -> [Candidate; 3] {
                     "BCCE_WORKFLOW_ARN",
                     "arn:aws:states:us-east-1:000000000000:stateMachine:workflow",
                 ),
+                ("BCCE_BATCH_ARN", "arn:aws:states:us-east-1:000000000000:stateMachine:batch"),
+                // Without a limit of runs, nothing is asked of it.
+                ("BCCE_LEDGER_TABLE", "ledger"),
                 ("BCCE_TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:topic"),
                 (
                     "BCCE_DEAD_LETTER_QUEUE_URL",

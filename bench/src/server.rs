@@ -145,7 +145,12 @@ fn service(target: &str, body: &[u8]) -> Answer {
             json!({ "Parameters": [{ "Name": asked["Names"][0], "Value": SECRET }] })
         }
         "GetParametersByPath" => {
-            json!({ "Parameters": [{ "Name": "/bcce/dev/webhooks/github", "Value": SOURCE }] })
+            let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+            let (name, value) = match asked["Path"].as_str() {
+                Some("/bcce/dev/workflows") => ("/bcce/dev/workflows/explain", "{}"),
+                _ => ("/bcce/dev/webhooks/github", SOURCE),
+            };
+            json!({ "Parameters": [{ "Name": name, "Value": value }] })
         }
         _ => return plain(String::new()).header("etag", "\"e\"").done(),
     };

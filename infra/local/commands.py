@@ -76,8 +76,18 @@ def of_make(given):
     printed = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert printed.returncode == 0, f"{given}: {printed.stderr}"
     for command in commands_in(printed.stdout, f"{given.where}, {shlex.join(given.words)}"):
+        command = Given(command.where, run_by_another(command.words))
         if program(command.words) in ("sam", "aws"):
             yield command
+
+
+def run_by_another(words):
+    """The command that a program runs after `-- env A=b`, as infra/concurrency.py does; else the words as they are."""
+    if "--" not in words or words[words.index("--") + 1 :][:1] != ("env",):
+        return words
+    behind = words[words.index("--") + 2 :]
+    named = [not re.match(r"[A-Za-z_]+=", word) for word in behind]
+    return behind[named.index(True) :]
 
 
 def program(words):

@@ -58,6 +58,9 @@ def deploy(session, aws, bedrock_endpoint_url):
             "FipsEndpoints": "on",
             # The emulator takes a Number parameter for a string, and its poller then stumbles over it.
             "DispatchMaximumConcurrency": "0",
+            # More than tests start side by side, so that none waits for another. The flood in neighbours.rs fills them.
+            "TenantMaximumRuns": "1000",
+            "TenantMaximumBatchItems": "10000",
         }
         command = [VENV / "bin" / "sam", "deploy", "--template-file", ROOT / "infra" / "template.yaml"]
         command += ["--stack-name", STACK, "--s3-bucket", bucket, "--region", REGION]

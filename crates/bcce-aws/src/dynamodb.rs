@@ -1,6 +1,7 @@
 //! The ledger. Keys and items are described in `bcce_core::ledger`.
 
 mod batches; // records of batches, and the tally of their runs
+mod slots; // what a tenant has under way
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

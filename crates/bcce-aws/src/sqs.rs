@@ -10,13 +10,16 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
 use bcce_core::error::Fault;
 use bcce_core::limits::cut;
-use bcce_core::ports::{DeadLetter, Letter, Postpone, SendRequest, Sent};
+use bcce_core::ports::{DeadLetter, Letter, Postpone, SendAgain, SendRequest, Sent};
 
 use crate::fault::internal;
 use crate::lazily::Lazily;
 
 /// A reason as a message attribute; attributes count towards the message's 1 MiB.
 const MAX_REASON_CHARS: usize = 700;
+
+/// The longest delay that SQS takes for a message.
+const MAX_DELAY_S: i32 = 900;
 
 pub struct Queues {
     client: Lazily<Client>,
@@ -42,7 +45,22 @@ impl Queues {
         body: &str,
         request_id: &str,
     ) -> Result<(), Fault> {
+        self.send_later(queue_url, body, request_id, Duration::ZERO).await
+    }
+
+    async fn send_later(
+        &self,
+        queue_url: &str,
+        body: &str,
+        request_id: &str,
+        delay: Duration,
+    ) -> Result<(), Fault> {
         let mut send = self.client.get().send_message().queue_url(queue_url).message_body(body);
+        if !delay.is_zero() {
+            send = send.delay_seconds(
+                i32::try_from(delay.as_secs()).unwrap_or(MAX_DELAY_S).min(MAX_DELAY_S),
+            );
+        }
         if !request_id.is_empty() && plain(request_id) == request_id {
             send = send.message_attributes(letters::REQUEST_ID, attribute(request_id)?);
         }
@@ -165,6 +183,20 @@ impl Postpone for Queues {
     }
 }
 
+impl SendAgain for Queues {
+    async fn send_again(
+        &self,
+        queue_arn: &str,
+        body: &str,
+        request_id: &str,
+        delay: Duration,
+    ) -> Result<(), Fault> {
+        let url = queue_url(queue_arn)
+            .ok_or_else(|| Fault::internal(format!("{queue_arn} is not a queue's ARN")))?;
+        self.send_later(&url, body, request_id, delay).await
+    }
+}
+
 /// The event tells a queue's ARN, the API wants its URL. The host in it is not used: requests go to
 /// the client's own endpoint.
 fn queue_url(arn: &str) -> Option<String> {
@@ -261,6 +293,22 @@ mod tests {
     async fn a_message_sent_again_keeps_its_request_id_unless_no_attribute_can_hold_it() {
         assert_eq!(again("m-1", Some("m-1")).await, Ok(()));
         assert_eq!(again("a\u{0}", None).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_copy_comes_later_under_the_same_request_id() {
+        let rule = mock!(Client::send_message)
+            .match_requests(|send| {
+                let id = send.message_attributes().and_then(|all| all.get(letters::REQUEST_ID));
+                send.queue_url() == Some("https://sqs.us-east-1.amazonaws.com/1/inbox-a")
+                    && send.message_body() == Some("{}")
+                    && send.delay_seconds() == Some(MAX_DELAY_S)
+                    && id.and_then(|id| id.string_value()) == Some("m-1")
+            })
+            .then_output(|| SendMessageOutput::builder().build());
+        let queues = Queues { client: mock_client!(aws_sdk_sqs, [&rule]).into() };
+        let (arn, delay) = ("arn:aws:sqs:us-east-1:1:inbox-a", Duration::from_secs(5_000));
+        assert_eq!(SendAgain::send_again(&queues, arn, "{}", "m-1", delay).await, Ok(()));
     }
 
     #[tokio::test]

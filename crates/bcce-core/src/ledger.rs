@@ -11,6 +11,7 @@
 //! | a target's breaker | `target#<target key>` | `breaker` |
 //! | a target's latencies | `target#<target key>` | `latency#<slot of five minutes>` |
 //! | where a prompt is cached | `cache#<digest of its step>` | `targets` |
+//! | a slot of a tenant (see [`crate::slot`]) | `slot#<tenant>#runs`, `slot#<tenant>#batches` | `<execution name>` |
 //!
 //! Usage is sharded sixteen times by run id, and so are a batch's tally and the index that lists a day's runs
 //! (`runs#<day>#<shard>`) and batches (`batches#<day>#<shard>`): an item or an index key takes about a thousand

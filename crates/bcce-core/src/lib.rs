@@ -41,6 +41,7 @@ pub mod routing; // the pure decision: targets, wait or stop
 pub mod run; // ids of a run and where its objects lie
 pub mod schema; // JSON schemas of authors, and what does not fit them
 pub mod seal; // a manifest, signed by who made it and stored in one write with its signature
+pub mod slot; // what a tenant may have under way
 pub mod template; // a workflow definition
 #[cfg(test)]
 mod timing; // work of a test compared with other work

@@ -31,6 +31,8 @@ pub const MAX_ROUNDS: u32 = 5;
 pub const INVOKE_SECONDS: u64 = 900;
 /// A run's longest time, in seconds: a day, below the state machine's own timeout.
 pub const MAX_RUN_SECONDS: u64 = 86_400;
+/// How long the execution of a run lives at most, in seconds: the timeout of the workflow machine.
+pub const MAX_EXECUTION_SECONDS: u64 = 90_000;
 /// A rendered prompt, in bytes: the longest request plus what its steps add.
 pub const MAX_PROMPT_BYTES: usize = 4 * 1_048_576;
 /// Instructions a prompt template may take; 64 bytes of text it makes, or four bytes of JSON, count as one.
@@ -68,6 +70,18 @@ const EVENTS_PER_WAVE: usize = 3 * EVENTS_PER_STATE + 2;
 const EVENTS_AROUND: usize = 500;
 const MAX_EVENTS: usize = 25_000;
 
+/// How a Task waits for a function that has no free place (`Lambda.TooManyRequestsException`): the first wait in seconds,
+/// twice as long each time, up to the longest, and how often. Full jitter makes half of each on average, so that this
+/// lasts for longer than an execution lives: a run waits until its time is up, and the router says so when it is called.
+///
+/// Each wait is three events of the history. At most [`WAVE_CONCURRENCY`] steps wait at a time, each for an hour 3.6
+/// times and for a day 98 times: that is 5,900 events, which a run has to spare that needs no other retry.
+pub const PLACE_FIRST_SECONDS: u64 = 10;
+pub const PLACE_LONGEST_SECONDS: u64 = 2_000;
+pub const PLACE_TRIES: u64 = 120;
+/// Steps of a wave that run side by side: `MaxConcurrency` of its Map.
+pub const WAVE_CONCURRENCY: usize = 20;
+
 /// The router rounds that each of `steps` step executions may take, so that the history stays below its
 /// bound: 5 up to 134 steps, 3 for 200.
 pub fn rounds(steps: usize) -> u32 {
@@ -103,8 +117,8 @@ mod tests {
     use time::macros::datetime;
 
     /// The events of one step that finds every target open and whose every call is throttled, by walking the
-    /// states as the machine does.
-    fn events(rounds: u32) -> usize {
+    /// states as the machine does. `task`: those of a Task, with its retries.
+    fn events(rounds: u32, task: usize) -> usize {
         let mut route = route(&["us-east-1", "us-west-2"]);
         route.routing = Routing { attempts: u32::MAX, ..Routing::default() };
         route.rounds = rounds;
@@ -116,7 +130,7 @@ mod tests {
             ..Breaker::default()
         };
         let open = vec![Health { breaker: open, ..Health::default() }; 2];
-        let (task, state, iteration) = (5 + 3, 2, 2);
+        let (state, iteration) = (2, 2);
         let mut events = iteration + state; // StartStep
         loop {
             let question = Question {
@@ -151,9 +165,29 @@ mod tests {
     fn the_longest_runs_stay_below_the_bound() {
         let wave = 8; // NextWave, RunWave and its Map, WaveEnded
         for steps in [1, 10, 100, 134, 135, 170, MAX_STEPS] {
-            let total = EVENTS_AROUND + steps * (wave + events(rounds(steps)));
+            let total = EVENTS_AROUND + steps * (wave + events(rounds(steps), 5 + 3));
             assert!(total <= 25_000, "{steps} steps make {total} events");
         }
         assert_eq!((rounds(1), rounds(134), rounds(135), rounds(MAX_STEPS)), (5, 5, 4, 3));
+    }
+
+    /// A function that has no free place for as long as an execution lives, met by the longest run at its every step.
+    #[test]
+    fn a_day_without_a_free_place_fits_the_history() {
+        let mean = |n: u32| {
+            PLACE_FIRST_SECONDS.saturating_mul(1_u64 << n.min(32)).min(PLACE_LONGEST_SECONDS) / 2
+        };
+        let mut tries = 0_u32;
+        let mut waited = 0;
+        while waited < MAX_EXECUTION_SECONDS {
+            waited += mean(tries);
+            tries += 1;
+        }
+        assert!(u64::from(tries) < PLACE_TRIES, "{tries} tries outlast the execution");
+        let waits = WAVE_CONCURRENCY * tries as usize * 3;
+        for steps in 1..=MAX_STEPS {
+            let total = EVENTS_AROUND + steps * (8 + events(rounds(steps), 5)) + waits;
+            assert!(total <= MAX_EVENTS, "{steps} steps make {total} events");
+        }
     }
 }

@@ -25,6 +25,7 @@ use crate::parameters::Parameters;
 use crate::prompt::Prompt;
 use crate::run::{RunRef, StepRef};
 use crate::seal::SealedObject;
+use crate::slot::{Lane, Slot};
 use crate::template::CacheTtl;
 
 pub trait GetObject {
@@ -121,6 +122,38 @@ pub enum Sent {
 pub trait Postpone {
     /// Makes a message visible again after `delay`, instead of after the queue's whole timeout.
     async fn postpone(&self, queue_arn: &str, receipt: &str, delay: Duration) -> Result<(), Fault>;
+}
+
+pub trait SendAgain {
+    /// Puts a copy of a message on its queue, which shows it after `delay` (at most 900 s). The copy carries
+    /// `request_id`, and nobody has received it yet.
+    async fn send_again(
+        &self,
+        queue_arn: &str,
+        body: &str,
+        request_id: &str,
+        delay: Duration,
+    ) -> Result<(), Fault>;
+}
+
+pub trait ListSlots {
+    /// Slots of a tenant that are held at `now`.
+    async fn slots(
+        &self,
+        lane: Lane,
+        tenant: &str,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Slot>, Fault>;
+}
+
+pub trait TakeSlot {
+    /// Returns whether the slot is new: `false` means that its holder has one.
+    async fn take_slot(&self, lane: Lane, tenant: &str, slot: &Slot) -> Result<bool, Fault>;
+}
+
+pub trait ReleaseSlot {
+    /// Releases the slot of an execution. Safe to repeat, also where there is none.
+    async fn release_slot(&self, lane: Lane, tenant: &str, holder: &str) -> Result<(), Fault>;
 }
 
 pub trait SignDigest {

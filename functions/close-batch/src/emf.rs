@@ -38,6 +38,9 @@ fn by_workflow(environment: &str, manifest: &BatchManifest) -> String {
         ("tenant", json!(manifest.tenant)),
         ("status", json!(manifest.status)),
     ];
-    let dimensions = [("Environment", environment), ("Workflow", manifest.workflow.as_str())];
+    // A batch that was not opened may name any workflow, and each distinct one would be a metric that is billed.
+    let workflow = manifest.opened.as_ref().map(|_| ("Workflow", manifest.workflow.as_str()));
+    let dimensions: Vec<_> =
+        std::iter::once(("Environment", environment)).chain(workflow).collect();
     emf::document(manifest.ended_at, &dimensions, &metrics, &properties)
 }

@@ -17,9 +17,10 @@ use bcce_core::ledger::ClosedBatch;
 use bcce_core::manifest::ManifestRef;
 use bcce_core::ports::{
     Clock, CloseBatch, Closed, Concatenate, GetObject, GetSealed, PutOnce, PutSealed, ReadTally,
-    SignDigest, VerifyDigest,
+    ReleaseSlot, SignDigest, VerifyDigest,
 };
 use bcce_core::seal::{self, Sealed, Subject};
+use bcce_core::slot::Lane;
 use futures::{StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -99,7 +100,7 @@ pub async fn handle<S, K, L, C>(
 where
     S: GetObject + PutOnce + GetSealed + PutSealed + Concatenate,
     K: SignDigest + VerifyDigest,
-    L: CloseBatch + ReadTally,
+    L: CloseBatch + ReadTally + ReleaseSlot,
     C: Clock,
 {
     let batch = &request.batch;
@@ -115,6 +116,8 @@ where
         manifest_sha256: reference.sha256.clone(),
         teller: request.teller.clone(),
     };
+    // None of its items is at work any more.
+    ports.ledger.release_slot(Lane::Batches, &batch.tenant, &batch.execution_name()).await?;
     let tells = match ports.ledger.close_batch(&closed).await? {
         Closed::Now => {
             emf::documents(environment, &closed.manifest)

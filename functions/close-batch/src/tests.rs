@@ -23,6 +23,15 @@ struct Records {
     teller: RefCell<Option<String>>,
     halted: RefCell<Option<Halt>>,
     failing: Cell<bool>,
+    /// Holders of slots, in the order in which they were released.
+    released: RefCell<Vec<String>>,
+}
+
+impl ReleaseSlot for Records {
+    async fn release_slot(&self, lane: Lane, tenant: &str, holder: &str) -> Result<(), Fault> {
+        self.released.borrow_mut().push(format!("{} {holder}", lane.pk(tenant)));
+        Ok(())
+    }
 }
 
 impl ReadTally for Records {
@@ -393,4 +402,22 @@ fn the_metrics_are_those_of_the_manifest() {
         (&document["BatchItemsRejected"], &document["BatchDuration"]),
         (&json!(1), &json!(1_800.0))
     );
+}
+
+#[test]
+fn a_batch_releases_its_slot_when_it_is_closed() {
+    let fakes = succeeded();
+    close(&fakes, OPENED).unwrap();
+    let slot = format!("slot#default#batches {}", batch().execution_name());
+    assert_eq!(*fakes.ports.ledger.released.borrow(), [slot]);
+}
+
+/// Its workflow may be anything that a sender wrote.
+#[test]
+fn a_batch_that_was_refused_makes_no_metric_of_its_workflow() {
+    let fakes = fakes([]);
+    close(&fakes, REFUSED).unwrap();
+    let document: Value = serde_json::from_str(&fakes.emitted.borrow()[0]).unwrap();
+    assert_eq!(document["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["Environment"]]));
+    assert_eq!(document.get("Workflow"), None);
 }

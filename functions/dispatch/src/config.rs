@@ -1,7 +1,9 @@
-use bcce_aws::{StartError, variable};
+use bcce_aws::{StartError, optional_number, variable};
 use bcce_core::error::Fault;
 
 pub struct Config {
+    pub environment: String,
+    pub ledger_table: String,
     pub bucket: String,
     pub key_arn: String,
     pub workflow_arn: String,
@@ -10,11 +12,17 @@ pub struct Config {
     pub dead_letter_queue_url: String,
     /// Name of the default tenant's inbox; `<that>-<tenant>` is another tenant's.
     pub inbox_name: String,
+    /// Runs that a tenant may have under way; 0 is no limit.
+    pub tenant_maximum_runs: u32,
+    /// Items at a time that the batches of a tenant may have together; 0 is no limit.
+    pub tenant_maximum_batch_items: u32,
 }
 
 impl Config {
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
+            environment: variable("BCCE_ENVIRONMENT")?,
+            ledger_table: variable("BCCE_LEDGER_TABLE")?,
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
             key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
             workflow_arn: variable("BCCE_WORKFLOW_ARN")?,
@@ -22,6 +30,9 @@ impl Config {
             topic_arn: variable("BCCE_TOPIC_ARN")?,
             dead_letter_queue_url: variable("BCCE_DEAD_LETTER_QUEUE_URL")?,
             inbox_name: variable("BCCE_INBOX_NAME")?,
+            tenant_maximum_runs: optional_number("BCCE_TENANT_MAXIMUM_RUNS")?.unwrap_or_default(),
+            tenant_maximum_batch_items: optional_number("BCCE_TENANT_MAXIMUM_BATCH_ITEMS")?
+                .unwrap_or_default(),
         })
     }
 

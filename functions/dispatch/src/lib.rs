@@ -3,44 +3,64 @@
 //! A message that is no request goes to the dead letters at once, with the reason, and to the
 //! notifications topic. A message that cannot be handled just now stays in the queue. Neither holds
 //! back its batch.
+//!
+//! A tenant that has as much under way as it may have waits in its inbox, and so does a message whose workflow cannot
+//! be looked up. Waiting costs no receive that counts: the message is replaced by a copy in time.
 
 mod config;
+mod metrics; // what waits
+mod rejecting; // what is no request
+mod slots; // what a tenant has under way
 #[cfg(test)]
 mod tests;
-
-use std::time::Duration;
+mod waiting; // when a message comes again
+mod workflows; // which names there are
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use bcce_aws::sqs::letters::REQUEST_ID;
 use bcce_core::artifact::{parse, store_once, to_json};
-use bcce_core::attempt::Totals;
 use bcce_core::batch::dropped::is_folder;
 use bcce_core::batch::{BatchRequest, StoredBatch};
+use bcce_core::config::parameter_name;
 use bcce_core::error::{ErrorName, Fault, Problems};
 use bcce_core::limits::MAX_ID_BYTES;
-use bcce_core::notice::{RunNotice, RunStatus};
 use bcce_core::ports::{
-    Clock, DeadLetter, GetObject, Letter, Postpone, Publish, PutOnce, StartBatch, StartRun, Started,
+    Clock, DeadLetter, GetObject, ListParameters, ListSlots, Postpone, Publish, PutOnce,
+    ReleaseSlot, SendAgain, StartBatch, StartRun, Started, TakeSlot,
 };
-use bcce_core::request::{Request, StoredRequest, told_of};
+use bcce_core::request::{Request, StoredRequest};
+use bcce_core::slot::{Lane, batch_weight};
+use time::OffsetDateTime;
+
+use slots::{Claim, Taken};
+use waiting::{Wait, after_a_fault, sent_at};
+use workflows::{Known, Question};
 
 pub use config::Config;
+pub use slots::Full;
+pub use workflows::Workflows;
 
-pub struct Ports<S, M, T, D, Q, C> {
+pub struct Ports<S, M, T, D, Q, P, L, C> {
     pub store: S,
     pub machine: M,
     pub batch_machine: M,
     pub topic: T,
     pub dead_letters: D,
     pub queue: Q,
+    pub parameters: P,
+    pub ledger: L,
     pub clock: C,
+    /// What this instance remembers.
+    pub workflows: Workflows,
+    pub full: Full,
 }
 
 /// # Errors
 /// None for a single message: those are in the response, and SQS delivers them again.
-pub async fn handle<S, M, T, D, Q, C>(
-    ports: &Ports<S, M, T, D, Q, C>,
+pub async fn handle<S, M, T, D, Q, P, L, C>(
+    ports: &Ports<S, M, T, D, Q, P, L, C>,
     config: &Config,
+    emit: &impl Fn(&str),
     event: SqsEvent,
 ) -> Result<SqsBatchResponse, Fault>
 where
@@ -48,147 +68,234 @@ where
     M: StartRun + StartBatch,
     T: Publish,
     D: DeadLetter,
-    Q: Postpone,
+    Q: Postpone + SendAgain,
+    P: ListParameters,
+    L: ListSlots + TakeSlot + ReleaseSlot,
     C: Clock,
 {
-    let results = event.records.iter().map(|message| ports.settle(config, message));
-    let results = futures::future::join_all(results).await;
+    let received_at = ports.clock.now();
+    let handled = event.records.iter().map(|message| ports.handle(config, message, received_at));
+    let handled = futures::future::join_all(handled).await;
+    let waits = handled.iter().filter_map(|handled| handled.waits);
+    metrics::of_waits(&config.environment, received_at, waits)
+        .iter()
+        .for_each(|document| emit(document));
     let mut response = SqsBatchResponse::default();
-    results.into_iter().flatten().for_each(|id| response.add_failure(id));
+    handled
+        .into_iter()
+        .filter_map(|handled| handled.failed)
+        .for_each(|id| response.add_failure(id));
     Ok(response)
 }
 
-/// A message that is no request, and why.
-struct Rejected<'a> {
-    request_id: &'a str,
-    workflow: Option<&'a str>,
-    reason: Fault,
+/// What came of a message.
+#[derive(Default)]
+struct Handled<'a> {
+    /// The message's id if it has to come again.
+    failed: Option<String>,
+    /// The tenant that waits with it, and for what.
+    waits: Option<(&'a str, &'static str)>,
 }
 
-impl<S, M, T, D, Q, C> Ports<S, M, T, D, Q, C>
+/// A message as it came.
+#[derive(Clone, Copy)]
+struct Received<'a> {
+    body: &'a str,
+    tenant: &'a str,
+    /// The request's id where its body has none.
+    given_id: &'a str,
+    sent_at: OffsetDateTime,
+    received_at: OffsetDateTime,
+}
+
+/// What a message has led to, short of a fault.
+enum Dispatched {
+    Done,
+    Waits(Wait),
+}
+
+impl<S, M, T, D, Q, P, L, C> Ports<S, M, T, D, Q, P, L, C>
 where
     S: GetObject + PutOnce,
     M: StartRun + StartBatch,
     T: Publish,
     D: DeadLetter,
-    Q: Postpone,
+    Q: Postpone + SendAgain,
+    P: ListParameters,
+    L: ListSlots + TakeSlot + ReleaseSlot,
     C: Clock,
 {
-    /// The message's id if it has to come again.
-    async fn settle(&self, config: &Config, message: &SqsMessage) -> Option<String> {
-        let fault = self.dispatch(config, message).await.err()?;
-        let id = message.message_id.clone().unwrap_or_default();
-        let error = fault.name.as_str();
-        tracing::warn!(message_id = id, error, "the message comes again: {}", fault.message);
+    async fn handle<'a>(
+        &self,
+        config: &Config,
+        message: &'a SqsMessage,
+        received_at: OffsetDateTime,
+    ) -> Handled<'a> {
         let arn = message.event_source_arn.as_deref().unwrap_or_default();
-        let receipt = message.receipt_handle.as_deref().unwrap_or_default();
-        // Without it the message comes after the queue's whole visibility timeout, which is only slower.
-        if let Err(fault) = self.queue.postpone(arn, receipt, delay(message)).await {
-            tracing::warn!(
-                message_id = id,
-                "the message could not be postponed: {}",
-                fault.message
-            );
+        let tenant = config.tenant_of(arn);
+        let dispatched = match &tenant {
+            Ok(tenant) => {
+                let received = Received {
+                    body: message.body.as_deref().unwrap_or_default(),
+                    tenant,
+                    given_id: request_id(message),
+                    sent_at: sent_at(message, received_at),
+                    received_at,
+                };
+                self.dispatch(config, received).await
+            }
+            Err(fault) => Err(fault.clone()),
+        };
+        match dispatched {
+            Ok(Dispatched::Done) => Handled::default(),
+            Ok(Dispatched::Waits(wait)) => Handled {
+                waits: tenant.ok().map(|tenant| (tenant, wait.because)),
+                failed: self.wait(message, &wait).await,
+            },
+            Err(fault) => {
+                let (id, error) = (message.message_id.as_deref(), fault.name.as_str());
+                tracing::warn!(
+                    message_id = id,
+                    error,
+                    "the message comes again: {}",
+                    fault.message
+                );
+                Handled {
+                    failed: self.postpone(message, after_a_fault(message)).await,
+                    waits: None,
+                }
+            }
         }
-        Some(id)
     }
 
-    async fn dispatch(&self, config: &Config, message: &SqsMessage) -> Result<(), Fault> {
-        let tenant = config.tenant_of(message.event_source_arn.as_deref().unwrap_or_default())?;
-        let body = message.body.as_deref().unwrap_or_default();
-        let message_id = message.message_id.as_deref().unwrap_or_default();
-        let given_id = request_id(message);
+    async fn dispatch(&self, config: &Config, received: Received<'_>) -> Result<Dispatched, Fault> {
+        let Received { body, tenant, given_id, .. } = received;
         if BatchRequest::is_meant_by(body) {
-            return self.dispatch_batch(body, tenant, given_id).await;
+            return self.dispatch_batch(config, received).await;
         }
         let request = match Request::parse(body) {
             Ok(request) => StoredRequest::new(request, tenant, given_id),
-            Err(problems) => return self.reject_unread(body, tenant, given_id, problems).await,
+            Err(problems) => return self.reject_unread(received, problems).await,
         };
+        let named = (request.request_id.as_str(), request.workflow.as_str());
+        if let Some(ended) = self.without_workflow(config, received, named).await? {
+            return Ok(ended);
+        }
         let run = request.run();
         let key = run.request_key();
         let stored = store_once(&self.store, &key, &run.run_id, to_json(&request)?).await?;
         // By value: another version of this function may have written the same request otherwise.
         if parse::<StoredRequest>(&key, &stored)? != request {
             let cause = "id: was used before, for another request of this workflow";
-            let reason = Fault::new(ErrorName::InvalidRequest, cause);
-            let (request_id, workflow) =
-                (request.request_id.as_str(), Some(request.workflow.as_str()));
-            return self.reject(body, tenant, Rejected { request_id, workflow, reason }).await;
+            return self
+                .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))
+                .await;
         }
-        match self.machine.start(&run).await? {
-            Started::New => tracing::info!(run_id = run.run_id, message_id, "the run is started"),
-            Started::Existed => {
-                tracing::info!(run_id = run.run_id, message_id, "the run was started before");
-            }
-            Started::Throttled => return Err(Fault::internal("StartExecution is throttled")),
-        }
-        Ok(())
+        let holder = run.execution_name();
+        let claim = Claim {
+            lane: Lane::Runs,
+            tenant,
+            holder: &holder,
+            weight: 1,
+            limit: config.tenant_maximum_runs,
+            now: self.clock.now(),
+        };
+        self.start(claim, async || self.machine.start(&run).await).await
     }
 
-    async fn dispatch_batch(&self, body: &str, tenant: &str, given_id: &str) -> Result<(), Fault> {
+    async fn dispatch_batch(
+        &self,
+        config: &Config,
+        received: Received<'_>,
+    ) -> Result<Dispatched, Fault> {
+        let Received { body, tenant, given_id, .. } = received;
         if is_folder(body) {
             tracing::info!("a folder was made in the inbox of batches");
-            return Ok(());
+            return Ok(Dispatched::Done);
         }
         let request = match BatchRequest::parse(body) {
             Ok(request) => StoredBatch::new(request, tenant, given_id),
-            Err(problems) => return self.reject_unread(body, tenant, given_id, problems).await,
+            Err(problems) => return self.reject_unread(received, problems).await,
         };
+        let named = (request.request_id.as_str(), request.workflow.as_str());
+        if let Some(ended) = self.without_workflow(config, received, named).await? {
+            return Ok(ended);
+        }
         let batch = request.reference();
         let (key, batch_id) = (batch.request_key(), &batch.batch_id);
         let stored = store_once(&self.store, &key, batch_id, to_json(&request)?).await?;
         if parse::<StoredBatch>(&key, &stored)? != request {
             let cause = "id: was used before, for another batch of this workflow";
-            let reason = Fault::new(ErrorName::InvalidRequest, cause);
-            let (request_id, workflow) =
-                (request.request_id.as_str(), Some(request.workflow.as_str()));
-            return self.reject(body, tenant, Rejected { request_id, workflow, reason }).await;
+            return self
+                .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))
+                .await;
         }
-        match self.batch_machine.start_batch(&batch).await? {
-            Started::New => tracing::info!(batch_id, "the batch is started"),
-            Started::Existed => tracing::info!(batch_id, "the batch was started before"),
-            Started::Throttled => return Err(Fault::internal("StartExecution is throttled")),
-        }
-        Ok(())
-    }
-
-    /// A body that is no request at all, or no batch.
-    async fn reject_unread(
-        &self,
-        body: &str,
-        tenant: &str,
-        given_id: &str,
-        problems: Problems,
-    ) -> Result<(), Fault> {
-        let (workflow, id) = told_of(body);
-        let request_id = id.as_deref().unwrap_or(given_id);
-        let (workflow, reason) = (workflow.as_deref(), problems.into());
-        self.reject(body, tenant, Rejected { request_id, workflow, reason }).await
-    }
-
-    /// Tells first and moves the message second: if the second fails, the message comes again and is
-    /// told of twice. Among the dead letters it lies twice only where this function ends, or SQS is
-    /// not heard, behind the move.
-    async fn reject(&self, body: &str, tenant: &str, rejected: Rejected<'_>) -> Result<(), Fault> {
-        let Rejected { request_id, workflow, reason } = rejected;
-        tracing::warn!(request_id, tenant, "the message is rejected: {}", reason.message);
-        let notice = RunNotice {
-            version: 1,
-            run_id: None,
-            request_id: request_id.to_owned(),
-            tenant: tenant.to_owned(),
-            workflow: workflow.map(str::to_owned),
-            status: RunStatus::Rejected,
-            ended_at: self.clock.now(),
-            manifest: None,
-            manifest_sha256: None,
-            totals: Totals::of([]),
-            truncated: 0,
-            error: Some(reason.clone()),
+        let (holder, limit) = (batch.execution_name(), config.tenant_maximum_batch_items);
+        let claim = Claim {
+            lane: Lane::Batches,
+            tenant,
+            holder: &holder,
+            weight: batch_weight(request.batch.concurrency(), limit),
+            limit,
+            now: self.clock.now(),
         };
-        self.topic.publish(&notice).await?;
-        self.dead_letters.dead_letter(&Letter { body, tenant, request_id, reason: &reason }).await
+        self.start(claim, async || self.batch_machine.start_batch(&batch).await).await
+    }
+
+    /// Starts an execution that has a slot. It ends, and releases the slot, when its run or batch is closed.
+    async fn start(
+        &self,
+        claim: Claim<'_>,
+        start: impl AsyncFnOnce() -> Result<Started, Fault>,
+    ) -> Result<Dispatched, Fault> {
+        let taken = self.full.claim(&self.ledger, claim).await?;
+        if taken == Taken::NoneFree {
+            return Ok(Dispatched::Waits(Wait::because("the tenant has no free slot")));
+        }
+        let (execution, tenant) = (claim.holder, claim.tenant);
+        // After a fault nobody knows whether there is an execution now, so the slot stays. It ends by itself.
+        let started = start().await?;
+        if started != Started::New && taken == Taken::New {
+            self.ledger.release_slot(claim.lane, tenant, execution).await?;
+        }
+        match started {
+            Started::New => tracing::info!(execution, tenant, "the execution is started"),
+            Started::Existed => {
+                tracing::info!(execution, tenant, "the execution was started before");
+            }
+            Started::Throttled => {
+                return Ok(Dispatched::Waits(Wait::because("StartExecution is throttled")));
+            }
+        }
+        Ok(Dispatched::Done)
+    }
+
+    /// Ends a message whose workflow there is not: it is refused, or waits until that is certain.
+    async fn without_workflow(
+        &self,
+        config: &Config,
+        received: Received<'_>,
+        named: (&str, &str),
+    ) -> Result<Option<Dispatched>, Fault> {
+        let Received { sent_at, received_at, .. } = received;
+        let (workflow, now) = (named.1, self.clock.now());
+        let question = Question { workflow, sent_at, received_at, now };
+        match self.workflows.look_up(&self.parameters, &config.environment, question).await {
+            Known::Yes => Ok(None),
+            Known::NotYet(at_least) => {
+                let because = "its workflow is unknown, and the workflows cannot be listed yet";
+                Ok(Some(Dispatched::Waits(Wait { because, at_least })))
+            }
+            Known::No => {
+                let parameter =
+                    parameter_name(&config.environment, &format!("workflows/{workflow}"));
+                let cause = format!(
+                    "there is no workflow {workflow}: the SSM parameter {parameter} is missing"
+                );
+                let reason = Problems::one("workflow", cause).into();
+                self.reject_named(received, named, reason).await.map(Some)
+            }
+        }
     }
 }
 
@@ -199,11 +306,4 @@ fn request_id(message: &SqsMessage) -> &str {
     let brought = brought.and_then(|attribute| attribute.string_value.as_deref());
     let brought = brought.filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()));
     brought.or(message.message_id.as_deref()).unwrap_or_default()
-}
-
-/// Doubles with each delivery, from 2 s to 5 minutes.
-fn delay(message: &SqsMessage) -> Duration {
-    let received = message.attributes.get("ApproximateReceiveCount");
-    let received: u32 = received.and_then(|count| count.parse().ok()).unwrap_or(1);
-    Duration::from_secs((1_u64 << received.clamp(1, 9)).min(300))
 }

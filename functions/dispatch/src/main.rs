@@ -1,9 +1,11 @@
+use bcce_aws::dynamodb::Ledger;
 use bcce_aws::s3::S3Store;
 use bcce_aws::sfn::StateMachine;
 use bcce_aws::sns::Topic;
 use bcce_aws::sqs::{DeadLetters, Queues};
+use bcce_aws::ssm::Parameters;
 use bcce_aws::{StartError, SystemClock};
-use dispatch::{Config, Ports, handle};
+use dispatch::{Config, Full, Ports, Workflows, handle};
 
 fn main() -> Result<(), StartError> {
     bcce_aws::block_on(async {
@@ -16,8 +18,13 @@ fn main() -> Result<(), StartError> {
             topic: Topic::new(&aws, &config.topic_arn),
             dead_letters: DeadLetters::new(&aws, &config.dead_letter_queue_url),
             queue: Queues::new(&aws),
+            parameters: Parameters::new(&aws),
+            ledger: Ledger::new(&aws, &config.ledger_table),
             clock: SystemClock,
+            workflows: Workflows::default(),
+            full: Full::default(),
         };
-        bcce_aws::serve(|event, _| handle(&ports, &config, event)).await
+        let emit = |document: &str| println!("{document}");
+        bcce_aws::serve(|event, _| handle(&ports, &config, &emit, event)).await
     })
 }

@@ -1,8 +1,13 @@
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bcce_core::batch::BatchRef;
-use bcce_core::fakes::{MemoryStore, StoppedClock};
+use bcce_core::fakes::MemoryStore;
+use bcce_core::notice::{RunNotice, RunStatus};
+use bcce_core::ports::Letter;
 use bcce_core::run::RunRef;
+use bcce_core::slot::Slot;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -47,6 +52,8 @@ struct Outbox {
     notices: RefCell<Vec<RunNotice>>,
     letters: RefCell<Vec<(String, String)>>,
     delays: RefCell<Vec<Duration>>,
+    /// Copies that wait: body, request id and delay.
+    copies: RefCell<Vec<(String, String, Duration)>>,
     failing: Cell<bool>,
 }
 
@@ -74,7 +81,113 @@ impl Postpone for &Outbox {
     }
 }
 
-type Fakes<'a> = Ports<MemoryStore, Machine, &'a Outbox, &'a Outbox, &'a Outbox, StoppedClock>;
+impl SendAgain for &Outbox {
+    async fn send_again(
+        &self,
+        _: &str,
+        body: &str,
+        request_id: &str,
+        delay: Duration,
+    ) -> Result<(), Fault> {
+        if self.failing.get() {
+            return Err(Fault::internal("told to fail"));
+        }
+        self.copies.borrow_mut().push((body.to_owned(), request_id.to_owned(), delay));
+        Ok(())
+    }
+}
+
+/// Names of workflows; counts its listings and fails on request.
+struct Names {
+    names: RefCell<Vec<&'static str>>,
+    listings: Cell<u32>,
+    failing: Cell<bool>,
+}
+
+impl ListParameters for Names {
+    async fn below(&self, path: &str) -> Result<BTreeMap<String, String>, Fault> {
+        self.listings.set(self.listings.get() + 1);
+        if self.failing.get() {
+            return Err(Fault::internal("told to fail"));
+        }
+        let names = self.names.borrow();
+        Ok(names.iter().map(|name| (format!("{path}/{name}"), String::new())).collect())
+    }
+}
+
+/// Slots by key; counts what is asked of it.
+#[derive(Default)]
+struct Slots {
+    held: RefCell<Vec<(String, Slot)>>,
+    asked: Cell<u32>,
+}
+
+impl Slots {
+    fn holders(&self) -> Vec<String> {
+        self.held.borrow().iter().map(|(_, slot)| slot.holder.clone()).collect()
+    }
+
+    fn release_all(&self) {
+        self.held.borrow_mut().clear();
+    }
+}
+
+impl ListSlots for Slots {
+    async fn slots(
+        &self,
+        lane: Lane,
+        tenant: &str,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Slot>, Fault> {
+        self.asked.set(self.asked.get() + 1);
+        let held = self.held.borrow();
+        let live = held.iter().filter(|(pk, slot)| *pk == lane.pk(tenant) && slot.expires_at > now);
+        Ok(live.map(|(_, slot)| slot.clone()).collect())
+    }
+}
+
+impl TakeSlot for Slots {
+    async fn take_slot(&self, lane: Lane, tenant: &str, slot: &Slot) -> Result<bool, Fault> {
+        self.asked.set(self.asked.get() + 1);
+        let mut held = self.held.borrow_mut();
+        let key = lane.pk(tenant);
+        held.retain(|(_, old)| old.expires_at > slot.taken_at);
+        let is_held = held.iter().any(|(pk, old)| *pk == key && old.holder == slot.holder);
+        if !is_held {
+            held.push((key, slot.clone()));
+        }
+        Ok(!is_held)
+    }
+}
+
+impl ReleaseSlot for Slots {
+    async fn release_slot(&self, lane: Lane, tenant: &str, holder: &str) -> Result<(), Fault> {
+        self.held
+            .borrow_mut()
+            .retain(|(pk, slot)| (pk.as_str(), &*slot.holder) != (&*lane.pk(tenant), holder));
+        Ok(())
+    }
+}
+
+/// A clock that a test sets.
+struct SetClock(Cell<OffsetDateTime>);
+
+impl SetClock {
+    fn pass(&self, seconds: i64) {
+        self.0.set(self.0.get() + time::Duration::seconds(seconds));
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> OffsetDateTime {
+        self.0.get()
+    }
+}
+
+type Fakes<'a> =
+    Ports<MemoryStore, Machine, &'a Outbox, &'a Outbox, &'a Outbox, Names, Slots, SetClock>;
+
+const NOON: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 
 fn ports(outbox: &Outbox) -> Fakes<'_> {
     Ports {
@@ -84,7 +197,15 @@ fn ports(outbox: &Outbox) -> Fakes<'_> {
         topic: outbox,
         dead_letters: outbox,
         queue: outbox,
-        clock: StoppedClock(datetime!(2026-11-01 12:00 UTC)),
+        parameters: Names {
+            names: RefCell::new(vec!["explain"]),
+            listings: Cell::default(),
+            failing: Cell::default(),
+        },
+        ledger: Slots::default(),
+        clock: SetClock(Cell::new(NOON)),
+        workflows: Workflows::default(),
+        full: Full::default(),
     }
 }
 
@@ -98,6 +219,10 @@ fn config() -> Config {
         topic_arn: text(),
         dead_letter_queue_url: text(),
         inbox_name: "bcce-inbox".into(),
+        environment: "dev".into(),
+        ledger_table: text(),
+        tenant_maximum_runs: 0,
+        tenant_maximum_batch_items: 0,
     }
 }
 
@@ -117,7 +242,12 @@ fn event(bodies: &[&str]) -> SqsEvent {
 }
 
 async fn failed(ports: &Fakes<'_>, bodies: &[&str]) -> Vec<String> {
-    let response = handle(ports, &config(), event(bodies)).await.unwrap();
+    come_again(ports, &config(), event(bodies)).await
+}
+
+/// Ids of the messages that come again.
+async fn come_again(ports: &Fakes<'_>, config: &Config, event: SqsEvent) -> Vec<String> {
+    let response = handle(ports, config, &|_: &str| {}, event).await.unwrap();
     response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
 }
 
@@ -167,7 +297,7 @@ async fn throttling_is_not_a_dead_letter() {
     let ports = ports(&outbox);
     ports.machine.throttled.set(1);
     assert_eq!(failed(&ports, &[EXPLAIN]).await, ["m-0"]);
-    assert_eq!(*outbox.delays.borrow(), [Duration::from_secs(2)]);
+    assert!((1..=2).contains(&outbox.delays.borrow()[0].as_secs()));
     assert!(failed(&ports, &[EXPLAIN]).await.is_empty());
     assert_eq!(ports.machine.started.borrow().len(), 1);
     assert!(outbox.letters.borrow().is_empty());
@@ -208,12 +338,12 @@ async fn a_message_sent_again_brings_its_request_id() {
         }
         event
     };
-    handle(&ports, &config(), brought("first")).await.unwrap();
+    handle(&ports, &config(), &|_: &str| {}, brought("first")).await.unwrap();
     let run = RunRef::first("default", "explain", "first").execution_name();
     assert_eq!(*ports.machine.started.borrow(), [run]);
     assert_eq!(outbox.notices.borrow()[0].request_id, "first");
     // What is no id is as good as none.
-    handle(&ports, &config(), brought(&"x".repeat(300))).await.unwrap();
+    handle(&ports, &config(), &|_: &str| {}, brought(&"x".repeat(300))).await.unwrap();
     assert_eq!(ports.machine.started.borrow().len(), 3);
     assert_eq!(outbox.notices.borrow()[1].request_id, "m-2");
 }
@@ -308,3 +438,6 @@ fn the_queue_tells_the_tenant() {
     assert!(tenant("bcce-inbox-").is_err());
     assert!(tenant("other").is_err());
 }
+
+mod neighbours; // what a flood of one tenant does
+mod strangers; // names of workflows that do not exist

@@ -1,5 +1,5 @@
 //! Counts a sealed run exactly once: the ledger's run record and usage counters in one transaction,
-//! and then its metrics.
+//! and then its metrics. The run's slot is released before.
 
 #[cfg(test)]
 mod tests;
@@ -12,8 +12,9 @@ use bcce_core::ending::Ending;
 use bcce_core::error::Fault;
 use bcce_core::ledger::ClosedRun;
 use bcce_core::manifest::{Manifest, ManifestRef};
-use bcce_core::ports::{CloseRun, Closed, GetObject, TakeOver};
+use bcce_core::ports::{CloseRun, Closed, GetObject, ReleaseSlot, TakeOver};
 use bcce_core::run::Run;
+use bcce_core::slot::Lane;
 use serde::{Deserialize, Serialize};
 
 pub struct Config {
@@ -66,7 +67,7 @@ pub async fn handle<S, L>(
 ) -> Result<Response, Fault>
 where
     S: GetObject,
-    L: CloseRun + TakeOver,
+    L: CloseRun + TakeOver + ReleaseSlot,
 {
     let Request { run, manifest: ManifestRef { key, sha256 }, teller, ending } = request;
     let body =
@@ -75,6 +76,10 @@ where
         return Err(Fault::internal(format!("{key} is not the manifest that was sealed")));
     }
     let manifest: Manifest = parse(&key, &body)?;
+    // None of its calls is at work any more. The slot of an item is its batch's.
+    if run.batch.is_none() {
+        ports.ledger.release_slot(Lane::Runs, &run.tenant, &run.execution_name()).await?;
+    }
     let closed = ClosedRun { run, manifest, manifest_key: key, manifest_sha256: sha256, teller };
     match ports.ledger.close(&closed).await? {
         Closed::Now => {

@@ -21,6 +21,15 @@ const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json"
 struct Ledger {
     closed: RefCell<Vec<ClosedRun>>,
     teller: RefCell<Option<String>>,
+    /// Slots by their lane, tenant and holder, in the order in which they were released.
+    released: RefCell<Vec<String>>,
+}
+
+impl ReleaseSlot for Ledger {
+    async fn release_slot(&self, lane: Lane, tenant: &str, holder: &str) -> Result<(), Fault> {
+        self.released.borrow_mut().push(format!("{} {holder}", lane.pk(tenant)));
+        Ok(())
+    }
 }
 
 impl CloseRun for Ledger {
@@ -197,4 +206,45 @@ async fn an_item_of_a_batch_is_counted_and_told_by_nobody() {
     let closed = ports.ledger.closed.borrow();
     assert_eq!(closed[0].run.batch.as_ref().unwrap().batch_id, "explain-batch-1");
     assert_eq!(*emitted.borrow(), 2, "its metrics are a run's");
+}
+
+#[tokio::test]
+async fn a_run_releases_its_slot_each_time_and_an_item_of_a_batch_has_none() {
+    let (ports, request) = sealed();
+    let slot = format!("slot#default#runs {}", request().run.execution_name());
+    for _ in 0..2 {
+        handle(&ports, &config(), &|_: &str| {}, request()).await.unwrap();
+    }
+    assert_eq!(*ports.ledger.released.borrow(), [slot.clone(), slot]);
+    let (ports, request) = sealed();
+    let mut request = request();
+    request.run.reference.batch = Some(ItemOf { batch_id: "b".into(), attempt_no: 1 });
+    handle(&ports, &config(), &|_: &str| {}, request).await.unwrap();
+    assert!(ports.ledger.released.borrow().is_empty());
+}
+
+/// Whoever may start an execution may name any workflow, and each distinct one would be a metric that is billed.
+#[tokio::test]
+async fn a_run_that_was_refused_before_it_had_a_plan_makes_no_metric_of_its_workflow() {
+    let run = serde_json::from_str::<Request>(EVENT).unwrap().run;
+    let manifest = Manifest::seal(Evidence {
+        run: &run,
+        plan: None,
+        artifacts: vec![],
+        answers: vec![],
+        failures: vec![],
+        broken: vec![],
+        begun: vec![],
+        fault: Some(Fault::new(
+            ErrorName::InvalidRequest,
+            "workflow: there is no workflow explain",
+        )),
+        ending: None,
+        ended_at: datetime!(2026-11-01 12:00:09 UTC),
+    });
+    let documents = emf::of_run("dev", &manifest);
+    let document: Value = serde_json::from_str(&documents[0]).unwrap();
+    let directive = &document["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!(directive["Dimensions"], serde_json::json!([["Environment"]]));
+    assert_eq!(document.get("Workflow"), None);
 }

@@ -579,6 +579,17 @@ async fn a_runs_own_deadline_is_not_held_against_a_target() {
     assert_eq!(breaker(&ports, "us-east-1").failures, 0);
 }
 
+/// It waited for a free place of this function until the time of its run was up: the router ends the step.
+#[tokio::test]
+async fn nobody_is_asked_after_the_deadline_of_the_run() {
+    let ports = ports([says("Yes.", "end_turn")]);
+    let mut request = request();
+    request.deadline = ports.clock.now() - Duration::from_secs(1);
+    let response = handle(&ports, request, AMPLE).await;
+    assert!(matches!(response, Ok(Response::Exhausted { .. })), "{response:?}");
+    assert!(ports.model.asked.borrow().is_empty());
+}
+
 #[tokio::test]
 async fn the_elected_probe_closes_the_breaker_by_its_answer() {
     let ports = ports([says("Yes.", "end_turn")]);

@@ -7,7 +7,7 @@ mod take_in; // the manifest or the objects, read once
 #[cfg(test)]
 mod tests;
 
-use bcce_aws::{StartError, variable};
+use bcce_aws::{StartError, optional_number, variable};
 use bcce_core::artifact::{parse, to_json};
 use bcce_core::batch::manifest::{Opened, SourceRead};
 use bcce_core::batch::mode::{self, Asked};
@@ -21,6 +21,7 @@ use bcce_core::ledger::OpenedBatch;
 use bcce_core::ports::{
     self, Clock, GetObject, GetParameters, ListSource, OpenBatch, OpenSource, PutObject,
 };
+use bcce_core::slot::batch_weight;
 use serde::{Deserialize, Serialize};
 
 use parts::Written;
@@ -32,6 +33,8 @@ pub struct Config {
     pub ledger_table: String,
     /// The stack's.
     pub region: String,
+    /// Items at a time that the batches of a tenant may have together; 0 is no limit.
+    pub tenant_maximum_batch_items: u32,
 }
 
 impl Config {
@@ -42,6 +45,8 @@ impl Config {
             key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
             ledger_table: variable("BCCE_LEDGER_TABLE")?,
             region: variable("AWS_REGION")?,
+            tenant_maximum_batch_items: optional_number("BCCE_TENANT_MAXIMUM_BATCH_ITEMS")?
+                .unwrap_or_default(),
         })
     }
 }
@@ -176,7 +181,9 @@ where
         let key = batch.request_key();
         let body = self.store.get(&key).await?;
         let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let stored: StoredBatch = parse(&key, &body)?;
+        let mut stored: StoredBatch = parse(&key, &body)?;
+        let limit = config.tenant_maximum_batch_items;
+        stored.batch.concurrency = Some(batch_weight(stored.batch.concurrency(), limit));
         let location = allowed(config, &stored)?;
         let source = Source {
             store: &self.store,

@@ -79,7 +79,13 @@ fn ports_with(rows: impl Into<Vec<u8>>) -> Fakes {
 }
 
 fn open(ports: &Fakes, event: &str) -> Result<Response, Fault> {
+    open_with(ports, event, 0)
+}
+
+/// Opens where the batches of a tenant share `limit` items at a time.
+fn open_with(ports: &Fakes, event: &str, limit: u32) -> Result<Response, Fault> {
     let config = Config {
+        tenant_maximum_batch_items: limit,
         environment: "dev".into(),
         bucket: "bucket".into(),
         key_arn: String::new(),
@@ -548,4 +554,16 @@ fn a_batch_above_the_ceiling_is_refused_with_the_figures_and_an_item_above_its_o
     let entries: Vec<Entry> = read(&ports, &batch().part_key(1));
     let Entry::Rejected(bad) = &entries[3] else { panic!("{:?}", entries[3]) };
     assert_eq!(bad.error.name, ErrorName::BudgetExceeded);
+}
+
+#[test]
+fn a_batch_runs_no_more_items_at_a_time_than_its_slot_counts() {
+    for (limit, expected) in [(0, 500), (100, 100), (1_000, 500)] {
+        let ports = ports(json!({ "source": SOURCE, "concurrency": 500 }));
+        ports.sources.put(SOURCE, "e1", ROWS);
+        let Ok(Response::Opened { concurrency, .. }) = open_with(&ports, EVENT, limit) else {
+            panic!("it is refused")
+        };
+        assert_eq!(concurrency, expected);
+    }
 }

@@ -50,11 +50,6 @@ async fn what_has_no_items_is_refused_with_the_reason() {
             json!({ "source": empty, "map": { "txt": "{{ item.text }}" } }),
             "batch.map.txt: is not an input of this workflow; it has: audience, text; batch.map: leaves out the input text",
         ),
-        (
-            "no-such-workflow",
-            json!({ "source": empty }),
-            "workflow: there is no workflow no-such-workflow",
-        ),
     ];
     let mut batches = Vec::new();
     for (n, (workflow, spec, _)) in table.iter().enumerate() {

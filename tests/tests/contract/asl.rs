@@ -151,6 +151,47 @@ fn no_error_has_to_have_a_name_that_nobody_promised() {
     }
 }
 
+/// A function that has no free place is busy with somebody else's work: a run waits for it as long as it lives, and does
+/// not fail. The arithmetic of the history is in `limits`.
+#[test]
+fn every_run_waits_for_a_free_place_until_its_time_is_up() {
+    use bcce_core::limits::{
+        MAX_EXECUTION_SECONDS, PLACE_FIRST_SECONDS, PLACE_LONGEST_SECONDS, PLACE_TRIES,
+        WAVE_CONCURRENCY,
+    };
+    for machine in machines() {
+        for (name, state) in states(&machine.definition) {
+            let resource = state.get("Resource").and_then(Value::as_str);
+            if !resource.is_some_and(|resource| resource.ends_with(":lambda:invoke")) {
+                continue;
+            }
+            let retries = state["Retry"].as_array().unwrap();
+            let place = retries
+                .iter()
+                .find(|retry| retry["ErrorEquals"] == json!(["Lambda.TooManyRequestsException"]));
+            let place =
+                place.unwrap_or_else(|| panic!("{name} of {} waits for none", machine.name));
+            assert_eq!(place, &retries[0], "{name}: the first that fits counts");
+            assert_eq!(
+                (&place["BackoffRate"], &place["JitterStrategy"]),
+                (&json!(2), &json!("FULL"))
+            );
+            let waits = ["IntervalSeconds", "MaxDelaySeconds", "MaxAttempts"]
+                .map(|field| place[field].as_u64().unwrap());
+            // What settles a run or looks at jobs has its own measure, and comes again.
+            if machine.name == "settle.asl.json" || name == "BulkJob" {
+                continue;
+            }
+            assert_eq!(waits, [PLACE_FIRST_SECONDS, PLACE_LONGEST_SECONDS, PLACE_TRIES], "{name}");
+        }
+    }
+    let workflow =
+        machines().into_iter().find(|machine| machine.name == "workflow.asl.json").unwrap();
+    assert_eq!(workflow.definition["TimeoutSeconds"], MAX_EXECUTION_SECONDS);
+    let wave = &workflow.definition["States"]["RunWave"]["MaxConcurrency"];
+    assert_eq!(wave.as_u64(), Some(WAVE_CONCURRENCY as u64));
+}
+
 /// A call that is throttled says nothing of the execution; one that does not exist is not asked for again.
 #[test]
 fn whoever_looks_for_an_execution_asks_again_unless_there_is_none() {

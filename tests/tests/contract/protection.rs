@@ -223,3 +223,37 @@ fn the_cost_table_counts_the_events_of_the_bucket_and_adds_up() {
         "the rows are ${sum}, the total says ${total}"
     );
 }
+
+/// A message that dispatch renews carries its request id beside the body, and as a dead letter its reason.
+#[test]
+fn the_largest_request_can_be_renewed_and_set_aside() {
+    use bcce_core::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES};
+    let request_id = "bcce_request_id".len() + "String".len() + MAX_ID_BYTES;
+    for template in [template(), template_of("tenant")] {
+        let properties = &template["Resources"]["InboxQueue"]["Properties"];
+        let most = properties["MaximumMessageSize"]
+            .as_u64()
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap();
+        assert!(most >= MAX_REQUEST_BYTES + request_id);
+        // error, reason in 700 characters of up to four bytes, request_id and tenant.
+        assert!(most + 40 + 700 * 4 + MAX_ID_BYTES + 20 + 60 <= 1_048_576);
+        assert_eq!(properties["RedrivePolicy"]["maxReceiveCount"], 100, "waiting.rs counts on it");
+    }
+}
+
+/// What bounds the calls of a tenant must leave room in a pool of 1,000 for the others.
+#[test]
+fn a_flood_cannot_fill_the_pool_by_default() {
+    use bcce_core::limits::WAVE_CONCURRENCY;
+    let default = |name: &str| {
+        template()["Parameters"][name]["Default"]
+            .as_u64()
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap()
+    };
+    assert!(
+        default("TenantMaximumRuns") * WAVE_CONCURRENCY + default("TenantMaximumBatchItems") <= 500
+    );
+    assert!(default("TenantMaximumRuns") > 0 && default("TenantMaximumBatchItems") > 0);
+}

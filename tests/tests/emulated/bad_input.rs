@@ -52,7 +52,6 @@ fn requests() -> Vec<(&'static str, String, Value, &'static str)> {
     let nothing = || json!({});
     #[rustfmt::skip]
     let table = vec![
-        ("an unknown workflow", "=no-such".into(), nothing(), "workflow: there is no workflow no-such: the SSM parameter /bcce/dev/workflows/no-such is missing"),
         ("an unknown model", "=explain".into(), json!({ "model": "gpt", "inputs": { "text": "t" } }), "model: there is no model gpt; there are: haiku, opus, sonnet"),
         ("a missing input", "=explain".into(), nothing(), "inputs.text: is required"),
         ("inputs, all at once", "=explain".into(), json!({ "inputs": { "text": 7, "txt": "x" } }), "inputs.text: must be a string|inputs.txt: is not an input of this workflow; it has: audience, text"),

@@ -11,6 +11,7 @@ mod exactly_once;
 mod explained;
 mod fan_out;
 mod kept_whole;
+mod neighbours;
 mod operated;
 mod rejected;
 mod review;

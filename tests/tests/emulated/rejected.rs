@@ -1,6 +1,9 @@
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use crate::stack::{RunRef, Stack, calls, fresh, output};
+use crate::stack::{RunRef, Stack, calls, fresh, log, output};
 
 /// A message that is no request goes to the dead letters with its reason, is told of, and delays nobody.
 #[tokio::test]
@@ -65,12 +68,45 @@ async fn a_wrong_input_fails_the_run_before_any_call() {
     assert_eq!(notice["totals"]["cost_usd"], "0");
 }
 
+/// A hundred names that somebody made up: no run, no object, no metric, and the good request behind them runs.
 #[tokio::test]
-async fn an_unknown_workflow_is_named() {
+async fn names_that_nobody_has_start_nothing() {
     let stack = Stack::connect().await;
-    let manifest = stack.run("no-such-workflow", &fresh("x"), json!({})).await;
-    let message = manifest["error"]["message"].as_str().unwrap();
-    assert!(message.contains("workflow: there is no workflow no-such-workflow"), "{message}");
+    let id = fresh("stranger");
+    let notices = stack.listen(&id).await;
+    let name = |n: usize| format!("made-up-{n}-{id}");
+    for n in 0..100 {
+        let request = json!({ "workflow": name(n), "id": id, "inputs": {} });
+        stack.send(&request.to_string()).await;
+    }
+    let good = stack.explain(&id, "").await;
+    assert_eq!(good["status"], "SUCCEEDED", "{good}");
+    let told = RefCell::new(BTreeMap::new());
+    stack
+        .eventually("a hundred notices", async || {
+            for message in stack.sweep(&notices, 600).await {
+                let notice: Value = serde_json::from_str(message.body().unwrap()).unwrap();
+                let workflow = notice["workflow"].as_str().unwrap_or_default().to_owned();
+                told.borrow_mut().insert(workflow, notice);
+            }
+            let told = told.borrow();
+            (0..100).all(|n| told.contains_key(&name(n))).then_some(())
+        })
+        .await;
+    for n in 0..100 {
+        let (told, run) = (&told.borrow()[&name(n)], RunRef::first("default", &name(n), &id));
+        assert_eq!((&told["status"], &told["run_id"]), (&json!("REJECTED"), &Value::Null));
+        let message = told["error"]["message"].as_str().unwrap();
+        let expected = format!("workflow: there is no workflow {}", name(n));
+        assert!(message.starts_with(&expected), "{message}");
+        assert!(stack.keys(&run).await.is_empty());
+        let execution = stack.sfn.describe_execution().execution_arn(stack.arn(&run));
+        assert!(execution.send().await.is_err(), "{} was started", run.run_id);
+    }
+    assert!(!log("emit-metrics").contains("made-up-"));
+    let letters = stack.sweep(&output("DeadLetterQueueUrl"), 1).await;
+    let moved = letters.iter().filter(|letter| letter.body().unwrap().contains(&id));
+    assert_eq!(moved.count(), 100);
 }
 
 #[tokio::test]

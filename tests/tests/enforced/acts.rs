@@ -85,6 +85,16 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
             });
             vec![Call::json("dynamodb", "DynamoDB_20120810.UpdateItem", &update)]
         }
+        "dynamodb:DeleteItem" => {
+            let delete = json!({ "TableName": output("LedgerTable"), "Key": {
+                "pk": { "S": "slot#alpha#runs" }, "sk": { "S": "nobody" },
+            } });
+            vec![Call::json("dynamodb", "DynamoDB_20120810.DeleteItem", &delete)]
+        }
+        // It becomes a dead letter.
+        "sqs:SendMessage" => {
+            of_each_inbox("AmazonSQS.SendMessage", &json!({ "MessageBody": "no request" }))
+        }
         "sns:Publish" => {
             let topic = output("NotificationsTopicArn");
             let publish = [

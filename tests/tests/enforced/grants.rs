@@ -57,6 +57,9 @@ const CONFIGURATION: Shown = Simulated(&[
 /// The same of webhook.
 const SOURCES: Shown =
     Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/webhooks"]);
+/// The same of dispatch.
+const WORKFLOWS: Shown =
+    Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/workflows"]);
 const SECRETS: Shown =
     Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/secrets/github"]);
 /// The emulator asks for `*`.
@@ -175,9 +178,15 @@ pub const GRANTS: &[Grant] = &[
     ("DispatchRole", "ReadInbox", "sqs:DeleteMessage", AsTheRole),
     ("DispatchRole", "ReadInbox", "sqs:GetQueueAttributes", AsTheRole),
     ("DispatchRole", "ReadInbox", "sqs:ChangeMessageVisibility", AsTheRole),
+    ("DispatchRole", "RenewMessage", "sqs:SendMessage", AsTheRole),
+    ("DispatchRole", "ReadTenantsMessages", "kms:GenerateDataKey", KMS),
     ("DispatchRole", "ReadTenantsMessages", "kms:Decrypt", KMS),
     ("DispatchRole", "StoreRequest", "s3:PutObject", Dispatch),
     ("DispatchRole", "StoreRequest", "s3:GetObject", Dispatch),
+    ("DispatchRole", "ListWorkflows", "ssm:GetParametersByPath", WORKFLOWS),
+    ("DispatchRole", "HoldSlots", "dynamodb:Query", Dispatch),
+    ("DispatchRole", "HoldSlots", "dynamodb:PutItem", Dispatch),
+    ("DispatchRole", "HoldSlots", "dynamodb:DeleteItem", AsTheRole),
     ("DispatchRole", "StartRun", "states:StartExecution", Dispatch),
     ("DispatchRole", "SetBadMessageAside", "sqs:SendMessage", Dispatch),
     ("DispatchRole", "NotifyRejected", "sns:Publish", Dispatch),
@@ -226,6 +235,7 @@ pub const GRANTS: &[Grant] = &[
     ("EmitMetricsRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("EmitMetricsRole", "ReadManifest", "s3:GetObject", Walk),
     ("EmitMetricsRole", "CountRun", "dynamodb:UpdateItem", Walk),
+    ("EmitMetricsRole", "ReleaseSlot", "dynamodb:DeleteItem", Walk),
     ("EmitMetricsRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("OpenBatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("OpenBatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
@@ -321,6 +331,7 @@ pub const GRANTS: &[Grant] = &[
     ("CloseBatchRole", "SignManifest", "kms:Verify", SIGNS),
     ("CloseBatchRole", "ReadTally", "dynamodb:Query", Batch),
     ("CloseBatchRole", "CloseRecord", "dynamodb:UpdateItem", Batch),
+    ("CloseBatchRole", "ReleaseSlot", "dynamodb:DeleteItem", Batch),
     ("CloseBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("CloseBatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     // Step Functions here acts in nobody's name, so it would run without this role.

@@ -28,7 +28,7 @@ static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 async fn make_up_for_the_emulator(root: &Caller) {
     let anything = json!({ "Version": "2012-10-17", "Statement": [
         { "Effect": "Allow", "Action": ["ssm:GetParameters", "ssm:GetParametersByPath"], "Resource": "?" }] });
-    for role in ["OpenBatchRole", "PrepareRole", "RenderPartRole", "WebhookRole"] {
+    for role in ["DispatchRole", "OpenBatchRole", "PrepareRole", "RenderPartRole", "WebhookRole"] {
         Role::find(root, role).await.put(root, "emulator", &anything).await;
     }
 }

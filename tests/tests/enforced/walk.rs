@@ -61,12 +61,12 @@ pub async fn through(root: &Caller, run: Value) -> Result<(), Broke> {
 
 /// Messages that are new, of a run and of a batch, one that is no request, and the first two again.
 pub async fn dispatch(root: &Caller) -> Result<(), Broke> {
-    // The run is refused at once: what happens to it is not what is asked here.
-    let new = json!({ "workflow": "no-such-workflow", "id": fresh("dispatch"), "inputs": {} })
-        .to_string();
+    // The run lacks an input and is refused at once: what happens to it is not what is asked here.
+    let new = json!({ "workflow": "explain", "id": fresh("dispatch"), "inputs": {} }).to_string();
     let source = "s3://bucket/batches/a.jsonl";
-    let batch = json!({ "workflow": "no-such-workflow", "id": fresh("dispatch"), "batch": { "source": source } })
-        .to_string();
+    let batch =
+        json!({ "workflow": "explain", "id": fresh("dispatch"), "batch": { "source": source } })
+            .to_string();
     for bodies in [vec![new.as_str(), &batch, "no request"], vec![new.as_str(), &batch]] {
         let records: Vec<Value> = bodies.iter().map(|body| message(body)).collect();
         let response = invoke(root, "dispatch", &json!({ "Records": records })).await?;

@@ -26,7 +26,12 @@ fn run(environment: &str, manifest: &Manifest) -> String {
     let totals = &manifest.totals;
     let is = |status| json!(u8::from(manifest.status == status));
     let seconds = (manifest.ended_at - manifest.started_at).as_seconds_f64();
-    let dimensions = [("Environment", environment), ("Workflow", &manifest.workflow)];
+    // A run without a template was refused before it had a plan. Its workflow is a sender's word, and each distinct one
+    // would be a metric that is billed.
+    let workflow =
+        manifest.template_sha256.as_ref().map(|_| ("Workflow", manifest.workflow.as_str()));
+    let dimensions: Vec<_> =
+        std::iter::once(("Environment", environment)).chain(workflow).collect();
     let metrics = [
         ("RunsSucceeded", "Count", is(RunStatus::Succeeded)),
         ("RunsFailed", "Count", is(RunStatus::Failed)),

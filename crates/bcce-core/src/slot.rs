@@ -1,0 +1,95 @@
+//! Slots bound what a tenant has under way: a run that dispatch starts holds one until it is closed, and a batch holds as
+//! many as it runs items at a time. A tenant without a free slot waits in its own inbox, and no other tenant with it.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::limits::MAX_EXECUTION_SECONDS;
+
+/// What a slot is for. Runs do not wait for batches, which last for days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    Runs,
+    Batches,
+}
+
+impl Lane {
+    /// The key below which the slots of a tenant lie.
+    pub fn pk(self, tenant: &str) -> String {
+        let lane = match self {
+            Self::Runs => "runs",
+            Self::Batches => "batches",
+        };
+        format!("slot#{tenant}#{lane}")
+    }
+
+    /// How long an execution lives at most. A slot that nobody released ends then.
+    fn longest(self) -> Duration {
+        match self {
+            Self::Runs => Duration::from_secs(MAX_EXECUTION_SECONDS),
+            Self::Batches => Duration::from_secs(30 * 86_400),
+        }
+    }
+}
+
+/// A slot that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Name of the execution.
+    pub holder: String,
+    /// 1 for a run, the items at a time for a batch.
+    pub weight: u32,
+    pub taken_at: OffsetDateTime,
+    pub expires_at: OffsetDateTime,
+}
+
+impl Slot {
+    pub fn new(lane: Lane, holder: &str, weight: u32, now: OffsetDateTime) -> Self {
+        Self { holder: holder.to_owned(), weight, taken_at: now, expires_at: now + lane.longest() }
+    }
+}
+
+/// Says whether the slots that are held are as many as may be. Whoever took a slot asks this after taking it. Of two who
+/// take the last one at the same moment both may see too many and come again; never do both keep it.
+pub fn fits(slots: &[Slot], limit: u32) -> bool {
+    slots.iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.weight)) <= limit
+}
+
+/// Weight of a batch: a batch that wants more than the tenant may have gets what the tenant may have.
+pub fn batch_weight(concurrency: u32, limit: u32) -> u32 {
+    match limit {
+        0 => concurrency,
+        limit => concurrency.min(limit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    const NOON: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+
+    fn slot(holder: &str, weight: u32, second: i64) -> Slot {
+        Slot::new(Lane::Runs, holder, weight, NOON + time::Duration::seconds(second))
+    }
+
+    #[test]
+    fn runs_share_the_limit_and_a_batch_weighs_what_it_runs_at_a_time() {
+        let slots = [slot("a", 1, 1), slot("b", 1, 2)];
+        assert_eq!([1, 2, 3].map(|limit| fits(&slots, limit)), [false, true, true]);
+        let slots = [slot("a", 60, 1), slot("b", 50, 2)];
+        assert!(fits(&slots[..1], 100) && !fits(&slots, 100));
+        assert!(!fits(&[slot("a", u32::MAX, 1), slot("b", u32::MAX, 1)], 100));
+        let weights = [(500, 100), (20, 100), (500, 0)];
+        assert_eq!(weights.map(|(asked, limit)| batch_weight(asked, limit)), [100, 20, 500]);
+    }
+
+    #[test]
+    fn a_slot_outlives_its_execution_and_no_more() {
+        assert_eq!(slot("a", 1, 0).expires_at, datetime!(2026-11-02 13:00 UTC));
+        assert_eq!(Lane::Runs.pk("default"), "slot#default#runs");
+        assert_eq!(Lane::Batches.pk("payments"), "slot#payments#batches");
+    }
+}

@@ -1,0 +1,73 @@
+//! A message that is no request, or none that can be: to the dead letters and to the topic, with the reason.
+
+use bcce_core::attempt::Totals;
+use bcce_core::error::{Fault, Problems};
+use bcce_core::notice::{RunNotice, RunStatus};
+use bcce_core::ports::{Clock, DeadLetter, Letter, Publish};
+use bcce_core::request::told_of;
+
+use crate::{Dispatched, Ports, Received};
+
+/// A message that is no request, and why.
+struct Rejected<'a> {
+    request_id: &'a str,
+    workflow: Option<&'a str>,
+    reason: Fault,
+}
+
+impl<S, M, T, D, Q, P, L, C> Ports<S, M, T, D, Q, P, L, C>
+where
+    T: Publish,
+    D: DeadLetter,
+    C: Clock,
+{
+    /// Rejects a request that could be read: its id and its workflow are known.
+    pub(crate) async fn reject_named(
+        &self,
+        received: Received<'_>,
+        (request_id, workflow): (&str, &str),
+        reason: Fault,
+    ) -> Result<Dispatched, Fault> {
+        let rejected = Rejected { request_id, workflow: Some(workflow), reason };
+        self.reject(received.body, received.tenant, rejected).await?;
+        Ok(Dispatched::Done)
+    }
+
+    /// A body that is no request at all, or no batch.
+    pub(crate) async fn reject_unread(
+        &self,
+        received: Received<'_>,
+        problems: Problems,
+    ) -> Result<Dispatched, Fault> {
+        let (workflow, id) = told_of(received.body);
+        let request_id = id.as_deref().unwrap_or(received.given_id);
+        let (workflow, reason) = (workflow.as_deref(), problems.into());
+        let rejected = Rejected { request_id, workflow, reason };
+        self.reject(received.body, received.tenant, rejected).await?;
+        Ok(Dispatched::Done)
+    }
+
+    /// Tells first and moves the message second: if the second fails, the message comes again and is
+    /// told of twice. Among the dead letters it lies twice only where this function ends, or SQS is
+    /// not heard, behind the move.
+    async fn reject(&self, body: &str, tenant: &str, rejected: Rejected<'_>) -> Result<(), Fault> {
+        let Rejected { request_id, workflow, reason } = rejected;
+        tracing::warn!(request_id, tenant, "the message is rejected: {}", reason.message);
+        let notice = RunNotice {
+            version: 1,
+            run_id: None,
+            request_id: request_id.to_owned(),
+            tenant: tenant.to_owned(),
+            workflow: workflow.map(str::to_owned),
+            status: RunStatus::Rejected,
+            ended_at: self.clock.now(),
+            manifest: None,
+            manifest_sha256: None,
+            totals: Totals::of([]),
+            truncated: 0,
+            error: Some(reason.clone()),
+        };
+        self.topic.publish(&notice).await?;
+        self.dead_letters.dead_letter(&Letter { body, tenant, request_id, reason: &reason }).await
+    }
+}

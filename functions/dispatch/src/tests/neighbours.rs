@@ -1,0 +1,205 @@
+//! What a flood of one tenant does to itself and to the others.
+
+use super::*;
+use crate::waiting::RENEW_AT;
+
+fn limited(runs: u32, batch_items: u32) -> Config {
+    Config { tenant_maximum_runs: runs, tenant_maximum_batch_items: batch_items, ..config() }
+}
+
+fn request(n: usize) -> String {
+    EXPLAIN.replace("42", &n.to_string())
+}
+
+/// `bodies` through the inbox of a tenant, for the `received`th time.
+fn through(inbox: &str, received: u32, bodies: &[String]) -> SqsEvent {
+    let mut event = event(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    for record in &mut event.records {
+        record.event_source_arn = Some(format!("arn:aws:sqs:us-east-1:123456789012:{inbox}"));
+        record.attributes.insert("ApproximateReceiveCount".into(), received.to_string());
+    }
+    event
+}
+
+#[tokio::test]
+async fn a_flood_waits_in_its_own_inbox_and_the_neighbour_starts_at_once() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(3, 0));
+    let flood: Vec<String> = (0..10).map(request).collect();
+    let waiting = come_again(&ports, &config, through("bcce-inbox-a", 1, &flood)).await;
+    assert_eq!((waiting.len(), ports.machine.started.borrow().len()), (7, 3));
+    let neighbour = through("bcce-inbox-b", 1, &[request(1)]);
+    assert!(come_again(&ports, &config, neighbour).await.is_empty());
+    assert_eq!(ports.machine.started.borrow().len(), 4);
+    // Runs end, and the slots that they held are free.
+    for left in [4, 1, 0] {
+        ports.ledger.release_all();
+        ports.clock.pass(2);
+        let waiting = come_again(&ports, &config, through("bcce-inbox-a", 2, &flood)).await;
+        // What was started before takes no slot away.
+        assert_eq!(waiting.len(), left, "{:?}", ports.ledger.holders());
+    }
+    assert_eq!(ports.machine.started.borrow().len(), 11);
+    assert!(outbox.letters.borrow().is_empty() && outbox.notices.borrow().is_empty());
+}
+
+/// Whoever read the slots a second ago does not read them for each message of a flood.
+#[tokio::test]
+async fn a_flood_costs_one_reading_a_second() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(1, 0));
+    come_again(&ports, &config, through("bcce-inbox-a", 1, &[request(0)])).await;
+    let before = ports.ledger.asked.get();
+    let flood: Vec<String> = (1..100).map(request).collect();
+    assert_eq!(come_again(&ports, &config, through("bcce-inbox-a", 1, &flood)).await.len(), 99);
+    assert_eq!(ports.ledger.asked.get() - before, 2, "one slot is taken, counted and released");
+    assert_eq!(ports.ledger.holders().len(), 1);
+}
+
+/// SQS makes a dead letter of a message after a hundred receives.
+#[tokio::test]
+async fn waiting_for_days_spends_no_receives() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(1, 0));
+    come_again(&ports, &config, through("bcce-inbox-a", 1, &[request(0)])).await;
+    let anonymous = vec![r#"{"workflow":"explain","inputs":{"text":"a"}}"#.to_owned()];
+    for received in 1..RENEW_AT {
+        ports.clock.pass(60);
+        let again =
+            come_again(&ports, &config, through("bcce-inbox-a", received, &anonymous)).await;
+        assert_eq!(again, ["m-0"]);
+    }
+    assert!(outbox.copies.borrow().is_empty());
+    ports.clock.pass(60);
+    let last = through("bcce-inbox-a", RENEW_AT, &anonymous);
+    assert!(come_again(&ports, &config, last).await.is_empty(), "the message is deleted");
+    let copies = outbox.copies.borrow();
+    let [(body, request_id, delay)] = copies.as_slice() else { panic!("{copies:?}") };
+    assert_eq!((body, request_id.as_str()), (&anonymous[0], "m-0"));
+    assert!((75..=150).contains(&delay.as_secs()), "{delay:?}");
+}
+
+/// The call that sent the copy ended before SQS deleted the message: both come, and they are one request.
+#[tokio::test]
+async fn a_copy_and_its_message_are_one_run() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    let anonymous = vec![r#"{"workflow":"explain","inputs":{"text":"a"}}"#.to_owned()];
+    let mut copy = through("bcce-inbox-a", 1, &anonymous);
+    copy.records[0].message_id = Some("copy".into());
+    let attribute = json!({ "stringValue": "m-0", "dataType": "String", "stringListValues": [], "binaryListValues": [] });
+    copy.records[0]
+        .message_attributes
+        .insert(REQUEST_ID.into(), serde_json::from_value(attribute).unwrap());
+    come_again(&ports, &limited(5, 0), through("bcce-inbox-a", 50, &anonymous)).await;
+    come_again(&ports, &limited(5, 0), copy).await;
+    assert_eq!(ports.machine.started.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn a_copy_that_cannot_be_sent_leaves_the_message_where_it_is() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    ports.machine.throttled.set(1);
+    outbox.failing.set(true);
+    let event = through("bcce-inbox-a", RENEW_AT, &[request(0)]);
+    assert_eq!(come_again(&ports, &limited(5, 0), event).await, ["m-0"]);
+    assert!(outbox.copies.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn a_start_that_is_throttled_leaves_its_slot_to_others() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    ports.machine.throttled.set(1);
+    come_again(&ports, &limited(5, 0), through("bcce-inbox-a", 1, &[request(0)])).await;
+    assert!(ports.ledger.holders().is_empty());
+}
+
+/// The message was received again after its run was over and its slot was released.
+#[tokio::test]
+async fn a_run_that_was_started_before_holds_no_second_slot() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(5, 0));
+    let event = || through("bcce-inbox-a", 1, &[request(0)]);
+    come_again(&ports, &config, event()).await;
+    ports.ledger.release_all();
+    assert!(come_again(&ports, &config, event()).await.is_empty());
+    assert!(ports.ledger.holders().is_empty());
+}
+
+/// This function ended between taking the slot and the start: the same message goes on with its slot.
+#[tokio::test]
+async fn a_slot_that_the_message_took_before_serves_it_also_when_no_other_is_free() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(1, 0));
+    let run = RunRef::first("a", "explain", "0");
+    let slot = Slot::new(Lane::Runs, &run.execution_name(), 1, NOON);
+    ports.ledger.held.borrow_mut().push((Lane::Runs.pk("a"), slot));
+    let both = through("bcce-inbox-a", 1, &[request(1), request(0)]);
+    assert_eq!(come_again(&ports, &config, both).await, ["m-0"]);
+    assert_eq!(*ports.machine.started.borrow(), [run.execution_name()]);
+}
+
+/// A run whose end nobody recorded.
+#[tokio::test]
+async fn a_slot_that_was_never_released_ends_with_the_longest_execution() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(1, 0));
+    come_again(&ports, &config, through("bcce-inbox-a", 1, &[request(0)])).await;
+    ports.clock.pass(89_999);
+    let next = || through("bcce-inbox-a", 1, &[request(1)]);
+    assert_eq!(come_again(&ports, &config, next()).await.len(), 1);
+    ports.clock.pass(2);
+    assert!(come_again(&ports, &config, next()).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_weighs_its_items_and_runs_do_not_wait_for_it() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(1, 30));
+    let batches = |ids: [u32; 2]| {
+        let bodies = ids.map(|id| BATCH.replace("42", &id.to_string()));
+        through("bcce-inbox", 1, &bodies)
+    };
+    assert_eq!(come_again(&ports, &config, batches([1, 2])).await, ["m-1"], "20 and 20 items");
+    assert_eq!(ports.batch_machine.started.borrow().len(), 1);
+    let run = through("bcce-inbox", 1, &[request(0)]);
+    assert!(come_again(&ports, &config, run).await.is_empty());
+    ports.ledger.release_all();
+    ports.clock.pass(2);
+    let large = BATCH.replace(r#""batch":{"#, r#""batch":{"concurrency":500,"#);
+    assert!(
+        come_again(&ports, &config, through("bcce-inbox", 1, &[large])).await.is_empty(),
+        "it is cut"
+    );
+    assert_eq!(ports.ledger.held.borrow()[0].1.weight, 30);
+}
+
+/// What tells the operator: the age of the oldest message leaves out those that were received three times.
+#[tokio::test]
+async fn who_waits_is_a_metric_by_the_tenant_and_for_the_alarm() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(1, 0));
+    let emitted = RefCell::new(Vec::new());
+    let emit = |document: &str| emitted.borrow_mut().push(serde_json::from_str(document).unwrap());
+    let flood: Vec<String> = (0..4).map(request).collect();
+    handle(&ports, &config, &emit, through("bcce-inbox-a", 1, &flood)).await.unwrap();
+    let documents: Vec<Value> = emitted.take();
+    let dimensions =
+        |document: &Value| document["_aws"]["CloudWatchMetrics"][0]["Dimensions"].clone();
+    let all: Vec<_> = documents
+        .iter()
+        .map(|document| (dimensions(document), document["MessagesWaiting"].clone()))
+        .collect();
+    assert_eq!(
+        all,
+        [(json!([["Environment", "Tenant"]]), json!(3)), (json!([["Environment"]]), json!(3))]
+    );
+    assert_eq!(documents[0]["Tenant"], "a");
+    let idle: Vec<Value> = {
+        handle(&ports, &config, &emit, through("bcce-inbox-b", 1, &flood[..1])).await.unwrap();
+        emitted.take()
+    };
+    assert!(idle.is_empty(), "{idle:?}");
+}

@@ -1,0 +1,89 @@
+//! Names of workflows that do not exist.
+
+use super::*;
+
+fn of(workflow: &str) -> String {
+    EXPLAIN.replace("explain", workflow)
+}
+
+/// `bodies`, sent so many seconds after noon.
+fn sent(second: i64, bodies: &[String]) -> SqsEvent {
+    let mut event = event(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    let at = (NOON + time::Duration::seconds(second)).unix_timestamp() * 1_000;
+    for record in &mut event.records {
+        record.attributes.insert("SentTimestamp".into(), at.to_string());
+    }
+    event
+}
+
+#[tokio::test]
+async fn a_hundred_names_that_nobody_has_cost_one_listing_and_make_nothing() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    let names: Vec<String> = (0..100).map(|n| of(&format!("random-{n}"))).collect();
+    for batch in names.chunks(10) {
+        assert!(come_again(&ports, &config(), sent(-60, batch)).await.is_empty());
+    }
+    assert!(failed(&ports, &[EXPLAIN]).await.is_empty());
+    assert_eq!(ports.machine.started.borrow().len(), 1, "the good one behind them");
+    assert_eq!(ports.store.objects.borrow().len(), 1);
+    assert_eq!(ports.parameters.listings.get(), 1);
+    assert_eq!((outbox.letters.borrow().len(), outbox.notices.borrow().len()), (100, 100));
+    let reason = &outbox.letters.borrow()[0].1;
+    assert_eq!(
+        reason,
+        "workflow: there is no workflow random-0: the SSM parameter /bcce/dev/workflows/random-0 is missing"
+    );
+}
+
+#[tokio::test]
+async fn a_batch_of_no_workflow_is_refused_as_well() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    let batch = BATCH.replace("explain", "explian");
+    assert!(failed(&ports, &[&batch]).await.is_empty());
+    assert!(ports.batch_machine.started.borrow().is_empty());
+    assert!(ports.store.objects.borrow().is_empty());
+    assert!(outbox.letters.borrow()[0].1.starts_with("workflow: there is no workflow explian"));
+    assert_eq!(outbox.notices.borrow()[0].request_id, "42");
+}
+
+/// The list is older than the message, whose sender may have pushed the workflow in between.
+#[tokio::test]
+async fn no_message_is_refused_on_an_old_list() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    assert!(failed(&ports, &[EXPLAIN]).await.is_empty());
+    ports.clock.pass(10);
+    let early = sent(9, &[of("new")]);
+    assert_eq!(come_again(&ports, &config(), early.clone()).await, ["m-0"]);
+    let delay = outbox.delays.borrow()[0].as_secs();
+    assert!((20..=22).contains(&delay), "until the next listing: {delay}");
+    assert_eq!(ports.parameters.listings.get(), 1);
+    ports.parameters.names.borrow_mut().push("new");
+    ports.clock.pass(21);
+    assert!(come_again(&ports, &config(), early).await.is_empty());
+    assert_eq!((ports.machine.started.borrow().len(), ports.parameters.listings.get()), (2, 2));
+    assert!(outbox.letters.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn a_known_workflow_starts_while_ssm_is_down_and_an_unknown_one_waits() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    assert!(failed(&ports, &[EXPLAIN]).await.is_empty());
+    ports.parameters.failing.set(true);
+    ports.clock.pass(86_400 * 30);
+    let another = EXPLAIN.replace("42", "43");
+    assert!(failed(&ports, &[&another]).await.is_empty());
+    let unknown = sent(86_400 * 30, &[of("new")]);
+    for _ in 0..10 {
+        assert_eq!(come_again(&ports, &config(), unknown.clone()).await, ["m-0"]);
+    }
+    assert_eq!(ports.parameters.listings.get(), 2, "a listing that failed is not repeated at once");
+    ports.parameters.failing.set(false);
+    ports.clock.pass(5);
+    assert!(come_again(&ports, &config(), unknown).await.is_empty());
+    assert_eq!(outbox.letters.borrow().len(), 1);
+    assert_eq!(ports.machine.started.borrow().len(), 2);
+}

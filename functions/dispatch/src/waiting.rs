@@ -1,0 +1,151 @@
+//! A message that cannot be handled just now: when it comes again, and how it does not use up its receives.
+
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::SqsMessage;
+use bcce_core::digest::sha256;
+use bcce_core::ports::{Postpone, SendAgain};
+use time::OffsetDateTime;
+
+use crate::{Ports, request_id};
+
+/// A message that waits is replaced by a copy before SQS, which counts its receives, would call it a dead letter (see
+/// `maxReceiveCount`). Receives that are left are for faults.
+pub const RENEW_AT: u32 = 50;
+/// The longest time between two receives of a message that waits, in seconds: long enough that a flood is cheap, short
+/// enough that a free slot does not stay free.
+const MOST_WAITING_S: u64 = 150;
+/// The same of a message that a fault keeps. A hundred receives outlast an outage of twelve hours.
+const MOST_FAULTY_S: u64 = 900;
+
+/// Why a message that is in order is not started, and how long that lasts at least.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    pub because: &'static str,
+    pub at_least: Duration,
+}
+
+impl Wait {
+    pub fn because(because: &'static str) -> Self {
+        Self { because, at_least: Duration::ZERO }
+    }
+}
+
+impl<S, M, T, D, Q: Postpone + SendAgain, P, L, C> Ports<S, M, T, D, Q, P, L, C> {
+    /// Has a message come again later, and returns its id unless a copy has taken its place. A copy that was sent by a
+    /// call that ended behind that is the same request twice, and so one run.
+    pub(crate) async fn wait(&self, message: &SqsMessage, wait: &Wait) -> Option<String> {
+        let message_id = message.message_id.as_deref();
+        let (delay, receives) = (while_waiting(message, wait), received(message));
+        tracing::info!(message_id, receives, "the message waits: {}", wait.because);
+        if receives < RENEW_AT {
+            return self.postpone(message, delay).await;
+        }
+        let arn = message.event_source_arn.as_deref().unwrap_or_default();
+        let body = message.body.as_deref().unwrap_or_default();
+        match self.queue.send_again(arn, body, request_id(message), delay).await {
+            Ok(()) => None,
+            Err(fault) => {
+                tracing::warn!(message_id, "the message could not be renewed: {}", fault.message);
+                self.postpone(message, delay).await
+            }
+        }
+    }
+
+    pub(crate) async fn postpone(&self, message: &SqsMessage, delay: Duration) -> Option<String> {
+        let id = message.message_id.clone().unwrap_or_default();
+        let arn = message.event_source_arn.as_deref().unwrap_or_default();
+        let receipt = message.receipt_handle.as_deref().unwrap_or_default();
+        // Without it the message comes after the queue's whole visibility timeout, which is only slower.
+        if let Err(fault) = self.queue.postpone(arn, receipt, delay).await {
+            tracing::warn!(
+                message_id = id,
+                "the message could not be postponed: {}",
+                fault.message
+            );
+        }
+        Some(id)
+    }
+}
+
+/// How often SQS has delivered the message.
+fn received(message: &SqsMessage) -> u32 {
+    let received = message.attributes.get("ApproximateReceiveCount");
+    received.and_then(|count| count.parse().ok()).unwrap_or(1)
+}
+
+/// When SQS took the message; without the attribute, `now`.
+pub fn sent_at(message: &SqsMessage, now: OffsetDateTime) -> OffsetDateTime {
+    let sent = message.attributes.get("SentTimestamp").and_then(|at| at.parse::<i128>().ok());
+    let sent = sent.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(ms * 1_000_000).ok());
+    sent.unwrap_or(now)
+}
+
+/// When a message that waits comes again.
+fn while_waiting(message: &SqsMessage, wait: &Wait) -> Duration {
+    wait.at_least + jittered(message, MOST_WAITING_S)
+}
+
+/// When a message comes again that met a fault.
+pub fn after_a_fault(message: &SqsMessage) -> Duration {
+    jittered(message, MOST_FAULTY_S)
+}
+
+/// Doubles with each delivery from 2 s to `most`. Half of it is left to chance, by a hash of message and delivery:
+/// messages that came together do not come together again.
+fn jittered(message: &SqsMessage, most: u64) -> Duration {
+    let received = received(message);
+    let id = message.message_id.as_deref().unwrap_or_default();
+    let hash = sha256(format!("{id} {received}").as_bytes());
+    let base = (1_u64 << received.clamp(1, 16)).min(most);
+    let chance = u64::from(u16::from_be_bytes([hash[0], hash[1]]));
+    Duration::from_secs(base / 2 + chance % (base / 2 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(id: &str, received: u32) -> SqsMessage {
+        let mut message = SqsMessage::default();
+        message.message_id = Some(id.to_owned());
+        message.attributes.insert("ApproximateReceiveCount".into(), received.to_string());
+        message
+    }
+
+    #[test]
+    fn a_message_that_waits_is_renewed_after_the_alarm_and_long_before_it_is_a_dead_letter() {
+        let waited: Duration = (1..RENEW_AT)
+            .map(|n| while_waiting(&message("m", n), &Wait::because("of a test")))
+            .sum();
+        assert!(
+            waited > Duration::from_secs(3_600) && waited < Duration::from_secs(7_500),
+            "{waited:?}"
+        );
+    }
+
+    #[test]
+    fn an_outage_of_half_a_day_makes_no_dead_letter() {
+        for id in ["a", "b", "c", "d", "e", "f"] {
+            let lasts: Duration = (1..=100).map(|n| after_a_fault(&message(id, n))).sum();
+            assert!(lasts > Duration::from_secs(12 * 3_600), "{lasts:?}");
+        }
+    }
+
+    #[test]
+    fn messages_that_came_together_come_apart() {
+        let all: std::collections::BTreeSet<Duration> =
+            (0..100).map(|n| after_a_fault(&message(&n.to_string(), 9))).collect();
+        assert!(all.len() > 50, "{}", all.len());
+        assert!(all.iter().all(|delay| (256..=512).contains(&delay.as_secs())), "{all:?}");
+    }
+
+    #[test]
+    fn a_message_says_when_it_was_sent() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let mut sent = message("m", 1);
+        assert_eq!(sent_at(&sent, now), now);
+        sent.attributes.insert("SentTimestamp".into(), "1793534400123".into());
+        assert_eq!(sent_at(&sent, now).unix_timestamp(), 1_793_534_400);
+    }
+}

@@ -1,0 +1,64 @@
+import unittest
+
+from concurrency import Pool, overrides, parsed, reservation
+
+
+class Reservation(unittest.TestCase):
+    def test_half_of_the_pool_stays_unreserved(self):
+        self.assertEqual(reservation(Pool(1000, 1000))[0], 500)
+        self.assertEqual(reservation(Pool(3000, 3000))[0], 1500)
+
+    def test_a_hundred_stay_unreserved_of_a_small_pool(self):
+        self.assertEqual(reservation(Pool(150, 150))[0], 50)
+
+    def test_a_new_account_reserves_nothing_and_says_why(self):
+        for total in (10, 100, 119):
+            value, because = reservation(Pool(total, total))
+            self.assertEqual(value, 0)
+            self.assertIn(f"pool of {total} concurrent executions", because)
+
+    def test_what_others_have_reserved_is_left_to_them(self):
+        self.assertEqual(reservation(Pool(1000, 700))[0], 200)
+        self.assertEqual(reservation(Pool(1000, 510))[0], 0)
+
+    def test_a_second_deployment_gives_the_same_as_the_first(self):
+        self.assertEqual(reservation(Pool(1000, 500, invoke=500))[0], 500)
+        self.assertEqual(reservation(Pool(1000, 500, invoke=480, webhook=20), 20)[0], 480)
+
+    def test_webhook_has_its_part_before(self):
+        self.assertEqual(reservation(Pool(1000, 1000), webhook=20)[0], 480)
+
+    def test_lambda_takes_every_value(self):
+        for total in range(1, 2000):
+            for others in range(0, total, 37):
+                value, _ = reservation(Pool(total, total - others))
+                self.assertTrue(value == 0 or total - others - value >= 100, (total, others, value))
+
+
+class Overrides(unittest.TestCase):
+    SECTION = {"parameter_overrides": "Environment=prod WebhookReservedConcurrency=10"}
+
+    def ask(self):
+        return Pool(1000, 1000)
+
+    def never(self):
+        raise AssertionError("nobody has to ask the account")
+
+    def test_the_parameters_of_the_section_are_given_again(self):
+        values, _ = overrides(self.SECTION, "", self.ask)
+        expected = {"Environment": "prod", "WebhookReservedConcurrency": "10", "InvokeReservedConcurrency": "490"}
+        self.assertEqual(values, expected)
+
+    def test_who_sets_the_parameter_is_not_overruled(self):
+        set_in_section = {"parameter_overrides": "InvokeReservedConcurrency=0"}
+        self.assertEqual(overrides(set_in_section, "", self.never)[0]["InvokeReservedConcurrency"], "0")
+        values, said = overrides(self.SECTION, "InvokeReservedConcurrency=50", self.never)
+        self.assertEqual((values["InvokeReservedConcurrency"], said), ("50", "InvokeReservedConcurrency=50, as it is set"))
+
+    def test_an_account_that_does_not_answer_changes_nothing(self):
+        values, said = overrides(self.SECTION, "", lambda: "no credentials")
+        self.assertEqual(values, parsed(self.SECTION["parameter_overrides"]))
+        self.assertIn("(no credentials)", said)
+
+    def test_a_value_may_have_spaces_and_an_equals_sign(self):
+        self.assertEqual(parsed("A='b c' D=e=f"), {"A": "b c", "D": "e=f"})

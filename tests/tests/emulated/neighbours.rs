@@ -1,0 +1,96 @@
+//! A tenant that sends more than it may have under way, beside one that sends a single request.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use bcce_core::slot::Lane;
+use serde_json::json;
+
+use crate::stack::{RunRef, Stack, fresh, output, release};
+
+/// `TenantMaximumRuns` of the local stack.
+const LIMIT: u32 = 1_000;
+
+/// Holds a slot of `weight` in the name of no run, as a tenant does that has so many runs under way.
+async fn hold(stack: &Stack, tenant: &str, holder: &str, weight: u32) {
+    let text = |value: &str| AttributeValue::S(value.to_owned());
+    let put = stack.dynamodb.put_item().table_name(output("LedgerTable"));
+    let put = put
+        .item("pk", text(&Lane::Runs.pk(tenant)))
+        .item("sk", text(holder))
+        .item("weight", AttributeValue::N(weight.to_string()))
+        .item("taken_at", text("2026-01-01T00:00:00Z"))
+        .item("expires_at", AttributeValue::N("4102444800".into()));
+    put.send().await.unwrap();
+}
+
+async fn let_go(stack: &Stack, tenant: &str, holder: &str) {
+    let delete = stack.dynamodb.delete_item().table_name(output("LedgerTable"));
+    let delete = delete.key("pk", AttributeValue::S(Lane::Runs.pk(tenant)));
+    delete.key("sk", AttributeValue::S(holder.to_owned())).send().await.unwrap();
+}
+
+/// Executions that hold a slot of the tenant.
+async fn holders(stack: &Stack, tenant: &str) -> Vec<String> {
+    let query = stack.dynamodb.query().table_name(output("LedgerTable")).consistent_read(true);
+    let query = query.key_condition_expression("pk = :pk");
+    let pk = AttributeValue::S(Lane::Runs.pk(tenant));
+    let got = query.expression_attribute_values(":pk", pk).send().await.unwrap();
+    let holder = |item: &HashMap<String, AttributeValue>| item["sk"].as_s().unwrap().clone();
+    got.items().iter().map(holder).collect()
+}
+
+async fn is_started(stack: &Stack, run: &RunRef) -> bool {
+    stack.sfn.describe_execution().execution_arn(stack.arn(run)).send().await.is_ok()
+}
+
+async fn send(stack: &Stack, tenant: &str, id: &str, text: &str) -> RunRef {
+    let queue = format!("{}-{tenant}", output("InboxQueueUrl"));
+    let request = json!({ "workflow": "explain", "id": id, "inputs": { "text": text } });
+    stack.send_to(&queue, &request.to_string()).await;
+    RunRef::first(tenant, "explain", id)
+}
+
+#[tokio::test]
+async fn a_flood_waits_and_its_neighbour_does_not() {
+    let stack = Stack::connect().await;
+    let id = fresh("flood");
+    let others = format!("{id}-others");
+    hold(&stack, "alpha", &others, LIMIT - 2).await;
+    let held = format!("@model *: held({id})\nA breaker opens.");
+    let mut flood = Vec::new();
+    for n in 0..6 {
+        flood.push(send(&stack, "alpha", &format!("{id}-{n}"), &held).await);
+    }
+    let started = async || {
+        let mut started = Vec::new();
+        for run in &flood {
+            if is_started(&stack, run).await {
+                started.push(run.clone());
+            }
+        }
+        started
+    };
+    stack.eventually("two runs", async || (started().await.len() == 2).then_some(())).await;
+    // The neighbour is through from one end to the other, and the flood still waits.
+    let neighbour = send(&stack, "beta", &id, "A breaker opens.").await;
+    assert_eq!(stack.manifest(&neighbour).await["status"], "SUCCEEDED");
+    assert_eq!(started().await.len(), 2, "the rest waits");
+    release(&id);
+    for run in started().await {
+        assert_eq!(stack.manifest(&run).await["status"], "SUCCEEDED");
+    }
+    let_go(&stack, "alpha", &others).await;
+    for run in &flood {
+        assert_eq!(stack.manifest(run).await["status"], "SUCCEEDED");
+    }
+    stack
+        .eventually("the end of the slots", async || {
+            let holders = holders(&stack, "alpha").await;
+            (!holders.iter().any(|holder| flood.iter().any(|run| run.execution_name() == *holder)))
+                .then_some(())
+        })
+        .await;
+    let letters = stack.sweep(&output("DeadLetterQueueUrl"), 1).await;
+    assert!(!letters.iter().any(|letter| letter.body().unwrap_or_default().contains(&id)));
+}
