@@ -88,3 +88,11 @@ fn what_nothing_shows_has_its_reason() {
         }
     }
 }
+
+/// A signature says that a sealer made the manifest, so nobody else has the key's use.
+#[test]
+fn only_sealers_sign() {
+    let signing = GRANTS.iter().filter(|(_, _, action, _)| *action == "kms:Sign");
+    let signers: BTreeSet<&str> = signing.map(|(role, ..)| *role).collect();
+    assert_eq!(signers, ["CloseBatchRole", "PersistArtifactRole", "TakePartRole"].into());
+}

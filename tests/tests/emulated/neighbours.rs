@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::QueueAttributeName;
 use bcce_core::slot::Lane;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::stack::{RunRef, Stack, fresh, output, release};
 
@@ -93,4 +94,48 @@ async fn a_flood_waits_and_its_neighbour_does_not() {
         .await;
     let letters = stack.sweep(&output("DeadLetterQueueUrl"), 1).await;
     assert!(!letters.iter().any(|letter| letter.body().unwrap_or_default().contains(&id)));
+}
+
+/// Hands dispatch a message as the poller does, and returns the ids of those that come again.
+fn dispatch(message: &Value) -> Vec<Value> {
+    let function = format!("{}-dispatch", output("BCCE_STACK"));
+    let url = output("AWS_ENDPOINT_URL");
+    let answer = ureq::post(format!("{url}/2015-03-31/functions/{function}/invocations"))
+        .header(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/lambda/aws4_request",
+        )
+        .send(json!({ "Records": [message] }).to_string());
+    let body = answer.unwrap().body_mut().read_to_string().unwrap();
+    let response: Value = serde_json::from_str(&body).unwrap();
+    response["batchItemFailures"].as_array().unwrap_or_else(|| panic!("{response}")).clone()
+}
+
+/// Messages of a queue that it does not show yet.
+async fn delayed(stack: &Stack, queue: &str) -> usize {
+    let name = QueueAttributeName::ApproximateNumberOfMessagesDelayed;
+    let get = stack.sqs.get_queue_attributes().queue_url(queue).attribute_names(name.clone());
+    get.send().await.unwrap().attributes().unwrap()[&name].parse().unwrap()
+}
+
+/// SQS would make a dead letter of it after a hundred receives.
+#[tokio::test]
+async fn a_message_that_has_waited_long_is_replaced_by_a_copy() {
+    let stack = Stack::connect().await;
+    let (id, tenant) = (fresh("renewed"), "gamma");
+    hold(&stack, tenant, &id, LIMIT).await;
+    let sample = include_str!("../../../events/dispatch/batch.json");
+    let mut message = serde_json::from_str::<Value>(sample).unwrap()["Records"][0].take();
+    message["messageId"] = json!(id);
+    message["body"] = json!(r#"{"workflow":"explain","inputs":{"text":"A breaker opens."}}"#);
+    let inbox = format!("{}-inbox-{tenant}", output("BCCE_STACK"));
+    message["eventSourceARN"] = json!(format!("arn:aws:sqs:us-east-1:000000000000:{inbox}"));
+    let queue = format!("{}-{tenant}", output("InboxQueueUrl"));
+    for (receives, comes_again, copies) in [("49", 1, 0), ("50", 0, 1), ("99", 0, 2)] {
+        message["attributes"]["ApproximateReceiveCount"] = json!(receives);
+        assert_eq!(dispatch(&message).len(), comes_again, "after {receives} receives");
+        assert_eq!(delayed(&stack, &queue).await, copies, "after {receives} receives");
+    }
+    // Both copies come in some minutes, and are one run.
+    let_go(&stack, tenant, &id).await;
 }
