@@ -8,14 +8,14 @@ mod table;
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam::{Ask, Roles, denies};
-use table::{ITEMS, OBJECTS, ONCE};
+use table::{ITEMS, Item, OBJECTS, ONCE};
 
 use crate::template::template;
 
 const BUCKET: &str = "arn:aws:s3:::artifacts";
 const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/ledger";
 /// Actions that change an object or an item, or read one; the tables speak of these alone.
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 10] = [
     "s3:GetObject",
     "s3:PutObject",
     "s3:ListBucket",
@@ -24,6 +24,7 @@ const KNOWN: [&str; 9] = [
     "s3:AbortMultipartUpload",
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
+    "dynamodb:DeleteItem",
     "dynamodb:Query",
     "dynamodb:BatchGetItem",
 ];
@@ -102,22 +103,23 @@ fn a_role_writes_and_reads_the_kinds_of_objects_that_it_has_a_cell_for() {
 #[test]
 fn a_role_writes_and_reads_the_items_of_the_ledger_that_it_has_a_cell_for() {
     let (mut wrong, roles) = (Vec::new(), roles("alpha"));
-    for (kind, putters, updaters, readers) in ITEMS {
+    for Item { kind, put, update, delete, read } in ITEMS {
         let (pk, attributes) = keys::of_ledger(kind);
         let leading = [pk.as_str()];
         let context: [(&str, &[&str]); 2] =
             [("dynamodb:LeadingKeys", &leading), ("dynamodb:Attributes", attributes)];
-        let may = |action| allowed(&roles, &Ask { action, resource: TABLE, context: &context });
-        compare(&mut wrong, &format!("put of {kind}"), &may("dynamodb:PutItem"), &listed(putters));
-        compare(
-            &mut wrong,
-            &format!("update of {kind}"),
-            &may("dynamodb:UpdateItem"),
-            &listed(updaters),
-        );
-        let read = [may("dynamodb:Query"), may("dynamodb:BatchGetItem")];
-        let read = read.into_iter().flatten().collect();
-        compare(&mut wrong, &format!("read of {kind}"), &read, &listed(readers));
+        let may = |actions: &[&str]| -> BTreeSet<String> {
+            let ask = |action| Ask { action, resource: TABLE, context: &context };
+            actions.iter().flat_map(|action| allowed(&roles, &ask(action))).collect()
+        };
+        for (actions, cells) in [
+            (&["dynamodb:PutItem"][..], put),
+            (&["dynamodb:UpdateItem"], update),
+            (&["dynamodb:DeleteItem"], delete),
+            (&["dynamodb:Query", "dynamodb:BatchGetItem"], read),
+        ] {
+            compare(&mut wrong, &format!("{actions:?} of {kind}"), &may(actions), &listed(cells));
+        }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

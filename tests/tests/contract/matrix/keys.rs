@@ -4,6 +4,7 @@ use bcce_core::batch::BatchRef;
 use bcce_core::batch::reference::ItemOf;
 use bcce_core::ledger::{batch_pk, cache_pk, calls_pk, run_pk, tally_pk, target_pk, usage_pk};
 use bcce_core::run::RunRef;
+use bcce_core::slot::Lane;
 use time::OffsetDateTime;
 
 pub const TENANTS: [&str; 6] = ["default", "steps", "manifest-1", "x-batch-y", "bulk-1", "parts"];
@@ -113,6 +114,7 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
         "usage" => (usage_pk(day, "explain-1"), &["pk", "sk", "calls"]),
         "target" => (target_pk("us-east-1#m"), &["pk", "sk", "breaker"]),
         "cache" => (cache_pk("0a"), &["pk", "sk", "until"]),
+        "slot" => (Lane::Runs.pk("default"), &["pk", "sk", "weight"]),
         "anything else" => ("else#1".to_owned(), &["pk", "sk", "a"]),
         _ => panic!("no item is a {kind}"),
     }

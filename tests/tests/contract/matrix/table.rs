@@ -98,18 +98,66 @@ pub const ONCE: &[&str] = &[
     "batch: signature",
 ];
 
-/// Items of the ledger: who has `dynamodb:PutItem`, who has `dynamodb:UpdateItem`, who reads.
-pub type Item =
-    (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+/// A kind of items of the ledger, and who has `dynamodb:PutItem`, `UpdateItem` and `DeleteItem` of it and who reads it.
+pub struct Item {
+    pub kind: &'static str,
+    pub put: &'static [&'static str],
+    pub update: &'static [&'static str],
+    pub delete: &'static [&'static str],
+    pub read: &'static [&'static str],
+}
+
+const NOBODY: Item = Item { kind: "anything else", put: &[], update: &[], delete: &[], read: &[] };
 
 pub const ITEMS: &[Item] = &[
-    ("run record", &["Prepare"], &["EmitMetrics", "TakePart"], &["CollectPart"]),
-    ("calls", &["Invoke"], &["Invoke"], &["PersistArtifact"]),
-    ("batch record", &["OpenBatch"], &["CloseBatch"], &[]),
-    ("tally", &[], &["EmitMetrics", "TakePart"], &["CloseBatch", "OpenItem"]),
-    ("halt", &[], &["EmitMetrics", "OpenItem", "TakePart"], &["CloseBatch", "OpenItem"]),
-    ("usage", &[], &["EmitMetrics", "TakePart"], &[]),
-    ("target", &["FailoverRouter", "Invoke"], &["Invoke"], &["FailoverRouter", "Invoke"]),
-    ("cache", &["Invoke"], &["Invoke"], &["FailoverRouter", "Invoke"]),
-    ("anything else", &[], &[], &[]),
+    Item {
+        kind: "run record",
+        put: &["Prepare"],
+        update: &["EmitMetrics", "TakePart"],
+        read: &["CollectPart"],
+        ..NOBODY
+    },
+    Item {
+        kind: "calls",
+        put: &["Invoke"],
+        update: &["Invoke"],
+        read: &["PersistArtifact"],
+        ..NOBODY
+    },
+    Item { kind: "batch record", put: &["OpenBatch"], update: &["CloseBatch"], ..NOBODY },
+    Item {
+        kind: "tally",
+        update: &["EmitMetrics", "TakePart"],
+        read: &["CloseBatch", "OpenItem"],
+        ..NOBODY
+    },
+    Item {
+        kind: "halt",
+        update: &["EmitMetrics", "OpenItem", "TakePart"],
+        read: &["CloseBatch", "OpenItem"],
+        ..NOBODY
+    },
+    Item { kind: "usage", update: &["EmitMetrics", "TakePart"], ..NOBODY },
+    Item {
+        kind: "target",
+        put: &["FailoverRouter", "Invoke"],
+        update: &["Invoke"],
+        read: &["FailoverRouter", "Invoke"],
+        ..NOBODY
+    },
+    Item {
+        kind: "cache",
+        put: &["Invoke"],
+        update: &["Invoke"],
+        read: &["FailoverRouter", "Invoke"],
+        ..NOBODY
+    },
+    Item {
+        kind: "slot",
+        put: &["Dispatch"],
+        delete: &["CloseBatch", "Dispatch", "EmitMetrics"],
+        read: &["Dispatch"],
+        ..NOBODY
+    },
+    NOBODY,
 ];
