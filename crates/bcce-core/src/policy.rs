@@ -50,6 +50,7 @@ pub struct Ceilings {
 }
 
 impl Ceilings {
+    /// Returns whether neither ceiling is set.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }

@@ -5,13 +5,16 @@
 //! allows, nothing is read from a cache, and an answer in JSON is repaired once. Not in it: calls that fail after they
 //! were paid, retries of the run, a guardrail's own price.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+mod sizes; // what templates name, in bytes
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use self::sizes::Sizes;
 use super::Plan;
 use crate::attempt::Usage;
 use crate::error::Problems;
@@ -19,16 +22,8 @@ use crate::figures::{count, dollars};
 use crate::parameters::{Parameters, json_output};
 use crate::policy::Policy;
 use crate::pricing::{PriceRow, PriceRows};
-use crate::prompt::bound::{Kind, Size, most_bytes};
 use crate::routing::{Route, RouteTarget};
-use crate::run::StepRef;
-use crate::template::{CacheTtl, Step};
-
-/// Bytes that a call adds to what is rendered: the notice that sets data apart, the request for JSON, and what was wrong
-/// with an answer that is repaired.
-const AROUND: u64 = 1_024;
-/// Bytes around each answer of a list.
-const AROUND_ITEM: u64 = 8;
+use crate::template::Step;
 
 /// What one run, or many, may cost at worst.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,127 +148,3 @@ fn in_force(rows: &PriceRows, date: time::Date) -> Vec<&PriceRow> {
     let later = rows.0.iter().filter(|row| row.from > date);
     rows.on(date).into_iter().chain(later).collect()
 }
-
-/// The bytes of a call.
-struct Call {
-    prompt: u64,
-    system: u64,
-    cache: Option<CacheTtl>,
-}
-
-impl Call {
-    /// The first call and its repair, which repeats the prompt and has the answer in it.
-    fn usages(&self, output: u64, context: u64) -> [Usage; 2] {
-        [0, output].map(|repeated| {
-            let system = self.system.min(context);
-            let rest = (self.prompt + repeated).min(context - system);
-            let mut usage = Usage { input_tokens: rest, output_tokens: output, ..Usage::default() };
-            match self.cache {
-                None => usage.input_tokens += system,
-                Some(CacheTtl::FiveMinutes) => usage.cache_write_5m_tokens = system,
-                Some(CacheTtl::Hour) => usage.cache_write_1h_tokens = system,
-            }
-            usage
-        })
-    }
-}
-
-/// Sizes of what templates name. Each input is measured once for all step executions.
-struct Sizes<'a> {
-    plan: &'a Plan,
-    answers: BTreeMap<&'a str, Size>,
-    inputs: RefCell<BTreeMap<String, Size>>,
-}
-
-impl<'a> Sizes<'a> {
-    fn of(plan: &'a Plan) -> Self {
-        let mut answers: BTreeMap<&str, Size> = BTreeMap::new();
-        for StepRef { step, route, item } in plan.waves.iter().flat_map(|wave| &wave.steps) {
-            let (Some(step), Some(route)) = (plan.step(step), plan.routes.get(route)) else {
-                continue;
-            };
-            let kind = if json_output(step).is_some() { Kind::Json } else { Kind::Text };
-            let bytes = plan.longest_answer(step, route);
-            let all = answers.entry(&step.id).or_default();
-            *all = match item {
-                None => Size::of(bytes, kind),
-                Some(_) => {
-                    let bytes = all.bytes.saturating_add(bytes).saturating_add(AROUND_ITEM);
-                    Size { bytes, items: all.items + 1, kind }
-                }
-            };
-        }
-        Self { plan, answers, inputs: RefCell::default() }
-    }
-
-    fn call(&self, step: &Step, item: Option<u32>) -> Call {
-        let item = item.and_then(|n| self.plan.items(step)?.get(n as usize));
-        let sizes = |path: &[&str]| match path {
-            ["steps", id, ..] => self.answers.get(id).copied().unwrap_or_default(),
-            ["steps"] => {
-                let bytes = self.answers.values().map(|size| 2 * size.bytes + AROUND).sum();
-                Size::of(bytes, Kind::Json)
-            }
-            ["inputs", rest @ ..] => self.input(rest),
-            ["item", rest @ ..] => measure(item.and_then(|item| part(item, rest))),
-            _ => Size::of(AROUND_ITEM, Kind::Data),
-        };
-        let schema = json_output(step).and_then(|output| output.schema.as_ref());
-        let schema = schema.map_or(0, |schema| measure(Some(schema)).bytes);
-        Call {
-            prompt: most_bytes(&step.prompt, &sizes) + schema + AROUND,
-            system: step.system.as_ref().map_or(0, |system| most_bytes(system, &sizes)),
-            cache: step.cache,
-        }
-    }
-
-    fn input(&self, path: &[&str]) -> Size {
-        let key = path.join(".");
-        if let Some(known) = self.inputs.borrow().get(&key) {
-            return *known;
-        }
-        let inputs = &self.plan.inputs;
-        let size = match path {
-            [] => counted(inputs, inputs.len()),
-            [name, rest @ ..] => measure(inputs.get(*name).and_then(|value| part(value, rest))),
-        };
-        self.inputs.borrow_mut().insert(key, size);
-        size
-    }
-}
-
-fn part<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
-    path.iter().try_fold(value, |value, name| value.get(*name))
-}
-
-/// A value's bytes as indented JSON, which is the longest form that a template gives it.
-fn measure(value: Option<&Value>) -> Size {
-    let Some(value) = value else { return Size::of(AROUND_ITEM, Kind::Data) };
-    let items = match value {
-        Value::Array(list) => list.len(),
-        Value::Object(map) => map.len(),
-        Value::String(text) => text.len(),
-        _ => 0,
-    };
-    counted(value, items)
-}
-
-fn counted(value: &impl Serialize, items: usize) -> Size {
-    struct Count(u64);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len() as u64;
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // Counting never fails.
-    let _ = serde_json::to_writer_pretty(&mut count, value);
-    Size { bytes: count.0, items: items as u64, kind: Kind::Data }
-}
-
-#[cfg(test)]
-mod tests;

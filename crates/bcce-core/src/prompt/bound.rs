@@ -4,50 +4,24 @@
 //! else in a loop counts once for each of its items. Where a filter's growth depends on data, the bound is that of every
 //! prompt, [`MAX_PROMPT_BYTES`].
 
-use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Stmt};
+mod filters; // what a filter makes of a value
+mod size; // how long a value is
+#[cfg(test)]
+mod tests;
+
+use minijinja::machinery::ast::{BinOpKind, Expr, ForLoop, Stmt};
 use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
 
 use super::syntax::check;
 use crate::limits::MAX_PROMPT_BYTES;
 
+use size::Seen;
+pub use size::{Kind, Size};
+
 const MOST: u64 = MAX_PROMPT_BYTES as u64;
 /// The delimiters around a value, with the longest tag.
 const DELIMITERS: u64 = 64;
-/// A number or a truth value.
-const SCALAR: u64 = 40;
-
-/// How long a value is, in bytes of its JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Size {
-    pub bytes: u64,
-    /// Turns that a loop over it takes at most.
-    pub items: u64,
-    pub kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
-    /// Its bytes are those of its indented JSON already.
-    #[default]
-    Data,
-    /// A text that is known by its length alone; as JSON it is up to twice as long.
-    Text,
-    /// JSON that is known by its length alone; indented it is up to twice as long.
-    Json,
-}
-
-impl Size {
-    fn scalar() -> Self {
-        Self { bytes: SCALAR, items: 0, kind: Kind::Data }
-    }
-
-    /// A value of so many bytes. Each item of a list takes a byte and a comma at least.
-    pub fn of(bytes: u64, kind: Kind) -> Self {
-        Self { bytes, items: bytes / 2 + 1, kind }
-    }
-}
-
 /// Returns the most bytes that `source` renders to. `sizes` knows the variables by their path, e.g. `inputs`, `diff`.
 pub fn most_bytes(source: &str, sizes: &dyn Fn(&[&str]) -> Size) -> u64 {
     if check(source).is_err() {
@@ -68,31 +42,6 @@ struct Level {
     each: u64,
     /// In all turns together.
     total: u64,
-}
-
-/// A value's size where it stands. `level`: the bytes are those of all turns of this loop together.
-#[derive(Clone, Copy)]
-struct Seen {
-    size: Size,
-    level: Option<usize>,
-}
-
-impl Seen {
-    fn fixed(size: Size) -> Self {
-        Self { size, level: None }
-    }
-
-    /// Both values, one behind the other.
-    fn and(self, other: Self) -> Self {
-        let bytes = self.size.bytes.saturating_add(other.size.bytes);
-        let level = self.level.filter(|_| self.level == other.level);
-        Self { size: Size::of(bytes, Kind::Data), level }
-    }
-
-    fn times(self, factor: u64) -> Self {
-        let bytes = self.size.bytes.saturating_mul(factor).max(SCALAR);
-        Self { size: Size::of(bytes, Kind::Data), ..self }
-    }
 }
 
 struct Walk<'a> {
@@ -126,17 +75,7 @@ impl Walk<'_> {
                 let seen = self.expression(&emit.expr);
                 self.emit(seen);
             }
-            Stmt::ForLoop(each) => {
-                let (known, list) = (self.names.len(), self.expression(&each.iter));
-                self.enter(list.size);
-                let item = Size::of(list.size.bytes, list.size.kind);
-                let level = Some(self.levels.len() - 1);
-                self.bind(&each.target, Seen { size: item, level });
-                self.statements(&each.body);
-                self.leave();
-                self.names.truncate(known);
-                self.statements(&each.else_body);
-            }
+            Stmt::ForLoop(each) => self.looped(each),
             Stmt::IfCond(cond) => self.branches(&cond.true_body, &cond.false_body),
             Stmt::WithBlock(with) => {
                 let known = self.names.len();
@@ -167,6 +106,18 @@ impl Walk<'_> {
             // They are refused by the check of the syntax.
             Stmt::AutoEscape(_) | Stmt::Do(_) => self.write(MOST),
         }
+    }
+
+    fn looped(&mut self, each: &ForLoop<'_>) {
+        let (known, list) = (self.names.len(), self.expression(&each.iter));
+        self.enter(list.size);
+        let item = Size::of(list.size.bytes, list.size.kind);
+        let level = Some(self.levels.len() - 1);
+        self.bind(&each.target, Seen { size: item, level });
+        self.statements(&each.body);
+        self.leave();
+        self.names.truncate(known);
+        self.statements(&each.else_body);
     }
 
     fn enter(&mut self, list: Size) {
@@ -282,43 +233,6 @@ impl Walk<'_> {
             (None, _) => Seen::fixed((self.sizes)(path)),
         }
     }
-
-    /// What a filter makes of a value.
-    fn filtered(&mut self, filter: &Expr<'_>, base: Seen) -> Seen {
-        let Expr::Filter(filter) = filter else { return Seen::fixed(Size::of(MOST, Kind::Data)) };
-        let unknown = Seen::fixed(Size::of(MOST, Kind::Data));
-        match (filter.name, &filter.args[..]) {
-            ("abs" | "count" | "float" | "int" | "length" | "round", _) => base.times(0),
-            ("tojson", _) => base.times(if base.size.kind == Kind::Text { 2 } else { 1 }),
-            ("first" | "last" | "safe" | "string" | "trim" | "truncate", _) => base,
-            // A letter's other case is up to three times as long.
-            ("lower" | "upper", _) => base.times(3),
-            // A list of short texts is mostly quotes, commas and indentation.
-            ("items" | "lines", _) => base.times(8),
-            ("d" | "default", args) => match args.first() {
-                Some(CallArg::Pos(other)) => base.and(self.expression(other)),
-                _ => base,
-            },
-            ("join", []) => base,
-            ("join", [CallArg::Pos(Expr::Const(between))]) => {
-                base.times(1 + between.value.to_string().len() as u64)
-            }
-            ("indent", [CallArg::Pos(Expr::Const(width)), ..]) => {
-                match u64::try_from(width.value.clone()) {
-                    Ok(width) => base.times(width.saturating_add(1)),
-                    Err(_) => unknown,
-                }
-            }
-            ("replace", [CallArg::Pos(Expr::Const(from)), CallArg::Pos(Expr::Const(to))]) => {
-                let (from, to) = (from.value.to_string().len(), to.value.to_string().len());
-                match from {
-                    0 => unknown,
-                    from => base.times(to.div_ceil(from).max(1) as u64),
-                }
-            }
-            _ => unknown,
-        }
-    }
 }
 
 /// `inputs.files` and `inputs["files"]` as names.
@@ -339,6 +253,3 @@ fn path<'a>(expr: &'a Expr<'_>) -> Option<Vec<&'a str>> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests;
