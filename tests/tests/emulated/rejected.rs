@@ -93,8 +93,9 @@ async fn names_that_nobody_has_start_nothing() {
             (0..100).all(|n| told.contains_key(&name(n))).then_some(())
         })
         .await;
+    let told = told.into_inner();
     for n in 0..100 {
-        let (told, run) = (&told.borrow()[&name(n)], RunRef::first("default", &name(n), &id));
+        let (told, run) = (&told[&name(n)], RunRef::first("default", &name(n), &id));
         assert_eq!((&told["status"], &told["run_id"]), (&json!("REJECTED"), &Value::Null));
         let message = told["error"]["message"].as_str().unwrap();
         let expected = format!("workflow: there is no workflow {}", name(n));
