@@ -108,8 +108,8 @@ pub enum Runs {
     /// Check a run's signature and every digest
     ///
     /// The manifest's signature must be the stack's, every artifact it lists must have its digest and
-    /// size, and the run must have no artifact that it does not list. Exits with 1 and a line for each
-    /// fault otherwise.
+    /// size, and every object of the run must be in a signed manifest of some attempt. Prints the key's
+    /// fingerprint, which `bcce key --pin` keeps. Exits with 1 and a line for each fault otherwise.
     Verify(cmd::verify::Args),
 }
 

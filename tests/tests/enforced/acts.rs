@@ -77,10 +77,12 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
             vec![Call::json("dynamodb", "DynamoDB_20120810.PutItem", &put)]
         }
         "dynamodb:UpdateItem" => {
+            // On AWS the attributes count as well.
+            let attribute = if role.name == "OpenItemRole" { "halted_at" } else { "expires_at" };
             let update = json!({
                 "TableName": output("LedgerTable"),
                 "Key": key(role),
-                "UpdateExpression": "SET expires_at = :now",
+                "UpdateExpression": format!("SET {attribute} = :now"),
                 "ExpressionAttributeValues": { ":now": { "N": "0" } },
             });
             vec![Call::json("dynamodb", "DynamoDB_20120810.UpdateItem", &update)]
