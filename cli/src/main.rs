@@ -14,6 +14,7 @@ mod letters; // dead letters: whose, why, which
 mod paint; // ANSI, where it is wanted
 mod progress; // what is known of a run
 mod seal; // signature and digests of a run
+mod secrets; // of webhooks, named and never read
 mod stack; // the deployed parts, by the one parameter that names them
 mod terminal; // what a terminal gets to see of foreign text
 mod timeline; // what a run decided, called and waited for

@@ -11,6 +11,7 @@ use bcce_core::template::Template;
 use crate::directory::{Texts, checked};
 use crate::documents::{Comparison, Document, Entry, State};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::secrets;
 use crate::stack::Stack;
 use crate::warm::warm;
 use crate::world::World;
@@ -45,6 +46,9 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     }
     told?;
     for line in left(&comparison, &args.directory) {
+        writeln!(out, "{line}")?;
+    }
+    for line in secrets::missing(&stack, &files).await {
         writeln!(out, "{line}")?;
     }
     match args.warm {

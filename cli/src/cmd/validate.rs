@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use crate::directory::checked;
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::secrets;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -22,5 +23,8 @@ pub fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         args.directory.display(),
         figures::plural(texts.len(), "file")
     )?;
+    for line in secrets::notices(&world.environment, &texts) {
+        writeln!(out, "{line}")?;
+    }
     Ok(Exit::Done)
 }
