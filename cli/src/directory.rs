@@ -1,6 +1,7 @@
 //! A directory of configuration: what lies in it, and all that is wrong with it at once.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use bcce_core::error::Problem;
 use time::Date;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::{figures, files};
+use crate::{figures, files, terminal};
 
 /// Texts by their path within the directory.
 pub type Texts = BTreeMap<String, String>;
@@ -36,9 +37,9 @@ pub fn checked(directory: &Path, today: Date, exit: Exit, then: &str) -> Outcome
 }
 
 /// Prints what is right and worth knowing, on standard error: it is no part of a result, and stops nothing.
-pub fn print_notices(notices: &[Finding]) {
+pub fn print_notices(notices: impl IntoIterator<Item = impl Display>) {
     for notice in notices {
-        eprintln!("notice: {notice}");
+        terminal::note(&format!("notice: {notice}"));
     }
 }
 

@@ -101,7 +101,7 @@ pub fn tell(outcome: Outcome) -> ExitCode {
         Ok(exit) => exit,
         Err(Failure { exit: Exit::Unread, .. }) => Exit::Unread,
         Err(failure) => {
-            eprintln!("error: {}\n  -> {}", failure.what, failure.then);
+            crate::terminal::note(&format!("error: {}\n  -> {}", failure.what, failure.then));
             failure.exit
         }
     };

@@ -38,9 +38,9 @@ pub async fn search<R>(
         let shards: Vec<String> = SHARDS.chars().map(|digit| shard(day, digit)).collect();
         let shards = try_join_all(shards.iter().map(|shard| listed(shard, most.into()))).await?;
         if is_filtered && shards.iter().any(|shard| shard.len() >= LOOKED_THROUGH.into()) {
-            eprintln!(
+            crate::terminal::note(&format!(
                 "note: {day} has more {what} than were looked through; older ones of that day may be missing"
-            );
+            ));
         }
         found.extend(shards.into_iter().flatten().filter(|record| wanted(record)));
         match day.previous_day().filter(|_| found.len() < limit.into()) {

@@ -93,7 +93,9 @@ pub async fn show_again(queue: &DeadLetterQueue, letters: &[Letter]) -> Result<(
 pub fn note_unseen(unseen: u64) {
     if unseen > 0 {
         let letters = figures::plural(usize::try_from(unseen).unwrap_or(usize::MAX), "letter");
-        eprintln!("note: about {letters} more could not be looked at just now");
+        crate::terminal::note(&format!(
+            "note: about {letters} more could not be looked at just now"
+        ));
     }
 }
 

@@ -14,7 +14,9 @@ mod letters; // dead letters: whose, why, which
 mod paint; // ANSI, where it is wanted
 mod progress; // what is known of a run
 mod seal; // signature and digests of a run
+mod secrets; // of webhooks, named and never read
 mod stack; // the deployed parts, by the one parameter that names them
+mod terminal; // what a terminal gets to see of foreign text
 mod timeline; // what a run decided, called and waited for
 mod view; // a run as a table, or as lines
 mod warm; // schemas compiled before a run needs them
@@ -27,7 +29,7 @@ use arguments::{Batch, Cli, Config, Dlq, Runs, Verb};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Cli { environment, verb } = clap::Parser::parse();
-    let (world, out) = (world::World::of_this_process(environment), &mut std::io::stdout());
+    let (world, out) = (world::World::of_this_process(environment), &mut terminal::output());
     exit::tell(match verb {
         Verb::Submit(args) => cmd::submit::run(args, &world, out).await,
         Verb::Runs(Runs::List(args)) => cmd::list::run(args, &world, out).await,

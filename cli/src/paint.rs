@@ -1,5 +1,7 @@
 //! ANSI, where it is wanted.
 
+use crate::terminal::control;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ink {
     Plain,
@@ -27,11 +29,11 @@ impl Ink {
     fn code(self) -> &'static str {
         match self {
             Self::Plain => "",
-            Self::Bold => "\x1b[1m",
-            Self::Dim => "\x1b[2m",
-            Self::Green => "\x1b[32m",
-            Self::Red => "\x1b[31m",
-            Self::Yellow => "\x1b[33m",
+            Self::Bold => "1m",
+            Self::Dim => "2m",
+            Self::Green => "32m",
+            Self::Red => "31m",
+            Self::Yellow => "33m",
         }
     }
 }
@@ -67,7 +69,7 @@ pub fn render_exactly(line: &[Span], color: bool) -> String {
 
 fn push(text: &mut String, ink: Ink, part: &str, color: bool) {
     match color && ink != Ink::Plain && !part.is_empty() {
-        true => text.extend([ink.code(), part, "\x1b[0m"]),
+        true => text.extend([control(), ink.code(), part, control(), "0m"]),
         false => text.push_str(part),
     }
 }
@@ -110,14 +112,16 @@ mod tests {
 
     #[test]
     fn colour_does_not_count_for_the_width() {
-        assert_eq!(render(&line(), true, 6), "\x1b[32mdone\x1b[0m …");
+        let c = control();
+        assert_eq!(render(&line(), true, 6), format!("{c}32mdone{c}0m …"));
     }
 
     #[test]
     fn a_blank_and_a_control_character_can_be_told_apart_where_they_matter() {
         let line =
-            [span(Ink::Plain, "-"), span(Ink::Red, "a:\tb \r"), span(Ink::Plain, "\x1b[0m\u{9b} ")];
-        assert_eq!(render_exactly(&line, false), "-a:\tb \u{240d}\u{241b}[0m\u{fffd} ");
-        assert_eq!(render_exactly(&line[..2], true), "-\x1b[31ma:\tb \u{240d}\x1b[0m");
+            [span(Ink::Plain, "-"), span(Ink::Red, "a:\tb \r"), span(Ink::Plain, "\x1b\u{9b} ")];
+        assert_eq!(render_exactly(&line, false), "-a:\tb \u{240d}\u{241b}\u{fffd} ");
+        let c = control();
+        assert_eq!(render_exactly(&line[..2], true), format!("-{c}31ma:\tb \u{240d}{c}0m"));
     }
 }

@@ -6,6 +6,7 @@ import inspect
 import io
 import logging
 import os
+import pathlib
 import re
 import shlex
 import subprocess
@@ -149,13 +150,15 @@ def parsed_by_aws(words):
 
 @contextlib.contextmanager
 def made_before(words):
-    """A folder that has what lies in the checkout, and an archive where the documentation makes one first."""
+    """A folder that has what lies in the checkout, and an archive or a text where the documentation makes one first."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for path in ROOT.iterdir():
             os.symlink(path, path.name)
         for word in words:
             if word.startswith("fileb://") and word.endswith(".zip"):
                 zipfile.ZipFile(word.removeprefix("fileb://"), "w").close()
+            elif word.startswith("file://") and word.endswith(".txt"):
+                pathlib.Path(word.removeprefix("file://")).write_text("secret")
         yield
 
 

@@ -71,7 +71,11 @@ fn plan() -> Plan {
 }
 
 fn prompt(script: &str) -> Prompt {
-    Prompt { system: Some("Be brief.".into()), user: format!("{script}\nSay something.") }
+    Prompt {
+        system: Some("Be brief.".into()),
+        user: format!("{script}\nSay something."),
+        ..Prompt::default()
+    }
 }
 
 /// Puts the records in, the first of them scripted, and starts the job.

@@ -61,8 +61,10 @@ async fn call(bedrock: &Bedrock, script: &str) -> CallReport {
         model_id: "us.anthropic.claude".into(),
         guardrail: None,
     };
-    let prompt =
-        Prompt { system: None, user: format!("@model *: {script}\nSay something in a few words.") };
+    let prompt = Prompt {
+        user: format!("@model *: {script}\nSay something in a few words."),
+        ..Prompt::default()
+    };
     let run_id = script.replace(['(', ')'], "-");
     let metadata = BTreeMap::from([("run_id".to_owned(), run_id), ("step".into(), "a".into())]);
     let call = ModelCall {

@@ -12,6 +12,7 @@ use bcce_core::template::Template;
 use crate::directory::{Texts, checked, print_notices};
 use crate::documents::{Comparison, Document, Entry, State};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::secrets;
 use crate::stack::Stack;
 use crate::warm::warm;
 use crate::world::World;
@@ -30,7 +31,7 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let then = "nothing was pushed; mend them and push again";
     let files = checked(&args.directory, world.now().date(), Exit::Usage, then)?;
-    print_notices(&notices(&files));
+    print_notices(notices(&files));
     let stack = Stack::find(world).await?;
     let comparison = Comparison::of(&stack, &files).await?;
     let (mut written, all) = (0, comparison.differing());
@@ -49,6 +50,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     for line in left(&comparison, &args.directory) {
         writeln!(out, "{line}")?;
     }
+    print_notices(secrets::missing(&stack, &files).await);
     match args.warm {
         true => warm_all(&stack, world, &files, out).await,
         false => Ok(Exit::Done),

@@ -44,7 +44,9 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let retry = next(latest, status.as_deref(), command)?;
     match stack.machine.start(&retry).await? {
         Started::New => {}
-        Started::Existed => eprintln!("attempt {} was started before", retry.attempt_no),
+        Started::Existed => {
+            crate::terminal::note(&format!("attempt {} was started before", retry.attempt_no))
+        }
         Started::Throttled => {
             return Err(Failure::unreachable(
                 "states:StartExecution: too many starts just now; nothing was started",

@@ -6,6 +6,7 @@ use bcce_core::configuration::notices;
 use crate::directory::{checked, print_notices};
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::secrets;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -24,6 +25,7 @@ pub fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         args.directory.display(),
         figures::plural(texts.len(), "file")
     )?;
-    print_notices(&notices(&texts));
+    print_notices(notices(&texts));
+    print_notices(secrets::needed_of(&world.environment, &texts));
     Ok(Exit::Done)
 }

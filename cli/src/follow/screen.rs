@@ -5,6 +5,7 @@ use std::io::Write;
 
 use crate::figures;
 use crate::paint::{Ink, Line, render, span};
+use crate::terminal::control;
 use crate::view::Moment;
 use crate::view::lines::Told;
 use crate::world::World;
@@ -89,14 +90,14 @@ impl<'a> Screen<'a> {
 
 /// One write for a picture, so that it does not flicker.
 fn redrawn(standing: usize, lines: &[Line], color: bool, width: usize) -> String {
-    let mut text = String::new();
+    let (mut text, control) = (String::new(), control());
     if standing > 0 {
-        let _ = write!(text, "\x1b[{standing}A");
+        let _ = write!(text, "{control}{standing}A");
     }
     for line in lines {
-        let _ = writeln!(text, "\r\x1b[2K{}", render(line, color, width));
+        let _ = writeln!(text, "{control}G{control}2K{}", render(line, color, width));
     }
-    text.push_str("\x1b[J");
+    text.extend([control, "J"]);
     text
 }
 
@@ -131,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_picture_takes_the_place_of_the_one_before() {
-        assert_eq!(redrawn(0, &lines(1), false, 80), "\r\x1b[2K0\n\x1b[J");
-        assert!(redrawn(3, &lines(1), false, 80).starts_with("\x1b[3A"));
+        let c = control();
+        assert_eq!(redrawn(0, &lines(1), false, 80), format!("{c}G{c}2K0\n{c}J"));
+        assert!(redrawn(3, &lines(1), false, 80).starts_with(&format!("{c}3A")));
     }
 }

@@ -159,19 +159,25 @@ fn request(
         .set_request_metadata(Some(call.metadata.clone().into_iter().collect())))
 }
 
-/// The system prompt, and where the cached part ends: behind all of it.
+/// The system prompt, and where the cached part ends: behind the text that each run has, before the notice that
+/// differs from run to run.
 fn system(call: &ModelCall<'_>) -> Result<Option<Vec<SystemContentBlock>>, CallFailure> {
-    let Some(text) = call.prompt.system.clone() else { return Ok(None) };
-    let cached = call.cache.map(|lasts| {
-        let lasts = match lasts {
-            Lasts::FiveMinutes => CacheTtl::FiveMinutes,
-            Lasts::Hour => CacheTtl::OneHour,
-        };
-        let point = CachePointBlock::builder().r#type(CachePointType::Default).ttl(lasts);
-        point.build().map(SystemContentBlock::CachePoint).map_err(|e| unbuilt(&e))
-    });
-    let text = SystemContentBlock::Text(text);
-    Ok(Some([text].into_iter().chain(cached.transpose()?).collect()))
+    let mut blocks = Vec::new();
+    if let Some(text) = &call.prompt.system {
+        blocks.push(SystemContentBlock::Text(text.clone()));
+        blocks.extend(call.cache.map(cache_point).transpose()?);
+    }
+    blocks.extend(call.prompt.notice.clone().map(SystemContentBlock::Text));
+    Ok((!blocks.is_empty()).then_some(blocks))
+}
+
+fn cache_point(lasts: Lasts) -> Result<SystemContentBlock, CallFailure> {
+    let lasts = match lasts {
+        Lasts::FiveMinutes => CacheTtl::FiveMinutes,
+        Lasts::Hour => CacheTtl::OneHour,
+    };
+    let point = CachePointBlock::builder().r#type(CachePointType::Default).ttl(lasts);
+    point.build().map(SystemContentBlock::CachePoint).map_err(|e| unbuilt(&e))
 }
 
 fn messages(call: &ModelCall<'_>) -> Result<Vec<Message>, CallFailure> {

@@ -39,7 +39,7 @@ pub fn prompt_for<'a>(
     };
     let instruction = instruction(output.schema.as_ref());
     let system = prompt.system.iter().cloned().chain([instruction]).collect::<Vec<_>>();
-    Cow::Owned(Prompt { system: Some(system.join("\n\n")), user: prompt.user.clone() })
+    Cow::Owned(Prompt { system: Some(system.join("\n\n")), ..prompt.clone() })
 }
 
 /// `requestMetadata` of a step execution.
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_cut_answer_is_told_of_with_its_limit() {
-        let (plan, asked) = (plan(), Prompt { system: None, user: "p".into() });
+        let (plan, asked) = (plan(), Prompt { user: "p".into(), ..Prompt::default() });
         let answer = |text: &str, stop_reason: &str| ModelAnswer {
             text: text.into(),
             stop_reason: stop_reason.into(),

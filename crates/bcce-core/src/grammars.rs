@@ -46,7 +46,7 @@ pub fn grammars<'a>(
 
 impl Grammar<'_> {
     pub fn prompt(&self) -> Prompt {
-        Prompt { system: None, user: "Answer with the shortest value that fits.".into() }
+        Prompt { user: "Answer with the shortest value that fits.".into(), ..Prompt::default() }
     }
 }
 

@@ -57,7 +57,7 @@ impl<'a> Parameters<'a> {
     /// Lowers `max_tokens` to what `prompt` leaves of the context: the service refuses a call whose prompt and
     /// `max_tokens` together are longer. A prompt that leaves next to nothing is for a target with more context.
     pub fn leave_room(&mut self, prompt: &Prompt, takes: &Takes) {
-        let bytes = prompt.user.len() + prompt.system.as_ref().map_or(0, String::len);
+        let bytes = prompt.user.len() + prompt.system_texts().map(str::len).sum::<usize>();
         let room = takes.context_tokens.saturating_sub(bytes as u64 / DENSE_BYTES_PER_TOKEN);
         let room = u32::try_from(room).unwrap_or(u32::MAX);
         if (LEAST_ROOM..self.max_tokens).contains(&room) {
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_long_prompt_leaves_less_room_for_the_answer() {
-        let prompt = |tokens: usize| Prompt { system: None, user: "x".repeat(3 * tokens) };
+        let prompt = |tokens: usize| Prompt { user: "x".repeat(3 * tokens), ..Prompt::default() };
         let fitted = |tokens: usize| {
             let (mut sent, _) = of("max_tokens: 60000", &before());
             sent.leave_room(&prompt(tokens), &before());

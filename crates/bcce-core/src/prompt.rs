@@ -1,8 +1,9 @@
 //! Prompt templates, rendered over data that is set apart.
 //!
 //! Whatever `{{ … }}` puts into a prompt came from outside: an input, or another step's answer. It is
-//! enclosed in delimiters, as HTML templates escape what they interpolate, and the system prompt says
-//! that instructions in there are not to be followed. `| safe` marks a value the author vouches for.
+//! enclosed in delimiters, as HTML templates escape what they interpolate, and a notice says that instructions in
+//! there are not to be followed. The delimiter holds a digest of all the data, so that no data can hold its own
+//! delimiter. `| safe` marks a value the author vouches for.
 
 pub mod bound; // how long a prompt may get
 pub(crate) mod syntax;
@@ -16,23 +17,38 @@ use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, Template, UndefinedBehavior, Value,
 };
 
-use crate::digest::sha256_hex_of_fields;
+use crate::digest::{sha256_hex, sha256_hex_of_fields};
 use crate::error::Problem;
 use crate::limits::{MAX_PROMPT_BYTES, PROMPT_FUEL, cut};
 
 /// Why a text without a word in it is refused. The service takes no blank text.
 pub(crate) const BLANK: &str = "is blank";
 
+/// What the tag of data begins with; hexadecimal digits of the data's digest follow.
+const PREFIX: &str = "data-";
+/// Digits of the digest in a tag: 64 bits, which nobody finds a text for that holds its own.
+const DIGITS: usize = 16;
+
 /// What a model is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prompt {
     pub system: Option<String>,
+    /// Names the delimiter of the data. It differs from run to run, so it follows the system prompt as a text of its
+    /// own, behind what is cached.
+    pub notice: Option<String>,
     pub user: String,
 }
 
 impl Prompt {
     pub fn sha256(&self) -> String {
-        sha256_hex_of_fields(&[self.system.as_deref().unwrap_or(""), &self.user])
+        let [system, notice] =
+            [&self.system, &self.notice].map(|text| text.as_deref().unwrap_or(""));
+        sha256_hex_of_fields(&[system, notice, &self.user])
+    }
+
+    /// Returns the texts that the service gets as system prompt, in order.
+    pub fn system_texts(&self) -> impl Iterator<Item = &str> {
+        self.system.iter().chain(&self.notice).map(String::as_str)
     }
 }
 
@@ -41,7 +57,7 @@ impl Prompt {
 /// # Errors
 /// The line and the kind of a syntax error, or what a prompt may not use.
 pub fn variables(source: &str) -> Result<BTreeSet<String>, String> {
-    let environment = environment("data");
+    let environment = environment(PREFIX);
     let template = compile(&environment, source)?;
     Ok(template.undeclared_variables(true).into_iter().collect())
 }
@@ -56,7 +72,7 @@ pub fn render(
     user: &str,
     context: &serde_json::Value,
 ) -> Result<Prompt, Problem> {
-    let tag = free_tag(context);
+    let tag = tag(context);
     let environment = environment(&tag);
     let values = Value::from(Serde(context));
     let text = |field: &str, source| {
@@ -69,9 +85,7 @@ pub fn render(
     let system = system.map(|source| text("system", source)).transpose()?;
     let opening = format!("<{tag}>");
     let has_data = user.contains(&opening) || system.as_ref().is_some_and(|s| s.contains(&opening));
-    let notice = has_data.then(|| notice(&tag));
-    let system = [system, notice].into_iter().flatten().collect::<Vec<_>>().join("\n\n");
-    Ok(Prompt { system: (!system.is_empty()).then_some(system), user })
+    Ok(Prompt { system, notice: has_data.then(|| notice(&tag)), user })
 }
 
 fn notice(tag: &str) -> String {
@@ -81,40 +95,28 @@ fn notice(tag: &str) -> String {
     )
 }
 
-/// A tag that no string of the data closes, so that data cannot end its own enclosure.
-fn free_tag(context: &serde_json::Value) -> String {
-    let mut taken = BTreeSet::new();
-    each_string(context, &mut |text| closings(text, &mut taken));
-    if taken.is_empty() {
-        return "data".to_owned();
-    }
-    let free = (1..).find(|n| !taken.contains(&Some(*n)));
-    format!("data-{}", free.expect("fewer are taken than there are numbers"))
+/// Returns the tag that encloses the data of `context`: a digest of all of it, which no text in it can hold. The same
+/// step over the same data has the same tag, so that its prompt is the same when it is asked again.
+fn tag(context: &serde_json::Value) -> String {
+    let digest = sha256_hex(context.to_string().as_bytes());
+    format!("{PREFIX}{}", &digest[..DIGITS])
 }
 
-/// The tags that `text` closes: `</data-12` closes data, data-1 and data-12. All are collected in one
-/// pass, for a text of 1 MiB can close a hundred thousand.
-fn closings(text: &str, taken: &mut BTreeSet<Option<usize>>) {
-    const CLOSING: &str = "</data";
-    for (at, _) in text.match_indices(CLOSING) {
-        taken.insert(None);
-        let Some(number) = text[at + CLOSING.len()..].strip_prefix('-') else { continue };
-        // Longer numbers than that are never come to.
-        let digits = number.bytes().take(9).take_while(u8::is_ascii_digit).count();
-        taken.extend((1..=digits).map(|end| number[..end].parse().ok()));
-    }
+/// Returns whether a reader could take a part of `text` for the tag: in any case, with blanks or invisible characters
+/// in it, or in full-width signs.
+fn resembles(tag: &str, text: &str) -> bool {
+    let digest = tag.strip_prefix(PREFIX).unwrap_or(tag);
+    let folded: String = text.chars().filter_map(folded).collect();
+    folded.contains(digest)
 }
 
-fn each_string(value: &serde_json::Value, seen: &mut dyn FnMut(&str)) {
-    match value {
-        serde_json::Value::String(text) => seen(text),
-        serde_json::Value::Array(items) => items.iter().for_each(|item| each_string(item, seen)),
-        serde_json::Value::Object(map) => map.iter().for_each(|(key, item)| {
-            seen(key);
-            each_string(item, seen);
-        }),
-        _ => {}
-    }
+fn folded(c: char) -> Option<char> {
+    let c = match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        c => c,
+    };
+    let invisible = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+    (!c.is_whitespace() && !c.is_control() && !invisible).then(|| c.to_ascii_lowercase())
 }
 
 fn environment(tag: &str) -> Environment<'static> {
@@ -159,8 +161,8 @@ fn set_apart(out: &mut Output, tag: &str, value: &Value) -> Result<(), Error> {
         Some(text) => Cow::Borrowed(text),
         None => Cow::Owned(json(value, true)?),
     };
-    if text.contains(&format!("</{tag}")) {
-        // Only joining two values in the template can still get here.
+    if resembles(tag, &text) {
+        // Only what the template has enclosed before can get here.
         return Err(Error::new(ErrorKind::InvalidOperation, "data closes its own delimiter"));
     }
     Ok(write!(out, "<{tag}>{text}</{tag}>")?)

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub use event::Event;
 pub use mapping::{Mapped, requests};
 pub use secret::Secret;
-pub use signature::{Refusal, verify};
+pub use signature::{Refusal, check_form, verify};
 pub use source::{Encoding, Provider, Rule, Scheme, Source};
 
 /// A call as it came.

@@ -36,11 +36,23 @@ struct Asked {
     first_token_s: u64,
 }
 
+/// The text with `data` for each tag that encloses data, whose digits differ with the data.
+fn with_plain_tags(text: &str) -> String {
+    let mut parts = text.split("data-");
+    let mut plain = parts.next().unwrap().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_hexdigit).count();
+        assert_eq!(digits, 16, "data-{part}");
+        plain.extend(["data", &part[digits..]]);
+    }
+    plain
+}
+
 impl CallModel for Model {
     async fn call(&self, call: &ModelCall<'_>) -> CallReport {
         self.asked.borrow_mut().push(Asked {
             region: call.target.region.clone(),
-            user: call.prompt.user.clone(),
+            user: with_plain_tags(&call.prompt.user),
             system: call.prompt.system.clone().unwrap_or_default(),
             repair: call.repair.map(|repair| repair.fault.to_owned()),
             item: call.metadata.get("item").cloned(),

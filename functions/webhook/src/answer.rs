@@ -30,7 +30,10 @@ pub enum Answer {
     Refused(Refusal),
     /// The body is no event, or a rule cannot make a request of it.
     Unmapped(Problems),
-    /// The source's own document, secrets or tenant.
+    /// No signature can be verified: the source's document or secrets are missing or wrong. Strangers get this
+    /// answer too, so it is no fault of the service and rings no alarm; [`crate::Sources`] logs the cause.
+    Incomplete,
+    /// The source's tenant. Only a verified call comes so far.
     Misconfigured(Problems),
     Throttled,
     /// The configuration cannot be read, or the inbox not be reached.
@@ -71,7 +74,7 @@ impl Answer {
             Self::Pong | Self::Challenge(_) | Self::Acknowledged(_) => 200,
             Self::Accepted(_) => 202,
             Self::Unreadable => 400,
-            Self::Refused(Refusal::Unsigned(_) | Refusal::Forged) => 401,
+            Self::Incomplete | Self::Refused(Refusal::Unsigned(_) | Refusal::Forged) => 401,
             Self::Unknown => 404,
             Self::NotPosted => 405,
             Self::Refused(Refusal::OutsideWindow) => 409,
@@ -97,6 +100,9 @@ impl Answer {
                 "it was signed more than five minutes ago, or ahead: a replay, or a wrong clock"
             }
             Self::Unmapped(_) => "no request can be made of it",
+            Self::Incomplete => {
+                "this webhook cannot verify signatures yet; its operator must complete its setup"
+            }
             Self::Misconfigured(_) => "this webhook is not set up rightly",
             Self::Throttled => "too many calls just now",
             Self::Unavailable(_) => "it cannot be taken just now",
@@ -139,7 +145,7 @@ impl Answer {
                 tracing::error!(path, status, "{message}: {}", fault.message);
             }
             Self::Throttled => tracing::warn!(path, status, "{message}"),
-            Self::Refused(_) => tracing::info!(path, status, "{message}"),
+            Self::Refused(_) | Self::Incomplete => tracing::info!(path, status, "{message}"),
             Self::Pong | Self::Challenge(_) => {}
             Self::Unknown | Self::NotPosted | Self::Unreadable | Self::TooLarge => {}
         }
@@ -156,7 +162,7 @@ impl From<Missing> for Answer {
     fn from(missing: Missing) -> Self {
         match missing {
             Missing::Unknown => Self::Unknown,
-            Missing::Misconfigured(problems) => Self::Misconfigured(problems),
+            Missing::Incomplete => Self::Incomplete,
             Missing::Unreadable(fault) => Self::Unavailable(fault),
         }
     }

@@ -6,6 +6,7 @@ mod sources; // who may call, with a short cache
 mod tests;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,14 +15,14 @@ use bcce_core::error::{Fault, Problems};
 use bcce_core::limits::MAX_WEBHOOK_BYTES;
 use bcce_core::ports::{Clock, GetObject, GetParameters, ListParameters, SendRequest, Sent};
 use bcce_core::request::check_name;
-use bcce_core::webhook::{Call, Event, Mapped, Provider, Refusal, Source, requests, verify};
+use bcce_core::webhook::{Call, Event, Mapped, Provider, Source, check_form, requests, verify};
 use futures::future::join_all;
 use serde::Deserialize;
 
 pub use answer::Response;
 use answer::{Answer, Started};
+use sources::Lookup;
 pub use sources::Sources;
-use sources::{Known, Lookup};
 
 pub struct Config {
     pub environment: String,
@@ -118,8 +119,8 @@ where
             environment: &config.environment,
             now: self.clock.now(),
         };
-        let known = verified(sources, &lookup, &name, &call).await?;
-        let (source, provider) = (&known.source, known.source.provider);
+        let source = &*verified(sources, &lookup, &name, &call).await?;
+        let provider = source.provider;
         let event = Event::read(source, &name, &call).map_err(Answer::Unmapped)?;
         if event.is_ping(provider) {
             return Ok(Answer::Pong);
@@ -154,27 +155,19 @@ where
     }
 }
 
-/// The source, once the call is seen to be signed with a secret of it.
+/// Returns the source once the call is verified. The form of the signature is checked before any secret is read, so
+/// that a call without one costs nothing. A secret that was put there a moment ago counts with the next reading.
 async fn verified(
     sources: &Sources,
     lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
     name: &str,
     call: &Call<'_>,
-) -> Result<Known, Answer> {
-    let known = sources.get(lookup, name).await?;
-    let refusal = match verify(&known.source, &known.secrets, call, lookup.now) {
-        Ok(()) => return Ok(known),
-        Err(refusal) => refusal,
-    };
-    // It may be signed with a secret that was put there a moment ago.
-    if refusal == Refusal::Forged
-        && let Some(newer) = sources.newer(lookup, name).await
-    {
-        return verify(&newer.source, &newer.secrets, call, lookup.now)
-            .map(|()| newer)
-            .map_err(Answer::from);
-    }
-    Err(refusal.into())
+) -> Result<Rc<Source>, Answer> {
+    let source = sources.source(lookup, name).await?;
+    check_form(&source, call)?;
+    let secrets = sources.secrets(lookup, name, &source).await?;
+    verify(&source, &secrets, call, lookup.now)?;
+    Ok(source)
 }
 
 /// `/hooks/<source>`

@@ -1,7 +1,7 @@
 //! Who may call. The address is public and SSM answers 40 requests a second for a whole account, so what is read
 //! serves for a while, and asking for names that are nobody's reads nothing more.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,12 +14,14 @@ use bcce_core::ports::{GetObject, GetParameters, ListParameters};
 use bcce_core::webhook::{Secret, Source};
 use time::OffsetDateTime;
 
-/// How long a reading serves. A push takes effect within this time.
+/// How long a reading serves. Whoever calls, nothing is read again within this time, and a push, a new source and a
+/// new secret take effect after it.
 const FRESH: Duration = Duration::from_secs(30);
-/// A name that is not known and a signature that does not fit have things read again, not more often than that.
-const AGAIN: Duration = Duration::from_secs(2);
 /// How long an old reading serves while there is no new one.
 const STALE: Duration = Duration::from_secs(600);
+/// The longest pause between two tries while a service fails. The first pause is a second, and each is twice the one
+/// before.
+const LONGEST_PAUSE: Duration = FRESH;
 
 /// What is read, and from where.
 pub struct Lookup<'a, S, P> {
@@ -30,129 +32,183 @@ pub struct Lookup<'a, S, P> {
     pub now: OffsetDateTime,
 }
 
-/// A source with its secrets, at least one.
-#[derive(Clone, Debug)]
-pub struct Known {
-    pub source: Rc<Source>,
-    pub secrets: Rc<[Secret]>,
-}
-
-/// Why there is no source to go by.
+/// Why there is nothing to go by.
 #[derive(Debug)]
 pub enum Missing {
     /// Nobody has set it up.
     Unknown,
-    /// Its own document or secrets are wrong.
-    Misconfigured(Problems),
+    /// Its document or its secrets are missing or wrong, so no signature can be verified. The log says what is wrong,
+    /// once for each reading: anybody can call.
+    Incomplete,
     Unreadable(Fault),
 }
 
-type Reading = Result<Known, Problems>;
+/// A value that was read, and when it is read again.
+#[derive(Debug)]
+struct Kept<T> {
+    value: Option<(OffsetDateTime, T)>,
+    failures: u32,
+    /// Nothing is read before that time.
+    next: Option<OffsetDateTime>,
+}
 
-#[derive(Clone, Debug)]
-struct Kept {
-    read_at: OffsetDateTime,
-    /// Until then it is not looked for a newer one.
-    serves_until: OffsetDateTime,
-    reading: Reading,
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { value: None, failures: 0, next: None }
+    }
+}
+
+impl<T: Clone> Kept<T> {
+    fn is_due(&self, now: OffsetDateTime) -> bool {
+        self.next.is_none_or(|next| next <= now)
+    }
+
+    /// Returns the last reading that may still serve.
+    fn serving(&self, now: OffsetDateTime) -> Result<T, Fault> {
+        match &self.value {
+            Some((read_at, value)) if now - *read_at < STALE => Ok(value.clone()),
+            _ => {
+                Err(Fault::internal("the configuration of webhooks could not be read a moment ago"))
+            }
+        }
+    }
+
+    /// Records a reading, and returns what serves from now on.
+    fn record(&mut self, now: OffsetDateTime, read: Result<T, Fault>) -> Result<T, Fault> {
+        match read {
+            Ok(value) => {
+                *self = Self { value: Some((now, value)), failures: 0, next: Some(now + FRESH) };
+                self.serving(now)
+            }
+            Err(fault) => {
+                let pause = Duration::from_secs(1 << self.failures.min(5)).min(LONGEST_PAUSE);
+                self.next = Some(now + pause);
+                self.failures += 1;
+                let serving = self.serving(now).map_err(|_| fault.clone())?;
+                tracing::warn!("an old reading serves: {}", fault.message);
+                Ok(serving)
+            }
+        }
+    }
+}
+
+/// A document; `None` where it is wrong.
+type Document = Option<Rc<Source>>;
+
+/// What is known of one name that is listed.
+#[derive(Default)]
+struct Entry {
+    document: Kept<Document>,
+    /// None of them where all are missing or wrong.
+    secrets: Kept<Rc<[Secret]>>,
 }
 
 #[derive(Default)]
 pub struct Sources {
-    /// The parameters of all sources, by name, and when they came.
-    listed: RefCell<BTreeMap<String, String>>,
-    listed_at: Cell<Option<OffsetDateTime>>,
+    /// The parameters of all sources, by name.
+    listed: RefCell<Kept<Rc<BTreeMap<String, String>>>>,
     /// Only of names that are listed.
-    kept: RefCell<BTreeMap<String, Kept>>,
+    entries: RefCell<BTreeMap<String, Entry>>,
 }
 
 impl Sources {
-    pub async fn get(
+    /// Returns the document of a source. It reads no secret.
+    ///
+    /// # Errors
+    /// There is none, it is wrong, or it cannot be read.
+    pub async fn source(
         &self,
         lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
         name: &str,
-    ) -> Result<Known, Missing> {
-        let kept = self.kept.borrow().get(name).cloned();
-        let kept = match kept {
-            Some(kept) if lookup.now < kept.serves_until => {
-                return kept.reading.map_err(Missing::Misconfigured);
-            }
-            kept => kept.filter(|kept| lookup.now - kept.read_at < STALE),
-        };
-        match (self.reading(lookup, name).await, kept) {
-            (Err(Missing::Unreadable(fault)), Some(Kept { read_at, reading: Ok(known), .. })) => {
-                tracing::warn!("an old reading serves: {}", fault.message);
-                let until = (lookup.now + AGAIN).min(read_at + STALE);
-                self.keep(name, read_at, until, Ok(known.clone()));
-                Ok(known)
-            }
-            (read, _) => read,
-        }
-    }
-
-    /// A reading that is newer than the one kept; `None`: that one is new, or there is no newer one.
-    pub async fn newer(
-        &self,
-        lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
-        name: &str,
-    ) -> Option<Known> {
-        let is_new =
-            self.kept.borrow().get(name).is_some_and(|kept| lookup.now - kept.read_at < AGAIN);
-        if is_new { None } else { self.reading(lookup, name).await.ok() }
-    }
-
-    fn keep(&self, name: &str, read_at: OffsetDateTime, until: OffsetDateTime, reading: Reading) {
-        let kept = Kept { read_at, serves_until: until, reading };
-        self.kept.borrow_mut().insert(name.to_owned(), kept);
-    }
-
-    async fn reading(
-        &self,
-        lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
-        name: &str,
-    ) -> Result<Known, Missing> {
+    ) -> Result<Rc<Source>, Missing> {
         let parameter = parameter_name(lookup.environment, &format!("webhooks/{name}"));
-        self.list(lookup, &parameter).await.map_err(Missing::Unreadable)?;
-        let Some(value) = self.listed.borrow().get(&parameter).cloned() else {
-            return Err(Missing::Unknown);
+        let listed = self.list(lookup).await.map_err(Missing::Unreadable)?;
+        let Some(value) = listed.get(&parameter) else { return Err(Missing::Unknown) };
+        let is_due = self.with(name, |entry| entry.document.is_due(lookup.now));
+        let document = match is_due {
+            false => self.with(name, |entry| entry.document.serving(lookup.now)),
+            true => {
+                // Boxed: the SDK's futures inside those of a handler are deeper than the compiler looks.
+                let read = Box::pin(lookup.document(&parameter, value)).await;
+                self.with(name, |entry| entry.renew(lookup.now, read))
+            }
         };
-        // Boxed: the SDK's futures inside those of a handler are deeper than the compiler looks.
-        let reading = Box::pin(lookup.read(&parameter, &value)).await;
-        let reading = reading.map_err(Missing::Unreadable)?;
-        self.keep(name, lookup.now, lookup.now + FRESH, reading.clone());
-        reading.map_err(Missing::Misconfigured)
+        document.map_err(Missing::Unreadable)?.ok_or(Missing::Incomplete)
     }
 
-    /// Lists the sources again where that is due: sooner for a name that is not among them.
+    /// Returns the secrets of a source, at least one.
+    ///
+    /// # Errors
+    /// There is none that can be used, or they cannot be read.
+    pub async fn secrets(
+        &self,
+        lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
+        name: &str,
+        source: &Source,
+    ) -> Result<Rc<[Secret]>, Missing> {
+        let is_due = self.with(name, |entry| entry.secrets.is_due(lookup.now));
+        let secrets = match is_due {
+            false => self.with(name, |entry| entry.secrets.serving(lookup.now)),
+            true => {
+                let read = Box::pin(lookup.secrets(name, source)).await;
+                self.with(name, |entry| entry.secrets.record(lookup.now, read))
+            }
+        };
+        let secrets = secrets.map_err(Missing::Unreadable)?;
+        if secrets.is_empty() { Err(Missing::Incomplete) } else { Ok(secrets) }
+    }
+
+    fn with<T>(&self, name: &str, act: impl FnOnce(&mut Entry) -> T) -> T {
+        act(self.entries.borrow_mut().entry(name.to_owned()).or_default())
+    }
+
+    /// Lists the sources again where that is due, whether or not a name is among them.
     async fn list(
         &self,
         lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
-        parameter: &str,
-    ) -> Result<(), Fault> {
-        let serves = if self.listed.borrow().contains_key(parameter) { FRESH } else { AGAIN };
-        if self.listed_at.get().is_some_and(|at| lookup.now - at < serves) {
-            return Ok(());
+    ) -> Result<Rc<BTreeMap<String, String>>, Fault> {
+        if !self.listed.borrow().is_due(lookup.now) {
+            return self.listed.borrow().serving(lookup.now);
         }
         let path = parameter_name(lookup.environment, "webhooks");
-        let listed = Box::pin(lookup.parameters.below(&path)).await?;
+        let read = Box::pin(lookup.parameters.below(&path)).await.map(Rc::new);
+        let listed = self.listed.borrow_mut().record(lookup.now, read)?;
         let is_listed = |name: &str| listed.contains_key(&format!("{path}/{name}"));
-        self.kept.borrow_mut().retain(|name, _| is_listed(name));
-        *self.listed.borrow_mut() = listed;
-        self.listed_at.set(Some(lookup.now));
-        Ok(())
+        self.entries.borrow_mut().retain(|name, _| is_listed(name));
+        Ok(listed)
+    }
+}
+
+impl Entry {
+    /// Records a document that was read. The secrets of another document do not serve for it.
+    fn renew(
+        &mut self,
+        now: OffsetDateTime,
+        read: Result<Document, Fault>,
+    ) -> Result<Document, Fault> {
+        let before = self.document.value.as_ref().and_then(|(_, document)| document.clone());
+        let document = self.document.record(now, read)?;
+        if document != before {
+            self.secrets = Kept::default();
+        }
+        Ok(document)
     }
 }
 
 impl<S: GetObject, P: GetParameters> Lookup<'_, S, P> {
-    async fn read(&self, parameter: &str, value: &str) -> Result<Reading, Fault> {
+    async fn document(&self, parameter: &str, value: &str) -> Result<Document, Fault> {
         let text = follow(self.store, self.bucket, value).await?;
         match text.and_then(|text| from_yaml::<Source>(&text).finished()) {
-            Ok(source) => self.with_secrets(source).await,
-            Err(problems) => Ok(Err(problems.within(parameter))),
+            Ok(source) => Ok(Some(Rc::new(source))),
+            Err(problems) => {
+                log_incomplete(parameter, &problems.within(parameter));
+                Ok(None)
+            }
         }
     }
 
-    async fn with_secrets(&self, source: Source) -> Result<Reading, Fault> {
+    /// While a secret is being replaced, the other one may be missing or wrong.
+    async fn secrets(&self, source_name: &str, source: &Source) -> Result<Rc<[Secret]>, Fault> {
         let name = |secret: &String| parameter_name(self.environment, &format!("secrets/{secret}"));
         let names: Vec<String> = source.secrets.iter().map(name).collect();
         let found = self.parameters.parameters(&names).await?;
@@ -163,10 +219,17 @@ impl<S: GetObject, P: GetParameters> Lookup<'_, S, P> {
                 Err(cause) => problems.add(name, cause),
             }
         }
-        // While a secret is being replaced, the other one may be missing.
         if found.is_empty() {
             problems.add(names.join(", "), "the SSM parameter is missing");
         }
-        Ok(problems.none_or(Known { source: Rc::new(source), secrets: secrets.into() }))
+        if !problems.is_empty() {
+            log_incomplete(source_name, &problems);
+        }
+        Ok(secrets.into())
     }
+}
+
+/// Tells the operator. It is called once for each reading, never for each call.
+fn log_incomplete(source: &str, problems: &Problems) {
+    tracing::error!(source, "a webhook cannot verify calls until it is set up: {problems}");
 }

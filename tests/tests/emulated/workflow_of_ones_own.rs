@@ -18,6 +18,7 @@ steps:
     thinking: off
     max_tokens: 300
     system: You are brief.
+    cache: 5m
     prompt: "First: {{{{ inputs.text }}}}"
   - id: second
     needs: [first]
@@ -35,10 +36,15 @@ steps:
     let first = &calls[0]["request"];
     assert_eq!(first["inferenceConfig"]["maxTokens"], 300);
     assert_eq!(first["additionalModelRequestFields"]["thinking"]["type"], "disabled");
-    assert!(
-        first["messages"][0]["content"][0]["text"].as_str().unwrap().contains("<data>hello</data>")
-    );
-    assert!(first["system"][0]["text"].as_str().unwrap().starts_with("You are brief."));
+    let asked = first["messages"][0]["content"][0]["text"].as_str().unwrap();
+    let tag = asked.split_once("</").and_then(|(_, rest)| rest.split_once('>')).unwrap().0;
+    assert!(tag.starts_with("data-") && tag.len() == 21, "{tag}");
+    assert!(asked.contains(&format!("<{tag}>hello</{tag}>")), "{asked}");
+    assert_eq!(first["system"][0]["text"], "You are brief.");
+    // What differs from run to run stands behind the part that is cached.
+    assert_eq!(first["system"][1]["cachePoint"]["type"], "default");
+    let notice = first["system"].as_array().unwrap().last().unwrap();
+    assert!(notice["text"].as_str().unwrap().starts_with(&format!("Text between <{tag}>")));
     assert_eq!(first["requestMetadata"]["run_id"], run.run_id);
     let second = &calls[1]["request"];
     assert_eq!(second["outputConfig"]["effort"], "low");

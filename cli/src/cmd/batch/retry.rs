@@ -46,7 +46,9 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let retry = next(latest, manifest.as_ref(), command)?;
     match stack.batch_machine.start_batch(&retry).await? {
         Started::New => {}
-        Started::Existed => eprintln!("attempt {} was started before", retry.attempt_no),
+        Started::Existed => {
+            crate::terminal::note(&format!("attempt {} was started before", retry.attempt_no))
+        }
         Started::Throttled => {
             return Err(Failure::unreachable(
                 "states:StartExecution: too many starts just now; nothing was started",

@@ -121,7 +121,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         told.is_something()?;
         return told.is_affordable().map(|()| Exit::Done);
     }
-    told.rejected(&mut std::io::stderr())?;
+    told.rejected(&mut crate::terminal::errors())?;
     told.is_something()?;
     told.is_affordable()?;
     request.id = Some(
@@ -135,16 +135,16 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         let template = with_model(template, request.model.as_deref());
         let grammars = grammars(&template, models, policy);
         // One that cannot be compiled now is tried again by the first run.
-        warm(&stack, world, &grammars, &mut std::io::stderr()).await?;
+        warm(&stack, world, &grammars, &mut crate::terminal::errors()).await?;
     }
     bring(&stack, &origin, &found).await?;
     stack.queues.send(&stack.outputs.inbox_queue_url, &request.message()).await?;
     let reference = StoredBatch::new(request, TENANT, "").reference();
     if before {
-        eprintln!(
+        crate::terminal::note(&format!(
             "this batch was sent before, and it runs once: `{}` runs again what is left of it, a new --id all of it",
             stack.command(&format!("batch retry {}", reference.batch_id))
-        );
+        ));
     }
     if args.wait {
         let watch = Watch { timeout: args.timeout, sent: true };

@@ -34,7 +34,10 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         false => super::print(&found, world, out)?,
     }
     if more > 0 {
-        eprintln!("note: {} more; --limit prints them", figures::plural(more, "letter"));
+        crate::terminal::note(&format!(
+            "note: {} more; --limit prints them",
+            figures::plural(more, "letter")
+        ));
     }
     Ok(Exit::Done)
 }

@@ -35,8 +35,10 @@ impl Asking<'_> {
             "inferenceConfig": self.inference(),
             "requestMetadata": metadata(self.plan, self.run, self.step, None),
         });
-        if let Some(system) = &self.prompt.system {
-            body["system"] = text(system);
+        let system: Vec<Value> =
+            self.prompt.system_texts().map(|text| json!({ "text": text })).collect();
+        if !system.is_empty() {
+            body["system"] = system.into();
         }
         if let Some(output) = self.output() {
             body["outputConfig"] = output;

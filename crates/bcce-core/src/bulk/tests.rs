@@ -21,7 +21,7 @@ fn plan(template: &str, policy: Policy) -> Plan {
 
 fn asked<R>(with: impl FnOnce(&Asking<'_>) -> R) -> R {
     let (plan, run) = (plan(ONE, Policy::default()), RunRef::first("default", "w", "1"));
-    let prompt = Prompt { system: Some("s".into()), user: "p".into() };
+    let prompt = Prompt { system: Some("s".into()), notice: Some("n".into()), user: "p".into() };
     let fit = fit(&plan, "us-east-1").unwrap();
     let (prompt, parameters) = (&prompt, &fit.parameters());
     with(&Asking { run: &run, plan: &plan, step: fit.step, prompt, parameters })
@@ -37,7 +37,7 @@ fn a_record_is_a_body_of_converse_without_a_cache_point() {
     let part: Value = serde_json::from_str(schema).unwrap();
     assert_eq!(part["additionalProperties"], json!(false));
     let expected = json!({ "recordId": "R0000000007", "modelInput": {
-        "system": [{ "text": "s" }],
+        "system": [{ "text": "s" }, { "text": "n" }],
         "messages": [{ "role": "user", "content": [{ "text": "p" }] }],
         "inferenceConfig": { "maxTokens": 9 },
         "additionalModelRequestFields": { "thinking": { "type": "adaptive" } },
@@ -269,7 +269,7 @@ fn cost(from: OffsetDateTime, input_tokens: u64) -> Option<String> {
     let rows = vec![row(date!(2026 - 11 - 01), 1, 5), row(date!(2026 - 11 - 02), 2, 2)];
     plan.prices.values_mut().for_each(|old| *old = PriceRows(rows.clone()));
     let run = RunRef::first("default", "w", "1");
-    let prompt = Prompt { system: None, user: "p".into() };
+    let prompt = Prompt { user: "p".into(), ..Prompt::default() };
     let fit = fit(&plan, "us-east-1").unwrap();
     let (prompt, parameters) = (&prompt, &fit.parameters());
     let asked = Asking { run: &run, plan: &plan, step: fit.step, prompt, parameters };

@@ -36,22 +36,41 @@ pub fn verify(
     call: &Call<'_>,
     now: OffsetDateTime,
 ) -> Result<(), Refusal> {
-    let algorithm = source.signature.as_ref().map(|scheme| scheme.algorithm).unwrap_or_default();
-    let claim = claim(source, call).map_err(Refusal::Unsigned)?;
-    // Before anything is computed: a signature has one length.
-    let whole = claim.signatures.into_iter().filter(|one| one.len() == algorithm.bytes());
-    let signatures: Vec<Vec<u8>> = whole.take(MOST_SIGNATURES).collect();
-    if signatures.is_empty() {
-        let cause = "the signature is not written as the provider writes it";
-        return Err(Refusal::Unsigned(cause.to_owned()));
-    }
-    if !secrets.iter().any(|secret| is_signed(algorithm, secret, &claim.signed, &signatures)) {
+    let algorithm = algorithm(source);
+    let claim = well_formed(source, call)?;
+    if !secrets.iter().any(|secret| is_signed(algorithm, secret, &claim.signed, &claim.signatures))
+    {
         return Err(Refusal::Forged);
     }
     match claim.at {
         Some(at) if now.unix_timestamp().abs_diff(at) > WINDOW_S => Err(Refusal::OutsideWindow),
         _ => Ok(()),
     }
+}
+
+/// Checks that a call carries a signature in the form that the provider writes, which needs no secret.
+///
+/// # Errors
+/// [`Refusal::Unsigned`]: a header is missing or malformed.
+pub fn check_form(source: &Source, call: &Call<'_>) -> Result<(), Refusal> {
+    well_formed(source, call).map(drop)
+}
+
+fn algorithm(source: &Source) -> Algorithm {
+    source.signature.as_ref().map(|scheme| scheme.algorithm).unwrap_or_default()
+}
+
+/// Reads the claim of a call and drops signatures of the wrong length, before anything is computed.
+fn well_formed<'a>(source: &'a Source, call: &Call<'a>) -> Result<Claim<'a>, Refusal> {
+    let bytes = algorithm(source).bytes();
+    let mut claim = claim(source, call).map_err(Refusal::Unsigned)?;
+    claim.signatures.retain(|one| one.len() == bytes);
+    claim.signatures.truncate(MOST_SIGNATURES);
+    if claim.signatures.is_empty() {
+        let cause = "the signature is not written as the provider writes it";
+        return Err(Refusal::Unsigned(cause.to_owned()));
+    }
+    Ok(claim)
 }
 
 /// What a call says of itself.
