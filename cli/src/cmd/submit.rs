@@ -76,9 +76,9 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     stack.queues.send(&stack.outputs.inbox_queue_url, &body).await?;
     let run = stored.run();
     if before {
-        crate::terminal::note(&format!(
-            "this request was sent before; this is its run, and it runs once: a new --id runs it again"
-        ));
+        crate::terminal::note(
+            "this request was sent before; this is its run, and it runs once: a new --id runs it again",
+        );
     }
     if !args.wait {
         match args.json {

@@ -11,5 +11,6 @@ mod names;
 mod partitions;
 mod protection;
 mod rules;
+mod security;
 mod supply;
 mod template;

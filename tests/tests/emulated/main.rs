@@ -19,6 +19,7 @@ mod sealed;
 mod settled;
 mod stack;
 mod tenants;
+mod terminal;
 mod unattended;
 mod untrusted;
 mod webhooks;

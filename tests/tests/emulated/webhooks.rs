@@ -34,39 +34,47 @@ fn call_once(source: &str, headers: &Value, body: &[u8]) -> (u16, Value) {
     (response.status().as_u16(), told)
 }
 
-/// GitHub's documented call and a source of this test's own, so that no other test sees its event id.
-async fn source(stack: &Stack) -> String {
-    let source = fresh("github");
-    let body = include_str!("../../../infra/config/dev/webhooks/github.yaml");
-    stack.put_webhook(&source, body).await;
-    is_known(&source).await;
-    source
+/// The sources of these tests. They are put at once, since the function lists the sources at most once in half a minute.
+struct Sources {
+    signed: String,
+    refused: String,
+    /// Its secret is never put.
+    keyless: String,
 }
 
-/// Waits until the function has listed the source: it lists the sources at most once in half a minute.
-async fn is_known(source: &str) {
-    for _ in 0..120 {
-        if call(source, &json!({}), b"{}").0 != 404 {
-            return;
+/// Registers GitHub's sample under names of these tests' own, so that no other test sees its event id, and waits until
+/// the function has listed them.
+async fn sources(stack: &Stack) -> &'static Sources {
+    static SOURCES: tokio::sync::OnceCell<Sources> = tokio::sync::OnceCell::const_new();
+    let put = async || {
+        let body = include_str!("../../../infra/config/dev/webhooks/github.yaml");
+        let keyless = body.replace("secrets: [github]", "secrets: [never-put]");
+        assert_ne!(keyless, body, "the sample names its secret in another way");
+        let names = ["signed", "refused", "keyless"].map(fresh);
+        for (name, body) in names.iter().zip([body, body, keyless.as_str()]) {
+            stack.put_webhook(name, body).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    }
-    panic!("the source {source} is not known after a minute");
+        for name in &names {
+            stack
+                .eventually("the source is listed", async || {
+                    (call(name, &json!({}), b"{}").0 != 404).then_some(())
+                })
+                .await;
+        }
+        let [signed, refused, keyless] = names;
+        Sources { signed, refused, keyless }
+    };
+    SOURCES.get_or_init(put).await
 }
 
 /// It would be an answer of 5xx, and strangers would ring the alarm.
 #[tokio::test]
 async fn a_stranger_at_a_source_without_a_secret_is_refused() {
     let stack = Stack::connect().await;
-    let source = fresh("keyless");
-    let body = include_str!("../../../infra/config/dev/webhooks/github.yaml");
-    let keyless = body.replace("secrets: [github]", "secrets: [never-put]");
-    assert_ne!(keyless, body, "the sample names its secret in another way");
-    stack.put_webhook(&source, &keyless).await;
-    is_known(&source).await;
+    let source = &sources(&stack).await.keyless;
     let forged = json!({ "x-hub-signature-256": format!("sha256={}", "0".repeat(64)) });
     for headers in [json!({}), json!({ "x-hub-signature-256": "sha256=00" }), forged] {
-        let (status, told) = call(&source, &headers, b"{}");
+        let (status, told) = call(source, &headers, b"{}");
         assert_eq!(status, 401, "{told}");
     }
     stack.inbox_is_empty().await;
@@ -75,9 +83,10 @@ async fn a_stranger_at_a_source_without_a_secret_is_refused() {
 #[tokio::test]
 async fn a_signed_call_is_a_run_and_the_same_again_is_no_other() {
     let (stack, sample) = (Stack::connect().await, serde_json::from_str::<Value>(ISSUE).unwrap());
-    let (source, body) = (source(&stack).await, sample["body"].as_str().unwrap());
+    let source = &sources(&stack).await.signed;
+    let body = sample["body"].as_str().unwrap();
     let mut headers = sample["headers"].clone();
-    let (status, told) = call(&source, &headers, body.as_bytes());
+    let (status, told) = call(source, &headers, body.as_bytes());
     assert_eq!(status, 202, "{told}");
     let request = &told["requests"][0];
     let run = RunRef::first("default", "explain", request["id"].as_str().unwrap());
@@ -92,7 +101,7 @@ async fn a_signed_call_is_a_run_and_the_same_again_is_no_other() {
 
     // A redelivery, and the body under another delivery id.
     headers["x-github-delivery"] = json!("another");
-    assert_eq!(call(&source, &headers, body.as_bytes()), (202, told.clone()));
+    assert_eq!(call(source, &headers, body.as_bytes()), (202, told.clone()));
     stack.inbox_is_empty().await;
     assert_eq!(crate::stack::calls(&run).len(), 1);
 }
@@ -100,7 +109,8 @@ async fn a_signed_call_is_a_run_and_the_same_again_is_no_other() {
 #[tokio::test]
 async fn a_call_that_is_not_let_in_starts_nothing() {
     let (stack, sample) = (Stack::connect().await, serde_json::from_str::<Value>(ISSUE).unwrap());
-    let (source, body) = (source(&stack).await, sample["body"].as_str().unwrap());
+    let source = &sources(&stack).await.refused;
+    let body = sample["body"].as_str().unwrap();
     let headers = &sample["headers"];
     let with = |name: &str, value: Value| {
         let mut headers = headers.clone();
@@ -110,10 +120,10 @@ async fn a_call_that_is_not_let_in_starts_nothing() {
     let unsigned = with("x-hub-signature-256", json!("sha256=00"));
     #[rustfmt::skip]
     let table: [(&str, &Value, Vec<u8>, u16); 6] = [
-        (&source, &unsigned, body.into(), 401),
-        (&source, headers, body.replace("opened", "edited").into(), 401),
-        (&source, headers, b"\xff\xfe".to_vec(), 401),
-        (&source, headers, vec![b'x'; 1_048_577], 413),
+        (source, &unsigned, body.into(), 401),
+        (source, headers, body.replace("opened", "edited").into(), 401),
+        (source, headers, b"\xff\xfe".to_vec(), 401),
+        (source, headers, vec![b'x'; 1_048_577], 413),
         ("nobody", headers, body.into(), 404),
         ("nobody/else", headers, body.into(), 404),
     ];
@@ -132,7 +142,7 @@ async fn a_call_that_is_not_let_in_starts_nothing() {
         assert!(stack.keys(&run).await.is_empty(), "{id}");
     }
     let push = with("x-github-event", json!("push"));
-    assert_eq!(call(&source, &push, body.as_bytes()), (202, json!({ "requests": [] })));
+    assert_eq!(call(source, &push, body.as_bytes()), (202, json!({ "requests": [] })));
     let ping = with("x-github-event", json!("ping"));
-    assert_eq!(call(&source, &ping, body.as_bytes()).0, 200);
+    assert_eq!(call(source, &ping, body.as_bytes()).0, 200);
 }

@@ -54,14 +54,14 @@ async fn no_message_is_refused_on_an_old_list() {
     let outbox = Outbox::default();
     let ports = ports(&outbox);
     assert!(failed(&ports, &[EXPLAIN]).await.is_empty());
-    ports.clock.pass(10);
-    let early = sent(9, &[of("new")]);
+    ports.clock.pass(4);
+    let early = sent(3, &[of("new")]);
     assert_eq!(come_again(&ports, &config(), early.clone()).await, ["m-0"]);
     let delay = outbox.delays.borrow()[0].as_secs();
-    assert!((20..=22).contains(&delay), "until the next listing: {delay}");
+    assert!((6..=8).contains(&delay), "until the next listing: {delay}");
     assert_eq!(ports.parameters.listings.get(), 1);
     ports.parameters.names.borrow_mut().push("new");
-    ports.clock.pass(21);
+    ports.clock.pass(7);
     assert!(come_again(&ports, &config(), early).await.is_empty());
     assert_eq!((ports.machine.started.borrow().len(), ports.parameters.listings.get()), (2, 2));
     assert!(outbox.letters.borrow().is_empty());

@@ -1,0 +1,98 @@
+//! What a person sees of a run whose texts try to steer the terminal.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::cli::{ROOT, bcce};
+use crate::stack::{Layout, RunRef, Stack, fresh, model};
+
+/// Sets the title, clears the screen by C0 and by C1, turns the direction of what follows, and rings.
+const ATTACK: &str = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}35m\u{202e}\u{2066}";
+
+/// Calls a program whose outputs are a terminal, and prints what that terminal received.
+const IN_A_TERMINAL: &str = r"
+import os, pty, subprocess, sys
+ours, theirs = pty.openpty()
+process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs)
+os.close(theirs)
+while True:
+    try:
+        received = os.read(ours, 65536)
+    except OSError:
+        break
+    if not received:
+        break
+    sys.stdout.buffer.write(received)
+sys.exit(process.wait())
+";
+
+/// Exit code and what a terminal receives.
+fn seen(args: &[&str]) -> (i32, String) {
+    let mut python = Command::new(Path::new(ROOT).join(".venv/bin/python"));
+    let bcce = Path::new(ROOT).join("target/debug/bcce");
+    python.args(["-c", IN_A_TERMINAL]).arg(bcce).args(["--env", "dev"]).args(args);
+    let done = python.env("TERM", "xterm").env("COLUMNS", "200").output().unwrap();
+    assert!(done.stderr.is_empty(), "{}", String::from_utf8_lossy(&done.stderr));
+    (done.status.code().unwrap(), String::from_utf8(done.stdout).unwrap())
+}
+
+/// Without line ends, the colours that this command has, and the movements by which `follow` draws anew.
+fn without_ours(text: &str) -> String {
+    let mut text = text.replace("\r\n", "\n");
+    for ours in ["0m", "1m", "2m", "31m", "32m", "33m", "G", "2K", "J"] {
+        text = text.replace(&format!("\u{1b}[{ours}"), "");
+    }
+    for up in 1..60 {
+        text = text.replace(&format!("\u{1b}[{up}A"), "");
+    }
+    text
+}
+
+fn steers(text: &str) -> Option<char> {
+    let bidirectional = ['\u{202e}', '\u{2066}'];
+    let is_control = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.chars().find(|c| is_control(*c) || bidirectional.contains(c))
+}
+
+#[tokio::test]
+async fn no_text_of_a_model_or_a_sender_steers_the_terminal() {
+    let stack = Stack::connect().await;
+    let id = fresh("terminal");
+    let hostile_id = format!("{ATTACK}{id}");
+    let run = RunRef::first("default", "explain", &hostile_id);
+    let text = format!("@model us-east-1: answer({ATTACK}{id})\nA breaker opens on evidence.");
+    let request = json!({
+        "workflow": "explain", "id": hostile_id, "model": model(Layout::Two),
+        "inputs": { "text": text }, "tags": { "team": format!("{ATTACK}red") },
+    });
+    stack.send(&request.to_string()).await;
+    let manifest = stack.manifest(&run).await;
+    assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
+
+    let run_id = run.run_id.as_str();
+    let missing = format!("{ATTACK}{id}-missing");
+    // Each with what it shows, so that it is known to have shown the text.
+    let table: [(&[&str], i32, &str); 7] = [
+        (&["runs", "show", run_id], 0, run_id),
+        (&["runs", "output", run_id], 0, &id),
+        (&["runs", "explain", run_id], 0, run_id),
+        (&["runs", "follow", run_id], 0, run_id),
+        (&["runs", "list", "--limit", "1000"], 0, &id),
+        (&["runs", "verify", run_id], 0, run_id),
+        // An error quotes what was asked for.
+        (&["config", "validate", &missing], 2, &id),
+    ];
+    for (args, code, shown) in table {
+        let (is, received) = seen(args);
+        assert_eq!(is, code, "{args:?}: {received}");
+        assert!(received.contains(shown), "{args:?} does not show {shown}: {received}");
+        let rest = without_ours(&received);
+        assert_eq!(steers(&rest), None, "{args:?}: {rest:?}");
+    }
+    // A pipe gets the model's words as they are.
+    let (code, piped) = bcce("dev", &["runs", "output", run_id]);
+    assert_eq!(code, 0, "{piped}");
+    assert!(piped.contains(&format!("{ATTACK}{id}")), "{piped:?}");
+}
