@@ -1,24 +1,28 @@
-"""Bounds `invoke` by default: asks the account for Lambda's pool and gives a deployment a value that fits.
+"""Bounds `invoke` and `webhook` by default: asks the account for Lambda's pool and gives a deployment values that fit.
 
 `concurrency.py <section of samconfig.toml> [--parameters "Name=value ..."] -- <sam deploy ...>` runs the command with
-`--parameter-overrides`: those of the section, those given here, and InvokeReservedConcurrency unless one of the two has
-it. sam takes what stands on the command line in the place of the section's, so that all are given.
+`--parameter-overrides`: those of the section, those given here, and the two of INVOKE and WEBHOOK that neither has. sam
+takes what stands on the command line in the place of the section's, so that all are given.
 """
 
 import argparse
 import os
 import pathlib
+import re
 import shlex
 import sys
 import tomllib
 from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PARAMETER = "InvokeReservedConcurrency"
+INVOKE, WEBHOOK = "InvokeReservedConcurrency", "WebhookReservedConcurrency"
 # Lambda refuses a reservation that leaves fewer of the account's pool to the functions that reserve nothing.
 LEAST_UNRESERVED = 100
 # A wave runs so many steps side by side. A bound below that would slow a single run.
 LEAST_USEFUL = 20
+# Strangers can call the webhook: each instance of it takes a place of the pool and reads SSM for itself. Ten answer
+# thousands of calls a second.
+WEBHOOKS = 10
 
 
 @dataclass(frozen=True)
@@ -46,21 +50,50 @@ def reservation(pool, webhook=0):
 
 
 def parsed(overrides):
-    """`Name=value ...` of samconfig.toml or a command line, by name; a later one counts."""
+    """`Name=value ...` of samconfig.toml or a command line, by name; a later one counts. Exits where it is neither."""
     words = shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
-    return dict(word.split("=", 1) for word in words)
+    return dict(named(word) for word in words)
+
+
+def named(word):
+    """Name and value of a word in either of the forms that sam reads."""
+    long_form = re.fullmatch(r"ParameterKey=([^,]+),ParameterValue=(.*)", word, re.DOTALL)
+    if long_form:
+        return long_form.groups()
+    name, equals, value = word.partition("=")
+    if not equals:
+        sys.exit(f"error: the parameter {word} has no value: expected Name=value")
+    return name, value
+
+
+def quoted(name, value):
+    """A word that sam reads as this parameter. Without quotation marks it would cut the value at a space."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{name}="{escaped}"'
 
 
 def overrides(section, given, ask):
     """What is given to sam, and what there is to say. `ask` returns the pool, or why it cannot be read as text."""
     values = parsed(section.get("parameter_overrides", "")) | parsed(given)
-    if PARAMETER in values:
-        return values, f"{PARAMETER}={values[PARAMETER]}, as it is set"
+    missing = [name for name in (WEBHOOK, INVOKE) if name not in values]
+    if values.get("Webhook") == "off":
+        missing = [name for name in missing if name != WEBHOOK]
+    said = [f"{name}={values[name]}, as it is set" for name in (WEBHOOK, INVOKE) if name in values]
+    if not missing:
+        return values, said
     pool = ask()
     if isinstance(pool, str):
-        return values, f"{PARAMETER} keeps its value: Lambda's pool cannot be read ({pool})"
-    value, because = reservation(pool, int(values.get("WebhookReservedConcurrency", pool.webhook)))
-    return values | {PARAMETER: str(value)}, f"{PARAMETER}={value}: {because}"
+        return values, [*said, f"{' and '.join(missing)}: unchanged, since Lambda's pool cannot be read ({pool})"]
+    if WEBHOOK in missing:
+        # An earlier deployment's value stays, as sam keeps what it is not given.
+        webhook = pool.webhook or (WEBHOOKS if reservation(pool, WEBHOOKS)[0] else 0)
+        values[WEBHOOK] = str(webhook)
+        said.append(f"{WEBHOOK}={webhook}")
+    if INVOKE in missing:
+        value, because = reservation(pool, int(values.get(WEBHOOK, 0)))
+        values[INVOKE] = str(value)
+        said.append(f"{INVOKE}={value}: {because}")
+    return values, said
 
 
 def ask_account(section):
@@ -97,9 +130,12 @@ def main(arguments):
     section = config.get(args.section, {}).get("deploy", {}).get("parameters")
     if section is None:
         sys.exit(f"error: samconfig.toml has no [{args.section}.deploy.parameters]")
+    if "stack_name" not in section:
+        sys.exit(f"error: [{args.section}.deploy.parameters] of samconfig.toml has no stack_name")
     values, said = overrides(section, args.parameters, lambda: ask_account(section))
-    print(f"note: {said}", file=sys.stderr)
-    words = [f"{name}={value}" if value else f'{name}=""' for name, value in values.items()]
+    for line in said:
+        print(f"note: {line}", file=sys.stderr)
+    words = [quoted(name, value) for name, value in values.items()]
     command += ["--parameter-overrides", *words] if words else []
     os.execvp(command[0], command)
 

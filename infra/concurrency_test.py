@@ -1,6 +1,7 @@
 import unittest
 
-from concurrency import Pool, overrides, parsed, reservation
+from concurrency import Pool, overrides, parsed, quoted, reservation
+from samcli.cli.types import CfnParameterOverridesType
 
 
 class Reservation(unittest.TestCase):
@@ -49,16 +50,46 @@ class Overrides(unittest.TestCase):
         expected = {"Environment": "prod", "WebhookReservedConcurrency": "10", "InvokeReservedConcurrency": "490"}
         self.assertEqual(values, expected)
 
-    def test_who_sets_the_parameter_is_not_overruled(self):
-        set_in_section = {"parameter_overrides": "InvokeReservedConcurrency=0"}
-        self.assertEqual(overrides(set_in_section, "", self.never)[0]["InvokeReservedConcurrency"], "0")
+    def test_strangers_get_a_small_part_of_the_pool(self):
+        values, _ = overrides({}, "", self.ask)
+        expected = {"WebhookReservedConcurrency": "10", "InvokeReservedConcurrency": "490"}
+        self.assertEqual(values, expected)
+        values, _ = overrides({}, "", lambda: Pool(10, 10))
+        self.assertEqual(values, {"WebhookReservedConcurrency": "0", "InvokeReservedConcurrency": "0"})
+        values, _ = overrides({}, "Webhook=off", self.ask)
+        self.assertEqual(values, {"Webhook": "off", "InvokeReservedConcurrency": "500"})
+
+    def test_a_second_deployment_keeps_what_the_first_has_chosen(self):
+        values, _ = overrides({}, "", lambda: Pool(1000, 500, invoke=480, webhook=20))
+        self.assertEqual(values, {"WebhookReservedConcurrency": "20", "InvokeReservedConcurrency": "480"})
+
+    def test_who_sets_a_parameter_is_not_overruled(self):
+        both = {"parameter_overrides": "InvokeReservedConcurrency=0 WebhookReservedConcurrency=0"}
+        self.assertEqual(overrides(both, "", self.never)[0]["InvokeReservedConcurrency"], "0")
         values, said = overrides(self.SECTION, "InvokeReservedConcurrency=50", self.never)
-        self.assertEqual((values["InvokeReservedConcurrency"], said), ("50", "InvokeReservedConcurrency=50, as it is set"))
+        self.assertEqual(values["InvokeReservedConcurrency"], "50")
+        self.assertIn("InvokeReservedConcurrency=50, as it is set", said)
 
     def test_an_account_that_does_not_answer_changes_nothing(self):
         values, said = overrides(self.SECTION, "", lambda: "no credentials")
         self.assertEqual(values, parsed(self.SECTION["parameter_overrides"]))
-        self.assertIn("(no credentials)", said)
+        self.assertIn("(no credentials)", said[-1])
 
-    def test_a_value_may_have_spaces_and_an_equals_sign(self):
+    def test_both_forms_of_a_parameter_are_read(self):
         self.assertEqual(parsed("A='b c' D=e=f"), {"A": "b c", "D": "e=f"})
+        long_form = "ParameterKey=A,ParameterValue=b,c ParameterKey=D,ParameterValue=e"
+        self.assertEqual(parsed(long_form), {"A": "b,c", "D": "e"})
+
+    def test_a_word_that_is_no_parameter_is_named(self):
+        with self.assertRaisesRegex(SystemExit, "error: the parameter Environment has no value"):
+            parsed("Environment prod")
+
+    def test_sam_reads_what_was_meant(self):
+        """By the parser that `sam deploy --parameter-overrides` has."""
+        values = {"A": "b c", "D": "e=f", "Empty": "", "List": "arn:aws:s3:::a,arn:aws:s3:::a/*", "Odd": 'say "x"'}
+        words = tuple(quoted(name, value) for name, value in values.items())
+        self.assertEqual(CfnParameterOverridesType().convert(words, None, None), values)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -25,6 +25,6 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         return Err(Failure::usage(what, "nothing is left to do"));
     }
     let path = key.pin(&world.environment)?;
-    writeln!(out, "{}", key.told_pinned(&path))?;
+    writeln!(out, "{}", key.describe_pinned(&path))?;
     Ok(Exit::Done)
 }

@@ -113,7 +113,7 @@ pub fn told<M>(
         false => vec![span(Ink::Red, "✗ "), span(Ink::Plain, text)],
     };
     let heading = format!("{manifest_key}  sha256 {}", report.manifest_sha256);
-    let mut lines = vec![vec![span(Ink::Plain, heading)], vec![span(Ink::Plain, key.told())]];
+    let mut lines = vec![vec![span(Ink::Plain, heading)], vec![span(Ink::Plain, key.describe())]];
     if report.signed {
         lines.push(line(true, "signed with ECDSA P-256 by this key".into()));
     }

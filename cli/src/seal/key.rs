@@ -41,12 +41,12 @@ impl Known {
     }
 
     fn read(path: &Path) -> Outcome<Self> {
-        let told = |what: String| Failure::usage(what, "`bcce key` prints the right one");
+        let failure = |what: String| Failure::usage(what, "`bcce key` prints the right one");
         let shown = path.display();
         let pem = std::fs::read_to_string(path)
-            .map_err(|error| told(format!("{shown} cannot be read: {error}")))?;
+            .map_err(|error| failure(format!("{shown} cannot be read: {error}")))?;
         let key = VerifyingKey::from_public_key_pem(&pem)
-            .map_err(|_| told(format!("{shown} is not the PEM of an ECDSA key on P-256")))?;
+            .map_err(|_| failure(format!("{shown} is not the PEM of an ECDSA key on P-256")))?;
         Ok(Self { fingerprint: fingerprint(&key)?, key, arn: None, file: Some(path.to_owned()) })
     }
 
@@ -77,11 +77,11 @@ impl Known {
     /// Writes the key to the file of the checkout, from where `find` compares it from then on. Returns the file.
     pub fn pin(&self, environment: &str) -> Outcome<PathBuf> {
         let path = pin(environment);
-        let told = |error: std::io::Error| {
+        let failure = |error: std::io::Error| {
             let what = format!("{} cannot be written: {error}", path.display());
             Failure::usage(what, "run it at the root of the checkout")
         };
-        std::fs::write(&path, pem(&self.key)?).map_err(told)?;
+        std::fs::write(&path, pem(&self.key)?).map_err(failure)?;
         Ok(path)
     }
 
@@ -91,7 +91,7 @@ impl Known {
     }
 
     /// One line for a person.
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         let fingerprint = format!("key: SHA-256 {}", self.fingerprint);
         let file = self.file.as_deref().map(|file| file.display().to_string());
         match (&self.arn, self.account(), file) {
@@ -109,7 +109,7 @@ impl Known {
     }
 
     /// One line for a person, once it is written to `path`.
-    pub fn told_pinned(&self, path: &Path) -> String {
+    pub fn describe_pinned(&self, path: &Path) -> String {
         let (account, arn) = (self.account().unwrap_or_default(), self.arn.as_deref());
         format!(
             "wrote {}: SHA-256 {}, of the account {account} ({}); compare it by another way and commit it",
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_key_in_kms_that_is_not_the_pinned_one_is_told_with_both_fingerprints() {
         let same = known(Some(ARN), None, 7).compared(known(None, Some("pin.pem"), 7)).unwrap();
-        assert!(same.told().ends_with("of the account 123456789012 (arn:aws:kms:us-east-1:123456789012:key/1234), as pinned in pin.pem"));
+        assert!(same.describe().ends_with("of the account 123456789012 (arn:aws:kms:us-east-1:123456789012:key/1234), as pinned in pin.pem"));
         let (ours, theirs) = (known(None, Some("pin.pem"), 7), known(Some(ARN), None, 8));
         let fingerprints = [ours.fingerprint.clone(), theirs.fingerprint.clone()];
         let failure = theirs.compared(ours).unwrap_err();

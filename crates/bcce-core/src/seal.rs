@@ -20,7 +20,7 @@ use crate::run::RunRef;
 /// Where a reader finds what to do about a manifest that no sealer made.
 const ADVICE: &str = "nothing was signed, recorded or notified; see \"A manifest that is not ours\" in docs/settling.md";
 
-/// What a manifest is of. It says so itself, so that who checks it knows what was signed.
+/// What a manifest describes. The manifest names its kind, so that whoever checks it knows what was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -136,7 +136,8 @@ impl Subject {
         &self.signature_key
     }
 
-    /// Returns what of a manifest is another's: one that was signed, but for another subject, proves nothing of this one.
+    /// Returns the fields in which a manifest differs from this subject. A manifest that was signed for another subject
+    /// proves nothing about this one.
     pub fn differences(&self, manifest: &impl Sealable) -> Vec<String> {
         let names: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
         let kind = (!self.kinds.contains(&manifest.kind()))

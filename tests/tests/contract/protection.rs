@@ -242,9 +242,9 @@ fn the_largest_request_can_be_renewed_and_set_aside() {
     }
 }
 
-/// What bounds the calls of a tenant must leave room in a pool of 1,000 for the others.
+/// `make deploy` gives `invoke` 490 places of a pool of 1,000. A tenant's flood leaves some of them to the others.
 #[test]
-fn a_flood_cannot_fill_the_pool_by_default() {
+fn a_flood_cannot_take_every_place_of_invoke_by_default() {
     use bcce_core::limits::WAVE_CONCURRENCY;
     let default = |name: &str| {
         template()["Parameters"][name]["Default"]
@@ -252,8 +252,7 @@ fn a_flood_cannot_fill_the_pool_by_default() {
             .and_then(|n| usize::try_from(n).ok())
             .unwrap()
     };
-    assert!(
-        default("TenantMaximumRuns") * WAVE_CONCURRENCY + default("TenantMaximumBatchItems") <= 500
-    );
+    let most = default("TenantMaximumRuns") * WAVE_CONCURRENCY + default("TenantMaximumBatchItems");
+    assert!(most + 40 <= 490, "{most} calls of one tenant");
     assert!(default("TenantMaximumRuns") > 0 && default("TenantMaximumBatchItems") > 0);
 }

@@ -35,7 +35,15 @@ impl Roles {
             let policies = policies.iter().map(|policy| &policy["PolicyDocument"]);
             (name.clone(), policies.flat_map(|it| statements(it, parameters)).collect())
         });
-        Self(roles.collect())
+        let mut by_name = BTreeMap::new();
+        for (name, statements) in roles {
+            let before = by_name.insert(name.clone(), statements);
+            assert!(
+                before.is_none(),
+                "two templates have a {name}, of which one would not be seen"
+            );
+        }
+        Self(by_name)
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -57,7 +65,7 @@ pub fn denies(policy: &Value, parameters: &[(&str, &str)], ask: &Ask<'_>) -> boo
     decide(&statements(policy, parameters), ask) == Some(false)
 }
 
-/// `None`: no statement speaks of it. A refusal wins.
+/// Returns `None` if no statement applies. A Deny overrides every Allow.
 fn decide(statements: &[Statement], ask: &Ask<'_>) -> Option<bool> {
     let speaks = |statement: &&Statement| {
         statement
@@ -124,10 +132,15 @@ fn statements(policy: &Value, parameters: &[(&str, &str)]) -> Vec<Statement> {
     let written = written.filter(|it| it.is_object());
     let known = written.filter(|it| {
         let mut actions = list(&it["Action"]).into_iter().filter_map(Value::as_str);
-        actions
-            .any(|action| ["s3:", "dynamodb:", "*"].iter().any(|begins| action.starts_with(begins)))
+        actions.any(is_of_data)
     });
     known.map(|it| statement(it, parameters)).collect()
+}
+
+/// Returns whether an action is one of the services that the tables speak of. IAM ignores its case.
+pub fn is_of_data(action: &str) -> bool {
+    let action = action.to_lowercase();
+    ["s3:", "dynamodb:", "*"].iter().any(|begins| action.starts_with(begins))
 }
 
 fn statement(written: &Value, parameters: &[(&str, &str)]) -> Statement {

@@ -7,7 +7,8 @@ use bcce_core::run::RunRef;
 use bcce_core::slot::Lane;
 use time::OffsetDateTime;
 
-pub const TENANTS: [&str; 6] = ["default", "steps", "manifest-1", "x-batch-y", "bulk-1", "parts"];
+pub const TENANTS: [&str; 8] =
+    ["default", "steps", "manifest-1", "x-batch-y", "bulk-1", "parts", "refused", "results-1"];
 const WORKFLOWS: [&str; 8] =
     ["explain", "manifest-1", "bulk-1", "parts", "opened-1", "request", "children-1", "x-batch-y"];
 const STEPS: [&str; 5] = ["plan", "request", "manifest-1", "steps", "failures"];
@@ -114,7 +115,8 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
         "usage" => (usage_pk(day, "explain-1"), &["pk", "sk", "calls"]),
         "target" => (target_pk("us-east-1#m"), &["pk", "sk", "breaker"]),
         "cache" => (cache_pk("0a"), &["pk", "sk", "until"]),
-        "slot" => (Lane::Runs.pk("default"), &["pk", "sk", "weight"]),
+        "slot of a run" => (Lane::Runs.pk("default"), &["pk", "sk", "weight"]),
+        "slot of a batch" => (Lane::Batches.pk("default"), &["pk", "sk", "weight"]),
         "anything else" => ("else#1".to_owned(), &["pk", "sk", "a"]),
         _ => panic!("no item is a {kind}"),
     }

@@ -153,7 +153,14 @@ pub const ITEMS: &[Item] = &[
         ..NOBODY
     },
     Item {
-        kind: "slot",
+        kind: "slot of a run",
+        put: &["Dispatch"],
+        delete: &["CloseBatch", "Dispatch", "EmitMetrics"],
+        read: &["Dispatch"],
+        ..NOBODY
+    },
+    Item {
+        kind: "slot of a batch",
         put: &["Dispatch"],
         delete: &["CloseBatch", "Dispatch", "EmitMetrics"],
         read: &["Dispatch"],
