@@ -152,8 +152,8 @@ lock: ## the Python packages of infra/local/*.in with all that they need and the
 	done
 	rm -r .local/lock
 
-# PARAMETERS="Name=value ..." are further ones than the section's. InvokeReservedConcurrency, where nobody sets it, is made
-# to fit the account's pool.
+# PARAMETERS="Name=value ..." are further ones than the section's. InvokeReservedConcurrency and
+# WebhookReservedConcurrency, where nobody sets them, are made to fit the account's pool.
 deploy: setup .venv/deploy ## to AWS: make deploy ENV=<section of samconfig.toml>
 	$(stack_name_fits)
 	@test -n "$(ARCHITECTURE)" || { echo "error: samconfig.toml has no [$(ENV).deploy.parameters] with an Architecture"; exit 1; }
@@ -178,8 +178,9 @@ stack_name_fits = $(if $(shell echo '$(MAIN_STACK)' | grep -Ex '[a-zA-Z][a-zA-Z0
 
 MAIN_STACK = $(shell awk -F '"' '/^\[/ { here = $$0 == "[$(ENV).deploy.parameters]" } here && /^stack_name/ { print $$2 }' samconfig.toml)
 
-# Every file that is installed has the digest that the list has of it, and nothing is installed that is not listed.
-PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+# Every file that is installed has the digest that the list has of it, nothing is installed that is not listed, and
+# nothing is built, which would take build tools that no list has.
+PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:
 
 # In one place, so that what is built is what the template is told.
 ARCHITECTURE = $(shell awk '/^\[/ { here = $$0 == "[$(ENV).deploy.parameters]" } here && match($$0, /Architecture=[a-z0-9_]+/) { print substr($$0, RSTART + 13, RLENGTH - 13) }' samconfig.toml)

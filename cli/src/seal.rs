@@ -207,6 +207,18 @@ fn check_digest(listed: &ArtifactRef, found: &ArtifactRef) -> Result<(), String>
     }
 }
 
+/// Returns a fault for each attempt that has ended, as the ledger says, and whose manifest is gone.
+pub fn taken_away(
+    run: &RunRef,
+    ended: impl Iterator<Item = u32>,
+    listed: &[String],
+) -> Vec<String> {
+    let keys = ended.map(|attempt_no| RunRef { attempt_no, ..run.clone() }.manifest_key());
+    let gone = keys.filter(|key| !listed.contains(key));
+    gone.map(|key| format!("{key}: is missing; its attempt has ended, as the ledger says"))
+        .collect()
+}
+
 /// The number of the attempt whose manifest or signature this is. Another spelling of the number is neither.
 pub fn manifest_attempt(run: &RunRef, key: &str) -> Option<u32> {
     let attempt_no = attempt_in(key, &run.prefix())?;

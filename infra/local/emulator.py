@@ -24,7 +24,7 @@ def for_this_machine(app):
 
     @functools.wraps(app)
     async def guarded(scope, receive, send):
-        refused = scope["type"] in ("http", "websocket") and loopback.refusal(header(scope, b"host"), header(scope, b"origin"))
+        refused = scope["type"] in ("http", "websocket") and loopback.refusal(lambda name: header(scope, name))
         if not refused:
             return await app(scope, receive, send)
         if scope["type"] == "websocket":
@@ -37,7 +37,7 @@ def for_this_machine(app):
 
 def header(scope, name):
     """Returns the last value of a header, None where there is none."""
-    values = [value for given, value in scope["headers"] if given.lower() == name]
+    values = [value for given, value in scope["headers"] if given.lower() == name.encode()]
     return values[-1].decode("latin-1") if values else None
 
 

@@ -39,7 +39,8 @@ class Guard(unittest.TestCase):
         self.assertEqual(self.called("lifespan"), {"type": "reached"})
 
     def test_a_page_does_not(self):
-        for headers in ({"host": "127.0.0.1:1", "origin": "https://evil.example"}, {"host": "evil.example:1"}, {}):
+        image = {"host": "127.0.0.1:1", "sec-fetch-site": "cross-site"}
+        for headers in ({"host": "127.0.0.1:1", "origin": "https://evil.example"}, {"host": "evil.example:1"}, image, {}):
             with self.subTest(headers):
                 self.assertEqual(self.called(**headers)["status"], 403)
                 self.assertEqual(self.called("websocket", **headers)["type"], "websocket.close")

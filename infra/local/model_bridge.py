@@ -142,7 +142,7 @@ class Bridge(BaseHTTPRequestHandler):
         if not re.fullmatch(r"(/[a-z0-9-]+)?/model/[^/]+/converse-stream", self.path):
             return self.refuse("ValidationException", f"{self.path} is not ConverseStream")
         # A page in the user's browser must not spend what the key pays for.
-        refused = loopback.refusal(self.headers.get("host"), self.headers.get("origin"))
+        refused = loopback.refusal(self.headers.get)
         if refused:
             return self.refuse("AccessDeniedException", refused)
         endpoint = self.server.endpoint

@@ -128,7 +128,7 @@ class ModelBridge(unittest.TestCase):
     def test_a_web_page_cannot_spend_the_key(self):
         self.server.says, self.server.asked = said("Good"), None
         url = f"http://127.0.0.1:{self.bridge.server_port}/model/m/converse-stream"
-        for header in ({"origin": "https://evil.example"}, {"host": "evil.example"}):
+        for header in ({"origin": "https://evil.example"}, {"host": "evil.example"}, {"sec-fetch-site": "cross-site"}):
             page = urllib.request.Request(url, b'{"messages": []}', {"content-type": "text/plain"} | header)
             with self.subTest(header), self.assertRaises(urllib.error.HTTPError) as raised:
                 urllib.request.urlopen(page)

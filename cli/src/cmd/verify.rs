@@ -10,7 +10,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
 use crate::paint::{Ink, Line, render, span};
 use crate::seal::key::Known;
-use crate::seal::{Report, inspect, manifest_attempt};
+use crate::seal::{Report, inspect, manifest_attempt, taken_away};
 use crate::stack::{Stack, reference};
 use crate::world::World;
 
@@ -41,7 +41,9 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let manifests = listed.iter().filter(|key| key.ends_with(".json"));
     let latest = manifests.filter_map(|key| manifest_attempt(&run, key)).max();
     run.attempt_no = args.attempt.or(latest).unwrap_or(1);
-    let Some(report) = inspect(&stack.store, &run, &key.key).await? else {
+    let ended = records.iter().filter(|record| record.ended_at.is_some());
+    let gone = taken_away(&run, ended.map(|record| record.attempt_no), &listed);
+    let Some(mut report) = inspect(&stack.store, &run, &key.key).await? else {
         return Err(Failure {
             exit: Exit::Failed,
             what: format!("there is no {}: this attempt is not sealed", run.manifest_key()),
@@ -51,6 +53,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
             ),
         });
     };
+    report.faults.extend(gone);
     match args.json {
         true => writeln!(out, "{}", as_json(&run, &key, &report))?,
         false => {

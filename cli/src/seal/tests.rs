@@ -205,6 +205,15 @@ async fn a_run_without_a_manifest_has_nothing_to_check() {
     assert!(inspect(&store, &run(1), signer().verifying_key()).await.unwrap().is_none());
 }
 
+#[test]
+fn an_attempt_that_was_taken_away_as_a_whole_is_told() {
+    let listed = [run(1).manifest_key(), run(1).signature_key()];
+    assert!(taken_away(&run(1), [1].into_iter(), &listed).is_empty());
+    let gone = taken_away(&run(1), [1, 2].into_iter(), &listed);
+    assert_eq!(gone.len(), 1);
+    assert!(gone[0].starts_with(&run(2).manifest_key()), "{gone:?}");
+}
+
 /// The line of docs/operations.md, as it is there.
 #[test]
 fn the_documented_openssl_line_verifies_a_manifest_and_refuses_a_changed_one() {

@@ -39,16 +39,22 @@ fn every_python_package_has_its_digests() {
         }
     }
     let makefile = read("Makefile");
-    assert!(makefile.contains("PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes\n"));
+    assert!(makefile.contains("PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:\n"));
     let by_hand = makefile.matches("pip install").count();
     // `make lock` installs the program that makes the lists.
     assert_eq!(by_hand, 2, "an installation goes round PIP_INSTALL");
 }
 
-/// What a package does at its installation it does as the developer.
+/// A script that a package runs at its installation would run as the developer.
 #[test]
-fn no_script_of_a_node_package_runs() {
+fn no_script_of_a_node_package_runs_and_each_has_its_digest() {
     let installs = read("Makefile");
     let installs: Vec<&str> = installs.lines().filter(|line| line.contains("npm ")).collect();
     assert_eq!(installs, ["\tnpm ci --no-audit --no-fund --ignore-scripts"]);
+    let lock: serde_json::Value = serde_json::from_str(&read("package-lock.json")).unwrap();
+    let packages = lock["packages"].as_object().unwrap().iter();
+    // The first one, without a name, is this project.
+    for (name, package) in packages.filter(|(name, _)| !name.is_empty()) {
+        assert!(package["integrity"].is_string(), "package-lock.json: {name} has no integrity");
+    }
 }

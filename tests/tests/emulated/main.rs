@@ -13,6 +13,7 @@ mod fan_out;
 mod kept_whole;
 mod neighbours;
 mod operated;
+mod page;
 mod rejected;
 mod review;
 mod sealed;
