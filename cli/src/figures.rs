@@ -6,6 +6,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
 use bcce_core::attempt::{Totals, Usage};
+pub use bcce_core::figures::count;
 
 const STAMP: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
@@ -13,19 +14,6 @@ const STAMP: &[BorrowedFormatItem<'_>] =
 /// `2026-11-01 12:00:00Z`
 pub fn stamp(at: OffsetDateTime) -> String {
     at.to_offset(UtcOffset::UTC).format(STAMP).unwrap_or_default()
-}
-
-/// `1,204`
-pub fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// `1 step`, `2 steps`
