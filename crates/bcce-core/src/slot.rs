@@ -56,6 +56,19 @@ pub fn fits(slots: &[Slot], limit: u32) -> bool {
     slots.iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.weight)) <= limit
 }
 
+/// Returns whether the slot of `holder` is among the oldest ones that the limit has room for. Its message may go on with
+/// it although the slots together do not fit: slots that were left behind, or a limit that was lowered, lock nobody out.
+pub fn comes_first(slots: &[Slot], holder: &str, limit: u32) -> bool {
+    let mut oldest: Vec<&Slot> = slots.iter().collect();
+    oldest.sort_by_key(|slot| (slot.taken_at, &slot.holder));
+    let mut sum = 0_u64;
+    let mut room = oldest.into_iter().take_while(|slot| {
+        sum += u64::from(slot.weight.min(limit));
+        sum <= u64::from(limit)
+    });
+    room.any(|slot| slot.holder == holder)
+}
+
 /// Weight of a batch: a batch that wants more than the tenant may have gets what the tenant may have.
 pub fn batch_weight(concurrency: u32, limit: u32) -> u32 {
     match limit {
@@ -84,6 +97,19 @@ mod tests {
         assert!(!fits(&[slot("a", u32::MAX, 1), slot("b", u32::MAX, 1)], 100));
         let weights = [(500, 100), (20, 100), (500, 0)];
         assert_eq!(weights.map(|(asked, limit)| batch_weight(asked, limit)), [100, 20, 500]);
+    }
+
+    #[test]
+    fn the_oldest_slots_that_the_limit_has_room_for_come_first() {
+        let slots = [slot("c", 1, 2), slot("b", 1, 1), slot("a", 1, 2)];
+        let first = |limit| ["a", "b", "c", "d"].map(|holder| comes_first(&slots, holder, limit));
+        assert_eq!(first(1), [false, true, false, false]);
+        assert_eq!(first(2), [true, true, false, false], "of the same moment by name");
+        assert_eq!(first(3), [true, true, true, false]);
+        // The limit was lowered from 100 to 50.
+        let slots = [slot("large", 100, 1), slot("small", 1, 2)];
+        assert!(comes_first(&slots, "large", 50) && !comes_first(&slots, "small", 50));
+        assert!(!comes_first(&[slot("a", u32::MAX, 1), slot("b", u32::MAX, 2)], "b", u32::MAX));
     }
 
     #[test]

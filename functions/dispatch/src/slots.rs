@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bcce_core::error::Fault;
 use bcce_core::ports::{ListSlots, ReleaseSlot, TakeSlot};
-use bcce_core::slot::{Lane, Slot, fits};
+use bcce_core::slot::{Lane, Slot, comes_first, fits};
 use futures::lock::Mutex;
 use time::OffsetDateTime;
 
@@ -61,16 +61,20 @@ impl Full {
             return Ok(Taken::NoneFree);
         }
         let is_new = ledger.take_slot(lane, tenant, &Slot::new(lane, holder, weight, now)).await?;
-        let slots = ledger.slots(lane, tenant, now).await?;
-        if fits(&slots, limit) {
+        let read = ledger.slots(lane, tenant, now).await;
+        let is_free = read.as_ref().is_ok_and(|slots| fits(slots, limit));
+        // Nothing may be started with it. Where the release fails too, the slot serves the same message later.
+        if is_new && !is_free {
+            ledger.release_slot(lane, tenant, holder).await?;
+        }
+        let mut slots = read?;
+        if is_free {
             full.remove(&key);
             return Ok(if is_new { Taken::New } else { Taken::Before });
         }
-        if is_new {
-            ledger.release_slot(lane, tenant, holder).await?;
-        }
-        let others = slots.into_iter().filter(|slot| !(is_new && slot.holder == holder));
-        full.insert(key, (now, others.collect()));
-        Ok(Taken::NoneFree)
+        slots.retain(|slot| !(is_new && slot.holder == holder));
+        let goes_on = comes_first(&slots, holder, limit);
+        full.insert(key, (now, slots));
+        Ok(if goes_on { Taken::Before } else { Taken::NoneFree })
     }
 }
