@@ -1,6 +1,7 @@
 //! Executions.
 
 use aws_sdk_sfn::Client;
+use aws_smithy_types::DateTime;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
 use bcce_core::batch::BatchRef;
@@ -9,6 +10,7 @@ use bcce_core::ports::{StartBatch, StartRun, Started};
 use bcce_core::run::RunRef;
 use serde::Serialize;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::fault::internal;
 
@@ -102,7 +104,8 @@ impl StateMachine {
         let input = serde_json::to_string(input).map_err(|e| Fault::internal(e.to_string()))?;
         let start = self.client.start_execution().state_machine_arn(&self.arn);
         match start.name(name).input(input).send().await {
-            Ok(_) => Ok(Started::New),
+            // Also where an execution of that name and input is running: then this call has started nothing.
+            Ok(started) => Ok(Started::Running { since: moment(started.start_date())? }),
             Err(error) => match error.code() {
                 Some("ExecutionAlreadyExists") => Ok(Started::Existed),
                 Some(
@@ -112,6 +115,11 @@ impl StateMachine {
             },
         }
     }
+}
+
+fn moment(at: &DateTime) -> Result<OffsetDateTime, Fault> {
+    OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos())
+        .map_err(|error| Fault::internal(format!("states:StartExecution: startDate: {error}")))
 }
 
 #[cfg(test)]
@@ -139,10 +147,11 @@ mod tests {
                     && start.input().is_some_and(|input| input.contains(r#""attempt_no":1"#))
             })
             .then_output(|| {
-                let date = aws_smithy_types::DateTime::from_secs(0);
+                let date = DateTime::from_millis(1_500);
                 StartExecutionOutput::builder().execution_arn("a").start_date(date).build().unwrap()
             });
-        assert_eq!(start(rule).await, Ok(Started::New));
+        let since = OffsetDateTime::UNIX_EPOCH + std::time::Duration::from_millis(1_500);
+        assert_eq!(start(rule).await, Ok(Started::Running { since }));
     }
 
     #[tokio::test]

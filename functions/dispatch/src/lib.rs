@@ -16,6 +16,8 @@ mod tests;
 mod waiting; // when a message comes again
 mod workflows; // which names there are
 
+use std::time::Duration;
+
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use bcce_aws::sqs::letters::REQUEST_ID;
 use bcce_core::artifact::{parse, store_once, to_json};
@@ -39,6 +41,9 @@ use workflows::{Known, Question};
 pub use config::Config;
 pub use slots::Full;
 pub use workflows::Workflows;
+
+/// How far apart the clocks of Step Functions and of this function may be. No execution ends so soon after its start.
+const SKEW: Duration = Duration::from_secs(2);
 
 pub struct Ports<S, M, T, D, Q, P, L, C> {
     pub store: S,
@@ -253,19 +258,22 @@ where
             return Ok(Dispatched::Waits(Wait::because("the tenant has no free slot")));
         }
         let (execution, tenant) = (claim.holder, claim.tenant);
-        // After a fault nobody knows whether there is an execution now, so the slot stays. It ends by itself.
-        let started = start().await?;
-        if started != Started::New && taken == Taken::New {
-            self.ledger.release_slot(claim.lane, tenant, execution).await?;
-        }
-        match started {
-            Started::New => tracing::info!(execution, tenant, "the execution is started"),
-            Started::Existed => {
-                tracing::info!(execution, tenant, "the execution was started before");
-            }
+        // After a fault or a throttle there may be an execution, which another delivery of the message started with the
+        // slot. So the slot stays, and serves this message when it comes again.
+        let was_before = match start().await? {
+            Started::Running { since } => since < claim.now - SKEW,
+            Started::Existed => true,
             Started::Throttled => {
                 return Ok(Dispatched::Waits(Wait::because("StartExecution is throttled")));
             }
+        };
+        // An execution that is older than the slot had one of its own, and has released it.
+        if was_before && taken == Taken::New {
+            self.ledger.release_slot(claim.lane, tenant, execution).await?;
+        }
+        match was_before {
+            true => tracing::info!(execution, tenant, "the execution was started before"),
+            false => tracing::info!(execution, tenant, "the execution is started"),
         }
         Ok(Dispatched::Done)
     }
