@@ -19,7 +19,7 @@ mod workflows; // which names there are
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use bcce_aws::sqs::letters::REQUEST_ID;
+use bcce_aws::sqs::{is_plain, letters::REQUEST_ID};
 use bcce_core::artifact::{parse, store_once, to_json};
 use bcce_core::batch::dropped::is_folder;
 use bcce_core::batch::{BatchRequest, StoredBatch};
@@ -35,7 +35,7 @@ use bcce_core::slot::{Lane, batch_weight};
 use time::OffsetDateTime;
 
 use slots::{Claim, Taken};
-use waiting::{Wait, after_a_fault, sent_at};
+use waiting::{Because, Wait, after_a_fault, sent_at};
 use workflows::{Known, Question};
 
 pub use config::Config;
@@ -98,8 +98,8 @@ where
 struct Handled<'a> {
     /// The message's id if it has to come again.
     failed: Option<String>,
-    /// The tenant that waits with it, and for what.
-    waits: Option<(&'a str, &'static str)>,
+    /// The tenant that waits with it, and why.
+    waits: Option<(&'a str, Because)>,
 }
 
 /// A message as it came.
@@ -117,6 +117,12 @@ struct Received<'a> {
 enum Dispatched {
     Done,
     Waits(Wait),
+}
+
+impl Dispatched {
+    fn without_slot() -> Self {
+        Self::Waits(Wait::because(Because::NoFreeSlot))
+    }
 }
 
 impl<S, M, T, D, Q, P, L, C> Ports<S, M, T, D, Q, P, L, C>
@@ -187,15 +193,6 @@ where
             return Ok(ended);
         }
         let run = request.run();
-        let key = run.request_key();
-        let stored = store_once(&self.store, &key, &run.run_id, to_json(&request)?).await?;
-        // By value: another version of this function may have written the same request otherwise.
-        if parse::<StoredRequest>(&key, &stored)? != request {
-            let cause = "id: was used before, for another request of this workflow";
-            return self
-                .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))
-                .await;
-        }
         let holder = run.execution_name();
         let claim = Claim {
             lane: Lane::Runs,
@@ -205,6 +202,18 @@ where
             limit: config.tenant_maximum_runs,
             now: self.clock.now(),
         };
+        if self.full.has_none_free(&claim).await {
+            return Ok(Dispatched::without_slot());
+        }
+        let key = run.request_key();
+        let stored = store_once(&self.store, &key, &run.run_id, to_json(&request)?).await?;
+        // By value: another version of this function may have written the same request otherwise.
+        if parse::<StoredRequest>(&key, &stored)? != request {
+            let cause = "id: was used before, for another request of this workflow";
+            return self
+                .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))
+                .await;
+        }
         self.start(claim, async || self.machine.start(&run).await).await
     }
 
@@ -227,14 +236,6 @@ where
             return Ok(ended);
         }
         let batch = request.reference();
-        let (key, batch_id) = (batch.request_key(), &batch.batch_id);
-        let stored = store_once(&self.store, &key, batch_id, to_json(&request)?).await?;
-        if parse::<StoredBatch>(&key, &stored)? != request {
-            let cause = "id: was used before, for another batch of this workflow";
-            return self
-                .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))
-                .await;
-        }
         let (holder, limit) = (batch.execution_name(), config.tenant_maximum_batch_items);
         let claim = Claim {
             lane: Lane::Batches,
@@ -244,6 +245,17 @@ where
             limit,
             now: self.clock.now(),
         };
+        if self.full.has_none_free(&claim).await {
+            return Ok(Dispatched::without_slot());
+        }
+        let (key, batch_id) = (batch.request_key(), &batch.batch_id);
+        let stored = store_once(&self.store, &key, batch_id, to_json(&request)?).await?;
+        if parse::<StoredBatch>(&key, &stored)? != request {
+            let cause = "id: was used before, for another batch of this workflow";
+            return self
+                .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))
+                .await;
+        }
         self.start(claim, async || self.batch_machine.start_batch(&batch).await).await
     }
 
@@ -255,7 +267,7 @@ where
     ) -> Result<Dispatched, Fault> {
         let taken = self.full.claim(&self.ledger, claim).await?;
         if taken == Taken::NoneFree {
-            return Ok(Dispatched::Waits(Wait::because("the tenant has no free slot")));
+            return Ok(Dispatched::without_slot());
         }
         let (execution, tenant) = (claim.holder, claim.tenant);
         // After a fault or a throttle there may be an execution, which another delivery of the message started with the
@@ -264,7 +276,7 @@ where
             Started::Running { since } => since < claim.now - SKEW,
             Started::Existed => true,
             Started::Throttled => {
-                return Ok(Dispatched::Waits(Wait::because("StartExecution is throttled")));
+                return Ok(Dispatched::Waits(Wait::because(Because::Throttled)));
             }
         };
         // An execution that is older than the slot had one of its own, and has released it.
@@ -291,7 +303,7 @@ where
         match self.workflows.look_up(&self.parameters, &config.environment, question).await {
             Known::Yes => Ok(None),
             Known::NotYet(at_least) => {
-                let because = "its workflow is unknown, and the workflows cannot be listed yet";
+                let because = Because::UnknownWorkflow;
                 Ok(Some(Dispatched::Waits(Wait { because, at_least })))
             }
             Known::No => {
@@ -307,11 +319,12 @@ where
     }
 }
 
-/// Of a message whose body has none. A dead letter that is sent again is another message and brings the id
+/// Returns the request id of a message whose body has none. A dead letter that is sent again is another message and brings the id
 /// it had; whoever can send one could as well write it into the body.
 fn request_id(message: &SqsMessage) -> &str {
     let brought = message.message_attributes.get(REQUEST_ID);
     let brought = brought.and_then(|attribute| attribute.string_value.as_deref());
-    let brought = brought.filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()));
+    // A copy of the message brings it along, and SQS takes no such characters.
+    let brought = brought.filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()) && is_plain(id));
     brought.or(message.message_id.as_deref()).unwrap_or_default()
 }

@@ -368,9 +368,11 @@ async fn a_message_sent_again_brings_its_request_id() {
     assert_eq!(*ports.machine.started.borrow(), [run]);
     assert_eq!(outbox.notices.borrow()[0].request_id, "first");
     // What is no id is as good as none.
-    handle(&ports, &config(), &|_: &str| {}, brought(&"x".repeat(300))).await.unwrap();
-    assert_eq!(ports.machine.started.borrow().len(), 3);
-    assert_eq!(outbox.notices.borrow()[1].request_id, "m-2");
+    for no_id in ["x".repeat(300), "first\t".to_owned()] {
+        handle(&ports, &config(), &|_: &str| {}, brought(&no_id)).await.unwrap();
+        assert_eq!(ports.machine.started.borrow().len(), 3, "{no_id:?}");
+        assert_eq!(outbox.notices.take().last().unwrap().request_id, "m-2");
+    }
 }
 
 const BATCH: &str =

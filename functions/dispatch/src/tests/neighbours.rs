@@ -34,6 +34,7 @@ async fn a_flood_waits_in_its_own_inbox_and_the_neighbour_starts_at_once() {
     // Runs end, and the slots that they held are free.
     for left in [4, 1, 0] {
         ports.ledger.release_all();
+        ports.machine.end_all();
         ports.clock.pass(2);
         let waiting = come_again(&ports, &config, through("bcce-inbox-a", 2, &flood)).await;
         // What was started before takes no slot away.
@@ -43,7 +44,7 @@ async fn a_flood_waits_in_its_own_inbox_and_the_neighbour_starts_at_once() {
     assert!(outbox.letters.borrow().is_empty() && outbox.notices.borrow().is_empty());
 }
 
-/// Whoever read the slots a second ago does not read them for each message of a flood.
+/// Whoever read the slots a second ago does not read them for each message of a flood, and writes no request.
 #[tokio::test]
 async fn a_flood_costs_one_reading_a_second() {
     let outbox = Outbox::default();
@@ -54,6 +55,28 @@ async fn a_flood_costs_one_reading_a_second() {
     assert_eq!(come_again(&ports, &config, through("bcce-inbox-a", 1, &flood)).await.len(), 99);
     assert_eq!(ports.ledger.asked.get() - before, 2, "one slot is taken, counted and released");
     assert_eq!(ports.ledger.holders().len(), 1);
+    assert_eq!(
+        ports.store.objects.borrow().len(),
+        2,
+        "the one that runs, and the first that waits"
+    );
+}
+
+#[tokio::test]
+async fn a_flood_of_batches_writes_one_request_a_second() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(0, 20));
+    let flood: Vec<String> = (0..100).map(|n| BATCH.replace("42", &n.to_string())).collect();
+    assert_eq!(come_again(&ports, &config, through("bcce-inbox", 1, &flood)).await.len(), 99);
+    assert_eq!(
+        ports.store.objects.borrow().len(),
+        2,
+        "the one that runs, and the first that waits"
+    );
+    // The one that runs is received again, and is no reason to write or to wait.
+    let again = through("bcce-inbox", 2, &flood[..2]);
+    assert_eq!(come_again(&ports, &config, again).await, ["m-1"]);
+    assert_eq!(ports.batch_machine.started.borrow().len(), 1);
 }
 
 /// SQS makes a dead letter of a message after a hundred receives.
