@@ -24,12 +24,12 @@ impl StateMachine {
         Self { client: Client::new(config), arn: arn.to_owned() }
     }
 
-    /// ARN of the execution of that name.
+    /// Returns the ARN of the execution of that name.
     pub fn execution_arn(&self, name: &str) -> String {
         format!("{}:{name}", self.arn.replacen(":stateMachine:", ":execution:", 1))
     }
 
-    /// Status of an execution as Step Functions spells it; `None`: there is none of that name.
+    /// Returns the status of an execution as Step Functions spells it, or `None` if no execution has that name.
     pub async fn status(&self, name: &str) -> Result<Option<String>, Fault> {
         let arn = self.execution_arn(name);
         match self.client.describe_execution().execution_arn(&arn).send().await {
@@ -49,7 +49,7 @@ impl StateMachine {
         }
     }
 
-    /// What EventBridge tells of an execution's end; `None`: there is none of that name. Without
+    /// Returns an execution as the event of its end describes it, or `None` if no execution has that name. Without
     /// `stopDate` it is not over.
     pub async fn end(&self, name: &str) -> Result<Option<Value>, Fault> {
         let arn = self.execution_arn(name);

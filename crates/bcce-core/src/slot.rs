@@ -15,7 +15,7 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// The key below which the slots of a tenant lie.
+    /// Returns the partition key of a tenant's slots.
     pub fn pk(self, tenant: &str) -> String {
         let lane = match self {
             Self::Runs => "runs",
@@ -24,7 +24,7 @@ impl Lane {
         format!("slot#{tenant}#{lane}")
     }
 
-    /// How long an execution lives at most. A slot that nobody released ends then.
+    /// Returns how long an execution lives at most. A slot that nobody released ends then.
     fn longest(self) -> Duration {
         match self {
             Self::Runs => Duration::from_secs(MAX_EXECUTION_SECONDS),
@@ -50,8 +50,8 @@ impl Slot {
     }
 }
 
-/// Says whether the slots that are held are as many as may be. Whoever took a slot asks this after taking it. Of two who
-/// take the last one at the same moment both may see too many and come again; never do both keep it.
+/// Returns whether the limit has room for all of these slots. A message takes its slot first and asks this second. Of two
+/// messages that take the last slot at the same moment, both may see too many and come again; both never keep it.
 pub fn fits(slots: &[Slot], limit: u32) -> bool {
     slots.iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.weight)) <= limit
 }
@@ -69,7 +69,7 @@ pub fn comes_first(slots: &[Slot], holder: &str, limit: u32) -> bool {
     room.any(|slot| slot.holder == holder)
 }
 
-/// Weight of a batch: a batch that wants more than the tenant may have gets what the tenant may have.
+/// Returns the weight of a batch: its items at a time, cut to what the tenant may have.
 pub fn batch_weight(concurrency: u32, limit: u32) -> u32 {
     match limit {
         0 => concurrency,

@@ -8,13 +8,13 @@
 //! be looked up. Waiting costs no receive that counts: the message is replaced by a copy in time.
 
 mod config;
-mod metrics; // what waits
-mod rejecting; // what is no request
-mod slots; // what a tenant has under way
+mod metrics; // how many messages wait
+mod rejecting; // messages that are no request
+mod slots; // how much a tenant has under way
 #[cfg(test)]
 mod tests;
 mod waiting; // when a message comes again
-mod workflows; // which names there are
+mod workflows; // which workflows exist
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ where
     Ok(response)
 }
 
-/// What came of a message.
+/// The outcome of a message.
 #[derive(Default)]
 struct Handled<'a> {
     /// The message's id if it has to come again.
@@ -102,7 +102,7 @@ struct Handled<'a> {
     waits: Option<(&'a str, Because)>,
 }
 
-/// A message as it came.
+/// A message as SQS delivered it.
 #[derive(Clone, Copy)]
 struct Received<'a> {
     body: &'a str,
@@ -113,7 +113,7 @@ struct Received<'a> {
     received_at: OffsetDateTime,
 }
 
-/// What a message has led to, short of a fault.
+/// The outcome of a message that met no fault.
 enum Dispatched {
     Done,
     Waits(Wait),
@@ -272,25 +272,27 @@ where
         let (execution, tenant) = (claim.holder, claim.tenant);
         // After a fault or a throttle there may be an execution, which another delivery of the message started with the
         // slot. So the slot stays, and serves this message when it comes again.
-        let was_before = match start().await? {
-            Started::Running { since } => since < claim.now - SKEW,
-            Started::Existed => true,
+        let (is_new, needs_slot) = match start().await? {
+            // An execution that is older than the slot had one of its own, and has released it.
+            Started::Running { since } if since < claim.now - SKEW => (false, taken != Taken::New),
+            Started::Running { .. } => (true, true),
+            Started::Existed => (false, taken == Taken::Unlimited),
             Started::Throttled => {
                 return Ok(Dispatched::Waits(Wait::because(Because::Throttled)));
             }
         };
-        // An execution that is older than the slot had one of its own, and has released it.
-        if was_before && taken == Taken::New {
+        if !needs_slot {
             self.ledger.release_slot(claim.lane, tenant, execution).await?;
         }
-        match was_before {
-            true => tracing::info!(execution, tenant, "the execution was started before"),
-            false => tracing::info!(execution, tenant, "the execution is started"),
+        match is_new {
+            true => tracing::info!(execution, tenant, "the execution is started"),
+            false => tracing::info!(execution, tenant, "the execution was started before"),
         }
         Ok(Dispatched::Done)
     }
 
-    /// Ends a message whose workflow there is not: it is refused, or waits until that is certain.
+    /// Refuses a message whose workflow does not exist, or lets it wait until that is certain. Returns `None` if the
+    /// workflow exists.
     async fn without_workflow(
         &self,
         config: &Config,

@@ -9,11 +9,11 @@ use bcce_core::slot::{Lane, Slot, comes_first, fits};
 use futures::lock::Mutex;
 use time::OffsetDateTime;
 
-/// How long this instance goes by the slots that it has read of a tenant that has none free: a flood costs one reading
-/// in this time and not one for each message.
+/// A reading that found no free slot serves this instance so long: a flood costs one reading in this time and not one for
+/// each message.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Who asks for a slot.
+/// A message that asks for a slot.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
     pub lane: Lane,
@@ -62,7 +62,7 @@ impl Full {
         self.0.lock().await.has_none_free(claim)
     }
 
-    /// Takes a slot first and counts second: of two who take the last one at the same moment, never do both keep it.
+    /// Takes a slot first and counts second, so that two new messages never both keep the last one.
     pub async fn claim(
         &self,
         ledger: &(impl ListSlots + TakeSlot + ReleaseSlot),

@@ -15,7 +15,7 @@ pub const RENEW_AT: u32 = 50;
 /// The longest time between two receives of a message that waits, in seconds: long enough that a flood is cheap, short
 /// enough that a free slot does not stay free.
 const MOST_WAITING_S: u64 = 150;
-/// The same of a message that a fault keeps. A hundred receives outlast an outage of twelve hours.
+/// The longest time between two receives of a message after faults, in seconds. A hundred receives outlast an outage of twelve hours.
 const MOST_FAULTY_S: u64 = 900;
 
 /// Why a message that is in order is not started.
@@ -53,8 +53,8 @@ impl Wait {
 }
 
 impl<S, M, T, D, Q: Postpone + SendAgain, P, L, C> Ports<S, M, T, D, Q, P, L, C> {
-    /// Has a message come again later, and returns its id unless a copy has taken its place. A copy that was sent by a
-    /// call that ended behind that is the same request twice, and so one run.
+    /// Makes a message come again later, and returns its id unless a copy has taken its place. A call that ends after
+    /// it has sent the copy leaves both: they are the same request, and so one run.
     pub(crate) async fn wait(&self, message: &SqsMessage, wait: &Wait) -> Option<String> {
         let message_id = message.message_id.as_deref();
         let (delay, receives) = (while_waiting(message, wait), received(message));

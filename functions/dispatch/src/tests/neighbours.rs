@@ -173,6 +173,18 @@ async fn a_run_that_is_about_to_end_gets_no_second_slot() {
     assert_eq!(ports.machine.started.borrow().len(), 1);
 }
 
+/// The slot could not be released when the message was last received.
+#[tokio::test]
+async fn a_slot_of_a_run_that_is_over_is_released_whenever_its_message_comes() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(5, 0));
+    let event = || through("bcce-inbox-a", 1, &[request(0)]);
+    come_again(&ports, &config, event()).await;
+    ports.machine.end_all();
+    assert!(come_again(&ports, &config, event()).await.is_empty());
+    assert!(ports.ledger.holders().is_empty());
+}
+
 #[tokio::test]
 async fn a_run_that_is_received_again_keeps_its_slot() {
     let outbox = Outbox::default();
