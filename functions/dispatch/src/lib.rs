@@ -321,8 +321,8 @@ where
     }
 }
 
-/// Returns the request id of a message whose body has none. A dead letter that is sent again is another message and brings the id
-/// it had; whoever can send one could as well write it into the body.
+/// Returns the request id of a message whose body has none. A dead letter that is sent again is another message and
+/// brings the id it had; whoever can send one could as well write it into the body.
 fn request_id(message: &SqsMessage) -> &str {
     let brought = message.message_attributes.get(REQUEST_ID);
     let brought = brought.and_then(|attribute| attribute.string_value.as_deref());

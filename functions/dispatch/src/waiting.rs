@@ -15,7 +15,8 @@ pub const RENEW_AT: u32 = 50;
 /// The longest time between two receives of a message that waits, in seconds: long enough that a flood is cheap, short
 /// enough that a free slot does not stay free.
 const MOST_WAITING_S: u64 = 150;
-/// The longest time between two receives of a message after faults, in seconds. A hundred receives outlast an outage of twelve hours.
+/// The longest time between two receives of a message after faults, in seconds. A hundred receives outlast an outage of
+/// twelve hours.
 const MOST_FAULTY_S: u64 = 900;
 
 /// Why a message that is in order is not started.
