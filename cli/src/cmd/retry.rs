@@ -43,7 +43,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let command = |verb: &str| format!("`{}`", stack.command(&format!("runs {verb} {}", args.run)));
     let retry = next(latest, status.as_deref(), command)?;
     match stack.machine.start(&retry).await? {
-        Started::New => {}
+        Started::Running { .. } => {}
         Started::Existed => {
             crate::terminal::note(&format!("attempt {} was started before", retry.attempt_no))
         }

@@ -1,6 +1,7 @@
 //! Executions.
 
 use aws_sdk_sfn::Client;
+use aws_smithy_types::DateTime;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
 use bcce_core::batch::BatchRef;
@@ -9,6 +10,7 @@ use bcce_core::ports::{StartBatch, StartRun, Started};
 use bcce_core::run::RunRef;
 use serde::Serialize;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::fault::internal;
 
@@ -22,12 +24,12 @@ impl StateMachine {
         Self { client: Client::new(config), arn: arn.to_owned() }
     }
 
-    /// ARN of the execution of that name.
+    /// Returns the ARN of the execution of that name.
     pub fn execution_arn(&self, name: &str) -> String {
         format!("{}:{name}", self.arn.replacen(":stateMachine:", ":execution:", 1))
     }
 
-    /// Status of an execution as Step Functions spells it; `None`: there is none of that name.
+    /// Returns the status of an execution as Step Functions spells it, or `None` if no execution has that name.
     pub async fn status(&self, name: &str) -> Result<Option<String>, Fault> {
         let arn = self.execution_arn(name);
         match self.client.describe_execution().execution_arn(&arn).send().await {
@@ -47,7 +49,7 @@ impl StateMachine {
         }
     }
 
-    /// What EventBridge tells of an execution's end; `None`: there is none of that name. Without
+    /// Returns an execution as the event of its end describes it, or `None` if no execution has that name. Without
     /// `stopDate` it is not over.
     pub async fn end(&self, name: &str) -> Result<Option<Value>, Fault> {
         let arn = self.execution_arn(name);
@@ -102,7 +104,8 @@ impl StateMachine {
         let input = serde_json::to_string(input).map_err(|e| Fault::internal(e.to_string()))?;
         let start = self.client.start_execution().state_machine_arn(&self.arn);
         match start.name(name).input(input).send().await {
-            Ok(_) => Ok(Started::New),
+            // Also where an execution of that name and input is running: then this call has started nothing.
+            Ok(started) => Ok(Started::Running { since: moment(started.start_date())? }),
             Err(error) => match error.code() {
                 Some("ExecutionAlreadyExists") => Ok(Started::Existed),
                 Some(
@@ -112,6 +115,11 @@ impl StateMachine {
             },
         }
     }
+}
+
+fn moment(at: &DateTime) -> Result<OffsetDateTime, Fault> {
+    OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos())
+        .map_err(|error| Fault::internal(format!("states:StartExecution: startDate: {error}")))
 }
 
 #[cfg(test)]
@@ -139,10 +147,11 @@ mod tests {
                     && start.input().is_some_and(|input| input.contains(r#""attempt_no":1"#))
             })
             .then_output(|| {
-                let date = aws_smithy_types::DateTime::from_secs(0);
+                let date = DateTime::from_millis(1_500);
                 StartExecutionOutput::builder().execution_arn("a").start_date(date).build().unwrap()
             });
-        assert_eq!(start(rule).await, Ok(Started::New));
+        let since = OffsetDateTime::UNIX_EPOCH + std::time::Duration::from_millis(1_500);
+        assert_eq!(start(rule).await, Ok(Started::Running { since }));
     }
 
     #[tokio::test]

@@ -61,7 +61,7 @@ impl Queues {
                 i32::try_from(delay.as_secs()).unwrap_or(MAX_DELAY_S).min(MAX_DELAY_S),
             );
         }
-        if !request_id.is_empty() && plain(request_id) == request_id {
+        if !request_id.is_empty() && is_plain(request_id) {
             send = send.message_attributes(letters::REQUEST_ID, attribute(request_id)?);
         }
         let name = queue_url.rsplit('/').next().unwrap_or_default();
@@ -165,10 +165,18 @@ impl DeadLetter for DeadLetters {
     }
 }
 
-/// SQS refuses control characters in an attribute; an id may contain any.
+/// Returns whether an attribute of a message may have this value. SQS refuses control characters, which an id may
+/// contain.
+pub fn is_plain(value: &str) -> bool {
+    value.chars().all(may_be_sent)
+}
+
+fn may_be_sent(c: char) -> bool {
+    !c.is_control() && c != '\u{fffe}' && c != '\u{ffff}'
+}
+
 fn plain(value: &str) -> String {
-    let allowed = |c: char| !c.is_control() && c != '\u{fffe}' && c != '\u{ffff}';
-    value.chars().map(|c| if allowed(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+    value.chars().map(|c| if may_be_sent(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 impl Postpone for Queues {
@@ -331,6 +339,7 @@ mod tests {
     #[test]
     fn what_an_attribute_cannot_hold_is_replaced() {
         assert_eq!(plain("a\u{0}\u{7f}é☃"), "a\u{fffd}\u{fffd}é☃");
+        assert!(is_plain("aé☃") && !["\t", "\u{85}", "\u{ffff}"].iter().any(|id| is_plain(id)));
     }
 
     #[test]

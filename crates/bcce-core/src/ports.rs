@@ -81,8 +81,9 @@ pub trait StartRun {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Started {
-    New,
-    /// An execution of that name exists, running or over.
+    /// The execution is running. This call has started it, or an earlier one with the same input.
+    Running { since: OffsetDateTime },
+    /// An execution of that name is over, or has another input.
     Existed,
     /// Too many starts just now; nothing is wrong with the message.
     Throttled,

@@ -15,7 +15,7 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// The key below which the slots of a tenant lie.
+    /// Returns the partition key of a tenant's slots.
     pub fn pk(self, tenant: &str) -> String {
         let lane = match self {
             Self::Runs => "runs",
@@ -24,7 +24,7 @@ impl Lane {
         format!("slot#{tenant}#{lane}")
     }
 
-    /// How long an execution lives at most. A slot that nobody released ends then.
+    /// Returns how long an execution lives at most. A slot that nobody released ends then.
     fn longest(self) -> Duration {
         match self {
             Self::Runs => Duration::from_secs(MAX_EXECUTION_SECONDS),
@@ -50,13 +50,26 @@ impl Slot {
     }
 }
 
-/// Says whether the slots that are held are as many as may be. Whoever took a slot asks this after taking it. Of two who
-/// take the last one at the same moment both may see too many and come again; never do both keep it.
+/// Returns whether the limit has room for all of these slots. A message takes its slot first and asks this second. Of two
+/// messages that take the last slot at the same moment, both may see too many and come again; both never keep it.
 pub fn fits(slots: &[Slot], limit: u32) -> bool {
     slots.iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.weight)) <= limit
 }
 
-/// Weight of a batch: a batch that wants more than the tenant may have gets what the tenant may have.
+/// Returns whether the slot of `holder` is among the oldest ones that the limit has room for. Its message may go on with
+/// it although the slots together do not fit: slots that were left behind, or a limit that was lowered, lock nobody out.
+pub fn comes_first(slots: &[Slot], holder: &str, limit: u32) -> bool {
+    let mut oldest: Vec<&Slot> = slots.iter().collect();
+    oldest.sort_by_key(|slot| (slot.taken_at, &slot.holder));
+    let mut sum = 0_u64;
+    let mut room = oldest.into_iter().take_while(|slot| {
+        sum += u64::from(slot.weight.min(limit));
+        sum <= u64::from(limit)
+    });
+    room.any(|slot| slot.holder == holder)
+}
+
+/// Returns the weight of a batch: its items at a time, cut to what the tenant may have.
 pub fn batch_weight(concurrency: u32, limit: u32) -> u32 {
     match limit {
         0 => concurrency,
@@ -84,6 +97,19 @@ mod tests {
         assert!(!fits(&[slot("a", u32::MAX, 1), slot("b", u32::MAX, 1)], 100));
         let weights = [(500, 100), (20, 100), (500, 0)];
         assert_eq!(weights.map(|(asked, limit)| batch_weight(asked, limit)), [100, 20, 500]);
+    }
+
+    #[test]
+    fn the_oldest_slots_that_the_limit_has_room_for_come_first() {
+        let slots = [slot("c", 1, 2), slot("b", 1, 1), slot("a", 1, 2)];
+        let first = |limit| ["a", "b", "c", "d"].map(|holder| comes_first(&slots, holder, limit));
+        assert_eq!(first(1), [false, true, false, false]);
+        assert_eq!(first(2), [true, true, false, false], "of the same moment by name");
+        assert_eq!(first(3), [true, true, true, false]);
+        // The limit was lowered from 100 to 50.
+        let slots = [slot("large", 100, 1), slot("small", 1, 2)];
+        assert!(comes_first(&slots, "large", 50) && !comes_first(&slots, "small", 50));
+        assert!(!comes_first(&[slot("a", u32::MAX, 1), slot("b", u32::MAX, 2)], "b", u32::MAX));
     }
 
     #[test]

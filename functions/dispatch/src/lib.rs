@@ -8,16 +8,18 @@
 //! be looked up. Waiting costs no receive that counts: the message is replaced by a copy in time.
 
 mod config;
-mod metrics; // what waits
-mod rejecting; // what is no request
-mod slots; // what a tenant has under way
+mod metrics; // how many messages wait
+mod rejecting; // messages that are no request
+mod slots; // how much a tenant has under way
 #[cfg(test)]
 mod tests;
 mod waiting; // when a message comes again
-mod workflows; // which names there are
+mod workflows; // which workflows exist
+
+use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use bcce_aws::sqs::letters::REQUEST_ID;
+use bcce_aws::sqs::{is_plain, letters::REQUEST_ID};
 use bcce_core::artifact::{parse, store_once, to_json};
 use bcce_core::batch::dropped::is_folder;
 use bcce_core::batch::{BatchRequest, StoredBatch};
@@ -33,12 +35,15 @@ use bcce_core::slot::{Lane, batch_weight};
 use time::OffsetDateTime;
 
 use slots::{Claim, Taken};
-use waiting::{Wait, after_a_fault, sent_at};
+use waiting::{Because, Wait, after_a_fault, sent_at};
 use workflows::{Known, Question};
 
 pub use config::Config;
 pub use slots::Full;
 pub use workflows::Workflows;
+
+/// How far apart the clocks of Step Functions and of this function may be. No execution ends so soon after its start.
+const SKEW: Duration = Duration::from_secs(2);
 
 pub struct Ports<S, M, T, D, Q, P, L, C> {
     pub store: S,
@@ -88,16 +93,16 @@ where
     Ok(response)
 }
 
-/// What came of a message.
+/// The outcome of a message.
 #[derive(Default)]
 struct Handled<'a> {
     /// The message's id if it has to come again.
     failed: Option<String>,
-    /// The tenant that waits with it, and for what.
-    waits: Option<(&'a str, &'static str)>,
+    /// The tenant that waits with it, and why.
+    waits: Option<(&'a str, Because)>,
 }
 
-/// A message as it came.
+/// A message as SQS delivered it.
 #[derive(Clone, Copy)]
 struct Received<'a> {
     body: &'a str,
@@ -108,10 +113,16 @@ struct Received<'a> {
     received_at: OffsetDateTime,
 }
 
-/// What a message has led to, short of a fault.
+/// The outcome of a message that met no fault.
 enum Dispatched {
     Done,
     Waits(Wait),
+}
+
+impl Dispatched {
+    fn without_slot() -> Self {
+        Self::Waits(Wait::because(Because::NoFreeSlot))
+    }
 }
 
 impl<S, M, T, D, Q, P, L, C> Ports<S, M, T, D, Q, P, L, C>
@@ -182,15 +193,6 @@ where
             return Ok(ended);
         }
         let run = request.run();
-        let key = run.request_key();
-        let stored = store_once(&self.store, &key, &run.run_id, to_json(&request)?).await?;
-        // By value: another version of this function may have written the same request otherwise.
-        if parse::<StoredRequest>(&key, &stored)? != request {
-            let cause = "id: was used before, for another request of this workflow";
-            return self
-                .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))
-                .await;
-        }
         let holder = run.execution_name();
         let claim = Claim {
             lane: Lane::Runs,
@@ -200,6 +202,18 @@ where
             limit: config.tenant_maximum_runs,
             now: self.clock.now(),
         };
+        if self.full.has_none_free(&claim).await {
+            return Ok(Dispatched::without_slot());
+        }
+        let key = run.request_key();
+        let stored = store_once(&self.store, &key, &run.run_id, to_json(&request)?).await?;
+        // By value: another version of this function may have written the same request otherwise.
+        if parse::<StoredRequest>(&key, &stored)? != request {
+            let cause = "id: was used before, for another request of this workflow";
+            return self
+                .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))
+                .await;
+        }
         self.start(claim, async || self.machine.start(&run).await).await
     }
 
@@ -222,14 +236,6 @@ where
             return Ok(ended);
         }
         let batch = request.reference();
-        let (key, batch_id) = (batch.request_key(), &batch.batch_id);
-        let stored = store_once(&self.store, &key, batch_id, to_json(&request)?).await?;
-        if parse::<StoredBatch>(&key, &stored)? != request {
-            let cause = "id: was used before, for another batch of this workflow";
-            return self
-                .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))
-                .await;
-        }
         let (holder, limit) = (batch.execution_name(), config.tenant_maximum_batch_items);
         let claim = Claim {
             lane: Lane::Batches,
@@ -239,6 +245,17 @@ where
             limit,
             now: self.clock.now(),
         };
+        if self.full.has_none_free(&claim).await {
+            return Ok(Dispatched::without_slot());
+        }
+        let (key, batch_id) = (batch.request_key(), &batch.batch_id);
+        let stored = store_once(&self.store, &key, batch_id, to_json(&request)?).await?;
+        if parse::<StoredBatch>(&key, &stored)? != request {
+            let cause = "id: was used before, for another batch of this workflow";
+            return self
+                .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))
+                .await;
+        }
         self.start(claim, async || self.batch_machine.start_batch(&batch).await).await
     }
 
@@ -250,27 +267,32 @@ where
     ) -> Result<Dispatched, Fault> {
         let taken = self.full.claim(&self.ledger, claim).await?;
         if taken == Taken::NoneFree {
-            return Ok(Dispatched::Waits(Wait::because("the tenant has no free slot")));
+            return Ok(Dispatched::without_slot());
         }
         let (execution, tenant) = (claim.holder, claim.tenant);
-        // After a fault nobody knows whether there is an execution now, so the slot stays. It ends by itself.
-        let started = start().await?;
-        if started != Started::New && taken == Taken::New {
+        // After a fault or a throttle there may be an execution, which another delivery of the message started with the
+        // slot. So the slot stays, and serves this message when it comes again.
+        let (is_new, needs_slot) = match start().await? {
+            // An execution that is older than the slot had one of its own, and has released it.
+            Started::Running { since } if since < claim.now - SKEW => (false, taken != Taken::New),
+            Started::Running { .. } => (true, true),
+            Started::Existed => (false, taken == Taken::Unlimited),
+            Started::Throttled => {
+                return Ok(Dispatched::Waits(Wait::because(Because::Throttled)));
+            }
+        };
+        if !needs_slot {
             self.ledger.release_slot(claim.lane, tenant, execution).await?;
         }
-        match started {
-            Started::New => tracing::info!(execution, tenant, "the execution is started"),
-            Started::Existed => {
-                tracing::info!(execution, tenant, "the execution was started before");
-            }
-            Started::Throttled => {
-                return Ok(Dispatched::Waits(Wait::because("StartExecution is throttled")));
-            }
+        match is_new {
+            true => tracing::info!(execution, tenant, "the execution is started"),
+            false => tracing::info!(execution, tenant, "the execution was started before"),
         }
         Ok(Dispatched::Done)
     }
 
-    /// Ends a message whose workflow there is not: it is refused, or waits until that is certain.
+    /// Refuses a message whose workflow does not exist, or lets it wait until that is certain. Returns `None` if the
+    /// workflow exists.
     async fn without_workflow(
         &self,
         config: &Config,
@@ -283,7 +305,7 @@ where
         match self.workflows.look_up(&self.parameters, &config.environment, question).await {
             Known::Yes => Ok(None),
             Known::NotYet(at_least) => {
-                let because = "its workflow is unknown, and the workflows cannot be listed yet";
+                let because = Because::UnknownWorkflow;
                 Ok(Some(Dispatched::Waits(Wait { because, at_least })))
             }
             Known::No => {
@@ -299,11 +321,12 @@ where
     }
 }
 
-/// Of a message whose body has none. A dead letter that is sent again is another message and brings the id
-/// it had; whoever can send one could as well write it into the body.
+/// Returns the request id of a message whose body has none. A dead letter that is sent again is another message and
+/// brings the id it had; whoever can send one could as well write it into the body.
 fn request_id(message: &SqsMessage) -> &str {
     let brought = message.message_attributes.get(REQUEST_ID);
     let brought = brought.and_then(|attribute| attribute.string_value.as_deref());
-    let brought = brought.filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()));
+    // A copy of the message brings it along, and SQS takes no such characters.
+    let brought = brought.filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()) && is_plain(id));
     brought.or(message.message_id.as_deref()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What waits, by the tenant, and over all tenants for the alarm.
+//! Writes the metric of waiting messages: one document per tenant, and their sum for the alarm.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,23 @@ use bcce_core::emf;
 use serde_json::json;
 use time::OffsetDateTime;
 
-/// One document for each tenant that waits and one for all of them; none where nobody waits.
+use crate::waiting::Because;
+
+/// Returns one document for each tenant that waits. The document of all tenants, which the alarm reads, leaves out the
+/// messages that wait for a workflow: everybody can make names up.
 pub(crate) fn of_waits<'a>(
     environment: &str,
     at: OffsetDateTime,
-    waits: impl Iterator<Item = (&'a str, &'static str)>,
+    waits: impl Iterator<Item = (&'a str, Because)>,
 ) -> Vec<String> {
     let mut by_tenant: BTreeMap<&str, (u32, &str)> = BTreeMap::new();
+    let mut all = 0;
     for (tenant, because) in waits {
         let (count, why) = by_tenant.entry(tenant).or_default();
         *count += 1;
-        *why = because;
+        *why = because.as_str();
+        all += u32::from(because != Because::UnknownWorkflow);
     }
-    let all: u32 = by_tenant.values().map(|(count, _)| count).sum();
     let document = |dimensions: &[(&str, &str)], count: u32, because: &str| {
         let metrics = [("MessagesWaiting", "Count", json!(count))];
         emf::document(at, dimensions, &metrics, &[("because", json!(because))])

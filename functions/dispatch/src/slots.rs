@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use bcce_core::error::Fault;
 use bcce_core::ports::{ListSlots, ReleaseSlot, TakeSlot};
-use bcce_core::slot::{Lane, Slot, fits};
+use bcce_core::slot::{Lane, Slot, comes_first, fits};
 use futures::lock::Mutex;
 use time::OffsetDateTime;
 
-/// How long this instance goes by the slots that it has read of a tenant that has none free: a flood costs one reading
-/// in this time and not one for each message.
+/// A reading that found no free slot serves this instance so long: a flood costs one reading in this time and not one for
+/// each message.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Who asks for a slot.
+/// A message that asks for a slot.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
     pub lane: Lane,
@@ -21,27 +21,48 @@ pub struct Claim<'a> {
     /// Name of the execution.
     pub holder: &'a str,
     pub weight: u32,
-    /// 0 is none.
+    /// 0 means no limit.
     pub limit: u32,
     pub now: OffsetDateTime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// Nobody counts.
+    /// There is no limit.
     Unlimited,
     New,
-    /// By the same message, when it came before.
+    /// The same message took the slot in an earlier delivery.
     Before,
     NoneFree,
 }
 
 /// Tenants that had no free slot, with the slots that were read.
 #[derive(Default)]
-pub struct Full(Mutex<BTreeMap<String, (OffsetDateTime, Vec<Slot>)>>);
+pub struct Full(Mutex<Readings>);
+
+/// When slots were read, and what was read, by their key.
+#[derive(Default)]
+struct Readings(BTreeMap<String, (OffsetDateTime, Vec<Slot>)>);
+
+impl Readings {
+    fn has_none_free(&self, claim: &Claim<'_>) -> bool {
+        let read = self.0.get(&claim.lane.pk(claim.tenant));
+        read.is_some_and(|(read_at, slots)| {
+            claim.limit > 0
+                && claim.now - *read_at < FRESH
+                && !slots.iter().any(|slot| slot.holder == claim.holder)
+        })
+    }
+}
 
 impl Full {
-    /// Takes a slot first and counts second: of two who take the last one at the same moment, never do both keep it.
+    /// Returns whether this instance knows, without asking anybody, that there is no slot for this holder. What waits
+    /// then costs no write.
+    pub async fn has_none_free(&self, claim: &Claim<'_>) -> bool {
+        self.0.lock().await.has_none_free(claim)
+    }
+
+    /// Takes a slot first and counts second, so that two new messages never both keep the last one.
     pub async fn claim(
         &self,
         ledger: &(impl ListSlots + TakeSlot + ReleaseSlot),
@@ -51,26 +72,27 @@ impl Full {
         if limit == 0 {
             return Ok(Taken::Unlimited);
         }
-        // Held meanwhile: the messages of a batch learn from each other that nothing is free.
+        // The lock is held during the reading, so that the messages of a batch share it.
         let mut full = self.0.lock().await;
-        let key = lane.pk(tenant);
-        if let Some((read_at, slots)) = full.get(&key)
-            && now - *read_at < FRESH
-            && !slots.iter().any(|slot| slot.holder == holder)
-        {
+        if full.has_none_free(&claim) {
             return Ok(Taken::NoneFree);
         }
+        let key = lane.pk(tenant);
         let is_new = ledger.take_slot(lane, tenant, &Slot::new(lane, holder, weight, now)).await?;
-        let slots = ledger.slots(lane, tenant, now).await?;
-        if fits(&slots, limit) {
-            full.remove(&key);
-            return Ok(if is_new { Taken::New } else { Taken::Before });
-        }
-        if is_new {
+        let read = ledger.slots(lane, tenant, now).await;
+        let is_free = read.as_ref().is_ok_and(|slots| fits(slots, limit));
+        // Nothing may be started with it. Where the release fails too, the slot serves the same message later.
+        if is_new && !is_free {
             ledger.release_slot(lane, tenant, holder).await?;
         }
-        let others = slots.into_iter().filter(|slot| !(is_new && slot.holder == holder));
-        full.insert(key, (now, others.collect()));
-        Ok(Taken::NoneFree)
+        let mut slots = read?;
+        if is_free {
+            full.0.remove(&key);
+            return Ok(if is_new { Taken::New } else { Taken::Before });
+        }
+        slots.retain(|slot| !(is_new && slot.holder == holder));
+        let goes_on = comes_first(&slots, holder, limit);
+        full.0.insert(key, (now, slots));
+        Ok(if goes_on { Taken::Before } else { Taken::NoneFree })
     }
 }

@@ -1,5 +1,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bcce_core::batch::BatchRef;
@@ -13,24 +14,40 @@ use time::macros::datetime;
 
 use super::*;
 
-#[derive(Default)]
 struct Machine {
+    clock: SetClock,
     started: RefCell<Vec<String>>,
+    /// When those that are running started.
+    running: RefCell<BTreeMap<String, OffsetDateTime>>,
     throttled: Cell<u32>,
 }
 
 impl Machine {
+    fn new(clock: &SetClock) -> Self {
+        let (started, running, throttled) = Default::default();
+        Self { clock: clock.clone(), started, running, throttled }
+    }
+
     fn start_once(&self, name: String) -> Started {
         if self.throttled.get() > 0 {
             self.throttled.set(self.throttled.get() - 1);
             return Started::Throttled;
         }
-        let existed = self.started.borrow().contains(&name);
-        if existed {
+        // Step Functions does not say whether this call has started it.
+        if let Some(since) = self.running.borrow().get(&name) {
+            return Started::Running { since: *since };
+        }
+        if self.started.borrow().contains(&name) {
             return Started::Existed;
         }
+        let since = self.clock.now();
+        self.running.borrow_mut().insert(name.clone(), since);
         self.started.borrow_mut().push(name);
-        Started::New
+        Started::Running { since }
+    }
+
+    fn end_all(&self) {
+        self.running.borrow_mut().clear();
     }
 }
 
@@ -120,6 +137,8 @@ impl ListParameters for Names {
 struct Slots {
     held: RefCell<Vec<(String, Slot)>>,
     asked: Cell<u32>,
+    /// Readings that fail from now on.
+    failing: Cell<u32>,
 }
 
 impl Slots {
@@ -140,6 +159,10 @@ impl ListSlots for Slots {
         now: OffsetDateTime,
     ) -> Result<Vec<Slot>, Fault> {
         self.asked.set(self.asked.get() + 1);
+        if self.failing.get() > 0 {
+            self.failing.set(self.failing.get() - 1);
+            return Err(Fault::internal("told to fail"));
+        }
         let held = self.held.borrow();
         let live = held.iter().filter(|(pk, slot)| *pk == lane.pk(tenant) && slot.expires_at > now);
         Ok(live.map(|(_, slot)| slot.clone()).collect())
@@ -170,7 +193,8 @@ impl ReleaseSlot for Slots {
 }
 
 /// A clock that a test sets.
-struct SetClock(Cell<OffsetDateTime>);
+#[derive(Clone)]
+struct SetClock(Rc<Cell<OffsetDateTime>>);
 
 impl SetClock {
     fn pass(&self, seconds: i64) {
@@ -190,10 +214,11 @@ type Fakes<'a> =
 const NOON: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 
 fn ports(outbox: &Outbox) -> Fakes<'_> {
+    let clock = SetClock(Rc::new(Cell::new(NOON)));
     Ports {
         store: MemoryStore::default(),
-        machine: Machine::default(),
-        batch_machine: Machine::default(),
+        machine: Machine::new(&clock),
+        batch_machine: Machine::new(&clock),
         topic: outbox,
         dead_letters: outbox,
         queue: outbox,
@@ -203,7 +228,7 @@ fn ports(outbox: &Outbox) -> Fakes<'_> {
             failing: Cell::default(),
         },
         ledger: Slots::default(),
-        clock: SetClock(Cell::new(NOON)),
+        clock,
         workflows: Workflows::default(),
         full: Full::default(),
     }
@@ -343,9 +368,11 @@ async fn a_message_sent_again_brings_its_request_id() {
     assert_eq!(*ports.machine.started.borrow(), [run]);
     assert_eq!(outbox.notices.borrow()[0].request_id, "first");
     // What is no id is as good as none.
-    handle(&ports, &config(), &|_: &str| {}, brought(&"x".repeat(300))).await.unwrap();
-    assert_eq!(ports.machine.started.borrow().len(), 3);
-    assert_eq!(outbox.notices.borrow()[1].request_id, "m-2");
+    for no_id in ["x".repeat(300), "first\t".to_owned()] {
+        handle(&ports, &config(), &|_: &str| {}, brought(&no_id)).await.unwrap();
+        assert_eq!(ports.machine.started.borrow().len(), 3, "{no_id:?}");
+        assert_eq!(outbox.notices.take().last().unwrap().request_id, "m-2");
+    }
 }
 
 const BATCH: &str =

@@ -15,29 +15,51 @@ pub const RENEW_AT: u32 = 50;
 /// The longest time between two receives of a message that waits, in seconds: long enough that a flood is cheap, short
 /// enough that a free slot does not stay free.
 const MOST_WAITING_S: u64 = 150;
-/// The same of a message that a fault keeps. A hundred receives outlast an outage of twelve hours.
+/// The longest time between two receives of a message after faults, in seconds. A hundred receives outlast an outage of
+/// twelve hours.
 const MOST_FAULTY_S: u64 = 900;
 
-/// Why a message that is in order is not started, and how long that lasts at least.
+/// Why a message that is in order is not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    NoFreeSlot,
+    Throttled,
+    UnknownWorkflow,
+}
+
+impl Because {
+    /// Returns the reason as log and metric have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoFreeSlot => "the tenant has no free slot",
+            Self::Throttled => "StartExecution is throttled",
+            Self::UnknownWorkflow => {
+                "its workflow is unknown, and the workflows cannot be listed yet"
+            }
+        }
+    }
+}
+
+/// Why a message waits, and how long that lasts at least.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
-    pub because: &'static str,
+    pub because: Because,
     pub at_least: Duration,
 }
 
 impl Wait {
-    pub fn because(because: &'static str) -> Self {
+    pub fn because(because: Because) -> Self {
         Self { because, at_least: Duration::ZERO }
     }
 }
 
 impl<S, M, T, D, Q: Postpone + SendAgain, P, L, C> Ports<S, M, T, D, Q, P, L, C> {
-    /// Has a message come again later, and returns its id unless a copy has taken its place. A copy that was sent by a
-    /// call that ended behind that is the same request twice, and so one run.
+    /// Makes a message come again later, and returns its id unless a copy has taken its place. A call that ends after
+    /// it has sent the copy leaves both: they are the same request, and so one run.
     pub(crate) async fn wait(&self, message: &SqsMessage, wait: &Wait) -> Option<String> {
         let message_id = message.message_id.as_deref();
         let (delay, receives) = (while_waiting(message, wait), received(message));
-        tracing::info!(message_id, receives, "the message waits: {}", wait.because);
+        tracing::info!(message_id, receives, "the message waits: {}", wait.because.as_str());
         if receives < RENEW_AT {
             return self.postpone(message, delay).await;
         }
@@ -68,25 +90,25 @@ impl<S, M, T, D, Q: Postpone + SendAgain, P, L, C> Ports<S, M, T, D, Q, P, L, C>
     }
 }
 
-/// How often SQS has delivered the message.
+/// Returns how often SQS has delivered the message.
 fn received(message: &SqsMessage) -> u32 {
     let received = message.attributes.get("ApproximateReceiveCount");
     received.and_then(|count| count.parse().ok()).unwrap_or(1)
 }
 
-/// When SQS took the message; without the attribute, `now`.
+/// Returns when SQS took the message, or `now` without the attribute.
 pub fn sent_at(message: &SqsMessage, now: OffsetDateTime) -> OffsetDateTime {
     let sent = message.attributes.get("SentTimestamp").and_then(|at| at.parse::<i128>().ok());
     let sent = sent.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(ms * 1_000_000).ok());
     sent.unwrap_or(now)
 }
 
-/// When a message that waits comes again.
+/// Returns the delay of a message that waits.
 fn while_waiting(message: &SqsMessage, wait: &Wait) -> Duration {
     wait.at_least + jittered(message, MOST_WAITING_S)
 }
 
-/// When a message comes again that met a fault.
+/// Returns the delay of a message after a fault.
 pub fn after_a_fault(message: &SqsMessage) -> Duration {
     jittered(message, MOST_FAULTY_S)
 }
@@ -116,7 +138,7 @@ mod tests {
     #[test]
     fn a_message_that_waits_is_renewed_after_the_alarm_and_long_before_it_is_a_dead_letter() {
         let waited: Duration = (1..RENEW_AT)
-            .map(|n| while_waiting(&message("m", n), &Wait::because("of a test")))
+            .map(|n| while_waiting(&message("m", n), &Wait::because(Because::NoFreeSlot)))
             .sum();
         assert!(
             waited > Duration::from_secs(3_600) && waited < Duration::from_secs(7_500),

@@ -1,4 +1,4 @@
-//! Which workflows there are. Senders choose names, so a name that is nobody's must cost nothing: no run, no metric, and
+//! Knows which workflows exist. Senders choose names, so a name that is nobody's must cost nothing: no run, no metric, and
 //! at most one listing of SSM in ten seconds, however many messages name it.
 
 use std::collections::BTreeSet;
@@ -13,8 +13,9 @@ use time::OffsetDateTime;
 /// How often an unknown name has the names listed again. SSM gives ten names an answer and 40 answers a second to the
 /// whole account: ten instances that are flooded with made-up names take a tenth of that for each forty workflows.
 const BETWEEN: Duration = Duration::from_secs(10);
-/// The same after a listing that failed.
-const BETWEEN_FAILURES: Duration = Duration::from_secs(5);
+/// The longest pause after listings that failed, as long as the one of webhook. The first is [`BETWEEN`], and each is
+/// twice the one before.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How far apart the clocks of SQS and of this function may be.
 const SKEW: Duration = Duration::from_secs(5);
 
@@ -50,6 +51,8 @@ struct Listed {
     /// When the last listing that succeeded began.
     at: Option<OffsetDateTime>,
     not_before: Option<OffsetDateTime>,
+    /// Listings that have failed since then.
+    failures: u32,
 }
 
 impl Workflows {
@@ -60,7 +63,7 @@ impl Workflows {
         environment: &str,
         question: Question<'_>,
     ) -> Known {
-        // Held while SSM is asked: the messages of a batch share one listing.
+        // The lock is held while SSM is asked, so that the messages of a batch share one listing.
         let mut listed = self.0.lock().await;
         let known = listed.answer(question);
         if !matches!(known, Known::NotYet(wait) if wait.is_zero()) {
@@ -69,11 +72,14 @@ impl Workflows {
         let now = question.now;
         match names(parameters, environment).await {
             Ok(names) => {
-                *listed = Listed { names, at: Some(now), not_before: Some(now + BETWEEN) };
+                let not_before = Some(now + BETWEEN);
+                *listed = Listed { names, at: Some(now), not_before, failures: 0 };
             }
             Err(fault) => {
                 tracing::warn!("the workflows could not be listed: {}", fault.message);
-                listed.not_before = Some(now + BETWEEN_FAILURES);
+                let pause = BETWEEN.saturating_mul(1 << listed.failures.min(5)).min(LONGEST_PAUSE);
+                listed.not_before = Some(now + pause);
+                listed.failures += 1;
             }
         }
         listed.answer(question)

@@ -45,7 +45,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         |verb: &str| format!("`{}`", stack.command(&format!("batch {verb} {}", args.batch)));
     let retry = next(latest, manifest.as_ref(), command)?;
     match stack.batch_machine.start_batch(&retry).await? {
-        Started::New => {}
+        Started::Running { .. } => {}
         Started::Existed => {
             crate::terminal::note(&format!("attempt {} was started before", retry.attempt_no))
         }

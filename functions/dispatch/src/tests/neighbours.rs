@@ -34,6 +34,7 @@ async fn a_flood_waits_in_its_own_inbox_and_the_neighbour_starts_at_once() {
     // Runs end, and the slots that they held are free.
     for left in [4, 1, 0] {
         ports.ledger.release_all();
+        ports.machine.end_all();
         ports.clock.pass(2);
         let waiting = come_again(&ports, &config, through("bcce-inbox-a", 2, &flood)).await;
         // What was started before takes no slot away.
@@ -43,7 +44,7 @@ async fn a_flood_waits_in_its_own_inbox_and_the_neighbour_starts_at_once() {
     assert!(outbox.letters.borrow().is_empty() && outbox.notices.borrow().is_empty());
 }
 
-/// Whoever read the slots a second ago does not read them for each message of a flood.
+/// Whoever read the slots a second ago does not read them for each message of a flood, and writes no request.
 #[tokio::test]
 async fn a_flood_costs_one_reading_a_second() {
     let outbox = Outbox::default();
@@ -54,6 +55,28 @@ async fn a_flood_costs_one_reading_a_second() {
     assert_eq!(come_again(&ports, &config, through("bcce-inbox-a", 1, &flood)).await.len(), 99);
     assert_eq!(ports.ledger.asked.get() - before, 2, "one slot is taken, counted and released");
     assert_eq!(ports.ledger.holders().len(), 1);
+    assert_eq!(
+        ports.store.objects.borrow().len(),
+        2,
+        "the one that runs, and the first that waits"
+    );
+}
+
+#[tokio::test]
+async fn a_flood_of_batches_writes_one_request_a_second() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(0, 20));
+    let flood: Vec<String> = (0..100).map(|n| BATCH.replace("42", &n.to_string())).collect();
+    assert_eq!(come_again(&ports, &config, through("bcce-inbox", 1, &flood)).await.len(), 99);
+    assert_eq!(
+        ports.store.objects.borrow().len(),
+        2,
+        "the one that runs, and the first that waits"
+    );
+    // The one that runs is received again, and is no reason to write or to wait.
+    let again = through("bcce-inbox", 2, &flood[..2]);
+    assert_eq!(come_again(&ports, &config, again).await, ["m-1"]);
+    assert_eq!(ports.batch_machine.started.borrow().len(), 1);
 }
 
 /// SQS makes a dead letter of a message after a hundred receives.
@@ -107,13 +130,20 @@ async fn a_copy_that_cannot_be_sent_leaves_the_message_where_it_is() {
     assert!(outbox.copies.borrow().is_empty());
 }
 
+/// Another delivery of the message may have started the run with the same slot.
 #[tokio::test]
-async fn a_start_that_is_throttled_leaves_its_slot_to_others() {
+async fn a_start_that_is_throttled_keeps_its_slot() {
     let outbox = Outbox::default();
-    let ports = ports(&outbox);
+    let (ports, config) = (ports(&outbox), limited(1, 0));
     ports.machine.throttled.set(1);
-    come_again(&ports, &limited(5, 0), through("bcce-inbox-a", 1, &[request(0)])).await;
-    assert!(ports.ledger.holders().is_empty());
+    let event = |n| through("bcce-inbox-a", 1, &[request(n)]);
+    assert_eq!(come_again(&ports, &config, event(0)).await, ["m-0"]);
+    assert_eq!(ports.ledger.holders().len(), 1);
+    ports.clock.pass(2);
+    assert_eq!(come_again(&ports, &config, event(1)).await, ["m-0"]);
+    assert!(come_again(&ports, &config, event(0)).await.is_empty());
+    assert_eq!(ports.machine.started.borrow().len(), 1);
+    assert_eq!(ports.ledger.holders().len(), 1);
 }
 
 /// The message was received again after its run was over and its slot was released.
@@ -124,8 +154,60 @@ async fn a_run_that_was_started_before_holds_no_second_slot() {
     let event = || through("bcce-inbox-a", 1, &[request(0)]);
     come_again(&ports, &config, event()).await;
     ports.ledger.release_all();
+    ports.machine.end_all();
     assert!(come_again(&ports, &config, event()).await.is_empty());
     assert!(ports.ledger.holders().is_empty());
+}
+
+/// The run has released its slot and publishes its notice: Step Functions answers as if it had started it now.
+#[tokio::test]
+async fn a_run_that_is_about_to_end_gets_no_second_slot() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(5, 30));
+    let event = || through("bcce-inbox-a", 1, &[request(0), BATCH.to_owned()]);
+    come_again(&ports, &config, event()).await;
+    ports.ledger.release_all();
+    ports.clock.pass(5);
+    assert!(come_again(&ports, &config, event()).await.is_empty());
+    assert!(ports.ledger.holders().is_empty());
+    assert_eq!(ports.machine.started.borrow().len(), 1);
+}
+
+/// The slot could not be released when the message was last received.
+#[tokio::test]
+async fn a_slot_of_a_run_that_is_over_is_released_whenever_its_message_comes() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(5, 0));
+    let event = || through("bcce-inbox-a", 1, &[request(0)]);
+    come_again(&ports, &config, event()).await;
+    ports.machine.end_all();
+    assert!(come_again(&ports, &config, event()).await.is_empty());
+    assert!(ports.ledger.holders().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_that_is_received_again_keeps_its_slot() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(1, 0));
+    let event = || through("bcce-inbox-a", 1, &[request(0)]);
+    for _ in 0..3 {
+        assert!(come_again(&ports, &config, event()).await.is_empty());
+        assert_eq!(ports.ledger.holders().len(), 1);
+        ports.clock.pass(60);
+    }
+    assert_eq!(ports.machine.started.borrow().len(), 1);
+}
+
+/// Two deliveries of one message: this one took the slot, and the other one started the run before this one could.
+#[tokio::test]
+async fn a_run_that_another_delivery_started_with_the_slot_keeps_it() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(5, 0));
+    let run = RunRef::first("a", "explain", "0").execution_name();
+    ports.machine.running.borrow_mut().insert(run, NOON + time::Duration::seconds(30));
+    let event = through("bcce-inbox-a", 1, &[request(0)]);
+    assert!(come_again(&ports, &config, event).await.is_empty());
+    assert_eq!(ports.ledger.holders().len(), 1);
 }
 
 /// This function ended between taking the slot and the start: the same message goes on with its slot.
@@ -139,6 +221,64 @@ async fn a_slot_that_the_message_took_before_serves_it_also_when_no_other_is_fre
     let both = through("bcce-inbox-a", 1, &[request(1), request(0)]);
     assert_eq!(come_again(&ports, &config, both).await, ["m-0"]);
     assert_eq!(*ports.machine.started.borrow(), [run.execution_name()]);
+}
+
+/// Leaves slots of the requests with these numbers behind, the first one the oldest.
+fn leave_slots(ports: &Fakes<'_>, requests: std::ops::Range<u32>) {
+    for n in requests {
+        let run = RunRef::first("a", "explain", &n.to_string());
+        let taken_at = NOON - time::Duration::seconds(3_600) + time::Duration::seconds(n.into());
+        let slot = Slot::new(Lane::Runs, &run.execution_name(), 1, taken_at);
+        ports.ledger.held.borrow_mut().push((Lane::Runs.pk("a"), slot));
+    }
+}
+
+/// Instances ended between taking slots and the starts, until there were more slots than the limit.
+#[tokio::test]
+async fn slots_that_were_left_behind_lock_nobody_out() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(3, 0));
+    leave_slots(&ports, 0..4);
+    let all: Vec<String> = (0..5).map(request).collect();
+    let waiting = come_again(&ports, &config, through("bcce-inbox-a", 2, &all)).await;
+    assert_eq!(waiting, ["m-3", "m-4"], "no more than the limit is started");
+    assert_eq!(ports.machine.started.borrow().len(), 3);
+    for left in [1, 0] {
+        // The oldest run ends.
+        ports.ledger.held.borrow_mut().remove(0);
+        ports.clock.pass(2);
+        let rest = through("bcce-inbox-a", 2, &all[3..]);
+        assert_eq!(come_again(&ports, &config, rest).await.len(), left);
+    }
+    assert_eq!(ports.machine.started.borrow().len(), 5);
+}
+
+/// The limit was lowered while a batch was between its slot and its start.
+#[tokio::test]
+async fn a_batch_that_weighs_more_than_a_lowered_limit_starts() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    let batch = BatchRef::first("default", "explain", "42");
+    let slot = Slot::new(Lane::Batches, &batch.execution_name(), 100, NOON);
+    ports.ledger.held.borrow_mut().push((Lane::Batches.pk("default"), slot));
+    let event = through("bcce-inbox", 2, &[BATCH.to_owned()]);
+    assert!(come_again(&ports, &limited(0, 50), event).await.is_empty());
+    assert_eq!(ports.batch_machine.started.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn a_slot_that_could_not_be_counted_is_released() {
+    let outbox = Outbox::default();
+    let (ports, config) = (ports(&outbox), limited(3, 0));
+    ports.ledger.failing.set(1);
+    let event = || through("bcce-inbox-a", 1, &[request(0)]);
+    assert_eq!(come_again(&ports, &config, event()).await, ["m-0"]);
+    assert!(ports.ledger.holders().is_empty());
+    // The slot that a message took before stays its own.
+    leave_slots(&ports, 0..1);
+    ports.ledger.failing.set(1);
+    assert_eq!(come_again(&ports, &config, event()).await, ["m-0"]);
+    assert_eq!(ports.ledger.holders().len(), 1);
 }
 
 /// A run whose end nobody recorded.

@@ -36,6 +36,23 @@ async fn a_hundred_names_that_nobody_has_cost_one_listing_and_make_nothing() {
     );
 }
 
+/// Everybody can make names up, and nobody must be woken by them.
+#[tokio::test]
+async fn a_name_that_waits_for_a_list_does_not_ring_the_alarm() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    ports.parameters.failing.set(true);
+    let emitted = RefCell::new(Vec::<Value>::new());
+    let emit = |document: &str| emitted.borrow_mut().push(serde_json::from_str(document).unwrap());
+    handle(&ports, &config(), &emit, sent(0, &[of("new"), of("newer")])).await.unwrap();
+    let documents = emitted.take();
+    let [of_tenant] = documents.as_slice() else { panic!("{documents:?}") };
+    assert_eq!(
+        (&of_tenant["Tenant"], &of_tenant["MessagesWaiting"]),
+        (&json!("default"), &json!(2))
+    );
+}
+
 #[tokio::test]
 async fn a_batch_of_no_workflow_is_refused_as_well() {
     let outbox = Outbox::default();
@@ -81,8 +98,14 @@ async fn a_known_workflow_starts_while_ssm_is_down_and_an_unknown_one_waits() {
         assert_eq!(come_again(&ports, &config(), unknown.clone()).await, ["m-0"]);
     }
     assert_eq!(ports.parameters.listings.get(), 2, "a listing that failed is not repeated at once");
+    // One more after 10 s, and then after 20 s and 30 s.
+    for (second, listings) in [(9, 2), (1, 3), (19, 3), (1, 4), (29, 4), (1, 5), (29, 5), (1, 6)] {
+        ports.clock.pass(second);
+        assert_eq!(come_again(&ports, &config(), unknown.clone()).await, ["m-0"]);
+        assert_eq!(ports.parameters.listings.get(), listings);
+    }
     ports.parameters.failing.set(false);
-    ports.clock.pass(5);
+    ports.clock.pass(30);
     assert!(come_again(&ports, &config(), unknown).await.is_empty());
     assert_eq!(outbox.letters.borrow().len(), 1);
     assert_eq!(ports.machine.started.borrow().len(), 2);
