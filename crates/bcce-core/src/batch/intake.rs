@@ -515,6 +515,16 @@ not JSON
     }
 
     #[test]
+    fn objects_whose_sample_breaks_a_schema_count_what_each_run_may_cost() {
+        let workflow = WORKFLOW.replace(
+            "text: { type: string, required: true }",
+            "text: { type: string, required: true, schema: { type: string, pattern: \"^d\" } }",
+        );
+        let refused = refused_objects(&workflow, CEILINGS, ("text", "{{ item.text }}"));
+        assert!(refused.contains("cost up to $500.00; policy.yaml allows $10.00"), "{refused}");
+    }
+
+    #[test]
     fn objects_that_decide_how_many_calls_there_are_count_what_each_run_may_cost() {
         let workflow = "version: 1\nname: explain\ninputs: { files: { type: list, required: true } }\nsteps:\n  - { id: a, for_each: inputs.files, model: haiku, max_tokens: 400, prompt: \"{{ item }}\" }\n";
         let lines = ("files", "{{ item.text | lines }}");
