@@ -557,6 +557,36 @@ fn a_batch_above_the_ceiling_is_refused_with_the_figures_and_an_item_above_its_o
 }
 
 #[test]
+fn a_batch_of_objects_whose_worst_case_is_not_known_is_held_to_the_ceiling_of_a_run() {
+    let workflow = include_str!("../../../infra/config/dev/workflows/explain.yaml").replace(
+        "text: { type: string, required: true }",
+        "text: { type: string, required: true, schema: { type: string, pattern: \"^t\" } }",
+    );
+    let open_below = |ceilings: &str| {
+        let source = "s3://other/docs/";
+        let mut ports = ports(json!({ "source": source, "map": { "text": "{{ item.text }}" } }));
+        for n in 0..3 {
+            ports.sources.put(&format!("{source}{n}.txt"), "e1", "text");
+        }
+        let policy = format!("version: 1\nceilings: {ceilings}\n");
+        ports.parameters.0.insert("/bcce/dev/policy".into(), policy);
+        ports.parameters.0.insert("/bcce/dev/workflows/explain".into(), workflow.clone());
+        let opened = open(&ports, EVENT);
+        assert_eq!(
+            ports.store.objects.borrow().contains_key(&batch().parts_key()),
+            matches!(opened, Ok(Response::Opened { .. }))
+        );
+        opened
+    };
+    let refused = refusal(open_below("{ batch_usd: \"10\", run_usd: \"5\" }"));
+    assert_eq!(refused.name, ErrorName::BudgetExceeded);
+    assert!(refused.message.contains("cost up to $15.00; policy.yaml allows $10.00"), "{refused}");
+    let refused = refusal(open_below("{ batch_usd: \"10\" }"));
+    assert!(refused.message.contains("set ceilings.run_usd"), "{refused}");
+    assert_eq!(to_run(open_below("{ batch_usd: \"15\", run_usd: \"5\" }")), 3);
+}
+
+#[test]
 fn a_batch_runs_no_more_items_at_a_time_than_its_slot_counts() {
     for (limit, expected) in [(0, 500), (100, 100), (1_000, 500)] {
         let ports = ports(json!({ "source": SOURCE, "concurrency": 500 }));

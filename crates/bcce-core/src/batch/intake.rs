@@ -10,7 +10,7 @@ use super::reference::BatchRef;
 use crate::environment::Configuration;
 use crate::error::{Fault, Problems};
 use crate::inputs::InputSpecs;
-use crate::limits::MAX_REQUEST_BYTES;
+use crate::limits::{MAX_REQUEST_BYTES, MAX_STEPS};
 use crate::plan::admission::Sender;
 use crate::plan::worst::WorstCase;
 use crate::plan::{Plan, Refused, Sources};
@@ -27,15 +27,20 @@ pub struct Intake<'a> {
     taken: u64,
     /// Items in `worst`.
     counted: u64,
-    /// Of the items so far.
+    /// Sums the worst cases of the items so far.
     worst: WorstCase,
-    /// The same of an object, by its size rounded up: a million of them are listed in minutes.
+    /// Counts objects that nothing bounds: their samples are refused and `policy.yaml` has no `ceilings.run_usd`.
+    unbounded: u64,
+    /// Holds the worst case of an object by its size rounded up: a million of them are listed in minutes. `None`: nothing
+    /// bounds it.
     worst_by_size: HashMap<u64, Option<WorstCase>>,
 }
 
 /// Sizes of objects are rounded up to a whole number of these, or of the power of two above a sixteenth of the size: a
 /// few hundred sizes in all.
 const SIZE_STEP: u64 = 1_024;
+/// Bytes of the key of the object that stands for all of a size: no key in S3 is longer.
+const LONGEST_KEY: usize = 1_024;
 
 /// An entry, with the plan that its run would have; `None`: it is rejected, or its text is not read yet.
 pub struct Taken {
@@ -85,6 +90,7 @@ impl<'a> Intake<'a> {
             taken: 0,
             counted: 0,
             worst: WorstCase::default(),
+            unbounded: 0,
             worst_by_size: HashMap::new(),
         }
     }
@@ -120,7 +126,16 @@ impl<'a> Intake<'a> {
     /// # Errors
     /// `Bcce.BudgetExceeded` with the figures.
     pub fn check_ceiling(&self) -> Result<(), Fault> {
-        let unaffordable = self.worst.check_batch(&self.configuration.policy, self.counted);
+        let policy = &self.configuration.policy;
+        let mut unaffordable = self.worst.check_batch(policy, self.counted);
+        if self.unbounded > 0 && policy.ceilings.batch_usd.is_some() {
+            let cause = format!(
+                "the worst case of {} objects is not known before they are read; set ceilings.run_usd in policy.yaml, \
+                 which then counts for each of them",
+                crate::figures::count(self.unbounded)
+            );
+            unaffordable.add("ceilings.batch_usd", cause);
+        }
         if unaffordable.is_empty() {
             return Ok(());
         }
@@ -140,22 +155,39 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// The worst case of an object, as of a text of its size. Returns `None` for one that would be refused.
+    /// Returns the worst case of an object, as of a text of its size. Where such a text says nothing, it is what each run
+    /// may cost: the sample is refused, or the text decides how many calls there are. Returns `None` if nothing bounds it.
     fn worst_of_object(&mut self, item: &Item, bytes: u64) -> Option<WorstCase> {
         let step = SIZE_STEP.max((bytes / 16).next_power_of_two());
         let size = bytes.next_multiple_of(step).min(MAX_REQUEST_BYTES as u64);
         if let Some(known) = self.worst_by_size.get(&size) {
             return known.clone();
         }
+        let fans_out = self.configuration.template.steps.iter().any(|step| step.list().is_some());
         let of = |bytes: u64| {
-            let text = "x".repeat(usize::try_from(bytes).unwrap_or(MAX_REQUEST_BYTES));
-            let plan = self.plan_with(item.clone(), &text).ok();
-            plan.map(|plan| self.worst_of(&plan))
+            let sample = self
+                .plan_with(
+                    longest_key(item),
+                    &"x".repeat(usize::try_from(bytes).unwrap_or(MAX_REQUEST_BYTES)),
+                )
+                .ok();
+            sample.filter(|_| !fans_out).map(|plan| self.worst_of(&plan))
         };
-        // What was added to it may be what is too much.
-        let worst = of(size).or_else(|| of(bytes));
+        // Without a ceiling of a run, what was added to the size may be what is too much.
+        let worst = of(size).or_else(|| self.most_of_a_run()).or_else(|| of(bytes));
         self.worst_by_size.insert(size, worst.clone());
         worst
+    }
+
+    /// Returns what the plan of each run is held to. The record of a job costs no more than its run.
+    fn most_of_a_run(&self) -> Option<WorstCase> {
+        let usd = self.configuration.policy.ceilings.run_usd?;
+        let calls = 2 * MAX_STEPS as u64;
+        let mut worst = WorstCase { calls, usd, ..WorstCase::default() };
+        if self.batch.batch.mode != Mode::OnDemand {
+            worst.add(&WorstCase { calls: MAX_STEPS as u64, usd, ..WorstCase::default() });
+        }
+        Some(worst)
     }
 
     pub fn row(&mut self, row: Row) -> Taken {
@@ -193,10 +225,11 @@ impl<'a> Intake<'a> {
             }
             _ => None,
         };
-        if cause.is_none()
-            && let Some(worst) = self.worst_of_object(&item, bytes)
-        {
-            self.count(&worst);
+        if cause.is_none() {
+            match self.worst_of_object(&item, bytes) {
+                Some(worst) => self.count(&worst),
+                None => self.unbounded += 1,
+            }
         }
         Some(match cause {
             Some(cause) => rejected(n, n, Some(item.id), Problems::one("object", cause).into()),
@@ -232,6 +265,14 @@ impl<'a> Intake<'a> {
         let sources = Sources { request: &request, configuration: self.configuration, retries };
         Plan::resolve(&sources).map_err(Fault::from)
     }
+}
+
+fn longest_key(item: &Item) -> Item {
+    let mut item = item.clone();
+    if let Some(object) = &mut item.object {
+        object.key = "k".repeat(LONGEST_KEY);
+    }
+    item
 }
 
 fn rejected(n: u64, line: u64, id: Option<String>, error: Fault) -> Taken {
@@ -420,13 +461,6 @@ not JSON
         intake.object(object(9_999)).unwrap();
         assert_eq!(intake.worst_case().usd, one + one, "sizes are rounded up");
         assert_eq!(intake.check_ceiling(), Ok(()));
-        let before = intake.worst_case().clone();
-        intake.object(object(100_000)).unwrap();
-        assert_eq!(
-            *intake.worst_case(),
-            before,
-            "above the ceiling of a run: its item fails alone"
-        );
         (0..3).for_each(|_| drop(intake.object(object(9_998))));
         let refused = intake.check_ceiling().unwrap_err().to_string();
         assert!(
@@ -435,10 +469,69 @@ not JSON
             ),
             "{refused}"
         );
+        let mut intake = Intake::new(&on_demand, &configuration);
+        intake.object(object(100_000)).unwrap();
+        let most = rust_decimal::Decimal::new(4, 2);
+        assert_eq!(intake.worst_case().usd, most, "no run may cost more than its ceiling");
         let in_bulk = batch(|request| request.batch.mode = Mode::Auto);
         let mut intake = Intake::new(&in_bulk, &configuration);
         intake.object(object(10_000)).unwrap();
         assert!(intake.worst_case().usd > one, "a record may be paid and not do");
+    }
+
+    /// Says why a batch of 100 objects is refused: of this workflow, with this text of each.
+    fn refused_objects(workflow: &str, policy: &str, map: (&str, &str)) -> String {
+        let configuration = Configuration { template: read(workflow), ..configuration(policy) };
+        let map = [(map.0.to_owned(), map.1.into())];
+        let batch = batch(|request| request.batch.map = Some(map.clone().into()));
+        let mut intake = Intake::new(&batch, &configuration);
+        for n in 0..100 {
+            intake.object(Object { key: format!("docs/{n}"), etag: "e".into(), bytes: 2_000 });
+        }
+        intake.check_ceiling().map_or_else(|fault| fault.to_string(), |()| "passed".into())
+    }
+
+    const CEILINGS: &str = "version: 1\nceilings: { batch_usd: \"10\", run_usd: \"5\" }\n";
+    const NO_RUN: &str = "version: 1\nceilings: { batch_usd: \"10\" }\n";
+
+    #[test]
+    fn objects_whose_sample_is_refused_count_what_each_run_may_cost() {
+        let workflow = WORKFLOW.replace(
+            "text: { type: string, required: true }",
+            "text: { type: string, required: true }\n  number: { type: number, default: 1 }",
+        );
+        let workflow = workflow.replace(
+            "text: { type: string, required: true }",
+            "text: { type: string, default: a }",
+        );
+        let number = ("number", "{{ item.text | int }}");
+        let refused = refused_objects(&workflow, CEILINGS, number);
+        assert!(refused.contains("cost up to $500.00; policy.yaml allows $10.00"), "{refused}");
+        let refused = refused_objects(&workflow, NO_RUN, number);
+        assert!(
+            refused.contains("100 objects is not known before they are read; set ceilings.run_usd"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn objects_whose_sample_breaks_a_schema_count_what_each_run_may_cost() {
+        let workflow = WORKFLOW.replace(
+            "text: { type: string, required: true }",
+            "text: { type: string, required: true, schema: { type: string, pattern: \"^d\" } }",
+        );
+        let refused = refused_objects(&workflow, CEILINGS, ("text", "{{ item.text }}"));
+        assert!(refused.contains("cost up to $500.00; policy.yaml allows $10.00"), "{refused}");
+    }
+
+    #[test]
+    fn objects_that_decide_how_many_calls_there_are_count_what_each_run_may_cost() {
+        let workflow = "version: 1\nname: explain\ninputs: { files: { type: list, required: true } }\nsteps:\n  - { id: a, for_each: inputs.files, model: haiku, max_tokens: 400, prompt: \"{{ item }}\" }\n";
+        let lines = ("files", "{{ item.text | lines }}");
+        let refused = refused_objects(workflow, CEILINGS, lines);
+        assert!(refused.contains("cost up to $500.00; policy.yaml allows $10.00"), "{refused}");
+        let refused = refused_objects(workflow, NO_RUN, lines);
+        assert!(refused.contains("set ceilings.run_usd"), "{refused}");
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Configuration {
     pub fn check_sender(&self, sender: &Sender<'_>) -> Problems {
         let template = &self.template;
         let mut forbidden = Problems::default();
-        // One that is not there is told as that.
+        // `check_models` reports a model that does not exist.
         let known = sender.model.filter(|alias| self.models.models.contains_key(*alias));
         if let Some(alias) = known {
             forbidden.extend(request_model(template, &self.models, alias));

@@ -2,8 +2,8 @@
 //!
 //! A token is never shorter than a byte, so a prompt has at most as many tokens as bytes, and never more than the
 //! target's context. Every answer is as long as `max_tokens` allows, every call goes to the dearest target that policy
-//! allows, nothing is read from a cache, and an answer in JSON is repaired once. Not in it: calls that fail after they
-//! were paid, retries of the run, a guardrail's own price.
+//! allows, nothing is read from a cache, and an answer in JSON is repaired once. The worst case leaves out calls that
+//! fail after they were paid, retries of the run, and a guardrail's own price.
 
 mod sizes; // what templates name, in bytes
 #[cfg(test)]
@@ -30,7 +30,7 @@ use crate::template::Step;
 pub struct WorstCase {
     /// Calls that succeed, repairs included.
     pub calls: u64,
-    /// At known prices.
+    /// Sums what the calls cost at known prices.
     pub usd: Decimal,
     /// Models without a price; what they cost is not in it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -88,7 +88,8 @@ impl Plan {
         self.worst(PriceRow::cost, true)
     }
 
-    /// The same of a run that may be a record of a job first: the record is paid, and its answer may be invalid.
+    /// Computes the worst case of a run that may be a record of a job first: the record is paid, and its answer may be
+    /// invalid.
     pub fn worst_case_in_bulk(&self) -> WorstCase {
         let mut worst = self.worst_case.clone().unwrap_or_default();
         worst.add(&self.worst(PriceRow::batch_cost, false));

@@ -38,9 +38,9 @@ pub fn most_bytes(source: &str, sizes: &dyn Fn(&[&str]) -> Size) -> u64 {
 #[derive(Clone, Copy, Default)]
 struct Level {
     items: u64,
-    /// In one turn.
+    /// Counts the bytes of one turn.
     each: u64,
-    /// In all turns together.
+    /// Counts the bytes of all turns together.
     total: u64,
 }
 

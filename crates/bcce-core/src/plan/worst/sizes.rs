@@ -19,7 +19,7 @@ const AROUND: u64 = 1_024;
 /// Bytes around each answer of a list.
 const AROUND_ITEM: u64 = 8;
 
-/// The bytes of a call.
+/// Counts the bytes that a call sends.
 pub(super) struct Call {
     prompt: u64,
     system: u64,
@@ -27,7 +27,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// The first call and its repair, which repeats the prompt and has the answer in it.
+    /// Returns the usage of the first call and of its repair, which repeats the prompt and has the answer in it.
     pub fn usages(&self, output: u64, context: u64) -> [Usage; 2] {
         [0, output].map(|repeated| {
             let system = self.system.min(context);
