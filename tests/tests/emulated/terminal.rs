@@ -1,4 +1,6 @@
 //! What a person sees of a run whose texts try to steer the terminal.
+//!
+//! Errors of clap and panics bypass the writer that this is about. They quote nothing but the caller's own arguments.
 
 use std::path::Path;
 use std::process::Command;
