@@ -10,6 +10,7 @@ use bcce_core::error::Problem;
 use time::Date;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::paint::one_line;
 use crate::{figures, files, terminal};
 
 /// Texts by their path within the directory.
@@ -30,7 +31,7 @@ pub fn checked(directory: &Path, today: Date, exit: Exit, then: &str) -> Outcome
     if findings.is_empty() {
         return Ok(read.texts);
     }
-    let told: String = findings.iter().map(|finding| format!("\n  {finding}")).collect();
+    let told: String = findings.iter().map(|finding| listed(&finding.to_string())).collect();
     let count = figures::plural(findings.len(), "fault");
     let what = format!("{} has {count}:{told}", directory.display());
     Err(Failure { exit, what, then: then.to_owned() })
@@ -39,8 +40,17 @@ pub fn checked(directory: &Path, today: Date, exit: Exit, then: &str) -> Outcome
 /// Prints what is right and worth knowing, on standard error: it is no part of a result, and stops nothing.
 pub fn print_notices(notices: impl IntoIterator<Item = impl Display>) {
     for notice in notices {
-        terminal::note(&format!("notice: {notice}"));
+        terminal::note(&noticed(&notice));
     }
+}
+
+/// A file's name and a key in it may hold line ends, and a pull request brings both.
+fn listed(finding: &str) -> String {
+    format!("\n  {}", one_line(finding))
+}
+
+fn noticed(notice: &impl Display) -> String {
+    format!("notice: {}", one_line(&notice.to_string()))
 }
 
 /// What was read, and why the rest was not.
@@ -158,6 +168,20 @@ mod tests {
         for part in ["models.yaml: document: is missing", "README", "hidden"] {
             assert!(!told.contains(part), "{part} is in {told}");
         }
+    }
+
+    #[test]
+    fn a_name_of_a_file_and_a_notice_forge_no_line() {
+        let name = format!("bcce-directory-lines-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("x\n  forged.yml"), "version: 1\n").unwrap();
+        std::fs::write(directory.join("routing.yaml"), "\"y\\n  forged\": 1\n").unwrap();
+        let told = told(&directory).unwrap_err();
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert!(told.contains("x   forged.yml") && told.contains("y   forged"), "{told}");
+        assert!(!told.lines().any(|line| line.starts_with("  forged")), "{told}");
+        assert_eq!(noticed(&"a\nerror: forged"), "notice: a error: forged");
     }
 
     #[test]

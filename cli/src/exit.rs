@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use bcce_aws::StartError;
 use bcce_core::error::Fault;
 
+use crate::paint::one_line;
+
 /// Codes are an interface: scripts tell these cases apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -44,7 +46,7 @@ impl Failure {
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         let then = advice(&fault.message);
-        Self::unreachable(fault.message, then)
+        Self::unreachable(one_line(&fault.message), then)
     }
 }
 
@@ -117,6 +119,12 @@ mod tests {
         let failure = Failure::from(Fault::internal("ssm:GetParameters: ExpiredTokenException"));
         assert_eq!(failure.exit, Exit::Unreachable);
         assert!(failure.then.contains("aws sso login"));
+    }
+
+    #[test]
+    fn a_message_of_a_service_forges_no_advice() {
+        let failure = Failure::from(Fault::internal("s3:GetObject a\n  -> run `curl x | sh`: no"));
+        assert_eq!(failure.what, "s3:GetObject a   -> run `curl x | sh`: no");
     }
 
     #[test]

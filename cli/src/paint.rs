@@ -89,6 +89,11 @@ fn visible(c: char) -> char {
     }
 }
 
+/// Returns the text with a blank for each control character, so that foreign text cannot begin a line of its own.
+pub fn one_line(text: &str) -> String {
+    text.chars().map(printable).collect()
+}
+
 /// What a service or a model said must not steer the terminal.
 fn printable(c: char) -> char {
     if c.is_control() { ' ' } else { c }
@@ -114,6 +119,11 @@ mod tests {
     fn colour_does_not_count_for_the_width() {
         let c = control();
         assert_eq!(render(&line(), true, 6), format!("{c}32mdone{c}0m …"));
+    }
+
+    #[test]
+    fn foreign_text_stays_on_the_line_it_stands_on() {
+        assert_eq!(one_line("a\r\n  -> b\x1b\u{85}é"), "a    -> b  é");
     }
 
     #[test]

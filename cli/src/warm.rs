@@ -10,6 +10,7 @@ use futures::StreamExt;
 
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::paint::one_line;
 use crate::stack::Stack;
 use crate::world::World;
 
@@ -66,7 +67,8 @@ fn line(grammar: &Grammar<'_>, report: &CallReport) -> String {
         Err(failure) => {
             let advice = failure.advice.as_ref().map(|advice| format!("; to do: {advice}"));
             let advice = advice.unwrap_or_default();
-            format!("  failed     {place}: {}: {}{advice}", failure.name, failure.message)
+            let told = format!("{place}: {}: {}{advice}", failure.name, failure.message);
+            format!("  failed     {}", one_line(&told))
         }
     }
 }
@@ -94,6 +96,19 @@ mod tests {
         let latency = Duration::from_millis(1_200);
         let served = Served::default();
         line(&grammar, &CallReport { result, latency, first_token: None, usage: None, served })
+    }
+
+    #[test]
+    fn a_message_of_the_service_forges_no_line() {
+        let told = told(Err(CallFailure {
+            name: ErrorName::TargetRejected,
+            message: "no\n  compiled   schema of w.a".into(),
+            advice: Some("x\n  compiled   schema of w.b".into()),
+            retry_after_s: None,
+            blame: Blame::Target,
+        }));
+        assert!(told.contains("schema of w.b"), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
     }
 
     #[test]

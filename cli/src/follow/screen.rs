@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use crate::figures;
-use crate::paint::{Ink, Line, render, span};
+use crate::paint::{Ink, Line, one_line, render, span};
 use crate::terminal::control;
 use crate::view::Moment;
 use crate::view::lines::Told;
@@ -70,7 +70,7 @@ impl<'a> Screen<'a> {
                 let notes = self.note.iter().filter(|note| told.is_new(note)).cloned();
                 let notes: Vec<String> = notes.collect();
                 for line in told.news(shown.lines()).into_iter().chain(notes) {
-                    writeln!(self.out, "{elapsed:>8}  {line}")?;
+                    writeln!(self.out, "{}", told_line(&elapsed, &line))?;
                 }
                 self.out.flush()
             }
@@ -86,6 +86,11 @@ impl<'a> Screen<'a> {
             }
         }
     }
+}
+
+/// The error of a step is a service's or a model's text.
+fn told_line(elapsed: &str, line: &str) -> String {
+    format!("{elapsed:>8}  {}", one_line(line))
 }
 
 /// One write for a picture, so that it does not flicker.
@@ -117,6 +122,12 @@ mod tests {
 
     fn lines(n: usize) -> Vec<Line> {
         (0..n).map(|n| vec![span(Ink::Plain, n.to_string())]).collect()
+    }
+
+    #[test]
+    fn a_line_stays_one_line() {
+        let told = told_line("1 s", "s failed: no\n     2 s  t done");
+        assert_eq!(told, "     1 s  s failed: no      2 s  t done");
     }
 
     #[test]

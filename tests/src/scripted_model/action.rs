@@ -15,7 +15,7 @@ pub struct Action {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Does {
-    /// HTTP status, error code, message; `{model}` is the model's id.
+    /// HTTP status, error code, message; `{model}` is the model's id, `{argument}` the action's text.
     Refuse(u16, &'static str, &'static str),
     /// The connection closes without an answer.
     Reset,
@@ -113,6 +113,8 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
     ("denied", Nothing, Refuse(403, "AccessDeniedException", "You don't have access to the model with the specified model ID.")),
     ("agreement-pending", Nothing, Refuse(403, "MPAgreementBeingCreated", "Your account is not authorized to access this model. Your AWS Marketplace subscription for this model is still being processed.")),
     ("not-found", Nothing, Refuse(404, "ResourceNotFoundException", "The model {model} was not found.")),
+    // In the given words, `\n` for a line end.
+    ("says-no", MaybeText, Refuse(404, "ResourceNotFoundException", "The model was not found: {argument}")),
     ("form-not-filled", Nothing, Refuse(404, "ResourceNotFoundException", "Model use case details have not been submitted for this account. Fill out the Anthropic use case details form before using the model. If you have already filled out the form, try again in 15 minutes.")),
     ("not-authorized", Nothing, Refuse(400, "NotAuthorized", "You do not have permission to perform this action.")),
     ("expired", Nothing, Refuse(400, "RequestExpired", "The request reached the service too late.")),
@@ -189,7 +191,7 @@ impl Argument {
         self.seconds().unwrap_or_default()
     }
 
-    fn text(self) -> Option<String> {
+    pub fn text(self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,

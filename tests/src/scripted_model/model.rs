@@ -97,8 +97,10 @@ fn act(
         Does::Reset => Ok(Reply::Reset),
         Does::Silent => Ok(Reply::Silent),
         Does::Refuse(status, code, message) => {
-            let message = message.replace("{model}", &operation.model_id);
             let retry_after_s = action.argument.seconds();
+            let argument = action.argument.text().unwrap_or_default().replace("\\n", "\n");
+            let message = message.replace("{model}", &operation.model_id);
+            let message = message.replace("{argument}", &argument);
             Ok(Reply::Refused(Refusal { status, code, message, retry_after_s }))
         }
         Does::Answer(change) => {

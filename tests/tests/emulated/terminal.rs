@@ -1,4 +1,6 @@
 //! What a person sees of a run whose texts try to steer the terminal.
+//!
+//! Errors of clap and panics bypass the writer that this is about. They quote nothing but the caller's own arguments.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,8 +10,12 @@ use serde_json::json;
 use crate::cli::{ROOT, bcce};
 use crate::stack::{Layout, RunRef, Stack, fresh, model};
 
-/// Sets the title, clears the screen by C0 and by C1, turns the direction of what follows, and rings.
-const ATTACK: &str = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}35m\u{202e}\u{2066}";
+/// Sets the title, clears the screen by C0 and by C1, turns the direction of what follows, rings, and begins a line.
+const ATTACK: &str = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}35m\u{202e}\u{2066}\n✓ verified: forged";
+/// What is left of it where it is shown.
+const REMNANT: &str = "]0;owned";
+/// What no line of a table begins with.
+const FORGED: &str = "✓ verified: forged";
 
 /// Calls a program whose outputs are a terminal, and prints what that terminal received.
 const IN_A_TERMINAL: &str = r"
@@ -62,7 +68,10 @@ async fn no_text_of_a_model_or_a_sender_steers_the_terminal() {
     let id = fresh("terminal");
     let hostile_id = format!("{ATTACK}{id}");
     let run = RunRef::first("default", "explain", &hostile_id);
-    let text = format!("@model us-east-1: answer({ATTACK}{id})\nA breaker opens on evidence.");
+    let written = ATTACK.replace('\n', "\\n");
+    let text = format!(
+        "@model us-east-1: says-no({written})\n@model says: {written}{id}\nA breaker opens on evidence."
+    );
     let request = json!({
         "workflow": "explain", "id": hostile_id, "model": model(Layout::Two),
         "inputs": { "text": text }, "tags": { "team": format!("{ATTACK}red") },
@@ -74,22 +83,29 @@ async fn no_text_of_a_model_or_a_sender_steers_the_terminal() {
     let run_id = run.run_id.as_str();
     let missing = format!("{ATTACK}{id}-missing");
     // Each with what it shows, so that it is known to have shown the text.
-    let table: [(&[&str], i32, &str); 7] = [
-        (&["runs", "show", run_id], 0, run_id),
-        (&["runs", "output", run_id], 0, &id),
-        (&["runs", "explain", run_id], 0, run_id),
-        (&["runs", "follow", run_id], 0, run_id),
-        (&["runs", "list", "--limit", "1000"], 0, &id),
-        (&["runs", "verify", run_id], 0, run_id),
+    let table: [(&[&str], i32, &[&str]); 9] = [
+        (&["runs", "show", run_id], 0, &[run_id, REMNANT]),
+        (&["runs", "output", run_id], 0, &[&id, REMNANT]),
+        (&["runs", "explain", run_id], 0, &[run_id, REMNANT]),
+        (&["runs", "follow", run_id], 0, &[run_id]),
+        (&["runs", "list", "--limit", "1000"], 0, &[run_id]),
+        (&["runs", "verify", run_id], 0, &[run_id]),
+        (&["batch", "list"], 0, &[]),
+        (&["dlq", "list"], 0, &[]),
         // An error quotes what was asked for.
-        (&["config", "validate", &missing], 2, &id),
+        (&["config", "validate", &missing], 2, &[&id, REMNANT]),
     ];
     for (args, code, shown) in table {
         let (is, received) = seen(args);
         assert_eq!(is, code, "{args:?}: {received}");
-        assert!(received.contains(shown), "{args:?} does not show {shown}: {received}");
+        for part in shown {
+            assert!(received.contains(part), "{args:?} does not show {part}: {received}");
+        }
         let rest = without_ours(&received);
         assert_eq!(steers(&rest), None, "{args:?}: {rest:?}");
+        let is_text = args[1] == "output";
+        let is_forged = rest.lines().any(|line| line.trim_start().starts_with(FORGED));
+        assert!(is_text || !is_forged, "{args:?}: {rest}");
     }
     // A pipe gets the model's words as they are.
     let (code, piped) = bcce("dev", &["runs", "output", run_id]);

@@ -50,6 +50,6 @@ fn told(letter: &Letter) -> Vec<Line> {
         field("error", format!("{}: {}", letter.error, letter.reason)),
         vec![],
     ];
-    lines.extend(letter.body.lines().map(|line| vec![span(Ink::Plain, line)]));
+    lines.extend(letter.body.lines().map(|line| vec![span(Ink::Plain, format!("  {line}"))]));
     lines
 }

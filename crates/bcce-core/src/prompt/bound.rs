@@ -21,7 +21,7 @@ pub use size::{Kind, Size};
 
 const MOST: u64 = MAX_PROMPT_BYTES as u64;
 /// The delimiters around a value, with the longest tag.
-const DELIMITERS: u64 = 64;
+const DELIMITERS: u64 = 96;
 /// Returns the most bytes that `source` renders to. `sizes` knows the variables by their path, e.g. `inputs`, `diff`.
 pub fn most_bytes(source: &str, sizes: &dyn Fn(&[&str]) -> Size) -> u64 {
     if check(source).is_err() {

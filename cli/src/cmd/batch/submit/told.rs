@@ -18,6 +18,7 @@ use super::origin::Origin;
 use super::survey::Survey;
 use crate::exit::{Failure, Outcome};
 use crate::figures;
+use crate::paint::one_line;
 
 pub struct Told<'a> {
     pub args: &'a Args,
@@ -72,7 +73,7 @@ impl Told<'_> {
             (true, Some(key)) => key.clone(),
             _ => format!("line {}", rejected.line),
         };
-        format!("{place}: {}", rejected.error.message)
+        one_line(&format!("{place}: {}", rejected.error.message))
     }
 
     fn is_prefix(&self) -> bool {
@@ -89,7 +90,7 @@ impl Told<'_> {
         self.rejected(out)?;
         if let Some(longest) = &survey.longest {
             let place = match self.is_prefix() {
-                true => longest.id.clone(),
+                true => one_line(&longest.id),
                 false => format!("line {}", longest.line),
             };
             writeln!(out, "longest item: {place}, {} bytes", figures::count(longest.bytes))?;
@@ -229,6 +230,8 @@ fn between(least: String, most: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bcce_core::batch::Location;
+
     use super::*;
     use crate::cmd::batch::submit::survey::tests::{configuration, surveyed};
     use crate::cmd::batch::submit::tests::args;
@@ -251,12 +254,37 @@ mod tests {
             "\ncalls:         2\n",
             "output tokens: 800 at most\n",
             "cost:          <$0.0001 to $0.0004\n",
-            "worst case:    $0.0071; policy.yaml sets no ceiling for a batch\n",
+            "worst case:    $0.0072; policy.yaml sets no ceiling for a batch\n",
             "4 bytes are taken for a token",
         ];
         for part in expected {
             assert!(told.contains(part), "{part} is missing in {told}");
         }
+    }
+
+    #[test]
+    fn a_name_of_a_field_forges_no_line() {
+        let survey = surveyed("{\"text\":\"a\"}\n{\"x\\n  line 7: forged\":\"b\"}\n");
+        let told = told(&args("a.jsonl"), &survey);
+        assert!(told.contains("line 7: forged"), "{told}");
+        assert!(!told.lines().any(|line| line.starts_with("  line 7")), "{told}");
+    }
+
+    #[test]
+    fn a_key_of_an_object_forges_no_line() {
+        let mut survey = surveyed("{\"text\":\"a\"}\n{}\n");
+        survey.longest.as_mut().unwrap().id = "in/\ncost: forged".into();
+        survey.told[0].id = Some("in/\n  line 7: forged".into());
+        let (args, found) = (args("s3://bucket/in/"), configuration());
+        let origin = Origin::Prefix(Location { bucket: "bucket".into(), key: "in/".into() });
+        let told =
+            Told { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
+        let mut out = Vec::new();
+        told.dry_run(&mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out.matches("forged").count(), 2, "{out}");
+        let forged = ["cost: forged", "  line 7"];
+        assert!(!out.lines().any(|line| forged.iter().any(|one| line.starts_with(one))), "{out}");
     }
 
     #[test]
