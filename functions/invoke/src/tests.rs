@@ -42,7 +42,7 @@ fn with_plain_tags(text: &str) -> String {
     let mut plain = parts.next().unwrap().to_owned();
     for part in parts {
         let digits = part.bytes().take_while(u8::is_ascii_hexdigit).count();
-        assert_eq!(digits, 16, "data-{part}");
+        assert_eq!(digits, 32, "data-{part}");
         plain.extend(["data", &part[digits..]]);
     }
     plain

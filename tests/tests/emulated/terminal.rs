@@ -81,7 +81,8 @@ async fn no_text_of_a_model_or_a_sender_steers_the_terminal() {
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
 
     let run_id = run.run_id.as_str();
-    let missing = format!("{ATTACK}{id}-missing");
+    // The caller's own argument may have lines.
+    let missing = format!("{}{id}-missing", ATTACK.lines().next().unwrap());
     // Each with what it shows, so that it is known to have shown the text.
     let table: [(&[&str], i32, &[&str]); 9] = [
         (&["runs", "show", run_id], 0, &[run_id, REMNANT]),

@@ -38,7 +38,7 @@ steps:
     assert_eq!(first["additionalModelRequestFields"]["thinking"]["type"], "disabled");
     let asked = first["messages"][0]["content"][0]["text"].as_str().unwrap();
     let tag = asked.split_once("</").and_then(|(_, rest)| rest.split_once('>')).unwrap().0;
-    assert!(tag.starts_with("data-") && tag.len() == 21, "{tag}");
+    assert!(tag.starts_with("data-") && tag.len() == 37, "{tag}");
     assert!(asked.contains(&format!("<{tag}>hello</{tag}>")), "{asked}");
     assert_eq!(first["system"][0]["text"], "You are brief.");
     // What differs from run to run stands behind the part that is cached.
