@@ -5,7 +5,6 @@ use bcce_core::configuration::notices;
 
 use crate::directory::{checked, print_notices};
 use crate::exit::{Exit, Outcome};
-use crate::figures;
 use crate::secrets;
 use crate::world::World;
 
@@ -19,12 +18,7 @@ pub struct Args {
 pub fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let today = world.now().date();
     let texts = checked(&args.directory, today, Exit::Failed, "mend them and check again")?;
-    writeln!(
-        out,
-        "{}: {} and all they say of each other are right",
-        args.directory.display(),
-        figures::plural(texts.len(), "file")
-    )?;
+    writeln!(out, "{}: {} files are valid", args.directory.display(), texts.len())?;
     print_notices(notices(&texts));
     print_notices(secrets::needed_of(&world.environment, &texts));
     Ok(Exit::Done)

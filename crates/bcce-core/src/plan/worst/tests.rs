@@ -36,11 +36,15 @@ fn a_message_of_785_kb_for_199_calls_and_their_repairs_is_refused_with_the_figur
     let told = "ceilings.run_usd: the run may make 399 calls and cost up to $";
     assert!(refused.message.starts_with(told), "{refused}");
     assert!(refused.message.contains("policy.yaml allows $5.00"), "{refused}");
+    let usd = refused.message[told.len()..].split(';').next().unwrap();
+    let documented = include_str!("../../../../../docs/workflows.md");
+    assert!(documented.contains(&format!("| 399 | ${usd}, refused |")), "{usd} is not documented");
 }
 
 #[test]
 fn ordinary_inputs_of_the_shipped_workflows_stay_below_the_ceiling() {
     let diff = json!({ "diff": "x".repeat(100_000), "context": "A fix." });
+    let documented = include_str!("../../../../../docs/workflows.md");
     for (template, workflow, inputs) in [
         (REVIEW, "code-review", diff),
         (HUNT, "bug-hunt", files(15, 10_000)),
@@ -50,7 +54,12 @@ fn ordinary_inputs_of_the_shipped_workflows_stay_below_the_ceiling() {
         let plan = planned(template, workflow, inputs, shipped());
         let plan = plan.unwrap_or_else(|refused| panic!("{workflow}: {refused}"));
         let worst = plan.worst_case.unwrap();
-        println!("{workflow}: {} calls, {}", worst.calls, dollars(worst.usd));
+        let row = format!("| {} | {} |", worst.calls, dollars(worst.usd));
+        let rows = documented.lines().filter(|line| line.starts_with(&format!("| `{workflow}` ")));
+        assert!(
+            rows.into_iter().any(|line| line.ends_with(&row)),
+            "{workflow}: {row} is not documented"
+        );
     }
 }
 
