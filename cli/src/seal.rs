@@ -1,4 +1,4 @@
-//! Whether a run is as it was sealed: signature, identity, every digest, nothing added by whoever it was.
+//! Checks whether a run is as it was sealed: signature, identity, every digest, and that nobody added anything.
 
 pub mod batch; // whether a batch is
 pub mod key; // whose signature counts
@@ -31,7 +31,7 @@ pub struct Report<M = Manifest> {
 }
 
 impl<M: Sealable> Report<M> {
-    /// Of a manifest's bytes and their signature.
+    /// Reports on a manifest's bytes and their signature.
     fn of(key: &VerifyingKey, subject: &Subject, bytes: &[u8], signature: Option<&[u8]>) -> Self {
         let mut faults = Vec::new();
         let signed = check_signature(key, subject, bytes, signature);

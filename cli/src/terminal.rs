@@ -1,4 +1,4 @@
-//! What reaches a terminal. Models, senders and services write texts that must not steer it, so standard output and
+//! Filters what reaches a terminal. Models, senders and services write texts that must not steer it, so standard output and
 //! standard error are written here and nowhere else.
 //!
 //! Into a terminal, control characters and bidirectional controls become U+FFFD, and a carriage return is dropped. Our
@@ -71,7 +71,7 @@ impl<W: Write> Write for Output<W> {
     }
 }
 
-/// How many bytes at the end begin a character that more bytes may complete.
+/// Counts the bytes at the end that begin a character which more bytes may complete.
 fn cut_off(bytes: &[u8]) -> usize {
     let last = bytes.utf8_chunks().last().map(|chunk| chunk.invalid()).unwrap_or_default();
     let needed = match last.first() {

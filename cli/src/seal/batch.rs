@@ -1,4 +1,4 @@
-//! Whether a batch is as it was sealed: signature, identity, the digests of its results and outputs, and nothing added
+//! Checks whether a batch is as it was sealed: signature, identity, the digests of its results and outputs, and nothing added
 //! to what is sealed. Its runs have seals of their own; what it works with is in no manifest.
 
 use bcce_core::artifact::ArtifactRef;

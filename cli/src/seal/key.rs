@@ -1,4 +1,4 @@
-//! Whose signature counts: the key in KMS, a file, or both.
+//! Finds the key whose signature counts: the one in KMS, one in a file, or both.
 
 use std::path::{Path, PathBuf};
 

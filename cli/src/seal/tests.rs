@@ -159,7 +159,7 @@ async fn what_a_signed_later_attempt_added_is_not_stray() {
     assert_eq!(told.len(), 3, "an unsigned manifest excuses nothing: {told:?}");
 }
 
-/// Where nobody used to look: failures of a later attempt, and manifests of attempts that never were.
+/// Attackers may hide objects as failures of a later attempt, or as manifests of attempts that never were.
 #[tokio::test]
 async fn what_was_added_in_the_name_of_another_attempt_is_found() {
     let store = sealed();

@@ -280,7 +280,7 @@ pub struct InBulk {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BatchManifest {
     pub version: u32,
-    /// What its signature is over.
+    /// Names the line that is signed before the manifest's bytes.
     pub kind: Kind,
     pub batch_id: String,
     pub attempt_no: u32,

@@ -41,7 +41,7 @@ pub struct Survey {
     pub plan: Typical<Plan>,
     /// Objects that a text of their length would not do for.
     pub unestimated: u64,
-    /// What the items may cost at worst, an object as a text of its size.
+    /// Holds what the items may cost at worst; an object counts as a text of its size.
     pub worst: WorstCase,
     /// Why that is above the policy's ceiling.
     pub unaffordable: Option<Fault>,
