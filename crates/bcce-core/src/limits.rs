@@ -106,6 +106,20 @@ pub fn cut(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
 
+/// Counts the bytes that are written to it and keeps none: the size of a value as JSON, which is not built for it.
+pub struct ByteCount(pub u64);
+
+impl std::io::Write for ByteCount {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use bcce_core::batch::{Format, Intake, Location, Reader};
 use bcce_core::bulk::fit;
 use bcce_core::digest::Digest;
 use bcce_core::error::{Fault, Problems};
+use bcce_core::limits::ByteCount;
 use bcce_core::plan::Plan;
 use bcce_core::plan::estimate::Estimate;
 use bcce_core::plan::worst::WorstCase;
@@ -202,17 +203,7 @@ impl Survey {
 
 /// As JSON, which is not built for it.
 fn length(value: &impl Serialize) -> u64 {
-    struct Count(u64);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len() as u64;
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
+    let mut count = ByteCount(0);
     serde_json::to_writer(&mut count, value).map_or(0, |()| count.0)
 }
 

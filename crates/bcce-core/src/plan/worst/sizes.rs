@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::attempt::Usage;
+use crate::limits::ByteCount;
 use crate::parameters::json_output;
 use crate::plan::Plan;
 use crate::prompt::bound::{Kind, Size, most_bytes};
@@ -124,17 +125,7 @@ fn measure(value: Option<&Value>) -> Size {
 }
 
 fn counted(value: &impl Serialize, items: usize) -> Size {
-    struct Count(u64);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len() as u64;
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
+    let mut count = ByteCount(0);
     // Counting never fails.
     let _ = serde_json::to_writer_pretty(&mut count, value);
     Size { bytes: count.0, items: items as u64, kind: Kind::Data }
