@@ -97,8 +97,8 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Tells a failure on standard error and returns the process's exit code.
-pub fn tell(outcome: Outcome) -> ExitCode {
+/// Prints a failure on standard error and returns the process's exit code.
+pub fn report(outcome: Outcome) -> ExitCode {
     let exit = match outcome {
         Ok(exit) => exit,
         Err(Failure { exit: Exit::Unread, .. }) => Exit::Unread,

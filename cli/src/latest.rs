@@ -1,44 +1,166 @@
-//! Records of the last days, newest first: a day is listed in shards.
+//! Lists records of the last days, newest first: a day is listed in shards.
 
+use std::cmp::Reverse;
+use std::io::Write;
+
+use bcce_aws::dynamodb::Ledger;
 use bcce_core::error::Fault;
 use bcce_core::ledger::SHARDS;
 use futures::future::try_join_all;
-use time::Date;
+use serde::Serialize;
+use time::{Date, OffsetDateTime};
 
-use crate::exit::Outcome;
+use crate::exit::{Exit, Outcome};
+use crate::figures;
+use crate::paint::{Ink, Line, Span, render, span};
+use crate::stack::Stack;
+use crate::terminal::note;
+use crate::world::World;
 
 /// Records of one shard and day that are looked through for a filter: what fits one answer.
 const LOOKED_THROUGH: u16 = 1_000;
 
-/// Which records are looked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Search {
-    /// From this day on, backwards.
-    pub today: Date,
-    pub days: u16,
-    /// So many are enough.
-    pub limit: u16,
-    /// Only some of them are wanted.
-    pub is_filtered: bool,
+/// A day and the digit of one of its shards.
+pub type Shard = (Date, char);
+
+/// A record that can be listed: of a run or of a batch.
+pub trait Listed: Serialize + Sized {
+    /// What it is, one and several.
+    const NOUNS: [&'static str; 2];
+    /// Heading of the column before the id.
+    const AMOUNT: &'static str;
+
+    /// Returns the newest records of a day's shard.
+    async fn listed(ledger: &Ledger, shard: Shard, most: i32) -> Result<Vec<Self>, Fault>;
+    fn row(&self) -> Row<'_>;
 }
 
-/// Records of the last days that are `wanted`, enough of the newest among them; not in order. `what` they are, for a
-/// note; `listed`: the newest of a shard.
-pub async fn search<R>(
+/// What a line shows of a record.
+pub struct Row<'a> {
+    pub id: &'a str,
+    pub workflow: &'a str,
+    pub attempt_no: u32,
+    pub started_at: OffsetDateTime,
+    pub ended_at: Option<OffsetDateTime>,
+    pub status: Span,
+    pub amount: String,
+    /// Answers that `max_tokens` cut.
+    pub truncated: u64,
+    pub error_name: Option<&'a str>,
+}
+
+/// Which records are listed, and how.
+#[derive(Debug)]
+pub struct Filter {
+    pub workflow: Option<String>,
+    pub status: Option<&'static str>,
+    pub days: u16,
+    pub limit: u16,
+    pub json: bool,
+}
+
+impl Filter {
+    fn wants(&self, row: &Row<'_>) -> bool {
+        self.workflow.as_ref().is_none_or(|workflow| workflow == row.workflow)
+            && self.status.is_none_or(|status| status == row.status.text)
+    }
+}
+
+/// Prints the latest records that a filter wants.
+pub async fn print<R: Listed>(filter: &Filter, world: &World, out: &mut dyn Write) -> Outcome {
+    let stack = Stack::find(world).await?;
+    let search = Search {
+        today: world.now().date(),
+        days: filter.days,
+        limit: filter.limit,
+        is_filtered: filter.workflow.is_some() || filter.status.is_some(),
+    };
+    let listed = async |shard, most| R::listed(&stack.ledger, shard, most).await;
+    let wanted = |record: &R| filter.wants(&record.row());
+    let mut found = search_days(search, R::NOUNS[1], listed, wanted).await?;
+    newest_first(&mut found, filter.limit.into());
+    if filter.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&found).unwrap_or_default())?;
+        return Ok(Exit::Done);
+    }
+    if found.is_empty() {
+        let (noun, days) = (R::NOUNS[0], figures::plural(filter.days.into(), "day"));
+        writeln!(out, "no such {noun} in {} in the last {days}", world.environment)?;
+        return Ok(Exit::Done);
+    }
+    for line in std::iter::once(heading::<R>()).chain(found.iter().map(|record| line(record.row())))
+    {
+        // Not cut: the id at its end is what one copies.
+        writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Sorts records, a retry before the attempt that it follows, and keeps so many.
+pub fn newest_first<R: Listed>(records: &mut Vec<R>, limit: usize) {
+    records.sort_by_key(|record| {
+        let row = record.row();
+        Reverse((row.started_at, row.attempt_no))
+    });
+    records.truncate(limit);
+}
+
+fn heading<R: Listed>() -> Line {
+    let ([noun, _], amount) = (R::NOUNS, R::AMOUNT);
+    let text = format!("{:<20}  {:<9}  {:>8}  {amount:>9}  {noun}", "started", "status", "took");
+    vec![span(Ink::Dim, text)]
+}
+
+/// Returns the line of a record: when it was started, its status, how long it took, its amount and its id.
+pub fn line(row: Row<'_>) -> Line {
+    let took = row.ended_at.map(|ended| figures::between(row.started_at, ended));
+    let attempt = match row.attempt_no {
+        1 => String::new(),
+        n => format!("  attempt {n}"),
+    };
+    let cut = match row.truncated {
+        0 => String::new(),
+        cut => format!("  {} cut by max_tokens", figures::plural(cut as usize, "answer")),
+    };
+    let (took, amount) = (took.unwrap_or_default(), row.amount);
+    vec![
+        span(Ink::Plain, format!("{}  ", figures::stamp(row.started_at))),
+        span(row.status.ink, format!("{:<9}", row.status.text)),
+        span(Ink::Plain, format!("  {took:>8}  {amount:>9}  {}", row.id)),
+        span(Ink::Dim, attempt),
+        span(Ink::Yellow, cut),
+        span(Ink::Red, row.error_name.map(|name| format!("  {name}")).unwrap_or_default()),
+    ]
+}
+
+/// Which records are looked for.
+#[derive(Clone, Copy, Debug)]
+struct Search {
+    /// From this day on, backwards.
+    today: Date,
+    days: u16,
+    /// So many are enough.
+    limit: u16,
+    /// Only some of them are wanted.
+    is_filtered: bool,
+}
+
+/// Returns records of the last days that are `wanted`, enough of the newest among them; not in order. `what` they are,
+/// for a note; `listed`: the newest of a shard.
+async fn search_days<R>(
     search: Search,
     what: &str,
-    shard: impl Fn(Date, char) -> String,
-    listed: impl AsyncFn(&str, i32) -> Result<Vec<R>, Fault>,
+    listed: impl AsyncFn(Shard, i32) -> Result<Vec<R>, Fault>,
     wanted: impl Fn(&R) -> bool,
 ) -> Outcome<Vec<R>> {
     let Search { today, days, limit, is_filtered } = search;
     let most = if is_filtered { LOOKED_THROUGH } else { limit.min(LOOKED_THROUGH) };
     let (mut found, mut day) = (Vec::new(), today);
     for _ in 0..days {
-        let shards: Vec<String> = SHARDS.chars().map(|digit| shard(day, digit)).collect();
-        let shards = try_join_all(shards.iter().map(|shard| listed(shard, most.into()))).await?;
+        let shards = SHARDS.chars().map(|digit| listed((day, digit), most.into()));
+        let shards = try_join_all(shards).await?;
         if is_filtered && shards.iter().any(|shard| shard.len() >= LOOKED_THROUGH.into()) {
-            crate::terminal::note(&format!(
+            note(&format!(
                 "note: {day} has more {what} than were looked through; older ones of that day may be missing"
             ));
         }
@@ -63,12 +185,11 @@ mod tests {
     /// Two records on each day; what was asked for.
     async fn searched(of: Search, is_wanted: fn(&u8) -> bool) -> (Vec<u8>, Vec<String>) {
         let asked = RefCell::new(Vec::new());
-        let listed = async |shard: &str, most: i32| {
-            asked.borrow_mut().push(format!("{shard} {most}"));
-            Ok(if shard.ends_with('7') { vec![1, 2] } else { vec![] })
+        let listed = async |(day, digit): Shard, most: i32| {
+            asked.borrow_mut().push(format!("{day}#{digit} {most}"));
+            Ok(if digit == '7' { vec![1, 2] } else { vec![] })
         };
-        let shard = |day: Date, digit: char| format!("{day}#{digit}");
-        let found = search(of, "records", shard, listed, is_wanted).await.unwrap();
+        let found = search_days(of, "records", listed, is_wanted).await.unwrap();
         (found, asked.into_inner())
     }
 

@@ -9,8 +9,8 @@ use bcce_core::request::told_of;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::arguments::duration;
 use crate::figures;
+use crate::values::duration;
 
 /// What a look holds in memory at most, in letters and in bytes of their bodies.
 const MOST: usize = 10_000;

@@ -25,6 +25,14 @@ pub fn span(ink: Ink, text: impl Into<String>) -> Span {
     Span { ink, text: text.into() }
 }
 
+/// Characters before a field's value.
+pub const MARGIN: usize = 13;
+
+/// Returns a line of a field: its name in the margin, then its value.
+pub fn field(name: &str, value: String) -> Line {
+    vec![span(Ink::Dim, format!("  {name:<11}")), span(Ink::Plain, value)]
+}
+
 impl Ink {
     fn code(self) -> &'static str {
         match self {
@@ -68,9 +76,10 @@ pub fn render_exactly(line: &[Span], color: bool) -> String {
 }
 
 fn push(text: &mut String, ink: Ink, part: &str, color: bool) {
-    match color && ink != Ink::Plain && !part.is_empty() {
-        true => text.extend([control(), ink.code(), part, control(), "0m"]),
-        false => text.push_str(part),
+    if color && ink != Ink::Plain && !part.is_empty() {
+        text.extend([control(), ink.code(), part, control(), "0m"]);
+    } else {
+        text.push_str(part);
     }
 }
 
@@ -79,13 +88,8 @@ fn visible(c: char) -> char {
     match c {
         '\t' => c,
         '\0'..' ' => char::from_u32(0x2400 + u32::from(c)).unwrap_or(' '),
-        c => {
-            if c.is_control() {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        }
+        c if c.is_control() => '\u{fffd}',
+        c => c,
     }
 }
 
@@ -101,7 +105,10 @@ fn printable(c: char) -> char {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
+    use crate::terminal::Output;
 
     fn line() -> Line {
         vec![span(Ink::Green, "done"), span(Ink::Plain, " in\x1b time")]
@@ -133,5 +140,12 @@ mod tests {
         assert_eq!(render_exactly(&line, false), "-a:\tb \u{240d}\u{241b}\u{fffd} ");
         let c = control();
         assert_eq!(render_exactly(&line[..2], true), format!("-{c}31ma:\tb \u{240d}{c}0m"));
+    }
+    #[test]
+    fn our_own_colours_reach_a_terminal_and_those_of_others_do_not() {
+        let line = render(&[span(Ink::Red, "x"), span(Ink::Plain, "\u{1b}[32my")], true, 80);
+        let mut shown = Vec::new();
+        Output::new(&mut shown, true).write_all(line.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(shown).unwrap(), "\u{1b}[31mx\u{1b}[0m [32my");
     }
 }

@@ -17,8 +17,8 @@ use bcce_core::ports::{GetParameters, ReadAttempts};
 use bcce_core::run::RunRef;
 use serde::Deserialize;
 
-use crate::batch;
 use crate::exit::{Failure, Outcome};
+use crate::references::{batch_reference, first_batch, run_reference};
 use crate::world::World;
 
 /// `/bcce/<env>/stack`: the stack's outputs by name.
@@ -29,7 +29,7 @@ pub struct Outputs {
     pub dead_letter_queue_url: String,
     pub dispatch_function: String,
     pub workflow_arn: String,
-    pub settle_arn: String,
+    pub finalize_arn: String,
     pub batch_arn: String,
     pub artifact_bucket: String,
     pub artifact_key_arn: String,
@@ -50,7 +50,7 @@ pub struct Stack {
     pub sources: Sources,
     pub ledger: Ledger,
     pub machine: StateMachine,
-    pub settle_machine: StateMachine,
+    pub finalize_machine: StateMachine,
     pub batch_machine: StateMachine,
     pub inboxes: Inboxes,
     pub dead_letters: DeadLetterQueue,
@@ -78,7 +78,7 @@ impl Stack {
             sources: Sources::new(&config),
             ledger: Ledger::new(&config, &outputs.ledger_table),
             machine: StateMachine::new(&config, &outputs.workflow_arn),
-            settle_machine: StateMachine::new(&config, &outputs.settle_arn),
+            finalize_machine: StateMachine::new(&config, &outputs.finalize_arn),
             batch_machine: StateMachine::new(&config, &outputs.batch_arn),
             inboxes: Inboxes::new(&config, &outputs.dispatch_function),
             dead_letters: DeadLetterQueue::new(&config, &outputs.dead_letter_queue_url),
@@ -115,7 +115,7 @@ impl Stack {
     pub async fn latest(&self, run_id: &str) -> Outcome<(RunRef, Option<RunRecord>)> {
         let record = self.records(run_id).await?.pop();
         let record = record.ok_or_else(|| unknown_run(&self.environment, run_id))?;
-        let run = reference(&record);
+        let run = run_reference(&record);
         let may_have_next = !matches!(record.status, RunStatus::Running | RunStatus::Succeeded);
         if let Some(next) = run.retry().filter(|_| may_have_next)
             && self.machine.status(&next.execution_name()).await?.is_some()
@@ -142,7 +142,7 @@ impl Stack {
             let none = unknown_batch(&self.environment, batch_id);
             return status.map(|_| (opening, None)).ok_or(none);
         };
-        let batch = batch::reference(&record);
+        let batch = batch_reference(&record);
         let may_have_next = !matches!(record.status, BatchStatus::Running | BatchStatus::Succeeded);
         if let Some(next) = batch.retry().filter(|_| may_have_next)
             && self.batch_machine.status(&next.execution_name()).await?.is_some()
@@ -151,13 +151,6 @@ impl Stack {
         }
         Ok((batch, Some(record)))
     }
-}
-
-/// Until the ledger tells the rest, only the id is known.
-pub fn first_batch(batch_id: &str) -> BatchRef {
-    let mut batch = BatchRef::first("default", "", "");
-    batch.batch_id = batch_id.to_owned();
-    batch
 }
 
 pub fn unknown_batch(environment: &str, batch_id: &str) -> Failure {
@@ -182,17 +175,4 @@ fn missing(name: &str, config: &SdkConfig) -> Failure {
         format!("there is no SSM parameter {name} in {region}"),
         "is the stack deployed in this account and region? `make up` starts one locally; --env names another",
     )
-}
-
-/// The reference of an attempt as the ledger knows it.
-pub fn reference(record: &RunRecord) -> RunRef {
-    RunRef {
-        version: 1,
-        run_id: record.run_id.clone(),
-        attempt_no: record.attempt_no,
-        tenant: record.tenant.clone(),
-        workflow: record.workflow.clone(),
-        request_id: record.request_id.clone(),
-        batch: None,
-    }
 }

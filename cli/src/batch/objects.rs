@@ -9,8 +9,8 @@ use bcce_core::error::Fault;
 use bcce_core::ledger::BatchRecord;
 use bcce_core::ports::{GetObject, NextBytes, OpenSource};
 
-use super::reference;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::references::batch_reference;
 use crate::stack::Stack;
 
 /// The attempt that is asked for, or the latest that is over.
@@ -21,7 +21,7 @@ pub async fn sealed(stack: &Stack, batch_id: &str, attempt: Option<u32>) -> Outc
         None => record.status != BatchStatus::Running,
     };
     let record = records.iter().rev().find(wanted);
-    record.map(reference).ok_or_else(|| not_over(stack, batch_id))
+    record.map(batch_reference).ok_or_else(|| not_over(stack, batch_id))
 }
 
 pub async fn manifest(

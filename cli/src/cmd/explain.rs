@@ -8,14 +8,15 @@ use bcce_core::routing::Route;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::arguments::run_id;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::follow::look;
+use crate::follow::Tracked;
 use crate::paint::render;
-use crate::progress::Progress;
-use crate::stack::{Stack, reference};
-use crate::timeline::{self, Event, Execution, Sums};
-use crate::view::explained::{Account, lines};
+use crate::references::run_reference;
+use crate::run::Run;
+use crate::run::timeline::{self, Event, Execution, Sums};
+use crate::run::view::explained::{Account, lines};
+use crate::stack::Stack;
+use crate::values::run_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -38,17 +39,16 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let records = stack.records(&args.run).await?;
-    let mut progress = Progress::new(reference(&records[records.len() - 1]));
-    look(&stack, &mut progress, true).await?;
+    let mut run = Run::new(run_reference(&records[records.len() - 1]));
+    run.look(&stack, world.now(), true).await?;
     let follow = stack.command(&format!("runs follow {}", args.run));
-    let executions = executions(&progress, &records, args.step.as_deref(), &follow)?;
+    let executions = executions(&run, &records, args.step.as_deref(), &follow)?;
     if args.json {
-        let told = told(&progress, &records, &executions);
+        let told = told(&run, &records, &executions);
         writeln!(out, "{}", serde_json::to_string_pretty(&told).unwrap_or_default())?;
         return Ok(Exit::Done);
     }
-    let account =
-        Account { progress: &progress, records: &records, executions: &executions, all: args.all };
+    let account = Account { run: &run, records: &records, executions: &executions, all: args.all };
     for line in lines(account, world.size().0) {
         writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
     }
@@ -57,15 +57,15 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
 
 /// What there is to explain. A run that was refused has no plan and never will, which is explained too.
 fn executions<'a>(
-    progress: &'a Progress,
+    run: &'a Run,
     records: &[RunRecord],
     step: Option<&str>,
     follow: &str,
 ) -> Outcome<Vec<Execution<'a>>> {
-    match (&progress.plan, &progress.manifest, step) {
-        (Some(plan), _, None) => Ok(timeline::of(progress, plan, records)),
+    match (&run.plan, &run.manifest, step) {
+        (Some(plan), _, None) => Ok(timeline::of(run, plan, records)),
         (Some(plan), _, Some(step)) if plan.step(step).is_some() => {
-            let executions = timeline::of(progress, plan, records).into_iter();
+            let executions = timeline::of(run, plan, records).into_iter();
             Ok(executions.filter(|execution| execution.step.step == step).collect())
         }
         (Some(plan), _, Some(step)) => Err(unknown_step(plan, step)),
@@ -123,17 +123,13 @@ struct Timed<'a> {
     event: Event<'a>,
 }
 
-fn told<'a>(
-    progress: &'a Progress,
-    records: &'a [RunRecord],
-    executions: &'a [Execution<'a>],
-) -> Told<'a> {
-    let (plan, record) = (progress.plan.as_ref(), records.last());
+fn told<'a>(run: &'a Run, records: &'a [RunRecord], executions: &'a [Execution<'a>]) -> Told<'a> {
+    let (plan, record) = (run.plan.as_ref(), records.last());
     let timeout = plan.map(|plan| std::time::Duration::from_secs(plan.timeout));
     let taken = |name: &str| executions.iter().any(|execution| execution.step.route == name);
     let routes = plan.into_iter().flat_map(|plan| &plan.routes);
     let ours = executions.iter().filter_map(|execution| execution.course);
-    let ours = ours.filter(|course| course.attempt_no == progress.run.attempt_no);
+    let ours = ours.filter(|course| course.attempt_no == run.reference.attempt_no);
     Told {
         version: 1,
         run: record,
@@ -170,19 +166,19 @@ fn step<'a>(execution: &'a Execution<'a>) -> Step<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::tests::{failing_over, record, review};
+    use crate::run::samples::{failing_over, record, review};
     use bcce_core::notice::RunStatus;
     use bcce_core::run::RunRef;
 
-    fn refused(progress: &Progress, step: Option<&str>) -> (Exit, String) {
+    fn refused(run: &Run, step: Option<&str>) -> (Exit, String) {
         let records = [record(1, RunStatus::Running).unwrap()];
-        let failure = executions(progress, &records, step, "bcce runs follow r").unwrap_err();
+        let failure = executions(run, &records, step, "bcce runs follow r").unwrap_err();
         (failure.exit, format!("{} -> {}", failure.what, failure.then))
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let none = Progress::new(RunRef::first("default", "code-review", "m-1"));
+        let none = Run::new(RunRef::first("default", "code-review", "m-1"));
         let (exit, told) = refused(&none, None);
         assert_eq!(exit, Exit::Usage);
         assert_eq!(told, "the run has no plan yet -> `bcce runs follow r` shows when it has");
@@ -194,13 +190,13 @@ mod tests {
 
     #[test]
     fn one_step_is_told_alone_and_json_has_its_events_and_sums() {
-        let mut progress = failing_over();
+        let mut run = failing_over();
         let records = [record(1, RunStatus::Running).unwrap()];
-        progress.note_record(records.last().cloned());
-        let all = executions(&progress, &records, None, "").unwrap();
+        run.note_record(records.last().cloned());
+        let all = executions(&run, &records, None, "").unwrap();
         assert_eq!(all.len(), 5);
-        let one = executions(&progress, &records, Some("summarise"), "").unwrap();
-        let told = serde_json::to_value(told(&progress, &records, &one)).unwrap();
+        let one = executions(&run, &records, Some("summarise"), "").unwrap();
+        let told = serde_json::to_value(told(&run, &records, &one)).unwrap();
         assert_eq!(told["deadline"], "2026-11-01T12:01:00Z");
         let step = &told["steps"][0];
         assert_eq!((&step["step"], &step["status"]), (&"summarise".into(), &"SUCCEEDED".into()));

@@ -15,14 +15,12 @@ use bcce_core::routing::Retries;
 use time::macros::format_description;
 
 use self::files::Lists;
-use super::follow::print_end;
-use crate::arguments::duration;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::text;
-use crate::follow::screen::Screen;
-use crate::follow::{Watch, follow};
-use crate::progress::Progress;
+use crate::follow::{Watch, follow_and_print};
+use crate::run::Run;
 use crate::stack::Stack;
+use crate::values::duration;
 use crate::world::World;
 
 /// Whoever reaches the inbox of the stack's parameter sends as this tenant.
@@ -91,12 +89,8 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         }
         return Ok(Exit::Done);
     }
-    let mut progress = Progress::new(run);
     let watch = Watch { timeout: args.timeout, sent: true };
-    let outcome =
-        follow(&stack, world, &mut Screen::new(world, out, args.json), &mut progress, watch).await;
-    print_end(&stack, &progress, args.json, out)?;
-    outcome
+    follow_and_print(&stack, world, Run::new(run), watch, args.json, out).await
 }
 
 /// The request as it is given, and what is wrong with it in itself.

@@ -5,13 +5,14 @@ use bcce_core::run::RunRef;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::arguments::run_id;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
 use crate::paint::{Ink, Line, render, span};
+use crate::references::run_reference;
 use crate::seal::key::Known;
 use crate::seal::{Report, inspect, manifest_attempt, taken_away};
-use crate::stack::{Stack, reference};
+use crate::stack::Stack;
+use crate::values::run_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let records = stack.records(&args.run).await?;
     let under_way = records.iter().filter(|record| record.ended_at.is_none());
     let under_way: Vec<u32> = under_way.map(|record| record.attempt_no).collect();
-    let mut run = reference(&records[records.len() - 1]);
+    let mut run = run_reference(&records[records.len() - 1]);
     let key = Known::find(args.public_key.as_deref(), &stack).await?;
     let listed = stack.store.list(&run.prefix()).await?;
     let manifests = listed.iter().filter(|key| key.ends_with(".json"));

@@ -71,7 +71,7 @@ pub fn objects(manifest: &BatchManifest) -> Vec<&ArtifactRef> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::tests::manifest;
+    use crate::batch::samples::manifest;
     use crate::seal::tests::signer;
     use bcce_core::fakes::MemoryStore;
     use bcce_core::ports::{NextBytes, SourceObject};

@@ -1,8 +1,8 @@
 mod draft; // what the command line says
 mod mapping; // --map, --item-id
 mod origin; // where the items come from
+mod report; // what was found, as people and programs read it
 mod survey; // every item, checked
-mod told; // what was found, as people and programs read it
 
 use std::io::Write;
 use std::time::Duration;
@@ -20,15 +20,14 @@ use serde_json::json;
 
 use self::draft::{Deadline, draft, format, id, item_field, mode};
 use self::origin::{Origin, is_taken_as_it_is, upload};
+use self::report::Report;
 use self::survey::{Basis, Survey};
-use self::told::Told;
-use crate::arguments::duration;
 use crate::batch::Batch;
-use crate::cmd::batch::status::follow_and_print;
 use crate::cmd::submit::{NOTHING_SENT, TENANT, configuration, inputs, wrong};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::follow::Watch;
+use crate::follow::{Watch, follow_and_print};
 use crate::stack::Stack;
+use crate::values::duration;
 use crate::warm::warm;
 use crate::world::World;
 
@@ -109,7 +108,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let basis = args.dry_run.then_some(basis);
     let found = find(&stack, &request, &origin, format, &configuration, basis).await?;
     found.place.fill(&mut request);
-    let told = Told {
+    let report = Report {
         args: &args,
         origin: &origin,
         survey: &found.survey,
@@ -117,13 +116,13 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         region: stack.region(),
     };
     if args.dry_run {
-        told.dry_run(out)?;
-        told.is_something()?;
-        return told.is_affordable().map(|()| Exit::Done);
+        report.dry_run(out)?;
+        report.is_something()?;
+        return report.is_affordable().map(|()| Exit::Done);
     }
-    told.rejected(&mut crate::terminal::errors())?;
-    told.is_something()?;
-    told.is_affordable()?;
+    report.print_rejected(&mut crate::terminal::errors())?;
+    report.is_something()?;
+    report.is_affordable()?;
     request.id = Some(
         args.id
             .clone()
@@ -156,7 +155,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
                 "batch_id": reference.batch_id,
                 "request_id": reference.request_id,
                 "sent_before": before,
-                "found": told.as_json(),
+                "found": report.as_json(),
             });
             writeln!(out, "{sent}")?;
         }
@@ -209,9 +208,9 @@ enum Brought {
 
 impl Place {
     fn fill(&self, request: &mut BatchRequest) {
-        let told = self.location.format() == Some(self.format);
+        let has_format_in_name = self.location.format() == Some(self.format);
         request.batch.source = self.location.to_string();
-        request.batch.format = (!told).then_some(self.format);
+        request.batch.format = (!has_format_in_name).then_some(self.format);
         request.batch.etag = self.etag.clone();
     }
 }

@@ -3,7 +3,6 @@ use std::io::Write;
 use bcce_core::batch::{BatchManifest, BatchRef};
 use serde_json::json;
 
-use crate::arguments::batch_id;
 use crate::batch::objects::sealed;
 use crate::cmd::verify::{Sealed, told};
 use crate::exit::{Exit, Failure, Outcome};
@@ -12,6 +11,7 @@ use crate::seal::Report;
 use crate::seal::batch::{inspect, objects};
 use crate::seal::key::Known;
 use crate::stack::Stack;
+use crate::values::batch_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use bcce_core::error::Problems;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, value_parser};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::inputs::Named;
+/// An input by its name; what has a name may still have no value that can be taken.
+pub type Named = Result<(String, Result<Value, Problems>), Problems>;
 
 /// The text of a file, or what is wrong with it.
 pub type ReadText<'a> = dyn Fn(&Path) -> Result<String, String> + 'a;
@@ -79,7 +80,6 @@ pub fn list(given: &[PathBuf], read: &ReadText) -> Named {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 

@@ -4,10 +4,7 @@
 use bcce_core::error::Problems;
 use serde_json::{Map, Value};
 
-use super::files::{Lists, ReadText, list};
-
-/// An input by its name; what has a name may still have no value that can be taken.
-pub type Named = Result<(String, Result<Value, Problems>), Problems>;
+use super::files::{Lists, Named, ReadText, list};
 
 /// Reads a file, or standard input for `-`.
 pub type Read<'a> = dyn Fn(&str) -> std::io::Result<String> + 'a;

@@ -10,14 +10,14 @@ use super::Account;
 use super::names::Names;
 use super::page::Page;
 use crate::figures;
-use crate::paint::Line;
-use crate::view::fields::{self, MARGIN, field};
+use crate::paint::{Line, MARGIN, field};
+use crate::run::view::fields;
 
 pub fn put(page: &mut Page, account: Account<'_>) {
-    let (progress, plan) = (account.progress, account.progress.plan.as_ref());
+    let (run, plan) = (account.run, account.run.plan.as_ref());
     let Some(record) = account.records.last() else { return };
     let mut lines = vec![
-        fields::status(progress, record),
+        fields::status(run, record),
         field("workflow", record.workflow.clone()),
         fields::started(record),
     ];
@@ -34,14 +34,14 @@ fn deadline(plan: &Plan, started_at: OffsetDateTime) -> Line {
     field("deadline", format!("{at}, {after} after the start"))
 }
 
-/// Those that the steps take which are told of.
+/// The routes of the steps that are shown.
 fn routes(plan: &Plan, account: Account<'_>) -> Vec<Line> {
     let is_taken = |name: &str| account.executions.iter().any(|e| e.step.route == name);
     let taken = plan.routes.iter().filter(|(name, _)| is_taken(name));
-    taken.flat_map(|(name, route)| told(name, route)).collect()
+    taken.flat_map(|(name, route)| describe(name, route)).collect()
 }
 
-fn told(name: &str, route: &Route) -> [Line; 3] {
+fn describe(name: &str, route: &Route) -> [Line; 3] {
     let (routing, timeouts) = (&route.routing, &route.routing.timeouts);
     let names = Names::of(route.targets.iter().map(|listed| &listed.target));
     let targets = route.targets.iter().map(|listed| names.target(&listed.target));

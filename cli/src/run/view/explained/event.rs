@@ -7,7 +7,7 @@ use super::names::Names;
 use super::page::Page;
 use crate::figures;
 use crate::paint::{Ink, Line, Span, span};
-use crate::timeline::{Event, has_failed};
+use crate::run::timeline::{Event, has_failed};
 
 /// The longest word for an event, `decide`, and a gap.
 const VERB: usize = 8;

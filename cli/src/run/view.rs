@@ -12,19 +12,10 @@ use time::OffsetDateTime;
 
 use self::columns::{Cells, lay_out};
 use crate::figures;
-use crate::follow::screen::Shown;
+use crate::follow::Status;
 use crate::paint::{Ink, Line, span};
-use crate::progress::{Progress, Standing, State, StepView};
-
-/// When a picture is taken.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    pub now: OffsetDateTime,
-    /// When one began to look, or sent the request.
-    pub since: OffsetDateTime,
-    /// Counts pictures; turns the spinner.
-    pub frame: usize,
-}
+use crate::run::{Run, StepState, StepView};
+use crate::screen::{Moment, Shown};
 
 /// How much of a run is shown.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +32,7 @@ pub struct Detail {
 const ATTEMPTS_SHOWN: usize = 3;
 const SPINNER: [&str; 8] = ["⣾", "⣽", "⣻", "⢿", "⡿", "⣟", "⣯", "⣷"];
 
-impl Shown for Progress {
+impl Shown for Run {
     fn picture(&self, moment: Moment, width: usize) -> Vec<Line> {
         picture(self, moment, width)
     }
@@ -56,36 +47,35 @@ impl Shown for Progress {
 }
 
 /// The whole live picture.
-fn picture(progress: &Progress, moment: Moment, width: usize) -> Vec<Line> {
+fn picture(run: &Run, moment: Moment, width: usize) -> Vec<Line> {
     let detail = Detail { width, attempts: ATTEMPTS_SHOWN, messages: false };
-    let mut lines = vec![heading(progress, moment), vec![]];
-    match table(progress, moment, detail) {
-        table if table.is_empty() => lines.push(vec![span(Ink::Dim, waiting(progress))]),
+    let mut lines = vec![heading(run, moment), vec![]];
+    match table(run, moment, detail) {
+        table if table.is_empty() => lines.push(vec![span(Ink::Dim, waiting(run))]),
         table => lines.extend(table),
     }
     lines.push(vec![]);
-    lines.extend(sum(progress).map(|sum| vec![span(Ink::Plain, sum)]));
+    lines.extend(sum(run).map(|sum| vec![span(Ink::Plain, sum)]));
     lines
 }
 
-fn heading(progress: &Progress, moment: Moment) -> Line {
-    let (ink, status) = match progress.standing() {
-        Standing::Unknown => (Ink::Yellow, "SENT"),
-        Standing::UnderWay => (Ink::Yellow, "RUNNING"),
-        Standing::Over(status) => (status_ink(status), status.as_str()),
-        Standing::Settling(_) => (Ink::Yellow, "SETTLING"),
+fn heading(run: &Run, moment: Moment) -> Line {
+    let (ink, status) = match run.status() {
+        Status::Unknown => (Ink::Yellow, "SENT"),
+        Status::UnderWay => (Ink::Yellow, "RUNNING"),
+        Status::Over(status) => (status_ink(status), status.as_str()),
+        Status::Finalizing(_) => (Ink::Yellow, "FINALIZING"),
     };
-    let run = &progress.run.run_id;
     vec![
-        span(Ink::Bold, run),
+        span(Ink::Bold, &run.reference.run_id),
         span(ink, format!("  {status}")),
-        span(Ink::Dim, format!("  {}", elapsed(progress, moment))),
+        span(Ink::Dim, format!("  {}", elapsed(run, moment))),
     ]
 }
 
 /// A run that is over took what it took, however long one has been looking.
-pub fn elapsed(progress: &Progress, moment: Moment) -> String {
-    let record = progress.record.as_ref();
+pub fn elapsed(run: &Run, moment: Moment) -> String {
+    let record = run.record.as_ref();
     match record.and_then(|record| Some((record.started_at, record.ended_at?))) {
         Some((started, ended)) => figures::between(started, ended),
         None => {
@@ -94,21 +84,22 @@ pub fn elapsed(progress: &Progress, moment: Moment) -> String {
     }
 }
 
-fn waiting(progress: &Progress) -> &'static str {
-    match (progress.standing(), &progress.record) {
-        (Standing::Unknown, _) => "waiting for the run to start",
-        (Standing::UnderWay, None) => "started",
-        (Standing::UnderWay, _) => "planning",
+fn waiting(run: &Run) -> &'static str {
+    match (run.status(), &run.record) {
+        (Status::Unknown, _) => "waiting for the run to start",
+        (Status::UnderWay, None) => "started",
+        (Status::UnderWay, _) => "planning",
         _ => "no plan was made",
     }
 }
 
 /// `None` while there is no plan: `2 of 5 steps · 3,408 tokens in, 724 out · $0.0162`
-pub fn sum(progress: &Progress) -> Option<String> {
-    let steps: Vec<State> = progress.waves().iter().flatten().map(|step| step.state).collect();
-    let done = steps.iter().filter(|state| **state == State::Ended(StepStatus::Succeeded)).count();
-    let (all, totals) = (figures::plural(steps.len(), "step"), progress.totals());
-    let lost = match progress.lost_calls() {
+pub fn sum(run: &Run) -> Option<String> {
+    let steps: Vec<StepState> = run.waves().iter().flatten().map(|step| step.state).collect();
+    let done =
+        steps.iter().filter(|state| **state == StepState::Ended(StepStatus::Succeeded)).count();
+    let (all, totals) = (figures::plural(steps.len(), "step"), run.totals());
+    let lost = match run.lost_calls() {
         0 => String::new(),
         calls => format!(" · {} lost", figures::plural(calls, "call")),
     };
@@ -126,10 +117,10 @@ pub fn status_ink(status: RunStatus) -> Ink {
 }
 
 /// The steps in their waves.
-pub fn table(progress: &Progress, moment: Moment, detail: Detail) -> Vec<Line> {
+pub fn table(run: &Run, moment: Moment, detail: Detail) -> Vec<Line> {
     let mut rows = Vec::new();
-    let mut since = progress.record.as_ref().map_or(moment.since, |record| record.started_at);
-    for (n, wave) in progress.waves().iter().enumerate() {
+    let mut since = run.record.as_ref().map_or(moment.since, |record| record.started_at);
+    for (n, wave) in run.waves().iter().enumerate() {
         for (nth, step) in wave.iter().enumerate() {
             let number = if nth == 0 { (n + 1).to_string() } else { String::new() };
             rows.push((cells(step, number, since, moment), below(step, detail)));
@@ -152,7 +143,7 @@ fn cells(step: &StepView<'_>, wave: String, since: OffsetDateTime, moment: Momen
     let [tokens_in, tokens_out, cost] = spent(&attempts);
     vec![
         span(ink, format!("{wave:>2} {mark}")),
-        span(if step.state == State::Waiting { Ink::Dim } else { Ink::Plain }, name),
+        span(if step.state == StepState::Waiting { Ink::Dim } else { Ink::Plain }, name),
         span(Ink::Dim, step.model),
         plain(last.map(|attempt| attempt.target.region.clone())),
         plain(last.and_then(|attempt| attempt.first_token_ms).map(figures::milliseconds)),
@@ -189,14 +180,14 @@ fn spent(attempts: &[&Attempt]) -> [Option<String>; 3] {
     [Some(count(figures::tokens_in(&usage))), Some(count(usage.output_tokens)), Some(cost)]
 }
 
-fn mark(state: State, frame: usize) -> (Ink, &'static str) {
+fn mark(state: StepState, frame: usize) -> (Ink, &'static str) {
     match state {
-        State::Waiting => (Ink::Dim, "·"),
-        State::Running => (Ink::Yellow, SPINNER[frame % SPINNER.len()]),
-        State::Ended(StepStatus::Succeeded) => (Ink::Green, "✓"),
-        State::Ended(StepStatus::Failed) => (Ink::Red, "✗"),
-        State::Ended(StepStatus::Blocked) => (Ink::Red, "⊘"),
-        State::Ended(StepStatus::Skipped) => (Ink::Dim, "-"),
+        StepState::Waiting => (Ink::Dim, "·"),
+        StepState::Running => (Ink::Yellow, SPINNER[frame % SPINNER.len()]),
+        StepState::Ended(StepStatus::Succeeded) => (Ink::Green, "✓"),
+        StepState::Ended(StepStatus::Failed) => (Ink::Red, "✗"),
+        StepState::Ended(StepStatus::Blocked) => (Ink::Red, "⊘"),
+        StepState::Ended(StepStatus::Skipped) => (Ink::Dim, "-"),
     }
 }
 
@@ -209,7 +200,7 @@ fn took(
 ) -> Option<String> {
     let ended = attempts.iter().map(|attempt| attempt.ended_at()).max();
     match (step.state, attempts.first().zip(ended)) {
-        (State::Running, _) => Some(figures::between(since, moment.now)),
+        (StepState::Running, _) => Some(figures::between(since, moment.now)),
         (_, Some((first, ended))) => Some(figures::between(first.started_at, ended)),
         _ => None,
     }
@@ -230,10 +221,9 @@ fn below(step: &StepView<'_>, detail: Detail) -> Vec<Line> {
     }
     lines.extend(failed.into_iter().skip(hidden).map(|attempt| failure(attempt, detail.messages)));
     lines.extend(cut(step).map(|cut| vec![span(Ink::Yellow, format!("     {cut}"))]));
-    if let Some(error) = step
-        .error
-        .filter(|_| matches!(step.state, State::Ended(status) if status != StepStatus::Succeeded))
-    {
+    if let Some(error) = step.error.filter(
+        |_| matches!(step.state, StepState::Ended(status) if status != StepStatus::Succeeded),
+    ) {
         lines.push(vec![span(Ink::Red, format!("     {error}"))]);
     }
     lines
@@ -266,4 +256,4 @@ fn failure(attempt: &Attempt, messages: bool) -> Line {
 }
 
 #[cfg(test)]
-pub mod tests;
+mod tests;

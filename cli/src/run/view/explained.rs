@@ -16,8 +16,8 @@ use time::OffsetDateTime;
 use self::names::Names;
 use self::page::Page;
 use crate::paint::{Ink, Line, span};
-use crate::progress::{Progress, State};
-use crate::timeline::Execution;
+use crate::run::timeline::Execution;
+use crate::run::{Run, StepState};
 
 /// Items of a step that are all shown; of more only the eventful ones are.
 const ITEMS_SHOWN: usize = 10;
@@ -25,7 +25,7 @@ const ITEMS_SHOWN: usize = 10;
 /// What is to be explained.
 #[derive(Clone, Copy, Debug)]
 pub struct Account<'a> {
-    pub progress: &'a Progress,
+    pub run: &'a Run,
     /// The attempts at the run, oldest first.
     pub records: &'a [RunRecord],
     /// In the order of the plan: all of them, or those of one step.
@@ -72,15 +72,15 @@ impl<'a> Account<'a> {
 fn left_out(account: Account<'_>, step: &[Execution<'_>]) -> Option<String> {
     let hidden: Vec<&Execution> =
         step.iter().filter(|execution| !account.shows(execution, step.len())).collect();
-    let counted = |state: State, told: &str| {
+    let counted = |state: StepState, told: &str| {
         let count = hidden.iter().filter(|execution| execution.state == state).count();
         (count > 0).then(|| format!("{count} {told}"))
     };
     let told = [
-        counted(State::Ended(StepStatus::Succeeded), "answered at the first call"),
-        counted(State::Running, "under way"),
-        counted(State::Waiting, "not begun"),
-        counted(State::Ended(StepStatus::Skipped), "skipped"),
+        counted(StepState::Ended(StepStatus::Succeeded), "answered at the first call"),
+        counted(StepState::Running, "under way"),
+        counted(StepState::Waiting, "not begun"),
+        counted(StepState::Ended(StepStatus::Skipped), "skipped"),
     ];
     let told: Vec<String> = told.into_iter().flatten().collect();
     let (id, items) = (&step.first()?.step.step, step.len());
@@ -107,16 +107,16 @@ fn section(page: &mut Page, account: Account<'_>, execution: &Execution<'_>, clo
 
 fn title(account: Account<'_>, execution: &Execution<'_>) -> Line {
     let ink = match execution.state {
-        State::Ended(StepStatus::Succeeded) => Ink::Green,
-        State::Ended(StepStatus::Failed | StepStatus::Blocked) => Ink::Red,
-        State::Running => Ink::Yellow,
-        State::Waiting | State::Ended(StepStatus::Skipped) => Ink::Dim,
+        StepState::Ended(StepStatus::Succeeded) => Ink::Green,
+        StepState::Ended(StepStatus::Failed | StepStatus::Blocked) => Ink::Red,
+        StepState::Running => Ink::Yellow,
+        StepState::Waiting | StepState::Ended(StepStatus::Skipped) => Ink::Dim,
     };
     let note = match (execution.course, execution.state) {
-        (Some(course), _) if course.attempt_no != account.progress.run.attempt_no => {
+        (Some(course), _) if course.attempt_no != account.run.reference.attempt_no => {
             format!("  by attempt {}, which paid for it", course.attempt_no)
         }
-        (None, State::Running) => "  it is told of when it ends".to_owned(),
+        (None, StepState::Running) => "  it is told of when it ends".to_owned(),
         _ => String::new(),
     };
     vec![

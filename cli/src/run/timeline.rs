@@ -14,7 +14,7 @@ use bcce_core::run::StepRef;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::progress::{Progress, State, StepView};
+use crate::run::{Run, StepState, StepView};
 
 /// One step execution: a step, or an item of one that fans out.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Execution<'a> {
     pub wave: usize,
     pub model: &'a str,
     pub route: Option<&'a Route>,
-    pub state: State,
+    pub state: StepState,
     pub error: Option<&'a Fault>,
     /// What it left; `None` while it is under way, or when it broke on our side.
     pub course: Option<&'a Course>,
@@ -63,16 +63,16 @@ pub struct Sums {
 }
 
 /// The plan's step executions in its order.
-pub fn of<'a>(progress: &'a Progress, plan: &'a Plan, records: &[RunRecord]) -> Vec<Execution<'a>> {
-    let waves = progress.waves();
+pub fn of<'a>(run: &'a Run, plan: &'a Plan, records: &[RunRecord]) -> Vec<Execution<'a>> {
+    let waves = run.waves();
     let views: BTreeMap<&str, &StepView<'a>> =
         waves.iter().flatten().map(|view| (view.id, view)).collect();
     let planned =
         plan.waves.iter().enumerate().flat_map(|(n, wave)| wave.steps.iter().map(move |s| (n, s)));
     let execution = |(wave, step): (usize, &'a StepRef)| {
         let view = *views.get(step.step.as_str())?;
-        let (state, error, course) = ended(progress, view, step.item);
-        let attempt_no = course.map_or(progress.run.attempt_no, |course| course.attempt_no);
+        let (state, error, course) = ended(run, view, step.item);
+        let attempt_no = course.map_or(run.reference.attempt_no, |course| course.attempt_no);
         let record = records.iter().find(|record| record.attempt_no == attempt_no);
         let started_at = record.or(records.last())?.started_at;
         let (model, route) = (view.model, plan.routes.get(&step.route));
@@ -83,23 +83,23 @@ pub fn of<'a>(progress: &'a Progress, plan: &'a Plan, records: &[RunRecord]) -> 
 
 /// How a step execution ended, if it has, and what it left.
 fn ended<'a>(
-    progress: &'a Progress,
+    run: &'a Run,
     view: &StepView<'a>,
     item: Option<u32>,
-) -> (State, Option<&'a Fault>, Option<&'a Course>) {
+) -> (StepState, Option<&'a Fault>, Option<&'a Course>) {
     if let Some(course) = view.answers.iter().find(|course| course.item == item) {
-        return (State::Ended(StepStatus::Succeeded), None, Some(course));
+        return (StepState::Ended(StepStatus::Succeeded), None, Some(course));
     }
     if let Some(failure) = view.failures.iter().find(|failure| failure.course.item == item) {
-        return (State::Ended(failure.status), Some(&failure.error), Some(&failure.course));
+        return (StepState::Ended(failure.status), Some(&failure.error), Some(&failure.course));
     }
-    let sealed = progress.manifest.as_ref().and_then(|m| m.steps.iter().find(|s| s.id == view.id));
+    let sealed = run.manifest.as_ref().and_then(|m| m.steps.iter().find(|s| s.id == view.id));
     match (item, sealed) {
         (None, _) => (view.state, view.error, None),
         (Some(_), None) => (view.state, None, None),
         (Some(item), Some(sealed)) => match fault_of(sealed, item) {
-            Some(fault) => (State::Ended(fault.status), Some(&fault.error), None),
-            None => (State::Ended(StepStatus::Skipped), None, None),
+            Some(fault) => (StepState::Ended(fault.status), Some(&fault.error), None),
+            None => (StepState::Ended(StepStatus::Skipped), None, None),
         },
     }
 }
@@ -144,7 +144,7 @@ impl<'a> Execution<'a> {
     pub fn is_eventful(&self) -> bool {
         let waited = |course: &Course| waits(course).next().is_some();
         self.course.is_some_and(|course| course.attempts.len() > 1 || waited(course))
-            || !matches!(self.state, State::Ended(StepStatus::Succeeded))
+            || !matches!(self.state, StepState::Ended(StepStatus::Succeeded))
                 && (self.course.is_some() || self.error.is_some())
     }
 }

@@ -20,7 +20,7 @@ use crate::exit::{Failure, Outcome};
 use crate::figures;
 use crate::paint::one_line;
 
-pub struct Told<'a> {
+pub struct Report<'a> {
     pub args: &'a Args,
     pub origin: &'a Origin,
     pub survey: &'a Survey,
@@ -29,7 +29,7 @@ pub struct Told<'a> {
     pub region: &'a str,
 }
 
-impl Told<'_> {
+impl Report<'_> {
     /// # Errors
     /// No item is left that could be run.
     pub fn is_something(&self) -> Outcome<()> {
@@ -51,23 +51,23 @@ impl Told<'_> {
     }
 
     /// The rejected items, where there are any.
-    pub fn rejected(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        let Survey { items, rejected, told, .. } = self.survey;
+    pub fn print_rejected(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let Survey { items, rejected, first_rejected, .. } = self.survey;
         if *rejected == 0 {
             return Ok(());
         }
         let (rejected_items, items) = (figures::count(*rejected), figures::count(*items));
         writeln!(out, "{rejected_items} of {items} items are rejected:")?;
-        for one in told {
+        for one in first_rejected {
             writeln!(out, "  {}", self.reason(one))?;
         }
-        match *rejected - told.len() as u64 {
+        match *rejected - first_rejected.len() as u64 {
             0 => Ok(()),
             more => writeln!(out, "  and {} more", figures::count(more)),
         }
     }
 
-    /// `line 7: <why>`; an object is told by its key.
+    /// `line 7: <why>`; an object is named by its key.
     fn reason(&self, rejected: &Rejected) -> String {
         let place = match (self.is_prefix(), &rejected.id) {
             (true, Some(key)) => key.clone(),
@@ -87,7 +87,7 @@ impl Told<'_> {
         let (survey, estimate) = (self.survey, &self.survey.estimate);
         let (left, workflow) = (figures::count(survey.left()), &self.args.workflow);
         writeln!(out, "{left} items of {workflow} would be run from {}", self.origin)?;
-        self.rejected(out)?;
+        self.print_rejected(out)?;
         if let Some(longest) = &survey.longest {
             let place = match self.is_prefix() {
                 true => one_line(&longest.id),
@@ -156,7 +156,7 @@ impl Told<'_> {
         }
     }
 
-    /// Whether a job takes the items, or why not: as the one that stands for all tells.
+    /// Whether a job takes the items, or why not: as the one that stands for all says.
     fn bulk(&self) -> Result<(), String> {
         if self.survey.left() < MIN_RECORDS {
             return Err(format!("a job has {MIN_RECORDS} records and more"));
@@ -204,7 +204,7 @@ impl Told<'_> {
             "source": self.origin.to_string(),
             "items": survey.items,
             "rejected": survey.rejected,
-            "first_rejected": survey.told.iter().map(reason).collect::<Vec<_>>(),
+            "first_rejected": survey.first_rejected.iter().map(reason).collect::<Vec<_>>(),
             "longest": survey.longest,
             "worst_case": survey.worst,
             "ceiling_usd": self.found.policy.ceilings.batch_usd,
@@ -236,18 +236,18 @@ mod tests {
     use crate::cmd::batch::submit::survey::tests::{configuration, surveyed};
     use crate::cmd::batch::submit::tests::args;
 
-    fn told(args: &Args, survey: &Survey) -> String {
+    fn dry_run(args: &Args, survey: &Survey) -> String {
         let (mut out, found) = (Vec::new(), configuration());
         let origin = Origin::File(args.source.as_str().into());
-        let told = Told { args, origin: &origin, survey, found: &found, region: "" };
-        told.dry_run(&mut out).unwrap();
+        let report = Report { args, origin: &origin, survey, found: &found, region: "" };
+        report.dry_run(&mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn a_dry_run_tells_the_items_the_wrong_ones_and_what_it_would_cost() {
+    fn a_dry_run_prints_the_items_the_wrong_ones_and_what_it_would_cost() {
         let survey = surveyed("{\"text\":\"a\"}\n{\"txt\":\"b\"}\n{\"text\":\"a longer one\"}\n");
-        let told = told(&args("a.jsonl"), &survey);
+        let text = dry_run(&args("a.jsonl"), &survey);
         let expected = [
             "2 items of explain would be run from a.jsonl\n1 of 3 items are rejected:\n  line 2: inputs.txt: ",
             "longest item: line 3, 23 bytes\n",
@@ -258,29 +258,29 @@ mod tests {
             "4 bytes are taken for a token",
         ];
         for part in expected {
-            assert!(told.contains(part), "{part} is missing in {told}");
+            assert!(text.contains(part), "{part} is missing in {text}");
         }
     }
 
     #[test]
     fn a_name_of_a_field_forges_no_line() {
         let survey = surveyed("{\"text\":\"a\"}\n{\"x\\n  line 7: forged\":\"b\"}\n");
-        let told = told(&args("a.jsonl"), &survey);
-        assert!(told.contains("line 7: forged"), "{told}");
-        assert!(!told.lines().any(|line| line.starts_with("  line 7")), "{told}");
+        let text = dry_run(&args("a.jsonl"), &survey);
+        assert!(text.contains("line 7: forged"), "{text}");
+        assert!(!text.lines().any(|line| line.starts_with("  line 7")), "{text}");
     }
 
     #[test]
     fn a_key_of_an_object_forges_no_line() {
         let mut survey = surveyed("{\"text\":\"a\"}\n{}\n");
         survey.longest.as_mut().unwrap().id = "in/\ncost: forged".into();
-        survey.told[0].id = Some("in/\n  line 7: forged".into());
+        survey.first_rejected[0].id = Some("in/\n  line 7: forged".into());
         let (args, found) = (args("s3://bucket/in/"), configuration());
         let origin = Origin::Prefix(Location { bucket: "bucket".into(), key: "in/".into() });
-        let told =
-            Told { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
+        let report =
+            Report { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
         let mut out = Vec::new();
-        told.dry_run(&mut out).unwrap();
+        report.dry_run(&mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
         assert_eq!(out.matches("forged").count(), 2, "{out}");
         let forged = ["cost: forged", "  line 7"];
@@ -294,11 +294,11 @@ mod tests {
         found.policy.ceilings.batch_usd = Some(Decimal::new(1, 4));
         survey.unaffordable = Some(found_too_dear(&survey, &found));
         let origin = Origin::File("a.jsonl".into());
-        let told =
-            Told { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
-        let failure = told.is_affordable().unwrap_err();
+        let report =
+            Report { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
+        let failure = report.is_affordable().unwrap_err();
         assert!(failure.what.contains("policy.yaml allows $0.0001"), "{}", failure.what);
-        assert!(told.worst().ends_with("of $0.0001 that policy.yaml allows a batch"));
+        assert!(report.worst().ends_with("of $0.0001 that policy.yaml allows a batch"));
     }
 
     fn found_too_dear(survey: &Survey, found: &Configuration) -> bcce_core::error::Fault {
@@ -310,8 +310,9 @@ mod tests {
         (args.dry_run, args.mode) = (true, mode);
         let (survey, found) = (surveyed(&"{\"text\":\"a\"}\n".repeat(lines)), configuration());
         let origin = Origin::File("a.jsonl".into());
-        let told = Told { args: &args, origin: &origin, survey: &survey, found: &found, region };
-        told.as_json()["estimate"].clone()
+        let report =
+            Report { args: &args, origin: &origin, survey: &survey, found: &found, region };
+        report.as_json()["estimate"].clone()
     }
 
     #[test]
@@ -343,8 +344,8 @@ mod tests {
         let costs = |mode| {
             let args = Args { mode, ..args("a.jsonl") };
             let (origin, survey, found) = (&origin, &survey, &found);
-            let told = Told { args: &args, origin, survey, found, region: "us-east-1" };
-            (told.costs(), told.unpriced().len())
+            let report = Report { args: &args, origin, survey, found, region: "us-east-1" };
+            (report.costs(), report.unpriced().len())
         };
         assert_eq!(costs(Mode::OnDemand), ((usd(10), usd(90)), 0));
         assert_eq!(costs(Mode::Bulk), ((usd(20), usd(45)), 1));
@@ -371,16 +372,16 @@ mod tests {
         let survey = surveyed(&"{}\n".repeat(25));
         let (args, found) = (args("a.jsonl"), configuration());
         let origin = Origin::File("a.jsonl".into());
-        let told =
-            Told { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
+        let report =
+            Report { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
         let mut out = Vec::new();
-        told.rejected(&mut out).unwrap();
+        report.print_rejected(&mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
         assert!(out.ends_with("  line 20: inputs.text: is required\n  and 5 more\n"), "{out}");
-        let failure = told.is_something().unwrap_err();
+        let failure = report.is_something().unwrap_err();
         assert!(failure.what.contains("25 items, all rejected"), "{}", failure.what);
         let nothing = surveyed("\n\n");
-        let told = Told { survey: &nothing, ..told };
-        assert_eq!(told.is_something().unwrap_err().what, "a.jsonl has no items");
+        let report = Report { survey: &nothing, ..report };
+        assert_eq!(report.is_something().unwrap_err().what, "a.jsonl has no items");
     }
 }

@@ -1,19 +1,30 @@
 //! How a run or a batch is shown while it is followed: redrawn in place, as lines, or not at all.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write;
+
+use time::OffsetDateTime;
 
 use crate::figures;
 use crate::paint::{Ink, Line, one_line, render, span};
 use crate::terminal::control;
-use crate::view::Moment;
-use crate::view::lines::Told;
 use crate::world::World;
 
-/// What can be followed.
+/// When a picture is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now: OffsetDateTime,
+    /// When one began to look, or sent the request.
+    pub since: OffsetDateTime,
+    /// Counts pictures; turns the spinner.
+    pub frame: usize,
+}
+
+/// What can be shown while it is followed.
 pub trait Shown {
     fn picture(&self, moment: Moment, width: usize) -> Vec<Line>;
-    /// Everything that can be said. A line that is true once stays as it is, so that it is told once.
+    /// Everything that can be said. A line that is true once stays as it is, so that it is printed once.
     fn lines(&self) -> Vec<String>;
     /// What it came to.
     fn sum(&self) -> Option<String>;
@@ -26,10 +37,33 @@ pub struct Screen<'a> {
     note: Option<String>,
 }
 
+/// The lines that were printed, and how often: two attempts may read alike.
+#[derive(Debug, Default)]
+pub struct Printed(BTreeSet<(String, usize)>);
+
+impl Printed {
+    /// Returns what is new, in the order of `lines`.
+    pub fn news(&mut self, lines: Vec<String>) -> Vec<String> {
+        let mut seen = BTreeMap::new();
+        let mut news = Vec::new();
+        for line in lines {
+            let times = seen.entry(line.clone()).and_modify(|n| *n += 1).or_insert(1);
+            if self.0.insert((line.clone(), *times)) {
+                news.push(line);
+            }
+        }
+        news
+    }
+
+    pub fn is_new(&mut self, line: &str) -> bool {
+        self.0.insert((line.to_owned(), 1))
+    }
+}
+
 enum Manner {
     /// On a terminal; the number of lines that stand there.
     Redrawn(usize),
-    Lines(Told),
+    Lines(Printed),
     Nothing,
 }
 
@@ -38,7 +72,7 @@ impl<'a> Screen<'a> {
         let manner = match (quiet, world.terminal) {
             (true, _) => Manner::Nothing,
             (_, true) => Manner::Redrawn(0),
-            (_, false) => Manner::Lines(Told::default()),
+            (_, false) => Manner::Lines(Printed::default()),
         };
         Self { world, out, manner, note: None }
     }
@@ -65,22 +99,22 @@ impl<'a> Screen<'a> {
     fn draw(&mut self, shown: &impl Shown, moment: Moment, height: usize) -> std::io::Result<()> {
         match &mut self.manner {
             Manner::Nothing => Ok(()),
-            Manner::Lines(told) => {
+            Manner::Lines(printed) => {
                 let elapsed = figures::between(moment.since, moment.now);
-                let notes = self.note.iter().filter(|note| told.is_new(note)).cloned();
+                let notes = self.note.iter().filter(|note| printed.is_new(note)).cloned();
                 let notes: Vec<String> = notes.collect();
-                for line in told.news(shown.lines()).into_iter().chain(notes) {
-                    writeln!(self.out, "{}", told_line(&elapsed, &line))?;
+                for line in printed.news(shown.lines()).into_iter().chain(notes) {
+                    writeln!(self.out, "{}", log_line(&elapsed, &line))?;
                 }
                 self.out.flush()
             }
-            Manner::Redrawn(standing) => {
+            Manner::Redrawn(drawn) => {
                 let width = self.world.size().0;
                 let mut lines = shown.picture(moment, width);
                 lines.extend(self.note.iter().map(|note| vec![span(Ink::Yellow, note)]));
                 let lines = fit(lines, height);
-                let text = redrawn(*standing, &lines, self.world.color, width);
-                *standing = lines.len();
+                let text = redrawn(*drawn, &lines, self.world.color, width);
+                *drawn = lines.len();
                 self.out.write_all(text.as_bytes())?;
                 self.out.flush()
             }
@@ -88,16 +122,16 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// The error of a step is a service's or a model's text.
-fn told_line(elapsed: &str, line: &str) -> String {
+/// Returns a line for a log. The error of a step is a service's or a model's text.
+fn log_line(elapsed: &str, line: &str) -> String {
     format!("{elapsed:>8}  {}", one_line(line))
 }
 
 /// One write for a picture, so that it does not flicker.
-fn redrawn(standing: usize, lines: &[Line], color: bool, width: usize) -> String {
+fn redrawn(drawn: usize, lines: &[Line], color: bool, width: usize) -> String {
     let (mut text, control) = (String::new(), control());
-    if standing > 0 {
-        let _ = write!(text, "{control}{standing}A");
+    if drawn > 0 {
+        let _ = write!(text, "{control}{drawn}A");
     }
     for line in lines {
         let _ = writeln!(text, "{control}G{control}2K{}", render(line, color, width));
@@ -126,8 +160,8 @@ mod tests {
 
     #[test]
     fn a_line_stays_one_line() {
-        let told = told_line("1 s", "s failed: no\n     2 s  t done");
-        assert_eq!(told, "     1 s  s failed: no      2 s  t done");
+        let line = log_line("1 s", "s failed: no\n     2 s  t done");
+        assert_eq!(line, "     1 s  s failed: no      2 s  t done");
     }
 
     #[test]

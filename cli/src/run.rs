@@ -1,6 +1,12 @@
 //! What is known of a run, put together from the ledger and from its artifacts as they appear. The
 //! execution's history is not read: it holds no bodies, and everything worth seeing lies in the bucket.
 
+pub mod follow; // looks at it, until it is over
+#[cfg(test)]
+pub mod samples; // runs that tests show
+pub mod timeline; // what it decided, called and waited for
+pub mod view; // as a table, or as lines
+
 use std::collections::BTreeMap;
 
 use bcce_core::artifact::{Course, FinishedStep, StepFailure, StepStatus, parse};
@@ -12,10 +18,13 @@ use bcce_core::notice::RunStatus;
 use bcce_core::plan::Plan;
 use bcce_core::run::{ANSWER, FAILURE, RunRef};
 
+use crate::follow::Status;
+use crate::references::run_reference;
+
 #[derive(Debug)]
-pub struct Progress {
+pub struct Run {
     /// The latest attempt at the run.
-    pub run: RunRef,
+    pub reference: RunRef,
     pub record: Option<RunRecord>,
     /// The execution's status as Step Functions spells it.
     pub execution: Option<String>,
@@ -31,7 +40,7 @@ pub struct Progress {
 pub struct StepView<'a> {
     pub id: &'a str,
     pub model: &'a str,
-    pub state: State,
+    pub state: StepState,
     /// Step executions: more than one where the step fans out.
     pub planned: usize,
     pub answers: Vec<&'a Course>,
@@ -43,13 +52,13 @@ pub struct StepView<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum StepState {
     Waiting,
     Running,
     Ended(StepStatus),
 }
 
-impl State {
+impl StepState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "WAITING",
@@ -62,38 +71,34 @@ impl State {
     }
 }
 
-/// Where a run stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// No execution and no record: the message lies in the inbox, or was rejected.
-    Unknown,
-    UnderWay,
-    Over(RunStatus),
-    /// The execution ended like this and sealed nothing; the settle machine is about to.
-    Settling(String),
-}
-
-impl Progress {
-    pub fn new(run: RunRef) -> Self {
-        let (answers, failures) = Default::default();
-        Self { run, record: None, execution: None, plan: None, manifest: None, answers, failures }
+impl Run {
+    pub fn new(reference: RunRef) -> Self {
+        Self {
+            reference,
+            record: None,
+            execution: None,
+            plan: None,
+            manifest: None,
+            answers: BTreeMap::new(),
+            failures: BTreeMap::new(),
+        }
     }
 
     /// A retry is another attempt at the same run: what failed before is not its. Until it has a record,
     /// the latest is of the attempt before.
     pub fn note_record(&mut self, record: Option<RunRecord>) {
-        let record = record.filter(|record| record.attempt_no >= self.run.attempt_no);
+        let record = record.filter(|record| record.attempt_no >= self.reference.attempt_no);
         if let Some(record) = &record {
-            let latest = crate::stack::reference(record);
-            if latest.attempt_no != self.run.attempt_no {
+            let latest = run_reference(record);
+            if latest.attempt_no != self.reference.attempt_no {
                 self.manifest = None;
             }
-            self.run = latest;
+            self.reference = latest;
         }
         self.record = record;
     }
 
-    /// The keys among `listed` that tell of this attempt and have not been read.
+    /// Returns the keys among `listed` that belong to this attempt and have not been read.
     pub fn wanted(&self, listed: &[String]) -> Vec<String> {
         let new = |key: &&String| {
             let key = key.as_str();
@@ -124,35 +129,31 @@ impl Progress {
     fn kind(&self, key: &str) -> Option<Kind> {
         let below = |prefix: &str, end: &str| key.starts_with(prefix) && key.ends_with(end);
         match () {
-            () if key == self.run.plan_key() => Some(Kind::Plan),
-            () if key == self.run.manifest_key() => Some(Kind::Manifest),
-            () if below(&format!("{}steps/", self.run.prefix()), ANSWER) => Some(Kind::Answer),
-            () if below(&self.run.failures_prefix(), FAILURE) => Some(Kind::Failure),
+            () if key == self.reference.plan_key() => Some(Kind::Plan),
+            () if key == self.reference.manifest_key() => Some(Kind::Manifest),
+            () if below(&format!("{}steps/", self.reference.prefix()), ANSWER) => {
+                Some(Kind::Answer)
+            }
+            () if below(&self.reference.failures_prefix(), FAILURE) => Some(Kind::Failure),
             () => None,
         }
     }
 
-    /// The record is closed last, after manifest, signature and count, so it decides. An execution
-    /// that ended without closing it sealed the run and could not count it, or sealed nothing: the settle
-    /// machine makes up for either.
-    pub fn standing(&self) -> Standing {
-        let status = self.record.as_ref().map(|record| record.status);
-        let ended = self
-            .execution
-            .as_deref()
-            .filter(|status| !matches!(*status, "RUNNING" | "PENDING_REDRIVE"));
-        match (status, ended) {
-            (Some(status), _) if status != RunStatus::Running => Standing::Over(status),
-            (_, Some(ended)) => match &self.manifest {
-                Some(manifest) => Standing::Over(manifest.status),
-                None => Standing::Settling(ended.to_owned()),
+    /// The record is closed last, after manifest, signature and count. An execution that ended without closing it
+    /// either sealed the run and could not count it, or sealed nothing: the finalize machine makes up for both.
+    pub fn status(&self) -> Status<RunStatus> {
+        let closed = self.record.as_ref().map(|record| record.status);
+        let closed = closed.filter(|status| *status != RunStatus::Running);
+        match Status::of(closed, self.record.is_some(), self.execution.as_deref()) {
+            Status::Finalizing(ended) => match &self.manifest {
+                Some(manifest) => Status::Over(manifest.status),
+                None => Status::Finalizing(ended),
             },
-            (None, None) if self.execution.is_none() => Standing::Unknown,
-            _ => Standing::UnderWay,
+            status => status,
         }
     }
 
-    /// Calls whose function ended before it could tell of them; known when the run is sealed.
+    /// Counts the calls whose function ended before it could report them; known when the run is sealed.
     pub fn lost_calls(&self) -> usize {
         let lines = self.manifest.iter().flat_map(|manifest| &manifest.usage_by_model);
         lines.map(|line| line.lost_calls as usize).sum()
@@ -172,11 +173,11 @@ impl Progress {
             .values()
             .map(|step| &step.course)
             .chain(failed)
-            .filter(|course| course.attempt_no == self.run.attempt_no)
+            .filter(|course| course.attempt_no == self.reference.attempt_no)
     }
 
     fn failures(&self) -> impl Iterator<Item = &StepFailure> {
-        let prefix = self.run.failures_prefix();
+        let prefix = self.reference.failures_prefix();
         self.failures
             .iter()
             .filter(move |(key, _)| key.starts_with(&prefix))
@@ -186,14 +187,15 @@ impl Progress {
     /// The plan's waves, each with its steps; empty while there is no plan.
     pub fn waves(&self) -> Vec<Vec<StepView<'_>>> {
         let Some(plan) = &self.plan else { return Vec::new() };
-        let mut reached = self.standing() == Standing::UnderWay;
+        let mut reached = self.status() == Status::UnderWay;
         let mut waves = Vec::new();
         for wave in &plan.waves {
             let mut ids: Vec<&str> = wave.steps.iter().map(|step| step.step.as_str()).collect();
             ids.dedup();
             let steps: Vec<StepView> =
                 ids.into_iter().map(|id| self.step(plan, id, reached)).collect();
-            reached &= steps.iter().all(|step| step.state == State::Ended(StepStatus::Succeeded));
+            reached &=
+                steps.iter().all(|step| step.state == StepState::Ended(StepStatus::Succeeded));
             waves.push(steps);
         }
         waves
@@ -208,11 +210,13 @@ impl Progress {
             plan.waves.iter().flat_map(|wave| &wave.steps).filter(|step| step.step == id).count();
         let sealed = self.manifest.as_ref().and_then(|m| m.steps.iter().find(|step| step.id == id));
         let state = match sealed {
-            Some(sealed) => State::Ended(sealed.status),
-            None if answers.len() == planned => State::Ended(StepStatus::Succeeded),
-            None if answers.len() + failures.len() == planned => State::Ended(failures[0].status),
-            None if reached => State::Running,
-            None => State::Waiting,
+            Some(sealed) => StepState::Ended(sealed.status),
+            None if answers.len() == planned => StepState::Ended(StepStatus::Succeeded),
+            None if answers.len() + failures.len() == planned => {
+                StepState::Ended(failures[0].status)
+            }
+            None if reached => StepState::Running,
+            None => StepState::Waiting,
         };
         let error = failures.first().map(|failure| &failure.error);
         StepView {

@@ -14,7 +14,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::paint::render;
-use crate::timeline;
+use crate::run::timeline;
 
 const STARTED: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 const EAST: &str = "us-east-1";
@@ -110,7 +110,7 @@ fn answered(at: u64, region: &str) -> Attempt {
 fn course(item: Option<u32>, attempts: Vec<Attempt>) -> Course {
     Course {
         version: 1,
-        run_id: run().run_id,
+        run_id: reference().run_id,
         attempt_no: 1,
         step_id: "answer".into(),
         item,
@@ -120,7 +120,7 @@ fn course(item: Option<u32>, attempts: Vec<Attempt>) -> Course {
     }
 }
 
-fn run() -> RunRef {
+fn reference() -> RunRef {
     RunRef::first("default", "explain", "42")
 }
 
@@ -132,47 +132,47 @@ fn plan(items: Option<u32>) -> Value {
         Some(items) => (0..items).map(|n| step(Some(n))).collect(),
     };
     json!({
-        "version": 1, "run_id": run().run_id, "tenant": "default", "workflow": "explain",
+        "version": 1, "run_id": reference().run_id, "tenant": "default", "workflow": "explain",
         "template_sha256": "t", "policy_sha256": "p", "prices_date": "2026-10-01", "inputs": {}, "tags": {},
         "result": "answer", "timeout": 60, "steps": [{ "id": "answer", "model": "haiku", "prompt": "p" }],
         "waves": [{ "steps": steps }], "routes": { "haiku": route() }, "takes": {}, "prices": {},
     })
 }
 
-fn planned(items: Option<u32>) -> Progress {
-    let mut progress = Progress::new(run());
-    progress.execution = Some("RUNNING".into());
-    progress.absorb(&run().plan_key(), plan(items).to_string().as_bytes()).unwrap();
-    progress
+fn planned(items: Option<u32>) -> Run {
+    let mut run = Run::new(reference());
+    run.execution = Some("RUNNING".into());
+    run.absorb(&reference().plan_key(), plan(items).to_string().as_bytes()).unwrap();
+    run
 }
 
-fn answer(progress: &mut Progress, course: &Course) {
-    let key = run().step_key("answer", course.item);
-    progress.absorb(&key, &serde_json::to_vec(course).unwrap()).unwrap();
+fn answer(run: &mut Run, course: &Course) {
+    let key = reference().step_key("answer", course.item);
+    run.absorb(&key, &serde_json::to_vec(course).unwrap()).unwrap();
 }
 
-fn failure(progress: &mut Progress, course: Course, name: ErrorName, message: &str) {
-    let key = run().failure_key("answer", course.item);
+fn failure(run: &mut Run, course: Course, name: ErrorName, message: &str) {
+    let key = reference().failure_key("answer", course.item);
     let failure =
         StepFailure { course, status: StepStatus::Failed, error: Fault::new(name, message) };
-    progress.absorb(&key, &serde_json::to_vec(&failure).unwrap()).unwrap();
+    run.absorb(&key, &serde_json::to_vec(&failure).unwrap()).unwrap();
 }
 
 fn record(status: RunStatus) -> RunRecord {
     RunRecord {
-        run_id: run().run_id,
+        run_id: reference().run_id,
         workflow: "explain".into(),
         ended_at: (status != RunStatus::Running).then(|| after(4_500)),
-        ..crate::view::tests::record(1, status).unwrap()
+        ..crate::run::samples::record(1, status).unwrap()
     }
 }
 
-fn told(progress: &mut Progress, status: RunStatus, all: bool, width: usize) -> Vec<String> {
+fn told(run: &mut Run, status: RunStatus, all: bool, width: usize) -> Vec<String> {
     let records = [record(status)];
-    progress.note_record(records.last().cloned());
-    let plan = progress.plan.as_ref();
-    let executions = plan.map(|plan| timeline::of(progress, plan, &records)).unwrap_or_default();
-    let account = Account { progress, records: &records, executions: &executions, all };
+    run.note_record(records.last().cloned());
+    let plan = run.plan.as_ref();
+    let executions = plan.map(|plan| timeline::of(run, plan, &records)).unwrap_or_default();
+    let account = Account { run, records: &records, executions: &executions, all };
     lines(account, width).iter().map(|line| render(line, false, usize::MAX)).collect()
 }
 
@@ -195,19 +195,19 @@ fn waited() -> Course {
 
 #[test]
 fn a_step_that_waited_is_told_from_its_first_decision_to_its_cost() {
-    let mut progress = planned(None);
-    answer(&mut progress, &waited());
-    let text = told(&mut progress, RunStatus::Succeeded, false, 100);
-    let expected = include_str!("waited.txt").replace("<run>", &run().run_id);
+    let mut run = planned(None);
+    answer(&mut run, &waited());
+    let text = told(&mut run, RunStatus::Succeeded, false, 100);
+    let expected = include_str!("waited.txt").replace("<run>", &reference().run_id);
     assert_eq!(text.join("\n"), expected.trim_end(), "{}", text.join("\n"));
 }
 
 #[test]
 fn a_narrow_terminal_loses_no_word() {
     let words = |width| {
-        let mut progress = planned(None);
-        answer(&mut progress, &waited());
-        let lines = told(&mut progress, RunStatus::Succeeded, false, width);
+        let mut run = planned(None);
+        answer(&mut run, &waited());
+        let lines = told(&mut run, RunStatus::Succeeded, false, width);
         assert!(lines.iter().all(|line| line.chars().count() <= width), "{}", lines.join("\n"));
         lines.join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
     };
@@ -226,9 +226,9 @@ fn a_target_passed_over_and_one_that_is_probed_are_told_with_the_reason() {
     };
     let mut passed = course(None, vec![answered(450, WEST)]);
     passed.decisions.push(decided(412, &[open(5_000)], &course(None, vec![])));
-    let mut progress = planned(None);
-    answer(&mut progress, &passed);
-    let text = told(&mut progress, RunStatus::Succeeded, false, usize::MAX).join("\n");
+    let mut run = planned(None);
+    answer(&mut run, &passed);
+    let text = told(&mut run, RunStatus::Succeeded, false, usize::MAX).join("\n");
     let reason = "its breaker is open until 2026-11-01T12:00:05Z after Bcce.TargetThrottled";
     for part in [
         format!("us-east-1 passed over: {reason}"),
@@ -239,9 +239,9 @@ fn a_target_passed_over_and_one_that_is_probed_are_told_with_the_reason() {
     }
 
     passed.decisions = vec![decided(412, &[open(400)], &course(None, vec![]))];
-    let mut progress = planned(None);
-    answer(&mut progress, &passed);
-    let text = told(&mut progress, RunStatus::Succeeded, false, usize::MAX).join("\n");
+    let mut run = planned(None);
+    answer(&mut run, &passed);
+    let text = told(&mut run, RunStatus::Succeeded, false, usize::MAX).join("\n");
     assert!(text.contains("us-east-1 elected to probe: its cool-down is over"), "{text}");
 }
 
@@ -250,9 +250,9 @@ fn a_step_that_was_stopped_says_why_and_a_target_is_not_blamed_for_it() {
     let throttled = |at| failed(at, EAST, ErrorName::TargetThrottled);
     let mut stopped = course(None, vec![throttled(450), throttled(500), throttled(550)]);
     stopped.decisions.push(decided(600, &[], &stopped));
-    let mut progress = planned(None);
-    failure(&mut progress, stopped, ErrorName::NoTarget, "the step's calls are used up");
-    let lines = told(&mut progress, RunStatus::Failed, false, usize::MAX);
+    let mut run = planned(None);
+    failure(&mut run, stopped, ErrorName::NoTarget, "the step's calls are used up");
+    let lines = told(&mut run, RunStatus::Failed, false, usize::MAX);
     let text = lines.join("\n");
     for part in [
         "answer  haiku  FAILED",
@@ -272,9 +272,9 @@ fn what_is_unknown_is_never_nothing() {
     let cut = failed(450, EAST, ErrorName::TargetBroken);
     let unpriced = Attempt { cost_usd: None, ..answered(500, WEST) };
     let attempts = vec![Attempt { usage: None, cost_usd: None, ..cut }, unpriced];
-    let mut progress = planned(None);
-    answer(&mut progress, &course(None, attempts));
-    let text = told(&mut progress, RunStatus::Succeeded, false, usize::MAX).join("\n");
+    let mut run = planned(None);
+    answer(&mut run, &course(None, attempts));
+    let text = told(&mut run, RunStatus::Succeeded, false, usize::MAX).join("\n");
     for part in [
         "us.anthropic.claude-haiku; tokens unknown; cost unknown",
         "312 out; cost unknown: the model has no price",
@@ -287,18 +287,18 @@ fn what_is_unknown_is_never_nothing() {
 
 #[test]
 fn of_many_items_the_eventful_ones_are_told() {
-    let mut progress = planned(Some(200));
+    let mut run = planned(Some(200));
     for item in 0..199 {
         let attempts = match item {
             7 | 30 => vec![failed(450, EAST, ErrorName::TargetThrottled), answered(500, WEST)],
             _ => vec![answered(500 + u64::from(item) * 10, EAST)],
         };
-        answer(&mut progress, &course(Some(item), attempts));
+        answer(&mut run, &course(Some(item), attempts));
     }
     let too_long = vec![failed(450, EAST, ErrorName::RequestRejected)];
     let failed = course(Some(199), too_long);
-    failure(&mut progress, failed, ErrorName::RequestRejected, "too long");
-    let lines = told(&mut progress, RunStatus::Failed, false, usize::MAX);
+    failure(&mut run, failed, ErrorName::RequestRejected, "too long");
+    let lines = told(&mut run, RunStatus::Failed, false, usize::MAX);
     let titles: Vec<&String> = lines.iter().filter(|line| line.starts_with("answer[")).collect();
     let expected = [
         "answer[7]  haiku  SUCCEEDED",
@@ -314,7 +314,7 @@ fn of_many_items_the_eventful_ones_are_told() {
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
-    let lines = told(&mut progress, RunStatus::Failed, true, usize::MAX);
+    let lines = told(&mut run, RunStatus::Failed, true, usize::MAX);
     let titles: Vec<&String> = lines.iter().filter(|line| line.starts_with("answer[")).collect();
     assert_eq!((titles.len(), titles[11].as_str()), (200, "answer[11]  haiku  SUCCEEDED"));
 }
@@ -331,8 +331,8 @@ fn a_step_still_running_is_told_of_later() {
 
 #[test]
 fn a_run_that_was_refused_says_that_there_was_nothing_to_decide() {
-    let mut progress = Progress::new(run());
-    let lines = told(&mut progress, RunStatus::Failed, false, usize::MAX);
+    let mut run = Run::new(reference());
+    let lines = told(&mut run, RunStatus::Failed, false, usize::MAX);
     let last = "in short  no plan was made, so nothing was decided and no call was made";
     assert_eq!(lines.last().unwrap(), last);
 }
@@ -343,17 +343,17 @@ fn an_artifact_from_before_there_were_candidates_is_read() {
         json!({ "at": "2026-11-01T12:00:00.412Z", "because": ["once"], "targets": [target(EAST)] });
     let mut old = serde_json::to_value(course(None, vec![answered(450, EAST)])).unwrap();
     old["decisions"] = json!([decision]);
-    let mut progress = planned(None);
-    answer(&mut progress, &serde_json::from_value(old).unwrap());
-    let lines = told(&mut progress, RunStatus::Succeeded, false, usize::MAX);
+    let mut run = planned(None);
+    answer(&mut run, &serde_json::from_value(old).unwrap());
+    let lines = told(&mut run, RunStatus::Succeeded, false, usize::MAX);
     let at = lines.iter().position(|line| line.ends_with("decide  try us-east-1: once")).unwrap();
     assert!(lines[at + 1].contains("call    us-east-1 answered in 1.2 s"), "{lines:#?}");
 }
 
 #[test]
 fn a_step_that_an_earlier_attempt_answered_is_not_counted_again() {
-    let mut progress = planned(None);
-    answer(&mut progress, &course(None, vec![answered(450, EAST)]));
+    let mut run = planned(None);
+    answer(&mut run, &course(None, vec![answered(450, EAST)]));
     let again = RunRecord {
         attempt_no: 2,
         started_at: after(60_000),
@@ -361,11 +361,10 @@ fn a_step_that_an_earlier_attempt_answered_is_not_counted_again() {
         ..record(RunStatus::Running)
     };
     let records = [record(RunStatus::Failed), again];
-    progress.note_record(records.last().cloned());
-    let plan = progress.plan.as_ref().unwrap();
-    let executions = timeline::of(&progress, plan, &records);
-    let account =
-        Account { progress: &progress, records: &records, executions: &executions, all: false };
+    run.note_record(records.last().cloned());
+    let plan = run.plan.as_ref().unwrap();
+    let executions = timeline::of(&run, plan, &records);
+    let account = Account { run: &run, records: &records, executions: &executions, all: false };
     let lines = lines(account, usize::MAX);
     let text: Vec<String> = lines.iter().map(|line| render(line, false, usize::MAX)).collect();
     let text = text.join("\n");
@@ -382,10 +381,10 @@ fn a_step_that_an_earlier_attempt_answered_is_not_counted_again() {
 #[test]
 fn events_are_in_order_of_time_and_sums_add_up() {
     let course = waited();
-    let mut progress = planned(None);
-    answer(&mut progress, &course);
-    let plan = progress.plan.as_ref().unwrap();
-    let executions = timeline::of(&progress, plan, &[record(RunStatus::Succeeded)]);
+    let mut run = planned(None);
+    answer(&mut run, &course);
+    let plan = run.plan.as_ref().unwrap();
+    let executions = timeline::of(&run, plan, &[record(RunStatus::Succeeded)]);
     let events = serde_json::to_value(executions[0].events()).unwrap();
     let kinds: Vec<&str> =
         events.as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
@@ -405,7 +404,7 @@ fn events_are_in_order_of_time_and_sums_add_up() {
 
 #[test]
 fn a_call_is_told_with_what_to_do_and_how_it_was_served() {
-    let mut progress = planned(None);
+    let mut run = planned(None);
     let advice = Some("fill in the form".to_owned());
     let denied = Attempt { advice, ..failed(450, EAST, ErrorName::TargetRejected) };
     let served = Attempt {
@@ -413,8 +412,8 @@ fn a_call_is_told_with_what_to_do_and_how_it_was_served() {
         guardrail_origin: vec!["ACCOUNT_ENFORCED".into(), "REQUEST".into()],
         ..answered(500, WEST)
     };
-    answer(&mut progress, &course(None, vec![denied, served]));
-    let lines = told(&mut progress, RunStatus::Succeeded, false, usize::MAX);
+    answer(&mut run, &course(None, vec![denied, served]));
+    let lines = told(&mut run, RunStatus::Succeeded, false, usize::MAX);
     let has = |part: &str| lines.iter().any(|line| line.ends_with(part) || line.contains(part));
     assert!(has("  to do: fill in the form"), "{lines:#?}");
     let model = "us.anthropic.claude-haiku (guardrails applied: ACCOUNT_ENFORCED, REQUEST), served by tier flex; ";

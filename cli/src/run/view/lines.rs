@@ -1,45 +1,21 @@
-//! A run as a line per event, each told once: for a log, where nothing can be redrawn.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! A run as a line per event: for a log, where nothing can be redrawn.
 
 use bcce_core::attempt::{Attempt, AttemptOutcome, Totals};
 
 use crate::figures;
-use crate::progress::{Progress, Standing, State, StepView};
-
-/// What has been told, and how often: two attempts may read alike.
-#[derive(Debug, Default)]
-pub struct Told(BTreeSet<(String, usize)>);
-
-impl Told {
-    /// What is new, in the order of `lines`.
-    pub fn news(&mut self, lines: Vec<String>) -> Vec<String> {
-        let mut seen = BTreeMap::new();
-        let mut news = Vec::new();
-        for line in lines {
-            let times = seen.entry(line.clone()).and_modify(|n| *n += 1).or_insert(1);
-            if self.0.insert((line.clone(), *times)) {
-                news.push(line);
-            }
-        }
-        news
-    }
-
-    pub fn is_new(&mut self, line: &str) -> bool {
-        self.0.insert((line.to_owned(), 1))
-    }
-}
+use crate::follow::Status;
+use crate::run::{Run, StepState, StepView};
 
 /// Everything that can be said of a run.
-pub fn all(progress: &Progress) -> Vec<String> {
+pub fn all(run: &Run) -> Vec<String> {
     let mut lines = Vec::new();
-    if progress.standing() != Standing::Unknown {
-        lines.push(match progress.run.attempt_no {
-            1 => format!("{} started", progress.run.run_id),
-            n => format!("{} started, attempt {n}", progress.run.run_id),
+    if run.status() != Status::Unknown {
+        lines.push(match run.reference.attempt_no {
+            1 => format!("{} started", run.reference.run_id),
+            n => format!("{} started, attempt {n}", run.reference.run_id),
         });
     }
-    let waves = progress.waves();
+    let waves = run.waves();
     if !waves.is_empty() {
         let steps = waves.iter().map(Vec::len).sum();
         lines.push(format!(
@@ -62,17 +38,20 @@ fn step(step: &StepView<'_>) -> Vec<String> {
             None => step.id.to_owned(),
         };
         lines.extend(
-            course.attempts.iter().map(|attempt| format!("{name}: {}", told(step.model, attempt))),
+            course
+                .attempts
+                .iter()
+                .map(|attempt| format!("{name}: {}", describe(step.model, attempt))),
         );
     }
     lines.extend(super::cut(step).map(|cut| format!("{}: {cut}", step.id)));
-    if let (State::Ended(_), Some(error)) = (step.state, step.error) {
+    if let (StepState::Ended(_), Some(error)) = (step.state, step.error) {
         lines.push(format!("{}: {} {error}", step.id, step.state.as_str()));
     }
     lines
 }
 
-fn told(model: &str, attempt: &Attempt) -> String {
+fn describe(model: &str, attempt: &Attempt) -> String {
     let (region, took) = (&attempt.target.region, figures::milliseconds(attempt.latency_ms));
     match (attempt.outcome, attempt.error) {
         (AttemptOutcome::Failed, Some(error)) => format!("{region} gave {error} after {took}"),
@@ -92,25 +71,29 @@ fn told(model: &str, attempt: &Attempt) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::tests::{failing_over, review};
+    use crate::run::samples::{failing_over, review};
+    use crate::screen::Printed;
 
     #[test]
-    fn each_event_is_one_line_and_told_once() {
-        let mut told = Told::default();
+    fn each_event_is_one_line_and_printed_once() {
+        let mut printed = Printed::default();
         let run = review(&[]).run.run_id;
-        assert_eq!(told.news(all(&review(&[]))), [&format!("{run} started"), "5 steps in 3 waves"]);
         assert_eq!(
-            told.news(all(&review(&["summarise"]))),
+            printed.news(all(&review(&[]))),
+            [&format!("{run} started"), "5 steps in 3 waves"]
+        );
+        assert_eq!(
+            printed.news(all(&review(&["summarise"]))),
             [
                 "summarise: haiku in us-east-1 answered in 1.2 s, first token 300 ms, 1,204 tokens in, 312 out, $0.0031"
             ]
         );
-        assert_eq!(told.news(all(&review(&["summarise"]))), [""; 0]);
+        assert_eq!(printed.news(all(&review(&["summarise"]))), [""; 0]);
     }
 
     #[test]
-    fn a_failed_attempt_is_told_before_the_answer() {
-        let lines = Told::default().news(all(&failing_over()));
+    fn a_failed_attempt_is_listed_before_the_answer() {
+        let lines = Printed::default().news(all(&failing_over()));
         assert_eq!(lines[2], "summarise: us-east-1 gave Bcce.TargetThrottled after 40 ms");
         assert!(lines[3].starts_with("summarise: haiku in us-west-2 answered"), "{lines:?}");
     }

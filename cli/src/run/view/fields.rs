@@ -4,19 +4,13 @@ use bcce_core::ledger::RunRecord;
 
 use super::status_ink;
 use crate::figures;
-use crate::paint::{Ink, Line, span};
-use crate::progress::{Progress, Standing};
+use crate::follow::Status;
+use crate::paint::{Ink, Line, field, span};
+use crate::run::Run;
 
-/// Characters before a field's value.
-pub const MARGIN: usize = 13;
-
-pub fn field(name: &str, value: String) -> Line {
-    vec![span(Ink::Dim, format!("  {name:<11}")), span(Ink::Plain, value)]
-}
-
-pub fn status(progress: &Progress, record: &RunRecord) -> Line {
-    let status = match progress.standing() {
-        Standing::Settling(ended) => span(Ink::Red, format!("  {ended}, and not sealed yet")),
+pub fn status(run: &Run, record: &RunRecord) -> Line {
+    let status = match run.status() {
+        Status::Finalizing(ended) => span(Ink::Red, format!("  {ended}, and not sealed yet")),
         _ => span(status_ink(record.status), format!("  {}", record.status)),
     };
     vec![span(Ink::Bold, &record.run_id), status]

@@ -12,7 +12,7 @@ use super::names::Names;
 use super::page::Page;
 use crate::figures;
 use crate::paint::{Ink, span};
-use crate::timeline::{Execution, Sums, has_failed};
+use crate::run::timeline::{Execution, Sums, has_failed};
 
 /// Different reasons that are told of one thing.
 const REASONS_TOLD: usize = 3;
@@ -46,10 +46,10 @@ pub fn put(page: &mut Page, account: Account<'_>) {
 }
 
 fn sentences(account: Account<'_>) -> Vec<String> {
-    if account.progress.plan.is_none() {
+    if account.run.plan.is_none() {
         return vec!["no plan was made, so nothing was decided and no call was made".into()];
     }
-    let attempt_no = account.progress.run.attempt_no;
+    let attempt_no = account.run.reference.attempt_no;
     let is_ours = |e: &&Execution| e.course.is_some_and(|course| course.attempt_no == attempt_no);
     let ours: Vec<&Execution> = account.executions.iter().filter(is_ours).collect();
     let courses: Vec<&Course> = ours.iter().filter_map(|execution| execution.course).collect();
@@ -72,7 +72,7 @@ fn sentences(account: Account<'_>) -> Vec<String> {
 
 /// Of every target that the run may ask.
 fn names(account: Account<'_>, attempts: &[&Attempt]) -> Names {
-    let routes = account.progress.plan.iter().flat_map(|plan| plan.routes.values());
+    let routes = account.run.plan.iter().flat_map(|plan| plan.routes.values());
     let listed = routes.flat_map(|route| &route.targets).map(|listed| &listed.target);
     Names::of(listed.chain(attempts.iter().map(|attempt| &attempt.target)))
 }
@@ -164,7 +164,7 @@ fn waited(courses: &[&Course], sums: &Sums) -> Option<String> {
 /// Waves follow one another, so their times add up to the run's.
 fn took(account: Account<'_>, executions: &[&Execution<'_>]) -> Option<String> {
     let record = account.records.last()?;
-    let waves = &account.progress.plan.as_ref()?.waves;
+    let waves = &account.run.plan.as_ref()?.waves;
     let planned: usize = waves.iter().map(|wave| wave.steps.len()).sum();
     let is_whole = account.executions.len() == planned;
     let whole = record.ended_at.filter(|_| is_whole)? - record.started_at;
