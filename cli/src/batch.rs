@@ -17,8 +17,8 @@ use bcce_core::ledger::BatchRecord;
 use time::OffsetDateTime;
 
 use self::pace::Pace;
-use crate::follow::Status;
 use crate::references::batch_reference;
+use crate::tracked::Status;
 
 #[derive(Debug)]
 pub struct Batch {

@@ -135,8 +135,8 @@ fn fault(file: &str, text: &str) -> Option<String> {
     let alone = Texts::from([(file.to_owned(), text.to_owned())]);
     let findings = configuration::check(&alone, Date::MAX);
     let own = findings.iter().filter(|finding| finding.file == file);
-    let told: Vec<String> = own.map(|finding| finding.problem.to_string()).collect();
-    (!told.is_empty()).then(|| told.join("; "))
+    let causes: Vec<String> = own.map(|finding| finding.problem.to_string()).collect();
+    (!causes.is_empty()).then(|| causes.join("; "))
 }
 
 /// How a document is kept.

@@ -1,19 +1,13 @@
 //! Follows a run or a batch until it is over. The ledger says how it stands, its objects what it did.
 
-use std::fmt::{Debug, Display};
 use std::io::Write;
 use std::time::Duration;
 
-use bcce_aws::sfn::StateMachine;
-use bcce_core::error::Fault;
-use bcce_core::ports::Started;
-use serde_json::Value;
-use time::OffsetDateTime;
-
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
-use crate::screen::{Moment, Screen, Shown};
-use crate::stack::Stack;
+use crate::screen::{Moment, Screen};
+use crate::stack::{Stack, unknown};
+use crate::tracked::{Status, Tracked};
 use crate::world::World;
 
 /// From the inbox to an execution it takes seconds, a cold start included.
@@ -22,103 +16,6 @@ const SOON: Duration = Duration::from_secs(20);
 const FAILED_LOOKS: u32 = 3;
 /// After so long a look is taken less often.
 const LONG: Duration = Duration::from_secs(60);
-
-/// How a run or a batch stands. `S`: its status in the ledger.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Status<S> {
-    /// There is neither an execution nor a record: the message is in the inbox, or was rejected.
-    Unknown,
-    UnderWay,
-    Over(S),
-    /// The execution ended with this status, and the finalize machine is about to close the record.
-    Finalizing(String),
-}
-
-impl<S> Status<S> {
-    /// `closed`: the status of a closed record, which decides because it is written last. `execution`: the status of
-    /// the execution as Step Functions spells it.
-    pub fn of(closed: Option<S>, has_record: bool, execution: Option<&str>) -> Self {
-        match (closed, execution) {
-            (Some(status), _) => Self::Over(status),
-            (None, None) if !has_record => Self::Unknown,
-            (None, None | Some("RUNNING" | "PENDING_REDRIVE")) => Self::UnderWay,
-            (None, Some(ended)) => Self::Finalizing(ended.to_owned()),
-        }
-    }
-}
-
-/// How often something is looked at.
-#[derive(Clone, Copy, Debug)]
-pub struct Rhythm {
-    /// Between two looks.
-    pub pause: Duration,
-    /// The same after a minute.
-    pub long_pause: Duration,
-    /// Pictures per look: the time goes on while nothing is asked.
-    pub pictures: u32,
-    /// Looks between two questions to Step Functions, which answers 15 a second for a whole account.
-    pub looks_per_status: usize,
-    /// Time in which what ended badly is finalized: that of the last calls, and the finalize machine's own. What is
-    /// open after that stays open.
-    pub finalizing: Duration,
-}
-
-/// A run or a batch, as far as it is known.
-pub trait Tracked: Shown + Sized {
-    /// Status in the ledger.
-    type Status: Copy + Debug + Display + PartialEq;
-
-    const CANCELLED: Self::Status;
-    /// What it is: `run` or `batch`.
-    const NOUN: &'static str;
-    /// The command's group of verbs for it.
-    const GROUP: &'static str;
-    /// The verb that shows it.
-    const SHOW: &'static str;
-    /// The verb that waits for its end.
-    const FOLLOW: &'static str;
-    const RHYTHM: Rhythm;
-
-    /// Returns the latest attempt, with its record if it has one.
-    async fn latest(stack: &Stack, id: &str) -> Outcome<Self>;
-    /// Looks once, at everything that is new.
-    async fn look(
-        &mut self,
-        stack: &Stack,
-        now: OffsetDateTime,
-        ask_execution: bool,
-    ) -> Result<(), Fault>;
-    /// Starts the execution of this attempt.
-    async fn start(&self, stack: &Stack) -> Result<Started, Fault>;
-    fn machine(stack: &Stack) -> &StateMachine;
-
-    fn id(&self) -> &str;
-    fn attempt_no(&self) -> u32;
-    fn execution_name(&self) -> String;
-    /// What its execution is started with.
-    fn input(&self) -> Value;
-    /// The ARN of its execution and when that was started, as recorded.
-    fn recorded(&self) -> Option<(&str, OffsetDateTime)>;
-    fn status(&self) -> Status<Self::Status>;
-    /// Key prefix of its objects.
-    fn prefix(&self) -> String;
-
-    /// Reports that there is no such run or batch.
-    fn unknown(&self, stack: &Stack) -> Failure;
-    /// Returns what is wrong with one that is over, or `None` if it succeeded.
-    fn failure(&self, stack: &Stack) -> Option<Failure>;
-    /// Describes what one that is over finished and paid.
-    fn paid(&self) -> String;
-    /// The line that says where the answers are, if there are any.
-    fn hint(&self, stack: &Stack) -> Option<String>;
-    /// Prints it for programs.
-    fn print_json(&self, out: &mut dyn Write) -> std::io::Result<()>;
-
-    /// Returns a command for it as it would be typed.
-    fn command(&self, stack: &Stack, verb: &str) -> String {
-        format!("`{}`", stack.command(&format!("{} {verb} {}", Self::GROUP, self.id())))
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
@@ -157,7 +54,7 @@ pub async fn follow<T: Tracked>(
     let since = world.now();
     let (mut frame, mut failed, mut ended_at) = (0, 0, None);
     for n in 0.. {
-        let ask = tracked.recorded().is_none() || n % T::RHYTHM.looks_per_status == 0;
+        let ask = tracked.attempt().recorded.is_none() || n % T::RHYTHM.looks_per_status == 0;
         failed = match tracked.look(stack, world.now(), ask).await {
             Ok(()) => 0,
             Err(fault) if failed >= FAILED_LOOKS => return Err(fault.into()),
@@ -230,7 +127,7 @@ fn conclude<T: Tracked>(stack: &Stack, tracked: &T, end: End<T::Status>, watch: 
     let waited = figures::milliseconds(watch.timeout.as_millis() as u64);
     Err(match end {
         End::Over(_) => return tracked.failure(stack).map_or(Ok(Exit::Done), Err),
-        End::Unknown => tracked.unknown(stack),
+        End::Unknown => unknown(&stack.environment, noun, T::GROUP, id),
         End::NotFinalized(status) => Failure {
             exit: Exit::Failed,
             what: format!("the execution of {id} ended {status} and the {noun} was not finalized"),
@@ -239,7 +136,7 @@ fn conclude<T: Tracked>(stack: &Stack, tracked: &T, end: End<T::Status>, watch: 
                  the functions' logs have the cause",
                 tracked.command(stack, "finalize"),
                 stack.outputs.artifact_bucket,
-                tracked.prefix()
+                tracked.attempt().prefix
             ),
         },
         End::TimedOut if tracked.status() == Status::Unknown => Failure {
@@ -274,21 +171,6 @@ mod tests {
 
     fn end_of(status: Status<char>, watch: Watch, waited_s: i64) -> Option<End<char>> {
         end(status, watch, time::Duration::seconds(waited_s), None, MOST)
-    }
-
-    #[test]
-    fn a_record_that_is_closed_decides_and_then_the_execution() {
-        for execution in [None, Some("RUNNING"), Some("FAILED")] {
-            assert_eq!(Status::of(Some('s'), true, execution), Status::Over('s'));
-        }
-        let of = |has_record, execution| Status::<char>::of(None, has_record, execution);
-        assert_eq!(of(false, None), Status::Unknown);
-        assert_eq!(of(true, None), Status::UnderWay);
-        assert_eq!(of(false, Some("RUNNING")), Status::UnderWay);
-        assert_eq!(of(true, Some("PENDING_REDRIVE")), Status::UnderWay);
-        for has_record in [false, true] {
-            assert_eq!(of(has_record, Some("ABORTED")), Status::Finalizing("ABORTED".into()));
-        }
     }
 
     #[test]

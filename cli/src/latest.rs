@@ -50,33 +50,45 @@ pub struct Row<'a> {
 }
 
 /// Which records are listed, and how.
-#[derive(Debug)]
+#[derive(Debug, clap::Args)]
 pub struct Filter {
-    pub workflow: Option<String>,
-    pub status: Option<&'static str>,
-    pub days: u16,
-    pub limit: u16,
-    pub json: bool,
+    /// Only those of this workflow
+    #[arg(long, value_name = "NAME")]
+    workflow: Option<String>,
+    /// How many days to go back
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=366))]
+    days: u16,
+    /// How many to print
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    limit: u16,
+    /// Print the records as a JSON array
+    #[arg(long)]
+    json: bool,
 }
 
 impl Filter {
-    fn wants(&self, row: &Row<'_>) -> bool {
+    fn wants(&self, row: &Row<'_>, status: Option<&str>) -> bool {
         self.workflow.as_ref().is_none_or(|workflow| workflow == row.workflow)
-            && self.status.is_none_or(|status| status == row.status.text)
+            && status.is_none_or(|status| status == row.status.text)
     }
 }
 
-/// Prints the latest records that a filter wants.
-pub async fn print<R: Listed>(filter: &Filter, world: &World, out: &mut dyn Write) -> Outcome {
+/// Prints the latest records that a filter wants, with one status or any.
+pub async fn print<R: Listed>(
+    filter: &Filter,
+    status: Option<&str>,
+    world: &World,
+    out: &mut dyn Write,
+) -> Outcome {
     let stack = Stack::find(world).await?;
     let search = Search {
         today: world.now().date(),
         days: filter.days,
         limit: filter.limit,
-        is_filtered: filter.workflow.is_some() || filter.status.is_some(),
+        is_filtered: filter.workflow.is_some() || status.is_some(),
     };
     let listed = async |shard, most| R::listed(&stack.ledger, shard, most).await;
-    let wanted = |record: &R| filter.wants(&record.row());
+    let wanted = |record: &R| filter.wants(&record.row(), status);
     let mut found = search_days(search, R::NOUNS[1], listed, wanted).await?;
     newest_first(&mut found, filter.limit.into());
     if filter.json {

@@ -101,7 +101,7 @@ pub fn note_unseen(unseen: u64) {
 
 fn letter(message: DeadMessage, inbox_url: &str) -> Letter {
     let (workflow, id) = told_of(&message.body);
-    // What SQS moved bears the sender's own attributes: who sent it is told by the queue alone.
+    // What SQS moved bears the sender's own attributes: only the queue says who sent it.
     let (tenant, error, reason) = match &message.moved_from {
         Some(queue) => (
             tenant_of(queue, inbox_url),
@@ -126,7 +126,7 @@ fn letter(message: DeadMessage, inbox_url: &str) -> Letter {
     }
 }
 
-/// As dispatch tells it; `None`: the queue is no inbox of this stack.
+/// Returns whose inbox a queue is, as dispatch does, or `None` if it is not an inbox of this stack.
 pub fn tenant_of(queue_arn: &str, inbox_url: &str) -> Option<String> {
     let name = queue_arn.rsplit(':').next()?;
     match name.strip_prefix(inbox_url.rsplit('/').next()?)? {

@@ -19,6 +19,7 @@ mod seal; // signature and digests of a run
 mod secrets; // of webhooks, named and never read
 mod stack; // the deployed parts, by the one parameter that names them
 mod terminal; // what a terminal gets to see of foreign text
+mod tracked; // what a run and a batch have in common
 mod values; // values of options and arguments
 mod warm; // schemas compiled before a run needs them
 mod world; // terminal, clock, standard input

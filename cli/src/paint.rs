@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_and_a_control_character_can_be_told_apart_where_they_matter() {
+    fn a_blank_and_a_control_character_are_seen_where_they_matter() {
         let line =
             [span(Ink::Plain, "-"), span(Ink::Red, "a:\tb \r"), span(Ink::Plain, "\x1b\u{9b} ")];
         assert_eq!(render_exactly(&line, false), "-a:\tb \u{240d}\u{241b}\u{fffd} ");

@@ -18,8 +18,8 @@ use bcce_core::notice::RunStatus;
 use bcce_core::plan::Plan;
 use bcce_core::run::{ANSWER, FAILURE, RunRef};
 
-use crate::follow::Status;
 use crate::references::run_reference;
+use crate::tracked::Status;
 
 #[derive(Debug)]
 pub struct Run {

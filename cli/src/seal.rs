@@ -140,7 +140,7 @@ impl Known {
         self.0.extend(artifacts.iter().map(|artifact| artifact.key.clone()));
     }
 
-    /// Adds the manifest of another attempt, if it is signed, and tells what is wrong with it otherwise.
+    /// Adds the manifest of another attempt, if it is signed, or else reports what is wrong with it.
     fn add_other<M>(
         &mut self,
         subject: &Subject,
@@ -153,7 +153,7 @@ impl Known {
                 self.add(subject, &artifacts(manifest));
             }
             Some(report) => {
-                // They are told by their own faults.
+                // Their own faults report them.
                 self.add(subject, &[]);
                 faults.extend(report.faults);
             }

@@ -153,20 +153,23 @@ impl Stack {
     }
 }
 
-pub fn unknown_batch(environment: &str, batch_id: &str) -> Failure {
-    let what = format!("there is no batch {batch_id} in {environment}");
+/// Reports that there is no such run or batch. `group`: the command's group of verbs for it.
+pub fn unknown(environment: &str, noun: &str, group: &str, id: &str) -> Failure {
     Failure::usage(
-        what,
-        "`bcce batch list` shows the batches, one that was just sent within seconds; --env and AWS_PROFILE choose where to look",
+        format!("there is no {noun} {id} in {environment}"),
+        format!(
+            "`bcce {group} list` shows what there is, and what was just sent within seconds; --env and AWS_PROFILE choose \
+             where to look"
+        ),
     )
 }
 
-pub fn unknown_run(environment: &str, run_id: &str) -> Failure {
-    let what = format!("there is no run {run_id} in {environment}");
-    Failure::usage(
-        what,
-        "`bcce runs list` shows the runs; --env and AWS_PROFILE choose where to look",
-    )
+fn unknown_run(environment: &str, run_id: &str) -> Failure {
+    unknown(environment, "run", "runs", run_id)
+}
+
+fn unknown_batch(environment: &str, batch_id: &str) -> Failure {
+    unknown(environment, "batch", "batch", batch_id)
 }
 
 fn missing(name: &str, config: &SdkConfig) -> Failure {

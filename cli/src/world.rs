@@ -48,9 +48,7 @@ impl World {
 
     pub async fn sdk_config(&self) -> Outcome<SdkConfig> {
         let config = bcce_aws::chain::sdk_config().await?;
-        match config.region().is_some_and(|region| !region.as_ref().is_empty()) {
-            true => Ok(config),
-            false => Err(StartError::Missing("AWS_REGION").into()),
-        }
+        let has_region = config.region().is_some_and(|region| !region.as_ref().is_empty());
+        if has_region { Ok(config) } else { Err(StartError::Missing("AWS_REGION").into()) }
     }
 }

@@ -11,15 +11,15 @@ use bcce_core::error::Fault;
 use bcce_core::limits::INVOKE_SECONDS;
 use bcce_core::ports::{GetObject, ReadTally, StartBatch, Started};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 use time::OffsetDateTime;
 
 use super::json::as_json;
 use super::{Batch, view};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
-use crate::follow::{Rhythm, Status, Tracked};
-use crate::stack::{Stack, unknown_batch};
+use crate::stack::Stack;
+use crate::tracked::{Attempt, Rhythm, Status, Tracked};
 
 impl Tracked for Batch {
     type Status = BatchStatus;
@@ -85,32 +85,19 @@ impl Tracked for Batch {
         &self.reference.batch_id
     }
 
-    fn attempt_no(&self) -> u32 {
-        self.reference.attempt_no
-    }
-
-    fn execution_name(&self) -> String {
-        self.reference.execution_name()
-    }
-
-    fn input(&self) -> Value {
-        json!(self.reference)
-    }
-
-    fn recorded(&self) -> Option<(&str, OffsetDateTime)> {
-        self.record.as_ref().map(|record| (record.execution_arn.as_str(), record.started_at))
+    fn attempt(&self) -> Attempt {
+        let record = self.record.as_ref();
+        Attempt {
+            number: self.reference.attempt_no,
+            execution_name: self.reference.execution_name(),
+            input: json!(self.reference),
+            recorded: record.map(|record| (record.execution_arn.clone(), record.started_at)),
+            prefix: self.reference.prefix(),
+        }
     }
 
     fn status(&self) -> Status<BatchStatus> {
         self.status()
-    }
-
-    fn prefix(&self) -> String {
-        self.reference.prefix()
-    }
-
-    fn unknown(&self, stack: &Stack) -> Failure {
-        unknown_batch(&stack.environment, self.id())
     }
 
     fn failure(&self, stack: &Stack) -> Option<Failure> {

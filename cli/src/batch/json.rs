@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Batch, view};
-use crate::follow::Status;
+use crate::tracked::Status;
 
 pub fn as_json(batch: &Batch) -> Value {
     let record = batch.record.as_ref();

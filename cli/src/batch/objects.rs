@@ -69,13 +69,13 @@ pub async fn print<F: Fn(&[u8]) -> bool>(
     }
     lines.finish(out)?;
     out.flush()?;
-    match digest.hex() == object.sha256 {
-        true => Ok(()),
-        false => Err(failed(
-            format!("{location} does not have the digest that the manifest lists"),
-            "what was printed is not what was sealed; `bcce batch verify` tells more",
-        )),
+    if digest.hex() == object.sha256 {
+        return Ok(());
     }
+    Err(failed(
+        format!("{location} does not have the digest that the manifest lists"),
+        "what was printed is not what was sealed; `bcce batch verify` shows more",
+    ))
 }
 
 /// SHA-256 and length of an object; `None`: there is none.

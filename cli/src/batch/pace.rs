@@ -47,7 +47,7 @@ mod tests {
     const STARTED: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 
     #[test]
-    fn one_look_tells_the_pace_since_the_start_and_more_that_of_the_last_minute() {
+    fn one_look_gives_the_pace_since_the_start_and_more_that_of_the_last_minute() {
         let (mut pace, at) = (Pace::default(), |s| STARTED + time::Duration::seconds(s));
         assert_eq!(pace.per_minute(STARTED), None);
         pace.note(at(120), 60);

@@ -66,7 +66,7 @@ pub fn under_way() -> Batch {
 
 pub fn half_way() -> Batch {
     let mut batch = under_way();
-    let tally = Tally {
+    let progress = Tally {
         succeeded: 236,
         failed: 12,
         cost_usd: Decimal::new(4123, 4),
@@ -74,7 +74,7 @@ pub fn half_way() -> Batch {
         errors: [("Bcce.NoTarget".to_owned(), 12)].into(),
         ..Tally::default()
     };
-    batch.note_tally(tally, STARTED + time::Duration::minutes(4));
+    batch.note_progress(progress, STARTED + time::Duration::minutes(4));
     batch
 }
 

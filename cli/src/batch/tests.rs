@@ -57,9 +57,9 @@ fn a_batch_that_is_over_shows_what_it_came_to_and_where_it_lies() {
 }
 
 #[test]
-fn answers_that_were_cut_are_told_while_a_batch_runs_and_when_it_is_over() {
+fn answers_that_were_cut_are_counted_while_a_batch_runs_and_when_it_is_over() {
     let mut batch = half_way();
-    batch.tally.truncated = 7;
+    batch.progress.truncated = 7;
     let lines = drawn(&batch);
     assert!(
         lines[3].starts_with("248 of 497 over, 12 failed, 7 cut by max_tokens ·"),
@@ -75,7 +75,8 @@ fn answers_that_were_cut_are_told_while_a_batch_runs_and_when_it_is_over() {
 #[test]
 fn a_batch_that_halted_says_why_and_forecasts_nothing() {
     let mut halted = half_way();
-    halted.tally.halted = Some(Halt { at: STARTED, because: "101 items failed, 100 may".into() });
+    halted.progress.halted =
+        Some(Halt { at: STARTED, because: "101 items failed, 100 may".into() });
     let lines = drawn(&halted);
     assert!(!lines[3].contains("left"), "{}", lines[3]);
     let why =
@@ -126,12 +127,12 @@ fn jobs_line(batch: &Batch) -> Option<String> {
 }
 
 #[test]
-fn a_line_is_told_for_each_percent_that_was_seen() {
+fn a_line_is_printed_for_each_percent_that_was_seen() {
     let mut batch = under_way();
     assert_eq!(batch.lines().len(), 3, "started, items, mode");
     let over = |succeeded| Tally { succeeded, ..Tally::default() };
     for (succeeded, lines) in [(0, 3), (1, 4), (2, 4), (5, 5), (497, 6), (497, 6)] {
-        batch.note_tally(over(succeeded), STARTED + time::Duration::minutes(1));
+        batch.note_progress(over(succeeded), STARTED + time::Duration::minutes(1));
         assert_eq!(batch.lines().len(), lines, "{succeeded}");
     }
     assert!(batch.lines()[5].starts_with("497 of 497 over"));
@@ -153,7 +154,7 @@ fn a_batch_is_over_when_its_record_is_closed() {
 fn a_retry_begins_at_nothing() {
     let mut batch = over();
     batch.note_record(Some(record(2, BatchStatus::Running)));
-    assert_eq!((batch.tally.over(), batch.manifest.is_none()), (0, true));
+    assert_eq!((batch.progress.over(), batch.manifest.is_none()), (0, true));
     assert_eq!(batch.lines()[0], format!("{} started, attempt 2", batch.reference.batch_id));
     let mut retried = Batch::new(batch.reference.clone());
     retried.note_record(Some(record(1, BatchStatus::Partial)));

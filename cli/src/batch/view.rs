@@ -10,10 +10,10 @@ use time::OffsetDateTime;
 use super::Batch;
 use super::pace::remaining;
 use crate::figures;
-use crate::follow::Status;
 use crate::paint::{Ink, Line, field, span};
 use crate::screen::Moment;
 use crate::screen::Shown;
+use crate::tracked::Status;
 
 /// Characters of the bar.
 const BAR: usize = 40;
@@ -206,9 +206,10 @@ fn manner(opened: &Opened) -> String {
         Mode::Bulk => "in bulk",
         Mode::Auto => "auto",
     };
-    let because = match opened.because.is_empty() {
-        true => String::new(),
-        false => format!(": {}", opened.because.join("; ")),
+    let because = if opened.because.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", opened.because.join("; "))
     };
     format!("{mode}, {} at a time{because}", opened.concurrency)
 }

@@ -2,10 +2,11 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::follow::{Status, Tracked, Watch, follow};
+use crate::follow::{Watch, follow};
 use crate::run::Run;
 use crate::screen::Screen;
 use crate::stack::Stack;
+use crate::tracked::{Status, Tracked};
 use crate::values::{duration, run_id};
 use crate::world::World;
 
@@ -42,7 +43,7 @@ pub async fn cancel<T: Tracked>(
         return Err(Failure::usage(format!("{id} is over: {status}"), shows));
     }
     let cause = format!("bcce {} cancel", T::GROUP);
-    T::machine(stack).stop(&tracked.execution_name(), &cause).await?;
+    T::machine(stack).stop(&tracked.attempt().execution_name, &cause).await?;
     let Some(timeout) = wait else {
         writeln!(out, "{id} is stopped; it is finalized when its last calls are over")?;
         return Ok(Exit::Done);

@@ -9,13 +9,13 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::follow::Tracked;
 use crate::paint::render;
 use crate::references::run_reference;
 use crate::run::Run;
 use crate::run::timeline::{self, Event, Execution, Sums};
 use crate::run::view::explained::{Account, lines};
 use crate::stack::Stack;
+use crate::tracked::Tracked;
 use crate::values::run_id;
 use crate::world::World;
 
@@ -44,8 +44,8 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let follow = stack.command(&format!("runs follow {}", args.run));
     let executions = executions(&run, &records, args.step.as_deref(), &follow)?;
     if args.json {
-        let told = told(&run, &records, &executions);
-        writeln!(out, "{}", serde_json::to_string_pretty(&told).unwrap_or_default())?;
+        let explanation = explanation(&run, &records, &executions);
+        writeln!(out, "{}", serde_json::to_string_pretty(&explanation).unwrap_or_default())?;
         return Ok(Exit::Done);
     }
     let account = Account { run: &run, records: &records, executions: &executions, all: args.all };
@@ -87,7 +87,7 @@ fn unknown_step(plan: &Plan, step: &str) -> Failure {
 
 /// `--json`. Fields are added, never changed.
 #[derive(Serialize)]
-struct Told<'a> {
+struct Explanation<'a> {
     version: u32,
     run: Option<&'a RunRecord>,
     #[serde(with = "time::serde::rfc3339::option")]
@@ -123,14 +123,18 @@ struct Timed<'a> {
     event: Event<'a>,
 }
 
-fn told<'a>(run: &'a Run, records: &'a [RunRecord], executions: &'a [Execution<'a>]) -> Told<'a> {
+fn explanation<'a>(
+    run: &'a Run,
+    records: &'a [RunRecord],
+    executions: &'a [Execution<'a>],
+) -> Explanation<'a> {
     let (plan, record) = (run.plan.as_ref(), records.last());
     let timeout = plan.map(|plan| std::time::Duration::from_secs(plan.timeout));
     let taken = |name: &str| executions.iter().any(|execution| execution.step.route == name);
     let routes = plan.into_iter().flat_map(|plan| &plan.routes);
     let ours = executions.iter().filter_map(|execution| execution.course);
     let ours = ours.filter(|course| course.attempt_no == run.reference.attempt_no);
-    Told {
+    Explanation {
         version: 1,
         run: record,
         deadline: record.zip(timeout).map(|(record, timeout)| record.started_at + timeout),
@@ -179,9 +183,9 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let none = Run::new(RunRef::first("default", "code-review", "m-1"));
-        let (exit, told) = refused(&none, None);
+        let (exit, message) = refused(&none, None);
         assert_eq!(exit, Exit::Usage);
-        assert_eq!(told, "the run has no plan yet -> `bcce runs follow r` shows when it has");
+        assert_eq!(message, "the run has no plan yet -> `bcce runs follow r` shows when it has");
         assert_eq!(
             refused(&review(&[]), Some("verdikt")).1,
             "the run has no step verdikt -> there are: summarise, correctness, security, tests, verdict"
@@ -189,16 +193,16 @@ mod tests {
     }
 
     #[test]
-    fn one_step_is_told_alone_and_json_has_its_events_and_sums() {
+    fn one_step_is_explained_alone_and_json_has_its_events_and_sums() {
         let mut run = failing_over();
         let records = [record(1, RunStatus::Running).unwrap()];
         run.note_record(records.last().cloned());
         let all = executions(&run, &records, None, "").unwrap();
         assert_eq!(all.len(), 5);
         let one = executions(&run, &records, Some("summarise"), "").unwrap();
-        let told = serde_json::to_value(told(&run, &records, &one)).unwrap();
-        assert_eq!(told["deadline"], "2026-11-01T12:01:00Z");
-        let step = &told["steps"][0];
+        let json = serde_json::to_value(explanation(&run, &records, &one)).unwrap();
+        assert_eq!(json["deadline"], "2026-11-01T12:01:00Z");
+        let step = &json["steps"][0];
         assert_eq!((&step["step"], &step["status"]), (&"summarise".into(), &"SUCCEEDED".into()));
         assert_eq!(
             (step["events"][0]["after_ms"].as_i64(), &step["item"]),
@@ -206,7 +210,7 @@ mod tests {
         );
         assert_eq!(step["events"][1]["event"], "attempt");
         assert_eq!(step["events"][1]["target"]["region"], "us-west-2");
-        for sums in [&step["sums"], &told["sums"]] {
+        for sums in [&step["sums"], &json["sums"]] {
             assert_eq!((&sums["calls"], &sums["failed_calls"]), (&2.into(), &1.into()));
             assert_eq!(
                 (&sums["cost_usd"], &sums["failed"]["cost_usd"]),

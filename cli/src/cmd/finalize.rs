@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::follow::{Status, Tracked, Watch, follow};
+use crate::follow::{Watch, follow};
 use crate::run::Run;
 use crate::screen::Screen;
 use crate::stack::Stack;
+use crate::tracked::{Status, Tracked};
 use crate::values::{duration, run_id};
 use crate::world::World;
 
@@ -41,7 +42,7 @@ pub async fn finalize<T: Tracked>(
         let then = format!("{} shows it", tracked.command(stack, T::SHOW));
         return Err(Failure::usage(format!("{id} is finalized: {status}"), then));
     }
-    let end = T::machine(stack).end(&tracked.execution_name()).await?;
+    let end = T::machine(stack).end(&tracked.attempt().execution_name).await?;
     let end = end.or_else(|| forgotten(&tracked, world.now()));
     let event = event(&id, end).map_err(|what| {
         let follow = tracked.command(stack, T::FOLLOW);
@@ -59,12 +60,13 @@ pub async fn finalize<T: Tracked>(
 /// Describes the end of an execution that Step Functions has forgotten, as it does after 90 days. Only the record
 /// is left of it.
 fn forgotten(tracked: &impl Tracked, now: OffsetDateTime) -> Option<Value> {
-    let (execution_arn, started_at) = tracked.recorded()?;
+    let attempt = tracked.attempt();
+    let (execution_arn, started_at) = attempt.recorded?;
     let millis = |at: OffsetDateTime| (at.unix_timestamp_nanos() / 1_000_000) as i64;
     Some(json!({
         "executionArn": execution_arn,
         "status": "ABORTED",
-        "input": tracked.input().to_string(),
+        "input": attempt.input.to_string(),
         "startDate": millis(started_at),
         "stopDate": millis(now),
     }))

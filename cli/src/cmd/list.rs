@@ -15,21 +15,11 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only runs of this workflow
-    #[arg(long, value_name = "NAME")]
-    workflow: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     /// Only runs with this status: running, succeeded, failed, rejected or cancelled
     #[arg(long, value_parser = status)]
     status: Option<RunStatus>,
-    /// How many days to go back
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=366))]
-    days: u16,
-    /// How many runs to print
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
-    limit: u16,
-    /// Print the records as a JSON array
-    #[arg(long)]
-    json: bool,
 }
 
 fn status(given: &str) -> Result<RunStatus, String> {
@@ -37,9 +27,7 @@ fn status(given: &str) -> Result<RunStatus, String> {
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
-    let Args { workflow, status, days, limit, json } = args;
-    let status = status.map(RunStatus::as_str);
-    print::<RunRecord>(&Filter { workflow, status, days, limit, json }, world, out).await
+    print::<RunRecord>(&args.filter, args.status.map(RunStatus::as_str), world, out).await
 }
 
 impl Listed for RunRecord {

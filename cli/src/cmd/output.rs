@@ -6,10 +6,10 @@ use bcce_core::ports::{GetObject, ListObjects};
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::follow::Tracked;
 use crate::references::run_reference;
 use crate::run::Run;
 use crate::stack::Stack;
+use crate::tracked::Tracked;
 use crate::values::run_id;
 use crate::world::World;
 
@@ -40,13 +40,12 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     if bodies.is_empty() {
         return Err(none(&stack, &run, &format!("step {step} has no output")));
     }
-    match args.json {
-        true => writeln!(
-            out,
-            "{}",
-            bodies.iter().map(|body| String::from_utf8_lossy(body)).collect::<Vec<_>>().join("\n")
-        )?,
-        false => writeln!(out, "{}", text(&outputs(&step, &bodies)?))?,
+    if args.json {
+        for body in &bodies {
+            writeln!(out, "{}", String::from_utf8_lossy(body))?;
+        }
+    } else {
+        writeln!(out, "{}", text(&outputs(&step, &bodies)?))?;
     }
     Ok(Exit::Done)
 }
@@ -88,7 +87,7 @@ fn none(stack: &Stack, run: &Run, what: &str) -> Failure {
     Failure {
         exit: Exit::Failed,
         what: what.to_owned(),
-        then: format!("`{show}` tells how far it came, and its steps"),
+        then: format!("`{show}` shows how far it came, and its steps"),
     }
 }
 

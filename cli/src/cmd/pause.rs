@@ -8,7 +8,7 @@ use crate::letters::tenant_of;
 use crate::stack::Stack;
 use crate::world::World;
 
-/// Lambda takes up to a minute or two; what it says after that is told.
+/// Lambda takes up to a minute or two; what it says after that is printed.
 const PATIENCE: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_secs(1);
 

@@ -8,11 +8,12 @@ use bcce_core::run::{MAX_ATTEMPTS, RunRef};
 use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::follow::{Tracked, Watch, follow_and_print};
+use crate::follow::{Watch, follow_and_print};
 use crate::references::run_reference;
 use crate::run::Run;
 use crate::stack::Stack;
 use crate::terminal::note;
+use crate::tracked::Tracked;
 use crate::values::{duration, run_id};
 use crate::world::World;
 
@@ -38,7 +39,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let record = &records[records.len() - 1];
     let latest = Run::new(run_reference(record));
     let execution = match record.status {
-        RunStatus::Running => stack.machine.status(&latest.execution_name()).await?,
+        RunStatus::Running => stack.machine.status(&latest.reference.execution_name()).await?,
         _ => None,
     };
     let next = next(record, execution.as_deref(), |verb| latest.command(&stack, verb))?;
@@ -54,7 +55,7 @@ pub async fn retry<T: Tracked>(
     json: bool,
     out: &mut dyn Write,
 ) -> Outcome {
-    let (id, attempt_no) = (next.id(), next.attempt_no());
+    let (id, attempt_no) = (next.id(), next.attempt().number);
     match next.start(stack).await? {
         Started::Running { .. } => {}
         Started::Existed => note(&format!("attempt {attempt_no} was started before")),

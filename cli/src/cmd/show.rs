@@ -7,7 +7,6 @@ use serde_json::json;
 
 use crate::exit::{Exit, Outcome};
 use crate::figures;
-use crate::follow::Tracked;
 use crate::paint::{Ink, Line, field, render, span};
 use crate::references::run_reference;
 use crate::run::Run;
@@ -15,6 +14,7 @@ use crate::run::view::fields::{earlier, error, started, status};
 use crate::run::view::{self, Detail};
 use crate::screen::Moment;
 use crate::stack::Stack;
+use crate::tracked::Tracked;
 use crate::values::run_id;
 use crate::world::World;
 
@@ -113,12 +113,12 @@ fn artifacts(
     for name in names {
         let artifact =
             known.iter().find(|artifact| artifact.key.strip_prefix(&prefix) == Some(name));
-        let told = artifact.map(|artifact| {
+        let seal = artifact.map(|artifact| {
             format!("{:>11} bytes  sha256 {}", figures::count(artifact.bytes), artifact.sha256)
         });
         lines.push(vec![
             span(Ink::Plain, format!("  {name:<width$}")),
-            span(Ink::Dim, told.unwrap_or_default()),
+            span(Ink::Dim, seal.unwrap_or_default()),
         ]);
     }
     lines

@@ -63,7 +63,7 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let (request, problems) = draft(&args, world);
     let stack = match Stack::find(world).await {
-        // What can be told without a stack is told without one.
+        // What is wrong without a stack is reported without one.
         Err(_) if !problems.is_empty() => return Err(wrong(&problems)),
         found => found?,
     };
@@ -79,13 +79,11 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         );
     }
     if !args.wait {
-        match args.json {
-            true => writeln!(
-                out,
-                "{}",
-                serde_json::json!({ "run_id": run.run_id, "request_id": run.request_id })
-            )?,
-            false => writeln!(out, "{}", run.run_id)?,
+        if args.json {
+            let sent = serde_json::json!({ "run_id": run.run_id, "request_id": run.request_id });
+            writeln!(out, "{sent}")?;
+        } else {
+            writeln!(out, "{}", run.run_id)?;
         }
         return Ok(Exit::Done);
     }
@@ -137,10 +135,10 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
             let retries = Retries::default();
             let sources = Sources { request: &stored, configuration: &configuration, retries };
             let refused = Plan::resolve(&sources).err().unwrap_or_default();
-            // Inputs that could not be read would be told as missing.
+            // Inputs that could not be read would be reported as missing.
             let unread = problems.iter().any(|problem| problem.field.starts_with("inputs"));
-            let told = if unread { vec!["inputs".to_owned()] } else { vec![] };
-            problems.extend(refused.wrong.beside(&told));
+            let reported = if unread { vec!["inputs".to_owned()] } else { vec![] };
+            problems.extend(refused.wrong.beside(&reported));
             problems.extend(refused.forbidden);
             problems.extend(refused.unaffordable);
         }
@@ -191,15 +189,14 @@ async fn sent_before(stack: &Stack, stored: &StoredRequest) -> Outcome<bool> {
 pub const NOTHING_SENT: &str = "nothing was sent; mend it and submit again";
 
 pub fn wrong(problems: &Problems) -> Failure {
-    let told: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+    let lines: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
     let typed = problems.iter().any(|problem| problem.cause.starts_with("must be a"));
-    let hint = match typed {
-        true => {
-            "; --input NAME:=JSON gives numbers, lists, true and false, --files NAME PATH... a list of files"
-        }
-        false => "",
+    let hint = if typed {
+        "; --input NAME:=JSON gives numbers, lists, true and false, --files NAME PATH... a list of files"
+    } else {
+        ""
     };
-    Failure::usage(format!("the request is wrong:{told}"), format!("{NOTHING_SENT}{hint}"))
+    Failure::usage(format!("the request is wrong:{lines}"), format!("{NOTHING_SENT}{hint}"))
 }
 
 #[cfg(test)]
@@ -226,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_inputs_and_of_the_request_are_told_together() {
+    fn faults_of_inputs_and_of_the_request_are_reported_together() {
         let (_, problems) =
             draft(&args(&["text=@/gone"], &[&["code", "/gone/a", "/gone/b"]]), &world());
         let failure = wrong(&problems);

@@ -9,14 +9,14 @@ use bcce_core::limits::INVOKE_SECONDS;
 use bcce_core::notice::RunStatus;
 use bcce_core::ports::{GetObject, ListObjects, ReadAttempts, StartRun, Started};
 use futures::StreamExt;
-use serde_json::{Value, json};
+use serde_json::json;
 use time::OffsetDateTime;
 
 use super::Run;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
-use crate::follow::{Rhythm, Status, Tracked};
-use crate::stack::{Stack, unknown_run};
+use crate::stack::Stack;
+use crate::tracked::{Attempt, Rhythm, Status, Tracked};
 
 /// Objects read at a time.
 const AT_A_TIME: usize = 8;
@@ -77,32 +77,19 @@ impl Tracked for Run {
         &self.reference.run_id
     }
 
-    fn attempt_no(&self) -> u32 {
-        self.reference.attempt_no
-    }
-
-    fn execution_name(&self) -> String {
-        self.reference.execution_name()
-    }
-
-    fn input(&self) -> Value {
-        json!(self.reference)
-    }
-
-    fn recorded(&self) -> Option<(&str, OffsetDateTime)> {
-        self.record.as_ref().map(|record| (record.execution_arn.as_str(), record.started_at))
+    fn attempt(&self) -> Attempt {
+        let record = self.record.as_ref();
+        Attempt {
+            number: self.reference.attempt_no,
+            execution_name: self.reference.execution_name(),
+            input: json!(self.reference),
+            recorded: record.map(|record| (record.execution_arn.clone(), record.started_at)),
+            prefix: self.reference.prefix(),
+        }
     }
 
     fn status(&self) -> Status<RunStatus> {
         self.status()
-    }
-
-    fn prefix(&self) -> String {
-        self.reference.prefix()
-    }
-
-    fn unknown(&self, stack: &Stack) -> Failure {
-        unknown_run(&stack.environment, self.id())
     }
 
     fn failure(&self, stack: &Stack) -> Option<Failure> {

@@ -12,10 +12,10 @@ use time::OffsetDateTime;
 
 use self::columns::{Cells, lay_out};
 use crate::figures;
-use crate::follow::Status;
 use crate::paint::{Ink, Line, span};
 use crate::run::{Run, StepState, StepView};
 use crate::screen::{Moment, Shown};
+use crate::tracked::Status;
 
 /// How much of a run is shown.
 #[derive(Clone, Copy, Debug)]
@@ -191,7 +191,7 @@ fn mark(state: StepState, frame: usize) -> (Ink, &'static str) {
     }
 }
 
-/// A running step tells nothing before it is done; its wave began when the one before ended.
+/// Nothing is known of a running step before it is done; its wave began when the one before ended.
 fn took(
     step: &StepView<'_>,
     attempts: &[&Attempt],

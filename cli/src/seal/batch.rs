@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_changed_or_taken_away_is_told() {
+    async fn what_was_changed_or_taken_away_is_reported() {
         let store = sealed();
         store.objects.borrow_mut().insert(batch().results_key(), b"x\n".to_vec());
         store.objects.borrow_mut().remove(&batch().outputs_key());
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_added_to_a_batch_by_whatever_attempt_is_told() {
+    async fn what_was_added_to_a_batch_by_whatever_attempt_is_reported() {
         let store = sealed();
         let (retry, prefix) = (batch().retry().unwrap(), batch().prefix());
         let added = [
@@ -207,7 +207,7 @@ mod tests {
             batch().part_key(1),
         ];
         store.objects.borrow_mut().extend(added.map(|key| (key, b"{}".to_vec())));
-        let told = inspected(&store, &batch()).await.unwrap().faults;
+        let faults = inspected(&store, &batch()).await.unwrap().faults;
         let ends = [
             "manifest-2.json.sig: there is no signature",
             "manifest-2.json is not what this version writes: line 1, column 2",
@@ -215,8 +215,8 @@ mod tests {
             "results-2.jsonl: is in no signed manifest of any attempt",
         ];
         assert!(
-            told.len() == 4 && told.iter().zip(ends).all(|(it, end)| it.ends_with(end)),
-            "{told:#?}"
+            faults.len() == 4 && faults.iter().zip(ends).all(|(it, end)| it.ends_with(end)),
+            "{faults:#?}"
         );
     }
 }

@@ -34,10 +34,7 @@ impl Known {
         let key = key_of(&stack.signing_key.public_key().await?)?;
         let in_kms = Self { fingerprint: fingerprint(&key)?, key, arn: Some(arn), file: None };
         let pin = pin(&stack.environment);
-        match pin.exists() {
-            true => in_kms.compared(Self::read(&pin)?),
-            false => Ok(in_kms),
-        }
+        if pin.exists() { in_kms.compared(Self::read(&pin)?) } else { Ok(in_kms) }
     }
 
     fn read(path: &Path) -> Outcome<Self> {
@@ -164,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_kms_that_is_not_the_pinned_one_is_told_with_both_fingerprints() {
+    fn a_key_in_kms_that_is_not_the_pinned_one_is_reported_with_both_fingerprints() {
         let same = known(Some(ARN), None, 7).compared(known(None, Some("pin.pem"), 7)).unwrap();
         assert!(same.describe().ends_with("of the account 123456789012 (arn:aws:kms:us-east-1:123456789012:key/1234), as pinned in pin.pem"));
         let (ours, theirs) = (known(None, Some("pin.pem"), 7), known(Some(ARN), None, 8));

@@ -101,7 +101,10 @@ async fn a_file_is_looked_at_sent_once_watched_and_read() {
     assert!(batch(&["list", "--workflow", &name, "--json"], 0).matches("batch_id").count() == 1);
 
     let status = json_of(&batch(&["status", id, "--json"], 0));
-    assert_eq!((&status["status"], &status["tally"]["succeeded"]), (&json!("PARTIAL"), &json!(3)));
+    assert_eq!(
+        (&status["status"], &status["progress"]["succeeded"]),
+        (&json!("PARTIAL"), &json!(3))
+    );
     let results = lines_of(&batch(&["results", id], 0));
     assert_eq!(results, lines(&stack, &sent.results_key()).await);
     let failed = lines_of(&batch(&["results", id, "--failed"], 0));
@@ -190,7 +193,7 @@ async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
         .await;
     let refused = batch(&["retry", id], 2);
     assert!(refused.contains("is running, as attempt 1"), "{refused}");
-    let refused = batch(&["settle", id], 2);
+    let refused = batch(&["finalize", id], 2);
     assert!(refused.contains("is running"), "{refused}");
     let cancelled = {
         let id = id.to_owned();
@@ -201,8 +204,8 @@ async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
     stack.eventually("the end of the execution", aborted).await;
     release(&name);
     let told = cancelled.join().unwrap();
-    assert!(told.contains("is CANCELLED and closed"), "{told}");
-    for verb in ["cancel", "settle"] {
+    assert!(told.contains("is CANCELLED and sealed"), "{told}");
+    for verb in ["cancel", "finalize"] {
         let refused = batch(&[verb, id], 2);
         assert!(refused.contains("CANCELLED"), "{refused}");
     }

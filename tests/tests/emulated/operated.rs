@@ -83,7 +83,7 @@ async fn a_run_is_cancelled_and_can_be_continued() {
     stack.eventually("the first call", async || calls(&run).pop()).await;
     let (code, told) = bcce("dev", &["runs", "retry", &run.run_id]);
     assert!(code == 2 && told.contains("is running, as attempt 1"), "{told}");
-    let (code, told) = bcce("dev", &["runs", "settle", &run.run_id]);
+    let (code, told) = bcce("dev", &["runs", "finalize", &run.run_id]);
     assert!(code == 2 && told.contains("is running"), "{told}");
     let cancelled = {
         let id = run.run_id.clone();
@@ -95,7 +95,7 @@ async fn a_run_is_cancelled_and_can_be_continued() {
     let (code, told) = cancelled.join().unwrap();
     assert!(code == 0 && told.contains("is CANCELLED and sealed"), "{code}: {told}");
     assert_eq!(stack.manifest(&run).await["status"], "CANCELLED");
-    for verb in ["cancel", "settle"] {
+    for verb in ["cancel", "finalize"] {
         let (code, told) = bcce("dev", &["runs", verb, &run.run_id]);
         assert!(code == 2 && told.contains("CANCELLED"), "{told}");
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::cmd::finalize::finalize;
 use crate::exit::Outcome;
-use crate::follow::Tracked;
 use crate::stack::Stack;
+use crate::tracked::Tracked;
 use crate::values::{batch_id, duration};
 use crate::world::World;
 

@@ -15,21 +15,11 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only batches of this workflow
-    #[arg(long, value_name = "NAME")]
-    workflow: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     /// Only batches with this status: running, succeeded, partial, failed or cancelled
     #[arg(long, value_parser = status)]
     status: Option<BatchStatus>,
-    /// How many days to go back
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=366))]
-    days: u16,
-    /// How many batches to print
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
-    limit: u16,
-    /// Print the records as a JSON array
-    #[arg(long)]
-    json: bool,
 }
 
 fn status(given: &str) -> Result<BatchStatus, String> {
@@ -37,9 +27,7 @@ fn status(given: &str) -> Result<BatchStatus, String> {
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
-    let Args { workflow, status, days, limit, json } = args;
-    let status = status.map(BatchStatus::as_str);
-    print::<BatchRecord>(&Filter { workflow, status, days, limit, json }, world, out).await
+    print::<BatchRecord>(&args.filter, args.status.map(BatchStatus::as_str), world, out).await
 }
 
 impl Listed for BatchRecord {

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_that_did_not_succeed_is_told_by_its_line() {
+    fn an_item_that_did_not_succeed_is_known_by_its_line() {
         let line =
             |status: &str| format!(r#"{{"n":1,"line":1,"status":"{status}","run_id":null}}"#);
         assert!(!did_not_succeed(line("SUCCEEDED").as_bytes()));

@@ -10,9 +10,9 @@ use bcce_core::run::MAX_ATTEMPTS;
 use crate::batch::Batch;
 use crate::cmd::retry::{not_over, retry};
 use crate::exit::{Failure, Outcome};
-use crate::follow::Tracked;
 use crate::references::batch_reference;
 use crate::stack::Stack;
+use crate::tracked::Tracked;
 use crate::values::{batch_id, duration};
 use crate::world::World;
 
@@ -40,7 +40,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let key = latest.reference.manifest_key();
     let (mut execution, mut manifest) = (None, None);
     if record.status == BatchStatus::Running {
-        execution = stack.batch_machine.status(&latest.execution_name()).await?;
+        execution = stack.batch_machine.status(&latest.reference.execution_name()).await?;
     } else {
         manifest = stack.store.get(&key).await?.map(|body| parse(&key, &body)).transpose()?;
     }
@@ -97,6 +97,7 @@ fn left(manifest: &BatchManifest) -> u64 {
 mod tests {
     use super::*;
     use crate::batch::samples::{manifest, opened, record};
+    use crate::exit::Exit;
 
     fn of(
         attempt: u32,

@@ -3,11 +3,12 @@ use std::time::Duration;
 
 use crate::batch::Batch;
 use crate::exit::{Exit, Outcome};
-use crate::follow::{Tracked, Watch, follow_and_print};
+use crate::follow::{Watch, follow_and_print};
 use crate::paint::render;
 use crate::references::first_batch;
 use crate::screen::{Moment, Shown};
 use crate::stack::Stack;
+use crate::tracked::Tracked;
 use crate::values::{batch_id, duration};
 use crate::world::World;
 

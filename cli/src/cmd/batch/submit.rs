@@ -62,7 +62,7 @@ pub struct Args {
     /// Let a line that has `inputs` set these of its run as well: model, tags, or both with a comma between
     #[arg(long, value_name = "FIELDS", value_parser = item_field, value_delimiter = ',')]
     items_may_set: Vec<ItemField>,
-    /// How the source is written, where its name does not tell: jsonl, csv, or objects below a prefix
+    /// How the source is written, where its name does not say: jsonl, csv, or objects below a prefix
     #[arg(long, value_parser = format)]
     format: Option<Format>,
     /// on-demand: each item at once; bulk: by Bedrock batch inference at half the price, where that is possible;
@@ -149,17 +149,16 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         let watch = Watch { timeout: args.timeout, sent: true };
         return follow_and_print(&stack, world, Batch::new(reference), watch, args.json, out).await;
     }
-    match args.json {
-        true => {
-            let sent = json!({
-                "batch_id": reference.batch_id,
-                "request_id": reference.request_id,
-                "sent_before": before,
-                "found": report.as_json(),
-            });
-            writeln!(out, "{sent}")?;
-        }
-        false => writeln!(out, "{}", reference.batch_id)?,
+    if args.json {
+        let sent = json!({
+            "batch_id": reference.batch_id,
+            "request_id": reference.request_id,
+            "sent_before": before,
+            "found": report.as_json(),
+        });
+        writeln!(out, "{sent}")?;
+    } else {
+        writeln!(out, "{}", reference.batch_id)?;
     }
     Ok(Exit::Done)
 }
@@ -313,16 +312,16 @@ async fn sent_before(
     if matches!(deadline, Some(Deadline::In(..))) {
         request.batch.deadline = before.batch.deadline.clone();
     }
-    match StoredBatch::new(request.clone(), TENANT, "") == before {
-        true => Ok(true),
-        false => Err(Failure::usage(
-            format!(
-                "id: {} was used before, for another batch of {}",
-                before.request_id, before.workflow
-            ),
-            "nothing was sent; give another --id, or none",
-        )),
+    if StoredBatch::new(request.clone(), TENANT, "") == before {
+        return Ok(true);
     }
+    Err(Failure::usage(
+        format!(
+            "id: {} was used before, for another batch of {}",
+            before.request_id, before.workflow
+        ),
+        "nothing was sent; give another --id, or none",
+    ))
 }
 
 #[cfg(test)]

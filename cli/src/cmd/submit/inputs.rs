@@ -1,5 +1,5 @@
 //! Inputs as they are given: `NAME=VALUE`, `NAME=@file`, `NAME=@-`, `NAME:=<json>`, lists of files, and
-//! whole objects. What is wrong is told by field; values are never quoted.
+//! whole objects. What is wrong is reported by field; values are never quoted.
 
 use bcce_core::error::Problems;
 use serde_json::{Map, Value};
@@ -143,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_by_field_and_no_value_is_quoted() {
-        let told = collected(
+    fn every_fault_is_reported_by_field_and_no_value_is_quoted() {
+        let message = collected(
             Some("list.json"),
             &["hunter2", "b:=hunter2", "b=", "c=@hunter2", "d=1", "d=2"],
         )
@@ -157,9 +157,9 @@ mod tests {
             "inputs.c: what @ names cannot be read",
             "inputs.d: is given twice",
         ] {
-            assert!(told.contains(part), "{part} is missing in {told}");
+            assert!(message.contains(part), "{part} is missing in {message}");
         }
-        assert!(!told.contains("hunter2"), "{told}");
+        assert!(!message.contains("hunter2"), "{message}");
     }
 
     #[test]

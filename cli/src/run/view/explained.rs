@@ -3,7 +3,7 @@
 
 mod event; // a decision, a call, a wait
 mod heading; // the run, and the limits that were in force
-mod names; // targets, as short as they can be told apart
+mod names; // targets, as short as they stay distinct
 mod page; // lines, broken where the room ends
 mod short; // all of it in a few sentences
 #[cfg(test)]
@@ -72,20 +72,23 @@ impl<'a> Account<'a> {
 fn left_out(account: Account<'_>, step: &[Execution<'_>]) -> Option<String> {
     let hidden: Vec<&Execution> =
         step.iter().filter(|execution| !account.shows(execution, step.len())).collect();
-    let counted = |state: StepState, told: &str| {
+    let counted = |state: StepState, what: &str| {
         let count = hidden.iter().filter(|execution| execution.state == state).count();
-        (count > 0).then(|| format!("{count} {told}"))
+        (count > 0).then(|| format!("{count} {what}"))
     };
-    let told = [
+    let counts = [
         counted(StepState::Ended(StepStatus::Succeeded), "answered at the first call"),
         counted(StepState::Running, "under way"),
-        counted(StepState::Waiting, "not begun"),
+        counted(StepState::Waiting, "not started"),
         counted(StepState::Ended(StepStatus::Skipped), "skipped"),
     ];
-    let told: Vec<String> = told.into_iter().flatten().collect();
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
     let (id, items) = (&step.first()?.step.step, step.len());
-    (!told.is_empty()).then(|| {
-        format!("{id}: of {items} items these are left out: {}; --all shows them", told.join(", "))
+    (!counts.is_empty()).then(|| {
+        format!(
+            "{id}: of {items} items these are left out: {}; --all shows them",
+            counts.join(", ")
+        )
     })
 }
 
@@ -93,7 +96,7 @@ fn section(page: &mut Page, account: Account<'_>, execution: &Execution<'_>, clo
     page.put(2, title(account, execution));
     let names = names(execution);
     for event in execution.events() {
-        let (verb, lines) = event::told(&event, execution.route, &names);
+        let (verb, lines) = event::describe(&event, execution.route, &names);
         event::put(page, &stamp(execution, event.at()), clock, verb, lines);
     }
     if let Some((_, ended)) = execution.ran() {
@@ -116,7 +119,7 @@ fn title(account: Account<'_>, execution: &Execution<'_>) -> Line {
         (Some(course), _) if course.attempt_no != account.run.reference.attempt_no => {
             format!("  by attempt {}, which paid for it", course.attempt_no)
         }
-        (None, StepState::Running) => "  it is told of when it ends".to_owned(),
+        (None, StepState::Running) => "  explained when it ends".to_owned(),
         _ => String::new(),
     };
     vec![

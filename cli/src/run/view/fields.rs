@@ -4,9 +4,9 @@ use bcce_core::ledger::RunRecord;
 
 use super::status_ink;
 use crate::figures;
-use crate::follow::Status;
 use crate::paint::{Ink, Line, field, span};
 use crate::run::Run;
+use crate::tracked::Status;
 
 pub fn status(run: &Run, record: &RunRecord) -> Line {
     let status = match run.status() {

@@ -3,8 +3,8 @@
 use bcce_core::attempt::{Attempt, AttemptOutcome, Totals};
 
 use crate::figures;
-use crate::follow::Status;
 use crate::run::{Run, StepState, StepView};
+use crate::tracked::Status;
 
 /// Everything that can be said of a run.
 pub fn all(run: &Run) -> Vec<String> {
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn each_event_is_one_line_and_printed_once() {
         let mut printed = Printed::default();
-        let run = review(&[]).run.run_id;
+        let run = review(&[]).reference.run_id;
         assert_eq!(
             printed.news(all(&review(&[]))),
             [&format!("{run} started"), "5 steps in 3 waves"]

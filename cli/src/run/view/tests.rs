@@ -46,7 +46,7 @@ fn a_failover_shows_the_region_that_failed() {
 }
 
 #[test]
-fn an_answer_that_was_cut_is_told_below_its_step_and_in_a_log() {
+fn an_answer_that_was_cut_is_noted_below_its_step_and_in_a_log() {
     let mut run = review(&["summarise"]);
     let mut cut = course("correctness", json!([answer("us-east-1")]));
     cut["truncated"] = json!(true);
@@ -56,8 +56,8 @@ fn an_answer_that_was_cut_is_told_below_its_step_and_in_a_log() {
     assert!(lines[4].contains("✓ correctness"), "{lines:#?}");
     assert_eq!(lines[5], "     the answer was cut by max_tokens");
     assert_eq!(lines.iter().filter(|line| line.contains("cut by")).count(), 1);
-    let told = lines::all(&run);
-    assert!(told.contains(&"correctness: the answer was cut by max_tokens".into()), "{told:#?}");
+    let lines = super::lines::all(&run);
+    assert!(lines.contains(&"correctness: the answer was cut by max_tokens".into()), "{lines:#?}");
 }
 
 #[test]

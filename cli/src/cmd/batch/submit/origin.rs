@@ -22,7 +22,7 @@ impl Origin {
         let problem = |field: &str, cause: &str| Err(Problems::one(field, cause));
         let unclear = "is not clear from the name; --format is one of jsonl, csv, objects";
         if !source.starts_with("s3://") {
-            // Its name tells as an object's would.
+            // Its name says the format, as an object's does.
             let name = Location { bucket: String::new(), key: source.to_owned() };
             return match format.or_else(|| name.format()) {
                 None => problem("format", unclear),
@@ -40,7 +40,7 @@ impl Origin {
         }
     }
 
-    /// Its name without what its format tells, for an id.
+    /// Its name without the ending, for an id.
     pub fn stem(&self) -> String {
         let name = match self {
             Self::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),

@@ -128,10 +128,7 @@ impl Report<'_> {
     fn cost(&self) -> String {
         let (least, most) = self.costs();
         let cost = between(figures::usd(least), figures::usd(most));
-        match self.unpriced().is_empty() {
-            true => cost,
-            false => format!("{cost} + unknown"),
-        }
+        if self.unpriced().is_empty() { cost } else { format!("{cost} + unknown") }
     }
 
     /// The least and the most, at the prices of the mode.

@@ -28,8 +28,12 @@ pub fn put(page: &mut Page, stamp: &str, clock: usize, verb: &str, lines: Vec<Li
     }
 }
 
-/// Verb and lines.
-pub fn told(event: &Event<'_>, route: Option<&Route>, names: &Names) -> (&'static str, Vec<Line>) {
+/// Returns the verb and the lines of an event.
+pub fn describe(
+    event: &Event<'_>,
+    route: Option<&Route>,
+    names: &Names,
+) -> (&'static str, Vec<Line>) {
     match event {
         Event::Decision(decision) => ("decide", decided(decision, route, names)),
         Event::Wait { waited_ms, .. } => {
@@ -73,7 +77,7 @@ fn weighed(
     // A candidate does not say through which account it is asked; the route's target in its place does.
     let listed = listed.filter(|target| target.to_string() == candidate.target);
     let name = listed.map(|target| names.target(target));
-    let name = name.unwrap_or_else(|| names.told(&candidate.target).to_owned());
+    let name = name.unwrap_or_else(|| names.short(&candidate.target).to_owned());
     let is_first = match &decision.next {
         Next::Targets(targets) => listed.is_some() && targets.first() == listed,
         _ => false,

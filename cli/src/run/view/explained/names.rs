@@ -1,4 +1,4 @@
-//! Targets, named as shortly as they can be told apart.
+//! Targets, named as shortly as they stay distinct.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ impl Names {
         Self(named.collect())
     }
 
-    pub fn told<'a>(&'a self, candidate: &'a str) -> &'a str {
+    pub fn short<'a>(&'a self, candidate: &'a str) -> &'a str {
         self.0.get(candidate).map_or(candidate, String::as_str)
     }
 
@@ -33,7 +33,7 @@ impl Names {
     pub fn target(&self, target: &Target) -> String {
         let full = target.to_string();
         let account = target.account.as_deref().map(|account| format!(" as {account}"));
-        format!("{}{}", self.told(&full), account.unwrap_or_default())
+        format!("{}{}", self.short(&full), account.unwrap_or_default())
     }
 }
 
@@ -59,7 +59,7 @@ mod tests {
             all.each_ref().map(|target| names.target(target)),
             ["us-east-1", "us.m in us-west-2 as arn:aws:iam::1:role/r", "us.n in us-west-2"]
         );
-        assert_eq!(names.told("us.m in us-east-1"), "us-east-1");
-        assert_eq!(names.told("x in y"), "x in y");
+        assert_eq!(names.short("us.m in us-east-1"), "us-east-1");
+        assert_eq!(names.short("x in y"), "x in y");
     }
 }

@@ -14,10 +14,10 @@ use crate::figures;
 use crate::paint::{Ink, span};
 use crate::run::timeline::{Execution, Sums, has_failed};
 
-/// Different reasons that are told of one thing.
-const REASONS_TOLD: usize = 3;
-/// Waves by which the time of a run is told.
-const WAVES_TOLD: usize = 6;
+/// Different reasons that are listed of one thing.
+const REASONS_LISTED: usize = 3;
+/// Waves that are listed with their times.
+const WAVES_LISTED: usize = 6;
 /// Characters before a sentence.
 const MARGIN: usize = 10;
 
@@ -58,16 +58,17 @@ fn sentences(account: Account<'_>) -> Vec<String> {
     let sums = Sums::of(courses.iter().copied());
     let is_over = account.records.last().is_some_and(|record| record.ended_at.is_some());
     let so_far = if is_over { "" } else { " so far" };
-    let mut told = vec![match courses.is_empty() && !is_over {
-        true => "no step has ended so far in this attempt".to_owned(),
-        false => format!("{}{so_far}", calls(&attempts, &names)),
+    let mut sentences = vec![if courses.is_empty() && !is_over {
+        "no step has ended so far in this attempt".to_owned()
+    } else {
+        format!("{}{so_far}", calls(&attempts, &names))
     }];
-    told.extend(passed_over(&courses, &names));
-    told.extend(failing_over(&sums));
-    told.extend(waited(&courses, &sums));
-    told.extend(took(account, &ours));
-    told.extend(cost(&sums, &attempts));
-    told
+    sentences.extend(passed_over(&courses, &names));
+    sentences.extend(failing_over(&sums));
+    sentences.extend(waited(&courses, &sums));
+    sentences.extend(took(account, &ours));
+    sentences.extend(cost(&sums, &attempts));
+    sentences
 }
 
 /// Of every target that the run may ask.
@@ -84,16 +85,17 @@ fn calls(attempts: &[&Attempt], names: &Names) -> String {
         let error = attempt.error.map_or("no reason given", |error| error.as_str());
         *failures.entry((names.target(&attempt.target), error)).or_default() += 1;
     }
-    let told = failures.iter();
-    let told = told.map(|((target, error), n)| format!("{error} {} in {target}", times(*n)));
-    let told = told.collect::<Vec<_>>().join(", ");
+    let counted = |((target, error), n): (&(String, &str), &usize)| {
+        format!("{error} {} in {target}", times(*n))
+    };
+    let counts = failures.iter().map(counted).collect::<Vec<_>>().join(", ");
     let failed: usize = failures.values().sum();
     match (attempts.len(), failed) {
         (0, _) => "no call is on record".into(),
         (1, 0) => "the only call was answered".into(),
-        (1, _) => format!("the only call failed: {told}"),
+        (1, _) => format!("the only call failed: {counts}"),
         (all, 0) => format!("all {all} calls were answered"),
-        (all, failed) => format!("{failed} of {all} calls failed: {told}"),
+        (all, failed) => format!("{failed} of {all} calls failed: {counts}"),
     }
 }
 
@@ -119,10 +121,10 @@ fn passed_over(courses: &[&Course], names: &Names) -> Vec<String> {
             }
         }
     }
-    let told = passed.into_iter().map(|(target, (count, reasons))| {
-        format!("{} was passed over {}: {}", names.told(target), times(count), some(reasons))
+    let sentences = passed.into_iter().map(|(target, (count, reasons))| {
+        format!("{} was passed over {}: {}", names.short(target), times(count), some(reasons))
     });
-    told.collect()
+    sentences.collect()
 }
 
 fn had_failed(course: &Course, decision: &Decision, candidate: &Candidate) -> bool {
@@ -134,10 +136,10 @@ fn had_failed(course: &Course, decision: &Decision, candidate: &Candidate) -> bo
 }
 
 fn some(reasons: BTreeSet<&str>) -> String {
-    let more = reasons.len().saturating_sub(REASONS_TOLD);
+    let more = reasons.len().saturating_sub(REASONS_LISTED);
     let more = (more > 0).then(|| format!("and {}", figures::plural(more, "more reason")));
-    let told = reasons.iter().take(REASONS_TOLD).map(|reason| (*reason).to_owned());
-    told.chain(more).collect::<Vec<_>>().join("; ")
+    let listed = reasons.iter().take(REASONS_LISTED).map(|reason| (*reason).to_owned());
+    listed.chain(more).collect::<Vec<_>>().join("; ")
 }
 
 fn failing_over(sums: &Sums) -> Option<String> {
@@ -169,14 +171,15 @@ fn took(account: Account<'_>, executions: &[&Execution<'_>]) -> Option<String> {
     let is_whole = account.executions.len() == planned;
     let whole = record.ended_at.filter(|_| is_whole)? - record.started_at;
     let waves = executions.chunk_by(|one, other| one.wave == other.wave);
-    let told: Vec<(time::Duration, String)> = waves.filter_map(wave).collect();
-    let in_steps: time::Duration = told.iter().map(|(took, _)| *took).sum();
-    let more = told.len().saturating_sub(WAVES_TOLD);
+    let waves: Vec<(time::Duration, String)> = waves.filter_map(wave).collect();
+    let in_steps: time::Duration = waves.iter().map(|(took, _)| *took).sum();
+    let more = waves.len().saturating_sub(WAVES_LISTED);
     let more = (more > 0).then(|| figures::plural(more, "more wave"));
-    let told = told.into_iter().take(WAVES_TOLD).map(|(_, told)| told).chain(more);
-    let told = told.collect::<Vec<_>>().join(", then ");
+    let listed = waves.into_iter().take(WAVES_LISTED).map(|(_, wave)| wave).chain(more);
+    let listed = listed.collect::<Vec<_>>().join(", then ");
     let [whole, rest] = [whole, whole - in_steps].map(figures::duration);
-    (!told.is_empty()).then(|| format!("took {whole}: {told}; {rest} before, between and after"))
+    (!listed.is_empty())
+        .then(|| format!("took {whole}: {listed}; {rest} before, between and after"))
 }
 
 /// From its first decision to its last end: not all items of a step begin at once.
@@ -187,29 +190,29 @@ fn wave(executions: &[&Execution<'_>]) -> Option<(time::Duration, String)> {
     let ended = ran.iter().map(|((_, to), _)| *to).max()?;
     let ((from, to), longest) = ran.iter().max_by_key(|((from, to), _)| *to - *from)?;
     let (took, name) = (ended - began, longest.name());
-    let told = match ran.len() {
+    let text = match ran.len() {
         1 => format!("{name} ({})", figures::duration(took)),
         many => {
             let (all, one) = (figures::duration(took), figures::duration(*to - *from));
             format!("{many} step executions ({all}, the longest {name} with {one})")
         }
     };
-    Some((took, told))
+    Some((took, text))
 }
 
 /// `cost $0.0021, of which $0 for failed calls`
 fn cost(sums: &Sums, attempts: &[&Attempt]) -> Option<String> {
     attempts.first()?;
-    let mut told = vec![format!("cost {}", figures::exact_cost(&sums.totals))];
+    let mut parts = vec![format!("cost {}", figures::exact_cost(&sums.totals))];
     if sums.failed_calls > 0 {
-        told.push(format!(", of which {} for failed calls", figures::exact_cost(&sums.failed)));
+        parts.push(format!(", of which {} for failed calls", figures::exact_cost(&sums.failed)));
     }
-    let untold = attempts.iter().filter(|attempt| attempt.usage.is_none()).count();
-    if untold > 0 {
-        told.push(format!("; what {} used is not known", figures::plural(untold, "call")));
+    let unknown = attempts.iter().filter(|attempt| attempt.usage.is_none()).count();
+    if unknown > 0 {
+        parts.push(format!("; what {} used is not known", figures::plural(unknown, "call")));
     }
     if !sums.totals.unpriced.is_empty() {
-        told.push(format!("; without a price: {}", sums.totals.unpriced.join(", ")));
+        parts.push(format!("; without a price: {}", sums.totals.unpriced.join(", ")));
     }
-    Some(told.concat())
+    Some(parts.concat())
 }

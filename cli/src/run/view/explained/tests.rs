@@ -167,7 +167,7 @@ fn record(status: RunStatus) -> RunRecord {
     }
 }
 
-fn told(run: &mut Run, status: RunStatus, all: bool, width: usize) -> Vec<String> {
+fn explained(run: &mut Run, status: RunStatus, all: bool, width: usize) -> Vec<String> {
     let records = [record(status)];
     run.note_record(records.last().cloned());
     let plan = run.plan.as_ref();
@@ -194,10 +194,10 @@ fn waited() -> Course {
 }
 
 #[test]
-fn a_step_that_waited_is_told_from_its_first_decision_to_its_cost() {
+fn a_step_that_waited_is_explained_from_its_first_decision_to_its_cost() {
     let mut run = planned(None);
     answer(&mut run, &waited());
-    let text = told(&mut run, RunStatus::Succeeded, false, 100);
+    let text = explained(&mut run, RunStatus::Succeeded, false, 100);
     let expected = include_str!("waited.txt").replace("<run>", &reference().run_id);
     assert_eq!(text.join("\n"), expected.trim_end(), "{}", text.join("\n"));
 }
@@ -207,7 +207,7 @@ fn a_narrow_terminal_loses_no_word() {
     let words = |width| {
         let mut run = planned(None);
         answer(&mut run, &waited());
-        let lines = told(&mut run, RunStatus::Succeeded, false, width);
+        let lines = explained(&mut run, RunStatus::Succeeded, false, width);
         assert!(lines.iter().all(|line| line.chars().count() <= width), "{}", lines.join("\n"));
         lines.join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
     };
@@ -215,7 +215,7 @@ fn a_narrow_terminal_loses_no_word() {
 }
 
 #[test]
-fn a_target_passed_over_and_one_that_is_probed_are_told_with_the_reason() {
+fn a_target_passed_over_and_one_that_is_probed_are_explained_with_the_reason() {
     let open = |until: u64| Health {
         breaker: Breaker {
             open_until: Some(after(until)),
@@ -228,7 +228,7 @@ fn a_target_passed_over_and_one_that_is_probed_are_told_with_the_reason() {
     passed.decisions.push(decided(412, &[open(5_000)], &course(None, vec![])));
     let mut run = planned(None);
     answer(&mut run, &passed);
-    let text = told(&mut run, RunStatus::Succeeded, false, usize::MAX).join("\n");
+    let text = explained(&mut run, RunStatus::Succeeded, false, usize::MAX).join("\n");
     let reason = "its breaker is open until 2026-11-01T12:00:05Z after Bcce.TargetThrottled";
     for part in [
         format!("us-east-1 passed over: {reason}"),
@@ -241,7 +241,7 @@ fn a_target_passed_over_and_one_that_is_probed_are_told_with_the_reason() {
     passed.decisions = vec![decided(412, &[open(400)], &course(None, vec![]))];
     let mut run = planned(None);
     answer(&mut run, &passed);
-    let text = told(&mut run, RunStatus::Succeeded, false, usize::MAX).join("\n");
+    let text = explained(&mut run, RunStatus::Succeeded, false, usize::MAX).join("\n");
     assert!(text.contains("us-east-1 elected to probe: its cool-down is over"), "{text}");
 }
 
@@ -252,7 +252,7 @@ fn a_step_that_was_stopped_says_why_and_a_target_is_not_blamed_for_it() {
     stopped.decisions.push(decided(600, &[], &stopped));
     let mut run = planned(None);
     failure(&mut run, stopped, ErrorName::NoTarget, "the step's calls are used up");
-    let lines = told(&mut run, RunStatus::Failed, false, usize::MAX);
+    let lines = explained(&mut run, RunStatus::Failed, false, usize::MAX);
     let text = lines.join("\n");
     for part in [
         "answer  haiku  FAILED",
@@ -274,7 +274,7 @@ fn what_is_unknown_is_never_nothing() {
     let attempts = vec![Attempt { usage: None, cost_usd: None, ..cut }, unpriced];
     let mut run = planned(None);
     answer(&mut run, &course(None, attempts));
-    let text = told(&mut run, RunStatus::Succeeded, false, usize::MAX).join("\n");
+    let text = explained(&mut run, RunStatus::Succeeded, false, usize::MAX).join("\n");
     for part in [
         "us.anthropic.claude-haiku; tokens unknown; cost unknown",
         "312 out; cost unknown: the model has no price",
@@ -286,7 +286,7 @@ fn what_is_unknown_is_never_nothing() {
 }
 
 #[test]
-fn of_many_items_the_eventful_ones_are_told() {
+fn of_many_items_the_eventful_ones_are_listed() {
     let mut run = planned(Some(200));
     for item in 0..199 {
         let attempts = match item {
@@ -298,7 +298,7 @@ fn of_many_items_the_eventful_ones_are_told() {
     let too_long = vec![failed(450, EAST, ErrorName::RequestRejected)];
     let failed = course(Some(199), too_long);
     failure(&mut run, failed, ErrorName::RequestRejected, "too long");
-    let lines = told(&mut run, RunStatus::Failed, false, usize::MAX);
+    let lines = explained(&mut run, RunStatus::Failed, false, usize::MAX);
     let titles: Vec<&String> = lines.iter().filter(|line| line.starts_with("answer[")).collect();
     let expected = [
         "answer[7]  haiku  SUCCEEDED",
@@ -314,25 +314,25 @@ fn of_many_items_the_eventful_ones_are_told() {
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
-    let lines = told(&mut run, RunStatus::Failed, true, usize::MAX);
+    let lines = explained(&mut run, RunStatus::Failed, true, usize::MAX);
     let titles: Vec<&String> = lines.iter().filter(|line| line.starts_with("answer[")).collect();
     assert_eq!((titles.len(), titles[11].as_str()), (200, "answer[11]  haiku  SUCCEEDED"));
 }
 
 #[test]
-fn a_step_still_running_is_told_of_later() {
-    let lines = told(&mut planned(None), RunStatus::Running, false, usize::MAX);
+fn a_step_still_running_is_explained_later() {
+    let lines = explained(&mut planned(None), RunStatus::Running, false, usize::MAX);
     let text = lines.join("\n");
-    assert!(text.contains("answer  haiku  RUNNING  it is told of when it ends"), "{text}");
+    assert!(text.contains("answer  haiku  RUNNING  explained when it ends"), "{text}");
     assert!(text.contains("in short  no step has ended so far in this attempt"), "{text}");
-    let text = told(&mut planned(Some(200)), RunStatus::Running, false, usize::MAX).join("\n");
+    let text = explained(&mut planned(Some(200)), RunStatus::Running, false, usize::MAX).join("\n");
     assert!(text.contains("answer: of 200 items these are left out: 200 under way"), "{text}");
 }
 
 #[test]
 fn a_run_that_was_refused_says_that_there_was_nothing_to_decide() {
     let mut run = Run::new(reference());
-    let lines = told(&mut run, RunStatus::Failed, false, usize::MAX);
+    let lines = explained(&mut run, RunStatus::Failed, false, usize::MAX);
     let last = "in short  no plan was made, so nothing was decided and no call was made";
     assert_eq!(lines.last().unwrap(), last);
 }
@@ -345,7 +345,7 @@ fn an_artifact_from_before_there_were_candidates_is_read() {
     old["decisions"] = json!([decision]);
     let mut run = planned(None);
     answer(&mut run, &serde_json::from_value(old).unwrap());
-    let lines = told(&mut run, RunStatus::Succeeded, false, usize::MAX);
+    let lines = explained(&mut run, RunStatus::Succeeded, false, usize::MAX);
     let at = lines.iter().position(|line| line.ends_with("decide  try us-east-1: once")).unwrap();
     assert!(lines[at + 1].contains("call    us-east-1 answered in 1.2 s"), "{lines:#?}");
 }
@@ -403,7 +403,7 @@ fn events_are_in_order_of_time_and_sums_add_up() {
 }
 
 #[test]
-fn a_call_is_told_with_what_to_do_and_how_it_was_served() {
+fn a_call_is_explained_with_what_to_do_and_how_it_was_served() {
     let mut run = planned(None);
     let advice = Some("fill in the form".to_owned());
     let denied = Attempt { advice, ..failed(450, EAST, ErrorName::TargetRejected) };
@@ -413,7 +413,7 @@ fn a_call_is_told_with_what_to_do_and_how_it_was_served() {
         ..answered(500, WEST)
     };
     answer(&mut run, &course(None, vec![denied, served]));
-    let lines = told(&mut run, RunStatus::Succeeded, false, usize::MAX);
+    let lines = explained(&mut run, RunStatus::Succeeded, false, usize::MAX);
     let has = |part: &str| lines.iter().any(|line| line.ends_with(part) || line.contains(part));
     assert!(has("  to do: fill in the form"), "{lines:#?}");
     let model = "us.anthropic.claude-haiku (guardrails applied: ACCOUNT_ENFORCED, REQUEST), served by tier flex; ";
