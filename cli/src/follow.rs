@@ -123,7 +123,8 @@ fn end<S>(
 }
 
 fn conclude<T: Tracked>(stack: &Stack, tracked: &T, end: End<T::Status>, watch: Watch) -> Outcome {
-    let (id, noun) = (tracked.id(), T::NOUN);
+    let id = tracked.id();
+    let noun = T::NOUN;
     let waited = figures::milliseconds(watch.timeout.as_millis() as u64);
     Err(match end {
         End::Over(_) => return tracked.failure(stack).map_or(Ok(Exit::Done), Err),

@@ -81,23 +81,19 @@ pub async fn print<R: Listed>(
     out: &mut dyn Write,
 ) -> Outcome {
     let stack = Stack::find(world).await?;
-    let search = Search {
-        today: world.now().date(),
-        days: filter.days,
-        limit: filter.limit,
-        is_filtered: filter.workflow.is_some() || status.is_some(),
-    };
+    let is_filtered = filter.workflow.is_some() || status.is_some();
     let listed = async |shard, most| R::listed(&stack.ledger, shard, most).await;
     let wanted = |record: &R| filter.wants(&record.row(), status);
-    let mut found = search_days(search, R::NOUNS[1], listed, wanted).await?;
+    let mut found =
+        search(filter, world.now().date(), is_filtered, R::NOUNS[1], listed, wanted).await?;
     newest_first(&mut found, filter.limit.into());
     if filter.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&found).unwrap_or_default())?;
         return Ok(Exit::Done);
     }
     if found.is_empty() {
-        let (noun, days) = (R::NOUNS[0], figures::plural(filter.days.into(), "day"));
-        writeln!(out, "no such {noun} in {} in the last {days}", world.environment)?;
+        let days = figures::plural(filter.days.into(), "day");
+        writeln!(out, "no such {} in {} in the last {days}", R::NOUNS[0], world.environment)?;
         return Ok(Exit::Done);
     }
     for line in std::iter::once(heading::<R>()).chain(found.iter().map(|record| line(record.row())))
@@ -134,41 +130,31 @@ pub fn line(row: Row<'_>) -> Line {
         0 => String::new(),
         cut => format!("  {} cut by max_tokens", figures::plural(cut as usize, "answer")),
     };
-    let (took, amount) = (took.unwrap_or_default(), row.amount);
+    let took = took.unwrap_or_default();
     vec![
         span(Ink::Plain, format!("{}  ", figures::stamp(row.started_at))),
         span(row.status.ink, format!("{:<9}", row.status.text)),
-        span(Ink::Plain, format!("  {took:>8}  {amount:>9}  {}", row.id)),
+        span(Ink::Plain, format!("  {took:>8}  {:>9}  {}", row.amount, row.id)),
         span(Ink::Dim, attempt),
         span(Ink::Yellow, cut),
         span(Ink::Red, row.error_name.map(|name| format!("  {name}")).unwrap_or_default()),
     ]
 }
 
-/// Which records are looked for.
-#[derive(Clone, Copy, Debug)]
-struct Search {
-    /// From this day on, backwards.
+/// Returns records of the last days that are `wanted`, enough of the newest among them; not in order. `is_filtered`: only
+/// some are wanted; `what`: what they are, for a note; `listed`: the newest of a shard.
+async fn search<R>(
+    filter: &Filter,
     today: Date,
-    days: u16,
-    /// So many are enough.
-    limit: u16,
-    /// Only some of them are wanted.
     is_filtered: bool,
-}
-
-/// Returns records of the last days that are `wanted`, enough of the newest among them; not in order. `what` they are,
-/// for a note; `listed`: the newest of a shard.
-async fn search_days<R>(
-    search: Search,
     what: &str,
     listed: impl AsyncFn(Shard, i32) -> Result<Vec<R>, Fault>,
     wanted: impl Fn(&R) -> bool,
 ) -> Outcome<Vec<R>> {
-    let Search { today, days, limit, is_filtered } = search;
+    let limit = filter.limit;
     let most = if is_filtered { LOOKED_THROUGH } else { limit.min(LOOKED_THROUGH) };
     let (mut found, mut day) = (Vec::new(), today);
-    for _ in 0..days {
+    for _ in 0..filter.days {
         let shards = SHARDS.chars().map(|digit| listed((day, digit), most.into()));
         let shards = try_join_all(shards).await?;
         if is_filtered && shards.iter().any(|shard| shard.len() >= LOOKED_THROUGH.into()) {
@@ -191,32 +177,38 @@ mod tests {
     use std::cell::RefCell;
     use time::macros::date;
 
-    const TODAY: Search =
-        Search { today: date!(2026 - 11 - 01), days: 3, limit: 20, is_filtered: false };
+    const TODAY: Date = date!(2026 - 11 - 01);
+    const FILTER: Filter = Filter { workflow: None, days: 3, limit: 20, json: false };
 
     /// Two records on each day; what was asked for.
-    async fn searched(of: Search, is_wanted: fn(&u8) -> bool) -> (Vec<u8>, Vec<String>) {
+    async fn searched(
+        limit: u16,
+        is_filtered: bool,
+        is_wanted: fn(&u8) -> bool,
+    ) -> (Vec<u8>, Vec<String>) {
         let asked = RefCell::new(Vec::new());
         let listed = async |(day, digit): Shard, most: i32| {
             asked.borrow_mut().push(format!("{day}#{digit} {most}"));
             Ok(if digit == '7' { vec![1, 2] } else { vec![] })
         };
-        let found = search_days(of, "records", listed, is_wanted).await.unwrap();
+        let filter = Filter { limit, ..FILTER };
+        let found =
+            search(&filter, TODAY, is_filtered, "records", listed, is_wanted).await.unwrap();
         (found, asked.into_inner())
     }
 
     #[tokio::test]
     async fn days_are_gone_back_until_enough_is_found() {
-        let (found, asked) = searched(TODAY, |_| true).await;
+        let (found, asked) = searched(20, false, |_| true).await;
         assert_eq!((found.len(), asked.len()), (6, 3 * SHARDS.len()));
         assert_eq!(asked[0], "2026-11-01#0 20");
-        let (found, asked) = searched(Search { limit: 2, ..TODAY }, |_| true).await;
+        let (found, asked) = searched(2, false, |_| true).await;
         assert_eq!((found, asked.len()), (vec![1, 2], SHARDS.len()));
     }
 
     #[tokio::test]
     async fn for_a_filter_more_is_looked_through() {
-        let (found, asked) = searched(Search { is_filtered: true, ..TODAY }, |n| *n == 2).await;
+        let (found, asked) = searched(20, true, |n| *n == 2).await;
         assert_eq!((found, asked[0].as_str()), (vec![2; 3], "2026-11-01#0 1000"));
     }
 }

@@ -55,7 +55,8 @@ pub async fn retry<T: Tracked>(
     json: bool,
     out: &mut dyn Write,
 ) -> Outcome {
-    let (id, attempt_no) = (next.id(), next.attempt().number);
+    let id = next.id();
+    let attempt_no = next.attempt().number;
     match next.start(stack).await? {
         Started::Running { .. } => {}
         Started::Existed => note(&format!("attempt {attempt_no} was started before")),

@@ -125,7 +125,7 @@ impl<M> Verified<'_, M> {
     }
 
     fn lines(&self) -> Vec<Line> {
-        let (report, sealed) = (self.report, self.sealed);
+        let report = self.report;
         let line = |right: bool, text: String| {
             let (ink, mark) = if right { (Ink::Green, "✓ ") } else { (Ink::Red, "✗ ") };
             vec![span(ink, mark), span(Ink::Plain, text)]
@@ -136,7 +136,7 @@ impl<M> Verified<'_, M> {
         if report.signed {
             lines.push(line(true, "signed with ECDSA P-256 by this key".into()));
         }
-        if let Some(sealed) = sealed {
+        if let Some(sealed) = self.sealed {
             let (right, all) = (report.artifacts_right, sealed.artifacts);
             let text = format!(
                 "{right} of {} with the digest and size it lists",
@@ -145,7 +145,7 @@ impl<M> Verified<'_, M> {
             lines.push(line(right == all, text));
         }
         lines.extend(report.faults.iter().map(|fault| line(false, fault.clone())));
-        lines.push(match (report.faults.len(), sealed) {
+        lines.push(match (report.faults.len(), self.sealed) {
             (0, Some(sealed)) => line(
                 true,
                 format!(

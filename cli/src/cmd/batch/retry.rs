@@ -38,7 +38,8 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let record = &records[records.len() - 1];
     let latest = Batch::new(batch_reference(record));
     let key = latest.reference.manifest_key();
-    let (mut execution, mut manifest) = (None, None);
+    let mut execution = None;
+    let mut manifest = None;
     if record.status == BatchStatus::Running {
         execution = stack.batch_machine.status(&latest.reference.execution_name()).await?;
     } else {
