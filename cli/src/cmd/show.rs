@@ -10,7 +10,7 @@ use crate::figures;
 use crate::paint::{Ink, Line, field, render, span};
 use crate::references::run_reference;
 use crate::run::Run;
-use crate::run::view::fields::{earlier, error, started, status};
+use crate::run::view::fields::{error, previous, started, status};
 use crate::run::view::{self, Detail};
 use crate::screen::Moment;
 use crate::stack::Stack;
@@ -40,7 +40,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     }
     let now = world.now();
     let mut lines = summary(&run);
-    lines.extend(records.iter().rev().skip(1).map(earlier));
+    lines.extend(records.iter().rev().skip(1).map(previous));
     lines.push(vec![]);
     let detail = Detail { width: usize::MAX, attempts: usize::MAX, messages: true };
     lines.extend(view::table(&run, Moment { now, since: now, frame: 0 }, detail));

@@ -33,7 +33,7 @@ pub fn error(record: &RunRecord) -> Option<Line> {
 }
 
 /// An attempt at the run before the latest.
-pub fn earlier(record: &RunRecord) -> Line {
+pub fn previous(record: &RunRecord) -> Line {
     let error = record.error_name.as_deref().unwrap_or_default();
     field(
         "before",

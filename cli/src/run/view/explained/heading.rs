@@ -24,7 +24,7 @@ pub fn put(page: &mut Page, account: Account<'_>) {
     lines.extend(plan.map(|plan| deadline(plan, record.started_at)));
     lines.extend(plan.map(|plan| routes(plan, account)).into_iter().flatten());
     lines.extend(fields::error(record));
-    lines.extend(account.records.iter().rev().skip(1).map(fields::earlier));
+    lines.extend(account.records.iter().rev().skip(1).map(fields::previous));
     lines.into_iter().for_each(|line| page.put(MARGIN, line));
 }
 
