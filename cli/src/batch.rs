@@ -53,7 +53,7 @@ impl Batch {
         }
     }
 
-    /// Until a retry has a record, the latest is of the attempt before, and not its.
+    /// Takes the latest record. Until a retry has one, that is the previous attempt's and is ignored.
     pub fn note_record(&mut self, record: Option<BatchRecord>) {
         let record = record.filter(|record| record.attempt_no >= self.reference.attempt_no);
         if let Some(record) = &record {
@@ -83,7 +83,7 @@ impl Batch {
         Status::of(closed, self.record.is_some(), self.execution.as_deref())
     }
 
-    /// Runs that this attempt has to make, over ones included.
+    /// Counts the runs of this attempt, over ones included.
     pub fn to_run(&self) -> u64 {
         self.record.as_ref().map_or(0, |record| record.to_run)
     }
@@ -92,7 +92,7 @@ impl Batch {
         (self.progress.over() * 100).checked_div(self.to_run()).unwrap_or(0).min(100)
     }
 
-    /// What this attempt paid so far.
+    /// Returns what this attempt paid so far.
     pub fn totals(&self) -> Totals {
         match &self.manifest {
             Some(manifest) => manifest.sums.totals.clone(),

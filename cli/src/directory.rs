@@ -20,7 +20,7 @@ pub type Texts = BTreeMap<String, String>;
 /// from below it too, and a link that leads back up ends.
 const DEPTH: usize = 3;
 
-/// The texts, when nothing is wrong with them `today`; otherwise the process ends with `exit`, and one does `then`.
+/// Reads a directory and checks it as of `today`. If anything is wrong, the failure has `exit` and the advice `then`.
 pub fn checked(directory: &Path, today: Date, exit: Exit, then: &str) -> Outcome<Texts> {
     let mut read = Read::default();
     read.folder(directory, directory, DEPTH).map_err(|error| {
@@ -44,7 +44,7 @@ pub fn print_notices(notices: impl IntoIterator<Item = impl Display>) {
     }
 }
 
-/// A file's name and a key in it may hold line ends, and a pull request brings both.
+/// Returns a finding as one line: a file's name and a key in it may hold line ends, and a pull request brings both.
 fn listed(finding: &str) -> String {
     format!("\n  {}", one_line(finding))
 }

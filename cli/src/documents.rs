@@ -87,7 +87,7 @@ impl Comparison {
         Ok(compare(&stack.environment, files, values.into_keys().zip(read).collect()))
     }
 
-    /// How many documents a push would write.
+    /// Counts the documents that a push would write.
     pub fn differing(&self) -> usize {
         self.documents.iter().filter(|document| document.differs()).count()
     }
@@ -129,7 +129,7 @@ fn state(file: &str, text: &str, kept: Option<Kept>) -> State {
     }
 }
 
-/// What is wrong with a text in itself, as the document that `file` is.
+/// Returns what is wrong with a text in itself, as the document that `file` is.
 fn fault(file: &str, text: &str) -> Option<String> {
     // The day counts for what documents say of each other.
     let alone = Texts::from([(file.to_owned(), text.to_owned())]);

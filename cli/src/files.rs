@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+/// Reads a file as text.
+///
 /// # Errors
 /// Why there is no text, to be read after the file's name.
 pub fn text(path: &Path) -> Result<String, String> {

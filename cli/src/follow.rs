@@ -79,7 +79,7 @@ pub async fn follow<T: Tracked>(
     Ok(Exit::TimedOut)
 }
 
-/// What is worth saying beside the picture. `is_late`: it should have been seen by now.
+/// Returns what is worth saying beside the picture. `is_late`: it should have been seen by now.
 fn note<T: Tracked>(stack: &Stack, status: &Status<T::Status>, is_late: bool) -> Option<String> {
     match status {
         Status::Unknown if is_late => Some(not_started(stack, T::NOUN)),
@@ -102,8 +102,8 @@ enum End<S> {
     TimedOut,
 }
 
-/// Decides whether to stop following. `finalizing`: how long ago the execution was first seen to have ended; `most`: how
-/// long that may take.
+/// Decides whether to stop following. `finalizing`: how long ago the execution was first seen to have ended; `most`:
+/// how long that may take.
 fn end<S>(
     status: Status<S>,
     watch: Watch,

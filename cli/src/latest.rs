@@ -141,8 +141,8 @@ pub fn line(row: Row<'_>) -> Line {
     ]
 }
 
-/// Returns records of the last days that are `wanted`, enough of the newest among them; not in order. `is_filtered`: only
-/// some are wanted; `what`: what they are, for a note; `listed`: the newest of a shard.
+/// Returns records of the last days that are `wanted`, enough of the newest among them; not in order. `is_filtered`:
+/// only some are wanted; `what`: what they are, for a note; `listed`: the newest of a shard.
 async fn search<R>(
     filter: &Filter,
     today: Date,

@@ -135,7 +135,7 @@ pub fn tenant_of(queue_arn: &str, inbox_url: &str) -> Option<String> {
     }
 }
 
-/// Where the tenant's messages go.
+/// Returns the URL of a tenant's inbox.
 pub fn inbox_of(tenant: &str, inbox_url: &str) -> String {
     match tenant {
         "default" => inbox_url.to_owned(),

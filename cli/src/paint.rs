@@ -46,7 +46,7 @@ impl Ink {
     }
 }
 
-/// The line cut to `width` characters, in colour or not. Control characters have no place in it.
+/// Returns the line cut to `width` characters, in colour or not. Control characters have no place in it.
 pub fn render(line: &[Span], color: bool, width: usize) -> String {
     let whole: String = line.iter().map(|span| span.text.as_str()).collect();
     let whole = whole.trim_end().chars().count();
@@ -64,7 +64,7 @@ pub fn render(line: &[Span], color: bool, width: usize) -> String {
     text.trim_end().to_owned()
 }
 
-/// The line to its last blank, in colour or not: in a diff a blank may be all there is to see. Control
+/// Returns the line to its last blank, in colour or not: in a diff a blank may be all there is to see. Control
 /// characters but tabs are seen too, as signs.
 pub fn render_exactly(line: &[Span], color: bool) -> String {
     let mut text = String::new();
@@ -83,7 +83,7 @@ fn push(text: &mut String, ink: Ink, part: &str, color: bool) {
     }
 }
 
-/// Unicode has a picture of each ASCII control character, from U+2400 on.
+/// Replaces a control character by a sign: Unicode has one for each of ASCII, from U+2400 on.
 fn visible(c: char) -> char {
     match c {
         '\t' => c,
@@ -98,7 +98,7 @@ pub fn one_line(text: &str) -> String {
     text.chars().map(printable).collect()
 }
 
-/// What a service or a model said must not steer the terminal.
+/// Replaces a control character by a blank: what a service or a model said must not steer the terminal.
 fn printable(c: char) -> char {
     if c.is_control() { ' ' } else { c }
 }

@@ -84,8 +84,8 @@ impl Run {
         }
     }
 
-    /// A retry is another attempt at the same run: what failed before is not its. Until it has a record,
-    /// the latest is of the attempt before.
+    /// Takes the latest record. A retry is another attempt at the same run: what failed before is not its. Until it has
+    /// a record, the latest is the previous attempt's and is ignored.
     pub fn note_record(&mut self, record: Option<RunRecord>) {
         let record = record.filter(|record| record.attempt_no >= self.reference.attempt_no);
         if let Some(record) = &record {
@@ -113,6 +113,8 @@ impl Run {
         listed.iter().filter(new).cloned().collect()
     }
 
+    /// Takes an object of the run.
+    ///
     /// # Errors
     /// `Bcce.Internal`: the object is not what this version writes.
     pub fn absorb(&mut self, key: &str, body: &[u8]) -> Result<(), Fault> {
@@ -139,8 +141,9 @@ impl Run {
         }
     }
 
-    /// The record is closed last, after manifest, signature and count. An execution that ended without closing it
-    /// either sealed the run and could not count it, or sealed nothing: the finalize machine makes up for both.
+    /// Returns how the run stands. The record is closed last, after manifest, signature and count. An execution that
+    /// ended without closing it either sealed the run and could not count it, or sealed nothing: the finalize machine
+    /// makes up for both.
     pub fn status(&self) -> Status<RunStatus> {
         let closed = self.record.as_ref().map(|record| record.status);
         let closed = closed.filter(|status| *status != RunStatus::Running);
@@ -159,7 +162,7 @@ impl Run {
         lines.map(|line| line.lost_calls as usize).sum()
     }
 
-    /// What this attempt paid so far.
+    /// Returns what this attempt paid so far.
     pub fn totals(&self) -> Totals {
         match &self.manifest {
             Some(manifest) => manifest.totals.clone(),
@@ -184,7 +187,7 @@ impl Run {
             .map(|(_, failure)| failure)
     }
 
-    /// The plan's waves, each with its steps; empty while there is no plan.
+    /// Returns the plan's waves, each with its steps; empty while there is no plan.
     pub fn waves(&self) -> Vec<Vec<StepView<'_>>> {
         let Some(plan) = &self.plan else { return Vec::new() };
         let mut reached = self.status() == Status::UnderWay;
@@ -240,7 +243,7 @@ enum Kind {
 }
 
 impl<'a> StepView<'a> {
-    /// Every call made for it, in the order of their start.
+    /// Returns every call made for it, in the order of their start.
     pub fn attempts(&self) -> Vec<&'a Attempt> {
         let failed = self.failures.iter().map(|failure| &failure.course);
         let courses = self.answers.iter().copied().chain(failed);

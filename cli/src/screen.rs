@@ -24,9 +24,9 @@ pub struct Moment {
 /// What can be shown while it is followed.
 pub trait Shown {
     fn picture(&self, moment: Moment, width: usize) -> Vec<Line>;
-    /// Everything that can be said. A line that is true once stays as it is, so that it is printed once.
+    /// Returns everything that can be said. A line that is true once stays as it is, so that it is printed once.
     fn lines(&self) -> Vec<String>;
-    /// What it came to.
+    /// Sums up what it came to, once that is known.
     fn sum(&self) -> Option<String>;
 }
 
@@ -87,7 +87,7 @@ impl<'a> Screen<'a> {
         self.draw(shown, moment, height)
     }
 
-    /// The last picture stays, whole.
+    /// Draws the last picture, which stays, whole.
     pub fn last(&mut self, shown: &impl Shown, moment: Moment) -> std::io::Result<()> {
         self.draw(shown, moment, usize::MAX)?;
         match &self.manner {
@@ -127,7 +127,7 @@ fn log_line(elapsed: &str, line: &str) -> String {
     format!("{elapsed:>8}  {}", one_line(line))
 }
 
-/// One write for a picture, so that it does not flicker.
+/// Returns a picture that replaces `drawn` lines. It is written at once, so that it does not flicker.
 fn redrawn(drawn: usize, lines: &[Line], color: bool, width: usize) -> String {
     let (mut text, control) = (String::new(), control());
     if drawn > 0 {
@@ -140,7 +140,8 @@ fn redrawn(drawn: usize, lines: &[Line], color: bool, width: usize) -> String {
     text
 }
 
-/// What has scrolled away cannot be redrawn. The heading stays, and the end, where the work is.
+/// Cuts lines in the middle, since what has scrolled away cannot be redrawn. The heading stays, and the end, where
+/// the work is.
 fn fit(mut lines: Vec<Line>, height: usize) -> Vec<Line> {
     let room = height.saturating_sub(1).max(4);
     if lines.len() > room {

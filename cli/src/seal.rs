@@ -125,7 +125,7 @@ pub fn check_signature(
     })
 }
 
-/// The numbers that `attempt` finds in keys, each once.
+/// Returns the numbers that `attempt` finds in keys, each once.
 fn attempts(listed: &[String], attempt: impl Fn(&str) -> Option<u32>) -> BTreeSet<u32> {
     listed.iter().filter_map(|key| attempt(key)).collect()
 }
@@ -193,7 +193,7 @@ fn check_artifact(artifact: &ArtifactRef, body: Option<&[u8]>) -> Result<(), Str
     check_digest(artifact, &ArtifactRef::of(artifact.key.clone(), body))
 }
 
-/// Of an artifact as the manifest lists it and as it was found.
+/// Compares an artifact as the manifest lists it with what was found.
 fn check_digest(listed: &ArtifactRef, found: &ArtifactRef) -> Result<(), String> {
     match (found.sha256 == listed.sha256, found.bytes == listed.bytes) {
         (true, true) => Ok(()),
@@ -219,7 +219,7 @@ pub fn taken_away(
         .collect()
 }
 
-/// The number of the attempt whose manifest or signature this is. Another spelling of the number is neither.
+/// Returns the number of the attempt whose manifest or signature this is. Another spelling of the number is neither.
 pub fn manifest_attempt(run: &RunRef, key: &str) -> Option<u32> {
     let attempt_no = attempt_in(key, &run.prefix())?;
     let subject = Subject::of_run(&RunRef { attempt_no, ..run.clone() });

@@ -89,12 +89,12 @@ impl Stack {
         })
     }
 
-    /// The fourth part of each ARN.
+    /// Returns the region, which is the fourth part of each ARN.
     pub fn region(&self) -> &str {
         self.outputs.workflow_arn.split(':').nth(3).unwrap_or_default()
     }
 
-    /// A command as it would be typed to meet this stack again.
+    /// Returns a command as it would be typed for this stack.
     pub fn command(&self, rest: &str) -> String {
         match self.environment.as_str() {
             "dev" => format!("bcce {rest}"),
@@ -102,7 +102,7 @@ impl Stack {
         }
     }
 
-    /// The attempts at a run, oldest first, at least one.
+    /// Returns the attempts at a run, oldest first, at least one.
     pub async fn records(&self, run_id: &str) -> Outcome<Vec<RunRecord>> {
         let records = self.ledger.attempts(run_id).await?;
         if records.is_empty() {
@@ -111,7 +111,7 @@ impl Stack {
         Ok(records)
     }
 
-    /// The latest attempt at a run, with its record. One that was started a moment ago has none yet.
+    /// Returns the latest attempt at a run, with its record. One that was started a moment ago has none yet.
     pub async fn latest(&self, run_id: &str) -> Outcome<(RunRef, Option<RunRecord>)> {
         let record = self.records(run_id).await?.pop();
         let record = record.ok_or_else(|| unknown_run(&self.environment, run_id))?;
@@ -125,7 +125,7 @@ impl Stack {
         Ok((run, Some(record)))
     }
 
-    /// The attempts at a batch, oldest first, at least one.
+    /// Returns the attempts at a batch, oldest first, at least one.
     pub async fn batch_records(&self, batch_id: &str) -> Outcome<Vec<BatchRecord>> {
         let records = self.ledger.batch_attempts(batch_id).await?;
         if records.is_empty() {
@@ -134,7 +134,7 @@ impl Stack {
         Ok(records)
     }
 
-    /// The latest attempt at a batch, with its record. One that is being opened has none yet.
+    /// Returns the latest attempt at a batch, with its record. One that is being opened has none yet.
     pub async fn latest_batch(&self, batch_id: &str) -> Outcome<(BatchRef, Option<BatchRecord>)> {
         let Some(record) = self.ledger.batch_attempts(batch_id).await?.pop() else {
             let opening = first_batch(batch_id);

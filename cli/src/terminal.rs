@@ -1,5 +1,5 @@
-//! Filters what reaches a terminal. Models, senders and services write texts that must not steer it, so standard output and
-//! standard error are written here and nowhere else.
+//! Filters what reaches a terminal. Models, senders and services write texts that must not steer it, so standard output
+//! and standard error are written here and nowhere else.
 //!
 //! Into a terminal, control characters and bidirectional controls become U+FFFD, and a carriage return is dropped. Our
 //! own colours and movements are written with [`control`], which foreign text cannot guess. Into a pipe or a file every

@@ -104,7 +104,7 @@ pub trait Tracked: Shown + Sized {
     fn failure(&self, stack: &Stack) -> Option<Failure>;
     /// Describes what one that is over finished and paid.
     fn paid(&self) -> String;
-    /// The line that says where the answers are, if there are any.
+    /// Returns the line that says where the answers are, if there are any.
     fn hint(&self, stack: &Stack) -> Option<String>;
     /// Prints it for programs.
     fn print_json(&self, out: &mut dyn Write) -> std::io::Result<()>;

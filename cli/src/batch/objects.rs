@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::references::batch_reference;
 use crate::stack::Stack;
 
-/// The attempt that is asked for, or the latest that is over.
+/// Finds the attempt that is asked for, or the latest that is over.
 pub async fn sealed(stack: &Stack, batch_id: &str, attempt: Option<u32>) -> Outcome<BatchRef> {
     let records = stack.batch_records(batch_id).await?;
     let wanted = |record: &&BatchRecord| match attempt {
@@ -78,7 +78,7 @@ pub async fn print<F: Fn(&[u8]) -> bool>(
     ))
 }
 
-/// SHA-256 and length of an object; `None`: there is none.
+/// Returns SHA-256 and length of an object, or `None` if there is none.
 pub async fn digest(
     sources: &impl OpenSource,
     location: &Location,
@@ -92,7 +92,7 @@ pub async fn digest(
     Ok(Some(ArtifactRef { key: location.key.clone(), sha256: digest.hex(), bytes }))
 }
 
-/// Pieces of an object -> those of its lines that are wanted. Holds one line.
+/// Splits pieces of an object into lines and keeps those that are wanted. Holds one line.
 pub struct Lines<F> {
     wanted: F,
     line: Vec<u8>,

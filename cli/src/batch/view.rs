@@ -164,7 +164,7 @@ pub fn progress(batch: &Batch, now: OffsetDateTime) -> String {
     line
 }
 
-/// Until the last run is over; `None`: nobody can say.
+/// Forecasts the time until the last run is over, or `None` if it cannot be known.
 pub fn left(batch: &Batch, per_minute: f64) -> Option<time::Duration> {
     let record = batch.record.as_ref().filter(|record| record.status == BatchStatus::Running)?;
     let left = batch.to_run().saturating_sub(batch.progress.over());

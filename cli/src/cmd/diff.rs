@@ -51,7 +51,7 @@ fn lines(comparison: &Comparison, directory: &Path) -> Vec<Line> {
     lines
 }
 
-/// A new document is its file; a changed one is shown by its differences.
+/// Lists a document: a new one by its size, a changed one by its differences.
 fn describe(document: &Document, directory: &Path) -> Vec<Line> {
     let heading = |ink, what: &str, more: String| {
         let parameter = &document.parameter;
@@ -77,7 +77,7 @@ fn describe(document: &Document, directory: &Path) -> Vec<Line> {
     }
 }
 
-/// A unified diff, from what the stack has to what the file has.
+/// Returns a unified diff, from what the stack has to what the file has.
 fn differences(document: &Document, before: &str, file: &str) -> Vec<Line> {
     let mut lines = vec![
         vec![span(Ink::Bold, format!("--- {}", document.parameter))],

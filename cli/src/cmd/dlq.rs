@@ -33,7 +33,7 @@ pub struct Selection {
     dry_run: bool,
 }
 
-/// What is meant, still hidden from others; the rest is shown again.
+/// Returns the selected letters, still hidden from others; the rest is shown again.
 async fn select(stack: &Stack, selection: &Selection, now: OffsetDateTime) -> Outcome<Vec<Letter>> {
     let Look { letters, unseen } =
         look(&stack.dead_letters, &stack.outputs.inbox_queue_url).await?;

@@ -55,7 +55,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// What there is to explain. A run that was refused has no plan and never will, which is explained too.
+/// Returns what there is to explain. A run that was refused has no plan and never will, which is explained too.
 fn executions<'a>(
     run: &'a Run,
     records: &[RunRecord],

@@ -50,7 +50,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// One artifact, or one per item where the step fans out.
+/// Reads the artifact of a step, or one for each item if the step fans out.
 async fn bodies(
     store: &(impl GetObject + ListObjects),
     run: &Run,

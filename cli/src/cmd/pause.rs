@@ -72,7 +72,7 @@ async fn change(stack: &Stack, inbox: &Inbox, enabled: bool, wanted: &str) -> Ou
     }
 }
 
-/// The inboxes that are meant, by tenant.
+/// Returns the inboxes of a tenant, or all.
 fn of(inboxes: Vec<Inbox>, tenant: Option<&str>, inbox_url: &str) -> Outcome<Vec<Inbox>> {
     let mut meant: Vec<Inbox> = inboxes
         .into_iter()

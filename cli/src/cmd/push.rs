@@ -68,7 +68,7 @@ async fn warm_all(stack: &Stack, world: &World, files: &Texts, out: &mut dyn Wri
     warm(stack, world, &grammars, out).await
 }
 
-/// The object first and the parameter in one write: a pointer never leads nowhere, and a run that is
+/// Writes the object first and then the parameter, in one write: a pointer never leads nowhere, and a run that is
 /// planned meanwhile has the old document or the new one.
 async fn put(stack: &Stack, document: &Document, entry: &Entry) -> Result<(), Fault> {
     if let Some(key) = &entry.key {

@@ -97,7 +97,7 @@ fn paid(manifest: &Manifest) -> Vec<Line> {
     lines
 }
 
-/// As the manifest has them; before it is sealed only their keys are known.
+/// Lists the artifacts as the manifest has them; before the run is sealed only their keys are known.
 fn artifacts(
     bucket: &str,
     run: &RunRef,

@@ -91,7 +91,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     follow_and_print(&stack, world, Run::new(run), watch, args.json, out).await
 }
 
-/// The request as it is given, and what is wrong with it in itself.
+/// Returns the request as it is given, and what is wrong with it in itself.
 fn draft(args: &Args, world: &World) -> (Request, Problems) {
     let read = |path: &str| match path {
         "-" => world.standard_input(),
@@ -122,7 +122,7 @@ fn new_id(world: &World) -> String {
     format!("cli-{}-{}", at.unwrap_or_default(), world.chance())
 }
 
-/// The request, after everything that the stack would refuse it for.
+/// Checks the request for everything that the stack would refuse it for.
 async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Outcome<Request> {
     // A name that is no name is no parameter either.
     if problems.iter().any(|problem| problem.field == "workflow") {
@@ -147,7 +147,7 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
     if problems.is_empty() { Ok(request) } else { Err(wrong(&problems)) }
 }
 
-/// What runs of a workflow are planned by; or everything that is wrong with it.
+/// Reads the configuration that runs of a workflow are planned with, or returns everything that is wrong with it.
 pub async fn configuration(stack: &Stack, workflow: &str) -> Outcome<Read> {
     let source = Source {
         store: &stack.store,
@@ -171,7 +171,7 @@ async fn workflows(stack: &Stack) -> Outcome<String> {
     Ok(names.join(", "))
 }
 
-/// The same id with another request would be rejected, after one has gone away.
+/// Returns whether the request was sent before. The same id with another request would be rejected later.
 async fn sent_before(stack: &Stack, stored: &StoredRequest) -> Outcome<bool> {
     match stack.store.get(&stored.run().request_key()).await? {
         None => Ok(false),

@@ -62,7 +62,7 @@ pub struct Sums {
     pub totals: Totals,
 }
 
-/// The plan's step executions in its order.
+/// Returns the plan's step executions in its order.
 pub fn of<'a>(run: &'a Run, plan: &'a Plan, records: &[RunRecord]) -> Vec<Execution<'a>> {
     let waves = run.waves();
     let views: BTreeMap<&str, &StepView<'a>> =
@@ -81,7 +81,7 @@ pub fn of<'a>(run: &'a Run, plan: &'a Plan, records: &[RunRecord]) -> Vec<Execut
     planned.filter_map(execution).collect()
 }
 
-/// How a step execution ended, if it has, and what it left.
+/// Returns how a step execution ended, if it has, and what it left.
 fn ended<'a>(
     run: &'a Run,
     view: &StepView<'a>,
@@ -117,7 +117,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// In order of time. A decision comes before what follows from it.
+    /// Returns its events in order of time. A decision comes before what follows from it.
     pub fn events(&self) -> Vec<Event<'a>> {
         let Some(course) = self.course else { return Vec::new() };
         let decisions = course.decisions.iter().map(Event::Decision);
@@ -133,14 +133,14 @@ impl<'a> Execution<'a> {
         Sums::of(self.course)
     }
 
-    /// From its first decision to the end of its last call, or its last decision.
+    /// Returns the time from its first decision to the end of its last call, or its last decision.
     pub fn ran(&self) -> Option<(OffsetDateTime, OffsetDateTime)> {
         let events = self.events();
         let end = events.iter().map(Event::ended_at).max()?;
         Some((events.first()?.at(), end))
     }
 
-    /// It waited, failed or needed more than one call.
+    /// Returns whether it waited, failed or needed more than one call.
     pub fn is_eventful(&self) -> bool {
         let waited = |course: &Course| waits(course).next().is_some();
         self.course.is_some_and(|course| course.attempts.len() > 1 || waited(course))
@@ -205,7 +205,7 @@ pub fn has_failed(attempt: &Attempt) -> bool {
     attempt.outcome == AttemptOutcome::Failed
 }
 
-/// Each wait that was decided and came to an end.
+/// Returns each wait that was decided and came to an end.
 fn waits(course: &Course) -> impl Iterator<Item = (OffsetDateTime, OffsetDateTime)> {
     let pairs = course.decisions.windows(2);
     pairs.filter_map(|pair| {

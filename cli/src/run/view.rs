@@ -46,7 +46,7 @@ impl Shown for Run {
     }
 }
 
-/// The whole live picture.
+/// Draws the whole live picture.
 fn picture(run: &Run, moment: Moment, width: usize) -> Vec<Line> {
     let detail = Detail { width, attempts: ATTEMPTS_SHOWN, messages: false };
     let mut lines = vec![heading(run, moment), vec![]];
@@ -73,7 +73,7 @@ fn heading(run: &Run, moment: Moment) -> Line {
     ]
 }
 
-/// A run that is over took what it took, however long one has been looking.
+/// Returns how long a run has taken: one that is over took what it took, however long one has been looking.
 pub fn elapsed(run: &Run, moment: Moment) -> String {
     let record = run.record.as_ref();
     match record.and_then(|record| Some((record.started_at, record.ended_at?))) {
@@ -116,7 +116,7 @@ pub fn status_ink(status: RunStatus) -> Ink {
     }
 }
 
-/// The steps in their waves.
+/// Lists the steps in their waves.
 pub fn table(run: &Run, moment: Moment, detail: Detail) -> Vec<Line> {
     let mut rows = Vec::new();
     let mut since = run.record.as_ref().map_or(moment.since, |record| record.started_at);
@@ -206,7 +206,7 @@ fn took(
     }
 }
 
-/// What stands below a step: the attempts that failed, and why it failed.
+/// Lists below a step the attempts that failed, and why it failed.
 fn below(step: &StepView<'_>, detail: Detail) -> Vec<Line> {
     let attempts = step.attempts();
     let failed: Vec<&&Attempt> =

@@ -1,5 +1,5 @@
-//! Checks whether a batch is as it was sealed: signature, identity, the digests of its results and outputs, and nothing added
-//! to what is sealed. Its runs have seals of their own; what it works with is in no manifest.
+//! Checks whether a batch is as it was sealed: signature, identity, the digests of its results and outputs, and nothing
+//! added to what is sealed. Its runs have seals of their own; what it works with is in no manifest.
 
 use bcce_core::artifact::ArtifactRef;
 use bcce_core::batch::{BatchManifest, BatchRef, Location};
@@ -63,7 +63,7 @@ fn manifest_attempt(batch: &BatchRef, key: &str) -> Option<u32> {
     [subject.key(), subject.signature_key()].contains(&key).then_some(attempt_no)
 }
 
-/// What a manifest lists.
+/// Returns what a manifest lists.
 pub fn objects(manifest: &BatchManifest) -> Vec<&ArtifactRef> {
     manifest.results.iter().chain(&manifest.outputs).collect()
 }

@@ -29,7 +29,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// What cannot be read is not left out.
+/// Returns whether an item did not succeed. A line that cannot be read counts as such.
 fn did_not_succeed(line: &[u8]) -> bool {
     let result: Option<ItemResult> = serde_json::from_slice(line).ok();
     result.is_none_or(|result| result.status != ItemStatus::Succeeded)

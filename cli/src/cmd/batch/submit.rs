@@ -163,7 +163,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// What the items will be planned by, after everything that all of them would be refused for.
+/// Returns the configuration of the items, after a check for everything that all of them would be refused for.
 async fn checked(
     stack: &Stack,
     request: &BatchRequest,
@@ -255,7 +255,7 @@ async fn find(
     Ok(Found { survey, place, met: met.hex() })
 }
 
-/// Where the stack reads an object: where it lies, or a copy whose name says of what.
+/// Returns where the stack reads an object: where it lies, or a copy whose name says of what.
 fn placed(bucket: &str, location: &Location, format: Format, head: Head) -> Outcome<Place> {
     let Head { etag, bytes } = head;
     if is_taken_as_it_is(location, bucket) {
@@ -298,8 +298,8 @@ async fn bring(stack: &Stack, origin: &Origin, found: &Found) -> Outcome<()> {
     Ok(())
 }
 
-/// The same id with another request would be rejected, after one has gone away. A deadline that counts from now is
-/// that of the first time.
+/// Returns whether the batch was sent before. The same id with another request would be rejected later. A deadline that
+/// counts from now is that of the first time.
 async fn sent_before(
     stack: &Stack,
     request: &mut BatchRequest,

@@ -52,7 +52,7 @@ impl FromArgMatches for Lists {
     }
 }
 
-/// A list by its name, or every file that cannot be taken: by its path, never by what it says.
+/// Returns a list by its name, or every file that cannot be taken: by its path, never by what it says.
 pub fn list(given: &[PathBuf], read: &ReadText) -> Named {
     let (name, paths) = match given.split_first() {
         Some((name, paths)) => (name.to_string_lossy(), paths),

@@ -54,7 +54,7 @@ pub fn lines(account: Account<'_>, width: usize) -> Vec<Line> {
 }
 
 impl<'a> Account<'a> {
-    /// The executions of each step.
+    /// Returns the executions of each step.
     fn steps(self) -> impl Iterator<Item = &'a [Execution<'a>]> {
         self.executions.chunk_by(|one, other| one.step.step == other.step.step)
     }
@@ -68,7 +68,7 @@ impl<'a> Account<'a> {
     }
 }
 
-/// What stands for the items that are not shown.
+/// Counts the items that are not shown.
 fn left_out(account: Account<'_>, step: &[Execution<'_>]) -> Option<String> {
     let hidden: Vec<&Execution> =
         step.iter().filter(|execution| !account.shows(execution, step.len())).collect();
@@ -130,14 +130,14 @@ fn title(account: Account<'_>, execution: &Execution<'_>) -> Line {
     ]
 }
 
-/// Of the targets that a step execution may ask.
+/// Names the targets that a step execution may ask.
 fn names(execution: &Execution<'_>) -> Names {
     let listed = execution.route.into_iter().flat_map(|route| &route.targets);
     let asked = execution.course.into_iter().flat_map(|course| &course.attempts);
     Names::of(listed.map(|listed| &listed.target).chain(asked.map(|attempt| &attempt.target)))
 }
 
-/// `+0.412 s`: since the start of the run.
+/// Formats the time since the start of the run: `+0.412 s`.
 fn stamp(execution: &Execution<'_>, at: OffsetDateTime) -> String {
     let ms = (at - execution.started_at).whole_milliseconds();
     let (sign, ms) = (if ms < 0 { '-' } else { '+' }, ms.unsigned_abs());

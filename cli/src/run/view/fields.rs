@@ -32,7 +32,7 @@ pub fn error(record: &RunRecord) -> Option<Line> {
     ])
 }
 
-/// An attempt at the run before the latest.
+/// Returns the line of an attempt before the latest.
 pub fn previous(record: &RunRecord) -> Line {
     let error = record.error_name.as_deref().unwrap_or_default();
     field(

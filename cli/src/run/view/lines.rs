@@ -6,7 +6,7 @@ use crate::figures;
 use crate::run::{Run, StepState, StepView};
 use crate::tracked::Status;
 
-/// Everything that can be said of a run.
+/// Returns everything that can be said of a run.
 pub fn all(run: &Run) -> Vec<String> {
     let mut lines = Vec::new();
     if run.status() != Status::Unknown {

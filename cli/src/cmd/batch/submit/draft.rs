@@ -58,8 +58,8 @@ pub fn item_field(given: &str) -> Result<ItemField, String> {
     word(given, "model, tags")
 }
 
-/// What is asked for, from where it comes, and everything that is wrong with it. Its source is filled in when it is
-/// known where the stack will read it.
+/// Returns the request, where its items come from, and everything that is wrong with it. Its source is filled in when
+/// it is known where the stack will read it.
 pub fn draft(args: &Args, world: &World) -> (BatchRequest, Option<(Origin, Format)>, Problems) {
     let mut problems = Problems::default();
     let mut origin = None;
@@ -102,7 +102,7 @@ pub fn draft(args: &Args, world: &World) -> (BatchRequest, Option<(Origin, Forma
     (request, origin, problems)
 }
 
-/// As it will be, for a check of the rest.
+/// Returns the request with a source, so that the rest can be checked.
 fn placed_somewhere(request: &BatchRequest, origin: Option<&(Origin, Format)>) -> BatchRequest {
     let mut placed = request.clone();
     placed.batch.source = match origin {

@@ -14,10 +14,10 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// What a source is, and how it is written.
+    /// Returns what a source is, and how it is written.
     ///
     /// # Errors
-    /// Why it is none.
+    /// Why it is not a source.
     pub fn parse(source: &str, format: Option<Format>) -> Result<(Self, Format), Problems> {
         let problem = |field: &str, cause: &str| Err(Problems::one(field, cause));
         let unclear = "is not clear from the name; --format is one of jsonl, csv, objects";
@@ -40,7 +40,7 @@ impl Origin {
         }
     }
 
-    /// Its name without the ending, for an id.
+    /// Returns its name without the ending, for an id.
     pub fn stem(&self) -> String {
         let name = match self {
             Self::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -62,12 +62,12 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// The stack takes a manifest of its own bucket from there.
+/// Returns whether the stack reads an object where it lies: in a folder of its own bucket.
 pub fn is_taken_as_it_is(location: &Location, bucket: &str) -> bool {
     location.bucket == bucket && [INBOX, UPLOADS].iter().any(|at| location.key.starts_with(at))
 }
 
-/// Where what is brought there lies: `name` says what it is, and the ending how it is written.
+/// Returns where an upload is put: `name` says what it is, and the ending its format.
 pub fn upload(bucket: &str, name: &str, format: Format) -> Location {
     let ending = if format == Format::Csv { "csv" } else { "jsonl" };
     Location { bucket: bucket.to_owned(), key: format!("{UPLOADS}{name}.{ending}") }

@@ -50,7 +50,7 @@ impl Report<'_> {
         }
     }
 
-    /// The rejected items, where there are any.
+    /// Prints the first rejected items, if there are any.
     pub fn print_rejected(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let Survey { items, rejected, first_rejected, .. } = self.survey;
         if *rejected == 0 {
@@ -131,7 +131,7 @@ impl Report<'_> {
         if self.unpriced().is_empty() { cost } else { format!("{cost} + unknown") }
     }
 
-    /// The least and the most, at the prices of the mode.
+    /// Returns the least and the most cost, at the prices of the mode.
     fn costs(&self) -> (Decimal, Decimal) {
         let [one, other] = self.estimates();
         let least = one.cost_least_usd.min(other.cost_least_usd);

@@ -64,7 +64,7 @@ pub struct Longest {
     pub bytes: u64,
 }
 
-/// A file of manifest rows, and its digest.
+/// Surveys a file of manifest rows, and returns its digest.
 pub fn file(
     path: &Path,
     format: Format,
@@ -103,7 +103,7 @@ pub fn file(
     Ok((survey, digest))
 }
 
-/// An object of manifest rows.
+/// Surveys an object of manifest rows.
 pub async fn object(
     location: &Location,
     mut body: impl NextBytes,
@@ -122,8 +122,8 @@ pub async fn object(
     Ok(survey)
 }
 
-/// The objects below a prefix, and a digest of which they are. Their texts are not read; an estimate takes each for one
-/// of its length.
+/// Surveys the objects below a prefix, and returns a digest of which they are. Their texts are not read; an estimate
+/// takes each for one of its length.
 pub async fn prefix(
     sources: &impl ListSource,
     location: &Location,
@@ -195,13 +195,13 @@ impl Survey {
         self.unaffordable = intake.check_ceiling().err();
     }
 
-    /// Items that would be run.
+    /// Counts the items that would be run.
     pub fn left(&self) -> u64 {
         self.items - self.rejected
     }
 }
 
-/// As JSON, which is not built for it.
+/// Counts the bytes of a value as JSON, without building that.
 fn length(value: &impl Serialize) -> u64 {
     let mut count = ByteCount(0);
     serde_json::to_writer(&mut count, value).map_or(0, |()| count.0)
@@ -271,7 +271,7 @@ pub mod tests {
     const BASIS: Option<Basis<'static>> =
         Some(Basis { at: datetime!(2026-11-28 12:00 UTC), region: "us-east-1" });
 
-    /// A file of JSON lines, estimated.
+    /// Surveys and estimates a file of JSON lines.
     pub fn surveyed(manifest: &str) -> Survey {
         of_file(manifest.as_bytes(), Format::Jsonl).unwrap().0
     }

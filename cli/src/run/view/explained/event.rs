@@ -12,7 +12,7 @@ use crate::run::timeline::{Event, has_failed};
 /// The longest word for an event, `decide`, and a gap.
 const VERB: usize = 8;
 
-/// The first line beside the clock and the verb, the others below it.
+/// Puts the first line beside the clock and the verb, the others below it.
 pub fn put(page: &mut Page, stamp: &str, clock: usize, verb: &str, lines: Vec<Line>) {
     let margin = 2 + clock + 2 + VERB;
     for (n, line) in lines.into_iter().enumerate() {

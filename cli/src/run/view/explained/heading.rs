@@ -34,7 +34,7 @@ fn deadline(plan: &Plan, started_at: OffsetDateTime) -> Line {
     field("deadline", format!("{at}, {after} after the start"))
 }
 
-/// The routes of the steps that are shown.
+/// Lists the routes of the steps that are shown.
 fn routes(plan: &Plan, account: Account<'_>) -> Vec<Line> {
     let is_taken = |name: &str| account.executions.iter().any(|e| e.step.route == name);
     let taken = plan.routes.iter().filter(|(name, _)| is_taken(name));
@@ -67,7 +67,7 @@ fn describe(name: &str, route: &Route) -> [Line; 3] {
     ]
 }
 
-/// As the configuration spells it.
+/// Returns a strategy as the configuration spells it.
 fn strategy(strategy: Strategy) -> &'static str {
     match strategy {
         Strategy::Priority => "priority",

@@ -15,7 +15,7 @@ impl Page {
         Self { width: width.max(LEAST), lines: Vec::new() }
     }
 
-    /// `hang`: where the line goes on below itself.
+    /// Adds a line. `hang`: where it goes on below itself.
     pub fn put(&mut self, hang: usize, line: Line) {
         // Without this much room for the text the left edge has to do.
         let hang = if hang + LEAST > self.width { 2 } else { hang };
@@ -40,7 +40,7 @@ impl Page {
     }
 }
 
-/// The last blank behind the margin, or the end of the room.
+/// Finds the last blank behind the margin, or the end of the room.
 fn place_to_break(room: &[(char, Ink)], hang: usize) -> usize {
     let blank = room.iter().rposition(|(c, _)| *c == ' ');
     blank.filter(|at| *at > hang).unwrap_or(room.len() - 1)

@@ -21,7 +21,7 @@ const WAVES_LISTED: usize = 6;
 /// Characters before a sentence.
 const MARGIN: usize = 10;
 
-/// What a step execution comes to, in one line.
+/// Sums up a step execution in one line.
 pub fn sums(sums: &Sums) -> String {
     let failed = match sums.failed_calls {
         0 => String::new(),
@@ -71,7 +71,7 @@ fn sentences(account: Account<'_>) -> Vec<String> {
     sentences
 }
 
-/// Of every target that the run may ask.
+/// Names every target that the run may ask.
 fn names(account: Account<'_>, attempts: &[&Attempt]) -> Names {
     let routes = account.run.plan.iter().flat_map(|plan| plan.routes.values());
     let listed = routes.flat_map(|route| &route.targets).map(|listed| &listed.target);
@@ -107,7 +107,7 @@ fn times(count: usize) -> String {
     }
 }
 
-/// Targets that were not taken for what others had met with them: what failed in the step itself is among
+/// Lists targets that were not taken for what others had met with them: what failed in the step itself is among
 /// its calls, and that a step is over says nothing of a target.
 fn passed_over(courses: &[&Course], names: &Names) -> Vec<String> {
     let mut passed: BTreeMap<&str, (usize, BTreeSet<&str>)> = BTreeMap::new();
@@ -182,7 +182,7 @@ fn took(account: Account<'_>, executions: &[&Execution<'_>]) -> Option<String> {
         .then(|| format!("took {whole}: {listed}; {rest} before, between and after"))
 }
 
-/// From its first decision to its last end: not all items of a step begin at once.
+/// Describes a wave from its first decision to its last end: not all items of a step begin at once.
 fn wave(executions: &[&Execution<'_>]) -> Option<(time::Duration, String)> {
     let ran = executions.iter().filter_map(|execution| Some((execution.ran()?, execution)));
     let ran: Vec<((OffsetDateTime, OffsetDateTime), &&Execution)> = ran.collect();
