@@ -9,10 +9,10 @@ pub mod pace; // how fast it goes
 pub mod samples; // batches that tests show
 pub mod view; // as a picture, or as lines
 
-use bcce_core::attempt::Totals;
+use bcce_core::batch::bulk::JobRecord;
 use bcce_core::batch::manifest::Opened;
-use bcce_core::batch::{BatchManifest, BatchRef, BatchStatus, Tally};
-use bcce_core::bulk::JobRecord;
+use bcce_core::batch::{BatchManifest, BatchProgress, BatchRef, BatchStatus};
+use bcce_core::call::attempt::Totals;
 use bcce_core::ledger::BatchRecord;
 use time::OffsetDateTime;
 
@@ -31,7 +31,7 @@ pub struct Batch {
     /// Of the mode `bulk`, as they were seen last by bulk-job.
     pub jobs: Vec<JobRecord>,
     /// Runs of this attempt that are over.
-    pub progress: Tally,
+    pub progress: BatchProgress,
     pub manifest: Option<BatchManifest>,
     pub pace: Pace,
     /// Lines of a log, one for each percent that was seen.
@@ -46,7 +46,7 @@ impl Batch {
             execution: None,
             opened: None,
             jobs: Vec::new(),
-            progress: Tally::default(),
+            progress: BatchProgress::default(),
             manifest: None,
             pace: Pace::default(),
             reported: Vec::new(),
@@ -66,7 +66,7 @@ impl Batch {
         self.record = record;
     }
 
-    pub fn note_progress(&mut self, progress: Tally, now: OffsetDateTime) {
+    pub fn note_progress(&mut self, progress: BatchProgress, now: OffsetDateTime) {
         self.progress = progress;
         self.pace.note(now, self.progress.over());
         let percent = self.percent();

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::io::Write;
 
 use bcce_aws::dynamodb::Ledger;
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
 use bcce_core::ledger::SHARDS;
 use futures::future::try_join_all;
 use serde::Serialize;

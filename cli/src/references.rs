@@ -2,7 +2,7 @@
 
 use bcce_core::batch::BatchRef;
 use bcce_core::ledger::{BatchRecord, RunRecord};
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
 
 /// Returns the reference of a recorded attempt at a run.
 pub fn run_reference(record: &RunRecord) -> RunRef {

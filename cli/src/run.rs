@@ -9,14 +9,15 @@ pub mod view; // as a table, or as lines
 
 use std::collections::BTreeMap;
 
-use bcce_core::artifact::{Course, FinishedStep, StepFailure, StepStatus, parse};
-use bcce_core::attempt::{Attempt, Totals};
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
+use bcce_core::call::attempt::{Attempt, Totals};
 use bcce_core::ledger::RunRecord;
-use bcce_core::manifest::Manifest;
-use bcce_core::notice::RunStatus;
-use bcce_core::plan::Plan;
-use bcce_core::run::{ANSWER, FAILURE, RunRef};
+use bcce_core::run::artifact::{FinishedStep, StepFailure, StepRecord, StepStatus};
+use bcce_core::run::ids::{ANSWER, FAILURE, RunRef};
+use bcce_core::run::manifest::Manifest;
+use bcce_core::run::notice::RunStatus;
+use bcce_core::run::plan::Plan;
 
 use crate::references::run_reference;
 use crate::tracked::Status;
@@ -43,7 +44,7 @@ pub struct StepView<'a> {
     pub state: StepState,
     /// Step executions: more than one where the step fans out.
     pub planned: usize,
-    pub answers: Vec<&'a Course>,
+    pub answers: Vec<&'a StepRecord>,
     /// Answers that `max_tokens` cut.
     pub truncated: usize,
     pub failures: Vec<&'a StepFailure>,
@@ -166,17 +167,17 @@ impl Run {
     pub fn totals(&self) -> Totals {
         match &self.manifest {
             Some(manifest) => manifest.totals.clone(),
-            None => Totals::of(self.courses().flat_map(|course| &course.attempts)),
+            None => Totals::of(self.step_records().flat_map(|step_record| &step_record.attempts)),
         }
     }
 
-    fn courses(&self) -> impl Iterator<Item = &Course> {
-        let failed = self.failures().map(|failure| &failure.course);
+    fn step_records(&self) -> impl Iterator<Item = &StepRecord> {
+        let failed = self.failures().map(|failure| &failure.record);
         self.answers
             .values()
-            .map(|step| &step.course)
+            .map(|step| &step.record)
             .chain(failed)
-            .filter(|course| course.attempt_no == self.reference.attempt_no)
+            .filter(|step_record| step_record.attempt_no == self.reference.attempt_no)
     }
 
     fn failures(&self) -> impl Iterator<Item = &StepFailure> {
@@ -208,7 +209,7 @@ impl Run {
         let answers: Vec<&FinishedStep> =
             self.answers.values().filter(|answer| answer.step_id == id).collect();
         let failures: Vec<&StepFailure> =
-            self.failures().filter(|failure| failure.course.step_id == id).collect();
+            self.failures().filter(|failure| failure.record.step_id == id).collect();
         let planned =
             plan.waves.iter().flat_map(|wave| &wave.steps).filter(|step| step.step == id).count();
         let sealed = self.manifest.as_ref().and_then(|m| m.steps.iter().find(|step| step.id == id));
@@ -229,7 +230,7 @@ impl Run {
             planned,
             error: error.or_else(|| sealed.and_then(|sealed| sealed.error.as_ref())),
             truncated: answers.iter().filter(|answer| answer.truncated).count(),
-            answers: answers.into_iter().map(|answer| &answer.course).collect(),
+            answers: answers.into_iter().map(|answer| &answer.record).collect(),
             failures,
         }
     }
@@ -245,9 +246,10 @@ enum Kind {
 impl<'a> StepView<'a> {
     /// Returns every call made for it, in the order of their start.
     pub fn attempts(&self) -> Vec<&'a Attempt> {
-        let failed = self.failures.iter().map(|failure| &failure.course);
-        let courses = self.answers.iter().copied().chain(failed);
-        let mut attempts: Vec<&Attempt> = courses.flat_map(|course| &course.attempts).collect();
+        let failed = self.failures.iter().map(|failure| &failure.record);
+        let step_records = self.answers.iter().copied().chain(failed);
+        let mut attempts: Vec<&Attempt> =
+            step_records.flat_map(|step_record| &step_record.attempts).collect();
         attempts.sort_by_key(|attempt| attempt.started_at);
         attempts
     }

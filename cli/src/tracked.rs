@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use bcce_aws::sfn::StateMachine;
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
 use bcce_core::ports::Started;
 use serde_json::Value;
 use time::OffsetDateTime;

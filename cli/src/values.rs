@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bcce_core::error::Problems;
-use bcce_core::request::check_name;
+use bcce_core::base::error::Problems;
+use bcce_core::base::names::check_name;
 use serde::de::DeserializeOwned;
 
 /// Parses a name, like that of an environment.

@@ -4,12 +4,12 @@ use std::io::Write;
 use std::time::Duration;
 
 use bcce_aws::sfn::StateMachine;
-use bcce_core::artifact::parse;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
+use bcce_core::base::limits::INVOKE_SECONDS;
+use bcce_core::batch::bulk::JobsRecord;
 use bcce_core::batch::{BatchStatus, Mode};
-use bcce_core::bulk::JobsRecord;
-use bcce_core::error::Fault;
-use bcce_core::limits::INVOKE_SECONDS;
-use bcce_core::ports::{GetObject, ReadTally, StartBatch, Started};
+use bcce_core::ports::{GetObject, ReadBatchProgress, StartBatch, Started};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -68,7 +68,7 @@ impl Tracked for Batch {
             let jobs: Option<JobsRecord> = read(stack, &reference.jobs_key()).await?;
             self.jobs = jobs.map_or_else(Vec::new, |record| record.jobs);
         }
-        let progress = stack.ledger.tally(&reference.item_of()).await?;
+        let progress = stack.ledger.batch_progress(&reference.item_of()).await?;
         self.note_progress(progress, now);
         Ok(())
     }

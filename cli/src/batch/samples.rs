@@ -1,7 +1,7 @@
 //! Batches that tests show.
 
 use bcce_core::batch::manifest::{Opened, SourceRead};
-use bcce_core::batch::{BatchManifest, BatchRef, BatchStatus, Format, Mode, Tally};
+use bcce_core::batch::{BatchManifest, BatchProgress, BatchRef, BatchStatus, Format, Mode};
 use bcce_core::ledger::BatchRecord;
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -66,13 +66,13 @@ pub fn under_way() -> Batch {
 
 pub fn half_way() -> Batch {
     let mut batch = under_way();
-    let progress = Tally {
+    let progress = BatchProgress {
         succeeded: 236,
         failed: 12,
         cost_usd: Decimal::new(4123, 4),
         unknown_cost: 2,
         errors: [("Bcce.NoTarget".to_owned(), 12)].into(),
-        ..Tally::default()
+        ..BatchProgress::default()
     };
     batch.note_progress(progress, STARTED + time::Duration::minutes(4));
     batch

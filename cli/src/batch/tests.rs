@@ -130,7 +130,7 @@ fn jobs_line(batch: &Batch) -> Option<String> {
 fn a_line_is_printed_for_each_percent_that_was_seen() {
     let mut batch = under_way();
     assert_eq!(batch.lines().len(), 3, "started, items, mode");
-    let over = |succeeded| Tally { succeeded, ..Tally::default() };
+    let over = |succeeded| BatchProgress { succeeded, ..BatchProgress::default() };
     for (succeeded, lines) in [(0, 3), (1, 4), (2, 4), (5, 5), (497, 6), (497, 6)] {
         batch.note_progress(over(succeeded), STARTED + time::Duration::minutes(1));
         assert_eq!(batch.lines().len(), lines, "{succeeded}");

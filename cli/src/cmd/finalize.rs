@@ -89,8 +89,8 @@ mod tests {
     use super::*;
     use crate::references::run_reference;
     use crate::run::samples::record;
-    use bcce_core::notice::RunStatus;
-    use bcce_core::run::RunRef;
+    use bcce_core::run::ids::RunRef;
+    use bcce_core::run::notice::RunStatus;
 
     #[test]
     fn what_step_functions_has_forgotten_is_finalized_by_its_record() {

@@ -1,7 +1,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
 
 use crate::exit::Outcome;
 use crate::follow::{Watch, follow_and_print};

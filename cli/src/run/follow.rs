@@ -4,10 +4,10 @@ use std::io::Write;
 use std::time::Duration;
 
 use bcce_aws::sfn::StateMachine;
-use bcce_core::error::Fault;
-use bcce_core::limits::INVOKE_SECONDS;
-use bcce_core::notice::RunStatus;
+use bcce_core::base::error::Fault;
+use bcce_core::base::limits::INVOKE_SECONDS;
 use bcce_core::ports::{GetObject, ListObjects, ReadAttempts, StartRun, Started};
+use bcce_core::run::notice::RunStatus;
 use futures::StreamExt;
 use serde_json::json;
 use time::OffsetDateTime;

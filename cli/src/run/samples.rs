@@ -1,8 +1,8 @@
 //! Runs that tests show.
 
 use bcce_core::ledger::RunRecord;
-use bcce_core::notice::RunStatus;
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
+use bcce_core::run::notice::RunStatus;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -18,7 +18,7 @@ pub fn review(answered: &[&str]) -> Run {
     run.execution = Some("RUNNING".into());
     run.absorb(&reference.plan_key(), plan().to_string().as_bytes()).unwrap();
     for step in answered {
-        let answer = course(step, json!([answer("us-east-1")]));
+        let answer = step_record(step, json!([answer("us-east-1")]));
         run.absorb(&reference.step_key(step, None), answer.to_string().as_bytes()).unwrap();
     }
     run
@@ -27,15 +27,16 @@ pub fn review(answered: &[&str]) -> Run {
 /// Its first step was throttled in the first region.
 pub fn failing_over() -> Run {
     let mut run = review(&[]);
-    let course = course("summarise", json!([throttled(), answer("us-west-2")]));
+    let step_record = step_record("summarise", json!([throttled(), answer("us-west-2")]));
     let key = run.reference.step_key("summarise", None);
-    run.absorb(&key, course.to_string().as_bytes()).unwrap();
+    run.absorb(&key, step_record.to_string().as_bytes()).unwrap();
     run
 }
 
 pub fn failed() -> Run {
     let mut run = review(&["summarise", "correctness", "security"]);
-    let mut failure = course("tests", json!([throttled(), throttled(), throttled(), throttled()]));
+    let mut failure =
+        step_record("tests", json!([throttled(), throttled(), throttled(), throttled()]));
     failure["status"] = json!("FAILED");
     failure["error"] =
         json!({ "name": "Bcce.NoTarget", "message": "the step's calls are used up" });
@@ -59,7 +60,7 @@ pub fn plan() -> Value {
     })
 }
 
-pub fn course(step: &str, attempts: Value) -> Value {
+pub fn step_record(step: &str, attempts: Value) -> Value {
     json!({
         "version": 1, "run_id": "r", "attempt_no": 1, "step_id": step, "decisions": [], "attempts": attempts,
         "usage": null, "cost_usd": null, "unpriced": [],

@@ -1,8 +1,8 @@
 use std::io::Write;
 
 use bcce_aws::dynamodb::Ledger;
+use bcce_core::base::error::Fault;
 use bcce_core::batch::BatchStatus;
-use bcce_core::error::Fault;
 use bcce_core::ledger::{BatchRecord, batches_shard};
 
 use crate::batch::view::ink;

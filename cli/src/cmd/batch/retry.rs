@@ -1,11 +1,11 @@
 use std::io::Write;
 use std::time::Duration;
 
-use bcce_core::artifact::parse;
+use bcce_core::base::json::parse;
 use bcce_core::batch::{BatchManifest, BatchRef, BatchStatus};
 use bcce_core::ledger::BatchRecord;
 use bcce_core::ports::GetObject;
-use bcce_core::run::MAX_ATTEMPTS;
+use bcce_core::run::ids::MAX_ATTEMPTS;
 
 use crate::batch::Batch;
 use crate::cmd::retry::{not_over, retry};

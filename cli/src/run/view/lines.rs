@@ -1,6 +1,6 @@
 //! A run as a line per event: for a log, where nothing can be redrawn.
 
-use bcce_core::attempt::{Attempt, AttemptOutcome, Totals};
+use bcce_core::call::attempt::{Attempt, AttemptOutcome, Totals};
 
 use crate::figures;
 use crate::run::{Run, StepState, StepView};
@@ -30,15 +30,15 @@ pub fn all(run: &Run) -> Vec<String> {
 
 fn step(step: &StepView<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    let courses =
-        step.answers.iter().copied().chain(step.failures.iter().map(|failure| &failure.course));
-    for course in courses {
-        let name = match course.item {
+    let step_records =
+        step.answers.iter().copied().chain(step.failures.iter().map(|failure| &failure.record));
+    for step_record in step_records {
+        let name = match step_record.item {
             Some(item) => format!("{}[{item}]", step.id),
             None => step.id.to_owned(),
         };
         lines.extend(
-            course
+            step_record
                 .attempts
                 .iter()
                 .map(|attempt| format!("{name}: {}", describe(step.model, attempt))),

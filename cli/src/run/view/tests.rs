@@ -1,4 +1,4 @@
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
 use serde_json::json;
 
 use super::*;
@@ -48,7 +48,7 @@ fn a_failover_shows_the_region_that_failed() {
 #[test]
 fn an_answer_that_was_cut_is_noted_below_its_step_and_in_a_log() {
     let mut run = review(&["summarise"]);
-    let mut cut = course("correctness", json!([answer("us-east-1")]));
+    let mut cut = step_record("correctness", json!([answer("us-east-1")]));
     cut["truncated"] = json!(true);
     let key = run.reference.step_key("correctness", None);
     run.absorb(&key, cut.to_string().as_bytes()).unwrap();
@@ -66,9 +66,9 @@ fn what_a_person_should_do_stands_behind_what_the_service_said() {
     let mut denied = throttled();
     denied["message"] = json!("AccessDeniedException (403): no");
     denied["advice"] = json!("fill in the form");
-    let course = course("summarise", json!([denied, answer("us-west-2")]));
+    let step_record = step_record("summarise", json!([denied, answer("us-west-2")]));
     let key = run.reference.step_key("summarise", None);
-    run.absorb(&key, course.to_string().as_bytes()).unwrap();
+    run.absorb(&key, step_record.to_string().as_bytes()).unwrap();
     let moment = Moment { now: STARTED, since: STARTED, frame: 0 };
     let detail = |messages| Detail { width: 200, attempts: usize::MAX, messages };
     let line = |messages| render(&table(&run, moment, detail(messages))[2], false, 200);
