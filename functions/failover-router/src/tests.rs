@@ -1,7 +1,8 @@
 use super::*;
-use bcce_core::error::ErrorName;
+use bcce_core::base::error::ErrorName;
+use bcce_core::config::breakers::BreakerSettings;
+use bcce_core::failover::breaker::{Report, Signal};
 use bcce_core::fakes::{MemoryHealth, StoppedClock, now};
-use bcce_core::health::{BreakerSettings, Report, Signal};
 use std::cell::RefCell;
 use time::macros::datetime;
 

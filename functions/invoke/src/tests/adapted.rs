@@ -1,7 +1,7 @@
 //! Targets that take something else than the step asks for, or cannot take the request at all.
 
 use super::*;
-use bcce_core::attempt::Cause;
+use bcce_core::call::attempt::Cause;
 
 fn misfits(cause: Cause) -> CallReport {
     let report = plain(ErrorName::RequestRejected);
