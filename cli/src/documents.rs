@@ -95,7 +95,7 @@ impl Comparison {
 }
 
 async fn kept(store: &impl GetObject, bucket: &str, value: &str) -> Result<Kept, Fault> {
-    let followed = reader::follow(store, bucket, value).await?;
+    let followed = reader::follow_pointer(store, bucket, value).await?;
     Ok(followed.map_err(|problems| problems.to_string()))
 }
 

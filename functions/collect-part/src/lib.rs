@@ -108,7 +108,8 @@ impl Before {
             Some(body) => parse_lines(&key, &body)?,
             None => Vec::new(),
         };
-        let results = previous_results::results(store, batch, part).await?.unwrap_or_default();
+        let results =
+            previous_results::previous_results(store, batch, part).await?.unwrap_or_default();
         Ok(Self {
             ours: places.iter().map(|place| (place.n, place.attempt_no)).collect(),
             results: results.into_iter().map(|result| (result.n, result)).collect(),

@@ -6,7 +6,6 @@ mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::digest::sha256_hex;
-use bcce_core::base::emf;
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
 use bcce_core::ledger::ClosedRun;
@@ -85,7 +84,7 @@ where
         ClosedRun { run, manifest, manifest_key: key, manifest_sha256: sha256, notification_owner };
     match ports.ledger.close(&closed).await? {
         Closed::Now => {
-            emf::of_run(&config.environment, &closed.manifest)
+            bcce_core::run::metrics::of_run(&config.environment, &closed.manifest)
                 .iter()
                 .for_each(|document| emit(document));
             // Of an item its batch tells.

@@ -13,7 +13,7 @@ const NOW: OffsetDateTime = datetime!(2026-11-01 12:00:30 UTC);
 type Fakes<'a> = Ports<&'a MemoryHealth, StoppedClock>;
 
 fn ports(ledger: &MemoryHealth, at: OffsetDateTime) -> Fakes<'_> {
-    Ports { health: Book::new(ledger), clock: StoppedClock(at) }
+    Ports { health: SharedBreakers::new(ledger), clock: StoppedClock(at) }
 }
 
 fn config() -> Config {
@@ -35,7 +35,7 @@ fn regions(response: &Response) -> Vec<&str> {
 
 /// Opens the breaker of the first target, at `NOW` and for five seconds.
 fn open_first(ledger: &MemoryHealth) {
-    let book = Book::new(ledger);
+    let book = SharedBreakers::new(ledger);
     let key = target_key(&request(FIRST, "r").route.targets[0].target);
     let signal = Signal::Failing { error: ErrorName::TargetUnavailable, retry_after_s: None };
     let report = Report { signal, started_at: NOW, probe: None };

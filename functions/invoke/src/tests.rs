@@ -112,7 +112,7 @@ fn ports(reports: impl IntoIterator<Item = CallReport>) -> Fakes {
         store: MemoryStore::with([(run.plan_key(), PLAN.as_bytes().to_vec())]),
         model: Model { says: RefCell::new(reports.into_iter().collect()), ..Model::default() },
         clock: StoppedClock(datetime!(2026-11-01 12:00:01 UTC)),
-        health: Book::new(Box::leak(Box::default())),
+        health: SharedBreakers::new(Box::leak(Box::default())),
         plans: Plans::default(),
         grammars: Grammars::default(),
     }
@@ -656,7 +656,7 @@ async fn every_call_is_noted_as_its_attempt_records_it() {
     let ports = ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     let key = request().run.step_key("answer", None);
-    let step_record: Course = parse(&key, &ports.store.objects.borrow()[&key]).unwrap();
+    let step_record: StepRecord = parse(&key, &ports.store.objects.borrow()[&key]).unwrap();
     let begun = ports.health.ledger().begun.borrow();
     assert_eq!((begun.len(), step_record.attempts.len()), (2, 2));
     assert!(begun.iter().all(|begun| !begun.is_lost([&step_record])));

@@ -50,7 +50,7 @@ async fn left_over(
     batch: &BatchRef,
     part: u32,
 ) -> Result<Vec<Place>, Fault> {
-    let next = previous_results::results(store, batch, part).await?;
+    let next = previous_results::previous_results(store, batch, part).await?;
     let next: Option<BTreeMap<u64, u32>> =
         next.map(|results| results.iter().filter_map(attempt).collect());
     let key = batch.part_key(part);

@@ -97,7 +97,7 @@ where
     if let Some(halt) = halted.or_else(too_much) {
         return ports.halt(&request, &tally, halt).await;
     }
-    match ports.make(&request).await {
+    match ports.item_run(&request).await {
         Ok(run) => Ok(Response::Ready { name: run.execution_name(), input: Box::new(run) }),
         Err(fault) if fault.name == ErrorName::Internal => Err(fault),
         Err(fault) => {

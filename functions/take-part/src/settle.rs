@@ -1,6 +1,5 @@
 //! An answer of a job -> a run that is over. Each write is the first one's, so that doing it again finishes it.
 
-use bcce_core::base::emf;
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::base::json::{parse, to_json};
 use bcce_core::base::usage::Usage;
@@ -102,7 +101,8 @@ impl<E: Fn(&str)> Taking<'_, E> {
             run,
         };
         if ports.ledger.close(&closed).await? == Closed::Now {
-            let documents = emf::of_run(&self.config.environment, &closed.manifest);
+            let documents =
+                bcce_core::run::metrics::of_run(&self.config.environment, &closed.manifest);
             documents.iter().for_each(|document| (self.emit)(document));
         }
         Ok(())

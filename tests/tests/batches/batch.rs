@@ -104,7 +104,7 @@ pub async fn lines(stack: &Stack, key: &str) -> Vec<Value> {
 }
 
 /// What the runs of an attempt have added up in the ledger.
-pub async fn batch_progress(batch: &BatchRef) -> BatchProgress {
+pub async fn tally(batch: &BatchRef) -> BatchProgress {
     let config = bcce_aws::chain::sdk_config().await.unwrap();
     let ledger = bcce_aws::dynamodb::Ledger::new(&config, &output("LedgerTable"));
     ledger.batch_progress(&batch.item_of()).await.unwrap()

@@ -1,5 +1,5 @@
-//! The configuration as an environment has it: SSM documents, pointers followed, read and checked as a
-//! whole. `prepare` plans by it, and `bcce submit` refuses beforehand what `prepare` would.
+//! Reads the configuration of a stack: its SSM documents, with their pointers followed, checked as a whole. `prepare`
+//! plans by it, and `bcce submit` refuses beforehand what `prepare` would.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::ports::{GetObject, GetParameters};
 
 /// Where an environment's configuration is read from.
 #[derive(Clone, Copy, Debug)]
-pub struct Source<'a, S, P> {
+pub struct Reader<'a, S, P> {
     pub store: &'a S,
     pub parameters: &'a P,
     pub bucket: &'a str,
@@ -22,7 +22,7 @@ pub struct Source<'a, S, P> {
 /// What reading came to: `Ok`, or everything that a person has to mend.
 pub type Read = Result<Configuration, Problems>;
 
-impl<S: GetObject, P: GetParameters> Source<'_, S, P> {
+impl<S: GetObject, P: GetParameters> Reader<'_, S, P> {
     /// # Errors
     /// `Bcce.Internal` of the ports. What is wrong with the configuration is in the result.
     pub async fn read(&self, workflow: &str) -> Result<Read, Fault> {
@@ -37,7 +37,7 @@ impl<S: GetObject, P: GetParameters> Source<'_, S, P> {
         for name in &names {
             let missing = Problems::one("document", "the SSM parameter is missing");
             let body = match values.get(name) {
-                Some(value) => follow(self.store, self.bucket, value).await?,
+                Some(value) => follow_pointer(self.store, self.bucket, value).await?,
                 None => Err(missing),
             };
             bodies.insert(name.as_str(), body);
@@ -57,7 +57,7 @@ impl<S: GetObject, P: GetParameters> Source<'_, S, P> {
 ///
 /// # Errors
 /// `Bcce.Internal` of the store.
-pub async fn follow(
+pub async fn follow_pointer(
     store: &impl GetObject,
     bucket: &str,
     value: &str,
@@ -153,7 +153,7 @@ mod tests {
         let store = MemoryStore::with([(KEY.to_owned(), body.to_vec())]);
         let parameters = MemoryParameters(parameters);
         let source =
-            Source { store: &store, parameters: &parameters, bucket: "b", environment: "dev" };
+            Reader { store: &store, parameters: &parameters, bucket: "b", environment: "dev" };
         source.read(workflow).await.unwrap()
     }
 

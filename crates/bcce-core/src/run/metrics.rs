@@ -9,7 +9,7 @@ use crate::run::manifest::{Manifest, UsageLine};
 use crate::run::notice::RunStatus;
 
 /// A line for each of its metrics' dimensions.
-pub fn documents(environment: &str, manifest: &Manifest) -> Vec<String> {
+pub fn of_run(environment: &str, manifest: &Manifest) -> Vec<String> {
     let run = run(environment, manifest);
     let calls = manifest.usage_by_model.iter().map(|line| calls(environment, manifest, line));
     std::iter::once(run).chain(calls).chain(rejected(environment, manifest)).collect()
