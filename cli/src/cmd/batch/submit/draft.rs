@@ -177,7 +177,7 @@ mod tests {
         args.concurrency = Some(0);
         let problems = problems(&args);
         for part in [
-            "format: is not clear from the name",
+            "format: cannot be derived",
             "map.text: is given twice",
             "deadline: is over",
             "inputs: must be NAME=VALUE",

@@ -20,12 +20,12 @@ impl Origin {
     /// Why it is not a source.
     pub fn parse(source: &str, format: Option<Format>) -> Result<(Self, Format), Problems> {
         let problem = |field: &str, cause: &str| Err(Problems::one(field, cause));
-        let unclear = "is not clear from the name; --format is one of jsonl, csv, objects";
+        let unknown = "cannot be derived from the name; --format is one of jsonl, csv, objects";
         if !source.starts_with("s3://") {
             // Its name says the format, as an object's does.
             let name = Location { bucket: String::new(), key: source.to_owned() };
             return match format.or_else(|| name.format()) {
-                None => problem("format", unclear),
+                None => problem("format", unknown),
                 Some(Format::Objects) => {
                     problem("source", "is a directory; objects below an s3:// prefix are a batch")
                 }
@@ -34,7 +34,7 @@ impl Origin {
         }
         let location = Location::parse(source).map_err(|cause| Problems::one("source", cause))?;
         match format.or_else(|| location.format()) {
-            None => problem("format", unclear),
+            None => problem("format", unknown),
             Some(Format::Objects) => Ok((Self::Prefix(location), Format::Objects)),
             Some(format) => Ok((Self::Object(location), format)),
         }
@@ -92,7 +92,7 @@ mod tests {
         assert!(matches!(prefix, Origin::Prefix(_)));
         let (named, _) = parsed("calls", Some(Format::Jsonl)).unwrap();
         assert_eq!(named, Origin::File("calls".into()));
-        assert!(parsed("calls.txt", None).unwrap_err().starts_with("format: is not clear"));
+        assert!(parsed("calls.txt", None).unwrap_err().starts_with("format: cannot be derived"));
         assert!(parsed("docs/", None).unwrap_err().starts_with("source: is a directory"));
         assert!(parsed("s3://bucket", None).unwrap_err().starts_with("source: must be s3://"));
     }
