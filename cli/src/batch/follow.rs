@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use bcce_aws::sfn::StateMachine;
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::parse;
 use bcce_core::base::limits::INVOKE_SECONDS;
 use bcce_core::batch::bulk::JobsRecord;
 use bcce_core::batch::{BatchStatus, Mode};
-use bcce_core::ports::{GetObject, ReadBatchProgress, StartBatch, Started};
-use serde::de::DeserializeOwned;
+use bcce_core::io::objects::find;
+use bcce_core::ports::{ReadBatchProgress, StartBatch, Started};
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -58,14 +57,14 @@ impl Tracked for Batch {
         let is_over = record.status != BatchStatus::Running;
         let reference = &self.reference;
         if self.opened.is_none() {
-            self.opened = read(stack, &reference.opened_key()).await?;
+            self.opened = find(&stack.store, &reference.opened_key()).await?;
         }
         if is_over && self.manifest.is_none() {
-            self.manifest = read(stack, &reference.manifest_key()).await?;
+            self.manifest = find(&stack.store, &reference.manifest_key()).await?;
         }
         // The first ones may be over before the last one is started.
         if record.mode == Mode::Bulk && self.manifest.is_none() {
-            let jobs: Option<JobsRecord> = read(stack, &reference.jobs_key()).await?;
+            let jobs: Option<JobsRecord> = find(&stack.store, &reference.jobs_key()).await?;
             self.jobs = jobs.map_or_else(Vec::new, |record| record.jobs);
         }
         let progress = stack.ledger.batch_progress(&reference.item_of()).await?;
@@ -132,8 +131,4 @@ impl Tracked for Batch {
     fn print_json(&self, out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(out, "{}", serde_json::to_string_pretty(&as_json(self))?)
     }
-}
-
-async fn read<T: DeserializeOwned>(stack: &Stack, key: &str) -> Result<Option<T>, Fault> {
-    stack.store.get(key).await?.map(|body| parse(key, &body)).transpose()
 }

@@ -4,10 +4,10 @@ use std::io::Write;
 
 use bcce_core::base::digest::Digest;
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::parse;
 use bcce_core::batch::{BatchManifest, BatchRef, BatchStatus, Location};
+use bcce_core::io::objects::find;
 use bcce_core::ledger::BatchRecord;
-use bcce_core::ports::{GetObject, NextBytes, OpenSource};
+use bcce_core::ports::{NextBytes, OpenSource};
 use bcce_core::run::artifact::ArtifactRef;
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -31,8 +31,7 @@ pub async fn manifest(
     attempt: Option<u32>,
 ) -> Outcome<BatchManifest> {
     let key = sealed(stack, batch_id, attempt).await?.manifest_key();
-    let body = stack.store.get(&key).await?.ok_or_else(|| not_over(stack, batch_id))?;
-    Ok(parse(&key, &body)?)
+    find(&stack.store, &key).await?.ok_or_else(|| not_over(stack, batch_id))
 }
 
 fn not_over(stack: &Stack, batch_id: &str) -> Failure {

@@ -1,10 +1,9 @@
 use std::io::Write;
 use std::time::Duration;
 
-use bcce_core::base::json::parse;
 use bcce_core::batch::{BatchManifest, BatchRef, BatchStatus};
+use bcce_core::io::objects::find;
 use bcce_core::ledger::BatchRecord;
-use bcce_core::ports::GetObject;
 use bcce_core::run::ids::MAX_ATTEMPTS;
 
 use crate::batch::Batch;
@@ -37,13 +36,12 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let records = stack.batch_records(&args.batch).await?;
     let record = &records[records.len() - 1];
     let latest = Batch::new(batch_reference(record));
-    let key = latest.reference.manifest_key();
     let mut execution = None;
     let mut manifest = None;
     if record.status == BatchStatus::Running {
         execution = stack.batch_machine.status(&latest.reference.execution_name()).await?;
     } else {
-        manifest = stack.store.get(&key).await?.map(|body| parse(&key, &body)).transpose()?;
+        manifest = find(&stack.store, &latest.reference.manifest_key()).await?;
     }
     let command = |verb: &str| latest.command(&stack, verb);
     let next = next(record, execution.as_deref(), manifest.as_ref(), command)?;

@@ -10,11 +10,11 @@ use std::time::Duration;
 use bcce_aws::s3::{Head, MAX_UPLOAD_BYTES};
 use bcce_core::base::digest::{Digest, sha256_hex_of_fields};
 use bcce_core::base::error::Problems;
-use bcce_core::base::json::parse;
 use bcce_core::batch::{BatchRequest, Format, Intake, ItemField, Location, Mode, StoredBatch};
 use bcce_core::call::grammars::grammars;
 use bcce_core::config::configuration::Configuration;
-use bcce_core::ports::{GetObject, OpenSource};
+use bcce_core::io::objects::find;
+use bcce_core::ports::OpenSource;
 use bcce_core::run::plan::with_model;
 use serde_json::json;
 
@@ -307,8 +307,8 @@ async fn sent_before(
 ) -> Outcome<bool> {
     let stored = StoredBatch::new(request.clone(), TENANT, "");
     let key = stored.reference().request_key();
-    let Some(body) = stack.store.get(&key).await? else { return Ok(false) };
-    let before: StoredBatch = parse(&key, &body)?;
+    let before: Option<StoredBatch> = find(&stack.store, &key).await?;
+    let Some(before) = before else { return Ok(false) };
     if matches!(deadline, Some(Deadline::In(..))) {
         request.batch.deadline = before.batch.deadline.clone();
     }

@@ -166,7 +166,7 @@ impl Survey {
             Entry::Item(item) => {
                 let bytes = match &item.object {
                     Some(object) => object.bytes,
-                    None => length(&item.inputs),
+                    None => ByteCount::of(&item.inputs),
                 };
                 if self.longest.as_ref().is_none_or(|longest| longest.bytes < bytes) {
                     self.longest = Some(Longest { line: item.line, id: item.id, bytes });
@@ -199,12 +199,6 @@ impl Survey {
     pub fn left(&self) -> u64 {
         self.items - self.rejected
     }
-}
-
-/// Counts the bytes of a value as JSON, without building that.
-fn length(value: &impl Serialize) -> u64 {
-    let mut count = ByteCount(0);
-    serde_json::to_writer(&mut count, value).map_or(0, |()| count.0)
 }
 
 fn reader(format: Format) -> Outcome<Reader> {
