@@ -196,7 +196,7 @@ pub enum Closed {
     Now,
     /// By an earlier call; nothing was added.
     Before {
-        /// The execution that did it and so tells of it.
+        /// The execution that did it and so sends the notification.
         notification_owner: Option<String>,
     },
 }
@@ -224,7 +224,7 @@ pub trait ReadBatchProgress {
 }
 
 pub trait HaltBatch {
-    /// Notes that no further item is started; `true`: it is `notification_owner` who tells of it.
+    /// Notes that no further item is started; `true`: `notification_owner` sends the notification.
     async fn halt(
         &self,
         batch: &ItemOf,
@@ -356,7 +356,7 @@ pub trait LogCall {
 }
 
 pub trait ReadCallLog {
-    /// What this attempt at a run has begun.
+    /// Returns the calls that this attempt at a run has started.
     async fn logged_calls(&self, run: &RunRef) -> Result<Vec<LoggedStep>, Fault>;
 }
 
@@ -374,8 +374,8 @@ pub trait ReadJob {
 }
 
 pub trait StopJob {
-    /// It is `Stopping` then, and over a while later. One that cannot be stopped, now or any more, stays as it is:
-    /// how that is tells `ReadJob`.
+    /// Asks the service to stop a job. The job is `Stopping` then, and over a while later. A job that cannot be stopped
+    /// keeps its status, which [`ReadJob`] returns.
     async fn stop_job(&self, arn: &str) -> Result<(), Fault>;
 }
 

@@ -27,7 +27,7 @@ const DEFAULT_CONCURRENCY: u32 = 20;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchRequest {
-    /// An object under `batches/inbox/<workflow>/` tells it by its key.
+    /// The key of an object under `batches/inbox/<workflow>/` names it.
     #[serde(default)]
     pub workflow: String,
     /// The idempotency key, as a request's.
@@ -52,7 +52,7 @@ pub struct BatchSpec {
     /// The object as it was meant: another one under its key is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
-    /// As the name tells otherwise.
+    /// Otherwise, the ending of the name decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
     /// Inputs by name, as values whose `{{ item.… }}` are filled in.

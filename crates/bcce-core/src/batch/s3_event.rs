@@ -1,4 +1,4 @@
-//! An object that was put under `batches/inbox/<workflow>/`, as EventBridge tells of it. The event is the message as it
+//! The event that EventBridge sends for an object under `batches/inbox/<workflow>/`. The event is the message as it
 //! is: an input template would put a key between quotation marks as it stands, and with one in it be no JSON.
 
 use serde::Deserialize;
@@ -33,7 +33,7 @@ struct Object {
     etag: String,
 }
 
-/// The batch of an event; `None`: the text is no such event. However often it is told of, an object is one batch. Put
+/// Returns the batch of an event, or `None` if the text is no such event. An object is one batch, however often the event comes. Put
 /// again it is another one where it is encrypted by KMS, since its ETag is then another with the same bytes.
 pub(super) fn request(body: &str) -> Option<BatchRequest> {
     let Detail { bucket, object: Object { key, etag } } = event(body)?;
