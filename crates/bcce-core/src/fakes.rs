@@ -165,7 +165,7 @@ pub struct MemoryHealth {
     /// Targets by the caches they hold.
     pub caches: RefCell<BTreeMap<String, Vec<(String, OffsetDateTime)>>>,
     /// In the order in which they were noted.
-    pub begun: RefCell<Vec<LoggedStep>>,
+    pub logged_calls: RefCell<Vec<LoggedStep>>,
 }
 
 impl MemoryHealth {
@@ -256,7 +256,7 @@ impl LogCall for &MemoryHealth {
     ) -> Result<(), Fault> {
         self.answer()?;
         let (step, item, call) = (step.step.clone(), step.item, call.clone());
-        self.begun.borrow_mut().push(LoggedStep { step, item, call });
+        self.logged_calls.borrow_mut().push(LoggedStep { step, item, call });
         Ok(())
     }
 }
@@ -264,7 +264,7 @@ impl LogCall for &MemoryHealth {
 impl ReadCallLog for &MemoryHealth {
     async fn logged_calls(&self, _run: &RunRef) -> Result<Vec<LoggedStep>, Fault> {
         self.answer()?;
-        Ok(self.begun.borrow().clone())
+        Ok(self.logged_calls.borrow().clone())
     }
 }
 

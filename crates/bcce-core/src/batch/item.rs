@@ -253,7 +253,7 @@ impl<'a> Mapping<'a> {
         if text.trim().is_empty() {
             return None;
         }
-        // What is none of that kind is told as what it is, a string.
+        // A value that is not of that kind stays a string, and the error says so.
         let typed = serde_json::from_str(text.trim());
         Some((name, typed.unwrap_or(value)))
     }

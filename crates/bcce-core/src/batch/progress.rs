@@ -52,9 +52,9 @@ impl BatchProgress {
             return Some(format!("{failed} items failed, {allowed} may"));
         }
         // Those under way may all succeed: what fails, fails sooner.
-        let begun = u128::from(over) + u128::from(by_rate?);
+        let started = u128::from(over) + u128::from(by_rate?);
         let is_at_twice_the_rate =
-            u128::from(failed) * u128::from(items) > 2 * begun * u128::from(allowed);
+            u128::from(failed) * u128::from(items) > 2 * started * u128::from(allowed);
         (failed >= SIGNIFICANT && is_at_twice_the_rate).then(|| {
             format!("{failed} of the first {over} items failed, more than twice the share that may, {allowed} of {items}")
         })
@@ -94,11 +94,11 @@ pub struct Tolerance {
     pub items: u64,
     /// So many of them.
     pub failures: u64,
-    /// Runs at a time, where their rate tells of the whole: a retry has only what did not succeed before.
+    /// Runs at a time, where their rate is representative: a retry has only what did not succeed before.
     pub by_rate: Option<u32>,
 }
 
-/// Failures from which on their rate tells of the whole. Where items fail independently and no more of them than may, 25
+/// The number of failures from which their rate is representative. Where items fail independently and no more of them than may, 25
 /// would be expected then; that fifty are chance has a probability of 7 in a million (Poisson).
 const SIGNIFICANT: u64 = 50;
 

@@ -44,7 +44,7 @@ const DENSE_BYTES_PER_TOKEN: u64 = 3;
 const LEAST_ROOM: u32 = 1_024;
 
 impl<'a> Parameters<'a> {
-    /// `grammar_refused`: the service has refused the step's schema before, which is told in the prompt then.
+    /// `grammar_refused`: the service has refused the step's schema before, so the prompt carries the schema.
     pub fn of(step: &'a Step, takes: &'a Takes, grammar_refused: bool) -> Self {
         let mut parameters = Self::default();
         parameters.set_effort(step, takes);

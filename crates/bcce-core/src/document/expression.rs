@@ -51,7 +51,7 @@ impl Context {
         text.map_err(|error| self.describe(&environment, template, &error))
     }
 
-    /// A value, with every text in it filled in; what cannot be is told under `field`.
+    /// Returns a value with every text in it filled in. What cannot be filled in is reported under `field`.
     pub fn value(&self, template: &Value, field: &str, problems: &mut Problems) -> Value {
         match template {
             Value::String(text) => self.filled(text).unwrap_or_else(|cause| {

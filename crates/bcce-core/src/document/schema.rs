@@ -9,7 +9,7 @@ use crate::base::limits::{MAX_MESSAGE_CHARS, cut};
 
 pub mod subset; // the part of a schema that the service takes
 
-/// Faults of one value that are told.
+/// The largest number of faults that are reported of one value.
 const MOST_FAULTS: usize = 10;
 
 /// What makes `schema` none.

@@ -1,4 +1,4 @@
-//! A document of ours, from text to value, with everything that is wrong with it told at once.
+//! Reads a document from text to value and reports everything that is wrong with it at once.
 //!
 //! serde stops at the first fault. What it stopped at is put right in the document's tree, with a
 //! stand-in where nothing better is known, and the rest is read again: so one look shows every field of a
@@ -63,7 +63,7 @@ pub fn from_json<T: Document>(name: &str, text: &str) -> Draft<T> {
     }
 }
 
-/// JSON that is nobody's document, told of as `name`.
+/// Parses JSON that is not a [`Document`]. Problems call it `name`.
 ///
 /// # Errors
 /// It is none, or a key stands twice in an object.

@@ -241,7 +241,7 @@ pub fn with_model(template: &Template, model: Option<&str>) -> Template {
     template
 }
 
-/// Models that are not there, or do not take what a step asks for. The request's own is told once and
+/// Models that are not there, or do not take what a step asks for. The request's own is reported once and
 /// not for every step.
 fn check_models(sources: &Sources<'_>, steps: &[Step]) -> Problems {
     let models = &sources.configuration.models;

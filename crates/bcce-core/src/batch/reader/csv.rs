@@ -91,7 +91,7 @@ impl Csv {
         let is_too_long = std::mem::take(&mut self.is_too_long);
         let is_open = std::mem::take(&mut self.marks) % 2 == 1 && last.is_none();
         let within = self.fields[..filled].iter().filter(|byte| **byte == b'\n').count() as u64;
-        // The parser counts line feeds, and tells the line that it has come to.
+        // The parser counts line feeds and knows the line that it has reached.
         let line = self.reader.line() - within - u64::from(last == Some(b'\n'));
         if is_open {
             // What stands behind it was read as one field.

@@ -115,7 +115,7 @@ impl Takes {
 }
 
 /// Finds what `step` asks for and no target of `alias` takes. What some take and others do not is translated when a
-/// call is made, see [`Parameters`](crate::call::parameters::Parameters).
+/// call is made, see `call::parameters::Parameters`.
 pub fn check_step<'a>(
     alias: &str,
     takes: impl Iterator<Item = &'a Takes> + Clone,

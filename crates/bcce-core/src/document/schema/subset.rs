@@ -140,12 +140,12 @@ fn close(
     Ok(())
 }
 
-/// The model is told in words what the service does not enforce.
+/// Describes in words, for the model, what the service does not enforce.
 fn describe(part: &mut Map<String, Value>, description: Option<&Value>, mut left_out: Vec<String>) {
     left_out.sort();
     let rest = (!left_out.is_empty()).then(|| format!("({})", left_out.join(", ")));
-    let reported = description.and_then(Value::as_str).map(str::to_owned);
-    let text: Vec<String> = reported.into_iter().chain(rest).collect();
+    let written = description.and_then(Value::as_str).map(str::to_owned);
+    let text: Vec<String> = written.into_iter().chain(rest).collect();
     if !text.is_empty() {
         put(part, "description", json!(text.join(" ")));
     }

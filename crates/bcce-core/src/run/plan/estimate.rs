@@ -1,4 +1,4 @@
-//! What a run would use and cost, told before it is made: a rule of thumb and no promise. Calls that fail, repairs
+//! Estimates what a run would use and cost, before it is made: a rule of thumb and no promise. Calls that fail, repairs
 //! and other targets than the first are not in it.
 
 use std::collections::BTreeSet;
