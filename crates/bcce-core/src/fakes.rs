@@ -170,9 +170,10 @@ pub struct MemoryHealth {
 
 impl MemoryHealth {
     fn answer(&self) -> Result<(), Fault> {
-        match self.is_gone.get() {
-            true => Err(Fault::internal("the ledger is unreachable on request")),
-            false => Ok(()),
+        if self.is_gone.get() {
+            Err(Fault::internal("the ledger is unreachable on request"))
+        } else {
+            Ok(())
         }
     }
 }

@@ -189,7 +189,8 @@ impl Document for BatchRequest {
         let of_source = self.workflow_of_source();
         let workflow =
             if self.workflow.is_empty() { of_source } else { Some(self.workflow.clone()) };
-        let (id, model) = (self.id.as_deref(), self.model.as_deref());
+        let id = self.id.as_deref();
+        let model = self.model.as_deref();
         // A missing workflow is the problem, not the form of its name.
         let mut problems = check_message(workflow.as_deref().unwrap_or("-"), id, &self.tags, model);
         problems.check(workflow.is_some(), "workflow", "is missing");

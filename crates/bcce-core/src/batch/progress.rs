@@ -47,7 +47,8 @@ impl BatchProgress {
     /// Why no further item may be started; `None`: it may. Runs that were cancelled were so by hand.
     pub fn too_much(&self, tolerance: Tolerance) -> Option<String> {
         let Tolerance { items, failures: allowed, by_rate } = tolerance;
-        let (failed, over) = (self.failed, self.over());
+        let failed = self.failed;
+        let over = self.over();
         if failed > allowed {
             return Some(format!("{failed} items failed, {allowed} may"));
         }
@@ -62,7 +63,8 @@ impl BatchProgress {
 
     /// What is known of usage and cost, as a manifest has it.
     pub fn totals(&self) -> Totals {
-        let (is_whole, cost) = (self.unknown_cost == 0, self.cost_usd.normalize());
+        let is_whole = self.unknown_cost == 0;
+        let cost = self.cost_usd.normalize();
         Totals {
             usage: is_whole.then_some(self.usage),
             known_usage: (!is_whole).then_some(self.usage),

@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn a_cut_answer_is_reported_of_with_its_limit() {
-        let (step, asked) = (step(), Prompt { user: "p".into(), ..Prompt::default() });
+        let step = step();
+        let asked = Prompt { user: "p".into(), ..Prompt::default() };
         let answer = |text: &str, stop_reason: &str| ModelAnswer {
             text: text.into(),
             stop_reason: stop_reason.into(),

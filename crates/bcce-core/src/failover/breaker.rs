@@ -164,9 +164,10 @@ impl Breaker {
         settings: &BreakerSettings,
     ) -> bool {
         let before = self.clone();
-        match report.probe.is_some_and(|holder| self.is_probed_by(holder)) {
-            true => self.probed(report.signal, now, settings),
-            false => self.called(report, now, settings),
+        if report.probe.is_some_and(|holder| self.is_probed_by(holder)) {
+            self.probed(report.signal, now, settings)
+        } else {
+            self.called(report, now, settings)
         }
         *self != before
     }

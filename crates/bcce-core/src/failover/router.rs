@@ -206,9 +206,10 @@ impl Question<'_> {
         let Some(last) = failures().next_back() else { return Ruling::Spare };
         let not_before = last.ended_at()
             + Duration::from_secs(last.retry_after_s.unwrap_or(0).min(MAX_RUN_SECONDS));
-        match not_before > self.now {
-            true => Ruling::AskedToWait(not_before),
-            false => Ruling::Failed(failures().count()),
+        if not_before > self.now {
+            Ruling::AskedToWait(not_before)
+        } else {
+            Ruling::Failed(failures().count())
         }
     }
 
@@ -235,7 +236,8 @@ impl Question<'_> {
         order::sort(self, ruled, &mut order);
         let first = *order.first()?;
         let probes = self.status(first) == Status::Due;
-        let (mut place, budget) = (0, self.budget());
+        let mut place = 0;
+        let budget = self.budget();
         order.retain(|at| {
             ruled[*at] = match self.status(*at) {
                 Status::Due if *at != first => Ruling::NotProbed,

@@ -189,7 +189,8 @@ mod tests {
             for key in [run.step_key(step, None), run.step_key(step, Some(0))] {
                 assert!(key.ends_with(".answer.json"), "{key}");
             }
-            let (call, record) = (run.failure_key(step, None), run.record_failure_key(step));
+            let call = run.failure_key(step, None);
+            let record = run.record_failure_key(step);
             assert!(call.ends_with(".failure.json") && record.ends_with(".failure.json"));
             assert!(call < record, "a listing has the record's failure after the call's");
         }

@@ -142,7 +142,8 @@ impl Manifest {
         let paid: Vec<&Attempt> =
             paid(&evidence).into_iter().chain(lost.iter().map(|lost| &lost.attempt)).collect();
         let totals = Totals::of(paid.iter().copied());
-        let (run, plan) = (evidence.run, evidence.plan);
+        let run = evidence.run;
+        let plan = evidence.plan;
         let result = plan.and_then(|plan| steps::result(run, plan, &steps));
         Self {
             version: 1,

@@ -167,7 +167,8 @@ fn refused(error: &Error) -> Returned {
 
 /// The service may have charged it.
 fn broken(cause: &str) -> Returned {
-    let (name, message) = (ErrorName::TargetBroken, cause.to_owned());
+    let name = ErrorName::TargetBroken;
+    let message = cause.to_owned();
     Returned { result: Err(failure(name, message)), usage: None }
 }
 

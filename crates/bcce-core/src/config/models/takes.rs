@@ -106,7 +106,8 @@ impl Takes {
             let cause = format!("{level} needs thinking, and `thinking` is never");
             problems.add(format!("{field}.effort"), cause);
         }
-        let (most, context) = (self.max_output_tokens, self.context_tokens);
+        let most = self.max_output_tokens;
+        let context = self.context_tokens;
         problems.check(most > 0, format!("{field}.max_output_tokens"), "must be above 0");
         let cause = format!("must be above max_output_tokens, which is {most}");
         problems.check(context > u64::from(most), format!("{field}.context_tokens"), cause);

@@ -55,7 +55,8 @@ fn part(schema: &Value, counts: &mut Counts) -> Result<Value, String> {
     let Some(keywords) = schema.as_object() else {
         return Err("`true` or `false` is used as a schema".into());
     };
-    let (mut part, mut left_out) = (Map::new(), Vec::new());
+    let mut part = Map::new();
+    let mut left_out = Vec::new();
     for (keyword, value) in keywords {
         match keyword.as_str() {
             name if PLAIN.contains(&name) => put(&mut part, name, value.clone()),
@@ -175,7 +176,8 @@ fn recursive(schema: &Value) -> Option<String> {
     targets
         .into_iter()
         .find(|start| {
-            let (mut open, mut seen) = (vec![*start], Vec::new());
+            let mut open = vec![*start];
+            let mut seen = Vec::new();
             while let Some(reference) = open.pop() {
                 let mut next = Vec::new();
                 schema
