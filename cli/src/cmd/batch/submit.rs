@@ -13,7 +13,7 @@ use bcce_core::base::error::Problems;
 use bcce_core::batch::{BatchRequest, Format, Intake, ItemField, Location, Mode, StoredBatch};
 use bcce_core::call::grammars::grammars;
 use bcce_core::config::configuration::Configuration;
-use bcce_core::io::objects::find;
+use bcce_core::io::objects;
 use bcce_core::ports::OpenSource;
 use bcce_core::run::plan::with_model;
 use serde_json::json;
@@ -307,7 +307,7 @@ async fn sent_before(
 ) -> Outcome<bool> {
     let stored = StoredBatch::new(request.clone(), TENANT, "");
     let key = stored.reference().request_key();
-    let before: Option<StoredBatch> = find(&stack.store, &key).await?;
+    let before: Option<StoredBatch> = objects::find(&stack.store, &key).await?;
     let Some(before) = before else { return Ok(false) };
     if matches!(deadline, Some(Deadline::In(..))) {
         request.batch.deadline = before.batch.deadline.clone();
