@@ -18,7 +18,7 @@ use crate::ports::{GetObject, GetSealed, Put, PutOnce, PutSealed, SignDigest, Ve
 use crate::run::RunRef;
 
 /// Where a reader finds what to do about a manifest that no sealer made.
-const ADVICE: &str = "nothing was signed, recorded or notified; see \"A manifest that is not ours\" in docs/settling.md";
+const ADVICE: &str = "nothing was signed, recorded or notified; see \"A manifest that is not ours\" in docs/finalizing.md";
 
 /// What a manifest describes. The manifest names its kind, so that whoever checks it knows what was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,5 @@
-//! Seals a batch: what came of its parts put together, the manifest signed and written once with its signature, the
-//! record closed. A second seal finds the first one's manifest and returns it.
+//! Seals a batch: joins the results of its parts, signs the manifest and writes it once with its signature, and closes the
+//! record. A second seal finds the first one's manifest and returns it.
 
 mod emf;
 #[cfg(test)]
@@ -48,28 +48,30 @@ impl Config {
     }
 }
 
-pub struct Ports<S, K, L, C> {
+pub struct Ports<S, K, L, C, M> {
     pub store: S,
     pub signing_key: K,
     pub ledger: L,
     pub clock: C,
+    /// Prints a metrics document.
+    pub metrics: M,
 }
 
-/// A batch that is over, with what the state machine alone knows of it.
+/// A batch whose items are over, with what only the state machine knows of it.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
-    /// What ended it before its items.
+    /// What ended the batch before its items.
     #[serde(default)]
     pub fault: Option<Fault>,
-    /// How its execution ended, from outside.
+    /// How the batch's execution ended, if the finalize machine asks.
     #[serde(default)]
     pub ended: Option<ExecutionStatus>,
-    /// A Map that ended as a whole, whatever became of its items.
+    /// The error of a Map that failed as a whole.
     #[serde(default)]
     pub broken: Option<Broken>,
-    /// ARN of the execution that asks.
-    pub teller: String,
+    /// ARN of the execution that asks. It sends the notification if it is the one that closes the batch.
+    pub notification_owner: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,8 +83,8 @@ pub struct Broken {
 
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Response {
-    /// It is the asking execution's to tell of the batch.
-    pub tells: bool,
+    /// Whether the asking execution sends the notification.
+    pub should_notify: bool,
     pub manifest: ManifestRef,
     /// The message for the notifications topic.
     pub notice: Box<BatchNotice>,
@@ -91,10 +93,9 @@ pub struct Response {
 /// # Errors
 /// `Bcce.Internal`: nothing is sealed, or the seal is not finished; a retry finishes it. A manifest that no sealer made is
 /// one, too, and stays so.
-pub async fn handle<S, K, L, C>(
-    ports: &Ports<S, K, L, C>,
-    environment: &str,
-    emit: &impl Fn(&str),
+pub async fn handle<S, K, L, C, M>(
+    ports: &Ports<S, K, L, C, M>,
+    config: &Config,
     request: Request,
 ) -> Result<Response, Fault>
 where
@@ -102,9 +103,11 @@ where
     K: SignDigest + VerifyDigest,
     L: CloseBatch + ReadTally + ReleaseSlot,
     C: Clock,
+    M: Fn(&str),
 {
     let batch = &request.batch;
-    let (store, key, subject) = (&ports.store, &ports.signing_key, Subject::of_batch(batch));
+    let subject = Subject::of_batch(batch);
+    let Ports { store, signing_key: key, .. } = ports;
     let Sealed { manifest, reference } = match seal::find(store, key, &subject).await? {
         Some(sealed) => sealed,
         None => seal::seal(store, key, &subject, ports.seal(&request).await?).await?,
@@ -114,43 +117,44 @@ where
         manifest,
         manifest_key: reference.key.clone(),
         manifest_sha256: reference.sha256.clone(),
-        teller: request.teller.clone(),
+        teller: request.notification_owner.clone(),
     };
-    // None of its items is at work any more.
+    // No item of the batch is under way any more.
     ports.ledger.release_slot(Lane::Batches, &batch.tenant, &batch.execution_name()).await?;
-    let tells = match ports.ledger.close_batch(&closed).await? {
+    let should_notify = match ports.ledger.close_batch(&closed).await? {
         Closed::Now => {
-            emf::documents(environment, &closed.manifest)
-                .iter()
-                .for_each(|document| emit(document));
+            let documents = emf::documents(&config.environment, &closed.manifest);
+            documents.iter().for_each(|document| (ports.metrics)(document));
             true
         }
-        Closed::Before { teller } => tells(&ports.ledger, &request, teller.as_deref()).await?,
+        Closed::Before { teller: owner } => {
+            should_notify(&ports.ledger, &request, owner.as_deref()).await?
+        }
     };
     let status = closed.manifest.status.as_str();
     tracing::info!(batch_id = batch.batch_id, status, "the batch is sealed");
     let notice = Box::new(closed.manifest.notice(&reference.key, &reference.sha256));
-    Ok(Response { tells, manifest: reference, notice })
+    Ok(Response { should_notify, manifest: reference, notice })
 }
 
-/// Whoever closes a batch tells of it, so that one does. An execution that closed its batch and was ended before its
-/// own end may not have told: then the one that settles the batch takes that over.
-async fn tells(
+/// Returns whether the asking execution sends the notification of a batch that was closed before. The execution that closed
+/// the batch does, unless it ended before its own last states: then the finalize machine takes the notification over.
+async fn should_notify(
     ledger: &impl CloseBatch,
     request: &Request,
-    teller: Option<&str>,
+    owner: Option<&str>,
 ) -> Result<bool, Fault> {
-    let (batch, us) = (&request.batch, request.teller.as_str());
-    match teller {
-        Some(teller) if teller == us => Ok(true),
-        Some(teller) if teller == batch.execution_arn && request.ended.is_some() => {
-            ledger.take_batch_over(batch, teller, us).await
+    let (batch, us) = (&request.batch, request.notification_owner.as_str());
+    match owner {
+        Some(owner) if owner == us => Ok(true),
+        Some(owner) if owner == batch.execution_arn && request.ended.is_some() => {
+            ledger.take_batch_over(batch, owner, us).await
         }
         _ => Ok(false),
     }
 }
 
-impl<S, K, L, C> Ports<S, K, L, C>
+impl<S, K, L, C, M> Ports<S, K, L, C, M>
 where
     S: GetObject + Concatenate,
     L: ReadTally,
@@ -179,7 +183,6 @@ where
         Ok(BatchManifest::seal(Outcome {
             batch,
             opened,
-            // As they ended, if there were any.
             bulk: bulk.map_or_else(Vec::new, |record| record.jobs),
             sums,
             results,
@@ -198,7 +201,7 @@ where
         }
     }
 
-    /// Those of all parts, and how many parts have none: what could be collected must not be lost with them.
+    /// Returns the sums of all parts, and how many parts have none: their absence must not lose the others.
     async fn sums(&self, batch: &BatchRef) -> Result<(Sums, u32), Fault> {
         let key = batch.parts_key();
         let body = self.store.get(&key).await?;

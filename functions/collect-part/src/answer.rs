@@ -1,4 +1,4 @@
-//! What a run answered, by its manifest.
+//! Reads the answer of a run by its manifest.
 
 use bcce_core::artifact::{StepArtifact, parse};
 use bcce_core::error::Fault;

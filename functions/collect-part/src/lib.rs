@@ -1,6 +1,6 @@
-//! What came of a part's items: a line for each, the answers of those that succeeded, and their sums.
+//! Collects the results of a part's items: a line for each, the answers of those that succeeded, and their sums.
 
-mod answer; // what a run answered
+mod answer; // the answer of a run
 #[cfg(test)]
 mod tests;
 
@@ -50,11 +50,11 @@ pub struct Request {
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Response {
-    /// Runs that are not settled yet: it is worth looking again.
+    /// Runs that are not sealed yet. If there are any, the state machine asks again.
     pub running: u64,
 }
 
-/// What came of an item.
+/// The result of an item.
 struct Found {
     result: ItemResult,
     output: Option<ItemOutput>,
@@ -64,7 +64,11 @@ struct Found {
 
 /// # Errors
 /// `Bcce.Internal`; a retry does it all again.
-pub async fn handle<S, L>(ports: &Ports<S, L>, request: Request) -> Result<Response, Fault>
+pub async fn handle<S, L>(
+    ports: &Ports<S, L>,
+    _: &Config,
+    request: Request,
+) -> Result<Response, Fault>
 where
     S: GetObject + PutObject,
     L: ReadAttempts,
@@ -163,15 +167,15 @@ where
             let bad = Rejected { n, line, id, error: parse(&key, &body)? };
             return Ok(Found::without_run(rejected(bad)));
         }
-        // An execution that began has a record; its end is settled sooner or later.
+        // An execution that started has a record, and is sealed sooner or later.
         let attempts = self.ledger.attempts(&run.run_id).await?;
-        let is_begun = attempts.iter().any(|record| record.attempt_no == attempt_no);
+        let has_started = attempts.iter().any(|record| record.attempt_no == attempt_no);
         Ok(Found::without_run(ItemResult {
             n: item.n,
             line: item.line,
             id: Some(item.id.clone()),
-            status: if is_begun { ItemStatus::Running } else { ItemStatus::Skipped },
-            run_id: is_begun.then_some(run.run_id),
+            status: if has_started { ItemStatus::Running } else { ItemStatus::Skipped },
+            run_id: has_started.then_some(run.run_id),
             attempt_no: Some(attempt_no),
             manifest: None,
             totals: None,

@@ -1,7 +1,7 @@
-//! A batch's message -> its items, each checked and written down where a run can be made of it. What is wrong with
-//! one item says nothing of the others; what is wrong with the whole is a response.
+//! Reads the items of a batch, checks each and stores it where its run finds it. An invalid item is rejected alone; a
+//! problem of the batch as a whole is a response.
 
-mod again; // a retry: what the attempt before left over
+mod again; // a retry: the items that the attempt before left over
 mod parts; // entries on their way to S3
 mod take_in; // the manifest or the objects, read once
 #[cfg(test)]
@@ -62,7 +62,8 @@ pub struct Ports<S, R, P, L, C> {
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
-    /// How its execution ended, from outside: nothing is opened any more, what was is told.
+    /// How the batch's execution ended, if the finalize machine asks: then nothing is opened, and what was opened is
+    /// returned.
     #[serde(default)]
     pub ended: Option<ExecutionStatus>,
 }
@@ -77,7 +78,7 @@ pub enum Response {
         parts: String,
         /// Prefix of the places of those items that run on demand; in the mode `bulk` choose-leftovers has another.
         places: String,
-        /// Prefix of what Step Functions notes of child executions.
+        /// Prefix of what Step Functions records of child executions.
         children: String,
         to_run: u64,
         mode: Mode,

@@ -1,4 +1,4 @@
-//! Everything there is to know about a run, read off its artifacts.
+//! Reads everything that a run's artifacts say of it.
 
 use bcce_core::artifact::{ArtifactRef, Course, FinishedStep, StepFailure, parse};
 use bcce_core::attempt::{Attempt, AttemptKind};
@@ -16,7 +16,7 @@ use crate::Request;
 /// Objects read at a time: a run of 200 steps in seconds, a few megabytes of memory.
 const AT_A_TIME: usize = 8;
 
-/// What an object says about the run.
+/// What an artifact says about the run.
 enum Finding {
     Plan(Box<Plan>),
     Answer(Box<FinishedStep>),
@@ -56,7 +56,7 @@ pub(crate) async fn gather(
 }
 
 impl Found {
-    /// Seconds until an execution that was ended from outside may be over; `None`: it is.
+    /// Returns the seconds to wait for calls of an execution that ended badly. Returns `None` if none can be under way.
     pub fn wait_s(&self, request: &Request, now: OffsetDateTime) -> Option<u64> {
         let is = |course: &Course, step: &StepRef| {
             course.step_id == step.step && course.item == step.item
@@ -65,7 +65,7 @@ impl Found {
             let answer = self.answers.iter().find(|answer| is(answer, step))?;
             answer.attempts.last().map(Attempt::ended_at)
         };
-        // A record of a job that did not stand ended nothing: the step is asked on demand.
+        // An invalid answer of a job ends no step: the step runs on demand.
         let is_record = |course: &Course| {
             !course.attempts.is_empty()
                 && course.attempts.iter().all(|attempt| attempt.kind == AttemptKind::Bulk)
@@ -76,7 +76,7 @@ impl Found {
         request.ending.as_ref()?.wait_s(self.plan.as_ref(), answered, failed, now)
     }
 
-    pub fn seal(self, request: &Request, begun: Vec<BegunStep>, now: OffsetDateTime) -> Manifest {
+    pub fn seal(self, request: &Request, calls: Vec<BegunStep>, now: OffsetDateTime) -> Manifest {
         Manifest::seal(Evidence {
             run: &request.run,
             plan: self.plan.as_ref(),
@@ -84,7 +84,7 @@ impl Found {
             answers: self.answers,
             failures: self.failures,
             broken: request.failures.clone(),
-            begun,
+            begun: calls,
             fault: request.fault.clone(),
             ending: request.ending.clone(),
             ended_at: now,
@@ -92,7 +92,7 @@ impl Found {
     }
 }
 
-/// Manifests list artifacts, not each other, and nothing else that somebody put there: `bcce runs verify` tells of that.
+/// Manifests list artifacts only: no manifests, and nothing else that somebody put there. `bcce runs verify` reports that.
 fn is_artifact(run: &RunRef, key: &str) -> bool {
     let below = |folder: &str, end: &str| {
         key.starts_with(&format!("{}{folder}/", run.prefix())) && key.ends_with(end)

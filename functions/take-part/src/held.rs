@@ -1,4 +1,4 @@
-//! Closes records that are not asked again as runs that failed, so that what the job charged for them is counted.
+//! Closes the runs of records that are not asked again as failed, so that what the job charged for them is counted.
 
 use bcce_core::artifact::{ArtifactRef, StepFailure, parse};
 use bcce_core::batch::Item;
@@ -12,13 +12,13 @@ use bcce_core::run::Run;
 use bcce_core::seal::{self, Subject};
 
 use crate::Ports;
-use crate::settle::{Planned, Taking};
+use crate::finish::{Planned, Taking};
 
-impl<E: Fn(&str)> Taking<'_, E> {
+impl Taking<'_> {
     /// Seals the item's run as one that failed with `error`, and closes it. Safe to repeat.
-    pub async fn close_held<S, K, L, C>(
+    pub async fn close_held<S, K, L, C, M>(
         &self,
-        ports: &Ports<S, K, L, C>,
+        ports: &Ports<S, K, L, C, M>,
         item: &Item,
         error: &Fault,
     ) -> Result<(), Fault>
@@ -27,9 +27,11 @@ impl<E: Fn(&str)> Taking<'_, E> {
         K: SignDigest + VerifyDigest,
         L: CloseRun,
         C: Clock,
+        M: Fn(&str),
     {
         let run = self.run(item);
-        let (store, key, subject) = (&ports.store, &ports.signing_key, Subject::of_run(&run));
+        let subject = Subject::of_run(&run);
+        let Ports { store, signing_key: key, .. } = ports;
         let sealed = match seal::find(store, key, &subject).await? {
             Some(sealed) => sealed,
             None => {
@@ -40,15 +42,15 @@ impl<E: Fn(&str)> Taking<'_, E> {
         self.close(ports, run, sealed).await
     }
 
-    async fn seal_held<S: GetObject, K, L, C: Clock>(
+    async fn seal_held<S: GetObject, K, L, C: Clock, M>(
         &self,
-        ports: &Ports<S, K, L, C>,
+        ports: &Ports<S, K, L, C, M>,
         run: &Run,
         error: &Fault,
     ) -> Result<Manifest, Fault> {
         let Planned { plan, mut artifacts } = Planned::read(&ports.store, run).await?;
         let fit = bulk::fit(&plan, &self.config.region).map_err(Fault::internal)?;
-        // There is one where the job charged something.
+        // It exists if the job charged something.
         let key = run.record_failure_key(&fit.step.id);
         let mut failures = Vec::new();
         if let Some(body) = ports.store.get(&key).await? {

@@ -1,4 +1,4 @@
-//! Reads what there is of a part: its items, its records, its job and what that returned.
+//! Reads the items and the records of a part, its job, and what the job returned.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(crate) struct Job {
     pub took: Took,
 }
 
-impl<S, K, L, C> Ports<S, K, L, C>
+impl<S, K, L, C, M> Ports<S, K, L, C, M>
 where
     S: GetObject,
     C: Clock,
@@ -56,14 +56,14 @@ where
         let key = output_key(&batch.bulk_output_prefix(), arn, &bulk_file(part));
         let output = match self.store.get(&key).await? {
             Some(body) => bulk::read(&body),
-            // They were paid, and would be once more.
+            // The answers were paid for, and would be paid once more.
             None if status == Some(JobStatus::Completed) && rendered.records > 0 => {
                 return Err(Fault::internal(format!("{arn} is completed and there is no {key}")));
             }
             None => Output::default(),
         };
-        for told in &output.unreadable {
-            tracing::warn!(batch_id = batch.batch_id, part, "a record is not readable: {told}");
+        for problem in &output.unreadable {
+            tracing::warn!(batch_id = batch.batch_id, part, "a record is not readable: {problem}");
         }
         Ok(output)
     }

@@ -47,7 +47,7 @@ fn is_refused(store: &MemoryStore, run: &RunRef, cause: &str) {
     // A sealer that looks, and one that has lost the race for the write.
     for fault in [found(store, run).unwrap_err(), sealed(store, run).unwrap_err()] {
         assert_eq!(fault.name, ErrorName::Internal);
-        for part in [&run.manifest_key(), cause, "docs/settling.md"] {
+        for part in [&run.manifest_key(), cause, "docs/finalizing.md"] {
             assert!(fault.message.contains(part), "{part} is not in {}", fault.message);
         }
     }

@@ -1,4 +1,4 @@
-//! An answer of a job -> a run that is over. Each write is the first one's, so that doing it again finishes it.
+//! Turns an answer of a job into a finished run. The first write of each object wins, so it is safe to repeat.
 
 use bcce_core::artifact::{
     ArtifactRef, Course, FinishedStep, StepArtifact, StepFailure, StepStatus, parse, store_once,
@@ -24,19 +24,18 @@ use bcce_core::seal::{self, Sealed, Subject};
 use crate::{Config, Ports};
 
 /// Holds what the runs of a part have in common.
-pub(crate) struct Taking<'a, E> {
+pub(crate) struct Taking<'a> {
     pub config: &'a Config,
-    pub emit: &'a E,
     pub batch: &'a BatchRun,
     pub took: Took,
 }
 
-/// A record that came back.
-pub(crate) struct Answered<'a, E> {
-    pub taking: &'a Taking<'a, E>,
+/// A record that the job returned.
+pub(crate) struct Answered<'a> {
+    pub taking: &'a Taking<'a>,
     pub item: &'a Item,
     pub returned: &'a bulk::Returned,
-    /// Of the job.
+    /// ARN of the job.
     pub arn: &'a str,
 }
 
@@ -44,11 +43,11 @@ pub(crate) struct Answered<'a, E> {
 pub(crate) enum Outcome {
     /// Its run is over.
     Over,
-    /// There is no answer that stands.
+    /// There is no valid answer.
     Left(Fault),
 }
 
-/// Holds what render-part left of a run.
+/// Holds what render-part stored of a run.
 pub(crate) struct Planned {
     pub plan: Plan,
     /// Its plan and its request.
@@ -71,7 +70,7 @@ impl Planned {
     }
 }
 
-impl<E: Fn(&str)> Taking<'_, E> {
+impl Taking<'_> {
     /// Returns the run of an item. It begins with its job, and its execution is the batch's.
     pub fn run(&self, item: &Item) -> Run {
         Run {
@@ -82,14 +81,15 @@ impl<E: Fn(&str)> Taking<'_, E> {
     }
 
     /// Closes a sealed run in the ledger.
-    pub async fn close<S, K, L, C>(
+    pub async fn close<S, K, L, C, M>(
         &self,
-        ports: &Ports<S, K, L, C>,
+        ports: &Ports<S, K, L, C, M>,
         run: Run,
         sealed: Sealed<Manifest>,
     ) -> Result<(), Fault>
     where
         L: CloseRun,
+        M: Fn(&str),
     {
         let closed = ClosedRun {
             manifest: sealed.manifest,
@@ -100,22 +100,28 @@ impl<E: Fn(&str)> Taking<'_, E> {
         };
         if ports.ledger.close(&closed).await? == Closed::Now {
             let documents = emf::of_run(&self.config.environment, &closed.manifest);
-            documents.iter().for_each(|document| (self.emit)(document));
+            documents.iter().for_each(|document| (ports.metrics)(document));
         }
         Ok(())
     }
 }
 
-impl<E: Fn(&str)> Answered<'_, E> {
-    pub async fn settle<S, K, L, C>(&self, ports: &Ports<S, K, L, C>) -> Result<Outcome, Fault>
+impl Answered<'_> {
+    /// Makes the run of a valid answer, and closes it. Safe to repeat.
+    pub async fn finish<S, K, L, C, M>(
+        &self,
+        ports: &Ports<S, K, L, C, M>,
+    ) -> Result<Outcome, Fault>
     where
         S: GetObject + PutOnce + GetSealed + PutSealed,
         K: SignDigest + VerifyDigest,
         L: CloseRun,
         C: Clock,
+        M: Fn(&str),
     {
         let run = self.taking.run(self.item);
-        let (store, key, subject) = (&ports.store, &ports.signing_key, Subject::of_run(&run));
+        let subject = Subject::of_run(&run);
+        let Ports { store, signing_key: key, .. } = ports;
         let sealed = match seal::find(store, key, &subject).await? {
             Some(sealed) => sealed,
             None => match self.seal(ports, &run).await? {
@@ -126,10 +132,10 @@ impl<E: Fn(&str)> Answered<'_, E> {
         self.taking.close(ports, run, sealed).await.map(|()| Outcome::Over)
     }
 
-    /// Returns the inner error where no manifest is to be made: there is no answer that stands.
-    async fn seal<S, K, L, C>(
+    /// Returns the inner error if there is no valid answer, and so no manifest.
+    async fn seal<S, K, L, C, M>(
         &self,
-        ports: &Ports<S, K, L, C>,
+        ports: &Ports<S, K, L, C, M>,
         run: &Run,
     ) -> Result<Result<Manifest, Fault>, Fault>
     where
@@ -144,22 +150,23 @@ impl<E: Fn(&str)> Answered<'_, E> {
         let asking = Asking { run, plan: &plan, step: fit.step, prompt, parameters };
         let taken = bulk::take(&asking, fit.target, self.taking.took, self.returned)?;
         let is_final = self.is_final(&fit, &taken);
-        let course = self.course(run, &fit, taken.attempt);
+        let record = self.step_record(run, &fit, taken.attempt);
         let (key, body) = match taken.result {
-            Ok(answer) => (run.step_key(&fit.step.id, None), to_json(&artifact(course, answer))?),
+            Ok(answer) => (run.step_key(&fit.step.id, None), to_json(&artifact(record, answer))?),
             Err(error) if is_final => {
-                (run.failure_key(&fit.step.id, None), to_json(&failure(course, error))?)
+                (run.failure_key(&fit.step.id, None), to_json(&failure(record, error))?)
             }
             Err(error) => {
-                self.note_failure(&ports.store, run, course, error.clone()).await?;
+                self.store_failure(&ports.store, run, record, error.clone()).await?;
                 return Ok(Err(error));
             }
         };
         let body = store_once(&ports.store, &key, &run.run_id, body).await?;
         let (mut answers, mut failures) = (Vec::new(), Vec::new());
-        match key.starts_with(&run.failures_prefix()) {
-            true => failures.push(parse::<StepFailure>(&key, &body)?),
-            false => answers.push(parse::<FinishedStep>(&key, &body)?),
+        if key.starts_with(&run.failures_prefix()) {
+            failures.push(parse::<StepFailure>(&key, &body)?);
+        } else {
+            answers.push(parse::<FinishedStep>(&key, &body)?);
         }
         artifacts.push(ArtifactRef::of(key, &body));
         Ok(Ok(Manifest::seal(Evidence {
@@ -176,8 +183,8 @@ impl<E: Fn(&str)> Answered<'_, E> {
         })))
     }
 
-    /// Returns whether another target would answer no better, so that asking on demand only costs once more: the answer
-    /// was filtered, or the prompt is too long for every target. A record that came back with an error was never asked.
+    /// Returns whether no other target would answer better, so that a run on demand would only cost once more: the answer
+    /// was filtered, or the prompt is too long for every target. A record that was returned with an error was never asked.
     fn is_final(&self, fit: &Fit<'_>, taken: &Taken) -> bool {
         let is_rejected = taken.attempt.error == Some(ErrorName::RequestRejected);
         let is_too_long = taken.attempt.cause == Some(Cause::ContextTooLong);
@@ -185,7 +192,7 @@ impl<E: Fn(&str)> Answered<'_, E> {
         is_rejected && self.returned.result.is_ok() && !fits_elsewhere
     }
 
-    fn course(&self, run: &Run, fit: &Fit<'_>, attempt: Attempt) -> Course {
+    fn step_record(&self, run: &Run, fit: &Fit<'_>, attempt: Attempt) -> Course {
         let decision = Decision {
             at: self.taking.took.from,
             because: vec![format!("a record of the job {}", self.arn)],
@@ -206,31 +213,31 @@ impl<E: Fn(&str)> Answered<'_, E> {
         }
     }
 
-    /// Stores what was paid for no answer with the run, whose manifest counts it: that of a run on demand, or of one that
-    /// is held. What was not even processed leaves nothing.
-    async fn note_failure(
+    /// Stores what was paid without a valid answer, so that the manifest of the run counts it, be it run on demand or held.
+    /// A record that was not processed leaves nothing.
+    async fn store_failure(
         &self,
         store: &(impl GetObject + PutOnce),
         run: &Run,
-        course: Course,
+        record: Course,
         error: Fault,
     ) -> Result<(), Fault> {
-        if course.totals.usage == Some(Usage::default()) {
+        if record.totals.usage == Some(Usage::default()) {
             return Ok(());
         }
-        let key = run.record_failure_key(&course.step_id);
-        let failure = to_json(&failure(course, error))?;
+        let key = run.record_failure_key(&record.step_id);
+        let failure = to_json(&failure(record, error))?;
         store_once(store, &key, &run.run_id, failure).await.map(drop)
     }
 }
 
-fn failure(course: Course, error: Fault) -> StepFailure {
-    StepFailure { course, status: StepStatus::of_error(error.name), error }
+fn failure(record: Course, error: Fault) -> StepFailure {
+    StepFailure { course: record, status: StepStatus::of_error(error.name), error }
 }
 
-fn artifact(course: Course, answer: Answer) -> StepArtifact {
+fn artifact(record: Course, answer: Answer) -> StepArtifact {
     StepArtifact {
-        course,
+        course: record,
         output: answer.output,
         truncated: answer.truncated,
         stop_reason: answer.stop_reason,
