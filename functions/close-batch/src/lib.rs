@@ -6,21 +6,22 @@ mod emf;
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{parse, parse_lines};
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::{parse, parse_lines};
 use bcce_core::batch::BatchManifest;
+use bcce_core::batch::bulk::JobsRecord;
 use bcce_core::batch::manifest::{BatchNotice, Opened, Outcome, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
-use bcce_core::bulk::JobsRecord;
-use bcce_core::ending::ExecutionStatus;
-use bcce_core::error::Fault;
+use bcce_core::io::seal;
+use bcce_core::io::seal::{Sealed, Subject};
 use bcce_core::ledger::ClosedBatch;
-use bcce_core::manifest::ManifestRef;
 use bcce_core::ports::{
-    Clock, CloseBatch, Closed, Concatenate, GetObject, GetSealed, PutOnce, PutSealed, ReadTally,
-    ReleaseSlot, SignDigest, VerifyDigest,
+    Clock, CloseBatch, Closed, Concatenate, GetObject, GetSealed, PutOnce, PutSealed,
+    ReadBatchProgress, ReleaseSlot, SignDigest, VerifyDigest,
 };
-use bcce_core::seal::{self, Sealed, Subject};
-use bcce_core::slot::Lane;
+use bcce_core::run::ending::ExecutionStatus;
+use bcce_core::run::manifest::ManifestRef;
+use bcce_core::run::slots::Lane;
 use futures::{StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -101,7 +102,7 @@ pub async fn handle<S, K, L, C, M>(
 where
     S: GetObject + PutOnce + GetSealed + PutSealed + Concatenate,
     K: SignDigest + VerifyDigest,
-    L: CloseBatch + ReadTally + ReleaseSlot,
+    L: CloseBatch + ReadBatchProgress + ReleaseSlot,
     C: Clock,
     M: Fn(&str),
 {
@@ -117,7 +118,7 @@ where
         manifest,
         manifest_key: reference.key.clone(),
         manifest_sha256: reference.sha256.clone(),
-        teller: request.notification_owner.clone(),
+        notification_owner: request.notification_owner.clone(),
     };
     // No item of the batch is under way any more.
     ports.ledger.release_slot(Lane::Batches, &batch.tenant, &batch.execution_name()).await?;
@@ -127,7 +128,7 @@ where
             documents.iter().for_each(|document| (ports.metrics)(document));
             true
         }
-        Closed::Before { teller: owner } => {
+        Closed::Before { notification_owner: owner } => {
             should_notify(&ports.ledger, &request, owner.as_deref()).await?
         }
     };
@@ -157,7 +158,7 @@ async fn should_notify(
 impl<S, K, L, C, M> Ports<S, K, L, C, M>
 where
     S: GetObject + Concatenate,
-    L: ReadTally,
+    L: ReadBatchProgress,
     C: Clock,
 {
     async fn seal(&self, request: &Request) -> Result<BatchManifest, Fault> {
@@ -166,7 +167,7 @@ where
         let (mut sums, mut results, mut outputs) = (Sums::none(), None, None);
         let (mut uncollected, mut halted) = (0, None);
         if let Some(opened) = &opened {
-            halted = self.ledger.tally(&batch.item_of()).await?.halted;
+            halted = self.ledger.batch_progress(&batch.item_of()).await?.halted;
             (sums, uncollected) = self.sums(batch).await?;
             let all = |key: fn(&BatchRef, u32) -> String| -> Vec<String> {
                 (1..=opened.parts).map(|part| key(batch, part)).collect()

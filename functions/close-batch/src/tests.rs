@@ -1,13 +1,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use bcce_core::artifact::to_json;
-use bcce_core::batch::reference::ItemOf;
-use bcce_core::batch::{BatchStatus, Halt, ItemStatus, Tally};
-use bcce_core::digest::{sha256, sha256_hex};
-use bcce_core::error::ErrorName;
+use bcce_core::base::digest::{sha256, sha256_hex};
+use bcce_core::base::error::ErrorName;
+use bcce_core::base::json::to_json;
+use bcce_core::batch::{BatchProgress, BatchStatus, Halt, ItemStatus};
 use bcce_core::fakes::{MemoryKey, MemoryStore, StoppedClock, now};
-use bcce_core::seal::Kind;
+use bcce_core::run::ids::ItemOf;
+use bcce_core::run::manifest::Kind;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -35,9 +35,9 @@ impl ReleaseSlot for Records {
     }
 }
 
-impl ReadTally for Records {
-    async fn tally(&self, _: &ItemOf) -> Result<Tally, Fault> {
-        Ok(Tally { halted: self.halted.borrow().clone(), ..Tally::default() })
+impl ReadBatchProgress for Records {
+    async fn batch_progress(&self, _: &ItemOf) -> Result<BatchProgress, Fault> {
+        Ok(BatchProgress { halted: self.halted.borrow().clone(), ..BatchProgress::default() })
     }
 }
 
@@ -49,9 +49,9 @@ impl CloseBatch for Records {
         self.closed.borrow_mut().push(batch.clone());
         let mut owner = self.notification_owner.borrow_mut();
         if owner.is_some() {
-            return Ok(Closed::Before { teller: owner.clone() });
+            return Ok(Closed::Before { notification_owner: owner.clone() });
         }
-        *owner = Some(batch.teller.clone());
+        *owner = Some(batch.notification_owner.clone());
         Ok(Closed::Now)
     }
 

@@ -5,16 +5,16 @@
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::parse;
-use bcce_core::digest::sha256_hex;
-use bcce_core::emf;
-use bcce_core::ending::Ending;
-use bcce_core::error::Fault;
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::emf;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
 use bcce_core::ledger::ClosedRun;
-use bcce_core::manifest::{Manifest, ManifestRef};
 use bcce_core::ports::{CloseRun, Closed, GetObject, ReleaseSlot, TakeOver};
-use bcce_core::run::Run;
-use bcce_core::slot::Lane;
+use bcce_core::run::ending::Ending;
+use bcce_core::run::ids::Run;
+use bcce_core::run::manifest::{Manifest, ManifestRef};
+use bcce_core::run::slots::Lane;
 use serde::{Deserialize, Serialize};
 
 pub struct Config {
@@ -88,16 +88,16 @@ where
         manifest,
         manifest_key: key,
         manifest_sha256: sha256,
-        teller: notification_owner,
+        notification_owner: notification_owner,
     };
     match ports.ledger.close(&closed).await? {
         Closed::Now => {
-            let documents = emf::of_run(&config.environment, &closed.manifest);
+            let documents = bcce_core::run::metrics::of_run(&config.environment, &closed.manifest);
             documents.iter().for_each(|document| (ports.metrics)(document));
             // For a batch item, the batch sends the notification.
             Ok(Response { counted: true, should_notify: closed.run.batch.is_none() })
         }
-        Closed::Before { teller: owner } => {
+        Closed::Before { notification_owner: owner } => {
             tracing::info!(run_id = closed.run.run_id, "the run was counted before");
             let (ledger, ending) = (&ports.ledger, ending.as_ref());
             let should_notify = should_notify(ledger, &closed, ending, owner.as_deref()).await?;
@@ -114,7 +114,7 @@ async fn should_notify(
     ending: Option<&Ending>,
     owner: Option<&str>,
 ) -> Result<bool, Fault> {
-    let (run, us) = (&closed.run, closed.teller.as_str());
+    let (run, us) = (&closed.run, closed.notification_owner.as_str());
     match owner {
         _ if run.batch.is_some() => Ok(false),
         Some(owner) if owner == us => Ok(true),

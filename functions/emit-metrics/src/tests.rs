@@ -1,13 +1,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bcce_core::artifact::StepArtifact;
-use bcce_core::batch::reference::ItemOf;
-use bcce_core::ending::ExecutionStatus;
-use bcce_core::error::ErrorName;
+use bcce_core::base::error::ErrorName;
 use bcce_core::fakes::MemoryStore;
-use bcce_core::manifest::Evidence;
-use bcce_core::run::RunRef;
+use bcce_core::run::artifact::StepArtifact;
+use bcce_core::run::ending::ExecutionStatus;
+use bcce_core::run::ids::{ItemOf, RunRef};
+use bcce_core::run::manifest::Evidence;
 use serde_json::Value;
 use time::macros::datetime;
 
@@ -38,10 +37,12 @@ impl CloseRun for Ledger {
         let mut runs = self.closed.borrow_mut();
         let same = |run: &ClosedRun| (run.run.run_id.clone(), run.run.attempt_no);
         if runs.iter().any(|run| same(run) == same(closed)) {
-            return Ok(Closed::Before { teller: self.notification_owner.borrow().clone() });
+            return Ok(Closed::Before {
+                notification_owner: self.notification_owner.borrow().clone(),
+            });
         }
         runs.push(closed.clone());
-        *self.notification_owner.borrow_mut() = Some(closed.teller.clone());
+        *self.notification_owner.borrow_mut() = Some(closed.notification_owner.clone());
         Ok(Closed::Now)
     }
 }
@@ -254,7 +255,7 @@ async fn a_run_that_was_refused_before_it_had_a_plan_makes_no_metric_of_its_work
         ending: None,
         ended_at: datetime!(2026-11-01 12:00:09 UTC),
     });
-    let documents = emf::of_run("dev", &manifest);
+    let documents = bcce_core::run::metrics::of_run("dev", &manifest);
     let document: Value = serde_json::from_str(&documents[0]).unwrap();
     let directive = &document["_aws"]["CloudWatchMetrics"][0];
     assert_eq!(directive["Dimensions"], serde_json::json!([["Environment"]]));

@@ -1,25 +1,28 @@
 //! Turns an answer of a job into a finished run. The first write of each object wins, so it is safe to repeat.
 
-use bcce_core::artifact::{
-    ArtifactRef, Course, FinishedStep, StepArtifact, StepFailure, StepStatus, parse, store_once,
-    to_json,
-};
-use bcce_core::asking::Answer;
-use bcce_core::attempt::{Attempt, Cause, Totals, Usage};
-use bcce_core::batch::Item;
+use bcce_core::base::emf;
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::usage::Usage;
+use bcce_core::batch::bulk::{Asking, Fit, Taken, Took};
 use bcce_core::batch::reference::BatchRun;
-use bcce_core::bulk::{self, Asking, Fit, Taken, Took};
-use bcce_core::emf;
-use bcce_core::error::{ErrorName, Fault};
+use bcce_core::batch::{Item, bulk};
+use bcce_core::call::attempt::{Attempt, Cause, Totals};
+use bcce_core::call::request_building::Answer;
+use bcce_core::failover::decision::{Decision, Next};
+use bcce_core::io::objects::store_once;
+use bcce_core::io::seal;
+use bcce_core::io::seal::{Sealed, Subject};
 use bcce_core::ledger::ClosedRun;
-use bcce_core::manifest::{Evidence, Manifest};
-use bcce_core::plan::Plan;
 use bcce_core::ports::{
     Clock, CloseRun, Closed, GetObject, GetSealed, PutOnce, PutSealed, SignDigest, VerifyDigest,
 };
-use bcce_core::routing::{Decision, Next};
-use bcce_core::run::Run;
-use bcce_core::seal::{self, Sealed, Subject};
+use bcce_core::run::artifact::{
+    ArtifactRef, FinishedStep, StepArtifact, StepFailure, StepRecord, StepStatus,
+};
+use bcce_core::run::ids::Run;
+use bcce_core::run::manifest::{Evidence, Manifest};
+use bcce_core::run::plan::Plan;
 
 use crate::{Config, Ports};
 
@@ -95,11 +98,12 @@ impl Taking<'_> {
             manifest: sealed.manifest,
             manifest_sha256: sealed.reference.sha256,
             manifest_key: sealed.reference.key,
-            teller: run.execution_arn.clone(),
+            notification_owner: run.execution_arn.clone(),
             run,
         };
         if ports.ledger.close(&closed).await? == Closed::Now {
-            let documents = emf::of_run(&self.config.environment, &closed.manifest);
+            let documents =
+                bcce_core::run::metrics::of_run(&self.config.environment, &closed.manifest);
             documents.iter().for_each(|document| (ports.metrics)(document));
         }
         Ok(())
@@ -192,7 +196,7 @@ impl Answered<'_> {
         is_rejected && self.returned.result.is_ok() && !fits_elsewhere
     }
 
-    fn step_record(&self, run: &Run, fit: &Fit<'_>, attempt: Attempt) -> Course {
+    fn step_record(&self, run: &Run, fit: &Fit<'_>, attempt: Attempt) -> StepRecord {
         let decision = Decision {
             at: self.taking.took.from,
             because: vec![format!("a record of the job {}", self.arn)],
@@ -201,7 +205,7 @@ impl Answered<'_> {
             watched: Vec::new(),
             next: Next::Targets(vec![fit.target.clone()]),
         };
-        Course {
+        StepRecord {
             version: 1,
             run_id: run.run_id.clone(),
             attempt_no: run.attempt_no,
@@ -219,7 +223,7 @@ impl Answered<'_> {
         &self,
         store: &(impl GetObject + PutOnce),
         run: &Run,
-        record: Course,
+        record: StepRecord,
         error: Fault,
     ) -> Result<(), Fault> {
         if record.totals.usage == Some(Usage::default()) {
@@ -231,13 +235,13 @@ impl Answered<'_> {
     }
 }
 
-fn failure(record: Course, error: Fault) -> StepFailure {
-    StepFailure { course: record, status: StepStatus::of_error(error.name), error }
+fn failure(record: StepRecord, error: Fault) -> StepFailure {
+    StepFailure { step_record: record, status: StepStatus::of_error(error.name), error }
 }
 
-fn artifact(record: Course, answer: Answer) -> StepArtifact {
+fn artifact(record: StepRecord, answer: Answer) -> StepArtifact {
     StepArtifact {
-        course: record,
+        step_record: record,
         output: answer.output,
         truncated: answer.truncated,
         stop_reason: answer.stop_reason,

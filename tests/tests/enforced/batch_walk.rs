@@ -1,6 +1,6 @@
 //! The functions of batches one after the other, as their machine calls them, but without its retries.
 
-use bcce_core::artifact::{parse_lines, to_json};
+use bcce_core::base::json::{parse_lines, to_json};
 use bcce_core::batch::{BatchRef, BatchRequest, Place, StoredBatch};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! The functions of a run one after the other, as the state machine calls them, but without its retries.
 
-use bcce_core::artifact::to_json;
-use bcce_core::request::{Request, StoredRequest};
+use bcce_core::base::json::to_json;
+use bcce_core::run::request::{Request, StoredRequest};
 use serde_json::{Value, json};
 
 use crate::signed::{Call, Caller};
