@@ -7,13 +7,13 @@ mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::{parse, parse_lines};
 use bcce_core::batch::BatchManifest;
 use bcce_core::batch::bulk::JobsRecord;
 use bcce_core::batch::manifest::{BatchNotice, Opened, Outcome, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
-use bcce_core::io::seal;
-use bcce_core::io::seal::{Sealed, Subject};
+use bcce_core::io::closing::{self, Claim};
+use bcce_core::io::objects;
+use bcce_core::io::seal::{Sealed, Subject, find_or_seal};
 use bcce_core::ledger::ClosedBatch;
 use bcce_core::ports::{
     Clock, CloseBatch, Closed, Concatenate, GetObject, GetSealed, PutOnce, PutSealed,
@@ -23,7 +23,6 @@ use bcce_core::run::ending::ExecutionStatus;
 use bcce_core::run::manifest::ManifestRef;
 use bcce_core::run::slots::Lane;
 use futures::{StreamExt, TryStreamExt};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Sums read at a time.
@@ -109,10 +108,8 @@ where
     let batch = &request.batch;
     let subject = Subject::of_batch(batch);
     let Ports { store, signing_key: key, .. } = ports;
-    let Sealed { manifest, reference } = match seal::find(store, key, &subject).await? {
-        Some(sealed) => sealed,
-        None => seal::seal(store, key, &subject, ports.seal(&request).await?).await?,
-    };
+    let make = async || ports.seal(&request).await;
+    let Sealed { manifest, reference } = find_or_seal(store, key, &subject, make).await?;
     let closed = ClosedBatch {
         batch: batch.clone(),
         manifest,
@@ -122,37 +119,23 @@ where
     };
     // No item of the batch is under way any more.
     ports.ledger.release_slot(Lane::Batches, &batch.tenant, &batch.execution_name()).await?;
-    let should_notify = match ports.ledger.close_batch(&closed).await? {
-        Closed::Now => {
-            let documents = emf::documents(&config.environment, &closed.manifest);
-            documents.iter().for_each(|document| (ports.metrics)(document));
-            true
-        }
-        Closed::Before { notification_owner: owner } => {
-            should_notify(&ports.ledger, &request, owner.as_deref()).await?
-        }
+    let found = ports.ledger.close_batch(&closed).await?;
+    if found == Closed::Now {
+        let documents = emf::documents(&config.environment, &closed.manifest);
+        documents.iter().for_each(|document| (ports.metrics)(document));
+    }
+    let claim = Claim {
+        execution_arn: &request.notification_owner,
+        own_execution_arn: &batch.execution_arn,
+        is_ended: request.ended.is_some(),
     };
+    let take_over =
+        async |from: &str, to: &str| ports.ledger.take_batch_over(batch, from, to).await;
+    let should_notify = closing::should_notify(&found, claim, take_over).await?;
     let status = closed.manifest.status.as_str();
     tracing::info!(batch_id = batch.batch_id, status, "the batch is sealed");
     let notice = Box::new(closed.manifest.notice(&reference.key, &reference.sha256));
     Ok(Response { should_notify, manifest: reference, notice })
-}
-
-/// Returns whether the asking execution sends the notification of a batch that was closed before. The execution that closed
-/// the batch does, unless it ended before its own last states: then the finalize machine takes the notification over.
-async fn should_notify(
-    ledger: &impl CloseBatch,
-    request: &Request,
-    owner: Option<&str>,
-) -> Result<bool, Fault> {
-    let (batch, us) = (&request.batch, request.notification_owner.as_str());
-    match owner {
-        Some(owner) if owner == us => Ok(true),
-        Some(owner) if owner == batch.execution_arn && request.ended.is_some() => {
-            ledger.take_batch_over(batch, owner, us).await
-        }
-        _ => Ok(false),
-    }
 }
 
 impl<S, K, L, C, M> Ports<S, K, L, C, M>
@@ -163,7 +146,7 @@ where
 {
     async fn seal(&self, request: &Request) -> Result<BatchManifest, Fault> {
         let batch = &request.batch;
-        let opened: Option<Opened> = self.read(&batch.opened_key()).await?;
+        let opened: Option<Opened> = objects::find(&self.store, &batch.opened_key()).await?;
         let (mut sums, mut results, mut outputs) = (Sums::none(), None, None);
         let (mut uncollected, mut halted) = (0, None);
         if let Some(opened) = &opened {
@@ -178,7 +161,7 @@ where
             outputs = Some(self.store.concatenate(&from, &to, &batch.batch_id).await?);
         }
         let bulk = match opened.as_ref().and_then(|opened| opened.bulk.as_ref()) {
-            Some(_) => self.read::<JobsRecord>(&batch.jobs_key()).await?,
+            Some(_) => objects::find::<JobsRecord>(&self.store, &batch.jobs_key()).await?,
             None => None,
         };
         Ok(BatchManifest::seal(Outcome {
@@ -195,23 +178,13 @@ where
         }))
     }
 
-    async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Fault> {
-        match self.store.get(key).await? {
-            Some(body) => parse(key, &body).map(Some),
-            None => Ok(None),
-        }
-    }
-
     /// Returns the sums of all parts, and how many parts have none: their absence must not lose the others.
     async fn sums(&self, batch: &BatchRef) -> Result<(Sums, u32), Fault> {
-        let key = batch.parts_key();
-        let body = self.store.get(&key).await?;
-        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let parts: Vec<Part> = parse_lines(&key, &body)?;
+        let parts: Vec<Part> = objects::read_lines(&self.store, &batch.parts_key()).await?;
         let read = parts.into_iter().map(|part| async move {
             let key = batch.part_sums_key(part.part);
-            Ok::<_, Fault>(match self.store.get(&key).await? {
-                Some(body) => (parse::<Sums>(&key, &body)?, 0),
+            Ok::<_, Fault>(match objects::find::<Sums>(&self.store, &key).await? {
+                Some(sums) => (sums, 0),
                 None => (Sums::uncollected(part.lines), 1),
             })
         });

@@ -1,6 +1,7 @@
 use std::cell::Cell;
 
 use bcce_core::base::error::ErrorName;
+use bcce_core::base::json::parse;
 use bcce_core::call::answer::Output;
 use bcce_core::fakes::{MemoryStore, now};
 use bcce_core::ledger::RunRecord;

@@ -6,14 +6,16 @@ mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::digest::sha256_hex;
-use bcce_core::base::emf;
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
+use bcce_core::io::closing::{self, Claim};
+use bcce_core::io::objects;
 use bcce_core::ledger::ClosedRun;
 use bcce_core::ports::{CloseRun, Closed, GetObject, ReleaseSlot, TakeOver};
 use bcce_core::run::ending::Ending;
 use bcce_core::run::ids::Run;
 use bcce_core::run::manifest::{Manifest, ManifestRef};
+use bcce_core::run::metrics;
 use bcce_core::run::slots::Lane;
 use serde::{Deserialize, Serialize};
 
@@ -73,8 +75,7 @@ where
 {
     let Request { run, manifest: ManifestRef { key, sha256 }, notification_owner, ending } =
         request;
-    let body =
-        ports.store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+    let body = objects::bytes(&ports.store, &key).await?;
     if sha256_hex(&body) != sha256 {
         return Err(Fault::internal(format!("{key} is not the manifest that was sealed")));
     }
@@ -83,49 +84,37 @@ where
     if run.batch.is_none() {
         ports.ledger.release_slot(Lane::Runs, &run.tenant, &run.execution_name()).await?;
     }
-    let closed = ClosedRun {
-        run,
-        manifest,
-        manifest_key: key,
-        manifest_sha256: sha256,
-        notification_owner: notification_owner,
-    };
-    match ports.ledger.close(&closed).await? {
-        Closed::Now => {
-            let documents = bcce_core::run::metrics::of_run(&config.environment, &closed.manifest);
-            documents.iter().for_each(|document| (ports.metrics)(document));
-            // For a batch item, the batch sends the notification.
-            Ok(Response { counted: true, should_notify: closed.run.batch.is_none() })
-        }
-        Closed::Before { notification_owner: owner } => {
-            tracing::info!(run_id = closed.run.run_id, "the run was counted before");
-            let (ledger, ending) = (&ports.ledger, ending.as_ref());
-            let should_notify = should_notify(ledger, &closed, ending, owner.as_deref()).await?;
-            Ok(Response { counted: false, should_notify })
-        }
+    let closed =
+        ClosedRun { run, manifest, manifest_key: key, manifest_sha256: sha256, notification_owner };
+    let found = ports.ledger.close(&closed).await?;
+    let counted = found == Closed::Now;
+    if counted {
+        let documents = metrics::of_run(&config.environment, &closed.manifest);
+        documents.iter().for_each(|document| (ports.metrics)(document));
+    } else {
+        tracing::info!(run_id = closed.run.run_id, "the run was counted before");
     }
+    // For a batch item, the batch sends the notification.
+    let should_notify = closed.run.batch.is_none()
+        && should_notify(&ports.ledger, &found, &closed, ending.as_ref()).await?;
+    Ok(Response { counted, should_notify })
 }
 
-/// Returns whether the asking execution sends the notification of a run that was counted before. The execution that counted
-/// the run does, unless it ended before its own last states: then the finalize machine takes the notification over.
+/// Returns whether the asking execution sends the notification of a run. An execution that came to its own last states has
+/// sent it.
 async fn should_notify(
     ledger: &impl TakeOver,
+    found: &Closed,
     closed: &ClosedRun,
     ending: Option<&Ending>,
-    owner: Option<&str>,
 ) -> Result<bool, Fault> {
-    let (run, us) = (&closed.run, closed.notification_owner.as_str());
-    match owner {
-        _ if run.batch.is_some() => Ok(false),
-        Some(owner) if owner == us => Ok(true),
-        Some(owner)
-            if owner == run.execution_arn
-                && ending.is_some_and(|end| !came_to_its_end(end, closed)) =>
-        {
-            ledger.take_over(run, owner, us).await
-        }
-        _ => Ok(false),
-    }
+    let claim = Claim {
+        execution_arn: &closed.notification_owner,
+        own_execution_arn: &closed.run.execution_arn,
+        is_ended: ending.is_some_and(|ending| !came_to_its_end(ending, closed)),
+    };
+    let take_over = async |from: &str, to: &str| ledger.take_over(&closed.run, from, to).await;
+    closing::should_notify(found, claim, take_over).await
 }
 
 /// The workflow machine fails with the manifest's own error after it has sent the notification, and only then.

@@ -255,7 +255,7 @@ async fn a_run_that_was_refused_before_it_had_a_plan_makes_no_metric_of_its_work
         ending: None,
         ended_at: datetime!(2026-11-01 12:00:09 UTC),
     });
-    let documents = bcce_core::run::metrics::of_run("dev", &manifest);
+    let documents = metrics::of_run("dev", &manifest);
     let document: Value = serde_json::from_str(&documents[0]).unwrap();
     let directive = &document["_aws"]["CloudWatchMetrics"][0];
     assert_eq!(directive["Dimensions"], serde_json::json!([["Environment"]]));

@@ -9,17 +9,17 @@ mod tests;
 
 use bcce_aws::{StartError, optional_number, variable};
 use bcce_core::base::error::{ErrorName, Fault, Problems};
-use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::json::to_json;
 use bcce_core::batch::manifest::{Opened, SourceRead};
 use bcce_core::batch::mode::Asked;
 use bcce_core::batch::reference::BatchRun;
 use bcce_core::batch::source::{INBOX, UPLOADS};
 use bcce_core::batch::{Intake, Location, Mapping, Mode, StoredBatch, Tolerance, mode, progress};
+use bcce_core::io::objects;
 use bcce_core::io::reader::Reader;
 use bcce_core::ledger::OpenedBatch;
-use bcce_core::ports;
 use bcce_core::ports::{
-    Clock, GetObject, GetParameters, ListSource, OpenBatch, OpenSource, PutObject,
+    self, Clock, GetObject, GetParameters, ListSource, OpenBatch, OpenSource, PutObject,
 };
 use bcce_core::run::ending::ExecutionStatus;
 use bcce_core::run::slots::batch_weight;
@@ -146,9 +146,9 @@ where
         ended: Option<ExecutionStatus>,
     ) -> Result<Opened, Fault> {
         let key = batch.opened_key();
-        // A second call of the same state finds what the first one did.
-        let opened = match self.store.get(&key).await? {
-            Some(body) => parse(&key, &body)?,
+        // A second call of the same state finds what the first one opened.
+        let opened = match objects::find(&self.store, &key).await? {
+            Some(opened) => opened,
             None if ended.is_some() => {
                 return Err(Fault::internal("the execution ended before the batch was opened"));
             }
@@ -180,10 +180,7 @@ where
         if let Some(opened) = again::of(&self.store, batch).await? {
             return Ok(opened);
         }
-        let key = batch.request_key();
-        let body = self.store.get(&key).await?;
-        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let mut stored: StoredBatch = parse(&key, &body)?;
+        let mut stored: StoredBatch = objects::read(&self.store, &batch.request_key()).await?;
         let limit = config.tenant_maximum_batch_items;
         stored.batch.concurrency = Some(batch_weight(stored.batch.concurrency(), limit));
         let location = allowed(config, &stored)?;

@@ -12,33 +12,33 @@ use bcce_core::ports::{GetObject, ReadBatchProgress};
 use bcce_core::run::ids::ItemOf;
 use time::OffsetDateTime;
 
-/// How old a reading of the progress may be. For so long items are started although too many have failed.
+/// How old a tally may be: for so long items are started although too many have failed.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// The last progress that was read.
+/// The last tally that was read.
 #[derive(Default)]
-pub struct RecentProgress(RefCell<Option<(ItemOf, OffsetDateTime, BatchProgress)>>);
+pub struct Tallies(RefCell<Option<(ItemOf, OffsetDateTime, BatchProgress)>>);
 
-impl RecentProgress {
+impl Tallies {
     pub async fn read(
         &self,
         ledger: &impl ReadBatchProgress,
         batch: &ItemOf,
         now: OffsetDateTime,
     ) -> Result<BatchProgress, Fault> {
-        if let Some((known, at, progress)) = self.0.borrow().as_ref()
+        if let Some((known, at, tally)) = self.0.borrow().as_ref()
             && known == batch
             && now - *at < FRESH
         {
-            return Ok(progress.clone());
+            return Ok(tally.clone());
         }
-        let progress = ledger.batch_progress(batch).await?;
-        *self.0.borrow_mut() = Some((batch.clone(), now, progress.clone()));
-        Ok(progress)
+        let tally = ledger.batch_progress(batch).await?;
+        *self.0.borrow_mut() = Some((batch.clone(), now, tally.clone()));
+        Ok(tally)
     }
 }
 
-/// The last batch that another execution has halted. A halt is for good.
+/// The last batch of which another execution told that it halts, which is for good.
 #[derive(Default)]
 pub struct Halted(RefCell<Option<ItemOf>>);
 

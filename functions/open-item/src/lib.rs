@@ -18,7 +18,7 @@ use bcce_core::ports::{
 use bcce_core::run::ids::RunRef;
 use serde::{Deserialize, Serialize};
 
-pub use known::{Batches, Halted, RecentProgress};
+pub use known::{Batches, Halted, Tallies};
 
 pub struct Config {
     pub bucket: String,
@@ -41,7 +41,7 @@ pub struct Ports<S, R, L, C> {
     pub sources: R,
     pub ledger: L,
     pub clock: C,
-    pub progress: RecentProgress,
+    pub tallies: Tallies,
     pub halted: Halted,
     pub batches: Batches,
 }
@@ -51,7 +51,7 @@ pub struct Request {
     pub batch: BatchRun,
     pub place: Place,
     pub tolerance: Tolerance,
-    /// ARN of the asking execution, which sends the notification if it is the first to halt the batch.
+    /// ARN of the execution that asks.
     pub notification_owner: String,
 }
 
@@ -69,7 +69,7 @@ pub enum Response {
     Refused,
     /// Too many others failed.
     Halted {
-        /// For the notifications topic, if the asking execution owns the notification.
+        /// For the notifications topic, where it is the asking execution's to tell.
         #[serde(skip_serializing_if = "Option::is_none")]
         notice: Option<Box<BatchNotice>>,
     },
@@ -79,7 +79,6 @@ pub enum Response {
 /// `Bcce.Internal`; what is wrong with the item is a response.
 pub async fn handle<S, R, L, C>(
     ports: &Ports<S, R, L, C>,
-    _: &Config,
     request: Request,
 ) -> Result<Response, Fault>
 where
@@ -92,13 +91,13 @@ where
     if ports.halted.is(&batch.item_of()) {
         return Ok(Response::Halted { notice: None });
     }
-    let progress = ports.progress.read(&ports.ledger, &batch.item_of(), now).await?;
-    let halted = progress.halted.clone();
-    let too_much = || progress.too_much(request.tolerance).map(|because| Halt { at: now, because });
+    let tally = ports.tallies.read(&ports.ledger, &batch.item_of(), now).await?;
+    let halted = tally.halted.clone();
+    let too_much = || tally.too_much(request.tolerance).map(|because| Halt { at: now, because });
     if let Some(halt) = halted.or_else(too_much) {
-        return ports.halt(&request, &progress, halt).await;
+        return ports.halt(&request, &tally, halt).await;
     }
-    match ports.make(&request).await {
+    match ports.item_run(&request).await {
         Ok(run) => Ok(Response::Ready { name: run.execution_name(), input: Box::new(run) }),
         Err(fault) if fault.name == ErrorName::Internal => Err(fault),
         Err(fault) => {
@@ -121,21 +120,21 @@ where
     async fn halt(
         &self,
         request: &Request,
-        progress: &BatchProgress,
+        tally: &BatchProgress,
         halt: Halt,
     ) -> Result<Response, Fault> {
         let batch = request.batch.item_of();
-        let should_notify = self.ledger.halt(&batch, &request.notification_owner, &halt).await?;
-        if !should_notify {
+        let tells = self.ledger.halt(&batch, &request.notification_owner, &halt).await?;
+        if !tells {
             self.halted.note(batch);
         }
-        let notice = should_notify.then(|| Box::new(notice(request, progress, halt)));
+        let notice = tells.then(|| Box::new(notice(request, tally, halt)));
         Ok(Response::Halted { notice })
     }
 
     /// # Errors
     /// `Bcce.InvalidRequest` and the like: the item is none.
-    async fn make(&self, request: &Request) -> Result<RunRef, Fault> {
+    async fn item_run(&self, request: &Request) -> Result<RunRef, Fault> {
         let (batch, place) = (&request.batch, &request.place);
         let stored = self.batches.read(&self.store, batch).await?;
         let item = self.item(batch, place).await?;
@@ -155,7 +154,7 @@ where
     }
 }
 
-fn notice(request: &Request, progress: &BatchProgress, halt: Halt) -> BatchNotice {
+fn notice(request: &Request, tally: &BatchProgress, halt: Halt) -> BatchNotice {
     let batch = &request.batch;
     let message = format!("{}; no further one is started", halt.because);
     BatchNotice {
@@ -170,14 +169,14 @@ fn notice(request: &Request, progress: &BatchProgress, halt: Halt) -> BatchNotic
         manifest: None,
         manifest_sha256: None,
         counts: Counts {
-            items: progress.over(),
-            succeeded: progress.succeeded,
-            failed: progress.failed,
-            cancelled: progress.cancelled,
-            truncated: progress.truncated,
+            items: tally.over(),
+            succeeded: tally.succeeded,
+            failed: tally.failed,
+            cancelled: tally.cancelled,
+            truncated: tally.truncated,
             ..Counts::default()
         },
-        totals: progress.totals(),
+        totals: tally.totals(),
         error: Some(Fault::new(ErrorName::TooManyFailures, message)),
     }
 }

@@ -3,6 +3,7 @@
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
 use bcce_core::call::attempt::{Attempt, AttemptKind};
+use bcce_core::io::objects;
 use bcce_core::ports::{GetObject, ListObjects};
 use bcce_core::run::artifact::{ArtifactRef, FinishedStep, StepFailure, StepRecord};
 use bcce_core::run::call_log::LoggedStep;
@@ -59,20 +60,20 @@ pub(crate) async fn gather(
 impl Found {
     /// Returns the seconds to wait for calls of an execution that ended badly. Returns `None` if none can be under way.
     pub fn wait_s(&self, request: &Request, now: OffsetDateTime) -> Option<u64> {
-        let is = |step_record: &StepRecord, step: &StepRef| {
-            step_record.step_id == step.step && step_record.item == step.item
+        let is = |record: &StepRecord, step: &StepRef| {
+            record.step_id == step.step && record.item == step.item
         };
         let answered = |step: &StepRef| {
             let answer = self.answers.iter().find(|answer| is(answer, step))?;
             answer.attempts.last().map(Attempt::ended_at)
         };
         // An invalid answer of a job ends no step: the step runs on demand.
-        let is_record = |step_record: &StepRecord| {
-            !step_record.attempts.is_empty()
-                && step_record.attempts.iter().all(|attempt| attempt.kind == AttemptKind::Bulk)
+        let is_of_job = |record: &StepRecord| {
+            !record.attempts.is_empty()
+                && record.attempts.iter().all(|attempt| attempt.kind == AttemptKind::Bulk)
         };
         let failed = |step: &StepRef| {
-            self.failures.iter().any(|f| is(&f.record, step) && !is_record(&f.record))
+            self.failures.iter().any(|f| is(&f.record, step) && !is_of_job(&f.record))
         };
         request.ending.as_ref()?.wait_s(self.plan.as_ref(), answered, failed, now)
     }
@@ -110,8 +111,7 @@ async fn read<S: GetObject>(
     run: &RunRef,
     key: &str,
 ) -> Result<(ArtifactRef, Finding), Fault> {
-    let body = store.get(key).await?;
-    let body = body.ok_or_else(|| Fault::internal(format!("{key} was listed and is gone")))?;
+    let body = objects::bytes(store, key).await?;
     let finding = if key == run.plan_key() {
         Finding::Plan(Box::new(parse(key, &body)?))
     } else if key.starts_with(&format!("{}steps/", run.prefix())) {

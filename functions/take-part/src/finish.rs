@@ -1,6 +1,5 @@
 //! Turns an answer of a job into a finished run. The first write of each object wins, so it is safe to repeat.
 
-use bcce_core::base::emf;
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::base::json::{parse, to_json};
 use bcce_core::base::usage::Usage;
@@ -10,9 +9,8 @@ use bcce_core::batch::{Item, bulk};
 use bcce_core::call::attempt::{Attempt, Cause, Totals};
 use bcce_core::call::request_building::Answer;
 use bcce_core::failover::decision::{Decision, Next};
-use bcce_core::io::objects::store_once;
-use bcce_core::io::seal;
-use bcce_core::io::seal::{Sealed, Subject};
+use bcce_core::io::objects::{self, store_once, store_value_once};
+use bcce_core::io::seal::{self, Sealed, Subject};
 use bcce_core::ledger::ClosedRun;
 use bcce_core::ports::{
     Clock, CloseRun, Closed, GetObject, GetSealed, PutOnce, PutSealed, SignDigest, VerifyDigest,
@@ -22,6 +20,7 @@ use bcce_core::run::artifact::{
 };
 use bcce_core::run::ids::Run;
 use bcce_core::run::manifest::{Evidence, Manifest};
+use bcce_core::run::metrics;
 use bcce_core::run::plan::Plan;
 
 use crate::{Config, Ports};
@@ -59,11 +58,9 @@ pub(crate) struct Planned {
 
 impl Planned {
     pub async fn read(store: &impl GetObject, run: &Run) -> Result<Self, Fault> {
-        let read = async |key: &str| {
-            store.get(key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))
-        };
         let (plan_key, request_key) = (run.plan_key(), run.request_key());
-        let (plan_body, request_body) = (read(&plan_key).await?, read(&request_key).await?);
+        let plan_body = objects::bytes(store, &plan_key).await?;
+        let request_body = objects::bytes(store, &request_key).await?;
         let plan = parse(&plan_key, &plan_body)?;
         let artifacts = vec![
             ArtifactRef::of(plan_key, &plan_body),
@@ -102,8 +99,7 @@ impl Taking<'_> {
             run,
         };
         if ports.ledger.close(&closed).await? == Closed::Now {
-            let documents =
-                bcce_core::run::metrics::of_run(&self.config.environment, &closed.manifest);
+            let documents = metrics::of_run(&self.config.environment, &closed.manifest);
             documents.iter().for_each(|document| (ports.metrics)(document));
         }
         Ok(())
@@ -230,18 +226,17 @@ impl Answered<'_> {
             return Ok(());
         }
         let key = run.record_failure_key(&record.step_id);
-        let failure = to_json(&failure(record, error))?;
-        store_once(store, &key, &run.run_id, failure).await.map(drop)
+        store_value_once(store, &key, &run.run_id, failure(record, error)).await.map(drop)
     }
 }
 
 fn failure(record: StepRecord, error: Fault) -> StepFailure {
-    StepFailure { step_record: record, status: StepStatus::of_error(error.name), error }
+    StepFailure { record, status: StepStatus::of_error(error.name), error }
 }
 
 fn artifact(record: StepRecord, answer: Answer) -> StepArtifact {
     StepArtifact {
-        step_record: record,
+        record,
         output: answer.output,
         truncated: answer.truncated,
         stop_reason: answer.stop_reason,

@@ -3,8 +3,7 @@
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
 use bcce_core::batch::{Item, bulk};
-use bcce_core::io::seal;
-use bcce_core::io::seal::Subject;
+use bcce_core::io::seal::{Subject, find_or_seal};
 use bcce_core::ports::{
     Clock, CloseRun, GetObject, GetSealed, PutOnce, PutSealed, SignDigest, VerifyDigest,
 };
@@ -33,13 +32,8 @@ impl Taking<'_> {
         let run = self.run(item);
         let subject = Subject::of_run(&run);
         let Ports { store, signing_key: key, .. } = ports;
-        let sealed = match seal::find(store, key, &subject).await? {
-            Some(sealed) => sealed,
-            None => {
-                let manifest = self.seal_held(ports, &run, error).await?;
-                seal::seal(store, key, &subject, manifest).await?
-            }
-        };
+        let make = async || self.seal_held(ports, &run, error).await;
+        let sealed = find_or_seal(store, key, &subject, make).await?;
         self.close(ports, run, sealed).await
     }
 

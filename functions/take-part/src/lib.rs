@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::parse_lines;
 use bcce_core::batch::Item;
 use bcce_core::batch::bulk::Took;
 use bcce_core::batch::reference::{BatchRun, Part, Place};
+use bcce_core::io::objects;
 use bcce_core::ports::{
     Clock, CloseRun, GetObject, GetSealed, PutObject, PutOnce, PutSealed, SignDigest, VerifyDigest,
 };
@@ -97,10 +97,9 @@ where
     M: Fn(&str),
 {
     let (batch, part) = (&request.batch, request.part.part);
-    let key = batch.places_key(part);
     // Every item of the part may be rejected.
-    let Some(body) = ports.store.get(&key).await? else { return Ok(Response::default()) };
-    let places: Vec<Place> = parse_lines(&key, &body)?;
+    let places = objects::find_lines::<Place>(&ports.store, &batch.places_key(part)).await?;
+    let Some(places) = places else { return Ok(Response::default()) };
     let job = ports.job(batch, part).await?;
     let items = ports.items(batch, part).await?;
     let now = ports.clock.now();

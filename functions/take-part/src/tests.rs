@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bcce_core::base::digest::sha256;
-use bcce_core::base::json::{add_line, to_json};
+use bcce_core::base::json::{add_line, parse_lines, to_json};
 use bcce_core::base::usage::Usage;
 use bcce_core::batch::bulk::{Rendered, output_key};
 use bcce_core::batch::{Item, bulk};

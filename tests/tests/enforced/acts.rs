@@ -122,7 +122,7 @@ fn note() -> String {
 /// A key of the ledger that the role may write.
 fn key(role: &Role) -> Value {
     match role.name {
-        "OpenItemRole" => json!({ "pk": { "S": "tally#no-batch#1" }, "sk": { "S": "halt" } }),
+        "OpenItemRole" => json!({ "pk": { "S": "progress#no-batch#1" }, "sk": { "S": "halt" } }),
         _ => target(),
     }
 }

@@ -268,7 +268,7 @@ pub const GRANTS: &[Grant] = &[
     ("OpenItemRole", "NoteRefused", "s3:PutObject", Batch),
     ("OpenItemRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("OpenItemRole", "ReadGivenSources", "s3:GetObject", BatchElsewhere),
-    ("OpenItemRole", "ReadProgress", "dynamodb:Query", Batch),
+    ("OpenItemRole", "ReadBatchProgress", "dynamodb:Query", Batch),
     // Too many of its items would have to fail first.
     ("OpenItemRole", "HaltBatch", "dynamodb:UpdateItem", AsTheRole),
     ("OpenItemRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
@@ -340,7 +340,7 @@ pub const GRANTS: &[Grant] = &[
     ("CloseBatchRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("CloseBatchRole", "SignManifest", "kms:Sign", Batch),
     ("CloseBatchRole", "SignManifest", "kms:Verify", SIGNS),
-    ("CloseBatchRole", "ReadProgress", "dynamodb:Query", Batch),
+    ("CloseBatchRole", "ReadBatchProgress", "dynamodb:Query", Batch),
     ("CloseBatchRole", "CloseRecord", "dynamodb:UpdateItem", Batch),
     ("CloseBatchRole", "ReleaseSlot", "dynamodb:DeleteItem", Batch),
     ("CloseBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
