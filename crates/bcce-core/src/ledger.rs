@@ -3,9 +3,9 @@
 //! | item | `pk` | `sk` |
 //! |---|---|---|
 //! | run record | `run#<run id>` | `attempt#<n>` |
-//! | calls that were begun | `calls#<run id>#<n>` | `<step>` or `<step>#<item>` |
+//! | call log | `calls#<run id>#<n>` | `<step>` or `<step>#<item>` |
 //! | batch record | `batch#<batch id>` | `attempt#<n>` |
-//! | runs of a batch that are over | `progress#<batch id>#<n>` | `progress#<shard>` |
+//! | progress of a batch | `progress#<batch id>#<n>` | `progress#<shard>` |
 //! | who halted a batch, and why | `progress#<batch id>#<n>` | `halt` |
 //! | usage of a day | `usage#<day>#<shard>` | `<region>#<model id>` |
 //! | a target's breaker | `target#<target key>` | `breaker` |
@@ -13,7 +13,7 @@
 //! | where a prompt is cached | `cache#<digest of its step>` | `targets` |
 //! | a slot of a tenant (see [`crate::run::slots`]) | `slot#<tenant>#runs`, `slot#<tenant>#batches` | `<execution name>` |
 //!
-//! Usage is sharded sixteen times by run id, and so are a batch's tally and the index that lists a day's runs
+//! Usage is sharded sixteen times by run id, and so are a batch's progress and the index that lists a day's runs
 //! (`runs#<day>#<shard>`) and batches (`batches#<day>#<shard>`): an item or an index key takes about a thousand
 //! writes a second.
 
@@ -48,7 +48,7 @@ pub struct ClosedRun {
     pub manifest: Manifest,
     pub manifest_key: String,
     pub manifest_sha256: String,
-    /// ARN of the execution that counts it, which is the one that tells of it.
+    /// ARN of the execution that counts the run and so sends its notification.
     pub notification_owner: String,
 }
 
@@ -101,7 +101,7 @@ pub struct ClosedBatch {
     pub manifest: BatchManifest,
     pub manifest_key: String,
     pub manifest_sha256: String,
-    /// ARN of the execution that closes it, which is the one that tells of it.
+    /// ARN of the execution that closes the batch and so sends its notification.
     pub notification_owner: String,
 }
 
@@ -153,7 +153,7 @@ pub fn progress_sk(run_id: &str) -> String {
     format!("progress#{}", shard(run_id))
 }
 
-/// Beside the shards of a tally: who halted the batch, when, and why.
+/// Stands beside the shards of the progress: who halted the batch, when, and why.
 pub const HALT_SK: &str = "halt";
 
 pub fn batches_pk(started_at: OffsetDateTime, batch_id: &str) -> String {
@@ -164,7 +164,7 @@ pub fn batches_shard(day: Date, shard: char) -> String {
     format!("batches#{day}#{shard}")
 }
 
-/// What an attempt at a run has begun. Apart from its records: a function may have leave to write only this.
+/// Returns the key of the call log of an attempt at a run. It is apart from the records, since a function may write only this.
 pub fn calls_pk(run_id: &str, attempt_no: u32) -> String {
     format!("calls#{run_id}#{attempt_no}")
 }

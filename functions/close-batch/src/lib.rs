@@ -11,9 +11,9 @@ use bcce_core::batch::BatchManifest;
 use bcce_core::batch::bulk::JobsRecord;
 use bcce_core::batch::manifest::{BatchNotice, Opened, Outcome, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
-use bcce_core::io::closing::{self, Claim};
-use bcce_core::io::objects;
+use bcce_core::io::closing::Claim;
 use bcce_core::io::seal::{Sealed, Subject, find_or_seal};
+use bcce_core::io::{closing, objects};
 use bcce_core::ledger::ClosedBatch;
 use bcce_core::ports::{
     Clock, CloseBatch, Closed, Concatenate, GetObject, GetSealed, PutOnce, PutSealed,

@@ -18,8 +18,9 @@ use bcce_core::batch::{Intake, Location, Mapping, Mode, StoredBatch, Tolerance, 
 use bcce_core::io::objects;
 use bcce_core::io::reader::Reader;
 use bcce_core::ledger::OpenedBatch;
+use bcce_core::ports;
 use bcce_core::ports::{
-    self, Clock, GetObject, GetParameters, ListSource, OpenBatch, OpenSource, PutObject,
+    Clock, GetObject, GetParameters, ListSource, OpenBatch, OpenSource, PutObject,
 };
 use bcce_core::run::ending::ExecutionStatus;
 use bcce_core::run::slots::batch_weight;

@@ -86,7 +86,7 @@ impl Found {
             answers: self.answers,
             failures: self.failures,
             broken: request.failures.clone(),
-            begun: calls,
+            logged_calls: calls,
             fault: request.fault.clone(),
             ending: request.ending.clone(),
             ended_at: now,

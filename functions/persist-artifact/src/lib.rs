@@ -7,7 +7,8 @@ mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::io::seal::{self, Sealed, Subject};
+use bcce_core::io::seal;
+use bcce_core::io::seal::{Sealed, Subject};
 use bcce_core::ports::{
     Clock, GetObject, GetSealed, ListObjects, PutOnce, PutSealed, ReadCallLog, SignDigest,
     VerifyDigest,

@@ -208,7 +208,7 @@ async fn a_call_that_no_artifact_records_is_counted_and_its_cost_unknown() {
     let lost =
         LoggedCall { started_at: recorded.started_at - Duration::from_secs(3), ..call.clone() };
     let calls = [call, lost].map(|call| LoggedStep { step: "answer".into(), item: None, call });
-    *ports.ledger.begun.borrow_mut() = calls.to_vec();
+    *ports.ledger.logged_calls.borrow_mut() = calls.to_vec();
     seal(&ports, request()).await.unwrap();
     let manifest = manifest(&ports);
     let (step, line) = (&manifest["steps"][0], &manifest["usage_by_model"][0]);

@@ -9,8 +9,9 @@ use bcce_core::batch::{Item, bulk};
 use bcce_core::call::attempt::{Attempt, Cause, Totals};
 use bcce_core::call::request_building::Answer;
 use bcce_core::failover::decision::{Decision, Next};
-use bcce_core::io::objects::{self, store_once, store_value_once};
-use bcce_core::io::seal::{self, Sealed, Subject};
+use bcce_core::io::objects::{store_once, store_value_once};
+use bcce_core::io::seal::{Sealed, Subject};
+use bcce_core::io::{objects, seal};
 use bcce_core::ledger::ClosedRun;
 use bcce_core::ports::{
     Clock, CloseRun, Closed, GetObject, GetSealed, PutOnce, PutSealed, SignDigest, VerifyDigest,
@@ -176,7 +177,7 @@ impl Answered<'_> {
             answers,
             failures,
             broken: Vec::new(),
-            begun: Vec::new(),
+            logged_calls: Vec::new(),
             fault: None,
             ending: None,
             ended_at: ports.clock.now(),

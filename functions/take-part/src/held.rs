@@ -59,7 +59,7 @@ impl Taking<'_> {
             answers: Vec::new(),
             failures,
             broken: Vec::new(),
-            begun: Vec::new(),
+            logged_calls: Vec::new(),
             fault: Some(error.clone()),
             ending: None,
             ended_at: ports.clock.now(),

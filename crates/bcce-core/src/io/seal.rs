@@ -68,7 +68,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Whoever settles or reads a run may not know whether it is an item of a batch: its manifest may be of either kind.
+    /// A caller that finalizes or reads a run may not know whether it is an item of a batch: its manifest may be of either kind.
     pub fn of_run(run: &RunRef) -> Self {
         let is_item = run.batch.is_some();
         Self {
