@@ -7,6 +7,7 @@ mod bulk;
 mod cli;
 mod command;
 mod cut;
+mod finalized;
 mod on_demand;
 mod refused;
 mod repeated;

@@ -70,7 +70,7 @@ fn the_outputs_keep_their_names() {
         "DeadLetterQueueUrl",
         "WorkflowArn",
         "BatchArn",
-        "SettleArn",
+        "FinalizeArn",
         "ArtifactBucket",
         "ArtifactKeyArn",
         "SigningKeyArn",

@@ -62,10 +62,10 @@ fn a_bucket_that_outlives_the_stack_keeps_its_policy() {
 }
 
 #[test]
-fn every_bad_end_of_the_settle_machine_rings() {
+fn every_bad_end_of_the_finalize_machine_rings() {
     let template = template();
     let alarms = resources_of(&template, "AWS::CloudWatch::Alarm");
-    let machine = json!([{ "Name": "StateMachineArn", "Value": "SettleStateMachine" }]);
+    let machine = json!([{ "Name": "StateMachineArn", "Value": "FinalizeStateMachine" }]);
     let of_machine =
         alarms.iter().filter(|(_, alarm)| alarm["Properties"]["Dimensions"] == machine);
     let seen: BTreeSet<&str> =

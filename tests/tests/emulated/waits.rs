@@ -41,7 +41,7 @@ impl Stack {
         // Whose input is another's need not be asked again.
         let others = RefCell::new(HashSet::new());
         let settled = async || {
-            let list = self.sfn.list_executions().state_machine_arn(output("SettleArn"));
+            let list = self.sfn.list_executions().state_machine_arn(output("FinalizeArn"));
             let listed = list.max_results(1000).send().await.unwrap();
             let mut ended = Vec::new();
             for execution in listed.executions() {

@@ -58,13 +58,9 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
                 Call::post("lambda", path, "{}".into()).with("x-amz-invocation-type", "DryRun")
             })
             .collect(),
-        // A machine that is given no event of an execution's end, and no batch, fails at its first states.
+        // Without an event of an execution's end the machine fails at its first state.
         "states:StartExecution" => {
-            let machine = match role.name {
-                "BatchEndedRuleRole" => "BatchArn",
-                _ => "SettleArn",
-            };
-            let start = json!({ "stateMachineArn": output(machine), "input": "{}" });
+            let start = json!({ "stateMachineArn": output("FinalizeArn"), "input": "{}" });
             vec![Call::json("states", "AWSStepFunctions.StartExecution", &start)]
         }
         "dynamodb:BatchGetItem" => {
@@ -118,7 +114,7 @@ fn of_each_inbox(target: &str, rest: &Value) -> Vec<Call> {
     queues.iter().map(|queue| Call::json("sqs", target, &merged(queue, rest))).collect()
 }
 
-/// What Step Functions notes of a batch's children.
+/// What Step Functions records of a batch's children.
 fn note() -> String {
     format!("/{}/batches/runs/default/no-batch/children-1/note.json", output("ArtifactBucket"))
 }
@@ -126,7 +122,7 @@ fn note() -> String {
 /// A key of the ledger that the role may write.
 fn key(role: &Role) -> Value {
     match role.name {
-        "OpenItemRole" => json!({ "pk": { "S": "tally#no-batch#1" }, "sk": { "S": "halt" } }),
+        "OpenItemRole" => json!({ "pk": { "S": "progress#no-batch#1" }, "sk": { "S": "halt" } }),
         _ => target(),
     }
 }

@@ -75,12 +75,12 @@ async fn is_not_signed(
     let reference = begun(serde_json::to_value(run).unwrap(), &stack.arn(run));
     let broke = through(root, reference.clone()).await.unwrap_err();
     assert_eq!(broke.function, "persist-artifact");
-    for part in ["Bcce.Internal", &run.manifest_key(), "docs/settling.md"] {
+    for part in ["Bcce.Internal", &run.manifest_key(), "docs/finalizing.md"] {
         assert!(broke.because.contains(part), "{part} is not in {}", broke.because);
     }
     assert!(stack.object(&run.signature_key()).await.is_none(), "{} is signed", run.manifest_key());
     assert_eq!(stack.object(&run.manifest_key()).await, Some(body));
-    // emit-metrics takes the manifest that it is told of, and nobody tells it of this one.
+    // emit-metrics counts the manifest that it is given, and nobody gives it this one.
     let record = stack.record(run).await;
     assert!(!record.contains_key("counted"), "it is counted");
 }

@@ -52,8 +52,9 @@ pub async fn through(root: &Caller, run: Value) -> Result<(), Broke> {
     assert_eq!(answered["outcome"], "answered", "{answered}");
     let sealed = invoke(root, "persist-artifact", &json!({ "run": run })).await?;
     assert_eq!(sealed["notice"]["status"], "SUCCEEDED", "{sealed}");
-    let notification_owner = &run["execution_arn"];
-    let counted = json!({ "run": run, "manifest": sealed["manifest"], "notification_owner": notification_owner });
+    let owner = &run["execution_arn"];
+    let counted =
+        json!({ "run": run, "manifest": sealed["manifest"], "notification_owner": owner });
     let counted = invoke(root, "emit-metrics", &counted).await?;
     assert_eq!(counted["counted"], true);
     Ok(())

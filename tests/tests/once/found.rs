@@ -53,7 +53,7 @@ impl Found {
         let notices = notices.iter().filter_map(Message::body);
         Self {
             executions,
-            settles: listed(stack, "SettleArn").await.into_iter().map(|(.., s)| s).collect(),
+            settles: listed(stack, "FinalizeArn").await.into_iter().map(|(.., s)| s).collect(),
             objects: objects(stack).await,
             key: VerifyingKey::from_public_key_der(key.public_key.unwrap().as_ref()).unwrap(),
             ledger: ledger(stack).await,

@@ -96,7 +96,7 @@ pub async fn rest(stack: &Stack) {
     stack.inbox_is_empty().await;
     until(stack, "the end of every execution", async || {
         let runs = listed(stack, "WorkflowArn").await;
-        let settles = listed(stack, "SettleArn").await;
+        let settles = listed(stack, "FinalizeArn").await;
         let under_way = runs.iter().chain(&settles).any(|(.., status)| status == "RUNNING");
         let badly = runs.iter().filter(|(.., status)| status != "SUCCEEDED").count();
         !under_way && settles.len() >= badly
@@ -108,7 +108,7 @@ pub async fn rest(stack: &Stack) {
 async fn until(stack: &Stack, what: &str, holds: impl AsyncFn() -> bool) {
     let executions = async || {
         let [runs, settles] =
-            [listed(stack, "WorkflowArn").await, listed(stack, "SettleArn").await];
+            [listed(stack, "WorkflowArn").await, listed(stack, "FinalizeArn").await];
         let over = |all: &[(String, String, String)]| {
             all.iter().filter(|(.., status)| status != "RUNNING").count()
         };

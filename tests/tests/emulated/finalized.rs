@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::stack::{RunRef, Stack, calls, fresh, output, release};
 
-const TIMED_OUT: &str = include_str!("../../../events/settle/timed-out.json");
+const TIMED_OUT: &str = include_str!("../../../events/finalize/run-timed-out.json");
 
 /// The calls of a run that is stopped go on, are paid, and belong into its manifest.
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_settled_however_often_
         detail["error"] = error;
         detail["cause"] = json!("it quotes the state: hunter2");
         for _ in 0..2 {
-            let start = stack.sfn.start_execution().state_machine_arn(output("SettleArn"));
+            let start = stack.sfn.start_execution().state_machine_arn(output("FinalizeArn"));
             start.input(event.to_string()).send().await.unwrap();
         }
         stack.settled(&run).await;
@@ -121,7 +121,7 @@ async fn what_the_event_does_not_carry_is_asked_for() {
         ("executionArn".to_owned(), json!(arn)),
         ("status".to_owned(), json!("FAILED")),
     ]);
-    let start = stack.sfn.start_execution().state_machine_arn(output("SettleArn"));
+    let start = stack.sfn.start_execution().state_machine_arn(output("FinalizeArn"));
     start.input(event.to_string()).send().await.unwrap();
     stack.settled(&run).await;
     let manifest = stack.object(&run.manifest_key()).await.unwrap();
