@@ -2,9 +2,8 @@
 
 use bcce_core::batch::{BatchRef, Tally};
 use bcce_core::ports::ReadTally;
+use bcce_tests::harness::stack::{RunRef, Stack, output};
 use serde_json::{Value, json};
-
-use crate::stack::{RunRef, Stack, output};
 
 /// Puts a manifest where `bcce batch submit` would, and returns its URI.
 pub async fn upload(stack: &Stack, name: &str, body: impl Into<Vec<u8>>) -> String {
@@ -49,14 +48,14 @@ pub async fn sealed(stack: &Stack, batch: &BatchRef) -> Value {
 async fn state_of(stack: &Stack, batch: &BatchRef) -> String {
     let arn = arn(batch);
     let status = status(stack, batch).await.unwrap_or("none".into());
-    let (event, tally) = (stack.last_event(&arn).await, tally(batch).await);
+    let (event, progress) = (stack.last_event(&arn).await, progress(batch).await);
     let list = stack.s3.list_objects_v2().bucket(output("ArtifactBucket")).prefix(batch.prefix());
     let objects = list.send().await.unwrap().key_count().unwrap_or_default();
     let jobs = stack.object(&batch.jobs_key()).await.unwrap_or_default();
     format!(
         "execution {status}, {event}, {} items over, {} of them failed, {objects} objects, jobs {}",
-        tally.over(),
-        tally.failed,
+        progress.over(),
+        progress.failed,
         String::from_utf8_lossy(&jobs)
     )
 }
@@ -86,14 +85,14 @@ pub fn run_of(result: &Value) -> RunRef {
 }
 
 /// `<line> <status> <error>` of each item.
-pub async fn told(stack: &Stack, batch: &BatchRef) -> Vec<String> {
+pub async fn statuses(stack: &Stack, batch: &BatchRef) -> Vec<String> {
     let results = lines(stack, &batch.results_key()).await;
-    let told = results.iter().map(|result| {
+    let statuses = results.iter().map(|result| {
         let (line, status) = (&result["line"], result["status"].as_str().unwrap());
         let error = result["error"]["message"].as_str().unwrap_or_default();
         format!("{line} {status} {error}").trim_end().to_owned()
     });
-    told.collect()
+    statuses.collect()
 }
 
 /// The lines of an object.
@@ -104,7 +103,7 @@ pub async fn lines(stack: &Stack, key: &str) -> Vec<Value> {
 }
 
 /// What the runs of an attempt have added up in the ledger.
-pub async fn tally(batch: &BatchRef) -> Tally {
+pub async fn progress(batch: &BatchRef) -> Tally {
     let config = bcce_aws::chain::sdk_config().await.unwrap();
     let ledger = bcce_aws::dynamodb::Ledger::new(&config, &output("LedgerTable"));
     ledger.tally(&batch.item_of()).await.unwrap()

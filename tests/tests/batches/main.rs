@@ -2,14 +2,8 @@
 
 mod batch;
 mod bulk;
-#[allow(dead_code, reason = "these tests need a part of it")]
-#[path = "../emulated/cli.rs"]
-mod cli;
 mod command;
 mod cut;
 mod on_demand;
 mod refused;
 mod repeated;
-#[allow(dead_code, reason = "these tests need a part of it")]
-#[path = "../emulated/stack.rs"]
-mod stack;

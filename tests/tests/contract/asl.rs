@@ -178,8 +178,8 @@ fn every_run_waits_for_a_free_place_until_its_time_is_up() {
             );
             let waits = ["IntervalSeconds", "MaxDelaySeconds", "MaxAttempts"]
                 .map(|field| place[field].as_u64().unwrap());
-            // What settles a run or looks at jobs has its own measure, and comes again.
-            if machine.name == "settle.asl.json" || name == "BulkJob" {
+            // The finalize machine and the look at jobs have their own measure, and come again.
+            if machine.name == "finalize.asl.json" || name == "BulkJob" {
                 continue;
             }
             assert_eq!(waits, [PLACE_FIRST_SECONDS, PLACE_LONGEST_SECONDS, PLACE_TRIES], "{name}");

@@ -2,9 +2,7 @@
 //! substitution and state, and the state machine knows no error that the code does not.
 
 mod asl;
-mod beside;
-#[path = "../enforced/grants.rs"]
-mod enforced;
+mod companions;
 mod grants;
 mod matrix;
 mod names;

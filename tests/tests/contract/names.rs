@@ -70,7 +70,7 @@ fn the_outputs_keep_their_names() {
         "DeadLetterQueueUrl",
         "WorkflowArn",
         "BatchArn",
-        "SettleArn",
+        "FinalizeArn",
         "ArtifactBucket",
         "ArtifactKeyArn",
         "SigningKeyArn",
@@ -81,11 +81,11 @@ fn the_outputs_keep_their_names() {
         assert!(outputs.contains(&name.to_owned()), "{name} is a public name and is gone");
     }
     // The command line finds everything through this one parameter.
-    let told = template()["Resources"]["StackParameter"]["Properties"]["Value"].to_string();
+    let parameter = template()["Resources"]["StackParameter"]["Properties"]["Value"].to_string();
     for name in &outputs {
         assert!(
-            told.contains(name.as_str()),
-            "the parameter /bcce/<env>/stack does not tell {name}"
+            parameter.contains(name.as_str()),
+            "{name} is missing in the parameter /bcce/<env>/stack"
         );
     }
 }

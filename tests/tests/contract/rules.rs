@@ -28,9 +28,9 @@ fn an_object_that_is_dropped_reaches_dispatch_as_a_batch() {
     assert_eq!((stored.workflow.as_str(), stored.request_id.contains(key)), ("explain", true));
 }
 
-/// The machine that settles a batch is the batch's own: an end of the settling must start nothing.
+/// The machine that finalizes a batch is the batch's own: its own end must start nothing.
 #[test]
-fn the_end_of_a_batch_is_settled_and_the_end_of_its_settling_is_not() {
+fn the_end_of_a_batch_is_finalized_and_the_end_of_its_finalization_is_not() {
     let rule = rule("BatchEndedRule");
     let pattern = &rule["EventPattern"]["detail"];
     assert_eq!(pattern["stateMachineArn"], json!(["BatchStateMachine"]));

@@ -24,11 +24,11 @@ pub fn template_of(name: &str) -> Value {
     serde_saphyr::from_str(&untagged(&read(&path))).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// What stands beside the main stack.
-pub const BESIDE: [&str; 3] = ["object-created", "schedule", "tenant"];
+/// The companion stacks of the main one.
+pub const COMPANIONS: [&str; 3] = ["object-created", "schedule", "tenant"];
 
 pub fn every_template() -> Vec<Value> {
-    std::iter::once("template").chain(BESIDE).map(template_of).collect()
+    std::iter::once("template").chain(COMPANIONS).map(template_of).collect()
 }
 
 /// The intrinsic functions' short forms (`!Ref X`, `!GetAtt X.Arn`) become their plain arguments: what

@@ -1,10 +1,10 @@
 //! What a service does under a role, done by the test under the role.
 
+use bcce_tests::harness::stack::output;
 use serde_json::{Value, json};
 
 use crate::roles::Role;
 use crate::signed::{Call, Caller};
-use crate::stack::output;
 
 /// The poller takes a message before a test could: a call that gets as far as this was allowed.
 const NO_RECEIPT: &str = "not a receipt";
@@ -62,7 +62,7 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
         "states:StartExecution" => {
             let machine = match role.name {
                 "BatchEndedRuleRole" => "BatchArn",
-                _ => "SettleArn",
+                _ => "FinalizeArn",
             };
             let start = json!({ "stateMachineArn": output(machine), "input": "{}" });
             vec![Call::json("states", "AWSStepFunctions.StartExecution", &start)]
@@ -126,7 +126,7 @@ fn note() -> String {
 /// A key of the ledger that the role may write.
 fn key(role: &Role) -> Value {
     match role.name {
-        "OpenItemRole" => json!({ "pk": { "S": "tally#no-batch#1" }, "sk": { "S": "halt" } }),
+        "OpenItemRole" => json!({ "pk": { "S": "progress#no-batch#1" }, "sk": { "S": "halt" } }),
         _ => target(),
     }
 }

@@ -2,11 +2,11 @@
 
 use bcce_core::artifact::{parse_lines, to_json};
 use bcce_core::batch::{BatchRef, BatchRequest, Place, StoredBatch};
+use bcce_tests::harness::stack::{Stack, fresh, output};
 use serde_json::{Value, json};
 
 use crate::signed::Caller;
-use crate::stack::{Stack, fresh, output};
-use crate::walk::{Broke, begun, invoke, through};
+use crate::walk::{Broke, invoke, started, through};
 
 /// The bucket that `infra/local` gives the stack access to.
 pub const CORPUS: &str = "bcce-corpus";
@@ -36,7 +36,7 @@ async fn rows(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke> {
     assert_eq!(item(root, &event, &places[0]).await?, ready);
     let arn = format!("{}:{}", output("WorkflowArn"), ready["name"].as_str().unwrap());
     let arn = arn.replacen(":stateMachine:", ":execution:", 1);
-    through(root, begun(ready["input"].clone(), &arn)).await?;
+    through(root, started(ready["input"].clone(), &arn)).await?;
     close(root, &event, "SUCCEEDED").await
 }
 
@@ -59,7 +59,7 @@ async fn open(root: &Caller, stack: &Stack, spec: &Value) -> Result<(BatchRef, V
     request.if_none_match("*").send().await.unwrap();
     let arn = output("BatchArn").replacen(":stateMachine:", ":execution:", 1);
     let arn = format!("{arn}:{}", batch.execution_name());
-    let event = begun(serde_json::to_value(&batch).unwrap(), &arn);
+    let event = started(serde_json::to_value(&batch).unwrap(), &arn);
     let opened = invoke(root, "open-batch", &json!({ "batch": event })).await?;
     // What may not be read is the batch's fault as well as the role's.
     match opened["outcome"] == "opened" {
@@ -74,16 +74,19 @@ async fn places(stack: &Stack, batch: &BatchRef) -> Vec<Place> {
 }
 
 async fn item(root: &Caller, batch: &Value, place: &Place) -> Result<Value, Broke> {
-    let asked = json!({ "batch": batch, "place": place, "tolerance": { "items": 3, "failures": 10, "by_rate": 20 }, "teller": "a-child" });
+    let asked = json!({ "batch": batch, "place": place, "tolerance": { "items": 3, "failures": 10, "by_rate": 20 }, "notification_owner": "a-child" });
     invoke(root, "open-item", &asked).await
 }
 
 async fn close(root: &Caller, batch: &Value, status: &str) -> Result<(), Broke> {
     let part = json!({ "part": 1, "lines": 1 });
     invoke(root, "collect-part", &json!({ "batch": batch, "part": part })).await?;
-    let closed =
-        invoke(root, "close-batch", &json!({ "batch": batch, "teller": batch["execution_arn"] }))
-            .await?;
+    let closed = invoke(
+        root,
+        "close-batch",
+        &json!({ "batch": batch, "notification_owner": batch["execution_arn"] }),
+    )
+    .await?;
     assert_eq!(closed["notice"]["status"], status, "{closed}");
     Ok(())
 }

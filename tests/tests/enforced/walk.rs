@@ -2,10 +2,10 @@
 
 use bcce_core::artifact::to_json;
 use bcce_core::request::{Request, StoredRequest};
+use bcce_tests::harness::stack::{Stack, fresh, output};
 use serde_json::{Value, json};
 
 use crate::signed::{Call, Caller};
-use crate::stack::{Stack, fresh, output};
 
 /// Which function did not do it, and what it said.
 #[derive(Debug)]
@@ -24,11 +24,11 @@ pub async fn walk(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     let put = stack.s3.put_object().bucket(output("ArtifactBucket")).key(reference.request_key());
     put.if_none_match("*").body(body.into()).send().await.unwrap();
     let run = serde_json::to_value(&reference).unwrap();
-    through(root, begun(run, &stack.arn(&reference))).await
+    through(root, started(run, &stack.arn(&reference))).await
 }
 
 /// What a machine adds to the reference that it was started with.
-pub fn begun(mut reference: Value, execution_arn: &str) -> Value {
+pub fn started(mut reference: Value, execution_arn: &str) -> Value {
     let now = time::OffsetDateTime::now_utc();
     let now = now.format(&time::format_description::well_known::Rfc3339).unwrap();
     reference["execution_arn"] = json!(execution_arn);
@@ -52,8 +52,9 @@ pub async fn through(root: &Caller, run: Value) -> Result<(), Broke> {
     assert_eq!(answered["outcome"], "answered", "{answered}");
     let sealed = invoke(root, "persist-artifact", &json!({ "run": run })).await?;
     assert_eq!(sealed["notice"]["status"], "SUCCEEDED", "{sealed}");
-    let teller = &run["execution_arn"];
-    let counted = json!({ "run": run, "manifest": sealed["manifest"], "teller": teller });
+    let owner = &run["execution_arn"];
+    let counted =
+        json!({ "run": run, "manifest": sealed["manifest"], "notification_owner": owner });
     let counted = invoke(root, "emit-metrics", &counted).await?;
     assert_eq!(counted["counted"], true);
     Ok(())

@@ -5,10 +5,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::health::Breaker;
 use bcce_core::ledger::{BREAKER_SK, target_pk};
+use bcce_tests::harness::stack::{RunRef, Stack, all_calls, calls, output};
 use bcce_tests::models::model_id;
 use serde_json::Value;
-
-use crate::stack::{RunRef, Stack, all_calls, calls, output};
 
 pub const EAST: &str = "us-east-1";
 pub const WEST: &str = "us-west-2";

@@ -6,8 +6,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bcce_tests::harness::stack::output;
+
 use crate::seed::Seed;
-use crate::stack::output;
 
 /// What everything of one session of the local stack carries in its environment: other stacks run on the same
 /// machine. See `infra/local/sessions.py`.

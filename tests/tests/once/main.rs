@@ -11,24 +11,19 @@
 mod checks;
 mod found;
 mod kills;
-#[allow(dead_code, reason = "these tests need a part of it")]
-#[path = "../faults/proxy.rs"]
-mod proxy;
 mod requests;
 mod rules;
 mod seed;
-#[allow(dead_code, reason = "these tests need a part of it")]
-#[path = "../emulated/stack.rs"]
-mod stack;
 mod storm;
 
 use std::time::Instant;
 
+use bcce_tests::harness::proxy::Faults;
+use bcce_tests::harness::stack::{Stack, fresh};
+
 use found::Found;
-use proxy::Faults;
 use requests::Workflows;
 use seed::Seed;
-use stack::{Stack, fresh};
 
 #[tokio::test]
 async fn every_request_is_one_execution_one_manifest_and_one_record_whatever_fails() {

@@ -110,7 +110,7 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
         "run record" => (run_pk("explain-1"), &["pk", "sk", "status"]),
         "calls" => (calls_pk("explain-1", 1), &["pk", "sk", "begun"]),
         "batch record" => (batch_pk("explain-batch-1"), &["pk", "sk", "status"]),
-        "tally" => (tally_pk(&batch), &["pk", "sk", "succeeded"]),
+        "progress" => (tally_pk(&batch), &["pk", "sk", "succeeded"]),
         "halt" => (tally_pk(&batch), &["pk", "sk", "halted_at", "halted_by", "halted_because"]),
         "usage" => (usage_pk(day, "explain-1"), &["pk", "sk", "calls"]),
         "target" => (target_pk("us-east-1#m"), &["pk", "sk", "breaker"]),

@@ -126,7 +126,7 @@ pub const ITEMS: &[Item] = &[
     },
     Item { kind: "batch record", put: &["OpenBatch"], update: &["CloseBatch"], ..NOBODY },
     Item {
-        kind: "tally",
+        kind: "progress",
         update: &["EmitMetrics", "TakePart"],
         read: &["CloseBatch", "OpenItem"],
         ..NOBODY

@@ -9,7 +9,7 @@ pub type Grant = (&'static str, &'static str, &'static str, Shown);
 pub enum Shown {
     /// Without it the functions, called one after the other for a run, do not get to the end.
     Walk,
-    /// Without it dispatch does not settle a message: a new one, the same again, and a bad one.
+    /// Without it dispatch does not handle a message: a new one, the same again, and a bad one.
     Dispatch,
     /// Without it a signed call does not become a message.
     Webhook,
@@ -78,10 +78,10 @@ const FOLLOWS: Shown = Simulated(&[
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch/items:1",
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
 ]);
-/// The settle machine asks how a run's execution ended, here in nobody's name.
+/// The finalize machine asks how a run's execution ended. Step Functions here asks in nobody's name.
 const DESCRIBES: Shown =
     Simulated(&["arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1"]);
-/// Step Functions on AWS has a rule of its own that tells it of the runs' ends.
+/// Step Functions on AWS has a rule of its own for the ends of runs.
 const HEARS: Shown = Simulated(&[
     "arn:aws:events:us-east-1:000000000000:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule",
 ]);
@@ -142,7 +142,7 @@ const JOB: Shown =
     Simulated(&["arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abc123def456"]);
 const ANY: Shown = Simulated(&["*"]);
 const SERVICE_ROLE: Shown =
-    Explained("It is confined to a service that the role is passed to, which nobody tells here");
+    Explained("It is confined to a service that the role is passed to, which no call names here");
 const INPUT: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/input/0001/000001.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/000001.jsonl.out",
@@ -257,7 +257,7 @@ pub const GRANTS: &[Grant] = &[
     ("OpenItemRole", "NoteRefused", "s3:PutObject", Batch),
     ("OpenItemRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("OpenItemRole", "ReadGivenSources", "s3:GetObject", BatchElsewhere),
-    ("OpenItemRole", "ReadTally", "dynamodb:Query", Batch),
+    ("OpenItemRole", "ReadProgress", "dynamodb:Query", Batch),
     // Too many of its items would have to fail first.
     ("OpenItemRole", "HaltBatch", "dynamodb:UpdateItem", AsTheRole),
     ("OpenItemRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
@@ -329,7 +329,7 @@ pub const GRANTS: &[Grant] = &[
     ("CloseBatchRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("CloseBatchRole", "SignManifest", "kms:Sign", Batch),
     ("CloseBatchRole", "SignManifest", "kms:Verify", SIGNS),
-    ("CloseBatchRole", "ReadTally", "dynamodb:Query", Batch),
+    ("CloseBatchRole", "ReadProgress", "dynamodb:Query", Batch),
     ("CloseBatchRole", "CloseRecord", "dynamodb:UpdateItem", Batch),
     ("CloseBatchRole", "ReleaseSlot", "dynamodb:DeleteItem", Batch),
     ("CloseBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
@@ -347,19 +347,19 @@ pub const GRANTS: &[Grant] = &[
     ("WorkflowRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
     ("WorkflowRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
     ("WorkflowRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
-    ("SettleRole", "SealAndCount", "lambda:InvokeFunction", AsTheRole),
-    ("SettleRole", "DescribeRun", "states:DescribeExecution", DESCRIBES),
-    ("SettleRole", "Notify", "sns:Publish", AsTheRole),
-    ("SettleRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
-    ("SettleRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
-    ("SettleRole", "DeliverLog", "logs:CreateLogDelivery", LOG_DELIVERY),
-    ("SettleRole", "DeliverLog", "logs:DeleteLogDelivery", LOG_DELIVERY),
-    ("SettleRole", "DeliverLog", "logs:DescribeLogGroups", LOG_DELIVERY),
-    ("SettleRole", "DeliverLog", "logs:DescribeResourcePolicies", LOG_DELIVERY),
-    ("SettleRole", "DeliverLog", "logs:GetLogDelivery", LOG_DELIVERY),
-    ("SettleRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
-    ("SettleRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
-    ("SettleRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
+    ("FinalizeRole", "SealAndCount", "lambda:InvokeFunction", AsTheRole),
+    ("FinalizeRole", "DescribeRun", "states:DescribeExecution", DESCRIBES),
+    ("FinalizeRole", "Notify", "sns:Publish", AsTheRole),
+    ("FinalizeRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("FinalizeRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("FinalizeRole", "DeliverLog", "logs:CreateLogDelivery", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:DeleteLogDelivery", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:DescribeLogGroups", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:DescribeResourcePolicies", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:GetLogDelivery", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
     // Its readers read and its writers write in nobody's name as well.
     ("BatchRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
     ("BatchRole", "StartItemsAndRuns", "states:StartExecution", STARTS),
@@ -386,8 +386,8 @@ pub const GRANTS: &[Grant] = &[
     ("BatchRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
     ("BatchRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
     // EventBridge here starts machines in nobody's name.
-    ("BatchEndedRuleRole", "SettleBatch", "states:StartExecution", AsTheRole),
-    ("SettleRuleRole", "StartSettle", "states:StartExecution", AsTheRole),
+    ("BatchEndedRuleRole", "FinalizeBatch", "states:StartExecution", AsTheRole),
+    ("FinalizeRuleRole", "StartFinalize", "states:StartExecution", AsTheRole),
     ("ReaderRole", "ReadOwnRuns", "s3:GetObject", AsTheTenant),
     ("ReaderRole", "ListOwnRuns", "s3:ListBucket", LISTING),
     ("ReaderRole", "DecryptOwnRuns", "kms:Decrypt", KMS),

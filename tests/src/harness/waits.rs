@@ -1,14 +1,14 @@
-//! Holds what tests wait for, each with the state that shows how far it is.
+//! Waits for what happens on the stack, each with the state that shows how far it is.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
-use bcce_tests::progress::{Limits, State, SystemClock, wait};
 use serde_json::Value;
 
-use super::{RunRef, Stack, calls, output};
+use super::stack::{RunRef, Stack, calls, output};
+use crate::progress::{Limits, State, SystemClock, wait};
 
 impl Stack {
     /// The manifest of a run whose execution is over.
@@ -16,7 +16,7 @@ impl Stack {
         let arn = self.arn(run);
         let over = async || {
             let execution = self.sfn.describe_execution().execution_arn(&arn).send().await.ok()?;
-            // The machine tells after it has sealed.
+            // The machine notifies after it has sealed.
             match execution.status().as_str() {
                 "RUNNING" => None,
                 _ => self.object(&run.manifest_key()).await,
@@ -36,12 +36,12 @@ impl Stack {
         .await;
     }
 
-    /// Waits until the settle machine was started for a run and is done with it.
-    pub async fn settled(&self, run: &RunRef) {
+    /// Waits until the finalize machine was started for a run and is done with it.
+    pub async fn finalized(&self, run: &RunRef) {
         // Whose input is another's need not be asked again.
         let others = RefCell::new(HashSet::new());
-        let settled = async || {
-            let list = self.sfn.list_executions().state_machine_arn(output("SettleArn"));
+        let finalized = async || {
+            let list = self.sfn.list_executions().state_machine_arn(output("FinalizeArn"));
             let listed = list.max_results(1000).send().await.unwrap();
             let mut ended = Vec::new();
             for execution in listed.executions() {
@@ -60,7 +60,7 @@ impl Stack {
             (!ended.is_empty() && ended.into_iter().all(|ended| ended)).then_some(())
         };
         let state = async || self.state_of(run).await;
-        self.reached("the end of the settle machine", settled, state).await;
+        self.reached("the end of the finalize machine", finalized, state).await;
     }
 
     /// The first message of a queue that `is` what is looked for.

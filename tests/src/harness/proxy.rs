@@ -1,20 +1,20 @@
-//! The fault proxy. Its rules hold for every call of every function, so tests take turns.
+//! The fault proxy. Its rules hold for every call of every function, so one test at a time uses it.
 
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::stack::output;
+use super::stack::output;
 
-static TURN: Mutex<()> = Mutex::const_new(());
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 pub struct Faults {
-    _turn: MutexGuard<'static, ()>,
+    _guard: MutexGuard<'static, ()>,
 }
 
 impl Faults {
     /// No faults yet, and none of anybody else's.
     pub async fn none() -> Self {
-        let faults = Self { _turn: TURN.lock().await };
+        let faults = Self { _guard: ONE_AT_A_TIME.lock().await };
         faults.are(&json!([]));
         faults
     }
@@ -57,7 +57,7 @@ pub enum Fault {
     /// The connection breaks before anything is done.
     Reset,
     /// The call is done, and the connection breaks before its answer.
-    WordLost,
+    AnswerLost,
     /// Longer than a function waits for an answer.
     Silence,
     /// Another transaction is at the same items.
@@ -72,7 +72,7 @@ pub fn rule(operation: &str, times: usize, fault: Fault) -> Value {
     let (key, value) = match fault {
         Fault::Error(code, status) => ("error", json!({ "code": code, "status": status })),
         Fault::Reset => ("reset", json!(true)),
-        Fault::WordLost => ("response", json!({ "abort_frac": 0.0 })),
+        Fault::AnswerLost => ("response", json!({ "abort_frac": 0.0 })),
         Fault::Silence => ("timeout_ms", json!(30_000)),
         Fault::Conflict => {
             let fields = json!({ "CancellationReasons": [{ "Code": "TransactionConflict" }] });

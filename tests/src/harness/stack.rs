@@ -8,15 +8,13 @@ use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use aws_sdk_ssm::types::ParameterType;
 use bcce_core::config::Pointer;
 use bcce_core::ledger::{attempt_sk, run_pk};
-use bcce_tests::models::{alias, with_aliases, with_tenants};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-#[path = "waits.rs"]
-mod waits;
+use crate::models::{alias, with_aliases, with_tenants};
 
+pub use crate::models::Layout;
 pub use bcce_core::run::RunRef;
-pub use bcce_tests::models::Layout;
 
 pub struct Stack {
     pub s3: aws_sdk_s3::Client,
@@ -201,7 +199,7 @@ impl Stack {
         listed.contents().iter().map(|object| object.key().unwrap().to_owned()).collect()
     }
 
-    /// A queue of this test's own that hears the notifications topic.
+    /// Makes a queue of this test's own that gets what is published to the notifications topic.
     pub async fn listen(&self, name: &str) -> String {
         let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
         // Where IAM is enforced a topic needs the queue's leave.
