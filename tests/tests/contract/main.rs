@@ -4,6 +4,7 @@
 mod asl;
 mod companions;
 mod grants;
+mod layers;
 mod matrix;
 mod names;
 mod partitions;
