@@ -94,7 +94,7 @@ fn get(key: &str) -> Call {
 }
 
 #[tokio::test]
-async fn an_account_sends_and_hears_as_its_tenant_and_as_no_other() {
+async fn an_account_sends_and_is_notified_as_its_tenant_and_as_no_other() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
     crate::make_up_for_the_emulator(&Caller::root()).await;
     let stack = Stack::connect().await;
