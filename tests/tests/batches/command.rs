@@ -213,12 +213,11 @@ async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
     let sealed: Value = serde_json::from_slice(&sealed).unwrap();
     assert_eq!(sealed["status"], "CANCELLED");
     // Runs that were under way may have been the last.
-    match sealed["counts"]["succeeded"] == 4 {
-        true => assert!(batch(&["retry", id], 2).contains("every item succeeded")),
-        false => {
-            let text = batch(&["retry", id, "--wait"], 0);
-            assert!(text.contains("4 of 4 items succeeded"), "{text}");
-        }
+    if sealed["counts"]["succeeded"] == 4 {
+        assert!(batch(&["retry", id], 2).contains("every item succeeded"));
+    } else {
+        let text = batch(&["retry", id, "--wait"], 0);
+        assert!(text.contains("4 of 4 items succeeded"), "{text}");
     }
     std::fs::remove_file(file).unwrap();
 }

@@ -192,9 +192,10 @@ async fn an_end_with_an_error_of_its_own_is_not_finalized_and_any_other_is() {
             "executionArn": arn(&batch), "startDate": 1_793_534_400_000_u64, "status": "FAILED",
             "input": serde_json::to_string(&batch).unwrap(),
         });
-        match is_in_event {
-            true => detail["error"] = json!(error),
-            false => detail["executionArn"] = json!(failed_with(&stack, error).await),
+        if is_in_event {
+            detail["error"] = json!(error);
+        } else {
+            detail["executionArn"] = json!(failed_with(&stack, error).await);
         }
         let start = stack.sfn.start_execution().state_machine_arn(output("BatchArn"));
         let start = start.input(json!({ "detail": detail }).to_string()).send().await.unwrap();

@@ -1,4 +1,4 @@
-//! The layers of `bcce-core`, and that no modules of a crate import each other in a circle.
+//! The layers of `bcce-core`, and that no modules of a crate import each other in a cycle.
 
 mod source;
 
@@ -84,9 +84,9 @@ fn upward(files: &[File]) -> Vec<String> {
 /// Imports between the modules of one folder: from, to, and where.
 type Edges<'a> = BTreeMap<&'a str, BTreeMap<&'a str, String>>;
 
-/// Returns the circles of imports between modules of one folder. A module and the modules in its own folder may import
+/// Returns the import cycles between modules of one folder. A module and the modules in its own folder may import
 /// each other.
-fn circles(files: &[File]) -> Vec<String> {
+fn cycles(files: &[File]) -> Vec<String> {
     let modules: BTreeSet<&[String]> = files
         .iter()
         .flat_map(|file| (1..=file.module.len()).map(|length| &file.module[..length]))
@@ -107,12 +107,12 @@ fn circles(files: &[File]) -> Vec<String> {
     }
     folders
         .values()
-        .flat_map(|edges| edges.keys().filter_map(|first| circle(edges, first)))
+        .flat_map(|edges| edges.keys().filter_map(|first| cycle(edges, first)))
         .collect()
 }
 
-/// Returns the shortest circle from `first` through modules that come later in the alphabet.
-fn circle(edges: &Edges, first: &str) -> Option<String> {
+/// Returns the shortest cycle from `first` through modules that come later in the alphabet.
+fn cycle(edges: &Edges, first: &str) -> Option<String> {
     let mut ways = VecDeque::from([(first.to_owned(), String::new(), first)]);
     let mut seen = BTreeSet::new();
     while let Some((way, places, last)) = ways.pop_front() {
@@ -171,18 +171,18 @@ fn no_layer_of_the_core_imports_a_higher_one() {
 }
 
 #[test]
-fn no_modules_import_each_other_in_a_circle() {
+fn no_modules_import_each_other_in_a_cycle() {
     let crates = crates();
     assert!(crates.len() > 20, "{crates:?}");
-    let circles = |folder: &PathBuf| {
+    let cycles = |folder: &PathBuf| {
         let name = folder.strip_prefix(root()).unwrap().display().to_string();
-        circles(&crate_at(folder))
+        cycles(&crate_at(folder))
             .into_iter()
-            .map(move |circle| format!("{name}: {circle}"))
+            .map(move |cycle| format!("{name}: {cycle}"))
             .collect::<Vec<_>>()
     };
-    let found: Vec<String> = crates.iter().flat_map(circles).collect();
-    assert!(found.is_empty(), "circles of imports:\n{}", found.join("\n"));
+    let found: Vec<String> = crates.iter().flat_map(cycles).collect();
+    assert!(found.is_empty(), "import cycles:\n{}", found.join("\n"));
 }
 
 fn samples(texts: &[(&str, &str)]) -> Vec<File> {
@@ -222,8 +222,8 @@ fn an_upward_import_is_reported_with_its_place() {
 }
 
 #[test]
-fn a_circle_of_imports_is_reported_with_its_way() {
-    let found = circles(&samples(&[
+fn an_import_cycle_is_reported_with_its_way() {
+    let found = cycles(&samples(&[
         ("main.rs", "mod a; mod b; mod c;"),
         ("a.rs", "pub mod d; use crate::b::B; use d::D;"),
         ("b/mod.rs", "mod tests { use super::super::c::C; }"),

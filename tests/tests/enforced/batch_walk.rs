@@ -62,10 +62,10 @@ async fn open(root: &Caller, stack: &Stack, spec: &Value) -> Result<(BatchRef, V
     let event = started(serde_json::to_value(&batch).unwrap(), &arn);
     let opened = invoke(root, "open-batch", &json!({ "batch": event })).await?;
     // What may not be read is the batch's fault as well as the role's.
-    match opened["outcome"] == "opened" {
-        true => Ok((batch, event)),
-        false => Err(Broke { function: "open-batch", because: opened.to_string() }),
+    if opened["outcome"] != "opened" {
+        return Err(Broke { function: "open-batch", because: opened.to_string() });
     }
+    Ok((batch, event))
 }
 
 async fn places(stack: &Stack, batch: &BatchRef) -> Vec<Place> {

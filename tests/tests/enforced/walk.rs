@@ -92,10 +92,10 @@ pub async fn webhook(root: &Caller, stack: &Stack) -> Result<(), Broke> {
         (!is_unknown).then_some(answer)
     });
     let response = answer.await?;
-    match response["statusCode"] == 202 {
-        true => Ok(()),
-        false => Err(Broke { function: "webhook", because: response.to_string() }),
+    if response["statusCode"] != 202 {
+        return Err(Broke { function: "webhook", because: response.to_string() });
     }
+    Ok(())
 }
 
 /// A function whose configuration changes goes on in new instances, which remember nothing: an instance lists the sources

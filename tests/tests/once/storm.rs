@@ -47,7 +47,7 @@ pub async fn first(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent
     stack.inbox_is_empty().await;
 }
 
-/// Runs are stopped, and what finalizations them is killed.
+/// Runs are stopped, and the functions that finalize them are killed.
 pub async fn second(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent]) {
     faults.are(&rules::passing(seed));
     let functions = ["persist-artifact", "emit-metrics"];

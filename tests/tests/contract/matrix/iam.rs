@@ -76,10 +76,7 @@ fn decide(statements: &[Statement], ask: &Ask<'_>) -> Option<bool> {
             && statement.conditions.iter().all(|condition| holds(condition, ask))
     };
     let speaking: Vec<bool> = statements.iter().filter(speaks).map(|it| it.is_allow).collect();
-    match speaking.is_empty() {
-        true => None,
-        false => Some(speaking.iter().all(|is_allow| *is_allow)),
-    }
+    (!speaking.is_empty()).then(|| speaking.iter().all(|is_allow| *is_allow))
 }
 
 fn holds((operator, key, expected): &(String, String, Vec<String>), ask: &Ask<'_>) -> bool {
