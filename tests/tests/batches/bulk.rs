@@ -42,7 +42,7 @@ async fn json_workflow(stack: &Stack) -> String {
     workflow
 }
 
-/// As many texts, the first of which begin with these scripts.
+/// Returns so many texts; the first ones begin with these scripts.
 fn texts(items: usize, scripts: &[&str]) -> Vec<String> {
     let text = |n: usize| match scripts.get(n - 1) {
         Some(script) => format!("{script}\nnumber {n}."),
@@ -59,7 +59,7 @@ fn in_seconds(seconds: i64) -> String {
     (OffsetDateTime::now_utc() + Duration::seconds(seconds)).format(&Rfc3339).unwrap()
 }
 
-/// Whether each call of an item's run was a stream: a record is none.
+/// Returns for each call of an item's run whether it was a stream. A record is not.
 fn streams(result: &Value) -> Vec<bool> {
     calls(&run_of(result)).iter().map(|call| call["stream"].as_bool().unwrap()).collect()
 }
@@ -198,7 +198,7 @@ fn is_held(result: &&Value) -> bool {
     result["error"]["message"].as_str().unwrap_or_default().contains("do not run")
 }
 
-/// What fails in bulk as it does on demand is not asked for at twice the price.
+/// An item that fails in bulk as it would on demand is not asked again at twice the price.
 #[tokio::test]
 async fn where_the_sample_fails_as_well_no_other_record_is_asked_again() {
     let stack = Stack::connect().await;

@@ -42,7 +42,7 @@ fn json_of(text: &str) -> Value {
     serde_json::Deserializer::from_str(&text[from..]).into_iter().next().unwrap().unwrap()
 }
 
-/// What was sent, from the last line of `text`.
+/// Returns the batch that was sent, which the last line of `text` names.
 fn sent(text: &str, workflow: &str) -> BatchRef {
     let batch_id =
         text.lines().find(|line| line.contains("-batch-")).unwrap_or_else(|| panic!("{text}"));
@@ -167,7 +167,7 @@ async fn what_failed_is_run_again_by_one_attempt_however_many_ask() {
     std::fs::remove_file(file).unwrap();
 }
 
-/// The first batch id in a text.
+/// Returns the first batch id in a text.
 fn batch_in(text: &str) -> &str {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     words.into_iter().find(|word| word.contains("-batch-")).unwrap_or_else(|| panic!("{text}"))

@@ -1,4 +1,4 @@
-//! Items whose answers `max_tokens` cut: they succeeded, and the batch says all the same that they are not whole.
+//! Items whose answers `max_tokens` cut: they succeeded, and the batch still says that they are not whole.
 
 use bcce_tests::harness::cli::bcce;
 use bcce_tests::harness::stack::{Layout, Stack, fresh, model};

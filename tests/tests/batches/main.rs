@@ -1,4 +1,4 @@
-//! Batches on a deployed stack of their own: a hundred runs at a time are no neighbours for other tests.
+//! Batches on a deployed stack of their own: a hundred runs at a time would delay other tests.
 
 mod batch;
 mod bulk;

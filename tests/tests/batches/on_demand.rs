@@ -1,4 +1,4 @@
-//! Every item a run of its own.
+//! Batches on demand: every item is a run of its own.
 
 use bcce_core::batch::{BatchRef, BatchRequest, StoredBatch};
 use bcce_tests::harness::stack::{Layout, Stack, calls, fresh, model, output, sized};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::batch::{lines, run, run_of, statuses, upload};
 
-/// A few of the items are no requests, in three ways, and for the middle third of them the first region is down.
+/// A few of the items are not requests, in three ways, and for the middle third of them the first region is down.
 #[tokio::test]
 async fn a_batch_with_broken_items_outlasts_a_region() {
     let items = sized(40, 500);

@@ -1,4 +1,4 @@
-//! What is no batch as a whole: nothing runs, and a notification says why.
+//! Batches that are refused as a whole: nothing runs, and a notification says why.
 
 use bcce_core::batch::BatchRef;
 use bcce_tests::harness::stack::{Stack, fresh, output};
@@ -75,7 +75,7 @@ async fn what_has_no_items_is_refused_with_the_reason() {
     }
 }
 
-/// As a request that is none: at once, with the reason, and with a notification.
+/// The message is rejected at once, with the reason and a notification, as one that is not a request.
 #[tokio::test]
 async fn a_message_that_is_no_batch_is_a_dead_letter() {
     let stack = Stack::connect().await;

@@ -176,8 +176,8 @@ async fn a_batch_that_is_stopped_is_sealed_with_what_there_is() {
     assert_eq!(status(&stack, &batch).await.as_deref(), Some("ABORTED"));
 }
 
-/// What fails of itself has sealed its batch and sent its notification, whosever fault it was. An event that does not carry the
-/// error is none: the execution is asked.
+/// An execution that failed by itself has sealed its batch and sent its notification, whatever the cause. When the event
+/// does not carry the error, the machine asks the execution.
 #[tokio::test]
 async fn an_end_with_an_error_of_its_own_is_not_finalized_and_any_other_is() {
     let stack = Stack::connect().await;
@@ -210,7 +210,7 @@ async fn an_end_with_an_error_of_its_own_is_not_finalized_and_any_other_is() {
     }
 }
 
-/// An execution that is over, of a machine that does nothing else.
+/// Returns the ARN of an execution that has failed with `error`.
 async fn failed_with(stack: &Stack, error: &str) -> String {
     let fail = json!({ "Type": "Fail", "Error": error, "Cause": "why" });
     let definition = json!({ "StartAt": "Failed", "States": { "Failed": fail } });

@@ -1,4 +1,4 @@
-//! One name through everything.
+//! Checks that one name goes through code, template, machines and events.
 
 use std::fs;
 
@@ -32,7 +32,7 @@ fn every_function_of_the_template_has_its_folder() {
     }
 }
 
-/// What a function reads of its environment is what the template gives it, and the other way round.
+/// A function reads exactly the environment variables that the template gives it.
 #[test]
 fn every_variable_is_given_and_read() {
     let template = template();

@@ -1,4 +1,4 @@
-//! What is fetched to build and check this project is the one thing that was looked at when it was chosen.
+//! Everything that is fetched to build and check this project is pinned to what was reviewed.
 
 use std::fs;
 

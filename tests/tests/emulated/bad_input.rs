@@ -1,5 +1,5 @@
 //! What people get wrong, and the error that they get: one table, and for each row the notification and the
-//! command. Whoever reads only the message can mend it, so the messages stand here in full.
+//! command. A reader of the message alone can correct the mistake, so the table has each message in full.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -17,7 +17,7 @@ fn template(step: &str, more: &str) -> String {
     )
 }
 
-/// Messages that are no request: to the dead letters and to the topic.
+/// Messages that are not requests: they go to the dead letters and to the topic.
 fn messages(id: &str) -> Vec<(&'static str, String, &'static str)> {
     let explain = |more: &str| format!(r#"{{"workflow":"explain","id":"{id}"{more}}}"#);
     let long = "x".repeat(300);
@@ -110,7 +110,7 @@ async fn each_mistake_is_reported_by_its_field_and_cause() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What came on the topic so far.
+/// Everything that came on the topic so far.
 struct Listener<'a> {
     stack: &'a Stack,
     queue: String,

@@ -1,4 +1,4 @@
-//! What `bcce runs explain` says of runs that did not go straight.
+//! What `bcce runs explain` says of runs that failed over, waited or failed.
 
 use bcce_tests::harness::cli::bcce;
 use bcce_tests::harness::stack::{RunRef, Stack, fresh};

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 const TIMED_OUT: &str = include_str!("../../../events/settle/timed-out.json");
 
-/// The calls of a run that is stopped go on, are paid, and belong into its manifest.
+/// The calls of a stopped run go on and are paid, so its manifest lists them.
 #[tokio::test]
 async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_notified_once() {
     let stack = Stack::connect().await;
@@ -87,7 +87,8 @@ async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_finalized_once_however
     }
 }
 
-/// The event of an execution's end is not documented to carry `error` and `cause`: what it leaves out is asked for.
+/// AWS does not document that the event of an execution's end carries `error` and `cause`: the machine asks for what is
+/// missing.
 #[tokio::test]
 async fn what_the_event_does_not_carry_is_asked_for() {
     let stack = Stack::connect().await;

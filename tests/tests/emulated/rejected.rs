@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, log, output};
 use serde_json::{Value, json};
 
-/// A message that is no request goes to the dead letters with its reason, has its notification, and delays nobody.
+/// A message that is not a request goes to the dead letters with its reason, has its notification, and delays nobody.
 #[tokio::test]
 async fn a_message_that_is_no_request_is_moved_and_notified() {
     let stack = Stack::connect().await;
@@ -145,7 +145,7 @@ async fn a_largest_input_goes_all_the_way() {
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
 }
 
-/// What a sender names is as long as they like; what a notification says of it is not, or nothing could carry it.
+/// A sender may choose any length for a name. A notification shortens it, since it would be too long otherwise.
 #[tokio::test]
 async fn a_field_of_300_kb_is_rejected_like_any_other() {
     let stack = Stack::connect().await;

@@ -1,4 +1,4 @@
-//! What starts runs with nobody there: infra/schedule.yaml and infra/object-created.yaml, stacks next to the main one.
+//! What starts runs unattended: infra/schedule.yaml and infra/object-created.yaml, stacks next to the main one.
 
 use bcce_tests::harness::stack::{RunRef, Stack, fresh, output};
 use serde_json::{Value, json};

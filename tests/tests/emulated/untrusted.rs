@@ -1,4 +1,4 @@
-//! What was sent, asked and answered stands in the encrypted artifacts and nowhere else.
+//! Inputs, prompts and answers are in the encrypted artifacts and nowhere else.
 
 use aws_sdk_sqs::types::Message;
 use bcce_tests::harness::cli::bcce;
@@ -134,7 +134,7 @@ fn bodies(messages: &[Message]) -> String {
     messages.iter().filter_map(Message::body).collect()
 }
 
-/// Everything that Step Functions keeps of an execution.
+/// Returns everything that Step Functions keeps of an execution.
 async fn history(stack: &Stack, run: &RunRef) -> String {
     let arn = stack.arn(run);
     let execution = stack.sfn.describe_execution().execution_arn(&arn).send().await.unwrap();

@@ -1,4 +1,4 @@
-//! What a service does under a role, done by the test under the role.
+//! Does under a role what a service does under it.
 
 use bcce_tests::harness::stack::output;
 use serde_json::{Value, json};
@@ -118,7 +118,7 @@ fn of_each_inbox(target: &str, rest: &Value) -> Vec<Call> {
     queues.iter().map(|queue| Call::json("sqs", target, &merged(queue, rest))).collect()
 }
 
-/// What Step Functions notes of a batch's children.
+/// The key of an object that Step Functions writes of a batch's children.
 fn note() -> String {
     format!("/{}/batches/runs/default/no-batch/children-1/note.json", output("ArtifactBucket"))
 }

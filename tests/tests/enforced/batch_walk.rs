@@ -1,4 +1,4 @@
-//! The functions of batches one after the other, as their machine calls them, but without its retries.
+//! Calls the functions of batches one after the other, as their machine does, but without its retries.
 
 use bcce_core::artifact::{parse_lines, to_json};
 use bcce_core::batch::{BatchRef, BatchRequest, Place, StoredBatch};

@@ -1,4 +1,4 @@
-//! The stack's roles as they are now: taking one permission away, giving it back, being the role.
+//! The stack's roles: takes one permission away, gives it back, and assumes the role.
 
 use aws_credential_types::Credentials;
 use bcce_tests::harness::stack::output;

@@ -1,4 +1,4 @@
-//! The functions of a run one after the other, as the state machine calls them, but without its retries.
+//! Calls the functions of a run one after the other, as the state machine does, but without its retries.
 
 use bcce_core::artifact::to_json;
 use bcce_core::request::{Request, StoredRequest};
@@ -14,7 +14,7 @@ pub struct Broke {
     pub because: String,
 }
 
-/// From the stored request to the counted run, of a workflow with one step.
+/// Goes from the stored request to the counted run, for a workflow with one step.
 pub async fn walk(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     let request =
         json!({ "workflow": "explain", "id": fresh("walk"), "inputs": { "text": "A breaker." } });
@@ -27,7 +27,7 @@ pub async fn walk(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     through(root, started(run, &stack.arn(&reference))).await
 }
 
-/// What a machine adds to the reference that it was started with.
+/// Adds what a machine adds to the reference that it was started with.
 pub fn started(mut reference: Value, execution_arn: &str) -> Value {
     let now = time::OffsetDateTime::now_utc();
     let now = now.format(&time::format_description::well_known::Rfc3339).unwrap();

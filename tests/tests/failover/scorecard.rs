@@ -1,5 +1,5 @@
-//! One row per fault: what comes of the run, how often each region is called, what is recorded and charged,
-//! how long it takes, and what is held against the target.
+//! One row per fault: the run's result, the calls of each region, what is recorded and charged, how long it takes,
+//! and what counts against the target.
 
 use std::time::Duration;
 
@@ -238,7 +238,7 @@ async fn every_fault_of_the_scorecards_is_survived() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What does not hold for a fault.
+/// Returns what does not hold for a fault.
 async fn look(stack: &Stack, fault: Fault) -> Option<String> {
     let (model, id) = (model(fault.layout), fresh("fault"));
     let manifest = stack.explain_by(&model, &id, fault.script).await;
@@ -303,8 +303,8 @@ fn recorded(artifact: &Value, fault: &Fault) -> Vec<String> {
     wrong
 }
 
-/// Failing over takes next to nothing, which shows besides all else that the same run does: a dozen states and the
-/// calls of five functions. What is waited for on purpose is apart.
+/// Checks that failing over takes less time than all else in the same run: a dozen states and the calls of five
+/// functions. Intended waits do not count.
 fn delayed(manifest: &Value, artifact: &Value, fault: &Fault) -> Vec<String> {
     let attempts = artifact["attempts"].as_array().unwrap();
     let latency = |attempt: &Value| Duration::from_millis(attempt["latency_ms"].as_u64().unwrap());

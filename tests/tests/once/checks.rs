@@ -1,4 +1,4 @@
-//! What has to be there for each request, and that there is nothing else.
+//! Checks what must exist for each request, and that nothing else does.
 
 mod calls; // seen by the model, recorded, lost
 mod money; // usage and its counters
@@ -8,7 +8,7 @@ mod runs; // executions, manifests, records // notices and dead letters
 use crate::found::Found;
 use crate::requests::{Outcome, Sent};
 
-/// Everything that is wrong.
+/// Returns everything that is wrong.
 pub fn all(sent: &[Sent], found: &Found) -> Vec<String> {
     let is_run = |sent: &&Sent| !matches!(sent.outcome, Outcome::Rejected(_));
     let runs: Vec<&Sent> = sent.iter().filter(is_run).collect();
@@ -28,7 +28,7 @@ pub fn all(sent: &[Sent], found: &Found) -> Vec<String> {
     each.chain(letters).chain(nothing_else.into_iter().filter_map(Result::err)).collect()
 }
 
-/// A test in which nothing was killed shows nothing.
+/// Each function must have been killed at work: otherwise the test shows nothing.
 fn hits(found: &Found) -> Result<(), String> {
     eprintln!("killed at work: {:?}", found.hits);
     let functions =

@@ -1,4 +1,4 @@
-//! Everything there is when all has come to rest, read once.
+//! Reads everything that exists when the stack is at rest.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -75,7 +75,7 @@ impl Found {
     }
 }
 
-/// ARN, name and status of a machine's executions.
+/// Returns ARN, name and status of a machine's executions.
 pub async fn listed(stack: &Stack, machine: &str) -> Vec<(String, String, String)> {
     let list = stack.sfn.list_executions().state_machine_arn(output(machine));
     let listed = list.max_results(1000).send().await.unwrap();

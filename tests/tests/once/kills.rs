@@ -1,4 +1,4 @@
-//! Functions of this stack that are killed while they work, as if their hosts had ended.
+//! Kills functions of this stack while they work, as if their hosts had ended.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,9 +1,9 @@
-//! Exactly once, shown, on a stack of its own: `make once`.
+//! Shows that everything happens exactly once, on a stack of its own: `make once`.
 //!
 //! 300 requests, each sent one to three times in shuffled order, while functions are killed and every service
 //! they call fails. When the faults are over everything has to come to rest, and then there is one of
-//! everything for each request. What is left to chance comes from one number, which is printed; `BCCE_SEED`
-//! gives it again. The order in which the machine does things is its own.
+//! everything for each request. All chance comes from one number, which is printed; `BCCE_SEED`
+//! repeats it. The order in which the machine does things differs all the same.
 //!
 //! The waits of Step Functions are a fiftieth here, and a message that nobody deleted comes again after seconds
 //! instead of six minutes.

@@ -1,4 +1,4 @@
-//! What is sent: runs that succeed, runs that fail, messages that are no request.
+//! What is sent: runs that succeed, runs that fail, messages that are not requests.
 
 use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ const USED_IDS: usize = 4;
 /// Under this name the model holds the first step of those that are stopped.
 pub const HELD: &str = "stopped";
 
-/// What has to come of a request.
+/// The expected outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Succeeds,
@@ -63,7 +63,7 @@ impl Workflows {
     }
 }
 
-/// Everything that is sent while all kinds of faults happen.
+/// Returns everything that is sent while all kinds of faults happen.
 pub fn first(seed: &mut Seed, workflows: &Workflows) -> Vec<Sent> {
     let mut sent: Vec<Sent> = Vec::new();
     let text = |script: &str, n| json!({ "text": format!("{script}\nRequest number {n}.") });
@@ -102,9 +102,9 @@ pub fn first(seed: &mut Seed, workflows: &Workflows) -> Vec<Sent> {
     sent
 }
 
-/// What needs the first ones to be there, and what is stopped. A function that is killed after its execution was
-/// stopped is not called again, and its run is then waited for until no function can be at work: for a quarter of
-/// an hour.
+/// Returns the requests that need the first ones to exist, and those whose runs are stopped. A function that is killed
+/// after its execution was stopped is not called again; its run is finalized only when no function can be at work any
+/// more, after a quarter of an hour.
 pub fn second(seed: &mut Seed, workflows: &Workflows, first: &[Sent]) -> Vec<Sent> {
     let stopped = (0..STOPPED).map(|n| {
         let run = RunRef::first("default", &workflows.held, &n.to_string());

@@ -1,4 +1,4 @@
-//! What is sent, and what happens meanwhile.
+//! Sends the requests while functions are killed and services fail.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub async fn shorten_visibility(stack: &Stack) {
     set.send().await.unwrap();
 }
 
-/// Everything fails, and every function is killed.
+/// Sends the first requests while every service fails and every function is killed.
 pub async fn first(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent]) {
     faults.are(&rules::all(seed));
     let functions =
@@ -47,7 +47,7 @@ pub async fn first(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent
     stack.inbox_is_empty().await;
 }
 
-/// Runs are stopped, and the functions that finalize them are killed.
+/// Stops runs, and kills the functions that finalize them.
 pub async fn second(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent]) {
     faults.are(&rules::passing(seed));
     let functions = ["persist-artifact", "emit-metrics"];
@@ -91,7 +91,7 @@ async fn stop(stack: &Stack, run: &RunRef) {
     stack.sfn.stop_execution().execution_arn(stack.arn(run)).send().await.unwrap();
 }
 
-/// Nothing on the inbox, no execution under way, and as many finalized as ended badly.
+/// Waits until the inbox is empty, no execution is under way, and as many runs are finalized as ended badly.
 pub async fn rest(stack: &Stack) {
     stack.inbox_is_empty().await;
     until(stack, "the end of every execution", async || {

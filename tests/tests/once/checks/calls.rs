@@ -1,4 +1,4 @@
-//! No step is paid twice but for calls that were lost in flight, and those are known.
+//! No step is paid twice except for lost calls, and those are known.
 
 use std::collections::BTreeMap;
 
@@ -26,9 +26,9 @@ struct Calls {
 /// What a script has for a call that is answered.
 const ANSWERS: [&str; 3] = ["answer", "kills", "held(stopped)"];
 
-/// An answer is lost with the function that waited for it, or because it could not be stored; nothing else makes a
-/// step be called again. The manifest counts each call that was lost, but for those whose function was killed in
-/// the moment before it had logged them, and none that was not.
+/// An answer is lost with the function that waited for it, or because it could not be stored; nothing else repeats a
+/// call. The manifest counts each lost call, except those whose function was killed in the moment before it had logged
+/// them, and counts no other call.
 pub fn are_paid_once(found: &Found) -> Result<(), String> {
     let steps = steps(found);
     let sum = |of: fn(&Calls) -> usize| steps.values().map(of).sum::<usize>();

@@ -58,7 +58,7 @@ pub fn is_counted(runs: &[&Sent], found: &Found) -> Result<(), String> {
     holds(wrong.is_empty(), || format!("the usage is another: {wrong:#?}"))
 }
 
-/// What a manifest's line says of a counter, as far as it is known.
+/// Returns what a manifest's line says of a counter, as far as it is known.
 fn counter(line: &Value, name: &str) -> f64 {
     let usage = if line["usage"].is_null() { &line["known_usage"] } else { &line["usage"] };
     let cost = if line["cost_usd"].is_null() { "priced_subtotal_usd" } else { "cost_usd" };

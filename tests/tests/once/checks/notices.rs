@@ -24,7 +24,7 @@ pub fn of_run(sent: &Sent, found: &Found) -> Result<(), String> {
     })
 }
 
-/// At least once for each message, with its reason.
+/// Checks that each message is among the dead letters as often as it was sent, with its reason.
 pub fn is_set_aside(sent: &Sent, found: &Found) -> Result<(), String> {
     let Outcome::Rejected(reason) = sent.outcome else { return Ok(()) };
     let letters: Vec<&Message> =

@@ -34,7 +34,7 @@ pub fn is_whole(sent: &Sent, found: &Found) -> Result<(), String> {
     is_recorded(sent, &manifest, found)
 }
 
-/// The error of its one execution, whose status fits the expected outcome.
+/// Checks that the one execution has the expected status, and returns its error.
 fn ended(sent: &Sent, found: &Found) -> Result<Option<String>, String> {
     let name = sent.run.execution_name();
     let (status, error) = found.executions.get(&name).ok_or("no execution")?.clone();
@@ -47,7 +47,7 @@ fn ended(sent: &Sent, found: &Found) -> Result<Option<String>, String> {
     Ok(error)
 }
 
-/// Signed, and lists everything that lies there with its digest.
+/// Checks that the manifest is signed and lists every object of the run with its digest.
 fn is_sealed(sent: &Sent, manifest: &Value, found: &Found) -> Result<(), String> {
     let (run, bytes) = (&sent.run, &found.objects[&sent.run.manifest_key()]);
     let signature = found.objects.get(&run.signature_key()).ok_or("no signature")?;
@@ -81,7 +81,7 @@ fn is_recorded(sent: &Sent, manifest: &Value, found: &Found) -> Result<(), Strin
     holds(text(record, "manifest_sha256") == sha256, || "another manifest is recorded".to_owned())
 }
 
-/// No other execution, object or record, and every finalization came to its end.
+/// Checks that there is no other execution, object or record, and that every finalization succeeded.
 pub fn nothing_else(runs: &[&Sent], found: &Found) -> Result<(), String> {
     let ids: BTreeSet<String> = runs.iter().map(|sent| sent.run.run_id.clone()).collect();
     let executions = found.executions.keys().filter(|name| !ids.contains(*name)).cloned();
