@@ -14,18 +14,18 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use aws_types::SdkConfig;
-use bcce_core::attempt::Totals;
-use bcce_core::begun::BegunStep;
-use bcce_core::digest::sha256;
-use bcce_core::error::Fault;
+use bcce_core::base::digest::sha256;
+use bcce_core::base::error::Fault;
+use bcce_core::call::attempt::Totals;
 use bcce_core::ledger::{
     ClosedRun, OpenedRun, RunRecord, attempt_sk, calls_pk, listing_pk, run_pk, step_of_calls,
     usage_pk, usage_sk,
 };
-use bcce_core::manifest::UsageLine;
-use bcce_core::notice::RunStatus;
-use bcce_core::ports::{CloseRun, Closed, OpenRun, Opened, ReadAttempts, ReadCalls, TakeOver};
-use bcce_core::run::{Run, RunRef};
+use bcce_core::ports::{CloseRun, Closed, OpenRun, Opened, ReadAttempts, ReadCallLog, TakeOver};
+use bcce_core::run::call_log::LoggedStep;
+use bcce_core::run::ids::{Run, RunRef};
+use bcce_core::run::manifest::UsageLine;
+use bcce_core::run::notice::RunStatus;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -111,7 +111,9 @@ impl CloseRun for Ledger {
             let write = self.client.transact_write_items().set_transact_items(Some(writes.clone()));
             let Err(error) = write.send().await else { return Ok(Closed::Now) };
             match error.as_service_error().map(Cancelled::of) {
-                Some(Cancelled::CountedBefore { teller }) => return Ok(Closed::Before { teller }),
+                Some(Cancelled::CountedBefore { notification_owner }) => {
+                    return Ok(Closed::Before { notification_owner });
+                }
                 Some(Cancelled::Conflict) if tries < CONFLICT_TRIES => {
                     tokio::time::sleep(pause(tries, &closed.run.run_id)).await;
                 }
@@ -133,22 +135,22 @@ impl Ledger {
         let update = update
             .key("pk", text(&of.0))
             .key("sk", text(&of.1))
-            .update_expression("SET teller = :to")
-            .condition_expression("teller = :from")
+            .update_expression("SET notification_owner = :to")
+            .condition_expression("notification_owner = :from")
             .expression_attribute_values(":from", text(from))
             .expression_attribute_values(":to", text(to));
         match update.send().await {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(internal("dynamodb:UpdateItem teller", &error)),
+                _ => Err(internal("dynamodb:UpdateItem notification_owner", &error)),
             },
         }
     }
 }
 
-impl ReadCalls for Ledger {
-    async fn begun(&self, run: &RunRef) -> Result<Vec<BegunStep>, Fault> {
+impl ReadCallLog for Ledger {
+    async fn logged_calls(&self, run: &RunRef) -> Result<Vec<LoggedStep>, Fault> {
         let query = self.client.query().table_name(&self.table).consistent_read(true);
         let query = query
             .key_condition_expression("pk = :pk")
@@ -219,7 +221,7 @@ impl Ledger {
 /// Why a transaction that counts a run wrote nothing.
 enum Cancelled {
     CountedBefore {
-        teller: Option<String>,
+        notification_owner: Option<String>,
     },
     /// Another run was counted by the same counters at that moment. The SDK does not try these again.
     Conflict,
@@ -234,9 +236,9 @@ impl Cancelled {
         };
         let reasons = cancelled.cancellation_reasons();
         match reasons.first() {
-            Some(first) if first.code() == Some("ConditionalCheckFailed") => {
-                Self::CountedBefore { teller: first.item().and_then(teller) }
-            }
+            Some(first) if first.code() == Some("ConditionalCheckFailed") => Self::CountedBefore {
+                notification_owner: first.item().and_then(notification_owner),
+            },
             _ if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) => {
                 Self::Conflict
             }
@@ -251,8 +253,8 @@ fn pause(tries: u32, run_id: &str) -> Duration {
     Duration::from_millis((25 << tries) * share / 256)
 }
 
-fn teller(item: &Item) -> Option<String> {
-    item.get("teller")?.as_s().ok().cloned()
+fn notification_owner(item: &Item) -> Option<String> {
+    item.get("notification_owner")?.as_s().ok().cloned()
 }
 
 /// The run record is written whole, so that it is right even when it was never opened.
@@ -265,7 +267,7 @@ fn closing(closed: &ClosedRun) -> Change {
     item.insert("manifest".into(), text(&closed.manifest_key));
     item.insert("manifest_sha256".into(), text(&closed.manifest_sha256));
     item.insert("counted".into(), AttributeValue::Bool(true));
-    item.insert("teller".into(), text(&closed.teller));
+    item.insert("notification_owner".into(), text(&closed.notification_owner));
     item.extend(totals(&manifest.totals));
     if manifest.truncated > 0 {
         item.insert("truncated".into(), number(manifest.truncated));
@@ -337,14 +339,14 @@ fn identity(run: &Run, status: RunStatus) -> Item {
 }
 
 /// The calls of one step.
-fn begun(item: &Item) -> Result<Vec<BegunStep>, Fault> {
+fn begun(item: &Item) -> Result<Vec<LoggedStep>, Fault> {
     let sk = item.get("sk").and_then(|value| value.as_s().ok()).map_or("", String::as_str);
     let (step, item_no) = step_of_calls(sk);
     let calls = item.get("begun").and_then(|value| value.as_ss().ok());
     let begun = |call: &String| {
         let call = serde_json::from_str(call);
         let call = call.map_err(|_| Fault::internal(format!("calls of {sk} are unreadable")))?;
-        Ok(BegunStep { step: step.clone(), item: item_no, call })
+        Ok(LoggedStep { step: step.clone(), item: item_no, call })
     };
     calls.into_iter().flatten().map(begun).collect()
 }
@@ -408,8 +410,8 @@ mod tests {
         ConditionalCheckFailedException, TransactionCanceledException,
     };
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
-    use bcce_core::batch::reference::ItemOf;
-    use bcce_core::manifest::{Evidence, Manifest};
+    use bcce_core::run::ids::ItemOf;
+    use bcce_core::run::manifest::{Evidence, Manifest};
     use time::macros::datetime;
 
     fn closed() -> ClosedRun {
@@ -447,7 +449,7 @@ mod tests {
             manifest,
             manifest_key: "k".into(),
             manifest_sha256: "0".into(),
-            teller: "arn".into(),
+            notification_owner: "arn".into(),
         }
     }
 
@@ -457,7 +459,8 @@ mod tests {
     }
 
     fn cancelled(codes: [&str; 2]) -> TransactWriteItemsError {
-        let reason = |code| CancellationReason::builder().code(code).item("teller", text("arn"));
+        let reason =
+            |code| CancellationReason::builder().code(code).item("notification_owner", text("arn"));
         let reasons = codes.map(|code| reason(code).build());
         let exception = TransactionCanceledException::builder();
         TransactWriteItemsError::TransactionCanceledException(
@@ -522,7 +525,10 @@ mod tests {
     async fn a_refused_record_was_counted_before_and_a_conflict_is_tried_again() {
         let before = mock!(Client::transact_write_items)
             .then_error(|| cancelled(["ConditionalCheckFailed", "None"]));
-        assert_eq!(close(before).await, Ok(Closed::Before { teller: Some("arn".into()) }));
+        assert_eq!(
+            close(before).await,
+            Ok(Closed::Before { notification_owner: Some("arn".into()) })
+        );
         let conflict = mock!(Client::transact_write_items)
             .then_error(|| cancelled(["None", "TransactionConflict"]));
         assert!(close(conflict).await.is_err());
@@ -556,7 +562,7 @@ mod tests {
                 })
                 .then_output(move || QueryOutput::builder().set_items(Some(items.clone())).build());
             let client = mock_client!(aws_sdk_dynamodb, [&rule]);
-            let begun = Ledger { client, table: "t".into() }.begun(&closed().run).await.ok();
+            let begun = Ledger { client, table: "t".into() }.logged_calls(&closed().run).await.ok();
             assert_eq!(begun.as_ref().map(Vec::len), known);
             if let Some(begun) = begun {
                 assert_eq!((begun[1].step.as_str(), begun[1].item), ("part", Some(3)));
@@ -571,7 +577,9 @@ mod tests {
             UpdateItemError::ConditionalCheckFailedException(exception)
         });
         let done = mock!(Client::update_item)
-            .match_requests(|update| update.condition_expression() == Some("teller = :from"))
+            .match_requests(|update| {
+                update.condition_expression() == Some("notification_owner = :from")
+            })
             .then_output(|| UpdateItemOutput::builder().build());
         for (rule, expected) in [(refused, false), (done, true)] {
             let client = mock_client!(aws_sdk_dynamodb, [&rule]);

@@ -20,18 +20,19 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use bcce_aws::sqs::{is_plain, letters::REQUEST_ID};
-use bcce_core::artifact::{parse, store_once, to_json};
-use bcce_core::batch::dropped::is_folder;
+use bcce_core::base::error::{ErrorName, Fault, Problems};
+use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::limits::MAX_ID_BYTES;
+use bcce_core::batch::s3_event::is_folder;
 use bcce_core::batch::{BatchRequest, StoredBatch};
-use bcce_core::config::parameter_name;
-use bcce_core::error::{ErrorName, Fault, Problems};
-use bcce_core::limits::MAX_ID_BYTES;
+use bcce_core::config::documents::parameter_name;
+use bcce_core::io::objects::store_once;
 use bcce_core::ports::{
     Clock, DeadLetter, GetObject, ListParameters, ListSlots, Postpone, Publish, PutOnce,
     ReleaseSlot, SendAgain, StartBatch, StartRun, Started, TakeSlot,
 };
-use bcce_core::request::{Request, StoredRequest};
-use bcce_core::slot::{Lane, batch_weight};
+use bcce_core::run::request::{Request, StoredRequest};
+use bcce_core::run::slots::{Lane, batch_weight};
 use time::OffsetDateTime;
 
 use slots::{Claim, Taken};

@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
-use bcce_core::asking::{self, Answer};
-use bcce_core::attempt::{Attempt, AttemptKind, Cause, Target};
-use bcce_core::begun::Begun;
-use bcce_core::error::{ErrorName, Fault};
-use bcce_core::health::{Breaker, Standing, target_key};
-use bcce_core::parameters::{Parameters, json_output};
-use bcce_core::plan::Plan;
-use bcce_core::ports::{CallModel, Clock, GetObject, ModelAnswer, Repair};
-use bcce_core::prompt::Prompt;
-use bcce_core::routing::{Route, Routing};
-use bcce_core::schema::subset::subset;
-use bcce_core::template::Step;
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::target::Target;
+use bcce_core::call::attempt::{Attempt, AttemptKind, Cause};
+use bcce_core::call::model::{ModelAnswer, Repair};
+use bcce_core::call::parameters::{Parameters, json_output};
+use bcce_core::call::request_building;
+use bcce_core::call::request_building::Answer;
+use bcce_core::config::routing::Routing;
+use bcce_core::config::template::Step;
+use bcce_core::document::prompt::Prompt;
+use bcce_core::document::schema::subset::subset;
+use bcce_core::failover::breaker::{Breaker, Status, target_key};
+use bcce_core::failover::route::Route;
+use bcce_core::ports::{CallModel, Clock, GetObject};
+use bcce_core::run::call_log::LoggedCall;
+use bcce_core::run::plan::Plan;
 use time::OffsetDateTime;
 
 use crate::ask::{Asked, Asking};
@@ -91,7 +95,7 @@ where
         let until = ports.clock.now() + remaining.saturating_sub(MARGIN);
         let attempts = request.attempts.clone();
         let schema_refused = is_refused(ports, step, &attempts).await;
-        Ok(asking::prompt(step, &context).map(|prompt| Self {
+        Ok(request_building::prompt(step, &context).map(|prompt| Self {
             ports,
             reports,
             request,
@@ -140,9 +144,9 @@ where
             decision.probe.as_deref().is_some_and(|token| breaker.is_probed_by(token))
         };
         breakers.iter().all(|breaker| match breaker.standing(now) {
-            Standing::Closed => true,
-            Standing::Probed { .. } => is_mine(breaker),
-            Standing::Open { .. } | Standing::Due => false,
+            Status::Closed => true,
+            Status::Probed { .. } => is_mine(breaker),
+            Status::Open { .. } | Status::Due => false,
         })
     }
 
@@ -267,7 +271,7 @@ where
         repair: Option<Repair<'_>>,
     ) -> Result<Asked, Fault> {
         let kind = if repair.is_some() { AttemptKind::Repair } else { AttemptKind::First };
-        let prompt = asking::prompt_for(&self.prompt, self.step, parameters);
+        let prompt = request_building::prompt_for(&self.prompt, self.step, parameters);
         let grammar = parameters.schema.as_ref().map(|schema| grammars::key(schema, target));
         let is_compiled = self.is_compiled(grammar.as_ref()).await;
         let asking = Asking {
@@ -282,7 +286,7 @@ where
             time,
             repair,
         };
-        let call = Begun { started_at: self.ports.clock.now(), target: target.clone() };
+        let call = LoggedCall { started_at: self.ports.clock.now(), target: target.clone() };
         let started_at = call.started_at;
         begin(self.reports, self.ports, self.request, call);
         let (attempt, signal, asked) = asking.ask(&self.ports.model, started_at, kind).await;
@@ -308,8 +312,8 @@ where
         parameters: &Parameters<'_>,
         answer: &ModelAnswer,
     ) -> Result<Result<Answer, String>, Fault> {
-        let prompt = asking::prompt_for(&self.prompt, self.step, parameters);
-        asking::read(self.step, &prompt, parameters.max_tokens, answer)
+        let prompt = request_building::prompt_for(&self.prompt, self.step, parameters);
+        request_building::read(self.step, &prompt, parameters.max_tokens, answer)
     }
 
     fn mark_invalid(&mut self, fault: &str) {

@@ -6,16 +6,16 @@ mod known; // what the items of one batch share
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{parse, to_json};
-use bcce_core::batch::making::make;
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::json::{parse, to_json};
 use bcce_core::batch::manifest::{BatchNotice, BatchStatus, Counts};
 use bcce_core::batch::reference::{BatchRun, Place};
-use bcce_core::batch::{Entry, Halt, Item, Tally, Tolerance};
-use bcce_core::error::{ErrorName, Fault};
+use bcce_core::batch::{BatchProgress, Entry, Halt, Item, Tolerance};
+use bcce_core::io::item_run::item_run;
 use bcce_core::ports::{
-    Clock, GetObject, GetRange, HaltBatch, OpenSource, PutObject, PutOnce, ReadTally,
+    Clock, GetObject, GetRange, HaltBatch, OpenSource, PutObject, PutOnce, ReadBatchProgress,
 };
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
 use serde::{Deserialize, Serialize};
 
 pub use known::{Batches, Halted, Tallies};
@@ -52,7 +52,7 @@ pub struct Request {
     pub place: Place,
     pub tolerance: Tolerance,
     /// ARN of the execution that asks.
-    pub teller: String,
+    pub notification_owner: String,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -84,7 +84,7 @@ pub async fn handle<S, R, L, C>(
 where
     S: GetObject + GetRange + PutObject + PutOnce,
     R: OpenSource,
-    L: ReadTally + HaltBatch,
+    L: ReadBatchProgress + HaltBatch,
     C: Clock,
 {
     let (batch, now) = (&request.batch, ports.clock.now());
@@ -114,12 +114,17 @@ impl<S, R, L, C> Ports<S, R, L, C>
 where
     S: GetObject + GetRange + PutObject + PutOnce,
     R: OpenSource,
-    L: ReadTally + HaltBatch,
+    L: ReadBatchProgress + HaltBatch,
     C: Clock,
 {
-    async fn halt(&self, request: &Request, tally: &Tally, halt: Halt) -> Result<Response, Fault> {
+    async fn halt(
+        &self,
+        request: &Request,
+        tally: &BatchProgress,
+        halt: Halt,
+    ) -> Result<Response, Fault> {
         let batch = request.batch.item_of();
-        let tells = self.ledger.halt(&batch, &request.teller, &halt).await?;
+        let tells = self.ledger.halt(&batch, &request.notification_owner, &halt).await?;
         if !tells {
             self.halted.note(batch);
         }
@@ -133,7 +138,8 @@ where
         let (batch, place) = (&request.batch, &request.place);
         let stored = self.batches.read(&self.store, batch).await?;
         let item = self.item(batch, place).await?;
-        let made = make(&self.store, &self.sources, &stored, batch, item, place.attempt_no).await?;
+        let made =
+            item_run(&self.store, &self.sources, &stored, batch, item, place.attempt_no).await?;
         Ok(made.run)
     }
 
@@ -148,7 +154,7 @@ where
     }
 }
 
-fn notice(request: &Request, tally: &Tally, halt: Halt) -> BatchNotice {
+fn notice(request: &Request, tally: &BatchProgress, halt: Halt) -> BatchNotice {
     let batch = &request.batch;
     let message = format!("{}; no further one is started", halt.because);
     BatchNotice {

@@ -1,8 +1,8 @@
 use std::cell::{Cell, RefCell};
 
-use bcce_core::batch::reference::ItemOf;
 use bcce_core::batch::{BatchRequest, StoredBatch};
 use bcce_core::fakes::{MemorySources, MemoryStore, now};
+use bcce_core::run::ids::ItemOf;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -14,25 +14,25 @@ const EVENT: &str = include_str!("../../../events/open-item/first.json");
 /// What of the batch is over, and who tells that it halts.
 #[derive(Default)]
 struct Ledger {
-    tally: RefCell<Tally>,
+    tally: RefCell<BatchProgress>,
     reads: Cell<u32>,
     halts: Cell<u32>,
-    teller: RefCell<Option<String>>,
+    notification_owner: RefCell<Option<String>>,
 }
 
-impl ReadTally for Ledger {
-    async fn tally(&self, _: &ItemOf) -> Result<Tally, Fault> {
+impl ReadBatchProgress for Ledger {
+    async fn batch_progress(&self, _: &ItemOf) -> Result<BatchProgress, Fault> {
         self.reads.set(self.reads.get() + 1);
         Ok(self.tally.borrow().clone())
     }
 }
 
 impl HaltBatch for Ledger {
-    async fn halt(&self, _: &ItemOf, teller: &str, halt: &Halt) -> Result<bool, Fault> {
+    async fn halt(&self, _: &ItemOf, notification_owner: &str, halt: &Halt) -> Result<bool, Fault> {
         self.halts.set(self.halts.get() + 1);
         self.tally.borrow_mut().halted.get_or_insert_with(|| halt.clone());
-        let mut elected = self.teller.borrow_mut();
-        Ok(elected.get_or_insert_with(|| teller.to_owned()) == teller)
+        let mut elected = self.notification_owner.borrow_mut();
+        Ok(elected.get_or_insert_with(|| notification_owner.to_owned()) == notification_owner)
     }
 }
 
@@ -88,7 +88,11 @@ fn of_an_object() -> (Fakes, Request) {
 }
 
 fn again(request: &Request) -> Request {
-    Request { batch: request.batch.clone(), teller: request.teller.clone(), ..*request }
+    Request {
+        batch: request.batch.clone(),
+        notification_owner: request.notification_owner.clone(),
+        ..*request
+    }
 }
 
 fn open(ports: &Fakes, request: &Request) -> Result<Response, Fault> {
@@ -213,25 +217,29 @@ fn an_object_that_makes_too_long_a_request_is_refused() {
     assert!(refused(&ports, &request).starts_with("request: is "));
 }
 
-fn too_many(request: &Request) -> Tally {
-    Tally { failed: request.tolerance.failures + 1, succeeded: 5, ..Tally::default() }
+fn too_many(request: &Request) -> BatchProgress {
+    BatchProgress {
+        failed: request.tolerance.failures + 1,
+        succeeded: 5,
+        ..BatchProgress::default()
+    }
 }
 
 #[test]
 fn as_many_failures_as_may_be_halt_nothing() {
     let (ports, request) = of_a_row();
     *ports.ledger.tally.borrow_mut() =
-        Tally { failed: request.tolerance.failures, ..Tally::default() };
+        BatchProgress { failed: request.tolerance.failures, ..BatchProgress::default() };
     ready(&ports, &request);
 }
 
 #[test]
 fn when_too_many_failed_nothing_is_started_and_one_tells_of_it() {
     let (ports, request) = of_a_row();
-    *ports.ledger.tally.borrow_mut() = Tally { truncated: 2, ..too_many(&request) };
+    *ports.ledger.tally.borrow_mut() = BatchProgress { truncated: 2, ..too_many(&request) };
     let written = ports.store.objects.borrow().clone();
-    let notice = |teller: &str| {
-        let request = Request { teller: teller.into(), ..again(&request) };
+    let notice = |notification_owner: &str| {
+        let request = Request { notification_owner: notification_owner.into(), ..again(&request) };
         match open(&ports, &request).unwrap() {
             Response::Halted { notice } => notice,
             other => panic!("{other:?}"),
@@ -258,11 +266,12 @@ fn what_is_halted_stays_so() {
     *ports.ledger.tally.borrow_mut() = too_many(&request);
     assert!(matches!(open(&ports, &request), Ok(Response::Halted { notice: Some(_) })));
     let halted = ports.ledger.tally.borrow().halted.clone();
-    *ports.ledger.tally.borrow_mut() = Tally { halted, succeeded: 1_000, ..Tally::default() };
+    *ports.ledger.tally.borrow_mut() =
+        BatchProgress { halted, succeeded: 1_000, ..BatchProgress::default() };
     let later = ports.clock.0.get() + time::Duration::seconds(3);
     ports.clock.0.set(later);
     assert!(matches!(open(&ports, &request), Ok(Response::Halted { notice: Some(_) })));
-    let another = Request { teller: "another".into(), ..again(&request) };
+    let another = Request { notification_owner: "another".into(), ..again(&request) };
     assert_eq!(open(&ports, &another), Ok(Response::Halted { notice: None }));
 }
 
@@ -271,7 +280,7 @@ fn what_is_halted_stays_so() {
 fn that_another_told_of_the_halt_is_asked_once() {
     let (ports, request) = of_a_row();
     *ports.ledger.tally.borrow_mut() = too_many(&request);
-    *ports.ledger.teller.borrow_mut() = Some("another".into());
+    *ports.ledger.notification_owner.borrow_mut() = Some("another".into());
     for _ in 0..3 {
         assert_eq!(open(&ports, &request), Ok(Response::Halted { notice: None }));
     }
@@ -293,7 +302,7 @@ fn a_tally_is_good_for_two_seconds_and_for_its_own_batch() {
     later(1);
     assert!(matches!(open(&ports, &request), Ok(Response::Halted { .. })));
     // A retry counts from nothing.
-    *ports.ledger.tally.borrow_mut() = Tally::default();
+    *ports.ledger.tally.borrow_mut() = BatchProgress::default();
     request.batch.reference.attempt_no = 2;
     ready(&ports, &request);
     assert_eq!(ports.ledger.reads.get(), 3);
@@ -301,10 +310,10 @@ fn a_tally_is_good_for_two_seconds_and_for_its_own_batch() {
 
 #[test]
 fn a_cost_that_is_not_known_as_a_whole_is_told_as_a_part() {
-    let known = Tally { cost_usd: "0.50".parse().unwrap(), ..Tally::default() };
+    let known = BatchProgress { cost_usd: "0.50".parse().unwrap(), ..BatchProgress::default() };
     let told = serde_json::to_value(known.totals()).unwrap();
     assert_eq!(told["cost_usd"], "0.5");
-    let told = serde_json::to_value(Tally { unknown_cost: 1, ..known }.totals()).unwrap();
+    let told = serde_json::to_value(BatchProgress { unknown_cost: 1, ..known }.totals()).unwrap();
     assert_eq!((&told["cost_usd"], &told["priced_subtotal_usd"]), (&Value::Null, &json!("0.5")));
     assert_eq!(told["usage"], Value::Null);
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use aws_sdk_ssm::types::ParameterType;
-use bcce_core::config::Pointer;
+use bcce_core::config::documents::Pointer;
 use bcce_core::ledger::{attempt_sk, run_pk};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use crate::models::{alias, with_aliases, with_tenants};
 
 pub use crate::models::Layout;
-pub use bcce_core::run::RunRef;
+pub use bcce_core::run::ids::RunRef;
 
 pub struct Stack {
     pub s3: aws_sdk_s3::Client,

@@ -1,7 +1,7 @@
 //! What a plain client sees of a batch.
 
-use bcce_core::batch::{BatchRef, Tally};
-use bcce_core::ports::ReadTally;
+use bcce_core::batch::{BatchProgress, BatchRef};
+use bcce_core::ports::ReadBatchProgress;
 use bcce_tests::harness::stack::{RunRef, Stack, output};
 use serde_json::{Value, json};
 
@@ -103,8 +103,8 @@ pub async fn lines(stack: &Stack, key: &str) -> Vec<Value> {
 }
 
 /// Returns the batch progress that the ledger has of an attempt.
-pub async fn progress(batch: &BatchRef) -> Tally {
+pub async fn progress(batch: &BatchRef) -> BatchProgress {
     let config = bcce_aws::chain::sdk_config().await.unwrap();
     let ledger = bcce_aws::dynamodb::Ledger::new(&config, &output("LedgerTable"));
-    ledger.tally(&batch.item_of()).await.unwrap()
+    ledger.batch_progress(&batch.item_of()).await.unwrap()
 }

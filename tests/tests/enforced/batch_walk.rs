@@ -1,6 +1,6 @@
 //! Calls the functions of batches one after the other, as their machine does, but without its retries.
 
-use bcce_core::artifact::{parse_lines, to_json};
+use bcce_core::base::json::{parse_lines, to_json};
 use bcce_core::batch::{BatchRef, BatchRequest, Place, StoredBatch};
 use bcce_tests::harness::stack::{Stack, fresh, output};
 use serde_json::{Value, json};

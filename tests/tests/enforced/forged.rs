@@ -1,10 +1,10 @@
 //! What a role that was taken over may not do: write what others trust, and have a forgery signed.
 
-use bcce_core::artifact::to_json;
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::json::to_json;
 use bcce_core::batch::BatchRef;
-use bcce_core::digest::sha256_hex;
-use bcce_core::request::{Request, StoredRequest};
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
+use bcce_core::run::request::{Request, StoredRequest};
 use bcce_tests::harness::stack::{Stack, fresh, output};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Calls the functions of a run one after the other, as the state machine does, but without its retries.
 
-use bcce_core::artifact::to_json;
-use bcce_core::request::{Request, StoredRequest};
+use bcce_core::base::json::to_json;
+use bcce_core::run::request::{Request, StoredRequest};
 use bcce_tests::harness::stack::{Stack, fresh, output};
 use serde_json::{Value, json};
 

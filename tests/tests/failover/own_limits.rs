@@ -1,4 +1,4 @@
-use bcce_core::health::Breaker;
+use bcce_core::failover::breaker::Breaker;
 use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model};
 use serde_json::json;
 

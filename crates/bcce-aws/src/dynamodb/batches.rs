@@ -5,18 +5,19 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use bcce_core::attempt::Usage;
-use bcce_core::batch::reference::{BatchRef, BatchRun, ItemOf};
-use bcce_core::batch::{BatchStatus, Halt, Tally};
-use bcce_core::error::{ErrorName, Fault};
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::usage::Usage;
+use bcce_core::batch::reference::{BatchRef, BatchRun};
+use bcce_core::batch::{BatchProgress, BatchStatus, Halt};
 use bcce_core::ledger::{
     BatchRecord, ClosedBatch, ClosedRun, HALT_SK, OpenedBatch, attempt_sk, batch_pk, batches_pk,
-    tally_pk, tally_sk,
+    progress_pk, progress_sk,
 };
-use bcce_core::notice::RunStatus;
-use bcce_core::ports::{CloseBatch, Closed, HaltBatch, OpenBatch, Opened, ReadTally};
+use bcce_core::ports::{CloseBatch, Closed, HaltBatch, OpenBatch, Opened, ReadBatchProgress};
+use bcce_core::run::ids::ItemOf;
+use bcce_core::run::notice::RunStatus;
 
-use super::{Change, Item, Ledger, moment, number, stamp, teller, text};
+use super::{Change, Item, Ledger, moment, notification_owner, number, stamp, text};
 use crate::fault::internal;
 
 /// Of a counter of errors: the name follows.
@@ -85,7 +86,9 @@ impl CloseBatch for Ledger {
             Ok(_) => Ok(Closed::Now),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(before)) => {
-                    Ok(Closed::Before { teller: before.item().and_then(teller) })
+                    Ok(Closed::Before {
+                        notification_owner: before.item().and_then(notification_owner),
+                    })
                 }
                 _ => Err(internal("dynamodb:UpdateItem batch", &error)),
             },
@@ -98,18 +101,25 @@ impl CloseBatch for Ledger {
 }
 
 impl HaltBatch for Ledger {
-    async fn halt(&self, batch: &ItemOf, teller: &str, halt: &Halt) -> Result<bool, Fault> {
+    async fn halt(
+        &self,
+        batch: &ItemOf,
+        notification_owner: &str,
+        halt: &Halt,
+    ) -> Result<bool, Fault> {
         let update = self.client.update_item().table_name(&self.table);
         let update = update
-            .key("pk", text(&tally_pk(batch)))
+            .key("pk", text(&progress_pk(batch)))
             .key("sk", text(HALT_SK))
             .update_expression(
-                "SET halted_at = :at, halted_by = :teller, halted_because = :because",
+                "SET halted_at = :at, halted_by = :notification_owner, halted_because = :because",
             )
-            .condition_expression("attribute_not_exists(halted_by) OR halted_by = :teller")
+            .condition_expression(
+                "attribute_not_exists(halted_by) OR halted_by = :notification_owner",
+            )
             .expression_attribute_values(":at", text(&stamp(halt.at)))
             .expression_attribute_values(":because", text(&halt.because))
-            .expression_attribute_values(":teller", text(teller));
+            .expression_attribute_values(":notification_owner", text(notification_owner));
         match update.send().await {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
@@ -120,15 +130,15 @@ impl HaltBatch for Ledger {
     }
 }
 
-impl ReadTally for Ledger {
-    async fn tally(&self, batch: &ItemOf) -> Result<Tally, Fault> {
+impl ReadBatchProgress for Ledger {
+    async fn batch_progress(&self, batch: &ItemOf) -> Result<BatchProgress, Fault> {
         let query = self.client.query().table_name(&self.table);
         let query = query
             .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", text(&tally_pk(batch)));
+            .expression_attribute_values(":pk", text(&progress_pk(batch)));
         let got = query.send().await;
         let got = got.map_err(|error| internal("dynamodb:Query tally", &error))?;
-        let mut sum = Tally::default();
+        let mut sum = BatchProgress::default();
         got.items().iter().for_each(|item| sum.add(&tally(item)));
         Ok(sum)
     }
@@ -157,17 +167,17 @@ pub(super) fn tallying(closed: &ClosedRun) -> Option<Change> {
     if let Some(error) = &manifest.error {
         counters.push((format!("{ERROR}{}", error.name), number(1)));
     }
-    let key = (tally_pk(batch), tally_sk(&closed.run.run_id));
+    let key = (progress_pk(batch), progress_sk(&closed.run.run_id));
     Some(Change::adding(key, &counters))
 }
 
-fn tally(item: &Item) -> Tally {
+fn tally(item: &Item) -> BatchProgress {
     let count = |name: &str| number_of(item, name).unwrap_or_default();
     let errors = item.keys().filter_map(|name| {
         let error = name.strip_prefix(ERROR)?;
         Some((error.to_owned(), count(name)))
     });
-    Tally {
+    BatchProgress {
         succeeded: count("succeeded"),
         failed: count("failed"),
         cancelled: count("cancelled"),
@@ -201,7 +211,7 @@ fn closing(closed: &ClosedBatch) -> Change {
     item.insert("ended_at".into(), text(&stamp(manifest.ended_at)));
     item.insert("manifest".into(), text(&closed.manifest_key));
     item.insert("manifest_sha256".into(), text(&closed.manifest_sha256));
-    item.insert("teller".into(), text(&closed.teller));
+    item.insert("notification_owner".into(), text(&closed.notification_owner));
     if let Some(error) = &manifest.error {
         item.insert("error_name".into(), text(error.name.as_str()));
         item.insert("error_message".into(), text(&error.message));
@@ -311,7 +321,7 @@ mod tests {
             })
             .then_output(move || QueryOutput::builder().set_items(Some(items.clone())).build());
         let ledger = Ledger { client: mock_client!(aws_sdk_dynamodb, [&rule]), table: "t".into() };
-        let tally = ledger.tally(&batch().item_of()).await.unwrap();
+        let tally = ledger.batch_progress(&batch().item_of()).await.unwrap();
         assert_eq!((tally.over(), tally.failed, tally.errors["Bcce.NoTarget"]), (5, 3, 3));
         assert_eq!(tally.cost_usd.to_string(), "1.0");
         assert_eq!(tally.halted, Some(halt()));
@@ -322,7 +332,7 @@ mod tests {
         let mine = mock!(Client::update_item)
             .match_requests(|update| {
                 update.condition_expression()
-                    == Some("attribute_not_exists(halted_by) OR halted_by = :teller")
+                    == Some("attribute_not_exists(halted_by) OR halted_by = :notification_owner")
             })
             .then_output(|| UpdateItemOutput::builder().build());
         let others = mock!(Client::update_item).then_error(refused);
@@ -353,21 +363,21 @@ mod tests {
             manifest: sealed(),
             manifest_key: "k".into(),
             manifest_sha256: "0".into(),
-            teller: "me".into(),
+            notification_owner: "me".into(),
         };
         let now = mock!(Client::update_item)
             .match_requests(|update| {
                 let values = update.expression_attribute_values().unwrap();
-                values[":teller"] == text("me")
+                values[":notification_owner"] == text("me")
                     && update.condition_expression() == Some("attribute_not_exists(#ended_at)")
             })
             .then_output(|| UpdateItemOutput::builder().build());
         let before = mock!(Client::update_item).then_error(|| {
             let exception = ConditionalCheckFailedException::builder();
-            let exception = exception.item("teller", text("another")).build();
+            let exception = exception.item("notification_owner", text("another")).build();
             UpdateItemError::ConditionalCheckFailedException(exception)
         });
-        let another = Closed::Before { teller: Some("another".into()) };
+        let another = Closed::Before { notification_owner: Some("another".into()) };
         for (rule, expected) in [(now, Closed::Now), (before, another)] {
             let client = mock_client!(aws_sdk_dynamodb, [&rule]);
             let ledger = Ledger { client, table: "t".into() };
