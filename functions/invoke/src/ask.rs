@@ -10,7 +10,6 @@ use bcce_core::call::model::{
     Blame, CallFailure, CallLimits, CallReport, Limit, ModelAnswer, ModelCall, Repair,
 };
 use bcce_core::call::parameters::Parameters;
-use bcce_core::call::request_building;
 use bcce_core::call::request_building::{answered, describe};
 use bcce_core::config::template::Step;
 use bcce_core::document::prompt::Prompt;

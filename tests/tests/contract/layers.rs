@@ -164,7 +164,6 @@ fn crates() -> Vec<PathBuf> {
 }
 
 #[test]
-#[ignore = "the layers are not there yet"]
 fn no_layer_of_the_core_imports_a_higher_one() {
     let wrong = upward(&crate_at(&root().join("crates/bcce-core/src")));
     assert!(wrong.is_empty(), "in crates/bcce-core/src:\n{}", wrong.join("\n"));
