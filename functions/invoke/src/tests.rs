@@ -657,7 +657,7 @@ async fn every_call_is_noted_as_its_attempt_records_it() {
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     let key = request().run.step_key("answer", None);
     let step_record: StepRecord = parse(&key, &ports.store.objects.borrow()[&key]).unwrap();
-    let begun = ports.health.ledger().begun.borrow();
+    let begun = ports.health.ledger().logged_calls.borrow();
     assert_eq!((begun.len(), step_record.attempts.len()), (2, 2));
     assert!(begun.iter().all(|begun| !begun.is_lost([&step_record])));
     assert!(begun.iter().all(|begun| begun.is_lost([])));
