@@ -29,6 +29,7 @@ pub struct Outputs {
     pub dead_letter_queue_url: String,
     pub dispatch_function: String,
     pub workflow_arn: String,
+    #[serde(rename = "FinalizeArn")]
     pub settle_arn: String,
     pub batch_arn: String,
     pub artifact_bucket: String,

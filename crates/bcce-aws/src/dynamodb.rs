@@ -509,7 +509,7 @@ mod tests {
                     })
                     .collect();
                 updates.len() == 3
-                    && tally.key()["pk"] == text("tally#explain-batch-1#2")
+                    && tally.key()["pk"] == text("progress#explain-batch-1#2")
                     && tally.update_expression().starts_with("ADD ")
                     && *added["failed"] == number(1)
                     && *added["error:Bcce.Internal"] == number(1)

@@ -1,4 +1,4 @@
-//! A batch's metrics, by the workflow. What its runs cost is in theirs.
+//! The metrics of a batch, by workflow. The metrics of its runs have their costs.
 
 use bcce_core::base::emf;
 use bcce_core::batch::bulk::JobRecord;

@@ -1,5 +1,5 @@
-//! Seals a batch: what came of its parts put together, the manifest signed and written once with its signature, the
-//! record closed. A second seal finds the first one's manifest and returns it.
+//! Seals a batch: joins the results of its parts, signs the manifest and writes it once with its signature, and closes the
+//! record. A second seal finds the first one's manifest and returns it.
 
 mod emf;
 #[cfg(test)]
@@ -7,13 +7,13 @@ mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::{parse, parse_lines};
 use bcce_core::batch::BatchManifest;
 use bcce_core::batch::bulk::JobsRecord;
 use bcce_core::batch::manifest::{BatchNotice, Opened, Outcome, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
-use bcce_core::io::seal;
-use bcce_core::io::seal::{Sealed, Subject};
+use bcce_core::io::closing::Claim;
+use bcce_core::io::seal::{Sealed, Subject, find_or_seal};
+use bcce_core::io::{closing, objects};
 use bcce_core::ledger::ClosedBatch;
 use bcce_core::ports::{
     Clock, CloseBatch, Closed, Concatenate, GetObject, GetSealed, PutOnce, PutSealed,
@@ -23,7 +23,6 @@ use bcce_core::run::ending::ExecutionStatus;
 use bcce_core::run::manifest::ManifestRef;
 use bcce_core::run::slots::Lane;
 use futures::{StreamExt, TryStreamExt};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Sums read at a time.
@@ -49,27 +48,29 @@ impl Config {
     }
 }
 
-pub struct Ports<S, K, L, C> {
+pub struct Ports<S, K, L, C, M> {
     pub store: S,
     pub signing_key: K,
     pub ledger: L,
     pub clock: C,
+    /// Prints a metrics document.
+    pub metrics: M,
 }
 
-/// A batch that is over, with what the state machine alone knows of it.
+/// A batch whose items are over, with what only the state machine knows of it.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
-    /// What ended it before its items.
+    /// What ended the batch before its items.
     #[serde(default)]
     pub fault: Option<Fault>,
-    /// How its execution ended, from outside.
+    /// How the batch's execution ended, if the finalize machine asks.
     #[serde(default)]
     pub ended: Option<ExecutionStatus>,
-    /// A Map that ended as a whole, whatever became of its items.
+    /// The error of a Map that failed as a whole.
     #[serde(default)]
     pub broken: Option<Broken>,
-    /// ARN of the execution that asks.
+    /// ARN of the execution that asks. It sends the notification if it is the one that closes the batch.
     pub notification_owner: String,
 }
 
@@ -82,8 +83,8 @@ pub struct Broken {
 
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Response {
-    /// It is the asking execution's to tell of the batch.
-    pub tells: bool,
+    /// Whether the asking execution sends the notification.
+    pub should_notify: bool,
     pub manifest: ManifestRef,
     /// The message for the notifications topic.
     pub notice: Box<BatchNotice>,
@@ -92,10 +93,9 @@ pub struct Response {
 /// # Errors
 /// `Bcce.Internal`: nothing is sealed, or the seal is not finished; a retry finishes it. A manifest that no sealer made is
 /// one, too, and stays so.
-pub async fn handle<S, K, L, C>(
-    ports: &Ports<S, K, L, C>,
-    environment: &str,
-    emit: &impl Fn(&str),
+pub async fn handle<S, K, L, C, M>(
+    ports: &Ports<S, K, L, C, M>,
+    config: &Config,
     request: Request,
 ) -> Result<Response, Fault>
 where
@@ -103,13 +103,13 @@ where
     K: SignDigest + VerifyDigest,
     L: CloseBatch + ReadBatchProgress + ReleaseSlot,
     C: Clock,
+    M: Fn(&str),
 {
     let batch = &request.batch;
-    let (store, key, subject) = (&ports.store, &ports.signing_key, Subject::of_batch(batch));
-    let Sealed { manifest, reference } = match seal::find(store, key, &subject).await? {
-        Some(sealed) => sealed,
-        None => seal::seal(store, key, &subject, ports.seal(&request).await?).await?,
-    };
+    let subject = Subject::of_batch(batch);
+    let Ports { store, signing_key: key, .. } = ports;
+    let make = async || ports.seal(&request).await;
+    let Sealed { manifest, reference } = find_or_seal(store, key, &subject, make).await?;
     let closed = ClosedBatch {
         batch: batch.clone(),
         manifest,
@@ -117,45 +117,28 @@ where
         manifest_sha256: reference.sha256.clone(),
         notification_owner: request.notification_owner.clone(),
     };
-    // None of its items is at work any more.
+    // No item of the batch is under way any more.
     ports.ledger.release_slot(Lane::Batches, &batch.tenant, &batch.execution_name()).await?;
-    let tells = match ports.ledger.close_batch(&closed).await? {
-        Closed::Now => {
-            emf::documents(environment, &closed.manifest)
-                .iter()
-                .for_each(|document| emit(document));
-            true
-        }
-        Closed::Before { notification_owner } => {
-            tells(&ports.ledger, &request, notification_owner.as_deref()).await?
-        }
+    let found = ports.ledger.close_batch(&closed).await?;
+    if found == Closed::Now {
+        let documents = emf::documents(&config.environment, &closed.manifest);
+        documents.iter().for_each(|document| (ports.metrics)(document));
+    }
+    let claim = Claim {
+        execution_arn: &request.notification_owner,
+        own_execution_arn: &batch.execution_arn,
+        is_ended: request.ended.is_some(),
     };
+    let take_over =
+        async |from: &str, to: &str| ports.ledger.take_batch_over(batch, from, to).await;
+    let should_notify = closing::should_notify(&found, claim, take_over).await?;
     let status = closed.manifest.status.as_str();
     tracing::info!(batch_id = batch.batch_id, status, "the batch is sealed");
     let notice = Box::new(closed.manifest.notice(&reference.key, &reference.sha256));
-    Ok(Response { tells, manifest: reference, notice })
+    Ok(Response { should_notify, manifest: reference, notice })
 }
 
-/// Whoever closes a batch tells of it, so that one does. An execution that closed its batch and was ended before its
-/// own end may not have told: then the one that settles the batch takes that over.
-async fn tells(
-    ledger: &impl CloseBatch,
-    request: &Request,
-    notification_owner: Option<&str>,
-) -> Result<bool, Fault> {
-    let (batch, us) = (&request.batch, request.notification_owner.as_str());
-    match notification_owner {
-        Some(notification_owner) if notification_owner == us => Ok(true),
-        Some(notification_owner)
-            if notification_owner == batch.execution_arn && request.ended.is_some() =>
-        {
-            ledger.take_batch_over(batch, notification_owner, us).await
-        }
-        _ => Ok(false),
-    }
-}
-
-impl<S, K, L, C> Ports<S, K, L, C>
+impl<S, K, L, C, M> Ports<S, K, L, C, M>
 where
     S: GetObject + Concatenate,
     L: ReadBatchProgress,
@@ -163,7 +146,7 @@ where
 {
     async fn seal(&self, request: &Request) -> Result<BatchManifest, Fault> {
         let batch = &request.batch;
-        let opened: Option<Opened> = self.read(&batch.opened_key()).await?;
+        let opened: Option<Opened> = objects::find(&self.store, &batch.opened_key()).await?;
         let (mut sums, mut results, mut outputs) = (Sums::none(), None, None);
         let (mut uncollected, mut halted) = (0, None);
         if let Some(opened) = &opened {
@@ -178,13 +161,12 @@ where
             outputs = Some(self.store.concatenate(&from, &to, &batch.batch_id).await?);
         }
         let bulk = match opened.as_ref().and_then(|opened| opened.bulk.as_ref()) {
-            Some(_) => self.read::<JobsRecord>(&batch.jobs_key()).await?,
+            Some(_) => objects::find::<JobsRecord>(&self.store, &batch.jobs_key()).await?,
             None => None,
         };
         Ok(BatchManifest::seal(Outcome {
             batch,
             opened,
-            // As they ended, if there were any.
             bulk: bulk.map_or_else(Vec::new, |record| record.jobs),
             sums,
             results,
@@ -196,23 +178,13 @@ where
         }))
     }
 
-    async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Fault> {
-        match self.store.get(key).await? {
-            Some(body) => parse(key, &body).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Those of all parts, and how many parts have none: what could be collected must not be lost with them.
+    /// Returns the sums of all parts, and how many parts have none: their absence must not lose the others.
     async fn sums(&self, batch: &BatchRef) -> Result<(Sums, u32), Fault> {
-        let key = batch.parts_key();
-        let body = self.store.get(&key).await?;
-        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let parts: Vec<Part> = parse_lines(&key, &body)?;
+        let parts: Vec<Part> = objects::read_lines(&self.store, &batch.parts_key()).await?;
         let read = parts.into_iter().map(|part| async move {
             let key = batch.part_sums_key(part.part);
-            Ok::<_, Fault>(match self.store.get(&key).await? {
-                Some(body) => (parse::<Sums>(&key, &body)?, 0),
+            Ok::<_, Fault>(match objects::find::<Sums>(&self.store, &key).await? {
+                Some(sums) => (sums, 0),
                 None => (Sums::uncollected(part.lines), 1),
             })
         });

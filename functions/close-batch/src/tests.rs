@@ -1,4 +1,5 @@
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use bcce_core::base::digest::{sha256, sha256_hex};
 use bcce_core::base::error::ErrorName;
@@ -43,30 +44,40 @@ impl ReadBatchProgress for Records {
 impl CloseBatch for Records {
     async fn close_batch(&self, batch: &ClosedBatch) -> Result<Closed, Fault> {
         if self.failing.replace(false) {
-            return Err(Fault::internal("told to fail"));
+            return Err(Fault::internal("fails on request"));
         }
         self.closed.borrow_mut().push(batch.clone());
-        let mut notification_owner = self.notification_owner.borrow_mut();
-        if notification_owner.is_some() {
-            return Ok(Closed::Before { notification_owner: notification_owner.clone() });
+        let mut owner = self.notification_owner.borrow_mut();
+        if owner.is_some() {
+            return Ok(Closed::Before { notification_owner: owner.clone() });
         }
-        *notification_owner = Some(batch.notification_owner.clone());
+        *owner = Some(batch.notification_owner.clone());
         Ok(Closed::Now)
     }
 
     async fn take_batch_over(&self, _: &BatchRef, from: &str, to: &str) -> Result<bool, Fault> {
-        let mut notification_owner = self.notification_owner.borrow_mut();
-        let is_expected = notification_owner.as_deref() == Some(from);
+        let mut owner = self.notification_owner.borrow_mut();
+        let is_expected = owner.as_deref() == Some(from);
         if is_expected {
-            *notification_owner = Some(to.to_owned());
+            *owner = Some(to.to_owned());
         }
         Ok(is_expected)
     }
 }
 
 struct Fakes {
-    ports: Ports<MemoryStore, MemoryKey, Records, StoppedClock>,
-    emitted: RefCell<Vec<String>>,
+    ports: Ports<MemoryStore, MemoryKey, Records, StoppedClock, Box<dyn Fn(&str)>>,
+    emitted: Rc<RefCell<Vec<String>>>,
+}
+
+fn config() -> Config {
+    Config {
+        environment: "dev".into(),
+        bucket: String::new(),
+        key_arn: String::new(),
+        signing_key_arn: String::new(),
+        ledger_table: String::new(),
+    }
 }
 
 fn batch() -> BatchRun {
@@ -80,13 +91,16 @@ fn sums(statuses: &[ItemStatus]) -> Sums {
 }
 
 fn fakes(objects: impl IntoIterator<Item = (String, Vec<u8>)>) -> Fakes {
-    let ports = Ports {
+    let emitted = Rc::<RefCell<Vec<String>>>::default();
+    let metrics = Rc::clone(&emitted);
+    let ports: Ports<_, _, _, _, Box<dyn Fn(&str)>> = Ports {
         store: MemoryStore::with(objects),
         signing_key: MemoryKey::default(),
         ledger: Records::default(),
         clock: StoppedClock(datetime!(2026-11-01 12:30 UTC)),
+        metrics: Box::new(move |document| metrics.borrow_mut().push(document.to_owned())),
     };
-    Fakes { ports, emitted: RefCell::default() }
+    Fakes { ports, emitted }
 }
 
 /// Two parts that were collected; of the second nothing answered.
@@ -118,9 +132,7 @@ fn succeeded() -> Fakes {
 }
 
 fn close(fakes: &Fakes, event: &str) -> Result<Response, Fault> {
-    let request = serde_json::from_str(event).unwrap();
-    let emit = |document: &str| fakes.emitted.borrow_mut().push(document.to_owned());
-    now(handle(&fakes.ports, "dev", &emit, request))
+    now(handle(&fakes.ports, &config(), serde_json::from_str(event).unwrap()))
 }
 
 fn manifest(fakes: &Fakes) -> Value {
@@ -156,7 +168,7 @@ fn a_batch_is_sealed_with_its_parts_together_and_signed() {
         closed.manifest,
         ManifestRef { key: batch.manifest_key(), sha256: sha256_hex(&sealed) }
     );
-    assert!(closed.tells);
+    assert!(closed.should_notify);
     let notice = &closed.notice;
     assert_eq!((notice.status, notice.counts.succeeded), (BatchStatus::Succeeded, 3));
     assert_eq!(notice.manifest_sha256.as_ref(), Some(&closed.manifest.sha256));
@@ -168,13 +180,13 @@ fn a_second_seal_returns_the_first_and_neither_signs_nor_counts_again() {
     let first = close(&fakes, OPENED).unwrap();
     let written = fakes.ports.store.objects.borrow().clone();
     let again = close(&fakes, OPENED).unwrap();
-    assert_eq!(again, first, "whose answer was lost has not told yet");
+    assert_eq!(again, first, "the notification is still to be sent if the first answer was lost");
     assert_eq!(*fakes.ports.store.objects.borrow(), written);
     assert_eq!((fakes.ports.signing_key.signed.get(), fakes.emitted.borrow().len()), (1, 1));
 }
 
 /// A forged manifest at the batch's key, garbage, and another batch's with its signature: nothing is signed, recorded or
-/// told.
+/// notified.
 #[test]
 fn what_lies_at_the_manifests_key_and_no_sealer_made_is_not_signed() {
     let (honest, key) = (succeeded(), batch().manifest_key());
@@ -203,37 +215,39 @@ fn what_lies_at_the_manifests_key_and_no_sealer_made_is_not_signed() {
     }
 }
 
-/// What settles a batch whose own execution sealed it says what that one said.
+/// Finalizing a batch whose own execution sealed it returns the first manifest.
 #[test]
 fn what_was_sealed_before_an_execution_was_stopped_stays() {
     let fakes = succeeded();
     close(&fakes, OPENED).unwrap();
-    // The one that settles it has looked at the items once more.
+    // The finalize machine has collected the items once more.
     let key = batch().part_results_key(1);
     fakes.ports.store.objects.borrow_mut().insert(key, b"{\"n\":1,\"late\":true}\n".to_vec());
-    let settled = close(&fakes, ENDED).unwrap();
-    assert_eq!(settled.notice.status, BatchStatus::Succeeded);
+    let finalized = close(&fakes, ENDED).unwrap();
+    assert_eq!(finalized.notice.status, BatchStatus::Succeeded);
     let results = bytes(&fakes, &batch().results_key());
     assert_eq!(manifest(&fakes)["results"]["sha256"], sha256_hex(&results));
 }
 
-/// One that was ended after it had closed the batch may not have told.
+/// An execution that ended after it had closed the batch may not have sent the notification.
 #[test]
-fn what_settles_a_batch_tells_in_the_place_of_the_execution_that_was_ended() {
+fn the_finalize_machine_notifies_in_the_place_of_the_execution_that_ended() {
     let fakes = succeeded();
-    assert!(close(&fakes, OPENED).unwrap().tells);
-    assert!(close(&fakes, ENDED).unwrap().tells);
-    assert!(close(&fakes, ENDED).unwrap().tells, "its own first answer was lost");
-    let another = ENDED.replace("-settle", "-settle-by-hand");
-    assert!(!close(&fakes, &another).unwrap().tells, "it has been taken over");
+    assert!(close(&fakes, OPENED).unwrap().should_notify);
+    assert!(close(&fakes, ENDED).unwrap().should_notify);
+    assert!(close(&fakes, ENDED).unwrap().should_notify, "its own first answer was lost");
+    let another = ENDED.replace("-finalize:", "-finalize:by-hand-");
+    assert!(!close(&fakes, &another).unwrap().should_notify, "it has been taken over");
     assert_eq!(fakes.emitted.borrow().len(), 1);
 }
 
 #[test]
-fn what_settles_a_batch_that_another_one_settled_does_not_tell() {
+fn a_batch_that_is_finalized_twice_is_notified_once() {
     let fakes = succeeded();
-    assert!(close(&fakes, ENDED).unwrap().tells);
-    assert!(!close(&fakes, &ENDED.replace("-settle", "-settle-by-hand")).unwrap().tells);
+    assert!(close(&fakes, ENDED).unwrap().should_notify);
+    assert!(
+        !close(&fakes, &ENDED.replace("-finalize:", "-finalize:by-hand-")).unwrap().should_notify
+    );
 }
 
 #[test]
@@ -247,7 +261,7 @@ fn whatever_fails_a_retry_finishes() {
         let Err(fault) = close(&fakes, OPENED) else { break };
         assert_eq!(fault.name, ErrorName::Internal);
         assert!(fakes.ports.ledger.closed.borrow().is_empty() && fakes.emitted.borrow().is_empty());
-        assert!(close(&fakes, OPENED).unwrap().tells);
+        assert!(close(&fakes, OPENED).unwrap().should_notify);
         assert_eq!(*fakes.ports.store.objects.borrow(), *whole.ports.store.objects.borrow());
         failures += 1;
     }
@@ -256,7 +270,7 @@ fn whatever_fails_a_retry_finishes() {
     let fakes = succeeded();
     fakes.ports.ledger.failing.set(true);
     assert!(close(&fakes, OPENED).is_err());
-    assert!(close(&fakes, OPENED).unwrap().tells);
+    assert!(close(&fakes, OPENED).unwrap().should_notify);
     assert_eq!(fakes.ports.signing_key.signed.get(), 1);
 }
 
@@ -293,7 +307,7 @@ fn a_batch_that_was_refused_is_sealed_with_the_reason() {
 }
 
 #[test]
-fn an_execution_that_was_ended_from_outside_is_told_as_what_it_was() {
+fn the_status_of_an_execution_that_ended_badly_decides_the_batchs() {
     let status = |ended: &str| {
         let fakes = collected(&[ItemStatus::Succeeded], &[ItemStatus::Skipped]);
         close(&fakes, &ENDED.replace("ABORTED", ended)).unwrap();
@@ -312,7 +326,7 @@ fn an_execution_that_was_ended_from_outside_is_told_as_what_it_was() {
 }
 
 #[test]
-fn a_map_that_broke_is_told_by_the_name_that_it_has() {
+fn a_map_that_failed_is_reported_by_its_error_name() {
     let fakes = collected(&[ItemStatus::Succeeded], &[ItemStatus::Skipped]);
     let mut event: Value = serde_json::from_str(OPENED).unwrap();
     event["broken"] = json!({ "Error": "States.ItemReaderFailed", "Cause": "the whole state" });

@@ -1,7 +1,7 @@
-//! What a run answered, by its manifest.
+//! Reads the answer of a run by its manifest.
 
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::parse;
+use bcce_core::io::objects;
 use bcce_core::ports::GetObject;
 use bcce_core::run::artifact::StepArtifact;
 use bcce_core::run::ids::ANSWER;
@@ -29,7 +29,6 @@ pub(crate) async fn of(
 }
 
 async fn one(store: &impl GetObject, key: &str) -> Result<Value, Fault> {
-    let body = store.get(key).await?;
-    let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-    Ok(parse::<StepArtifact>(key, &body)?.output.value())
+    let artifact: StepArtifact = objects::read(store, key).await?;
+    Ok(artifact.output.value())
 }

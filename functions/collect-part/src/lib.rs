@@ -1,6 +1,6 @@
-//! What came of a part's items: a line for each, the answers of those that succeeded, and their sums.
+//! Collects the results of a part's items: a line for each, the answers of those that succeeded, and their sums.
 
-mod answer; // what a run answered
+mod answer; // the answer of a run
 #[cfg(test)]
 mod tests;
 
@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::{add_line, parse, parse_lines, to_json};
+use bcce_core::base::json::{add_line, to_json};
 use bcce_core::batch::item::Rejected;
 use bcce_core::batch::manifest::{ItemOutput, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place};
 use bcce_core::batch::{Entry, Item, ItemResult, ItemStatus};
-use bcce_core::io::previous_results;
+use bcce_core::io::objects;
+use bcce_core::io::previous_results::previous_results;
 use bcce_core::ports::{GetObject, PutObject, ReadAttempts};
 use bcce_core::run::manifest::Manifest;
 use futures::StreamExt;
@@ -51,11 +52,11 @@ pub struct Request {
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Response {
-    /// Runs that are not settled yet: it is worth looking again.
+    /// Runs that are not sealed yet. If there are any, the state machine asks again.
     pub running: u64,
 }
 
-/// What came of an item.
+/// The result of an item.
 struct Found {
     result: ItemResult,
     output: Option<ItemOutput>,
@@ -65,16 +66,17 @@ struct Found {
 
 /// # Errors
 /// `Bcce.Internal`; a retry does it all again.
-pub async fn handle<S, L>(ports: &Ports<S, L>, request: Request) -> Result<Response, Fault>
+pub async fn handle<S, L>(
+    ports: &Ports<S, L>,
+    _: &Config,
+    request: Request,
+) -> Result<Response, Fault>
 where
     S: GetObject + PutObject,
     L: ReadAttempts,
 {
     let (batch, part) = (&request.batch.reference, request.part.part);
-    let key = batch.part_key(part);
-    let body = ports.store.get(&key).await?;
-    let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-    let entries: Vec<Entry> = parse_lines(&key, &body)?;
+    let entries: Vec<Entry> = objects::read_lines(&ports.store, &batch.part_key(part)).await?;
     let before = Before::read(&ports.store, batch, part).await?;
     let found = entries.into_iter().map(|entry| ports.find(batch, &before, entry));
     let found = futures::stream::iter(found).buffered(AT_A_TIME);
@@ -103,13 +105,10 @@ struct Before {
 
 impl Before {
     async fn read(store: &impl GetObject, batch: &BatchRef, part: u32) -> Result<Self, Fault> {
-        let key = batch.places_key(part);
-        let places: Vec<Place> = match store.get(&key).await? {
-            Some(body) => parse_lines(&key, &body)?,
-            None => Vec::new(),
-        };
-        let results =
-            previous_results::previous_results(store, batch, part).await?.unwrap_or_default();
+        let places: Option<Vec<Place>> =
+            objects::find_lines(store, &batch.places_key(part)).await?;
+        let places = places.unwrap_or_default();
+        let results = previous_results(store, batch, part).await?.unwrap_or_default();
         Ok(Self {
             ours: places.iter().map(|place| (place.n, place.attempt_no)).collect(),
             results: results.into_iter().map(|result| (result.n, result)).collect(),
@@ -138,42 +137,37 @@ where
         }
     }
 
-    /// The answer of an item that an earlier attempt ran.
+    /// Returns the answer of an item that an earlier attempt ran.
     async fn kept(&self, result: &ItemResult) -> Result<Option<ItemOutput>, Fault> {
         let Some(key) = result.manifest.as_ref().filter(|_| result.status == ItemStatus::Succeeded)
         else {
             return Ok(None);
         };
-        match self.store.get(key).await? {
-            None => Err(Fault::internal(format!("{key} is missing"))),
-            Some(body) => self.output(result, &parse(key, &body)?).await,
-        }
+        self.output(result, &objects::read(&self.store, key).await?).await
     }
 
     async fn ran(&self, batch: &BatchRef, item: &Item, attempt_no: u32) -> Result<Found, Fault> {
         let run = item.run(batch, attempt_no);
         let key = run.manifest_key();
-        if let Some(body) = self.store.get(&key).await? {
-            let manifest: Manifest = parse(&key, &body)?;
+        if let Some(manifest) = objects::find::<Manifest>(&self.store, &key).await? {
             let result = ItemResult::of(item, &manifest, key);
             let output = self.output(&result, &manifest).await?;
             return Ok(Found { result, output, is_ours: true });
         }
-        let key = batch.refused_key(item.n);
-        if let Some(body) = self.store.get(&key).await? {
+        if let Some(error) = objects::find(&self.store, &batch.refused_key(item.n)).await? {
             let (n, line, id) = (item.n, item.line, Some(item.id.clone()));
-            let bad = Rejected { n, line, id, error: parse(&key, &body)? };
+            let bad = Rejected { n, line, id, error };
             return Ok(Found::without_run(rejected(bad)));
         }
-        // An execution that began has a record; its end is settled sooner or later.
+        // An execution that started has a record, and is sealed sooner or later.
         let attempts = self.ledger.attempts(&run.run_id).await?;
-        let is_begun = attempts.iter().any(|record| record.attempt_no == attempt_no);
+        let has_started = attempts.iter().any(|record| record.attempt_no == attempt_no);
         Ok(Found::without_run(ItemResult {
             n: item.n,
             line: item.line,
             id: Some(item.id.clone()),
-            status: if is_begun { ItemStatus::Running } else { ItemStatus::Skipped },
-            run_id: is_begun.then_some(run.run_id),
+            status: if has_started { ItemStatus::Running } else { ItemStatus::Skipped },
+            run_id: has_started.then_some(run.run_id),
             attempt_no: Some(attempt_no),
             manifest: None,
             totals: None,

@@ -11,6 +11,6 @@ fn main() -> Result<(), StartError> {
             store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)),
             ledger: Ledger::new(&aws, &config.ledger_table),
         };
-        bcce_aws::serve(|request, _| handle(&ports, request)).await
+        bcce_aws::serve(|request, _| handle(&ports, &config, request)).await
     })
 }

@@ -1,6 +1,7 @@
 use std::cell::Cell;
 
 use bcce_core::base::error::ErrorName;
+use bcce_core::base::json::parse;
 use bcce_core::call::answer::Output;
 use bcce_core::fakes::{MemoryStore, now};
 use bcce_core::ledger::RunRecord;
@@ -17,17 +18,17 @@ const EVENT: &str = include_str!("../../../events/collect-part/first.json");
 const PLAN: &str = include_str!("../../../events/invoke/plan.json");
 const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json");
 
-/// Runs that were begun, each with one attempt.
+/// Runs that were started, each with one attempt.
 #[derive(Default)]
 struct Records {
-    begun: Vec<(String, u32)>,
+    started: Vec<(String, u32)>,
     reads: Cell<u32>,
 }
 
 impl ReadAttempts for Records {
     async fn attempts(&self, run_id: &str) -> Result<Vec<RunRecord>, Fault> {
         self.reads.set(self.reads.get() + 1);
-        let records = self.begun.iter().filter(|(id, _)| id == run_id);
+        let records = self.started.iter().filter(|(id, _)| id == run_id);
         Ok(records.map(|(run_id, attempt_no)| record(run_id, *attempt_no)).collect())
     }
 }
@@ -119,7 +120,9 @@ fn end(ports: &Fakes, n: u64, attempt_no: u32, status: RunStatus) -> RunRef {
 fn ask(ports: &Fakes, batch: &BatchRef) -> Result<u64, Fault> {
     let mut request: Request = serde_json::from_str(EVENT).unwrap();
     request.batch.reference = batch.clone();
-    now(handle(ports, request)).map(|response| response.running)
+    let config =
+        Config { bucket: String::new(), key_arn: String::new(), ledger_table: String::new() };
+    now(handle(ports, &config, request)).map(|response| response.running)
 }
 
 fn statuses(ports: &Fakes, batch: &BatchRef) -> Vec<String> {
@@ -132,7 +135,7 @@ fn retried() -> BatchRef {
 }
 
 #[test]
-fn each_item_is_told_as_it_stands() {
+fn each_item_is_listed_with_its_status() {
     let mut ports = ports(7);
     let error = Fault::new(ErrorName::InvalidRequest, "line: is not JSON");
     let bad = Rejected { n: 8, line: 9, id: None, error };
@@ -144,7 +147,7 @@ fn each_item_is_told_as_it_stands() {
     end(&ports, 4, 1, RunStatus::Rejected);
     let refusal = Fault::new(ErrorName::InvalidRequest, "object: is not UTF-8, at byte 3");
     put(&ports, batch().refused_key(5), &refusal);
-    ports.ledger.begun.push((item(7).run(&batch(), 1).run_id, 1));
+    ports.ledger.started.push((item(7).run(&batch(), 1).run_id, 1));
     assert_eq!(ask(&ports, &batch()), Ok(1));
     let expected = [
         "SUCCEEDED",
@@ -189,7 +192,7 @@ fn each_item_is_told_as_it_stands() {
 #[test]
 fn another_look_finds_what_is_over_by_then() {
     let mut ports = ports(1);
-    ports.ledger.begun.push((item(1).run(&batch(), 1).run_id, 1));
+    ports.ledger.started.push((item(1).run(&batch(), 1).run_id, 1));
     assert_eq!(ask(&ports, &batch()), Ok(1));
     end(&ports, 1, 1, RunStatus::Succeeded);
     assert_eq!(ask(&ports, &batch()), Ok(0));
@@ -295,7 +298,7 @@ fn an_answer_that_is_gone_is_our_fault() {
 }
 
 #[test]
-fn an_item_whose_answer_was_cut_is_told_beside_its_status() {
+fn an_item_whose_answer_was_cut_is_marked_beside_its_status() {
     let ports = ports(2);
     end(&ports, 1, 1, RunStatus::Succeeded);
     let run = end(&ports, 2, 1, RunStatus::Succeeded);

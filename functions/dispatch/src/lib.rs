@@ -23,9 +23,8 @@ use bcce_aws::sqs::{is_plain, letters::REQUEST_ID};
 use bcce_core::base::error::{ErrorName, Fault, Problems};
 use bcce_core::base::json::{parse, to_json};
 use bcce_core::base::limits::MAX_ID_BYTES;
-use bcce_core::batch::StoredBatch;
-use bcce_core::batch::inbox;
 use bcce_core::batch::s3_event::is_folder;
+use bcce_core::batch::{StoredBatch, inbox};
 use bcce_core::config::documents::parameter_name;
 use bcce_core::io::objects::store_once;
 use bcce_core::ports::{

@@ -10,8 +10,8 @@ fn main() -> Result<(), StartError> {
         let ports = Ports {
             store: S3Store::new(&aws, &config.bucket, None),
             ledger: Ledger::new(&aws, &config.ledger_table),
+            metrics: |document: &str| println!("{document}"),
         };
-        let emit = |document: &str| println!("{document}");
-        bcce_aws::serve(|request, _| handle(&ports, &config, &emit, request)).await
+        bcce_aws::serve(|request, _| handle(&ports, &config, request)).await
     })
 }

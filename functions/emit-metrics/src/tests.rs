@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use bcce_core::base::error::ErrorName;
 use bcce_core::fakes::MemoryStore;
@@ -15,7 +16,7 @@ const EVENT: &str = include_str!("../../../events/emit-metrics/succeeded.json");
 const PLAN: &str = include_str!("../../../events/invoke/plan.json");
 const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json");
 
-/// Closes a run once, for the first who asks.
+/// Closes a run once, for the first execution that asks.
 #[derive(Default)]
 struct Ledger {
     closed: RefCell<Vec<ClosedRun>>,
@@ -48,25 +49,35 @@ impl CloseRun for Ledger {
 
 impl TakeOver for Ledger {
     async fn take_over(&self, _: &RunRef, from: &str, to: &str) -> Result<bool, Fault> {
-        let mut notification_owner = self.notification_owner.borrow_mut();
-        let is_expected = notification_owner.as_deref() == Some(from);
+        let mut owner = self.notification_owner.borrow_mut();
+        let is_expected = owner.as_deref() == Some(from);
         if is_expected {
-            *notification_owner = Some(to.to_owned());
+            *owner = Some(to.to_owned());
         }
         Ok(is_expected)
     }
 }
 
+type Fakes = Ports<MemoryStore, Ledger, Box<dyn Fn(&str)>>;
+
+/// Has the metrics documents kept.
+fn keep_metrics(ports: &mut Fakes) -> Rc<RefCell<Vec<String>>> {
+    let kept = Rc::<RefCell<Vec<String>>>::default();
+    let metrics = Rc::clone(&kept);
+    ports.metrics = Box::new(move |document| metrics.borrow_mut().push(document.to_owned()));
+    kept
+}
+
 /// A sealed run and the event that asks to count it.
-fn sealed() -> (Ports<MemoryStore, Ledger>, impl Fn() -> Request) {
+fn sealed() -> (Fakes, impl Fn() -> Request) {
     sealed_with(None)
 }
 
-fn failed() -> (Ports<MemoryStore, Ledger>, impl Fn() -> Request) {
+fn failed() -> (Fakes, impl Fn() -> Request) {
     sealed_with(Some(Fault::internal("step answer: see the log")))
 }
 
-fn sealed_with(fault: Option<Fault>) -> (Ports<MemoryStore, Ledger>, impl Fn() -> Request) {
+fn sealed_with(fault: Option<Fault>) -> (Fakes, impl Fn() -> Request) {
     let run = serde_json::from_str::<Request>(EVENT).unwrap().run;
     let plan = serde_json::from_str(PLAN).unwrap();
     let answer: StepArtifact = serde_json::from_str(ANSWER).unwrap();
@@ -90,7 +101,7 @@ fn sealed_with(fault: Option<Fault>) -> (Ports<MemoryStore, Ledger>, impl Fn() -
         request.manifest.sha256.clone_from(&sha256);
         request
     };
-    (Ports { store, ledger: Ledger::default() }, request)
+    (Ports { store, ledger: Ledger::default(), metrics: Box::new(|_| ()) }, request)
 }
 
 fn config() -> Config {
@@ -98,14 +109,13 @@ fn config() -> Config {
 }
 
 #[tokio::test]
-async fn a_run_is_counted_once_however_often_it_is_settled() {
-    let (ports, request) = sealed();
-    let emitted = RefCell::new(Vec::new());
-    let emit = |document: &str| emitted.borrow_mut().push(document.to_owned());
+async fn a_run_is_counted_once_however_often_it_is_finalized() {
+    let (mut ports, request) = sealed();
+    let emitted = keep_metrics(&mut ports);
     for counted in [true, false] {
-        let response = handle(&ports, &config(), &emit, request()).await;
-        // The same execution asks again because the first answer was lost: it is still the one to tell.
-        assert_eq!(response, Ok(Response { counted, tells: true }));
+        let response = handle(&ports, &config(), request()).await;
+        // The same execution asks again because the first answer was lost: the notification is still its to send.
+        assert_eq!(response, Ok(Response { counted, should_notify: true }));
     }
     assert_eq!(ports.ledger.closed.borrow().len(), 1);
     assert_eq!(emitted.borrow().len(), 2, "one document for the run, one for its model");
@@ -115,10 +125,9 @@ async fn a_run_is_counted_once_however_often_it_is_settled() {
 /// the document; at most 100 metrics and 30 dimensions.
 #[tokio::test]
 async fn the_documents_keep_the_rules_of_the_format() {
-    let (ports, request) = sealed();
-    let emitted = RefCell::new(Vec::new());
-    let emit = |document: &str| emitted.borrow_mut().push(document.to_owned());
-    handle(&ports, &config(), &emit, request()).await.unwrap();
+    let (mut ports, request) = sealed();
+    let emitted = keep_metrics(&mut ports);
+    handle(&ports, &config(), request()).await.unwrap();
     for document in emitted.borrow().iter() {
         assert!(!document.contains('\n'));
         let document: Value = serde_json::from_str(document).unwrap();
@@ -139,75 +148,77 @@ async fn another_manifest_than_the_sealed_one_is_not_counted() {
     let (ports, request) = sealed();
     let mut other = request();
     other.manifest.sha256 = "0".repeat(64);
-    let fault = handle(&ports, &config(), &|_| (), other).await.unwrap_err();
+    let fault = handle(&ports, &config(), other).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::Internal);
     assert!(ports.ledger.closed.borrow().is_empty());
 }
 
-fn settling(request: Request, notification_owner: &str, error: Option<&str>) -> Request {
+/// The request of an execution of the finalize machine.
+fn finalizing(request: Request, owner: &str, error: Option<&str>) -> Request {
     let (status, at) = (ExecutionStatus::Failed, datetime!(2026-11-01 12:00:09 UTC));
     let ending = Ending { status, at, error: error.map(str::to_owned), cause: None };
-    Request { notification_owner: notification_owner.into(), ending: Some(ending), ..request }
+    Request { notification_owner: owner.into(), ending: Some(ending), ..request }
 }
 
 #[tokio::test]
-async fn whoever_counts_tells_and_nobody_else() {
+async fn only_the_execution_that_counts_a_run_sends_the_notification() {
     let (ports, request) = sealed();
-    let ask = async |request| handle(&ports, &config(), &|_| (), request).await.unwrap().tells;
+    let ask = async |request| handle(&ports, &config(), request).await.unwrap().should_notify;
     // The run's own execution could not count it.
-    assert!(ask(settling(request(), "settle-1", Some("Bcce.Internal"))).await);
-    assert!(!ask(settling(request(), "settle-2", Some("Bcce.Internal"))).await, "told by settle-1");
-    assert!(ask(settling(request(), "settle-1", Some("Bcce.Internal"))).await, "its own retry");
+    assert!(ask(finalizing(request(), "finalize-1", Some("Bcce.Internal"))).await);
+    assert!(
+        !ask(finalizing(request(), "finalize-2", Some("Bcce.Internal"))).await,
+        "finalize-1 sends it"
+    );
+    assert!(ask(finalizing(request(), "finalize-1", Some("Bcce.Internal"))).await, "its own retry");
 }
 
 #[tokio::test]
-async fn an_execution_that_came_to_its_own_end_has_told() {
+async fn an_execution_that_came_to_its_own_end_has_sent_the_notification() {
     let (ports, request) = failed();
-    let ask = async |request| handle(&ports, &config(), &|_| (), request).await.unwrap().tells;
+    let ask = async |request| handle(&ports, &config(), request).await.unwrap().should_notify;
     assert!(ask(request()).await, "the run's own execution counts it");
     let own = |cause: &str| {
-        let mut request = settling(request(), "settle-1", Some("Bcce.Internal"));
+        let mut request = finalizing(request(), "finalize-1", Some("Bcce.Internal"));
         request.ending.as_mut().unwrap().cause = Some(cause.into());
         request
     };
     assert!(!ask(own("step answer: see the log")).await, "the manifest's own error");
-    // It counted, the answer to that was lost, and it gave up before it told.
+    // It counted the run, that answer was lost, and it gave up before the notification.
     assert!(ask(own("the run is sealed but could not be counted")).await);
 }
 
 #[tokio::test]
-async fn what_an_execution_that_was_killed_may_not_have_told_is_told_once() {
+async fn the_notification_of_an_execution_that_was_killed_is_taken_over_once() {
     let (ports, request) = sealed();
-    let ask = async |request| handle(&ports, &config(), &|_| (), request).await.unwrap().tells;
+    let ask = async |request| handle(&ports, &config(), request).await.unwrap().should_notify;
     assert!(ask(request()).await, "the run's own execution counts it");
-    let killed =
-        |notification_owner| settling(request(), notification_owner, Some("States.Runtime"));
-    assert!(ask(killed("settle-1")).await);
-    assert!(!ask(killed("settle-2")).await, "the event came twice");
-    assert!(ask(killed("settle-1")).await, "its own retry");
+    let killed = |owner| finalizing(request(), owner, Some("States.Runtime"));
+    assert!(ask(killed("finalize-1")).await);
+    assert!(!ask(killed("finalize-2")).await, "the event came twice");
+    assert!(ask(killed("finalize-1")).await, "its own retry");
 }
 
-/// Its batch does, when it is over.
+/// Its batch sends one notification, when it is over.
 #[tokio::test]
-async fn an_item_of_a_batch_is_counted_and_told_by_nobody() {
-    let (ports, request) = sealed();
+async fn an_item_of_a_batch_is_counted_and_not_notified() {
+    let (mut ports, request) = sealed();
+    let emitted = keep_metrics(&mut ports);
     let item = |request: Request| {
         let batch = ItemOf { batch_id: "explain-batch-1".into(), attempt_no: 1 };
         let reference = RunRef { batch: Some(batch), ..request.run.reference };
         Request { run: Run { reference, ..request.run }, ..request }
     };
-    let emitted = RefCell::new(0);
-    let emit = |_: &str| *emitted.borrow_mut() += 1;
     for counted in [true, false] {
-        let response = handle(&ports, &config(), &emit, item(request())).await;
-        assert_eq!(response, Ok(Response { counted, tells: false }));
+        let response = handle(&ports, &config(), item(request())).await;
+        assert_eq!(response, Ok(Response { counted, should_notify: false }));
     }
-    let killed = settling(item(request()), "settle-1", Some("States.Runtime"));
-    let response = handle(&ports, &config(), &emit, killed).await;
-    assert_eq!(response, Ok(Response { counted: false, tells: false }));
+    let killed = finalizing(item(request()), "finalize-1", Some("States.Runtime"));
+    let response = handle(&ports, &config(), killed).await;
+    assert_eq!(response, Ok(Response { counted: false, should_notify: false }));
     let closed = ports.ledger.closed.borrow();
     assert_eq!(closed[0].run.batch.as_ref().unwrap().batch_id, "explain-batch-1");
-    assert_eq!(*emitted.borrow(), 2, "its metrics are a run's");
+    assert_eq!(emitted.borrow().len(), 2, "its metrics are a run's");
 }
 
 #[tokio::test]
@@ -215,13 +226,13 @@ async fn a_run_releases_its_slot_each_time_and_an_item_of_a_batch_has_none() {
     let (ports, request) = sealed();
     let slot = format!("slot#default#runs {}", request().run.execution_name());
     for _ in 0..2 {
-        handle(&ports, &config(), &|_: &str| {}, request()).await.unwrap();
+        handle(&ports, &config(), request()).await.unwrap();
     }
     assert_eq!(*ports.ledger.released.borrow(), [slot.clone(), slot]);
     let (ports, request) = sealed();
     let mut request = request();
     request.run.reference.batch = Some(ItemOf { batch_id: "b".into(), attempt_no: 1 });
-    handle(&ports, &config(), &|_: &str| {}, request).await.unwrap();
+    handle(&ports, &config(), request).await.unwrap();
     assert!(ports.ledger.released.borrow().is_empty());
 }
 
@@ -244,7 +255,7 @@ async fn a_run_that_was_refused_before_it_had_a_plan_makes_no_metric_of_its_work
         ending: None,
         ended_at: datetime!(2026-11-01 12:00:09 UTC),
     });
-    let documents = bcce_core::run::metrics::of_run("dev", &manifest);
+    let documents = metrics::of_run("dev", &manifest);
     let document: Value = serde_json::from_str(&documents[0]).unwrap();
     let directive = &document["_aws"]["CloudWatchMetrics"][0];
     assert_eq!(directive["Dimensions"], serde_json::json!([["Environment"]]));

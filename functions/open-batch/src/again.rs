@@ -7,10 +7,11 @@ use bcce_core::base::json::{add_line, parse};
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::batch::{Entry, ItemResult, ItemStatus, Mode};
-use bcce_core::io::previous_results;
+use bcce_core::io::objects;
+use bcce_core::io::previous_results::previous_results;
 use bcce_core::ports::{GetObject, PutObject};
 
-/// `None`: no attempt before it was opened.
+/// Opens a retry. Returns `None` if no attempt before it was opened.
 pub(crate) async fn of(
     store: &(impl GetObject + PutObject),
     batch: &BatchRef,
@@ -30,37 +31,35 @@ pub(crate) async fn of(
     Ok(Some(Opened { to_run, mode: Mode::OnDemand, because, bulk: None, ..opened }))
 }
 
-/// The last attempt that came so far.
+/// Finds the last attempt that was opened.
 async fn opened_before(
     store: &impl GetObject,
     batch: &BatchRef,
 ) -> Result<Option<(u32, Opened)>, Fault> {
     for before in batch.before() {
-        let key = before.opened_key();
-        if let Some(body) = store.get(&key).await? {
-            return Ok(Some((before.attempt_no, parse(&key, &body)?)));
+        if let Some(opened) = objects::find(store, &before.opened_key()).await? {
+            return Ok(Some((before.attempt_no, opened)));
         }
     }
     Ok(None)
 }
 
-/// The items of a part that did not succeed, and which attempt at their run comes next.
+/// Returns the items of a part that did not succeed, with the next attempt at their runs.
 async fn left_over(
     store: &impl GetObject,
     batch: &BatchRef,
     part: u32,
 ) -> Result<Vec<Place>, Fault> {
-    let next = previous_results::previous_results(store, batch, part).await?;
+    let next = previous_results(store, batch, part).await?;
     let next: Option<BTreeMap<u64, u32>> =
         next.map(|results| results.iter().filter_map(attempt).collect());
     let key = batch.part_key(part);
-    let body = store.get(&key).await?;
-    let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+    let body = objects::bytes(store, &key).await?;
     let (mut at, mut places) = (0, Vec::new());
     for line in body.split_inclusive(|byte| *byte == b'\n') {
         let bytes = line.strip_suffix(b"\n").unwrap_or(line).len() as u64;
         if let Entry::Item(item) = parse::<Entry>(&key, line)? {
-            // What was never collected is left over as a whole.
+            // A part that was never collected is left over as a whole.
             let attempt_no = match &next {
                 Some(next) => next.get(&item.n).copied(),
                 None => Some(1),
@@ -78,7 +77,7 @@ async fn left_over(
     Ok(places)
 }
 
-/// The attempt at an item's run that is due; `None`: none is.
+/// Returns the next attempt at an item's run. Returns `None` if none is due.
 fn attempt(result: &ItemResult) -> Option<(u64, u32)> {
     let before = result.attempt_no.unwrap_or(1);
     let attempt_no = match result.status {

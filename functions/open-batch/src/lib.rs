@@ -1,7 +1,7 @@
-//! A batch's message -> its items, each checked and written down where a run can be made of it. What is wrong with
-//! one item says nothing of the others; what is wrong with the whole is a response.
+//! Reads the items of a batch, checks each and stores it where its run finds it. An invalid item is rejected alone; a
+//! problem of the batch as a whole is a response.
 
-mod again; // a retry: what the attempt before left over
+mod again; // a retry: the items that the attempt before left over
 mod parts; // entries on their way to S3
 mod take_in; // the manifest or the objects, read once
 #[cfg(test)]
@@ -9,12 +9,13 @@ mod tests;
 
 use bcce_aws::{StartError, optional_number, variable};
 use bcce_core::base::error::{ErrorName, Fault, Problems};
-use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::json::to_json;
 use bcce_core::batch::manifest::{Opened, SourceRead};
 use bcce_core::batch::mode::Asked;
 use bcce_core::batch::reference::BatchRun;
 use bcce_core::batch::source::{INBOX, UPLOADS};
 use bcce_core::batch::{Intake, Location, Mapping, Mode, StoredBatch, Tolerance, mode, progress};
+use bcce_core::io::objects;
 use bcce_core::io::reader::Reader;
 use bcce_core::ledger::OpenedBatch;
 use bcce_core::ports;
@@ -63,7 +64,8 @@ pub struct Ports<S, R, P, L, C> {
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
-    /// How its execution ended, from outside: nothing is opened any more, what was is told.
+    /// How the batch's execution ended, if the finalize machine asks: then nothing is opened, and what was opened is
+    /// returned.
     #[serde(default)]
     pub ended: Option<ExecutionStatus>,
 }
@@ -78,7 +80,7 @@ pub enum Response {
         parts: String,
         /// Prefix of the places of those items that run on demand; in the mode `bulk` choose-leftovers has another.
         places: String,
-        /// Prefix of what Step Functions notes of child executions.
+        /// Prefix of what Step Functions records of child executions.
         children: String,
         to_run: u64,
         mode: Mode,
@@ -145,9 +147,9 @@ where
         ended: Option<ExecutionStatus>,
     ) -> Result<Opened, Fault> {
         let key = batch.opened_key();
-        // A second call of the same state finds what the first one did.
-        let opened = match self.store.get(&key).await? {
-            Some(body) => parse(&key, &body)?,
+        // A second call of the same state finds what the first one opened.
+        let opened = match objects::find(&self.store, &key).await? {
+            Some(opened) => opened,
             None if ended.is_some() => {
                 return Err(Fault::internal("the execution ended before the batch was opened"));
             }
@@ -179,10 +181,7 @@ where
         if let Some(opened) = again::of(&self.store, batch).await? {
             return Ok(opened);
         }
-        let key = batch.request_key();
-        let body = self.store.get(&key).await?;
-        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let mut stored: StoredBatch = parse(&key, &body)?;
+        let mut stored: StoredBatch = objects::read(&self.store, &batch.request_key()).await?;
         let limit = config.tenant_maximum_batch_items;
         stored.batch.concurrency = Some(batch_weight(stored.batch.concurrency(), limit));
         let location = allowed(config, &stored)?;

@@ -324,7 +324,7 @@ fn every_object_below_a_prefix_is_an_item_but_for_folders() {
     ports.sources.put("s3://bucket/batches/uploads/else.md", "e", "not below");
     assert_eq!(to_run(open(&ports, EVENT)), 3);
     let entries = ports.store.lines(&batch().part_key(1));
-    let told: Vec<_> = entries
+    let reasons: Vec<_> = entries
         .iter()
         .map(|entry| (entry["id"].clone(), entry["error"]["message"].clone()))
         .collect();
@@ -334,7 +334,7 @@ fn every_object_below_a_prefix_is_an_item_but_for_folders() {
         (json!("empty.md"), json!("object: is empty")),
         (json!("z.md"), Value::Null),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(reasons, expected);
     assert_eq!(
         entries[0]["object"],
         json!({ "key": "batches/uploads/docs/a.md", "etag": "e", "bytes": 1 })
@@ -546,8 +546,8 @@ fn a_batch_above_the_ceiling_is_refused_with_the_figures_and_an_item_above_its_o
     let (opened, ports) = open_below("{ batch_usd: \"0.01\", run_usd: \"0.10\" }");
     let refused = refusal(opened);
     assert_eq!(refused.name, ErrorName::BudgetExceeded);
-    let told = "ceilings.batch_usd: the batch's 3 items may make 3 calls and cost up to $0.02; policy.yaml allows $0.01.";
-    assert!(refused.message.starts_with(told), "{refused}");
+    let message = "ceilings.batch_usd: the batch's 3 items may make 3 calls and cost up to $0.02; policy.yaml allows $0.01.";
+    assert!(refused.message.starts_with(message), "{refused}");
     assert!(!ports.store.objects.borrow().contains_key(&batch().parts_key()));
     let (opened, ports) = open_below("{ batch_usd: \"0.10\", run_usd: \"0.10\" }");
     assert_eq!(to_run(opened), 3, "the large one is rejected and stops no other");

@@ -1,8 +1,9 @@
-//! Everything there is to know about a run, read off its artifacts.
+//! Reads everything that a run's artifacts say of it.
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
 use bcce_core::call::attempt::{Attempt, AttemptKind};
+use bcce_core::io::objects;
 use bcce_core::ports::{GetObject, ListObjects};
 use bcce_core::run::artifact::{ArtifactRef, FinishedStep, StepFailure, StepRecord};
 use bcce_core::run::call_log::LoggedStep;
@@ -17,7 +18,7 @@ use crate::Request;
 /// Objects read at a time: a run of 200 steps in seconds, a few megabytes of memory.
 const AT_A_TIME: usize = 8;
 
-/// What an object says about the run.
+/// What an artifact says about the run.
 enum Finding {
     Plan(Box<Plan>),
     Answer(Box<FinishedStep>),
@@ -57,27 +58,27 @@ pub(crate) async fn gather(
 }
 
 impl Found {
-    /// Seconds until an execution that was ended from outside may be over; `None`: it is.
+    /// Returns the seconds to wait for calls of an execution that ended badly. Returns `None` if none can be under way.
     pub fn wait_s(&self, request: &Request, now: OffsetDateTime) -> Option<u64> {
-        let is = |step_record: &StepRecord, step: &StepRef| {
-            step_record.step_id == step.step && step_record.item == step.item
+        let is = |record: &StepRecord, step: &StepRef| {
+            record.step_id == step.step && record.item == step.item
         };
         let answered = |step: &StepRef| {
             let answer = self.answers.iter().find(|answer| is(answer, step))?;
             answer.attempts.last().map(Attempt::ended_at)
         };
-        // A record of a job that did not stand ended nothing: the step is asked on demand.
-        let is_record = |step_record: &StepRecord| {
-            !step_record.attempts.is_empty()
-                && step_record.attempts.iter().all(|attempt| attempt.kind == AttemptKind::Bulk)
+        // An invalid answer of a job ends no step: the step runs on demand.
+        let is_of_job = |record: &StepRecord| {
+            !record.attempts.is_empty()
+                && record.attempts.iter().all(|attempt| attempt.kind == AttemptKind::Bulk)
         };
         let failed = |step: &StepRef| {
-            self.failures.iter().any(|f| is(&f.record, step) && !is_record(&f.record))
+            self.failures.iter().any(|f| is(&f.record, step) && !is_of_job(&f.record))
         };
         request.ending.as_ref()?.wait_s(self.plan.as_ref(), answered, failed, now)
     }
 
-    pub fn seal(self, request: &Request, begun: Vec<LoggedStep>, now: OffsetDateTime) -> Manifest {
+    pub fn seal(self, request: &Request, calls: Vec<LoggedStep>, now: OffsetDateTime) -> Manifest {
         Manifest::seal(Evidence {
             run: &request.run,
             plan: self.plan.as_ref(),
@@ -85,7 +86,7 @@ impl Found {
             answers: self.answers,
             failures: self.failures,
             broken: request.failures.clone(),
-            logged_calls: begun,
+            logged_calls: calls,
             fault: request.fault.clone(),
             ending: request.ending.clone(),
             ended_at: now,
@@ -93,7 +94,7 @@ impl Found {
     }
 }
 
-/// Manifests list artifacts, not each other, and nothing else that somebody put there: `bcce runs verify` tells of that.
+/// Manifests list artifacts only: no manifests, and nothing else that somebody put there. `bcce runs verify` reports that.
 fn is_artifact(run: &RunRef, key: &str) -> bool {
     let below = |folder: &str, end: &str| {
         key.starts_with(&format!("{}{folder}/", run.prefix())) && key.ends_with(end)
@@ -110,8 +111,7 @@ async fn read<S: GetObject>(
     run: &RunRef,
     key: &str,
 ) -> Result<(ArtifactRef, Finding), Fault> {
-    let body = store.get(key).await?;
-    let body = body.ok_or_else(|| Fault::internal(format!("{key} was listed and is gone")))?;
+    let body = objects::bytes(store, key).await?;
     let finding = if key == run.plan_key() {
         Finding::Plan(Box::new(parse(key, &body)?))
     } else if key.starts_with(&format!("{}steps/", run.prefix())) {

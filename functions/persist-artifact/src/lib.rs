@@ -1,5 +1,5 @@
-//! Seals a run: every artifact read back and its digest taken, calls counted that no artifact tells of, the manifest
-//! signed and written once with its signature. A second seal finds the first one's manifest and returns it.
+//! Seals a run: reads every artifact back and takes its digest, counts the calls that no artifact records, signs the
+//! manifest and writes it once with its signature. A second seal finds the first one's manifest and returns it.
 
 mod evidence;
 #[cfg(test)]
@@ -44,7 +44,7 @@ pub struct Ports<S, K, C, L> {
     pub clock: C,
 }
 
-/// A run that is over, with what the state machine alone knows of it.
+/// A run whose execution is over, with what only the state machine knows of it.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub run: Run,
@@ -54,7 +54,7 @@ pub struct Request {
     /// What ended the run outside of any step.
     #[serde(default)]
     pub fault: Option<Fault>,
-    /// The execution was ended from outside: it is the settle machine that asks.
+    /// How the run's execution ended, if the finalize machine asks.
     #[serde(default)]
     pub ending: Option<Ending>,
 }
@@ -67,7 +67,7 @@ pub enum Response {
         /// The message for the notifications topic.
         notice: Box<RunNotice>,
     },
-    /// A call of the execution that was ended may still be answered and stored.
+    /// A call of the execution that ended may still be answered and stored.
     AtWork { wait_s: u64 },
 }
 
@@ -76,6 +76,7 @@ pub enum Response {
 /// one, too, and stays so.
 pub async fn handle<S, K, C, L>(
     ports: &Ports<S, K, C, L>,
+    _: &Config,
     request: Request,
 ) -> Result<Response, Fault>
 where
@@ -85,7 +86,8 @@ where
     L: ReadCallLog,
 {
     let run = request.run.clone();
-    let (store, key, subject) = (&ports.store, &ports.signing_key, Subject::of_run(&run));
+    let subject = Subject::of_run(&run);
+    let Ports { store, signing_key: key, .. } = ports;
     let sealed = match seal::find(store, key, &subject).await? {
         Some(sealed) => sealed,
         None => {
@@ -93,8 +95,8 @@ where
             if let Some(wait_s) = found.wait_s(&request, ports.clock.now()) {
                 return Ok(Response::AtWork { wait_s });
             }
-            let begun = ports.ledger.logged_calls(&run).await?;
-            let manifest = found.seal(&request, begun, ports.clock.now());
+            let calls = ports.ledger.logged_calls(&run).await?;
+            let manifest = found.seal(&request, calls, ports.clock.now());
             seal::seal(store, key, &subject, manifest).await?
         }
     };

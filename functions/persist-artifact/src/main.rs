@@ -14,6 +14,6 @@ fn main() -> Result<(), StartError> {
             signing_key: SigningKey::new(&aws, &config.signing_key_arn),
             clock: SystemClock,
         };
-        bcce_aws::serve(|request, _| handle(&ports, request)).await
+        bcce_aws::serve(|request, _| handle(&ports, &config, request)).await
     })
 }

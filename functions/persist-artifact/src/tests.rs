@@ -22,6 +22,15 @@ const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json"
 
 type Fakes = Ports<MemoryStore, MemoryKey, StoppedClock, &'static MemoryHealth>;
 
+fn config() -> Config {
+    Config {
+        bucket: String::new(),
+        key_arn: String::new(),
+        signing_key_arn: String::new(),
+        ledger_table: String::new(),
+    }
+}
+
 fn request() -> Request {
     serde_json::from_str(EVENT).unwrap()
 }
@@ -45,9 +54,9 @@ fn manifest(ports: &Fakes) -> Value {
 }
 
 async fn seal(ports: &Fakes, request: Request) -> Result<(ManifestRef, RunNotice), Fault> {
-    match handle(ports, request).await? {
+    match handle(ports, &config(), request).await? {
         Response::Sealed { manifest, notice } => Ok((manifest, *notice)),
-        Response::AtWork { wait_s } => panic!("it waits for {wait_s} s"),
+        Response::AtWork { wait_s } => panic!("waits for {wait_s} s"),
     }
 }
 
@@ -74,7 +83,7 @@ async fn a_run_is_sealed_with_every_digest_and_signed() {
     assert_eq!(notice.status, RunStatus::Succeeded);
 }
 
-/// A forged manifest at the run's key, garbage, and another run's with its signature: nothing is signed or told.
+/// A forged manifest at the run's key, garbage, and another run's with its signature: nothing is signed or notified.
 #[tokio::test]
 async fn what_lies_at_the_manifests_key_and_no_sealer_made_is_not_signed() {
     let (honest, key) = (ports(), request().run.manifest_key());
@@ -92,7 +101,7 @@ async fn what_lies_at_the_manifests_key_and_no_sealer_made_is_not_signed() {
         elsewhere.store.objects.borrow_mut().insert(its, body);
     }
     let others = other.run.manifest_key();
-    handle(&elsewhere, other).await.unwrap();
+    handle(&elsewhere, &config(), other).await.unwrap();
     let theirs = elsewhere.store.objects.borrow()[&others].clone();
     let signature = elsewhere.store.signatures.borrow()[&others].clone();
     for (body, signature) in [
@@ -105,7 +114,7 @@ async fn what_lies_at_the_manifests_key_and_no_sealer_made_is_not_signed() {
         ports.store.objects.borrow_mut().insert(key.clone(), body);
         let laid = signature.map(|signature| (key.clone(), signature));
         ports.store.signatures.borrow_mut().extend(laid);
-        let fault = handle(&ports, request()).await.unwrap_err();
+        let fault = handle(&ports, &config(), request()).await.unwrap_err();
         assert!(fault.name == ErrorName::Internal && fault.message.contains(&key), "{fault}");
         assert_eq!(ports.signing_key.signed.get(), 0);
         assert!(!ports.store.objects.borrow().contains_key(&request().run.signature_key()));
@@ -137,14 +146,14 @@ async fn a_second_seal_returns_the_first() {
 async fn a_seal_that_breaks_between_manifest_and_signature_is_finished_by_the_retry() {
     let ports = ports();
     ports.signing_key.failing.set(true);
-    assert_eq!(handle(&ports, request()).await.unwrap_err().name, ErrorName::Internal);
+    assert_eq!(handle(&ports, &config(), request()).await.unwrap_err().name, ErrorName::Internal);
     assert!(!ports.store.objects.borrow().contains_key(&request().run.manifest_key()));
     // The eighth call writes the signature.
     ports.store.failing.set(7);
-    assert_eq!(handle(&ports, request()).await.unwrap_err().name, ErrorName::Internal);
+    assert_eq!(handle(&ports, &config(), request()).await.unwrap_err().name, ErrorName::Internal);
     let half = manifest(&ports);
     assert!(!ports.store.objects.borrow().contains_key(&request().run.signature_key()));
-    handle(&ports, request()).await.unwrap();
+    handle(&ports, &config(), request()).await.unwrap();
     assert_eq!(manifest(&ports), half);
     assert!(ports.store.objects.borrow().contains_key(&request().run.signature_key()));
 }
@@ -163,7 +172,7 @@ async fn a_refused_run_is_sealed_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_step_that_broke_on_our_side_is_told() {
+async fn a_step_that_failed_by_our_fault_is_reported() {
     let ports = ports();
     ports.store.objects.borrow_mut().remove(&request().run.step_key("answer", None));
     let failures = json!([{ "step": "answer", "route": "haiku", "status": "FAILED",
@@ -180,25 +189,26 @@ async fn whatever_call_fails_nothing_half_is_sealed_and_the_retry_seals() {
     for call in 1..=7 {
         let ports = ports();
         ports.store.failing.set(call);
-        assert!(handle(&ports, request()).await.is_err(), "call {call}");
+        assert!(handle(&ports, &config(), request()).await.is_err(), "call {call}");
         let sealed = ports.store.objects.borrow().contains_key(&request().run.manifest_key());
         assert_eq!(sealed, call > 6, "call {call}");
-        handle(&ports, request()).await.unwrap();
+        handle(&ports, &config(), request()).await.unwrap();
         assert_eq!(manifest(&ports)["status"], "SUCCEEDED");
         assert!(ports.store.objects.borrow().contains_key(&request().run.signature_key()));
     }
 }
 
-/// Its function was killed before it could store the answer, and the next one was called for it again.
+/// The function was killed before it could store the answer, and the next one called the model again.
 #[tokio::test]
-async fn a_call_that_no_artifact_tells_of_is_counted_and_its_cost_unknown() {
+async fn a_call_that_no_artifact_records_is_counted_and_its_cost_unknown() {
     let ports = ports();
     let answer: StepRecord = parse("answer", ANSWER.as_bytes()).unwrap();
-    let told = answer.attempts.last().unwrap();
-    let call = LoggedCall { started_at: told.started_at, target: told.target.clone() };
-    let lost = LoggedCall { started_at: told.started_at - Duration::from_secs(3), ..call.clone() };
-    let begun = [call, lost].map(|call| LoggedStep { step: "answer".into(), item: None, call });
-    *ports.ledger.logged_calls.borrow_mut() = begun.to_vec();
+    let recorded = answer.attempts.last().unwrap();
+    let call = LoggedCall { started_at: recorded.started_at, target: recorded.target.clone() };
+    let lost =
+        LoggedCall { started_at: recorded.started_at - Duration::from_secs(3), ..call.clone() };
+    let calls = [call, lost].map(|call| LoggedStep { step: "answer".into(), item: None, call });
+    *ports.ledger.logged_calls.borrow_mut() = calls.to_vec();
     seal(&ports, request()).await.unwrap();
     let manifest = manifest(&ports);
     let (step, line) = (&manifest["steps"][0], &manifest["usage_by_model"][0]);
@@ -213,12 +223,12 @@ async fn a_call_that_no_artifact_tells_of_is_counted_and_its_cost_unknown() {
     }
 }
 
-/// What was begun is not known, so what was lost is not either.
+/// Without the call log it is not known which calls were lost.
 #[tokio::test]
 async fn nothing_is_sealed_without_the_ledger() {
     let ports = ports();
     ports.ledger.is_gone.set(true);
-    assert!(handle(&ports, request()).await.is_err());
+    assert!(handle(&ports, &config(), request()).await.is_err());
     assert!(!ports.store.objects.borrow().contains_key(&request().run.manifest_key()));
     ports.ledger.is_gone.set(false);
     seal(&ports, request()).await.unwrap();
@@ -235,9 +245,9 @@ async fn a_call_that_may_still_be_answered_is_waited_for() {
     let ports = ports();
     let answer = ports.store.objects.borrow_mut().remove(&request().run.step_key("answer", None));
     let at = datetime!(2026-11-01 12:00:05 UTC);
-    assert_eq!(handle(&ports, ended(at)).await, Ok(Response::AtWork { wait_s: 2 }));
+    assert_eq!(handle(&ports, &config(), ended(at)).await, Ok(Response::AtWork { wait_s: 2 }));
     assert!(!ports.store.objects.borrow().contains_key(&request().run.manifest_key()));
-    // It is answered after all: the run is as good as any other.
+    // The answer arrives after all, and the run succeeds.
     ports
         .store
         .objects
@@ -247,9 +257,9 @@ async fn a_call_that_may_still_be_answered_is_waited_for() {
     assert_eq!(notice.status, RunStatus::Succeeded);
 }
 
-/// It is asked on demand after that, and its call may be under way.
+/// The step runs on demand after that, and its call may be under way.
 #[tokio::test]
-async fn a_record_of_a_job_that_did_not_stand_is_not_the_end_of_its_step() {
+async fn an_invalid_answer_of_a_job_does_not_end_its_step() {
     let ports = ports();
     let key = request().run.step_key("answer", None);
     let answer = ports.store.objects.borrow_mut().remove(&key).unwrap();
@@ -262,10 +272,10 @@ async fn a_record_of_a_job_that_did_not_stand_is_not_the_end_of_its_step() {
     };
     failure["attempts"][0]["kind"] = json!("bulk");
     note(&failure, request().run.record_failure_key("answer"));
-    assert_eq!(handle(&ports, ended()).await, Ok(Response::AtWork { wait_s: 2 }));
+    assert_eq!(handle(&ports, &config(), ended()).await, Ok(Response::AtWork { wait_s: 2 }));
     failure["attempts"][0]["kind"] = json!("first");
     note(&failure, request().run.failure_key("answer", None));
-    assert!(matches!(handle(&ports, ended()).await, Ok(Response::Sealed { .. })));
+    assert!(matches!(handle(&ports, &config(), ended()).await, Ok(Response::Sealed { .. })));
 }
 
 #[tokio::test]
@@ -286,7 +296,7 @@ async fn what_is_sealed_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_cut_is_told_by_the_manifest_and_the_notice() {
+async fn an_answer_that_was_cut_is_marked_in_the_manifest_and_the_notice() {
     let ports = ports();
     let cut = ANSWER.replace("\"truncated\": false", "\"truncated\": true");
     ports.store.objects.borrow_mut().insert(request().run.step_key("answer", None), cut.into());

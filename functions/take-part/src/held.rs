@@ -1,10 +1,9 @@
-//! Closes records that are not asked again as runs that failed, so that what the job charged for them is counted.
+//! Closes the runs of records that are not asked again as failed, so that what the job charged for them is counted.
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
 use bcce_core::batch::{Item, bulk};
-use bcce_core::io::seal;
-use bcce_core::io::seal::Subject;
+use bcce_core::io::seal::{Subject, find_or_seal};
 use bcce_core::ports::{
     Clock, CloseRun, GetObject, GetSealed, PutOnce, PutSealed, SignDigest, VerifyDigest,
 };
@@ -13,13 +12,13 @@ use bcce_core::run::ids::Run;
 use bcce_core::run::manifest::{Evidence, Manifest};
 
 use crate::Ports;
-use crate::settle::{Planned, Taking};
+use crate::finish::{Planned, Taking};
 
-impl<E: Fn(&str)> Taking<'_, E> {
+impl Taking<'_> {
     /// Seals the item's run as one that failed with `error`, and closes it. Safe to repeat.
-    pub async fn close_held<S, K, L, C>(
+    pub async fn close_held<S, K, L, C, M>(
         &self,
-        ports: &Ports<S, K, L, C>,
+        ports: &Ports<S, K, L, C, M>,
         item: &Item,
         error: &Fault,
     ) -> Result<(), Fault>
@@ -28,28 +27,25 @@ impl<E: Fn(&str)> Taking<'_, E> {
         K: SignDigest + VerifyDigest,
         L: CloseRun,
         C: Clock,
+        M: Fn(&str),
     {
         let run = self.run(item);
-        let (store, key, subject) = (&ports.store, &ports.signing_key, Subject::of_run(&run));
-        let sealed = match seal::find(store, key, &subject).await? {
-            Some(sealed) => sealed,
-            None => {
-                let manifest = self.seal_held(ports, &run, error).await?;
-                seal::seal(store, key, &subject, manifest).await?
-            }
-        };
+        let subject = Subject::of_run(&run);
+        let Ports { store, signing_key: key, .. } = ports;
+        let make = async || self.seal_held(ports, &run, error).await;
+        let sealed = find_or_seal(store, key, &subject, make).await?;
         self.close(ports, run, sealed).await
     }
 
-    async fn seal_held<S: GetObject, K, L, C: Clock>(
+    async fn seal_held<S: GetObject, K, L, C: Clock, M>(
         &self,
-        ports: &Ports<S, K, L, C>,
+        ports: &Ports<S, K, L, C, M>,
         run: &Run,
         error: &Fault,
     ) -> Result<Manifest, Fault> {
         let Planned { plan, mut artifacts } = Planned::read(&ports.store, run).await?;
         let fit = bulk::fit(&plan, &self.config.region).map_err(Fault::internal)?;
-        // There is one where the job charged something.
+        // It exists if the job charged something.
         let key = run.record_failure_key(&fit.step.id);
         let mut failures = Vec::new();
         if let Some(body) = ports.store.get(&key).await? {

@@ -1,4 +1,4 @@
-//! Lists the items of a part that are no finished runs.
+//! Lists the items of a part that have no finished run.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use bcce_core::batch::bulk::{JobRecord, JobStatus, Rendered, TakenPart};
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::ports::PutObject;
 
-use crate::settle::Outcome;
+use crate::finish::Outcome;
 
 #[derive(Default)]
 pub(crate) struct Left {
@@ -20,7 +20,7 @@ pub(crate) struct Left {
 }
 
 impl Left {
-    /// Sorts the items of a part. `outcomes`: what came of the records that came back, by item.
+    /// Sorts the items of a part. `outcomes`: those of the records that the job returned, by item.
     pub fn of(
         places: &[Place],
         rendered: &Rendered,
@@ -55,7 +55,7 @@ impl Left {
         left
     }
 
-    pub async fn note(
+    pub async fn store(
         &self,
         store: &impl PutObject,
         batch: &BatchRef,

@@ -1,12 +1,12 @@
-//! What a job answered, by part: an answer that stands becomes the run that asking on demand would have made of it, with
-//! its artifacts, its sealed manifest and its entry in the ledger. Records without one are listed for choose-leftovers,
-//! which decides whether they run on demand; items that were no records of a job run on demand in any case. Called again
-//! once records are held, it closes their runs as failed ones.
+//! Takes the answers of a job, by part: a valid answer becomes the run that asking on demand would have made of it, with
+//! its artifacts, its sealed manifest and its entry in the ledger. Records without a valid answer are listed for
+//! choose-leftovers, which decides whether they run on demand; items that were no records of a job run on demand in any
+//! case. Called again once records are held, it closes their runs as failed.
 
-mod held; // a record that is not asked again -> a run that failed
-mod left; // what is not a run that is over
-mod read; // what there is of a part
-mod settle; // an answer -> a run that is over
+mod finish; // an answer -> a finished run
+mod held; // a record that is not asked again -> a failed run
+mod left; // items without a finished run
+mod read; // the items, records and job of a part
 #[cfg(test)]
 mod tests;
 
@@ -14,22 +14,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::parse_lines;
 use bcce_core::batch::Item;
 use bcce_core::batch::bulk::Took;
 use bcce_core::batch::reference::{BatchRun, Part, Place};
+use bcce_core::io::objects;
 use bcce_core::ports::{
     Clock, CloseRun, GetObject, GetSealed, PutObject, PutOnce, PutSealed, SignDigest, VerifyDigest,
 };
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
+use finish::{Answered, Outcome, Taking};
 use left::Left;
 use read::Job;
-use settle::{Answered, Outcome, Taking};
 
-/// Answers taken at a time. Each is signed, and what signs is shared with every run: with five parts at a time KMS is
-/// asked some 150 times a second.
+/// Answers taken at a time. Each is signed with the key that every run uses: with five parts at a time KMS gets some 150
+/// requests a second.
 const AT_A_TIME: usize = 8;
 
 pub struct Config {
@@ -55,37 +55,38 @@ impl Config {
     }
 }
 
-pub struct Ports<S, K, L, C> {
+pub struct Ports<S, K, L, C, M> {
     pub store: S,
     pub signing_key: K,
     pub ledger: L,
     pub clock: C,
+    /// Prints a metrics document.
+    pub metrics: M,
 }
 
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
     pub part: Part,
-    /// The answers are taken, and choose-leftovers holds records: only their runs are to be closed.
+    /// Whether the answers are taken and only the runs of held records are to be closed.
     pub hold: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Response {
-    /// Items whose runs are over.
+    /// Items with a finished run.
     pub taken: u64,
-    /// Items whose runs are not.
+    /// Items without one.
     pub left: u64,
-    /// Those of them that are not asked again: their runs have failed by now.
+    /// Items of those that are not asked again: their runs are closed as failed.
     pub held: u64,
 }
 
 /// # Errors
 /// `Bcce.Internal`; a retry does what is not done yet.
-pub async fn handle<S, K, L, C>(
-    ports: &Ports<S, K, L, C>,
+pub async fn handle<S, K, L, C, M>(
+    ports: &Ports<S, K, L, C, M>,
     config: &Config,
-    emit: &impl Fn(&str),
     request: Request,
 ) -> Result<Response, Fault>
 where
@@ -93,17 +94,17 @@ where
     K: SignDigest + VerifyDigest,
     L: CloseRun,
     C: Clock,
+    M: Fn(&str),
 {
     let (batch, part) = (&request.batch, request.part.part);
-    let key = batch.places_key(part);
     // Every item of the part may be rejected.
-    let Some(body) = ports.store.get(&key).await? else { return Ok(Response::default()) };
-    let places: Vec<Place> = parse_lines(&key, &body)?;
+    let places = objects::find_lines::<Place>(&ports.store, &batch.places_key(part)).await?;
+    let Some(places) = places else { return Ok(Response::default()) };
     let job = ports.job(batch, part).await?;
     let items = ports.items(batch, part).await?;
     let now = ports.clock.now();
     let took = job.as_ref().map_or(Took { from: now, to: now }, |job| job.took);
-    let taking = Taking { config, emit, batch, took };
+    let taking = Taking { config, batch, took };
     let mut response = Response::default();
     if !request.hold {
         // Boxed: the compiler lays out a future with all that it waits for, and does so only so deep.
@@ -119,17 +120,18 @@ where
     Ok(response)
 }
 
-impl<S, K, L, C> Ports<S, K, L, C>
+impl<S, K, L, C, M> Ports<S, K, L, C, M>
 where
     S: GetObject + PutObject + PutOnce + GetSealed + PutSealed,
     K: SignDigest + VerifyDigest,
     L: CloseRun,
     C: Clock,
+    M: Fn(&str),
 {
     /// Makes finished runs of the answers of a part, and lists its other items.
-    async fn take<E: Fn(&str)>(
+    async fn take(
         &self,
-        taking: &Taking<'_, E>,
+        taking: &Taking<'_>,
         part: u32,
         places: &[Place],
         items: &BTreeMap<u64, Item>,
@@ -145,25 +147,25 @@ where
                 let (returned, item) = (output.records.get(&place.n)?, items.get(&place.n)?);
                 Some(Answered { taking, item, returned, arn })
             });
-            let settling = answers.map(|answered| async move {
-                answered.settle(self).await.map(|outcome| (answered.item.n, outcome))
+            let finish = answers.map(|answered| async move {
+                answered.finish(self).await.map(|outcome| (answered.item.n, outcome))
             });
-            let mut settling = futures::stream::iter(settling).buffer_unordered(AT_A_TIME);
-            while let Some(settled) = settling.next().await {
-                outcomes.extend([settled?]);
+            let mut finished = futures::stream::iter(finish).buffer_unordered(AT_A_TIME);
+            while let Some(outcome) = finished.next().await {
+                outcomes.extend([outcome?]);
             }
         }
         let is_over = |outcome: &&Outcome| matches!(outcome, Outcome::Over);
         let taken = outcomes.values().filter(is_over).count() as u64;
         let left = Left::of(places, &rendered, job.map(|job| &job.record), outcomes);
-        left.note(&self.store, batch, part).await?;
+        left.store(&self.store, batch, part).await?;
         Ok(Response { taken, left: places.len() as u64 - taken, held: 0 })
     }
 
-    /// Closes the runs of those records that are left and were not in the sample. Returns how many there are.
-    async fn hold<E: Fn(&str)>(
+    /// Closes the runs of those records that are left and were not in the sample. Returns their number.
+    async fn hold(
         &self,
-        taking: &Taking<'_, E>,
+        taking: &Taking<'_>,
         part: u32,
         items: &BTreeMap<u64, Item>,
         error: &Fault,

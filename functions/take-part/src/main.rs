@@ -13,8 +13,8 @@ fn main() -> Result<(), StartError> {
             ledger: Ledger::new(&aws, &config.ledger_table),
             signing_key: SigningKey::new(&aws, &config.signing_key_arn),
             clock: SystemClock,
+            metrics: |document: &str| println!("{document}"),
         };
-        let emit = |document: &str| println!("{document}");
-        bcce_aws::serve(|request, _| handle(&ports, &config, &emit, request)).await
+        bcce_aws::serve(|request, _| handle(&ports, &config, request)).await
     })
 }

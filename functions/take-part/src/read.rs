@@ -1,15 +1,15 @@
-//! Reads what there is of a part: its items, its records, its job and what that returned.
+//! Reads the items and the records of a part, its job, and what the job returned.
 
 use std::collections::BTreeMap;
 
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::{parse, parse_lines};
 use bcce_core::batch::bulk::{
     JobRecord, JobStatus, JobsRecord, Output, Rendered, Took, job_of, output_key,
 };
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::reference::{BatchRef, Place, bulk_file};
 use bcce_core::batch::{Entry, Item, bulk};
+use bcce_core::io::objects;
 use bcce_core::ports::{Clock, GetObject};
 
 use crate::Ports;
@@ -20,20 +20,16 @@ pub(crate) struct Job {
     pub took: Took,
 }
 
-impl<S, K, L, C> Ports<S, K, L, C>
+impl<S, K, L, C, M> Ports<S, K, L, C, M>
 where
     S: GetObject,
     C: Clock,
 {
     /// Reads the job that a part's records were given to. Returns `None` if none was asked for.
     pub(crate) async fn job(&self, batch: &BatchRef, part: u32) -> Result<Option<Job>, Fault> {
-        let key = batch.opened_key();
-        let body = self.store.get(&key).await?;
-        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let parts = parse::<Opened>(&key, &body)?.parts;
-        let key = batch.jobs_key();
-        let Some(body) = self.store.get(&key).await? else { return Ok(None) };
-        let jobs: JobsRecord = parse(&key, &body)?;
+        let parts = objects::read::<Opened>(&self.store, &batch.opened_key()).await?.parts;
+        let jobs = objects::find::<JobsRecord>(&self.store, &batch.jobs_key()).await?;
+        let Some(jobs) = jobs else { return Ok(None) };
         let job = jobs.job(job_of(part, parts));
         // One that Bedrock refused was asked for, and may be at fault as one that failed.
         let job = job.filter(|job| job.arn.is_some() || job.is_refused);
@@ -56,28 +52,27 @@ where
         let key = output_key(&batch.bulk_output_prefix(), arn, &bulk_file(part));
         let output = match self.store.get(&key).await? {
             Some(body) => bulk::read(&body),
-            // They were paid, and would be once more.
+            // The answers were paid for, and would be paid once more.
             None if status == Some(JobStatus::Completed) && rendered.records > 0 => {
                 return Err(Fault::internal(format!("{arn} is completed and there is no {key}")));
             }
             None => Output::default(),
         };
-        for told in &output.unreadable {
-            tracing::warn!(batch_id = batch.batch_id, part, "a record is not readable: {told}");
+        for problem in &output.unreadable {
+            tracing::warn!(batch_id = batch.batch_id, part, "a record is not readable: {problem}");
         }
         Ok(output)
     }
 
     /// Reads a list of places. One that was never written is empty.
     pub(crate) async fn places(&self, key: &str) -> Result<Vec<Place>, Fault> {
-        self.store.get(key).await?.map_or_else(|| Ok(Vec::new()), |body| parse_lines(key, &body))
+        objects::find_lines(&self.store, key).await.map(Option::unwrap_or_default)
     }
 
     /// Reads how many records were made of a part: none of one that could not be rendered.
     pub(crate) async fn rendered(&self, batch: &BatchRef, part: u32) -> Result<Rendered, Fault> {
-        let key = batch.rendered_key(part);
-        let body = self.store.get(&key).await?;
-        body.map_or_else(|| Ok(Rendered::default()), |body| parse(&key, &body))
+        let rendered = objects::find(&self.store, &batch.rendered_key(part)).await?;
+        Ok(rendered.unwrap_or_default())
     }
 
     pub(crate) async fn items(
@@ -85,10 +80,7 @@ where
         batch: &BatchRef,
         part: u32,
     ) -> Result<BTreeMap<u64, Item>, Fault> {
-        let key = batch.part_key(part);
-        let body = self.store.get(&key).await?;
-        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let entries: Vec<Entry> = parse_lines(&key, &body)?;
+        let entries: Vec<Entry> = objects::read_lines(&self.store, &batch.part_key(part)).await?;
         let items = entries.into_iter().filter_map(|entry| match entry {
             Entry::Item(item) => Some((item.n, *item)),
             Entry::Rejected(_) => None,

@@ -1,7 +1,8 @@
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use bcce_core::base::digest::sha256;
-use bcce_core::base::json::{add_line, to_json};
+use bcce_core::base::json::{add_line, parse_lines, to_json};
 use bcce_core::base::usage::Usage;
 use bcce_core::batch::bulk::{Rendered, output_key};
 use bcce_core::batch::{Item, bulk};
@@ -37,7 +38,15 @@ impl CloseRun for Ledger {
     }
 }
 
-type Fakes = Ports<MemoryStore, MemoryKey, Ledger, StoppedClock>;
+type Fakes = Ports<MemoryStore, MemoryKey, Ledger, StoppedClock, Box<dyn Fn(&str)>>;
+
+/// Has the metrics documents kept.
+fn keep_metrics(ports: &mut Fakes) -> Rc<RefCell<Vec<String>>> {
+    let kept = Rc::<RefCell<Vec<String>>>::default();
+    let metrics = Rc::clone(&kept);
+    ports.metrics = Box::new(move |document| metrics.borrow_mut().push(document.to_owned()));
+    kept
+}
 
 fn batch() -> BatchRun {
     serde_json::from_str::<Request>(EVENT).unwrap().batch
@@ -110,6 +119,7 @@ fn ports(output: Option<&[Value]>) -> Fakes {
         signing_key: MemoryKey::default(),
         ledger: Ledger::default(),
         clock: StoppedClock(datetime!(2026-11-01 12:11 UTC)),
+        metrics: Box::new(|_| ()),
     }
 }
 
@@ -126,13 +136,12 @@ fn refused(n: u64) -> Value {
     json!({ "recordId": bulk::record_id(n), "error": error })
 }
 
-fn told(taken: u64, left: u64) -> Response {
+fn response(taken: u64, left: u64) -> Response {
     Response { taken, left, held: 0 }
 }
 
-fn take(ports: &Fakes, emitted: &RefCell<Vec<String>>) -> Result<Response, Fault> {
-    let emit = |document: &str| emitted.borrow_mut().push(document.to_owned());
-    now(handle(ports, &config(), &emit, serde_json::from_str(EVENT).unwrap()))
+fn take(ports: &Fakes) -> Result<Response, Fault> {
+    now(handle(ports, &config(), serde_json::from_str(EVENT).unwrap()))
 }
 
 fn rest(ports: &Fakes) -> Vec<u64> {
@@ -141,7 +150,7 @@ fn rest(ports: &Fakes) -> Vec<u64> {
     parse_lines::<Place>("rest", &body).unwrap().iter().map(|place| place.n).collect()
 }
 
-/// Records of the job that are no runs that are over.
+/// Records of the job without a finished run.
 fn left(ports: &Fakes) -> Vec<u64> {
     let objects = ports.store.objects.borrow();
     let body = objects.get(&batch().left_key(1)).cloned().unwrap_or_default();
@@ -159,10 +168,11 @@ fn end(ports: &Fakes, status: &str, without: &[u64]) {
 }
 
 #[test]
-fn an_answer_is_a_run_that_is_over_and_the_rest_is_listed() {
-    let (emitted, step) = (RefCell::default(), plan().result);
-    let ports = ports(Some(&[answered(3, "{\"ok\":true}"), refused(1)]));
-    assert_eq!(take(&ports, &emitted), Ok(told(1, 2)));
+fn an_answer_is_a_finished_run_and_the_other_items_are_listed() {
+    let step = plan().result;
+    let mut ports = ports(Some(&[answered(3, "{\"ok\":true}"), refused(1)]));
+    let emitted = keep_metrics(&mut ports);
+    assert_eq!(take(&ports), Ok(response(1, 2)));
     assert_eq!((left(&ports), rest(&ports)), (vec![1, 2], vec![]));
     let taken = ports.store.json(&batch().taken_key(1));
     let error = &taken["error"]["name"];
@@ -192,7 +202,7 @@ fn an_answer_is_a_run_that_is_over_and_the_rest_is_listed() {
     assert!(!ports.store.objects.borrow().contains_key(&run(1).record_failure_key(&step)));
     // Again it is the same, and counted once.
     let before = (ports.store.objects.borrow().clone(), emitted.borrow().len());
-    assert_eq!(take(&ports, &emitted), Ok(told(1, 2)));
+    assert_eq!(take(&ports), Ok(response(1, 2)));
     assert_eq!((ports.store.objects.borrow().clone(), emitted.borrow().len()), before);
     assert_eq!((ports.ledger.0.borrow().len(), ports.signing_key.signed.get()), (1, 1));
 }
@@ -200,7 +210,7 @@ fn an_answer_is_a_run_that_is_over_and_the_rest_is_listed() {
 #[test]
 fn a_manifest_of_an_item_that_no_sealer_made_is_not_signed() {
     let honest = ports(Some(&[answered(3, "{\"ok\":true}")]));
-    take(&honest, &RefCell::default()).unwrap();
+    take(&honest).unwrap();
     let manifest = honest.store.json(&run(3).manifest_key());
     assert_eq!(manifest["kind"], "item");
     let body = honest.store.objects.borrow()[&run(3).manifest_key()].clone();
@@ -215,17 +225,18 @@ fn a_manifest_of_an_item_that_no_sealer_made_is_not_signed() {
         ports.store.objects.borrow_mut().insert(key.clone(), body);
         let laid = signature.map(|signature| (key.clone(), signature));
         ports.store.signatures.borrow_mut().extend(laid);
-        let fault = take(&ports, &RefCell::default()).unwrap_err();
+        let fault = take(&ports).unwrap_err();
         assert!(fault.message.contains(&key), "{fault}");
         assert_eq!((ports.ledger.0.borrow().len(), ports.signing_key.signed.get()), (0, 0));
     }
 }
 
 #[test]
-fn an_answer_that_does_not_stand_is_kept_with_its_cost_and_asked_again() {
-    let (emitted, step) = (RefCell::default(), plan().result);
-    let ports = ports(Some(&[answered(2, "no JSON")]));
-    assert_eq!(take(&ports, &emitted), Ok(told(0, 3)));
+fn an_invalid_answer_is_kept_with_its_cost_and_asked_again() {
+    let step = plan().result;
+    let mut ports = ports(Some(&[answered(2, "no JSON")]));
+    let emitted = keep_metrics(&mut ports);
+    assert_eq!(take(&ports), Ok(response(0, 3)));
     let failure = ports.store.json(&run(2).record_failure_key(&step));
     assert_eq!(failure["error"]["name"], "Bcce.OutputInvalid");
     assert_ne!(failure["cost_usd"], "0");
@@ -238,21 +249,21 @@ fn an_answer_that_does_not_stand_is_kept_with_its_cost_and_asked_again() {
 fn what_a_job_was_not_done_with_has_not_failed_and_what_was_no_record_runs_on_demand() {
     let ports = ports(Some(&[refused(1)]));
     end(&ports, "PartiallyCompleted", &[2]);
-    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 3)));
+    assert_eq!(take(&ports), Ok(response(0, 3)));
     assert_eq!((left(&ports), rest(&ports)), (vec![1, 3], vec![2]));
     let taken = ports.store.json(&batch().taken_key(1));
     let count = |name: &str| taken[name].as_u64().unwrap();
     assert_eq!(["records", "processed", "failed", "left", "others"].map(count), [2, 1, 1, 2, 1]);
 }
 
-/// On demand it would be paid for nothing once more.
+/// A run on demand would cost the same again, for nothing.
 #[test]
 fn an_answer_that_no_target_would_better_is_a_run_that_failed() {
-    let (emitted, step) = (RefCell::default(), plan().result);
+    let step = plan().result;
     let mut filtered = answered(2, "");
     filtered["modelOutput"]["stopReason"] = json!("content_filtered");
     let ports = ports(Some(&[filtered]));
-    assert_eq!(take(&ports, &emitted), Ok(told(1, 2)));
+    assert_eq!(take(&ports), Ok(response(1, 2)));
     assert_eq!(left(&ports), [1, 3]);
     let manifest = ports.store.json(&run(2).manifest_key());
     assert_eq!(
@@ -269,7 +280,7 @@ fn an_answer_that_no_target_would_better_is_a_run_that_failed() {
 /// On demand a larger context is tried, and without one the answer would be the same.
 #[test]
 fn a_prompt_that_is_too_long_is_left_where_another_target_takes_more() {
-    for (larger, expected) in [(true, told(0, 3)), (false, told(1, 2))] {
+    for (larger, expected) in [(true, response(0, 3)), (false, response(1, 2))] {
         let mut long = answered(2, "");
         long["modelOutput"]["stopReason"] = json!("model_context_window_exceeded");
         let ports = ports(Some(&[long]));
@@ -278,7 +289,7 @@ fn a_prompt_that_is_too_long_is_left_where_another_target_takes_more() {
         route.targets[1].context_tokens += u64::from(larger);
         let plan = to_json(&plan).unwrap();
         ports.store.objects.borrow_mut().insert(run(2).plan_key(), plan);
-        assert_eq!(take(&ports, &RefCell::default()), Ok(expected));
+        assert_eq!(take(&ports), Ok(expected));
         let is_left = left(&ports).contains(&2);
         assert_eq!((is_left, ports.ledger.0.borrow().len()), (larger, usize::from(!larger)));
         let step = self::plan().result;
@@ -301,7 +312,7 @@ fn records_of_a_job_that_was_refused_are_left_as_those_of_one_that_failed() {
     };
     jobs["jobs"][0]["is_refused"] = json!(true);
     put(&jobs);
-    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 3)));
+    assert_eq!(take(&ports), Ok(response(0, 3)));
     assert_eq!((left(&ports), rest(&ports)), (vec![1, 2, 3], vec![]));
     let taken = ports.store.json(&batch().taken_key(1));
     assert_eq!((&taken["records"], &taken["processed"]), (&json!(3), &json!(0)));
@@ -309,14 +320,14 @@ fn records_of_a_job_that_was_refused_are_left_as_those_of_one_that_failed() {
     ports.store.objects.borrow_mut().remove(&batch().left_key(1));
     jobs["jobs"][0]["is_refused"] = json!(false);
     put(&jobs);
-    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 3)));
+    assert_eq!(take(&ports), Ok(response(0, 3)));
     assert_eq!((left(&ports), rest(&ports)), (vec![], vec![1, 2, 3]));
 }
 
-/// A part whose answer to item 2 was paid and does not stand, and whose item 1 was in a sample that failed.
+/// A part whose answer to item 2 was paid and is invalid, and whose item 1 was in a sample that failed.
 fn held() -> Fakes {
     let ports = ports(Some(&[answered(2, "no JSON"), refused(1)]));
-    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 3)));
+    assert_eq!(take(&ports), Ok(response(0, 3)));
     let mut jobs = ports.store.json(&batch().jobs_key());
     jobs["jobs"][0]["leftovers"] = json!({
         "processed": 3, "failed": 3, "left": 3, "verdict": "held",
@@ -331,17 +342,17 @@ fn held() -> Fakes {
     ports
 }
 
-fn hold(ports: &Fakes, emitted: &RefCell<Vec<String>>) -> Result<Response, Fault> {
-    let emit = |document: &str| emitted.borrow_mut().push(document.to_owned());
-    now(handle(ports, &config(), &emit, serde_json::from_str(HELD).unwrap()))
+fn hold(ports: &Fakes) -> Result<Response, Fault> {
+    now(handle(ports, &config(), serde_json::from_str(HELD).unwrap()))
 }
 
 #[test]
 fn what_is_held_is_a_run_that_failed_and_counts_what_the_job_charged_once() {
-    let (ports, emitted, step) = (held(), RefCell::default(), plan().result);
+    let (mut ports, step) = (held(), plan().result);
+    let emitted = keep_metrics(&mut ports);
     let (taken, lists) = (batch().taken_key(1), batch().left_key(1));
     let before = [&taken, &lists].map(|key| ports.store.objects.borrow()[key].clone());
-    assert_eq!(hold(&ports, &emitted), Ok(Response { taken: 0, left: 0, held: 2 }));
+    assert_eq!(hold(&ports), Ok(Response { taken: 0, left: 0, held: 2 }));
     let charged = ports.store.json(&run(2).record_failure_key(&step));
     for (n, cost, artifacts) in [(2, charged["cost_usd"].clone(), 3), (3, json!("0"), 2)] {
         let manifest = ports.store.json(&run(n).manifest_key());
@@ -368,16 +379,16 @@ fn what_is_held_is_a_run_that_failed_and_counts_what_the_job_charged_once() {
     assert_eq!([&taken, &lists].map(|key| ports.store.objects.borrow()[key].clone()), before);
     // Again it is the same, and counted once; so it is when the batch has ended and its answers are taken again.
     let (objects, documents) = (ports.store.objects.borrow().clone(), emitted.borrow().len());
-    assert_eq!(hold(&ports, &emitted), Ok(Response { taken: 0, left: 0, held: 2 }));
+    assert_eq!(hold(&ports), Ok(Response { taken: 0, left: 0, held: 2 }));
     assert_eq!(*ports.store.objects.borrow(), objects);
-    take(&ports, &emitted).unwrap();
+    take(&ports).unwrap();
     assert_eq!((ports.ledger.0.borrow().len(), emitted.borrow().len()), (2, documents));
 }
 
 #[test]
 fn a_batch_that_ended_meanwhile_closes_what_is_held() {
     let ports = held();
-    assert_eq!(take(&ports, &RefCell::default()), Ok(Response { taken: 0, left: 3, held: 2 }));
+    assert_eq!(take(&ports), Ok(Response { taken: 0, left: 3, held: 2 }));
     assert_eq!(ports.ledger.0.borrow().len(), 2);
 }
 
@@ -387,7 +398,7 @@ fn where_nothing_is_held_a_second_call_closes_nothing() {
     let jobs = ports.store.json(&batch().jobs_key()).to_string();
     let jobs = jobs.replace("\"held\"", "\"not_started\"").into_bytes();
     ports.store.objects.borrow_mut().insert(batch().jobs_key(), jobs);
-    assert_eq!(hold(&ports, &RefCell::default()), Ok(Response::default()));
+    assert_eq!(hold(&ports), Ok(Response::default()));
     assert!(ports.ledger.0.borrow().is_empty());
 }
 
@@ -398,9 +409,9 @@ fn a_completed_job_without_its_file_is_not_asked_for_once_more() {
     let key = output_key(&batch().bulk_output_prefix(), ARN, "000001.jsonl");
     let rendered = ports.store.objects.borrow_mut().remove(&batch().rendered_key(1)).unwrap();
     ports.store.objects.borrow_mut().remove(&key);
-    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 3)));
+    assert_eq!(take(&ports), Ok(response(0, 3)));
     ports.store.objects.borrow_mut().insert(batch().rendered_key(1), rendered);
-    let fault = take(&ports, &RefCell::default()).unwrap_err();
+    let fault = take(&ports).unwrap_err();
     assert!(
         fault.message.ends_with(&format!("is completed and there is no {key}")),
         "{}",
@@ -411,10 +422,10 @@ fn a_completed_job_without_its_file_is_not_asked_for_once_more() {
 #[test]
 fn without_a_job_everything_is_left() {
     let ports = ports(None);
-    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 3)));
+    assert_eq!(take(&ports), Ok(response(0, 3)));
     assert_eq!(rest(&ports), [1, 2, 3]);
     ports.store.objects.borrow_mut().remove(&batch().places_key(1));
-    assert_eq!(take(&ports, &RefCell::default()), Ok(told(0, 0)));
+    assert_eq!(take(&ports), Ok(response(0, 0)));
 }
 
 #[test]
@@ -422,14 +433,14 @@ fn whatever_call_of_the_store_fails_the_retry_finishes_it() {
     for call in 1.. {
         let ports = ports(Some(&[answered(3, "{}"), answered(1, "no")]));
         ports.store.failing.set(call);
-        let first = take(&ports, &RefCell::default());
+        let first = take(&ports);
         let is_done = ports.store.failing.get() > 0;
         assert_eq!(first.is_ok(), is_done, "call {call}");
         if is_done {
             assert!(call > 12);
             return;
         }
-        assert_eq!(take(&ports, &RefCell::default()), Ok(told(1, 2)));
+        assert_eq!(take(&ports), Ok(response(1, 2)));
         assert_eq!((ports.ledger.0.borrow().len(), left(&ports)), (1, vec![1, 2]), "call {call}");
     }
 }
@@ -437,16 +448,16 @@ fn whatever_call_of_the_store_fails_the_retry_finishes_it() {
 #[test]
 fn whatever_call_of_the_store_fails_the_retry_closes_what_is_held() {
     for call in 1.. {
-        let (ports, emitted) = (held(), RefCell::default());
+        let ports = held();
         ports.store.failing.set(call);
-        let first = hold(&ports, &emitted);
+        let first = hold(&ports);
         let is_done = ports.store.failing.get() > 0;
         assert_eq!(first.is_ok(), is_done, "call {call}");
         if is_done {
             assert!(call > 12);
             return;
         }
-        assert_eq!(hold(&ports, &emitted).map(|response| response.held), Ok(2), "call {call}");
+        assert_eq!(hold(&ports).map(|response| response.held), Ok(2), "call {call}");
         let closed = ports.ledger.0.borrow();
         let failed = closed.iter().filter(|run| run.manifest.error.is_some()).count();
         assert_eq!((closed.len(), failed), (2, 2), "call {call}");
@@ -454,10 +465,10 @@ fn whatever_call_of_the_store_fails_the_retry_closes_what_is_held() {
 }
 
 #[test]
-fn a_records_answer_that_was_cut_is_told_by_its_run() {
+fn a_records_answer_that_was_cut_is_marked_in_its_run() {
     let mut cut = answered(3, "{\"ok\":true}");
     cut["modelOutput"]["stopReason"] = json!("max_tokens");
     let ports = ports(Some(&[cut]));
-    take(&ports, &RefCell::default()).unwrap();
+    take(&ports).unwrap();
     assert_eq!(ports.store.json(&run(3).manifest_key())["truncated"], 1);
 }

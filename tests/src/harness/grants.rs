@@ -78,11 +78,20 @@ const FOLLOWS: Shown = Simulated(&[
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch/items:1",
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
 ]);
-/// The finalize machine asks how a run's execution ended. Step Functions here asks in nobody's name.
-const DESCRIBES: Shown =
-    Simulated(&["arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1"]);
-/// Step Functions on AWS has a rule of its own for the ends of runs.
-const HEARS: Shown = Simulated(&[
+/// The finalize machine asks how an execution ended, here in nobody's name.
+const DESCRIBES: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch:explain-batch-1",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
+]);
+/// The children of its Maps.
+const STARTS_PARTS: Shown =
+    Simulated(&["arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-finalize"]);
+const FOLLOWS_PARTS: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-finalize:0f5d3f4a",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-finalize/parts:1",
+]);
+/// Step Functions on AWS learns of the runs' ends by a rule of its own.
+const WATCHES: Shown = Simulated(&[
     "arn:aws:events:us-east-1:000000000000:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule",
 ]);
 const CHILDREN: Shown = Explained(
@@ -111,6 +120,8 @@ const BUCKET: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}"]);
 const BATCH: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/jobs.json",
 ]);
+const PARTS: Shown =
+    Simulated(&["arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/parts.jsonl"]);
 /// What the readers of Maps list and read.
 const PLACED: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/parts.jsonl",
@@ -197,7 +208,7 @@ pub const GRANTS: &[Grant] = &[
     ("PrepareRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
     ("PrepareRole", "ReadRequestAndTemplate", "s3:GetObject", Walk),
     ("PrepareRole", "StorePlan", "s3:PutObject", Walk),
-    ("PrepareRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("PrepareRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("PrepareRole", "OpenRunRecord", "dynamodb:PutItem", Walk),
     ("PrepareRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("PrepareRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
@@ -212,7 +223,7 @@ pub const GRANTS: &[Grant] = &[
     ("InvokeRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("InvokeRole", "ReadRun", "s3:GetObject", Walk),
     ("InvokeRole", "StoreAnswerOrFailure", "s3:PutObject", Walk),
-    ("InvokeRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("InvokeRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("InvokeRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("InvokeRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("InvokeRole", "ReadHealthOfTargets", "dynamodb:BatchGetItem", AsTheRole),
@@ -228,7 +239,7 @@ pub const GRANTS: &[Grant] = &[
     ("PersistArtifactRole", "StoreManifest", "s3:PutObject", Walk),
     ("PersistArtifactRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("PersistArtifactRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
-    ("PersistArtifactRole", "ReadBegunCalls", "dynamodb:Query", Walk),
+    ("PersistArtifactRole", "ReadCallLog", "dynamodb:Query", Walk),
     ("PersistArtifactRole", "SignManifest", "kms:Sign", Walk),
     ("PersistArtifactRole", "SignManifest", "kms:Verify", SIGNS),
     ("EmitMetricsRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
@@ -243,7 +254,7 @@ pub const GRANTS: &[Grant] = &[
     ("OpenBatchRole", "ReadTemplateAndManifest", "s3:GetObject", Batch),
     ("OpenBatchRole", "ReadBatch", "s3:GetObject", Batch),
     ("OpenBatchRole", "WriteItems", "s3:PutObject", Batch),
-    ("OpenBatchRole", "TellMissingFromForbidden", "s3:ListBucket", Batch),
+    ("OpenBatchRole", "DistinguishMissingFromForbidden", "s3:ListBucket", Batch),
     ("OpenBatchRole", "ReadGivenSources", "s3:GetObject", BatchElsewhere),
     ("OpenBatchRole", "ReadGivenSources", "s3:ListBucket", BatchElsewhere),
     ("OpenBatchRole", "RecordBatch", "dynamodb:PutItem", Batch),
@@ -255,9 +266,9 @@ pub const GRANTS: &[Grant] = &[
     ("OpenItemRole", "StoreRequest", "s3:GetObject", Batch),
     ("OpenItemRole", "StoreRequest", "s3:PutObject", Batch),
     ("OpenItemRole", "NoteRefused", "s3:PutObject", Batch),
-    ("OpenItemRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("OpenItemRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("OpenItemRole", "ReadGivenSources", "s3:GetObject", BatchElsewhere),
-    ("OpenItemRole", "ReadProgress", "dynamodb:Query", Batch),
+    ("OpenItemRole", "ReadBatchProgress", "dynamodb:Query", Batch),
     // Too many of its items would have to fail first.
     ("OpenItemRole", "HaltBatch", "dynamodb:UpdateItem", AsTheRole),
     ("OpenItemRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
@@ -271,14 +282,14 @@ pub const GRANTS: &[Grant] = &[
     ("RenderPartRole", "StoreRequestAndPlan", "s3:PutObject", MADE),
     ("RenderPartRole", "LookForManifest", "s3:GetObject", SEALED),
     ("RenderPartRole", "WriteRecords", "s3:PutObject", RECORDS),
-    ("RenderPartRole", "TellMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("RenderPartRole", "DistinguishMissingFromForbidden", "s3:ListBucket", BUCKET),
     ("RenderPartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("RenderPartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("BulkJobRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("BulkJobRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("BulkJobRole", "ReadBatch", "s3:GetObject", BATCH),
     ("BulkJobRole", "NoteJobs", "s3:PutObject", BATCH),
-    ("BulkJobRole", "TellMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("BulkJobRole", "DistinguishMissingFromForbidden", "s3:ListBucket", BUCKET),
     ("BulkJobRole", "StartJob", "bedrock:CreateModelInvocationJob", JOB),
     ("BulkJobRole", "FollowJob", "bedrock:GetModelInvocationJob", JOB),
     ("BulkJobRole", "FollowJob", "bedrock:StopModelInvocationJob", JOB),
@@ -299,7 +310,7 @@ pub const GRANTS: &[Grant] = &[
     ("TakePartRole", "ReadBatchAndRuns", "s3:GetObject", TAKES),
     ("TakePartRole", "ListRest", "s3:PutObject", REST),
     ("TakePartRole", "StoreAnswerAndManifest", "s3:PutObject", ANSWER),
-    ("TakePartRole", "TellMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("TakePartRole", "DistinguishMissingFromForbidden", "s3:ListBucket", BUCKET),
     ("TakePartRole", "SignManifest", "kms:Sign", SIGNS),
     ("TakePartRole", "SignManifest", "kms:Verify", SIGNS),
     ("TakePartRole", "CountRun", "dynamodb:UpdateItem", COUNTS),
@@ -310,7 +321,7 @@ pub const GRANTS: &[Grant] = &[
     ("ChooseLeftoversRole", "ReadBatch", "s3:GetObject", BATCH),
     ("ChooseLeftoversRole", "ReadManifests", "s3:GetObject", SEALED),
     ("ChooseLeftoversRole", "ListLeftovers", "s3:PutObject", LEFTOVERS),
-    ("ChooseLeftoversRole", "TellMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("ChooseLeftoversRole", "DistinguishMissingFromForbidden", "s3:ListBucket", BUCKET),
     ("ChooseLeftoversRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("ChooseLeftoversRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("CollectPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
@@ -318,7 +329,7 @@ pub const GRANTS: &[Grant] = &[
     ("CollectPartRole", "ReadRuns", "s3:GetObject", Batch),
     ("CollectPartRole", "ReadBatch", "s3:GetObject", Batch),
     ("CollectPartRole", "WriteResults", "s3:PutObject", Batch),
-    ("CollectPartRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("CollectPartRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("CollectPartRole", "ReadRunRecord", "dynamodb:Query", Batch),
     ("CollectPartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("CollectPartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
@@ -326,10 +337,10 @@ pub const GRANTS: &[Grant] = &[
     ("CloseBatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("CloseBatchRole", "ReadBatch", "s3:GetObject", Batch),
     ("CloseBatchRole", "SealBatch", "s3:PutObject", Batch),
-    ("CloseBatchRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("CloseBatchRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("CloseBatchRole", "SignManifest", "kms:Sign", Batch),
     ("CloseBatchRole", "SignManifest", "kms:Verify", SIGNS),
-    ("CloseBatchRole", "ReadProgress", "dynamodb:Query", Batch),
+    ("CloseBatchRole", "ReadBatchProgress", "dynamodb:Query", Batch),
     ("CloseBatchRole", "CloseRecord", "dynamodb:UpdateItem", Batch),
     ("CloseBatchRole", "ReleaseSlot", "dynamodb:DeleteItem", Batch),
     ("CloseBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
@@ -347,8 +358,16 @@ pub const GRANTS: &[Grant] = &[
     ("WorkflowRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
     ("WorkflowRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
     ("WorkflowRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
-    ("FinalizeRole", "SealAndCount", "lambda:InvokeFunction", AsTheRole),
-    ("FinalizeRole", "DescribeRun", "states:DescribeExecution", DESCRIBES),
+    ("FinalizeRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
+    ("FinalizeRole", "DescribeRunOrBatch", "states:DescribeExecution", DESCRIBES),
+    ("FinalizeRole", "StartParts", "states:StartExecution", STARTS_PARTS),
+    ("FinalizeRole", "FollowParts", "states:DescribeExecution", FOLLOWS_PARTS),
+    ("FinalizeRole", "FollowParts", "states:StopExecution", FOLLOWS_PARTS),
+    ("FinalizeRole", "ReadParts", "s3:GetObject", PARTS),
+    ("FinalizeRole", "RecordChildren", "s3:GetObject", AsTheRole),
+    ("FinalizeRole", "RecordChildren", "s3:PutObject", AsTheRole),
+    ("FinalizeRole", "RecordChildren", "s3:ListMultipartUploadParts", CHILDREN),
+    ("FinalizeRole", "RecordChildren", "s3:AbortMultipartUpload", CHILDREN),
     ("FinalizeRole", "Notify", "sns:Publish", AsTheRole),
     ("FinalizeRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("FinalizeRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
@@ -365,15 +384,15 @@ pub const GRANTS: &[Grant] = &[
     ("BatchRole", "StartItemsAndRuns", "states:StartExecution", STARTS),
     ("BatchRole", "FollowItemsAndRuns", "states:DescribeExecution", FOLLOWS),
     ("BatchRole", "FollowItemsAndRuns", "states:StopExecution", FOLLOWS),
-    ("BatchRole", "HearOfRuns", "events:PutTargets", HEARS),
-    ("BatchRole", "HearOfRuns", "events:PutRule", HEARS),
-    ("BatchRole", "HearOfRuns", "events:DescribeRule", HEARS),
+    ("BatchRole", "WatchRuns", "events:PutTargets", WATCHES),
+    ("BatchRole", "WatchRuns", "events:PutRule", WATCHES),
+    ("BatchRole", "WatchRuns", "events:DescribeRule", WATCHES),
     ("BatchRole", "ListPlaces", "s3:ListBucket", AsTheRole),
     ("BatchRole", "ReadPlaces", "s3:GetObject", PLACED),
-    ("BatchRole", "NoteChildren", "s3:GetObject", AsTheRole),
-    ("BatchRole", "NoteChildren", "s3:PutObject", AsTheRole),
-    ("BatchRole", "NoteChildren", "s3:ListMultipartUploadParts", CHILDREN),
-    ("BatchRole", "NoteChildren", "s3:AbortMultipartUpload", CHILDREN),
+    ("BatchRole", "RecordChildren", "s3:GetObject", AsTheRole),
+    ("BatchRole", "RecordChildren", "s3:PutObject", AsTheRole),
+    ("BatchRole", "RecordChildren", "s3:ListMultipartUploadParts", CHILDREN),
+    ("BatchRole", "RecordChildren", "s3:AbortMultipartUpload", CHILDREN),
     ("BatchRole", "Notify", "sns:Publish", AsTheRole),
     ("BatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("BatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
@@ -386,7 +405,6 @@ pub const GRANTS: &[Grant] = &[
     ("BatchRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
     ("BatchRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
     // EventBridge here starts machines in nobody's name.
-    ("BatchEndedRuleRole", "FinalizeBatch", "states:StartExecution", AsTheRole),
     ("FinalizeRuleRole", "StartFinalize", "states:StartExecution", AsTheRole),
     ("ReaderRole", "ReadOwnRuns", "s3:GetObject", AsTheTenant),
     ("ReaderRole", "ListOwnRuns", "s3:ListBucket", LISTING),

@@ -358,7 +358,7 @@ async fn while_jobs_cannot_be_seen_nothing_runs_on_demand() {
     let unseen = bulk_job["Catch"][0]["Output"].as_str().unwrap();
     bulk_job["Catch"][0]["Output"] = json!(unseen.replace("[1800, ", "[1, "));
     let over = "$millis() < $states.input.opened.jobs_over_ms";
-    let choice = &mut definition["States"]["BulkJobbed"]["Choices"][0]["Condition"];
+    let choice = &mut definition["States"]["JobsFinished?"]["Choices"][0]["Condition"];
     *choice = choice
         .as_str()
         .unwrap()

@@ -4,6 +4,7 @@ mod batch;
 mod bulk;
 mod command;
 mod cut;
+mod finalized;
 mod on_demand;
 mod refused;
 mod repeated;

@@ -89,14 +89,14 @@ async fn an_item_takes_the_states_that_are_priced() {
     let expected = [
         "Start",
         "Prepare",
-        "Planned",
-        "NextWave",
+        "IsPlanned?",
+        "HasNextWave?",
         "RunWave",
-        "WaveEnded",
-        "NextWave",
+        "DidWaveFail?",
+        "HasNextWave?",
         "PersistArtifact",
         "EmitMetrics",
-        "Counted",
+        "ShouldNotify?",
         "Succeeded",
     ];
     assert_eq!(entered, expected);

@@ -1,10 +1,10 @@
 //! Nothing runs twice, and what failed runs again.
 
 use bcce_core::batch::BatchRef;
-use bcce_tests::harness::stack::{Layout, Stack, calls, fresh, model, output, release};
+use bcce_tests::harness::stack::{Layout, Stack, calls, fresh, model, output};
 use serde_json::{Value, json};
 
-use crate::batch::{arn, lines, manifest, run, run_of, sealed, start, status, statuses, upload};
+use crate::batch::{lines, manifest, run, run_of, start, statuses, upload};
 
 #[tokio::test]
 async fn a_dropped_object_is_a_batch_and_twice_the_same_one() {
@@ -147,83 +147,4 @@ async fn too_many_failures_end_a_batch_and_are_notified_at_once() {
         m.body().is_some_and(|body| body.contains(&batch.batch_id) && body.contains("\"RUNNING\""))
     });
     assert!(notices.count() <= 1, "one notification");
-}
-
-#[tokio::test]
-async fn a_batch_that_is_stopped_is_sealed_with_what_there_is() {
-    const ITEMS: usize = 6;
-    let stack = Stack::connect().await;
-    let id = fresh("stopped");
-    // Each is answered after the batch was stopped.
-    let manifest_of: Vec<String> = (0..ITEMS)
-        .map(|n| json!({ "text": format!("@model *: held({id})\n{n}") }).to_string())
-        .collect();
-    let source = upload(&stack, &format!("{id}.jsonl"), manifest_of.join("\n")).await;
-    let message = json!({ "workflow": "explain", "id": id, "batch": { "source": source } });
-    stack.send(&message.to_string()).await;
-    let batch = BatchRef::first("default", "explain", &id);
-    let key = batch.places_key(1);
-    stack.eventually(&key, async || stack.object(&key).await).await;
-    let stop = stack.sfn.stop_execution().execution_arn(arn(&batch));
-    stop.cause("by hand").send().await.unwrap();
-    release(&id);
-    let sealed = sealed(&stack, &batch).await;
-    assert_eq!(
-        (&sealed["status"], &sealed["counts"]["items"]),
-        (&json!("CANCELLED"), &json!(ITEMS)),
-        "{sealed}"
-    );
-    assert_eq!(status(&stack, &batch).await.as_deref(), Some("ABORTED"));
-}
-
-/// An execution that failed by itself has sealed its batch and sent its notification, whatever the cause. When the event
-/// does not carry the error, the machine asks the execution.
-#[tokio::test]
-async fn an_end_with_an_error_of_its_own_is_not_finalized_and_any_other_is() {
-    let stack = Stack::connect().await;
-    for (error, is_in_event, next) in [
-        ("Bcce.Internal", true, "Settled"),
-        ("Unsealed", true, "OpenBatch"),
-        ("Bcce.TooManyFailures", false, "Settled"),
-        ("Unsealed", false, "OpenBatch"),
-    ] {
-        let batch = BatchRef::first("default", "explain", &fresh("ended"));
-        let mut detail = json!({
-            "executionArn": arn(&batch), "startDate": 1_793_534_400_000_u64, "status": "FAILED",
-            "input": serde_json::to_string(&batch).unwrap(),
-        });
-        if is_in_event {
-            detail["error"] = json!(error);
-        } else {
-            detail["executionArn"] = json!(failed_with(&stack, error).await);
-        }
-        let start = stack.sfn.start_execution().state_machine_arn(output("BatchArn"));
-        let start = start.input(json!({ "detail": detail }).to_string()).send().await.unwrap();
-        let behind = stack.eventually(next, async || {
-            let history = stack.sfn.get_execution_history().execution_arn(start.execution_arn());
-            let history = history.send().await.unwrap();
-            let entered = history.events().iter().filter_map(|e| e.state_entered_event_details());
-            let entered = entered.map(|state| state.name().to_owned());
-            entered.skip_while(|state| state != "IsAlreadySealed?").nth(1)
-        });
-        assert_eq!(behind.await, next, "{error}");
-    }
-}
-
-/// Returns the ARN of an execution that has failed with `error`.
-async fn failed_with(stack: &Stack, error: &str) -> String {
-    let fail = json!({ "Type": "Fail", "Error": error, "Cause": "why" });
-    let definition = json!({ "StartAt": "Failed", "States": { "Failed": fail } });
-    let machine = stack.sfn.create_state_machine().name(fresh("failing"));
-    let machine = machine.role_arn("arn:aws:iam::000000000000:role/failing");
-    let machine = machine.definition(definition.to_string()).send().await.unwrap();
-    let execution = stack.sfn.start_execution().state_machine_arn(machine.state_machine_arn());
-    let arn = execution.send().await.unwrap().execution_arn;
-    stack
-        .eventually(&arn, async || {
-            let found = stack.sfn.describe_execution().execution_arn(&arn).send().await.unwrap();
-            (found.status().as_str() == "FAILED").then_some(())
-        })
-        .await;
-    arn
 }

@@ -178,8 +178,8 @@ fn every_run_waits_for_a_free_place_until_its_time_is_up() {
             );
             let waits = ["IntervalSeconds", "MaxDelaySeconds", "MaxAttempts"]
                 .map(|field| place[field].as_u64().unwrap());
-            // The finalize machine and the look at jobs have their own measure, and come again.
-            if machine.name == "finalize.asl.json" || name == "BulkJob" {
+            // The state that reads the status of jobs is entered again.
+            if name == "BulkJob" {
                 continue;
             }
             assert_eq!(waits, [PLACE_FIRST_SECONDS, PLACE_LONGEST_SECONDS, PLACE_TRIES], "{name}");
@@ -214,7 +214,7 @@ fn whoever_looks_for_an_execution_asks_again_unless_there_is_none() {
         }
     }
     looking.sort();
-    assert_eq!(looking, ["DescribeExecution", "DescribeExecution", "FindRun"]);
+    assert_eq!(looking, ["DescribeExecution", "FindRun"]);
 }
 
 /// The names are API: other people's programs match them. They change in the documentation first.
@@ -251,7 +251,7 @@ fn every_task_outlives_its_function_and_says_what_it_is_for() {
     }
 }
 
-/// How long an execution that was ended from outside is waited for.
+/// The finalize machine waits that long for the calls of a run.
 #[test]
 fn a_function_is_over_when_it_is_said_to_be() {
     use bcce_core::base::limits::{INVOKE_SECONDS, PREPARE_SECONDS};
@@ -311,13 +311,87 @@ fn a_router_round_has_the_states_that_are_counted() {
     let counted: BTreeSet<&str> = [
         "StartStep",
         "FailoverRouter",
-        "Decided",
+        "ShouldWait?",
         "Backoff",
         "Invoke",
-        "Invoked",
+        "IsExhausted?",
         "StepEnded",
         "StepBroken",
     ]
     .into();
     assert_eq!(names.into_iter().collect::<BTreeSet<_>>(), counted);
+}
+
+/// Removes from a state, and from the states within, what the finalize machine has otherwise: it tries for longer and goes
+/// on to other states.
+fn common_part(state: &Value) -> Value {
+    let mut common = state.clone();
+    for field in ["Comment", "Next", "Default"] {
+        common.as_object_mut().unwrap().remove(field);
+    }
+    for handler in ["Retry", "Catch"] {
+        for handler in common[handler].as_array_mut().into_iter().flatten() {
+            let ours = ["Next", "IntervalSeconds", "MaxDelaySeconds", "MaxAttempts"];
+            handler.as_object_mut().unwrap().retain(|field, _| !ours.contains(&field.as_str()));
+        }
+    }
+    if let Some(states) = state["ItemProcessor"]["States"].as_object() {
+        for (name, inner) in states {
+            let mut inner = common_part(inner);
+            // The order of the states within is the same.
+            for field in ["Next", "Default"] {
+                inner[field] = states[name][field].clone();
+            }
+            common["ItemProcessor"]["States"][name] = inner;
+        }
+    }
+    common.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    common
+}
+
+/// A Distributed Map runs children of its own machine only, so the finalize machine has copies of the batch machine's.
+#[test]
+fn the_states_that_finalize_a_batch_do_what_the_batch_machine_does() {
+    let definition = |name: &str| {
+        let machine = machines().into_iter().find(|machine| machine.name == name).unwrap();
+        machine.definition["States"].clone()
+    };
+    let (batch, finalize) = (definition("batch.asl.json"), definition("finalize.asl.json"));
+    let copies = ["BulkJob", "JobsFinished?", "WaitForJobs", "TakeParts", "CollectParts"];
+    for name in copies {
+        assert!(batch[name].is_object(), "{name}");
+        assert_eq!(common_part(&finalize[name]), common_part(&batch[name]), "{name}");
+    }
+    let called = |states: &Value, name: &str| states[name]["Arguments"]["FunctionName"].clone();
+    for name in ["OpenBatch", "CloseBatch"] {
+        assert_eq!(called(&finalize, name), called(&batch, name));
+    }
+}
+
+/// Nobody else would: a run or a batch that is not finalized stays RUNNING.
+#[test]
+fn what_finalizes_tries_for_half_a_day() {
+    let machines = machines();
+    let machine = machines.iter().find(|machine| machine.name == "finalize.asl.json").unwrap();
+    let mut tried = BTreeSet::new();
+    for (name, state) in states(&machine.definition) {
+        let resource = state.get("Resource").and_then(Value::as_str);
+        let is_function = resource.is_some_and(|resource| resource.ends_with(":lambda:invoke"));
+        // BulkJob has a loop of its own.
+        if !is_function || name == "BulkJob" {
+            continue;
+        }
+        let retry = state["Retry"].as_array().unwrap().iter();
+        let retry = retry.clone().find(|retry| retry["ErrorEquals"][0] == "Bcce.Internal").unwrap();
+        let field = |name: &str| retry[name].as_u64().unwrap();
+        let (first, longest) = (field("IntervalSeconds"), field("MaxDelaySeconds"));
+        let waits = (0..field("MaxAttempts")).map(|n| (first << n.min(32)).min(longest));
+        // Full jitter makes half of each wait on average.
+        let hours = waits.sum::<u64>() / 2 / 3_600;
+        assert!((12..24).contains(&hours), "{name} tries for {hours} hours");
+        tried.insert(name);
+    }
+    let functions =
+        ["CloseBatch", "CollectPart", "EmitMetrics", "OpenBatch", "PersistArtifact", "TakePart"];
+    assert_eq!(tried, functions.map(str::to_owned).into());
 }

@@ -1,7 +1,6 @@
 //! The rules of the main template: what they let through is what their targets take.
 
-use bcce_core::batch::inbox;
-use bcce_core::batch::{BatchRef, StoredBatch};
+use bcce_core::batch::{StoredBatch, inbox};
 use serde_json::{Value, json};
 
 use crate::template::{read, template};
@@ -29,20 +28,41 @@ fn an_object_that_is_dropped_reaches_dispatch_as_a_batch() {
     assert_eq!((stored.workflow.as_str(), stored.request_id.contains(key)), ("explain", true));
 }
 
-/// The machine that finalizes a batch is the batch's own: its own end must start nothing.
+/// Every bad end of a run and of a batch starts the finalize machine, whose own ends must start nothing.
 #[test]
-fn the_end_of_a_batch_is_finalized_and_the_end_of_its_finalization_is_not() {
-    let rule = rule("BatchEndedRule");
-    let pattern = &rule["EventPattern"]["detail"];
-    assert_eq!(pattern["stateMachineArn"], json!(["BatchStateMachine"]));
-    assert_eq!(pattern["status"], json!(["ABORTED", "FAILED", "TIMED_OUT"]));
-    let prefix = pattern["input"][0]["prefix"].as_str().unwrap();
-    let batch = BatchRef::first("default", "explain", "42");
-    let batch = serde_json::to_string(&batch.retry().unwrap()).unwrap();
-    assert!(batch.starts_with(prefix), "{batch}");
-    // What EventBridge sends, and what somebody would send in its place.
-    for field in ["version", "detail-type", "detail"] {
-        let end = json!({ field: "0", "detail": { "input": batch } }).to_string();
-        assert!(!end.starts_with(prefix), "{end}");
+fn the_ends_of_runs_and_batches_are_finalized_and_the_ends_of_finalizing_are_not() {
+    let rule = rule("FinalizeRule");
+    assert_eq!(rule["Targets"][0]["Arn"], "FinalizeStateMachine");
+    assert_eq!(rule["Targets"].as_array().unwrap().len(), 1);
+    let pattern = &rule["EventPattern"];
+    let machines = json!(["WorkflowStateMachine", "BatchStateMachine"]);
+    let status = json!(["ABORTED", "FAILED", "TIMED_OUT"]);
+    // No filter on the input, which an event leaves out if it is large.
+    assert_eq!(pattern["detail"], json!({ "stateMachineArn": machines, "status": status }));
+    for (sample, machine) in
+        [("run-timed-out", "WorkflowStateMachine"), ("batch-stopped", "BatchStateMachine")]
+    {
+        let sample = read(&format!("events/finalize/{sample}.json"));
+        let event: Value = serde_json::from_str(&sample).unwrap();
+        assert_eq!(pattern["source"][0], event["source"]);
+        assert_eq!(pattern["detail-type"][0], event["detail-type"]);
+        assert!(status.as_array().unwrap().contains(&event["detail"]["status"]));
+        let name = template()["Resources"][machine]["Properties"]["Name"].take();
+        let name = name.as_str().unwrap().replace("${AWS::StackName}", "bcce-dev");
+        let arn = event["detail"]["stateMachineArn"].as_str().unwrap();
+        assert!(arn.ends_with(&format!(":{name}")), "{arn}");
     }
+}
+
+/// What starts the finalize machine is one rule; no other rule starts a machine.
+#[test]
+fn one_rule_starts_a_machine() {
+    let resources = template()["Resources"].take();
+    let is_rule = |(_, resource): &(&String, &Value)| resource["Type"] == "AWS::Events::Rule";
+    let rules = resources.as_object().unwrap().iter().filter(is_rule);
+    let starting = rules.filter(|(_, rule)| {
+        let arn = rule["Properties"]["Targets"][0]["Arn"].as_str().unwrap();
+        arn.ends_with("StateMachine")
+    });
+    assert_eq!(starting.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["FinalizeRule"]);
 }

@@ -3,7 +3,7 @@
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output, release};
 use serde_json::{Value, json};
 
-const TIMED_OUT: &str = include_str!("../../../events/settle/timed-out.json");
+const TIMED_OUT: &str = include_str!("../../../events/finalize/run-timed-out.json");
 
 /// The calls of a stopped run go on and are paid, so its manifest lists them.
 #[tokio::test]

@@ -58,13 +58,9 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
                 Call::post("lambda", path, "{}".into()).with("x-amz-invocation-type", "DryRun")
             })
             .collect(),
-        // A machine that is given no event of an execution's end, and no batch, fails at its first states.
+        // Without an event of an execution's end the machine fails at its first state.
         "states:StartExecution" => {
-            let machine = match role.name {
-                "BatchEndedRuleRole" => "BatchArn",
-                _ => "FinalizeArn",
-            };
-            let start = json!({ "stateMachineArn": output(machine), "input": "{}" });
+            let start = json!({ "stateMachineArn": output("FinalizeArn"), "input": "{}" });
             vec![Call::json("states", "AWSStepFunctions.StartExecution", &start)]
         }
         "dynamodb:BatchGetItem" => {

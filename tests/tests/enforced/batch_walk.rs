@@ -81,12 +81,8 @@ async fn item(root: &Caller, batch: &Value, place: &Place) -> Result<Value, Brok
 async fn close(root: &Caller, batch: &Value, status: &str) -> Result<(), Broke> {
     let part = json!({ "part": 1, "lines": 1 });
     invoke(root, "collect-part", &json!({ "batch": batch, "part": part })).await?;
-    let closed = invoke(
-        root,
-        "close-batch",
-        &json!({ "batch": batch, "notification_owner": batch["execution_arn"] }),
-    )
-    .await?;
+    let closed = json!({ "batch": batch, "notification_owner": batch["execution_arn"] });
+    let closed = invoke(root, "close-batch", &closed).await?;
     assert_eq!(closed["notice"]["status"], status, "{closed}");
     Ok(())
 }

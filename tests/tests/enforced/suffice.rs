@@ -1,5 +1,5 @@
 use bcce_core::batch::BatchRef;
-use bcce_tests::harness::stack::{RunRef, Stack, fresh, output};
+use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output, release};
 use serde_json::{Value, json};
 
 use crate::signed::Caller;
@@ -84,6 +84,41 @@ async fn the_roles_suffice_for_a_batch_in_bulk() {
     let sealed = stack.object(&batch.manifest_key()).await.unwrap();
     let sealed: Value = serde_json::from_slice(&sealed).unwrap();
     assert_eq!(sealed["bulk"][0]["status"], "Completed", "{sealed}");
+}
+
+/// A run and a batch whose executions are stopped, which the finalize machine seals, counts and notifies.
+#[tokio::test]
+async fn the_roles_suffice_to_finalize_runs_and_batches() {
+    let _guard = crate::ONE_AT_A_TIME.lock().await;
+    crate::make_up_for_the_emulator(&Caller::root()).await;
+    let stack = Stack::connect().await;
+    let notices = stack.listen(&fresh("enforced")).await;
+    let (id, bucket) = (fresh("enforced"), output("ArtifactBucket"));
+    let text = format!("@model *: held({id})\nA breaker.");
+    let run = json!({ "workflow": "explain", "id": id, "inputs": { "text": text } });
+    stack.send(&run.to_string()).await;
+    let run = RunRef::first("default", "explain", &id);
+    stack.eventually("the call of the run", async || calls(&run).pop()).await;
+    stack.sfn.stop_execution().execution_arn(stack.arn(&run)).send().await.unwrap();
+
+    let key = format!("batches/uploads/{id}.jsonl");
+    let put = stack.s3.put_object().bucket(&bucket).key(&key);
+    put.body(json!({ "text": text }).to_string().into_bytes().into()).send().await.unwrap();
+    let batch_id = fresh("enforced");
+    let batch = json!({ "source": format!("s3://{bucket}/{key}") });
+    let message = json!({ "workflow": "explain", "id": batch_id, "batch": batch });
+    stack.send(&message.to_string()).await;
+    let batch = BatchRef::first("default", "explain", &batch_id);
+    let places = batch.places_key(1);
+    stack.eventually(&places, async || stack.object(&places).await).await;
+    let machine = output("BatchArn").replacen(":stateMachine:", ":execution:", 1);
+    let execution = format!("{machine}:{}", batch.execution_name());
+    stack.sfn.stop_execution().execution_arn(execution).send().await.unwrap();
+    release(&id);
+    for (id, signature) in [(id, run.signature_key()), (batch_id, batch.signature_key())] {
+        assert_eq!(notice(&stack, &notices, &id).await["status"], "CANCELLED");
+        assert!(stack.object(&signature).await.is_some(), "{signature}");
+    }
 }
 
 async fn notice(stack: &Stack, queue: &str, id: &str) -> Value {

@@ -40,7 +40,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         let then = format!("`{}` waits for the end of a batch that goes on", status(" --watch"));
         Failure::usage(what, then)
     })?;
-    stack.batch_machine.start_with(&event).await?;
+    stack.settle_machine.start_with(&event).await?;
     let mut batch = Batch::new(reference);
     let watch = Watch { timeout: args.timeout, sent: false };
     let mut screen = Screen::new(world, out, false);

@@ -8,14 +8,14 @@ use crate::base::limits::MAX_ROUNDS;
 /// on average is a Lambda that is down, and a run that dies of it is finalized like any other.
 const EVENTS_PER_TASK: usize = 5 + 3;
 const EVENTS_PER_STATE: usize = 2;
-/// FailoverRouter, Decided, Invoke, Invoked: a round that asks targets, and the last word that it is over.
+/// FailoverRouter, ShouldWait?, Invoke, IsExhausted?: a round that calls targets, and the last decision to stop.
 const EVENTS_PER_PASS: usize = 2 * EVENTS_PER_TASK + 2 * EVENTS_PER_STATE;
-/// FailoverRouter, Decided, Backoff: once less than there are rounds, be it before each round but the first
+/// FailoverRouter, ShouldWait?, Backoff: once less than there are rounds, be it before each round but the first
 /// or because every target is open.
 const EVENTS_PER_WAIT: usize = EVENTS_PER_TASK + 2 * EVENTS_PER_STATE;
 /// The iteration's start and end, StartStep, StepEnded.
 const EVENTS_PER_STEP: usize = 2 + 2 * EVENTS_PER_STATE;
-/// NextWave, RunWave with its Map's start and end, WaveEnded. A wave has at least one step.
+/// HasNextWave?, RunWave with its Map's start and end, DidWaveFail?. A wave has at least one step.
 const EVENTS_PER_WAVE: usize = 3 * EVENTS_PER_STATE + 2;
 /// The states before the first and after the last wave with all their retries, and a margin.
 const EVENTS_AROUND: usize = 500;
@@ -84,7 +84,7 @@ mod tests {
                 seed: 0,
             };
             let decision = Decision::of(&question, &decide(&question), None);
-            events += task + state; // FailoverRouter, Decided
+            events += task + state; // FailoverRouter, ShouldWait?
             match decision.next.clone() {
                 Next::WaitS(seconds) => {
                     now += std::time::Duration::from_secs(seconds);
@@ -94,9 +94,9 @@ mod tests {
                     let throttled =
                         asked.iter().map(|t| failed(&t.region, ErrorName::TargetThrottled));
                     attempts.extend(throttled);
-                    events += task + state; // Invoke, Invoked
+                    events += task + state; // Invoke, IsExhausted?
                 }
-                Next::Stop(_) => return events + task + state + state, // Invoke, Invoked, StepEnded
+                Next::Stop(_) => return events + task + state + state, // Invoke, IsExhausted?, StepEnded
             }
             decisions.push(decision);
         }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_longest_runs_stay_below_the_bound() {
-        let wave = 8; // NextWave, RunWave and its Map, WaveEnded
+        let wave = 8; // HasNextWave?, RunWave and its Map, DidWaveFail?
         for steps in [1, 10, 100, 134, 135, 170, MAX_STEPS] {
             let total = EVENTS_AROUND + steps * (wave + events(rounds(steps), 5 + 3));
             assert!(total <= 25_000, "{steps} steps make {total} events");

@@ -49,7 +49,7 @@ pub const OBJECTS: &[Row] = &[
         &["OpenBatch"],
         &["BulkJob", "ChooseLeftovers", "CloseBatch", "OpenBatch", "RenderPart", "TakePart"],
     ),
-    ("batch: list of parts", &["OpenBatch"], &["Batch", "CloseBatch"]),
+    ("batch: list of parts", &["OpenBatch"], &["Batch", "CloseBatch", "Finalize"]),
     (
         "batch: part",
         &["OpenBatch"],
@@ -70,7 +70,7 @@ pub const OBJECTS: &[Row] = &[
     ("bulk: sample", &["ChooseLeftovers"], &["Batch", "ChooseLeftovers", "TakePart"]),
     ("batch: rest", &["TakePart"], &["Batch"]),
     ("batch: rest of records", &["ChooseLeftovers"], &["Batch"]),
-    ("batch: children", &["Batch"], &["Batch"]),
+    ("batch: children", &["Batch", "Finalize"], &["Batch", "Finalize"]),
     ("batch: results of a part", &["CollectPart"], &["CloseBatch", "CollectPart", "OpenBatch"]),
     ("batch: outputs of a part", &["CollectPart"], &["CloseBatch"]),
     ("batch: sums of a part", &["CollectPart"], &["CloseBatch"]),

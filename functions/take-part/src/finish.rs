@@ -1,4 +1,4 @@
-//! An answer of a job -> a run that is over. Each write is the first one's, so that doing it again finishes it.
+//! Turns an answer of a job into a finished run. The first write of each object wins, so it is safe to repeat.
 
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::base::json::{parse, to_json};
@@ -9,9 +9,9 @@ use bcce_core::batch::{Item, bulk};
 use bcce_core::call::attempt::{Attempt, Cause, Totals};
 use bcce_core::call::request_building::Answer;
 use bcce_core::failover::decision::{Decision, Next};
-use bcce_core::io::objects::store_once;
-use bcce_core::io::seal;
+use bcce_core::io::objects::{store_once, store_value_once};
 use bcce_core::io::seal::{Sealed, Subject};
+use bcce_core::io::{objects, seal};
 use bcce_core::ledger::ClosedRun;
 use bcce_core::ports::{
     Clock, CloseRun, Closed, GetObject, GetSealed, PutOnce, PutSealed, SignDigest, VerifyDigest,
@@ -21,24 +21,24 @@ use bcce_core::run::artifact::{
 };
 use bcce_core::run::ids::Run;
 use bcce_core::run::manifest::{Evidence, Manifest};
+use bcce_core::run::metrics;
 use bcce_core::run::plan::Plan;
 
 use crate::{Config, Ports};
 
 /// Holds what the runs of a part have in common.
-pub(crate) struct Taking<'a, E> {
+pub(crate) struct Taking<'a> {
     pub config: &'a Config,
-    pub emit: &'a E,
     pub batch: &'a BatchRun,
     pub took: Took,
 }
 
-/// A record that came back.
-pub(crate) struct Answered<'a, E> {
-    pub taking: &'a Taking<'a, E>,
+/// A record that the job returned.
+pub(crate) struct Answered<'a> {
+    pub taking: &'a Taking<'a>,
     pub item: &'a Item,
     pub returned: &'a bulk::Returned,
-    /// Of the job.
+    /// ARN of the job.
     pub arn: &'a str,
 }
 
@@ -46,11 +46,11 @@ pub(crate) struct Answered<'a, E> {
 pub(crate) enum Outcome {
     /// Its run is over.
     Over,
-    /// There is no answer that stands.
+    /// There is no valid answer.
     Left(Fault),
 }
 
-/// Holds what render-part left of a run.
+/// Holds what render-part stored of a run.
 pub(crate) struct Planned {
     pub plan: Plan,
     /// Its plan and its request.
@@ -59,11 +59,9 @@ pub(crate) struct Planned {
 
 impl Planned {
     pub async fn read(store: &impl GetObject, run: &Run) -> Result<Self, Fault> {
-        let read = async |key: &str| {
-            store.get(key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))
-        };
         let (plan_key, request_key) = (run.plan_key(), run.request_key());
-        let (plan_body, request_body) = (read(&plan_key).await?, read(&request_key).await?);
+        let plan_body = objects::bytes(store, &plan_key).await?;
+        let request_body = objects::bytes(store, &request_key).await?;
         let plan = parse(&plan_key, &plan_body)?;
         let artifacts = vec![
             ArtifactRef::of(plan_key, &plan_body),
@@ -73,7 +71,7 @@ impl Planned {
     }
 }
 
-impl<E: Fn(&str)> Taking<'_, E> {
+impl Taking<'_> {
     /// Returns the run of an item. It begins with its job, and its execution is the batch's.
     pub fn run(&self, item: &Item) -> Run {
         Run {
@@ -84,14 +82,15 @@ impl<E: Fn(&str)> Taking<'_, E> {
     }
 
     /// Closes a sealed run in the ledger.
-    pub async fn close<S, K, L, C>(
+    pub async fn close<S, K, L, C, M>(
         &self,
-        ports: &Ports<S, K, L, C>,
+        ports: &Ports<S, K, L, C, M>,
         run: Run,
         sealed: Sealed<Manifest>,
     ) -> Result<(), Fault>
     where
         L: CloseRun,
+        M: Fn(&str),
     {
         let closed = ClosedRun {
             manifest: sealed.manifest,
@@ -101,24 +100,29 @@ impl<E: Fn(&str)> Taking<'_, E> {
             run,
         };
         if ports.ledger.close(&closed).await? == Closed::Now {
-            let documents =
-                bcce_core::run::metrics::of_run(&self.config.environment, &closed.manifest);
-            documents.iter().for_each(|document| (self.emit)(document));
+            let documents = metrics::of_run(&self.config.environment, &closed.manifest);
+            documents.iter().for_each(|document| (ports.metrics)(document));
         }
         Ok(())
     }
 }
 
-impl<E: Fn(&str)> Answered<'_, E> {
-    pub async fn settle<S, K, L, C>(&self, ports: &Ports<S, K, L, C>) -> Result<Outcome, Fault>
+impl Answered<'_> {
+    /// Makes the run of a valid answer, and closes it. Safe to repeat.
+    pub async fn finish<S, K, L, C, M>(
+        &self,
+        ports: &Ports<S, K, L, C, M>,
+    ) -> Result<Outcome, Fault>
     where
         S: GetObject + PutOnce + GetSealed + PutSealed,
         K: SignDigest + VerifyDigest,
         L: CloseRun,
         C: Clock,
+        M: Fn(&str),
     {
         let run = self.taking.run(self.item);
-        let (store, key, subject) = (&ports.store, &ports.signing_key, Subject::of_run(&run));
+        let subject = Subject::of_run(&run);
+        let Ports { store, signing_key: key, .. } = ports;
         let sealed = match seal::find(store, key, &subject).await? {
             Some(sealed) => sealed,
             None => match self.seal(ports, &run).await? {
@@ -129,10 +133,10 @@ impl<E: Fn(&str)> Answered<'_, E> {
         self.taking.close(ports, run, sealed).await.map(|()| Outcome::Over)
     }
 
-    /// Returns the inner error where no manifest is to be made: there is no answer that stands.
-    async fn seal<S, K, L, C>(
+    /// Returns the inner error if there is no valid answer, and so no manifest.
+    async fn seal<S, K, L, C, M>(
         &self,
-        ports: &Ports<S, K, L, C>,
+        ports: &Ports<S, K, L, C, M>,
         run: &Run,
     ) -> Result<Result<Manifest, Fault>, Fault>
     where
@@ -147,24 +151,23 @@ impl<E: Fn(&str)> Answered<'_, E> {
         let asking = Asking { run, plan: &plan, step: fit.step, prompt, parameters };
         let taken = bulk::take(&asking, fit.target, self.taking.took, self.returned)?;
         let is_final = self.is_final(&fit, &taken);
-        let step_record = self.step_record(run, &fit, taken.attempt);
+        let record = self.step_record(run, &fit, taken.attempt);
         let (key, body) = match taken.result {
-            Ok(answer) => {
-                (run.step_key(&fit.step.id, None), to_json(&artifact(step_record, answer))?)
-            }
+            Ok(answer) => (run.step_key(&fit.step.id, None), to_json(&artifact(record, answer))?),
             Err(error) if is_final => {
-                (run.failure_key(&fit.step.id, None), to_json(&failure(step_record, error))?)
+                (run.failure_key(&fit.step.id, None), to_json(&failure(record, error))?)
             }
             Err(error) => {
-                self.note_failure(&ports.store, run, step_record, error.clone()).await?;
+                self.store_failure(&ports.store, run, record, error.clone()).await?;
                 return Ok(Err(error));
             }
         };
         let body = store_once(&ports.store, &key, &run.run_id, body).await?;
         let (mut answers, mut failures) = (Vec::new(), Vec::new());
-        match key.starts_with(&run.failures_prefix()) {
-            true => failures.push(parse::<StepFailure>(&key, &body)?),
-            false => answers.push(parse::<FinishedStep>(&key, &body)?),
+        if key.starts_with(&run.failures_prefix()) {
+            failures.push(parse::<StepFailure>(&key, &body)?);
+        } else {
+            answers.push(parse::<FinishedStep>(&key, &body)?);
         }
         artifacts.push(ArtifactRef::of(key, &body));
         Ok(Ok(Manifest::seal(Evidence {
@@ -181,8 +184,8 @@ impl<E: Fn(&str)> Answered<'_, E> {
         })))
     }
 
-    /// Returns whether another target would answer no better, so that asking on demand only costs once more: the answer
-    /// was filtered, or the prompt is too long for every target. A record that came back with an error was never asked.
+    /// Returns whether no other target would answer better, so that a run on demand would only cost once more: the answer
+    /// was filtered, or the prompt is too long for every target. A record that was returned with an error was never asked.
     fn is_final(&self, fit: &Fit<'_>, taken: &Taken) -> bool {
         let is_rejected = taken.attempt.error == Some(ErrorName::RequestRejected);
         let is_too_long = taken.attempt.cause == Some(Cause::ContextTooLong);
@@ -211,31 +214,30 @@ impl<E: Fn(&str)> Answered<'_, E> {
         }
     }
 
-    /// Stores what was paid for no answer with the run, whose manifest counts it: that of a run on demand, or of one that
-    /// is held. What was not even processed leaves nothing.
-    async fn note_failure(
+    /// Stores what was paid without a valid answer, so that the manifest of the run counts it, be it run on demand or held.
+    /// A record that was not processed leaves nothing.
+    async fn store_failure(
         &self,
         store: &(impl GetObject + PutOnce),
         run: &Run,
-        step_record: StepRecord,
+        record: StepRecord,
         error: Fault,
     ) -> Result<(), Fault> {
-        if step_record.totals.usage == Some(Usage::default()) {
+        if record.totals.usage == Some(Usage::default()) {
             return Ok(());
         }
-        let key = run.record_failure_key(&step_record.step_id);
-        let failure = to_json(&failure(step_record, error))?;
-        store_once(store, &key, &run.run_id, failure).await.map(drop)
+        let key = run.record_failure_key(&record.step_id);
+        store_value_once(store, &key, &run.run_id, failure(record, error)).await.map(drop)
     }
 }
 
-fn failure(step_record: StepRecord, error: Fault) -> StepFailure {
-    StepFailure { record: step_record, status: StepStatus::of_error(error.name), error }
+fn failure(record: StepRecord, error: Fault) -> StepFailure {
+    StepFailure { record, status: StepStatus::of_error(error.name), error }
 }
 
-fn artifact(step_record: StepRecord, answer: Answer) -> StepArtifact {
+fn artifact(record: StepRecord, answer: Answer) -> StepArtifact {
     StepArtifact {
-        record: step_record,
+        record,
         output: answer.output,
         truncated: answer.truncated,
         stop_reason: answer.stop_reason,
