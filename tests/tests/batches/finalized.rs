@@ -1,10 +1,10 @@
 //! Batches whose execution ended badly.
 
 use bcce_core::batch::BatchRef;
+use bcce_tests::harness::stack::{Stack, fresh, output, release};
 use serde_json::{Value, json};
 
 use crate::batch::{arn, manifest, sealed, status, upload};
-use crate::stack::{Stack, fresh, output, release};
 
 /// Each item is answered after the batch was stopped.
 #[tokio::test]

@@ -1,10 +1,10 @@
-//! The templates of stacks that stand beside the main one: what they take from it by name, the requests they
+//! The templates of the companion stacks: what they take from it by name, the requests they
 //! make, and the conditions that the emulator knows nothing of.
 
 use bcce_core::run::request::Request;
 use serde_json::{Value, json};
 
-use crate::template::{BESIDE, read, template, template_of};
+use crate::template::{COMPANIONS, read, template, template_of};
 
 #[test]
 fn what_is_imported_is_exported() {
@@ -16,7 +16,7 @@ fn what_is_imported_is_exported() {
         .map(|name| name.replace("AWS::StackName", "Stack"))
         .collect();
     let mut imported = 0;
-    for name in BESIDE {
+    for name in COMPANIONS {
         let text = read(&format!("infra/{name}.yaml"));
         for import in text.split("!ImportValue { \"Fn::Sub\": \"").skip(1) {
             let import = import.split('"').next().unwrap().to_owned();
@@ -178,7 +178,7 @@ fn the_sample_event_of_s3_becomes_a_request_under_its_own_id() {
 }
 
 #[test]
-fn every_parameter_is_told_of() {
+fn every_parameter_is_documented() {
     for (name, docs) in [
         ("template", "README.md"),
         ("tenant", "docs/tenants.md"),

@@ -1,10 +1,10 @@
-//! What becomes of a record, or of its whole job: `@bulk` lines.
+//! The `@bulk` lines: what a batch inference job does with a record, or what happens to the whole job.
 
-use crate::scripted_model::action::{Action, Does};
-use crate::scripted_model::reply::Refusal;
+use super::action::{Action, Does};
+use super::reply::Refusal;
 
 #[derive(Clone, Debug)]
-pub enum Fate {
+pub enum Outcome {
     /// Status, code, message.
     Refused(u16, &'static str, &'static str),
     Invalid,
@@ -15,7 +15,7 @@ pub enum Fate {
     Lost,
 }
 
-impl Fate {
+impl Outcome {
     /// The words of a line. The error is a sentence for whoever wrote the script.
     pub fn parse_all(words: &str) -> Result<Vec<Self>, String> {
         words.split(',').map(|word| Self::parse(word.trim())).collect()
@@ -24,7 +24,7 @@ impl Fate {
     fn parse(word: &str) -> Result<Self, String> {
         let known = "refused(<action of @model>), invalid, expired, never, partial(<records>), \
                      error(<status>), lost";
-        let unknown = || format!("unknown fate `{word}`, known are: {known}");
+        let unknown = || format!("unknown outcome `{word}`, known are: {known}");
         let (name, argument) = match word.split_once('(') {
             Some((name, rest)) => (name, rest.strip_suffix(')').ok_or_else(unknown)?),
             None => (word, ""),
@@ -59,24 +59,24 @@ mod tests {
 
     #[test]
     fn a_line_has_one_word_or_more() {
-        let fates = Fate::parse_all("partial(3), error(429),lost").unwrap();
-        assert!(matches!(fates[..], [Fate::Partial(3), Fate::Error(429), Fate::Lost]));
-        let refusal = Fate::parse_all("refused(quota)").unwrap()[0].refusal().unwrap();
+        let outcomes = Outcome::parse_all("partial(3), error(429),lost").unwrap();
+        assert!(matches!(outcomes[..], [Outcome::Partial(3), Outcome::Error(429), Outcome::Lost]));
+        let refusal = Outcome::parse_all("refused(quota)").unwrap()[0].refusal().unwrap();
         assert_eq!((refusal.status, refusal.code), (400, "ServiceQuotaExceededException"));
     }
 
     #[test]
     fn a_mistake_names_the_word() {
         for (words, named) in [
-            ("lots", "unknown fate `lots`, known are: refused("),
+            ("lots", "unknown outcome `lots`, known are: refused("),
             ("partial", "`partial`"),
             ("error(many)", "`error(many)`"),
             ("lost(1)", "`lost(1)`"),
             ("refused(answer)", "`refused(answer)`"),
             ("refused(qota)", "unknown action `qota`"),
-            ("", "unknown fate ``"),
+            ("", "unknown outcome ``"),
         ] {
-            let error = Fate::parse_all(words).unwrap_err();
+            let error = Outcome::parse_all(words).unwrap_err();
             assert!(error.contains(named), "{words}: {error}");
         }
     }

@@ -1,5 +1,5 @@
-//! Every run is told of, by one and the same manifest, and every message that is no request lies among the dead
-//! letters with its reason.
+//! Every run has its notification, always with the same manifest, and every message that is no request lies among the
+//! dead letters with its reason.
 
 use aws_sdk_sqs::types::Message;
 use bcce_core::base::digest::sha256_hex;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::holds;
 use crate::found::Found;
-use crate::requests::{Fate, Sent};
+use crate::requests::{Outcome, Sent};
 
 pub fn of_run(sent: &Sent, found: &Found) -> Result<(), String> {
     let manifest = &found.objects[&sent.run.manifest_key()];
@@ -15,16 +15,18 @@ pub fn of_run(sent: &Sent, found: &Found) -> Result<(), String> {
     let status = status.map(|manifest| manifest["status"].clone());
     let notices: Vec<&Value> =
         found.notices.iter().filter(|notice| notice["run_id"] == *sent.run.run_id).collect();
-    holds(!notices.is_empty(), || "told of nowhere".to_owned())?;
+    holds(!notices.is_empty(), || "no notification".to_owned())?;
     let same = |notice: &&Value| {
         notice["manifest_sha256"] == *sha256 && Some(&notice["status"]) == status.as_ref()
     };
-    holds(notices.iter().all(same), || format!("told otherwise: {notices:?}"))
+    holds(notices.iter().all(same), || {
+        format!("notifications differ from the manifest: {notices:?}")
+    })
 }
 
-/// At least once for each message, with its reason.
+/// Checks that each message is among the dead letters as often as it was sent, with its reason.
 pub fn is_set_aside(sent: &Sent, found: &Found) -> Result<(), String> {
-    let Fate::Rejected(reason) = sent.fate else { return Ok(()) };
+    let Outcome::Rejected(reason) = sent.outcome else { return Ok(()) };
     let letters: Vec<&Message> =
         found.letters.iter().filter(|letter| letter.body() == Some(&sent.body)).collect();
     let wrong = |what: String| format!("{} {what}", sent.body);
@@ -36,8 +38,8 @@ pub fn is_set_aside(sent: &Sent, found: &Found) -> Result<(), String> {
         attributes.get(name)?.string_value().map(str::to_owned)
     };
     for letter in letters {
-        let told = attribute(letter, "reason").unwrap_or_default();
-        holds(told.starts_with(reason), || wrong(format!("lies there because {told}")))?;
+        let text = attribute(letter, "reason").unwrap_or_default();
+        holds(text.starts_with(reason), || wrong(format!("lies there because {text}")))?;
         let name = attribute(letter, "error").unwrap_or_default();
         holds(name == "Bcce.InvalidRequest", || wrong(format!("lies there as {name}")))?;
     }
@@ -45,7 +47,7 @@ pub fn is_set_aside(sent: &Sent, found: &Found) -> Result<(), String> {
 }
 
 /// No good message among the dead letters, and no bad one more often than it was rejected. That is once for each
-/// message, and again for one that came again since the function was killed before SQS had heard of its success.
+/// message, and again for one that came again because the function was killed before it reported its success.
 pub fn nothing_else(rejected: &[&Sent], found: &Found) -> Result<(), String> {
     let known = |letter: &&Message| rejected.iter().any(|sent| letter.body() == Some(&sent.body));
     let strange: Vec<_> =
@@ -54,12 +56,12 @@ pub fn nothing_else(rejected: &[&Sent], found: &Found) -> Result<(), String> {
     let messages: usize = rejected.iter().map(|sent| sent.times).sum();
     let (letters, rejections) = (found.letters.len(), found.rejections);
     eprintln!("dead letters: {letters} of {messages} messages, rejected {rejections} times");
-    holds(letters <= rejections + LOST_WORDS, || {
+    holds(letters <= rejections + LOST_ANSWERS, || {
         format!("{letters} dead letters of {rejections} rejections")
     })?;
     let refused = found.notices.iter().filter(|notice| notice["status"] == "REJECTED").count();
-    holds(refused >= messages, || format!("{refused} of {messages} rejections were told of"))
+    holds(refused >= messages, || format!("{refused} of {messages} rejections have a notification"))
 }
 
-/// Of `sqs:SendMessage`, see the rules.
-const LOST_WORDS: usize = 2;
+/// Lost answers of `sqs:SendMessage`, see the rules.
+const LOST_ANSWERS: usize = 2;

@@ -1,24 +1,25 @@
-//! The fault proxy. Its rules hold for every call of every function, so tests take turns.
+//! The fault proxy. Its rules hold for every call of every function, so one test at a time uses it.
 
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::stack::output;
+use super::stack::output;
 
-static TURN: Mutex<()> = Mutex::const_new(());
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 pub struct Faults {
-    _turn: MutexGuard<'static, ()>,
+    _guard: MutexGuard<'static, ()>,
 }
 
 impl Faults {
-    /// No faults yet, and none of anybody else's.
+    /// Takes the proxy for this test, without any rule.
     pub async fn none() -> Self {
-        let faults = Self { _turn: TURN.lock().await };
+        let faults = Self { _guard: ONE_AT_A_TIME.lock().await };
         faults.are(&json!([]));
         faults
     }
 
+    /// Replaces the rules and forgets which ones have fired.
     pub fn are(&self, rules: &Value) {
         let answer = ureq::delete(url("fired")).call().unwrap();
         assert_eq!(answer.status(), 200);
@@ -27,7 +28,7 @@ impl Faults {
         assert_eq!(answer.unwrap().status(), 200);
     }
 
-    /// How often calls were hurt; letting one pass is no fault.
+    /// Returns how often a call was harmed; a call that a rule lets pass does not count.
     pub fn fired(&self) -> usize {
         let body =
             ureq::get(url("fired?limit=1000")).call().unwrap().body_mut().read_to_string().unwrap();
@@ -49,30 +50,30 @@ fn url(of: &str) -> String {
     format!("{}/_microburst/{of}", output("FAULTS_URL"))
 }
 
-/// What happens to a call.
+/// A fault: what happens to a call.
 #[derive(Clone, Copy)]
 pub enum Fault {
     /// Code and status.
     Error(&'static str, u16),
-    /// The connection breaks before anything is done.
+    /// The connection breaks before the call is handled.
     Reset,
-    /// The call is done, and the connection breaks before its answer.
-    WordLost,
+    /// The call is handled, and the connection breaks before its answer.
+    AnswerLost,
     /// Longer than a function waits for an answer.
     Silence,
-    /// Another transaction is at the same items.
+    /// Another transaction writes the same items.
     Conflict,
 }
 
-/// An error that no second try mends.
+/// An error that the SDK does not retry.
 pub const REFUSED: Fault = Fault::Error("AccessDeniedException", 400);
 
-/// A rule for one operation.
+/// Returns a rule for one operation.
 pub fn rule(operation: &str, times: usize, fault: Fault) -> Value {
     let (key, value) = match fault {
         Fault::Error(code, status) => ("error", json!({ "code": code, "status": status })),
         Fault::Reset => ("reset", json!(true)),
-        Fault::WordLost => ("response", json!({ "abort_frac": 0.0 })),
+        Fault::AnswerLost => ("response", json!({ "abort_frac": 0.0 })),
         Fault::Silence => ("timeout_ms", json!(30_000)),
         Fault::Conflict => {
             let fields = json!({ "CancellationReasons": [{ "Code": "TransactionConflict" }] });
@@ -87,7 +88,7 @@ pub fn rule(operation: &str, times: usize, fault: Fault) -> Value {
     rule
 }
 
-/// The same after so many calls that pass. A run writes request, plan, answer, manifest and signature.
+/// Returns rules that let `pass` calls pass and then do the same. A run writes request, plan, answer, manifest and signature.
 pub fn after(pass: usize, operation: &str, times: usize, fault: Fault) -> Value {
     // The first rule that matches decides, and a millisecond hurts nobody.
     let mut first = passing(operation, pass);

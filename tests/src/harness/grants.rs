@@ -15,7 +15,7 @@ pub enum Shown {
     Webhook,
     /// Without it the functions of batches, called one after the other, do not get to their ends.
     Batch,
-    /// The same, with another bucket than the stack's own.
+    /// The same, with a bucket that is not the stack's own.
     BatchElsewhere,
     /// A service acts under the role, or the emulator acts without asking: the test takes the role itself
     /// and makes the call that the action is for.
@@ -46,7 +46,7 @@ const LOG: Shown = Simulated(&[
     "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/bcce-dev-{}:log-stream:one",
 ]);
 
-/// What prepare reads, each parameter asked for by its name. The emulator asks for `*`.
+/// The parameters that prepare reads, each by its name. The emulator asks for `*`.
 const CONFIGURATION: Shown = Simulated(&[
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/models",
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/policy",
@@ -54,10 +54,10 @@ const CONFIGURATION: Shown = Simulated(&[
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/routing",
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/workflows/explain",
 ]);
-/// The same of webhook.
+/// The same for webhook.
 const SOURCES: Shown =
     Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/webhooks"]);
-/// The same of dispatch.
+/// The same for dispatch.
 const WORKFLOWS: Shown =
     Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/workflows"]);
 const SECRETS: Shown =
@@ -153,7 +153,7 @@ const JOB: Shown =
     Simulated(&["arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abc123def456"]);
 const ANY: Shown = Simulated(&["*"]);
 const SERVICE_ROLE: Shown =
-    Explained("It is confined to a service that the role is passed to, which nobody names here");
+    Explained("It is confined to a service that the role is passed to, which no call names here");
 const INPUT: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/input/0001/000001.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/000001.jsonl.out",

@@ -1,22 +1,22 @@
-//! Holds what tests wait for, each with the state that shows how far it is.
+//! Waits for what happens on the stack, each with the state that shows how far it is.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
-use bcce_tests::progress::{Limits, State, SystemClock, wait};
 use serde_json::Value;
 
-use super::{RunRef, Stack, calls, output};
+use super::stack::{RunRef, Stack, calls, output};
+use crate::progress::{Limits, State, SystemClock, wait};
 
 impl Stack {
-    /// The manifest of a run whose execution is over.
+    /// Waits for the end of a run's execution and returns its manifest.
     pub async fn manifest(&self, run: &RunRef) -> Value {
         let arn = self.arn(run);
         let over = async || {
             let execution = self.sfn.describe_execution().execution_arn(&arn).send().await.ok()?;
-            // The machine tells after it has sealed.
+            // The machine notifies after it has sealed.
             match execution.status().as_str() {
                 "RUNNING" => None,
                 _ => self.object(&run.manifest_key()).await,
@@ -36,11 +36,11 @@ impl Stack {
         .await;
     }
 
-    /// Waits until the settle machine was started for a run and is done with it.
-    pub async fn settled(&self, run: &RunRef) {
-        // Whose input is another's need not be asked again.
+    /// Waits until the finalize machine was started for a run and is done with it.
+    pub async fn finalized(&self, run: &RunRef) {
+        // An execution for another run need not be asked again.
         let others = RefCell::new(HashSet::new());
-        let settled = async || {
+        let finalized = async || {
             let list = self.sfn.list_executions().state_machine_arn(output("FinalizeArn"));
             let listed = list.max_results(1000).send().await.unwrap();
             let mut ended = Vec::new();
@@ -60,10 +60,10 @@ impl Stack {
             (!ended.is_empty() && ended.into_iter().all(|ended| ended)).then_some(())
         };
         let state = async || self.state_of(run).await;
-        self.reached("the end of the settle machine", settled, state).await;
+        self.reached("the end of the finalize machine", finalized, state).await;
     }
 
-    /// The first message of a queue that `is` what is looked for.
+    /// Waits for the first message of a queue for which `is` is true.
     pub async fn receive(&self, queue: &str, is: impl Fn(&Message) -> bool) -> Message {
         self.eventually("a message", async || {
             // Others look through the same queue, so nothing is hidden from them for long.
@@ -72,13 +72,13 @@ impl Stack {
         .await
     }
 
-    /// Waits until dispatch has dealt with everything that was sent.
+    /// Waits until dispatch has handled everything that was sent.
     pub async fn inbox_is_empty(&self) {
         let empty = async || (self.inbox().await == [0, 0]).then_some(());
         self.eventually("an empty inbox", empty).await;
     }
 
-    /// Messages of the inbox: to be had, and in somebody's hands.
+    /// Returns how many messages of the inbox are visible, and how many a reader has taken.
     pub async fn inbox(&self) -> [usize; 2] {
         use QueueAttributeName as Name;
         let counts =
@@ -116,21 +116,21 @@ impl Stack {
         let keys = self.keys(run).await;
         let names: Vec<&str> =
             keys.iter().filter_map(|key| key.strip_prefix(&run.prefix())).collect();
-        let (calls, last) = (calls(run).len(), self.last_event(&arn).await);
-        format!("execution {status}, {last}, {calls} model calls, objects {names:?}")
+        let last = self.last_event(&arn).await;
+        format!("execution {status}, {last}, {} model calls, objects {names:?}", calls(run).len())
     }
 
-    /// The last event of an execution's history.
+    /// Describes the last event of an execution's history.
     pub async fn last_event(&self, arn: &str) -> String {
-        let history = self.sfn.get_execution_history().execution_arn(arn);
-        let history = history.reverse_order(true).max_results(1).send().await;
+        let get = self.sfn.get_execution_history().execution_arn(arn);
+        let history = get.reverse_order(true).max_results(1).send().await;
         let event = history.as_ref().ok().and_then(|history| history.events().first());
         event.map_or("no event".to_owned(), |event| {
             format!("event {} {}", event.id, event.r#type.as_str())
         })
     }
 
-    /// Returns what moves as long as the stack does anything: messages, calls of the model, what the functions print.
+    /// Describes what changes while the stack does anything: messages, calls of the model, what the functions print.
     async fn at_work(&self) -> String {
         let [waiting, taken] = self.inbox().await;
         let count = ureq::get(format!("{}/__count", output("SCRIPTED_MODEL_URL"))).call().unwrap();

@@ -22,7 +22,7 @@ pub struct Manner {
     pub hold: Option<String>,
     /// Tokens read from the cache.
     pub cached: u64,
-    pub tells_usage: bool,
+    pub reports_usage: bool,
     /// Service tier that the metadata reports.
     pub service_tier: Option<String>,
     pub guardrail_origin: Vec<&'static str>,
@@ -59,7 +59,7 @@ impl Default for Manner {
             delay: Duration::ZERO,
             hold: None,
             cached: 0,
-            tells_usage: true,
+            reports_usage: true,
             service_tier: None,
             guardrail_origin: Vec::new(),
             ending: Ending::Whole,
@@ -77,7 +77,7 @@ impl Manner {
 
 /// One answer, ready to be sent.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Completion {
     pub text: String,
     pub thinking: Option<String>,
     pub stop_reason: &'static str,
@@ -89,7 +89,7 @@ pub struct Turn {
     pub ending: Ending,
 }
 
-impl Turn {
+impl Completion {
     /// The error is a sentence for the caller: the prompt's schema is more than this model can.
     pub fn new(manner: Manner, prompt: &Prompt) -> Result<Self, String> {
         let text = manner.said.map_or_else(|| answer::to(prompt), Ok)?;
@@ -104,7 +104,7 @@ impl Turn {
             text,
             thinking,
             stop_reason: manner.stop_reason,
-            usage: manner.tells_usage.then_some(usage),
+            usage: manner.reports_usage.then_some(usage),
             delay: manner.delay,
             hold: manner.hold,
             service_tier: manner.service_tier,
@@ -180,8 +180,8 @@ mod tests {
             cached: 1000,
             ..Manner::default()
         };
-        let turn = Turn::new(manner, &prompt("a b c d")).unwrap();
-        let usage = turn.usage.unwrap().to_json();
+        let completion = Completion::new(manner, &prompt("a b c d")).unwrap();
+        let usage = completion.usage.unwrap().to_json();
         assert_eq!(usage["inputTokens"], 6);
         assert_eq!(usage["outputTokens"], 7);
         assert_eq!(usage["cacheReadInputTokens"], 1000);
@@ -191,9 +191,10 @@ mod tests {
     #[test]
     fn thinking_is_paid_as_output_and_is_not_the_answer() {
         let said = || Some("yes".into());
-        let plain = Turn::new(Manner { said: said(), ..Manner::default() }, &prompt("x")).unwrap();
+        let plain =
+            Completion::new(Manner { said: said(), ..Manner::default() }, &prompt("x")).unwrap();
         let manner = Manner { said: said(), thinks: true, ..Manner::default() };
-        let thinking = Turn::new(manner, &prompt("x")).unwrap();
+        let thinking = Completion::new(manner, &prompt("x")).unwrap();
         assert!(thinking.usage.unwrap().output > plain.usage.unwrap().output);
         assert_eq!(thinking.text, "yes");
     }

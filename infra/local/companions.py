@@ -1,4 +1,4 @@
-"""What tests need beside the main stack: tenants, a schedule that waits to be enabled, a rule on a bucket."""
+"""Companion stacks that tests need: tenants, a schedule that waits to be enabled, a rule on a bucket."""
 
 import json
 
@@ -12,8 +12,8 @@ ORGANIZATION, ITS_ACCOUNT = "gamma", "333333333333"
 UPLOADS = f"{STACK}-uploads"
 
 
-def deploy_beside(aws):
-    with phase("beside") as note:
+def deploy_companions(aws):
+    with phase("companions") as note:
         for tenant, account in TENANTS.items():
             deploy_tenant(aws, tenant, {"Accounts": account})
         deploy_tenant(aws, ORGANIZATION, {"OrganizationId": organization_of(aws, ITS_ACCOUNT)})

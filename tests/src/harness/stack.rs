@@ -1,4 +1,4 @@
-//! What a plain client sees that only knows the environment of the stack.
+//! The deployed stack, as a plain client sees it that only knows the stack's environment.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,15 +8,13 @@ use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use aws_sdk_ssm::types::ParameterType;
 use bcce_core::config::documents::Pointer;
 use bcce_core::ledger::{attempt_sk, run_pk};
-use bcce_tests::models::{alias, with_aliases, with_tenants};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-#[path = "waits.rs"]
-mod waits;
+use crate::models::{alias, with_aliases, with_tenants};
 
+pub use crate::models::Layout;
 pub use bcce_core::run::ids::RunRef;
-pub use bcce_tests::models::Layout;
 
 pub struct Stack {
     pub s3: aws_sdk_s3::Client,
@@ -28,13 +26,13 @@ pub struct Stack {
     pub dynamodb: aws_sdk_dynamodb::Client,
 }
 
-/// An output of the stack, by name.
+/// Returns an output of the stack, by name.
 pub fn output(name: &str) -> String {
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set: run under infra/local/stack.py run"))
 }
 
-/// An id that no other test uses, nor this one in another run on the same stack.
+/// Returns an id that no other test uses, nor this one in another run on the same stack.
 pub fn fresh(name: &str) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     format!("{name}-{}", now.as_nanos())
@@ -45,10 +43,10 @@ pub fn sized(usual: usize, large: usize) -> usize {
     std::env::var("BCCE_LARGE").map_or(usual, |_| large)
 }
 
-/// Once per stack, before its first request: prepare remembers the configuration for some seconds.
+/// The aliases are put once per stack, before its first request: prepare remembers the configuration for some seconds.
 static ALIASES: OnceCell<()> = OnceCell::const_new();
 
-/// A model of this test's own, whose targets no other test sees fail.
+/// Returns a model of this test's own, whose targets no other test sees fail.
 pub fn model(layout: Layout) -> String {
     static TAKEN: AtomicUsize = AtomicUsize::new(0);
     alias(layout, TAKEN.fetch_add(1, Ordering::Relaxed))
@@ -66,10 +64,10 @@ impl Stack {
             include_str!("../../../infra/config/dev/models.yaml"),
             include_str!("../../../infra/config/dev/prices.yaml"),
         );
-        let explain = include_str!("../../../infra/config/dev/workflows/explain.yaml");
-        let (from, to) = ("request_models: [haiku, sonnet, opus]", "request_models: [\"*\"]");
-        assert!(explain.contains(from), "the tests send models of their own to explain");
-        let explain = explain.replace(from, to);
+        let shipped = include_str!("../../../infra/config/dev/workflows/explain.yaml");
+        let listed = "request_models: [haiku, sonnet, opus]";
+        assert!(shipped.contains(listed), "the tests send models of their own to explain");
+        let explain = shipped.replace(listed, "request_models: [\"*\"]");
         let policy = with_tenants(include_str!("../../../infra/config/dev/policy.yaml"));
         for (name, body) in [
             ("models", models),
@@ -106,7 +104,7 @@ impl Stack {
         send.send().await.unwrap().message_id.unwrap()
     }
 
-    /// Registers a workflow as anybody could: the body in S3, a pointer to it in SSM.
+    /// Registers a workflow as any client could: the body in S3, a pointer to it in SSM.
     pub async fn put_workflow(&self, name: &str, body: &str) {
         let pointer = self.put_template(name, body.as_bytes()).await;
         self.point_workflow(name, &serde_json::to_string(&pointer).unwrap()).await;
@@ -120,12 +118,19 @@ impl Stack {
     }
 
     pub async fn put_secret(&self, name: &str, value: &str) {
-        let put = self.ssm.put_parameter().name(format!("/bcce/dev/secrets/{name}"));
-        let put = put.value(value).key_id(output("ArtifactKeyArn")).overwrite(true);
-        put.r#type(ParameterType::SecureString).send().await.unwrap();
+        self.ssm
+            .put_parameter()
+            .name(format!("/bcce/dev/secrets/{name}"))
+            .value(value)
+            .key_id(output("ArtifactKeyArn"))
+            .overwrite(true)
+            .r#type(ParameterType::SecureString)
+            .send()
+            .await
+            .unwrap();
     }
 
-    /// The body in S3, and the pointer that leads to it.
+    /// Puts the body of a workflow into S3 and returns the pointer that leads to it.
     pub async fn put_template(&self, name: &str, body: &[u8]) -> Pointer {
         self.put_config(&format!("workflows/{name}/test.yaml"), body).await
     }
@@ -137,7 +142,7 @@ impl Stack {
         Pointer::to(&bucket, &key, body)
     }
 
-    /// The workflow's parameter in SSM.
+    /// Sets the workflow's parameter in SSM.
     pub async fn point_workflow(&self, name: &str, value: &str) {
         self.point(&format!("workflows/{name}"), value).await;
     }
@@ -154,12 +159,12 @@ impl Stack {
         self.manifest(&RunRef::first("default", workflow, id)).await
     }
 
-    /// `explain` over a text that begins with a script for the model, which is this run's own.
+    /// Runs `explain` with a model of this run's own, over a text that begins with a script for that model.
     pub async fn explain(&self, id: &str, script: &str) -> Value {
         self.explain_by(&model(Layout::Two), id, script).await
     }
 
-    /// `explain` by one model.
+    /// Runs `explain` with one model.
     pub async fn explain_by(&self, model: &str, id: &str, script: &str) -> Value {
         let text = format!("{script}\nA breaker opens on evidence.");
         let request =
@@ -168,17 +173,20 @@ impl Stack {
         self.manifest(&RunRef::first("default", "explain", id)).await
     }
 
-    /// ARN of a run's execution.
+    /// Returns the ARN of a run's execution.
     pub fn arn(&self, run: &RunRef) -> String {
         let machine = output("WorkflowArn").replacen(":stateMachine:", ":execution:", 1);
         format!("{machine}:{}", run.execution_name())
     }
 
-    /// The ledger's record of a run's first attempt.
+    /// Returns the ledger's record of an attempt at a run.
     pub async fn record(&self, run: &RunRef) -> HashMap<String, AttributeValue> {
-        let get = self.dynamodb.get_item().table_name(output("LedgerTable"));
-        let get = get.key("pk", AttributeValue::S(run_pk(&run.run_id)));
-        let get = get.key("sk", AttributeValue::S(attempt_sk(run.attempt_no)));
+        let get = self
+            .dynamodb
+            .get_item()
+            .table_name(output("LedgerTable"))
+            .key("pk", AttributeValue::S(run_pk(&run.run_id)))
+            .key("sk", AttributeValue::S(attempt_sk(run.attempt_no)));
         get.send().await.unwrap().item.expect("a run record")
     }
 
@@ -194,14 +202,14 @@ impl Stack {
         Some(get.body.collect().await.unwrap().to_vec())
     }
 
-    /// Keys of a run's objects.
+    /// Returns the keys of a run's objects.
     pub async fn keys(&self, run: &RunRef) -> Vec<String> {
         let list = self.s3.list_objects_v2().bucket(output("ArtifactBucket")).prefix(run.prefix());
         let listed = list.send().await.unwrap();
         listed.contents().iter().map(|object| object.key().unwrap().to_owned()).collect()
     }
 
-    /// A queue of this test's own that hears the notifications topic.
+    /// Makes a queue of this test's own that gets what is published to the notifications topic.
     pub async fn listen(&self, name: &str) -> String {
         let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
         // Where IAM is enforced a topic needs the queue's leave.
@@ -209,25 +217,38 @@ impl Stack {
             "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn,
             "Principal": { "Service": "sns.amazonaws.com" },
         }] });
-        let create = self.sqs.create_queue().queue_name(name);
-        let create = create.attributes(QueueAttributeName::Policy, policy.to_string());
+        let create = self
+            .sqs
+            .create_queue()
+            .queue_name(name)
+            .attributes(QueueAttributeName::Policy, policy.to_string());
         let queue = create.send().await.unwrap().queue_url.unwrap();
-        let subscribe = self.sns.subscribe().topic_arn(output("NotificationsTopicArn"));
-        let subscribe =
-            subscribe.protocol("sqs").endpoint(arn).attributes("RawMessageDelivery", "true");
-        subscribe.send().await.unwrap();
+        self.sns
+            .subscribe()
+            .topic_arn(output("NotificationsTopicArn"))
+            .protocol("sqs")
+            .endpoint(arn)
+            .attributes("RawMessageDelivery", "true")
+            .send()
+            .await
+            .unwrap();
         queue
     }
 
-    /// Every message that a queue has just now; each is hidden from others for so many seconds. One that is shown
-    /// again meanwhile, because the machine is slow, is taken once.
+    /// Returns every message that a queue has just now, and hides each from others for `hidden_s` seconds. A message that
+    /// SQS shows again meanwhile, because the machine is slow, is returned once.
     pub async fn sweep(&self, queue: &str, hidden_s: i32) -> Vec<Message> {
-        let (mut messages, mut known) = (Vec::new(), HashSet::new());
+        let mut messages = Vec::new();
+        let mut known = HashSet::new();
         loop {
-            let receive = self.sqs.receive_message().queue_url(queue).max_number_of_messages(10);
-            let receive = receive.visibility_timeout(hidden_s).message_attribute_names("All");
-            let received = receive.send().await.unwrap();
-            let mut received = received.messages.unwrap_or_default();
+            let receive = self
+                .sqs
+                .receive_message()
+                .queue_url(queue)
+                .max_number_of_messages(10)
+                .visibility_timeout(hidden_s)
+                .message_attribute_names("All");
+            let mut received = receive.send().await.unwrap().messages.unwrap_or_default();
             received.retain(|message| known.insert(message.message_id.clone()));
             if received.is_empty() {
                 return messages;
@@ -237,14 +258,14 @@ impl Stack {
     }
 }
 
-/// The calls that the model saw of a run, in order.
+/// Returns the calls of a run that the model saw, in order.
 pub fn calls(run: &RunRef) -> Vec<Value> {
     let url = format!("{}/__calls?run={}", output("SCRIPTED_MODEL_URL"), run.run_id);
     let body = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
     serde_json::from_str(&body).unwrap()
 }
 
-/// Every call that the model saw, in order.
+/// Returns every call that the model saw, in order.
 pub fn all_calls() -> Vec<Value> {
     let url = format!("{}/__calls", output("SCRIPTED_MODEL_URL"));
     let mut response = ureq::get(&url).call().unwrap();
@@ -252,14 +273,14 @@ pub fn all_calls() -> Vec<Value> {
     serde_json::from_str(&body).unwrap()
 }
 
-/// Lets the model's answers go that are held by this name: `@model *: held(<name>)`.
+/// Releases the model's answers that are held by this name: `@model *: held(<name>)`.
 pub fn release(hold: &str) {
     let url = format!("{}/__release?hold={hold}", output("SCRIPTED_MODEL_URL"));
     assert_eq!(ureq::post(url).send_empty().unwrap().status(), 200);
 }
 
-/// What a function has printed, by CloudWatch Logs. Asked for without an SDK of its own; the emulator reads
-/// of the signature only where it leads to.
+/// Returns what a function has printed, from CloudWatch Logs. This needs no SDK of its own; the emulator reads only the
+/// service and region of the signature.
 pub fn log(function: &str) -> String {
     let group = format!("/aws/lambda/{}-{function}", output("BCCE_STACK"));
     let mut log = String::new();
