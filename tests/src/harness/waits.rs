@@ -1,7 +1,6 @@
 //! Waits for what happens on the stack, each with the state that shows how far it is.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
@@ -38,29 +37,34 @@ impl Stack {
 
     /// Waits until the finalize machine was started for a run and is done with it.
     pub async fn finalized(&self, run: &RunRef) {
-        // An execution for another run need not be asked again.
-        let others = RefCell::new(HashSet::new());
         let finalized = async || {
-            let list = self.sfn.list_executions().state_machine_arn(output("FinalizeArn"));
-            let listed = list.max_results(1000).send().await.unwrap();
-            let mut ended = Vec::new();
-            for execution in listed.executions() {
-                let arn = execution.execution_arn();
-                if others.borrow().contains(arn) {
-                    continue;
-                }
-                let described = self.sfn.describe_execution().execution_arn(arn).send().await;
-                match described.unwrap().input() {
-                    Some(input) if input.contains(&run.run_id) => {
-                        ended.push(execution.status().as_str() != "RUNNING");
-                    }
-                    _ => drop(others.borrow_mut().insert(arn.to_owned())),
-                }
-            }
-            (!ended.is_empty() && ended.into_iter().all(|ended| ended)).then_some(())
+            let found = self.finalizations(&run.run_id).await;
+            (!found.is_empty() && found.iter().all(|(_, is_over)| *is_over)).then_some(())
         };
         let state = async || self.state_of(run).await;
         self.reached("the end of the finalize machine", finalized, state).await;
+    }
+
+    /// Waits until the finalize machine was started `times` times for what `id` names, over or not.
+    pub async fn finalizing(&self, id: &str, times: usize) {
+        let started = async || (self.finalizations(id).await.len() >= times).then_some(());
+        self.eventually("the start of the finalize machine", started).await;
+    }
+
+    /// Returns the executions of the finalize machine whose input contains `id`: the input, and whether each is over.
+    pub async fn finalizations(&self, id: &str) -> Vec<(String, bool)> {
+        let list = self.sfn.list_executions().state_machine_arn(output("FinalizeArn"));
+        let listed = list.max_results(1000).send().await.unwrap();
+        let mut found = Vec::new();
+        for execution in listed.executions() {
+            let describe = self.sfn.describe_execution().execution_arn(execution.execution_arn());
+            let described = describe.send().await.unwrap();
+            let input = described.input().unwrap_or_default();
+            if input.contains(id) {
+                found.push((input.to_owned(), described.status().as_str() != "RUNNING"));
+            }
+        }
+        found
     }
 
     /// Waits for the first message of a queue for which `is` is true.

@@ -174,6 +174,39 @@ fn batch_in(text: &str) -> &str {
 }
 
 #[tokio::test]
+async fn a_batch_that_was_stopped_is_finalized_by_the_command() {
+    let stack = Stack::connect().await;
+    let name = fresh("finalized");
+    workflow(&stack, &name).await;
+    let rows: Vec<String> = (0..4)
+        .map(|n| json!({ "text": format!("@model *: held({name})\nnumber {n}") }).to_string())
+        .collect();
+    let file = file(&format!("{name}.jsonl"), rows.join("\n"));
+    let text = batch(&["submit", &name, file.to_str().unwrap(), "--concurrency", "2"], 0);
+    let sent = sent(&text, &name);
+    let id = sent.batch_id.as_str();
+    stack
+        .eventually("a batch under way", async || {
+            let (code, text) = bcce("dev", &["batch", "status", id, "--json"]);
+            (code == 0 && json_of(&text)["status"] == "RUNNING").then_some(())
+        })
+        .await;
+    assert!(batch(&["cancel", id, "--no-wait"], 0).contains("is stopped"));
+    let aborted = async || status(&stack, &sent).await.filter(|status| status == "ABORTED");
+    stack.eventually("the end of the execution", aborted).await;
+    let finalized = {
+        let id = id.to_owned();
+        std::thread::spawn(move || batch(&["finalize", &id], 0))
+    };
+    // By the rule, and by the command.
+    stack.finalizing(id, 2).await;
+    release(&name);
+    let text = finalized.join().unwrap();
+    assert!(text.contains("is finalized: CANCELLED"), "{text}");
+    std::fs::remove_file(file).unwrap();
+}
+
+#[tokio::test]
 async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
     let stack = Stack::connect().await;
     let name = fresh("stopped");

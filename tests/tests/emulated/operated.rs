@@ -103,6 +103,34 @@ async fn a_run_is_cancelled_and_can_be_continued() {
     assert_eq!(calls(&run).len(), 2, "the step that was under way is found finished");
 }
 
+/// EventBridge starts the finalize machine for the same end, and both leave one manifest.
+#[tokio::test]
+async fn a_run_that_was_stopped_is_finalized_by_the_command() {
+    let stack = Stack::connect().await;
+    let name = fresh("finalized");
+    let model = model(Layout::Two);
+    let steps = format!(
+        "- {{ id: first, model: {model}, prompt: \"@model *: held({name})\" }}\n- {{ id: second, model: {model}, prompt: x, needs: [first] }}"
+    );
+    stack.put_workflow(&name, &format!("version: 1\nname: {name}\nsteps:\n{steps}\n")).await;
+    stack.send(&json!({ "workflow": name, "id": "1" }).to_string()).await;
+    let run = RunRef::first("default", &name, "1");
+    stack.eventually("the first call", async || calls(&run).pop()).await;
+    let (code, text) = bcce("dev", &["runs", "cancel", &run.run_id, "--no-wait"]);
+    assert!(code == 0 && text.contains("is stopped"), "{code}: {text}");
+    stack.stopped(&run).await;
+    let finalized = {
+        let id = run.run_id.clone();
+        std::thread::spawn(move || bcce("dev", &["runs", "finalize", &id]))
+    };
+    // By the rule, and by the command.
+    stack.finalizing(&run.run_id, 2).await;
+    release(&name);
+    let (code, text) = finalized.join().unwrap();
+    assert!(code == 0 && text.contains("is finalized: CANCELLED"), "{code}: {text}");
+    assert_eq!(stack.manifest(&run).await["status"], "CANCELLED");
+}
+
 /// Whoever looks hides what they see from others: those who look through the dead letters here take turns, and look
 /// again while another test holds what they look for.
 static LETTERS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
