@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_would_be_refused_again_is_told_and_the_rest_is_tried_again() {
+    async fn a_final_refusal_is_reported_and_other_errors_are_tried_again() {
         for code in REFUSALS {
             let because = format!("{code}: no");
             assert_eq!(start(refused_with(code)).await, Ok(JobStart::Refused { because }));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_tells_how_far_it_is() {
+    async fn a_job_says_how_far_it_is() {
         let rule = mock!(Client::get_model_invocation_job)
             .match_requests(|get| get.job_identifier() == Some(ARN))
             .then_output(|| {

@@ -57,7 +57,7 @@ where
         let invocation = Invocation { deadline: event.context.deadline() };
         let result = match serde_json::from_str(event.payload.get()) {
             Ok(request) => handler(request, invocation).await,
-            // The payload may hold a sender's words, so only the place is told.
+            // The payload may hold a sender's words, so only the place is reported.
             Err(error) => Err(Fault::internal(format!(
                 "the event is not what this function takes: line {}, column {}",
                 error.line(),

@@ -121,7 +121,7 @@ impl SendRequest for Inboxes {
             Err(error) => error,
         };
         match error.as_service_error() {
-            // By their kinds: the codes have an older spelling, which the service still sends beside.
+            // By their kinds: the codes have an older spelling, which the service still sends as well.
             Some(known) if known.is_request_throttled() || known.is_kms_throttled() => {
                 Ok(Sent::Throttled)
             }
@@ -205,7 +205,7 @@ impl SendAgain for Queues {
     }
 }
 
-/// The event tells a queue's ARN, the API wants its URL. The host in it is not used: requests go to
+/// The event has a queue's ARN, the API wants its URL. The host in it is not used: requests go to
 /// the client's own endpoint.
 fn queue_url(arn: &str) -> Option<String> {
     let mut parts = arn.split(':').skip(1);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_inbox_that_is_throttled_or_missing_is_told_from_a_fault() {
+    async fn a_throttled_or_missing_inbox_is_no_fault() {
         // As SQS says it: the older spelling of the code is the one that arrives.
         let old = ErrorMetadata::builder().code("KMS.ThrottlingException").build();
         let kms = KmsThrottled::builder().meta(old).build();

@@ -1,4 +1,4 @@
-//! The events of a stream, put together.
+//! An answer, put together from the events of its stream.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,9 +9,10 @@ use aws_sdk_bedrockruntime::types::{
 };
 use bcce_core::attempt::Usage;
 use bcce_core::error::ErrorName;
-use bcce_core::ports::{Blame, CallFailure, Served};
+use bcce_core::ports::{Blame, CallFailure, CallLimits, Limit, Served};
 
-pub(super) struct Heard {
+/// What of an answer has arrived.
+pub(super) struct StreamedAnswer {
     pub started: Instant,
     pub first_token: Option<Duration>,
     /// The answer; reasoning is not part of it.
@@ -25,7 +26,7 @@ pub(super) struct Heard {
     pub served: Served,
 }
 
-impl Heard {
+impl StreamedAnswer {
     /// Until the service accepts a call, it has used nothing.
     pub fn new(started: Instant) -> Self {
         let (text, stop_reason) = (String::new(), String::new());
@@ -38,7 +39,7 @@ impl Heard {
         self.usage = Some(Usage::default());
     }
 
-    /// From here on only the stream's own metadata tells what was used.
+    /// From here on only the stream's own metadata says what was used.
     pub fn accepted(&mut self) {
         self.usage = None;
     }
@@ -66,6 +67,17 @@ impl Heard {
 
     pub fn is_whole(&self) -> bool {
         !self.stop_reason.is_empty()
+    }
+
+    /// Returns how long the next event may take. The first token has a limit of its own; reasoning counts as one.
+    pub fn patience(&self, limits: &CallLimits) -> (Limit, Duration) {
+        match self.first_token {
+            None => {
+                let left = limits.first_token.saturating_sub(self.started.elapsed());
+                (Limit::FirstToken, left)
+            }
+            Some(_) => (Limit::Stall, limits.stall),
+        }
     }
 
     /// The body is over. Without `messageStop` that is a cut answer, however cleanly it ended.
@@ -128,30 +140,30 @@ mod tests {
 
     #[test]
     fn reasoning_is_a_token_but_not_the_answer() {
-        let mut heard = Heard::new(Instant::now());
-        heard.take(delta(ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text(
+        let mut answer = StreamedAnswer::new(Instant::now());
+        answer.take(delta(ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text(
             "hm".into(),
         ))));
-        assert!(heard.first_token.is_some() && heard.thought);
-        heard.take(delta(ContentBlockDelta::Text("Yes.".into())));
-        assert_eq!(heard.text, "Yes.");
+        assert!(answer.first_token.is_some() && answer.thought);
+        answer.take(delta(ContentBlockDelta::Text("Yes.".into())));
+        assert_eq!(answer.text, "Yes.");
     }
 
     #[test]
     fn an_end_without_message_stop_is_broken() {
-        let mut heard = Heard::new(Instant::now());
-        heard.take(delta(ContentBlockDelta::Text("Yes.".into())));
-        assert_eq!(heard.end().unwrap_err().name, ErrorName::TargetBroken);
+        let mut answer = StreamedAnswer::new(Instant::now());
+        answer.take(delta(ContentBlockDelta::Text("Yes.".into())));
+        assert_eq!(answer.end().unwrap_err().name, ErrorName::TargetBroken);
         let stop = MessageStopEvent::builder().stop_reason(StopReason::EndTurn).build().unwrap();
-        heard.take(ConverseStreamOutput::MessageStop(stop));
-        assert_eq!(heard.end(), Ok(()));
+        answer.take(ConverseStreamOutput::MessageStop(stop));
+        assert_eq!(answer.end(), Ok(()));
     }
 
     #[test]
     fn the_metadata_says_how_a_call_was_served() {
-        let mut heard = Heard::new(Instant::now());
-        heard.take(ConverseStreamOutput::Metadata(ConverseStreamMetadataEvent::builder().build()));
-        assert_eq!(heard.served, Served::default());
+        let mut answer = StreamedAnswer::new(Instant::now());
+        answer.take(ConverseStreamOutput::Metadata(ConverseStreamMetadataEvent::builder().build()));
+        assert_eq!(answer.served, Served::default());
         let tier = ServiceTier::builder().r#type(ServiceTierType::Flex).build().unwrap();
         let assessed = |origins: &[GuardrailOrigin]| {
             let details = AppliedGuardrailDetails::builder();
@@ -164,10 +176,10 @@ mod tests {
             .output_assessments("g", vec![assessed(&[Request]), assessed(&[OrganizationEnforced])]);
         let trace = ConverseStreamTrace::builder().guardrail(trace.build()).build();
         let event = ConverseStreamMetadataEvent::builder().service_tier(tier).trace(trace).build();
-        heard.take(ConverseStreamOutput::Metadata(event));
-        assert_eq!(heard.served.service_tier.as_deref(), Some("flex"));
+        answer.take(ConverseStreamOutput::Metadata(event));
+        assert_eq!(answer.served.service_tier.as_deref(), Some("flex"));
         let origins = ["ACCOUNT_ENFORCED", "ORGANIZATION_ENFORCED", "REQUEST"];
-        assert_eq!(heard.served.guardrail_origin, origins);
+        assert_eq!(answer.served.guardrail_origin, origins);
     }
 
     #[test]

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_object_is_told_by_its_etag_and_its_size() {
+    async fn an_object_is_known_by_its_etag_and_its_size() {
         let there = mock!(Client::head_object)
             .then_output(|| HeadObjectOutput::builder().e_tag("\"e\"").content_length(3).build());
         let sources = Sources { client: mock_client!(aws_sdk_s3, [&there]) };
