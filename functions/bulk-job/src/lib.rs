@@ -92,24 +92,23 @@ where
     };
     let is_open = request.ended.is_none() && now < bulk.cut_off;
     // What fails for one job must not keep the others from being looked at and stopped.
-    let made = match is_open {
-        true => ports.start(config, batch, &opened, &bulk, &mut jobs).await,
-        false => ports.close(config, batch, &opened, &mut jobs, request.ended, now).await,
+    let made = if is_open {
+        ports.start(config, batch, &opened, &bulk, &mut jobs).await
+    } else {
+        ports.close(config, batch, &opened, &mut jobs, request.ended, now).await
     };
     let looked = ports.look(&mut jobs).await;
-    let stopped = match is_open {
-        true => Ok(()),
-        false => ports.stop(&jobs).await,
-    };
+    let stopped = if is_open { Ok(()) } else { ports.stop(&jobs).await };
     ports.note(batch, &jobs).await?;
     made.and(looked).and(stopped)?;
     match jobs.course(bulk.cut_off, now) {
         Course::Wait(wait_s) => Ok(Response::Waiting { wait_s }),
         Course::Over => {
             let (batch_id, because) = (&batch.batch_id, jobs.because());
-            match because.is_empty() {
-                true => tracing::info!(batch_id, "the jobs of the batch are over"),
-                false => tracing::warn!(batch_id, ?because, "records of the batch run on demand"),
+            if because.is_empty() {
+                tracing::info!(batch_id, "the jobs of the batch are over");
+            } else {
+                tracing::warn!(batch_id, ?because, "records of the batch run on demand");
             }
             Ok(Response::Over { because })
         }
@@ -199,9 +198,10 @@ where
                 continue;
             }
             let may_be_there = ended.is_some() || jobs.job(job).is_some();
-            let found = match may_be_there {
-                true => self.jobs.find_job(&job_name(&config.bucket, batch, job)).await?,
-                false => None,
+            let found = if may_be_there {
+                self.jobs.find_job(&job_name(&config.bucket, batch, job)).await?
+            } else {
+                None
             };
             jobs.put(match found {
                 Some(arn) => JobRecord::started(job, arn, given),

@@ -67,7 +67,7 @@ pub enum Response {
 
 /// # Errors
 /// `Bcce.Internal`; a retry does it all again.
-pub async fn handle<S>(ports: &Ports<S>, request: Request) -> Result<Response, Fault>
+pub async fn handle<S>(ports: &Ports<S>, _: &Config, request: Request) -> Result<Response, Fault>
 where
     S: GetObject + GetRange + PutObject,
 {
@@ -112,9 +112,10 @@ fn is(leftovers: Option<&Leftovers>, verdict: Verdict) -> bool {
 }
 
 fn rest(batch: &BatchRef, is_some: bool, held: bool) -> Response {
-    match is_some {
-        true => Response::Rest { places: batch.rest_prefix(), held },
-        false => Response::Nothing { held },
+    if is_some {
+        Response::Rest { places: batch.rest_prefix(), held }
+    } else {
+        Response::Nothing { held }
     }
 }
 

@@ -34,7 +34,7 @@ use bcce_core::request::{Request, StoredRequest};
 use bcce_core::slot::{Lane, batch_weight};
 use time::OffsetDateTime;
 
-use slots::{Claim, Taken};
+use slots::{Claim, Claimed};
 use waiting::{Because, Wait, after_a_fault, sent_at};
 use workflows::{Known, Question};
 
@@ -45,7 +45,7 @@ pub use workflows::Workflows;
 /// How far apart the clocks of Step Functions and of this function may be. No execution ends so soon after its start.
 const SKEW: Duration = Duration::from_secs(2);
 
-pub struct Ports<S, M, T, D, Q, P, L, C> {
+pub struct Ports<S, M, T, D, Q, P, L, C, F> {
     pub store: S,
     pub machine: M,
     pub batch_machine: M,
@@ -58,14 +58,15 @@ pub struct Ports<S, M, T, D, Q, P, L, C> {
     /// What this instance remembers.
     pub workflows: Workflows,
     pub full: Full,
+    /// Takes documents of metrics.
+    pub metrics: F,
 }
 
 /// # Errors
 /// None for a single message: those are in the response, and SQS delivers them again.
-pub async fn handle<S, M, T, D, Q, P, L, C>(
-    ports: &Ports<S, M, T, D, Q, P, L, C>,
+pub async fn handle<S, M, T, D, Q, P, L, C, F>(
+    ports: &Ports<S, M, T, D, Q, P, L, C, F>,
     config: &Config,
-    emit: &impl Fn(&str),
     event: SqsEvent,
 ) -> Result<SqsBatchResponse, Fault>
 where
@@ -77,6 +78,7 @@ where
     P: ListParameters,
     L: ListSlots + TakeSlot + ReleaseSlot,
     C: Clock,
+    F: Fn(&str),
 {
     let received_at = ports.clock.now();
     let handled = event.records.iter().map(|message| ports.handle(config, message, received_at));
@@ -84,7 +86,7 @@ where
     let waits = handled.iter().filter_map(|handled| handled.waits);
     metrics::of_waits(&config.environment, received_at, waits)
         .iter()
-        .for_each(|document| emit(document));
+        .for_each(|document| (ports.metrics)(document));
     let mut response = SqsBatchResponse::default();
     handled
         .into_iter()
@@ -125,7 +127,7 @@ impl Dispatched {
     }
 }
 
-impl<S, M, T, D, Q, P, L, C> Ports<S, M, T, D, Q, P, L, C>
+impl<S, M, T, D, Q, P, L, C, F> Ports<S, M, T, D, Q, P, L, C, F>
 where
     S: GetObject + PutOnce,
     M: StartRun + StartBatch,
@@ -265,8 +267,8 @@ where
         claim: Claim<'_>,
         start: impl AsyncFnOnce() -> Result<Started, Fault>,
     ) -> Result<Dispatched, Fault> {
-        let taken = self.full.claim(&self.ledger, claim).await?;
-        if taken == Taken::NoneFree {
+        let claimed = self.full.claim(&self.ledger, claim).await?;
+        if claimed == Claimed::NoneFree {
             return Ok(Dispatched::without_slot());
         }
         let (execution, tenant) = (claim.holder, claim.tenant);
@@ -274,9 +276,11 @@ where
         // slot. So the slot stays, and serves this message when it comes again.
         let (is_new, needs_slot) = match start().await? {
             // An execution that is older than the slot had one of its own, and has released it.
-            Started::Running { since } if since < claim.now - SKEW => (false, taken != Taken::New),
+            Started::Running { since } if since < claim.now - SKEW => {
+                (false, claimed != Claimed::New)
+            }
             Started::Running { .. } => (true, true),
-            Started::Existed => (false, taken == Taken::Unlimited),
+            Started::Existed => (false, claimed == Claimed::Unlimited),
             Started::Throttled => {
                 return Ok(Dispatched::Waits(Wait::because(Because::Throttled)));
             }
@@ -284,9 +288,10 @@ where
         if !needs_slot {
             self.ledger.release_slot(claim.lane, tenant, execution).await?;
         }
-        match is_new {
-            true => tracing::info!(execution, tenant, "the execution is started"),
-            false => tracing::info!(execution, tenant, "the execution was started before"),
+        if is_new {
+            tracing::info!(execution, tenant, "the execution is started");
+        } else {
+            tracing::info!(execution, tenant, "the execution was started before");
         }
         Ok(Dispatched::Done)
     }

@@ -53,7 +53,7 @@ impl Wait {
     }
 }
 
-impl<S, M, T, D, Q: Postpone + SendAgain, P, L, C> Ports<S, M, T, D, Q, P, L, C> {
+impl<S, M, T, D, Q: Postpone + SendAgain, P, L, C, F> Ports<S, M, T, D, Q, P, L, C, F> {
     /// Makes a message come again later, and returns its id unless a copy has taken its place. A call that ends after
     /// it has sent the copy leaves both: they are the same request, and so one run.
     pub(crate) async fn wait(&self, message: &SqsMessage, wait: &Wait) -> Option<String> {

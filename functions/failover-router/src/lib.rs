@@ -40,9 +40,11 @@ impl Config {
     }
 }
 
-pub struct Ports<L, C> {
+pub struct Ports<L, C, M> {
     pub health: Book<L>,
     pub clock: C,
+    /// Takes documents of metrics.
+    pub metrics: M,
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,15 +68,15 @@ pub struct Response {
 
 /// # Errors
 /// None: that nothing can be done is an answer, and without the ledger it goes by what it remembers.
-pub async fn handle<L, C>(
-    ports: &Ports<L, C>,
+pub async fn handle<L, C, M>(
+    ports: &Ports<L, C, M>,
     config: &Config,
-    emit: &impl Fn(&str),
     request: Request,
 ) -> Result<Response, Fault>
 where
     L: ReadBreakers + WriteBreaker + ReadLatencies + ReadCaches,
     C: Clock,
+    M: Fn(&str),
 {
     let now = ports.clock.now();
     let keys: Vec<String> =
@@ -90,8 +92,8 @@ where
         let Some(probed) = probed(&verdict) else {
             break Decision::of(&question, &verdict, None);
         };
-        let lease = Duration::from_secs(request.route.routing.timeouts.first_token_s);
-        let lease = lease + PROBE_MARGIN;
+        let first_token_s = request.route.routing.timeouts.first_token_s;
+        let lease = Duration::from_secs(first_token_s) + PROBE_MARGIN;
         match ports.health.elect(&keys[probed], &token, now, lease).await {
             Elected::Mine => break Decision::of(&question, &verdict, Some(token)),
             // Not due any more, so the same target does not come up again.
@@ -99,14 +101,14 @@ where
         }
     };
     if let Some(cause) = ports.health.blindness() {
-        emit(&ledger_unreachable(&config.environment, "failover-router", now, &cause));
+        (ports.metrics)(&ledger_unreachable(&config.environment, "failover-router", now, &cause));
     }
     let next = decision.next.clone();
     let decisions = request.decisions.into_iter().chain([decision]).collect();
     Ok(Response { next, decisions })
 }
 
-/// What is known of each target, as far as the route's strategy asks for it.
+/// Reads what is known of each target, as far as the route's strategy asks for it.
 async fn known<L>(
     book: &Book<L>,
     route: &Route,
@@ -147,7 +149,7 @@ fn question<'a>(
     }
 }
 
-/// The target that may only be called by the step that is elected.
+/// Returns the target that only the elected step may call.
 fn probed(verdict: &Verdict) -> Option<usize> {
     match &verdict.course {
         Course::Try { order, probes: true } => order.first().copied(),

@@ -72,7 +72,7 @@ impl Grammars {
         has
     }
 
-    /// Notes `key`. Returns whether the ledger has to be told.
+    /// Notes `key`. Returns whether this is new to the ledger.
     pub fn learn(&self, (schema, target): &Key, now: OffsetDateTime) -> bool {
         let mut known = self.0.borrow_mut();
         let new = || Known { targets: BTreeSet::new(), read_at: now };

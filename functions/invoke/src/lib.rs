@@ -1,7 +1,7 @@
 //! One step: the stored answer if there is one, else the router's targets one after the other until
 //! one answers, and the answer is stored.
 
-mod ask;
+mod call;
 mod context;
 mod grammars;
 mod plans;
@@ -55,13 +55,15 @@ impl Config {
     }
 }
 
-pub struct Ports<S, M, C, L> {
+pub struct Ports<S, M, C, L, F> {
     pub store: S,
     pub model: M,
     pub clock: C,
     pub health: Book<L>,
     pub plans: Plans,
     pub grammars: Grammars,
+    /// Takes documents of metrics.
+    pub metrics: F,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -76,6 +78,9 @@ pub struct Request {
     pub next: Next,
     pub attempts: Vec<Attempt>,
     pub decisions: Vec<Decision>,
+    /// The time left before Lambda ends the function. It is not in the event: `main` sets it.
+    #[serde(skip)]
+    pub remaining: Duration,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -96,34 +101,33 @@ pub enum Response {
 
 /// # Errors
 /// `Bcce.Internal`; how the models answered is a response.
-pub async fn handle<S, M, C, L>(
-    ports: &Ports<S, M, C, L>,
-    environment: &str,
-    emit: &impl Fn(&str),
+pub async fn handle<S, M, C, L, F>(
+    ports: &Ports<S, M, C, L, F>,
+    config: &Config,
     request: Request,
-    remaining: Duration,
 ) -> Result<Response, Fault>
 where
     S: GetObject + PutOnce,
     M: CallModel,
     C: Clock,
     L: TakeReports,
+    F: Fn(&str),
 {
     let reports = Reports::default();
     // Boxed: the compiler lays out a future with all that it waits for, and does so only so deep.
-    let response = reports.beside(Box::pin(respond(ports, &reports, &request, remaining))).await;
+    let response = reports.send_during(Box::pin(respond(ports, &reports, &request))).await;
     reports.finish().await;
     if let Some(cause) = ports.health.blindness() {
-        emit(&ledger_unreachable(environment, "invoke", ports.clock.now(), &cause));
+        let now = ports.clock.now();
+        (ports.metrics)(&ledger_unreachable(&config.environment, "invoke", now, &cause));
     }
     response
 }
 
-async fn respond<'a, S, M, C, L>(
-    ports: &'a Ports<S, M, C, L>,
+async fn respond<'a, S, M, C, L, F>(
+    ports: &'a Ports<S, M, C, L, F>,
     reports: &Reports<'a>,
     request: &Request,
-    remaining: Duration,
 ) -> Result<Response, Fault>
 where
     S: GetObject + PutOnce,
@@ -138,7 +142,7 @@ where
     let walked = match &request.next {
         Next::Targets(targets) => {
             let plan = ports.plans.read(&ports.store, &request.run, &request.plan_sha256).await?;
-            let walk = Walk::prepare(ports, reports, request, &plan, remaining).await?;
+            let walk = Walk::prepare(ports, reports, request, &plan).await?;
             match walk {
                 Ok(mut walk) => walk.along(targets).await?,
                 Err(fault) => Walked::Failed { attempts: request.attempts.clone(), error: fault },
@@ -148,10 +152,11 @@ where
             Walked::Failed { attempts: request.attempts.clone(), error: stopped(*name, request) }
         }
         Next::WaitS(_) => {
-            return Err(Fault::internal("the router's wait is the state machine's business"));
+            let message = "received a wait decision; the state machine must handle waits";
+            return Err(Fault::internal(message));
         }
     };
-    settle(&ports.store, request, &key, walked).await
+    conclude(&ports.store, request, &key, walked).await
 }
 
 /// Pieces of advice in the error of a step.
@@ -174,7 +179,8 @@ fn stopped(name: ErrorName, request: &Request) -> Fault {
     Fault::new(name, cut_bytes(&message, MAX_STATE_MESSAGE_BYTES))
 }
 
-async fn settle(
+/// Stores the answer or the failure of a step that is over.
+async fn conclude(
     store: &(impl GetObject + PutOnce),
     request: &Request,
     key: &str,

@@ -11,33 +11,33 @@ use bcce_core::error::Fault;
 use bcce_core::ports::{GetObject, ReadTally};
 use time::OffsetDateTime;
 
-/// How old a tally may be: for so long items are started although too many have failed.
+/// How old a reading of the progress may be. For so long items are started although too many have failed.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// The last tally that was read.
+/// The last progress that was read.
 #[derive(Default)]
-pub struct Tallies(RefCell<Option<(ItemOf, OffsetDateTime, Tally)>>);
+pub struct RecentProgress(RefCell<Option<(ItemOf, OffsetDateTime, Tally)>>);
 
-impl Tallies {
+impl RecentProgress {
     pub async fn read(
         &self,
         ledger: &impl ReadTally,
         batch: &ItemOf,
         now: OffsetDateTime,
     ) -> Result<Tally, Fault> {
-        if let Some((known, at, tally)) = self.0.borrow().as_ref()
+        if let Some((known, at, progress)) = self.0.borrow().as_ref()
             && known == batch
             && now - *at < FRESH
         {
-            return Ok(tally.clone());
+            return Ok(progress.clone());
         }
-        let tally = ledger.tally(batch).await?;
-        *self.0.borrow_mut() = Some((batch.clone(), now, tally.clone()));
-        Ok(tally)
+        let progress = ledger.tally(batch).await?;
+        *self.0.borrow_mut() = Some((batch.clone(), now, progress.clone()));
+        Ok(progress)
     }
 }
 
-/// The last batch of which another execution told that it halts, which is for good.
+/// The last batch that another execution has halted. A halt is for good.
 #[derive(Default)]
 pub struct Halted(RefCell<Option<ItemOf>>);
 

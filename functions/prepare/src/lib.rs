@@ -53,6 +53,7 @@ pub struct Ports<S, P, L, C> {
     pub parameters: P,
     pub ledger: L,
     pub clock: C,
+    pub documents: Documents,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,7 +87,6 @@ pub struct Planned {
 /// `Bcce.Internal`. What is wrong with the request is a response.
 pub async fn handle<S, P, L, C>(
     ports: &Ports<S, P, L, C>,
-    documents: &Documents,
     config: &Config,
     request: Request,
 ) -> Result<Response, Fault>
@@ -102,7 +102,7 @@ where
         let message = "id: its run is over and counted; its manifest has the outcome";
         return Ok(Response::Refused { error: Fault::new(ErrorName::InvalidRequest, message) });
     }
-    match ports.plan(documents, config, &run).await {
+    match ports.plan(config, &run).await {
         Ok(planned) => Ok(Response::Planned(Box::new(planned))),
         Err(fault) if fault.name == ErrorName::Internal => Err(fault),
         Err(error) => {
@@ -124,18 +124,13 @@ where
     P: GetParameters,
     C: Clock,
 {
-    async fn plan(
-        &self,
-        documents: &Documents,
-        config: &Config,
-        run: &Run,
-    ) -> Result<Planned, Fault> {
+    async fn plan(&self, config: &Config, run: &Run) -> Result<Planned, Fault> {
         let key = run.plan_key();
         // A retry of the run goes by the plan that its first attempt made.
         let body = match self.store.get(&key).await? {
             Some(body) => body,
             None => {
-                let plan = self.resolve(documents, config, run).await?;
+                let plan = self.resolve(config, run).await?;
                 store_once(&self.store, &key, &run.run_id, to_json(&plan)?).await?
             }
         };
@@ -156,12 +151,7 @@ where
         }
     }
 
-    async fn resolve(
-        &self,
-        documents: &Documents,
-        config: &Config,
-        run: &Run,
-    ) -> Result<Plan, Fault> {
+    async fn resolve(&self, config: &Config, run: &Run) -> Result<Plan, Fault> {
         let key = run.request_key();
         let body = self.store.get(&key).await?;
         let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
@@ -172,7 +162,8 @@ where
             bucket: &config.bucket,
             environment: &config.environment,
         };
-        let configuration = documents.read(&source, self.clock.now(), &request.workflow).await?;
+        let configuration =
+            self.documents.read(&source, self.clock.now(), &request.workflow).await?;
         let retries = config.retries;
         let sources = Sources { request: &request, configuration: &configuration, retries };
         Plan::resolve(&sources).map_err(Fault::from)

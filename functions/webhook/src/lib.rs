@@ -46,6 +46,7 @@ pub struct Ports<S, P, I, C> {
     pub parameters: P,
     pub inbox: I,
     pub clock: C,
+    pub sources: Sources,
 }
 
 /// An HTTP call as a Function URL passes it on (payload format 2.0). What is not needed is not read, so that
@@ -77,7 +78,6 @@ pub struct Http {
 /// None: whatever happens is an HTTP answer, so that a caller never sees one of Lambda's own.
 pub async fn handle<S, P, I, C>(
     ports: &Ports<S, P, I, C>,
-    sources: &Sources,
     config: &Config,
     request: Request,
 ) -> Result<Response, Fault>
@@ -88,7 +88,7 @@ where
     C: Clock,
 {
     let path = request.raw_path.clone();
-    let answer = ports.answer(sources, config, request).await;
+    let answer = ports.answer(config, request).await;
     let answer = answer.unwrap_or_else(|answer| answer);
     answer.log(&path);
     Ok(answer.into())
@@ -102,12 +102,7 @@ where
     C: Clock,
 {
     /// `Err` is an answer too: the first thing that does not hold.
-    async fn answer(
-        &self,
-        sources: &Sources,
-        config: &Config,
-        request: Request,
-    ) -> Result<Answer, Answer> {
+    async fn answer(&self, config: &Config, request: Request) -> Result<Answer, Answer> {
         let name = source_name(&request)?.to_owned();
         let body = body(&request)?;
         let headers = lower_case(request.headers);
@@ -119,7 +114,7 @@ where
             environment: &config.environment,
             now: self.clock.now(),
         };
-        let source = &*verified(sources, &lookup, &name, &call).await?;
+        let source = &*verified(&self.sources, &lookup, &name, &call).await?;
         let provider = source.provider;
         let event = Event::read(source, &name, &call).map_err(Answer::Unmapped)?;
         if event.is_ping(provider) {
@@ -188,9 +183,10 @@ fn body(request: &Request) -> Result<Vec<u8>, Answer> {
     if text.len() / 4 * 3 > MAX_WEBHOOK_BYTES + 4 && request.is_base64_encoded {
         return Err(Answer::TooLarge);
     }
-    let bytes = match request.is_base64_encoded {
-        true => STANDARD.decode(text).map_err(|_| Answer::Unreadable)?,
-        false => text.as_bytes().to_vec(),
+    let bytes = if request.is_base64_encoded {
+        STANDARD.decode(text).map_err(|_| Answer::Unreadable)?
+    } else {
+        text.as_bytes().to_vec()
     };
     if bytes.len() > MAX_WEBHOOK_BYTES { Err(Answer::TooLarge) } else { Ok(bytes) }
 }
