@@ -111,6 +111,7 @@ fn record(item: &Item) -> Option<BatchRecord> {
 mod tests {
     use super::*;
     use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::operation::put_item::PutItemError;
     use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
     use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
     use aws_smithy_mocks::{mock, mock_client};
@@ -135,6 +136,27 @@ mod tests {
         assert_eq!(read.mode, bcce_core::batch::Mode::Bulk);
         item.remove("tenant");
         assert_eq!(record(&item), None);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_has_ended_is_over_and_does_not_open_again() {
+        let opened = serde_json::json!({
+            "version": 1, "items": 1, "rejected": 0, "to_run": 1, "parts": 1,
+            "source": { "uri": "s3://b/k", "format": "jsonl", "bytes": 1 }, "mode": "on_demand", "because": [],
+            "concurrency": 1, "allowed_failures": 0,
+        });
+        let opened = serde_json::from_value(opened).unwrap();
+        let opened = OpenedBatch { batch: batch(), opened };
+        for (attribute, expected) in [("ended_at", Opened::Over), ("items", Opened::Open)] {
+            let rule = mock!(Client::put_item).then_error(move || {
+                let exception = ConditionalCheckFailedException::builder();
+                let exception = exception.item(attribute, text("x")).build();
+                PutItemError::ConditionalCheckFailedException(exception)
+            });
+            let client = mock_client!(aws_sdk_dynamodb, [&rule]);
+            let ledger = Ledger { client, table: "t".into() };
+            assert_eq!(ledger.open_batch(&opened).await, Ok(expected));
+        }
     }
 
     #[tokio::test]

@@ -15,8 +15,11 @@ pub(crate) const LOGGED_CALLS: &str = "logged_calls";
 
 impl ReadCalls for Ledger {
     async fn begun(&self, run: &RunRef) -> Result<Vec<BegunStep>, Fault> {
-        let query = self.client.query().table_name(&self.table).consistent_read(true);
-        let query = query
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", text(&calls_pk(&run.run_id, run.attempt_no)));
         let pages = query.into_paginator().items().send();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
+use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bcce_core::digest::sha256;
@@ -75,16 +75,21 @@ impl Refusable for UpdateItemError {
 impl Ledger {
     /// Creates an item unless its key has one, which is returned then.
     pub(super) async fn create(&self, what: &str, item: Item) -> Result<Written, Fault> {
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
-        let put = put
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
             .condition_expression("attribute_not_exists(pk)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         Written::of(what, put.send().await)
     }
 
     pub(super) async fn change(&self, what: &str, change: Change) -> Result<Written, Fault> {
-        let update = self.client.update_item().table_name(&self.table);
-        let update = update
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
             .set_key(Some(key(&change.key.0, &change.key.1)))
             .update_expression(change.update)
             .set_condition_expression(change.condition.map(str::to_owned))
@@ -102,8 +107,10 @@ impl Ledger {
         changes: Vec<Change>,
         seed: &str,
     ) -> Result<Written, Fault> {
-        let writes = changes.into_iter().map(|change| change.in_transaction(&self.table));
-        let writes = writes.collect::<Result<Vec<_>, _>>()?;
+        let writes: Vec<TransactWriteItem> = changes
+            .into_iter()
+            .map(|change| change.in_transaction(&self.table))
+            .collect::<Result<_, _>>()?;
         let mut tries = 0;
         loop {
             tries += 1;

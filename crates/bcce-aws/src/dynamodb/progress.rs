@@ -19,8 +19,10 @@ const ERROR: &str = "error:";
 
 impl HaltBatch for Ledger {
     async fn halt(&self, batch: &ItemOf, owner: &str, halt: &Halt) -> Result<bool, Fault> {
-        let update = self.client.update_item().table_name(&self.table);
-        let update = update
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
             .key("pk", text(&tally_pk(batch)))
             .key("sk", text(HALT_SK))
             .update_expression("SET halted_at = :at, halted_by = :by, halted_because = :because")
@@ -35,14 +37,16 @@ impl HaltBatch for Ledger {
 
 impl ReadTally for Ledger {
     async fn tally(&self, batch: &ItemOf) -> Result<Tally, Fault> {
-        let query = self.client.query().table_name(&self.table);
-        let query = query
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", text(&tally_pk(batch)));
-        let got = query.send().await;
-        let got = got.map_err(|error| internal("dynamodb:Query progress", &error))?;
+        let output = query.send().await;
+        let output = output.map_err(|error| internal("dynamodb:Query progress", &error))?;
         let mut sum = Tally::default();
-        got.items().iter().for_each(|item| sum.add(&shard(item)));
+        output.items().iter().for_each(|item| sum.add(&shard(item)));
         Ok(sum)
     }
 }

@@ -120,8 +120,10 @@ impl Ledger {
         from: &str,
         to: &str,
     ) -> Result<bool, Fault> {
-        let update = self.client.update_item().table_name(&self.table);
-        let update = update
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
             .key("pk", text(pk))
             .key("sk", text(sk))
             .update_expression("SET notification_owner = :to")
@@ -134,23 +136,31 @@ impl Ledger {
 
     /// Reads every record under `pk`, consistently: a record that is missing has not been opened.
     pub(super) async fn records(&self, what: &str, pk: &str) -> Result<Vec<Item>, Fault> {
-        let query = self.client.query().table_name(&self.table).consistent_read(true);
-        let query = query.key_condition_expression("pk = :pk");
-        let got = query.expression_attribute_values(":pk", text(pk)).send().await;
-        let got = got.map_err(|error| internal(what, &error))?;
-        Ok(got.items.unwrap_or_default())
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", text(pk));
+        let output = query.send().await.map_err(|error| internal(what, &error))?;
+        Ok(output.items.unwrap_or_default())
     }
 
     /// Reads the newest `most` records of one shard of the listing.
     pub(super) async fn newest(&self, shard: &str, most: i32) -> Result<Vec<Item>, Fault> {
-        let query = self.client.query().table_name(&self.table).index_name("listing");
-        let query = query
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name("listing")
             .key_condition_expression("listing = :shard")
+            .expression_attribute_values(":shard", text(shard))
             .scan_index_forward(false)
             .limit(most);
-        let got = query.expression_attribute_values(":shard", text(shard)).send().await;
-        let got = got.map_err(|error| internal("dynamodb:Query listing", &error))?;
-        Ok(got.items.unwrap_or_default())
+        let output = query.send().await;
+        let output = output.map_err(|error| internal("dynamodb:Query listing", &error))?;
+        Ok(output.items.unwrap_or_default())
     }
 }
 

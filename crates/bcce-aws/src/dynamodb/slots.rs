@@ -18,8 +18,11 @@ impl ListSlots for Ledger {
         now: OffsetDateTime,
     ) -> Result<Vec<Slot>, Fault> {
         // DynamoDB deletes an expired item within days, so that the time counts here.
-        let query = self.client.query().table_name(&self.table).consistent_read(true);
-        let query = query
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
             .key_condition_expression("pk = :pk")
             .filter_expression("expires_at > :now")
             .expression_attribute_values(":pk", text(&lane.pk(tenant)))
@@ -33,8 +36,10 @@ impl ListSlots for Ledger {
 
 impl TakeSlot for Ledger {
     async fn take_slot(&self, lane: Lane, tenant: &str, slot: &Slot) -> Result<bool, Fault> {
-        let put = self.client.put_item().table_name(&self.table);
-        let put = put
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
             .item("pk", text(&lane.pk(tenant)))
             .item("sk", text(&slot.holder))
             .item("weight", number(slot.weight))
