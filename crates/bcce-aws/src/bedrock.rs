@@ -117,8 +117,8 @@ impl CallModel for Bedrock {
     }
 }
 
-/// The route's limits are the only ones. What is not disabled here is taken over from the configuration of
-/// the other clients, whose calls take seconds.
+/// Returns time limits that leave the route's as the only ones. What is not disabled here would be taken over from the
+/// configuration of the other clients, whose calls take seconds.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT)
@@ -161,8 +161,8 @@ fn request(
         .set_request_metadata(Some(call.metadata.clone().into_iter().collect())))
 }
 
-/// The system prompt, and where the cached part ends: behind the text that each run has, before the notice that
-/// differs from run to run.
+/// Returns the system prompt with the end of its cached part: after the text that all runs share, before the notice
+/// that differs from run to run.
 fn system(call: &ModelCall<'_>) -> Result<Option<Vec<SystemContentBlock>>, CallFailure> {
     let mut blocks = Vec::new();
     if let Some(text) = &call.prompt.system {
@@ -216,7 +216,7 @@ fn output(call: &ModelCall<'_>) -> Result<Option<OutputConfig>, CallFailure> {
     Ok(Some(output.set_text_format(format.transpose()?).build()))
 }
 
-/// Converse has no field of its own for thinking: the model's own parameter is passed through.
+/// Returns the model's own parameter for thinking. Converse has no field of its own for it.
 fn thinking(wanted: Thinking) -> Document {
     let object = |name: &str, value| Document::Object([(name.to_owned(), value)].into());
     object("thinking", object("type", Document::String(wanted.kind().to_owned())))

@@ -21,16 +21,16 @@ use time::OffsetDateTime;
 
 use crate::fault::internal;
 
-/// What trying again does not change.
+/// Errors that a repeated call would get again.
 const REFUSALS: [&str; 4] = [
     "AccessDeniedException",
     "ResourceNotFoundException",
     "ServiceQuotaExceededException",
     "ValidationException",
 ];
-/// There is a job of that name or token already, or the job is in no state for that.
+/// A job of that name or token exists already, or the job's state does not allow the call.
 const CONFLICT: &str = "ConflictException";
-/// What the service says of a job that cannot be stopped: it is over, or not so far yet.
+/// Errors of a job that cannot be stopped: it is over, or has not begun.
 const NOT_STOPPED: [&str; 2] = [CONFLICT, "ValidationException"];
 
 /// The jobs of the stack's own region.
@@ -142,7 +142,7 @@ fn output(job: &NewJob<'_>) -> Result<ModelInvocationJobOutputDataConfig, BuildE
     Ok(ModelInvocationJobOutputDataConfig::S3OutputDataConfig(s3))
 }
 
-/// A tag that the service does not take would cost the whole job, so it is left out.
+/// Returns the tags that the service takes. Any other one would fail the whole job, so it is left out.
 fn tags(job: &NewJob<'_>) -> Result<Vec<Tag>, BuildError> {
     let taken = |text: &str, most: usize| {
         let sign = |c: char| c.is_ascii_whitespace() || "._:/=+@-".contains(c);
@@ -156,7 +156,7 @@ fn unbuilt(error: BuildError) -> Fault {
     Fault::internal(error.to_string())
 }
 
-/// The service's words, where it would say them again.
+/// Returns the service's message if a repeated call would get it again.
 fn refusal<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<String> {
     let code = error.code().filter(|code| REFUSALS.contains(code))?;
     let message = error.message().unwrap_or("no reason given");

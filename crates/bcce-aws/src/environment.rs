@@ -30,18 +30,21 @@ impl std::fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+/// Reads a variable that must be set.
+///
 /// # Errors
 /// The variable is missing or empty.
 pub fn variable(name: &'static str) -> Result<String, StartError> {
     optional_variable(name).ok_or(StartError::Missing(name))
 }
 
-/// `None` when it is missing or empty: an empty template parameter is one that was left out.
+/// Reads a variable. Returns `None` if it is missing or empty: an empty template parameter is one that was left out.
 pub fn optional_variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// `None` when it is missing, empty or 0: a template parameter that leaves the matter to the configuration.
+/// Reads a number. Returns `None` if it is missing, empty or 0: such a template parameter leaves the matter to the
+/// configuration.
 ///
 /// # Errors
 /// It is no whole number, or one that is too large.

@@ -54,7 +54,7 @@ impl HealthTable {
         Self { client: Client::from_conf(config), table: table.to_owned() }
     }
 
-    /// The items of keys, in no order, consistently: a breaker that opened a moment ago is open.
+    /// Reads the items of keys, in no order, consistently: a breaker that opened a moment ago is open.
     async fn items(&self, keys: &[(String, String)]) -> Result<Vec<Item>, Fault> {
         let mut request = KeysAndAttributes::builder().consistent_read(true);
         // A batch takes no key twice.

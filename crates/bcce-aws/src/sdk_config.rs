@@ -50,12 +50,12 @@ fn configured(read: impl Fn(&str) -> Option<String>) -> Result<SdkConfig, StartE
     Ok(config.build())
 }
 
-/// The clients' timer.
+/// Returns the clients' timer.
 pub fn sleep_impl() -> SharedAsyncSleep {
     SharedAsyncSleep::new(TokioSleep::new())
 }
 
-/// For everything but models: an object of 1 MiB takes well under a second, and a hung connection
+/// Returns the time limits of every client but the models': an object of 1 MiB takes well under a second, and a hung connection
 /// must leave room for a retry inside the function's minute.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()

@@ -76,7 +76,7 @@ where
     lambda_runtime::run(service).await.map_err(|error| StartError::Runtime(error.to_string()))
 }
 
-/// JSON lines. The SDK's own events are left out: at debug level they show bodies.
+/// Writes the log as JSON lines. The SDK's own events are left out: at debug level they show bodies.
 fn log_to_stderr() {
     let ours = tracing_subscriber::filter::FilterFn::new(|metadata| {
         *metadata.level() <= tracing::Level::INFO && !metadata.target().starts_with("aws_")

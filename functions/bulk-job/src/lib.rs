@@ -129,8 +129,9 @@ where
         self.store.put(&batch.jobs_key(), &batch.batch_id, to_json(jobs)?).await
     }
 
-    /// Those that have not been. Each is noted before: nobody else could know of one whose start was not noted after it.
-    /// One that may have been started is looked for first; a start of the same name is the same job as well.
+    /// Starts the jobs that are due. Each is recorded before its start: otherwise nobody would know of a job whose start
+    /// was not recorded afterwards. A job that may have been started is looked for first; a start under the same name is
+    /// the same job as well.
     async fn start(
         &self,
         config: &Config,
@@ -179,8 +180,8 @@ where
         Ok(())
     }
 
-    /// No job is started any more. A call that broke off may have started some that are not on record, and one whose
-    /// execution was ended may still do so: these are looked for by their names.
+    /// Closes the jobs that are due, since no job is started any more. A call that broke off may have started some that
+    /// are not on record, and one whose execution was ended may still do so: these are looked for by their names.
     async fn close(
         &self,
         config: &Config,
@@ -212,7 +213,7 @@ where
         Ok(())
     }
 
-    /// Records of a job.
+    /// Counts the records of a job.
     async fn given(&self, batch: &BatchRef, parts: u32, job: u32) -> Result<u64, Fault> {
         let its = (1..=parts).filter(|part| job_of(*part, parts) == job);
         let read = its.map(|part| async move {
@@ -237,7 +238,8 @@ where
         all
     }
 
-    /// Again and again: there are moments in which the service stops none.
+    /// Stops the jobs that are at work. It is called again and again, because the service may refuse to stop a job for a
+    /// while.
     async fn stop(&self, jobs: &JobsRecord) -> Result<(), Fault> {
         let at_work = |job: &&JobRecord| !job.is_over() && job.status != Some(JobStatus::Stopping);
         let mut all = Ok(());
@@ -248,7 +250,7 @@ where
     }
 }
 
-/// Jobs of which nobody knows whether they were started.
+/// Returns the jobs of which nobody knows whether they were started.
 fn due(opened: &Opened, jobs: &JobsRecord) -> Vec<u32> {
     let is_due = |job: &u32| jobs.job(*job).is_none_or(|record| record.is_starting);
     (1..=jobs_of(opened.parts)).filter(is_due).collect()

@@ -33,7 +33,7 @@ where
         Ok(Dispatched::Done)
     }
 
-    /// A body that is no request at all, or no batch.
+    /// Rejects a body that is no request at all, or no batch.
     pub(crate) async fn reject_unread(
         &self,
         received: Received<'_>,

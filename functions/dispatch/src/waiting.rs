@@ -113,7 +113,7 @@ pub fn after_a_fault(message: &SqsMessage) -> Duration {
     jittered(message, MOST_FAULTY_S)
 }
 
-/// Doubles with each delivery from 2 s to `most`. Half of it is left to chance, by a hash of message and delivery:
+/// Returns a delay that doubles with each delivery from 2 s to `most`. Half of it is left to chance, by a hash of message and delivery:
 /// messages that came together do not come together again.
 fn jittered(message: &SqsMessage, most: u64) -> Duration {
     let received = received(message);

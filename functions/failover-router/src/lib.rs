@@ -22,8 +22,8 @@ use bcce_core::run::StepRef;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// From the decision to the call, and from its end to the ledger: what a probe may take beyond its first
-/// token before another step is elected.
+/// Time that a probe may take beyond its first token before another step is elected: from the decision to the call, and
+/// from the end of the call to the ledger.
 const PROBE_MARGIN: Duration = Duration::from_secs(10);
 
 pub struct Config {
@@ -157,8 +157,8 @@ fn probed(verdict: &Verdict) -> Option<usize> {
     }
 }
 
-/// Sixteen hex digits that differ between environments, runs, steps and decisions, so that what failed
-/// together does not come back together. The same decision made again has the same.
+/// Returns sixteen hex digits that differ between environments, runs, steps and decisions, so that what failed
+/// together does not come back together. A repeated decision gets the same ones.
 fn token(config: &Config, request: &Request) -> String {
     let (step, decisions) = (&request.step, request.decisions.len());
     let text = format!("{} {} {step:?} {decisions}", config.environment, request.run_id);

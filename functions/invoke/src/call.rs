@@ -17,7 +17,7 @@ use bcce_core::run::{Run, StepRef};
 use bcce_core::template::Step;
 use time::OffsetDateTime;
 
-/// Everything one call is made of.
+/// What one call is made of.
 pub(crate) struct Call<'a> {
     pub run: &'a Run,
     pub plan: &'a Plan,
@@ -70,8 +70,8 @@ impl Call<'_> {
         (attempt, signal, outcome)
     }
 
-    /// A target that is silent for as long as the platform team waits is out of order. One that a caller
-    /// gave up sooner need not be, nor one that may be compiling a schema.
+    /// Decides whose doing a failure is. A target that is silent for as long as the platform team waits is out of order.
+    /// One that a caller gave up sooner need not be, nor one that may be compiling a schema.
     fn blamed(&self, failure: CallFailure, is_silent: bool) -> CallFailure {
         let (limits, patience) = (self.limits(), self.route().map(Route::patience));
         let patience = patience.unwrap_or_default();

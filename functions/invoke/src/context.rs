@@ -36,7 +36,7 @@ pub(crate) async fn of(
     Ok(context)
 }
 
-/// What a step said; of one that fans out a list, in the order of its items.
+/// Reads what a step answered. Returns the answers of a step that fans out a list in the order of its items.
 async fn answers(
     store: &impl GetObject,
     run: &RunRef,

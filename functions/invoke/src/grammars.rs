@@ -37,12 +37,12 @@ struct Known {
 /// A schema, as the ledger knows it among what targets have in their caches, and a target.
 pub(crate) type Key = (String, String);
 
-/// The schema on one target.
+/// Returns the key of a schema on one target.
 pub(crate) fn key(schema: &Value, target: &Target) -> Key {
     (digest(schema), target_key(target))
 }
 
-/// The schema, where the service refuses it.
+/// Returns the key of a schema that the service refuses.
 pub(crate) fn refusal(schema: &Value) -> Key {
     (digest(schema), REFUSED.to_owned())
 }

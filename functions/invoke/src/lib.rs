@@ -162,8 +162,9 @@ where
 /// Pieces of advice in the error of a step.
 const ADVISED: usize = 2;
 
-/// The router's reasons and the advice name targets and limits, nothing of the input. Bounded, since the failures of a
-/// whole wave travel through the state machine together; every attempt is in the step's failure.
+/// Returns the error of a step that the router ended. The router's reasons and the advice name targets and limits,
+/// nothing of the input. The message is bounded, since the failures of a whole wave travel through the state machine
+/// together; every attempt is in the step's failure.
 fn stopped(name: ErrorName, request: &Request) -> Fault {
     let because = request.decisions.last().map(Decision::told);
     let errors: BTreeSet<&str> =
@@ -214,8 +215,8 @@ async fn conclude(
     }
 }
 
-/// The failures of 200 items travel through the state machine together, and its state ends at 256 KiB. The
-/// whole message is in the step's failure.
+/// Shortens an error. The failures of 200 items travel through the state machine together, and its state ends at
+/// 256 KiB. The whole message is in the step's failure.
 fn short(error: Fault) -> Fault {
     Fault { message: cut_bytes(&error.message, MAX_STATE_MESSAGE_BYTES), ..error }
 }

@@ -172,7 +172,7 @@ fn warmed(route: &Route, attempt: &Attempt) -> Option<(String, Duration)> {
     (used > 0).then(|| (cached.key.clone(), cached.lasts.duration()))
 }
 
-/// Statistics: a call that is missing in them changes no answer.
+/// Logs that statistics could not be written. A call that is missing in them changes no answer.
 fn note(counted: Result<(), Fault>) {
     if let Err(fault) = counted {
         tracing::warn!("a call is missing in the ledger's statistics: {}", fault.message);

@@ -21,7 +21,7 @@ use time::OffsetDateTime;
 use crate::reports::{Reports, TakeReports};
 use crate::{Ports, Request, context, grammars};
 
-/// Kept back of the function's time for storing the answer: an operation on S3 may take 25 s with the
+/// Time of the function that is reserved for storing the answer: an operation on S3 may take 25 s with the
 /// client's retries, and there are two, since another writer's answer has to be read.
 const MARGIN: Duration = Duration::from_secs(60);
 /// How long a decision holds without another look.
@@ -97,6 +97,8 @@ where
         }))
     }
 
+    /// Calls one target after the other until one answers.
+    ///
     /// # Errors
     /// `Bcce.Internal`: a fault of ours that another target cannot mend.
     pub async fn along(&mut self, targets: &[Target]) -> Result<Walked, Fault> {
@@ -122,8 +124,8 @@ where
         Ok(Walked::Exhausted { attempts: self.take() })
     }
 
-    /// What was decided a while ago is looked at once more: it waited for a free function or for a silent
-    /// target, a breaker may have opened since, and an election may be over.
+    /// Returns whether a target may still be called. A decision of a while ago is checked once more: it waited for a free
+    /// function or for a silent target, a breaker may have opened since, and an election may be over.
     async fn may_call(&self, target: &Target) -> bool {
         let now = self.ports.clock.now();
         let Some(decision) = self.request.decisions.last() else { return true };
@@ -145,8 +147,8 @@ where
         std::mem::take(&mut self.attempts)
     }
 
-    /// How long the next attempt may take; `None`: the function or the run has no time for one. The
-    /// first attempt takes what there is, or a function too short for a whole one would never make any.
+    /// Returns how long the next attempt may take, or `None` if the function or the run has no time for one. The first
+    /// attempt takes what there is, or a function too short for a whole one would never make any.
     fn time(&self, is_first: bool) -> Option<Duration> {
         let now = self.ports.clock.now();
         let left = |until: OffsetDateTime| Duration::try_from(until - now).unwrap_or_default();

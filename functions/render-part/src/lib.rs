@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 
 /// Items made at a time: a part of 500 in seconds.
 const AT_A_TIME: usize = 16;
-/// Of a part's records: a hundred parts are a job's input, which has 5 GiB at most, and a function has them in its
-/// memory. What is beyond runs on demand.
+/// The most bytes of a part's records: a hundred parts are a job's input, which has 5 GiB at most, and a function holds
+/// one part in its memory. What is beyond runs on demand.
 const MAX_BYTES: usize = 32 * 1_024 * 1_024;
 
 pub struct Config {
@@ -153,7 +153,7 @@ where
         Ok((lines, rendered))
     }
 
-    /// `None`: it makes none.
+    /// Returns the record of an item, or `None` if it makes none.
     async fn record(&self, shared: &Shared<'_>, item: Item) -> Result<Option<String>, Fault> {
         let n = item.n;
         match self.rendered(shared, item).await {

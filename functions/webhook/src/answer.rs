@@ -124,7 +124,7 @@ impl Answer {
         body.to_string()
     }
 
-    /// Once, where it is handled. A call that is not let in is somebody else's fault and no warning.
+    /// Logs the answer once. A call that is not let in is somebody else's fault and no warning.
     pub fn log(&self, path: &str) {
         let (status, message) = (self.status(), self.message());
         match self {

@@ -101,7 +101,7 @@ where
     I: SendRequest,
     C: Clock,
 {
-    /// `Err` is an answer too: the first thing that does not hold.
+    /// Answers a call. `Err` is an answer too: the first check that fails.
     async fn answer(&self, config: &Config, request: Request) -> Result<Answer, Answer> {
         let name = source_name(&request)?.to_owned();
         let body = body(&request)?;
@@ -131,7 +131,8 @@ where
         Ok(if is_seen { Answer::Acknowledged(started) } else { Answer::Accepted(started) })
     }
 
-    /// All or an answer that has the provider call again: what was sent already is the same request then.
+    /// Sends all requests, or returns an answer that has the provider call again: what was sent already is the same
+    /// request then.
     async fn enqueue(&self, source: &Source, mapped: &[Mapped]) -> Result<(), Answer> {
         let tenant = source.tenant.as_deref();
         let sent = mapped.iter().map(|one| self.inbox.send(tenant, &one.body));
@@ -165,7 +166,7 @@ async fn verified(
     Ok(source)
 }
 
-/// `/hooks/<source>`
+/// Returns the source that the path `/hooks/<source>` names.
 fn source_name(request: &Request) -> Result<&str, Answer> {
     let name = request.raw_path.strip_prefix("/hooks/").ok_or(Answer::Unknown)?;
     let mut problems = Problems::default();
@@ -191,7 +192,7 @@ fn body(request: &Request) -> Result<Vec<u8>, Answer> {
     if bytes.len() > MAX_WEBHOOK_BYTES { Err(Answer::TooLarge) } else { Ok(bytes) }
 }
 
-/// Names of headers have no case; a Function URL sends them in lower case, others may not.
+/// Returns the headers with names in lower case, as a Function URL sends them. Others may not.
 fn lower_case(headers: BTreeMap<String, String>) -> BTreeMap<String, String> {
     headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
 }

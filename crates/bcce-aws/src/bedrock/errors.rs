@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 
 use super::stream::StreamedAnswer;
 
-/// The call did not get as far as a stream. `now`: an error may hold for the rest of the day.
+/// Returns the failure of a call that did not get as far as a stream. `now`: an error may hold for the rest of the day.
 pub(super) fn refused(
     error: &SdkError<ConverseStreamError, HttpResponse>,
     answer: &mut StreamedAnswer,
@@ -51,7 +51,7 @@ pub(super) fn refused(
     }
 }
 
-/// The stream ended in an error, or could not be read on.
+/// Returns the failure of a stream that ended in an error, or could not be read on.
 pub(super) fn broken_off<R>(
     error: &SdkError<ConverseStreamOutputError, R>,
     now: OffsetDateTime,
@@ -77,7 +77,7 @@ fn reported(found: Finding, message: &str, now: OffsetDateTime) -> CallFailure {
     CallFailure { advice: found.advice, blame, ..failure(found.name, message) }
 }
 
-/// Code and message of an error inside a stream. They are not in its metadata, only in its variant.
+/// Returns code and message of an error inside a stream. They are not in its metadata, only in its variant.
 fn stream_error(error: &ConverseStreamOutputError) -> (&str, Option<&str>) {
     use ConverseStreamOutputError as E;
     match error {
@@ -95,7 +95,7 @@ fn failure(name: ErrorName, message: &str) -> CallFailure {
     CallFailure { name, message, advice: None, retry_after_s: None, blame: Blame::Target }
 }
 
-/// Nothing was sent, so nothing was used. A reset after sending is another matter.
+/// Returns whether nothing was sent, so that nothing was used. After a reset something may have been sent.
 fn never_connected(error: &ConnectorError) -> bool {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     let mut source: Option<&(dyn Error + 'static)> = Some(error);
@@ -109,7 +109,7 @@ fn never_connected(error: &ConnectorError) -> bool {
     error.is_timeout()
 }
 
-/// In seconds. The date form is not used by AWS.
+/// Returns how many seconds to wait. AWS does not use the date form of the header.
 fn retry_after(response: &HttpResponse) -> Option<u64> {
     let seconds =
         |name: &str| response.headers().get(name).and_then(|value| value.parse::<f64>().ok());

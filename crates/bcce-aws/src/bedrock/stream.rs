@@ -27,19 +27,19 @@ pub(super) struct StreamedAnswer {
 }
 
 impl StreamedAnswer {
-    /// Until the service accepts a call, it has used nothing.
+    /// Returns an answer of which nothing has arrived. Its usage is unknown.
     pub fn new(started: Instant) -> Self {
         let (text, stop_reason) = (String::new(), String::new());
         let served = Served::default();
         Self { started, first_token: None, text, thought: false, stop_reason, usage: None, served }
     }
 
-    /// The service refused the call, or was never reached: nothing was used.
+    /// Notes that the service refused the call, or was never reached: nothing was used.
     pub fn refused(&mut self) {
         self.usage = Some(Usage::default());
     }
 
-    /// From here on only the stream's own metadata says what was used.
+    /// Notes that the service accepted the call. From here on only the stream's own metadata says what was used.
     pub fn accepted(&mut self) {
         self.usage = None;
     }
@@ -80,7 +80,7 @@ impl StreamedAnswer {
         }
     }
 
-    /// The body is over. Without `messageStop` that is a cut answer, however cleanly it ended.
+    /// Ends the answer with the body. Without `messageStop` it is cut, however cleanly the body ended.
     pub fn end(&self) -> Result<(), CallFailure> {
         if self.is_whole() {
             return Ok(());

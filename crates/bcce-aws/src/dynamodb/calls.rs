@@ -29,7 +29,7 @@ impl ReadCalls for Ledger {
     }
 }
 
-/// The calls of one step.
+/// Reads the logged calls of one step.
 fn logged_calls(item: &Item) -> Result<Vec<BegunStep>, Fault> {
     let sk = text_of(item, "sk").map_or("", String::as_str);
     let (step, item_no) = step_of_calls(sk);

@@ -24,7 +24,7 @@ pub struct Head {
 }
 
 impl Sources {
-    /// `None`: there is no such object.
+    /// Reads an object's ETag and size. Returns `None` if it does not exist.
     pub async fn head(&self, location: &Location) -> Result<Option<Head>, Fault> {
         let head = self.client.head_object().bucket(&location.bucket).key(&location.key);
         match head.send().await {
@@ -60,7 +60,7 @@ impl S3Store {
         }
     }
 
-    /// Copies an object of any bucket, as it was met.
+    /// Copies the object of any bucket that has this ETag.
     ///
     /// # Errors
     /// `Bcce.Internal`: it cannot be read or written, or is another one by now.

@@ -28,6 +28,7 @@ where
     C: Clock,
     L: TakeReports,
 {
+    /// Calls a target, once more without a schema that it refuses, and once more to repair an answer that does not fit.
     pub(super) async fn try_target(
         &mut self,
         target: &Target,
@@ -101,7 +102,8 @@ where
         }
     }
 
-    /// A repair is a call like another: it needs one left, time, and something to repair.
+    /// Returns the time for a repair, or `None` if there is none. A repair is a call like another: it needs one left,
+    /// time, and something to repair.
     fn time_to_repair(&self, answer: &ModelAnswer) -> Option<Duration> {
         let possible = !answer.text.trim().is_empty() && self.calls_left() > 0;
         self.time(true).filter(|_| possible)
@@ -152,7 +154,7 @@ where
         self.ports.grammars.has(health, grammar, now).await
     }
 
-    /// The answer, or what is wrong with it.
+    /// Reads an answer. The inner error says what is wrong with it.
     fn read(
         &self,
         parameters: &Parameters<'_>,
