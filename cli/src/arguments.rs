@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bcce_core::error::Problems;
-use bcce_core::request::check_name;
+use bcce_core::base::error::Problems;
+use bcce_core::base::names::check_name;
 use clap::builder::styling::Styles;
 use clap::{Parser, Subcommand};
 

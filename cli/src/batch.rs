@@ -6,10 +6,10 @@ pub mod objects; // what it left: manifest, results, outputs
 pub mod pace; // how fast it goes
 pub mod view; // as a picture, or as lines
 
-use bcce_core::attempt::Totals;
+use bcce_core::batch::bulk::JobRecord;
 use bcce_core::batch::manifest::Opened;
-use bcce_core::batch::{BatchManifest, BatchRef, BatchStatus, Tally};
-use bcce_core::bulk::JobRecord;
+use bcce_core::batch::{BatchManifest, BatchProgress, BatchRef, BatchStatus};
+use bcce_core::call::attempt::Totals;
 use bcce_core::ledger::BatchRecord;
 use time::OffsetDateTime;
 
@@ -26,7 +26,7 @@ pub struct Batch {
     /// Of the mode `bulk`, as they were seen last by bulk-job.
     pub jobs: Vec<JobRecord>,
     /// Runs of this attempt that are over.
-    pub tally: Tally,
+    pub tally: BatchProgress,
     pub manifest: Option<BatchManifest>,
     pub pace: Pace,
     /// Lines of a log, one for each percent that was seen.
@@ -64,7 +64,7 @@ impl Batch {
         self.record = record;
     }
 
-    pub fn note_tally(&mut self, tally: Tally, now: OffsetDateTime) {
+    pub fn note_tally(&mut self, tally: BatchProgress, now: OffsetDateTime) {
         self.tally = tally;
         self.pace.note(now, self.tally.over());
         let percent = self.percent();

@@ -5,8 +5,9 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bcce_core::configuration::{self, Finding};
-use bcce_core::error::Problem;
+use bcce_core::base::error::Problem;
+use bcce_core::config::directory;
+use bcce_core::config::directory::Finding;
 use time::Date;
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -94,7 +95,7 @@ impl Read {
             problem: Problem { field: "document".into(), cause: cause.clone() },
         });
         // What was not read is there: nobody must look for it.
-        let more = configuration::check(&self.texts, today);
+        let more = directory::check(&self.texts, today);
         unread
             .chain(more.into_iter().filter(|finding| !self.unread.contains_key(&finding.file)))
             .collect()

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::config::{Pointer, fits_parameter, parameter_name};
-use bcce_core::configuration::{self, DOCUMENTS, FOLDERS, document_name};
-use bcce_core::digest::sha256_hex;
-use bcce_core::environment;
-use bcce_core::error::Fault;
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::error::Fault;
+use bcce_core::config::directory;
+use bcce_core::config::directory::{DOCUMENTS, FOLDERS, document_name};
+use bcce_core::config::documents::{Pointer, fits_parameter, parameter_name};
+use bcce_core::io::reader;
 use bcce_core::ports::{GetObject, GetParameters, ListParameters};
 use futures::future::try_join_all;
 use time::Date;
@@ -94,7 +95,7 @@ impl Comparison {
 }
 
 async fn kept(store: &impl GetObject, bucket: &str, value: &str) -> Result<Kept, Fault> {
-    let followed = environment::follow(store, bucket, value).await?;
+    let followed = reader::follow_pointer(store, bucket, value).await?;
     Ok(followed.map_err(|problems| problems.to_string()))
 }
 
@@ -133,7 +134,7 @@ fn state(file: &str, text: &str, kept: Option<Kept>) -> State {
 fn fault(file: &str, text: &str) -> Option<String> {
     // The day counts for what documents say of each other.
     let alone = Texts::from([(file.to_owned(), text.to_owned())]);
-    let findings = configuration::check(&alone, Date::MAX);
+    let findings = directory::check(&alone, Date::MAX);
     let own = findings.iter().filter(|finding| finding.file == file);
     let told: Vec<String> = own.map(|finding| finding.problem.to_string()).collect();
     (!told.is_empty()).then(|| told.join("; "))

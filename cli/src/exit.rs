@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use bcce_aws::StartError;
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
 
 use crate::paint::one_line;
 

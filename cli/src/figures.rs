@@ -5,8 +5,9 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
-use bcce_core::attempt::{Totals, Usage};
-pub use bcce_core::figures::count;
+pub use bcce_core::base::figures::count;
+use bcce_core::base::usage::Usage;
+use bcce_core::call::attempt::Totals;
 
 const STAMP: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bcce_core::error::Fault;
-use bcce_core::limits::INVOKE_SECONDS;
-use bcce_core::notice::RunStatus;
+use bcce_core::base::error::Fault;
+use bcce_core::base::limits::INVOKE_SECONDS;
 use bcce_core::ports::{GetObject, ListObjects, ReadAttempts};
+use bcce_core::run::notice::RunStatus;
 use futures::StreamExt;
 use time::OffsetDateTime;
 
@@ -193,7 +193,7 @@ pub fn rejected(stack: &Stack, awaited: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bcce_core::run::RunRef;
+    use bcce_core::run::ids::RunRef;
     use time::macros::datetime;
 
     const SENT: Watch = Watch { timeout: Duration::from_secs(60), sent: true };

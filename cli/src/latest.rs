@@ -1,6 +1,6 @@
 //! Records of the last days, newest first: a day is listed in shards.
 
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
 use bcce_core::ledger::SHARDS;
 use futures::future::try_join_all;
 use time::Date;

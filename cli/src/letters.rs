@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bcce_aws::sqs::letters::{DeadLetterQueue, DeadMessage};
-use bcce_core::error::Fault;
-use bcce_core::request::told_of;
+use bcce_core::base::error::Fault;
+use bcce_core::run::request::workflow_and_id;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -100,7 +100,7 @@ pub fn note_unseen(unseen: u64) {
 }
 
 fn letter(message: DeadMessage, inbox_url: &str) -> Letter {
-    let (workflow, id) = told_of(&message.body);
+    let (workflow, id) = workflow_and_id(&message.body);
     // What SQS moved bears the sender's own attributes: who sent it is told by the queue alone.
     let (tenant, error, reason) = match &message.moved_from {
         Some(queue) => (

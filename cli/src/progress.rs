@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::artifact::{Course, FinishedStep, StepFailure, StepStatus, parse};
-use bcce_core::attempt::{Attempt, Totals};
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
+use bcce_core::call::attempt::{Attempt, Totals};
 use bcce_core::ledger::RunRecord;
-use bcce_core::manifest::Manifest;
-use bcce_core::notice::RunStatus;
-use bcce_core::plan::Plan;
-use bcce_core::run::{ANSWER, FAILURE, RunRef};
+use bcce_core::run::artifact::{FinishedStep, StepFailure, StepRecord, StepStatus};
+use bcce_core::run::ids::{ANSWER, FAILURE, RunRef};
+use bcce_core::run::manifest::Manifest;
+use bcce_core::run::notice::RunStatus;
+use bcce_core::run::plan::Plan;
 
 #[derive(Debug)]
 pub struct Progress {
@@ -34,7 +35,7 @@ pub struct StepView<'a> {
     pub state: State,
     /// Step executions: more than one where the step fans out.
     pub planned: usize,
-    pub answers: Vec<&'a Course>,
+    pub answers: Vec<&'a StepRecord>,
     /// Answers that `max_tokens` cut.
     pub truncated: usize,
     pub failures: Vec<&'a StepFailure>,
@@ -162,17 +163,17 @@ impl Progress {
     pub fn totals(&self) -> Totals {
         match &self.manifest {
             Some(manifest) => manifest.totals.clone(),
-            None => Totals::of(self.courses().flat_map(|course| &course.attempts)),
+            None => Totals::of(self.step_records().flat_map(|step_record| &step_record.attempts)),
         }
     }
 
-    fn courses(&self) -> impl Iterator<Item = &Course> {
-        let failed = self.failures().map(|failure| &failure.course);
+    fn step_records(&self) -> impl Iterator<Item = &StepRecord> {
+        let failed = self.failures().map(|failure| &failure.record);
         self.answers
             .values()
-            .map(|step| &step.course)
+            .map(|step| &step.record)
             .chain(failed)
-            .filter(|course| course.attempt_no == self.run.attempt_no)
+            .filter(|step_record| step_record.attempt_no == self.run.attempt_no)
     }
 
     fn failures(&self) -> impl Iterator<Item = &StepFailure> {
@@ -203,7 +204,7 @@ impl Progress {
         let answers: Vec<&FinishedStep> =
             self.answers.values().filter(|answer| answer.step_id == id).collect();
         let failures: Vec<&StepFailure> =
-            self.failures().filter(|failure| failure.course.step_id == id).collect();
+            self.failures().filter(|failure| failure.record.step_id == id).collect();
         let planned =
             plan.waves.iter().flat_map(|wave| &wave.steps).filter(|step| step.step == id).count();
         let sealed = self.manifest.as_ref().and_then(|m| m.steps.iter().find(|step| step.id == id));
@@ -222,7 +223,7 @@ impl Progress {
             planned,
             error: error.or_else(|| sealed.and_then(|sealed| sealed.error.as_ref())),
             truncated: answers.iter().filter(|answer| answer.truncated).count(),
-            answers: answers.into_iter().map(|answer| &answer.course).collect(),
+            answers: answers.into_iter().map(|answer| &answer.record).collect(),
             failures,
         }
     }
@@ -238,9 +239,10 @@ enum Kind {
 impl<'a> StepView<'a> {
     /// Every call made for it, in the order of their start.
     pub fn attempts(&self) -> Vec<&'a Attempt> {
-        let failed = self.failures.iter().map(|failure| &failure.course);
-        let courses = self.answers.iter().copied().chain(failed);
-        let mut attempts: Vec<&Attempt> = courses.flat_map(|course| &course.attempts).collect();
+        let failed = self.failures.iter().map(|failure| &failure.record);
+        let step_records = self.answers.iter().copied().chain(failed);
+        let mut attempts: Vec<&Attempt> =
+            step_records.flat_map(|step_record| &step_record.attempts).collect();
         attempts.sort_by_key(|attempt| attempt.started_at);
         attempts
     }

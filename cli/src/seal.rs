@@ -5,13 +5,14 @@ pub mod key; // whose signature counts
 
 use std::collections::BTreeSet;
 
-use bcce_core::artifact::{ArtifactRef, parse};
-use bcce_core::digest::sha256_hex;
-use bcce_core::error::Fault;
-use bcce_core::manifest::Manifest;
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
+use bcce_core::io::seal::{Sealable, Subject};
 use bcce_core::ports::{GetObject, ListObjects};
-use bcce_core::run::RunRef;
-use bcce_core::seal::{Kind, Sealable, Subject};
+use bcce_core::run::artifact::ArtifactRef;
+use bcce_core::run::ids::RunRef;
+use bcce_core::run::manifest::{Kind, Manifest};
 use futures::StreamExt;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};

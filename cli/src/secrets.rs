@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bcce_core::config::parameter_name;
+use bcce_core::config::documents::parameter_name;
+use bcce_core::config::webhook::Source;
 use bcce_core::document::from_yaml;
 use bcce_core::ports::ListParameters;
-use bcce_core::webhook::Source;
 
 use crate::directory::Texts;
 use crate::stack::Stack;

@@ -10,11 +10,11 @@ use bcce_aws::sqs::Queues;
 use bcce_aws::sqs::letters::DeadLetterQueue;
 use bcce_aws::ssm::Parameters;
 use bcce_core::batch::{BatchRef, BatchStatus};
-use bcce_core::config::parameter_name;
+use bcce_core::config::documents::parameter_name;
 use bcce_core::ledger::{BatchRecord, RunRecord};
-use bcce_core::notice::RunStatus;
 use bcce_core::ports::{GetParameters, ReadAttempts};
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
+use bcce_core::run::notice::RunStatus;
 use serde::Deserialize;
 
 use crate::batch;

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::artifact::{Course, StepStatus};
-use bcce_core::attempt::{Attempt, AttemptOutcome, Totals};
-use bcce_core::error::{ErrorName, Fault};
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::call::attempt::{Attempt, AttemptOutcome, Totals};
+use bcce_core::failover::decision::{Decision, Next};
+use bcce_core::failover::route::Route;
 use bcce_core::ledger::RunRecord;
-use bcce_core::manifest::{ItemFault, StepSummary};
-use bcce_core::plan::Plan;
-use bcce_core::routing::{Decision, Next, Route};
-use bcce_core::run::StepRef;
+use bcce_core::run::artifact::{StepRecord, StepStatus};
+use bcce_core::run::ids::StepRef;
+use bcce_core::run::manifest::{ItemFault, StepSummary};
+use bcce_core::run::plan::Plan;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -27,7 +28,7 @@ pub struct Execution<'a> {
     pub state: State,
     pub error: Option<&'a Fault>,
     /// What it left; `None` while it is under way, or when it broke on our side.
-    pub course: Option<&'a Course>,
+    pub record: Option<&'a StepRecord>,
     /// Start of the attempt at the run that it belongs to: its times count from there.
     pub started_at: OffsetDateTime,
 }
@@ -71,12 +72,13 @@ pub fn of<'a>(progress: &'a Progress, plan: &'a Plan, records: &[RunRecord]) -> 
         plan.waves.iter().enumerate().flat_map(|(n, wave)| wave.steps.iter().map(move |s| (n, s)));
     let execution = |(wave, step): (usize, &'a StepRef)| {
         let view = *views.get(step.step.as_str())?;
-        let (state, error, course) = ended(progress, view, step.item);
-        let attempt_no = course.map_or(progress.run.attempt_no, |course| course.attempt_no);
+        let (state, error, step_record) = ended(progress, view, step.item);
+        let attempt_no =
+            step_record.map_or(progress.run.attempt_no, |step_record| step_record.attempt_no);
         let record = records.iter().find(|record| record.attempt_no == attempt_no);
         let started_at = record.or(records.last())?.started_at;
         let (model, route) = (view.model, plan.routes.get(&step.route));
-        Some(Execution { step, wave, model, route, state, error, course, started_at })
+        Some(Execution { step, wave, model, route, state, error, record: step_record, started_at })
     };
     planned.filter_map(execution).collect()
 }
@@ -86,12 +88,12 @@ fn ended<'a>(
     progress: &'a Progress,
     view: &StepView<'a>,
     item: Option<u32>,
-) -> (State, Option<&'a Fault>, Option<&'a Course>) {
-    if let Some(course) = view.answers.iter().find(|course| course.item == item) {
-        return (State::Ended(StepStatus::Succeeded), None, Some(course));
+) -> (State, Option<&'a Fault>, Option<&'a StepRecord>) {
+    if let Some(step_record) = view.answers.iter().find(|step_record| step_record.item == item) {
+        return (State::Ended(StepStatus::Succeeded), None, Some(step_record));
     }
-    if let Some(failure) = view.failures.iter().find(|failure| failure.course.item == item) {
-        return (State::Ended(failure.status), Some(&failure.error), Some(&failure.course));
+    if let Some(failure) = view.failures.iter().find(|failure| failure.record.item == item) {
+        return (State::Ended(failure.status), Some(&failure.error), Some(&failure.record));
     }
     let sealed = progress.manifest.as_ref().and_then(|m| m.steps.iter().find(|s| s.id == view.id));
     match (item, sealed) {
@@ -119,18 +121,18 @@ impl<'a> Execution<'a> {
 
     /// In order of time. A decision comes before what follows from it.
     pub fn events(&self) -> Vec<Event<'a>> {
-        let Some(course) = self.course else { return Vec::new() };
-        let decisions = course.decisions.iter().map(Event::Decision);
-        let waits =
-            waits(course).map(|(at, until)| Event::Wait { at, waited_ms: milliseconds(at, until) });
-        let attempts = course.attempts.iter().map(Event::Attempt);
+        let Some(step_record) = self.record else { return Vec::new() };
+        let decisions = step_record.decisions.iter().map(Event::Decision);
+        let waits = waits(step_record)
+            .map(|(at, until)| Event::Wait { at, waited_ms: milliseconds(at, until) });
+        let attempts = step_record.attempts.iter().map(Event::Attempt);
         let mut events: Vec<Event> = decisions.chain(waits).chain(attempts).collect();
         events.sort_by_key(Event::at);
         events
     }
 
     pub fn sums(&self) -> Sums {
-        Sums::of(self.course)
+        Sums::of(self.record)
     }
 
     /// From its first decision to the end of its last call, or its last decision.
@@ -142,10 +144,10 @@ impl<'a> Execution<'a> {
 
     /// It waited, failed or needed more than one call.
     pub fn is_eventful(&self) -> bool {
-        let waited = |course: &Course| waits(course).next().is_some();
-        self.course.is_some_and(|course| course.attempts.len() > 1 || waited(course))
+        let waited = |step_record: &StepRecord| waits(step_record).next().is_some();
+        self.record.is_some_and(|step_record| step_record.attempts.len() > 1 || waited(step_record))
             || !matches!(self.state, State::Ended(StepStatus::Succeeded))
-                && (self.course.is_some() || self.error.is_some())
+                && (self.record.is_some() || self.error.is_some())
     }
 }
 
@@ -167,14 +169,15 @@ impl Event<'_> {
 }
 
 impl Sums {
-    pub fn of<'a>(courses: impl IntoIterator<Item = &'a Course>) -> Self {
+    pub fn of<'a>(step_records: impl IntoIterator<Item = &'a StepRecord>) -> Self {
         let (mut sums, mut attempts) = (Self::default(), Vec::new());
-        for course in courses {
-            sums.waited_ms += waits(course).map(|(at, until)| milliseconds(at, until)).sum::<u64>();
-            for pair in course.attempts.windows(2) {
-                sums.note_pair(&pair[0], &pair[1], course);
+        for step_record in step_records {
+            sums.waited_ms +=
+                waits(step_record).map(|(at, until)| milliseconds(at, until)).sum::<u64>();
+            for pair in step_record.attempts.windows(2) {
+                sums.note_pair(&pair[0], &pair[1], step_record);
             }
-            attempts.extend(&course.attempts);
+            attempts.extend(&step_record.attempts);
         }
         let failed = || attempts.iter().copied().filter(|attempt| has_failed(attempt));
         Self {
@@ -187,11 +190,11 @@ impl Sums {
         }
     }
 
-    fn note_pair(&mut self, one: &Attempt, next: &Attempt, course: &Course) {
+    fn note_pair(&mut self, one: &Attempt, next: &Attempt, step_record: &StepRecord) {
         if !one.error.is_some_and(ErrorName::fails_over) {
             return;
         }
-        let between = waits(course)
+        let between = waits(step_record)
             .filter(|(at, until)| *at >= one.started_at && *until <= next.started_at)
             .map(|(at, until)| milliseconds(at, until))
             .sum();
@@ -206,8 +209,8 @@ pub fn has_failed(attempt: &Attempt) -> bool {
 }
 
 /// Each wait that was decided and came to an end.
-fn waits(course: &Course) -> impl Iterator<Item = (OffsetDateTime, OffsetDateTime)> {
-    let pairs = course.decisions.windows(2);
+fn waits(step_record: &StepRecord) -> impl Iterator<Item = (OffsetDateTime, OffsetDateTime)> {
+    let pairs = step_record.decisions.windows(2);
     pairs.filter_map(|pair| {
         matches!(pair[0].next, Next::WaitS(_)).then_some((pair[0].at, pair[1].at))
     })

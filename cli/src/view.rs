@@ -5,9 +5,9 @@ pub mod explained; // what a run decided and did, in order of time
 pub mod fields; // what heads the account of a run
 pub mod lines; // a line per event, for a log
 
-use bcce_core::artifact::StepStatus;
-use bcce_core::attempt::{Attempt, AttemptOutcome, Totals};
-use bcce_core::notice::RunStatus;
+use bcce_core::call::attempt::{Attempt, AttemptOutcome, Totals};
+use bcce_core::run::artifact::StepStatus;
+use bcce_core::run::notice::RunStatus;
 use time::OffsetDateTime;
 
 use self::columns::{Cells, lay_out};

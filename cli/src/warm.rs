@@ -4,8 +4,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use bcce_aws::bedrock::Bedrock;
-use bcce_core::grammars::Grammar;
-use bcce_core::ports::{CallLimits, CallModel, CallReport, ModelCall};
+use bcce_core::call::grammars::Grammar;
+use bcce_core::call::model::{CallLimits, CallReport, ModelCall};
+use bcce_core::ports::CallModel;
 use futures::StreamExt;
 
 use crate::exit::{Exit, Outcome};
@@ -76,11 +77,11 @@ fn line(grammar: &Grammar<'_>, report: &CallReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bcce_core::attempt::Target;
-    use bcce_core::error::ErrorName;
-    use bcce_core::parameters::Parameters;
-    use bcce_core::ports::{Blame, CallFailure, ModelAnswer, Served};
-    use bcce_core::template::Template;
+    use bcce_core::base::error::ErrorName;
+    use bcce_core::base::target::Target;
+    use bcce_core::call::model::{Blame, CallFailure, ModelAnswer, Served};
+    use bcce_core::call::parameters::Parameters;
+    use bcce_core::config::template::Template;
 
     fn told(result: Result<ModelAnswer, CallFailure>) -> String {
         let yaml = "version: 1\nname: w\nsteps:\n- { id: a, model: m, prompt: p }\n";

@@ -6,12 +6,13 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bcce_core::error::{Fault, Problems};
-use bcce_core::limits::{MAX_PROMPT_BYTES, MAX_TEMPLATE_BYTES};
-use bcce_core::prompt::{Prompt, render, variables};
-use bcce_core::request::{Request, StoredRequest, told_of};
-use bcce_core::template::Template;
-use bcce_core::webhook::{Call, Event, Refusal, Secret, Source, requests, verify};
+use bcce_core::base::error::{Fault, Problems};
+use bcce_core::base::limits::{MAX_PROMPT_BYTES, MAX_TEMPLATE_BYTES};
+use bcce_core::config::template::Template;
+use bcce_core::config::webhook::Source;
+use bcce_core::document::prompt::{Prompt, render, variables};
+use bcce_core::run::request::{Request, StoredRequest, workflow_and_id};
+use bcce_core::webhook::{Call, Event, Refusal, Secret, requests, verify};
 use hmac::{Hmac, Mac};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
@@ -26,7 +27,7 @@ const MAX_FAULT_BYTES: usize = 20_000;
 
 /// A message on the inbox.
 pub fn request(body: &str) {
-    let (workflow, _) = told_of(body);
+    let (workflow, _) = workflow_and_id(body);
     assert!(workflow.is_none_or(|name| !name.is_empty() && !name.contains('/')));
     match Request::parse(body) {
         Ok(request) => {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bcce_core::error::ErrorName;
-use bcce_core::ports::{Blame, CallFailure};
+use bcce_core::base::error::ErrorName;
+use bcce_core::call::model::{Blame, CallFailure};
 use time::OffsetDateTime;
 
 use crate::dice::Dice;

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bcce_core::health::{BreakerSettings, Report, Signal};
-use bcce_core::routing::{Course, Decision, Next, Question, Route, Strategy, decide};
+use bcce_core::config::breakers::BreakerSettings;
+use bcce_core::config::routing::Strategy;
+use bcce_core::failover::breaker::{Report, Signal};
+use bcce_core::failover::decision::{Decision, Next};
+use bcce_core::failover::route::Route;
+use bcce_core::failover::router::{Action, Question, decide};
 use time::OffsetDateTime;
 
 use crate::dice::Dice;
@@ -142,7 +146,7 @@ impl Run {
                 seed,
             };
             let verdict = decide(&question);
-            let Course::Try { order, probes: true } = &verdict.course else {
+            let Action::Try { order, probes: true } = &verdict.action else {
                 return Decision::of(&question, &verdict, None);
             };
             let (probed, token) = (order[0], format!("{seed:016x}"));

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use bcce_core::attempt::Target;
-use bcce_core::health::BreakerSettings;
-use bcce_core::policy::Policy;
-use bcce_core::pricing::{Price, PriceRows};
-use bcce_core::routing::{Cached, Expected, Route, RouteTarget, Routing, Strategy, Timeouts};
-use bcce_core::template::CacheTtl;
+use bcce_core::base::target::Target;
+use bcce_core::config::breakers::BreakerSettings;
+use bcce_core::config::models::RouteTarget;
+use bcce_core::config::policy::Policy;
+use bcce_core::config::pricing::{Price, PriceRows};
+use bcce_core::config::routing::{Routing, Strategy, Timeouts};
+use bcce_core::config::template::CacheTtl;
+use bcce_core::failover::route::{Cached, Expected, Route};
 use rust_decimal::Decimal;
 use time::OffsetDateTime;
 use time::macros::datetime;

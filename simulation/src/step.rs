@@ -1,8 +1,11 @@
 //! One request on its way: what it was told, which call is next, and how it is recorded.
 
-use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target, Usage};
-use bcce_core::health::Signal;
-use bcce_core::routing::{Decision, Next, Route};
+use bcce_core::base::target::Target;
+use bcce_core::base::usage::Usage;
+use bcce_core::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
+use bcce_core::failover::breaker::Signal;
+use bcce_core::failover::decision::{Decision, Next};
+use bcce_core::failover::route::Route;
 use rust_decimal::Decimal;
 use time::OffsetDateTime;
 

@@ -2,8 +2,8 @@
 
 use std::thread;
 
-use bcce_core::health::BreakerSettings;
-use bcce_core::routing::Strategy;
+use bcce_core::config::breakers::BreakerSettings;
+use bcce_core::config::routing::Strategy;
 
 use crate::figures::Figures;
 use crate::run::{Trial, run};

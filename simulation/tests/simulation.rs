@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bcce_core::routing::Strategy;
+use bcce_core::config::routing::Strategy;
 use bcce_simulation::figures::Figures;
 use bcce_simulation::run::{Trial, run};
 use bcce_simulation::scenario::{CALM, SCENARIOS, STRATEGIES, Scenario, settings};

@@ -138,10 +138,10 @@ pub fn with_tenants(policy: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bcce_core::config::models::Models;
+    use bcce_core::config::policy::Policy;
+    use bcce_core::config::pricing::Prices;
     use bcce_core::document::from_yaml;
-    use bcce_core::models::Models;
-    use bcce_core::policy::Policy;
-    use bcce_core::pricing::Prices;
 
     #[test]
     fn the_aliases_are_models_with_prices() {

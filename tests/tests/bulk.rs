@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use bcce_aws::bedrock::Bedrock;
 use bcce_aws::bulk::Jobs as Adapter;
-use bcce_core::asking;
-use bcce_core::bulk::{
-    self, Asking, Job, JobStart, JobStatus, NewJob, Output, fit, output_key, read,
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::batch::bulk;
+use bcce_core::batch::bulk::{
+    Asking, Job, JobStart, JobStatus, NewJob, Output, fit, output_key, read,
 };
-use bcce_core::error::{ErrorName, Fault};
-use bcce_core::plan::Plan;
-use bcce_core::ports::{CallLimits, CallModel, ModelCall, ReadJob, StartJob, StopJob};
-use bcce_core::prompt::Prompt;
-use bcce_core::run::RunRef;
+use bcce_core::call::model::{CallLimits, ModelCall};
+use bcce_core::call::request_building;
+use bcce_core::document::prompt::Prompt;
+use bcce_core::ports::{CallModel, ReadJob, StartJob, StopJob};
+use bcce_core::run::ids::RunRef;
+use bcce_core::run::plan::Plan;
 use bcce_tests::progress::{Limits, State, SystemClock, wait};
 use bcce_tests::scripted_model::{Jobs, Model, Store, serve};
 use serde_json::Value;
@@ -140,7 +142,7 @@ async fn a_record_asks_what_a_call_asks() {
         repair: None,
         parameters,
         cache: None,
-        metadata: asking::metadata(&plan, &run, step, None),
+        metadata: bcce_core::run::metadata::metadata(&plan, &run, step, None),
         limits: CallLimits { first_token: limit, stall: limit, attempt: limit },
     };
     let report = Bedrock::new(&config(), Some(service.endpoint)).call(&call).await;

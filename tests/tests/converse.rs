@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bcce_aws::bedrock::Bedrock;
-use bcce_core::answer::judge;
-use bcce_core::attempt::{Cause, Target, Usage};
-use bcce_core::error::ErrorName;
-use bcce_core::parameters::Parameters;
-use bcce_core::ports::{CallLimits, CallModel, CallReport, ModelCall};
-use bcce_core::prompt::Prompt;
+use bcce_core::base::error::ErrorName;
+use bcce_core::base::target::Target;
+use bcce_core::base::usage::Usage;
+use bcce_core::call::answer::judge;
+use bcce_core::call::attempt::Cause;
+use bcce_core::call::model::{CallLimits, CallReport, ModelCall};
+use bcce_core::call::parameters::Parameters;
+use bcce_core::document::prompt::Prompt;
+use bcce_core::ports::CallModel;
 use bcce_tests::scripted_model::{Jobs, Model, Store, serve};
 use tokio::net::TcpListener;
 

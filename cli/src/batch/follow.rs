@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use bcce_core::artifact::parse;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
+use bcce_core::base::limits::INVOKE_SECONDS;
+use bcce_core::batch::bulk::JobsRecord;
 use bcce_core::batch::{BatchStatus, Mode};
-use bcce_core::bulk::JobsRecord;
-use bcce_core::error::Fault;
-use bcce_core::limits::INVOKE_SECONDS;
-use bcce_core::ports::{GetObject, ReadTally};
+use bcce_core::ports::{GetObject, ReadBatchProgress};
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
@@ -61,7 +61,7 @@ pub async fn look(
         let jobs: Option<JobsRecord> = read(stack, &reference.jobs_key()).await?;
         batch.jobs = jobs.map_or_else(Vec::new, |record| record.jobs);
     }
-    let tally = stack.ledger.tally(&batch.reference.item_of()).await?;
+    let tally = stack.ledger.batch_progress(&batch.reference.item_of()).await?;
     batch.note_tally(tally, now);
     Ok(())
 }

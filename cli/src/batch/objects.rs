@@ -2,12 +2,13 @@
 
 use std::io::Write;
 
-use bcce_core::artifact::{ArtifactRef, parse};
+use bcce_core::base::digest::Digest;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
 use bcce_core::batch::{BatchManifest, BatchRef, BatchStatus, Location};
-use bcce_core::digest::Digest;
-use bcce_core::error::Fault;
 use bcce_core::ledger::BatchRecord;
 use bcce_core::ports::{GetObject, NextBytes, OpenSource};
+use bcce_core::run::artifact::ArtifactRef;
 
 use super::reference;
 use crate::exit::{Exit, Failure, Outcome};

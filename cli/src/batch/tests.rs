@@ -65,13 +65,13 @@ pub fn under_way() -> Batch {
 
 pub fn half_way() -> Batch {
     let mut batch = under_way();
-    let tally = Tally {
+    let tally = BatchProgress {
         succeeded: 236,
         failed: 12,
         cost_usd: Decimal::new(4123, 4),
         unknown_cost: 2,
         errors: [("Bcce.NoTarget".to_owned(), 12)].into(),
-        ..Tally::default()
+        ..BatchProgress::default()
     };
     batch.note_tally(tally, STARTED + time::Duration::minutes(4));
     batch
@@ -215,7 +215,7 @@ fn jobs_line(batch: &Batch) -> Option<String> {
 fn a_line_is_told_for_each_percent_that_was_seen() {
     let mut batch = under_way();
     assert_eq!(batch.lines().len(), 3, "started, items, mode");
-    let over = |succeeded| Tally { succeeded, ..Tally::default() };
+    let over = |succeeded| BatchProgress { succeeded, ..BatchProgress::default() };
     for (succeeded, lines) in [(0, 3), (1, 4), (2, 4), (5, 5), (497, 6), (497, 6)] {
         batch.note_tally(over(succeeded), STARTED + time::Duration::minutes(1));
         assert_eq!(batch.lines().len(), lines, "{succeeded}");

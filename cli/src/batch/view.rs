@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use bcce_core::batch::bulk::JobRecord;
 use bcce_core::batch::manifest::{BatchManifest, Counts, Opened};
 use bcce_core::batch::{BatchStatus, Mode};
-use bcce_core::bulk::JobRecord;
 use time::OffsetDateTime;
 
 use super::pace::remaining;

@@ -1,7 +1,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use bcce_core::notice::RunStatus;
+use bcce_core::run::notice::RunStatus;
 
 use crate::arguments::{duration, run_id};
 use crate::exit::{Exit, Failure, Outcome};

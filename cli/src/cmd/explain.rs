@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
+use bcce_core::failover::route::Route;
 use bcce_core::ledger::RunRecord;
-use bcce_core::plan::Plan;
-use bcce_core::routing::Route;
+use bcce_core::run::plan::Plan;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -132,8 +132,8 @@ fn told<'a>(
     let timeout = plan.map(|plan| std::time::Duration::from_secs(plan.timeout));
     let taken = |name: &str| executions.iter().any(|execution| execution.step.route == name);
     let routes = plan.into_iter().flat_map(|plan| &plan.routes);
-    let ours = executions.iter().filter_map(|execution| execution.course);
-    let ours = ours.filter(|course| course.attempt_no == progress.run.attempt_no);
+    let ours = executions.iter().filter_map(|execution| execution.record);
+    let ours = ours.filter(|step_record| step_record.attempt_no == progress.run.attempt_no);
     Told {
         version: 1,
         run: record,
@@ -161,7 +161,7 @@ fn step<'a>(execution: &'a Execution<'a>) -> Step<'a> {
         route: &execution.step.route,
         status: execution.state.as_str(),
         error: execution.error,
-        attempt_no: execution.course.map(|course| course.attempt_no),
+        attempt_no: execution.record.map(|step_record| step_record.attempt_no),
         events: execution.events().into_iter().map(timed).collect(),
         sums: execution.sums(),
     }
@@ -171,8 +171,8 @@ fn step<'a>(execution: &'a Execution<'a>) -> Step<'a> {
 mod tests {
     use super::*;
     use crate::view::tests::{failing_over, record, review};
-    use bcce_core::notice::RunStatus;
-    use bcce_core::run::RunRef;
+    use bcce_core::run::ids::RunRef;
+    use bcce_core::run::notice::RunStatus;
 
     fn refused(progress: &Progress, step: Option<&str>) -> (Exit, String) {
         let records = [record(1, RunStatus::Running).unwrap()];

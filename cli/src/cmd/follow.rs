@@ -1,8 +1,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-use bcce_core::notice::RunStatus;
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
+use bcce_core::run::notice::RunStatus;
 
 use crate::arguments::{duration, run_id};
 use crate::exit::Outcome;

@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::io::Write;
 
 use bcce_core::ledger::{RunRecord, listing_shard};
-use bcce_core::notice::RunStatus;
+use bcce_core::run::notice::RunStatus;
 
 use crate::exit::{Exit, Outcome};
 use crate::figures;

@@ -1,8 +1,10 @@
 use std::io::Write;
 
-use bcce_core::artifact::{Output, StepArtifact, parse};
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
+use bcce_core::call::answer::Output;
 use bcce_core::ports::{GetObject, ListObjects};
+use bcce_core::run::artifact::StepArtifact;
 use serde_json::Value;
 
 use crate::arguments::run_id;
@@ -95,7 +97,7 @@ fn none(stack: &Stack, progress: &Progress, what: &str) -> Failure {
 mod tests {
     use super::*;
     use bcce_core::fakes::MemoryStore;
-    use bcce_core::run::RunRef;
+    use bcce_core::run::ids::RunRef;
     use serde_json::json;
 
     const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json");

@@ -1,13 +1,13 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use bcce_core::configuration::notices;
+use bcce_core::base::error::Fault;
+use bcce_core::call::grammars::{Grammar, grammars};
+use bcce_core::config::directory::notices;
+use bcce_core::config::models::Models;
+use bcce_core::config::policy::Policy;
+use bcce_core::config::template::Template;
 use bcce_core::document::from_yaml;
-use bcce_core::error::Fault;
-use bcce_core::grammars::{Grammar, grammars};
-use bcce_core::models::Models;
-use bcce_core::policy::Policy;
-use bcce_core::template::Template;
 
 use crate::directory::{Texts, checked, print_notices};
 use crate::documents::{Comparison, Document, Entry, State};

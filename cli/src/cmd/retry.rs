@@ -2,9 +2,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use bcce_core::ledger::RunRecord;
-use bcce_core::notice::RunStatus;
 use bcce_core::ports::{StartRun, Started};
-use bcce_core::run::{MAX_ATTEMPTS, RunRef};
+use bcce_core::run::ids::{MAX_ATTEMPTS, RunRef};
+use bcce_core::run::notice::RunStatus;
 use serde_json::json;
 
 use super::follow::print_end;

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use bcce_core::ledger::RunRecord;
-use bcce_core::notice::RunStatus;
+use bcce_core::run::notice::RunStatus;
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::stack::reference;
     use crate::view::tests::record;
-    use bcce_core::run::RunRef;
+    use bcce_core::run::ids::RunRef;
 
     #[test]
     fn what_step_functions_has_forgotten_is_settled_by_its_record() {

@@ -1,8 +1,8 @@
 use std::io::Write;
 
-use bcce_core::manifest::Manifest;
 use bcce_core::ports::ListObjects;
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
+use bcce_core::run::manifest::Manifest;
 use serde_json::json;
 
 use crate::arguments::run_id;

@@ -4,14 +4,14 @@ pub mod inputs; // -i NAME=VALUE
 use std::io::Write;
 use std::time::Duration;
 
-use bcce_core::artifact::to_json;
-use bcce_core::config::parameter_name;
-use bcce_core::environment::{Read, Source};
-use bcce_core::error::Problems;
-use bcce_core::plan::{Plan, Sources};
+use bcce_core::base::error::Problems;
+use bcce_core::base::json::to_json;
+use bcce_core::config::documents::parameter_name;
+use bcce_core::config::routing::Retries;
+use bcce_core::io::reader::{Read, Reader};
 use bcce_core::ports::{GetObject, ListParameters};
-use bcce_core::request::{Request, StoredRequest};
-use bcce_core::routing::Retries;
+use bcce_core::run::plan::{Plan, Sources};
+use bcce_core::run::request::{Request, StoredRequest};
 use time::macros::format_description;
 
 use self::files::Lists;
@@ -157,7 +157,7 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
 
 /// What runs of a workflow are planned by; or everything that is wrong with it.
 pub async fn configuration(stack: &Stack, workflow: &str) -> Outcome<Read> {
-    let source = Source {
+    let source = Reader {
         store: &stack.store,
         parameters: &stack.parameters,
         bucket: &stack.outputs.artifact_bucket,

@@ -1,7 +1,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use bcce_core::configuration::notices;
+use bcce_core::config::directory::notices;
 
 use crate::directory::{checked, print_notices};
 use crate::exit::{Exit, Outcome};

@@ -1,7 +1,7 @@
 use std::io::Write;
 
 use bcce_core::ports::ListObjects;
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
 use serde_json::json;
 use time::OffsetDateTime;
 

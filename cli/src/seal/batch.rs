@@ -1,11 +1,11 @@
 //! Checks whether a batch is as it was sealed: signature, identity, the digests of its results and outputs, and nothing added
 //! to what is sealed. Its runs have seals of their own; what it works with is in no manifest.
 
-use bcce_core::artifact::ArtifactRef;
+use bcce_core::base::error::Fault;
 use bcce_core::batch::{BatchManifest, BatchRef, Location};
-use bcce_core::error::Fault;
+use bcce_core::io::seal::Subject;
 use bcce_core::ports::{GetObject, ListObjects, OpenSource};
-use bcce_core::seal::Subject;
+use bcce_core::run::artifact::ArtifactRef;
 use p256::ecdsa::VerifyingKey;
 
 use super::{Known, Report, attempt_in, attempts, check_digest, manifest};
@@ -75,8 +75,8 @@ mod tests {
     use crate::seal::tests::signer;
     use bcce_core::fakes::MemoryStore;
     use bcce_core::ports::{NextBytes, SourceObject};
-    use bcce_core::run::RunRef;
-    use bcce_core::seal::Kind;
+    use bcce_core::run::ids::RunRef;
+    use bcce_core::run::manifest::Kind;
     use p256::ecdsa::Signature;
     use p256::ecdsa::signature::Signer;
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use bcce_core::digest::sha256_hex;
-use bcce_core::error::Fault;
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::error::Fault;
 use p256::ecdsa::VerifyingKey;
 use p256::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding};
 use serde_json::{Value, json};

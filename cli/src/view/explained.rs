@@ -9,8 +9,8 @@ mod short; // all of it in a few sentences
 #[cfg(test)]
 mod tests;
 
-use bcce_core::artifact::StepStatus;
 use bcce_core::ledger::RunRecord;
+use bcce_core::run::artifact::StepStatus;
 use time::OffsetDateTime;
 
 use self::names::Names;
@@ -112,9 +112,9 @@ fn title(account: Account<'_>, execution: &Execution<'_>) -> Line {
         State::Running => Ink::Yellow,
         State::Waiting | State::Ended(StepStatus::Skipped) => Ink::Dim,
     };
-    let note = match (execution.course, execution.state) {
-        (Some(course), _) if course.attempt_no != account.progress.run.attempt_no => {
-            format!("  by attempt {}, which paid for it", course.attempt_no)
+    let note = match (execution.record, execution.state) {
+        (Some(step_record), _) if step_record.attempt_no != account.progress.run.attempt_no => {
+            format!("  by attempt {}, which paid for it", step_record.attempt_no)
         }
         (None, State::Running) => "  it is told of when it ends".to_owned(),
         _ => String::new(),
@@ -130,7 +130,7 @@ fn title(account: Account<'_>, execution: &Execution<'_>) -> Line {
 /// Of the targets that a step execution may ask.
 fn names(execution: &Execution<'_>) -> Names {
     let listed = execution.route.into_iter().flat_map(|route| &route.targets);
-    let asked = execution.course.into_iter().flat_map(|course| &course.attempts);
+    let asked = execution.record.into_iter().flat_map(|step_record| &step_record.attempts);
     Names::of(listed.map(|listed| &listed.target).chain(asked.map(|attempt| &attempt.target)))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bcce_core::attempt::{Attempt, AttemptOutcome, Totals};
+use bcce_core::call::attempt::{Attempt, AttemptOutcome, Totals};
 
 use crate::figures;
 use crate::progress::{Progress, Standing, State, StepView};
@@ -54,15 +54,18 @@ pub fn all(progress: &Progress) -> Vec<String> {
 
 fn step(step: &StepView<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    let courses =
-        step.answers.iter().copied().chain(step.failures.iter().map(|failure| &failure.course));
-    for course in courses {
-        let name = match course.item {
+    let step_records =
+        step.answers.iter().copied().chain(step.failures.iter().map(|failure| &failure.record));
+    for step_record in step_records {
+        let name = match step_record.item {
             Some(item) => format!("{}[{item}]", step.id),
             None => step.id.to_owned(),
         };
         lines.extend(
-            course.attempts.iter().map(|attempt| format!("{name}: {}", told(step.model, attempt))),
+            step_record
+                .attempts
+                .iter()
+                .map(|attempt| format!("{name}: {}", told(step.model, attempt))),
         );
     }
     lines.extend(super::cut(step).map(|cut| format!("{}: {cut}", step.id)));

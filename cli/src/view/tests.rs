@@ -1,5 +1,5 @@
 use bcce_core::ledger::RunRecord;
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -15,7 +15,7 @@ pub fn review(answered: &[&str]) -> Progress {
     progress.execution = Some("RUNNING".into());
     progress.absorb(&run.plan_key(), plan().to_string().as_bytes()).unwrap();
     for step in answered {
-        let answer = course(step, json!([answer("us-east-1")]));
+        let answer = step_record(step, json!([answer("us-east-1")]));
         progress.absorb(&run.step_key(step, None), answer.to_string().as_bytes()).unwrap();
     }
     progress
@@ -24,15 +24,16 @@ pub fn review(answered: &[&str]) -> Progress {
 /// Its first step was throttled in the first region.
 pub fn failing_over() -> Progress {
     let mut progress = review(&[]);
-    let course = course("summarise", json!([throttled(), answer("us-west-2")]));
+    let step_record = step_record("summarise", json!([throttled(), answer("us-west-2")]));
     let key = progress.run.step_key("summarise", None);
-    progress.absorb(&key, course.to_string().as_bytes()).unwrap();
+    progress.absorb(&key, step_record.to_string().as_bytes()).unwrap();
     progress
 }
 
 fn failed() -> Progress {
     let mut progress = review(&["summarise", "correctness", "security"]);
-    let mut failure = course("tests", json!([throttled(), throttled(), throttled(), throttled()]));
+    let mut failure =
+        step_record("tests", json!([throttled(), throttled(), throttled(), throttled()]));
     failure["status"] = json!("FAILED");
     failure["error"] =
         json!({ "name": "Bcce.NoTarget", "message": "the step's calls are used up" });
@@ -56,7 +57,7 @@ fn plan() -> Value {
     })
 }
 
-fn course(step: &str, attempts: Value) -> Value {
+fn step_record(step: &str, attempts: Value) -> Value {
     json!({
         "version": 1, "run_id": "r", "attempt_no": 1, "step_id": step, "decisions": [], "attempts": attempts,
         "usage": null, "cost_usd": null, "unpriced": [],
@@ -129,7 +130,7 @@ fn a_failover_shows_the_region_that_failed() {
 #[test]
 fn an_answer_that_was_cut_is_told_below_its_step_and_in_a_log() {
     let mut progress = review(&["summarise"]);
-    let mut cut = course("correctness", json!([answer("us-east-1")]));
+    let mut cut = step_record("correctness", json!([answer("us-east-1")]));
     cut["truncated"] = json!(true);
     let key = progress.run.step_key("correctness", None);
     progress.absorb(&key, cut.to_string().as_bytes()).unwrap();
@@ -147,9 +148,9 @@ fn what_a_person_should_do_stands_behind_what_the_service_said() {
     let mut denied = throttled();
     denied["message"] = json!("AccessDeniedException (403): no");
     denied["advice"] = json!("fill in the form");
-    let course = course("summarise", json!([denied, answer("us-west-2")]));
+    let step_record = step_record("summarise", json!([denied, answer("us-west-2")]));
     let key = progress.run.step_key("summarise", None);
-    progress.absorb(&key, course.to_string().as_bytes()).unwrap();
+    progress.absorb(&key, step_record.to_string().as_bytes()).unwrap();
     let moment = Moment { now: STARTED, since: STARTED, frame: 0 };
     let detail = |messages| Detail { width: 200, attempts: usize::MAX, messages };
     let line = |messages| render(&table(&progress, moment, detail(messages))[2], false, 200);

@@ -21,10 +21,11 @@ use aws_smithy_types::Document;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
-use bcce_core::error::ErrorName;
-use bcce_core::parameters::Parameters;
-use bcce_core::ports::{Blame, CallFailure, CallModel, CallReport, Limit, ModelAnswer, ModelCall};
-use bcce_core::template::{CacheTtl as Lasts, Thinking};
+use bcce_core::base::error::ErrorName;
+use bcce_core::call::model::{Blame, CallFailure, CallReport, Limit, ModelAnswer, ModelCall};
+use bcce_core::call::parameters::Parameters;
+use bcce_core::config::template::{CacheTtl as Lasts, Thinking};
+use bcce_core::ports::CallModel;
 use time::OffsetDateTime;
 use tokio::time::timeout;
 

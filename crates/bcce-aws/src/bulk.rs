@@ -13,9 +13,9 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::error::operation::BuildError;
 use aws_types::SdkConfig;
-use bcce_core::bulk::{Job, JobStart, JobStatus, NewJob, Records};
-use bcce_core::error::Fault;
-use bcce_core::limits::{MAX_MESSAGE_CHARS, cut};
+use bcce_core::base::error::Fault;
+use bcce_core::base::limits::{MAX_MESSAGE_CHARS, cut};
+use bcce_core::batch::bulk::{Job, JobStart, JobStatus, NewJob, Records};
 use bcce_core::ports::{FindJob, ReadJob, StartJob, StopJob};
 use time::OffsetDateTime;
 

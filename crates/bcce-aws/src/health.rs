@@ -10,16 +10,17 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
-use bcce_core::begun::Begun;
-use bcce_core::error::Fault;
-use bcce_core::health::latency::{BOUNDS_MS, Histogram};
+use bcce_core::base::error::Fault;
+use bcce_core::failover::latency::{BOUNDS_MS, Histogram};
 use bcce_core::ledger::{
     BREAKER_SK, CACHE_SK, cache_pk, calls_pk, calls_sk, latency_sk, target_pk,
 };
 use bcce_core::ports::{
-    CountLatency, Kept, NoteCache, NoteCall, ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker,
+    CountLatency, LogCall, NoteCache, ReadBreakers, ReadCaches, ReadLatencies, StoredBreaker,
+    WriteBreaker,
 };
-use bcce_core::run::{RunRef, StepRef};
+use bcce_core::run::call_log::LoggedCall;
+use bcce_core::run::ids::{RunRef, StepRef};
 use time::OffsetDateTime;
 
 use crate::dynamodb::conditional::Written;
@@ -75,7 +76,7 @@ impl HealthTable {
 }
 
 impl ReadBreakers for HealthTable {
-    async fn read(&self, keys: &[String]) -> Result<Vec<Kept>, Fault> {
+    async fn read(&self, keys: &[String]) -> Result<Vec<StoredBreaker>, Fault> {
         let items: Vec<_> =
             keys.iter().map(|key| (target_pk(key), BREAKER_SK.to_owned())).collect();
         let found = self.items(&items).await?;
@@ -83,14 +84,19 @@ impl ReadBreakers for HealthTable {
             found
                 .iter()
                 .find(|item| text_of(item, "pk") == Some(pk))
-                .map_or(Ok(Kept::default()), kept)
+                .map_or(Ok(StoredBreaker::default()), kept)
         };
         items.iter().map(kept).collect()
     }
 }
 
 impl WriteBreaker for HealthTable {
-    async fn write(&self, key: &str, read: &Kept, now: OffsetDateTime) -> Result<bool, Fault> {
+    async fn write(
+        &self,
+        key: &str,
+        read: &StoredBreaker,
+        now: OffsetDateTime,
+    ) -> Result<bool, Fault> {
         let breaker = serde_json::to_string(&read.breaker);
         let breaker = breaker.map_err(|error| Fault::internal(error.to_string()))?;
         let put = self.client.put_item().table_name(&self.table);
@@ -143,9 +149,9 @@ impl CountLatency for HealthTable {
     }
 }
 
-impl NoteCall for HealthTable {
+impl LogCall for HealthTable {
     /// Adds the call to a set, so that a repeated request adds nothing.
-    async fn begin(&self, run: &RunRef, step: &StepRef, call: &Begun) -> Result<(), Fault> {
+    async fn log_call(&self, run: &RunRef, step: &StepRef, call: &LoggedCall) -> Result<(), Fault> {
         let (pk, sk) = (calls_pk(&run.run_id, run.attempt_no), calls_sk(&step.step, step.item));
         let logged = serde_json::to_string(call);
         let logged = logged.map_err(|error| Fault::internal(error.to_string()))?;
@@ -187,10 +193,10 @@ impl NoteCache for HealthTable {
 }
 
 /// Reads a breaker. A field that is missing would make an open breaker a closed one, so it is a fault.
-fn kept(item: &Item) -> Result<Kept, Fault> {
+fn kept(item: &Item) -> Result<StoredBreaker, Fault> {
     let unreadable = || Fault::internal("a breaker of the ledger cannot be read");
     let breaker = text_of(item, "breaker").ok_or_else(unreadable)?;
-    Ok(Kept {
+    Ok(StoredBreaker {
         breaker: serde_json::from_str(breaker).map_err(|_| unreadable())?,
         revision: number_of(item, "revision").ok_or_else(unreadable)?,
     })
@@ -216,7 +222,7 @@ mod tests {
     use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
     use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
     use aws_smithy_mocks::{Rule, mock, mock_client};
-    use bcce_core::health::Breaker;
+    use bcce_core::failover::breaker::Breaker;
     use time::macros::datetime;
 
     const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
@@ -242,7 +248,7 @@ mod tests {
     async fn breakers_come_in_the_order_of_their_keys_and_a_missing_one_is_new() {
         let rule = answers(vec![breaker_of("b", r#"{ "failures": 2 }"#)]);
         let kept = table(&rule).read(&["a".into(), "b".into()]).await.unwrap();
-        assert_eq!(kept[0], Kept::default());
+        assert_eq!(kept[0], StoredBreaker::default());
         assert_eq!((kept[1].breaker.failures, kept[1].revision), (2, 7));
     }
 
@@ -262,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_breaker_is_written_over_what_was_read_and_nothing_else() {
-        let kept = Kept { breaker: Breaker::default(), revision: 7 };
+        let kept = StoredBreaker { breaker: Breaker::default(), revision: 7 };
         let rule = mock!(Client::put_item)
             .match_requests(|put| {
                 put.condition_expression() == Some("attribute_not_exists(pk) OR revision = :read")
@@ -315,14 +321,14 @@ mod tests {
             })
             .then_output(|| UpdateItemOutput::builder().build());
         let step = StepRef { step: "part".into(), item: Some(3), route: "haiku".into() };
-        let target = bcce_core::attempt::Target {
+        let target = bcce_core::base::target::Target {
             account: None,
             region: "us-east-1".into(),
             model_id: "us.m".into(),
             guardrail: None,
         };
-        let call = Begun { started_at: NOW, target };
-        let noted = table(&rule).begin(&RunRef::first("default", "w", "1"), &step, &call).await;
+        let call = LoggedCall { started_at: NOW, target };
+        let noted = table(&rule).log_call(&RunRef::first("default", "w", "1"), &step, &call).await;
         assert_eq!(noted, Ok(()));
     }
 

@@ -4,7 +4,7 @@ use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use aws_types::SdkConfig;
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
 use bcce_core::ports::{SignDigest, VerifyDigest};
 
 use crate::fault::internal;

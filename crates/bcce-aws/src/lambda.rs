@@ -3,7 +3,7 @@
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use aws_types::SdkConfig;
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
 
 use crate::fault::internal;
 use crate::lazily::Lazily;

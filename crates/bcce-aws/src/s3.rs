@@ -12,10 +12,9 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption};
 use aws_smithy_types::base64;
 use aws_types::SdkConfig;
-use bcce_core::digest::sha256;
-use bcce_core::error::Fault;
-use bcce_core::ports::{GetObject, GetSealed, ListObjects, Put, PutOnce, PutSealed};
-use bcce_core::seal::SealedObject;
+use bcce_core::base::digest::sha256;
+use bcce_core::base::error::Fault;
+use bcce_core::ports::{GetObject, GetSealed, ListObjects, Put, PutOnce, PutSealed, SealedObject};
 
 use crate::fault::internal;
 

@@ -3,9 +3,9 @@
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
 use aws_types::SdkConfig;
-use bcce_core::error::Fault;
-use bcce_core::notice::RunNotice;
+use bcce_core::base::error::Fault;
 use bcce_core::ports::Publish;
+use bcce_core::run::notice::RunNotice;
 
 use crate::fault::internal;
 use crate::lazily::Lazily;
@@ -48,8 +48,8 @@ mod tests {
     use super::*;
     use aws_sdk_sns::operation::publish::PublishOutput;
     use aws_smithy_mocks::{mock, mock_client};
-    use bcce_core::attempt::Totals;
-    use bcce_core::notice::RunStatus;
+    use bcce_core::call::attempt::Totals;
+    use bcce_core::run::notice::RunStatus;
     use time::OffsetDateTime;
 
     #[tokio::test]

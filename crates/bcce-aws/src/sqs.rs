@@ -8,8 +8,8 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
-use bcce_core::error::Fault;
-use bcce_core::limits::cut;
+use bcce_core::base::error::Fault;
+use bcce_core::base::limits::cut;
 use bcce_core::ports::{DeadLetter, Letter, Postpone, SendAgain, SendRequest, Sent};
 
 use crate::fault::internal;
@@ -223,7 +223,7 @@ mod tests {
     use aws_sdk_sqs::types::error::{KmsThrottled, QueueDoesNotExist, RequestThrottled};
     use aws_smithy_mocks::{mock, mock_client};
     use aws_smithy_types::error::ErrorMetadata;
-    use bcce_core::error::ErrorName;
+    use bcce_core::base::error::ErrorName;
 
     #[tokio::test]
     async fn a_dead_letter_keeps_its_body_and_says_why() {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::ParameterType;
 use aws_types::SdkConfig;
-use bcce_core::config::fits_parameter;
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
+use bcce_core::config::documents::fits_parameter;
 use bcce_core::ports::{GetParameters, ListParameters};
 
 use crate::fault::internal;
@@ -21,7 +21,7 @@ impl Parameters {
         Self { client: Lazily::new(config, Client::new) }
     }
 
-    /// Writes a value that SSM takes; a larger one must be a pointer (see `bcce_core::config`).
+    /// Writes a value that SSM takes; a larger one must be a pointer (see `bcce_core::config::documents`).
     pub async fn put(&self, name: &str, value: &str) -> Result<(), Fault> {
         if !fits_parameter(value) {
             return Err(Fault::internal(format!("{name} does not fit into an SSM parameter")));

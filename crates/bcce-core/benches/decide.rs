@@ -3,15 +3,17 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use bcce_core::attempt::Target;
-use bcce_core::error::ErrorName;
-use bcce_core::health::Breaker;
-use bcce_core::policy::Policy;
-use bcce_core::pricing::{Price, PriceRows};
-use bcce_core::routing::{
-    Cached, Decision, Expected, Health, Question, Route, RouteTarget, Routing, Strategy, decide,
-};
-use bcce_core::template::CacheTtl;
+use bcce_core::base::error::ErrorName;
+use bcce_core::base::target::Target;
+use bcce_core::config::models::RouteTarget;
+use bcce_core::config::policy::Policy;
+use bcce_core::config::pricing::{Price, PriceRows};
+use bcce_core::config::routing::{Routing, Strategy};
+use bcce_core::config::template::CacheTtl;
+use bcce_core::failover::breaker::Breaker;
+use bcce_core::failover::decision::Decision;
+use bcce_core::failover::route::{Cached, Expected, Route};
+use bcce_core::failover::router::{Health, Question, decide};
 use criterion::{Criterion, criterion_group, criterion_main};
 use rust_decimal::Decimal;
 use time::OffsetDateTime;

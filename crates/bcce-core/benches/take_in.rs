@@ -5,10 +5,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use bcce_core::batch::{BatchRequest, BatchSpec, Intake, Reader, StoredBatch};
+use bcce_core::config::configuration::Configuration;
+use bcce_core::config::policy::Policy;
+use bcce_core::config::routing::Routing;
 use bcce_core::document::{Document, from_yaml};
-use bcce_core::environment::Configuration;
-use bcce_core::policy::Policy;
-use bcce_core::routing::Routing;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const MODELS: &str = include_str!("../../../infra/config/dev/models.yaml");

@@ -5,16 +5,17 @@
 mod tests;
 
 use bcce_aws::{StartError, optional_variable, variable};
-use bcce_core::artifact::{parse, to_json};
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::{parse, to_json};
 use bcce_core::batch::StoredBatch;
-use bcce_core::batch::manifest::{InBulk, Opened};
-use bcce_core::batch::reference::{BatchRef, BatchRun};
-use bcce_core::bulk::{
-    Course, JobRecord, JobStart, JobStatus, JobsRecord, NewJob, Rendered, job_name, job_of, jobs_of,
+use bcce_core::batch::bulk::{
+    JobRecord, JobStart, JobStatus, JobsRecord, NewJob, NextLook, Rendered, job_name, job_of,
+    jobs_of,
 };
-use bcce_core::ending::ExecutionStatus;
-use bcce_core::error::Fault;
+use bcce_core::batch::manifest::{BulkMode, Opened};
+use bcce_core::batch::reference::{BatchRef, BatchRun};
 use bcce_core::ports::{Clock, FindJob, GetObject, PutObject, ReadJob, StartJob, StopJob};
+use bcce_core::run::ending::ExecutionStatus;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -88,7 +89,7 @@ where
     let key = batch.jobs_key();
     let mut jobs = match ports.store.get(&key).await? {
         Some(body) => parse(&key, &body)?,
-        None => JobsRecord::begun(now),
+        None => JobsRecord::started(now),
     };
     let is_open = request.ended.is_none() && now < bulk.cut_off;
     // What fails for one job must not keep the others from being looked at and stopped.
@@ -101,9 +102,9 @@ where
     let stopped = if is_open { Ok(()) } else { ports.stop(&jobs).await };
     ports.note(batch, &jobs).await?;
     made.and(looked).and(stopped)?;
-    match jobs.course(bulk.cut_off, now) {
-        Course::Wait(wait_s) => Ok(Response::Waiting { wait_s }),
-        Course::Over => {
+    match jobs.next_look(bulk.cut_off, now) {
+        NextLook::Wait(wait_s) => Ok(Response::Waiting { wait_s }),
+        NextLook::Over => {
             let (batch_id, because) = (&batch.batch_id, jobs.because());
             if because.is_empty() {
                 tracing::info!(batch_id, "the jobs of the batch are over");
@@ -137,7 +138,7 @@ where
         config: &Config,
         batch: &BatchRef,
         opened: &Opened,
-        bulk: &InBulk,
+        bulk: &BulkMode,
         jobs: &mut JobsRecord,
     ) -> Result<(), Fault> {
         let due = due(opened, jobs);
@@ -206,7 +207,7 @@ where
             };
             jobs.put(match found {
                 Some(arn) => JobRecord::started(job, arn, given),
-                None if may_be_there && !jobs.is_settled(now) => JobRecord::starting(job, given),
+                None if may_be_there && !jobs.is_known(now) => JobRecord::starting(job, given),
                 None => JobRecord::not_started(job, given, Some(TOO_LATE.to_owned())),
             });
         }

@@ -1,7 +1,7 @@
 use std::cell::Cell;
 
 use bcce_core::batch::BatchRequest;
-use bcce_core::bulk::{Job, JobStatus, Records};
+use bcce_core::batch::bulk::{Job, JobStatus, Records};
 use bcce_core::fakes::{MemoryJobs, MemoryStore, now};
 use serde_json::{Value, json};
 use time::macros::datetime;

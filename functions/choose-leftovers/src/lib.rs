@@ -9,11 +9,11 @@ mod tests;
 use std::collections::BTreeMap;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{parse, to_json};
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::{parse, to_json};
+use bcce_core::batch::bulk::{JobsRecord, Leftovers, TakenPart, Verdict, job_of};
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::reference::{BatchRef, BatchRun};
-use bcce_core::bulk::{JobsRecord, Leftovers, TakenPart, Verdict, job_of};
-use bcce_core::error::Fault;
 use bcce_core::ports::{GetObject, GetRange, PutObject};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};

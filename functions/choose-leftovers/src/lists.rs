@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bcce_core::artifact::add_line;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::add_line;
+use bcce_core::batch::bulk::{JobsRecord, TakenPart, Verdict, job_of};
 use bcce_core::batch::reference::BatchRef;
-use bcce_core::bulk::{JobsRecord, TakenPart, Verdict, job_of};
-use bcce_core::error::Fault;
 use bcce_core::ports::{GetObject, GetRange, PutObject};
 use futures::{StreamExt, TryStreamExt};
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::artifact::{add_line, parse, parse_lines};
-use bcce_core::batch::Entry;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::{add_line, parse, parse_lines};
+use bcce_core::batch::bulk::{JobsRecord, Sampled, Verdict, job_of};
 use bcce_core::batch::reference::{BatchRef, Place};
-use bcce_core::bulk::{self, JobsRecord, Sampled, Verdict, job_of};
-use bcce_core::error::Fault;
-use bcce_core::manifest::Manifest;
-use bcce_core::notice::RunStatus;
+use bcce_core::batch::{Entry, bulk};
 use bcce_core::ports::{GetObject, GetRange, PutObject};
+use bcce_core::run::manifest::Manifest;
+use bcce_core::run::notice::RunStatus;
 
 use crate::{Ports, is};
 

@@ -1,13 +1,13 @@
 use std::collections::BTreeSet;
 
-use bcce_core::artifact::add_line;
+use bcce_core::base::error::ErrorName;
+use bcce_core::base::json::add_line;
 use bcce_core::batch::Item;
 use bcce_core::batch::reference::Place;
-use bcce_core::error::ErrorName;
 use bcce_core::fakes::{MemoryStore, now};
-use bcce_core::manifest::{Evidence, Manifest};
-use bcce_core::notice::RunStatus;
-use bcce_core::run::Run;
+use bcce_core::run::ids::Run;
+use bcce_core::run::manifest::{Evidence, Manifest};
+use bcce_core::run::notice::RunStatus;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -113,7 +113,7 @@ fn run_sample(ports: &Ports<MemoryStore>, succeeded: usize, failed: usize) {
     }
 }
 
-const SAMPLE_SIZE: usize = bcce_core::bulk::SAMPLE as usize;
+const SAMPLE_SIZE: usize = bcce_core::batch::bulk::SAMPLE as usize;
 
 #[test]
 fn few_leftovers_run_on_demand_at_once() {

@@ -1,8 +1,8 @@
 //! A batch's metrics, by the workflow. What its runs cost is in theirs.
 
+use bcce_core::base::emf;
+use bcce_core::batch::bulk::JobRecord;
 use bcce_core::batch::{BatchManifest, BatchStatus};
-use bcce_core::bulk::JobRecord;
-use bcce_core::emf;
 use serde_json::json;
 
 pub(crate) fn documents(environment: &str, manifest: &BatchManifest) -> Vec<String> {
@@ -11,7 +11,7 @@ pub(crate) fn documents(environment: &str, manifest: &BatchManifest) -> Vec<Stri
     // Only where there is one, so that a missing metric is a good one.
     if at_fault > 0 {
         let metrics = [("BulkJobsAtFault", "Count", json!(at_fault))];
-        let because: Vec<_> = manifest.bulk.iter().map(JobRecord::told).collect();
+        let because: Vec<_> = manifest.bulk.iter().map(JobRecord::describe).collect();
         let properties = [("batch_id", json!(manifest.batch_id)), ("because", json!(because))];
         let dimensions = [("Environment", environment)];
         documents.push(emf::document(manifest.ended_at, &dimensions, &metrics, &properties));

@@ -6,21 +6,22 @@ mod emf;
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{parse, parse_lines};
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::{parse, parse_lines};
 use bcce_core::batch::BatchManifest;
+use bcce_core::batch::bulk::JobsRecord;
 use bcce_core::batch::manifest::{BatchNotice, Opened, Outcome, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
-use bcce_core::bulk::JobsRecord;
-use bcce_core::ending::ExecutionStatus;
-use bcce_core::error::Fault;
+use bcce_core::io::seal;
+use bcce_core::io::seal::{Sealed, Subject};
 use bcce_core::ledger::ClosedBatch;
-use bcce_core::manifest::ManifestRef;
 use bcce_core::ports::{
-    Clock, CloseBatch, Closed, Concatenate, GetObject, GetSealed, PutOnce, PutSealed, ReadTally,
-    ReleaseSlot, SignDigest, VerifyDigest,
+    Clock, CloseBatch, Closed, Concatenate, GetObject, GetSealed, PutOnce, PutSealed,
+    ReadBatchProgress, ReleaseSlot, SignDigest, VerifyDigest,
 };
-use bcce_core::seal::{self, Sealed, Subject};
-use bcce_core::slot::Lane;
+use bcce_core::run::ending::ExecutionStatus;
+use bcce_core::run::manifest::ManifestRef;
+use bcce_core::run::slots::Lane;
 use futures::{StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -69,7 +70,7 @@ pub struct Request {
     #[serde(default)]
     pub broken: Option<Broken>,
     /// ARN of the execution that asks.
-    pub teller: String,
+    pub notification_owner: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,7 +101,7 @@ pub async fn handle<S, K, L, C>(
 where
     S: GetObject + PutOnce + GetSealed + PutSealed + Concatenate,
     K: SignDigest + VerifyDigest,
-    L: CloseBatch + ReadTally + ReleaseSlot,
+    L: CloseBatch + ReadBatchProgress + ReleaseSlot,
     C: Clock,
 {
     let batch = &request.batch;
@@ -114,7 +115,7 @@ where
         manifest,
         manifest_key: reference.key.clone(),
         manifest_sha256: reference.sha256.clone(),
-        teller: request.teller.clone(),
+        notification_owner: request.notification_owner.clone(),
     };
     // None of its items is at work any more.
     ports.ledger.release_slot(Lane::Batches, &batch.tenant, &batch.execution_name()).await?;
@@ -125,7 +126,9 @@ where
                 .for_each(|document| emit(document));
             true
         }
-        Closed::Before { teller } => tells(&ports.ledger, &request, teller.as_deref()).await?,
+        Closed::Before { notification_owner } => {
+            tells(&ports.ledger, &request, notification_owner.as_deref()).await?
+        }
     };
     let status = closed.manifest.status.as_str();
     tracing::info!(batch_id = batch.batch_id, status, "the batch is sealed");
@@ -138,13 +141,15 @@ where
 async fn tells(
     ledger: &impl CloseBatch,
     request: &Request,
-    teller: Option<&str>,
+    notification_owner: Option<&str>,
 ) -> Result<bool, Fault> {
-    let (batch, us) = (&request.batch, request.teller.as_str());
-    match teller {
-        Some(teller) if teller == us => Ok(true),
-        Some(teller) if teller == batch.execution_arn && request.ended.is_some() => {
-            ledger.take_batch_over(batch, teller, us).await
+    let (batch, us) = (&request.batch, request.notification_owner.as_str());
+    match notification_owner {
+        Some(notification_owner) if notification_owner == us => Ok(true),
+        Some(notification_owner)
+            if notification_owner == batch.execution_arn && request.ended.is_some() =>
+        {
+            ledger.take_batch_over(batch, notification_owner, us).await
         }
         _ => Ok(false),
     }
@@ -153,7 +158,7 @@ async fn tells(
 impl<S, K, L, C> Ports<S, K, L, C>
 where
     S: GetObject + Concatenate,
-    L: ReadTally,
+    L: ReadBatchProgress,
     C: Clock,
 {
     async fn seal(&self, request: &Request) -> Result<BatchManifest, Fault> {
@@ -162,7 +167,7 @@ where
         let (mut sums, mut results, mut outputs) = (Sums::none(), None, None);
         let (mut uncollected, mut halted) = (0, None);
         if let Some(opened) = &opened {
-            halted = self.ledger.tally(&batch.item_of()).await?.halted;
+            halted = self.ledger.batch_progress(&batch.item_of()).await?.halted;
             (sums, uncollected) = self.sums(batch).await?;
             let all = |key: fn(&BatchRef, u32) -> String| -> Vec<String> {
                 (1..=opened.parts).map(|part| key(batch, part)).collect()

@@ -1,12 +1,12 @@
 use std::cell::{Cell, RefCell};
 
-use bcce_core::artifact::to_json;
-use bcce_core::batch::reference::ItemOf;
-use bcce_core::batch::{BatchStatus, Halt, ItemStatus, Tally};
-use bcce_core::digest::{sha256, sha256_hex};
-use bcce_core::error::ErrorName;
+use bcce_core::base::digest::{sha256, sha256_hex};
+use bcce_core::base::error::ErrorName;
+use bcce_core::base::json::to_json;
+use bcce_core::batch::{BatchProgress, BatchStatus, Halt, ItemStatus};
 use bcce_core::fakes::{MemoryKey, MemoryStore, StoppedClock, now};
-use bcce_core::seal::Kind;
+use bcce_core::run::ids::ItemOf;
+use bcce_core::run::manifest::Kind;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -20,7 +20,7 @@ const ENDED: &str = include_str!("../../../events/close-batch/ended.json");
 #[derive(Default)]
 struct Records {
     closed: RefCell<Vec<ClosedBatch>>,
-    teller: RefCell<Option<String>>,
+    notification_owner: RefCell<Option<String>>,
     halted: RefCell<Option<Halt>>,
     failing: Cell<bool>,
     /// Holders of slots, in the order in which they were released.
@@ -34,9 +34,9 @@ impl ReleaseSlot for Records {
     }
 }
 
-impl ReadTally for Records {
-    async fn tally(&self, _: &ItemOf) -> Result<Tally, Fault> {
-        Ok(Tally { halted: self.halted.borrow().clone(), ..Tally::default() })
+impl ReadBatchProgress for Records {
+    async fn batch_progress(&self, _: &ItemOf) -> Result<BatchProgress, Fault> {
+        Ok(BatchProgress { halted: self.halted.borrow().clone(), ..BatchProgress::default() })
     }
 }
 
@@ -46,19 +46,19 @@ impl CloseBatch for Records {
             return Err(Fault::internal("told to fail"));
         }
         self.closed.borrow_mut().push(batch.clone());
-        let mut teller = self.teller.borrow_mut();
-        if teller.is_some() {
-            return Ok(Closed::Before { teller: teller.clone() });
+        let mut notification_owner = self.notification_owner.borrow_mut();
+        if notification_owner.is_some() {
+            return Ok(Closed::Before { notification_owner: notification_owner.clone() });
         }
-        *teller = Some(batch.teller.clone());
+        *notification_owner = Some(batch.notification_owner.clone());
         Ok(Closed::Now)
     }
 
     async fn take_batch_over(&self, _: &BatchRef, from: &str, to: &str) -> Result<bool, Fault> {
-        let mut teller = self.teller.borrow_mut();
-        let is_expected = teller.as_deref() == Some(from);
+        let mut notification_owner = self.notification_owner.borrow_mut();
+        let is_expected = notification_owner.as_deref() == Some(from);
         if is_expected {
-            *teller = Some(to.to_owned());
+            *notification_owner = Some(to.to_owned());
         }
         Ok(is_expected)
     }

@@ -1,10 +1,11 @@
 //! What a run answered, by its manifest.
 
-use bcce_core::artifact::{StepArtifact, parse};
-use bcce_core::error::Fault;
-use bcce_core::manifest::Manifest;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
 use bcce_core::ports::GetObject;
-use bcce_core::run::ANSWER;
+use bcce_core::run::artifact::StepArtifact;
+use bcce_core::run::ids::ANSWER;
+use bcce_core::run::manifest::Manifest;
 use serde_json::Value;
 
 /// A text or JSON; a list, in the order of its items, where the answer's step fans out.

@@ -7,14 +7,15 @@ mod tests;
 use std::collections::BTreeMap;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{add_line, parse, parse_lines, to_json};
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::{add_line, parse, parse_lines, to_json};
 use bcce_core::batch::item::Rejected;
 use bcce_core::batch::manifest::{ItemOutput, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place};
-use bcce_core::batch::{Entry, Item, ItemResult, ItemStatus, earlier};
-use bcce_core::error::Fault;
-use bcce_core::manifest::Manifest;
+use bcce_core::batch::{Entry, Item, ItemResult, ItemStatus};
+use bcce_core::io::previous_results;
 use bcce_core::ports::{GetObject, PutObject, ReadAttempts};
+use bcce_core::run::manifest::Manifest;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +108,8 @@ impl Before {
             Some(body) => parse_lines(&key, &body)?,
             None => Vec::new(),
         };
-        let results = earlier::results(store, batch, part).await?.unwrap_or_default();
+        let results =
+            previous_results::previous_results(store, batch, part).await?.unwrap_or_default();
         Ok(Self {
             ours: places.iter().map(|place| (place.n, place.attempt_no)).collect(),
             results: results.into_iter().map(|result| (result.n, result)).collect(),

@@ -1,12 +1,13 @@
 use std::cell::Cell;
 
-use bcce_core::artifact::{ArtifactRef, Course, FinishedStep, Output, StepArtifact};
-use bcce_core::error::ErrorName;
+use bcce_core::base::error::ErrorName;
+use bcce_core::call::answer::Output;
 use bcce_core::fakes::{MemoryStore, now};
 use bcce_core::ledger::RunRecord;
-use bcce_core::manifest::Evidence;
-use bcce_core::notice::RunStatus;
-use bcce_core::run::{Run, RunRef};
+use bcce_core::run::artifact::{ArtifactRef, FinishedStep, StepArtifact, StepRecord};
+use bcce_core::run::ids::{Run, RunRef};
+use bcce_core::run::manifest::Evidence;
+use bcce_core::run::notice::RunStatus;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -100,7 +101,7 @@ fn end(ports: &Fakes, n: u64, attempt_no: u32, status: RunStatus) -> RunRef {
         plan: Some(&plan),
         artifacts: vec![],
         answers: vec![FinishedStep {
-            course: Course { attempt_no, ..answer.course },
+            record: StepRecord { attempt_no, ..answer.record },
             truncated: answer.truncated,
         }],
         failures: vec![],

@@ -1,5 +1,5 @@
 use bcce_aws::{StartError, optional_number, variable};
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
 
 pub struct Config {
     pub environment: String,

@@ -19,8 +19,8 @@ mod workflows; // which workflows exist
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use bcce_aws::sqs::{is_plain, letters::REQUEST_ID};
-use bcce_core::error::Fault;
-use bcce_core::limits::MAX_ID_BYTES;
+use bcce_core::base::error::Fault;
+use bcce_core::base::limits::MAX_ID_BYTES;
 use bcce_core::ports::{
     Clock, DeadLetter, GetObject, ListParameters, ListSlots, Postpone, Publish, PutOnce,
     ReleaseSlot, SendAgain, StartBatch, StartRun, TakeSlot,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::emf;
+use bcce_core::base::emf;
 use serde_json::json;
 use time::OffsetDateTime;
 

@@ -1,10 +1,10 @@
 //! A message that is no request, or none that can be: to the dead letters and to the topic, with the reason.
 
-use bcce_core::attempt::Totals;
-use bcce_core::error::{Fault, Problems};
-use bcce_core::notice::{RunNotice, RunStatus};
+use bcce_core::base::error::{Fault, Problems};
+use bcce_core::call::attempt::Totals;
 use bcce_core::ports::{Clock, DeadLetter, Letter, Publish};
-use bcce_core::request::told_of;
+use bcce_core::run::notice::{RunNotice, RunStatus};
+use bcce_core::run::request::workflow_and_id;
 
 use crate::{Dispatched, Ports, Received};
 
@@ -39,7 +39,7 @@ where
         received: Received<'_>,
         problems: Problems,
     ) -> Result<Dispatched, Fault> {
-        let (workflow, id) = told_of(received.body);
+        let (workflow, id) = workflow_and_id(received.body);
         let request_id = id.as_deref().unwrap_or(received.given_id);
         let (workflow, reason) = (workflow.as_deref(), problems.into());
         let rejected = Rejected { request_id, workflow, reason };

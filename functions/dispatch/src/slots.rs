@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
 use bcce_core::ports::{ListSlots, ReleaseSlot, TakeSlot};
-use bcce_core::slot::{Lane, Slot, comes_first, fits};
+use bcce_core::run::slots::{Lane, Slot, comes_first, fits};
 use futures::lock::Mutex;
 use time::OffsetDateTime;
 

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use bcce_core::artifact::{parse, store_once, to_json};
-use bcce_core::batch::dropped::is_folder;
+use bcce_core::base::error::{ErrorName, Fault, Problems};
+use bcce_core::base::json::{parse, to_json};
+use bcce_core::batch::s3_event::is_folder;
 use bcce_core::batch::{BatchRequest, StoredBatch};
-use bcce_core::config::parameter_name;
-use bcce_core::error::{ErrorName, Fault, Problems};
+use bcce_core::config::documents::parameter_name;
+use bcce_core::io::objects::store_once;
 use bcce_core::ports::{
     Clock, DeadLetter, GetObject, ListParameters, ListSlots, Postpone, Publish, PutOnce,
     ReleaseSlot, SendAgain, StartBatch, StartRun, Started, TakeSlot,
 };
-use bcce_core::request::{Request, StoredRequest};
-use bcce_core::slot::{Lane, batch_weight};
+use bcce_core::run::request::{Request, StoredRequest};
+use bcce_core::run::slots::{Lane, batch_weight};
 
 use crate::slots::{Claim, Claimed};
 use crate::waiting::{Because, Wait};

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bcce_core::batch::BatchRef;
 use bcce_core::fakes::MemoryStore;
-use bcce_core::notice::{RunNotice, RunStatus};
 use bcce_core::ports::{Letter, Started};
-use bcce_core::run::RunRef;
-use bcce_core::slot::{Lane, Slot};
+use bcce_core::run::ids::RunRef;
+use bcce_core::run::notice::{RunNotice, RunStatus};
+use bcce_core::run::slots::{Lane, Slot};
 use serde_json::{Value, json};
 use time::macros::datetime;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsMessage;
-use bcce_core::digest::sha256;
+use bcce_core::base::digest::sha256;
 use bcce_core::ports::{Postpone, SendAgain};
 use time::OffsetDateTime;
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bcce_core::config::parameter_name;
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
+use bcce_core::config::documents::parameter_name;
 use bcce_core::ports::ListParameters;
 use futures::lock::Mutex;
 use time::OffsetDateTime;

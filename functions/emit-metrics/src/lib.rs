@@ -5,16 +5,16 @@
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::parse;
-use bcce_core::digest::sha256_hex;
-use bcce_core::emf;
-use bcce_core::ending::Ending;
-use bcce_core::error::Fault;
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::emf;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
 use bcce_core::ledger::ClosedRun;
-use bcce_core::manifest::{Manifest, ManifestRef};
 use bcce_core::ports::{CloseRun, Closed, GetObject, ReleaseSlot, TakeOver};
-use bcce_core::run::Run;
-use bcce_core::slot::Lane;
+use bcce_core::run::ending::Ending;
+use bcce_core::run::ids::Run;
+use bcce_core::run::manifest::{Manifest, ManifestRef};
+use bcce_core::run::slots::Lane;
 use serde::{Deserialize, Serialize};
 
 pub struct Config {
@@ -43,7 +43,7 @@ pub struct Request {
     pub run: Run,
     pub manifest: ManifestRef,
     /// ARN of the execution that asks.
-    pub teller: String,
+    pub notification_owner: String,
     /// The run's own execution was ended from outside: it is the settle machine that asks.
     #[serde(default)]
     pub ending: Option<Ending>,
@@ -69,7 +69,8 @@ where
     S: GetObject,
     L: CloseRun + TakeOver + ReleaseSlot,
 {
-    let Request { run, manifest: ManifestRef { key, sha256 }, teller, ending } = request;
+    let Request { run, manifest: ManifestRef { key, sha256 }, notification_owner, ending } =
+        request;
     let body =
         ports.store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
     if sha256_hex(&body) != sha256 {
@@ -80,18 +81,21 @@ where
     if run.batch.is_none() {
         ports.ledger.release_slot(Lane::Runs, &run.tenant, &run.execution_name()).await?;
     }
-    let closed = ClosedRun { run, manifest, manifest_key: key, manifest_sha256: sha256, teller };
+    let closed =
+        ClosedRun { run, manifest, manifest_key: key, manifest_sha256: sha256, notification_owner };
     match ports.ledger.close(&closed).await? {
         Closed::Now => {
-            emf::of_run(&config.environment, &closed.manifest)
+            bcce_core::run::metrics::of_run(&config.environment, &closed.manifest)
                 .iter()
                 .for_each(|document| emit(document));
             // Of an item its batch tells.
             Ok(Response { counted: true, tells: closed.run.batch.is_none() })
         }
-        Closed::Before { teller } => {
+        Closed::Before { notification_owner } => {
             tracing::info!(run_id = closed.run.run_id, "the run was counted before");
-            let tells = tells(&ports.ledger, &closed, ending.as_ref(), teller.as_deref()).await?;
+            let tells =
+                tells(&ports.ledger, &closed, ending.as_ref(), notification_owner.as_deref())
+                    .await?;
             Ok(Response { counted: false, tells })
         }
     }
@@ -103,17 +107,17 @@ async fn tells(
     ledger: &impl TakeOver,
     closed: &ClosedRun,
     ending: Option<&Ending>,
-    teller: Option<&str>,
+    notification_owner: Option<&str>,
 ) -> Result<bool, Fault> {
-    let (run, us) = (&closed.run, closed.teller.as_str());
-    match teller {
+    let (run, us) = (&closed.run, closed.notification_owner.as_str());
+    match notification_owner {
         _ if run.batch.is_some() => Ok(false),
-        Some(teller) if teller == us => Ok(true),
-        Some(teller)
-            if teller == run.execution_arn
+        Some(notification_owner) if notification_owner == us => Ok(true),
+        Some(notification_owner)
+            if notification_owner == run.execution_arn
                 && ending.is_some_and(|end| !came_to_its_end(end, closed)) =>
         {
-            ledger.take_over(run, teller, us).await
+            ledger.take_over(run, notification_owner, us).await
         }
         _ => Ok(false),
     }

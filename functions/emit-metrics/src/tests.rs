@@ -1,12 +1,11 @@
 use std::cell::RefCell;
 
-use bcce_core::artifact::StepArtifact;
-use bcce_core::batch::reference::ItemOf;
-use bcce_core::ending::ExecutionStatus;
-use bcce_core::error::ErrorName;
+use bcce_core::base::error::ErrorName;
 use bcce_core::fakes::MemoryStore;
-use bcce_core::manifest::Evidence;
-use bcce_core::run::RunRef;
+use bcce_core::run::artifact::StepArtifact;
+use bcce_core::run::ending::ExecutionStatus;
+use bcce_core::run::ids::{ItemOf, RunRef};
+use bcce_core::run::manifest::Evidence;
 use serde_json::Value;
 use time::macros::datetime;
 
@@ -20,7 +19,7 @@ const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json"
 #[derive(Default)]
 struct Ledger {
     closed: RefCell<Vec<ClosedRun>>,
-    teller: RefCell<Option<String>>,
+    notification_owner: RefCell<Option<String>>,
     /// Slots by their lane, tenant and holder, in the order in which they were released.
     released: RefCell<Vec<String>>,
 }
@@ -37,20 +36,22 @@ impl CloseRun for Ledger {
         let mut runs = self.closed.borrow_mut();
         let same = |run: &ClosedRun| (run.run.run_id.clone(), run.run.attempt_no);
         if runs.iter().any(|run| same(run) == same(closed)) {
-            return Ok(Closed::Before { teller: self.teller.borrow().clone() });
+            return Ok(Closed::Before {
+                notification_owner: self.notification_owner.borrow().clone(),
+            });
         }
         runs.push(closed.clone());
-        *self.teller.borrow_mut() = Some(closed.teller.clone());
+        *self.notification_owner.borrow_mut() = Some(closed.notification_owner.clone());
         Ok(Closed::Now)
     }
 }
 
 impl TakeOver for Ledger {
     async fn take_over(&self, _: &RunRef, from: &str, to: &str) -> Result<bool, Fault> {
-        let mut teller = self.teller.borrow_mut();
-        let is_expected = teller.as_deref() == Some(from);
+        let mut notification_owner = self.notification_owner.borrow_mut();
+        let is_expected = notification_owner.as_deref() == Some(from);
         if is_expected {
-            *teller = Some(to.to_owned());
+            *notification_owner = Some(to.to_owned());
         }
         Ok(is_expected)
     }
@@ -143,10 +144,10 @@ async fn another_manifest_than_the_sealed_one_is_not_counted() {
     assert!(ports.ledger.closed.borrow().is_empty());
 }
 
-fn settling(request: Request, teller: &str, error: Option<&str>) -> Request {
+fn settling(request: Request, notification_owner: &str, error: Option<&str>) -> Request {
     let (status, at) = (ExecutionStatus::Failed, datetime!(2026-11-01 12:00:09 UTC));
     let ending = Ending { status, at, error: error.map(str::to_owned), cause: None };
-    Request { teller: teller.into(), ending: Some(ending), ..request }
+    Request { notification_owner: notification_owner.into(), ending: Some(ending), ..request }
 }
 
 #[tokio::test]
@@ -179,7 +180,8 @@ async fn what_an_execution_that_was_killed_may_not_have_told_is_told_once() {
     let (ports, request) = sealed();
     let ask = async |request| handle(&ports, &config(), &|_| (), request).await.unwrap().tells;
     assert!(ask(request()).await, "the run's own execution counts it");
-    let killed = |teller| settling(request(), teller, Some("States.Runtime"));
+    let killed =
+        |notification_owner| settling(request(), notification_owner, Some("States.Runtime"));
     assert!(ask(killed("settle-1")).await);
     assert!(!ask(killed("settle-2")).await, "the event came twice");
     assert!(ask(killed("settle-1")).await, "its own retry");
@@ -242,7 +244,7 @@ async fn a_run_that_was_refused_before_it_had_a_plan_makes_no_metric_of_its_work
         ending: None,
         ended_at: datetime!(2026-11-01 12:00:09 UTC),
     });
-    let documents = emf::of_run("dev", &manifest);
+    let documents = bcce_core::run::metrics::of_run("dev", &manifest);
     let document: Value = serde_json::from_str(&documents[0]).unwrap();
     let directive = &document["_aws"]["CloudWatchMetrics"][0];
     assert_eq!(directive["Dimensions"], serde_json::json!([["Environment"]]));

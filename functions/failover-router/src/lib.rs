@@ -1,5 +1,5 @@
 //! (step, attempts so far) -> the targets to try, in order, or a wait, or a stop; with the reasons.
-//! The decision itself is `bcce_core::routing::decide`; here it gets what is known of its targets, and an
+//! The decision itself is `bcce_core::failover::router::decide`; here it gets what is known of its targets, and an
 //! open target its one elected probe.
 
 #[cfg(test)]
@@ -8,17 +8,18 @@ mod tests;
 use std::time::Duration;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::attempt::Attempt;
-use bcce_core::digest::sha256_hex;
-use bcce_core::emf::ledger_unreachable;
-use bcce_core::error::Fault;
-use bcce_core::health::book::{Book, Elected};
-use bcce_core::health::target_key;
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::emf::ledger_unreachable;
+use bcce_core::base::error::Fault;
+use bcce_core::call::attempt::Attempt;
+use bcce_core::config::routing::Strategy;
+use bcce_core::failover::breaker::target_key;
+use bcce_core::failover::decision::{Decision, Next};
+use bcce_core::failover::route::Route;
+use bcce_core::failover::router::{Action, Health, Question, Verdict, decide};
+use bcce_core::io::shared_breakers::{Elected, SharedBreakers};
 use bcce_core::ports::{Clock, ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker};
-use bcce_core::routing::{
-    Course, Decision, Health, Next, Question, Route, Strategy, Verdict, decide,
-};
-use bcce_core::run::StepRef;
+use bcce_core::run::ids::StepRef;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -41,7 +42,7 @@ impl Config {
 }
 
 pub struct Ports<L, C, M> {
-    pub health: Book<L>,
+    pub health: SharedBreakers<L>,
     pub clock: C,
     /// Takes documents of metrics.
     pub metrics: M,
@@ -110,7 +111,7 @@ where
 
 /// Reads what is known of each target, as far as the route's strategy asks for it.
 async fn known<L>(
-    book: &Book<L>,
+    book: &SharedBreakers<L>,
     route: &Route,
     keys: &[String],
     now: OffsetDateTime,
@@ -151,8 +152,8 @@ fn question<'a>(
 
 /// Returns the target that only the elected step may call.
 fn probed(verdict: &Verdict) -> Option<usize> {
-    match &verdict.course {
-        Course::Try { order, probes: true } => order.first().copied(),
+    match &verdict.action {
+        Action::Try { order, probes: true } => order.first().copied(),
         _ => None,
     }
 }

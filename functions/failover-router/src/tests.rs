@@ -1,7 +1,8 @@
 use super::*;
-use bcce_core::error::ErrorName;
+use bcce_core::base::error::ErrorName;
+use bcce_core::config::breakers::BreakerSettings;
+use bcce_core::failover::breaker::{Report, Signal};
 use bcce_core::fakes::{MemoryHealth, StoppedClock, now};
-use bcce_core::health::{BreakerSettings, Report, Signal};
 use std::cell::RefCell;
 use time::macros::datetime;
 
@@ -12,7 +13,7 @@ const NOW: OffsetDateTime = datetime!(2026-11-01 12:00:30 UTC);
 type Fakes<'a> = Ports<&'a MemoryHealth, StoppedClock, fn(&str)>;
 
 fn ports(ledger: &MemoryHealth, at: OffsetDateTime) -> Fakes<'_> {
-    Ports { health: Book::new(ledger), clock: StoppedClock(at), metrics: |_| {} }
+    Ports { health: SharedBreakers::new(ledger), clock: StoppedClock(at), metrics: |_| {} }
 }
 
 fn config() -> Config {
@@ -34,7 +35,7 @@ fn regions(response: &Response) -> Vec<&str> {
 
 /// Opens the breaker of the first target, at `NOW` and for five seconds.
 fn open_first(ledger: &MemoryHealth) {
-    let book = Book::new(ledger);
+    let book = SharedBreakers::new(ledger);
     let key = target_key(&request(FIRST, "r").route.targets[0].target);
     let signal = Signal::Failing { error: ErrorName::TargetUnavailable, retry_after_s: None };
     let report = Report { signal, started_at: NOW, probe: None };

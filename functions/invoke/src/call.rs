@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
-use bcce_core::asking::{self, answered, told};
-use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Cause, Target, Usage};
-use bcce_core::error::{ErrorName, Fault};
-use bcce_core::health::Signal;
-use bcce_core::parameters::Parameters;
-use bcce_core::plan::Plan;
-use bcce_core::ports::{
-    Blame, CallFailure, CallLimits, CallModel, CallReport, Limit, ModelAnswer, ModelCall, Repair,
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::target::Target;
+use bcce_core::base::usage::Usage;
+use bcce_core::call::attempt::{Attempt, AttemptKind, AttemptOutcome, Cause};
+use bcce_core::call::model::{
+    Blame, CallFailure, CallLimits, CallReport, Limit, ModelAnswer, ModelCall, Repair,
 };
-use bcce_core::prompt::Prompt;
-use bcce_core::routing::Route;
-use bcce_core::run::{Run, StepRef};
-use bcce_core::template::Step;
+use bcce_core::call::parameters::Parameters;
+use bcce_core::call::request_building;
+use bcce_core::call::request_building::{answered, describe};
+use bcce_core::config::template::Step;
+use bcce_core::document::prompt::Prompt;
+use bcce_core::failover::breaker::Signal;
+use bcce_core::failover::route::Route;
+use bcce_core::ports::CallModel;
+use bcce_core::run::ids::{Run, StepRef};
+use bcce_core::run::plan::Plan;
 use time::OffsetDateTime;
 
 /// What one call is made of.
@@ -95,7 +99,7 @@ impl Call<'_> {
 
     fn after(&self, failure: &CallFailure) -> Result<CallOutcome, Fault> {
         let (run_id, step) = (&self.run.run_id, &self.step.id);
-        let what = told(self.target, failure);
+        let what = describe(self.target, failure);
         if let Some(cause) = failure.blame.cause() {
             tracing::warn!(run_id, step, "a request does not fit a target: {what}");
             return Ok(CallOutcome::Misfit { cause, error: Fault::new(failure.name, what) });
@@ -121,7 +125,12 @@ impl Call<'_> {
             repair: self.repair,
             parameters: self.parameters,
             cache: self.step.cache,
-            metadata: asking::metadata(self.plan, self.run, self.step, self.reference.item),
+            metadata: bcce_core::run::metadata::metadata(
+                self.plan,
+                self.run,
+                self.step,
+                self.reference.item,
+            ),
             limits: self.limits(),
         }
     }

@@ -1,11 +1,12 @@
 //! What a step's prompt is rendered over: the run's inputs, what the steps before said, and the item.
 
-use bcce_core::artifact::{StepArtifact, parse};
-use bcce_core::error::Fault;
-use bcce_core::plan::Plan;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
+use bcce_core::config::template::Step;
 use bcce_core::ports::GetObject;
-use bcce_core::run::RunRef;
-use bcce_core::template::Step;
+use bcce_core::run::artifact::StepArtifact;
+use bcce_core::run::ids::RunRef;
+use bcce_core::run::plan::Plan;
 use futures::{StreamExt, TryStreamExt};
 use serde_json::{Map, Value, json};
 

@@ -8,10 +8,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use bcce_core::attempt::Target;
-use bcce_core::digest::sha256_hex;
-use bcce_core::health::book::Book;
-use bcce_core::health::target_key;
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::target::Target;
+use bcce_core::failover::breaker::target_key;
+use bcce_core::io::shared_breakers::SharedBreakers;
 use bcce_core::ports::ReadCaches;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -56,7 +56,7 @@ impl Grammars {
     /// that is out of reach, the schema counts as new.
     pub async fn has<L: ReadCaches>(
         &self,
-        health: &Book<L>,
+        health: &SharedBreakers<L>,
         (schema, target): &Key,
         now: OffsetDateTime,
     ) -> bool {

@@ -14,17 +14,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bcce_aws::{StartError, optional_variable, variable};
-use bcce_core::artifact::{
-    Course, StepArtifact, StepFailure, StepStatus, parse, store_once, to_json,
-};
-use bcce_core::attempt::{Attempt, Totals};
-use bcce_core::emf::ledger_unreachable;
-use bcce_core::error::{ErrorName, Fault};
-use bcce_core::health::book::Book;
-use bcce_core::limits::{MAX_MESSAGE_CHARS, MAX_STATE_MESSAGE_BYTES, cut, cut_bytes};
+use bcce_core::base::emf::ledger_unreachable;
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::limits::{MAX_MESSAGE_CHARS, MAX_STATE_MESSAGE_BYTES, cut, cut_bytes};
+use bcce_core::call::attempt::{Attempt, Totals};
+use bcce_core::failover::decision::{Decision, Next};
+use bcce_core::io::objects::store_once;
+use bcce_core::io::shared_breakers::SharedBreakers;
 use bcce_core::ports::{CallModel, Clock, GetObject, PutOnce};
-use bcce_core::routing::{Decision, Next};
-use bcce_core::run::{Run, StepRef};
+use bcce_core::run::artifact::{StepArtifact, StepFailure, StepRecord, StepStatus};
+use bcce_core::run::ids::{Run, StepRef};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -59,7 +59,7 @@ pub struct Ports<S, M, C, L, F> {
     pub store: S,
     pub model: M,
     pub clock: C,
-    pub health: Book<L>,
+    pub health: SharedBreakers<L>,
     pub plans: Plans,
     pub grammars: Grammars,
     /// Takes documents of metrics.
@@ -166,7 +166,7 @@ const ADVISED: usize = 2;
 /// nothing of the input. The message is bounded, since the failures of a whole wave travel through the state machine
 /// together; every attempt is in the step's failure.
 fn stopped(name: ErrorName, request: &Request) -> Fault {
-    let because = request.decisions.last().map(Decision::told);
+    let because = request.decisions.last().map(Decision::describe);
     let errors: BTreeSet<&str> =
         request.attempts.iter().filter_map(|a| a.error).map(ErrorName::as_str).collect();
     let errors = errors.into_iter().collect::<Vec<_>>().join(", ");
@@ -191,7 +191,7 @@ async fn conclude(
     match walked {
         Walked::Answered { attempts, answer } => {
             let artifact = StepArtifact {
-                course: course(request, attempts),
+                record: step_record(request, attempts),
                 output: answer.output,
                 truncated: answer.truncated,
                 stop_reason: answer.stop_reason,
@@ -204,7 +204,7 @@ async fn conclude(
         Walked::Exhausted { attempts } => Ok(Response::Exhausted { attempts }),
         Walked::Failed { attempts, error } => {
             let status = StepStatus::of_error(error.name);
-            let failure = StepFailure { course: course(request, attempts), status, error };
+            let failure = StepFailure { record: step_record(request, attempts), status, error };
             let key = run.failure_key(&step.step, step.item);
             let stored = store_once(store, &key, &run.run_id, to_json(&failure)?).await?;
             let failure: StepFailure = parse(&key, &stored)?;
@@ -221,8 +221,8 @@ fn short(error: Fault) -> Fault {
     Fault { message: cut_bytes(&error.message, MAX_STATE_MESSAGE_BYTES), ..error }
 }
 
-fn course(request: &Request, attempts: Vec<Attempt>) -> Course {
-    Course {
+fn step_record(request: &Request, attempts: Vec<Attempt>) -> StepRecord {
+    StepRecord {
         version: 1,
         run_id: request.run.run_id.clone(),
         attempt_no: request.run.attempt_no,

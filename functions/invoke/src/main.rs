@@ -2,7 +2,7 @@ use bcce_aws::bedrock::Bedrock;
 use bcce_aws::health::HealthTable;
 use bcce_aws::s3::S3Store;
 use bcce_aws::{StartError, SystemClock};
-use bcce_core::health::book::Book;
+use bcce_core::io::shared_breakers::SharedBreakers;
 use invoke::{Config, Ports, Request, handle};
 
 fn main() -> Result<(), StartError> {
@@ -13,7 +13,7 @@ fn main() -> Result<(), StartError> {
             store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)),
             model: Bedrock::new(&aws, config.bedrock_endpoint.clone()),
             clock: SystemClock,
-            health: Book::new(HealthTable::new(&aws, &config.ledger_table)),
+            health: SharedBreakers::new(HealthTable::new(&aws, &config.ledger_table)),
             plans: Default::default(),
             grammars: Default::default(),
             metrics: |document: &str| println!("{document}"),

@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bcce_core::artifact::parse;
-use bcce_core::digest::sha256_hex;
-use bcce_core::error::Fault;
-use bcce_core::plan::Plan;
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
 use bcce_core::ports::GetObject;
-use bcce_core::run::Run;
+use bcce_core::run::ids::Run;
+use bcce_core::run::plan::Plan;
 
 /// The last plan that was read, by digest. A plan never changes, and the steps of one run tend to meet
 /// in one warm function; one is enough, since a plan holds its inputs and may be a megabyte.

@@ -7,16 +7,19 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use bcce_core::attempt::{Attempt, Target};
-use bcce_core::begun::Begun;
-use bcce_core::error::{ErrorName, Fault};
-use bcce_core::health::latency::{bucket, slot};
-use bcce_core::health::{Report, Signal, target_key};
-use bcce_core::plan::Plan;
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::target::Target;
+use bcce_core::call::attempt::Attempt;
+use bcce_core::config::routing::Strategy;
+use bcce_core::failover::breaker::{Report, Signal, target_key};
+use bcce_core::failover::decision::{Decision, Next};
+use bcce_core::failover::latency::{bucket, slot};
+use bcce_core::failover::route::Route;
 use bcce_core::ports::{
-    Clock, CountLatency, NoteCache, NoteCall, ReadBreakers, ReadCaches, WriteBreaker,
+    Clock, CountLatency, LogCall, NoteCache, ReadBreakers, ReadCaches, WriteBreaker,
 };
-use bcce_core::routing::{Decision, Next, Route, Strategy};
+use bcce_core::run::call_log::LoggedCall;
+use bcce_core::run::plan::Plan;
 use futures::StreamExt;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
@@ -25,12 +28,12 @@ use crate::{Ports, Request, grammars};
 
 /// What a ledger has to implement to take reports of calls.
 pub trait TakeReports:
-    ReadBreakers + ReadCaches + WriteBreaker + CountLatency + NoteCache + NoteCall
+    ReadBreakers + ReadCaches + WriteBreaker + CountLatency + NoteCache + LogCall
 {
 }
 
 impl<L> TakeReports for L where
-    L: ReadBreakers + ReadCaches + WriteBreaker + CountLatency + NoteCache + NoteCall
+    L: ReadBreakers + ReadCaches + WriteBreaker + CountLatency + NoteCache + LogCall
 {
 }
 
@@ -67,10 +70,10 @@ pub(crate) fn log_call<'a, S, M, C, L: TakeReports, F>(
     reports: &Reports<'a>,
     ports: &'a Ports<S, M, C, L, F>,
     request: &Request,
-    call: Begun,
+    call: LoggedCall,
 ) {
     let (run, step) = (request.run.reference.clone(), request.step.clone());
-    reports.add(async move { ports.health.begin(&run, &step, &call).await });
+    reports.add(async move { ports.health.log_call(&run, &step, &call).await });
 }
 
 /// A call that is over.

@@ -4,11 +4,14 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use bcce_core::attempt::{AttemptKind, AttemptOutcome, Usage};
-use bcce_core::digest::sha256_hex;
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::usage::Usage;
+use bcce_core::call::attempt::{AttemptKind, AttemptOutcome};
+use bcce_core::call::model::{
+    Blame, CallFailure, CallReport, Limit, ModelAnswer, ModelCall, Served,
+};
+use bcce_core::failover::breaker::Breaker;
 use bcce_core::fakes::{MemoryHealth, MemoryStore, StoppedClock};
-use bcce_core::health::Breaker;
-use bcce_core::ports::{Blame, CallFailure, CallReport, Limit, ModelAnswer, ModelCall, Served};
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -117,7 +120,7 @@ fn ports(reports: impl IntoIterator<Item = CallReport>) -> Fakes {
         store: MemoryStore::with([(run.plan_key(), PLAN.as_bytes().to_vec())]),
         model: Model { says: RefCell::new(reports.into_iter().collect()), ..Model::default() },
         clock: StoppedClock(datetime!(2026-11-01 12:00:01 UTC)),
-        health: Book::new(Box::leak(Box::default())),
+        health: SharedBreakers::new(Box::leak(Box::default())),
         plans: Plans::default(),
         grammars: Grammars::default(),
         metrics: Box::new(|_| {}),
@@ -617,10 +620,10 @@ async fn the_elected_probe_closes_the_breaker_by_its_answer() {
     let ports = ports([says("Yes.", "end_turn")]);
     let mut request = request();
     let Next::Targets(targets) = &request.next else { panic!() };
-    let key = bcce_core::health::target_key(&targets[0]);
+    let key = bcce_core::failover::breaker::target_key(&targets[0]);
     let mut open = Breaker { open_until: Some(ports.clock.now()), ..Breaker::default() };
     assert!(open.elect("token", ports.clock.now(), Duration::from_secs(9)));
-    let kept = bcce_core::ports::Kept { breaker: open, revision: 3 };
+    let kept = bcce_core::ports::StoredBreaker { breaker: open, revision: 3 };
     ports.health.ledger().kept.borrow_mut().insert(key, kept);
     request.decisions[0].probe = Some("token".into());
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
@@ -633,10 +636,10 @@ async fn an_answer_of_a_target_with_failures_on_record_takes_one_back() {
     let ports = ports([says("Yes.", "end_turn")]);
     let mut request = request();
     let Next::Targets(targets) = &request.next else { panic!() };
-    let key = bcce_core::health::target_key(&targets[0]);
+    let key = bcce_core::failover::breaker::target_key(&targets[0]);
     let until = ports.clock.now() + Duration::from_secs(9);
     let watched = Breaker { failures: 2, counts_until: Some(until), ..Breaker::default() };
-    let kept = bcce_core::ports::Kept { breaker: watched, revision: 1 };
+    let kept = bcce_core::ports::StoredBreaker { breaker: watched, revision: 1 };
     ports.health.ledger().kept.borrow_mut().insert(key, kept);
     request.decisions[0].watched = vec![0];
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
@@ -663,7 +666,7 @@ async fn every_call_is_logged_as_its_attempt_records_it() {
     let ports = ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     let key = request().run.step_key("answer", None);
-    let record: Course = parse(&key, &ports.store.objects.borrow()[&key]).unwrap();
+    let record: StepRecord = parse(&key, &ports.store.objects.borrow()[&key]).unwrap();
     let logged = ports.health.ledger().begun.borrow();
     assert_eq!((logged.len(), record.attempts.len()), (2, 2));
     assert!(logged.iter().all(|call| !call.is_lost([&record])));
@@ -692,9 +695,9 @@ async fn what_opened_since_the_decision_is_not_called() {
     let mut request = request();
     let now = ports.clock.now();
     let Next::Targets(targets) = &request.next else { panic!() };
-    let key = bcce_core::health::target_key(&targets[0]);
+    let key = bcce_core::failover::breaker::target_key(&targets[0]);
     let open = Breaker { open_until: Some(now + Duration::from_secs(9)), ..Breaker::default() };
-    let kept = bcce_core::ports::Kept { breaker: open, revision: 1 };
+    let kept = bcce_core::ports::StoredBreaker { breaker: open, revision: 1 };
     ports.health.ledger().kept.borrow_mut().insert(key, kept);
     request.decisions[0].at = now - Duration::from_secs(6);
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
@@ -708,10 +711,10 @@ async fn a_probe_that_comes_too_late_is_not_made() {
     let mut request = request();
     let now = ports.clock.now();
     let Next::Targets(targets) = &request.next else { panic!() };
-    let key = bcce_core::health::target_key(&targets[0]);
+    let key = bcce_core::failover::breaker::target_key(&targets[0]);
     let mut open = Breaker { open_until: Some(now), ..Breaker::default() };
     assert!(open.elect("another", now, Duration::from_secs(9)));
-    let kept = bcce_core::ports::Kept { breaker: open, revision: 1 };
+    let kept = bcce_core::ports::StoredBreaker { breaker: open, revision: 1 };
     ports.health.ledger().kept.borrow_mut().insert(key, kept);
     request.decisions[0].at = now - Duration::from_secs(40);
     request.decisions[0].probe = Some("mine".into());
@@ -737,7 +740,7 @@ async fn a_quota_of_the_day_leaves_the_target_alone_until_the_day_turns() {
     let mut request = request();
     // An earlier failure of the same target does not suppress the report.
     let before = Attempt {
-        target: bcce_core::attempt::Target {
+        target: bcce_core::base::target::Target {
             account: None,
             region: "us-east-1".into(),
             model_id: "us.anthropic.claude-haiku-5-5".into(),

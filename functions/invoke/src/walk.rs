@@ -4,17 +4,20 @@ mod target; // the calls of one target
 
 use std::time::Duration;
 
-use bcce_core::asking::{self, Answer};
-use bcce_core::attempt::{Attempt, Cause, Target};
-use bcce_core::error::Fault;
-use bcce_core::health::{Breaker, Standing, target_key};
-use bcce_core::parameters::{Parameters, json_output};
-use bcce_core::plan::Plan;
+use bcce_core::base::error::Fault;
+use bcce_core::base::target::Target;
+use bcce_core::call::attempt::{Attempt, Cause};
+use bcce_core::call::parameters::{Parameters, json_output};
+use bcce_core::call::request_building;
+use bcce_core::call::request_building::Answer;
+use bcce_core::config::routing::Routing;
+use bcce_core::config::template::Step;
+use bcce_core::document::prompt::Prompt;
+use bcce_core::document::schema::subset::subset;
+use bcce_core::failover::breaker::{Breaker, Status, target_key};
+use bcce_core::failover::route::Route;
 use bcce_core::ports::{CallModel, Clock, GetObject};
-use bcce_core::prompt::Prompt;
-use bcce_core::routing::{Route, Routing};
-use bcce_core::schema::subset::subset;
-use bcce_core::template::Step;
+use bcce_core::run::plan::Plan;
 use target::Outcome;
 use time::OffsetDateTime;
 
@@ -84,7 +87,7 @@ where
         let until = ports.clock.now() + request.remaining.saturating_sub(MARGIN);
         let attempts = request.attempts.clone();
         let schema_refused = is_refused(ports, step, &attempts).await;
-        Ok(asking::prompt(step, &context).map(|prompt| Self {
+        Ok(request_building::prompt(step, &context).map(|prompt| Self {
             ports,
             reports,
             request,
@@ -137,9 +140,9 @@ where
             decision.probe.as_deref().is_some_and(|token| breaker.is_probed_by(token))
         };
         breakers.iter().all(|breaker| match breaker.standing(now) {
-            Standing::Closed => true,
-            Standing::Probed { .. } => is_mine(breaker),
-            Standing::Open { .. } | Standing::Due => false,
+            Status::Closed => true,
+            Status::Probed { .. } => is_mine(breaker),
+            Status::Open { .. } | Status::Due => false,
         })
     }
 

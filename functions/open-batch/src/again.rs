@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::artifact::{add_line, parse};
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::{add_line, parse};
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::reference::{BatchRef, Place};
-use bcce_core::batch::{Entry, ItemResult, ItemStatus, Mode, earlier};
-use bcce_core::error::Fault;
+use bcce_core::batch::{Entry, ItemResult, ItemStatus, Mode};
+use bcce_core::io::previous_results;
 use bcce_core::ports::{GetObject, PutObject};
 
 /// `None`: no attempt before it was opened.
@@ -49,7 +50,7 @@ async fn left_over(
     batch: &BatchRef,
     part: u32,
 ) -> Result<Vec<Place>, Fault> {
-    let next = earlier::results(store, batch, part).await?;
+    let next = previous_results::previous_results(store, batch, part).await?;
     let next: Option<BTreeMap<u64, u32>> =
         next.map(|results| results.iter().filter_map(attempt).collect());
     let key = batch.part_key(part);

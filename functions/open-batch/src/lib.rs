@@ -8,20 +8,21 @@ mod take_in; // the manifest or the objects, read once
 mod tests;
 
 use bcce_aws::{StartError, optional_number, variable};
-use bcce_core::artifact::{parse, to_json};
+use bcce_core::base::error::{ErrorName, Fault, Problems};
+use bcce_core::base::json::{parse, to_json};
 use bcce_core::batch::manifest::{Opened, SourceRead};
-use bcce_core::batch::mode::{self, Asked};
+use bcce_core::batch::mode::Asked;
 use bcce_core::batch::reference::BatchRun;
 use bcce_core::batch::source::{INBOX, UPLOADS};
-use bcce_core::batch::{Intake, Location, Mapping, Mode, StoredBatch, Tolerance, tally};
-use bcce_core::ending::ExecutionStatus;
-use bcce_core::environment::Source;
-use bcce_core::error::{ErrorName, Fault, Problems};
+use bcce_core::batch::{Intake, Location, Mapping, Mode, StoredBatch, Tolerance, mode, progress};
+use bcce_core::io::reader::Reader;
 use bcce_core::ledger::OpenedBatch;
+use bcce_core::ports;
 use bcce_core::ports::{
-    self, Clock, GetObject, GetParameters, ListSource, OpenBatch, OpenSource, PutObject,
+    Clock, GetObject, GetParameters, ListSource, OpenBatch, OpenSource, PutObject,
 };
-use bcce_core::slot::batch_weight;
+use bcce_core::run::ending::ExecutionStatus;
+use bcce_core::run::slots::batch_weight;
 use serde::{Deserialize, Serialize};
 
 use parts::Written;
@@ -185,7 +186,7 @@ where
         let limit = config.tenant_maximum_batch_items;
         stored.batch.concurrency = Some(batch_weight(stored.batch.concurrency(), limit));
         let location = allowed(config, &stored)?;
-        let source = Source {
+        let source = Reader {
             store: &self.store,
             parameters: &self.parameters,
             bucket: &config.bucket,
@@ -227,7 +228,7 @@ fn opened(
         because: chosen.because,
         bulk: chosen.bulk,
         concurrency: spec.concurrency(),
-        allowed_failures: tally::allowed_failures(written.items, spec.tolerated_failure_percent),
+        allowed_failures: progress::allowed_failures(written.items, spec.tolerated_failure_percent),
     }
 }
 

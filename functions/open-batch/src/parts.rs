@@ -1,9 +1,9 @@
 //! Entries on their way to S3, a part at a time, several parts at once.
 
-use bcce_core::artifact::{add_line, to_json};
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::{add_line, to_json};
 use bcce_core::batch::Entry;
 use bcce_core::batch::reference::{BatchRef, Part, Place};
-use bcce_core::error::Fault;
 use bcce_core::ports::PutObject;
 use futures::StreamExt;
 use futures::future::LocalBoxFuture;

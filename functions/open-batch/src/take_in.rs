@@ -1,13 +1,13 @@
 //! The manifest or the objects, read once from end to end.
 
+use bcce_core::base::error::{Fault, Problems};
 use bcce_core::batch::intake::{Taken, Typical};
 use bcce_core::batch::manifest::SourceRead;
 use bcce_core::batch::reference::BatchRef;
 use bcce_core::batch::{Entry, Format, Intake, Location, Reader, StoredBatch};
-use bcce_core::environment::Configuration;
-use bcce_core::error::{Fault, Problems};
-use bcce_core::plan::Plan;
+use bcce_core::config::configuration::Configuration;
 use bcce_core::ports::{GetObject, ListSource, NextBytes, OpenSource, PutObject};
+use bcce_core::run::plan::Plan;
 
 use crate::Ports;
 use crate::parts::{Parts, Written};

@@ -1,7 +1,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use bcce_core::artifact::add_line;
+use bcce_core::base::json::add_line;
 use bcce_core::batch::{BatchRef, BatchRequest, Entry, ItemResult, ItemStatus, Place};
 use bcce_core::fakes::{MemoryParameters, MemorySources, MemoryStore, StoppedClock, now};
 use serde_json::{Value, json};

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bcce_core::artifact::parse;
-use bcce_core::batch::reference::{BatchRef, ItemOf};
-use bcce_core::batch::{StoredBatch, Tally};
-use bcce_core::error::Fault;
-use bcce_core::ports::{GetObject, ReadTally};
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
+use bcce_core::batch::reference::BatchRef;
+use bcce_core::batch::{BatchProgress, StoredBatch};
+use bcce_core::ports::{GetObject, ReadBatchProgress};
+use bcce_core::run::ids::ItemOf;
 use time::OffsetDateTime;
 
 /// How old a reading of the progress may be. For so long items are started although too many have failed.
@@ -16,22 +17,22 @@ const FRESH: Duration = Duration::from_secs(2);
 
 /// The last progress that was read.
 #[derive(Default)]
-pub struct RecentProgress(RefCell<Option<(ItemOf, OffsetDateTime, Tally)>>);
+pub struct RecentProgress(RefCell<Option<(ItemOf, OffsetDateTime, BatchProgress)>>);
 
 impl RecentProgress {
     pub async fn read(
         &self,
-        ledger: &impl ReadTally,
+        ledger: &impl ReadBatchProgress,
         batch: &ItemOf,
         now: OffsetDateTime,
-    ) -> Result<Tally, Fault> {
+    ) -> Result<BatchProgress, Fault> {
         if let Some((known, at, progress)) = self.0.borrow().as_ref()
             && known == batch
             && now - *at < FRESH
         {
             return Ok(progress.clone());
         }
-        let progress = ledger.tally(batch).await?;
+        let progress = ledger.batch_progress(batch).await?;
         *self.0.borrow_mut() = Some((batch.clone(), now, progress.clone()));
         Ok(progress)
     }

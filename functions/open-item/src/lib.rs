@@ -6,16 +6,16 @@ mod known; // what the items of one batch share
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::{parse, to_json};
-use bcce_core::batch::making::make;
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::json::{parse, to_json};
 use bcce_core::batch::manifest::{BatchNotice, BatchStatus, Counts};
 use bcce_core::batch::reference::{BatchRun, Place};
-use bcce_core::batch::{Entry, Halt, Item, Tally, Tolerance};
-use bcce_core::error::{ErrorName, Fault};
+use bcce_core::batch::{BatchProgress, Entry, Halt, Item, Tolerance};
+use bcce_core::io::item_run::item_run;
 use bcce_core::ports::{
-    Clock, GetObject, GetRange, HaltBatch, OpenSource, PutObject, PutOnce, ReadTally,
+    Clock, GetObject, GetRange, HaltBatch, OpenSource, PutObject, PutOnce, ReadBatchProgress,
 };
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
 use serde::{Deserialize, Serialize};
 
 pub use known::{Batches, Halted, RecentProgress};
@@ -85,7 +85,7 @@ pub async fn handle<S, R, L, C>(
 where
     S: GetObject + GetRange + PutObject + PutOnce,
     R: OpenSource,
-    L: ReadTally + HaltBatch,
+    L: ReadBatchProgress + HaltBatch,
     C: Clock,
 {
     let (batch, now) = (&request.batch, ports.clock.now());
@@ -115,13 +115,13 @@ impl<S, R, L, C> Ports<S, R, L, C>
 where
     S: GetObject + GetRange + PutObject + PutOnce,
     R: OpenSource,
-    L: ReadTally + HaltBatch,
+    L: ReadBatchProgress + HaltBatch,
     C: Clock,
 {
     async fn halt(
         &self,
         request: &Request,
-        progress: &Tally,
+        progress: &BatchProgress,
         halt: Halt,
     ) -> Result<Response, Fault> {
         let batch = request.batch.item_of();
@@ -139,7 +139,8 @@ where
         let (batch, place) = (&request.batch, &request.place);
         let stored = self.batches.read(&self.store, batch).await?;
         let item = self.item(batch, place).await?;
-        let made = make(&self.store, &self.sources, &stored, batch, item, place.attempt_no).await?;
+        let made =
+            item_run(&self.store, &self.sources, &stored, batch, item, place.attempt_no).await?;
         Ok(made.run)
     }
 
@@ -154,7 +155,7 @@ where
     }
 }
 
-fn notice(request: &Request, progress: &Tally, halt: Halt) -> BatchNotice {
+fn notice(request: &Request, progress: &BatchProgress, halt: Halt) -> BatchNotice {
     let batch = &request.batch;
     let message = format!("{}; no further one is started", halt.because);
     BatchNotice {

@@ -1,8 +1,8 @@
 use std::cell::{Cell, RefCell};
 
-use bcce_core::batch::reference::ItemOf;
 use bcce_core::batch::{BatchRequest, StoredBatch};
 use bcce_core::fakes::{MemorySources, MemoryStore, now};
+use bcce_core::run::ids::ItemOf;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -14,14 +14,14 @@ const EVENT: &str = include_str!("../../../events/open-item/first.json");
 /// What of the batch is over, and who owns the notification of its halt.
 #[derive(Default)]
 struct Ledger {
-    progress: RefCell<Tally>,
+    progress: RefCell<BatchProgress>,
     reads: Cell<u32>,
     halts: Cell<u32>,
     notification_owner: RefCell<Option<String>>,
 }
 
-impl ReadTally for Ledger {
-    async fn tally(&self, _: &ItemOf) -> Result<Tally, Fault> {
+impl ReadBatchProgress for Ledger {
+    async fn batch_progress(&self, _: &ItemOf) -> Result<BatchProgress, Fault> {
         self.reads.set(self.reads.get() + 1);
         Ok(self.progress.borrow().clone())
     }
@@ -215,22 +215,26 @@ fn an_object_that_makes_too_long_a_request_is_refused() {
     assert!(refused(&ports, &request).starts_with("request: is "));
 }
 
-fn too_many(request: &Request) -> Tally {
-    Tally { failed: request.tolerance.failures + 1, succeeded: 5, ..Tally::default() }
+fn too_many(request: &Request) -> BatchProgress {
+    BatchProgress {
+        failed: request.tolerance.failures + 1,
+        succeeded: 5,
+        ..BatchProgress::default()
+    }
 }
 
 #[test]
 fn as_many_failures_as_may_be_halt_nothing() {
     let (ports, request) = of_a_row();
     *ports.ledger.progress.borrow_mut() =
-        Tally { failed: request.tolerance.failures, ..Tally::default() };
+        BatchProgress { failed: request.tolerance.failures, ..BatchProgress::default() };
     ready(&ports, &request);
 }
 
 #[test]
 fn when_too_many_failed_nothing_is_started_and_one_execution_notifies() {
     let (ports, request) = of_a_row();
-    *ports.ledger.progress.borrow_mut() = Tally { truncated: 2, ..too_many(&request) };
+    *ports.ledger.progress.borrow_mut() = BatchProgress { truncated: 2, ..too_many(&request) };
     let written = ports.store.objects.borrow().clone();
     let notice = |owner: &str| {
         let request = Request { notification_owner: owner.into(), ..again(&request) };
@@ -260,7 +264,8 @@ fn what_is_halted_stays_so() {
     *ports.ledger.progress.borrow_mut() = too_many(&request);
     assert!(matches!(open(&ports, &request), Ok(Response::Halted { notice: Some(_) })));
     let halted = ports.ledger.progress.borrow().halted.clone();
-    *ports.ledger.progress.borrow_mut() = Tally { halted, succeeded: 1_000, ..Tally::default() };
+    *ports.ledger.progress.borrow_mut() =
+        BatchProgress { halted, succeeded: 1_000, ..BatchProgress::default() };
     let later = ports.clock.0.get() + time::Duration::seconds(3);
     ports.clock.0.set(later);
     assert!(matches!(open(&ports, &request), Ok(Response::Halted { notice: Some(_) })));
@@ -295,7 +300,7 @@ fn a_reading_of_the_progress_is_good_for_two_seconds_and_for_its_own_batch() {
     later(1);
     assert!(matches!(open(&ports, &request), Ok(Response::Halted { .. })));
     // A retry counts from nothing.
-    *ports.ledger.progress.borrow_mut() = Tally::default();
+    *ports.ledger.progress.borrow_mut() = BatchProgress::default();
     request.batch.reference.attempt_no = 2;
     ready(&ports, &request);
     assert_eq!(ports.ledger.reads.get(), 3);
@@ -303,10 +308,10 @@ fn a_reading_of_the_progress_is_good_for_two_seconds_and_for_its_own_batch() {
 
 #[test]
 fn a_cost_that_is_not_known_as_a_whole_is_given_as_a_part() {
-    let known = Tally { cost_usd: "0.50".parse().unwrap(), ..Tally::default() };
+    let known = BatchProgress { cost_usd: "0.50".parse().unwrap(), ..BatchProgress::default() };
     let totals = serde_json::to_value(known.totals()).unwrap();
     assert_eq!(totals["cost_usd"], "0.5");
-    let totals = serde_json::to_value(Tally { unknown_cost: 1, ..known }.totals()).unwrap();
+    let totals = serde_json::to_value(BatchProgress { unknown_cost: 1, ..known }.totals()).unwrap();
     assert_eq!(
         (&totals["cost_usd"], &totals["priced_subtotal_usd"]),
         (&Value::Null, &json!("0.5"))

@@ -1,13 +1,14 @@
 //! Everything there is to know about a run, read off its artifacts.
 
-use bcce_core::artifact::{ArtifactRef, Course, FinishedStep, StepFailure, parse};
-use bcce_core::attempt::{Attempt, AttemptKind};
-use bcce_core::begun::BegunStep;
-use bcce_core::error::Fault;
-use bcce_core::manifest::{Evidence, Manifest};
-use bcce_core::plan::Plan;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
+use bcce_core::call::attempt::{Attempt, AttemptKind};
 use bcce_core::ports::{GetObject, ListObjects};
-use bcce_core::run::{ANSWER, FAILURE, RunRef, StepRef};
+use bcce_core::run::artifact::{ArtifactRef, FinishedStep, StepFailure, StepRecord};
+use bcce_core::run::call_log::LoggedStep;
+use bcce_core::run::ids::{ANSWER, FAILURE, RunRef, StepRef};
+use bcce_core::run::manifest::{Evidence, Manifest};
+use bcce_core::run::plan::Plan;
 use futures::StreamExt;
 use time::OffsetDateTime;
 
@@ -58,25 +59,25 @@ pub(crate) async fn gather(
 impl Found {
     /// Seconds until an execution that was ended from outside may be over; `None`: it is.
     pub fn wait_s(&self, request: &Request, now: OffsetDateTime) -> Option<u64> {
-        let is = |course: &Course, step: &StepRef| {
-            course.step_id == step.step && course.item == step.item
+        let is = |step_record: &StepRecord, step: &StepRef| {
+            step_record.step_id == step.step && step_record.item == step.item
         };
         let answered = |step: &StepRef| {
             let answer = self.answers.iter().find(|answer| is(answer, step))?;
             answer.attempts.last().map(Attempt::ended_at)
         };
         // A record of a job that did not stand ended nothing: the step is asked on demand.
-        let is_record = |course: &Course| {
-            !course.attempts.is_empty()
-                && course.attempts.iter().all(|attempt| attempt.kind == AttemptKind::Bulk)
+        let is_record = |step_record: &StepRecord| {
+            !step_record.attempts.is_empty()
+                && step_record.attempts.iter().all(|attempt| attempt.kind == AttemptKind::Bulk)
         };
         let failed = |step: &StepRef| {
-            self.failures.iter().any(|f| is(&f.course, step) && !is_record(&f.course))
+            self.failures.iter().any(|f| is(&f.record, step) && !is_record(&f.record))
         };
         request.ending.as_ref()?.wait_s(self.plan.as_ref(), answered, failed, now)
     }
 
-    pub fn seal(self, request: &Request, begun: Vec<BegunStep>, now: OffsetDateTime) -> Manifest {
+    pub fn seal(self, request: &Request, begun: Vec<LoggedStep>, now: OffsetDateTime) -> Manifest {
         Manifest::seal(Evidence {
             run: &request.run,
             plan: self.plan.as_ref(),

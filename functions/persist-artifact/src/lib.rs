@@ -6,16 +6,17 @@ mod evidence;
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::ending::Ending;
-use bcce_core::error::Fault;
-use bcce_core::manifest::{ManifestRef, StepFault};
-use bcce_core::notice::RunNotice;
+use bcce_core::base::error::Fault;
+use bcce_core::io::seal;
+use bcce_core::io::seal::{Sealed, Subject};
 use bcce_core::ports::{
-    Clock, GetObject, GetSealed, ListObjects, PutOnce, PutSealed, ReadCalls, SignDigest,
+    Clock, GetObject, GetSealed, ListObjects, PutOnce, PutSealed, ReadCallLog, SignDigest,
     VerifyDigest,
 };
-use bcce_core::run::Run;
-use bcce_core::seal::{self, Sealed, Subject};
+use bcce_core::run::ending::Ending;
+use bcce_core::run::ids::Run;
+use bcce_core::run::manifest::{ManifestRef, StepFault};
+use bcce_core::run::notice::RunNotice;
 use serde::{Deserialize, Serialize};
 
 pub struct Config {
@@ -81,7 +82,7 @@ where
     S: GetObject + PutOnce + GetSealed + PutSealed + ListObjects,
     K: SignDigest + VerifyDigest,
     C: Clock,
-    L: ReadCalls,
+    L: ReadCallLog,
 {
     let run = request.run.clone();
     let (store, key, subject) = (&ports.store, &ports.signing_key, Subject::of_run(&run));
@@ -92,7 +93,7 @@ where
             if let Some(wait_s) = found.wait_s(&request, ports.clock.now()) {
                 return Ok(Response::AtWork { wait_s });
             }
-            let begun = ports.ledger.begun(&run).await?;
+            let begun = ports.ledger.logged_calls(&run).await?;
             let manifest = found.seal(&request, begun, ports.clock.now());
             seal::seal(store, key, &subject, manifest).await?
         }

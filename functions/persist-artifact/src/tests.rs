@@ -1,14 +1,15 @@
 use std::time::Duration;
 
-use bcce_core::artifact::{Course, parse};
-use bcce_core::begun::{Begun, BegunStep};
-use bcce_core::digest::{sha256, sha256_hex};
-use bcce_core::ending::ExecutionStatus;
-use bcce_core::error::ErrorName;
+use bcce_core::base::digest::{sha256, sha256_hex};
+use bcce_core::base::error::ErrorName;
+use bcce_core::base::json::parse;
 use bcce_core::fakes::{MemoryHealth, MemoryKey, MemoryStore, StoppedClock};
-use bcce_core::notice::RunStatus;
-use bcce_core::run::RunRef;
-use bcce_core::seal::Kind;
+use bcce_core::run::artifact::StepRecord;
+use bcce_core::run::call_log::{LoggedCall, LoggedStep};
+use bcce_core::run::ending::ExecutionStatus;
+use bcce_core::run::ids::RunRef;
+use bcce_core::run::manifest::Kind;
+use bcce_core::run::notice::RunStatus;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -192,11 +193,11 @@ async fn whatever_call_fails_nothing_half_is_sealed_and_the_retry_seals() {
 #[tokio::test]
 async fn a_call_that_no_artifact_tells_of_is_counted_and_its_cost_unknown() {
     let ports = ports();
-    let answer: Course = parse("answer", ANSWER.as_bytes()).unwrap();
+    let answer: StepRecord = parse("answer", ANSWER.as_bytes()).unwrap();
     let told = answer.attempts.last().unwrap();
-    let call = Begun { started_at: told.started_at, target: told.target.clone() };
-    let lost = Begun { started_at: told.started_at - Duration::from_secs(3), ..call.clone() };
-    let begun = [call, lost].map(|call| BegunStep { step: "answer".into(), item: None, call });
+    let call = LoggedCall { started_at: told.started_at, target: told.target.clone() };
+    let lost = LoggedCall { started_at: told.started_at - Duration::from_secs(3), ..call.clone() };
+    let begun = [call, lost].map(|call| LoggedStep { step: "answer".into(), item: None, call });
     *ports.ledger.begun.borrow_mut() = begun.to_vec();
     seal(&ports, request()).await.unwrap();
     let manifest = manifest(&ports);

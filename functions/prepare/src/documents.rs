@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bcce_core::environment::{Configuration, Source};
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
+use bcce_core::config::configuration::Configuration;
+use bcce_core::io::reader::Reader;
 use bcce_core::ports::{GetObject, GetParameters};
 use time::OffsetDateTime;
 
@@ -24,7 +25,7 @@ impl Documents {
     /// can mend it, a retry cannot. It is not kept, so that mending it takes effect at once.
     pub async fn read(
         &self,
-        source: &Source<'_, impl GetObject, impl GetParameters>,
+        source: &Reader<'_, impl GetObject, impl GetParameters>,
         now: OffsetDateTime,
         workflow: &str,
     ) -> Result<Rc<Configuration>, Fault> {

@@ -9,16 +9,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bcce_aws::{StartError, optional_number, variable};
-use bcce_core::artifact::{parse, store_once, to_json};
-use bcce_core::digest::sha256_hex;
-use bcce_core::environment::Source;
-use bcce_core::error::{ErrorName, Fault, Problems};
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::error::{ErrorName, Fault, Problems};
+use bcce_core::base::json::{parse, to_json};
+use bcce_core::config::routing::Retries;
+use bcce_core::failover::route::Route;
+use bcce_core::io::objects::store_once;
+use bcce_core::io::reader::Reader;
 use bcce_core::ledger::OpenedRun;
-use bcce_core::plan::{Plan, Sources, Wave};
 use bcce_core::ports::{Clock, GetObject, GetParameters, OpenRun, Opened, PutOnce};
-use bcce_core::request::StoredRequest;
-use bcce_core::routing::{Retries, Route};
-use bcce_core::run::Run;
+use bcce_core::run::ids::Run;
+use bcce_core::run::plan::{Plan, Sources, Wave};
+use bcce_core::run::request::StoredRequest;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -156,7 +158,7 @@ where
         let body = self.store.get(&key).await?;
         let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
         let request: StoredRequest = parse(&key, &body)?;
-        let source = Source {
+        let source = Reader {
             store: &self.store,
             parameters: &self.parameters,
             bucket: &config.bucket,

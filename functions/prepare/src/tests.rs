@@ -1,6 +1,6 @@
 use std::cell::{Cell, RefCell};
 
-use bcce_core::config::Pointer;
+use bcce_core::config::documents::Pointer;
 use bcce_core::fakes::{MemoryParameters, MemoryStore, StoppedClock};
 use serde_json::{Value, json};
 use time::macros::datetime;

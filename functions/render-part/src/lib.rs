@@ -5,18 +5,20 @@
 mod tests;
 
 use bcce_aws::{StartError, optional_number, variable};
-use bcce_core::artifact::{parse, parse_lines, store_once, to_json};
-use bcce_core::attempt::Target;
-use bcce_core::batch::making::{Made, make};
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::json::{parse, parse_lines, to_json};
+use bcce_core::base::target::Target;
+use bcce_core::batch::bulk::{Asking, Rendered, job_of};
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
-use bcce_core::batch::{Entry, Item, StoredBatch};
-use bcce_core::bulk::{self, Asking, Rendered, job_of};
-use bcce_core::environment::{Configuration, Source};
-use bcce_core::error::{ErrorName, Fault};
-use bcce_core::plan::{Plan, Sources};
+use bcce_core::batch::{Entry, Item, StoredBatch, bulk};
+use bcce_core::config::configuration::Configuration;
+use bcce_core::config::routing::Retries;
+use bcce_core::io::item_run::{ItemRun, item_run};
+use bcce_core::io::objects::store_once;
+use bcce_core::io::reader::Reader;
 use bcce_core::ports::{GetObject, GetParameters, OpenSource, PutObject, PutOnce};
-use bcce_core::routing::Retries;
+use bcce_core::run::plan::{Plan, Sources};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +96,7 @@ where
     let opened: Opened = ports.read(batch.opened_key()).await?;
     let bulk = opened.bulk.ok_or_else(|| Fault::internal("the batch is not in bulk"))?;
     let stored: StoredBatch = ports.read(batch.request_key()).await?;
-    let source = Source {
+    let source = Reader {
         store: &ports.store,
         parameters: &ports.parameters,
         bucket: &config.bucket,
@@ -171,7 +173,7 @@ where
     /// `Bcce.InvalidRequest` and the like: its run will be refused.
     async fn rendered(&self, shared: &Shared<'_>, item: Item) -> Result<Option<String>, Fault> {
         let (stored, batch, n) = (&shared.stored, shared.batch, item.n);
-        let made = make(&self.store, &self.sources, stored, batch, item, 1).await?;
+        let made = item_run(&self.store, &self.sources, stored, batch, item, 1).await?;
         let run = &made.run;
         if self.store.get(&run.manifest_key()).await?.is_some() {
             return Ok(None);
@@ -188,7 +190,7 @@ where
         Ok(Some(Asking { run, plan, step, prompt: &prompt, parameters: &parameters }.line(n)))
     }
 
-    async fn plan(&self, shared: &Shared<'_>, made: &Made) -> Result<Plan, Fault> {
+    async fn plan(&self, shared: &Shared<'_>, made: &ItemRun) -> Result<Plan, Fault> {
         let (configuration, retries) = (&shared.configuration, shared.config.retries);
         let sources = Sources { request: &made.request, configuration, retries };
         let plan = Plan::resolve(&sources).map_err(Fault::from)?;

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
+use bcce_core::base::digest::sha256_hex;
 use bcce_core::batch::BatchRequest;
-use bcce_core::bulk::MIN_RECORDS;
-use bcce_core::digest::sha256_hex;
+use bcce_core::batch::bulk::MIN_RECORDS;
 use bcce_core::fakes::{MemoryParameters, MemorySources, MemoryStore, now};
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ fn records(ports: &Fakes) -> Vec<Value> {
     String::from_utf8(body).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
 }
 
-fn run(n: u64) -> bcce_core::run::RunRef {
+fn run(n: u64) -> bcce_core::run::ids::RunRef {
     serde_json::from_value::<Item>(row(n, "")).unwrap().run(&batch(), 1)
 }
 

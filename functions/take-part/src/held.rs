@@ -1,15 +1,16 @@
 //! Closes records that are not asked again as runs that failed, so that what the job charged for them is counted.
 
-use bcce_core::artifact::{ArtifactRef, StepFailure, parse};
-use bcce_core::batch::Item;
-use bcce_core::bulk;
-use bcce_core::error::Fault;
-use bcce_core::manifest::{Evidence, Manifest};
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
+use bcce_core::batch::{Item, bulk};
+use bcce_core::io::seal;
+use bcce_core::io::seal::Subject;
 use bcce_core::ports::{
     Clock, CloseRun, GetObject, GetSealed, PutOnce, PutSealed, SignDigest, VerifyDigest,
 };
-use bcce_core::run::Run;
-use bcce_core::seal::{self, Subject};
+use bcce_core::run::artifact::{ArtifactRef, StepFailure};
+use bcce_core::run::ids::Run;
+use bcce_core::run::manifest::{Evidence, Manifest};
 
 use crate::Ports;
 use crate::settle::{Planned, Taking};

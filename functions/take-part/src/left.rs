@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::artifact::{add_line, to_json};
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::{add_line, to_json};
+use bcce_core::batch::bulk::{JobRecord, JobStatus, Rendered, TakenPart};
 use bcce_core::batch::reference::{BatchRef, Place};
-use bcce_core::bulk::{JobRecord, JobStatus, Rendered, TakenPart};
-use bcce_core::error::Fault;
 use bcce_core::ports::PutObject;
 
 use crate::settle::Outcome;

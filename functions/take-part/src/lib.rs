@@ -13,11 +13,11 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bcce_aws::{StartError, variable};
-use bcce_core::artifact::parse_lines;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse_lines;
 use bcce_core::batch::Item;
+use bcce_core::batch::bulk::Took;
 use bcce_core::batch::reference::{BatchRun, Part, Place};
-use bcce_core::bulk::Took;
-use bcce_core::error::Fault;
 use bcce_core::ports::{
     Clock, CloseRun, GetObject, GetSealed, PutObject, PutOnce, PutSealed, SignDigest, VerifyDigest,
 };

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::artifact::{parse, parse_lines};
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::{parse, parse_lines};
+use bcce_core::batch::bulk::{
+    JobRecord, JobStatus, JobsRecord, Output, Rendered, Took, job_of, output_key,
+};
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::reference::{BatchRef, Place, bulk_file};
-use bcce_core::batch::{Entry, Item};
-use bcce_core::bulk::{
-    self, JobRecord, JobStatus, JobsRecord, Output, Rendered, Took, job_of, output_key,
-};
-use bcce_core::error::Fault;
+use bcce_core::batch::{Entry, Item, bulk};
 use bcce_core::ports::{Clock, GetObject};
 
 use crate::Ports;

@@ -1,25 +1,28 @@
 //! An answer of a job -> a run that is over. Each write is the first one's, so that doing it again finishes it.
 
-use bcce_core::artifact::{
-    ArtifactRef, Course, FinishedStep, StepArtifact, StepFailure, StepStatus, parse, store_once,
-    to_json,
-};
-use bcce_core::asking::Answer;
-use bcce_core::attempt::{Attempt, Cause, Totals, Usage};
-use bcce_core::batch::Item;
+use bcce_core::base::emf;
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::usage::Usage;
+use bcce_core::batch::bulk::{Asking, Fit, Taken, Took};
 use bcce_core::batch::reference::BatchRun;
-use bcce_core::bulk::{self, Asking, Fit, Taken, Took};
-use bcce_core::emf;
-use bcce_core::error::{ErrorName, Fault};
+use bcce_core::batch::{Item, bulk};
+use bcce_core::call::attempt::{Attempt, Cause, Totals};
+use bcce_core::call::request_building::Answer;
+use bcce_core::failover::decision::{Decision, Next};
+use bcce_core::io::objects::store_once;
+use bcce_core::io::seal;
+use bcce_core::io::seal::{Sealed, Subject};
 use bcce_core::ledger::ClosedRun;
-use bcce_core::manifest::{Evidence, Manifest};
-use bcce_core::plan::Plan;
 use bcce_core::ports::{
     Clock, CloseRun, Closed, GetObject, GetSealed, PutOnce, PutSealed, SignDigest, VerifyDigest,
 };
-use bcce_core::routing::{Decision, Next};
-use bcce_core::run::Run;
-use bcce_core::seal::{self, Sealed, Subject};
+use bcce_core::run::artifact::{
+    ArtifactRef, FinishedStep, StepArtifact, StepFailure, StepRecord, StepStatus,
+};
+use bcce_core::run::ids::Run;
+use bcce_core::run::manifest::{Evidence, Manifest};
+use bcce_core::run::plan::Plan;
 
 use crate::{Config, Ports};
 
@@ -95,11 +98,12 @@ impl<E: Fn(&str)> Taking<'_, E> {
             manifest: sealed.manifest,
             manifest_sha256: sealed.reference.sha256,
             manifest_key: sealed.reference.key,
-            teller: run.execution_arn.clone(),
+            notification_owner: run.execution_arn.clone(),
             run,
         };
         if ports.ledger.close(&closed).await? == Closed::Now {
-            let documents = emf::of_run(&self.config.environment, &closed.manifest);
+            let documents =
+                bcce_core::run::metrics::of_run(&self.config.environment, &closed.manifest);
             documents.iter().for_each(|document| (self.emit)(document));
         }
         Ok(())
@@ -144,14 +148,16 @@ impl<E: Fn(&str)> Answered<'_, E> {
         let asking = Asking { run, plan: &plan, step: fit.step, prompt, parameters };
         let taken = bulk::take(&asking, fit.target, self.taking.took, self.returned)?;
         let is_final = self.is_final(&fit, &taken);
-        let course = self.course(run, &fit, taken.attempt);
+        let step_record = self.step_record(run, &fit, taken.attempt);
         let (key, body) = match taken.result {
-            Ok(answer) => (run.step_key(&fit.step.id, None), to_json(&artifact(course, answer))?),
+            Ok(answer) => {
+                (run.step_key(&fit.step.id, None), to_json(&artifact(step_record, answer))?)
+            }
             Err(error) if is_final => {
-                (run.failure_key(&fit.step.id, None), to_json(&failure(course, error))?)
+                (run.failure_key(&fit.step.id, None), to_json(&failure(step_record, error))?)
             }
             Err(error) => {
-                self.note_failure(&ports.store, run, course, error.clone()).await?;
+                self.note_failure(&ports.store, run, step_record, error.clone()).await?;
                 return Ok(Err(error));
             }
         };
@@ -185,7 +191,7 @@ impl<E: Fn(&str)> Answered<'_, E> {
         is_rejected && self.returned.result.is_ok() && !fits_elsewhere
     }
 
-    fn course(&self, run: &Run, fit: &Fit<'_>, attempt: Attempt) -> Course {
+    fn step_record(&self, run: &Run, fit: &Fit<'_>, attempt: Attempt) -> StepRecord {
         let decision = Decision {
             at: self.taking.took.from,
             because: vec![format!("a record of the job {}", self.arn)],
@@ -194,7 +200,7 @@ impl<E: Fn(&str)> Answered<'_, E> {
             watched: Vec::new(),
             next: Next::Targets(vec![fit.target.clone()]),
         };
-        Course {
+        StepRecord {
             version: 1,
             run_id: run.run_id.clone(),
             attempt_no: run.attempt_no,
@@ -212,25 +218,25 @@ impl<E: Fn(&str)> Answered<'_, E> {
         &self,
         store: &(impl GetObject + PutOnce),
         run: &Run,
-        course: Course,
+        step_record: StepRecord,
         error: Fault,
     ) -> Result<(), Fault> {
-        if course.totals.usage == Some(Usage::default()) {
+        if step_record.totals.usage == Some(Usage::default()) {
             return Ok(());
         }
-        let key = run.record_failure_key(&course.step_id);
-        let failure = to_json(&failure(course, error))?;
+        let key = run.record_failure_key(&step_record.step_id);
+        let failure = to_json(&failure(step_record, error))?;
         store_once(store, &key, &run.run_id, failure).await.map(drop)
     }
 }
 
-fn failure(course: Course, error: Fault) -> StepFailure {
-    StepFailure { course, status: StepStatus::of_error(error.name), error }
+fn failure(step_record: StepRecord, error: Fault) -> StepFailure {
+    StepFailure { record: step_record, status: StepStatus::of_error(error.name), error }
 }
 
-fn artifact(course: Course, answer: Answer) -> StepArtifact {
+fn artifact(step_record: StepRecord, answer: Answer) -> StepArtifact {
     StepArtifact {
-        course,
+        record: step_record,
         output: answer.output,
         truncated: answer.truncated,
         stop_reason: answer.stop_reason,

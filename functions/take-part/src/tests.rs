@@ -1,16 +1,17 @@
 use std::cell::RefCell;
 
-use bcce_core::artifact::{add_line, to_json};
-use bcce_core::attempt::{Attempt, Usage};
-use bcce_core::batch::Item;
-use bcce_core::bulk::{self, Rendered, output_key};
-use bcce_core::digest::sha256;
+use bcce_core::base::digest::sha256;
+use bcce_core::base::json::{add_line, to_json};
+use bcce_core::base::usage::Usage;
+use bcce_core::batch::bulk::{Rendered, output_key};
+use bcce_core::batch::{Item, bulk};
+use bcce_core::call::attempt::Attempt;
 use bcce_core::fakes::{MemoryKey, MemoryStore, StoppedClock, now};
 use bcce_core::ledger::ClosedRun;
-use bcce_core::plan::Plan;
 use bcce_core::ports::Closed;
-use bcce_core::run::RunRef;
-use bcce_core::seal::Kind;
+use bcce_core::run::ids::RunRef;
+use bcce_core::run::manifest::Kind;
+use bcce_core::run::plan::Plan;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -29,7 +30,7 @@ impl CloseRun for Ledger {
     async fn close(&self, closed: &ClosedRun) -> Result<Closed, Fault> {
         let mut runs = self.0.borrow_mut();
         if runs.iter().any(|run| run.run.run_id == closed.run.run_id) {
-            return Ok(Closed::Before { teller: None });
+            return Ok(Closed::Before { notification_owner: None });
         }
         runs.push(closed.clone());
         Ok(Closed::Now)

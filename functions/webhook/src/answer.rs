@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use bcce_core::error::{Fault, Problem, Problems};
-use bcce_core::run::run_id;
+use bcce_core::base::error::{Fault, Problem, Problems};
+use bcce_core::run::ids::run_id;
 use bcce_core::webhook::{Mapped, Refusal};
 use serde::Serialize;
 use serde_json::{Value, json};

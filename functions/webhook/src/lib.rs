@@ -11,11 +11,12 @@ use std::rc::Rc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bcce_aws::{StartError, variable};
-use bcce_core::error::{Fault, Problems};
-use bcce_core::limits::MAX_WEBHOOK_BYTES;
+use bcce_core::base::error::{Fault, Problems};
+use bcce_core::base::limits::MAX_WEBHOOK_BYTES;
+use bcce_core::base::names::check_name;
+use bcce_core::config::webhook::{Provider, Source};
 use bcce_core::ports::{Clock, GetObject, GetParameters, ListParameters, SendRequest, Sent};
-use bcce_core::request::check_name;
-use bcce_core::webhook::{Call, Event, Mapped, Provider, Source, check_form, requests, verify};
+use bcce_core::webhook::{Call, Event, Mapped, check_form, requests, verify};
 use futures::future::join_all;
 use serde::Deserialize;
 

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bcce_core::config::parameter_name;
+use bcce_core::base::error::{Fault, Problems};
+use bcce_core::config::documents::parameter_name;
+use bcce_core::config::webhook::Source;
 use bcce_core::document::from_yaml;
-use bcce_core::environment::follow;
-use bcce_core::error::{Fault, Problems};
+use bcce_core::io::reader::follow_pointer;
 use bcce_core::ports::{GetObject, GetParameters, ListParameters};
-use bcce_core::webhook::{Secret, Source};
+use bcce_core::webhook::Secret;
 use time::OffsetDateTime;
 
 /// How long a reading serves. Whoever calls, nothing is read again within this time, and a push, a new source and a
@@ -195,7 +196,7 @@ impl Entry {
 
 impl<S: GetObject, P: GetParameters> Lookup<'_, S, P> {
     async fn document(&self, parameter: &str, value: &str) -> Result<Document, Fault> {
-        let text = follow(self.store, self.bucket, value).await?;
+        let text = follow_pointer(self.store, self.bucket, value).await?;
         match text.and_then(|text| from_yaml::<Source>(&text).finished()) {
             Ok(source) => Ok(Some(Rc::new(source))),
             Err(problems) => {

@@ -171,7 +171,7 @@ async fn a_signed_event_becomes_a_request_for_each_workflow() {
     assert_eq!(all[..2], all[2..]);
 }
 
-use bcce_core::run::run_id;
+use bcce_core::run::ids::run_id;
 
 #[tokio::test]
 async fn an_event_that_no_rule_wants_is_accepted_and_starts_nothing() {

@@ -1,7 +1,7 @@
 //! What a plain client sees of a batch.
 
-use bcce_core::batch::{BatchRef, Tally};
-use bcce_core::ports::ReadTally;
+use bcce_core::batch::{BatchProgress, BatchRef};
+use bcce_core::ports::ReadBatchProgress;
 use serde_json::{Value, json};
 
 use crate::stack::{RunRef, Stack, output};
@@ -104,8 +104,8 @@ pub async fn lines(stack: &Stack, key: &str) -> Vec<Value> {
 }
 
 /// What the runs of an attempt have added up in the ledger.
-pub async fn tally(batch: &BatchRef) -> Tally {
+pub async fn tally(batch: &BatchRef) -> BatchProgress {
     let config = bcce_aws::chain::sdk_config().await.unwrap();
     let ledger = bcce_aws::dynamodb::Ledger::new(&config, &output("LedgerTable"));
-    ledger.tally(&batch.item_of()).await.unwrap()
+    ledger.batch_progress(&batch.item_of()).await.unwrap()
 }

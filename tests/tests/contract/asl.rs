@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use bcce_core::error::ErrorName;
+use bcce_core::base::error::ErrorName;
 use serde_json::{Map, Value, json};
 
 use crate::template::{read, root, template};
@@ -155,9 +155,9 @@ fn no_error_has_to_have_a_name_that_nobody_promised() {
 /// not fail. The arithmetic of the history is in `limits`.
 #[test]
 fn every_run_waits_for_a_free_place_until_its_time_is_up() {
-    use bcce_core::limits::{
-        MAX_EXECUTION_SECONDS, PLACE_FIRST_SECONDS, PLACE_LONGEST_SECONDS, PLACE_TRIES,
-        WAVE_CONCURRENCY,
+    use bcce_core::base::limits::MAX_EXECUTION_SECONDS;
+    use bcce_core::run::history::{
+        PLACE_FIRST_SECONDS, PLACE_LONGEST_SECONDS, PLACE_TRIES, WAVE_CONCURRENCY,
     };
     for machine in machines() {
         for (name, state) in states(&machine.definition) {
@@ -254,7 +254,7 @@ fn every_task_outlives_its_function_and_says_what_it_is_for() {
 /// How long an execution that was ended from outside is waited for.
 #[test]
 fn a_function_is_over_when_it_is_said_to_be() {
-    use bcce_core::limits::{INVOKE_SECONDS, PREPARE_SECONDS};
+    use bcce_core::base::limits::{INVOKE_SECONDS, PREPARE_SECONDS};
     let template = template();
     for (function, expected) in [("Invoke", INVOKE_SECONDS), ("Prepare", PREPARE_SECONDS)] {
         let function = &template["Resources"][format!("{function}Function")]["Properties"];

@@ -1,7 +1,7 @@
 //! The templates of stacks that stand beside the main one: what they take from it by name, the requests they
 //! make, and the conditions that the emulator knows nothing of.
 
-use bcce_core::request::Request;
+use bcce_core::run::request::Request;
 use serde_json::{Value, json};
 
 use crate::template::{BESIDE, read, template, template_of};

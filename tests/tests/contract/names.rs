@@ -109,7 +109,7 @@ fn every_sample_request_is_a_request() {
     for file in fs::read_dir(root().join("events/request")).unwrap() {
         let path = file.unwrap().path();
         let body = fs::read_to_string(&path).unwrap();
-        bcce_core::request::Request::parse(&body).unwrap_or_else(|p| panic!("{path:?}: {p}"));
+        bcce_core::run::request::Request::parse(&body).unwrap_or_else(|p| panic!("{path:?}: {p}"));
     }
 }
 
@@ -118,5 +118,5 @@ fn the_sample_request_of_the_readme_is_a_request() {
     let readme = read("README.md");
     let (_, rest) = readme.split_once("```json\n").expect("README.md shows a request");
     let (sample, _) = rest.split_once("```").unwrap();
-    bcce_core::request::Request::parse(sample).unwrap();
+    bcce_core::run::request::Request::parse(sample).unwrap();
 }

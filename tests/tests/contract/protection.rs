@@ -227,7 +227,7 @@ fn the_cost_table_counts_the_events_of_the_bucket_and_adds_up() {
 /// A message that dispatch renews carries its request id beside the body, and as a dead letter its reason.
 #[test]
 fn the_largest_request_can_be_renewed_and_set_aside() {
-    use bcce_core::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES};
+    use bcce_core::base::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES};
     let request_id = "bcce_request_id".len() + "String".len() + MAX_ID_BYTES;
     for template in [template(), template_of("tenant")] {
         let properties = &template["Resources"]["InboxQueue"]["Properties"];
@@ -245,7 +245,7 @@ fn the_largest_request_can_be_renewed_and_set_aside() {
 /// `make deploy` gives `invoke` 490 places of a pool of 1,000. A tenant's flood leaves some of them to the others.
 #[test]
 fn a_flood_cannot_take_every_place_of_invoke_by_default() {
-    use bcce_core::limits::WAVE_CONCURRENCY;
+    use bcce_core::run::history::WAVE_CONCURRENCY;
     let default = |name: &str| {
         template()["Parameters"][name]["Default"]
             .as_u64()

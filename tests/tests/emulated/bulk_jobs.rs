@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bcce_aws::bulk::Jobs;
-use bcce_core::bulk::{JobStart, JobStatus, NewJob, output_key, read, record_id};
+use bcce_core::batch::bulk::{JobStart, JobStatus, NewJob, output_key, read, record_id};
 use bcce_core::ports::{ReadJob, StartJob};
 use serde_json::json;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
-use bcce_core::slot::Lane;
+use bcce_core::run::slots::Lane;
 use serde_json::{Value, json};
 
 use crate::stack::{RunRef, Stack, fresh, output, release};

@@ -1,5 +1,5 @@
-use bcce_core::digest::sha256_hex;
-use bcce_core::seal::Kind;
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::run::manifest::Kind;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::DecodePublicKey;

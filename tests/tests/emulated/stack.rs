@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use aws_sdk_ssm::types::ParameterType;
-use bcce_core::config::Pointer;
+use bcce_core::config::documents::Pointer;
 use bcce_core::ledger::{attempt_sk, run_pk};
 use bcce_tests::models::{alias, with_aliases, with_tenants};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 #[path = "waits.rs"]
 mod waits;
 
-pub use bcce_core::run::RunRef;
+pub use bcce_core::run::ids::RunRef;
 pub use bcce_tests::models::Layout;
 
 pub struct Stack {

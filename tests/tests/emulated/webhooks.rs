@@ -1,6 +1,6 @@
 //! Signed calls over HTTP to the function's public address.
 
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
 use serde_json::{Value, json};
 
 use crate::stack::{Stack, fresh, output};
@@ -137,7 +137,7 @@ async fn a_call_that_is_not_let_in_starts_nothing() {
     // Not one of them is a run, nor on its way to be.
     stack.inbox_is_empty().await;
     for body in [body.to_owned(), body.replace("opened", "edited")] {
-        let id = format!("{source}:{}", bcce_core::digest::sha256_hex(body.as_bytes()));
+        let id = format!("{source}:{}", bcce_core::base::digest::sha256_hex(body.as_bytes()));
         let run = RunRef::first("default", "explain", &id);
         assert!(stack.keys(&run).await.is_empty(), "{id}");
     }

@@ -1,6 +1,6 @@
 //! The functions of batches one after the other, as their machine calls them, but without its retries.
 
-use bcce_core::artifact::{parse_lines, to_json};
+use bcce_core::base::json::{parse_lines, to_json};
 use bcce_core::batch::{BatchRef, BatchRequest, Place, StoredBatch};
 use serde_json::{Value, json};
 
@@ -74,16 +74,19 @@ async fn places(stack: &Stack, batch: &BatchRef) -> Vec<Place> {
 }
 
 async fn item(root: &Caller, batch: &Value, place: &Place) -> Result<Value, Broke> {
-    let asked = json!({ "batch": batch, "place": place, "tolerance": { "items": 3, "failures": 10, "by_rate": 20 }, "teller": "a-child" });
+    let asked = json!({ "batch": batch, "place": place, "tolerance": { "items": 3, "failures": 10, "by_rate": 20 }, "notification_owner": "a-child" });
     invoke(root, "open-item", &asked).await
 }
 
 async fn close(root: &Caller, batch: &Value, status: &str) -> Result<(), Broke> {
     let part = json!({ "part": 1, "lines": 1 });
     invoke(root, "collect-part", &json!({ "batch": batch, "part": part })).await?;
-    let closed =
-        invoke(root, "close-batch", &json!({ "batch": batch, "teller": batch["execution_arn"] }))
-            .await?;
+    let closed = invoke(
+        root,
+        "close-batch",
+        &json!({ "batch": batch, "notification_owner": batch["execution_arn"] }),
+    )
+    .await?;
     assert_eq!(closed["notice"]["status"], status, "{closed}");
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! What a role that was taken over may not do: write what others trust, and have a forgery signed.
 
-use bcce_core::artifact::to_json;
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::json::to_json;
 use bcce_core::batch::BatchRef;
-use bcce_core::digest::sha256_hex;
-use bcce_core::request::{Request, StoredRequest};
-use bcce_core::run::RunRef;
+use bcce_core::run::ids::RunRef;
+use bcce_core::run::request::{Request, StoredRequest};
 use serde_json::{Value, json};
 
 use crate::roles::Role;
@@ -128,8 +128,12 @@ async fn a_manifest_of_a_batch_that_no_sealer_made_is_not_signed() {
         let reference = begun(serde_json::to_value(batch).unwrap(), &arn);
         let fault =
             json!({ "name": "Bcce.InvalidRequest", "message": "batch.source: has no items" });
-        invoke(&root, "close-batch", &json!({ "batch": reference, "fault": fault, "teller": arn }))
-            .await
+        invoke(
+            &root,
+            "close-batch",
+            &json!({ "batch": reference, "fault": fault, "notification_owner": arn }),
+        )
+        .await
     };
     let honest = BatchRef::first("default", "explain", &fresh("sealed-batch"));
     close(&honest).await.unwrap();

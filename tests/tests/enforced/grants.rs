@@ -257,7 +257,7 @@ pub const GRANTS: &[Grant] = &[
     ("OpenItemRole", "NoteRefused", "s3:PutObject", Batch),
     ("OpenItemRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("OpenItemRole", "ReadGivenSources", "s3:GetObject", BatchElsewhere),
-    ("OpenItemRole", "ReadTally", "dynamodb:Query", Batch),
+    ("OpenItemRole", "ReadBatchProgress", "dynamodb:Query", Batch),
     // Too many of its items would have to fail first.
     ("OpenItemRole", "HaltBatch", "dynamodb:UpdateItem", AsTheRole),
     ("OpenItemRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
@@ -329,7 +329,7 @@ pub const GRANTS: &[Grant] = &[
     ("CloseBatchRole", "TellMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("CloseBatchRole", "SignManifest", "kms:Sign", Batch),
     ("CloseBatchRole", "SignManifest", "kms:Verify", SIGNS),
-    ("CloseBatchRole", "ReadTally", "dynamodb:Query", Batch),
+    ("CloseBatchRole", "ReadBatchProgress", "dynamodb:Query", Batch),
     ("CloseBatchRole", "CloseRecord", "dynamodb:UpdateItem", Batch),
     ("CloseBatchRole", "ReleaseSlot", "dynamodb:DeleteItem", Batch),
     ("CloseBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),

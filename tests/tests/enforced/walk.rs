@@ -1,7 +1,7 @@
 //! The functions of a run one after the other, as the state machine calls them, but without its retries.
 
-use bcce_core::artifact::to_json;
-use bcce_core::request::{Request, StoredRequest};
+use bcce_core::base::json::to_json;
+use bcce_core::run::request::{Request, StoredRequest};
 use serde_json::{Value, json};
 
 use crate::signed::{Call, Caller};
@@ -52,8 +52,8 @@ pub async fn through(root: &Caller, run: Value) -> Result<(), Broke> {
     assert_eq!(answered["outcome"], "answered", "{answered}");
     let sealed = invoke(root, "persist-artifact", &json!({ "run": run })).await?;
     assert_eq!(sealed["notice"]["status"], "SUCCEEDED", "{sealed}");
-    let teller = &run["execution_arn"];
-    let counted = json!({ "run": run, "manifest": sealed["manifest"], "teller": teller });
+    let notification_owner = &run["execution_arn"];
+    let counted = json!({ "run": run, "manifest": sealed["manifest"], "notification_owner": notification_owner });
     let counted = invoke(root, "emit-metrics", &counted).await?;
     assert_eq!(counted["counted"], true);
     Ok(())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use bcce_core::health::Breaker;
+use bcce_core::failover::breaker::Breaker;
 use bcce_core::ledger::{BREAKER_SK, target_pk};
 use bcce_tests::models::model_id;
 use serde_json::Value;

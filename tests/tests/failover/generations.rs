@@ -1,7 +1,7 @@
 //! Aliases that mix generations: the scripted model refuses of each what Bedrock refuses of it.
 
-use bcce_core::parameters::json_output;
-use bcce_core::template::Template;
+use bcce_core::call::parameters::json_output;
+use bcce_core::config::template::Template;
 use serde_json::{Value, json};
 
 use crate::breakers::{EAST, WEST, breaker, calls_of, regions};

@@ -1,4 +1,4 @@
-use bcce_core::health::Breaker;
+use bcce_core::failover::breaker::Breaker;
 use serde_json::json;
 
 use crate::breakers::{EAST, breaker};

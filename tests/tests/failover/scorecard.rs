@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bcce_core::health::Breaker;
+use bcce_core::failover::breaker::Breaker;
 use futures::StreamExt;
 use serde_json::Value;
 use time::OffsetDateTime;

@@ -1,11 +1,11 @@
 use std::io::Write;
 use std::time::Duration;
 
-use bcce_core::artifact::parse;
+use bcce_core::base::json::parse;
 use bcce_core::batch::{BatchManifest, BatchRef, BatchStatus};
 use bcce_core::ledger::BatchRecord;
 use bcce_core::ports::{GetObject, StartBatch, Started};
-use bcce_core::run::MAX_ATTEMPTS;
+use bcce_core::run::ids::MAX_ATTEMPTS;
 use serde_json::json;
 
 use crate::arguments::{batch_id, duration};

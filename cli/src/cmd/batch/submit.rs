@@ -8,14 +8,14 @@ use std::io::Write;
 use std::time::Duration;
 
 use bcce_aws::s3::{Head, MAX_UPLOAD_BYTES};
-use bcce_core::artifact::parse;
+use bcce_core::base::digest::{Digest, sha256_hex_of_fields};
+use bcce_core::base::error::Problems;
+use bcce_core::base::json::parse;
 use bcce_core::batch::{BatchRequest, Format, Intake, ItemField, Location, Mode, StoredBatch};
-use bcce_core::digest::{Digest, sha256_hex_of_fields};
-use bcce_core::environment::Configuration;
-use bcce_core::error::Problems;
-use bcce_core::grammars::grammars;
-use bcce_core::plan::with_model;
+use bcce_core::call::grammars::grammars;
+use bcce_core::config::configuration::Configuration;
 use bcce_core::ports::{GetObject, OpenSource};
+use bcce_core::run::plan::with_model;
 use serde_json::json;
 
 use self::draft::{Deadline, draft, format, id, item_field, mode};

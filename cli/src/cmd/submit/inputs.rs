@@ -1,7 +1,7 @@
 //! Inputs as they are given: `NAME=VALUE`, `NAME=@file`, `NAME=@-`, `NAME:=<json>`, lists of files, and
 //! whole objects. What is wrong is told by field; values are never quoted.
 
-use bcce_core::error::Problems;
+use bcce_core::base::error::Problems;
 use serde_json::{Map, Value};
 
 use super::files::{Lists, ReadText, list};

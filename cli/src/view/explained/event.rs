@@ -1,7 +1,9 @@
 //! One event of a step: a decision, a call, a wait.
 
-use bcce_core::attempt::{Attempt, AttemptKind, Target, Totals};
-use bcce_core::routing::{Candidate, Decision, Next, Route};
+use bcce_core::base::target::Target;
+use bcce_core::call::attempt::{Attempt, AttemptKind, Totals};
+use bcce_core::failover::decision::{Candidate, Decision, Next};
+use bcce_core::failover::route::Route;
 
 use super::names::Names;
 use super::page::Page;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use bcce_core::plan::Plan;
-use bcce_core::routing::{Route, Strategy};
+use bcce_core::config::routing::Strategy;
+use bcce_core::failover::route::Route;
+use bcce_core::run::plan::Plan;
 use time::OffsetDateTime;
 
 use super::Account;

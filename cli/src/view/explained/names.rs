@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bcce_core::attempt::Target;
+use bcce_core::base::target::Target;
 
 /// The short name by `<model id> in <region>`, which is how a decision names its candidates: the region,
 /// where no other model is asked there.

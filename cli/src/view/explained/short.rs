@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bcce_core::artifact::Course;
-use bcce_core::attempt::{Attempt, Usage};
-use bcce_core::routing::{Candidate, Decision, Next};
+use bcce_core::base::usage::Usage;
+use bcce_core::call::attempt::Attempt;
+use bcce_core::failover::decision::{Candidate, Decision, Next};
+use bcce_core::run::artifact::StepRecord;
 use time::OffsetDateTime;
 
 use super::Account;
@@ -50,21 +51,24 @@ fn sentences(account: Account<'_>) -> Vec<String> {
         return vec!["no plan was made, so nothing was decided and no call was made".into()];
     }
     let attempt_no = account.progress.run.attempt_no;
-    let is_ours = |e: &&Execution| e.course.is_some_and(|course| course.attempt_no == attempt_no);
+    let is_ours =
+        |e: &&Execution| e.record.is_some_and(|step_record| step_record.attempt_no == attempt_no);
     let ours: Vec<&Execution> = account.executions.iter().filter(is_ours).collect();
-    let courses: Vec<&Course> = ours.iter().filter_map(|execution| execution.course).collect();
-    let attempts: Vec<&Attempt> = courses.iter().flat_map(|course| &course.attempts).collect();
+    let step_records: Vec<&StepRecord> =
+        ours.iter().filter_map(|execution| execution.record).collect();
+    let attempts: Vec<&Attempt> =
+        step_records.iter().flat_map(|step_record| &step_record.attempts).collect();
     let names = names(account, &attempts);
-    let sums = Sums::of(courses.iter().copied());
+    let sums = Sums::of(step_records.iter().copied());
     let is_over = account.records.last().is_some_and(|record| record.ended_at.is_some());
     let so_far = if is_over { "" } else { " so far" };
-    let mut told = vec![match courses.is_empty() && !is_over {
+    let mut told = vec![match step_records.is_empty() && !is_over {
         true => "no step has ended so far in this attempt".to_owned(),
         false => format!("{}{so_far}", calls(&attempts, &names)),
     }];
-    told.extend(passed_over(&courses, &names));
+    told.extend(passed_over(&step_records, &names));
     told.extend(failing_over(&sums));
-    told.extend(waited(&courses, &sums));
+    told.extend(waited(&step_records, &sums));
     told.extend(took(account, &ours));
     told.extend(cost(&sums, &attempts));
     told
@@ -107,12 +111,12 @@ fn times(count: usize) -> String {
 
 /// Targets that were not taken for what others had met with them: what failed in the step itself is among
 /// its calls, and that a step is over says nothing of a target.
-fn passed_over(courses: &[&Course], names: &Names) -> Vec<String> {
+fn passed_over(step_records: &[&StepRecord], names: &Names) -> Vec<String> {
     let mut passed: BTreeMap<&str, (usize, BTreeSet<&str>)> = BTreeMap::new();
-    for course in courses {
-        for decision in course.decisions.iter().filter(|d| !matches!(d.next, Next::Stop(_))) {
+    for step_record in step_records {
+        for decision in step_record.decisions.iter().filter(|d| !matches!(d.next, Next::Stop(_))) {
             let passed_here = decision.candidates.iter().filter(|candidate| !candidate.taken);
-            for candidate in passed_here.filter(|c| !had_failed(course, decision, c)) {
+            for candidate in passed_here.filter(|c| !had_failed(step_record, decision, c)) {
                 let (count, reasons) = passed.entry(&candidate.target).or_default();
                 *count += 1;
                 reasons.insert(&candidate.because);
@@ -125,8 +129,8 @@ fn passed_over(courses: &[&Course], names: &Names) -> Vec<String> {
     told.collect()
 }
 
-fn had_failed(course: &Course, decision: &Decision, candidate: &Candidate) -> bool {
-    course.attempts.iter().any(|attempt| {
+fn had_failed(step_record: &StepRecord, decision: &Decision, candidate: &Candidate) -> bool {
+    step_record.attempts.iter().any(|attempt| {
         attempt.started_at < decision.at
             && attempt.error.is_some()
             && attempt.target.to_string() == candidate.target
@@ -147,13 +151,14 @@ fn failing_over(sums: &Sums) -> Option<String> {
         .then(|| format!("failing over took {all}, {in_calls} of it in the failed calls"))
 }
 
-fn waited(courses: &[&Course], sums: &Sums) -> Option<String> {
-    let waits =
-        |course: &&&Course| course.decisions.iter().any(|d| matches!(d.next, Next::WaitS(_)));
-    let decisions = courses.iter().flat_map(|course| &course.decisions);
+fn waited(step_records: &[&StepRecord], sums: &Sums) -> Option<String> {
+    let waits = |step_record: &&&StepRecord| {
+        step_record.decisions.iter().any(|d| matches!(d.next, Next::WaitS(_)))
+    };
+    let decisions = step_records.iter().flat_map(|step_record| &step_record.decisions);
     let reasons = decisions.filter(|decision| matches!(decision.next, Next::WaitS(_)));
     let reasons = reasons.flat_map(|decision| &decision.because).map(String::as_str).collect();
-    let among = match courses.iter().filter(waits).count() {
+    let among = match step_records.iter().filter(waits).count() {
         0 | 1 => String::new(),
         many => format!(" in {many} step executions"),
     };

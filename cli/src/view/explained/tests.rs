@@ -1,13 +1,19 @@
 use std::time::Duration;
 
-use bcce_core::artifact::{Course, StepFailure};
-use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target, Totals, Usage};
-use bcce_core::error::{ErrorName, Fault};
-use bcce_core::health::Breaker;
-use bcce_core::notice::RunStatus;
-use bcce_core::policy::Policy;
-use bcce_core::routing::{Decision, Health, Next, Question, Route, RouteTarget, Routing, decide};
-use bcce_core::run::RunRef;
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::target::Target;
+use bcce_core::base::usage::Usage;
+use bcce_core::call::attempt::{Attempt, AttemptKind, AttemptOutcome, Totals};
+use bcce_core::config::models::RouteTarget;
+use bcce_core::config::policy::Policy;
+use bcce_core::config::routing::Routing;
+use bcce_core::failover::breaker::Breaker;
+use bcce_core::failover::decision::{Decision, Next};
+use bcce_core::failover::route::Route;
+use bcce_core::failover::router::{Health, Question, decide};
+use bcce_core::run::artifact::{StepFailure, StepRecord};
+use bcce_core::run::ids::RunRef;
+use bcce_core::run::notice::RunStatus;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use time::macros::datetime;
@@ -48,13 +54,13 @@ fn route() -> Route {
 }
 
 /// What the router says to what this step execution went through.
-fn decided(at: u64, health: &[Health], course: &Course) -> Decision {
+fn decided(at: u64, health: &[Health], step_record: &StepRecord) -> Decision {
     let route = route();
     let question = Question {
         route: &route,
         health,
-        attempts: &course.attempts,
-        decisions: &course.decisions,
+        attempts: &step_record.attempts,
+        decisions: &step_record.decisions,
         now: after(at),
         deadline: after(60_000),
         seed: 1_999,
@@ -107,8 +113,8 @@ fn answered(at: u64, region: &str) -> Attempt {
     }
 }
 
-fn course(item: Option<u32>, attempts: Vec<Attempt>) -> Course {
-    Course {
+fn step_record(item: Option<u32>, attempts: Vec<Attempt>) -> StepRecord {
+    StepRecord {
         version: 1,
         run_id: run().run_id,
         attempt_no: 1,
@@ -146,15 +152,18 @@ fn planned(items: Option<u32>) -> Progress {
     progress
 }
 
-fn answer(progress: &mut Progress, course: &Course) {
-    let key = run().step_key("answer", course.item);
-    progress.absorb(&key, &serde_json::to_vec(course).unwrap()).unwrap();
+fn answer(progress: &mut Progress, step_record: &StepRecord) {
+    let key = run().step_key("answer", step_record.item);
+    progress.absorb(&key, &serde_json::to_vec(step_record).unwrap()).unwrap();
 }
 
-fn failure(progress: &mut Progress, course: Course, name: ErrorName, message: &str) {
-    let key = run().failure_key("answer", course.item);
-    let failure =
-        StepFailure { course, status: StepStatus::Failed, error: Fault::new(name, message) };
+fn failure(progress: &mut Progress, step_record: StepRecord, name: ErrorName, message: &str) {
+    let key = run().failure_key("answer", step_record.item);
+    let failure = StepFailure {
+        record: step_record,
+        status: StepStatus::Failed,
+        error: Fault::new(name, message),
+    };
     progress.absorb(&key, &serde_json::to_vec(&failure).unwrap()).unwrap();
 }
 
@@ -178,19 +187,19 @@ fn told(progress: &mut Progress, status: RunStatus, all: bool, width: usize) -> 
 
 /// Its first region is throttled and asks to wait, the second is out of order, and the first one answers
 /// after a wait.
-fn waited() -> Course {
-    let mut course = course(None, vec![]);
-    course.decisions.push(decided(412, &[], &course));
+fn waited() -> StepRecord {
+    let mut step_record = step_record(None, vec![]);
+    step_record.decisions.push(decided(412, &[], &step_record));
     let throttled = failed(450, EAST, ErrorName::TargetThrottled);
-    course.attempts.push(Attempt { retry_after_s: Some(2), ..throttled });
+    step_record.attempts.push(Attempt { retry_after_s: Some(2), ..throttled });
     let cut = failed(491, WEST, ErrorName::TargetBroken);
     let message = Some("the stream broke off".into());
-    course.attempts.push(Attempt { usage: None, cost_usd: None, message, ..cut });
-    course.decisions.push(decided(600, &[], &course));
-    course.decisions.push(decided(2_700, &[], &course));
-    course.attempts.push(answered(2_750, EAST));
-    course.totals = Totals::of(&course.attempts);
-    course
+    step_record.attempts.push(Attempt { usage: None, cost_usd: None, message, ..cut });
+    step_record.decisions.push(decided(600, &[], &step_record));
+    step_record.decisions.push(decided(2_700, &[], &step_record));
+    step_record.attempts.push(answered(2_750, EAST));
+    step_record.totals = Totals::of(&step_record.attempts);
+    step_record
 }
 
 #[test]
@@ -224,8 +233,8 @@ fn a_target_passed_over_and_one_that_is_probed_are_told_with_the_reason() {
         },
         ..Health::default()
     };
-    let mut passed = course(None, vec![answered(450, WEST)]);
-    passed.decisions.push(decided(412, &[open(5_000)], &course(None, vec![])));
+    let mut passed = step_record(None, vec![answered(450, WEST)]);
+    passed.decisions.push(decided(412, &[open(5_000)], &step_record(None, vec![])));
     let mut progress = planned(None);
     answer(&mut progress, &passed);
     let text = told(&mut progress, RunStatus::Succeeded, false, usize::MAX).join("\n");
@@ -238,7 +247,7 @@ fn a_target_passed_over_and_one_that_is_probed_are_told_with_the_reason() {
         assert!(text.contains(&part), "{part} is missing in\n{text}");
     }
 
-    passed.decisions = vec![decided(412, &[open(400)], &course(None, vec![]))];
+    passed.decisions = vec![decided(412, &[open(400)], &step_record(None, vec![]))];
     let mut progress = planned(None);
     answer(&mut progress, &passed);
     let text = told(&mut progress, RunStatus::Succeeded, false, usize::MAX).join("\n");
@@ -248,7 +257,7 @@ fn a_target_passed_over_and_one_that_is_probed_are_told_with_the_reason() {
 #[test]
 fn a_step_that_was_stopped_says_why_and_a_target_is_not_blamed_for_it() {
     let throttled = |at| failed(at, EAST, ErrorName::TargetThrottled);
-    let mut stopped = course(None, vec![throttled(450), throttled(500), throttled(550)]);
+    let mut stopped = step_record(None, vec![throttled(450), throttled(500), throttled(550)]);
     stopped.decisions.push(decided(600, &[], &stopped));
     let mut progress = planned(None);
     failure(&mut progress, stopped, ErrorName::NoTarget, "the step's calls are used up");
@@ -273,7 +282,7 @@ fn what_is_unknown_is_never_nothing() {
     let unpriced = Attempt { cost_usd: None, ..answered(500, WEST) };
     let attempts = vec![Attempt { usage: None, cost_usd: None, ..cut }, unpriced];
     let mut progress = planned(None);
-    answer(&mut progress, &course(None, attempts));
+    answer(&mut progress, &step_record(None, attempts));
     let text = told(&mut progress, RunStatus::Succeeded, false, usize::MAX).join("\n");
     for part in [
         "us.anthropic.claude-haiku; tokens unknown; cost unknown",
@@ -293,10 +302,10 @@ fn of_many_items_the_eventful_ones_are_told() {
             7 | 30 => vec![failed(450, EAST, ErrorName::TargetThrottled), answered(500, WEST)],
             _ => vec![answered(500 + u64::from(item) * 10, EAST)],
         };
-        answer(&mut progress, &course(Some(item), attempts));
+        answer(&mut progress, &step_record(Some(item), attempts));
     }
     let too_long = vec![failed(450, EAST, ErrorName::RequestRejected)];
-    let failed = course(Some(199), too_long);
+    let failed = step_record(Some(199), too_long);
     failure(&mut progress, failed, ErrorName::RequestRejected, "too long");
     let lines = told(&mut progress, RunStatus::Failed, false, usize::MAX);
     let titles: Vec<&String> = lines.iter().filter(|line| line.starts_with("answer[")).collect();
@@ -341,7 +350,7 @@ fn a_run_that_was_refused_says_that_there_was_nothing_to_decide() {
 fn an_artifact_from_before_there_were_candidates_is_read() {
     let decision =
         json!({ "at": "2026-11-01T12:00:00.412Z", "because": ["once"], "targets": [target(EAST)] });
-    let mut old = serde_json::to_value(course(None, vec![answered(450, EAST)])).unwrap();
+    let mut old = serde_json::to_value(step_record(None, vec![answered(450, EAST)])).unwrap();
     old["decisions"] = json!([decision]);
     let mut progress = planned(None);
     answer(&mut progress, &serde_json::from_value(old).unwrap());
@@ -353,7 +362,7 @@ fn an_artifact_from_before_there_were_candidates_is_read() {
 #[test]
 fn a_step_that_an_earlier_attempt_answered_is_not_counted_again() {
     let mut progress = planned(None);
-    answer(&mut progress, &course(None, vec![answered(450, EAST)]));
+    answer(&mut progress, &step_record(None, vec![answered(450, EAST)]));
     let again = RunRecord {
         attempt_no: 2,
         started_at: after(60_000),
@@ -381,9 +390,9 @@ fn a_step_that_an_earlier_attempt_answered_is_not_counted_again() {
 
 #[test]
 fn events_are_in_order_of_time_and_sums_add_up() {
-    let course = waited();
+    let step_record = waited();
     let mut progress = planned(None);
-    answer(&mut progress, &course);
+    answer(&mut progress, &step_record);
     let plan = progress.plan.as_ref().unwrap();
     let executions = timeline::of(&progress, plan, &[record(RunStatus::Succeeded)]);
     let events = serde_json::to_value(executions[0].events()).unwrap();
@@ -400,7 +409,11 @@ fn events_are_in_order_of_time_and_sums_add_up() {
     assert_eq!((sums.calls, sums.failed_calls, sums.in_calls_ms), (3, 2, 1_280));
     // 41 ms to the second call, and 2,259 to the third less the wait.
     assert_eq!((sums.failing_over_ms, sums.waited_ms), (41 + 2_259 - 2_100, 2_100));
-    assert!(matches!(course.decisions[1].next, Next::WaitS(2)), "{:?}", course.decisions[1]);
+    assert!(
+        matches!(step_record.decisions[1].next, Next::WaitS(2)),
+        "{:?}",
+        step_record.decisions[1]
+    );
 }
 
 #[test]
@@ -413,7 +426,7 @@ fn a_call_is_told_with_what_to_do_and_how_it_was_served() {
         guardrail_origin: vec!["ACCOUNT_ENFORCED".into(), "REQUEST".into()],
         ..answered(500, WEST)
     };
-    answer(&mut progress, &course(None, vec![denied, served]));
+    answer(&mut progress, &step_record(None, vec![denied, served]));
     let lines = told(&mut progress, RunStatus::Succeeded, false, usize::MAX);
     let has = |part: &str| lines.iter().any(|line| line.ends_with(part) || line.contains(part));
     assert!(has("  to do: fill in the form"), "{lines:#?}");

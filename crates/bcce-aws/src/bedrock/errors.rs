@@ -9,10 +9,10 @@ use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use bcce_core::classify::{Finding, ServiceError, find};
-use bcce_core::error::ErrorName;
-use bcce_core::limits::{MAX_MESSAGE_CHARS, cut};
-use bcce_core::ports::{Blame, CallFailure};
+use bcce_core::base::error::ErrorName;
+use bcce_core::base::limits::{MAX_MESSAGE_CHARS, cut};
+use bcce_core::call::classify::{Finding, ServiceError, find};
+use bcce_core::call::model::{Blame, CallFailure};
 use time::OffsetDateTime;
 
 use super::stream::StreamedAnswer;

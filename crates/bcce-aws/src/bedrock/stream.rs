@@ -7,9 +7,9 @@ use aws_sdk_bedrockruntime::types::{
     CacheTtl, ContentBlockDelta, ConverseStreamMetadataEvent, ConverseStreamOutput,
     GuardrailOrigin, TokenUsage,
 };
-use bcce_core::attempt::Usage;
-use bcce_core::error::ErrorName;
-use bcce_core::ports::{Blame, CallFailure, CallLimits, Limit, Served};
+use bcce_core::base::error::ErrorName;
+use bcce_core::base::usage::Usage;
+use bcce_core::call::model::{Blame, CallFailure, CallLimits, Limit, Served};
 
 /// What of an answer has arrived.
 pub(super) struct StreamedAnswer {

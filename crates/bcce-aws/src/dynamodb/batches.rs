@@ -1,8 +1,8 @@
 //! Records of batches.
 
+use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::batch::BatchStatus;
 use bcce_core::batch::reference::{BatchRef, BatchRun};
-use bcce_core::error::{ErrorName, Fault};
 use bcce_core::ledger::{BatchRecord, ClosedBatch, OpenedBatch, attempt_sk, batch_pk, batches_pk};
 use bcce_core::ports::{CloseBatch, Closed, OpenBatch, Opened};
 
@@ -73,7 +73,7 @@ fn close(closed: &ClosedBatch) -> Change {
         ended_at: closed.manifest.ended_at,
         manifest_key: &closed.manifest_key,
         manifest_sha256: &closed.manifest_sha256,
-        notification_owner: &closed.teller,
+        notification_owner: &closed.notification_owner,
         error: closed.manifest.error.as_ref(),
     };
     let start = start(&closed.batch, closed.manifest.status);
@@ -166,7 +166,7 @@ mod tests {
             manifest: sealed(),
             manifest_key: "k".into(),
             manifest_sha256: "0".into(),
-            teller: "me".into(),
+            notification_owner: "me".into(),
         };
         let now = mock!(Client::update_item)
             .match_requests(|update| {
@@ -180,7 +180,7 @@ mod tests {
             let exception = exception.item("notification_owner", text("another")).build();
             UpdateItemError::ConditionalCheckFailedException(exception)
         });
-        let another = Closed::Before { teller: Some("another".into()) };
+        let another = Closed::Before { notification_owner: Some("another".into()) };
         for (rule, expected) in [(now, Closed::Now), (before, another)] {
             let client = mock_client!(aws_sdk_dynamodb, [&rule]);
             let ledger = Ledger { client, table: "t".into() };

@@ -1,10 +1,10 @@
 //! The calls of a run that its functions logged before they made them.
 
-use bcce_core::begun::BegunStep;
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
 use bcce_core::ledger::{calls_pk, step_of_calls};
-use bcce_core::ports::ReadCalls;
-use bcce_core::run::RunRef;
+use bcce_core::ports::ReadCallLog;
+use bcce_core::run::call_log::LoggedStep;
+use bcce_core::run::ids::RunRef;
 
 use super::Ledger;
 use super::item::{Item, text, text_of};
@@ -13,8 +13,8 @@ use crate::fault::internal;
 /// Attribute: the logged calls of one step, as JSON.
 pub(crate) const LOGGED_CALLS: &str = "logged_calls";
 
-impl ReadCalls for Ledger {
-    async fn begun(&self, run: &RunRef) -> Result<Vec<BegunStep>, Fault> {
+impl ReadCallLog for Ledger {
+    async fn logged_calls(&self, run: &RunRef) -> Result<Vec<LoggedStep>, Fault> {
         let query = self
             .client
             .query()
@@ -30,14 +30,14 @@ impl ReadCalls for Ledger {
 }
 
 /// Reads the logged calls of one step.
-fn logged_calls(item: &Item) -> Result<Vec<BegunStep>, Fault> {
+fn logged_calls(item: &Item) -> Result<Vec<LoggedStep>, Fault> {
     let sk = text_of(item, "sk").map_or("", String::as_str);
     let (step, item_no) = step_of_calls(sk);
     let calls = item.get(LOGGED_CALLS).and_then(|value| value.as_ss().ok());
     let logged = |call: &String| {
         let call = serde_json::from_str(call);
         let call = call.map_err(|_| Fault::internal(format!("calls of {sk} are unreadable")))?;
-        Ok(BegunStep { step: step.clone(), item: item_no, call })
+        Ok(LoggedStep { step: step.clone(), item: item_no, call })
     };
     calls.into_iter().flatten().map(logged).collect()
 }
@@ -67,7 +67,7 @@ mod tests {
                 .then_output(move || QueryOutput::builder().set_items(Some(items.clone())).build());
             let client = mock_client!(aws_sdk_dynamodb, [&rule]);
             let run = RunRef::first("default", "explain", "42");
-            let logged = Ledger { client, table: "t".into() }.begun(&run).await.ok();
+            let logged = Ledger { client, table: "t".into() }.logged_calls(&run).await.ok();
             assert_eq!(logged.as_ref().map(Vec::len), known);
             if let Some(logged) = logged {
                 assert_eq!((logged[1].step.as_str(), logged[1].item), ("part", Some(3)));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
 
 use super::item::{Item, key};
 

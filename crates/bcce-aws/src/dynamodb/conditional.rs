@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use bcce_core::digest::sha256;
-use bcce_core::error::Fault;
+use bcce_core::base::digest::sha256;
+use bcce_core::base::error::Fault;
 
 use super::Ledger;
 use super::change::Change;

@@ -1,12 +1,12 @@
 //! A batch's progress, which the runs of its items add to as they end, and who halted it.
 
-use bcce_core::attempt::Usage;
-use bcce_core::batch::reference::ItemOf;
-use bcce_core::batch::{Halt, Tally};
-use bcce_core::error::Fault;
-use bcce_core::ledger::{ClosedRun, HALT_SK, tally_pk, tally_sk};
-use bcce_core::notice::RunStatus;
-use bcce_core::ports::{HaltBatch, ReadTally};
+use bcce_core::base::error::Fault;
+use bcce_core::base::usage::Usage;
+use bcce_core::batch::{BatchProgress, Halt};
+use bcce_core::ledger::{ClosedRun, HALT_SK, progress_pk, progress_sk};
+use bcce_core::ports::{HaltBatch, ReadBatchProgress};
+use bcce_core::run::ids::ItemOf;
+use bcce_core::run::notice::RunStatus;
 
 use super::Ledger;
 use super::change::Change;
@@ -23,7 +23,7 @@ impl HaltBatch for Ledger {
             .client
             .update_item()
             .table_name(&self.table)
-            .key("pk", text(&tally_pk(batch)))
+            .key("pk", text(&progress_pk(batch)))
             .key("sk", text(HALT_SK))
             .update_expression("SET halted_at = :at, halted_by = :by, halted_because = :because")
             .condition_expression("attribute_not_exists(halted_by) OR halted_by = :by")
@@ -35,17 +35,17 @@ impl HaltBatch for Ledger {
     }
 }
 
-impl ReadTally for Ledger {
-    async fn tally(&self, batch: &ItemOf) -> Result<Tally, Fault> {
+impl ReadBatchProgress for Ledger {
+    async fn batch_progress(&self, batch: &ItemOf) -> Result<BatchProgress, Fault> {
         let query = self
             .client
             .query()
             .table_name(&self.table)
             .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", text(&tally_pk(batch)));
+            .expression_attribute_values(":pk", text(&progress_pk(batch)));
         let output = query.send().await;
         let output = output.map_err(|error| internal("dynamodb:Query progress", &error))?;
-        let mut sum = Tally::default();
+        let mut sum = BatchProgress::default();
         output.items().iter().for_each(|item| sum.add(&shard(item)));
         Ok(sum)
     }
@@ -74,18 +74,18 @@ pub(super) fn count(closed: &ClosedRun) -> Option<Change> {
     if let Some(error) = &manifest.error {
         counters.push((format!("{ERROR}{}", error.name), number(1)));
     }
-    let key = (tally_pk(batch), tally_sk(&closed.run.run_id));
+    let key = (progress_pk(batch), progress_sk(&closed.run.run_id));
     Some(Change::adding(key, counters))
 }
 
 /// Reads one shard of a batch's progress, or who halted it.
-fn shard(item: &Item) -> Tally {
+fn shard(item: &Item) -> BatchProgress {
     let count = |name: &str| number_of(item, name).unwrap_or_default();
     let errors = item.keys().filter_map(|name| {
         let error = name.strip_prefix(ERROR)?;
         Some((error.to_owned(), count(name)))
     });
-    Tally {
+    BatchProgress {
         succeeded: count("succeeded"),
         failed: count("failed"),
         cancelled: count("cancelled"),
@@ -159,7 +159,7 @@ mod tests {
             })
             .then_output(move || QueryOutput::builder().set_items(Some(items.clone())).build());
         let ledger = Ledger { client: mock_client!(aws_sdk_dynamodb, [&rule]), table: "t".into() };
-        let progress = ledger.tally(&batch()).await.unwrap();
+        let progress = ledger.batch_progress(&batch()).await.unwrap();
         assert_eq!((progress.over(), progress.failed, progress.errors["Bcce.NoTarget"]), (5, 3, 3));
         assert_eq!(progress.cost_usd.to_string(), "1.0");
         assert_eq!(progress.halted, Some(halt()));

@@ -1,7 +1,7 @@
 //! What the records of runs and of batches have in common: how one is opened, closed, handed over and listed.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
 use bcce_core::ports::{Closed, Opened};
 use time::OffsetDateTime;
 
@@ -93,7 +93,7 @@ pub(super) fn closed(written: Written) -> Closed {
     match written {
         Written::Done => Closed::Now,
         Written::Refused(before) => {
-            Closed::Before { teller: text_of(&before, NOTIFICATION_OWNER).cloned() }
+            Closed::Before { notification_owner: text_of(&before, NOTIFICATION_OWNER).cloned() }
         }
     }
 }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use bcce_core::attempt::Totals;
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
+use bcce_core::call::attempt::Totals;
 use bcce_core::ledger::{
     ClosedRun, OpenedRun, RunRecord, attempt_sk, listing_pk, run_pk, usage_pk, usage_sk,
 };
-use bcce_core::manifest::UsageLine;
-use bcce_core::notice::RunStatus;
 use bcce_core::ports::{CloseRun, Closed, OpenRun, Opened, ReadAttempts, TakeOver};
-use bcce_core::run::{Run, RunRef};
+use bcce_core::run::ids::{Run, RunRef};
+use bcce_core::run::manifest::UsageLine;
+use bcce_core::run::notice::RunStatus;
 
 use super::change::Change;
 use super::item::{Item, number, number_of, text, text_of, time_of};
@@ -90,7 +90,7 @@ fn close(closed: &ClosedRun) -> Change {
         ended_at: manifest.ended_at,
         manifest_key: &closed.manifest_key,
         manifest_sha256: &closed.manifest_sha256,
-        notification_owner: &closed.teller,
+        notification_owner: &closed.notification_owner,
         error: manifest.error.as_ref(),
     };
     let start = start(&closed.run, manifest.status);

@@ -1,8 +1,8 @@
 //! Slots of tenants: which executions hold one, and until when.
 
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
 use bcce_core::ports::{ListSlots, ReleaseSlot, TakeSlot};
-use bcce_core::slot::{Lane, Slot};
+use bcce_core::run::slots::{Lane, Slot};
 use time::OffsetDateTime;
 
 use super::Ledger;

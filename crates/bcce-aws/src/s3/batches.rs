@@ -5,10 +5,10 @@ use aws_sdk_s3::types::{
     ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
 };
 use aws_smithy_types::base64;
-use bcce_core::artifact::ArtifactRef;
-use bcce_core::digest::Digest;
-use bcce_core::error::Fault;
+use bcce_core::base::digest::Digest;
+use bcce_core::base::error::Fault;
 use bcce_core::ports::{Concatenate, GetObject, GetRange, PutObject};
+use bcce_core::run::artifact::ArtifactRef;
 
 use super::{S3Store, content_type, status};
 use crate::fault::internal;
@@ -100,7 +100,7 @@ impl Upload<'_> {
     async fn part(&mut self, body: Vec<u8>) -> Result<(), Fault> {
         let id = self.begin().await?;
         let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
-        let checksum = base64::encode(bcce_core::digest::sha256(&body));
+        let checksum = base64::encode(bcce_core::base::digest::sha256(&body));
         let upload = self.store.client.upload_part().bucket(&self.store.bucket).key(self.to);
         let sent = upload
             .upload_id(id)

@@ -5,9 +5,9 @@ use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
+use bcce_core::base::error::Fault;
 use bcce_core::batch::Location;
 use bcce_core::batch::item::Object;
-use bcce_core::error::Fault;
 use bcce_core::ports::{ListSource, NextBytes, OpenSource, Page, SourceObject};
 
 use super::status;

@@ -6,8 +6,8 @@ use std::path::Path;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
 use aws_smithy_types::base64;
+use bcce_core::base::error::Fault;
 use bcce_core::batch::Location;
-use bcce_core::error::Fault;
 
 use super::source::bare;
 use super::{S3Store, Sources, content_type, status};
@@ -106,7 +106,7 @@ mod tests {
     use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
     use aws_smithy_runtime_api::http::StatusCode;
     use aws_smithy_types::body::SdkBody;
-    use bcce_core::digest::sha256;
+    use bcce_core::base::digest::sha256;
 
     fn store(client: Client) -> S3Store {
         S3Store { client, bucket: "b".into(), key_arn: Some("arn:key".into()) }

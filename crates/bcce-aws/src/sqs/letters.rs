@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName,
 };
 use aws_types::SdkConfig;
-use bcce_core::error::Fault;
+use bcce_core::base::error::Fault;
 use time::OffsetDateTime;
 
 use super::count;

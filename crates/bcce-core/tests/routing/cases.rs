@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use bcce_core::attempt::{Attempt, AttemptKind, AttemptOutcome, Target, Usage};
-use bcce_core::error::ErrorName;
-use bcce_core::health::{Breaker, Probe};
-use bcce_core::policy::Policy;
-use bcce_core::pricing::{Price, PriceRows};
-use bcce_core::routing::{
-    self, Decision, Expected, Health, Next, Question, Route, RouteTarget, Routing, Timeouts,
-};
+use bcce_core::base::error::ErrorName;
+use bcce_core::base::target::Target;
+use bcce_core::base::usage::Usage;
+use bcce_core::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
+use bcce_core::config::models::RouteTarget;
+use bcce_core::config::policy::Policy;
+use bcce_core::config::pricing::{Price, PriceRows};
+use bcce_core::config::routing::{Routing, Timeouts};
+use bcce_core::failover::breaker::{Breaker, Probe};
+use bcce_core::failover::decision::{Decision, Next};
+use bcce_core::failover::route::{Expected, Route};
+use bcce_core::failover::router;
+use bcce_core::failover::router::{Health, Question};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -192,8 +197,8 @@ prop_compose! {
     }
 }
 
-fn strategies() -> impl Strategy<Value = routing::Strategy> {
-    use routing::Strategy::{Cost, Latency, Priority, RoundRobin};
+fn strategies() -> impl Strategy<Value = router::Strategy> {
+    use router::Strategy::{Cost, Latency, Priority, RoundRobin};
     select(&[Priority, Latency, RoundRobin, Cost][..])
 }
 

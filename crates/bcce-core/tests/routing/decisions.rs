@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use bcce_core::attempt::{Guardrail, Target};
-use bcce_core::error::ErrorName;
-use bcce_core::models::guardrails::is_same;
-use bcce_core::routing::{Course, Decision, Next, Ruling, decide};
+use bcce_core::base::error::ErrorName;
+use bcce_core::base::target::{Guardrail, Target};
+use bcce_core::config::models::guardrails::is_same;
+use bcce_core::failover::decision::{Decision, Next};
+use bcce_core::failover::router::{Action, Ruling, decide};
 use proptest::prelude::*;
 
 use crate::cases::{Case, NOW, Stands, cases, may_be_used};
@@ -13,8 +14,8 @@ use crate::config;
 
 /// Those that are tried, or none.
 fn order(case: &Case) -> (Vec<usize>, bool) {
-    match decide(&case.question()).course {
-        Course::Try { order, probes } => (order, probes),
+    match decide(&case.question()).action {
+        Action::Try { order, probes } => (order, probes),
         _ => (vec![], false),
     }
 }
@@ -83,16 +84,16 @@ proptest! {
 
     #[test]
     fn nothing_is_waited_for_or_tried_beyond_the_deadline(case in cases()) {
-        match decide(&case.question()).course {
-            Course::Try { .. } => prop_assert!(NOW < case.deadline),
-            Course::Wait(wait) => prop_assert!(NOW + wait < case.deadline),
-            Course::Stop => {}
+        match decide(&case.question()).action {
+            Action::Try { .. } => prop_assert!(NOW < case.deadline),
+            Action::Wait(wait) => prop_assert!(NOW + wait < case.deadline),
+            Action::Stop => {}
         }
     }
 
     #[test]
     fn a_wait_is_of_whole_seconds_and_at_least_one(case in cases()) {
-        if let Course::Wait(wait) = decide(&case.question()).course {
+        if let Action::Wait(wait) = decide(&case.question()).action {
             prop_assert!(wait.as_secs() > 0 && wait.subsec_nanos() == 0, "{wait:?}");
         }
     }
@@ -103,7 +104,7 @@ proptest! {
         let left = (case.route.routing.attempts as usize).saturating_sub(case.attempts.len());
         prop_assert!(order.len() <= left, "{} of {left}", order.len());
         prop_assert_eq!(order.iter().collect::<HashSet<_>>().len(), order.len());
-        let is_try = matches!(decide(&case.question()).course, Course::Try { .. });
+        let is_try = matches!(decide(&case.question()).action, Action::Try { .. });
         prop_assert_eq!(is_try, !order.is_empty(), "an empty list is none");
     }
 
@@ -124,10 +125,10 @@ proptest! {
     fn no_more_rounds_and_waits_than_the_history_has_room_for(case in cases()) {
         let rounds = case.decisions.iter().filter(|d| matches!(d.next, Next::Targets(_))).count();
         let (waits, room) = (case.decisions.len() - rounds, case.route.rounds as usize);
-        match decide(&case.question()).course {
-            Course::Try { .. } => prop_assert!(rounds < room, "round {}", rounds + 1),
-            Course::Wait(_) => prop_assert!(waits + 1 < room, "wait {}", waits + 1),
-            Course::Stop => {}
+        match decide(&case.question()).action {
+            Action::Try { .. } => prop_assert!(rounds < room, "round {}", rounds + 1),
+            Action::Wait(_) => prop_assert!(waits + 1 < room, "wait {}", waits + 1),
+            Action::Stop => {}
         }
     }
 
@@ -145,7 +146,7 @@ proptest! {
                 && may_be_used(case.places[at], policy)
                 && case.attempts.iter().all(|attempt| attempt.target != *target)
         });
-        let is_try = matches!(decide(&question).course, Course::Try { .. });
+        let is_try = matches!(decide(&question).action, Action::Try { .. });
         prop_assert!(is_over || !is_left || is_try);
     }
 

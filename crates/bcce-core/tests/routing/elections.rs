@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use bcce_core::error::ErrorName;
-use bcce_core::health::{Breaker, BreakerSettings, Report, Signal, Standing};
-use bcce_core::routing::{Course, Health, Question, Route, decide};
+use bcce_core::base::error::ErrorName;
+use bcce_core::config::breakers::BreakerSettings;
+use bcce_core::failover::breaker::{Breaker, Report, Signal, Status};
+use bcce_core::failover::route::Route;
+use bcce_core::failover::router::{Action, Health, Question, decide};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use time::OffsetDateTime;
@@ -84,7 +86,7 @@ impl World<'_> {
         }
         // A closed breaker lets everybody pass: who was elected while it was open holds nothing any more. A probe
         // that answers after its lease closes it while another is at it.
-        if breaker.standing(self.now) == Standing::Closed {
+        if breaker.standing(self.now) == Status::Closed {
             self.calls.iter_mut().flatten().for_each(|call| call.election = None);
             self.gone.clear();
         }
@@ -103,11 +105,11 @@ impl World<'_> {
             deadline: self.now + Duration::from_secs(60),
             seed: 0,
         };
-        match decide(&question).course {
-            Course::Try { probes: false, .. } => {
+        match decide(&question).action {
+            Action::Try { probes: false, .. } => {
                 Some(Call { started_at: self.now, election: None })
             }
-            Course::Try { probes: true, .. } => {
+            Action::Try { probes: true, .. } => {
                 self.elections += 1;
                 let token = self.elections.to_string();
                 let is_mine = breaker.elect(&token, self.now, LEASE);

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use bcce_core::attempt::Attempt;
-use bcce_core::error::ErrorName;
-use bcce_core::health::{Breaker, Report, Signal, Standing};
-use bcce_core::routing::{Course, Decision, Health, Next, Question, Route, decide};
+use bcce_core::base::error::ErrorName;
+use bcce_core::call::attempt::Attempt;
+use bcce_core::failover::breaker::{Breaker, Report, Signal, Status};
+use bcce_core::failover::decision::{Decision, Next};
+use bcce_core::failover::route::Route;
+use bcce_core::failover::router::{Action, Health, Question, decide};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -98,7 +100,7 @@ impl Walk<'_> {
                 seed: self.decisions.len() as u64 * 7_919,
             };
             let verdict = decide(&question);
-            let Course::Try { order, probes } = &verdict.course else {
+            let Action::Try { order, probes } = &verdict.action else {
                 return Ok((Decision::of(&question, &verdict, None), vec![]));
             };
             if !probes {
@@ -151,8 +153,8 @@ impl Walk<'_> {
         // Later ones of a list were decided upon before the earlier ones took their time.
         if place == 0 {
             match self.breakers[at].standing(self.now) {
-                Standing::Closed => prop_assert!(probe.is_none()),
-                Standing::Probed { .. } => {
+                Status::Closed => prop_assert!(probe.is_none()),
+                Status::Probed { .. } => {
                     let holder =
                         self.breakers[at].probe.as_ref().map(|probe| probe.holder.as_str());
                     prop_assert_eq!(holder, probe, "it probes what another was elected for");

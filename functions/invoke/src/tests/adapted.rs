@@ -1,7 +1,7 @@
 //! Targets that take something else than the step asks for, or cannot take the request at all.
 
 use super::*;
-use bcce_core::attempt::Cause;
+use bcce_core::call::attempt::Cause;
 
 fn misfits(cause: Cause) -> CallReport {
     let report = plain(ErrorName::RequestRejected);
@@ -142,7 +142,7 @@ async fn a_schema_that_was_compiled_is_waited_for_as_for_any_answer() {
     let first = ports([says(r#"{"ok":true}"#, "end_turn")]);
     handle(&first, json_request(&first), AMPLE).await.unwrap();
     let ports = Ports {
-        health: Book::new(*first.health.ledger()),
+        health: SharedBreakers::new(*first.health.ledger()),
         ..ports([silent(), says(r#"{"ok":true}"#, "end_turn")])
     };
     assert_eq!(handle(&ports, json_request(&ports), AMPLE).await, Ok(ANSWERED));
@@ -155,7 +155,7 @@ async fn a_schema_that_was_compiled_is_waited_for_as_for_any_answer() {
 async fn a_schema_that_was_refused_is_not_sent_by_another_function_either() {
     let first = ports([misfits(Cause::GrammarTooLarge), says(r#"{"ok":true}"#, "end_turn")]);
     handle(&first, json_request(&first), AMPLE).await.unwrap();
-    let health = Book::new(*first.health.ledger());
+    let health = SharedBreakers::new(*first.health.ledger());
     let ports = Ports { health, ..ports([says(r#"{"ok":true}"#, "end_turn")]) };
     assert_eq!(handle(&ports, json_request(&ports), AMPLE).await, Ok(ANSWERED));
     let asked = ports.model.asked.borrow();

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use bcce_core::asking::{self, Answer};
-use bcce_core::attempt::{AttemptKind, Cause, Target};
-use bcce_core::begun::Begun;
-use bcce_core::error::{ErrorName, Fault};
-use bcce_core::parameters::Parameters;
-use bcce_core::ports::{CallModel, Clock, GetObject, ModelAnswer, Repair};
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::target::Target;
+use bcce_core::call::attempt::{AttemptKind, Cause};
+use bcce_core::call::model::{ModelAnswer, Repair};
+use bcce_core::call::parameters::Parameters;
+use bcce_core::call::request_building;
+use bcce_core::call::request_building::Answer;
+use bcce_core::ports::{CallModel, Clock, GetObject};
+use bcce_core::run::call_log::LoggedCall;
 
 use super::Walk;
 use crate::call::{Call, CallOutcome};
@@ -118,7 +121,7 @@ where
         repair: Option<Repair<'_>>,
     ) -> Result<CallOutcome, Fault> {
         let kind = if repair.is_some() { AttemptKind::Repair } else { AttemptKind::First };
-        let prompt = asking::prompt_for(&self.prompt, self.step, parameters);
+        let prompt = request_building::prompt_for(&self.prompt, self.step, parameters);
         let grammar = parameters.schema.as_ref().map(|schema| grammars::key(schema, target));
         let is_compiled = self.is_compiled(grammar.as_ref()).await;
         let call = Call {
@@ -133,7 +136,7 @@ where
             time,
             repair,
         };
-        let logged = Begun { started_at: self.ports.clock.now(), target: target.clone() };
+        let logged = LoggedCall { started_at: self.ports.clock.now(), target: target.clone() };
         let started_at = logged.started_at;
         log_call(self.reports, self.ports, self.request, logged);
         let (attempt, signal, called) = call.make(&self.ports.model, started_at, kind).await;
@@ -160,8 +163,8 @@ where
         parameters: &Parameters<'_>,
         answer: &ModelAnswer,
     ) -> Result<Result<Answer, String>, Fault> {
-        let prompt = asking::prompt_for(&self.prompt, self.step, parameters);
-        asking::read(self.step, &prompt, parameters.max_tokens, answer)
+        let prompt = request_building::prompt_for(&self.prompt, self.step, parameters);
+        request_building::read(self.step, &prompt, parameters.max_tokens, answer)
     }
 
     fn mark_invalid(&mut self, fault: &str) {

@@ -1,10 +1,9 @@
 //! Keys of every kind, of tenants, workflows and steps that are called as other kinds are.
 
 use bcce_core::batch::BatchRef;
-use bcce_core::batch::reference::ItemOf;
-use bcce_core::ledger::{batch_pk, cache_pk, calls_pk, run_pk, tally_pk, target_pk, usage_pk};
-use bcce_core::run::RunRef;
-use bcce_core::slot::Lane;
+use bcce_core::ledger::{batch_pk, cache_pk, calls_pk, progress_pk, run_pk, target_pk, usage_pk};
+use bcce_core::run::ids::{ItemOf, RunRef};
+use bcce_core::run::slots::Lane;
 use time::OffsetDateTime;
 
 pub const TENANTS: [&str; 8] =
@@ -110,8 +109,8 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
         "run record" => (run_pk("explain-1"), &["pk", "sk", "status"]),
         "calls" => (calls_pk("explain-1", 1), &["pk", "sk", "begun"]),
         "batch record" => (batch_pk("explain-batch-1"), &["pk", "sk", "status"]),
-        "tally" => (tally_pk(&batch), &["pk", "sk", "succeeded"]),
-        "halt" => (tally_pk(&batch), &["pk", "sk", "halted_at", "halted_by", "halted_because"]),
+        "tally" => (progress_pk(&batch), &["pk", "sk", "succeeded"]),
+        "halt" => (progress_pk(&batch), &["pk", "sk", "halted_at", "halted_by", "halted_because"]),
         "usage" => (usage_pk(day, "explain-1"), &["pk", "sk", "calls"]),
         "target" => (target_pk("us-east-1#m"), &["pk", "sk", "breaker"]),
         "cache" => (cache_pk("0a"), &["pk", "sk", "until"]),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use bcce_core::digest::sha256_hex;
+use bcce_core::base::digest::sha256_hex;
 use bcce_core::ledger::{attempt_sk, run_pk};
-use bcce_core::seal::Kind;
+use bcce_core::run::manifest::Kind;
 use p256::ecdsa::Signature;
 use p256::ecdsa::signature::Verifier;
 use serde_json::Value;

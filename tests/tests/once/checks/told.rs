@@ -2,7 +2,7 @@
 //! letters with its reason.
 
 use aws_sdk_sqs::types::Message;
-use bcce_core::digest::sha256_hex;
+use bcce_core::base::digest::sha256_hex;
 use serde_json::Value;
 
 use super::holds;

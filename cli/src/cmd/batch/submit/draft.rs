@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use bcce_core::base::digest::sha256_hex_of_fields;
+use bcce_core::base::error::Problems;
 use bcce_core::batch::{BatchRequest, BatchSpec, Format, ItemField, Mode, StoredBatch};
-use bcce_core::digest::sha256_hex_of_fields;
-use bcce_core::error::Problems;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

@@ -28,7 +28,7 @@ fn value(expression: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bcce_core::expression::Context;
+    use bcce_core::document::expression::Context;
     use serde_json::json;
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use bcce_core::base::error::Problems;
 use bcce_core::batch::source::{INBOX, UPLOADS};
 use bcce_core::batch::{Format, Location};
-use bcce_core::error::Problems;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {

@@ -4,17 +4,17 @@ use std::io::Read;
 use std::path::Path;
 
 use bcce_aws::s3::MAX_UPLOAD_BYTES;
+use bcce_core::base::digest::Digest;
+use bcce_core::base::error::{Fault, Problems};
+use bcce_core::base::limits::ByteCount;
+use bcce_core::batch::bulk::fit;
 use bcce_core::batch::intake::{Taken, Typical};
 use bcce_core::batch::item::{Entry, Rejected};
 use bcce_core::batch::{Format, Intake, Location, Reader};
-use bcce_core::bulk::fit;
-use bcce_core::digest::Digest;
-use bcce_core::error::{Fault, Problems};
-use bcce_core::limits::ByteCount;
-use bcce_core::plan::Plan;
-use bcce_core::plan::estimate::Estimate;
-use bcce_core::plan::worst::WorstCase;
 use bcce_core::ports::{ListSource, NextBytes};
+use bcce_core::run::plan::Plan;
+use bcce_core::run::plan::estimate::Estimate;
+use bcce_core::run::plan::worst::WorstCase;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -232,11 +232,11 @@ pub mod tests {
     use super::*;
     use bcce_core::batch::item::Object;
     use bcce_core::batch::{BatchRequest, BatchSpec, StoredBatch};
+    use bcce_core::config::configuration::Configuration;
+    use bcce_core::config::policy::Policy;
+    use bcce_core::config::routing::Routing;
     use bcce_core::document::{Document, from_yaml};
-    use bcce_core::environment::Configuration;
-    use bcce_core::policy::Policy;
     use bcce_core::ports::Page;
-    use bcce_core::routing::Routing;
     use time::macros::datetime;
 
     const MODELS: &str = include_str!("../../../../../infra/config/dev/models.yaml");
@@ -294,7 +294,7 @@ pub mod tests {
         let longest = Longest { line: 3, id: "x".into(), bytes: 14 };
         assert_eq!(survey.longest, Some(longest));
         assert_eq!(survey.estimate.calls, 2);
-        assert_eq!(digest.hex(), bcce_core::digest::sha256_hex(manifest.as_bytes()));
+        assert_eq!(digest.hex(), bcce_core::base::digest::sha256_hex(manifest.as_bytes()));
     }
 
     #[test]

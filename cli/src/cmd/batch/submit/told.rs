@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
+use bcce_core::base::figures::dollars;
 use bcce_core::batch::Mode;
+use bcce_core::batch::bulk::{MIN_RECORDS, fit};
 use bcce_core::batch::item::Rejected;
-use bcce_core::bulk::{MIN_RECORDS, fit};
-use bcce_core::environment::Configuration;
-use bcce_core::figures::dollars;
-use bcce_core::plan::estimate::Estimate;
-use bcce_core::plan::tokens::BYTES_PER_TOKEN;
+use bcce_core::config::configuration::Configuration;
+use bcce_core::run::plan::estimate::Estimate;
+use bcce_core::run::plan::tokens::BYTES_PER_TOKEN;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
@@ -301,7 +301,7 @@ mod tests {
         assert!(told.worst().ends_with("of $0.0001 that policy.yaml allows a batch"));
     }
 
-    fn found_too_dear(survey: &Survey, found: &Configuration) -> bcce_core::error::Fault {
+    fn found_too_dear(survey: &Survey, found: &Configuration) -> bcce_core::base::error::Fault {
         survey.worst.check_batch(&found.policy, survey.left()).into()
     }
 

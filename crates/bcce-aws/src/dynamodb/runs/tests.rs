@@ -9,8 +9,8 @@ use aws_sdk_dynamodb::types::error::{
 };
 use aws_sdk_dynamodb::types::{CancellationReason, Update};
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
-use bcce_core::batch::reference::ItemOf;
-use bcce_core::manifest::{Evidence, Manifest};
+use bcce_core::run::ids::ItemOf;
+use bcce_core::run::manifest::{Evidence, Manifest};
 use time::macros::datetime;
 
 fn closed() -> ClosedRun {
@@ -48,7 +48,7 @@ fn closed() -> ClosedRun {
         manifest,
         manifest_key: "k".into(),
         manifest_sha256: "0".into(),
-        teller: "arn".into(),
+        notification_owner: "arn".into(),
     }
 }
 
@@ -121,7 +121,7 @@ async fn an_item_of_a_batch_adds_to_its_progress_in_the_same_transaction() {
 async fn a_refused_record_was_counted_before_and_a_conflict_is_tried_again() {
     let before = mock!(Client::transact_write_items)
         .then_error(|| cancelled(["ConditionalCheckFailed", "None"]));
-    assert_eq!(close(before).await, Ok(Closed::Before { teller: Some("arn".into()) }));
+    assert_eq!(close(before).await, Ok(Closed::Before { notification_owner: Some("arn".into()) }));
     let conflict = mock!(Client::transact_write_items)
         .then_error(|| cancelled(["None", "TransactionConflict"]));
     assert!(close(conflict).await.is_err());
