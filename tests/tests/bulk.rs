@@ -13,7 +13,6 @@ use bcce_core::batch::bulk::{
     Asking, Job, JobStart, JobStatus, NewJob, Output, fit, output_key, read,
 };
 use bcce_core::call::model::{CallLimits, ModelCall};
-use bcce_core::call::request_building;
 use bcce_core::document::prompt::Prompt;
 use bcce_core::ports::{CallModel, ReadJob, StartJob, StopJob};
 use bcce_core::run::ids::RunRef;

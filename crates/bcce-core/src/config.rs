@@ -1,68 +1,15 @@
-//! The documents in SSM: the text itself, or a pointer to a body in S3.
+//! What a platform team configures: the documents, what their values mean, and what they say of each other.
 
-use serde::{Deserialize, Serialize};
-
-use crate::digest::sha256_hex;
-
-/// A standard SSM parameter ends at 4 KiB.
-pub const MAX_PARAMETER_BYTES: usize = 4_096;
-
-/// `{ "uri": "s3://bucket/key", "sha256": "…" }`: where SSM refuses the body itself, because it is
-/// above 4 KiB or contains `{{ }}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pointer {
-    pub uri: String,
-    pub sha256: String,
-}
-
-impl Pointer {
-    pub fn to(bucket: &str, key: &str, body: &[u8]) -> Self {
-        Self { uri: format!("s3://{bucket}/{key}"), sha256: sha256_hex(body) }
-    }
-
-    pub fn parse(value: &str) -> Option<Self> {
-        serde_json::from_str(value).ok()
-    }
-
-    /// `value` is no pointer, and no document either.
-    pub fn is_meant_by(value: &str) -> bool {
-        let object: Option<serde_json::Map<_, _>> = serde_json::from_str(value).ok();
-        object.is_some_and(|object| object.contains_key("uri") || object.contains_key("sha256"))
-    }
-
-    /// The key in `bucket`; a pointer must not lead out of the stack's own bucket.
-    pub fn key_in(&self, bucket: &str) -> Option<&str> {
-        self.uri.strip_prefix("s3://")?.strip_prefix(bucket)?.strip_prefix('/')
-    }
-}
-
-/// SSM takes `body` as a value.
-pub fn fits_parameter(body: &str) -> bool {
-    body.len() <= MAX_PARAMETER_BYTES && !body.contains("{{") && !body.is_empty()
-}
-
-/// `/bcce/<env>/<name>`
-pub fn parameter_name(environment: &str, name: &str) -> String {
-    format!("/bcce/{environment}/{name}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pointer_leads_into_its_own_bucket_only() {
-        let pointer = Pointer::to("mine", "config/x.yaml", b"");
-        assert_eq!(pointer.key_in("mine"), Some("config/x.yaml"));
-        assert_eq!(pointer.key_in("min"), None);
-        assert_eq!(pointer.key_in("theirs"), None);
-    }
-
-    #[test]
-    fn what_ssm_refuses_does_not_fit() {
-        assert!(fits_parameter("version: 1"));
-        assert!(!fits_parameter("{{ inputs.x }}"));
-        assert!(!fits_parameter(&"x".repeat(4_097)));
-    }
-}
+pub mod admission; // what a sender may decide
+pub mod breakers; // settings of circuit breakers
+pub mod configuration; // what a run of one workflow is planned by
+pub mod directory; // a directory of documents, checked across its files
+pub mod documents; // SSM parameters: the document itself or a pointer to S3
+pub mod models; // aliases, targets, what a model takes
+pub mod output; // a step's `output`
+pub mod policy; // what the platform team allows
+pub mod pricing; // the price file and the cost of a call
+pub mod residency; // where an inference profile may reach
+pub mod routing; // strategies, retries, timeouts
+pub mod template; // a workflow definition
+pub mod webhook; // a source of webhooks and its rules

@@ -7,17 +7,17 @@ use std::collections::{BTreeMap, VecDeque};
 
 use time::OffsetDateTime;
 
-use crate::begun::{Begun, BegunStep};
-use crate::bulk::{Job, JobStart, NewJob};
-use crate::error::Fault;
-use crate::health::latency::Histogram;
+use crate::base::error::Fault;
+use crate::batch::bulk::{Job, JobStart, NewJob};
+use crate::failover::latency::Histogram;
 use crate::ports::{
-    Clock, CountLatency, FindJob, GetObject, GetParameters, GetSealed, Kept, ListObjects,
-    ListParameters, NoteCache, NoteCall, Put, PutOnce, PutSealed, ReadBreakers, ReadCaches,
-    ReadCalls, ReadJob, ReadLatencies, SignDigest, StartJob, StopJob, VerifyDigest, WriteBreaker,
+    Clock, CountLatency, FindJob, GetObject, GetParameters, GetSealed, ListObjects, ListParameters,
+    LogCall, NoteCache, Put, PutOnce, PutSealed, ReadBreakers, ReadCaches, ReadCallLog, ReadJob,
+    ReadLatencies, SealedObject, SignDigest, StartJob, StopJob, StoredBreaker, VerifyDigest,
+    WriteBreaker,
 };
-use crate::run::{RunRef, StepRef};
-use crate::seal::SealedObject;
+use crate::run::call_log::{LoggedCall, LoggedStep};
+use crate::run::ids::{RunRef, StepRef};
 
 pub use batches::MemorySources;
 
@@ -56,7 +56,7 @@ impl MemoryStore {
         let left = self.failing.get();
         self.failing.set(left.saturating_sub(1));
         match left {
-            1 => Err(Fault::internal("the store was told to fail")),
+            1 => Err(Fault::internal("the store fails on request")),
             _ => Ok(()),
         }
     }
@@ -114,7 +114,7 @@ pub struct MemoryKey {
 impl SignDigest for MemoryKey {
     async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Fault> {
         if self.failing.replace(false) {
-            return Err(Fault::internal("the key was told to fail"));
+            return Err(Fault::internal("the key fails on request"));
         }
         self.signed.set(self.signed.get() + 1);
         Ok(digest.to_vec())
@@ -155,7 +155,7 @@ impl ListParameters for MemoryParameters {
 /// A ledger's part about targets.
 #[derive(Default)]
 pub struct MemoryHealth {
-    pub kept: RefCell<BTreeMap<String, Kept>>,
+    pub kept: RefCell<BTreeMap<String, StoredBreaker>>,
     /// No call succeeds.
     pub is_gone: Cell<bool>,
     /// So many of the next writes lose a race.
@@ -165,20 +165,20 @@ pub struct MemoryHealth {
     /// Targets by the caches they hold.
     pub caches: RefCell<BTreeMap<String, Vec<(String, OffsetDateTime)>>>,
     /// In the order in which they were noted.
-    pub begun: RefCell<Vec<BegunStep>>,
+    pub begun: RefCell<Vec<LoggedStep>>,
 }
 
 impl MemoryHealth {
     fn answer(&self) -> Result<(), Fault> {
         match self.is_gone.get() {
-            true => Err(Fault::internal("the ledger was told to be gone")),
+            true => Err(Fault::internal("the ledger is unreachable on request")),
             false => Ok(()),
         }
     }
 }
 
 impl ReadBreakers for &MemoryHealth {
-    async fn read(&self, keys: &[String]) -> Result<Vec<Kept>, Fault> {
+    async fn read(&self, keys: &[String]) -> Result<Vec<StoredBreaker>, Fault> {
         self.answer()?;
         self.reads.set(self.reads.get() + 1);
         let kept = self.kept.borrow();
@@ -187,7 +187,12 @@ impl ReadBreakers for &MemoryHealth {
 }
 
 impl WriteBreaker for &MemoryHealth {
-    async fn write(&self, key: &str, read: &Kept, _now: OffsetDateTime) -> Result<bool, Fault> {
+    async fn write(
+        &self,
+        key: &str,
+        read: &StoredBreaker,
+        _now: OffsetDateTime,
+    ) -> Result<bool, Fault> {
         self.answer()?;
         if self.races.get() > 0 {
             self.races.set(self.races.get() - 1);
@@ -197,7 +202,7 @@ impl WriteBreaker for &MemoryHealth {
         let current = kept.get(key).map_or(0, |kept| kept.revision);
         let is_current = current == read.revision;
         if is_current {
-            let next = Kept { breaker: read.breaker.clone(), revision: current + 1 };
+            let next = StoredBreaker { breaker: read.breaker.clone(), revision: current + 1 };
             kept.insert(key.to_owned(), next);
         }
         Ok(is_current)
@@ -242,17 +247,22 @@ impl NoteCache for &MemoryHealth {
     }
 }
 
-impl NoteCall for &MemoryHealth {
-    async fn begin(&self, _run: &RunRef, step: &StepRef, call: &Begun) -> Result<(), Fault> {
+impl LogCall for &MemoryHealth {
+    async fn log_call(
+        &self,
+        _run: &RunRef,
+        step: &StepRef,
+        call: &LoggedCall,
+    ) -> Result<(), Fault> {
         self.answer()?;
         let (step, item, call) = (step.step.clone(), step.item, call.clone());
-        self.begun.borrow_mut().push(BegunStep { step, item, call });
+        self.begun.borrow_mut().push(LoggedStep { step, item, call });
         Ok(())
     }
 }
 
-impl ReadCalls for &MemoryHealth {
-    async fn begun(&self, _run: &RunRef) -> Result<Vec<BegunStep>, Fault> {
+impl ReadCallLog for &MemoryHealth {
+    async fn logged_calls(&self, _run: &RunRef) -> Result<Vec<LoggedStep>, Fault> {
         self.answer()?;
         Ok(self.begun.borrow().clone())
     }

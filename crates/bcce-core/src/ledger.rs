@@ -11,7 +11,7 @@
 //! | a target's breaker | `target#<target key>` | `breaker` |
 //! | a target's latencies | `target#<target key>` | `latency#<slot of five minutes>` |
 //! | where a prompt is cached | `cache#<digest of its step>` | `targets` |
-//! | a slot of a tenant (see [`crate::slot`]) | `slot#<tenant>#runs`, `slot#<tenant>#batches` | `<execution name>` |
+//! | a slot of a tenant (see [`crate::run::slots`]) | `slot#<tenant>#runs`, `slot#<tenant>#batches` | `<execution name>` |
 //!
 //! Usage is sharded sixteen times by run id, and so are a batch's tally and the index that lists a day's runs
 //! (`runs#<day>#<shard>`) and batches (`batches#<day>#<shard>`): an item or an index key takes about a thousand
@@ -23,14 +23,14 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use time::{Date, OffsetDateTime};
 
+use crate::base::digest::sha256_hex;
+use crate::base::json::is_zero;
 use crate::batch::manifest::{BatchManifest, BatchStatus, Opened};
 use crate::batch::message::Mode;
-use crate::batch::reference::{BatchRun, ItemOf};
-use crate::digest::sha256_hex;
-use crate::limits::is_none;
-use crate::manifest::{Manifest, UsageLine};
-use crate::notice::RunStatus;
-use crate::run::Run;
+use crate::batch::reference::BatchRun;
+use crate::run::ids::{ItemOf, Run};
+use crate::run::manifest::{Manifest, UsageLine};
+use crate::run::notice::RunStatus;
 
 /// Shards of a counter: one hex digit.
 pub const SHARDS: &str = "0123456789abcdef";
@@ -49,7 +49,7 @@ pub struct ClosedRun {
     pub manifest_key: String,
     pub manifest_sha256: String,
     /// ARN of the execution that counts it, which is the one that tells of it.
-    pub teller: String,
+    pub notification_owner: String,
 }
 
 impl ClosedRun {
@@ -78,7 +78,7 @@ pub struct RunRecord {
     pub cost_usd: Option<Decimal>,
     pub cost_is_complete: bool,
     /// Answers that `max_tokens` cut.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub truncated: u64,
     /// Tags as the sender gave them; empty until the run is over.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -102,7 +102,7 @@ pub struct ClosedBatch {
     pub manifest_key: String,
     pub manifest_sha256: String,
     /// ARN of the execution that closes it, which is the one that tells of it.
-    pub teller: String,
+    pub notification_owner: String,
 }
 
 /// A batch record as it is read back.
@@ -145,11 +145,11 @@ pub fn batch_pk(batch_id: &str) -> String {
 }
 
 /// Of one attempt at a batch. Apart from its records: a function may have leave to write only this.
-pub fn tally_pk(batch: &ItemOf) -> String {
+pub fn progress_pk(batch: &ItemOf) -> String {
     format!("tally#{}#{}", batch.batch_id, batch.attempt_no)
 }
 
-pub fn tally_sk(run_id: &str) -> String {
+pub fn progress_sk(run_id: &str) -> String {
     format!("tally#{}", shard(run_id))
 }
 
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(usage_sk("us-east-1", "us.m"), "us-east-1#us.m");
         assert_eq!(calls_pk("explain-1", 2), "calls#explain-1#2");
         let batch = ItemOf { batch_id: "b".into(), attempt_no: 2 };
-        assert_eq!((batch_pk("b"), tally_pk(&batch)), ("batch#b".into(), "tally#b#2".into()));
+        assert_eq!((batch_pk("b"), progress_pk(&batch)), ("batch#b".into(), "tally#b#2".into()));
         assert!(batches_pk(at, "b").starts_with("batches#2026-11-01#"));
     }
 

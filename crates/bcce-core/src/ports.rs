@@ -10,23 +10,20 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::artifact::ArtifactRef;
-use crate::attempt::{Cause, Target, Usage};
-use crate::batch::reference::{BatchRef, ItemOf};
-use crate::batch::{self, Halt, Location, Tally};
-use crate::begun::{Begun, BegunStep};
-use crate::bulk::{Job, JobStart, NewJob};
-use crate::error::{ErrorName, Fault};
-use crate::health::Breaker;
-use crate::health::latency::Histogram;
+use crate::base::error::Fault;
+use crate::batch;
+use crate::batch::bulk::{Job, JobStart, NewJob};
+use crate::batch::reference::BatchRef;
+use crate::batch::{BatchProgress, Halt, Location};
+use crate::call::model::{CallReport, ModelCall};
+use crate::failover::breaker::Breaker;
+use crate::failover::latency::Histogram;
 use crate::ledger::{ClosedBatch, ClosedRun, OpenedBatch, OpenedRun, RunRecord};
-use crate::notice::RunNotice;
-use crate::parameters::Parameters;
-use crate::prompt::Prompt;
-use crate::run::{RunRef, StepRef};
-use crate::seal::SealedObject;
-use crate::slot::{Lane, Slot};
-use crate::template::CacheTtl;
+use crate::run::artifact::ArtifactRef;
+use crate::run::call_log::{LoggedCall, LoggedStep};
+use crate::run::ids::{ItemOf, RunRef, StepRef};
+use crate::run::notice::RunNotice;
+use crate::run::slots::{Lane, Slot};
 
 pub trait GetObject {
     /// The object's bytes, checked against the digest it was stored with; `None`: there is none.
@@ -58,6 +55,14 @@ pub trait PutSealed {
 pub trait GetSealed {
     /// As [`GetObject`], with the signature that the object was written with.
     async fn get_sealed(&self, key: &str) -> Result<Option<SealedObject>, Fault>;
+}
+
+/// An object with the signature that was written with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedObject {
+    pub body: Vec<u8>,
+    /// `None`: it was written without one.
+    pub signature: Option<Vec<u8>>,
 }
 
 pub trait ListObjects {
@@ -192,7 +197,7 @@ pub enum Closed {
     /// By an earlier call; nothing was added.
     Before {
         /// The execution that did it and so tells of it.
-        teller: Option<String>,
+        notification_owner: Option<String>,
     },
 }
 
@@ -209,18 +214,23 @@ pub trait CloseBatch {
     /// Closes the record of an attempt at a batch.
     async fn close_batch(&self, batch: &ClosedBatch) -> Result<Closed, Fault>;
 
-    /// Makes `to` the teller of a batch in place of `from`; `false`: it is another's by now.
+    /// Makes `to` the notification_owner of a batch in place of `from`; `false`: it is another's by now.
     async fn take_batch_over(&self, batch: &BatchRef, from: &str, to: &str) -> Result<bool, Fault>;
 }
 
-pub trait ReadTally {
+pub trait ReadBatchProgress {
     /// What of an attempt at a batch is over.
-    async fn tally(&self, batch: &ItemOf) -> Result<Tally, Fault>;
+    async fn batch_progress(&self, batch: &ItemOf) -> Result<BatchProgress, Fault>;
 }
 
 pub trait HaltBatch {
-    /// Notes that no further item is started; `true`: it is `teller` who tells of it.
-    async fn halt(&self, batch: &ItemOf, teller: &str, halt: &Halt) -> Result<bool, Fault>;
+    /// Notes that no further item is started; `true`: it is `notification_owner` who tells of it.
+    async fn halt(
+        &self,
+        batch: &ItemOf,
+        notification_owner: &str,
+        halt: &Halt,
+    ) -> Result<bool, Fault>;
 }
 
 pub trait ReadAttempts {
@@ -287,13 +297,13 @@ pub struct Page {
 }
 
 pub trait TakeOver {
-    /// Makes `to` the teller of a run in place of `from`; `false`: it is another's by now.
+    /// Makes `to` the notification_owner of a run in place of `from`; `false`: it is another's by now.
     async fn take_over(&self, run: &RunRef, from: &str, to: &str) -> Result<bool, Fault>;
 }
 
 /// A breaker, and how often it was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredBreaker {
     pub breaker: Breaker,
     /// 0: it never was.
     pub revision: u64,
@@ -301,12 +311,17 @@ pub struct Kept {
 
 pub trait ReadBreakers {
     /// The breakers of targets, by key and in the order of the keys. One that is not there is as new.
-    async fn read(&self, keys: &[String]) -> Result<Vec<Kept>, Fault>;
+    async fn read(&self, keys: &[String]) -> Result<Vec<StoredBreaker>, Fault>;
 }
 
 pub trait WriteBreaker {
     /// Writes a breaker that was read with `kept.revision`; `false`: another has written since.
-    async fn write(&self, key: &str, kept: &Kept, now: OffsetDateTime) -> Result<bool, Fault>;
+    async fn write(
+        &self,
+        key: &str,
+        kept: &StoredBreaker,
+        now: OffsetDateTime,
+    ) -> Result<bool, Fault>;
 }
 
 pub trait ReadLatencies {
@@ -335,14 +350,14 @@ pub trait NoteCache {
     async fn note(&self, cache: &str, key: &str, until: OffsetDateTime) -> Result<(), Fault>;
 }
 
-pub trait NoteCall {
+pub trait LogCall {
     /// Notes that a call of a step begins; noted twice it is noted once.
-    async fn begin(&self, run: &RunRef, step: &StepRef, call: &Begun) -> Result<(), Fault>;
+    async fn log_call(&self, run: &RunRef, step: &StepRef, call: &LoggedCall) -> Result<(), Fault>;
 }
 
-pub trait ReadCalls {
+pub trait ReadCallLog {
     /// What this attempt at a run has begun.
-    async fn begun(&self, run: &RunRef) -> Result<Vec<BegunStep>, Fault>;
+    async fn logged_calls(&self, run: &RunRef) -> Result<Vec<LoggedStep>, Fault>;
 }
 
 pub trait StartJob {
@@ -370,105 +385,4 @@ pub trait Clock {
 
 pub trait CallModel {
     async fn call(&self, call: &ModelCall<'_>) -> CallReport;
-}
-
-/// One request to one target.
-#[derive(Clone, Debug)]
-pub struct ModelCall<'a> {
-    pub target: &'a Target,
-    pub prompt: &'a Prompt,
-    /// The answer that did not fit and what was wrong with it.
-    pub repair: Option<Repair<'a>>,
-    pub parameters: &'a Parameters<'a>,
-    /// How long the service is to keep the system prompt in its cache.
-    pub cache: Option<CacheTtl>,
-    /// `requestMetadata`: filters the service's own invocation logs.
-    pub metadata: BTreeMap<String, String>,
-    pub limits: CallLimits,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Repair<'a> {
-    pub answer: &'a str,
-    pub fault: &'a str,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallLimits {
-    pub first_token: Duration,
-    pub stall: Duration,
-    pub attempt: Duration,
-}
-
-/// What came of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallReport {
-    pub result: Result<ModelAnswer, CallFailure>,
-    pub latency: Duration,
-    pub first_token: Option<Duration>,
-    /// `None`: unknown. A call the service refused used nothing.
-    pub usage: Option<Usage>,
-    pub served: Served,
-}
-
-/// Says how the service served a call, as far as the service reports it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Served {
-    /// Service tier as Converse spells it: `default`, `priority`, `flex` or `reserved`.
-    pub service_tier: Option<String>,
-    /// Origins of the guardrails that were applied, as Converse spells them: `REQUEST`, `ACCOUNT_ENFORCED` or
-    /// `ORGANIZATION_ENFORCED`. Sorted, each once.
-    pub guardrail_origin: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelAnswer {
-    /// The answer without reasoning.
-    pub text: String,
-    /// As Converse spells it.
-    pub stop_reason: String,
-    /// There was reasoning before it, or in its place.
-    pub thought: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallFailure {
-    pub name: ErrorName,
-    pub message: String,
-    /// Advice to a person. It quotes nothing of the request.
-    pub advice: Option<String>,
-    pub retry_after_s: Option<u64>,
-    pub blame: Blame,
-}
-
-/// Whose doing a failure is, and so what it says of the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    Target,
-    /// The target's until then: its quota of the day is used up.
-    TargetUntil(OffsetDateTime),
-    /// The model failed over this request; another one may do well.
-    Request,
-    /// The request does not fit this target.
-    Fit(Cause),
-    /// A limit of ours ended the call.
-    Limit(Limit),
-}
-
-impl Blame {
-    /// Returns which part of the request did not fit the target.
-    pub fn cause(self) -> Option<Cause> {
-        match self {
-            Self::Fit(cause) => Some(cause),
-            _ => None,
-        }
-    }
-}
-
-/// A limit of `CallLimits`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    FirstToken,
-    Stall,
-    Attempt,
 }

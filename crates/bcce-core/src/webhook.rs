@@ -4,7 +4,6 @@ mod event; // what a signed body says: its name, its payload, its id
 mod mapping; // an event by the rules -> requests
 mod secret; // what a signature is checked with
 mod signature; // who signed the raw body, and when
-mod source; // the document of a source
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +13,6 @@ pub use event::Event;
 pub use mapping::{Mapped, requests};
 pub use secret::Secret;
 pub use signature::{Refusal, check_form, verify};
-pub use source::{Encoding, Provider, Rule, Scheme, Source};
 
 /// A call as it came.
 #[derive(Clone, Copy, Debug)]

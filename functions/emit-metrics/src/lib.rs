@@ -6,7 +6,6 @@ mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::digest::sha256_hex;
-use bcce_core::base::emf;
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
 use bcce_core::ledger::ClosedRun;

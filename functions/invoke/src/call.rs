@@ -10,7 +10,6 @@ use bcce_core::call::model::{
     Blame, CallFailure, CallLimits, CallReport, Limit, ModelAnswer, ModelCall, Repair,
 };
 use bcce_core::call::parameters::Parameters;
-use bcce_core::call::request_building;
 use bcce_core::call::request_building::{answered, describe};
 use bcce_core::config::template::Step;
 use bcce_core::document::prompt::Prompt;
@@ -18,6 +17,7 @@ use bcce_core::failover::breaker::Signal;
 use bcce_core::failover::route::Route;
 use bcce_core::ports::CallModel;
 use bcce_core::run::ids::{Run, StepRef};
+use bcce_core::run::metadata::metadata;
 use bcce_core::run::plan::Plan;
 use time::OffsetDateTime;
 
@@ -125,12 +125,7 @@ impl Call<'_> {
             repair: self.repair,
             parameters: self.parameters,
             cache: self.step.cache,
-            metadata: bcce_core::run::metadata::metadata(
-                self.plan,
-                self.run,
-                self.step,
-                self.reference.item,
-            ),
+            metadata: metadata(self.plan, self.run, self.step, self.reference.item),
             limits: self.limits(),
         }
     }

@@ -98,7 +98,7 @@ where
     if let Some(halt) = halted.or_else(too_much) {
         return ports.halt(&request, &progress, halt).await;
     }
-    match ports.make(&request).await {
+    match ports.item_run(&request).await {
         Ok(run) => Ok(Response::Ready { name: run.execution_name(), input: Box::new(run) }),
         Err(fault) if fault.name == ErrorName::Internal => Err(fault),
         Err(fault) => {
@@ -135,7 +135,7 @@ where
 
     /// # Errors
     /// `Bcce.InvalidRequest` and the like: the item is none.
-    async fn make(&self, request: &Request) -> Result<RunRef, Fault> {
+    async fn item_run(&self, request: &Request) -> Result<RunRef, Fault> {
         let (batch, place) = (&request.batch, &request.place);
         let stored = self.batches.read(&self.store, batch).await?;
         let item = self.item(batch, place).await?;

@@ -1,6 +1,5 @@
 //! An answer of a job -> a run that is over. Each write is the first one's, so that doing it again finishes it.
 
-use bcce_core::base::emf;
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::base::json::{parse, to_json};
 use bcce_core::base::usage::Usage;

@@ -73,7 +73,7 @@ fn requests() -> Vec<(&'static str, String, Value, &'static str)> {
         ("a body that is not there", "pointer {\"uri\":\"s3://BUCKET/config/gone\",\"sha256\":\"0\"}".into(), nothing(), "workflows/NAME: uri: there is no config/gone"),
         ("a body with another digest", "digest".into(), nothing(), "workflows/NAME: sha256: config/workflows/NAME/test.yaml has the digest"),
         ("a body elsewhere", "pointer {\"uri\":\"s3://other/x\",\"sha256\":\"0\"}".into(), nothing(), "workflows/NAME: uri: must lie in s3://BUCKET/"),
-        ("a pointer that is none", "pointer {\"uri\":\"s3://BUCKET/x\"}".into(), nothing(), "workflows/NAME: document: is no pointer: one has uri and sha256, and nothing else"),
+        ("a pointer that is none", "pointer {\"uri\":\"s3://BUCKET/x\"}".into(), nothing(), "workflows/NAME: document: invalid pointer: expected exactly `uri` and `sha256`"),
         ("a body that is not UTF-8", "binary".into(), nothing(), "config/workflows/NAME/test.yaml is not UTF-8 from byte 2 on"),
     ];
     table

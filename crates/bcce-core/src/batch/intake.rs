@@ -3,19 +3,19 @@
 
 use std::collections::HashMap;
 
-use super::item::{Entry, Ids, Item, Mapping, Object, Rejected};
-use super::message::{Mode, StoredBatch};
-use super::reader::Row;
-use super::reference::BatchRef;
-use crate::environment::Configuration;
-use crate::error::{Fault, Problems};
-use crate::inputs::InputSpecs;
-use crate::limits::{MAX_REQUEST_BYTES, MAX_STEPS};
-use crate::plan::admission::Sender;
-use crate::plan::worst::WorstCase;
-use crate::plan::{Plan, Refused, Sources};
-use crate::request::Request;
-use crate::routing::Retries;
+use crate::base::error::{Fault, Problems};
+use crate::base::limits::{MAX_REQUEST_BYTES, MAX_STEPS};
+use crate::batch::item::{Entry, Ids, Item, Mapping, Object, Rejected};
+use crate::batch::message::{Mode, StoredBatch};
+use crate::batch::reader::Row;
+use crate::batch::reference::BatchRef;
+use crate::config::admission::Sender;
+use crate::config::configuration::Configuration;
+use crate::config::routing::Retries;
+use crate::document::inputs::InputSpecs;
+use crate::run::plan::worst::WorstCase;
+use crate::run::plan::{Plan, Refused, Sources};
+use crate::run::request::Request;
 
 pub struct Intake<'a> {
     batch: &'a StoredBatch,
@@ -132,7 +132,7 @@ impl<'a> Intake<'a> {
             let cause = format!(
                 "the worst case of {} objects is not known before they are read; set ceilings.run_usd in policy.yaml, \
                  which then counts for each of them",
-                crate::figures::count(self.unbounded)
+                crate::base::figures::count(self.unbounded)
             );
             unaffordable.add("ceilings.batch_usd", cause);
         }
@@ -284,9 +284,9 @@ mod tests {
     use super::*;
     use crate::batch::message::{BatchRequest, BatchSpec, ItemField};
     use crate::batch::reader::Reader;
+    use crate::config::policy::Policy;
+    use crate::config::routing::Routing;
     use crate::document::{Document, from_yaml};
-    use crate::policy::Policy;
-    use crate::routing::Routing;
 
     const MODELS: &str = include_str!("../../../../infra/config/dev/models.yaml");
     const PRICES: &str = include_str!("../../../../infra/config/dev/prices.yaml");
@@ -319,17 +319,17 @@ mod tests {
         let batch = StoredBatch::new(request, "default", "m");
         let mut intake = Intake::new(&batch, &configuration);
         let mut reader = Reader::new(batch.batch.format().unwrap()).unwrap();
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         let mut each = |row| {
             let taken = intake.row(row);
-            told.push(match taken.entry {
+            reported.push(match taken.entry {
                 Entry::Item(item) => format!("{} {} {}", item.n, item.id, taken.plan.is_some()),
                 Entry::Rejected(bad) => format!("{} {}", bad.n, bad.error.message),
             });
         };
         reader.push(manifest.as_bytes(), &mut each).unwrap();
         reader.finish(&mut each).unwrap();
-        told
+        reported
     }
 
     #[test]
@@ -348,20 +348,20 @@ not JSON
             "3 id: is that of line 2 as well",
             "4 inputs.txt: is not an input of this workflow; it has: audience, text; inputs.text: is required",
         ];
-        let told = taken(manifest);
-        assert_eq!(told[..4], expected);
-        assert!(told[4].starts_with("5 model: "), "{}", told[4]);
-        assert_eq!(told[5], "6 tags.run_id: is set by BCCE itself");
-        assert!(told[6].starts_with("7 line: is not JSON"), "{}", told[6]);
-        assert_eq!(told[7], "8 last true");
+        let reported = taken(manifest);
+        assert_eq!(reported[..4], expected);
+        assert!(reported[4].starts_with("5 model: "), "{}", reported[4]);
+        assert_eq!(reported[5], "6 tags.run_id: is set by BCCE itself");
+        assert!(reported[6].starts_with("7 line: is not JSON"), "{}", reported[6]);
+        assert_eq!(reported[7], "8 last true");
     }
 
     #[test]
     fn an_item_of_300_kb_is_one_and_one_that_no_message_could_carry_is_none() {
         let line = |bytes: usize| format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes));
-        let told = taken(&format!("{}\n{}", line(300_000), line(MAX_REQUEST_BYTES - 11)));
-        assert_eq!(told[0], "1 1 true");
-        assert!(told[1].starts_with("2 request: is "), "{}", told[1]);
+        let reported = taken(&format!("{}\n{}", line(300_000), line(MAX_REQUEST_BYTES - 11)));
+        assert_eq!(reported[0], "1 1 true");
+        assert!(reported[1].starts_with("2 request: is "), "{}", reported[1]);
     }
 
     #[test]
@@ -422,7 +422,7 @@ not JSON
     fn what_a_sender_may_not_decide_refuses_the_batch_as_a_whole() {
         let policy = "version: 1\ntenants: { default: { workflows: [explain], models: [haiku], tags: { team: [a] } } }\n";
         let configuration = configuration(policy);
-        let told = |model: Option<&str>, team: &str| {
+        let reported = |model: Option<&str>, team: &str| {
             let batch = batch(|request| {
                 request.model = model.map(str::to_owned);
                 request.tags.insert("team".into(), team.into());
@@ -430,19 +430,20 @@ not JSON
             let refused = Intake::new(&batch, &configuration).check_sender();
             refused.map_or_else(|fault| fault.to_string(), |()| String::new())
         };
-        assert_eq!(told(None, "a") + &told(Some("haiku"), "a"), "");
-        let refused = told(Some("opus"), "a");
+        assert_eq!(reported(None, "a") + &reported(Some("haiku"), "a"), "");
+        let refused = reported(Some("opus"), "a");
         assert!(
             refused.starts_with("Bcce.PolicyViolation: model: tenant default may not use opus"),
             "{refused}"
         );
-        let refused = told(None, "b");
+        let refused = reported(None, "b");
         assert!(
             refused.starts_with("Bcce.PolicyViolation: tags.team: must be one of a"),
             "{refused}"
         );
         assert!(
-            told(Some("gpt"), "a").starts_with("Bcce.InvalidRequest: model: there is no model gpt")
+            reported(Some("gpt"), "a")
+                .starts_with("Bcce.InvalidRequest: model: there is no model gpt")
         );
     }
 

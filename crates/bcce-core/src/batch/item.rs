@@ -7,16 +7,17 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::message::{ItemField, MAX_ITEM_ID_BYTES, StoredBatch};
-use super::reference::BatchRef;
-use super::source::Format;
-use crate::digest::sha256;
-use crate::document::{self, Document};
-use crate::error::{Fault, Problems};
-use crate::expression::Context;
-use crate::inputs::{InputSpecs, InputType};
-use crate::request::{Request, StoredRequest};
-use crate::run::RunRef;
+use crate::base::digest::sha256;
+use crate::base::error::{Fault, Problems};
+use crate::batch::message::{ItemField, MAX_ITEM_ID_BYTES, StoredBatch};
+use crate::batch::reference::BatchRef;
+use crate::batch::source::Format;
+use crate::document;
+use crate::document::Document;
+use crate::document::expression::Context;
+use crate::document::inputs::{InputSpecs, InputType};
+use crate::run::ids::RunRef;
+use crate::run::request::{Request, StoredRequest};
 
 /// A line of a part: an item, or why there is none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -351,10 +352,10 @@ mod tests {
         let whole = item(spec, row).unwrap();
         assert_eq!((whole.id.as_str(), whole.model.as_deref()), ("9", Some("opus")));
         let row = json!({ "inputs": { "text": "t" }, "tag": {}, "model": 7 });
-        let told = item(json!({ "source": JSONL }), row).unwrap_err();
+        let reported = item(json!({ "source": JSONL }), row).unwrap_err();
         assert!(
-            told.contains("tag: is unknown") && told.contains("model: must be a string"),
-            "{told}"
+            reported.contains("tag: is unknown") && reported.contains("model: must be a string"),
+            "{reported}"
         );
     }
 
@@ -366,17 +367,17 @@ mod tests {
         let mapped = item(spec.clone(), row).unwrap();
         assert_eq!(mapped.id, "5");
         assert_eq!(Value::Object(mapped.inputs), json!({ "text": "t", "n": 5, "deep": true }));
-        let told = item(spec, json!({ "Long text": "t" })).unwrap_err();
-        assert!(told.contains("id: "), "{told}");
+        let reported = item(spec, json!({ "Long text": "t" })).unwrap_err();
+        assert!(reported.contains("id: "), "{reported}");
     }
 
     #[test]
     fn a_line_sets_model_and_tags_only_where_the_batch_says_so() {
         let row = json!({ "inputs": { "text": "t" }, "tags": { "a": "b" }, "model": "opus" });
-        let told = |may: Value| {
+        let reported = |may: Value| {
             item(json!({ "source": JSONL, "items_may_set": may }), row.clone()).unwrap_err()
         };
-        let both = told(json!([]));
+        let both = reported(json!([]));
         for field in ["model", "tags"] {
             let expected = format!(
                 "{field}: is not for a line of this batch to set; leave it out, or send the batch with \
@@ -384,21 +385,21 @@ mod tests {
             );
             assert!(both.contains(&expected), "{expected} is missing in {both}");
         }
-        assert!(told(json!(["tags"])).starts_with("model: is not for a line"));
-        assert!(told(json!(["model"])).starts_with("tags: is not for a line"));
+        assert!(reported(json!(["tags"])).starts_with("model: is not for a line"));
+        assert!(reported(json!(["model"])).starts_with("tags: is not for a line"));
     }
 
     #[test]
-    fn a_map_that_no_item_could_be_run_with_is_told_once() {
+    fn a_map_that_no_item_could_be_run_with_is_reported_once() {
         let spec = json!({ "source": JSONL, "map": { "txt": "{{ item.text }}" } });
         let (batch, mut specs) = (batch(spec), specs());
         if let Some(spec) = specs.get_mut("text") {
             spec.required = true;
         }
-        let told = Mapping::new(&batch, &specs).check().unwrap_err().to_string();
+        let reported = Mapping::new(&batch, &specs).check().unwrap_err().to_string();
         let expected = "batch.map.txt: is not an input of this workflow; it has: deep, n, text; \
                         batch.map: leaves out the input text, which is required";
-        assert_eq!(told, expected);
+        assert_eq!(reported, expected);
     }
 
     #[test]
@@ -447,8 +448,8 @@ mod tests {
         for (id, cause) in [("", "id: must be 1 to 180 bytes, is 0"), (&"x".repeat(181), "is 181")]
         {
             let row = json!({ "inputs": {}, "id": id });
-            let told = item(json!({ "source": JSONL }), row).unwrap_err();
-            assert!(told.contains(cause), "{told}");
+            let reported = item(json!({ "source": JSONL }), row).unwrap_err();
+            assert!(reported.contains(cause), "{reported}");
         }
         let (long, other) = ("ä".repeat(200), format!("{}b", "ä".repeat(200)));
         assert!(short_id(&long).len() <= MAX_ITEM_ID_BYTES);

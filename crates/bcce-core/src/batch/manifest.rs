@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::item::Item;
-use super::message::Mode;
-use super::reference::BatchRun;
-use super::source::Format;
-use super::tally::{Halt, Tolerance};
-use crate::artifact::ArtifactRef;
-use crate::attempt::{Target, Totals};
-use crate::bulk::{JobRecord, LONGEST_TIMEOUT};
-use crate::error::{ErrorName, Fault};
-use crate::limits::is_none;
-use crate::manifest::Manifest;
-use crate::notice::RunStatus;
-use crate::seal::Kind;
+use crate::base::error::{ErrorName, Fault};
+use crate::base::json::is_zero;
+use crate::base::target::Target;
+use crate::batch::bulk::{JobRecord, LONGEST_TIMEOUT};
+use crate::batch::item::Item;
+use crate::batch::message::Mode;
+use crate::batch::progress::{Halt, Tolerance};
+use crate::batch::reference::BatchRun;
+use crate::batch::source::Format;
+use crate::call::attempt::Totals;
+use crate::run::artifact::ArtifactRef;
+use crate::run::manifest::{Kind, Manifest};
+use crate::run::notice::RunStatus;
 
 /// How an item stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ pub struct ItemResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub totals: Option<Totals>,
     /// Answers of the run that `max_tokens` cut.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
@@ -94,7 +94,7 @@ pub struct ItemOutput {
     /// A text, or what the text is as JSON where the workflow asks for it; a list where the answer's step fans out.
     pub output: serde_json::Value,
     /// Answers of the run that `max_tokens` cut.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated: u64,
 }
 
@@ -109,7 +109,7 @@ pub struct Counts {
     pub skipped: u64,
     pub running: u64,
     /// Items among these, mostly succeeded ones, with an answer that `max_tokens` cut.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated: u64,
 }
 
@@ -245,7 +245,7 @@ pub struct Opened {
     pub because: Vec<String>,
     /// Of the mode `bulk`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bulk: Option<InBulk>,
+    pub bulk: Option<BulkMode>,
     pub concurrency: u32,
     pub allowed_failures: u64,
 }
@@ -260,7 +260,7 @@ impl Opened {
     }
 }
 
-impl InBulk {
+impl BulkMode {
     /// When the last of its jobs is over at the latest, in whole seconds: none is started after the cut-off.
     pub fn over_at(&self) -> OffsetDateTime {
         self.cut_off.truncate_to_second() + LONGEST_TIMEOUT
@@ -269,7 +269,7 @@ impl InBulk {
 
 /// What the jobs of a batch ask, and how long they may take.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InBulk {
+pub struct BulkMode {
     pub target: Target,
     /// Jobs that are not over by then are stopped, and what they leave over runs on demand.
     #[serde(with = "time::serde::rfc3339")]
@@ -385,7 +385,7 @@ fn judge(outcome: &Outcome<'_>) -> (BatchStatus, Option<Fault>) {
             counts.failed, counts.items, counts.skipped
         );
         for job in outcome.bulk.iter().filter(|job| job.held().is_some()) {
-            message += &format!("; {}", job.told());
+            message += &format!("; {}", job.describe());
         }
         return (BatchStatus::Failed, Some(Fault::new(ErrorName::TooManyFailures, message)));
     }
@@ -435,8 +435,8 @@ pub struct BatchNotice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::bulk::{JobStatus, Leftovers, Sampled, Verdict};
     use crate::batch::reference::BatchRef;
-    use crate::bulk::{JobStatus, Leftovers, Sampled, Verdict};
     use time::macros::datetime;
 
     fn sealed(counts: Counts, allowed_failures: u64, fault: Option<Fault>) -> BatchManifest {

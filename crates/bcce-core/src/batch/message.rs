@@ -1,5 +1,6 @@
 //! What a sender asks for: a request with a `batch`, and the form of it that is kept.
 
+use crate::run::request::check_message;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -7,14 +8,14 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::dropped;
-use super::reference::BatchRef;
-use super::source::{Format, Location};
-use crate::document::{self, Document};
-use crate::error::Problems;
-use crate::expression;
-use crate::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES};
-use crate::request::{Request, check_name, escaped};
+use crate::base::error::Problems;
+use crate::base::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES};
+use crate::batch::reference::BatchRef;
+use crate::batch::s3_event;
+use crate::batch::source::{Format, Location};
+use crate::document;
+use crate::document::{Document, expression};
+use crate::run::request::escaped;
 
 /// What a map may read.
 const NAMES: [&str; 1] = ["item"];
@@ -121,7 +122,8 @@ impl BatchSpec {
         if let Err(cause) = self.location() {
             problems.add("batch.source", cause);
         } else if self.format().is_none() {
-            let cause = "is not told by the source's name; it is one of: jsonl, csv, objects";
+            let cause =
+                "cannot be derived from the source's name; it is one of: jsonl, csv, objects";
             problems.add("batch.format", cause);
         }
         for (name, value) in self.map.iter().flatten() {
@@ -153,7 +155,7 @@ impl BatchRequest {
         let object: Option<BTreeMap<String, &serde_json::value::RawValue>> =
             serde_json::from_str(body).ok();
         object.is_some_and(|object| object.contains_key("batch"))
-            || dropped::request(body).is_some()
+            || s3_event::request(body).is_some()
     }
 
     /// # Errors
@@ -163,7 +165,7 @@ impl BatchRequest {
             let cause = format!("is {} bytes, the most is {MAX_REQUEST_BYTES}", body.len());
             return Err(Problems::one("request", cause));
         }
-        let mut request: Self = match dropped::request(body) {
+        let mut request: Self = match s3_event::request(body) {
             Some(request) => request.check().none_or(request)?,
             None => document::from_json("request", body).finished()?,
         };
@@ -187,23 +189,10 @@ impl Document for BatchRequest {
     fn check(&self) -> Problems {
         let dropped = self.dropped_for();
         let workflow = if self.workflow.is_empty() { dropped } else { Some(self.workflow.clone()) };
-        let mut problems = match workflow {
-            None => Problems::one("workflow", "is missing"),
-            Some(workflow) => {
-                let mut problems = Problems::default();
-                check_name(&mut problems, "workflow", &workflow);
-                problems
-            }
-        };
-        // The rest of a request is a request's.
-        let common = Request {
-            workflow: "-".into(),
-            id: self.id.clone(),
-            tags: self.tags.clone(),
-            model: self.model.clone(),
-            inputs: Map::new(),
-        };
-        problems.extend(common.check());
+        let (id, model) = (self.id.as_deref(), self.model.as_deref());
+        // A missing workflow is the problem, not the form of its name.
+        let mut problems = check_message(workflow.as_deref().unwrap_or("-"), id, &self.tags, model);
+        problems.check(workflow.is_some(), "workflow", "is missing");
         problems.extend(self.batch.check());
         problems
     }
@@ -273,16 +262,16 @@ mod tests {
         let source = "s3://bucket/batches/inbox/explain/a.csv";
         let request = parsed(json!({ "batch": { "source": source } })).unwrap();
         assert_eq!(request.workflow, "explain");
-        let told = parsed(json!({ "batch": { "source": "s3://bucket/a.csv" } })).unwrap_err();
-        assert_eq!(told, "workflow: is missing");
+        let reported = parsed(json!({ "batch": { "source": "s3://bucket/a.csv" } })).unwrap_err();
+        assert_eq!(reported, "workflow: is missing");
         let source = "s3://bucket/batches/inbox/no workflow/a.csv";
-        let told = parsed(json!({ "batch": { "source": source } })).unwrap_err();
-        assert!(told.starts_with("workflow: must be 1 to 64 letters"), "{told}");
+        let reported = parsed(json!({ "batch": { "source": source } })).unwrap_err();
+        assert!(reported.starts_with("workflow: must be 1 to 64 letters"), "{reported}");
     }
 
     #[test]
-    fn everything_wrong_is_told_at_once_by_field() {
-        let told = parsed(json!({
+    fn everything_wrong_is_reported_at_once_by_field() {
+        let reported = parsed(json!({
             "workflow": "no/slash", "id": "", "tags": { "run_id": "x" },
             "batch": {
                 "source": "http://x", "map": { "text": "{{ body.x }}", "n": "{{" }, "item_id": "{{ x }}",
@@ -302,7 +291,7 @@ mod tests {
             "batch.concurrency: must be 1 to 10000",
             "batch.tolerated_failure_percent: must be 0 to 100",
         ] {
-            assert!(told.contains(part), "{part} is missing in {told}");
+            assert!(reported.contains(part), "{part} is missing in {reported}");
         }
     }
 
@@ -310,7 +299,7 @@ mod tests {
     fn objects_need_a_map_and_a_name_without_an_ending_a_format() {
         let of = |source: &str| parsed(json!({ "workflow": "a", "batch": { "source": source } }));
         assert!(of("s3://bucket/docs/").unwrap_err().starts_with("batch.map: says which input"));
-        assert!(of("s3://bucket/docs").unwrap_err().starts_with("batch.format: is not told"));
+        assert!(of("s3://bucket/docs").unwrap_err().starts_with("batch.format: cannot be derived"));
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::manifest::InBulk;
-use super::message::{BatchSpec, Mode};
-use crate::bulk::{LONGEST_TIMEOUT, MIN_RECORDS, fit};
-use crate::error::Fault;
-use crate::plan::Plan;
+use crate::base::error::Fault;
+use crate::batch::bulk::{LONGEST_TIMEOUT, MIN_RECORDS, fit};
+use crate::batch::manifest::BulkMode;
+use crate::batch::message::{BatchSpec, Mode};
+use crate::run::plan::Plan;
 
 /// What a run of one call takes on demand, more or less: nobody has measured this batch's yet.
 const SECONDS_PER_ITEM: u64 = 10;
@@ -40,7 +40,7 @@ pub struct Chosen {
     pub mode: Mode,
     pub because: Vec<String>,
     /// Of `Mode::Bulk`.
-    pub bulk: Option<InBulk>,
+    pub bulk: Option<BulkMode>,
 }
 
 pub fn choose(asked: &Asked<'_>) -> Chosen {
@@ -57,7 +57,7 @@ pub fn choose(asked: &Asked<'_>) -> Chosen {
     }
 }
 
-fn in_bulk(asked: &Asked<'_>) -> Result<(InBulk, String), String> {
+fn in_bulk(asked: &Asked<'_>) -> Result<(BulkMode, String), String> {
     let plan = match asked.plan {
         Some(Ok(plan)) => plan,
         Some(Err(fault)) => return Err(format!("its items have no plan: {}", fault.message)),
@@ -69,7 +69,7 @@ fn in_bulk(asked: &Asked<'_>) -> Result<(InBulk, String), String> {
     if items < MIN_RECORDS {
         return Err(format!("a job has at least {MIN_RECORDS} records, there are {items} items"));
     }
-    Ok((InBulk { target, cut_off }, because))
+    Ok((BulkMode { target, cut_off }, because))
 }
 
 /// When jobs are stopped.
@@ -108,9 +108,9 @@ fn reserve(items: u64, concurrency: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorName;
-    use crate::plan::tests::of;
-    use crate::policy::Policy;
+    use crate::base::error::ErrorName;
+    use crate::config::policy::Policy;
+    use crate::run::plan::tests::of;
     use serde_json::json;
     use time::macros::datetime;
 
@@ -147,16 +147,16 @@ mod tests {
     #[test]
     fn what_cannot_be_runs_on_demand_and_says_why() {
         for mode in ["bulk", "auto"] {
-            let told = refused(json!({ "mode": mode }), TWO, 1_000);
-            assert_eq!(told, "not in bulk: the workflow has 2 steps, and a record is one call");
-            let told = refused(json!({ "mode": mode }), ONE, 99);
-            assert_eq!(told, "not in bulk: a job has at least 100 records, there are 99 items");
+            let reported = refused(json!({ "mode": mode }), TWO, 1_000);
+            assert_eq!(reported, "not in bulk: the workflow has 2 steps, and a record is one call");
+            let reported = refused(json!({ "mode": mode }), ONE, 99);
+            assert_eq!(reported, "not in bulk: a job has at least 100 records, there are 99 items");
         }
         let spec = BatchSpec { mode: Mode::Bulk, ..BatchSpec::default() };
         let asked = |plan| Asked { spec: &spec, items: 100, plan, region: "us-east-1", now: NOW };
         let fault = Err(Fault::new(ErrorName::InvalidRequest, "inputs.n: must be a number"));
-        let told = choose(&asked(Some(&fault))).because;
-        assert_eq!(told, ["not in bulk: its items have no plan: inputs.n: must be a number"]);
+        let reported = choose(&asked(Some(&fault))).because;
+        assert_eq!(reported, ["not in bulk: its items have no plan: inputs.n: must be a number"]);
         assert_eq!(choose(&asked(None)).because, ["not in bulk: none of its items has a plan"]);
     }
 
@@ -167,8 +167,11 @@ mod tests {
         let near = chosen(auto("2026-11-01T13:25:12Z"), ONE, 1_000);
         assert_eq!(near.bulk.unwrap().cut_off, datetime!(2026-11-01 13:00 UTC));
         assert_eq!(near.because, ["the deadline leaves a job 60 minutes"]);
-        let told = refused(auto("2026-11-01T13:25:11Z"), ONE, 1_000);
-        assert_eq!(told, "not in bulk: the deadline leaves a job 59 minutes, less than an hour");
+        let reported = refused(auto("2026-11-01T13:25:11Z"), ONE, 1_000);
+        assert_eq!(
+            reported,
+            "not in bulk: the deadline leaves a job 59 minutes, less than an hour"
+        );
         // 100,000 items: 14 hours 23 minutes and 20 s.
         assert!(refused(auto("2026-11-02T02:30:00Z"), ONE, 100_000).contains("a job 6 minutes"));
         assert!(chosen(auto("2026-11-02T03:24:00Z"), ONE, 100_000).bulk.is_some());
@@ -187,7 +190,7 @@ mod tests {
         let bulk = |deadline: &str| json!({ "mode": "bulk", "deadline": deadline });
         let soon = chosen(bulk("2026-11-01T12:00:20Z"), ONE, 100).bulk.unwrap();
         assert_eq!(soon.cut_off, datetime!(2026-11-01 12:00:20 UTC));
-        let told = refused(bulk("2026-11-01T12:00:00Z"), ONE, 100);
-        assert_eq!(told, "not in bulk: the deadline is over");
+        let reported = refused(bulk("2026-11-01T12:00:00Z"), ONE, 100);
+        assert_eq!(reported, "not in bulk: the deadline is over");
     }
 }

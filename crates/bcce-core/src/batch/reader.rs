@@ -6,9 +6,9 @@ mod lines; // a JSON object on each line
 
 use serde_json::{Map, Value};
 
-use super::source::Format;
-use crate::error::Problems;
-use crate::limits::MAX_REQUEST_BYTES;
+use crate::base::error::Problems;
+use crate::base::limits::MAX_REQUEST_BYTES;
+use crate::batch::source::Format;
 
 /// A row, and the line of the manifest that it begins on, from 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_told_and_the_others_are_read() {
+    fn a_bad_line_is_reported_and_the_others_are_read() {
         let text =
             b"{\"a\":1}\nhunter2\n[1]\n{\"a\":1,\"a\":2}\n{\"a\":\"\xff\"}\n{\"a\":6}\n{\"a\":";
         let rows = jsonl(text);
@@ -180,8 +180,8 @@ mod tests {
         assert_eq!(jsonl(b"\xef\xbb\xbf{\"a\":1}"), [r#"1 {"a":1}"#]);
         assert_eq!(csv(b"\xef\xbb\xbfa\n1\n"), Ok(vec![r#"2 {"a":"1"}"#.into()]));
         for mark in [b"\xff\xfe{\0", b"\xfe\xff\0{"] {
-            let told = rows(Format::Jsonl, mark).unwrap_err();
-            assert!(told.contains("is UTF-16"), "{told}");
+            let reported = rows(Format::Jsonl, mark).unwrap_err();
+            assert!(reported.contains("is UTF-16"), "{reported}");
         }
         assert!(csv(b"\x1f\x8b\x08\x00").unwrap_err().contains("gzip"));
     }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_told_by_the_line_it_begins_on() {
+    fn a_row_is_reported_by_the_line_it_begins_on() {
         let text = "id,text\n1,\"two\nlines\"\n\n2,\"a \"\"quoted\"\" word\"\r\n3,last";
         let expected = [
             r#"2 {"id":"1","text":"two\nlines"}"#,
@@ -233,8 +233,7 @@ mod tests {
     #[test]
     fn a_mark_that_is_never_closed_makes_no_item_of_what_is_behind_it() {
         let rows = csv("a,b\n1,2\n3,\"never\n4,5\n6,7").unwrap();
-        let cause =
-            "3 line: has a quotation mark that is never closed; no row behind it could be told";
+        let cause = "3 line: has a quotation mark that is never closed; the rows after it could not be read";
         assert_eq!(rows, [r#"2 {"a":"1","b":"2"}"#, cause]);
         assert_eq!(csv("a,b\n1,\"2\"").unwrap(), [r#"2 {"a":"1","b":"2"}"#]);
     }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::digest::sha256_hex_of_fields;
-use crate::run::MAX_ATTEMPTS;
+use crate::base::digest::sha256_hex_of_fields;
+use crate::run::ids::{ItemOf, MAX_ATTEMPTS};
 
 /// The workflow's share of a batch id. With `-batch-`, 32 hex and `-r<n>` it stays below the 80 characters of an
 /// execution name.
@@ -37,13 +37,6 @@ impl std::ops::Deref for BatchRun {
     fn deref(&self) -> &BatchRef {
         &self.reference
     }
-}
-
-/// The batch that a run is an item of: it counts there when it ends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ItemOf {
-    pub batch_id: String,
-    pub attempt_no: u32,
 }
 
 /// Where an item lies. This is all that state knows of it.
@@ -290,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_batch_works_with_is_told_from_what_is_sealed_and_from_what_is_strange() {
+    fn what_a_batch_works_with_is_reported_from_what_is_sealed_and_from_what_is_strange() {
         let batch = BatchRef { attempt_no: 12, ..BatchRef::first("default", "explain", "42") };
         for key in [
             batch.request_key(),

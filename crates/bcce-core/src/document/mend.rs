@@ -1,4 +1,4 @@
-//! One fault of shape: told by its field, and put right so that the next one can be looked for.
+//! One fault of shape: message by its field, and put right so that the next one can be looked for.
 
 use std::collections::VecDeque;
 
@@ -18,21 +18,21 @@ pub struct Mended {
 type Fault = serde_path_to_error::Error<serde_json::Error>;
 
 pub fn mend<T: DeserializeOwned>(name: &str, tree: &mut Value, fault: &Fault) -> Mended {
-    let told = fault.inner().to_string();
+    let message = fault.inner().to_string();
     let mut steps = steps(fault.path());
-    if let Some(missing) = told.strip_prefix("missing field ").map(quoted) {
+    if let Some(missing) = message.strip_prefix("missing field ").map(quoted) {
         steps.push(Step::Key(missing.to_owned()));
     }
     let field = match named(tree, &steps) {
         field if field.is_empty() => name.to_owned(),
         field => field,
     };
-    let cause = cause(&told, &steps);
-    if told.starts_with("unknown field") {
+    let cause = cause(&message, &steps);
+    if message.starts_with("unknown field") {
         let stand_ins = remove(tree, &steps).then(Vec::new);
         return Mended { field, cause, stand_ins };
     }
-    let mended = stand_in::<T>(tree, &steps, &told);
+    let mended = stand_in::<T>(tree, &steps, &message);
     let stand_ins = mended.then(|| vec![named(tree, &steps), unnamed_item(tree, &steps)]);
     Mended { field, cause, stand_ins }
 }
@@ -102,7 +102,7 @@ fn remove(tree: &mut Value, steps: &[Step]) -> bool {
 
 /// Puts the first value there that fits, be it without any sense. An empty object fits where the next
 /// fault is a field that it lacks.
-fn stand_in<T: DeserializeOwned>(tree: &mut Value, steps: &[Step], told: &str) -> bool {
+fn stand_in<T: DeserializeOwned>(tree: &mut Value, steps: &[Step], message: &str) -> bool {
     if let Some((Step::Key(key), container)) = steps.split_last()
         && let Some(object) = at_mut(tree, container).and_then(Value::as_object_mut)
     {
@@ -110,35 +110,35 @@ fn stand_in<T: DeserializeOwned>(tree: &mut Value, steps: &[Step], told: &str) -
     }
     let any = [json!(""), json!(1), json!([]), json!({}), json!(false), json!("1970-01-01")];
     let mut candidates: VecDeque<Value> = any.into();
-    candidates.extend(alternatives(told).into_iter().map(Value::String));
+    candidates.extend(alternatives(message).into_iter().map(Value::String));
     while let Some(value) = candidates.pop_front() {
         let Some(place) = at_mut(tree, steps) else { return false };
         let (is_object, is_first) = (value.is_object(), value == "");
         *place = value;
         let Err(fault) = serde_path_to_error::deserialize::<_, T>(&*tree) else { return true };
-        let told = fault.inner().to_string();
-        let lacks_a_field = is_object && told.starts_with("missing field");
+        let message = fault.inner().to_string();
+        let lacks_a_field = is_object && message.starts_with("missing field");
         if lacks_a_field || !self::steps(fault.path()).starts_with(steps) {
             return true;
         }
         if is_first {
-            candidates.extend(alternatives(&told).into_iter().map(Value::String));
+            candidates.extend(alternatives(&message).into_iter().map(Value::String));
         }
     }
     false
 }
 
 /// serde's words in ours: what would be right, and never the value that was found.
-fn cause(told: &str, steps: &[Step]) -> String {
+fn cause(message: &str, steps: &[Step]) -> String {
     let last = match steps.last() {
         Some(Step::Key(key)) => key.as_str(),
         _ => "",
     };
-    if told.starts_with("missing field") {
+    if message.starts_with("missing field") {
         return "is missing".to_owned();
     }
-    if told.starts_with("unknown field") {
-        let known = alternatives(told);
+    if message.starts_with("unknown field") {
+        let known = alternatives(message);
         let meant = closest(last, &known).map(|name| format!("; did you mean {name}?"));
         return match known.as_slice() {
             [] => "is unknown here".to_owned(),
@@ -147,14 +147,14 @@ fn cause(told: &str, steps: &[Step]) -> String {
             }
         };
     }
-    if told.starts_with("unknown variant") {
-        return format!("must be one of: {}", alternatives(told).join(", "));
+    if message.starts_with("unknown variant") {
+        return format!("must be one of: {}", alternatives(message).join(", "));
     }
     // From the right: the value that was found is quoted before it.
-    match told.rsplit_once("expected ") {
+    match message.rsplit_once("expected ") {
         Some((_, expected)) => format!("must be {}", plain(expected)),
         // A message of a type of ours, which names what it wants.
-        None => told.to_owned(),
+        None => message.to_owned(),
     }
 }
 
@@ -174,8 +174,8 @@ fn plain(expected: &str) -> &str {
 }
 
 /// The names behind `expected` of "unknown field `a`, expected one of `b`, `c`".
-fn alternatives(told: &str) -> Vec<String> {
-    let (_, expected) = told.rsplit_once("expected ").unwrap_or_default();
+fn alternatives(message: &str) -> Vec<String> {
+    let (_, expected) = message.rsplit_once("expected ").unwrap_or_default();
     expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 

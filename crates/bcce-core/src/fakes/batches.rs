@@ -3,14 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use super::MemoryStore;
-use crate::artifact::ArtifactRef;
+use crate::base::error::Fault;
 use crate::batch::Location;
 use crate::batch::item::Object;
-use crate::error::Fault;
+use crate::fakes::MemoryStore;
 use crate::ports::{
     Concatenate, GetRange, ListSource, NextBytes, OpenSource, Page, PutObject, SourceObject,
 };
+use crate::run::artifact::ArtifactRef;
 
 impl PutObject for MemoryStore {
     async fn put(&self, key: &str, _batch_id: &str, body: Vec<u8>) -> Result<(), Fault> {

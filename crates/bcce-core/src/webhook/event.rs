@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Call, Provider, Source};
-use crate::digest::sha256_hex;
+use crate::base::digest::sha256_hex;
+use crate::base::error::Problems;
+use crate::base::limits::MAX_ID_BYTES;
+use crate::config::webhook::{Provider, Source};
 use crate::document;
-use crate::error::Problems;
-use crate::expression;
-use crate::limits::MAX_ID_BYTES;
+use crate::document::expression;
+use crate::webhook::Call;
 
 /// What a signed call says.
 #[derive(Clone, Debug, PartialEq)]

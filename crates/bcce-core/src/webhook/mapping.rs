@@ -2,11 +2,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Map;
 
-use super::{Event, Rule, Source};
-use crate::error::Problems;
-use crate::expression::Context;
-use crate::limits::MAX_REQUEST_BYTES;
-use crate::request::Request;
+use crate::base::error::Problems;
+use crate::base::limits::MAX_REQUEST_BYTES;
+use crate::config::webhook::{Rule, Source};
+use crate::document::expression::Context;
+use crate::run::request::Request;
+use crate::webhook::Event;
 
 /// A request as a message.
 #[derive(Clone, Debug, PartialEq)]

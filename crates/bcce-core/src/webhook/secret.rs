@@ -3,7 +3,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Provider;
+use crate::config::webhook::Provider;
 
 /// What a signature is checked with. It is never printed.
 #[derive(Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use hmac::{Hmac, Mac};
 use sha2::{Sha256, Sha512};
 use time::OffsetDateTime;
 
-use super::source::{Algorithm, Encoding, Provider, Scheme, Source};
-use super::{Call, Secret};
+use crate::config::webhook::{Algorithm, Encoding, Provider, Scheme, Source};
+use crate::webhook::{Call, Secret};
 
 /// How far a signed time may be from ours, either way, in seconds: Slack, Stripe and Standard Webhooks say the
 /// same five minutes.

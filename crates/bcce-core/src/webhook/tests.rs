@@ -1,11 +1,13 @@
+use crate::config::webhook::Provider;
+use crate::config::webhook::Source;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::*;
+use crate::base::error::Problems;
+use crate::base::timing::{is_within, shortest};
 use crate::document::from_yaml;
-use crate::error::Problems;
-use crate::request::Request;
-use crate::timing::{is_within, shortest};
+use crate::run::request::Request;
 
 /// A call of `events/webhook/`, as the function gets it.
 struct Sample {
@@ -83,8 +85,8 @@ fn slacks_published_vector() {
     let at = 1_531_420_618;
     assert_eq!(verified(&of("slack"), &[SLACK_SECRET], &call, at), Ok(()));
     for late in [at + 301, at - 301] {
-        let told = verified(&of("slack"), &[SLACK_SECRET], &call, late);
-        assert_eq!(told, Err(Refusal::OutsideWindow));
+        let reported = verified(&of("slack"), &[SLACK_SECRET], &call, late);
+        assert_eq!(reported, Err(Refusal::OutsideWindow));
     }
     assert_eq!(verified(&of("slack"), &[SLACK_SECRET], &call, at + 300), Ok(()));
     // What was never signed is not called a replay.
@@ -99,8 +101,8 @@ fn stripes_published_vector() {
     assert!(call.headers["stripe-signature"].contains(signed));
     let at = 1_533_204_620;
     assert_eq!(verified(&of("stripe"), &["webhook_secret"], &call, at + 300), Ok(()));
-    let told = verified(&of("stripe"), &["webhook_secret"], &call, at + 301);
-    assert_eq!(told, Err(Refusal::OutsideWindow));
+    let reported = verified(&of("stripe"), &["webhook_secret"], &call, at + 301);
+    assert_eq!(reported, Err(Refusal::OutsideWindow));
     // Older schemes are no signature: a `v0` alone must not do.
     let mut old = Sample::read(INVOICE);
     let header = old.headers.get_mut("stripe-signature").unwrap();
@@ -191,8 +193,8 @@ fn times_that_are_none_are_refused() {
     {
         let mut call = Sample::read(COMMAND);
         call.headers.insert("x-slack-request-timestamp".into(), time.into());
-        let told = verified(&of("slack"), &[SLACK_SECRET], &call, 1_531_420_618);
-        assert!(is_unsigned(told), "{time}");
+        let reported = verified(&of("slack"), &[SLACK_SECRET], &call, 1_531_420_618);
+        assert!(is_unsigned(reported), "{time}");
     }
 }
 
@@ -224,7 +226,10 @@ fn an_id_is_what_the_provider_signs() {
     let issue = Sample::read(ISSUE);
     let mut again = Sample::read(ISSUE);
     again.headers.insert("x-github-delivery".into(), "another".into());
-    assert_eq!(id("github", &issue), format!("hook:{}", crate::digest::sha256_hex(&issue.body)));
+    assert_eq!(
+        id("github", &issue),
+        format!("hook:{}", crate::base::digest::sha256_hex(&issue.body))
+    );
     assert_eq!(id("github", &issue), id("github", &again), "the delivery id is not signed");
     let mut retried = Sample::read(MENTION);
     retried.headers.insert("x-slack-retry-num".into(), "1".into());
@@ -237,7 +242,7 @@ fn an_id_is_what_the_provider_signs() {
 }
 
 #[test]
-fn a_body_that_is_no_event_is_told_by_field() {
+fn a_body_that_is_no_event_is_reported_by_field() {
     const JSON: &str = "application/json";
     const FORM: &str = "application/x-www-form-urlencoded";
     #[rustfmt::skip]
@@ -253,8 +258,8 @@ fn a_body_that_is_no_event_is_told_by_field() {
     ];
     for (provider, media, body, expected) in table {
         let call = Sample { body: body.to_vec(), ..Sample::new(&[("content-type", media)], "") };
-        let told = Event::read(&of(provider), "hook", &call.call()).unwrap_err().to_string();
-        assert!(told.starts_with(expected), "{told}");
+        let reported = Event::read(&of(provider), "hook", &call.call()).unwrap_err().to_string();
+        assert!(reported.starts_with(expected), "{reported}");
     }
     let deep = Sample::new(&[], &"[".repeat(100_000));
     assert!(Event::read(&of("github"), "hook", &deep.call()).is_err());
@@ -325,18 +330,21 @@ fn a_payload_becomes_the_inputs_of_every_workflow_that_wants_it() {
 fn what_an_event_does_not_have_fits_no_condition_and_fills_no_input() {
     let none = "- { id: a, when: body.pull_request.draft, workflow: w }\n- { id: b, when: \"'x' in body.nothing.there\", workflow: v }\n";
     assert_eq!(mapped(none), Ok(Vec::new()));
-    let told = mapped(
+    let reported = mapped(
         "- { id: a, workflow: w, inputs: { diff: '{{ body.pull_request.diff_url }}', text: '# {{ body.issue.title }}{{ body.gone }}' }, tags: { t: '{{ body.issue.labels }}' } }\n",
     );
-    let told = told.unwrap_err().to_string();
+    let reported = reported.unwrap_err().to_string();
     assert_eq!(
-        told,
+        reported,
         "rules.a.inputs.diff: reads body.pull_request.diff_url, which the event does not have; \
          rules.a.inputs.text: reads body.gone, which the event does not have"
     );
-    let told = mapped("- { id: a, workflow: w, tags: { t: '{{ body.issue }}' } }\n");
-    let told = told.unwrap_err().to_string();
-    assert!(told.starts_with("rules.a.tags.t: must be at most 1024 characters, is "), "{told}");
+    let reported = mapped("- { id: a, workflow: w, tags: { t: '{{ body.issue }}' } }\n");
+    let reported = reported.unwrap_err().to_string();
+    assert!(
+        reported.starts_with("rules.a.tags.t: must be at most 1024 characters, is "),
+        "{reported}"
+    );
     let labels = mapped("- { id: a, workflow: w, tags: { t: '{{ body.issue.labels }}' } }\n");
     let labels = Request::parse(&labels.unwrap()[0].body).unwrap().tags["t"].clone();
     assert!(labels.starts_with("[{"), "a tag holds any text: {labels}");
@@ -365,8 +373,8 @@ fn a_source_is_checked_as_a_whole() {
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, tag: {} }]", "rules.a.tag: is unknown"),
     ];
     for (text, expected) in table {
-        let told = source_or_told(text).unwrap_err().to_string();
-        assert!(told.contains(expected), "{expected} is missing in {told}");
+        let reported = source_or_told(text).unwrap_err().to_string();
+        assert!(reported.contains(expected), "{expected} is missing in {reported}");
     }
 }
 
@@ -397,8 +405,8 @@ fn a_rule_cannot_take_long() {
         ("{{ body }}{{ body }}", "request: is "),
     ] {
         let bounded = is_within(plain * 10, || {
-            let told = mapped(template).unwrap_err();
-            assert!(told.contains(expected), "{template}: {told}");
+            let reported = mapped(template).unwrap_err();
+            assert!(reported.contains(expected), "{template}: {reported}");
         });
         assert_eq!(bounded, Ok(()), "{template}: a plain loop takes {plain:?}");
     }
@@ -416,8 +424,8 @@ fn an_event_makes_no_more_messages_than_fit_into_one() {
         requests(&source, &Event::read(&source, "hook", &call.call()).unwrap())
     };
     assert_eq!(mapped(2).unwrap().len(), 2);
-    let told = mapped(3).unwrap_err().to_string();
-    assert!(told.starts_with("rules: make 1200"), "{told}");
+    let reported = mapped(3).unwrap_err().to_string();
+    assert!(reported.starts_with("rules: make 1200"), "{reported}");
 }
 
 /// The content type is not signed: whoever has captured a body may send another.

@@ -9,11 +9,11 @@ use bcce_core::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
 use bcce_core::config::models::RouteTarget;
 use bcce_core::config::policy::Policy;
 use bcce_core::config::pricing::{Price, PriceRows};
+use bcce_core::config::routing;
 use bcce_core::config::routing::{Routing, Timeouts};
 use bcce_core::failover::breaker::{Breaker, Probe};
 use bcce_core::failover::decision::{Decision, Next};
 use bcce_core::failover::route::{Expected, Route};
-use bcce_core::failover::router;
 use bcce_core::failover::router::{Health, Question};
 use proptest::collection::vec;
 use proptest::option;
@@ -197,8 +197,8 @@ prop_compose! {
     }
 }
 
-fn strategies() -> impl Strategy<Value = router::Strategy> {
-    use router::Strategy::{Cost, Latency, Priority, RoundRobin};
+fn strategies() -> impl Strategy<Value = routing::Strategy> {
+    use routing::Strategy::{Cost, Latency, Priority, RoundRobin};
     select(&[Priority, Latency, RoundRobin, Cost][..])
 }
 

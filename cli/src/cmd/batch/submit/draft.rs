@@ -180,7 +180,7 @@ mod tests {
         args.concurrency = Some(0);
         let told = told(&args);
         for part in [
-            "format: is not told",
+            "format: cannot be derived",
             "map.text: is given twice",
             "deadline: is over",
             "inputs: must be NAME=VALUE",

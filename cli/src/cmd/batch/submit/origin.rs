@@ -20,7 +20,7 @@ impl Origin {
     /// Why it is none.
     pub fn parse(source: &str, format: Option<Format>) -> Result<(Self, Format), Problems> {
         let problem = |field: &str, cause: &str| Err(Problems::one(field, cause));
-        let untold = "is not told by the name; --format is one of jsonl, csv, objects";
+        let untold = "cannot be derived by the name; --format is one of jsonl, csv, objects";
         if !source.starts_with("s3://") {
             // Its name tells as an object's would.
             let name = Location { bucket: String::new(), key: source.to_owned() };
@@ -92,7 +92,7 @@ mod tests {
         assert!(matches!(prefix, Origin::Prefix(_)));
         let (named, _) = parsed("calls", Some(Format::Jsonl)).unwrap();
         assert_eq!(named, Origin::File("calls".into()));
-        assert!(parsed("calls.txt", None).unwrap_err().starts_with("format: is not told"));
+        assert!(parsed("calls.txt", None).unwrap_err().starts_with("format: cannot be derived"));
         assert!(parsed("docs/", None).unwrap_err().starts_with("source: is a directory"));
         assert!(parsed("s3://bucket", None).unwrap_err().starts_with("source: must be s3://"));
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use csv_core::{ReadRecordResult, Reader};
 use serde_json::Map;
 
-use super::{Row, text};
-use crate::error::Problems;
-use crate::limits::MAX_REQUEST_BYTES;
+use crate::base::error::Problems;
+use crate::base::limits::MAX_REQUEST_BYTES;
+use crate::batch::reader::{Row, text};
 
 /// Columns that a manifest may have.
 const MAX_COLUMNS: usize = 1_000;
@@ -95,7 +95,8 @@ impl Csv {
         let line = self.reader.line() - within - u64::from(last == Some(b'\n'));
         if is_open {
             // What stands behind it was read as one field.
-            let cause = "has a quotation mark that is never closed; no row behind it could be told";
+            let cause =
+                "has a quotation mark that is never closed; the rows after it could not be read";
             each(Row::bad(line, cause));
             return Ok(());
         }

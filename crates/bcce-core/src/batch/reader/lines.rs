@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Row, text};
+use crate::base::error::Problems;
+use crate::base::limits::MAX_REQUEST_BYTES;
+use crate::batch::reader::{Row, text};
 use crate::document;
-use crate::error::Problems;
-use crate::limits::MAX_REQUEST_BYTES;
 
 /// The line that is being read.
 #[derive(Default)]

@@ -1,0 +1,46 @@
+//! CloudWatch's embedded metric format: JSON lines on a function's standard output.
+//!
+//! Each distinct set of dimensions is a metric that is billed, so there are few; what else helps a reader
+//! goes in as a property, searchable in the log and free.
+
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+
+const NAMESPACE: &str = "BCCE";
+
+/// One document: each metric is a name, a unit of CloudWatch and a value.
+pub fn document(
+    at: OffsetDateTime,
+    dimensions: &[(&str, &str)],
+    metrics: &[(&str, &str, Value)],
+    properties: &[(&str, Value)],
+) -> String {
+    let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
+    let definitions: Vec<Value> =
+        metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
+    let directive =
+        json!({ "Namespace": NAMESPACE, "Dimensions": [names], "Metrics": definitions });
+    let timestamp = at.unix_timestamp() * 1_000;
+    let mut document = Map::new();
+    document
+        .insert("_aws".into(), json!({ "Timestamp": timestamp, "CloudWatchMetrics": [directive] }));
+    document.extend(properties.iter().map(|(name, value)| (name.to_string(), value.clone())));
+    document.extend(dimensions.iter().map(|(name, value)| (name.to_string(), json!(value))));
+    document.extend(metrics.iter().map(|(name, _, value)| (name.to_string(), value.clone())));
+    Value::Object(document).to_string()
+}
+
+/// That a function did without the ledger's breakers and went by what it remembered, and why.
+pub fn ledger_unreachable(
+    environment: &str,
+    function: &str,
+    at: OffsetDateTime,
+    why: &str,
+) -> String {
+    document(
+        at,
+        &[("Environment", environment)],
+        &[("LedgerUnreachable", "Count", json!(1))],
+        &[("function", json!(function)), ("cause", json!(why))],
+    )
+}

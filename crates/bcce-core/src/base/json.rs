@@ -1,0 +1,40 @@
+//! JSON of objects that this project writes and reads back.
+
+use serde::Serialize;
+
+use crate::base::error::Fault;
+
+/// # Errors
+/// `Bcce.Internal`, naming the object: everything under a run was written by us.
+pub fn parse<T: serde::de::DeserializeOwned>(key: &str, body: &[u8]) -> Result<T, Fault> {
+    serde_json::from_slice(body).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        Fault::internal(format!("{key} is not what this version writes: {place}"))
+    })
+}
+
+/// As `parse`, an object on each line.
+pub fn parse_lines<T: serde::de::DeserializeOwned>(
+    key: &str,
+    body: &[u8],
+) -> Result<Vec<T>, Fault> {
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| parse(key, line)).collect()
+}
+
+/// Adds `value` as a line.
+pub fn add_line<T: Serialize>(lines: &mut Vec<u8>, value: &T) -> Result<(), Fault> {
+    lines.extend(to_json(value)?);
+    lines.push(b'\n');
+    Ok(())
+}
+
+pub fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
+    serde_json::to_vec(value)
+        .map_err(|error| Fault::internal(format!("cannot be written as JSON: {error}")))
+}
+
+/// A count that is left out of what is written where there is nothing to tell.
+pub(crate) fn is_zero(count: &u64) -> bool {
+    *count == 0
+}

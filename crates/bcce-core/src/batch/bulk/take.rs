@@ -1,0 +1,76 @@
+//! What comes back -> an attempt and its answer.
+
+use time::OffsetDateTime;
+
+use crate::base::error::{ErrorName, Fault};
+use crate::base::target::Target;
+use crate::base::usage::Usage;
+use crate::batch::bulk::output::Returned;
+use crate::batch::bulk::record::Asking;
+use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
+use crate::call::request_building;
+use crate::call::request_building::{Answer, answered, describe};
+
+/// When a job was started, and when it was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Took {
+    pub from: OffsetDateTime,
+    pub to: OffsetDateTime,
+}
+
+/// What a record came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taken {
+    /// The record's attempt, at the price of a job on the day the job was started.
+    pub attempt: Attempt,
+    /// The error is the step's if it is not asked again.
+    pub result: Result<Answer, Fault>,
+}
+
+/// As if the record had been a call.
+///
+/// # Errors
+/// `Bcce.Internal`
+pub fn take(
+    asked: &Asking<'_>,
+    target: &Target,
+    took: Took,
+    returned: &Returned,
+) -> Result<Taken, Fault> {
+    let answered = answered(&returned.result);
+    let failure = answered.as_ref().err();
+    // When the service came to the record nobody is told: each has the price of the day its job was started.
+    let cost = |used: &Usage| asked.plan.batch_cost(&target.model_id, took.from, used);
+    let mut attempt = Attempt {
+        target: target.clone(),
+        kind: AttemptKind::Bulk,
+        outcome: match failure {
+            Some(_) => AttemptOutcome::Failed,
+            None => AttemptOutcome::Answered,
+        },
+        error: failure.map(|failure| failure.name),
+        message: failure.map(|failure| failure.message.clone()),
+        advice: failure.and_then(|failure| failure.advice.clone()),
+        cause: failure.and_then(|failure| failure.blame.cause()),
+        adapted: asked.parameters.adapted.clone(),
+        retry_after_s: None,
+        started_at: took.from,
+        latency_ms: u64::try_from((took.to - took.from).whole_milliseconds()).unwrap_or(0),
+        first_token_ms: None,
+        service_tier: None,
+        guardrail_origin: Vec::new(),
+        usage: returned.usage,
+        cost_usd: returned.usage.and_then(|used| cost(&used)),
+    };
+    let result = match answered {
+        Ok(answer) => {
+            request_building::read(asked.step, asked.prompt, asked.parameters.max_tokens, answer)?
+                .map_err(|fault| {
+                    attempt.mark_invalid(&fault);
+                    Fault::new(ErrorName::OutputInvalid, fault)
+                })
+        }
+        Err(failure) => Err(Fault::new(failure.name, describe(target, &failure))),
+    };
+    Ok(Taken { attempt, result })
+}

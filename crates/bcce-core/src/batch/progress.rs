@@ -1,0 +1,179 @@
+//! How far a batch is: runs that are over, counted by those that end them, and when too many of them failed.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::base::json::is_zero;
+use crate::base::usage::Usage;
+use crate::call::attempt::Totals;
+
+/// What of a batch's attempt is over by now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BatchProgress {
+    pub succeeded: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+    /// As far as it is known.
+    pub cost_usd: Decimal,
+    /// Runs whose cost is not known as a whole.
+    pub unknown_cost: u64,
+    /// Runs with an answer that `max_tokens` cut.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub truncated: u64,
+    pub usage: Usage,
+    /// Runs by the name of their error.
+    pub errors: BTreeMap<String, u64>,
+    /// For good, whatever the runs that were under way come to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted: Option<Halt>,
+}
+
+/// That no further item is started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    pub because: String,
+}
+
+impl BatchProgress {
+    pub fn over(&self) -> u64 {
+        self.succeeded + self.failed + self.cancelled
+    }
+
+    /// Why no further item may be started; `None`: it may. Runs that were cancelled were so by hand.
+    pub fn too_much(&self, tolerance: Tolerance) -> Option<String> {
+        let Tolerance { items, failures: allowed, by_rate } = tolerance;
+        let (failed, over) = (self.failed, self.over());
+        if failed > allowed {
+            return Some(format!("{failed} items failed, {allowed} may"));
+        }
+        // Those under way may all succeed: what fails, fails sooner.
+        let begun = u128::from(over) + u128::from(by_rate?);
+        let is_at_twice_the_rate =
+            u128::from(failed) * u128::from(items) > 2 * begun * u128::from(allowed);
+        (failed >= SIGNIFICANT && is_at_twice_the_rate).then(|| {
+            format!("{failed} of the first {over} items failed, more than twice the share that may, {allowed} of {items}")
+        })
+    }
+
+    /// What is known of usage and cost, as a manifest has it.
+    pub fn totals(&self) -> Totals {
+        let (is_whole, cost) = (self.unknown_cost == 0, self.cost_usd.normalize());
+        Totals {
+            usage: is_whole.then_some(self.usage),
+            known_usage: (!is_whole).then_some(self.usage),
+            cost_usd: is_whole.then_some(cost),
+            priced_subtotal_usd: (!is_whole).then_some(cost),
+            unpriced: Vec::new(),
+        }
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.cancelled += other.cancelled;
+        self.cost_usd += other.cost_usd;
+        self.unknown_cost += other.unknown_cost;
+        self.truncated += other.truncated;
+        self.usage += other.usage;
+        for (name, count) in &other.errors {
+            *self.errors.entry(name.clone()).or_default() += count;
+        }
+        self.halted = self.halted.take().or_else(|| other.halted.clone());
+    }
+}
+
+/// What may fail of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tolerance {
+    /// All items of the batch.
+    pub items: u64,
+    /// So many of them.
+    pub failures: u64,
+    /// Runs at a time, where their rate tells of the whole: a retry has only what did not succeed before.
+    pub by_rate: Option<u32>,
+}
+
+/// Failures from which on their rate tells of the whole. Where items fail independently and no more of them than may, 25
+/// would be expected then; that fifty are chance has a probability of 7 in a million (Poisson).
+const SIGNIFICANT: u64 = 50;
+
+/// Where nobody says how much may fail: a fifth of the items, and no fewer than ten.
+const DEFAULT_PERCENT: u64 = 20;
+const DEFAULT_LEAST: u64 = 10;
+
+/// Runs of `items` that may fail before no further one is started.
+pub fn allowed_failures(items: u64, percent: Option<u8>) -> u64 {
+    let share = |percent: u64| items.saturating_mul(percent) / 100;
+    match percent {
+        Some(percent) => share(percent.into()),
+        None => share(DEFAULT_PERCENT).max(DEFAULT_LEAST),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_all_items_may_fail() {
+        assert_eq!(allowed_failures(500, Some(3)), 15);
+        assert_eq!(allowed_failures(500, Some(0)), 0);
+        assert_eq!(allowed_failures(500, Some(100)), 500);
+        assert_eq!(allowed_failures(500, None), 100);
+        assert_eq!(allowed_failures(3, None), 10);
+        let too_much = |failed| {
+            BatchProgress { failed, cancelled: 50, ..BatchProgress::default() }
+                .too_much(Tolerance { items: 500, failures: 15, by_rate: None })
+        };
+        assert_eq!(too_much(15), None);
+        assert_eq!(too_much(16).as_deref(), Some("16 items failed, 15 may"));
+    }
+
+    #[test]
+    fn what_fails_from_the_beginning_is_not_paid_to_its_share() {
+        let at_a_time =
+            |by_rate, failed, succeeded, failures| {
+                BatchProgress { failed, succeeded, ..BatchProgress::default() }
+                    .too_much(Tolerance { items: 1_000_000, failures, by_rate })
+            };
+        let too_much =
+            |failed, succeeded, failures| at_a_time(Some(0), failed, succeeded, failures);
+        assert_eq!(too_much(49, 0, 200_000), None);
+        let why = "50 of the first 50 items failed, more than twice the share that may, 200000 of 1000000";
+        assert_eq!(too_much(50, 0, 200_000).as_deref(), Some(why));
+        assert_eq!(too_much(50, 75, 200_000), None, "twice the share, and not more");
+        assert!(too_much(50, 74, 200_000).is_some());
+        assert_eq!(
+            too_much(100_000, 100_000, 500_000),
+            None,
+            "half may fail: all of the first may"
+        );
+        assert!(at_a_time(Some(74), 50, 0, 200_000).is_some());
+        assert_eq!(at_a_time(Some(75), 50, 0, 200_000), None, "others may be about to succeed");
+        assert_eq!(at_a_time(None, 50, 0, 200_000), None, "a retry has what failed before");
+    }
+
+    #[test]
+    fn shards_add_up() {
+        let one = BatchProgress {
+            succeeded: 1,
+            failed: 2,
+            cancelled: 3,
+            cost_usd: Decimal::new(5, 1),
+            unknown_cost: 1,
+            truncated: 2,
+            usage: Usage { input_tokens: 7, ..Usage::default() },
+            errors: [("Bcce.NoTarget".to_owned(), 2)].into(),
+            halted: None,
+        };
+        let mut sum = one.clone();
+        sum.add(&one);
+        assert_eq!((sum.over(), sum.cost_usd, sum.truncated), (12, Decimal::ONE, 4));
+        assert_eq!((sum.usage.input_tokens, sum.errors["Bcce.NoTarget"]), (14, 4));
+    }
+}

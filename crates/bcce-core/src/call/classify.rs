@@ -1,0 +1,221 @@
+//! Maps the service's answer to one of our names, advice to a person, and how long the target is left alone.
+//!
+//! [`RULES`] is the table. A new code or text of the service is a new row there, and a row in the test.
+//!
+//! Codes and statuses are those of the Bedrock Runtime API reference for ConverseStream, and those
+//! the service is known to send beyond it (529, quota errors, pending agreements).
+
+mod denial; // which policy forbids what, and where
+
+use time::{OffsetDateTime, Time, UtcOffset};
+
+use crate::base::error::ErrorName;
+use crate::call::attempt::Cause;
+
+/// What is known of a failed call. All empty: there was no answer at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServiceError<'a> {
+    /// Error code with or without namespace, as in `ThrottlingException`, `throttlingException`.
+    pub code: Option<&'a str>,
+    pub status: Option<u16>,
+    pub message: &'a str,
+}
+
+/// Says what a failed call means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub name: ErrorName,
+    /// Advice to a person. It quotes nothing of the message but a region.
+    pub advice: Option<String>,
+    pub leave: Leave,
+    /// The part of the request that did not fit the target; another target, or another form of it, may work.
+    pub cause: Option<Cause>,
+}
+
+/// Says how long a target is left alone after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// The time that its breaker is set to.
+    AsSet,
+    /// Until the day turns: its quota of the day is used up.
+    ForTheDay,
+}
+
+impl Leave {
+    /// `None`: as its breaker is set.
+    pub fn until(self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        (self == Self::ForTheDay).then(|| day_turns(now))
+    }
+}
+
+/// Returns when a day in UTC begins next. In the first hour of a day it returns the end of that hour: the service's
+/// clock may be behind ours, and then a quota that seems to be used up is still that of the day before.
+fn day_turns(now: OffsetDateTime) -> OffsetDateTime {
+    let now = now.to_offset(UtcOffset::UTC);
+    let today = now.replace_time(Time::MIDNIGHT);
+    let first_hour = today + time::Duration::HOUR;
+    if now < first_hour { first_hour } else { today + time::Duration::DAY }
+}
+
+pub fn classify(error: ServiceError<'_>) -> ErrorName {
+    find(error).name
+}
+
+/// Classifies an error as [`classify`] does, and adds advice.
+pub fn find(error: ServiceError<'_>) -> Finding {
+    let code = error.code.map(bare).unwrap_or_default();
+    // The service also writes typographic apostrophes.
+    let message = error.message.to_ascii_lowercase().replace('\u{2019}', "'");
+    let Some(rule) = RULES.iter().find(|rule| rule.fits(&code, &message)) else {
+        let name = error.status.and_then(by_status).unwrap_or(ErrorName::TargetUnavailable);
+        return Finding { name, advice: None, leave: Leave::AsSet, cause: None };
+    };
+    let denied = DENIED.contains(&code.as_str()).then(|| denial::advice(&message)).flatten();
+    let advice = denied.or_else(|| rule.advice.map(str::to_owned));
+    Finding { name: rule.name, advice, leave: rule.leave, cause: rule.cause }
+}
+
+/// `com.amazon.coral#throttlingException:http://…` -> `throttlingexception`
+fn bare(code: &str) -> String {
+    let code = code.split(':').next().unwrap_or(code);
+    code.rsplit('#').next().unwrap_or(code).to_ascii_lowercase()
+}
+
+/// A row of the table.
+struct Rule {
+    /// Codes of the error, in lower case.
+    codes: &'static [&'static str],
+    /// Parts of the message that it must have, all of them, in lower case. None: whatever it says.
+    says: &'static [&'static str],
+    name: ErrorName,
+    advice: Option<&'static str>,
+    leave: Leave,
+    cause: Option<Cause>,
+}
+
+impl Rule {
+    fn fits(&self, code: &str, message: &str) -> bool {
+        self.codes.contains(&code) && self.says.iter().all(|part| message.contains(part))
+    }
+}
+
+/// An error that says all by its name.
+const fn plain(codes: &'static [&'static str], name: ErrorName) -> Rule {
+    Rule { codes, says: &[], name, advice: None, leave: Leave::AsSet, cause: None }
+}
+
+/// The target can never take a call: what a person has to do about it.
+const fn rejects(
+    codes: &'static [&'static str],
+    says: &'static [&'static str],
+    advice: &'static str,
+) -> Rule {
+    let name = ErrorName::TargetRejected;
+    Rule { codes, says, name, advice: Some(advice), leave: Leave::AsSet, cause: None }
+}
+
+/// The request does not fit the target as it is.
+const fn misfits(says: &'static [&'static str], cause: Cause) -> Rule {
+    Rule { says, cause: Some(cause), ..plain(INVALID, ErrorName::RequestRejected) }
+}
+
+const INVALID: &[&str] = &["validationexception"];
+const DENIED: &[&str] = &["accessdeniedexception"];
+const MISSING: &[&str] = &["resourcenotfoundexception"];
+/// Codes under which the service tells the same in different places.
+const REFUSED: &[&str] =
+    &["validationexception", "accessdeniedexception", "resourcenotfoundexception"];
+const THROTTLED: &[&str] = &[
+    "throttlingexception",
+    "toomanyrequestsexception",
+    "servicequotaexceededexception",
+    "validationexception",
+];
+
+const FORM: &str = "the provider's use-case form was never sent; fill it in on the Bedrock console, access comes within 15 minutes";
+const PENDING: &str =
+    "the marketplace subscription of the model is being made; access comes within 15 minutes";
+const SUBSCRIBE: &str = "the first call of a model subscribes the account to it on the AWS Marketplace; allow aws-marketplace:Subscribe, aws-marketplace:Unsubscribe and aws-marketplace:ViewSubscriptions to whoever makes that call once";
+const ACCESS: &str = "the account has no access to the model; send the provider's use-case form on the Bedrock console, and call the model once with aws-marketplace:Subscribe, aws-marketplace:Unsubscribe and aws-marketplace:ViewSubscriptions allowed, which subscribes the account to it";
+const PROFILE: &str =
+    "the model is called by an inference profile there; put the profile's id into models.yaml";
+const RETIRED: &str = "the model is retired; put a newer one into models.yaml";
+const NOT_THERE: &str =
+    "no such model or inference profile in this region; correct the target in models.yaml";
+
+/// The first row that fits counts, so texts come before their codes. Words of a text are as few as tell it apart from
+/// others, since the service changes them; but they must not be words that it would quote from a request.
+#[rustfmt::skip]
+const RULES: &[Rule] = &[
+    // Quotas.
+    Rule {
+        codes: THROTTLED,
+        says: &["tokens per day"],
+        name: ErrorName::TargetThrottled,
+        advice: Some("the quota of tokens per day is used up; raise it in Service Quotas, or add a target in another region"),
+        leave: Leave::ForTheDay,
+        cause: None,
+    },
+    Rule { says: &["too many tokens, please wait"], ..plain(INVALID, ErrorName::TargetThrottled) },
+
+    // The life of a model.
+    rejects(REFUSED, &["end of its life"], RETIRED),
+    rejects(REFUSED, &["marked by provider as legacy"], "the model is Legacy and the account has not called it of late; put a newer one into models.yaml"),
+
+    // The first use of a model.
+    rejects(&["ftuformnotfilled"], &[], FORM),
+    rejects(REFUSED, &["use case details"], FORM),
+    rejects(&["mpagreementbeingcreated"], &[], PENDING),
+    rejects(DENIED, &["payment_instrument"], "the account has no payment method that the AWS Marketplace takes; add one under Billing"),
+    rejects(DENIED, &["marketplace actions"], SUBSCRIBE),
+    rejects(DENIED, &["still being processed"], PENDING),
+    rejects(DENIED, &["agreement"], PENDING),
+    rejects(DENIED, &["marketplace subscription"], SUBSCRIBE),
+    rejects(DENIED, &["access to the model"], ACCESS),
+
+    // Of this target, although the code says that the request is wrong.
+    rejects(INVALID, &["on-demand throughput"], PROFILE),
+    rejects(INVALID, &["doesn't support on-demand"], PROFILE),
+    rejects(INVALID, &["inference profile"], PROFILE),
+    rejects(INVALID, &["model identifier is invalid"], NOT_THERE),
+    rejects(INVALID, &["operation not allowed"], "the account may not call the model: its quota is 0 or the account is not eligible; look at Service Quotas, or ask AWS Support"),
+    rejects(INVALID, &["guardrail identifier or version", "not exist"], "guardrails exist per region and account; make the guardrail and its version there, or correct `guardrail` in models.yaml"),
+    rejects(INVALID, &["this action doesn't support the model"], "the model is not called by ConverseStream there; put another one into models.yaml"),
+    rejects(INVALID, &["service tier", "not supported"], "the model has no such service tier there; correct the target in models.yaml"),
+
+    // Of this request on this target.
+    misfits(&["input is too long"], Cause::ContextTooLong),
+    misfits(&["prompt is too long"], Cause::ContextTooLong),
+    misfits(&["exceed context limit"], Cause::ContextTooLong),
+    misfits(&["grammar is too large"], Cause::GrammarTooLarge),
+    misfits(&["schema is too complex"], Cause::GrammarTooLarge),
+    misfits(&["output_config.format.schema"], Cause::GrammarTooLarge),
+    misfits(&["too many optional parameters"], Cause::GrammarTooLarge),
+    misfits(&["too many parameters with union types"], Cause::GrammarTooLarge),
+
+    // By code alone.
+    plain(&["throttlingexception", "toomanyrequestsexception", "modelnotreadyexception", "servicequotaexceededexception"], ErrorName::TargetThrottled),
+    plain(&["serviceunavailableexception", "overloaded_error", "internalserverexception", "internalfailure"], ErrorName::TargetUnavailable),
+    plain(&["modeltimeoutexception"], ErrorName::TargetTimeout),
+    plain(&["modelerrorexception", "modelstreamerrorexception"], ErrorName::TargetBroken),
+    rejects(DENIED, &[], "IAM, an organization's policy or the model's access settings forbid it"),
+    rejects(MISSING, &[], NOT_THERE),
+    plain(&["unrecognizedclientexception"], ErrorName::TargetRejected),
+    plain(INVALID, ErrorName::RequestRejected),
+    plain(&["notauthorized", "requestexpired", "expiredtokenexception", "invalidsignatureexception"], ErrorName::Internal),
+];
+
+fn by_status(status: u16) -> Option<ErrorName> {
+    Some(match status {
+        400 | 413 | 422 => ErrorName::RequestRejected,
+        401 | 403 | 404 => ErrorName::TargetRejected,
+        408 => ErrorName::TargetTimeout,
+        424 => ErrorName::TargetBroken,
+        429 => ErrorName::TargetThrottled,
+        500..=599 => ErrorName::TargetUnavailable,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

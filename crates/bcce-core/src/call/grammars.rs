@@ -1,0 +1,83 @@
+//! The schemas that the service compiles for steps: it takes minutes for some at their first call on a target and keeps
+//! them for a day, so they may be compiled before a run waits for them.
+
+use crate::base::target::Target;
+use crate::call::parameters::Parameters;
+use crate::config::models::{Models, Takes, Thinks};
+use crate::config::policy::Policy;
+use crate::config::template::{Step, Template, Thinking};
+use crate::document::prompt::Prompt;
+
+/// Tokens of an answer that nobody reads.
+const SHORT: u32 = 64;
+
+/// One schema on one target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grammar<'a> {
+    pub workflow: &'a str,
+    pub step: &'a Step,
+    pub target: &'a Target,
+    /// Parameters of the shortest call that has it compiled.
+    pub parameters: Parameters<'a>,
+}
+
+/// The schemas that a template's steps have the service enforce, each once for each target that policy allows.
+pub fn grammars<'a>(
+    template: &'a Template,
+    models: &'a Models,
+    policy: &Policy,
+) -> Vec<Grammar<'a>> {
+    let mut found: Vec<Grammar<'a>> = Vec::new();
+    for step in &template.steps {
+        let model = models.models.get(&step.model);
+        let targets = model.into_iter().flat_map(|model| model.targets().zip(model.taken()));
+        for (target, takes) in targets.filter(|(target, _)| policy.allows(target)) {
+            let parameters = short(Parameters::of(step, &takes, false), &takes);
+            let is_known = |known: &Grammar<'_>| {
+                known.target == target && known.parameters.schema == parameters.schema
+            };
+            if parameters.schema.is_some() && !found.iter().any(is_known) {
+                found.push(Grammar { workflow: &template.name, step, target, parameters });
+            }
+        }
+    }
+    found
+}
+
+impl Grammar<'_> {
+    pub fn prompt(&self) -> Prompt {
+        Prompt { user: "Answer with the shortest value that fits.".into(), ..Prompt::default() }
+    }
+}
+
+/// Removes whatever makes an answer longer; the schema stays.
+fn short(parameters: Parameters<'_>, takes: &Takes) -> Parameters<'static> {
+    let thinking = (takes.thinking == Thinks::Optional).then_some(Thinking::Off);
+    let Parameters { schema, .. } = parameters;
+    Parameters { max_tokens: SHORT, thinking, schema, ..Parameters::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::from_yaml;
+
+    const MODELS: &str = include_str!("../../../../infra/config/dev/models.yaml");
+    const POLICY: &str = include_str!("../../../../infra/config/dev/policy.yaml");
+    const REVIEW: &str = include_str!("../../../../infra/config/dev/workflows/code-review.yaml");
+
+    #[test]
+    fn each_schema_is_there_once_for_each_allowed_target() {
+        let models: Models = from_yaml(MODELS).finished().unwrap();
+        let mut policy: Policy = from_yaml(POLICY).finished().unwrap();
+        let mut template: Template = from_yaml(REVIEW).finished().unwrap();
+        let again = template.steps.last().unwrap().clone();
+        template.steps.push(Step { id: "again".into(), ..again });
+        let found = grammars(&template, &models, &policy);
+        assert_eq!(found.len(), models.models["sonnet"].targets.len());
+        assert!(found.iter().all(|grammar| grammar.step.id == "verdict"));
+        assert!(found.iter().all(|grammar| grammar.parameters.max_tokens == SHORT));
+        policy.allowed_models = vec!["anthropic.claude-sonnet-5-5".into()];
+        assert_eq!(grammars(&template, &models, &policy).len(), 2);
+    }
+}

@@ -1,0 +1,286 @@
+//! Builds what one call sends to one target: what the step asks for, as far as the target takes it.
+//!
+//! An alias may mix generations of a model. Moving on to another target then translates a wish instead of failing, and
+//! the attempt records what was changed.
+
+use serde_json::Value;
+
+use crate::config::models::{EFFORTS, Takes, Thinks};
+use crate::config::output::{OutputSpec, OutputType};
+use crate::config::template::{ANSWER_TOKENS, Step, THINKING_EFFORTS, Thinking};
+use crate::document::prompt::Prompt;
+use crate::document::schema::subset::subset;
+
+/// Parameters of a call, and how they differ from what the step asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parameters<'a> {
+    pub max_tokens: u32,
+    pub temperature: Option<f32>,
+    pub effort: Option<&'a str>,
+    /// `None`: the model's own way.
+    pub thinking: Option<Thinking>,
+    /// The part of the step's schema that the service enforces.
+    pub schema: Option<Value>,
+    /// Sentences, each on a setting that the target does not take and on what it gets instead.
+    pub adapted: Vec<String>,
+}
+
+/// Tokens that thinking may take beside the answer, where the step names no `max_tokens`. Rules of thumb: too little
+/// gives an answer without text, too much of it is reserved from the account's quota for nothing.
+fn thinking_room(effort: Option<&str>) -> u32 {
+    match effort {
+        Some("low") => 4_096,
+        Some("medium") => 8_192,
+        Some("xhigh") => 32_768,
+        Some("max") => 65_536,
+        // `high` is the most that a model thinks by default.
+        _ => 16_384,
+    }
+}
+
+/// Bytes to a token of a dense text like code: the estimate is rather too many tokens than too few.
+const DENSE_BYTES_PER_TOKEN: u64 = 3;
+/// An answer shorter than that, in tokens, is not worth a call.
+const LEAST_ROOM: u32 = 1_024;
+
+impl<'a> Parameters<'a> {
+    /// `grammar_refused`: the service has refused the step's schema before, which is told in the prompt then.
+    pub fn of(step: &'a Step, takes: &'a Takes, grammar_refused: bool) -> Self {
+        let mut parameters = Self::default();
+        parameters.set_effort(step, takes);
+        parameters.set_thinking(step, takes);
+        parameters.set_temperature(step, takes);
+        parameters.set_max_tokens(step, takes);
+        parameters.set_schema(step, takes, grammar_refused);
+        parameters
+    }
+
+    /// Lowers `max_tokens` to what `prompt` leaves of the context: the service refuses a call whose prompt and
+    /// `max_tokens` together are longer. A prompt that leaves next to nothing is for a target with more context.
+    pub fn leave_room(&mut self, prompt: &Prompt, takes: &Takes) {
+        let bytes = prompt.user.len() + prompt.system_texts().map(str::len).sum::<usize>();
+        let room = takes.context_tokens.saturating_sub(bytes as u64 / DENSE_BYTES_PER_TOKEN);
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
+        if (LEAST_ROOM..self.max_tokens).contains(&room) {
+            let wanted = std::mem::replace(&mut self.max_tokens, room);
+            self.adapt(format!(
+                "max_tokens {wanted} is sent as {room}: the prompt leaves no more of the context"
+            ));
+        }
+    }
+
+    fn adapt(&mut self, what: impl Into<String>) {
+        self.adapted.push(what.into());
+    }
+
+    /// The wanted level, or the next one below it that the target takes, or its lowest.
+    fn set_effort(&mut self, step: &'a Step, takes: &'a Takes) {
+        let Some(wanted) = step.effort.as_deref() else { return };
+        let place = |level: &str| EFFORTS.iter().position(|known| *known == level);
+        let below = takes.effort.iter().rev().find(|level| place(level) <= place(wanted));
+        self.effort = below.or(takes.effort.first()).map(String::as_str);
+        match self.effort {
+            None => self.adapt(format!("effort {wanted} is left out: the target takes none")),
+            Some(level) if level != wanted => {
+                self.adapt(format!("effort {wanted} is sent as {level}"));
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn set_thinking(&mut self, step: &'a Step, takes: &'a Takes) {
+        let needs_it = self.effort.is_some_and(|level| THINKING_EFFORTS.contains(&level));
+        match (step.thinking, takes.thinking) {
+            (wanted, Thinks::Optional) => {
+                self.thinking = wanted.or(needs_it.then_some(Thinking::On));
+            }
+            (Some(Thinking::Off), Thinks::Always) => {
+                self.effort = takes.effort.first().map(String::as_str).or(self.effort);
+                self.adapt(
+                    "thinking stays on: the target cannot do without; it gets its lowest effort",
+                );
+            }
+            (Some(Thinking::On), Thinks::Never) => self.adapt("thinking is left out"),
+            _ => {}
+        }
+    }
+
+    fn set_temperature(&mut self, step: &'a Step, takes: &'a Takes) {
+        self.temperature = step.temperature.filter(|_| takes.temperature);
+        if let Some(wanted) = step.temperature.filter(|_| !takes.temperature) {
+            self.adapt(format!("temperature {wanted} is left out: the target takes none"));
+        }
+    }
+
+    /// Thinking counts as output. A step that switched it off did not reckon with it.
+    fn set_max_tokens(&mut self, step: &'a Step, takes: &'a Takes) {
+        let thinks = takes.thinking != Thinks::Never && self.thinking != Some(Thinking::Off);
+        let is_forced = thinks && step.thinking == Some(Thinking::Off);
+        let wanted = match step.max_tokens {
+            Some(tokens) if !is_forced => tokens,
+            tokens if thinks => {
+                tokens.unwrap_or(ANSWER_TOKENS).saturating_add(thinking_room(self.effort))
+            }
+            tokens => tokens.unwrap_or(ANSWER_TOKENS),
+        };
+        self.max_tokens = wanted.min(takes.max_output_tokens);
+        if step.max_tokens.is_some_and(|tokens| tokens != self.max_tokens) {
+            let (wanted, sent) = (step.answer_tokens(), self.max_tokens);
+            self.adapt(format!("max_tokens {wanted} is sent as {sent}"));
+        }
+    }
+
+    fn set_schema(&mut self, step: &'a Step, takes: &'a Takes, grammar_refused: bool) {
+        let Some(schema) = json_output(step).and_then(|output| output.schema.as_ref()) else {
+            return;
+        };
+        let part = match () {
+            () if !takes.json_schema => Err("the target enforces none".to_owned()),
+            () if grammar_refused => Err("the service refused it before".to_owned()),
+            () => subset(schema),
+        };
+        match part {
+            Ok(part) => self.schema = Some(part),
+            Err(why) => self.adapt(format!("the schema is in the prompt: {why}")),
+        }
+    }
+}
+
+/// The output of a step that answers in JSON.
+pub fn json_output(step: &Step) -> Option<&OutputSpec> {
+    step.output.as_ref().filter(|output| output.kind == OutputType::Json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::models::takes::tests::{before, step, today};
+    use serde_json::json;
+
+    fn of(extra: &str, takes: &Takes) -> (Parameters<'static>, Vec<String>) {
+        let (step, takes) = (Box::leak(Box::new(step(extra))), Box::leak(Box::new(takes.clone())));
+        let parameters = Parameters::of(step, takes, false);
+        let adapted = parameters.adapted.clone();
+        (parameters, adapted)
+    }
+
+    #[test]
+    fn what_a_target_takes_is_sent_as_it_is() {
+        let (sent, adapted) = of("thinking: off, effort: high, max_tokens: 400", &today());
+        assert_eq!(
+            (sent.thinking, sent.effort, sent.max_tokens),
+            (Some(Thinking::Off), Some("high"), 400)
+        );
+        let (sent, more) = of("temperature: 0.5, max_tokens: 400", &before());
+        assert_eq!((sent.temperature, sent.thinking), (Some(0.5), None));
+        assert!(adapted.is_empty() && more.is_empty(), "{adapted:?} {more:?}");
+    }
+
+    #[test]
+    fn a_target_of_the_generation_before_gets_what_it_takes() {
+        let (sent, adapted) = of("thinking: on, effort: max, max_tokens: 100000", &before());
+        assert_eq!((sent.thinking, sent.effort, sent.max_tokens), (None, None, 64_000));
+        assert_eq!(
+            adapted,
+            [
+                "effort max is left out: the target takes none",
+                "thinking is left out",
+                "max_tokens 100000 is sent as 64000",
+            ]
+        );
+        let (sent, adapted) = of("temperature: 0.5", &today());
+        assert_eq!(sent.temperature, None);
+        assert_eq!(adapted, ["temperature 0.5 is left out: the target takes none"]);
+    }
+
+    #[test]
+    fn an_effort_is_the_next_one_below_or_else_the_lowest() {
+        let only = |levels: &[&str]| Takes {
+            effort: levels.iter().map(|level| (*level).to_owned()).collect(),
+            ..today()
+        };
+        assert_eq!(of("effort: max", &only(&["low", "high"])).0.effort, Some("high"));
+        assert_eq!(of("effort: medium", &only(&["low", "high"])).0.effort, Some("low"));
+        assert_eq!(of("effort: low", &only(&["medium", "high"])).0.effort, Some("medium"));
+    }
+
+    #[test]
+    fn an_effort_above_high_switches_thinking_on() {
+        for (effort, thinking) in
+            [("high", None), ("xhigh", Some(Thinking::On)), ("max", Some(Thinking::On))]
+        {
+            assert_eq!(of(&format!("effort: {effort}"), &today()).0.thinking, thinking, "{effort}");
+        }
+        let always = Takes { thinking: Thinks::Always, ..today() };
+        assert_eq!(
+            of("effort: max", &always).0.thinking,
+            None,
+            "it is on, and no setting is taken"
+        );
+    }
+
+    #[test]
+    fn the_default_of_max_tokens_leaves_room_for_thinking() {
+        assert_eq!(of("effort: low", &today()).0.max_tokens, 2_048 + 4_096);
+        assert_eq!(of("cache: 5m, system: s", &today()).0.max_tokens, 2_048 + 16_384);
+        assert_eq!(of("thinking: off", &today()).0.max_tokens, 2_048);
+        assert_eq!(of("cache: 5m, system: s", &before()).0.max_tokens, 2_048);
+        assert_eq!(of("max_tokens: 400", &today()).0.max_tokens, 400, "the author's own number");
+        let small = Takes { max_output_tokens: 4_000, ..today() };
+        assert_eq!(of("effort: max", &small).0.max_tokens, 4_000);
+    }
+
+    #[test]
+    fn a_target_that_always_thinks_gets_room_where_the_step_wanted_none() {
+        let always = Takes { thinking: Thinks::Always, ..today() };
+        let (sent, adapted) = of("thinking: off, max_tokens: 400", &always);
+        assert_eq!((sent.thinking, sent.effort), (None, Some("low")));
+        assert_eq!(sent.max_tokens, 400 + 4_096);
+        assert_eq!(adapted.len(), 2, "{adapted:?}");
+        assert!(adapted[0].starts_with("thinking stays on"), "{adapted:?}");
+    }
+
+    #[test]
+    fn a_long_prompt_leaves_less_room_for_the_answer() {
+        let prompt = |tokens: usize| Prompt { user: "x".repeat(3 * tokens), ..Prompt::default() };
+        let fitted = |tokens: usize| {
+            let (mut sent, _) = of("max_tokens: 60000", &before());
+            sent.leave_room(&prompt(tokens), &before());
+            (sent.max_tokens, sent.adapted.len())
+        };
+        assert_eq!(fitted(140_000), (60_000, 0));
+        assert_eq!(fitted(150_000), (50_000, 1));
+        assert_eq!(fitted(199_500), (60_000, 0), "the service says that it is too long");
+    }
+
+    const JSON: &str = "output: { type: json, schema: { type: object, required: [a], properties: { a: { type: integer, minimum: 1 } } } }";
+
+    #[test]
+    fn the_service_gets_the_part_of_a_schema_that_it_takes() {
+        let (sent, adapted) = of(JSON, &today());
+        let schema = sent.schema.unwrap();
+        assert_eq!(schema["additionalProperties"], json!(false));
+        assert_eq!(schema.pointer("/properties/a/minimum"), None);
+        assert!(adapted.is_empty(), "{adapted:?}");
+    }
+
+    #[test]
+    fn a_schema_that_is_not_enforced_says_why() {
+        let plain = Takes { json_schema: false, ..today() };
+        let open = "output: { type: json, schema: { type: object } }";
+        for (extra, takes, why) in [
+            (JSON, &plain, "the target enforces none"),
+            (open, &today(), "an object names no properties"),
+        ] {
+            let (sent, adapted) = of(extra, takes);
+            assert_eq!(sent.schema, None);
+            assert_eq!(adapted, [format!("the schema is in the prompt: {why}")]);
+        }
+        let (step, takes) = (step(JSON), today());
+        let sent = Parameters::of(&step, &takes, true);
+        assert!(
+            sent.schema.is_none() && sent.adapted[0].contains("the service refused it before"),
+            "{sent:?}"
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! What a sender decides about models, workflow and tags, against what the workflow and the policy allow. Checked for
+//! each run, and for a batch as a whole before any of its items.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::error::Problems;
+use crate::config::configuration::Configuration;
+use crate::config::models::Models;
+use crate::config::policy::{TenantRequest, any_matches};
+use crate::config::template::Template;
+
+/// What a sender asks for beside its inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender<'a> {
+    pub tenant: &'a str,
+    pub model: Option<&'a str>,
+    pub tags: &'a BTreeMap<String, String>,
+}
+
+impl Configuration {
+    /// Finds what policy and workflow forbid this sender. The template is the workflow's own, in which the request's
+    /// model has replaced nothing yet.
+    pub fn check_sender(&self, sender: &Sender<'_>) -> Problems {
+        let template = &self.template;
+        let mut forbidden = Problems::default();
+        // `check_models` reports a model that does not exist.
+        let known = sender.model.filter(|alias| self.models.models.contains_key(*alias));
+        if let Some(alias) = known {
+            forbidden.extend(request_model(template, &self.models, alias));
+        }
+        let steps = template.steps.iter().map(|step| (step.id.as_str(), step.model.as_str()));
+        forbidden.extend(self.policy.check_tenant(&TenantRequest {
+            tenant: sender.tenant,
+            workflow: &template.name,
+            model: sender.model,
+            steps: steps.collect(),
+            tags: sender.tags,
+        }));
+        forbidden
+    }
+}
+
+/// Finds why a request may not name `alias`. A list that leads past a guardrail is refused when it is checked; a
+/// document that was pushed alone is checked here.
+pub fn request_model(template: &Template, models: &Models, alias: &str) -> Problems {
+    let name = &template.name;
+    if !any_matches(&template.request_models, alias) {
+        let allowed = match template.request_models.as_slice() {
+            [] => format!("{name} allows none; leave `model` out"),
+            some => format!("{name} allows: {}; name one of them, or none", some.join(", ")),
+        };
+        let cause = format!(
+            "{alias} is not among the models that a request may name: {allowed}, or have `request_models` of the \
+             workflow list it"
+        );
+        return Problems::one("model", cause);
+    }
+    let replaced: BTreeSet<&str> = template.steps.iter().map(|step| step.model.as_str()).collect();
+    let mut problems = Problems::default();
+    for why in replaced.iter().filter_map(|replaced| models.leaves_guardrail(alias, replaced)) {
+        problems.add("model", format!("{why}; a request's model must not change the guardrail"));
+    }
+    problems
+}
+
+impl Template {
+    /// Finds entries of `request_models` that match no alias, or one with another guardrail than a step that it would
+    /// replace.
+    pub fn check_request_models(&self, models: &Models) -> Problems {
+        let mut problems = Problems::default();
+        let replaced: BTreeSet<&str> = self.steps.iter().map(|step| step.model.as_str()).collect();
+        for (n, pattern) in self.request_models.iter().enumerate() {
+            let field = format!("request_models[{n}]");
+            let matched =
+                models.models.keys().filter(|alias| crate::config::policy::matches(pattern, alias));
+            let matched: Vec<&String> = matched.collect();
+            problems.check(!matched.is_empty(), &field, models.unknown(pattern));
+            for alias in matched {
+                let why = replaced.iter().filter_map(|step| models.leaves_guardrail(alias, step));
+                for why in why {
+                    let cause = format!("{why}; a request's model must not change the guardrail");
+                    problems.add(&field, cause);
+                }
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str =
+        "version: 1\nname: w\nREQUEST_MODELS\nsteps:\n- { id: a, model: sonnet, prompt: p }\n";
+
+    fn template(request_models: &str) -> String {
+        ONE.replace("REQUEST_MODELS", request_models)
+    }
+
+    #[test]
+    fn a_list_never_leads_past_a_guardrail() {
+        let models = "version: 1\nmodels:\n  sonnet: { takes: &t { max_output_tokens: 9000 }, targets: [{ region: us-east-1, model_id: a, guardrail: { id: g, version: \"1\" } }] }\n  haiku: { takes: *t, targets: [{ region: us-east-1, model_id: b }] }\n";
+        let models: Models = crate::document::from_yaml(models).finished().unwrap();
+        let template = Template::parse(&template("request_models: [haiku, gpt]")).unwrap();
+        let found = template.check_request_models(&models).to_string();
+        assert!(
+            found.starts_with(
+                "request_models[0]: haiku has no guardrail and sonnet has guardrail g version 1;"
+            ),
+            "{found}"
+        );
+        assert!(found.contains("request_models[1]: there is no model gpt"), "{found}");
+        let at_once = request_model(&template, &models, "haiku").to_string();
+        assert!(at_once.starts_with("model: haiku has no guardrail and sonnet has"), "{at_once}");
+        assert!(request_model(&template, &models, "sonnet").to_string().contains("not among"));
+    }
+}

@@ -1,0 +1,56 @@
+//! What a platform team sets of breakers.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::Problems;
+
+/// `breaker` of the routing document. One per environment: its breakers are shared by all workflows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BreakerSettings {
+    /// Failures less answers that open a breaker, each from another step.
+    pub failures: u32,
+    /// How long a failure counts while no other follows, in seconds.
+    pub window_s: u64,
+    /// How long an open target is left alone before it is probed, in seconds; doubles when the probe fails.
+    pub cool_down_s: u64,
+    /// The longest of those, in seconds.
+    pub max_cool_down_s: u64,
+    /// How long a target that rejects calls is left alone, in seconds.
+    pub set_aside_s: u64,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self { failures: 5, window_s: 120, cool_down_s: 5, max_cool_down_s: 20, set_aside_s: 300 }
+    }
+}
+
+impl BreakerSettings {
+    pub fn check(&self, field: &str) -> Problems {
+        let mut problems = Problems::default();
+        let longest = 86_400;
+        let all = [
+            ("failures", u64::from(self.failures)),
+            ("window_s", self.window_s),
+            ("cool_down_s", self.cool_down_s),
+            ("max_cool_down_s", self.max_cool_down_s),
+            ("set_aside_s", self.set_aside_s),
+        ];
+        for (name, value) in all {
+            let (field, cause) = (format!("{field}.{name}"), format!("must be 1 to {longest}"));
+            problems.check((1..=longest).contains(&value), field, cause);
+        }
+        let cause = "must not be below cool_down_s";
+        let field = format!("{field}.max_cool_down_s");
+        problems.check(self.max_cool_down_s >= self.cool_down_s, field, cause);
+        problems
+    }
+
+    pub(crate) fn cool_down(&self, openings: u32) -> Duration {
+        let doubled = self.cool_down_s.saturating_mul(1 << openings.saturating_sub(1).min(16));
+        Duration::from_secs(doubled.min(self.max_cool_down_s))
+    }
+}

@@ -1,0 +1,438 @@
+//! A directory of configuration as a whole: each file by the checks that `prepare` applies to it, and
+//! what the files say of each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use time::Date;
+
+use crate::base::error::{Problem, Problems};
+use crate::base::names::check_name;
+use crate::config::admission::request_model;
+use crate::config::models::Models;
+use crate::config::policy::{Policy, TenantRequest};
+use crate::config::pricing::Prices;
+use crate::config::residency::base_model;
+use crate::config::routing::Routing;
+use crate::config::template::Template;
+use crate::config::webhook::{Rule, Source};
+use crate::document::{Document, Draft, from_yaml};
+
+/// The documents every environment has, beside its workflows.
+pub const DOCUMENTS: [&str; 4] = ["models", "policy", "prices", "routing"];
+
+/// Tenant of what comes through the stack's own inbox, where webhooks and schedules put their requests.
+const DEFAULT_TENANT: &str = "default";
+
+/// One thing wrong with one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Path within the directory.
+    pub file: String,
+    pub problem: Problem,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.file, self.problem)
+    }
+}
+
+/// The kinds of which an environment has any number: folders of the directory, and paths in SSM.
+pub const FOLDERS: [&str; 2] = ["workflows", "webhooks"];
+
+/// What a file is called in SSM: `models.yaml` -> `models`, `workflows/explain.yaml` ->
+/// `workflows/explain`; `None`: it is no part of a configuration.
+pub fn document_name(file: &str) -> Option<&str> {
+    let name = file.strip_suffix(".yaml")?;
+    let is_known = match name.split_once('/') {
+        Some((folder, name)) => FOLDERS.contains(&folder) && !name.contains('/'),
+        None => DOCUMENTS.contains(&name),
+    };
+    is_known.then_some(name)
+}
+
+/// Everything wrong with `files`, texts by their path within the directory, if they are in force from `today` on.
+pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    for file in files.keys().filter(|file| document_name(file).is_none()) {
+        findings.add(
+            file,
+            "document",
+            "is neither one of models, policy, prices, routing.yaml nor workflows/<name>.yaml nor webhooks/<source>.yaml",
+        );
+    }
+    let models = findings.document::<Models>(files, "models.yaml");
+    let policy = findings.document::<Policy>(files, "policy.yaml");
+    let prices = findings.document::<Prices>(files, "prices.yaml");
+    findings.document::<Routing>(files, "routing.yaml");
+    let templates = findings.templates(files);
+    let sources = findings.sources(files);
+    // What files say of each other makes sense where they are whole.
+    let Some(models) = models.whole() else { return findings.0 };
+    for (file, template) in &templates {
+        let steps = template.value.iter().flat_map(|template| &template.steps);
+        findings.extend(file, models.check_steps(steps).beside(&template.stand_ins));
+        let listed = template.value.as_ref().map(|template| template.check_request_models(models));
+        findings.extend(file, listed.unwrap_or_default().beside(&template.stand_ins));
+    }
+    for (file, source) in &sources {
+        let found = started(source, &templates, models, policy.whole());
+        findings.extend(file, found.beside(&source.stand_ins));
+    }
+    if let Some(policy) = policy.whole() {
+        findings.extend("models.yaml", allowed(models, policy));
+        findings.extend("policy.yaml", matched(&templates, models, policy));
+    }
+    if let Some(prices) = prices.whole() {
+        findings.extend("prices.yaml", priced(models, prices, today));
+    }
+    findings.0
+}
+
+/// Finds what is right and worth knowing before `files` are pushed. A notice stops nothing.
+pub fn notices(files: &BTreeMap<String, String>) -> Vec<Finding> {
+    let mut notices = Findings::default();
+    let policy =
+        files.get("policy.yaml").and_then(|text| from_yaml::<Policy>(text).finished().ok());
+    let Some(policy) = policy else { return notices.0 };
+    if policy.tenants.is_none() {
+        notices.add(
+            "policy.yaml",
+            "tenants",
+            "is not set: every tenant may start every workflow and use every alias; a rule for each tenant under \
+             `tenants` closes that (docs/tenants.md)",
+        );
+    }
+    for (name, ceiling) in
+        [("run_usd", policy.ceilings.run_usd), ("batch_usd", policy.ceilings.batch_usd)]
+    {
+        if ceiling.is_none() {
+            let what = if name == "run_usd" { "one run" } else { "one batch" };
+            let cause =
+                format!("is not set: what {what} may cost has no limit (docs/workflows.md)");
+            notices.add("policy.yaml", &format!("ceilings.{name}"), &cause);
+        }
+    }
+    notices.0
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, file: &str, field: &str, cause: &str) {
+        self.extend(file, Problems::one(field, cause));
+    }
+
+    fn extend(&mut self, file: &str, problems: Problems) {
+        let found = problems
+            .iter()
+            .map(|problem| Finding { file: file.to_owned(), problem: problem.clone() });
+        self.0.extend(found);
+    }
+
+    /// The document as far as it can be read; what is wrong with it is noted.
+    fn document<T: Document>(&mut self, files: &BTreeMap<String, String>, file: &str) -> Draft<T> {
+        let missing = || Draft::unreadable(Problems::one("document", "is missing"));
+        let draft = files.get(file).map_or_else(missing, |text| from_yaml(text));
+        self.extend(file, draft.problems.clone());
+        draft
+    }
+
+    fn templates(&mut self, files: &BTreeMap<String, String>) -> Vec<(String, Draft<Template>)> {
+        let mut templates = Vec::new();
+        for file in files.keys() {
+            let name = document_name(file).and_then(|name| name.strip_prefix("workflows/"));
+            let Some(name) = name else { continue };
+            let draft = self.document::<Template>(files, file);
+            if let Some(template) = draft.value.as_ref().filter(|template| template.name != name) {
+                let cause = format!("is {}, the file is named {name}", template.name);
+                self.extend(file, Problems::one("name", cause).beside(&draft.stand_ins));
+            }
+            templates.push((file.clone(), draft));
+        }
+        templates
+    }
+
+    fn sources(&mut self, files: &BTreeMap<String, String>) -> Vec<(String, Draft<Source>)> {
+        let mut sources = Vec::new();
+        for file in files.keys() {
+            let name = document_name(file).and_then(|name| name.strip_prefix("webhooks/"));
+            let Some(name) = name else { continue };
+            let mut problems = Problems::default();
+            // It stands in the address that a provider calls.
+            check_name(&mut problems, "file name", name);
+            self.extend(file, problems);
+            sources.push((file.clone(), self.document::<Source>(files, file)));
+        }
+        sources
+    }
+}
+
+/// A rule starts a workflow that there is, by a model that there is, with inputs that it takes and every one that it
+/// needs, and with the tags that policy asks for: what is refused later is refused where no provider sees it.
+fn started(
+    source: &Draft<Source>,
+    templates: &[(String, Draft<Template>)],
+    models: &Models,
+    policy: Option<&Policy>,
+) -> Problems {
+    let mut problems = Problems::default();
+    for rule in source.value.iter().flat_map(|source| &source.rules) {
+        let mut found = Problems::default();
+        let unknown = rule.model.as_ref().filter(|alias| !models.models.contains_key(*alias));
+        if let Some(alias) = unknown {
+            found.add("model", format!("there is no model {alias}"));
+        }
+        let required = policy.iter().flat_map(|policy| &policy.required_tags);
+        for tag in required.filter(|tag| !rule.tags.contains_key(*tag)) {
+            found.add(format!("tags.{tag}"), "is missing, and policy.yaml requires it");
+        }
+        let file = format!("workflows/{}.yaml", rule.workflow);
+        match templates.iter().find(|(name, _)| *name == file) {
+            None => found.add("workflow", format!("there is no {file}")),
+            Some((_, template)) => {
+                if let Some(whole) = template.whole() {
+                    found.extend(fed(rule, whole));
+                    found.extend(admitted(rule, whole, models, policy));
+                }
+            }
+        }
+        problems.extend(found.below(&format!("rules.{}", rule.id)));
+    }
+    problems
+}
+
+/// A rule's runs are the default tenant's, and are refused what any sender is refused. Tags are known with an event.
+fn admitted(
+    rule: &Rule,
+    template: &Template,
+    models: &Models,
+    policy: Option<&Policy>,
+) -> Problems {
+    let known = rule.model.as_deref().filter(|alias| models.models.contains_key(*alias));
+    let mut problems = Problems::default();
+    if let Some(alias) = known {
+        problems.extend(request_model(template, models, alias));
+    }
+    let steps = template.steps.iter().map(|step| (step.id.as_str(), step.model.as_str()));
+    let asked = TenantRequest {
+        tenant: DEFAULT_TENANT,
+        workflow: &template.name,
+        model: known,
+        steps: steps.collect(),
+        tags: &BTreeMap::new(),
+    };
+    problems.extend(policy.map(|policy| policy.check_tenant(&asked)).unwrap_or_default());
+    problems
+}
+
+/// What a rule gives a workflow, as far as it is known before there is an event.
+fn fed(rule: &Rule, template: &Template) -> Problems {
+    let mut problems = Problems::default();
+    for (name, value) in &rule.inputs {
+        let field = format!("inputs.{name}");
+        match template.inputs.get(name) {
+            None => problems.add(field, format!("{} has no such input", rule.workflow)),
+            Some(_) if value.to_string().contains("{{") => {}
+            Some(spec) => problems.extend(spec.check(&field, value)),
+        }
+    }
+    let needed = template.inputs.iter().filter(|(_, input)| input.required);
+    for (name, _) in needed.filter(|(name, _)| !rule.inputs.contains_key(*name)) {
+        let cause = format!("is missing, and {} needs it", rule.workflow);
+        problems.add(format!("inputs.{name}"), cause);
+    }
+    problems
+}
+
+/// Each model has a target that policy allows.
+fn allowed(models: &Models, policy: &Policy) -> Problems {
+    let mut problems = Problems::default();
+    for (alias, model) in models.models.iter().filter(|(_, model)| !model.targets.is_empty()) {
+        if let Some(reasons) = policy.forbids_all(model.targets()) {
+            let cause = format!("policy.yaml allows none of them ({reasons})");
+            problems.add(format!("models.{alias}.targets"), cause);
+        }
+    }
+    problems
+}
+
+/// Each pattern of a tenant's rule matches a workflow or an alias.
+fn matched(templates: &[(String, Draft<Template>)], models: &Models, policy: &Policy) -> Problems {
+    let names = templates.iter().filter_map(|(file, _)| document_name(file)?.split_once('/'));
+    let workflows = names.map(|(_, name)| name).collect();
+    policy.check_patterns(&workflows, &models.models.keys().map(String::as_str).collect())
+}
+
+/// Each target has a price today, because it may be called as soon as the files are pushed. A fault is found once per
+/// model and not once per profile.
+fn priced(models: &Models, prices: &Prices, today: Date) -> Problems {
+    let mut problems = Problems::default();
+    let mut checked = BTreeSet::new();
+    for (alias, model) in &models.models {
+        for base in model.targets().map(|target| base_model(&target.model_id)) {
+            if checked.insert(base)
+                && let Some(cause) = unpriced(prices, base, today)
+            {
+                let cause = format!("{cause}, and the model {alias} calls it");
+                problems.add(format!("models.{base}"), cause);
+            }
+        }
+    }
+    problems
+}
+
+/// Why a call of today would have no price.
+fn unpriced(prices: &Prices, base: &str, today: Date) -> Option<String> {
+    let Some(rows) = prices.models.get(base) else { return Some("is missing".to_owned()) };
+    match (rows.on(today), rows.0.first()) {
+        (None, Some(first)) => Some(format!("has no price before {}", first.from)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::date;
+
+    use super::*;
+
+    const FILES: [(&str, &str); 9] = [
+        ("models.yaml", include_str!("../../../../infra/config/dev/models.yaml")),
+        ("policy.yaml", include_str!("../../../../infra/config/dev/policy.yaml")),
+        ("prices.yaml", include_str!("../../../../infra/config/dev/prices.yaml")),
+        ("routing.yaml", include_str!("../../../../infra/config/dev/routing.yaml")),
+        ("webhooks/github.yaml", include_str!("../../../../infra/config/dev/webhooks/github.yaml")),
+        (
+            "workflows/bug-hunt.yaml",
+            include_str!("../../../../infra/config/dev/workflows/bug-hunt.yaml"),
+        ),
+        (
+            "workflows/docs-gen.yaml",
+            include_str!("../../../../infra/config/dev/workflows/docs-gen.yaml"),
+        ),
+        (
+            "workflows/code-review.yaml",
+            include_str!("../../../../infra/config/dev/workflows/code-review.yaml"),
+        ),
+        (
+            "workflows/explain.yaml",
+            include_str!("../../../../infra/config/dev/workflows/explain.yaml"),
+        ),
+    ];
+
+    fn files() -> BTreeMap<String, String> {
+        FILES.iter().map(|(file, text)| (file.to_string(), text.to_string())).collect()
+    }
+
+    fn reported(files: &BTreeMap<String, String>) -> Vec<String> {
+        told_on(files, date!(2026 - 11 - 28))
+    }
+
+    fn told_on(files: &BTreeMap<String, String>, today: Date) -> Vec<String> {
+        check(files, today).iter().map(Finding::to_string).collect()
+    }
+
+    #[test]
+    fn the_configuration_of_this_repository_is_right() {
+        assert_eq!(reported(&files()), [""; 0]);
+    }
+
+    #[test]
+    fn each_fault_is_reported_with_its_file_and_field() {
+        #[rustfmt::skip]
+        let table = [
+            ("models.yaml", "sonnet:", "sonett:", "workflows/code-review.yaml: steps.verdict.model: there is no model sonnet; there are: haiku, opus, sonett"),
+            ("models.yaml", "effort: [low, medium, high, xhigh, max]", "effort: [high]", "workflows/code-review.yaml: steps.verdict.effort: sonnet takes one of high"),
+            ("models.yaml", "max_output_tokens: 128000", "max_output_tokens: 300", "workflows/code-review.yaml: steps.verdict.max_tokens: sonnet gives at most 300"),
+            ("models.yaml", "region: us-east-1", "region: eu-west-1", "models.yaml: models.haiku.targets[0]: us.anthropic.claude-haiku-5-5 is not callable from eu-west-1"),
+            ("models.yaml", "us.anthropic.claude-opus-5", "us.anthropic.claude-opus-6", "prices.yaml: models.anthropic.claude-opus-6: is missing, and the model opus calls it"),
+            ("policy.yaml", "us-east-2, ", "", "models.yaml: models.haiku.targets: policy.yaml allows none of them (us.anthropic.claude-haiku"),
+            ("policy.yaml", "anthropic.claude-*", "anthropic.claude-[", "models.yaml: models.opus.targets: policy.yaml allows none"),
+            ("policy.yaml", "required_tags", "required_tag", "policy.yaml: required_tag: is unknown; there are: version, allowed_regions, allowed_models, required_tags, ceilings, tenants; did you mean required_tags?"),
+            ("prices.yaml", "input: \"5\"", "input: \"0\"", "prices.yaml: models.anthropic.claude-opus-5[0].price.input: must be above 0"),
+            ("routing.yaml", "attempts: 8", "attempts: 0", "routing.yaml: attempts: must be 1 to 50"),
+            ("webhooks/github.yaml", "workflow: explain", "workflow: explains", "webhooks/github.yaml: rules.issue-opened.workflow: there is no workflows/explains.yaml"),
+            ("webhooks/github.yaml", "text: ", "texts: ", "webhooks/github.yaml: rules.issue-opened.inputs.texts: explain has no such input"),
+            ("webhooks/github.yaml", "text: ", "texts: ", "webhooks/github.yaml: rules.issue-opened.inputs.text: is missing, and explain needs it"),
+            ("webhooks/github.yaml", "    tags:", "    model: hiaku\n    tags:", "webhooks/github.yaml: rules.issue-opened.model: there is no model hiaku"),
+            ("webhooks/github.yaml", "audience: maintainer who has not seen it yet", "audience: 7", "webhooks/github.yaml: rules.issue-opened.inputs.audience: must be a string"),
+            ("policy.yaml", "required_tags: []", "required_tags: [team]", "webhooks/github.yaml: rules.issue-opened.tags.team: is missing, and policy.yaml requires it"),
+            ("policy.yaml", "required_tags: []", "tenants: { a: { workflows: [explian], models: [\"*\"] } }", "policy.yaml: tenants.a.workflows[0]: explian matches none; there are: bug-hunt, code-review, docs-gen, explain"),
+            ("policy.yaml", "required_tags: []", "tenants: { a: { workflows: [\"*\"], models: [hiaku] } }", "policy.yaml: tenants.a.models[0]: hiaku matches none; there are: haiku, opus, sonnet"),
+            ("policy.yaml", "required_tags: []", "tenants: { default: { workflows: [code-*], models: [\"*\"] } }", "webhooks/github.yaml: rules.issue-opened.workflow: tenant default may not start explain"),
+            ("webhooks/github.yaml", "workflow: explain", "workflow: code-review\n    model: opus", "webhooks/github.yaml: rules.issue-opened.model: opus is not among the models that a request may name: code-review allows none"),
+            ("workflows/explain.yaml", "request_models: [haiku,", "request_models: [hiaku,", "workflows/explain.yaml: request_models[0]: there is no model hiaku"),
+            ("policy.yaml", "run_usd: \"5.00\"", "run_usd: 0", "policy.yaml: ceilings.run_usd: must be above 0 USD"),
+            ("webhooks/github.yaml", "provider: github", "provider: gitlab", "webhooks/github.yaml: provider: "),
+            ("workflows/explain.yaml", "name: explain", "name: explains", "workflows/explain.yaml: name: is explains, the file is named explain"),
+            ("workflows/explain.yaml", "inputs.audience", "inputs.reader", "workflows/explain.yaml: steps.answer.prompt: reads inputs.reader"),
+        ];
+        for (file, from, to, expected) in table {
+            let mut files = files();
+            let text = files.get_mut(file).unwrap();
+            assert!(text.contains(from), "{from} is not in {file}");
+            *text = text.replace(from, to);
+            let reported = reported(&files);
+            assert!(
+                reported.iter().any(|line| line.contains(expected)),
+                "{expected} is missing in {reported:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_open_is_said_and_stops_nothing() {
+        let reported = |policy: &str| {
+            let files = [("policy.yaml".to_owned(), policy.to_owned())].into();
+            notices(&files).iter().map(Finding::to_string).collect::<Vec<_>>()
+        };
+        let open = reported("version: 1\n");
+        assert_eq!(open.len(), 3, "{open:#?}");
+        assert!(open[0].starts_with("policy.yaml: tenants: is not set: every tenant"), "{open:#?}");
+        assert!(open[1].starts_with("policy.yaml: ceilings.run_usd: is not set"), "{open:#?}");
+        let closed = "version: 1\nceilings: { run_usd: \"5\", batch_usd: 200 }\ntenants: {}\n";
+        assert_eq!(reported(closed), [""; 0]);
+        assert_eq!(reported("version: 7\n"), [""; 0], "the check reports what is wrong");
+    }
+
+    #[test]
+    fn a_missing_file_and_a_stray_one_are_reported() {
+        let mut files = files();
+        let models = files.remove("models.yaml").unwrap();
+        files.insert("model.yaml".into(), models.clone());
+        files.insert("workflows/old/explain.yaml".into(), models);
+        let reported = reported(&files);
+        assert_eq!(reported.len(), 3, "{reported:#?}");
+        assert!(reported[0].starts_with("model.yaml: document: is neither"), "{reported:#?}");
+        assert!(
+            reported[1].starts_with("workflows/old/explain.yaml: document: is neither"),
+            "{reported:#?}"
+        );
+        assert_eq!(reported[2], "models.yaml: document: is missing");
+    }
+
+    #[test]
+    fn a_price_that_starts_tomorrow_is_none_today() {
+        let mut files = files();
+        let prices = files.get_mut("prices.yaml").unwrap();
+        *prices = prices.replace("from: 2026-06-30", "from: 2026-11-29");
+        let expected = "prices.yaml: models.anthropic.claude-sonnet-5: has no price before 2026-11-29, and the model sonnet calls it";
+        assert_eq!(reported(&files), [expected]);
+        assert_eq!(told_on(&files, date!(2026 - 11 - 29)), [""; 0]);
+    }
+
+    #[test]
+    fn a_model_without_a_price_is_reported_once() {
+        let mut files = files();
+        let prices = files.get_mut("prices.yaml").unwrap();
+        *prices = prices.replace("claude-sonnet-5:", "claude-sonnet-4:");
+        assert_eq!(
+            reported(&files),
+            [
+                "prices.yaml: models.anthropic.claude-sonnet-5: is missing, and the model sonnet calls it"
+            ]
+        );
+    }
+}

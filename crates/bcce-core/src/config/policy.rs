@@ -1,0 +1,170 @@
+//! What the platform team allows. Checked when a run is planned and again at each decision.
+
+mod tenants; // which tenant may start what
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::Problems;
+use crate::base::target::Target;
+use crate::config::residency::{Reach, base_model};
+use crate::document::Document;
+
+pub use tenants::{EVERY_OTHER_TENANT, TenantRequest, TenantRule};
+
+/// `/bcce/<env>/policy`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    pub version: u32,
+    /// Regions that may see data; empty: no limit. A profile must lie inside with all it reaches.
+    #[serde(default)]
+    pub allowed_regions: Vec<String>,
+    /// Models without their profile prefix, a trailing `*` matches the rest; empty: no limit.
+    #[serde(default)]
+    pub allowed_models: Vec<String>,
+    /// Tags a request must carry.
+    #[serde(default)]
+    pub required_tags: Vec<String>,
+    /// The most that a run or a batch may cost at worst.
+    #[serde(default, skip_serializing_if = "Ceilings::is_none")]
+    pub ceilings: Ceilings,
+    /// What each tenant may do, by its name; `*` is every tenant without a rule of its own. `None`: every tenant may
+    /// start every workflow and use every alias.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<BTreeMap<String, TenantRule>>,
+}
+
+/// Limits the worst case of what is started, in USD. `None`: no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ceilings {
+    /// The worst case of one run, an item of a batch included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_usd: Option<Decimal>,
+    /// The sum of the worst cases of a batch's items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_usd: Option<Decimal>,
+}
+
+impl Ceilings {
+    /// Returns whether neither ceiling is set.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        for (name, ceiling) in [("run_usd", self.run_usd), ("batch_usd", self.batch_usd)] {
+            let is_sum = ceiling.is_none_or(|usd| usd > Decimal::ZERO);
+            let cause = "must be above 0 USD; leave it out for no limit";
+            problems.check(is_sum, format!("ceilings.{name}"), cause);
+        }
+        problems
+    }
+}
+
+/// What a target breaks.
+enum Breach<'a> {
+    /// A place that its data may reach.
+    Residency(&'a str),
+    Model(&'a str),
+}
+
+impl Document for Policy {
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.version == 1, "version", "must be 1");
+        problems.extend(self.ceilings.check());
+        problems.extend(self.check_tenants());
+        problems
+    }
+}
+
+impl Policy {
+    /// Returns the part that decisions about targets need. A route carries it through the state machine, and what one
+    /// tenant may do is not for another one's plan.
+    pub fn of_targets(&self) -> Self {
+        Self { ceilings: Ceilings::default(), tenants: None, ..self.clone() }
+    }
+
+    /// Says of a target what `forbids` explains.
+    pub fn allows(&self, target: &Target) -> bool {
+        self.breach(target).is_none()
+    }
+
+    /// Why a target may not be used, or `None`.
+    pub fn forbids(&self, target: &Target) -> Option<String> {
+        Some(match self.breach(target)? {
+            Breach::Residency(outside) => {
+                format!("residency: it may reach {outside}, which is not allowed")
+            }
+            Breach::Model(model) => format!("{model} is not an allowed model"),
+        })
+    }
+
+    fn breach<'a>(&self, target: &'a Target) -> Option<Breach<'a>> {
+        let reach = Reach::of(&target.region, &target.model_id);
+        if let Some(outside) = reach.outside(&self.allowed_regions) {
+            return Some(Breach::Residency(outside));
+        }
+        let model = base_model(&target.model_id);
+        let allowed = self.allowed_models.is_empty() || any_matches(&self.allowed_models, model);
+        (!allowed).then_some(Breach::Model(model))
+    }
+
+    /// Why each of `targets` is forbidden; `None` while one is allowed.
+    pub fn forbids_all<'a>(
+        &self,
+        targets: impl Iterator<Item = &'a Target> + Clone,
+    ) -> Option<String> {
+        let reason = |target| Some(format!("{target}: {}", self.forbids(target)?));
+        let reasons: Vec<String> = targets.clone().map_while(reason).collect();
+        (reasons.len() == targets.count()).then(|| reasons.join("; "))
+    }
+
+    pub fn missing_tags(&self, tags: &BTreeMap<String, String>) -> Vec<&str> {
+        self.required_tags
+            .iter()
+            .filter(|tag| tags.get(*tag).is_none_or(|value| value.trim().is_empty()))
+            .map(String::as_str)
+            .collect()
+    }
+}
+
+/// Returns whether `name` is `pattern`, whose trailing `*` matches the rest.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
+    }
+}
+
+/// Returns whether one of `patterns` matches `name`.
+pub fn any_matches(patterns: &[String], name: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::target::tests::target;
+
+    #[test]
+    fn a_target_outside_is_forbidden_with_the_reason() {
+        let policy = Policy { allowed_regions: vec!["us-east-1".into()], ..Policy::default() };
+        let why = policy.forbids(&target("us-east-1")).unwrap();
+        assert!(why.contains("us-east-2"), "{why}");
+    }
+
+    #[test]
+    fn allowed_models_match_without_the_profile() {
+        let allow =
+            |pattern: &str| Policy { allowed_models: vec![pattern.into()], ..Policy::default() };
+        assert_eq!(allow("anthropic.claude-haiku-*").forbids(&target("us-east-1")), None);
+        assert!(allow("anthropic.claude-opus-*").forbids(&target("us-east-1")).is_some());
+        assert!(allow("anthropic.claude-haiku").forbids(&target("us-east-1")).is_some());
+    }
+}

@@ -1,0 +1,232 @@
+//! The price file and the cost of a call.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use time::{Date, OffsetDateTime, UtcOffset};
+
+use crate::base::error::Problems;
+use crate::base::usage::Usage;
+use crate::config::residency::base_model;
+use crate::document::Document;
+
+/// `/bcce/<env>/prices`: what each model costs on its global profile, by day. Replaceable and dated, because
+/// prices change without us.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    pub version: u32,
+    /// `YYYY-MM-DD`, the day the prices were checked.
+    pub date: Date,
+    /// Geographic and in-region calls cost this much more than global ones. A row may have its own.
+    pub regional_factor: Decimal,
+    /// The tokens of a batch inference job cost this share of all that. A row may have its own.
+    #[serde(default = "Prices::default_batch_factor")]
+    pub batch_factor: Decimal,
+    /// By model id without profile prefix.
+    pub models: BTreeMap<String, PriceRows>,
+}
+
+/// Lists what a model costs, by day, the oldest row first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PriceRows(pub Vec<PriceRow>);
+
+/// Says what a model costs from a day on, until the day of the next row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceRow {
+    /// `YYYY-MM-DD`, the first day of this price, in UTC.
+    pub from: Date,
+    pub price: Price,
+    /// `None`: every prompt costs the same per token, however long it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_prompt: Option<LongPrompt>,
+    /// Takes the place of the file's. A plan has none: its prices include the factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regional_factor: Option<Decimal>,
+    /// Takes the place of the file's. A plan has it always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_factor: Option<Decimal>,
+}
+
+/// Holds the price of every token of a request whose prompt is long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LongPrompt {
+    /// A prompt with more tokens than that is long. Tokens that a cache gives or takes count.
+    pub above_tokens: u64,
+    pub price: Price,
+}
+
+/// USD per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    pub input: Decimal,
+    pub output: Decimal,
+    pub cache_read: Decimal,
+    pub cache_write_5m: Decimal,
+    pub cache_write_1h: Decimal,
+}
+
+impl Document for Prices {
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.version == 1, "version", "must be 1");
+        check_factors(&mut problems, Some(self.regional_factor), Some(self.batch_factor));
+        for (model, rows) in &self.models {
+            let mut found = rows.check();
+            let base = base_model(model);
+            let cause = format!("is an inference profile; a price belongs to the model {base}");
+            found.check(model == base, "", cause);
+            problems.extend(found.below(&format!("models.{model}")));
+        }
+        problems
+    }
+}
+
+impl Prices {
+    /// Half, as the service has had it since there are jobs.
+    pub fn default_batch_factor() -> Decimal {
+        Decimal::new(5, 1)
+    }
+
+    /// Returns what calls to `model_id` cost, by day, its profile's factor included; `None` if the model is not in
+    /// the file.
+    pub fn of(&self, model_id: &str) -> Option<PriceRows> {
+        let rows = self.models.get(base_model(model_id))?;
+        let is_global = model_id.starts_with("global.");
+        Some(PriceRows(rows.0.iter().map(|row| self.called(row, is_global)).collect()))
+    }
+
+    /// The row with the factors that count for it.
+    fn called(&self, row: &PriceRow, is_global: bool) -> PriceRow {
+        let factor = match is_global {
+            true => Decimal::ONE,
+            false => row.regional_factor.unwrap_or(self.regional_factor),
+        };
+        let long =
+            |long: &LongPrompt| LongPrompt { price: long.price.times(factor), ..long.clone() };
+        PriceRow {
+            from: row.from,
+            price: row.price.times(factor),
+            long_prompt: row.long_prompt.as_ref().map(long),
+            regional_factor: None,
+            batch_factor: Some(row.batch_factor.unwrap_or(self.batch_factor)),
+        }
+    }
+}
+
+/// The same on every day and for every prompt.
+impl From<Price> for PriceRows {
+    fn from(price: Price) -> Self {
+        Self(vec![PriceRow {
+            from: OffsetDateTime::UNIX_EPOCH.date(),
+            price,
+            long_prompt: None,
+            regional_factor: None,
+            batch_factor: None,
+        }])
+    }
+}
+
+impl PriceRows {
+    /// The row that counts for a call made at `time`: the last one that starts no later than that day, in UTC.
+    /// Returns `None` before the first row.
+    pub fn at(&self, time: OffsetDateTime) -> Option<&PriceRow> {
+        self.on(time.to_offset(UtcOffset::UTC).date())
+    }
+
+    pub fn on(&self, day: Date) -> Option<&PriceRow> {
+        self.0.iter().rev().find(|row| row.from <= day)
+    }
+
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(!self.0.is_empty(), "", "must have a row at least");
+        for (n, row) in self.0.iter().enumerate() {
+            let mut found = row.check();
+            let is_later = n == 0 || self.0[n - 1].from < row.from;
+            found.check(is_later, "from", "must be later than that of the row before");
+            problems.extend(found.below(&format!("[{n}]")));
+        }
+        problems
+    }
+}
+
+impl PriceRow {
+    /// USD, exact.
+    pub fn cost(&self, usage: &Usage) -> Decimal {
+        let long = self.long_prompt.as_ref();
+        let long = long.filter(|long| usage.prompt_tokens() > long.above_tokens);
+        long.map_or(&self.price, |long| &long.price).cost(usage)
+    }
+
+    /// The same as a record of a batch inference job.
+    pub fn batch_cost(&self, usage: &Usage) -> Decimal {
+        let factor = self.batch_factor.unwrap_or_else(Prices::default_batch_factor);
+        (self.cost(usage) * factor).normalize()
+    }
+
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        check_factors(&mut problems, self.regional_factor, self.batch_factor);
+        problems.extend(self.price.check().below("price"));
+        if let Some(long) = &self.long_prompt {
+            let mut found = long.price.check().below("price");
+            found.check(long.above_tokens > 0, "above_tokens", "must be above 0");
+            problems.extend(found.below("long_prompt"));
+        }
+        problems
+    }
+}
+
+fn check_factors(problems: &mut Problems, regional: Option<Decimal>, batch: Option<Decimal>) {
+    let is_positive = regional.is_none_or(|factor| factor > Decimal::ZERO);
+    problems.check(is_positive, "regional_factor", "must be above 0");
+    let is_share = batch.is_none_or(|factor| factor > Decimal::ZERO && factor <= Decimal::ONE);
+    problems.check(is_share, "batch_factor", "must be above 0 and at most 1");
+}
+
+impl Price {
+    fn times(self, factor: Decimal) -> Self {
+        Self {
+            input: self.input * factor,
+            output: self.output * factor,
+            cache_read: self.cache_read * factor,
+            cache_write_5m: self.cache_write_5m * factor,
+            cache_write_1h: self.cache_write_1h * factor,
+        }
+    }
+
+    /// USD, exact.
+    fn cost(&self, usage: &Usage) -> Decimal {
+        let million = Decimal::from(1_000_000);
+        let sum = self.input * Decimal::from(usage.input_tokens)
+            + self.output * Decimal::from(usage.output_tokens)
+            + self.cache_read * Decimal::from(usage.cache_read_tokens)
+            + self.cache_write_5m * Decimal::from(usage.cache_write_5m_tokens)
+            + self.cache_write_1h * Decimal::from(usage.cache_write_1h_tokens);
+        (sum / million).normalize()
+    }
+
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        let all = [
+            ("input", self.input),
+            ("output", self.output),
+            ("cache_read", self.cache_read),
+            ("cache_write_5m", self.cache_write_5m),
+            ("cache_write_1h", self.cache_write_1h),
+        ];
+        for (name, price) in all {
+            problems.check(price > Decimal::ZERO, name, "must be above 0");
+        }
+        problems
+    }
+}

@@ -1,0 +1,208 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::base::error::Problems;
+use crate::base::limits::MAX_TAGS;
+use crate::base::names::{check_name, check_tag};
+use crate::document::{Document, expression};
+
+/// What rules may read.
+const NAMES: [&str; 2] = ["event", "body"];
+
+/// `/bcce/<env>/webhooks/<source>`: who may call `/hooks/<source>`, and what that starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    pub version: u32,
+    pub provider: Provider,
+    /// Names of secrets, each the SecureString `/bcce/<env>/secrets/<name>`. While one is being replaced, both.
+    pub secrets: Vec<String>,
+    /// Whose requests these are: they go to that tenant's inbox. The default one otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// How the provider `hmac` signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Scheme>,
+    /// For the provider `hmac`: what in the event is its id, as a value. The body's digest otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    pub rules: Vec<Rule>,
+}
+
+/// Who signs, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Provider {
+    Github,
+    Slack,
+    Stripe,
+    /// <https://www.standardwebhooks.com>, version 1.
+    StandardWebhooks,
+    /// Anybody who signs the body with HMAC.
+    Hmac,
+}
+
+/// Where a plain HMAC over the raw body stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scheme {
+    /// Name of the header, in any case.
+    pub header: String,
+    /// What stands before the signature, e.g. `sha256=`.
+    #[serde(default)]
+    pub prefix: String,
+    #[serde(default)]
+    pub encoding: Encoding,
+    #[serde(default)]
+    pub algorithm: Algorithm,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    #[default]
+    Hex,
+    Base64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    #[default]
+    Sha256,
+    Sha512,
+}
+
+impl Algorithm {
+    /// Of a signature.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
+    }
+}
+
+impl Scheme {
+    /// GitHub's `X-Hub-Signature-256: sha256=<hex>`.
+    pub fn github() -> Self {
+        Self {
+            header: "x-hub-signature-256".to_owned(),
+            prefix: "sha256=".to_owned(),
+            encoding: Encoding::Hex,
+            algorithm: Algorithm::Sha256,
+        }
+    }
+}
+
+/// What an event starts. Of several rules for one workflow the first that fits counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// What messages call it.
+    pub id: String,
+    /// A condition over `event` and `body`; without one every event fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    pub workflow: String,
+    /// Values; a text may hold `{{ }}`, and one that is nothing else keeps the type of what it names.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Value>,
+    /// Texts, which may hold `{{ }}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// A provider signs once for each; more are a mistake.
+const MAX_SECRETS: usize = 5;
+const MAX_RULES: usize = 50;
+const MAX_TENANT_CHARS: usize = 20;
+
+impl Document for Source {
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.version == 1, "version", "must be 1");
+        let cause = format!("must be 1 to {MAX_SECRETS}, there are {}", self.secrets.len());
+        problems.check((1..=MAX_SECRETS).contains(&self.secrets.len()), "secrets", cause);
+        for (n, secret) in self.secrets.iter().enumerate() {
+            check_name(&mut problems, &format!("secrets[{n}]"), secret);
+        }
+        if let Some(tenant) = &self.tenant {
+            // As infra/tenant.yaml has it. `default` has no inbox of that name: it is what stands without a tenant.
+            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            let named = (1..=MAX_TENANT_CHARS).contains(&tenant.len()) && tenant.bytes().all(plain);
+            let cause =
+                "must be the name of a tenant's stack; the default tenant's sources leave it out";
+            problems.check(named && tenant != "default", "tenant", cause);
+        }
+        problems.extend(self.check_provider());
+        let cause = format!("at most {MAX_RULES}, there are {}", self.rules.len());
+        problems.check(self.rules.len() <= MAX_RULES, "rules", cause);
+        let mut ids = BTreeSet::new();
+        for rule in &self.rules {
+            let field = format!("rules.{}", rule.id);
+            problems.check(ids.insert(&rule.id), field.as_str(), "there are two of that id");
+            rule.check(&mut problems, &field);
+        }
+        problems
+    }
+}
+
+impl Source {
+    fn check_provider(&self) -> Problems {
+        let mut problems = Problems::default();
+        let is_plain = self.provider == Provider::Hmac;
+        let own = "is the provider's own; it is set for `provider: hmac` only";
+        match &self.signature {
+            Some(_) if !is_plain => problems.add("signature", own),
+            None if is_plain => problems.add("signature", "is missing: where does the HMAC stand?"),
+            Some(scheme) => {
+                let is_token = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+                let plain = !scheme.header.is_empty() && scheme.header.bytes().all(is_token);
+                problems.check(plain, "signature.header", "must be the name of a header");
+            }
+            None => {}
+        }
+        if let Some(id) = &self.event_id {
+            problems.check(is_plain, "event_id", own);
+            expression::check_text(id, &NAMES)
+                .unwrap_or_else(|cause| problems.add("event_id", cause));
+        }
+        problems
+    }
+}
+
+impl Rule {
+    fn check(&self, problems: &mut Problems, field: &str) {
+        check_name(problems, &format!("{field}.id"), &self.id);
+        check_name(problems, &format!("{field}.workflow"), &self.workflow);
+        if let Some(model) = &self.model {
+            check_name(problems, &format!("{field}.model"), model);
+        }
+        if let Some(Err(cause)) =
+            self.when.as_deref().map(|when| expression::check_condition(when, &NAMES))
+        {
+            problems.add(format!("{field}.when"), cause);
+        }
+        let cause = format!("at most {MAX_TAGS}, there are {}", self.tags.len());
+        problems.check(self.tags.len() <= MAX_TAGS, format!("{field}.tags"), cause);
+        for (name, text) in &self.tags {
+            if let Err(cause) = expression::check_text(text, &NAMES) {
+                problems.add(format!("{field}.tags.{name}"), cause);
+            }
+            // What is filled in is not known yet.
+            let value = if text.contains("{{") { "" } else { text };
+            let mut tag = Problems::default();
+            check_tag(&mut tag, name, value);
+            problems.extend(tag.below(field));
+        }
+        for (name, value) in &self.inputs {
+            let field = format!("{field}.inputs.{name}");
+            expression::check_value(value, &NAMES, &field, problems);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Conditions and values over an event or over an item of a batch, in the language that prompts are written in and
+//! within its bounds. Nothing is set apart here: what comes out are values of a request, which a prompt sets apart.
+
+use minijinja::value::{Serde, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+use serde_json::{Map, Value};
+
+use crate::base::error::Problems;
+use crate::document::prompt;
+
+/// What expressions read.
+pub struct Context {
+    /// What has it, for messages.
+    of: &'static str,
+    values: minijinja::Value,
+}
+
+impl Context {
+    pub fn of_event(event: &str, payload: &Value) -> Self {
+        // By reference up to here: a payload can be a megabyte.
+        let body = minijinja::Value::from(Serde(payload));
+        Self { of: "the event", values: minijinja::context! { event, body } }
+    }
+
+    pub fn of_item(item: &Value) -> Self {
+        let item = minijinja::Value::from(Serde(item));
+        Self { of: "the item", values: minijinja::context! { item } }
+    }
+
+    /// Whether a condition holds. What is not there counts as false.
+    ///
+    /// # Errors
+    /// What cannot be done with what is there; never a value that it reads.
+    pub fn holds(&self, condition: &str) -> Result<bool, String> {
+        let environment = environment(UndefinedBehavior::Chainable);
+        let expression = environment.compile_expression(condition);
+        let expression = expression.map_err(|error| prompt::cause(&error))?;
+        let value = expression.eval(&self.values).map_err(|error| prompt::cause(&error))?;
+        Ok(value.is_true())
+    }
+
+    /// A text, its `{{ }}` filled in.
+    ///
+    /// # Errors
+    /// As above, and the first thing that is read and that is not there.
+    pub fn text(&self, template: &str) -> Result<String, String> {
+        prompt::syntax::check(template)?;
+        let environment = environment(UndefinedBehavior::Strict);
+        let compiled = environment.template_from_str(template);
+        let text = compiled.and_then(|compiled| prompt::bounded(&compiled, &self.values));
+        text.map_err(|error| self.describe(&environment, template, &error))
+    }
+
+    /// A value, with every text in it filled in; what cannot be is told under `field`.
+    pub fn value(&self, template: &Value, field: &str, problems: &mut Problems) -> Value {
+        match template {
+            Value::String(text) => self.filled(text).unwrap_or_else(|cause| {
+                problems.add(field, cause);
+                Value::Null
+            }),
+            Value::Array(items) => {
+                let value = |(n, item)| self.value(item, &format!("{field}[{n}]"), problems);
+                items.iter().enumerate().map(value).collect()
+            }
+            Value::Object(fields) => {
+                let value = |(name, item): (&String, &Value)| {
+                    (name.clone(), self.value(item, &format!("{field}.{name}"), problems))
+                };
+                fields.iter().map(value).collect::<Map<_, _>>().into()
+            }
+            plain => plain.clone(),
+        }
+    }
+
+    /// `{{ body.labels }}` alone stays a list.
+    fn filled(&self, text: &str) -> Result<Value, String> {
+        let Some(only) = only_expression(text) else { return self.text(text).map(Value::from) };
+        prompt::syntax::check(text)?;
+        let environment = environment(UndefinedBehavior::Strict);
+        let evaluated = environment.compile_expression(only).and_then(|e| e.eval(&self.values));
+        let value = evaluated.map_err(|error| self.describe(&environment, text, &error))?;
+        match value.is_undefined() {
+            true => Err(self.describe(&environment, text, &ErrorKind::UndefinedError.into())),
+            false => serde_json::to_value(&value).map_err(|_| "cannot be a value of JSON".into()),
+        }
+    }
+
+    fn describe(&self, environment: &Environment<'_>, template: &str, error: &Error) -> String {
+        let is_missing = error.kind() == ErrorKind::UndefinedError;
+        let missing = is_missing.then(|| self.missing(environment, template)).flatten();
+        missing.unwrap_or_else(|| prompt::cause(error))
+    }
+
+    /// What a template reads that is not there.
+    fn missing(&self, environment: &Environment<'_>, template: &str) -> Option<String> {
+        let template = environment.template_from_str(template).ok()?;
+        let mut read: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+        read.sort();
+        let missing = read.into_iter().find(|path| self.at(path).is_none())?;
+        Some(format!("reads {missing}, which {} does not have", self.of))
+    }
+
+    fn at(&self, path: &str) -> Option<minijinja::Value> {
+        path.split('.').try_fold(self.values.clone(), |value, name| {
+            value.get_attr(name).ok().filter(|found| !found.is_undefined())
+        })
+    }
+}
+
+/// # Errors
+/// Why it is no condition.
+pub fn check_condition(condition: &str, names: &[&str]) -> Result<(), String> {
+    check_text(&format!("{{{{ {condition} }}}}"), names)?;
+    let environment = environment(UndefinedBehavior::Chainable);
+    environment.compile_expression(condition).map(drop).map_err(|error| prompt::cause(&error))
+}
+
+/// # Errors
+/// Why it is no text with `{{ }}`, or that it reads something other than `names`.
+pub fn check_text(template: &str, names: &[&str]) -> Result<(), String> {
+    let read = prompt::variables(template)?;
+    let is_there = |path: &String| names.contains(&path.split('.').next().unwrap_or(""));
+    match (read.iter().find(|path| !is_there(path)), names) {
+        (Some(path), [only]) => Err(format!("reads {path}; there is {only}")),
+        (Some(path), _) => Err(format!("reads {path}; there are {}", names.join(" and "))),
+        (None, _) => Ok(()),
+    }
+}
+
+/// What is wrong with a value's texts goes to `problems`, under `field`.
+pub fn check_value(template: &Value, names: &[&str], field: &str, problems: &mut Problems) {
+    match template {
+        Value::String(text) => {
+            check_text(text, names).unwrap_or_else(|cause| problems.add(field, cause));
+        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(n, item)| check_value(item, names, &format!("{field}[{n}]"), problems)),
+        Value::Object(fields) => fields.iter().for_each(|(name, item)| {
+            check_value(item, names, &format!("{field}.{name}"), problems)
+        }),
+        _ => {}
+    }
+}
+
+/// What stands in a text that is one `{{ }}` and nothing else.
+fn only_expression(text: &str) -> Option<&str> {
+    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let inner = inner.strip_prefix('-').unwrap_or(inner);
+    let inner = inner.strip_suffix('-').unwrap_or(inner);
+    prompt::syntax::is_one_expression(text.trim()).then_some(inner)
+}
+
+fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
+    let mut environment = prompt::plain_environment(undefined);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_formatter(written);
+    environment
+}
+
+/// A text as it is, nothing for null, and the rest as JSON.
+fn written(out: &mut Output, _: &mut State, value: &minijinja::Value) -> Result<(), Error> {
+    match value.kind() {
+        ValueKind::Undefined => Err(ErrorKind::UndefinedError.into()),
+        ValueKind::None => Ok(()),
+        ValueKind::String | ValueKind::Bool | ValueKind::Number => Ok(write!(out, "{value}")?),
+        _ => Ok(write!(out, "{}", prompt::json(value, false)?)?),
+    }
+}

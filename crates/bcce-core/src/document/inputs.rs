@@ -1,0 +1,172 @@
+//! What a template asks of its inputs.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::base::error::Problems;
+use crate::document::schema;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputType {
+    String,
+    Number,
+    Integer,
+    Boolean,
+    List,
+    Object,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    #[serde(rename = "type")]
+    pub kind: InputType,
+    #[serde(default)]
+    pub required: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+    /// A JSON schema for what the type alone does not tell, e.g. the items of a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+pub type InputSpecs = BTreeMap<String, InputSpec>;
+
+impl InputType {
+    fn fits(self, value: &Value) -> bool {
+        match self {
+            Self::String => value.is_string(),
+            Self::Number => value.is_number(),
+            Self::Integer => value.is_i64() || value.is_u64(),
+            Self::Boolean => value.is_boolean(),
+            Self::List => value.is_array(),
+            Self::Object => value.is_object(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::String => "a string",
+            Self::Number => "a number",
+            Self::Integer => "an integer",
+            Self::Boolean => "true or false",
+            Self::List => "a list",
+            Self::Object => "an object",
+        }
+    }
+}
+
+impl InputSpec {
+    /// What is wrong with `value` as this input.
+    pub fn check(&self, field: &str, value: &Value) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.kind.fits(value), field, format!("must be {}", self.kind.name()));
+        if let Some(schema) = self.schema.as_ref().filter(|_| problems.is_empty()) {
+            // That the schema is one was checked with the template.
+            let faults = schema::faults(field, schema, value).unwrap_or_default();
+            faults.into_iter().for_each(|fault| problems.add(fault.field, fault.cause));
+        }
+        problems
+    }
+}
+
+/// The specs themselves: a schema that is none, a default that does not fit, a default nobody can get.
+pub fn check_specs(specs: &InputSpecs) -> Problems {
+    let mut problems = Problems::default();
+    for (name, spec) in specs {
+        if let Some(schema) = &spec.schema {
+            problems.extend(schema::check(&format!("inputs.{name}.schema"), schema));
+        }
+        if let Some(default) = &spec.default {
+            let field = format!("inputs.{name}.default");
+            problems.extend(spec.check(&field, default));
+            problems.check(!spec.required, &field, "is never used, since the input is required");
+        }
+    }
+    problems
+}
+
+/// The inputs with their defaults; an optional one without a default is `null`.
+///
+/// # Errors
+/// Every missing, unknown or wrongly typed input. The values are never quoted.
+pub fn resolve(
+    specs: &InputSpecs,
+    given: &Map<String, Value>,
+) -> Result<Map<String, Value>, Problems> {
+    let mut problems = Problems::default();
+    let known: Vec<&str> = specs.keys().map(String::as_str).collect();
+    for name in given.keys().filter(|name| !specs.contains_key(*name)) {
+        let cause = match known.as_slice() {
+            [] => "is not an input of this workflow, which has none".to_owned(),
+            known => format!("is not an input of this workflow; it has: {}", known.join(", ")),
+        };
+        problems.add(format!("inputs.{name}"), cause);
+    }
+    let mut resolved = Map::new();
+    for (name, spec) in specs {
+        let value = given.get(name).filter(|value| !value.is_null());
+        match value.or(spec.default.as_ref()) {
+            Some(value) => {
+                problems.extend(spec.check(&format!("inputs.{name}"), value));
+                resolved.insert(name.clone(), value.clone());
+            }
+            None => {
+                problems.check(!spec.required, format!("inputs.{name}"), "is required");
+                resolved.insert(name.clone(), Value::Null);
+            }
+        }
+    }
+    problems.none_or(resolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn specs() -> InputSpecs {
+        serde_json::from_value(json!({
+            "text": { "type": "string", "required": true },
+            "audience": { "type": "string", "default": "newcomer" },
+            "limit": { "type": "integer" },
+            "files": { "type": "list", "schema": { "items": { "required": ["path"] } } },
+        }))
+        .unwrap()
+    }
+
+    fn given(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn defaults_are_filled_in() {
+        let resolved = resolve(&specs(), &given(json!({ "text": "t" }))).unwrap();
+        assert_eq!(
+            Value::Object(resolved),
+            json!({ "text": "t", "audience": "newcomer", "limit": null, "files": null })
+        );
+    }
+
+    #[test]
+    fn every_fault_is_reported_at_once_and_no_value_is_quoted() {
+        let wrong =
+            given(json!({ "audience": 7, "limit": "hunter2", "txt": "hunter2", "files": [{}] }));
+        let reported = resolve(&specs(), &wrong).unwrap_err().to_string();
+        for part in [
+            "inputs.text: is required",
+            "inputs.audience: must be a string",
+            "inputs.limit: must be an integer",
+            "inputs.txt: is not an input",
+            "inputs.files[0]: \"path\" is a required property",
+        ] {
+            assert!(reported.contains(part), "{part} is missing in {reported}");
+        }
+        assert!(!reported.contains("hunter2"));
+    }
+}

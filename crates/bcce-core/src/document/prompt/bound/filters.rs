@@ -1,0 +1,45 @@
+//! What a filter makes of a value's length.
+
+use minijinja::machinery::ast::{CallArg, Expr};
+
+use crate::document::prompt::bound::size::{Kind, Seen, Size};
+use crate::document::prompt::bound::{MOST, Walk};
+
+impl Walk<'_> {
+    /// What a filter makes of a value.
+    pub(super) fn filtered(&mut self, filter: &Expr<'_>, base: Seen) -> Seen {
+        let Expr::Filter(filter) = filter else { return Seen::fixed(Size::of(MOST, Kind::Data)) };
+        let unknown = Seen::fixed(Size::of(MOST, Kind::Data));
+        match (filter.name, &filter.args[..]) {
+            ("abs" | "count" | "float" | "int" | "length" | "round", _) => base.times(0),
+            ("tojson", _) => base.times(if base.size.kind == Kind::Text { 2 } else { 1 }),
+            ("first" | "last" | "safe" | "string" | "trim" | "truncate", _) => base,
+            // A letter's other case is up to three times as long.
+            ("lower" | "upper", _) => base.times(3),
+            // A list of short texts is mostly quotes, commas and indentation.
+            ("items" | "lines", _) => base.times(8),
+            ("d" | "default", args) => match args.first() {
+                Some(CallArg::Pos(other)) => base.and(self.expression(other)),
+                _ => base,
+            },
+            ("join", []) => base,
+            ("join", [CallArg::Pos(Expr::Const(between))]) => {
+                base.times(1 + between.value.to_string().len() as u64)
+            }
+            ("indent", [CallArg::Pos(Expr::Const(width)), ..]) => {
+                match u64::try_from(width.value.clone()) {
+                    Ok(width) => base.times(width.saturating_add(1)),
+                    Err(_) => unknown,
+                }
+            }
+            ("replace", [CallArg::Pos(Expr::Const(from)), CallArg::Pos(Expr::Const(to))]) => {
+                let (from, to) = (from.value.to_string().len(), to.value.to_string().len());
+                match from {
+                    0 => unknown,
+                    from => base.times(to.div_ceil(from).max(1) as u64),
+                }
+            }
+            _ => unknown,
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What of Jinja's language a prompt template may use.
+//!
+//! Fuel pays for instructions and for the bytes they make, but not for what nests: a list of lists of
+//! lists doubles with every line, is compared or printed in one instruction, and a deep expression ends
+//! the parser's stack, which nothing catches. So a template cannot make lists, call functions or nest
+//! deeply, and what is left costs no more than fuel pays for.
+
+use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Stmt, UnaryOpKind};
+use minijinja::machinery::{Span, Token, parse, tokenize};
+use minijinja::syntax::SyntaxConfig;
+
+use crate::base::limits::{MAX_ELIFS, MAX_TAG_TOKENS, MAX_TEMPLATE_BYTES};
+use crate::document::prompt::cause;
+
+const FILTERS: &[&str] = &[
+    "abs", "count", "d", "default", "first", "float", "indent", "int", "items", "join", "last",
+    "length", "lines", "lower", "replace", "round", "safe", "string", "tojson", "trim", "truncate",
+    "upper",
+];
+/// The ones among them that can give a list, or an object.
+const FILTERS_OF_ANYTHING: &[&str] = &["d", "default", "first", "items", "last", "lines"];
+const TESTS: &[&str] = &[
+    "boolean",
+    "defined",
+    "endingwith",
+    "even",
+    "false",
+    "float",
+    "integer",
+    "iterable",
+    "mapping",
+    "none",
+    "number",
+    "odd",
+    "sequence",
+    "startingwith",
+    "string",
+    "true",
+    "undefined",
+];
+/// Of what is written out in a loop.
+const MAX_SUBSCRIPT: usize = 1_000;
+
+/// # Errors
+/// What is not available, on which line and why.
+pub fn check(source: &str) -> Result<(), String> {
+    if source.len() > MAX_TEMPLATE_BYTES {
+        return Err(format!("is {} bytes, the most is {MAX_TEMPLATE_BYTES}", source.len()));
+    }
+    check_tags(source)?;
+    let template = parse(source, "", SyntaxConfig::default()).map_err(|error| cause(&error))?;
+    statement(&template, false)
+}
+
+/// It is one `{{ }}` and nothing else.
+pub fn is_one_expression(source: &str) -> bool {
+    let parsed =
+        check_tags(source).ok().and_then(|()| parse(source, "", SyntaxConfig::default()).ok());
+    let Some(Stmt::Template(template)) = parsed else { return false };
+    matches!(template.children.as_slice(), [Stmt::EmitExpr(_)])
+}
+
+/// Before the parser runs, which takes stack for what stands in one tag and for each `elif`.
+fn check_tags(source: &str) -> Result<(), String> {
+    let (mut tokens, mut elifs, mut starts) = (0, 0, false);
+    for token in tokenize(source, false, SyntaxConfig::default()) {
+        let (token, span) = token.map_err(|error| cause(&error))?;
+        tokens = match token {
+            Token::BlockStart | Token::VariableStart => 0,
+            _ => tokens + 1,
+        };
+        elifs += usize::from(starts && matches!(token, Token::Ident("elif")));
+        starts = matches!(token, Token::BlockStart);
+        if tokens > MAX_TAG_TOKENS {
+            return refused(
+                span,
+                &format!("a tag of more than {MAX_TAG_TOKENS} words and signs"),
+                "split it",
+            );
+        }
+        if elifs > MAX_ELIFS {
+            return refused(
+                span,
+                &format!("an `elif` after {MAX_ELIFS} others"),
+                "there are too many",
+            );
+        }
+    }
+    Ok(())
+}
+
+fn refused<T>(span: Span, what: &str, why: &str) -> Result<T, String> {
+    Err(format!("{what} on line {} is not available: {why}", span.start_line))
+}
+
+fn statements(list: &[Stmt<'_>], looped: bool) -> Result<(), String> {
+    list.iter().try_for_each(|stmt| statement(stmt, looped))
+}
+
+/// `looped`: it may run more than once.
+fn statement(stmt: &Stmt<'_>, looped: bool) -> Result<(), String> {
+    match stmt {
+        Stmt::Template(template) => statements(&template.children, looped),
+        Stmt::EmitRaw(_) => Ok(()),
+        Stmt::EmitExpr(emit) => expression(&emit.expr, looped),
+        Stmt::ForLoop(each) if each.recursive => {
+            refused(each.span(), "`recursive`", "data could nest it as deeply as a sender says")
+        }
+        Stmt::ForLoop(each) => {
+            expression(&each.iter, looped)?;
+            expressions(each.filter_expr.iter(), true)?;
+            statements(&each.body, true)?;
+            statements(&each.else_body, looped)
+        }
+        Stmt::IfCond(cond) => {
+            expression(&cond.expr, looped)?;
+            statements(&cond.true_body, looped)?;
+            statements(&cond.false_body, looped)
+        }
+        Stmt::WithBlock(with) => {
+            expressions(with.assignments.iter().map(|(_, value)| value), looped)?;
+            statements(&with.body, looped)
+        }
+        Stmt::Set(set) => expression(&set.expr, looped),
+        Stmt::SetBlock(set) => {
+            expressions(set.filter.iter(), looped)?;
+            statements(&set.body, looped)
+        }
+        Stmt::FilterBlock(block) => {
+            expression(&block.filter, looped)?;
+            statements(&block.body, looped)
+        }
+        Stmt::AutoEscape(block) => {
+            refused(block.span(), "`autoescape`", "data is always set apart")
+        }
+        Stmt::Do(call) => refused(call.span(), "`do`", "there are no functions"),
+    }
+}
+
+fn expressions<'a, 'b: 'a>(
+    mut list: impl Iterator<Item = &'a Expr<'b>>,
+    looped: bool,
+) -> Result<(), String> {
+    list.try_for_each(|expr| expression(expr, looped))
+}
+
+fn expression(expr: &Expr<'_>, looped: bool) -> Result<(), String> {
+    match expr {
+        Expr::Var(_) | Expr::Const(_) => Ok(()),
+        Expr::List(_) | Expr::Tuple(_) | Expr::Map(_) if is_literal(expr) => Ok(()),
+        Expr::List(_) | Expr::Tuple(_) | Expr::Map(_) => {
+            refused(expr.span(), "a list or map of variables", "it could hold itself over and over")
+        }
+        Expr::Slice(_) => refused(expr.span(), "`[a:b]`", "use `| truncate(n)` to cut a text"),
+        Expr::Call(_) => refused(expr.span(), "a call", "there are no functions, only filters"),
+        Expr::UnaryOp(op) => expression(&op.expr, looped),
+        Expr::GetAttr(attr) => expression(&attr.expr, looped),
+        Expr::GetItem(item) => {
+            expressions([&item.expr, &item.subscript_expr].into_iter(), looped)?;
+            subscript(expr.span(), &item.subscript_expr, looped)
+        }
+        Expr::IfExpr(cond) => {
+            let parts = [&cond.test_expr, &cond.true_expr].into_iter().chain(&cond.false_expr);
+            expressions(parts, looped)
+        }
+        Expr::BinOp(op) => {
+            expressions([&op.left, &op.right].into_iter(), looped)?;
+            match op.op {
+                BinOpKind::Mul => refused(
+                    expr.span(),
+                    "`*`",
+                    "it repeats a text or a list as often as a sender says",
+                ),
+                BinOpKind::Add
+                    if !matches!(op.left, Expr::Const(_))
+                        && !matches!(op.right, Expr::Const(_)) =>
+                {
+                    refused(
+                        expr.span(),
+                        "`+` without a number or a text written out",
+                        "it makes lists grow; `~` joins texts",
+                    )
+                }
+                BinOpKind::Eq
+                | BinOpKind::Ne
+                | BinOpKind::Lt
+                | BinOpKind::Lte
+                | BinOpKind::Gt
+                | BinOpKind::Gte
+                | BinOpKind::In => comparison(expr.span(), &op.left, &op.right, looped),
+                _ => Ok(()),
+            }
+        }
+        Expr::Compare(compare) => {
+            let mut left = &compare.expr;
+            expression(left, looped)?;
+            for op in &compare.ops {
+                expression(&op.expr, looped)?;
+                comparison(expr.span(), left, &op.expr, looped)?;
+                left = &op.expr;
+            }
+            Ok(())
+        }
+        Expr::Filter(filter) => {
+            named("the filter", filter.name, FILTERS, expr.span())?;
+            expressions(filter.expr.iter(), looped)?;
+            arguments(&filter.args, expr.span(), looped)
+        }
+        Expr::Test(test) => {
+            named("the test", test.name, TESTS, expr.span())?;
+            expression(&test.expr, looped)?;
+            arguments(&test.args, expr.span(), looped)?;
+            test.args.iter().try_for_each(|arg| match arg {
+                CallArg::Pos(other) => comparison(expr.span(), &test.expr, other, looped),
+                _ => refused(expr.span(), "a named argument of a test", "write its value alone"),
+            })
+        }
+    }
+}
+
+fn named(kind: &str, name: &str, known: &[&str], span: Span) -> Result<(), String> {
+    if known.contains(&name) {
+        return Ok(());
+    }
+    refused(span, &format!("{kind} `{name}`"), &format!("there are {}", known.join(", ")))
+}
+
+fn arguments(args: &[CallArg<'_>], span: Span, looped: bool) -> Result<(), String> {
+    args.iter().try_for_each(|arg| match arg {
+        CallArg::Pos(expr) | CallArg::Kwarg(_, expr) => expression(expr, looped),
+        CallArg::PosSplat(_) | CallArg::KwargSplat(_) => {
+            refused(span, "`*` before an argument", "write the arguments out")
+        }
+    })
+}
+
+/// Two lists are compared item by item in one instruction, which a loop would repeat.
+fn comparison(span: Span, left: &Expr<'_>, right: &Expr<'_>, looped: bool) -> Result<(), String> {
+    if !looped || is_plain(left) || is_plain(right) {
+        return Ok(());
+    }
+    refused(
+        span,
+        "a comparison of two variables in a loop",
+        "lists take long to compare; make one side text with `| string`",
+    )
+}
+
+/// The n-th character of a text is counted to, from either end, which a loop would repeat. `loop.index0`
+/// is for a list that goes along with the loop's own; where it is a text, that takes seconds at most.
+fn subscript(span: Span, key: &Expr<'_>, looped: bool) -> Result<(), String> {
+    let is_soon = match key {
+        Expr::Const(key) => {
+            key.value.as_str().is_some() || key.value.as_usize().is_some_and(|n| n < MAX_SUBSCRIPT)
+        }
+        Expr::Filter(filter) => filter.name == "string",
+        Expr::GetAttr(_) => is_of_loop(key),
+        _ => false,
+    };
+    if !looped || is_soon {
+        return Ok(());
+    }
+    refused(
+        span,
+        "a subscript in a loop that is not written out",
+        "a text would be counted through; `loop.index0` can be one, and `key | string`",
+    )
+}
+
+/// Text, a number or what is written out: as long to compare as to make.
+fn is_plain(expr: &Expr<'_>) -> bool {
+    match expr {
+        Expr::Filter(filter) => !FILTERS_OF_ANYTHING.contains(&filter.name),
+        _ => is_of_loop(expr) || is_literal(expr),
+    }
+}
+
+/// `loop.index0` and its like, which are numbers and booleans.
+fn is_of_loop(expr: &Expr<'_>) -> bool {
+    match expr {
+        Expr::GetAttr(attr) => matches!(&attr.expr, Expr::Var(var) if var.id == "loop"),
+        _ => false,
+    }
+}
+
+fn is_literal(expr: &Expr<'_>) -> bool {
+    match expr {
+        Expr::Const(_) => true,
+        Expr::UnaryOp(op) => matches!(op.op, UnaryOpKind::Neg) && is_literal(&op.expr),
+        Expr::List(list) => list.items.iter().all(is_literal),
+        Expr::Tuple(tuple) => tuple.items.iter().all(is_literal),
+        Expr::Map(map) => map.keys.iter().chain(&map.values).all(is_literal),
+        _ => false,
+    }
+}

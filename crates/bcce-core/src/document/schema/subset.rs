@@ -1,0 +1,315 @@
+//! The part of a JSON schema that the service takes.
+//!
+//! Bedrock compiles a schema to a grammar and refuses a call whose schema has a keyword it does not know: bounds of
+//! numbers, lengths of texts and lists, objects that are not closed. What is left out here still counts: the answer is
+//! checked against the whole schema, and the model reads what was left out in the `description`.
+
+use serde_json::{Map, Value, json};
+
+/// Properties that may be missing, in the whole schema, at most.
+const MAX_OPTIONAL: usize = 24;
+/// Places that allow more than one type, in the whole schema, at most.
+const MAX_UNIONS: usize = 16;
+
+/// Keywords that are passed on as they are.
+const PLAIN: [&str; 7] = ["type", "const", "$ref", "title", "default", "pattern", "required"];
+/// Keywords whose value is a schema for each name. The names are the author's own: a property called `minimum` is none
+/// of the keywords.
+const BY_NAME: [&str; 3] = ["properties", "$defs", "definitions"];
+/// Formats of texts that the service knows.
+const FORMATS: [&str; 10] =
+    ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
+/// Keywords without which the rest would allow nothing of what the author means.
+const OPEN: [&str; 2] = ["patternProperties", "unevaluatedProperties"];
+
+/// The part of `schema` that the service takes. Every answer that fits `schema` and has no other properties than those
+/// named in it fits the part.
+///
+/// # Errors
+/// Why there is none; the schema then belongs into the prompt.
+pub fn subset(schema: &Value) -> Result<Value, String> {
+    if let Some(name) = recursive(schema) {
+        return Err(format!("{name} refers to itself"));
+    }
+    let mut counts = Counts::default();
+    let part = part(schema, &mut counts)?;
+    if counts.optional > MAX_OPTIONAL {
+        return Err(format!("{} properties are optional (limit: {MAX_OPTIONAL})", counts.optional));
+    }
+    if counts.unions > MAX_UNIONS {
+        return Err(format!(
+            "{} places have more than one type (limit: {MAX_UNIONS})",
+            counts.unions
+        ));
+    }
+    Ok(part)
+}
+
+#[derive(Default)]
+struct Counts {
+    optional: usize,
+    unions: usize,
+}
+
+fn part(schema: &Value, counts: &mut Counts) -> Result<Value, String> {
+    let Some(keywords) = schema.as_object() else {
+        return Err("`true` or `false` is used as a schema".into());
+    };
+    let (mut part, mut left_out) = (Map::new(), Vec::new());
+    for (keyword, value) in keywords {
+        match keyword.as_str() {
+            name if PLAIN.contains(&name) => put(&mut part, name, value.clone()),
+            name if BY_NAME.contains(&name) => put(&mut part, name, by_name(value, counts)?),
+            "items" => put(&mut part, "items", self::part(value, counts)?),
+            // A list of alternatives may be widened to `anyOf`: the whole schema still says that only one may fit.
+            "anyOf" | "oneOf" => put(&mut part, "anyOf", each(value, counts)?),
+            "allOf" if value.as_array().is_some_and(|all| all.len() == 1) => {
+                put(&mut part, "allOf", each(value, counts)?);
+            }
+            "allOf" => return Err("`allOf` joins several schemas".into()),
+            "enum" if is_plain(value) => put(&mut part, "enum", value.clone()),
+            "format" if FORMATS.iter().any(|format| value == format) => {
+                put(&mut part, "format", value.clone());
+            }
+            "minItems" if matches!(value.as_u64(), Some(0 | 1)) => {
+                put(&mut part, "minItems", value.clone());
+            }
+            "additionalProperties" if value.is_boolean() => {}
+            "additionalProperties" => return Err("an object has properties of any name".into()),
+            name if OPEN.contains(&name) => {
+                return Err(format!("`{name}` allows properties of many names"));
+            }
+            "description" | "$schema" | "$id" | "$comment" | "examples" => {}
+            name => left_out.push(format!("{name}: {value}")),
+        }
+    }
+    if is_joined(keywords) {
+        return Err("an object has properties from more than one place".into());
+    }
+    close(&mut part, keywords, counts)?;
+    describe(&mut part, keywords.get("description"), left_out);
+    counts.unions += usize::from(is_union(&part));
+    Ok(Value::Object(part))
+}
+
+/// Returns whether several places that all apply name properties: closed to those of one place, nothing fits.
+fn is_joined(keywords: &Map<String, Value>) -> bool {
+    let places = ["properties", "allOf", "anyOf", "oneOf", "$ref"];
+    places.iter().filter(|place| keywords.contains_key(**place)).count() > 1
+}
+
+fn put(part: &mut Map<String, Value>, name: &str, value: Value) {
+    part.insert(name.to_owned(), value);
+}
+
+fn by_name(value: &Value, counts: &mut Counts) -> Result<Value, String> {
+    let schemas = value.as_object().into_iter().flatten();
+    let parts = schemas.map(|(name, schema)| Ok((name.clone(), part(schema, counts)?)));
+    Ok(Value::Object(parts.collect::<Result<_, String>>()?))
+}
+
+fn each(value: &Value, counts: &mut Counts) -> Result<Value, String> {
+    let schemas = value.as_array().into_iter().flatten();
+    schemas.map(|schema| part(schema, counts)).collect()
+}
+
+/// Closes an object to what it names, which the service demands of each.
+fn close(
+    part: &mut Map<String, Value>,
+    keywords: &Map<String, Value>,
+    counts: &mut Counts,
+) -> Result<(), String> {
+    let properties = keywords.get("properties").and_then(Value::as_object);
+    let is_object = properties.is_some() || has_type(keywords, "object");
+    if !is_object {
+        return Ok(());
+    }
+    let is_closed = keywords.get("additionalProperties") == Some(&json!(false));
+    if properties.is_none_or(Map::is_empty) && !is_closed {
+        return Err("an object names no properties".into());
+    }
+    let required = keywords.get("required").and_then(Value::as_array);
+    let is_required = |name: &&String| required.is_some_and(|all| all.iter().any(|r| r == *name));
+    let unnamed = required.into_iter().flatten().filter_map(Value::as_str);
+    let is_named = |name: &&str| properties.is_some_and(|all| all.contains_key(*name));
+    if let Some(name) = unnamed.into_iter().find(|name| !is_named(name)) {
+        return Err(format!("`required` names {name}, which `properties` does not"));
+    }
+    counts.optional += properties.map_or(0, |all| all.keys().filter(|n| !is_required(n)).count());
+    put(part, "additionalProperties", json!(false));
+    Ok(())
+}
+
+/// The model is told in words what the service does not enforce.
+fn describe(part: &mut Map<String, Value>, description: Option<&Value>, mut left_out: Vec<String>) {
+    left_out.sort();
+    let rest = (!left_out.is_empty()).then(|| format!("({})", left_out.join(", ")));
+    let reported = description.and_then(Value::as_str).map(str::to_owned);
+    let text: Vec<String> = reported.into_iter().chain(rest).collect();
+    if !text.is_empty() {
+        put(part, "description", json!(text.join(" ")));
+    }
+}
+
+fn has_type(keywords: &Map<String, Value>, name: &str) -> bool {
+    match keywords.get("type") {
+        Some(Value::Array(types)) => types.iter().any(|each| each == name),
+        Some(one) => one == name,
+        None => false,
+    }
+}
+
+fn is_union(part: &Map<String, Value>) -> bool {
+    part.contains_key("anyOf") || part.get("type").is_some_and(Value::is_array)
+}
+
+fn is_plain(values: &Value) -> bool {
+    let mut values = values.as_array().into_iter().flatten();
+    values.all(|value| !value.is_array() && !value.is_object())
+}
+
+/// The first definition that refers to itself, be it through others.
+fn recursive(schema: &Value) -> Option<String> {
+    let mut targets = Vec::new();
+    references(schema, &mut targets);
+    targets
+        .into_iter()
+        .find(|start| {
+            let (mut open, mut seen) = (vec![*start], Vec::new());
+            while let Some(reference) = open.pop() {
+                let mut next = Vec::new();
+                schema
+                    .pointer(pointer(reference))
+                    .into_iter()
+                    .for_each(|s| references(s, &mut next));
+                if next.contains(start) {
+                    return true;
+                }
+                next.retain(|reference| !seen.contains(reference));
+                seen.extend(next.iter().copied());
+                open.extend(next);
+            }
+            false
+        })
+        .map(str::to_owned)
+}
+
+/// `#/$defs/a` -> `/$defs/a`, `#` -> the whole.
+fn pointer(reference: &str) -> &str {
+    reference.strip_prefix('#').unwrap_or(reference)
+}
+
+fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        Value::Object(entries) => entries.iter().for_each(|(key, item)| match item {
+            Value::String(reference) if key == "$ref" => found.push(reference),
+            item => references(item, found),
+        }),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_service_refuses_is_left_out_and_told_to_the_model() {
+        let schema = json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "type": "object",
+            "required": ["score", "tags"],
+            "properties": {
+                "score": { "type": "integer", "description": "How good.", "minimum": 1, "maximum": 5 },
+                "tags": {
+                    "type": "array", "minItems": 2, "maxItems": 9, "uniqueItems": true,
+                    "items": { "type": "string", "minLength": 3, "format": "regex" },
+                },
+            },
+        });
+        let expected = json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["score", "tags"],
+            "properties": {
+                "score": { "type": "integer", "description": "How good. (maximum: 5, minimum: 1)" },
+                "tags": {
+                    "type": "array",
+                    "description": "(maxItems: 9, minItems: 2, uniqueItems: true)",
+                    "items": { "type": "string", "description": "(format: \"regex\", minLength: 3)" },
+                },
+            },
+        });
+        assert_eq!(subset(&schema), Ok(expected));
+    }
+
+    #[test]
+    fn a_property_named_as_a_keyword_is_a_property() {
+        let names = ["minimum", "maxLength", "patternProperties", "not", "properties"];
+        let properties: Map<String, Value> =
+            names.iter().map(|name| ((*name).to_owned(), json!({ "type": "number" }))).collect();
+        let schema = json!({ "type": "object", "required": names, "properties": properties });
+        let part = subset(&schema).unwrap();
+        assert_eq!(part["properties"], schema["properties"]);
+        assert_eq!(part["required"], schema["required"]);
+    }
+
+    #[test]
+    fn every_object_is_closed_wherever_it_stands() {
+        let object = json!({ "type": "object", "required": ["a"], "properties": { "a": { "type": "string" } } });
+        let schema = json!({
+            "type": "object",
+            "required": ["list", "either", "other"],
+            "additionalProperties": true,
+            "properties": {
+                "list": { "type": "array", "items": object },
+                "either": { "oneOf": [object, { "type": "null" }] },
+                "other": { "$ref": "#/$defs/other" },
+            },
+            "$defs": { "other": object },
+        });
+        let part = subset(&schema).unwrap();
+        for place in ["", "/properties/list/items", "/properties/either/anyOf/0", "/$defs/other"] {
+            let closed = part.pointer(place).unwrap();
+            assert_eq!(closed["additionalProperties"], json!(false), "{place} in {part}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_expressed_is_reported() {
+        let optional: Map<String, Value> =
+            (0..25).map(|n| (format!("p{n}"), json!({ "type": "string" }))).collect();
+        let unions: Map<String, Value> =
+            (0..17).map(|n| (format!("p{n}"), json!({ "type": ["string", "null"] }))).collect();
+        let names: Vec<&String> = unions.keys().collect();
+        let object =
+            |name: &str| json!({ "type": "object", "properties": { name: { "type": "string" } } });
+        #[rustfmt::skip]
+        let table = [
+            (json!({ "type": "object", "properties": optional }), "25 properties are optional (limit: 24)"),
+            (json!({ "type": "object", "properties": unions, "required": names }), "17 places have more than one type (limit: 16)"),
+            (json!({ "type": "object" }), "an object names no properties"),
+            (json!({ "type": "object", "additionalProperties": { "type": "string" } }), "properties of any name"),
+            (json!({ "type": "object", "patternProperties": { "^a": {} } }), "`patternProperties` allows"),
+            (json!({ "type": "array", "items": true }), "is used as a schema"),
+            (json!({ "allOf": [object("a"), object("b")] }), "`allOf` joins several schemas"),
+            (json!({ "properties": { "a": {} }, "anyOf": [object("b"), object("c")] }), "from more than one place"),
+            (json!({ "properties": { "a": {} }, "$ref": "#/$defs/b", "$defs": { "b": object("b") } }), "from more than one place"),
+            (json!({ "properties": { "a": {} }, "required": ["b"] }), "`required` names b"),
+            (json!({ "$ref": "#/$defs/a", "$defs": {
+                "a": { "type": "array", "items": { "$ref": "#/$defs/b" } },
+                "b": { "type": "array", "items": { "$ref": "#/$defs/a" } },
+            } }), "refers to itself"),
+        ];
+        for (schema, expected) in table {
+            let reported = subset(&schema).unwrap_err();
+            assert!(reported.contains(expected), "{expected} is missing in {reported}");
+        }
+        assert!(subset(&json!({ "allOf": [object("a")] })).is_ok());
+        assert!(subset(&json!({ "anyOf": [object("a"), object("b")] })).is_ok());
+        let mut most = optional;
+        most.remove("p0");
+        assert!(subset(&json!({ "type": "object", "properties": most })).is_ok());
+    }
+}

@@ -1,0 +1,212 @@
+//! Reads the configuration of a stack: its SSM documents, with their pointers followed, checked as a whole. `prepare`
+//! plans by it, and `bcce submit` refuses beforehand what `prepare` would.
+
+use std::collections::BTreeMap;
+
+use crate::base::digest::sha256_hex;
+use crate::base::error::{Fault, Problems};
+use crate::config::configuration::Configuration;
+use crate::config::documents::{Pointer, parameter_name};
+use crate::document::{Document, from_yaml};
+use crate::ports::{GetObject, GetParameters};
+
+/// Where an environment's configuration is read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a, S, P> {
+    pub store: &'a S,
+    pub parameters: &'a P,
+    pub bucket: &'a str,
+    pub environment: &'a str,
+}
+
+/// What reading came to: `Ok`, or everything that a person has to mend.
+pub type Read = Result<Configuration, Problems>;
+
+impl<S: GetObject, P: GetParameters> Reader<'_, S, P> {
+    /// # Errors
+    /// `Bcce.Internal` of the ports. What is wrong with the configuration is in the result.
+    pub async fn read(&self, workflow: &str) -> Result<Read, Fault> {
+        let template = format!("workflows/{workflow}");
+        let names = ["models", "routing", "policy", "prices", &template];
+        let names = names.map(|name| parameter_name(self.environment, name));
+        let values = self.parameters.parameters(&names).await?;
+        if !values.contains_key(&names[4]) {
+            return self.no_workflow(workflow).await.map(Err);
+        }
+        let mut bodies = BTreeMap::new();
+        for name in &names {
+            let missing = Problems::one("document", "the SSM parameter is missing");
+            let body = match values.get(name) {
+                Some(value) => follow_pointer(self.store, self.bucket, value).await?,
+                None => Err(missing),
+            };
+            bodies.insert(name.as_str(), body);
+        }
+        Ok(parse(&names, &bodies))
+    }
+
+    async fn no_workflow(&self, workflow: &str) -> Result<Problems, Fault> {
+        let parameter = parameter_name(self.environment, &format!("workflows/{workflow}"));
+        let cause =
+            format!("there is no workflow {workflow}: the SSM parameter {parameter} is missing");
+        Ok(Problems::one("workflow", cause))
+    }
+}
+
+/// A parameter's own text, or that of the object it points to; or what is wrong with it.
+///
+/// # Errors
+/// `Bcce.Internal` of the store.
+pub async fn follow_pointer(
+    store: &impl GetObject,
+    bucket: &str,
+    value: &str,
+) -> Result<Result<String, Problems>, Fault> {
+    let reported = |field: &str, cause: String| Ok(Err(Problems::one(field, cause)));
+    let Some(pointer) = Pointer::parse(value) else {
+        return match Pointer::is_meant_by(value) {
+            true => {
+                reported("document", "invalid pointer: expected exactly `uri` and `sha256`".into())
+            }
+            false => Ok(Ok(value.to_owned())),
+        };
+    };
+    let Some(key) = pointer.key_in(bucket) else {
+        return reported("uri", format!("must lie in s3://{bucket}/"));
+    };
+    let Some(body) = store.get(key).await? else {
+        return reported("uri", format!("there is no {key}"));
+    };
+    let sha256 = sha256_hex(&body);
+    if sha256 != pointer.sha256 {
+        let cause = format!("{key} has the digest {sha256}, not the one it is pointed to with");
+        return reported("sha256", cause);
+    }
+    match String::from_utf8(body) {
+        Ok(text) => Ok(Ok(text)),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            reported("document", format!("{key} is not UTF-8 from byte {at} on"))
+        }
+    }
+}
+
+type Bodies<'a> = BTreeMap<&'a str, Result<String, Problems>>;
+
+fn parse([models, routing, policy, prices, template]: &[String; 5], bodies: &Bodies<'_>) -> Read {
+    let mut problems = Problems::default();
+    let models = document(models, bodies, &mut problems);
+    let routing = document(routing, bodies, &mut problems);
+    let policy_sha256 = sha256(policy, bodies);
+    let policy = document(policy, bodies, &mut problems);
+    let prices = document(prices, bodies, &mut problems);
+    let template_sha256 = sha256(template, bodies);
+    let template = document(template, bodies, &mut problems);
+    match (models, routing, policy, prices, template) {
+        (Some(models), Some(routing), Some(policy), Some(prices), Some(template)) => {
+            Ok(Configuration {
+                template,
+                template_sha256,
+                models,
+                routing,
+                policy,
+                policy_sha256,
+                prices,
+            })
+        }
+        _ => Err(problems),
+    }
+}
+
+fn sha256(name: &str, bodies: &Bodies<'_>) -> String {
+    bodies[name].as_ref().map(|body| sha256_hex(body.as_bytes())).unwrap_or_default()
+}
+
+fn document<T: Document>(name: &str, bodies: &Bodies<'_>, problems: &mut Problems) -> Option<T> {
+    let read = bodies[name].clone().and_then(|body| from_yaml(&body).finished());
+    read.map_err(|found| problems.extend(found.within(name))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fakes::{MemoryParameters, MemoryStore, now};
+
+    const WORKFLOW: &str = include_str!("../../../../infra/config/dev/workflows/explain.yaml");
+    const KEY: &str = "config/workflows/explain/x.yaml";
+
+    fn parameters() -> BTreeMap<String, String> {
+        let pointer = Pointer::to("b", KEY, WORKFLOW.as_bytes());
+        [
+            ("/bcce/dev/models", include_str!("../../../../infra/config/dev/models.yaml")),
+            ("/bcce/dev/routing", include_str!("../../../../infra/config/dev/routing.yaml")),
+            ("/bcce/dev/policy", include_str!("../../../../infra/config/dev/policy.yaml")),
+            ("/bcce/dev/prices", include_str!("../../../../infra/config/dev/prices.yaml")),
+            ("/bcce/dev/workflows/explain", &serde_json::to_string(&pointer).unwrap()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    /// With the rules of a fake bucket and a fake SSM.
+    async fn read(parameters: BTreeMap<String, String>, body: &[u8], workflow: &str) -> Read {
+        let store = MemoryStore::with([(KEY.to_owned(), body.to_vec())]);
+        let parameters = MemoryParameters(parameters);
+        let source =
+            Reader { store: &store, parameters: &parameters, bucket: "b", environment: "dev" };
+        source.read(workflow).await.unwrap()
+    }
+
+    #[test]
+    fn a_whole_configuration_is_read_with_its_digests() {
+        let read = now(read(parameters(), WORKFLOW.as_bytes(), "explain")).unwrap();
+        assert_eq!(read.template_sha256, sha256_hex(WORKFLOW.as_bytes()));
+        assert_eq!(read.template.name, "explain");
+    }
+
+    #[test]
+    fn what_is_wrong_with_any_document_is_reported_at_once() {
+        let mut parameters = parameters();
+        parameters.remove("/bcce/dev/prices");
+        parameters.insert("/bcce/dev/policy".into(), "version: 2\nregions: []\n".into());
+        parameters.insert("/bcce/dev/routing".into(), "version: [".into());
+        let reported = now(read(parameters, b"version: 1", "explain")).unwrap_err().to_string();
+        for part in [
+            "/bcce/dev/prices: document: the SSM parameter is missing",
+            "/bcce/dev/policy: regions: is unknown; there are: version, allowed_regions",
+            "/bcce/dev/policy: version: must be 1",
+            "/bcce/dev/routing: document: ",
+            "/bcce/dev/workflows/explain: sha256: config/workflows/explain/x.yaml has the digest",
+        ] {
+            assert!(reported.contains(part), "{part} is missing in {reported}");
+        }
+    }
+
+    #[test]
+    fn a_pointer_that_leads_nowhere_or_elsewhere_is_reported() {
+        let reported = |uri: &str, body: &[u8]| {
+            let mut parameters = parameters();
+            let pointer = Pointer { uri: uri.into(), sha256: sha256_hex(body) };
+            let value = serde_json::to_string(&pointer).unwrap();
+            parameters.insert("/bcce/dev/workflows/explain".into(), value);
+            now(read(parameters, body, "explain")).unwrap_err().to_string()
+        };
+        assert!(
+            reported("s3://b/config/gone", b"").contains("explain: uri: there is no config/gone")
+        );
+        let mut malformed = parameters();
+        malformed.insert("/bcce/dev/workflows/explain".into(), r#"{"uri":"s3://b/x"}"#.into());
+        let malformed = now(read(malformed, b"", "explain")).unwrap_err().to_string();
+        assert!(malformed.contains("explain: document: invalid pointer"), "{malformed}");
+        assert!(reported("s3://other/x", b"").contains("explain: uri: must lie in s3://b/"));
+        let not_text = reported(&format!("s3://b/{KEY}"), b"name: \xff");
+        assert!(not_text.contains("is not UTF-8 from byte 6 on"), "{not_text}");
+    }
+
+    #[test]
+    fn an_unknown_workflow_is_named() {
+        let reported = now(read(parameters(), WORKFLOW.as_bytes(), "explian")).unwrap_err();
+        let expected = "workflow: there is no workflow explian: the SSM parameter /bcce/dev/workflows/explian is missing";
+        assert_eq!(reported.to_string(), expected);
+    }
+}

@@ -1,0 +1,220 @@
+//! Seals: what a sealer made, signed and stored with its signature in one write.
+//!
+//! A sealer signs only bytes that it has just made, so nothing that somebody else put at a manifest's key is ever signed:
+//! it has no signature of ours, and finding it is a fault. That is stronger than comparing it with what would be written.
+//!
+//! The signature is ECDSA P-256 over the SHA-256 of the kind's line ([`Kind::line`]) and the exact bytes. Each kind has a
+//! line of its own: the signature of a batch is none of a run.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::base::digest::{sha256, sha256_hex};
+use crate::base::error::Fault;
+use crate::base::json::{parse, to_json};
+use crate::batch::{BatchManifest, BatchRef};
+use crate::io::objects::existing;
+use crate::ports::{GetObject, GetSealed, Put, PutOnce, PutSealed, SignDigest, VerifyDigest};
+use crate::run::ids::RunRef;
+use crate::run::manifest::{Kind, Manifest, ManifestRef};
+
+/// Where a reader finds what to do about a manifest that no sealer made.
+const ADVICE: &str = "nothing was signed, recorded or notified; see \"A manifest that is not ours\" in docs/settling.md";
+
+/// A manifest that can be sealed.
+pub trait Sealable: Serialize + DeserializeOwned {
+    fn kind(&self) -> Kind;
+    /// Returns its id, attempt and tenant, by the names of its fields.
+    fn identity(&self) -> [(&'static str, String); 3];
+}
+
+impl Sealable for Manifest {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn identity(&self) -> [(&'static str, String); 3] {
+        identity("run_id", &self.run_id, self.attempt_no, &self.tenant)
+    }
+}
+
+impl Sealable for BatchManifest {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn identity(&self) -> [(&'static str, String); 3] {
+        identity("batch_id", &self.batch_id, self.attempt_no, &self.tenant)
+    }
+}
+
+fn identity(
+    name: &'static str,
+    id: &str,
+    attempt_no: u32,
+    tenant: &str,
+) -> [(&'static str, String); 3] {
+    [(name, id.to_owned()), ("attempt_no", attempt_no.to_string()), ("tenant", tenant.to_owned())]
+}
+
+/// What is sealed: a run or a batch, one attempt of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    kinds: &'static [Kind],
+    id: String,
+    identity: [(&'static str, String); 3],
+    key: String,
+    signature_key: String,
+}
+
+impl Subject {
+    /// Whoever settles or reads a run may not know whether it is an item of a batch: its manifest may be of either kind.
+    pub fn of_run(run: &RunRef) -> Self {
+        let is_item = run.batch.is_some();
+        Self {
+            kinds: if is_item { &[Kind::Item, Kind::Run] } else { &[Kind::Run, Kind::Item] },
+            id: run.run_id.clone(),
+            identity: identity("run_id", &run.run_id, run.attempt_no, &run.tenant),
+            key: run.manifest_key(),
+            signature_key: run.signature_key(),
+        }
+    }
+
+    pub fn of_batch(batch: &BatchRef) -> Self {
+        Self {
+            kinds: &[Kind::Batch],
+            id: batch.batch_id.clone(),
+            identity: identity("batch_id", &batch.batch_id, batch.attempt_no, &batch.tenant),
+            key: batch.manifest_key(),
+            signature_key: batch.signature_key(),
+        }
+    }
+
+    /// Kinds that its manifest may be of, the likelier one first.
+    pub fn kinds(&self) -> &[Kind] {
+        self.kinds
+    }
+
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    pub fn signature_key(&self) -> &str {
+        &self.signature_key
+    }
+
+    /// Returns the fields in which a manifest differs from this subject. A manifest that was signed for another subject
+    /// proves nothing about this one.
+    pub fn differences(&self, manifest: &impl Sealable) -> Vec<String> {
+        let names: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
+        let kind = (!self.kinds.contains(&manifest.kind()))
+            .then(|| format!("its kind is {}, not {}", manifest.kind().name(), names.join(" or ")));
+        let found = manifest.identity();
+        let others = found.iter().zip(&self.identity).filter(|(is, should)| is != should);
+        let others =
+            others.map(|(is, should)| format!("its {} is {}, not {}", is.0, is.1, should.1));
+        kind.into_iter().chain(others).collect()
+    }
+
+    fn refused(&self, cause: &str) -> Fault {
+        Fault::internal(format!("{}: {cause}; {ADVICE}", self.key))
+    }
+}
+
+/// A manifest that a sealer made, and that lies with its signature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sealed<M> {
+    pub manifest: M,
+    pub reference: ManifestRef,
+}
+
+/// Finds the subject's manifest and finishes its seal, where the sealer was killed before it wrote the detached
+/// signature. `None`: there is no manifest.
+///
+/// # Errors
+/// `Bcce.Internal`: also where what lies there is not signed by our key, or of another subject.
+pub async fn find<M: Sealable>(
+    store: &(impl GetObject + PutOnce + GetSealed),
+    signing_key: &impl VerifyDigest,
+    subject: &Subject,
+) -> Result<Option<Sealed<M>>, Fault> {
+    let Some(found) = store.get_sealed(&subject.key).await? else { return Ok(None) };
+    let signature =
+        found.signature.ok_or_else(|| subject.refused("it was not written by a sealer"))?;
+    // Nothing of it is believed before its signature is checked; what is signed, a sealer wrote.
+    for &kind in subject.kinds {
+        if !signing_key.verify(&sha256(&kind.message(&found.body)), &signature).await? {
+            continue;
+        }
+        let manifest: M = parse(&subject.key, &found.body)?;
+        if manifest.kind() != kind {
+            return Err(subject.refused(&format!("it was signed as another kind, {}", kind.name())));
+        }
+        if let Some(difference) = subject.differences(&manifest).first() {
+            return Err(subject.refused(difference));
+        }
+        return finish(store, subject, manifest, &found.body, &signature).await.map(Some);
+    }
+    Err(subject.refused("its signature is not that of the stack's key for what should lie here"))
+}
+
+/// Finds the subject's manifest, or makes, signs and stores it: see [`find`] and [`seal`].
+///
+/// # Errors
+/// As [`find`], and those of `make`.
+pub async fn find_or_seal<M: Sealable>(
+    store: &(impl GetObject + PutOnce + GetSealed + PutSealed),
+    signing_key: &(impl SignDigest + VerifyDigest),
+    subject: &Subject,
+    make: impl AsyncFnOnce() -> Result<M, Fault>,
+) -> Result<Sealed<M>, Fault> {
+    match find(store, signing_key, subject).await? {
+        Some(sealed) => Ok(sealed),
+        None => seal(store, signing_key, subject, make().await?).await,
+    }
+}
+
+/// Signs a manifest that the caller made and stores both in one write. Another sealer may have been faster: then it is
+/// that one's which is found.
+///
+/// # Errors
+/// As [`find`].
+pub async fn seal<M: Sealable>(
+    store: &(impl GetObject + PutOnce + GetSealed + PutSealed),
+    signing_key: &(impl SignDigest + VerifyDigest),
+    subject: &Subject,
+    manifest: M,
+) -> Result<Sealed<M>, Fault> {
+    if let Some(difference) = subject.differences(&manifest).first() {
+        return Err(Fault::internal(format!("{} is not sealed: {difference}", subject.key)));
+    }
+    let body = to_json(&manifest)?;
+    let signature = signing_key.sign(&sha256(&manifest.kind().message(&body))).await?;
+    match store.put_sealed(&subject.key, &subject.id, &body, &signature).await? {
+        Put::Stored => finish(store, subject, manifest, &body, &signature).await,
+        Put::Existed => existing(&subject.key, find(store, signing_key, subject).await?),
+    }
+}
+
+/// Writes the detached signature, which is the manifest's own.
+async fn finish<M>(
+    store: &(impl GetObject + PutOnce),
+    subject: &Subject,
+    manifest: M,
+    body: &[u8],
+    signature: &[u8],
+) -> Result<Sealed<M>, Fault> {
+    let key = &subject.signature_key;
+    if store.put_once(key, &subject.id, signature).await? == Put::Existed
+        && store.get(key).await?.is_none_or(|existing| existing != signature)
+    {
+        return Err(Fault::internal(format!(
+            "{key}: it is not the signature that the manifest was written with; {ADVICE}"
+        )));
+    }
+    let reference = ManifestRef { key: subject.key.clone(), sha256: sha256_hex(body) };
+    Ok(Sealed { manifest, reference })
+}
+
+#[cfg(test)]
+mod tests;

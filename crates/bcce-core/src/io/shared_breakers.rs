@@ -1,0 +1,344 @@
+//! The breakers of the ledger, as one function's process works with them: read through a short cache,
+//! written on the condition that nobody else has written meanwhile, and remembered for the time when the
+//! ledger is out of reach.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::base::error::Fault;
+use crate::config::breakers::BreakerSettings;
+use crate::failover::breaker::{Breaker, Probe, Report};
+use crate::failover::latency::{Histogram, slots};
+use crate::ports::{LogCall, ReadBreakers, ReadCaches, ReadLatencies, StoredBreaker, WriteBreaker};
+use crate::run::call_log::LoggedCall;
+use crate::run::ids::{RunRef, StepRef};
+
+/// How long a breaker that was read counts as known. A busy function asks ten times a second, and no decision
+/// is made by what is older.
+const FRESH: Duration = Duration::from_millis(100);
+/// How long a ledger that did not answer is not asked again: a decision must not wait for it each time.
+const BLIND: Duration = Duration::from_secs(2);
+/// How often a write that lost a race is tried again. When a target fails, the first few that report it
+/// open its breaker, and the others find nothing left to write.
+const RACES: usize = 16;
+
+pub struct SharedBreakers<L> {
+    ledger: L,
+    /// By target key.
+    remembered: RefCell<HashMap<String, Remembered>>,
+    blind_until: Cell<Option<OffsetDateTime>>,
+    /// Why the ledger was done without, since somebody asked last.
+    blind: RefCell<Option<String>>,
+}
+
+struct Remembered {
+    breaker: Breaker,
+    read_at: OffsetDateTime,
+}
+
+/// What came of standing for election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Elected {
+    Mine,
+    /// Another was faster; this is how the breaker is now.
+    Lost(Breaker),
+}
+
+impl<L> SharedBreakers<L> {
+    pub fn new(ledger: L) -> Self {
+        Self {
+            ledger,
+            remembered: RefCell::default(),
+            blind_until: Cell::default(),
+            blind: RefCell::default(),
+        }
+    }
+
+    pub fn ledger(&self) -> &L {
+        &self.ledger
+    }
+
+    /// Why something was decided from memory since this was asked last; `None`: the ledger was there.
+    pub fn blindness(&self) -> Option<String> {
+        self.blind.borrow_mut().take()
+    }
+
+    /// The ledger did not answer a moment ago, and is not to be waited for.
+    fn is_blind(&self, now: OffsetDateTime) -> bool {
+        let is_blind = self.blind_until.get().is_some_and(|until| until > now);
+        if is_blind {
+            let cause = || "the ledger did not answer a moment ago".to_owned();
+            self.blind.borrow_mut().get_or_insert_with(cause);
+        }
+        is_blind
+    }
+
+    fn turn_blind(&self, fault: Fault, now: OffsetDateTime) {
+        self.blind_until.set(Some(now + BLIND));
+        *self.blind.borrow_mut() = Some(fault.message);
+    }
+
+    fn recall(&self, key: &str) -> Breaker {
+        let remembered = self.remembered.borrow();
+        remembered.get(key).map(|known| known.breaker.clone()).unwrap_or_default()
+    }
+
+    fn remember(&self, key: &str, breaker: &Breaker, now: OffsetDateTime) {
+        let known = Remembered { breaker: breaker.clone(), read_at: now };
+        self.remembered.borrow_mut().insert(key.to_owned(), known);
+    }
+}
+
+impl<L: ReadBreakers> SharedBreakers<L> {
+    /// The breakers of `keys`, in their order.
+    pub async fn breakers(&self, keys: &[String], now: OffsetDateTime) -> Vec<Breaker> {
+        if !self.is_fresh(keys, now) && !self.is_blind(now) {
+            match self.ledger.read(keys).await {
+                Ok(kept) => {
+                    let pairs = keys.iter().zip(&kept);
+                    pairs.for_each(|(key, kept)| self.remember(key, &kept.breaker, now));
+                }
+                Err(fault) => self.turn_blind(fault, now),
+            }
+        }
+        keys.iter().map(|key| self.recall(key)).collect()
+    }
+
+    fn is_fresh(&self, keys: &[String], now: OffsetDateTime) -> bool {
+        let remembered = self.remembered.borrow();
+        keys.iter().all(|key| remembered.get(key).is_some_and(|known| now - known.read_at < FRESH))
+    }
+
+    async fn kept(&self, key: &str) -> Result<StoredBreaker, Fault> {
+        let kept = self.ledger.read(std::slice::from_ref(&key.to_owned())).await?;
+        kept.into_iter().next().ok_or_else(|| Fault::internal("the ledger answered with nothing"))
+    }
+}
+
+/// Statistics. Without the ledger all targets are equally fast, or cold.
+impl<L> SharedBreakers<L> {
+    /// How long targets took over the last minutes, in the order of their keys.
+    pub async fn latencies(&self, keys: &[String], now: OffsetDateTime) -> Vec<Histogram>
+    where
+        L: ReadLatencies,
+    {
+        if self.is_blind(now) {
+            return Vec::new();
+        }
+        let read = self.ledger.latencies(keys, &slots(now)).await;
+        read.map_err(|fault| self.turn_blind(fault, now)).unwrap_or_default()
+    }
+
+    /// Whose prompt cache is warm, by key.
+    pub async fn warm(&self, cache: &str, now: OffsetDateTime) -> Vec<String>
+    where
+        L: ReadCaches,
+    {
+        if self.is_blind(now) {
+            return Vec::new();
+        }
+        let read = self.ledger.caches(cache).await;
+        let read = read.map_err(|fault| self.turn_blind(fault, now)).unwrap_or_default();
+        read.into_iter().filter(|(_, until)| *until > now).map(|(key, _)| key).collect()
+    }
+}
+
+impl<L: LogCall> SharedBreakers<L> {
+    /// Notes that a call begins, which is made all the same if that fails.
+    pub async fn log_call(&self, run: &RunRef, step: &StepRef, call: &LoggedCall) {
+        if let Err(fault) = self.ledger.log_call(run, step, call).await {
+            self.blind.borrow_mut().get_or_insert(fault.message);
+        }
+    }
+}
+
+impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
+    /// Stands for election as the one that probes an open target. Without the ledger it is an election
+    /// among the steps of this process.
+    pub async fn elect(
+        &self,
+        key: &str,
+        holder: &str,
+        now: OffsetDateTime,
+        lease: Duration,
+    ) -> Elected {
+        let mut is_mine = false;
+        let change = |breaker: &mut Breaker| {
+            is_mine = breaker.elect(holder, now, lease);
+            is_mine
+        };
+        let (mut breaker, is_settled) = self.change(key, now, change).await;
+        if !is_settled {
+            // Those who won the races are at it; whoever asks on must not find it due.
+            breaker.probe = Some(Probe { holder: String::new(), until: now + lease });
+            return Elected::Lost(breaker);
+        }
+        if is_mine { Elected::Mine } else { Elected::Lost(breaker) }
+    }
+
+    /// Takes a call into account.
+    pub async fn report(
+        &self,
+        key: &str,
+        report: &Report<'_>,
+        now: OffsetDateTime,
+        settings: &BreakerSettings,
+    ) {
+        self.change(key, now, |breaker| breaker.hear(report, now, settings)).await;
+    }
+
+    /// Reads, changes and writes until no other wrote in between. `change` is `false` for nothing to write, and
+    /// so is the answer when all races were lost: nothing has changed then.
+    async fn change(
+        &self,
+        key: &str,
+        now: OffsetDateTime,
+        mut change: impl FnMut(&mut Breaker) -> bool,
+    ) -> (Breaker, bool) {
+        if !self.is_blind(now) {
+            for _ in 0..RACES {
+                match self.try_once(key, now, &mut change).await {
+                    Ok(Some(changed)) => {
+                        self.remember(key, &changed, now);
+                        return (changed, true);
+                    }
+                    Ok(None) => {}
+                    Err(fault) => {
+                        self.turn_blind(fault, now);
+                        break;
+                    }
+                }
+            }
+        }
+        let mut breaker = self.recall(key);
+        let decides = self.is_blind(now);
+        if decides {
+            change(&mut breaker);
+            self.remember(key, &breaker, now);
+        }
+        (breaker, decides)
+    }
+
+    /// `None`: another wrote in between.
+    async fn try_once(
+        &self,
+        key: &str,
+        now: OffsetDateTime,
+        change: &mut impl FnMut(&mut Breaker) -> bool,
+    ) -> Result<Option<Breaker>, Fault> {
+        let mut kept = self.kept(key).await?;
+        if !change(&mut kept.breaker) {
+            return Ok(Some(kept.breaker));
+        }
+        let written = self.ledger.write(key, &kept, now).await?;
+        Ok(written.then_some(kept.breaker))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::ErrorName;
+    use crate::failover::breaker::tests::SETTINGS;
+    use crate::failover::breaker::{Signal, Status};
+    use crate::fakes::{MemoryHealth, now};
+    use time::macros::datetime;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+    const KEY: &str = "us-east-1#us.m";
+
+    fn fails(book: &SharedBreakers<impl ReadBreakers + WriteBreaker>, times: u32) {
+        let error = ErrorName::TargetUnavailable;
+        let signal = Signal::Failing { error, retry_after_s: None };
+        let report = Report { signal, started_at: NOW, probe: None };
+        for _ in 0..times {
+            now(book.report(KEY, &report, NOW, &SETTINGS));
+        }
+    }
+
+    fn standing(book: &SharedBreakers<impl ReadBreakers>, at: OffsetDateTime) -> Status {
+        now(book.breakers(&[KEY.to_owned()], at))[0].standing(at)
+    }
+
+    /// Two functions' processes with one ledger.
+    fn two(ledger: &MemoryHealth) -> [SharedBreakers<&MemoryHealth>; 2] {
+        [SharedBreakers::new(ledger), SharedBreakers::new(ledger)]
+    }
+
+    #[test]
+    fn what_one_process_reports_another_reads() {
+        let ledger = MemoryHealth::default();
+        let [one, other] = two(&ledger);
+        fails(&one, 2);
+        fails(&other, 1);
+        assert!(matches!(standing(&one, NOW + FRESH), Status::Open { .. }));
+    }
+
+    #[test]
+    fn a_write_that_lost_a_race_is_made_again_over_what_the_winner_wrote() {
+        let ledger = MemoryHealth::default();
+        let [one, _] = two(&ledger);
+        ledger.races.set(3);
+        fails(&one, 1);
+        assert_eq!(ledger.kept.borrow()[KEY].breaker.failures, 1);
+    }
+
+    #[test]
+    fn one_of_all_processes_is_elected() {
+        let ledger = MemoryHealth::default();
+        let [one, other] = two(&ledger);
+        fails(&one, 3);
+        let due = NOW + Duration::from_secs(5);
+        let lease = Duration::from_secs(25);
+        assert_eq!(now(one.elect(KEY, "one", due, lease)), Elected::Mine);
+        let Elected::Lost(breaker) = now(other.elect(KEY, "other", due, lease)) else { panic!() };
+        assert!(matches!(breaker.standing(due), Status::Probed { .. }));
+    }
+
+    /// Nobody is elected by a write that was never made.
+    #[test]
+    fn who_loses_every_race_is_not_elected() {
+        let ledger = MemoryHealth::default();
+        let [one, _] = two(&ledger);
+        fails(&one, 3);
+        ledger.races.set(RACES as u32);
+        let due = NOW + Duration::from_secs(5);
+        let elected = now(one.elect(KEY, "one", due, Duration::from_secs(25)));
+        let Elected::Lost(breaker) = elected else { panic!("{elected:?}") };
+        assert!(matches!(breaker.standing(due), Status::Probed { .. }));
+        assert_eq!(ledger.kept.borrow()[KEY].breaker.probe, None);
+    }
+
+    #[test]
+    fn what_was_just_read_is_not_read_again() {
+        let ledger = MemoryHealth::default();
+        let [one, _] = two(&ledger);
+        for millis in [0, 50, 99] {
+            standing(&one, NOW + Duration::from_millis(millis));
+        }
+        assert_eq!(ledger.reads.get(), 1);
+        standing(&one, NOW + Duration::from_millis(100));
+        assert_eq!(ledger.reads.get(), 2);
+    }
+
+    #[test]
+    fn without_the_ledger_it_goes_by_memory_and_says_so() {
+        let ledger = MemoryHealth::default();
+        let [one, _] = two(&ledger);
+        ledger.is_gone.set(true);
+        fails(&one, 3);
+        assert_eq!(one.blindness().as_deref(), Some("the ledger is unreachable on request"));
+        assert!(matches!(standing(&one, NOW), Status::Open { .. }));
+        let due = NOW + Duration::from_secs(6);
+        let lease = Duration::from_secs(25);
+        assert_eq!(now(one.elect(KEY, "one", due, lease)), Elected::Mine);
+        assert!(matches!(now(one.elect(KEY, "other", due, lease)), Elected::Lost(_)));
+        one.blindness();
+        ledger.is_gone.set(false);
+        assert_eq!(standing(&one, due + BLIND), Status::Closed, "the ledger knows of nothing");
+        assert_eq!(one.blindness(), None);
+    }
+}

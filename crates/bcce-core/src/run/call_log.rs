@@ -1,0 +1,64 @@
+//! Calls that were begun, noted in the ledger beside them: one that no artifact tells of was lost, with the
+//! function that made it.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::base::target::Target;
+use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
+use crate::run::artifact::StepRecord;
+
+/// What is known of a call before it is answered. Noted twice it is the same call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedCall {
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+    pub target: Target,
+}
+
+/// A call of a step, as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedStep {
+    pub step: String,
+    pub item: Option<u32>,
+    pub call: LoggedCall,
+}
+
+impl LoggedCall {
+    fn is(&self, attempt: &Attempt) -> bool {
+        self.started_at == attempt.started_at && self.target == attempt.target
+    }
+
+    /// What the call came to: nobody knows, and it may have been paid.
+    pub fn lost(&self) -> Attempt {
+        Attempt {
+            target: self.target.clone(),
+            kind: AttemptKind::First,
+            outcome: AttemptOutcome::Failed,
+            error: None,
+            message: None,
+            advice: None,
+            cause: None,
+            adapted: vec![],
+            retry_after_s: None,
+            started_at: self.started_at,
+            latency_ms: 0,
+            first_token_ms: None,
+            service_tier: None,
+            guardrail_origin: Vec::new(),
+            usage: None,
+            cost_usd: None,
+        }
+    }
+}
+
+impl LoggedStep {
+    /// None of the step_records tells of it.
+    pub fn is_lost<'a>(&self, step_records: impl IntoIterator<Item = &'a StepRecord>) -> bool {
+        let is_its = |step_record: &&StepRecord| {
+            step_record.step_id == self.step && step_record.item == self.item
+        };
+        let mut its = step_records.into_iter().filter(is_its);
+        !its.any(|step_record| step_record.attempts.iter().any(|attempt| self.call.is(attempt)))
+    }
+}

@@ -1,0 +1,171 @@
+//! An execution that was ended from outside: stopped by hand, timed out, killed by a limit. It sealed
+//! nothing, and its last calls may still be under way.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::base::error::Fault;
+use crate::base::limits::{INVOKE_SECONDS, PREPARE_SECONDS};
+use crate::run::ids::StepRef;
+use crate::run::plan::Plan;
+
+/// How an execution ended that did not seal its run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    pub status: ExecutionStatus,
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// As Step Functions or the machine named it.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// The machine's own text. Step Functions quotes the state in its own, which is left out.
+    #[serde(default)]
+    pub cause: Option<String>,
+}
+
+/// How Step Functions says that an execution ended badly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ExecutionStatus {
+    /// Stopped by hand.
+    Aborted,
+    Failed,
+    TimedOut,
+}
+
+/// A call that was under way may have been started a moment after the execution ended.
+const GRACE: Duration = Duration::from_secs(30);
+/// Between two looks, in seconds: a quarter of the time since the end, within these.
+const LOOKS_S: (u64, u64) = (2, 30);
+
+impl Ending {
+    /// Seconds until it is worth looking again; `None`: the run may be sealed.
+    ///
+    /// Ending an execution does not end its functions: a model that is being called answers, is paid, and
+    /// its answer is stored. A manifest that was sealed before would leave it out. So the wave that was
+    /// reached has to be over, or so much time gone that no function can be at work any more. It is the
+    /// first whose steps had not all answered when the execution ended: no later one was begun.
+    ///
+    /// `answered` tells when a step did.
+    pub fn wait_s(
+        &self,
+        plan: Option<&Plan>,
+        answered: impl Fn(&StepRef) -> Option<OffsetDateTime>,
+        failed: impl Fn(&StepRef) -> bool,
+        now: OffsetDateTime,
+    ) -> Option<u64> {
+        let mut waves = plan.map(|plan| plan.waves.iter()).unwrap_or_default();
+        let in_time = |step: &StepRef| answered(step).is_some_and(|at| at <= self.at);
+        let reached = waves.find(|wave| !wave.steps.iter().all(in_time));
+        let is_over = reached.is_none_or(|wave| {
+            wave.steps.iter().all(|step| answered(step).is_some() || failed(step))
+        });
+        // Before there is a plan, nothing is at work but what makes it.
+        let (is_over, longest) = match plan {
+            Some(_) => (is_over, INVOKE_SECONDS),
+            None => (!self.is_kill(), PREPARE_SECONDS),
+        };
+        let last = self.at + Duration::from_secs(longest) + GRACE;
+        if is_over || now >= last {
+            return None;
+        }
+        let since = (now - self.at).whole_seconds().max(0).unsigned_abs();
+        let left = (last - now).whole_seconds().unsigned_abs() + 1;
+        Some((since / 4).clamp(LOOKS_S.0, LOOKS_S.1).min(left))
+    }
+
+    /// Step Functions or a person ended it, at any state; else the machine itself, at its own Fail.
+    pub fn is_kill(&self) -> bool {
+        let ours = |error: &String| error.starts_with("Bcce.");
+        self.status != ExecutionStatus::Failed || !self.error.as_ref().is_some_and(ours)
+    }
+
+    pub fn fault(&self) -> Fault {
+        Fault::internal(match (self.status, &self.error, &self.cause) {
+            (ExecutionStatus::TimedOut, ..) => "the execution ran longer than it may".to_owned(),
+            (_, _, Some(cause)) if !self.is_kill() => cause.clone(),
+            (_, Some(error), _) => format!("the execution ended with {error}"),
+            (_, None, _) => "the execution ended without an error of ours".to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::policy::Policy;
+    use crate::run::plan::tests::plan;
+    use serde_json::json;
+    use time::macros::datetime;
+
+    const AT: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+
+    fn wait_s(answered: &[(&str, i64)], failed: &[&str], after: u64) -> Option<u64> {
+        let request = json!({ "workflow": "code-review", "inputs": { "diff": "+x" } });
+        let plan = plan(request, Policy::default()).unwrap();
+        let ending = Ending { status: ExecutionStatus::Aborted, at: AT, error: None, cause: None };
+        let at = |step: &StepRef| {
+            let (_, seconds) = answered.iter().find(|(id, _)| *id == step.step)?;
+            Some(AT + time::Duration::seconds(*seconds))
+        };
+        let failed = |step: &StepRef| failed.contains(&step.step.as_str());
+        ending.wait_s(Some(&plan), at, failed, AT + Duration::from_secs(after))
+    }
+
+    #[test]
+    fn a_wave_whose_steps_are_all_over_is_not_waited_for() {
+        let wave = [("summarise", -9), ("correctness", -2), ("security", 3)];
+        assert_eq!(wait_s(&wave, &["tests"], 5), None);
+        assert_eq!(wait_s(&wave, &[], 5), Some(2), "tests may still be under way");
+    }
+
+    #[test]
+    fn a_wave_that_was_not_begun_is_not_waited_for() {
+        assert_eq!(wait_s(&[("summarise", 3)], &[], 5), None, "it answered after the end");
+        assert_eq!(wait_s(&[("summarise", -1)], &[], 5), Some(2), "the next wave may have begun");
+    }
+
+    #[test]
+    fn nothing_is_waited_for_longer_than_a_function_can_run() {
+        assert_eq!(wait_s(&[], &[], 60), Some(15));
+        assert_eq!(wait_s(&[], &[], 929), Some(2));
+        assert_eq!(wait_s(&[], &[], 930), None);
+    }
+
+    #[test]
+    fn without_a_plan_it_is_the_planning_that_may_be_at_work() {
+        let wait_s = |status, error: Option<&str>, after| {
+            let error = error.map(str::to_owned);
+            let ending = Ending { status, at: AT, error, cause: None };
+            ending.wait_s(None, |_| None, |_| false, AT + Duration::from_secs(after))
+        };
+        assert_eq!(wait_s(ExecutionStatus::Aborted, None, 1), Some(2));
+        assert_eq!(wait_s(ExecutionStatus::Aborted, None, 90), None);
+        assert_eq!(wait_s(ExecutionStatus::Failed, Some("Bcce.Internal"), 1), None);
+    }
+
+    #[test]
+    fn only_a_fail_of_the_machines_own_is_no_kill() {
+        let ending = |status, error: Option<&str>| Ending {
+            status,
+            at: AT,
+            error: error.map(str::to_owned),
+            cause: Some("as it says".into()),
+        };
+        let own = ending(ExecutionStatus::Failed, Some("Bcce.NoTarget"));
+        assert!(!own.is_kill());
+        assert_eq!(own.fault().message, "as it says");
+        for (status, error) in [
+            (ExecutionStatus::Failed, Some("States.Runtime")),
+            (ExecutionStatus::Failed, None),
+            (ExecutionStatus::Aborted, Some("Bcce.NoTarget")),
+            (ExecutionStatus::TimedOut, None),
+        ] {
+            let ending = ending(status, error);
+            assert!(ending.is_kill(), "{ending:?}");
+            assert!(!ending.fault().message.contains("as it says"), "{ending:?}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The ids of a run and where its objects lie.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::base::digest::sha256_hex_of_fields;
+
+/// The workflow's share of a run id. With 1 + 32 hex and `-r<n>` it stays below the 80 characters of
+/// an execution name.
+const WORKFLOW_IN_RUN_ID: usize = 40;
+
+/// Ends the key of an answer. The end of a key says its kind, whatever a step is called: a permission is a pattern, whose
+/// `*` spans `/`, and a name has no dot.
+pub const ANSWER: &str = ".answer.json";
+
+/// Ends the key of a failure, for the same reason.
+pub const FAILURE: &str = ".failure.json";
+
+/// What has failed that often fails again. With two digits the name of an execution has room to spare.
+pub const MAX_ATTEMPTS: u32 = 99;
+
+/// `<workflow, cut to 40>-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`
+pub fn run_id(tenant: &str, workflow: &str, request_id: &str) -> String {
+    let hash = sha256_hex_of_fields(&[tenant, workflow, request_id]);
+    let cut: String = workflow.chars().take(WORKFLOW_IN_RUN_ID).collect();
+    format!("{cut}-{}", &hash[..32])
+}
+
+/// What an execution is started with. Deterministic: the same request gives the same bytes, so a
+/// second StartExecution of a running execution is answered as the first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRef {
+    pub version: u32,
+    pub run_id: String,
+    /// 1 for the first execution of a run, 2 for its first retry.
+    pub attempt_no: u32,
+    pub tenant: String,
+    pub workflow: String,
+    pub request_id: String,
+    /// The batch that it is an item of, which counts it and tells of it in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<ItemOf>,
+}
+
+impl RunRef {
+    pub fn first(tenant: &str, workflow: &str, request_id: &str) -> Self {
+        Self {
+            version: 1,
+            run_id: run_id(tenant, workflow, request_id),
+            attempt_no: 1,
+            tenant: tenant.to_owned(),
+            workflow: workflow.to_owned(),
+            request_id: request_id.to_owned(),
+            batch: None,
+        }
+    }
+
+    /// The retry after this attempt, by itself and no item of a batch; `None`: there were as many as a run may have.
+    pub fn retry(&self) -> Option<Self> {
+        let attempt_no = self.attempt_no + 1;
+        (attempt_no <= MAX_ATTEMPTS).then(|| Self { attempt_no, batch: None, ..self.clone() })
+    }
+
+    /// `<run id>`, and `<run id>-r2` for the first retry.
+    pub fn execution_name(&self) -> String {
+        match self.attempt_no {
+            1 => self.run_id.clone(),
+            n => format!("{}-r{n}", self.run_id),
+        }
+    }
+
+    pub fn prefix(&self) -> String {
+        run_prefix(&self.tenant, &self.run_id)
+    }
+
+    pub fn request_key(&self) -> String {
+        format!("{}request.json", self.prefix())
+    }
+
+    pub fn plan_key(&self) -> String {
+        format!("{}plan.json", self.prefix())
+    }
+
+    pub fn step_key(&self, step: &str, item: Option<u32>) -> String {
+        format!("{}steps/{}{ANSWER}", self.prefix(), step_path(step, item))
+    }
+
+    /// Below it lie the items of a step that fans out.
+    pub fn items_prefix(&self, step: &str) -> String {
+        format!("{}steps/{step}/", self.prefix())
+    }
+
+    /// Where the attempts of a step that failed are kept. Apart from `steps/`, which holds finished
+    /// steps only: a retry of the run must not take a failure for an answer.
+    pub fn failure_key(&self, step: &str, item: Option<u32>) -> String {
+        format!("{}{}{FAILURE}", self.failures_prefix(), step_path(step, item))
+    }
+
+    /// The same of the record that asked for it in a job, before a call did. In a listing it comes after the call's,
+    /// which is the one to be told of.
+    pub fn record_failure_key(&self, step: &str) -> String {
+        format!("{}{step}.record{FAILURE}", self.failures_prefix())
+    }
+
+    pub fn failures_prefix(&self) -> String {
+        format!("{}failures/{}/", self.prefix(), self.attempt_no)
+    }
+
+    pub fn manifest_key(&self) -> String {
+        format!("{}manifest-{}.json", self.prefix(), self.attempt_no)
+    }
+
+    pub fn signature_key(&self) -> String {
+        format!("{}.sig", self.manifest_key())
+    }
+}
+
+/// `runs/<tenant>/<run id>/`
+pub fn run_prefix(tenant: &str, run_id: &str) -> String {
+    format!("runs/{tenant}/{run_id}/")
+}
+
+fn step_path(step: &str, item: Option<u32>) -> String {
+    match item {
+        None => step.to_owned(),
+        Some(n) => format!("{step}/{n}"),
+    }
+}
+
+/// The batch that a run is an item of: it counts there when it ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemOf {
+    pub batch_id: String,
+    pub attempt_no: u32,
+}
+
+/// A run under way: what the state machine's `$run` holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    #[serde(flatten)]
+    pub reference: RunRef,
+    pub execution_arn: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+}
+
+impl std::ops::Deref for Run {
+    type Target = RunRef;
+    fn deref(&self) -> &RunRef {
+        &self.reference
+    }
+}
+
+/// One step execution of a wave, as the state machine passes it around.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRef {
+    pub step: String,
+    /// Position in the list a step fans out over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<u32>,
+    /// Name of the plan's route the step takes.
+    pub route: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_ids_are_stable_and_fit_an_execution_name() {
+        let run = RunRef::first("default", "explain", "42");
+        // printf 'default\0explain\00042' | sha256sum | cut -c1-32
+        assert_eq!(run.run_id, "explain-f7ba4ad77505bd08f0457f0dca60c468");
+        let long = RunRef { attempt_no: 99, ..RunRef::first("t", &"w".repeat(64), "x") };
+        assert!(long.execution_name().len() <= 80, "{}", long.execution_name());
+    }
+
+    #[test]
+    fn a_run_has_an_end_of_retries() {
+        let first = RunRef::first("default", "explain", "42");
+        assert_eq!(first.retry().unwrap().execution_name(), format!("{}-r2", first.run_id));
+        assert_eq!(RunRef { attempt_no: MAX_ATTEMPTS, ..first }.retry(), None);
+    }
+
+    #[test]
+    fn the_end_of_a_key_says_its_kind_whatever_a_step_is_called() {
+        let run = RunRef::first("steps", "manifest-1", "42");
+        for step in ["plan", "request", "manifest-1", "steps", "failures"] {
+            for key in [run.step_key(step, None), run.step_key(step, Some(0))] {
+                assert!(key.ends_with(".answer.json"), "{key}");
+            }
+            let (call, record) = (run.failure_key(step, None), run.record_failure_key(step));
+            assert!(call.ends_with(".failure.json") && record.ends_with(".failure.json"));
+            assert!(call < record, "a listing has the record's failure after the call's");
+        }
+    }
+
+    #[test]
+    fn keys_of_a_retry_share_the_run_and_part_at_the_manifest() {
+        let first = RunRef::first("default", "explain", "42");
+        let retry = RunRef { attempt_no: 2, ..first.clone() };
+        assert_eq!(first.step_key("a", Some(3)), retry.step_key("a", Some(3)));
+        assert!(retry.manifest_key().ends_with("/manifest-2.json"));
+        assert!(retry.failure_key("a", None).ends_with("/failures/2/a.failure.json"));
+        assert!(retry.execution_name().ends_with("-r2"));
+    }
+}

@@ -1,0 +1,162 @@
+//! Each step of the plan, as a manifest sums it up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::Fault;
+use crate::base::json::is_zero;
+use crate::call::attempt::{Attempt, Totals};
+use crate::config::template::Step;
+use crate::run::artifact::{StepFailure, StepStatus};
+use crate::run::ids::{Run, StepRef};
+use crate::run::manifest::Evidence;
+use crate::run::manifest::lost::Lost;
+use crate::run::plan::Plan;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepSummary {
+    pub id: String,
+    pub status: StepStatus,
+    /// Calls made for it, over all its items.
+    pub attempts: u64,
+    /// Calls beside those whose function ended before it could tell of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_calls: u64,
+    /// Answers of it that `max_tokens` cut, over all its items.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub truncated: u64,
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// Of a step that fans out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<ItemsSummary>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Fault>,
+}
+
+/// How the items of a step that fans out went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ItemsSummary {
+    pub planned: usize,
+    pub answered: usize,
+    /// In the order of the list.
+    pub failed: Vec<ItemFault>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ItemFault {
+    /// Position in the list, from 0.
+    pub item: u32,
+    pub status: StepStatus,
+    pub error: Fault,
+}
+
+/// A step that ended otherwise than SUCCEEDED, as the state machine saw it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepFault {
+    #[serde(flatten)]
+    pub step: StepRef,
+    pub status: StepStatus,
+    pub error: Fault,
+}
+
+pub(super) fn of(evidence: &Evidence<'_>, lost: &[Lost]) -> Vec<StepSummary> {
+    let Some(plan) = evidence.plan else { return Vec::new() };
+    plan.steps.iter().map(|step| summary(evidence, lost, plan, step)).collect()
+}
+
+/// Key of the run's answer, or the prefix of its items.
+pub(super) fn result(run: &Run, plan: &Plan, steps: &[StepSummary]) -> Option<String> {
+    let summary = steps.iter().find(|step| step.id == plan.result)?;
+    let key = match summary.items {
+        Some(_) => run.items_prefix(&plan.result),
+        None => run.step_key(&plan.result, None),
+    };
+    (summary.status == StepStatus::Succeeded).then_some(key)
+}
+
+fn summary(evidence: &Evidence<'_>, lost: &[Lost], plan: &Plan, step: &Step) -> StepSummary {
+    let failures: Vec<_> =
+        evidence.failures.iter().filter(|f| f.record.step_id == step.id).collect();
+    let answers: Vec<_> =
+        evidence.answers.iter().filter(|answer| answer.step_id == step.id).collect();
+    let faults = faults(evidence, &failures, &step.id);
+    let items = plan.items(step).map(|items| items.len());
+    let error = match items {
+        Some(planned) => of_items(&faults, planned),
+        None => faults.first().map(|fault| fault.error.clone()),
+    };
+    let (status, error) = match faults.first() {
+        _ if answers.len() == items.unwrap_or(1) => (StepStatus::Succeeded, None),
+        Some(first) => (first.status, error),
+        None => (StepStatus::Skipped, None),
+    };
+    let answered = answers.len();
+    let truncated = answers.iter().filter(|answer| answer.truncated).count();
+    let step_records =
+        answers.into_iter().map(|answer| &answer.record).chain(failures.iter().map(|f| &f.record));
+    let attempts: Vec<&Attempt> =
+        step_records.flat_map(|step_record| &step_record.attempts).collect();
+    let lost: Vec<&Attempt> =
+        lost.iter().filter(|lost| lost.step == step.id).map(|lost| &lost.attempt).collect();
+    StepSummary {
+        id: step.id.clone(),
+        status,
+        attempts: attempts.len() as u64,
+        lost_calls: lost.len() as u64,
+        truncated: truncated as u64,
+        totals: Totals::of(attempts.into_iter().chain(lost)),
+        items: items.map(|planned| ItemsSummary { planned, answered, failed: faults }),
+        error,
+    }
+}
+
+/// What failed of a step, by item: with an artifact, or without one because it broke on our side.
+fn faults(evidence: &Evidence<'_>, failures: &[&StepFailure], id: &str) -> Vec<ItemFault> {
+    let fault = |item: Option<u32>, status, error: &Fault| {
+        (item, ItemFault { item: item.unwrap_or(0), status, error: error.clone() })
+    };
+    let failed = failures.iter().map(|f| fault(f.record.item, f.status, &f.error));
+    let broken = evidence.broken.iter().filter(|broken| broken.step.step == id);
+    let broken = broken.map(|broken| fault(broken.step.item, broken.status, &broken.error));
+    let answered: BTreeSet<Option<u32>> =
+        evidence.answers.iter().filter(|a| a.step_id == id).map(|a| a.item).collect();
+    let mut faults = BTreeMap::new();
+    for (item, fault) in failed.chain(broken).filter(|(item, _)| !answered.contains(item)) {
+        faults.entry(item).or_insert(fault);
+    }
+    faults.into_values().collect()
+}
+
+/// Items that an error message names; the summary has them all.
+const ITEMS_TOLD: usize = 5;
+
+/// One error for all items that failed, under the name of the first.
+fn of_items(faults: &[ItemFault], planned: usize) -> Option<Fault> {
+    let first = faults.first()?;
+    let reported = faults.iter().take(ITEMS_TOLD);
+    let reported: Vec<String> =
+        reported.map(|fault| format!("item {}: {}", fault.item, fault.error)).collect();
+    let more = match faults.len().saturating_sub(ITEMS_TOLD) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let count = faults.len();
+    let message = format!("{count} of {planned} items failed: {}{more}", reported.join("; "));
+    Some(Fault::new(first.error.name, message))
+}
+
+pub(super) fn first_error(steps: &[StepSummary]) -> Option<Fault> {
+    let (id, error) = steps.iter().find_map(|step| Some((&step.id, step.error.as_ref()?)))?;
+    Some(Fault::new(error.name, format!("step {id}: {}", error.message)))
+}
+
+/// A run that is over without an error and without all its answers: the machine ended early.
+pub(super) fn unfinished(plan: Option<&Plan>, steps: &[StepSummary]) -> Option<Fault> {
+    if plan.is_none() {
+        return Some(Fault::internal("the run ended before it had a plan"));
+    }
+    let skipped = steps.iter().find(|step| step.status != StepStatus::Succeeded)?;
+    Some(Fault::internal(format!("the run ended before step {} was done", skipped.id)))
+}

@@ -1,0 +1,26 @@
+//! The `requestMetadata` of a step execution.
+
+use std::collections::BTreeMap;
+
+use crate::call::metadata as service_metadata;
+use crate::config::template::Step;
+use crate::run::ids::RunRef;
+use crate::run::plan::Plan;
+
+/// `requestMetadata` of a step execution.
+pub fn metadata(
+    plan: &Plan,
+    run: &RunRef,
+    step: &Step,
+    item: Option<u32>,
+) -> BTreeMap<String, String> {
+    let ours = [
+        ("run_id", &run.run_id),
+        ("workflow", &run.workflow),
+        ("step", &step.id),
+        ("tenant", &run.tenant),
+    ];
+    let ours = ours.map(|(name, value)| (name.to_owned(), value.clone()));
+    let item = item.map(|item| ("item".to_owned(), item.to_string()));
+    service_metadata::of(&plan.tags, ours.into_iter().chain(item))
+}

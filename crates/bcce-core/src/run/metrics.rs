@@ -1,0 +1,86 @@
+//! A run's metrics, by the workflow, by the model with its region, and what an alarm needs.
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use serde_json::{Value, json};
+
+use crate::base::emf;
+use crate::run::manifest::{Manifest, UsageLine};
+use crate::run::notice::RunStatus;
+
+/// A line for each of its metrics' dimensions.
+pub fn of_run(environment: &str, manifest: &Manifest) -> Vec<String> {
+    let run = run(environment, manifest);
+    let calls = manifest.usage_by_model.iter().map(|line| calls(environment, manifest, line));
+    std::iter::once(run).chain(calls).chain(rejected(environment, manifest)).collect()
+}
+
+/// What an alarm can be set on before anybody knows which target it will be.
+fn rejected(environment: &str, manifest: &Manifest) -> Option<String> {
+    let rejected: u64 = manifest.usage_by_model.iter().map(|line| line.rejected_calls).sum();
+    let metrics = [("RejectedCalls", "Count", json!(rejected))];
+    (rejected > 0).then(|| document(manifest, &[("Environment", environment)], &metrics))
+}
+
+fn run(environment: &str, manifest: &Manifest) -> String {
+    let totals = &manifest.totals;
+    let is = |status| json!(u8::from(manifest.status == status));
+    let seconds = (manifest.ended_at - manifest.started_at).as_seconds_f64();
+    // A run without a template was refused before it had a plan. Its workflow is a sender's word, and each distinct one
+    // would be a metric that is billed.
+    let workflow =
+        manifest.template_sha256.as_ref().map(|_| ("Workflow", manifest.workflow.as_str()));
+    let dimensions: Vec<_> =
+        std::iter::once(("Environment", environment)).chain(workflow).collect();
+    let metrics = [
+        ("RunsSucceeded", "Count", is(RunStatus::Succeeded)),
+        ("RunsFailed", "Count", is(RunStatus::Failed)),
+        ("RunsCancelled", "Count", is(RunStatus::Cancelled)),
+        ("RunDuration", "Seconds", json!(seconds)),
+        ("RunPricedCost", "None", usd(totals.known_cost())),
+    ];
+    document(manifest, &dimensions, &metrics)
+}
+
+fn calls(environment: &str, manifest: &Manifest, line: &UsageLine) -> String {
+    let dimensions =
+        [("Environment", environment), ("Region", &line.region), ("Model", &line.model_id)];
+    let usage = line.totals.known_usage();
+    let metrics = [
+        ("Calls", "Count", json!(line.calls)),
+        ("FailedCalls", "Count", json!(line.failed_calls)),
+        ("RejectedCalls", "Count", json!(line.rejected_calls)),
+        ("UnknownUsageCalls", "Count", json!(line.unknown_calls)),
+        ("LostCalls", "Count", json!(line.lost_calls)),
+        ("UnpricedCalls", "Count", json!(line.unpriced_calls)),
+        ("InputTokens", "Count", json!(usage.input_tokens)),
+        ("OutputTokens", "Count", json!(usage.output_tokens)),
+        ("CacheReadTokens", "Count", json!(usage.cache_read_tokens)),
+        (
+            "CacheWriteTokens",
+            "Count",
+            json!(usage.cache_write_5m_tokens + usage.cache_write_1h_tokens),
+        ),
+        ("PricedCost", "None", usd(line.totals.known_cost())),
+    ];
+    document(manifest, &dimensions, &metrics)
+}
+
+/// The cost that is known; `UnpricedCalls` says how many calls are missing in it. CloudWatch takes doubles
+/// only, the exact figure is in the ledger.
+fn usd(amount: Decimal) -> Value {
+    json!(amount.to_f64().unwrap_or_default())
+}
+
+fn document(
+    manifest: &Manifest,
+    dimensions: &[(&str, &str)],
+    metrics: &[(&str, &str, Value)],
+) -> String {
+    let properties = [
+        ("run_id", json!(manifest.run_id)),
+        ("tenant", json!(manifest.tenant)),
+        ("status", json!(manifest.status)),
+    ];
+    emf::document(manifest.ended_at, dimensions, metrics, &properties)
+}

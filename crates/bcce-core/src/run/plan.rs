@@ -1,0 +1,314 @@
+//! The plan: request, template and configuration resolved and frozen before the first call. What a
+//! run will do is decided here once and can be read later.
+
+#[cfg(test)]
+mod admission_tests;
+pub mod estimate; // what a run of it would use and cost
+mod routes; // what the decisions of its steps depend on
+#[cfg(test)]
+pub mod tests;
+pub mod tokens; // how long a prompt is, about
+pub mod worst; // what a run may cost at most
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::{Date, OffsetDateTime};
+
+use self::worst::WorstCase;
+use crate::base::error::{ErrorName, Fault, Problems};
+use crate::base::limits::MAX_STEPS;
+use crate::base::target::Target;
+use crate::base::usage::Usage;
+use crate::config::admission::Sender;
+use crate::config::configuration::Configuration;
+use crate::config::models::{Model, Takes};
+use crate::config::pricing::{PriceRow, PriceRows};
+use crate::config::routing::Retries;
+use crate::config::template::{Step, Template};
+use crate::document::inputs;
+use crate::failover::route::Route;
+use crate::run::ids::StepRef;
+use crate::run::request::StoredRequest;
+
+/// `plan.json`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub version: u32,
+    pub run_id: String,
+    pub tenant: String,
+    pub workflow: String,
+    pub template_sha256: String,
+    pub policy_sha256: String,
+    pub prices_date: Date,
+    /// With their defaults.
+    pub inputs: Map<String, Value>,
+    pub tags: BTreeMap<String, String>,
+    /// The step whose output is the run's answer.
+    pub result: String,
+    /// Longest time of an execution of this plan, in seconds.
+    pub timeout: u64,
+    pub steps: Vec<Step>,
+    pub waves: Vec<Wave>,
+    /// By name: the model alias, or `<alias>@<step>` where a step's route is its own.
+    pub routes: BTreeMap<String, Route>,
+    /// Settings that the targets of the models take, by alias, in the order of their routes' targets.
+    pub takes: BTreeMap<String, Vec<Takes>>,
+    /// Prices of each target's model, its profile's factor included. Missing: not in the price file. All rows,
+    /// because a run may call on another day than the one it was planned on, and a plan knows no day.
+    pub prices: BTreeMap<String, PriceRows>,
+    /// What a run may cost at most. A plan of an earlier version has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_case: Option<WorstCase>,
+}
+
+/// Step executions that run side by side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Wave {
+    pub steps: Vec<StepRef>,
+}
+
+/// What a plan is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    pub request: &'a StoredRequest,
+    pub configuration: &'a Configuration,
+    pub retries: Retries,
+}
+
+/// Why there is no plan, all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Fields of the request or of the configuration that are wrong.
+    pub wrong: Problems,
+    /// What policy forbids.
+    pub forbidden: Problems,
+    /// A worst case above its ceiling.
+    pub unaffordable: Problems,
+}
+
+impl From<Problems> for Refused {
+    fn from(wrong: Problems) -> Self {
+        Self { wrong, ..Self::default() }
+    }
+}
+
+/// `Bcce.InvalidRequest` if anything is wrong, or else `Bcce.PolicyViolation`, or else `Bcce.BudgetExceeded`; the message
+/// has all.
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Self {
+        let name = match (refused.wrong.is_empty(), refused.forbidden.is_empty()) {
+            (false, _) => ErrorName::InvalidRequest,
+            (_, false) => ErrorName::PolicyViolation,
+            _ => ErrorName::BudgetExceeded,
+        };
+        let mut all = refused.wrong;
+        all.extend(refused.forbidden);
+        all.extend(refused.unaffordable);
+        Fault { name, ..all.into() }
+    }
+}
+
+impl Plan {
+    /// # Errors
+    /// Everything that is wrong and everything that is forbidden.
+    pub fn resolve(sources: &Sources<'_>) -> Result<Self, Refused> {
+        let (request, configuration) = (sources.request, sources.configuration);
+        let (inputs, wrong) = checked_inputs(sources);
+        let mut refused = Refused::from(wrong);
+        let template = with_model(&configuration.template, request.model.as_deref());
+        refused.wrong.extend(check_models(sources, &template.steps));
+        refused.wrong.extend(check_executions(&template.steps, &inputs));
+        let sender = Sender {
+            tenant: &request.tenant,
+            model: request.model.as_deref(),
+            tags: &request.tags,
+        };
+        refused.forbidden.extend(configuration.check_sender(&sender));
+        refused.forbidden.extend(check_policy(sources, &template.steps));
+        if refused != Refused::default() {
+            return Err(refused);
+        }
+        let waves = waves(sources, &template, &inputs)?;
+        let executions = waves.iter().map(|wave| wave.steps.len()).sum();
+        let steps = template.steps;
+        let routes = routes::of(sources, &steps, &inputs, executions);
+        let targets = routes.values().flat_map(|route: &Route| &route.targets);
+        let targets = targets.map(|listed| &listed.target);
+        let takes = steps
+            .iter()
+            .filter_map(|step| Some((step.model.clone(), model(sources, step)?.taken())));
+        let prices = targets
+            .filter_map(|t| Some((t.model_id.clone(), configuration.prices.of(&t.model_id)?)));
+        let mut plan = Self {
+            version: 1,
+            run_id: request.run().run_id,
+            tenant: request.tenant.clone(),
+            workflow: request.workflow.clone(),
+            template_sha256: configuration.template_sha256.clone(),
+            policy_sha256: configuration.policy_sha256.clone(),
+            prices_date: configuration.prices.date,
+            inputs,
+            tags: request.tags.clone(),
+            result: configuration.template.result().unwrap_or_default().to_owned(),
+            timeout: configuration.template.timeout,
+            waves,
+            takes: takes.collect(),
+            prices: prices.collect(),
+            routes,
+            steps,
+            worst_case: None,
+        };
+        let worst = plan.compute_worst_case();
+        let unaffordable = worst.check_run(&configuration.policy);
+        if !unaffordable.is_empty() {
+            return Err(Refused { unaffordable, ..Refused::default() });
+        }
+        plan.worst_case = Some(worst);
+        Ok(plan)
+    }
+
+    pub fn step(&self, id: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// Returns what a target accepts for `step`, whose calls go by `route`.
+    pub fn takes(&self, step: &Step, route: &Route, target: &Target) -> Option<&Takes> {
+        let at = route.targets.iter().position(|listed| listed.target == *target)?;
+        self.takes.get(&step.model)?.get(at)
+    }
+
+    /// Returns the cost of a call that started at `at` and used `usage`, or `None` if its price on that day is
+    /// not known. What used nothing costs nothing.
+    pub fn cost(&self, model_id: &str, at: OffsetDateTime, usage: &Usage) -> Option<Decimal> {
+        self.cost_by(PriceRow::cost, model_id, at, usage)
+    }
+
+    /// The same for a record of a job that started at `at`.
+    pub fn batch_cost(&self, model_id: &str, at: OffsetDateTime, usage: &Usage) -> Option<Decimal> {
+        self.cost_by(PriceRow::batch_cost, model_id, at, usage)
+    }
+
+    fn cost_by(
+        &self,
+        cost: fn(&PriceRow, &Usage) -> Decimal,
+        model_id: &str,
+        at: OffsetDateTime,
+        usage: &Usage,
+    ) -> Option<Decimal> {
+        if *usage == Usage::default() {
+            return Some(Decimal::ZERO);
+        }
+        Some(cost(self.prices.get(model_id)?.at(at)?, usage))
+    }
+
+    /// The list that a step fans out over; `None`: it does not.
+    pub fn items(&self, step: &Step) -> Option<&Vec<Value>> {
+        items(step, &self.inputs)
+    }
+}
+
+fn items<'a>(step: &Step, inputs: &'a Map<String, Value>) -> Option<&'a Vec<Value>> {
+    static NONE: Vec<Value> = Vec::new();
+    // An optional list that is not given has no items.
+    step.list().map(|name| inputs.get(name).and_then(Value::as_array).unwrap_or(&NONE))
+}
+
+/// The inputs with their defaults, as far as they are right, and what is wrong with them.
+fn checked_inputs(sources: &Sources<'_>) -> (Map<String, Value>, Problems) {
+    let mut problems = Problems::default();
+    let template = &sources.configuration.template;
+    let (name, workflow) = (&template.name, &sources.request.workflow);
+    let cause = format!("the template of {workflow} is named {name}");
+    problems.check(name == workflow, "name", cause);
+    match inputs::resolve(&template.inputs, &sources.request.inputs) {
+        Ok(inputs) => (inputs, problems),
+        Err(more) => {
+            problems.extend(more);
+            (sources.request.inputs.clone(), problems)
+        }
+    }
+}
+
+/// The template with the request's model in the place of every step's own.
+pub fn with_model(template: &Template, model: Option<&str>) -> Template {
+    let mut template = template.clone();
+    if let Some(model) = model {
+        template.steps.iter_mut().for_each(|step| step.model = model.to_owned());
+    }
+    template
+}
+
+/// Models that are not there, or do not take what a step asks for. The request's own is told once and
+/// not for every step.
+fn check_models(sources: &Sources<'_>, steps: &[Step]) -> Problems {
+    let models = &sources.configuration.models;
+    match &sources.request.model {
+        Some(model) if !models.models.contains_key(model) => {
+            Problems::one("model", models.unknown(model))
+        }
+        _ => models.check_steps(steps),
+    }
+}
+
+/// A run has so many step executions at most, and the lists of its inputs decide how many it has.
+fn check_executions(steps: &[Step], inputs: &Map<String, Value>) -> Problems {
+    let mut problems = Problems::default();
+    let counts = steps.iter().map(|step| items(step, inputs).map_or(1, Vec::len));
+    let total: usize = counts.sum();
+    let lists: BTreeSet<&str> = steps.iter().filter_map(Step::list).collect();
+    for list in lists.into_iter().filter(|_| total > MAX_STEPS) {
+        let items = inputs.get(list).and_then(Value::as_array).map_or(0, Vec::len);
+        let cause = format!(
+            "has {items} items, with which the run has {total} step executions; the most is {MAX_STEPS}"
+        );
+        problems.add(format!("inputs.{list}"), cause);
+    }
+    problems
+}
+
+/// A model all of whose targets are forbidden, a tag that is missing.
+fn check_policy(sources: &Sources<'_>, steps: &[Step]) -> Problems {
+    let policy = &sources.configuration.policy;
+    let mut forbidden = Problems::default();
+    for tag in policy.missing_tags(&sources.request.tags) {
+        forbidden.add(format!("tags.{tag}"), "is required by policy");
+    }
+    for step in steps {
+        let reasons = model(sources, step).and_then(|model| policy.forbids_all(model.targets()));
+        if let Some(reasons) = reasons {
+            let cause = format!("no target of {} is allowed ({reasons})", step.model);
+            forbidden.add(format!("steps.{}.model", step.id), cause);
+        }
+    }
+    forbidden
+}
+
+/// A plan that is made has a model for each step: `check_models`.
+fn model<'a>(sources: &Sources<'a>, step: &Step) -> Option<&'a Model> {
+    sources.configuration.models.models.get(&step.model)
+}
+
+/// A step that fans out is there once per item, and one over an empty list not at all.
+fn waves(
+    sources: &Sources<'_>,
+    template: &Template,
+    inputs: &Map<String, Value>,
+) -> Result<Vec<Wave>, Problems> {
+    let execution = |step: &Step, item| StepRef {
+        step: step.id.clone(),
+        item,
+        route: routes::name(sources, step),
+    };
+    let executions = |step: &&Step| -> Vec<StepRef> {
+        match items(step, inputs) {
+            None => vec![execution(step, None)],
+            Some(items) => (0..items.len() as u32).map(|n| execution(step, Some(n))).collect(),
+        }
+    };
+    let waves = template.waves()?;
+    let waves = waves.iter().map(|wave| Wave { steps: wave.iter().flat_map(executions).collect() });
+    Ok(waves.filter(|wave| !wave.steps.is_empty()).collect())
+}

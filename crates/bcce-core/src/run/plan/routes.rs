@@ -1,0 +1,95 @@
+//! The routes of a plan: what the decisions of its steps depend on.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::base::digest::sha256_hex;
+use crate::config::models::{Model, RouteTarget};
+use crate::config::routing::{Routing, Strategy};
+use crate::config::template::Step;
+use crate::failover::route::{Cached, Expected, Route};
+use crate::run::history;
+use crate::run::plan::tokens::BYTES_PER_TOKEN;
+use crate::run::plan::{Sources, model, tokens};
+
+/// The model's alias, or `<alias>@<step>` where the route is the step's own: it changes the routing, or what
+/// it costs decides.
+pub(super) fn name(sources: &Sources<'_>, step: &Step) -> String {
+    let changed = step.routing != Default::default();
+    let by_cost = model(sources, step)
+        .is_some_and(|model| routing(sources, step, model).strategy == Strategy::Cost);
+    match changed || by_cost {
+        true => format!("{}@{}", step.model, step.id),
+        false => step.model.clone(),
+    }
+}
+
+pub(super) fn of(
+    sources: &Sources<'_>,
+    steps: &[Step],
+    inputs: &Map<String, Value>,
+    executions: usize,
+) -> BTreeMap<String, Route> {
+    let route = |step: &Step, model: &Model| {
+        let routing = routing(sources, step, model);
+        let by_cost = routing.strategy == Strategy::Cost;
+        Route {
+            targets: targets(sources, model, by_cost),
+            policy: sources.configuration.policy.of_targets(),
+            rounds: history::rounds(executions),
+            patience: Some(platform(sources, model).timeouts),
+            expected: by_cost.then(|| expected(sources, step, steps, inputs)),
+            routing,
+        }
+    };
+    let routes = steps
+        .iter()
+        .filter_map(|step| Some((name(sources, step), route(step, model(sources, step)?))));
+    routes.collect()
+}
+
+/// What the platform team says of a model, before workflow and step change it.
+fn platform(sources: &Sources<'_>, model: &Model) -> Routing {
+    sources.configuration.routing.retried(sources.retries).with(&model.routing)
+}
+
+fn routing(sources: &Sources<'_>, step: &Step, model: &Model) -> Routing {
+    platform(sources, model).with(&sources.configuration.template.routing).with(&step.routing)
+}
+
+fn targets(sources: &Sources<'_>, model: &Model, priced: bool) -> Vec<RouteTarget> {
+    let prices = &sources.configuration.prices;
+    let targets = model.targets.iter().map(|listed| RouteTarget {
+        target: listed.target.clone(),
+        priority: listed.priority,
+        weight: listed.weight,
+        prices: prices.of(&listed.target.model_id).filter(|_| priced),
+        context_tokens: model.takes.with(&listed.takes).context_tokens,
+    });
+    targets.collect()
+}
+
+/// Tokens of the templates, of what they name and of the answers they need; and the most that may come back. What
+/// they cost is only compared with other targets' for the same request.
+fn expected(
+    sources: &Sources<'_>,
+    step: &Step,
+    steps: &[Step],
+    inputs: &Map<String, Value>,
+) -> Expected {
+    let cached = step.cache.zip(step.system.as_ref()).map(|(lasts, system)| {
+        let template = &sources.configuration.template_sha256;
+        let key = sha256_hex(format!("{template} {}", step.id).as_bytes());
+        Cached { key, tokens: system.len() as u64 / BYTES_PER_TOKEN, lasts }
+    });
+    let system = step.system.as_deref().filter(|_| cached.is_none());
+    let templates = [Some(step.prompt.as_str()), system].into_iter().flatten();
+    let needed = steps.iter().filter(|other| step.needs.contains(&other.id));
+    let answers: u64 = needed.map(|step| u64::from(step.answer_tokens())).sum();
+    Expected {
+        input_tokens: tokens::of(templates, step, inputs) + answers,
+        output_tokens: u64::from(step.answer_tokens()),
+        cached,
+    }
+}

@@ -1,0 +1,173 @@
+use super::*;
+use crate::config::policy::Policy;
+use crate::config::routing::Routing;
+use crate::document::{Document, from_yaml};
+use crate::run::request::Request;
+use serde_json::json;
+
+const MODELS: &str = include_str!("../../../../../infra/config/dev/models.yaml");
+const PRICES: &str = include_str!("../../../../../infra/config/dev/prices.yaml");
+const WORKFLOW: &str = include_str!("../../../../../infra/config/dev/workflows/code-review.yaml");
+
+pub fn plan(request: Value, policy: Policy) -> Result<Plan, Fault> {
+    of(WORKFLOW, request, policy)
+}
+
+pub fn of(template: &str, request: Value, policy: Policy) -> Result<Plan, Fault> {
+    retried(template, request, policy, Retries::default())
+}
+
+fn retried(
+    template: &str,
+    request: Value,
+    policy: Policy,
+    retries: Retries,
+) -> Result<Plan, Fault> {
+    fn read<T: Document>(yaml: &str) -> T {
+        from_yaml(yaml).finished().unwrap()
+    }
+    let request = Request::parse(&request.to_string()).unwrap();
+    let configuration = Configuration {
+        template: read(template),
+        template_sha256: "t".into(),
+        models: read(MODELS),
+        routing: Routing::default(),
+        policy,
+        policy_sha256: "p".into(),
+        prices: read(PRICES),
+    };
+    let request = StoredRequest::new(request, "default", "m-1");
+    let sources = Sources { request: &request, configuration: &configuration, retries };
+    Plan::resolve(&sources).map_err(Fault::from)
+}
+
+fn review() -> Value {
+    json!({ "workflow": "code-review", "inputs": { "diff": "+x" } })
+}
+
+#[test]
+fn a_code_review_is_three_waves_over_priced_targets() {
+    let plan = plan(review(), Policy::default()).unwrap();
+    let waves: Vec<usize> = plan.waves.iter().map(|wave| wave.steps.len()).collect();
+    assert_eq!(waves, [1, 3, 1]);
+    for (name, route) in &plan.routes {
+        assert!(route.targets.len() >= 2, "{name} has nowhere to fail over to");
+        let mut targets = route.targets.iter().map(|listed| &listed.target);
+        assert!(targets.all(|target| plan.prices.contains_key(&target.model_id)));
+    }
+    assert_eq!(plan.result, "verdict");
+}
+
+#[test]
+fn the_requests_model_takes_the_place_of_all() {
+    let mut request = review();
+    request["model"] = json!("opus");
+    let listed = WORKFLOW.replace("timeout:", "request_models: [opus]\ntimeout:");
+    let plan = of(&listed, request, Policy::default()).unwrap();
+    assert_eq!(plan.routes.keys().collect::<Vec<_>>(), ["opus"]);
+    let steps = plan.waves.iter().flat_map(|wave| &wave.steps);
+    assert!(steps.map(|step| &step.route).all(|route| route == "opus"));
+}
+
+#[test]
+fn a_wrong_request_is_reported_by_field_before_any_call() {
+    let mut request = review();
+    request["model"] = json!("gpt");
+    let fault = plan(request, Policy::default()).unwrap_err();
+    assert_eq!(fault.name, ErrorName::InvalidRequest);
+    assert!(fault.message.contains("there is no model gpt; there are:"), "{fault}");
+    let fault = plan(json!({ "workflow": "code-review" }), Policy::default()).unwrap_err();
+    assert_eq!(fault.to_string(), "Bcce.InvalidRequest: inputs.diff: is required");
+}
+
+#[test]
+fn what_policy_forbids_is_refused_with_the_reasons() {
+    let policy = Policy {
+        allowed_regions: vec!["eu-west-1".into()],
+        required_tags: vec!["team".into()],
+        ..Policy::default()
+    };
+    let fault = plan(review(), policy).unwrap_err();
+    assert_eq!(fault.name, ErrorName::PolicyViolation);
+    assert!(fault.message.contains("tags.team") && fault.message.contains("residency"), "{fault}");
+}
+
+const HUNT: &str = "version: 1\nname: hunt\ninputs:\n  files: { type: list }\nsteps:\n- { id: each, model: haiku, prompt: \"{{ item }}\", for_each: inputs.files }\n- { id: all, model: haiku, prompt: \"{{ steps.each }}\", needs: [each] }\n";
+
+fn hunt(files: usize) -> Result<Plan, Fault> {
+    let files: Vec<usize> = (0..files).collect();
+    of(HUNT, json!({ "workflow": "hunt", "inputs": { "files": files } }), Policy::default())
+}
+
+#[test]
+fn a_step_fans_out_over_its_list() {
+    let plan = hunt(3).unwrap();
+    let items: Vec<Option<u32>> = plan.waves[0].steps.iter().map(|step| step.item).collect();
+    assert_eq!(items, [Some(0), Some(1), Some(2)]);
+    assert_eq!((plan.waves.len(), plan.waves[1].steps[0].item), (2, None));
+    assert_eq!(hunt(0).unwrap().waves.len(), 1, "an empty list leaves no wave behind");
+    let absent = of(HUNT, json!({ "workflow": "hunt" }), Policy::default()).unwrap();
+    assert_eq!(absent.items(&absent.steps[0]).map(Vec::len), Some(0));
+}
+
+#[test]
+fn the_items_count_as_step_executions() {
+    assert_eq!(hunt(199).unwrap().routes["haiku"].rounds, crate::run::history::rounds(200));
+    let fault = hunt(200).unwrap_err();
+    assert_eq!(
+        fault.to_string(),
+        "Bcce.InvalidRequest: inputs.files: has 200 items, with which the run has 201 step executions; the most is 200"
+    );
+}
+
+#[test]
+fn what_is_wrong_and_what_is_forbidden_are_reported_together() {
+    let policy = Policy { required_tags: vec!["team".into()], ..Policy::default() };
+    let request = json!({ "workflow": "code-review", "model": "gpt", "inputs": { "dif": "" } });
+    let reported = plan(request, policy).unwrap_err().to_string();
+    for part in [
+        "Bcce.InvalidRequest: inputs.dif: is not an input",
+        "inputs.diff: is required",
+        "model: there is no model gpt; there are: haiku, opus, sonnet",
+        "tags.team: is required by policy",
+    ] {
+        assert!(reported.contains(part), "{part} is missing in {reported}");
+    }
+}
+
+const QUICK: &str = "version: 1\nname: quick\nrouting: { strategy: cost, timeouts: { stall_s: 3 } }\nsteps:\n- { id: a, model: haiku, system: Be brief and to the point., cache: 1h, prompt: Say yes., max_tokens: 50 }\n- { id: b, model: haiku, prompt: \"{{ steps.a }}\", needs: [a], routing: { attempts: 2 } }\n";
+
+#[test]
+fn what_a_workflow_waits_is_its_own_and_what_is_held_against_a_target_is_not() {
+    let plan = of(QUICK, json!({ "workflow": "quick" }), Policy::default()).unwrap();
+    let route = &plan.routes["haiku@a"];
+    assert_eq!((route.routing.timeouts.stall_s, route.patience().stall_s), (3, 30));
+}
+
+#[test]
+fn where_the_cost_decides_each_step_has_its_own_route_with_prices_and_what_it_will_use() {
+    let plan = of(QUICK, json!({ "workflow": "quick" }), Policy::default()).unwrap();
+    assert_eq!(plan.routes.keys().collect::<Vec<_>>(), ["haiku@a", "haiku@b"]);
+    let expected = |name: &str| plan.routes[name].expected.clone().unwrap();
+    let (a, b) = (expected("haiku@a"), expected("haiku@b"));
+    assert_eq!((a.input_tokens, a.output_tokens), (2, 50), "8 bytes without the cached ones");
+    assert_eq!(a.cached.unwrap().tokens, 6);
+    assert_eq!(b.input_tokens, 3 + 50, "the answer of a, at most");
+    assert!(plan.routes["haiku@a"].targets.iter().all(|target| target.prices.is_some()));
+    let plain = plan_of_review();
+    assert!(plain.routes["haiku"].targets.iter().all(|target| target.prices.is_none()));
+}
+
+fn plan_of_review() -> Plan {
+    plan(review(), Policy::default()).unwrap()
+}
+
+#[test]
+fn the_operators_retries_take_the_place_of_the_documents_and_a_steps_own_stay() {
+    let retries = Retries { attempts: Some(3), base_delay_ms: Some(50) };
+    let request = json!({ "workflow": "quick" });
+    let plan = retried(QUICK, request, Policy::default(), retries).unwrap();
+    let routing = |name: &str| &plan.routes[name].routing;
+    assert_eq!((routing("haiku@a").attempts, routing("haiku@b").attempts), (3, 2));
+    assert_eq!(routing("haiku@a").backoff_base_ms, 50);
+}

@@ -1,0 +1,132 @@
+//! The bytes of a call: what its templates render to at most, over what they name.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::base::limits::ByteCount;
+use crate::base::usage::Usage;
+use crate::call::parameters::json_output;
+use crate::config::template::{CacheTtl, Step};
+use crate::document::prompt::bound::{Kind, Size, most_bytes};
+use crate::run::ids::StepRef;
+use crate::run::plan::Plan;
+
+/// Bytes that a call adds to what is rendered: the notice that sets data apart, the request for JSON, and what was wrong
+/// with an answer that is repaired.
+const AROUND: u64 = 1_024;
+/// Bytes around each answer of a list.
+const AROUND_ITEM: u64 = 8;
+
+/// Counts the bytes that a call sends.
+pub(super) struct Call {
+    prompt: u64,
+    system: u64,
+    cache: Option<CacheTtl>,
+}
+
+impl Call {
+    /// Returns the usage of the first call and of its repair, which repeats the prompt and has the answer in it.
+    pub fn usages(&self, output: u64, context: u64) -> [Usage; 2] {
+        [0, output].map(|repeated| {
+            let system = self.system.min(context);
+            let rest = (self.prompt + repeated).min(context - system);
+            let mut usage = Usage { input_tokens: rest, output_tokens: output, ..Usage::default() };
+            match self.cache {
+                None => usage.input_tokens += system,
+                Some(CacheTtl::FiveMinutes) => usage.cache_write_5m_tokens = system,
+                Some(CacheTtl::Hour) => usage.cache_write_1h_tokens = system,
+            }
+            usage
+        })
+    }
+}
+
+/// Sizes of what templates name. Each input is measured once for all step executions.
+pub(super) struct Sizes<'a> {
+    plan: &'a Plan,
+    answers: BTreeMap<&'a str, Size>,
+    inputs: RefCell<BTreeMap<String, Size>>,
+}
+
+impl<'a> Sizes<'a> {
+    pub fn of(plan: &'a Plan) -> Self {
+        let mut answers: BTreeMap<&str, Size> = BTreeMap::new();
+        for StepRef { step, route, item } in plan.waves.iter().flat_map(|wave| &wave.steps) {
+            let (Some(step), Some(route)) = (plan.step(step), plan.routes.get(route)) else {
+                continue;
+            };
+            let kind = if json_output(step).is_some() { Kind::Json } else { Kind::Text };
+            let bytes = plan.longest_answer(step, route);
+            let all = answers.entry(&step.id).or_default();
+            *all = match item {
+                None => Size::of(bytes, kind),
+                Some(_) => {
+                    let bytes = all.bytes.saturating_add(bytes).saturating_add(AROUND_ITEM);
+                    Size { bytes, items: all.items + 1, kind }
+                }
+            };
+        }
+        Self { plan, answers, inputs: RefCell::default() }
+    }
+
+    pub fn call(&self, step: &Step, item: Option<u32>) -> Call {
+        let item = item.and_then(|n| self.plan.items(step)?.get(n as usize));
+        let sizes = |path: &[&str]| match path {
+            ["steps", id, ..] => self.answers.get(id).copied().unwrap_or_default(),
+            ["steps"] => {
+                let bytes = self.answers.values().map(|size| 2 * size.bytes + AROUND).sum();
+                Size::of(bytes, Kind::Json)
+            }
+            ["inputs", rest @ ..] => self.input(rest),
+            ["item", rest @ ..] => measure(item.and_then(|item| part(item, rest))),
+            _ => Size::of(AROUND_ITEM, Kind::Data),
+        };
+        let schema = json_output(step).and_then(|output| output.schema.as_ref());
+        let schema = schema.map_or(0, |schema| measure(Some(schema)).bytes);
+        Call {
+            prompt: most_bytes(&step.prompt, &sizes) + schema + AROUND,
+            system: step.system.as_ref().map_or(0, |system| most_bytes(system, &sizes)),
+            cache: step.cache,
+        }
+    }
+
+    fn input(&self, path: &[&str]) -> Size {
+        let key = path.join(".");
+        if let Some(known) = self.inputs.borrow().get(&key) {
+            return *known;
+        }
+        let inputs = &self.plan.inputs;
+        let size = match path {
+            [] => counted(inputs, inputs.len()),
+            [name, rest @ ..] => measure(inputs.get(*name).and_then(|value| part(value, rest))),
+        };
+        self.inputs.borrow_mut().insert(key, size);
+        size
+    }
+}
+
+fn part<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |value, name| value.get(*name))
+}
+
+/// A value's bytes as indented JSON, which is the longest form that a template gives it.
+fn measure(value: Option<&Value>) -> Size {
+    let Some(value) = value else { return Size::of(AROUND_ITEM, Kind::Data) };
+    let items = match value {
+        Value::Array(list) => list.len(),
+        Value::Object(map) => map.len(),
+        Value::String(text) => text.len(),
+        _ => 0,
+    };
+    counted(value, items)
+}
+
+fn counted(value: &impl Serialize, items: usize) -> Size {
+    let mut count = ByteCount(0);
+    // Counting never fails.
+    let _ = serde_json::to_writer_pretty(&mut count, value);
+    Size { bytes: count.0, items: items as u64, kind: Kind::Data }
+}

@@ -1,0 +1,169 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::base::error::{ErrorName, Fault};
+use crate::document::from_yaml;
+use crate::run::plan::tests::of;
+
+const HUNT: &str = include_str!("../../../../../../infra/config/dev/workflows/bug-hunt.yaml");
+const REVIEW: &str = include_str!("../../../../../../infra/config/dev/workflows/code-review.yaml");
+const DOCS: &str = include_str!("../../../../../../infra/config/dev/workflows/docs-gen.yaml");
+const EXPLAIN: &str = include_str!("../../../../../../infra/config/dev/workflows/explain.yaml");
+const POLICY: &str = include_str!("../../../../../../infra/config/dev/policy.yaml");
+
+fn shipped() -> Policy {
+    from_yaml(POLICY).finished().unwrap()
+}
+
+fn files(count: usize, bytes: usize) -> Value {
+    let file = json!({ "path": "src/a.rs", "text": "x".repeat(bytes) });
+    json!({ "files": vec![file; count] })
+}
+
+fn planned(template: &str, workflow: &str, inputs: Value, policy: Policy) -> Result<Plan, Fault> {
+    of(template, json!({ "workflow": workflow, "inputs": inputs }), policy)
+}
+
+fn worst(template: &str, workflow: &str, inputs: Value) -> WorstCase {
+    planned(template, workflow, inputs, Policy::default()).unwrap().worst_case.unwrap()
+}
+
+/// The attack: 785 KB to a shipped workflow made 398 calls.
+#[test]
+fn a_message_of_785_kb_for_199_calls_and_their_repairs_is_refused_with_the_figures() {
+    let refused = planned(HUNT, "bug-hunt", files(199, 3_900), shipped()).unwrap_err();
+    assert_eq!(refused.name, ErrorName::BudgetExceeded);
+    let reported = "ceilings.run_usd: the run may make 399 calls and cost up to $";
+    assert!(refused.message.starts_with(reported), "{refused}");
+    assert!(refused.message.contains("policy.yaml allows $5.00"), "{refused}");
+    let usd = refused.message[reported.len()..].split(';').next().unwrap();
+    let documented = include_str!("../../../../../../docs/workflows.md");
+    assert!(documented.contains(&format!("| 399 | ${usd}, refused |")), "{usd} is not documented");
+}
+
+#[test]
+fn ordinary_inputs_of_the_shipped_workflows_stay_below_the_ceiling() {
+    let diff = json!({ "diff": "x".repeat(100_000), "context": "A fix." });
+    let documented = include_str!("../../../../../../docs/workflows.md");
+    for (template, workflow, inputs) in [
+        (REVIEW, "code-review", diff),
+        (HUNT, "bug-hunt", files(15, 10_000)),
+        (DOCS, "docs-gen", files(50, 10_000)),
+        (EXPLAIN, "explain", json!({ "text": "x".repeat(200_000) })),
+    ] {
+        let plan = planned(template, workflow, inputs, shipped());
+        let plan = plan.unwrap_or_else(|refused| panic!("{workflow}: {refused}"));
+        let worst = plan.worst_case.unwrap();
+        let row = format!("| {} | {} |", worst.calls, dollars(worst.usd));
+        let rows = documented.lines().filter(|line| line.starts_with(&format!("| `{workflow}` ")));
+        assert!(
+            rows.into_iter().any(|line| line.ends_with(&row)),
+            "{workflow}: {row} is not documented"
+        );
+    }
+}
+
+const ONE: &str = "version: 1\nname: one\ninputs:\n  text: { type: string }\nsteps:\n- { id: a, model: haiku, thinking: off, prompt: \"{{ inputs.text }}\", max_tokens: 1000 }\n";
+
+#[test]
+fn a_call_costs_its_bytes_and_its_longest_answer_on_the_dearest_target() {
+    let of = |bytes: usize| worst(ONE, "one", json!({ "text": "x".repeat(bytes) })).usd;
+    // Haiku 4.5 stands by at 1.10 and 5.50 dollars a million, ten times today's.
+    let micros =
+        |tokens: u64| Decimal::new(11, 1) * Decimal::from(tokens) / Decimal::from(1_000_000);
+    assert_eq!(of(30_000) - of(20_000), micros(10_000));
+    let at_least = micros(20_000) + micros(5 * 1_000);
+    assert!(of(20_000) >= at_least && of(20_000) - at_least < micros(2_000), "{}", of(20_000));
+    // Its context has 200,000 tokens, that of today's a million: at most 0.55 dollars a million and 2.75 for long ones.
+    assert_eq!(of(900_000), of(900_000).max(micros(200_000) + micros(5_000)));
+}
+
+#[test]
+fn an_answer_in_json_is_paid_twice_and_a_later_step_reads_it() {
+    let json = ONE.replace("max_tokens", "output: { type: json }, max_tokens");
+    let (text, json) =
+        (worst(ONE, "one", json!({ "text": "x" })), worst(&json, "one", json!({ "text": "x" })));
+    assert_eq!((text.calls, json.calls), (1, 2));
+    assert!(json.usd > text.usd * Decimal::TWO, "the repair has the answer in its prompt");
+    let later = format!(
+        "{ONE}- {{ id: b, model: haiku, thinking: off, needs: [a], prompt: \"{{{{ steps.a }}}}\", max_tokens: 1000 }}\n"
+    );
+    let later = worst(&later, "one", json!({ "text": "x" }));
+    let answer = Decimal::new(11, 1) * Decimal::from(1_000) / Decimal::from(1_000_000);
+    assert!(
+        later.usd >= text.usd * Decimal::TWO + answer - Decimal::new(1, 5),
+        "{later:?} {text:?}"
+    );
+}
+
+#[test]
+fn what_is_cached_is_written_at_its_price() {
+    let cached = ONE.replace("prompt:", "system: \"SYSTEM\", cache: 1h, prompt:");
+    let cached = cached.replace("SYSTEM", &"s".repeat(10_000));
+    let plain = cached.replace("cache: 1h, ", "");
+    let usd = |template: &str| worst(template, "one", json!({ "text": "x" })).usd;
+    let dearer = Decimal::new(11, 1) * Decimal::from(10_000) / Decimal::from(1_000_000);
+    assert_eq!(usd(&cached) - usd(&plain), dearer, "2.20 instead of 1.10 a million");
+}
+
+#[test]
+fn a_long_prompt_and_a_dearer_row_of_a_later_day_count() {
+    let plan = planned(ONE, "one", json!({ "text": "x".repeat(150_000) }), Policy::default());
+    let mut plan = plan.unwrap();
+    let before = plan.compute_worst_case().usd;
+    for rows in plan.prices.values_mut() {
+        let mut row = rows.0[rows.0.len() - 1].clone();
+        row.from = plan.prices_date.next_day().unwrap();
+        row.price.input *= Decimal::TEN;
+        row.long_prompt = None;
+        rows.0.push(row);
+    }
+    assert!(plan.compute_worst_case().usd > before * Decimal::from(5));
+    plan.prices_date = time::Date::MIN;
+    assert!(plan.compute_worst_case().unpriced.is_empty(), "they start later");
+}
+
+#[test]
+fn an_unknown_price_fails_closed_where_there_is_a_ceiling() {
+    let mut plan = planned(ONE, "one", json!({ "text": "x" }), Policy::default()).unwrap();
+    plan.prices.remove("us.anthropic.claude-haiku-4-5-20251001-v1:0");
+    let worst = plan.compute_worst_case();
+    let reported = worst.check_run(&shipped()).to_string();
+    assert!(
+        reported.starts_with(
+            "ceilings.run_usd: prices.yaml has no price of us.anthropic.claude-haiku-4-5"
+        ),
+        "{reported}"
+    );
+    assert!(worst.check_run(&Policy::default()).is_empty());
+}
+
+#[test]
+fn a_forbidden_target_does_not_count() {
+    let mut plan = planned(ONE, "one", json!({ "text": "x" }), Policy::default()).unwrap();
+    let all = plan.compute_worst_case().usd;
+    let today = vec!["anthropic.claude-haiku-5-*".to_owned()];
+    plan.routes.values_mut().for_each(|route| route.policy.allowed_models = today.clone());
+    assert!(plan.compute_worst_case().usd < all / Decimal::TWO);
+}
+
+#[test]
+fn a_batch_is_refused_with_the_sum_of_its_items() {
+    let mut sum = WorstCase::default();
+    let one = worst(EXPLAIN, "explain", json!({ "text": "x".repeat(1_000) }));
+    (0..100).for_each(|_| sum.add(&one));
+    assert_eq!(sum.check_batch(&shipped(), 100), Problems::default());
+    sum.usd = Decimal::new(20_001, 2);
+    let reported = sum.check_batch(&shipped(), 100).to_string();
+    let expected = "ceilings.batch_usd: the batch's 100 items may make 100 calls and cost up to $200.01; policy.yaml allows $200.00.";
+    assert!(reported.starts_with(expected), "{reported}");
+}
+
+#[test]
+fn an_item_in_bulk_pays_its_record_before_it_may_run_on_demand() {
+    let plan = planned(ONE, "one", json!({ "text": "x" }), Policy::default()).unwrap();
+    let on_demand = plan.worst_case.clone().unwrap();
+    let in_bulk = plan.worst_case_in_bulk();
+    assert_eq!(in_bulk.calls, 2);
+    assert_eq!(in_bulk.usd, (on_demand.usd * Decimal::new(15, 1)).round_dp(6).normalize());
+}

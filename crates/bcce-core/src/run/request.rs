@@ -1,0 +1,293 @@
+//! What a sender asks for, and the form of it that is kept.
+
+use crate::base::limits::ByteCount;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::base::error::Problems;
+use crate::base::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES, MAX_TAGS};
+use crate::base::names::{check_name, check_tag};
+use crate::document;
+use crate::document::Document;
+use crate::run::ids::RunRef;
+
+/// The message on the inbox.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    pub workflow: String,
+    /// The idempotency key. The queue's message id stands in for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default)]
+    pub inputs: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// A model alias that takes the place of every step's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+impl Request {
+    /// # Errors
+    /// Everything that is wrong with `body`, by field. The causes never quote an input.
+    pub fn parse(body: &str) -> Result<Self, Problems> {
+        check_size(body.len() as u64).none_or(())?;
+        document::from_json("request", body).finished()
+    }
+
+    /// The message that it is.
+    pub fn message(&self) -> String {
+        escaped(&serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+/// SQS takes no U+FFFE and U+FFFF, not even in JSON: they are written as escapes.
+pub fn escaped(message: &str) -> String {
+    message.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
+}
+
+impl Document for Request {
+    fn check(&self) -> Problems {
+        check_message(&self.workflow, self.id.as_deref(), &self.tags, self.model.as_deref())
+    }
+}
+
+/// Checks what every message has: that of a run, of a batch, and of an item of a batch.
+pub(crate) fn check_message(
+    workflow: &str,
+    id: Option<&str>,
+    tags: &BTreeMap<String, String>,
+    model: Option<&str>,
+) -> Problems {
+    let mut problems = Problems::default();
+    check_name(&mut problems, "workflow", workflow);
+    if let Some(id) = id {
+        let fits = (1..=MAX_ID_BYTES).contains(&id.len());
+        let cause = format!("must be 1 to {MAX_ID_BYTES} bytes, is {}", id.len());
+        problems.check(fits, "id", cause);
+    }
+    if let Some(model) = model {
+        check_name(&mut problems, "model", model);
+    }
+    let cause = format!("at most {MAX_TAGS}, there are {}", tags.len());
+    problems.check(tags.len() <= MAX_TAGS, "tags", cause);
+    for (key, value) in tags {
+        check_tag(&mut problems, key, value);
+    }
+    problems
+}
+
+fn check_size(bytes: u64) -> Problems {
+    let mut problems = Problems::default();
+    let cause = format!("is {bytes} bytes, the most is {MAX_REQUEST_BYTES}");
+    problems.check(bytes <= MAX_REQUEST_BYTES as u64, "request", cause);
+    problems
+}
+
+/// What a sender may match a rejection by, as far as it can be read: `workflow` and `id`.
+pub fn workflow_and_id(body: &str) -> (Option<String>, Option<String>) {
+    let value: Value = serde_json::from_str(body).unwrap_or_default();
+    let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
+    let named = text("workflow").filter(|name| {
+        let mut problems = Problems::default();
+        check_name(&mut problems, "workflow", name);
+        problems.is_empty()
+    });
+    (named, text("id").filter(|id| (1..=MAX_ID_BYTES).contains(&id.len())))
+}
+
+/// `request.json`: the request with what the queue told of it. Its bytes depend on nothing else, so
+/// the same request gives the same digest however its JSON was laid out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredRequest {
+    pub version: u32,
+    pub tenant: String,
+    pub request_id: String,
+    pub workflow: String,
+    pub inputs: Map<String, Value>,
+    pub tags: BTreeMap<String, String>,
+    pub model: Option<String>,
+}
+
+impl StoredRequest {
+    pub fn new(mut request: Request, tenant: &str, message_id: &str) -> Self {
+        // serde_json sorts only while no crate of the build asks it to keep the order.
+        request.inputs.sort_keys();
+        request.inputs.values_mut().for_each(Value::sort_all_objects);
+        Self {
+            version: 1,
+            tenant: tenant.to_owned(),
+            request_id: request.id.unwrap_or_else(|| message_id.to_owned()),
+            workflow: request.workflow,
+            inputs: request.inputs,
+            tags: request.tags,
+            model: request.model,
+        }
+    }
+
+    /// Reports everything that is wrong with it as a message: what `dispatch` would refuse.
+    pub fn check(&self) -> Problems {
+        let id = Some(self.request_id.as_str());
+        let mut problems = check_message(&self.workflow, id, &self.tags, self.model.as_deref());
+        problems.extend(check_size(self.message_bytes()));
+        problems
+    }
+
+    /// Counts the bytes of the message that would ask for it.
+    fn message_bytes(&self) -> u64 {
+        /// A [`Request`], borrowed.
+        #[derive(Serialize)]
+        struct Message<'a> {
+            workflow: &'a str,
+            id: &'a str,
+            inputs: &'a Map<String, Value>,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            tags: &'a BTreeMap<String, String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            model: Option<&'a str>,
+        }
+        let message = Message {
+            workflow: &self.workflow,
+            id: &self.request_id,
+            inputs: &self.inputs,
+            tags: &self.tags,
+            model: self.model.as_deref(),
+        };
+        ByteCount::of(&message)
+    }
+
+    pub fn run(&self) -> RunRef {
+        RunRef::first(&self.tenant, &self.workflow, &self.request_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::limits::MAX_TAG_CHARS;
+
+    #[test]
+    fn the_same_request_in_another_order_is_the_same_bytes() {
+        let one = r#"{"workflow":"explain","inputs":{"a":1,"b":{"d":2,"c":3}}}"#;
+        let two = r#"{ "inputs": {"b":{"c":3,"d":2},"a":1}, "workflow": "explain" }"#;
+        let bytes = |body| {
+            let request = Request::parse(body).unwrap();
+            serde_json::to_vec(&StoredRequest::new(request, "default", "m-1")).unwrap()
+        };
+        assert_eq!(bytes(one), bytes(two));
+    }
+
+    #[test]
+    fn a_message_holds_what_a_queue_takes() {
+        let text = "a\u{0}\u{1f}\u{fffe}\u{ffff}\u{fffd}\u{1f600}";
+        let inputs = Map::from_iter([(text.to_owned(), text.into())]);
+        let request = Request { workflow: "explain".into(), inputs, ..Request::default() };
+        let message = request.message();
+        // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+        let taken = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+        assert!(message.chars().all(taken), "{message:?}");
+        assert_eq!(Request::parse(&message), Ok(request));
+    }
+
+    #[test]
+    fn every_fault_is_reported_with_its_field() {
+        let body = r#"{"workflow":"no/slash","id":"","tags":{"run_id":"x"}}"#;
+        let reported = Request::parse(body).unwrap_err().to_string();
+        for field in ["workflow:", "id:", "tags.run_id:"] {
+            assert!(reported.contains(field), "{field} is missing in {reported}");
+        }
+    }
+
+    #[test]
+    fn a_tag_holds_any_text_within_its_bounds() {
+        let reported = |key: &str, value: &str| {
+            let body = serde_json::json!({ "workflow": "a", "tags": { key: value } });
+            Request::parse(&body.to_string())
+                .map_or_else(|reported| reported.to_string(), |_| "".into())
+        };
+        for value in ["fix/größe", "feat(x)", "", "a title\n\nand \u{1f600} more", &"x".repeat(300)]
+        {
+            assert_eq!(reported("branch", value), "");
+        }
+        assert_eq!(reported("größe (px)", "1"), "");
+        assert_eq!(reported("a", &"ß".repeat(MAX_TAG_CHARS)), "");
+        let too_long = reported("a", &"ß".repeat(MAX_TAG_CHARS + 1));
+        assert_eq!(too_long, "tags.a: must be at most 1024 characters, is 1025");
+        for key in ["", "a\nb", &"k".repeat(257)] {
+            assert!(reported(key, "x").contains("its key must be 1 to 256 characters"), "{key}");
+        }
+    }
+
+    #[test]
+    fn everything_wrong_is_reported_at_once_by_field() {
+        #[rustfmt::skip]
+        let table = [
+            ("this is not JSON", "request: is not JSON: expected ident at line 1 column 2"),
+            ("", "request: is not JSON: EOF while parsing a value at line 1 column 0"),
+            (r#"{"workflow":"a"} x"#, "request: is followed by something else"),
+            (r#"["explain"]"#, "request: must be an object"),
+            ("null", "request: must be an object"),
+            ("{}", "workflow: is missing"),
+            (r#"{"workflow":"a","tags":{"team":1},"id":7,"inputs":"text"}"#, "id: must be a string; inputs: must be an object; tags.team: must be a string"),
+            (r#"{"workflow":7,"id":""}"#, "workflow: must be a string; id: must be 1 to 256 bytes, is 0"),
+            (r#"{"worfklow":"a"}"#, "worfklow: is unknown; there are: workflow, id, inputs, tags, model; did you mean workflow?; workflow: is missing"),
+            (r#"{"workflow":"a","workflow":"b","inputs":{"x":[{"y":1,"y":2}]}}"#, "workflow: stands twice in the same object; inputs.x[0].y: stands twice in the same object"),
+        ];
+        for (body, expected) in table {
+            let reported = Request::parse(body).unwrap_err().to_string();
+            let sorted = |reported: &str| {
+                let mut reported: Vec<String> = reported.split("; ").map(str::to_owned).collect();
+                reported.sort();
+                reported
+            };
+            assert_eq!(sorted(&reported), sorted(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_as_long_as_a_message_can_carry_with_its_reason() {
+        let body = |bytes: usize| {
+            let around = r#"{"workflow":"a","inputs":{"text":""}}"#.len();
+            format!(r#"{{"workflow":"a","inputs":{{"text":"{}"}}}}"#, "x".repeat(bytes - around))
+        };
+        assert!(Request::parse(&body(MAX_REQUEST_BYTES)).is_ok());
+        let reported = Request::parse(&body(MAX_REQUEST_BYTES + 1)).unwrap_err().to_string();
+        assert_eq!(reported, "request: is 1044481 bytes, the most is 1044480");
+    }
+
+    #[test]
+    fn what_a_rejected_sender_called_it_is_kept_when_it_can_be() {
+        let reported = workflow_and_id(r#"{"workflow":"explain","id":"mine","tags":{"a":1}}"#);
+        assert_eq!(reported, (Some("explain".into()), Some("mine".into())));
+        assert_eq!(workflow_and_id(r#"{"workflow":"../x","id":7}"#), (None, None));
+        assert_eq!(workflow_and_id("not json"), (None, None));
+    }
+
+    #[test]
+    fn a_cause_never_quotes_a_value() {
+        for body in [
+            r#"{"workflow":{"secret":"hunter2"}}"#,
+            r#"{"workflow":"a","inputs":"as expected hunter2"}"#,
+        ] {
+            let reported = Request::parse(body).unwrap_err().to_string();
+            assert!(!reported.contains("hunter2"), "{reported}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_named() {
+        let reported = Request::parse(r#"{"workflow":"a","input":{}}"#).unwrap_err().to_string();
+        assert!(reported.starts_with("input: is unknown; there are:"), "{reported}");
+    }
+
+    #[test]
+    fn the_id_or_else_the_message_id_is_the_request_id() {
+        let with = Request::parse(r#"{"workflow":"a","id":"é☃"}"#).unwrap();
+        assert_eq!(StoredRequest::new(with, "t", "m").request_id, "é☃");
+        let without = Request::parse(r#"{"workflow":"a"}"#).unwrap();
+        assert_eq!(StoredRequest::new(without, "t", "m").request_id, "m");
+    }
+}

@@ -1,0 +1,121 @@
+//! Slots bound what a tenant has under way: a run that dispatch starts holds one until it is closed, and a batch holds as
+//! many as it runs items at a time. A tenant without a free slot waits in its own inbox, and no other tenant with it.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::base::limits::MAX_EXECUTION_SECONDS;
+
+/// What a slot is for. Runs do not wait for batches, which last for days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    Runs,
+    Batches,
+}
+
+impl Lane {
+    /// Returns the partition key of a tenant's slots.
+    pub fn pk(self, tenant: &str) -> String {
+        let lane = match self {
+            Self::Runs => "runs",
+            Self::Batches => "batches",
+        };
+        format!("slot#{tenant}#{lane}")
+    }
+
+    /// Returns how long an execution lives at most. A slot that nobody released ends then.
+    fn longest(self) -> Duration {
+        match self {
+            Self::Runs => Duration::from_secs(MAX_EXECUTION_SECONDS),
+            Self::Batches => Duration::from_secs(30 * 86_400),
+        }
+    }
+}
+
+/// A slot that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Name of the execution.
+    pub holder: String,
+    /// 1 for a run, the items at a time for a batch.
+    pub weight: u32,
+    pub taken_at: OffsetDateTime,
+    pub expires_at: OffsetDateTime,
+}
+
+impl Slot {
+    pub fn new(lane: Lane, holder: &str, weight: u32, now: OffsetDateTime) -> Self {
+        Self { holder: holder.to_owned(), weight, taken_at: now, expires_at: now + lane.longest() }
+    }
+}
+
+/// Returns whether the limit has room for all of these slots. A message takes its slot first and asks this second. Of two
+/// messages that take the last slot at the same moment, both may see too many and come again; both never keep it.
+pub fn fits(slots: &[Slot], limit: u32) -> bool {
+    slots.iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.weight)) <= limit
+}
+
+/// Returns whether the slot of `holder` is among the oldest ones that the limit has room for. Its message may go on with
+/// it although the slots together do not fit: slots that were left behind, or a limit that was lowered, lock nobody out.
+pub fn comes_first(slots: &[Slot], holder: &str, limit: u32) -> bool {
+    let mut oldest: Vec<&Slot> = slots.iter().collect();
+    oldest.sort_by_key(|slot| (slot.taken_at, &slot.holder));
+    let mut sum = 0_u64;
+    let mut room = oldest.into_iter().take_while(|slot| {
+        sum += u64::from(slot.weight.min(limit));
+        sum <= u64::from(limit)
+    });
+    room.any(|slot| slot.holder == holder)
+}
+
+/// Returns the weight of a batch: its items at a time, cut to what the tenant may have.
+pub fn batch_weight(concurrency: u32, limit: u32) -> u32 {
+    match limit {
+        0 => concurrency,
+        limit => concurrency.min(limit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    const NOON: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+
+    fn slot(holder: &str, weight: u32, second: i64) -> Slot {
+        Slot::new(Lane::Runs, holder, weight, NOON + time::Duration::seconds(second))
+    }
+
+    #[test]
+    fn runs_share_the_limit_and_a_batch_weighs_what_it_runs_at_a_time() {
+        let slots = [slot("a", 1, 1), slot("b", 1, 2)];
+        assert_eq!([1, 2, 3].map(|limit| fits(&slots, limit)), [false, true, true]);
+        let slots = [slot("a", 60, 1), slot("b", 50, 2)];
+        assert!(fits(&slots[..1], 100) && !fits(&slots, 100));
+        assert!(!fits(&[slot("a", u32::MAX, 1), slot("b", u32::MAX, 1)], 100));
+        let weights = [(500, 100), (20, 100), (500, 0)];
+        assert_eq!(weights.map(|(asked, limit)| batch_weight(asked, limit)), [100, 20, 500]);
+    }
+
+    #[test]
+    fn the_oldest_slots_that_the_limit_has_room_for_come_first() {
+        let slots = [slot("c", 1, 2), slot("b", 1, 1), slot("a", 1, 2)];
+        let first = |limit| ["a", "b", "c", "d"].map(|holder| comes_first(&slots, holder, limit));
+        assert_eq!(first(1), [false, true, false, false]);
+        assert_eq!(first(2), [true, true, false, false], "of the same moment by name");
+        assert_eq!(first(3), [true, true, true, false]);
+        // The limit was lowered from 100 to 50.
+        let slots = [slot("large", 100, 1), slot("small", 1, 2)];
+        assert!(comes_first(&slots, "large", 50) && !comes_first(&slots, "small", 50));
+        assert!(!comes_first(&[slot("a", u32::MAX, 1), slot("b", u32::MAX, 2)], "b", u32::MAX));
+    }
+
+    #[test]
+    fn a_slot_outlives_its_execution_and_no_more() {
+        assert_eq!(slot("a", 1, 0).expires_at, datetime!(2026-11-02 13:00 UTC));
+        assert_eq!(Lane::Runs.pk("default"), "slot#default#runs");
+        assert_eq!(Lane::Batches.pk("payments"), "slot#payments#batches");
+    }
+}
