@@ -6,7 +6,7 @@ mod tests;
 
 use bcce_aws::{StartError, optional_variable, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::json::to_json;
 use bcce_core::batch::StoredBatch;
 use bcce_core::batch::bulk::{
     JobRecord, JobStart, JobStatus, JobsRecord, NewJob, NextLook, Rendered, job_name, job_of,
@@ -14,6 +14,7 @@ use bcce_core::batch::bulk::{
 };
 use bcce_core::batch::manifest::{BulkMode, Opened};
 use bcce_core::batch::reference::{BatchRef, BatchRun};
+use bcce_core::io::objects;
 use bcce_core::ports::{Clock, FindJob, GetObject, PutObject, ReadJob, StartJob, StopJob};
 use bcce_core::run::ending::ExecutionStatus;
 use futures::{StreamExt, TryStreamExt};
@@ -84,13 +85,10 @@ where
     C: Clock,
 {
     let (batch, now) = (&request.batch, ports.clock.now());
-    let opened: Opened = ports.read(&batch.opened_key()).await?;
+    let opened: Opened = objects::read(&ports.store, &batch.opened_key()).await?;
     let bulk = opened.bulk.clone().ok_or_else(|| Fault::internal("the batch is not in bulk"))?;
-    let key = batch.jobs_key();
-    let mut jobs = match ports.store.get(&key).await? {
-        Some(body) => parse(&key, &body)?,
-        None => JobsRecord::started(now),
-    };
+    let known = objects::find(&ports.store, &batch.jobs_key()).await?;
+    let mut jobs = known.unwrap_or_else(|| JobsRecord::started(now));
     let is_open = request.ended.is_none() && now < bulk.cut_off;
     // What fails for one job must not keep the others from being looked at and stopped.
     let made = if is_open {
@@ -121,11 +119,6 @@ where
     S: GetObject + PutObject,
     J: StartJob + FindJob + ReadJob + StopJob,
 {
-    async fn read<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<T, Fault> {
-        let body = self.store.get(key).await?;
-        parse(key, &body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?)
-    }
-
     async fn note(&self, batch: &BatchRef, jobs: &JobsRecord) -> Result<(), Fault> {
         self.store.put(&batch.jobs_key(), &batch.batch_id, to_json(jobs)?).await
     }
@@ -145,7 +138,7 @@ where
         if due.is_empty() {
             return Ok(());
         }
-        let stored: StoredBatch = self.read(&batch.request_key()).await?;
+        let stored: StoredBatch = objects::read(&self.store, &batch.request_key()).await?;
         for job in due {
             let given = self.given(batch, opened.parts, job).await?;
             if let Some(why) = JobRecord::too_few(given) {
@@ -218,10 +211,9 @@ where
     async fn given(&self, batch: &BatchRef, parts: u32, job: u32) -> Result<u64, Fault> {
         let its = (1..=parts).filter(|part| job_of(*part, parts) == job);
         let read = its.map(|part| async move {
-            let key = batch.rendered_key(part);
+            let found = objects::find::<Rendered>(&self.store, &batch.rendered_key(part)).await?;
             // A part that could not be rendered has none.
-            let Some(body) = self.store.get(&key).await? else { return Ok(0) };
-            parse::<Rendered>(&key, &body).map(|rendered| rendered.records)
+            Ok(found.map_or(0, |rendered| rendered.records))
         });
         let read = futures::stream::iter(read).buffer_unordered(AT_A_TIME);
         read.try_fold(0, |sum, records| async move { Ok(sum + records) }).await

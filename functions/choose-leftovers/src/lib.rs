@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::json::to_json;
 use bcce_core::batch::bulk::{JobsRecord, Leftovers, TakenPart, Verdict, job_of};
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::reference::{BatchRef, BatchRun};
+use bcce_core::io::objects;
 use bcce_core::ports::{GetObject, GetRange, PutObject};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -72,10 +73,11 @@ where
     S: GetObject + GetRange + PutObject,
 {
     let batch = &request.batch.reference;
-    let opened: Opened = ports.read(&batch.opened_key()).await?;
+    let opened: Opened = objects::read(&ports.store, &batch.opened_key()).await?;
     let parts = ports.taken(batch, opened.parts).await?;
     let is_listed = parts.values().any(|part| part.others > 0);
-    let Some(mut jobs) = ports.find::<JobsRecord>(&batch.jobs_key()).await? else {
+    let jobs = objects::find::<JobsRecord>(&ports.store, &batch.jobs_key()).await?;
+    let Some(mut jobs) = jobs else {
         // Nobody ever saw a job: all that is left is on the list of the rest.
         return Ok(rest(batch, is_listed, false));
     };
@@ -123,19 +125,10 @@ impl<S> Ports<S>
 where
     S: GetObject + PutObject,
 {
-    async fn find<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Fault> {
-        self.store.get(key).await?.map(|body| parse(key, &body)).transpose()
-    }
-
-    async fn read<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<T, Fault> {
-        let found = self.find(key).await?;
-        found.ok_or_else(|| Fault::internal(format!("{key} is missing")))
-    }
-
     /// Reads what came of each part in its job. One that could not be taken has nothing, and nothing of it runs.
     async fn taken(&self, batch: &BatchRef, parts: u32) -> Result<BTreeMap<u32, TakenPart>, Fault> {
         let read = (1..=parts).map(|part| async move {
-            let taken: Option<TakenPart> = self.find(&batch.taken_key(part)).await?;
+            let taken = objects::find::<TakenPart>(&self.store, &batch.taken_key(part)).await?;
             Ok::<_, Fault>(taken.map(|taken| (part, taken)))
         });
         let read = futures::stream::iter(read).buffer_unordered(AT_A_TIME);

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use bcce_core::base::error::{ErrorName, Fault, Problems};
-use bcce_core::base::json::{parse, to_json};
 use bcce_core::batch::s3_event::is_folder;
 use bcce_core::batch::{BatchRequest, StoredBatch};
 use bcce_core::config::documents::parameter_name;
-use bcce_core::io::objects::store_once;
+use bcce_core::io::objects::store_value_once;
 use bcce_core::ports::{
     Clock, DeadLetter, GetObject, ListParameters, ListSlots, Postpone, Publish, PutOnce,
     ReleaseSlot, SendAgain, StartBatch, StartRun, Started, TakeSlot,
@@ -65,9 +64,9 @@ where
             return Ok(Dispatched::without_slot());
         }
         let key = run.request_key();
-        let stored = store_once(&self.store, &key, &run.run_id, to_json(&request)?).await?;
+        let stored = store_value_once(&self.store, &key, &run.run_id, request.clone()).await?;
         // By value: another version of this function may have written the same request otherwise.
-        if parse::<StoredRequest>(&key, &stored)? != request {
+        if stored != request {
             let cause = "id: was used before, for another request of this workflow";
             return self
                 .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))
@@ -108,8 +107,8 @@ where
             return Ok(Dispatched::without_slot());
         }
         let (key, batch_id) = (batch.request_key(), &batch.batch_id);
-        let stored = store_once(&self.store, &key, batch_id, to_json(&request)?).await?;
-        if parse::<StoredBatch>(&key, &stored)? != request {
+        let stored = store_value_once(&self.store, &key, batch_id, request.clone()).await?;
+        if stored != request {
             let cause = "id: was used before, for another batch of this workflow";
             return self
                 .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))

@@ -16,11 +16,10 @@ use std::time::Duration;
 use bcce_aws::{StartError, optional_variable, variable};
 use bcce_core::base::emf::ledger_unreachable;
 use bcce_core::base::error::{ErrorName, Fault};
-use bcce_core::base::json::{parse, to_json};
 use bcce_core::base::limits::{MAX_MESSAGE_CHARS, MAX_STATE_MESSAGE_BYTES, cut, cut_bytes};
 use bcce_core::call::attempt::{Attempt, Totals};
 use bcce_core::failover::decision::{Decision, Next};
-use bcce_core::io::objects::store_once;
+use bcce_core::io::objects::store_value_once;
 use bcce_core::io::shared_breakers::SharedBreakers;
 use bcce_core::ports::{CallModel, Clock, GetObject, PutOnce};
 use bcce_core::run::artifact::{StepArtifact, StepFailure, StepRecord, StepStatus};
@@ -197,8 +196,7 @@ async fn conclude(
                 stop_reason: answer.stop_reason,
                 prompt_sha256: answer.prompt_sha256,
             };
-            let stored = store_once(store, key, &run.run_id, to_json(&artifact)?).await?;
-            parse::<StepArtifact>(key, &stored)?;
+            store_value_once(store, key, &run.run_id, artifact).await?;
             Ok(Response::Answered { status: StepStatus::Succeeded })
         }
         Walked::Exhausted { attempts } => Ok(Response::Exhausted { attempts }),
@@ -206,8 +204,7 @@ async fn conclude(
             let status = StepStatus::of_error(error.name);
             let failure = StepFailure { record: step_record(request, attempts), status, error };
             let key = run.failure_key(&step.step, step.item);
-            let stored = store_once(store, &key, &run.run_id, to_json(&failure)?).await?;
-            let failure: StepFailure = parse(&key, &stored)?;
+            let failure = store_value_once(store, &key, &run.run_id, failure).await?;
             let (run_id, step_id, error) = (&run.run_id, &step.step, failure.error.name.as_str());
             tracing::warn!(run_id, step_id, error, "the step failed: {}", failure.error.message);
             Ok(Response::Failed { status: failure.status, error: short(failure.error) })

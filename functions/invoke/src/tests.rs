@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::json::parse;
 use bcce_core::base::usage::Usage;
 use bcce_core::call::attempt::{AttemptKind, AttemptOutcome};
 use bcce_core::call::model::{

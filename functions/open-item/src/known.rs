@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::parse;
 use bcce_core::batch::reference::BatchRef;
 use bcce_core::batch::{BatchProgress, StoredBatch};
+use bcce_core::io::objects;
 use bcce_core::ports::{GetObject, ReadBatchProgress};
 use bcce_core::run::ids::ItemOf;
 use time::OffsetDateTime;
@@ -67,10 +67,7 @@ impl Batches {
         {
             return Ok(stored.clone());
         }
-        let key = batch.request_key();
-        let body = store.get(&key).await?;
-        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let stored = Rc::new(parse::<StoredBatch>(&key, &body)?);
+        let stored: Rc<StoredBatch> = Rc::new(objects::read(store, &batch.request_key()).await?);
         *self.0.borrow_mut() = Some((batch.batch_id.clone(), stored.clone()));
         Ok(stored)
     }

@@ -7,11 +7,12 @@ mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::{ErrorName, Fault};
-use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::json::to_json;
 use bcce_core::batch::manifest::{BatchNotice, BatchStatus, Counts};
 use bcce_core::batch::reference::{BatchRun, Place};
 use bcce_core::batch::{BatchProgress, Entry, Halt, Item, Tolerance};
 use bcce_core::io::item_run::item_run;
+use bcce_core::io::objects;
 use bcce_core::ports::{
     Clock, GetObject, GetRange, HaltBatch, OpenSource, PutObject, PutOnce, ReadBatchProgress,
 };
@@ -146,9 +147,7 @@ where
 
     async fn item(&self, batch: &BatchRun, place: &Place) -> Result<Item, Fault> {
         let key = batch.part_key(place.part);
-        let line = self.store.range(&key, place.at, place.bytes).await?;
-        let line = line.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        match parse::<Entry>(&key, &line)? {
+        match objects::read_range(&self.store, &key, place.at, place.bytes).await? {
             Entry::Item(item) if item.n == place.n => Ok(*item),
             _ => Err(Fault::internal(format!("{key} does not have item {} there", place.n))),
         }

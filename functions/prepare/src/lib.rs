@@ -14,7 +14,7 @@ use bcce_core::base::error::{ErrorName, Fault, Problems};
 use bcce_core::base::json::{parse, to_json};
 use bcce_core::config::routing::Retries;
 use bcce_core::failover::route::Route;
-use bcce_core::io::objects::store_once;
+use bcce_core::io::objects::{self, store_once};
 use bcce_core::io::reader::Reader;
 use bcce_core::ledger::OpenedRun;
 use bcce_core::ports::{Clock, GetObject, GetParameters, OpenRun, Opened, PutOnce};
@@ -154,10 +154,7 @@ where
     }
 
     async fn resolve(&self, config: &Config, run: &Run) -> Result<Plan, Fault> {
-        let key = run.request_key();
-        let body = self.store.get(&key).await?;
-        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let request: StoredRequest = parse(&key, &body)?;
+        let request: StoredRequest = objects::read(&self.store, &run.request_key()).await?;
         let source = Reader {
             store: &self.store,
             parameters: &self.parameters,
