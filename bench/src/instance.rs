@@ -17,13 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const CORE: &str = "1";
 
 pub async fn run(binaries: &Path, candidate: &Candidate) -> Result<Round, String> {
-    let told = |error: std::io::Error| format!("{}: {error}", candidate.name);
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(told)?;
-    let port = listener.local_addr().map_err(told)?.port();
+    let reported = |error: std::io::Error| format!("{}: {error}", candidate.name);
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(reported)?;
+    let port = listener.local_addr().map_err(reported)?.port();
     let session = Session::new(candidate, WARM_UP + COUNTED);
     let server = tokio::spawn(serve(listener, session.clone()));
     let started = Instant::now();
-    let mut process = spawn(binaries, candidate, port).map_err(told)?;
+    let mut process = spawn(binaries, candidate, port).map_err(reported)?;
     let over = tokio::time::timeout(PATIENCE, session.over.notified()).await;
     let memory_kb = memory_kb(&process);
     let _ = process.kill();

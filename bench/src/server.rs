@@ -135,7 +135,7 @@ fn invocation(number: usize, event: String) -> Answer {
 
 /// S3 has no target: an object was stored, or is given back.
 fn service(target: &str, body: &[u8]) -> Answer {
-    let told = match target.rsplit('.').next().unwrap_or_default() {
+    let reported = match target.rsplit('.').next().unwrap_or_default() {
         "SendMessage" => {
             json!({ "MessageId": "m", "MD5OfMessageBody": "d41d8cd98f00b204e9800998ecf8427e" })
         }
@@ -154,7 +154,7 @@ fn service(target: &str, body: &[u8]) -> Answer {
         }
         _ => return plain(String::new()).header("etag", "\"e\"").done(),
     };
-    plain(told.to_string()).header("content-type", "application/x-amz-json-1.1").done()
+    plain(reported.to_string()).header("content-type", "application/x-amz-json-1.1").done()
 }
 
 struct Plain(Answer);

@@ -117,11 +117,11 @@ pub fn call(text: &str) {
         let source = source(&format!("version: 1\n{provider}\nsecrets: [s]\nrules: []\n"));
         let source = source.unwrap();
         let secrets = [Secret::parse(source.provider, "d2hhdCBub2JvZHkga25vd3M=").unwrap()];
-        let told =
+        let reported =
             verify(&source, &secrets, &Call { headers: &headers, body: body.as_bytes() }, now);
-        match told {
+        match reported {
             Err(Refusal::Unsigned(cause)) => bounded(Problems::one("signature", cause)),
-            told => assert_eq!(told, Err(Refusal::Forged), "{provider}"),
+            reported => assert_eq!(reported, Err(Refusal::Forged), "{provider}"),
         }
 
         let signed = signed(provider, &headers, body);
@@ -179,7 +179,7 @@ fn source(yaml: &str) -> Result<Source, Problems> {
 }
 
 /// The document of a webhook's source and, after the separator, the body of a call: what its rules make of it is
-/// a request each, or told without a value of the body.
+/// a request each, or reported without a value of the body.
 pub fn mapping(text: &str) {
     let (yaml, body) = text.split_once(SEPARATOR).unwrap_or((text, "{}"));
     let source = match source(yaml) {
@@ -194,9 +194,10 @@ pub fn mapping(text: &str) {
     let headers = [("x-github-event", "issues"), ("webhook-id", "msg_1")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let body = payload.to_string();
-    let told = Event::read(&source, "source", &Call { headers: &headers, body: body.as_bytes() })
-        .and_then(|event| requests(&source, &event));
-    match told {
+    let reported =
+        Event::read(&source, "source", &Call { headers: &headers, body: body.as_bytes() })
+            .and_then(|event| requests(&source, &event));
+    match reported {
         Ok(mapped) => {
             for one in mapped {
                 let request = Request::parse(&one.body).unwrap();
@@ -286,8 +287,8 @@ fn has_planted(text: &str) -> bool {
     text.contains(PLANTED) || text.contains(&PLANTED_NUMBER.to_string())
 }
 
-fn quotes_nothing(told: &str) {
-    assert!(!has_planted(told), "{told}");
+fn quotes_nothing(reported: &str) {
+    assert!(!has_planted(reported), "{reported}");
 }
 
 fn bounded(problems: Problems) {

@@ -41,11 +41,11 @@ enum Event {
     /// It asks the router.
     Asks(Step),
     Ends(Step, Called),
-    Heard(Told),
+    Reported(CallOutcome),
 }
 
 /// A report on its way to the ledger.
-struct Told {
+struct CallOutcome {
     target: usize,
     signal: Signal,
     started_at: OffsetDateTime,
@@ -99,8 +99,8 @@ impl Run {
             Event::Arrives(number) => self.arrives(number),
             Event::Asks(step) => self.asks(step),
             Event::Ends(step, called) => self.ends(step, called),
-            Event::Heard(told) => {
-                let Told { target, signal, started_at, probe } = told;
+            Event::Reported(outcome) => {
+                let CallOutcome { target, signal, started_at, probe } = outcome;
                 let report = Report { signal, started_at, probe: probe.as_deref() };
                 self.ledger.report(target, &report, self.now);
             }
@@ -188,13 +188,13 @@ impl Run {
     fn reports(&mut self, step: &Step, called: &Called) {
         let signal = step.signal(called).filter(|_| self.trial.breaker.is_some());
         let Some(signal) = signal else { return };
-        let told = Told {
+        let outcome = CallOutcome {
             target: step.target(),
             signal,
             started_at: step.called_at,
             probe: step.probe().map(str::to_owned),
         };
         let pause = WRITES.mul_f64(step.dice.of(step.attempts.len() as u64).of(2).uniform());
-        self.after(pause, Event::Heard(told));
+        self.after(pause, Event::Reported(outcome));
     }
 }

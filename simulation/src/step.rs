@@ -1,4 +1,4 @@
-//! One request on its way: what it was told, which call is next, and how it is recorded.
+//! One request on its way: what the router decided, which call is next, and how it is recorded.
 
 use bcce_core::base::target::Target;
 use bcce_core::base::usage::Usage;
@@ -47,7 +47,7 @@ impl Step {
         self.decisions.last()?.probe.as_deref().filter(|_| self.place == 0)
     }
 
-    /// What the ledger is told of the call; `None`: an answer that takes no failure back is not worth a
+    /// What is reported of the call to the ledger; `None`: an answer that takes no failure back is not worth a
     /// write.
     pub fn signal(&self, called: &Called) -> Option<Signal> {
         let outcome = if called.failure.is_none() {

@@ -57,7 +57,7 @@ fn rows(
         let figures = run(scenario, strategy, breaker);
         let calm = calm.iter().find(|(of, _)| *of == strategy).filter(|_| scenario != CALM);
         let without = if breaker.is_some() { "" } else { ", no breaker" };
-        let name = format!("{}{without}", told(strategy));
+        let name = format!("{}{without}", describe(strategy));
         cells(&scenario, name, &figures, calm.map(|(_, figures)| figures))
     };
     with.into_iter().chain(without).map(row).collect()
@@ -92,7 +92,7 @@ fn cells(scenario: &Scenario, strategy: String, figures: &Figures, calm: Option<
     ]
 }
 
-fn told(strategy: Strategy) -> &'static str {
+fn describe(strategy: Strategy) -> &'static str {
     match strategy {
         Strategy::Priority => "priority",
         Strategy::Latency => "latency",

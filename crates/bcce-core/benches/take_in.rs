@@ -57,7 +57,7 @@ fn rows(criterion: &mut Criterion) {
         group.bench_function(*name, |bencher| {
             bencher.iter(|| {
                 let mut intake = Intake::new(batch, &configuration);
-                let format = batch.batch.format().expect("its name tells it");
+                let format = batch.batch.format().expect("its name implies it");
                 let mut reader = Reader::new(format).expect("it is read");
                 let mut each = |row| drop(black_box(intake.row(row)));
                 reader.push(manifest.as_bytes(), &mut each).expect("a manifest");

@@ -165,14 +165,15 @@ pub struct MemoryHealth {
     /// Targets by the caches they hold.
     pub caches: RefCell<BTreeMap<String, Vec<(String, OffsetDateTime)>>>,
     /// In the order in which they were noted.
-    pub begun: RefCell<Vec<LoggedStep>>,
+    pub logged_calls: RefCell<Vec<LoggedStep>>,
 }
 
 impl MemoryHealth {
     fn answer(&self) -> Result<(), Fault> {
-        match self.is_gone.get() {
-            true => Err(Fault::internal("the ledger is unreachable on request")),
-            false => Ok(()),
+        if self.is_gone.get() {
+            Err(Fault::internal("the ledger is unreachable on request"))
+        } else {
+            Ok(())
         }
     }
 }
@@ -256,7 +257,7 @@ impl LogCall for &MemoryHealth {
     ) -> Result<(), Fault> {
         self.answer()?;
         let (step, item, call) = (step.step.clone(), step.item, call.clone());
-        self.begun.borrow_mut().push(LoggedStep { step, item, call });
+        self.logged_calls.borrow_mut().push(LoggedStep { step, item, call });
         Ok(())
     }
 }
@@ -264,7 +265,7 @@ impl LogCall for &MemoryHealth {
 impl ReadCallLog for &MemoryHealth {
     async fn logged_calls(&self, _run: &RunRef) -> Result<Vec<LoggedStep>, Fault> {
         self.answer()?;
-        Ok(self.begun.borrow().clone())
+        Ok(self.logged_calls.borrow().clone())
     }
 }
 

@@ -3,17 +3,17 @@
 //! | item | `pk` | `sk` |
 //! |---|---|---|
 //! | run record | `run#<run id>` | `attempt#<n>` |
-//! | calls that were begun | `calls#<run id>#<n>` | `<step>` or `<step>#<item>` |
+//! | call log | `calls#<run id>#<n>` | `<step>` or `<step>#<item>` |
 //! | batch record | `batch#<batch id>` | `attempt#<n>` |
-//! | runs of a batch that are over | `tally#<batch id>#<n>` | `tally#<shard>` |
-//! | who halted a batch, and why | `tally#<batch id>#<n>` | `halt` |
+//! | progress of a batch | `progress#<batch id>#<n>` | `progress#<shard>` |
+//! | who halted a batch, and why | `progress#<batch id>#<n>` | `halt` |
 //! | usage of a day | `usage#<day>#<shard>` | `<region>#<model id>` |
 //! | a target's breaker | `target#<target key>` | `breaker` |
 //! | a target's latencies | `target#<target key>` | `latency#<slot of five minutes>` |
 //! | where a prompt is cached | `cache#<digest of its step>` | `targets` |
 //! | a slot of a tenant (see [`crate::run::slots`]) | `slot#<tenant>#runs`, `slot#<tenant>#batches` | `<execution name>` |
 //!
-//! Usage is sharded sixteen times by run id, and so are a batch's tally and the index that lists a day's runs
+//! Usage is sharded sixteen times by run id, and so are a batch's progress and the index that lists a day's runs
 //! (`runs#<day>#<shard>`) and batches (`batches#<day>#<shard>`): an item or an index key takes about a thousand
 //! writes a second.
 
@@ -48,7 +48,7 @@ pub struct ClosedRun {
     pub manifest: Manifest,
     pub manifest_key: String,
     pub manifest_sha256: String,
-    /// ARN of the execution that counts it, which is the one that tells of it.
+    /// ARN of the execution that counts the run and so sends its notification.
     pub notification_owner: String,
 }
 
@@ -101,7 +101,7 @@ pub struct ClosedBatch {
     pub manifest: BatchManifest,
     pub manifest_key: String,
     pub manifest_sha256: String,
-    /// ARN of the execution that closes it, which is the one that tells of it.
+    /// ARN of the execution that closes the batch and so sends its notification.
     pub notification_owner: String,
 }
 
@@ -146,14 +146,14 @@ pub fn batch_pk(batch_id: &str) -> String {
 
 /// Of one attempt at a batch. Apart from its records: a function may have leave to write only this.
 pub fn progress_pk(batch: &ItemOf) -> String {
-    format!("tally#{}#{}", batch.batch_id, batch.attempt_no)
+    format!("progress#{}#{}", batch.batch_id, batch.attempt_no)
 }
 
 pub fn progress_sk(run_id: &str) -> String {
-    format!("tally#{}", shard(run_id))
+    format!("progress#{}", shard(run_id))
 }
 
-/// Beside the shards of a tally: who halted the batch, when, and why.
+/// Stands beside the shards of the progress: who halted the batch, when, and why.
 pub const HALT_SK: &str = "halt";
 
 pub fn batches_pk(started_at: OffsetDateTime, batch_id: &str) -> String {
@@ -164,7 +164,7 @@ pub fn batches_shard(day: Date, shard: char) -> String {
     format!("batches#{day}#{shard}")
 }
 
-/// What an attempt at a run has begun. Apart from its records: a function may have leave to write only this.
+/// Returns the key of the call log of an attempt at a run. It is apart from the records, since a function may write only this.
 pub fn calls_pk(run_id: &str, attempt_no: u32) -> String {
     format!("calls#{run_id}#{attempt_no}")
 }
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(usage_sk("us-east-1", "us.m"), "us-east-1#us.m");
         assert_eq!(calls_pk("explain-1", 2), "calls#explain-1#2");
         let batch = ItemOf { batch_id: "b".into(), attempt_no: 2 };
-        assert_eq!((batch_pk("b"), progress_pk(&batch)), ("batch#b".into(), "tally#b#2".into()));
+        assert_eq!((batch_pk("b"), progress_pk(&batch)), ("batch#b".into(), "progress#b#2".into()));
         assert!(batches_pk(at, "b").starts_with("batches#2026-11-01#"));
     }
 

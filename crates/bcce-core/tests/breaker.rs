@@ -98,7 +98,7 @@ proptest! {
         let (mut breaker, mut now) = (Breaker::default(), NOW);
         for (pause_ms, event) in events {
             now += Duration::from_millis(pause_ms);
-            let (before, left) = (breaker.standing(now), seconds_left(&breaker, now));
+            let (before, left) = (breaker.status(now), seconds_left(&breaker, now));
             match event {
                 Event::Elects { token, lease_s } => {
                     let lease = Duration::from_secs(lease_s);
@@ -106,7 +106,7 @@ proptest! {
                     let may = matches!(before, Status::Due | Status::Probed { .. });
                     prop_assert!(may || !is_elected, "{before:?}");
                     let probed = Status::Probed { until: now + lease };
-                    prop_assert!(!is_elected || breaker.standing(now) == probed);
+                    prop_assert!(!is_elected || breaker.status(now) == probed);
                 }
                 Event::Hears { signal, started_ago_ms, probe } => {
                     let started_at = now - Duration::from_millis(started_ago_ms);
@@ -121,7 +121,7 @@ proptest! {
         }
     }
 
-    /// Everybody asks, all the time; who is elected fails, or is never heard of again.
+    /// Everybody asks, all the time; who is elected fails, or never reports.
     #[test]
     fn a_dead_target_is_probed_once_per_cool_down(
         settings in settings(),
@@ -133,10 +133,10 @@ proptest! {
         let error = ErrorName::TargetUnavailable;
         let signal = Signal::Failing { error, retry_after_s: None };
         let (mut breaker, mut now) = (Breaker::default(), NOW);
-        let heard = |breaker: &mut Breaker, now, probe: Option<&str>| {
+        let report = |breaker: &mut Breaker, now, probe: Option<&str>| {
             breaker.hear(&Report { signal, started_at: now, probe }, now, &settings);
         };
-        (0..settings.failures).for_each(|_| heard(&mut breaker, now, None));
+        (0..settings.failures).for_each(|_| report(&mut breaker, now, None));
         let cool_down = |openings: u32| {
             let doubled = settings.cool_down_s.saturating_mul(2_u64.saturating_pow(openings));
             Duration::from_secs(doubled.min(settings.max_cool_down_s))
@@ -147,7 +147,7 @@ proptest! {
         for (n, pause_ms) in pauses_ms.iter().cycle().take(400).enumerate() {
             now += Duration::from_millis(*pause_ms);
             if *stragglers.next().expect("for ever") {
-                heard(&mut breaker, now, None);
+                report(&mut breaker, now, None);
             }
             let token = n.to_string();
             if !breaker.elect(&token, now, lease) {
@@ -159,7 +159,7 @@ proptest! {
                 true => not_before = now + lease,
                 false => {
                     now += Duration::from_millis(*takes_ms);
-                    heard(&mut breaker, now, Some(&token));
+                    report(&mut breaker, now, Some(&token));
                     not_before = now + cool_down(openings);
                     openings += 1;
                 }
@@ -183,12 +183,12 @@ proptest! {
             let report = Report { signal: Signal::Alive, started_at: now, probe: Some("me") };
             breaker.hear(&report, now, &settings);
             let closed = now;
-            prop_assert_eq!((breaker.standing(now), breaker.failures), (Status::Closed, 0));
+            prop_assert_eq!((breaker.status(now), breaker.failures), (Status::Closed, 0));
             for (pause_ms, sent_before_ms, signal) in after {
                 now += Duration::from_millis(pause_ms);
                 let started_at = closed - Duration::from_millis(sent_before_ms);
                 breaker.hear(&Report { signal, started_at, probe: None }, now, &settings);
-                prop_assert_eq!((breaker.standing(now), breaker.failures), (Status::Closed, 0));
+                prop_assert_eq!((breaker.status(now), breaker.failures), (Status::Closed, 0));
             }
         }
     }

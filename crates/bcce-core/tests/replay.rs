@@ -12,7 +12,7 @@ fn replay(target: &str, check: fn(&str)) {
     for entry in corpus.read_dir().unwrap() {
         let path = entry.unwrap().path();
         let Ok(text) = String::from_utf8(std::fs::read(&path).unwrap()) else { continue };
-        // Told before it runs: not every failure is a panic.
+        // Printed before it runs: not every failure is a panic.
         println!("{}", path.display());
         check(&text);
         texts += 1;

@@ -102,7 +102,7 @@ fn run_sample(ports: &Ports<MemoryStore>, succeeded: usize, failed: usize) {
             answers: vec![],
             failures: vec![],
             broken: vec![],
-            begun: vec![],
+            logged_calls: vec![],
             fault: None,
             ending: None,
             ended_at: at,

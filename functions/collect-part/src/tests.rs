@@ -106,7 +106,7 @@ fn end(ports: &Fakes, n: u64, attempt_no: u32, status: RunStatus) -> RunRef {
         }],
         failures: vec![],
         broken: vec![],
-        begun: vec![],
+        logged_calls: vec![],
         fault: failed.then(|| Fault::new(ErrorName::NoTarget, "every target failed")),
         ending: None,
         ended_at: datetime!(2026-11-01 12:01 UTC),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bcce_core::base::error::{ErrorName, Fault, Problems};
 use bcce_core::batch::s3_event::is_folder;
-use bcce_core::batch::{BatchRequest, StoredBatch};
+use bcce_core::batch::{StoredBatch, inbox};
 use bcce_core::config::documents::parameter_name;
 use bcce_core::io::objects::store_value_once;
 use bcce_core::ports::{
@@ -39,7 +39,7 @@ where
         received: Received<'_>,
     ) -> Result<Dispatched, Fault> {
         let Received { body, tenant, given_id, .. } = received;
-        if BatchRequest::is_meant_by(body) {
+        if inbox::is_batch(body) {
             return self.dispatch_batch(config, received).await;
         }
         let request = match Request::parse(body) {
@@ -85,7 +85,7 @@ where
             tracing::info!("a folder was made in the inbox of batches");
             return Ok(Dispatched::Done);
         }
-        let request = match BatchRequest::parse(body) {
+        let request = match inbox::parse(body) {
             Ok(request) => StoredBatch::new(request, tenant, given_id),
             Err(problems) => return self.reject_unread(received, problems).await,
         };

@@ -77,7 +77,7 @@ fn sealed_with(fault: Option<Fault>) -> (Ports<MemoryStore, Ledger>, impl Fn() -
         answers: vec![answer.into()],
         failures: vec![],
         broken: vec![],
-        begun: vec![],
+        logged_calls: vec![],
         fault,
         ending: None,
         ended_at: datetime!(2026-11-01 12:00:09 UTC),
@@ -236,7 +236,7 @@ async fn a_run_that_was_refused_before_it_had_a_plan_makes_no_metric_of_its_work
         answers: vec![],
         failures: vec![],
         broken: vec![],
-        begun: vec![],
+        logged_calls: vec![],
         fault: Some(Fault::new(
             ErrorName::InvalidRequest,
             "workflow: there is no workflow explain",

@@ -668,7 +668,7 @@ async fn every_call_is_logged_as_its_attempt_records_it() {
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     let key = request().run.step_key("answer", None);
     let record: StepRecord = parse(&key, &ports.store.objects.borrow()[&key]).unwrap();
-    let logged = ports.health.ledger().begun.borrow();
+    let logged = ports.health.ledger().logged_calls.borrow();
     assert_eq!((logged.len(), record.attempts.len()), (2, 2));
     assert!(logged.iter().all(|call| !call.is_lost([&record])));
     assert!(logged.iter().all(|call| call.is_lost([])));

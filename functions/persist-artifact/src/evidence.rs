@@ -85,7 +85,7 @@ impl Found {
             answers: self.answers,
             failures: self.failures,
             broken: request.failures.clone(),
-            begun,
+            logged_calls: begun,
             fault: request.fault.clone(),
             ending: request.ending.clone(),
             ended_at: now,

@@ -198,7 +198,7 @@ async fn a_call_that_no_artifact_tells_of_is_counted_and_its_cost_unknown() {
     let call = LoggedCall { started_at: told.started_at, target: told.target.clone() };
     let lost = LoggedCall { started_at: told.started_at - Duration::from_secs(3), ..call.clone() };
     let begun = [call, lost].map(|call| LoggedStep { step: "answer".into(), item: None, call });
-    *ports.ledger.begun.borrow_mut() = begun.to_vec();
+    *ports.ledger.logged_calls.borrow_mut() = begun.to_vec();
     seal(&ports, request()).await.unwrap();
     let manifest = manifest(&ports);
     let (step, line) = (&manifest["steps"][0], &manifest["usage_by_model"][0]);

@@ -63,7 +63,7 @@ impl<E: Fn(&str)> Taking<'_, E> {
             answers: Vec::new(),
             failures,
             broken: Vec::new(),
-            begun: Vec::new(),
+            logged_calls: Vec::new(),
             fault: Some(error.clone()),
             ending: None,
             ended_at: ports.clock.now(),

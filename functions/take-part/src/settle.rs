@@ -174,7 +174,7 @@ impl<E: Fn(&str)> Answered<'_, E> {
             answers,
             failures,
             broken: Vec::new(),
-            begun: Vec::new(),
+            logged_calls: Vec::new(),
             fault: None,
             ending: None,
             ended_at: ports.clock.now(),

@@ -1,6 +1,7 @@
 //! The rules of the main template: what they let through is what their targets take.
 
-use bcce_core::batch::{BatchRef, BatchRequest, StoredBatch};
+use bcce_core::batch::inbox;
+use bcce_core::batch::{BatchRef, StoredBatch};
 use serde_json::{Value, json};
 
 use crate::template::{read, template};
@@ -23,8 +24,8 @@ fn an_object_that_is_dropped_reaches_dispatch_as_a_batch() {
     assert_eq!(target["Arn"], "InboxQueue.Arn");
     // The event is the message: nothing is made of it on the way.
     assert!(["Input", "InputPath", "InputTransformer"].iter().all(|key| target[*key].is_null()));
-    assert!(BatchRequest::is_meant_by(&sample));
-    let stored = StoredBatch::new(BatchRequest::parse(&sample).unwrap(), "default", "m");
+    assert!(inbox::is_batch(&sample));
+    let stored = StoredBatch::new(inbox::parse(&sample).unwrap(), "default", "m");
     assert_eq!((stored.workflow.as_str(), stored.request_id.contains(key)), ("explain", true));
 }
 

@@ -21,7 +21,7 @@ pub const MAX_METADATA_CHARS: usize = 256;
 /// Step executions of a run.
 pub const MAX_STEPS: usize = 200;
 /// Targets of a model: two slots of latencies for each are one read of the ledger, which takes 100 keys; and each
-/// is told of in every decision of a step, which travel through the state machine.
+/// is described in every decision of a step, and decisions travel through the state machine.
 pub const MAX_TARGETS: usize = 32;
 /// Calls of a step: their records travel through the state machine, whose state ends at 256 KiB.
 pub const MAX_CALLS: u32 = 50;

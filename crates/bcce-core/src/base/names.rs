@@ -12,7 +12,7 @@ pub fn check_name(problems: &mut Problems, field: &str, name: &str) {
 }
 
 /// A tag holds whatever text a sender has: a branch name, a title. What of it a service does not take is replaced on
-/// its way there, see [`crate::call::metadata`].
+/// its way there, see `call::metadata`.
 pub(crate) fn check_tag(problems: &mut Problems, key: &str, value: &str) {
     let length = key.chars().count();
     let is_name = (1..=MAX_TAG_KEY_CHARS).contains(&length) && !key.contains(char::is_control);

@@ -27,7 +27,7 @@ impl std::fmt::Display for Target {
 pub struct Guardrail {
     pub id: String,
     pub version: String,
-    /// Tells that guardrails of different regions, whose ids differ, are the same one. Bedrock never sees it.
+    /// Marks guardrails of different regions, whose ids differ, as the same one. Bedrock never sees it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }

@@ -101,7 +101,8 @@ impl<'a> Intake<'a> {
     /// # Errors
     /// `Bcce.PolicyViolation` with all of it, or `Bcce.InvalidRequest` for a model that is not there.
     pub fn check_sender(&self) -> Result<(), Fault> {
-        let (batch, models) = (self.batch, &self.configuration.models);
+        let batch = self.batch;
+        let models = &self.configuration.models;
         if let Some(alias) =
             batch.model.as_ref().filter(|alias| !models.models.contains_key(*alias))
         {
@@ -192,7 +193,8 @@ impl<'a> Intake<'a> {
 
     pub fn row(&mut self, row: Row) -> Taken {
         self.taken += 1;
-        let (n, line) = (self.taken, row.line);
+        let n = self.taken;
+        let line = row.line;
         let item = row.value.and_then(|row| self.mapping.item(n, line, row));
         let item = match item {
             Ok(item) => item,
@@ -216,7 +218,8 @@ impl<'a> Intake<'a> {
             return None;
         }
         self.taken += 1;
-        let (n, bytes) = (self.taken, object.bytes);
+        let n = self.taken;
+        let bytes = object.bytes;
         let item = self.mapping.object(n, &self.prefix, object);
         let cause = match bytes {
             0 => Some("is empty".to_owned()),
@@ -457,7 +460,8 @@ not JSON
         intake.object(object(10_000)).unwrap();
         let one = intake.worst_case().usd;
         // Haiku 4.5 costs 1.10 dollars a million, and its answer of 400 tokens 0.22 cents.
-        let (least, most) = (rust_decimal::Decimal::new(132, 4), rust_decimal::Decimal::new(20, 3));
+        let least = rust_decimal::Decimal::new(132, 4);
+        let most = rust_decimal::Decimal::new(20, 3);
         assert!(least < one && one < most, "{one}");
         intake.object(object(9_999)).unwrap();
         assert_eq!(intake.worst_case().usd, one + one, "sizes are rounded up");

@@ -189,7 +189,8 @@ impl<'a> Mapping<'a> {
     pub fn object(&self, n: u64, prefix: &str, object: Object) -> Item {
         let name = object.key.strip_prefix(prefix).unwrap_or(&object.key);
         let id = short_id(name).into_owned();
-        let (inputs, tags) = (Map::new(), BTreeMap::new());
+        let inputs = Map::new();
+        let tags = BTreeMap::new();
         Item { n, line: n, id, inputs, tags, model: None, object: Some(object) }
     }
 
@@ -236,7 +237,8 @@ impl<'a> Mapping<'a> {
     }
 
     fn inputs(&self, row: &Value) -> Result<Map<String, Value>, Problems> {
-        let (context, mut problems) = (Context::of_item(row), Problems::default());
+        let context = Context::of_item(row);
+        let mut problems = Problems::default();
         let mut inputs = Map::new();
         for (name, template) in self.batch.batch.map.iter().flatten() {
             let value = context.value(template, &format!("inputs.{name}"), &mut problems);
@@ -253,7 +255,7 @@ impl<'a> Mapping<'a> {
         if text.trim().is_empty() {
             return None;
         }
-        // What is none of that kind is told as what it is, a string.
+        // A value that is not of that kind stays a string, and the error says so.
         let typed = serde_json::from_str(text.trim());
         Some((name, typed.unwrap_or(value)))
     }
@@ -334,7 +336,8 @@ mod tests {
     }
 
     fn item(spec: Value, row: Value) -> Result<Item, String> {
-        let (batch, specs) = (batch(spec), specs());
+        let batch = batch(spec);
+        let specs = specs();
         let row = row.as_object().unwrap().clone();
         Mapping::new(&batch, &specs).item(7, 9, row).map_err(|problems| problems.to_string())
     }
@@ -392,7 +395,8 @@ mod tests {
     #[test]
     fn a_map_that_no_item_could_be_run_with_is_reported_once() {
         let spec = json!({ "source": JSONL, "map": { "txt": "{{ item.text }}" } });
-        let (batch, mut specs) = (batch(spec), specs());
+        let batch = batch(spec);
+        let mut specs = specs();
         if let Some(spec) = specs.get_mut("text") {
             spec.required = true;
         }
@@ -415,7 +419,8 @@ mod tests {
     #[test]
     fn the_batch_has_what_an_item_lacks() {
         let spec = json!({ "source": JSONL, "items_may_set": ["tags"] });
-        let (batch, specs) = (batch(spec), specs());
+        let batch = batch(spec);
+        let specs = specs();
         let mapping = Mapping::new(&batch, &specs);
         let row = json!({ "inputs": { "text": "t" }, "tags": { "team": "b" }, "id": "x" });
         let item = mapping.item(1, 1, row.as_object().unwrap().clone()).unwrap();
@@ -434,7 +439,8 @@ mod tests {
     #[test]
     fn an_object_has_its_text_when_its_turn_comes() {
         let spec = json!({ "source": "s3://bucket/docs/", "map": { "text": "{{ item.text }}", "n": "{{ item.bytes }}" } });
-        let (batch, specs) = (batch(spec), specs());
+        let batch = batch(spec);
+        let specs = specs();
         let mapping = Mapping::new(&batch, &specs);
         let object = Object { key: "docs/a/b.md".into(), etag: "e".into(), bytes: 4 };
         let item = mapping.object(3, "docs/", object);
@@ -451,7 +457,8 @@ mod tests {
             let reported = item(json!({ "source": JSONL }), row).unwrap_err();
             assert!(reported.contains(cause), "{reported}");
         }
-        let (long, other) = ("ä".repeat(200), format!("{}b", "ä".repeat(200)));
+        let long = "ä".repeat(200);
+        let other = format!("{}b", "ä".repeat(200));
         assert!(short_id(&long).len() <= MAX_ITEM_ID_BYTES);
         assert_ne!(short_id(&long), short_id(&other));
         let mut ids = Ids::default();

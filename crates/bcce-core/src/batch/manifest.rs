@@ -30,7 +30,7 @@ pub enum ItemStatus {
     Rejected,
     /// Its run was not started, since too many others had failed or the batch was stopped.
     Skipped,
-    /// Its run is not settled yet.
+    /// Its run is not finalized yet.
     Running,
 }
 

@@ -11,7 +11,6 @@ use time::format_description::well_known::Rfc3339;
 use crate::base::error::Problems;
 use crate::base::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES};
 use crate::batch::reference::BatchRef;
-use crate::batch::s3_event;
 use crate::batch::source::{Format, Location};
 use crate::document;
 use crate::document::{Document, expression};
@@ -23,11 +22,11 @@ const NAMES: [&str; 1] = ["item"];
 const MAX_CONCURRENCY: u32 = 10_000;
 const DEFAULT_CONCURRENCY: u32 = 20;
 
-/// A message on the inbox that asks for a batch; S3's event of an object that was dropped is one as well.
+/// A message on the inbox that asks for a batch. The event of an object under the inbox becomes one, see `batch::inbox`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchRequest {
-    /// An object under `batches/inbox/<workflow>/` tells it by its key.
+    /// The key of an object under `batches/inbox/<workflow>/` names it.
     #[serde(default)]
     pub workflow: String,
     /// The idempotency key, as a request's.
@@ -52,7 +51,7 @@ pub struct BatchSpec {
     /// The object as it was meant: another one under its key is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
-    /// As the name tells otherwise.
+    /// Otherwise, the ending of the name decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
     /// Inputs by name, as values whose `{{ item.… }}` are filled in.
@@ -155,7 +154,6 @@ impl BatchRequest {
         let object: Option<BTreeMap<String, &serde_json::value::RawValue>> =
             serde_json::from_str(body).ok();
         object.is_some_and(|object| object.contains_key("batch"))
-            || s3_event::request(body).is_some()
     }
 
     /// # Errors
@@ -165,14 +163,15 @@ impl BatchRequest {
             let cause = format!("is {} bytes, the most is {MAX_REQUEST_BYTES}", body.len());
             return Err(Problems::one("request", cause));
         }
-        let mut request: Self = match s3_event::request(body) {
-            Some(request) => request.check().none_or(request)?,
-            None => document::from_json("request", body).finished()?,
-        };
-        if request.workflow.is_empty() {
-            request.workflow = request.dropped_for().unwrap_or_default();
+        document::from_json("request", body).finished().map(Self::with_workflow)
+    }
+
+    /// Fills in the workflow that the key of its source names.
+    pub(super) fn with_workflow(mut self) -> Self {
+        if self.workflow.is_empty() {
+            self.workflow = self.workflow_of_source().unwrap_or_default();
         }
-        Ok(request)
+        self
     }
 
     /// The message that it is, as a request's.
@@ -180,16 +179,18 @@ impl BatchRequest {
         escaped(&serde_json::to_string(self).unwrap_or_default())
     }
 
-    fn dropped_for(&self) -> Option<String> {
+    fn workflow_of_source(&self) -> Option<String> {
         self.batch.location().ok()?.workflow().map(str::to_owned)
     }
 }
 
 impl Document for BatchRequest {
     fn check(&self) -> Problems {
-        let dropped = self.dropped_for();
-        let workflow = if self.workflow.is_empty() { dropped } else { Some(self.workflow.clone()) };
-        let (id, model) = (self.id.as_deref(), self.model.as_deref());
+        let of_source = self.workflow_of_source();
+        let workflow =
+            if self.workflow.is_empty() { of_source } else { Some(self.workflow.clone()) };
+        let id = self.id.as_deref();
+        let model = self.model.as_deref();
         // A missing workflow is the problem, not the form of its name.
         let mut problems = check_message(workflow.as_deref().unwrap_or("-"), id, &self.tags, model);
         problems.check(workflow.is_some(), "workflow", "is missing");
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_object_tells_its_workflow() {
+    fn an_object_of_the_inbox_names_its_workflow() {
         let source = "s3://bucket/batches/inbox/explain/a.csv";
         let request = parsed(json!({ "batch": { "source": source } })).unwrap();
         assert_eq!(request.workflow, "explain");

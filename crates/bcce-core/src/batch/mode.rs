@@ -74,15 +74,17 @@ fn in_bulk(asked: &Asked<'_>) -> Result<(BulkMode, String), String> {
 
 /// When jobs are stopped.
 fn cut_off(asked: &Asked<'_>) -> Result<(OffsetDateTime, String), String> {
-    let (spec, now) = (asked.spec, asked.now);
+    let spec = asked.spec;
+    let now = asked.now;
     match (spec.mode, spec.deadline()) {
         (Mode::Auto, Some(deadline)) => {
             let cut_off = deadline - reserve(asked.items, spec.concurrency());
             let cut_off = cut_off.min(now + LONGEST_TIMEOUT);
             let left = (cut_off - now).max(Duration::ZERO).whole_minutes();
-            match left < LEAST_FOR_A_JOB.whole_minutes() {
-                true => Err(format!("the deadline leaves a job {left} minutes, less than an hour")),
-                false => Ok((cut_off, format!("the deadline leaves a job {left} minutes"))),
+            if left < LEAST_FOR_A_JOB.whole_minutes() {
+                Err(format!("the deadline leaves a job {left} minutes, less than an hour"))
+            } else {
+                Ok((cut_off, format!("the deadline leaves a job {left} minutes")))
             }
         }
         (_, Some(deadline)) if deadline <= now => Err("the deadline is over".to_owned()),

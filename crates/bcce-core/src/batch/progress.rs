@@ -47,14 +47,15 @@ impl BatchProgress {
     /// Why no further item may be started; `None`: it may. Runs that were cancelled were so by hand.
     pub fn too_much(&self, tolerance: Tolerance) -> Option<String> {
         let Tolerance { items, failures: allowed, by_rate } = tolerance;
-        let (failed, over) = (self.failed, self.over());
+        let failed = self.failed;
+        let over = self.over();
         if failed > allowed {
             return Some(format!("{failed} items failed, {allowed} may"));
         }
         // Those under way may all succeed: what fails, fails sooner.
-        let begun = u128::from(over) + u128::from(by_rate?);
+        let started = u128::from(over) + u128::from(by_rate?);
         let is_at_twice_the_rate =
-            u128::from(failed) * u128::from(items) > 2 * begun * u128::from(allowed);
+            u128::from(failed) * u128::from(items) > 2 * started * u128::from(allowed);
         (failed >= SIGNIFICANT && is_at_twice_the_rate).then(|| {
             format!("{failed} of the first {over} items failed, more than twice the share that may, {allowed} of {items}")
         })
@@ -62,7 +63,8 @@ impl BatchProgress {
 
     /// What is known of usage and cost, as a manifest has it.
     pub fn totals(&self) -> Totals {
-        let (is_whole, cost) = (self.unknown_cost == 0, self.cost_usd.normalize());
+        let is_whole = self.unknown_cost == 0;
+        let cost = self.cost_usd.normalize();
         Totals {
             usage: is_whole.then_some(self.usage),
             known_usage: (!is_whole).then_some(self.usage),
@@ -94,11 +96,11 @@ pub struct Tolerance {
     pub items: u64,
     /// So many of them.
     pub failures: u64,
-    /// Runs at a time, where their rate tells of the whole: a retry has only what did not succeed before.
+    /// Runs at a time, where their rate is representative: a retry has only what did not succeed before.
     pub by_rate: Option<u32>,
 }
 
-/// Failures from which on their rate tells of the whole. Where items fail independently and no more of them than may, 25
+/// The number of failures from which their rate is representative. Where items fail independently and no more of them than may, 25
 /// would be expected then; that fifty are chance has a probability of 7 in a million (Poisson).
 const SIGNIFICANT: u64 = 50;
 

@@ -60,10 +60,7 @@ impl Reader {
     pub fn push(&mut self, bytes: &[u8], each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
         let Some(head) = &mut self.head else { return self.rows.push(bytes, each) };
         head.extend_from_slice(bytes);
-        match head.len() < UTF_8.len() {
-            true => Ok(()),
-            false => self.begin(each),
-        }
+        if head.len() < UTF_8.len() { Ok(()) } else { self.begin(each) }
     }
 
     /// The rest.
@@ -124,7 +121,8 @@ mod tests {
     /// The rows as `<line> <JSON or cause>`, read in pieces of every length up to five bytes and as a whole.
     fn rows(format: Format, bytes: &[u8]) -> Result<Vec<String>, String> {
         let read = |piece: usize| {
-            let (mut reader, mut rows) = (Reader::new(format).unwrap(), Vec::new());
+            let mut reader = Reader::new(format).unwrap();
+            let mut rows = Vec::new();
             let mut each = |row: Row| {
                 let value = row.value.map(|value| Value::Object(value).to_string());
                 rows.push(format!("{} {}", row.line, value.unwrap_or_else(|p| p.to_string())));
@@ -190,7 +188,8 @@ mod tests {
     fn a_line_that_no_message_could_carry_is_passed_over() {
         let long = "x".repeat(MAX_REQUEST_BYTES + 1);
         let read = |format, text: &str| {
-            let (mut reader, mut rows) = (Reader::new(format).unwrap(), Vec::new());
+            let mut reader = Reader::new(format).unwrap();
+            let mut rows = Vec::new();
             let mut each = |row: Row| rows.push((row.line, row.value.map_err(|p| p.to_string())));
             for bytes in text.as_bytes().chunks(65_536) {
                 reader.push(bytes, &mut each).unwrap();

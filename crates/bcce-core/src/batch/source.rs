@@ -43,7 +43,7 @@ impl Location {
         Ok(Self { bucket: bucket.to_owned(), key: key.to_owned() })
     }
 
-    /// As the name tells; `None`: it does not.
+    /// Derives the format from the name. Returns `None` if the name does not show it.
     pub fn format(&self) -> Option<Format> {
         let name = self.key.to_ascii_lowercase();
         if name.ends_with('/') {

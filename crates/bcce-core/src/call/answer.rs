@@ -56,7 +56,7 @@ pub fn parse_json(text: &str, schema: Option<&Value>) -> Result<Value, String> {
     if faults.is_empty() { Ok(value) } else { Err(faults.join("; ")) }
 }
 
-/// What a model is told that the service does not bind to the schema.
+/// Instructs a model whose service does not enforce the schema.
 pub fn instruction(schema: Option<&Value>) -> String {
     let plain = "Answer with one JSON value and nothing else: no explanation, no Markdown.";
     match schema {

@@ -126,13 +126,15 @@ impl Totals {
 
     /// Of something that may have paid, nobody knows what.
     pub fn unknown() -> Self {
-        let (usage, cost) = (Some(Usage::default()), Some(Decimal::ZERO));
+        let usage = Some(Usage::default());
+        let cost = Some(Decimal::ZERO);
         Self { known_usage: usage, priced_subtotal_usd: cost, ..Self::default() }
     }
 
     /// Of both together.
     pub fn add(&mut self, other: &Self) {
-        let (mut usage, cost) = (self.known_usage(), self.known_cost() + other.known_cost());
+        let mut usage = self.known_usage();
+        let cost = self.known_cost() + other.known_cost();
         usage += other.known_usage();
         let all_used = self.usage.is_some() && other.usage.is_some();
         let all_priced = self.cost_usd.is_some() && other.cost_usd.is_some();
@@ -148,8 +150,10 @@ impl Totals {
     }
 
     pub fn of<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Self {
-        let (mut usage, mut cost) = (Usage::default(), Decimal::ZERO);
-        let (mut all_used, mut all_priced) = (true, true);
+        let mut usage = Usage::default();
+        let mut cost = Decimal::ZERO;
+        let mut all_used = true;
+        let mut all_priced = true;
         let mut unpriced = std::collections::BTreeSet::new();
         for attempt in attempts {
             all_used &= attempt.usage.is_some();

@@ -122,7 +122,7 @@ const fn misfits(says: &'static [&'static str], cause: Cause) -> Rule {
 const INVALID: &[&str] = &["validationexception"];
 const DENIED: &[&str] = &["accessdeniedexception"];
 const MISSING: &[&str] = &["resourcenotfoundexception"];
-/// Codes under which the service tells the same in different places.
+/// Codes that mean the same in different places of the service.
 const REFUSED: &[&str] =
     &["validationexception", "accessdeniedexception", "resourcenotfoundexception"];
 const THROTTLED: &[&str] = &[

@@ -44,7 +44,7 @@ const DENSE_BYTES_PER_TOKEN: u64 = 3;
 const LEAST_ROOM: u32 = 1_024;
 
 impl<'a> Parameters<'a> {
-    /// `grammar_refused`: the service has refused the step's schema before, which is told in the prompt then.
+    /// `grammar_refused`: the service has refused the step's schema before, so the prompt carries the schema.
     pub fn of(step: &'a Step, takes: &'a Takes, grammar_refused: bool) -> Self {
         let mut parameters = Self::default();
         parameters.set_effort(step, takes);
@@ -125,7 +125,8 @@ impl<'a> Parameters<'a> {
         };
         self.max_tokens = wanted.min(takes.max_output_tokens);
         if step.max_tokens.is_some_and(|tokens| tokens != self.max_tokens) {
-            let (wanted, sent) = (step.answer_tokens(), self.max_tokens);
+            let wanted = step.answer_tokens();
+            let sent = self.max_tokens;
             self.adapt(format!("max_tokens {wanted} is sent as {sent}"));
         }
     }
@@ -158,7 +159,8 @@ mod tests {
     use serde_json::json;
 
     fn of(extra: &str, takes: &Takes) -> (Parameters<'static>, Vec<String>) {
-        let (step, takes) = (Box::leak(Box::new(step(extra))), Box::leak(Box::new(takes.clone())));
+        let step = Box::leak(Box::new(step(extra)));
+        let takes = Box::leak(Box::new(takes.clone()));
         let parameters = Parameters::of(step, takes, false);
         let adapted = parameters.adapted.clone();
         (parameters, adapted)
@@ -276,7 +278,8 @@ mod tests {
             assert_eq!(sent.schema, None);
             assert_eq!(adapted, [format!("the schema is in the prompt: {why}")]);
         }
-        let (step, takes) = (step(JSON), today());
+        let step = step(JSON);
+        let takes = today();
         let sent = Parameters::of(&step, &takes, true);
         assert!(
             sent.schema.is_none() && sent.adapted[0].contains("the service refused it before"),

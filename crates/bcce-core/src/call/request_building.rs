@@ -24,7 +24,7 @@ pub fn prompt(step: &Step, context: &Value) -> Result<Prompt, Fault> {
     })
 }
 
-/// The prompt as one call sends it: where the service does not enforce the step's schema, the model is told of it.
+/// Returns the prompt as one call sends it: where the service does not enforce the step's schema, the prompt carries it.
 pub fn prompt_for<'a>(
     prompt: &'a Prompt,
     step: &Step,
@@ -56,7 +56,7 @@ pub fn answered(result: &Result<ModelAnswer, CallFailure>) -> Result<&ModelAnswe
     })
 }
 
-/// A failure of a target as it may be told: the service's message may quote the request, its code and the advice do
+/// Describes a failure of a target without quoting the request: the service's message may quote the request, its code and the advice do
 /// not. The message stays in the attempt.
 pub fn describe(target: &Target, failure: &CallFailure) -> String {
     let code = match failure.message.split_once(": ") {
@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn a_cut_answer_is_reported_of_with_its_limit() {
-        let (step, asked) = (step(), Prompt { user: "p".into(), ..Prompt::default() });
+        let step = step();
+        let asked = Prompt { user: "p".into(), ..Prompt::default() };
         let answer = |text: &str, stop_reason: &str| ModelAnswer {
             text: text.into(),
             stop_reason: stop_reason.into(),

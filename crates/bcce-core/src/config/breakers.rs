@@ -40,7 +40,8 @@ impl BreakerSettings {
             ("set_aside_s", self.set_aside_s),
         ];
         for (name, value) in all {
-            let (field, cause) = (format!("{field}.{name}"), format!("must be 1 to {longest}"));
+            let field = format!("{field}.{name}");
+            let cause = format!("must be 1 to {longest}");
             problems.check((1..=longest).contains(&value), field, cause);
         }
         let cause = "must not be below cool_down_s";

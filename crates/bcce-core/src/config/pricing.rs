@@ -106,9 +106,10 @@ impl Prices {
 
     /// The row with the factors that count for it.
     fn called(&self, row: &PriceRow, is_global: bool) -> PriceRow {
-        let factor = match is_global {
-            true => Decimal::ONE,
-            false => row.regional_factor.unwrap_or(self.regional_factor),
+        let factor = if is_global {
+            Decimal::ONE
+        } else {
+            row.regional_factor.unwrap_or(self.regional_factor)
         };
         let long =
             |long: &LongPrompt| LongPrompt { price: long.price.times(factor), ..long.clone() };

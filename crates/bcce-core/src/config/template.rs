@@ -183,7 +183,8 @@ impl Template {
     /// # Errors
     /// The steps that need each other.
     pub fn waves(&self) -> Result<Vec<Vec<&Step>>, Problems> {
-        let (mut waves, mut done) = (Vec::new(), BTreeSet::new());
+        let mut waves = Vec::new();
+        let mut done = BTreeSet::new();
         let mut left: Vec<&Step> = self.steps.iter().collect();
         while !left.is_empty() {
             let ready = |step: &&Step| step.needs.iter().all(|need| done.contains(need.as_str()));

@@ -51,7 +51,7 @@ impl Context {
         text.map_err(|error| self.describe(&environment, template, &error))
     }
 
-    /// A value, with every text in it filled in; what cannot be is told under `field`.
+    /// Returns a value with every text in it filled in. What cannot be filled in is reported under `field`.
     pub fn value(&self, template: &Value, field: &str, problems: &mut Problems) -> Value {
         match template {
             Value::String(text) => self.filled(text).unwrap_or_else(|cause| {
@@ -79,9 +79,10 @@ impl Context {
         let environment = environment(UndefinedBehavior::Strict);
         let evaluated = environment.compile_expression(only).and_then(|e| e.eval(&self.values));
         let value = evaluated.map_err(|error| self.describe(&environment, text, &error))?;
-        match value.is_undefined() {
-            true => Err(self.describe(&environment, text, &ErrorKind::UndefinedError.into())),
-            false => serde_json::to_value(&value).map_err(|_| "cannot be a value of JSON".into()),
+        if value.is_undefined() {
+            Err(self.describe(&environment, text, &ErrorKind::UndefinedError.into()))
+        } else {
+            serde_json::to_value(&value).map_err(|_| "cannot be a value of JSON".into())
         }
     }
 

@@ -54,7 +54,8 @@ fn steps(path: &Path) -> Vec<Step> {
 
 /// `steps.review.max_tokens`: an item of a list that has an id goes by it, as in every other message.
 fn named(tree: &Value, steps: &[Step]) -> String {
-    let (mut name, mut here) = (String::new(), Some(tree));
+    let mut name = String::new();
+    let mut here = Some(tree);
     for step in steps {
         here = here.and_then(|value| at(value, step));
         let id = here.and_then(|value| value.get("id")).and_then(Value::as_str);
@@ -113,7 +114,8 @@ fn stand_in<T: DeserializeOwned>(tree: &mut Value, steps: &[Step], message: &str
     candidates.extend(alternatives(message).into_iter().map(Value::String));
     while let Some(value) = candidates.pop_front() {
         let Some(place) = at_mut(tree, steps) else { return false };
-        let (is_object, is_first) = (value.is_object(), value == "");
+        let is_object = value.is_object();
+        let is_first = value == "";
         *place = value;
         let Err(fault) = serde_path_to_error::deserialize::<_, T>(&*tree) else { return true };
         let message = fault.inner().to_string();

@@ -180,13 +180,13 @@ fn replace(text: String, from: String, to: String) -> Result<String, Error> {
 /// Indented it can be a hundred times what it was, so it is bounded while it is written.
 pub(crate) fn json(value: &Value, pretty: bool) -> Result<String, Error> {
     let mut out = Bounded(Vec::new());
-    let written = match pretty {
-        true => serde_json::to_writer_pretty(&mut out, value),
-        false => serde_json::to_writer(&mut out, value),
+    let written = if pretty {
+        serde_json::to_writer_pretty(&mut out, value)
+    } else {
+        serde_json::to_writer(&mut out, value)
     };
-    written.map_err(|error| match error.is_io() {
-        true => ErrorKind::WriteFailure,
-        false => ErrorKind::BadSerialization,
+    written.map_err(|error| {
+        if error.is_io() { ErrorKind::WriteFailure } else { ErrorKind::BadSerialization }
     })?;
     String::from_utf8(out.0).map_err(|_| ErrorKind::BadSerialization.into())
 }

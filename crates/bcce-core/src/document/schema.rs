@@ -9,7 +9,7 @@ use crate::base::limits::{MAX_MESSAGE_CHARS, cut};
 
 pub mod subset; // the part of a schema that the service takes
 
-/// Faults of one value that are told.
+/// The largest number of faults that are reported of one value.
 const MOST_FAULTS: usize = 10;
 
 /// What makes `schema` none.
@@ -49,9 +49,12 @@ fn words(error: &jsonschema::ValidationError<'_>) -> String {
 
 /// `/0/path` -> `[0].path`
 fn path(pointer: &str) -> String {
-    let part = |part: &str| match part.bytes().all(|b| b.is_ascii_digit()) {
-        true => format!("[{part}]"),
-        false => format!(".{part}"),
+    let part = |part: &str| {
+        if part.bytes().all(|b| b.is_ascii_digit()) {
+            format!("[{part}]")
+        } else {
+            format!(".{part}")
+        }
     };
     pointer.split('/').skip(1).map(part).collect()
 }

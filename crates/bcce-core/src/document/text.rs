@@ -1,4 +1,4 @@
-//! A document of ours, from text to value, with everything that is wrong with it told at once.
+//! Reads a document from text to value and reports everything that is wrong with it at once.
 //!
 //! serde stops at the first fault. What it stopped at is put right in the document's tree, with a
 //! stand-in where nothing better is known, and the rest is read again: so one look shows every field of a
@@ -63,16 +63,13 @@ pub fn from_json<T: Document>(name: &str, text: &str) -> Draft<T> {
     }
 }
 
-/// JSON that is nobody's document, told of as `name`.
+/// Parses JSON that is not a [`Document`]. Problems call it `name`.
 ///
 /// # Errors
 /// It is none, or a key stands twice in an object.
 pub fn json(name: &str, text: &str) -> Result<Value, Problems> {
     let (tree, repeated) = tree::read(text).map_err(|cause| Problems::one(name, cause))?;
-    match repeated.is_empty() {
-        true => Ok(tree),
-        false => Err(repeated.below(name)),
-    }
+    if repeated.is_empty() { Ok(tree) } else { Err(repeated.below(name)) }
 }
 
 pub fn from_yaml<T: Document>(text: &str) -> Draft<T> {
@@ -99,7 +96,8 @@ fn from_tree<T: Document>(name: &str, mut tree: Value) -> Draft<T> {
     if !tree.is_object() {
         return Draft::unreadable(Problems::one(name, "must be an object"));
     }
-    let (mut problems, mut stand_ins) = (Problems::default(), Vec::new());
+    let mut problems = Problems::default();
+    let mut stand_ins = Vec::new();
     for _ in 0..MOST_FAULTS {
         let error = match serde_path_to_error::deserialize::<_, T>(&tree) {
             Err(error) => error,

@@ -1,4 +1,4 @@
-//! JSON -> tree. A key that stands twice in an object is told: which of the two a reader takes is its own
+//! JSON -> tree. A key that stands twice in an object is reported: which of the two a reader takes is its own
 //! guess, and what a signature covers must not be one.
 
 use std::cell::RefCell;

@@ -9,7 +9,7 @@
 //! target one of whose three calls fails is left alone, and one error in a hundred opens nothing as long as
 //! fewer than `failures` of them fall into the time that an answer takes.
 //!
-//! Everything here is a pure transition of one breaker; `book` shares them.
+//! Everything here is a pure transition of one breaker; `io::shared_breakers` shares them.
 
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ pub struct Probe {
 }
 
 impl Breaker {
-    pub fn standing(&self, now: OffsetDateTime) -> Status {
+    pub fn status(&self, now: OffsetDateTime) -> Status {
         let Some(until) = self.open_until else { return Status::Closed };
         if until > now {
             return Status::Open { until };
@@ -145,7 +145,7 @@ impl Breaker {
 
     /// Makes `holder` the one that probes. `false`: it may not.
     pub fn elect(&mut self, holder: &str, now: OffsetDateTime, lease: Duration) -> bool {
-        let is_free = match self.standing(now) {
+        let is_free = match self.status(now) {
             Status::Due => true,
             Status::Probed { .. } => self.is_probed_by(holder),
             Status::Open { .. } | Status::Closed => false,
@@ -164,9 +164,10 @@ impl Breaker {
         settings: &BreakerSettings,
     ) -> bool {
         let before = self.clone();
-        match report.probe.is_some_and(|holder| self.is_probed_by(holder)) {
-            true => self.probed(report.signal, now, settings),
-            false => self.called(report, now, settings),
+        if report.probe.is_some_and(|holder| self.is_probed_by(holder)) {
+            self.probed(report.signal, now, settings)
+        } else {
+            self.called(report, now, settings)
         }
         *self != before
     }

@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn the_median_is_that_of_all_counters_together() {
-        let (mut fast, mut slow) = (Histogram::default(), Histogram::default());
+        let mut fast = Histogram::default();
+        let mut slow = Histogram::default();
         fast.add(1, 3);
         slow.add(9, 4);
         assert_eq!(fast.median(), None, "three calls say little");

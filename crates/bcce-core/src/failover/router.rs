@@ -172,8 +172,8 @@ impl Question<'_> {
         self.health.get(at).map(|health| &health.breaker)
     }
 
-    fn standing(&self, at: usize) -> Status {
-        self.breaker(at).map_or(Status::Closed, |breaker| breaker.standing(self.now))
+    fn status(&self, at: usize) -> Status {
+        self.breaker(at).map_or(Status::Closed, |breaker| breaker.status(self.now))
     }
 
     /// What speaks against a target before any is chosen. Residency comes first, whatever fails.
@@ -192,7 +192,7 @@ impl Question<'_> {
         if self.route.is_too_small(target, self.attempts) {
             return Ruling::TooSmall;
         }
-        match self.standing(at) {
+        match self.status(at) {
             Status::Open { until } => {
                 let breaker = self.breaker(at);
                 if breaker.is_some_and(|breaker| breaker.used_up) {
@@ -206,9 +206,10 @@ impl Question<'_> {
         let Some(last) = failures().next_back() else { return Ruling::Spare };
         let not_before = last.ended_at()
             + Duration::from_secs(last.retry_after_s.unwrap_or(0).min(MAX_RUN_SECONDS));
-        match not_before > self.now {
-            true => Ruling::AskedToWait(not_before),
-            false => Ruling::Failed(failures().count()),
+        if not_before > self.now {
+            Ruling::AskedToWait(not_before)
+        } else {
+            Ruling::Failed(failures().count())
         }
     }
 
@@ -234,10 +235,11 @@ impl Question<'_> {
         let mut order: Vec<usize> = (0..ruled.len()).filter(|at| which(&ruled[*at])).collect();
         order::sort(self, ruled, &mut order);
         let first = *order.first()?;
-        let probes = self.standing(first) == Status::Due;
-        let (mut place, budget) = (0, self.budget());
+        let probes = self.status(first) == Status::Due;
+        let mut place = 0;
+        let budget = self.budget();
         order.retain(|at| {
-            ruled[*at] = match self.standing(*at) {
+            ruled[*at] = match self.status(*at) {
                 Status::Due if *at != first => Ruling::NotProbed,
                 _ if place >= budget => Ruling::BeyondBudget,
                 Status::Due => Ruling::TakenToProbe,

@@ -100,7 +100,8 @@ impl ListSource for MemorySources {
         let bucket = format!("s3://{}/", prefix.bucket);
         let objects = self.objects.borrow();
         let listed = objects.iter().filter_map(|(uri, (etag, body))| {
-            let (key, etag) = (uri.strip_prefix(&bucket)?.to_owned(), etag.clone());
+            let key = uri.strip_prefix(&bucket)?.to_owned();
+            let etag = etag.clone();
             Some(Object { key, etag, bytes: body.len() as u64 })
         });
         let listed = listed.filter(|object| object.key.starts_with(&prefix.key));

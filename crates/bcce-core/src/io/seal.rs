@@ -19,7 +19,7 @@ use crate::run::ids::RunRef;
 use crate::run::manifest::{Kind, Manifest, ManifestRef};
 
 /// Where a reader finds what to do about a manifest that no sealer made.
-const ADVICE: &str = "nothing was signed, recorded or notified; see \"A manifest that is not ours\" in docs/settling.md";
+const ADVICE: &str = "nothing was signed, recorded or notified; see \"A manifest that is not ours\" in docs/finalizing.md";
 
 /// A manifest that can be sealed.
 pub trait Sealable: Serialize + DeserializeOwned {
@@ -68,7 +68,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Whoever settles or reads a run may not know whether it is an item of a batch: its manifest may be of either kind.
+    /// A caller that finalizes or reads a run may not know whether it is an item of a batch: its manifest may be of either kind.
     pub fn of_run(run: &RunRef) -> Self {
         let is_item = run.batch.is_some();
         Self {

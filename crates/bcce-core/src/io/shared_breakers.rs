@@ -39,7 +39,7 @@ struct Remembered {
     read_at: OffsetDateTime,
 }
 
-/// What came of standing for election.
+/// The outcome of an election.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Elected {
     Mine,
@@ -250,17 +250,17 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
     const KEY: &str = "us-east-1#us.m";
 
-    fn fails(book: &SharedBreakers<impl ReadBreakers + WriteBreaker>, times: u32) {
+    fn fails(breakers: &SharedBreakers<impl ReadBreakers + WriteBreaker>, times: u32) {
         let error = ErrorName::TargetUnavailable;
         let signal = Signal::Failing { error, retry_after_s: None };
         let report = Report { signal, started_at: NOW, probe: None };
         for _ in 0..times {
-            now(book.report(KEY, &report, NOW, &SETTINGS));
+            now(breakers.report(KEY, &report, NOW, &SETTINGS));
         }
     }
 
-    fn standing(book: &SharedBreakers<impl ReadBreakers>, at: OffsetDateTime) -> Status {
-        now(book.breakers(&[KEY.to_owned()], at))[0].standing(at)
+    fn status(breakers: &SharedBreakers<impl ReadBreakers>, at: OffsetDateTime) -> Status {
+        now(breakers.breakers(&[KEY.to_owned()], at))[0].status(at)
     }
 
     /// Two functions' processes with one ledger.
@@ -274,7 +274,7 @@ mod tests {
         let [one, other] = two(&ledger);
         fails(&one, 2);
         fails(&other, 1);
-        assert!(matches!(standing(&one, NOW + FRESH), Status::Open { .. }));
+        assert!(matches!(status(&one, NOW + FRESH), Status::Open { .. }));
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
         let lease = Duration::from_secs(25);
         assert_eq!(now(one.elect(KEY, "one", due, lease)), Elected::Mine);
         let Elected::Lost(breaker) = now(other.elect(KEY, "other", due, lease)) else { panic!() };
-        assert!(matches!(breaker.standing(due), Status::Probed { .. }));
+        assert!(matches!(breaker.status(due), Status::Probed { .. }));
     }
 
     /// Nobody is elected by a write that was never made.
@@ -308,7 +308,7 @@ mod tests {
         let due = NOW + Duration::from_secs(5);
         let elected = now(one.elect(KEY, "one", due, Duration::from_secs(25)));
         let Elected::Lost(breaker) = elected else { panic!("{elected:?}") };
-        assert!(matches!(breaker.standing(due), Status::Probed { .. }));
+        assert!(matches!(breaker.status(due), Status::Probed { .. }));
         assert_eq!(ledger.kept.borrow()[KEY].breaker.probe, None);
     }
 
@@ -317,10 +317,10 @@ mod tests {
         let ledger = MemoryHealth::default();
         let [one, _] = two(&ledger);
         for millis in [0, 50, 99] {
-            standing(&one, NOW + Duration::from_millis(millis));
+            status(&one, NOW + Duration::from_millis(millis));
         }
         assert_eq!(ledger.reads.get(), 1);
-        standing(&one, NOW + Duration::from_millis(100));
+        status(&one, NOW + Duration::from_millis(100));
         assert_eq!(ledger.reads.get(), 2);
     }
 
@@ -331,14 +331,14 @@ mod tests {
         ledger.is_gone.set(true);
         fails(&one, 3);
         assert_eq!(one.blindness().as_deref(), Some("the ledger is unreachable on request"));
-        assert!(matches!(standing(&one, NOW), Status::Open { .. }));
+        assert!(matches!(status(&one, NOW), Status::Open { .. }));
         let due = NOW + Duration::from_secs(6);
         let lease = Duration::from_secs(25);
         assert_eq!(now(one.elect(KEY, "one", due, lease)), Elected::Mine);
         assert!(matches!(now(one.elect(KEY, "other", due, lease)), Elected::Lost(_)));
         one.blindness();
         ledger.is_gone.set(false);
-        assert_eq!(standing(&one, due + BLIND), Status::Closed, "the ledger knows of nothing");
+        assert_eq!(status(&one, due + BLIND), Status::Closed, "the ledger knows of nothing");
         assert_eq!(one.blindness(), None);
     }
 }

@@ -1,5 +1,5 @@
-//! Calls that were begun, noted in the ledger beside them: one that no artifact tells of was lost, with the
-//! function that made it.
+//! The call log: calls that were started, noted in the ledger beside them. A call that no artifact records was lost, with
+//! the function that made it.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -8,7 +8,7 @@ use crate::base::target::Target;
 use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
 use crate::run::artifact::StepRecord;
 
-/// What is known of a call before it is answered. Noted twice it is the same call.
+/// What is known of a call before it is answered. Logging it twice is one call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoggedCall {
     #[serde(with = "time::serde::rfc3339")]
@@ -16,7 +16,7 @@ pub struct LoggedCall {
     pub target: Target,
 }
 
-/// A call of a step, as the ledger has it.
+/// A call of a step, as the ledger records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedStep {
     pub step: String,
@@ -29,7 +29,7 @@ impl LoggedCall {
         self.started_at == attempt.started_at && self.target == attempt.target
     }
 
-    /// What the call came to: nobody knows, and it may have been paid.
+    /// Returns the attempt of a lost call: its outcome is unknown, and it may have been paid.
     pub fn lost(&self) -> Attempt {
         Attempt {
             target: self.target.clone(),
@@ -53,7 +53,7 @@ impl LoggedCall {
 }
 
 impl LoggedStep {
-    /// None of the step_records tells of it.
+    /// Returns whether none of `step_records` has the call.
     pub fn is_lost<'a>(&self, step_records: impl IntoIterator<Item = &'a StepRecord>) -> bool {
         let is_its = |step_record: &&StepRecord| {
             step_record.step_id == self.step && step_record.item == self.item

@@ -46,9 +46,9 @@ impl Ending {
     /// Ending an execution does not end its functions: a model that is being called answers, is paid, and
     /// its answer is stored. A manifest that was sealed before would leave it out. So the wave that was
     /// reached has to be over, or so much time gone that no function can be at work any more. It is the
-    /// first whose steps had not all answered when the execution ended: no later one was begun.
+    /// first whose steps had not all answered when the execution ended: no later one was started.
     ///
-    /// `answered` tells when a step did.
+    /// `answered` returns when a step answered.
     pub fn wait_s(
         &self,
         plan: Option<&Plan>,
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_wave_that_was_not_begun_is_not_waited_for() {
         assert_eq!(wait_s(&[("summarise", 3)], &[], 5), None, "it answered after the end");
-        assert_eq!(wait_s(&[("summarise", -1)], &[], 5), Some(2), "the next wave may have begun");
+        assert_eq!(wait_s(&[("summarise", -1)], &[], 5), Some(2), "the next wave may have started");
     }
 
     #[test]

@@ -61,7 +61,8 @@ mod tests {
         let mut route = route(&["us-east-1", "us-west-2"]);
         route.routing = Routing { attempts: u32::MAX, ..Routing::default() };
         route.rounds = rounds;
-        let (mut attempts, mut decisions) = (Vec::new(), Vec::new());
+        let mut attempts = Vec::new();
+        let mut decisions = Vec::new();
         let (mut now, deadline) =
             (datetime!(2026-11-01 12:00 UTC), datetime!(2026-11-02 12:00 UTC));
         let open = Breaker {
@@ -69,7 +70,8 @@ mod tests {
             ..Breaker::default()
         };
         let open = vec![Health { breaker: open, ..Health::default() }; 2];
-        let (state, iteration) = (2, 2);
+        let state = 2;
+        let iteration = 2;
         let mut events = iteration + state; // StartStep
         loop {
             let question = Question {

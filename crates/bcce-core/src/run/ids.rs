@@ -37,7 +37,7 @@ pub struct RunRef {
     pub tenant: String,
     pub workflow: String,
     pub request_id: String,
-    /// The batch that it is an item of, which counts it and tells of it in its place.
+    /// The batch that the run is an item of. The batch counts the run, and sends the notification in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<ItemOf>,
 }
@@ -97,7 +97,7 @@ impl RunRef {
     }
 
     /// The same of the record that asked for it in a job, before a call did. In a listing it comes after the call's,
-    /// which is the one to be told of.
+    /// which is the one to report.
     pub fn record_failure_key(&self, step: &str) -> String {
         format!("{}{step}.record{FAILURE}", self.failures_prefix())
     }
@@ -189,7 +189,8 @@ mod tests {
             for key in [run.step_key(step, None), run.step_key(step, Some(0))] {
                 assert!(key.ends_with(".answer.json"), "{key}");
             }
-            let (call, record) = (run.failure_key(step, None), run.record_failure_key(step));
+            let call = run.failure_key(step, None);
+            let record = run.record_failure_key(step);
             assert!(call.ends_with(".failure.json") && record.ends_with(".failure.json"));
             assert!(call < record, "a listing has the record's failure after the call's");
         }

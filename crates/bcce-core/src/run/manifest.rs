@@ -1,6 +1,6 @@
 //! The manifest: the sealed record of one attempt at a run, read off its artifacts.
 
-mod lost; // calls that no artifact tells of
+mod lost; // calls that no artifact records
 mod steps; // each step of the plan: status, items, what it used, why it failed
 #[cfg(test)]
 mod tests;
@@ -116,8 +116,8 @@ pub struct Evidence<'a> {
     pub failures: Vec<StepFailure>,
     /// What left no artifact: a step that broke on our side.
     pub broken: Vec<StepFault>,
-    /// Every call that this attempt began.
-    pub begun: Vec<LoggedStep>,
+    /// Every call that this attempt started.
+    pub logged_calls: Vec<LoggedStep>,
     /// What ended the run outside of any step.
     pub fault: Option<Fault>,
     /// The execution was ended from outside and sealed nothing itself.
@@ -142,7 +142,8 @@ impl Manifest {
         let paid: Vec<&Attempt> =
             paid(&evidence).into_iter().chain(lost.iter().map(|lost| &lost.attempt)).collect();
         let totals = Totals::of(paid.iter().copied());
-        let (run, plan) = (evidence.run, evidence.plan);
+        let run = evidence.run;
+        let plan = evidence.plan;
         let result = plan.and_then(|plan| steps::result(run, plan, &steps));
         Self {
             version: 1,

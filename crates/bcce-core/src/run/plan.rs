@@ -115,7 +115,8 @@ impl Plan {
     /// # Errors
     /// Everything that is wrong and everything that is forbidden.
     pub fn resolve(sources: &Sources<'_>) -> Result<Self, Refused> {
-        let (request, configuration) = (sources.request, sources.configuration);
+        let request = sources.request;
+        let configuration = sources.configuration;
         let (inputs, wrong) = checked_inputs(sources);
         let mut refused = Refused::from(wrong);
         let template = with_model(&configuration.template, request.model.as_deref());
@@ -220,7 +221,8 @@ fn items<'a>(step: &Step, inputs: &'a Map<String, Value>) -> Option<&'a Vec<Valu
 fn checked_inputs(sources: &Sources<'_>) -> (Map<String, Value>, Problems) {
     let mut problems = Problems::default();
     let template = &sources.configuration.template;
-    let (name, workflow) = (&template.name, &sources.request.workflow);
+    let name = &template.name;
+    let workflow = &sources.request.workflow;
     let cause = format!("the template of {workflow} is named {name}");
     problems.check(name == workflow, "name", cause);
     match inputs::resolve(&template.inputs, &sources.request.inputs) {
@@ -241,7 +243,7 @@ pub fn with_model(template: &Template, model: Option<&str>) -> Template {
     template
 }
 
-/// Models that are not there, or do not take what a step asks for. The request's own is told once and
+/// Models that are not there, or do not take what a step asks for. The request's own is reported once and
 /// not for every step.
 fn check_models(sources: &Sources<'_>, steps: &[Step]) -> Problems {
     let models = &sources.configuration.models;

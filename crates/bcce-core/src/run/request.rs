@@ -99,7 +99,7 @@ pub fn workflow_and_id(body: &str) -> (Option<String>, Option<String>) {
     (named, text("id").filter(|id| (1..=MAX_ID_BYTES).contains(&id.len())))
 }
 
-/// `request.json`: the request with what the queue told of it. Its bytes depend on nothing else, so
+/// `request.json`: the request with what the queue says of it. Its bytes depend on nothing else, so
 /// the same request gives the same digest however its JSON was laid out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredRequest {

@@ -24,10 +24,7 @@ impl Secret {
             _ => text.as_bytes().to_vec(),
         };
         // Anybody can sign with an empty key.
-        match bytes.is_empty() {
-            true => Err("is empty".to_owned()),
-            false => Ok(Self(bytes)),
-        }
+        if bytes.is_empty() { Err("is empty".to_owned()) } else { Ok(Self(bytes)) }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

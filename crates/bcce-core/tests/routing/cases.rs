@@ -1,4 +1,4 @@
-//! Questions: any route, any policy, breakers in every standing, any past of the step.
+//! Questions: any route, any policy, breakers of every status, any past of the step.
 
 use std::time::Duration;
 

@@ -86,7 +86,7 @@ impl World<'_> {
         }
         // A closed breaker lets everybody pass: who was elected while it was open holds nothing any more. A probe
         // that answers after its lease closes it while another is at it.
-        if breaker.standing(self.now) == Status::Closed {
+        if breaker.status(self.now) == Status::Closed {
             self.calls.iter_mut().flatten().for_each(|call| call.election = None);
             self.gone.clear();
         }

@@ -28,14 +28,14 @@ enum Outcome {
 
 /// What the world does next: one for each call, and for each election whether a rival is faster.
 #[derive(Clone, Debug)]
-struct Fate {
+struct Reply {
     outcome: Outcome,
     takes_ms: u64,
     has_rival: bool,
 }
 
 prop_compose! {
-    fn fates()(
+    fn replies()(
         outcome in prop_oneof![
             1 => Just(Outcome::Answers),
             8 => (errors(), retry_after()).prop_map(|(error, asks)| Outcome::Fails(error, asks)),
@@ -43,8 +43,8 @@ prop_compose! {
         ],
         takes_ms in 1_u64..40_000,
         has_rival in any::<bool>()
-    ) -> Fate {
-        Fate { outcome, takes_ms, has_rival }
+    ) -> Reply {
+        Reply { outcome, takes_ms, has_rival }
     }
 }
 
@@ -52,7 +52,7 @@ struct Walk<'a> {
     places: &'a [&'static Place],
     route: &'a Route,
     breakers: Vec<Breaker>,
-    fates: std::iter::Cycle<std::slice::Iter<'a, Fate>>,
+    replies: std::iter::Cycle<std::slice::Iter<'a, Reply>>,
     now: OffsetDateTime,
     deadline: OffsetDateTime,
     attempts: Vec<Attempt>,
@@ -107,7 +107,7 @@ impl Walk<'_> {
                 return Ok((Decision::of(&question, &verdict, None), order.clone()));
             }
             let breaker = &mut self.breakers[order[0]];
-            if self.fates.next().expect("for ever").has_rival {
+            if self.replies.next().expect("for ever").has_rival {
                 breaker.elect("rival", self.now, LEASE);
             }
             if breaker.elect(&token, self.now, LEASE) {
@@ -122,23 +122,23 @@ impl Walk<'_> {
         for (place, at) in order.iter().copied().enumerate() {
             let probe = token.filter(|_| place == 0);
             self.may_call(at, probe, place)?;
-            let fate = self.fates.next().expect("for ever");
+            let reply = self.replies.next().expect("for ever");
             let started_at = self.now;
-            self.now += Duration::from_millis(fate.takes_ms);
-            let signal = match fate.outcome {
+            self.now += Duration::from_millis(reply.takes_ms);
+            let signal = match reply.outcome {
                 Outcome::Answers => Signal::Alive,
                 Outcome::Fails(error, retry_after_s) => Signal::Failing { error, retry_after_s },
                 Outcome::IsGivenUp => Signal::Silent,
             };
             let settings = &self.route.routing.breaker;
             self.breakers[at].hear(&Report { signal, started_at, probe }, self.now, settings);
-            let (error, asks) = match fate.outcome {
+            let (error, asks) = match reply.outcome {
                 Outcome::Answers => return Ok(true),
                 Outcome::Fails(error, asks) => (error, asks),
                 Outcome::IsGivenUp => (ErrorName::TargetTimeout, None),
             };
             let target = self.route.targets[at].target.clone();
-            self.attempts.push(failed(target, error, asks, started_at, fate.takes_ms));
+            self.attempts.push(failed(target, error, asks, started_at, reply.takes_ms));
         }
         Ok(false)
     }
@@ -152,14 +152,14 @@ impl Walk<'_> {
         prop_assert!(!self.attempts.iter().any(|a| a.target == *target && rejected(a)));
         // Later ones of a list were decided upon before the earlier ones took their time.
         if place == 0 {
-            match self.breakers[at].standing(self.now) {
+            match self.breakers[at].status(self.now) {
                 Status::Closed => prop_assert!(probe.is_none()),
                 Status::Probed { .. } => {
                     let holder =
                         self.breakers[at].probe.as_ref().map(|probe| probe.holder.as_str());
                     prop_assert_eq!(holder, probe, "it probes what another was elected for");
                 }
-                standing => prop_assert!(false, "{standing:?} is called"),
+                status => prop_assert!(false, "{status:?} is called"),
             }
         }
         Ok(())
@@ -177,7 +177,7 @@ proptest! {
     #[test]
     fn a_step_ends_within_its_rounds_whatever_comes_of_its_calls(
         (places, route) in routes(),
-        fates in vec(fates(), 1..30),
+        replies in vec(replies(), 1..30),
         open_s in vec(option::of(0_u64..60), 6),
         lasts_s in prop_oneof![1_u64..200, 3_000_u64..90_000],
     ) {
@@ -185,7 +185,7 @@ proptest! {
             places: &places,
             breakers: open_s[..route.targets.len()].iter().copied().map(open).collect(),
             route: &route,
-            fates: fates.iter().cycle(),
+            replies: replies.iter().cycle(),
             now: NOW,
             deadline: NOW + Duration::from_secs(lasts_s),
             attempts: vec![],

@@ -24,7 +24,7 @@ fn closed() -> ClosedRun {
         answers: vec![],
         failures: vec![],
         broken: vec![],
-        begun: vec![],
+        logged_calls: vec![],
         fault: None,
         ending: None,
         ended_at: datetime!(2026-11-01 12:01 UTC),

@@ -54,7 +54,7 @@ pub struct Job {
     pub status: JobStatus,
     /// The service's, of a job that failed.
     pub message: Option<String>,
-    /// As far as the service tells them.
+    /// Counts that the service has reported so far.
     pub records: Records,
     pub submitted_at: OffsetDateTime,
     pub ended_at: Option<OffsetDateTime>,

@@ -71,7 +71,10 @@ impl Leftovers {
     /// Adds up what came of the job's parts. Returns `None` if no record is left over. `did_fail`: the service failed the
     /// job as a whole or refused to start it.
     pub fn of<'a>(did_fail: bool, parts: impl IntoIterator<Item = &'a TakenPart>) -> Option<Self> {
-        let (mut processed, mut failed, mut left, mut error) = (0, 0, 0, None);
+        let mut processed = 0;
+        let mut failed = 0;
+        let mut left = 0;
+        let mut error = None;
         for part in parts {
             processed += part.processed;
             failed += part.failed;
@@ -79,10 +82,7 @@ impl Leftovers {
             error = error.or_else(|| part.error.clone());
         }
         let nearly_all = processed > 0 && failed * 100 >= processed * NEARLY_ALL;
-        let verdict = match nearly_all || did_fail {
-            true => Verdict::Sample,
-            false => Verdict::OnDemand,
-        };
+        let verdict = if nearly_all || did_fail { Verdict::Sample } else { Verdict::OnDemand };
         (left > 0).then_some(Self { processed, failed, left, error, verdict, sample: None })
     }
 
@@ -139,7 +139,8 @@ pub fn sample(left: &[(u32, u64)]) -> Vec<(u32, usize)> {
     let all: u64 = left.iter().map(|(_, records)| records).sum();
     let size = SAMPLE.min(all);
     let mut chosen = Vec::new();
-    let (mut parts, mut before) = (left.iter(), 0);
+    let mut parts = left.iter();
+    let mut before = 0;
     let mut part = parts.next();
     for place in (0..size).map(|n| n * all / size) {
         while let Some((_, records)) = part.filter(|(_, records)| place >= before + records) {

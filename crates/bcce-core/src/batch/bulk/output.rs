@@ -147,7 +147,7 @@ fn refused(error: &Error) -> Returned {
         _ => (None, None),
     };
     let status = status.and_then(|status| u16::try_from(status).ok());
-    // A bare 400 is a validation error, of which the message tells whose fault it is.
+    // A bare 400 is a validation error, whose message says whose fault it is.
     let known = if status == Some(400) { Some("ValidationException") } else { code };
     let found = find(ServiceError { code: known, status, message });
     let name = match found.name {
@@ -167,7 +167,8 @@ fn refused(error: &Error) -> Returned {
 
 /// The service may have charged it.
 fn broken(cause: &str) -> Returned {
-    let (name, message) = (ErrorName::TargetBroken, cause.to_owned());
+    let name = ErrorName::TargetBroken;
+    let message = cause.to_owned();
     Returned { result: Err(failure(name, message)), usage: None }
 }
 

@@ -39,7 +39,7 @@ pub fn take(
 ) -> Result<Taken, Fault> {
     let answered = answered(&returned.result);
     let failure = answered.as_ref().err();
-    // When the service came to the record nobody is told: each has the price of the day its job was started.
+    // The service does not report when it processed a record: each has the price of the day its job was started.
     let cost = |used: &Usage| asked.plan.batch_cost(&target.model_id, took.from, used);
     let mut attempt = Attempt {
         target: target.clone(),

@@ -55,14 +55,16 @@ impl Csv {
     pub fn finish(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
         // Twice where the last row has no end of line of its own.
         self.read(&[], each)?;
-        match self.names.is_empty() {
-            true => Err(problem("is empty: a CSV begins with the names of its columns")),
-            false => Ok(()),
+        if self.names.is_empty() {
+            Err(problem("is empty: a CSV begins with the names of its columns"))
+        } else {
+            Ok(())
         }
     }
 
     fn read(&mut self, bytes: &[u8], each: &mut dyn FnMut(Row)) -> Result<usize, Problems> {
-        let (fields, ends) = (&mut self.fields[self.filled..], &mut self.ends[self.ended..]);
+        let fields = &mut self.fields[self.filled..];
+        let ends = &mut self.ends[self.ended..];
         let (result, read, filled, ended) = self.reader.read_record(bytes, fields, ends);
         self.filled += filled;
         self.ended += ended;
@@ -87,11 +89,12 @@ impl Csv {
 
     /// A row is whole; `last` is the byte that ended it.
     fn take(&mut self, last: Option<u8>, each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
-        let (filled, ended) = (std::mem::take(&mut self.filled), std::mem::take(&mut self.ended));
+        let filled = std::mem::take(&mut self.filled);
+        let ended = std::mem::take(&mut self.ended);
         let is_too_long = std::mem::take(&mut self.is_too_long);
         let is_open = std::mem::take(&mut self.marks) % 2 == 1 && last.is_none();
         let within = self.fields[..filled].iter().filter(|byte| **byte == b'\n').count() as u64;
-        // The parser counts line feeds, and tells the line that it has come to.
+        // The parser counts line feeds and knows the line that it has reached.
         let line = self.reader.line() - within - u64::from(last == Some(b'\n'));
         if is_open {
             // What stands behind it was read as one field.
@@ -109,9 +112,10 @@ impl Csv {
             .iter()
             .map(|end| &self.fields[std::mem::replace(&mut start, *end)..*end])
             .collect();
-        match self.names.is_empty() {
-            true => self.names = names(&fields)?,
-            false => each(row(&self.names, line, &fields)),
+        if self.names.is_empty() {
+            self.names = names(&fields)?
+        } else {
+            each(row(&self.names, line, &fields))
         }
         Ok(())
     }

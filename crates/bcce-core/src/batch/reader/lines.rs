@@ -42,10 +42,7 @@ impl Lines {
 
     fn add(&mut self, bytes: &[u8]) {
         self.is_too_long |= self.bytes.len() + bytes.len() > MAX_REQUEST_BYTES;
-        match self.is_too_long {
-            true => self.bytes.clear(),
-            false => self.bytes.extend_from_slice(bytes),
-        }
+        if self.is_too_long { self.bytes.clear() } else { self.bytes.extend_from_slice(bytes) }
     }
 }
 

@@ -106,7 +106,8 @@ impl Takes {
             let cause = format!("{level} needs thinking, and `thinking` is never");
             problems.add(format!("{field}.effort"), cause);
         }
-        let (most, context) = (self.max_output_tokens, self.context_tokens);
+        let most = self.max_output_tokens;
+        let context = self.context_tokens;
         problems.check(most > 0, format!("{field}.max_output_tokens"), "must be above 0");
         let cause = format!("must be above max_output_tokens, which is {most}");
         problems.check(context > u64::from(most), format!("{field}.context_tokens"), cause);
@@ -115,7 +116,7 @@ impl Takes {
 }
 
 /// Finds what `step` asks for and no target of `alias` takes. What some take and others do not is translated when a
-/// call is made, see [`Parameters`](crate::call::parameters::Parameters).
+/// call is made, see `call::parameters::Parameters`.
 pub fn check_step<'a>(
     alias: &str,
     takes: impl Iterator<Item = &'a Takes> + Clone,

@@ -109,7 +109,8 @@ impl Walk<'_> {
     }
 
     fn looped(&mut self, each: &ForLoop<'_>) {
-        let (known, list) = (self.names.len(), self.expression(&each.iter));
+        let known = self.names.len();
+        let list = self.expression(&each.iter);
         self.enter(list.size);
         let item = Size::of(list.size.bytes, list.size.kind);
         let level = Some(self.levels.len() - 1);
@@ -221,9 +222,12 @@ impl Walk<'_> {
 
     fn named(&self, path: &[&str]) -> Seen {
         let own = self.names.iter().filter(|(name, _)| name == path[0]).map(|(_, seen)| *seen);
-        let longest = own.reduce(|one, other| match one.size.bytes >= other.size.bytes {
-            true => Seen { level: one.level.filter(|_| one.level == other.level), ..one },
-            false => Seen { level: other.level.filter(|_| one.level == other.level), ..other },
+        let longest = own.reduce(|one, other| {
+            if one.size.bytes >= other.size.bytes {
+                Seen { level: one.level.filter(|_| one.level == other.level), ..one }
+            } else {
+                Seen { level: other.level.filter(|_| one.level == other.level), ..other }
+            }
         });
         match (longest, path[0]) {
             // A part is no longer than the whole.

@@ -62,7 +62,9 @@ pub fn is_one_expression(source: &str) -> bool {
 
 /// Before the parser runs, which takes stack for what stands in one tag and for each `elif`.
 fn check_tags(source: &str) -> Result<(), String> {
-    let (mut tokens, mut elifs, mut starts) = (0, 0, false);
+    let mut tokens = 0;
+    let mut elifs = 0;
+    let mut starts = false;
     for token in tokenize(source, false, SyntaxConfig::default()) {
         let (token, span) = token.map_err(|error| cause(&error))?;
         tokens = match token {

@@ -55,7 +55,8 @@ fn part(schema: &Value, counts: &mut Counts) -> Result<Value, String> {
     let Some(keywords) = schema.as_object() else {
         return Err("`true` or `false` is used as a schema".into());
     };
-    let (mut part, mut left_out) = (Map::new(), Vec::new());
+    let mut part = Map::new();
+    let mut left_out = Vec::new();
     for (keyword, value) in keywords {
         match keyword.as_str() {
             name if PLAIN.contains(&name) => put(&mut part, name, value.clone()),
@@ -140,12 +141,12 @@ fn close(
     Ok(())
 }
 
-/// The model is told in words what the service does not enforce.
+/// Describes in words, for the model, what the service does not enforce.
 fn describe(part: &mut Map<String, Value>, description: Option<&Value>, mut left_out: Vec<String>) {
     left_out.sort();
     let rest = (!left_out.is_empty()).then(|| format!("({})", left_out.join(", ")));
-    let reported = description.and_then(Value::as_str).map(str::to_owned);
-    let text: Vec<String> = reported.into_iter().chain(rest).collect();
+    let written = description.and_then(Value::as_str).map(str::to_owned);
+    let text: Vec<String> = written.into_iter().chain(rest).collect();
     if !text.is_empty() {
         put(part, "description", json!(text.join(" ")));
     }
@@ -175,7 +176,8 @@ fn recursive(schema: &Value) -> Option<String> {
     targets
         .into_iter()
         .find(|start| {
-            let (mut open, mut seen) = (vec![*start], Vec::new());
+            let mut open = vec![*start];
+            let mut seen = Vec::new();
             while let Some(reference) = open.pop() {
                 let mut next = Vec::new();
                 schema

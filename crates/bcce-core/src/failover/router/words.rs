@@ -12,7 +12,8 @@ use crate::failover::router::{Action, Question, Ruling, Verdict, Why};
 impl Decision {
     /// `probe`: the token, where the step was elected.
     pub fn of(question: &Question<'_>, verdict: &Verdict, probe: Option<String>) -> Self {
-        let (targets, now) = (&question.route.targets, question.now);
+        let targets = &question.route.targets;
+        let now = question.now;
         let is_watched = |at: &usize| {
             question.health.get(*at).is_some_and(|health| health.breaker.is_watched(now))
         };

@@ -47,7 +47,7 @@ fn is_refused(store: &MemoryStore, run: &RunRef, cause: &str) {
     // A sealer that looks, and one that has lost the race for the write.
     for fault in [found(store, run).unwrap_err(), sealed(store, run).unwrap_err()] {
         assert_eq!(fault.name, ErrorName::Internal);
-        for part in [&run.manifest_key(), cause, "docs/settling.md"] {
+        for part in [&run.manifest_key(), cause, "docs/finalizing.md"] {
             assert!(fault.message.contains(part), "{part} is not in {}", fault.message);
         }
     }
@@ -125,7 +125,7 @@ fn a_batch_laid_under_a_run_is_refused_and_so_is_a_run_signed_as_a_batch() {
     assert!(lines[0] != lines[1] && lines[1] != lines[2] && lines[0] != lines[2]);
 }
 
-/// A run whose execution is forgotten is settled by its record, which does not say that it is an item.
+/// A run whose execution is forgotten is finalized by its record, which does not say that it is an item.
 #[test]
 fn the_seal_of_an_item_is_found_by_who_knows_the_run_alone() {
     let (store, run, item) = (MemoryStore::default(), run(), item());

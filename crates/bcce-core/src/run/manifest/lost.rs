@@ -1,4 +1,4 @@
-//! Calls that were lost in flight: begun, and told of by no artifact. Their step was called again, or not at all
+//! Calls that were lost in flight: started, and recorded by no artifact. Their step was called again, or not at all
 //! any more, and what they used is unknown. Those of a round whose end only the execution knew are among them when it
 //! was stopped.
 
@@ -14,6 +14,6 @@ pub(super) struct Lost {
 pub(super) fn of(evidence: &Evidence<'_>) -> Vec<Lost> {
     let failed = || evidence.failures.iter().map(|failure| &failure.record);
     let step_records = || evidence.answers.iter().map(|step| &step.record).chain(failed());
-    let lost = evidence.begun.iter().filter(|begun| begun.is_lost(step_records()));
-    lost.map(|begun| Lost { step: begun.step.clone(), attempt: begun.call.lost() }).collect()
+    let lost = evidence.logged_calls.iter().filter(|logged| logged.is_lost(step_records()));
+    lost.map(|logged| Lost { step: logged.step.clone(), attempt: logged.call.lost() }).collect()
 }

@@ -21,7 +21,7 @@ pub struct UsageLine {
     pub unknown_calls: u64,
     /// Calls whose cost is not known.
     pub unpriced_calls: u64,
-    /// Calls that no artifact tells of: their function ended before it could, or the run before their step.
+    /// Calls that no artifact records: their function ended before it could, or the run before their step.
     #[serde(default)]
     pub lost_calls: u64,
     #[serde(flatten)]

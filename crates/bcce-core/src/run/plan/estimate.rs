@@ -1,4 +1,4 @@
-//! What a run would use and cost, told before it is made: a rule of thumb and no promise. Calls that fail, repairs
+//! Estimates what a run would use and cost, before it is made: a rule of thumb and no promise. Calls that fail, repairs
 //! and other targets than the first are not in it.
 
 use std::collections::BTreeSet;
@@ -112,12 +112,14 @@ impl Plan {
         let of = |template: Option<&String>| {
             tokens::of(template.map(String::as_str), step, &self.inputs)
         };
-        let (prompt, system) = (of(Some(&step.prompt)), of(step.system.as_ref()));
+        let prompt = of(Some(&step.prompt));
+        let system = of(step.system.as_ref());
         let mut least = Usage { input_tokens: prompt, ..Usage::default() };
         let takes = called.and_then(|(route, target)| self.takes(step, route, target));
         let max_tokens = takes
             .map_or(step.answer_tokens(), |takes| Parameters::of(step, takes, false).max_tokens);
-        let (answers, output_tokens) = (self.needed(step), u64::from(max_tokens));
+        let answers = self.needed(step);
+        let output_tokens = u64::from(max_tokens);
         let mut most = Usage { input_tokens: prompt + answers, output_tokens, ..Usage::default() };
         match cache {
             None => {
@@ -187,7 +189,9 @@ mod tests {
     fn what_may_be_cached_is_read_at_best_and_written_at_worst() {
         let nothing = estimate(json!({ "text": "", "parts": [] }));
         // One call: 16 bytes of prompt, 28 of system. Haiku costs 0.11, 0.55, 0.011 and 0.22 dollars a million.
-        let (prompt, system, answer) = (16 / 4, 27 / 4, 50);
+        let prompt = 16 / 4;
+        let system = 27 / 4;
+        let answer = 50;
         assert_eq!((nothing.calls, nothing.input_tokens_least), (1, prompt + system));
         let usd = |micros: Decimal| micros / Decimal::from(1_000_000);
         let dollars = |mills: i64, tokens: u64| Decimal::new(mills, 3) * Decimal::from(tokens);

@@ -19,10 +19,7 @@ pub(super) fn name(sources: &Sources<'_>, step: &Step) -> String {
     let changed = step.routing != Default::default();
     let by_cost = model(sources, step)
         .is_some_and(|model| routing(sources, step, model).strategy == Strategy::Cost);
-    match changed || by_cost {
-        true => format!("{}@{}", step.model, step.id),
-        false => step.model.clone(),
-    }
+    if changed || by_cost { format!("{}@{}", step.model, step.id) } else { step.model.clone() }
 }
 
 pub(super) fn of(

@@ -98,7 +98,8 @@ impl Plan {
     }
 
     fn worst(&self, cost: Cost, is_repaired: bool) -> WorstCase {
-        let (sizes, mut worst) = (Sizes::of(self), WorstCase::default());
+        let sizes = Sizes::of(self);
+        let mut worst = WorstCase::default();
         for execution in self.waves.iter().flat_map(|wave| &wave.steps) {
             let (Some(step), Some(route)) =
                 (self.step(&execution.step), self.routes.get(&execution.route))

@@ -33,7 +33,8 @@ impl Walk<'_> {
                 }
             }
             ("replace", [CallArg::Pos(Expr::Const(from)), CallArg::Pos(Expr::Const(to))]) => {
-                let (from, to) = (from.value.to_string().len(), to.value.to_string().len());
+                let from = from.value.to_string().len();
+                let to = to.value.to_string().len();
                 match from {
                     0 => unknown,
                     from => base.times(to.div_ceil(from).max(1) as u64),

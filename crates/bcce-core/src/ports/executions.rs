@@ -1,0 +1,25 @@
+//! Executions of the state machines.
+
+use time::OffsetDateTime;
+
+use crate::base::error::Fault;
+use crate::batch::reference::BatchRef;
+use crate::run::ids::RunRef;
+
+pub trait StartRun {
+    async fn start(&self, run: &RunRef) -> Result<Started, Fault>;
+}
+
+pub trait StartBatch {
+    async fn start_batch(&self, batch: &BatchRef) -> Result<Started, Fault>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// The execution is running. This call has started it, or an earlier one with the same input.
+    Running { since: OffsetDateTime },
+    /// An execution of that name is over, or has another input.
+    Existed,
+    /// Too many starts just now; nothing is wrong with the message.
+    Throttled,
+}

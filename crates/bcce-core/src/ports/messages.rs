@@ -1,0 +1,54 @@
+//! Queues and the notifications topic.
+
+use std::time::Duration;
+
+use crate::base::error::Fault;
+use crate::run::notice::RunNotice;
+
+pub trait Publish {
+    async fn publish(&self, notice: &RunNotice) -> Result<(), Fault>;
+}
+
+pub trait DeadLetter {
+    async fn dead_letter(&self, letter: &Letter<'_>) -> Result<(), Fault>;
+}
+
+/// A message that is no request, as it came, with why.
+#[derive(Clone, Debug)]
+pub struct Letter<'a> {
+    pub body: &'a str,
+    pub tenant: &'a str,
+    pub request_id: &'a str,
+    pub reason: &'a Fault,
+}
+
+pub trait SendRequest {
+    /// Puts a request on the inbox of a tenant; `None` is the default one.
+    async fn send(&self, tenant: Option<&str>, body: &str) -> Result<Sent, Fault>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Accepted,
+    /// Too many messages just now; nothing is wrong with this one.
+    Throttled,
+    /// The tenant has no inbox.
+    NoInbox,
+}
+
+pub trait Postpone {
+    /// Makes a message visible again after `delay`, instead of after the queue's whole timeout.
+    async fn postpone(&self, queue_arn: &str, receipt: &str, delay: Duration) -> Result<(), Fault>;
+}
+
+pub trait SendAgain {
+    /// Puts a copy of a message on its queue, which shows it after `delay` (at most 900 s). The copy carries
+    /// `request_id`, and nobody has received it yet.
+    async fn send_again(
+        &self,
+        queue_arn: &str,
+        body: &str,
+        request_id: &str,
+        delay: Duration,
+    ) -> Result<(), Fault>;
+}

@@ -1,0 +1,27 @@
+//! Slots of tenants in the ledger.
+
+use time::OffsetDateTime;
+
+use crate::base::error::Fault;
+use crate::run::slots::Lane;
+use crate::run::slots::Slot;
+
+pub trait ListSlots {
+    /// Slots of a tenant that are held at `now`.
+    async fn slots(
+        &self,
+        lane: Lane,
+        tenant: &str,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Slot>, Fault>;
+}
+
+pub trait TakeSlot {
+    /// Returns whether the slot is new: `false` means that its holder has one.
+    async fn take_slot(&self, lane: Lane, tenant: &str, slot: &Slot) -> Result<bool, Fault>;
+}
+
+pub trait ReleaseSlot {
+    /// Releases the slot of an execution. Safe to repeat, also where there is none.
+    async fn release_slot(&self, lane: Lane, tenant: &str, holder: &str) -> Result<(), Fault>;
+}
