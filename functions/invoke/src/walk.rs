@@ -139,7 +139,7 @@ where
         let is_mine = |breaker: &Breaker| {
             decision.probe.as_deref().is_some_and(|token| breaker.is_probed_by(token))
         };
-        breakers.iter().all(|breaker| match breaker.standing(now) {
+        breakers.iter().all(|breaker| match breaker.status(now) {
             Status::Closed => true,
             Status::Probed { .. } => is_mine(breaker),
             Status::Open { .. } | Status::Due => false,
