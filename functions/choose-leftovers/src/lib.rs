@@ -74,7 +74,8 @@ where
 {
     let batch = &request.batch.reference;
     let opened: Opened = objects::read(&ports.store, &batch.opened_key()).await?;
-    let parts = ports.taken(batch, opened.parts).await?;
+    // Boxed, as below: the compiler lays out a future with all that it waits for, and does so only so deep.
+    let parts = Box::pin(ports.taken(batch, opened.parts)).await?;
     let is_listed = parts.values().any(|part| part.others > 0);
     let jobs = objects::find::<JobsRecord>(&ports.store, &batch.jobs_key()).await?;
     let Some(mut jobs) = jobs else {
@@ -86,7 +87,7 @@ where
         parts.iter().filter(move |(part, _)| its(part))
     };
     if request.sampled {
-        ports.judge(batch, &mut jobs, opened.parts).await?;
+        Box::pin(ports.judge(batch, &mut jobs, opened.parts)).await?;
     } else {
         for job in &mut jobs.jobs {
             let its = of_job(job.job).map(|(_, part)| part);
@@ -103,7 +104,7 @@ where
             return Ok(Response::Sample { places: batch.sample_prefix() });
         }
     }
-    let records = ports.list(batch, &jobs, &parts, opened.parts).await?;
+    let records = Box::pin(ports.list(batch, &jobs, &parts, opened.parts)).await?;
     ports.note(batch, &jobs).await?;
     let held = jobs.jobs.iter().any(|job| job.held().is_some());
     Ok(rest(batch, records > 0 || is_listed, held))

@@ -155,7 +155,7 @@ mod tests {
                 let values = query.expression_attribute_values().unwrap();
                 values[":pk"]
                     .as_s()
-                    .is_ok_and(|pk| pk.starts_with("tally#explain-batch-") && pk.ends_with("#1"))
+                    .is_ok_and(|pk| pk.starts_with("progress#explain-batch-") && pk.ends_with("#1"))
             })
             .then_output(move || QueryOutput::builder().set_items(Some(items.clone())).build());
         let ledger = Ledger { client: mock_client!(aws_sdk_dynamodb, [&rule]), table: "t".into() };

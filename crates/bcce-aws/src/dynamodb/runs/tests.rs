@@ -105,7 +105,7 @@ async fn an_item_of_a_batch_adds_to_its_progress_in_the_same_transaction() {
                 })
                 .collect();
             updates.len() == 3
-                && progress.key()["pk"] == text("tally#explain-batch-1#2")
+                && progress.key()["pk"] == text("progress#explain-batch-1#2")
                 && progress.update_expression().starts_with("ADD ")
                 && *added["failed"] == number(1)
                 && *added["error:Bcce.Internal"] == number(1)
