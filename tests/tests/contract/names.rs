@@ -37,7 +37,7 @@ fn every_function_of_the_template_has_its_folder() {
 fn every_variable_is_given_and_read() {
     let template = template();
     // What every function is given is read in one place.
-    let shared = read("crates/bcce-aws/src/environment.rs");
+    let shared = read("crates/bcce-aws/src/sdk_config.rs");
     let of_all = template["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
     for variable in of_all.keys().filter(|variable| *variable != "BCCE_ENVIRONMENT") {
         assert!(shared.contains(&format!("\"{variable}\"")), "{variable} is read by no function");

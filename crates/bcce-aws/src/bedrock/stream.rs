@@ -1,4 +1,4 @@
-//! The events of a stream, put together.
+//! An answer, put together from the events of its stream.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,9 +9,10 @@ use aws_sdk_bedrockruntime::types::{
 };
 use bcce_core::base::error::ErrorName;
 use bcce_core::base::usage::Usage;
-use bcce_core::call::model::{Blame, CallFailure, Served};
+use bcce_core::call::model::{Blame, CallFailure, CallLimits, Limit, Served};
 
-pub(super) struct Heard {
+/// What of an answer has arrived.
+pub(super) struct StreamedAnswer {
     pub started: Instant,
     pub first_token: Option<Duration>,
     /// The answer; reasoning is not part of it.
@@ -25,20 +26,20 @@ pub(super) struct Heard {
     pub served: Served,
 }
 
-impl Heard {
-    /// Until the service accepts a call, it has used nothing.
+impl StreamedAnswer {
+    /// Returns an answer of which nothing has arrived. Its usage is unknown.
     pub fn new(started: Instant) -> Self {
         let (text, stop_reason) = (String::new(), String::new());
         let served = Served::default();
         Self { started, first_token: None, text, thought: false, stop_reason, usage: None, served }
     }
 
-    /// The service refused the call, or was never reached: nothing was used.
+    /// Notes that the service refused the call, or was never reached: nothing was used.
     pub fn refused(&mut self) {
         self.usage = Some(Usage::default());
     }
 
-    /// From here on only the stream's own metadata tells what was used.
+    /// Notes that the service accepted the call. From here on only the stream's own metadata says what was used.
     pub fn accepted(&mut self) {
         self.usage = None;
     }
@@ -68,7 +69,18 @@ impl Heard {
         !self.stop_reason.is_empty()
     }
 
-    /// The body is over. Without `messageStop` that is a cut answer, however cleanly it ended.
+    /// Returns how long the next event may take. The first token has a limit of its own; reasoning counts as one.
+    pub fn patience(&self, limits: &CallLimits) -> (Limit, Duration) {
+        match self.first_token {
+            None => {
+                let left = limits.first_token.saturating_sub(self.started.elapsed());
+                (Limit::FirstToken, left)
+            }
+            Some(_) => (Limit::Stall, limits.stall),
+        }
+    }
+
+    /// Ends the answer with the body. Without `messageStop` it is cut, however cleanly the body ended.
     pub fn end(&self) -> Result<(), CallFailure> {
         if self.is_whole() {
             return Ok(());
@@ -128,30 +140,30 @@ mod tests {
 
     #[test]
     fn reasoning_is_a_token_but_not_the_answer() {
-        let mut heard = Heard::new(Instant::now());
-        heard.take(delta(ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text(
+        let mut answer = StreamedAnswer::new(Instant::now());
+        answer.take(delta(ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text(
             "hm".into(),
         ))));
-        assert!(heard.first_token.is_some() && heard.thought);
-        heard.take(delta(ContentBlockDelta::Text("Yes.".into())));
-        assert_eq!(heard.text, "Yes.");
+        assert!(answer.first_token.is_some() && answer.thought);
+        answer.take(delta(ContentBlockDelta::Text("Yes.".into())));
+        assert_eq!(answer.text, "Yes.");
     }
 
     #[test]
     fn an_end_without_message_stop_is_broken() {
-        let mut heard = Heard::new(Instant::now());
-        heard.take(delta(ContentBlockDelta::Text("Yes.".into())));
-        assert_eq!(heard.end().unwrap_err().name, ErrorName::TargetBroken);
+        let mut answer = StreamedAnswer::new(Instant::now());
+        answer.take(delta(ContentBlockDelta::Text("Yes.".into())));
+        assert_eq!(answer.end().unwrap_err().name, ErrorName::TargetBroken);
         let stop = MessageStopEvent::builder().stop_reason(StopReason::EndTurn).build().unwrap();
-        heard.take(ConverseStreamOutput::MessageStop(stop));
-        assert_eq!(heard.end(), Ok(()));
+        answer.take(ConverseStreamOutput::MessageStop(stop));
+        assert_eq!(answer.end(), Ok(()));
     }
 
     #[test]
     fn the_metadata_says_how_a_call_was_served() {
-        let mut heard = Heard::new(Instant::now());
-        heard.take(ConverseStreamOutput::Metadata(ConverseStreamMetadataEvent::builder().build()));
-        assert_eq!(heard.served, Served::default());
+        let mut answer = StreamedAnswer::new(Instant::now());
+        answer.take(ConverseStreamOutput::Metadata(ConverseStreamMetadataEvent::builder().build()));
+        assert_eq!(answer.served, Served::default());
         let tier = ServiceTier::builder().r#type(ServiceTierType::Flex).build().unwrap();
         let assessed = |origins: &[GuardrailOrigin]| {
             let details = AppliedGuardrailDetails::builder();
@@ -164,10 +176,10 @@ mod tests {
             .output_assessments("g", vec![assessed(&[Request]), assessed(&[OrganizationEnforced])]);
         let trace = ConverseStreamTrace::builder().guardrail(trace.build()).build();
         let event = ConverseStreamMetadataEvent::builder().service_tier(tier).trace(trace).build();
-        heard.take(ConverseStreamOutput::Metadata(event));
-        assert_eq!(heard.served.service_tier.as_deref(), Some("flex"));
+        answer.take(ConverseStreamOutput::Metadata(event));
+        assert_eq!(answer.served.service_tier.as_deref(), Some("flex"));
         let origins = ["ACCOUNT_ENFORCED", "ORGANIZATION_ENFORCED", "REQUEST"];
-        assert_eq!(heard.served.guardrail_origin, origins);
+        assert_eq!(answer.served.guardrail_origin, origins);
     }
 
     #[test]

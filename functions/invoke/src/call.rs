@@ -17,11 +17,12 @@ use bcce_core::failover::breaker::Signal;
 use bcce_core::failover::route::Route;
 use bcce_core::ports::CallModel;
 use bcce_core::run::ids::{Run, StepRef};
+use bcce_core::run::metadata::metadata;
 use bcce_core::run::plan::Plan;
 use time::OffsetDateTime;
 
-/// Everything one call is made of.
-pub(crate) struct Asking<'a> {
+/// What one call is made of.
+pub(crate) struct Call<'a> {
     pub run: &'a Run,
     pub plan: &'a Plan,
     pub step: &'a Step,
@@ -37,7 +38,8 @@ pub(crate) struct Asking<'a> {
     pub repair: Option<Repair<'a>>,
 }
 
-pub(crate) enum Asked {
+/// What a call came to.
+pub(crate) enum CallOutcome {
     Answered(ModelAnswer),
     NextTarget,
     /// The request does not fit this target; another one, or another form of it, may.
@@ -48,30 +50,32 @@ pub(crate) enum Asked {
     Failed(Fault),
 }
 
-impl Asking<'_> {
-    /// The attempt is recorded whatever came of it, with what it says of its target; the error is
-    /// `Bcce.Internal`.
-    pub async fn ask(
+impl Call<'_> {
+    /// Calls the model. Returns the record of the attempt, whatever came of it, and what it says of its target.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: a fault of ours.
+    pub async fn make(
         &self,
         model: &impl CallModel,
         started_at: OffsetDateTime,
         kind: AttemptKind,
-    ) -> (Attempt, Signal, Result<Asked, Fault>) {
-        let report = model.call(&self.call()).await;
+    ) -> (Attempt, Signal, Result<CallOutcome, Fault>) {
+        let report = model.call(&self.model_call()).await;
         let is_silent = report.first_token.is_none();
         let failure = answered(&report.result).err().map(|failure| self.blamed(failure, is_silent));
         let attempt = self.record(kind, started_at, &report, failure.as_ref());
         let signal = Signal::of(attempt.outcome, failure.as_ref());
-        let asked = match (failure, report.result) {
-            (None, Ok(answer)) => Ok(Asked::Answered(answer)),
+        let outcome = match (failure, report.result) {
+            (None, Ok(answer)) => Ok(CallOutcome::Answered(answer)),
             (Some(failure), _) => self.after(&failure),
             (None, Err(failure)) => self.after(&failure),
         };
-        (attempt, signal, asked)
+        (attempt, signal, outcome)
     }
 
-    /// A target that is silent for as long as the platform team waits is out of order. One that a caller
-    /// gave up sooner need not be, nor one that may be compiling a schema.
+    /// Decides whose doing a failure is. A target that is silent for as long as the platform team waits is out of order.
+    /// One that a caller gave up sooner need not be, nor one that may be compiling a schema.
     fn blamed(&self, failure: CallFailure, is_silent: bool) -> CallFailure {
         let (limits, patience) = (self.limits(), self.route().map(Route::patience));
         let patience = patience.unwrap_or_default();
@@ -93,40 +97,35 @@ impl Asking<'_> {
         self.plan.routes.get(&self.reference.route)
     }
 
-    fn after(&self, failure: &CallFailure) -> Result<Asked, Fault> {
+    fn after(&self, failure: &CallFailure) -> Result<CallOutcome, Fault> {
         let (run_id, step) = (&self.run.run_id, &self.step.id);
         let what = describe(self.target, failure);
         if let Some(cause) = failure.blame.cause() {
             tracing::warn!(run_id, step, "a request does not fit a target: {what}");
-            return Ok(Asked::Misfit { cause, error: Fault::new(failure.name, what) });
+            return Ok(CallOutcome::Misfit { cause, error: Fault::new(failure.name, what) });
         }
         match failure.name {
             ErrorName::Internal => Err(Fault::internal(what)),
             ErrorName::TargetRejected => {
                 tracing::error!(run_id, step, "a configured target rejects calls: {what}");
-                Ok(Asked::NextTarget)
+                Ok(CallOutcome::NextTarget)
             }
             name if name.fails_over() => {
                 tracing::warn!(run_id, step, error = name.as_str(), "a target failed: {what}");
-                Ok(Asked::NextTarget)
+                Ok(CallOutcome::NextTarget)
             }
-            name => Ok(Asked::Failed(Fault::new(name, what))),
+            name => Ok(CallOutcome::Failed(Fault::new(name, what))),
         }
     }
 
-    fn call(&self) -> ModelCall<'_> {
+    fn model_call(&self) -> ModelCall<'_> {
         ModelCall {
             target: self.target,
             prompt: self.prompt,
             repair: self.repair,
             parameters: self.parameters,
             cache: self.step.cache,
-            metadata: bcce_core::run::metadata::metadata(
-                self.plan,
-                self.run,
-                self.step,
-                self.reference.item,
-            ),
+            metadata: metadata(self.plan, self.run, self.step, self.reference.item),
             limits: self.limits(),
         }
     }
@@ -134,9 +133,10 @@ impl Asking<'_> {
     fn limits(&self) -> CallLimits {
         let timeouts = self.route().map(|route| route.routing.timeouts).unwrap_or_default();
         let within = |seconds: u64| Duration::from_secs(seconds).min(self.time);
-        let first_token_s = match self.is_compiled {
-            true => timeouts.first_token_s,
-            false => timeouts.first_token_s.max(timeouts.new_schema_s),
+        let first_token_s = if self.is_compiled {
+            timeouts.first_token_s
+        } else {
+            timeouts.first_token_s.max(timeouts.new_schema_s)
         };
         CallLimits {
             first_token: within(first_token_s),
