@@ -105,12 +105,13 @@ fn failed(name: ErrorName, retry_after_s: Option<u64>, takes: Duration) -> Calle
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::EPOCH;
+
+    const NOW: OffsetDateTime = time::macros::datetime!(2026-11-01 12:00 UTC);
 
     fn answers(weather: Weather, per_second: u64) -> usize {
-        let mut region = Region::new(Duration::from_millis(600), EPOCH);
+        let mut region = Region::new(Duration::from_millis(600), NOW);
         let answers = |n: &u64| {
-            let now = EPOCH + Duration::from_secs(1).mul_f64(*n as f64 / per_second as f64);
+            let now = NOW + Duration::from_secs(1).mul_f64(*n as f64 / per_second as f64);
             region.call(weather, now, Dice::new(*n)).failure.is_none()
         };
         (0..1_000).filter(answers).count()
