@@ -1,4 +1,4 @@
-# Every way to use this checkout; `make` lists them. What is needed beside make: Rust (rustup reads
+# Every way to use this checkout; `make` lists them. What is needed besides make: Rust (rustup reads
 # rust-toolchain.toml), Python 3.11 or newer, Node 20 or newer.
 
 .DEFAULT_GOAL := help
@@ -18,7 +18,7 @@ ROUNDS ?= 3
 FUNCTIONS = $(notdir $(patsubst %/,%,$(dir $(wildcard functions/*/Cargo.toml))))
 MACHINES = $(wildcard statemachines/*.asl.json)
 STACK = .venv/bin/python infra/local/stack.py
-# sam keeps what it would write to the home directory beside itself.
+# sam keeps what it would write to the home directory next to itself.
 SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Always the whole workspace: with `-p` cargo picks other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
@@ -182,7 +182,7 @@ MAIN_STACK = $(shell awk -F '"' '/^\[/ { here = $$0 == "[$(ENV).deploy.parameter
 # nothing is built, which would take build tools that no list has.
 PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:
 
-# In one place, so that what is built is what the template is told.
+# In one place, so that what is built is what the template gets.
 ARCHITECTURE = $(shell awk '/^\[/ { here = $$0 == "[$(ENV).deploy.parameters]" } here && match($$0, /Architecture=[a-z0-9_]+/) { print substr($$0, RSTART + 13, RLENGTH - 13) }' samconfig.toml)
 
 .venv/ready: infra/local/requirements.txt

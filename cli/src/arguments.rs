@@ -1,13 +1,10 @@
 //! What the command line takes.
 
-use std::time::Duration;
-
-use bcce_core::base::error::Problems;
-use bcce_core::base::names::check_name;
 use clap::builder::styling::Styles;
 use clap::{Parser, Subcommand};
 
 use crate::cmd;
+use crate::values::name;
 
 /// Runs Claude workflows on Amazon Bedrock: sends requests to a deployed BCCE stack, follows their
 /// runs, reads and verifies what they left.
@@ -44,15 +41,15 @@ AWS_ENDPOINT_URL leads to a local emulator (`make up` writes one's addresses to 
 pub enum Verb {
     /// Send a request to the inbox and print its run id
     ///
-    /// The request is checked first by all that the stack would refuse it for.
+    /// The request is first checked for everything that the stack would refuse it for.
     Submit(cmd::submit::Args),
-    /// List, show, explain, follow, verify, retry, cancel and settle runs
+    /// List, show, explain, follow, verify, retry, cancel and finalize runs
     #[command(subcommand)]
     Runs(Runs),
-    /// Submit, list, watch, read, verify, retry, cancel and settle batches: a manifest of items, each a run
+    /// Submit, list, watch, read, verify, retry, cancel and finalize batches: manifests of items, each a run
     #[command(subcommand)]
     Batch(Batch),
-    /// List, show, put back and drop dead letters: messages that were no request
+    /// List, show, put back and drop dead letters: messages that were not valid requests
     #[command(subcommand)]
     Dlq(Dlq),
     /// Stop taking messages out of the inboxes; they wait there, runs under way go on
@@ -80,10 +77,10 @@ pub enum Runs {
     Show(cmd::show::Args),
     /// Explain a run: what it decided and why, every call, every wait
     ///
-    /// A timeline read off the run's artifacts, for whoever asks why a run took so long, cost so much, went
-    /// to that region or failed. Each step tells of its decisions, with the reason each target was taken or
-    /// passed over, of its calls with what they came to, and of its waits; times count from the run's start.
-    /// The last lines are a summary. A step that is under way is told of when it ends.
+    /// Prints a timeline read off the run's artifacts, for whoever asks why a run took so long, cost so much, went
+    /// to that region or failed. Each step lists its decisions with the reason each target was taken or passed
+    /// over, its calls with their outcomes, and its waits; times count from the run's start. The last lines are a
+    /// summary. A step that is under way is explained once it ends.
     Explain(cmd::explain::Args),
     /// Follow a run until it is over; exits by its status
     Follow(cmd::follow::Args),
@@ -91,20 +88,20 @@ pub enum Runs {
     Output(cmd::output::Args),
     /// Continue a run that failed or was cancelled, with its plan and its finished steps
     ///
-    /// The next attempt at the same run: steps that answered are found and not paid again, and its manifest
-    /// sums up what it paid itself. A run that was refused before it had a plan is planned anew, with the
-    /// configuration of now. Two people at once start one attempt.
+    /// Starts the next attempt at the same run: steps that answered are found and not paid again, and its manifest
+    /// sums up what it paid itself. A run that was refused before it had a plan is planned again, with the current
+    /// configuration. Two retries at once start one attempt.
     Retry(cmd::retry::Args),
-    /// Stop a run, and wait until it is settled
+    /// Stop a run, and wait until it is finalized
     ///
     /// Calls that are under way are answered, paid and listed in the manifest, so that this may take a
-    /// quarter of an hour. When every step had answered already, the run has succeeded: exit code 1.
+    /// quarter of an hour. If every step had answered already, the run has succeeded: exit code 1.
     Cancel(cmd::cancel::Args),
-    /// Settle a run whose execution is over and that stays RUNNING
+    /// Finalize a run that stays RUNNING although its execution is over
     ///
-    /// Step Functions tells of an execution's end by best effort. Where that was lost, this starts the
-    /// settle machine, which seals the run, counts it and tells. Settling twice is settling once.
-    Settle(cmd::settle::Args),
+    /// Starts the finalize machine, which seals the run, counts it and sends its notification. Step Functions
+    /// reports the end of an execution by best effort: this is for a run whose report was lost. Safe to repeat.
+    Finalize(cmd::finalize::Args),
     /// Check a run's signature and every digest
     ///
     /// The manifest's signature must be the stack's, every artifact it lists must have its digest and
@@ -118,8 +115,8 @@ pub enum Batch {
     /// Send a batch to the inbox and print its id
     ///
     /// SOURCE is a manifest, of JSON objects a line or a CSV with its names first, or a prefix whose objects are the
-    /// items. Each item is checked first by all that its run would be refused for; those that are wrong are told
-    /// and do not stop the others. A file is uploaded to batches/uploads/ of the stack's bucket, a manifest of
+    /// items. Each item is first checked for everything that its run would be refused for; items that are wrong are
+    /// listed and do not stop the others. A file is uploaded to batches/uploads/ of the stack's bucket, a manifest of
     /// another bucket copied there by your own rights; one that lies in batches/inbox/ or batches/uploads/ is taken
     /// as it is. A prefix of another bucket is read by the stack, which has to be given access: template
     /// parameter BatchSources.
@@ -140,35 +137,36 @@ pub enum Batch {
     ///
     /// Each run of it has a manifest and a signature of its own: `bcce runs verify`.
     Verify(cmd::batch::verify::Args),
-    /// Run again what is left of a batch: items that failed, were cancelled or not started
+    /// Run again what is left of a batch: items that failed, were cancelled or were not started
     ///
-    /// The next attempt at the same batch, with its items as they were read. Items that succeeded are kept and not
-    /// paid again, rejected ones stay rejected. Two people at once start one attempt.
+    /// Starts the next attempt at the same batch, with its items as they were read. Items that succeeded are kept and
+    /// not paid again, rejected ones stay rejected. Two retries at once start one attempt.
     Retry(cmd::batch::retry::Args),
-    /// Stop a batch, and wait until it is closed
+    /// Stop a batch, and wait until it is finalized
     ///
     /// No further item is started. What its runs had answered is kept, paid and listed, so that this may take a
     /// quarter of an hour.
     Cancel(cmd::batch::cancel::Args),
-    /// Settle a batch whose execution is over and that stays RUNNING
+    /// Finalize a batch that stays RUNNING although its execution is over
     ///
-    /// Step Functions tells of an execution's end by best effort. Where that was lost, this starts the batch machine
-    /// with it, which collects what the items came to, seals the batch and tells. Settling twice is settling once.
-    Settle(cmd::batch::settle::Args),
+    /// Starts the finalize machine, which has the items' results collected, the batch sealed and its notification
+    /// sent. Step Functions reports the end of an execution by best effort: this is for a batch whose report was lost.
+    /// Safe to repeat.
+    Finalize(cmd::batch::finalize::Args),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Dlq {
     /// List dead letters, oldest first, with the reason of each
     ///
-    /// Looking at a queue hides its messages for up to a minute; what was looked at is shown again at once.
+    /// Looking at a queue hides its messages for up to a minute; messages that were looked at are shown again at once.
     List(cmd::dlq::list::Args),
     /// Show a dead letter and its body
     Show(cmd::dlq::show::Args),
     /// Send dead letters to the inbox of their tenant again
     ///
-    /// Each keeps its request id, so that one which was sent twice runs once. A message that is no request
-    /// comes back: mend what is wrong first, or send it anew as another request.
+    /// Each keeps its request id, so that a letter that is sent twice runs once. A message that is not a valid request
+    /// comes back: correct what is wrong first, or send it again as another request.
     Redrive(cmd::dlq::redrive::Args),
     /// Delete dead letters for good
     Drop(cmd::dlq::drop::Args),
@@ -178,10 +176,10 @@ pub enum Dlq {
 pub enum Config {
     /// Check a directory of configuration, without AWS
     ///
-    /// Each file by the checks that a run is planned with, and what the files say of each other: models
+    /// Runs the checks that a run is planned with on each file, and checks what the files say of each other: models
     /// that steps name and what they take, targets that policy allows, a price for today of every target, workflows
-    /// and inputs that webhooks start. Files that do not end in .yaml or .yml, and hidden ones, are no part
-    /// of it.
+    /// and inputs that webhooks start. Files that do not end in .yaml or .yml, and hidden files, are
+    /// left out.
     Validate(cmd::validate::Args),
     /// Show what `config push` would change on the stack
     ///
@@ -198,48 +196,6 @@ pub enum Config {
     Push(cmd::push::Args),
 }
 
-fn name(given: &str) -> Result<String, String> {
-    let mut problems = Problems::default();
-    check_name(&mut problems, "it", given);
-    problems.none_or(given.to_owned()).map_err(|problems| problems.to_string())
-}
-
-/// A full run id. Anything shorter would have to be guessed at.
-pub fn run_id(given: &str) -> Result<String, String> {
-    let parts = given.rsplit_once('-');
-    let is_hex = |hash: &str| {
-        hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    match parts {
-        Some((workflow, hash)) if is_hex(hash) && name(workflow).is_ok() => Ok(given.to_owned()),
-        _ => Err("a run id is <workflow>-<32 hex digits>; `bcce runs list` shows them".into()),
-    }
-}
-
-/// A full batch id.
-pub fn batch_id(given: &str) -> Result<String, String> {
-    let told = "a batch id is <workflow>-batch-<32 hex digits>; `bcce batch list` shows them";
-    let parts = given.rsplit_once("-batch-");
-    let is_id = parts.is_some_and(|(workflow, hash)| {
-        name(workflow).is_ok() && run_id(&format!("batch-{hash}")).is_ok()
-    });
-    is_id.then(|| given.to_owned()).ok_or_else(|| told.to_owned())
-}
-
-/// `90s`, `30m`, `2h`.
-pub fn duration(given: &str) -> Result<Duration, String> {
-    let told = || "must be a number with s, m or h, like 90s, 30m or 2h".to_owned();
-    let unit = given.chars().last().ok_or_else(told)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        _ => return Err(told()),
-    };
-    let count: u64 = given[..given.len() - 1].parse().map_err(|_| told())?;
-    count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(told)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,36 +204,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_have_a_unit() {
-        assert_eq!(duration("30m"), Ok(Duration::from_secs(1_800)));
-        assert_eq!(duration("2h"), Ok(Duration::from_secs(7_200)));
-        for wrong in ["", "30", "m", "1d", "-1s", "99999999999999999999h", "5é"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_batch_id_is_a_whole_one() {
-        assert!(batch_id("explain-batch-f7ba4ad77505bd08f0457f0dca60c468").is_ok());
-        for wrong in ["explain-f7ba4ad77505bd08f0457f0dca60c468", "-batch-f7", "explain-batch-", ""]
-        {
-            assert!(batch_id(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_run_id_is_a_whole_one() {
-        assert!(run_id("explain-f7ba4ad77505bd08f0457f0dca60c468").is_ok());
-        for wrong in [
-            "explain-f7ba4ad7",
-            "f7ba4ad77505bd08f0457f0dca60c468",
-            "a/b-f7ba4ad77505bd08f0457f0dca60c468",
-            "",
-        ] {
-            assert!(run_id(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -17,11 +17,11 @@ use crate::{figures, files, terminal};
 /// Texts by their path within the directory.
 pub type Texts = BTreeMap<String, String>;
 
-/// How far down a file is looked for. A configuration has one folder; a file that went astray is told
+/// How far down a file is looked for. A configuration has one folder; a file that went astray is reported
 /// from below it too, and a link that leads back up ends.
 const DEPTH: usize = 3;
 
-/// The texts, when nothing is wrong with them `today`; otherwise the process ends with `exit`, and one does `then`.
+/// Reads a directory and checks it as of `today`. If anything is wrong, the failure has `exit` and the advice `then`.
 pub fn checked(directory: &Path, today: Date, exit: Exit, then: &str) -> Outcome<Texts> {
     let mut read = Read::default();
     read.folder(directory, directory, DEPTH).map_err(|error| {
@@ -32,9 +32,9 @@ pub fn checked(directory: &Path, today: Date, exit: Exit, then: &str) -> Outcome
     if findings.is_empty() {
         return Ok(read.texts);
     }
-    let told: String = findings.iter().map(|finding| listed(&finding.to_string())).collect();
+    let lines: String = findings.iter().map(|finding| listed(&finding.to_string())).collect();
     let count = figures::plural(findings.len(), "fault");
-    let what = format!("{} has {count}:{told}", directory.display());
+    let what = format!("{} has {count}:{lines}", directory.display());
     Err(Failure { exit, what, then: then.to_owned() })
 }
 
@@ -45,7 +45,7 @@ pub fn print_notices(notices: impl IntoIterator<Item = impl Display>) {
     }
 }
 
-/// A file's name and a key in it may hold line ends, and a pull request brings both.
+/// Returns a finding as one line: a file's name and a key in it may hold line ends, and a pull request brings both.
 fn listed(finding: &str) -> String {
     format!("\n  {}", one_line(finding))
 }
@@ -79,9 +79,10 @@ impl Read {
 
     fn file(&mut self, name: String, path: &Path) {
         // One spelling: of two files that mean the same document one would win unseen.
-        let text = match name.ends_with(".yaml") {
-            true => files::text(path),
-            false => Err("is not read, for its name does not end in .yaml".into()),
+        let text = if name.ends_with(".yaml") {
+            files::text(path)
+        } else {
+            Err("is not read, for its name does not end in .yaml".into())
         };
         match text {
             Ok(text) => self.texts.insert(name, text),
@@ -131,18 +132,18 @@ mod tests {
 
     const TODAY: Date = date!(2026 - 11 - 28);
 
-    fn told(directory: &Path) -> Result<Texts, String> {
+    fn read(directory: &Path) -> Result<Texts, String> {
         checked(directory, TODAY, Exit::Usage, "mend them").map_err(|failure| failure.what)
     }
 
     #[test]
     fn the_configuration_of_this_repository_is_read_whole() {
-        let texts = told(Path::new(RIGHT)).unwrap();
+        let texts = read(Path::new(RIGHT)).unwrap();
         assert!(texts.contains_key("models.yaml") && texts.contains_key("workflows/explain.yaml"));
     }
 
     #[test]
-    fn every_file_that_cannot_be_taken_is_told_at_once() {
+    fn every_file_that_cannot_be_taken_is_reported_at_once() {
         let directory = std::env::temp_dir().join(format!("bcce-directory-{}", std::process::id()));
         std::fs::create_dir_all(directory.join("workflows/old")).unwrap();
         let put = |file: &str, bytes: &[u8]| std::fs::write(directory.join(file), bytes).unwrap();
@@ -154,7 +155,7 @@ mod tests {
         put(".hidden.yaml", b"Nor this.\n");
         std::os::unix::fs::symlink("/gone/prices", directory.join("prices.yaml")).unwrap();
         std::os::unix::fs::symlink("..", directory.join("workflows/up")).unwrap();
-        let told = told(&directory).unwrap_err();
+        let message = read(&directory).unwrap_err();
         std::fs::remove_dir_all(&directory).unwrap();
         for part in [
             "models.yaml: document: is not UTF-8, see line 2",
@@ -164,10 +165,10 @@ mod tests {
             "routing.yaml: attempt: is unknown; there are: version, strategy, attempts",
             "workflows/old/explain.yaml: document: is neither",
         ] {
-            assert!(told.contains(part), "{part} is missing in {told}");
+            assert!(message.contains(part), "{part} is missing in {message}");
         }
         for part in ["models.yaml: document: is missing", "README", "hidden"] {
-            assert!(!told.contains(part), "{part} is in {told}");
+            assert!(!message.contains(part), "{part} is in {message}");
         }
     }
 
@@ -178,15 +179,15 @@ mod tests {
         std::fs::create_dir_all(&directory).unwrap();
         std::fs::write(directory.join("x\n  forged.yml"), "version: 1\n").unwrap();
         std::fs::write(directory.join("routing.yaml"), "\"y\\n  forged\": 1\n").unwrap();
-        let told = told(&directory).unwrap_err();
+        let message = read(&directory).unwrap_err();
         std::fs::remove_dir_all(&directory).unwrap();
-        assert!(told.contains("x   forged.yml") && told.contains("y   forged"), "{told}");
-        assert!(!told.lines().any(|line| line.starts_with("  forged")), "{told}");
+        assert!(message.contains("x   forged.yml") && message.contains("y   forged"), "{message}");
+        assert!(!message.lines().any(|line| line.starts_with("  forged")), "{message}");
         assert_eq!(noticed(&"a\nerror: forged"), "notice: a error: forged");
     }
 
     #[test]
-    fn a_directory_that_is_not_there_is_told_as_one() {
+    fn a_directory_that_is_not_there_is_reported_as_one() {
         let gone = Path::new("/gone");
         let failure = checked(gone, TODAY, Exit::Failed, "mend them").unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);

@@ -88,7 +88,7 @@ impl Comparison {
         Ok(compare(&stack.environment, files, values.into_keys().zip(read).collect()))
     }
 
-    /// How many documents a push would write.
+    /// Counts the documents that a push would write.
     pub fn differing(&self) -> usize {
         self.documents.iter().filter(|document| document.differs()).count()
     }
@@ -130,14 +130,14 @@ fn state(file: &str, text: &str, kept: Option<Kept>) -> State {
     }
 }
 
-/// What is wrong with a text in itself, as the document that `file` is.
+/// Returns what is wrong with a text in itself, as the document that `file` is.
 fn fault(file: &str, text: &str) -> Option<String> {
     // The day counts for what documents say of each other.
     let alone = Texts::from([(file.to_owned(), text.to_owned())]);
     let findings = directory::check(&alone, Date::MAX);
     let own = findings.iter().filter(|finding| finding.file == file);
-    let told: Vec<String> = own.map(|finding| finding.problem.to_string()).collect();
-    (!told.is_empty()).then(|| told.join("; "))
+    let causes: Vec<String> = own.map(|finding| finding.problem.to_string()).collect();
+    (!causes.is_empty()).then(|| causes.join("; "))
 }
 
 /// How a document is kept.

@@ -7,7 +7,7 @@ use bcce_core::base::error::Fault;
 
 use crate::paint::one_line;
 
-/// Codes are an interface: scripts tell these cases apart.
+/// Codes are an interface: scripts distinguish these cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     Done = 0,
@@ -65,11 +65,11 @@ fn advice(message: &str) -> &'static str {
     ]) {
         "renew the credentials, e.g. `aws sso login`"
     } else if says(&["AccessDenied", "NotAuthorized"]) {
-        "the credentials lack this action; `aws sts get-caller-identity` tells whose they are"
+        "the credentials lack this action; `aws sts get-caller-identity` says whose they are"
     } else if says(&["is not what this version writes"]) {
-        "`bcce runs verify` tells whether it was changed; else use the bcce that came with the stack"
+        "`bcce runs verify` says whether it was changed; else use the bcce that came with the stack"
     } else if says(&["the SSM parameter"]) {
-        "`bcce config diff DIR` tells what is wrong with the configuration, `bcce config push DIR` mends it"
+        "`bcce config diff DIR` says what is wrong with the configuration, `bcce config push DIR` corrects it"
     } else {
         "try again; if it stays, look at the resource it names"
     }
@@ -97,8 +97,8 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Tells a failure on standard error and returns the process's exit code.
-pub fn tell(outcome: Outcome) -> ExitCode {
+/// Prints a failure on standard error and returns the process's exit code.
+pub fn report(outcome: Outcome) -> ExitCode {
     let exit = match outcome {
         Ok(exit) => exit,
         Err(Failure { exit: Exit::Unread, .. }) => Exit::Unread,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_gone_is_no_error_to_tell_of() {
+    fn a_reader_that_has_gone_is_no_error() {
         let failure = Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
         assert_eq!(failure.exit, Exit::Unread);
     }

@@ -33,12 +33,12 @@ pub fn milliseconds(ms: u64) -> String {
     }
 }
 
-/// From one moment to a later one.
+/// Formats the time from one moment to a later one.
 pub fn between(from: OffsetDateTime, to: OffsetDateTime) -> String {
     duration(to - from)
 }
 
-/// None at all where it is negative.
+/// Formats a duration; a negative one counts as none.
 pub fn duration(time: time::Duration) -> String {
     milliseconds(u64::try_from(time.whole_milliseconds()).unwrap_or(0))
 }
@@ -66,7 +66,7 @@ pub fn exact_cost(totals: &Totals) -> String {
     }
 }
 
-/// A cost that says when it is not whole.
+/// Formats a cost, and says when it is not whole.
 pub fn cost(totals: &Totals) -> String {
     match (totals.cost_usd, totals.priced_subtotal_usd) {
         (Some(cost), _) => usd(cost),

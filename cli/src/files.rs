@@ -1,7 +1,9 @@
-//! Files as text. What is wrong with one is told without a word of what it says.
+//! Files as text. What is wrong with one is reported without quoting it.
 
 use std::path::Path;
 
+/// Reads a file as text.
+///
 /// # Errors
 /// Why there is no text, to be read after the file's name.
 pub fn text(path: &Path) -> Result<String, String> {
@@ -18,12 +20,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_text_is_told_by_its_line() {
+    fn what_is_no_text_is_reported_by_its_line() {
         let path = std::env::temp_dir().join(format!("bcce-files-{}", std::process::id()));
         std::fs::write(&path, b"one\ntwo \xff\n").unwrap();
-        let told = text(&path);
+        let result = text(&path);
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(told, Err("is not UTF-8, see line 2".into()));
+        assert_eq!(result, Err("is not UTF-8, see line 2".into()));
         assert!(text(&path).unwrap_err().starts_with("cannot be read: No such file"));
     }
 }

@@ -1,191 +1,163 @@
-//! Looks at a run until it is over. The ledger says where it stands, its artifacts what it did.
+//! Follows a run or a batch until it is over. The ledger says how it stands, its objects what it did.
 
+use std::io::Write;
 use std::time::Duration;
-
-use bcce_core::base::error::Fault;
-use bcce_core::base::limits::INVOKE_SECONDS;
-use bcce_core::ports::{GetObject, ListObjects, ReadAttempts};
-use bcce_core::run::notice::RunStatus;
-use futures::StreamExt;
-use time::OffsetDateTime;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
-use crate::follow::screen::Screen;
-use crate::progress::{Progress, Standing};
-use crate::stack::{Stack, unknown_run};
-use crate::view::Moment;
+use crate::screen::{Moment, Screen};
+use crate::stack::{Stack, unknown};
+use crate::tracked::{Status, Tracked};
 use crate::world::World;
 
-pub mod screen; // how it is shown
-
-/// Between two looks, and what it grows to after a minute.
-const PAUSE: Duration = Duration::from_millis(500);
-const LONG_PAUSE: Duration = Duration::from_secs(2);
-/// Pictures per look: the spinner turns while nothing is asked.
-const PICTURES: u32 = 4;
-/// Looks between two questions to Step Functions, which answers 15 a second for a whole account.
-const LOOKS_PER_STATUS: usize = 8;
-/// From the inbox to a run record it takes seconds, a cold start included.
+/// From the inbox to an execution it takes seconds, a cold start included.
 const SOON: Duration = Duration::from_secs(20);
-/// An execution that was ended from outside is settled when its last calls are over: within a quarter of
-/// an hour, and the settle machine's own time. What is open after that stays so.
-const SETTLING: Duration = Duration::from_secs(INVOKE_SECONDS + 120);
 /// Looks in a row that may fail, beside the SDK's own retries.
 const FAILED_LOOKS: u32 = 3;
-const AT_A_TIME: usize = 8;
+/// After so long a look is taken less often.
+const LONG: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
     pub timeout: Duration,
-    /// The request was sent just now, so that its run may take a while to appear.
+    /// It was sent just now, so that it may take a while to appear.
     pub sent: bool,
 }
 
-/// Looks once, at everything that is new.
-pub async fn look(
+/// Follows to the end and prints what is left to say on standard output.
+pub async fn follow_and_print<T: Tracked>(
     stack: &Stack,
-    progress: &mut Progress,
-    ask_execution: bool,
-) -> Result<(), Fault> {
-    // Before the rest: when it has ended, what is read after it is final.
-    if ask_execution {
-        progress.execution = stack.machine.status(&progress.run.execution_name()).await?;
+    world: &World,
+    mut tracked: T,
+    watch: Watch,
+    json: bool,
+    out: &mut dyn Write,
+) -> Outcome {
+    let mut screen = Screen::new(world, out, json);
+    let outcome = follow(stack, world, &mut screen, &mut tracked, watch).await;
+    if json {
+        tracked.print_json(out)?;
+    } else if let Some(hint) = tracked.hint(stack) {
+        writeln!(out, "{hint}")?;
     }
-    progress.note_record(stack.ledger.attempts(&progress.run.run_id).await?.pop());
-    let wanted = progress.wanted(&stack.store.list(&progress.run.prefix()).await?);
-    let get = |key: String| async { (stack.store.get(&key).await, key) };
-    let got: Vec<_> = futures::stream::iter(wanted).map(get).buffered(AT_A_TIME).collect().await;
-    for (body, key) in got {
-        if let Some(body) = body? {
-            progress.absorb(&key, &body)?;
-        }
-    }
-    Ok(())
+    outcome
 }
 
 /// Follows to the end. `screen` shows it on the way.
-pub async fn follow(
+pub async fn follow<T: Tracked>(
     stack: &Stack,
     world: &World,
     screen: &mut Screen<'_>,
-    progress: &mut Progress,
+    tracked: &mut T,
     watch: Watch,
 ) -> Outcome {
     let since = world.now();
-    let (mut frame, mut failed, mut settling) = (0, 0, None);
+    let (mut frame, mut failed, mut ended_at) = (0, 0, None);
     for n in 0.. {
-        let ask = progress.record.is_none() || n % LOOKS_PER_STATUS == 0;
-        failed = match look(stack, progress, ask).await {
+        let ask = tracked.attempt().recorded.is_none() || n % T::RHYTHM.looks_per_status == 0;
+        failed = match tracked.look(stack, world.now(), ask).await {
             Ok(()) => 0,
             Err(fault) if failed >= FAILED_LOOKS => return Err(fault.into()),
             Err(_) => failed + 1,
         };
         let now = world.now();
-        let end = end(progress, watch, now - since, *settling.get_or_insert(now), now);
-        if !matches!(progress.standing(), Standing::Settling(_)) {
-            settling = None;
+        let status = tracked.status();
+        ended_at = matches!(status, Status::Finalizing(_)).then(|| ended_at.unwrap_or(now));
+        screen.note(note::<T>(stack, &status, watch.sent && now - since > SOON));
+        let finalizing = ended_at.map(|ended_at| now - ended_at);
+        if let Some(end) = end(status, watch, now - since, finalizing, T::RHYTHM.finalizing) {
+            screen.last(tracked, Moment { now, since, frame })?;
+            return conclude(stack, tracked, end, watch);
         }
-        let late = watch.sent && progress.standing() == Standing::Unknown && now - since > SOON;
-        screen.note(match progress.standing() {
-            Standing::Settling(status) => Some(being_settled(&status)),
-            _ => late.then(|| rejected(stack, "run")),
-        });
-        if let Some(end) = end {
-            screen.last(progress, Moment { now, since, frame })?;
-            return conclude(stack, progress, end, watch);
-        }
-        let pause = if now - since < Duration::from_secs(60) { PAUSE } else { LONG_PAUSE };
-        for _ in 0..PICTURES {
-            screen.show(progress, Moment { now: world.now(), since, frame })?;
+        let pause = if now - since < LONG { T::RHYTHM.pause } else { T::RHYTHM.long_pause };
+        for _ in 0..T::RHYTHM.pictures {
+            screen.show(tracked, Moment { now: world.now(), since, frame })?;
             frame += 1;
-            tokio::time::sleep(pause / PICTURES).await;
+            tokio::time::sleep(pause / T::RHYTHM.pictures).await;
         }
     }
     Ok(Exit::TimedOut)
 }
 
+/// Returns what is worth saying beside the picture. `is_late`: it should have been seen by now.
+fn note<T: Tracked>(stack: &Stack, status: &Status<T::Status>, is_late: bool) -> Option<String> {
+    match status {
+        Status::Unknown if is_late => Some(not_started(stack, T::NOUN)),
+        Status::Finalizing(ended) => {
+            let most = figures::milliseconds(T::RHYTHM.finalizing.as_millis() as u64);
+            Some(format!(
+                "the execution ended {ended}; the {} is finalized when its last calls are over, within {most}",
+                T::NOUN
+            ))
+        }
+        _ => None,
+    }
+}
+
 #[derive(Debug, PartialEq)]
-enum End {
-    Over(RunStatus),
-    Unsealed(String),
-    NoRun,
+enum End<S> {
+    Over(S),
+    NotFinalized(String),
+    Unknown,
     TimedOut,
 }
 
-/// `settling`: when the execution was first seen to have ended, if it has.
-fn end(
-    progress: &Progress,
+/// Decides whether to stop following. `finalizing`: how long ago the execution was first seen to have ended; `most`:
+/// how long that may take.
+fn end<S>(
+    status: Status<S>,
     watch: Watch,
     waited: time::Duration,
-    settling: OffsetDateTime,
-    now: OffsetDateTime,
-) -> Option<End> {
-    match progress.standing() {
-        Standing::Over(status) => Some(End::Over(status)),
-        Standing::Settling(status) if now - settling > SETTLING => Some(End::Unsealed(status)),
-        Standing::Unknown if !watch.sent && waited > SOON => Some(End::NoRun),
+    finalizing: Option<time::Duration>,
+    most: Duration,
+) -> Option<End<S>> {
+    match status {
+        Status::Over(status) => Some(End::Over(status)),
+        Status::Finalizing(ended) if finalizing.is_some_and(|time| time > most) => {
+            Some(End::NotFinalized(ended))
+        }
+        Status::Unknown if !watch.sent && waited > SOON => Some(End::Unknown),
         _ if waited > watch.timeout => Some(End::TimedOut),
         _ => None,
     }
 }
 
-fn conclude(stack: &Stack, progress: &Progress, end: End, watch: Watch) -> Outcome {
-    let run = &progress.run;
-    let failure = |exit, what: String, then: String| Err(Failure { exit, what, then });
-    match end {
-        End::Over(RunStatus::Succeeded) => Ok(Exit::Done),
-        End::Over(status) => {
-            let error = progress.manifest.as_ref().and_then(|manifest| manifest.error.as_ref());
-            let error = error.map(|error| format!(": {error}")).unwrap_or_default();
-            let then = format!(
-                "`{}` shows all of it",
-                stack.command(&format!("runs show {}", run.run_id))
-            );
-            failure(Exit::Failed, format!("the run {status}{error}"), then)
-        }
-        End::Unsealed(status) => failure(
-            Exit::Failed,
-            format!("the execution of {} ended {status} and sealed no manifest", run.run_id),
-            format!(
-                "`{}` settles it; what was finished lies in s3://{}/{}; the executions of the settle machine \
-                 and the functions' logs have the cause",
-                stack.command(&format!("runs settle {}", run.run_id)),
+fn conclude<T: Tracked>(stack: &Stack, tracked: &T, end: End<T::Status>, watch: Watch) -> Outcome {
+    let id = tracked.id();
+    let noun = T::NOUN;
+    let waited = figures::milliseconds(watch.timeout.as_millis() as u64);
+    Err(match end {
+        End::Over(_) => return tracked.failure(stack).map_or(Ok(Exit::Done), Err),
+        End::Unknown => unknown(&stack.environment, noun, T::GROUP, id),
+        End::NotFinalized(status) => Failure {
+            exit: Exit::Failed,
+            what: format!("the execution of {id} ended {status} and the {noun} was not finalized"),
+            then: format!(
+                "{} finalizes it; what was finished lies in s3://{}/{}; the executions of the finalize machine and \
+                 the functions' logs have the cause",
+                tracked.command(stack, "finalize"),
                 stack.outputs.artifact_bucket,
-                run.prefix()
+                tracked.attempt().prefix
             ),
-        ),
-        End::NoRun => Err(unknown_run(&stack.environment, &run.run_id)),
-        End::TimedOut => {
-            let waited = figures::milliseconds(watch.timeout.as_millis() as u64);
-            let go_on = stack.command(&format!("runs follow {}", run.run_id));
-            match progress.standing() {
-                Standing::Unknown => failure(
-                    Exit::TimedOut,
-                    format!("no run was started within {waited}"),
-                    rejected(stack, "run"),
-                ),
-                _ => failure(
-                    Exit::TimedOut,
-                    format!("the run was not over within {waited}; it goes on"),
-                    format!("`{go_on}`"),
-                ),
-            }
-        }
-    }
+        },
+        End::TimedOut if tracked.status() == Status::Unknown => Failure {
+            exit: Exit::TimedOut,
+            what: format!("no {noun} was started within {waited}"),
+            then: not_started(stack, noun),
+        },
+        End::TimedOut => Failure {
+            exit: Exit::TimedOut,
+            what: format!("the {noun} was not over within {waited}; it goes on"),
+            then: tracked.command(stack, T::FOLLOW),
+        },
+    })
 }
 
-fn being_settled(status: &str) -> String {
-    format!(
-        "the execution ended {status}; it is sealed when its last calls are over, a quarter of an hour at most"
-    )
-}
-
-/// Of a request that seems to have come to nothing.
-pub fn rejected(stack: &Stack, awaited: &str) -> String {
+/// Says what became of a request that has not started a run or a batch.
+fn not_started(stack: &Stack, noun: &str) -> String {
     let outputs = &stack.outputs;
     format!(
-        "no {awaited} yet: the inbox is busy or the request was rejected; then {} was told why, and the message lies in {}",
+        "no {noun} yet: the inbox is busy or the request was rejected; then {} was sent the reason, and the message is in {}",
         outputs.notifications_topic_arn, outputs.dead_letter_queue_url
     )
 }
@@ -193,46 +165,36 @@ pub fn rejected(stack: &Stack, awaited: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bcce_core::run::ids::RunRef;
-    use time::macros::datetime;
 
     const SENT: Watch = Watch { timeout: Duration::from_secs(60), sent: true };
     const ASKED: Watch = Watch { timeout: Duration::from_secs(60), sent: false };
-    const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+    const MOST: Duration = Duration::from_secs(900);
 
-    fn standing(execution: Option<&str>) -> Progress {
-        let mut progress = Progress::new(RunRef::first("default", "explain", "42"));
-        progress.execution = execution.map(str::to_owned);
-        progress
+    fn end_of(status: Status<char>, watch: Watch, waited_s: i64) -> Option<End<char>> {
+        end(status, watch, time::Duration::seconds(waited_s), None, MOST)
     }
 
     #[test]
-    fn a_request_just_sent_is_waited_for_and_an_unknown_run_is_not() {
-        let (soon, later) = (time::Duration::seconds(5), time::Duration::seconds(30));
-        assert_eq!(end(&standing(None), ASKED, soon, NOW, NOW), None);
-        assert_eq!(end(&standing(None), ASKED, later, NOW, NOW), Some(End::NoRun));
-        assert_eq!(end(&standing(None), SENT, later, NOW, NOW), None);
-        assert_eq!(
-            end(&standing(None), SENT, time::Duration::seconds(61), NOW, NOW),
-            Some(End::TimedOut)
-        );
+    fn what_was_just_sent_is_waited_for_and_an_unknown_id_is_not() {
+        assert_eq!(end_of(Status::Unknown, ASKED, 5), None);
+        assert_eq!(end_of(Status::Unknown, ASKED, 30), Some(End::Unknown));
+        assert_eq!(end_of(Status::Unknown, SENT, 30), None);
+        assert_eq!(end_of(Status::Unknown, SENT, 61), Some(End::TimedOut));
     }
 
     #[test]
-    fn an_execution_that_ended_has_a_moment_to_settle() {
-        let (waited, ended) = (time::Duration::seconds(30), standing(Some("ABORTED")));
-        assert_eq!(end(&ended, SENT, waited, NOW - SETTLING / 2, NOW), None);
-        assert_eq!(
-            end(&ended, SENT, waited, NOW - SETTLING * 2, NOW),
-            Some(End::Unsealed("ABORTED".into()))
-        );
+    fn an_execution_that_ended_has_a_while_to_be_finalized() {
+        let waited = time::Duration::seconds(30);
+        let ended = || Status::<char>::Finalizing("ABORTED".into());
+        let after = |seconds| Some(time::Duration::seconds(seconds));
+        assert_eq!(end(ended(), SENT, waited, after(450), MOST), None);
+        let not_finalized = Some(End::NotFinalized("ABORTED".into()));
+        assert_eq!(end(ended(), SENT, waited, after(901), MOST), not_finalized);
+        assert_eq!(end_of(Status::Over('c'), SENT, 30), Some(End::Over('c')));
     }
 
     #[test]
-    fn a_run_that_takes_long_is_left_to_go_on() {
-        assert_eq!(
-            end(&standing(Some("RUNNING")), ASKED, time::Duration::seconds(61), NOW, NOW),
-            Some(End::TimedOut)
-        );
+    fn what_takes_long_is_left_to_go_on() {
+        assert_eq!(end_of(Status::UnderWay, ASKED, 61), Some(End::TimedOut));
     }
 }

@@ -1,44 +1,164 @@
-//! Records of the last days, newest first: a day is listed in shards.
+//! Lists records of the last days, newest first: a day is listed in shards.
 
+use std::cmp::Reverse;
+use std::io::Write;
+
+use bcce_aws::dynamodb::Ledger;
 use bcce_core::base::error::Fault;
 use bcce_core::ledger::SHARDS;
 use futures::future::try_join_all;
-use time::Date;
+use serde::Serialize;
+use time::{Date, OffsetDateTime};
 
-use crate::exit::Outcome;
+use crate::exit::{Exit, Outcome};
+use crate::figures;
+use crate::paint::{Ink, Line, Span, render, span};
+use crate::stack::Stack;
+use crate::terminal::note;
+use crate::world::World;
 
 /// Records of one shard and day that are looked through for a filter: what fits one answer.
 const LOOKED_THROUGH: u16 = 1_000;
 
-/// Which records are looked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Search {
-    /// From this day on, backwards.
-    pub today: Date,
-    pub days: u16,
-    /// So many are enough.
-    pub limit: u16,
-    /// Only some of them are wanted.
-    pub is_filtered: bool,
+/// A day and the digit of one of its shards.
+pub type Shard = (Date, char);
+
+/// A record that can be listed: of a run or of a batch.
+pub trait Listed: Serialize + Sized {
+    /// What it is, one and several.
+    const NOUNS: [&'static str; 2];
+    /// Heading of the column before the id.
+    const AMOUNT: &'static str;
+
+    /// Returns the newest records of a day's shard.
+    async fn listed(ledger: &Ledger, shard: Shard, most: i32) -> Result<Vec<Self>, Fault>;
+    fn row(&self) -> Row<'_>;
 }
 
-/// Records of the last days that are `wanted`, enough of the newest among them; not in order. `what` they are, for a
-/// note; `listed`: the newest of a shard.
-pub async fn search<R>(
-    search: Search,
+/// What a line shows of a record.
+pub struct Row<'a> {
+    pub id: &'a str,
+    pub workflow: &'a str,
+    pub attempt_no: u32,
+    pub started_at: OffsetDateTime,
+    pub ended_at: Option<OffsetDateTime>,
+    pub status: Span,
+    pub amount: String,
+    /// Answers that `max_tokens` cut.
+    pub truncated: u64,
+    pub error_name: Option<&'a str>,
+}
+
+/// Which records are listed, and how.
+#[derive(Debug, clap::Args)]
+pub struct Filter {
+    /// Only those of this workflow
+    #[arg(long, value_name = "NAME")]
+    workflow: Option<String>,
+    /// How many days to go back
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=366))]
+    days: u16,
+    /// How many to print
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    limit: u16,
+    /// Print the records as a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+impl Filter {
+    fn wants(&self, row: &Row<'_>, status: Option<&str>) -> bool {
+        self.workflow.as_ref().is_none_or(|workflow| workflow == row.workflow)
+            && status.is_none_or(|status| status == row.status.text)
+    }
+}
+
+/// Prints the latest records that a filter wants, with one status or any.
+pub async fn print<R: Listed>(
+    filter: &Filter,
+    status: Option<&str>,
+    world: &World,
+    out: &mut dyn Write,
+) -> Outcome {
+    let stack = Stack::find(world).await?;
+    let is_filtered = filter.workflow.is_some() || status.is_some();
+    let listed = async |shard, most| R::listed(&stack.ledger, shard, most).await;
+    let wanted = |record: &R| filter.wants(&record.row(), status);
+    let mut found =
+        search(filter, world.now().date(), is_filtered, R::NOUNS[1], listed, wanted).await?;
+    newest_first(&mut found, filter.limit.into());
+    if filter.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&found).unwrap_or_default())?;
+        return Ok(Exit::Done);
+    }
+    if found.is_empty() {
+        let days = figures::plural(filter.days.into(), "day");
+        writeln!(out, "no such {} in {} in the last {days}", R::NOUNS[0], world.environment)?;
+        return Ok(Exit::Done);
+    }
+    for line in std::iter::once(heading::<R>()).chain(found.iter().map(|record| line(record.row())))
+    {
+        // Not cut: the id at its end is what one copies.
+        writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Sorts records, a retry before the attempt that it follows, and keeps so many.
+pub fn newest_first<R: Listed>(records: &mut Vec<R>, limit: usize) {
+    records.sort_by_key(|record| {
+        let row = record.row();
+        Reverse((row.started_at, row.attempt_no))
+    });
+    records.truncate(limit);
+}
+
+fn heading<R: Listed>() -> Line {
+    let ([noun, _], amount) = (R::NOUNS, R::AMOUNT);
+    let text = format!("{:<20}  {:<9}  {:>8}  {amount:>9}  {noun}", "started", "status", "took");
+    vec![span(Ink::Dim, text)]
+}
+
+/// Returns the line of a record: when it was started, its status, how long it took, its amount and its id.
+pub fn line(row: Row<'_>) -> Line {
+    let took = row.ended_at.map(|ended| figures::between(row.started_at, ended));
+    let attempt = match row.attempt_no {
+        1 => String::new(),
+        n => format!("  attempt {n}"),
+    };
+    let cut = match row.truncated {
+        0 => String::new(),
+        cut => format!("  {} cut by max_tokens", figures::plural(cut as usize, "answer")),
+    };
+    let took = took.unwrap_or_default();
+    vec![
+        span(Ink::Plain, format!("{}  ", figures::stamp(row.started_at))),
+        span(row.status.ink, format!("{:<9}", row.status.text)),
+        span(Ink::Plain, format!("  {took:>8}  {:>9}  {}", row.amount, row.id)),
+        span(Ink::Dim, attempt),
+        span(Ink::Yellow, cut),
+        span(Ink::Red, row.error_name.map(|name| format!("  {name}")).unwrap_or_default()),
+    ]
+}
+
+/// Returns records of the last days that are `wanted`, enough of the newest among them; not in order. `is_filtered`:
+/// only some are wanted; `what`: what they are, for a note; `listed`: the newest of a shard.
+async fn search<R>(
+    filter: &Filter,
+    today: Date,
+    is_filtered: bool,
     what: &str,
-    shard: impl Fn(Date, char) -> String,
-    listed: impl AsyncFn(&str, i32) -> Result<Vec<R>, Fault>,
+    listed: impl AsyncFn(Shard, i32) -> Result<Vec<R>, Fault>,
     wanted: impl Fn(&R) -> bool,
 ) -> Outcome<Vec<R>> {
-    let Search { today, days, limit, is_filtered } = search;
+    let limit = filter.limit;
     let most = if is_filtered { LOOKED_THROUGH } else { limit.min(LOOKED_THROUGH) };
     let (mut found, mut day) = (Vec::new(), today);
-    for _ in 0..days {
-        let shards: Vec<String> = SHARDS.chars().map(|digit| shard(day, digit)).collect();
-        let shards = try_join_all(shards.iter().map(|shard| listed(shard, most.into()))).await?;
+    for _ in 0..filter.days {
+        let shards = SHARDS.chars().map(|digit| listed((day, digit), most.into()));
+        let shards = try_join_all(shards).await?;
         if is_filtered && shards.iter().any(|shard| shard.len() >= LOOKED_THROUGH.into()) {
-            crate::terminal::note(&format!(
+            note(&format!(
                 "note: {day} has more {what} than were looked through; older ones of that day may be missing"
             ));
         }
@@ -57,33 +177,38 @@ mod tests {
     use std::cell::RefCell;
     use time::macros::date;
 
-    const TODAY: Search =
-        Search { today: date!(2026 - 11 - 01), days: 3, limit: 20, is_filtered: false };
+    const TODAY: Date = date!(2026 - 11 - 01);
+    const FILTER: Filter = Filter { workflow: None, days: 3, limit: 20, json: false };
 
     /// Two records on each day; what was asked for.
-    async fn searched(of: Search, is_wanted: fn(&u8) -> bool) -> (Vec<u8>, Vec<String>) {
+    async fn searched(
+        limit: u16,
+        is_filtered: bool,
+        is_wanted: fn(&u8) -> bool,
+    ) -> (Vec<u8>, Vec<String>) {
         let asked = RefCell::new(Vec::new());
-        let listed = async |shard: &str, most: i32| {
-            asked.borrow_mut().push(format!("{shard} {most}"));
-            Ok(if shard.ends_with('7') { vec![1, 2] } else { vec![] })
+        let listed = async |(day, digit): Shard, most: i32| {
+            asked.borrow_mut().push(format!("{day}#{digit} {most}"));
+            Ok(if digit == '7' { vec![1, 2] } else { vec![] })
         };
-        let shard = |day: Date, digit: char| format!("{day}#{digit}");
-        let found = search(of, "records", shard, listed, is_wanted).await.unwrap();
+        let filter = Filter { limit, ..FILTER };
+        let found =
+            search(&filter, TODAY, is_filtered, "records", listed, is_wanted).await.unwrap();
         (found, asked.into_inner())
     }
 
     #[tokio::test]
     async fn days_are_gone_back_until_enough_is_found() {
-        let (found, asked) = searched(TODAY, |_| true).await;
+        let (found, asked) = searched(20, false, |_| true).await;
         assert_eq!((found.len(), asked.len()), (6, 3 * SHARDS.len()));
         assert_eq!(asked[0], "2026-11-01#0 20");
-        let (found, asked) = searched(Search { limit: 2, ..TODAY }, |_| true).await;
+        let (found, asked) = searched(2, false, |_| true).await;
         assert_eq!((found, asked.len()), (vec![1, 2], SHARDS.len()));
     }
 
     #[tokio::test]
     async fn for_a_filter_more_is_looked_through() {
-        let (found, asked) = searched(Search { is_filtered: true, ..TODAY }, |n| *n == 2).await;
+        let (found, asked) = searched(20, true, |n| *n == 2).await;
         assert_eq!((found, asked[0].as_str()), (vec![2; 3], "2026-11-01#0 1000"));
     }
 }

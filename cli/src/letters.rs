@@ -9,8 +9,8 @@ use bcce_core::run::request::workflow_and_id;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::arguments::duration;
 use crate::figures;
+use crate::values::duration;
 
 /// What a look holds in memory at most, in letters and in bytes of their bodies.
 const MOST: usize = 10_000;
@@ -101,7 +101,7 @@ pub fn note_unseen(unseen: u64) {
 
 fn letter(message: DeadMessage, inbox_url: &str) -> Letter {
     let (workflow, id) = workflow_and_id(&message.body);
-    // What SQS moved bears the sender's own attributes: who sent it is told by the queue alone.
+    // What SQS moved bears the sender's own attributes: only the queue says who sent it.
     let (tenant, error, reason) = match &message.moved_from {
         Some(queue) => (
             tenant_of(queue, inbox_url),
@@ -126,7 +126,7 @@ fn letter(message: DeadMessage, inbox_url: &str) -> Letter {
     }
 }
 
-/// As dispatch tells it; `None`: the queue is no inbox of this stack.
+/// Returns whose inbox a queue is, as dispatch does, or `None` if it is not an inbox of this stack.
 pub fn tenant_of(queue_arn: &str, inbox_url: &str) -> Option<String> {
     let name = queue_arn.rsplit(':').next()?;
     match name.strip_prefix(inbox_url.rsplit('/').next()?)? {
@@ -135,7 +135,7 @@ pub fn tenant_of(queue_arn: &str, inbox_url: &str) -> Option<String> {
     }
 }
 
-/// Where the tenant's messages go.
+/// Returns the URL of a tenant's inbox.
 pub fn inbox_of(tenant: &str, inbox_url: &str) -> String {
     match tenant {
         "default" => inbox_url.to_owned(),

@@ -8,17 +8,19 @@ mod documents; // the configuration as the stack keeps it
 mod exit; // exit codes, and errors that say what to do
 mod figures; // numbers, times and sizes as people read them
 mod files; // files as text
-mod follow; // looks at a run until it is over
-mod latest; // records of the last days, newest first
-mod letters; // dead letters: whose, why, which
+mod follow; // follows a run or a batch until it is over
+mod latest; // lists records of the last days, newest first
+mod letters; // dead letters: whose they are, why, which are meant
 mod paint; // ANSI, where it is wanted
-mod progress; // what is known of a run
+mod references; // references of recorded attempts
+mod run; // what is known of a run
+mod screen; // how what is followed is shown
 mod seal; // signature and digests of a run
 mod secrets; // of webhooks, named and never read
 mod stack; // the deployed parts, by the one parameter that names them
 mod terminal; // what a terminal gets to see of foreign text
-mod timeline; // what a run decided, called and waited for
-mod view; // a run as a table, or as lines
+mod tracked; // what a run and a batch have in common
+mod values; // values of options and arguments
 mod warm; // schemas compiled before a run needs them
 mod world; // terminal, clock, standard input
 
@@ -30,7 +32,7 @@ use arguments::{Batch, Cli, Config, Dlq, Runs, Verb};
 async fn main() -> ExitCode {
     let Cli { environment, verb } = clap::Parser::parse();
     let (world, out) = (world::World::of_this_process(environment), &mut terminal::output());
-    exit::tell(match verb {
+    exit::report(match verb {
         Verb::Submit(args) => cmd::submit::run(args, &world, out).await,
         Verb::Runs(Runs::List(args)) => cmd::list::run(args, &world, out).await,
         Verb::Runs(Runs::Show(args)) => cmd::show::run(args, &world, out).await,
@@ -40,7 +42,7 @@ async fn main() -> ExitCode {
         Verb::Runs(Runs::Verify(args)) => cmd::verify::run(args, &world, out).await,
         Verb::Runs(Runs::Retry(args)) => cmd::retry::run(args, &world, out).await,
         Verb::Runs(Runs::Cancel(args)) => cmd::cancel::run(args, &world, out).await,
-        Verb::Runs(Runs::Settle(args)) => cmd::settle::run(args, &world, out).await,
+        Verb::Runs(Runs::Finalize(args)) => cmd::finalize::run(args, &world, out).await,
         Verb::Batch(Batch::Submit(args)) => cmd::batch::submit::run(*args, &world, out).await,
         Verb::Batch(Batch::List(args)) => cmd::batch::list::run(args, &world, out).await,
         Verb::Batch(Batch::Status(args)) => cmd::batch::status::run(args, &world, out).await,
@@ -49,7 +51,7 @@ async fn main() -> ExitCode {
         Verb::Batch(Batch::Verify(args)) => cmd::batch::verify::run(args, &world, out).await,
         Verb::Batch(Batch::Retry(args)) => cmd::batch::retry::run(args, &world, out).await,
         Verb::Batch(Batch::Cancel(args)) => cmd::batch::cancel::run(args, &world, out).await,
-        Verb::Batch(Batch::Settle(args)) => cmd::batch::settle::run(args, &world, out).await,
+        Verb::Batch(Batch::Finalize(args)) => cmd::batch::finalize::run(args, &world, out).await,
         Verb::Dlq(Dlq::List(args)) => cmd::dlq::list::run(args, &world, out).await,
         Verb::Dlq(Dlq::Show(args)) => cmd::dlq::show::run(args, &world, out).await,
         Verb::Dlq(Dlq::Redrive(args)) => cmd::dlq::redrive::run(args, &world, out).await,

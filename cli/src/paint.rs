@@ -25,6 +25,14 @@ pub fn span(ink: Ink, text: impl Into<String>) -> Span {
     Span { ink, text: text.into() }
 }
 
+/// Characters before a field's value.
+pub const MARGIN: usize = 13;
+
+/// Returns a line of a field: its name in the margin, then its value.
+pub fn field(name: &str, value: String) -> Line {
+    vec![span(Ink::Dim, format!("  {name:<11}")), span(Ink::Plain, value)]
+}
+
 impl Ink {
     fn code(self) -> &'static str {
         match self {
@@ -38,7 +46,7 @@ impl Ink {
     }
 }
 
-/// The line cut to `width` characters, in colour or not. Control characters have no place in it.
+/// Returns the line cut to `width` characters, in colour or not. Control characters have no place in it.
 pub fn render(line: &[Span], color: bool, width: usize) -> String {
     let whole: String = line.iter().map(|span| span.text.as_str()).collect();
     let whole = whole.trim_end().chars().count();
@@ -56,7 +64,7 @@ pub fn render(line: &[Span], color: bool, width: usize) -> String {
     text.trim_end().to_owned()
 }
 
-/// The line to its last blank, in colour or not: in a diff a blank may be all there is to see. Control
+/// Returns the line to its last blank, in colour or not: in a diff a blank may be all there is to see. Control
 /// characters but tabs are seen too, as signs.
 pub fn render_exactly(line: &[Span], color: bool) -> String {
     let mut text = String::new();
@@ -68,24 +76,20 @@ pub fn render_exactly(line: &[Span], color: bool) -> String {
 }
 
 fn push(text: &mut String, ink: Ink, part: &str, color: bool) {
-    match color && ink != Ink::Plain && !part.is_empty() {
-        true => text.extend([control(), ink.code(), part, control(), "0m"]),
-        false => text.push_str(part),
+    if color && ink != Ink::Plain && !part.is_empty() {
+        text.extend([control(), ink.code(), part, control(), "0m"]);
+    } else {
+        text.push_str(part);
     }
 }
 
-/// Unicode has a picture of each ASCII control character, from U+2400 on.
+/// Replaces a control character by a sign: Unicode has one for each of ASCII, from U+2400 on.
 fn visible(c: char) -> char {
     match c {
         '\t' => c,
         '\0'..' ' => char::from_u32(0x2400 + u32::from(c)).unwrap_or(' '),
-        c => {
-            if c.is_control() {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        }
+        c if c.is_control() => '\u{fffd}',
+        c => c,
     }
 }
 
@@ -94,14 +98,17 @@ pub fn one_line(text: &str) -> String {
     text.chars().map(printable).collect()
 }
 
-/// What a service or a model said must not steer the terminal.
+/// Replaces a control character by a blank: what a service or a model said must not steer the terminal.
 fn printable(c: char) -> char {
     if c.is_control() { ' ' } else { c }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
+    use crate::terminal::Output;
 
     fn line() -> Line {
         vec![span(Ink::Green, "done"), span(Ink::Plain, " in\x1b time")]
@@ -127,11 +134,18 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_and_a_control_character_can_be_told_apart_where_they_matter() {
+    fn a_blank_and_a_control_character_are_seen_where_they_matter() {
         let line =
             [span(Ink::Plain, "-"), span(Ink::Red, "a:\tb \r"), span(Ink::Plain, "\x1b\u{9b} ")];
         assert_eq!(render_exactly(&line, false), "-a:\tb \u{240d}\u{241b}\u{fffd} ");
         let c = control();
         assert_eq!(render_exactly(&line[..2], true), format!("-{c}31ma:\tb \u{240d}{c}0m"));
+    }
+    #[test]
+    fn our_own_colours_reach_a_terminal_and_those_of_others_do_not() {
+        let line = render(&[span(Ink::Red, "x"), span(Ink::Plain, "\u{1b}[32my")], true, 80);
+        let mut shown = Vec::new();
+        Output::new(&mut shown, true).write_all(line.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(shown).unwrap(), "\u{1b}[31mx\u{1b}[0m [32my");
     }
 }

@@ -126,7 +126,7 @@ pub fn check_signature(
     })
 }
 
-/// The numbers that `attempt` finds in keys, each once.
+/// Returns the numbers that `attempt` finds in keys, each once.
 fn attempts(listed: &[String], attempt: impl Fn(&str) -> Option<u32>) -> BTreeSet<u32> {
     listed.iter().filter_map(|key| attempt(key)).collect()
 }
@@ -141,7 +141,7 @@ impl Known {
         self.0.extend(artifacts.iter().map(|artifact| artifact.key.clone()));
     }
 
-    /// Adds the manifest of another attempt, if it is signed, and tells what is wrong with it otherwise.
+    /// Adds the manifest of another attempt, if it is signed, or else reports what is wrong with it.
     fn add_other<M>(
         &mut self,
         subject: &Subject,
@@ -154,7 +154,7 @@ impl Known {
                 self.add(subject, &artifacts(manifest));
             }
             Some(report) => {
-                // They are told by their own faults.
+                // Their own faults report them.
                 self.add(subject, &[]);
                 faults.extend(report.faults);
             }
@@ -194,7 +194,7 @@ fn check_artifact(artifact: &ArtifactRef, body: Option<&[u8]>) -> Result<(), Str
     check_digest(artifact, &ArtifactRef::of(artifact.key.clone(), body))
 }
 
-/// Of an artifact as the manifest lists it and as it was found.
+/// Compares an artifact as the manifest lists it with what was found.
 fn check_digest(listed: &ArtifactRef, found: &ArtifactRef) -> Result<(), String> {
     match (found.sha256 == listed.sha256, found.bytes == listed.bytes) {
         (true, true) => Ok(()),
@@ -220,7 +220,7 @@ pub fn taken_away(
         .collect()
 }
 
-/// The number of the attempt whose manifest or signature this is. Another spelling of the number is neither.
+/// Returns the number of the attempt whose manifest or signature this is. Another spelling of the number is neither.
 pub fn manifest_attempt(run: &RunRef, key: &str) -> Option<u32> {
     let attempt_no = attempt_in(key, &run.prefix())?;
     let subject = Subject::of_run(&RunRef { attempt_no, ..run.clone() });

@@ -17,8 +17,8 @@ use bcce_core::run::ids::RunRef;
 use bcce_core::run::notice::RunStatus;
 use serde::Deserialize;
 
-use crate::batch;
 use crate::exit::{Failure, Outcome};
+use crate::references::{batch_reference, first_batch, run_reference};
 use crate::world::World;
 
 /// `/bcce/<env>/stack`: the stack's outputs by name.
@@ -29,8 +29,7 @@ pub struct Outputs {
     pub dead_letter_queue_url: String,
     pub dispatch_function: String,
     pub workflow_arn: String,
-    #[serde(rename = "FinalizeArn")]
-    pub settle_arn: String,
+    pub finalize_arn: String,
     pub batch_arn: String,
     pub artifact_bucket: String,
     pub artifact_key_arn: String,
@@ -51,7 +50,7 @@ pub struct Stack {
     pub sources: Sources,
     pub ledger: Ledger,
     pub machine: StateMachine,
-    pub settle_machine: StateMachine,
+    pub finalize_machine: StateMachine,
     pub batch_machine: StateMachine,
     pub inboxes: Inboxes,
     pub dead_letters: DeadLetterQueue,
@@ -79,7 +78,7 @@ impl Stack {
             sources: Sources::new(&config),
             ledger: Ledger::new(&config, &outputs.ledger_table),
             machine: StateMachine::new(&config, &outputs.workflow_arn),
-            settle_machine: StateMachine::new(&config, &outputs.settle_arn),
+            finalize_machine: StateMachine::new(&config, &outputs.finalize_arn),
             batch_machine: StateMachine::new(&config, &outputs.batch_arn),
             inboxes: Inboxes::new(&config, &outputs.dispatch_function),
             dead_letters: DeadLetterQueue::new(&config, &outputs.dead_letter_queue_url),
@@ -90,12 +89,12 @@ impl Stack {
         })
     }
 
-    /// The fourth part of each ARN.
+    /// Returns the region, which is the fourth part of each ARN.
     pub fn region(&self) -> &str {
         self.outputs.workflow_arn.split(':').nth(3).unwrap_or_default()
     }
 
-    /// A command as it would be typed to meet this stack again.
+    /// Returns a command as it would be typed for this stack.
     pub fn command(&self, rest: &str) -> String {
         match self.environment.as_str() {
             "dev" => format!("bcce {rest}"),
@@ -103,7 +102,7 @@ impl Stack {
         }
     }
 
-    /// The attempts at a run, oldest first, at least one.
+    /// Returns the attempts at a run, oldest first, at least one.
     pub async fn records(&self, run_id: &str) -> Outcome<Vec<RunRecord>> {
         let records = self.ledger.attempts(run_id).await?;
         if records.is_empty() {
@@ -112,11 +111,11 @@ impl Stack {
         Ok(records)
     }
 
-    /// The latest attempt at a run, with its record. One that was started a moment ago has none yet.
+    /// Returns the latest attempt at a run, with its record. One that was started a moment ago has none yet.
     pub async fn latest(&self, run_id: &str) -> Outcome<(RunRef, Option<RunRecord>)> {
         let record = self.records(run_id).await?.pop();
         let record = record.ok_or_else(|| unknown_run(&self.environment, run_id))?;
-        let run = reference(&record);
+        let run = run_reference(&record);
         let may_have_next = !matches!(record.status, RunStatus::Running | RunStatus::Succeeded);
         if let Some(next) = run.retry().filter(|_| may_have_next)
             && self.machine.status(&next.execution_name()).await?.is_some()
@@ -126,7 +125,7 @@ impl Stack {
         Ok((run, Some(record)))
     }
 
-    /// The attempts at a batch, oldest first, at least one.
+    /// Returns the attempts at a batch, oldest first, at least one.
     pub async fn batch_records(&self, batch_id: &str) -> Outcome<Vec<BatchRecord>> {
         let records = self.ledger.batch_attempts(batch_id).await?;
         if records.is_empty() {
@@ -135,7 +134,7 @@ impl Stack {
         Ok(records)
     }
 
-    /// The latest attempt at a batch, with its record. One that is being opened has none yet.
+    /// Returns the latest attempt at a batch, with its record. One that is being opened has none yet.
     pub async fn latest_batch(&self, batch_id: &str) -> Outcome<(BatchRef, Option<BatchRecord>)> {
         let Some(record) = self.ledger.batch_attempts(batch_id).await?.pop() else {
             let opening = first_batch(batch_id);
@@ -143,7 +142,7 @@ impl Stack {
             let none = unknown_batch(&self.environment, batch_id);
             return status.map(|_| (opening, None)).ok_or(none);
         };
-        let batch = batch::reference(&record);
+        let batch = batch_reference(&record);
         let may_have_next = !matches!(record.status, BatchStatus::Running | BatchStatus::Succeeded);
         if let Some(next) = batch.retry().filter(|_| may_have_next)
             && self.batch_machine.status(&next.execution_name()).await?.is_some()
@@ -154,27 +153,23 @@ impl Stack {
     }
 }
 
-/// Until the ledger tells the rest, only the id is known.
-pub fn first_batch(batch_id: &str) -> BatchRef {
-    let mut batch = BatchRef::first("default", "", "");
-    batch.batch_id = batch_id.to_owned();
-    batch
-}
-
-pub fn unknown_batch(environment: &str, batch_id: &str) -> Failure {
-    let what = format!("there is no batch {batch_id} in {environment}");
+/// Reports that there is no such run or batch. `group`: the command's group of verbs for it.
+pub fn unknown(environment: &str, noun: &str, group: &str, id: &str) -> Failure {
     Failure::usage(
-        what,
-        "`bcce batch list` shows the batches, one that was just sent within seconds; --env and AWS_PROFILE choose where to look",
+        format!("there is no {noun} {id} in {environment}"),
+        format!(
+            "`bcce {group} list` shows what there is, and what was just sent within seconds; --env and AWS_PROFILE choose \
+             where to look"
+        ),
     )
 }
 
-pub fn unknown_run(environment: &str, run_id: &str) -> Failure {
-    let what = format!("there is no run {run_id} in {environment}");
-    Failure::usage(
-        what,
-        "`bcce runs list` shows the runs; --env and AWS_PROFILE choose where to look",
-    )
+fn unknown_run(environment: &str, run_id: &str) -> Failure {
+    unknown(environment, "run", "runs", run_id)
+}
+
+fn unknown_batch(environment: &str, batch_id: &str) -> Failure {
+    unknown(environment, "batch", "batch", batch_id)
 }
 
 fn missing(name: &str, config: &SdkConfig) -> Failure {
@@ -183,17 +178,4 @@ fn missing(name: &str, config: &SdkConfig) -> Failure {
         format!("there is no SSM parameter {name} in {region}"),
         "is the stack deployed in this account and region? `make up` starts one locally; --env names another",
     )
-}
-
-/// The reference of an attempt as the ledger knows it.
-pub fn reference(record: &RunRecord) -> RunRef {
-    RunRef {
-        version: 1,
-        run_id: record.run_id.clone(),
-        attempt_no: record.attempt_no,
-        tenant: record.tenant.clone(),
-        workflow: record.workflow.clone(),
-        request_id: record.request_id.clone(),
-        batch: None,
-    }
 }

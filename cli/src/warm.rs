@@ -68,8 +68,8 @@ fn line(grammar: &Grammar<'_>, report: &CallReport) -> String {
         Err(failure) => {
             let advice = failure.advice.as_ref().map(|advice| format!("; to do: {advice}"));
             let advice = advice.unwrap_or_default();
-            let told = format!("{place}: {}: {}{advice}", failure.name, failure.message);
-            format!("  failed     {}", one_line(&told))
+            let text = format!("{place}: {}: {}{advice}", failure.name, failure.message);
+            format!("  failed     {}", one_line(&text))
         }
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     use bcce_core::call::parameters::Parameters;
     use bcce_core::config::template::Template;
 
-    fn told(result: Result<ModelAnswer, CallFailure>) -> String {
+    fn text(result: Result<ModelAnswer, CallFailure>) -> String {
         let yaml = "version: 1\nname: w\nsteps:\n- { id: a, model: m, prompt: p }\n";
         let template = Template::parse(yaml).unwrap();
         let (region, model_id) = ("us-east-1".into(), "us.m".into());
@@ -101,22 +101,22 @@ mod tests {
 
     #[test]
     fn a_message_of_the_service_forges_no_line() {
-        let told = told(Err(CallFailure {
+        let text = text(Err(CallFailure {
             name: ErrorName::TargetRejected,
             message: "no\n  compiled   schema of w.a".into(),
             advice: Some("x\n  compiled   schema of w.b".into()),
             retry_after_s: None,
             blame: Blame::Target,
         }));
-        assert!(told.contains("schema of w.b"), "{told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(text.contains("schema of w.b"), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
     }
 
     #[test]
     fn a_line_says_what_came_of_a_schema_and_what_to_do() {
         let answer =
             ModelAnswer { text: "{}".into(), stop_reason: "end_turn".into(), thought: false };
-        assert_eq!(told(Ok(answer)), "  compiled   schema of w.a on us.m in us-east-1, in 1.2 s");
+        assert_eq!(text(Ok(answer)), "  compiled   schema of w.a on us.m in us-east-1, in 1.2 s");
         let failure = CallFailure {
             name: ErrorName::TargetRejected,
             message: "AccessDeniedException (403): no".into(),
@@ -125,7 +125,7 @@ mod tests {
             blame: Blame::Target,
         };
         assert_eq!(
-            told(Err(failure)),
+            text(Err(failure)),
             "  failed     schema of w.a on us.m in us-east-1: Bcce.TargetRejected: AccessDeniedException (403): no; to do: subscribe to the model"
         );
     }

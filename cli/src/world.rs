@@ -27,7 +27,7 @@ impl World {
         SystemClock.now()
     }
 
-    /// Characters and lines. Without a terminal nothing is cut.
+    /// Returns characters and lines of the terminal. Without one nothing is cut.
     pub fn size(&self) -> (usize, usize) {
         match terminal_size::terminal_size().filter(|_| self.terminal) {
             Some((width, height)) => (width.0.into(), height.0.into()),
@@ -35,7 +35,7 @@ impl World {
         }
     }
 
-    /// 16 hex digits that are new each time.
+    /// Returns 16 hex digits that are new each time.
     pub fn chance(&self) -> String {
         let hasher = std::collections::hash_map::RandomState::new().build_hasher();
         format!("{:016x}", hasher.finish())
@@ -48,9 +48,7 @@ impl World {
 
     pub async fn sdk_config(&self) -> Outcome<SdkConfig> {
         let config = bcce_aws::chain::sdk_config().await?;
-        match config.region().is_some_and(|region| !region.as_ref().is_empty()) {
-            true => Ok(config),
-            false => Err(StartError::Missing("AWS_REGION").into()),
-        }
+        let has_region = config.region().is_some_and(|region| !region.as_ref().is_empty());
+        if has_region { Ok(config) } else { Err(StartError::Missing("AWS_REGION").into()) }
     }
 }

@@ -1,4 +1,4 @@
-"""Where things lie in this checkout, and how to tell the person at the terminal about them."""
+"""Where things lie in this checkout, and how to print progress and errors at the terminal."""
 
 import contextlib
 import sys

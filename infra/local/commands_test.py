@@ -10,7 +10,7 @@ from ministack.services.cloudformation import engine
 
 CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 SECTIONS = [name for name, section in CONFIG.items() if isinstance(section, dict) and "deploy" in section]
-# Beside what is documented: each section of samconfig.toml, and what the Makefile's comments say of `tenant`.
+# Besides what is documented: each section of samconfig.toml, and what the Makefile's comments say of `tenant`.
 FURTHER = [
     *(("make", "deploy", f"ENV={section}") for section in SECTIONS),
     ("make", "lint"),

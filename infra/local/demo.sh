@@ -57,7 +57,7 @@ if [ -n "${SCRIPTED_MODEL_URL:-}" ]; then
     echo "its remarks by simple rules. Tokens and cost are computed from what it sent, nothing was charged."
 elif [ -n "${BRIDGED_MODEL:-}" ]; then
     echo "The answers come from the model $BRIDGED_MODEL, in the place of Claude."
-    echo "The tokens are those it tells; their cost is what Claude would have cost. It was not charged."
+    echo "The tokens are those it reports; their cost is what Claude would have cost. It was not charged."
 else
     echo "The answers come from the Bedrock endpoint that was given, ${BEDROCK_ENDPOINT_URL:-AWS}."
 fi

@@ -52,7 +52,7 @@ def deploy(session, aws, bedrock_endpoint_url):
             "Environment": ENVIRONMENT,
             "Architecture": ARCHITECTURE,
             "BedrockEndpointUrl": bedrock_endpoint_url,
-            # A bucket that batches may be made of beside the stack's own; who wants it makes it.
+            # A further bucket that batches may read from; whoever needs it creates it.
             "BatchSources": f"arn:aws:s3:::{CORPUS},arn:aws:s3:::{CORPUS}/*",
             # The endpoints that are given here go first, in every client.
             "FipsEndpoints": "on",

@@ -1,6 +1,6 @@
 """The emulator, for clients on this machine only, and without its deadline for JSONata.
 
-It gives an expression one second of the clock, in which all its other threads want their turns too: with sixty items
+It gives an expression one second of the clock, in which all its other threads run too: with sixty items
 of a batch at a time a run now and then failed for no reason of its own.
 """
 

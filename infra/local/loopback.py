@@ -1,4 +1,4 @@
-"""Tells a caller on this machine from a web page that a browser on this machine shows.
+"""Distinguishes a caller on this machine from a web page that a browser on this machine shows.
 
 A server on loopback is reached by every page that the user opens. By a name that resolves to 127.0.0.1 (DNS rebinding)
 it is: that name is in Host. By a form or a script: the browser names the page in Origin. By an image, a link or another
@@ -23,7 +23,7 @@ def refusal(header):
         if header(name) is not None and not is_ours(header(name)):
             return f"{name.capitalize()} is another site: web pages may not call this server"
     if header("sec-fetch-site") not in OWN:
-        return "Sec-Fetch-Site tells of another site: web pages may not call this server"
+        return "Sec-Fetch-Site names another site: web pages may not call this server"
     return None
 
 

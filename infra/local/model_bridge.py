@@ -149,7 +149,7 @@ class Bridge(BaseHTTPRequestHandler):
         try:
             answer = endpoint.open("/chat/completions", chat(json.loads(body), endpoint.model))
         except urllib.error.HTTPError as error:
-            return self.refuse(ERRORS.get(error.code, "InternalServerException"), self.told(error))
+            return self.refuse(ERRORS.get(error.code, "InternalServerException"), self.description_of(error))
         except OSError as error:
             return self.refuse("ServiceUnavailableException", f"{endpoint.url}: {getattr(error, 'reason', error)}")
         self.close_connection = True
@@ -157,13 +157,13 @@ class Bridge(BaseHTTPRequestHandler):
         self.send_header("content-type", "application/vnd.amazon.eventstream")
         self.send_header("connection", "close")
         self.end_headers()
-        # Endpoint or function has gone: the end without messageStop tells the rest.
+        # Endpoint or function has gone: the end without messageStop says so.
         with answer, contextlib.suppress(OSError, ValueError):
             for kind, payload in events(chunks(answer)):
                 self.wfile.write(frame(kind, payload))
 
-    def told(self, error):
-        """The endpoint's own words, since they are about the user's own model."""
+    def description_of(self, error):
+        """Returns the endpoint's own words, since they are about the user's own model."""
         words = error.read(1000).decode(errors="replace")
         with contextlib.suppress(ValueError, KeyError, TypeError):
             words = json.loads(words)["error"]["message"]

@@ -16,7 +16,7 @@ import model_bridge
 
 
 class Server(BaseHTTPRequestHandler):
-    """Says what the test has told it to."""
+    """Answers what the test has set."""
 
     def do_GET(self):
         self.send(self.server.models_status, json.dumps({"data": [{"id": name} for name in self.server.models]}))

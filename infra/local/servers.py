@@ -46,7 +46,7 @@ def start_emulator(session, enforced=False, functions_call=None):
 
 
 def start_model(session, emulator):
-    """Batch inference jobs read and write objects, as Bedrock does: beside any fault proxy."""
+    """Batch inference jobs read and write objects, as Bedrock does: past any fault proxy."""
     with phase("model") as note:
         env = outside_env() | emulator_env(session, emulator)
         process, log = session.start("model", [BUILT / "scripted-model", "--port", "0"], env)
@@ -88,7 +88,7 @@ def start_bridge(session, model_url, model):
 
 
 def start_emulator_behind_faults(session):
-    """For the functions alone: what they call passes a proxy, which hands it on until it is told otherwise."""
+    """For the functions alone: what they call passes a proxy, which hands it on until it gets rules."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     emulator = start_emulator(session, functions_call=url)

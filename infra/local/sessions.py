@@ -2,7 +2,7 @@
 
 Everything a session starts carries the session's folder in its environment, and so does everything
 that starts in turn (the emulator runs each function as a process). Ending a session kills what
-carries it. A guard beside us does that, however we end: it waits for the end of a pipe we hold.
+carries it. A guard process does that, however we end: it waits for the end of a pipe we hold.
 """
 
 import contextlib
@@ -146,7 +146,7 @@ def kill_marked(marker):
 
 
 def bury():
-    """Collects our dead children; what still runs was told to stay."""
+    """Collects our dead children; what still runs is meant to stay."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass

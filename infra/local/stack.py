@@ -4,7 +4,7 @@
   stack.py up             start it (or bring the running one up to date) and write .local/stack.env
   stack.py down           stop it and remove .local
   stack.py run -- CMD...  a stack of its own for the time of CMD, whose exit code it returns
-                          (beside it what beside.py has: tenants, a schedule, a rule)
+                          (with the companion stacks of companions.py: tenants, a schedule, a rule)
   stack.py run --enforced -- CMD...  the same with IAM enforced and TLS
   stack.py run --faulty -- CMD...    the same with a fault proxy, FAULTS_URL, before what the functions call
 
@@ -23,7 +23,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import beside
+import companions
 import deployment
 import servers
 import sessions
@@ -91,7 +91,7 @@ def run(command, kind=None):
     session = sessions.Session(home, logs=home, keep_logs_in=LOCAL / "last-run")
     with session.guarded():
         env = start_stack(session, {}, kind)
-        beside.deploy_beside(env)
+        companions.deploy_companions(env)
         try:
             process = subprocess.Popen(command, env=servers.outside_env() | env | session.marker)
         except OSError as error:

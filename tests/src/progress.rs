@@ -43,7 +43,7 @@ pub struct State {
     pub around: String,
 }
 
-/// Tells the time.
+/// A clock: of this machine, or simulated.
 pub trait Clock {
     /// Since some fixed moment.
     fn now(&self) -> Duration;

@@ -49,7 +49,7 @@ fn config() -> bcce_aws::SdkConfig {
         .region(Region::new("us-east-1"))
         .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
         .http_client(bcce_aws::http_client().unwrap())
-        // The SDK refuses an endpoint beside it, and the adapter's endpoint goes first.
+        // The SDK refuses another endpoint with it, and the adapter's endpoint goes first.
         .use_fips(true)
         .sleep_impl(bcce_aws::sleep_impl())
         .build()
@@ -198,7 +198,7 @@ async fn a_job_that_is_not_valid_fails_with_the_services_words() {
 }
 
 #[tokio::test]
-async fn what_the_service_refuses_is_told_and_what_passes_is_a_fault() {
+async fn a_refusal_of_the_service_is_reported_and_a_passing_error_is_a_fault() {
     for (script, refused) in [
         ("@bulk refused(quota)", true),
         ("@bulk refused(denied)", true),

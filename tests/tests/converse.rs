@@ -36,7 +36,7 @@ fn bedrock(endpoint: String) -> Bedrock {
         .region(Region::new("us-east-1"))
         .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
         .http_client(bcce_aws::http_client().unwrap())
-        // The SDK refuses an endpoint beside it, and the adapter's endpoint goes first.
+        // The SDK refuses another endpoint with it, and the adapter's endpoint goes first.
         .use_fips(true)
         .sleep_impl(bcce_aws::sleep_impl())
         // Shorter than any limit of a call: what the other clients may take must not end a model's call.
@@ -95,14 +95,14 @@ fn name(report: &CallReport) -> Option<ErrorName> {
 enum Used {
     Nothing,
     Unknown,
-    Told,
+    Reported,
 }
 
 fn used(report: &CallReport) -> Used {
     match report.usage {
         None => Used::Unknown,
         Some(usage) if usage == Usage::default() => Used::Nothing,
-        Some(_) => Used::Told,
+        Some(_) => Used::Reported,
     }
 }
 
@@ -112,11 +112,11 @@ async fn every_fault_gets_its_name_and_its_usage() {
     use Used::*;
     #[rustfmt::skip]
     let table = [
-        ("answer", None, Told),
-        ("thinks", None, Told),
-        ("slow(100)", None, Told),
-        ("max-tokens", None, Told),
-        ("cached(50)", None, Told),
+        ("answer", None, Reported),
+        ("thinks", None, Reported),
+        ("slow(100)", None, Reported),
+        ("max-tokens", None, Reported),
+        ("cached(50)", None, Reported),
         ("no-usage", None, Unknown),
         ("throttle(2)", Some(TargetThrottled), Nothing),
         ("too-many-tokens", Some(TargetThrottled), Nothing),
@@ -152,17 +152,17 @@ async fn every_fault_gets_its_name_and_its_usage() {
         ("stall", Some(TargetTimeout), Unknown),
         ("cut", Some(TargetBroken), Unknown),
         ("ends-early", Some(TargetBroken), Unknown),
-        ("no-stop", Some(TargetBroken), Told),
+        ("no-stop", Some(TargetBroken), Reported),
         ("bad-crc", Some(TargetBroken), Unknown),
         ("stream-throttle", Some(TargetThrottled), Unknown),
         ("stream-error(modelStreamErrorException)", Some(TargetBroken), Unknown),
         ("stream-error(serviceUnavailableException)", Some(TargetUnavailable), Unknown),
         ("stream-error(internalServerException)", Some(TargetUnavailable), Unknown),
         ("stream-error(validationException)", Some(RequestRejected), Unknown),
-        ("filtered", Some(RequestRejected), Told),
-        ("context", Some(RequestRejected), Told),
-        ("guardrail", Some(GuardrailIntervened), Told),
-        ("malformed", Some(TargetBroken), Told),
+        ("filtered", Some(RequestRejected), Reported),
+        ("context", Some(RequestRejected), Reported),
+        ("guardrail", Some(GuardrailIntervened), Reported),
+        ("malformed", Some(TargetBroken), Reported),
     ];
     let bedrock = bedrock(endpoint().await);
     for (script, expected, usage) in table {
@@ -211,7 +211,7 @@ async fn reasoning_counts_as_a_token_and_not_as_the_answer() {
 }
 
 #[tokio::test]
-async fn how_a_call_was_served_is_heard_where_the_service_tells() {
+async fn how_a_call_was_served_is_read_where_the_service_reports_it() {
     let bedrock = bedrock(endpoint().await);
     let served = call(&bedrock, "answer").await.served;
     assert_eq!((served.service_tier, served.guardrail_origin), (None, vec![]));

@@ -4,17 +4,17 @@ use std::io::Write;
 
 use bcce_core::base::digest::Digest;
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::parse;
 use bcce_core::batch::{BatchManifest, BatchRef, BatchStatus, Location};
+use bcce_core::io::objects::find;
 use bcce_core::ledger::BatchRecord;
-use bcce_core::ports::{GetObject, NextBytes, OpenSource};
+use bcce_core::ports::{NextBytes, OpenSource};
 use bcce_core::run::artifact::ArtifactRef;
 
-use super::reference;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::references::batch_reference;
 use crate::stack::Stack;
 
-/// The attempt that is asked for, or the latest that is over.
+/// Finds the attempt that is asked for, or the latest that is over.
 pub async fn sealed(stack: &Stack, batch_id: &str, attempt: Option<u32>) -> Outcome<BatchRef> {
     let records = stack.batch_records(batch_id).await?;
     let wanted = |record: &&BatchRecord| match attempt {
@@ -22,7 +22,7 @@ pub async fn sealed(stack: &Stack, batch_id: &str, attempt: Option<u32>) -> Outc
         None => record.status != BatchStatus::Running,
     };
     let record = records.iter().rev().find(wanted);
-    record.map(reference).ok_or_else(|| not_over(stack, batch_id))
+    record.map(batch_reference).ok_or_else(|| not_over(stack, batch_id))
 }
 
 pub async fn manifest(
@@ -31,8 +31,7 @@ pub async fn manifest(
     attempt: Option<u32>,
 ) -> Outcome<BatchManifest> {
     let key = sealed(stack, batch_id, attempt).await?.manifest_key();
-    let body = stack.store.get(&key).await?.ok_or_else(|| not_over(stack, batch_id))?;
-    Ok(parse(&key, &body)?)
+    find(&stack.store, &key).await?.ok_or_else(|| not_over(stack, batch_id))
 }
 
 fn not_over(stack: &Stack, batch_id: &str) -> Failure {
@@ -70,16 +69,16 @@ pub async fn print<F: Fn(&[u8]) -> bool>(
     }
     lines.finish(out)?;
     out.flush()?;
-    match digest.hex() == object.sha256 {
-        true => Ok(()),
-        false => Err(failed(
-            format!("{location} does not have the digest that the manifest lists"),
-            "what was printed is not what was sealed; `bcce batch verify` tells more",
-        )),
+    if digest.hex() == object.sha256 {
+        return Ok(());
     }
+    Err(failed(
+        format!("{location} does not have the digest that the manifest lists"),
+        "what was printed is not what was sealed; `bcce batch verify` shows more",
+    ))
 }
 
-/// SHA-256 and length of an object; `None`: there is none.
+/// Returns SHA-256 and length of an object, or `None` if there is none.
 pub async fn digest(
     sources: &impl OpenSource,
     location: &Location,
@@ -93,7 +92,7 @@ pub async fn digest(
     Ok(Some(ArtifactRef { key: location.key.clone(), sha256: digest.hex(), bytes }))
 }
 
-/// Pieces of an object -> those of its lines that are wanted. Holds one line.
+/// Splits pieces of an object into lines and keeps those that are wanted. Holds one line.
 pub struct Lines<F> {
     wanted: F,
     line: Vec<u8>,

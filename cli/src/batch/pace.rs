@@ -7,10 +7,10 @@ use time::OffsetDateTime;
 
 /// Looks that count.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Of looks that are closer together nothing can be said.
+/// Looks that are closer together say nothing.
 const LEAST: Duration = Duration::from_secs(10);
 
-/// When so many runs were seen to be over.
+/// Times at which so many runs were seen to be over.
 #[derive(Debug, Default)]
 pub struct Pace(VecDeque<(OffsetDateTime, u64)>);
 
@@ -22,7 +22,7 @@ impl Pace {
         }
     }
 
-    /// Runs that end in a minute; `None`: too little was seen.
+    /// Returns how many runs end in a minute, or `None` if too little was seen.
     pub fn per_minute(&self, started: OffsetDateTime) -> Option<f64> {
         let (now, over) = *self.0.back()?;
         let first = self.0.front().filter(|(at, _)| now - *at >= LEAST);
@@ -32,7 +32,7 @@ impl Pace {
     }
 }
 
-/// How long `left` runs take at so many a minute; `None`: nobody can say.
+/// Returns how long `left` runs take at so many a minute, or `None` if it cannot be known.
 pub fn remaining(left: u64, per_minute: f64) -> Option<time::Duration> {
     let seconds = left as f64 / per_minute * 60.0;
     // A year and more is no forecast.
@@ -47,7 +47,7 @@ mod tests {
     const STARTED: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 
     #[test]
-    fn one_look_tells_the_pace_since_the_start_and_more_that_of_the_last_minute() {
+    fn one_look_gives_the_pace_since_the_start_and_more_that_of_the_last_minute() {
         let (mut pace, at) = (Pace::default(), |s| STARTED + time::Duration::seconds(s));
         assert_eq!(pace.per_minute(STARTED), None);
         pace.note(at(120), 60);

@@ -1,96 +1,10 @@
-use bcce_core::batch::manifest::SourceRead;
-use bcce_core::batch::{Format, Halt, Mode};
-use rust_decimal::Decimal;
+use bcce_core::batch::Halt;
 use serde_json::json;
-use time::macros::datetime;
 
+use super::samples::{STARTED, half_way, manifest, record, under_way};
 use super::*;
-use crate::follow::screen::Shown;
 use crate::paint::render;
-use crate::view::Moment;
-
-const STARTED: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
-
-pub fn record(attempt_no: u32, status: BatchStatus) -> BatchRecord {
-    BatchRecord {
-        batch_id: BatchRef::first("default", "explain", "42").batch_id,
-        attempt_no,
-        tenant: "default".into(),
-        workflow: "explain".into(),
-        request_id: "42".into(),
-        execution_arn: "arn".into(),
-        status,
-        started_at: STARTED,
-        ended_at: None,
-        items: 500,
-        rejected: 3,
-        to_run: 497,
-        mode: Mode::OnDemand,
-        allowed_failures: 100,
-        manifest: None,
-        error_name: None,
-        error_message: None,
-    }
-}
-
-pub fn opened() -> Opened {
-    Opened {
-        version: 1,
-        items: 500,
-        rejected: 3,
-        to_run: 497,
-        parts: 1,
-        source: SourceRead {
-            uri: "s3://b/k.csv".into(),
-            format: Format::Csv,
-            etag: None,
-            bytes: 9,
-        },
-        mode: Mode::OnDemand,
-        because: vec!["it was asked for".into()],
-        bulk: None,
-        concurrency: 20,
-        allowed_failures: 100,
-    }
-}
-
-/// Opened, and nothing over yet.
-pub fn under_way() -> Batch {
-    let mut batch = Batch::new(BatchRef::first("default", "explain", "42"));
-    batch.execution = Some("RUNNING".into());
-    batch.note_record(Some(record(1, BatchStatus::Running)));
-    batch.opened = Some(opened());
-    batch
-}
-
-pub fn half_way() -> Batch {
-    let mut batch = under_way();
-    let tally = BatchProgress {
-        succeeded: 236,
-        failed: 12,
-        cost_usd: Decimal::new(4123, 4),
-        unknown_cost: 2,
-        errors: [("Bcce.NoTarget".to_owned(), 12)].into(),
-        ..BatchProgress::default()
-    };
-    batch.note_tally(tally, STARTED + time::Duration::minutes(4));
-    batch
-}
-
-pub fn manifest() -> BatchManifest {
-    let object =
-        |name: &str| json!({ "key": format!("k/{name}-1.jsonl"), "sha256": "s", "bytes": 1234 });
-    let totals = json!({ "usage": null, "cost_usd": "1.5", "unpriced": [] });
-    let counts = json!({ "items": 500, "succeeded": 485, "failed": 12, "cancelled": 0, "rejected": 3, "skipped": 0, "running": 0 });
-    let manifest = json!({
-        "version": 1, "kind": "batch", "batch_id": "b", "attempt_no": 1, "execution_arn": "arn", "tenant": "default",
-        "workflow": "explain", "request_id": "42", "status": "PARTIAL", "started_at": "2026-11-01T12:00:00Z",
-        "ended_at": "2026-11-01T12:08:00Z", "opened": null, "counts": counts, "totals": totals,
-        "errors": { "Bcce.NoTarget": 12, "Bcce.InvalidRequest": 3 },
-        "results": object("results"), "outputs": object("outputs"),
-    });
-    serde_json::from_value(manifest).unwrap()
-}
+use crate::screen::{Moment, Shown};
 
 fn over() -> Batch {
     let mut batch = half_way();
@@ -143,9 +57,9 @@ fn a_batch_that_is_over_shows_what_it_came_to_and_where_it_lies() {
 }
 
 #[test]
-fn answers_that_were_cut_are_told_while_a_batch_runs_and_when_it_is_over() {
+fn answers_that_were_cut_are_counted_while_a_batch_runs_and_when_it_is_over() {
     let mut batch = half_way();
-    batch.tally.truncated = 7;
+    batch.progress.truncated = 7;
     let lines = drawn(&batch);
     assert!(
         lines[3].starts_with("248 of 497 over, 12 failed, 7 cut by max_tokens ·"),
@@ -161,7 +75,8 @@ fn answers_that_were_cut_are_told_while_a_batch_runs_and_when_it_is_over() {
 #[test]
 fn a_batch_that_halted_says_why_and_forecasts_nothing() {
     let mut halted = half_way();
-    halted.tally.halted = Some(Halt { at: STARTED, because: "101 items failed, 100 may".into() });
+    halted.progress.halted =
+        Some(Halt { at: STARTED, because: "101 items failed, 100 may".into() });
     let lines = drawn(&halted);
     assert!(!lines[3].contains("left"), "{}", lines[3]);
     let why =
@@ -212,12 +127,12 @@ fn jobs_line(batch: &Batch) -> Option<String> {
 }
 
 #[test]
-fn a_line_is_told_for_each_percent_that_was_seen() {
+fn a_line_is_printed_for_each_percent_that_was_seen() {
     let mut batch = under_way();
     assert_eq!(batch.lines().len(), 3, "started, items, mode");
     let over = |succeeded| BatchProgress { succeeded, ..BatchProgress::default() };
     for (succeeded, lines) in [(0, 3), (1, 4), (2, 4), (5, 5), (497, 6), (497, 6)] {
-        batch.note_tally(over(succeeded), STARTED + time::Duration::minutes(1));
+        batch.note_progress(over(succeeded), STARTED + time::Duration::minutes(1));
         assert_eq!(batch.lines().len(), lines, "{succeeded}");
     }
     assert!(batch.lines()[5].starts_with("497 of 497 over"));
@@ -226,22 +141,22 @@ fn a_line_is_told_for_each_percent_that_was_seen() {
 #[test]
 fn a_batch_is_over_when_its_record_is_closed() {
     let mut batch = under_way();
-    assert_eq!(batch.standing(), Standing::UnderWay);
+    assert_eq!(batch.status(), Status::UnderWay);
     batch.execution = Some("SUCCEEDED".into());
-    assert_eq!(batch.standing(), Standing::Settling("SUCCEEDED".into()));
+    assert_eq!(batch.status(), Status::Finalizing("SUCCEEDED".into()));
     batch.note_record(Some(record(1, BatchStatus::Succeeded)));
-    assert_eq!(batch.standing(), Standing::Over(BatchStatus::Succeeded));
+    assert_eq!(batch.status(), Status::Over(BatchStatus::Succeeded));
     let sent = Batch::new(batch.reference.clone());
-    assert_eq!(sent.standing(), Standing::Unknown);
+    assert_eq!(sent.status(), Status::Unknown);
 }
 
 #[test]
 fn a_retry_begins_at_nothing() {
     let mut batch = over();
     batch.note_record(Some(record(2, BatchStatus::Running)));
-    assert_eq!((batch.tally.over(), batch.manifest.is_none()), (0, true));
+    assert_eq!((batch.progress.over(), batch.manifest.is_none()), (0, true));
     assert_eq!(batch.lines()[0], format!("{} started, attempt 2", batch.reference.batch_id));
     let mut retried = Batch::new(batch.reference.clone());
     retried.note_record(Some(record(1, BatchStatus::Partial)));
-    assert_eq!(retried.standing(), Standing::Unknown, "the record is of the attempt before");
+    assert_eq!(retried.status(), Status::Unknown, "the record is of the attempt before");
 }

@@ -7,13 +7,13 @@ use bcce_core::batch::manifest::{BatchManifest, Counts, Opened};
 use bcce_core::batch::{BatchStatus, Mode};
 use time::OffsetDateTime;
 
+use super::Batch;
 use super::pace::remaining;
-use super::{Batch, Standing};
 use crate::figures;
-use crate::follow::screen::Shown;
-use crate::paint::{Ink, Line, span};
-use crate::view::Moment;
-use crate::view::fields::field;
+use crate::paint::{Ink, Line, field, span};
+use crate::screen::Moment;
+use crate::screen::Shown;
+use crate::tracked::Status;
 
 /// Characters of the bar.
 const BAR: usize = 40;
@@ -27,7 +27,7 @@ impl Shown for Batch {
 
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        if self.standing() != Standing::Unknown {
+        if self.status() != Status::Unknown {
             lines.push(match self.reference.attempt_no {
                 1 => format!("{} started", self.reference.batch_id),
                 n => format!("{} started, attempt {n}", self.reference.batch_id),
@@ -36,7 +36,7 @@ impl Shown for Batch {
         lines.extend(self.opened.iter().flat_map(|opened| [found(opened), manner(opened)]));
         lines.extend(jobs(&self.jobs));
         lines.extend(leftovers(self));
-        lines.extend(self.said.iter().map(|(_, line)| line.clone()));
+        lines.extend(self.reported.iter().map(|(_, line)| line.clone()));
         lines.extend(halted(self));
         lines
     }
@@ -49,12 +49,12 @@ impl Shown for Batch {
 }
 
 fn heading(batch: &Batch, moment: Moment) -> Line {
-    let (ink, status) = match batch.standing() {
-        Standing::Unknown => (Ink::Yellow, "SENT".to_owned()),
-        Standing::UnderWay if batch.record.is_none() => (Ink::Yellow, "OPENING".to_owned()),
-        Standing::UnderWay => (Ink::Yellow, "RUNNING".to_owned()),
-        Standing::Over(status) => (ink(status), status.to_string()),
-        Standing::Settling(ended) => (Ink::Red, format!("{ended}, and not closed yet")),
+    let (ink, status) = match batch.status() {
+        Status::Unknown => (Ink::Yellow, "SENT".to_owned()),
+        Status::UnderWay if batch.record.is_none() => (Ink::Yellow, "OPENING".to_owned()),
+        Status::UnderWay => (Ink::Yellow, "RUNNING".to_owned()),
+        Status::Over(status) => (ink(status), status.to_string()),
+        Status::Finalizing(ended) => (Ink::Red, format!("{ended}, and not closed yet")),
     };
     let record = batch.record.as_ref();
     let started = record.map_or(moment.since, |record| record.started_at);
@@ -80,8 +80,8 @@ pub fn ink(status: BatchStatus) -> Ink {
 
 fn body(batch: &Batch, now: OffsetDateTime, width: usize) -> Vec<Line> {
     let Some(record) = &batch.record else {
-        let waiting = match batch.standing() {
-            Standing::Unknown => "waiting for the batch to start",
+        let waiting = match batch.status() {
+            Status::Unknown => "waiting for the batch to start",
             _ => "its manifest is read",
         };
         return vec![vec![span(Ink::Dim, waiting)]];
@@ -100,24 +100,26 @@ fn body(batch: &Batch, now: OffsetDateTime, width: usize) -> Vec<Line> {
         ]
     }));
     lines.extend(jobs(&batch.jobs).map(|jobs| field("jobs", jobs)));
-    lines.extend(leftovers(batch).map(|why| told("leftovers", why)));
-    lines.extend(halted(batch).map(|why| told("halted", why)));
+    lines.extend(leftovers(batch).map(|why| red_field("leftovers", why)));
+    lines.extend(halted(batch).map(|why| red_field("halted", why)));
     let errors = match &batch.manifest {
         Some(manifest) => &manifest.sums.errors,
-        None => &batch.tally.errors,
+        None => &batch.progress.errors,
     };
-    lines.extend(errors.iter().map(|(name, count)| told("failures", format!("{count} {name}"))));
+    lines.extend(
+        errors.iter().map(|(name, count)| red_field("failures", format!("{count} {name}"))),
+    );
     lines.extend(batch.manifest.iter().flat_map(|manifest| came_to(batch, manifest)));
     lines
 }
 
-fn told(name: &str, value: String) -> Line {
+fn red_field(name: &str, value: String) -> Line {
     let mut line = field(name, value);
     line.iter_mut().skip(1).for_each(|span| span.ink = Ink::Red);
     line
 }
 
-/// What a batch that is over came to.
+/// Lists what a batch that is over came to.
 fn came_to(batch: &Batch, manifest: &BatchManifest) -> Vec<Line> {
     let totals = batch.totals();
     let mut lines = vec![
@@ -129,18 +131,19 @@ fn came_to(batch: &Batch, manifest: &BatchManifest) -> Vec<Line> {
         let object = object.as_ref()?;
         Some(field(name, format!("{}, {} bytes", object.key, figures::count(object.bytes))))
     }));
-    lines.extend(manifest.error.iter().map(|error| told("error", error.to_string())));
+    lines.extend(manifest.error.iter().map(|error| red_field("error", error.to_string())));
     lines
 }
 
 /// `312 of 497 over, 12 failed · 74 a minute · about 2 m 30 s left · $0.4123`
 pub fn progress(batch: &Batch, now: OffsetDateTime) -> String {
-    let (tally, to_run) = (&batch.tally, batch.to_run());
-    let mut line = format!("{} of {} over", figures::count(tally.over()), figures::count(to_run));
+    let (progress, to_run) = (&batch.progress, batch.to_run());
+    let mut line =
+        format!("{} of {} over", figures::count(progress.over()), figures::count(to_run));
     let others = [
-        (tally.failed, "failed"),
-        (tally.cancelled, "cancelled"),
-        (tally.truncated, "cut by max_tokens"),
+        (progress.failed, "failed"),
+        (progress.cancelled, "cancelled"),
+        (progress.truncated, "cut by max_tokens"),
     ];
     for (count, word) in others {
         if count > 0 {
@@ -148,25 +151,25 @@ pub fn progress(batch: &Batch, now: OffsetDateTime) -> String {
         }
     }
     let started = batch.record.as_ref().map_or(now, |record| record.started_at);
-    if let Some(per_minute) = batch.pace.per_minute(started).filter(|_| tally.over() > 0) {
+    if let Some(per_minute) = batch.pace.per_minute(started).filter(|_| progress.over() > 0) {
         line += &format!(" · {} a minute", rate(per_minute));
         if let Some(left) = left(batch, per_minute) {
             line += &format!(" · about {} left", figures::duration(left));
         }
     }
     line += &format!(" · {}", figures::cost(&batch.totals()));
-    if tally.unknown_cost > 0 {
-        line += &format!(" of {}", figures::plural(tally.unknown_cost as usize, "run"));
+    if progress.unknown_cost > 0 {
+        line += &format!(" of {}", figures::plural(progress.unknown_cost as usize, "run"));
     }
     line
 }
 
-/// Until the last run is over; `None`: nobody can say.
+/// Forecasts the time until the last run is over, or `None` if it cannot be known.
 pub fn left(batch: &Batch, per_minute: f64) -> Option<time::Duration> {
     let record = batch.record.as_ref().filter(|record| record.status == BatchStatus::Running)?;
-    let left = batch.to_run().saturating_sub(batch.tally.over());
+    let left = batch.to_run().saturating_sub(batch.progress.over());
     // What is halted is not run to the end, and a job's answers come all at once.
-    let is_steady = batch.tally.halted.is_none() && record.mode == Mode::OnDemand && left > 0;
+    let is_steady = batch.progress.halted.is_none() && record.mode == Mode::OnDemand && left > 0;
     remaining(left, per_minute).filter(|_| is_steady)
 }
 
@@ -203,9 +206,10 @@ fn manner(opened: &Opened) -> String {
         Mode::Bulk => "in bulk",
         Mode::Auto => "auto",
     };
-    let because = match opened.because.is_empty() {
-        true => String::new(),
-        false => format!(": {}", opened.because.join("; ")),
+    let because = if opened.because.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", opened.because.join("; "))
     };
     format!("{mode}, {} at a time{because}", opened.concurrency)
 }
@@ -250,7 +254,7 @@ fn leftovers(batch: &Batch) -> impl Iterator<Item = String> {
 }
 
 fn halted(batch: &Batch) -> Option<String> {
-    let halt = batch.tally.halted.as_ref()?;
+    let halt = batch.progress.halted.as_ref()?;
     let (at, because) = (figures::stamp(halt.at), &halt.because);
     Some(format!("{at}: {because}; no further run is started"))
 }

@@ -1,15 +1,13 @@
 use std::io::Write;
 use std::time::Duration;
 
-use bcce_core::run::notice::RunStatus;
-
-use crate::arguments::{duration, run_id};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::figures;
-use crate::follow::screen::Screen;
 use crate::follow::{Watch, follow};
-use crate::progress::{Progress, Standing};
+use crate::run::Run;
+use crate::screen::Screen;
 use crate::stack::Stack;
+use crate::tracked::{Status, Tracked};
+use crate::values::{duration, run_id};
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -17,43 +15,51 @@ pub struct Args {
     /// Id of the run
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
-    /// Do not wait until the run is settled
+    /// Do not wait until the run is finalized
     #[arg(long)]
     no_wait: bool,
-    /// Stop waiting after this long; the run is settled all the same
+    /// Stop waiting after this long; the run is finalized all the same
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
     timeout: Duration,
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let (run, record) = stack.latest(&args.run).await?;
-    if let Some(over) = record.filter(|record| record.status != RunStatus::Running) {
-        return Err(Failure::usage(
-            format!("{} is over: {}", args.run, over.status),
-            format!("`{}` shows it", stack.command(&format!("runs show {}", args.run))),
-        ));
+    let run = Run::latest(&stack, &args.run).await?;
+    cancel(&stack, world, run, (!args.no_wait).then_some(args.timeout), out).await
+}
+
+/// Stops the execution of a run or a batch, and waits until it is finalized. `wait`: for how long, if at all.
+pub async fn cancel<T: Tracked>(
+    stack: &Stack,
+    world: &World,
+    mut tracked: T,
+    wait: Option<Duration>,
+    out: &mut dyn Write,
+) -> Outcome {
+    let id = tracked.id().to_owned();
+    let shows = format!("{} shows it", tracked.command(stack, T::SHOW));
+    if let Status::Over(status) = tracked.status() {
+        return Err(Failure::usage(format!("{id} is over: {status}"), shows));
     }
-    stack.machine.stop(&run.execution_name(), "bcce runs cancel").await?;
-    if args.no_wait {
-        writeln!(out, "{} is stopped; it is settled when its last calls are over", args.run)?;
+    let cause = format!("bcce {} cancel", T::GROUP);
+    T::machine(stack).stop(&tracked.attempt().execution_name, &cause).await?;
+    let Some(timeout) = wait else {
+        writeln!(out, "{id} is stopped; it is finalized when its last calls are over")?;
         return Ok(Exit::Done);
-    }
-    let mut progress = Progress::new(run);
-    let watch = Watch { timeout: args.timeout, sent: false };
-    let followed =
-        follow(&stack, world, &mut Screen::new(world, out, false), &mut progress, watch).await;
-    match progress.standing() {
-        Standing::Over(RunStatus::Cancelled) => {
-            let totals = progress.totals();
-            let paid = format!("{}, {}", figures::tokens(&totals), figures::cost(&totals));
-            writeln!(out, "{} is CANCELLED and sealed: {paid}", args.run)?;
+    };
+    let watch = Watch { timeout, sent: false };
+    let mut screen = Screen::new(world, out, false);
+    let followed = follow(stack, world, &mut screen, &mut tracked, watch).await;
+    match tracked.status() {
+        Status::Over(status) if status == T::CANCELLED => {
+            writeln!(out, "{id} is {status} and sealed: {}", tracked.paid())?;
             Ok(Exit::Done)
         }
-        Standing::Over(status) => Err(Failure {
+        Status::Over(status) => Err(Failure {
             exit: Exit::Failed,
-            what: format!("nothing of {} was left to cancel: it {status}", args.run),
-            then: format!("`{}` shows it", stack.command(&format!("runs show {}", args.run))),
+            what: format!("nothing of {id} was left to cancel: it is {status}"),
+            then: shows,
         }),
         _ => followed,
     }

@@ -45,14 +45,14 @@ fn lines(comparison: &Comparison, directory: &Path) -> Vec<Line> {
     let unchanged = format!("  unchanged  {}", figures::plural(unchanged, "document"));
     let mut lines = vec![vec![span(Ink::Dim, unchanged)]];
     for document in &comparison.documents {
-        lines.extend(told(document, directory));
+        lines.extend(describe(document, directory));
     }
     lines.extend(left(comparison, directory).into_iter().map(|line| vec![span(Ink::Dim, line)]));
     lines
 }
 
-/// A new document is its file; a changed one is told by its differences.
-fn told(document: &Document, directory: &Path) -> Vec<Line> {
+/// Lists a document: a new one by its size, a changed one by its differences.
+fn describe(document: &Document, directory: &Path) -> Vec<Line> {
     let heading = |ink, what: &str, more: String| {
         let parameter = &document.parameter;
         vec![span(ink, format!("  {what:<9}")), span(Ink::Plain, format!("  {parameter}{more}"))]
@@ -77,7 +77,7 @@ fn told(document: &Document, directory: &Path) -> Vec<Line> {
     }
 }
 
-/// A unified diff, from what the stack has to what the file has.
+/// Returns a unified diff, from what the stack has to what the file has.
 fn differences(document: &Document, before: &str, file: &str) -> Vec<Line> {
     let mut lines = vec![
         vec![span(Ink::Bold, format!("--- {}", document.parameter))],
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_told_with_its_cause_and_its_text_where_there_is_one() {
+    fn what_is_broken_is_shown_with_its_cause_and_its_text_where_there_is_one() {
         let broken = |text: Option<&str>| {
             let cause = "uri: there is no config/x".to_owned();
             let state = State::Broken { cause, text: text.map(str::to_owned) };

@@ -28,12 +28,12 @@ pub struct Selection {
     all: bool,
     #[command(flatten)]
     filter: Filter,
-    /// Only tell what would be done
+    /// Only print what would be done
     #[arg(long)]
     dry_run: bool,
 }
 
-/// What is meant, still hidden from others; the rest is shown again.
+/// Returns the selected letters, still hidden from others; the rest is shown again.
 async fn select(stack: &Stack, selection: &Selection, now: OffsetDateTime) -> Outcome<Vec<Letter>> {
     let Look { letters, unseen } =
         look(&stack.dead_letters, &stack.outputs.inbox_queue_url).await?;
@@ -75,10 +75,10 @@ fn print(letters: &[Letter], world: &World, out: &mut dyn Write) -> std::io::Res
 /// Two lines a letter: what one copies and looks for, and why it is dead.
 fn lines(letter: &Letter) -> [Line; 2] {
     let sent = letter.sent_at.map_or("?".to_owned(), figures::stamp);
-    let told = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
+    let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
     let heading = format!("{sent}  {}  ", letter.message_id);
     let whose =
-        format!("{}  {}  {}", told(&letter.tenant), told(&letter.workflow), letter.request_id);
+        format!("{}  {}  {}", known(&letter.tenant), known(&letter.workflow), letter.request_id);
     [
         vec![span(Ink::Plain, heading), span(Ink::Dim, whose)],
         vec![
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_tells_whose_it_is_and_why_it_is_dead() {
+    fn a_letter_shows_whose_it_is_and_why_it_is_dead() {
         let [heading, reason] =
             lines(&given(r#"{"workflow":"explain"}"#)).map(|line| render(&line, false, usize::MAX));
         assert_eq!(heading, "2026-11-01 11:00:00Z  m  payments  explain  r");

@@ -8,14 +8,15 @@ use bcce_core::run::plan::Plan;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::arguments::run_id;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::follow::look;
 use crate::paint::render;
-use crate::progress::Progress;
-use crate::stack::{Stack, reference};
-use crate::timeline::{self, Event, Execution, Sums};
-use crate::view::explained::{Account, lines};
+use crate::references::run_reference;
+use crate::run::Run;
+use crate::run::timeline::{self, Event, Execution, Sums};
+use crate::run::view::explained::{Account, lines};
+use crate::stack::Stack;
+use crate::tracked::Tracked;
+use crate::values::run_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -38,34 +39,33 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let records = stack.records(&args.run).await?;
-    let mut progress = Progress::new(reference(&records[records.len() - 1]));
-    look(&stack, &mut progress, true).await?;
+    let mut run = Run::new(run_reference(&records[records.len() - 1]));
+    run.look(&stack, world.now(), true).await?;
     let follow = stack.command(&format!("runs follow {}", args.run));
-    let executions = executions(&progress, &records, args.step.as_deref(), &follow)?;
+    let executions = executions(&run, &records, args.step.as_deref(), &follow)?;
     if args.json {
-        let told = told(&progress, &records, &executions);
-        writeln!(out, "{}", serde_json::to_string_pretty(&told).unwrap_or_default())?;
+        let explanation = explanation(&run, &records, &executions);
+        writeln!(out, "{}", serde_json::to_string_pretty(&explanation).unwrap_or_default())?;
         return Ok(Exit::Done);
     }
-    let account =
-        Account { progress: &progress, records: &records, executions: &executions, all: args.all };
+    let account = Account { run: &run, records: &records, executions: &executions, all: args.all };
     for line in lines(account, world.size().0) {
         writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
     }
     Ok(Exit::Done)
 }
 
-/// What there is to explain. A run that was refused has no plan and never will, which is explained too.
+/// Returns what there is to explain. A run that was refused has no plan and never will, which is explained too.
 fn executions<'a>(
-    progress: &'a Progress,
+    run: &'a Run,
     records: &[RunRecord],
     step: Option<&str>,
     follow: &str,
 ) -> Outcome<Vec<Execution<'a>>> {
-    match (&progress.plan, &progress.manifest, step) {
-        (Some(plan), _, None) => Ok(timeline::of(progress, plan, records)),
+    match (&run.plan, &run.manifest, step) {
+        (Some(plan), _, None) => Ok(timeline::of(run, plan, records)),
         (Some(plan), _, Some(step)) if plan.step(step).is_some() => {
-            let executions = timeline::of(progress, plan, records).into_iter();
+            let executions = timeline::of(run, plan, records).into_iter();
             Ok(executions.filter(|execution| execution.step.step == step).collect())
         }
         (Some(plan), _, Some(step)) => Err(unknown_step(plan, step)),
@@ -87,7 +87,7 @@ fn unknown_step(plan: &Plan, step: &str) -> Failure {
 
 /// `--json`. Fields are added, never changed.
 #[derive(Serialize)]
-struct Told<'a> {
+struct Explanation<'a> {
     version: u32,
     run: Option<&'a RunRecord>,
     #[serde(with = "time::serde::rfc3339::option")]
@@ -123,18 +123,18 @@ struct Timed<'a> {
     event: Event<'a>,
 }
 
-fn told<'a>(
-    progress: &'a Progress,
+fn explanation<'a>(
+    run: &'a Run,
     records: &'a [RunRecord],
     executions: &'a [Execution<'a>],
-) -> Told<'a> {
-    let (plan, record) = (progress.plan.as_ref(), records.last());
+) -> Explanation<'a> {
+    let (plan, record) = (run.plan.as_ref(), records.last());
     let timeout = plan.map(|plan| std::time::Duration::from_secs(plan.timeout));
     let taken = |name: &str| executions.iter().any(|execution| execution.step.route == name);
     let routes = plan.into_iter().flat_map(|plan| &plan.routes);
     let ours = executions.iter().filter_map(|execution| execution.record);
-    let ours = ours.filter(|step_record| step_record.attempt_no == progress.run.attempt_no);
-    Told {
+    let ours = ours.filter(|step_record| step_record.attempt_no == run.reference.attempt_no);
+    Explanation {
         version: 1,
         run: record,
         deadline: record.zip(timeout).map(|(record, timeout)| record.started_at + timeout),
@@ -170,22 +170,22 @@ fn step<'a>(execution: &'a Execution<'a>) -> Step<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::tests::{failing_over, record, review};
+    use crate::run::samples::{failing_over, record, review};
     use bcce_core::run::ids::RunRef;
     use bcce_core::run::notice::RunStatus;
 
-    fn refused(progress: &Progress, step: Option<&str>) -> (Exit, String) {
+    fn refused(run: &Run, step: Option<&str>) -> (Exit, String) {
         let records = [record(1, RunStatus::Running).unwrap()];
-        let failure = executions(progress, &records, step, "bcce runs follow r").unwrap_err();
+        let failure = executions(run, &records, step, "bcce runs follow r").unwrap_err();
         (failure.exit, format!("{} -> {}", failure.what, failure.then))
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let none = Progress::new(RunRef::first("default", "code-review", "m-1"));
-        let (exit, told) = refused(&none, None);
+        let none = Run::new(RunRef::first("default", "code-review", "m-1"));
+        let (exit, message) = refused(&none, None);
         assert_eq!(exit, Exit::Usage);
-        assert_eq!(told, "the run has no plan yet -> `bcce runs follow r` shows when it has");
+        assert_eq!(message, "the run has no plan yet -> `bcce runs follow r` shows when it has");
         assert_eq!(
             refused(&review(&[]), Some("verdikt")).1,
             "the run has no step verdikt -> there are: summarise, correctness, security, tests, verdict"
@@ -193,16 +193,16 @@ mod tests {
     }
 
     #[test]
-    fn one_step_is_told_alone_and_json_has_its_events_and_sums() {
-        let mut progress = failing_over();
+    fn one_step_is_explained_alone_and_json_has_its_events_and_sums() {
+        let mut run = failing_over();
         let records = [record(1, RunStatus::Running).unwrap()];
-        progress.note_record(records.last().cloned());
-        let all = executions(&progress, &records, None, "").unwrap();
+        run.note_record(records.last().cloned());
+        let all = executions(&run, &records, None, "").unwrap();
         assert_eq!(all.len(), 5);
-        let one = executions(&progress, &records, Some("summarise"), "").unwrap();
-        let told = serde_json::to_value(told(&progress, &records, &one)).unwrap();
-        assert_eq!(told["deadline"], "2026-11-01T12:01:00Z");
-        let step = &told["steps"][0];
+        let one = executions(&run, &records, Some("summarise"), "").unwrap();
+        let json = serde_json::to_value(explanation(&run, &records, &one)).unwrap();
+        assert_eq!(json["deadline"], "2026-11-01T12:01:00Z");
+        let step = &json["steps"][0];
         assert_eq!((&step["step"], &step["status"]), (&"summarise".into(), &"SUCCEEDED".into()));
         assert_eq!(
             (step["events"][0]["after_ms"].as_i64(), &step["item"]),
@@ -210,7 +210,7 @@ mod tests {
         );
         assert_eq!(step["events"][1]["event"], "attempt");
         assert_eq!(step["events"][1]["target"]["region"], "us-west-2");
-        for sums in [&step["sums"], &told["sums"]] {
+        for sums in [&step["sums"], &json["sums"]] {
             assert_eq!((&sums["calls"], &sums["failed_calls"]), (&2.into(), &1.into()));
             assert_eq!(
                 (&sums["cost_usd"], &sums["failed"]["cost_usd"]),

@@ -2,14 +2,12 @@ use std::io::Write;
 use std::time::Duration;
 
 use bcce_core::run::ids::RunRef;
-use bcce_core::run::notice::RunStatus;
 
-use crate::arguments::{duration, run_id};
 use crate::exit::Outcome;
-use crate::follow::screen::Screen;
-use crate::follow::{Watch, follow};
-use crate::progress::{Progress, Standing};
+use crate::follow::{Watch, follow_and_print};
+use crate::run::Run;
 use crate::stack::Stack;
+use crate::values::{duration, run_id};
 use crate::world::World;
 
 /// The hash of a run id and the dash before it.
@@ -30,31 +28,9 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    // Until the ledger tells the rest, only the id is known.
+    // Until the ledger has the rest, only the id is known.
     let mut reference = RunRef::first("default", &args.run[..args.run.len() - HASH], "");
     reference.run_id = args.run;
-    let mut progress = Progress::new(reference);
     let watch = Watch { timeout: args.timeout, sent: false };
-    let outcome =
-        follow(&stack, world, &mut Screen::new(world, out, args.json), &mut progress, watch).await;
-    print_end(&stack, &progress, args.json, out)?;
-    outcome
-}
-
-/// What is left to say on standard output when a run was followed.
-pub fn print_end(
-    stack: &Stack,
-    progress: &Progress,
-    json: bool,
-    out: &mut dyn Write,
-) -> std::io::Result<()> {
-    let run_id = &progress.run.run_id;
-    match (&progress.record, progress.standing()) {
-        (Some(record), _) if json => writeln!(out, "{}", serde_json::to_string_pretty(record)?),
-        (_, Standing::Over(RunStatus::Succeeded)) if !json => {
-            let output = stack.command(&format!("runs output {run_id}"));
-            writeln!(out, "-> `{output}` prints the answer")
-        }
-        _ => Ok(()),
-    }
+    follow_and_print(&stack, world, Run::new(reference), watch, args.json, out).await
 }

@@ -7,11 +7,12 @@ use bcce_core::ports::{GetObject, ListObjects};
 use bcce_core::run::artifact::StepArtifact;
 use serde_json::Value;
 
-use crate::arguments::run_id;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::follow::look;
-use crate::progress::Progress;
-use crate::stack::{Stack, reference};
+use crate::references::run_reference;
+use crate::run::Run;
+use crate::stack::Stack;
+use crate::tracked::Tracked;
+use crate::values::run_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -30,42 +31,41 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let records = stack.records(&args.run).await?;
-    let mut progress = Progress::new(reference(&records[records.len() - 1]));
-    look(&stack, &mut progress, false).await?;
-    let step = match (&args.step, &progress.plan) {
+    let mut run = Run::new(run_reference(&records[records.len() - 1]));
+    run.look(&stack, world.now(), false).await?;
+    let step = match (&args.step, &run.plan) {
         (Some(step), _) => step.clone(),
         (None, Some(plan)) => plan.result.clone(),
-        (None, None) => return Err(none(&stack, &progress, "the run has no plan")),
+        (None, None) => return Err(none(&stack, &run, "the run has no plan")),
     };
-    let bodies = bodies(&stack.store, &progress, &step).await?;
+    let bodies = bodies(&stack.store, &run, &step).await?;
     if bodies.is_empty() {
-        return Err(none(&stack, &progress, &format!("step {step} has no output")));
+        return Err(none(&stack, &run, &format!("step {step} has no output")));
     }
-    match args.json {
-        true => writeln!(
-            out,
-            "{}",
-            bodies.iter().map(|body| String::from_utf8_lossy(body)).collect::<Vec<_>>().join("\n")
-        )?,
-        false => writeln!(out, "{}", text(&outputs(&step, &bodies)?))?,
+    if args.json {
+        for body in &bodies {
+            writeln!(out, "{}", String::from_utf8_lossy(body))?;
+        }
+    } else {
+        writeln!(out, "{}", text(&outputs(&step, &bodies)?))?;
     }
     Ok(Exit::Done)
 }
 
-/// One artifact, or one per item where the step fans out.
+/// Reads the artifact of a step, or one for each item if the step fans out.
 async fn bodies(
     store: &(impl GetObject + ListObjects),
-    progress: &Progress,
+    run: &Run,
     step: &str,
 ) -> Result<Vec<Vec<u8>>, Fault> {
-    if let Some(body) = store.get(&progress.run.step_key(step, None)).await? {
+    if let Some(body) = store.get(&run.reference.step_key(step, None)).await? {
         return Ok(vec![body]);
     }
-    let items = format!("{}steps/{step}/", progress.run.prefix());
+    let items = format!("{}steps/{step}/", run.reference.prefix());
     let count = store.list(&items).await?.len();
     let mut bodies = Vec::new();
     for item in 0..u32::try_from(count).unwrap_or(u32::MAX) {
-        bodies.extend(store.get(&progress.run.step_key(step, Some(item))).await?);
+        bodies.extend(store.get(&run.reference.step_key(step, Some(item))).await?);
     }
     Ok(bodies)
 }
@@ -84,12 +84,12 @@ fn text(outputs: &[Output]) -> String {
     }
 }
 
-fn none(stack: &Stack, progress: &Progress, what: &str) -> Failure {
-    let show = stack.command(&format!("runs show {}", progress.run.run_id));
+fn none(stack: &Stack, run: &Run, what: &str) -> Failure {
+    let show = stack.command(&format!("runs show {}", run.reference.run_id));
     Failure {
         exit: Exit::Failed,
         what: what.to_owned(),
-        then: format!("`{show}` tells how far it came, and its steps"),
+        then: format!("`{show}` shows how far it came, and its steps"),
     }
 }
 
@@ -104,12 +104,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_step_has_one_output_or_one_per_item() {
-        let progress = Progress::new(RunRef::first("default", "explain", "42"));
-        let key = |step, item| (progress.run.step_key(step, item), ANSWER.as_bytes().to_vec());
+        let run = Run::new(RunRef::first("default", "explain", "42"));
+        let key = |step, item| (run.reference.step_key(step, item), ANSWER.as_bytes().to_vec());
         let store =
             MemoryStore::with([key("one", None), key("many", Some(0)), key("many", Some(1))]);
         for (step, expected) in [("one", 1), ("many", 2), ("none", 0)] {
-            assert_eq!(bodies(&store, &progress, step).await.unwrap().len(), expected, "{step}");
+            assert_eq!(bodies(&store, &run, step).await.unwrap().len(), expected, "{step}");
         }
         let outputs = outputs("one", &[ANSWER.as_bytes().to_vec()]).unwrap();
         assert_eq!(text(&outputs), "It opens.");

@@ -8,7 +8,7 @@ use crate::letters::tenant_of;
 use crate::stack::Stack;
 use crate::world::World;
 
-/// Lambda takes up to a minute or two; what it says after that is told.
+/// Lambda takes up to a minute or two; what it says after that is printed.
 const PATIENCE: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -72,7 +72,7 @@ async fn change(stack: &Stack, inbox: &Inbox, enabled: bool, wanted: &str) -> Ou
     }
 }
 
-/// The inboxes that are meant, by tenant.
+/// Returns the inboxes of a tenant, or all.
 fn of(inboxes: Vec<Inbox>, tenant: Option<&str>, inbox_url: &str) -> Outcome<Vec<Inbox>> {
     let mut meant: Vec<Inbox> = inboxes
         .into_iter()

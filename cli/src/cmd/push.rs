@@ -36,7 +36,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let comparison = Comparison::of(&stack, &files).await?;
     let (mut written, all) = (0, comparison.differing());
     // A reader who has gone must not leave the stack with one half of a change.
-    let mut told = Ok(());
+    let mut printed = Ok(());
     for document in &comparison.documents {
         let entry = Entry::of(&stack.outputs.artifact_bucket, document);
         if document.differs() {
@@ -44,17 +44,14 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
             put.map_err(|fault| broken_off(fault, written, all))?;
             written += 1;
         }
-        told = told.and_then(|()| writeln!(out, "{}", line(document, &entry)));
+        printed = printed.and_then(|()| writeln!(out, "{}", line(document, &entry)));
     }
-    told?;
+    printed?;
     for line in left(&comparison, &args.directory) {
         writeln!(out, "{line}")?;
     }
     print_notices(secrets::missing(&stack, &files).await);
-    match args.warm {
-        true => warm_all(&stack, world, &files, out).await,
-        false => Ok(Exit::Done),
-    }
+    if args.warm { warm_all(&stack, world, &files, out).await } else { Ok(Exit::Done) }
 }
 
 /// Warms all schemas. The check has read every document before; one that cannot be read is taken as missing.
@@ -71,7 +68,7 @@ async fn warm_all(stack: &Stack, world: &World, files: &Texts, out: &mut dyn Wri
     warm(stack, world, &grammars, out).await
 }
 
-/// The object first and the parameter in one write: a pointer never leads nowhere, and a run that is
+/// Writes the object first and then the parameter, in one write: a pointer never leads nowhere, and a run that is
 /// planned meanwhile has the old document or the new one.
 async fn put(stack: &Stack, document: &Document, entry: &Entry) -> Result<(), Fault> {
     if let Some(key) = &entry.key {
@@ -112,7 +109,7 @@ mod tests {
     use crate::documents::tests::document;
 
     #[test]
-    fn a_line_tells_what_was_done_and_where_the_text_lies() {
+    fn a_line_says_what_was_done_and_where_the_text_lies() {
         let broken = State::Broken { cause: "leads nowhere".into(), text: None };
         #[rustfmt::skip]
         let table = [

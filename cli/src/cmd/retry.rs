@@ -2,18 +2,19 @@ use std::io::Write;
 use std::time::Duration;
 
 use bcce_core::ledger::RunRecord;
-use bcce_core::ports::{StartRun, Started};
+use bcce_core::ports::Started;
 use bcce_core::run::ids::{MAX_ATTEMPTS, RunRef};
 use bcce_core::run::notice::RunStatus;
 use serde_json::json;
 
-use super::follow::print_end;
-use crate::arguments::{duration, run_id};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::follow::screen::Screen;
-use crate::follow::{Watch, follow};
-use crate::progress::Progress;
-use crate::stack::{Stack, reference};
+use crate::follow::{Watch, follow_and_print};
+use crate::references::run_reference;
+use crate::run::Run;
+use crate::stack::Stack;
+use crate::terminal::note;
+use crate::tracked::Tracked;
+use crate::values::{duration, run_id};
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -35,18 +36,30 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let records = stack.records(&args.run).await?;
-    let latest = &records[records.len() - 1];
-    let status = match latest.status {
-        RunStatus::Running => stack.machine.status(&reference(latest).execution_name()).await?,
+    let record = &records[records.len() - 1];
+    let latest = Run::new(run_reference(record));
+    let execution = match record.status {
+        RunStatus::Running => stack.machine.status(&latest.reference.execution_name()).await?,
         _ => None,
     };
-    let command = |verb: &str| format!("`{}`", stack.command(&format!("runs {verb} {}", args.run)));
-    let retry = next(latest, status.as_deref(), command)?;
-    match stack.machine.start(&retry).await? {
+    let next = next(record, execution.as_deref(), |verb| latest.command(&stack, verb))?;
+    retry(&stack, world, Run::new(next), args.wait.then_some(args.timeout), args.json, out).await
+}
+
+/// Starts the next attempt at a run or a batch, and follows it. `wait`: for how long, if at all.
+pub async fn retry<T: Tracked>(
+    stack: &Stack,
+    world: &World,
+    next: T,
+    wait: Option<Duration>,
+    json: bool,
+    out: &mut dyn Write,
+) -> Outcome {
+    let id = next.id();
+    let attempt_no = next.attempt().number;
+    match next.start(stack).await? {
         Started::Running { .. } => {}
-        Started::Existed => {
-            crate::terminal::note(&format!("attempt {} was started before", retry.attempt_no))
-        }
+        Started::Existed => note(&format!("attempt {attempt_no} was started before")),
         Started::Throttled => {
             return Err(Failure::unreachable(
                 "states:StartExecution: too many starts just now; nothing was started",
@@ -54,23 +67,20 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
             ));
         }
     }
-    if !args.wait {
-        let (run_id, attempt_no) = (&retry.run_id, retry.attempt_no);
-        match args.json {
-            true => writeln!(out, "{}", json!({ "run_id": run_id, "attempt_no": attempt_no }))?,
-            false => writeln!(out, "{run_id}  attempt {attempt_no}")?,
-        }
-        return Ok(Exit::Done);
+    if let Some(timeout) = wait {
+        let watch = Watch { timeout, sent: true };
+        return follow_and_print(stack, world, next, watch, json, out).await;
     }
-    let mut progress = Progress::new(retry);
-    let watch = Watch { timeout: args.timeout, sent: true };
-    let outcome =
-        follow(&stack, world, &mut Screen::new(world, out, args.json), &mut progress, watch).await;
-    print_end(&stack, &progress, args.json, out)?;
-    outcome
+    if json {
+        let name = format!("{}_id", T::NOUN);
+        writeln!(out, "{}", json!({ name: id, "attempt_no": attempt_no }))?;
+    } else {
+        writeln!(out, "{id}  attempt {attempt_no}")?;
+    }
+    Ok(Exit::Done)
 }
 
-/// The next attempt, or why there is none. `execution`: how the latest stands, where it is not over. The
+/// Returns the next attempt, or why there is none. `execution`: how the latest stands, where it is not over. The
 /// ledger decides, since Step Functions forgets a name after 90 days.
 fn next(
     latest: &RunRecord,
@@ -78,39 +88,44 @@ fn next(
     command: impl Fn(&str) -> String,
 ) -> Outcome<RunRef> {
     let id = &latest.run_id;
-    match (latest.status, execution) {
-        (RunStatus::Succeeded, _) => Err(Failure::usage(
+    match latest.status {
+        RunStatus::Succeeded => Err(Failure::usage(
             format!("{id} succeeded: there is nothing to retry"),
             format!("{} prints its answer; a new --id runs the request again", command("output")),
         )),
-        (RunStatus::Running, Some("RUNNING")) => Err(Failure::usage(
-            format!("{id} is running, as attempt {}", latest.attempt_no),
-            format!("{} waits for its end, {} stops it", command("follow"), command("cancel")),
-        )),
-        (RunStatus::Running, ended) => Err(Failure::usage(
-            format!(
-                "the execution of {id} is over ({}) and the run is not settled yet",
-                ended.unwrap_or("Step Functions knows it no more")
-            ),
-            format!(
-                "{} waits for its end; if none comes, {} settles it",
-                command("follow"),
-                command("settle")
-            ),
-        )),
-        _ => reference(latest).retry().ok_or_else(|| {
+        RunStatus::Running => Err(not_over::<Run>(id, latest.attempt_no, execution, command)),
+        _ => run_reference(latest).retry().ok_or_else(|| {
             Failure::usage(
                 format!("{id} had {MAX_ATTEMPTS} attempts, and no run has more"),
-                format!("{} tells why they failed; a new --id is a new run", command("explain")),
+                format!("{} says why they failed; a new --id is a new run", command("explain")),
             )
         }),
     }
 }
 
+/// Reports that the latest attempt is not over. `execution`: how it stands.
+pub fn not_over<T: Tracked>(
+    id: &str,
+    attempt_no: u32,
+    execution: Option<&str>,
+    command: impl Fn(&str) -> String,
+) -> Failure {
+    let follow = command(T::FOLLOW);
+    if execution == Some("RUNNING") {
+        let then = format!("{follow} waits for its end, {} stops it", command("cancel"));
+        return Failure::usage(format!("{id} is running, as attempt {attempt_no}"), then);
+    }
+    let ended = execution.unwrap_or("Step Functions has forgotten it");
+    Failure::usage(
+        format!("the execution of {id} is over ({ended}) and the {} is not finalized yet", T::NOUN),
+        format!("{follow} waits for its end; if none comes, {} finalizes it", command("finalize")),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::tests::record;
+    use crate::run::samples::record;
 
     fn of(attempt: u32, status: RunStatus, execution: Option<&str>) -> Outcome<RunRef> {
         next(&record(attempt, status).unwrap(), execution, |verb| format!("`bcce runs {verb}`"))
@@ -132,12 +147,9 @@ mod tests {
         };
         assert!(why(of(1, RunStatus::Succeeded, None)).contains("nothing to retry"));
         assert!(why(of(1, RunStatus::Running, Some("RUNNING"))).contains("running, as attempt 1"));
-        let unsettled = why(of(1, RunStatus::Running, Some("ABORTED")));
-        assert!(
-            unsettled.contains("(ABORTED)") && unsettled.contains("runs settle"),
-            "{unsettled}"
-        );
-        assert!(why(of(1, RunStatus::Running, None)).contains("not settled"));
+        let open = why(of(1, RunStatus::Running, Some("ABORTED")));
+        assert!(open.contains("(ABORTED)") && open.contains("runs finalize"), "{open}");
+        assert!(why(of(1, RunStatus::Running, None)).contains("not finalized"));
         assert!(why(of(MAX_ATTEMPTS, RunStatus::Failed, None)).contains("99 attempts"));
     }
 }

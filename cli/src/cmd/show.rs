@@ -5,15 +5,17 @@ use bcce_core::run::ids::RunRef;
 use bcce_core::run::manifest::Manifest;
 use serde_json::json;
 
-use crate::arguments::run_id;
 use crate::exit::{Exit, Outcome};
 use crate::figures;
-use crate::follow::look;
-use crate::paint::{Ink, Line, render, span};
-use crate::progress::Progress;
-use crate::stack::{Stack, reference};
-use crate::view::fields::{earlier, error, field, started, status};
-use crate::view::{self, Detail, Moment};
+use crate::paint::{Ink, Line, field, render, span};
+use crate::references::run_reference;
+use crate::run::Run;
+use crate::run::view::fields::{error, previous, started, status};
+use crate::run::view::{self, Detail};
+use crate::screen::Moment;
+use crate::stack::Stack;
+use crate::tracked::Tracked;
+use crate::values::run_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -29,26 +31,26 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let records = stack.records(&args.run).await?;
-    let mut progress = Progress::new(reference(&records[records.len() - 1]));
-    look(&stack, &mut progress, true).await?;
+    let mut run = Run::new(run_reference(&records[records.len() - 1]));
+    run.look(&stack, world.now(), true).await?;
     if args.json {
-        let shown = json!({ "records": records, "manifest": progress.manifest });
+        let shown = json!({ "records": records, "manifest": run.manifest });
         writeln!(out, "{}", serde_json::to_string_pretty(&shown).unwrap_or_default())?;
         return Ok(Exit::Done);
     }
     let now = world.now();
-    let mut lines = summary(&progress);
-    lines.extend(records.iter().rev().skip(1).map(earlier));
+    let mut lines = summary(&run);
+    lines.extend(records.iter().rev().skip(1).map(previous));
     lines.push(vec![]);
     let detail = Detail { width: usize::MAX, attempts: usize::MAX, messages: true };
-    lines.extend(view::table(&progress, Moment { now, since: now, frame: 0 }, detail));
-    lines.extend(view::sum(&progress).map(|sum| vec![span(Ink::Plain, sum)]));
+    lines.extend(view::table(&run, Moment { now, since: now, frame: 0 }, detail));
+    lines.extend(view::sum(&run).map(|sum| vec![span(Ink::Plain, sum)]));
     lines.push(vec![]);
-    let listed = stack.store.list(&progress.run.prefix()).await?;
+    let listed = stack.store.list(&run.reference.prefix()).await?;
     lines.extend(artifacts(
         &stack.outputs.artifact_bucket,
-        &progress.run,
-        progress.manifest.as_ref(),
+        &run.reference,
+        run.manifest.as_ref(),
         &listed,
     ));
     for line in lines {
@@ -57,13 +59,13 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn summary(progress: &Progress) -> Vec<Line> {
-    let Some(record) = &progress.record else { return Vec::new() };
-    let manifest = progress.manifest.as_ref();
+fn summary(run: &Run) -> Vec<Line> {
+    let Some(record) = &run.record else { return Vec::new() };
+    let manifest = run.manifest.as_ref();
     let digest = |sha256: &String| format!(", template sha256 {sha256}");
     let template = manifest.and_then(|manifest| manifest.template_sha256.as_ref()).map(digest);
     let mut lines = vec![
-        status(progress, record),
+        status(run, record),
         field("workflow", format!("{}{}", record.workflow, template.unwrap_or_default())),
         field("tenant", record.tenant.clone()),
         field("request", record.request_id.clone()),
@@ -95,7 +97,7 @@ fn paid(manifest: &Manifest) -> Vec<Line> {
     lines
 }
 
-/// As the manifest has them; before it is sealed only their keys are known.
+/// Lists the artifacts as the manifest has them; before the run is sealed only their keys are known.
 fn artifacts(
     bucket: &str,
     run: &RunRef,
@@ -111,12 +113,12 @@ fn artifacts(
     for name in names {
         let artifact =
             known.iter().find(|artifact| artifact.key.strip_prefix(&prefix) == Some(name));
-        let told = artifact.map(|artifact| {
+        let seal = artifact.map(|artifact| {
             format!("{:>11} bytes  sha256 {}", figures::count(artifact.bytes), artifact.sha256)
         });
         lines.push(vec![
             span(Ink::Plain, format!("  {name:<width$}")),
-            span(Ink::Dim, told.unwrap_or_default()),
+            span(Ink::Dim, seal.unwrap_or_default()),
         ]);
     }
     lines

@@ -15,14 +15,12 @@ use bcce_core::run::request::{Request, StoredRequest};
 use time::macros::format_description;
 
 use self::files::Lists;
-use super::follow::print_end;
-use crate::arguments::duration;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::text;
-use crate::follow::screen::Screen;
-use crate::follow::{Watch, follow};
-use crate::progress::Progress;
+use crate::follow::{Watch, follow_and_print};
+use crate::run::Run;
 use crate::stack::Stack;
+use crate::values::duration;
 use crate::world::World;
 
 /// Whoever reaches the inbox of the stack's parameter sends as this tenant.
@@ -65,7 +63,7 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let (request, problems) = draft(&args, world);
     let stack = match Stack::find(world).await {
-        // What can be told without a stack is told without one.
+        // What is wrong without a stack is reported without one.
         Err(_) if !problems.is_empty() => return Err(wrong(&problems)),
         found => found?,
     };
@@ -81,25 +79,19 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         );
     }
     if !args.wait {
-        match args.json {
-            true => writeln!(
-                out,
-                "{}",
-                serde_json::json!({ "run_id": run.run_id, "request_id": run.request_id })
-            )?,
-            false => writeln!(out, "{}", run.run_id)?,
+        if args.json {
+            let sent = serde_json::json!({ "run_id": run.run_id, "request_id": run.request_id });
+            writeln!(out, "{sent}")?;
+        } else {
+            writeln!(out, "{}", run.run_id)?;
         }
         return Ok(Exit::Done);
     }
-    let mut progress = Progress::new(run);
     let watch = Watch { timeout: args.timeout, sent: true };
-    let outcome =
-        follow(&stack, world, &mut Screen::new(world, out, args.json), &mut progress, watch).await;
-    print_end(&stack, &progress, args.json, out)?;
-    outcome
+    follow_and_print(&stack, world, Run::new(run), watch, args.json, out).await
 }
 
-/// The request as it is given, and what is wrong with it in itself.
+/// Returns the request as it is given, and what is wrong with it in itself.
 fn draft(args: &Args, world: &World) -> (Request, Problems) {
     let read = |path: &str| match path {
         "-" => world.standard_input(),
@@ -130,7 +122,7 @@ fn new_id(world: &World) -> String {
     format!("cli-{}-{}", at.unwrap_or_default(), world.chance())
 }
 
-/// The request, after everything that the stack would refuse it for.
+/// Checks the request for everything that the stack would refuse it for.
 async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Outcome<Request> {
     // A name that is no name is no parameter either.
     if problems.iter().any(|problem| problem.field == "workflow") {
@@ -143,10 +135,10 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
             let retries = Retries::default();
             let sources = Sources { request: &stored, configuration: &configuration, retries };
             let refused = Plan::resolve(&sources).err().unwrap_or_default();
-            // Inputs that could not be read would be told as missing.
+            // Inputs that could not be read would be reported as missing.
             let unread = problems.iter().any(|problem| problem.field.starts_with("inputs"));
-            let told = if unread { vec!["inputs".to_owned()] } else { vec![] };
-            problems.extend(refused.wrong.beside(&told));
+            let reported = if unread { vec!["inputs".to_owned()] } else { vec![] };
+            problems.extend(refused.wrong.beside(&reported));
             problems.extend(refused.forbidden);
             problems.extend(refused.unaffordable);
         }
@@ -155,7 +147,7 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
     if problems.is_empty() { Ok(request) } else { Err(wrong(&problems)) }
 }
 
-/// What runs of a workflow are planned by; or everything that is wrong with it.
+/// Reads the configuration that runs of a workflow are planned with, or returns everything that is wrong with it.
 pub async fn configuration(stack: &Stack, workflow: &str) -> Outcome<Read> {
     let source = Reader {
         store: &stack.store,
@@ -179,7 +171,7 @@ async fn workflows(stack: &Stack) -> Outcome<String> {
     Ok(names.join(", "))
 }
 
-/// The same id with another request would be rejected, after one has gone away.
+/// Returns whether the request was sent before. The same id with another request would be rejected later.
 async fn sent_before(stack: &Stack, stored: &StoredRequest) -> Outcome<bool> {
     match stack.store.get(&stored.run().request_key()).await? {
         None => Ok(false),
@@ -197,15 +189,14 @@ async fn sent_before(stack: &Stack, stored: &StoredRequest) -> Outcome<bool> {
 pub const NOTHING_SENT: &str = "nothing was sent; mend it and submit again";
 
 pub fn wrong(problems: &Problems) -> Failure {
-    let told: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+    let lines: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
     let typed = problems.iter().any(|problem| problem.cause.starts_with("must be a"));
-    let hint = match typed {
-        true => {
-            "; --input NAME:=JSON gives numbers, lists, true and false, --files NAME PATH... a list of files"
-        }
-        false => "",
+    let hint = if typed {
+        "; --input NAME:=JSON gives numbers, lists, true and false, --files NAME PATH... a list of files"
+    } else {
+        ""
     };
-    Failure::usage(format!("the request is wrong:{told}"), format!("{NOTHING_SENT}{hint}"))
+    Failure::usage(format!("the request is wrong:{lines}"), format!("{NOTHING_SENT}{hint}"))
 }
 
 #[cfg(test)]
@@ -232,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_inputs_and_of_the_request_are_told_together() {
+    fn faults_of_inputs_and_of_the_request_are_reported_together() {
         let (_, problems) =
             draft(&args(&["text=@/gone"], &[&["code", "/gone/a", "/gone/b"]]), &world());
         let failure = wrong(&problems);

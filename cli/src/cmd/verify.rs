@@ -1,17 +1,17 @@
 use std::io::Write;
 
 use bcce_core::ports::ListObjects;
-use bcce_core::run::ids::RunRef;
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::arguments::run_id;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
 use crate::paint::{Ink, Line, render, span};
+use crate::references::run_reference;
 use crate::seal::key::Known;
 use crate::seal::{Report, inspect, manifest_attempt, taken_away};
-use crate::stack::{Stack, reference};
+use crate::stack::Stack;
+use crate::values::run_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let records = stack.records(&args.run).await?;
     let under_way = records.iter().filter(|record| record.ended_at.is_none());
     let under_way: Vec<u32> = under_way.map(|record| record.attempt_no).collect();
-    let mut run = reference(&records[records.len() - 1]);
+    let mut run = run_reference(&records[records.len() - 1]);
     let key = Known::find(args.public_key.as_deref(), &stack).await?;
     let listed = stack.store.list(&run.prefix()).await?;
     let manifests = listed.iter().filter(|key| key.ends_with(".json"));
@@ -54,44 +54,38 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         });
     };
     report.faults.extend(gone);
-    match args.json {
-        true => writeln!(out, "{}", as_json(&run, &key, &report))?,
-        false => {
-            let sealed = report.manifest.as_ref().map(|manifest| Sealed {
-                artifacts: manifest.artifacts.len(),
-                status: manifest.status.as_str(),
-                ended_at: manifest.ended_at,
-                nothing: "nothing changed, nothing added",
-            });
-            for line in told(&run.manifest_key(), &key, &report, sealed) {
-                writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
-            }
-            // Until it is sealed, what it writes is in no manifest.
-            for attempt in under_way.iter().filter(|_| !report.faults.is_empty()) {
-                writeln!(
-                    out,
-                    "attempt {attempt} is under way, and nothing that it wrote is sealed yet"
-                )?;
-            }
-        }
+    let verified = Verified {
+        noun: "run",
+        id: &run.run_id,
+        attempt_no: run.attempt_no,
+        manifest_key: run.manifest_key(),
+        key: &key,
+        report: &report,
+        sealed: report.manifest.as_ref().map(|manifest| Sealed {
+            artifacts: manifest.artifacts.len(),
+            status: manifest.status.as_str(),
+            ended_at: manifest.ended_at,
+        }),
+    };
+    let exit = verified.print(args.json, world, out)?;
+    // Until it is sealed, what it writes is in no manifest.
+    for attempt in under_way.iter().filter(|_| exit == Exit::Failed && !args.json) {
+        writeln!(out, "attempt {attempt} is under way, and nothing that it wrote is sealed yet")?;
     }
-    Ok(if report.faults.is_empty() { Exit::Done } else { Exit::Failed })
+    Ok(exit)
 }
 
-fn as_json(run: &RunRef, key: &Known, report: &Report) -> String {
-    let verified = json!({
-        "run_id": run.run_id,
-        "attempt_no": run.attempt_no,
-        "manifest": run.manifest_key(),
-        "manifest_sha256": report.manifest_sha256,
-        "status": report.manifest.as_ref().map(|manifest| manifest.status),
-        "key": key.as_json(),
-        "signed": report.signed,
-        "artifacts": report.artifacts_right,
-        "verified": report.faults.is_empty(),
-        "faults": report.faults,
-    });
-    serde_json::to_string_pretty(&verified).unwrap_or_default()
+/// What was found of a sealed run or batch.
+pub struct Verified<'a, M> {
+    /// What it is: `run` or `batch`.
+    pub noun: &'static str,
+    pub id: &'a str,
+    pub attempt_no: u32,
+    pub manifest_key: String,
+    pub key: &'a Known,
+    pub report: &'a Report<M>,
+    /// What the manifest says, if it is one.
+    pub sealed: Option<Sealed>,
 }
 
 /// What a manifest says of what it seals.
@@ -100,46 +94,68 @@ pub struct Sealed {
     pub artifacts: usize,
     pub status: &'static str,
     pub ended_at: OffsetDateTime,
-    /// What was found not to have happened.
-    pub nothing: &'static str,
 }
 
-/// `sealed`: as the manifest says, where it is one.
-pub fn told<M>(
-    manifest_key: &str,
-    key: &Known,
-    report: &Report<M>,
-    sealed: Option<Sealed>,
-) -> Vec<Line> {
-    let line = |right: bool, text: String| match right {
-        true => vec![span(Ink::Green, "✓ "), span(Ink::Plain, text)],
-        false => vec![span(Ink::Red, "✗ "), span(Ink::Plain, text)],
-    };
-    let heading = format!("{manifest_key}  sha256 {}", report.manifest_sha256);
-    let mut lines = vec![vec![span(Ink::Plain, heading)], vec![span(Ink::Plain, key.describe())]];
-    if report.signed {
-        lines.push(line(true, "signed with ECDSA P-256 by this key".into()));
+impl<M> Verified<'_, M> {
+    pub fn print(&self, json: bool, world: &World, out: &mut dyn Write) -> Outcome {
+        if json {
+            let json = serde_json::to_string_pretty(&self.as_json());
+            writeln!(out, "{}", json.unwrap_or_default())?;
+        } else {
+            for line in self.lines() {
+                writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
+            }
+        }
+        Ok(if self.report.faults.is_empty() { Exit::Done } else { Exit::Failed })
     }
-    if let Some(sealed) = sealed {
-        let (right, all) = (report.artifacts_right, sealed.artifacts);
-        let text = format!(
-            "{right} of {} with the digest and size it lists",
-            figures::plural(all, "artifact")
-        );
-        lines.push(line(right == all, text));
+
+    fn as_json(&self) -> Value {
+        json!({
+            (format!("{}_id", self.noun)): self.id,
+            "attempt_no": self.attempt_no,
+            "manifest": self.manifest_key,
+            "manifest_sha256": self.report.manifest_sha256,
+            "status": self.sealed.map(|sealed| sealed.status),
+            "key": self.key.as_json(),
+            "signed": self.report.signed,
+            "artifacts": self.report.artifacts_right,
+            "verified": self.report.faults.is_empty(),
+            "faults": self.report.faults,
+        })
     }
-    lines.extend(report.faults.iter().map(|fault| line(false, fault.clone())));
-    lines.push(match (report.faults.len(), sealed) {
-        (0, Some(sealed)) => line(
-            true,
-            format!(
-                "verified: {} on {}, {}",
-                sealed.status,
-                figures::stamp(sealed.ended_at),
-                sealed.nothing
+
+    fn lines(&self) -> Vec<Line> {
+        let report = self.report;
+        let line = |right: bool, text: String| {
+            let (ink, mark) = if right { (Ink::Green, "✓ ") } else { (Ink::Red, "✗ ") };
+            vec![span(ink, mark), span(Ink::Plain, text)]
+        };
+        let heading = format!("{}  sha256 {}", self.manifest_key, report.manifest_sha256);
+        let mut lines =
+            vec![vec![span(Ink::Plain, heading)], vec![span(Ink::Plain, self.key.describe())]];
+        if report.signed {
+            lines.push(line(true, "signed with ECDSA P-256 by this key".into()));
+        }
+        if let Some(sealed) = self.sealed {
+            let (right, all) = (report.artifacts_right, sealed.artifacts);
+            let text = format!(
+                "{right} of {} with the digest and size it lists",
+                figures::plural(all, "artifact")
+            );
+            lines.push(line(right == all, text));
+        }
+        lines.extend(report.faults.iter().map(|fault| line(false, fault.clone())));
+        lines.push(match (report.faults.len(), self.sealed) {
+            (0, Some(sealed)) => line(
+                true,
+                format!(
+                    "verified: {} on {}, nothing changed, nothing added",
+                    sealed.status,
+                    figures::stamp(sealed.ended_at)
+                ),
             ),
-        ),
-        (n, _) => line(false, format!("NOT verified: {}", figures::plural(n, "fault"))),
-    });
-    lines
+            (n, _) => line(false, format!("NOT verified: {}", figures::plural(n, "fault"))),
+        });
+        lines
+    }
 }

@@ -1,5 +1,5 @@
-//! Checks whether a batch is as it was sealed: signature, identity, the digests of its results and outputs, and nothing added
-//! to what is sealed. Its runs have seals of their own; what it works with is in no manifest.
+//! Checks whether a batch is as it was sealed: signature, identity, the digests of its results and outputs, and nothing
+//! added to what is sealed. Its runs have seals of their own; what it works with is in no manifest.
 
 use bcce_core::base::error::Fault;
 use bcce_core::batch::{BatchManifest, BatchRef, Location};
@@ -63,7 +63,7 @@ fn manifest_attempt(batch: &BatchRef, key: &str) -> Option<u32> {
     [subject.key(), subject.signature_key()].contains(&key).then_some(attempt_no)
 }
 
-/// What a manifest lists.
+/// Returns what a manifest lists.
 pub fn objects(manifest: &BatchManifest) -> Vec<&ArtifactRef> {
     manifest.results.iter().chain(&manifest.outputs).collect()
 }
@@ -71,7 +71,7 @@ pub fn objects(manifest: &BatchManifest) -> Vec<&ArtifactRef> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::tests::manifest;
+    use crate::batch::samples::manifest;
     use crate::seal::tests::signer;
     use bcce_core::fakes::MemoryStore;
     use bcce_core::ports::{NextBytes, SourceObject};
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_changed_or_taken_away_is_told() {
+    async fn what_was_changed_or_taken_away_is_reported() {
         let store = sealed();
         store.objects.borrow_mut().insert(batch().results_key(), b"x\n".to_vec());
         store.objects.borrow_mut().remove(&batch().outputs_key());
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_added_to_a_batch_by_whatever_attempt_is_told() {
+    async fn what_was_added_to_a_batch_by_whatever_attempt_is_reported() {
         let store = sealed();
         let (retry, prefix) = (batch().retry().unwrap(), batch().prefix());
         let added = [
@@ -207,7 +207,7 @@ mod tests {
             batch().part_key(1),
         ];
         store.objects.borrow_mut().extend(added.map(|key| (key, b"{}".to_vec())));
-        let told = inspected(&store, &batch()).await.unwrap().faults;
+        let faults = inspected(&store, &batch()).await.unwrap().faults;
         let ends = [
             "manifest-2.json.sig: there is no signature",
             "manifest-2.json is not what this version writes: line 1, column 2",
@@ -215,8 +215,8 @@ mod tests {
             "results-2.jsonl: is in no signed manifest of any attempt",
         ];
         assert!(
-            told.len() == 4 && told.iter().zip(ends).all(|(it, end)| it.ends_with(end)),
-            "{told:#?}"
+            faults.len() == 4 && faults.iter().zip(ends).all(|(it, end)| it.ends_with(end)),
+            "{faults:#?}"
         );
     }
 }

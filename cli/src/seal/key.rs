@@ -24,8 +24,8 @@ pub struct Known {
 }
 
 impl Known {
-    /// The key by which a stack's manifests are checked: `public_key`, a file, and KMS is asked for nothing; else that of
-    /// KMS, compared with the file of the checkout, if there is one.
+    /// Finds the key that checks a stack's manifests: that of the file `public_key`, without asking KMS, or else that
+    /// of KMS, compared with the file of the checkout, if there is one.
     pub async fn find(public_key: Option<&str>, stack: &Stack) -> Outcome<Self> {
         if let Some(path) = public_key {
             return Self::read(Path::new(path));
@@ -34,10 +34,7 @@ impl Known {
         let key = key_of(&stack.signing_key.public_key().await?)?;
         let in_kms = Self { fingerprint: fingerprint(&key)?, key, arn: Some(arn), file: None };
         let pin = pin(&stack.environment);
-        match pin.exists() {
-            true => in_kms.compared(Self::read(&pin)?),
-            false => Ok(in_kms),
-        }
+        if pin.exists() { in_kms.compared(Self::read(&pin)?) } else { Ok(in_kms) }
     }
 
     fn read(path: &Path) -> Outcome<Self> {
@@ -90,7 +87,7 @@ impl Known {
         self.arn.as_deref().and_then(|arn| arn.split(':').nth(4))
     }
 
-    /// One line for a person.
+    /// Describes the key in one line.
     pub fn describe(&self) -> String {
         let fingerprint = format!("key: SHA-256 {}", self.fingerprint);
         let file = self.file.as_deref().map(|file| file.display().to_string());
@@ -108,7 +105,7 @@ impl Known {
         }
     }
 
-    /// One line for a person, once it is written to `path`.
+    /// Describes the key in one line, once it is written to `path`.
     pub fn describe_pinned(&self, path: &Path) -> String {
         let (account, arn) = (self.account().unwrap_or_default(), self.arn.as_deref());
         format!(
@@ -134,7 +131,7 @@ pub fn pin(environment: &str) -> PathBuf {
     Path::new("infra/config").join(environment).join("signing-key.pem")
 }
 
-/// A P-256 key, as KMS gives it: DER, SubjectPublicKeyInfo.
+/// Reads a P-256 key as KMS gives it: DER, SubjectPublicKeyInfo.
 fn key_of(der: &[u8]) -> Result<VerifyingKey, Fault> {
     VerifyingKey::from_public_key_der(der).map_err(|_| {
         Fault::internal("kms:GetPublicKey: the signing key is not an ECDSA key on P-256")
@@ -164,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_kms_that_is_not_the_pinned_one_is_told_with_both_fingerprints() {
+    fn a_key_in_kms_that_is_not_the_pinned_one_is_reported_with_both_fingerprints() {
         let same = known(Some(ARN), None, 7).compared(known(None, Some("pin.pem"), 7)).unwrap();
         assert!(same.describe().ends_with("of the account 123456789012 (arn:aws:kms:us-east-1:123456789012:key/1234), as pinned in pin.pem"));
         let (ours, theirs) = (known(None, Some("pin.pem"), 7), known(Some(ARN), None, 8));

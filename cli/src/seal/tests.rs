@@ -90,18 +90,18 @@ async fn every_flipped_byte_is_found_and_named() {
 async fn a_changed_manifest_is_found_whether_or_not_it_can_be_read() {
     let store = sealed();
     flip(&store, &run(1).manifest_key());
-    let told = faults(&store, 1).await;
+    let found = faults(&store, 1).await;
     assert!(
-        told[0].contains("is not this key's signature")
-            && told[1].contains("is not what this version writes"),
-        "{told:?}"
+        found[0].contains("is not this key's signature")
+            && found[1].contains("is not what this version writes"),
+        "{found:?}"
     );
     let store = sealed();
     let body = String::from_utf8(store.objects.borrow()[&run(1).manifest_key()].clone()).unwrap();
     put(&store, run(1).manifest_key(), &body.replace("SUCCEEDED", "FAILED"));
-    let told = faults(&store, 1).await;
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("is not this key's signature"), "{told:?}");
+    let found = faults(&store, 1).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("is not this key's signature"), "{found:?}");
 }
 
 #[tokio::test]
@@ -110,12 +110,12 @@ async fn missing_and_added_artifacts_are_found() {
     store.objects.borrow_mut().remove(&run(1).plan_key());
     put(&store, run(1).step_key("planted", None), "{}");
     put(&store, format!("{}manifest-1.json.bak", run(1).prefix()), "{}");
-    let told = faults(&store, 1).await;
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told[0].ends_with("plan.json: is missing"));
-    assert!(told[1].ends_with("manifest-1.json.bak: is in no signed manifest of any attempt"));
+    let found = faults(&store, 1).await;
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].ends_with("plan.json: is missing"));
+    assert!(found[1].ends_with("manifest-1.json.bak: is in no signed manifest of any attempt"));
     assert!(
-        told[2].ends_with("steps/planted.answer.json: is in no signed manifest of any attempt")
+        found[2].ends_with("steps/planted.answer.json: is in no signed manifest of any attempt")
     );
 }
 
@@ -140,8 +140,8 @@ async fn a_signed_manifest_of_another_run_proves_nothing() {
         .borrow_mut()
         .insert(run(1).signature_key(), signature.to_der().as_bytes().to_vec());
     store.objects.borrow_mut().insert(run(1).manifest_key(), bytes);
-    let told = faults(&store, 1).await;
-    assert!(told[0].contains("its run_id is explain-"), "{told:?}");
+    let found = faults(&store, 1).await;
+    assert!(found[0].contains("its run_id is explain-"), "{found:?}");
 }
 
 #[tokio::test]
@@ -154,9 +154,9 @@ async fn what_a_signed_later_attempt_added_is_not_stray() {
     assert_eq!(faults(&store, 1).await, [""; 0]);
     assert_eq!(faults(&store, 2).await, [""; 0]);
     flip(&store, &run(2).signature_key());
-    let told = faults(&store, 1).await;
-    assert!(told[0].contains("manifest-2.json.sig: is not this key's signature"), "{told:?}");
-    assert_eq!(told.len(), 3, "an unsigned manifest excuses nothing: {told:?}");
+    let found = faults(&store, 1).await;
+    assert!(found[0].contains("manifest-2.json.sig: is not this key's signature"), "{found:?}");
+    assert_eq!(found.len(), 3, "an unsigned manifest excuses nothing: {found:?}");
 }
 
 /// Attackers may hide objects as failures of a later attempt, or as manifests of attempts that never were.
@@ -176,7 +176,7 @@ async fn what_was_added_in_the_name_of_another_attempt_is_found() {
         let body = store.objects.borrow_mut().remove(&from).unwrap();
         store.objects.borrow_mut().insert(to, body);
     }
-    let told = faults(&store, 1).await;
+    let found = faults(&store, 1).await;
     for part in [
         "failures/7/answer.failure.json: is in no signed manifest",
         "manifest-9.json.sig: there is no signature",
@@ -184,7 +184,7 @@ async fn what_was_added_in_the_name_of_another_attempt_is_found() {
         "manifest-01.json: is in no signed manifest",
         "manifest-2.json: its run_id is explain-",
     ] {
-        assert!(told.iter().any(|fault| fault.contains(part)), "{part} is not in {told:#?}");
+        assert!(found.iter().any(|fault| fault.contains(part)), "{part} is not in {found:#?}");
     }
 }
 
@@ -206,7 +206,7 @@ async fn a_run_without_a_manifest_has_nothing_to_check() {
 }
 
 #[test]
-fn an_attempt_that_was_taken_away_as_a_whole_is_told() {
+fn an_attempt_that_was_taken_away_as_a_whole_is_reported() {
     let listed = [run(1).manifest_key(), run(1).signature_key()];
     assert!(taken_away(&run(1), [1].into_iter(), &listed).is_empty());
     let gone = taken_away(&run(1), [1, 2].into_iter(), &listed);

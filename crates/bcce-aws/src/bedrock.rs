@@ -2,7 +2,7 @@
 //! more than a second, and moving on is the router's business.
 
 mod errors; // what the SDK reports -> what the domain calls it
-mod heard; // the events of a stream, put together
+mod stream; // the events of a stream, put together
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,16 +22,14 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use bcce_core::base::error::ErrorName;
-use bcce_core::call::model::{
-    Blame, CallFailure, CallLimits, CallReport, Limit, ModelAnswer, ModelCall,
-};
+use bcce_core::call::model::{Blame, CallFailure, CallReport, Limit, ModelAnswer, ModelCall};
 use bcce_core::call::parameters::Parameters;
 use bcce_core::config::template::{CacheTtl as Lasts, Thinking};
 use bcce_core::ports::CallModel;
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use heard::Heard;
+use stream::StreamedAnswer;
 
 /// A region that does not take a connection within this time is not there.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -67,22 +65,26 @@ impl Bedrock {
         Client::from_conf(config.build())
     }
 
-    async fn listen(&self, call: &ModelCall<'_>, heard: &mut Heard) -> Result<(), CallFailure> {
+    async fn receive(
+        &self,
+        call: &ModelCall<'_>,
+        answer: &mut StreamedAnswer,
+    ) -> Result<(), CallFailure> {
         let request = request(&self.client(&call.target.region), call)?;
         let sent = timeout(call.limits.first_token, request.send()).await;
-        let answer =
+        let response =
             sent.map_err(|_| silent("no answer", Limit::FirstToken, call.limits.first_token))?;
-        let mut stream = answer
-            .map_err(|error| errors::refused(&error, heard, OffsetDateTime::now_utc()))?
+        let mut stream = response
+            .map_err(|error| errors::refused(&error, answer, OffsetDateTime::now_utc()))?
             .stream;
-        heard.accepted();
+        answer.accepted();
         loop {
-            let (limit, patience) = heard.patience(&call.limits);
+            let (limit, patience) = answer.patience(&call.limits);
             match timeout(patience, stream.recv()).await {
-                Ok(Ok(Some(event))) => heard.take(event),
-                Ok(Ok(None)) => return heard.end(),
+                Ok(Ok(Some(event))) => answer.take(event),
+                Ok(Ok(None)) => return answer.end(),
                 // The answer is whole; what broke off was its accounting.
-                _ if heard.is_whole() => return Ok(()),
+                _ if answer.is_whole() => return Ok(()),
                 Ok(Err(error)) => {
                     return Err(errors::broken_off(&error, OffsetDateTime::now_utc()));
                 }
@@ -95,29 +97,29 @@ impl Bedrock {
 impl CallModel for Bedrock {
     async fn call(&self, call: &ModelCall<'_>) -> CallReport {
         let started = Instant::now();
-        let mut heard = Heard::new(started);
-        let whole = timeout(call.limits.attempt, self.listen(call, &mut heard)).await;
+        let mut answer = StreamedAnswer::new(started);
+        let whole = timeout(call.limits.attempt, self.receive(call, &mut answer)).await;
         let result = match whole {
             Ok(result) => result,
-            Err(_) if heard.is_whole() => Ok(()),
+            Err(_) if answer.is_whole() => Ok(()),
             Err(_) => Err(silent("no end of the answer", Limit::Attempt, call.limits.attempt)),
         };
         CallReport {
             latency: started.elapsed(),
-            first_token: heard.first_token,
-            usage: heard.usage,
-            served: heard.served,
+            first_token: answer.first_token,
+            usage: answer.usage,
+            served: answer.served,
             result: result.map(|()| ModelAnswer {
-                text: heard.text,
-                stop_reason: heard.stop_reason,
-                thought: heard.thought,
+                text: answer.text,
+                stop_reason: answer.stop_reason,
+                thought: answer.thought,
             }),
         }
     }
 }
 
-/// The route's limits are the only ones. What is not disabled here is taken over from the configuration of
-/// the other clients, whose calls take seconds.
+/// Returns time limits that leave the route's as the only ones. What is not disabled here would be taken over from the
+/// configuration of the other clients, whose calls take seconds.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT)
@@ -160,8 +162,8 @@ fn request(
         .set_request_metadata(Some(call.metadata.clone().into_iter().collect())))
 }
 
-/// The system prompt, and where the cached part ends: behind the text that each run has, before the notice that
-/// differs from run to run.
+/// Returns the system prompt with the end of its cached part: after the text that all runs share, before the notice
+/// that differs from run to run.
 fn system(call: &ModelCall<'_>) -> Result<Option<Vec<SystemContentBlock>>, CallFailure> {
     let mut blocks = Vec::new();
     if let Some(text) = &call.prompt.system {
@@ -215,7 +217,7 @@ fn output(call: &ModelCall<'_>) -> Result<Option<OutputConfig>, CallFailure> {
     Ok(Some(output.set_text_format(format.transpose()?).build()))
 }
 
-/// Converse has no field of its own for thinking: the model's own parameter is passed through.
+/// Returns the model's own parameter for thinking. Converse has no field of its own for it.
 fn thinking(wanted: Thinking) -> Document {
     let object = |name: &str, value| Document::Object([(name.to_owned(), value)].into());
     object("thinking", object("type", Document::String(wanted.kind().to_owned())))
@@ -224,7 +226,7 @@ fn thinking(wanted: Thinking) -> Document {
 fn guardrail(call: &ModelCall<'_>) -> Result<Option<GuardrailStreamConfiguration>, CallFailure> {
     let Some(guardrail) = &call.target.guardrail else { return Ok(None) };
     let config = GuardrailStreamConfiguration::builder().guardrail_identifier(&guardrail.id);
-    // The trace tells which guardrails were applied. What it quotes of the texts is not kept.
+    // The trace says which guardrails were applied. What it quotes of the texts is not stored.
     let config = config.guardrail_version(&guardrail.version).trace(GuardrailTrace::Enabled);
     Ok(Some(config.build()))
 }
@@ -232,17 +234,4 @@ fn guardrail(call: &ModelCall<'_>) -> Result<Option<GuardrailStreamConfiguration
 fn unbuilt(error: &aws_smithy_types::error::operation::BuildError) -> CallFailure {
     let (name, blame) = (ErrorName::Internal, Blame::Request);
     CallFailure { name, message: error.to_string(), advice: None, retry_after_s: None, blame }
-}
-
-impl Heard {
-    /// How long the next event may take: the first token has a limit of its own, reasoning counts.
-    fn patience(&self, limits: &CallLimits) -> (Limit, Duration) {
-        match self.first_token {
-            None => {
-                let left = limits.first_token.saturating_sub(self.started.elapsed());
-                (Limit::FirstToken, left)
-            }
-            Some(_) => (Limit::Stall, limits.stall),
-        }
-    }
 }

@@ -21,16 +21,16 @@ use time::OffsetDateTime;
 
 use crate::fault::internal;
 
-/// What trying again does not change.
+/// Errors that a repeated call would get again.
 const REFUSALS: [&str; 4] = [
     "AccessDeniedException",
     "ResourceNotFoundException",
     "ServiceQuotaExceededException",
     "ValidationException",
 ];
-/// There is a job of that name or token already, or the job is in no state for that.
+/// A job of that name or token exists already, or the job's state does not allow the call.
 const CONFLICT: &str = "ConflictException";
-/// What the service says of a job that cannot be stopped: it is over, or not so far yet.
+/// Errors of a job that cannot be stopped: it is over, or has not begun.
 const NOT_STOPPED: [&str; 2] = [CONFLICT, "ValidationException"];
 
 /// The jobs of the stack's own region.
@@ -142,7 +142,7 @@ fn output(job: &NewJob<'_>) -> Result<ModelInvocationJobOutputDataConfig, BuildE
     Ok(ModelInvocationJobOutputDataConfig::S3OutputDataConfig(s3))
 }
 
-/// A tag that the service does not take would cost the whole job, so it is left out.
+/// Returns the tags that the service takes. Any other one would fail the whole job, so it is left out.
 fn tags(job: &NewJob<'_>) -> Result<Vec<Tag>, BuildError> {
     let taken = |text: &str, most: usize| {
         let sign = |c: char| c.is_ascii_whitespace() || "._:/=+@-".contains(c);
@@ -156,7 +156,7 @@ fn unbuilt(error: BuildError) -> Fault {
     Fault::internal(error.to_string())
 }
 
-/// The service's words, where it would say them again.
+/// Returns the service's message if a repeated call would get it again.
 fn refusal<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<String> {
     let code = error.code().filter(|code| REFUSALS.contains(code))?;
     let message = error.message().unwrap_or("no reason given");
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_would_be_refused_again_is_told_and_the_rest_is_tried_again() {
+    async fn a_final_refusal_is_reported_and_other_errors_are_tried_again() {
         for code in REFUSALS {
             let because = format!("{code}: no");
             assert_eq!(start(refused_with(code)).await, Ok(JobStart::Refused { because }));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_tells_how_far_it_is() {
+    async fn a_job_says_how_far_it_is() {
         let rule = mock!(Client::get_model_invocation_job)
             .match_requests(|get| get.job_identifier() == Some(ARN))
             .then_output(|| {

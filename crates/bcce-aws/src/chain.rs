@@ -5,6 +5,8 @@ use aws_types::SdkConfig;
 
 use crate::environment::StartError;
 
+/// Returns what the command's clients are made from.
+///
 /// # Errors
 /// The trust store cannot be read, or no region is configured.
 pub async fn sdk_config() -> Result<SdkConfig, StartError> {

@@ -4,7 +4,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bcce_core::base::error::Fault;
 
-/// `what` names the operation and the resource, e.g. `s3:PutObject runs/…`.
+/// Returns the fault of an operation that failed. `what` names the operation and the resource, e.g. `s3:PutObject runs/…`.
 pub(crate) fn internal<E, R>(what: &str, error: &SdkError<E, R>) -> Fault
 where
     E: ProvideErrorMetadata,

@@ -1,12 +1,11 @@
-//! The ledger's part about targets and calls: breakers, latencies, warm prompt caches, what was begun. Keys are described in
-//! `bcce_core::ledger`. Its limits are short: who asks decides without it rather than wait.
+//! The ledger's part about targets and calls: breakers, latencies, warm prompt caches, and the log of calls. Keys are
+//! described in `bcce_core::ledger`. Its time limits are short, because its callers decide without it rather than wait.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -24,23 +23,23 @@ use bcce_core::run::call_log::LoggedCall;
 use bcce_core::run::ids::{RunRef, StepRef};
 use time::OffsetDateTime;
 
+use crate::dynamodb::conditional::Written;
+use crate::dynamodb::item::{Item, key, number, number_of, text, text_of};
 use crate::fault::internal;
 
-/// An operation takes milliseconds; a decision and an answer wait no longer than this for one that does not.
+/// An operation takes milliseconds. A decision and an answer wait no longer than this for a slow one.
 const OPERATION: Duration = Duration::from_secs(2);
 const ATTEMPT: Duration = Duration::from_millis(900);
 /// A breaker that nobody has written for a day is as good as new, and so are latencies of an hour ago.
 const BREAKER_LASTS: Duration = Duration::from_secs(86_400);
 const LATENCY_LASTS: Duration = Duration::from_secs(3_600);
-/// A run takes a day at the most, and what settles it tries for three.
+/// A run takes a day at the most, and what finalizes it tries for three.
 const CALLS_LAST: Duration = Duration::from_secs(7 * 86_400);
 
 pub struct HealthTable {
     client: Client,
     table: String,
 }
-
-type Item = HashMap<String, AttributeValue>;
 
 impl HealthTable {
     pub fn new(config: &SdkConfig, table: &str) -> Self {
@@ -56,7 +55,7 @@ impl HealthTable {
         Self { client: Client::from_conf(config), table: table.to_owned() }
     }
 
-    /// The items of keys, in no order, consistently: a breaker that opened a moment ago is open.
+    /// Reads the items of keys, in no order, consistently: a breaker that opened a moment ago is open.
     async fn items(&self, keys: &[(String, String)]) -> Result<Vec<Item>, Fault> {
         let mut request = KeysAndAttributes::builder().consistent_read(true);
         // A batch takes no key twice.
@@ -84,7 +83,7 @@ impl ReadBreakers for HealthTable {
         let kept = |(pk, _): &(String, String)| {
             found
                 .iter()
-                .find(|item| string(item, "pk") == Some(pk))
+                .find(|item| text_of(item, "pk") == Some(pk))
                 .map_or(Ok(StoredBreaker::default()), kept)
         };
         items.iter().map(kept).collect()
@@ -109,13 +108,8 @@ impl WriteBreaker for HealthTable {
             .item("expires_at", number((now + BREAKER_LASTS).unix_timestamp()))
             .condition_expression("attribute_not_exists(pk) OR revision = :read")
             .expression_attribute_values(":read", number(read.revision));
-        match Box::pin(put.send()).await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(internal("dynamodb:PutItem breaker", &error)),
-            },
-        }
+        let written = Written::of("dynamodb:PutItem breaker", Box::pin(put.send()).await)?;
+        Ok(written.is_done())
     }
 }
 
@@ -127,7 +121,7 @@ impl ReadLatencies for HealthTable {
         let found = self.items(&keys.iter().flat_map(slots).collect::<Vec<_>>()).await?;
         let of = |key: &String| {
             let mut sum = Histogram::default();
-            let is_its = |item: &&Item| string(item, "pk") == Some(&target_pk(key));
+            let is_its = |item: &&Item| text_of(item, "pk") == Some(&target_pk(key));
             found.iter().filter(is_its).for_each(|item| sum.merge(&histogram(item)));
             sum
         };
@@ -156,17 +150,17 @@ impl CountLatency for HealthTable {
 }
 
 impl LogCall for HealthTable {
-    /// Into a set, so that a try whose answer was lost adds nothing.
+    /// Adds the call to a set, so that a repeated request adds nothing.
     async fn log_call(&self, run: &RunRef, step: &StepRef, call: &LoggedCall) -> Result<(), Fault> {
         let (pk, sk) = (calls_pk(&run.run_id, run.attempt_no), calls_sk(&step.step, step.item));
-        let begun = serde_json::to_string(call);
-        let begun = begun.map_err(|error| Fault::internal(error.to_string()))?;
+        let logged = serde_json::to_string(call);
+        let logged = logged.map_err(|error| Fault::internal(error.to_string()))?;
         let until = call.started_at + CALLS_LAST;
         let update = self.client.update_item().table_name(&self.table);
         let update = update
             .set_key(Some(key(&pk, &sk)))
-            .update_expression("ADD begun :call SET expires_at = :until")
-            .expression_attribute_values(":call", AttributeValue::Ss(vec![begun]))
+            .update_expression("ADD logged_calls :call SET expires_at = :until")
+            .expression_attribute_values(":call", AttributeValue::Ss(vec![logged]))
             .expression_attribute_values(":until", number(until.unix_timestamp()));
         let sent = Box::pin(update.send()).await;
         sent.map(drop).map_err(|error| internal("dynamodb:UpdateItem calls", &error))
@@ -198,22 +192,20 @@ impl NoteCache for HealthTable {
     }
 }
 
-/// `None` of a field would make an open breaker a closed one, so what cannot be read is a fault.
+/// Reads a breaker. A field that is missing would make an open breaker a closed one, so it is a fault.
 fn kept(item: &Item) -> Result<StoredBreaker, Fault> {
     let unreadable = || Fault::internal("a breaker of the ledger cannot be read");
-    let breaker = string(item, "breaker").ok_or_else(unreadable)?;
-    let revision = item.get("revision").and_then(|n| n.as_n().ok()?.parse().ok());
+    let breaker = text_of(item, "breaker").ok_or_else(unreadable)?;
     Ok(StoredBreaker {
         breaker: serde_json::from_str(breaker).map_err(|_| unreadable())?,
-        revision: revision.ok_or_else(unreadable)?,
+        revision: number_of(item, "revision").ok_or_else(unreadable)?,
     })
 }
 
 fn histogram(item: &Item) -> Histogram {
     let mut histogram = Histogram::default();
     for bucket in 0..=BOUNDS_MS.len() {
-        let calls = item.get(&bucket_name(bucket)).and_then(|n| n.as_n().ok()?.parse().ok());
-        histogram.add(bucket, calls.unwrap_or(0));
+        histogram.add(bucket, number_of(item, &bucket_name(bucket)).unwrap_or(0));
     }
     histogram
 }
@@ -222,27 +214,11 @@ fn bucket_name(bucket: usize) -> String {
     format!("bucket_{bucket}")
 }
 
-fn key(pk: &str, sk: &str) -> Item {
-    [("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))].into()
-}
-
-fn string<'a>(item: &'a Item, name: &str) -> Option<&'a String> {
-    item.get(name).and_then(|value| value.as_s().ok())
-}
-
-fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-fn number(value: impl ToString) -> AttributeValue {
-    AttributeValue::N(value.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
-    use aws_sdk_dynamodb::operation::put_item::PutItemOutput;
+    use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
     use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
     use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
     use aws_smithy_mocks::{Rule, mock, mock_client};
@@ -332,13 +308,14 @@ mod tests {
         assert_eq!(table(&rule).count("a", 9, 3, NOW).await, Ok(()));
     }
 
-    /// A try whose answer was lost is made again.
     #[tokio::test]
-    async fn a_call_is_noted_in_a_set_under_its_run_and_step() {
+    async fn a_call_is_logged_in_a_set_under_its_run_and_step() {
         let rule = mock!(Client::update_item)
             .match_requests(|update| {
                 let values = update.expression_attribute_values().unwrap();
+                let adds = format!("ADD {} :call ", crate::dynamodb::calls::LOGGED_CALLS);
                 update.key().unwrap()["sk"] == text("part#3")
+                    && update.update_expression().is_some_and(|does| does.starts_with(&adds))
                     && update.key().unwrap()["pk"].as_s().is_ok_and(|pk| pk.starts_with("calls#w-"))
                     && values[":call"].as_ss().is_ok_and(|calls| calls.len() == 1)
             })

@@ -19,6 +19,8 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 /// over for nothing, and a new connection costs a millisecond of CPU.
 const IDLE: Duration = Duration::from_secs(15);
 
+/// Returns the client of every service.
+///
 /// # Errors
 /// `AWS_CA_BUNDLE` cannot be read, or has no certificate.
 pub fn client() -> Result<SharedHttpClient, StartError> {

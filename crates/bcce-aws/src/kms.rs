@@ -20,7 +20,7 @@ impl SigningKey {
         Self { client: Client::new(config), arn: arn.to_owned() }
     }
 
-    /// The public key, DER-encoded (SubjectPublicKeyInfo).
+    /// Reads the public key, DER-encoded (SubjectPublicKeyInfo).
     pub async fn public_key(&self) -> Result<Vec<u8>, Fault> {
         let got = self.client.get_public_key().key_id(&self.arn).send().await;
         let got = got.map_err(|error| internal("kms:GetPublicKey", &error))?;

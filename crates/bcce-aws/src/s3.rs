@@ -29,7 +29,7 @@ pub use upload::{Head, MAX_UPLOAD_BYTES};
 pub struct S3Store {
     client: Client,
     bucket: String,
-    /// Key that objects are encrypted under; `None` for one who only reads.
+    /// Key that objects are encrypted under. `None`: the store is only read.
     key_arn: Option<String>,
 }
 
@@ -86,7 +86,7 @@ fn status<E>(error: &SdkError<E>) -> u16 {
 
 impl PutOnce for S3Store {
     async fn put_once(&self, key: &str, run_id: &str, body: &[u8]) -> Result<Put, Fault> {
-        self.first(key, run_id, body, None).await
+        self.create(key, run_id, body, None).await
     }
 }
 
@@ -98,13 +98,13 @@ impl PutSealed for S3Store {
         body: &[u8],
         signature: &[u8],
     ) -> Result<Put, Fault> {
-        self.first(key, id, body, Some(signature)).await
+        self.create(key, id, body, Some(signature)).await
     }
 }
 
 impl S3Store {
-    /// Writes an object, and its signature as metadata, if there is none.
-    async fn first(
+    /// Writes an object, with its signature as metadata, unless its key has one.
+    async fn create(
         &self,
         key: &str,
         id: &str,

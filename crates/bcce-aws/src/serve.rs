@@ -57,7 +57,7 @@ where
         let invocation = Invocation { deadline: event.context.deadline() };
         let result = match serde_json::from_str(event.payload.get()) {
             Ok(request) => handler(request, invocation).await,
-            // The payload may hold a sender's words, so only the place is told.
+            // The payload may hold a sender's words, so only the place is reported.
             Err(error) => Err(Fault::internal(format!(
                 "the event is not what this function takes: line {}, column {}",
                 error.line(),
@@ -76,7 +76,7 @@ where
     lambda_runtime::run(service).await.map_err(|error| StartError::Runtime(error.to_string()))
 }
 
-/// JSON lines. The SDK's own events are left out: at debug level they show bodies.
+/// Writes the log as JSON lines. The SDK's own events are left out: at debug level they show bodies.
 fn log_to_stderr() {
     let ours = tracing_subscriber::filter::FilterFn::new(|metadata| {
         *metadata.level() <= tracing::Level::INFO && !metadata.target().starts_with("aws_")

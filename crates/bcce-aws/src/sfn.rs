@@ -53,8 +53,8 @@ impl StateMachine {
     /// `stopDate` it is not over.
     pub async fn end(&self, name: &str) -> Result<Option<Value>, Fault> {
         let arn = self.execution_arn(name);
-        let told = match self.client.describe_execution().execution_arn(&arn).send().await {
-            Ok(told) => told,
+        let execution = match self.client.describe_execution().execution_arn(&arn).send().await {
+            Ok(execution) => execution,
             Err(error) if error.code() == Some("ExecutionDoesNotExist") => return Ok(None),
             Err(error) => {
                 return Err(internal(&format!("states:DescribeExecution {name}"), &error));
@@ -62,14 +62,14 @@ impl StateMachine {
         };
         let mut detail = json!({
             "executionArn": arn,
-            "status": told.status().as_str(),
-            "input": told.input(),
-            "startDate": told.start_date().to_millis().ok(),
+            "status": execution.status().as_str(),
+            "input": execution.input(),
+            "startDate": execution.start_date().to_millis().ok(),
         });
         let optional = [
-            ("stopDate", told.stop_date().and_then(|at| at.to_millis().ok()).map(Value::from)),
-            ("error", told.error().map(Value::from)),
-            ("cause", told.cause().map(Value::from)),
+            ("stopDate", execution.stop_date().and_then(|at| at.to_millis().ok()).map(Value::from)),
+            ("error", execution.error().map(Value::from)),
+            ("cause", execution.cause().map(Value::from)),
         ];
         for (name, value) in optional {
             if let Some(value) = value {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_is_told_as_eventbridge_tells_it() {
+    async fn an_end_is_described_as_by_eventbridge() {
         let rule = mock!(Client::describe_execution).then_output(|| {
             let at = aws_smithy_types::DateTime::from_millis;
             DescribeExecutionOutput::builder()

@@ -30,7 +30,7 @@ impl Queues {
         Self { client: Lazily::new(config, Client::new) }
     }
 
-    /// Returns the message id.
+    /// Sends a message. Returns its id.
     pub async fn send(&self, queue_url: &str, body: &str) -> Result<String, Fault> {
         let sent =
             self.client.get().send_message().queue_url(queue_url).message_body(body).send().await;
@@ -69,7 +69,7 @@ impl Queues {
         send.send().await.map(|_| ()).map_err(|error| internal(&what, &error))
     }
 
-    /// Messages that wait in a queue, and those being worked on; both as SQS guesses them.
+    /// Returns how many messages wait in a queue, and how many are being worked on. Both are SQS's estimates.
     pub async fn waiting(&self, queue_url: &str) -> Result<(u64, u64), Fault> {
         count(self.client.get(), queue_url).await
     }
@@ -97,7 +97,7 @@ fn attribute(value: &str) -> Result<MessageAttributeValue, Fault> {
     attribute.build().map_err(|e| Fault::internal(e.to_string()))
 }
 
-/// The inboxes, for somebody who waits for an answer.
+/// The inboxes, for a caller who waits for an answer.
 pub struct Inboxes {
     client: Client,
     queue_url: String,
@@ -121,7 +121,7 @@ impl SendRequest for Inboxes {
             Err(error) => error,
         };
         match error.as_service_error() {
-            // By their kinds: the codes have an older spelling, which the service still sends beside.
+            // By their kinds: the codes have an older spelling, which the service still sends as well.
             Some(known) if known.is_request_throttled() || known.is_kms_throttled() => {
                 Ok(Sent::Throttled)
             }
@@ -205,7 +205,7 @@ impl SendAgain for Queues {
     }
 }
 
-/// The event tells a queue's ARN, the API wants its URL. The host in it is not used: requests go to
+/// Returns a queue's URL. The event has its ARN, the API wants its URL. The host in the URL is not used: requests go to
 /// the client's own endpoint.
 fn queue_url(arn: &str) -> Option<String> {
     let mut parts = arn.split(':').skip(1);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_inbox_that_is_throttled_or_missing_is_told_from_a_fault() {
+    async fn a_throttled_or_missing_inbox_is_no_fault() {
         // As SQS says it: the older spelling of the code is the one that arrives.
         let old = ErrorMetadata::builder().code("KMS.ThrottlingException").build();
         let kms = KmsThrottled::builder().meta(old).build();

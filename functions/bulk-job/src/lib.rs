@@ -6,7 +6,7 @@ mod tests;
 
 use bcce_aws::{StartError, optional_variable, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::json::to_json;
 use bcce_core::batch::StoredBatch;
 use bcce_core::batch::bulk::{
     JobRecord, JobStart, JobStatus, JobsRecord, NewJob, NextLook, Rendered, job_name, job_of,
@@ -14,6 +14,7 @@ use bcce_core::batch::bulk::{
 };
 use bcce_core::batch::manifest::{BulkMode, Opened};
 use bcce_core::batch::reference::{BatchRef, BatchRun};
+use bcce_core::io::objects;
 use bcce_core::ports::{Clock, FindJob, GetObject, PutObject, ReadJob, StartJob, StopJob};
 use bcce_core::run::ending::ExecutionStatus;
 use futures::{StreamExt, TryStreamExt};
@@ -84,33 +85,29 @@ where
     C: Clock,
 {
     let (batch, now) = (&request.batch, ports.clock.now());
-    let opened: Opened = ports.read(&batch.opened_key()).await?;
+    let opened: Opened = objects::read(&ports.store, &batch.opened_key()).await?;
     let bulk = opened.bulk.clone().ok_or_else(|| Fault::internal("the batch is not in bulk"))?;
-    let key = batch.jobs_key();
-    let mut jobs = match ports.store.get(&key).await? {
-        Some(body) => parse(&key, &body)?,
-        None => JobsRecord::started(now),
-    };
+    let known = objects::find(&ports.store, &batch.jobs_key()).await?;
+    let mut jobs = known.unwrap_or_else(|| JobsRecord::started(now));
     let is_open = request.ended.is_none() && now < bulk.cut_off;
     // What fails for one job must not keep the others from being looked at and stopped.
-    let made = match is_open {
-        true => ports.start(config, batch, &opened, &bulk, &mut jobs).await,
-        false => ports.close(config, batch, &opened, &mut jobs, request.ended, now).await,
+    let made = if is_open {
+        ports.start(config, batch, &opened, &bulk, &mut jobs).await
+    } else {
+        ports.close(config, batch, &opened, &mut jobs, request.ended, now).await
     };
     let looked = ports.look(&mut jobs).await;
-    let stopped = match is_open {
-        true => Ok(()),
-        false => ports.stop(&jobs).await,
-    };
+    let stopped = if is_open { Ok(()) } else { ports.stop(&jobs).await };
     ports.note(batch, &jobs).await?;
     made.and(looked).and(stopped)?;
     match jobs.next_look(bulk.cut_off, now) {
         NextLook::Wait(wait_s) => Ok(Response::Waiting { wait_s }),
         NextLook::Over => {
             let (batch_id, because) = (&batch.batch_id, jobs.because());
-            match because.is_empty() {
-                true => tracing::info!(batch_id, "the jobs of the batch are over"),
-                false => tracing::warn!(batch_id, ?because, "records of the batch run on demand"),
+            if because.is_empty() {
+                tracing::info!(batch_id, "the jobs of the batch are over");
+            } else {
+                tracing::warn!(batch_id, ?because, "records of the batch run on demand");
             }
             Ok(Response::Over { because })
         }
@@ -122,17 +119,13 @@ where
     S: GetObject + PutObject,
     J: StartJob + FindJob + ReadJob + StopJob,
 {
-    async fn read<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<T, Fault> {
-        let body = self.store.get(key).await?;
-        parse(key, &body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?)
-    }
-
     async fn note(&self, batch: &BatchRef, jobs: &JobsRecord) -> Result<(), Fault> {
         self.store.put(&batch.jobs_key(), &batch.batch_id, to_json(jobs)?).await
     }
 
-    /// Those that have not been. Each is noted before: nobody else could know of one whose start was not noted after it.
-    /// One that may have been started is looked for first; a start of the same name is the same job as well.
+    /// Starts the jobs that are due. Each is recorded before its start: otherwise nobody would know of a job whose start
+    /// was not recorded afterwards. A job that may have been started is looked for first; a start under the same name is
+    /// the same job as well.
     async fn start(
         &self,
         config: &Config,
@@ -145,7 +138,7 @@ where
         if due.is_empty() {
             return Ok(());
         }
-        let stored: StoredBatch = self.read(&batch.request_key()).await?;
+        let stored: StoredBatch = objects::read(&self.store, &batch.request_key()).await?;
         for job in due {
             let given = self.given(batch, opened.parts, job).await?;
             if let Some(why) = JobRecord::too_few(given) {
@@ -181,8 +174,8 @@ where
         Ok(())
     }
 
-    /// No job is started any more. A call that broke off may have started some that are not on record, and one whose
-    /// execution was ended may still do so: these are looked for by their names.
+    /// Closes the jobs that are due, since no job is started any more. A call that broke off may have started some that
+    /// are not on record, and one whose execution was ended may still do so: these are looked for by their names.
     async fn close(
         &self,
         config: &Config,
@@ -200,9 +193,10 @@ where
                 continue;
             }
             let may_be_there = ended.is_some() || jobs.job(job).is_some();
-            let found = match may_be_there {
-                true => self.jobs.find_job(&job_name(&config.bucket, batch, job)).await?,
-                false => None,
+            let found = if may_be_there {
+                self.jobs.find_job(&job_name(&config.bucket, batch, job)).await?
+            } else {
+                None
             };
             jobs.put(match found {
                 Some(arn) => JobRecord::started(job, arn, given),
@@ -213,14 +207,13 @@ where
         Ok(())
     }
 
-    /// Records of a job.
+    /// Counts the records of a job.
     async fn given(&self, batch: &BatchRef, parts: u32, job: u32) -> Result<u64, Fault> {
         let its = (1..=parts).filter(|part| job_of(*part, parts) == job);
         let read = its.map(|part| async move {
-            let key = batch.rendered_key(part);
+            let found = objects::find::<Rendered>(&self.store, &batch.rendered_key(part)).await?;
             // A part that could not be rendered has none.
-            let Some(body) = self.store.get(&key).await? else { return Ok(0) };
-            parse::<Rendered>(&key, &body).map(|rendered| rendered.records)
+            Ok(found.map_or(0, |rendered| rendered.records))
         });
         let read = futures::stream::iter(read).buffer_unordered(AT_A_TIME);
         read.try_fold(0, |sum, records| async move { Ok(sum + records) }).await
@@ -238,7 +231,8 @@ where
         all
     }
 
-    /// Again and again: there are moments in which the service stops none.
+    /// Stops the jobs that are at work. It is called again and again, because the service may refuse to stop a job for a
+    /// while.
     async fn stop(&self, jobs: &JobsRecord) -> Result<(), Fault> {
         let at_work = |job: &&JobRecord| !job.is_over() && job.status != Some(JobStatus::Stopping);
         let mut all = Ok(());
@@ -249,7 +243,7 @@ where
     }
 }
 
-/// Jobs of which nobody knows whether they were started.
+/// Returns the jobs of which nobody knows whether they were started.
 fn due(opened: &Opened, jobs: &JobsRecord) -> Vec<u32> {
     let is_due = |job: &u32| jobs.job(*job).is_none_or(|record| record.is_starting);
     (1..=jobs_of(opened.parts)).filter(is_due).collect()

@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::json::to_json;
 use bcce_core::batch::bulk::{JobsRecord, Leftovers, TakenPart, Verdict, job_of};
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::reference::{BatchRef, BatchRun};
+use bcce_core::io::objects;
 use bcce_core::ports::{GetObject, GetRange, PutObject};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -67,15 +68,17 @@ pub enum Response {
 
 /// # Errors
 /// `Bcce.Internal`; a retry does it all again.
-pub async fn handle<S>(ports: &Ports<S>, request: Request) -> Result<Response, Fault>
+pub async fn handle<S>(ports: &Ports<S>, _: &Config, request: Request) -> Result<Response, Fault>
 where
     S: GetObject + GetRange + PutObject,
 {
     let batch = &request.batch.reference;
-    let opened: Opened = ports.read(&batch.opened_key()).await?;
-    let parts = ports.taken(batch, opened.parts).await?;
+    let opened: Opened = objects::read(&ports.store, &batch.opened_key()).await?;
+    // Boxed, as below: the compiler lays out a future with all that it waits for, and does so only so deep.
+    let parts = Box::pin(ports.taken(batch, opened.parts)).await?;
     let is_listed = parts.values().any(|part| part.others > 0);
-    let Some(mut jobs) = ports.find::<JobsRecord>(&batch.jobs_key()).await? else {
+    let jobs = objects::find::<JobsRecord>(&ports.store, &batch.jobs_key()).await?;
+    let Some(mut jobs) = jobs else {
         // Nobody ever saw a job: all that is left is on the list of the rest.
         return Ok(rest(batch, is_listed, false));
     };
@@ -84,7 +87,7 @@ where
         parts.iter().filter(move |(part, _)| its(part))
     };
     if request.sampled {
-        ports.judge(batch, &mut jobs, opened.parts).await?;
+        Box::pin(ports.judge(batch, &mut jobs, opened.parts)).await?;
     } else {
         for job in &mut jobs.jobs {
             let its = of_job(job.job).map(|(_, part)| part);
@@ -101,7 +104,7 @@ where
             return Ok(Response::Sample { places: batch.sample_prefix() });
         }
     }
-    let records = ports.list(batch, &jobs, &parts, opened.parts).await?;
+    let records = Box::pin(ports.list(batch, &jobs, &parts, opened.parts)).await?;
     ports.note(batch, &jobs).await?;
     let held = jobs.jobs.iter().any(|job| job.held().is_some());
     Ok(rest(batch, records > 0 || is_listed, held))
@@ -112,9 +115,10 @@ fn is(leftovers: Option<&Leftovers>, verdict: Verdict) -> bool {
 }
 
 fn rest(batch: &BatchRef, is_some: bool, held: bool) -> Response {
-    match is_some {
-        true => Response::Rest { places: batch.rest_prefix(), held },
-        false => Response::Nothing { held },
+    if is_some {
+        Response::Rest { places: batch.rest_prefix(), held }
+    } else {
+        Response::Nothing { held }
     }
 }
 
@@ -122,19 +126,10 @@ impl<S> Ports<S>
 where
     S: GetObject + PutObject,
 {
-    async fn find<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Fault> {
-        self.store.get(key).await?.map(|body| parse(key, &body)).transpose()
-    }
-
-    async fn read<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<T, Fault> {
-        let found = self.find(key).await?;
-        found.ok_or_else(|| Fault::internal(format!("{key} is missing")))
-    }
-
     /// Reads what came of each part in its job. One that could not be taken has nothing, and nothing of it runs.
     async fn taken(&self, batch: &BatchRef, parts: u32) -> Result<BTreeMap<u32, TakenPart>, Fault> {
         let read = (1..=parts).map(|part| async move {
-            let taken: Option<TakenPart> = self.find(&batch.taken_key(part)).await?;
+            let taken = objects::find::<TakenPart>(&self.store, &batch.taken_key(part)).await?;
             Ok::<_, Fault>(taken.map(|taken| (part, taken)))
         });
         let read = futures::stream::iter(read).buffer_unordered(AT_A_TIME);

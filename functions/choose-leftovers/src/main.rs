@@ -7,6 +7,6 @@ fn main() -> Result<(), StartError> {
         let config = Config::from_env()?;
         let aws = bcce_aws::sdk_config()?;
         let ports = Ports { store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)) };
-        bcce_aws::serve(|request, _| handle(&ports, request)).await
+        bcce_aws::serve(|request, _| handle(&ports, &config, request)).await
     })
 }

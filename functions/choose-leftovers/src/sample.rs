@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::{add_line, parse, parse_lines};
+use bcce_core::base::json::add_line;
 use bcce_core::batch::bulk::{JobsRecord, Sampled, Verdict, job_of};
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::batch::{Entry, bulk};
+use bcce_core::io::objects;
 use bcce_core::ports::{GetObject, GetRange, PutObject};
 use bcce_core::run::manifest::Manifest;
 use bcce_core::run::notice::RunStatus;
@@ -47,9 +48,7 @@ where
 
     /// Lists the records of a part that are no finished runs, as take-part wrote them down.
     pub(crate) async fn left(&self, batch: &BatchRef, part: u32) -> Result<Vec<Place>, Fault> {
-        let key = batch.left_key(part);
-        let body = self.store.get(&key).await?;
-        parse_lines(&key, &body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?)
+        objects::read_lines(&self.store, &batch.left_key(part)).await
     }
 
     /// Decides on the other records of each job by its sample.
@@ -83,20 +82,19 @@ where
     }
 
     pub(crate) async fn sampled(&self, batch: &BatchRef) -> Result<Vec<Place>, Fault> {
-        let key = batch.sample_key();
-        self.store.get(&key).await?.map_or_else(|| Ok(Vec::new()), |body| parse_lines(&key, &body))
+        let found = objects::find_lines(&self.store, &batch.sample_key()).await?;
+        Ok(found.unwrap_or_default())
     }
 
     /// Returns how the run of an item ended. Returns `None` if it did not, or was never started.
     async fn status(&self, batch: &BatchRef, place: &Place) -> Result<Option<RunStatus>, Fault> {
         let key = batch.part_key(place.part);
-        let line = self.store.range(&key, place.at, place.bytes).await?;
-        let line = line.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let Entry::Item(item) = parse::<Entry>(&key, &line)? else {
+        let entry = objects::read_range(&self.store, &key, place.at, place.bytes).await?;
+        let Entry::Item(item) = entry else {
             return Err(Fault::internal(format!("{key} does not have item {} there", place.n)));
         };
         let run = item.run(batch, place.attempt_no);
-        let manifest: Option<Manifest> = self.find(&run.manifest_key()).await?;
+        let manifest = objects::find::<Manifest>(&self.store, &run.manifest_key()).await?;
         Ok(manifest.map(|manifest| manifest.status))
     }
 }

@@ -66,7 +66,8 @@ fn take(ports: &Ports<MemoryStore>, part: u32, failed: u64, others: u64) {
 }
 
 fn choose(ports: &Ports<MemoryStore>, event: &str) -> Result<Response, Fault> {
-    now(handle(ports, serde_json::from_str(event).unwrap()))
+    let config = Config { bucket: "b".into(), key_arn: "k".into() };
+    now(handle(ports, &config, serde_json::from_str(event).unwrap()))
 }
 
 fn rest(held: bool) -> Response {

@@ -36,7 +36,8 @@ impl Config {
         })
     }
 
-    /// Who sent a message is told by the queue it came through, never by its body.
+    /// Returns the tenant that sent a message. It follows from the queue that the message came through, never from its
+    /// body.
     pub fn tenant_of<'a>(&self, queue_arn: &'a str) -> Result<&'a str, Fault> {
         let queue = queue_arn.rsplit(':').next().unwrap_or_default();
         match queue.strip_prefix(&self.inbox_name) {

@@ -11,43 +11,29 @@ mod config;
 mod metrics; // how many messages wait
 mod rejecting; // messages that are no request
 mod slots; // how much a tenant has under way
+mod starting; // messages that become executions
 #[cfg(test)]
 mod tests;
 mod waiting; // when a message comes again
 mod workflows; // which workflows exist
 
-use std::time::Duration;
-
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use bcce_aws::sqs::{is_plain, letters::REQUEST_ID};
-use bcce_core::base::error::{ErrorName, Fault, Problems};
-use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::error::Fault;
 use bcce_core::base::limits::MAX_ID_BYTES;
-use bcce_core::batch::StoredBatch;
-use bcce_core::batch::inbox;
-use bcce_core::batch::s3_event::is_folder;
-use bcce_core::config::documents::parameter_name;
-use bcce_core::io::objects::store_once;
 use bcce_core::ports::{
     Clock, DeadLetter, GetObject, ListParameters, ListSlots, Postpone, Publish, PutOnce,
-    ReleaseSlot, SendAgain, StartBatch, StartRun, Started, TakeSlot,
+    ReleaseSlot, SendAgain, StartBatch, StartRun, TakeSlot,
 };
-use bcce_core::run::request::{Request, StoredRequest};
-use bcce_core::run::slots::{Lane, batch_weight};
 use time::OffsetDateTime;
 
-use slots::{Claim, Taken};
 use waiting::{Because, Wait, after_a_fault, sent_at};
-use workflows::{Known, Question};
 
 pub use config::Config;
 pub use slots::Full;
 pub use workflows::Workflows;
 
-/// How far apart the clocks of Step Functions and of this function may be. No execution ends so soon after its start.
-const SKEW: Duration = Duration::from_secs(2);
-
-pub struct Ports<S, M, T, D, Q, P, L, C> {
+pub struct Ports<S, M, T, D, Q, P, L, C, F> {
     pub store: S,
     pub machine: M,
     pub batch_machine: M,
@@ -60,14 +46,15 @@ pub struct Ports<S, M, T, D, Q, P, L, C> {
     /// What this instance remembers.
     pub workflows: Workflows,
     pub full: Full,
+    /// Takes documents of metrics.
+    pub metrics: F,
 }
 
 /// # Errors
 /// None for a single message: those are in the response, and SQS delivers them again.
-pub async fn handle<S, M, T, D, Q, P, L, C>(
-    ports: &Ports<S, M, T, D, Q, P, L, C>,
+pub async fn handle<S, M, T, D, Q, P, L, C, F>(
+    ports: &Ports<S, M, T, D, Q, P, L, C, F>,
     config: &Config,
-    emit: &impl Fn(&str),
     event: SqsEvent,
 ) -> Result<SqsBatchResponse, Fault>
 where
@@ -79,6 +66,7 @@ where
     P: ListParameters,
     L: ListSlots + TakeSlot + ReleaseSlot,
     C: Clock,
+    F: Fn(&str),
 {
     let received_at = ports.clock.now();
     let handled = event.records.iter().map(|message| ports.handle(config, message, received_at));
@@ -86,7 +74,7 @@ where
     let waits = handled.iter().filter_map(|handled| handled.waits);
     metrics::of_waits(&config.environment, received_at, waits)
         .iter()
-        .for_each(|document| emit(document));
+        .for_each(|document| (ports.metrics)(document));
     let mut response = SqsBatchResponse::default();
     handled
         .into_iter()
@@ -127,7 +115,7 @@ impl Dispatched {
     }
 }
 
-impl<S, M, T, D, Q, P, L, C> Ports<S, M, T, D, Q, P, L, C>
+impl<S, M, T, D, Q, P, L, C, F> Ports<S, M, T, D, Q, P, L, C, F>
 where
     S: GetObject + PutOnce,
     M: StartRun + StartBatch,
@@ -177,147 +165,6 @@ where
                     failed: self.postpone(message, after_a_fault(message)).await,
                     waits: None,
                 }
-            }
-        }
-    }
-
-    async fn dispatch(&self, config: &Config, received: Received<'_>) -> Result<Dispatched, Fault> {
-        let Received { body, tenant, given_id, .. } = received;
-        if inbox::is_batch(body) {
-            return self.dispatch_batch(config, received).await;
-        }
-        let request = match Request::parse(body) {
-            Ok(request) => StoredRequest::new(request, tenant, given_id),
-            Err(problems) => return self.reject_unread(received, problems).await,
-        };
-        let named = (request.request_id.as_str(), request.workflow.as_str());
-        if let Some(ended) = self.without_workflow(config, received, named).await? {
-            return Ok(ended);
-        }
-        let run = request.run();
-        let holder = run.execution_name();
-        let claim = Claim {
-            lane: Lane::Runs,
-            tenant,
-            holder: &holder,
-            weight: 1,
-            limit: config.tenant_maximum_runs,
-            now: self.clock.now(),
-        };
-        if self.full.has_none_free(&claim).await {
-            return Ok(Dispatched::without_slot());
-        }
-        let key = run.request_key();
-        let stored = store_once(&self.store, &key, &run.run_id, to_json(&request)?).await?;
-        // By value: another version of this function may have written the same request otherwise.
-        if parse::<StoredRequest>(&key, &stored)? != request {
-            let cause = "id: was used before, for another request of this workflow";
-            return self
-                .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))
-                .await;
-        }
-        self.start(claim, async || self.machine.start(&run).await).await
-    }
-
-    async fn dispatch_batch(
-        &self,
-        config: &Config,
-        received: Received<'_>,
-    ) -> Result<Dispatched, Fault> {
-        let Received { body, tenant, given_id, .. } = received;
-        if is_folder(body) {
-            tracing::info!("a folder was made in the inbox of batches");
-            return Ok(Dispatched::Done);
-        }
-        let request = match inbox::parse(body) {
-            Ok(request) => StoredBatch::new(request, tenant, given_id),
-            Err(problems) => return self.reject_unread(received, problems).await,
-        };
-        let named = (request.request_id.as_str(), request.workflow.as_str());
-        if let Some(ended) = self.without_workflow(config, received, named).await? {
-            return Ok(ended);
-        }
-        let batch = request.reference();
-        let (holder, limit) = (batch.execution_name(), config.tenant_maximum_batch_items);
-        let claim = Claim {
-            lane: Lane::Batches,
-            tenant,
-            holder: &holder,
-            weight: batch_weight(request.batch.concurrency(), limit),
-            limit,
-            now: self.clock.now(),
-        };
-        if self.full.has_none_free(&claim).await {
-            return Ok(Dispatched::without_slot());
-        }
-        let (key, batch_id) = (batch.request_key(), &batch.batch_id);
-        let stored = store_once(&self.store, &key, batch_id, to_json(&request)?).await?;
-        if parse::<StoredBatch>(&key, &stored)? != request {
-            let cause = "id: was used before, for another batch of this workflow";
-            return self
-                .reject_named(received, named, Fault::new(ErrorName::InvalidRequest, cause))
-                .await;
-        }
-        self.start(claim, async || self.batch_machine.start_batch(&batch).await).await
-    }
-
-    /// Starts an execution that has a slot. It ends, and releases the slot, when its run or batch is closed.
-    async fn start(
-        &self,
-        claim: Claim<'_>,
-        start: impl AsyncFnOnce() -> Result<Started, Fault>,
-    ) -> Result<Dispatched, Fault> {
-        let taken = self.full.claim(&self.ledger, claim).await?;
-        if taken == Taken::NoneFree {
-            return Ok(Dispatched::without_slot());
-        }
-        let (execution, tenant) = (claim.holder, claim.tenant);
-        // After a fault or a throttle there may be an execution, which another delivery of the message started with the
-        // slot. So the slot stays, and serves this message when it comes again.
-        let (is_new, needs_slot) = match start().await? {
-            // An execution that is older than the slot had one of its own, and has released it.
-            Started::Running { since } if since < claim.now - SKEW => (false, taken != Taken::New),
-            Started::Running { .. } => (true, true),
-            Started::Existed => (false, taken == Taken::Unlimited),
-            Started::Throttled => {
-                return Ok(Dispatched::Waits(Wait::because(Because::Throttled)));
-            }
-        };
-        if !needs_slot {
-            self.ledger.release_slot(claim.lane, tenant, execution).await?;
-        }
-        match is_new {
-            true => tracing::info!(execution, tenant, "the execution is started"),
-            false => tracing::info!(execution, tenant, "the execution was started before"),
-        }
-        Ok(Dispatched::Done)
-    }
-
-    /// Refuses a message whose workflow does not exist, or lets it wait until that is certain. Returns `None` if the
-    /// workflow exists.
-    async fn without_workflow(
-        &self,
-        config: &Config,
-        received: Received<'_>,
-        named: (&str, &str),
-    ) -> Result<Option<Dispatched>, Fault> {
-        let Received { sent_at, received_at, .. } = received;
-        let (workflow, now) = (named.1, self.clock.now());
-        let question = Question { workflow, sent_at, received_at, now };
-        match self.workflows.look_up(&self.parameters, &config.environment, question).await {
-            Known::Yes => Ok(None),
-            Known::NotYet(at_least) => {
-                let because = Because::UnknownWorkflow;
-                Ok(Some(Dispatched::Waits(Wait { because, at_least })))
-            }
-            Known::No => {
-                let parameter =
-                    parameter_name(&config.environment, &format!("workflows/{workflow}"));
-                let cause = format!(
-                    "there is no workflow {workflow}: the SSM parameter {parameter} is missing"
-                );
-                let reason = Problems::one("workflow", cause).into();
-                self.reject_named(received, named, reason).await.map(Some)
             }
         }
     }

@@ -23,8 +23,8 @@ fn main() -> Result<(), StartError> {
             clock: SystemClock,
             workflows: Workflows::default(),
             full: Full::default(),
+            metrics: |document: &str| println!("{document}"),
         };
-        let emit = |document: &str| println!("{document}");
-        bcce_aws::serve(|event, _| handle(&ports, &config, &emit, event)).await
+        bcce_aws::serve(|event, _| handle(&ports, &config, event)).await
     })
 }

@@ -15,7 +15,7 @@ struct Rejected<'a> {
     reason: Fault,
 }
 
-impl<S, M, T, D, Q, P, L, C> Ports<S, M, T, D, Q, P, L, C>
+impl<S, M, T, D, Q, P, L, C, F> Ports<S, M, T, D, Q, P, L, C, F>
 where
     T: Publish,
     D: DeadLetter,
@@ -33,7 +33,7 @@ where
         Ok(Dispatched::Done)
     }
 
-    /// A body that is no request at all, or no batch.
+    /// Rejects a body that is no request at all, or no batch.
     pub(crate) async fn reject_unread(
         &self,
         received: Received<'_>,
@@ -47,9 +47,9 @@ where
         Ok(Dispatched::Done)
     }
 
-    /// Tells first and moves the message second: if the second fails, the message comes again and is
-    /// told of twice. Among the dead letters it lies twice only where this function ends, or SQS is
-    /// not heard, behind the move.
+    /// Sends the notification first and moves the message second: if the move fails, the message comes again and is
+    /// notified twice. It lies among the dead letters twice only if this function ends, or loses SQS's answer, after the
+    /// move.
     async fn reject(&self, body: &str, tenant: &str, rejected: Rejected<'_>) -> Result<(), Fault> {
         let Rejected { request_id, workflow, reason } = rejected;
         tracing::warn!(request_id, tenant, "the message is rejected: {}", reason.message);

@@ -26,8 +26,9 @@ pub struct Claim<'a> {
     pub now: OffsetDateTime,
 }
 
+/// What came of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum Claimed {
     /// There is no limit.
     Unlimited,
     New,
@@ -67,15 +68,15 @@ impl Full {
         &self,
         ledger: &(impl ListSlots + TakeSlot + ReleaseSlot),
         claim: Claim<'_>,
-    ) -> Result<Taken, Fault> {
+    ) -> Result<Claimed, Fault> {
         let Claim { lane, tenant, holder, weight, limit, now } = claim;
         if limit == 0 {
-            return Ok(Taken::Unlimited);
+            return Ok(Claimed::Unlimited);
         }
         // The lock is held during the reading, so that the messages of a batch share it.
         let mut full = self.0.lock().await;
         if full.has_none_free(&claim) {
-            return Ok(Taken::NoneFree);
+            return Ok(Claimed::NoneFree);
         }
         let key = lane.pk(tenant);
         let is_new = ledger.take_slot(lane, tenant, &Slot::new(lane, holder, weight, now)).await?;
@@ -88,11 +89,11 @@ impl Full {
         let mut slots = read?;
         if is_free {
             full.0.remove(&key);
-            return Ok(if is_new { Taken::New } else { Taken::Before });
+            return Ok(if is_new { Claimed::New } else { Claimed::Before });
         }
         slots.retain(|slot| !(is_new && slot.holder == holder));
         let goes_on = comes_first(&slots, holder, limit);
         full.0.insert(key, (now, slots));
-        Ok(if goes_on { Taken::Before } else { Taken::NoneFree })
+        Ok(if goes_on { Claimed::Before } else { Claimed::NoneFree })
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bcce_core::batch::BatchRef;
 use bcce_core::fakes::MemoryStore;
-use bcce_core::ports::Letter;
+use bcce_core::ports::{Letter, Started};
 use bcce_core::run::ids::RunRef;
 use bcce_core::run::notice::{RunNotice, RunStatus};
-use bcce_core::run::slots::Slot;
+use bcce_core::run::slots::{Lane, Slot};
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -63,7 +63,7 @@ impl StartBatch for Machine {
     }
 }
 
-/// Everything that is told or moved.
+/// Everything that is sent or moved.
 #[derive(Default)]
 struct Outbox {
     notices: RefCell<Vec<RunNotice>>,
@@ -71,13 +71,14 @@ struct Outbox {
     delays: RefCell<Vec<Duration>>,
     /// Copies that wait: body, request id and delay.
     copies: RefCell<Vec<(String, String, Duration)>>,
+    metrics: RefCell<Vec<Value>>,
     failing: Cell<bool>,
 }
 
 impl Publish for &Outbox {
     async fn publish(&self, notice: &RunNotice) -> Result<(), Fault> {
         if self.failing.get() {
-            return Err(Fault::internal("told to fail"));
+            return Err(Fault::internal("fails on request"));
         }
         self.notices.borrow_mut().push(notice.clone());
         Ok(())
@@ -107,7 +108,7 @@ impl SendAgain for &Outbox {
         delay: Duration,
     ) -> Result<(), Fault> {
         if self.failing.get() {
-            return Err(Fault::internal("told to fail"));
+            return Err(Fault::internal("fails on request"));
         }
         self.copies.borrow_mut().push((body.to_owned(), request_id.to_owned(), delay));
         Ok(())
@@ -125,7 +126,7 @@ impl ListParameters for Names {
     async fn below(&self, path: &str) -> Result<BTreeMap<String, String>, Fault> {
         self.listings.set(self.listings.get() + 1);
         if self.failing.get() {
-            return Err(Fault::internal("told to fail"));
+            return Err(Fault::internal("fails on request"));
         }
         let names = self.names.borrow();
         Ok(names.iter().map(|name| (format!("{path}/{name}"), String::new())).collect())
@@ -161,7 +162,7 @@ impl ListSlots for Slots {
         self.asked.set(self.asked.get() + 1);
         if self.failing.get() > 0 {
             self.failing.set(self.failing.get() - 1);
-            return Err(Fault::internal("told to fail"));
+            return Err(Fault::internal("fails on request"));
         }
         let held = self.held.borrow();
         let live = held.iter().filter(|(pk, slot)| *pk == lane.pk(tenant) && slot.expires_at > now);
@@ -208,8 +209,18 @@ impl Clock for SetClock {
     }
 }
 
-type Fakes<'a> =
-    Ports<MemoryStore, Machine, &'a Outbox, &'a Outbox, &'a Outbox, Names, Slots, SetClock>;
+type Sink<'a> = Box<dyn Fn(&str) + 'a>;
+type Fakes<'a> = Ports<
+    MemoryStore,
+    Machine,
+    &'a Outbox,
+    &'a Outbox,
+    &'a Outbox,
+    Names,
+    Slots,
+    SetClock,
+    Sink<'a>,
+>;
 
 const NOON: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 
@@ -231,6 +242,9 @@ fn ports(outbox: &Outbox) -> Fakes<'_> {
         clock,
         workflows: Workflows::default(),
         full: Full::default(),
+        metrics: Box::new(|document| {
+            outbox.metrics.borrow_mut().push(serde_json::from_str(document).unwrap());
+        }),
     }
 }
 
@@ -272,7 +286,7 @@ async fn failed(ports: &Fakes<'_>, bodies: &[&str]) -> Vec<String> {
 
 /// Ids of the messages that come again.
 async fn come_again(ports: &Fakes<'_>, config: &Config, event: SqsEvent) -> Vec<String> {
-    let response = handle(ports, config, &|_: &str| {}, event).await.unwrap();
+    let response = handle(ports, config, event).await.unwrap();
     response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
 }
 
@@ -363,13 +377,13 @@ async fn a_message_sent_again_brings_its_request_id() {
         }
         event
     };
-    handle(&ports, &config(), &|_: &str| {}, brought("first")).await.unwrap();
+    handle(&ports, &config(), brought("first")).await.unwrap();
     let run = RunRef::first("default", "explain", "first").execution_name();
     assert_eq!(*ports.machine.started.borrow(), [run]);
     assert_eq!(outbox.notices.borrow()[0].request_id, "first");
     // What is no id is as good as none.
     for no_id in ["x".repeat(300), "first\t".to_owned()] {
-        handle(&ports, &config(), &|_: &str| {}, brought(&no_id)).await.unwrap();
+        handle(&ports, &config(), brought(&no_id)).await.unwrap();
         assert_eq!(ports.machine.started.borrow().len(), 3, "{no_id:?}");
         assert_eq!(outbox.notices.take().last().unwrap().request_id, "m-2");
     }

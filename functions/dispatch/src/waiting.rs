@@ -53,7 +53,7 @@ impl Wait {
     }
 }
 
-impl<S, M, T, D, Q: Postpone + SendAgain, P, L, C> Ports<S, M, T, D, Q, P, L, C> {
+impl<S, M, T, D, Q: Postpone + SendAgain, P, L, C, F> Ports<S, M, T, D, Q, P, L, C, F> {
     /// Makes a message come again later, and returns its id unless a copy has taken its place. A call that ends after
     /// it has sent the copy leaves both: they are the same request, and so one run.
     pub(crate) async fn wait(&self, message: &SqsMessage, wait: &Wait) -> Option<String> {
@@ -113,7 +113,7 @@ pub fn after_a_fault(message: &SqsMessage) -> Duration {
     jittered(message, MOST_FAULTY_S)
 }
 
-/// Doubles with each delivery from 2 s to `most`. Half of it is left to chance, by a hash of message and delivery:
+/// Returns a delay that doubles with each delivery from 2 s to `most`. Half of it is left to chance, by a hash of message and delivery:
 /// messages that came together do not come together again.
 fn jittered(message: &SqsMessage, most: u64) -> Duration {
     let received = received(message);

@@ -23,8 +23,8 @@ use bcce_core::run::ids::StepRef;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// From the decision to the call, and from its end to the ledger: what a probe may take beyond its first
-/// token before another step is elected.
+/// Time that a probe may take beyond its first token before another step is elected: from the decision to the call, and
+/// from the end of the call to the ledger.
 const PROBE_MARGIN: Duration = Duration::from_secs(10);
 
 pub struct Config {
@@ -41,9 +41,11 @@ impl Config {
     }
 }
 
-pub struct Ports<L, C> {
+pub struct Ports<L, C, M> {
     pub health: SharedBreakers<L>,
     pub clock: C,
+    /// Takes documents of metrics.
+    pub metrics: M,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,15 +69,15 @@ pub struct Response {
 
 /// # Errors
 /// None: that nothing can be done is an answer, and without the ledger it goes by what it remembers.
-pub async fn handle<L, C>(
-    ports: &Ports<L, C>,
+pub async fn handle<L, C, M>(
+    ports: &Ports<L, C, M>,
     config: &Config,
-    emit: &impl Fn(&str),
     request: Request,
 ) -> Result<Response, Fault>
 where
     L: ReadBreakers + WriteBreaker + ReadLatencies + ReadCaches,
     C: Clock,
+    M: Fn(&str),
 {
     let now = ports.clock.now();
     let keys: Vec<String> =
@@ -91,8 +93,8 @@ where
         let Some(probed) = probed(&verdict) else {
             break Decision::of(&question, &verdict, None);
         };
-        let lease = Duration::from_secs(request.route.routing.timeouts.first_token_s);
-        let lease = lease + PROBE_MARGIN;
+        let first_token_s = request.route.routing.timeouts.first_token_s;
+        let lease = Duration::from_secs(first_token_s) + PROBE_MARGIN;
         match ports.health.elect(&keys[probed], &token, now, lease).await {
             Elected::Mine => break Decision::of(&question, &verdict, Some(token)),
             // Not due any more, so the same target does not come up again.
@@ -100,14 +102,14 @@ where
         }
     };
     if let Some(cause) = ports.health.blindness() {
-        emit(&ledger_unreachable(&config.environment, "failover-router", now, &cause));
+        (ports.metrics)(&ledger_unreachable(&config.environment, "failover-router", now, &cause));
     }
     let next = decision.next.clone();
     let decisions = request.decisions.into_iter().chain([decision]).collect();
     Ok(Response { next, decisions })
 }
 
-/// What is known of each target, as far as the route's strategy asks for it.
+/// Reads what is known of each target, as far as the route's strategy asks for it.
 async fn known<L>(
     book: &SharedBreakers<L>,
     route: &Route,
@@ -148,7 +150,7 @@ fn question<'a>(
     }
 }
 
-/// The target that may only be called by the step that is elected.
+/// Returns the target that only the elected step may call.
 fn probed(verdict: &Verdict) -> Option<usize> {
     match &verdict.action {
         Action::Try { order, probes: true } => order.first().copied(),
@@ -156,8 +158,8 @@ fn probed(verdict: &Verdict) -> Option<usize> {
     }
 }
 
-/// Sixteen hex digits that differ between environments, runs, steps and decisions, so that what failed
-/// together does not come back together. The same decision made again has the same.
+/// Returns sixteen hex digits that differ between environments, runs, steps and decisions, so that what failed
+/// together does not come back together. A repeated decision gets the same ones.
 fn token(config: &Config, request: &Request) -> String {
     let (step, decisions) = (&request.step, request.decisions.len());
     let text = format!("{} {} {step:?} {decisions}", config.environment, request.run_id);

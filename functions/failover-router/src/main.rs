@@ -8,8 +8,8 @@ fn main() -> Result<(), StartError> {
         let config = Config::from_env()?;
         let aws = bcce_aws::sdk_config()?;
         let health = SharedBreakers::new(HealthTable::new(&aws, &config.ledger_table));
-        let ports = Ports { health, clock: SystemClock };
-        let emit = |document: &str| println!("{document}");
-        bcce_aws::serve(|request, _| handle(&ports, &config, &emit, request)).await
+        let metrics = |document: &str| println!("{document}");
+        let ports = Ports { health, clock: SystemClock, metrics };
+        bcce_aws::serve(|request, _| handle(&ports, &config, request)).await
     })
 }

@@ -10,10 +10,10 @@ const FIRST: &str = include_str!("../../../events/failover-router/first.json");
 const ALL_FAILED: &str = include_str!("../../../events/failover-router/all-failed.json");
 const NOW: OffsetDateTime = datetime!(2026-11-01 12:00:30 UTC);
 
-type Fakes<'a> = Ports<&'a MemoryHealth, StoppedClock>;
+type Fakes<'a> = Ports<&'a MemoryHealth, StoppedClock, fn(&str)>;
 
 fn ports(ledger: &MemoryHealth, at: OffsetDateTime) -> Fakes<'_> {
-    Ports { health: SharedBreakers::new(ledger), clock: StoppedClock(at) }
+    Ports { health: SharedBreakers::new(ledger), clock: StoppedClock(at), metrics: |_| {} }
 }
 
 fn config() -> Config {
@@ -25,7 +25,7 @@ fn request(event: &str, run_id: &str) -> Request {
 }
 
 fn ask(ports: &Fakes<'_>, request: Request) -> Response {
-    now(handle(ports, &config(), &|_: &str| {}, request)).unwrap()
+    now(handle(ports, &config(), request)).unwrap()
 }
 
 fn regions(response: &Response) -> Vec<&str> {
@@ -94,9 +94,10 @@ fn without_the_ledger_it_decides_and_says_so_in_a_metric() {
     let ledger = MemoryHealth::default();
     ledger.is_gone.set(true);
     let emitted = RefCell::new(Vec::new());
-    let emit = |document: &str| emitted.borrow_mut().push(document.to_owned());
-    let ports = ports(&ledger, NOW);
-    let response = now(handle(&ports, &config(), &emit, request(FIRST, "r"))).unwrap();
+    let Ports { health, clock, .. } = ports(&ledger, NOW);
+    let metrics = |document: &str| emitted.borrow_mut().push(document.to_owned());
+    let ports = Ports { health, clock, metrics };
+    let response = now(handle(&ports, &config(), request(FIRST, "r"))).unwrap();
     assert_eq!(regions(&response), ["us-east-1", "us-west-2"]);
     let document: serde_json::Value = serde_json::from_str(&emitted.borrow()[0]).unwrap();
     assert_eq!(document["LedgerUnreachable"], 1);

@@ -1,8 +1,8 @@
 //! What a step's prompt is rendered over: the run's inputs, what the steps before said, and the item.
 
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::parse;
 use bcce_core::config::template::Step;
+use bcce_core::io::objects;
 use bcce_core::ports::GetObject;
 use bcce_core::run::artifact::StepArtifact;
 use bcce_core::run::ids::RunRef;
@@ -37,7 +37,7 @@ pub(crate) async fn of(
     Ok(context)
 }
 
-/// What a step said; of one that fans out a list, in the order of its items.
+/// Reads what a step answered. Returns the answers of a step that fans out a list in the order of its items.
 async fn answers(
     store: &impl GetObject,
     run: &RunRef,
@@ -52,7 +52,5 @@ async fn answers(
 }
 
 async fn answer(store: &impl GetObject, key: String) -> Result<Value, Fault> {
-    let body = store.get(&key).await?;
-    let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-    Ok(parse::<StepArtifact>(&key, &body)?.output.value())
+    Ok(objects::read::<StepArtifact>(store, &key).await?.output.value())
 }

@@ -37,12 +37,12 @@ struct Known {
 /// A schema, as the ledger knows it among what targets have in their caches, and a target.
 pub(crate) type Key = (String, String);
 
-/// The schema on one target.
+/// Returns the key of a schema on one target.
 pub(crate) fn key(schema: &Value, target: &Target) -> Key {
     (digest(schema), target_key(target))
 }
 
-/// The schema, where the service refuses it.
+/// Returns the key of a schema that the service refuses.
 pub(crate) fn refusal(schema: &Value) -> Key {
     (digest(schema), REFUSED.to_owned())
 }
@@ -72,7 +72,7 @@ impl Grammars {
         has
     }
 
-    /// Notes `key`. Returns whether the ledger has to be told.
+    /// Notes `key`. Returns whether this is new to the ledger.
     pub fn learn(&self, (schema, target): &Key, now: OffsetDateTime) -> bool {
         let mut known = self.0.borrow_mut();
         let new = || Known { targets: BTreeSet::new(), read_at: now };

@@ -1,7 +1,7 @@
 //! One step: the stored answer if there is one, else the router's targets one after the other until
 //! one answers, and the answer is stored.
 
-mod ask;
+mod call;
 mod context;
 mod grammars;
 mod plans;
@@ -16,11 +16,10 @@ use std::time::Duration;
 use bcce_aws::{StartError, optional_variable, variable};
 use bcce_core::base::emf::ledger_unreachable;
 use bcce_core::base::error::{ErrorName, Fault};
-use bcce_core::base::json::{parse, to_json};
 use bcce_core::base::limits::{MAX_MESSAGE_CHARS, MAX_STATE_MESSAGE_BYTES, cut, cut_bytes};
 use bcce_core::call::attempt::{Attempt, Totals};
 use bcce_core::failover::decision::{Decision, Next};
-use bcce_core::io::objects::store_once;
+use bcce_core::io::objects::store_value_once;
 use bcce_core::io::shared_breakers::SharedBreakers;
 use bcce_core::ports::{CallModel, Clock, GetObject, PutOnce};
 use bcce_core::run::artifact::{StepArtifact, StepFailure, StepRecord, StepStatus};
@@ -55,13 +54,15 @@ impl Config {
     }
 }
 
-pub struct Ports<S, M, C, L> {
+pub struct Ports<S, M, C, L, F> {
     pub store: S,
     pub model: M,
     pub clock: C,
     pub health: SharedBreakers<L>,
     pub plans: Plans,
     pub grammars: Grammars,
+    /// Takes documents of metrics.
+    pub metrics: F,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -76,6 +77,9 @@ pub struct Request {
     pub next: Next,
     pub attempts: Vec<Attempt>,
     pub decisions: Vec<Decision>,
+    /// The time left before Lambda ends the function. It is not in the event: `main` sets it.
+    #[serde(skip)]
+    pub remaining: Duration,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -96,34 +100,33 @@ pub enum Response {
 
 /// # Errors
 /// `Bcce.Internal`; how the models answered is a response.
-pub async fn handle<S, M, C, L>(
-    ports: &Ports<S, M, C, L>,
-    environment: &str,
-    emit: &impl Fn(&str),
+pub async fn handle<S, M, C, L, F>(
+    ports: &Ports<S, M, C, L, F>,
+    config: &Config,
     request: Request,
-    remaining: Duration,
 ) -> Result<Response, Fault>
 where
     S: GetObject + PutOnce,
     M: CallModel,
     C: Clock,
     L: TakeReports,
+    F: Fn(&str),
 {
     let reports = Reports::default();
     // Boxed: the compiler lays out a future with all that it waits for, and does so only so deep.
-    let response = reports.beside(Box::pin(respond(ports, &reports, &request, remaining))).await;
+    let response = reports.send_during(Box::pin(respond(ports, &reports, &request))).await;
     reports.finish().await;
     if let Some(cause) = ports.health.blindness() {
-        emit(&ledger_unreachable(environment, "invoke", ports.clock.now(), &cause));
+        let now = ports.clock.now();
+        (ports.metrics)(&ledger_unreachable(&config.environment, "invoke", now, &cause));
     }
     response
 }
 
-async fn respond<'a, S, M, C, L>(
-    ports: &'a Ports<S, M, C, L>,
+async fn respond<'a, S, M, C, L, F>(
+    ports: &'a Ports<S, M, C, L, F>,
     reports: &Reports<'a>,
     request: &Request,
-    remaining: Duration,
 ) -> Result<Response, Fault>
 where
     S: GetObject + PutOnce,
@@ -138,7 +141,7 @@ where
     let walked = match &request.next {
         Next::Targets(targets) => {
             let plan = ports.plans.read(&ports.store, &request.run, &request.plan_sha256).await?;
-            let walk = Walk::prepare(ports, reports, request, &plan, remaining).await?;
+            let walk = Walk::prepare(ports, reports, request, &plan).await?;
             match walk {
                 Ok(mut walk) => walk.along(targets).await?,
                 Err(fault) => Walked::Failed { attempts: request.attempts.clone(), error: fault },
@@ -148,17 +151,19 @@ where
             Walked::Failed { attempts: request.attempts.clone(), error: stopped(*name, request) }
         }
         Next::WaitS(_) => {
-            return Err(Fault::internal("the router's wait is the state machine's business"));
+            let message = "received a wait decision; the state machine must handle waits";
+            return Err(Fault::internal(message));
         }
     };
-    settle(&ports.store, request, &key, walked).await
+    conclude(&ports.store, request, &key, walked).await
 }
 
 /// Pieces of advice in the error of a step.
 const ADVISED: usize = 2;
 
-/// The router's reasons and the advice name targets and limits, nothing of the input. Bounded, since the failures of a
-/// whole wave travel through the state machine together; every attempt is in the step's failure.
+/// Returns the error of a step that the router ended. The router's reasons and the advice name targets and limits,
+/// nothing of the input. The message is bounded, since the failures of a whole wave travel through the state machine
+/// together; every attempt is in the step's failure.
 fn stopped(name: ErrorName, request: &Request) -> Fault {
     let because = request.decisions.last().map(Decision::describe);
     let errors: BTreeSet<&str> =
@@ -174,7 +179,8 @@ fn stopped(name: ErrorName, request: &Request) -> Fault {
     Fault::new(name, cut_bytes(&message, MAX_STATE_MESSAGE_BYTES))
 }
 
-async fn settle(
+/// Stores the answer or the failure of a step that is over.
+async fn conclude(
     store: &(impl GetObject + PutOnce),
     request: &Request,
     key: &str,
@@ -190,8 +196,7 @@ async fn settle(
                 stop_reason: answer.stop_reason,
                 prompt_sha256: answer.prompt_sha256,
             };
-            let stored = store_once(store, key, &run.run_id, to_json(&artifact)?).await?;
-            parse::<StepArtifact>(key, &stored)?;
+            store_value_once(store, key, &run.run_id, artifact).await?;
             Ok(Response::Answered { status: StepStatus::Succeeded })
         }
         Walked::Exhausted { attempts } => Ok(Response::Exhausted { attempts }),
@@ -199,8 +204,7 @@ async fn settle(
             let status = StepStatus::of_error(error.name);
             let failure = StepFailure { record: step_record(request, attempts), status, error };
             let key = run.failure_key(&step.step, step.item);
-            let stored = store_once(store, &key, &run.run_id, to_json(&failure)?).await?;
-            let failure: StepFailure = parse(&key, &stored)?;
+            let failure = store_value_once(store, &key, &run.run_id, failure).await?;
             let (run_id, step_id, error) = (&run.run_id, &step.step, failure.error.name.as_str());
             tracing::warn!(run_id, step_id, error, "the step failed: {}", failure.error.message);
             Ok(Response::Failed { status: failure.status, error: short(failure.error) })
@@ -208,8 +212,8 @@ async fn settle(
     }
 }
 
-/// The failures of 200 items travel through the state machine together, and its state ends at 256 KiB. The
-/// whole message is in the step's failure.
+/// Shortens an error. The failures of 200 items travel through the state machine together, and its state ends at
+/// 256 KiB. The whole message is in the step's failure.
 fn short(error: Fault) -> Fault {
     Fault { message: cut_bytes(&error.message, MAX_STATE_MESSAGE_BYTES), ..error }
 }

@@ -1,9 +1,9 @@
 use bcce_aws::bedrock::Bedrock;
 use bcce_aws::health::HealthTable;
 use bcce_aws::s3::S3Store;
-use bcce_aws::{Invocation, StartError, SystemClock};
+use bcce_aws::{StartError, SystemClock};
 use bcce_core::io::shared_breakers::SharedBreakers;
-use invoke::{Config, Ports, handle};
+use invoke::{Config, Ports, Request, handle};
 
 fn main() -> Result<(), StartError> {
     bcce_aws::block_on(async {
@@ -11,15 +11,15 @@ fn main() -> Result<(), StartError> {
         let aws = bcce_aws::sdk_config()?;
         let ports = Ports {
             store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)),
-            model: Bedrock::new(&aws, config.bedrock_endpoint),
+            model: Bedrock::new(&aws, config.bedrock_endpoint.clone()),
             clock: SystemClock,
             health: SharedBreakers::new(HealthTable::new(&aws, &config.ledger_table)),
             plans: Default::default(),
             grammars: Default::default(),
+            metrics: |document: &str| println!("{document}"),
         };
-        let (environment, emit) = (&config.environment, |document: &str| println!("{document}"));
-        bcce_aws::serve(|request, invocation: Invocation| {
-            handle(&ports, environment, &emit, request, invocation.remaining())
+        bcce_aws::serve(|request: Request, invocation| {
+            handle(&ports, &config, Request { remaining: invocation.remaining(), ..request })
         })
         .await
     })

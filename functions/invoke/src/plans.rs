@@ -6,6 +6,7 @@ use std::rc::Rc;
 use bcce_core::base::digest::sha256_hex;
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
+use bcce_core::io::objects;
 use bcce_core::ports::GetObject;
 use bcce_core::run::ids::Run;
 use bcce_core::run::plan::Plan;
@@ -28,8 +29,7 @@ impl Plans {
             return Ok(plan.clone());
         }
         let key = run.plan_key();
-        let body =
-            store.get(&key).await?.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+        let body = objects::bytes(store, &key).await?;
         if sha256_hex(&body) != sha256 {
             return Err(Fault::internal(format!(
                 "{key} is not the plan that the run was started with"

@@ -1,5 +1,5 @@
-//! What calls say of their targets, on its way to the ledger beside the next call: a breaker opens while the
-//! run is still going, and no call waits for it.
+//! Reports what calls say of their targets to the ledger, during the next call: a breaker opens while the run is still
+//! going, and no call waits for it.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -26,7 +26,7 @@ use futures::stream::FuturesUnordered;
 
 use crate::{Ports, Request, grammars};
 
-/// What a ledger has to take, to be told of calls.
+/// What a ledger has to implement to take reports of calls.
 pub trait TakeReports:
     ReadBreakers + ReadCaches + WriteBreaker + CountLatency + NoteCache + LogCall
 {
@@ -41,12 +41,12 @@ impl<L> TakeReports for L where
 pub(crate) struct Reports<'a>(RefCell<FuturesUnordered<LocalBoxFuture<'a, ()>>>);
 
 impl<'a> Reports<'a> {
-    fn send(&self, report: impl Future<Output = ()> + 'a) {
+    fn add(&self, report: impl Future<Output = ()> + 'a) {
         self.0.borrow_mut().push(Box::pin(report));
     }
 
-    /// Carries on with the reports while `work` waits.
-    pub async fn beside<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Sends the reports while `work` waits.
+    pub async fn send_during<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         poll_fn(|context| {
             if let Poll::Ready(done) = work.as_mut().poll(context) {
@@ -59,99 +59,100 @@ impl<'a> Reports<'a> {
         .await
     }
 
-    /// Waits for those that are still under way.
+    /// Waits for the reports that are still under way.
     pub async fn finish(self) {
         self.0.into_inner().collect::<()>().await;
     }
 }
 
-/// Notes a call, beside it: should this function end before it can tell of it, the call is known to be lost.
-pub(crate) fn begin<'a, S, M, C, L: TakeReports>(
+/// Logs a call while it is made. If this function ends before it can store the attempt, the call is known to be lost.
+pub(crate) fn log_call<'a, S, M, C, L: TakeReports, F>(
     reports: &Reports<'a>,
-    ports: &'a Ports<S, M, C, L>,
+    ports: &'a Ports<S, M, C, L, F>,
     request: &Request,
     call: LoggedCall,
 ) {
     let (run, step) = (request.run.reference.clone(), request.step.clone());
-    reports.send(async move { ports.health.log_call(&run, &step, &call).await });
+    reports.add(async move { ports.health.log_call(&run, &step, &call).await });
 }
 
 /// A call that is over.
-pub(crate) struct Over<'a> {
+pub(crate) struct FinishedCall<'a> {
     pub target: &'a Target,
     pub signal: Signal,
     /// The record of it, and of those before it in this step.
     pub attempt: &'a Attempt,
     pub before: &'a [Attempt],
-    /// No schema had to be compiled, so its first token says how fast the target is.
+    /// No schema had to be compiled, so the first token says how fast the target is.
     pub is_compiled: bool,
 }
 
-/// Tells the ledger what it does not know yet. An answer of a healthy target says nothing new, and costs
+/// Reports to the ledger what it does not know yet. An answer of a healthy target says nothing new, and costs
 /// nothing.
-pub(crate) fn tell<'a, S, M, C, L>(
+pub(crate) fn report_call<'a, S, M, C, L, F>(
     reports: &Reports<'a>,
-    ports: &'a Ports<S, M, C, L>,
+    ports: &'a Ports<S, M, C, L, F>,
     request: &Request,
     plan: &Plan,
-    over: &Over<'_>,
+    call: &FinishedCall<'_>,
 ) where
     C: Clock,
     L: TakeReports,
 {
     let Some(route) = plan.routes.get(&request.step.route) else { return };
-    let (key, now) = (target_key(over.target), ports.clock.now());
-    let probe = probe(request.decisions.last(), over);
-    if probe.is_some() || is_news(request.decisions.last(), over) {
-        let (signal, started_at) = (over.signal, over.attempt.started_at);
+    let (key, now) = (target_key(call.target), ports.clock.now());
+    let probe = probe(request.decisions.last(), call);
+    if probe.is_some() || is_news(request.decisions.last(), call) {
+        let (signal, started_at) = (call.signal, call.attempt.started_at);
         let (key, settings) = (key.clone(), route.routing.breaker);
-        reports.send(async move {
+        reports.add(async move {
             let report = Report { signal, started_at, probe: probe.as_deref() };
             ports.health.report(&key, &report, now, &settings).await;
         });
     }
-    if let Some(first_token_ms) = measured(route, over) {
+    if let Some(first_token_ms) = measured(route, call) {
         let key = key.clone();
-        reports.send(async move {
+        reports.add(async move {
             let counted = ports.health.ledger();
             note(counted.count(&key, slot(now), bucket(first_token_ms), now).await);
         });
     }
-    if let Some((cache, lasts)) = warmed(route, over.attempt) {
+    if let Some((cache, lasts)) = warmed(route, call.attempt) {
         reports
-            .send(async move { note(ports.health.ledger().note(&cache, &key, now + lasts).await) });
+            .add(async move { note(ports.health.ledger().note(&cache, &key, now + lasts).await) });
     }
 }
 
 /// Notes that the service has compiled a schema for a target.
-pub(crate) fn note_grammar<'a, S, M, C: Clock, L: TakeReports>(
+pub(crate) fn note_grammar<'a, S, M, C: Clock, L: TakeReports, F>(
     reports: &Reports<'a>,
-    ports: &'a Ports<S, M, C, L>,
+    ports: &'a Ports<S, M, C, L, F>,
     (schema, target): grammars::Key,
 ) {
     let until = ports.clock.now() + grammars::KEPT;
-    reports.send(async move { note(ports.health.ledger().note(&schema, &target, until).await) });
+    reports.add(async move { note(ports.health.ledger().note(&schema, &target, until).await) });
 }
 
-/// The token, where this call was the probe.
-fn probe(decision: Option<&Decision>, over: &Over<'_>) -> Option<String> {
+/// Returns the token if this call was the probe.
+fn probe(decision: Option<&Decision>, call: &FinishedCall<'_>) -> Option<String> {
     let decision = decision?;
     let Next::Targets(targets) = &decision.next else { return None };
-    decision.probe.clone().filter(|_| targets.first() == Some(over.target))
+    decision.probe.clone().filter(|_| targets.first() == Some(call.target))
 }
 
-/// A failure, once per step and target: what is wrong with a request must not speak against a target as often
-/// as it is tried. An answer of a target that has failures on record.
-fn is_news(decision: Option<&Decision>, over: &Over<'_>) -> bool {
-    match over.signal {
+/// Returns whether the ledger does not know yet what a call says: an answer of a target that has failures on record, or
+/// a failure. A failure counts once per step and target, because what is wrong with a request must not speak against a
+/// target as often as it is tried.
+fn is_news(decision: Option<&Decision>, call: &FinishedCall<'_>) -> bool {
+    match call.signal {
         Signal::Silent => false,
         Signal::UsedUp { .. } => true,
-        Signal::Alive => decision.is_some_and(|decision| is_watched(decision, over.target)),
+        Signal::Alive => decision.is_some_and(|decision| is_watched(decision, call.target)),
         Signal::Failing { retry_after_s, .. } => {
             let failed = |attempt: &Attempt| {
-                attempt.target == *over.target && attempt.error.is_some_and(ErrorName::fails_over)
+                attempt.target == *call.target && attempt.error.is_some_and(ErrorName::fails_over)
             };
-            retry_after_s.is_some() || !over.before.iter().any(failed)
+            retry_after_s.is_some() || !call.before.iter().any(failed)
         }
     }
 }
@@ -161,12 +162,12 @@ fn is_watched(decision: &Decision, target: &Target) -> bool {
     decision.watched.iter().any(|place| targets.get(*place) == Some(target))
 }
 
-fn measured(route: &Route, over: &Over<'_>) -> Option<u64> {
-    let asked_for = route.routing.strategy == Strategy::Latency && over.is_compiled;
-    over.attempt.first_token_ms.filter(|_| asked_for)
+fn measured(route: &Route, call: &FinishedCall<'_>) -> Option<u64> {
+    let asked_for = route.routing.strategy == Strategy::Latency && call.is_compiled;
+    call.attempt.first_token_ms.filter(|_| asked_for)
 }
 
-/// The prompt lies in the target's cache now, and for how long.
+/// Returns under which key the target's cache holds the prompt now, and for how long.
 fn warmed(route: &Route, attempt: &Attempt) -> Option<(String, Duration)> {
     let cached = route.expected.as_ref()?.cached.as_ref()?;
     let usage = attempt.usage?;
@@ -174,7 +175,7 @@ fn warmed(route: &Route, attempt: &Attempt) -> Option<(String, Duration)> {
     (used > 0).then(|| (cached.key.clone(), cached.lasts.duration()))
 }
 
-/// Statistics: a call that is missing in them changes no answer.
+/// Logs that statistics could not be written. A call that is missing in them changes no answer.
 fn note(counted: Result<(), Fault>) {
     if let Err(fault) = counted {
         tracing::warn!("a call is missing in the ledger's statistics: {}", fault.message);

@@ -2,8 +2,10 @@ mod adapted; // targets that take something else than the step asks for
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::json::parse;
 use bcce_core::base::usage::Usage;
 use bcce_core::call::attempt::{AttemptKind, AttemptOutcome};
 use bcce_core::call::model::{
@@ -21,7 +23,7 @@ const PLAN: &str = include_str!("../../../events/invoke/plan.json");
 /// The function's whole time.
 const AMPLE: Duration = Duration::from_secs(900);
 
-/// Answers as told, in order, and keeps what it was asked.
+/// Answers as scripted, in order, and records what it was asked.
 #[derive(Default)]
 struct Model {
     says: RefCell<VecDeque<CallReport>>,
@@ -92,10 +94,10 @@ fn fails(name: ErrorName, usage: Option<Usage>) -> CallReport {
     }
 }
 
-type Fakes = Ports<MemoryStore, Model, StoppedClock, &'static MemoryHealth>;
+type Fakes = Ports<MemoryStore, Model, StoppedClock, &'static MemoryHealth, Box<dyn Fn(&str)>>;
 
 async fn handle<S, M>(
-    ports: &Ports<S, M, StoppedClock, &'static MemoryHealth>,
+    ports: &Ports<S, M, StoppedClock, &'static MemoryHealth, Box<dyn Fn(&str)>>,
     request: Request,
     remaining: Duration,
 ) -> Result<Response, Fault>
@@ -103,7 +105,14 @@ where
     S: GetObject + PutOnce,
     M: CallModel,
 {
-    super::handle(ports, "dev", &|_: &str| {}, request, remaining).await
+    let config = Config {
+        environment: "dev".into(),
+        ledger_table: "t".into(),
+        bucket: "b".into(),
+        key_arn: "k".into(),
+        bedrock_endpoint: None,
+    };
+    super::handle(ports, &config, Request { remaining, ..request }).await
 }
 
 fn ports(reports: impl IntoIterator<Item = CallReport>) -> Fakes {
@@ -115,6 +124,7 @@ fn ports(reports: impl IntoIterator<Item = CallReport>) -> Fakes {
         health: SharedBreakers::new(Box::leak(Box::default())),
         plans: Plans::default(),
         grammars: Grammars::default(),
+        metrics: Box::new(|_| {}),
     }
 }
 
@@ -293,14 +303,14 @@ fn json_request(ports: &Fakes) -> Request {
 }
 
 #[tokio::test]
-async fn a_model_that_the_service_does_not_bind_is_told_the_schema() {
+async fn a_model_that_the_service_does_not_bind_gets_the_schema_in_its_prompt() {
     type Change = fn(&mut Value);
     let cases: [(Change, Option<&str>); 3] = [
         (|_| {}, None),
         (|plan| plan["takes"]["haiku"][0]["json_schema"] = json!(false), Some("JSON schema:\n{")),
         (|plan| plan["steps"][0]["output"] = json!({ "type": "json" }), Some("one JSON value")),
     ];
-    for (change, told) in cases {
+    for (change, expected) in cases {
         let ports = ports([says(r#"{"ok":true}"#, "end_turn")]);
         let request = planned(&ports, |plan| {
             wants_json(plan);
@@ -308,8 +318,8 @@ async fn a_model_that_the_service_does_not_bind_is_told_the_schema() {
         });
         assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
         let system = &ports.model.asked.borrow()[0].system;
-        assert_eq!(system.contains("Answer with one JSON value"), told.is_some(), "{system}");
-        assert!(told.is_none_or(|told| system.contains(told)), "{system}");
+        assert_eq!(system.contains("Answer with one JSON value"), expected.is_some(), "{system}");
+        assert!(expected.is_none_or(|text| system.contains(text)), "{system}");
     }
 }
 
@@ -404,7 +414,7 @@ async fn a_repair_needs_a_call_that_is_left() {
 }
 
 #[tokio::test]
-async fn told_to_stop_it_records_every_attempt_and_why() {
+async fn a_stop_records_every_attempt_and_why() {
     let ports = ports([]);
     let mut request = request();
     request.next = Next::Stop(ErrorName::NoTarget);
@@ -433,9 +443,10 @@ async fn the_first_writer_wins() {
     handle(&first, request(), AMPLE).await.unwrap();
     let stored =
         first.store.objects.borrow_mut().remove(&request().run.step_key("answer", None)).unwrap();
-    let Ports { store, clock, plans, health, grammars, .. } = first;
+    let Ports { store, clock, plans, health, grammars, metrics, .. } = first;
     let racing = Racing(&store, stored);
-    let ports = Ports { store: ByRef(&store), model: racing, clock, plans, health, grammars };
+    let by_ref = ByRef(&store);
+    let ports = Ports { store: by_ref, model: racing, clock, plans, health, grammars, metrics };
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     assert_eq!(store.json(&request().run.step_key("answer", None))["output"]["text"], "First.");
 }
@@ -475,9 +486,9 @@ async fn the_failures_of_200_items_fit_into_the_state_of_an_execution() {
         plan["steps"][0]["output"] = json!({ "type": "json", "schema": schema });
     });
     let response = handle(&ports, request.clone(), AMPLE).await.unwrap();
-    let told = serde_json::to_string(&response).unwrap();
+    let output = serde_json::to_string(&response).unwrap();
     let step = serde_json::to_string(&request.step).unwrap();
-    assert!(200 * (told.len() + step.len() + 100) < 200_000, "{} bytes each", told.len());
+    assert!(200 * (output.len() + step.len() + 100) < 200_000, "{} bytes each", output.len());
     let whole = ports.store.json(&request.run.failure_key("answer", None));
     assert!(
         whole["error"]["message"].as_str().unwrap().len() > 2_000,
@@ -527,11 +538,11 @@ async fn a_failure_is_on_record_before_the_step_is_over() {
             report
         }
     }
-    let Ports { store, model, clock, health, plans, grammars } =
+    let Ports { store, model, clock, health, plans, grammars, metrics } =
         ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);
     let ledger = *health.ledger();
     let model = Looking(&model, ledger);
-    let ports = Ports { store, model, clock, health, plans, grammars };
+    let ports = Ports { store, model, clock, health, plans, grammars, metrics };
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     assert_eq!(ledger.kept.borrow().len(), 1, "a healthy target's answer is no news");
 }
@@ -652,25 +663,25 @@ async fn calls_are_measured_where_the_strategy_asks_for_it() {
 
 /// By the very record that the artifact has of it, or an ordinary run would seem to have lost it.
 #[tokio::test]
-async fn every_call_is_noted_as_its_attempt_records_it() {
+async fn every_call_is_logged_as_its_attempt_records_it() {
     let ports = ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     let key = request().run.step_key("answer", None);
-    let step_record: StepRecord = parse(&key, &ports.store.objects.borrow()[&key]).unwrap();
-    let begun = ports.health.ledger().logged_calls.borrow();
-    assert_eq!((begun.len(), step_record.attempts.len()), (2, 2));
-    assert!(begun.iter().all(|begun| !begun.is_lost([&step_record])));
-    assert!(begun.iter().all(|begun| begun.is_lost([])));
+    let record: StepRecord = parse(&key, &ports.store.objects.borrow()[&key]).unwrap();
+    let logged = ports.health.ledger().logged_calls.borrow();
+    assert_eq!((logged.len(), record.attempts.len()), (2, 2));
+    assert!(logged.iter().all(|call| !call.is_lost([&record])));
+    assert!(logged.iter().all(|call| call.is_lost([])));
 }
 
 #[tokio::test]
 async fn without_the_ledger_it_answers_and_says_so_in_a_metric() {
-    let ports = ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);
+    let mut ports = ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);
     ports.health.ledger().is_gone.set(true);
-    let emitted = RefCell::new(String::new());
-    let emit = |document: &str| emitted.borrow_mut().push_str(document);
-    let answered = super::handle(&ports, "dev", &emit, request(), AMPLE).await;
-    assert_eq!(answered, Ok(ANSWERED));
+    let emitted = Rc::new(RefCell::new(String::new()));
+    let sink = emitted.clone();
+    ports.metrics = Box::new(move |document| sink.borrow_mut().push_str(document));
+    assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     let document: Value = serde_json::from_str(&emitted.borrow()).unwrap();
     assert_eq!(
         (&document["LedgerUnreachable"], &document["function"]),
@@ -728,7 +739,7 @@ async fn a_quota_of_the_day_leaves_the_target_alone_until_the_day_turns() {
     };
     let ports = ports(after(used_up));
     let mut request = request();
-    // What the step had against the target before is no reason not to tell.
+    // An earlier failure of the same target does not suppress the report.
     let before = Attempt {
         target: bcce_core::base::target::Target {
             account: None,
@@ -780,8 +791,8 @@ async fn a_step_that_no_target_takes_says_what_a_person_should_do() {
     request.next = Next::Stop(ErrorName::NoTarget);
     let Ok(Response::Failed { error, .. }) = handle(&ports, request, AMPLE).await else { panic!() };
     assert_eq!(error.name, ErrorName::NoTarget);
-    for told in ["after 2 calls", "; to do: fill in the form", "; to do: subscribe to the model"] {
-        assert!(error.message.contains(told), "{told} is missing in {error}");
+    for part in ["after 2 calls", "; to do: fill in the form", "; to do: subscribe to the model"] {
+        assert!(error.message.contains(part), "{part} is missing in {error}");
     }
     assert!(!error.message.contains("quoted input"), "{error}");
     assert!(error.message.len() <= MAX_STATE_MESSAGE_BYTES);

@@ -1,11 +1,12 @@
 //! From target to target: the next at once when one fails.
 
+mod target; // the calls of one target
+
 use std::time::Duration;
 
-use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::error::Fault;
 use bcce_core::base::target::Target;
-use bcce_core::call::attempt::{Attempt, AttemptKind, Cause};
-use bcce_core::call::model::{ModelAnswer, Repair};
+use bcce_core::call::attempt::{Attempt, Cause};
 use bcce_core::call::parameters::{Parameters, json_output};
 use bcce_core::call::request_building;
 use bcce_core::call::request_building::Answer;
@@ -16,15 +17,14 @@ use bcce_core::document::schema::subset::subset;
 use bcce_core::failover::breaker::{Breaker, Status, target_key};
 use bcce_core::failover::route::Route;
 use bcce_core::ports::{CallModel, Clock, GetObject};
-use bcce_core::run::call_log::LoggedCall;
 use bcce_core::run::plan::Plan;
+use target::Outcome;
 use time::OffsetDateTime;
 
-use crate::ask::{Asked, Asking};
-use crate::reports::{Over, Reports, TakeReports, begin, note_grammar, tell};
+use crate::reports::{Reports, TakeReports};
 use crate::{Ports, Request, context, grammars};
 
-/// Kept back of the function's time for storing the answer: an operation on S3 may take 25 s with the
+/// Time of the function that is reserved for storing the answer: an operation on S3 may take 25 s with the
 /// client's retries, and there are two, since another writer's answer has to be read.
 const MARGIN: Duration = Duration::from_secs(60);
 /// How long a decision holds without another look.
@@ -33,8 +33,8 @@ const STALE: Duration = Duration::from_secs(5);
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Returns whether the service has refused the step's schema, in this run or in another one.
-async fn is_refused<S, M, C: Clock, L: TakeReports>(
-    ports: &Ports<S, M, C, L>,
+async fn is_refused<S, M, C: Clock, L: TakeReports, F>(
+    ports: &Ports<S, M, C, L, F>,
     step: &Step,
     attempts: &[Attempt],
 ) -> bool {
@@ -52,8 +52,8 @@ pub(crate) enum Walked {
     Failed { attempts: Vec<Attempt>, error: Fault },
 }
 
-pub(crate) struct Walk<'a, 'r, S, M, C, L> {
-    ports: &'a Ports<S, M, C, L>,
+pub(crate) struct Walk<'a, 'r, S, M, C, L, F> {
+    ports: &'a Ports<S, M, C, L, F>,
     reports: &'r Reports<'a>,
     request: &'r Request,
     plan: &'r Plan,
@@ -66,14 +66,7 @@ pub(crate) struct Walk<'a, 'r, S, M, C, L> {
     attempts: Vec<Attempt>,
 }
 
-/// What one target came to.
-enum Turn {
-    Answered(Answer),
-    NextTarget,
-    Failed(Fault),
-}
-
-impl<'a, 'r, S, M, C, L> Walk<'a, 'r, S, M, C, L>
+impl<'a, 'r, S, M, C, L, F> Walk<'a, 'r, S, M, C, L, F>
 where
     S: GetObject,
     M: CallModel,
@@ -82,17 +75,16 @@ where
 {
     /// Renders the prompt. The inner error is the step's: its template cannot be rendered.
     pub async fn prepare(
-        ports: &'a Ports<S, M, C, L>,
+        ports: &'a Ports<S, M, C, L, F>,
         reports: &'r Reports<'a>,
         request: &'r Request,
         plan: &'r Plan,
-        remaining: Duration,
     ) -> Result<Result<Self, Fault>, Fault> {
         let id = &request.step.step;
         let step =
             plan.step(id).ok_or_else(|| Fault::internal(format!("the plan has no step {id}")))?;
         let context = context::of(&ports.store, request, plan, step).await?;
-        let until = ports.clock.now() + remaining.saturating_sub(MARGIN);
+        let until = ports.clock.now() + request.remaining.saturating_sub(MARGIN);
         let attempts = request.attempts.clone();
         let schema_refused = is_refused(ports, step, &attempts).await;
         Ok(request_building::prompt(step, &context).map(|prompt| Self {
@@ -108,6 +100,8 @@ where
         }))
     }
 
+    /// Calls one target after the other until one answers.
+    ///
     /// # Errors
     /// `Bcce.Internal`: a fault of ours that another target cannot mend.
     pub async fn along(&mut self, targets: &[Target]) -> Result<Walked, Fault> {
@@ -120,19 +114,21 @@ where
             if self.is_too_small(target) || !self.may_call(target).await {
                 continue;
             }
-            match self.turn(target, time).await? {
-                Turn::Answered(answer) => {
+            match self.try_target(target, time).await? {
+                Outcome::Answered(answer) => {
                     return Ok(Walked::Answered { attempts: self.take(), answer });
                 }
-                Turn::Failed(error) => return Ok(Walked::Failed { attempts: self.take(), error }),
-                Turn::NextTarget => {}
+                Outcome::Failed(error) => {
+                    return Ok(Walked::Failed { attempts: self.take(), error });
+                }
+                Outcome::NextTarget => {}
             }
         }
         Ok(Walked::Exhausted { attempts: self.take() })
     }
 
-    /// What was decided a while ago is looked at once more: it waited for a free function or for a silent
-    /// target, a breaker may have opened since, and an election may be over.
+    /// Returns whether a target may still be called. A decision of a while ago is checked once more: it waited for a free
+    /// function or for a silent target, a breaker may have opened since, and an election may be over.
     async fn may_call(&self, target: &Target) -> bool {
         let now = self.ports.clock.now();
         let Some(decision) = self.request.decisions.last() else { return true };
@@ -154,8 +150,8 @@ where
         std::mem::take(&mut self.attempts)
     }
 
-    /// How long the next attempt may take; `None`: the function or the run has no time for one. The
-    /// first attempt takes what there is, or a function too short for a whole one would never make any.
+    /// Returns how long the next attempt may take, or `None` if the function or the run has no time for one. The first
+    /// attempt takes what there is, or a function too short for a whole one would never make any.
     fn time(&self, is_first: bool) -> Option<Duration> {
         let now = self.ports.clock.now();
         let left = |until: OffsetDateTime| Duration::try_from(until - now).unwrap_or_default();
@@ -190,135 +186,5 @@ where
         let mut parameters = Parameters::of(self.step, takes, self.schema_refused);
         parameters.leave_room(&self.prompt, takes);
         Ok(parameters)
-    }
-
-    async fn turn(&mut self, target: &Target, time: Duration) -> Result<Turn, Fault> {
-        let mut parameters = self.parameters(target)?;
-        let mut asked = self.ask(target, &parameters, time, None).await?;
-        if self.drops_schema(&parameters, &asked)
-            && self.calls_left() > 0
-            && let Some(time) = self.time(true)
-        {
-            parameters = self.parameters(target)?;
-            asked = self.ask(target, &parameters, time, None).await?;
-        }
-        let (answer, fault) = match asked {
-            Asked::Answered(answer) => match self.read(&parameters, &answer)? {
-                Ok(read) => return Ok(Turn::Answered(read)),
-                Err(fault) => (answer, fault),
-            },
-            other => return Ok(self.after(target, other)),
-        };
-        self.mark_invalid(&fault);
-        let Some(time) = self.time_to_repair(&answer) else {
-            return Ok(Turn::Failed(Fault::new(ErrorName::OutputInvalid, fault)));
-        };
-        let repair = Repair { answer: &answer.text, fault: &fault };
-        match self.ask(target, &parameters, time, Some(repair)).await? {
-            Asked::Answered(answer) => match self.read(&parameters, &answer)? {
-                Ok(read) => Ok(Turn::Answered(read)),
-                Err(fault) => {
-                    self.mark_invalid(&fault);
-                    let message = format!("{fault} (asked twice)");
-                    Ok(Turn::Failed(Fault::new(ErrorName::OutputInvalid, message)))
-                }
-            },
-            other => Ok(self.after(target, other)),
-        }
-    }
-
-    /// Returns whether the service has just refused the schema. The same target is asked once more, with it in the
-    /// prompt, and nobody sends it again.
-    fn drops_schema(&mut self, parameters: &Parameters<'_>, asked: &Asked) -> bool {
-        let Asked::Misfit { cause: Cause::GrammarTooLarge, .. } = asked else { return false };
-        let Some(schema) = &parameters.schema else { return false };
-        self.schema_refused = true;
-        self.learn(grammars::refusal(schema));
-        true
-    }
-
-    /// Notes what was learnt of a schema, for other functions too.
-    fn learn(&self, key: grammars::Key) {
-        if self.ports.grammars.learn(&key, self.ports.clock.now()) {
-            note_grammar(self.reports, self.ports, key);
-        }
-    }
-
-    /// Decides what a call that was not answered means for the step.
-    fn after(&self, target: &Target, asked: Asked) -> Turn {
-        match asked {
-            Asked::Misfit { cause: Cause::ContextTooLong, .. }
-                if self.route().is_some_and(|route| route.has_larger(target)) =>
-            {
-                Turn::NextTarget
-            }
-            Asked::Misfit { error, .. } | Asked::Failed(error) => Turn::Failed(error),
-            Asked::NextTarget | Asked::Answered(_) => Turn::NextTarget,
-        }
-    }
-
-    /// A repair is a call like another: it needs one left, time, and something to repair.
-    fn time_to_repair(&self, answer: &ModelAnswer) -> Option<Duration> {
-        let possible = !answer.text.trim().is_empty() && self.calls_left() > 0;
-        self.time(true).filter(|_| possible)
-    }
-
-    async fn ask(
-        &mut self,
-        target: &Target,
-        parameters: &Parameters<'_>,
-        time: Duration,
-        repair: Option<Repair<'_>>,
-    ) -> Result<Asked, Fault> {
-        let kind = if repair.is_some() { AttemptKind::Repair } else { AttemptKind::First };
-        let prompt = request_building::prompt_for(&self.prompt, self.step, parameters);
-        let grammar = parameters.schema.as_ref().map(|schema| grammars::key(schema, target));
-        let is_compiled = self.is_compiled(grammar.as_ref()).await;
-        let asking = Asking {
-            run: &self.request.run,
-            plan: self.plan,
-            step: self.step,
-            reference: &self.request.step,
-            prompt: &prompt,
-            parameters,
-            target,
-            is_compiled,
-            time,
-            repair,
-        };
-        let call = LoggedCall { started_at: self.ports.clock.now(), target: target.clone() };
-        let started_at = call.started_at;
-        begin(self.reports, self.ports, self.request, call);
-        let (attempt, signal, asked) = asking.ask(&self.ports.model, started_at, kind).await;
-        let over = Over { target, signal, attempt: &attempt, before: &self.attempts, is_compiled };
-        tell(self.reports, self.ports, self.request, self.plan, &over);
-        if let Some(grammar) = grammar.filter(|_| matches!(asked, Ok(Asked::Answered(_)))) {
-            self.learn(grammar);
-        }
-        self.attempts.push(attempt);
-        asked
-    }
-
-    /// Returns whether the service has the grammar that a call needs.
-    async fn is_compiled(&self, grammar: Option<&grammars::Key>) -> bool {
-        let Some(grammar) = grammar else { return true };
-        let (health, now) = (&self.ports.health, self.ports.clock.now());
-        self.ports.grammars.has(health, grammar, now).await
-    }
-
-    /// The answer, or what is wrong with it.
-    fn read(
-        &self,
-        parameters: &Parameters<'_>,
-        answer: &ModelAnswer,
-    ) -> Result<Result<Answer, String>, Fault> {
-        let prompt = request_building::prompt_for(&self.prompt, self.step, parameters);
-        request_building::read(self.step, &prompt, parameters.max_tokens, answer)
-    }
-
-    fn mark_invalid(&mut self, fault: &str) {
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.mark_invalid(fault);
-        }
     }
 }

@@ -5,40 +5,40 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::parse;
 use bcce_core::batch::reference::BatchRef;
 use bcce_core::batch::{BatchProgress, StoredBatch};
+use bcce_core::io::objects;
 use bcce_core::ports::{GetObject, ReadBatchProgress};
 use bcce_core::run::ids::ItemOf;
 use time::OffsetDateTime;
 
-/// How old a tally may be: for so long items are started although too many have failed.
+/// How old a reading of the progress may be. For so long items are started although too many have failed.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// The last tally that was read.
+/// The last progress that was read.
 #[derive(Default)]
-pub struct Tallies(RefCell<Option<(ItemOf, OffsetDateTime, BatchProgress)>>);
+pub struct RecentProgress(RefCell<Option<(ItemOf, OffsetDateTime, BatchProgress)>>);
 
-impl Tallies {
+impl RecentProgress {
     pub async fn read(
         &self,
         ledger: &impl ReadBatchProgress,
         batch: &ItemOf,
         now: OffsetDateTime,
     ) -> Result<BatchProgress, Fault> {
-        if let Some((known, at, tally)) = self.0.borrow().as_ref()
+        if let Some((known, at, progress)) = self.0.borrow().as_ref()
             && known == batch
             && now - *at < FRESH
         {
-            return Ok(tally.clone());
+            return Ok(progress.clone());
         }
-        let tally = ledger.batch_progress(batch).await?;
-        *self.0.borrow_mut() = Some((batch.clone(), now, tally.clone()));
-        Ok(tally)
+        let progress = ledger.batch_progress(batch).await?;
+        *self.0.borrow_mut() = Some((batch.clone(), now, progress.clone()));
+        Ok(progress)
     }
 }
 
-/// The last batch of which another execution told that it halts, which is for good.
+/// The last batch that another execution has halted. A halt is for good.
 #[derive(Default)]
 pub struct Halted(RefCell<Option<ItemOf>>);
 
@@ -67,10 +67,7 @@ impl Batches {
         {
             return Ok(stored.clone());
         }
-        let key = batch.request_key();
-        let body = store.get(&key).await?;
-        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let stored = Rc::new(parse::<StoredBatch>(&key, &body)?);
+        let stored: Rc<StoredBatch> = Rc::new(objects::read(store, &batch.request_key()).await?);
         *self.0.borrow_mut() = Some((batch.batch_id.clone(), stored.clone()));
         Ok(stored)
     }

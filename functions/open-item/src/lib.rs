@@ -7,18 +7,19 @@ mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::{ErrorName, Fault};
-use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::json::to_json;
 use bcce_core::batch::manifest::{BatchNotice, BatchStatus, Counts};
 use bcce_core::batch::reference::{BatchRun, Place};
 use bcce_core::batch::{BatchProgress, Entry, Halt, Item, Tolerance};
 use bcce_core::io::item_run::item_run;
+use bcce_core::io::objects;
 use bcce_core::ports::{
     Clock, GetObject, GetRange, HaltBatch, OpenSource, PutObject, PutOnce, ReadBatchProgress,
 };
 use bcce_core::run::ids::RunRef;
 use serde::{Deserialize, Serialize};
 
-pub use known::{Batches, Halted, Tallies};
+pub use known::{Batches, Halted, RecentProgress};
 
 pub struct Config {
     pub bucket: String,
@@ -41,7 +42,7 @@ pub struct Ports<S, R, L, C> {
     pub sources: R,
     pub ledger: L,
     pub clock: C,
-    pub tallies: Tallies,
+    pub progress: RecentProgress,
     pub halted: Halted,
     pub batches: Batches,
 }
@@ -51,7 +52,7 @@ pub struct Request {
     pub batch: BatchRun,
     pub place: Place,
     pub tolerance: Tolerance,
-    /// ARN of the execution that asks.
+    /// ARN of the asking execution, which sends the notification if it is the first to halt the batch.
     pub notification_owner: String,
 }
 
@@ -69,7 +70,7 @@ pub enum Response {
     Refused,
     /// Too many others failed.
     Halted {
-        /// For the notifications topic, where it is the asking execution's to tell.
+        /// For the notifications topic, if the asking execution owns the notification.
         #[serde(skip_serializing_if = "Option::is_none")]
         notice: Option<Box<BatchNotice>>,
     },
@@ -79,6 +80,7 @@ pub enum Response {
 /// `Bcce.Internal`; what is wrong with the item is a response.
 pub async fn handle<S, R, L, C>(
     ports: &Ports<S, R, L, C>,
+    _: &Config,
     request: Request,
 ) -> Result<Response, Fault>
 where
@@ -91,11 +93,11 @@ where
     if ports.halted.is(&batch.item_of()) {
         return Ok(Response::Halted { notice: None });
     }
-    let tally = ports.tallies.read(&ports.ledger, &batch.item_of(), now).await?;
-    let halted = tally.halted.clone();
-    let too_much = || tally.too_much(request.tolerance).map(|because| Halt { at: now, because });
+    let progress = ports.progress.read(&ports.ledger, &batch.item_of(), now).await?;
+    let halted = progress.halted.clone();
+    let too_much = || progress.too_much(request.tolerance).map(|because| Halt { at: now, because });
     if let Some(halt) = halted.or_else(too_much) {
-        return ports.halt(&request, &tally, halt).await;
+        return ports.halt(&request, &progress, halt).await;
     }
     match ports.item_run(&request).await {
         Ok(run) => Ok(Response::Ready { name: run.execution_name(), input: Box::new(run) }),
@@ -120,15 +122,15 @@ where
     async fn halt(
         &self,
         request: &Request,
-        tally: &BatchProgress,
+        progress: &BatchProgress,
         halt: Halt,
     ) -> Result<Response, Fault> {
         let batch = request.batch.item_of();
-        let tells = self.ledger.halt(&batch, &request.notification_owner, &halt).await?;
-        if !tells {
+        let should_notify = self.ledger.halt(&batch, &request.notification_owner, &halt).await?;
+        if !should_notify {
             self.halted.note(batch);
         }
-        let notice = tells.then(|| Box::new(notice(request, tally, halt)));
+        let notice = should_notify.then(|| Box::new(notice(request, progress, halt)));
         Ok(Response::Halted { notice })
     }
 
@@ -145,16 +147,14 @@ where
 
     async fn item(&self, batch: &BatchRun, place: &Place) -> Result<Item, Fault> {
         let key = batch.part_key(place.part);
-        let line = self.store.range(&key, place.at, place.bytes).await?;
-        let line = line.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        match parse::<Entry>(&key, &line)? {
+        match objects::read_range(&self.store, &key, place.at, place.bytes).await? {
             Entry::Item(item) if item.n == place.n => Ok(*item),
             _ => Err(Fault::internal(format!("{key} does not have item {} there", place.n))),
         }
     }
 }
 
-fn notice(request: &Request, tally: &BatchProgress, halt: Halt) -> BatchNotice {
+fn notice(request: &Request, progress: &BatchProgress, halt: Halt) -> BatchNotice {
     let batch = &request.batch;
     let message = format!("{}; no further one is started", halt.because);
     BatchNotice {
@@ -169,14 +169,14 @@ fn notice(request: &Request, tally: &BatchProgress, halt: Halt) -> BatchNotice {
         manifest: None,
         manifest_sha256: None,
         counts: Counts {
-            items: tally.over(),
-            succeeded: tally.succeeded,
-            failed: tally.failed,
-            cancelled: tally.cancelled,
-            truncated: tally.truncated,
+            items: progress.over(),
+            succeeded: progress.succeeded,
+            failed: progress.failed,
+            cancelled: progress.cancelled,
+            truncated: progress.truncated,
             ..Counts::default()
         },
-        totals: tally.totals(),
+        totals: progress.totals(),
         error: Some(Fault::new(ErrorName::TooManyFailures, message)),
     }
 }

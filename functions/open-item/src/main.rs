@@ -12,10 +12,10 @@ fn main() -> Result<(), StartError> {
             sources: Sources::new(&aws),
             ledger: Ledger::new(&aws, &config.ledger_table),
             clock: SystemClock,
-            tallies: Default::default(),
+            progress: Default::default(),
             halted: Default::default(),
             batches: Default::default(),
         };
-        bcce_aws::serve(|request, _| handle(&ports, request)).await
+        bcce_aws::serve(|request, _| handle(&ports, &config, request)).await
     })
 }

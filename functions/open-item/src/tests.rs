@@ -11,10 +11,10 @@ use super::*;
 
 const EVENT: &str = include_str!("../../../events/open-item/first.json");
 
-/// What of the batch is over, and who tells that it halts.
+/// What of the batch is over, and who owns the notification of its halt.
 #[derive(Default)]
 struct Ledger {
-    tally: RefCell<BatchProgress>,
+    progress: RefCell<BatchProgress>,
     reads: Cell<u32>,
     halts: Cell<u32>,
     notification_owner: RefCell<Option<String>>,
@@ -23,16 +23,16 @@ struct Ledger {
 impl ReadBatchProgress for Ledger {
     async fn batch_progress(&self, _: &ItemOf) -> Result<BatchProgress, Fault> {
         self.reads.set(self.reads.get() + 1);
-        Ok(self.tally.borrow().clone())
+        Ok(self.progress.borrow().clone())
     }
 }
 
 impl HaltBatch for Ledger {
-    async fn halt(&self, _: &ItemOf, notification_owner: &str, halt: &Halt) -> Result<bool, Fault> {
+    async fn halt(&self, _: &ItemOf, owner: &str, halt: &Halt) -> Result<bool, Fault> {
         self.halts.set(self.halts.get() + 1);
-        self.tally.borrow_mut().halted.get_or_insert_with(|| halt.clone());
+        self.progress.borrow_mut().halted.get_or_insert_with(|| halt.clone());
         let mut elected = self.notification_owner.borrow_mut();
-        Ok(elected.get_or_insert_with(|| notification_owner.to_owned()) == notification_owner)
+        Ok(elected.get_or_insert_with(|| owner.to_owned()) == owner)
     }
 }
 
@@ -66,7 +66,7 @@ fn ports(spec: &Value, item: &Value) -> (Fakes, Request) {
         sources: MemorySources::default(),
         ledger: Ledger::default(),
         clock: SetClock(Cell::new(datetime!(2026-11-01 12:00 UTC))),
-        tallies: Tallies::default(),
+        progress: RecentProgress::default(),
         halted: Halted::default(),
         batches: Batches::default(),
     };
@@ -88,15 +88,13 @@ fn of_an_object() -> (Fakes, Request) {
 }
 
 fn again(request: &Request) -> Request {
-    Request {
-        batch: request.batch.clone(),
-        notification_owner: request.notification_owner.clone(),
-        ..*request
-    }
+    let notification_owner = request.notification_owner.clone();
+    Request { batch: request.batch.clone(), notification_owner, ..*request }
 }
 
 fn open(ports: &Fakes, request: &Request) -> Result<Response, Fault> {
-    now(handle(ports, again(request)))
+    let config = Config { bucket: "b".into(), key_arn: "k".into(), ledger_table: "t".into() };
+    now(handle(ports, &config, again(request)))
 }
 
 fn ready(ports: &Fakes, request: &Request) -> RunRef {
@@ -228,33 +226,33 @@ fn too_many(request: &Request) -> BatchProgress {
 #[test]
 fn as_many_failures_as_may_be_halt_nothing() {
     let (ports, request) = of_a_row();
-    *ports.ledger.tally.borrow_mut() =
+    *ports.ledger.progress.borrow_mut() =
         BatchProgress { failed: request.tolerance.failures, ..BatchProgress::default() };
     ready(&ports, &request);
 }
 
 #[test]
-fn when_too_many_failed_nothing_is_started_and_one_tells_of_it() {
+fn when_too_many_failed_nothing_is_started_and_one_execution_notifies() {
     let (ports, request) = of_a_row();
-    *ports.ledger.tally.borrow_mut() = BatchProgress { truncated: 2, ..too_many(&request) };
+    *ports.ledger.progress.borrow_mut() = BatchProgress { truncated: 2, ..too_many(&request) };
     let written = ports.store.objects.borrow().clone();
-    let notice = |notification_owner: &str| {
-        let request = Request { notification_owner: notification_owner.into(), ..again(&request) };
+    let notice = |owner: &str| {
+        let request = Request { notification_owner: owner.into(), ..again(&request) };
         match open(&ports, &request).unwrap() {
             Response::Halted { notice } => notice,
             other => panic!("{other:?}"),
         }
     };
-    let told = notice("child-1").expect("the first tells");
-    assert_eq!(notice("child-1"), Some(told.clone()), "whose first answer was lost");
+    let first = notice("child-1").expect("the first notifies");
+    assert_eq!(notice("child-1"), Some(first.clone()), "whose first answer was lost");
     assert_eq!(notice("child-2"), None);
     assert_eq!(*ports.store.objects.borrow(), written);
     assert_eq!(
-        (told.status, told.counts.failed, told.counts.succeeded),
+        (first.status, first.counts.failed, first.counts.succeeded),
         (BatchStatus::Running, 11, 5)
     );
-    assert_eq!(told.counts.truncated, 2);
-    let error = told.error.unwrap();
+    assert_eq!(first.counts.truncated, 2);
+    let error = first.error.unwrap();
     assert_eq!(error.name, ErrorName::TooManyFailures);
     assert_eq!(error.message, "11 items failed, 10 may; no further one is started");
 }
@@ -263,10 +261,10 @@ fn when_too_many_failed_nothing_is_started_and_one_tells_of_it() {
 #[test]
 fn what_is_halted_stays_so() {
     let (ports, request) = of_a_row();
-    *ports.ledger.tally.borrow_mut() = too_many(&request);
+    *ports.ledger.progress.borrow_mut() = too_many(&request);
     assert!(matches!(open(&ports, &request), Ok(Response::Halted { notice: Some(_) })));
-    let halted = ports.ledger.tally.borrow().halted.clone();
-    *ports.ledger.tally.borrow_mut() =
+    let halted = ports.ledger.progress.borrow().halted.clone();
+    *ports.ledger.progress.borrow_mut() =
         BatchProgress { halted, succeeded: 1_000, ..BatchProgress::default() };
     let later = ports.clock.0.get() + time::Duration::seconds(3);
     ports.clock.0.set(later);
@@ -277,9 +275,9 @@ fn what_is_halted_stays_so() {
 
 /// A million items that are not started any more must not all ask.
 #[test]
-fn that_another_told_of_the_halt_is_asked_once() {
+fn the_ledger_is_asked_once_whether_another_execution_owns_the_notification() {
     let (ports, request) = of_a_row();
-    *ports.ledger.tally.borrow_mut() = too_many(&request);
+    *ports.ledger.progress.borrow_mut() = too_many(&request);
     *ports.ledger.notification_owner.borrow_mut() = Some("another".into());
     for _ in 0..3 {
         assert_eq!(open(&ports, &request), Ok(Response::Halted { notice: None }));
@@ -288,32 +286,35 @@ fn that_another_told_of_the_halt_is_asked_once() {
 }
 
 #[test]
-fn a_tally_is_good_for_two_seconds_and_for_its_own_batch() {
+fn a_reading_of_the_progress_is_good_for_two_seconds_and_for_its_own_batch() {
     let (ports, mut request) = of_a_row();
     let later = |seconds| {
         let at = ports.clock.0.get() + time::Duration::seconds(seconds);
         ports.clock.0.set(at);
     };
     ready(&ports, &request);
-    *ports.ledger.tally.borrow_mut() = too_many(&request);
+    *ports.ledger.progress.borrow_mut() = too_many(&request);
     later(1);
     ready(&ports, &request);
     assert_eq!(ports.ledger.reads.get(), 1);
     later(1);
     assert!(matches!(open(&ports, &request), Ok(Response::Halted { .. })));
     // A retry counts from nothing.
-    *ports.ledger.tally.borrow_mut() = BatchProgress::default();
+    *ports.ledger.progress.borrow_mut() = BatchProgress::default();
     request.batch.reference.attempt_no = 2;
     ready(&ports, &request);
     assert_eq!(ports.ledger.reads.get(), 3);
 }
 
 #[test]
-fn a_cost_that_is_not_known_as_a_whole_is_told_as_a_part() {
+fn a_cost_that_is_not_known_as_a_whole_is_given_as_a_part() {
     let known = BatchProgress { cost_usd: "0.50".parse().unwrap(), ..BatchProgress::default() };
-    let told = serde_json::to_value(known.totals()).unwrap();
-    assert_eq!(told["cost_usd"], "0.5");
-    let told = serde_json::to_value(BatchProgress { unknown_cost: 1, ..known }.totals()).unwrap();
-    assert_eq!((&told["cost_usd"], &told["priced_subtotal_usd"]), (&Value::Null, &json!("0.5")));
-    assert_eq!(told["usage"], Value::Null);
+    let totals = serde_json::to_value(known.totals()).unwrap();
+    assert_eq!(totals["cost_usd"], "0.5");
+    let totals = serde_json::to_value(BatchProgress { unknown_cost: 1, ..known }.totals()).unwrap();
+    assert_eq!(
+        (&totals["cost_usd"], &totals["priced_subtotal_usd"]),
+        (&Value::Null, &json!("0.5"))
+    );
+    assert_eq!(totals["usage"], Value::Null);
 }

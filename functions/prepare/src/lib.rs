@@ -14,7 +14,7 @@ use bcce_core::base::error::{ErrorName, Fault, Problems};
 use bcce_core::base::json::{parse, to_json};
 use bcce_core::config::routing::Retries;
 use bcce_core::failover::route::Route;
-use bcce_core::io::objects::store_once;
+use bcce_core::io::objects::{self, store_once};
 use bcce_core::io::reader::Reader;
 use bcce_core::ledger::OpenedRun;
 use bcce_core::ports::{Clock, GetObject, GetParameters, OpenRun, Opened, PutOnce};
@@ -55,6 +55,7 @@ pub struct Ports<S, P, L, C> {
     pub parameters: P,
     pub ledger: L,
     pub clock: C,
+    pub documents: Documents,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,7 +89,6 @@ pub struct Planned {
 /// `Bcce.Internal`. What is wrong with the request is a response.
 pub async fn handle<S, P, L, C>(
     ports: &Ports<S, P, L, C>,
-    documents: &Documents,
     config: &Config,
     request: Request,
 ) -> Result<Response, Fault>
@@ -104,7 +104,7 @@ where
         let message = "id: its run is over and counted; its manifest has the outcome";
         return Ok(Response::Refused { error: Fault::new(ErrorName::InvalidRequest, message) });
     }
-    match ports.plan(documents, config, &run).await {
+    match ports.plan(config, &run).await {
         Ok(planned) => Ok(Response::Planned(Box::new(planned))),
         Err(fault) if fault.name == ErrorName::Internal => Err(fault),
         Err(error) => {
@@ -126,18 +126,13 @@ where
     P: GetParameters,
     C: Clock,
 {
-    async fn plan(
-        &self,
-        documents: &Documents,
-        config: &Config,
-        run: &Run,
-    ) -> Result<Planned, Fault> {
+    async fn plan(&self, config: &Config, run: &Run) -> Result<Planned, Fault> {
         let key = run.plan_key();
         // A retry of the run goes by the plan that its first attempt made.
         let body = match self.store.get(&key).await? {
             Some(body) => body,
             None => {
-                let plan = self.resolve(documents, config, run).await?;
+                let plan = self.resolve(config, run).await?;
                 store_once(&self.store, &key, &run.run_id, to_json(&plan)?).await?
             }
         };
@@ -158,23 +153,16 @@ where
         }
     }
 
-    async fn resolve(
-        &self,
-        documents: &Documents,
-        config: &Config,
-        run: &Run,
-    ) -> Result<Plan, Fault> {
-        let key = run.request_key();
-        let body = self.store.get(&key).await?;
-        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let request: StoredRequest = parse(&key, &body)?;
+    async fn resolve(&self, config: &Config, run: &Run) -> Result<Plan, Fault> {
+        let request: StoredRequest = objects::read(&self.store, &run.request_key()).await?;
         let source = Reader {
             store: &self.store,
             parameters: &self.parameters,
             bucket: &config.bucket,
             environment: &config.environment,
         };
-        let configuration = documents.read(&source, self.clock.now(), &request.workflow).await?;
+        let configuration =
+            self.documents.read(&source, self.clock.now(), &request.workflow).await?;
         let retries = config.retries;
         let sources = Sources { request: &request, configuration: &configuration, retries };
         Plan::resolve(&sources).map_err(Fault::from)

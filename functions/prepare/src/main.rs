@@ -13,8 +13,8 @@ fn main() -> Result<(), StartError> {
             parameters: Parameters::new(&aws),
             ledger: Ledger::new(&aws, &config.ledger_table),
             clock: SystemClock,
+            documents: Default::default(),
         };
-        let documents = Default::default();
-        bcce_aws::serve(|request, _| handle(&ports, &documents, &config, request)).await
+        bcce_aws::serve(|request, _| handle(&ports, &config, request)).await
     })
 }

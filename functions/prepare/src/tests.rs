@@ -63,12 +63,13 @@ fn ports(inputs: Value) -> Fakes {
         ),
         ledger: Records::default(),
         clock: StoppedClock(datetime!(2026-11-01 12:00 UTC)),
+        documents: Documents::default(),
     }
 }
 
 async fn ask(ports: &Fakes) -> Value {
     let request = serde_json::from_str(EVENT).unwrap();
-    let response = handle(ports, &Documents::default(), &config(), request).await.unwrap();
+    let response = handle(ports, &config(), request).await.unwrap();
     serde_json::to_value(response).unwrap()
 }
 
@@ -98,6 +99,7 @@ async fn a_stored_plan_is_used_whatever_the_configuration_says_now() {
     let mut ports = ports(json!({ "text": "a breaker" }));
     let first = ask(&ports).await;
     ports.parameters.0.clear();
+    ports.documents = Documents::default();
     assert_eq!(ask(&ports).await["plan_sha256"], first["plan_sha256"]);
 }
 
@@ -129,6 +131,6 @@ async fn a_store_that_fails_is_ours_and_comes_again() {
     let ports = ports(json!({ "text": "t" }));
     ports.store.failing.set(1);
     let request = serde_json::from_str(EVENT).unwrap();
-    let fault = handle(&ports, &Documents::default(), &config(), request).await.unwrap_err();
+    let fault = handle(&ports, &config(), request).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::Internal);
 }

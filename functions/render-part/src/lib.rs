@@ -6,7 +6,7 @@ mod tests;
 
 use bcce_aws::{StartError, optional_number, variable};
 use bcce_core::base::error::{ErrorName, Fault};
-use bcce_core::base::json::{parse, parse_lines, to_json};
+use bcce_core::base::json::to_json;
 use bcce_core::base::target::Target;
 use bcce_core::batch::bulk::{Asking, Rendered, job_of};
 use bcce_core::batch::manifest::Opened;
@@ -15,7 +15,7 @@ use bcce_core::batch::{Entry, Item, StoredBatch, bulk};
 use bcce_core::config::configuration::Configuration;
 use bcce_core::config::routing::Retries;
 use bcce_core::io::item_run::{ItemRun, item_run};
-use bcce_core::io::objects::store_once;
+use bcce_core::io::objects::{self, store_value_once};
 use bcce_core::io::reader::Reader;
 use bcce_core::ports::{GetObject, GetParameters, OpenSource, PutObject, PutOnce};
 use bcce_core::run::plan::{Plan, Sources};
@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 /// Items made at a time: a part of 500 in seconds.
 const AT_A_TIME: usize = 16;
-/// Of a part's records: a hundred parts are a job's input, which has 5 GiB at most, and a function has them in its
-/// memory. What is beyond runs on demand.
+/// The most bytes of a part's records: a hundred parts are a job's input, which has 5 GiB at most, and a function holds
+/// one part in its memory. What is beyond runs on demand.
 const MAX_BYTES: usize = 32 * 1_024 * 1_024;
 
 pub struct Config {
@@ -93,9 +93,9 @@ where
     P: GetParameters,
 {
     let (batch, part) = (&request.batch.reference, request.part.part);
-    let opened: Opened = ports.read(batch.opened_key()).await?;
+    let opened: Opened = objects::read(&ports.store, &batch.opened_key()).await?;
     let bulk = opened.bulk.ok_or_else(|| Fault::internal("the batch is not in bulk"))?;
-    let stored: StoredBatch = ports.read(batch.request_key()).await?;
+    let stored: StoredBatch = objects::read(&ports.store, &batch.request_key()).await?;
     let source = Reader {
         store: &ports.store,
         parameters: &ports.parameters,
@@ -125,16 +125,9 @@ where
     S: GetObject + PutOnce,
     R: OpenSource,
 {
-    async fn read<T: serde::de::DeserializeOwned>(&self, key: String) -> Result<T, Fault> {
-        let body = self.store.get(&key).await?;
-        parse(&key, &body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?)
-    }
-
     async fn records(&self, shared: &Shared<'_>, part: u32) -> Result<(Vec<u8>, Rendered), Fault> {
         let key = shared.batch.part_key(part);
-        let body = self.store.get(&key).await?;
-        let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
-        let entries: Vec<Entry> = parse_lines(&key, &body)?;
+        let entries: Vec<Entry> = objects::read_lines(&self.store, &key).await?;
         let items = entries.into_iter().filter_map(|entry| match entry {
             Entry::Item(item) => Some(*item),
             Entry::Rejected(_) => None,
@@ -155,7 +148,7 @@ where
         Ok((lines, rendered))
     }
 
-    /// `None`: it makes none.
+    /// Returns the record of an item, or `None` if it makes none.
     async fn record(&self, shared: &Shared<'_>, item: Item) -> Result<Option<String>, Fault> {
         let n = item.n;
         match self.rendered(shared, item).await {
@@ -195,7 +188,6 @@ where
         let sources = Sources { request: &made.request, configuration, retries };
         let plan = Plan::resolve(&sources).map_err(Fault::from)?;
         let key = made.run.plan_key();
-        let kept = store_once(&self.store, &key, &made.run.run_id, to_json(&plan)?).await?;
-        parse(&key, &kept)
+        store_value_once(&self.store, &key, &made.run.run_id, plan).await
     }
 }

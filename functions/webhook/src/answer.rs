@@ -10,10 +10,10 @@ use crate::sources::Missing;
 
 /// Whom a provider asks to come again, and when, in seconds.
 const RETRY_AFTER: &str = "5";
-/// Of what is wrong with an event, so many things are told.
+/// The most problems of an event that an answer lists.
 const MOST_PROBLEMS: usize = 20;
 
-/// What is said back. Nothing of it holds a secret, or tells more of this side than a caller can act on.
+/// The answer to a call. It holds no secret, and says no more of this side than a caller can act on.
 #[derive(Debug)]
 pub enum Answer {
     Accepted(Vec<Started>),
@@ -115,16 +115,16 @@ impl Answer {
             Self::Accepted(started) => json!({ "requests": started }),
             Self::Challenge(challenge) => json!({ "challenge": challenge }),
             Self::Unmapped(problems) => {
-                let told = |one: &Problem| json!({ "field": one.field, "cause": one.cause });
-                let told: Vec<Value> = problems.iter().take(MOST_PROBLEMS).map(told).collect();
-                json!({ "message": self.message(), "problems": told })
+                let listed = |one: &Problem| json!({ "field": one.field, "cause": one.cause });
+                let listed: Vec<Value> = problems.iter().take(MOST_PROBLEMS).map(listed).collect();
+                json!({ "message": self.message(), "problems": listed })
             }
             _ => json!({ "message": self.message() }),
         };
         body.to_string()
     }
 
-    /// Once, where it is handled. A call that is not let in is somebody else's fault and no warning.
+    /// Logs the answer once. A call that is not let in is somebody else's fault and no warning.
     pub fn log(&self, path: &str) {
         let (status, message) = (self.status(), self.message());
         match self {

@@ -47,6 +47,7 @@ pub struct Ports<S, P, I, C> {
     pub parameters: P,
     pub inbox: I,
     pub clock: C,
+    pub sources: Sources,
 }
 
 /// An HTTP call as a Function URL passes it on (payload format 2.0). What is not needed is not read, so that
@@ -78,7 +79,6 @@ pub struct Http {
 /// None: whatever happens is an HTTP answer, so that a caller never sees one of Lambda's own.
 pub async fn handle<S, P, I, C>(
     ports: &Ports<S, P, I, C>,
-    sources: &Sources,
     config: &Config,
     request: Request,
 ) -> Result<Response, Fault>
@@ -89,7 +89,7 @@ where
     C: Clock,
 {
     let path = request.raw_path.clone();
-    let answer = ports.answer(sources, config, request).await;
+    let answer = ports.answer(config, request).await;
     let answer = answer.unwrap_or_else(|answer| answer);
     answer.log(&path);
     Ok(answer.into())
@@ -102,13 +102,8 @@ where
     I: SendRequest,
     C: Clock,
 {
-    /// `Err` is an answer too: the first thing that does not hold.
-    async fn answer(
-        &self,
-        sources: &Sources,
-        config: &Config,
-        request: Request,
-    ) -> Result<Answer, Answer> {
+    /// Answers a call. `Err` is an answer too: the first check that fails.
+    async fn answer(&self, config: &Config, request: Request) -> Result<Answer, Answer> {
         let name = source_name(&request)?.to_owned();
         let body = body(&request)?;
         let headers = lower_case(request.headers);
@@ -120,7 +115,7 @@ where
             environment: &config.environment,
             now: self.clock.now(),
         };
-        let source = &*verified(sources, &lookup, &name, &call).await?;
+        let source = &*verified(&self.sources, &lookup, &name, &call).await?;
         let provider = source.provider;
         let event = Event::read(source, &name, &call).map_err(Answer::Unmapped)?;
         if event.is_ping(provider) {
@@ -137,7 +132,8 @@ where
         Ok(if is_seen { Answer::Acknowledged(started) } else { Answer::Accepted(started) })
     }
 
-    /// All or an answer that has the provider call again: what was sent already is the same request then.
+    /// Sends all requests, or returns an answer that has the provider call again: what was sent already is the same
+    /// request then.
     async fn enqueue(&self, source: &Source, mapped: &[Mapped]) -> Result<(), Answer> {
         let tenant = source.tenant.as_deref();
         let sent = mapped.iter().map(|one| self.inbox.send(tenant, &one.body));
@@ -171,7 +167,7 @@ async fn verified(
     Ok(source)
 }
 
-/// `/hooks/<source>`
+/// Returns the source that the path `/hooks/<source>` names.
 fn source_name(request: &Request) -> Result<&str, Answer> {
     let name = request.raw_path.strip_prefix("/hooks/").ok_or(Answer::Unknown)?;
     let mut problems = Problems::default();
@@ -189,14 +185,15 @@ fn body(request: &Request) -> Result<Vec<u8>, Answer> {
     if text.len() / 4 * 3 > MAX_WEBHOOK_BYTES + 4 && request.is_base64_encoded {
         return Err(Answer::TooLarge);
     }
-    let bytes = match request.is_base64_encoded {
-        true => STANDARD.decode(text).map_err(|_| Answer::Unreadable)?,
-        false => text.as_bytes().to_vec(),
+    let bytes = if request.is_base64_encoded {
+        STANDARD.decode(text).map_err(|_| Answer::Unreadable)?
+    } else {
+        text.as_bytes().to_vec()
     };
     if bytes.len() > MAX_WEBHOOK_BYTES { Err(Answer::TooLarge) } else { Ok(bytes) }
 }
 
-/// Names of headers have no case; a Function URL sends them in lower case, others may not.
+/// Returns the headers with names in lower case, as a Function URL sends them. Others may not.
 fn lower_case(headers: BTreeMap<String, String>) -> BTreeMap<String, String> {
     headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
 }

@@ -2,7 +2,7 @@ use bcce_aws::s3::S3Store;
 use bcce_aws::sqs::Inboxes;
 use bcce_aws::ssm::Parameters;
 use bcce_aws::{StartError, SystemClock};
-use webhook::{Config, Ports, Sources, handle};
+use webhook::{Config, Ports, handle};
 
 fn main() -> Result<(), StartError> {
     bcce_aws::block_on(async {
@@ -13,8 +13,8 @@ fn main() -> Result<(), StartError> {
             parameters: Parameters::new(&aws),
             inbox: Inboxes::new(&aws, &config.inbox_queue_url),
             clock: SystemClock,
+            sources: Default::default(),
         };
-        let sources = Sources::default();
-        bcce_aws::serve(|call, _| handle(&ports, &sources, &config, call)).await
+        bcce_aws::serve(|request, _| handle(&ports, &config, request)).await
     })
 }

@@ -46,20 +46,20 @@ pub enum Missing {
 
 /// A value that was read, and when it is read again.
 #[derive(Debug)]
-struct Kept<T> {
+struct Cached<T> {
     value: Option<(OffsetDateTime, T)>,
     failures: u32,
     /// Nothing is read before that time.
     next: Option<OffsetDateTime>,
 }
 
-impl<T> Default for Kept<T> {
+impl<T> Default for Cached<T> {
     fn default() -> Self {
         Self { value: None, failures: 0, next: None }
     }
 }
 
-impl<T: Clone> Kept<T> {
+impl<T: Clone> Cached<T> {
     fn is_due(&self, now: OffsetDateTime) -> bool {
         self.next.is_none_or(|next| next <= now)
     }
@@ -99,15 +99,15 @@ type Document = Option<Rc<Source>>;
 /// What is known of one name that is listed.
 #[derive(Default)]
 struct Entry {
-    document: Kept<Document>,
+    document: Cached<Document>,
     /// None of them where all are missing or wrong.
-    secrets: Kept<Rc<[Secret]>>,
+    secrets: Cached<Rc<[Secret]>>,
 }
 
 #[derive(Default)]
 pub struct Sources {
     /// The parameters of all sources, by name.
-    listed: RefCell<Kept<Rc<BTreeMap<String, String>>>>,
+    listed: RefCell<Cached<Rc<BTreeMap<String, String>>>>,
     /// Only of names that are listed.
     entries: RefCell<BTreeMap<String, Entry>>,
 }
@@ -126,13 +126,12 @@ impl Sources {
         let listed = self.list(lookup).await.map_err(Missing::Unreadable)?;
         let Some(value) = listed.get(&parameter) else { return Err(Missing::Unknown) };
         let is_due = self.with(name, |entry| entry.document.is_due(lookup.now));
-        let document = match is_due {
-            false => self.with(name, |entry| entry.document.serving(lookup.now)),
-            true => {
-                // Boxed: the SDK's futures inside those of a handler are deeper than the compiler looks.
-                let read = Box::pin(lookup.document(&parameter, value)).await;
-                self.with(name, |entry| entry.renew(lookup.now, read))
-            }
+        let document = if is_due {
+            // Boxed: the SDK's futures inside those of a handler are deeper than the compiler looks.
+            let read = Box::pin(lookup.document(&parameter, value)).await;
+            self.with(name, |entry| entry.renew(lookup.now, read))
+        } else {
+            self.with(name, |entry| entry.document.serving(lookup.now))
         };
         document.map_err(Missing::Unreadable)?.ok_or(Missing::Incomplete)
     }
@@ -148,12 +147,11 @@ impl Sources {
         source: &Source,
     ) -> Result<Rc<[Secret]>, Missing> {
         let is_due = self.with(name, |entry| entry.secrets.is_due(lookup.now));
-        let secrets = match is_due {
-            false => self.with(name, |entry| entry.secrets.serving(lookup.now)),
-            true => {
-                let read = Box::pin(lookup.secrets(name, source)).await;
-                self.with(name, |entry| entry.secrets.record(lookup.now, read))
-            }
+        let secrets = if is_due {
+            let read = Box::pin(lookup.secrets(name, source)).await;
+            self.with(name, |entry| entry.secrets.record(lookup.now, read))
+        } else {
+            self.with(name, |entry| entry.secrets.serving(lookup.now))
         };
         let secrets = secrets.map_err(Missing::Unreadable)?;
         if secrets.is_empty() { Err(Missing::Incomplete) } else { Ok(secrets) }
@@ -190,7 +188,7 @@ impl Entry {
         let before = self.document.value.as_ref().and_then(|(_, document)| document.clone());
         let document = self.document.record(now, read)?;
         if document != before {
-            self.secrets = Kept::default();
+            self.secrets = Cached::default();
         }
         Ok(document)
     }
@@ -230,7 +228,7 @@ impl<S: GetObject, P: GetParameters> Lookup<'_, S, P> {
     }
 }
 
-/// Tells the operator. It is called once for each reading, never for each call.
+/// Logs it for the operator, once for each reading and never for each call.
 fn log_incomplete(source: &str, problems: &Problems) {
     tracing::error!(source, "a webhook cannot verify calls until it is set up: {problems}");
 }

@@ -42,16 +42,16 @@ impl SendRequest for &Inbox {
     }
 }
 
-/// Counts how often it is asked, and fails when it is told to.
+/// Counts how often it is asked, and fails on request.
 struct Counted<'a>(&'a Stage);
 
 impl Counted<'_> {
     fn asked(&self, count: &Cell<u32>) -> Result<MemoryParameters, Fault> {
         count.set(count.get() + 1);
-        match self.0.is_gone.get() {
-            true => Err(Fault::internal("SSM was told to be gone")),
-            false => Ok(MemoryParameters(self.0.parameters.borrow().clone())),
+        if self.0.is_gone.get() {
+            return Err(Fault::internal("SSM is gone on request"));
         }
+        Ok(MemoryParameters(self.0.parameters.borrow().clone()))
     }
 }
 
@@ -71,7 +71,8 @@ struct Stage {
     parameters: RefCell<BTreeMap<String, String>>,
     inbox: Inbox,
     clock: SetClock,
-    sources: Sources,
+    /// What the function remembers from call to call.
+    sources: RefCell<Sources>,
     /// How often secrets were read.
     reads: Cell<u32>,
     /// How often the sources were listed.
@@ -114,7 +115,7 @@ impl Stage {
             parameters: RefCell::new(parameters.into()),
             inbox: Inbox::default(),
             clock: SetClock(Cell::new(THEN)),
-            sources: Sources::default(),
+            sources: RefCell::default(),
             reads: Cell::new(0),
             listings: Cell::new(0),
             is_gone: Cell::new(false),
@@ -127,6 +128,7 @@ impl Stage {
             parameters: Counted(self),
             inbox: &self.inbox,
             clock: &self.clock,
+            sources: self.sources.take(),
         };
         let config = Config {
             environment: "dev".into(),
@@ -134,7 +136,8 @@ impl Stage {
             inbox_queue_url: "https://q/inbox".into(),
         };
         let request = serde_json::from_value(event.clone()).unwrap();
-        let response = handle(&ports, &self.sources, &config, request).await.unwrap();
+        let response = handle(&ports, &config, request).await.unwrap();
+        self.sources.replace(ports.sources);
         let body = serde_json::from_str(&response.body).unwrap_or_default();
         (response.status_code, body, response)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::turn::{Ending, Manner};
+use super::completion::{Ending, Manner};
 
 /// What one region does in one call: a row of [`ACTIONS`] with the argument it was given.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
     ("cached", Number, Answer(|manner, argument| manner.cached = argument.number())),
     ("tier", MaybeText, Answer(|manner, argument| manner.service_tier = argument.text())),
     ("enforced", Nothing, Answer(|manner, _| manner.guardrail_origin = vec!["REQUEST", "ACCOUNT_ENFORCED"])),
-    ("no-usage", Nothing, Answer(|manner, _| manner.tells_usage = false)),
+    ("no-usage", Nothing, Answer(|manner, _| manner.reports_usage = false)),
 
     // Stop reasons other than `end_turn`.
     ("max-tokens", Nothing, Answer(|manner, _| manner.stop_halfway("max_tokens"))),

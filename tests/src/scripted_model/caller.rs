@@ -1,4 +1,4 @@
-//! The process at the other side of a connection on this machine, by what Linux tells in `/proc`.
+//! The process at the other side of a connection on this machine, by what Linux shows in `/proc`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::Command;
 /// script with a client of their own.
 const FUNCTION: &[u8] = b"AWS_LAMBDA_FUNCTION_NAME=";
 
-/// Kills the function that asks, as its host's end would: it stores and tells nothing more.
+/// Kills the function that asks, as the end of its host would: it stores and reports nothing more.
 pub fn kill(peer: SocketAddr) {
     let Some(process) = socket(peer).and_then(|inode| owner(&inode)) else { return };
     if let Some(id) = process.file_name().filter(|_| is_function(&process)) {

@@ -1,4 +1,4 @@
-//! What was called, for a test to look at afterwards, and whose turn it is.
+//! The log of calls, which tests read afterwards, and the count that decides which action comes next.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -57,15 +57,15 @@ impl Call {
         })
     }
 
-    fn turn(&self) -> TurnKey {
-        turn_key(&self.caller, &self.operation.region)
+    fn count_key(&self) -> CountKey {
+        count_key(&self.caller, &self.operation.region)
     }
 }
 
 /// Run, step, item and region: within these, calls are counted.
-type TurnKey = [Option<String>; 4];
+type CountKey = [Option<String>; 4];
 
-fn turn_key(caller: &Caller, region: &str) -> TurnKey {
+fn count_key(caller: &Caller, region: &str) -> CountKey {
     let Caller { run_id, step, item, .. } = caller.clone();
     [run_id, step, item, Some(region.to_owned())]
 }
@@ -82,18 +82,18 @@ pub struct CallLog {
     calls: VecDeque<Call>,
     bytes: usize,
     recorded: usize,
-    counts: HashMap<TurnKey, Count>,
+    counts: HashMap<CountKey, Count>,
 }
 
 impl CallLog {
     /// How often this step of this run has called this region.
     pub fn so_far(&self, caller: &Caller, region: &str) -> usize {
-        let count = self.counts.get(&turn_key(caller, region));
+        let count = self.counts.get(&count_key(caller, region));
         count.map_or(0, |count| count.calls)
     }
 
     pub fn record(&mut self, call: Call) {
-        let count = self.counts.entry(call.turn()).or_default();
+        let count = self.counts.entry(call.count_key()).or_default();
         count.calls += 1;
         count.kept += 1;
         self.bytes += call.request.len();
@@ -120,10 +120,10 @@ impl CallLog {
             return;
         };
         self.bytes -= call.request.len();
-        if let Some(count) = self.counts.get_mut(&call.turn()) {
+        if let Some(count) = self.counts.get_mut(&call.count_key()) {
             count.kept -= 1;
             if count.kept == 0 {
-                self.counts.remove(&call.turn());
+                self.counts.remove(&call.count_key());
             }
         }
     }

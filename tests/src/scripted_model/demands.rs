@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn told(model: &str, body: Value) -> String {
+    fn refusal(model: &str, body: Value) -> String {
         let model_id = format!("us.anthropic.claude-{model}");
         let operation = Operation { region: "us-east-1".into(), model_id, stream: true };
         check(&operation, body.to_string().as_bytes(), None).err().unwrap_or_default()
@@ -191,10 +191,10 @@ mod tests {
             ("anything", json!({ "inferenceConfig": { "temperature": 0.5 } }), ""),
         ];
         for (model, body, expected) in table {
-            let told = told(model, body.clone());
+            let refusal = refusal(model, body.clone());
             assert!(
-                told.contains(expected) && told.is_empty() == expected.is_empty(),
-                "{body}: {told}"
+                refusal.contains(expected) && refusal.is_empty() == expected.is_empty(),
+                "{body}: {refusal}"
             );
         }
     }

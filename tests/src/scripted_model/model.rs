@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use super::action::{Action, Does};
 use super::calls::{Call, CallLog};
+use super::completion::{Completion, Ending, Manner};
 use super::hold::Holds;
 use super::path::Operation;
 use super::prompt::{Caller, Prompt};
 use super::reply::{Refusal, Reply};
 use super::script::Script;
 use super::stream::{self, Piece};
-use super::turn::{Ending, Manner, Turn};
 use super::{demands, message};
 
 pub struct Model {
@@ -53,7 +53,7 @@ impl Model {
     }
 
     /// Logs the call and says what the script has for it. Both under one lock, so that parallel
-    /// calls get different turns.
+    /// calls get different actions.
     fn turn_of(
         &self,
         caller: Caller,
@@ -107,20 +107,20 @@ fn act(
             let said = script.says(prompt.caller.step.as_deref()).map(str::to_owned);
             let mut manner = Manner { said, ..Manner::default() };
             change(&mut manner, action.argument);
-            answer(operation, Turn::new(manner, prompt)?, &action.written)
+            answer(operation, Completion::new(manner, prompt)?, &action.written)
         }
     }
 }
 
-fn answer(operation: &Operation, turn: Turn, written: &str) -> Result<Reply, String> {
+fn answer(operation: &Operation, completion: Completion, written: &str) -> Result<Reply, String> {
     if operation.stream {
-        return Ok(Reply::Events(stream::pieces(&turn)));
+        return Ok(Reply::Events(stream::pieces(&completion)));
     }
-    if turn.ending != Ending::Whole || turn.hold.is_some() {
+    if completion.ending != Ending::Whole || completion.hold.is_some() {
         return Err(format!("`{written}` breaks a stream: it needs converse-stream"));
     }
-    let json = Piece::Bytes(message::to_json(&turn).to_string().into());
-    Ok(Reply::Json(vec![Piece::Pause(turn.delay), json]))
+    let json = Piece::Bytes(message::to_json(&completion).to_string().into());
+    Ok(Reply::Json(vec![Piece::Pause(completion.delay), json]))
 }
 
 #[cfg(test)]
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_take_their_own_turns_and_the_log_tells_them() {
+    fn regions_count_their_own_calls_and_the_log_has_all() {
         let model = Model::default();
         let prompt = "@model us-east-1: throttle(2), needs-profile, answer\nhello";
         let first = refused(ask(&model, "us-east-1", prompt));
@@ -158,15 +158,15 @@ mod tests {
         assert!(second.message.starts_with("Invocation of model ID us.anthropic.x with on-demand"));
         assert!(matches!(ask(&model, "us-east-1", prompt), Reply::Json(_)));
         let calls = model.calls(Some("run-1"));
-        let told = |call: &Value| (call["region"].clone(), call["action"].clone());
-        let told: Vec<_> = calls.as_array().unwrap().iter().map(told).collect();
+        let logged = |call: &Value| (call["region"].clone(), call["action"].clone());
+        let logged: Vec<_> = calls.as_array().unwrap().iter().map(logged).collect();
         let expected = [
             ("us-east-1", "throttle(2)"),
             ("us-west-2", "answer"),
             ("us-east-1", "needs-profile"),
             ("us-east-1", "answer"),
         ];
-        assert_eq!(told, expected.map(|(region, action)| (region.into(), action.into())));
+        assert_eq!(logged, expected.map(|(region, action)| (region.into(), action.into())));
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub struct Caller {
     pub run_id: Option<String>,
     pub workflow: Option<String>,
     pub step: Option<String>,
-    /// Which item of a fan-out, so that the items of one step do not take each other's turns.
+    /// Which item of a fan-out, so that the items of one step do not take each other's actions.
     pub item: Option<String>,
 }
 

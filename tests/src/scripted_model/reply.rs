@@ -24,8 +24,8 @@ const PAUSES_PER_TOKEN: u128 = 5;
 /// Gives what was sent before a break the time to leave: hyper drops what it has not written.
 const BEFORE_BREAK: Duration = Duration::from_millis(20);
 
-/// The same, and time for what is done beside a call: who dies of it dies in the middle of its work, and has noted the
-/// call in the ledger, which may take two seconds.
+/// Waits longer before a kill: the function that dies of it dies in the middle of its work, but has logged the call in
+/// the ledger, which may take two seconds.
 const BEFORE_KILL: Duration = Duration::from_millis(2_100);
 
 #[derive(Debug)]

@@ -16,7 +16,7 @@
 //! `@model says/summarise: Fine.\n@model us-east-1/verdict: cut`.
 
 use super::action::Action;
-use super::jobs::fate::Fate;
+use super::outcome::Outcome;
 use super::prompt::Prompt;
 
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub struct Script {
     behaviours: Vec<Behaviour>,
     says: Vec<Says>,
     /// What a batch inference job does with it.
-    pub fates: Vec<Fate>,
+    pub outcomes: Vec<Outcome>,
 }
 
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Script {
 
     fn read(&mut self, line: &str) -> Result<(), String> {
         if let Some(words) = line.strip_prefix("@bulk") {
-            self.fates.extend(Fate::parse_all(words)?);
+            self.outcomes.extend(Outcome::parse_all(words)?);
             return Ok(());
         }
         let rest = line.strip_prefix("@model ");
@@ -224,9 +224,9 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_scripted_beside_a_call() {
+    fn a_job_and_a_call_are_scripted_in_one_prompt() {
         let (script, rest) = take("<data>@bulk lost</data>\n@model *: cut\nPlease.").unwrap();
-        assert!(matches!(script.fates[..], [Fate::Lost]));
+        assert!(matches!(script.outcomes[..], [Outcome::Lost]));
         assert_eq!(script.action("us-east-1", None, 0).written, "cut");
         assert_eq!(rest, "<data></data>\nPlease.");
     }
@@ -249,7 +249,7 @@ mod tests {
             ("@model: throttle", "a script line is `@model"),
             ("@model *:", "unknown action ``"),
             ("@model *: cut,", "unknown action ``"),
-            ("@bulk lots", "@bulk lots: unknown fate `lots`"),
+            ("@bulk lots", "@bulk lots: unknown outcome `lots`"),
         ] {
             let error = take(text).unwrap_err();
             assert!(error.contains(named), "{text}: {error}");

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_path_that_is_none_is_told_so() {
+    async fn an_unknown_path_is_refused() {
         let response = post(&Model::default(), "/model/m/converse", "x").await.unwrap();
         assert_eq!(response.status(), 404);
     }

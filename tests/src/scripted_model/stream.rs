@@ -1,13 +1,13 @@
-//! A turn as ConverseStream sends it.
+//! A completion as ConverseStream sends it.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::completion::{Completion, Ending};
 use super::frame;
 use super::message::SIGNATURE;
-use super::turn::{Ending, Turn};
 
 /// A few words, as a model streams: enough of them that an answer has a middle to break in.
 const WORDS_PER_DELTA: usize = 4;
@@ -35,11 +35,11 @@ pub fn empty_token() -> Bytes {
 
 type Event = (&'static str, Value);
 
-pub fn pieces(turn: &Turn) -> Vec<Piece> {
-    let events = events(turn);
+pub fn pieces(completion: &Completion) -> Vec<Piece> {
+    let events = events(completion);
     let middle = middle(&events);
     let frames: Vec<Bytes> = events.iter().map(|(kind, value)| frame::event(kind, value)).collect();
-    let mut sent = match &turn.ending {
+    let mut sent = match &completion.ending {
         Ending::Whole | Ending::Killed => frames,
         Ending::NoStop => without_stop(&events, frames),
         Ending::BadCrc => with_one_bad(frames, middle),
@@ -56,14 +56,14 @@ pub fn pieces(turn: &Turn) -> Vec<Piece> {
     .into_iter()
     .map(Piece::Bytes)
     .collect::<Vec<_>>();
-    if !turn.delay.is_zero() {
-        sent.insert(0, Piece::Pause(turn.delay));
+    if !completion.delay.is_zero() {
+        sent.insert(0, Piece::Pause(completion.delay));
     }
-    if let Some(name) = &turn.hold {
+    if let Some(name) = &completion.hold {
         // Behind `messageStart`.
         sent.insert(1, Piece::Held(name.clone()));
     }
-    match turn.ending {
+    match completion.ending {
         Ending::Stall => sent.push(Piece::Hang),
         Ending::Cut => sent.push(Piece::Break),
         Ending::Killed => sent.push(Piece::Kill),
@@ -82,7 +82,7 @@ fn with_one_bad(mut frames: Vec<Bytes>, middle: usize) -> Vec<Bytes> {
     frames
 }
 
-fn events(turn: &Turn) -> Vec<Event> {
+fn events(completion: &Completion) -> Vec<Event> {
     let mut events = vec![("messageStart", json!({ "role": "assistant" }))];
     let mut blocks = 0;
     let mut block = |deltas: Vec<Value>| {
@@ -95,27 +95,27 @@ fn events(turn: &Turn) -> Vec<Event> {
         events.push(("contentBlockStop", json!({ "contentBlockIndex": blocks })));
         blocks += 1;
     };
-    if let Some(thinking) = &turn.thinking {
+    if let Some(thinking) = &completion.thinking {
         let texts = deltas(thinking).map(|text| json!({ "text": text }));
         let all = texts.chain([json!({ "signature": SIGNATURE })]);
         block(all.map(|part| json!({ "reasoningContent": part })).collect());
     }
-    block(deltas(&turn.text).map(|text| json!({ "text": text })).collect());
-    events.push(("messageStop", json!({ "stopReason": turn.stop_reason })));
-    if let Some(usage) = &turn.usage {
-        let told = json!({ "usage": usage.to_json(), "metrics": turn.metrics() });
-        events.push(("metadata", served(turn, told)));
+    block(deltas(&completion.text).map(|text| json!({ "text": text })).collect());
+    events.push(("messageStop", json!({ "stopReason": completion.stop_reason })));
+    if let Some(usage) = &completion.usage {
+        let metadata = json!({ "usage": usage.to_json(), "metrics": completion.metrics() });
+        events.push(("metadata", served(completion, metadata)));
     }
     events
 }
 
 /// Adds how the call was served. Each guardrail is a trace of what was sent and one of what was said.
-fn served(turn: &Turn, mut metadata: Value) -> Value {
-    if let Some(tier) = &turn.service_tier {
+fn served(completion: &Completion, mut metadata: Value) -> Value {
+    if let Some(tier) = &completion.service_tier {
         metadata["serviceTier"] = json!({ "type": tier });
     }
-    if !turn.guardrail_origin.is_empty() {
-        let applied = json!({ "guardrailId": "g", "guardrailOrigin": turn.guardrail_origin });
+    if !completion.guardrail_origin.is_empty() {
+        let applied = json!({ "guardrailId": "g", "guardrailOrigin": completion.guardrail_origin });
         let assessed = json!({ "appliedGuardrailDetails": applied });
         metadata["trace"] = json!({ "guardrail": {
             "inputAssessment": { "g": assessed },
@@ -155,9 +155,9 @@ fn deltas(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scripted_model::completion::Manner;
     use crate::scripted_model::frame::tests::decode;
     use crate::scripted_model::prompt::{Prompt, tests::body};
-    use crate::scripted_model::turn::Manner;
 
     const TEXT: &str = "## Heading\n\n- one two three four\n- five six seven eight nine";
 
@@ -165,7 +165,7 @@ mod tests {
         let mut manner = Manner { said: Some(TEXT.into()), ..Manner::default() };
         change(&mut manner);
         let prompt = Prompt::parse(body("w", "s", "x").to_string().as_bytes()).unwrap();
-        pieces(&Turn::new(manner, &prompt).unwrap())
+        pieces(&Completion::new(manner, &prompt).unwrap())
     }
 
     fn bytes(pieces: &[Piece]) -> Vec<u8> {

@@ -2,9 +2,8 @@
 
 use bcce_core::batch::{BatchProgress, BatchRef};
 use bcce_core::ports::ReadBatchProgress;
+use bcce_tests::harness::stack::{RunRef, Stack, output};
 use serde_json::{Value, json};
-
-use crate::stack::{RunRef, Stack, output};
 
 /// Puts a manifest where `bcce batch submit` would, and returns its URI.
 pub async fn upload(stack: &Stack, name: &str, body: impl Into<Vec<u8>>) -> String {
@@ -23,7 +22,7 @@ pub async fn run(stack: &Stack, workflow: &str, id: &str, batch: Value) -> (Batc
     (batch, manifest)
 }
 
-/// The manifest of an attempt at a batch, whose execution is over then.
+/// Waits for the end of a batch's execution and returns the manifest of the attempt.
 pub async fn manifest(stack: &Stack, batch: &BatchRef) -> Value {
     let over = async || status(stack, batch).await.filter(|status| status != "RUNNING");
     stack.reached("the end of the batch", over, async || state_of(stack, batch).await).await;
@@ -37,7 +36,7 @@ pub async fn manifest(stack: &Stack, batch: &BatchRef) -> Value {
     manifest
 }
 
-/// The manifest of an attempt at a batch, however its execution ended.
+/// Waits for the manifest of an attempt at a batch, however its execution ended.
 pub async fn sealed(stack: &Stack, batch: &BatchRef) -> Value {
     let key = batch.manifest_key();
     let state = async || state_of(stack, batch).await;
@@ -49,19 +48,19 @@ pub async fn sealed(stack: &Stack, batch: &BatchRef) -> Value {
 async fn state_of(stack: &Stack, batch: &BatchRef) -> String {
     let arn = arn(batch);
     let status = status(stack, batch).await.unwrap_or("none".into());
-    let (event, tally) = (stack.last_event(&arn).await, tally(batch).await);
+    let (event, progress) = (stack.last_event(&arn).await, progress(batch).await);
     let list = stack.s3.list_objects_v2().bucket(output("ArtifactBucket")).prefix(batch.prefix());
     let objects = list.send().await.unwrap().key_count().unwrap_or_default();
     let jobs = stack.object(&batch.jobs_key()).await.unwrap_or_default();
     format!(
         "execution {status}, {event}, {} items over, {} of them failed, {objects} objects, jobs {}",
-        tally.over(),
-        tally.failed,
+        progress.over(),
+        progress.failed,
         String::from_utf8_lossy(&jobs)
     )
 }
 
-/// Of the execution; `None`: there is none.
+/// Returns the status of the batch's execution, or `None` if there is no execution.
 pub async fn status(stack: &Stack, batch: &BatchRef) -> Option<String> {
     let describe = stack.sfn.describe_execution().execution_arn(arn(batch));
     describe.send().await.ok().map(|execution| execution.status().as_str().to_owned())
@@ -79,32 +78,32 @@ pub async fn start(stack: &Stack, batch: &BatchRef) {
     start.send().await.unwrap();
 }
 
-/// The run of an item.
+/// Returns the run of an item.
 pub fn run_of(result: &Value) -> RunRef {
     let run_id = result["run_id"].as_str().unwrap_or_else(|| panic!("{result} has no run"));
     RunRef { run_id: run_id.to_owned(), ..RunRef::first("default", "-", "-") }
 }
 
-/// `<line> <status> <error>` of each item.
-pub async fn told(stack: &Stack, batch: &BatchRef) -> Vec<String> {
+/// Returns `<line> <status> <error>` of each item.
+pub async fn statuses(stack: &Stack, batch: &BatchRef) -> Vec<String> {
     let results = lines(stack, &batch.results_key()).await;
-    let told = results.iter().map(|result| {
+    let statuses = results.iter().map(|result| {
         let (line, status) = (&result["line"], result["status"].as_str().unwrap());
         let error = result["error"]["message"].as_str().unwrap_or_default();
         format!("{line} {status} {error}").trim_end().to_owned()
     });
-    told.collect()
+    statuses.collect()
 }
 
-/// The lines of an object.
+/// Returns the lines of an object.
 pub async fn lines(stack: &Stack, key: &str) -> Vec<Value> {
     let body = stack.object(key).await.unwrap_or_else(|| panic!("{key} is missing"));
     let text = String::from_utf8(body).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What the runs of an attempt have added up in the ledger.
-pub async fn tally(batch: &BatchRef) -> BatchProgress {
+/// Returns the batch progress that the ledger has of an attempt.
+pub async fn progress(batch: &BatchRef) -> BatchProgress {
     let config = bcce_aws::chain::sdk_config().await.unwrap();
     let ledger = bcce_aws::dynamodb::Ledger::new(&config, &output("LedgerTable"));
     ledger.batch_progress(&batch.item_of()).await.unwrap()

@@ -1,14 +1,14 @@
 //! Records of a job of the service first, and on demand what it leaves over.
 
 use bcce_core::batch::{BatchRef, BatchRequest, StoredBatch};
+use bcce_tests::harness::cli::bcce;
+use bcce_tests::harness::stack::{Layout, RunRef, Stack, calls, fresh, model, output};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::batch::{arn, lines, manifest, run_of, sealed, status, upload};
-use crate::cli::bcce;
-use crate::stack::{Layout, RunRef, Stack, calls, fresh, model, output};
 
 /// Sends a batch of `explain` over these texts.
 async fn send(stack: &Stack, name: &str, texts: &[String], spec: Value) -> BatchRef {
@@ -42,7 +42,7 @@ async fn json_workflow(stack: &Stack) -> String {
     workflow
 }
 
-/// As many texts, the first of which begin with these scripts.
+/// Returns so many texts; the first ones begin with these scripts.
 fn texts(items: usize, scripts: &[&str]) -> Vec<String> {
     let text = |n: usize| match scripts.get(n - 1) {
         Some(script) => format!("{script}\nnumber {n}."),
@@ -59,7 +59,7 @@ fn in_seconds(seconds: i64) -> String {
     (OffsetDateTime::now_utc() + Duration::seconds(seconds)).format(&Rfc3339).unwrap()
 }
 
-/// Whether each call of an item's run was a stream: a record is none.
+/// Returns for each call of an item's run whether it was a stream. A record is not.
 fn streams(result: &Value) -> Vec<bool> {
     calls(&run_of(result)).iter().map(|call| call["stream"].as_bool().unwrap()).collect()
 }
@@ -89,8 +89,8 @@ async fn a_batch_in_bulk_comes_to_what_it_would_on_demand_at_half_the_price() {
     let results = lines(&stack, &batch.results_key()).await;
     assert!(results[..120].iter().all(|result| streams(result) == [false]));
     let sum: Decimal = results[..120].iter().map(|result| cost(&result["totals"])).sum();
-    let tally = crate::batch::tally(&batch).await;
-    assert_eq!((tally.succeeded, tally.cost_usd.normalize()), (120, sum));
+    let progress = crate::batch::progress(&batch).await;
+    assert_eq!((progress.succeeded, progress.cost_usd.normalize()), (120, sum));
     assert_eq!(cost(&sealed["totals"]), sum);
 
     let run = run_of(&results[6]);
@@ -108,11 +108,11 @@ async fn a_batch_in_bulk_comes_to_what_it_would_on_demand_at_half_the_price() {
     );
     assert_eq!(stack.record(&run).await["status"].as_s().unwrap(), "SUCCEEDED");
     for verb in ["show", "verify", "explain"] {
-        let (code, told) = bcce("dev", &["runs", verb, &run.run_id]);
-        assert_eq!(code, 0, "{verb}: {told}");
-        assert!(verb != "explain" || told.contains("model-invocation-job"), "{told}");
+        let (code, output) = bcce("dev", &["runs", verb, &run.run_id]);
+        assert_eq!(code, 0, "{verb}: {output}");
+        assert!(verb != "explain" || output.contains("model-invocation-job"), "{output}");
     }
-    let metrics = crate::stack::log("take-part");
+    let metrics = bcce_tests::harness::stack::log("take-part");
     assert!(metrics.contains(&run.run_id) && metrics.contains("RunsSucceeded"));
 }
 
@@ -161,8 +161,8 @@ async fn what_a_job_leaves_over_runs_on_demand() {
     assert_eq!(failed["error"]["name"], "Bcce.OutputInvalid");
     assert!(cost(&failed) > Decimal::ZERO);
     assert_eq!(cost(&results[5]["totals"]), cost(&failed) + cost(&answered));
-    let (code, told) = bcce("dev", &["runs", "verify", &run.run_id]);
-    assert_eq!(code, 0, "{told}");
+    let (code, output) = bcce("dev", &["runs", "verify", &run.run_id]);
+    assert_eq!(code, 0, "{output}");
 }
 
 /// The job's records fail, the same items asked on demand do not: a sample shows it.
@@ -198,7 +198,7 @@ fn is_held(result: &&Value) -> bool {
     result["error"]["message"].as_str().unwrap_or_default().contains("do not run")
 }
 
-/// What fails in bulk as it does on demand is not asked for at twice the price.
+/// An item that fails in bulk as it would on demand is not asked again at twice the price.
 #[tokio::test]
 async fn where_the_sample_fails_as_well_no_other_record_is_asked_again() {
     let stack = Stack::connect().await;
@@ -245,13 +245,13 @@ async fn what_a_job_charged_for_records_that_are_held_is_counted_once() {
     let run = run_of(held[0]);
     let record = stack.record(&run).await;
     assert_eq!(record["status"].as_s().unwrap(), "FAILED");
-    let (code, told) = bcce("dev", &["runs", "verify", &run.run_id]);
-    assert_eq!(code, 0, "{told}");
-    let metrics = crate::stack::log("take-part");
+    let (code, output) = bcce("dev", &["runs", "verify", &run.run_id]);
+    assert_eq!(code, 0, "{output}");
+    let metrics = bcce_tests::harness::stack::log("take-part");
     assert!(metrics.contains(&run.run_id) && metrics.contains("RunsFailed"));
 
-    let (code, told) = bcce("dev", &["batch", "retry", &batch.batch_id]);
-    assert_eq!(code, 0, "{told}");
+    let (code, output) = bcce("dev", &["batch", "retry", &batch.batch_id]);
+    assert_eq!(code, 0, "{output}");
     let retried = batch.retry().unwrap();
     let sealed = crate::batch::sealed(&stack, &retried).await;
     for result in counted(&stack, &retried, &sealed).await {
@@ -266,10 +266,13 @@ async fn what_a_job_charged_for_records_that_are_held_is_counted_once() {
 async fn counted(stack: &Stack, batch: &BatchRef, sealed: &Value) -> Vec<Value> {
     let results = lines(stack, &batch.results_key()).await;
     let sum: Decimal = results.iter().map(|result| cost(&result["totals"])).sum();
-    let tally = crate::batch::tally(batch).await;
-    assert_eq!((tally.over(), tally.cost_usd), (100, sum), "{sealed}");
-    assert_eq!((&sealed["counts"]["failed"], cost(&sealed["totals"])), (&json!(tally.failed), sum));
-    assert_eq!(sealed["totals"]["usage"], serde_json::to_value(tally.usage).unwrap());
+    let progress = crate::batch::progress(batch).await;
+    assert_eq!((progress.over(), progress.cost_usd), (100, sum), "{sealed}");
+    assert_eq!(
+        (&sealed["counts"]["failed"], cost(&sealed["totals"])),
+        (&json!(progress.failed), sum)
+    );
+    assert_eq!(sealed["totals"]["usage"], serde_json::to_value(progress.usage).unwrap());
     results
 }
 

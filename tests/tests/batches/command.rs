@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use bcce_core::batch::reference::BatchRef;
+use bcce_tests::harness::cli::{ROOT, bcce};
+use bcce_tests::harness::stack::{Layout, Stack, fresh, model, output, release};
 use serde_json::{Value, json};
 
 use crate::batch::{lines, manifest, status, upload};
-use crate::cli::{ROOT, bcce};
-use crate::stack::{Layout, Stack, fresh, model, output, release};
 
-/// A workflow with one step that says back what it is told.
+/// A workflow with one step that repeats its input.
 async fn workflow(stack: &Stack, name: &str) {
     let model = model(Layout::Two);
     let step = format!(
@@ -32,20 +32,20 @@ fn sample(name: &str) -> String {
 }
 
 fn batch(args: &[&str], code: i32) -> String {
-    let (ended, told) = bcce("dev", &[&["batch"], args].concat());
-    assert_eq!(ended, code, "{args:?}: {told}");
-    told
+    let (ended, text) = bcce("dev", &[&["batch"], args].concat());
+    assert_eq!(ended, code, "{args:?}: {text}");
+    text
 }
 
-fn json_of(told: &str) -> Value {
-    let from = told.find('{').unwrap_or_else(|| panic!("no JSON in {told}"));
-    serde_json::Deserializer::from_str(&told[from..]).into_iter().next().unwrap().unwrap()
+fn json_of(text: &str) -> Value {
+    let from = text.find('{').unwrap_or_else(|| panic!("no JSON in {text}"));
+    serde_json::Deserializer::from_str(&text[from..]).into_iter().next().unwrap().unwrap()
 }
 
-/// What was sent, from the last line of `told`.
-fn sent(told: &str, workflow: &str) -> BatchRef {
+/// Returns the batch that was sent, which the last line of `text` names.
+fn sent(text: &str, workflow: &str) -> BatchRef {
     let batch_id =
-        told.lines().find(|line| line.contains("-batch-")).unwrap_or_else(|| panic!("{told}"));
+        text.lines().find(|line| line.contains("-batch-")).unwrap_or_else(|| panic!("{text}"));
     BatchRef { batch_id: batch_id.into(), ..BatchRef::first("default", workflow, "") }
 }
 
@@ -71,22 +71,22 @@ async fn a_file_is_looked_at_sent_once_watched_and_read() {
     };
     let looked = json_of(&submit(&["--dry-run", "--json", "--mode", "bulk"], 0));
     assert_eq!((&looked["items"], &looked["rejected"]), (&json!(5), &json!(2)), "{looked}");
-    let told: Vec<&Value> =
+    let found: Vec<&Value> =
         looked["first_rejected"].as_array().unwrap().iter().map(|r| &r["line"]).collect();
-    assert_eq!(told, [5, 6]);
+    assert_eq!(found, [5, 6]);
     assert_eq!(looked["estimate"]["output_tokens_most"], 300);
     assert!(looked["estimate"]["rule"].as_str().unwrap().contains("not run in bulk"), "{looked}");
     assert!(batch(&["list", "--workflow", &name], 0).contains("no such batch"));
 
-    let told = submit(&[], 0);
+    let text = submit(&[], 0);
     for part in
         ["2 of 5 items are rejected", "line 5: line: has 2 fields", "line 6: id: is that of line 4"]
     {
-        assert!(told.contains(part), "{part} is missing in {told}");
+        assert!(text.contains(part), "{part} is missing in {text}");
     }
-    let sent = sent(&told, &name);
+    let sent = sent(&text, &name);
     let id = sent.batch_id.as_str();
-    let told = batch(&["status", id, "--watch"], 1);
+    let text = batch(&["status", id, "--watch"], 1);
     for part in [
         "5 items, 2 of them rejected",
         "on demand",
@@ -94,19 +94,22 @@ async fn a_file_is_looked_at_sent_once_watched_and_read() {
         "PARTIAL: 3 of 5 items succeeded, 2 rejected",
         "results",
     ] {
-        assert!(told.contains(part), "{part} is missing in {told}");
+        assert!(text.contains(part), "{part} is missing in {text}");
     }
     let again = submit(&[], 0);
     assert!(again.contains("was sent before") && again.contains(id), "{again}");
     assert!(batch(&["list", "--workflow", &name, "--json"], 0).matches("batch_id").count() == 1);
 
     let status = json_of(&batch(&["status", id, "--json"], 0));
-    assert_eq!((&status["status"], &status["tally"]["succeeded"]), (&json!("PARTIAL"), &json!(3)));
+    assert_eq!(
+        (&status["status"], &status["progress"]["succeeded"]),
+        (&json!("PARTIAL"), &json!(3))
+    );
     let results = lines_of(&batch(&["results", id], 0));
     assert_eq!(results, lines(&stack, &sent.results_key()).await);
     let failed = lines_of(&batch(&["results", id, "--failed"], 0));
-    let told: Vec<&Value> = failed.iter().map(|result| &result["status"]).collect();
-    assert_eq!(told, ["REJECTED", "REJECTED"]);
+    let found: Vec<&Value> = failed.iter().map(|result| &result["status"]).collect();
+    assert_eq!(found, ["REJECTED", "REJECTED"]);
     let outputs = lines_of(&batch(&["outputs", id], 0));
     let ids: Vec<&Value> = outputs.iter().map(|output| &output["id"]).collect();
     assert_eq!(ids, ["1", "2", "5"]);
@@ -122,8 +125,8 @@ async fn a_file_is_looked_at_sent_once_watched_and_read() {
     assert!(batch(&["outputs", id], 1).contains("does not have the digest"));
 }
 
-fn lines_of(told: &str) -> Vec<Value> {
-    told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+fn lines_of(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[tokio::test]
@@ -136,10 +139,10 @@ async fn what_failed_is_run_again_by_one_attempt_however_many_ask() {
         json!({ "id": "bad", "text": "@model *: validation, answer\nonce" }),
     ];
     let file = file(&format!("{name}.jsonl"), rows.map(|row| row.to_string()).join("\n"));
-    let told = batch(&["submit", &name, file.to_str().unwrap(), "--wait"], 1);
-    assert!(told.contains("1 of 2 items succeeded, 1 failed"), "{told}");
+    let text = batch(&["submit", &name, file.to_str().unwrap(), "--wait"], 1);
+    assert!(text.contains("1 of 2 items succeeded, 1 failed"), "{text}");
     let first =
-        BatchRef { batch_id: batch_in(&told).into(), ..BatchRef::first("default", &name, "") };
+        BatchRef { batch_id: batch_in(&text).into(), ..BatchRef::first("default", &name, "") };
     let id = first.batch_id.clone();
     let both = [(); 2].map(|()| {
         let id = id.clone();
@@ -164,10 +167,43 @@ async fn what_failed_is_run_again_by_one_attempt_however_many_ask() {
     std::fs::remove_file(file).unwrap();
 }
 
-/// The first batch id that is told.
-fn batch_in(told: &str) -> &str {
-    let words = told.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-    words.into_iter().find(|word| word.contains("-batch-")).unwrap_or_else(|| panic!("{told}"))
+/// Returns the first batch id in a text.
+fn batch_in(text: &str) -> &str {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    words.into_iter().find(|word| word.contains("-batch-")).unwrap_or_else(|| panic!("{text}"))
+}
+
+#[tokio::test]
+async fn a_batch_that_was_stopped_is_finalized_by_the_command() {
+    let stack = Stack::connect().await;
+    let name = fresh("finalized");
+    workflow(&stack, &name).await;
+    let rows: Vec<String> = (0..4)
+        .map(|n| json!({ "text": format!("@model *: held({name})\nnumber {n}") }).to_string())
+        .collect();
+    let file = file(&format!("{name}.jsonl"), rows.join("\n"));
+    let text = batch(&["submit", &name, file.to_str().unwrap(), "--concurrency", "2"], 0);
+    let sent = sent(&text, &name);
+    let id = sent.batch_id.as_str();
+    stack
+        .eventually("a batch under way", async || {
+            let (code, text) = bcce("dev", &["batch", "status", id, "--json"]);
+            (code == 0 && json_of(&text)["status"] == "RUNNING").then_some(())
+        })
+        .await;
+    assert!(batch(&["cancel", id, "--no-wait"], 0).contains("is stopped"));
+    let aborted = async || status(&stack, &sent).await.filter(|status| status == "ABORTED");
+    stack.eventually("the end of the execution", aborted).await;
+    let finalized = {
+        let id = id.to_owned();
+        std::thread::spawn(move || batch(&["finalize", &id], 0))
+    };
+    // By the rule, and by the command.
+    stack.finalizing(id, 2).await;
+    release(&name);
+    let text = finalized.join().unwrap();
+    assert!(text.contains("is finalized: CANCELLED"), "{text}");
+    std::fs::remove_file(file).unwrap();
 }
 
 #[tokio::test]
@@ -179,18 +215,18 @@ async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
         .map(|n| json!({ "text": format!("@model *: held({name})\nnumber {n}") }).to_string())
         .collect();
     let file = file(&format!("{name}.jsonl"), rows.join("\n"));
-    let told = batch(&["submit", &name, file.to_str().unwrap(), "--concurrency", "2"], 0);
-    let sent = sent(&told, &name);
+    let text = batch(&["submit", &name, file.to_str().unwrap(), "--concurrency", "2"], 0);
+    let sent = sent(&text, &name);
     let id = sent.batch_id.as_str();
     stack
         .eventually("a batch under way", async || {
-            let (code, told) = bcce("dev", &["batch", "status", id, "--json"]);
-            (code == 0 && json_of(&told)["status"] == "RUNNING").then_some(())
+            let (code, text) = bcce("dev", &["batch", "status", id, "--json"]);
+            (code == 0 && json_of(&text)["status"] == "RUNNING").then_some(())
         })
         .await;
     let refused = batch(&["retry", id], 2);
     assert!(refused.contains("is running, as attempt 1"), "{refused}");
-    let refused = batch(&["settle", id], 2);
+    let refused = batch(&["finalize", id], 2);
     assert!(refused.contains("is running"), "{refused}");
     let cancelled = {
         let id = id.to_owned();
@@ -200,9 +236,9 @@ async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
     let aborted = async || status(&stack, &sent).await.filter(|status| status == "ABORTED");
     stack.eventually("the end of the execution", aborted).await;
     release(&name);
-    let told = cancelled.join().unwrap();
-    assert!(told.contains("is CANCELLED and closed"), "{told}");
-    for verb in ["cancel", "settle"] {
+    let text = cancelled.join().unwrap();
+    assert!(text.contains("is CANCELLED and sealed"), "{text}");
+    for verb in ["cancel", "finalize"] {
         let refused = batch(&[verb, id], 2);
         assert!(refused.contains("CANCELLED"), "{refused}");
     }
@@ -210,12 +246,11 @@ async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
     let sealed: Value = serde_json::from_slice(&sealed).unwrap();
     assert_eq!(sealed["status"], "CANCELLED");
     // Runs that were under way may have been the last.
-    match sealed["counts"]["succeeded"] == 4 {
-        true => assert!(batch(&["retry", id], 2).contains("every item succeeded")),
-        false => {
-            let told = batch(&["retry", id, "--wait"], 0);
-            assert!(told.contains("4 of 4 items succeeded"), "{told}");
-        }
+    if sealed["counts"]["succeeded"] == 4 {
+        assert!(batch(&["retry", id], 2).contains("every item succeeded"));
+    } else {
+        let text = batch(&["retry", id, "--wait"], 0);
+        assert!(text.contains("4 of 4 items succeeded"), "{text}");
     }
     std::fs::remove_file(file).unwrap();
 }
@@ -230,8 +265,8 @@ async fn a_manifest_of_another_bucket_is_copied_and_objects_are_items() {
     put.body(std::fs::read(sample("letters.csv")).unwrap().into()).send().await.unwrap();
     let uri = format!("s3://{name}/a b/letters.csv");
     let map = ["--map", "text=Body", "--item-id", "nr", "--wait"];
-    let told = batch(&[&["submit", &name, &uri], &map[..]].concat(), 1);
-    assert!(told.contains("3 of 5 items succeeded, 2 rejected"), "{told}");
+    let text = batch(&[&["submit", &name, &uri], &map[..]].concat(), 1);
+    assert!(text.contains("3 of 5 items succeeded, 2 rejected"), "{text}");
     let missing = batch(&["submit", &name, &format!("s3://{name}/gone.csv")], 2);
     assert!(missing.contains("there is no s3://"), "{missing}");
 
@@ -251,8 +286,8 @@ async fn a_manifest_of_another_bucket_is_copied_and_objects_are_items() {
     ] {
         assert!(looked.contains(part), "{part} is missing in {looked}");
     }
-    let told = submit(&["--wait"], 1);
-    assert!(told.contains("2 of 3 items succeeded, 1 rejected"), "{told}");
+    let text = submit(&["--wait"], 1);
+    assert!(text.contains("2 of 3 items succeeded, 1 rejected"), "{text}");
     assert!(submit(&[], 0).contains("was sent before"));
     upload(&stack, &format!("{name}/d.md"), "Third.").await;
     assert!(!submit(&[], 0).contains("was sent before"), "other objects are another batch");
@@ -270,11 +305,11 @@ async fn what_is_no_batch_is_refused_and_nothing_is_sent() {
         ("wrong.jsonl", b"{\"txt\":\"a\"}\n{}\n", "2 items, all rejected"),
         ("names.csv", b"text,text\na,b\n", "the same name"),
     ];
-    for (file_name, body, told) in cases {
+    for (file_name, body, expected) in cases {
         let file = file(&format!("{name}-{file_name}"), body);
         let args = ["submit", &name, file.to_str().unwrap()];
         let refused = batch(&args, 2);
-        assert!(refused.contains(told), "{file_name}: {refused}");
+        assert!(refused.contains(expected), "{file_name}: {refused}");
         std::fs::remove_file(file).unwrap();
     }
     let known = ["submit", "no-such-workflow", &sample("explain.jsonl")];
@@ -284,8 +319,8 @@ async fn what_is_no_batch_is_refused_and_nothing_is_sent() {
     stack
         .eventually("the batch", async || {
             let other = [&used[..], &["--tag", "a=b"]].concat();
-            let (code, told) = bcce("dev", &[&["batch"], &other[..]].concat());
-            (code == 2 && told.contains("was used before")).then_some(())
+            let (code, text) = bcce("dev", &[&["batch"], &other[..]].concat());
+            (code == 2 && text.contains("was used before")).then_some(())
         })
         .await;
     let unknown = batch(&["status", "explain-batch-00000000000000000000000000000000"], 2);

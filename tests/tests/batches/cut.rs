@@ -1,13 +1,13 @@
-//! Items whose answers `max_tokens` cut: they succeeded, and the batch says all the same that they are not whole.
+//! Items whose answers `max_tokens` cut: they succeeded, and the batch still says that they are not whole.
 
+use bcce_tests::harness::cli::bcce;
+use bcce_tests::harness::stack::{Layout, Stack, fresh, model};
 use serde_json::{Value, json};
 
-use crate::batch::{lines, run, tally, upload};
-use crate::cli::bcce;
-use crate::stack::{Layout, Stack, fresh, model};
+use crate::batch::{lines, progress, run, upload};
 
 #[tokio::test]
-async fn items_whose_answers_were_cut_are_told_and_counted() {
+async fn items_whose_answers_were_cut_are_shown_and_counted() {
     let stack = Stack::connect().await;
     let (model, id) = (model(Layout::Two), fresh("cut"));
     let item = |script: &str| json!({ "text": format!("{script}\nSay something of many words.") });
@@ -28,11 +28,11 @@ async fn items_whose_answers_were_cut_are_told_and_counted() {
         let cut = lines.iter().map(|line| line.get("truncated"));
         assert_eq!(cut.collect::<Vec<_>>(), [Some(&json!(1)), None], "{key}");
     }
-    assert_eq!(tally(&batch).await.truncated, 1);
+    assert_eq!(progress(&batch).await.truncated, 1);
     let of_batch = |body: &str| body.contains(&batch.batch_id);
     let notice = stack.receive(&queue, |message| message.body().is_some_and(of_batch)).await;
     let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
     assert_eq!(notice["counts"]["truncated"], 1);
-    let (_, told) = bcce("dev", &["batch", "status", &batch.batch_id]);
-    assert!(told.contains("2 of 2 items succeeded, 1 cut by max_tokens"), "{told}");
+    let (_, output) = bcce("dev", &["batch", "status", &batch.batch_id]);
+    assert!(output.contains("2 of 2 items succeeded, 1 cut by max_tokens"), "{output}");
 }

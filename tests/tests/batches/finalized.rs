@@ -1,10 +1,10 @@
 //! Batches whose execution ended badly.
 
 use bcce_core::batch::BatchRef;
+use bcce_tests::harness::stack::{Stack, fresh, output, release};
 use serde_json::{Value, json};
 
 use crate::batch::{arn, manifest, sealed, status, upload};
-use crate::stack::{Stack, fresh, output, release};
 
 /// Each item is answered after the batch was stopped.
 #[tokio::test]
@@ -116,31 +116,14 @@ async fn an_execution_of_the_finalize_machine_that_ends_badly_starts_no_other() 
     start.send().await.unwrap();
     let _ = stack.sfn.stop_execution().execution_arn(arn(&batch)).send().await;
     finalized(&stack, &arn(&batch), 1).await;
-    let inputs = inputs(&stack).await;
     let machine = output("FinalizeArn").replacen(":stateMachine:", ":execution:", 1);
-    let restarted = inputs.iter().filter(|(input, _)| input.contains(&machine));
-    assert_eq!(restarted.count(), 0);
-}
-
-/// Inputs of the executions of the finalize machine, and whether each is over.
-async fn inputs(stack: &Stack) -> Vec<(String, bool)> {
-    let list = stack.sfn.list_executions().state_machine_arn(output("FinalizeArn"));
-    let listed = list.max_results(1000).send().await.unwrap();
-    let mut inputs = Vec::new();
-    for execution in listed.executions() {
-        let describe = stack.sfn.describe_execution().execution_arn(execution.execution_arn());
-        let described = describe.send().await.unwrap();
-        let is_over = described.status().as_str() != "RUNNING";
-        inputs.push((described.input().unwrap_or_default().to_owned(), is_over));
-    }
-    inputs
+    assert_eq!(stack.finalizations(&machine).await, []);
 }
 
 /// Waits until an execution was finalized `times` times, and returns the inputs of that. It was not finalized more often.
 async fn finalized(stack: &Stack, arn: &str, times: usize) -> Vec<String> {
     let found = stack.eventually("the end of the finalize machine", async || {
-        let mut found = inputs(stack).await;
-        found.retain(|(input, _)| input.contains(arn));
+        let found = stack.finalizations(arn).await;
         (found.len() >= times && found.iter().all(|(_, is_over)| *is_over)).then_some(found)
     });
     let found: Vec<String> = found.await.into_iter().map(|(input, _)| input).collect();

@@ -1,12 +1,12 @@
-//! Every item a run of its own.
+//! Batches on demand: every item is a run of its own.
 
 use bcce_core::batch::{BatchRef, BatchRequest, StoredBatch};
+use bcce_tests::harness::stack::{Layout, Stack, calls, fresh, model, output, sized};
 use serde_json::{Value, json};
 
-use crate::batch::{lines, run, run_of, told, upload};
-use crate::stack::{Layout, Stack, calls, fresh, model, output, sized};
+use crate::batch::{lines, run, run_of, statuses, upload};
 
-/// A few of the items are no requests, in three ways, and for the middle third of them the first region is down.
+/// A few of the items are not requests, in three ways, and for the middle third of them the first region is down.
 #[tokio::test]
 async fn a_batch_with_broken_items_outlasts_a_region() {
     let items = sized(40, 500);
@@ -51,14 +51,17 @@ async fn a_batch_with_broken_items_outlasts_a_region() {
         assert!(output["output"].as_str().unwrap().contains(&number), "{output}");
     }
     assert_eq!(outputs.len(), good);
-    // The totals are those of the runs, and the tally that `bcce batch status` reads is the same.
+    // The totals are those of the runs, and the batch progress that `bcce batch status` reads is the same.
     let cost =
         |of: &Value| of["cost_usd"].as_str().unwrap().parse::<rust_decimal::Decimal>().unwrap();
     let sum: rust_decimal::Decimal =
         results.iter().filter(|r| r["run_id"].is_string()).map(|r| cost(&r["totals"])).sum();
     assert_eq!(cost(&sealed["totals"]), sum);
-    let tally = crate::batch::tally(&batch).await;
-    assert_eq!((tally.succeeded, tally.failed, tally.cost_usd.normalize()), (good as u64, 0, sum));
+    let progress = crate::batch::progress(&batch).await;
+    assert_eq!(
+        (progress.succeeded, progress.failed, progress.cost_usd.normalize()),
+        (good as u64, 0, sum)
+    );
     // Where the first region was down, the second one answered; once.
     let moved = &results[items / 2 - 1];
     let regions: Vec<Value> =
@@ -67,7 +70,7 @@ async fn a_batch_with_broken_items_outlasts_a_region() {
     assert!(regions.len() <= 2, "{regions:?}");
 }
 
-/// What docs/batches.md prices: the states of a run, beside those that its step enters (counted in
+/// What docs/batches.md prices: the states of a run, besides those that its step enters (counted in
 /// contract/asl.rs) and the three of the item itself.
 #[tokio::test]
 async fn an_item_takes_the_states_that_are_priced() {
@@ -125,7 +128,7 @@ async fn the_good_items_of_a_manifest_run_and_the_bad_ones_are_listed() {
         "6 REJECTED line: is not UTF-8, at byte 10",
         "7 SUCCEEDED",
     ];
-    assert_eq!(told(&stack, &batch).await, expected);
+    assert_eq!(statuses(&stack, &batch).await, expected);
     let outputs = lines(&stack, &batch.outputs_key()).await;
     let ids: Vec<&Value> = outputs.iter().map(|output| &output["id"]).collect();
     assert_eq!(ids, ["one", "two", "long"]);
@@ -146,7 +149,7 @@ async fn a_csv_is_mapped_and_its_ragged_rows_are_listed() {
         "5 REJECTED line: has 3 fields, the first line names 2",
         "6 SUCCEEDED",
     ];
-    assert_eq!(told(&stack, &batch).await, expected);
+    assert_eq!(statuses(&stack, &batch).await, expected);
     let results = lines(&stack, &batch.results_key()).await;
     assert_eq!((&results[0]["id"], &results[3]["id"]), (&json!("7"), &json!("10")));
     let asked = calls(&run_of(&results[0]))[0]["request"].to_string();
@@ -165,7 +168,10 @@ async fn every_object_under_a_prefix_is_an_item() {
     ] {
         upload(&stack, &format!("{id}/{name}"), body).await;
     }
-    let source = format!("s3://{}/batches/uploads/{id}/", crate::stack::output("ArtifactBucket"));
+    let source = format!(
+        "s3://{}/batches/uploads/{id}/",
+        bcce_tests::harness::stack::output("ArtifactBucket")
+    );
     let map = json!({ "text": "{{ item.text }} ({{ item.key }})" });
     let (batch, sealed) =
         run(&stack, "explain", &id, json!({ "source": source, "map": map })).await;
@@ -176,7 +182,7 @@ async fn every_object_under_a_prefix_is_an_item() {
         "3 REJECTED object: is empty",
         "4 REJECTED object: is not UTF-8, at byte 4",
     ];
-    assert_eq!(told(&stack, &batch).await, expected);
+    assert_eq!(statuses(&stack, &batch).await, expected);
     let outputs = lines(&stack, &batch.outputs_key()).await;
     assert_eq!((&outputs[0]["id"], &outputs[1]["id"]), (&json!("a.md"), &json!("b/c.md")));
     assert!(

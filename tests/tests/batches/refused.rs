@@ -1,11 +1,11 @@
-//! What is no batch as a whole: nothing runs, and somebody is told why.
+//! Batches that are refused as a whole: nothing runs, and a notification says why.
 
 use bcce_core::batch::BatchRef;
+use bcce_tests::harness::stack::{Stack, fresh, output};
 use bcce_tests::models::FORBIDDEN;
 use serde_json::{Value, json};
 
 use crate::batch::{manifest, upload};
-use crate::stack::{Stack, fresh, output};
 
 #[tokio::test]
 async fn what_has_no_items_is_refused_with_the_reason() {
@@ -65,14 +65,17 @@ async fn what_has_no_items_is_refused_with_the_reason() {
         assert!(message.starts_with(expected), "{message}");
         assert_eq!(sealed["counts"]["items"], 0);
         let is_its = |body: &str| body.contains(&batch.batch_id);
-        let told = stack.receive(&notices, |m| m.body().is_some_and(is_its)).await;
-        let told: Value = serde_json::from_str(told.body().unwrap()).unwrap();
-        assert_eq!((&told["status"], &told["error"]), (&json!("FAILED"), &sealed["error"]));
-        assert_eq!((&told["run_id"], &told["request_id"]), (&Value::Null, &sealed["request_id"]));
+        let notice = stack.receive(&notices, |m| m.body().is_some_and(is_its)).await;
+        let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
+        assert_eq!((&notice["status"], &notice["error"]), (&json!("FAILED"), &sealed["error"]));
+        assert_eq!(
+            (&notice["run_id"], &notice["request_id"]),
+            (&Value::Null, &sealed["request_id"])
+        );
     }
 }
 
-/// As a request that is none: at once, with the reason, and told.
+/// The message is rejected at once, with the reason and a notification, as one that is not a request.
 #[tokio::test]
 async fn a_message_that_is_no_batch_is_a_dead_letter() {
     let stack = Stack::connect().await;
@@ -80,10 +83,10 @@ async fn a_message_that_is_no_batch_is_a_dead_letter() {
     let notices = stack.listen(&id).await;
     let spec = json!({ "source": "http://somewhere", "concurrency": 0 });
     stack.send(&json!({ "workflow": "explain", "id": id, "batch": spec }).to_string()).await;
-    let told = stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains(&id))).await;
-    let told: Value = serde_json::from_str(told.body().unwrap()).unwrap();
-    assert_eq!(told["status"], "REJECTED");
-    let message = told["error"]["message"].as_str().unwrap();
+    let notice = stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains(&id))).await;
+    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
+    assert_eq!(notice["status"], "REJECTED");
+    let message = notice["error"]["message"].as_str().unwrap();
     for part in ["batch.source: must be s3://", "batch.concurrency: must be 1 to 10000"] {
         assert!(message.contains(part), "{message}");
     }
@@ -122,8 +125,8 @@ async fn a_batch_that_its_sender_may_not_send_runs_no_item() {
         let workflow = message["workflow"].as_str().unwrap();
         let sealed = manifest(&stack, &BatchRef::first("default", workflow, &id)).await;
         assert_eq!((&sealed["status"], &sealed["error"]["name"]), (&json!("FAILED"), &json!(name)));
-        let told = sealed["error"]["message"].as_str().unwrap();
-        assert!(told.starts_with(expected), "{expected} is missing in {told}");
+        let message = sealed["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with(expected), "{expected} is missing in {message}");
         assert_eq!(sealed["counts"]["items"], 0);
     }
 }

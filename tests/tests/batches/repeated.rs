@@ -1,10 +1,10 @@
 //! Nothing runs twice, and what failed runs again.
 
 use bcce_core::batch::BatchRef;
+use bcce_tests::harness::stack::{Layout, Stack, calls, fresh, model, output};
 use serde_json::{Value, json};
 
-use crate::batch::{lines, manifest, run, run_of, start, told, upload};
-use crate::stack::{Layout, Stack, calls, fresh, model, output};
+use crate::batch::{lines, manifest, run, run_of, start, statuses, upload};
 
 #[tokio::test]
 async fn a_dropped_object_is_a_batch_and_twice_the_same_one() {
@@ -35,7 +35,7 @@ async fn a_dropped_object_is_a_batch_and_twice_the_same_one() {
     for result in &results {
         assert_eq!(calls(&run_of(result)).len(), 1);
     }
-    // The batch tells, and its items do not.
+    // The batch sends a notification, and its items do not.
     stack
         .receive(&notices, |m| m.body().is_some_and(|body| body.contains(&batches[0].batch_id)))
         .await;
@@ -59,9 +59,12 @@ async fn the_same_batch_again_repeats_nothing_and_another_under_its_id_is_refuse
     let other =
         json!({ "workflow": "explain", "id": id, "batch": { "source": source, "concurrency": 3 } });
     stack.send(&other.to_string()).await;
-    let told =
+    let rejection =
         stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains("REJECTED"))).await;
-    assert!(told.body().unwrap().contains("was used before, for another batch"), "{told:?}");
+    assert!(
+        rejection.body().unwrap().contains("was used before, for another batch"),
+        "{rejection:?}"
+    );
     let results = lines(&stack, &batch.results_key()).await;
     assert_eq!(calls(&run_of(&results[0])).len(), 1);
 }
@@ -100,11 +103,11 @@ async fn a_retry_runs_what_failed_and_keeps_what_did_not() {
     assert_eq!(said, ["healed", "whole"]);
     // What the retry paid is what it ran.
     assert_eq!(sealed["totals"]["cost_usd"], results[0]["totals"]["cost_usd"]);
-    assert_eq!(told(&stack, &first).await[1], "2 SUCCEEDED");
+    assert_eq!(statuses(&stack, &first).await[1], "2 SUCCEEDED");
 }
 
 #[tokio::test]
-async fn too_many_failures_end_a_batch_and_are_told_at_once() {
+async fn too_many_failures_end_a_batch_and_are_notified_at_once() {
     const ITEMS: u64 = 120;
     let stack = Stack::connect().await;
     let id = fresh("halted");
@@ -140,8 +143,8 @@ async fn too_many_failures_end_a_batch_and_are_told_at_once() {
     assert!(halted.body().unwrap().contains("3 may; no further one is started"), "{halted:?}");
     stack.receive(&notices, of_it("\"FAILED\"", batch.batch_id.clone())).await;
     let again = stack.sweep(&notices, 0).await;
-    let told = again.iter().filter(|m| {
+    let notices = again.iter().filter(|m| {
         m.body().is_some_and(|body| body.contains(&batch.batch_id) && body.contains("\"RUNNING\""))
     });
-    assert!(told.count() <= 1, "it is told once");
+    assert!(notices.count() <= 1, "one notification");
 }

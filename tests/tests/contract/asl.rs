@@ -1,4 +1,4 @@
-//! The state machines.
+//! Checks the state machines against the template and the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use bcce_tests::harness::grants::{GRANTS, Shown};
 use serde_json::Value;
 
-use crate::enforced::{GRANTS, Shown};
 use crate::template::every_template;
 
 type Permission = (String, String, String);
@@ -43,9 +43,9 @@ fn every_permission_is_shown_to_be_needed_or_explained() {
     let shown: BTreeSet<Permission> =
         shown.map(|[role, sid, action]| (role, sid, action)).collect();
     let unshown: Vec<_> = granted.difference(&shown).collect();
-    assert!(unshown.is_empty(), "without a row in tests/tests/enforced/grants.rs: {unshown:#?}");
+    assert!(unshown.is_empty(), "without a row in tests/src/harness/grants.rs: {unshown:#?}");
     let gone: Vec<_> = shown.difference(&granted).collect();
-    assert!(gone.is_empty(), "in tests/tests/enforced/grants.rs and not in a template: {gone:#?}");
+    assert!(gone.is_empty(), "in tests/src/harness/grants.rs and not in a template: {gone:#?}");
     assert_eq!(GRANTS.len(), shown.len(), "a permission has two rows");
 }
 
@@ -59,12 +59,15 @@ fn no_role_has_permissions_from_elsewhere() {
         assert!(properties["ManagedPolicyArns"].is_null(), "{name} has managed policies");
         // SAM adds these to a role that it makes itself.
         let sam = resource["Type"].as_str().unwrap().starts_with("AWS::Serverless::");
-        assert!(!sam || properties["Policies"].is_null(), "{name} has policies beside its role's");
+        assert!(
+            !sam || properties["Policies"].is_null(),
+            "{name} has policies besides those of its role"
+        );
         assert!(!sam || !properties["Role"].is_null(), "{name} has a role of SAM's");
         assert!(
             !["AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"]
                 .contains(&resource["Type"].as_str().unwrap()),
-            "{name} grants beside the roles"
+            "{name} grants besides the roles"
         );
     }
     for (role, sid, action) in granted() {

@@ -1,11 +1,10 @@
-//! What keeps the names from drifting apart: one name goes through folder, binary, resource, role,
-//! substitution and state, and the state machine knows no error that the code does not.
+//! Keeps the names in step: one name goes through folder, binary, resource, role, substitution and state, and the
+//! state machines know no error that the code does not.
 
 mod asl;
-mod beside;
-#[path = "../enforced/grants.rs"]
-mod enforced;
+mod companions;
 mod grants;
+mod layers;
 mod matrix;
 mod names;
 mod partitions;

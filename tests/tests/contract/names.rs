@@ -1,4 +1,4 @@
-//! One name through everything.
+//! Checks that one name goes through code, template, machines and events.
 
 use std::fs;
 
@@ -32,12 +32,12 @@ fn every_function_of_the_template_has_its_folder() {
     }
 }
 
-/// What a function reads of its environment is what the template gives it, and the other way round.
+/// A function reads exactly the environment variables that the template gives it.
 #[test]
 fn every_variable_is_given_and_read() {
     let template = template();
     // What every function is given is read in one place.
-    let shared = read("crates/bcce-aws/src/environment.rs");
+    let shared = read("crates/bcce-aws/src/sdk_config.rs");
     let of_all = template["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
     for variable in of_all.keys().filter(|variable| *variable != "BCCE_ENVIRONMENT") {
         assert!(shared.contains(&format!("\"{variable}\"")), "{variable} is read by no function");
@@ -81,11 +81,11 @@ fn the_outputs_keep_their_names() {
         assert!(outputs.contains(&name.to_owned()), "{name} is a public name and is gone");
     }
     // The command line finds everything through this one parameter.
-    let told = template()["Resources"]["StackParameter"]["Properties"]["Value"].to_string();
+    let parameter = template()["Resources"]["StackParameter"]["Properties"]["Value"].to_string();
     for name in &outputs {
         assert!(
-            told.contains(name.as_str()),
-            "the parameter /bcce/<env>/stack does not tell {name}"
+            parameter.contains(name.as_str()),
+            "{name} is missing in the parameter /bcce/<env>/stack"
         );
     }
 }

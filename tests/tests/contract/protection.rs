@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::template::{BESIDE, read, template, template_of};
+use crate::template::{COMPANIONS, read, template, template_of};
 
 fn resources_of<'a>(template: &'a Value, kind: &str) -> Vec<(&'a String, &'a Value)> {
     let resources = template["Resources"].as_object().unwrap();
@@ -21,7 +21,7 @@ fn services(statement: &Value) -> Vec<&str> {
 }
 
 /// SNS encrypts for a queue in its own name, and names the topic: without the condition every account's topics may use
-/// the key, and with the source's account in its place a notice may be lost in silence.
+/// the key, and with the source's account in its place a notice may vanish in silence.
 #[test]
 fn sns_uses_a_key_for_topics_that_the_key_names() {
     let arn = "arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:*";
@@ -158,7 +158,7 @@ fn longest(parameter: &Value) -> usize {
 #[test]
 fn the_longest_names_are_ones_that_aws_takes() {
     let of_stack = longest(&template_of("tenant")["Parameters"]["Stack"]);
-    for name in BESIDE.into_iter().chain(["template"]) {
+    for name in COMPANIONS.into_iter().chain(["template"]) {
         let template = template_of(name);
         let longest = |parameter: &str| match parameter {
             "AWS::StackName" => of_stack,
@@ -184,7 +184,7 @@ fn the_longest_names_are_ones_that_aws_takes() {
 fn a_stack_name_that_is_too_long_is_refused() {
     let of_stack = |name: &str| template_of(name)["Parameters"]["Stack"]["AllowedPattern"].clone();
     let pattern = of_stack("tenant").as_str().unwrap().to_owned();
-    for name in BESIDE {
+    for name in COMPANIONS {
         assert_eq!(of_stack(name), pattern, "infra/{name}.yaml");
     }
     let parameter = &template()["Resources"]["StackParameter"]["Properties"];
@@ -224,7 +224,7 @@ fn the_cost_table_counts_the_events_of_the_bucket_and_adds_up() {
     );
 }
 
-/// A message that dispatch renews carries its request id beside the body, and as a dead letter its reason.
+/// A message that dispatch renews carries its request id next to the body, and as a dead letter its reason.
 #[test]
 fn the_largest_request_can_be_renewed_and_set_aside() {
     use bcce_core::base::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES};

@@ -15,7 +15,7 @@ fn every_promise_names_a_test_that_is_there() {
     let promises = page.split("\n## ").find(|part| part.starts_with("What is promised")).unwrap();
     let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| promise ");
     let rows: Vec<&str> = promises.lines().filter(is_row).collect();
-    assert!(rows.len() > 20, "only {} promises are told", rows.len());
+    assert!(rows.len() > 20, "only {} promises are listed", rows.len());
     let mut seen = BTreeSet::new();
     for row in rows {
         let tests: Vec<&str> = quoted(row).filter(|text| text.contains("::")).collect();

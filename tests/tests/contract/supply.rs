@@ -1,4 +1,4 @@
-//! What is fetched to build and check this project is the one thing that was looked at when it was chosen.
+//! Everything that is fetched to build and check this project is pinned to what was reviewed.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ fn an_action_is_named_by_its_commit() {
     assert!(seen > 0, "no workflow uses an action");
 }
 
-/// pip takes a file only with the digest that is listed (`--require-hashes`), and nothing beside (`--no-deps`).
+/// pip takes a file only with the digest that is listed (`--require-hashes`), and nothing else (`--no-deps`).
 #[test]
 fn every_python_package_has_its_digests() {
     for list in ["infra/local/requirements.txt", "infra/local/requirements-deploy.txt"] {

@@ -18,17 +18,17 @@ pub fn template() -> Value {
     template_of("template")
 }
 
-/// `infra/<name>.yaml`
+/// Reads `infra/<name>.yaml`.
 pub fn template_of(name: &str) -> Value {
     let path = format!("infra/{name}.yaml");
     serde_saphyr::from_str(&untagged(&read(&path))).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// What stands beside the main stack.
-pub const BESIDE: [&str; 3] = ["object-created", "schedule", "tenant"];
+/// The companion stacks of the main one.
+pub const COMPANIONS: [&str; 3] = ["object-created", "schedule", "tenant"];
 
 pub fn every_template() -> Vec<Value> {
-    std::iter::once("template").chain(BESIDE).map(template_of).collect()
+    std::iter::once("template").chain(COMPANIONS).map(template_of).collect()
 }
 
 /// The intrinsic functions' short forms (`!Ref X`, `!GetAtt X.Arn`) become their plain arguments: what
@@ -52,7 +52,7 @@ fn untagged(yaml: &str) -> String {
     })
 }
 
-/// Folder names of the functions.
+/// Returns the folder names of the functions.
 pub fn functions() -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(root().join("functions"))
         .unwrap()
@@ -69,7 +69,7 @@ pub fn camel(name: &str) -> String {
     name.split('-').map(|part| part[..1].to_uppercase() + &part[1..]).collect()
 }
 
-/// A function's environment variables, those of all functions included.
+/// Returns a function's environment variables, including those of all functions.
 pub fn variables(template: &Value, function: &str) -> BTreeMap<String, Value> {
     let of = |value: &Value| value.as_object().cloned().unwrap_or_default();
     let own = &template["Resources"][format!("{}Function", camel(function))]["Properties"]["Environment"]

@@ -1,10 +1,9 @@
 //! Attacks of senders who decide more than they may: a model of their own, what costs too much, and what their tenant is
 //! not allowed. Each is refused before any call.
 
+use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output};
 use bcce_tests::models::{FORBIDDEN_TO_ALPHA, GUARDED};
 use serde_json::{Value, json};
-
-use crate::stack::{RunRef, Stack, calls, fresh, output};
 
 /// Sends a request of a tenant that must be refused, and returns the error of its run.
 async fn refused(stack: &Stack, tenant: &str, message: Value) -> Value {
@@ -33,9 +32,9 @@ async fn a_model_that_the_workflow_does_not_list_is_refused() {
     let inputs = json!({ "diff": "+x" });
     let message = json!({ "workflow": "code-review", "id": fresh("model"), "model": "opus", "inputs": inputs });
     let error = refused(&stack, "default", message).await;
-    let told =
+    let message =
         "model: opus is not among the models that a request may name: code-review allows none";
-    check(&error, "Bcce.PolicyViolation", told);
+    check(&error, "Bcce.PolicyViolation", message);
 }
 
 /// The workflow was pushed by itself, so that nothing has checked its list against the models.
@@ -49,8 +48,8 @@ async fn a_list_that_leads_past_a_guardrail_does_not() {
     stack.put_workflow(&name, &body).await;
     let error =
         refused(&stack, "default", json!({ "workflow": name, "id": "1", "model": "haiku" })).await;
-    let told = format!("model: haiku has no guardrail and {GUARDED} has guardrail pii;");
-    check(&error, "Bcce.PolicyViolation", &told);
+    let message = format!("model: haiku has no guardrail and {GUARDED} has guardrail pii;");
+    check(&error, "Bcce.PolicyViolation", &message);
 
     let manifest = stack.run(&name, "2", json!({})).await;
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
@@ -69,8 +68,8 @@ async fn a_message_of_785_kb_for_199_calls_and_their_repairs_is_refused_with_the
     let message = json!({ "workflow": "bug-hunt", "id": fresh("wallet"), "inputs": inputs });
     assert!(message.to_string().len() > 780_000);
     let error = refused(&stack, "default", message).await;
-    let told = "ceilings.run_usd: the run may make 399 calls and cost up to $";
-    check(&error, "Bcce.BudgetExceeded", told);
+    let message = "ceilings.run_usd: the run may make 399 calls and cost up to $";
+    check(&error, "Bcce.BudgetExceeded", message);
     assert!(error["message"].as_str().unwrap().contains("policy.yaml allows $5.00"), "{error}");
 }
 
@@ -88,7 +87,10 @@ async fn a_tenant_starts_and_uses_what_its_rule_lists_and_nothing_else() {
     for (message, expected) in table {
         let error = refused(&stack, "alpha", message).await;
         check(&error, "Bcce.PolicyViolation", &expected);
-        assert!(!error.to_string().contains("default"), "what others may do is not told: {error}");
+        assert!(
+            !error.to_string().contains("default"),
+            "what others may do is not in an error: {error}"
+        );
     }
     let id = id();
     let allowed = json!({ "workflow": "explain", "id": id, "tags": { "cost-center": "4711" }, "inputs": text });

@@ -1,15 +1,14 @@
-//! What people get wrong, and what they are told: one table, and for each row the notification and the
-//! command. Whoever reads only the message can mend it, so the messages stand here in full.
+//! What people get wrong, and the error that they get: one table, and for each row the notification and the
+//! command. A reader of the message alone can correct the mistake, so the table has each message in full.
 
 use std::cell::RefCell;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use bcce_tests::harness::cli::ROOT;
+use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output};
 use futures::future::join_all;
 use serde_json::{Map, Value, json};
-
-use crate::cli::ROOT;
-use crate::stack::{RunRef, Stack, calls, fresh, output};
 
 /// A template of one step, with more of the step and more of the template.
 fn template(step: &str, more: &str) -> String {
@@ -18,7 +17,7 @@ fn template(step: &str, more: &str) -> String {
     )
 }
 
-/// Messages that are no request: to the dead letters and to the topic.
+/// Messages that are not requests: they go to the dead letters and to the topic.
 fn messages(id: &str) -> Vec<(&'static str, String, &'static str)> {
     let explain = |more: &str| format!(r#"{{"workflow":"explain","id":"{id}"{more}}}"#);
     let long = "x".repeat(300);
@@ -43,7 +42,7 @@ fn messages(id: &str) -> Vec<(&'static str, String, &'static str)> {
 }
 
 /// Requests that cannot be planned: the run fails before any call, and `bcce submit` sends nothing.
-/// Workflow (a template, or one that is there), the request's own fields, what is told.
+/// Workflow (a template, or one that is there), the request's own fields, the expected error.
 fn requests() -> Vec<(&'static str, String, Value, &'static str)> {
     let hunt = |files: Value| json!({ "inputs": { "files": files } });
     let many = vec![json!({ "path": "a", "text": "" }); 200];
@@ -89,36 +88,36 @@ const RUNS: &[(&str, &str, usize, &str)] = &[
     ("a guardrail that intervenes", "prompt: \"@model *: guardrail\"", 1, "Bcce.GuardrailIntervened: step a: us.anthropic.claude-haiku-5-5 in us-east-1: stopped: guardrail_intervened"),
 ];
 
-fn missing<'a>(expected: &'a str, told: &str) -> Vec<&'a str> {
-    expected.split('|').filter(|part| !told.contains(part)).collect()
+fn missing<'a>(expected: &'a str, text: &str) -> Vec<&'a str> {
+    expected.split('|').filter(|part| !text.contains(part)).collect()
 }
 
 #[tokio::test]
-async fn each_is_told_by_its_field_and_cause_and_nothing_is_lost() {
+async fn each_mistake_is_reported_by_its_field_and_cause() {
     let stack = Stack::connect().await;
-    let heard = Heard {
+    let listener = Listener {
         stack: &stack,
         queue: stack.listen(&fresh("bad-input")).await,
         notices: RefCell::default(),
     };
     let messages: Vec<_> = messages("ID").iter().map(|row| row.0).collect();
     let wrong = [
-        join_all(messages.into_iter().map(|case| rejected(&heard, case))).await,
-        join_all(requests().iter().map(|row| refused(&heard, row))).await,
+        join_all(messages.into_iter().map(|case| rejected(&listener, case))).await,
+        join_all(requests().iter().map(|row| refused(&listener, row))).await,
         join_all(RUNS.iter().map(|row| failed(&stack, row))).await,
     ];
     let wrong: Vec<String> = wrong.into_iter().flatten().flatten().collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What came on the topic so far.
-struct Heard<'a> {
+/// Everything that came on the topic so far.
+struct Listener<'a> {
     stack: &'a Stack,
     queue: String,
     notices: RefCell<Vec<String>>,
 }
 
-impl Heard<'_> {
+impl Listener<'_> {
     /// The notice with this text in it.
     async fn notice(&self, case: &str, text: &str) -> Value {
         let what = format!("the notice of `{case}`");
@@ -133,46 +132,46 @@ impl Heard<'_> {
 }
 
 /// What is off about a message that is no request.
-async fn rejected(heard: &Heard<'_>, case: &str) -> Option<String> {
+async fn rejected(listener: &Listener<'_>, case: &str) -> Option<String> {
     let id = fresh("message");
     let (_, body, expected) = messages(&id).into_iter().find(|row| row.0 == case).unwrap();
-    let message_id = heard.stack.send(&body).await;
+    let message_id = listener.stack.send(&body).await;
     let dead_letters = output("DeadLetterQueueUrl");
-    let letter = heard.stack.receive(&dead_letters, |m| m.body() == Some(&body)).await;
+    let letter = listener.stack.receive(&dead_letters, |m| m.body() == Some(&body)).await;
     let attribute = |name: &str| letter.message_attributes().unwrap()[name].string_value().unwrap();
     let request_id = attribute("request_id");
     assert!([&id, &message_id].into_iter().any(|id| id == request_id), "{case}: {request_id}");
-    let notice = heard.notice(case, request_id).await;
-    let told = notice["error"]["message"].as_str().unwrap();
-    let missing = [missing(expected, told), missing(expected, attribute("reason"))].concat();
+    let notice = listener.notice(case, request_id).await;
+    let message = notice["error"]["message"].as_str().unwrap();
+    let missing = [missing(expected, message), missing(expected, attribute("reason"))].concat();
     (!missing.is_empty() || notice["status"] != "REJECTED")
         .then(|| format!("{case}: {missing:?} is missing in {notice}"))
 }
 
 /// What is off about a request that cannot be planned.
 async fn refused(
-    heard: &Heard<'_>,
+    listener: &Listener<'_>,
     (case, workflow, request, expected): &(&str, String, Value, &str),
 ) -> Option<String> {
-    let stack = heard.stack;
+    let stack = listener.stack;
     let name = register(stack, workflow).await;
     let expected = expected.replace("NAME", &name).replace("BUCKET", &output("ArtifactBucket"));
     let id = fresh("request");
     let mut message: Map<String, Value> = request.as_object().unwrap().clone();
     message.insert("workflow".into(), json!(name));
     message.insert("id".into(), json!(id));
-    let (exit, told) = submit(&message).await;
-    let mut off = missing(&expected, &told);
+    let (exit, output) = submit(&message).await;
+    let mut off = missing(&expected, &output);
     stack.send(&Value::Object(message).to_string()).await;
     let run = RunRef::first("default", &name, &id);
-    let notice = heard.notice(case, &run.run_id).await;
+    let notice = listener.notice(case, &run.run_id).await;
     let in_notice = notice["error"]["message"].as_str().unwrap();
     off.extend(missing(&expected, in_notice));
     let sealed = stack.object(&run.manifest_key()).await.is_some();
     let well = off.is_empty() && exit == 2 && sealed && calls(&run).is_empty();
     (!well || notice["error"]["name"] != "Bcce.InvalidRequest").then(|| {
         format!(
-            "{case}: {off:?} is missing\n  in {notice}\n  or in the command's (exit {exit}) {told}"
+            "{case}: {off:?} is missing\n  in {notice}\n  or in the command's (exit {exit}) {output}"
         )
     })
 }
@@ -189,11 +188,11 @@ async fn failed(
     stack.put_workflow(&name, &body).await;
     let manifest = stack.run(&name, "1", json!({})).await;
     let error = &manifest["error"];
-    let told = format!("{}: {}", error["name"].as_str()?, error["message"].as_str()?);
+    let text = format!("{}: {}", error["name"].as_str()?, error["message"].as_str()?);
     let calls = calls(&RunRef::first("default", &name, "1")).len();
-    let off = missing(expected, &told);
+    let off = missing(expected, &text);
     (!off.is_empty() || calls != *called)
-        .then(|| format!("{case}: {off:?} is missing in {told}, after {calls} calls"))
+        .then(|| format!("{case}: {off:?} is missing in {text}, after {calls} calls"))
 }
 
 /// The name under which a row's workflow is there now.

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use bcce_aws::bulk::Jobs;
 use bcce_core::batch::bulk::{JobStart, JobStatus, NewJob, output_key, read, record_id};
 use bcce_core::ports::{ReadJob, StartJob};
+use bcce_tests::harness::stack::{Stack, fresh, output};
 use serde_json::json;
-
-use crate::stack::{Stack, fresh, output};
 
 #[tokio::test]
 async fn a_job_takes_its_records_from_the_bucket_and_puts_what_it_makes_there() {

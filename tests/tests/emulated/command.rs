@@ -4,10 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use aws_sdk_ssm::types::ParameterType;
+use bcce_tests::harness::cli::{ROOT, bcce};
+use bcce_tests::harness::stack::{RunRef, Stack, all_calls, calls, fresh, output};
 use serde_json::json;
-
-use crate::cli::{ROOT, bcce};
-use crate::stack::{RunRef, Stack, all_calls, calls, fresh, output};
 
 /// A directory with this repository's configuration and a workflow that is nobody else's, so that no
 /// object of another test lies below it.
@@ -42,23 +41,23 @@ async fn a_push_does_what_the_diff_said_and_mends_what_is_broken() {
     put_parameter(&stack, &format!("/bcce/{name}/stack"), &of_dev).await;
     let directory = configuration(&name);
     let config = |verb: &str| bcce(&name, &["config", verb, directory.to_str().unwrap()]);
-    let told = |verb: &str, exit: i32, parts: &[&str]| {
-        let (code, told) = config(verb);
-        assert_eq!(code, exit, "{verb}: {told}");
+    let check = |verb: &str, exit: i32, parts: &[&str]| {
+        let (code, text) = config(verb);
+        assert_eq!(code, exit, "{verb}: {text}");
         for part in parts {
-            assert!(told.contains(part), "{part} is missing in {told}");
+            assert!(text.contains(part), "{part} is missing in {text}");
         }
     };
     let workflow = format!("/bcce/{name}/workflows/{name}");
 
-    told("diff", 1, &["unchanged  0 documents", &format!("new        {workflow}"), "5 documents"]);
-    told("push", 0, &[&format!("new        {workflow} -> config/workflows/{name}/")]);
-    told("diff", 0, &["unchanged  5 documents"]);
+    check("diff", 1, &["unchanged  0 documents", &format!("new        {workflow}"), "5 documents"]);
+    check("push", 0, &[&format!("new        {workflow} -> config/workflows/{name}/")]);
+    check("diff", 0, &["unchanged  5 documents"]);
 
     let routing = directory.join("routing.yaml");
     let text = std::fs::read_to_string(&routing).unwrap();
     std::fs::write(&routing, text.replace("attempts: 8", "attempts: 6")).unwrap();
-    told("diff", 1, &["changed    /bcce/", "\n-attempts: 8\n+attempts: 6\n"]);
+    check("diff", 1, &["changed    /bcce/", "\n-attempts: 8\n+attempts: 6\n"]);
 
     let pointer: serde_json::Value =
         serde_json::from_str(&parameter(&stack, &workflow).await).unwrap();
@@ -67,16 +66,16 @@ async fn a_push_does_what_the_diff_said_and_mends_what_is_broken() {
     put_parameter(&stack, &format!("/bcce/{name}/policy"), "version: one\n").await;
     put_parameter(&stack, &format!("/bcce/{name}/workflows/other"), r#"{"uri": "s3://x"}"#).await;
     #[rustfmt::skip]
-    told("diff", 1, &[&format!("broken     {workflow}: uri: there is no config/"), "policy: version: must be a whole number", "/workflows/other, which is not in"]);
-    told("push", 0, &["changed    ", &format!("mended     {workflow}"), "left       "]);
-    told("diff", 0, &["unchanged  5 documents", "left       "]);
+    check("diff", 1, &[&format!("broken     {workflow}: uri: there is no config/"), "policy: version: must be a whole number", "/workflows/other, which is not in"]);
+    check("push", 0, &["changed    ", &format!("mended     {workflow}"), "left       "]);
+    check("diff", 0, &["unchanged  5 documents", "left       "]);
 
     std::fs::write(directory.join("prices.yaml"), b"\xff").unwrap();
     std::fs::remove_file(directory.join("models.yaml")).unwrap();
     let wrong = ["prices.yaml: document: is not UTF-8", "models.yaml: document: is missing"];
-    told("diff", 2, &wrong);
-    told("push", 2, &wrong);
-    told("validate", 1, &wrong);
+    check("diff", 2, &wrong);
+    check("push", 2, &wrong);
+    check("validate", 1, &wrong);
     std::fs::remove_dir_all(directory).unwrap();
 }
 
@@ -108,14 +107,14 @@ steps:
         let all = all_calls().into_iter();
         all.filter(|call| call["workflow"] == name.as_str()).collect::<Vec<_>>()
     };
-    let (code, told) = push(&[]);
-    assert_eq!((code, seen().len()), (0, 0), "{told}");
-    let (code, told) = push(&["--warm"]);
-    assert_eq!(code, 0, "{told}");
+    let (code, text) = push(&[]);
+    assert_eq!((code, seen().len()), (0, 0), "{text}");
+    let (code, text) = push(&["--warm"]);
+    assert_eq!(code, 0, "{text}");
     for model in ["us.anthropic.claude-haiku-5-5", "us.anthropic.claude-haiku-4-5-20251001-v1:0"] {
         for region in ["us-east-1", "us-west-2"] {
             let line = format!("compiled   schema of {name}.answer on {model} in {region}");
-            assert!(told.contains(&line), "{line} is missing in {told}");
+            assert!(text.contains(&line), "{line} is missing in {text}");
         }
     }
     let seen = seen();
@@ -158,8 +157,8 @@ steps:
         let args = [&["submit", &name, "--id", "1", "--wait", "--files", "code"], files].concat();
         bcce("dev", &args)
     };
-    let (code, told) = submit(&[&b, &a]);
-    assert_eq!(code, 0, "{told}");
+    let (code, text) = submit(&[&b, &a]);
+    assert_eq!(code, 0, "{text}");
     let run = RunRef::first("default", &name, "1");
     let request: serde_json::Value =
         serde_json::from_slice(&stack.object(&run.request_key()).await.unwrap()).unwrap();
@@ -168,8 +167,8 @@ steps:
     assert_eq!(calls(&run).len(), 1);
 
     let binary = file("binary.rs", b"\xff");
-    let (code, told) = submit(&[&a, &binary, "gone.rs"]);
-    assert_eq!(code, 2, "{told}");
-    assert!(told.contains("binary.rs is not UTF-8") && told.contains("gone.rs cannot be read"));
+    let (code, text) = submit(&[&a, &binary, "gone.rs"]);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("binary.rs is not UTF-8") && text.contains("gone.rs cannot be read"));
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -1,10 +1,9 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::ledger::{attempt_sk, run_pk, usage_pk, usage_sk};
+use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-
-use crate::stack::{RunRef, Stack, calls, fresh, output};
 
 #[tokio::test]
 async fn one_message_three_times_is_one_of_everything() {

@@ -1,9 +1,8 @@
-//! What `bcce runs explain` says of runs that did not go straight.
+//! What `bcce runs explain` says of runs that failed over, waited or failed.
 
+use bcce_tests::harness::cli::bcce;
+use bcce_tests::harness::stack::{RunRef, Stack, fresh};
 use serde_json::Value;
-
-use crate::cli::bcce;
-use crate::stack::{RunRef, Stack, fresh};
 
 /// Runs `explain` over a script for the model and returns what is said of it, as text and as JSON.
 async fn explained(name: &str, script: &str) -> (String, Value) {
@@ -26,7 +25,7 @@ fn has(text: &str, parts: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_failover_is_told_with_regions_classes_and_cost() {
+async fn a_failover_is_explained_with_regions_classes_and_cost() {
     let (text, json) = explained("explained", "@model us-east-1: throttle(1)").await;
     let sums = &json["sums"];
     let model = json["steps"][0]["events"][1]["target"]["model_id"].as_str().unwrap();
@@ -53,7 +52,7 @@ async fn a_failover_is_told_with_regions_classes_and_cost() {
 }
 
 #[tokio::test]
-async fn a_wait_is_told_with_its_reason_and_length() {
+async fn a_wait_is_explained_with_its_reason_and_length() {
     let (text, json) = explained("explained-wait", "@model *: throttle, answer").await;
     has(
         &text,
@@ -78,12 +77,12 @@ async fn a_wait_is_told_with_its_reason_and_length() {
 }
 
 #[tokio::test]
-async fn a_step_that_is_not_there_is_told_with_those_that_are() {
+async fn a_step_that_is_not_there_is_explained_with_those_that_are() {
     let stack = Stack::connect().await;
     let id = fresh("explained-step");
     let run = RunRef::first("default", "explain", &id);
     stack.explain(&id, "").await;
-    let (code, told) = bcce("dev", &["runs", "explain", &run.run_id, "--step", "anser"]);
-    assert_eq!(code, 2, "{told}");
-    has(&told, &["the run has no step anser", "there are: answer"]);
+    let (code, output) = bcce("dev", &["runs", "explain", &run.run_id, "--step", "anser"]);
+    assert_eq!(code, 2, "{output}");
+    has(&output, &["the run has no step anser", "there are: answer"]);
 }

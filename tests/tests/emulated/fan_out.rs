@@ -1,6 +1,5 @@
+use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, sized};
 use serde_json::{Value, json};
-
-use crate::stack::{RunRef, Stack, calls, fresh, sized};
 
 fn files(texts: &[&str]) -> Value {
     let file = |(n, text): (usize, &&str)| json!({ "path": format!("src/{n}.rs"), "text": text });

@@ -1,14 +1,13 @@
-//! Runs whose execution ended without settling itself.
+//! Runs whose execution ended before it had closed them.
 
+use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output, release};
 use serde_json::{Value, json};
-
-use crate::stack::{RunRef, Stack, calls, fresh, output, release};
 
 const TIMED_OUT: &str = include_str!("../../../events/finalize/run-timed-out.json");
 
-/// The calls of a run that is stopped go on, are paid, and belong into its manifest.
+/// The calls of a stopped run go on and are paid, so its manifest lists them.
 #[tokio::test]
-async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_told_once() {
+async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_notified_once() {
     let stack = Stack::connect().await;
     let name = fresh("stopped");
     let notices = stack.listen(&name).await;
@@ -33,27 +32,28 @@ async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_told_once() {
     assert_ne!(manifest["totals"]["cost_usd"], "0", "the call was answered and is paid");
     assert_eq!(calls(&run).len(), 1);
 
-    stack.settled(&run).await;
+    stack.finalized(&run).await;
     assert_eq!(stack.record(&run).await["status"].as_s().unwrap(), "CANCELLED");
     assert_eq!(notices_of(&stack, &notices, &run).await, ["CANCELLED"]);
 }
 
-/// Its own machine does all of it, and the settle machine, which is started by every bad end, nothing.
+/// Its own machine does all of it. The finalize machine, which every bad end starts, does nothing.
 #[tokio::test]
-async fn a_run_that_failed_by_itself_is_not_told_of_again() {
+async fn a_run_that_failed_by_itself_is_not_notified_again() {
     let stack = Stack::connect().await;
     let id = fresh("failed");
     let notices = stack.listen(&id).await;
     let manifest = stack.explain(&id, "@model *: validation").await;
     assert_eq!(manifest["status"], "FAILED");
     let run = RunRef::first("default", "explain", &id);
-    stack.settled(&run).await;
+    stack.finalized(&run).await;
     assert_eq!(notices_of(&stack, &notices, &run).await, ["FAILED"]);
 }
 
 /// The emulator knows no time-out and no limits of an execution, so the events of both are recorded ones.
 #[tokio::test]
-async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_settled_however_often_it_is_told() {
+async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_finalized_once_however_often_its_event_comes()
+ {
     let stack = Stack::connect().await;
     for (status, error, expected) in [
         ("TIMED_OUT", Value::Null, "the execution ran longer than it may"),
@@ -77,7 +77,7 @@ async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_settled_however_often_
             let start = stack.sfn.start_execution().state_machine_arn(output("FinalizeArn"));
             start.input(event.to_string()).send().await.unwrap();
         }
-        stack.settled(&run).await;
+        stack.finalized(&run).await;
         let manifest = stack.object(&run.manifest_key()).await.unwrap();
         let manifest: Value = serde_json::from_slice(&manifest).unwrap();
         assert_eq!(manifest["status"], "FAILED");
@@ -87,7 +87,8 @@ async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_settled_however_often_
     }
 }
 
-/// The event of an execution's end is not documented to carry `error` and `cause`: what it leaves out is asked for.
+/// AWS does not document that the event of an execution's end carries `error` and `cause`: the machine asks for what is
+/// missing.
 #[tokio::test]
 async fn what_the_event_does_not_carry_is_asked_for() {
     let stack = Stack::connect().await;
@@ -123,7 +124,7 @@ async fn what_the_event_does_not_carry_is_asked_for() {
     ]);
     let start = stack.sfn.start_execution().state_machine_arn(output("FinalizeArn"));
     start.input(event.to_string()).send().await.unwrap();
-    stack.settled(&run).await;
+    stack.finalized(&run).await;
     let manifest = stack.object(&run.manifest_key()).await.unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     assert_eq!(manifest["error"], json!({ "name": "Bcce.Internal", "message": cause }));

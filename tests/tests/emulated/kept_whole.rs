@@ -1,9 +1,8 @@
-//! Tests what is easily lost on the way: tags in characters that a service does not take, and that an answer is cut.
+//! Tests what a pipeline easily drops on the way: tags in characters that a service does not take, and that an answer is cut.
 
+use bcce_tests::harness::cli::bcce;
+use bcce_tests::harness::stack::{Layout, RunRef, Stack, calls, fresh, model};
 use serde_json::{Value, json};
-
-use crate::cli::bcce;
-use crate::stack::{Layout, RunRef, Stack, calls, fresh, model};
 
 #[tokio::test]
 async fn a_tag_of_any_text_starts_its_run_and_stays_whole() {
@@ -22,16 +21,16 @@ async fn a_tag_of_any_text_starts_its_run_and_stays_whole() {
     assert_eq!(metadata["title"], "feat_x_: a b");
     assert_eq!(metadata["long"], "x".repeat(256));
     assert_eq!(metadata["run_id"], run.run_id);
-    let (code, told) = bcce("dev", &["runs", "show", &run.run_id, "--json"]);
+    let (code, output) = bcce("dev", &["runs", "show", &run.run_id, "--json"]);
     let shown: Value =
-        serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"));
+        serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
     assert_eq!((code, &shown["records"][0]["tags"]), (0, &tags));
 
     let id = fresh("tagged");
     let branch = ["--tag", "branch=fix/größe", "--tag", "title=feat(x)"];
     let submit = ["submit", "explain", "-i", "text=x", "--model", &model, "--id", &id, "--wait"];
-    let (code, told) = bcce("dev", &[&submit[..], &branch].concat());
-    assert_eq!(code, 0, "{told}");
+    let (code, output) = bcce("dev", &[&submit[..], &branch].concat());
+    assert_eq!(code, 0, "{output}");
 }
 
 /// Three steps, the first of which is scripted.
@@ -47,7 +46,7 @@ fn three_steps(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_cut_is_told_wherever_a_run_is_looked_at() {
+async fn an_answer_that_was_cut_is_shown_wherever_a_run_is_looked_at() {
     let stack = Stack::connect().await;
     let name = fresh("three");
     stack.put_workflow(&name, &three_steps(&name)).await;
@@ -62,8 +61,8 @@ async fn an_answer_that_was_cut_is_told_wherever_a_run_is_looked_at() {
     let notice = stack.receive(&queue, |message| message.body().is_some_and(of_run)).await;
     let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
     assert_eq!((&notice["status"], &notice["truncated"]), (&json!("SUCCEEDED"), &json!(1)));
-    let (_, told) = bcce("dev", &["runs", "list", "--workflow", &name]);
-    assert!(told.contains("  1 answer cut by max_tokens"), "{told}");
-    let (_, told) = bcce("dev", &["runs", "show", &run.run_id]);
-    assert_eq!(told.matches("the answer was cut by max_tokens").count(), 1, "{told}");
+    let (_, output) = bcce("dev", &["runs", "list", "--workflow", &name]);
+    assert!(output.contains("  1 answer cut by max_tokens"), "{output}");
+    let (_, output) = bcce("dev", &["runs", "show", &run.run_id]);
+    assert_eq!(output.matches("the answer was cut by max_tokens").count(), 1, "{output}");
 }

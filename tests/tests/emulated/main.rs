@@ -5,7 +5,6 @@
 mod allowed;
 mod bad_input;
 mod bulk_jobs;
-mod cli;
 mod command;
 mod exactly_once;
 mod explained;
@@ -18,7 +17,6 @@ mod page;
 mod rejected;
 mod review;
 mod sealed;
-mod stack;
 mod tenants;
 mod terminal;
 mod unattended;

@@ -1,13 +1,12 @@
-//! A tenant that sends more than it may have under way, beside one that sends a single request.
+//! A tenant that sends more than it may have under way, next to one that sends a single request.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use bcce_core::run::slots::Lane;
+use bcce_tests::harness::stack::{RunRef, Stack, fresh, output, release};
 use serde_json::{Value, json};
-
-use crate::stack::{RunRef, Stack, fresh, output, release};
 
 /// `TenantMaximumRuns` of the local stack.
 const LIMIT: u32 = 1_000;

@@ -1,9 +1,8 @@
-//! What an operator does: runs retried, cancelled and settled, dead letters put back and dropped.
+//! What an operator does: runs retried, cancelled and finalized, dead letters put back and dropped.
 
+use bcce_tests::harness::cli::bcce;
+use bcce_tests::harness::stack::{Layout, RunRef, Stack, calls, fresh, model, output, release};
 use serde_json::{Value, json};
-
-use crate::cli::bcce;
-use crate::stack::{Layout, RunRef, Stack, calls, fresh, model, output, release};
 
 /// The first step answers once and for all, the second fails at its first call only.
 #[tokio::test]
@@ -19,21 +18,21 @@ async fn a_failed_run_is_continued_with_what_it_had_paid_for() {
     stack.send(&json!({ "workflow": name, "id": "1" }).to_string()).await;
     let run = RunRef::first("default", &name, "1");
     assert_eq!(stack.manifest(&run).await["status"], "FAILED");
-    stack.settled(&run).await;
+    stack.finalized(&run).await;
     let paid_before = calls(&run).len();
 
     let both = [(); 2].map(|()| {
         let id = run.run_id.clone();
         std::thread::spawn(move || bcce("dev", &["runs", "retry", &id, "--wait"]))
     });
-    let mut told: Vec<(i32, String)> =
+    let mut ended: Vec<(i32, String)> =
         both.into_iter().map(|retry| retry.join().unwrap()).collect();
-    told.sort();
+    ended.sort();
     // The other one started the same attempt, or came when it was over.
-    let (code, text) = &told[0];
-    assert_eq!(*code, 0, "{told:?}");
+    let (code, text) = &ended[0];
+    assert_eq!(*code, 0, "{ended:?}");
     assert!(text.contains("runs output"), "{text}");
-    assert!([0, 2].contains(&told[1].0), "{told:?}");
+    assert!([0, 2].contains(&ended[1].0), "{ended:?}");
 
     let retry = run.retry().unwrap();
     let manifest = stack.manifest(&retry).await;
@@ -47,13 +46,13 @@ async fn a_failed_run_is_continued_with_what_it_had_paid_for() {
     assert_eq!(record["status"].as_s().unwrap(), "SUCCEEDED");
     assert_eq!(record["manifest"].as_s().unwrap(), &retry.manifest_key());
     assert_eq!(stack.record(&run).await["status"].as_s().unwrap(), "FAILED");
-    let told = stack
+    let notice = stack
         .receive(&notices, |m| {
             m.body().is_some_and(|body| body.contains(&run.run_id) && body.contains("SUCCEEDED"))
         })
         .await;
-    let told: Value = serde_json::from_str(told.body().unwrap()).unwrap();
-    assert_eq!(told["manifest"], retry.manifest_key());
+    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
+    assert_eq!(notice["manifest"], retry.manifest_key());
 
     for (verb, part) in [
         ("show", "attempt 1"),
@@ -62,11 +61,11 @@ async fn a_failed_run_is_continued_with_what_it_had_paid_for() {
         ("verify", "verified: SUCCEEDED"),
         ("follow", "runs output"),
     ] {
-        let (code, told) = bcce("dev", &["runs", verb, &run.run_id]);
-        assert!(code == 0 && told.contains(part), "{verb}: {told}");
+        let (code, output) = bcce("dev", &["runs", verb, &run.run_id]);
+        assert!(code == 0 && output.contains(part), "{verb}: {output}");
     }
-    let (code, told) = bcce("dev", &["runs", "retry", &run.run_id]);
-    assert!(code == 2 && told.contains("nothing to retry"), "{told}");
+    let (code, output) = bcce("dev", &["runs", "retry", &run.run_id]);
+    assert!(code == 2 && output.contains("nothing to retry"), "{output}");
 }
 
 #[tokio::test]
@@ -81,10 +80,10 @@ async fn a_run_is_cancelled_and_can_be_continued() {
     stack.send(&json!({ "workflow": name, "id": "1" }).to_string()).await;
     let run = RunRef::first("default", &name, "1");
     stack.eventually("the first call", async || calls(&run).pop()).await;
-    let (code, told) = bcce("dev", &["runs", "retry", &run.run_id]);
-    assert!(code == 2 && told.contains("is running, as attempt 1"), "{told}");
-    let (code, told) = bcce("dev", &["runs", "settle", &run.run_id]);
-    assert!(code == 2 && told.contains("is running"), "{told}");
+    let (code, output) = bcce("dev", &["runs", "retry", &run.run_id]);
+    assert!(code == 2 && output.contains("is running, as attempt 1"), "{output}");
+    let (code, output) = bcce("dev", &["runs", "finalize", &run.run_id]);
+    assert!(code == 2 && output.contains("is running"), "{output}");
     let cancelled = {
         let id = run.run_id.clone();
         std::thread::spawn(move || bcce("dev", &["runs", "cancel", &id]))
@@ -92,16 +91,44 @@ async fn a_run_is_cancelled_and_can_be_continued() {
     // What is under way when the run is stopped is waited for.
     stack.stopped(&run).await;
     release(&name);
-    let (code, told) = cancelled.join().unwrap();
-    assert!(code == 0 && told.contains("is CANCELLED and sealed"), "{code}: {told}");
+    let (code, output) = cancelled.join().unwrap();
+    assert!(code == 0 && output.contains("is CANCELLED and sealed"), "{code}: {output}");
     assert_eq!(stack.manifest(&run).await["status"], "CANCELLED");
-    for verb in ["cancel", "settle"] {
-        let (code, told) = bcce("dev", &["runs", verb, &run.run_id]);
-        assert!(code == 2 && told.contains("CANCELLED"), "{told}");
+    for verb in ["cancel", "finalize"] {
+        let (code, output) = bcce("dev", &["runs", verb, &run.run_id]);
+        assert!(code == 2 && output.contains("CANCELLED"), "{output}");
     }
-    let (code, told) = bcce("dev", &["runs", "retry", &run.run_id, "--wait"]);
-    assert_eq!(code, 0, "{told}");
+    let (code, output) = bcce("dev", &["runs", "retry", &run.run_id, "--wait"]);
+    assert_eq!(code, 0, "{output}");
     assert_eq!(calls(&run).len(), 2, "the step that was under way is found finished");
+}
+
+/// EventBridge starts the finalize machine for the same end, and both leave one manifest.
+#[tokio::test]
+async fn a_run_that_was_stopped_is_finalized_by_the_command() {
+    let stack = Stack::connect().await;
+    let name = fresh("finalized");
+    let model = model(Layout::Two);
+    let steps = format!(
+        "- {{ id: first, model: {model}, prompt: \"@model *: held({name})\" }}\n- {{ id: second, model: {model}, prompt: x, needs: [first] }}"
+    );
+    stack.put_workflow(&name, &format!("version: 1\nname: {name}\nsteps:\n{steps}\n")).await;
+    stack.send(&json!({ "workflow": name, "id": "1" }).to_string()).await;
+    let run = RunRef::first("default", &name, "1");
+    stack.eventually("the first call", async || calls(&run).pop()).await;
+    let (code, text) = bcce("dev", &["runs", "cancel", &run.run_id, "--no-wait"]);
+    assert!(code == 0 && text.contains("is stopped"), "{code}: {text}");
+    stack.stopped(&run).await;
+    let finalized = {
+        let id = run.run_id.clone();
+        std::thread::spawn(move || bcce("dev", &["runs", "finalize", &id]))
+    };
+    // By the rule, and by the command.
+    stack.finalizing(&run.run_id, 2).await;
+    release(&name);
+    let (code, text) = finalized.join().unwrap();
+    assert!(code == 0 && text.contains("is finalized: CANCELLED"), "{code}: {text}");
+    assert_eq!(stack.manifest(&run).await["status"], "CANCELLED");
 }
 
 /// Whoever looks hides what they see from others: those who look through the dead letters here take turns, and look
@@ -112,8 +139,8 @@ async fn letters(stack: &Stack, args: &[&str], code: i32, expected: &str) {
     let what = format!("{args:?} with {expected}");
     stack
         .eventually(&what, async || {
-            let (ended, told) = bcce("dev", args);
-            (ended == code && told.contains(expected)).then_some(())
+            let (ended, output) = bcce("dev", args);
+            (ended == code && output.contains(expected)).then_some(())
         })
         .await;
 }
@@ -121,17 +148,20 @@ async fn letters(stack: &Stack, args: &[&str], code: i32, expected: &str) {
 /// A message without an id has its message's; sent again it is another message and keeps the first one's.
 #[tokio::test]
 async fn a_dead_letter_is_looked_at_put_back_and_dropped() {
-    let _turn = LETTERS.lock().await;
+    let _guard = LETTERS.lock().await;
     let stack = Stack::connect().await;
     let name = fresh("letter");
     let body = json!({ "workflow": name, "no_such_field": name }).to_string();
     let message_id = stack.send(&body).await;
     let listed = async || {
-        let (code, told) = bcce("dev", &["dlq", "list", "--workflow", &name, "--json"]);
-        assert_eq!(code, 0, "{told}");
-        let from = told.find('[').unwrap();
-        let letters: Vec<Value> =
-            serde_json::Deserializer::from_str(&told[from..]).into_iter().next().unwrap().unwrap();
+        let (code, output) = bcce("dev", &["dlq", "list", "--workflow", &name, "--json"]);
+        assert_eq!(code, 0, "{output}");
+        let from = output.find('[').unwrap();
+        let letters: Vec<Value> = serde_json::Deserializer::from_str(&output[from..])
+            .into_iter()
+            .next()
+            .unwrap()
+            .unwrap();
         letters.into_iter().next()
     };
     let letter = stack.eventually("the dead letter", listed).await;
@@ -157,7 +187,7 @@ async fn a_dead_letter_is_looked_at_put_back_and_dropped() {
 /// redrive is killed in between, and runs once.
 #[tokio::test]
 async fn a_letter_that_is_sent_again_twice_runs_once() {
-    let _turn = LETTERS.lock().await;
+    let _guard = LETTERS.lock().await;
     let stack = Stack::connect().await;
     let name = fresh("twice");
     stack

@@ -1,6 +1,6 @@
 //! A web page that the user's browser shows calls the local emulator, whose port any page can reach.
 
-use crate::stack::output;
+use bcce_tests::harness::stack::output;
 
 /// Calls the emulator as `<img src=...>` does, with what a browser adds to it.
 fn status(headers: &[(&str, &str)]) -> u16 {

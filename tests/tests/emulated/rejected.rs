@@ -1,18 +1,17 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, log, output};
 use serde_json::{Value, json};
 
-use crate::stack::{RunRef, Stack, calls, fresh, log, output};
-
-/// A message that is no request goes to the dead letters with its reason, is told of, and delays nobody.
+/// A message that is not a request goes to the dead letters with its reason, has its notification, and delays nobody.
 #[tokio::test]
-async fn a_message_that_is_no_request_is_moved_and_told() {
+async fn a_message_that_is_no_request_is_moved_and_notified() {
     let stack = Stack::connect().await;
     let marker = fresh("no-request");
     let notices = stack.listen(&marker).await;
     let message_id = stack.send(&format!("this is not JSON: {marker}")).await;
-    let good = stack.explain(&fresh("beside"), "").await;
+    let good = stack.explain(&fresh("good"), "").await;
     assert_eq!(good["status"], "SUCCEEDED");
 
     let letters = output("DeadLetterQueueUrl");
@@ -44,7 +43,7 @@ async fn the_same_id_with_another_request_is_refused() {
     assert!(reason.starts_with("id: was used before"), "{reason}");
 }
 
-/// A run that may not start is sealed, counted and told all the same, and calls no model.
+/// A run that may not start is sealed, counted and notified all the same, and calls no model.
 #[tokio::test]
 async fn a_wrong_input_fails_the_run_before_any_call() {
     let stack = Stack::connect().await;
@@ -81,23 +80,23 @@ async fn names_that_nobody_has_start_nothing() {
     }
     let good = stack.explain(&id, "").await;
     assert_eq!(good["status"], "SUCCEEDED", "{good}");
-    let told = RefCell::new(BTreeMap::new());
+    let found = RefCell::new(BTreeMap::new());
     stack
         .eventually("a hundred notices", async || {
             for message in stack.sweep(&notices, 600).await {
                 let notice: Value = serde_json::from_str(message.body().unwrap()).unwrap();
                 let workflow = notice["workflow"].as_str().unwrap_or_default().to_owned();
-                told.borrow_mut().insert(workflow, notice);
+                found.borrow_mut().insert(workflow, notice);
             }
-            let told = told.borrow();
-            (0..100).all(|n| told.contains_key(&name(n))).then_some(())
+            let found = found.borrow();
+            (0..100).all(|n| found.contains_key(&name(n))).then_some(())
         })
         .await;
-    let told = told.into_inner();
+    let found = found.into_inner();
     for n in 0..100 {
-        let (told, run) = (&told[&name(n)], RunRef::first("default", &name(n), &id));
-        assert_eq!((&told["status"], &told["run_id"]), (&json!("REJECTED"), &Value::Null));
-        let message = told["error"]["message"].as_str().unwrap();
+        let (notice, run) = (&found[&name(n)], RunRef::first("default", &name(n), &id));
+        assert_eq!((&notice["status"], &notice["run_id"]), (&json!("REJECTED"), &Value::Null));
+        let message = notice["error"]["message"].as_str().unwrap();
         let expected = format!("workflow: there is no workflow {}", name(n));
         assert!(message.starts_with(&expected), "{message}");
         assert!(stack.keys(&run).await.is_empty());
@@ -146,7 +145,7 @@ async fn a_largest_input_goes_all_the_way() {
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
 }
 
-/// What a sender names is as long as they like; what is told of it is not, or nothing could carry it.
+/// A sender may choose any length for a name. A notification shortens it, since it would be too long otherwise.
 #[tokio::test]
 async fn a_field_of_300_kb_is_rejected_like_any_other() {
     let stack = Stack::connect().await;

@@ -1,6 +1,5 @@
+use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh};
 use serde_json::{Value, json};
-
-use crate::stack::{RunRef, Stack, calls, fresh};
 
 const DIFF: &str = include_str!("../../src/scripted_model/answer/review/small.diff");
 

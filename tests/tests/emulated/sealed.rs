@@ -1,11 +1,10 @@
 use bcce_core::base::digest::sha256_hex;
 use bcce_core::run::manifest::Kind;
+use bcce_tests::harness::stack::{RunRef, Stack, fresh, output};
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::DecodePublicKey;
 use serde_json::Value;
-
-use crate::stack::{RunRef, Stack, fresh, output};
 
 /// Everything a stranger needs to check a run offline: the bytes, the signature, the public key.
 #[tokio::test]

@@ -1,10 +1,9 @@
-//! Two tenants of infra/tenant.yaml beside the main stack, `alpha` and `beta`.
+//! Two tenants of infra/tenant.yaml next to the main stack, `alpha` and `beta`.
 
 use std::cell::RefCell;
 
+use bcce_tests::harness::stack::{RunRef, Stack, fresh, output};
 use serde_json::{Value, json};
-
-use crate::stack::{RunRef, Stack, fresh, output};
 
 fn inbox_of(tenant: &str) -> String {
     format!("{}-{tenant}", output("InboxQueueUrl"))
@@ -15,8 +14,8 @@ fn notifications_of(tenant: &str) -> String {
     format!("{}-notifications-{tenant}", inbox.strip_suffix("-inbox").unwrap())
 }
 
-/// Everything that a tenant was told until it was told of a request.
-async fn told_until(stack: &Stack, tenant: &str, request_id: &str) -> Vec<Value> {
+/// Returns every notification of a tenant until there is one of a request.
+async fn notices_until(stack: &Stack, tenant: &str, request_id: &str) -> Vec<Value> {
     let (queue, all) = (notifications_of(tenant), RefCell::new(Vec::<Value>::new()));
     stack
         .eventually("the tenant's notice", async || {
@@ -24,17 +23,17 @@ async fn told_until(stack: &Stack, tenant: &str, request_id: &str) -> Vec<Value>
             let bodies = messages.iter().map(|message| message.body().unwrap());
             all.borrow_mut()
                 .extend(bodies.map(|body| serde_json::from_str::<Value>(body).unwrap()));
-            all.borrow().iter().any(|told| told["request_id"] == request_id).then_some(())
+            all.borrow().iter().any(|notice| notice["request_id"] == request_id).then_some(())
         })
         .await;
     all.into_inner()
 }
 
 #[tokio::test]
-async fn the_same_request_of_two_tenants_is_two_runs_and_each_is_told_of_its_own() {
+async fn the_same_request_of_two_tenants_is_two_runs_and_each_gets_its_own_notice() {
     let stack = Stack::connect().await;
     let id = fresh("tenants");
-    // The default tenant's runs and refusals are told to neither.
+    // Neither gets a notification of the default tenant's runs and refusals.
     stack.explain(&fresh("default"), "").await;
     stack.send(&format!("no request: {id}")).await;
     let request =
@@ -50,9 +49,9 @@ async fn the_same_request_of_two_tenants_is_two_runs_and_each_is_told_of_its_own
         assert!(run.prefix().starts_with(&format!("runs/{tenant}/")));
         assert_eq!(stack.record(&run).await["tenant"].as_s().unwrap(), tenant);
 
-        let told = told_until(&stack, tenant, &id).await;
-        assert!(told.iter().any(|told| told["run_id"] == run.run_id), "{told:?}");
-        assert!(told.iter().all(|told| told["tenant"] == tenant), "{told:?}");
+        let notices = notices_until(&stack, tenant, &id).await;
+        assert!(notices.iter().any(|notice| notice["run_id"] == run.run_id), "{notices:?}");
+        assert!(notices.iter().all(|notice| notice["tenant"] == tenant), "{notices:?}");
     }
     let of_nobody = RunRef::first("default", "explain", &id).request_key();
     assert!(stack.object(&of_nobody).await.is_none());
@@ -66,10 +65,13 @@ async fn a_body_that_names_a_tenant_is_refused() {
     let request = json!({ "workflow": "explain", "id": id, "tenant": "beta",
                           "inputs": { "text": "A breaker opens." } });
     stack.send_to(&inbox_of("alpha"), &request.to_string()).await;
-    let told = stack.receive(&notices, |m| m.body().is_some_and(|b| b.contains(&id))).await;
-    let told: Value = serde_json::from_str(told.body().unwrap()).unwrap();
-    assert_eq!((&told["status"], &told["tenant"]), (&json!("REJECTED"), &json!("alpha")));
-    assert!(told["error"]["message"].as_str().unwrap().starts_with("tenant: is unknown"), "{told}");
+    let notice = stack.receive(&notices, |m| m.body().is_some_and(|b| b.contains(&id))).await;
+    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
+    assert_eq!((&notice["status"], &notice["tenant"]), (&json!("REJECTED"), &json!("alpha")));
+    assert!(
+        notice["error"]["message"].as_str().unwrap().starts_with("tenant: is unknown"),
+        "{notice}"
+    );
     let letters = output("DeadLetterQueueUrl");
     let letter = stack.receive(&letters, |m| m.body().is_some_and(|b| b.contains(&id))).await;
     let attributes = letter.message_attributes().unwrap();

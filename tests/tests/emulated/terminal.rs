@@ -5,10 +5,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use bcce_tests::harness::cli::{ROOT, bcce};
+use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model};
 use serde_json::json;
-
-use crate::cli::{ROOT, bcce};
-use crate::stack::{Layout, RunRef, Stack, fresh, model};
 
 /// Sets the title, clears the screen by C0 and by C1, turns the direction of what follows, rings, and begins a line.
 const ATTACK: &str = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}35m\u{202e}\u{2066}\n✓ verified: forged";

@@ -1,8 +1,7 @@
-//! What starts runs with nobody there: infra/schedule.yaml and infra/object-created.yaml beside the main stack.
+//! What starts runs unattended: infra/schedule.yaml and infra/object-created.yaml, stacks next to the main one.
 
+use bcce_tests::harness::stack::{RunRef, Stack, fresh, output};
 use serde_json::{Value, json};
-
-use crate::stack::{RunRef, Stack, fresh, output};
 
 /// The emulator's Scheduler sends the input as it stands: that it puts the time that was due into the id shows
 /// on AWS only.
@@ -58,11 +57,12 @@ async fn an_object_that_is_put_under_the_prefix_starts_a_run() {
         let put = stack.s3.put_object().bucket(&bucket).key(format!("{folder}/{name}.txt"));
         put.body(b"hello".to_vec().into()).send().await.unwrap();
     }
-    let told = stack.receive(&notices, |m| m.body().is_some_and(|b| b.contains("on-upload"))).await;
-    let told: Value = serde_json::from_str(told.body().unwrap()).unwrap();
-    assert_eq!(told["status"], "SUCCEEDED", "{told}");
+    let notice =
+        stack.receive(&notices, |m| m.body().is_some_and(|b| b.contains("on-upload"))).await;
+    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
+    assert_eq!(notice["status"], "SUCCEEDED", "{notice}");
 
-    let id = told["request_id"].as_str().unwrap();
+    let id = notice["request_id"].as_str().unwrap();
     let run = RunRef::first("default", "on-upload", id);
     let request: Value =
         serde_json::from_slice(&stack.object(&run.request_key()).await.unwrap()).unwrap();

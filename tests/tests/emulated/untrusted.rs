@@ -1,10 +1,9 @@
-//! What was sent, asked and answered stands in the encrypted artifacts and nowhere else.
+//! Inputs, prompts and answers are in the encrypted artifacts and nowhere else.
 
 use aws_sdk_sqs::types::Message;
+use bcce_tests::harness::cli::bcce;
+use bcce_tests::harness::stack::{RunRef, Stack, fresh, log, output};
 use serde_json::{Value, json};
-
-use crate::cli::bcce;
-use crate::stack::{RunRef, Stack, fresh, log, output};
 
 /// Each is planted in one place: a value that is sent, the text of a prompt, what a model says.
 struct Markers {
@@ -38,7 +37,7 @@ async fn what_was_sent_asked_and_answered_is_in_no_log_history_or_message() {
     // The markers are where they belong, so that the rest of this test can find them at all.
     let artifacts = artifacts(&stack, &runs[0]).await;
     assert_eq!(markers.in_text(&artifacts).len(), 2, "sent and said");
-    // The model says what its prompt tells it to say.
+    // The model repeats what its prompt asks it to say.
     let plan = stack.object(&runs[0].plan_key()).await.unwrap();
     assert_eq!(markers.in_text(&String::from_utf8(plan).unwrap()).len(), 3, "all of them");
 
@@ -75,10 +74,10 @@ async fn what_was_sent_asked_and_answered_is_in_no_log_history_or_message() {
 
 const FUNCTIONS: &[&str] =
     &["dispatch", "prepare", "failover-router", "invoke", "persist-artifact", "emit-metrics"];
-/// A router has nothing to tell that is not in its decisions.
+/// A router logs nothing that is not in its decisions.
 const SILENT: &[&str] = &["failover-router"];
 
-/// Runs and a message that go right and wrong in every way that could tell something.
+/// Runs and a message that go right and wrong in every way that could reveal something.
 async fn provoke(stack: &Stack, name: &str, markers: &Markers) -> (Vec<RunRef>, Message) {
     let Markers { sent, asked, said } = markers;
     let says = |text: &str| format!("@model says: {text}\\n");
@@ -135,7 +134,7 @@ fn bodies(messages: &[Message]) -> String {
     messages.iter().filter_map(Message::body).collect()
 }
 
-/// Everything that Step Functions keeps of an execution.
+/// Returns everything that Step Functions keeps of an execution.
 async fn history(stack: &Stack, run: &RunRef) -> String {
     let arn = stack.arn(run);
     let execution = stack.sfn.describe_execution().execution_arn(&arn).send().await.unwrap();

@@ -1,9 +1,8 @@
 //! Signed calls over HTTP to the function's public address.
 
 use bcce_core::run::ids::RunRef;
+use bcce_tests::harness::stack::{Stack, fresh, output};
 use serde_json::{Value, json};
-
-use crate::stack::{Stack, fresh, output};
 
 const ISSUE: &str = include_str!("../../../events/webhook/github-issue-opened.json");
 
@@ -30,8 +29,8 @@ fn call_once(source: &str, headers: &Value, body: &[u8]) -> (u16, Value) {
     }
     let mut response = request.send(body).unwrap();
     let text = response.body_mut().read_to_string().unwrap();
-    let told = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
-    (response.status().as_u16(), told)
+    let answer = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    (response.status().as_u16(), answer)
 }
 
 /// The sources of these tests. They are put at once, since the function lists the sources at most once in half a minute.
@@ -74,8 +73,8 @@ async fn a_stranger_at_a_source_without_a_secret_is_refused() {
     let source = &sources(&stack).await.keyless;
     let forged = json!({ "x-hub-signature-256": format!("sha256={}", "0".repeat(64)) });
     for headers in [json!({}), json!({ "x-hub-signature-256": "sha256=00" }), forged] {
-        let (status, told) = call(source, &headers, b"{}");
-        assert_eq!(status, 401, "{told}");
+        let (status, answer) = call(source, &headers, b"{}");
+        assert_eq!(status, 401, "{answer}");
     }
     stack.inbox_is_empty().await;
 }
@@ -86,9 +85,9 @@ async fn a_signed_call_is_a_run_and_the_same_again_is_no_other() {
     let source = &sources(&stack).await.signed;
     let body = sample["body"].as_str().unwrap();
     let mut headers = sample["headers"].clone();
-    let (status, told) = call(source, &headers, body.as_bytes());
-    assert_eq!(status, 202, "{told}");
-    let request = &told["requests"][0];
+    let (status, answer) = call(source, &headers, body.as_bytes());
+    assert_eq!(status, 202, "{answer}");
+    let request = &answer["requests"][0];
     let run = RunRef::first("default", "explain", request["id"].as_str().unwrap());
     assert_eq!(request["run_id"], run.run_id);
     let manifest = stack.manifest(&run).await;
@@ -101,9 +100,9 @@ async fn a_signed_call_is_a_run_and_the_same_again_is_no_other() {
 
     // A redelivery, and the body under another delivery id.
     headers["x-github-delivery"] = json!("another");
-    assert_eq!(call(source, &headers, body.as_bytes()), (202, told.clone()));
+    assert_eq!(call(source, &headers, body.as_bytes()), (202, answer.clone()));
     stack.inbox_is_empty().await;
-    assert_eq!(crate::stack::calls(&run).len(), 1);
+    assert_eq!(bcce_tests::harness::stack::calls(&run).len(), 1);
 }
 
 #[tokio::test]
@@ -130,9 +129,9 @@ async fn a_call_that_is_not_let_in_starts_nothing() {
     for (source, headers, body, expected) in table {
         let mut headers = headers.clone();
         headers["content-length"] = json!(body.len().to_string());
-        let (status, told) = call(source, &headers, &body);
-        assert_eq!(status, expected, "{told}");
-        assert!(!told.to_string().contains("Everybody"), "{told}");
+        let (status, answer) = call(source, &headers, &body);
+        assert_eq!(status, expected, "{answer}");
+        assert!(!answer.to_string().contains("Everybody"), "{answer}");
     }
     // Not one of them is a run, nor on its way to be.
     stack.inbox_is_empty().await;

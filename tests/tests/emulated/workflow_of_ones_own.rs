@@ -1,6 +1,5 @@
+use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh};
 use serde_json::json;
-
-use crate::stack::{RunRef, Stack, calls, fresh};
 
 #[tokio::test]
 async fn a_plain_client_runs_a_workflow_it_has_put_there_itself() {

@@ -1,10 +1,10 @@
-//! What a service does under a role, done by the test under the role.
+//! Does under a role what a service does under it.
 
+use bcce_tests::harness::stack::output;
 use serde_json::{Value, json};
 
 use crate::roles::Role;
 use crate::signed::{Call, Caller};
-use crate::stack::output;
 
 /// The poller takes a message before a test could: a call that gets as far as this was allowed.
 const NO_RECEIPT: &str = "not a receipt";
@@ -114,7 +114,7 @@ fn of_each_inbox(target: &str, rest: &Value) -> Vec<Call> {
     queues.iter().map(|queue| Call::json("sqs", target, &merged(queue, rest))).collect()
 }
 
-/// What Step Functions records of a batch's children.
+/// The key of an object that Step Functions writes of a batch's children.
 fn note() -> String {
     format!("/{}/batches/runs/default/no-batch/children-1/note.json", output("ArtifactBucket"))
 }

@@ -1,12 +1,12 @@
-//! The functions of batches one after the other, as their machine calls them, but without its retries.
+//! Calls the functions of batches one after the other, as their machine does, but without its retries.
 
 use bcce_core::base::json::{parse_lines, to_json};
 use bcce_core::batch::{BatchRef, BatchRequest, Place, StoredBatch};
+use bcce_tests::harness::stack::{Stack, fresh, output};
 use serde_json::{Value, json};
 
 use crate::signed::Caller;
-use crate::stack::{Stack, fresh, output};
-use crate::walk::{Broke, begun, invoke, through};
+use crate::walk::{Broke, invoke, started, through};
 
 /// The bucket that `infra/local` gives the stack access to.
 pub const CORPUS: &str = "bcce-corpus";
@@ -36,7 +36,7 @@ async fn rows(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke> {
     assert_eq!(item(root, &event, &places[0]).await?, ready);
     let arn = format!("{}:{}", output("WorkflowArn"), ready["name"].as_str().unwrap());
     let arn = arn.replacen(":stateMachine:", ":execution:", 1);
-    through(root, begun(ready["input"].clone(), &arn)).await?;
+    through(root, started(ready["input"].clone(), &arn)).await?;
     close(root, &event, "SUCCEEDED").await
 }
 
@@ -59,13 +59,13 @@ async fn open(root: &Caller, stack: &Stack, spec: &Value) -> Result<(BatchRef, V
     request.if_none_match("*").send().await.unwrap();
     let arn = output("BatchArn").replacen(":stateMachine:", ":execution:", 1);
     let arn = format!("{arn}:{}", batch.execution_name());
-    let event = begun(serde_json::to_value(&batch).unwrap(), &arn);
+    let event = started(serde_json::to_value(&batch).unwrap(), &arn);
     let opened = invoke(root, "open-batch", &json!({ "batch": event })).await?;
     // What may not be read is the batch's fault as well as the role's.
-    match opened["outcome"] == "opened" {
-        true => Ok((batch, event)),
-        false => Err(Broke { function: "open-batch", because: opened.to_string() }),
+    if opened["outcome"] != "opened" {
+        return Err(Broke { function: "open-batch", because: opened.to_string() });
     }
+    Ok((batch, event))
 }
 
 async fn places(stack: &Stack, batch: &BatchRef) -> Vec<Place> {

@@ -5,17 +5,17 @@ use bcce_core::base::json::to_json;
 use bcce_core::batch::BatchRef;
 use bcce_core::run::ids::RunRef;
 use bcce_core::run::request::{Request, StoredRequest};
+use bcce_tests::harness::stack::{Stack, fresh, output};
 use serde_json::{Value, json};
 
 use crate::roles::Role;
 use crate::signed::{Call, Caller};
-use crate::stack::{Stack, fresh, output};
-use crate::walk::{begun, invoke, through};
+use crate::walk::{invoke, started, through};
 
 /// Every role that writes objects, and kinds that are another's to write. Steps are called as other kinds are.
 #[tokio::test]
 async fn no_role_writes_what_another_is_trusted_for() {
-    let _turn = crate::TURN.lock().await;
+    let _guard = crate::ONE_AT_A_TIME.lock().await;
     let root = Caller::root();
     let run = RunRef::first("default", "explain", &fresh("forged"));
     let batch = BatchRef::first("default", "explain", &fresh("forged"));
@@ -59,7 +59,7 @@ async fn no_role_writes_what_another_is_trusted_for() {
     }
 }
 
-/// A run up to its seal, with this at its manifest's key: nothing is signed, recorded or told.
+/// A run up to its seal, with this at its manifest's key: nothing is signed, recorded or published.
 async fn is_not_signed(
     root: &Caller,
     stack: &Stack,
@@ -72,7 +72,7 @@ async fn is_not_signed(
         put.metadata("bcce-signature", aws_smithy_types::base64::encode(signature))
     });
     put.if_none_match("*").body(body.clone().into()).send().await.unwrap();
-    let reference = begun(serde_json::to_value(run).unwrap(), &stack.arn(run));
+    let reference = started(serde_json::to_value(run).unwrap(), &stack.arn(run));
     let broke = through(root, reference.clone()).await.unwrap_err();
     assert_eq!(broke.function, "persist-artifact");
     for part in ["Bcce.Internal", &run.manifest_key(), "docs/finalizing.md"] {
@@ -80,19 +80,19 @@ async fn is_not_signed(
     }
     assert!(stack.object(&run.signature_key()).await.is_none(), "{} is signed", run.manifest_key());
     assert_eq!(stack.object(&run.manifest_key()).await, Some(body));
-    // emit-metrics counts the manifest that it is given, and nobody gives it this one.
+    // emit-metrics takes the manifest that its input names, and no input names this one.
     let record = stack.record(run).await;
     assert!(!record.contains_key("counted"), "it is counted");
 }
 
 #[tokio::test]
 async fn a_manifest_that_no_sealer_made_is_not_signed() {
-    let _turn = crate::TURN.lock().await;
+    let _guard = crate::ONE_AT_A_TIME.lock().await;
     let (root, stack) = (Caller::root(), Stack::connect().await);
     crate::make_up_for_the_emulator(&root).await;
     // An honest run, whose manifest and signature are genuine.
     let honest = stored(&stack).await;
-    let reference = begun(serde_json::to_value(&honest).unwrap(), &stack.arn(&honest));
+    let reference = started(serde_json::to_value(&honest).unwrap(), &stack.arn(&honest));
     through(&root, reference).await.unwrap();
     let manifest = stack.object(&honest.manifest_key()).await.unwrap();
     let signature = stack.object(&honest.signature_key()).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_manifest_that_no_sealer_made_is_not_signed() {
 /// The same of a batch, whose machine seals it with close-batch.
 #[tokio::test]
 async fn a_manifest_of_a_batch_that_no_sealer_made_is_not_signed() {
-    let _turn = crate::TURN.lock().await;
+    let _guard = crate::ONE_AT_A_TIME.lock().await;
     let (root, stack) = (Caller::root(), Stack::connect().await);
     let close = async |batch: &BatchRef| {
         let arn = format!(
@@ -125,7 +125,7 @@ async fn a_manifest_of_a_batch_that_no_sealer_made_is_not_signed() {
             output("BatchArn").replacen(":stateMachine:", ":execution:", 1),
             batch.batch_id
         );
-        let reference = begun(serde_json::to_value(batch).unwrap(), &arn);
+        let reference = started(serde_json::to_value(batch).unwrap(), &arn);
         let fault =
             json!({ "name": "Bcce.InvalidRequest", "message": "batch.source: has no items" });
         invoke(

@@ -4,13 +4,9 @@
 mod acts;
 mod batch_walk;
 mod forged;
-mod grants;
 mod needed;
 mod roles;
 mod signed;
-#[allow(dead_code, reason = "these tests need a part of it")]
-#[path = "../emulated/stack.rs"]
-mod stack;
 mod suffice;
 mod tenants;
 mod topic;
@@ -22,7 +18,7 @@ use roles::Role;
 use signed::Caller;
 
 /// A test takes permissions away that the others need.
-static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// SSM's parameters are asked for on `*` by the emulator, and by their names on AWS.
 async fn make_up_for_the_emulator(root: &Caller) {

@@ -1,17 +1,17 @@
+use bcce_tests::harness::grants::{GRANTS, Shown};
+use bcce_tests::harness::stack::{Stack, output};
 use serde_json::json;
 
 use crate::acts::act;
 use crate::batch_walk::{CORPUS, batch};
-use crate::grants::{GRANTS, Shown};
 use crate::roles::Role;
 use crate::signed::{Call, Caller};
-use crate::stack::{Stack, output};
 use crate::walk::{dispatch, walk, webhook};
 
 /// Takes every permission out of its role, one at a time: what needs it fails, and succeeds when it is back.
 #[tokio::test]
 async fn no_permission_can_be_taken_away_unnoticed() {
-    let _turn = crate::TURN.lock().await;
+    let _guard = crate::ONE_AT_A_TIME.lock().await;
     let (root, stack) = (Caller::root(), Stack::connect().await);
     crate::make_up_for_the_emulator(&root).await;
     let_the_topic_leave_it_to_iam(&root).await;

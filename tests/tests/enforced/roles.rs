@@ -1,10 +1,10 @@
-//! The stack's roles as they are now: taking one permission away, giving it back, being the role.
+//! The stack's roles: takes one permission away, gives it back, and assumes the role.
 
 use aws_credential_types::Credentials;
+use bcce_tests::harness::stack::output;
 use serde_json::{Value, json};
 
 use crate::signed::{Call, Caller};
-use crate::stack::output;
 
 pub struct Role {
     /// In the template.
@@ -71,7 +71,7 @@ impl Role {
         self.put(root, &self.policy, &self.document).await;
     }
 
-    /// A policy beside the template's.
+    /// Adds a policy to those of the template.
     pub async fn put(&self, root: &Caller, policy: &str, document: &Value) {
         let document = document.to_string();
         let put = [

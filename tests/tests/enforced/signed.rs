@@ -14,10 +14,9 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
 use aws_smithy_types::body::SdkBody;
+use bcce_tests::harness::stack::output;
 use http_body_util::BodyExt;
 use serde_json::Value;
-
-use crate::stack::output;
 
 pub struct Call {
     service: &'static str,
@@ -58,7 +57,7 @@ impl Call {
     }
 
     /// What is asked for, to a reader of a failed test.
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         format!("{} {} {} {:?} {}", self.service, self.method, self.path, self.headers, self.body)
     }
 

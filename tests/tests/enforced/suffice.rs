@@ -1,13 +1,13 @@
 use bcce_core::batch::BatchRef;
+use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output, release};
 use serde_json::{Value, json};
 
 use crate::signed::Caller;
-use crate::stack::{RunRef, Stack, calls, fresh, output, release};
 
 /// From the message to the notice with no more than the template's roles.
 #[tokio::test]
 async fn the_roles_suffice_for_runs_that_succeed_and_fail_and_for_messages_that_are_no_request() {
-    let _turn = crate::TURN.lock().await;
+    let _guard = crate::ONE_AT_A_TIME.lock().await;
     crate::make_up_for_the_emulator(&Caller::root()).await;
     let stack = Stack::connect().await;
     let notices = stack.listen(&fresh("enforced")).await;
@@ -29,7 +29,7 @@ async fn the_roles_suffice_for_runs_that_succeed_and_fail_and_for_messages_that_
 /// From the manifest, or the objects, to the notice.
 #[tokio::test]
 async fn the_roles_suffice_for_batches() {
-    let _turn = crate::TURN.lock().await;
+    let _guard = crate::ONE_AT_A_TIME.lock().await;
     crate::make_up_for_the_emulator(&Caller::root()).await;
     let stack = Stack::connect().await;
     let notices = stack.listen(&fresh("enforced")).await;
@@ -47,9 +47,12 @@ async fn the_roles_suffice_for_batches() {
     ] {
         let id = fresh("enforced");
         stack.send(&json!({ "workflow": "explain", "id": id, "batch": batch }).to_string()).await;
-        let told = notice(&stack, &notices, &id).await;
-        assert_eq!(told["status"], "SUCCEEDED", "{told}");
-        assert_eq!((&told["counts"]["succeeded"], &told["run_id"]), (&json!(1), &Value::Null));
+        let notice_text = notice(&stack, &notices, &id).await;
+        assert_eq!(notice_text["status"], "SUCCEEDED", "{notice_text}");
+        assert_eq!(
+            (&notice_text["counts"]["succeeded"], &notice_text["run_id"]),
+            (&json!(1), &Value::Null)
+        );
         let batch = BatchRef::first("default", "explain", &id);
         for key in [batch.signature_key(), batch.outputs_key()] {
             assert!(stack.object(&key).await.is_some(), "{key}");
@@ -60,7 +63,7 @@ async fn the_roles_suffice_for_batches() {
 /// Records, a job, answers, and on demand the one that the job leaves over.
 #[tokio::test]
 async fn the_roles_suffice_for_a_batch_in_bulk() {
-    let _turn = crate::TURN.lock().await;
+    let _guard = crate::ONE_AT_A_TIME.lock().await;
     crate::make_up_for_the_emulator(&Caller::root()).await;
     let stack = Stack::connect().await;
     let (id, bucket) = (fresh("enforced"), output("ArtifactBucket"));
@@ -75,8 +78,8 @@ async fn the_roles_suffice_for_a_batch_in_bulk() {
     put.body(lines.join("\n").into_bytes().into()).send().await.unwrap();
     let batch = json!({ "source": format!("s3://{bucket}/{key}"), "mode": "bulk" });
     stack.send(&json!({ "workflow": "explain", "id": id, "batch": batch }).to_string()).await;
-    let told = notice(&stack, &notices, &id).await;
-    assert_eq!(told["status"], "SUCCEEDED", "{told}");
+    let notice_text = notice(&stack, &notices, &id).await;
+    assert_eq!(notice_text["status"], "SUCCEEDED", "{notice_text}");
     let batch = BatchRef::first("default", "explain", &id);
     let sealed = stack.object(&batch.manifest_key()).await.unwrap();
     let sealed: Value = serde_json::from_slice(&sealed).unwrap();
@@ -86,7 +89,7 @@ async fn the_roles_suffice_for_a_batch_in_bulk() {
 /// A run and a batch whose executions are stopped, which the finalize machine seals, counts and notifies.
 #[tokio::test]
 async fn the_roles_suffice_to_finalize_runs_and_batches() {
-    let _turn = crate::TURN.lock().await;
+    let _guard = crate::ONE_AT_A_TIME.lock().await;
     crate::make_up_for_the_emulator(&Caller::root()).await;
     let stack = Stack::connect().await;
     let notices = stack.listen(&fresh("enforced")).await;

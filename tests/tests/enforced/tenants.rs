@@ -1,12 +1,12 @@
 //! The tenants' accounts, each with the role that docs/tenants.md shows: what they may, and what is refused.
 
 use aws_credential_types::Credentials;
+use bcce_tests::harness::stack::{RunRef, Stack, fresh, output};
 use serde_json::{Value, json};
 
 use crate::signed::{Answer, Call, Caller};
-use crate::stack::{RunRef, Stack, fresh, output};
 
-/// As infra/local/beside.py has them: two that are an account, and one that is the organization of its account.
+/// As infra/local/companions.py has them: two that are an account, and one that is the organization of its account.
 const TENANTS: [(&str, &str); 3] =
     [("alpha", "111111111111"), ("beta", "222222222222"), ("gamma", "333333333333")];
 
@@ -94,8 +94,8 @@ fn get(key: &str) -> Call {
 }
 
 #[tokio::test]
-async fn an_account_sends_and_hears_as_its_tenant_and_as_no_other() {
-    let _turn = crate::TURN.lock().await;
+async fn an_account_sends_and_is_notified_as_its_tenant_and_as_no_other() {
+    let _guard = crate::ONE_AT_A_TIME.lock().await;
     crate::make_up_for_the_emulator(&Caller::root()).await;
     let stack = Stack::connect().await;
     for (tenant, account) in TENANTS {
@@ -107,9 +107,9 @@ async fn an_account_sends_and_hears_as_its_tenant_and_as_no_other() {
         assert_eq!(manifest["tenant"], tenant);
         stack
             .eventually("the notice", async || {
-                let heard = sender.call(receive(&queue("notifications", tenant))).await;
-                assert_eq!(heard.status, 200, "{}", heard.body);
-                heard.body.contains(&id).then_some(())
+                let received = sender.call(receive(&queue("notifications", tenant))).await;
+                assert_eq!(received.status, 200, "{}", received.body);
+                received.body.contains(&id).then_some(())
             })
             .await;
 
@@ -126,16 +126,21 @@ async fn an_account_sends_and_hears_as_its_tenant_and_as_no_other() {
             refused.push(receive(&queue("notifications", other)));
         }
         for call in refused {
-            let told = call.told();
+            let call_text = call.describe();
             let answer = sender.call(call).await;
-            assert!(answer.is_refused(), "{tenant}: {told}: {} {}", answer.status, answer.body);
+            assert!(
+                answer.is_refused(),
+                "{tenant}: {call_text}: {} {}",
+                answer.status,
+                answer.body
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn a_reader_reads_the_runs_of_its_tenant_and_nothing_else() {
-    let _turn = crate::TURN.lock().await;
+    let _guard = crate::ONE_AT_A_TIME.lock().await;
     crate::make_up_for_the_emulator(&Caller::root()).await;
     let stack = Stack::connect().await;
     let id = fresh("read");
@@ -176,9 +181,14 @@ async fn a_reader_reads_the_runs_of_its_tenant_and_nothing_else() {
             Call::get("s3", format!("/{}?list-type=2&prefix=runs%2F", output("ArtifactBucket"))),
             send(&queue("inbox", tenant), "{}"),
         ] {
-            let told = call.told();
+            let call_text = call.describe();
             let answer = reader.call(call).await;
-            assert!(answer.is_refused(), "{tenant}: {told}: {} {}", answer.status, answer.body);
+            assert!(
+                answer.is_refused(),
+                "{tenant}: {call_text}: {} {}",
+                answer.status,
+                answer.body
+            );
         }
     }
 }

@@ -1,14 +1,14 @@
+use bcce_tests::harness::stack::{RunRef, Stack, fresh, output};
 use serde_json::json;
 
 use crate::signed::{Call, Caller};
-use crate::stack::{RunRef, Stack, fresh, output};
 
 const VERSION: (&str, &str) = ("Version", "2010-03-31");
 
 /// The inbox's policy lets topics of this account send, whose messages are requests.
 #[tokio::test]
 async fn a_topic_of_this_account_feeds_the_inbox_and_no_tenants() {
-    let _turn = crate::TURN.lock().await;
+    let _guard = crate::ONE_AT_A_TIME.lock().await;
     let root = Caller::root();
     crate::make_up_for_the_emulator(&root).await;
     let stack = Stack::connect().await;

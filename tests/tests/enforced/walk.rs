@@ -1,11 +1,11 @@
-//! The functions of a run one after the other, as the state machine calls them, but without its retries.
+//! Calls the functions of a run one after the other, as the state machine does, but without its retries.
 
 use bcce_core::base::json::to_json;
 use bcce_core::run::request::{Request, StoredRequest};
+use bcce_tests::harness::stack::{Stack, fresh, output};
 use serde_json::{Value, json};
 
 use crate::signed::{Call, Caller};
-use crate::stack::{Stack, fresh, output};
 
 /// Which function did not do it, and what it said.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Broke {
     pub because: String,
 }
 
-/// From the stored request to the counted run, of a workflow with one step.
+/// Goes from the stored request to the counted run, for a workflow with one step.
 pub async fn walk(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     let request =
         json!({ "workflow": "explain", "id": fresh("walk"), "inputs": { "text": "A breaker." } });
@@ -24,11 +24,11 @@ pub async fn walk(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     let put = stack.s3.put_object().bucket(output("ArtifactBucket")).key(reference.request_key());
     put.if_none_match("*").body(body.into()).send().await.unwrap();
     let run = serde_json::to_value(&reference).unwrap();
-    through(root, begun(run, &stack.arn(&reference))).await
+    through(root, started(run, &stack.arn(&reference))).await
 }
 
-/// What a machine adds to the reference that it was started with.
-pub fn begun(mut reference: Value, execution_arn: &str) -> Value {
+/// Adds what a machine adds to the reference that it was started with.
+pub fn started(mut reference: Value, execution_arn: &str) -> Value {
     let now = time::OffsetDateTime::now_utc();
     let now = now.format(&time::format_description::well_known::Rfc3339).unwrap();
     reference["execution_arn"] = json!(execution_arn);
@@ -92,10 +92,10 @@ pub async fn webhook(root: &Caller, stack: &Stack) -> Result<(), Broke> {
         (!is_unknown).then_some(answer)
     });
     let response = answer.await?;
-    match response["statusCode"] == 202 {
-        true => Ok(()),
-        false => Err(Broke { function: "webhook", because: response.to_string() }),
+    if response["statusCode"] != 202 {
+        return Err(Broke { function: "webhook", because: response.to_string() });
     }
+    Ok(())
 }
 
 /// A function whose configuration changes goes on in new instances, which remember nothing: an instance lists the sources

@@ -1,8 +1,8 @@
+use bcce_tests::harness::stack::{Layout, RunRef, Stack, calls, fresh, model};
 use futures::StreamExt;
 use serde_json::json;
 
 use crate::breakers::{EAST, WEST, breaker, calls_of};
-use crate::stack::{Layout, RunRef, Stack, calls, fresh, model};
 
 const RUNS: usize = 6;
 
@@ -43,9 +43,9 @@ async fn where_every_quota_of_the_day_is_used_up_the_run_ends_and_says_why() {
     let text = "@model *: too-many-tokens-per-day\nA breaker opens on evidence.";
     let manifest = stack.run(&name, "1", json!({ "text": text })).await;
     assert_eq!(manifest["error"]["name"], "Bcce.NoTarget", "{manifest}");
-    let told = manifest["error"]["message"].as_str().unwrap();
+    let message = manifest["error"]["message"].as_str().unwrap();
     for part in ["the quota of tokens per day is used up", "deadline comes before the next try"] {
-        assert!(told.contains(part), "{part} is missing in {told}");
+        assert!(message.contains(part), "{part} is missing in {message}");
     }
     let run = RunRef::first("default", &name, "1");
     assert_eq!(calls(&run).len(), 2, "each target once");

@@ -1,9 +1,9 @@
 use std::time::Instant;
 
+use bcce_tests::harness::stack::{Layout, Stack, fresh, model};
 use futures::StreamExt;
 
 use crate::breakers::{COOL_DOWN, EAST, calls_of};
-use crate::stack::{Layout, Stack, fresh, model};
 
 /// Runs while the primary is down.
 const RUNS_OF_A_PHASE: usize = 14;

@@ -2,10 +2,10 @@
 
 use bcce_core::call::parameters::json_output;
 use bcce_core::config::template::Template;
+use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model};
 use serde_json::{Value, json};
 
 use crate::breakers::{EAST, WEST, breaker, calls_of, regions};
-use crate::stack::{Layout, RunRef, Stack, fresh, model};
 
 const REQUEST: &str = "Bcce.RequestRejected";
 
@@ -136,8 +136,8 @@ async fn a_grammar_that_is_too_large_puts_the_schema_into_the_prompt_once() {
     assert_eq!(ended.manifest["status"], "SUCCEEDED", "{}", ended.manifest);
     assert_eq!(regions(&ended.run), [EAST, EAST, WEST]);
     let has_schema = |request: &Value| request["outputConfig"]["textFormat"].is_object();
-    let told = |request: &Value| request["system"].to_string().contains("JSON schema");
-    let seen: Vec<_> = ended.requests().iter().map(|r| (has_schema(r), told(r))).collect();
+    let names_schema = |request: &Value| request["system"].to_string().contains("JSON schema");
+    let seen: Vec<_> = ended.requests().iter().map(|r| (has_schema(r), names_schema(r))).collect();
     assert_eq!(seen, [(true, false), (false, true), (false, true)]);
     assert_eq!(ended.attempts()[0]["cause"], "grammar_too_large");
     assert!(

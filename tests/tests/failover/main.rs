@@ -9,7 +9,4 @@ mod outage;
 mod own_limits;
 mod residency;
 mod scorecard;
-#[allow(dead_code, reason = "these tests need a part of it")]
-#[path = "../emulated/stack.rs"]
-mod stack;
 mod strategies;

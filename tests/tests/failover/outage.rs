@@ -1,10 +1,10 @@
 use std::time::{Duration, Instant};
 
+use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model, sized};
 use futures::StreamExt;
 use time::OffsetDateTime;
 
 use crate::breakers::{COOL_DOWN, EAST, WEST, breaker, calls_of, regions, seen};
-use crate::stack::{Layout, RunRef, Stack, fresh, model, sized};
 
 const AT_A_TIME: usize = 10;
 /// Runs until the election of a probe is known everywhere.

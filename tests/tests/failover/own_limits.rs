@@ -1,8 +1,8 @@
 use bcce_core::failover::breaker::Breaker;
+use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model};
 use serde_json::json;
 
 use crate::breakers::{EAST, breaker};
-use crate::stack::{Layout, RunRef, Stack, fresh, model};
 
 /// The workflow gives a target up sooner than the platform team would: it moves on, and nothing is held
 /// against the target.

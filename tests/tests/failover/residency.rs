@@ -1,7 +1,7 @@
+use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model};
 use serde_json::Value;
 
 use crate::breakers::calls_of;
-use crate::stack::{Layout, RunRef, Stack, fresh, model};
 
 /// The first target of the model is one in Europe, which policy forbids. Whatever fails, it is not asked.
 #[tokio::test]

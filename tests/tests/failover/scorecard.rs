@@ -1,9 +1,10 @@
-//! One row per fault: what comes of the run, how often each region is called, what is recorded and charged,
-//! how long it takes, and what is held against the target.
+//! One row per fault: the run's result, the calls of each region, what is recorded and charged, how long it takes,
+//! and what counts against the target.
 
 use std::time::Duration;
 
 use bcce_core::failover::breaker::Breaker;
+use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model};
 use futures::StreamExt;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -11,7 +12,6 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::time;
 
 use crate::breakers::{EAST, WEST, breaker, regions};
-use crate::stack::{Layout, RunRef, Stack, fresh, model};
 
 /// Longest silence of a target of [`Layout::Quick`].
 const SILENCE: Duration = Duration::from_secs(2);
@@ -38,9 +38,9 @@ struct Fault {
 enum Used {
     /// The service refused them.
     Nothing,
-    /// The stream told, and was no answer all the same.
-    Told,
-    /// Nobody told: the service may have charged them.
+    /// The stream reported the usage, and was no answer all the same.
+    Reported,
+    /// Nothing reported the usage: the service may have charged it.
     Unknown,
 }
 
@@ -143,7 +143,7 @@ fn faults() -> Vec<Fault> {
         silent("a stream that stalls", "@model us-east-1: stall"),
         unknown("a frame with a wrong checksum", "@model us-east-1: bad-crc", &[BROKEN, ""]),
         Fault {
-            used: Used::Told,
+            used: Used::Reported,
             ..moves_on("a stream without messageStop", "@model us-east-1: no-stop", &[BROKEN, ""])
         },
         unknown(
@@ -152,8 +152,8 @@ fn faults() -> Vec<Fault> {
             &[BROKEN, ""],
         ),
         fails("context too long", "@model *: too-long", &[REQUEST]),
-        Fault { used: Used::Told, ..fails("guardrail", "@model *: guardrail", &[GUARDRAIL]) },
-        Fault { used: Used::Told, ..fails("content filter", "@model *: filtered", &[REQUEST]) },
+        Fault { used: Used::Reported, ..fails("guardrail", "@model *: guardrail", &[GUARDRAIL]) },
+        Fault { used: Used::Reported, ..fails("content filter", "@model *: filtered", &[REQUEST]) },
         Fault {
             calls: (2, 1),
             attempts: &[UNAVAILABLE, REJECTED, ""],
@@ -229,16 +229,16 @@ fn faults() -> Vec<Fault> {
 #[tokio::test]
 async fn every_fault_of_the_scorecards_is_survived() {
     let stack = Stack::connect().await;
-    let told = futures::stream::iter(faults())
+    let wrong = futures::stream::iter(faults())
         .map(|fault| look(&stack, fault))
         .buffer_unordered(4)
-        .filter_map(|told| async { told })
+        .filter_map(|what| async { what })
         .collect::<Vec<String>>()
         .await;
-    assert!(told.is_empty(), "{}", told.join("\n"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What does not hold for a fault.
+/// Returns what does not hold for a fault.
 async fn look(stack: &Stack, fault: Fault) -> Option<String> {
     let (model, id) = (model(fault.layout), fresh("fault"));
     let manifest = stack.explain_by(&model, &id, fault.script).await;
@@ -287,7 +287,7 @@ fn recorded(artifact: &Value, fault: &Fault) -> Vec<String> {
     let used = match &first["usage"] {
         Value::Null => Used::Unknown,
         usage if usage["output_tokens"] == 0 => Used::Nothing,
-        _ => Used::Told,
+        _ => Used::Reported,
     };
     if used != fault.used {
         wrong.push(format!("the failed call used {used:?}: {}", first["usage"]));
@@ -303,8 +303,8 @@ fn recorded(artifact: &Value, fault: &Fault) -> Vec<String> {
     wrong
 }
 
-/// Failing over takes next to nothing, which shows beside all else that the same run does: a dozen states and the
-/// calls of five functions. What is waited for on purpose is apart.
+/// Checks that failing over takes less time than all else in the same run: a dozen states and the calls of five
+/// functions. Intended waits do not count.
 fn delayed(manifest: &Value, artifact: &Value, fault: &Fault) -> Vec<String> {
     let attempts = artifact["attempts"].as_array().unwrap();
     let latency = |attempt: &Value| Duration::from_millis(attempt["latency_ms"].as_u64().unwrap());

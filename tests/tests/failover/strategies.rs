@@ -1,11 +1,11 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::ledger::target_pk;
+use bcce_tests::harness::stack::{Layout, Stack, fresh, model, output};
 use bcce_tests::models::model_id;
 use futures::StreamExt;
 use serde_json::json;
 
 use crate::breakers::{EAST, WEST, calls_of, seen};
-use crate::stack::{Layout, Stack, fresh, model, output};
 
 /// A workflow of one step under a strategy.
 async fn workflow(stack: &Stack, strategy: &str, step: &str) -> String {
@@ -27,7 +27,7 @@ async fn runs(
     let runs = futures::stream::iter(numbers).map(async |n| {
         let request = json!({ "workflow": workflow, "id": n.to_string(), "model": model, "inputs": { "text": script } });
         stack.send(&request.to_string()).await;
-        let run = crate::stack::RunRef::first("default", workflow, &n.to_string());
+        let run = bcce_tests::harness::stack::RunRef::first("default", workflow, &n.to_string());
         let manifest = stack.manifest(&run).await;
         assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
     });
@@ -35,7 +35,7 @@ async fn runs(
 }
 
 #[tokio::test]
-async fn in_turn_both_regions_get_their_share() {
+async fn round_robin_both_regions_get_their_share() {
     let stack = Stack::connect().await;
     let (model, workflow) = (model(Layout::Two), workflow(&stack, "round-robin", "").await);
     runs(&stack, &workflow, &model, "", 0..20).await;

@@ -1,15 +1,14 @@
-//! A run of a workflow of its own, and everything that tells how it ended.
+//! A run of a workflow of its own, and everything that shows how it ended.
 
 use std::process::Command;
 use std::sync::Mutex;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::ledger::{attempt_sk, run_pk, usage_pk};
+use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
-
-use crate::stack::{RunRef, Stack, calls, fresh, output};
 
 pub struct Ending {
     pub run: RunRef,
@@ -79,14 +78,14 @@ async fn look(stack: &Stack, run: RunRef, before: u64, notices: &str) -> Ending 
         record: record(stack, &run).await,
         before,
         counted: counted(stack, &run).await - before,
-        notices: told(stack, notices, &run).await,
+        notices: notices_of(stack, notices, &run).await,
         model_calls: calls(&run).len(),
         run,
     }
 }
 
 impl Ending {
-    /// Everything there once: sealed, signed, counted, told.
+    /// Everything there once: sealed, signed, counted, notified.
     pub fn is_whole(&self) -> Result<(), String> {
         let is = |what: &str, holds: bool| holds.then_some(()).ok_or_else(|| what.to_owned());
         is(
@@ -105,9 +104,9 @@ impl Ending {
         is(&format!("{} model calls", self.model_calls), self.model_calls == 1)
     }
 
-    /// What there is when the settle machine is done too; its notices are those since the first look.
-    pub async fn settled(&self, stack: &Stack, notices: &str) -> Self {
-        stack.settled(&self.run).await;
+    /// Looks again when the finalize machine is done too; the notices are those since the first look.
+    pub async fn finalized(&self, stack: &Stack, notices: &str) -> Self {
+        stack.finalized(&self.run).await;
         look(stack, self.run.clone(), self.before, notices).await
     }
 
@@ -136,10 +135,9 @@ async fn counted(stack: &Stack, run: &RunRef) -> u64 {
     items.items().iter().map(|item| item["runs"].as_n().unwrap().parse::<u64>().unwrap()).sum()
 }
 
-/// The notices of a run that a queue has heard. Each is received once: the visibility timeout is longer
-/// than this takes.
-async fn told(stack: &Stack, queue: &str, run: &RunRef) -> Vec<Value> {
-    let heard = stack.sweep(queue, 60).await.into_iter().filter_map(|message| message.body);
-    let notices = heard.map(|body| serde_json::from_str::<Value>(&body).unwrap());
+/// The notices of a run in a queue. Each is received once: the visibility timeout is longer than this takes.
+async fn notices_of(stack: &Stack, queue: &str, run: &RunRef) -> Vec<Value> {
+    let bodies = stack.sweep(queue, 60).await.into_iter().filter_map(|message| message.body);
+    let notices = bodies.map(|body| serde_json::from_str::<Value>(&body).unwrap());
     notices.filter(|notice| notice["run_id"] == *run.run_id).collect()
 }

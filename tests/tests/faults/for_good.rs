@@ -1,14 +1,14 @@
+use bcce_tests::harness::proxy::{Faults, REFUSED, after, rule};
+use bcce_tests::harness::stack::{Stack, fresh, log, output};
 use serde_json::json;
 
 use crate::ending::{self, workflow};
-use crate::proxy::{Faults, REFUSED, after, rule};
-use crate::stack::{Stack, fresh, log, output};
 
 /// More often than anything tries.
 const ALWAYS: usize = 1000;
 
 #[tokio::test]
-async fn a_run_that_cannot_be_planned_fails_and_is_sealed_and_told() {
+async fn a_run_that_cannot_be_planned_fails_and_is_sealed_and_notified() {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
     let (notices, workflow) = (stack.listen(&fresh("unplanned")).await, workflow(&stack).await);
@@ -28,8 +28,8 @@ async fn a_run_that_cannot_be_planned_fails_and_is_sealed_and_told() {
     assert_eq!(ending.notices.len(), 1);
     assert_eq!(ending.notices[0]["status"], "FAILED");
     assert_eq!(ending.model_calls, 0);
-    let settled = ending.settled(&stack, &notices).await;
-    assert_eq!(settled.notices.len(), 0, "told by its own machine, and not again");
+    let finalized = ending.finalized(&stack, &notices).await;
+    assert_eq!(finalized.notices.len(), 0, "its own machine notified, and nobody again");
 }
 
 /// The state machine gives up after four tries, each of which has paid for its answer.
@@ -54,8 +54,8 @@ async fn an_answer_that_cannot_be_stored_fails_its_step() {
     assert_eq!(ending.model_calls, 4);
 }
 
-/// Manifest and signature are one write, so there is none of the two: nothing is counted or told. The settle machine
-/// tries for longer, and makes up for all of it.
+/// Manifest and signature are one write, so there is none of the two: nothing is counted and nobody notified. The
+/// finalize machine tries for longer, and makes up for all of it.
 #[tokio::test]
 async fn a_manifest_that_cannot_be_signed_is_not_presented_as_one_until_it_can() {
     let faults = Faults::none().await;
@@ -73,14 +73,14 @@ async fn a_manifest_that_cannot_be_signed_is_not_presented_as_one_until_it_can()
     assert_eq!((ending.counted, ending.notices.len()), (0, 0));
 
     faults.are(&json!([]));
-    let settled = ending.settled(&stack, &notices).await;
-    assert!(settled.verifies());
-    assert_eq!(settled.record.as_deref(), Some("SUCCEEDED"));
-    assert_eq!((settled.counted, settled.notices.len(), settled.model_calls), (1, 1, 1));
+    let finalized = ending.finalized(&stack, &notices).await;
+    assert!(finalized.verifies());
+    assert_eq!(finalized.record.as_deref(), Some("SUCCEEDED"));
+    assert_eq!((finalized.counted, finalized.notices.len(), finalized.model_calls), (1, 1, 1));
 }
 
 #[tokio::test]
-async fn a_run_that_cannot_be_counted_keeps_its_seal_and_is_counted_and_told_when_it_can() {
+async fn a_run_that_cannot_be_counted_keeps_its_seal_and_is_counted_and_notified_when_it_can() {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
     let (notices, workflow) = (stack.listen(&fresh("uncounted")).await, workflow(&stack).await);
@@ -97,10 +97,10 @@ async fn a_run_that_cannot_be_counted_keeps_its_seal_and_is_counted_and_told_whe
     assert_eq!((ending.counted, ending.notices.len()), (0, 0));
 
     faults.are(&json!([]));
-    let settled = ending.settled(&stack, &notices).await;
-    assert_eq!(settled.record.as_deref(), Some("SUCCEEDED"));
-    assert_eq!((settled.counted, settled.notices.len()), (1, 1));
-    assert_eq!(settled.notices[0]["status"], "SUCCEEDED");
+    let finalized = ending.finalized(&stack, &notices).await;
+    assert_eq!(finalized.record.as_deref(), Some("SUCCEEDED"));
+    assert_eq!((finalized.counted, finalized.notices.len()), (1, 1));
+    assert_eq!(finalized.notices[0]["status"], "SUCCEEDED");
 }
 
 /// Step Functions itself publishes, past the proxy: there is no topic for a while.
@@ -108,7 +108,7 @@ async fn a_run_that_cannot_be_counted_keeps_its_seal_and_is_counted_and_told_whe
 async fn a_notification_that_fails_changes_nothing_of_the_run() {
     let _faults = Faults::none().await;
     let stack = Stack::connect().await;
-    let (notices, workflow) = (stack.listen(&fresh("untold")).await, workflow(&stack).await);
+    let (notices, workflow) = (stack.listen(&fresh("unpublished")).await, workflow(&stack).await);
     let topic = output("NotificationsTopicArn");
     stack.sns.delete_topic().topic_arn(&topic).send().await.unwrap();
     let ending = ending::of(&stack, &workflow, &notices).await;

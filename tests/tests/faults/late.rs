@@ -1,9 +1,10 @@
 use std::time::Instant;
 
+use bcce_tests::harness::proxy::Fault::{self, AnswerLost, Conflict, Error, Reset, Silence};
+use bcce_tests::harness::proxy::{Faults, REFUSED, after};
+use bcce_tests::harness::stack::{Stack, fresh};
+
 use crate::ending::{self, workflow};
-use crate::proxy::Fault::{self, Conflict, Error, Reset, Silence, WordLost};
-use crate::proxy::{Faults, REFUSED, after};
-use crate::stack::{Stack, fresh};
 
 /// What happens; after so many calls that pass, to which operation, how often, how.
 type Case = (&'static str, usize, &'static str, usize, Fault);
@@ -11,21 +12,27 @@ type Case = (&'static str, usize, &'static str, usize, Fault);
 const CASES: &[Case] = &[
     ("S3 throttles the request", 0, PUT, 1, Error("SlowDown", 503)),
     ("Step Functions throttles until the message comes again", 0, START, 5, Error(THROTTLED, 400)),
-    ("the execution is started and nobody hears of it", 0, START, 1, WordLost),
+    ("the execution is started and the answer is lost", 0, START, 1, AnswerLost),
     ("SSM throttles until Step Functions asks again", 0, READ, 4, Error(THROTTLED, 400)),
     ("SSM is silent", 0, READ, 1, Silence),
     ("S3 fails while the request is read", 0, "s3:GetObject", 1, Error("InternalError", 500)),
     ("DynamoDB throttles the run's record", 0, RECORD, 1, Error(EXCEEDED, 400)),
-    ("the run's record is there and nobody hears of it", 0, RECORD, 1, WordLost),
+    ("the run's record is there and the answer is lost", 0, RECORD, 1, AnswerLost),
     ("S3 fails while the answer is stored", 2, PUT, 1, Error("InternalError", 500)),
-    ("the answer is stored and nobody hears of it", 2, PUT, 1, WordLost),
+    ("the answer is stored and the answer is lost", 2, PUT, 1, AnswerLost),
     ("another writer is at the manifest", 3, PUT, 2, Error("ConditionalRequestConflict", 409)),
     ("the connection breaks at the manifest", 3, PUT, 1, Reset),
     ("KMS fails", 0, SIGN, 1, Error("KMSInternalException", 500)),
     ("KMS refuses until Step Functions asks again", 0, SIGN, 1, REFUSED),
-    ("the signature is made and nobody hears of it", 0, SIGN, 1, WordLost),
+    ("the signature is made and the answer is lost", 0, SIGN, 1, AnswerLost),
     ("DynamoDB throttles the count", 0, COUNT, 1, Error(THROTTLED, 400)),
-    ("the run is counted and nobody hears until Step Functions asks again", 0, COUNT, 4, WordLost),
+    (
+        "the run is counted and the answer is lost until Step Functions asks again",
+        0,
+        COUNT,
+        4,
+        AnswerLost,
+    ),
     ("another transaction is at the counters", 0, COUNT, 1, Conflict),
 ];
 

@@ -6,15 +6,8 @@
 //! no second try mends. Then Step Functions calls it again, or the message comes again. The SDK's waits
 //! are as on AWS (up to 1, 2 and 4 seconds), those of Step Functions a fiftieth.
 
-#[allow(dead_code, reason = "these tests need a part of it")]
-#[path = "../emulated/cli.rs"]
-mod cli;
 mod ending;
 mod for_good;
 mod late;
 mod messages;
 mod paused;
-mod proxy;
-#[allow(dead_code, reason = "these tests need a part of it")]
-#[path = "../emulated/stack.rs"]
-mod stack;

@@ -1,23 +1,23 @@
+use bcce_tests::harness::proxy::Fault::Error;
+use bcce_tests::harness::proxy::{Faults, REFUSED, rule};
+use bcce_tests::harness::stack::{Stack, fresh, output};
 use serde_json::{Value, json};
 
-use crate::proxy::Fault::Error;
-use crate::proxy::{Faults, REFUSED, rule};
-use crate::stack::{Stack, fresh, output};
-
 #[tokio::test]
-async fn a_bad_message_waits_until_it_can_be_told_of() {
-    let told = rejected_through(&rule("sns:Publish", 5, Error("InternalError", 500)), 5).await;
-    assert_eq!(told, 1);
+async fn a_bad_message_waits_until_its_notification_can_be_sent() {
+    let notices = rejected_through(&rule("sns:Publish", 5, Error("InternalError", 500)), 5).await;
+    assert_eq!(notices, 1);
 }
 
-/// Told first and moved second: the second try tells again, and still moves it once.
+/// The notification goes first and the move second: the second try notifies again, and still moves it once.
 #[tokio::test]
 async fn a_bad_message_waits_until_it_can_be_set_aside() {
-    let told = rejected_through(&rule("sqs:SendMessage", 1, REFUSED), 1).await;
-    assert_eq!(told, 2);
+    let notices = rejected_through(&rule("sqs:SendMessage", 1, REFUSED), 1).await;
+    assert_eq!(notices, 2);
 }
 
-/// Sends a message that is no request; it ends among the dead letters once. How often it was told of.
+/// Sends a message that is no request; it ends among the dead letters once. Returns how many
+/// notifications there were.
 async fn rejected_through(fault: &Value, times: usize) -> usize {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;

@@ -1,26 +1,26 @@
-//! What has to be there for each request, and that there is nothing else.
+//! Checks what must exist for each request, and that nothing else does.
 
 mod calls; // seen by the model, recorded, lost
 mod money; // usage and its counters
-mod runs; // executions, manifests, records
-mod told; // notices and dead letters
+mod notices;
+mod runs; // executions, manifests, records // notices and dead letters
 
 use crate::found::Found;
-use crate::requests::{Fate, Sent};
+use crate::requests::{Outcome, Sent};
 
-/// Everything that is wrong.
+/// Returns everything that is wrong.
 pub fn all(sent: &[Sent], found: &Found) -> Vec<String> {
-    let is_run = |sent: &&Sent| !matches!(sent.fate, Fate::Rejected(_));
+    let is_run = |sent: &&Sent| !matches!(sent.outcome, Outcome::Rejected(_));
     let runs: Vec<&Sent> = sent.iter().filter(is_run).collect();
     let rejected: Vec<&Sent> = sent.iter().filter(|sent| !is_run(sent)).collect();
     let each = runs.iter().filter_map(|sent| {
-        let what = runs::is_whole(sent, found).and_then(|()| told::of_run(sent, found));
-        what.err().map(|what| format!("{} ({:?}): {what}", sent.run.run_id, sent.fate))
+        let what = runs::is_whole(sent, found).and_then(|()| notices::of_run(sent, found));
+        what.err().map(|what| format!("{} ({:?}): {what}", sent.run.run_id, sent.outcome))
     });
-    let letters = rejected.iter().filter_map(|sent| told::is_set_aside(sent, found).err());
+    let letters = rejected.iter().filter_map(|sent| notices::is_set_aside(sent, found).err());
     let nothing_else = [
         runs::nothing_else(&runs, found),
-        told::nothing_else(&rejected, found),
+        notices::nothing_else(&rejected, found),
         money::is_counted(&runs, found),
         calls::are_paid_once(found),
         hits(found),
@@ -28,7 +28,7 @@ pub fn all(sent: &[Sent], found: &Found) -> Vec<String> {
     each.chain(letters).chain(nothing_else.into_iter().filter_map(Result::err)).collect()
 }
 
-/// A test in which nothing was killed shows nothing.
+/// Each function must have been killed at work: otherwise the test shows nothing.
 fn hits(found: &Found) -> Result<(), String> {
     eprintln!("killed at work: {:?}", found.hits);
     let functions =

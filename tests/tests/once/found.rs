@@ -1,16 +1,16 @@
-//! Everything there is when all has come to rest, read once.
+//! Reads everything that exists when the stack is at rest.
 
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::Message;
+use bcce_tests::harness::stack::{Stack, all_calls, log, output};
 use futures::StreamExt;
 use p256::ecdsa::VerifyingKey;
 use p256::pkcs8::DecodePublicKey;
 use serde_json::Value;
 
 use crate::kills;
-use crate::stack::{Stack, all_calls, log, output};
 
 /// Objects read at a time.
 const AT_A_TIME: usize = 8;
@@ -20,7 +20,7 @@ pub type Item = HashMap<String, AttributeValue>;
 pub struct Found {
     /// Status and error, by name.
     pub executions: BTreeMap<String, (String, Option<String>)>,
-    pub settles: Vec<String>,
+    pub finalizations: Vec<String>,
     /// Below `runs/`, by key.
     pub objects: BTreeMap<String, Vec<u8>>,
     pub key: VerifyingKey,
@@ -53,7 +53,11 @@ impl Found {
         let notices = notices.iter().filter_map(Message::body);
         Self {
             executions,
-            settles: listed(stack, "FinalizeArn").await.into_iter().map(|(.., s)| s).collect(),
+            finalizations: listed(stack, "FinalizeArn")
+                .await
+                .into_iter()
+                .map(|(.., s)| s)
+                .collect(),
             objects: objects(stack).await,
             key: VerifyingKey::from_public_key_der(key.public_key.unwrap().as_ref()).unwrap(),
             ledger: ledger(stack).await,
@@ -71,16 +75,16 @@ impl Found {
     }
 }
 
-/// ARN, name and status of a machine's executions.
+/// Returns ARN, name and status of a machine's executions.
 pub async fn listed(stack: &Stack, machine: &str) -> Vec<(String, String, String)> {
     let list = stack.sfn.list_executions().state_machine_arn(output(machine));
     let listed = list.max_results(1000).send().await.unwrap();
     assert_eq!(listed.next_token(), None, "more executions than a page has");
-    let told = listed.executions().iter().map(|execution| {
+    let executions = listed.executions().iter().map(|execution| {
         let (arn, name) = (execution.execution_arn().to_owned(), execution.name().to_owned());
         (arn, name, execution.status().as_str().to_owned())
     });
-    told.collect()
+    executions.collect()
 }
 
 async fn objects(stack: &Stack) -> BTreeMap<String, Vec<u8>> {

@@ -1,4 +1,4 @@
-//! Functions of this stack that are killed while they work, as if their hosts had ended.
+//! Kills functions of this stack while they work, as if their hosts had ended.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,8 +6,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bcce_tests::harness::stack::output;
+
 use crate::seed::Seed;
-use crate::stack::output;
 
 /// What everything of one session of the local stack carries in its environment: other stacks run on the same
 /// machine. See `infra/local/sessions.py`.

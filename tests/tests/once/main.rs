@@ -1,9 +1,9 @@
-//! Exactly once, shown, on a stack of its own: `make once`.
+//! Shows that everything happens exactly once, on a stack of its own: `make once`.
 //!
 //! 300 requests, each sent one to three times in shuffled order, while functions are killed and every service
 //! they call fails. When the faults are over everything has to come to rest, and then there is one of
-//! everything for each request. What is left to chance comes from one number, which is printed; `BCCE_SEED`
-//! gives it again. The order in which the machine does things is its own.
+//! everything for each request. All chance comes from one number, which is printed; `BCCE_SEED`
+//! repeats it. The order in which the machine does things differs all the same.
 //!
 //! The waits of Step Functions are a fiftieth here, and a message that nobody deleted comes again after seconds
 //! instead of six minutes.
@@ -11,24 +11,19 @@
 mod checks;
 mod found;
 mod kills;
-#[allow(dead_code, reason = "these tests need a part of it")]
-#[path = "../faults/proxy.rs"]
-mod proxy;
 mod requests;
 mod rules;
 mod seed;
-#[allow(dead_code, reason = "these tests need a part of it")]
-#[path = "../emulated/stack.rs"]
-mod stack;
 mod storm;
 
 use std::time::Instant;
 
+use bcce_tests::harness::proxy::Faults;
+use bcce_tests::harness::stack::{Stack, fresh};
+
 use found::Found;
-use proxy::Faults;
 use requests::Workflows;
 use seed::Seed;
-use stack::{Stack, fresh};
 
 #[tokio::test]
 async fn every_request_is_one_execution_one_manifest_and_one_record_whatever_fails() {

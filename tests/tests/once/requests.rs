@@ -1,9 +1,9 @@
-//! What is sent: runs that succeed, runs that fail, messages that are no request.
+//! What is sent: runs that succeed, runs that fail, messages that are not requests.
 
+use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model};
 use serde_json::{Value, json};
 
 use crate::seed::Seed;
-use crate::stack::{Layout, RunRef, Stack, fresh, model};
 
 /// How many requests of each kind, 300 in all; the rest of them are plain ones.
 const REQUESTS: usize = 300;
@@ -19,9 +19,9 @@ const USED_IDS: usize = 4;
 /// Under this name the model holds the first step of those that are stopped.
 pub const HELD: &str = "stopped";
 
-/// What has to come of a request.
+/// The expected outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Outcome {
     Succeeds,
     /// By this name.
     Fails(&'static str),
@@ -36,7 +36,7 @@ pub struct Sent {
     pub body: String,
     /// How often.
     pub times: usize,
-    pub fate: Fate,
+    pub outcome: Outcome,
     /// Meaningless where the message is rejected.
     pub run: RunRef,
 }
@@ -63,7 +63,7 @@ impl Workflows {
     }
 }
 
-/// Everything that is sent while all kinds of faults happen.
+/// Returns everything that is sent while all kinds of faults happen.
 pub fn first(seed: &mut Seed, workflows: &Workflows) -> Vec<Sent> {
     let mut sent: Vec<Sent> = Vec::new();
     let text = |script: &str, n| json!({ "text": format!("{script}\nRequest number {n}.") });
@@ -72,51 +72,51 @@ pub fn first(seed: &mut Seed, workflows: &Workflows) -> Vec<Sent> {
     }
     for n in 0..KILLED {
         sent.push(explain(
-            Fate::Succeeds,
+            Outcome::Succeeds,
             format!("killed-{n}"),
             text("@model *: kills, answer", n),
         ));
     }
     for n in 0..FAILING_OVER {
         let script = seed.pick(&["@model us-east-1: throttle", "@model us-east-1: cut"]);
-        let mut over = explain(Fate::Succeeds, format!("over-{n}"), text(script, n));
+        let mut over = explain(Outcome::Succeeds, format!("over-{n}"), text(script, n));
         over.body = with(&over.body, "model", json!(model(Layout::Two)));
         sent.push(over);
     }
     for n in 0..BAD_INPUTS {
-        let fate = Fate::Fails("Bcce.InvalidRequest");
-        sent.push(explain(fate, format!("bad-{n}"), json!({ "text": n })));
+        let outcome = Outcome::Fails("Bcce.InvalidRequest");
+        sent.push(explain(outcome, format!("bad-{n}"), json!({ "text": n })));
     }
     for n in 0..REFUSED {
-        let fate = Fate::Fails("Bcce.RequestRejected");
-        sent.push(explain(fate, format!("refused-{n}"), text("@model *: validation", n)));
+        let outcome = Outcome::Fails("Bcce.RequestRejected");
+        sent.push(explain(outcome, format!("refused-{n}"), text("@model *: validation", n)));
     }
     for n in 0..MALFORMED {
         sent.push(malformed(n));
     }
     let rest = REQUESTS - sent.len() - STOPPED - USED_IDS;
     for n in 0..rest {
-        sent.push(explain(Fate::Succeeds, format!("plain-{n}"), text("", n)));
+        sent.push(explain(Outcome::Succeeds, format!("plain-{n}"), text("", n)));
     }
     sent.iter_mut().for_each(|sent| sent.times = times(seed));
     sent
 }
 
-/// What needs the first ones to be there, and what is stopped. A function that is killed after its execution was
-/// stopped is not called again, and its run is then waited for until no function can be at work: for a quarter of
-/// an hour.
+/// Returns the requests that need the first ones to exist, and those whose runs are stopped. A function that is killed
+/// after its execution was stopped is not called again; its run is finalized only when no function can be at work any
+/// more, after a quarter of an hour.
 pub fn second(seed: &mut Seed, workflows: &Workflows, first: &[Sent]) -> Vec<Sent> {
     let stopped = (0..STOPPED).map(|n| {
         let run = RunRef::first("default", &workflows.held, &n.to_string());
         let body = json!({ "workflow": workflows.held, "id": n.to_string() }).to_string();
-        Sent { body, times: times(seed), fate: Fate::Stopped, run }
+        Sent { body, times: times(seed), outcome: Outcome::Stopped, run }
     });
     let stopped: Vec<Sent> = stopped.collect();
-    let used = first.iter().filter(|sent| matches!(sent.fate, Fate::Succeeds)).take(USED_IDS);
+    let used = first.iter().filter(|sent| matches!(sent.outcome, Outcome::Succeeds)).take(USED_IDS);
     let used = used.map(|sent| Sent {
         body: with(&sent.body, "tags", json!({ "another": "request" })),
         times: 1,
-        fate: Fate::Rejected("id: was used before"),
+        outcome: Outcome::Rejected("id: was used before"),
         run: sent.run.clone(),
     });
     let used: Vec<Sent> = used.collect();
@@ -128,9 +128,9 @@ fn times(seed: &mut Seed) -> usize {
     seed.pick(&[1, 1, 1, 1, 2, 3])
 }
 
-fn explain(fate: Fate, id: String, inputs: Value) -> Sent {
+fn explain(outcome: Outcome, id: String, inputs: Value) -> Sent {
     let body = json!({ "workflow": "explain", "id": id, "inputs": inputs }).to_string();
-    Sent { body, times: 1, fate, run: RunRef::first("default", "explain", &id) }
+    Sent { body, times: 1, outcome, run: RunRef::first("default", "explain", &id) }
 }
 
 /// Two or three items, one of which may be killed, and a step over them, which may be as well.
@@ -144,7 +144,7 @@ fn in_waves(seed: &mut Seed, workflow: &str, n: usize) -> Sent {
     let id = n.to_string();
     let body = json!({ "workflow": workflow, "id": id, "inputs": inputs }).to_string();
     let run = RunRef::first("default", workflow, &id);
-    Sent { body, times: 1, fate: Fate::Succeeds, run }
+    Sent { body, times: 1, outcome: Outcome::Succeeds, run }
 }
 
 fn malformed(n: usize) -> Sent {
@@ -155,7 +155,7 @@ fn malformed(n: usize) -> Sent {
         _ => (json!({ "id": id, "workflow": "explain", "input": {} }).to_string(), "input: "),
     };
     let run = RunRef::first("default", "explain", &id);
-    Sent { body, times: 1, fate: Fate::Rejected(reason), run }
+    Sent { body, times: 1, outcome: Outcome::Rejected(reason), run }
 }
 
 fn with(body: &str, field: &str, value: Value) -> String {

@@ -1,9 +1,9 @@
 //! What the fault proxy does to the functions' calls.
 
+use bcce_tests::harness::proxy::Fault::{self, AnswerLost, Conflict, Error, Reset};
+use bcce_tests::harness::proxy::{REFUSED, rule};
 use serde_json::{Value, json};
 
-use crate::proxy::Fault::{self, Conflict, Error, Reset, WordLost};
-use crate::proxy::{REFUSED, rule};
 use crate::seed::Seed;
 
 /// Operation, one of how many calls, how often at the most, how.
@@ -15,26 +15,26 @@ const PASSING: &[Row] = &[
     ("s3:PutObject", 150, 10, Error("InternalError", 500)),
     ("s3:PutObject", 200, 5, Error("ConditionalRequestConflict", 409)),
     ("s3:PutObject", 150, 10, Reset),
-    ("s3:PutObject", 80, 20, WordLost),
+    ("s3:PutObject", 80, 20, AnswerLost),
     ("s3:GetObject", 200, 15, Error("InternalError", 500)),
     ("s3:GetObject", 250, 10, Reset),
     ("s3:ListObjectsV2", 40, 5, Error("SlowDown", 503)),
     ("dynamodb:PutItem", 25, 10, Error(EXCEEDED, 400)),
-    ("dynamodb:PutItem", 25, 10, WordLost),
-    ("dynamodb:UpdateItem", 25, 10, WordLost),
+    ("dynamodb:PutItem", 25, 10, AnswerLost),
+    ("dynamodb:UpdateItem", 25, 10, AnswerLost),
     ("dynamodb:BatchGetItem", 25, 10, Error("InternalServerError", 500)),
     ("dynamodb:Query", 25, 5, Error("InternalServerError", 500)),
     ("dynamodb:TransactWriteItems", 25, 10, Error("ThrottlingException", 400)),
     ("dynamodb:TransactWriteItems", 25, 10, Conflict),
-    ("dynamodb:TransactWriteItems", 15, 20, WordLost),
+    ("dynamodb:TransactWriteItems", 15, 20, AnswerLost),
     ("kms:Sign", 40, 5, Error("KMSInternalException", 500)),
-    ("kms:Sign", 40, 5, WordLost),
+    ("kms:Sign", 40, 5, AnswerLost),
 ];
 
 /// Those that a function fails over, or that come before a run.
 const FAILING: &[Row] = &[
     ("stepfunctions:StartExecution", 16, 40, Error("ThrottlingException", 400)),
-    ("stepfunctions:StartExecution", 40, 20, WordLost),
+    ("stepfunctions:StartExecution", 40, 20, AnswerLost),
     ("s3:PutObject", 150, 10, REFUSED),
     ("s3:GetObject", 400, 6, REFUSED),
     ("dynamodb:TransactWriteItems", 50, 5, REFUSED),
@@ -43,7 +43,7 @@ const FAILING: &[Row] = &[
     ("sns:Publish", 4, 3, Error("InternalError", 500)),
     ("sns:Publish", 6, 2, REFUSED),
     ("sqs:SendMessage", 5, 2, REFUSED),
-    ("sqs:SendMessage", 5, 2, WordLost),
+    ("sqs:SendMessage", 5, 2, AnswerLost),
     ("sqs:ChangeMessageVisibility", 4, 4, Error("InternalError", 500)),
 ];
 

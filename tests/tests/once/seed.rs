@@ -1,4 +1,4 @@
-//! Where everything that is left to chance comes from.
+//! The source of all chance in this test.
 
 /// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
 pub struct Seed(u64);

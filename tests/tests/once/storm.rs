@@ -1,18 +1,18 @@
-//! What is sent, and what happens meanwhile.
+//! Sends the requests while functions are killed and services fail.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
+use bcce_tests::harness::proxy::Faults;
+use bcce_tests::harness::stack::{RunRef, Stack, calls, output, release};
 use futures::StreamExt;
 
 use crate::found::listed;
 use crate::kills;
-use crate::proxy::Faults;
-use crate::requests::{Fate, HELD, Sent};
+use crate::requests::{HELD, Outcome, Sent};
 use crate::rules;
 use crate::seed::Seed;
-use crate::stack::{RunRef, Stack, calls, output, release};
 
 /// Messages that are sent together, and so much that is under way at a time, as messages and as executions. With
 /// more than that, two cores are busy with processes that wait for each other.
@@ -31,7 +31,7 @@ pub async fn shorten_visibility(stack: &Stack) {
     set.send().await.unwrap();
 }
 
-/// Everything fails, and every function is killed.
+/// Sends the first requests while every service fails and every function is killed.
 pub async fn first(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent]) {
     faults.are(&rules::all(seed));
     let functions =
@@ -47,14 +47,14 @@ pub async fn first(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent
     stack.inbox_is_empty().await;
 }
 
-/// Runs are stopped, and what settles them is killed.
+/// Stops runs, and kills the functions that finalize them.
 pub async fn second(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sent]) {
     faults.are(&rules::passing(seed));
     let functions = ["persist-artifact", "emit-metrics"];
     let mut kills = seed.split();
     let over = AtomicBool::new(false);
     let send = async {
-        let stopped = sent.iter().filter(|sent| sent.fate == Fate::Stopped);
+        let stopped = sent.iter().filter(|sent| sent.outcome == Outcome::Stopped);
         let stop = futures::stream::iter(stopped.map(|sent| stop(stack, &sent.run)));
         let stop = stop.buffer_unordered(sent.len()).collect::<Vec<_>>();
         let stop = async {
@@ -91,15 +91,15 @@ async fn stop(stack: &Stack, run: &RunRef) {
     stack.sfn.stop_execution().execution_arn(stack.arn(run)).send().await.unwrap();
 }
 
-/// Nothing on the inbox, no execution under way, and as many settled as ended badly.
+/// Waits until the inbox is empty, no execution is under way, and as many runs are finalized as ended badly.
 pub async fn rest(stack: &Stack) {
     stack.inbox_is_empty().await;
     until(stack, "the end of every execution", async || {
         let runs = listed(stack, "WorkflowArn").await;
-        let settles = listed(stack, "FinalizeArn").await;
-        let under_way = runs.iter().chain(&settles).any(|(.., status)| status == "RUNNING");
+        let finalizations = listed(stack, "FinalizeArn").await;
+        let under_way = runs.iter().chain(&finalizations).any(|(.., status)| status == "RUNNING");
         let badly = runs.iter().filter(|(.., status)| status != "SUCCEEDED").count();
-        !under_way && settles.len() >= badly
+        !under_way && finalizations.len() >= badly
     })
     .await;
 }
@@ -107,14 +107,16 @@ pub async fn rest(stack: &Stack) {
 /// Waits until it holds. The executions show how far things are, for the functions of this test print all the time.
 async fn until(stack: &Stack, what: &str, holds: impl AsyncFn() -> bool) {
     let executions = async || {
-        let [runs, settles] =
+        let [runs, finalizations] =
             [listed(stack, "WorkflowArn").await, listed(stack, "FinalizeArn").await];
         let over = |all: &[(String, String, String)]| {
             all.iter().filter(|(.., status)| status != "RUNNING").count()
         };
-        let (over, settled) = (over(&runs), over(&settles));
-        let (runs, settles, inbox) = (runs.len(), settles.len(), stack.inbox().await);
-        format!("{over} of {runs} runs over, {settled} of {settles} settled, inbox {inbox:?}")
+        let (over, finalized) = (over(&runs), over(&finalizations));
+        let (runs, finalizations, inbox) = (runs.len(), finalizations.len(), stack.inbox().await);
+        format!(
+            "{over} of {runs} runs over, {finalized} of {finalizations} finalized, inbox {inbox:?}"
+        )
     };
     stack.reached(what, async || holds().await.then_some(()), executions).await;
 }

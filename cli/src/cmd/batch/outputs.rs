@@ -1,9 +1,9 @@
 use std::io::Write;
 
-use crate::arguments::batch_id;
 use crate::batch::objects::{Lines, manifest, print};
 use crate::exit::{Exit, Outcome};
 use crate::stack::Stack;
+use crate::values::batch_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]

@@ -2,10 +2,10 @@ use std::io::Write;
 
 use bcce_core::batch::{BatchManifest, ItemResult, ItemStatus};
 
-use crate::arguments::batch_id;
 use crate::batch::objects::{Lines, manifest, print};
 use crate::exit::{Exit, Outcome};
 use crate::stack::Stack;
+use crate::values::batch_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// What cannot be read is not left out.
+/// Returns whether an item did not succeed. A line that cannot be read counts as such.
 fn did_not_succeed(line: &[u8]) -> bool {
     let result: Option<ItemResult> = serde_json::from_slice(line).ok();
     result.is_none_or(|result| result.status != ItemStatus::Succeeded)
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_that_did_not_succeed_is_told_by_its_line() {
+    fn an_item_that_did_not_succeed_is_known_by_its_line() {
         let line =
             |status: &str| format!(r#"{{"n":1,"line":1,"status":"{status}","run_id":null}}"#);
         assert!(!did_not_succeed(line("SUCCEEDED").as_bytes()));

@@ -1,19 +1,18 @@
 use std::io::Write;
 use std::time::Duration;
 
-use bcce_core::base::json::parse;
 use bcce_core::batch::{BatchManifest, BatchRef, BatchStatus};
+use bcce_core::io::objects::find;
 use bcce_core::ledger::BatchRecord;
-use bcce_core::ports::{GetObject, StartBatch, Started};
 use bcce_core::run::ids::MAX_ATTEMPTS;
-use serde_json::json;
 
-use crate::arguments::{batch_id, duration};
-use crate::batch::{Batch, reference};
-use crate::cmd::batch::status::follow_and_print;
-use crate::exit::{Exit, Failure, Outcome};
-use crate::follow::Watch;
+use crate::batch::Batch;
+use crate::cmd::retry::{not_over, retry};
+use crate::exit::{Failure, Outcome};
+use crate::references::batch_reference;
 use crate::stack::Stack;
+use crate::tracked::Tracked;
+use crate::values::{batch_id, duration};
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -35,55 +34,31 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let records = stack.batch_records(&args.batch).await?;
-    let latest = &records[records.len() - 1];
-    let key = reference(latest).manifest_key();
-    let manifest = match latest.status {
-        BatchStatus::Running => None,
-        _ => stack.store.get(&key).await?.map(|body| parse(&key, &body)).transpose()?,
-    };
-    let command =
-        |verb: &str| format!("`{}`", stack.command(&format!("batch {verb} {}", args.batch)));
-    let retry = next(latest, manifest.as_ref(), command)?;
-    match stack.batch_machine.start_batch(&retry).await? {
-        Started::Running { .. } => {}
-        Started::Existed => {
-            crate::terminal::note(&format!("attempt {} was started before", retry.attempt_no))
-        }
-        Started::Throttled => {
-            return Err(Failure::unreachable(
-                "states:StartExecution: too many starts just now; nothing was started",
-                "try again in a minute",
-            ));
-        }
+    let record = &records[records.len() - 1];
+    let latest = Batch::new(batch_reference(record));
+    let mut execution = None;
+    let mut manifest = None;
+    if record.status == BatchStatus::Running {
+        execution = stack.batch_machine.status(&latest.reference.execution_name()).await?;
+    } else {
+        manifest = find(&stack.store, &latest.reference.manifest_key()).await?;
     }
-    if args.wait {
-        let watch = Watch { timeout: args.timeout, sent: true };
-        return follow_and_print(&stack, world, Batch::new(retry), watch, args.json, out).await;
-    }
-    let (batch_id, attempt_no) = (&retry.batch_id, retry.attempt_no);
-    match args.json {
-        true => writeln!(out, "{}", json!({ "batch_id": batch_id, "attempt_no": attempt_no }))?,
-        false => writeln!(out, "{batch_id}  attempt {attempt_no}")?,
-    }
-    Ok(Exit::Done)
+    let command = |verb: &str| latest.command(&stack, verb);
+    let next = next(record, execution.as_deref(), manifest.as_ref(), command)?;
+    retry(&stack, world, Batch::new(next), args.wait.then_some(args.timeout), args.json, out).await
 }
 
-/// The next attempt, or why there is none. `manifest`: of the latest, where it is over.
+/// Returns the next attempt, or why there is none. `execution`: how the latest stands, where it is not over;
+/// `manifest`: its manifest, where it is.
 fn next(
     latest: &BatchRecord,
+    execution: Option<&str>,
     manifest: Option<&BatchManifest>,
     command: impl Fn(&str) -> String,
 ) -> Outcome<BatchRef> {
     let id = &latest.batch_id;
     if latest.status == BatchStatus::Running {
-        return Err(Failure::usage(
-            format!("{id} is running, as attempt {}", latest.attempt_no),
-            format!(
-                "{} waits for its end, {} stops it",
-                command("status --watch"),
-                command("cancel")
-            ),
-        ));
+        return Err(not_over::<Batch>(id, latest.attempt_no, execution, command));
     }
     // A batch that was refused before it was opened has all of its items to run.
     let left = manifest.filter(|manifest| manifest.opened.is_some()).map(left);
@@ -103,10 +78,10 @@ fn next(
             ),
         ));
     }
-    reference(latest).retry().ok_or_else(|| {
+    batch_reference(latest).retry().ok_or_else(|| {
         Failure::usage(
             format!("{id} had {MAX_ATTEMPTS} attempts, and no batch has more"),
-            format!("{} tells why its items failed; a new --id is a new batch", command("results")),
+            format!("{} says why its items failed; a new --id is a new batch", command("results")),
         )
     })
 }
@@ -120,7 +95,8 @@ fn left(manifest: &BatchManifest) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::tests::{manifest, opened, record};
+    use crate::batch::samples::{manifest, opened, record};
+    use crate::exit::Exit;
 
     fn of(
         attempt: u32,
@@ -130,7 +106,8 @@ mod tests {
         let mut manifest = manifest();
         manifest.opened = Some(opened());
         change(&mut manifest);
-        next(&record(attempt, status), Some(&manifest), |verb| format!("`bcce batch {verb}`"))
+        let command = |verb: &str| format!("`bcce batch {verb}`");
+        next(&record(attempt, status), Some("RUNNING"), Some(&manifest), command)
     }
 
     #[test]
@@ -163,8 +140,8 @@ mod tests {
         }));
         assert!(all.contains("every item succeeded"), "{all}");
         let only_rejected = |manifest: &mut BatchManifest| manifest.sums.counts.failed = 0;
-        let told = why(of(1, BatchStatus::Partial, only_rejected));
-        assert!(told.contains("3 items were rejected"), "{told}");
+        let message = why(of(1, BatchStatus::Partial, only_rejected));
+        assert!(message.contains("3 items were rejected"), "{message}");
         assert!(why(of(MAX_ATTEMPTS, BatchStatus::Failed, |_| {})).contains("99 attempts"));
     }
 }

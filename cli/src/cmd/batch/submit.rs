@@ -1,8 +1,8 @@
 mod draft; // what the command line says
 mod mapping; // --map, --item-id
 mod origin; // where the items come from
+mod report; // what was found, as people and programs read it
 mod survey; // every item, checked
-mod told; // what was found, as people and programs read it
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,25 +10,24 @@ use std::time::Duration;
 use bcce_aws::s3::{Head, MAX_UPLOAD_BYTES};
 use bcce_core::base::digest::{Digest, sha256_hex_of_fields};
 use bcce_core::base::error::Problems;
-use bcce_core::base::json::parse;
 use bcce_core::batch::{BatchRequest, Format, Intake, ItemField, Location, Mode, StoredBatch};
 use bcce_core::call::grammars::grammars;
 use bcce_core::config::configuration::Configuration;
-use bcce_core::ports::{GetObject, OpenSource};
+use bcce_core::io::objects;
+use bcce_core::ports::OpenSource;
 use bcce_core::run::plan::with_model;
 use serde_json::json;
 
 use self::draft::{Deadline, draft, format, id, item_field, mode};
 use self::origin::{Origin, is_taken_as_it_is, upload};
+use self::report::Report;
 use self::survey::{Basis, Survey};
-use self::told::Told;
-use crate::arguments::duration;
 use crate::batch::Batch;
-use crate::cmd::batch::status::follow_and_print;
 use crate::cmd::submit::{NOTHING_SENT, TENANT, configuration, inputs, wrong};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::follow::Watch;
+use crate::follow::{Watch, follow_and_print};
 use crate::stack::Stack;
+use crate::values::duration;
 use crate::warm::warm;
 use crate::world::World;
 
@@ -63,7 +62,7 @@ pub struct Args {
     /// Let a line that has `inputs` set these of its run as well: model, tags, or both with a comma between
     #[arg(long, value_name = "FIELDS", value_parser = item_field, value_delimiter = ',')]
     items_may_set: Vec<ItemField>,
-    /// How the source is written, where its name does not tell: jsonl, csv, or objects below a prefix
+    /// How the source is written, where its name does not say: jsonl, csv, or objects below a prefix
     #[arg(long, value_parser = format)]
     format: Option<Format>,
     /// on-demand: each item at once; bulk: by Bedrock batch inference at half the price, where that is possible;
@@ -109,7 +108,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let basis = args.dry_run.then_some(basis);
     let found = find(&stack, &request, &origin, format, &configuration, basis).await?;
     found.place.fill(&mut request);
-    let told = Told {
+    let report = Report {
         args: &args,
         origin: &origin,
         survey: &found.survey,
@@ -117,13 +116,13 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         region: stack.region(),
     };
     if args.dry_run {
-        told.dry_run(out)?;
-        told.is_something()?;
-        return told.is_affordable().map(|()| Exit::Done);
+        report.dry_run(out)?;
+        report.is_something()?;
+        return report.is_affordable().map(|()| Exit::Done);
     }
-    told.rejected(&mut crate::terminal::errors())?;
-    told.is_something()?;
-    told.is_affordable()?;
+    report.print_rejected(&mut crate::terminal::errors())?;
+    report.is_something()?;
+    report.is_affordable()?;
     request.id = Some(
         args.id
             .clone()
@@ -150,22 +149,21 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         let watch = Watch { timeout: args.timeout, sent: true };
         return follow_and_print(&stack, world, Batch::new(reference), watch, args.json, out).await;
     }
-    match args.json {
-        true => {
-            let sent = json!({
-                "batch_id": reference.batch_id,
-                "request_id": reference.request_id,
-                "sent_before": before,
-                "found": told.as_json(),
-            });
-            writeln!(out, "{sent}")?;
-        }
-        false => writeln!(out, "{}", reference.batch_id)?,
+    if args.json {
+        let sent = json!({
+            "batch_id": reference.batch_id,
+            "request_id": reference.request_id,
+            "sent_before": before,
+            "found": report.as_json(),
+        });
+        writeln!(out, "{sent}")?;
+    } else {
+        writeln!(out, "{}", reference.batch_id)?;
     }
     Ok(Exit::Done)
 }
 
-/// What the items will be planned by, after everything that all of them would be refused for.
+/// Returns the configuration of the items, after a check for everything that all of them would be refused for.
 async fn checked(
     stack: &Stack,
     request: &BatchRequest,
@@ -209,9 +207,9 @@ enum Brought {
 
 impl Place {
     fn fill(&self, request: &mut BatchRequest) {
-        let told = self.location.format() == Some(self.format);
+        let has_format_in_name = self.location.format() == Some(self.format);
         request.batch.source = self.location.to_string();
-        request.batch.format = (!told).then_some(self.format);
+        request.batch.format = (!has_format_in_name).then_some(self.format);
         request.batch.etag = self.etag.clone();
     }
 }
@@ -257,7 +255,7 @@ async fn find(
     Ok(Found { survey, place, met: met.hex() })
 }
 
-/// Where the stack reads an object: where it lies, or a copy whose name says of what.
+/// Returns where the stack reads an object: where it lies, or a copy whose name says of what.
 fn placed(bucket: &str, location: &Location, format: Format, head: Head) -> Outcome<Place> {
     let Head { etag, bytes } = head;
     if is_taken_as_it_is(location, bucket) {
@@ -300,8 +298,8 @@ async fn bring(stack: &Stack, origin: &Origin, found: &Found) -> Outcome<()> {
     Ok(())
 }
 
-/// The same id with another request would be rejected, after one has gone away. A deadline that counts from now is
-/// that of the first time.
+/// Returns whether the batch was sent before. The same id with another request would be rejected later. A deadline that
+/// counts from now is that of the first time.
 async fn sent_before(
     stack: &Stack,
     request: &mut BatchRequest,
@@ -309,21 +307,21 @@ async fn sent_before(
 ) -> Outcome<bool> {
     let stored = StoredBatch::new(request.clone(), TENANT, "");
     let key = stored.reference().request_key();
-    let Some(body) = stack.store.get(&key).await? else { return Ok(false) };
-    let before: StoredBatch = parse(&key, &body)?;
+    let before: Option<StoredBatch> = objects::find(&stack.store, &key).await?;
+    let Some(before) = before else { return Ok(false) };
     if matches!(deadline, Some(Deadline::In(..))) {
         request.batch.deadline = before.batch.deadline.clone();
     }
-    match StoredBatch::new(request.clone(), TENANT, "") == before {
-        true => Ok(true),
-        false => Err(Failure::usage(
-            format!(
-                "id: {} was used before, for another batch of {}",
-                before.request_id, before.workflow
-            ),
-            "nothing was sent; give another --id, or none",
-        )),
+    if StoredBatch::new(request.clone(), TENANT, "") == before {
+        return Ok(true);
     }
+    Err(Failure::usage(
+        format!(
+            "id: {} was used before, for another batch of {}",
+            before.request_id, before.workflow
+        ),
+        "nothing was sent; give another --id, or none",
+    ))
 }
 
 #[cfg(test)]

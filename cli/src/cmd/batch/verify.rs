@@ -1,17 +1,12 @@
 use std::io::Write;
 
-use bcce_core::batch::{BatchManifest, BatchRef};
-use serde_json::json;
-
-use crate::arguments::batch_id;
 use crate::batch::objects::sealed;
-use crate::cmd::verify::{Sealed, told};
+use crate::cmd::verify::{Sealed, Verified};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::paint::render;
-use crate::seal::Report;
 use crate::seal::batch::{inspect, objects};
 use crate::seal::key::Known;
 use crate::stack::Stack;
+use crate::values::batch_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -44,35 +39,18 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
             then: format!("`{status}` waits for its end"),
         });
     };
-    match args.json {
-        true => writeln!(out, "{}", as_json(&batch, &key, &report))?,
-        false => {
-            let sealed = report.manifest.as_ref().map(|manifest| Sealed {
-                artifacts: objects(manifest).len(),
-                status: manifest.status.as_str(),
-                ended_at: manifest.ended_at,
-                nothing: "nothing changed, nothing added",
-            });
-            for line in told(&batch.manifest_key(), &key, &report, sealed) {
-                writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
-            }
-        }
-    }
-    Ok(if report.faults.is_empty() { Exit::Done } else { Exit::Failed })
-}
-
-fn as_json(batch: &BatchRef, key: &Known, report: &Report<BatchManifest>) -> String {
-    let verified = json!({
-        "batch_id": batch.batch_id,
-        "attempt_no": batch.attempt_no,
-        "manifest": batch.manifest_key(),
-        "manifest_sha256": report.manifest_sha256,
-        "status": report.manifest.as_ref().map(|manifest| manifest.status),
-        "key": key.as_json(),
-        "signed": report.signed,
-        "artifacts": report.artifacts_right,
-        "verified": report.faults.is_empty(),
-        "faults": report.faults,
-    });
-    serde_json::to_string_pretty(&verified).unwrap_or_default()
+    let verified = Verified {
+        noun: "batch",
+        id: &batch.batch_id,
+        attempt_no: batch.attempt_no,
+        manifest_key: batch.manifest_key(),
+        key: &key,
+        report: &report,
+        sealed: report.manifest.as_ref().map(|manifest| Sealed {
+            artifacts: objects(manifest).len(),
+            status: manifest.status.as_str(),
+            ended_at: manifest.ended_at,
+        }),
+    };
+    verified.print(args.json, world, out)
 }

@@ -17,7 +17,7 @@ const AT_A_TIME: usize = 8;
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
-    /// Whose inbox those letters go to that do not tell, as Scheduler's do not
+    /// Tenant whose inbox takes letters that do not name one, like those of EventBridge Scheduler
     #[arg(long, value_name = "TENANT")]
     to: Option<String>,
 }
@@ -31,14 +31,14 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         writeln!(out, "would send {} again", figures::plural(letters.len(), "letter"))?;
         return Ok(Exit::Done);
     }
-    let sending = letters.iter().map(|letter| send_told(&stack, letter, args.to.as_deref()));
+    let sending = letters.iter().map(|letter| send_one(&stack, letter, args.to.as_deref()));
     let mut sent = futures::stream::iter(sending).buffered(AT_A_TIME);
     let mut kept = Vec::new();
     while let Some((outcome, letter)) = sent.next().await {
         match outcome {
-            Ok(()) => tell("sent", &letter.message_id, &letter.request_id, world, out)?,
+            Ok(()) => print_line("sent", &letter.message_id, &letter.request_id, world, out)?,
             Err(failure) => {
-                tell("kept", &letter.message_id, &failure.what, world, out)?;
+                print_line("kept", &letter.message_id, &failure.what, world, out)?;
                 kept.push(letter.clone());
             }
         }
@@ -57,7 +57,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
 }
 
 /// Painted as every line is: an id may hold anything.
-fn tell(
+fn print_line(
     what: &str,
     id: &str,
     more: &str,
@@ -68,7 +68,7 @@ fn tell(
     writeln!(out, "{}", render(&line, world.color, usize::MAX))
 }
 
-async fn send_told<'a>(
+async fn send_one<'a>(
     stack: &Stack,
     letter: &'a Letter,
     to: Option<&str>,
@@ -78,9 +78,11 @@ async fn send_told<'a>(
 
 /// Sent first and deleted second: killed in between it lies in both queues, under one request id.
 async fn send(stack: &Stack, letter: &Letter, to: Option<&str>) -> Outcome<()> {
-    let tenant = letter.tenant.as_deref().or(to).ok_or_else(|| {
-        Failure::usage("does not tell whose it is: --to names the tenant", "name it with --to")
-    })?;
+    let tenant = letter
+        .tenant
+        .as_deref()
+        .or(to)
+        .ok_or_else(|| Failure::usage("does not name its tenant", "--to names the tenant"))?;
     let inbox = inbox_of(tenant, &stack.outputs.inbox_queue_url);
     stack.queues.send_again(&inbox, &letter.body, &letter.request_id).await?;
     Ok(stack.dead_letters.delete(&letter.receipt).await?)

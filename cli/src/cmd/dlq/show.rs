@@ -3,9 +3,8 @@ use std::io::Write;
 use crate::exit::{Exit, Outcome};
 use crate::figures;
 use crate::letters::{Letter, look, show_again};
-use crate::paint::{Ink, Line, render, span};
+use crate::paint::{Ink, Line, field, render, span};
 use crate::stack::Stack;
-use crate::view::fields::field;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -32,14 +31,14 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     } else if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(letter).unwrap_or_default())?;
     } else {
-        for line in told(letter) {
+        for line in lines(letter) {
             writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
         }
     }
     Ok(Exit::Done)
 }
 
-fn told(letter: &Letter) -> Vec<Line> {
+fn lines(letter: &Letter) -> Vec<Line> {
     let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
     let mut lines = vec![
         vec![span(Ink::Bold, &letter.message_id)],

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use bcce_core::base::error::Problems;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, value_parser};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::inputs::Named;
+/// An input by its name; what has a name may still have no value that can be taken.
+pub type Named = Result<(String, Result<Value, Problems>), Problems>;
 
 /// The text of a file, or what is wrong with it.
 pub type ReadText<'a> = dyn Fn(&Path) -> Result<String, String> + 'a;
@@ -51,7 +52,7 @@ impl FromArgMatches for Lists {
     }
 }
 
-/// A list by its name, or every file that cannot be taken: by its path, never by what it says.
+/// Returns a list by its name, or every file that cannot be taken: by its path, never by what it says.
 pub fn list(given: &[PathBuf], read: &ReadText) -> Named {
     let (name, paths) = match given.split_first() {
         Some((name, paths)) => (name.to_string_lossy(), paths),
@@ -64,13 +65,13 @@ pub fn list(given: &[PathBuf], read: &ReadText) -> Named {
     let mut problems = Problems::default();
     let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
     for path in paths {
-        let told = |cause: &str| format!("{} {cause}", path.display());
+        let problem = |cause: &str| format!("{} {cause}", path.display());
         let field = format!("inputs.{name}");
-        problems.check(seen.insert(path), &field, told("is given twice"));
+        problems.check(seen.insert(path), &field, problem("is given twice"));
         match (path.to_str(), read(path)) {
             (Some(path), Ok(text)) => files.push(json!({ "path": path, "text": text })),
-            (None, Ok(_)) => problems.add(field, told("has a name that is not UTF-8")),
-            (_, Err(cause)) => problems.add(field, told(&cause)),
+            (None, Ok(_)) => problems.add(field, problem("has a name that is not UTF-8")),
+            (_, Err(cause)) => problems.add(field, problem(&cause)),
         }
     }
     Ok((name.into_owned(), problems.none_or(files.into())))
@@ -79,7 +80,6 @@ pub fn list(given: &[PathBuf], read: &ReadText) -> Named {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
@@ -108,21 +108,21 @@ mod tests {
     }
 
     #[test]
-    fn every_file_that_cannot_be_taken_is_told_by_its_path() {
-        let told = listed(&["code", "blob.rs", "a.rs", "gone.rs", "a.rs"]).unwrap_err();
+    fn every_file_that_cannot_be_taken_is_reported_by_its_path() {
+        let message = listed(&["code", "blob.rs", "a.rs", "gone.rs", "a.rs"]).unwrap_err();
         let expected = "inputs.code: blob.rs is not UTF-8, see line 1; \
                         inputs.code: gone.rs cannot be read: No such file or directory; \
                         inputs.code: a.rs is given twice";
-        assert_eq!(told, expected);
+        assert_eq!(message, expected);
         let odd = [PathBuf::from("code"), PathBuf::from(OsStr::from_bytes(b"\xff.rs"))];
-        let told = list(&odd, &read).unwrap().1.unwrap_err().to_string();
-        assert_eq!(told, "inputs.code: \u{fffd}.rs has a name that is not UTF-8");
+        let message = list(&odd, &read).unwrap().1.unwrap_err().to_string();
+        assert_eq!(message, "inputs.code: \u{fffd}.rs has a name that is not UTF-8");
     }
 
     #[test]
-    fn a_forgotten_name_is_told_and_not_sent_as_one() {
-        let told = listed(&["src/a.rs", "src/b.rs"]).unwrap_err();
-        assert!(told.contains("takes the NAME of an input before the paths"), "{told}");
+    fn a_forgotten_name_is_reported_and_not_sent_as_one() {
+        let message = listed(&["src/a.rs", "src/b.rs"]).unwrap_err();
+        assert!(message.contains("takes the NAME of an input before the paths"), "{message}");
     }
 
     #[test]

@@ -1,13 +1,10 @@
 //! Inputs as they are given: `NAME=VALUE`, `NAME=@file`, `NAME=@-`, `NAME:=<json>`, lists of files, and
-//! whole objects. What is wrong is told by field; values are never quoted.
+//! whole objects. What is wrong is reported by field; values are never quoted.
 
 use bcce_core::base::error::Problems;
 use serde_json::{Map, Value};
 
-use super::files::{Lists, ReadText, list};
-
-/// An input by its name; what has a name may still have no value that can be taken.
-pub type Named = Result<(String, Result<Value, Problems>), Problems>;
+use super::files::{Lists, Named, ReadText, list};
 
 /// Reads a file, or standard input for `-`.
 pub type Read<'a> = dyn Fn(&str) -> std::io::Result<String> + 'a;
@@ -146,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_by_field_and_no_value_is_quoted() {
-        let told = collected(
+    fn every_fault_is_reported_by_field_and_no_value_is_quoted() {
+        let message = collected(
             Some("list.json"),
             &["hunter2", "b:=hunter2", "b=", "c=@hunter2", "d=1", "d=2"],
         )
@@ -160,9 +157,9 @@ mod tests {
             "inputs.c: what @ names cannot be read",
             "inputs.d: is given twice",
         ] {
-            assert!(told.contains(part), "{part} is missing in {told}");
+            assert!(message.contains(part), "{part} is missing in {message}");
         }
-        assert!(!told.contains("hunter2"), "{told}");
+        assert!(!message.contains("hunter2"), "{message}");
     }
 
     #[test]

@@ -15,33 +15,33 @@ use bcce_core::call::classify::{Finding, ServiceError, find};
 use bcce_core::call::model::{Blame, CallFailure};
 use time::OffsetDateTime;
 
-use super::heard::Heard;
+use super::stream::StreamedAnswer;
 
-/// The call did not get as far as a stream. `now`: an error may hold for the rest of the day.
+/// Returns the failure of a call that did not get as far as a stream. `now`: an error may hold for the rest of the day.
 pub(super) fn refused(
     error: &SdkError<ConverseStreamError, HttpResponse>,
-    heard: &mut Heard,
+    answer: &mut StreamedAnswer,
     now: OffsetDateTime,
 ) -> CallFailure {
     match error {
         SdkError::ServiceError(service) => {
-            heard.refused();
+            answer.refused();
             let (inner, response) = (service.err(), service.raw());
             let (code, message) = (inner.code(), inner.message().unwrap_or_default());
             let status = Some(response.status().as_u16());
             let found = find(ServiceError { code, status, message });
             let code = code.unwrap_or("no error code");
             let message = format!("{code} ({}): {message}", response.status().as_u16());
-            CallFailure { retry_after_s: retry_after(response), ..said(found, &message, now) }
+            CallFailure { retry_after_s: retry_after(response), ..reported(found, &message, now) }
         }
         SdkError::ConstructionFailure(_) => {
-            heard.refused();
+            answer.refused();
             failure(ErrorName::Internal, "the request could not be built")
         }
         SdkError::DispatchFailure(connector) => {
             let connector = connector.as_connector_error();
             if connector.is_some_and(never_connected) {
-                heard.refused();
+                answer.refused();
                 return failure(ErrorName::TargetUnavailable, "no connection");
             }
             failure(ErrorName::TargetUnavailable, "the connection broke before an answer")
@@ -51,7 +51,7 @@ pub(super) fn refused(
     }
 }
 
-/// The stream ended in an error, or could not be read on.
+/// Returns the failure of a stream that ended in an error, or could not be read on.
 pub(super) fn broken_off<R>(
     error: &SdkError<ConverseStreamOutputError, R>,
     now: OffsetDateTime,
@@ -62,11 +62,11 @@ pub(super) fn broken_off<R>(
     let (code, message) = stream_error(inner);
     let message = message.unwrap_or_default();
     let found = find(ServiceError { code: Some(code), status: None, message });
-    said(found, &format!("{code} in the stream: {message}"), now)
+    reported(found, &format!("{code} in the stream: {message}"), now)
 }
 
-/// A failure that the service itself told.
-fn said(found: Finding, message: &str, now: OffsetDateTime) -> CallFailure {
+/// Builds a failure that the service itself reported.
+fn reported(found: Finding, message: &str, now: OffsetDateTime) -> CallFailure {
     let blame = match (found.leave.until(now), found.cause) {
         (Some(until), _) => Blame::TargetUntil(until),
         (None, Some(cause)) => Blame::Fit(cause),
@@ -77,7 +77,7 @@ fn said(found: Finding, message: &str, now: OffsetDateTime) -> CallFailure {
     CallFailure { advice: found.advice, blame, ..failure(found.name, message) }
 }
 
-/// Code and message of an error inside a stream. They are not in its metadata, only in its variant.
+/// Returns code and message of an error inside a stream. They are not in its metadata, only in its variant.
 fn stream_error(error: &ConverseStreamOutputError) -> (&str, Option<&str>) {
     use ConverseStreamOutputError as E;
     match error {
@@ -95,7 +95,7 @@ fn failure(name: ErrorName, message: &str) -> CallFailure {
     CallFailure { name, message, advice: None, retry_after_s: None, blame: Blame::Target }
 }
 
-/// Nothing was sent, so nothing was used. A reset after sending is another matter.
+/// Returns whether nothing was sent, so that nothing was used. After a reset something may have been sent.
 fn never_connected(error: &ConnectorError) -> bool {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     let mut source: Option<&(dyn Error + 'static)> = Some(error);
@@ -109,7 +109,7 @@ fn never_connected(error: &ConnectorError) -> bool {
     error.is_timeout()
 }
 
-/// In seconds. The date form is not used by AWS.
+/// Returns how many seconds to wait. AWS does not use the date form of the header.
 fn retry_after(response: &HttpResponse) -> Option<u64> {
     let seconds =
         |name: &str| response.headers().get(name).and_then(|value| value.parse::<f64>().ok());
@@ -140,19 +140,19 @@ mod tests {
         let mut raw = response(529);
         raw.headers_mut().insert("retry-after", "7");
         let error = SdkError::service_error(ConverseStreamError::generic(meta), raw);
-        let mut heard = Heard::new(Instant::now());
-        let failure = refused(&error, &mut heard, NOW);
+        let mut answer = StreamedAnswer::new(Instant::now());
+        let failure = refused(&error, &mut answer, NOW);
         assert_eq!((failure.name, failure.retry_after_s), (ErrorName::TargetUnavailable, Some(7)));
         assert_eq!(failure.message, "overloaded_error (529): Overloaded");
-        assert!(heard.usage.is_some(), "a refused call used nothing");
+        assert!(answer.usage.is_some(), "a refused call used nothing");
     }
 
     #[test]
-    fn a_quota_of_the_day_holds_until_the_day_turns_wherever_it_is_told() {
+    fn a_quota_of_the_day_holds_until_the_day_turns_wherever_it_is_reported() {
         let says = "Too many tokens per day, please wait before trying again.";
         let meta = ErrorMetadata::builder().code("ThrottlingException").message(says).build();
         let error = SdkError::service_error(ConverseStreamError::generic(meta), response(429));
-        let refused = refused(&error, &mut Heard::new(Instant::now()), NOW);
+        let refused = refused(&error, &mut StreamedAnswer::new(Instant::now()), NOW);
         let inner = ThrottlingException::builder().message(says).build();
         let error: SdkError<_, ()> =
             SdkError::service_error(ConverseStreamOutputError::ThrottlingException(inner), ());
@@ -168,7 +168,7 @@ mod tests {
         let says = "Operation not allowed";
         let meta = ErrorMetadata::builder().code("ValidationException").message(says).build();
         let error = SdkError::service_error(ConverseStreamError::generic(meta), response(400));
-        let failure = refused(&error, &mut Heard::new(Instant::now()), NOW);
+        let failure = refused(&error, &mut StreamedAnswer::new(Instant::now()), NOW);
         assert_eq!((failure.name, failure.blame), (ErrorName::TargetRejected, Blame::Target));
         assert_eq!(failure.message, "ValidationException (400): Operation not allowed");
         assert!(failure.advice.unwrap().contains("quota is 0"));

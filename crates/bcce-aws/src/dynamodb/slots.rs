@@ -1,12 +1,13 @@
 //! Slots of tenants: which executions hold one, and until when.
 
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use bcce_core::base::error::Fault;
 use bcce_core::ports::{ListSlots, ReleaseSlot, TakeSlot};
 use bcce_core::run::slots::{Lane, Slot};
 use time::OffsetDateTime;
 
-use super::{Item, Ledger, moment, number, stamp, text};
+use super::Ledger;
+use super::conditional::Written;
+use super::item::{Item, number, number_of, stamp, text, text_of, time_of};
 use crate::fault::internal;
 
 impl ListSlots for Ledger {
@@ -17,8 +18,11 @@ impl ListSlots for Ledger {
         now: OffsetDateTime,
     ) -> Result<Vec<Slot>, Fault> {
         // DynamoDB deletes an expired item within days, so that the time counts here.
-        let query = self.client.query().table_name(&self.table).consistent_read(true);
-        let query = query
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
             .key_condition_expression("pk = :pk")
             .filter_expression("expires_at > :now")
             .expression_attribute_values(":pk", text(&lane.pk(tenant)))
@@ -32,8 +36,10 @@ impl ListSlots for Ledger {
 
 impl TakeSlot for Ledger {
     async fn take_slot(&self, lane: Lane, tenant: &str, slot: &Slot) -> Result<bool, Fault> {
-        let put = self.client.put_item().table_name(&self.table);
-        let put = put
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
             .item("pk", text(&lane.pk(tenant)))
             .item("sk", text(&slot.holder))
             .item("weight", number(slot.weight))
@@ -41,13 +47,7 @@ impl TakeSlot for Ledger {
             .item("expires_at", number(slot.expires_at.unix_timestamp()))
             .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
             .expression_attribute_values(":now", number(slot.taken_at.unix_timestamp()));
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(internal("dynamodb:PutItem slot", &error)),
-            },
-        }
+        Ok(Written::of("dynamodb:PutItem slot", put.send().await)?.is_done())
     }
 }
 
@@ -60,13 +60,11 @@ impl ReleaseSlot for Ledger {
 }
 
 fn slot(item: &Item) -> Option<Slot> {
-    let number = |name: &str| item.get(name).and_then(|value| value.as_n().ok());
     Some(Slot {
-        holder: item.get("sk")?.as_s().ok()?.clone(),
-        weight: number("weight")?.parse().ok()?,
-        taken_at: moment(item.get("taken_at")?.as_s().ok()?)?,
-        expires_at: OffsetDateTime::from_unix_timestamp(number("expires_at")?.parse().ok()?)
-            .ok()?,
+        holder: text_of(item, "sk")?.clone(),
+        weight: number_of(item, "weight")?,
+        taken_at: time_of(item, "taken_at")?,
+        expires_at: OffsetDateTime::from_unix_timestamp(number_of(item, "expires_at")?).ok()?,
     })
 }
 
@@ -75,7 +73,7 @@ mod tests {
     use super::*;
     use aws_sdk_dynamodb::Client;
     use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
-    use aws_sdk_dynamodb::operation::put_item::PutItemOutput;
+    use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
     use aws_sdk_dynamodb::operation::query::QueryOutput;
     use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
     use aws_smithy_mocks::{Rule, mock, mock_client};

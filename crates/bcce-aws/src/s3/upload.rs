@@ -24,7 +24,7 @@ pub struct Head {
 }
 
 impl Sources {
-    /// `None`: there is no such object.
+    /// Reads an object's ETag and size. Returns `None` if it does not exist.
     pub async fn head(&self, location: &Location) -> Result<Option<Head>, Fault> {
         let head = self.client.head_object().bucket(&location.bucket).key(&location.key);
         match head.send().await {
@@ -60,7 +60,7 @@ impl S3Store {
         }
     }
 
-    /// Copies an object of any bucket, as it was met.
+    /// Copies the object of any bucket that has this ETag.
     ///
     /// # Errors
     /// `Bcce.Internal`: it cannot be read or written, or is another one by now.
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_object_is_told_by_its_etag_and_its_size() {
+    async fn an_object_is_known_by_its_etag_and_its_size() {
         let there = mock!(Client::head_object)
             .then_output(|| HeadObjectOutput::builder().e_tag("\"e\"").content_length(3).build());
         let sources = Sources { client: mock_client!(aws_sdk_s3, [&there]) };

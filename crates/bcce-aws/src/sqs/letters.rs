@@ -46,7 +46,7 @@ impl DeadLetterQueue {
         Self { client: Lazily::new(config, Client::new), queue_url: queue_url.to_owned() }
     }
 
-    /// Up to ten, hidden from others for [`HIDDEN_S`]; none when there are none to be seen.
+    /// Receives up to ten messages, and hides them from others for [`HIDDEN_S`].
     pub async fn receive(&self) -> Result<Vec<DeadMessage>, Fault> {
         use MessageSystemAttributeName as Name;
         let receive = self.client.get().receive_message().queue_url(&self.queue_url);
@@ -62,7 +62,7 @@ impl DeadLetterQueue {
         Ok(received.messages.unwrap_or_default().into_iter().map(dead).collect())
     }
 
-    /// Makes what was received visible to others again.
+    /// Makes received messages visible to others again.
     pub async fn show_again(&self, receipts: &[&str]) -> Result<(), Fault> {
         for batch in receipts.chunks(BATCH) {
             let mut change = self.client.get().change_message_visibility_batch();
@@ -87,7 +87,7 @@ impl DeadLetterQueue {
             .map_err(|error| internal("sqs:DeleteMessage of the dead letters", &error))
     }
 
-    /// Messages that can be received, and those that are hidden.
+    /// Returns how many messages can be received, and how many are hidden.
     pub async fn count(&self) -> Result<(u64, u64), Fault> {
         count(self.client.get(), &self.queue_url).await
     }

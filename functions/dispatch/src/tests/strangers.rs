@@ -42,10 +42,8 @@ async fn a_name_that_waits_for_a_list_does_not_ring_the_alarm() {
     let outbox = Outbox::default();
     let ports = ports(&outbox);
     ports.parameters.failing.set(true);
-    let emitted = RefCell::new(Vec::<Value>::new());
-    let emit = |document: &str| emitted.borrow_mut().push(serde_json::from_str(document).unwrap());
-    handle(&ports, &config(), &emit, sent(0, &[of("new"), of("newer")])).await.unwrap();
-    let documents = emitted.take();
+    handle(&ports, &config(), sent(0, &[of("new"), of("newer")])).await.unwrap();
+    let documents = outbox.metrics.take();
     let [of_tenant] = documents.as_slice() else { panic!("{documents:?}") };
     assert_eq!(
         (&of_tenant["Tenant"], &of_tenant["MessagesWaiting"]),

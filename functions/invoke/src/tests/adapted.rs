@@ -64,7 +64,7 @@ async fn a_target_as_small_as_one_that_was_too_small_is_not_asked() {
 }
 
 #[tokio::test]
-async fn a_schema_that_cannot_be_compiled_is_told_in_the_prompt_once() {
+async fn a_schema_that_cannot_be_compiled_is_in_the_prompt_once() {
     let ports = ports([misfits(Cause::GrammarTooLarge), says(r#"{"ok":true}"#, "end_turn")]);
     let request = json_request(&ports);
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
@@ -74,8 +74,9 @@ async fn a_schema_that_cannot_be_compiled_is_told_in_the_prompt_once() {
     assert!(asked[1].schema.is_none() && asked[1].system.contains("JSON schema"));
     let attempts = &artifact(&ports)["attempts"];
     assert_eq!(attempts[0]["cause"], "grammar_too_large");
-    let told = attempts[1]["adapted"][0].as_str().unwrap();
-    assert!(told.contains("the schema is in the prompt: the service refused it before"), "{told}");
+    let adapted = attempts[1]["adapted"][0].as_str().unwrap();
+    let expected = "the schema is in the prompt: the service refused it before";
+    assert!(adapted.contains(expected), "{adapted}");
 }
 
 /// The router comes back with what was learnt in an earlier round.

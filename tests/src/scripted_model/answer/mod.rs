@@ -2,7 +2,7 @@
 //!
 //! - [`review`]: the steps of the workflow `code-review`
 //! - [`schema`]: an instance of any JSON schema
-//! - everything else is told how much of it arrived
+//! - for everything else, how many words arrived
 
 mod review;
 mod schema;
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_step_is_told_how_much_arrived() {
+    fn an_unknown_step_gets_the_count_of_its_words() {
         let long = "one two three four five six seven eight nine ten eleven twelve thirteen";
         assert_eq!(
             answer(&body("explain", "answer", long)),

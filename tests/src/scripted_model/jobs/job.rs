@@ -62,7 +62,7 @@ impl Job {
         self.change(|state| {
             let goes_on = state.status != "Stopping";
             if goes_on {
-                state.turn(status);
+                state.set(status);
             }
             goes_on
         })
@@ -78,7 +78,7 @@ impl Job {
 
     pub fn end(&self, status: &'static str, message: Option<String>) {
         self.change(|state| {
-            state.turn(status);
+            state.set(status);
             state.message = message;
             state.ended_at = Some(SystemTime::now().into());
         });
@@ -94,7 +94,7 @@ impl Job {
                     retry_after_s: None,
                 });
             }
-            state.turn("Stopping");
+            state.set("Stopping");
             Ok(())
         })
     }
@@ -131,7 +131,7 @@ impl Job {
 }
 
 impl State {
-    fn turn(&mut self, status: &'static str) {
+    fn set(&mut self, status: &'static str) {
         self.status = status;
         self.statuses.push(status);
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::fate::Fate;
 use super::job::{Counts, Job};
 use super::records::{self, Record};
 use super::store::Store;
 use crate::scripted_model::model::Model;
+use crate::scripted_model::outcome::Outcome;
 
 /// In each state. Hours on AWS; here long enough for a test to see it.
 const STATE: Duration = Duration::from_millis(300);
@@ -35,7 +35,7 @@ pub async fn live(job: Arc<Job>, model: Arc<Model>, store: Arc<Store>) {
         return stop(&job).await;
     }
     tokio::time::sleep(STATE).await;
-    if any(&records, |fate| matches!(fate, Fate::Expired)) {
+    if any(&records, |outcome| matches!(outcome, Outcome::Expired)) {
         return job.end("Expired", None);
     }
     if !job.enter("InProgress") {
@@ -63,13 +63,13 @@ async fn stop(job: &Job) {
 }
 
 fn fault(records: &[Record]) -> Option<String> {
-    let invalid = any(records, |fate| matches!(fate, Fate::Invalid));
+    let invalid = any(records, |outcome| matches!(outcome, Outcome::Invalid));
     let invalid = invalid.then(|| "The script says that the input is not valid.".to_owned());
     invalid.or_else(|| records::too_few(records.len()))
 }
 
-fn any(records: &[Record], which: fn(&Fate) -> bool) -> bool {
-    records.iter().flat_map(|record| &record.fates).any(which)
+fn any(records: &[Record], which: fn(&Outcome) -> bool) -> bool {
+    records.iter().flat_map(|record| &record.outcomes).any(which)
 }
 
 enum Ending {
@@ -87,10 +87,11 @@ struct Work {
 
 /// Last record first: nobody is to count on an order.
 async fn work(job: &Job, model: &Model, records: &[Record]) -> Work {
-    let left = records.iter().flat_map(|record| &record.fates).filter_map(|fate| match fate {
-        Fate::Partial(left) => Some(*left),
-        _ => None,
-    });
+    let left =
+        records.iter().flat_map(|record| &record.outcomes).filter_map(|outcome| match outcome {
+            Outcome::Partial(left) => Some(*left),
+            _ => None,
+        });
     let left = left.max();
     let most = records.len().saturating_sub(left.unwrap_or(0));
     let total = records.len();

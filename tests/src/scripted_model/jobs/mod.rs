@@ -7,7 +7,7 @@
 //! @bulk never             this record is never done, and so the job goes on until it is stopped
 //! @bulk partial(3)        time is up with three records left
 //! @bulk error(400)        this record has this error
-//! @bulk lost              this record is in no output, and nothing is said of it
+//! @bulk lost              this record is missing in the output
 //! ```
 //!
 //! The lines stand in the prompts of records as those of `@model` do; what concerns the job may stand in any of
@@ -17,10 +17,8 @@
 //! - [`job`]: one job, and what can be seen of it
 //! - [`life`]: what becomes of it, state after state
 //! - [`records`]: its records as they come, and as they are given back
-//! - [`fate`]: the words above
 //! - [`store`]: the objects
 
-pub mod fate;
 mod job;
 mod life;
 mod order;
@@ -32,6 +30,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use super::model::Model;
+use super::outcome::Outcome;
 use super::path::{JobOperation, Wanted};
 use super::reply::Refusal;
 use job::Job;
@@ -83,8 +82,8 @@ impl Jobs {
         let order = Order::parse(body).map_err(Refusal::validation)?;
         // The service does not look at records by now; only a script is looked for.
         let records = records::read(&self.store, order.input()).await.unwrap_or_default();
-        let mut fates = records.iter().flat_map(|record| &record.fates);
-        if let Some(refusal) = fates.find_map(fate::Fate::refusal) {
+        let mut outcomes = records.iter().flat_map(|record| &record.outcomes);
+        if let Some(refusal) = outcomes.find_map(Outcome::refusal) {
             return Err(refusal);
         }
         let (job, is_new) = self.register(region, order);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::fate::Fate;
 use super::store::Store;
 use crate::scripted_model::model::Model;
+use crate::scripted_model::outcome::Outcome;
 use crate::scripted_model::path::Operation;
 use crate::scripted_model::prompt::Prompt;
 use crate::scripted_model::reply::{Refusal, Reply};
@@ -23,7 +23,7 @@ pub struct Record {
     pub file: String,
     id: String,
     input: Value,
-    pub fates: Vec<Fate>,
+    pub outcomes: Vec<Outcome>,
 }
 
 #[derive(Deserialize)]
@@ -63,11 +63,11 @@ fn record(file: &str, n: usize, line: &str) -> Result<Record, String> {
     let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let input = line.model_input.ok_or("modelInput is missing")?;
     let id = line.record_id.unwrap_or_else(|| format!("NONE{n:07}"));
-    // A script that is wrong is told in the record's own answer.
+    // An error of the script is reported in the record's own answer.
     let mut prompt = Prompt::parse(input.to_string().as_bytes()).ok();
     let script = prompt.as_mut().and_then(|prompt| Script::take(prompt).ok());
-    let fates = script.map(|script| script.fates).unwrap_or_default();
-    Ok(Record { file: file.to_owned(), id, input, fates })
+    let outcomes = script.map(|script| script.outcomes).unwrap_or_default();
+    Ok(Record { file: file.to_owned(), id, input, outcomes })
 }
 
 /// A record that is done.
@@ -80,16 +80,16 @@ pub struct Done {
 
 impl Record {
     pub fn is_never_done(&self) -> bool {
-        self.fates.iter().any(|fate| matches!(fate, Fate::Never))
+        self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Never))
     }
 
     pub fn is_lost(&self) -> bool {
-        self.fates.iter().any(|fate| matches!(fate, Fate::Lost))
+        self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Lost))
     }
 
     pub fn answer(&self, model: &Model, region: &str, model_id: &str) -> Done {
-        let error = self.fates.iter().find_map(|fate| match fate {
-            Fate::Error(status) => Some(*status),
+        let error = self.outcomes.iter().find_map(|outcome| match outcome {
+            Outcome::Error(status) => Some(*status),
             _ => None,
         });
         if let Some(status) = error {

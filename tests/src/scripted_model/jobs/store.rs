@@ -39,7 +39,7 @@ impl Store {
         let mut pages = client.list_objects_v2().bucket(bucket).prefix(key).into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(told)?;
+            let page = page.map_err(describe)?;
             let keys = page.contents().iter().filter_map(|object| object.key());
             found.extend(keys.map(|key| format!("s3://{bucket}/{key}")));
         }
@@ -51,7 +51,7 @@ impl Store {
         match self {
             Self::S3(client) => {
                 let object = client.get_object().bucket(bucket).key(key).send().await;
-                let body = object.map_err(told)?.body.collect().await;
+                let body = object.map_err(describe)?.body.collect().await;
                 Ok(body.map_err(|error| error.to_string())?.to_vec())
             }
             Self::Memory(objects) => {
@@ -69,7 +69,7 @@ impl Store {
                 let encryption = key_id.map(|_| ServerSideEncryption::AwsKms);
                 let put = put.set_server_side_encryption(encryption);
                 let put = put.set_ssekms_key_id(key_id.map(str::to_owned));
-                put.send().await.map(|_| ()).map_err(told)
+                put.send().await.map(|_| ()).map_err(describe)
             }
             Self::Memory(objects) => {
                 let mut objects = objects.lock().expect("nothing panics with the objects in hand");
@@ -86,6 +86,6 @@ fn parts(uri: &str) -> Result<(&str, &str), String> {
     rest.ok_or_else(|| format!("{uri} is no address in S3"))
 }
 
-fn told(error: impl std::error::Error) -> String {
+fn describe(error: impl std::error::Error) -> String {
     DisplayErrorContext(&error).to_string()
 }

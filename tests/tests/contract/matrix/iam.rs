@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::template::every_template;
 
-/// What is asked for: an action, what it is done to, and what else the service tells of it.
+/// What is asked for: an action, what it is done to, and what else the service says of it.
 pub struct Ask<'a> {
     pub action: &'a str,
     pub resource: &'a str,
@@ -76,10 +76,7 @@ fn decide(statements: &[Statement], ask: &Ask<'_>) -> Option<bool> {
             && statement.conditions.iter().all(|condition| holds(condition, ask))
     };
     let speaking: Vec<bool> = statements.iter().filter(speaks).map(|it| it.is_allow).collect();
-    match speaking.is_empty() {
-        true => None,
-        false => Some(speaking.iter().all(|is_allow| *is_allow)),
-    }
+    (!speaking.is_empty()).then(|| speaking.iter().all(|is_allow| *is_allow))
 }
 
 fn holds((operator, key, expected): &(String, String, Vec<String>), ask: &Ask<'_>) -> bool {
@@ -89,7 +86,7 @@ fn holds((operator, key, expected): &(String, String, Vec<String>), ask: &Ask<'_
         expected.iter().any(|it| if is_pattern { is_like(value, it) } else { it == value })
     };
     match operator.as_str() {
-        // True of what is not there: S3 and DynamoDB tell the keys that are asked for here.
+        // True of what is not there: S3 and DynamoDB name the keys that are asked for here.
         "ForAllValues:StringLike" => found.unwrap_or_default().iter().all(|it| fits(it, true)),
         "ForAllValues:StringEquals" => found.unwrap_or_default().iter().all(|it| fits(it, false)),
         "StringLikeIfExists" => found.is_none_or(|values| values.iter().all(|it| fits(it, true))),

@@ -107,9 +107,9 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
     let batch = ItemOf { batch_id: "explain-batch-1".into(), attempt_no: 1 };
     match kind {
         "run record" => (run_pk("explain-1"), &["pk", "sk", "status"]),
-        "calls" => (calls_pk("explain-1", 1), &["pk", "sk", "begun"]),
+        "calls" => (calls_pk("explain-1", 1), &["pk", "sk", "logged_calls"]),
         "batch record" => (batch_pk("explain-batch-1"), &["pk", "sk", "status"]),
-        "tally" => (progress_pk(&batch), &["pk", "sk", "succeeded"]),
+        "progress" => (progress_pk(&batch), &["pk", "sk", "succeeded"]),
         "halt" => (progress_pk(&batch), &["pk", "sk", "halted_at", "halted_by", "halted_because"]),
         "usage" => (usage_pk(day, "explain-1"), &["pk", "sk", "calls"]),
         "target" => (target_pk("us-east-1#m"), &["pk", "sk", "breaker"]),

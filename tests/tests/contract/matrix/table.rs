@@ -1,4 +1,4 @@
-//! Who may write and read what: roles without their `Role`. Plain data; what is not listed is refused.
+//! Who may write and read what, as plain data. Roles are written without their `Role`; what is not listed is refused.
 
 /// Kind of key, who may write it, who may read it.
 pub type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
@@ -126,7 +126,7 @@ pub const ITEMS: &[Item] = &[
     },
     Item { kind: "batch record", put: &["OpenBatch"], update: &["CloseBatch"], ..NOBODY },
     Item {
-        kind: "tally",
+        kind: "progress",
         update: &["EmitMetrics", "TakePart"],
         read: &["CloseBatch", "OpenItem"],
         ..NOBODY

@@ -1,4 +1,4 @@
-//! No step is paid twice but for calls that were lost in flight, and those are known.
+//! No step is paid twice except for lost calls, and those are known.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,9 @@ struct Calls {
     /// That the model saw, and those of them that it answered.
     seen: usize,
     answered: usize,
-    /// That an artifact tells of, and those of them that were answered.
+    /// That an artifact records, and those of them that were answered.
     recorded: usize,
-    told: usize,
+    recorded_answers: usize,
     /// That the manifest counts as lost.
     lost: usize,
 }
@@ -26,9 +26,9 @@ struct Calls {
 /// What a script has for a call that is answered.
 const ANSWERS: [&str; 3] = ["answer", "kills", "held(stopped)"];
 
-/// An answer is lost with the function that waited for it, or because it could not be stored; nothing else makes a
-/// step be called again. The manifest counts each call that was lost, but for those whose function was killed in
-/// the moment before it had noted them, and none that was not.
+/// An answer is lost with the function that waited for it, or because it could not be stored; nothing else repeats a
+/// call. The manifest counts each lost call, except those whose function was killed in the moment before it had logged
+/// them, and counts no other call.
 pub fn are_paid_once(found: &Found) -> Result<(), String> {
     let steps = steps(found);
     let sum = |of: fn(&Calls) -> usize| steps.values().map(of).sum::<usize>();
@@ -43,8 +43,8 @@ pub fn are_paid_once(found: &Found) -> Result<(), String> {
     let wrong = |is: fn(&Calls) -> bool| steps.iter().filter(|(_, c)| is(c)).collect::<Vec<_>>();
     let made_up = wrong(|calls| calls.seen < calls.recorded + calls.lost);
     holds(made_up.is_empty(), || format!("counted and never made: {made_up:?}"))?;
-    let again = wrong(|calls| calls.answered > calls.told);
-    let paid_again = sum(|calls| calls.answered - calls.told.min(calls.answered));
+    let again = wrong(|calls| calls.answered > calls.recorded_answers);
+    let paid_again = sum(|calls| calls.answered - calls.recorded_answers.min(calls.answered));
     holds(paid_again <= killed + failed, || {
         format!("{paid_again} answers are lost, and {killed} + {failed} explained: {again:?}")
     })?;
@@ -70,7 +70,7 @@ fn steps(found: &Found) -> BTreeMap<Step, Calls> {
         for attempt in document["attempts"].as_array().into_iter().flatten() {
             let calls = steps.entry(key(&document["run_id"], &document["step_id"])).or_default();
             calls.recorded += 1;
-            calls.told += usize::from(attempt["outcome"] == "answered");
+            calls.recorded_answers += usize::from(attempt["outcome"] == "answered");
         }
         for step in document["steps"].as_array().into_iter().flatten() {
             let Some(lost) = step["lost_calls"].as_u64() else { continue };

@@ -44,7 +44,7 @@ pub fn is_counted(runs: &[&Sent], found: &Found) -> Result<(), String> {
             let counters = expected.entry(format!("{pk} {sk}")).or_default();
             *counters.entry("runs").or_default() += 1.0;
             for name in COUNTED {
-                *counters.entry(name).or_default() += told(line, name);
+                *counters.entry(name).or_default() += counter(line, name);
             }
         }
     }
@@ -58,8 +58,8 @@ pub fn is_counted(runs: &[&Sent], found: &Found) -> Result<(), String> {
     holds(wrong.is_empty(), || format!("the usage is another: {wrong:#?}"))
 }
 
-/// What a manifest's line says of a counter, as far as it is known.
-fn told(line: &Value, name: &str) -> f64 {
+/// Returns what a manifest's line says of a counter, as far as it is known.
+fn counter(line: &Value, name: &str) -> f64 {
     let usage = if line["usage"].is_null() { &line["known_usage"] } else { &line["usage"] };
     let cost = if line["cost_usd"].is_null() { "priced_subtotal_usd" } else { "cost_usd" };
     let value = match name {

@@ -11,20 +11,22 @@ use serde_json::Value;
 
 use super::holds;
 use crate::found::{Found, Item};
-use crate::requests::{Fate, Sent};
+use crate::requests::{Outcome, Sent};
 
 pub fn is_whole(sent: &Sent, found: &Found) -> Result<(), String> {
     let error = ended(sent, found)?;
     let key = sent.run.manifest_key();
     let manifest = found.document(&key).ok_or("no manifest")?;
-    let statuses: &[&str] = match sent.fate {
-        Fate::Succeeds => &["SUCCEEDED"],
-        Fate::Stopped => &["CANCELLED", "SUCCEEDED"],
+    let statuses: &[&str] = match sent.outcome {
+        Outcome::Succeeds => &["SUCCEEDED"],
+        Outcome::Stopped => &["CANCELLED", "SUCCEEDED"],
         _ => &["FAILED"],
     };
-    let told = manifest["status"].as_str().unwrap_or_default();
-    holds(statuses.contains(&told), || format!("the manifest says {told}: {}", manifest["error"]))?;
-    if let Fate::Fails(name) = sent.fate {
+    let status = manifest["status"].as_str().unwrap_or_default();
+    holds(statuses.contains(&status), || {
+        format!("the manifest says {status}: {}", manifest["error"])
+    })?;
+    if let Outcome::Fails(name) = sent.outcome {
         holds(manifest["error"]["name"] == name, || format!("failed by {}", manifest["error"]))?;
         holds(error.as_deref() == Some(name), || format!("the execution failed by {error:?}"))?;
     }
@@ -32,20 +34,20 @@ pub fn is_whole(sent: &Sent, found: &Found) -> Result<(), String> {
     is_recorded(sent, &manifest, found)
 }
 
-/// The error of its one execution, whose status fits its fate.
+/// Checks that the one execution has the expected status, and returns its error.
 fn ended(sent: &Sent, found: &Found) -> Result<Option<String>, String> {
     let name = sent.run.execution_name();
     let (status, error) = found.executions.get(&name).ok_or("no execution")?.clone();
-    let expected: &[&str] = match sent.fate {
-        Fate::Succeeds => &["SUCCEEDED"],
-        Fate::Stopped => &["ABORTED"],
+    let expected: &[&str] = match sent.outcome {
+        Outcome::Succeeds => &["SUCCEEDED"],
+        Outcome::Stopped => &["ABORTED"],
         _ => &["FAILED"],
     };
     holds(expected.contains(&status.as_str()), || format!("the execution {status}, {error:?}"))?;
     Ok(error)
 }
 
-/// Signed, and lists everything that lies there with its digest.
+/// Checks that the manifest is signed and lists every object of the run with its digest.
 fn is_sealed(sent: &Sent, manifest: &Value, found: &Found) -> Result<(), String> {
     let (run, bytes) = (&sent.run, &found.objects[&sent.run.manifest_key()]);
     let signature = found.objects.get(&run.signature_key()).ok_or("no signature")?;
@@ -79,7 +81,7 @@ fn is_recorded(sent: &Sent, manifest: &Value, found: &Found) -> Result<(), Strin
     holds(text(record, "manifest_sha256") == sha256, || "another manifest is recorded".to_owned())
 }
 
-/// No other execution, object or record, and every settle came to its end.
+/// Checks that there is no other execution, object or record, and that every finalization succeeded.
 pub fn nothing_else(runs: &[&Sent], found: &Found) -> Result<(), String> {
     let ids: BTreeSet<String> = runs.iter().map(|sent| sent.run.run_id.clone()).collect();
     let executions = found.executions.keys().filter(|name| !ids.contains(*name)).cloned();
@@ -90,9 +92,9 @@ pub fn nothing_else(runs: &[&Sent], found: &Found) -> Result<(), String> {
     });
     let records = records(found).map(|item| text(item, "pk").to_owned());
     let records = records.filter(|pk| !ids.contains(pk.trim_start_matches("run#")));
-    let settles = found.settles.iter().filter(|status| *status != "SUCCEEDED").cloned();
+    let finalizations = found.finalizations.iter().filter(|status| *status != "SUCCEEDED").cloned();
     let strange: Vec<String> =
-        executions.chain(objects.cloned()).chain(records).chain(settles).collect();
+        executions.chain(objects.cloned()).chain(records).chain(finalizations).collect();
     holds(strange.is_empty(), || format!("there is more: {strange:?}"))
 }
 

@@ -11,9 +11,9 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Args;
 use super::origin::{Origin, upload};
-use crate::arguments::duration;
 use crate::cmd::submit::{TENANT, inputs};
 use crate::files::text;
+use crate::values::{duration, word};
 use crate::world::World;
 
 /// Hex digits of a digest that tell one batch of a file from another.
@@ -34,8 +34,8 @@ impl Deadline {
         if let Ok(at) = OffsetDateTime::parse(given, &Rfc3339) {
             return Ok(Self::At(at));
         }
-        let told = |_| "must be a time like 2026-11-30T18:00:00Z, or 6h, 30m from now".to_owned();
-        duration(given).map(|from_now| Self::In(from_now, given.to_owned())).map_err(told)
+        let wrong = |_| "must be a time like 2026-11-30T18:00:00Z, or 6h, 30m from now".to_owned();
+        duration(given).map(|from_now| Self::In(from_now, given.to_owned())).map_err(wrong)
     }
 
     fn at(&self, now: OffsetDateTime) -> OffsetDateTime {
@@ -47,22 +47,19 @@ impl Deadline {
 }
 
 pub fn format(given: &str) -> Result<Format, String> {
-    let told = |_| "is one of jsonl, csv, objects".to_owned();
-    serde_json::from_value(given.into()).map_err(told)
+    word(given, "jsonl, csv, objects")
 }
 
 pub fn mode(given: &str) -> Result<Mode, String> {
-    let told = |_| "is one of on-demand, bulk, auto".to_owned();
-    serde_json::from_value(given.replace('-', "_").into()).map_err(told)
+    word(&given.replace('-', "_"), "on-demand, bulk, auto")
 }
 
 pub fn item_field(given: &str) -> Result<ItemField, String> {
-    let told = |_| "is one of model, tags".to_owned();
-    serde_json::from_value(given.into()).map_err(told)
+    word(given, "model, tags")
 }
 
-/// What is asked for, from where it comes, and everything that is wrong with it. Its source is filled in when it is
-/// known where the stack will read it.
+/// Returns the request, where its items come from, and everything that is wrong with it. Its source is filled in when
+/// it is known where the stack will read it.
 pub fn draft(args: &Args, world: &World) -> (BatchRequest, Option<(Origin, Format)>, Problems) {
     let mut problems = Problems::default();
     let mut origin = None;
@@ -105,7 +102,7 @@ pub fn draft(args: &Args, world: &World) -> (BatchRequest, Option<(Origin, Forma
     (request, origin, problems)
 }
 
-/// As it will be, for a check of the rest.
+/// Returns the request with a source, so that the rest can be checked.
 fn placed_somewhere(request: &BatchRequest, origin: Option<&(Origin, Format)>) -> BatchRequest {
     let mut placed = request.clone();
     placed.batch.source = match origin {
@@ -155,7 +152,7 @@ mod tests {
         World { environment: "dev".into(), terminal: false, color: false }
     }
 
-    fn told(args: &Args) -> String {
+    fn problems(args: &Args) -> String {
         draft(args, &world()).2.to_string()
     }
 
@@ -172,13 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_together() {
+    fn what_is_wrong_is_reported_together() {
         let mut args = args("calls");
         args.map = vec![("text".into(), "{{ body.a }}".into()), ("text".into(), "x".into())];
         args.deadline = Some(Deadline::At(datetime!(2020-01-01 0:00 UTC)));
         args.input = vec!["hunter2".into()];
         args.concurrency = Some(0);
-        let told = told(&args);
+        let problems = problems(&args);
         for part in [
             "format: cannot be derived",
             "map.text: is given twice",
@@ -186,15 +183,15 @@ mod tests {
             "inputs: must be NAME=VALUE",
             "batch.concurrency: must be",
         ] {
-            assert!(told.contains(part), "{part} is missing in {told}");
+            assert!(problems.contains(part), "{part} is missing in {problems}");
         }
-        assert!(!told.contains("hunter2"));
+        assert!(!problems.contains("hunter2"));
     }
 
     #[test]
     fn objects_need_a_map() {
-        assert!(told(&args("s3://bucket/docs/")).contains("batch.map: says which input"));
-        assert_eq!(told(&args("s3://bucket/docs/a.jsonl")), "");
+        assert!(problems(&args("s3://bucket/docs/")).contains("batch.map: says which input"));
+        assert_eq!(problems(&args("s3://bucket/docs/a.jsonl")), "");
     }
 
     #[test]

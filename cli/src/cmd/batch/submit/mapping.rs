@@ -12,7 +12,8 @@ pub fn id(given: &str) -> Result<String, String> {
     Ok(value(given))
 }
 
-/// A text with `{{ }}` stays, an expression is put between them, and a bare name is a field of the item.
+/// Returns the template of a value: a text with `{{ }}` stays, an expression is put between them, and a bare name is a
+/// field of the item.
 fn value(expression: &str) -> String {
     let expression = expression.trim();
     let is_expression = expression == "item" || expression.contains(['.', '[', '(']);

@@ -14,18 +14,18 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// What a source is, and how it is written.
+    /// Returns what a source is, and how it is written.
     ///
     /// # Errors
-    /// Why it is none.
+    /// Why it is not a source.
     pub fn parse(source: &str, format: Option<Format>) -> Result<(Self, Format), Problems> {
         let problem = |field: &str, cause: &str| Err(Problems::one(field, cause));
-        let untold = "cannot be derived by the name; --format is one of jsonl, csv, objects";
+        let unknown = "cannot be derived from the name; --format is one of jsonl, csv, objects";
         if !source.starts_with("s3://") {
-            // Its name tells as an object's would.
+            // Its name says the format, as an object's does.
             let name = Location { bucket: String::new(), key: source.to_owned() };
             return match format.or_else(|| name.format()) {
-                None => problem("format", untold),
+                None => problem("format", unknown),
                 Some(Format::Objects) => {
                     problem("source", "is a directory; objects below an s3:// prefix are a batch")
                 }
@@ -34,13 +34,13 @@ impl Origin {
         }
         let location = Location::parse(source).map_err(|cause| Problems::one("source", cause))?;
         match format.or_else(|| location.format()) {
-            None => problem("format", untold),
+            None => problem("format", unknown),
             Some(Format::Objects) => Ok((Self::Prefix(location), Format::Objects)),
             Some(format) => Ok((Self::Object(location), format)),
         }
     }
 
-    /// Its name without what its format tells, for an id.
+    /// Returns its name without the ending, for an id.
     pub fn stem(&self) -> String {
         let name = match self {
             Self::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -62,12 +62,12 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// The stack takes a manifest of its own bucket from there.
+/// Returns whether the stack reads an object where it lies: in a folder of its own bucket.
 pub fn is_taken_as_it_is(location: &Location, bucket: &str) -> bool {
     location.bucket == bucket && [INBOX, UPLOADS].iter().any(|at| location.key.starts_with(at))
 }
 
-/// Where what is brought there lies: `name` says what it is, and the ending how it is written.
+/// Returns where an upload is put: `name` says what it is, and the ending its format.
 pub fn upload(bucket: &str, name: &str, format: Format) -> Location {
     let ending = if format == Format::Csv { "csv" } else { "jsonl" };
     Location { bucket: bucket.to_owned(), key: format!("{UPLOADS}{name}.{ending}") }

@@ -23,8 +23,8 @@ use crate::figures;
 
 /// Bytes read at a time.
 const PIECE: usize = 64 * 1_024;
-/// Rejected items that are told one by one.
-const TOLD: usize = 20;
+/// Rejected items that are listed one by one.
+const LISTED: usize = 20;
 
 /// What a batch is found to be.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ pub struct Survey {
     pub items: u64,
     pub rejected: u64,
     /// The first of them.
-    pub told: Vec<Rejected>,
+    pub first_rejected: Vec<Rejected>,
     pub longest: Option<Longest>,
     /// Estimate for running on demand, where an estimate was asked for.
     pub estimate: Estimate,
@@ -64,7 +64,7 @@ pub struct Longest {
     pub bytes: u64,
 }
 
-/// A file of manifest rows, and its digest.
+/// Surveys a file of manifest rows, and returns its digest.
 pub fn file(
     path: &Path,
     format: Format,
@@ -72,11 +72,11 @@ pub fn file(
     basis: Option<Basis<'_>>,
 ) -> Outcome<(Survey, Digest)> {
     let name = path.display();
-    let told = |error| {
+    let unread = |error| {
         let what = format!("{name} cannot be read: {error}");
         Failure::usage(what, "nothing was sent")
     };
-    let about = path.metadata().map_err(told)?;
+    let about = path.metadata().map_err(unread)?;
     if !about.is_file() {
         let what = format!("{name} is no file that can be read twice");
         return Err(Failure::usage(what, "nothing was sent; write it to a file first"));
@@ -84,12 +84,12 @@ pub fn file(
     if about.len() > MAX_UPLOAD_BYTES {
         return Err(too_large(&name.to_string(), about.len()));
     }
-    let mut file = std::fs::File::open(path).map_err(told)?;
+    let mut file = std::fs::File::open(path).map_err(unread)?;
     let (mut survey, mut digest) = (Survey::default(), Digest::default());
     let mut reader = reader(format)?;
     let mut piece = vec![0; PIECE];
     loop {
-        let read = file.read(&mut piece).map_err(told)?;
+        let read = file.read(&mut piece).map_err(unread)?;
         if read == 0 {
             break;
         }
@@ -103,7 +103,7 @@ pub fn file(
     Ok((survey, digest))
 }
 
-/// An object of manifest rows.
+/// Surveys an object of manifest rows.
 pub async fn object(
     location: &Location,
     mut body: impl NextBytes,
@@ -122,8 +122,8 @@ pub async fn object(
     Ok(survey)
 }
 
-/// The objects below a prefix, and a digest of which they are. Their texts are not read; an estimate takes each for one
-/// of its length.
+/// Surveys the objects below a prefix, and returns a digest of which they are. Their texts are not read; an estimate
+/// takes each for one of its length.
 pub async fn prefix(
     sources: &impl ListSource,
     location: &Location,
@@ -166,7 +166,7 @@ impl Survey {
             Entry::Item(item) => {
                 let bytes = match &item.object {
                     Some(object) => object.bytes,
-                    None => length(&item.inputs),
+                    None => ByteCount::of(&item.inputs),
                 };
                 if self.longest.as_ref().is_none_or(|longest| longest.bytes < bytes) {
                     self.longest = Some(Longest { line: item.line, id: item.id, bytes });
@@ -174,8 +174,8 @@ impl Survey {
             }
             Entry::Rejected(rejected) => {
                 self.rejected += 1;
-                if self.told.len() < TOLD {
-                    self.told.push(rejected);
+                if self.first_rejected.len() < LISTED {
+                    self.first_rejected.push(rejected);
                 }
             }
         }
@@ -195,26 +195,21 @@ impl Survey {
         self.unaffordable = intake.check_ceiling().err();
     }
 
-    /// Items that would be run.
+    /// Counts the items that would be run.
     pub fn left(&self) -> u64 {
         self.items - self.rejected
     }
 }
 
-/// As JSON, which is not built for it.
-fn length(value: &impl Serialize) -> u64 {
-    let mut count = ByteCount(0);
-    serde_json::to_writer(&mut count, value).map_or(0, |()| count.0)
-}
-
 fn reader(format: Format) -> Outcome<Reader> {
-    let told = || Failure::usage("objects are no rows", "nothing was sent; --format jsonl or csv");
-    Reader::new(format).ok_or_else(told)
+    let no_rows =
+        || Failure::usage("objects are no rows", "nothing was sent; --format jsonl or csv");
+    Reader::new(format).ok_or_else(no_rows)
 }
 
 fn no_manifest(name: &dyn std::fmt::Display, problems: &Problems) -> Failure {
-    let told = format!("{name}: {problems}");
-    Failure::usage(told, "nothing was sent; a manifest is UTF-8, JSON objects or a CSV")
+    let what = format!("{name}: {problems}");
+    Failure::usage(what, "nothing was sent; a manifest is UTF-8, JSON objects or a CSV")
 }
 
 pub fn too_large(name: &str, bytes: u64) -> Failure {
@@ -270,7 +265,7 @@ pub mod tests {
     const BASIS: Option<Basis<'static>> =
         Some(Basis { at: datetime!(2026-11-28 12:00 UTC), region: "us-east-1" });
 
-    /// A file of JSON lines, estimated.
+    /// Surveys and estimates a file of JSON lines.
     pub fn surveyed(manifest: &str) -> Survey {
         of_file(manifest.as_bytes(), Format::Jsonl).unwrap().0
     }
@@ -290,7 +285,7 @@ pub mod tests {
         let manifest = "{\"text\":\"a\"}\n{\"txt\":\"b\"}\n{\"text\":\"ccc\",\"id\":\"x\"}";
         let (survey, digest) = of_file(manifest.as_bytes(), Format::Jsonl).unwrap();
         assert_eq!((survey.items, survey.rejected, survey.left()), (3, 1, 2));
-        assert_eq!(survey.told[0].line, 2);
+        assert_eq!(survey.first_rejected[0].line, 2);
         let longest = Longest { line: 3, id: "x".into(), bytes: 14 };
         assert_eq!(survey.longest, Some(longest));
         assert_eq!(survey.estimate.calls, 2);
@@ -298,15 +293,15 @@ pub mod tests {
     }
 
     #[test]
-    fn what_is_no_manifest_is_told_with_the_reason() {
+    fn what_is_no_manifest_is_reported_with_the_reason() {
         let what = |bytes: &[u8], format| of_file(bytes, format).err().unwrap().what;
         assert!(what(b"\xff\xfe{\0", Format::Jsonl).contains("is UTF-16"));
         assert!(what(b"a,a\n1,2", Format::Csv).contains("columns 1 and 2 have the same name"));
         let (batch, configuration) = (batch("s3://b/a.jsonl"), configuration());
-        for (path, told) in [("/gone.jsonl", "cannot be read"), ("/tmp", "is no file")] {
+        for (path, why) in [("/gone.jsonl", "cannot be read"), ("/tmp", "is no file")] {
             let intake = Intake::new(&batch, &configuration);
             let failure = file(Path::new(path), Format::Jsonl, intake, BASIS).err().unwrap();
-            assert!(failure.what.contains(told), "{}", failure.what);
+            assert!(failure.what.contains(why), "{}", failure.what);
         }
     }
 

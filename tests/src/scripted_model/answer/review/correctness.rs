@@ -14,12 +14,12 @@ const RULES: &[Rule] = &[
     (
         |code| code.contains(".unwrap()"),
         Severity::Medium,
-        "may panic; the caller could be told instead",
+        "may panic; an error could be returned instead",
     ),
     (
         |code| code.contains(".expect("),
         Severity::Medium,
-        "may panic; the caller could be told instead",
+        "may panic; an error could be returned instead",
     ),
     (indexes, Severity::Low, "an index out of bounds panics"),
 ];
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(
             found,
             [
-                "[correctness/medium] src/orders.rs:15: may panic; the caller could be told instead: `self.lines.get(article).copied().unwrap()`",
+                "[correctness/medium] src/orders.rs:15: may panic; an error could be returned instead: `self.lines.get(article).copied().unwrap()`",
                 "[correctness/low] src/orders.rs:23: an index out of bounds panics: `self.count(&articles[0])`",
             ]
         );

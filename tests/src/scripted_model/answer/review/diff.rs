@@ -191,8 +191,9 @@ mod tests {
     #[test]
     fn a_diff_of_git_is_read_file_by_file() {
         let diff = Diff::parse(SMALL);
-        let told = |file: &File| (file.path.clone(), file.added().count(), file.removed().count());
-        let told: Vec<_> = diff.files.iter().map(told).collect();
+        let counts =
+            |file: &File| (file.path.clone(), file.added().count(), file.removed().count());
+        let counts: Vec<_> = diff.files.iter().map(counts).collect();
         let expected = [
             ("docs/old.md", 0, 1),
             ("infra/role.yaml", 1, 1),
@@ -200,7 +201,10 @@ mod tests {
             ("settings.py", 1, 0),
             ("src/orders.rs", 8, 2),
         ];
-        assert_eq!(told, expected.map(|(path, added, removed)| (path.to_owned(), added, removed)));
+        assert_eq!(
+            counts,
+            expected.map(|(path, added, removed)| (path.to_owned(), added, removed))
+        );
         assert_eq!(diff.files[0].change, Change::Deleted);
         assert_eq!(diff.files[2].change, Change::RenamedFrom("deploy.sh".into()));
         assert_eq!(diff.files[3].change, Change::Added);

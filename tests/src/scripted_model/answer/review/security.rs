@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_told_from_their_names_and_places() {
+    fn secrets_are_found_by_their_names_and_places() {
         for secret in [
             "key: AKIAIOSFODNN7EXAMPLE",
             "ghp_0123456789abcdef",

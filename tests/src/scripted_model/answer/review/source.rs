@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_are_told_by_their_path() {
+    fn tests_are_known_by_their_path() {
         for path in [
             "tests/src/a.rs",
             "a/src/tests.rs",

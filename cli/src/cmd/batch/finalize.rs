@@ -1,0 +1,26 @@
+use std::io::Write;
+use std::time::Duration;
+
+use crate::batch::Batch;
+use crate::cmd::finalize::finalize;
+use crate::exit::Outcome;
+use crate::stack::Stack;
+use crate::tracked::Tracked;
+use crate::values::{batch_id, duration};
+use crate::world::World;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Id of the batch
+    #[arg(value_name = "BATCH", value_parser = batch_id)]
+    batch: String,
+    /// Stop waiting after this long; the batch is finalized all the same
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
+    timeout: Duration,
+}
+
+pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let stack = Stack::find(world).await?;
+    let batch = Batch::latest(&stack, &args.batch).await?;
+    finalize(&stack, world, batch, args.timeout, out).await
+}

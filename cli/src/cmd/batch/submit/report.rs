@@ -1,0 +1,384 @@
+//! What a batch was found to be, as people and programs read it.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use bcce_core::base::figures::dollars;
+use bcce_core::batch::Mode;
+use bcce_core::batch::bulk::{MIN_RECORDS, fit};
+use bcce_core::batch::item::Rejected;
+use bcce_core::config::configuration::Configuration;
+use bcce_core::run::plan::estimate::Estimate;
+use bcce_core::run::plan::tokens::BYTES_PER_TOKEN;
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+
+use super::Args;
+use super::origin::Origin;
+use super::survey::Survey;
+use crate::exit::{Failure, Outcome};
+use crate::figures;
+use crate::paint::one_line;
+
+pub struct Report<'a> {
+    pub args: &'a Args,
+    pub origin: &'a Origin,
+    pub survey: &'a Survey,
+    pub found: &'a Configuration,
+    /// Of the stack.
+    pub region: &'a str,
+}
+
+impl Report<'_> {
+    /// # Errors
+    /// No item is left that could be run.
+    pub fn is_something(&self) -> Outcome<()> {
+        match (self.survey.items, self.survey.left()) {
+            (0, _) => {
+                let what = format!("{} has no items", self.origin);
+                Err(Failure::usage(what, "nothing was sent"))
+            }
+            (items, 0) => {
+                let items = figures::plural(usize::try_from(items).unwrap_or(usize::MAX), "item");
+                let what = format!("no item is left of {}: {items}, all rejected", self.origin);
+                Err(Failure::usage(
+                    what,
+                    "nothing was sent; mend them, or --map says which field is which input",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints the first rejected items, if there are any.
+    pub fn print_rejected(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let Survey { items, rejected, first_rejected, .. } = self.survey;
+        if *rejected == 0 {
+            return Ok(());
+        }
+        let (rejected_items, items) = (figures::count(*rejected), figures::count(*items));
+        writeln!(out, "{rejected_items} of {items} items are rejected:")?;
+        for one in first_rejected {
+            writeln!(out, "  {}", self.reason(one))?;
+        }
+        match *rejected - first_rejected.len() as u64 {
+            0 => Ok(()),
+            more => writeln!(out, "  and {} more", figures::count(more)),
+        }
+    }
+
+    /// `line 7: <why>`; an object is named by its key.
+    fn reason(&self, rejected: &Rejected) -> String {
+        let place = match (self.is_prefix(), &rejected.id) {
+            (true, Some(key)) => key.clone(),
+            _ => format!("line {}", rejected.line),
+        };
+        one_line(&format!("{place}: {}", rejected.error.message))
+    }
+
+    fn is_prefix(&self) -> bool {
+        matches!(self.origin, Origin::Prefix(_))
+    }
+
+    pub fn dry_run(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        if self.args.json {
+            return writeln!(out, "{}", serde_json::to_string_pretty(&self.as_json())?);
+        }
+        let (survey, estimate) = (self.survey, &self.survey.estimate);
+        let (left, workflow) = (figures::count(survey.left()), &self.args.workflow);
+        writeln!(out, "{left} items of {workflow} would be run from {}", self.origin)?;
+        self.print_rejected(out)?;
+        if let Some(longest) = &survey.longest {
+            let place = match self.is_prefix() {
+                true => one_line(&longest.id),
+                false => format!("line {}", longest.line),
+            };
+            writeln!(out, "longest item: {place}, {} bytes", figures::count(longest.bytes))?;
+        }
+        let (least, most) = (estimate.input_tokens_least, estimate.input_tokens_most);
+        writeln!(out, "calls:         {}", figures::count(estimate.calls))?;
+        writeln!(out, "input tokens:  {}", between(figures::count(least), figures::count(most)))?;
+        writeln!(out, "output tokens: {} at most", figures::count(estimate.output_tokens_most))?;
+        writeln!(out, "cost:          {}", self.cost())?;
+        writeln!(out, "worst case:    {}", self.worst())?;
+        writeln!(out, "{}", self.rule())
+    }
+
+    /// # Errors
+    /// The items may cost more together than the policy allows a batch.
+    pub fn is_affordable(&self) -> Outcome<()> {
+        match &self.survey.unaffordable {
+            None => Ok(()),
+            Some(fault) => Err(Failure::usage(fault.message.clone(), "nothing was sent")),
+        }
+    }
+
+    /// `$12.30, of $200.00 that policy.yaml allows a batch`
+    fn worst(&self) -> String {
+        let worst = dollars(self.survey.worst.usd);
+        match self.found.policy.ceilings.batch_usd {
+            None => format!("{worst}; policy.yaml sets no ceiling for a batch"),
+            Some(ceiling) => {
+                format!("{worst}, of {} that policy.yaml allows a batch", dollars(ceiling))
+            }
+        }
+    }
+
+    /// `$0.1100 to $2.3100 + unknown`
+    fn cost(&self) -> String {
+        let (least, most) = self.costs();
+        let cost = between(figures::usd(least), figures::usd(most));
+        if self.unpriced().is_empty() { cost } else { format!("{cost} + unknown") }
+    }
+
+    /// Returns the least and the most cost, at the prices of the mode.
+    fn costs(&self) -> (Decimal, Decimal) {
+        let [one, other] = self.estimates();
+        let least = one.cost_least_usd.min(other.cost_least_usd);
+        (least.normalize(), one.cost_most_usd.max(other.cost_most_usd).normalize())
+    }
+
+    /// Models without a price, which is needed for the mode.
+    fn unpriced(&self) -> BTreeSet<&str> {
+        self.estimates().iter().flat_map(|one| &one.unpriced).map(String::as_str).collect()
+    }
+
+    /// Returns the estimates that may apply. Jobs and calls differ in price and cache; `auto` may be either.
+    fn estimates(&self) -> [&Estimate; 2] {
+        let (on_demand, in_bulk) = (&self.survey.estimate, &self.survey.in_bulk);
+        match (self.args.mode, self.bulk()) {
+            (Mode::OnDemand, _) | (_, Err(_)) => [on_demand; 2],
+            (Mode::Bulk, Ok(())) => [in_bulk; 2],
+            (Mode::Auto, Ok(())) => [in_bulk, on_demand],
+        }
+    }
+
+    /// Whether a job takes the items, or why not: as the one that stands for all says.
+    fn bulk(&self) -> Result<(), String> {
+        if self.survey.left() < MIN_RECORDS {
+            return Err(format!("a job has {MIN_RECORDS} records and more"));
+        }
+        self.survey.plan.get().map_or(Ok(()), |plan| fit(plan, self.region).map(drop))
+    }
+
+    fn rule(&self) -> String {
+        let mut rule = format!(
+            "An estimate: {BYTES_PER_TOKEN} bytes are taken for a token. The least is that of empty answers, the most that of \
+             answers as long as max_tokens allows, at today's prices (price file of {}) of each step's first target; \
+             repairs, retries and failovers are not in it. The worst case takes each byte for a token, each step's \
+             dearest target and a repair of each answer in JSON.",
+            self.found.prices.date
+        );
+        match (self.args.mode, self.bulk()) {
+            (Mode::OnDemand, _) => {}
+            (_, Err(why)) => rule += &format!(" It would not run in bulk, but on demand: {why}."),
+            (Mode::Bulk, Ok(())) => {
+                rule += " In bulk a call costs its model's batch_factor of that and nothing is cached: both count.";
+            }
+            (Mode::Auto, Ok(())) => {
+                rule += " In bulk a call costs its model's batch_factor of that and nothing is cached: both count \
+                         in the least.";
+            }
+        }
+        if self.is_prefix() {
+            rule += " Objects were not read: each counts as a text of its length.";
+        }
+        if self.survey.unestimated > 0 {
+            rule += &format!(" {} are not in it.", figures::count(self.survey.unestimated));
+        }
+        let unpriced = Vec::from_iter(self.unpriced());
+        if !unpriced.is_empty() {
+            rule += &format!(" The price file has no price of {} for today.", unpriced.join(", "));
+        }
+        rule
+    }
+
+    pub fn as_json(&self) -> Value {
+        let survey = self.survey;
+        let reason = |one: &Rejected| json!({ "line": one.line, "id": one.id, "error": one.error });
+        let mut found = json!({
+            "workflow": self.args.workflow,
+            "source": self.origin.to_string(),
+            "items": survey.items,
+            "rejected": survey.rejected,
+            "first_rejected": survey.first_rejected.iter().map(reason).collect::<Vec<_>>(),
+            "longest": survey.longest,
+            "worst_case": survey.worst,
+            "ceiling_usd": self.found.policy.ceilings.batch_usd,
+        });
+        if self.args.dry_run {
+            let (least, most) = self.costs();
+            let mut estimate = json!(survey.estimate);
+            estimate["cost_least_usd"] = json!(least);
+            estimate["cost_most_usd"] = json!(most);
+            estimate["unpriced"] = json!(self.unpriced());
+            estimate["prices_date"] = json!(self.found.prices.date.to_string());
+            estimate["items_without"] = json!(survey.unestimated);
+            estimate["rule"] = json!(self.rule());
+            found["estimate"] = estimate;
+        }
+        found
+    }
+}
+
+fn between(least: String, most: String) -> String {
+    if least == most { least } else { format!("{least} to {most}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use bcce_core::batch::Location;
+
+    use super::*;
+    use crate::cmd::batch::submit::survey::tests::{configuration, surveyed};
+    use crate::cmd::batch::submit::tests::args;
+
+    fn dry_run(args: &Args, survey: &Survey) -> String {
+        let (mut out, found) = (Vec::new(), configuration());
+        let origin = Origin::File(args.source.as_str().into());
+        let report = Report { args, origin: &origin, survey, found: &found, region: "" };
+        report.dry_run(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_dry_run_prints_the_items_the_wrong_ones_and_what_it_would_cost() {
+        let survey = surveyed("{\"text\":\"a\"}\n{\"txt\":\"b\"}\n{\"text\":\"a longer one\"}\n");
+        let text = dry_run(&args("a.jsonl"), &survey);
+        let expected = [
+            "2 items of explain would be run from a.jsonl\n1 of 3 items are rejected:\n  line 2: inputs.txt: ",
+            "longest item: line 3, 23 bytes\n",
+            "\ncalls:         2\n",
+            "output tokens: 800 at most\n",
+            "cost:          <$0.0001 to $0.0004\n",
+            "worst case:    $0.0072; policy.yaml sets no ceiling for a batch\n",
+            "4 bytes are taken for a token",
+        ];
+        for part in expected {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_a_field_forges_no_line() {
+        let survey = surveyed("{\"text\":\"a\"}\n{\"x\\n  line 7: forged\":\"b\"}\n");
+        let text = dry_run(&args("a.jsonl"), &survey);
+        assert!(text.contains("line 7: forged"), "{text}");
+        assert!(!text.lines().any(|line| line.starts_with("  line 7")), "{text}");
+    }
+
+    #[test]
+    fn a_key_of_an_object_forges_no_line() {
+        let mut survey = surveyed("{\"text\":\"a\"}\n{}\n");
+        survey.longest.as_mut().unwrap().id = "in/\ncost: forged".into();
+        survey.first_rejected[0].id = Some("in/\n  line 7: forged".into());
+        let (args, found) = (args("s3://bucket/in/"), configuration());
+        let origin = Origin::Prefix(Location { bucket: "bucket".into(), key: "in/".into() });
+        let report =
+            Report { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
+        let mut out = Vec::new();
+        report.dry_run(&mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out.matches("forged").count(), 2, "{out}");
+        let forged = ["cost: forged", "  line 7"];
+        assert!(!out.lines().any(|line| forged.iter().any(|one| line.starts_with(one))), "{out}");
+    }
+
+    #[test]
+    fn a_batch_above_the_ceiling_is_not_sent() {
+        let mut survey = surveyed("{\"text\":\"a\"}\n");
+        let (args, mut found) = (args("a.jsonl"), configuration());
+        found.policy.ceilings.batch_usd = Some(Decimal::new(1, 4));
+        survey.unaffordable = Some(found_too_dear(&survey, &found));
+        let origin = Origin::File("a.jsonl".into());
+        let report =
+            Report { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
+        let failure = report.is_affordable().unwrap_err();
+        assert!(failure.what.contains("policy.yaml allows $0.0001"), "{}", failure.what);
+        assert!(report.worst().ends_with("of $0.0001 that policy.yaml allows a batch"));
+    }
+
+    fn found_too_dear(survey: &Survey, found: &Configuration) -> bcce_core::base::error::Fault {
+        survey.worst.check_batch(&found.policy, survey.left()).into()
+    }
+
+    fn estimate(mode: Mode, lines: usize, region: &str) -> Value {
+        let mut args = args("a.jsonl");
+        (args.dry_run, args.mode) = (true, mode);
+        let (survey, found) = (surveyed(&"{\"text\":\"a\"}\n".repeat(lines)), configuration());
+        let origin = Origin::File("a.jsonl".into());
+        let report =
+            Report { args: &args, origin: &origin, survey: &survey, found: &found, region };
+        report.as_json()["estimate"].clone()
+    }
+
+    #[test]
+    fn bulk_costs_half_and_auto_from_half() {
+        let usd = |value: &Value| value.as_str().unwrap().parse::<Decimal>().unwrap();
+        let demanded = estimate(Mode::OnDemand, 100, "us-east-1");
+        let bulk = estimate(Mode::Bulk, 100, "us-east-1");
+        let auto = estimate(Mode::Auto, 100, "us-east-1");
+        assert_eq!(usd(&bulk["cost_most_usd"]) * Decimal::TWO, usd(&demanded["cost_most_usd"]));
+        assert_eq!(auto["cost_least_usd"], bulk["cost_least_usd"]);
+        assert_eq!(auto["cost_most_usd"], demanded["cost_most_usd"]);
+        assert!(
+            bulk["rule"]
+                .as_str()
+                .unwrap()
+                .contains("In bulk a call costs its model's batch_factor")
+        );
+    }
+
+    #[test]
+    fn a_job_that_caches_nothing_may_cost_more_than_calls_that_read_a_cache() {
+        let mut survey = surveyed(&"{\"text\":\"a\"}\n".repeat(100));
+        let usd = |cents| Decimal::new(cents, 2);
+        let (on_demand, in_bulk) = (&mut survey.estimate, &mut survey.in_bulk);
+        (on_demand.cost_least_usd, on_demand.cost_most_usd) = (usd(10), usd(90));
+        (in_bulk.cost_least_usd, in_bulk.cost_most_usd) = (usd(20), usd(45));
+        in_bulk.unpriced.insert("x".into());
+        let (origin, found) = (Origin::File("a.jsonl".into()), configuration());
+        let costs = |mode| {
+            let args = Args { mode, ..args("a.jsonl") };
+            let (origin, survey, found) = (&origin, &survey, &found);
+            let report = Report { args: &args, origin, survey, found, region: "us-east-1" };
+            (report.costs(), report.unpriced().len())
+        };
+        assert_eq!(costs(Mode::OnDemand), ((usd(10), usd(90)), 0));
+        assert_eq!(costs(Mode::Bulk), ((usd(20), usd(45)), 1));
+        assert_eq!(costs(Mode::Auto), ((usd(10), usd(90)), 1));
+    }
+
+    #[test]
+    fn what_no_job_takes_costs_what_it_costs_on_demand_and_says_why() {
+        let demanded = estimate(Mode::OnDemand, 99, "us-east-1");
+        for (lines, region, why) in [
+            (99, "us-east-1", "on demand: a job has 100 records"),
+            (100, "eu-west-1", "on demand: no target of haiku can take a job"),
+        ] {
+            let bulk = estimate(Mode::Bulk, lines, region);
+            assert!(bulk["rule"].as_str().unwrap().contains(why), "{bulk}");
+            let demanded = estimate(Mode::OnDemand, lines, region);
+            assert_eq!(bulk["cost_most_usd"], demanded["cost_most_usd"]);
+        }
+        assert!(!demanded["rule"].as_str().unwrap().contains("bulk"));
+    }
+
+    #[test]
+    fn many_rejected_items_are_counted_and_nothing_left_is_no_batch() {
+        let survey = surveyed(&"{}\n".repeat(25));
+        let (args, found) = (args("a.jsonl"), configuration());
+        let origin = Origin::File("a.jsonl".into());
+        let report =
+            Report { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
+        let mut out = Vec::new();
+        report.print_rejected(&mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.ends_with("  line 20: inputs.text: is required\n  and 5 more\n"), "{out}");
+        let failure = report.is_something().unwrap_err();
+        assert!(failure.what.contains("25 items, all rejected"), "{}", failure.what);
+        let nothing = surveyed("\n\n");
+        let report = Report { survey: &nothing, ..report };
+        assert_eq!(report.is_something().unwrap_err().what, "a.jsonl has no items");
+    }
+}

@@ -1,0 +1,120 @@
+use std::io::Write;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::follow::{Watch, follow};
+use crate::run::Run;
+use crate::screen::Screen;
+use crate::stack::Stack;
+use crate::tracked::{Status, Tracked};
+use crate::values::{duration, run_id};
+use crate::world::World;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Id of the run
+    #[arg(value_name = "RUN", value_parser = run_id)]
+    run: String,
+    /// Stop waiting after this long; the run is finalized all the same
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
+    timeout: Duration,
+}
+
+pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let stack = Stack::find(world).await?;
+    let run = Run::latest(&stack, &args.run).await?;
+    finalize(&stack, world, run, args.timeout, out).await
+}
+
+/// Starts the finalize machine for a run or a batch whose execution is over, and waits until it is done.
+pub async fn finalize<T: Tracked>(
+    stack: &Stack,
+    world: &World,
+    mut tracked: T,
+    timeout: Duration,
+    out: &mut dyn Write,
+) -> Outcome {
+    let id = tracked.id().to_owned();
+    if let Status::Over(status) = tracked.status() {
+        let then = format!("{} shows it", tracked.command(stack, T::SHOW));
+        return Err(Failure::usage(format!("{id} is finalized: {status}"), then));
+    }
+    let end = T::machine(stack).end(&tracked.attempt().execution_name).await?;
+    let end = end.or_else(|| forgotten(&tracked, world.now()));
+    let event = event(&id, end).map_err(|what| {
+        let follow = tracked.command(stack, T::FOLLOW);
+        Failure::usage(what, format!("{follow} waits for the end of a {} that goes on", T::NOUN))
+    })?;
+    stack.finalize_machine.start_with(&event).await?;
+    let watch = Watch { timeout, sent: false };
+    let mut screen = Screen::new(world, out, false);
+    let followed = follow(stack, world, &mut screen, &mut tracked, watch).await;
+    let Status::Over(status) = tracked.status() else { return followed };
+    writeln!(out, "{id} is finalized: {status}")?;
+    Ok(Exit::Done)
+}
+
+/// Describes the end of an execution that Step Functions has forgotten, as it does after 90 days. Only the record
+/// is left of it.
+fn forgotten(tracked: &impl Tracked, now: OffsetDateTime) -> Option<Value> {
+    let attempt = tracked.attempt();
+    let (execution_arn, started_at) = attempt.recorded?;
+    let millis = |at: OffsetDateTime| (at.unix_timestamp_nanos() / 1_000_000) as i64;
+    Some(json!({
+        "executionArn": execution_arn,
+        "status": "ABORTED",
+        "input": attempt.input.to_string(),
+        "startDate": millis(started_at),
+        "stopDate": millis(now),
+    }))
+}
+
+/// Returns the event that EventBridge would have sent: the finalize machine takes it. `id`: of the run or the batch.
+fn event(id: &str, end: Option<Value>) -> Result<Value, String> {
+    let end = end.ok_or_else(|| format!("Step Functions does not know the execution of {id}"))?;
+    match (end["status"].as_str(), end.get("stopDate")) {
+        (Some("SUCCEEDED"), _) => {
+            Err(format!("the execution of {id} succeeded, and finalized it itself"))
+        }
+        (_, Some(_)) => Ok(json!({ "detail": end })),
+        _ => Err(format!("the execution of {id} is running")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::references::run_reference;
+    use crate::run::samples::record;
+    use bcce_core::run::ids::RunRef;
+    use bcce_core::run::notice::RunStatus;
+
+    #[test]
+    fn what_step_functions_has_forgotten_is_finalized_by_its_record() {
+        let record = record(2, RunStatus::Running).unwrap();
+        let (reference, started_at) = (run_reference(&record), record.started_at);
+        let mut run = Run::new(reference.clone());
+        assert_eq!(forgotten(&run, started_at), None, "no record");
+        run.note_record(Some(record));
+        let event = event("r", forgotten(&run, started_at)).unwrap();
+        let input = event["detail"]["input"].as_str().unwrap();
+        assert_eq!(serde_json::from_str::<RunRef>(input).unwrap(), reference);
+        assert_eq!(event["detail"]["stopDate"], event["detail"]["startDate"]);
+    }
+
+    #[test]
+    fn only_an_execution_that_ended_badly_is_finalized() {
+        let ended = json!({ "status": "TIMED_OUT", "stopDate": 1 });
+        assert_eq!(event("r", Some(ended.clone())), Ok(json!({ "detail": ended })));
+        for other in [
+            None,
+            Some(json!({ "status": "RUNNING" })),
+            Some(json!({ "status": "SUCCEEDED", "stopDate": 1 })),
+        ] {
+            assert!(event("r", other).is_err());
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What is known of a run, put together from the ledger and from its artifacts as they appear. The
+//! execution's history is not read: it holds no bodies, and everything worth seeing lies in the bucket.
+
+pub mod follow; // looks at it, until it is over
+#[cfg(test)]
+pub mod samples; // runs that tests show
+pub mod timeline; // what it decided, called and waited for
+pub mod view; // as a table, or as lines
+
+use std::collections::BTreeMap;
+
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
+use bcce_core::call::attempt::{Attempt, Totals};
+use bcce_core::ledger::RunRecord;
+use bcce_core::run::artifact::{FinishedStep, StepFailure, StepRecord, StepStatus};
+use bcce_core::run::ids::{ANSWER, FAILURE, RunRef};
+use bcce_core::run::manifest::Manifest;
+use bcce_core::run::notice::RunStatus;
+use bcce_core::run::plan::Plan;
+
+use crate::references::run_reference;
+use crate::tracked::Status;
+
+#[derive(Debug)]
+pub struct Run {
+    /// The latest attempt at the run.
+    pub reference: RunRef,
+    pub record: Option<RunRecord>,
+    /// The execution's status as Step Functions spells it.
+    pub execution: Option<String>,
+    pub plan: Option<Plan>,
+    pub manifest: Option<Manifest>,
+    /// By key.
+    answers: BTreeMap<String, FinishedStep>,
+    failures: BTreeMap<String, StepFailure>,
+}
+
+/// One step of the plan, all its items together.
+#[derive(Debug)]
+pub struct StepView<'a> {
+    pub id: &'a str,
+    pub model: &'a str,
+    pub state: StepState,
+    /// Step executions: more than one where the step fans out.
+    pub planned: usize,
+    pub answers: Vec<&'a StepRecord>,
+    /// Answers that `max_tokens` cut.
+    pub truncated: usize,
+    pub failures: Vec<&'a StepFailure>,
+    /// From the manifest when the step left no artifact.
+    pub error: Option<&'a Fault>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepState {
+    Waiting,
+    Running,
+    Ended(StepStatus),
+}
+
+impl StepState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "WAITING",
+            Self::Running => "RUNNING",
+            Self::Ended(StepStatus::Succeeded) => "SUCCEEDED",
+            Self::Ended(StepStatus::Failed) => "FAILED",
+            Self::Ended(StepStatus::Skipped) => "SKIPPED",
+            Self::Ended(StepStatus::Blocked) => "BLOCKED",
+        }
+    }
+}
+
+impl Run {
+    pub fn new(reference: RunRef) -> Self {
+        Self {
+            reference,
+            record: None,
+            execution: None,
+            plan: None,
+            manifest: None,
+            answers: BTreeMap::new(),
+            failures: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the latest record. A retry is another attempt at the same run: what failed before is not its. Until it has
+    /// a record, the latest is the previous attempt's and is ignored.
+    pub fn note_record(&mut self, record: Option<RunRecord>) {
+        let record = record.filter(|record| record.attempt_no >= self.reference.attempt_no);
+        if let Some(record) = &record {
+            let latest = run_reference(record);
+            if latest.attempt_no != self.reference.attempt_no {
+                self.manifest = None;
+            }
+            self.reference = latest;
+        }
+        self.record = record;
+    }
+
+    /// Returns the keys among `listed` that belong to this attempt and have not been read.
+    pub fn wanted(&self, listed: &[String]) -> Vec<String> {
+        let new = |key: &&String| {
+            let key = key.as_str();
+            match self.kind(key) {
+                Some(Kind::Plan) => self.plan.is_none(),
+                Some(Kind::Manifest) => self.manifest.is_none(),
+                Some(Kind::Answer) => !self.answers.contains_key(key),
+                Some(Kind::Failure) => !self.failures.contains_key(key),
+                None => false,
+            }
+        };
+        listed.iter().filter(new).cloned().collect()
+    }
+
+    /// Takes an object of the run.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the object is not what this version writes.
+    pub fn absorb(&mut self, key: &str, body: &[u8]) -> Result<(), Fault> {
+        match self.kind(key) {
+            Some(Kind::Plan) => self.plan = Some(parse(key, body)?),
+            Some(Kind::Manifest) => self.manifest = Some(parse(key, body)?),
+            Some(Kind::Answer) => drop(self.answers.insert(key.to_owned(), parse(key, body)?)),
+            Some(Kind::Failure) => drop(self.failures.insert(key.to_owned(), parse(key, body)?)),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn kind(&self, key: &str) -> Option<Kind> {
+        let below = |prefix: &str, end: &str| key.starts_with(prefix) && key.ends_with(end);
+        match () {
+            () if key == self.reference.plan_key() => Some(Kind::Plan),
+            () if key == self.reference.manifest_key() => Some(Kind::Manifest),
+            () if below(&format!("{}steps/", self.reference.prefix()), ANSWER) => {
+                Some(Kind::Answer)
+            }
+            () if below(&self.reference.failures_prefix(), FAILURE) => Some(Kind::Failure),
+            () => None,
+        }
+    }
+
+    /// Returns how the run stands. The record is closed last, after manifest, signature and count. An execution that
+    /// ended without closing it either sealed the run and could not count it, or sealed nothing: the finalize machine
+    /// makes up for both.
+    pub fn status(&self) -> Status<RunStatus> {
+        let closed = self.record.as_ref().map(|record| record.status);
+        let closed = closed.filter(|status| *status != RunStatus::Running);
+        match Status::of(closed, self.record.is_some(), self.execution.as_deref()) {
+            Status::Finalizing(ended) => match &self.manifest {
+                Some(manifest) => Status::Over(manifest.status),
+                None => Status::Finalizing(ended),
+            },
+            status => status,
+        }
+    }
+
+    /// Counts the calls whose function ended before it could report them; known when the run is sealed.
+    pub fn lost_calls(&self) -> usize {
+        let lines = self.manifest.iter().flat_map(|manifest| &manifest.usage_by_model);
+        lines.map(|line| line.lost_calls as usize).sum()
+    }
+
+    /// Returns what this attempt paid so far.
+    pub fn totals(&self) -> Totals {
+        match &self.manifest {
+            Some(manifest) => manifest.totals.clone(),
+            None => Totals::of(self.step_records().flat_map(|step_record| &step_record.attempts)),
+        }
+    }
+
+    fn step_records(&self) -> impl Iterator<Item = &StepRecord> {
+        let failed = self.failures().map(|failure| &failure.record);
+        self.answers
+            .values()
+            .map(|step| &step.record)
+            .chain(failed)
+            .filter(|step_record| step_record.attempt_no == self.reference.attempt_no)
+    }
+
+    fn failures(&self) -> impl Iterator<Item = &StepFailure> {
+        let prefix = self.reference.failures_prefix();
+        self.failures
+            .iter()
+            .filter(move |(key, _)| key.starts_with(&prefix))
+            .map(|(_, failure)| failure)
+    }
+
+    /// Returns the plan's waves, each with its steps; empty while there is no plan.
+    pub fn waves(&self) -> Vec<Vec<StepView<'_>>> {
+        let Some(plan) = &self.plan else { return Vec::new() };
+        let mut reached = self.status() == Status::UnderWay;
+        let mut waves = Vec::new();
+        for wave in &plan.waves {
+            let mut ids: Vec<&str> = wave.steps.iter().map(|step| step.step.as_str()).collect();
+            ids.dedup();
+            let steps: Vec<StepView> =
+                ids.into_iter().map(|id| self.step(plan, id, reached)).collect();
+            reached &=
+                steps.iter().all(|step| step.state == StepState::Ended(StepStatus::Succeeded));
+            waves.push(steps);
+        }
+        waves
+    }
+
+    fn step<'a>(&'a self, plan: &'a Plan, id: &'a str, reached: bool) -> StepView<'a> {
+        let answers: Vec<&FinishedStep> =
+            self.answers.values().filter(|answer| answer.step_id == id).collect();
+        let failures: Vec<&StepFailure> =
+            self.failures().filter(|failure| failure.record.step_id == id).collect();
+        let planned =
+            plan.waves.iter().flat_map(|wave| &wave.steps).filter(|step| step.step == id).count();
+        let sealed = self.manifest.as_ref().and_then(|m| m.steps.iter().find(|step| step.id == id));
+        let state = match sealed {
+            Some(sealed) => StepState::Ended(sealed.status),
+            None if answers.len() == planned => StepState::Ended(StepStatus::Succeeded),
+            None if answers.len() + failures.len() == planned => {
+                StepState::Ended(failures[0].status)
+            }
+            None if reached => StepState::Running,
+            None => StepState::Waiting,
+        };
+        let error = failures.first().map(|failure| &failure.error);
+        StepView {
+            id,
+            model: plan.step(id).map_or("", |step| step.model.as_str()),
+            state,
+            planned,
+            error: error.or_else(|| sealed.and_then(|sealed| sealed.error.as_ref())),
+            truncated: answers.iter().filter(|answer| answer.truncated).count(),
+            answers: answers.into_iter().map(|answer| &answer.record).collect(),
+            failures,
+        }
+    }
+}
+
+enum Kind {
+    Plan,
+    Manifest,
+    Answer,
+    Failure,
+}
+
+impl<'a> StepView<'a> {
+    /// Returns every call made for it, in the order of their start.
+    pub fn attempts(&self) -> Vec<&'a Attempt> {
+        let failed = self.failures.iter().map(|failure| &failure.record);
+        let step_records = self.answers.iter().copied().chain(failed);
+        let mut attempts: Vec<&Attempt> =
+            step_records.flat_map(|step_record| &step_record.attempts).collect();
+        attempts.sort_by_key(|attempt| attempt.started_at);
+        attempts
+    }
+}

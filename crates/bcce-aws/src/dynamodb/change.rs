@@ -1,0 +1,59 @@
+//! An update of one item.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
+use bcce_core::base::error::Fault;
+
+use super::item::{Item, key};
+
+/// An update of one item, before it knows its table. If its condition does not hold, DynamoDB returns the item as it is.
+pub(super) struct Change {
+    pub key: (String, String),
+    pub update: String,
+    pub condition: Option<&'static str>,
+    pub names: HashMap<String, String>,
+    pub values: Item,
+}
+
+impl Change {
+    /// Writes attributes over whatever is there.
+    pub fn setting(key: (String, String), item: Item, condition: &'static str) -> Self {
+        let set: Vec<String> = item.keys().map(|name| format!("#{name} = :{name}")).collect();
+        Self {
+            key,
+            update: format!("SET {}", set.join(", ")),
+            condition: Some(condition),
+            names: item.keys().map(|name| (format!("#{name}"), name.clone())).collect(),
+            values: item.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect(),
+        }
+    }
+
+    /// Adds to counters. They may have any name, so their places in the expression are numbers.
+    pub fn adding(key: (String, String), counters: Vec<(String, AttributeValue)>) -> Self {
+        let add: Vec<String> = (0..counters.len()).map(|n| format!("#c{n} :c{n}")).collect();
+        let (mut names, mut values) = (HashMap::new(), Item::new());
+        for (n, (name, value)) in counters.into_iter().enumerate() {
+            names.insert(format!("#c{n}"), name);
+            values.insert(format!(":c{n}"), value);
+        }
+        Self { key, update: format!("ADD {}", add.join(", ")), condition: None, names, values }
+    }
+
+    /// Returns the change as a part of a transaction.
+    pub fn in_transaction(self, table: &str) -> Result<TransactWriteItem, Fault> {
+        let update = Update::builder()
+            .table_name(table)
+            .set_key(Some(key(&self.key.0, &self.key.1)))
+            .update_expression(self.update)
+            .set_condition_expression(self.condition.map(str::to_owned))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .set_expression_attribute_names(Some(self.names))
+            .set_expression_attribute_values(Some(self.values))
+            .build()
+            .map_err(|error| Fault::internal(error.to_string()))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+}

@@ -1,0 +1,162 @@
+//! Writes with a condition: each is done, or refused because of what is there already. Every such write of the ledger is
+//! classified here, so that a repeated call finds out whether it, or another one, has written before.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
+use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use bcce_core::base::digest::sha256;
+use bcce_core::base::error::Fault;
+
+use super::Ledger;
+use super::change::Change;
+use super::item::{Item, key};
+use crate::fault::internal;
+
+/// Tries of a transaction that meets another one. They take 1.6 s at most; after them, a retry of the function starts
+/// over.
+const CONFLICT_TRIES: u32 = 6;
+
+/// The outcome of a write with a condition.
+#[derive(Debug)]
+pub(crate) enum Written {
+    Done,
+    /// The condition did not hold. Carries the item as it is, which is empty unless the write asked for it.
+    Refused(Item),
+}
+
+impl Written {
+    /// # Errors
+    /// `Bcce.Internal`: the write failed for another reason than its condition.
+    pub fn of<O, E, R>(what: &str, sent: Result<O, SdkError<E, R>>) -> Result<Self, Fault>
+    where
+        E: Refusable,
+    {
+        let Err(error) = sent else { return Ok(Self::Done) };
+        match error.as_service_error().and_then(E::refusal) {
+            Some(refusal) => Ok(Self::Refused(refusal.item().cloned().unwrap_or_default())),
+            None => Err(internal(what, &error)),
+        }
+    }
+
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+}
+
+/// An error of an operation that takes a condition.
+pub(crate) trait Refusable: ProvideErrorMetadata {
+    fn refusal(&self) -> Option<&ConditionalCheckFailedException>;
+}
+
+impl Refusable for PutItemError {
+    fn refusal(&self) -> Option<&ConditionalCheckFailedException> {
+        match self {
+            Self::ConditionalCheckFailedException(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
+impl Refusable for UpdateItemError {
+    fn refusal(&self) -> Option<&ConditionalCheckFailedException> {
+        match self {
+            Self::ConditionalCheckFailedException(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
+impl Ledger {
+    /// Creates an item unless its key has one, which is returned then.
+    pub(super) async fn create(&self, what: &str, item: Item) -> Result<Written, Fault> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        Written::of(what, put.send().await)
+    }
+
+    pub(super) async fn change(&self, what: &str, change: Change) -> Result<Written, Fault> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(&change.key.0, &change.key.1)))
+            .update_expression(change.update)
+            .set_condition_expression(change.condition.map(str::to_owned))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values));
+        Written::of(what, update.send().await)
+    }
+
+    /// Makes all changes or none. Only the first one may have a condition. `seed` spreads the tries of those that
+    /// meet.
+    pub(super) async fn change_all(
+        &self,
+        what: &str,
+        changes: Vec<Change>,
+        seed: &str,
+    ) -> Result<Written, Fault> {
+        let writes: Vec<TransactWriteItem> = changes
+            .into_iter()
+            .map(|change| change.in_transaction(&self.table))
+            .collect::<Result<_, _>>()?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let write = self.client.transact_write_items().set_transact_items(Some(writes.clone()));
+            let Err(error) = write.send().await else { return Ok(Written::Done) };
+            match error.as_service_error().map(Cancelled::of) {
+                Some(Cancelled::Refused(before)) => return Ok(Written::Refused(before)),
+                Some(Cancelled::Conflict) if tries < CONFLICT_TRIES => {
+                    tokio::time::sleep(pause(tries, seed)).await;
+                }
+                _ => return Err(internal(what, &error)),
+            }
+        }
+    }
+}
+
+/// Why a transaction wrote nothing.
+enum Cancelled {
+    /// The condition of the first change did not hold.
+    Refused(Item),
+    /// Another transaction wrote to the same items at that moment. The SDK does not try these again.
+    Conflict,
+    Otherwise,
+}
+
+impl Cancelled {
+    fn of(error: &TransactWriteItemsError) -> Self {
+        let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
+            return Self::Otherwise;
+        };
+        let reasons = cancelled.cancellation_reasons();
+        match reasons.first() {
+            Some(first) if first.code() == Some("ConditionalCheckFailed") => {
+                Self::Refused(first.item().cloned().unwrap_or_default())
+            }
+            _ if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) => {
+                Self::Conflict
+            }
+            _ => Self::Otherwise,
+        }
+    }
+}
+
+/// Returns the time between two tries. It doubles with each, and each seed gets its own share of it, so that
+/// transactions that met do not meet again.
+fn pause(tries: u32, seed: &str) -> Duration {
+    let share = u64::from(sha256(seed.as_bytes())[tries as usize % 32]) + 1;
+    Duration::from_millis((25 << tries) * share / 256)
+}

@@ -1,0 +1,166 @@
+//! Records of runs: opened, closed together with what they used, and read back.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use bcce_core::base::error::Fault;
+use bcce_core::call::attempt::Totals;
+use bcce_core::ledger::{
+    ClosedRun, OpenedRun, RunRecord, attempt_sk, listing_pk, run_pk, usage_pk, usage_sk,
+};
+use bcce_core::ports::{CloseRun, Closed, OpenRun, Opened, ReadAttempts, TakeOver};
+use bcce_core::run::ids::{Run, RunRef};
+use bcce_core::run::manifest::UsageLine;
+use bcce_core::run::notice::RunStatus;
+
+use super::change::Change;
+use super::item::{Item, number, number_of, text, text_of, time_of};
+use super::records::{End, Start, closed};
+use super::{Ledger, progress};
+
+/// Attribute of a run whose usage is in the counters. Only a closed record has it.
+const COUNTED: &str = "counted";
+
+impl Ledger {
+    /// Reads the newest `most` runs of one shard of one day (see `listing_shard`).
+    pub async fn listed(&self, shard: &str, most: i32) -> Result<Vec<RunRecord>, Fault> {
+        let items = self.newest(shard, most).await?;
+        Ok(items.iter().filter_map(record).collect())
+    }
+}
+
+impl ReadAttempts for Ledger {
+    async fn attempts(&self, run_id: &str) -> Result<Vec<RunRecord>, Fault> {
+        let items = self.records("dynamodb:Query run", &run_pk(run_id)).await?;
+        Ok(items.iter().filter_map(record).collect())
+    }
+}
+
+impl OpenRun for Ledger {
+    async fn open(&self, opened: &OpenedRun) -> Result<Opened, Fault> {
+        let item = start(&opened.run, RunStatus::Running).item();
+        self.open_record("dynamodb:PutItem run", item, COUNTED).await
+    }
+}
+
+impl CloseRun for Ledger {
+    async fn close(&self, run: &ClosedRun) -> Result<Closed, Fault> {
+        let mut changes = vec![close(run)];
+        changes.extend(run.usage().iter().map(|line| count(run, line)));
+        changes.extend(progress::count(run));
+        let what = "dynamodb:TransactWriteItems run";
+        self.change_all(what, changes, &run.run.run_id).await.map(closed)
+    }
+}
+
+impl TakeOver for Ledger {
+    async fn take_over(&self, run: &RunRef, from: &str, to: &str) -> Result<bool, Fault> {
+        self.hand_over(&run_pk(&run.run_id), &attempt_sk(run.attempt_no), from, to).await
+    }
+}
+
+fn start(run: &Run, status: RunStatus) -> Start<'_> {
+    Start {
+        pk: run_pk(&run.run_id),
+        sk: attempt_sk(run.attempt_no),
+        listing: listing_pk(run.started_at, &run.run_id),
+        id: ("run_id", &run.run_id),
+        attempt_no: run.attempt_no,
+        tenant: &run.tenant,
+        workflow: &run.workflow,
+        request_id: &run.request_id,
+        execution_arn: &run.execution_arn,
+        started_at: run.started_at,
+        status: status.as_str(),
+    }
+}
+
+fn close(closed: &ClosedRun) -> Change {
+    let manifest = &closed.manifest;
+    let mut further = totals(&manifest.totals);
+    further.push((COUNTED, AttributeValue::Bool(true)));
+    if manifest.truncated > 0 {
+        further.push(("truncated", number(manifest.truncated)));
+    }
+    if !manifest.tags.is_empty() {
+        let tags = manifest.tags.iter().map(|(key, value)| (key.clone(), text(value)));
+        further.push(("tags", AttributeValue::M(tags.collect())));
+    }
+    let end = End {
+        ended_at: manifest.ended_at,
+        manifest_key: &closed.manifest_key,
+        manifest_sha256: &closed.manifest_sha256,
+        notification_owner: &closed.notification_owner,
+        error: manifest.error.as_ref(),
+    };
+    let start = start(&closed.run, manifest.status);
+    end.change(start, further, "attribute_not_exists(#counted)")
+}
+
+fn totals(totals: &Totals) -> Vec<(&'static str, AttributeValue)> {
+    let usage = totals.known_usage();
+    let is_complete = totals.usage.is_some() && totals.cost_usd.is_some();
+    vec![
+        ("input_tokens", number(usage.input_tokens)),
+        ("output_tokens", number(usage.output_tokens)),
+        ("cost_usd", number(totals.known_cost())),
+        ("cost_is_complete", AttributeValue::Bool(is_complete)),
+    ]
+}
+
+/// Adds a run's usage of one model to the counters of the day.
+fn count(closed: &ClosedRun, line: &UsageLine) -> Change {
+    // Counters can only add what is known; how many calls are missing has counters of its own.
+    let usage = line.totals.known_usage();
+    let counters = [
+        ("runs", number(1)),
+        ("calls", number(line.calls)),
+        ("failed_calls", number(line.failed_calls)),
+        ("rejected_calls", number(line.rejected_calls)),
+        ("unknown_calls", number(line.unknown_calls)),
+        ("unpriced_calls", number(line.unpriced_calls)),
+        ("lost_calls", number(line.lost_calls)),
+        ("input_tokens", number(usage.input_tokens)),
+        ("output_tokens", number(usage.output_tokens)),
+        ("cache_read_tokens", number(usage.cache_read_tokens)),
+        ("cache_write_5m_tokens", number(usage.cache_write_5m_tokens)),
+        ("cache_write_1h_tokens", number(usage.cache_write_1h_tokens)),
+        ("cost_usd", number(line.totals.known_cost())),
+    ];
+    let key = (
+        usage_pk(closed.manifest.ended_at, &closed.run.run_id),
+        usage_sk(&line.region, &line.model_id),
+    );
+    Change::adding(key, counters.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
+fn record(item: &Item) -> Option<RunRecord> {
+    let string = |name: &str| text_of(item, name).cloned();
+    let cost_is_complete = item.get("cost_is_complete").and_then(|value| value.as_bool().ok());
+    Some(RunRecord {
+        run_id: string("run_id")?,
+        attempt_no: number_of(item, "attempt_no")?,
+        tenant: string("tenant")?,
+        workflow: string("workflow")?,
+        request_id: string("request_id")?,
+        execution_arn: string("execution_arn")?,
+        status: serde_json::from_value(string("status")?.into()).ok()?,
+        started_at: time_of(item, "started_at")?,
+        ended_at: time_of(item, "ended_at"),
+        manifest: string("manifest"),
+        cost_usd: number_of(item, "cost_usd"),
+        cost_is_complete: cost_is_complete.copied().unwrap_or_default(),
+        truncated: number_of(item, "truncated").unwrap_or_default(),
+        tags: tags(item),
+        error_name: string("error_name"),
+        error_message: string("error_message"),
+    })
+}
+
+fn tags(item: &Item) -> BTreeMap<String, String> {
+    let tags = item.get("tags").and_then(|value| value.as_m().ok()).into_iter().flatten();
+    tags.filter_map(|(key, value)| Some((key.clone(), value.as_s().ok()?.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! One call, and the record of it.
+
+use std::time::Duration;
+
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::target::Target;
+use bcce_core::base::usage::Usage;
+use bcce_core::call::attempt::{Attempt, AttemptKind, AttemptOutcome, Cause};
+use bcce_core::call::model::{
+    Blame, CallFailure, CallLimits, CallReport, Limit, ModelAnswer, ModelCall, Repair,
+};
+use bcce_core::call::parameters::Parameters;
+use bcce_core::call::request_building::{answered, describe};
+use bcce_core::config::template::Step;
+use bcce_core::document::prompt::Prompt;
+use bcce_core::failover::breaker::Signal;
+use bcce_core::failover::route::Route;
+use bcce_core::ports::CallModel;
+use bcce_core::run::ids::{Run, StepRef};
+use bcce_core::run::metadata::metadata;
+use bcce_core::run::plan::Plan;
+use time::OffsetDateTime;
+
+/// What one call is made of.
+pub(crate) struct Call<'a> {
+    pub run: &'a Run,
+    pub plan: &'a Plan,
+    pub step: &'a Step,
+    pub reference: &'a StepRef,
+    /// The prompt in the form that the target gets.
+    pub prompt: &'a Prompt,
+    pub parameters: &'a Parameters<'a>,
+    pub target: &'a Target,
+    /// The service has compiled the schema before, or there is none.
+    pub is_compiled: bool,
+    /// For the whole call.
+    pub time: Duration,
+    pub repair: Option<Repair<'a>>,
+}
+
+/// What a call came to.
+pub(crate) enum CallOutcome {
+    Answered(ModelAnswer),
+    NextTarget,
+    /// The request does not fit this target; another one, or another form of it, may.
+    Misfit {
+        cause: Cause,
+        error: Fault,
+    },
+    Failed(Fault),
+}
+
+impl Call<'_> {
+    /// Calls the model. Returns the record of the attempt, whatever came of it, and what it says of its target.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: a fault of ours.
+    pub async fn make(
+        &self,
+        model: &impl CallModel,
+        started_at: OffsetDateTime,
+        kind: AttemptKind,
+    ) -> (Attempt, Signal, Result<CallOutcome, Fault>) {
+        let report = model.call(&self.model_call()).await;
+        let is_silent = report.first_token.is_none();
+        let failure = answered(&report.result).err().map(|failure| self.blamed(failure, is_silent));
+        let attempt = self.record(kind, started_at, &report, failure.as_ref());
+        let signal = Signal::of(attempt.outcome, failure.as_ref());
+        let outcome = match (failure, report.result) {
+            (None, Ok(answer)) => Ok(CallOutcome::Answered(answer)),
+            (Some(failure), _) => self.after(&failure),
+            (None, Err(failure)) => self.after(&failure),
+        };
+        (attempt, signal, outcome)
+    }
+
+    /// Decides whose doing a failure is. A target that is silent for as long as the platform team waits is out of order.
+    /// One that a caller gave up sooner need not be, nor one that may be compiling a schema.
+    fn blamed(&self, failure: CallFailure, is_silent: bool) -> CallFailure {
+        let (limits, patience) = (self.limits(), self.route().map(Route::patience));
+        let patience = patience.unwrap_or_default();
+        let waited_out = match failure.blame {
+            Blame::Limit(_) if is_silent && !self.is_compiled => false,
+            Blame::Limit(Limit::FirstToken) => {
+                limits.first_token.as_secs() >= patience.first_token_s
+            }
+            Blame::Limit(Limit::Stall) => limits.stall.as_secs() >= patience.stall_s,
+            Blame::Limit(Limit::Attempt) => {
+                is_silent && limits.attempt.as_secs() >= patience.attempt_s
+            }
+            _ => false,
+        };
+        CallFailure { blame: if waited_out { Blame::Target } else { failure.blame }, ..failure }
+    }
+
+    fn route(&self) -> Option<&Route> {
+        self.plan.routes.get(&self.reference.route)
+    }
+
+    fn after(&self, failure: &CallFailure) -> Result<CallOutcome, Fault> {
+        let (run_id, step) = (&self.run.run_id, &self.step.id);
+        let what = describe(self.target, failure);
+        if let Some(cause) = failure.blame.cause() {
+            tracing::warn!(run_id, step, "a request does not fit a target: {what}");
+            return Ok(CallOutcome::Misfit { cause, error: Fault::new(failure.name, what) });
+        }
+        match failure.name {
+            ErrorName::Internal => Err(Fault::internal(what)),
+            ErrorName::TargetRejected => {
+                tracing::error!(run_id, step, "a configured target rejects calls: {what}");
+                Ok(CallOutcome::NextTarget)
+            }
+            name if name.fails_over() => {
+                tracing::warn!(run_id, step, error = name.as_str(), "a target failed: {what}");
+                Ok(CallOutcome::NextTarget)
+            }
+            name => Ok(CallOutcome::Failed(Fault::new(name, what))),
+        }
+    }
+
+    fn model_call(&self) -> ModelCall<'_> {
+        ModelCall {
+            target: self.target,
+            prompt: self.prompt,
+            repair: self.repair,
+            parameters: self.parameters,
+            cache: self.step.cache,
+            metadata: metadata(self.plan, self.run, self.step, self.reference.item),
+            limits: self.limits(),
+        }
+    }
+
+    fn limits(&self) -> CallLimits {
+        let timeouts = self.route().map(|route| route.routing.timeouts).unwrap_or_default();
+        let within = |seconds: u64| Duration::from_secs(seconds).min(self.time);
+        let first_token_s = if self.is_compiled {
+            timeouts.first_token_s
+        } else {
+            timeouts.first_token_s.max(timeouts.new_schema_s)
+        };
+        CallLimits {
+            first_token: within(first_token_s),
+            stall: within(timeouts.stall_s),
+            attempt: within(timeouts.attempt_s),
+        }
+    }
+
+    fn record(
+        &self,
+        kind: AttemptKind,
+        started_at: OffsetDateTime,
+        report: &CallReport,
+        failure: Option<&CallFailure>,
+    ) -> Attempt {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let cost = |used: &Usage| self.plan.cost(&self.target.model_id, started_at, used);
+        Attempt {
+            target: self.target.clone(),
+            kind,
+            outcome: if failure.is_some() {
+                AttemptOutcome::Failed
+            } else {
+                AttemptOutcome::Answered
+            },
+            error: failure.map(|failure| failure.name),
+            message: failure.map(|failure| failure.message.clone()),
+            advice: failure.and_then(|failure| failure.advice.clone()),
+            cause: failure.and_then(|failure| failure.blame.cause()),
+            adapted: self.parameters.adapted.clone(),
+            retry_after_s: failure.and_then(|failure| failure.retry_after_s),
+            started_at,
+            latency_ms: millis(report.latency),
+            first_token_ms: report.first_token.map(millis),
+            service_tier: report.served.service_tier.clone(),
+            guardrail_origin: report.served.guardrail_origin.clone(),
+            usage: report.usage,
+            cost_usd: report.usage.and_then(|used| cost(&used)),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The calls of one target: the first, one without the schema that it refuses, and a repair.
+
+use std::time::Duration;
+
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::target::Target;
+use bcce_core::call::attempt::{AttemptKind, Cause};
+use bcce_core::call::model::{ModelAnswer, Repair};
+use bcce_core::call::parameters::Parameters;
+use bcce_core::call::request_building;
+use bcce_core::call::request_building::Answer;
+use bcce_core::ports::{CallModel, Clock, GetObject};
+use bcce_core::run::call_log::LoggedCall;
+
+use super::Walk;
+use crate::call::{Call, CallOutcome};
+use crate::grammars;
+use crate::reports::{FinishedCall, TakeReports, log_call, note_grammar, report_call};
+
+/// What the calls of one target came to.
+pub(super) enum Outcome {
+    Answered(Answer),
+    NextTarget,
+    Failed(Fault),
+}
+
+impl<S, M, C, L, F> Walk<'_, '_, S, M, C, L, F>
+where
+    S: GetObject,
+    M: CallModel,
+    C: Clock,
+    L: TakeReports,
+{
+    /// Calls a target, once more without a schema that it refuses, and once more to repair an answer that does not fit.
+    pub(super) async fn try_target(
+        &mut self,
+        target: &Target,
+        time: Duration,
+    ) -> Result<Outcome, Fault> {
+        let mut parameters = self.parameters(target)?;
+        let mut called = self.call(target, &parameters, time, None).await?;
+        if self.drops_schema(&parameters, &called)
+            && self.calls_left() > 0
+            && let Some(time) = self.time(true)
+        {
+            parameters = self.parameters(target)?;
+            called = self.call(target, &parameters, time, None).await?;
+        }
+        let (answer, fault) = match called {
+            CallOutcome::Answered(answer) => match self.read(&parameters, &answer)? {
+                Ok(read) => return Ok(Outcome::Answered(read)),
+                Err(fault) => (answer, fault),
+            },
+            other => return Ok(self.after(target, other)),
+        };
+        self.mark_invalid(&fault);
+        let Some(time) = self.time_to_repair(&answer) else {
+            return Ok(Outcome::Failed(Fault::new(ErrorName::OutputInvalid, fault)));
+        };
+        let repair = Repair { answer: &answer.text, fault: &fault };
+        match self.call(target, &parameters, time, Some(repair)).await? {
+            CallOutcome::Answered(answer) => match self.read(&parameters, &answer)? {
+                Ok(read) => Ok(Outcome::Answered(read)),
+                Err(fault) => {
+                    self.mark_invalid(&fault);
+                    let message = format!("{fault} (asked twice)");
+                    Ok(Outcome::Failed(Fault::new(ErrorName::OutputInvalid, message)))
+                }
+            },
+            other => Ok(self.after(target, other)),
+        }
+    }
+
+    /// Returns whether the service has just refused the schema. The same target is asked once more, with it in the
+    /// prompt, and nobody sends it again.
+    fn drops_schema(&mut self, parameters: &Parameters<'_>, called: &CallOutcome) -> bool {
+        let CallOutcome::Misfit { cause: Cause::GrammarTooLarge, .. } = called else {
+            return false;
+        };
+        let Some(schema) = &parameters.schema else { return false };
+        self.schema_refused = true;
+        self.learn(grammars::refusal(schema));
+        true
+    }
+
+    /// Notes what was learnt of a schema, for other functions too.
+    fn learn(&self, key: grammars::Key) {
+        if self.ports.grammars.learn(&key, self.ports.clock.now()) {
+            note_grammar(self.reports, self.ports, key);
+        }
+    }
+
+    /// Decides what a call that was not answered means for the step.
+    fn after(&self, target: &Target, called: CallOutcome) -> Outcome {
+        match called {
+            CallOutcome::Misfit { cause: Cause::ContextTooLong, .. }
+                if self.route().is_some_and(|route| route.has_larger(target)) =>
+            {
+                Outcome::NextTarget
+            }
+            CallOutcome::Misfit { error, .. } | CallOutcome::Failed(error) => {
+                Outcome::Failed(error)
+            }
+            CallOutcome::NextTarget | CallOutcome::Answered(_) => Outcome::NextTarget,
+        }
+    }
+
+    /// Returns the time for a repair, or `None` if there is none. A repair is a call like another: it needs one left,
+    /// time, and something to repair.
+    fn time_to_repair(&self, answer: &ModelAnswer) -> Option<Duration> {
+        let possible = !answer.text.trim().is_empty() && self.calls_left() > 0;
+        self.time(true).filter(|_| possible)
+    }
+
+    /// Makes one call and records the attempt.
+    async fn call(
+        &mut self,
+        target: &Target,
+        parameters: &Parameters<'_>,
+        time: Duration,
+        repair: Option<Repair<'_>>,
+    ) -> Result<CallOutcome, Fault> {
+        let kind = if repair.is_some() { AttemptKind::Repair } else { AttemptKind::First };
+        let prompt = request_building::prompt_for(&self.prompt, self.step, parameters);
+        let grammar = parameters.schema.as_ref().map(|schema| grammars::key(schema, target));
+        let is_compiled = self.is_compiled(grammar.as_ref()).await;
+        let call = Call {
+            run: &self.request.run,
+            plan: self.plan,
+            step: self.step,
+            reference: &self.request.step,
+            prompt: &prompt,
+            parameters,
+            target,
+            is_compiled,
+            time,
+            repair,
+        };
+        let logged = LoggedCall { started_at: self.ports.clock.now(), target: target.clone() };
+        let started_at = logged.started_at;
+        log_call(self.reports, self.ports, self.request, logged);
+        let (attempt, signal, called) = call.make(&self.ports.model, started_at, kind).await;
+        let before = &self.attempts;
+        let finished = FinishedCall { target, signal, attempt: &attempt, before, is_compiled };
+        report_call(self.reports, self.ports, self.request, self.plan, &finished);
+        if let Some(grammar) = grammar.filter(|_| matches!(called, Ok(CallOutcome::Answered(_)))) {
+            self.learn(grammar);
+        }
+        self.attempts.push(attempt);
+        called
+    }
+
+    /// Returns whether the service has the grammar that a call needs.
+    async fn is_compiled(&self, grammar: Option<&grammars::Key>) -> bool {
+        let Some(grammar) = grammar else { return true };
+        let (health, now) = (&self.ports.health, self.ports.clock.now());
+        self.ports.grammars.has(health, grammar, now).await
+    }
+
+    /// Reads an answer. The inner error says what is wrong with it.
+    fn read(
+        &self,
+        parameters: &Parameters<'_>,
+        answer: &ModelAnswer,
+    ) -> Result<Result<Answer, String>, Fault> {
+        let prompt = request_building::prompt_for(&self.prompt, self.step, parameters);
+        request_building::read(self.step, &prompt, parameters.max_tokens, answer)
+    }
+
+    fn mark_invalid(&mut self, fault: &str) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.mark_invalid(fault);
+        }
+    }
+}

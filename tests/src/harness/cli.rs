@@ -1,0 +1,14 @@
+//! Calls `bcce` as a script would.
+
+use std::path::Path;
+use std::process::Command;
+
+pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// Runs the command and returns its exit code and both of its outputs.
+pub fn bcce(environment: &str, args: &[&str]) -> (i32, String) {
+    let mut command = Command::new(Path::new(ROOT).join("target/debug/bcce"));
+    let done = command.args(["--env", environment]).args(args).output().unwrap();
+    let output = [done.stdout, done.stderr].concat();
+    (done.status.code().unwrap(), String::from_utf8(output).unwrap())
+}

@@ -1,0 +1,416 @@
+//! Every permission of every role of the templates, and what shows that it is needed. Plain data, which
+//! the offline contract test compares with the template: a new permission needs a row here.
+
+/// (role, statement, action, what shows it). Another state machine or rule adds its rows at the end;
+/// what a service does under a role is [`Shown::AsTheRole`].
+pub type Grant = (&'static str, &'static str, &'static str, Shown);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shown {
+    /// Without it the functions, called one after the other for a run, do not get to the end.
+    Walk,
+    /// Without it dispatch does not handle a message: a new one, the same again, and a bad one.
+    Dispatch,
+    /// Without it a signed call does not become a message.
+    Webhook,
+    /// Without it the functions of batches, called one after the other, do not get to their ends.
+    Batch,
+    /// The same, with a bucket that is not the stack's own.
+    BatchElsewhere,
+    /// A service acts under the role, or the emulator acts without asking: the test takes the role itself
+    /// and makes the call that the action is for.
+    AsTheRole,
+    /// A tenant's account assumes the role, does this with its own and is refused all else, in tenants.rs.
+    AsTheTenant,
+    /// The emulator asks for it on another resource than AWS does: its policy simulator is asked, for these.
+    /// `{}` is the function's name, and `{ArtifactBucket}` and the like the stack's output.
+    Simulated(&'static [&'static str]),
+    /// Nothing here can show it, for this reason.
+    Explained(&'static str),
+}
+
+use Shown::{
+    AsTheRole, AsTheTenant, Batch, BatchElsewhere, Dispatch, Explained, Simulated, Walk, Webhook,
+};
+
+const KMS: Shown = Explained(
+    "S3, SQS, SNS and DynamoDB ask KMS in the caller's name on AWS; the emulator encrypts without asking",
+);
+const LOG_DELIVERY: Shown = Explained(
+    "Step Functions sets up log delivery with these when the machine is created; the emulator does not deliver",
+);
+
+/// On AWS a stream is within `log-group:<name>:*`; the emulator asks for `log-group:<name>`. Lambda writes the
+/// log in the function's name, and here nobody does.
+const LOG: Shown = Simulated(&[
+    "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/bcce-dev-{}:log-stream:one",
+]);
+
+/// The parameters that prepare reads, each by its name. The emulator asks for `*`.
+const CONFIGURATION: Shown = Simulated(&[
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/models",
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/policy",
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/prices",
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/routing",
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/workflows/explain",
+]);
+/// The same for webhook.
+const SOURCES: Shown =
+    Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/webhooks"]);
+/// The same for dispatch.
+const WORKFLOWS: Shown =
+    Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/workflows"]);
+const SECRETS: Shown =
+    Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/secrets/github"]);
+/// The emulator asks for `*`.
+const GUARDRAIL: Shown = Simulated(&[
+    "arn:aws:bedrock:eu-central-1:000000000000:guardrail/abcdefghijkl",
+    "arn:aws:bedrock:eu-west-1:000000000000:guardrail-profile/eu.guardrail.v1:0",
+]);
+
+/// A Map's children and the runs that they wait for: Step Functions here starts, follows and stops them in nobody's name.
+const STARTS: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-batch",
+    "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-workflow",
+]);
+const FOLLOWS: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch:explain-batch-1",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch/items:1",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
+]);
+/// The finalize machine asks how an execution ended, here in nobody's name.
+const DESCRIBES: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch:explain-batch-1",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
+]);
+/// The children of its Maps.
+const STARTS_PARTS: Shown =
+    Simulated(&["arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-finalize"]);
+const FOLLOWS_PARTS: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-finalize:0f5d3f4a",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-finalize/parts:1",
+]);
+/// Step Functions on AWS learns of the runs' ends by a rule of its own.
+const WATCHES: Shown = Simulated(&[
+    "arn:aws:events:us-east-1:000000000000:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule",
+]);
+const CHILDREN: Shown = Explained(
+    "It uploads what came of a Map's children in parts; the emulator writes nothing of them",
+);
+
+/// What the functions of bulk read and write. A batch in bulk has a hundred records at least, too many to be run for
+/// each permission; that they suffice is shown by one.
+const ITEMS: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/config/workflows/explain/1.yaml",
+    "arn:aws:s3:::{ArtifactBucket}/batches/inbox/explain/a.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/uploads/a.txt",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/parts/000001.jsonl",
+]);
+const GIVEN: Shown = Simulated(&["arn:aws:s3:::bcce-corpus/a.txt"]);
+const MADE: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/request.json",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/plan.json",
+]);
+const SEALED: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}/runs/default/r/manifest-1.json"]);
+const RECORDS: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/input/0001/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/rendered/000001.json",
+]);
+const BUCKET: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}"]);
+const BATCH: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/jobs.json",
+]);
+const PARTS: Shown =
+    Simulated(&["arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/parts.jsonl"]);
+/// What the readers of Maps list and read.
+const PLACED: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/parts.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/places-1/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/rest-12/000001-records.jsonl",
+]);
+const TAKES: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/000001.jsonl.out",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/plan.json",
+]);
+const REST: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/rest-1/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/taken/000001.json",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/left/000001.jsonl",
+]);
+const LEFTOVERS: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/rest-1/000001-records.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/jobs.json",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/sample/places.jsonl",
+]);
+const ANSWER: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/steps/answer.answer.json",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/failures/1/answer.record.failure.json",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/manifest-1.json.sig",
+]);
+const SIGNS: Shown = Simulated(&["{SigningKeyArn}"]);
+const COUNTS: Shown = Simulated(&["arn:aws:dynamodb:us-east-1:000000000000:table/{LedgerTable}"]);
+const JOB: Shown =
+    Simulated(&["arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abc123def456"]);
+const ANY: Shown = Simulated(&["*"]);
+const SERVICE_ROLE: Shown =
+    Explained("It is confined to a service that the role is passed to, which no call names here");
+const INPUT: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/input/0001/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/000001.jsonl.out",
+]);
+const OUTPUT: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/000001.jsonl.out",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/manifest.json.out",
+]);
+const CLAUDE: Shown = Simulated(&[
+    "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.anthropic.claude-sonnet-5-5",
+    "arn:aws:bedrock:us-west-2::foundation-model/anthropic.claude-sonnet-5-5",
+]);
+
+const LISTING: Shown = Explained(
+    "It is confined to a prefix, and the emulator has no s3:prefix: it refuses every listing",
+);
+const SCHEDULER: Shown = Explained("Scheduler here sends in nobody's name");
+
+pub const GRANTS: &[Grant] = &[
+    ("WebhookRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("WebhookRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("WebhookRole", "ListSources", "ssm:GetParametersByPath", SOURCES),
+    ("WebhookRole", "ReadSecrets", "ssm:GetParameters", SECRETS),
+    ("WebhookRole", "ReadLargeSource", "s3:GetObject", Webhook),
+    ("WebhookRole", "SendRequest", "sqs:SendMessage", Webhook),
+    ("WebhookRole", "SendToTenants", "kms:GenerateDataKey", KMS),
+    ("WebhookRole", "SendToTenants", "kms:Decrypt", KMS),
+    ("WebhookRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("WebhookRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("DispatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("DispatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("DispatchRole", "ReadInbox", "sqs:ReceiveMessage", AsTheRole),
+    ("DispatchRole", "ReadInbox", "sqs:DeleteMessage", AsTheRole),
+    ("DispatchRole", "ReadInbox", "sqs:GetQueueAttributes", AsTheRole),
+    ("DispatchRole", "ReadInbox", "sqs:ChangeMessageVisibility", AsTheRole),
+    ("DispatchRole", "RenewMessage", "sqs:SendMessage", AsTheRole),
+    ("DispatchRole", "ReadTenantsMessages", "kms:GenerateDataKey", KMS),
+    ("DispatchRole", "ReadTenantsMessages", "kms:Decrypt", KMS),
+    ("DispatchRole", "StoreRequest", "s3:PutObject", Dispatch),
+    ("DispatchRole", "StoreRequest", "s3:GetObject", Dispatch),
+    ("DispatchRole", "ListWorkflows", "ssm:GetParametersByPath", WORKFLOWS),
+    ("DispatchRole", "HoldSlots", "dynamodb:Query", Dispatch),
+    ("DispatchRole", "HoldSlots", "dynamodb:PutItem", Dispatch),
+    ("DispatchRole", "HoldSlots", "dynamodb:DeleteItem", AsTheRole),
+    ("DispatchRole", "StartRun", "states:StartExecution", Dispatch),
+    ("DispatchRole", "SetBadMessageAside", "sqs:SendMessage", Dispatch),
+    ("DispatchRole", "NotifyRejected", "sns:Publish", Dispatch),
+    ("DispatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("DispatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("PrepareRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("PrepareRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("PrepareRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
+    ("PrepareRole", "ReadRequestAndTemplate", "s3:GetObject", Walk),
+    ("PrepareRole", "StorePlan", "s3:PutObject", Walk),
+    ("PrepareRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("PrepareRole", "OpenRunRecord", "dynamodb:PutItem", Walk),
+    ("PrepareRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("PrepareRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("FailoverRouterRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("FailoverRouterRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    // A router without the ledger goes by what it remembers, and invoke answers all the same. That these are
+    // confined to the keys of targets (dynamodb:LeadingKeys) shows on AWS only: the emulator knows no such key.
+    ("FailoverRouterRole", "ReadHealthOfTargets", "dynamodb:BatchGetItem", AsTheRole),
+    ("FailoverRouterRole", "ElectProbe", "dynamodb:PutItem", AsTheRole),
+    ("FailoverRouterRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("InvokeRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("InvokeRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("InvokeRole", "ReadRun", "s3:GetObject", Walk),
+    ("InvokeRole", "StoreAnswerOrFailure", "s3:PutObject", Walk),
+    ("InvokeRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("InvokeRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("InvokeRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("InvokeRole", "ReadHealthOfTargets", "dynamodb:BatchGetItem", AsTheRole),
+    ("InvokeRole", "ReportHealthOfTargets", "dynamodb:PutItem", AsTheRole),
+    ("InvokeRole", "ReportHealthOfTargets", "dynamodb:UpdateItem", AsTheRole),
+    // The functions talk to the scripted model, which knows no IAM; the emulator's own Bedrock does.
+    ("InvokeRole", "CallClaude", "bedrock:InvokeModelWithResponseStream", AsTheRole),
+    ("InvokeRole", "ApplyGuardrail", "bedrock:ApplyGuardrail", GUARDRAIL),
+    ("PersistArtifactRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("PersistArtifactRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("PersistArtifactRole", "ReadRun", "s3:GetObject", Walk),
+    ("PersistArtifactRole", "ListRun", "s3:ListBucket", Walk),
+    ("PersistArtifactRole", "StoreManifest", "s3:PutObject", Walk),
+    ("PersistArtifactRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("PersistArtifactRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("PersistArtifactRole", "ReadCallLog", "dynamodb:Query", Walk),
+    ("PersistArtifactRole", "SignManifest", "kms:Sign", Walk),
+    ("PersistArtifactRole", "SignManifest", "kms:Verify", SIGNS),
+    ("EmitMetricsRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("EmitMetricsRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("EmitMetricsRole", "ReadManifest", "s3:GetObject", Walk),
+    ("EmitMetricsRole", "CountRun", "dynamodb:UpdateItem", Walk),
+    ("EmitMetricsRole", "ReleaseSlot", "dynamodb:DeleteItem", Walk),
+    ("EmitMetricsRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("OpenBatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("OpenBatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("OpenBatchRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
+    ("OpenBatchRole", "ReadTemplateAndManifest", "s3:GetObject", Batch),
+    ("OpenBatchRole", "ReadBatch", "s3:GetObject", Batch),
+    ("OpenBatchRole", "WriteItems", "s3:PutObject", Batch),
+    ("OpenBatchRole", "DistinguishMissingFromForbidden", "s3:ListBucket", Batch),
+    ("OpenBatchRole", "ReadGivenSources", "s3:GetObject", BatchElsewhere),
+    ("OpenBatchRole", "ReadGivenSources", "s3:ListBucket", BatchElsewhere),
+    ("OpenBatchRole", "RecordBatch", "dynamodb:PutItem", Batch),
+    ("OpenBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("OpenBatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("OpenItemRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("OpenItemRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("OpenItemRole", "ReadItem", "s3:GetObject", Batch),
+    ("OpenItemRole", "StoreRequest", "s3:GetObject", Batch),
+    ("OpenItemRole", "StoreRequest", "s3:PutObject", Batch),
+    ("OpenItemRole", "NoteRefused", "s3:PutObject", Batch),
+    ("OpenItemRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("OpenItemRole", "ReadGivenSources", "s3:GetObject", BatchElsewhere),
+    ("OpenItemRole", "ReadBatchProgress", "dynamodb:Query", Batch),
+    // Too many of its items would have to fail first.
+    ("OpenItemRole", "HaltBatch", "dynamodb:UpdateItem", AsTheRole),
+    ("OpenItemRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("OpenItemRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("RenderPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("RenderPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("RenderPartRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
+    ("RenderPartRole", "ReadTemplateAndItems", "s3:GetObject", ITEMS),
+    ("RenderPartRole", "ReadGivenSources", "s3:GetObject", GIVEN),
+    ("RenderPartRole", "StoreRequestAndPlan", "s3:GetObject", MADE),
+    ("RenderPartRole", "StoreRequestAndPlan", "s3:PutObject", MADE),
+    ("RenderPartRole", "LookForManifest", "s3:GetObject", SEALED),
+    ("RenderPartRole", "WriteRecords", "s3:PutObject", RECORDS),
+    ("RenderPartRole", "DistinguishMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("RenderPartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("RenderPartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("BulkJobRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("BulkJobRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("BulkJobRole", "ReadBatch", "s3:GetObject", BATCH),
+    ("BulkJobRole", "NoteJobs", "s3:PutObject", BATCH),
+    ("BulkJobRole", "DistinguishMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("BulkJobRole", "StartJob", "bedrock:CreateModelInvocationJob", JOB),
+    ("BulkJobRole", "FollowJob", "bedrock:GetModelInvocationJob", JOB),
+    ("BulkJobRole", "FollowJob", "bedrock:StopModelInvocationJob", JOB),
+    ("BulkJobRole", "FollowJob", "bedrock:TagResource", JOB),
+    ("BulkJobRole", "FindJob", "bedrock:ListModelInvocationJobs", ANY),
+    ("BulkJobRole", "PassServiceRole", "iam:PassRole", SERVICE_ROLE),
+    ("BulkJobRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("BulkJobRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    // Bedrock acts under it; the scripted service reads and writes in nobody's name.
+    ("BulkServiceRole", "ListRecords", "s3:ListBucket", BUCKET),
+    ("BulkServiceRole", "ReadRecords", "s3:GetObject", INPUT),
+    ("BulkServiceRole", "WriteAnswers", "s3:PutObject", OUTPUT),
+    ("BulkServiceRole", "CallClaude", "bedrock:InvokeModel", CLAUDE),
+    ("BulkServiceRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("BulkServiceRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("TakePartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("TakePartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("TakePartRole", "ReadBatchAndRuns", "s3:GetObject", TAKES),
+    ("TakePartRole", "ListRest", "s3:PutObject", REST),
+    ("TakePartRole", "StoreAnswerAndManifest", "s3:PutObject", ANSWER),
+    ("TakePartRole", "DistinguishMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("TakePartRole", "SignManifest", "kms:Sign", SIGNS),
+    ("TakePartRole", "SignManifest", "kms:Verify", SIGNS),
+    ("TakePartRole", "CountRun", "dynamodb:UpdateItem", COUNTS),
+    ("TakePartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("TakePartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("ChooseLeftoversRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("ChooseLeftoversRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("ChooseLeftoversRole", "ReadBatch", "s3:GetObject", BATCH),
+    ("ChooseLeftoversRole", "ReadManifests", "s3:GetObject", SEALED),
+    ("ChooseLeftoversRole", "ListLeftovers", "s3:PutObject", LEFTOVERS),
+    ("ChooseLeftoversRole", "DistinguishMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("ChooseLeftoversRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("ChooseLeftoversRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("CollectPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("CollectPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("CollectPartRole", "ReadRuns", "s3:GetObject", Batch),
+    ("CollectPartRole", "ReadBatch", "s3:GetObject", Batch),
+    ("CollectPartRole", "WriteResults", "s3:PutObject", Batch),
+    ("CollectPartRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("CollectPartRole", "ReadRunRecord", "dynamodb:Query", Batch),
+    ("CollectPartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("CollectPartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("CloseBatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("CloseBatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("CloseBatchRole", "ReadBatch", "s3:GetObject", Batch),
+    ("CloseBatchRole", "SealBatch", "s3:PutObject", Batch),
+    ("CloseBatchRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
+    ("CloseBatchRole", "SignManifest", "kms:Sign", Batch),
+    ("CloseBatchRole", "SignManifest", "kms:Verify", SIGNS),
+    ("CloseBatchRole", "ReadBatchProgress", "dynamodb:Query", Batch),
+    ("CloseBatchRole", "CloseRecord", "dynamodb:UpdateItem", Batch),
+    ("CloseBatchRole", "ReleaseSlot", "dynamodb:DeleteItem", Batch),
+    ("CloseBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("CloseBatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    // Step Functions here acts in nobody's name, so it would run without this role.
+    ("WorkflowRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
+    ("WorkflowRole", "Notify", "sns:Publish", AsTheRole),
+    ("WorkflowRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("WorkflowRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("WorkflowRole", "DeliverLog", "logs:CreateLogDelivery", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:DeleteLogDelivery", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:DescribeLogGroups", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:DescribeResourcePolicies", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:GetLogDelivery", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
+    ("WorkflowRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
+    ("FinalizeRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
+    ("FinalizeRole", "DescribeRunOrBatch", "states:DescribeExecution", DESCRIBES),
+    ("FinalizeRole", "StartParts", "states:StartExecution", STARTS_PARTS),
+    ("FinalizeRole", "FollowParts", "states:DescribeExecution", FOLLOWS_PARTS),
+    ("FinalizeRole", "FollowParts", "states:StopExecution", FOLLOWS_PARTS),
+    ("FinalizeRole", "ReadParts", "s3:GetObject", PARTS),
+    ("FinalizeRole", "RecordChildren", "s3:GetObject", AsTheRole),
+    ("FinalizeRole", "RecordChildren", "s3:PutObject", AsTheRole),
+    ("FinalizeRole", "RecordChildren", "s3:ListMultipartUploadParts", CHILDREN),
+    ("FinalizeRole", "RecordChildren", "s3:AbortMultipartUpload", CHILDREN),
+    ("FinalizeRole", "Notify", "sns:Publish", AsTheRole),
+    ("FinalizeRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("FinalizeRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("FinalizeRole", "DeliverLog", "logs:CreateLogDelivery", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:DeleteLogDelivery", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:DescribeLogGroups", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:DescribeResourcePolicies", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:GetLogDelivery", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
+    ("FinalizeRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
+    // Its readers read and its writers write in nobody's name as well.
+    ("BatchRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
+    ("BatchRole", "StartItemsAndRuns", "states:StartExecution", STARTS),
+    ("BatchRole", "FollowItemsAndRuns", "states:DescribeExecution", FOLLOWS),
+    ("BatchRole", "FollowItemsAndRuns", "states:StopExecution", FOLLOWS),
+    ("BatchRole", "WatchRuns", "events:PutTargets", WATCHES),
+    ("BatchRole", "WatchRuns", "events:PutRule", WATCHES),
+    ("BatchRole", "WatchRuns", "events:DescribeRule", WATCHES),
+    ("BatchRole", "ListPlaces", "s3:ListBucket", AsTheRole),
+    ("BatchRole", "ReadPlaces", "s3:GetObject", PLACED),
+    ("BatchRole", "RecordChildren", "s3:GetObject", AsTheRole),
+    ("BatchRole", "RecordChildren", "s3:PutObject", AsTheRole),
+    ("BatchRole", "RecordChildren", "s3:ListMultipartUploadParts", CHILDREN),
+    ("BatchRole", "RecordChildren", "s3:AbortMultipartUpload", CHILDREN),
+    ("BatchRole", "Notify", "sns:Publish", AsTheRole),
+    ("BatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("BatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("BatchRole", "DeliverLog", "logs:CreateLogDelivery", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:DeleteLogDelivery", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:DescribeLogGroups", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:DescribeResourcePolicies", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:GetLogDelivery", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
+    ("BatchRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
+    // EventBridge here starts machines in nobody's name.
+    ("FinalizeRuleRole", "StartFinalize", "states:StartExecution", AsTheRole),
+    ("ReaderRole", "ReadOwnRuns", "s3:GetObject", AsTheTenant),
+    ("ReaderRole", "ListOwnRuns", "s3:ListBucket", LISTING),
+    ("ReaderRole", "DecryptOwnRuns", "kms:Decrypt", KMS),
+    ("ReaderRole", "VerifySignatures", "kms:GetPublicKey", AsTheTenant),
+    ("ScheduleRole", "SendRequest", "sqs:SendMessage", SCHEDULER),
+    ("ScheduleRole", "UseKeyThroughQueues", "kms:Decrypt", SCHEDULER),
+    ("ScheduleRole", "UseKeyThroughQueues", "kms:GenerateDataKey", SCHEDULER),
+];
