@@ -96,8 +96,14 @@ async fn an_end_with_an_error_of_its_own_finalizes_nothing_and_any_other_does() 
 #[tokio::test]
 async fn an_execution_of_the_finalize_machine_that_ends_badly_starts_no_other() {
     let stack = Stack::connect().await;
+    // An execution that does not exist, with an input that names neither a run nor a batch.
+    let nothing = BatchRef::first("default", "explain", &fresh("nothing"));
+    let detail = json!({
+        "executionArn": arn(&nothing), "status": "FAILED", "input": "{}",
+        "startDate": 1_793_534_400_000_u64, "stopDate": 1_793_534_408_500_u64,
+    });
     let start = stack.sfn.start_execution().state_machine_arn(output("FinalizeArn"));
-    let failing = start.input("{}").send().await.unwrap();
+    let failing = start.input(json!({ "detail": detail }).to_string()).send().await.unwrap();
     let ended = async || {
         let execution = stack.sfn.describe_execution().execution_arn(failing.execution_arn());
         (execution.send().await.unwrap().status().as_str() == "FAILED").then_some(())
