@@ -10,7 +10,8 @@ pub fn is_batch(body: &str) -> bool {
     BatchRequest::is_meant_by(body) || s3_event::request(body).is_some()
 }
 
-/// Parses the message of a batch in either form.
+/// Parses the message of a batch in either form. SQS bounds the length of both; a sender's message is checked against
+/// the limit of a request as well.
 ///
 /// # Errors
 /// Everything that is wrong with `body`, by field. The causes never quote an input.

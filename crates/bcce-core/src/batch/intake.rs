@@ -15,7 +15,6 @@ use crate::config::routing::Retries;
 use crate::document::inputs::InputSpecs;
 use crate::run::plan::worst::WorstCase;
 use crate::run::plan::{Plan, Refused, Sources};
-use crate::run::request::Request;
 
 pub struct Intake<'a> {
     batch: &'a StoredBatch,
@@ -254,15 +253,8 @@ impl<'a> Intake<'a> {
     /// Why it would be refused.
     pub fn plan(&self, item: &Item) -> Result<Plan, Fault> {
         let request = item.request(self.batch, &self.reference);
-        let message = Request {
-            workflow: request.workflow.clone(),
-            id: Some(request.request_id.clone()),
-            inputs: request.inputs.clone(),
-            tags: request.tags.clone(),
-            model: request.model.clone(),
-        };
-        // By the same check that dispatch makes: how long it is, its tags, its model's name.
-        Request::parse(&message.message())?;
+        // The same check as dispatch makes: length, tags, the model's name.
+        request.check().none_or(())?;
         // They change nothing that a plan may be refused for.
         let retries = Retries::default();
         let sources = Sources { request: &request, configuration: self.configuration, retries };

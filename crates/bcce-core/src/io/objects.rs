@@ -88,6 +88,7 @@ pub async fn store_once(
 }
 
 /// Writes `value` as JSON unless the object exists already. Returns the value that is stored now: the first writer's.
+/// A value must be equal to itself read back, since the first writer's is returned as it is.
 ///
 /// # Errors
 /// As [`store_once`], and `Bcce.Internal` where the stored object cannot be parsed.

@@ -1,7 +1,7 @@
 //! What a sender asks for, and the form of it that is kept.
 
-use crate::base::limits::ByteCount;
 use std::collections::BTreeMap;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,8 +9,7 @@ use serde_json::{Map, Value};
 use crate::base::error::Problems;
 use crate::base::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES, MAX_TAGS};
 use crate::base::names::{check_name, check_tag};
-use crate::document;
-use crate::document::Document;
+use crate::document::{self, Document};
 use crate::run::ids::RunRef;
 
 /// The message on the inbox.
@@ -128,15 +127,19 @@ impl StoredRequest {
         }
     }
 
-    /// Reports everything that is wrong with it as a message: what `dispatch` would refuse.
+    /// Checks the request as `dispatch` checks the message that asks for it, and reports everything that is wrong.
     pub fn check(&self) -> Problems {
         let id = Some(self.request_id.as_str());
         let mut problems = check_message(&self.workflow, id, &self.tags, self.model.as_deref());
         problems.extend(check_size(self.message_bytes()));
+        let cause = format!("is nested too deeply: at most {MAX_INPUT_DEPTH} levels");
+        for (name, value) in &self.inputs {
+            problems.check(depth(value) <= MAX_INPUT_DEPTH, format!("inputs.{name}"), &cause);
+        }
         problems
     }
 
-    /// Counts the bytes of the message that would ask for it.
+    /// Counts the bytes of the message that would ask for it: as many as [`Request::message`] has.
     fn message_bytes(&self) -> u64 {
         /// A [`Request`], borrowed.
         #[derive(Serialize)]
@@ -156,11 +159,44 @@ impl StoredRequest {
             tags: &self.tags,
             model: self.model.as_deref(),
         };
-        ByteCount::of(&message)
+        let mut bytes = MessageBytes(0);
+        serde_json::to_writer(&mut bytes, &message).expect("a request can be written as JSON");
+        bytes.0
     }
 
     pub fn run(&self) -> RunRef {
         RunRef::first(&self.tenant, &self.workflow, &self.request_id)
+    }
+}
+
+/// How deep lists and objects may be nested in an input. serde_json reads 127 levels, and the message and its `inputs`
+/// are two of them.
+const MAX_INPUT_DEPTH: usize = 125;
+
+/// Returns how deep lists and objects are nested in `value`: 0 for a string or a number.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+/// Counts the bytes of a message with the escapes of [`escaped`], and keeps none of them.
+struct MessageBytes(u64);
+
+impl io::Write for MessageBytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // The UTF-8 of U+FFFE and U+FFFF. serde_json writes whole characters.
+        let is_escaped = |bytes: &&[u8]| matches!(bytes, [0xef, 0xbf, 0xbe | 0xbf]);
+        let escapes = bytes.windows(3).filter(is_escaped).count();
+        let longer = "\\ufffe".len() - '\u{fffe}'.len_utf8();
+        self.0 += (bytes.len() + escapes * longer) as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -256,6 +292,42 @@ mod tests {
         assert!(Request::parse(&body(MAX_REQUEST_BYTES)).is_ok());
         let reported = Request::parse(&body(MAX_REQUEST_BYTES + 1)).unwrap_err().to_string();
         assert_eq!(reported, "request: is 1044481 bytes, the most is 1044480");
+    }
+
+    /// Checks `inputs` as `dispatch` does and as a stored request is checked: both must agree.
+    fn checked(inputs: Map<String, Value>) -> Result<(), String> {
+        let id = Some("1".to_owned());
+        let request = Request { workflow: "a".into(), id, inputs, ..Request::default() };
+        let parsed = Request::parse(&request.message());
+        let checked = StoredRequest::new(request, "default", "").check().none_or(());
+        assert_eq!(checked.is_ok(), parsed.is_ok(), "{checked:?}");
+        checked.map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn a_stored_request_is_as_long_as_its_message_may_be() {
+        let around = r#"{"workflow":"a","id":"1","inputs":{"text":""}}"#.len();
+        let room = MAX_REQUEST_BYTES - around;
+        let text = |text: String| Map::from_iter([("text".to_owned(), text.into())]);
+        let too_long = Err("request: is 1044481 bytes, the most is 1044480".to_owned());
+        assert_eq!(checked(text("x".repeat(room))), Ok(()));
+        assert_eq!(checked(text("x".repeat(room + 1))), too_long);
+        // SQS takes each of these as an escape of six bytes.
+        let escapes = "\u{fffe}\u{ffff}\"".repeat(10);
+        let rest = room - 10 * (6 + 6 + 2);
+        assert_eq!(checked(text(format!("{escapes}{}", "x".repeat(rest)))), Ok(()));
+        assert_eq!(checked(text(format!("{escapes}{}", "x".repeat(rest + 1)))), too_long);
+    }
+
+    #[test]
+    fn a_stored_request_is_nested_as_deep_as_its_message_may_be() {
+        let nested = |levels: usize| {
+            let list = (0..levels).fold(Value::Null, |inner, _| vec![inner].into());
+            Map::from_iter([("x".to_owned(), list)])
+        };
+        assert_eq!(checked(nested(125)), Ok(()));
+        let cause = "inputs.x: is nested too deeply: at most 125 levels".to_owned();
+        assert_eq!(checked(nested(126)), Err(cause));
     }
 
     #[test]
