@@ -27,6 +27,9 @@ pub const MAX_TARGETS: usize = 32;
 pub const MAX_CALLS: u32 = 50;
 /// Router rounds of a step, fewer where many steps share the history.
 pub const MAX_ROUNDS: u32 = 5;
+/// The number of attempts at a run or a batch. More would only fail again, and two digits leave room in an execution's
+/// name.
+pub const MAX_ATTEMPTS: u32 = 99;
 /// How long an `invoke` may be at work, in seconds: its Lambda timeout, the longest there is.
 pub const INVOKE_SECONDS: u64 = 900;
 /// A run's longest time, in seconds: a day, below the state machine's own timeout.

@@ -12,10 +12,9 @@ use crate::base::error::{Fault, Problems};
 use crate::batch::message::{ItemField, MAX_ITEM_ID_BYTES, StoredBatch};
 use crate::batch::reference::BatchRef;
 use crate::batch::source::Format;
-use crate::document;
-use crate::document::Document;
 use crate::document::expression::Context;
 use crate::document::inputs::{InputSpecs, InputType};
+use crate::document::{self, Document};
 use crate::run::ids::RunRef;
 use crate::run::request::{Request, StoredRequest};
 
@@ -73,7 +72,7 @@ impl Item {
     pub fn request(&self, batch: &StoredBatch, reference: &BatchRef) -> StoredRequest {
         let mut request = Request {
             workflow: batch.workflow.clone(),
-            id: Some(format!("{}/{}", reference.batch_id, self.id)),
+            id: Some(self.request_id(reference)),
             inputs: batch.inputs.clone(),
             tags: batch.tags.clone(),
             model: self.model.clone().or_else(|| batch.model.clone()),
@@ -85,12 +84,16 @@ impl Item {
 
     /// The run of it, by its request alone.
     pub fn run(&self, batch: &BatchRef, attempt_no: u32) -> RunRef {
-        let request_id = format!("{}/{}", batch.batch_id, self.id);
+        let request_id = self.request_id(batch);
         RunRef {
             attempt_no,
             batch: Some(batch.item_of()),
             ..RunRef::first(&batch.tenant, &batch.workflow, &request_id)
         }
+    }
+
+    fn request_id(&self, batch: &BatchRef) -> String {
+        format!("{}/{}", batch.batch_id, self.id)
     }
 }
 

@@ -1,6 +1,5 @@
 //! What a sender asks for: a request with a `batch`, and the form of it that is kept.
 
-use crate::run::request::check_message;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,12 +8,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::base::error::Problems;
-use crate::base::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES};
+use crate::base::limits::MAX_ID_BYTES;
 use crate::batch::reference::BatchRef;
 use crate::batch::source::{Format, Location};
-use crate::document;
-use crate::document::{Document, expression};
-use crate::run::request::escaped;
+use crate::document::{self, Document, expression};
+use crate::run::request::{check_message, check_size, escaped, sort_inputs};
 
 /// What a map may read.
 const NAMES: [&str; 1] = ["item"];
@@ -159,10 +157,7 @@ impl BatchRequest {
     /// # Errors
     /// Everything that is wrong with `body`, by field. The causes never quote an input.
     pub fn parse(body: &str) -> Result<Self, Problems> {
-        if body.len() > MAX_REQUEST_BYTES {
-            let cause = format!("is {} bytes, the most is {MAX_REQUEST_BYTES}", body.len());
-            return Err(Problems::one("request", cause));
-        }
+        check_size(body.len() as u64).none_or(())?;
         document::from_json("request", body).finished().map(Self::with_workflow)
     }
 
@@ -214,8 +209,7 @@ pub struct StoredBatch {
 
 impl StoredBatch {
     pub fn new(mut request: BatchRequest, tenant: &str, message_id: &str) -> Self {
-        request.inputs.sort_keys();
-        request.inputs.values_mut().for_each(Value::sort_all_objects);
+        sort_inputs(&mut request.inputs);
         Self {
             version: 1,
             tenant: tenant.to_owned(),

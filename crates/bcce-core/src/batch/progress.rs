@@ -1,6 +1,6 @@
 //! How far a batch is: runs that are over, counted by those that end them, and when too many of them failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -64,14 +64,7 @@ impl BatchProgress {
     /// What is known of usage and cost, as a manifest has it.
     pub fn totals(&self) -> Totals {
         let is_whole = self.unknown_cost == 0;
-        let cost = self.cost_usd.normalize();
-        Totals {
-            usage: is_whole.then_some(self.usage),
-            known_usage: (!is_whole).then_some(self.usage),
-            cost_usd: is_whole.then_some(cost),
-            priced_subtotal_usd: (!is_whole).then_some(cost),
-            unpriced: Vec::new(),
-        }
+        Totals::sum(self.usage, self.cost_usd, is_whole, is_whole, BTreeSet::new())
     }
 
     pub fn add(&mut self, other: &Self) {

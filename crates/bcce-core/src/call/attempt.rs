@@ -1,5 +1,7 @@
 //! One call on one target: what it was, what it used, what it cost.
 
+use std::collections::BTreeSet;
+
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -138,15 +140,9 @@ impl Totals {
         usage += other.known_usage();
         let all_used = self.usage.is_some() && other.usage.is_some();
         let all_priced = self.cost_usd.is_some() && other.cost_usd.is_some();
-        let unpriced: std::collections::BTreeSet<String> =
+        let unpriced: BTreeSet<String> =
             self.unpriced.drain(..).chain(other.unpriced.iter().cloned()).collect();
-        *self = Self {
-            usage: all_used.then_some(usage),
-            known_usage: (!all_used).then_some(usage),
-            cost_usd: all_priced.then_some(cost.normalize()),
-            priced_subtotal_usd: (!all_priced).then_some(cost.normalize()),
-            unpriced: unpriced.into_iter().collect(),
-        };
+        *self = Self::sum(usage, cost, all_used, all_priced, unpriced);
     }
 
     pub fn of<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Self {
@@ -154,7 +150,7 @@ impl Totals {
         let mut cost = Decimal::ZERO;
         let mut all_used = true;
         let mut all_priced = true;
-        let mut unpriced = std::collections::BTreeSet::new();
+        let mut unpriced = BTreeSet::new();
         for attempt in attempts {
             all_used &= attempt.usage.is_some();
             all_priced &= attempt.cost_usd.is_some();
@@ -164,11 +160,24 @@ impl Totals {
                 unpriced.insert(attempt.target.model_id.clone());
             }
         }
+        Self::sum(usage, cost, all_used, all_priced, unpriced)
+    }
+
+    /// Returns the totals of calls that used and cost `usage` and `cost` as far as that is known. `all_used`,
+    /// `all_priced`: it is known of each of them.
+    pub(crate) fn sum(
+        usage: Usage,
+        cost: Decimal,
+        all_used: bool,
+        all_priced: bool,
+        unpriced: BTreeSet<String>,
+    ) -> Self {
+        let cost = cost.normalize();
         Self {
             usage: all_used.then_some(usage),
             known_usage: (!all_used).then_some(usage),
-            cost_usd: all_priced.then_some(cost.normalize()),
-            priced_subtotal_usd: (!all_priced).then_some(cost.normalize()),
+            cost_usd: all_priced.then_some(cost),
+            priced_subtotal_usd: (!all_priced).then_some(cost),
             unpriced: unpriced.into_iter().collect(),
         }
     }

@@ -17,7 +17,7 @@ pub use takes::{EFFORTS, Takes, TakesOverride, Thinks};
 
 pub mod guardrails; // what stands before a model
 mod route_target; // a target with its place in the order
-pub mod takes; // what a target accepts
+pub(crate) mod takes; // what a target accepts
 
 /// `/bcce/<env>/models`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

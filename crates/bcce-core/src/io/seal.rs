@@ -13,7 +13,7 @@ use crate::base::digest::{sha256, sha256_hex};
 use crate::base::error::Fault;
 use crate::base::json::{parse, to_json};
 use crate::batch::{BatchManifest, BatchRef};
-use crate::io::objects::existing;
+use crate::io::objects::{existing, store_once};
 use crate::ports::{GetObject, GetSealed, Put, PutOnce, PutSealed, SignDigest, VerifyDigest};
 use crate::run::ids::RunRef;
 use crate::run::manifest::{Kind, Manifest, ManifestRef};
@@ -205,9 +205,7 @@ async fn finish<M>(
     signature: &[u8],
 ) -> Result<Sealed<M>, Fault> {
     let key = &subject.signature_key;
-    if store.put_once(key, &subject.id, signature).await? == Put::Existed
-        && store.get(key).await?.is_none_or(|existing| existing != signature)
-    {
+    if store_once(store, key, &subject.id, signature.to_vec()).await? != signature {
         return Err(Fault::internal(format!(
             "{key}: it is not the signature that the manifest was written with; {ADVICE}"
         )));

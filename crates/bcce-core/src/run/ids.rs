@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::base::digest::sha256_hex_of_fields;
+pub use crate::base::limits::MAX_ATTEMPTS; // the command names it here
 
 /// The workflow's share of a run id. With 1 + 32 hex and `-r<n>` it stays below the 80 characters of
 /// an execution name.
@@ -15,9 +16,6 @@ pub const ANSWER: &str = ".answer.json";
 
 /// Ends the key of a failure, for the same reason.
 pub const FAILURE: &str = ".failure.json";
-
-/// What has failed that often fails again. With two digits the name of an execution has room to spare.
-pub const MAX_ATTEMPTS: u32 = 99;
 
 /// `<workflow, cut to 40>-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`
 pub fn run_id(tenant: &str, workflow: &str, request_id: &str) -> String {
@@ -116,7 +114,7 @@ impl RunRef {
 }
 
 /// `runs/<tenant>/<run id>/`
-pub fn run_prefix(tenant: &str, run_id: &str) -> String {
+fn run_prefix(tenant: &str, run_id: &str) -> String {
     format!("runs/{tenant}/{run_id}/")
 }
 

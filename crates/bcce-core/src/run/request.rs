@@ -64,9 +64,8 @@ pub(crate) fn check_message(
     let mut problems = Problems::default();
     check_name(&mut problems, "workflow", workflow);
     if let Some(id) = id {
-        let fits = (1..=MAX_ID_BYTES).contains(&id.len());
         let cause = format!("must be 1 to {MAX_ID_BYTES} bytes, is {}", id.len());
-        problems.check(fits, "id", cause);
+        problems.check(id_fits(id), "id", cause);
     }
     if let Some(model) = model {
         check_name(&mut problems, "model", model);
@@ -79,7 +78,12 @@ pub(crate) fn check_message(
     problems
 }
 
-fn check_size(bytes: u64) -> Problems {
+fn id_fits(id: &str) -> bool {
+    (1..=MAX_ID_BYTES).contains(&id.len())
+}
+
+/// Checks the length of a message.
+pub(crate) fn check_size(bytes: u64) -> Problems {
     let mut problems = Problems::default();
     let cause = format!("is {bytes} bytes, the most is {MAX_REQUEST_BYTES}");
     problems.check(bytes <= MAX_REQUEST_BYTES as u64, "request", cause);
@@ -95,7 +99,7 @@ pub fn workflow_and_id(body: &str) -> (Option<String>, Option<String>) {
         check_name(&mut problems, "workflow", name);
         problems.is_empty()
     });
-    (named, text("id").filter(|id| (1..=MAX_ID_BYTES).contains(&id.len())))
+    (named, text("id").filter(|id| id_fits(id)))
 }
 
 /// `request.json`: the request with what the queue says of it. Its bytes depend on nothing else, so
@@ -113,9 +117,7 @@ pub struct StoredRequest {
 
 impl StoredRequest {
     pub fn new(mut request: Request, tenant: &str, message_id: &str) -> Self {
-        // serde_json sorts only while no crate of the build asks it to keep the order.
-        request.inputs.sort_keys();
-        request.inputs.values_mut().for_each(Value::sort_all_objects);
+        sort_inputs(&mut request.inputs);
         Self {
             version: 1,
             tenant: tenant.to_owned(),
@@ -167,6 +169,12 @@ impl StoredRequest {
     pub fn run(&self) -> RunRef {
         RunRef::first(&self.tenant, &self.workflow, &self.request_id)
     }
+}
+
+/// Sorts the keys of `inputs`, at every depth: serde_json sorts only while no crate of the build asks it to keep the order.
+pub(crate) fn sort_inputs(inputs: &mut Map<String, Value>) {
+    inputs.sort_keys();
+    inputs.values_mut().for_each(Value::sort_all_objects);
 }
 
 /// How deep lists and objects may be nested in an input. serde_json reads 127 levels, and the message and its `inputs`

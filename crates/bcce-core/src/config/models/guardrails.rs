@@ -21,7 +21,7 @@ pub fn is_same(one: Option<&Guardrail>, other: Option<&Guardrail>) -> bool {
 }
 
 /// Describes a target's guardrail: `guardrail pii`, `guardrail abc version 1` or `no guardrail`.
-pub fn describe(guardrail: Option<&Guardrail>) -> String {
+fn describe(guardrail: Option<&Guardrail>) -> String {
     match guardrail {
         None => "no guardrail".to_owned(),
         Some(Guardrail { name: Some(name), .. }) => format!("guardrail {name}"),

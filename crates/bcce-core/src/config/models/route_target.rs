@@ -27,7 +27,7 @@ pub struct RouteTarget {
 }
 
 impl RouteTarget {
-    pub fn default_weight() -> u32 {
+    pub(super) fn default_weight() -> u32 {
         1
     }
 }
