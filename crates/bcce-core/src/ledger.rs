@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_calls_tells_its_step() {
+    fn a_key_of_calls_names_its_step() {
         for (step, item) in [("answer", None), ("part", Some(3))] {
             assert_eq!(step_of_calls(&calls_sk(step, item)), (step.to_owned(), item));
         }

@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_an_object_is_reported_of_it() {
+    fn the_problems_of_an_object_are_those_of_its_batch() {
         let reported = |key: &str| parse(&event(key)).unwrap_err().to_string();
         assert_eq!(reported("batches/inbox/a.csv"), "workflow: is missing");
         assert!(

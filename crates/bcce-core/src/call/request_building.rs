@@ -141,13 +141,12 @@ mod tests {
         let prompt = prompt(step, &json!({})).unwrap();
         let enforced = Parameters { schema: Some(json!({})), ..Parameters::default() };
         assert_eq!(*prompt_for(&prompt, step, &enforced), prompt);
-        let reported =
-            prompt_for(&prompt, step, &Parameters::default()).into_owned().system.unwrap();
-        assert!(reported.starts_with("s\n\nAnswer with one JSON value"), "{reported}");
+        let system = prompt_for(&prompt, step, &Parameters::default()).into_owned().system.unwrap();
+        assert!(system.starts_with("s\n\nAnswer with one JSON value"), "{system}");
     }
 
     #[test]
-    fn a_cut_answer_is_reported_of_with_its_limit() {
+    fn the_fault_of_a_cut_answer_names_its_limit() {
         let step = step();
         let asked = Prompt { user: "p".into(), ..Prompt::default() };
         let answer = |text: &str, stop_reason: &str| ModelAnswer {
@@ -161,16 +160,16 @@ mod tests {
         let cut = read(&answer("{", "max_tokens")).unwrap().unwrap_err();
         assert!(cut.starts_with("the answer was cut by max_tokens = 2048: "), "{cut}");
         assert!(read(&answer("{}", "guardrail_intervened")).is_err());
-        let reported = |thought| {
+        let fault = |thought| {
             read(&ModelAnswer { thought, ..answer(" ", "max_tokens") }).unwrap().unwrap_err()
         };
-        assert!(reported(false).ends_with("there is no text in it"), "{}", reported(false));
-        assert!(reported(true).contains("thinking used all of them"), "{}", reported(true));
-        assert!(reported(true).contains("raise steps.a.max_tokens"), "{}", reported(true));
+        assert!(fault(false).ends_with("there is no text in it"), "{}", fault(false));
+        assert!(fault(true).contains("thinking used all of them"), "{}", fault(true));
+        assert!(fault(true).contains("raise steps.a.max_tokens"), "{}", fault(true));
     }
 
     #[test]
-    fn what_a_service_said_is_not_told() {
+    fn a_services_message_is_not_repeated() {
         let target = crate::base::target::tests::target("us-east-1");
         let failure = |message: &str| CallFailure {
             name: ErrorName::RequestRejected,
@@ -179,14 +178,14 @@ mod tests {
             retry_after_s: None,
             blame: Blame::Request,
         };
-        let said = describe(&target, &failure("ValidationException (400): no hunter2 here"));
-        assert_eq!(said, format!("{target}: ValidationException (400)"));
+        let description = describe(&target, &failure("ValidationException (400): no hunter2 here"));
+        assert_eq!(description, format!("{target}: ValidationException (400)"));
         let rejected = CallFailure {
             advice: Some("correct the target".into()),
             ..failure("ValidationException (400): no hunter2 here")
         };
-        let said = describe(&target, &rejected);
-        assert_eq!(said, format!("{target}: ValidationException (400): correct the target"));
+        let description = describe(&target, &rejected);
+        assert_eq!(description, format!("{target}: ValidationException (400): correct the target"));
         let stopped = describe(&target, &failure("stopped: content_filtered"));
         assert_eq!(stopped, format!("{target}: stopped: content_filtered"));
     }

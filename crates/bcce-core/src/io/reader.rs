@@ -62,31 +62,32 @@ pub async fn follow_pointer(
     bucket: &str,
     value: &str,
 ) -> Result<Result<String, Problems>, Fault> {
-    let reported = |field: &str, cause: String| Ok(Err(Problems::one(field, cause)));
+    let wrong = |field: &str, cause: String| Ok(Err(Problems::one(field, cause)));
     let Some(pointer) = Pointer::parse(value) else {
-        return match Pointer::is_meant_by(value) {
-            true => {
-                reported("document", "invalid pointer: expected exactly `uri` and `sha256`".into())
-            }
-            false => Ok(Ok(value.to_owned())),
-        };
+        if Pointer::is_meant_by(value) {
+            return wrong(
+                "document",
+                "invalid pointer: expected exactly `uri` and `sha256`".into(),
+            );
+        }
+        return Ok(Ok(value.to_owned()));
     };
     let Some(key) = pointer.key_in(bucket) else {
-        return reported("uri", format!("must lie in s3://{bucket}/"));
+        return wrong("uri", format!("must lie in s3://{bucket}/"));
     };
     let Some(body) = store.get(key).await? else {
-        return reported("uri", format!("there is no {key}"));
+        return wrong("uri", format!("there is no {key}"));
     };
     let sha256 = sha256_hex(&body);
     if sha256 != pointer.sha256 {
         let cause = format!("{key} has the digest {sha256}, not the one it is pointed to with");
-        return reported("sha256", cause);
+        return wrong("sha256", cause);
     }
     match String::from_utf8(body) {
         Ok(text) => Ok(Ok(text)),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            reported("document", format!("{key} is not UTF-8 from byte {at} on"))
+            wrong("document", format!("{key} is not UTF-8 from byte {at} on"))
         }
     }
 }

@@ -1,6 +1,8 @@
-//! The breakers of the ledger, as one function's process works with them: read through a short cache,
-//! written on the condition that nobody else has written meanwhile, and remembered for the time when the
-//! ledger is out of reach.
+//! The breakers of the ledger, as one function's process works with them: read through a short cache, written on the
+//! condition that nobody else has written meanwhile, and remembered for the time when the ledger is out of reach.
+//!
+//! The statistics of targets and the call log go through it as well, because they share its knowledge that the ledger is
+//! unreachable.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -97,9 +99,9 @@ impl<L: ReadBreakers> SharedBreakers<L> {
     pub async fn breakers(&self, keys: &[String], now: OffsetDateTime) -> Vec<Breaker> {
         if !self.is_fresh(keys, now) && !self.is_blind(now) {
             match self.ledger.read(keys).await {
-                Ok(kept) => {
-                    let pairs = keys.iter().zip(&kept);
-                    pairs.for_each(|(key, kept)| self.remember(key, &kept.breaker, now));
+                Ok(stored) => {
+                    let pairs = keys.iter().zip(&stored);
+                    pairs.for_each(|(key, stored)| self.remember(key, &stored.breaker, now));
                 }
                 Err(fault) => self.turn_blind(fault, now),
             }
@@ -112,9 +114,9 @@ impl<L: ReadBreakers> SharedBreakers<L> {
         keys.iter().all(|key| remembered.get(key).is_some_and(|known| now - known.read_at < FRESH))
     }
 
-    async fn kept(&self, key: &str) -> Result<StoredBreaker, Fault> {
-        let kept = self.ledger.read(std::slice::from_ref(&key.to_owned())).await?;
-        kept.into_iter().next().ok_or_else(|| Fault::internal("the ledger answered with nothing"))
+    async fn stored(&self, key: &str) -> Result<StoredBreaker, Fault> {
+        let stored = self.ledger.read(std::slice::from_ref(&key.to_owned())).await?;
+        stored.into_iter().next().ok_or_else(|| Fault::internal("the ledger answered with nothing"))
     }
 }
 
@@ -141,8 +143,8 @@ impl<L> SharedBreakers<L> {
             return Vec::new();
         }
         let read = self.ledger.caches(cache).await;
-        let read = read.map_err(|fault| self.turn_blind(fault, now)).unwrap_or_default();
-        read.into_iter().filter(|(_, until)| *until > now).map(|(key, _)| key).collect()
+        let caches = read.map_err(|fault| self.turn_blind(fault, now)).unwrap_or_default();
+        caches.into_iter().filter(|(_, until)| *until > now).map(|(key, _)| key).collect()
     }
 }
 
@@ -170,8 +172,8 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
             is_mine = breaker.elect(holder, now, lease);
             is_mine
         };
-        let (mut breaker, is_settled) = self.change(key, now, change).await;
-        if !is_settled {
+        let (mut breaker, is_decided) = self.change(key, now, change).await;
+        if !is_decided {
             // Those who won the races are at it; whoever asks on must not find it due.
             breaker.probe = Some(Probe { holder: String::new(), until: now + lease });
             return Elected::Lost(breaker);
@@ -214,12 +216,12 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
             }
         }
         let mut breaker = self.recall(key);
-        let decides = self.is_blind(now);
-        if decides {
+        let is_decided = self.is_blind(now);
+        if is_decided {
             change(&mut breaker);
             self.remember(key, &breaker, now);
         }
-        (breaker, decides)
+        (breaker, is_decided)
     }
 
     /// `None`: another wrote in between.
@@ -229,12 +231,12 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
         now: OffsetDateTime,
         change: &mut impl FnMut(&mut Breaker) -> bool,
     ) -> Result<Option<Breaker>, Fault> {
-        let mut kept = self.kept(key).await?;
-        if !change(&mut kept.breaker) {
-            return Ok(Some(kept.breaker));
+        let mut stored = self.stored(key).await?;
+        if !change(&mut stored.breaker) {
+            return Ok(Some(stored.breaker));
         }
-        let written = self.ledger.write(key, &kept, now).await?;
-        Ok(written.then_some(kept.breaker))
+        let written = self.ledger.write(key, &stored, now).await?;
+        Ok(written.then_some(stored.breaker))
     }
 }
 

@@ -43,7 +43,8 @@ pub trait CloseBatch {
     /// Closes the record of an attempt at a batch.
     async fn close_batch(&self, batch: &ClosedBatch) -> Result<Closed, Fault>;
 
-    /// Makes `to` the notification_owner of a batch in place of `from`; `false`: it is another's by now.
+    /// Makes `to` the notification owner of a batch in place of `from`. Returns `false` if another execution owns it by
+    /// now.
     async fn take_batch_over(&self, batch: &BatchRef, from: &str, to: &str) -> Result<bool, Fault>;
 }
 
@@ -58,7 +59,8 @@ pub enum Closed {
 }
 
 pub trait TakeOver {
-    /// Makes `to` the notification_owner of a run in place of `from`; `false`: it is another's by now.
+    /// Makes `to` the notification owner of a run in place of `from`. Returns `false` if another execution owns it by
+    /// now.
     async fn take_over(&self, run: &RunRef, from: &str, to: &str) -> Result<bool, Fault>;
 }
 
@@ -68,7 +70,7 @@ pub trait ReadBatchProgress {
 }
 
 pub trait HaltBatch {
-    /// Notes that no further item is started; `true`: `notification_owner` sends the notification.
+    /// Records that no further item is started. Returns whether `notification_owner` sends the notification.
     async fn halt(
         &self,
         batch: &ItemOf,

@@ -20,11 +20,11 @@ pub trait ReadBreakers {
 }
 
 pub trait WriteBreaker {
-    /// Writes a breaker that was read with `kept.revision`; `false`: another has written since.
+    /// Writes a breaker. Returns `false` if another process has written since `read`.
     async fn write(
         &self,
         key: &str,
-        kept: &StoredBreaker,
+        read: &StoredBreaker,
         now: OffsetDateTime,
     ) -> Result<bool, Fault>;
 }

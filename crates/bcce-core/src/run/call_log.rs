@@ -53,12 +53,11 @@ impl LoggedCall {
 }
 
 impl LoggedStep {
-    /// Returns whether none of `step_records` has the call.
-    pub fn is_lost<'a>(&self, step_records: impl IntoIterator<Item = &'a StepRecord>) -> bool {
-        let is_its = |step_record: &&StepRecord| {
-            step_record.step_id == self.step && step_record.item == self.item
-        };
-        let mut its = step_records.into_iter().filter(is_its);
-        !its.any(|step_record| step_record.attempts.iter().any(|attempt| self.call.is(attempt)))
+    /// Returns whether none of `records` has the call.
+    pub fn is_lost<'a>(&self, records: impl IntoIterator<Item = &'a StepRecord>) -> bool {
+        let of_step =
+            |record: &&StepRecord| record.step_id == self.step && record.item == self.item;
+        let mut attempts = records.into_iter().filter(of_step).flat_map(|record| &record.attempts);
+        !attempts.any(|attempt| self.call.is(attempt))
     }
 }

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wave_that_was_not_begun_is_not_waited_for() {
+    fn a_wave_that_was_not_started_is_not_waited_for() {
         assert_eq!(wait_s(&[("summarise", 3)], &[], 5), None, "it answered after the end");
         assert_eq!(wait_s(&[("summarise", -1)], &[], 5), Some(2), "the next wave may have started");
     }

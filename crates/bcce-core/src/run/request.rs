@@ -250,7 +250,7 @@ mod tests {
         let reported = |key: &str, value: &str| {
             let body = serde_json::json!({ "workflow": "a", "tags": { key: value } });
             Request::parse(&body.to_string())
-                .map_or_else(|reported| reported.to_string(), |_| "".into())
+                .map_or_else(|problems| problems.to_string(), |_| "".into())
         };
         for value in ["fix/größe", "feat(x)", "", "a title\n\nand \u{1f600} more", &"x".repeat(300)]
         {
@@ -282,10 +282,10 @@ mod tests {
         ];
         for (body, expected) in table {
             let reported = Request::parse(body).unwrap_err().to_string();
-            let sorted = |reported: &str| {
-                let mut reported: Vec<String> = reported.split("; ").map(str::to_owned).collect();
-                reported.sort();
-                reported
+            let sorted = |text: &str| {
+                let mut parts: Vec<String> = text.split("; ").map(str::to_owned).collect();
+                parts.sort();
+                parts
             };
             assert_eq!(sorted(&reported), sorted(expected), "{body}");
         }
@@ -340,8 +340,8 @@ mod tests {
 
     #[test]
     fn what_a_rejected_sender_called_it_is_kept_when_it_can_be() {
-        let reported = workflow_and_id(r#"{"workflow":"explain","id":"mine","tags":{"a":1}}"#);
-        assert_eq!(reported, (Some("explain".into()), Some("mine".into())));
+        let found = workflow_and_id(r#"{"workflow":"explain","id":"mine","tags":{"a":1}}"#);
+        assert_eq!(found, (Some("explain".into()), Some("mine".into())));
         assert_eq!(workflow_and_id(r#"{"workflow":"../x","id":7}"#), (None, None));
         assert_eq!(workflow_and_id("not json"), (None, None));
     }

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_been_started_is_not_over_and_is_settled_after_a_while() {
+    fn what_may_have_been_started_is_not_over_and_is_resolved_after_a_while() {
         let mut jobs = jobs(JobStatus::Completed);
         jobs.put(JobRecord::starting(2, 100));
         assert_eq!(jobs.next_look(CUT_OFF, START), NextLook::Wait(5));
