@@ -164,7 +164,8 @@ pub fn batches_shard(day: Date, shard: char) -> String {
     format!("batches#{day}#{shard}")
 }
 
-/// Returns the key of the call log of an attempt at a run. It is apart from the records, since a function may write only this.
+/// Returns the key of the call log of an attempt at a run. It is apart from the records, since a function may be allowed to
+/// write only this.
 pub fn calls_pk(run_id: &str, attempt_no: u32) -> String {
     format!("calls#{run_id}#{attempt_no}")
 }

@@ -1,4 +1,4 @@
-//! Sizes, and the arithmetic that keeps an execution below Step Functions' hard bound.
+//! Limits of sizes, counts and times.
 
 /// SQS's own limit for a message, less what its reason takes among the dead letters.
 pub const MAX_REQUEST_BYTES: usize = 1_048_576 - 4_096;
@@ -54,17 +54,17 @@ pub const PREPARE_SECONDS: u64 = 60;
 /// A service's message in an attempt, in characters.
 pub const MAX_MESSAGE_CHARS: usize = 300;
 
-/// `text` cut to at most `most` bytes.
+/// Cuts `text` to at most `most` bytes.
 pub fn cut_bytes(text: &str, most: usize) -> String {
     text[..text.floor_char_boundary(most)].to_owned()
 }
 
-/// `text` cut to `most` characters.
+/// Cuts `text` to at most `most` characters.
 pub fn cut(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
 
-/// Counts the bytes that are written to it and keeps none: the size of a value as JSON, which is not built for it.
+/// Counts the bytes that are written to it and keeps none, e.g. to measure a value as JSON without building it.
 pub struct ByteCount(pub u64);
 
 impl ByteCount {

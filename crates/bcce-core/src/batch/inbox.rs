@@ -1,4 +1,4 @@
-//! A message on the inbox that asks for a batch: a sender's, or the event of an object under `batches/inbox/`.
+//! A message on the inbox that asks for a batch, from a sender or as the event of an object under `batches/inbox/`.
 
 use crate::base::error::Problems;
 use crate::batch::message::BatchRequest;

@@ -79,25 +79,26 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// When the call was over.
+    /// Returns when the call was over.
     pub fn ended_at(&self) -> OffsetDateTime {
         self.started_at + std::time::Duration::from_millis(self.latency_ms)
     }
 
-    /// The call was answered and paid, and is no answer.
+    /// Marks an answered and paid call as failed: its answer is invalid.
     pub fn mark_invalid(&mut self, fault: &str) {
         self.outcome = AttemptOutcome::Failed;
         self.error = Some(ErrorName::OutputInvalid);
         self.message = Some(fault.to_owned());
     }
 
-    /// The price file has no price of the model for the day of the call. An attempt that used nothing costs nothing.
+    /// Returns whether the price file lacks a price of the model for the day of the call. An attempt that used nothing
+    /// costs nothing.
     pub fn is_unpriced(&self) -> bool {
         self.usage.is_some() && self.cost_usd.is_none()
     }
 }
 
-/// Sums that stay honest: a total with an unknown in it is unknown, beside the part that is known.
+/// The usage and cost of many calls. A total with an unknown part is unknown; the known part stands beside it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// `null` as soon as one attempt's usage is.
@@ -116,24 +117,24 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// The tokens that are known.
+    /// Returns the tokens that are known.
     pub fn known_usage(&self) -> Usage {
         self.usage.or(self.known_usage).unwrap_or_default()
     }
 
-    /// The cost that is known.
+    /// Returns the cost that is known.
     pub fn known_cost(&self) -> Decimal {
         self.cost_usd.or(self.priced_subtotal_usd).unwrap_or_default()
     }
 
-    /// Of something that may have paid, nobody knows what.
+    /// Returns the totals of something that may have been charged an unknown amount.
     pub fn unknown() -> Self {
         let usage = Some(Usage::default());
         let cost = Some(Decimal::ZERO);
         Self { known_usage: usage, priced_subtotal_usd: cost, ..Self::default() }
     }
 
-    /// Of both together.
+    /// Adds `other`.
     pub fn add(&mut self, other: &Self) {
         let mut usage = self.known_usage();
         let cost = self.known_cost() + other.known_cost();
@@ -145,6 +146,7 @@ impl Totals {
         *self = Self::sum(usage, cost, all_used, all_priced, unpriced);
     }
 
+    /// Sums up `attempts`.
     pub fn of<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Self {
         let mut usage = Usage::default();
         let mut cost = Decimal::ZERO;

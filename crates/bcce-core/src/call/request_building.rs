@@ -1,5 +1,4 @@
-//! What a step asks of a model and what it takes for an answer: the same for a call and for a record of a
-//! job.
+//! The prompt that a step sends to a model, and how its answer is read: the same for a call and for a record of a job.
 
 use std::borrow::Cow;
 
@@ -14,10 +13,11 @@ use crate::call::parameters::{Parameters, json_output};
 use crate::config::template::Step;
 use crate::document::prompt::{Prompt, render};
 
-/// A step's prompt over `context`, an object with what the prompt may name. A target gets it by [`prompt_for`].
+/// Renders a step's prompt over `context`, an object with everything that the prompt may name. [`prompt_for`] adapts it to
+/// a target.
 ///
 /// # Errors
-/// `Bcce.InvalidRequest`: the step's template cannot be rendered, or comes to a blank text.
+/// `Bcce.InvalidRequest`: the step's template cannot be rendered, or renders to a blank text.
 pub fn prompt(step: &Step, context: &Value) -> Result<Prompt, Fault> {
     render(step.system.as_deref(), &step.prompt, context).map_err(|problem| {
         Fault::new(ErrorName::InvalidRequest, format!("steps.{}.{problem}", step.id))
@@ -38,10 +38,10 @@ pub fn prompt_for<'a>(
     Cow::Owned(Prompt { system: Some(system.join("\n\n")), ..prompt.clone() })
 }
 
-/// The answer of a call.
+/// Returns the answer of a call.
 ///
 /// # Errors
-/// The call's failure, or that of an answer which stopped for a wrong reason.
+/// The call's failure, or a failure for an answer that stopped for a wrong reason.
 pub fn answered(result: &Result<ModelAnswer, CallFailure>) -> Result<&ModelAnswer, CallFailure> {
     let answer = result.as_ref().map_err(CallFailure::clone)?;
     judge(&answer.stop_reason).map(|_| answer).map_err(|name| CallFailure {
@@ -56,8 +56,8 @@ pub fn answered(result: &Result<ModelAnswer, CallFailure>) -> Result<&ModelAnswe
     })
 }
 
-/// Describes a failure of a target without quoting the request: the service's message may quote the request, its code and the advice do
-/// not. The message stays in the attempt.
+/// Describes a failure of a target without quoting the request: the service's message may quote the request, its code and
+/// the advice do not. The message stays in the attempt.
 pub fn describe(target: &Target, failure: &CallFailure) -> String {
     let code = match failure.message.split_once(": ") {
         Some((code, _)) if code != "stopped" => code,
@@ -67,7 +67,7 @@ pub fn describe(target: &Target, failure: &CallFailure) -> String {
     format!("{target}: {code}{}", advice.unwrap_or_default())
 }
 
-/// What a step makes of a model's answer.
+/// A step's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     pub output: Output,
@@ -77,10 +77,10 @@ pub struct Answer {
     pub prompt_sha256: String,
 }
 
-/// The inner error: what is wrong with the answer, which is then `Bcce.OutputInvalid`.
+/// Reads the answer of a call. The inner error says what is wrong with it, and becomes `Bcce.OutputInvalid`.
 ///
 /// # Errors
-/// `Bcce.Internal`: it is none, see `answered`.
+/// `Bcce.Internal`: [`answered`] returns a failure for it.
 pub fn read(
     step: &Step,
     prompt: &Prompt,
@@ -99,7 +99,7 @@ pub fn read(
     }))
 }
 
-/// `limit`: the `max_tokens` that cut the answer.
+/// Returns the output of an answer, or what is wrong with it. `limit` is the `max_tokens` that cut the answer.
 fn output(step: &Step, answer: &ModelAnswer, limit: Option<u32>) -> Result<Output, String> {
     let cut = limit.map(|limit| format!("the answer was cut by max_tokens = {limit}: "));
     let cut = cut.unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The call log: calls that were started, noted in the ledger beside them. A call that no artifact records was lost, with
-//! the function that made it.
+//! The call log: calls that were started, as the ledger records them. A call that no artifact records was lost with the
+//! function that made it.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -8,7 +8,7 @@ use crate::base::target::Target;
 use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
 use crate::run::artifact::StepRecord;
 
-/// What is known of a call before it is answered. Logging it twice is one call.
+/// A call that was started: what is known before its answer. Safe to log twice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoggedCall {
     #[serde(with = "time::serde::rfc3339")]

@@ -33,8 +33,8 @@ pub const PLACE_TRIES: u64 = 120;
 /// Steps of a wave that run side by side: `MaxConcurrency` of its Map.
 pub const WAVE_CONCURRENCY: usize = 20;
 
-/// The router rounds that each of `steps` step executions may take, so that the history stays below its
-/// bound: 5 up to 134 steps, 3 for 200.
+/// Returns how many router rounds each of `steps` step executions may take, so that the history stays below its bound: 5
+/// up to 134 steps, 3 for 200.
 pub fn rounds(steps: usize) -> u32 {
     let each = (MAX_EVENTS - EVENTS_AROUND) / steps.max(1);
     let first_and_last = EVENTS_PER_WAVE + EVENTS_PER_STEP + 2 * EVENTS_PER_PASS;

@@ -1,4 +1,4 @@
-//! What a sender asks for, and the form of it that is kept.
+//! What a sender asks for, and the form in which it is stored.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,19 +17,21 @@ use crate::run::ids::RunRef;
 #[serde(deny_unknown_fields)]
 pub struct Request {
     pub workflow: String,
-    /// The idempotency key. The queue's message id stands in for it.
+    /// The idempotency key. Without one, the queue's message id is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     #[serde(default)]
     pub inputs: Map<String, Value>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// A model alias that takes the place of every step's own.
+    /// A model alias that replaces every step's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 }
 
 impl Request {
+    /// Parses and checks the message on the inbox.
+    ///
     /// # Errors
     /// Everything that is wrong with `body`, by field. The causes never quote an input.
     pub fn parse(body: &str) -> Result<Self, Problems> {
@@ -37,13 +39,13 @@ impl Request {
         document::from_json("request", body).finished()
     }
 
-    /// The message that it is.
+    /// Returns the message that asks for it.
     pub fn message(&self) -> String {
         escaped(&serde_json::to_string(self).unwrap_or_default())
     }
 }
 
-/// SQS takes no U+FFFE and U+FFFF, not even in JSON: they are written as escapes.
+/// Escapes U+FFFE and U+FFFF, which SQS refuses even in JSON.
 pub fn escaped(message: &str) -> String {
     message.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
 }
@@ -54,7 +56,7 @@ impl Document for Request {
     }
 }
 
-/// Checks what every message has: that of a run, of a batch, and of an item of a batch.
+/// Checks the fields that every message has, of a run, of a batch, or of an item of a batch.
 pub(crate) fn check_message(
     workflow: &str,
     id: Option<&str>,
@@ -90,7 +92,8 @@ pub(crate) fn check_size(bytes: u64) -> Problems {
     problems
 }
 
-/// What a sender may match a rejection by, as far as it can be read: `workflow` and `id`.
+/// Returns `workflow` and `id` of a rejected message, as far as they can be read, so that its sender can match the
+/// rejection.
 pub fn workflow_and_id(body: &str) -> (Option<String>, Option<String>) {
     let value: Value = serde_json::from_str(body).unwrap_or_default();
     let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
@@ -102,8 +105,8 @@ pub fn workflow_and_id(body: &str) -> (Option<String>, Option<String>) {
     (named, text("id").filter(|id| id_fits(id)))
 }
 
-/// `request.json`: the request with what the queue says of it. Its bytes depend on nothing else, so
-/// the same request gives the same digest however its JSON was laid out.
+/// `request.json`: the request with its tenant and its id. Its bytes depend on nothing else, so the same request gives the
+/// same digest however its JSON was laid out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredRequest {
     pub version: u32,

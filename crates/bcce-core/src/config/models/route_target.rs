@@ -1,4 +1,4 @@
-//! A target with what its place in the order depends on.
+//! A target as the plan freezes it and the router reads it. It lies here because its defaults are those of the model.
 
 use serde::{Deserialize, Serialize};
 
