@@ -13,8 +13,8 @@ pub const MAX_NAME_CHARS: usize = 64;
 pub const MAX_TAGS: usize = 11;
 /// The names of tags are few and chosen by people.
 pub const MAX_TAG_KEY_CHARS: usize = 256;
-/// The value of a tag: room for a branch name or a title, and eleven of them in four bytes to a character are an eighth of
-/// an item of the ledger.
+/// The value of a tag: room for a branch name or a title, and eleven of them in four bytes to a character are an eighth
+/// of an item of the ledger.
 pub const MAX_TAG_CHARS: usize = 1_024;
 /// A name and a value of `requestMetadata`.
 pub const MAX_METADATA_CHARS: usize = 256;

@@ -30,8 +30,8 @@ pub struct Intake<'a> {
     worst: WorstCase,
     /// Counts objects that nothing bounds: their samples are refused and `policy.yaml` has no `ceilings.run_usd`.
     unbounded: u64,
-    /// Holds the worst case of an object by its size rounded up: a million of them are listed in minutes. `None`: nothing
-    /// bounds it.
+    /// Holds the worst case of an object by its size rounded up: a million of them are listed in minutes. `None`:
+    /// nothing bounds it.
     worst_by_size: HashMap<u64, Option<WorstCase>>,
 }
 
@@ -155,8 +155,9 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Returns the worst case of an object, as of a text of its size. Where such a text says nothing, it is what each run
-    /// may cost: the sample is refused, or the text decides how many calls there are. Returns `None` if nothing bounds it.
+    /// Returns the worst case of an object, as of a text of its size. Where such a text says nothing, it is what each
+    /// run may cost: the sample is refused, or the text decides how many calls there are. Returns `None` if nothing
+    /// bounds it.
     fn worst_of_object(&mut self, item: &Item, bytes: u64) -> Option<WorstCase> {
         let step = SIZE_STEP.max((bytes / 16).next_power_of_two());
         let size = bytes.next_multiple_of(step).min(MAX_REQUEST_BYTES as u64);

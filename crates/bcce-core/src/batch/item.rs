@@ -134,11 +134,10 @@ impl<'a> Mapping<'a> {
     pub fn item(&self, n: u64, line: u64, row: Map<String, Value>) -> Result<Item, Problems> {
         let spec = &self.batch.batch;
         let is_whole = spec.map.is_none() && !self.is_text && row.contains_key("inputs");
-        let mut given = match is_whole {
-            true => {
-                document::from_json::<Given>("line", &Value::Object(row).to_string()).finished()?
-            }
-            false => self.mapped(row)?,
+        let mut given = if is_whole {
+            document::from_json::<Given>("line", &Value::Object(row).to_string()).finished()?
+        } else {
+            self.mapped(row)?
         };
         self.may_set(&given)?;
         let id = match given.id.take() {
@@ -266,13 +265,10 @@ impl<'a> Mapping<'a> {
 
 fn check_id(id: &str) -> Result<(), Problems> {
     let fits = (1..=MAX_ITEM_ID_BYTES).contains(&id.len());
-    match fits {
-        true => Ok(()),
-        false => {
-            let cause = format!("must be 1 to {MAX_ITEM_ID_BYTES} bytes, is {}", id.len());
-            Err(Problems::one("id", cause))
-        }
-    }
+    let cause = format!("must be 1 to {MAX_ITEM_ID_BYTES} bytes, is {}", id.len());
+    let mut problems = Problems::default();
+    problems.check(fits, "id", cause);
+    problems.none_or(())
 }
 
 /// A key as it is, or as much of it as an id takes with a digest of the whole.

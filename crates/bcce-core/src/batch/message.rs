@@ -20,7 +20,7 @@ const NAMES: [&str; 1] = ["item"];
 const MAX_CONCURRENCY: u32 = 10_000;
 const DEFAULT_CONCURRENCY: u32 = 20;
 
-/// A message on the inbox that asks for a batch. The event of an object under the inbox becomes one, see `batch::inbox`.
+/// A message on the inbox that asks for a batch. The event of an object under the inbox becomes one (`batch::inbox`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchRequest {
@@ -58,8 +58,8 @@ pub struct BatchSpec {
     /// An item's id, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_id: Option<String>,
-    /// Fields of its run that a line of the manifest may set beside `id` and `inputs`. The author of the lines need not be
-    /// the sender of the batch.
+    /// Fields of its run that a line of the manifest may set beside `id` and `inputs`. The author of the lines need not
+    /// be the sender of the batch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items_may_set: Vec<ItemField>,
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! The progress of a batch: runs that are over, counted by the functions that end them, and when too many of them failed.
+//! The progress of a batch: runs that are over, counted by the functions that end them, and when too many failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,13 +91,13 @@ pub struct Tolerance {
     pub items: u64,
     /// How many of them may fail.
     pub failures: u64,
-    /// Runs at a time, if the rate of failures is representative. A retry has none: it only has items that did not succeed
-    /// before.
+    /// Runs at a time, if the rate of failures is representative. A retry has none: it only has items that did not
+    /// succeed before.
     pub by_rate: Option<u32>,
 }
 
-/// The number of failures from which their rate is representative. If items fail independently and as often as allowed, 25
-/// failures are expected at that point; the probability of fifty by chance is 7 in a million (Poisson).
+/// The number of failures from which their rate is representative. If items fail independently and as often as allowed,
+/// 25 failures are expected at that point; the probability of fifty by chance is 7 in a million (Poisson).
 const SIGNIFICANT: u64 = 50;
 
 /// The default tolerance: a fifth of the items, and no fewer than ten.

@@ -1,8 +1,8 @@
 //! `requestMetadata`: tags in the characters that Converse takes. The tag itself stays whole in the manifest and the
 //! ledger.
 //!
-//! A call is refused for one wrong character, and a tag may be any text, e.g. a branch or a title. So characters that the
-//! service does not take are replaced, and texts that are too long are cut.
+//! A call is refused for one wrong character, and a tag may be any text, e.g. a branch or a title. So characters that
+//! the service does not take are replaced, and texts that are too long are cut.
 
 use std::collections::BTreeMap;
 

@@ -10,11 +10,12 @@ use crate::call::answer::{Output, Stopped, instruction, judge, parse_json};
 use crate::call::attempt::Cause;
 use crate::call::model::{Blame, CallFailure, ModelAnswer};
 use crate::call::parameters::{Parameters, json_output};
+use crate::config::output::OutputSpec;
 use crate::config::template::Step;
 use crate::document::prompt::{Prompt, render};
 
-/// Renders a step's prompt over `context`, an object with everything that the prompt may name. [`prompt_for`] adapts it to
-/// a target.
+/// Renders a step's prompt over `context`, an object with everything that the prompt may name. [`prompt_for`] adapts it
+/// to a target.
 ///
 /// # Errors
 /// `Bcce.InvalidRequest`: the step's template cannot be rendered, or renders to a blank text.
@@ -24,7 +25,7 @@ pub fn prompt(step: &Step, context: &Value) -> Result<Prompt, Fault> {
     })
 }
 
-/// Returns the prompt as one call sends it: where the service does not enforce the step's schema, the prompt carries it.
+/// Returns the prompt as one call sends it: if the service does not enforce the step's schema, the prompt carries it.
 pub fn prompt_for<'a>(
     prompt: &'a Prompt,
     step: &Step,
@@ -56,8 +57,8 @@ pub fn answered(result: &Result<ModelAnswer, CallFailure>) -> Result<&ModelAnswe
     })
 }
 
-/// Describes a failure of a target without quoting the request: the service's message may quote the request, its code and
-/// the advice do not. The message stays in the attempt.
+/// Describes a failure of a target without quoting the request: the service's message may quote the request, its code
+/// and the advice do not. The message stays in the attempt.
 pub fn describe(target: &Target, failure: &CallFailure) -> String {
     let code = match failure.message.split_once(": ") {
         Some((code, _)) if code != "stopped" => code,
@@ -101,14 +102,15 @@ pub fn read(
 
 /// Returns the output of an answer, or what is wrong with it. `limit` is the `max_tokens` that cut the answer.
 fn output(step: &Step, answer: &ModelAnswer, limit: Option<u32>) -> Result<Output, String> {
-    let cut = limit.map(|limit| format!("the answer was cut by max_tokens = {limit}: "));
-    let cut = cut.unwrap_or_default();
+    let cut = limit
+        .map(|limit| format!("the answer was cut by max_tokens = {limit}: "))
+        .unwrap_or_default();
     if answer.text.trim().is_empty() {
         return Err(format!("{cut}{}", no_text(step, answer, limit)));
     }
-    let json =
-        json_output(step).map(|spec| parse_json(&answer.text, spec.schema.as_ref())).transpose();
-    let json = json.map_err(|fault| format!("{cut}{fault}"))?;
+    let parse = |spec: &OutputSpec| parse_json(&answer.text, spec.schema.as_ref());
+    let parsed = json_output(step).map(parse).transpose();
+    let json = parsed.map_err(|fault| format!("{cut}{fault}"))?;
     Ok(Output { text: answer.text.clone(), json })
 }
 

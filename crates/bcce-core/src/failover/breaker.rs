@@ -1,9 +1,9 @@
 //! The circuit breaker of a target, shared by every run through the ledger.
 //!
-//! A breaker counts failures less answers, and at `failures` it opens: the target is left alone for a
-//! cool-down. Then one step is elected to probe it, whose call closes the breaker or opens it for longer. A
-//! `Retry-After` opens it at once, since the service itself says until when, and so does a quota of the day that is used
-//! up; a rejected target is set aside for minutes, since a person has to mend it.
+//! A breaker counts failures less answers, and at `failures` it opens: the target is left alone for a cool-down. Then
+//! one step is elected to probe it, whose call closes the breaker or opens it for longer. A `Retry-After` opens it at
+//! once, since the service itself says until when, and so does a quota of the day that is used up; a rejected target is
+//! set aside for minutes, since a person has to mend it.
 //!
 //! Answers are counted only while there are failures on record, and they come later than failures do. So a
 //! target one of whose three calls fails is left alone, and one error in a hundred opens nothing as long as
@@ -268,11 +268,14 @@ fn asked(retry_after_s: Option<u64>, now: OffsetDateTime) -> Option<OffsetDateTi
 /// Returns the key of a target's breaker. A guardrail that does not exist must not set the model aside for those
 /// who ask it without.
 pub fn target_key(target: &Target) -> String {
-    let account = target.account.as_deref().map(|account| format!("#{account}"));
-    let guardrail = target.guardrail.as_ref();
-    let guardrail = guardrail.map(|rail| format!("#guardrail:{}:{}", rail.id, rail.version));
-    let under = [account, guardrail].into_iter().flatten().collect::<String>();
-    format!("{}#{}{under}", target.region, target.model_id)
+    let mut key = format!("{}#{}", target.region, target.model_id);
+    if let Some(account) = &target.account {
+        key.push_str(&format!("#{account}"));
+    }
+    if let Some(guardrail) = &target.guardrail {
+        key.push_str(&format!("#guardrail:{}:{}", guardrail.id, guardrail.version));
+    }
+    key
 }
 
 #[cfg(test)]

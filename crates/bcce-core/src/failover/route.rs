@@ -71,8 +71,8 @@ pub struct Expected {
     pub cached: Option<Cached>,
 }
 
-/// The part of a prompt that its step wants cached. It is taken to be the same for every run of the workflow: if `system`
-/// names inputs, a cache that holds another prompt may count as warm.
+/// The part of a prompt that its step wants cached. It is taken to be the same for every run of the workflow: if
+/// `system` names inputs, a cache that holds another prompt may count as warm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cached {
     /// The key under which the ledger records where the prompt is cached.

@@ -19,7 +19,7 @@ use crate::failover::decision::{Decision, Next};
 use crate::failover::latency::Histogram;
 use crate::failover::route::Route;
 
-/// How long an answer takes that is not long: it is worth waiting that long for another step's probe. A step has few waits.
+/// How long a short answer takes: it is worth waiting that long for another step's probe. A step has few waits.
 const PROBE_TAKES: Duration = Duration::from_secs(5);
 
 /// How much longer each wait of a step may be than the one before. An outage of every region may last a minute, and

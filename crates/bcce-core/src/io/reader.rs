@@ -55,8 +55,8 @@ impl<S: GetObject, P: GetParameters> Reader<'_, S, P> {
     }
 }
 
-/// Follows the pointer in an SSM parameter. Returns the document's text, or what is wrong with the pointer or the object.
-/// A parameter that is no pointer is the document itself.
+/// Follows the pointer in an SSM parameter. Returns the document's text, or what is wrong with the pointer or the
+/// object. A parameter that is no pointer is the document itself.
 ///
 /// # Errors
 /// `Bcce.Internal` of the store.

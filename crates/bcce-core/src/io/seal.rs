@@ -1,10 +1,11 @@
 //! Seals manifests: signs what a sealer made, and stores it with its signature in one write.
 //!
-//! A sealer signs only bytes that it has just made, so nothing that somebody else put at a manifest's key is ever signed:
-//! it has no signature of ours, and finding it is a fault. That is stronger than comparing it with what would be written.
+//! A sealer signs only bytes that it has just made, so nothing that somebody else put at a manifest's key is ever
+//! signed: it has no signature of ours, and finding it is a fault. That is stronger than comparing it with what would
+//! be written.
 //!
-//! The signature is ECDSA P-256 over the SHA-256 of the kind's line ([`Kind::line`]) and the exact bytes. Each kind has a
-//! line of its own, so the signature of a batch never holds for a run.
+//! The signature is ECDSA P-256 over the SHA-256 of the kind's line ([`Kind::line`]) and the exact bytes. Each kind has
+//! a line of its own, so the signature of a batch never holds for a run.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -68,8 +69,8 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Returns the subject of a run. Its manifest may be of kind `run` or `item`: a caller that finalizes or reads a run
-    /// may not know whether it is an item of a batch.
+    /// Returns the subject of a run. Its manifest may be of kind `run` or `item`: a caller that finalizes or reads a
+    /// run may not know whether it is an item of a batch.
     pub fn of_run(run: &RunRef) -> Self {
         let is_item = run.batch.is_some();
         Self {
@@ -112,10 +113,10 @@ impl Subject {
         let kind = (!self.kinds.contains(&manifest.kind()))
             .then(|| format!("its kind is {}, not {}", manifest.kind().name(), names.join(" or ")));
         let found = manifest.identity();
-        let others = found.iter().zip(&self.identity).filter(|(is, should)| is != should);
-        let others =
-            others.map(|(is, should)| format!("its {} is {}, not {}", is.0, is.1, should.1));
-        kind.into_iter().chain(others).collect()
+        let wrong = found.iter().zip(&self.identity).filter(|(is, should)| is != should);
+        let fields =
+            wrong.map(|(is, should)| format!("its {} is {}, not {}", is.0, is.1, should.1));
+        kind.into_iter().chain(fields).collect()
     }
 
     fn refused(&self, cause: &str) -> Fault {

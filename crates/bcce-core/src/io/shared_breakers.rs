@@ -1,8 +1,8 @@
 //! The breakers of the ledger, as one function's process works with them: read through a short cache, written on the
 //! condition that nobody else has written meanwhile, and remembered for the time when the ledger is out of reach.
 //!
-//! The statistics of targets and the call log go through it as well, because they share its knowledge that the ledger is
-//! unreachable.
+//! The statistics of targets and the call log go through it as well, because they share its knowledge that the ledger
+//! is unreachable.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -18,8 +18,8 @@ use crate::ports::{LogCall, ReadBreakers, ReadCaches, ReadLatencies, StoredBreak
 use crate::run::call_log::LoggedCall;
 use crate::run::ids::{RunRef, StepRef};
 
-/// How long a breaker that was read is used without reading again. Short: a busy function decides ten times a second, and
-/// no decision is made by what is older.
+/// How long a breaker that was read is used without reading again. Short: a busy function decides ten times a second,
+/// and no decision is made by what is older.
 const FRESH: Duration = Duration::from_millis(100);
 /// How long a ledger that did not answer is left alone: a decision must not wait for it each time.
 const BLIND: Duration = Duration::from_secs(2);
@@ -192,8 +192,8 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
         self.change(key, now, |breaker| breaker.hear(report, now, settings)).await;
     }
 
-    /// Reads, changes and writes a breaker until no other process wrote in between. `change` returns `false` if there is
-    /// nothing to write. The second value is `false` if all races were lost, so that nothing has changed.
+    /// Reads, changes and writes a breaker until no other process wrote in between. `change` returns `false` if there
+    /// is nothing to write. The second value is `false` if all races were lost, so that nothing has changed.
     async fn change(
         &self,
         key: &str,

@@ -61,8 +61,8 @@ pub trait GetRange {
 }
 
 pub trait Concatenate {
-    /// Writes the objects `keys`, one after the other, as the object `to`. Skips keys that do not exist. Needs memory for
-    /// a few megabytes.
+    /// Writes the objects `keys`, one after the other, as the object `to`. Skips keys that do not exist. Needs memory
+    /// for a few megabytes.
     async fn concatenate(
         &self,
         keys: &[String],
@@ -98,8 +98,8 @@ pub trait NextBytes {
 }
 
 pub trait ListSource {
-    /// Lists a page of the objects below a prefix of any bucket, in the order of their keys. `from` is the `next` of the
-    /// page before.
+    /// Lists a page of the objects below a prefix of any bucket, in the order of their keys. `from` is the `next` of
+    /// the page before.
     async fn page(&self, prefix: &Location, from: Option<&str>) -> Result<Page, Fault>;
 }
 

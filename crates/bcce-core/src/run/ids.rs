@@ -9,8 +9,8 @@ pub use crate::base::limits::MAX_ATTEMPTS; // the command names it here
 /// The workflow's share of a run id. With 1 + 32 hex and `-r<n>` it stays below the 80 characters of an execution name.
 const WORKFLOW_IN_RUN_ID: usize = 40;
 
-/// Ends the key of an answer. The end of a key says its kind, whatever a step is called: a permission is a pattern, whose
-/// `*` spans `/`, and a name has no dot.
+/// Ends the key of an answer. The end of a key says its kind, whatever a step is called: a permission is a pattern,
+/// whose `*` spans `/`, and a name has no dot.
 pub const ANSWER: &str = ".answer.json";
 
 /// Ends the key of a failure, for the same reason.
@@ -88,14 +88,14 @@ impl RunRef {
         format!("{}steps/{step}/", self.prefix())
     }
 
-    /// Returns the key of a failed step's attempts. It is apart from `steps/`, which holds finished steps only: a retry of
-    /// the run must not take a failure for an answer.
+    /// Returns the key of a failed step's attempts. It is apart from `steps/`, which holds finished steps only: a retry
+    /// of the run must not take a failure for an answer.
     pub fn failure_key(&self, step: &str, item: Option<u32>) -> String {
         format!("{}{}{FAILURE}", self.failures_prefix(), step_path(step, item))
     }
 
-    /// Returns the key of a failure that comes from a record of a job, before a call was made. In a listing it follows the
-    /// call's failure, which is the one to report.
+    /// Returns the key of a failure that comes from a record of a job, before a call was made. In a listing it follows
+    /// the call's failure, which is the one to report.
     pub fn record_failure_key(&self, step: &str) -> String {
         format!("{}{step}.record{FAILURE}", self.failures_prefix())
     }
