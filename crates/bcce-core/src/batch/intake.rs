@@ -355,9 +355,13 @@ not JSON
     #[test]
     fn an_item_of_300_kb_is_one_and_one_that_no_message_could_carry_is_none() {
         let line = |bytes: usize| format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes));
-        let reported = taken(&format!("{}\n{}", line(300_000), line(MAX_REQUEST_BYTES - 11)));
+        // As deep as a line may be; the `inputs` of a message around it are one level more.
+        let deep = format!(r#"{{"text":{}{}}}"#, "[".repeat(126), "]".repeat(126));
+        let lines = [line(300_000), line(MAX_REQUEST_BYTES - 11), deep];
+        let reported = taken(&lines.join("\n"));
         assert_eq!(reported[0], "1 1 true");
         assert!(reported[1].starts_with("2 request: is "), "{}", reported[1]);
+        assert!(reported[2].starts_with("3 inputs.text: is nested too deeply"), "{}", reported[2]);
     }
 
     #[test]
