@@ -5,7 +5,7 @@ pub mod emf; // metrics as lines of a log
 pub mod error; // the error names and the faults that carry them
 pub mod figures; // sums and counts as people read them
 pub mod json; // JSON of objects that this project writes and reads back
-pub mod limits; // sizes, and the arithmetic of an execution's history
+pub mod limits; // limits of sizes, counts and times
 pub mod names; // the forms of names and tags
 pub mod target; // where a call goes
 #[cfg(test)]

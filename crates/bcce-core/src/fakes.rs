@@ -158,13 +158,13 @@ pub struct MemoryHealth {
     pub kept: RefCell<BTreeMap<String, StoredBreaker>>,
     /// No call succeeds.
     pub is_gone: Cell<bool>,
-    /// So many of the next writes lose a race.
+    /// How many of the next writes lose a race.
     pub races: Cell<u32>,
     pub reads: Cell<u32>,
     pub latencies: RefCell<BTreeMap<String, Histogram>>,
     /// Targets by the caches they hold.
     pub caches: RefCell<BTreeMap<String, Vec<(String, OffsetDateTime)>>>,
-    /// In the order in which they were noted.
+    /// Logged calls, in order.
     pub logged_calls: RefCell<Vec<LoggedStep>>,
 }
 
@@ -256,8 +256,8 @@ impl LogCall for &MemoryHealth {
         call: &LoggedCall,
     ) -> Result<(), Fault> {
         self.answer()?;
-        let (step, item, call) = (step.step.clone(), step.item, call.clone());
-        self.logged_calls.borrow_mut().push(LoggedStep { step, item, call });
+        let logged = LoggedStep { step: step.step.clone(), item: step.item, call: call.clone() };
+        self.logged_calls.borrow_mut().push(logged);
         Ok(())
     }
 }

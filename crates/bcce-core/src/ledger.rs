@@ -11,7 +11,7 @@
 //! | a target's breaker | `target#<target key>` | `breaker` |
 //! | a target's latencies | `target#<target key>` | `latency#<slot of five minutes>` |
 //! | where a prompt is cached | `cache#<digest of its step>` | `targets` |
-//! | a slot of a tenant (see [`crate::run::slots`]) | `slot#<tenant>#runs`, `slot#<tenant>#batches` | `<execution name>` |
+//! | a slot of a tenant ([`crate::run::slots`]) | `slot#<tenant>#runs`, `slot#<tenant>#batches` | `<execution name>` |
 //!
 //! Usage is sharded sixteen times by run id, and so are a batch's progress and the index that lists a day's runs
 //! (`runs#<day>#<shard>`) and batches (`batches#<day>#<shard>`): an item or an index key takes about a thousand
@@ -164,7 +164,8 @@ pub fn batches_shard(day: Date, shard: char) -> String {
     format!("batches#{day}#{shard}")
 }
 
-/// Returns the key of the call log of an attempt at a run. It is apart from the records, since a function may write only this.
+/// Returns the key of the call log of an attempt at a run. It is apart from the records, since a function may be
+/// allowed to write only this.
 pub fn calls_pk(run_id: &str, attempt_no: u32) -> String {
     format!("calls#{run_id}#{attempt_no}")
 }
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_calls_tells_its_step() {
+    fn a_key_of_calls_names_its_step() {
         for (step, item) in [("answer", None), ("part", Some(3))] {
             assert_eq!(step_of_calls(&calls_sk(step, item)), (step.to_owned(), item));
         }

@@ -7,9 +7,9 @@ pub mod config; // what a platform team writes: workflows, models, prices, polic
 pub mod document; // texts as values: YAML, JSON, schemas, inputs, prompt templates, expressions
 pub mod failover; // which target next: breakers, latencies, the router's decision
 #[cfg(any(test, feature = "fakes"))]
-pub mod fakes;
+pub mod fakes; // in-memory ports, some of which fail on request
 pub mod io; // what is done through ports and is the same in several functions
 pub mod ledger; // records and keys of the DynamoDB table
 pub mod ports; // what touches the world, one method each
 pub mod run; // a run of a workflow: request, plan, artifacts, manifest, notification
-pub mod webhook; // a provider's signed call and the requests that it becomes // in-memory ports, some of which fail on request
+pub mod webhook; // a provider's signed call and the requests that it becomes

@@ -1,8 +1,7 @@
-//! What touches the world, one method each, in our own types. `bcce-aws` has the adapters, `fakes`
-//! the in-memory ones.
+//! What touches the world, one method each, in our own types. `bcce-aws` has the adapters, `fakes` the in-memory ones.
 //!
-//! Every port fails with `Bcce.Internal` after the adapter's own retries: the caller gives up and is
-//! tried again by what called it.
+//! Every port fails with `Bcce.Internal` after the adapter's own retries: the caller gives up, and its own caller
+//! retries it.
 #![allow(async_fn_in_trait)] // the callers are our own functions, on one thread each
 
 mod executions; // executions of the state machines
@@ -28,5 +27,6 @@ pub use slots::*;
 pub use targets::*;
 
 pub trait Clock {
+    /// Returns the current time.
     fn now(&self) -> OffsetDateTime;
 }

@@ -192,18 +192,18 @@ const MAX_CAUSE_CHARS: usize = 300;
 
 impl From<Problems> for Fault {
     fn from(problems: Problems) -> Self {
-        let reported = problems.0.iter().take(MOST_PROBLEMS).map(|problem| {
+        let line = |problem: &Problem| {
             format!(
                 "{}: {}",
                 cut(&problem.field, MAX_FIELD_CHARS),
                 cut(&problem.cause, MAX_CAUSE_CHARS)
             )
-        });
-        let mut reported: Vec<String> = reported.collect();
+        };
+        let mut lines: Vec<String> = problems.0.iter().take(MOST_PROBLEMS).map(line).collect();
         if problems.0.len() > MOST_PROBLEMS {
-            reported.push(format!("and {} more", problems.0.len() - MOST_PROBLEMS));
+            lines.push(format!("and {} more", problems.0.len() - MOST_PROBLEMS));
         }
-        Fault::new(ErrorName::InvalidRequest, reported.join("; "))
+        Fault::new(ErrorName::InvalidRequest, lines.join("; "))
     }
 }
 

@@ -34,7 +34,7 @@ pub fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
         .map_err(|error| Fault::internal(format!("cannot be written as JSON: {error}")))
 }
 
-/// A count that is left out of what is written where there is nothing to tell.
+/// Returns whether a count is 0. Such counts are left out of JSON.
 pub(crate) fn is_zero(count: &u64) -> bool {
     *count == 0
 }

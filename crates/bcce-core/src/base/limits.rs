@@ -1,4 +1,4 @@
-//! Sizes, and the arithmetic that keeps an execution below Step Functions' hard bound.
+//! Limits of sizes, counts and times.
 
 /// SQS's own limit for a message, less what its reason takes among the dead letters.
 pub const MAX_REQUEST_BYTES: usize = 1_048_576 - 4_096;
@@ -13,8 +13,8 @@ pub const MAX_NAME_CHARS: usize = 64;
 pub const MAX_TAGS: usize = 11;
 /// The names of tags are few and chosen by people.
 pub const MAX_TAG_KEY_CHARS: usize = 256;
-/// The value of a tag: room for a branch name or a title, and eleven of them in four bytes to a character are an eighth of
-/// an item of the ledger.
+/// The value of a tag: room for a branch name or a title, and eleven of them in four bytes to a character are an eighth
+/// of an item of the ledger.
 pub const MAX_TAG_CHARS: usize = 1_024;
 /// A name and a value of `requestMetadata`.
 pub const MAX_METADATA_CHARS: usize = 256;
@@ -27,6 +27,9 @@ pub const MAX_TARGETS: usize = 32;
 pub const MAX_CALLS: u32 = 50;
 /// Router rounds of a step, fewer where many steps share the history.
 pub const MAX_ROUNDS: u32 = 5;
+/// The number of attempts at a run or a batch. More would only fail again, and two digits leave room in an execution's
+/// name.
+pub const MAX_ATTEMPTS: u32 = 99;
 /// How long an `invoke` may be at work, in seconds: its Lambda timeout, the longest there is.
 pub const INVOKE_SECONDS: u64 = 900;
 /// A run's longest time, in seconds: a day, below the state machine's own timeout.
@@ -51,25 +54,25 @@ pub const PREPARE_SECONDS: u64 = 60;
 /// A service's message in an attempt, in characters.
 pub const MAX_MESSAGE_CHARS: usize = 300;
 
-/// `text` cut to at most `most` bytes.
+/// Cuts `text` to at most `most` bytes.
 pub fn cut_bytes(text: &str, most: usize) -> String {
     text[..text.floor_char_boundary(most)].to_owned()
 }
 
-/// `text` cut to `most` characters.
+/// Cuts `text` to at most `most` characters.
 pub fn cut(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
 
-/// Counts the bytes that are written to it and keeps none: the size of a value as JSON, which is not built for it.
+/// Counts the bytes that are written to it and keeps none, e.g. to measure a value as JSON without building it.
 pub struct ByteCount(pub u64);
 
 impl ByteCount {
     /// Returns how long `value` is as JSON, in bytes.
     pub fn of(value: &impl serde::Serialize) -> u64 {
         let mut count = Self(0);
-        // Counting never fails, and a value of ours is JSON.
-        serde_json::to_writer(&mut count, value).map_or(0, |()| count.0)
+        serde_json::to_writer(&mut count, value).expect("a value of ours can be written as JSON");
+        count.0
     }
 }
 

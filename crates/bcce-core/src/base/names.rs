@@ -3,7 +3,7 @@
 use crate::base::error::Problems;
 use crate::base::limits::{MAX_NAME_CHARS, MAX_TAG_CHARS, MAX_TAG_KEY_CHARS};
 
-/// Names become SSM paths, S3 keys and execution names.
+/// Checks a name. Names become SSM paths, S3 keys and execution names.
 pub fn check_name(problems: &mut Problems, field: &str, name: &str) {
     let fits = (1..=MAX_NAME_CHARS).contains(&name.len());
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
@@ -11,17 +11,18 @@ pub fn check_name(problems: &mut Problems, field: &str, name: &str) {
     problems.check(fits && plain, field, cause);
 }
 
-/// A tag holds whatever text a sender has: a branch name, a title. What of it a service does not take is replaced on
-/// its way there, see `call::metadata`.
+/// Checks a tag. It holds any text of a sender: a branch name, a title. Characters that the service does not take are
+/// replaced when a call is made, see `call::metadata`.
 pub(crate) fn check_tag(problems: &mut Problems, key: &str, value: &str) {
-    let length = key.chars().count();
-    let is_name = (1..=MAX_TAG_KEY_CHARS).contains(&length) && !key.contains(char::is_control);
-    let cause =
+    let field = format!("tags.{key}");
+    let key_chars = key.chars().count();
+    let is_name = (1..=MAX_TAG_KEY_CHARS).contains(&key_chars) && !key.contains(char::is_control);
+    let wrong_key =
         format!("its key must be 1 to {MAX_TAG_KEY_CHARS} characters without control characters");
-    problems.check(is_name, format!("tags.{key}"), cause);
-    let length = value.chars().count();
-    let cause = format!("must be at most {MAX_TAG_CHARS} characters, is {length}");
-    problems.check(length <= MAX_TAG_CHARS, format!("tags.{key}"), cause);
+    problems.check(is_name, &field, wrong_key);
+    let value_chars = value.chars().count();
+    let wrong_value = format!("must be at most {MAX_TAG_CHARS} characters, is {value_chars}");
+    problems.check(value_chars <= MAX_TAG_CHARS, &field, wrong_value);
     let ours = ["run_id", "workflow", "step", "item", "tenant"].contains(&key);
-    problems.check(!ours, format!("tags.{key}"), "is set by BCCE itself");
+    problems.check(!ours, &field, "is set by BCCE itself");
 }

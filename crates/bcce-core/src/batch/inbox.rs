@@ -1,4 +1,4 @@
-//! A message on the inbox that asks for a batch: a sender's, or the event of an object under `batches/inbox/`.
+//! A message on the inbox that asks for a batch, from a sender or as the event of an object under `batches/inbox/`.
 
 use crate::base::error::Problems;
 use crate::batch::message::BatchRequest;
@@ -10,7 +10,8 @@ pub fn is_batch(body: &str) -> bool {
     BatchRequest::is_meant_by(body) || s3_event::request(body).is_some()
 }
 
-/// Parses the message of a batch in either form.
+/// Parses the message of a batch in either form. SQS bounds the length of both; a sender's message is checked against
+/// the limit of a request as well.
 ///
 /// # Errors
 /// Everything that is wrong with `body`, by field. The causes never quote an input.
@@ -57,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_an_object_is_reported_of_it() {
+    fn the_problems_of_an_object_are_those_of_its_batch() {
         let reported = |key: &str| parse(&event(key)).unwrap_err().to_string();
         assert_eq!(reported("batches/inbox/a.csv"), "workflow: is missing");
         assert!(

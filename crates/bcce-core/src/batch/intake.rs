@@ -15,7 +15,6 @@ use crate::config::routing::Retries;
 use crate::document::inputs::InputSpecs;
 use crate::run::plan::worst::WorstCase;
 use crate::run::plan::{Plan, Refused, Sources};
-use crate::run::request::Request;
 
 pub struct Intake<'a> {
     batch: &'a StoredBatch,
@@ -31,8 +30,8 @@ pub struct Intake<'a> {
     worst: WorstCase,
     /// Counts objects that nothing bounds: their samples are refused and `policy.yaml` has no `ceilings.run_usd`.
     unbounded: u64,
-    /// Holds the worst case of an object by its size rounded up: a million of them are listed in minutes. `None`: nothing
-    /// bounds it.
+    /// Holds the worst case of an object by its size rounded up: a million of them are listed in minutes. `None`:
+    /// nothing bounds it.
     worst_by_size: HashMap<u64, Option<WorstCase>>,
 }
 
@@ -156,8 +155,9 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Returns the worst case of an object, as of a text of its size. Where such a text says nothing, it is what each run
-    /// may cost: the sample is refused, or the text decides how many calls there are. Returns `None` if nothing bounds it.
+    /// Returns the worst case of an object, as of a text of its size. Where such a text says nothing, it is what each
+    /// run may cost: the sample is refused, or the text decides how many calls there are. Returns `None` if nothing
+    /// bounds it.
     fn worst_of_object(&mut self, item: &Item, bytes: u64) -> Option<WorstCase> {
         let step = SIZE_STEP.max((bytes / 16).next_power_of_two());
         let size = bytes.next_multiple_of(step).min(MAX_REQUEST_BYTES as u64);
@@ -254,15 +254,8 @@ impl<'a> Intake<'a> {
     /// Why it would be refused.
     pub fn plan(&self, item: &Item) -> Result<Plan, Fault> {
         let request = item.request(self.batch, &self.reference);
-        let message = Request {
-            workflow: request.workflow.clone(),
-            id: Some(request.request_id.clone()),
-            inputs: request.inputs.clone(),
-            tags: request.tags.clone(),
-            model: request.model.clone(),
-        };
-        // By the same check that dispatch makes: how long it is, its tags, its model's name.
-        Request::parse(&message.message())?;
+        // The same check as dispatch makes: length, tags, the model's name.
+        request.check().none_or(())?;
         // They change nothing that a plan may be refused for.
         let retries = Retries::default();
         let sources = Sources { request: &request, configuration: self.configuration, retries };
@@ -362,9 +355,13 @@ not JSON
     #[test]
     fn an_item_of_300_kb_is_one_and_one_that_no_message_could_carry_is_none() {
         let line = |bytes: usize| format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes));
-        let reported = taken(&format!("{}\n{}", line(300_000), line(MAX_REQUEST_BYTES - 11)));
+        // As deep as a line may be; the `inputs` of a message around it are one level more.
+        let deep = format!(r#"{{"text":{}{}}}"#, "[".repeat(126), "]".repeat(126));
+        let lines = [line(300_000), line(MAX_REQUEST_BYTES - 11), deep];
+        let reported = taken(&lines.join("\n"));
         assert_eq!(reported[0], "1 1 true");
         assert!(reported[1].starts_with("2 request: is "), "{}", reported[1]);
+        assert!(reported[2].starts_with("3 inputs.text: is nested too deeply"), "{}", reported[2]);
     }
 
     #[test]

@@ -12,10 +12,9 @@ use crate::base::error::{Fault, Problems};
 use crate::batch::message::{ItemField, MAX_ITEM_ID_BYTES, StoredBatch};
 use crate::batch::reference::BatchRef;
 use crate::batch::source::Format;
-use crate::document;
-use crate::document::Document;
 use crate::document::expression::Context;
 use crate::document::inputs::{InputSpecs, InputType};
+use crate::document::{self, Document};
 use crate::run::ids::RunRef;
 use crate::run::request::{Request, StoredRequest};
 
@@ -73,7 +72,7 @@ impl Item {
     pub fn request(&self, batch: &StoredBatch, reference: &BatchRef) -> StoredRequest {
         let mut request = Request {
             workflow: batch.workflow.clone(),
-            id: Some(format!("{}/{}", reference.batch_id, self.id)),
+            id: Some(self.request_id(reference)),
             inputs: batch.inputs.clone(),
             tags: batch.tags.clone(),
             model: self.model.clone().or_else(|| batch.model.clone()),
@@ -85,12 +84,16 @@ impl Item {
 
     /// The run of it, by its request alone.
     pub fn run(&self, batch: &BatchRef, attempt_no: u32) -> RunRef {
-        let request_id = format!("{}/{}", batch.batch_id, self.id);
+        let request_id = self.request_id(batch);
         RunRef {
             attempt_no,
             batch: Some(batch.item_of()),
             ..RunRef::first(&batch.tenant, &batch.workflow, &request_id)
         }
+    }
+
+    fn request_id(&self, batch: &BatchRef) -> String {
+        format!("{}/{}", batch.batch_id, self.id)
     }
 }
 
@@ -131,11 +134,10 @@ impl<'a> Mapping<'a> {
     pub fn item(&self, n: u64, line: u64, row: Map<String, Value>) -> Result<Item, Problems> {
         let spec = &self.batch.batch;
         let is_whole = spec.map.is_none() && !self.is_text && row.contains_key("inputs");
-        let mut given = match is_whole {
-            true => {
-                document::from_json::<Given>("line", &Value::Object(row).to_string()).finished()?
-            }
-            false => self.mapped(row)?,
+        let mut given = if is_whole {
+            document::from_json::<Given>("line", &Value::Object(row).to_string()).finished()?
+        } else {
+            self.mapped(row)?
         };
         self.may_set(&given)?;
         let id = match given.id.take() {
@@ -263,13 +265,10 @@ impl<'a> Mapping<'a> {
 
 fn check_id(id: &str) -> Result<(), Problems> {
     let fits = (1..=MAX_ITEM_ID_BYTES).contains(&id.len());
-    match fits {
-        true => Ok(()),
-        false => {
-            let cause = format!("must be 1 to {MAX_ITEM_ID_BYTES} bytes, is {}", id.len());
-            Err(Problems::one("id", cause))
-        }
-    }
+    let cause = format!("must be 1 to {MAX_ITEM_ID_BYTES} bytes, is {}", id.len());
+    let mut problems = Problems::default();
+    problems.check(fits, "id", cause);
+    problems.none_or(())
 }
 
 /// A key as it is, or as much of it as an id takes with a digest of the whole.

@@ -1,6 +1,5 @@
-//! What a sender asks for: a request with a `batch`, and the form of it that is kept.
+//! What a sender asks for: a request with a `batch`, and the form in which it is stored.
 
-use crate::run::request::check_message;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,31 +8,30 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::base::error::Problems;
-use crate::base::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES};
+use crate::base::limits::MAX_ID_BYTES;
 use crate::batch::reference::BatchRef;
 use crate::batch::source::{Format, Location};
-use crate::document;
-use crate::document::{Document, expression};
-use crate::run::request::escaped;
+use crate::document::{self, Document, expression};
+use crate::run::request::{check_message, check_size, escaped, sort_inputs};
 
-/// What a map may read.
+/// Names that a map may read.
 const NAMES: [&str; 1] = ["item"];
-/// Children that Step Functions has at work at once.
+/// The most child executions that Step Functions runs at a time.
 const MAX_CONCURRENCY: u32 = 10_000;
 const DEFAULT_CONCURRENCY: u32 = 20;
 
-/// A message on the inbox that asks for a batch. The event of an object under the inbox becomes one, see `batch::inbox`.
+/// A message on the inbox that asks for a batch. The event of an object under the inbox becomes one (`batch::inbox`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchRequest {
-    /// The key of an object under `batches/inbox/<workflow>/` names it.
+    /// May be left out if the key of the source lies under `batches/inbox/<workflow>/`.
     #[serde(default)]
     pub workflow: String,
     /// The idempotency key, as a request's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     pub batch: BatchSpec,
-    /// Of every item; an item's own come first.
+    /// Inputs of every item; an item's own take precedence.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub inputs: Map<String, Value>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -48,7 +46,7 @@ pub struct BatchRequest {
 pub struct BatchSpec {
     /// `s3://<bucket>/<key>`, or a prefix that ends in `/`.
     pub source: String,
-    /// The object as it was meant: another one under its key is refused.
+    /// The ETag that the object must have; a changed object is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
     /// Otherwise, the ending of the name decides.
@@ -60,13 +58,13 @@ pub struct BatchSpec {
     /// An item's id, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_id: Option<String>,
-    /// What a line of the manifest may set of its run beside `id` and `inputs`. Whoever writes the lines need not be who
-    /// sends the batch.
+    /// Fields of its run that a line of the manifest may set beside `id` and `inputs`. The author of the lines need not
+    /// be the sender of the batch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items_may_set: Vec<ItemField>,
     #[serde(default)]
     pub mode: Mode,
-    /// When the batch has to be over, RFC 3339.
+    /// When the batch must be over, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<String>,
     /// Runs at a time.
@@ -106,8 +104,10 @@ impl BatchSpec {
         OffsetDateTime::parse(self.deadline.as_deref()?, &Rfc3339).ok()
     }
 
+    /// Parses `source`.
+    ///
     /// # Errors
-    /// Why the source is none.
+    /// Why `source` is no location.
     pub fn location(&self) -> Result<Location, String> {
         Location::parse(&self.source)
     }
@@ -149,20 +149,19 @@ impl BatchSpec {
 }
 
 impl BatchRequest {
-    /// Whether a message asks for a batch, as far as it can be read.
+    /// Returns whether a message asks for a batch, as far as it can be read.
     pub fn is_meant_by(body: &str) -> bool {
         let object: Option<BTreeMap<String, &serde_json::value::RawValue>> =
             serde_json::from_str(body).ok();
         object.is_some_and(|object| object.contains_key("batch"))
     }
 
+    /// Parses and checks a message.
+    ///
     /// # Errors
     /// Everything that is wrong with `body`, by field. The causes never quote an input.
     pub fn parse(body: &str) -> Result<Self, Problems> {
-        if body.len() > MAX_REQUEST_BYTES {
-            let cause = format!("is {} bytes, the most is {MAX_REQUEST_BYTES}", body.len());
-            return Err(Problems::one("request", cause));
-        }
+        check_size(body.len() as u64).none_or(())?;
         document::from_json("request", body).finished().map(Self::with_workflow)
     }
 
@@ -174,7 +173,7 @@ impl BatchRequest {
         self
     }
 
-    /// The message that it is, as a request's.
+    /// Returns the message that asks for it.
     pub fn message(&self) -> String {
         escaped(&serde_json::to_string(self).unwrap_or_default())
     }
@@ -214,8 +213,7 @@ pub struct StoredBatch {
 
 impl StoredBatch {
     pub fn new(mut request: BatchRequest, tenant: &str, message_id: &str) -> Self {
-        request.inputs.sort_keys();
-        request.inputs.values_mut().for_each(Value::sort_all_objects);
+        sort_inputs(&mut request.inputs);
         Self {
             version: 1,
             tenant: tenant.to_owned(),
@@ -233,7 +231,7 @@ impl StoredBatch {
     }
 }
 
-/// An item's id, in bytes: with the batch's before it, it is the id of a request.
+/// The most bytes of an item's id: with the batch's id before it, it is the id of a request.
 pub const MAX_ITEM_ID_BYTES: usize = MAX_ID_BYTES - 76;
 
 #[cfg(test)]

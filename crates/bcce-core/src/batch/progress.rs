@@ -1,6 +1,6 @@
-//! How far a batch is: runs that are over, counted by those that end them, and when too many of them failed.
+//! The progress of a batch: runs that are over, counted by the functions that end them, and when too many failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -10,13 +10,13 @@ use crate::base::json::is_zero;
 use crate::base::usage::Usage;
 use crate::call::attempt::Totals;
 
-/// What of a batch's attempt is over by now.
+/// The progress of an attempt at a batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BatchProgress {
     pub succeeded: u64,
     pub failed: u64,
     pub cancelled: u64,
-    /// As far as it is known.
+    /// The cost, as far as it is known.
     pub cost_usd: Decimal,
     /// Runs whose cost is not known as a whole.
     pub unknown_cost: u64,
@@ -26,12 +26,12 @@ pub struct BatchProgress {
     pub usage: Usage,
     /// Runs by the name of their error.
     pub errors: BTreeMap<String, u64>,
-    /// For good, whatever the runs that were under way come to.
+    /// Set once and for good, whatever becomes of the runs that are under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halted: Option<Halt>,
 }
 
-/// That no further item is started.
+/// A halt: no further item is started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Halt {
     #[serde(with = "time::serde::rfc3339")]
@@ -40,11 +40,12 @@ pub struct Halt {
 }
 
 impl BatchProgress {
+    /// Returns how many runs are over.
     pub fn over(&self) -> u64 {
         self.succeeded + self.failed + self.cancelled
     }
 
-    /// Why no further item may be started; `None`: it may. Runs that were cancelled were so by hand.
+    /// Returns why no further item may be started, or `None`. Cancelled runs do not count: a person cancelled them.
     pub fn too_much(&self, tolerance: Tolerance) -> Option<String> {
         let Tolerance { items, failures: allowed, by_rate } = tolerance;
         let failed = self.failed;
@@ -52,7 +53,7 @@ impl BatchProgress {
         if failed > allowed {
             return Some(format!("{failed} items failed, {allowed} may"));
         }
-        // Those under way may all succeed: what fails, fails sooner.
+        // The runs under way may all succeed: a run that fails ends sooner.
         let started = u128::from(over) + u128::from(by_rate?);
         let is_at_twice_the_rate =
             u128::from(failed) * u128::from(items) > 2 * started * u128::from(allowed);
@@ -61,19 +62,13 @@ impl BatchProgress {
         })
     }
 
-    /// What is known of usage and cost, as a manifest has it.
+    /// Returns what is known of usage and cost, as a manifest has it.
     pub fn totals(&self) -> Totals {
         let is_whole = self.unknown_cost == 0;
-        let cost = self.cost_usd.normalize();
-        Totals {
-            usage: is_whole.then_some(self.usage),
-            known_usage: (!is_whole).then_some(self.usage),
-            cost_usd: is_whole.then_some(cost),
-            priced_subtotal_usd: (!is_whole).then_some(cost),
-            unpriced: Vec::new(),
-        }
+        Totals::sum(self.usage, self.cost_usd, is_whole, is_whole, BTreeSet::new())
     }
 
+    /// Adds the counts of `other`, e.g. of another shard.
     pub fn add(&mut self, other: &Self) {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
@@ -89,26 +84,27 @@ impl BatchProgress {
     }
 }
 
-/// What may fail of a batch.
+/// How many failures a batch tolerates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tolerance {
     /// All items of the batch.
     pub items: u64,
-    /// So many of them.
+    /// How many of them may fail.
     pub failures: u64,
-    /// Runs at a time, where their rate is representative: a retry has only what did not succeed before.
+    /// Runs at a time, if the rate of failures is representative. A retry has none: it only has items that did not
+    /// succeed before.
     pub by_rate: Option<u32>,
 }
 
-/// The number of failures from which their rate is representative. Where items fail independently and no more of them than may, 25
-/// would be expected then; that fifty are chance has a probability of 7 in a million (Poisson).
+/// The number of failures from which their rate is representative. If items fail independently and as often as allowed,
+/// 25 failures are expected at that point; the probability of fifty by chance is 7 in a million (Poisson).
 const SIGNIFICANT: u64 = 50;
 
-/// Where nobody says how much may fail: a fifth of the items, and no fewer than ten.
+/// The default tolerance: a fifth of the items, and no fewer than ten.
 const DEFAULT_PERCENT: u64 = 20;
 const DEFAULT_LEAST: u64 = 10;
 
-/// Runs of `items` that may fail before no further one is started.
+/// Returns how many of `items` may fail before no further one is started.
 pub fn allowed_failures(items: u64, percent: Option<u8>) -> u64 {
     let share = |percent: u64| items.saturating_mul(percent) / 100;
     match percent {

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::base::digest::sha256_hex_of_fields;
-use crate::run::ids::{ItemOf, MAX_ATTEMPTS};
+use crate::base::limits::MAX_ATTEMPTS;
+use crate::run::ids::ItemOf;
 
 /// The workflow's share of a batch id. With `-batch-`, 32 hex and `-r<n>` it stays below the 80 characters of an
 /// execution name.

@@ -1,5 +1,5 @@
-//! The event that EventBridge sends for an object under `batches/inbox/<workflow>/`. The event is the message as it
-//! is: an input template would put a key between quotation marks as it stands, and with one in it be no JSON.
+//! The event that EventBridge sends for an object under `batches/inbox/<workflow>/`. The whole event is the message: an
+//! input template would not escape a key, and one with a quotation mark would make invalid JSON.
 
 use serde::Deserialize;
 
@@ -7,7 +7,7 @@ use crate::batch::item::short_id;
 use crate::batch::message::{BatchRequest, BatchSpec};
 use crate::batch::source::Location;
 
-/// Of S3's event what makes a batch.
+/// The parts of S3's event that make a batch.
 #[derive(Deserialize)]
 struct Event {
     source: String,
@@ -33,8 +33,8 @@ struct Object {
     etag: String,
 }
 
-/// Returns the batch of an event, or `None` if the text is no such event. An object is one batch, however often the event comes. Put
-/// again it is another one where it is encrypted by KMS, since its ETag is then another with the same bytes.
+/// Returns the batch request of an event, or `None` if `body` is no such event. Repeated events of one object give one
+/// batch. An object that is written again gives another batch if KMS encrypts it: its ETag changes.
 pub(super) fn request(body: &str) -> Option<BatchRequest> {
     let Detail { bucket, object: Object { key, etag } } = event(body)?;
     let id = format!("{}@{etag}", short_id(&key));
@@ -43,7 +43,7 @@ pub(super) fn request(body: &str) -> Option<BatchRequest> {
     Some(BatchRequest { id: Some(id), batch, ..BatchRequest::default() })
 }
 
-/// What stands for a folder in consoles, where somebody made one to drop manifests in.
+/// Returns whether the object stands for a folder, as consoles create them.
 pub fn is_folder(body: &str) -> bool {
     event(body).is_some_and(|created| created.object.key.ends_with('/'))
 }

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_tells_the_format_and_the_workflow() {
+    fn the_name_shows_the_format_and_the_workflow() {
         let of = |key: &str| Location { bucket: "b".into(), key: key.into() };
         assert_eq!(of("a.jsonl").format(), Some(Format::Jsonl));
         assert_eq!(of("a.ndjson").format(), Some(Format::Jsonl));

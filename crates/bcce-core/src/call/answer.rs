@@ -1,4 +1,4 @@
-//! What a model said: why it stopped, and whether its JSON fits.
+//! The answer of a model: why it stopped, and whether its JSON fits.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,13 +14,13 @@ pub struct Output {
 }
 
 impl Output {
-    /// What later prompts see as `steps.<id>`.
+    /// Returns what later prompts see as `steps.<id>`.
     pub fn value(&self) -> Value {
         self.json.clone().unwrap_or_else(|| Value::String(self.text.clone()))
     }
 }
 
-/// What a stop reason of Converse means.
+/// Returns what a stop reason of Converse means.
 ///
 /// # Errors
 /// The name of the failure. `tool_use` is one: no tool was offered.
@@ -41,16 +41,16 @@ pub enum Stopped {
     Truncated,
 }
 
-/// The JSON of an answer, checked against the step's schema.
+/// Parses the JSON of an answer and checks it against the step's schema.
 ///
 /// # Errors
-/// What does not fit, by path. The answer is not quoted.
+/// Everything that does not fit, by path in the schema. The answer is not quoted.
 pub fn parse_json(text: &str, schema: Option<&Value>) -> Result<Value, String> {
     let value: Value = serde_json::from_str(unfenced(text)).map_err(|error| {
         format!("the answer is not JSON: line {}, column {}", error.line(), error.column())
     })?;
     let Some(schema) = schema else { return Ok(value) };
-    // Where it lies in the answer is the model's own words, the place in the schema is the author's.
+    // A path in the answer would quote the model's own keys; a path in the schema quotes the author's.
     let faults: Vec<String> =
         schema::faults("", schema, &value)?.into_iter().map(|fault| fault.cause).collect();
     if faults.is_empty() { Ok(value) } else { Err(faults.join("; ")) }

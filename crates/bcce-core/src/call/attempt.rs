@@ -1,5 +1,7 @@
 //! One call on one target: what it was, what it used, what it cost.
 
+use std::collections::BTreeSet;
+
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -77,25 +79,26 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// When the call was over.
+    /// Returns when the call was over.
     pub fn ended_at(&self) -> OffsetDateTime {
         self.started_at + std::time::Duration::from_millis(self.latency_ms)
     }
 
-    /// The call was answered and paid, and is no answer.
+    /// Marks an answered and paid call as failed: its answer is invalid.
     pub fn mark_invalid(&mut self, fault: &str) {
         self.outcome = AttemptOutcome::Failed;
         self.error = Some(ErrorName::OutputInvalid);
         self.message = Some(fault.to_owned());
     }
 
-    /// The price file has no price of the model for the day of the call. An attempt that used nothing costs nothing.
+    /// Returns whether the price file lacks a price of the model for the day of the call. An attempt that used nothing
+    /// costs nothing.
     pub fn is_unpriced(&self) -> bool {
         self.usage.is_some() && self.cost_usd.is_none()
     }
 }
 
-/// Sums that stay honest: a total with an unknown in it is unknown, beside the part that is known.
+/// The usage and cost of many calls. A total with an unknown part is unknown; the known part stands beside it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// `null` as soon as one attempt's usage is.
@@ -114,47 +117,42 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// The tokens that are known.
+    /// Returns the tokens that are known.
     pub fn known_usage(&self) -> Usage {
         self.usage.or(self.known_usage).unwrap_or_default()
     }
 
-    /// The cost that is known.
+    /// Returns the cost that is known.
     pub fn known_cost(&self) -> Decimal {
         self.cost_usd.or(self.priced_subtotal_usd).unwrap_or_default()
     }
 
-    /// Of something that may have paid, nobody knows what.
+    /// Returns the totals of something that may have been charged an unknown amount.
     pub fn unknown() -> Self {
         let usage = Some(Usage::default());
         let cost = Some(Decimal::ZERO);
         Self { known_usage: usage, priced_subtotal_usd: cost, ..Self::default() }
     }
 
-    /// Of both together.
+    /// Adds `other`.
     pub fn add(&mut self, other: &Self) {
         let mut usage = self.known_usage();
         let cost = self.known_cost() + other.known_cost();
         usage += other.known_usage();
         let all_used = self.usage.is_some() && other.usage.is_some();
         let all_priced = self.cost_usd.is_some() && other.cost_usd.is_some();
-        let unpriced: std::collections::BTreeSet<String> =
+        let unpriced: BTreeSet<String> =
             self.unpriced.drain(..).chain(other.unpriced.iter().cloned()).collect();
-        *self = Self {
-            usage: all_used.then_some(usage),
-            known_usage: (!all_used).then_some(usage),
-            cost_usd: all_priced.then_some(cost.normalize()),
-            priced_subtotal_usd: (!all_priced).then_some(cost.normalize()),
-            unpriced: unpriced.into_iter().collect(),
-        };
+        *self = Self::sum(usage, cost, all_used, all_priced, unpriced);
     }
 
+    /// Sums up `attempts`.
     pub fn of<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Self {
         let mut usage = Usage::default();
         let mut cost = Decimal::ZERO;
         let mut all_used = true;
         let mut all_priced = true;
-        let mut unpriced = std::collections::BTreeSet::new();
+        let mut unpriced = BTreeSet::new();
         for attempt in attempts {
             all_used &= attempt.usage.is_some();
             all_priced &= attempt.cost_usd.is_some();
@@ -164,11 +162,24 @@ impl Totals {
                 unpriced.insert(attempt.target.model_id.clone());
             }
         }
+        Self::sum(usage, cost, all_used, all_priced, unpriced)
+    }
+
+    /// Returns the totals of calls that used and cost `usage` and `cost` as far as that is known. `all_used`,
+    /// `all_priced`: it is known of each of them.
+    pub(crate) fn sum(
+        usage: Usage,
+        cost: Decimal,
+        all_used: bool,
+        all_priced: bool,
+        unpriced: BTreeSet<String>,
+    ) -> Self {
+        let cost = cost.normalize();
         Self {
             usage: all_used.then_some(usage),
             known_usage: (!all_used).then_some(usage),
-            cost_usd: all_priced.then_some(cost.normalize()),
-            priced_subtotal_usd: (!all_priced).then_some(cost.normalize()),
+            cost_usd: all_priced.then_some(cost),
+            priced_subtotal_usd: (!all_priced).then_some(cost),
             unpriced: unpriced.into_iter().collect(),
         }
     }

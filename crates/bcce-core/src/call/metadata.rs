@@ -1,7 +1,8 @@
-//! `requestMetadata`: tags in the characters that Converse takes. The tag itself stays whole in the manifest and the ledger.
+//! `requestMetadata`: tags in the characters that Converse takes. The tag itself stays whole in the manifest and the
+//! ledger.
 //!
-//! A call is refused for one wrong character, and a tag is what somebody else's branch or title happens to be. So what the
-//! service does not take is replaced, and what is too long is cut.
+//! A call is refused for one wrong character, and a tag may be any text, e.g. a branch or a title. So characters that
+//! the service does not take are replaced, and texts that are too long are cut.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use crate::base::limits::{MAX_METADATA_CHARS, MAX_TAGS};
 /// Replacement for a character that the service does not take.
 const INSTEAD: char = '_';
 
-/// `tags`, and `ours`, whose names no tag takes.
+/// Returns the `requestMetadata`: `ours` and `tags`. A tag never replaces an entry of `ours`.
 pub fn of(
     tags: &BTreeMap<String, String>,
     ours: impl IntoIterator<Item = (String, String)>,
@@ -23,7 +24,7 @@ pub fn of(
     metadata
 }
 
-/// `text` in `[a-zA-Z0-9\s:_@$#=/+,-.]{0,256}`.
+/// Returns `text` in `[a-zA-Z0-9\s:_@$#=/+,-.]{0,256}`.
 fn plain(text: &str) -> String {
     let takes = |c: char| c.is_ascii_alphanumeric() || ":_@$#=/+,-.".contains(c);
     let plain = |c: char| match c {
@@ -34,7 +35,7 @@ fn plain(text: &str) -> String {
     text.chars().take(MAX_METADATA_CHARS).map(plain).collect()
 }
 
-/// `name`, with a number behind it where it is taken: names that differ may come to the same.
+/// Returns `name`, with a number behind it if it is taken: different names may become the same.
 fn free(taken: &BTreeMap<String, String>, name: String) -> String {
     if !taken.contains_key(&name) {
         return name;

@@ -41,7 +41,7 @@ pub struct CallLimits {
     pub attempt: Duration,
 }
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallReport {
     pub result: Result<ModelAnswer, CallFailure>,
@@ -82,11 +82,11 @@ pub struct CallFailure {
     pub blame: Blame,
 }
 
-/// Whose doing a failure is, and so what it says of the target.
+/// Who is at fault, and so what a failure says of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     Target,
-    /// The target's until then: its quota of the day is used up.
+    /// The target, until then: its quota of the day is used up.
     TargetUntil(OffsetDateTime),
     /// The model failed over this request; another one may do well.
     Request,

@@ -1,5 +1,4 @@
-//! What a step asks of a model and what it takes for an answer: the same for a call and for a record of a
-//! job.
+//! The prompt that a step sends to a model, and how its answer is read: the same for a call and for a record of a job.
 
 use std::borrow::Cow;
 
@@ -11,20 +10,22 @@ use crate::call::answer::{Output, Stopped, instruction, judge, parse_json};
 use crate::call::attempt::Cause;
 use crate::call::model::{Blame, CallFailure, ModelAnswer};
 use crate::call::parameters::{Parameters, json_output};
+use crate::config::output::OutputSpec;
 use crate::config::template::Step;
 use crate::document::prompt::{Prompt, render};
 
-/// A step's prompt over `context`, an object with what the prompt may name. A target gets it by [`prompt_for`].
+/// Renders a step's prompt over `context`, an object with everything that the prompt may name. [`prompt_for`] adapts it
+/// to a target.
 ///
 /// # Errors
-/// `Bcce.InvalidRequest`: the step's template cannot be rendered, or comes to a blank text.
+/// `Bcce.InvalidRequest`: the step's template cannot be rendered, or renders to a blank text.
 pub fn prompt(step: &Step, context: &Value) -> Result<Prompt, Fault> {
     render(step.system.as_deref(), &step.prompt, context).map_err(|problem| {
         Fault::new(ErrorName::InvalidRequest, format!("steps.{}.{problem}", step.id))
     })
 }
 
-/// Returns the prompt as one call sends it: where the service does not enforce the step's schema, the prompt carries it.
+/// Returns the prompt as one call sends it: if the service does not enforce the step's schema, the prompt carries it.
 pub fn prompt_for<'a>(
     prompt: &'a Prompt,
     step: &Step,
@@ -38,10 +39,10 @@ pub fn prompt_for<'a>(
     Cow::Owned(Prompt { system: Some(system.join("\n\n")), ..prompt.clone() })
 }
 
-/// The answer of a call.
+/// Returns the answer of a call.
 ///
 /// # Errors
-/// The call's failure, or that of an answer which stopped for a wrong reason.
+/// The call's failure, or a failure for an answer that stopped for a wrong reason.
 pub fn answered(result: &Result<ModelAnswer, CallFailure>) -> Result<&ModelAnswer, CallFailure> {
     let answer = result.as_ref().map_err(CallFailure::clone)?;
     judge(&answer.stop_reason).map(|_| answer).map_err(|name| CallFailure {
@@ -56,8 +57,8 @@ pub fn answered(result: &Result<ModelAnswer, CallFailure>) -> Result<&ModelAnswe
     })
 }
 
-/// Describes a failure of a target without quoting the request: the service's message may quote the request, its code and the advice do
-/// not. The message stays in the attempt.
+/// Describes a failure of a target without quoting the request: the service's message may quote the request, its code
+/// and the advice do not. The message stays in the attempt.
 pub fn describe(target: &Target, failure: &CallFailure) -> String {
     let code = match failure.message.split_once(": ") {
         Some((code, _)) if code != "stopped" => code,
@@ -67,7 +68,7 @@ pub fn describe(target: &Target, failure: &CallFailure) -> String {
     format!("{target}: {code}{}", advice.unwrap_or_default())
 }
 
-/// What a step makes of a model's answer.
+/// A step's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     pub output: Output,
@@ -77,10 +78,10 @@ pub struct Answer {
     pub prompt_sha256: String,
 }
 
-/// The inner error: what is wrong with the answer, which is then `Bcce.OutputInvalid`.
+/// Reads the answer of a call. The inner error says what is wrong with it, and becomes `Bcce.OutputInvalid`.
 ///
 /// # Errors
-/// `Bcce.Internal`: it is none, see `answered`.
+/// `Bcce.Internal`: [`answered`] returns a failure for it.
 pub fn read(
     step: &Step,
     prompt: &Prompt,
@@ -99,16 +100,17 @@ pub fn read(
     }))
 }
 
-/// `limit`: the `max_tokens` that cut the answer.
+/// Returns the output of an answer, or what is wrong with it. `limit` is the `max_tokens` that cut the answer.
 fn output(step: &Step, answer: &ModelAnswer, limit: Option<u32>) -> Result<Output, String> {
-    let cut = limit.map(|limit| format!("the answer was cut by max_tokens = {limit}: "));
-    let cut = cut.unwrap_or_default();
+    let cut = limit
+        .map(|limit| format!("the answer was cut by max_tokens = {limit}: "))
+        .unwrap_or_default();
     if answer.text.trim().is_empty() {
         return Err(format!("{cut}{}", no_text(step, answer, limit)));
     }
-    let json =
-        json_output(step).map(|spec| parse_json(&answer.text, spec.schema.as_ref())).transpose();
-    let json = json.map_err(|fault| format!("{cut}{fault}"))?;
+    let parse = |spec: &OutputSpec| parse_json(&answer.text, spec.schema.as_ref());
+    let parsed = json_output(step).map(parse).transpose();
+    let json = parsed.map_err(|fault| format!("{cut}{fault}"))?;
     Ok(Output { text: answer.text.clone(), json })
 }
 
@@ -141,13 +143,12 @@ mod tests {
         let prompt = prompt(step, &json!({})).unwrap();
         let enforced = Parameters { schema: Some(json!({})), ..Parameters::default() };
         assert_eq!(*prompt_for(&prompt, step, &enforced), prompt);
-        let reported =
-            prompt_for(&prompt, step, &Parameters::default()).into_owned().system.unwrap();
-        assert!(reported.starts_with("s\n\nAnswer with one JSON value"), "{reported}");
+        let system = prompt_for(&prompt, step, &Parameters::default()).into_owned().system.unwrap();
+        assert!(system.starts_with("s\n\nAnswer with one JSON value"), "{system}");
     }
 
     #[test]
-    fn a_cut_answer_is_reported_of_with_its_limit() {
+    fn the_fault_of_a_cut_answer_names_its_limit() {
         let step = step();
         let asked = Prompt { user: "p".into(), ..Prompt::default() };
         let answer = |text: &str, stop_reason: &str| ModelAnswer {
@@ -161,16 +162,16 @@ mod tests {
         let cut = read(&answer("{", "max_tokens")).unwrap().unwrap_err();
         assert!(cut.starts_with("the answer was cut by max_tokens = 2048: "), "{cut}");
         assert!(read(&answer("{}", "guardrail_intervened")).is_err());
-        let reported = |thought| {
+        let fault = |thought| {
             read(&ModelAnswer { thought, ..answer(" ", "max_tokens") }).unwrap().unwrap_err()
         };
-        assert!(reported(false).ends_with("there is no text in it"), "{}", reported(false));
-        assert!(reported(true).contains("thinking used all of them"), "{}", reported(true));
-        assert!(reported(true).contains("raise steps.a.max_tokens"), "{}", reported(true));
+        assert!(fault(false).ends_with("there is no text in it"), "{}", fault(false));
+        assert!(fault(true).contains("thinking used all of them"), "{}", fault(true));
+        assert!(fault(true).contains("raise steps.a.max_tokens"), "{}", fault(true));
     }
 
     #[test]
-    fn what_a_service_said_is_not_told() {
+    fn a_services_message_is_not_repeated() {
         let target = crate::base::target::tests::target("us-east-1");
         let failure = |message: &str| CallFailure {
             name: ErrorName::RequestRejected,
@@ -179,14 +180,14 @@ mod tests {
             retry_after_s: None,
             blame: Blame::Request,
         };
-        let said = describe(&target, &failure("ValidationException (400): no hunter2 here"));
-        assert_eq!(said, format!("{target}: ValidationException (400)"));
+        let description = describe(&target, &failure("ValidationException (400): no hunter2 here"));
+        assert_eq!(description, format!("{target}: ValidationException (400)"));
         let rejected = CallFailure {
             advice: Some("correct the target".into()),
             ..failure("ValidationException (400): no hunter2 here")
         };
-        let said = describe(&target, &rejected);
-        assert_eq!(said, format!("{target}: ValidationException (400): correct the target"));
+        let description = describe(&target, &rejected);
+        assert_eq!(description, format!("{target}: ValidationException (400): correct the target"));
         let stopped = describe(&target, &failure("stopped: content_filtered"));
         assert_eq!(stopped, format!("{target}: stopped: content_filtered"));
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::error::Problems;
 use crate::config::configuration::Configuration;
 use crate::config::models::Models;
-use crate::config::policy::{TenantRequest, any_matches};
+use crate::config::policy::{TenantRequest, any_matches, matches};
 use crate::config::template::Template;
 
 /// What a sender asks for beside its inputs.
@@ -71,9 +71,8 @@ impl Template {
         let replaced: BTreeSet<&str> = self.steps.iter().map(|step| step.model.as_str()).collect();
         for (n, pattern) in self.request_models.iter().enumerate() {
             let field = format!("request_models[{n}]");
-            let matched =
-                models.models.keys().filter(|alias| crate::config::policy::matches(pattern, alias));
-            let matched: Vec<&String> = matched.collect();
+            let matched: Vec<&String> =
+                models.models.keys().filter(|alias| matches(pattern, alias)).collect();
             problems.check(!matched.is_empty(), &field, models.unknown(pattern));
             for alias in matched {
                 let why = replaced.iter().filter_map(|step| models.leaves_guardrail(alias, step));

@@ -327,10 +327,10 @@ mod tests {
     }
 
     fn reported(files: &BTreeMap<String, String>) -> Vec<String> {
-        told_on(files, date!(2026 - 11 - 28))
+        findings_on(files, date!(2026 - 11 - 28))
     }
 
-    fn told_on(files: &BTreeMap<String, String>, today: Date) -> Vec<String> {
+    fn findings_on(files: &BTreeMap<String, String>, today: Date) -> Vec<String> {
         check(files, today).iter().map(Finding::to_string).collect()
     }
 
@@ -420,7 +420,7 @@ mod tests {
         *prices = prices.replace("from: 2026-06-30", "from: 2026-11-29");
         let expected = "prices.yaml: models.anthropic.claude-sonnet-5: has no price before 2026-11-29, and the model sonnet calls it";
         assert_eq!(reported(&files), [expected]);
-        assert_eq!(told_on(&files, date!(2026 - 11 - 29)), [""; 0]);
+        assert_eq!(findings_on(&files, date!(2026 - 11 - 29)), [""; 0]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::digest::sha256_hex;
 
 /// A standard SSM parameter ends at 4 KiB.
-pub const MAX_PARAMETER_BYTES: usize = 4_096;
+const MAX_PARAMETER_BYTES: usize = 4_096;
 
 /// `{ "uri": "s3://bucket/key", "sha256": "…" }`: where SSM refuses the body itself, because it is
 /// above 4 KiB or contains `{{ }}`.

@@ -17,7 +17,7 @@ pub use takes::{EFFORTS, Takes, TakesOverride, Thinks};
 
 pub mod guardrails; // what stands before a model
 mod route_target; // a target with its place in the order
-pub mod takes; // what a target accepts
+pub(crate) mod takes; // what a target accepts
 
 /// `/bcce/<env>/models`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,7 +127,7 @@ impl Document for Models {
 }
 
 /// Names of models that a message has room for.
-const MODELS_TOLD: usize = 12;
+const NAMED_MODELS: usize = 12;
 
 impl Model {
     pub fn targets(&self) -> impl Iterator<Item = &Target> + Clone {
@@ -160,7 +160,7 @@ impl Models {
 
     pub fn unknown(&self, model: &str) -> String {
         let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
-        let shown = known.len().min(MODELS_TOLD);
+        let shown = known.len().min(NAMED_MODELS);
         let more = match known.len() - shown {
             0 => String::new(),
             more => format!(" and {more} more"),

@@ -25,7 +25,7 @@ pub struct Prices {
     /// Geographic and in-region calls cost this much more than global ones. A row may have its own.
     pub regional_factor: Decimal,
     /// The tokens of a batch inference job cost this share of all that. A row may have its own.
-    #[serde(default = "Prices::default_batch_factor")]
+    #[serde(default = "default_batch_factor")]
     pub batch_factor: Decimal,
     /// By model id without profile prefix.
     pub models: BTreeMap<String, PriceRows>,
@@ -90,12 +90,12 @@ impl Document for Prices {
     }
 }
 
-impl Prices {
-    /// Half, as the service has had it since there are jobs.
-    pub fn default_batch_factor() -> Decimal {
-        Decimal::new(5, 1)
-    }
+/// Half, as the service has had it since there are jobs.
+fn default_batch_factor() -> Decimal {
+    Decimal::new(5, 1)
+}
 
+impl Prices {
     /// Returns what calls to `model_id` cost, by day, its profile's factor included; `None` if the model is not in
     /// the file.
     pub fn of(&self, model_id: &str) -> Option<PriceRows> {
@@ -170,7 +170,7 @@ impl PriceRow {
 
     /// The same as a record of a batch inference job.
     pub fn batch_cost(&self, usage: &Usage) -> Decimal {
-        let factor = self.batch_factor.unwrap_or_else(Prices::default_batch_factor);
+        let factor = self.batch_factor.unwrap_or_else(default_batch_factor);
         (self.cost(usage) * factor).normalize()
     }
 

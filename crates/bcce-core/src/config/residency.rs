@@ -87,7 +87,7 @@ impl<'a> Reach<'a> {
                 geography.iter().copied().chain([source]).find(is_outside)
             }
             Self::Anywhere => Some("any commercial region"),
-            Self::Unknown => Some("regions that its id does not tell"),
+            Self::Unknown => Some("regions that its id does not name"),
         }
     }
 }

@@ -12,10 +12,9 @@ use crate::base::limits::{MAX_RUN_SECONDS, MAX_STEPS};
 use crate::base::names::check_name;
 use crate::config::output::OutputSpec;
 use crate::config::routing::RoutingOverride;
-use crate::document;
-use crate::document::Document;
 use crate::document::inputs::{InputSpecs, InputType, check_specs};
 use crate::document::prompt::{BLANK, variables};
+use crate::document::{self, Document};
 
 /// The body behind `/bcce/<env>/workflows/<name>`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -28,7 +28,7 @@ pub struct InputSpec {
     pub required: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
-    /// A JSON schema for what the type alone does not tell, e.g. the items of a list.
+    /// A JSON schema for what the type alone does not say, e.g. the items of a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,9 +1,9 @@
-//! What is known of a target beyond one step: its circuit breaker, shared by every run through the ledger.
+//! The circuit breaker of a target, shared by every run through the ledger.
 //!
-//! A breaker counts failures less answers, and at `failures` it opens: the target is left alone for a
-//! cool-down. Then one step is elected to probe it, whose call closes the breaker or opens it for longer. A
-//! `Retry-After` opens it at once, since the service itself says until when, and so does a quota of the day that is used
-//! up; a rejected target is set aside for minutes, since a person has to mend it.
+//! A breaker counts failures less answers, and at `failures` it opens: the target is left alone for a cool-down. Then
+//! one step is elected to probe it, whose call closes the breaker or opens it for longer. A `Retry-After` opens it at
+//! once, since the service itself says until when, and so does a quota of the day that is used up; a rejected target is
+//! set aside for minutes, since a person has to mend it.
 //!
 //! Answers are counted only while there are failures on record, and they come later than failures do. So a
 //! target one of whose three calls fails is left alone, and one error in a hundred opens nothing as long as
@@ -25,7 +25,7 @@ use crate::config::breakers::BreakerSettings;
 /// The longest `Retry-After` that a breaker follows: one probe per ten minutes offends no service.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 
-/// What a call says of its target.
+/// What a finished call shows about its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// It answers: an answer, be it a refusal of this request or a guardrail's.
@@ -61,17 +61,17 @@ impl Signal {
     }
 }
 
-/// A call that is over, as its breaker sees it.
+/// A finished call, as its breaker sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
     pub signal: Signal,
-    /// What was sent before a breaker closed says nothing of the time after.
+    /// A call that was sent before a breaker closed shows nothing about the time after.
     pub started_at: OffsetDateTime,
     /// The token of the election, where the call was the probe.
     pub probe: Option<&'a str>,
 }
 
-/// How a breaker stands at a moment.
+/// The status of a breaker at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     Closed,
@@ -91,16 +91,16 @@ pub enum Status {
 pub struct Breaker {
     /// Failures less answers, never below 0.
     pub failures: u32,
-    /// When the failures are forgotten.
+    /// The time until which failures count.
     #[serde(with = "time::serde::rfc3339::option", default)]
     pub counts_until: Option<OffsetDateTime>,
-    /// `None`: closed.
+    /// `None` if it is closed.
     #[serde(with = "time::serde::rfc3339::option", default)]
     pub open_until: Option<OffsetDateTime>,
     /// Why it opened last.
     #[serde(default)]
     pub cause: Option<ErrorName>,
-    /// It opened since a quota of the day is used up.
+    /// It opened because a quota of the day is used up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub used_up: bool,
     /// How often it opened in a row.
@@ -117,7 +117,7 @@ pub struct Breaker {
 pub struct Probe {
     /// Token of the step that was elected.
     pub holder: String,
-    /// When another may be elected: the holder may be gone.
+    /// When another step may be elected: the holder may be gone.
     #[serde(with = "time::serde::rfc3339")]
     pub until: OffsetDateTime,
 }
@@ -134,7 +134,7 @@ impl Breaker {
         }
     }
 
-    /// An answer of this target would count: there are failures on record.
+    /// Returns whether an answer would count: failures are on record.
     pub fn is_watched(&self, now: OffsetDateTime) -> bool {
         self.failures > 0 && self.counts_until.is_some_and(|until| until > now)
     }
@@ -143,7 +143,7 @@ impl Breaker {
         self.probe.as_ref().is_some_and(|probe| probe.holder == holder)
     }
 
-    /// Makes `holder` the one that probes. `false`: it may not.
+    /// Elects `holder` to probe. Returns `false` if it may not probe.
     pub fn elect(&mut self, holder: &str, now: OffsetDateTime, lease: Duration) -> bool {
         let is_free = match self.status(now) {
             Status::Due => true,
@@ -156,7 +156,7 @@ impl Breaker {
         is_free
     }
 
-    /// Takes a call into account. `false`: it changes nothing.
+    /// Records a finished call. Returns `false` if nothing changed.
     pub fn hear(
         &mut self,
         report: &Report<'_>,
@@ -268,11 +268,14 @@ fn asked(retry_after_s: Option<u64>, now: OffsetDateTime) -> Option<OffsetDateTi
 /// Returns the key of a target's breaker. A guardrail that does not exist must not set the model aside for those
 /// who ask it without.
 pub fn target_key(target: &Target) -> String {
-    let account = target.account.as_deref().map(|account| format!("#{account}"));
-    let guardrail = target.guardrail.as_ref();
-    let guardrail = guardrail.map(|rail| format!("#guardrail:{}:{}", rail.id, rail.version));
-    let under = [account, guardrail].into_iter().flatten().collect::<String>();
-    format!("{}#{}{under}", target.region, target.model_id)
+    let mut key = format!("{}#{}", target.region, target.model_id);
+    if let Some(account) = &target.account {
+        key.push_str(&format!("#{account}"));
+    }
+    if let Some(guardrail) = &target.guardrail {
+        key.push_str(&format!("#guardrail:{}:{}", guardrail.id, guardrail.version));
+    }
+    key
 }
 
 #[cfg(test)]

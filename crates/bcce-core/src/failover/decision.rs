@@ -1,4 +1,4 @@
-//! The router's answer in words, as it travels through the state machine and stands in the artifacts.
+//! The recorded form of a router's answer, as it travels through the state machine and stands in artifacts.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -13,11 +13,11 @@ pub enum Next {
     Targets(Vec<Target>),
     /// Ask again after this many seconds.
     WaitS(u64),
-    /// It is over.
+    /// The step is over, with this error.
     Stop(ErrorName),
 }
 
-/// One answer of the router.
+/// One answer of the router, in words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     #[serde(with = "time::serde::rfc3339")]
@@ -30,7 +30,7 @@ pub struct Decision {
     /// The token of the election that lets this step probe the first target, whose breaker is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,
-    /// Places in `targets` of those with failures on record, whose answers count.
+    /// Positions in `targets` of those with failures on record, whose answers count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub watched: Vec<usize>,
     #[serde(flatten)]
@@ -46,7 +46,7 @@ pub struct Candidate {
 }
 
 impl Decision {
-    /// All of it in one line, for the step's error.
+    /// Describes the decision in one line, for the step's error.
     pub fn describe(&self) -> String {
         let passed = self.candidates.iter().filter(|candidate| !candidate.taken);
         let passed = passed.map(|candidate| format!("{}: {}", candidate.target, candidate.because));

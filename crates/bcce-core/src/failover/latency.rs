@@ -13,10 +13,10 @@ pub const BOUNDS_MS: [u64; 15] = [
 ];
 /// Calls are counted by slots of five minutes, and the last two count: five to ten minutes.
 const SLOT_SECONDS: i64 = 300;
-/// With fewer calls than that a median says little.
+/// With fewer calls a median says little.
 const ENOUGH: u64 = 5;
 
-/// Calls by their time to the first token.
+/// Numbers of calls, by their time to the first token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram([u64; BOUNDS_MS.len() + 1]);
 
@@ -35,7 +35,7 @@ impl Histogram {
         self.0.iter().sum()
     }
 
-    /// The bucket that the median lies in; `None`: too few calls to say.
+    /// Returns the bucket of the median, or `None` with too few calls.
     pub fn median(&self) -> Option<usize> {
         let calls = self.calls();
         let mut below = 0;
@@ -47,16 +47,17 @@ impl Histogram {
     }
 }
 
+/// Returns the bucket of a call by its time to the first token.
 pub fn bucket(first_token_ms: u64) -> usize {
     BOUNDS_MS.partition_point(|bound| *bound < first_token_ms)
 }
 
-/// The slot that is counted now.
+/// Returns the slot in which a call is counted at `now`.
 pub fn slot(now: OffsetDateTime) -> i64 {
     now.unix_timestamp().div_euclid(SLOT_SECONDS)
 }
 
-/// The slots that are read now.
+/// Returns the slots that are read at `now`.
 pub fn slots(now: OffsetDateTime) -> [i64; 2] {
     [slot(now) - 1, slot(now)]
 }

@@ -1,4 +1,4 @@
-//! What the plan freezes of a step's routing.
+//! A step's routing, frozen by the plan.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,16 +10,16 @@ use crate::config::policy::Policy;
 use crate::config::routing::{Routing, Timeouts};
 use crate::config::template::CacheTtl;
 
-/// Everything of the plan that a step's decisions depend on.
+/// Everything in the plan that a step's decisions depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Route {
     pub targets: Vec<RouteTarget>,
     pub policy: Policy,
     pub routing: Routing,
-    /// Decisions that name targets, at most, and one less that waits: what the execution's history has room
-    /// for.
+    /// The most decisions that name targets; decisions to wait are one fewer. The execution's history has no room for
+    /// more.
     pub rounds: u32,
-    /// The limits of the platform team; `None`: in a plan of an earlier version, which did without.
+    /// The limits of the platform team. `None` in a plan of an earlier version, which had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<Timeouts>,
     /// What a call is expected to use, where the strategy asks for it.
@@ -35,7 +35,7 @@ impl Route {
         first.is_some_and(|first| !is_same(first.guardrail.as_ref(), target.guardrail.as_ref()))
     }
 
-    /// What a caller has to wait at least to learn something about a target.
+    /// Returns how long a caller waits at least before it learns something about a target.
     pub fn patience(&self) -> Timeouts {
         self.patience.unwrap_or(self.routing.timeouts)
     }
@@ -71,11 +71,11 @@ pub struct Expected {
     pub cached: Option<Cached>,
 }
 
-/// The part of a prompt that its step wants cached. Taken to be the same for every run of the workflow: where
-/// `system` names inputs, a cache counts as warm that may be another prompt's.
+/// The part of a prompt that its step wants cached. It is taken to be the same for every run of the workflow: if
+/// `system` names inputs, a cache that holds another prompt may count as warm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cached {
-    /// Under which the ledger knows where it lies.
+    /// The key under which the ledger records where the prompt is cached.
     pub key: String,
     pub tokens: u64,
     pub lasts: CacheTtl,

@@ -1,11 +1,11 @@
-//! The pure decision: which targets to try next and in which order, how long to wait, or that it is
-//! over; always with the reasons.
+//! The pure decision: which targets to try next and in which order, how long to wait, or that the step is over; always
+//! with the reasons.
 //!
-//! `decide` borrows what it is asked and answers in positions and enums, so that it costs next to nothing;
-//! `Decision::of` puts the answer into words for the record.
+//! [`decide`] borrows its input and answers in positions and enums, so that it costs next to nothing; [`Decision::of`]
+//! puts the answer into words for the record.
 
 mod order; // which target comes first
-mod words; // the answer in words
+mod words; // verdict -> decision
 
 use std::time::Duration;
 
@@ -19,15 +19,14 @@ use crate::failover::decision::{Decision, Next};
 use crate::failover::latency::Histogram;
 use crate::failover::route::Route;
 
-/// What an answer takes that is not long: for so long it is worth waiting for another step's probe. A step has few
-/// waits.
+/// How long a short answer takes: it is worth waiting that long for another step's probe. A step has few waits.
 const PROBE_TAKES: Duration = Duration::from_secs(5);
 
 /// How much longer each wait of a step may be than the one before. An outage of every region may last a minute, and
 /// a step has four waits for it.
 const GROWTH: u64 = 3;
 
-/// What is known of a target when it is decided upon.
+/// The state of a target when the router decides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Health {
     pub breaker: Breaker,
@@ -37,17 +36,17 @@ pub struct Health {
     pub is_warm: bool,
 }
 
-/// What the router is asked.
+/// The router's input.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     pub route: &'a Route,
-    /// Of each of the route's targets, in their order. What is missing is healthy.
+    /// Health of each target, in the route's order. Missing entries count as healthy.
     pub health: &'a [Health],
     /// Every attempt of this step so far, oldest first.
     pub attempts: &'a [Attempt],
     pub decisions: &'a [Decision],
     pub now: OffsetDateTime,
-    /// The run's.
+    /// The run's deadline.
     pub deadline: OffsetDateTime,
     /// Any number that differs between steps: it spreads the load over equals, and the waits of those that
     /// failed together.
@@ -59,7 +58,7 @@ pub struct Question<'a> {
 pub struct Verdict {
     pub action: Action,
     pub why: Why,
-    /// Of each of the route's targets.
+    /// The ruling of each of the route's targets, in order.
     pub ruled: Vec<Ruling>,
 }
 
@@ -125,7 +124,7 @@ pub enum Why {
     DeadlineBeforeNext,
 }
 
-/// Decides. Allocates the order, the rulings and one list of what may be used.
+/// Decides what a step does next. Allocates the order, the rulings and one list of usable targets.
 pub fn decide(question: &Question<'_>) -> Verdict {
     let mut ruled: Vec<Ruling> =
         (0..question.route.targets.len()).map(|at| question.rule(at)).collect();
@@ -176,7 +175,7 @@ impl Question<'_> {
         self.breaker(at).map_or(Status::Closed, |breaker| breaker.status(self.now))
     }
 
-    /// What speaks against a target before any is chosen. Residency comes first, whatever fails.
+    /// Returns what excludes a target before any is chosen. Residency comes first, whatever fails.
     fn rule(&self, at: usize) -> Ruling {
         let target = &self.route.targets[at].target;
         if !self.route.policy.allows(target) {
@@ -213,7 +212,7 @@ impl Question<'_> {
         }
     }
 
-    /// Calls that the step has left.
+    /// Returns how many calls the step has left.
     fn budget(&self) -> usize {
         (self.route.routing.attempts as usize).saturating_sub(self.attempts.len())
     }
@@ -230,7 +229,7 @@ impl Question<'_> {
         matches!(self.decisions.last(), Some(Decision { next: Next::WaitS(_), .. }))
     }
 
-    /// The targets of one ruling in their order, ruled as taken; `None`: there are none.
+    /// Takes the targets of one ruling, in order. Returns `None` if there are none.
     fn take(&self, ruled: &mut [Ruling], which: fn(&Ruling) -> bool) -> Option<Action> {
         let mut order: Vec<usize> = (0..ruled.len()).filter(|at| which(&ruled[*at])).collect();
         order::sort(self, ruled, &mut order);
@@ -254,7 +253,7 @@ impl Question<'_> {
 }
 
 impl Ruling {
-    /// Neither policy nor the target itself speaks against it for the whole of this step.
+    /// Returns whether neither policy nor the target itself excludes it for the whole of this step.
     fn is_allowed(&self) -> bool {
         !matches!(
             self,
@@ -262,7 +261,7 @@ impl Ruling {
         )
     }
 
-    /// When a target that cannot be used now may be asked again, as far as that is known.
+    /// Returns when a target that cannot be used now may be called again, as far as that is known.
     fn usable_at(&self, now: OffsetDateTime) -> OffsetDateTime {
         match self {
             Self::Open { until, .. } | Self::UsedUp { until } | Self::AskedToWait(until) => *until,
@@ -272,8 +271,8 @@ impl Ruling {
     }
 }
 
-/// Until the first target may be used, and exponentially with full jitter behind that: what waited for the same
-/// target does not come back at once. Whole seconds, at least one.
+/// Returns how long to wait: until the first target is usable, plus exponential backoff with full jitter. Steps that
+/// waited for the same target do not come back together. Whole seconds, at least one.
 fn wait(question: &Question<'_>, ruled: &[Ruling]) -> Duration {
     let routing = &question.route.routing;
     let grown = GROWTH.saturating_pow(u32::try_from(question.waits()).unwrap_or(u32::MAX));

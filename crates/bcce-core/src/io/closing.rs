@@ -10,16 +10,16 @@ pub struct Claim<'a> {
     pub execution_arn: &'a str,
     /// ARN of the run's or the batch's own execution.
     pub own_execution_arn: &'a str,
-    /// The own execution was ended from outside, so that it may have recorded the end without notifying anyone.
+    /// The own execution was ended from outside: it may have recorded the end and notified nobody.
     pub is_ended: bool,
 }
 
 /// Returns whether the execution of `claim` sends the notification. The execution that records the end owns the
 /// notification. If the own execution did that and was ended before it could notify, `take_over` makes the execution of
-/// `claim` the owner, by a conditional write: of two that finalize, one notifies.
+/// `claim` the owner, by a conditional write: only one of two executions that finalize notifies.
 ///
 /// # Errors
-/// Those of `take_over`.
+/// Errors of `take_over`.
 pub async fn should_notify(
     closed: &Closed,
     claim: Claim<'_>,

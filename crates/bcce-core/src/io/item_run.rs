@@ -1,5 +1,5 @@
-//! Makes an item of a batch a run that can be started: reads its text where it is an object, and stores its request as
-//! `dispatch` would.
+//! Makes an item of a batch a run that can be started: reads the text of an object, and stores the item's request as
+//! `dispatch` stores one.
 
 use crate::base::error::{ErrorName, Fault, Problems};
 use crate::batch::item::{Item, Mapping, Object};
@@ -22,7 +22,7 @@ pub struct ItemRun {
 /// Makes `item` a run and stores its request.
 ///
 /// # Errors
-/// `Bcce.InvalidRequest` and the like: the item cannot be run.
+/// `Bcce.InvalidRequest`: the item, its object or its stored request is wrong. `Bcce.Internal`: the store failed.
 pub async fn item_run(
     store: &(impl GetObject + PutOnce),
     sources: &impl OpenSource,
@@ -37,7 +37,7 @@ pub async fn item_run(
     };
     let run = item.run(batch, attempt_no);
     let wanted = item.request(stored, batch);
-    // As dispatch would have refused it. What was checked when the batch was opened is checked again for an object.
+    // `dispatch` checks the same. Items were checked when the batch was opened; an object's text was not known then.
     wanted.check().none_or(())?;
     let key = run.request_key();
     let request = store_value_once(store, &key, &run.run_id, wanted.clone()).await?;
@@ -68,7 +68,7 @@ async fn with_text(
         let place = error.valid_up_to() + 1;
         Problems::one("object", format!("is not UTF-8, at byte {place}"))
     })?;
-    // Only a CSV's fields are made what an input wants.
+    // Only CSV fields are converted to the types of inputs.
     let specs = InputSpecs::default();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     Ok(Mapping::new(stored, &specs).with_text(item, text)?)

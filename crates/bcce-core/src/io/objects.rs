@@ -1,5 +1,5 @@
-//! Objects of the store: read and parsed, or written once. What a function says of an object that is missing or cannot be
-//! parsed is said here.
+//! Objects of the store: read and parsed, or written once. Reports missing and unparsable objects the same way for all
+//! functions.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -74,7 +74,7 @@ pub async fn read_range<T: DeserializeOwned>(
 /// Writes `body` unless the object exists already. Returns the bytes that are stored now: the first writer's.
 ///
 /// # Errors
-/// `Bcce.Internal` of the store.
+/// `Bcce.Internal`: the store failed.
 pub async fn store_once(
     store: &(impl GetObject + PutOnce),
     key: &str,
@@ -88,6 +88,7 @@ pub async fn store_once(
 }
 
 /// Writes `value` as JSON unless the object exists already. Returns the value that is stored now: the first writer's.
+/// A value must be equal to itself read back, since the first writer's is returned as it is.
 ///
 /// # Errors
 /// As [`store_once`], and `Bcce.Internal` where the stored object cannot be parsed.

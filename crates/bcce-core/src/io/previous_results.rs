@@ -6,8 +6,8 @@ use crate::batch::reference::BatchRef;
 use crate::io::objects;
 use crate::ports::GetObject;
 
-/// Reads the results of a part's items from the latest attempt that collected them. Returns `None` if none did. An attempt
-/// that broke off has stored nothing, and then the one before it counts.
+/// Returns the results of a part's items from the latest attempt that collected them, or `None`. An attempt that was
+/// interrupted has stored none, so earlier attempts are tried.
 ///
 /// # Errors
 /// `Bcce.Internal`: the results cannot be parsed, or the store failed.

@@ -10,7 +10,7 @@ use crate::config::documents::{Pointer, parameter_name};
 use crate::document::{Document, from_yaml};
 use crate::ports::{GetObject, GetParameters};
 
-/// Where an environment's configuration is read from.
+/// Reads the configuration of one environment.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a, S, P> {
     pub store: &'a S,
@@ -19,12 +19,14 @@ pub struct Reader<'a, S, P> {
     pub environment: &'a str,
 }
 
-/// What reading came to: `Ok`, or everything that a person has to mend.
+/// The result of reading: the configuration, or all problems that a person must fix.
 pub type Read = Result<Configuration, Problems>;
 
 impl<S: GetObject, P: GetParameters> Reader<'_, S, P> {
+    /// Reads and checks the configuration of `workflow`.
+    ///
     /// # Errors
-    /// `Bcce.Internal` of the ports. What is wrong with the configuration is in the result.
+    /// `Bcce.Internal` of the ports. The problems of the configuration are in the result.
     pub async fn read(&self, workflow: &str) -> Result<Read, Fault> {
         let template = format!("workflows/{workflow}");
         let names = ["models", "routing", "policy", "prices", &template];
@@ -53,7 +55,8 @@ impl<S: GetObject, P: GetParameters> Reader<'_, S, P> {
     }
 }
 
-/// A parameter's own text, or that of the object it points to; or what is wrong with it.
+/// Follows the pointer in an SSM parameter. Returns the document's text, or what is wrong with the pointer or the
+/// object. A parameter that is no pointer is the document itself.
 ///
 /// # Errors
 /// `Bcce.Internal` of the store.
@@ -62,31 +65,32 @@ pub async fn follow_pointer(
     bucket: &str,
     value: &str,
 ) -> Result<Result<String, Problems>, Fault> {
-    let reported = |field: &str, cause: String| Ok(Err(Problems::one(field, cause)));
+    let wrong = |field: &str, cause: String| Ok(Err(Problems::one(field, cause)));
     let Some(pointer) = Pointer::parse(value) else {
-        return match Pointer::is_meant_by(value) {
-            true => {
-                reported("document", "invalid pointer: expected exactly `uri` and `sha256`".into())
-            }
-            false => Ok(Ok(value.to_owned())),
-        };
+        if Pointer::is_meant_by(value) {
+            return wrong(
+                "document",
+                "invalid pointer: expected exactly `uri` and `sha256`".into(),
+            );
+        }
+        return Ok(Ok(value.to_owned()));
     };
     let Some(key) = pointer.key_in(bucket) else {
-        return reported("uri", format!("must lie in s3://{bucket}/"));
+        return wrong("uri", format!("must lie in s3://{bucket}/"));
     };
     let Some(body) = store.get(key).await? else {
-        return reported("uri", format!("there is no {key}"));
+        return wrong("uri", format!("there is no {key}"));
     };
     let sha256 = sha256_hex(&body);
     if sha256 != pointer.sha256 {
         let cause = format!("{key} has the digest {sha256}, not the one it is pointed to with");
-        return reported("sha256", cause);
+        return wrong("sha256", cause);
     }
     match String::from_utf8(body) {
         Ok(text) => Ok(Ok(text)),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            reported("document", format!("{key} is not UTF-8 from byte {at} on"))
+            wrong("document", format!("{key} is not UTF-8 from byte {at} on"))
         }
     }
 }
@@ -148,7 +152,7 @@ mod tests {
         .into()
     }
 
-    /// With the rules of a fake bucket and a fake SSM.
+    /// Reads `workflow` from a fake bucket and a fake SSM.
     async fn read(parameters: BTreeMap<String, String>, body: &[u8], workflow: &str) -> Read {
         let store = MemoryStore::with([(KEY.to_owned(), body.to_vec())]);
         let parameters = MemoryParameters(parameters);

@@ -1,10 +1,11 @@
-//! Seals: what a sealer made, signed and stored with its signature in one write.
+//! Seals manifests: signs what a sealer made, and stores it with its signature in one write.
 //!
-//! A sealer signs only bytes that it has just made, so nothing that somebody else put at a manifest's key is ever signed:
-//! it has no signature of ours, and finding it is a fault. That is stronger than comparing it with what would be written.
+//! A sealer signs only bytes that it has just made, so nothing that somebody else put at a manifest's key is ever
+//! signed: it has no signature of ours, and finding it is a fault. That is stronger than comparing it with what would
+//! be written.
 //!
-//! The signature is ECDSA P-256 over the SHA-256 of the kind's line ([`Kind::line`]) and the exact bytes. Each kind has a
-//! line of its own: the signature of a batch is none of a run.
+//! The signature is ECDSA P-256 over the SHA-256 of the kind's line ([`Kind::line`]) and the exact bytes. Each kind has
+//! a line of its own, so the signature of a batch never holds for a run.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,12 +14,12 @@ use crate::base::digest::{sha256, sha256_hex};
 use crate::base::error::Fault;
 use crate::base::json::{parse, to_json};
 use crate::batch::{BatchManifest, BatchRef};
-use crate::io::objects::existing;
+use crate::io::objects::{existing, store_once};
 use crate::ports::{GetObject, GetSealed, Put, PutOnce, PutSealed, SignDigest, VerifyDigest};
 use crate::run::ids::RunRef;
 use crate::run::manifest::{Kind, Manifest, ManifestRef};
 
-/// Where a reader finds what to do about a manifest that no sealer made.
+/// Points a reader to what to do about a manifest that no sealer made.
 const ADVICE: &str = "nothing was signed, recorded or notified; see \"A manifest that is not ours\" in docs/finalizing.md";
 
 /// A manifest that can be sealed.
@@ -57,7 +58,7 @@ fn identity(
     [(name, id.to_owned()), ("attempt_no", attempt_no.to_string()), ("tenant", tenant.to_owned())]
 }
 
-/// What is sealed: a run or a batch, one attempt of it.
+/// The run or batch, and the attempt, whose manifest is sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     kinds: &'static [Kind],
@@ -68,7 +69,8 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A caller that finalizes or reads a run may not know whether it is an item of a batch: its manifest may be of either kind.
+    /// Returns the subject of a run. Its manifest may be of kind `run` or `item`: a caller that finalizes or reads a
+    /// run may not know whether it is an item of a batch.
     pub fn of_run(run: &RunRef) -> Self {
         let is_item = run.batch.is_some();
         Self {
@@ -80,6 +82,7 @@ impl Subject {
         }
     }
 
+    /// Returns the subject of an attempt at a batch.
     pub fn of_batch(batch: &BatchRef) -> Self {
         Self {
             kinds: &[Kind::Batch],
@@ -90,7 +93,7 @@ impl Subject {
         }
     }
 
-    /// Kinds that its manifest may be of, the likelier one first.
+    /// Returns the kinds that its manifest may be of, the likelier one first.
     pub fn kinds(&self) -> &[Kind] {
         self.kinds
     }
@@ -110,10 +113,10 @@ impl Subject {
         let kind = (!self.kinds.contains(&manifest.kind()))
             .then(|| format!("its kind is {}, not {}", manifest.kind().name(), names.join(" or ")));
         let found = manifest.identity();
-        let others = found.iter().zip(&self.identity).filter(|(is, should)| is != should);
-        let others =
-            others.map(|(is, should)| format!("its {} is {}, not {}", is.0, is.1, should.1));
-        kind.into_iter().chain(others).collect()
+        let wrong = found.iter().zip(&self.identity).filter(|(is, should)| is != should);
+        let fields =
+            wrong.map(|(is, should)| format!("its {} is {}, not {}", is.0, is.1, should.1));
+        kind.into_iter().chain(fields).collect()
     }
 
     fn refused(&self, cause: &str) -> Fault {
@@ -121,18 +124,18 @@ impl Subject {
     }
 }
 
-/// A manifest that a sealer made, and that lies with its signature.
+/// A manifest that a sealer made and stored with its signature.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sealed<M> {
     pub manifest: M,
     pub reference: ManifestRef,
 }
 
-/// Finds the subject's manifest and finishes its seal, where the sealer was killed before it wrote the detached
-/// signature. `None`: there is no manifest.
+/// Finds the subject's manifest and finishes its seal, if the sealer was killed before it wrote the detached signature.
+/// Returns `None` if there is no manifest.
 ///
 /// # Errors
-/// `Bcce.Internal`: also where what lies there is not signed by our key, or of another subject.
+/// `Bcce.Internal`: the store failed, or what lies there is not signed by our key or is of another subject.
 pub async fn find<M: Sealable>(
     store: &(impl GetObject + PutOnce + GetSealed),
     signing_key: &impl VerifyDigest,
@@ -174,8 +177,8 @@ pub async fn find_or_seal<M: Sealable>(
     }
 }
 
-/// Signs a manifest that the caller made and stores both in one write. Another sealer may have been faster: then it is
-/// that one's which is found.
+/// Signs a manifest that the caller made and stores both in one write. Another sealer may have been faster; then its
+/// manifest is returned.
 ///
 /// # Errors
 /// As [`find`].
@@ -196,7 +199,7 @@ pub async fn seal<M: Sealable>(
     }
 }
 
-/// Writes the detached signature, which is the manifest's own.
+/// Writes the detached signature, a copy of the one in the object's metadata.
 async fn finish<M>(
     store: &(impl GetObject + PutOnce),
     subject: &Subject,
@@ -205,9 +208,7 @@ async fn finish<M>(
     signature: &[u8],
 ) -> Result<Sealed<M>, Fault> {
     let key = &subject.signature_key;
-    if store.put_once(key, &subject.id, signature).await? == Put::Existed
-        && store.get(key).await?.is_none_or(|existing| existing != signature)
-    {
+    if store_once(store, key, &subject.id, signature.to_vec()).await? != signature {
         return Err(Fault::internal(format!(
             "{key}: it is not the signature that the manifest was written with; {ADVICE}"
         )));

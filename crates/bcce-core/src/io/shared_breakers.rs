@@ -1,6 +1,8 @@
-//! The breakers of the ledger, as one function's process works with them: read through a short cache,
-//! written on the condition that nobody else has written meanwhile, and remembered for the time when the
-//! ledger is out of reach.
+//! The breakers of the ledger, as one function's process works with them: read through a short cache, written on the
+//! condition that nobody else has written meanwhile, and remembered for the time when the ledger is out of reach.
+//!
+//! The statistics of targets and the call log go through it as well, because they share its knowledge that the ledger
+//! is unreachable.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -16,10 +18,10 @@ use crate::ports::{LogCall, ReadBreakers, ReadCaches, ReadLatencies, StoredBreak
 use crate::run::call_log::LoggedCall;
 use crate::run::ids::{RunRef, StepRef};
 
-/// How long a breaker that was read counts as known. A busy function asks ten times a second, and no decision
-/// is made by what is older.
+/// How long a breaker that was read is used without reading again. Short: a busy function decides ten times a second,
+/// and no decision is made by what is older.
 const FRESH: Duration = Duration::from_millis(100);
-/// How long a ledger that did not answer is not asked again: a decision must not wait for it each time.
+/// How long a ledger that did not answer is left alone: a decision must not wait for it each time.
 const BLIND: Duration = Duration::from_secs(2);
 /// How often a write that lost a race is tried again. When a target fails, the first few that report it
 /// open its breaker, and the others find nothing left to write.
@@ -27,10 +29,10 @@ const RACES: usize = 16;
 
 pub struct SharedBreakers<L> {
     ledger: L,
-    /// By target key.
+    /// Breakers as last seen, by target key.
     remembered: RefCell<HashMap<String, Remembered>>,
     blind_until: Cell<Option<OffsetDateTime>>,
-    /// Why the ledger was done without, since somebody asked last.
+    /// Why decisions were made from memory since the last call of `blindness`.
     blind: RefCell<Option<String>>,
 }
 
@@ -43,7 +45,7 @@ struct Remembered {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Elected {
     Mine,
-    /// Another was faster; this is how the breaker is now.
+    /// Another step was faster. Holds the breaker as it is now.
     Lost(Breaker),
 }
 
@@ -61,12 +63,12 @@ impl<L> SharedBreakers<L> {
         &self.ledger
     }
 
-    /// Why something was decided from memory since this was asked last; `None`: the ledger was there.
+    /// Returns why decisions were made from memory since the last call, or `None` if the ledger answered.
     pub fn blindness(&self) -> Option<String> {
         self.blind.borrow_mut().take()
     }
 
-    /// The ledger did not answer a moment ago, and is not to be waited for.
+    /// Returns whether the ledger failed a moment ago, so that nobody waits for it.
     fn is_blind(&self, now: OffsetDateTime) -> bool {
         let is_blind = self.blind_until.get().is_some_and(|until| until > now);
         if is_blind {
@@ -93,13 +95,13 @@ impl<L> SharedBreakers<L> {
 }
 
 impl<L: ReadBreakers> SharedBreakers<L> {
-    /// The breakers of `keys`, in their order.
+    /// Returns the breakers of `keys`, in that order.
     pub async fn breakers(&self, keys: &[String], now: OffsetDateTime) -> Vec<Breaker> {
         if !self.is_fresh(keys, now) && !self.is_blind(now) {
             match self.ledger.read(keys).await {
-                Ok(kept) => {
-                    let pairs = keys.iter().zip(&kept);
-                    pairs.for_each(|(key, kept)| self.remember(key, &kept.breaker, now));
+                Ok(stored) => {
+                    let pairs = keys.iter().zip(&stored);
+                    pairs.for_each(|(key, stored)| self.remember(key, &stored.breaker, now));
                 }
                 Err(fault) => self.turn_blind(fault, now),
             }
@@ -112,15 +114,15 @@ impl<L: ReadBreakers> SharedBreakers<L> {
         keys.iter().all(|key| remembered.get(key).is_some_and(|known| now - known.read_at < FRESH))
     }
 
-    async fn kept(&self, key: &str) -> Result<StoredBreaker, Fault> {
-        let kept = self.ledger.read(std::slice::from_ref(&key.to_owned())).await?;
-        kept.into_iter().next().ok_or_else(|| Fault::internal("the ledger answered with nothing"))
+    async fn stored(&self, key: &str) -> Result<StoredBreaker, Fault> {
+        let stored = self.ledger.read(std::slice::from_ref(&key.to_owned())).await?;
+        stored.into_iter().next().ok_or_else(|| Fault::internal("the ledger answered with nothing"))
     }
 }
 
 /// Statistics. Without the ledger all targets are equally fast, or cold.
 impl<L> SharedBreakers<L> {
-    /// How long targets took over the last minutes, in the order of their keys.
+    /// Returns the latencies of `keys` over the last minutes, in that order.
     pub async fn latencies(&self, keys: &[String], now: OffsetDateTime) -> Vec<Histogram>
     where
         L: ReadLatencies,
@@ -132,7 +134,7 @@ impl<L> SharedBreakers<L> {
         read.map_err(|fault| self.turn_blind(fault, now)).unwrap_or_default()
     }
 
-    /// Whose prompt cache is warm, by key.
+    /// Returns the keys of targets whose prompt cache is warm.
     pub async fn warm(&self, cache: &str, now: OffsetDateTime) -> Vec<String>
     where
         L: ReadCaches,
@@ -141,13 +143,13 @@ impl<L> SharedBreakers<L> {
             return Vec::new();
         }
         let read = self.ledger.caches(cache).await;
-        let read = read.map_err(|fault| self.turn_blind(fault, now)).unwrap_or_default();
-        read.into_iter().filter(|(_, until)| *until > now).map(|(key, _)| key).collect()
+        let caches = read.map_err(|fault| self.turn_blind(fault, now)).unwrap_or_default();
+        caches.into_iter().filter(|(_, until)| *until > now).map(|(key, _)| key).collect()
     }
 }
 
 impl<L: LogCall> SharedBreakers<L> {
-    /// Notes that a call begins, which is made all the same if that fails.
+    /// Records that a call starts. The call is made even if that fails.
     pub async fn log_call(&self, run: &RunRef, step: &StepRef, call: &LoggedCall) {
         if let Err(fault) = self.ledger.log_call(run, step, call).await {
             self.blind.borrow_mut().get_or_insert(fault.message);
@@ -170,16 +172,16 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
             is_mine = breaker.elect(holder, now, lease);
             is_mine
         };
-        let (mut breaker, is_settled) = self.change(key, now, change).await;
-        if !is_settled {
-            // Those who won the races are at it; whoever asks on must not find it due.
+        let (mut breaker, is_decided) = self.change(key, now, change).await;
+        if !is_decided {
+            // The winners of the races are probing it; the caller must not find it due.
             breaker.probe = Some(Probe { holder: String::new(), until: now + lease });
             return Elected::Lost(breaker);
         }
         if is_mine { Elected::Mine } else { Elected::Lost(breaker) }
     }
 
-    /// Takes a call into account.
+    /// Records a finished call in its target's breaker.
     pub async fn report(
         &self,
         key: &str,
@@ -190,8 +192,8 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
         self.change(key, now, |breaker| breaker.hear(report, now, settings)).await;
     }
 
-    /// Reads, changes and writes until no other wrote in between. `change` is `false` for nothing to write, and
-    /// so is the answer when all races were lost: nothing has changed then.
+    /// Reads, changes and writes a breaker until no other process wrote in between. `change` returns `false` if there
+    /// is nothing to write. The second value is `false` if all races were lost, so that nothing has changed.
     async fn change(
         &self,
         key: &str,
@@ -214,27 +216,27 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
             }
         }
         let mut breaker = self.recall(key);
-        let decides = self.is_blind(now);
-        if decides {
+        let is_decided = self.is_blind(now);
+        if is_decided {
             change(&mut breaker);
             self.remember(key, &breaker, now);
         }
-        (breaker, decides)
+        (breaker, is_decided)
     }
 
-    /// `None`: another wrote in between.
+    /// Returns `None` if another process wrote in between.
     async fn try_once(
         &self,
         key: &str,
         now: OffsetDateTime,
         change: &mut impl FnMut(&mut Breaker) -> bool,
     ) -> Result<Option<Breaker>, Fault> {
-        let mut kept = self.kept(key).await?;
-        if !change(&mut kept.breaker) {
-            return Ok(Some(kept.breaker));
+        let mut stored = self.stored(key).await?;
+        if !change(&mut stored.breaker) {
+            return Ok(Some(stored.breaker));
         }
-        let written = self.ledger.write(key, &kept, now).await?;
-        Ok(written.then_some(kept.breaker))
+        let written = self.ledger.write(key, &stored, now).await?;
+        Ok(written.then_some(stored.breaker))
     }
 }
 

@@ -7,13 +7,16 @@ use crate::batch::reference::BatchRef;
 use crate::run::ids::RunRef;
 
 pub trait StartRun {
+    /// Starts the execution of a run. Safe to repeat.
     async fn start(&self, run: &RunRef) -> Result<Started, Fault>;
 }
 
 pub trait StartBatch {
+    /// Starts the execution of an attempt at a batch. Safe to repeat.
     async fn start_batch(&self, batch: &BatchRef) -> Result<Started, Fault>;
 }
 
+/// The result of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Started {
     /// The execution is running. This call has started it, or an earlier one with the same input.

@@ -6,14 +6,16 @@ use crate::base::error::Fault;
 use crate::run::notice::RunNotice;
 
 pub trait Publish {
+    /// Publishes a notification.
     async fn publish(&self, notice: &RunNotice) -> Result<(), Fault>;
 }
 
 pub trait DeadLetter {
+    /// Puts a refused message on the dead-letter queue.
     async fn dead_letter(&self, letter: &Letter<'_>) -> Result<(), Fault>;
 }
 
-/// A message that is no request, as it came, with why.
+/// A message that was refused, as it came, with the reason.
 #[derive(Clone, Debug)]
 pub struct Letter<'a> {
     pub body: &'a str,
@@ -23,7 +25,7 @@ pub struct Letter<'a> {
 }
 
 pub trait SendRequest {
-    /// Puts a request on the inbox of a tenant; `None` is the default one.
+    /// Puts a request on the inbox of a tenant. `None` is the default tenant.
     async fn send(&self, tenant: Option<&str>, body: &str) -> Result<Sent, Fault>;
 }
 
@@ -42,8 +44,8 @@ pub trait Postpone {
 }
 
 pub trait SendAgain {
-    /// Puts a copy of a message on its queue, which shows it after `delay` (at most 900 s). The copy carries
-    /// `request_id`, and nobody has received it yet.
+    /// Puts a copy of a message on its queue, visible after `delay` (at most 900 s). The copy carries `request_id`, and
+    /// its receive count starts anew.
     async fn send_again(
         &self,
         queue_arn: &str,

@@ -6,12 +6,12 @@ use crate::batch::Location;
 use crate::run::artifact::ArtifactRef;
 
 pub trait GetObject {
-    /// The object's bytes, checked against the digest it was stored with; `None`: there is none.
+    /// Reads an object and checks it against the digest it was stored with. Returns `None` if it does not exist.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault>;
 }
 
 pub trait PutOnce {
-    /// Writes the object if there is none. `run_id` goes into the encryption context.
+    /// Writes the object unless it exists. `run_id` goes into the encryption context.
     async fn put_once(&self, key: &str, run_id: &str, body: &[u8]) -> Result<Put, Fault>;
 }
 
@@ -22,7 +22,7 @@ pub enum Put {
 }
 
 pub trait PutSealed {
-    /// Writes the object with its signature if there is none, both or neither. `id` goes into the encryption context.
+    /// Writes the object with its signature in one write, unless it exists. `id` goes into the encryption context.
     async fn put_sealed(
         &self,
         key: &str,
@@ -33,7 +33,7 @@ pub trait PutSealed {
 }
 
 pub trait GetSealed {
-    /// As [`GetObject`], with the signature that the object was written with.
+    /// Reads an object like [`GetObject`], with the signature that it was written with.
     async fn get_sealed(&self, key: &str) -> Result<Option<SealedObject>, Fault>;
 }
 
@@ -41,28 +41,28 @@ pub trait GetSealed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedObject {
     pub body: Vec<u8>,
-    /// `None`: it was written without one.
+    /// `None` if it was written without one.
     pub signature: Option<Vec<u8>>,
 }
 
 pub trait ListObjects {
-    /// The keys below `prefix`, sorted.
+    /// Lists the keys below `prefix`, sorted.
     async fn list(&self, prefix: &str) -> Result<Vec<String>, Fault>;
 }
 
 pub trait PutObject {
-    /// Writes an object of a batch over whatever is there. `batch_id` goes into the encryption context.
+    /// Writes an object of a batch, and replaces one that exists. `batch_id` goes into the encryption context.
     async fn put(&self, key: &str, batch_id: &str, body: Vec<u8>) -> Result<(), Fault>;
 }
 
 pub trait GetRange {
-    /// So many bytes of an object from one on; `None`: there is none.
+    /// Reads `bytes` bytes from offset `at`. Returns `None` if the object does not exist.
     async fn range(&self, key: &str, at: u64, bytes: u64) -> Result<Option<Vec<u8>>, Fault>;
 }
 
 pub trait Concatenate {
-    /// Writes `keys`, one after the other, as the object `to`; those that do not exist are nothing. Memory is that of
-    /// a few megabytes.
+    /// Writes the objects `keys`, one after the other, as the object `to`. Skips keys that do not exist. Needs memory
+    /// for a few megabytes.
     async fn concatenate(
         &self,
         keys: &[String],
@@ -73,8 +73,10 @@ pub trait Concatenate {
 
 /// An object of any bucket, read from its beginning.
 pub trait OpenSource {
+    /// The object's bytes, read piece by piece.
     type Body: NextBytes;
-    /// `None`: there is none, or another one than `etag`.
+
+    /// Opens an object. Returns `None` if it does not exist, or has another ETag than `etag`.
     async fn open(
         &self,
         location: &Location,
@@ -91,19 +93,19 @@ pub struct SourceObject<B> {
 }
 
 pub trait NextBytes {
-    /// `None`: the end.
+    /// Returns the next bytes, or `None` at the end.
     async fn next_bytes(&mut self) -> Result<Option<Vec<u8>>, Fault>;
 }
 
 pub trait ListSource {
-    /// Objects below a prefix of any bucket in the order of their keys, a page at a time; `from`: where the page before
-    /// said that the next one is.
+    /// Lists a page of the objects below a prefix of any bucket, in the order of their keys. `from` is the `next` of
+    /// the page before.
     async fn page(&self, prefix: &Location, from: Option<&str>) -> Result<Page, Fault>;
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     pub objects: Vec<batch::item::Object>,
-    /// `None`: there is no further one.
+    /// Where the next page begins, or `None` after the last one.
     pub next: Option<String>,
 }

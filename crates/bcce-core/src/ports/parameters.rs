@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use crate::base::error::Fault;
 
 pub trait GetParameters {
-    /// The parameters that exist, by name.
+    /// Reads the parameters `names`. Returns those that exist, by name.
     async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, String>, Fault>;
 }
 
 pub trait ListParameters {
-    /// Names and values below `path`.
+    /// Reads the parameters below `path`, by name.
     async fn below(&self, path: &str) -> Result<BTreeMap<String, String>, Fault>;
 }

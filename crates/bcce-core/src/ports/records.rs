@@ -16,18 +16,18 @@ use crate::run::ids::RunRef;
 use crate::run::ids::StepRef;
 
 pub trait OpenRun {
-    /// Records that a run is under way; a second time changes nothing.
+    /// Records that a run is under way. Safe to repeat.
     async fn open(&self, run: &OpenedRun) -> Result<Opened, Fault>;
 }
 
 pub trait OpenBatch {
-    /// Records that an attempt at a batch is under way; a second time changes nothing.
+    /// Records that an attempt at a batch is under way. Safe to repeat.
     async fn open_batch(&self, batch: &OpenedBatch) -> Result<Opened, Fault>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
-    /// Now, or by an earlier call for the same execution.
+    /// Opened by this call, or by an earlier one for the same execution.
     Open,
     /// The attempt is over and counted: Step Functions forgets an execution's name after 90 days, the
     /// ledger does not.
@@ -43,14 +43,16 @@ pub trait CloseBatch {
     /// Closes the record of an attempt at a batch.
     async fn close_batch(&self, batch: &ClosedBatch) -> Result<Closed, Fault>;
 
-    /// Makes `to` the notification_owner of a batch in place of `from`; `false`: it is another's by now.
+    /// Makes `to` the notification owner of a batch in place of `from`. Returns `false` if another execution owns it by
+    /// now.
     async fn take_batch_over(&self, batch: &BatchRef, from: &str, to: &str) -> Result<bool, Fault>;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {
+    /// Closed by this call.
     Now,
-    /// By an earlier call; nothing was added.
+    /// Closed by an earlier call; nothing was added.
     Before {
         /// The execution that did it and so sends the notification.
         notification_owner: Option<String>,
@@ -58,17 +60,18 @@ pub enum Closed {
 }
 
 pub trait TakeOver {
-    /// Makes `to` the notification_owner of a run in place of `from`; `false`: it is another's by now.
+    /// Makes `to` the notification owner of a run in place of `from`. Returns `false` if another execution owns it by
+    /// now.
     async fn take_over(&self, run: &RunRef, from: &str, to: &str) -> Result<bool, Fault>;
 }
 
 pub trait ReadBatchProgress {
-    /// What of an attempt at a batch is over.
+    /// Reads the progress of an attempt at a batch.
     async fn batch_progress(&self, batch: &ItemOf) -> Result<BatchProgress, Fault>;
 }
 
 pub trait HaltBatch {
-    /// Notes that no further item is started; `true`: `notification_owner` sends the notification.
+    /// Records that no further item is started. Returns whether `notification_owner` sends the notification.
     async fn halt(
         &self,
         batch: &ItemOf,
@@ -78,12 +81,12 @@ pub trait HaltBatch {
 }
 
 pub trait ReadAttempts {
-    /// Every attempt at a run, oldest first.
+    /// Lists the attempts at a run, oldest first.
     async fn attempts(&self, run_id: &str) -> Result<Vec<RunRecord>, Fault>;
 }
 
 pub trait LogCall {
-    /// Notes that a call of a step begins; noted twice it is noted once.
+    /// Records that a call of a step starts. Safe to repeat.
     async fn log_call(&self, run: &RunRef, step: &StepRef, call: &LoggedCall) -> Result<(), Fault>;
 }
 

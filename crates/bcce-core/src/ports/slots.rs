@@ -7,7 +7,7 @@ use crate::run::slots::Lane;
 use crate::run::slots::Slot;
 
 pub trait ListSlots {
-    /// Slots of a tenant that are held at `now`.
+    /// Lists the slots of a tenant that are held at `now`.
     async fn slots(
         &self,
         lane: Lane,
@@ -17,7 +17,7 @@ pub trait ListSlots {
 }
 
 pub trait TakeSlot {
-    /// Returns whether the slot is new: `false` means that its holder has one.
+    /// Takes a slot. Returns `false` if its holder has one already.
     async fn take_slot(&self, lane: Lane, tenant: &str, slot: &Slot) -> Result<bool, Fault>;
 }
 

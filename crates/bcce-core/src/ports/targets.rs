@@ -6,31 +6,31 @@ use crate::base::error::Fault;
 use crate::failover::breaker::Breaker;
 use crate::failover::latency::Histogram;
 
-/// A breaker, and how often it was written.
+/// A breaker with the number of its writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredBreaker {
     pub breaker: Breaker,
-    /// 0: it never was.
+    /// 0 if it was never written.
     pub revision: u64,
 }
 
 pub trait ReadBreakers {
-    /// The breakers of targets, by key and in the order of the keys. One that is not there is as new.
+    /// Reads the breakers of `keys`, in that order. A breaker that does not exist is returned as new.
     async fn read(&self, keys: &[String]) -> Result<Vec<StoredBreaker>, Fault>;
 }
 
 pub trait WriteBreaker {
-    /// Writes a breaker that was read with `kept.revision`; `false`: another has written since.
+    /// Writes a breaker. Returns `false` if another process has written since `read`.
     async fn write(
         &self,
         key: &str,
-        kept: &StoredBreaker,
+        read: &StoredBreaker,
         now: OffsetDateTime,
     ) -> Result<bool, Fault>;
 }
 
 pub trait ReadLatencies {
-    /// How long targets took in the slots, by key and in the order of the keys.
+    /// Reads the latencies of `keys` in `slots`, in the order of `keys`.
     async fn latencies(&self, keys: &[String], slots: &[i64]) -> Result<Vec<Histogram>, Fault>;
 }
 
@@ -46,11 +46,11 @@ pub trait CountLatency {
 }
 
 pub trait ReadCaches {
-    /// The targets, by key, whose prompt cache holds what is known under `cache`, and until when.
+    /// Lists the targets whose prompt cache holds `cache`, each with the end of that time.
     async fn caches(&self, cache: &str) -> Result<Vec<(String, OffsetDateTime)>, Fault>;
 }
 
 pub trait NoteCache {
-    /// Notes that a target's prompt cache holds what is known under `cache`.
+    /// Records that a target's prompt cache holds `cache` until `until`.
     async fn note(&self, cache: &str, key: &str, until: OffsetDateTime) -> Result<(), Fault>;
 }

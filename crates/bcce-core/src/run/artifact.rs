@@ -1,4 +1,4 @@
-//! The objects of a run, and the rule that the first writer wins.
+//! The objects of a run: answers, failures and how a manifest lists them.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ impl ArtifactRef {
     }
 }
 
-/// How a step execution went, whether it answered or not.
+/// The record of a step execution: decisions, attempts and totals, whether it answered or not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     pub version: u32,
@@ -73,7 +73,7 @@ impl std::ops::Deref for FinishedStep {
     }
 }
 
-/// `failures/<attempt_no>/<step>.failure.json`: a step that gave no answer, with all that was tried and paid.
+/// `failures/<attempt_no>/<step>.failure.json`: a step without an answer, with everything that was tried and paid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepFailure {
     #[serde(flatten)]
@@ -82,6 +82,7 @@ pub struct StepFailure {
     pub error: Fault,
 }
 
+/// The status of a step, or of an item of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum StepStatus {

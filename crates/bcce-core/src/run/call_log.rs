@@ -1,5 +1,5 @@
-//! The call log: calls that were started, noted in the ledger beside them. A call that no artifact records was lost, with
-//! the function that made it.
+//! The call log: calls that were started, as the ledger records them. A call that no artifact records was lost with the
+//! function that made it.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -8,7 +8,7 @@ use crate::base::target::Target;
 use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
 use crate::run::artifact::StepRecord;
 
-/// What is known of a call before it is answered. Logging it twice is one call.
+/// A call that was started: what is known before its answer. Safe to log twice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoggedCall {
     #[serde(with = "time::serde::rfc3339")]
@@ -53,12 +53,11 @@ impl LoggedCall {
 }
 
 impl LoggedStep {
-    /// Returns whether none of `step_records` has the call.
-    pub fn is_lost<'a>(&self, step_records: impl IntoIterator<Item = &'a StepRecord>) -> bool {
-        let is_its = |step_record: &&StepRecord| {
-            step_record.step_id == self.step && step_record.item == self.item
-        };
-        let mut its = step_records.into_iter().filter(is_its);
-        !its.any(|step_record| step_record.attempts.iter().any(|attempt| self.call.is(attempt)))
+    /// Returns whether none of `records` has the call.
+    pub fn is_lost<'a>(&self, records: impl IntoIterator<Item = &'a StepRecord>) -> bool {
+        let of_step =
+            |record: &&StepRecord| record.step_id == self.step && record.item == self.item;
+        let mut attempts = records.into_iter().filter(of_step).flat_map(|record| &record.attempts);
+        !attempts.any(|attempt| self.call.is(attempt))
     }
 }

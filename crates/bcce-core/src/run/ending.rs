@@ -59,12 +59,12 @@ impl Ending {
         let mut waves = plan.map(|plan| plan.waves.iter()).unwrap_or_default();
         let in_time = |step: &StepRef| answered(step).is_some_and(|at| at <= self.at);
         let reached = waves.find(|wave| !wave.steps.iter().all(in_time));
-        let is_over = reached.is_none_or(|wave| {
+        let wave_is_over = reached.is_none_or(|wave| {
             wave.steps.iter().all(|step| answered(step).is_some() || failed(step))
         });
         // Before there is a plan, nothing is at work but what makes it.
         let (is_over, longest) = match plan {
-            Some(_) => (is_over, INVOKE_SECONDS),
+            Some(_) => (wave_is_over, INVOKE_SECONDS),
             None => (!self.is_kill(), PREPARE_SECONDS),
         };
         let last = self.at + Duration::from_secs(longest) + GRACE;
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wave_that_was_not_begun_is_not_waited_for() {
+    fn a_wave_that_was_not_started_is_not_waited_for() {
         assert_eq!(wait_s(&[("summarise", 3)], &[], 5), None, "it answered after the end");
         assert_eq!(wait_s(&[("summarise", -1)], &[], 5), Some(2), "the next wave may have started");
     }

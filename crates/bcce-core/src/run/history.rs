@@ -21,9 +21,10 @@ const EVENTS_PER_WAVE: usize = 3 * EVENTS_PER_STATE + 2;
 const EVENTS_AROUND: usize = 500;
 const MAX_EVENTS: usize = 25_000;
 
-/// How a Task waits for a function that has no free place (`Lambda.TooManyRequestsException`): the first wait in seconds,
-/// twice as long each time, up to the longest, and how often. Full jitter makes half of each on average, so that this
-/// lasts for longer than an execution lives: a run waits until its time is up, and the router says so when it is called.
+/// How a Task waits for a function that has no free place (`Lambda.TooManyRequestsException`): the first wait in
+/// seconds, twice as long each time, up to the longest, and how often. Full jitter makes half of each on average, so
+/// that this lasts for longer than an execution lives: a run waits until its time is up, and the router says so when it
+/// is called.
 ///
 /// Each wait is three events of the history. At most [`WAVE_CONCURRENCY`] steps wait at a time, each for an hour 3.6
 /// times and for a day 98 times: that is 5,900 events, which a run has to spare that needs no other retry.
@@ -33,8 +34,8 @@ pub const PLACE_TRIES: u64 = 120;
 /// Steps of a wave that run side by side: `MaxConcurrency` of its Map.
 pub const WAVE_CONCURRENCY: usize = 20;
 
-/// The router rounds that each of `steps` step executions may take, so that the history stays below its
-/// bound: 5 up to 134 steps, 3 for 200.
+/// Returns how many router rounds each of `steps` step executions may take, so that the history stays below its bound:
+/// 5 up to 134 steps, 3 for 200.
 pub fn rounds(steps: usize) -> u32 {
     let each = (MAX_EVENTS - EVENTS_AROUND) / steps.max(1);
     let first_and_last = EVENTS_PER_WAVE + EVENTS_PER_STEP + 2 * EVENTS_PER_PASS;

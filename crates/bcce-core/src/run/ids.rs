@@ -4,20 +4,17 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::base::digest::sha256_hex_of_fields;
+pub use crate::base::limits::MAX_ATTEMPTS; // the command names it here
 
-/// The workflow's share of a run id. With 1 + 32 hex and `-r<n>` it stays below the 80 characters of
-/// an execution name.
+/// The workflow's share of a run id. With 1 + 32 hex and `-r<n>` it stays below the 80 characters of an execution name.
 const WORKFLOW_IN_RUN_ID: usize = 40;
 
-/// Ends the key of an answer. The end of a key says its kind, whatever a step is called: a permission is a pattern, whose
-/// `*` spans `/`, and a name has no dot.
+/// Ends the key of an answer. The end of a key says its kind, whatever a step is called: a permission is a pattern,
+/// whose `*` spans `/`, and a name has no dot.
 pub const ANSWER: &str = ".answer.json";
 
 /// Ends the key of a failure, for the same reason.
 pub const FAILURE: &str = ".failure.json";
-
-/// What has failed that often fails again. With two digits the name of an execution has room to spare.
-pub const MAX_ATTEMPTS: u32 = 99;
 
 /// `<workflow, cut to 40>-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`
 pub fn run_id(tenant: &str, workflow: &str, request_id: &str) -> String {
@@ -26,8 +23,8 @@ pub fn run_id(tenant: &str, workflow: &str, request_id: &str) -> String {
     format!("{cut}-{}", &hash[..32])
 }
 
-/// What an execution is started with. Deterministic: the same request gives the same bytes, so a
-/// second StartExecution of a running execution is answered as the first.
+/// The input of an execution. Deterministic: the same request gives the same bytes, so a second StartExecution of a
+/// running execution is answered as the first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRef {
     pub version: u32,
@@ -37,7 +34,8 @@ pub struct RunRef {
     pub tenant: String,
     pub workflow: String,
     pub request_id: String,
-    /// The batch that the run is an item of. The batch counts the run, and sends the notification in its place.
+    /// The batch that the run is an item of. The batch counts the run when it ends, and sends the notification in its
+    /// place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<ItemOf>,
 }
@@ -55,13 +53,13 @@ impl RunRef {
         }
     }
 
-    /// The retry after this attempt, by itself and no item of a batch; `None`: there were as many as a run may have.
+    /// Returns the next attempt, as a run of its own and not an item of a batch. Returns `None` after the last attempt.
     pub fn retry(&self) -> Option<Self> {
         let attempt_no = self.attempt_no + 1;
         (attempt_no <= MAX_ATTEMPTS).then(|| Self { attempt_no, batch: None, ..self.clone() })
     }
 
-    /// `<run id>`, and `<run id>-r2` for the first retry.
+    /// Returns `<run id>`, or `<run id>-r2` for the first retry.
     pub fn execution_name(&self) -> String {
         match self.attempt_no {
             1 => self.run_id.clone(),
@@ -85,19 +83,19 @@ impl RunRef {
         format!("{}steps/{}{ANSWER}", self.prefix(), step_path(step, item))
     }
 
-    /// Below it lie the items of a step that fans out.
+    /// Returns the prefix of the items of a step that fans out.
     pub fn items_prefix(&self, step: &str) -> String {
         format!("{}steps/{step}/", self.prefix())
     }
 
-    /// Where the attempts of a step that failed are kept. Apart from `steps/`, which holds finished
-    /// steps only: a retry of the run must not take a failure for an answer.
+    /// Returns the key of a failed step's attempts. It is apart from `steps/`, which holds finished steps only: a retry
+    /// of the run must not take a failure for an answer.
     pub fn failure_key(&self, step: &str, item: Option<u32>) -> String {
         format!("{}{}{FAILURE}", self.failures_prefix(), step_path(step, item))
     }
 
-    /// The same of the record that asked for it in a job, before a call did. In a listing it comes after the call's,
-    /// which is the one to report.
+    /// Returns the key of a failure that comes from a record of a job, before a call was made. In a listing it follows
+    /// the call's failure, which is the one to report.
     pub fn record_failure_key(&self, step: &str) -> String {
         format!("{}{step}.record{FAILURE}", self.failures_prefix())
     }
@@ -116,7 +114,7 @@ impl RunRef {
 }
 
 /// `runs/<tenant>/<run id>/`
-pub fn run_prefix(tenant: &str, run_id: &str) -> String {
+fn run_prefix(tenant: &str, run_id: &str) -> String {
     format!("runs/{tenant}/{run_id}/")
 }
 
@@ -127,7 +125,7 @@ fn step_path(step: &str, item: Option<u32>) -> String {
     }
 }
 
-/// The batch that a run is an item of: it counts there when it ends.
+/// An attempt at a batch, as its items refer to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemOf {
     pub batch_id: String,

@@ -14,7 +14,7 @@ use time::{Date, OffsetDateTime};
 use crate::base::error::Fault;
 use crate::base::json::is_zero;
 use crate::call::attempt::{Attempt, Totals};
-use crate::run::artifact::{ArtifactRef, FinishedStep, StepFailure};
+use crate::run::artifact::{ArtifactRef, FinishedStep, StepFailure, StepRecord};
 use crate::run::call_log::LoggedStep;
 use crate::run::ending::{Ending, ExecutionStatus};
 use crate::run::ids::Run;
@@ -140,7 +140,7 @@ impl Manifest {
             (_, error, unfinished) => (RunStatus::Failed, error.or(unfinished)),
         };
         let paid: Vec<&Attempt> =
-            paid(&evidence).into_iter().chain(lost.iter().map(|lost| &lost.attempt)).collect();
+            evidence.paid().chain(lost.iter().map(|lost| &lost.attempt)).collect();
         let totals = Totals::of(paid.iter().copied());
         let run = evidence.run;
         let plan = evidence.plan;
@@ -190,11 +190,16 @@ impl Manifest {
     }
 }
 
-/// The attempts that this execution made, as far as artifacts tell of them.
-fn paid<'a>(evidence: &'a Evidence<'_>) -> Vec<&'a Attempt> {
-    let failed = evidence.failures.iter().map(|failure| &failure.record);
-    let answered = evidence.answers.iter().map(|step| &step.record);
-    let step_records = answered.chain(failed);
-    let ours = step_records.filter(|step_record| step_record.attempt_no == evidence.run.attempt_no);
-    ours.flat_map(|step_record| &step_record.attempts).collect()
+impl Evidence<'_> {
+    /// Returns the records of all steps that artifacts hold: of answers, then of failures.
+    fn records(&self) -> impl Iterator<Item = &StepRecord> {
+        let failed = self.failures.iter().map(|failure| &failure.record);
+        self.answers.iter().map(|step| &step.record).chain(failed)
+    }
+
+    /// Returns the attempts of this execution, as far as artifacts record them.
+    fn paid(&self) -> impl Iterator<Item = &Attempt> {
+        let ours = self.records().filter(|record| record.attempt_no == self.run.attempt_no);
+        ours.flat_map(|record| &record.attempts)
+    }
 }

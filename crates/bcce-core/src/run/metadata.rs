@@ -7,7 +7,7 @@ use crate::config::template::Step;
 use crate::run::ids::RunRef;
 use crate::run::plan::Plan;
 
-/// `requestMetadata` of a step execution.
+/// Returns the `requestMetadata` of a step execution.
 pub fn metadata(
     plan: &Plan,
     run: &RunRef,
@@ -20,7 +20,7 @@ pub fn metadata(
         ("step", &step.id),
         ("tenant", &run.tenant),
     ];
-    let ours = ours.map(|(name, value)| (name.to_owned(), value.clone()));
-    let item = item.map(|item| ("item".to_owned(), item.to_string()));
-    service_metadata::of(&plan.tags, ours.into_iter().chain(item))
+    let owned = ours.map(|(name, value)| (name.to_owned(), value.clone()));
+    let position = item.map(|item| ("item".to_owned(), item.to_string()));
+    service_metadata::of(&plan.tags, owned.into_iter().chain(position))
 }

@@ -8,7 +8,7 @@ use crate::base::emf;
 use crate::run::manifest::{Manifest, UsageLine};
 use crate::run::notice::RunStatus;
 
-/// A line for each of its metrics' dimensions.
+/// Returns a metric line for each set of dimensions.
 pub fn of_run(environment: &str, manifest: &Manifest) -> Vec<String> {
     let run = run(environment, manifest);
     let calls = manifest.usage_by_model.iter().map(|line| calls(environment, manifest, line));

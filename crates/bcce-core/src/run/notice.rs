@@ -44,7 +44,7 @@ pub struct RunNotice {
     pub run_id: Option<String>,
     pub request_id: String,
     pub tenant: String,
-    /// `null` when the message did not tell.
+    /// `null` when the message names none.
     pub workflow: Option<String>,
     pub status: RunStatus,
     #[serde(with = "time::serde::rfc3339")]

@@ -95,8 +95,8 @@ impl From<Problems> for Refused {
     }
 }
 
-/// `Bcce.InvalidRequest` if anything is wrong, or else `Bcce.PolicyViolation`, or else `Bcce.BudgetExceeded`; the message
-/// has all.
+/// `Bcce.InvalidRequest` if anything is wrong, or else `Bcce.PolicyViolation`, or else `Bcce.BudgetExceeded`; the
+/// message has all.
 impl From<Refused> for Fault {
     fn from(refused: Refused) -> Self {
         let name = match (refused.wrong.is_empty(), refused.forbidden.is_empty()) {
@@ -136,8 +136,8 @@ impl Plan {
         let executions = waves.iter().map(|wave| wave.steps.len()).sum();
         let steps = template.steps;
         let routes = routes::of(sources, &steps, &inputs, executions);
-        let targets = routes.values().flat_map(|route: &Route| &route.targets);
-        let targets = targets.map(|listed| &listed.target);
+        let listed = routes.values().flat_map(|route: &Route| &route.targets);
+        let targets = listed.map(|listed| &listed.target);
         let takes = steps
             .iter()
             .filter_map(|step| Some((step.model.clone(), model(sources, step)?.taken())));
@@ -310,7 +310,7 @@ fn waves(
             Some(items) => (0..items.len() as u32).map(|n| execution(step, Some(n))).collect(),
         }
     };
+    let wave = |steps: &Vec<&Step>| Wave { steps: steps.iter().flat_map(executions).collect() };
     let waves = template.waves()?;
-    let waves = waves.iter().map(|wave| Wave { steps: wave.iter().flat_map(executions).collect() });
-    Ok(waves.filter(|wave| !wave.steps.is_empty()).collect())
+    Ok(waves.iter().map(wave).filter(|wave| !wave.steps.is_empty()).collect())
 }

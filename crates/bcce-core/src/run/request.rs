@@ -1,7 +1,7 @@
-//! What a sender asks for, and the form of it that is kept.
+//! What a sender asks for, and the form in which it is stored.
 
-use crate::base::limits::ByteCount;
 use std::collections::BTreeMap;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,8 +9,7 @@ use serde_json::{Map, Value};
 use crate::base::error::Problems;
 use crate::base::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES, MAX_TAGS};
 use crate::base::names::{check_name, check_tag};
-use crate::document;
-use crate::document::Document;
+use crate::document::{self, Document};
 use crate::run::ids::RunRef;
 
 /// The message on the inbox.
@@ -18,19 +17,21 @@ use crate::run::ids::RunRef;
 #[serde(deny_unknown_fields)]
 pub struct Request {
     pub workflow: String,
-    /// The idempotency key. The queue's message id stands in for it.
+    /// The idempotency key. Without one, the queue's message id is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     #[serde(default)]
     pub inputs: Map<String, Value>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// A model alias that takes the place of every step's own.
+    /// A model alias that replaces every step's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 }
 
 impl Request {
+    /// Parses and checks the message on the inbox.
+    ///
     /// # Errors
     /// Everything that is wrong with `body`, by field. The causes never quote an input.
     pub fn parse(body: &str) -> Result<Self, Problems> {
@@ -38,13 +39,13 @@ impl Request {
         document::from_json("request", body).finished()
     }
 
-    /// The message that it is.
+    /// Returns the message that asks for it.
     pub fn message(&self) -> String {
         escaped(&serde_json::to_string(self).unwrap_or_default())
     }
 }
 
-/// SQS takes no U+FFFE and U+FFFF, not even in JSON: they are written as escapes.
+/// Escapes U+FFFE and U+FFFF, which SQS refuses even in JSON.
 pub fn escaped(message: &str) -> String {
     message.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
 }
@@ -55,7 +56,7 @@ impl Document for Request {
     }
 }
 
-/// Checks what every message has: that of a run, of a batch, and of an item of a batch.
+/// Checks the fields that every message has, of a run, of a batch, or of an item of a batch.
 pub(crate) fn check_message(
     workflow: &str,
     id: Option<&str>,
@@ -65,9 +66,8 @@ pub(crate) fn check_message(
     let mut problems = Problems::default();
     check_name(&mut problems, "workflow", workflow);
     if let Some(id) = id {
-        let fits = (1..=MAX_ID_BYTES).contains(&id.len());
         let cause = format!("must be 1 to {MAX_ID_BYTES} bytes, is {}", id.len());
-        problems.check(fits, "id", cause);
+        problems.check(id_fits(id), "id", cause);
     }
     if let Some(model) = model {
         check_name(&mut problems, "model", model);
@@ -80,14 +80,20 @@ pub(crate) fn check_message(
     problems
 }
 
-fn check_size(bytes: u64) -> Problems {
+fn id_fits(id: &str) -> bool {
+    (1..=MAX_ID_BYTES).contains(&id.len())
+}
+
+/// Checks the length of a message.
+pub(crate) fn check_size(bytes: u64) -> Problems {
     let mut problems = Problems::default();
     let cause = format!("is {bytes} bytes, the most is {MAX_REQUEST_BYTES}");
     problems.check(bytes <= MAX_REQUEST_BYTES as u64, "request", cause);
     problems
 }
 
-/// What a sender may match a rejection by, as far as it can be read: `workflow` and `id`.
+/// Returns `workflow` and `id` of a rejected message, as far as they can be read, so that its sender can match the
+/// rejection.
 pub fn workflow_and_id(body: &str) -> (Option<String>, Option<String>) {
     let value: Value = serde_json::from_str(body).unwrap_or_default();
     let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
@@ -96,11 +102,11 @@ pub fn workflow_and_id(body: &str) -> (Option<String>, Option<String>) {
         check_name(&mut problems, "workflow", name);
         problems.is_empty()
     });
-    (named, text("id").filter(|id| (1..=MAX_ID_BYTES).contains(&id.len())))
+    (named, text("id").filter(|id| id_fits(id)))
 }
 
-/// `request.json`: the request with what the queue says of it. Its bytes depend on nothing else, so
-/// the same request gives the same digest however its JSON was laid out.
+/// `request.json`: the request with its tenant and its id. Its bytes depend on nothing else, so the same request gives
+/// the same digest however its JSON was laid out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredRequest {
     pub version: u32,
@@ -114,9 +120,7 @@ pub struct StoredRequest {
 
 impl StoredRequest {
     pub fn new(mut request: Request, tenant: &str, message_id: &str) -> Self {
-        // serde_json sorts only while no crate of the build asks it to keep the order.
-        request.inputs.sort_keys();
-        request.inputs.values_mut().for_each(Value::sort_all_objects);
+        sort_inputs(&mut request.inputs);
         Self {
             version: 1,
             tenant: tenant.to_owned(),
@@ -128,15 +132,19 @@ impl StoredRequest {
         }
     }
 
-    /// Reports everything that is wrong with it as a message: what `dispatch` would refuse.
+    /// Checks the request as `dispatch` checks the message that asks for it, and reports everything that is wrong.
     pub fn check(&self) -> Problems {
         let id = Some(self.request_id.as_str());
         let mut problems = check_message(&self.workflow, id, &self.tags, self.model.as_deref());
         problems.extend(check_size(self.message_bytes()));
+        for (name, _) in self.inputs.iter().filter(|(_, value)| depth(value) > MAX_INPUT_DEPTH) {
+            let cause = format!("is nested too deeply: at most {MAX_INPUT_DEPTH} levels");
+            problems.add(format!("inputs.{name}"), cause);
+        }
         problems
     }
 
-    /// Counts the bytes of the message that would ask for it.
+    /// Counts the bytes of the message that would ask for it: as many as [`Request::message`] has.
     fn message_bytes(&self) -> u64 {
         /// A [`Request`], borrowed.
         #[derive(Serialize)]
@@ -156,11 +164,51 @@ impl StoredRequest {
             tags: &self.tags,
             model: self.model.as_deref(),
         };
-        ByteCount::of(&message)
+        let mut bytes = MessageBytes(0);
+        serde_json::to_writer(&mut bytes, &message).expect("a request can be written as JSON");
+        bytes.0
     }
 
     pub fn run(&self) -> RunRef {
         RunRef::first(&self.tenant, &self.workflow, &self.request_id)
+    }
+}
+
+/// Sorts the keys of `inputs`, at every depth: serde_json sorts only while no crate of the build asks it to keep the
+/// order.
+pub(crate) fn sort_inputs(inputs: &mut Map<String, Value>) {
+    inputs.sort_keys();
+    inputs.values_mut().for_each(Value::sort_all_objects);
+}
+
+/// How deep lists and objects may be nested in an input. serde_json reads 127 levels, and the message and its `inputs`
+/// are two of them.
+const MAX_INPUT_DEPTH: usize = 125;
+
+/// Returns how deep lists and objects are nested in `value`: 0 for a string or a number.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+/// Counts the bytes of a message with the escapes of [`escaped`], and keeps none of them.
+struct MessageBytes(u64);
+
+impl io::Write for MessageBytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // The UTF-8 of U+FFFE and U+FFFF. serde_json writes whole characters.
+        let is_escaped = |bytes: &&[u8]| matches!(bytes, [0xef, 0xbf, 0xbe | 0xbf]);
+        let escapes = bytes.windows(3).filter(is_escaped).count();
+        let longer = "\\ufffe".len() - '\u{fffe}'.len_utf8();
+        self.0 += (bytes.len() + escapes * longer) as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -206,7 +254,7 @@ mod tests {
         let reported = |key: &str, value: &str| {
             let body = serde_json::json!({ "workflow": "a", "tags": { key: value } });
             Request::parse(&body.to_string())
-                .map_or_else(|reported| reported.to_string(), |_| "".into())
+                .map_or_else(|problems| problems.to_string(), |_| "".into())
         };
         for value in ["fix/größe", "feat(x)", "", "a title\n\nand \u{1f600} more", &"x".repeat(300)]
         {
@@ -238,10 +286,10 @@ mod tests {
         ];
         for (body, expected) in table {
             let reported = Request::parse(body).unwrap_err().to_string();
-            let sorted = |reported: &str| {
-                let mut reported: Vec<String> = reported.split("; ").map(str::to_owned).collect();
-                reported.sort();
-                reported
+            let sorted = |text: &str| {
+                let mut parts: Vec<String> = text.split("; ").map(str::to_owned).collect();
+                parts.sort();
+                parts
             };
             assert_eq!(sorted(&reported), sorted(expected), "{body}");
         }
@@ -258,10 +306,46 @@ mod tests {
         assert_eq!(reported, "request: is 1044481 bytes, the most is 1044480");
     }
 
+    /// Checks `inputs` as `dispatch` does and as a stored request is checked: both must agree.
+    fn checked(inputs: Map<String, Value>) -> Result<(), String> {
+        let id = Some("1".to_owned());
+        let request = Request { workflow: "a".into(), id, inputs, ..Request::default() };
+        let parsed = Request::parse(&request.message());
+        let checked = StoredRequest::new(request, "default", "").check().none_or(());
+        assert_eq!(checked.is_ok(), parsed.is_ok(), "{checked:?}");
+        checked.map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn a_stored_request_is_as_long_as_its_message_may_be() {
+        let around = r#"{"workflow":"a","id":"1","inputs":{"text":""}}"#.len();
+        let room = MAX_REQUEST_BYTES - around;
+        let text = |text: String| Map::from_iter([("text".to_owned(), text.into())]);
+        let too_long = Err("request: is 1044481 bytes, the most is 1044480".to_owned());
+        assert_eq!(checked(text("x".repeat(room))), Ok(()));
+        assert_eq!(checked(text("x".repeat(room + 1))), too_long);
+        // SQS takes each of these as an escape of six bytes.
+        let escapes = "\u{fffe}\u{ffff}\"".repeat(10);
+        let rest = room - 10 * (6 + 6 + 2);
+        assert_eq!(checked(text(format!("{escapes}{}", "x".repeat(rest)))), Ok(()));
+        assert_eq!(checked(text(format!("{escapes}{}", "x".repeat(rest + 1)))), too_long);
+    }
+
+    #[test]
+    fn a_stored_request_is_nested_as_deep_as_its_message_may_be() {
+        let nested = |levels: usize| {
+            let list = (0..levels).fold(Value::Null, |inner, _| vec![inner].into());
+            Map::from_iter([("x".to_owned(), list)])
+        };
+        assert_eq!(checked(nested(125)), Ok(()));
+        let cause = "inputs.x: is nested too deeply: at most 125 levels".to_owned();
+        assert_eq!(checked(nested(126)), Err(cause));
+    }
+
     #[test]
     fn what_a_rejected_sender_called_it_is_kept_when_it_can_be() {
-        let reported = workflow_and_id(r#"{"workflow":"explain","id":"mine","tags":{"a":1}}"#);
-        assert_eq!(reported, (Some("explain".into()), Some("mine".into())));
+        let found = workflow_and_id(r#"{"workflow":"explain","id":"mine","tags":{"a":1}}"#);
+        assert_eq!(found, (Some("explain".into()), Some("mine".into())));
         assert_eq!(workflow_and_id(r#"{"workflow":"../x","id":7}"#), (None, None));
         assert_eq!(workflow_and_id("not json"), (None, None));
     }

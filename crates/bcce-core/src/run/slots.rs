@@ -1,5 +1,6 @@
-//! Slots bound what a tenant has under way: a run that dispatch starts holds one until it is closed, and a batch holds as
-//! many as it runs items at a time. A tenant without a free slot waits in its own inbox, and no other tenant with it.
+//! Slots bound what a tenant has under way: a run that dispatch starts holds one until it is closed, and a batch holds
+//! as many as it runs items at a time. A tenant without a free slot waits in its own inbox, and no other tenant with
+//! it.
 
 use std::time::Duration;
 
@@ -50,14 +51,15 @@ impl Slot {
     }
 }
 
-/// Returns whether the limit has room for all of these slots. A message takes its slot first and asks this second. Of two
-/// messages that take the last slot at the same moment, both may see too many and come again; both never keep it.
+/// Returns whether the limit has room for all of these slots. A message takes its slot first and asks this second. Of
+/// two messages that take the last slot at the same moment, both may see too many and come again; both never keep it.
 pub fn fits(slots: &[Slot], limit: u32) -> bool {
     slots.iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.weight)) <= limit
 }
 
-/// Returns whether the slot of `holder` is among the oldest ones that the limit has room for. Its message may go on with
-/// it although the slots together do not fit: slots that were left behind, or a limit that was lowered, lock nobody out.
+/// Returns whether the slot of `holder` is among the oldest ones that the limit has room for. Its message may go on
+/// with it although the slots together do not fit: slots that were left behind, or a limit that was lowered, lock
+/// nobody out.
 pub fn comes_first(slots: &[Slot], holder: &str, limit: u32) -> bool {
     let mut oldest: Vec<&Slot> = slots.iter().collect();
     oldest.sort_by_key(|slot| (slot.taken_at, &slot.holder));

@@ -6,8 +6,7 @@ use crate::base::digest::sha256_hex;
 use crate::base::error::Problems;
 use crate::base::limits::MAX_ID_BYTES;
 use crate::config::webhook::{Provider, Source};
-use crate::document;
-use crate::document::expression;
+use crate::document::{self, expression};
 use crate::webhook::Call;
 
 /// What a signed call says.

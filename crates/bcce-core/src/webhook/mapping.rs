@@ -24,8 +24,9 @@ pub struct Mapped {
 /// nothing is started.
 pub fn requests(source: &Source, event: &Event) -> Result<Vec<Mapped>, Problems> {
     let context = Context::of_event(&event.name, &event.payload);
-    let (mut mapped, mut problems, mut started) =
-        (Vec::new(), Problems::default(), BTreeSet::new());
+    let mut mapped = Vec::new();
+    let mut problems = Problems::default();
+    let mut started = BTreeSet::new();
     for rule in &source.rules {
         let field = format!("rules.{}", rule.id);
         match rule.when.as_deref().map_or(Ok(true), |when| context.holds(when)) {

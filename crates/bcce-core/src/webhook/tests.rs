@@ -281,12 +281,12 @@ fn forms_are_read_as_their_fields_or_as_the_json_in_them() {
 /// What rules make of the sample of an opened issue.
 fn mapped(rules: &str) -> Result<Vec<Mapped>, Problems> {
     let source = format!("version: 1\nprovider: github\nsecrets: [one]\nrules:\n{rules}");
-    let source = source_or_told(&source)?;
+    let source = parse_source(&source)?;
     let event = Event::read(&source, "hook", &Sample::read(ISSUE).call()).unwrap();
     requests(&source, &event)
 }
 
-fn source_or_told(text: &str) -> Result<Source, Problems> {
+fn parse_source(text: &str) -> Result<Source, Problems> {
     from_yaml(text).finished()
 }
 
@@ -373,7 +373,7 @@ fn a_source_is_checked_as_a_whole() {
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, tag: {} }]", "rules.a.tag: is unknown"),
     ];
     for (text, expected) in table {
-        let reported = source_or_told(text).unwrap_err().to_string();
+        let reported = parse_source(text).unwrap_err().to_string();
         assert!(reported.contains(expected), "{expected} is missing in {reported}");
     }
 }

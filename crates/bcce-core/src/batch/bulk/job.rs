@@ -99,8 +99,8 @@ impl JobStatus {
     }
 }
 
-/// `<workflow, cut to 20>-<32 hex of bucket and batch>-<attempt>-<job>`, which also is a token. Letters, digits and single
-/// signs between them. An account's names are one space, in which every stack may have a batch of the same id.
+/// `<workflow, cut to 20>-<32 hex of bucket and batch>-<attempt>-<job>`, which also is a token. Letters, digits and
+/// single signs between them. An account's names are one space, in which every stack may have a batch of the same id.
 pub fn job_name(bucket: &str, batch: &BatchRef, job: u32) -> String {
     let cut: String = batch.workflow.chars().take(WORKFLOW_IN_NAME).collect();
     let words = cut.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());

@@ -123,8 +123,8 @@ impl JobsRecord {
         reported.map(JobRecord::describe).collect()
     }
 
-    /// `cut_off`: of the batch. What a job is at work on is not asked for a second time, however long that takes: jobs are
-    /// over when the service says so, or when they should be by their own timeout.
+    /// `cut_off`: of the batch. What a job is at work on is not asked for a second time, however long that takes: jobs
+    /// are over when the service says so, or when they should be by their own timeout.
     pub fn next_look(&self, cut_off: OffsetDateTime, now: OffsetDateTime) -> NextLook {
         let most = Duration::hours(self.hours(cut_off).into()) + OVERDUE;
         let is_overdue = |job: &JobRecord| job.submitted_at.is_some_and(|at| now >= at + most);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_been_started_is_not_over_and_is_settled_after_a_while() {
+    fn what_may_have_been_started_is_not_over_and_is_resolved_after_a_while() {
         let mut jobs = jobs(JobStatus::Completed);
         jobs.put(JobRecord::starting(2, 100));
         assert_eq!(jobs.next_look(CUT_OFF, START), NextLook::Wait(5));

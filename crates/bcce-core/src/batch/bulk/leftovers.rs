@@ -1,6 +1,6 @@
-//! Decides whether records that a job left over run on demand. When nearly all of a job's records failed, the
-//! fault may be the job's or the records' own: a small sample on demand shows which, before the others are paid at twice
-//! the price.
+//! Decides whether records that a job left over run on demand. When nearly all of a job's records failed, the fault may
+//! be the job's or the records' own: a small sample on demand shows which, before the others are paid at twice the
+//! price.
 
 use serde::{Deserialize, Serialize};
 
@@ -68,8 +68,8 @@ pub struct Sampled {
 }
 
 impl Leftovers {
-    /// Adds up what came of the job's parts. Returns `None` if no record is left over. `did_fail`: the service failed the
-    /// job as a whole or refused to start it.
+    /// Adds up what came of the job's parts. Returns `None` if no record is left over. `did_fail`: the service failed
+    /// the job as a whole or refused to start it.
     pub fn of<'a>(did_fail: bool, parts: impl IntoIterator<Item = &'a TakenPart>) -> Option<Self> {
         let mut processed = 0;
         let mut failed = 0;
@@ -133,8 +133,8 @@ impl Leftovers {
     }
 }
 
-/// Chooses the records of a sample, spread evenly over those that are left. Returns the part of each and its line in the
-/// part's list. `left`: records by part.
+/// Chooses the records of a sample, spread evenly over those that are left. Returns the part of each and its line in
+/// the part's list. `left`: records by part.
 pub fn sample(left: &[(u32, u64)]) -> Vec<(u32, usize)> {
     let all: u64 = left.iter().map(|(_, records)| records).sum();
     let size = SAMPLE.min(all);

@@ -21,7 +21,7 @@ pub fn is_same(one: Option<&Guardrail>, other: Option<&Guardrail>) -> bool {
 }
 
 /// Describes a target's guardrail: `guardrail pii`, `guardrail abc version 1` or `no guardrail`.
-pub fn describe(guardrail: Option<&Guardrail>) -> String {
+fn describe(guardrail: Option<&Guardrail>) -> String {
     match guardrail {
         None => "no guardrail".to_owned(),
         Some(Guardrail { name: Some(name), .. }) => format!("guardrail {name}"),
@@ -86,15 +86,13 @@ impl Models {
         problems
     }
 
-    /// Why a request may not put `alias` in the place of `replaced`: it would leave a guardrail, or come behind another.
-    /// Returns `None` if it may, or if there is no such model.
+    /// Returns why a request may not put `alias` in the place of `replaced`: it would leave a guardrail, or come behind
+    /// another. Returns `None` if it may, or if there is no such model.
     pub fn leaves_guardrail(&self, alias: &str, replaced: &str) -> Option<String> {
-        let one = self.models.get(alias)?;
-        let other = self.models.get(replaced)?;
-        let one = one.guardrail();
-        let other = other.guardrail();
-        (!is_same(one, other)).then(|| {
-            format!("{alias} has {} and {replaced} has {}", describe(one), describe(other))
+        let chosen = self.models.get(alias)?.guardrail();
+        let own = self.models.get(replaced)?.guardrail();
+        (!is_same(chosen, own)).then(|| {
+            format!("{alias} has {} and {replaced} has {}", describe(chosen), describe(own))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! A target with what its place in the order depends on.
+//! A target as the plan freezes it and the router reads it. It lies here because its defaults are those of the model.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ pub struct RouteTarget {
 }
 
 impl RouteTarget {
-    pub fn default_weight() -> u32 {
+    pub(super) fn default_weight() -> u32 {
         1
     }
 }

@@ -191,26 +191,26 @@ pub mod tests {
         }
     }
 
-    fn reported(takes: &[Takes], extra: &str) -> String {
+    fn problems_of(takes: &[Takes], extra: &str) -> String {
         check_step("haiku", takes.iter(), &step(extra)).to_string()
     }
 
     #[test]
     fn what_no_target_takes_is_reported_by_field() {
-        let reported = reported(&[before()], "max_tokens: 64001, effort: low, thinking: on");
+        let problems = problems_of(&[before()], "max_tokens: 64001, effort: low, thinking: on");
         for part in [
             "steps.a.max_tokens: haiku gives at most 64000",
             "steps.a.effort: haiku does not take an effort",
             "steps.a.thinking: haiku does not think",
         ] {
-            assert!(reported.contains(part), "{part} is missing in {reported}");
+            assert!(problems.contains(part), "{part} is missing in {problems}");
         }
         let always = Takes { thinking: Thinks::Always, ..today() };
-        let reported = self::reported(&[always], "thinking: off, temperature: 0.5");
-        assert!(reported.contains("steps.a.thinking: haiku always thinks"), "{reported}");
+        let problems = problems_of(&[always], "thinking: off, temperature: 0.5");
+        assert!(problems.contains("steps.a.thinking: haiku always thinks"), "{problems}");
         assert!(
-            reported.contains("steps.a.temperature: haiku does not take a temperature"),
-            "{reported}"
+            problems.contains("steps.a.temperature: haiku does not take a temperature"),
+            "{problems}"
         );
     }
 
@@ -218,8 +218,8 @@ pub mod tests {
     fn what_one_target_takes_is_right_for_all() {
         let mixed = [today(), before()];
         let wishes = "max_tokens: 100000, effort: max, thinking: on, temperature: 0.5";
-        assert_eq!(reported(&mixed, wishes), "");
-        assert_eq!(reported(&mixed, "thinking: off"), "");
+        assert_eq!(problems_of(&mixed, wishes), "");
+        assert_eq!(problems_of(&mixed, "thinking: off"), "");
     }
 
     #[test]
@@ -233,21 +233,24 @@ pub mod tests {
 
     #[test]
     fn levels_and_lengths_that_cannot_be_are_reported() {
-        let reported = |effort: &[&str], thinking| {
+        let problems_of = |effort: &[&str], thinking| {
             let effort = effort.iter().map(|level| (*level).to_owned()).collect();
             Takes { effort, thinking, ..today() }.check("t").to_string()
         };
         let sorted = "t.effort: must rise from the least";
-        assert!(reported(&["high", "low"], Thinks::Optional).contains(sorted));
-        assert!(reported(&["low", "low"], Thinks::Optional).contains(sorted));
-        assert!(reported(&["low", "max"], Thinks::Never).contains("max needs thinking"));
-        assert_eq!(reported(&["low", "max"], Thinks::Always) + &reported(&[], Thinks::Never), "");
-        let wrong = Takes { effort: vec!["hihg".into()], context_tokens: 10, ..today() };
-        let reported = wrong.check("models.m.takes").to_string();
-        assert!(
-            reported.contains("models.m.takes.effort: invalid level hihg: expected one of low"),
-            "{reported}"
+        assert!(problems_of(&["high", "low"], Thinks::Optional).contains(sorted));
+        assert!(problems_of(&["low", "low"], Thinks::Optional).contains(sorted));
+        assert!(problems_of(&["low", "max"], Thinks::Never).contains("max needs thinking"));
+        assert_eq!(
+            problems_of(&["low", "max"], Thinks::Always) + &problems_of(&[], Thinks::Never),
+            ""
         );
-        assert!(reported.contains("models.m.takes.context_tokens: must be above"), "{reported}");
+        let wrong = Takes { effort: vec!["hihg".into()], context_tokens: 10, ..today() };
+        let problems = wrong.check("models.m.takes").to_string();
+        assert!(
+            problems.contains("models.m.takes.effort: invalid level hihg: expected one of low"),
+            "{problems}"
+        );
+        assert!(problems.contains("models.m.takes.context_tokens: must be above"), "{problems}");
     }
 }

@@ -153,10 +153,8 @@ fn what_makes_no_sense_is_refused_with_its_field() {
         (changed("from: 2026-09-01", "from: 5"), "[0].from: must be a date, YYYY-MM-DD"),
     ];
     for (file, expected) in table {
-        let expected = match expected.starts_with('[') {
-            true => format!("{MODEL}{expected}"),
-            false => expected.to_owned(),
-        };
+        let model = if expected.starts_with('[') { MODEL } else { "" };
+        let expected = format!("{model}{expected}");
         let reported = reported(&file);
         assert!(reported.starts_with(&expected), "{expected} is missing in {reported}");
     }

@@ -1,8 +1,8 @@
 //! How long a prompt may get, before the answers are there that it names.
 //!
 //! A template is walked once. What a loop writes about its own variable is as long as the list as a whole; everything
-//! else in a loop counts once for each of its items. Where a filter's growth depends on data, the bound is that of every
-//! prompt, [`MAX_PROMPT_BYTES`].
+//! else in a loop counts once for each of its items. Where a filter's growth depends on data, the bound is that of
+//! every prompt, [`MAX_PROMPT_BYTES`].
 
 mod filters; // what a filter makes of a value
 mod size; // how long a value is

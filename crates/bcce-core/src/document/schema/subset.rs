@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_service_refuses_is_left_out_and_told_to_the_model() {
+    fn what_the_service_refuses_is_left_out_and_described_to_the_model() {
         let schema = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "type": "object",

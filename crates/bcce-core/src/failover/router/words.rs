@@ -1,4 +1,4 @@
-//! The router's answer in words, as it is recorded.
+//! Puts a verdict into words: [`Decision::of`].
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -10,7 +10,7 @@ use crate::failover::decision::{Candidate, Decision, Next};
 use crate::failover::router::{Action, Question, Ruling, Verdict, Why};
 
 impl Decision {
-    /// `probe`: the token, where the step was elected.
+    /// Puts `verdict` into words. `probe` is the token of the election, if the step was elected.
     pub fn of(question: &Question<'_>, verdict: &Verdict, probe: Option<String>) -> Self {
         let targets = &question.route.targets;
         let now = question.now;

@@ -12,8 +12,6 @@ pub(super) struct Lost {
 }
 
 pub(super) fn of(evidence: &Evidence<'_>) -> Vec<Lost> {
-    let failed = || evidence.failures.iter().map(|failure| &failure.record);
-    let step_records = || evidence.answers.iter().map(|step| &step.record).chain(failed());
-    let lost = evidence.logged_calls.iter().filter(|logged| logged.is_lost(step_records()));
+    let lost = evidence.logged_calls.iter().filter(|logged| logged.is_lost(evidence.records()));
     lost.map(|logged| Lost { step: logged.step.clone(), attempt: logged.call.lost() }).collect()
 }

@@ -20,7 +20,7 @@ pub struct StepSummary {
     pub status: StepStatus,
     /// Calls made for it, over all its items.
     pub attempts: u64,
-    /// Calls beside those whose function ended before it could tell of them.
+    /// Lost calls: no artifact records them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lost_calls: u64,
     /// Answers of it that `max_tokens` cut, over all its items.
@@ -94,10 +94,8 @@ fn summary(evidence: &Evidence<'_>, lost: &[Lost], plan: &Plan, step: &Step) -> 
     };
     let answered = answers.len();
     let truncated = answers.iter().filter(|answer| answer.truncated).count();
-    let step_records =
-        answers.into_iter().map(|answer| &answer.record).chain(failures.iter().map(|f| &f.record));
-    let attempts: Vec<&Attempt> =
-        step_records.flat_map(|step_record| &step_record.attempts).collect();
+    let records = evidence.records().filter(|record| record.step_id == step.id);
+    let attempts: Vec<&Attempt> = records.flat_map(|record| &record.attempts).collect();
     let lost: Vec<&Attempt> =
         lost.iter().filter(|lost| lost.step == step.id).map(|lost| &lost.attempt).collect();
     StepSummary {
@@ -130,20 +128,19 @@ fn faults(evidence: &Evidence<'_>, failures: &[&StepFailure], id: &str) -> Vec<I
 }
 
 /// Items that an error message names; the summary has them all.
-const ITEMS_TOLD: usize = 5;
+const NAMED_ITEMS: usize = 5;
 
 /// One error for all items that failed, under the name of the first.
 fn of_items(faults: &[ItemFault], planned: usize) -> Option<Fault> {
     let first = faults.first()?;
-    let reported = faults.iter().take(ITEMS_TOLD);
-    let reported: Vec<String> =
-        reported.map(|fault| format!("item {}: {}", fault.item, fault.error)).collect();
-    let more = match faults.len().saturating_sub(ITEMS_TOLD) {
+    let name = |fault: &ItemFault| format!("item {}: {}", fault.item, fault.error);
+    let named: Vec<String> = faults.iter().take(NAMED_ITEMS).map(name).collect();
+    let more = match faults.len().saturating_sub(NAMED_ITEMS) {
         0 => String::new(),
         more => format!("; and {more} more"),
     };
     let count = faults.len();
-    let message = format!("{count} of {planned} items failed: {}{more}", reported.join("; "));
+    let message = format!("{count} of {planned} items failed: {}{more}", named.join("; "));
     Some(Fault::new(first.error.name, message))
 }
 

@@ -1,3 +1,5 @@
+//! Admission, tested through a plan: `config` cannot build one.
+
 use serde_json::json;
 
 use super::tests::of;
