@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bcce_core::config::breakers::BreakerSettings;
-use bcce_core::failover::breaker::{Breaker, Report, Status};
+use bcce_core::failover::breaker::{Breaker, BreakerStatus, Report};
 use bcce_core::failover::latency::{Histogram, bucket, slot, slots};
 use bcce_core::failover::router::Health;
 use time::OffsetDateTime;
@@ -95,7 +95,7 @@ impl Ledger {
         let kept = &self.kept[target].breakers;
         let ends = kept.iter().skip(1).map(|(since, _)| *since).chain([to]);
         let open = kept.iter().zip(ends).filter_map(|((since, breaker), end)| {
-            let is_open = breaker.status(*since) != Status::Closed;
+            let is_open = breaker.status(*since) != BreakerStatus::Closed;
             let (since, end) = ((*since).clamp(from, to), end.clamp(from, to));
             is_open.then(|| (end - since).as_seconds_f64())
         });
@@ -127,7 +127,7 @@ mod tests {
         [10, 20, 30].into_iter().for_each(|millis| failed(&mut ledger, millis));
         let stands = |lag| {
             let health = ledger.health(at(35), Duration::from_millis(lag));
-            health[0].breaker.status(at(35)) == Status::Closed
+            health[0].breaker.status(at(35)) == BreakerStatus::Closed
         };
         assert_eq!([5, 6, 100].map(stands), [false, true, true]);
         let open = ledger.open(0, at(0), at(60));

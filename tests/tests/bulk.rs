@@ -141,7 +141,7 @@ async fn a_record_asks_what_a_call_asks() {
         repair: None,
         parameters,
         cache: None,
-        metadata: bcce_core::run::metadata::metadata(&plan, &run, step, None),
+        metadata: bcce_core::run::step_metadata::step_metadata(&plan, &run, step, None),
         limits: CallLimits { first_token: limit, stall: limit, attempt: limit },
     };
     let report = Bedrock::new(&config(), Some(service.endpoint)).call(&call).await;

@@ -68,7 +68,9 @@ impl StartJob for Jobs {
             .timeout_duration_in_hours(job.timeout_hours)
             .set_tags(Some(tags(job).map_err(unbuilt)?));
         let error = match create.send().await {
-            Ok(created) => return Ok(JobStart::Started { arn: created.job_arn }),
+            Ok(created) => {
+                return Ok(JobStart::Started { arn: created.job_arn });
+            }
             Err(error) => error,
         };
         // That it cannot be seen yet says nothing: it may be at work.

@@ -1,4 +1,4 @@
-//! What everything else is made of. It knows nothing of workflows, runs or AWS.
+//! The lowest layer: errors, digests, limits, names, targets and tokens. It imports no other layer.
 
 pub mod digest; // SHA-256, lower-case hex
 pub mod emf; // metrics as lines of a log

@@ -1,6 +1,6 @@
 //! What is done through ports and is the same in several functions and in the command.
 
-pub mod closing; // who sends the notification of what is over
+pub mod notification; // who sends the notification of what is over
 pub mod item_run; // an item of a batch as a run that can be started
 pub mod objects; // objects written once, and read back
 pub mod previous_results; // what earlier attempts at a batch stored

@@ -31,6 +31,7 @@ use crate::batch::reference::BatchRun;
 use crate::run::ids::{ItemOf, Run};
 use crate::run::manifest::{Manifest, UsageLine};
 use crate::run::notice::RunStatus;
+use crate::run::slots::Lane;
 
 /// Shards of a counter: one hex digit.
 pub const SHARDS: &str = "0123456789abcdef";
@@ -164,6 +165,11 @@ pub fn batches_shard(day: Date, shard: char) -> String {
     format!("batches#{day}#{shard}")
 }
 
+/// Returns the key of the slots of a tenant.
+pub fn slots_pk(lane: Lane, tenant: &str) -> String {
+    format!("slot#{tenant}#{}", lane.name())
+}
+
 /// Returns the key of the call log of an attempt at a run. It is apart from the records, since a function may be
 /// allowed to write only this.
 pub fn calls_pk(run_id: &str, attempt_no: u32) -> String {
@@ -226,6 +232,12 @@ fn shard(run_id: &str) -> char {
 mod tests {
     use super::*;
     use time::macros::datetime;
+
+    #[test]
+    fn the_slots_of_a_tenant_lie_under_keys_of_their_own() {
+        assert_eq!(slots_pk(Lane::Runs, "default"), "slot#default#runs");
+        assert_eq!(slots_pk(Lane::Batches, "payments"), "slot#payments#batches");
+    }
 
     #[test]
     fn runs_spread_over_all_shards() {

@@ -6,7 +6,7 @@ pub mod ending; // an execution that was ended from outside
 pub mod history; // how many router rounds an execution's history has room for
 pub mod ids; // ids of a run and where its objects lie
 pub mod manifest; // the sealed record of one attempt at a run
-pub mod metadata; // the `requestMetadata` of a step execution
+pub mod step_metadata; // the `requestMetadata` of a step execution
 pub mod metrics; // what a run adds to the metrics
 pub mod notice; // the message on the notifications topic
 pub mod plan; // request + template + configuration, frozen

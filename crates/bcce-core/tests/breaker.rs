@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bcce_core::base::error::ErrorName;
 use bcce_core::config::breakers::BreakerSettings;
-use bcce_core::failover::breaker::{Breaker, Report, Signal, Status};
+use bcce_core::failover::breaker::{Breaker, BreakerStatus, Report, Signal};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -103,14 +103,14 @@ proptest! {
                 Event::Elects { token, lease_s } => {
                     let lease = Duration::from_secs(lease_s);
                     let is_elected = breaker.elect(token, now, lease);
-                    let may = matches!(before, Status::Due | Status::Probed { .. });
+                    let may = matches!(before, BreakerStatus::Due | BreakerStatus::Probed { .. });
                     prop_assert!(may || !is_elected, "{before:?}");
-                    let probed = Status::Probed { until: now + lease };
+                    let probed = BreakerStatus::Probed { until: now + lease };
                     prop_assert!(!is_elected || breaker.status(now) == probed);
                 }
                 Event::Hears { signal, started_ago_ms, probe } => {
                     let started_at = now - Duration::from_millis(started_ago_ms);
-                    let was_closed = before == Status::Closed;
+                    let was_closed = before == BreakerStatus::Closed;
                     breaker.hear(&Report { signal, started_at, probe }, now, &settings);
                     opens_as_set(&breaker, signal, was_closed, left, now, &settings)?;
                 }
@@ -183,12 +183,12 @@ proptest! {
             let report = Report { signal: Signal::Alive, started_at: now, probe: Some("me") };
             breaker.hear(&report, now, &settings);
             let closed = now;
-            prop_assert_eq!((breaker.status(now), breaker.failures), (Status::Closed, 0));
+            prop_assert_eq!((breaker.status(now), breaker.failures), (BreakerStatus::Closed, 0));
             for (pause_ms, sent_before_ms, signal) in after {
                 now += Duration::from_millis(pause_ms);
                 let started_at = closed - Duration::from_millis(sent_before_ms);
                 breaker.hear(&Report { signal, started_at, probe: None }, now, &settings);
-                prop_assert_eq!((breaker.status(now), breaker.failures), (Status::Closed, 0));
+                prop_assert_eq!((breaker.status(now), breaker.failures), (BreakerStatus::Closed, 0));
             }
         }
     }

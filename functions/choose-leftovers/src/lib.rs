@@ -57,7 +57,7 @@ pub enum Response {
         places: String,
     },
     /// Everything that runs at all.
-    Rest {
+    Leftovers {
         places: String,
         held: bool,
     },
@@ -116,7 +116,7 @@ fn is(leftovers: Option<&Leftovers>, verdict: Verdict) -> bool {
 
 fn rest(batch: &BatchRef, is_some: bool, held: bool) -> Response {
     if is_some {
-        Response::Rest { places: batch.rest_prefix(), held }
+        Response::Leftovers { places: batch.leftovers_prefix(), held }
     } else {
         Response::Nothing { held }
     }

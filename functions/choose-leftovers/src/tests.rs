@@ -71,7 +71,7 @@ fn choose(ports: &Ports<MemoryStore>, event: &str) -> Result<Response, Fault> {
 }
 
 fn rest(held: bool) -> Response {
-    Response::Rest { places: batch().rest_prefix(), held }
+    Response::Leftovers { places: batch().leftovers_prefix(), held }
 }
 
 /// Numbers of the items that an object lists.

@@ -11,9 +11,9 @@ use bcce_core::batch::BatchManifest;
 use bcce_core::batch::bulk::JobsRecord;
 use bcce_core::batch::manifest::{BatchNotice, Opened, Outcome, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
-use bcce_core::io::closing::Claim;
+use bcce_core::io::notification::Claim;
 use bcce_core::io::seal::{Sealed, Subject, find_or_seal};
-use bcce_core::io::{closing, objects};
+use bcce_core::io::{notification, objects};
 use bcce_core::ledger::ClosedBatch;
 use bcce_core::ports::{
     Clock, CloseBatch, Closed, Concatenate, GetObject, GetSealed, PutOnce, PutSealed,
@@ -101,7 +101,7 @@ pub async fn handle<S, K, L, C, M>(
 where
     S: GetObject + PutOnce + GetSealed + PutSealed + Concatenate,
     K: SignDigest + VerifyDigest,
-    L: CloseBatch + ReadBatchProgress + ReleaseSlot,
+    L: CloseBatch + TakeBatchOver + ReadBatchProgress + ReleaseSlot,
     C: Clock,
     M: Fn(&str),
 {
@@ -131,7 +131,7 @@ where
     };
     let take_over =
         async |from: &str, to: &str| ports.ledger.take_batch_over(batch, from, to).await;
-    let should_notify = closing::should_notify(&found, claim, take_over).await?;
+    let should_notify = notification::should_notify(&found, claim, take_over).await?;
     let status = closed.manifest.status.as_str();
     tracing::info!(batch_id = batch.batch_id, status, "the batch is sealed");
     let notice = Box::new(closed.manifest.notice(&reference.key, &reference.sha256));

@@ -30,7 +30,7 @@ struct Records {
 
 impl ReleaseSlot for Records {
     async fn release_slot(&self, lane: Lane, tenant: &str, holder: &str) -> Result<(), Fault> {
-        self.released.borrow_mut().push(format!("{} {holder}", lane.pk(tenant)));
+        self.released.borrow_mut().push(format!("{} {holder}", slots_pk(lane, tenant)));
         Ok(())
     }
 }
@@ -54,7 +54,9 @@ impl CloseBatch for Records {
         *owner = Some(batch.notification_owner.clone());
         Ok(Closed::Now)
     }
+}
 
+impl TakeBatchOver for Records {
     async fn take_batch_over(&self, _: &BatchRef, from: &str, to: &str) -> Result<bool, Fault> {
         let mut owner = self.notification_owner.borrow_mut();
         let is_expected = owner.as_deref() == Some(from);

@@ -47,7 +47,7 @@ struct Readings(BTreeMap<String, (OffsetDateTime, Vec<Slot>)>);
 
 impl Readings {
     fn has_none_free(&self, claim: &Claim<'_>) -> bool {
-        let read = self.0.get(&claim.lane.pk(claim.tenant));
+        let read = self.0.get(&slots_pk(claim.lane, claim.tenant));
         read.is_some_and(|(read_at, slots)| {
             claim.limit > 0
                 && claim.now - *read_at < FRESH
@@ -78,7 +78,7 @@ impl Full {
         if full.has_none_free(&claim) {
             return Ok(Claimed::NoneFree);
         }
-        let key = lane.pk(tenant);
+        let key = slots_pk(lane, tenant);
         let is_new = ledger.take_slot(lane, tenant, &Slot::new(lane, holder, weight, now)).await?;
         let read = ledger.slots(lane, tenant, now).await;
         let is_free = read.as_ref().is_ok_and(|slots| fits(slots, limit));

@@ -165,7 +165,8 @@ impl ListSlots for Slots {
             return Err(Fault::internal("fails on request"));
         }
         let held = self.held.borrow();
-        let live = held.iter().filter(|(pk, slot)| *pk == lane.pk(tenant) && slot.expires_at > now);
+        let live =
+            held.iter().filter(|(pk, slot)| *pk == slots_pk(lane, tenant) && slot.expires_at > now);
         Ok(live.map(|(_, slot)| slot.clone()).collect())
     }
 }
@@ -174,7 +175,7 @@ impl TakeSlot for Slots {
     async fn take_slot(&self, lane: Lane, tenant: &str, slot: &Slot) -> Result<bool, Fault> {
         self.asked.set(self.asked.get() + 1);
         let mut held = self.held.borrow_mut();
-        let key = lane.pk(tenant);
+        let key = slots_pk(lane, tenant);
         held.retain(|(_, old)| old.expires_at > slot.taken_at);
         let is_held = held.iter().any(|(pk, old)| *pk == key && old.holder == slot.holder);
         if !is_held {
@@ -186,9 +187,9 @@ impl TakeSlot for Slots {
 
 impl ReleaseSlot for Slots {
     async fn release_slot(&self, lane: Lane, tenant: &str, holder: &str) -> Result<(), Fault> {
-        self.held
-            .borrow_mut()
-            .retain(|(pk, slot)| (pk.as_str(), &*slot.holder) != (&*lane.pk(tenant), holder));
+        self.held.borrow_mut().retain(|(pk, slot)| {
+            (pk.as_str(), &*slot.holder) != (&*slots_pk(lane, tenant), holder)
+        });
         Ok(())
     }
 }

@@ -8,8 +8,8 @@ use bcce_aws::{StartError, variable};
 use bcce_core::base::digest::sha256_hex;
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
-use bcce_core::io::closing::Claim;
-use bcce_core::io::{closing, objects};
+use bcce_core::io::notification::Claim;
+use bcce_core::io::{notification, objects};
 use bcce_core::ledger::ClosedRun;
 use bcce_core::ports::{CloseRun, Closed, GetObject, ReleaseSlot, TakeOver};
 use bcce_core::run::ending::Ending;
@@ -114,7 +114,7 @@ async fn should_notify(
         is_ended: ending.is_some_and(|ending| !came_to_its_end(ending, closed)),
     };
     let take_over = async |from: &str, to: &str| ledger.take_over(&closed.run, from, to).await;
-    closing::should_notify(found, claim, take_over).await
+    notification::should_notify(found, claim, take_over).await
 }
 
 /// The workflow machine fails with the manifest's own error after it has sent the notification, and only then.

@@ -27,7 +27,7 @@ struct Ledger {
 
 impl ReleaseSlot for Ledger {
     async fn release_slot(&self, lane: Lane, tenant: &str, holder: &str) -> Result<(), Fault> {
-        self.released.borrow_mut().push(format!("{} {holder}", lane.pk(tenant)));
+        self.released.borrow_mut().push(format!("{} {holder}", slots_pk(lane, tenant)));
         Ok(())
     }
 }

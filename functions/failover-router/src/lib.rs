@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::digest::sha256_hex;
-use bcce_core::base::emf::ledger_unreachable;
 use bcce_core::base::error::Fault;
 use bcce_core::call::attempt::Attempt;
 use bcce_core::config::routing::Strategy;
@@ -17,6 +16,7 @@ use bcce_core::failover::breaker::target_key;
 use bcce_core::failover::decision::{Decision, Next};
 use bcce_core::failover::route::Route;
 use bcce_core::failover::router::{Action, Health, Question, Verdict, decide};
+use bcce_core::io::shared_breakers::ledger_unreachable;
 use bcce_core::io::shared_breakers::{Elected, SharedBreakers};
 use bcce_core::ports::{Clock, ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker};
 use bcce_core::run::ids::StepRef;
@@ -90,9 +90,7 @@ where
     let decision = loop {
         let question = question(&request, &health, now, &token);
         let verdict = decide(&question);
-        let Some(probed) = probed(&verdict) else {
-            break Decision::of(&question, &verdict, None);
-        };
+        let Some(probed) = probed(&verdict) else { break Decision::of(&question, &verdict, None) };
         let first_token_s = request.route.routing.timeouts.first_token_s;
         let lease = Duration::from_secs(first_token_s) + PROBE_MARGIN;
         match ports.health.elect(&keys[probed], &token, now, lease).await {

@@ -5,20 +5,20 @@ use std::time::Duration;
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::base::target::Target;
 use bcce_core::base::usage::Usage;
+use bcce_core::call::answer::answered;
 use bcce_core::call::attempt::{Attempt, AttemptKind, AttemptOutcome, Cause};
 use bcce_core::call::model::{
     Blame, CallFailure, CallLimits, CallReport, Limit, ModelAnswer, ModelCall, Repair,
 };
 use bcce_core::call::parameters::Parameters;
-use bcce_core::call::request_building::{answered, describe};
 use bcce_core::config::template::Step;
 use bcce_core::document::prompt::Prompt;
 use bcce_core::failover::breaker::Signal;
 use bcce_core::failover::route::Route;
 use bcce_core::ports::CallModel;
 use bcce_core::run::ids::{Run, StepRef};
-use bcce_core::run::metadata::metadata;
 use bcce_core::run::plan::Plan;
+use bcce_core::run::step_metadata::step_metadata;
 use time::OffsetDateTime;
 
 /// What one call is made of.
@@ -99,7 +99,7 @@ impl Call<'_> {
 
     fn after(&self, failure: &CallFailure) -> Result<CallOutcome, Fault> {
         let (run_id, step) = (&self.run.run_id, &self.step.id);
-        let what = describe(self.target, failure);
+        let what = failure.describe(self.target);
         if let Some(cause) = failure.blame.cause() {
             tracing::warn!(run_id, step, "a request does not fit a target: {what}");
             return Ok(CallOutcome::Misfit { cause, error: Fault::new(failure.name, what) });
@@ -125,7 +125,7 @@ impl Call<'_> {
             repair: self.repair,
             parameters: self.parameters,
             cache: self.step.cache,
-            metadata: metadata(self.plan, self.run, self.step, self.reference.item),
+            metadata: step_metadata(self.plan, self.run, self.step, self.reference.item),
             limits: self.limits(),
         }
     }

@@ -14,13 +14,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bcce_aws::{StartError, optional_variable, variable};
-use bcce_core::base::emf::ledger_unreachable;
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::base::limits::{MAX_MESSAGE_CHARS, MAX_STATE_MESSAGE_BYTES, cut, cut_bytes};
 use bcce_core::call::attempt::{Attempt, Totals};
 use bcce_core::failover::decision::{Decision, Next};
 use bcce_core::io::objects::store_value_once;
 use bcce_core::io::shared_breakers::SharedBreakers;
+use bcce_core::io::shared_breakers::ledger_unreachable;
 use bcce_core::ports::{CallModel, Clock, GetObject, PutOnce};
 use bcce_core::run::artifact::{StepArtifact, StepFailure, StepRecord, StepStatus};
 use bcce_core::run::ids::{Run, StepRef};

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::target::Target;
+use bcce_core::call::answer::Answer;
 use bcce_core::call::attempt::{Attempt, Cause};
 use bcce_core::call::parameters::{Parameters, json_output};
 use bcce_core::call::request_building;
-use bcce_core::call::request_building::Answer;
 use bcce_core::config::routing::Routing;
 use bcce_core::config::template::Step;
 use bcce_core::document::prompt::Prompt;
 use bcce_core::document::schema::subset::subset;
-use bcce_core::failover::breaker::{Breaker, Status, target_key};
+use bcce_core::failover::breaker::{Breaker, BreakerStatus, target_key};
 use bcce_core::failover::route::Route;
 use bcce_core::ports::{CallModel, Clock, GetObject};
 use bcce_core::run::plan::Plan;
@@ -140,9 +140,9 @@ where
             decision.probe.as_deref().is_some_and(|token| breaker.is_probed_by(token))
         };
         breakers.iter().all(|breaker| match breaker.status(now) {
-            Status::Closed => true,
-            Status::Probed { .. } => is_mine(breaker),
-            Status::Open { .. } | Status::Due => false,
+            BreakerStatus::Closed => true,
+            BreakerStatus::Probed { .. } => is_mine(breaker),
+            BreakerStatus::Open { .. } | BreakerStatus::Due => false,
         })
     }
 

@@ -147,7 +147,7 @@ fn take(ports: &Fakes) -> Result<Response, Fault> {
 fn rest(ports: &Fakes) -> Vec<u64> {
     let objects = ports.store.objects.borrow();
     let body = objects.get(&batch().rest_key(1)).cloned().unwrap_or_default();
-    parse_lines::<Place>("rest", &body).unwrap().iter().map(|place| place.n).collect()
+    parse_lines::<Place>("leftovers", &body).unwrap().iter().map(|place| place.n).collect()
 }
 
 /// Records of the job without a finished run.

@@ -126,19 +126,19 @@ const PARTS: Shown =
 const PLACED: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/parts.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/places-1/000001.jsonl",
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/rest-12/000001-records.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/leftovers-12/000001-records.jsonl",
 ]);
 const TAKES: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/000001.jsonl.out",
     "arn:aws:s3:::{ArtifactBucket}/runs/default/r/plan.json",
 ]);
 const REST: Shown = Simulated(&[
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/rest-1/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/leftovers-1/000001.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/taken/000001.json",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/left/000001.jsonl",
 ]);
 const LEFTOVERS: Shown = Simulated(&[
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/rest-1/000001-records.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/leftovers-1/000001-records.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/jobs.json",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/sample/places.jsonl",
 ]);

@@ -16,7 +16,7 @@ async fn hold(stack: &Stack, tenant: &str, holder: &str, weight: u32) {
     let text = |value: &str| AttributeValue::S(value.to_owned());
     let put = stack.dynamodb.put_item().table_name(output("LedgerTable"));
     let put = put
-        .item("pk", text(&Lane::Runs.pk(tenant)))
+        .item("pk", text(&slots_pk(Lane::Runs, tenant)))
         .item("sk", text(holder))
         .item("weight", AttributeValue::N(weight.to_string()))
         .item("taken_at", text("2026-01-01T00:00:00Z"))
@@ -26,7 +26,7 @@ async fn hold(stack: &Stack, tenant: &str, holder: &str, weight: u32) {
 
 async fn let_go(stack: &Stack, tenant: &str, holder: &str) {
     let delete = stack.dynamodb.delete_item().table_name(output("LedgerTable"));
-    let delete = delete.key("pk", AttributeValue::S(Lane::Runs.pk(tenant)));
+    let delete = delete.key("pk", AttributeValue::S(slots_pk(Lane::Runs, tenant)));
     delete.key("sk", AttributeValue::S(holder.to_owned())).send().await.unwrap();
 }
 
@@ -34,7 +34,7 @@ async fn let_go(stack: &Stack, tenant: &str, holder: &str) {
 async fn holders(stack: &Stack, tenant: &str) -> Vec<String> {
     let query = stack.dynamodb.query().table_name(output("LedgerTable")).consistent_read(true);
     let query = query.key_condition_expression("pk = :pk");
-    let pk = AttributeValue::S(Lane::Runs.pk(tenant));
+    let pk = AttributeValue::S(slots_pk(Lane::Runs, tenant));
     let got = query.expression_attribute_values(":pk", pk).send().await.unwrap();
     let holder = |item: &HashMap<String, AttributeValue>| item["sk"].as_s().unwrap().clone();
     got.items().iter().map(holder).collect()

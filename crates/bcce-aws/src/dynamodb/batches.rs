@@ -46,7 +46,9 @@ impl CloseBatch for Ledger {
     async fn close_batch(&self, batch: &ClosedBatch) -> Result<Closed, Fault> {
         self.change("dynamodb:UpdateItem batch", close(batch)).await.map(closed)
     }
+}
 
+impl TakeBatchOver for Ledger {
     async fn take_batch_over(&self, batch: &BatchRef, from: &str, to: &str) -> Result<bool, Fault> {
         self.hand_over(&batch_pk(&batch.batch_id), &attempt_sk(batch.attempt_no), from, to).await
     }

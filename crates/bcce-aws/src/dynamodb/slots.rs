@@ -25,7 +25,7 @@ impl ListSlots for Ledger {
             .consistent_read(true)
             .key_condition_expression("pk = :pk")
             .filter_expression("expires_at > :now")
-            .expression_attribute_values(":pk", text(&lane.pk(tenant)))
+            .expression_attribute_values(":pk", text(&slots_pk(lane, tenant)))
             .expression_attribute_values(":now", number(now.unix_timestamp()));
         let pages = query.into_paginator().items().send();
         let items: Result<Vec<Item>, _> = pages.collect().await;
@@ -40,7 +40,7 @@ impl TakeSlot for Ledger {
             .client
             .put_item()
             .table_name(&self.table)
-            .item("pk", text(&lane.pk(tenant)))
+            .item("pk", text(&slots_pk(lane, tenant)))
             .item("sk", text(&slot.holder))
             .item("weight", number(slot.weight))
             .item("taken_at", text(&stamp(slot.taken_at)))
@@ -54,7 +54,8 @@ impl TakeSlot for Ledger {
 impl ReleaseSlot for Ledger {
     async fn release_slot(&self, lane: Lane, tenant: &str, holder: &str) -> Result<(), Fault> {
         let delete = self.client.delete_item().table_name(&self.table);
-        let delete = delete.key("pk", text(&lane.pk(tenant))).key("sk", text(holder)).send().await;
+        let delete =
+            delete.key("pk", text(&slots_pk(lane, tenant))).key("sk", text(holder)).send().await;
         delete.map(|_| ()).map_err(|error| internal("dynamodb:DeleteItem slot", &error))
     }
 }

@@ -29,18 +29,3 @@ pub fn document(
     document.extend(metrics.iter().map(|(name, _, value)| (name.to_string(), value.clone())));
     Value::Object(document).to_string()
 }
-
-/// That a function did without the ledger's breakers and went by what it remembered, and why.
-pub fn ledger_unreachable(
-    environment: &str,
-    function: &str,
-    at: OffsetDateTime,
-    why: &str,
-) -> String {
-    document(
-        at,
-        &[("Environment", environment)],
-        &[("LedgerUnreachable", "Count", json!(1))],
-        &[("function", json!(function)), ("cause", json!(why))],
-    )
-}

@@ -12,7 +12,7 @@ pub fn check_name(problems: &mut Problems, field: &str, name: &str) {
 }
 
 /// Checks a tag. It holds any text of a sender: a branch name, a title. Characters that the service does not take are
-/// replaced when a call is made, see `call::metadata`.
+/// replaced when a call is made, see `call::request_metadata`.
 pub(crate) fn check_tag(problems: &mut Problems, key: &str, value: &str) {
     let field = format!("tags.{key}");
     let key_chars = key.chars().count();

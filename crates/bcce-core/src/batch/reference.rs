@@ -187,18 +187,18 @@ impl BatchRef {
     }
 
     /// As `places_prefix`, of those items that jobs left over.
-    pub fn rest_prefix(&self) -> String {
-        format!("{}rest-{}/", self.prefix(), self.attempt_no)
+    pub fn leftovers_prefix(&self) -> String {
+        format!("{}leftovers-{}/", self.prefix(), self.attempt_no)
     }
 
     /// Items that no job answered for, since they were no records of one that was started.
     pub fn rest_key(&self, part: u32) -> String {
-        format!("{}{part:06}.jsonl", self.rest_prefix())
+        format!("{}{part:06}.jsonl", self.leftovers_prefix())
     }
 
     /// Records of a job.
     pub fn rest_records_key(&self, part: u32) -> String {
-        format!("{}{part:06}-records.jsonl", self.rest_prefix())
+        format!("{}{part:06}-records.jsonl", self.leftovers_prefix())
     }
 
     /// Step Functions notes there what came of the child executions; nothing of ours reads it.
@@ -248,7 +248,8 @@ impl BatchRef {
                 opened || ["request.json", "parts.jsonl"].contains(&rest)
             }
             Some((folder, _)) => {
-                let folders = ["places", "bulk", "rest", "children", "results", "outputs", "sums"];
+                let folders =
+                    ["places", "bulk", "leftovers", "children", "results", "outputs", "sums"];
                 ["parts", "refused"].contains(&folder)
                     || folders.iter().any(|of| is_numbered(folder, of))
             }

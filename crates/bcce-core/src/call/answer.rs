@@ -1,5 +1,14 @@
 //! The answer of a model: why it stopped, and whether its JSON fits.
 
+use crate::base::error::Fault;
+use crate::call::attempt::Cause;
+use crate::call::model::Blame;
+use crate::call::model::CallFailure;
+use crate::call::model::ModelAnswer;
+use crate::call::parameters::json_output;
+use crate::config::output::OutputSpec;
+use crate::config::template::Step;
+use crate::document::prompt::Prompt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -72,9 +81,90 @@ fn unfenced(text: &str) -> &str {
     inner.and_then(|inner| inner.strip_suffix("```")).unwrap_or(text)
 }
 
+/// Returns the answer of a call.
+///
+/// # Errors
+/// The call's failure, or a failure for an answer that stopped for a wrong reason.
+pub fn answered(result: &Result<ModelAnswer, CallFailure>) -> Result<&ModelAnswer, CallFailure> {
+    let answer = result.as_ref().map_err(CallFailure::clone)?;
+    judge(&answer.stop_reason).map(|_| answer).map_err(|name| CallFailure {
+        name,
+        message: format!("stopped: {}", answer.stop_reason),
+        advice: None,
+        retry_after_s: None,
+        blame: match answer.stop_reason.as_str() {
+            "model_context_window_exceeded" => Blame::Fit(Cause::ContextTooLong),
+            _ => Blame::Request,
+        },
+    })
+}
+
+/// A step's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub output: Output,
+    /// Cut by `max_tokens`.
+    pub truncated: bool,
+    pub stop_reason: String,
+    pub prompt_sha256: String,
+}
+
+/// Reads the answer of a call. The inner error says what is wrong with it, and becomes `Bcce.OutputInvalid`.
+///
+/// # Errors
+/// `Bcce.Internal`: [`answered`] returns a failure for it.
+pub fn read(
+    step: &Step,
+    prompt: &Prompt,
+    max_tokens: u32,
+    answer: &ModelAnswer,
+) -> Result<Result<Answer, String>, Fault> {
+    let judged = judge(&answer.stop_reason);
+    let stopped = judged.map_err(|_| Fault::internal("a failed answer was read"))?;
+    let truncated = stopped == Stopped::Truncated;
+    let limit = truncated.then_some(max_tokens);
+    Ok(output(step, answer, limit).map(|output| Answer {
+        output,
+        truncated,
+        stop_reason: answer.stop_reason.clone(),
+        prompt_sha256: prompt.sha256(),
+    }))
+}
+
+/// Returns the output of an answer, or what is wrong with it. `limit` is the `max_tokens` that cut the answer.
+fn output(step: &Step, answer: &ModelAnswer, limit: Option<u32>) -> Result<Output, String> {
+    let cut = limit
+        .map(|limit| format!("the answer was cut by max_tokens = {limit}: "))
+        .unwrap_or_default();
+    if answer.text.trim().is_empty() {
+        return Err(format!("{cut}{}", no_text(step, answer, limit)));
+    }
+    let parse = |spec: &OutputSpec| parse_json(&answer.text, spec.schema.as_ref());
+    let parsed = json_output(step).map(parse).transpose();
+    let json = parsed.map_err(|fault| format!("{cut}{fault}"))?;
+    Ok(Output { text: answer.text.clone(), json })
+}
+
+fn no_text(step: &Step, answer: &ModelAnswer, limit: Option<u32>) -> String {
+    match limit.filter(|_| answer.thought) {
+        Some(_) => format!(
+            "thinking used all of them and left none for the answer; raise steps.{id}.max_tokens, lower \
+             steps.{id}.effort, or set steps.{id}.thinking to off where the model allows it",
+            id = step.id
+        ),
+        None => "there is no text in it".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    
+    
+    use crate::call::model::ModelAnswer;
+    use crate::config::template::Step;
+    use crate::config::template::Template;
+    use crate::document::prompt::Prompt;
     use serde_json::json;
 
     #[test]
@@ -110,5 +200,34 @@ mod tests {
         assert!(
             parse_json("{}", Some(&schema)).unwrap_err().contains("\"ok\" is a required property")
         );
+    }
+
+    const JSON: &str = "version: 1\nname: w\nsteps:\n- { id: a, model: haiku, prompt: p, system: s, output: { type: json, schema: { type: object } } }\n";
+
+    fn step() -> Step {
+        Template::parse(JSON).unwrap().steps.remove(0)
+    }
+
+    #[test]
+    fn the_fault_of_a_cut_answer_names_its_limit() {
+        let step = step();
+        let asked = Prompt { user: "p".into(), ..Prompt::default() };
+        let answer = |text: &str, stop_reason: &str| ModelAnswer {
+            text: text.into(),
+            stop_reason: stop_reason.into(),
+            thought: false,
+        };
+        let read = |answer: &ModelAnswer| read(&step, &asked, 2_048, answer);
+        let whole = read(&answer("{}", "end_turn")).unwrap().unwrap();
+        assert_eq!((whole.output.json, whole.truncated), (Some(json!({})), false));
+        let cut = read(&answer("{", "max_tokens")).unwrap().unwrap_err();
+        assert!(cut.starts_with("the answer was cut by max_tokens = 2048: "), "{cut}");
+        assert!(read(&answer("{}", "guardrail_intervened")).is_err());
+        let fault = |thought| {
+            read(&ModelAnswer { thought, ..answer(" ", "max_tokens") }).unwrap().unwrap_err()
+        };
+        assert!(fault(false).ends_with("there is no text in it"), "{}", fault(false));
+        assert!(fault(true).contains("thinking used all of them"), "{}", fault(true));
+        assert!(fault(true).contains("raise steps.a.max_tokens"), "{}", fault(true));
     }
 }

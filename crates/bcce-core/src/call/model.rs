@@ -82,6 +82,19 @@ pub struct CallFailure {
     pub blame: Blame,
 }
 
+impl CallFailure {
+    /// Describes a failure of a target without quoting the request: the service's message may quote the request, its code
+    /// and the advice do not. The message stays in the attempt.
+    pub fn describe(&self, target: &Target) -> String {
+        let code = match self.message.split_once(": ") {
+            Some((code, _)) if code != "stopped" => code,
+            _ => &self.message,
+        };
+        let advice = self.advice.as_ref().map(|advice| format!(": {advice}"));
+        format!("{target}: {code}{}", advice.unwrap_or_default())
+    }
+}
+
 /// Who is at fault, and so what a failure says of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
@@ -112,4 +125,31 @@ pub enum Limit {
     FirstToken,
     Stall,
     Attempt,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_services_message_is_not_repeated() {
+        let target = crate::base::target::tests::target("us-east-1");
+        let failure = |message: &str| CallFailure {
+            name: ErrorName::RequestRejected,
+            message: message.into(),
+            advice: None,
+            retry_after_s: None,
+            blame: Blame::Request,
+        };
+        let description = failure("ValidationException (400): no hunter2 here").describe(&target);
+        assert_eq!(description, format!("{target}: ValidationException (400)"));
+        let rejected = CallFailure {
+            advice: Some("correct the target".into()),
+            ..failure("ValidationException (400): no hunter2 here")
+        };
+        let description = rejected.describe(&target);
+        assert_eq!(description, format!("{target}: ValidationException (400): correct the target"));
+        let stopped = failure("stopped: content_filtered").describe(&target);
+        assert_eq!(stopped, format!("{target}: stopped: content_filtered"));
+    }
 }

@@ -73,7 +73,7 @@ pub struct Report<'a> {
 
 /// The status of a breaker at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum BreakerStatus {
     Closed,
     Open {
         until: OffsetDateTime,
@@ -123,14 +123,14 @@ pub struct Probe {
 }
 
 impl Breaker {
-    pub fn status(&self, now: OffsetDateTime) -> Status {
-        let Some(until) = self.open_until else { return Status::Closed };
+    pub fn status(&self, now: OffsetDateTime) -> BreakerStatus {
+        let Some(until) = self.open_until else { return BreakerStatus::Closed };
         if until > now {
-            return Status::Open { until };
+            return BreakerStatus::Open { until };
         }
         match &self.probe {
-            Some(probe) if probe.until > now => Status::Probed { until: probe.until },
-            _ => Status::Due,
+            Some(probe) if probe.until > now => BreakerStatus::Probed { until: probe.until },
+            _ => BreakerStatus::Due,
         }
     }
 
@@ -146,9 +146,9 @@ impl Breaker {
     /// Elects `holder` to probe. Returns `false` if it may not probe.
     pub fn elect(&mut self, holder: &str, now: OffsetDateTime, lease: Duration) -> bool {
         let is_free = match self.status(now) {
-            Status::Due => true,
-            Status::Probed { .. } => self.is_probed_by(holder),
-            Status::Open { .. } | Status::Closed => false,
+            BreakerStatus::Due => true,
+            BreakerStatus::Probed { .. } => self.is_probed_by(holder),
+            BreakerStatus::Open { .. } | BreakerStatus::Closed => false,
         };
         if is_free {
             self.probe = Some(Probe { holder: holder.to_owned(), until: now + lease });

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use crate::base::error::ErrorName;
 use crate::base::limits::MAX_RUN_SECONDS;
 use crate::call::attempt::Attempt;
-use crate::failover::breaker::{Breaker, Status};
+use crate::failover::breaker::{Breaker, BreakerStatus};
 use crate::failover::decision::{Decision, Next};
 use crate::failover::latency::Histogram;
 use crate::failover::route::Route;
@@ -171,8 +171,8 @@ impl Question<'_> {
         self.health.get(at).map(|health| &health.breaker)
     }
 
-    fn status(&self, at: usize) -> Status {
-        self.breaker(at).map_or(Status::Closed, |breaker| breaker.status(self.now))
+    fn status(&self, at: usize) -> BreakerStatus {
+        self.breaker(at).map_or(BreakerStatus::Closed, |breaker| breaker.status(self.now))
     }
 
     /// Returns what excludes a target before any is chosen. Residency comes first, whatever fails.
@@ -192,15 +192,15 @@ impl Question<'_> {
             return Ruling::TooSmall;
         }
         match self.status(at) {
-            Status::Open { until } => {
+            BreakerStatus::Open { until } => {
                 let breaker = self.breaker(at);
                 if breaker.is_some_and(|breaker| breaker.used_up) {
                     return Ruling::UsedUp { until };
                 }
                 return Ruling::Open { until, cause: breaker.and_then(|breaker| breaker.cause) };
             }
-            Status::Probed { .. } => return Ruling::Probed,
-            Status::Due | Status::Closed => {}
+            BreakerStatus::Probed { .. } => return Ruling::Probed,
+            BreakerStatus::Due | BreakerStatus::Closed => {}
         }
         let Some(last) = failures().next_back() else { return Ruling::Spare };
         let not_before = last.ended_at()
@@ -234,14 +234,14 @@ impl Question<'_> {
         let mut order: Vec<usize> = (0..ruled.len()).filter(|at| which(&ruled[*at])).collect();
         order::sort(self, ruled, &mut order);
         let first = *order.first()?;
-        let probes = self.status(first) == Status::Due;
+        let probes = self.status(first) == BreakerStatus::Due;
         let mut place = 0;
         let budget = self.budget();
         order.retain(|at| {
             ruled[*at] = match self.status(*at) {
-                Status::Due if *at != first => Ruling::NotProbed,
+                BreakerStatus::Due if *at != first => Ruling::NotProbed,
                 _ if place >= budget => Ruling::BeyondBudget,
-                Status::Due => Ruling::TakenToProbe,
+                BreakerStatus::Due => Ruling::TakenToProbe,
                 _ => Ruling::Taken(place),
             };
             let taken = matches!(ruled[*at], Ruling::Taken(_) | Ruling::TakenToProbe);

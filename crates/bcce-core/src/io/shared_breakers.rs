@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use serde_json::json;
+
+use crate::base::emf;
 use crate::base::error::Fault;
 use crate::config::breakers::BreakerSettings;
 use crate::failover::breaker::{Breaker, Probe, Report};
@@ -240,12 +243,27 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
     }
 }
 
+/// That a function did without the ledger's breakers and went by what it remembered, and why.
+pub fn ledger_unreachable(
+    environment: &str,
+    function: &str,
+    at: OffsetDateTime,
+    why: &str,
+) -> String {
+    emf::document(
+        at,
+        &[("Environment", environment)],
+        &[("LedgerUnreachable", "Count", json!(1))],
+        &[("function", json!(function)), ("cause", json!(why))],
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::error::ErrorName;
     use crate::failover::breaker::tests::SETTINGS;
-    use crate::failover::breaker::{Signal, Status};
+    use crate::failover::breaker::{BreakerStatus, Signal};
     use crate::fakes::{MemoryHealth, now};
     use time::macros::datetime;
 
@@ -261,7 +279,7 @@ mod tests {
         }
     }
 
-    fn status(breakers: &SharedBreakers<impl ReadBreakers>, at: OffsetDateTime) -> Status {
+    fn status(breakers: &SharedBreakers<impl ReadBreakers>, at: OffsetDateTime) -> BreakerStatus {
         now(breakers.breakers(&[KEY.to_owned()], at))[0].status(at)
     }
 
@@ -276,7 +294,7 @@ mod tests {
         let [one, other] = two(&ledger);
         fails(&one, 2);
         fails(&other, 1);
-        assert!(matches!(status(&one, NOW + FRESH), Status::Open { .. }));
+        assert!(matches!(status(&one, NOW + FRESH), BreakerStatus::Open { .. }));
     }
 
     #[test]
@@ -297,7 +315,7 @@ mod tests {
         let lease = Duration::from_secs(25);
         assert_eq!(now(one.elect(KEY, "one", due, lease)), Elected::Mine);
         let Elected::Lost(breaker) = now(other.elect(KEY, "other", due, lease)) else { panic!() };
-        assert!(matches!(breaker.status(due), Status::Probed { .. }));
+        assert!(matches!(breaker.status(due), BreakerStatus::Probed { .. }));
     }
 
     /// Nobody is elected by a write that was never made.
@@ -310,7 +328,7 @@ mod tests {
         let due = NOW + Duration::from_secs(5);
         let elected = now(one.elect(KEY, "one", due, Duration::from_secs(25)));
         let Elected::Lost(breaker) = elected else { panic!("{elected:?}") };
-        assert!(matches!(breaker.status(due), Status::Probed { .. }));
+        assert!(matches!(breaker.status(due), BreakerStatus::Probed { .. }));
         assert_eq!(ledger.kept.borrow()[KEY].breaker.probe, None);
     }
 
@@ -333,14 +351,14 @@ mod tests {
         ledger.is_gone.set(true);
         fails(&one, 3);
         assert_eq!(one.blindness().as_deref(), Some("the ledger is unreachable on request"));
-        assert!(matches!(status(&one, NOW), Status::Open { .. }));
+        assert!(matches!(status(&one, NOW), BreakerStatus::Open { .. }));
         let due = NOW + Duration::from_secs(6);
         let lease = Duration::from_secs(25);
         assert_eq!(now(one.elect(KEY, "one", due, lease)), Elected::Mine);
         assert!(matches!(now(one.elect(KEY, "other", due, lease)), Elected::Lost(_)));
         one.blindness();
         ledger.is_gone.set(false);
-        assert_eq!(status(&one, due + BLIND), Status::Closed, "the ledger knows of nothing");
+        assert_eq!(status(&one, due + BLIND), BreakerStatus::Closed, "the ledger knows of nothing");
         assert_eq!(one.blindness(), None);
     }
 }

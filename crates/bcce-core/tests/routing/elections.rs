@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bcce_core::base::error::ErrorName;
 use bcce_core::config::breakers::BreakerSettings;
-use bcce_core::failover::breaker::{Breaker, Report, Signal, Status};
+use bcce_core::failover::breaker::{Breaker, BreakerStatus, Report, Signal};
 use bcce_core::failover::route::Route;
 use bcce_core::failover::router::{Action, Health, Question, decide};
 use proptest::collection::vec;
@@ -86,7 +86,7 @@ impl World<'_> {
         }
         // A closed breaker lets everybody pass: who was elected while it was open holds nothing any more. A probe
         // that answers after its lease closes it while another is at it.
-        if breaker.status(self.now) == Status::Closed {
+        if breaker.status(self.now) == BreakerStatus::Closed {
             self.calls.iter_mut().flatten().for_each(|call| call.election = None);
             self.gone.clear();
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bcce_core::base::error::ErrorName;
 use bcce_core::call::attempt::Attempt;
-use bcce_core::failover::breaker::{Breaker, Report, Signal, Status};
+use bcce_core::failover::breaker::{Breaker, BreakerStatus, Report, Signal};
 use bcce_core::failover::decision::{Decision, Next};
 use bcce_core::failover::route::Route;
 use bcce_core::failover::router::{Action, Health, Question, decide};
@@ -153,8 +153,8 @@ impl Walk<'_> {
         // Later ones of a list were decided upon before the earlier ones took their time.
         if place == 0 {
             match self.breakers[at].status(self.now) {
-                Status::Closed => prop_assert!(probe.is_none()),
-                Status::Probed { .. } => {
+                BreakerStatus::Closed => prop_assert!(probe.is_none()),
+                BreakerStatus::Probed { .. } => {
                     let holder =
                         self.breakers[at].probe.as_ref().map(|probe| probe.holder.as_str());
                     prop_assert_eq!(holder, probe, "it probes what another was elected for");

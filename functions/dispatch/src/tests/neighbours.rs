@@ -217,7 +217,7 @@ async fn a_slot_that_the_message_took_before_serves_it_also_when_no_other_is_fre
     let (ports, config) = (ports(&outbox), limited(1, 0));
     let run = RunRef::first("a", "explain", "0");
     let slot = Slot::new(Lane::Runs, &run.execution_name(), 1, NOON);
-    ports.ledger.held.borrow_mut().push((Lane::Runs.pk("a"), slot));
+    ports.ledger.held.borrow_mut().push((slots_pk(Lane::Runs, "a"), slot));
     let both = through("bcce-inbox-a", 1, &[request(1), request(0)]);
     assert_eq!(come_again(&ports, &config, both).await, ["m-0"]);
     assert_eq!(*ports.machine.started.borrow(), [run.execution_name()]);
@@ -229,7 +229,7 @@ fn leave_slots(ports: &Fakes<'_>, requests: std::ops::Range<u32>) {
         let run = RunRef::first("a", "explain", &n.to_string());
         let taken_at = NOON - time::Duration::seconds(3_600) + time::Duration::seconds(n.into());
         let slot = Slot::new(Lane::Runs, &run.execution_name(), 1, taken_at);
-        ports.ledger.held.borrow_mut().push((Lane::Runs.pk("a"), slot));
+        ports.ledger.held.borrow_mut().push((slots_pk(Lane::Runs, "a"), slot));
     }
 }
 
@@ -260,7 +260,7 @@ async fn a_batch_that_weighs_more_than_a_lowered_limit_starts() {
     let ports = ports(&outbox);
     let batch = BatchRef::first("default", "explain", "42");
     let slot = Slot::new(Lane::Batches, &batch.execution_name(), 100, NOON);
-    ports.ledger.held.borrow_mut().push((Lane::Batches.pk("default"), slot));
+    ports.ledger.held.borrow_mut().push((slots_pk(Lane::Batches, "default"), slot));
     let event = through("bcce-inbox", 2, &[BATCH.to_owned()]);
     assert!(come_again(&ports, &limited(0, 50), event).await.is_empty());
     assert_eq!(ports.batch_machine.started.borrow().len(), 1);

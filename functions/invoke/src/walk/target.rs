@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::base::target::Target;
+use bcce_core::call::answer::Answer;
 use bcce_core::call::attempt::{AttemptKind, Cause};
 use bcce_core::call::model::{ModelAnswer, Repair};
 use bcce_core::call::parameters::Parameters;
 use bcce_core::call::request_building;
-use bcce_core::call::request_building::Answer;
 use bcce_core::ports::{CallModel, Clock, GetObject};
 use bcce_core::run::call_log::LoggedCall;
 
@@ -164,7 +164,7 @@ where
         answer: &ModelAnswer,
     ) -> Result<Result<Answer, String>, Fault> {
         let prompt = request_building::prompt_for(&self.prompt, self.step, parameters);
-        request_building::read(self.step, &prompt, parameters.max_tokens, answer)
+        answer::read(self.step, &prompt, parameters.max_tokens, answer)
     }
 
     fn mark_invalid(&mut self, fault: &str) {

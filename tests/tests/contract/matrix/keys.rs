@@ -114,8 +114,8 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
         "usage" => (usage_pk(day, "explain-1"), &["pk", "sk", "calls"]),
         "target" => (target_pk("us-east-1#m"), &["pk", "sk", "breaker"]),
         "cache" => (cache_pk("0a"), &["pk", "sk", "until"]),
-        "slot of a run" => (Lane::Runs.pk("default"), &["pk", "sk", "weight"]),
-        "slot of a batch" => (Lane::Batches.pk("default"), &["pk", "sk", "weight"]),
+        "slot of a run" => (slots_pk(Lane::Runs, "default"), &["pk", "sk", "weight"]),
+        "slot of a batch" => (slots_pk(Lane::Batches, "default"), &["pk", "sk", "weight"]),
         "anything else" => ("else#1".to_owned(), &["pk", "sk", "a"]),
         _ => panic!("no item is a {kind}"),
     }

@@ -138,7 +138,9 @@ fn outcome(attempt: &Attempt) -> Span {
 /// `1,204 tokens in (1,000 read from the cache), 312 out; cost $0.0031`
 fn spent(attempt: &Attempt) -> String {
     let cost = figures::exact_cost(&Totals::of([attempt]));
-    let Some(usage) = attempt.usage else { return format!("tokens unknown; cost {cost}") };
+    let Some(usage) = attempt.usage else {
+        return format!("tokens unknown; cost {cost}");
+    };
     let written = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens;
     let cached = [(usage.cache_read_tokens, "read from"), (written, "written to")];
     let cached = cached.iter().filter(|(tokens, _)| *tokens > 0);

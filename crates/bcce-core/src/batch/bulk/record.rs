@@ -8,8 +8,8 @@ use crate::call::request_building;
 use crate::config::template::Step;
 use crate::document::prompt::Prompt;
 use crate::run::ids::RunRef;
-use crate::run::metadata::metadata;
 use crate::run::plan::Plan;
+use crate::run::step_metadata::step_metadata;
 
 /// What a record asks: the one step of a run.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ impl Asking<'_> {
         let mut body = json!({
             "messages": [{ "role": "user", "content": text(&self.prompt.user) }],
             "inferenceConfig": self.inference(),
-            "requestMetadata": metadata(self.plan, self.run, self.step, None),
+            "requestMetadata": step_metadata(self.plan, self.run, self.step, None),
         });
         let system: Vec<Value> =
             self.prompt.system_texts().map(|text| json!({ "text": text })).collect();

@@ -7,9 +7,9 @@ use crate::base::target::Target;
 use crate::base::usage::Usage;
 use crate::batch::bulk::output::Returned;
 use crate::batch::bulk::record::Asking;
+use crate::call::answer;
+use crate::call::answer::{Answer, answered};
 use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
-use crate::call::request_building;
-use crate::call::request_building::{Answer, answered, describe};
 
 /// When a job was started, and when it was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +63,12 @@ pub fn take(
         cost_usd: returned.usage.and_then(|used| cost(&used)),
     };
     let result = match answered {
-        Ok(answer) => {
-            request_building::read(asked.step, asked.prompt, asked.parameters.max_tokens, answer)?
-                .map_err(|fault| {
-                    attempt.mark_invalid(&fault);
-                    Fault::new(ErrorName::OutputInvalid, fault)
-                })
-        }
-        Err(failure) => Err(Fault::new(failure.name, describe(target, &failure))),
+        Ok(answer) => answer::read(asked.step, asked.prompt, asked.parameters.max_tokens, answer)?
+            .map_err(|fault| {
+                attempt.mark_invalid(&fault);
+                Fault::new(ErrorName::OutputInvalid, fault)
+            }),
+        Err(failure) => Err(Fault::new(failure.name, failure.describe(target))),
     };
     Ok(Taken { attempt, result })
 }

@@ -44,11 +44,11 @@ fn it_opens_on_its_evidence_and_is_due_after_the_cool_down() {
     let mut breaker = Breaker::default();
     for _ in 0..2 {
         assert!(hears(&mut breaker, failing(ErrorName::TargetThrottled), 0));
-        assert_eq!(breaker.status(at(0)), Status::Closed);
+        assert_eq!(breaker.status(at(0)), BreakerStatus::Closed);
     }
     hears(&mut breaker, failing(ErrorName::TargetThrottled), 0);
-    assert_eq!(breaker.status(at(4)), Status::Open { until: at(5) });
-    assert_eq!(breaker.status(at(5)), Status::Due);
+    assert_eq!(breaker.status(at(4)), BreakerStatus::Open { until: at(5) });
+    assert_eq!(breaker.status(at(5)), BreakerStatus::Due);
     assert_eq!(breaker.cause, Some(ErrorName::TargetThrottled));
 }
 
@@ -59,7 +59,7 @@ fn an_answer_takes_a_failure_back() {
         hears(&mut breaker, failing(ErrorName::TargetBroken), 0);
         assert!(hears(&mut breaker, Signal::Alive, 0));
     }
-    assert_eq!((breaker.failures, breaker.status(NOW)), (0, Status::Closed));
+    assert_eq!((breaker.failures, breaker.status(NOW)), (0, BreakerStatus::Closed));
     assert!(!hears(&mut breaker, Signal::Alive, 0), "nothing is left to take back");
 }
 
@@ -69,7 +69,7 @@ fn failures_of_long_ago_do_not_count() {
     for n in 0..10 {
         hears(&mut breaker, failing(ErrorName::TargetBroken), n * 121);
     }
-    assert_eq!((breaker.failures, breaker.status(at(1_300))), (1, Status::Closed));
+    assert_eq!((breaker.failures, breaker.status(at(1_300))), (1, BreakerStatus::Closed));
 }
 
 #[test]
@@ -77,16 +77,20 @@ fn retry_after_opens_at_once_and_for_as_long() {
     let mut breaker = Breaker::default();
     let asks = |retry_after_s| Signal::Failing { error: ErrorName::TargetThrottled, retry_after_s };
     hears(&mut breaker, asks(Some(7)), 0);
-    assert_eq!(breaker.status(at(6)), Status::Open { until: at(7) });
+    assert_eq!(breaker.status(at(6)), BreakerStatus::Open { until: at(7) });
     hears(&mut breaker, asks(Some(86_000)), 1);
-    assert_eq!(breaker.status(at(7)), Status::Open { until: at(601) }, "ten minutes at most");
+    assert_eq!(
+        breaker.status(at(7)),
+        BreakerStatus::Open { until: at(601) },
+        "ten minutes at most"
+    );
 }
 
 #[test]
 fn a_rejected_target_is_set_aside_at_once() {
     let mut breaker = Breaker::default();
     hears(&mut breaker, failing(ErrorName::TargetRejected), 0);
-    assert_eq!(breaker.status(at(299)), Status::Open { until: at(300) });
+    assert_eq!(breaker.status(at(299)), BreakerStatus::Open { until: at(300) });
 }
 
 #[test]
@@ -94,7 +98,7 @@ fn a_quota_of_the_day_that_is_used_up_leaves_the_target_alone_at_once_and_for_ho
     let used_up = |until| Signal::UsedUp { until: at(until) };
     let mut breaker = Breaker::default();
     assert!(hears(&mut breaker, used_up(40_000), 0));
-    assert_eq!(breaker.status(at(39_999)), Status::Open { until: at(40_000) });
+    assert_eq!(breaker.status(at(39_999)), BreakerStatus::Open { until: at(40_000) });
     assert_eq!((breaker.cause, breaker.used_up), (Some(ErrorName::TargetThrottled), true));
     // What was in flight, and knows of less, changes nothing.
     assert!(!hears(&mut breaker, used_up(30_000), 1));
@@ -102,14 +106,14 @@ fn a_quota_of_the_day_that_is_used_up_leaves_the_target_alone_at_once_and_for_ho
     // It is probed when the day has turned.
     assert!(breaker.elect("me", at(40_000), LEASE));
     probed(&mut breaker, used_up(43_600), 40_000);
-    assert_eq!(breaker.status(at(43_599)), Status::Open { until: at(43_600) });
+    assert_eq!(breaker.status(at(43_599)), BreakerStatus::Open { until: at(43_600) });
     assert!(breaker.elect("me", at(43_600), LEASE));
     probed(&mut breaker, Signal::Alive, 43_600);
-    assert_eq!((breaker.status(at(43_600)), breaker.used_up), (Status::Closed, false));
+    assert_eq!((breaker.status(at(43_600)), breaker.used_up), (BreakerStatus::Closed, false));
     // What opened before for another reason stays open for as long as the longer of both.
     let mut breaker = opened(0);
     hears(&mut breaker, used_up(3), 1);
-    assert_eq!(breaker.status(at(4)), Status::Open { until: at(5) });
+    assert_eq!(breaker.status(at(4)), BreakerStatus::Open { until: at(5) });
 }
 
 #[test]
@@ -119,7 +123,7 @@ fn one_probe_at_a_time() {
     assert!(breaker.elect("me", at(5), LEASE));
     assert!(!breaker.elect("another", at(6), LEASE));
     assert!(breaker.elect("me", at(6), LEASE), "who was elected may ask again");
-    assert_eq!(breaker.status(at(7)), Status::Probed { until: at(31) });
+    assert_eq!(breaker.status(at(7)), BreakerStatus::Probed { until: at(31) });
     assert!(breaker.elect("another", at(31), LEASE), "the first is gone");
 }
 
@@ -129,11 +133,11 @@ fn a_probe_that_answers_closes_and_one_that_fails_doubles_the_cool_down() {
     for (now, next) in [(5, 15), (15, 35), (35, 55), (55, 75)] {
         assert!(breaker.elect("me", at(now), LEASE));
         probed(&mut breaker, failing(ErrorName::TargetUnavailable), now);
-        assert_eq!(breaker.status(at(now)), Status::Open { until: at(next) });
+        assert_eq!(breaker.status(at(now)), BreakerStatus::Open { until: at(next) });
     }
     assert!(breaker.elect("me", at(75), LEASE));
     probed(&mut breaker, Signal::Alive, 75);
-    assert_eq!((breaker.status(at(75)), breaker.failures), (Status::Closed, 0));
+    assert_eq!((breaker.status(at(75)), breaker.failures), (BreakerStatus::Closed, 0));
 }
 
 #[test]
@@ -164,13 +168,13 @@ fn what_opens_again_soon_is_left_alone_for_longer() {
     (0..3).for_each(|_| {
         hears(&mut breaker, failing(ErrorName::TargetUnavailable), 6);
     });
-    assert_eq!(breaker.status(at(6)), Status::Open { until: at(16) });
+    assert_eq!(breaker.status(at(6)), BreakerStatus::Open { until: at(16) });
     breaker.elect("me", at(16), LEASE);
     probed(&mut breaker, Signal::Alive, 16);
     (0..3).for_each(|_| {
         hears(&mut breaker, failing(ErrorName::TargetUnavailable), 60);
     });
-    assert_eq!(breaker.status(at(60)), Status::Open { until: at(65) }, "after a calm time");
+    assert_eq!(breaker.status(at(60)), BreakerStatus::Open { until: at(65) }, "after a calm time");
 }
 
 #[test]
@@ -231,5 +235,5 @@ fn a_probe_that_answers_after_its_lease_closes_all_the_same() {
     breaker.elect("another", at(30), LEASE);
     let late = Report { signal: Signal::Alive, started_at: at(6), probe: Some("me") };
     assert!(breaker.hear(&late, at(60), &SETTINGS));
-    assert_eq!(breaker.status(at(60)), Status::Closed);
+    assert_eq!(breaker.status(at(60)), BreakerStatus::Closed);
 }

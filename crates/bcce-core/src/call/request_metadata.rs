@@ -12,7 +12,7 @@ use crate::base::limits::{MAX_METADATA_CHARS, MAX_TAGS};
 const INSTEAD: char = '_';
 
 /// Returns the `requestMetadata`: `ours` and `tags`. A tag never replaces an entry of `ours`.
-pub fn of(
+pub fn request_metadata(
     tags: &BTreeMap<String, String>,
     ours: impl IntoIterator<Item = (String, String)>,
 ) -> BTreeMap<String, String> {
@@ -67,7 +67,7 @@ mod tests {
     fn what_the_service_does_not_take_is_replaced_and_cut() {
         let long = "x".repeat(300);
         let tags = tags(&[("a", "fix/größe"), ("b", "feat(x)"), ("c", "one\n\ttwo"), ("d", &long)]);
-        let metadata = of(&tags, []);
+        let metadata = request_metadata(&tags, []);
         assert_eq!(metadata["a"], "fix/gr__e");
         assert_eq!(metadata["b"], "feat_x_");
         assert_eq!(metadata["c"], "one  two");
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn what_it_takes_is_left_as_it_is() {
         let text = "aZ0 :_@$#=/+,-.";
-        assert_eq!(of(&tags(&[(text, text)]), []), tags(&[(text, text)]));
+        assert_eq!(request_metadata(&tags(&[(text, text)]), []), tags(&[(text, text)]));
     }
 
     #[test]
@@ -93,7 +93,7 @@ mod tests {
             (longer[1].as_str(), "4"),
         ];
         let ours = [("run_id".to_owned(), "ours".to_owned())];
-        let metadata = of(&tags(&pairs), ours);
+        let metadata = request_metadata(&tags(&pairs), ours);
         assert_eq!(metadata["run_id"], "ours");
         assert_eq!(metadata["run_id#2"], "theirs");
         let mut values: Vec<&str> = metadata.values().map(String::as_str).collect();
@@ -107,6 +107,6 @@ mod tests {
         let many: BTreeMap<String, String> =
             (0..20).map(|n| (n.to_string(), String::new())).collect();
         let ours = (0..5).map(|n| (format!("ours-{n}"), String::new()));
-        assert_eq!(of(&many, ours).len(), 16);
+        assert_eq!(request_metadata(&many, ours).len(), 16);
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::call::metadata as service_metadata;
+use crate::call::request_metadata::request_metadata;
 use crate::config::template::Step;
 use crate::run::ids::RunRef;
 use crate::run::plan::Plan;
 
 /// Returns the `requestMetadata` of a step execution.
-pub fn metadata(
+pub fn step_metadata(
     plan: &Plan,
     run: &RunRef,
     step: &Step,
@@ -22,5 +22,5 @@ pub fn metadata(
     ];
     let owned = ours.map(|(name, value)| (name.to_owned(), value.clone()));
     let position = item.map(|item| ("item".to_owned(), item.to_string()));
-    service_metadata::of(&plan.tags, owned.into_iter().chain(position))
+    request_metadata(&plan.tags, owned.into_iter().chain(position))
 }
