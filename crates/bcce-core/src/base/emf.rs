@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 const NAMESPACE: &str = "BCCE";
 
-/// One document: each metric is a name, a unit of CloudWatch and a value.
+/// Returns one document of metrics. Each metric is a name, a unit of CloudWatch and a value.
 pub fn document(
     at: OffsetDateTime,
     dimensions: &[(&str, &str)],
@@ -30,7 +30,7 @@ pub fn document(
     Value::Object(document).to_string()
 }
 
-/// That a function did without the ledger's breakers and went by what it remembered, and why.
+/// Returns the metric of a function that worked without the ledger and decided from memory, with the reason.
 pub fn ledger_unreachable(
     environment: &str,
     function: &str,
