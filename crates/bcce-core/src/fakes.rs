@@ -43,7 +43,7 @@ impl MemoryStore {
         serde_json::from_slice(body).unwrap()
     }
 
-    /// The lines of an object, each JSON.
+    /// Returns the lines of an object, each JSON.
     pub fn lines(&self, key: &str) -> Vec<serde_json::Value> {
         let objects = self.objects.borrow();
         let body =
@@ -320,7 +320,7 @@ impl Clock for StoppedClock {
     }
 }
 
-/// The value of a future over fakes, none of which ever waits.
+/// Returns the value of a future over fakes, none of which ever waits.
 pub fn now<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut context) {

@@ -145,7 +145,8 @@ pub fn batch_pk(batch_id: &str) -> String {
     format!("batch#{batch_id}")
 }
 
-/// Of one attempt at a batch. Apart from its records: a function may have leave to write only this.
+/// Returns the key of the progress of an attempt at a batch. It is apart from the records, since a function may be
+/// allowed to write only this.
 pub fn progress_pk(batch: &ItemOf) -> String {
     format!("progress#{}#{}", batch.batch_id, batch.attempt_no)
 }
@@ -183,7 +184,7 @@ pub fn calls_sk(step: &str, item: Option<u32>) -> String {
     }
 }
 
-/// Step and item of `calls_sk`.
+/// Returns step and item of a key by [`calls_sk`].
 pub fn step_of_calls(sk: &str) -> (String, Option<u32>) {
     match sk.split_once('#') {
         Some((step, item)) => (step.to_owned(), item.parse().ok()),
@@ -207,7 +208,7 @@ pub fn usage_sk(region: &str, model_id: &str) -> String {
     format!("{region}#{model_id}")
 }
 
-/// `key`: that of `health::target_key`.
+/// Returns the key of a target's records. `key` is that of `failover::breaker::target_key`.
 pub fn target_pk(key: &str) -> String {
     format!("target#{key}")
 }

@@ -10,7 +10,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(sha256(bytes))
 }
 
-/// Digest of several fields, kept apart by a zero byte so that moving text from one to the next
+/// Returns the digest of several fields, kept apart by a zero byte so that moving text from one to the next
 /// gives another digest.
 pub fn sha256_hex_of_fields(fields: &[&str]) -> String {
     let mut hash = Sha256::new();

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 const NAMESPACE: &str = "BCCE";
 
-/// One document: each metric is a name, a unit of CloudWatch and a value.
+/// Returns one document of metrics. Each metric is a name, a unit of CloudWatch and a value.
 pub fn document(
     at: OffsetDateTime,
     dimensions: &[(&str, &str)],

@@ -54,7 +54,7 @@ error_names! {
 }
 
 impl ErrorName {
-    /// Another target may still answer, so `invoke` moves on.
+    /// Returns whether another target may still answer, so that `invoke` moves on.
     pub const fn fails_over(self) -> bool {
         matches!(
             self,
@@ -86,7 +86,7 @@ impl Fault {
         Self { name, message: message.into() }
     }
 
-    /// Ours: the caller retries it, nobody else can mend it.
+    /// Returns a fault of our own: the caller retries it, and nobody else can fix it.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorName::Internal, message)
     }
@@ -132,7 +132,7 @@ impl Problems {
         self.0.extend(other.0);
     }
 
-    /// Without those at or below one of `fields`.
+    /// Removes the problems at or below one of `fields`.
     pub fn beside(mut self, fields: &[String]) -> Self {
         let at = |problem: &Problem, field: &str| {
             let rest = problem.field.strip_prefix(field);
@@ -144,7 +144,7 @@ impl Problems {
         self
     }
 
-    /// As problems of a part of something larger.
+    /// Puts `place` before each field, for problems of a part of something larger.
     pub fn within(mut self, place: &str) -> Self {
         self.0.iter_mut().for_each(|problem| problem.field = format!("{place}: {}", problem.field));
         self
@@ -169,7 +169,10 @@ impl Problems {
         self
     }
 
-    /// `value` when nothing is wrong.
+    /// Returns `value` if nothing is wrong.
+    ///
+    /// # Errors
+    /// The problems.
     pub fn none_or<T>(self, value: T) -> Result<T, Problems> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
@@ -184,8 +187,8 @@ impl std::fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Faults go through queues, topics and histories with bounds of their own, and fields may be named by a
-/// sender: so many problems, and so much of each.
+/// The most problems in a fault, and the most of each. Faults go through queues, topics and histories with bounds of
+/// their own, and a sender may choose the names of fields.
 const MOST_PROBLEMS: usize = 20;
 const MAX_FIELD_CHARS: usize = 200;
 const MAX_CAUSE_CHARS: usize = 300;

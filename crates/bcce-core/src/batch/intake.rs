@@ -61,7 +61,7 @@ impl<T> Default for Typical<T> {
 }
 
 impl<T> Typical<T> {
-    /// `of`: what is asked for where the entry is the one.
+    /// Takes `entry` into account. Calls `of` if the entry stands for the others better than the one before.
     pub fn note(&mut self, entry: &Entry, of: impl FnOnce() -> Option<T>) {
         let Entry::Item(item) = entry else { return };
         let has_own_model = item.model.is_some();
@@ -147,7 +147,7 @@ impl<'a> Intake<'a> {
         self.worst.add(worst);
     }
 
-    /// An item of a batch that may run in bulk pays its record as well.
+    /// Returns the worst case of an item. If the batch may run in bulk, it includes the item's record.
     fn worst_of(&self, plan: &Plan) -> WorstCase {
         match self.batch.batch.mode {
             Mode::OnDemand => plan.worst_case.clone().unwrap_or_default(),
@@ -212,7 +212,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// `None`: what stands for a folder in consoles is no item.
+    /// Takes an object. Returns `None` if it stands for a folder, as consoles create them.
     pub fn object(&mut self, object: Object) -> Option<Taken> {
         if object.key.ends_with('/') {
             return None;
@@ -240,7 +240,7 @@ impl<'a> Intake<'a> {
         })
     }
 
-    /// What the run of an object would do if this were its text.
+    /// Returns what the run of an object would do if this were its text.
     ///
     /// # Errors
     /// Why it would be refused.
@@ -248,7 +248,7 @@ impl<'a> Intake<'a> {
         self.plan(&self.mapping.with_text(item, text)?)
     }
 
-    /// What a run of the item would do.
+    /// Returns what a run of the item would do.
     ///
     /// # Errors
     /// Why it would be refused.

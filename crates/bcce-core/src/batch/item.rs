@@ -68,7 +68,7 @@ pub struct Object {
 }
 
 impl Item {
-    /// Its request, as `dispatch` would keep it.
+    /// Returns its request, as `dispatch` would store it.
     pub fn request(&self, batch: &StoredBatch, reference: &BatchRef) -> StoredRequest {
         let mut request = Request {
             workflow: batch.workflow.clone(),
@@ -82,7 +82,7 @@ impl Item {
         StoredRequest::new(request, &batch.tenant, "")
     }
 
-    /// The run of it, by its request alone.
+    /// Returns its run. The run's id depends on the request alone.
     pub fn run(&self, batch: &BatchRef, attempt_no: u32) -> RunRef {
         let request_id = self.request_id(batch);
         RunRef {
@@ -129,8 +129,10 @@ impl<'a> Mapping<'a> {
         Self { batch, specs, is_text: batch.batch.format() == Some(Format::Csv) }
     }
 
+    /// Makes a row an item.
+    ///
     /// # Errors
-    /// Everything that is wrong, by field; values are never quoted.
+    /// Everything that is wrong, by field. Values are never quoted.
     pub fn item(&self, n: u64, line: u64, row: Map<String, Value>) -> Result<Item, Problems> {
         let spec = &self.batch.batch;
         let is_whole = spec.map.is_none() && !self.is_text && row.contains_key("inputs");
@@ -151,7 +153,7 @@ impl<'a> Mapping<'a> {
         Ok(Item { n, line, id, inputs, tags, model, object: None })
     }
 
-    /// A line sets of its run what the batch lets it set.
+    /// Checks that a line sets only fields that the batch lets it set.
     fn may_set(&self, given: &Given) -> Result<(), Problems> {
         let may = &self.batch.batch.items_may_set;
         let mut problems = Problems::default();
@@ -168,7 +170,8 @@ impl<'a> Mapping<'a> {
         problems.none_or(())
     }
 
-    /// What every item would be refused for: inputs that the workflow does not have, or lacks with this map.
+    /// Checks the map for what would refuse every item: inputs that the workflow does not have, and required inputs
+    /// that are left out.
     ///
     /// # Errors
     /// Everything that is wrong.
@@ -187,7 +190,7 @@ impl<'a> Mapping<'a> {
         problems.none_or(())
     }
 
-    /// An object whose text is not read yet.
+    /// Returns the item of an object whose text is not read yet.
     pub fn object(&self, n: u64, prefix: &str, object: Object) -> Item {
         let name = object.key.strip_prefix(prefix).unwrap_or(&object.key);
         let id = short_id(name).into_owned();
@@ -196,7 +199,7 @@ impl<'a> Mapping<'a> {
         Item { n, line: n, id, inputs, tags, model: None, object: Some(object) }
     }
 
-    /// The item of an object, with its text.
+    /// Returns the item of an object, with its text.
     ///
     /// # Errors
     /// As `item`.
@@ -206,7 +209,7 @@ impl<'a> Mapping<'a> {
         Ok(Item { inputs: self.inputs(&row)?, object: None, ..item })
     }
 
-    /// A row whose fields are named otherwise, or which is its inputs.
+    /// Maps a row whose fields have other names, or which is its inputs.
     fn mapped(&self, mut row: Map<String, Value>) -> Result<Given, Problems> {
         let spec = &self.batch.batch;
         if spec.map.is_none() && spec.item_id.is_none() {
@@ -249,7 +252,7 @@ impl<'a> Mapping<'a> {
         problems.none_or(inputs)
     }
 
-    /// A field of a CSV as its input wants it; an empty one is no value, but where text is wanted.
+    /// Converts a field of a CSV to the type of its input. An empty field is no value, except for text.
     fn typed(&self, name: String, value: Value) -> Option<(String, Value)> {
         let kind = self.specs.get(&name).map_or(InputType::String, |spec| spec.kind);
         let text = value.as_str().filter(|_| self.is_text && kind != InputType::String);
@@ -271,7 +274,7 @@ fn check_id(id: &str) -> Result<(), Problems> {
     problems.none_or(())
 }
 
-/// A key as it is, or as much of it as an id takes with a digest of the whole.
+/// Returns a key as it is, or as much of it as fits an id together with a digest of the whole.
 pub(super) fn short_id(name: &str) -> Cow<'_, str> {
     if name.len() <= MAX_ITEM_ID_BYTES {
         return name.into();
@@ -286,12 +289,14 @@ pub(super) fn short_id(name: &str) -> Cow<'_, str> {
 #[derive(Default)]
 pub struct Ids([HashMap<Short, u32>; 16]);
 
-/// Of a digest as much as no two ids share.
+/// The part of a digest that is kept: long enough that no two ids share it.
 type Short = [u8; 12];
 
 impl Ids {
+    /// Adds the id of the item on `line`.
+    ///
     /// # Errors
-    /// The id was there, on which line.
+    /// Another line has the same id.
     pub fn insert(&mut self, id: &str, line: u64) -> Result<(), Problems> {
         let digest = sha256(id.as_bytes());
         let short: Short = std::array::from_fn(|n| digest[n]);

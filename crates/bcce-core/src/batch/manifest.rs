@@ -61,7 +61,7 @@ pub struct ItemResult {
 }
 
 impl ItemResult {
-    /// Of an item whose run is over.
+    /// Returns the result of an item whose run is over.
     pub fn of(item: &Item, manifest: &Manifest, key: String) -> Self {
         let status = match manifest.status {
             RunStatus::Succeeded => ItemStatus::Succeeded,
@@ -153,14 +153,14 @@ impl Sums {
         Self { totals: Totals::of([]), ..Self::default() }
     }
 
-    /// Of a part that nobody could collect.
+    /// Returns the sums of a part that could not be collected.
     pub fn uncollected(lines: u32) -> Self {
         let items = u64::from(lines);
         let counts = Counts { items, running: items, ..Counts::default() };
         Self { counts, totals: Totals::unknown(), errors: BTreeMap::new() }
     }
 
-    /// `is_ours`: the item's run was started by this attempt.
+    /// Counts an item. `is_ours`: this attempt started its run.
     pub fn count(&mut self, result: &ItemResult, is_ours: bool) {
         self.counts.count(result.status);
         self.counts.truncated += u64::from(result.truncated > 0);
@@ -261,7 +261,7 @@ impl Opened {
 }
 
 impl BulkMode {
-    /// When the last of its jobs is over at the latest, in whole seconds: none is started after the cut-off.
+    /// Returns when the last of its jobs is over at the latest, in whole seconds: none is started after the cut-off.
     pub fn over_at(&self) -> OffsetDateTime {
         self.cut_off.truncate_to_second() + LONGEST_TIMEOUT
     }

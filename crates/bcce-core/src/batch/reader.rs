@@ -43,7 +43,7 @@ enum Rows {
 const UTF_8: &[u8] = b"\xef\xbb\xbf";
 
 impl Reader {
-    /// `None`: objects are listed, not read.
+    /// Returns a reader of `format`, or `None` for objects: they are listed, not read.
     pub fn new(format: Format) -> Option<Self> {
         let rows = match format {
             Format::Jsonl => Rows::Jsonl(lines::Lines::default()),
@@ -63,10 +63,10 @@ impl Reader {
         if head.len() < UTF_8.len() { Ok(()) } else { self.begin(each) }
     }
 
-    /// The rest.
+    /// Gives the remaining rows to `each`.
     ///
     /// # Errors
-    /// As above.
+    /// As [`Reader::push`].
     pub fn finish(mut self, each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
         self.begin(each)?;
         self.rows.finish(each)
@@ -109,7 +109,10 @@ impl Rows {
     }
 }
 
-/// The text of a row's bytes; the error is the place, from 1, of the first that is none.
+/// Returns the text of a row's bytes.
+///
+/// # Errors
+/// The position, from 1, of the first byte that is not UTF-8.
 fn text(bytes: &[u8]) -> Result<&str, usize> {
     std::str::from_utf8(bytes).map_err(|error| error.valid_up_to() + 1)
 }

@@ -62,7 +62,7 @@ pub struct Part {
     pub lines: u32,
 }
 
-/// `<workflow, cut to 36>-batch-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`
+/// Returns `<workflow, cut to 36>-batch-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`
 pub fn batch_id(tenant: &str, workflow: &str, request_id: &str) -> String {
     let hash = sha256_hex_of_fields(&[tenant, workflow, request_id]);
     let cut: String = workflow.chars().take(WORKFLOW_IN_BATCH_ID).collect();
@@ -81,18 +81,18 @@ impl BatchRef {
         }
     }
 
-    /// The retry after this attempt; `None`: there were as many as a batch may have.
+    /// Returns the next attempt, or `None` after the last one.
     pub fn retry(&self) -> Option<Self> {
         let attempt_no = self.attempt_no + 1;
         (attempt_no <= MAX_ATTEMPTS).then(|| Self { attempt_no, ..self.clone() })
     }
 
-    /// The attempts before this one, the last first.
+    /// Returns the attempts before this one, the latest first.
     pub fn before(&self) -> impl Iterator<Item = Self> {
         (1..self.attempt_no).rev().map(|attempt_no| Self { attempt_no, ..self.clone() })
     }
 
-    /// `<batch id>`, and `<batch id>-r2` for the first retry.
+    /// Returns `<batch id>`, or `<batch id>-r2` for the first retry.
     pub fn execution_name(&self) -> String {
         match self.attempt_no {
             1 => self.batch_id.clone(),
@@ -100,12 +100,12 @@ impl BatchRef {
         }
     }
 
-    /// What its items carry.
+    /// Returns the reference that its items carry.
     pub fn item_of(&self) -> ItemOf {
         ItemOf { batch_id: self.batch_id.clone(), attempt_no: self.attempt_no }
     }
 
-    /// Its objects lie below.
+    /// Returns the prefix of all its objects.
     pub fn prefix(&self) -> String {
         format!("batches/runs/{}/{}/", self.tenant, self.batch_id)
     }
@@ -114,22 +114,22 @@ impl BatchRef {
         format!("{}request.json", self.prefix())
     }
 
-    /// What opening this attempt found and decided.
+    /// Returns the key of what opening this attempt found and decided.
     pub fn opened_key(&self) -> String {
         format!("{}opened-{}.json", self.prefix(), self.attempt_no)
     }
 
-    /// A line for each part.
+    /// Returns the key of the list of parts, one on each line.
     pub fn parts_key(&self) -> String {
         format!("{}parts.jsonl", self.prefix())
     }
 
-    /// The items themselves, an `Entry` on each line.
+    /// Returns the key of a part's items, an `Entry` on each line.
     pub fn part_key(&self, part: u32) -> String {
         format!("{}parts/{part:06}.jsonl", self.prefix())
     }
 
-    /// The items that this attempt runs on demand, a `Place` on each line, a file for each part.
+    /// Returns the prefix of the items that this attempt runs on demand: a file for each part, a `Place` on each line.
     pub fn places_prefix(&self) -> String {
         format!("{}places-{}/", self.prefix(), self.attempt_no)
     }
@@ -138,12 +138,12 @@ impl BatchRef {
         format!("{}{part:06}.jsonl", self.places_prefix())
     }
 
-    /// Where everything of this attempt's jobs lies.
+    /// Returns the prefix of everything that belongs to this attempt's jobs.
     pub fn bulk_prefix(&self) -> String {
         format!("{}bulk-{}/", self.prefix(), self.attempt_no)
     }
 
-    /// What a job reads: its records, a file for each part.
+    /// Returns the prefix of what a job reads: its records, a file for each part.
     pub fn bulk_input_prefix(&self, job: u32) -> String {
         format!("{}input/{job:04}/", self.bulk_prefix())
     }
@@ -152,17 +152,17 @@ impl BatchRef {
         format!("{}{}", self.bulk_input_prefix(job), bulk_file(part))
     }
 
-    /// What jobs write: each below an id of its own.
+    /// Returns the prefix of what jobs write, each below an id of its own.
     pub fn bulk_output_prefix(&self) -> String {
         format!("{}output/", self.bulk_prefix())
     }
 
-    /// How many records a part has.
+    /// Returns the key of the number of records in a part.
     pub fn rendered_key(&self, part: u32) -> String {
         format!("{}rendered/{part:06}.json", self.bulk_prefix())
     }
 
-    /// Which jobs there are, and how they stand.
+    /// Returns the key of the list of jobs with their status.
     pub fn jobs_key(&self) -> String {
         format!("{}jobs.json", self.bulk_prefix())
     }
@@ -172,7 +172,7 @@ impl BatchRef {
         format!("{}taken/{part:06}.json", self.bulk_prefix())
     }
 
-    /// Lists the records of a part that are no finished runs, a `Place` on each line.
+    /// Returns the key of a part's records that are no finished runs, a `Place` on each line.
     pub fn left_key(&self, part: u32) -> String {
         format!("{}left/{part:06}.jsonl", self.bulk_prefix())
     }
@@ -186,32 +186,32 @@ impl BatchRef {
         format!("{}places.jsonl", self.sample_prefix())
     }
 
-    /// As `places_prefix`, of those items that jobs left over.
+    /// Returns a prefix as `places_prefix` does, for items that jobs left over.
     pub fn leftovers_prefix(&self) -> String {
         format!("{}leftovers-{}/", self.prefix(), self.attempt_no)
     }
 
-    /// Items that no job answered for, since they were no records of one that was started.
+    /// Returns the key of a part's items that were records of no started job.
     pub fn rest_key(&self, part: u32) -> String {
         format!("{}{part:06}.jsonl", self.leftovers_prefix())
     }
 
-    /// Records of a job.
+    /// Returns the key of a part's items that were records of a started job.
     pub fn rest_records_key(&self, part: u32) -> String {
         format!("{}{part:06}-records.jsonl", self.leftovers_prefix())
     }
 
-    /// Step Functions notes there what came of the child executions; nothing of ours reads it.
+    /// Returns the prefix below which Step Functions records the results of child executions. No function reads them.
     pub fn children_prefix(&self) -> String {
         format!("{}children-{}", self.prefix(), self.attempt_no)
     }
 
-    /// Why an item of this batch could not be made a request when its turn came.
+    /// Returns the key of the reason why an item could not be made a request when it was started.
     pub fn refused_key(&self, n: u64) -> String {
         format!("{}refused/{n}.json", self.prefix())
     }
 
-    /// What came of a part's items, an `ItemResult` on each line.
+    /// Returns the key of the results of a part's items, an `ItemResult` on each line.
     pub fn part_results_key(&self, part: u32) -> String {
         format!("{}results-{}/{part:06}.jsonl", self.prefix(), self.attempt_no)
     }
@@ -220,12 +220,12 @@ impl BatchRef {
         format!("{}outputs-{}/{part:06}.jsonl", self.prefix(), self.attempt_no)
     }
 
-    /// The sums of a part.
+    /// Returns the key of the sums of a part.
     pub fn part_sums_key(&self, part: u32) -> String {
         format!("{}sums-{}/{part:06}.json", self.prefix(), self.attempt_no)
     }
 
-    /// All of them, in the order of the manifest.
+    /// Returns the key of all results, in the order of the manifest.
     pub fn results_key(&self) -> String {
         format!("{}results-{}.jsonl", self.prefix(), self.attempt_no)
     }
@@ -234,7 +234,7 @@ impl BatchRef {
         format!("{}outputs-{}.jsonl", self.prefix(), self.attempt_no)
     }
 
-    /// Returns whether a key is of what a batch works with: whatever no manifest lists, of any attempt.
+    /// Returns whether `key` is a working file of the batch, of any attempt: a file that no manifest lists.
     pub fn is_working_key(&self, key: &str) -> bool {
         let Some(rest) = key.strip_prefix(&self.prefix()) else { return false };
         let is_numbered = |name: &str, of: &str| {
@@ -265,7 +265,7 @@ impl BatchRef {
     }
 }
 
-/// A part's file in a job's folder.
+/// Returns the name of a part's file in a job's folder.
 pub fn bulk_file(part: u32) -> String {
     format!("{part:06}.jsonl")
 }

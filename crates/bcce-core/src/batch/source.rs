@@ -26,8 +26,10 @@ pub struct Location {
 }
 
 impl Location {
+    /// Parses `s3://<bucket>/<key>`.
+    ///
     /// # Errors
-    /// Why it is none.
+    /// Why `uri` is no location.
     pub fn parse(uri: &str) -> Result<Self, String> {
         let rest = uri.strip_prefix("s3://").ok_or("must be s3://<bucket>/<key>")?;
         let (bucket, key) = rest.split_once('/').ok_or("must be s3://<bucket>/<key>")?;

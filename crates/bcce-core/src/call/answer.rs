@@ -159,8 +159,7 @@ fn no_text(step: &Step, answer: &ModelAnswer, limit: Option<u32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    
-    
+
     use crate::call::model::ModelAnswer;
     use crate::config::template::Step;
     use crate::config::template::Template;

@@ -42,7 +42,7 @@ pub enum Leave {
 }
 
 impl Leave {
-    /// `None`: as its breaker is set.
+    /// Returns the end of that time, or `None` if the breaker's settings decide.
     pub fn until(self, now: OffsetDateTime) -> Option<OffsetDateTime> {
         (self == Self::ForTheDay).then(|| day_turns(now))
     }
@@ -99,12 +99,12 @@ impl Rule {
     }
 }
 
-/// An error that says all by its name.
+/// Returns a rule for an error whose code says everything.
 const fn plain(codes: &'static [&'static str], name: ErrorName) -> Rule {
     Rule { codes, says: &[], name, advice: None, leave: Leave::AsSet, cause: None }
 }
 
-/// The target can never take a call: what a person has to do about it.
+/// Returns a rule for a target that can never take a call, with what a person must do about it.
 const fn rejects(
     codes: &'static [&'static str],
     says: &'static [&'static str],
@@ -114,7 +114,7 @@ const fn rejects(
     Rule { codes, says, name, advice: Some(advice), leave: Leave::AsSet, cause: None }
 }
 
-/// The request does not fit the target as it is.
+/// Returns a rule for a request that does not fit the target as it is.
 const fn misfits(says: &'static [&'static str], cause: Cause) -> Rule {
     Rule { says, cause: Some(cause), ..plain(INVALID, ErrorName::RequestRejected) }
 }

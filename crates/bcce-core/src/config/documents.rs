@@ -25,24 +25,24 @@ impl Pointer {
         serde_json::from_str(value).ok()
     }
 
-    /// `value` is no pointer, and no document either.
+    /// Returns whether `value` looks like a pointer, be it a valid one or not.
     pub fn is_meant_by(value: &str) -> bool {
         let object: Option<serde_json::Map<_, _>> = serde_json::from_str(value).ok();
         object.is_some_and(|object| object.contains_key("uri") || object.contains_key("sha256"))
     }
 
-    /// The key in `bucket`; a pointer must not lead out of the stack's own bucket.
+    /// Returns the key in `bucket`, or `None`: a pointer must not lead out of the stack's own bucket.
     pub fn key_in(&self, bucket: &str) -> Option<&str> {
         self.uri.strip_prefix("s3://")?.strip_prefix(bucket)?.strip_prefix('/')
     }
 }
 
-/// SSM takes `body` as a value.
+/// Returns whether SSM takes `body` as a value.
 pub fn fits_parameter(body: &str) -> bool {
     body.len() <= MAX_PARAMETER_BYTES && !body.contains("{{") && !body.is_empty()
 }
 
-/// `/bcce/<env>/<name>`
+/// Returns `/bcce/<env>/<name>`.
 pub fn parameter_name(environment: &str, name: &str) -> String {
     format!("/bcce/{environment}/{name}")
 }

@@ -95,7 +95,7 @@ impl Policy {
         self.breach(target).is_none()
     }
 
-    /// Why a target may not be used, or `None`.
+    /// Returns why a target may not be used, or `None`.
     pub fn forbids(&self, target: &Target) -> Option<String> {
         Some(match self.breach(target)? {
             Breach::Residency(outside) => {
@@ -115,7 +115,7 @@ impl Policy {
         (!allowed).then_some(Breach::Model(model))
     }
 
-    /// Why each of `targets` is forbidden; `None` while one is allowed.
+    /// Returns why each of `targets` is forbidden, or `None` if one is allowed.
     pub fn forbids_all<'a>(
         &self,
         targets: impl Iterator<Item = &'a Target> + Clone,

@@ -76,7 +76,7 @@ impl<'a> Reach<'a> {
         Self::Regions { source: region, geography: &[] }
     }
 
-    /// The first place outside `allowed`, or `None` when the reach lies inside. No limits: inside.
+    /// Returns the first place outside `allowed`, or `None` if the reach lies inside or there are no limits.
     pub fn outside(self, allowed: &[String]) -> Option<&'a str> {
         if allowed.is_empty() {
             return None;
@@ -92,7 +92,7 @@ impl<'a> Reach<'a> {
     }
 }
 
-/// `None` when the profile is callable from `region`, else the regions that can call it.
+/// Returns the regions that can call the profile, or `None` if `region` can.
 pub fn not_callable_from(region: &str, model_id: &str) -> Option<Vec<&'static str>> {
     let geography = geography(model_id)?;
     let sources: Vec<_> = geography.reaches.iter().chain(geography.calls_from).copied().collect();
@@ -103,7 +103,7 @@ fn geography(model_id: &str) -> Option<&'static Geography> {
     GEOGRAPHIES.iter().find(|geography| model_id.starts_with(geography.prefix))
 }
 
-/// The model behind a profile id: `us.anthropic.claude-x` -> `anthropic.claude-x`.
+/// Returns the model behind a profile id: `us.anthropic.claude-x` -> `anthropic.claude-x`.
 pub fn base_model(model_id: &str) -> &str {
     let prefix = model_id.strip_prefix("global.").map(|rest| model_id.len() - rest.len());
     let prefix = prefix.or_else(|| geography(model_id).map(|geography| geography.prefix.len()));

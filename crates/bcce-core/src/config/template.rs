@@ -167,6 +167,8 @@ impl Document for Template {
 }
 
 impl Template {
+    /// Parses and checks a template.
+    ///
     /// # Errors
     /// A syntax error with its place, or everything that is wrong with the template.
     pub fn parse(yaml: &str) -> Result<Self, Problems> {

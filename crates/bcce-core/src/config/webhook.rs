@@ -76,7 +76,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Of a signature.
+    /// Returns the length of a signature, in bytes.
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::Sha256 => 32,

@@ -108,6 +108,8 @@ impl Context {
     }
 }
 
+/// Checks a condition that may read `names`.
+///
 /// # Errors
 /// Why it is no condition.
 pub fn check_condition(condition: &str, names: &[&str]) -> Result<(), String> {
@@ -116,6 +118,8 @@ pub fn check_condition(condition: &str, names: &[&str]) -> Result<(), String> {
     environment.compile_expression(condition).map(drop).map_err(|error| prompt::cause(&error))
 }
 
+/// Checks a text with `{{ }}` that may read `names`.
+///
 /// # Errors
 /// Why it is no text with `{{ }}`, or that it reads something other than `names`.
 pub fn check_text(template: &str, names: &[&str]) -> Result<(), String> {
@@ -128,7 +132,7 @@ pub fn check_text(template: &str, names: &[&str]) -> Result<(), String> {
     }
 }
 
-/// What is wrong with a value's texts goes to `problems`, under `field`.
+/// Checks every text in a value. Adds what is wrong to `problems`, under `field`.
 pub fn check_value(template: &Value, names: &[&str], field: &str, problems: &mut Problems) {
     match template {
         Value::String(text) => {
@@ -145,7 +149,7 @@ pub fn check_value(template: &Value, names: &[&str], field: &str, problems: &mut
     }
 }
 
-/// What stands in a text that is one `{{ }}` and nothing else.
+/// Returns the expression of a text that is one `{{ }}` and nothing else.
 fn only_expression(text: &str) -> Option<&str> {
     let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
     let inner = inner.strip_prefix('-').unwrap_or(inner);

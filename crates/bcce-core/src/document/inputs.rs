@@ -62,7 +62,7 @@ impl InputType {
 }
 
 impl InputSpec {
-    /// What is wrong with `value` as this input.
+    /// Returns what is wrong with `value` as this input.
     pub fn check(&self, field: &str, value: &Value) -> Problems {
         let mut problems = Problems::default();
         problems.check(self.kind.fits(value), field, format!("must be {}", self.kind.name()));
@@ -75,7 +75,7 @@ impl InputSpec {
     }
 }
 
-/// The specs themselves: a schema that is none, a default that does not fit, a default nobody can get.
+/// Checks the specs themselves: schemas must be valid, and defaults must fit and be of use.
 pub fn check_specs(specs: &InputSpecs) -> Problems {
     let mut problems = Problems::default();
     for (name, spec) in specs {
@@ -91,7 +91,7 @@ pub fn check_specs(specs: &InputSpecs) -> Problems {
     problems
 }
 
-/// The inputs with their defaults; an optional one without a default is `null`.
+/// Returns the inputs with their defaults. An optional input without a default is `null`.
 ///
 /// # Errors
 /// Every missing, unknown or wrongly typed input. The values are never quoted.

@@ -12,7 +12,7 @@ pub mod subset; // the part of a schema that the service takes
 /// The largest number of faults that are reported of one value.
 const MOST_FAULTS: usize = 10;
 
-/// What makes `schema` none.
+/// Returns why `schema` is not a JSON schema.
 pub fn check(field: &str, schema: &Value) -> Problems {
     match jsonschema::validator_for(schema) {
         Ok(_) => Problems::default(),
@@ -20,10 +20,10 @@ pub fn check(field: &str, schema: &Value) -> Problems {
     }
 }
 
-/// Where `value` does not fit, by its path below `field`; the first ten faults.
+/// Returns where `value` does not fit, by its path below `field`: the first ten faults.
 ///
 /// # Errors
-/// `schema` is none.
+/// `schema` is not a JSON schema.
 pub fn faults(field: &str, schema: &Value, value: &Value) -> Result<Vec<Problem>, String> {
     let validator = jsonschema::validator_for(schema)
         .map_err(|error| format!("the schema is not valid: {error}"))?;

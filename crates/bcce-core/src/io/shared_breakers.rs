@@ -243,7 +243,7 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
     }
 }
 
-/// That a function did without the ledger's breakers and went by what it remembered, and why.
+/// Returns the metric of a function that worked without the ledger and decided from memory, with the reason.
 pub fn ledger_unreachable(
     environment: &str,
     function: &str,

@@ -41,7 +41,7 @@ const GRACE: Duration = Duration::from_secs(30);
 const LOOKS_S: (u64, u64) = (2, 30);
 
 impl Ending {
-    /// Seconds until it is worth looking again; `None`: the run may be sealed.
+    /// Returns the seconds until it is worth looking again, or `None` if the run may be sealed.
     ///
     /// Ending an execution does not end its functions: a model that is being called answers, is paid, and
     /// its answer is stored. A manifest that was sealed before would leave it out. So the wave that was
@@ -76,7 +76,7 @@ impl Ending {
         Some((since / 4).clamp(LOOKS_S.0, LOOKS_S.1).min(left))
     }
 
-    /// Step Functions or a person ended it, at any state; else the machine itself, at its own Fail.
+    /// Returns whether Step Functions or a person ended it, at any state, and not the machine at its own Fail.
     pub fn is_kill(&self) -> bool {
         let ours = |error: &String| error.starts_with("Bcce.");
         self.status != ExecutionStatus::Failed || !self.error.as_ref().is_some_and(ours)

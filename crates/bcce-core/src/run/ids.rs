@@ -16,7 +16,7 @@ pub const ANSWER: &str = ".answer.json";
 /// Ends the key of a failure, for the same reason.
 pub const FAILURE: &str = ".failure.json";
 
-/// `<workflow, cut to 40>-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`
+/// Returns `<workflow, cut to 40>-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`
 pub fn run_id(tenant: &str, workflow: &str, request_id: &str) -> String {
     let hash = sha256_hex_of_fields(&[tenant, workflow, request_id]);
     let cut: String = workflow.chars().take(WORKFLOW_IN_RUN_ID).collect();
@@ -113,7 +113,7 @@ impl RunRef {
     }
 }
 
-/// `runs/<tenant>/<run id>/`
+/// Returns `runs/<tenant>/<run id>/`.
 fn run_prefix(tenant: &str, run_id: &str) -> String {
     format!("runs/{tenant}/{run_id}/")
 }

@@ -15,7 +15,7 @@ pub fn of_run(environment: &str, manifest: &Manifest) -> Vec<String> {
     std::iter::once(run).chain(calls).chain(rejected(environment, manifest)).collect()
 }
 
-/// What an alarm can be set on before anybody knows which target it will be.
+/// Returns the metric of rejected calls of all targets: an alarm can be set on it before a target is known.
 fn rejected(environment: &str, manifest: &Manifest) -> Option<String> {
     let rejected: u64 = manifest.usage_by_model.iter().map(|line| line.rejected_calls).sum();
     let metrics = [("RejectedCalls", "Count", json!(rejected))];

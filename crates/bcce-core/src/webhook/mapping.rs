@@ -17,7 +17,7 @@ pub struct Mapped {
     pub body: String,
 }
 
-/// What an event starts: none, one or several workflows, each once.
+/// Returns the requests that an event starts: of none, one or several workflows, each once.
 ///
 /// # Errors
 /// Everything that a rule which fits cannot make of the event, by field, or that it is too much together. Then

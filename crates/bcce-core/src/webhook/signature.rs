@@ -28,6 +28,8 @@ pub enum Refusal {
     OutsideWindow,
 }
 
+/// Verifies the signature of a call.
+///
 /// # Errors
 /// The call is not what a holder of one of `secrets` signed within the last minutes.
 pub fn verify(

@@ -30,7 +30,7 @@ fn describe(guardrail: Option<&Guardrail>) -> String {
 }
 
 impl Model {
-    /// The guardrail of all its targets; a model that was checked has one guardrail or none.
+    /// Returns the guardrail of all its targets. A model that was checked has one guardrail or none.
     pub fn guardrail(&self) -> Option<&Guardrail> {
         self.targets().next().and_then(|target| target.guardrail.as_ref())
     }

@@ -41,6 +41,8 @@ const TESTS: &[&str] = &[
 /// Of what is written out in a loop.
 const MAX_SUBSCRIPT: usize = 1_000;
 
+/// Checks that a template uses only what is available.
+///
 /// # Errors
 /// What is not available, on which line and why.
 pub fn check(source: &str) -> Result<(), String> {
@@ -52,7 +54,7 @@ pub fn check(source: &str) -> Result<(), String> {
     statement(&template, false)
 }
 
-/// It is one `{{ }}` and nothing else.
+/// Returns whether `source` is one `{{ }}` and nothing else.
 pub fn is_one_expression(source: &str) -> bool {
     let parsed =
         check_tags(source).ok().and_then(|()| parse(source, "", SyntaxConfig::default()).ok());

@@ -66,7 +66,7 @@ pub(super) fn of(evidence: &Evidence<'_>, lost: &[Lost]) -> Vec<StepSummary> {
     plan.steps.iter().map(|step| summary(evidence, lost, plan, step)).collect()
 }
 
-/// Key of the run's answer, or the prefix of its items.
+/// Returns the key of the run's answer, or the prefix of its items.
 pub(super) fn result(run: &Run, plan: &Plan, steps: &[StepSummary]) -> Option<String> {
     let summary = steps.iter().find(|step| step.id == plan.result)?;
     let key = match summary.items {
@@ -110,7 +110,7 @@ fn summary(evidence: &Evidence<'_>, lost: &[Lost], plan: &Plan, step: &Step) -> 
     }
 }
 
-/// What failed of a step, by item: with an artifact, or without one because it broke on our side.
+/// Returns what failed of a step, by item: with an artifact, or without one because it broke on our side.
 fn faults(evidence: &Evidence<'_>, failures: &[&StepFailure], id: &str) -> Vec<ItemFault> {
     let fault = |item: Option<u32>, status, error: &Fault| {
         (item, ItemFault { item: item.unwrap_or(0), status, error: error.clone() })
@@ -130,7 +130,7 @@ fn faults(evidence: &Evidence<'_>, failures: &[&StepFailure], id: &str) -> Vec<I
 /// Items that an error message names; the summary has them all.
 const NAMED_ITEMS: usize = 5;
 
-/// One error for all items that failed, under the name of the first.
+/// Returns one error for all items that failed, under the name of the first.
 fn of_items(faults: &[ItemFault], planned: usize) -> Option<Fault> {
     let first = faults.first()?;
     let name = |fault: &ItemFault| format!("item {}: {}", fault.item, fault.error);
@@ -149,7 +149,7 @@ pub(super) fn first_error(steps: &[StepSummary]) -> Option<Fault> {
     Some(Fault::new(error.name, format!("step {id}: {}", error.message)))
 }
 
-/// A run that is over without an error and without all its answers: the machine ended early.
+/// Returns the fault of a run that is over without an error and without all its answers: the machine ended early.
 pub(super) fn unfinished(plan: Option<&Plan>, steps: &[StepSummary]) -> Option<Fault> {
     if plan.is_none() {
         return Some(Fault::internal("the run ended before it had a plan"));

@@ -28,7 +28,7 @@ pub struct UsageLine {
     pub totals: Totals,
 }
 
-/// `paid`: with those that were lost.
+/// Returns the usage by model. `paid` includes lost calls.
 pub(super) fn by_model(paid: &[&Attempt], lost: &[Lost]) -> Vec<UsageLine> {
     let targets: BTreeSet<(&str, &str)> =
         paid.iter().map(|a| (a.target.region.as_str(), a.target.model_id.as_str())).collect();

@@ -37,7 +37,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Of both together.
+    /// Adds `other`.
     pub fn add(&mut self, other: Self) {
         self.calls += other.calls;
         self.input_tokens_least += other.input_tokens_least;
@@ -148,7 +148,7 @@ impl Plan {
     }
 }
 
-/// The target that is asked first while all are well.
+/// Returns the target that is called first while all are healthy.
 fn first(route: &Route) -> Option<&RouteTarget> {
     let allowed = route.targets.iter().enumerate();
     let allowed = allowed.filter(|(_, listed)| route.policy.allows(&listed.target));
