@@ -17,7 +17,7 @@ use bcce_core::io::{notification, objects};
 use bcce_core::ledger::ClosedBatch;
 use bcce_core::ports::{
     Clock, CloseBatch, Closed, Concatenate, GetObject, GetSealed, PutOnce, PutSealed,
-    ReadBatchProgress, ReleaseSlot, SignDigest, VerifyDigest,
+    ReadBatchProgress, ReleaseSlot, SignDigest, TakeBatchOver, VerifyDigest,
 };
 use bcce_core::run::ending::ExecutionStatus;
 use bcce_core::run::manifest::ManifestRef;

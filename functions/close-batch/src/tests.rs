@@ -6,6 +6,7 @@ use bcce_core::base::error::ErrorName;
 use bcce_core::base::json::to_json;
 use bcce_core::batch::{BatchProgress, BatchStatus, Halt, ItemStatus};
 use bcce_core::fakes::{MemoryKey, MemoryStore, StoppedClock, now};
+use bcce_core::ledger::slots_pk;
 use bcce_core::run::ids::ItemOf;
 use bcce_core::run::manifest::Kind;
 use serde_json::{Value, json};

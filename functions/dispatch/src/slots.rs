@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bcce_core::base::error::Fault;
+use bcce_core::ledger::slots_pk;
 use bcce_core::ports::{ListSlots, ReleaseSlot, TakeSlot};
 use bcce_core::run::slots::{Lane, Slot, comes_first, fits};
 use futures::lock::Mutex;

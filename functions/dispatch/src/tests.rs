@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bcce_core::batch::BatchRef;
 use bcce_core::fakes::MemoryStore;
+use bcce_core::ledger::slots_pk;
 use bcce_core::ports::{Letter, Started};
 use bcce_core::run::ids::RunRef;
 use bcce_core::run::notice::{RunNotice, RunStatus};

@@ -3,6 +3,7 @@ use std::rc::Rc;
 
 use bcce_core::base::error::ErrorName;
 use bcce_core::fakes::MemoryStore;
+use bcce_core::ledger::slots_pk;
 use bcce_core::run::artifact::StepArtifact;
 use bcce_core::run::ending::ExecutionStatus;
 use bcce_core::run::ids::{ItemOf, RunRef};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
+use bcce_core::ledger::slots_pk;
 use bcce_core::run::slots::Lane;
 use bcce_tests::harness::stack::{RunRef, Stack, fresh, output, release};
 use serde_json::{Value, json};

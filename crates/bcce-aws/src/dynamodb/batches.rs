@@ -4,7 +4,7 @@ use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::batch::BatchStatus;
 use bcce_core::batch::reference::{BatchRef, BatchRun};
 use bcce_core::ledger::{BatchRecord, ClosedBatch, OpenedBatch, attempt_sk, batch_pk, batches_pk};
-use bcce_core::ports::{CloseBatch, Closed, OpenBatch, Opened};
+use bcce_core::ports::{CloseBatch, Closed, OpenBatch, Opened, TakeBatchOver};
 
 use super::Ledger;
 use super::change::Change;

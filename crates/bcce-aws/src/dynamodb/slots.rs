@@ -1,6 +1,7 @@
 //! Slots of tenants: which executions hold one, and until when.
 
 use bcce_core::base::error::Fault;
+use bcce_core::ledger::slots_pk;
 use bcce_core::ports::{ListSlots, ReleaseSlot, TakeSlot};
 use bcce_core::run::slots::{Lane, Slot};
 use time::OffsetDateTime;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::waiting::RENEW_AT;
+use bcce_core::ledger::slots_pk;
 
 fn limited(runs: u32, batch_items: u32) -> Config {
     Config { tenant_maximum_runs: runs, tenant_maximum_batch_items: batch_items, ..config() }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::base::target::Target;
-use bcce_core::call::answer::Answer;
+use bcce_core::call::answer::{self, Answer};
 use bcce_core::call::attempt::{AttemptKind, Cause};
 use bcce_core::call::model::{ModelAnswer, Repair};
 use bcce_core::call::parameters::Parameters;

@@ -1,6 +1,7 @@
 //! Keys of every kind, of tenants, workflows and steps that are called as other kinds are.
 
 use bcce_core::batch::BatchRef;
+use bcce_core::ledger::slots_pk;
 use bcce_core::ledger::{batch_pk, cache_pk, calls_pk, progress_pk, run_pk, target_pk, usage_pk};
 use bcce_core::run::ids::{ItemOf, RunRef};
 use bcce_core::run::slots::Lane;
