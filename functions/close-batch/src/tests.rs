@@ -68,8 +68,10 @@ impl TakeBatchOver for Records {
     }
 }
 
+type FakePorts = Ports<MemoryStore, MemoryKey, Records, StoppedClock, Box<dyn Fn(&str)>>;
+
 struct Fakes {
-    ports: Ports<MemoryStore, MemoryKey, Records, StoppedClock, Box<dyn Fn(&str)>>,
+    ports: FakePorts,
     emitted: Rc<RefCell<Vec<String>>>,
 }
 
@@ -96,7 +98,7 @@ fn sums(statuses: &[ItemStatus]) -> Sums {
 fn fakes(objects: impl IntoIterator<Item = (String, Vec<u8>)>) -> Fakes {
     let emitted = Rc::<RefCell<Vec<String>>>::default();
     let metrics = Rc::clone(&emitted);
-    let ports: Ports<_, _, _, _, Box<dyn Fn(&str)>> = Ports {
+    let ports: FakePorts = Ports {
         store: MemoryStore::with(objects),
         signing_key: MemoryKey::default(),
         ledger: Records::default(),

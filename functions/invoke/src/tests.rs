@@ -94,10 +94,11 @@ fn fails(name: ErrorName, usage: Option<Usage>) -> CallReport {
     }
 }
 
-type Fakes = Ports<MemoryStore, Model, StoppedClock, &'static MemoryHealth, Box<dyn Fn(&str)>>;
+type FakePorts<S, M> = Ports<S, M, StoppedClock, &'static MemoryHealth, Box<dyn Fn(&str)>>;
+type Fakes = FakePorts<MemoryStore, Model>;
 
 async fn handle<S, M>(
-    ports: &Ports<S, M, StoppedClock, &'static MemoryHealth, Box<dyn Fn(&str)>>,
+    ports: &FakePorts<S, M>,
     request: Request,
     remaining: Duration,
 ) -> Result<Response, Fault>
