@@ -1,4 +1,4 @@
-//! What is known of a batch: how it stands, by the ledger, and what it came to, by its manifest. Its items are
+//! Holds what is known of a batch: its status from the ledger, and its results from its manifest. Its items are
 //! counted, never read.
 
 pub mod follow; // looks at it, until it is over

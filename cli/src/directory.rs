@@ -17,7 +17,7 @@ use crate::{figures, files, terminal};
 /// Texts by their path within the directory.
 pub type Texts = BTreeMap<String, String>;
 
-/// How far down a file is looked for. A configuration has one folder; a file that went astray is reported
+/// Limits how many folders down files are found. A configuration has one folder; a file that went astray is reported
 /// from below it too, and a link that leads back up ends.
 const DEPTH: usize = 3;
 

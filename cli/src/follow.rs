@@ -10,7 +10,7 @@ use crate::stack::{Stack, unknown};
 use crate::tracked::{Status, Tracked};
 use crate::world::World;
 
-/// From the inbox to an execution it takes seconds, a cold start included.
+/// A message takes seconds from the inbox to its execution, a cold start included.
 const SOON: Duration = Duration::from_secs(20);
 /// Looks in a row that may fail, beside the SDK's own retries.
 const FAILED_LOOKS: u32 = 3;

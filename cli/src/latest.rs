@@ -25,7 +25,7 @@ pub type Shard = (Date, char);
 
 /// A record that can be listed: of a run or of a batch.
 pub trait Listed: Serialize + Sized {
-    /// What it is, one and several.
+    /// Names the kind of record, in the singular and the plural.
     const NOUNS: [&'static str; 2];
     /// Heading of the column before the id.
     const AMOUNT: &'static str;
@@ -35,7 +35,7 @@ pub trait Listed: Serialize + Sized {
     fn row(&self) -> Row<'_>;
 }
 
-/// What a line shows of a record.
+/// Returns the columns that a line shows of a record.
 pub struct Row<'a> {
     pub id: &'a str,
     pub workflow: &'a str,

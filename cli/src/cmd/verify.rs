@@ -75,16 +75,16 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     Ok(exit)
 }
 
-/// What was found of a sealed run or batch.
+/// Reports the findings about a sealed run or batch.
 pub struct Verified<'a, M> {
-    /// What it is: `run` or `batch`.
+    /// Names the kind: `run` or `batch`.
     pub noun: &'static str,
     pub id: &'a str,
     pub attempt_no: u32,
     pub manifest_key: String,
     pub key: &'a Known,
     pub report: &'a Report<M>,
-    /// What the manifest says, if it is one.
+    /// Holds the manifest, if the object is one.
     pub sealed: Option<Sealed>,
 }
 

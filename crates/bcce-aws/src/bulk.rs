@@ -30,7 +30,7 @@ const REFUSALS: [&str; 4] = [
 ];
 /// A job of that name or token exists already, or the job's state does not allow the call.
 const CONFLICT: &str = "ConflictException";
-/// Errors of a job that cannot be stopped: it is over, or has not begun.
+/// Errors of a job that cannot be stopped: it is over, or has not started.
 const NOT_STOPPED: [&str; 2] = [CONFLICT, "ValidationException"];
 
 /// The jobs of the stack's own region.

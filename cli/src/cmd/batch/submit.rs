@@ -62,7 +62,7 @@ pub struct Args {
     /// Let a line that has `inputs` set these of its run as well: model, tags, or both with a comma between
     #[arg(long, value_name = "FIELDS", value_parser = item_field, value_delimiter = ',')]
     items_may_set: Vec<ItemField>,
-    /// How the source is written, where its name does not say: jsonl, csv, or objects below a prefix
+    /// Set the format of the source where its name does not show it: jsonl, csv, or objects below a prefix
     #[arg(long, value_parser = format)]
     format: Option<Format>,
     /// on-demand: each item at once; bulk: by Bedrock batch inference at half the price, where that is possible;

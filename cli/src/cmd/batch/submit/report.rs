@@ -153,7 +153,7 @@ impl Report<'_> {
         }
     }
 
-    /// Whether a job takes the items, or why not: as the one that stands for all says.
+    /// Says whether a job takes the items, or why not, judged by the item that stands for all.
     fn bulk(&self) -> Result<(), String> {
         if self.survey.left() < MIN_RECORDS {
             return Err(format!("a job has {MIN_RECORDS} records and more"));
