@@ -39,9 +39,9 @@ pub fn checked(directory: &Path, today: Date, exit: Exit, then: &str) -> Outcome
 }
 
 /// Prints what is right and worth knowing, on standard error: it is no part of a result, and stops nothing.
-pub fn print_notices(notices: impl IntoIterator<Item = impl Display>) {
-    for notice in notices {
-        terminal::note(&noticed(&notice));
+pub fn print_warnings(warnings: impl IntoIterator<Item = impl Display>) {
+    for warning in warnings {
+        terminal::note(&warning_line(&warning));
     }
 }
 
@@ -50,8 +50,8 @@ fn listed(finding: &str) -> String {
     format!("\n  {}", one_line(finding))
 }
 
-fn noticed(notice: &impl Display) -> String {
-    format!("notice: {}", one_line(&notice.to_string()))
+fn warning_line(warning: &impl Display) -> String {
+    format!("warning: {}", one_line(&warning.to_string()))
 }
 
 /// What was read, and why the rest was not.
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_a_file_and_a_notice_forge_no_line() {
+    fn a_name_of_a_file_and_a_warning_forge_no_line() {
         let name = format!("bcce-directory-lines-{}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).unwrap();
@@ -183,7 +183,7 @@ mod tests {
         std::fs::remove_dir_all(&directory).unwrap();
         assert!(message.contains("x   forged.yml") && message.contains("y   forged"), "{message}");
         assert!(!message.lines().any(|line| line.starts_with("  forged")), "{message}");
-        assert_eq!(noticed(&"a\nerror: forged"), "notice: a error: forged");
+        assert_eq!(warning_line(&"a\nerror: forged"), "warning: a error: forged");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use bcce_core::ledger::RunRecord;
 use bcce_core::run::artifact::{FinishedStep, StepFailure, StepRecord, StepStatus};
 use bcce_core::run::ids::{ANSWER, FAILURE, RunRef};
 use bcce_core::run::manifest::Manifest;
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 use bcce_core::run::plan::Plan;
 
 use crate::references::run_reference;

@@ -14,7 +14,7 @@ use bcce_core::config::documents::parameter_name;
 use bcce_core::ledger::{BatchRecord, RunRecord};
 use bcce_core::ports::{GetParameters, ReadAttempts};
 use bcce_core::run::ids::RunRef;
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 use serde::Deserialize;
 
 use crate::exit::{Failure, Outcome};

@@ -300,10 +300,10 @@ fn sized(prompt: &Prompt) {
     assert!(prompt.user.len() <= MAX_PROMPT_BYTES);
 }
 
-/// Planted text stands between the tags that the notice names, and nowhere else.
+/// Planted text stands between the tags that the data rule names, and nowhere else.
 fn enclosed(prompt: &Prompt) {
-    let notice = prompt.notice.as_deref().unwrap_or_default();
-    let named = notice.rsplit_once("Text between <").and_then(|(_, rest)| rest.split_once('>'));
+    let data_rule = prompt.data_rule.as_deref().unwrap_or_default();
+    let named = data_rule.rsplit_once("Text between <").and_then(|(_, rest)| rest.split_once('>'));
     let Some((tag, _)) = named else {
         return assert!(!prompt.user.contains(PLANTED), "set apart nowhere: {}", prompt.user);
     };

@@ -1,6 +1,6 @@
 """Items of a batch per minute on a stack of its own, by how many run at a time: `make rate`.
 
-The emulator takes no notice of MaxConcurrencyPath. So the deployed machine gets each number as a literal, and is
+The emulator ignores MaxConcurrencyPath. So the deployed machine gets each number as a literal, and is
 otherwise as it is.
 """
 

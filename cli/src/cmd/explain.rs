@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use crate::run::samples::{failing_over, record, review};
     use bcce_core::run::ids::RunRef;
-    use bcce_core::run::notice::RunStatus;
+    use bcce_core::run::notification::RunStatus;
 
     fn refused(run: &Run, step: Option<&str>) -> (Exit, String) {
         let records = [record(1, RunStatus::Running).unwrap()];

@@ -90,7 +90,7 @@ mod tests {
     use crate::references::run_reference;
     use crate::run::samples::record;
     use bcce_core::run::ids::RunRef;
-    use bcce_core::run::notice::RunStatus;
+    use bcce_core::run::notification::RunStatus;
 
     #[test]
     fn what_step_functions_has_forgotten_is_finalized_by_its_record() {

@@ -3,7 +3,7 @@ use std::io::Write;
 use bcce_aws::dynamodb::Ledger;
 use bcce_core::base::error::Fault;
 use bcce_core::ledger::{RunRecord, listing_shard};
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 
 use crate::exit::Outcome;
 use crate::figures;

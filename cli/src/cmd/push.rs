@@ -3,13 +3,13 @@ use std::path::{Path, PathBuf};
 
 use bcce_core::base::error::Fault;
 use bcce_core::call::grammars::{Grammar, grammars};
-use bcce_core::config::directory::notices;
+use bcce_core::config::directory::warnings;
 use bcce_core::config::models::Models;
 use bcce_core::config::policy::Policy;
 use bcce_core::config::template::Template;
 use bcce_core::document::from_yaml;
 
-use crate::directory::{Texts, checked, print_notices};
+use crate::directory::{Texts, checked, print_warnings};
 use crate::documents::{Comparison, Document, Entry, State};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::secrets;
@@ -31,7 +31,7 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let then = "nothing was pushed; mend them and push again";
     let files = checked(&args.directory, world.now().date(), Exit::Usage, then)?;
-    print_notices(notices(&files));
+    print_warnings(warnings(&files));
     let stack = Stack::find(world).await?;
     let comparison = Comparison::of(&stack, &files).await?;
     let (mut written, all) = (0, comparison.differing());
@@ -50,7 +50,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     for line in left(&comparison, &args.directory) {
         writeln!(out, "{line}")?;
     }
-    print_notices(secrets::missing(&stack, &files).await);
+    print_warnings(secrets::missing(&stack, &files).await);
     if args.warm { warm_all(&stack, world, &files, out).await } else { Ok(Exit::Done) }
 }
 

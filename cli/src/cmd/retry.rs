@@ -4,7 +4,7 @@ use std::time::Duration;
 use bcce_core::ledger::RunRecord;
 use bcce_core::ports::Started;
 use bcce_core::run::ids::{MAX_ATTEMPTS, RunRef};
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};

@@ -1,9 +1,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use bcce_core::config::directory::notices;
+use bcce_core::config::directory::warnings;
 
-use crate::directory::{checked, print_notices};
+use crate::directory::{checked, print_warnings};
 use crate::exit::{Exit, Outcome};
 use crate::secrets;
 use crate::world::World;
@@ -19,7 +19,7 @@ pub fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let today = world.now().date();
     let texts = checked(&args.directory, today, Exit::Failed, "mend them and check again")?;
     writeln!(out, "{}: {} files are valid", args.directory.display(), texts.len())?;
-    print_notices(notices(&texts));
-    print_notices(secrets::needed_of(&world.environment, &texts));
+    print_warnings(warnings(&texts));
+    print_warnings(secrets::needed_of(&world.environment, &texts));
     Ok(Exit::Done)
 }

@@ -7,7 +7,7 @@ use bcce_aws::sfn::StateMachine;
 use bcce_core::base::error::Fault;
 use bcce_core::base::limits::INVOKE_SECONDS;
 use bcce_core::ports::{GetObject, ListObjects, ReadAttempts, StartRun, Started};
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 use futures::StreamExt;
 use serde_json::json;
 use time::OffsetDateTime;

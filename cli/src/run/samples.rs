@@ -2,7 +2,7 @@
 
 use bcce_core::ledger::RunRecord;
 use bcce_core::run::ids::RunRef;
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;

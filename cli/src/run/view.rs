@@ -7,7 +7,7 @@ pub mod lines; // a line per event, for a log
 
 use bcce_core::call::attempt::{Attempt, AttemptOutcome, Totals};
 use bcce_core::run::artifact::StepStatus;
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 use time::OffsetDateTime;
 
 use self::columns::{Cells, lay_out};

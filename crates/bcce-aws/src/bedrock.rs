@@ -162,7 +162,7 @@ fn request(
         .set_request_metadata(Some(call.metadata.clone().into_iter().collect())))
 }
 
-/// Returns the system prompt with the end of its cached part: after the text that all runs share, before the notice
+/// Returns the system prompt with the end of its cached part: after the text that all runs share, before the rule
 /// that differs from run to run.
 fn system(call: &ModelCall<'_>) -> Result<Option<Vec<SystemContentBlock>>, CallFailure> {
     let mut blocks = Vec::new();
@@ -170,7 +170,7 @@ fn system(call: &ModelCall<'_>) -> Result<Option<Vec<SystemContentBlock>>, CallF
         blocks.push(SystemContentBlock::Text(text.clone()));
         blocks.extend(call.cache.map(cache_point).transpose()?);
     }
-    blocks.extend(call.prompt.notice.clone().map(SystemContentBlock::Text));
+    blocks.extend(call.prompt.data_rule.clone().map(SystemContentBlock::Text));
     Ok((!blocks.is_empty()).then_some(blocks))
 }
 

@@ -15,7 +15,7 @@ use crate::environment::{StartError, optional_variable};
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
 /// NAT gateways, VPC endpoints and load balancers drop a connection silently after 350 s, S3 closes one
-/// after about 20 s, and a frozen function notices neither. A call that meets a dead connection fails
+/// after about 20 s, and a frozen function sees neither. A call that meets a dead connection fails
 /// over for nothing, and a new connection costs a millisecond of CPU.
 const IDLE: Duration = Duration::from_secs(15);
 

@@ -5,7 +5,7 @@ use aws_sdk_sns::types::MessageAttributeValue;
 use aws_types::SdkConfig;
 use bcce_core::base::error::Fault;
 use bcce_core::ports::Publish;
-use bcce_core::run::notice::RunNotice;
+use bcce_core::run::notification::RunNotification;
 
 use crate::fault::internal;
 use crate::lazily::Lazily;
@@ -22,13 +22,14 @@ impl Topic {
 }
 
 impl Publish for Topic {
-    async fn publish(&self, notice: &RunNotice) -> Result<(), Fault> {
-        let message = serde_json::to_string(notice).map_err(|e| Fault::internal(e.to_string()))?;
+    async fn publish(&self, notification: &RunNotification) -> Result<(), Fault> {
+        let message =
+            serde_json::to_string(notification).map_err(|e| Fault::internal(e.to_string()))?;
         let mut publish = self.client.get().publish().topic_arn(&self.arn).message(message);
         let attributes = [
-            ("workflow", notice.workflow.as_deref()),
-            ("status", Some(notice.status.as_str())),
-            ("tenant", Some(&notice.tenant)),
+            ("workflow", notification.workflow.as_deref()),
+            ("status", Some(notification.status.as_str())),
+            ("tenant", Some(&notification.tenant)),
         ];
         for (name, value) in attributes {
             // SNS refuses an empty attribute, so it is left out.
@@ -49,7 +50,7 @@ mod tests {
     use aws_sdk_sns::operation::publish::PublishOutput;
     use aws_smithy_mocks::{mock, mock_client};
     use bcce_core::call::attempt::Totals;
-    use bcce_core::run::notice::RunStatus;
+    use bcce_core::run::notification::RunStatus;
     use time::OffsetDateTime;
 
     #[tokio::test]
@@ -60,7 +61,7 @@ mod tests {
                 attributes.len() == 2 && attributes["status"].string_value() == Some("REJECTED")
             })
             .then_output(|| PublishOutput::builder().build());
-        let notice = RunNotice {
+        let notification = RunNotification {
             version: 1,
             run_id: None,
             request_id: "m-1".into(),
@@ -75,6 +76,6 @@ mod tests {
             error: None,
         };
         let topic = Topic { client: mock_client!(aws_sdk_sns, [&rule]).into(), arn: "a".into() };
-        assert_eq!(topic.publish(&notice).await, Ok(()));
+        assert_eq!(topic.publish(&notification).await, Ok(()));
     }
 }

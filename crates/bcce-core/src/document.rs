@@ -2,7 +2,7 @@
 
 pub mod expression; // values and conditions over an event or an item
 pub mod inputs; // what a workflow asks of its inputs
-mod mend; // one fault reported and repaired
+mod repair; // one fault reported and repaired
 pub mod prompt; // prompt templates, rendered over data that is set apart
 pub mod schema; // JSON schemas of authors, and what does not fit them
 mod text; // text -> document, with every problem at once

@@ -30,7 +30,7 @@ use crate::batch::message::Mode;
 use crate::batch::reference::BatchRun;
 use crate::run::ids::{ItemOf, Run};
 use crate::run::manifest::{Manifest, UsageLine};
-use crate::run::notice::RunStatus;
+use crate::run::notification::RunStatus;
 use crate::run::slots::Lane;
 
 /// Shards of a counter: one hex digit.

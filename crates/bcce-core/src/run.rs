@@ -8,7 +8,7 @@ pub mod ids; // ids of a run and where its objects lie
 pub mod manifest; // the sealed record of one attempt at a run
 pub mod step_metadata; // the `requestMetadata` of a step execution
 pub mod metrics; // what a run adds to the metrics
-pub mod notice; // the message on the notifications topic
+pub mod notification; // the message on the notifications topic
 pub mod plan; // request + template + configuration, frozen
 pub mod request; // what a sender asks for
 pub mod slots; // what a tenant may have under way

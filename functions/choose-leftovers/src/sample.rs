@@ -10,7 +10,7 @@ use bcce_core::batch::{Entry, bulk};
 use bcce_core::io::objects;
 use bcce_core::ports::{GetObject, GetRange, PutObject};
 use bcce_core::run::manifest::Manifest;
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 
 use crate::{Ports, is};
 

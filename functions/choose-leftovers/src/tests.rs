@@ -7,7 +7,7 @@ use bcce_core::batch::reference::Place;
 use bcce_core::fakes::{MemoryStore, now};
 use bcce_core::run::ids::Run;
 use bcce_core::run::manifest::{Evidence, Manifest};
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 use serde_json::{Value, json};
 use time::macros::datetime;
 

@@ -9,7 +9,7 @@ use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
 use bcce_core::batch::BatchManifest;
 use bcce_core::batch::bulk::JobsRecord;
-use bcce_core::batch::manifest::{BatchNotice, Opened, Outcome, Sums};
+use bcce_core::batch::manifest::{BatchNotification, Opened, Outcome, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
 use bcce_core::io::notification::Claim;
 use bcce_core::io::seal::{Sealed, Subject, find_or_seal};
@@ -87,7 +87,7 @@ pub struct Response {
     pub should_notify: bool,
     pub manifest: ManifestRef,
     /// The message for the notifications topic.
-    pub notice: Box<BatchNotice>,
+    pub notification: Box<BatchNotification>,
 }
 
 /// # Errors
@@ -134,8 +134,8 @@ where
     let should_notify = notification::should_notify(&found, claim, take_over).await?;
     let status = closed.manifest.status.as_str();
     tracing::info!(batch_id = batch.batch_id, status, "the batch is sealed");
-    let notice = Box::new(closed.manifest.notice(&reference.key, &reference.sha256));
-    Ok(Response { should_notify, manifest: reference, notice })
+    let notification = Box::new(closed.manifest.notification(&reference.key, &reference.sha256));
+    Ok(Response { should_notify, manifest: reference, notification })
 }
 
 impl<S, K, L, C, M> Ports<S, K, L, C, M>

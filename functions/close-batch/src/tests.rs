@@ -174,9 +174,9 @@ fn a_batch_is_sealed_with_its_parts_together_and_signed() {
         ManifestRef { key: batch.manifest_key(), sha256: sha256_hex(&sealed) }
     );
     assert!(closed.should_notify);
-    let notice = &closed.notice;
-    assert_eq!((notice.status, notice.counts.succeeded), (BatchStatus::Succeeded, 3));
-    assert_eq!(notice.manifest_sha256.as_ref(), Some(&closed.manifest.sha256));
+    let notification = &closed.notification;
+    assert_eq!((notification.status, notification.counts.succeeded), (BatchStatus::Succeeded, 3));
+    assert_eq!(notification.manifest_sha256.as_ref(), Some(&closed.manifest.sha256));
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn what_was_sealed_before_an_execution_was_stopped_stays() {
     let key = batch().part_results_key(1);
     fakes.ports.store.objects.borrow_mut().insert(key, b"{\"n\":1,\"late\":true}\n".to_vec());
     let finalized = close(&fakes, ENDED).unwrap();
-    assert_eq!(finalized.notice.status, BatchStatus::Succeeded);
+    assert_eq!(finalized.notification.status, BatchStatus::Succeeded);
     let results = bytes(&fakes, &batch().results_key());
     assert_eq!(manifest(&fakes)["results"]["sha256"], sha256_hex(&results));
 }
@@ -307,7 +307,7 @@ fn a_batch_that_was_refused_is_sealed_with_the_reason() {
         (&json!("FAILED"), &Value::Null, &Value::Null)
     );
     assert_eq!(manifest["error"]["message"], "batch.source: has no items");
-    assert_eq!(closed.notice.error.unwrap().name, ErrorName::InvalidRequest);
+    assert_eq!(closed.notification.error.unwrap().name, ErrorName::InvalidRequest);
     assert!(fakes.ports.store.objects.borrow().contains_key(&batch().signature_key()));
 }
 
@@ -335,7 +335,7 @@ fn a_map_that_failed_is_reported_by_its_error_name() {
     let fakes = collected(&[ItemStatus::Succeeded], &[ItemStatus::Skipped]);
     let mut event: Value = serde_json::from_str(OPENED).unwrap();
     event["broken"] = json!({ "Error": "States.ItemReaderFailed", "Cause": "the whole state" });
-    let error = close(&fakes, &event.to_string()).unwrap().notice.error.unwrap();
+    let error = close(&fakes, &event.to_string()).unwrap().notification.error.unwrap();
     let message = "a Map of the execution broke: States.ItemReaderFailed";
     assert_eq!((error.name, error.message.as_str()), (ErrorName::Internal, message));
     assert_eq!(manifest(&fakes)["counts"]["succeeded"], 1);
@@ -346,12 +346,12 @@ fn more_failures_than_may_be_fail_the_batch_and_keep_what_succeeded() {
     use ItemStatus::{Failed, Skipped, Succeeded};
     let fakes = collected(&[Succeeded, Failed], &[Failed, Skipped]);
     let closed = close(&fakes, OPENED).unwrap();
-    let error = closed.notice.error.unwrap();
+    let error = closed.notification.error.unwrap();
     assert_eq!(error.name, ErrorName::TooManyFailures);
     assert_eq!(error.message, "2 of 4 items failed, 1 may; 1 were not started");
     assert_eq!(bytes(&fakes, &batch().outputs_key()), b"{\"output\":1}\n");
     let fakes = collected(&[Succeeded, Failed], &[Succeeded]);
-    assert_eq!(close(&fakes, OPENED).unwrap().notice.status, BatchStatus::Partial);
+    assert_eq!(close(&fakes, OPENED).unwrap().notification.status, BatchStatus::Partial);
 }
 
 /// By their rate, before all of those that may have failed.
@@ -361,12 +361,12 @@ fn a_batch_that_was_halted_failed_for_that_reason() {
     let at = datetime!(2026-11-01 12:10 UTC);
     let halt = Halt { at, because: "50 of the first 60 items failed".into() };
     *fakes.ports.ledger.halted.borrow_mut() = Some(halt);
-    let error = close(&fakes, OPENED).unwrap().notice.error.unwrap();
+    let error = close(&fakes, OPENED).unwrap().notification.error.unwrap();
     let message = "50 of the first 60 items failed; 1 were not started";
     assert_eq!((error.name, error.message.as_str()), (ErrorName::TooManyFailures, message));
 }
 
-/// The runs on demand succeed at twice the price, and so nobody would notice.
+/// The runs on demand succeed at twice the price, and so nobody would notification.
 #[test]
 fn a_job_that_somebody_has_to_mend_is_counted() {
     let with_jobs = |jobs: Value| {

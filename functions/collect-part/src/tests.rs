@@ -8,7 +8,7 @@ use bcce_core::ledger::RunRecord;
 use bcce_core::run::artifact::{ArtifactRef, FinishedStep, StepArtifact, StepRecord};
 use bcce_core::run::ids::{Run, RunRef};
 use bcce_core::run::manifest::Evidence;
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 use serde_json::{Value, json};
 use time::macros::datetime;
 

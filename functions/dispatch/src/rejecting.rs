@@ -3,7 +3,7 @@
 use bcce_core::base::error::{Fault, Problems};
 use bcce_core::call::attempt::Totals;
 use bcce_core::ports::{Clock, DeadLetter, Letter, Publish};
-use bcce_core::run::notice::{RunNotice, RunStatus};
+use bcce_core::run::notification::{RunNotification, RunStatus};
 use bcce_core::run::request::workflow_and_id;
 
 use crate::{Dispatched, Ports, Received};
@@ -53,7 +53,7 @@ where
     async fn reject(&self, body: &str, tenant: &str, rejected: Rejected<'_>) -> Result<(), Fault> {
         let Rejected { request_id, workflow, reason } = rejected;
         tracing::warn!(request_id, tenant, "the message is rejected: {}", reason.message);
-        let notice = RunNotice {
+        let notification = RunNotification {
             version: 1,
             run_id: None,
             request_id: request_id.to_owned(),
@@ -67,7 +67,7 @@ where
             truncated: 0,
             error: Some(reason.clone()),
         };
-        self.topic.publish(&notice).await?;
+        self.topic.publish(&notification).await?;
         self.dead_letters.dead_letter(&Letter { body, tenant, request_id, reason: &reason }).await
     }
 }

@@ -8,7 +8,7 @@ use bcce_core::fakes::MemoryStore;
 use bcce_core::ledger::slots_pk;
 use bcce_core::ports::{Letter, Started};
 use bcce_core::run::ids::RunRef;
-use bcce_core::run::notice::{RunNotice, RunStatus};
+use bcce_core::run::notification::{RunNotification, RunStatus};
 use bcce_core::run::slots::{Lane, Slot};
 use serde_json::{Value, json};
 use time::macros::datetime;
@@ -67,7 +67,7 @@ impl StartBatch for Machine {
 /// Everything that is sent or moved.
 #[derive(Default)]
 struct Outbox {
-    notices: RefCell<Vec<RunNotice>>,
+    notifications: RefCell<Vec<RunNotification>>,
     letters: RefCell<Vec<(String, String)>>,
     delays: RefCell<Vec<Duration>>,
     /// Copies that wait: body, request id and delay.
@@ -77,11 +77,11 @@ struct Outbox {
 }
 
 impl Publish for &Outbox {
-    async fn publish(&self, notice: &RunNotice) -> Result<(), Fault> {
+    async fn publish(&self, notification: &RunNotification) -> Result<(), Fault> {
         if self.failing.get() {
             return Err(Fault::internal("fails on request"));
         }
-        self.notices.borrow_mut().push(notice.clone());
+        self.notifications.borrow_mut().push(notification.clone());
         Ok(())
     }
 }
@@ -312,12 +312,12 @@ async fn a_bad_message_is_moved_and_told_and_holds_back_nobody() {
     assert!(failed(&ports, &["not json", EXPLAIN]).await.is_empty());
     assert_eq!(ports.machine.started.borrow().len(), 1);
     assert_eq!(outbox.letters.borrow()[0].0, "not json");
-    let notice = &outbox.notices.borrow()[0];
+    let notification = &outbox.notifications.borrow()[0];
     assert_eq!(
-        (notice.status, &notice.run_id, notice.request_id.as_str()),
+        (notification.status, &notification.run_id, notification.request_id.as_str()),
         (RunStatus::Rejected, &None, "m-0")
     );
-    assert!(notice.error.as_ref().unwrap().message.starts_with("request: is not JSON"));
+    assert!(notification.error.as_ref().unwrap().message.starts_with("request: is not JSON"));
 }
 
 #[tokio::test]
@@ -329,7 +329,7 @@ async fn the_same_id_with_another_request_is_refused() {
     assert!(failed(&ports, &[&other]).await.is_empty());
     assert_eq!(ports.machine.started.borrow().len(), 1);
     assert!(outbox.letters.borrow()[0].1.starts_with("id: was used before"));
-    assert_eq!(outbox.notices.borrow()[0].workflow.as_deref(), Some("explain"));
+    assert_eq!(outbox.notifications.borrow()[0].workflow.as_deref(), Some("explain"));
 }
 
 #[tokio::test]
@@ -382,12 +382,12 @@ async fn a_message_sent_again_brings_its_request_id() {
     handle(&ports, &config(), brought("first")).await.unwrap();
     let run = RunRef::first("default", "explain", "first").execution_name();
     assert_eq!(*ports.machine.started.borrow(), [run]);
-    assert_eq!(outbox.notices.borrow()[0].request_id, "first");
+    assert_eq!(outbox.notifications.borrow()[0].request_id, "first");
     // What is no id is as good as none.
     for no_id in ["x".repeat(300), "first\t".to_owned()] {
         handle(&ports, &config(), brought(&no_id)).await.unwrap();
         assert_eq!(ports.machine.started.borrow().len(), 3, "{no_id:?}");
-        assert_eq!(outbox.notices.take().last().unwrap().request_id, "m-2");
+        assert_eq!(outbox.notifications.take().last().unwrap().request_id, "m-2");
     }
 }
 
@@ -452,9 +452,14 @@ async fn what_is_no_batch_is_told_with_its_own_id_and_starts_nothing() {
     assert!(
         ports.batch_machine.started.borrow().is_empty() && ports.store.objects.borrow().is_empty()
     );
-    let notice = &outbox.notices.borrow()[0];
-    assert_eq!((notice.request_id.as_str(), notice.workflow.as_deref()), ("42", Some("explain")));
-    assert!(notice.error.as_ref().unwrap().message.starts_with("batch.source: must be s3://"));
+    let notification = &outbox.notifications.borrow()[0];
+    assert_eq!(
+        (notification.request_id.as_str(), notification.workflow.as_deref()),
+        ("42", Some("explain"))
+    );
+    assert!(
+        notification.error.as_ref().unwrap().message.starts_with("batch.source: must be s3://")
+    );
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ mod tests;
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::base::json::to_json;
-use bcce_core::batch::manifest::{BatchNotice, BatchStatus, Counts};
+use bcce_core::batch::manifest::{BatchNotification, BatchStatus, Counts};
 use bcce_core::batch::reference::{BatchRun, Place};
 use bcce_core::batch::{BatchProgress, Entry, Halt, Item, Tolerance};
 use bcce_core::io::item_run::item_run;
@@ -72,7 +72,7 @@ pub enum Response {
     Halted {
         /// For the notifications topic, if the asking execution owns the notification.
         #[serde(skip_serializing_if = "Option::is_none")]
-        notice: Option<Box<BatchNotice>>,
+        notification: Option<Box<BatchNotification>>,
     },
 }
 
@@ -91,7 +91,7 @@ where
 {
     let (batch, now) = (&request.batch, ports.clock.now());
     if ports.halted.is(&batch.item_of()) {
-        return Ok(Response::Halted { notice: None });
+        return Ok(Response::Halted { notification: None });
     }
     let progress = ports.progress.read(&ports.ledger, &batch.item_of(), now).await?;
     let halted = progress.halted.clone();
@@ -130,8 +130,8 @@ where
         if !should_notify {
             self.halted.note(batch);
         }
-        let notice = should_notify.then(|| Box::new(notice(request, progress, halt)));
-        Ok(Response::Halted { notice })
+        let notification = should_notify.then(|| Box::new(notification(request, progress, halt)));
+        Ok(Response::Halted { notification })
     }
 
     /// # Errors
@@ -154,10 +154,10 @@ where
     }
 }
 
-fn notice(request: &Request, progress: &BatchProgress, halt: Halt) -> BatchNotice {
+fn notification(request: &Request, progress: &BatchProgress, halt: Halt) -> BatchNotification {
     let batch = &request.batch;
     let message = format!("{}; no further one is started", halt.because);
-    BatchNotice {
+    BatchNotification {
         version: 1,
         batch_id: batch.batch_id.clone(),
         run_id: None,

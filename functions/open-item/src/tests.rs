@@ -236,16 +236,16 @@ fn when_too_many_failed_nothing_is_started_and_one_execution_notifies() {
     let (ports, request) = of_a_row();
     *ports.ledger.progress.borrow_mut() = BatchProgress { truncated: 2, ..too_many(&request) };
     let written = ports.store.objects.borrow().clone();
-    let notice = |owner: &str| {
+    let notification = |owner: &str| {
         let request = Request { notification_owner: owner.into(), ..again(&request) };
         match open(&ports, &request).unwrap() {
-            Response::Halted { notice } => notice,
+            Response::Halted { notification } => notification,
             other => panic!("{other:?}"),
         }
     };
-    let first = notice("child-1").expect("the first notifies");
-    assert_eq!(notice("child-1"), Some(first.clone()), "whose first answer was lost");
-    assert_eq!(notice("child-2"), None);
+    let first = notification("child-1").expect("the first notifies");
+    assert_eq!(notification("child-1"), Some(first.clone()), "whose first answer was lost");
+    assert_eq!(notification("child-2"), None);
     assert_eq!(*ports.store.objects.borrow(), written);
     assert_eq!(
         (first.status, first.counts.failed, first.counts.succeeded),
@@ -262,15 +262,15 @@ fn when_too_many_failed_nothing_is_started_and_one_execution_notifies() {
 fn what_is_halted_stays_so() {
     let (ports, request) = of_a_row();
     *ports.ledger.progress.borrow_mut() = too_many(&request);
-    assert!(matches!(open(&ports, &request), Ok(Response::Halted { notice: Some(_) })));
+    assert!(matches!(open(&ports, &request), Ok(Response::Halted { notification: Some(_) })));
     let halted = ports.ledger.progress.borrow().halted.clone();
     *ports.ledger.progress.borrow_mut() =
         BatchProgress { halted, succeeded: 1_000, ..BatchProgress::default() };
     let later = ports.clock.0.get() + time::Duration::seconds(3);
     ports.clock.0.set(later);
-    assert!(matches!(open(&ports, &request), Ok(Response::Halted { notice: Some(_) })));
+    assert!(matches!(open(&ports, &request), Ok(Response::Halted { notification: Some(_) })));
     let another = Request { notification_owner: "another".into(), ..again(&request) };
-    assert_eq!(open(&ports, &another), Ok(Response::Halted { notice: None }));
+    assert_eq!(open(&ports, &another), Ok(Response::Halted { notification: None }));
 }
 
 /// A million items that are not started any more must not all ask.
@@ -280,7 +280,7 @@ fn the_ledger_is_asked_once_whether_another_execution_owns_the_notification() {
     *ports.ledger.progress.borrow_mut() = too_many(&request);
     *ports.ledger.notification_owner.borrow_mut() = Some("another".into());
     for _ in 0..3 {
-        assert_eq!(open(&ports, &request), Ok(Response::Halted { notice: None }));
+        assert_eq!(open(&ports, &request), Ok(Response::Halted { notification: None }));
     }
     assert_eq!((ports.ledger.reads.get(), ports.ledger.halts.get()), (1, 1));
 }

@@ -16,7 +16,7 @@ use bcce_core::ports::{
 use bcce_core::run::ending::Ending;
 use bcce_core::run::ids::Run;
 use bcce_core::run::manifest::{ManifestRef, StepFault};
-use bcce_core::run::notice::RunNotice;
+use bcce_core::run::notification::RunNotification;
 use serde::{Deserialize, Serialize};
 
 pub struct Config {
@@ -65,7 +65,7 @@ pub enum Response {
     Sealed {
         manifest: ManifestRef,
         /// The message for the notifications topic.
-        notice: Box<RunNotice>,
+        notification: Box<RunNotification>,
     },
     /// A call of the execution that ended may still be answered and stored.
     AtWork { wait_s: u64 },
@@ -101,7 +101,7 @@ where
         }
     };
     let Sealed { manifest, reference } = sealed;
-    let notice = Box::new(manifest.notice(&reference.key, &reference.sha256));
+    let notification = Box::new(manifest.notification(&reference.key, &reference.sha256));
     tracing::info!(run_id = run.run_id, status = manifest.status.as_str(), "the run is sealed");
-    Ok(Response::Sealed { manifest: reference, notice })
+    Ok(Response::Sealed { manifest: reference, notification })
 }

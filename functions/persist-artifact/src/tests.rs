@@ -9,7 +9,7 @@ use bcce_core::run::call_log::{LoggedCall, LoggedStep};
 use bcce_core::run::ending::ExecutionStatus;
 use bcce_core::run::ids::RunRef;
 use bcce_core::run::manifest::Kind;
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -53,9 +53,9 @@ fn manifest(ports: &Fakes) -> Value {
     ports.store.json(&request().run.manifest_key())
 }
 
-async fn seal(ports: &Fakes, request: Request) -> Result<(ManifestRef, RunNotice), Fault> {
+async fn seal(ports: &Fakes, request: Request) -> Result<(ManifestRef, RunNotification), Fault> {
     match handle(ports, &config(), request).await? {
-        Response::Sealed { manifest, notice } => Ok((manifest, *notice)),
+        Response::Sealed { manifest, notification } => Ok((manifest, *notification)),
         Response::AtWork { wait_s } => panic!("waits for {wait_s} s"),
     }
 }
@@ -63,7 +63,7 @@ async fn seal(ports: &Fakes, request: Request) -> Result<(ManifestRef, RunNotice
 #[tokio::test]
 async fn a_run_is_sealed_with_every_digest_and_signed() {
     let ports = ports();
-    let (sealed, notice) = seal(&ports, request()).await.unwrap();
+    let (sealed, notification) = seal(&ports, request()).await.unwrap();
     let manifest = manifest(&ports);
     assert_eq!(manifest["status"], "SUCCEEDED");
     let keys: Vec<&str> = manifest["artifacts"]
@@ -80,7 +80,7 @@ async fn a_run_is_sealed_with_every_digest_and_signed() {
     assert_eq!(sealed.sha256, sha256_hex(&bytes));
     let signature = ports.store.objects.borrow()[&request().run.signature_key()].clone();
     assert_eq!(signature, sha256(&Kind::Run.message(&bytes)));
-    assert_eq!(notice.status, RunStatus::Succeeded);
+    assert_eq!(notification.status, RunStatus::Succeeded);
 }
 
 /// A forged manifest at the run's key, garbage, and another run's with its signature: nothing is signed or notified.
@@ -165,10 +165,10 @@ async fn a_refused_run_is_sealed_with_its_reason() {
     ports.store.objects.borrow_mut().retain(|key, _| *key == run.request_key());
     let fault = Fault::new(ErrorName::InvalidRequest, "inputs.text: is required");
     let request = Request { fault: Some(fault.clone()), ..request() };
-    let (_, notice) = seal(&ports, request).await.unwrap();
-    assert_eq!((notice.status, notice.error), (RunStatus::Failed, Some(fault)));
+    let (_, notification) = seal(&ports, request).await.unwrap();
+    assert_eq!((notification.status, notification.error), (RunStatus::Failed, Some(fault)));
     assert_eq!(manifest(&ports)["template_sha256"], Value::Null);
-    assert_eq!(notice.totals.cost_usd.map(|cost| cost.to_string()), Some("0".into()));
+    assert_eq!(notification.totals.cost_usd.map(|cost| cost.to_string()), Some("0".into()));
 }
 
 #[tokio::test]
@@ -178,8 +178,8 @@ async fn a_step_that_failed_by_our_fault_is_reported() {
     let failures = json!([{ "step": "answer", "route": "haiku", "status": "FAILED",
                             "error": { "name": "Bcce.Internal", "message": "see the log" } }]);
     let failures = serde_json::from_value(failures).unwrap();
-    let (_, notice) = seal(&ports, Request { failures, ..request() }).await.unwrap();
-    assert_eq!(notice.error.unwrap().to_string(), "Bcce.Internal: step answer: see the log");
+    let (_, notification) = seal(&ports, Request { failures, ..request() }).await.unwrap();
+    assert_eq!(notification.error.unwrap().to_string(), "Bcce.Internal: step answer: see the log");
     assert_eq!(manifest(&ports)["steps"][0]["status"], "FAILED");
 }
 
@@ -253,8 +253,8 @@ async fn a_call_that_may_still_be_answered_is_waited_for() {
         .objects
         .borrow_mut()
         .insert(request().run.step_key("answer", None), answer.unwrap());
-    let (_, notice) = seal(&ports, ended(at)).await.unwrap();
-    assert_eq!(notice.status, RunStatus::Succeeded);
+    let (_, notification) = seal(&ports, ended(at)).await.unwrap();
+    assert_eq!(notification.status, RunStatus::Succeeded);
 }
 
 /// The step runs on demand after that, and its call may be under way.
@@ -282,8 +282,8 @@ async fn an_invalid_answer_of_a_job_does_not_end_its_step() {
 async fn a_run_that_was_stopped_is_sealed_as_cancelled() {
     let ports = ports();
     ports.store.objects.borrow_mut().remove(&request().run.step_key("answer", None));
-    let (_, notice) = seal(&ports, ended(datetime!(2026-11-01 11:44 UTC))).await.unwrap();
-    assert_eq!((notice.status, notice.error), (RunStatus::Cancelled, None));
+    let (_, notification) = seal(&ports, ended(datetime!(2026-11-01 11:44 UTC))).await.unwrap();
+    assert_eq!((notification.status, notification.error), (RunStatus::Cancelled, None));
     assert_eq!(manifest(&ports)["steps"][0]["status"], "SKIPPED");
 }
 
@@ -296,13 +296,13 @@ async fn what_is_sealed_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_cut_is_marked_in_the_manifest_and_the_notice() {
+async fn an_answer_that_was_cut_is_marked_in_the_manifest_and_the_notification() {
     let ports = ports();
     let cut = ANSWER.replace("\"truncated\": false", "\"truncated\": true");
     ports.store.objects.borrow_mut().insert(request().run.step_key("answer", None), cut.into());
-    let (_, notice) = seal(&ports, request()).await.unwrap();
+    let (_, notification) = seal(&ports, request()).await.unwrap();
     let manifest = manifest(&ports);
     assert_eq!((&manifest["status"], &manifest["truncated"]), (&json!("SUCCEEDED"), &json!(1)));
     assert_eq!(manifest["steps"][0]["truncated"], 1);
-    assert_eq!(notice.truncated, 1);
+    assert_eq!(notification.truncated, 1);
 }

@@ -30,9 +30,9 @@ async fn items_whose_answers_were_cut_are_shown_and_counted() {
     }
     assert_eq!(progress(&batch).await.truncated, 1);
     let of_batch = |body: &str| body.contains(&batch.batch_id);
-    let notice = stack.receive(&queue, |message| message.body().is_some_and(of_batch)).await;
-    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
-    assert_eq!(notice["counts"]["truncated"], 1);
+    let notification = stack.receive(&queue, |message| message.body().is_some_and(of_batch)).await;
+    let notification: Value = serde_json::from_str(notification.body().unwrap()).unwrap();
+    assert_eq!(notification["counts"]["truncated"], 1);
     let (_, output) = bcce("dev", &["batch", "status", &batch.batch_id]);
     assert!(output.contains("2 of 2 items succeeded, 1 cut by max_tokens"), "{output}");
 }

@@ -12,7 +12,7 @@ async fn a_batch_that_is_stopped_is_sealed_with_what_there_is_and_notified_once(
     const ITEMS: usize = 6;
     let stack = Stack::connect().await;
     let id = fresh("stopped");
-    let notices = stack.listen(&id).await;
+    let notifications = stack.listen(&id).await;
     let items: Vec<String> = (0..ITEMS)
         .map(|n| json!({ "text": format!("@model *: held({id})\n{n}") }).to_string())
         .collect();
@@ -39,7 +39,7 @@ async fn a_batch_that_is_stopped_is_sealed_with_what_there_is_and_notified_once(
         again.input(&first).send().await.unwrap();
     }
     finalized(&stack, &arn(&batch), 3).await;
-    assert_eq!(notices_of(&stack, &notices, &batch).await, ["CANCELLED"]);
+    assert_eq!(notifications_of(&stack, &notifications, &batch).await, ["CANCELLED"]);
 }
 
 /// A batch that fails with an error of its own has sealed itself and sent the notification.
@@ -47,14 +47,14 @@ async fn a_batch_that_is_stopped_is_sealed_with_what_there_is_and_notified_once(
 async fn a_batch_that_failed_by_itself_is_not_notified_again() {
     let stack = Stack::connect().await;
     let id = fresh("empty");
-    let notices = stack.listen(&id).await;
+    let notifications = stack.listen(&id).await;
     let source = upload(&stack, &format!("{id}.jsonl"), "\n").await;
     let message = json!({ "workflow": "explain", "id": id, "batch": { "source": source } });
     stack.send(&message.to_string()).await;
     let batch = BatchRef::first("default", "explain", &id);
     assert_eq!(manifest(&stack, &batch).await["status"], "FAILED");
     finalized(&stack, &arn(&batch), 1).await;
-    assert_eq!(notices_of(&stack, &notices, &batch).await, ["FAILED"]);
+    assert_eq!(notifications_of(&stack, &notifications, &batch).await, ["FAILED"]);
 }
 
 /// The event may not carry the error, and leaves a large input out: then the execution is asked for both.
@@ -131,13 +131,13 @@ async fn finalized(stack: &Stack, arn: &str, times: usize) -> Vec<String> {
     found
 }
 
-/// The status of every notice of a batch.
-async fn notices_of(stack: &Stack, queue: &str, batch: &BatchRef) -> Vec<String> {
+/// The status of every notification of a batch.
+async fn notifications_of(stack: &Stack, queue: &str, batch: &BatchRef) -> Vec<String> {
     let messages = stack.sweep(queue, 60).await;
     let bodies = messages.iter().map(|message| message.body().unwrap());
-    let notices = bodies.map(|body| serde_json::from_str::<Value>(body).unwrap());
-    let ours = notices.filter(|notice| notice["batch_id"] == batch.batch_id);
-    ours.map(|notice| notice["status"].as_str().unwrap().to_owned()).collect()
+    let notifications = bodies.map(|body| serde_json::from_str::<Value>(body).unwrap());
+    let ours = notifications.filter(|notification| notification["batch_id"] == batch.batch_id);
+    ours.map(|notification| notification["status"].as_str().unwrap().to_owned()).collect()
 }
 
 /// An execution that is over, of a machine that does nothing else.

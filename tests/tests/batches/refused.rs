@@ -11,7 +11,7 @@ use crate::batch::{manifest, upload};
 async fn what_has_no_items_is_refused_with_the_reason() {
     let stack = Stack::connect().await;
     let id = fresh("refused");
-    let notices = stack.listen(&id).await;
+    let notifications = stack.listen(&id).await;
     let empty = upload(&stack, &format!("{id}-empty.jsonl"), "\n\n").await;
     let utf_16 = upload(&stack, &format!("{id}-utf16.jsonl"), b"\xff\xfe{\0}\0".to_vec()).await;
     let header = upload(&stack, &format!("{id}.csv"), "a,b,a\n1,2,3\n").await;
@@ -65,11 +65,14 @@ async fn what_has_no_items_is_refused_with_the_reason() {
         assert!(message.starts_with(expected), "{message}");
         assert_eq!(sealed["counts"]["items"], 0);
         let is_its = |body: &str| body.contains(&batch.batch_id);
-        let notice = stack.receive(&notices, |m| m.body().is_some_and(is_its)).await;
-        let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
-        assert_eq!((&notice["status"], &notice["error"]), (&json!("FAILED"), &sealed["error"]));
+        let notification = stack.receive(&notifications, |m| m.body().is_some_and(is_its)).await;
+        let notification: Value = serde_json::from_str(notification.body().unwrap()).unwrap();
         assert_eq!(
-            (&notice["run_id"], &notice["request_id"]),
+            (&notification["status"], &notification["error"]),
+            (&json!("FAILED"), &sealed["error"])
+        );
+        assert_eq!(
+            (&notification["run_id"], &notification["request_id"]),
             (&Value::Null, &sealed["request_id"])
         );
     }
@@ -80,13 +83,14 @@ async fn what_has_no_items_is_refused_with_the_reason() {
 async fn a_message_that_is_no_batch_is_a_dead_letter() {
     let stack = Stack::connect().await;
     let id = fresh("no-batch");
-    let notices = stack.listen(&id).await;
+    let notifications = stack.listen(&id).await;
     let spec = json!({ "source": "http://somewhere", "concurrency": 0 });
     stack.send(&json!({ "workflow": "explain", "id": id, "batch": spec }).to_string()).await;
-    let notice = stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains(&id))).await;
-    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
-    assert_eq!(notice["status"], "REJECTED");
-    let message = notice["error"]["message"].as_str().unwrap();
+    let notification =
+        stack.receive(&notifications, |m| m.body().is_some_and(|body| body.contains(&id))).await;
+    let notification: Value = serde_json::from_str(notification.body().unwrap()).unwrap();
+    assert_eq!(notification["status"], "REJECTED");
+    let message = notification["error"]["message"].as_str().unwrap();
     for part in ["batch.source: must be s3://", "batch.concurrency: must be 1 to 10000"] {
         assert!(message.contains(part), "{message}");
     }

@@ -10,7 +10,7 @@ use crate::batch::{lines, manifest, run, run_of, start, statuses, upload};
 async fn a_dropped_object_is_a_batch_and_twice_the_same_one() {
     let stack = Stack::connect().await;
     let id = fresh("dropped");
-    let notices = stack.listen(&id).await;
+    let notifications = stack.listen(&id).await;
     let bucket = output("ArtifactBucket");
     let key = format!("batches/inbox/explain/{id}.jsonl");
     let lines_of = "{\"text\":\"one\"}\n{\"text\":\"two\"}\n";
@@ -37,9 +37,11 @@ async fn a_dropped_object_is_a_batch_and_twice_the_same_one() {
     }
     // The batch sends a notification, and its items do not.
     stack
-        .receive(&notices, |m| m.body().is_some_and(|body| body.contains(&batches[0].batch_id)))
+        .receive(&notifications, |m| {
+            m.body().is_some_and(|body| body.contains(&batches[0].batch_id))
+        })
         .await;
-    let all = stack.sweep(&notices, 0).await;
+    let all = stack.sweep(&notifications, 0).await;
     let of_items = all.iter().filter(|m| {
         m.body().is_some_and(|body| {
             results.iter().any(|r| body.contains(r["run_id"].as_str().unwrap()))
@@ -52,15 +54,16 @@ async fn a_dropped_object_is_a_batch_and_twice_the_same_one() {
 async fn the_same_batch_again_repeats_nothing_and_another_under_its_id_is_refused() {
     let stack = Stack::connect().await;
     let id = fresh("again");
-    let notices = stack.listen(&id).await;
+    let notifications = stack.listen(&id).await;
     let source = upload(&stack, &format!("{id}.jsonl"), "{\"text\":\"one\"}\n").await;
     let (batch, _) = run(&stack, "explain", &id, json!({ "source": source })).await;
     run(&stack, "explain", &id, json!({ "source": source })).await;
     let other =
         json!({ "workflow": "explain", "id": id, "batch": { "source": source, "concurrency": 3 } });
     stack.send(&other.to_string()).await;
-    let rejection =
-        stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains("REJECTED"))).await;
+    let rejection = stack
+        .receive(&notifications, |m| m.body().is_some_and(|body| body.contains("REJECTED")))
+        .await;
     assert!(
         rejection.body().unwrap().contains("was used before, for another batch"),
         "{rejection:?}"
@@ -111,7 +114,7 @@ async fn too_many_failures_end_a_batch_and_are_notified_at_once() {
     const ITEMS: u64 = 120;
     let stack = Stack::connect().await;
     let id = fresh("halted");
-    let notices = stack.listen(&id).await;
+    let notifications = stack.listen(&id).await;
     // The emulator runs 64 at a time, whatever `concurrency` says.
     let manifest_of: Vec<String> = (0..ITEMS)
         .map(|n| json!({ "text": format!("@model *: validation\n{n}") }).to_string())
@@ -139,12 +142,12 @@ async fn too_many_failures_end_a_batch_and_are_notified_at_once() {
             m.body().is_some_and(|body| body.contains(&id) && body.contains(status))
         }
     };
-    let halted = stack.receive(&notices, of_it("\"RUNNING\"", batch.batch_id.clone())).await;
+    let halted = stack.receive(&notifications, of_it("\"RUNNING\"", batch.batch_id.clone())).await;
     assert!(halted.body().unwrap().contains("3 may; no further one is started"), "{halted:?}");
-    stack.receive(&notices, of_it("\"FAILED\"", batch.batch_id.clone())).await;
-    let again = stack.sweep(&notices, 0).await;
-    let notices = again.iter().filter(|m| {
+    stack.receive(&notifications, of_it("\"FAILED\"", batch.batch_id.clone())).await;
+    let again = stack.sweep(&notifications, 0).await;
+    let notifications = again.iter().filter(|m| {
         m.body().is_some_and(|body| body.contains(&batch.batch_id) && body.contains("\"RUNNING\""))
     });
-    assert!(notices.count() <= 1, "one notification");
+    assert!(notifications.count() <= 1, "one notification");
 }

@@ -21,7 +21,7 @@ fn services(statement: &Value) -> Vec<&str> {
 }
 
 /// SNS encrypts for a queue in its own name, and names the topic: without the condition every account's topics may use
-/// the key, and with the source's account in its place a notice may vanish in silence.
+/// the key, and with the source's account in its place a notification may vanish in silence.
 #[test]
 fn sns_uses_a_key_for_topics_that_the_key_names() {
     let arn = "arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:*";

@@ -98,7 +98,7 @@ async fn each_mistake_is_reported_by_its_field_and_cause() {
     let listener = Listener {
         stack: &stack,
         queue: stack.listen(&fresh("bad-input")).await,
-        notices: RefCell::default(),
+        notifications: RefCell::default(),
     };
     let messages: Vec<_> = messages("ID").iter().map(|row| row.0).collect();
     let wrong = [
@@ -114,18 +114,18 @@ async fn each_mistake_is_reported_by_its_field_and_cause() {
 struct Listener<'a> {
     stack: &'a Stack,
     queue: String,
-    notices: RefCell<Vec<String>>,
+    notifications: RefCell<Vec<String>>,
 }
 
 impl Listener<'_> {
-    /// The notice with this text in it.
-    async fn notice(&self, case: &str, text: &str) -> Value {
-        let what = format!("the notice of `{case}`");
+    /// The notification with this text in it.
+    async fn notification(&self, case: &str, text: &str) -> Value {
+        let what = format!("the notification of `{case}`");
         let found = self.stack.eventually(&what, async || {
             let new = self.stack.sweep(&self.queue, 600).await;
-            let mut notices = self.notices.borrow_mut();
-            notices.extend(new.into_iter().map(|message| message.body.unwrap()));
-            notices.iter().find(|notice| notice.contains(text)).cloned()
+            let mut notifications = self.notifications.borrow_mut();
+            notifications.extend(new.into_iter().map(|message| message.body.unwrap()));
+            notifications.iter().find(|notification| notification.contains(text)).cloned()
         });
         serde_json::from_str(&found.await).unwrap()
     }
@@ -141,11 +141,11 @@ async fn rejected(listener: &Listener<'_>, case: &str) -> Option<String> {
     let attribute = |name: &str| letter.message_attributes().unwrap()[name].string_value().unwrap();
     let request_id = attribute("request_id");
     assert!([&id, &message_id].into_iter().any(|id| id == request_id), "{case}: {request_id}");
-    let notice = listener.notice(case, request_id).await;
-    let message = notice["error"]["message"].as_str().unwrap();
+    let notification = listener.notification(case, request_id).await;
+    let message = notification["error"]["message"].as_str().unwrap();
     let missing = [missing(expected, message), missing(expected, attribute("reason"))].concat();
-    (!missing.is_empty() || notice["status"] != "REJECTED")
-        .then(|| format!("{case}: {missing:?} is missing in {notice}"))
+    (!missing.is_empty() || notification["status"] != "REJECTED")
+        .then(|| format!("{case}: {missing:?} is missing in {notification}"))
 }
 
 /// What is off about a request that cannot be planned.
@@ -164,14 +164,14 @@ async fn refused(
     let mut off = missing(&expected, &output);
     stack.send(&Value::Object(message).to_string()).await;
     let run = RunRef::first("default", &name, &id);
-    let notice = listener.notice(case, &run.run_id).await;
-    let in_notice = notice["error"]["message"].as_str().unwrap();
-    off.extend(missing(&expected, in_notice));
+    let notification = listener.notification(case, &run.run_id).await;
+    let in_notification = notification["error"]["message"].as_str().unwrap();
+    off.extend(missing(&expected, in_notification));
     let sealed = stack.object(&run.manifest_key()).await.is_some();
     let well = off.is_empty() && exit == 2 && sealed && calls(&run).is_empty();
-    (!well || notice["error"]["name"] != "Bcce.InvalidRequest").then(|| {
+    (!well || notification["error"]["name"] != "Bcce.InvalidRequest").then(|| {
         format!(
-            "{case}: {off:?} is missing\n  in {notice}\n  or in the command's (exit {exit}) {output}"
+            "{case}: {off:?} is missing\n  in {notification}\n  or in the command's (exit {exit}) {output}"
         )
     })
 }

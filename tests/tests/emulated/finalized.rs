@@ -10,7 +10,7 @@ const TIMED_OUT: &str = include_str!("../../../events/finalize/run-timed-out.jso
 async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_notified_once() {
     let stack = Stack::connect().await;
     let name = fresh("stopped");
-    let notices = stack.listen(&name).await;
+    let notifications = stack.listen(&name).await;
     let steps = format!(
         "- {{ id: first, model: haiku, prompt: \"@model *: held({name})\" }}\n- {{ id: second, model: haiku, prompt: x, needs: [first] }}"
     );
@@ -34,7 +34,7 @@ async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_notified_once() {
 
     stack.finalized(&run).await;
     assert_eq!(stack.record(&run).await["status"].as_s().unwrap(), "CANCELLED");
-    assert_eq!(notices_of(&stack, &notices, &run).await, ["CANCELLED"]);
+    assert_eq!(notifications_of(&stack, &notifications, &run).await, ["CANCELLED"]);
 }
 
 /// Its own machine does all of it. The finalize machine, which every bad end starts, does nothing.
@@ -42,12 +42,12 @@ async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_notified_once() {
 async fn a_run_that_failed_by_itself_is_not_notified_again() {
     let stack = Stack::connect().await;
     let id = fresh("failed");
-    let notices = stack.listen(&id).await;
+    let notifications = stack.listen(&id).await;
     let manifest = stack.explain(&id, "@model *: validation").await;
     assert_eq!(manifest["status"], "FAILED");
     let run = RunRef::first("default", "explain", &id);
     stack.finalized(&run).await;
-    assert_eq!(notices_of(&stack, &notices, &run).await, ["FAILED"]);
+    assert_eq!(notifications_of(&stack, &notifications, &run).await, ["FAILED"]);
 }
 
 /// The emulator knows no time-out and no limits of an execution, so the events of both are recorded ones.
@@ -64,7 +64,7 @@ async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_finalized_once_however
         ),
     ] {
         let id = fresh("killed");
-        let notices = stack.listen(&id).await;
+        let notifications = stack.listen(&id).await;
         let run = RunRef::first("default", "explain", &id);
         let mut event: Value = serde_json::from_str(TIMED_OUT).unwrap();
         let detail = &mut event["detail"];
@@ -83,7 +83,7 @@ async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_finalized_once_however
         assert_eq!(manifest["status"], "FAILED");
         assert_eq!(manifest["error"], json!({ "name": "Bcce.Internal", "message": expected }));
         assert_eq!(stack.record(&run).await["status"].as_s().unwrap(), "FAILED");
-        assert_eq!(notices_of(&stack, &notices, &run).await, ["FAILED"]);
+        assert_eq!(notifications_of(&stack, &notifications, &run).await, ["FAILED"]);
     }
 }
 
@@ -130,11 +130,11 @@ async fn what_the_event_does_not_carry_is_asked_for() {
     assert_eq!(manifest["error"], json!({ "name": "Bcce.Internal", "message": cause }));
 }
 
-/// The status of every notice of a run.
-async fn notices_of(stack: &Stack, queue: &str, run: &RunRef) -> Vec<String> {
+/// The status of every notification of a run.
+async fn notifications_of(stack: &Stack, queue: &str, run: &RunRef) -> Vec<String> {
     let messages = stack.sweep(queue, 60).await;
-    let notices =
+    let notifications =
         messages.iter().map(|m| serde_json::from_str::<Value>(m.body().unwrap()).unwrap());
-    let ours = notices.filter(|notice| notice["run_id"] == run.run_id);
-    ours.map(|notice| notice["status"].as_str().unwrap().to_owned()).collect()
+    let ours = notifications.filter(|notification| notification["run_id"] == run.run_id);
+    ours.map(|notification| notification["status"].as_str().unwrap().to_owned()).collect()
 }

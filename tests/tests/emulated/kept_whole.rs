@@ -58,9 +58,12 @@ async fn an_answer_that_was_cut_is_shown_wherever_a_run_is_looked_at() {
     assert_eq!(by_step.collect::<Vec<_>>(), [Some(&json!(1)), None, None]);
     let run = RunRef::first("default", &name, "1");
     let of_run = |body: &str| body.contains(&run.run_id);
-    let notice = stack.receive(&queue, |message| message.body().is_some_and(of_run)).await;
-    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
-    assert_eq!((&notice["status"], &notice["truncated"]), (&json!("SUCCEEDED"), &json!(1)));
+    let notification = stack.receive(&queue, |message| message.body().is_some_and(of_run)).await;
+    let notification: Value = serde_json::from_str(notification.body().unwrap()).unwrap();
+    assert_eq!(
+        (&notification["status"], &notification["truncated"]),
+        (&json!("SUCCEEDED"), &json!(1))
+    );
     let (_, output) = bcce("dev", &["runs", "list", "--workflow", &name]);
     assert!(output.contains("  1 answer cut by max_tokens"), "{output}");
     let (_, output) = bcce("dev", &["runs", "show", &run.run_id]);

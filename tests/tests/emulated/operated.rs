@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 async fn a_failed_run_is_continued_with_what_it_had_paid_for() {
     let stack = Stack::connect().await;
     let name = fresh("retried");
-    let notices = stack.listen(&name).await;
+    let notifications = stack.listen(&name).await;
     let model = model(Layout::Two);
     let steps = format!(
         "- {{ id: first, model: {model}, prompt: one }}\n- {{ id: second, model: {model}, prompt: \"@model *: validation, answer\", needs: [first] }}"
@@ -46,13 +46,13 @@ async fn a_failed_run_is_continued_with_what_it_had_paid_for() {
     assert_eq!(record["status"].as_s().unwrap(), "SUCCEEDED");
     assert_eq!(record["manifest"].as_s().unwrap(), &retry.manifest_key());
     assert_eq!(stack.record(&run).await["status"].as_s().unwrap(), "FAILED");
-    let notice = stack
-        .receive(&notices, |m| {
+    let notification = stack
+        .receive(&notifications, |m| {
             m.body().is_some_and(|body| body.contains(&run.run_id) && body.contains("SUCCEEDED"))
         })
         .await;
-    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
-    assert_eq!(notice["manifest"], retry.manifest_key());
+    let notification: Value = serde_json::from_str(notification.body().unwrap()).unwrap();
+    assert_eq!(notification["manifest"], retry.manifest_key());
 
     for (verb, part) in [
         ("show", "attempt 1"),

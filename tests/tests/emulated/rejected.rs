@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 async fn a_message_that_is_no_request_is_moved_and_notified() {
     let stack = Stack::connect().await;
     let marker = fresh("no-request");
-    let notices = stack.listen(&marker).await;
+    let notifications = stack.listen(&marker).await;
     let message_id = stack.send(&format!("this is not JSON: {marker}")).await;
     let good = stack.explain(&fresh("good"), "").await;
     assert_eq!(good["status"], "SUCCEEDED");
@@ -23,11 +23,18 @@ async fn a_message_that_is_no_request_is_moved_and_notified() {
     assert!(attribute("reason").starts_with("request: is not JSON"), "{}", attribute("reason"));
     assert_eq!(attribute("request_id"), message_id);
 
-    let notice =
-        stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains(&message_id))).await;
-    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
-    assert_eq!((&notice["status"], &notice["run_id"]), (&json!("REJECTED"), &Value::Null));
-    assert!(!notice.to_string().contains(&marker), "a notice never quotes what was sent");
+    let notification = stack
+        .receive(&notifications, |m| m.body().is_some_and(|body| body.contains(&message_id)))
+        .await;
+    let notification: Value = serde_json::from_str(notification.body().unwrap()).unwrap();
+    assert_eq!(
+        (&notification["status"], &notification["run_id"]),
+        (&json!("REJECTED"), &Value::Null)
+    );
+    assert!(
+        !notification.to_string().contains(&marker),
+        "a notification never quotes what was sent"
+    );
 }
 
 #[tokio::test]
@@ -48,7 +55,7 @@ async fn the_same_id_with_another_request_is_refused() {
 async fn a_wrong_input_fails_the_run_before_any_call() {
     let stack = Stack::connect().await;
     let id = fresh("wrong-input");
-    let notices = stack.listen(&id).await;
+    let notifications = stack.listen(&id).await;
     let manifest = stack.run("explain", &id, json!({ "text": 7, "txt": "x" })).await;
     let run = RunRef::first("default", "explain", &id);
     assert_eq!(manifest["status"], "FAILED");
@@ -60,11 +67,12 @@ async fn a_wrong_input_fails_the_run_before_any_call() {
         "{message}"
     );
     assert!(calls(&run).is_empty());
-    let notice =
-        stack.receive(&notices, |m| m.body().is_some_and(|body| body.contains(&run.run_id))).await;
-    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
-    assert_eq!(notice["error"], manifest["error"]);
-    assert_eq!(notice["totals"]["cost_usd"], "0");
+    let notification = stack
+        .receive(&notifications, |m| m.body().is_some_and(|body| body.contains(&run.run_id)))
+        .await;
+    let notification: Value = serde_json::from_str(notification.body().unwrap()).unwrap();
+    assert_eq!(notification["error"], manifest["error"]);
+    assert_eq!(notification["totals"]["cost_usd"], "0");
 }
 
 /// A hundred names that somebody made up: no run, no object, no metric, and the good request behind them runs.
@@ -72,7 +80,7 @@ async fn a_wrong_input_fails_the_run_before_any_call() {
 async fn names_that_nobody_has_start_nothing() {
     let stack = Stack::connect().await;
     let id = fresh("stranger");
-    let notices = stack.listen(&id).await;
+    let notifications = stack.listen(&id).await;
     let name = |n: usize| format!("made-up-{n}-{id}");
     for n in 0..100 {
         let request = json!({ "workflow": name(n), "id": id, "inputs": {} });
@@ -82,11 +90,11 @@ async fn names_that_nobody_has_start_nothing() {
     assert_eq!(good["status"], "SUCCEEDED", "{good}");
     let found = RefCell::new(BTreeMap::new());
     stack
-        .eventually("a hundred notices", async || {
-            for message in stack.sweep(&notices, 600).await {
-                let notice: Value = serde_json::from_str(message.body().unwrap()).unwrap();
-                let workflow = notice["workflow"].as_str().unwrap_or_default().to_owned();
-                found.borrow_mut().insert(workflow, notice);
+        .eventually("a hundred notifications", async || {
+            for message in stack.sweep(&notifications, 600).await {
+                let notification: Value = serde_json::from_str(message.body().unwrap()).unwrap();
+                let workflow = notification["workflow"].as_str().unwrap_or_default().to_owned();
+                found.borrow_mut().insert(workflow, notification);
             }
             let found = found.borrow();
             (0..100).all(|n| found.contains_key(&name(n))).then_some(())
@@ -94,9 +102,12 @@ async fn names_that_nobody_has_start_nothing() {
         .await;
     let found = found.into_inner();
     for n in 0..100 {
-        let (notice, run) = (&found[&name(n)], RunRef::first("default", &name(n), &id));
-        assert_eq!((&notice["status"], &notice["run_id"]), (&json!("REJECTED"), &Value::Null));
-        let message = notice["error"]["message"].as_str().unwrap();
+        let (notification, run) = (&found[&name(n)], RunRef::first("default", &name(n), &id));
+        assert_eq!(
+            (&notification["status"], &notification["run_id"]),
+            (&json!("REJECTED"), &Value::Null)
+        );
+        let message = notification["error"]["message"].as_str().unwrap();
         let expected = format!("workflow: there is no workflow {}", name(n));
         assert!(message.starts_with(&expected), "{message}");
         assert!(stack.keys(&run).await.is_empty());

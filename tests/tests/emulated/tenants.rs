@@ -15,22 +15,25 @@ fn notifications_of(tenant: &str) -> String {
 }
 
 /// Returns every notification of a tenant until there is one of a request.
-async fn notices_until(stack: &Stack, tenant: &str, request_id: &str) -> Vec<Value> {
+async fn notifications_until(stack: &Stack, tenant: &str, request_id: &str) -> Vec<Value> {
     let (queue, all) = (notifications_of(tenant), RefCell::new(Vec::<Value>::new()));
     stack
-        .eventually("the tenant's notice", async || {
+        .eventually("the tenant's notification", async || {
             let messages = stack.sweep(&queue, 1).await;
             let bodies = messages.iter().map(|message| message.body().unwrap());
             all.borrow_mut()
                 .extend(bodies.map(|body| serde_json::from_str::<Value>(body).unwrap()));
-            all.borrow().iter().any(|notice| notice["request_id"] == request_id).then_some(())
+            all.borrow()
+                .iter()
+                .any(|notification| notification["request_id"] == request_id)
+                .then_some(())
         })
         .await;
     all.into_inner()
 }
 
 #[tokio::test]
-async fn the_same_request_of_two_tenants_is_two_runs_and_each_gets_its_own_notice() {
+async fn the_same_request_of_two_tenants_is_two_runs_and_each_gets_its_own_notification() {
     let stack = Stack::connect().await;
     let id = fresh("tenants");
     // Neither gets a notification of the default tenant's runs and refusals.
@@ -49,9 +52,15 @@ async fn the_same_request_of_two_tenants_is_two_runs_and_each_gets_its_own_notic
         assert!(run.prefix().starts_with(&format!("runs/{tenant}/")));
         assert_eq!(stack.record(&run).await["tenant"].as_s().unwrap(), tenant);
 
-        let notices = notices_until(&stack, tenant, &id).await;
-        assert!(notices.iter().any(|notice| notice["run_id"] == run.run_id), "{notices:?}");
-        assert!(notices.iter().all(|notice| notice["tenant"] == tenant), "{notices:?}");
+        let notifications = notifications_until(&stack, tenant, &id).await;
+        assert!(
+            notifications.iter().any(|notification| notification["run_id"] == run.run_id),
+            "{notifications:?}"
+        );
+        assert!(
+            notifications.iter().all(|notification| notification["tenant"] == tenant),
+            "{notifications:?}"
+        );
     }
     let of_nobody = RunRef::first("default", "explain", &id).request_key();
     assert!(stack.object(&of_nobody).await.is_none());
@@ -61,16 +70,20 @@ async fn the_same_request_of_two_tenants_is_two_runs_and_each_gets_its_own_notic
 async fn a_body_that_names_a_tenant_is_refused() {
     let stack = Stack::connect().await;
     let id = fresh("pretender");
-    let notices = stack.listen(&id).await;
+    let notifications = stack.listen(&id).await;
     let request = json!({ "workflow": "explain", "id": id, "tenant": "beta",
                           "inputs": { "text": "A breaker opens." } });
     stack.send_to(&inbox_of("alpha"), &request.to_string()).await;
-    let notice = stack.receive(&notices, |m| m.body().is_some_and(|b| b.contains(&id))).await;
-    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
-    assert_eq!((&notice["status"], &notice["tenant"]), (&json!("REJECTED"), &json!("alpha")));
+    let notification =
+        stack.receive(&notifications, |m| m.body().is_some_and(|b| b.contains(&id))).await;
+    let notification: Value = serde_json::from_str(notification.body().unwrap()).unwrap();
+    assert_eq!(
+        (&notification["status"], &notification["tenant"]),
+        (&json!("REJECTED"), &json!("alpha"))
+    );
     assert!(
-        notice["error"]["message"].as_str().unwrap().starts_with("tenant: is unknown"),
-        "{notice}"
+        notification["error"]["message"].as_str().unwrap().starts_with("tenant: is unknown"),
+        "{notification}"
     );
     let letters = output("DeadLetterQueueUrl");
     let letter = stack.receive(&letters, |m| m.body().is_some_and(|b| b.contains(&id))).await;

@@ -51,18 +51,18 @@ async fn an_object_that_is_put_under_the_prefix_starts_a_run() {
     let stack = Stack::connect().await;
     stack.put_workflow("on-upload", ON_UPLOAD).await;
     let name = fresh("upload");
-    let notices = stack.listen(&name).await;
+    let notifications = stack.listen(&name).await;
     let bucket = format!("{}-uploads", output("BCCE_STACK"));
     for folder in ["elsewhere", "reports"] {
         let put = stack.s3.put_object().bucket(&bucket).key(format!("{folder}/{name}.txt"));
         put.body(b"hello".to_vec().into()).send().await.unwrap();
     }
-    let notice =
-        stack.receive(&notices, |m| m.body().is_some_and(|b| b.contains("on-upload"))).await;
-    let notice: Value = serde_json::from_str(notice.body().unwrap()).unwrap();
-    assert_eq!(notice["status"], "SUCCEEDED", "{notice}");
+    let notification =
+        stack.receive(&notifications, |m| m.body().is_some_and(|b| b.contains("on-upload"))).await;
+    let notification: Value = serde_json::from_str(notification.body().unwrap()).unwrap();
+    assert_eq!(notification["status"], "SUCCEEDED", "{notification}");
 
-    let id = notice["request_id"].as_str().unwrap();
+    let id = notification["request_id"].as_str().unwrap();
     let run = RunRef::first("default", "on-upload", id);
     let request: Value =
         serde_json::from_slice(&stack.object(&run.request_key()).await.unwrap()).unwrap();

@@ -26,7 +26,7 @@ impl Markers {
 async fn what_was_sent_asked_and_answered_is_in_no_log_history_or_message() {
     let stack = Stack::connect().await;
     let name = fresh("marked");
-    let notices = stack.listen(&name).await;
+    let notifications = stack.listen(&name).await;
     let markers = Markers {
         sent: format!("sent{name}"),
         asked: format!("asked{name}"),
@@ -43,7 +43,7 @@ async fn what_was_sent_asked_and_answered_is_in_no_log_history_or_message() {
 
     let mut places = vec![
         ("the ledger", ledger(&stack).await),
-        ("a notice", bodies(&stack.sweep(&notices, 60).await)),
+        ("a notification", bodies(&stack.sweep(&notifications, 60).await)),
         ("the reason of a dead letter", format!("{:?}", letter.message_attributes())),
         ("names of objects", object_names(&stack).await),
     ];

@@ -42,8 +42,8 @@ steps:
     assert_eq!(first["system"][0]["text"], "You are brief.");
     // What differs from run to run stands behind the part that is cached.
     assert_eq!(first["system"][1]["cachePoint"]["type"], "default");
-    let notice = first["system"].as_array().unwrap().last().unwrap();
-    assert!(notice["text"].as_str().unwrap().starts_with(&format!("Text between <{tag}>")));
+    let notification = first["system"].as_array().unwrap().last().unwrap();
+    assert!(notification["text"].as_str().unwrap().starts_with(&format!("Text between <{tag}>")));
     assert_eq!(first["requestMetadata"]["run_id"], run.run_id);
     let second = &calls[1]["request"];
     assert_eq!(second["outputConfig"]["effort"], "low");

@@ -83,7 +83,7 @@ async fn close(root: &Caller, batch: &Value, status: &str) -> Result<(), Broke> 
     invoke(root, "collect-part", &json!({ "batch": batch, "part": part })).await?;
     let closed = json!({ "batch": batch, "notification_owner": batch["execution_arn"] });
     let closed = invoke(root, "close-batch", &closed).await?;
-    assert_eq!(closed["notice"]["status"], status, "{closed}");
+    assert_eq!(closed["notification"]["status"], status, "{closed}");
     Ok(())
 }
 

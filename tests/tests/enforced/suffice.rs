@@ -4,35 +4,35 @@ use serde_json::{Value, json};
 
 use crate::signed::Caller;
 
-/// From the message to the notice with no more than the template's roles.
+/// From the message to the notification with no more than the template's roles.
 #[tokio::test]
 async fn the_roles_suffice_for_runs_that_succeed_and_fail_and_for_messages_that_are_no_request() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
     crate::make_up_for_the_emulator(&Caller::root()).await;
     let stack = Stack::connect().await;
-    let notices = stack.listen(&fresh("enforced")).await;
+    let notifications = stack.listen(&fresh("enforced")).await;
     for (script, status) in [("", "SUCCEEDED"), ("@model *: denied", "FAILED")] {
         let id = fresh("enforced");
         let manifest = stack.explain(&id, script).await;
         assert_eq!(manifest["status"], status, "{manifest}");
-        assert_eq!(notice(&stack, &notices, &id).await["status"], status);
+        assert_eq!(notification(&stack, &notifications, &id).await["status"], status);
         assert!(
             stack.object(&RunRef::first("default", "explain", &id).signature_key()).await.is_some()
         );
     }
     let id = fresh("enforced");
     stack.send(&json!({ "workflow": "explain", "id": id }).to_string()).await;
-    let refused = notice(&stack, &notices, &id).await;
+    let refused = notification(&stack, &notifications, &id).await;
     assert!(["REJECTED", "FAILED"].contains(&refused["status"].as_str().unwrap()), "{refused}");
 }
 
-/// From the manifest, or the objects, to the notice.
+/// From the manifest, or the objects, to the notification.
 #[tokio::test]
 async fn the_roles_suffice_for_batches() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
     crate::make_up_for_the_emulator(&Caller::root()).await;
     let stack = Stack::connect().await;
-    let notices = stack.listen(&fresh("enforced")).await;
+    let notifications = stack.listen(&fresh("enforced")).await;
     let (bucket, folder) =
         (output("ArtifactBucket"), format!("batches/uploads/{}", fresh("enforced")));
     let line = json!({ "text": "A breaker." }).to_string();
@@ -47,10 +47,10 @@ async fn the_roles_suffice_for_batches() {
     ] {
         let id = fresh("enforced");
         stack.send(&json!({ "workflow": "explain", "id": id, "batch": batch }).to_string()).await;
-        let notice_text = notice(&stack, &notices, &id).await;
-        assert_eq!(notice_text["status"], "SUCCEEDED", "{notice_text}");
+        let notification_text = notification(&stack, &notifications, &id).await;
+        assert_eq!(notification_text["status"], "SUCCEEDED", "{notification_text}");
         assert_eq!(
-            (&notice_text["counts"]["succeeded"], &notice_text["run_id"]),
+            (&notification_text["counts"]["succeeded"], &notification_text["run_id"]),
             (&json!(1), &Value::Null)
         );
         let batch = BatchRef::first("default", "explain", &id);
@@ -67,7 +67,7 @@ async fn the_roles_suffice_for_a_batch_in_bulk() {
     crate::make_up_for_the_emulator(&Caller::root()).await;
     let stack = Stack::connect().await;
     let (id, bucket) = (fresh("enforced"), output("ArtifactBucket"));
-    let notices = stack.listen(&id).await;
+    let notifications = stack.listen(&id).await;
     let key = format!("batches/uploads/{id}.jsonl");
     let line = |n: u32| match n {
         1 => json!({ "text": "@bulk lost\nA breaker." }).to_string(),
@@ -78,8 +78,8 @@ async fn the_roles_suffice_for_a_batch_in_bulk() {
     put.body(lines.join("\n").into_bytes().into()).send().await.unwrap();
     let batch = json!({ "source": format!("s3://{bucket}/{key}"), "mode": "bulk" });
     stack.send(&json!({ "workflow": "explain", "id": id, "batch": batch }).to_string()).await;
-    let notice_text = notice(&stack, &notices, &id).await;
-    assert_eq!(notice_text["status"], "SUCCEEDED", "{notice_text}");
+    let notification_text = notification(&stack, &notifications, &id).await;
+    assert_eq!(notification_text["status"], "SUCCEEDED", "{notification_text}");
     let batch = BatchRef::first("default", "explain", &id);
     let sealed = stack.object(&batch.manifest_key()).await.unwrap();
     let sealed: Value = serde_json::from_slice(&sealed).unwrap();
@@ -92,7 +92,7 @@ async fn the_roles_suffice_to_finalize_runs_and_batches() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
     crate::make_up_for_the_emulator(&Caller::root()).await;
     let stack = Stack::connect().await;
-    let notices = stack.listen(&fresh("enforced")).await;
+    let notifications = stack.listen(&fresh("enforced")).await;
     let (id, bucket) = (fresh("enforced"), output("ArtifactBucket"));
     let text = format!("@model *: held({id})\nA breaker.");
     let run = json!({ "workflow": "explain", "id": id, "inputs": { "text": text } });
@@ -119,12 +119,12 @@ async fn the_roles_suffice_to_finalize_runs_and_batches() {
     for (id, status, signature) in
         [(id, "SUCCEEDED", run.signature_key()), (batch_id, "CANCELLED", batch.signature_key())]
     {
-        assert_eq!(notice(&stack, &notices, &id).await["status"], status);
+        assert_eq!(notification(&stack, &notifications, &id).await["status"], status);
         assert!(stack.object(&signature).await.is_some(), "{signature}");
     }
 }
 
-async fn notice(stack: &Stack, queue: &str, id: &str) -> Value {
+async fn notification(stack: &Stack, queue: &str, id: &str) -> Value {
     let message =
         stack.receive(queue, |message| message.body().is_some_and(|body| body.contains(id)));
     serde_json::from_str(message.await.body().unwrap()).unwrap()

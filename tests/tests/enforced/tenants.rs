@@ -106,7 +106,7 @@ async fn an_account_sends_and_is_notified_as_its_tenant_and_as_no_other() {
         let manifest = stack.manifest(&RunRef::first(tenant, "explain", &id)).await;
         assert_eq!(manifest["tenant"], tenant);
         stack
-            .eventually("the notice", async || {
+            .eventually("the notification", async || {
                 let received = sender.call(receive(&queue("notifications", tenant))).await;
                 assert_eq!(received.status, 200, "{}", received.body);
                 received.body.contains(&id).then_some(())

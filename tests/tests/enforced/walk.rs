@@ -51,7 +51,7 @@ pub async fn through(root: &Caller, run: Value) -> Result<(), Broke> {
     let answered = invoke(root, "invoke", &asked).await?;
     assert_eq!(answered["outcome"], "answered", "{answered}");
     let sealed = invoke(root, "persist-artifact", &json!({ "run": run })).await?;
-    assert_eq!(sealed["notice"]["status"], "SUCCEEDED", "{sealed}");
+    assert_eq!(sealed["notification"]["status"], "SUCCEEDED", "{sealed}");
     let owner = &run["execution_arn"];
     let counted =
         json!({ "run": run, "manifest": sealed["manifest"], "notification_owner": owner });

@@ -22,7 +22,7 @@ pub struct Ending {
     /// What its usage counters had before, and the runs that they have gained.
     before: u64,
     pub counted: u64,
-    pub notices: Vec<Value>,
+    pub notifications: Vec<Value>,
     pub model_calls: usize,
 }
 
@@ -50,7 +50,7 @@ pub async fn workflow(stack: &Stack) -> String {
 }
 
 /// From the message to the end of the execution.
-pub async fn of(stack: &Stack, workflow: &str, notices: &str) -> Ending {
+pub async fn of(stack: &Stack, workflow: &str, notifications: &str) -> Ending {
     let run = RunRef::first("default", workflow, "1");
     let before = counted(stack, &run).await;
     stack.send(&json!({ "workflow": workflow, "id": "1", "inputs": {} }).to_string()).await;
@@ -62,10 +62,10 @@ pub async fn of(stack: &Stack, workflow: &str, notices: &str) -> Ending {
         })
         .await;
     stack.inbox_is_empty().await;
-    look(stack, run, before, notices).await
+    look(stack, run, before, notifications).await
 }
 
-async fn look(stack: &Stack, run: RunRef, before: u64, notices: &str) -> Ending {
+async fn look(stack: &Stack, run: RunRef, before: u64, notifications: &str) -> Ending {
     let execution = stack.sfn.describe_execution().execution_arn(stack.arn(&run));
     let execution = execution.send().await.unwrap();
     let manifest = stack.object(&run.manifest_key()).await;
@@ -78,7 +78,7 @@ async fn look(stack: &Stack, run: RunRef, before: u64, notices: &str) -> Ending 
         record: record(stack, &run).await,
         before,
         counted: counted(stack, &run).await - before,
-        notices: notices_of(stack, notices, &run).await,
+        notifications: notifications_of(stack, notifications, &run).await,
         model_calls: calls(&run).len(),
         run,
     }
@@ -100,14 +100,14 @@ impl Ending {
             self.record.as_deref() == Some("SUCCEEDED"),
         )?;
         is(&format!("counted {} times", self.counted), self.counted == 1)?;
-        is(&format!("{} notices", self.notices.len()), self.notices.len() == 1)?;
+        is(&format!("{} notifications", self.notifications.len()), self.notifications.len() == 1)?;
         is(&format!("{} model calls", self.model_calls), self.model_calls == 1)
     }
 
-    /// Looks again when the finalize machine is done too; the notices are those since the first look.
-    pub async fn finalized(&self, stack: &Stack, notices: &str) -> Self {
+    /// Looks again when the finalize machine is done too; the notifications are those since the first look.
+    pub async fn finalized(&self, stack: &Stack, notifications: &str) -> Self {
         stack.finalized(&self.run).await;
-        look(stack, self.run.clone(), self.before, notices).await
+        look(stack, self.run.clone(), self.before, notifications).await
     }
 
     /// As anybody could check it.
@@ -135,9 +135,9 @@ async fn counted(stack: &Stack, run: &RunRef) -> u64 {
     items.items().iter().map(|item| item["runs"].as_n().unwrap().parse::<u64>().unwrap()).sum()
 }
 
-/// The notices of a run in a queue. Each is received once: the visibility timeout is longer than this takes.
-async fn notices_of(stack: &Stack, queue: &str, run: &RunRef) -> Vec<Value> {
+/// The notifications of a run in a queue. Each is received once: the visibility timeout is longer than this takes.
+async fn notifications_of(stack: &Stack, queue: &str, run: &RunRef) -> Vec<Value> {
     let bodies = stack.sweep(queue, 60).await.into_iter().filter_map(|message| message.body);
-    let notices = bodies.map(|body| serde_json::from_str::<Value>(&body).unwrap());
-    notices.filter(|notice| notice["run_id"] == *run.run_id).collect()
+    let notifications = bodies.map(|body| serde_json::from_str::<Value>(&body).unwrap());
+    notifications.filter(|notification| notification["run_id"] == *run.run_id).collect()
 }

@@ -11,9 +11,10 @@ const ALWAYS: usize = 1000;
 async fn a_run_that_cannot_be_planned_fails_and_is_sealed_and_notified() {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
-    let (notices, workflow) = (stack.listen(&fresh("unplanned")).await, workflow(&stack).await);
+    let (notifications, workflow) =
+        (stack.listen(&fresh("unplanned")).await, workflow(&stack).await);
     faults.are(&json!([rule("ssm:GetParameters", ALWAYS, REFUSED)]));
-    let ending = ending::of(&stack, &workflow, &notices).await;
+    let ending = ending::of(&stack, &workflow, &notifications).await;
     assert_eq!(
         (ending.status.as_str(), ending.error.as_deref()),
         ("FAILED", Some("Bcce.Internal"))
@@ -25,11 +26,11 @@ async fn a_run_that_cannot_be_planned_fails_and_is_sealed_and_notified() {
     );
     assert!(ending.verifies());
     assert_eq!(ending.record.as_deref(), Some("FAILED"));
-    assert_eq!(ending.notices.len(), 1);
-    assert_eq!(ending.notices[0]["status"], "FAILED");
+    assert_eq!(ending.notifications.len(), 1);
+    assert_eq!(ending.notifications[0]["status"], "FAILED");
     assert_eq!(ending.model_calls, 0);
-    let finalized = ending.finalized(&stack, &notices).await;
-    assert_eq!(finalized.notices.len(), 0, "its own machine notified, and nobody again");
+    let finalized = ending.finalized(&stack, &notifications).await;
+    assert_eq!(finalized.notifications.len(), 0, "its own machine notified, and nobody again");
 }
 
 /// The state machine gives up after four tries, each of which has paid for its answer.
@@ -37,10 +38,11 @@ async fn a_run_that_cannot_be_planned_fails_and_is_sealed_and_notified() {
 async fn an_answer_that_cannot_be_stored_fails_its_step() {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
-    let (notices, workflow) = (stack.listen(&fresh("unstored")).await, workflow(&stack).await);
+    let (notifications, workflow) =
+        (stack.listen(&fresh("unstored")).await, workflow(&stack).await);
     // After request and plan; the manifest can be written again.
     faults.are(&after(2, "s3:PutObject", 4, REFUSED));
-    let ending = ending::of(&stack, &workflow, &notices).await;
+    let ending = ending::of(&stack, &workflow, &notifications).await;
     assert_eq!(faults.fired(), 4);
     assert_eq!(
         (ending.status.as_str(), ending.error.as_deref()),
@@ -60,9 +62,10 @@ async fn an_answer_that_cannot_be_stored_fails_its_step() {
 async fn a_manifest_that_cannot_be_signed_is_not_presented_as_one_until_it_can() {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
-    let (notices, workflow) = (stack.listen(&fresh("unsigned")).await, workflow(&stack).await);
+    let (notifications, workflow) =
+        (stack.listen(&fresh("unsigned")).await, workflow(&stack).await);
     faults.are(&json!([rule("kms:Sign", ALWAYS, REFUSED)]));
-    let ending = ending::of(&stack, &workflow, &notices).await;
+    let ending = ending::of(&stack, &workflow, &notifications).await;
     assert_eq!(
         (ending.status.as_str(), ending.error.as_deref()),
         ("FAILED", Some("Bcce.Internal"))
@@ -70,22 +73,26 @@ async fn a_manifest_that_cannot_be_signed_is_not_presented_as_one_until_it_can()
     assert!(ending.cause.as_ref().unwrap().contains("could not be sealed"), "{:?}", ending.cause);
     assert!(ending.manifest.is_none() && !ending.verifies());
     assert_eq!(ending.record.as_deref(), Some("RUNNING"));
-    assert_eq!((ending.counted, ending.notices.len()), (0, 0));
+    assert_eq!((ending.counted, ending.notifications.len()), (0, 0));
 
     faults.are(&json!([]));
-    let finalized = ending.finalized(&stack, &notices).await;
+    let finalized = ending.finalized(&stack, &notifications).await;
     assert!(finalized.verifies());
     assert_eq!(finalized.record.as_deref(), Some("SUCCEEDED"));
-    assert_eq!((finalized.counted, finalized.notices.len(), finalized.model_calls), (1, 1, 1));
+    assert_eq!(
+        (finalized.counted, finalized.notifications.len(), finalized.model_calls),
+        (1, 1, 1)
+    );
 }
 
 #[tokio::test]
 async fn a_run_that_cannot_be_counted_keeps_its_seal_and_is_counted_and_notified_when_it_can() {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
-    let (notices, workflow) = (stack.listen(&fresh("uncounted")).await, workflow(&stack).await);
+    let (notifications, workflow) =
+        (stack.listen(&fresh("uncounted")).await, workflow(&stack).await);
     faults.are(&json!([rule("dynamodb:TransactWriteItems", ALWAYS, REFUSED)]));
-    let ending = ending::of(&stack, &workflow, &notices).await;
+    let ending = ending::of(&stack, &workflow, &notifications).await;
     assert_eq!(
         (ending.status.as_str(), ending.error.as_deref()),
         ("FAILED", Some("Bcce.Internal"))
@@ -94,13 +101,13 @@ async fn a_run_that_cannot_be_counted_keeps_its_seal_and_is_counted_and_notified
     assert_eq!(ending.manifest.as_ref().unwrap()["status"], "SUCCEEDED");
     assert!(ending.verifies());
     assert_eq!(ending.record.as_deref(), Some("RUNNING"));
-    assert_eq!((ending.counted, ending.notices.len()), (0, 0));
+    assert_eq!((ending.counted, ending.notifications.len()), (0, 0));
 
     faults.are(&json!([]));
-    let finalized = ending.finalized(&stack, &notices).await;
+    let finalized = ending.finalized(&stack, &notifications).await;
     assert_eq!(finalized.record.as_deref(), Some("SUCCEEDED"));
-    assert_eq!((finalized.counted, finalized.notices.len()), (1, 1));
-    assert_eq!(finalized.notices[0]["status"], "SUCCEEDED");
+    assert_eq!((finalized.counted, finalized.notifications.len()), (1, 1));
+    assert_eq!(finalized.notifications[0]["status"], "SUCCEEDED");
 }
 
 /// Step Functions itself publishes, past the proxy: there is no topic for a while.
@@ -108,15 +115,16 @@ async fn a_run_that_cannot_be_counted_keeps_its_seal_and_is_counted_and_notified
 async fn a_notification_that_fails_changes_nothing_of_the_run() {
     let _faults = Faults::none().await;
     let stack = Stack::connect().await;
-    let (notices, workflow) = (stack.listen(&fresh("unpublished")).await, workflow(&stack).await);
+    let (notifications, workflow) =
+        (stack.listen(&fresh("unpublished")).await, workflow(&stack).await);
     let topic = output("NotificationsTopicArn");
     stack.sns.delete_topic().topic_arn(&topic).send().await.unwrap();
-    let ending = ending::of(&stack, &workflow, &notices).await;
+    let ending = ending::of(&stack, &workflow, &notifications).await;
     let name = topic.rsplit(':').next().unwrap();
     let created = stack.sns.create_topic().name(name).send().await.unwrap();
     assert_eq!(created.topic_arn(), Some(topic.as_str()));
-    assert_eq!(ending.notices.len(), 0);
-    assert_eq!(ending.is_whole(), Err("0 notices".to_owned()));
+    assert_eq!(ending.notifications.len(), 0);
+    assert_eq!(ending.is_whole(), Err("0 notifications".to_owned()));
 }
 
 /// Targets are chosen by what the functions remember, the run is as whole as ever, and a metric says so.
@@ -124,11 +132,11 @@ async fn a_notification_that_fails_changes_nothing_of_the_run() {
 async fn a_run_does_without_the_breakers_of_the_ledger() {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
-    let (notices, workflow) = (stack.listen(&fresh("blind")).await, workflow(&stack).await);
+    let (notifications, workflow) = (stack.listen(&fresh("blind")).await, workflow(&stack).await);
     let unreachable = || log("failover-router").matches("LedgerUnreachable").count();
     let before = unreachable();
     faults.are(&json!([rule("dynamodb:BatchGetItem", ALWAYS, REFUSED)]));
-    let ending = ending::of(&stack, &workflow, &notices).await;
+    let ending = ending::of(&stack, &workflow, &notifications).await;
     assert_eq!(ending.is_whole(), Ok(()));
     assert!(faults.fired() > 0);
     assert!(unreachable() > before, "no metric says so");

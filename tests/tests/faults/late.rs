@@ -45,18 +45,18 @@ const COUNT: &str = "dynamodb:TransactWriteItems";
 const THROTTLED: &str = "ThrottlingException";
 const EXCEEDED: &str = "ProvisionedThroughputExceededException";
 
-/// Each of them once: one execution, one model call, one manifest with its signature, one count, one notice.
+/// Each of them once: one execution, one model call, one manifest with its signature, one count, one notification.
 #[tokio::test]
 async fn a_service_that_fails_for_a_while_makes_a_run_late_and_nothing_else() {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
-    let notices = stack.listen(&fresh("late")).await;
+    let notifications = stack.listen(&fresh("late")).await;
     let mut wrong = Vec::new();
     for (name, pass, operation, times, fault) in CASES {
         let started = Instant::now();
         let workflow = workflow(&stack).await;
         faults.are(&after(*pass, operation, *times, *fault));
-        let ending = ending::of(&stack, &workflow, &notices).await;
+        let ending = ending::of(&stack, &workflow, &notifications).await;
         if let Err(what) = ending.is_whole() {
             wrong.push(format!("{name}: {what}"));
         }

@@ -5,15 +5,16 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_bad_message_waits_until_its_notification_can_be_sent() {
-    let notices = rejected_through(&rule("sns:Publish", 5, Error("InternalError", 500)), 5).await;
-    assert_eq!(notices, 1);
+    let notifications =
+        rejected_through(&rule("sns:Publish", 5, Error("InternalError", 500)), 5).await;
+    assert_eq!(notifications, 1);
 }
 
 /// The notification goes first and the move second: the second try notifies again, and still moves it once.
 #[tokio::test]
 async fn a_bad_message_waits_until_it_can_be_set_aside() {
-    let notices = rejected_through(&rule("sqs:SendMessage", 1, REFUSED), 1).await;
-    assert_eq!(notices, 2);
+    let notifications = rejected_through(&rule("sqs:SendMessage", 1, REFUSED), 1).await;
+    assert_eq!(notifications, 2);
 }
 
 /// Sends a message that is no request; it ends among the dead letters once. Returns how many
@@ -21,7 +22,7 @@ async fn a_bad_message_waits_until_it_can_be_set_aside() {
 async fn rejected_through(fault: &Value, times: usize) -> usize {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
-    let notices = stack.listen(&fresh("rejected")).await;
+    let notifications = stack.listen(&fresh("rejected")).await;
     faults.are(&json!([fault]));
     let marker = fresh("marker");
     stack.send(&json!({ "id": marker, "workflow": 7 }).to_string()).await;
@@ -35,7 +36,7 @@ async fn rejected_through(fault: &Value, times: usize) -> usize {
         })
         .await;
     assert_eq!(letters, 1, "among the dead letters");
-    having(&stack, &notices, &marker).await
+    having(&stack, &notifications, &marker).await
 }
 
 async fn having(stack: &Stack, queue: &str, marker: &str) -> usize {

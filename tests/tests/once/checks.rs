@@ -2,8 +2,8 @@
 
 mod calls; // seen by the model, recorded, lost
 mod money; // usage and its counters
-mod notices;
-mod runs; // executions, manifests, records // notices and dead letters
+mod notifications;
+mod runs; // executions, manifests, records // notifications and dead letters
 
 use crate::found::Found;
 use crate::requests::{Outcome, Sent};
@@ -14,13 +14,13 @@ pub fn all(sent: &[Sent], found: &Found) -> Vec<String> {
     let runs: Vec<&Sent> = sent.iter().filter(is_run).collect();
     let rejected: Vec<&Sent> = sent.iter().filter(|sent| !is_run(sent)).collect();
     let each = runs.iter().filter_map(|sent| {
-        let what = runs::is_whole(sent, found).and_then(|()| notices::of_run(sent, found));
+        let what = runs::is_whole(sent, found).and_then(|()| notifications::of_run(sent, found));
         what.err().map(|what| format!("{} ({:?}): {what}", sent.run.run_id, sent.outcome))
     });
-    let letters = rejected.iter().filter_map(|sent| notices::is_set_aside(sent, found).err());
+    let letters = rejected.iter().filter_map(|sent| notifications::is_set_aside(sent, found).err());
     let nothing_else = [
         runs::nothing_else(&runs, found),
-        notices::nothing_else(&rejected, found),
+        notifications::nothing_else(&rejected, found),
         money::is_counted(&runs, found),
         calls::are_paid_once(found),
         hits(found),

@@ -27,7 +27,7 @@ pub struct Found {
     pub ledger: Vec<Item>,
     /// As the model logged them.
     pub calls: Vec<Value>,
-    pub notices: Vec<Value>,
+    pub notifications: Vec<Value>,
     pub letters: Vec<Message>,
     /// How often a function was killed at work.
     pub hits: BTreeMap<String, usize>,
@@ -38,7 +38,7 @@ pub struct Found {
 }
 
 impl Found {
-    pub async fn on(stack: &Stack, notices: &str) -> Self {
+    pub async fn on(stack: &Stack, notifications: &str) -> Self {
         let mut executions = BTreeMap::new();
         for (arn, name, status) in listed(stack, "WorkflowArn").await {
             let error = match status.as_str() {
@@ -49,8 +49,8 @@ impl Found {
         }
         let key = stack.kms.get_public_key().key_id(output("SigningKeyArn")).send().await.unwrap();
         let emulator_log = kills::emulator_log();
-        let notices = stack.sweep(notices, 600).await;
-        let notices = notices.iter().filter_map(Message::body);
+        let notifications = stack.sweep(notifications, 600).await;
+        let notifications = notifications.iter().filter_map(Message::body);
         Self {
             executions,
             finalizations: listed(stack, "FinalizeArn")
@@ -62,7 +62,7 @@ impl Found {
             key: VerifyingKey::from_public_key_der(key.public_key.unwrap().as_ref()).unwrap(),
             ledger: ledger(stack).await,
             calls: all_calls(),
-            notices: notices.map(|body| serde_json::from_str(body).unwrap()).collect(),
+            notifications: notifications.map(|body| serde_json::from_str(body).unwrap()).collect(),
             letters: stack.sweep(&output("DeadLetterQueueUrl"), 600).await,
             hits: kills::hits(&emulator_log),
             log: log("invoke"),

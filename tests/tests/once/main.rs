@@ -31,7 +31,7 @@ async fn every_request_is_one_execution_one_manifest_and_one_record_whatever_fai
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
     let workflows = Workflows::put(&stack).await;
-    let notices = stack.listen(&fresh("once")).await;
+    let notifications = stack.listen(&fresh("once")).await;
     storm::shorten_visibility(&stack).await;
     let started = Instant::now();
     let say = |what: &str| eprintln!("{:5.1} s  {what}", started.elapsed().as_secs_f64());
@@ -46,7 +46,7 @@ async fn every_request_is_one_execution_one_manifest_and_one_record_whatever_fai
     storm::rest(&stack).await;
     say("at rest");
 
-    let found = Found::on(&stack, &notices).await;
+    let found = Found::on(&stack, &notifications).await;
     say("read");
     let sent: Vec<_> = first.into_iter().chain(second).collect();
     let wrong = checks::all(&sent, &found);

@@ -6,7 +6,7 @@ use bcce_core::batch::{BatchProgress, Halt};
 use bcce_core::ledger::{ClosedRun, HALT_SK, progress_pk, progress_sk};
 use bcce_core::ports::{HaltBatch, ReadBatchProgress};
 use bcce_core::run::ids::ItemOf;
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 
 use super::Ledger;
 use super::change::Change;

@@ -11,7 +11,7 @@ use bcce_core::ledger::{
 use bcce_core::ports::{CloseRun, Closed, OpenRun, Opened, ReadAttempts, TakeOver};
 use bcce_core::run::ids::{Run, RunRef};
 use bcce_core::run::manifest::UsageLine;
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 
 use super::change::Change;
 use super::item::{Item, number, number_of, text, text_of, time_of};

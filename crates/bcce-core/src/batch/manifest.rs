@@ -17,7 +17,7 @@ use crate::batch::source::Format;
 use crate::call::attempt::Totals;
 use crate::run::artifact::ArtifactRef;
 use crate::run::manifest::{Kind, Manifest};
-use crate::run::notice::RunStatus;
+use crate::run::notification::RunStatus;
 
 /// How an item stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -351,8 +351,8 @@ impl BatchManifest {
         }
     }
 
-    pub fn notice(&self, key: &str, sha256: &str) -> BatchNotice {
-        BatchNotice {
+    pub fn notification(&self, key: &str, sha256: &str) -> BatchNotification {
+        BatchNotification {
             version: 1,
             batch_id: self.batch_id.clone(),
             run_id: None,
@@ -413,7 +413,7 @@ fn judge(outcome: &Outcome<'_>) -> (BatchStatus, Option<Fault>) {
 
 /// The message on the notifications topic: a run's, with `batch_id` and `counts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BatchNotice {
+pub struct BatchNotification {
     pub version: u32,
     pub batch_id: String,
     /// `null`: a batch is no run.

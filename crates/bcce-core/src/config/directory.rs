@@ -89,14 +89,14 @@ pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     findings.0
 }
 
-/// Finds what is right and worth knowing before `files` are pushed. A notice stops nothing.
-pub fn notices(files: &BTreeMap<String, String>) -> Vec<Finding> {
-    let mut notices = Findings::default();
+/// Finds what is right and worth knowing before `files` are pushed. A warning stops nothing.
+pub fn warnings(files: &BTreeMap<String, String>) -> Vec<Finding> {
+    let mut warnings = Findings::default();
     let policy =
         files.get("policy.yaml").and_then(|text| from_yaml::<Policy>(text).finished().ok());
-    let Some(policy) = policy else { return notices.0 };
+    let Some(policy) = policy else { return warnings.0 };
     if policy.tenants.is_none() {
-        notices.add(
+        warnings.add(
             "policy.yaml",
             "tenants",
             "is not set: every tenant may start every workflow and use every alias; a rule for each tenant under \
@@ -110,10 +110,10 @@ pub fn notices(files: &BTreeMap<String, String>) -> Vec<Finding> {
             let what = if name == "run_usd" { "one run" } else { "one batch" };
             let cause =
                 format!("is not set: what {what} may cost has no limit (docs/workflows.md)");
-            notices.add("policy.yaml", &format!("ceilings.{name}"), &cause);
+            warnings.add("policy.yaml", &format!("ceilings.{name}"), &cause);
         }
     }
-    notices.0
+    warnings.0
 }
 
 #[derive(Default)]
@@ -386,7 +386,7 @@ mod tests {
     fn what_is_open_is_said_and_stops_nothing() {
         let reported = |policy: &str| {
             let files = [("policy.yaml".to_owned(), policy.to_owned())].into();
-            notices(&files).iter().map(Finding::to_string).collect::<Vec<_>>()
+            warnings(&files).iter().map(Finding::to_string).collect::<Vec<_>>()
         };
         let open = reported("version: 1\n");
         assert_eq!(open.len(), 3, "{open:#?}");

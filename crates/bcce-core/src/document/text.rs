@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::base::error::Problems;
 use crate::base::limits::MAX_DOCUMENT_BYTES;
 use crate::document::tree::MOST_FAULTS;
-use crate::document::{mend, tree};
+use crate::document::{repair, tree};
 
 /// What is read as a whole and checked as a whole.
 pub trait Document: DeserializeOwned {
@@ -106,9 +106,9 @@ fn from_tree<T: Document>(name: &str, mut tree: Value) -> Draft<T> {
                 return Draft { value: Some(value), problems, stand_ins };
             }
         };
-        let mended = mend::mend::<T>(name, &mut tree, &error);
-        problems.extend(Problems::one(mended.field, mended.cause).beside(&stand_ins));
-        match mended.stand_ins {
+        let repaired = repair::repair::<T>(name, &mut tree, &error);
+        problems.extend(Problems::one(repaired.field, repaired.cause).beside(&stand_ins));
+        match repaired.stand_ins {
             Some(fields) => stand_ins.extend(fields),
             None => break,
         }

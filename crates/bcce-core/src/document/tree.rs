@@ -95,7 +95,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let path = cut(&crate::document::mend::below(self.path, &key), MAX_PATH_CHARS);
+            let path = cut(&crate::document::repair::below(self.path, &key), MAX_PATH_CHARS);
             let value = entries.next_value_seed(Node { path: &path, ..self })?;
             if map.contains_key(&key) {
                 let mut repeated = self.repeated.borrow_mut();

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::base::error::Fault;
-use crate::run::notice::RunNotice;
+use crate::run::notification::RunNotification;
 
 pub trait Publish {
     /// Publishes a notification.
-    async fn publish(&self, notice: &RunNotice) -> Result<(), Fault>;
+    async fn publish(&self, notification: &RunNotification) -> Result<(), Fault>;
 }
 
 pub trait DeadLetter {

@@ -18,7 +18,7 @@ use crate::run::artifact::{ArtifactRef, FinishedStep, StepFailure, StepRecord};
 use crate::run::call_log::LoggedStep;
 use crate::run::ending::{Ending, ExecutionStatus};
 use crate::run::ids::Run;
-use crate::run::notice::{RunNotice, RunStatus};
+use crate::run::notification::{RunNotification, RunStatus};
 use crate::run::plan::Plan;
 
 pub use steps::{ItemFault, ItemsSummary, StepFault, StepSummary};
@@ -172,8 +172,8 @@ impl Manifest {
         }
     }
 
-    pub fn notice(&self, key: &str, sha256: &str) -> RunNotice {
-        RunNotice {
+    pub fn notification(&self, key: &str, sha256: &str) -> RunNotification {
+        RunNotification {
             version: 1,
             run_id: Some(self.run_id.clone()),
             request_id: self.request_id.clone(),

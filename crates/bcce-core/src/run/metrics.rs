@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::base::emf;
 use crate::run::manifest::{Manifest, UsageLine};
-use crate::run::notice::RunStatus;
+use crate::run::notification::RunStatus;
 
 /// Returns a metric line for each set of dimensions.
 pub fn of_run(environment: &str, manifest: &Manifest) -> Vec<String> {

@@ -42,7 +42,7 @@ async fn a_flood_waits_in_its_own_inbox_and_the_neighbour_starts_at_once() {
         assert_eq!(waiting.len(), left, "{:?}", ports.ledger.holders());
     }
     assert_eq!(ports.machine.started.borrow().len(), 11);
-    assert!(outbox.letters.borrow().is_empty() && outbox.notices.borrow().is_empty());
+    assert!(outbox.letters.borrow().is_empty() && outbox.notifications.borrow().is_empty());
 }
 
 /// Whoever read the slots a second ago does not read them for each message of a flood, and writes no request.
@@ -160,7 +160,7 @@ async fn a_run_that_was_started_before_holds_no_second_slot() {
     assert!(ports.ledger.holders().is_empty());
 }
 
-/// The run has released its slot and publishes its notice: Step Functions answers as if it had started it now.
+/// The run has released its slot and publishes its notification: Step Functions answers as if it had started it now.
 #[tokio::test]
 async fn a_run_that_is_about_to_end_gets_no_second_slot() {
     let outbox = Outbox::default();

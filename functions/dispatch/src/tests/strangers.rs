@@ -28,7 +28,7 @@ async fn a_hundred_names_that_nobody_has_cost_one_listing_and_make_nothing() {
     assert_eq!(ports.machine.started.borrow().len(), 1, "the good one behind them");
     assert_eq!(ports.store.objects.borrow().len(), 1);
     assert_eq!(ports.parameters.listings.get(), 1);
-    assert_eq!((outbox.letters.borrow().len(), outbox.notices.borrow().len()), (100, 100));
+    assert_eq!((outbox.letters.borrow().len(), outbox.notifications.borrow().len()), (100, 100));
     let reason = &outbox.letters.borrow()[0].1;
     assert_eq!(
         reason,
@@ -60,7 +60,7 @@ async fn a_batch_of_no_workflow_is_refused_as_well() {
     assert!(ports.batch_machine.started.borrow().is_empty());
     assert!(ports.store.objects.borrow().is_empty());
     assert!(outbox.letters.borrow()[0].1.starts_with("workflow: there is no workflow explian"));
-    assert_eq!(outbox.notices.borrow()[0].request_id, "42");
+    assert_eq!(outbox.notifications.borrow()[0].request_id, "42");
 }
 
 /// The list is older than the message, whose sender may have pushed the workflow in between.

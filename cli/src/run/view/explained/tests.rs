@@ -13,7 +13,7 @@ use bcce_core::failover::route::Route;
 use bcce_core::failover::router::{Health, Question, decide};
 use bcce_core::run::artifact::{StepFailure, StepRecord};
 use bcce_core::run::ids::RunRef;
-use bcce_core::run::notice::RunStatus;
+use bcce_core::run::notification::RunStatus;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use time::macros::datetime;

@@ -244,10 +244,10 @@ fn answers_that_were_cut_are_reported_by_step_and_in_all() {
     assert_eq!((manifest.status, manifest.truncated), (RunStatus::Succeeded, 3));
     let by_step: Vec<u64> = manifest.steps.iter().map(|step| step.truncated).collect();
     assert_eq!(by_step, [2, 1]);
-    assert_eq!(manifest.notice("k", "s").truncated, 3);
+    assert_eq!(manifest.notification("k", "s").truncated, 3);
     let manifest = seal([item(0), item(1), item(2), step_record("summary", 1)].map(whole).to_vec());
     let json = serde_json::to_value(&manifest).unwrap();
     assert_eq!((json.get("truncated"), json["steps"][0].get("truncated")), (None, None));
-    let notice = serde_json::to_value(manifest.notice("k", "s")).unwrap();
-    assert_eq!(notice.get("truncated"), None, "a zero is left out");
+    let notification = serde_json::to_value(manifest.notification("k", "s")).unwrap();
+    assert_eq!(notification.get("truncated"), None, "a zero is left out");
 }

@@ -14,7 +14,7 @@ use crate::document::prompt::bound::{Kind, Size, most_bytes};
 use crate::run::ids::StepRef;
 use crate::run::plan::Plan;
 
-/// Bytes that a call adds to what is rendered: the notice that sets data apart, the request for JSON, and what was
+/// Bytes that a call adds to what is rendered: the rule that sets data apart, the request for JSON, and what was
 /// wrong with an answer that is repaired.
 const AROUND: u64 = 1_024;
 /// Bytes around each answer of a list.

@@ -38,7 +38,7 @@ impl std::fmt::Display for RunStatus {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunNotice {
+pub struct RunNotification {
     pub version: u32,
     /// `null` for a message that is no request.
     pub run_id: Option<String>,

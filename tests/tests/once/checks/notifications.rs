@@ -13,14 +13,18 @@ pub fn of_run(sent: &Sent, found: &Found) -> Result<(), String> {
     let manifest = &found.objects[&sent.run.manifest_key()];
     let (sha256, status) = (sha256_hex(manifest), found.document(&sent.run.manifest_key()));
     let status = status.map(|manifest| manifest["status"].clone());
-    let notices: Vec<&Value> =
-        found.notices.iter().filter(|notice| notice["run_id"] == *sent.run.run_id).collect();
-    holds(!notices.is_empty(), || "no notification".to_owned())?;
-    let same = |notice: &&Value| {
-        notice["manifest_sha256"] == *sha256 && Some(&notice["status"]) == status.as_ref()
+    let notifications: Vec<&Value> = found
+        .notifications
+        .iter()
+        .filter(|notification| notification["run_id"] == *sent.run.run_id)
+        .collect();
+    holds(!notifications.is_empty(), || "no notification".to_owned())?;
+    let same = |notification: &&Value| {
+        notification["manifest_sha256"] == *sha256
+            && Some(&notification["status"]) == status.as_ref()
     };
-    holds(notices.iter().all(same), || {
-        format!("notifications differ from the manifest: {notices:?}")
+    holds(notifications.iter().all(same), || {
+        format!("notifications differ from the manifest: {notifications:?}")
     })
 }
 
@@ -59,7 +63,11 @@ pub fn nothing_else(rejected: &[&Sent], found: &Found) -> Result<(), String> {
     holds(letters <= rejections + LOST_ANSWERS, || {
         format!("{letters} dead letters of {rejections} rejections")
     })?;
-    let refused = found.notices.iter().filter(|notice| notice["status"] == "REJECTED").count();
+    let refused = found
+        .notifications
+        .iter()
+        .filter(|notification| notification["status"] == "REJECTED")
+        .count();
     holds(refused >= messages, || format!("{refused} of {messages} rejections have a notification"))
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use serde_path_to_error::{Path, Segment};
 
 /// A fault, and what was done about it.
-pub struct Mended {
+pub struct Repaired {
     pub field: String,
     pub cause: String,
     /// Fields whose value is a stand-in now, so that nothing more can be said of them; `None`: nothing
@@ -17,7 +17,7 @@ pub struct Mended {
 
 type Fault = serde_path_to_error::Error<serde_json::Error>;
 
-pub fn mend<T: DeserializeOwned>(name: &str, tree: &mut Value, fault: &Fault) -> Mended {
+pub fn repair<T: DeserializeOwned>(name: &str, tree: &mut Value, fault: &Fault) -> Repaired {
     let message = fault.inner().to_string();
     let mut steps = steps(fault.path());
     if let Some(missing) = message.strip_prefix("missing field ").map(quoted) {
@@ -30,11 +30,11 @@ pub fn mend<T: DeserializeOwned>(name: &str, tree: &mut Value, fault: &Fault) ->
     let cause = cause(&message, &steps);
     if message.starts_with("unknown field") {
         let stand_ins = remove(tree, &steps).then(Vec::new);
-        return Mended { field, cause, stand_ins };
+        return Repaired { field, cause, stand_ins };
     }
-    let mended = stand_in::<T>(tree, &steps, &message);
-    let stand_ins = mended.then(|| vec![named(tree, &steps), unnamed_item(tree, &steps)]);
-    Mended { field, cause, stand_ins }
+    let repaired = stand_in::<T>(tree, &steps, &message);
+    let stand_ins = repaired.then(|| vec![named(tree, &steps), unnamed_item(tree, &steps)]);
+    Repaired { field, cause, stand_ins }
 }
 
 #[derive(Clone, Debug, PartialEq)]
