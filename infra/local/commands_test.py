@@ -66,13 +66,15 @@ class Commands(unittest.TestCase):
             for concurrency, because in [("0", None), ("1", "0 or at least 2"), ("2", None)]:
                 with self.subTest(path=path, concurrency=concurrency):
                     overrides = {**others, "DispatchMaximumConcurrency": concurrency}
-                    why = refusal(path, overrides, ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"])
+                    why = refusal(path, overrides, ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"])
                     self.assertIn(because, why) if because else self.assertIsNone(why)
 
     def test_a_command_line_that_is_wrong_is_seen(self):
+        main = "sam deploy --stack-name a --template-file infra/template.yaml --capabilities"
         tenant = "sam deploy --stack-name a --template-file infra/tenant.yaml --parameter-overrides"
         schedule = "aws cloudformation deploy --stack-name a --template-file infra/schedule.yaml --parameter-overrides"
         for wrong, because in {
+            f"{main} CAPABILITY_IAM": "CAPABILITY_AUTO_EXPAND",
             f"{tenant} OrganizationId=": "not a valid format",
             f"{tenant} Stack=a Tenant=a": "who the tenant is",
             f"{tenant} Stak=a": "Stak",
@@ -137,6 +139,9 @@ def refusal(path, overrides, capabilities):
     needed = "CAPABILITY_NAMED_IAM" if any("RoleName" in role for role in roles) else "CAPABILITY_IAM"
     if roles and needed not in capabilities:
         return f"{needed} is not acknowledged"
+    is_nesting = any(r["Type"] == "AWS::CloudFormation::Stack" for r in template["Resources"].values())
+    if is_nesting and "Transform" in template and "CAPABILITY_AUTO_EXPAND" not in capabilities:
+        return "CAPABILITY_AUTO_EXPAND is not acknowledged"
 
 
 if __name__ == "__main__":

@@ -64,7 +64,9 @@ def deploy(session, aws, bedrock_endpoint_url):
         }
         command = [VENV / "bin" / "sam", "deploy", "--template-file", ROOT / "infra" / "template.yaml"]
         command += ["--stack-name", STACK, "--s3-bucket", bucket, "--region", REGION]
-        command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+        # CloudFormation requires the second one for a template that has a transform (SAM's) and nested stacks.
+        command += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+        command += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
         command += ["--no-progressbar", "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
         env = outside_env() | aws | {
             "SAM_CLI_TELEMETRY": "0",

@@ -66,8 +66,12 @@ fn substitutions(machine: &str) -> BTreeSet<String> {
     let template = template();
     let resources = template["Resources"].as_object().unwrap();
     let uri = format!("../statemachines/{machine}");
-    let resource =
-        resources.values().find(|resource| resource["Properties"]["DefinitionUri"] == *uri);
+    // The second property is that of a machine in a nested template, which has no SAM resources.
+    let resource = resources.values().find(|resource| {
+        ["DefinitionUri", "DefinitionS3Location"]
+            .iter()
+            .any(|it| resource["Properties"][*it] == *uri)
+    });
     let resource = resource.unwrap_or_else(|| panic!("no resource has the definition {machine}"));
     resource["Properties"]["DefinitionSubstitutions"].as_object().unwrap().keys().cloned().collect()
 }

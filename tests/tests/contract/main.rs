@@ -7,6 +7,7 @@ mod grants;
 mod layers;
 mod matrix;
 mod names;
+mod nesting;
 mod partitions;
 mod protection;
 mod rules;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::template::{COMPANIONS, read, template, template_of};
+use crate::template::{COMPANIONS, nested, read, template, template_of};
 
 fn resources_of<'a>(template: &'a Value, kind: &str) -> Vec<(&'a String, &'a Value)> {
     let resources = template["Resources"].as_object().unwrap();
@@ -77,8 +77,13 @@ fn every_bad_end_of_the_finalize_machine_rings() {
 #[test]
 fn every_alarm_is_documented() {
     let docs = read("docs/deployment.md");
-    for (name, _) in resources_of(&template(), "AWS::CloudWatch::Alarm") {
+    let template = template();
+    let alarms = resources_of(&template, "AWS::CloudWatch::Alarm");
+    assert!(alarms.len() > 10, "{} alarms", alarms.len());
+    for (name, alarm) in alarms {
         assert!(docs.contains(&format!("`{name}`")), "{name} is not in docs/deployment.md");
+        let actions = json!(["HasAlarmTopic", ["AlarmTopicArn"], "AWS::NoValue"]);
+        assert_eq!(alarm["Properties"]["AlarmActions"], actions, "{name}");
     }
 }
 
@@ -138,7 +143,9 @@ fn the_roots_and_the_endpoints_are_those_of_the_parameters() {
 }
 
 /// AWS's limit of each name that a template gives, in characters.
-const LIMITS: [(&str, &str, usize); 7] = [
+const LIMITS: [(&str, &str, usize); 10] = [
+    ("AWS::CloudWatch::Alarm", "AlarmName", 255),
+    ("AWS::Events::Rule", "Name", 64),
     ("AWS::IAM::Role", "RoleName", 64),
     ("AWS::KMS::Alias", "AliasName", 256),
     ("AWS::Logs::LogGroup", "LogGroupName", 512),
@@ -146,6 +153,7 @@ const LIMITS: [(&str, &str, usize); 7] = [
     ("AWS::Scheduler::Schedule", "Name", 64),
     ("AWS::Serverless::Function", "FunctionName", 64),
     ("AWS::Serverless::StateMachine", "Name", 80),
+    ("AWS::StepFunctions::StateMachine", "StateMachineName", 80),
 ];
 
 /// Returns the most characters that a pattern like `[a-z][a-z-]{0,19}` lets through.
@@ -158,8 +166,8 @@ fn longest(parameter: &Value) -> usize {
 #[test]
 fn the_longest_names_are_ones_that_aws_takes() {
     let of_stack = longest(&template_of("tenant")["Parameters"]["Stack"]);
-    for name in COMPANIONS.into_iter().chain(["template"]) {
-        let template = template_of(name);
+    let companions = COMPANIONS.map(|name| (name, template_of(name)));
+    for (name, template) in companions.into_iter().chain([("template", template())]) {
         let longest = |parameter: &str| match parameter {
             "AWS::StackName" => of_stack,
             other => longest(&template["Parameters"][other]),
@@ -184,8 +192,9 @@ fn the_longest_names_are_ones_that_aws_takes() {
 fn a_stack_name_that_is_too_long_is_refused() {
     let of_stack = |name: &str| template_of(name)["Parameters"]["Stack"]["AllowedPattern"].clone();
     let pattern = of_stack("tenant").as_str().unwrap().to_owned();
-    for name in COMPANIONS {
-        assert_eq!(of_stack(name), pattern, "infra/{name}.yaml");
+    let nested = nested(&template_of("template")).into_values().map(|it| it.name);
+    for name in nested.chain(COMPANIONS.map(str::to_owned)) {
+        assert_eq!(of_stack(&name), pattern, "infra/{name}.yaml");
     }
     let parameter = &template()["Resources"]["StackParameter"]["Properties"];
     let begins = format!(r#"^\{{"Stack":"{pattern}","#);

@@ -47,7 +47,8 @@ fn the_ends_of_runs_and_batches_are_finalized_and_the_ends_of_finalizing_are_not
         assert_eq!(pattern["source"][0], event["source"]);
         assert_eq!(pattern["detail-type"][0], event["detail-type"]);
         assert!(status.as_array().unwrap().contains(&event["detail"]["status"]));
-        let name = template()["Resources"][machine]["Properties"]["Name"].take();
+        let properties = template()["Resources"][machine]["Properties"].take();
+        let name = properties.get("Name").or(properties.get("StateMachineName")).unwrap();
         let name = name.as_str().unwrap().replace("${AWS::StackName}", "bcce-dev");
         let arn = event["detail"]["stateMachineArn"].as_str().unwrap();
         assert!(arn.ends_with(&format!(":{name}")), "{arn}");

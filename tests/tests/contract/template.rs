@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -14,8 +14,75 @@ pub fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// Returns the main template with the resources of its nested templates, as if all of them stood in one file.
+///
+/// A parameter of a nested template is replaced by what the main template passes, and an output of a nested stack by
+/// what it stands for.
 pub fn template() -> Value {
-    template_of("template")
+    let mut main = template_of("template");
+    let mut outputs = Map::new();
+    for (stack, nested) in nested(&main) {
+        let resources = main["Resources"].as_object_mut().unwrap();
+        resources.remove(&stack);
+        for (name, resource) in nested.template["Resources"].as_object().unwrap() {
+            let before = resources.insert(name.clone(), replaced(resource, &nested.parameters));
+            assert!(
+                before.is_none(),
+                "two templates have a {name}, of which one would not be seen"
+            );
+        }
+        for (name, output) in nested.template["Outputs"].as_object().into_iter().flatten() {
+            let value = replaced(&output["Value"], &nested.parameters);
+            outputs.insert(format!("{stack}.Outputs.{name}"), value);
+        }
+    }
+    replaced(&main, &outputs)
+}
+
+/// A template that the main template nests.
+pub struct Nested {
+    /// The name of the file, `infra/<name>.yaml`.
+    pub name: String,
+    pub template: Value,
+    /// What the main template passes, by the name of the parameter.
+    pub parameters: Map<String, Value>,
+}
+
+/// Returns the nested templates of the main one, by the logical name of their stack.
+pub fn nested(main: &Value) -> BTreeMap<String, Nested> {
+    let resources = main["Resources"].as_object().unwrap().iter();
+    let stacks = resources.filter(|(_, it)| it["Type"] == "AWS::CloudFormation::Stack");
+    let nested = stacks.map(|(stack, it)| {
+        let file = it["Properties"]["TemplateURL"].as_str().unwrap();
+        let name = file.strip_suffix(".yaml").unwrap().to_owned();
+        let parameters = it["Properties"]["Parameters"].as_object().unwrap().clone();
+        (stack.clone(), Nested { template: template_of(&name), name, parameters })
+    });
+    nested.collect()
+}
+
+/// Replaces each reference to one of the names: a text that is the name, and `${<name>}` in a text.
+fn replaced(value: &Value, by: &Map<String, Value>) -> Value {
+    match value {
+        Value::String(text) => by.get(text).cloned().unwrap_or_else(|| filled(text, by)),
+        Value::Array(values) => values.iter().map(|it| replaced(it, by)).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, it)| (name.clone(), replaced(it, by))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+fn filled(text: &str, by: &Map<String, Value>) -> Value {
+    let fill = |text: String, (name, value): (&String, &Value)| {
+        let placeholder = format!("${{{name}}}");
+        if !text.contains(&placeholder) {
+            return text;
+        }
+        let value = value.as_str().unwrap_or_else(|| panic!("{name} is no text in {text}"));
+        text.replace(&placeholder, &format!("${{{value}}}"))
+    };
+    Value::String(by.iter().fold(text.to_owned(), fill))
 }
 
 /// Reads `infra/<name>.yaml`.
@@ -27,12 +94,13 @@ pub fn template_of(name: &str) -> Value {
 /// The companion stacks of the main one.
 pub const COMPANIONS: [&str; 3] = ["object-created", "schedule", "tenant"];
 
+/// Returns the main template, with its nested ones, and the companions.
 pub fn every_template() -> Vec<Value> {
-    std::iter::once("template").chain(COMPANIONS).map(template_of).collect()
+    std::iter::once(template()).chain(COMPANIONS.map(template_of)).collect()
 }
 
-/// The intrinsic functions' short forms (`!Ref X`, `!GetAtt X.Arn`) become their plain arguments: what
-/// a name refers to is what these tests ask.
+/// Replaces the short forms of intrinsic functions (`!Ref X`, `!GetAtt X.Arn`) by their arguments, since these tests only
+/// ask for the names.
 fn untagged(yaml: &str) -> String {
     let tags = [
         "Ref",
