@@ -9,6 +9,7 @@ mod matrix;
 mod names;
 mod partitions;
 mod protection;
+mod retries;
 mod rules;
 mod security;
 mod supply;
