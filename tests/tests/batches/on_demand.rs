@@ -70,7 +70,7 @@ async fn a_batch_with_broken_items_outlasts_a_region() {
     assert!(regions.len() <= 2, "{regions:?}");
 }
 
-/// What docs/batches.md prices: the states of a run, besides those that its step enters (counted in
+/// What docs/batches-internals.md prices: the states of a run, besides those that its step enters (counted in
 /// contract/asl.rs) and the three of the item itself.
 #[tokio::test]
 async fn an_item_takes_the_states_that_are_priced() {
