@@ -20,7 +20,7 @@ use crate::run::ids::RunRef;
 use crate::run::manifest::{Kind, Manifest, ManifestRef};
 
 /// Points a reader to what to do about a manifest that no sealer made.
-const ADVICE: &str = "nothing was signed, recorded or notified; see \"A manifest that is not ours\" in docs/finalizing.md";
+const ADVICE: &str = "nothing was signed, recorded or notified; see \"A manifest that no sealer wrote\" in docs/finalizing.md";
 
 /// A manifest that can be sealed.
 pub trait Sealable: Serialize + DeserializeOwned {

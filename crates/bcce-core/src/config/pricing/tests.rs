@@ -189,9 +189,8 @@ fn the_shipped_file_has_the_regional_prices_that_were_confirmed() {
 
 #[test]
 fn the_documented_sample_is_a_part_of_the_shipped_file() {
-    let docs = include_str!("../../../../../docs/operations.md");
-    let (_, section) = docs.split_once("\n## Prices\n").unwrap();
-    let sample = section.split("```").nth(1).and_then(|block| block.strip_prefix("yaml\n"));
+    let docs = include_str!("../../../../../docs/prices.md");
+    let sample = docs.split("```").nth(1).and_then(|block| block.strip_prefix("yaml\n"));
     let (sample, mut shipped) = (prices(sample.unwrap()), prices(SHIPPED));
     shipped.models.retain(|model, _| sample.models.contains_key(model));
     assert!(!sample.models.is_empty());
