@@ -1,4 +1,4 @@
-//! A run as a line per event: for a log, where nothing can be redrawn.
+//! Displays a run as one line per event, for a log that cannot be redrawn.
 
 use bcce_core::call::attempt::{Attempt, AttemptOutcome, Totals};
 
@@ -6,7 +6,7 @@ use crate::figures;
 use crate::run::{Run, StepState, StepView};
 use crate::tracked::Status;
 
-/// Returns everything that can be said of a run.
+/// Returns the lines of all events so far.
 pub fn all(run: &Run) -> Vec<String> {
     let mut lines = Vec::new();
     if run.status() != Status::Unknown {

@@ -79,7 +79,7 @@ fn what_a_person_should_do_stands_behind_what_the_service_said() {
 #[test]
 fn a_failed_step_says_why_and_nothing_after_it_runs() {
     let lines = drawn(&failed());
-    assert_eq!(lines[7], "     1 failed attempt before");
+    assert_eq!(lines[7], "     1 earlier failed attempt");
     assert_eq!(lines[11], "     Bcce.NoTarget: the step's calls are used up");
     assert_eq!(lines[12], " 3 · verdict      sonnet");
 }
