@@ -17,7 +17,7 @@ const FAILED_LOOKS: u32 = 3;
 /// The time after which the state is read less often.
 const LONG: Duration = Duration::from_secs(60);
 
-/// The options of following a run or a batch.
+/// The options for following a run or a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
     /// The time after which following stops. The run or the batch continues.

@@ -52,13 +52,13 @@ pub struct Row<'a> {
 /// The options of a command that lists records.
 #[derive(Debug, clap::Args)]
 pub struct Filter {
-    /// List only this workflow
+    /// List only runs or batches of this workflow
     #[arg(long, value_name = "NAME")]
     workflow: Option<String>,
     /// Number of days to go back
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=366))]
     days: u16,
-    /// Maximum number to print
+    /// Maximum number of runs or batches to print
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     limit: u16,
     /// Print the records as a JSON array

@@ -101,9 +101,7 @@ pub fn note_unseen(unseen: u64) {
     if unseen > 0 {
         let count = usize::try_from(unseen).unwrap_or(usize::MAX);
         let letters = figures::plural(count, "more dead letter");
-        crate::terminal::note(&format!(
-            "note: about {letters} could not be read now; try again in two minutes"
-        ));
+        crate::terminal::note(&format!("note: about {letters} could not be read now"));
     }
 }
 

@@ -12,7 +12,7 @@ mod follow; // follows a run or a batch until it ends
 mod latest; // lists the records of the last days, newest first
 mod letters; // reads and selects dead letters
 mod paint; // colored lines
-mod references; // references from the records of the ledger
+mod references; // builds references from records of the ledger
 mod run; // a run: its state and its display
 mod screen; // displays a run or a batch while it is followed
 mod seal; // verifies signatures and digests

@@ -27,7 +27,7 @@ pub trait Shown {
     fn picture(&self, moment: Moment, width: usize) -> Vec<Line>;
     /// Returns a line for each event so far. The line of an event never changes, so each line is printed once.
     fn lines(&self) -> Vec<String>;
-    /// Summarizes the result. Returns `None` as long as there is none.
+    /// Summarizes the result. Returns `None` if there is no result yet.
     fn sum(&self) -> Option<String>;
 }
 
@@ -141,7 +141,7 @@ fn redrawn(drawn: usize, lines: &[Line], color: bool, width: usize) -> String {
     text
 }
 
-/// Removes lines in the middle if there are more than the terminal is high, because lines that have scrolled away
+/// Removes lines in the middle if they do not fit the height of the terminal, because lines that have scrolled away
 /// cannot be redrawn. The heading and the last lines stay.
 fn fit(mut lines: Vec<Line>, height: usize) -> Vec<Line> {
     let room = height.saturating_sub(1).max(4);

@@ -51,7 +51,7 @@ impl<M: Sealable> Report<M> {
                 // A manifest that was signed as another kind proves nothing about this subject.
                 if signed.as_ref().is_ok_and(|kind| *kind != manifest.kind()) {
                     others.push(format!(
-                        "it was signed as another kind than {}",
+                        "it was signed as a kind other than {}",
                         manifest.kind().name()
                     ));
                 }
@@ -127,7 +127,7 @@ pub fn check_signature(
     kinds.find(|kind| key.verify(&kind.message(manifest), &signature).is_ok()).ok_or_else(|| {
         let names: Vec<&str> = subject.kinds().iter().map(|kind| kind.name()).collect();
         let names = names.join(" or ");
-        format!("is not a signature by this key of the manifest of a {names}: the manifest, the signature or the key was changed")
+        format!("is not a valid signature of a {names} manifest with this key: the manifest, the signature or the key was changed")
     })
 }
 

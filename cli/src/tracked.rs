@@ -56,7 +56,7 @@ pub struct Rhythm {
     pub finalizing: Duration,
 }
 
-/// An attempt of a run or a batch.
+/// A run attempt or a batch attempt.
 #[derive(Debug)]
 pub struct Attempt {
     pub number: u32,

@@ -50,7 +50,7 @@ impl World {
     /// Loads the configuration of the AWS SDK from the environment.
     ///
     /// # Errors
-    /// There are no credentials or no region.
+    /// The trust store cannot be read, or no region is configured.
     pub async fn sdk_config(&self) -> Outcome<SdkConfig> {
         let config = bcce_aws::chain::sdk_config().await?;
         let has_region = config.region().is_some_and(|region| !region.as_ref().is_empty());

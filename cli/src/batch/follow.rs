@@ -108,7 +108,7 @@ impl Tracked for Batch {
         let counts = counts.map(|counts| format!(": {counts}")).unwrap_or_default();
         Some(Failure {
             exit: Exit::Failed,
-            what: format!("the batch is {status}{counts}"),
+            what: format!("the batch ended with {status}{counts}"),
             then: format!(
                 "{} lists the failed items with their errors, {} runs the remaining items",
                 self.command(stack, "results --failed"),

@@ -29,7 +29,8 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     cancel(&stack, world, run, (!args.no_wait).then_some(args.timeout), out).await
 }
 
-/// Stops the execution of a run or a batch. Waits until it is finalized if `wait` is the longest time to wait.
+/// Stops the execution of a run or a batch. If there is a `wait`, waits for at most that
+/// time until it is finalized.
 ///
 /// # Errors
 /// It has already ended, or ended with another status than cancelled.

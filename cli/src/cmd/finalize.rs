@@ -60,8 +60,8 @@ pub async fn finalize<T: Tracked>(
     Ok(Exit::Done)
 }
 
-/// Describes the end of an execution that Step Functions no longer has, which deletes executions after 90 days. Uses
-/// the record of the ledger. Returns `None` if there is no record.
+/// Describes the end of an execution that Step Functions has deleted, as it does after 90 days. The description comes
+/// from the record of the ledger. Returns `None` if there is no record.
 fn forgotten(tracked: &impl Tracked, now: OffsetDateTime) -> Option<Value> {
     let attempt = tracked.attempt();
     let (execution_arn, started_at) = attempt.recorded?;

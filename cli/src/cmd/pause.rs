@@ -56,8 +56,8 @@ pub async fn run(args: Args, enabled: bool, world: &World, out: &mut dyn Write) 
     }
 }
 
-/// Changes the state of an inbox. Lambda refuses a change while another one is under way, so this tries again until
-/// then.
+/// Changes the state of an inbox. Lambda refuses a change while another one is under way, so this retries for at
+/// most `PATIENCE`.
 async fn change(stack: &Stack, inbox: &Inbox, enabled: bool, wanted: &str) -> Outcome<()> {
     if inbox.state == wanted {
         return Ok(());

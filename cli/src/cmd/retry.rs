@@ -46,7 +46,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     retry(&stack, world, Run::new(next), args.wait.then_some(args.timeout), args.json, out).await
 }
 
-/// Starts the next attempt of a run or a batch. Follows it if `wait` is the longest time to wait.
+/// Starts the next attempt of a run or a batch. If there is a `wait`, follows the attempt for at most that time.
 pub async fn retry<T: Tracked>(
     stack: &Stack,
     world: &World,

@@ -76,8 +76,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let run = stored.run();
     if before {
         crate::terminal::note(
-            "note: this request was sent before, and runs once; the run id is that of its run; submit it with a new --id to run \
-             it again",
+            "note: this request was sent before, and this is its run; use a new --id to run it again",
         );
     }
     if !args.wait {

@@ -101,7 +101,7 @@ impl Tracked for Run {
         let error = error.map(|error| format!(": {error}")).unwrap_or_default();
         Some(Failure {
             exit: Exit::Failed,
-            what: format!("the run {status}{error}"),
+            what: format!("the run ended with {status}{error}"),
             then: format!("{} shows the details", self.command(stack, Self::SHOW)),
         })
     }

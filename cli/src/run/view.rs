@@ -242,7 +242,7 @@ pub fn cut(step: &StepView<'_>) -> Option<String> {
 fn failure(attempt: &Attempt, messages: bool) -> Line {
     let name = attempt.error.map_or("failed", |error| error.as_str());
     let text = format!(
-        "     ↳ {} gave {name} after {}",
+        "     ↳ {} failed with {name} after {}",
         attempt.target.region,
         figures::milliseconds(attempt.latency_ms)
     );

@@ -76,7 +76,7 @@ async fn every_flipped_byte_is_found_and_named() {
     for (key, expected) in [
         (run.step_key("answer", None), "steps/answer.answer.json: has the digest"),
         (run.request_key(), "request.json: has the digest"),
-        (run.signature_key(), "manifest-1.json.sig: is not a signature by this key"),
+        (run.signature_key(), "manifest-1.json.sig: is not a valid signature"),
     ] {
         let store = sealed();
         flip(&store, &key);
@@ -92,7 +92,7 @@ async fn a_changed_manifest_is_found_whether_or_not_it_can_be_read() {
     flip(&store, &run(1).manifest_key());
     let found = faults(&store, 1).await;
     assert!(
-        found[0].contains("is not a signature by this key")
+        found[0].contains("is not a valid signature")
             && found[1].contains("is not what this version writes"),
         "{found:?}"
     );
@@ -101,7 +101,7 @@ async fn a_changed_manifest_is_found_whether_or_not_it_can_be_read() {
     put(&store, run(1).manifest_key(), &body.replace("SUCCEEDED", "FAILED"));
     let found = faults(&store, 1).await;
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].contains("is not a signature by this key"), "{found:?}");
+    assert!(found[0].contains("is not a valid signature"), "{found:?}");
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_missing_signature_and_one_of_another_key_are_found() {
     assert!(faults(&store, 1).await[0].ends_with("there is no signature"));
     let other = SigningKey::from_slice(&[8; 32]).unwrap();
     let report = inspect(&sealed(), &run(1), other.verifying_key()).await.unwrap().unwrap();
-    assert!(!report.signed && report.faults[0].contains("is not a signature by this key"));
+    assert!(!report.signed && report.faults[0].contains("is not a valid signature"));
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn what_a_signed_later_attempt_added_is_not_stray() {
     assert_eq!(faults(&store, 2).await, [""; 0]);
     flip(&store, &run(2).signature_key());
     let found = faults(&store, 1).await;
-    assert!(found[0].contains("manifest-2.json.sig: is not a signature by this key"), "{found:?}");
+    assert!(found[0].contains("manifest-2.json.sig: is not a valid signature"), "{found:?}");
     assert_eq!(found.len(), 3, "an unsigned manifest excuses nothing: {found:?}");
 }
 

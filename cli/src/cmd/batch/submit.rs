@@ -145,7 +145,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let reference = StoredBatch::new(request, TENANT, "").reference();
     if before {
         crate::terminal::note(&format!(
-            "note: this batch was sent before, and runs once; `{}` runs its remaining items, a new --id runs all of them",
+            "note: this batch was sent before; `{}` runs its remaining items, a new --id runs all items",
             stack.command(&format!("batch retry {}", reference.batch_id))
         ));
     }
@@ -238,7 +238,7 @@ async fn find(
     }
     let batch = StoredBatch::new(described, TENANT, "");
     let intake = Intake::new(&batch, configuration);
-    // Without this permission, every item would be refused.
+    // A batch that its sender may not send is refused as a whole.
     intake.check_sender().map_err(|fault| Failure::usage(fault.message, NOTHING_SENT))?;
     let (survey, place, met) = match origin {
         Origin::File(path) => {

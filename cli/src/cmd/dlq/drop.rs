@@ -26,7 +26,9 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         writeln!(out, "would drop {count}")?;
         return match args.selection.dry_run {
             true => Ok(Exit::Done),
-            false => Err(Failure::usage("nothing was dropped", "--yes drops them permanently")),
+            false => {
+                Err(Failure::usage("nothing was dropped", "use --yes to drop them permanently"))
+            }
         };
     }
     for (n, letter) in letters.iter().enumerate() {

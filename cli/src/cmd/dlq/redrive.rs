@@ -90,7 +90,7 @@ async fn send(stack: &Stack, letter: &Letter, to: Option<&str>) -> Outcome<()> {
         .tenant
         .as_deref()
         .or(to)
-        .ok_or_else(|| Failure::usage("has no tenant", "--to sets the tenant"))?;
+        .ok_or_else(|| Failure::usage("has no tenant: set one with --to", "use --to"))?;
     let inbox = inbox_of(tenant, &stack.outputs.inbox_queue_url);
     stack.queues.send_again(&inbox, &letter.body, &letter.request_id).await?;
     Ok(stack.dead_letters.delete(&letter.receipt).await?)

@@ -54,7 +54,9 @@ fn step(step: &StepView<'_>) -> Vec<String> {
 fn describe(model: &str, attempt: &Attempt) -> String {
     let (region, took) = (&attempt.target.region, figures::milliseconds(attempt.latency_ms));
     match (attempt.outcome, attempt.error) {
-        (AttemptOutcome::Failed, Some(error)) => format!("{region} gave {error} after {took}"),
+        (AttemptOutcome::Failed, Some(error)) => {
+            format!("{region} failed with {error} after {took}")
+        }
         (AttemptOutcome::Failed, None) => format!("{region} failed after {took}"),
         (AttemptOutcome::Answered, _) => {
             let first = attempt
@@ -94,7 +96,7 @@ mod tests {
     #[test]
     fn a_failed_attempt_is_listed_before_the_answer() {
         let lines = Printed::default().news(all(&failing_over()));
-        assert_eq!(lines[2], "summarise: us-east-1 gave Bcce.TargetThrottled after 40 ms");
+        assert_eq!(lines[2], "summarise: us-east-1 failed with Bcce.TargetThrottled after 40 ms");
         assert!(lines[3].starts_with("summarise: haiku in us-west-2 answered"), "{lines:?}");
     }
 }

@@ -42,7 +42,7 @@ fn a_narrow_terminal_keeps_what_matters_most() {
 fn a_failover_shows_the_region_that_failed() {
     let lines = drawn(&failing_over());
     assert!(lines[3].starts_with(" 1 ✓ summarise    haiku   us-west-2"), "{lines:#?}");
-    assert_eq!(lines[4], "     ↳ us-east-1 gave Bcce.TargetThrottled after 40 ms");
+    assert_eq!(lines[4], "     ↳ us-east-1 failed with Bcce.TargetThrottled after 40 ms");
 }
 
 #[test]

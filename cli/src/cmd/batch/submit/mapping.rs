@@ -13,8 +13,8 @@ pub fn id(given: &str) -> Result<String, String> {
     Ok(value(given))
 }
 
-/// Returns the template of an expression. Text with `{{ }}` is already a template, an expression is put between `{{
-/// }}`, and a bare name becomes a field of the item.
+/// Returns the template of an expression. Text with `{{ }}` is already a template, an expression is put into `{{ }}`,
+/// and a bare name becomes a field of the item.
 fn value(expression: &str) -> String {
     let expression = expression.trim();
     let is_expression = expression == "item" || expression.contains(['.', '[', '(']);

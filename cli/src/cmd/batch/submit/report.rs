@@ -90,7 +90,7 @@ impl Report<'_> {
         }
         let (survey, estimate) = (self.survey, &self.survey.estimate);
         let (left, workflow) = (figures::count(survey.left()), &self.args.workflow);
-        writeln!(out, "{left} items from {} would run {workflow}", self.origin)?;
+        writeln!(out, "{workflow} would run for {left} items from {}", self.origin)?;
         self.print_rejected(out)?;
         if let Some(longest) = &survey.longest {
             let place = match self.is_prefix() {
@@ -264,7 +264,7 @@ mod tests {
         let survey = surveyed("{\"text\":\"a\"}\n{\"txt\":\"b\"}\n{\"text\":\"a longer one\"}\n");
         let text = dry_run(&args("a.jsonl"), &survey);
         let expected = [
-            "2 items from a.jsonl would run explain\n1 of 3 items are rejected:\n  line 2: inputs.txt: ",
+            "explain would run for 2 items from a.jsonl\n1 of 3 items are rejected:\n  line 2: inputs.txt: ",
             "longest item: line 3, 23 bytes\n",
             "\ncalls:         2\n",
             "output tokens: 800 at most\n",

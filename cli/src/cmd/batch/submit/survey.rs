@@ -79,8 +79,8 @@ pub fn file(
     };
     let about = path.metadata().map_err(unread)?;
     if !about.is_file() {
-        let what = format!("{name} is not a regular file, which can be read twice");
-        return Err(Failure::usage(what, "nothing was sent; write it to a file first"));
+        let what = format!("{name} is not a regular file");
+        return Err(Failure::usage(what, "nothing was sent; write the items to a file first"));
     }
     if about.len() > MAX_UPLOAD_BYTES {
         return Err(too_large(&name.to_string(), about.len()));

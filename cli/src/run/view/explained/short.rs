@@ -112,9 +112,9 @@ fn times(count: usize) -> String {
     }
 }
 
-/// Lists the targets that were passed over because of the experience of other runs. Targets that failed in the step
-/// itself are left out because its calls show them. Decisions to stop are left out because their reason is not a
-/// target.
+/// Lists the targets that were passed over although they had not failed in the step, with the reasons. Targets that
+/// failed in the step are left out because its calls show them. Decisions to stop are left out because their reasons do
+/// not concern a target.
 fn passed_over(step_records: &[&StepRecord], names: &Names) -> Vec<String> {
     let mut passed: BTreeMap<&str, (usize, BTreeSet<&str>)> = BTreeMap::new();
     for step_record in step_records {
