@@ -177,10 +177,10 @@ async fn what_was_added_in_the_name_of_another_attempt_is_found() {
     }
     let found = faults(&store, 1).await;
     for part in [
-        "failures/7/answer.failure.json: is in no signed manifest",
+        "failures/7/answer.failure.json: is not in any signed manifest",
         "manifest-9.json.sig: there is no signature",
-        "manifest-12.json.sig: is in no signed manifest",
-        "manifest-01.json: is in no signed manifest",
+        "manifest-12.json.sig: is not in any signed manifest",
+        "manifest-01.json: is not in any signed manifest",
         "manifest-2.json: its run_id is explain-",
     ] {
         assert!(found.iter().any(|fault| fault.contains(part)), "{part} is not in {found:#?}");

@@ -317,7 +317,7 @@ fn of_many_items_the_eventful_ones_are_listed() {
     assert_eq!(titles, expected);
     let text = lines.join("\n");
     for part in [
-        "answer: not shown of 200 items: 197 answered at the first call; --all shows them",
+        "answer: 197 of 200 items are not shown: 197 answered at the first call; --all shows them",
         "3 of 202 calls failed: Bcce.RequestRejected once in us-east-1, Bcce.TargetThrottled twice in us-east-1",
         "took 4.5 s: 200 step executions (3.2 s, the longest answer[30] with 1.2 s); ",
     ] {
@@ -335,7 +335,7 @@ fn a_step_still_running_is_explained_later() {
     assert!(text.contains("answer  haiku  RUNNING  explained when it ends"), "{text}");
     assert!(text.contains("in short  no step has ended so far in this run attempt"), "{text}");
     let text = explained(&mut planned(Some(200)), RunStatus::Running, false, usize::MAX).join("\n");
-    assert!(text.contains("answer: not shown of 200 items: 200 under way"), "{text}");
+    assert!(text.contains("answer: 200 of 200 items are not shown: 200 under way"), "{text}");
 }
 
 #[test]
