@@ -85,7 +85,8 @@ fn left_out(account: Account<'_>, step: &[Execution<'_>]) -> Option<String> {
     let counts: Vec<String> = counts.into_iter().flatten().collect();
     let (id, items) = (&step.first()?.step.step, step.len());
     (!counts.is_empty()).then(|| {
-        format!("{id}: not shown of {items} items: {}; --all shows them", counts.join(", "))
+        let (count, counts) = (hidden.len(), counts.join(", "));
+        format!("{id}: {count} of {items} items are not shown: {counts}; --all shows them")
     })
 }
 

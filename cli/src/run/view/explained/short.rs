@@ -217,7 +217,7 @@ fn cost(sums: &Sums, attempts: &[&Attempt]) -> Option<String> {
     }
     let unknown = attempts.iter().filter(|attempt| attempt.usage.is_none()).count();
     if unknown > 0 {
-        parts.push(format!("; the usage of {} is unknown", figures::plural(unknown, "call")));
+        parts.push(format!("; usage of {} unknown", figures::plural(unknown, "call")));
     }
     if !sums.totals.unpriced.is_empty() {
         parts.push(format!("; without a price: {}", sums.totals.unpriced.join(", ")));

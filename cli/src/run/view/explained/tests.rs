@@ -288,7 +288,7 @@ fn what_is_unknown_is_never_nothing() {
         "us.anthropic.claude-haiku; tokens unknown; cost unknown",
         "312 out; cost unknown: the model has no price",
         "312 out + unknown; cost unknown",
-        "cost unknown, of which unknown for failed calls; the usage of 1 call is unknown; without a price: us.anthropic.claude-haiku",
+        "cost unknown, of which unknown for failed calls; usage of 1 call unknown; without a price: us.anthropic.claude-haiku",
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
