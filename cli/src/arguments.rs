@@ -42,7 +42,7 @@ Set AWS_ENDPOINT_URL to use a local emulator; `make up` writes its addresses to 
 pub enum Verb {
     /// Send a request to the inbox and print its run id
     ///
-    /// Checks the request as the stack does before it sends it. An invalid request is not sent.
+    /// The command first makes the checks that the stack makes. It does not send an invalid request.
     Submit(cmd::submit::Args),
     /// List, show, explain, follow, read, verify, retry, cancel and finalize runs
     #[command(subcommand)]
@@ -122,7 +122,7 @@ pub enum Batch {
     /// Send a batch to the inbox and print its id
     ///
     /// SOURCE is an input file (JSON Lines, or CSV whose first row has the names), or an S3 prefix whose objects are
-    /// the items. Checks each item as the stack does before it sends the batch. Invalid items are listed, and the other
+    /// the items. The command first makes the checks that the stack makes. Invalid items are listed, and the other
     /// items run.
     ///
     /// A local file is uploaded to batches/uploads/ in the stack's bucket. An object in another bucket is copied there

@@ -94,13 +94,19 @@ fn next(
     match latest.status {
         RunStatus::Succeeded => Err(Failure::usage(
             format!("{id} succeeded: there is nothing to retry"),
-            format!("{} prints its answer; submit the request with a new --id to run it again", command("output")),
+            format!(
+                "{} prints its answer; use a new --id to run the request again",
+                command("output")
+            ),
         )),
         RunStatus::Running => Err(not_over::<Run>(id, latest.attempt_no, execution, command)),
         _ => run_reference(latest).retry().ok_or_else(|| {
             Failure::usage(
                 format!("{id} has used all {MAX_ATTEMPTS} attempts"),
-                format!("{} shows why the run failed; submit the request with a new --id to start a new run", command("explain")),
+                format!(
+                    "{} shows why the run failed; use a new --id to start a new run",
+                    command("explain")
+                ),
             )
         }),
     }

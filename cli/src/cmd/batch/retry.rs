@@ -87,7 +87,7 @@ fn next(
         Failure::usage(
             format!("{id} has used all {MAX_ATTEMPTS} attempts"),
             format!(
-                "{} shows why items failed; submit the batch with a new --id to start a new batch",
+                "{} shows why items failed; use a new --id to start a new batch",
                 command("results")
             ),
         )
