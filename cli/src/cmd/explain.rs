@@ -139,8 +139,9 @@ fn explanation<'a>(
     let timeout = plan.map(|plan| std::time::Duration::from_secs(plan.timeout));
     let taken = |name: &str| executions.iter().any(|execution| execution.step.route == name);
     let routes = plan.into_iter().flat_map(|plan| &plan.routes);
-    let ours = executions.iter().filter_map(|execution| execution.record);
-    let ours = ours.filter(|step_record| step_record.attempt_no == run.reference.attempt_no);
+    let step_records = executions.iter().filter_map(|execution| execution.record);
+    let step_records =
+        ours.filter(|step_record| step_record.attempt_no == run.reference.attempt_no);
     Explanation {
         version: 1,
         run: record,
@@ -150,7 +151,7 @@ fn explanation<'a>(
             .filter(|(name, _)| taken(name))
             .collect(),
         steps: executions.iter().map(step).collect(),
-        sums: Sums::of(ours),
+        sums: Sums::of(step_records),
     }
 }
 

@@ -171,9 +171,9 @@ mod tests {
     fn a_key_in_kms_that_is_not_the_pinned_one_is_reported_with_both_fingerprints() {
         let same = known(Some(ARN), None, 7).compared(known(None, Some("pin.pem"), 7)).unwrap();
         assert!(same.describe().ends_with("of the account 123456789012 (arn:aws:kms:us-east-1:123456789012:key/1234), as pinned in pin.pem"));
-        let (ours, theirs) = (known(None, Some("pin.pem"), 7), known(Some(ARN), None, 8));
-        let fingerprints = [ours.fingerprint.clone(), theirs.fingerprint.clone()];
-        let failure = theirs.compared(ours).unwrap_err();
+        let (pinned, in_kms) = (known(None, Some("pin.pem"), 7), known(Some(ARN), None, 8));
+        let fingerprints = [pinned.fingerprint.clone(), in_kms.fingerprint.clone()];
+        let failure = in_kms.compared(pinned).unwrap_err();
         assert_eq!(failure.exit, Exit::Failed);
         for part in fingerprints.iter().map(String::as_str).chain([ARN, "pin.pem"]) {
             assert!(failure.what.contains(part), "{part} is not in {}", failure.what);
