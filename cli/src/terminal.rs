@@ -107,8 +107,7 @@ fn is_bidirectional(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// Sets the title, clears the screen with C0 and C1 controls, reverses the direction, rings the bell and moves
-    /// back.
+    /// Sets the title, clears the screen with C0 and C1 controls, reverses the direction, sends BEL and moves back.
     const HOSTILE: &str =
         "a\x1b]0;owned\x07\x1b[2J\u{9b}31m\u{202e}b\u{2066}\x08\u{61c}\x7f\u{85}\rc\td\ne";
     const HARMLESS: &str = "a\u{fffd}]0;owned\u{fffd}\u{fffd}[2J\u{fffd}31m\u{fffd}b\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}c\td\ne";

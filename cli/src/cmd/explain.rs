@@ -141,7 +141,7 @@ fn explanation<'a>(
     let routes = plan.into_iter().flat_map(|plan| &plan.routes);
     let step_records = executions.iter().filter_map(|execution| execution.record);
     let step_records =
-        ours.filter(|step_record| step_record.attempt_no == run.reference.attempt_no);
+        step_records.filter(|step_record| step_record.attempt_no == run.reference.attempt_no);
     Explanation {
         version: 1,
         run: record,
