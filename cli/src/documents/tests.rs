@@ -58,7 +58,7 @@ async fn what_is_kept_is_the_text_or_the_reason_why_it_cannot_be_had() {
         let expected = expected.map(str::to_owned).map_err(str::to_owned);
         assert_eq!(kept(&store, "b", &value).await, Ok(expected), "{value}");
     }
-    // That S3 does not answer says nothing of the document.
+    // An error of S3 does not mean that the document is broken.
     store.failing.set(1);
     assert!(kept(&store, "b", &pointer("b", "config/right", right)).await.is_err());
 }
