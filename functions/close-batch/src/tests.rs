@@ -324,7 +324,7 @@ fn the_status_of_an_execution_that_ended_badly_decides_the_batchs() {
         )
     };
     assert_eq!(status("ABORTED"), (json!("CANCELLED"), Value::Null, json!(1)));
-    let late = json!("the execution ran longer than it may");
+    let late = json!("the execution timed out");
     assert_eq!(status("TIMED_OUT"), (json!("FAILED"), late, json!(1)));
     let broken = json!("the execution ended before the batch was sealed");
     assert_eq!(status("FAILED"), (json!("FAILED"), broken, json!(1)));
