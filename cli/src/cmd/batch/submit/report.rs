@@ -354,7 +354,7 @@ mod tests {
         let demanded = estimate(Mode::OnDemand, 99, "us-east-1");
         for (lines, region, why) in [
             (99, "us-east-1", "on demand: a job has 100 records"),
-            (100, "eu-west-1", "on demand: no target of haiku can take a job"),
+            (100, "eu-west-1", "on demand: no target of haiku can run a bulk job"),
         ] {
             let bulk = estimate(Mode::Bulk, lines, region);
             assert!(bulk["rule"].as_str().unwrap().contains(why), "{bulk}");
