@@ -254,7 +254,7 @@ fn when_too_many_failed_nothing_is_started_and_one_execution_notifies() {
     assert_eq!(first.counts.truncated, 2);
     let error = first.error.unwrap();
     assert_eq!(error.name, ErrorName::TooManyFailures);
-    assert_eq!(error.message, "11 items failed, 10 may; no further one is started");
+    assert_eq!(error.message, "11 items failed (limit: 10); no further one is started");
 }
 
 /// Of those under way all may succeed, and the rate is a good one again.
