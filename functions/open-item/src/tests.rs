@@ -199,7 +199,7 @@ fn an_object_is_its_text_without_a_byte_order_mark() {
 #[test]
 fn an_object_that_is_no_text_or_another_one_by_now_is_refused() {
     let (ports, request) = of_an_object();
-    let gone = "object: is not there any more, or has changed since it was listed";
+    let gone = "object: no longer exists, or has changed since it was listed";
     assert_eq!(refused(&ports, &request), gone);
     ports.sources.put(DOCUMENT, "e2", "another");
     assert_eq!(refused(&ports, &request), gone);

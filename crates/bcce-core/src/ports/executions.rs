@@ -19,10 +19,10 @@ pub trait StartBatch {
 /// The result of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Started {
-    /// The execution is running. This call has started it, or an earlier one with the same input.
+    /// The execution is running. This call or an earlier one with the same input has started it.
     Running { since: OffsetDateTime },
-    /// An execution of that name is over, or has another input.
+    /// An execution with the same name is over, or has another input.
     Existed,
-    /// Too many starts just now; nothing is wrong with the message.
+    /// Step Functions throttled the start. The message is valid and can be tried again.
     Throttled,
 }
