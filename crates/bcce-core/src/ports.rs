@@ -7,7 +7,7 @@
 
 mod executions; // executions of the state machines
 mod messages; // queues and the notifications topic
-mod models; // calls of models and jobs of batch inference
+mod models; // calls of models, and bulk jobs
 mod objects; // objects of the stack's bucket, and of any other
 mod parameters; // SSM parameters
 mod records; // records of runs and batches in the ledger

@@ -213,7 +213,7 @@ impl<'a> Mapping<'a> {
         Ok(Item { inputs: self.inputs(&row)?, object: None, ..item })
     }
 
-    /// Maps a row that has a map, or whose fields are its inputs.
+    /// Maps a row by the batch's map, or takes the fields of the row as its inputs.
     fn mapped(&self, mut row: Map<String, Value>) -> Result<Given, Problems> {
         let spec = &self.batch.batch;
         if spec.map.is_none() && spec.item_id.is_none() {

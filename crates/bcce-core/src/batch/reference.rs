@@ -189,12 +189,13 @@ impl BatchRef {
         format!("{}places.jsonl", self.sample_prefix())
     }
 
-    /// Returns the prefix of the leftovers of jobs. It has the form of [`BatchRef::places_prefix`].
+    /// Returns the prefix of the items that run on demand after the jobs are over: the leftovers, and items that were
+    /// not records of a started job. It has the form of [`BatchRef::places_prefix`].
     pub fn leftovers_prefix(&self) -> String {
         format!("{}leftovers-{}/", self.prefix(), self.attempt_no)
     }
 
-    /// Returns the key of a part's leftovers that were not records of a started job.
+    /// Returns the key of a part's items that were not records of a started job.
     pub fn rest_key(&self, part: u32) -> String {
         format!("{}{part:06}.jsonl", self.leftovers_prefix())
     }

@@ -12,7 +12,7 @@ pub trait StartRun {
 }
 
 pub trait StartBatch {
-    /// Starts the execution of an attempt at a batch. Safe to repeat.
+    /// Starts the execution of a batch attempt. Safe to repeat.
     async fn start_batch(&self, batch: &BatchRef) -> Result<Started, Fault>;
 }
 

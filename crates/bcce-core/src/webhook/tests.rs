@@ -93,7 +93,7 @@ fn slacks_published_vector() {
     assert!(is_unsigned(verified(&of("slack"), &["other"], &call, at + 301)));
 }
 
-/// From the tests of Stripe's own libraries.
+/// The vector is from the tests of Stripe's own libraries.
 #[test]
 fn stripes_published_vector() {
     let call = Sample::read(INVOICE);
@@ -115,7 +115,7 @@ fn stripes_published_vector() {
     assert!(is_unsigned(verified(&of("stripe"), &["webhook_secret"], &moved, at)));
 }
 
-/// From the specification's reference libraries.
+/// The vector is from the reference libraries of the specification.
 #[test]
 fn the_published_vector_of_standard_webhooks() {
     let call = Sample::read(STANDARD);

@@ -22,8 +22,7 @@ pub struct TakenPart {
     pub failed: u64,
     /// The number of records that did not become a finished run: those that failed, and those that were not processed.
     pub left: u64,
-    /// The number of items that are leftovers although no job processed them: they had no record, or their job was
-    /// never started.
+    /// The number of the part's other items that run on demand: they had no record, or their job was never started.
     pub others: u64,
     /// The error of the first returned record that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

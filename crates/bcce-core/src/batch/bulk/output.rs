@@ -73,13 +73,13 @@ struct Error {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Response {
-    output: Said,
+    output: ModelOutput,
     stop_reason: String,
     usage: Option<Tokens>,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct ModelOutput {
     message: Message,
 }
 
