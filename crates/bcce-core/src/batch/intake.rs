@@ -486,7 +486,7 @@ not JSON
         let in_bulk = batch(|request| request.batch.mode = Mode::Auto);
         let mut intake = Intake::new(&in_bulk, &configuration);
         intake.object(object(10_000)).unwrap();
-        assert!(intake.worst_case().usd > one, "a record may be paid and not do");
+        assert!(intake.worst_case().usd > one, "a record may be paid without a usable answer");
     }
 
     /// Returns the reason why a batch of 100 objects is refused, for this workflow and this mapping of their text.

@@ -597,7 +597,7 @@ mod tests {
         let mut with_running = sums.clone();
         with_running
             .count(&ItemResult { totals: None, ..result(ItemStatus::Running, None) }, false);
-        assert_eq!(with_running.totals.cost_usd, None, "what is under way may have paid");
+        assert_eq!(with_running.totals.cost_usd, None, "a run under way may have been paid");
         sums.count(&result(ItemStatus::Failed, None), true);
         assert_eq!((sums.totals.cost_usd, sums.totals.priced_subtotal_usd), (None, Some(2.into())));
     }

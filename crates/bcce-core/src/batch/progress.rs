@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(
             too_much(100_000, 100_000, 500_000),
             None,
-            "half may fail: all of the first may"
+            "half may fail, so all of the first may"
         );
         assert!(at_a_time(Some(74), 50, 0, 200_000).is_some());
         assert_eq!(at_a_time(Some(75), 50, 0, 200_000), None, "others may be about to succeed");
