@@ -76,11 +76,10 @@ fn answers_that_were_cut_are_counted_while_a_batch_runs_and_when_it_is_over() {
 fn a_batch_that_halted_says_why_and_forecasts_nothing() {
     let mut halted = half_way();
     halted.progress.halted =
-        Some(Halt { at: STARTED, because: "101 items failed, 100 may".into() });
+        Some(Halt { at: STARTED, because: "101 items failed (limit: 100)".into() });
     let lines = drawn(&halted);
     assert!(!lines[3].contains("left"), "{}", lines[3]);
-    let why =
-        "  halted     2026-11-01 12:00:00Z: 101 items failed, 100 may; no further item is started";
+    let why = "  halted     2026-11-01 12:00:00Z: 101 items failed (limit: 100); no further item is started";
     assert!(lines.contains(&why.to_owned()), "{lines:#?}");
     assert!(halted.lines().last().unwrap().contains("101 items failed"));
 }

@@ -101,7 +101,8 @@ fn a_job_is_started_once_and_looked_at_until_it_is_over() {
 #[test]
 fn a_job_that_is_refused_or_too_small_is_over_and_says_why() {
     let few = ports(&[60]);
-    let because = "job 1 was not started: a job has at least 100 records, there are 60".to_owned();
+    let because =
+        "job 1 was not started: a bulk job needs at least 100 records, there are 60".to_owned();
     assert_eq!(ask(&few, FIRST), Response::Over { because: vec![because] });
     assert!(few.jobs.started.borrow().is_empty());
     let refused = ports(&[100]);
@@ -212,7 +213,7 @@ fn what_was_never_started_of_a_batch_that_has_ended_is_over_when_no_call_can_sta
     let because = vec![format!("job 1 was not started: {TOO_LATE}")];
     assert_eq!(after(&ports, 6, ENDED), Response::Over { because });
     assert!(ports.jobs.started.borrow().is_empty());
-    let few = "job 1 was not started: a job has at least 100 records, there are 9";
+    let few = "job 1 was not started: a bulk job needs at least 100 records, there are 9";
     assert_eq!(ask(&self::ports(&[9]), ENDED), Response::Over { because: vec![few.into()] });
 }
 

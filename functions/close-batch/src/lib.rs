@@ -200,7 +200,7 @@ where
 fn fault(request: &Request, uncollected: u32) -> Option<Fault> {
     let ended = match request.ended {
         None | Some(ExecutionStatus::Aborted) => None,
-        Some(ExecutionStatus::TimedOut) => Some("the execution ran longer than it may"),
+        Some(ExecutionStatus::TimedOut) => Some("the execution timed out"),
         Some(ExecutionStatus::Failed) => Some("the execution ended before the batch was sealed"),
     };
     let broken =

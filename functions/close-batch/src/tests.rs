@@ -324,7 +324,7 @@ fn the_status_of_an_execution_that_ended_badly_decides_the_batchs() {
         )
     };
     assert_eq!(status("ABORTED"), (json!("CANCELLED"), Value::Null, json!(1)));
-    let late = json!("the execution ran longer than it may");
+    let late = json!("the execution timed out");
     assert_eq!(status("TIMED_OUT"), (json!("FAILED"), late, json!(1)));
     let broken = json!("the execution ended before the batch was sealed");
     assert_eq!(status("FAILED"), (json!("FAILED"), broken, json!(1)));
@@ -348,7 +348,7 @@ fn more_failures_than_may_be_fail_the_batch_and_keep_what_succeeded() {
     let closed = close(&fakes, OPENED).unwrap();
     let error = closed.notification.error.unwrap();
     assert_eq!(error.name, ErrorName::TooManyFailures);
-    assert_eq!(error.message, "2 of 4 items failed, 1 may; 1 were not started");
+    assert_eq!(error.message, "2 of 4 items failed (limit: 1); 1 were not started");
     assert_eq!(bytes(&fakes, &batch().outputs_key()), b"{\"output\":1}\n");
     let fakes = collected(&[Succeeded, Failed], &[Succeeded]);
     assert_eq!(close(&fakes, OPENED).unwrap().notification.status, BatchStatus::Partial);

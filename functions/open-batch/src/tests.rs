@@ -235,7 +235,7 @@ fn what_may_not_be_a_batch_is_refused_and_writes_nothing() {
         ),
         (ports_with(""), ErrorName::InvalidRequest, "batch.source: has no items"),
         (ports_with("\n \n"), ErrorName::InvalidRequest, "batch.source: has no items"),
-        (ports_with(b"\xff\xfea\0"), ErrorName::InvalidRequest, "manifest: is UTF-16"),
+        (ports_with(b"\xff\xfea\0"), ErrorName::InvalidRequest, "batch.source: is UTF-16"),
         (
             ports(json!({ "source": "s3://other/docs/", "map": { "text": "{{ item.text }}" } })),
             ErrorName::InvalidRequest,
@@ -526,7 +526,10 @@ fn a_line_that_sets_what_the_batch_does_not_let_it_set_is_rejected_alone() {
     assert_eq!(to_run(open(&closed, EVENT)), 1);
     let entries: Vec<Entry> = read(&closed, &batch().part_key(1));
     let Entry::Rejected(bad) = &entries[0] else { panic!("{:?}", entries[0]) };
-    assert!(bad.error.message.starts_with("model: is not for a line of this batch"), "{bad:?}");
+    assert!(
+        bad.error.message.starts_with("model: must not be set by a line of this batch"),
+        "{bad:?}"
+    );
     let ports = ports(json!({ "source": SOURCE, "items_may_set": ["model"] }));
     ports.sources.put(SOURCE, "e1", rows);
     assert_eq!(to_run(open(&ports, EVENT)), 2);

@@ -199,7 +199,7 @@ fn an_object_is_its_text_without_a_byte_order_mark() {
 #[test]
 fn an_object_that_is_no_text_or_another_one_by_now_is_refused() {
     let (ports, request) = of_an_object();
-    let gone = "object: is not there any more, or has changed since it was listed";
+    let gone = "object: no longer exists, or has changed since it was listed";
     assert_eq!(refused(&ports, &request), gone);
     ports.sources.put(DOCUMENT, "e2", "another");
     assert_eq!(refused(&ports, &request), gone);
@@ -254,7 +254,7 @@ fn when_too_many_failed_nothing_is_started_and_one_execution_notifies() {
     assert_eq!(first.counts.truncated, 2);
     let error = first.error.unwrap();
     assert_eq!(error.name, ErrorName::TooManyFailures);
-    assert_eq!(error.message, "11 items failed, 10 may; no further one is started");
+    assert_eq!(error.message, "11 items failed (limit: 10); no further one is started");
 }
 
 /// Of those under way all may succeed, and the rate is a good one again.

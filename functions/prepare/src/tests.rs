@@ -112,7 +112,7 @@ async fn what_a_person_can_mend_is_refused_with_the_cause() {
         (json!({ "text": "t" }), |p| { p.parameters.0.remove("/bcce/dev/workflows/explain"); }, "there is no workflow explain"),
         (json!({ "text": "t" }), |p| { p.parameters.0.remove("/bcce/dev/prices"); }, "/bcce/dev/prices: document: the SSM parameter is missing"),
         (json!({ "text": "t" }), |p| { p.parameters.0.insert("/bcce/dev/models".into(), "models: 7".into()); }, "/bcce/dev/models: "),
-        (json!({ "text": "t" }), |p| { p.store.objects.borrow_mut().insert("config/explain.yaml".into(), b"x".to_vec()); }, "not the one it is pointed to with"),
+        (json!({ "text": "t" }), |p| { p.store.objects.borrow_mut().insert("config/explain.yaml".into(), b"x".to_vec()); }, "not the one in the pointer"),
         (json!({ "text": "t" }), |p| { p.store.objects.borrow_mut().remove("config/explain.yaml"); }, "uri: there is no config/explain.yaml"),
     ];
     for (inputs, break_it, expected) in table {

@@ -232,10 +232,10 @@ async fn what_is_wrong_is_answered_and_sends_nothing() {
         (ISSUE, |e| e["body"] = json!(e["body"].as_str().unwrap().replace("opened", "closed")), 401, "the signature is not one of this body"),
         // The signature is right over the parsed body written out again, and not over the bytes that came.
         (ISSUE, |e| e["body"] = json!(serde_json::to_string_pretty(&sample(e["body"].as_str().unwrap())).unwrap()), 401, "the signature is not one of this body"),
-        (ISSUE, |e| e["headers"]["x-hub-signature-256"] = json!("sha1=00"), 401, "not written as the provider writes it"),
+        (ISSUE, |e| e["headers"]["x-hub-signature-256"] = json!("sha1=00"), 401, "does not have the provider's format"),
         // As Lambda joins a header that is there twice.
-        (VERIFICATION, |e| e["headers"]["x-slack-signature"] = json!(format!("v0=00,{}", e["headers"]["x-slack-signature"].as_str().unwrap())), 401, "not written as the provider writes it"),
-        (VERIFICATION, |e| e["headers"]["x-slack-request-timestamp"] = json!("1793534400,1793534400"), 401, "no number of seconds"),
+        (VERIFICATION, |e| e["headers"]["x-slack-signature"] = json!(format!("v0=00,{}", e["headers"]["x-slack-signature"].as_str().unwrap())), 401, "does not have the provider's format"),
+        (VERIFICATION, |e| e["headers"]["x-slack-request-timestamp"] = json!("1793534400,1793534400"), 401, "not a number of seconds"),
         (ISSUE, |e| e["isBase64Encoded"] = json!(true), 400, "base64"),
         (ISSUE, |e| e["body"] = json!("x".repeat(1_048_577)), 413, "above 1 MiB"),
         (PING, |e| e["body"] = json!("AAAA".repeat(2_000_000)), 413, "above 1 MiB"),

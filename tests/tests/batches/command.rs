@@ -79,9 +79,11 @@ async fn a_file_is_looked_at_sent_once_watched_and_read() {
     assert!(batch(&["list", "--workflow", &name], 0).contains("no such batch"));
 
     let text = submit(&[], 0);
-    for part in
-        ["2 of 5 items are rejected", "line 5: line: has 2 fields", "line 6: id: is that of line 4"]
-    {
+    for part in [
+        "2 of 5 items are rejected",
+        "line 5: line: has 2 fields",
+        "line 6: id: is already used by line 4",
+    ] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     let sent = sent(&text, &name);

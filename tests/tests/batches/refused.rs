@@ -22,9 +22,13 @@ async fn what_has_no_items_is_refused_with_the_reason() {
         (
             "explain",
             json!({ "source": utf_16 }),
-            "manifest: is UTF-16, by its byte-order mark; it must be UTF-8",
+            "batch.source: is UTF-16, by its byte-order mark; it must be UTF-8",
         ),
-        ("explain", json!({ "source": header }), "manifest: columns 1 and 3 have the same name"),
+        (
+            "explain",
+            json!({ "source": header }),
+            "batch.source: columns 1 and 3 have the same name",
+        ),
         (
             "explain",
             json!({ "source": format!("s3://{bucket}/batches/uploads/none/"), "map": text }),

@@ -56,7 +56,7 @@ fn requests() -> Vec<(&'static str, String, Value, &'static str)> {
         ("inputs, all at once", "=explain".into(), json!({ "inputs": { "text": 7, "txt": "x" } }), "inputs.text: must be a string|inputs.txt: is not an input of this workflow; it has: audience, text"),
         ("an item of another shape", "=bug-hunt".into(), hunt(json!([{ "path": "a.rs" }, 7])), "inputs.files[0]: \"text\" is a required property|inputs.files[1]: value is not of type \"object\""),
         ("no items", "=bug-hunt".into(), hunt(json!([])), "inputs.files: value has less than 1 item"),
-        ("too many items", "=bug-hunt".into(), hunt(json!(many)), "inputs.files: has 200 items, with which the run has 201 step executions; the most is 200"),
+        ("too many items", "=bug-hunt".into(), hunt(json!(many)), "inputs.files: has 200 items, which makes 201 step executions in the run (limit: 200)"),
         ("a model that does not take it", template("temperature: 0.5", ""), json!({ "model": "sonnet" }), "steps.a.temperature: sonnet does not take a temperature"),
         ("a template that is no YAML", "version: [".into(), nothing(), "workflows/NAME: document: line "),
         ("a cycle", template("needs: [b]", "- { id: b, model: haiku, prompt: p, needs: [a] }"), nothing(), "workflows/NAME: steps: need each other: a, b"),

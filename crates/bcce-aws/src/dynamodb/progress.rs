@@ -126,7 +126,7 @@ mod tests {
 
     fn halt() -> Halt {
         let at = datetime!(2026-11-01 12:00 UTC);
-        Halt { at, because: "3 items failed, 2 may".into() }
+        Halt { at, because: "3 items failed (limit: 2)".into() }
     }
 
     fn refused() -> UpdateItemError {
@@ -147,7 +147,7 @@ mod tests {
         let halted = Item::from([
             ("sk".to_owned(), text(HALT_SK)),
             ("halted_at".to_owned(), text("2026-11-01T12:00:00Z")),
-            ("halted_because".to_owned(), text("3 items failed, 2 may")),
+            ("halted_because".to_owned(), text("3 items failed (limit: 2)")),
         ]);
         let items = vec![halted, shard(1), shard(2)];
         let rule = mock!(Client::query)

@@ -193,7 +193,9 @@ mod tests {
 
     #[test]
     fn objects_need_a_map() {
-        assert!(problems(&args("s3://bucket/docs/")).contains("batch.map: says which input"));
+        assert!(
+            problems(&args("s3://bucket/docs/")).contains("batch.map: must map an object's text")
+        );
         assert_eq!(problems(&args("s3://bucket/docs/a.jsonl")), "");
     }
 

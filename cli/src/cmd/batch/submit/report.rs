@@ -371,8 +371,8 @@ mod tests {
     fn what_no_job_takes_costs_what_it_costs_on_demand_and_says_why() {
         let demanded = estimate(Mode::OnDemand, 99, "us-east-1");
         for (lines, region, why) in [
-            (99, "us-east-1", "on demand: a job needs at least 100 records"),
-            (100, "eu-west-1", "on demand: no target of haiku can take a job"),
+            (99, "us-east-1", "on demand: a bulk job needs at least 100 records"),
+            (100, "eu-west-1", "on demand: no target of haiku can run a bulk job"),
         ] {
             let bulk = estimate(Mode::Bulk, lines, region);
             assert!(bulk["rule"].as_str().unwrap().contains(why), "{bulk}");
