@@ -166,7 +166,7 @@ impl Report<'_> {
     /// The reason why it does not.
     fn bulk(&self) -> Result<(), String> {
         if self.survey.left() < MIN_RECORDS {
-            return Err(format!("a job needs at least {MIN_RECORDS} records"));
+            return Err(format!("a bulk job needs at least {MIN_RECORDS} records"));
         }
         self.survey.plan.get().map_or(Ok(()), |plan| fit(plan, self.region).map(drop))
     }
