@@ -368,7 +368,7 @@ fn a_batch_that_was_halted_failed_for_that_reason() {
 
 /// The runs on demand succeed at twice the price, and so nobody would notification.
 #[test]
-fn a_job_that_somebody_has_to_mend_is_counted() {
+fn a_job_that_somebody_has_to_fix_is_counted() {
     let with_jobs = |jobs: Value| {
         let fakes = succeeded();
         let mut objects = fakes.ports.store.objects.borrow_mut();

@@ -255,7 +255,7 @@ fn a_retry_keeps_what_an_earlier_attempt_did_and_pays_for_its_own() {
 
 /// The attempt between them broke before anything was collected of it.
 #[test]
-fn a_retry_goes_by_the_last_attempt_that_was_collected() {
+fn a_retry_uses_the_last_attempt_that_was_collected() {
     let ports = first_attempt();
     let third = retried().retry().unwrap();
     place(&ports, &third, [(4, 1)].into_iter());
@@ -298,7 +298,7 @@ fn an_answer_that_is_gone_is_our_fault() {
 }
 
 #[test]
-fn an_item_whose_answer_was_cut_is_marked_beside_its_status() {
+fn an_item_whose_answer_was_cut_is_marked_next_to_its_status() {
     let ports = ports(2);
     end(&ports, 1, 1, RunStatus::Succeeded);
     let run = end(&ports, 2, 1, RunStatus::Succeeded);

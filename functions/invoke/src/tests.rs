@@ -357,7 +357,7 @@ async fn an_item_is_asked_for_and_stored_by_its_position() {
 }
 
 #[tokio::test]
-async fn an_item_that_the_plan_does_not_have_is_ours() {
+async fn an_item_that_the_plan_does_not_have_is_an_internal_fault() {
     let ports = ports([]);
     let mut request = planned(&ports, fans_out);
     request.step.item = Some(2);
@@ -608,7 +608,7 @@ async fn a_runs_own_deadline_is_not_held_against_a_target() {
 
 /// It waited for a free place of this function until the time of its run was up: the router ends the step.
 #[tokio::test]
-async fn nobody_is_asked_after_the_deadline_of_the_run() {
+async fn no_target_is_called_after_the_deadline_of_the_run() {
     let ports = ports([says("Yes.", "end_turn")]);
     let mut request = request();
     request.deadline = ports.clock.now() - Duration::from_secs(1);

@@ -422,7 +422,7 @@ fn a_retry_of_a_batch_that_was_refused_reads_its_manifest() {
 
 /// The second attempt broke before it opened anything, or before anything was collected of it.
 #[test]
-fn a_retry_goes_by_the_last_attempt_that_there_is_something_of() {
+fn a_retry_uses_the_last_attempt_that_stored_something() {
     for is_opened in [false, true] {
         let ports = six_items();
         collect(&ports, &batch(), &STATUSES);

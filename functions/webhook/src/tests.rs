@@ -206,7 +206,7 @@ async fn a_source_sends_for_its_own_tenant() {
     let id = body["requests"][0]["id"].as_str().unwrap();
     assert_eq!(body["requests"][0]["run_id"], run_id("support", "explain", id));
     stage.inbox.next.borrow_mut().push(Ok(Sent::NoInbox));
-    assert_eq!(stage.call(&sample(MENTION)).await.0, 500, "a person has to mend it");
+    assert_eq!(stage.call(&sample(MENTION)).await.0, 500, "a person has to fix it");
 }
 
 /// Slack shows the response to the person who typed the command.
@@ -361,7 +361,7 @@ async fn strangers_get_no_5xx_of_a_source_that_is_not_set_up() {
 }
 
 #[tokio::test]
-async fn names_of_nobody_cost_nothing() {
+async fn unknown_names_cost_nothing() {
     let stage = Stage::new();
     let nobody = |n: i64| at(&format!("unknown-{n}"), sample(ISSUE));
     assert_eq!(flood(&stage, nobody).await, BTreeSet::from([404]));
@@ -400,7 +400,7 @@ async fn an_old_reading_serves_while_there_is_no_new_one() {
     let before = asked();
     stage.call(&sample(ISSUE)).await;
     stage.call(&sample(ISSUE)).await;
-    assert!(asked() - before <= 1, "a service that hangs is not waited for each time");
+    assert!(asked() - before <= 1, "not every call waits for a service that hangs");
 }
 
 #[tokio::test]
