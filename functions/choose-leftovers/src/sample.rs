@@ -91,7 +91,10 @@ where
         let key = batch.part_key(place.part);
         let entry = objects::read_range(&self.store, &key, place.at, place.bytes).await?;
         let Entry::Item(item) = entry else {
-            return Err(Fault::internal(format!("{key} does not have item {} there", place.n)));
+            return Err(Fault::internal(format!(
+                "{key} does not have item {} at its place",
+                place.n
+            )));
         };
         let run = item.run(batch, place.attempt_no);
         let manifest = objects::find::<Manifest>(&self.store, &run.manifest_key()).await?;
