@@ -79,7 +79,7 @@ async fn a_schema_that_cannot_be_compiled_is_in_the_prompt_once() {
     assert!(adapted.contains(expected), "{adapted}");
 }
 
-/// After the refusal, the calls to the same target and to the next one have the schema in the prompt.
+/// The calls after the refusal, to the same target and to the next one, have the schema in the prompt.
 #[tokio::test]
 async fn a_refused_schema_is_not_sent_to_another_target() {
     let throttled = plain(ErrorName::TargetThrottled);
