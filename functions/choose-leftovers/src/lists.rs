@@ -1,4 +1,4 @@
-//! Lists the records that run on demand, part by part.
+//! Stores the lists of records that run on demand, part by part.
 
 use std::collections::{BTreeMap, BTreeSet};
 

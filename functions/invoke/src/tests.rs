@@ -151,7 +151,7 @@ async fn an_answer_is_priced_and_stored() {
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     let artifact = artifact(&ports);
     assert_eq!(artifact["output"], json!({ "text": "It opens." }));
-    // 1,000 x 0.11 + 100 x 0.55 USD per million
+    // The cost is 1,000 x 0.11 + 100 x 0.55 USD per million tokens.
     assert_eq!(artifact["cost_usd"], "0.000165");
     assert_eq!(artifact["attempts"][0]["first_token_ms"], 90);
     assert!(

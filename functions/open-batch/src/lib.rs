@@ -185,7 +185,7 @@ where
         }
         let record = OpenedBatch { batch: batch.clone(), opened: opened.clone() };
         if self.ledger.open_batch(&record).await? == ports::Opened::Over {
-            let message = "id: its batch is over; its manifest has the outcome";
+            let message = "id: the batch of this id is over; its manifest has the outcome";
             return Err(Fault::new(ErrorName::InvalidRequest, message));
         }
         tracing::info!(

@@ -452,7 +452,7 @@ fn a_batch_that_is_over_is_not_opened_again() {
     let ports = ports_with(ROWS);
     ports.ledger.over.set(true);
     let error = refusal(open(&ports, EVENT));
-    assert_eq!(error.message, "id: its batch is over; its manifest has the outcome");
+    assert_eq!(error.message, "id: the batch of this id is over; its manifest has the outcome");
 }
 
 #[test]

@@ -123,7 +123,7 @@ where
     let run = request.run;
     // The record is opened first, so that a refused run can be followed too.
     if ports.ledger.open(&OpenedRun { run: run.clone() }).await? == Opened::Over {
-        let message = "id: its run is over and counted; its manifest has the outcome";
+        let message = "id: the run of this id is over and counted; its manifest has the outcome";
         return Ok(Response::Refused { error: Fault::new(ErrorName::InvalidRequest, message) });
     }
     match ports.plan(config, &run).await {
