@@ -1,8 +1,8 @@
 //! Prepares an item of a batch for its run: stores its `request.json`, and returns the name and input of its execution.
 //!
 //! The state `OpenItem` in a child execution of the batch machine invokes [`handle`]. If too many other items have
-//! failed, the function halts the batch and returns nothing to start. It must never start more than the tolerated
-//! failures allow, let two executions send the notification of a halt, or start a second run for an item.
+//! failed, the function halts the batch and returns nothing to start. It must never start a second run for an item, or
+//! let two executions send the notification of a halt.
 
 mod known; // the progress and request of a batch, with a short cache
 #[cfg(test)]
