@@ -1,9 +1,9 @@
 //! Starts the bulk jobs of a batch, reads their status, and stops them when their time is up or the batch has ended.
 //!
-//! The state `BulkJob` of the batch machine and of the finalize machine invokes [`handle`] again and again, and waits
-//! between two invocations. The function returns the time to wait, or that all jobs are over. A job that fails is not
-//! an error, since its leftovers run on demand. The function must never start a job twice, or report a job as over
-//! while it may still be at work.
+//! The state `BulkJob` of the batch machine and of the finalize machine invokes [`handle`] repeatedly, and the machine
+//! waits between two invocations. The function returns the time to wait, or that all jobs are over. A job that fails is
+//! not an error, since its leftovers run on demand. The function must never start a job twice, or report a job as over
+//! while it may still run.
 
 #[cfg(test)]
 mod tests;
@@ -79,7 +79,7 @@ pub struct Request {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Response {
-    /// A job is at work. The function has to be invoked again.
+    /// A job is not over. The function has to be invoked again.
     Waiting {
         /// The time to wait, in seconds.
         wait_s: u64,
@@ -257,7 +257,7 @@ where
         all
     }
 
-    /// Stops the jobs that are at work. Called at each invocation, because Bedrock may refuse to stop a job for a
+    /// Stops the jobs that are not over. Called at each invocation, because Bedrock may refuse to stop a job for a
     /// while.
     async fn stop(&self, jobs: &JobsRecord) -> Result<(), Fault> {
         let at_work = |job: &&JobRecord| !job.is_over() && job.status != Some(JobStatus::Stopping);

@@ -220,7 +220,7 @@ where
     }
 }
 
-/// Returns the error of a batch that did not come to its regular end, or `None`.
+/// Returns the error of a batch that did not end regularly, or `None`.
 fn fault(request: &Request, uncollected: u32) -> Option<Fault> {
     let ended = match request.ended {
         None | Some(ExecutionStatus::Aborted) => None,

@@ -1,6 +1,6 @@
 //! Dispatches the messages of the inboxes: stores each request and starts one execution for it, of a run or of a batch.
 //!
-//! SQS invokes [`handle`] with up to a batch of messages. The function stores `request.json`, takes a slot of the
+//! SQS invokes [`handle`] with a batch of messages. The function stores `request.json`, takes a slot of the
 //! tenant and starts the execution under a name that is derived from the request. It returns the ids of the messages
 //! that SQS has to deliver again.
 //!
