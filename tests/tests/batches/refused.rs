@@ -37,17 +37,17 @@ async fn what_has_no_items_is_refused_with_the_reason() {
         (
             "explain",
             json!({ "source": format!("s3://{bucket}/batches/uploads/none.jsonl") }),
-            "batch.source: there is no such object that the stack may read",
+            "batch.source: no such object exists that the stack may read",
         ),
         (
             "explain",
             json!({ "source": empty, "etag": "another" }),
-            "batch.source: there is no such object with the ETag another that the stack may read",
+            "batch.source: no object with the ETag another exists that the stack may read",
         ),
         (
             "explain",
             json!({ "source": format!("s3://{bucket}/runs/default/x.jsonl") }),
-            "batch.source: of this bucket it must lie under batches/inbox/ or batches/uploads/",
+            "batch.source: must be below batches/inbox/ or batches/uploads/",
         ),
         (
             "explain",
