@@ -17,14 +17,14 @@ pub struct Context {
 }
 
 impl Context {
-    /// Creates the context of a webhook rule: `event` is the name of the event, `body` its payload.
+    /// Creates the context of a webhook event. Expressions read its name as `event` and its payload as `body`.
     pub fn of_event(event: &str, payload: &Value) -> Self {
         // The callers pass the payload by reference, because it can be a megabyte long.
         let body = minijinja::Value::from(Serde(payload));
         Self { of: "the event", values: minijinja::context! { event, body } }
     }
 
-    /// Creates the context of a batch's `map`: `item` is the item.
+    /// Creates the context of a batch item. Expressions read it as `item`.
     pub fn of_item(item: &Value) -> Self {
         let item = minijinja::Value::from(Serde(item));
         Self { of: "the item", values: minijinja::context! { item } }
