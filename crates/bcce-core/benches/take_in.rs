@@ -1,6 +1,5 @@
 //! Measures the time to read, map and plan one row of a batch's input. Run it with `make bench`. One call of
-//! `open-batch`
-//! processes a million rows.
+//! `open-batch` processes a million rows.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -13,8 +13,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 /// Returns the digest of several fields as lower-case hex. A zero byte separates the fields, so that moving text from
-/// one
-/// field to the next changes the digest.
+/// one field to the next changes the digest.
 pub fn sha256_hex_of_fields(fields: &[&str]) -> String {
     let mut hash = Sha256::new();
     for (n, field) in fields.iter().enumerate() {

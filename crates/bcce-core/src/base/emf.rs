@@ -1,8 +1,7 @@
 //! CloudWatch's embedded metric format: JSON lines on a function's standard output.
 //!
 //! CloudWatch bills each distinct set of dimensions as a metric of its own, so BCCE uses few dimensions. Further
-//! details
-//! are properties, which can be searched in the log at no cost.
+//! details are properties, which can be searched in the log at no cost.
 
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;

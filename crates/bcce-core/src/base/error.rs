@@ -26,7 +26,7 @@ macro_rules! error_names {
 }
 
 error_names! {
-    /// The request, template or input is wrong; the message names the field.
+    /// The request, the workflow or an input is invalid. The message names the field.
     InvalidRequest = "Bcce.InvalidRequest",
     /// The policy or the workflow forbids the request: residency, allowed models, the workflow's `request_models`, the
     /// tenant's rule or required tags.
@@ -169,8 +169,7 @@ impl Problems {
     }
 
     /// Moves the problems to fields below `path`. An item of a list, such as `[0]`, follows without a dot. An empty
-    /// field
-    /// becomes `path` itself.
+    /// field becomes `path` itself.
     pub fn below(mut self, path: &str) -> Self {
         for problem in &mut self.0 {
             let dot =

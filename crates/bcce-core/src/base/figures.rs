@@ -3,8 +3,7 @@
 use rust_decimal::{Decimal, RoundingStrategy};
 
 /// Formats an amount in USD, such as `$104.22`. The amount is rounded up to a cent, or to a hundredth of a cent if it
-/// is
-/// below one cent.
+/// is below one cent.
 pub fn dollars(usd: Decimal) -> String {
     let places = if usd < Decimal::new(1, 2) { 4 } else { 2 };
     let rounded = usd.round_dp_with_strategy(places, RoundingStrategy::AwayFromZero);

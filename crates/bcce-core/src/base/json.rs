@@ -8,8 +8,7 @@ use crate::base::error::Fault;
 ///
 /// # Errors
 /// Returns `Bcce.Internal` if the body does not parse. Only this project writes such objects, so the sender cannot be
-/// at
-/// fault.
+/// at fault.
 pub fn parse<T: serde::de::DeserializeOwned>(key: &str, body: &[u8]) -> Result<T, Fault> {
     serde_json::from_slice(body).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());

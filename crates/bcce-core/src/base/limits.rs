@@ -27,14 +27,13 @@ pub const MAX_STEPS: usize = 200;
 /// such a read takes at most 100 keys. Also, each decision of a step describes every target, and decisions pass through
 /// the state machine.
 pub const MAX_TARGETS: usize = 32;
-/// The largest number of calls of a step. Their records pass through the state machine, whose state is limited to
+/// The largest number of calls of a step. Their records pass through the state machine, and its state is limited to
 /// 256 KiB.
 pub const MAX_CALLS: u32 = 50;
 /// The largest number of router rounds of a step. A run with many steps has fewer, because all steps share one
-/// execution
-/// history.
+/// execution history.
 pub const MAX_ROUNDS: u32 = 5;
-/// The largest number of attempts at a run or a batch. Two digits leave enough room in an execution name.
+/// The largest number of run attempts of a run or a batch. Two digits leave enough room in an execution name.
 pub const MAX_ATTEMPTS: u32 = 99;
 /// The timeout of the `invoke` function, in seconds. Lambda allows no longer one.
 pub const INVOKE_SECONDS: u64 = 900;
@@ -45,10 +44,8 @@ pub const MAX_EXECUTION_SECONDS: u64 = 90_000;
 /// The longest rendered prompt, in bytes. The longest request fits, together with the answers of earlier steps.
 pub const MAX_PROMPT_BYTES: usize = 4 * 1_048_576;
 /// The largest number of instructions that rendering a prompt template may take. Each 64 bytes of text, or four bytes
-/// of
-/// JSON, that the template makes count as one instruction. A diff of 1 MiB takes 17 thousand, and no template makes
-/// more
-/// than 64 MB.
+/// of JSON, that the template makes count as one instruction. A diff of 1 MiB takes 17 thousand, and no template makes
+/// more than 64 MB.
 pub const PROMPT_FUEL: u64 = 1_000_000;
 /// The largest prompt template, in bytes.
 pub const MAX_TEMPLATE_BYTES: usize = 262_144;

@@ -59,8 +59,7 @@ pub enum Stopped {
 ///
 /// # Errors
 /// Returns a message if the text is not JSON, or one with all faults by their path in the schema. The message never
-/// quotes
-/// the answer.
+/// quotes the answer.
 pub fn parse_json(text: &str, schema: Option<&Value>) -> Result<Value, String> {
     let value: Value = serde_json::from_str(unfenced(text)).map_err(|error| {
         format!("the answer is not JSON: line {}, column {}", error.line(), error.column())

@@ -36,8 +36,7 @@ pub enum Cause {
     /// The prompt and `max_tokens` do not fit into the target's context.
     ContextTooLong,
     /// The service does not accept the schema: its grammar is too large, or it has a part that [`subset`] wrongly
-    /// keeps.
-    /// The next call puts the schema into the prompt.
+    /// keeps. The next call puts the schema into the prompt.
     ///
     /// [`subset`]: crate::document::schema::subset::subset
     GrammarTooLarge,
@@ -107,8 +106,7 @@ impl Attempt {
 }
 
 /// The usage and cost of many calls. A total with an unknown part is `null`. Another field then has the sum of the
-/// known
-/// parts.
+/// known parts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// The tokens of all attempts. `null` if the usage of at least one attempt is unknown.
@@ -176,8 +174,7 @@ impl Totals {
     }
 
     /// Returns the totals of calls from the sums of their known usages and costs. `all_used` and `all_priced` are true
-    /// if the
-    /// usage and the cost of every call are known.
+    /// if the usage and the cost of every call are known.
     pub(crate) fn sum(
         usage: Usage,
         cost: Decimal,

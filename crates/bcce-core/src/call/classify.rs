@@ -3,8 +3,7 @@
 //! The table is `RULES`. For a new code or text of the service, add a row to the table and a row to its test.
 //!
 //! The codes and statuses are those of the Bedrock Runtime API reference for ConverseStream, and others that the
-//! service
-//! is known to send (529, quota errors, pending agreements).
+//! service is known to send (529, quota errors, pending agreements).
 
 mod denial; // the policy and the resource of a denied access
 
@@ -51,8 +50,7 @@ impl Leave {
 }
 
 /// Returns the next midnight in UTC. In the first hour of a day it returns the end of that hour instead. If the
-/// service's
-/// clock is behind, the quota that is used up is still that of the day before.
+/// service's clock is behind, the quota that is used up is still that of the day before.
 fn day_turns(now: OffsetDateTime) -> OffsetDateTime {
     let now = now.to_offset(UtcOffset::UTC);
     let today = now.replace_time(Time::MIDNIGHT);
@@ -66,8 +64,7 @@ pub fn classify(error: ServiceError<'_>) -> ErrorName {
 }
 
 /// Returns the full meaning of an error. The first rule that matches applies; without one, the HTTP status does. An
-/// error
-/// without a known code or status is `Bcce.TargetUnavailable`.
+/// error without a known code or status is `Bcce.TargetUnavailable`.
 pub fn find(error: ServiceError<'_>) -> Finding {
     let code = error.code.map(bare).unwrap_or_default();
     // The service also uses typographic apostrophes.

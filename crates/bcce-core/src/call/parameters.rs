@@ -46,8 +46,7 @@ const LEAST_ROOM: u32 = 1_024;
 
 impl<'a> Parameters<'a> {
     /// Returns the parameters of a call of `step` to a target that accepts `takes`. If `grammar_refused` is true, the
-    /// service
-    /// has refused the step's schema before; `schema` is then `None`, and the prompt must contain the schema.
+    /// service has refused the step's schema before; `schema` is then `None`, and the prompt must contain the schema.
     pub fn of(step: &'a Step, takes: &'a Takes, grammar_refused: bool) -> Self {
         let mut parameters = Self::default();
         parameters.set_effort(step, takes);
@@ -60,8 +59,7 @@ impl<'a> Parameters<'a> {
 
     /// Lowers `max_tokens` to the part of the context that `prompt` leaves. The service refuses a call whose prompt and
     /// `max_tokens` together are longer than the context. If the prompt leaves almost nothing, `max_tokens` stays as it
-    /// is,
-    /// and the step fails over to a target with more context.
+    /// is, and the step fails over to a target with more context.
     pub fn leave_room(&mut self, prompt: &Prompt, takes: &Takes) {
         let bytes = prompt.user.len() + prompt.system_texts().map(str::len).sum::<usize>();
         let room = takes.context_tokens.saturating_sub(bytes as u64 / DENSE_BYTES_PER_TOKEN);

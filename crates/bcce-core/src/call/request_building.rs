@@ -22,8 +22,7 @@ pub fn prompt(step: &Step, context: &Value) -> Result<Prompt, Fault> {
 }
 
 /// Returns the prompt as one call sends it. If the service does not enforce the step's schema, the schema is added to
-/// the
-/// system prompt.
+/// the system prompt.
 pub fn prompt_for<'a>(
     prompt: &'a Prompt,
     step: &Step,

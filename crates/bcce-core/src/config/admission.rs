@@ -1,6 +1,5 @@
 //! Checks a sender's choice of workflow, model and tags against the workflow and the policy. The check runs for each
-//! run,
-//! and once for a batch as a whole before any of its items.
+//! run, and once for a batch as a whole before any of its items.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,8 +66,7 @@ pub fn request_model(template: &Template, models: &Models, alias: &str) -> Probl
 
 impl Template {
     /// Checks that each entry of `request_models` matches an alias, and that each matching alias has the same guardrail
-    /// as
-    /// the models of the steps that it would replace.
+    /// as the models of the steps that it would replace.
     pub fn check_request_models(&self, models: &Models) -> Problems {
         let mut problems = Problems::default();
         let replaced: BTreeSet<&str> = self.steps.iter().map(|step| step.model.as_str()).collect();

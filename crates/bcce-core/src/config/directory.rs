@@ -51,8 +51,7 @@ pub fn document_name(file: &str) -> Option<&str> {
 }
 
 /// Checks `files`, which are texts by their path within the directory. Each target must have a price on the day
-/// `today`,
-/// in UTC.
+/// `today`, in UTC.
 pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     let mut findings = Findings::default();
     for file in files.keys().filter(|file| document_name(file).is_none()) {
@@ -171,8 +170,7 @@ impl Findings {
 
 /// Checks the rules of a webhook source. The workflow and the model of a rule must exist. Its inputs and tags must be
 /// allowed, and none that is required may be missing. A rule that is wrong in one of these would be refused at each
-/// event,
-/// without an error for the provider.
+/// event, without an error for the provider.
 fn started(
     source: &Draft<Source>,
     templates: &[(String, Draft<Template>)],

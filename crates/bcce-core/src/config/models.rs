@@ -47,8 +47,7 @@ pub struct Model {
 pub struct ModelTarget {
     pub target: Target,
     /// The priority under the strategy `priority`; the lowest comes first. The default is the place in the list, from
-    /// 0.
-    /// Targets of the same priority share the load.
+    /// 0. Targets of the same priority share the load.
     pub priority: Option<u32>,
     /// The share of the load among targets of the same rank.
     pub weight: u32,

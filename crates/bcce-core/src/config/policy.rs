@@ -20,8 +20,7 @@ pub use tenants::{EVERY_OTHER_TENANT, TenantRequest, TenantRule};
 pub struct Policy {
     pub version: u32,
     /// The regions that data may reach. An empty list means no limit. All regions that an inference profile may reach
-    /// must
-    /// be in the list.
+    /// must be in the list.
     #[serde(default)]
     pub allowed_regions: Vec<String>,
     /// The allowed models, without profile prefix. A trailing `*` matches the rest. An empty list means no limit.
@@ -34,8 +33,7 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "Ceilings::is_none")]
     pub ceilings: Ceilings,
     /// The rule of each tenant, by the tenant's name. The rule `*` applies to every tenant without a rule of its own.
-    /// With
-    /// `None` every tenant may start every workflow and use every alias.
+    /// With `None` every tenant may start every workflow and use every alias.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenants: Option<BTreeMap<String, TenantRule>>,
 }
@@ -89,8 +87,7 @@ impl Document for Policy {
 
 impl Policy {
     /// Returns the part of the policy that decisions about targets need. A route passes it through the state machine,
-    /// and a
-    /// plan must not contain the rules of other tenants.
+    /// and a plan must not contain the rules of other tenants.
     pub fn of_targets(&self) -> Self {
         Self { ceilings: Ceilings::default(), tenants: None, ..self.clone() }
     }

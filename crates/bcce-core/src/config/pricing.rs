@@ -98,8 +98,7 @@ fn default_batch_factor() -> Decimal {
 
 impl Prices {
     /// Returns the prices of `model_id` by day, including the regional factor of its profile. Returns `None` if the
-    /// file
-    /// does not have the model.
+    /// file does not have the model.
     pub fn of(&self, model_id: &str) -> Option<PriceRows> {
         let rows = self.models.get(base_model(model_id))?;
         let is_global = model_id.starts_with("global.");

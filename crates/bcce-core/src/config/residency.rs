@@ -1,7 +1,6 @@
 //! Determines the regions that the data of a call may reach. An inference profile accepts a call in its source region
-//! and
-//! may answer it in any region of its geography. Therefore residency depends on all these regions and not only on the
-//! region that is called.
+//! and may answer it in any region of its geography. Therefore residency depends on all these regions and not only on
+//! the region that is called.
 
 /// A geography of system-defined inference profiles.
 ///
@@ -81,8 +80,7 @@ impl<'a> Reach<'a> {
     }
 
     /// Returns the first place outside of the `allowed` regions, in words. Returns `None` if there is none, or if
-    /// `allowed`
-    /// is empty, which means no limit.
+    /// `allowed` is empty, which means no limit.
     pub fn outside(self, allowed: &[String]) -> Option<&'a str> {
         if allowed.is_empty() {
             return None;

@@ -102,8 +102,7 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     /// Returns the default limits. A model starts to answer a long prompt within seconds, and 128k tokens of output
-    /// take
-    /// minutes.
+    /// take minutes.
     fn default() -> Self {
         Self { first_token_s: 30, stall_s: 30, attempt_s: 600, new_schema_s: 180 }
     }

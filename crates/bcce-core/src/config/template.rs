@@ -58,8 +58,7 @@ pub struct Step {
     pub system: Option<String>,
     pub prompt: String,
     /// The longest answer in tokens, including thinking. The default is [`ANSWER_TOKENS`], plus room for thinking if
-    /// the
-    /// target thinks.
+    /// the target thinks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

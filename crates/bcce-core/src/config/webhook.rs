@@ -114,8 +114,7 @@ pub struct Rule {
     pub when: Option<String>,
     pub workflow: String,
     /// The inputs of the request. A text may contain `{{ }}`. A text that is one `{{ }}` and nothing else keeps the
-    /// type of
-    /// its value.
+    /// type of its value.
     #[serde(default)]
     pub inputs: BTreeMap<String, Value>,
     /// The tags of the request. A text may contain `{{ }}`.

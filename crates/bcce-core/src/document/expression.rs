@@ -46,8 +46,7 @@ impl Context {
     ///
     /// # Errors
     /// Returns a message if the text is invalid, cannot be rendered, or reads a missing value. The message names the
-    /// first
-    /// missing value. It never quotes a value.
+    /// first missing value. It never quotes a value.
     pub fn text(&self, template: &str) -> Result<String, String> {
         prompt::syntax::check(template)?;
         let environment = environment(UndefinedBehavior::Strict);
@@ -57,8 +56,7 @@ impl Context {
     }
 
     /// Returns a copy of `template` in which every text is filled in. A text that cannot be filled in becomes `null`
-    /// and a
-    /// problem below `field`.
+    /// and a problem below `field`.
     pub fn value(&self, template: &Value, field: &str, problems: &mut Problems) -> Value {
         match template {
             Value::String(text) => self.filled(text).unwrap_or_else(|cause| {
@@ -80,8 +78,7 @@ impl Context {
     }
 
     /// Fills in one text. A text that is one `{{ }}` and nothing else keeps the type of its value: `{{ body.labels }}`
-    /// stays
-    /// a list.
+    /// stays a list.
     fn filled(&self, text: &str) -> Result<Value, String> {
         let Some(only) = only_expression(text) else { return self.text(text).map(Value::from) };
         prompt::syntax::check(text)?;

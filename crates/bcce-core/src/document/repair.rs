@@ -56,8 +56,7 @@ fn steps(path: &Path) -> Vec<Step> {
 }
 
 /// Returns a path as a field name, such as `steps.review.max_tokens`. The name of a list item is its `id`, if it has
-/// one,
-/// as in all other messages.
+/// one, as in all other messages.
 fn named(tree: &Value, steps: &[Step]) -> String {
     let mut name = String::new();
     let mut here = Some(tree);

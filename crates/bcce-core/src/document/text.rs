@@ -25,8 +25,7 @@ pub trait Document: DeserializeOwned {
 #[derive(Debug)]
 pub struct Draft<T> {
     /// The parsed value, or `None` if the document could not be repaired. If there are problems, use it only to look
-    /// for
-    /// further problems.
+    /// for further problems.
     pub value: Option<T>,
     pub problems: Problems,
     /// The fields whose value is a stand-in. No problem of these fields may be reported.

@@ -1,6 +1,5 @@
 //! Parses JSON to a tree and reports keys that appear twice in an object. JSON readers differ in which of the two
-//! values
-//! they use, and the meaning of a signed text must not depend on the reader.
+//! values they use, and the meaning of a signed text must not depend on the reader.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -16,8 +15,7 @@ use crate::base::limits::cut;
 pub(super) const MOST_FAULTS: usize = 50;
 
 /// The longest path of a field, in characters. It is longer than any path of a valid document. Without a limit, the
-/// paths
-/// below a very long key could take any amount of memory.
+/// paths below a very long key could take any amount of memory.
 const MAX_PATH_CHARS: usize = 200;
 
 /// Returns the tree and a problem for each repeated key, up to [`MOST_FAULTS`]. The tree has the first value of a

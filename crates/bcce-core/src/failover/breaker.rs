@@ -4,8 +4,7 @@
 //! calls for a cool-down. Then one step is elected to probe the target. The result of its call closes the breaker or
 //! opens it for longer. A `Retry-After` opens the breaker at once, because the service itself states the time. A daily
 //! quota that is used up opens it at once too. If a target rejects a call, its breaker stays open for minutes, because
-//! a
-//! person has to correct the configuration.
+//! a person has to correct the configuration.
 //!
 //! Answers are counted only while there are failures on record, and they arrive later than failures do. Therefore a
 //! target that fails one call in three gets no more calls. One error in a hundred does not open a breaker, as long as
@@ -151,8 +150,7 @@ impl Breaker {
     }
 
     /// Elects the step with the token `holder` to probe the target for the time `lease`. Returns `false` if no probe is
-    /// due,
-    /// or if another step is elected.
+    /// due, or if another step is elected.
     pub fn elect(&mut self, holder: &str, now: OffsetDateTime, lease: Duration) -> bool {
         let is_free = match self.status(now) {
             BreakerStatus::Due => true,
@@ -276,8 +274,7 @@ fn asked(retry_after_s: Option<u64>, now: OffsetDateTime) -> Option<OffsetDateTi
 }
 
 /// Returns the key of a target's breaker. The key includes the guardrail, so that a guardrail that does not exist does
-/// not
-/// open the breaker for calls without it.
+/// not open the breaker for calls without it.
 pub fn target_key(target: &Target) -> String {
     let mut key = format!("{}#{}", target.region, target.model_id);
     if let Some(account) = &target.account {

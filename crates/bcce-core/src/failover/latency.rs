@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 /// The upper bounds of the buckets in milliseconds. Each bound is about one and a half times the bound before. Targets
-/// in
-/// the same bucket count as equally fast and share the load.
+/// in the same bucket count as equally fast and share the load.
 pub const BOUNDS_MS: [u64; 15] = [
     100, 150, 230, 350, 520, 780, 1_200, 1_800, 2_700, 4_000, 6_000, 9_000, 14_000, 21_000, 32_000,
 ];

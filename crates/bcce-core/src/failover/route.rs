@@ -20,8 +20,7 @@ pub struct Route {
     /// execution's history has no room for more.
     pub rounds: u32,
     /// The timeouts of `routing.yaml` and of the model in `models.yaml`, without the overrides of workflow and step.
-    /// `None`
-    /// in a plan of an earlier version, which did not have this field.
+    /// `None` in a plan of an earlier version, which did not have this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<Timeouts>,
     /// The expected usage of a call. `None` if the strategy does not need it.
@@ -31,16 +30,14 @@ pub struct Route {
 
 impl Route {
     /// Returns `true` if the guardrail of `target` differs from that of the first target. The check of `models.yaml`
-    /// refuses
-    /// such a list of targets; this check also covers a plan that was stored without it.
+    /// refuses such a list of targets; this check also covers a plan that was stored without it.
     pub fn leaves_guardrail(&self, target: &Target) -> bool {
         let first = self.targets.first().map(|listed| &listed.target);
         first.is_some_and(|first| !is_same(first.guardrail.as_ref(), target.guardrail.as_ref()))
     }
 
     /// Returns the shortest limits at which a timeout counts as evidence about a target. A timeout at a shorter limit,
-    /// such
-    /// as that of a step, does not count.
+    /// such as that of a step, does not count.
     pub fn patience(&self) -> Timeouts {
         self.patience.unwrap_or(self.routing.timeouts)
     }
@@ -51,8 +48,7 @@ impl Route {
     }
 
     /// Returns `true` if the prompt was too long for a target of `attempts` whose context is at least as large as that
-    /// of
-    /// `target`.
+    /// of `target`.
     pub fn is_too_small(&self, target: &Target, attempts: &[Attempt]) -> bool {
         let too_long = |a: &&Attempt| a.cause == Some(Cause::ContextTooLong);
         let mut refused = attempts.iter().filter(too_long);

@@ -1,6 +1,5 @@
 //! The failover router. It decides the targets to try next and their order, the time to wait, or the end of the step,
-//! and
-//! gives the reasons.
+//! and gives the reasons.
 //!
 //! The decision is a pure function. [`decide`] borrows its input and returns positions and enums, so that it costs very
 //! little. [`Decision::of`] puts the result into words for the record.
@@ -21,8 +20,7 @@ use crate::failover::latency::Histogram;
 use crate::failover::route::Route;
 
 /// The time of a short answer. A step waits that long for the probe of another step. A shorter wait could use up the
-/// few
-/// waits of a step.
+/// few waits of a step.
 const PROBE_TAKES: Duration = Duration::from_secs(5);
 
 /// The factor by which each wait of a step may be longer than the wait before. An outage of every region may last a
@@ -53,8 +51,7 @@ pub struct Question<'a> {
     /// The run's deadline.
     pub deadline: OffsetDateTime,
     /// A number that differs between steps. It spreads the load over targets of the same rank, and the waits of steps
-    /// that
-    /// failed at the same time.
+    /// that failed at the same time.
     pub seed: u64,
 }
 
@@ -103,8 +100,7 @@ pub enum Ruling {
     /// target may answer and then no call would probe it.
     NotProbed,
     /// The target failed this step this many times. The step tries it again only after every target has failed and the
-    /// step
-    /// has waited.
+    /// step has waited.
     Failed(usize),
     /// The target failed this step and asked for no further call before this time.
     AskedToWait(OffsetDateTime),
@@ -197,8 +193,7 @@ impl Question<'_> {
     }
 
     /// Returns the ruling on a target before any is chosen. The policy comes first, so that a target outside of the
-    /// allowed
-    /// regions is never used, whatever else fails.
+    /// allowed regions is never used, whatever else fails.
     fn rule(&self, at: usize) -> Ruling {
         let target = &self.route.targets[at].target;
         if !self.route.policy.allows(target) {

@@ -1,8 +1,7 @@
 //! Describes an access that a policy forbids: the kind of the policy, the resource and its region.
 //!
 //! An inference profile calls its model in regions other than its own. The message names the model in such a region,
-//! but
-//! the configuration has only the region of the profile. Without advice, people look for the policy in the wrong
+//! but the configuration has only the region of the profile. Without advice, people look for the policy in the wrong
 //! region.
 
 /// The kinds of policies, as IAM names them in its messages.

@@ -7,8 +7,7 @@ use crate::base::target::{Guardrail, Target};
 use crate::config::models::{Model, Models};
 
 /// Returns `true` if two targets have the same guardrail, or both have none. Guardrails are regional, so their ids
-/// differ
-/// between regions; guardrails with the same `name` are the same.
+/// differ between regions; guardrails with the same `name` are the same.
 pub fn is_same(one: Option<&Guardrail>, other: Option<&Guardrail>) -> bool {
     match (one, other) {
         (None, None) => true,
@@ -55,7 +54,7 @@ impl Model {
                 |target: &Target| format!("{target} has {}", describe(target.guardrail.as_ref()));
             let cause = format!(
                 "{} and {}; all targets of an alias need the same, so that no failover leaves it; \
-                 `guardrail.name` says that two are the same",
+                 give guardrails of different regions one `guardrail.name` if they are the same",
                 has(target),
                 has(first)
             );
@@ -78,7 +77,7 @@ impl Models {
                 let is = (&guardrail.id, &guardrail.version);
                 let before = *known.entry(place).or_insert(is);
                 let cause = format!(
-                    "{name} is {} version {} elsewhere, and one name stands for one guardrail in {}",
+                    "{name} is {} version {} elsewhere; a name must belong to one guardrail in {}",
                     before.0, before.1, target.region
                 );
                 let field = format!("models.{alias}.targets[{n}].guardrail.name");
@@ -89,8 +88,7 @@ impl Models {
     }
 
     /// Returns the reason why a request may not replace the alias `replaced` by `alias`: their guardrails differ.
-    /// Returns
-    /// `None` if the guardrails are the same, or if one of the aliases does not exist.
+    /// Returns `None` if the guardrails are the same, or if one of the aliases does not exist.
     pub fn leaves_guardrail(&self, alias: &str, replaced: &str) -> Option<String> {
         let chosen = self.models.get(alias)?.guardrail();
         let own = self.models.get(replaced)?.guardrail();
@@ -150,8 +148,7 @@ mod tests {
 
     proptest! {
         /// The router chooses from the list of an alias. No two targets of an accepted list have different guardrails,
-        /// so no
-        /// failover leaves a guardrail.
+        /// so no failover leaves a guardrail.
         #[test]
         fn an_accepted_alias_has_one_guardrail_whatever_it_lists(
             targets in proptest::collection::vec(

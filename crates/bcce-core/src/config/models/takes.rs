@@ -1,6 +1,5 @@
 //! The settings that a target accepts. Calls are adapted to them, and a setting that no target accepts is refused
-//! before
-//! a call is made.
+//! before a call is made.
 
 use serde::{Deserialize, Serialize};
 
@@ -120,8 +119,7 @@ impl Takes {
 }
 
 /// Returns a problem for each setting of `step` that no target of `alias` accepts. A setting that only some targets
-/// accept
-/// is adapted when a call is made; see [`Parameters`](crate::call::parameters::Parameters).
+/// accept is adapted when a call is made; see [`Parameters`](crate::call::parameters::Parameters).
 pub fn check_step<'a>(
     alias: &str,
     takes: impl Iterator<Item = &'a Takes> + Clone,

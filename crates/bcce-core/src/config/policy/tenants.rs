@@ -68,8 +68,7 @@ impl Policy {
     }
 
     /// Returns a problem for each part of the request that the tenant's rule forbids. The problems never mention the
-    /// rules
-    /// of other tenants.
+    /// rules of other tenants.
     pub fn check_tenant(&self, asked: &TenantRequest<'_>) -> Problems {
         let Some(tenants) = &self.tenants else { return Problems::default() };
         let tenant = asked.tenant;

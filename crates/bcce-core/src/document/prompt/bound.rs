@@ -1,10 +1,8 @@
 //! Computes the longest text that a template can render to, before the answers that it reads exist.
 //!
 //! The template is walked once. The text that a loop writes of its own variable is as long as the whole list.
-//! Everything
-//! else in a loop counts once for each item. If the growth by a filter depends on data, the result is the limit of
-//! every
-//! prompt, [`MAX_PROMPT_BYTES`].
+//! Everything else in a loop counts once for each item. If the growth by a filter depends on data, the result is the
+//! limit of every prompt, [`MAX_PROMPT_BYTES`].
 
 mod filters; // the growth of a value by a filter
 mod size; // the length of a value
@@ -138,8 +136,7 @@ impl Walk<'_> {
     }
 
     /// Counts the longer of two branches. In a loop, some iterations may take one branch and some the other, so the
-    /// bytes for
-    /// all iterations together are added.
+    /// bytes for all iterations together are added.
     fn branches(&mut self, one: &[Stmt<'_>], other: &[Stmt<'_>]) {
         let before = self.levels.clone();
         self.statements(one);
@@ -171,8 +168,7 @@ impl Walk<'_> {
     }
 
     /// Counts a value that is written. The bytes of a loop's own variable belong to all iterations of that loop
-    /// together; each
-    /// iteration of the loops inside it writes them again.
+    /// together; each iteration of the loops inside it writes them again.
     fn emit(&mut self, seen: Seen) {
         let factor = if seen.size.kind == Kind::Json { 2 } else { 1 };
         let bytes = seen.size.bytes.saturating_mul(factor);

@@ -2,9 +2,8 @@
 //!
 //! Fuel limits the instructions and the bytes that they make, but not nesting. A list of lists of lists can double in
 //! size with every line, and one instruction compares or prints it. A deep expression overflows the parser's stack,
-//! which
-//! cannot be caught. Therefore a template cannot make lists, call functions or nest deeply. The fuel limits everything
-//! that remains.
+//! which cannot be caught. Therefore a template cannot make lists, call functions or nest deeply. The fuel limits
+//! everything that remains.
 
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Stmt, UnaryOpKind};
 use minijinja::machinery::{Span, Token, parse, tokenize};
@@ -137,7 +136,7 @@ fn statement(stmt: &Stmt<'_>, looped: bool) -> Result<(), String> {
             statements(&block.body, looped)
         }
         Stmt::AutoEscape(block) => {
-            refused(block.span(), "`autoescape`", "data is always set apart")
+            refused(block.span(), "`autoescape`", "data is always delimited")
         }
         Stmt::Do(call) => refused(call.span(), "`do`", "there are no functions"),
     }

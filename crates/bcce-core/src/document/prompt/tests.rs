@@ -309,5 +309,5 @@ fn what_comes_to_a_blank_text_is_refused_with_its_field() {
         let system = rendered(Some(blank), "{{ inputs.full }}");
         assert_eq!(system, Err("system: is blank".into()), "{blank}");
     }
-    assert_eq!(rendered(Some("x"), "{{ inputs.text }}"), Ok(()), "it is set apart");
+    assert_eq!(rendered(Some("x"), "{{ inputs.text }}"), Ok(()), "the data is delimited");
 }

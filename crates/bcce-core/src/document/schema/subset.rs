@@ -1,10 +1,9 @@
 //! Reduces a JSON schema to the part that the service accepts.
 //!
 //! Bedrock compiles a schema to a grammar. It refuses a call whose schema has an unsupported keyword, such as the
-//! bounds
-//! of a number or the length of a text or list, or an object that is not closed. The keywords that this module leaves
-//! out
-//! still apply: the answer is checked against the whole schema, and the `description` states them to the model.
+//! bounds of a number or the length of a text or list, or an object that is not closed. The keywords that this module
+//! leaves out still apply: the answer is checked against the whole schema, and the `description` states them to the
+//! model.
 
 use serde_json::{Map, Value, json};
 
@@ -16,8 +15,7 @@ const MAX_UNIONS: usize = 16;
 /// Keywords that are passed on as they are.
 const PLAIN: [&str; 7] = ["type", "const", "$ref", "title", "default", "pattern", "required"];
 /// Keywords whose value has a schema for each name. The author chooses the names: a property called `minimum` is not
-/// the
-/// keyword `minimum`.
+/// the keyword `minimum`.
 const BY_NAME: [&str; 3] = ["properties", "$defs", "definitions"];
 /// Formats of texts that the service accepts.
 const FORMATS: [&str; 10] =
@@ -26,8 +24,7 @@ const FORMATS: [&str; 10] =
 const OPEN: [&str; 2] = ["patternProperties", "unevaluatedProperties"];
 
 /// Returns the part of `schema` that the service accepts. An answer that fits `schema` also fits the part, if it has
-/// only
-/// properties that `schema` names.
+/// only properties that `schema` names.
 ///
 /// # Errors
 /// Returns the reason if there is no such part. The prompt must then contain the schema.

@@ -122,9 +122,9 @@ fn one_probe_at_a_time() {
     assert!(!breaker.elect("me", at(4), LEASE), "it is not due");
     assert!(breaker.elect("me", at(5), LEASE));
     assert!(!breaker.elect("another", at(6), LEASE));
-    assert!(breaker.elect("me", at(6), LEASE), "who was elected may ask again");
+    assert!(breaker.elect("me", at(6), LEASE), "the elected step may ask again");
     assert_eq!(breaker.status(at(7)), BreakerStatus::Probed { until: at(31) });
-    assert!(breaker.elect("another", at(31), LEASE), "the first is gone");
+    assert!(breaker.elect("another", at(31), LEASE), "the lease of the first is over");
 }
 
 #[test]

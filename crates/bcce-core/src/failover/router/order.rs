@@ -84,8 +84,7 @@ fn cost(question: &Question<'_>, at: usize) -> Option<f64> {
 }
 
 /// Returns the order among targets of the same rank by weighted rendezvous hashing. Over many steps, a target comes
-/// first
-/// in proportion to its weight. If it is not usable, the others keep their order.
+/// first in proportion to its weight. If it is not usable, the others keep their order.
 fn share(question: &Question<'_>, at: usize) -> f64 {
     let hash = mixed(question.seed.wrapping_add(at as u64 + 1));
     // A number in (0, 1] of 53 bits.

@@ -417,8 +417,7 @@ fn a_warm_cache_is_worth_its_price_and_no_more() {
         other => panic!("{other:?}"),
     };
     // The second target is 10 % more expensive. That is less than the savings of reading 1,000 tokens instead of
-    // writing
-    // them, but more than those of 100 tokens.
+    // writing them, but more than those of 100 tokens.
     route.expected = cached(1_000);
     assert_eq!(first(&route), 1);
     route.expected = cached(100);
