@@ -27,8 +27,8 @@ pub const MAX_STEPS: usize = 200;
 /// such a read takes at most 100 keys. Also, each decision of a step describes every target, and decisions pass through
 /// the state machine.
 pub const MAX_TARGETS: usize = 32;
-/// The largest number of calls of a step. Their records pass through the state machine, and its state is limited to
-/// 256 KiB.
+/// The largest number of calls of a step. Their records pass through the state machine, and its state is limited to 256
+/// KiB.
 pub const MAX_CALLS: u32 = 50;
 /// The largest number of router rounds of a step. A run with many steps has fewer, because all steps share one
 /// execution history.
@@ -78,7 +78,7 @@ impl ByteCount {
     /// Returns the length of `value` as JSON, in bytes.
     ///
     /// # Panics
-    /// Panics if `value` cannot be written as JSON. The types of this project can.
+    /// Panics if `value` cannot be written as JSON. All types of this project can be written as JSON.
     pub fn of(value: &impl serde::Serialize) -> u64 {
         let mut count = Self(0);
         serde_json::to_writer(&mut count, value)

@@ -1,4 +1,4 @@
-//! Maps an error of the service to an error name, advice to a person, and the time for which the target is left alone.
+//! Maps an error of the service to an error name, advice to a person, and the time for which the target gets no calls.
 //!
 //! The table is `RULES`. For a new code or text of the service, add a row to the table and a row to its test.
 //!
@@ -33,7 +33,7 @@ pub struct Finding {
     pub cause: Option<Cause>,
 }
 
-/// The time for which a target is left alone after an error.
+/// The time for which a target gets no calls after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {
     /// The time of the breaker's settings.

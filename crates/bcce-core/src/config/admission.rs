@@ -51,8 +51,8 @@ pub fn request_model(template: &Template, models: &Models, alias: &str) -> Probl
             some => format!("{name} allows: {}; name one of them, or none", some.join(", ")),
         };
         let cause = format!(
-            "{alias} is not among the models that a request may name: {allowed}, or have `request_models` of the \
-             workflow list it"
+            "{alias} is not among the models that a request may name: {allowed}, or add it to `request_models` of the \
+             workflow"
         );
         return Problems::one("model", cause);
     }

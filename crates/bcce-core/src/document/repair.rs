@@ -157,7 +157,7 @@ fn cause(message: &str, steps: &[Step]) -> String {
     if message.starts_with("unknown variant") {
         return format!("must be one of: {}", alternatives(message).join(", "));
     }
-    // Searched from the right, because serde quotes the found value before this word.
+    // The search starts from the right, because serde quotes the found value before this word.
     match message.rsplit_once("expected ") {
         Some((_, expected)) => format!("must be {}", plain(expected)),
         // The message of a type of this project already names the expected value.

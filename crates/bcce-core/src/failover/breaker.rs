@@ -31,7 +31,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 pub enum Signal {
     /// The target answered. A refusal of the request and an intervention of a guardrail count as answers too.
     Alive,
-    /// The target is unavailable or throttled.
+    /// The target failed: it is unavailable, throttled or broken, or it rejects calls.
     Failing { error: ErrorName, retry_after_s: Option<u64> },
     /// The target's daily quota is used up until this time.
     UsedUp { until: OffsetDateTime },

@@ -121,9 +121,9 @@ pub enum Why {
     Untried,
     /// The step has waited after every target failed.
     Waited,
-    /// Every usable target has failed.
+    /// No target can be tried now, and at least one has failed this step.
     AllFailed,
-    /// The breaker of every usable target is open.
+    /// No target can be tried now, because the breaker of each is open.
     AllOpen,
     /// The policy or the targets themselves exclude every target.
     NoTargetLeft,

@@ -85,13 +85,13 @@ impl Policy {
         };
         let workflow = asked.workflow;
         let cause = format!(
-            "tenant {tenant} may not start {workflow}; policy.yaml allows it: {}",
+            "tenant {tenant} may not start {workflow}; policy.yaml allows only: {}",
             may(&rule.workflows)
         );
         problems.check(rule.may_start(workflow), "workflow", cause);
         let refused = |alias: &str| {
             let allowed = may(&rule.models);
-            format!("tenant {tenant} may not use {alias}; policy.yaml allows it: {allowed}")
+            format!("tenant {tenant} may not use {alias}; policy.yaml allows only: {allowed}")
         };
         match asked.model {
             Some(alias) => problems.check(rule.may_use(alias), "model", refused(alias)),
@@ -165,8 +165,8 @@ mod tests {
         let refused = reported(&policy, "alpha", "bug-hunt", None, "hunter2");
         assert_eq!(
             refused,
-            "workflow: tenant alpha may not start bug-hunt; policy.yaml allows it: code-review, docs-*; \
-             steps.answer.model: tenant alpha may not use sonnet; policy.yaml allows it: haiku; \
+            "workflow: tenant alpha may not start bug-hunt; policy.yaml allows only: code-review, docs-*; \
+             steps.answer.model: tenant alpha may not use sonnet; policy.yaml allows only: haiku; \
              tags.cost-center: must be one of 4711 for tenant alpha"
         );
         let by_request = reported(&policy, "alpha", "docs-gen", Some("opus"), "4711");
