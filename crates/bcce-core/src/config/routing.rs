@@ -90,7 +90,7 @@ pub enum Strategy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// The time until the first token, including tokens of reasoning.
+    /// The time until the first token. A token of reasoning counts as the first token.
     pub first_token_s: u64,
     /// The time between two tokens.
     pub stall_s: u64,
