@@ -136,7 +136,7 @@ const THROTTLED: &[&str] = &[
     "validationexception",
 ];
 
-const FORM: &str = "the provider's use-case form was never sent; fill it in on the Bedrock console, access comes within 15 minutes";
+const FORM: &str = "the provider's use-case form was never sent; fill it in on the Bedrock console and wait up to 15 minutes for access";
 const PENDING: &str =
     "the marketplace subscription of the model is in progress; wait up to 15 minutes for access";
 const SUBSCRIBE: &str = "the first call of a model subscribes the account to it on the AWS Marketplace; allow aws-marketplace:Subscribe, aws-marketplace:Unsubscribe and aws-marketplace:ViewSubscriptions to the identity that makes that call";
@@ -202,7 +202,7 @@ const RULES: &[Rule] = &[
     plain(&["serviceunavailableexception", "overloaded_error", "internalserverexception", "internalfailure"], ErrorName::TargetUnavailable),
     plain(&["modeltimeoutexception"], ErrorName::TargetTimeout),
     plain(&["modelerrorexception", "modelstreamerrorexception"], ErrorName::TargetBroken),
-    rejects(DENIED, &[], "IAM, an organization's policy or the model's access settings forbid it"),
+    rejects(DENIED, &[], "IAM, an organization's policy or the model's access settings forbid the call"),
     rejects(MISSING, &[], NOT_THERE),
     plain(&["unrecognizedclientexception"], ErrorName::TargetRejected),
     plain(INVALID, ErrorName::RequestRejected),

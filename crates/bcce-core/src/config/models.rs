@@ -108,7 +108,7 @@ impl Document for Models {
                 let cause = "is not supported yet: no calls are made under another account's role";
                 problems.check(target.account.is_none(), format!("{field}[{n}].account"), cause);
                 let twice = model.targets[..n].iter().any(|other| other.target == *target);
-                problems.check(!twice, format!("{field}[{n}]"), "is listed before");
+                problems.check(!twice, format!("{field}[{n}]"), "is listed twice");
                 if !listed.takes.is_empty() {
                     let takes = model.takes.with(&listed.takes);
                     problems.extend(takes.check(&format!("{field}[{n}].takes")));

@@ -132,8 +132,8 @@ pub fn check_text(template: &str, names: &[&str]) -> Result<(), String> {
     let read = prompt::variables(template)?;
     let is_there = |path: &String| names.contains(&path.split('.').next().unwrap_or(""));
     match (read.iter().find(|path| !is_there(path)), names) {
-        (Some(path), [only]) => Err(format!("reads {path}; there is {only}")),
-        (Some(path), _) => Err(format!("reads {path}; there are {}", names.join(" and "))),
+        (Some(path), [only]) => Err(format!("reads {path}; it can read only {only}")),
+        (Some(path), _) => Err(format!("reads {path}; it can read only {}", names.join(" and "))),
         (None, _) => Ok(()),
     }
 }

@@ -367,7 +367,7 @@ fn a_source_is_checked_as_a_whole() {
         ("version: 1\nprovider: hmac\nsecrets: [a]\nsignature: { header: x, encoding: hexa }\nrules: []", "signature.encoding: "),
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w }, { id: a, workflow: v }]", "rules.a: is the id of two rules"),
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, when: 'body.x ==' }]", "rules.a.when: syntax error"),
-        ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, when: 'inputs.x' }]", "rules.a.when: reads inputs.x; there are event and body"),
+        ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, when: 'inputs.x' }]", "rules.a.when: reads inputs.x; it can read only event and body"),
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, when: 'range(9)' }]", "rules.a.when: a call on line 1 is not available"),
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, inputs: { x: [{ y: '{{ body' }] } }]", "rules.a.inputs.x[0].y: syntax error"),
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, tag: {} }]", "rules.a.tag: is unknown"),

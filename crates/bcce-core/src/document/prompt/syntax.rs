@@ -227,7 +227,7 @@ fn named(kind: &str, name: &str, known: &[&str], span: Span) -> Result<(), Strin
     if known.contains(&name) {
         return Ok(());
     }
-    refused(span, &format!("{kind} `{name}`"), &format!("there are {}", known.join(", ")))
+    refused(span, &format!("{kind} `{name}`"), &format!("use one of {}", known.join(", ")))
 }
 
 fn arguments(args: &[CallArg<'_>], span: Span, looped: bool) -> Result<(), String> {

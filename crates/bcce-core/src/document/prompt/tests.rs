@@ -184,7 +184,7 @@ fn what_cannot_be_bounded_is_refused_with_its_line_and_cause() {
         ("{% extends 'a' %}".into(), "unknown statement extends"),
         ("{% block a %}{% endblock %}".into(), "unknown statement block"),
         ("{{ inputs.t[1:] }}".into(), "`[a:b]`"),
-        ("{{ inputs.t | center(9) }}".into(), "the filter `center` on line 1 is not available: there are abs,"),
+        ("{{ inputs.t | center(9) }}".into(), "the filter `center` on line 1 is not available: use one of abs,"),
         ("{% filter pprint %}{% endfilter %}".into(), "the filter `pprint`"),
         ("{% set a | pprint %}{% endset %}".into(), "the filter `pprint`"),
         ("{{ inputs.l is eq(inputs.m) }}".into(), "the test `eq`"),
