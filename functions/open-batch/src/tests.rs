@@ -503,8 +503,8 @@ fn a_batch_that_its_sender_may_not_send_is_refused_as_a_whole() {
         .replace("request_models: [haiku, sonnet, opus]", "");
     #[rustfmt::skip]
     let table = [
-        (json!({}), closed, None, "workflow: tenant default may not start explain; policy.yaml allows it: docs-*"),
-        (json!({ "model": "opus" }), haiku, None, "model: tenant default may not use opus; policy.yaml allows it: haiku"),
+        (json!({}), closed, None, "workflow: tenant default may not start explain; policy.yaml allows only: docs-*"),
+        (json!({ "model": "opus" }), haiku, None, "model: tenant default may not use opus; policy.yaml allows only: haiku"),
         (json!({ "tags": { "team": "b" } }), haiku, None, "tags.team: must be one of a for tenant default"),
         (json!({ "model": "opus" }), "", Some(none.as_str()), "model: opus is not among the models that a request may name: explain allows none"),
     ];
