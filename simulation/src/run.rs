@@ -37,15 +37,15 @@ pub struct Trial {
 }
 
 enum Event {
-        /// The request of this number arrives.
-        Arrives(u64),
-        /// A step asks the router for a decision.
-        Asks(Step),
-        /// A call of a step ends.
-        Ends(Step, Called),
-        /// The outcome of a call reaches the ledger.
-        Reported(CallOutcome),
-    }
+    /// The request of this number arrives.
+    Arrives(u64),
+    /// A step asks the router for a decision.
+    Asks(Step),
+    /// A call of a step ends.
+    Ends(Step, Called),
+    /// The outcome of a call reaches the ledger.
+    Reported(CallOutcome),
+}
 
 /// The outcome of a call, to be written to the ledger.
 struct CallOutcome {
