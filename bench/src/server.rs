@@ -55,7 +55,7 @@ impl Session {
     /// # Errors
     /// A sentence: an answer was wrong, or the process never asked for an event.
     pub fn seen(&self) -> Result<Seen, String> {
-        let mut state = self.state.lock().expect("no other thread");
+        let mut state = self.state.lock().expect("there is no other thread");
         if let Some(wrong) = state.wrong.take() {
             return Err(wrong);
         }
@@ -65,7 +65,7 @@ impl Session {
 
     /// Returns the next event and its number, or `None` after the last one.
     fn next(&self) -> Option<(usize, String)> {
-        let mut state = self.state.lock().expect("no other thread");
+        let mut state = self.state.lock().expect("there is no other thread");
         state.ready.get_or_insert_with(Instant::now);
         let number = state.handed;
         if number == self.most {
@@ -78,7 +78,7 @@ impl Session {
     }
 
     fn answered(&self, path: &str, body: &[u8]) {
-        let mut state = self.state.lock().expect("no other thread");
+        let mut state = self.state.lock().expect("there is no other thread");
         let took = state.at.map(|at| at.elapsed()).unwrap_or_default();
         state.took.push(took);
         let answer = serde_json::from_slice(body).unwrap_or_default();

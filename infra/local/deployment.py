@@ -56,7 +56,7 @@ def deploy(session, aws, bedrock_endpoint_url):
             "BatchSources": f"arn:aws:s3:::{CORPUS},arn:aws:s3:::{CORPUS}/*",
             # In every client, the endpoints that are given here take precedence over FIPS endpoints.
             "FipsEndpoints": "on",
-            # The emulator treats a Number parameter as a string, and its poller fails with another value than 0.
+            # The emulator treats a Number parameter as a string, on which its poller fails. 0 leaves the setting out.
             "DispatchMaximumConcurrency": "0",
             # More than the tests start in parallel, so that no test waits for another. neighbours.rs reaches these
             # limits.

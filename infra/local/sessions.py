@@ -102,7 +102,7 @@ class Session:
         os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        # Close the standard streams: a reader of a pipe would otherwise wait for the end of the guard.
+        # Detach from the terminal. A reader of a standard stream would otherwise wait for the end of the guard.
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(null, standard)

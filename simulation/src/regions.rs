@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_quota_lets_its_rate_through() {
         let condition = Condition::Limited { per_second: 10.0, retry_after_s: None };
-        assert!(answers(condition, 50).abs_diff(200) <= 1, "ten of fifty a second");
-        assert!(answers(condition, 5).abs_diff(1_000) <= 1, "five of ten");
+        assert!(answers(condition, 50).abs_diff(200) <= 1, "ten of fifty per second are answered");
+        assert!(answers(condition, 5).abs_diff(1_000) <= 1, "five per second are all answered");
     }
 }

@@ -200,7 +200,7 @@ impl Stack {
             .table_name(output("LedgerTable"))
             .key("pk", AttributeValue::S(run_pk(&run.run_id)))
             .key("sk", AttributeValue::S(attempt_sk(run.attempt_no)));
-        get.send().await.unwrap().item.expect("a run record")
+        get.send().await.unwrap().item.expect("the run has a record")
     }
 
     /// Returns the artifact of a step.

@@ -145,7 +145,7 @@ impl Action {
 
     /// Returns the default action, `answer`.
     pub fn answer() -> Self {
-        Self::parse("answer").expect("the first row of the table")
+        Self::parse("answer").expect("`answer` is in the table")
     }
 }
 

@@ -33,7 +33,8 @@ fn encode(headers: [(&'static str, &str); 2], payload: &Value) -> Bytes {
         .map(|(name, value)| Header::new(name, HeaderValue::String(value.to_owned().into())))
         .fold(Message::new(payload.to_string()), Message::add_header);
     let mut frame = Vec::new();
-    write_message_to(&message, &mut frame).expect("three short headers and a payload in memory");
+    write_message_to(&message, &mut frame)
+        .expect("three short headers and a small payload are valid");
     frame.into()
 }
 

@@ -108,16 +108,22 @@ impl Reply {
 pub fn whole(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
     let body = Full::new(body.into()).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, content_type.parse().expect("a constant"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, content_type.parse().expect("the constant is valid"));
     response
 }
 
 fn refused(refusal: &Refusal) -> Response<Body> {
     let body = json!({ "message": refusal.message }).to_string();
     let mut response = whole("application/json", body);
-    *response.status_mut() = refusal.status.try_into().expect("a status of the table");
+    *response.status_mut() =
+        refusal.status.try_into().expect("the statuses in the table are valid");
     let headers = response.headers_mut();
-    headers.insert("x-amzn-ErrorType", refusal.code.parse().expect("a code of the table"));
+    headers.insert(
+        "x-amzn-ErrorType",
+        refusal.code.parse().expect("the codes in the table are valid"),
+    );
     if let Some(seconds) = refusal.retry_after_s {
         headers.insert(RETRY_AFTER, seconds.into());
     }

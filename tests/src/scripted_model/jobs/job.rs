@@ -142,5 +142,5 @@ impl State {
 }
 
 fn written(at: &DateTime) -> String {
-    at.fmt(Format::DateTimeWithOffset).expect("no time of this century is out of range")
+    at.fmt(Format::DateTimeWithOffset).expect("the times of this century are in range")
 }

@@ -65,7 +65,7 @@ async fn stop(job: &Job) {
 
 fn fault(records: &[Record]) -> Option<String> {
     let invalid = any(records, |outcome| matches!(outcome, Outcome::Invalid));
-    let invalid = invalid.then(|| "The script declares the input invalid.".to_owned());
+    let invalid = invalid.then(|| "The script declares that the input is not valid.".to_owned());
     invalid.or_else(|| records::too_few(records.len()))
 }
 

@@ -75,7 +75,7 @@ async fn a_job_goes_through_its_states_and_answers_every_record() {
     let (a, b) =
         (output(&jobs, "/job000000000/a.jsonl.out").await, output(&jobs, "b.jsonl.out").await);
     assert_eq!((a.len(), b.len()), (60, 40));
-    assert_eq!(a[59]["recordId"], "R0000000000", "the order is not the input's");
+    assert_eq!(a[59]["recordId"], "R0000000000", "the order differs from the input");
     assert_eq!(a[59]["error"]["errorCode"], 429);
     assert_eq!(a[58]["modelOutput"]["output"]["message"]["content"][0]["text"], "yes");
     assert_eq!(a[58]["modelOutput"]["stopReason"], "end_turn");
