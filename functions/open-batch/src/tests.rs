@@ -474,7 +474,7 @@ fn what_is_asked_for_in_bulk_is_so_by_the_first_item_that_has_a_plan() {
     assert_eq!(to_run(open(&few, EVENT)), 1);
     let opened = few.store.json(&batch().opened_key());
     assert_eq!(opened["mode"], "on_demand");
-    assert!(opened["because"][0].as_str().unwrap().starts_with("not in bulk: a job has"));
+    assert!(opened["because"][0].as_str().unwrap().starts_with("not in bulk: a bulk job needs"));
 }
 
 /// These are attacks. A batch whose sender may not decide what it asks for is refused before an item is stored.
