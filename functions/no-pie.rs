@@ -1,6 +1,6 @@
-//! Build script of every function: a release binary is linked at a fixed address. There is then nothing
-//! to relocate at start, which is a tenth of a cold start's own time. A flag for the whole build would
-//! also reach the one dependency that builds a shared library, which cannot do without.
+//! Builds every function: links a release binary at a fixed address, so that the loader relocates nothing at start.
+//! The relocation takes a tenth of a cold start's own time. A flag for the whole build would also apply to the one
+//! dependency that builds a shared library, which has to be relocatable.
 
 fn main() {
     println!("cargo::rerun-if-env-changed=PROFILE");

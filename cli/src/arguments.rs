@@ -1,4 +1,4 @@
-//! What the command line takes.
+//! Defines the command line: the commands, their options and their help.
 
 use clap::builder::styling::Styles;
 use clap::{Parser, Subcommand};
@@ -6,12 +6,13 @@ use clap::{Parser, Subcommand};
 use crate::cmd;
 use crate::values::name;
 
-/// Runs Claude workflows on Amazon Bedrock: sends requests to a deployed BCCE stack, follows their
-/// runs, reads and verifies what they left.
+/// Run Claude workflows on Amazon Bedrock
+///
+/// Sends requests to a deployed BCCE stack, follows their runs, and reads and verifies the results.
 #[derive(Debug, Parser)]
 #[command(name = "bcce", version, styles = Styles::styled(), after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {
-    /// Environment of the stack, found by the SSM parameter /bcce/<ENV>/stack
+    /// Environment of the stack; the SSM parameter /bcce/<ENV>/stack holds the stack's outputs
     #[arg(
         long = "env",
         value_name = "ENV",
@@ -28,44 +29,48 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done, and the run succeeded, or every item of the batch
-  1  the run, an item of the batch or the check failed; `config diff`: something would change
-  2  wrong usage or input; nothing was sent
-  3  AWS or the stack could not be reached, or answered with an error
-  4  timed out waiting; the run or the batch goes on
+  0  success: the run, or every item of the batch, succeeded
+  1  failure: the run, an item of the batch or a check failed; `config diff`: a push would change something
+  2  invalid usage or input; nothing was sent
+  3  AWS or the stack could not be reached, or returned an error
+  4  timed out while waiting; the run or the batch continues
 
-Account and region are those of the AWS environment: AWS_PROFILE, AWS_REGION, keys, SSO, a role.
-AWS_ENDPOINT_URL leads to a local emulator (`make up` writes one's addresses to .local/stack.env).";
+The AWS environment selects the account and the region: AWS_PROFILE, AWS_REGION, access keys, SSO or a role.
+Set AWS_ENDPOINT_URL to use a local emulator; `make up` writes its addresses to .local/stack.env.";
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Send a request to the inbox and print its run id
     ///
-    /// The request is first checked for everything that the stack would refuse it for.
+    /// The command first makes the checks that the stack makes. It does not send an invalid request.
     Submit(cmd::submit::Args),
-    /// List, show, explain, follow, verify, retry, cancel and finalize runs
+    /// List, show, explain, follow, read, verify, retry, cancel and finalize runs
     #[command(subcommand)]
     Runs(Runs),
-    /// Submit, list, watch, read, verify, retry, cancel and finalize batches: manifests of items, each a run
+    /// Submit, list, watch, read, verify, retry, cancel and finalize batches
     #[command(subcommand)]
     Batch(Batch),
-    /// List, show, put back and drop dead letters: messages that were not valid requests
+    /// List, show, redrive and drop dead letters: messages that could not become a run
     #[command(subcommand)]
     Dlq(Dlq),
-    /// Stop taking messages out of the inboxes; they wait there, runs under way go on
+    /// Stop taking messages from the inboxes
+    ///
+    /// Messages wait in the inboxes until `bcce resume`. Runs that are under way continue.
     Pause(cmd::pause::Args),
-    /// Take messages out of the inboxes again
+    /// Resume taking messages from the inboxes
     Resume(cmd::pause::Args),
-    /// Check configuration files and move them into the stack
+    /// Check configuration files, compare them with the stack, and write them to it
     #[command(subcommand)]
     Config(Config),
     /// Print the public key that verifies manifests, as PEM
     ///
-    /// With it `bcce runs verify --public-key FILE` asks KMS for nothing, and `bcce key --pin` keeps it
-    /// in the checkout. On downloaded files no AWS is needed:
+    /// With the key in a file, `bcce runs verify --public-key FILE` does not call KMS. With --pin, the command writes
+    /// the key to the checkout, and `verify` then compares the key in KMS with it.
+    ///
+    /// To verify downloaded files without AWS, check the signature with
     /// `(echo 'bcce run manifest 1'; cat manifest-1.json) | openssl dgst -sha256 -verify FILE -signature
-    /// manifest-1.json.sig` checks the signature, `sha256sum` each digest that the manifest lists. The
-    /// line before the manifest has the word that its `kind` says: run, item or batch.
+    /// manifest-1.json.sig`, and each digest that the manifest lists with `sha256sum`. The line before the manifest
+    /// contains the `kind` of the manifest: run, item or batch.
     Key(cmd::key::Args),
 }
 
@@ -73,40 +78,42 @@ pub enum Verb {
 pub enum Runs {
     /// List runs, newest first
     List(cmd::list::Args),
-    /// Show a run: its steps, attempts, cost and artifacts
+    /// Show a run with its steps, attempts, cost and artifacts
     Show(cmd::show::Args),
-    /// Explain a run: what it decided and why, every call, every wait
+    /// Explain the decisions, calls and waits of a run
     ///
-    /// Prints a timeline read off the run's artifacts, for whoever asks why a run took so long, cost so much, went
-    /// to that region or failed. Each step lists its decisions with the reason each target was taken or passed
-    /// over, its calls with their outcomes, and its waits; times count from the run's start. The last lines are a
-    /// summary. A step that is under way is explained once it ends.
+    /// Prints a timeline that is read from the run's artifacts. It shows why a run took long, was expensive, called
+    /// a certain region, or failed. Each step lists its decisions, with the reason why each target was taken or passed
+    /// over, its calls with their outcomes, and its waits. Times count from the start of the run. The last lines
+    /// summarize the run. A step that is under way is explained once it ends.
     Explain(cmd::explain::Args),
-    /// Follow a run until it is over; exits by its status
+    /// Follow a run until it ends, and exit with the code of its status
     Follow(cmd::follow::Args),
-    /// Print a run's answer
+    /// Print the answer of a run
     Output(cmd::output::Args),
-    /// Continue a run that failed or was cancelled, with its plan and its finished steps
+    /// Start the next run attempt of a run that failed or was cancelled
     ///
-    /// Starts the next attempt at the same run: steps that answered are found and not paid again, and its manifest
-    /// sums up what it paid itself. A run that was refused before it had a plan is planned again, with the current
-    /// configuration. Two retries at once start one attempt.
+    /// The next run attempt uses the plan of the run. Steps that have an answer are not called or paid again, and the
+    /// manifest of the run attempt sums only its own calls. A run that was refused before it had a plan is planned
+    /// again, with the current configuration. Two retries at the same time start one run attempt.
     Retry(cmd::retry::Args),
     /// Stop a run, and wait until it is finalized
     ///
-    /// Calls that are under way are answered, paid and listed in the manifest, so that this may take a
-    /// quarter of an hour. If every step had answered already, the run has succeeded: exit code 1.
+    /// Calls that are under way are still answered, paid and listed in the manifest, so this can take a quarter of an
+    /// hour. If every step already has an answer, the run has succeeded and the exit code is 1.
     Cancel(cmd::cancel::Args),
-    /// Finalize a run that stays RUNNING although its execution is over
+    /// Finalize a run that stays RUNNING although its execution has ended
     ///
-    /// Starts the finalize machine, which seals the run, counts it and sends its notification. Step Functions
-    /// reports the end of an execution by best effort: this is for a run whose report was lost. Safe to repeat.
+    /// Starts the finalize machine, which seals the run, counts it and sends its notification. Step Functions reports
+    /// the end of an execution on a best-effort basis; use this command for a run whose report was lost. Safe to
+    /// repeat.
     Finalize(cmd::finalize::Args),
-    /// Check a run's signature and every digest
+    /// Verify the signature and the digests of a run
     ///
-    /// The manifest's signature must be the stack's, every artifact it lists must have its digest and
-    /// size, and every object of the run must be in a signed manifest of some attempt. Prints the key's
-    /// fingerprint, which `bcce key --pin` keeps. Exits with 1 and a line for each fault otherwise.
+    /// Checks that the manifest has the stack's signature, that every artifact has the digest and the size that the
+    /// manifest lists, and that every object of the run is listed in the signed manifest of one of its run attempts.
+    /// Prints the fingerprint of the key, which `bcce key --pin` keeps. If a check fails, the command prints a line for
+    /// each fault and exits with code 1.
     Verify(cmd::verify::Args),
 }
 
@@ -114,44 +121,46 @@ pub enum Runs {
 pub enum Batch {
     /// Send a batch to the inbox and print its id
     ///
-    /// SOURCE is a manifest, of JSON objects a line or a CSV with its names first, or a prefix whose objects are the
-    /// items. Each item is first checked for everything that its run would be refused for; items that are wrong are
-    /// listed and do not stop the others. A file is uploaded to batches/uploads/ of the stack's bucket, a manifest of
-    /// another bucket copied there by your own rights; one that lies in batches/inbox/ or batches/uploads/ is taken
-    /// as it is. A prefix of another bucket is read by the stack, which has to be given access: template
-    /// parameter BatchSources.
+    /// SOURCE is an input file (JSON Lines, or CSV whose first row has the names), or an S3 prefix whose objects are
+    /// the items. The command first makes the checks that the stack makes. Invalid items are listed, and the other
+    /// items run.
     ///
-    /// An item's fields are the workflow's inputs and its `id`, unless --map and --item-id say where those are.
-    /// Without --id the batch gets one from the source's name, its content and the other options, so that the same
-    /// command twice is one batch.
+    /// A local file is uploaded to batches/uploads/ in the stack's bucket. An object in another bucket is copied there
+    /// with your own permissions. An object below batches/inbox/ or batches/uploads/ of the stack's bucket is used as
+    /// it is. The stack itself reads a prefix of another bucket, and must have access to it: see the template parameter
+    /// BatchSources.
+    ///
+    /// The fields of an item are the inputs of the workflow and its `id`, unless --map and --item-id say otherwise.
+    /// Without --id, the id is derived from the name and the content of the source and from the other options, so the
+    /// same command sent twice is one batch.
     Submit(Box<cmd::batch::submit::Args>),
     /// List batches, newest first
     List(cmd::batch::list::Args),
-    /// Show a batch: how far it is, how fast, for how much, what failed; with --watch until it is over
+    /// Show the progress, the speed, the cost and the failures of a batch; with --watch, until it ends
     Status(cmd::batch::status::Args),
-    /// Print a line of JSON for each item: its status, run, cost and error
+    /// Print one line of JSON for each item, with its status, run, cost and error
     Results(cmd::batch::results::Args),
-    /// Print a line of JSON for each item that succeeded: its answer
+    /// Print one line of JSON for each item that succeeded, with its answer
     Outputs(cmd::batch::outputs::Args),
-    /// Check a batch's signature and the digests of its results and outputs
+    /// Verify the signature of a batch and the digests of its results and outputs
     ///
-    /// Each run of it has a manifest and a signature of its own: `bcce runs verify`.
+    /// Each run of the batch has a manifest and a signature of its own: verify it with `bcce runs verify`.
     Verify(cmd::batch::verify::Args),
-    /// Run again what is left of a batch: items that failed, were cancelled or were not started
+    /// Run the items of a batch that failed, were cancelled or were not started
     ///
-    /// Starts the next attempt at the same batch, with its items as they were read. Items that succeeded are kept and
-    /// not paid again, rejected ones stay rejected. Two retries at once start one attempt.
+    /// Starts the next attempt of the batch with the items as they were read. Items that succeeded are not run or paid
+    /// again, and rejected items stay rejected. Two retries at the same time start one attempt.
     Retry(cmd::batch::retry::Args),
     /// Stop a batch, and wait until it is finalized
     ///
-    /// No further item is started. What its runs had answered is kept, paid and listed, so that this may take a
+    /// No further item is started. The answers that its runs already have are kept, paid and listed, so this can take a
     /// quarter of an hour.
     Cancel(cmd::batch::cancel::Args),
-    /// Finalize a batch that stays RUNNING although its execution is over
+    /// Finalize a batch that stays RUNNING although its execution has ended
     ///
-    /// Starts the finalize machine, which has the items' results collected, the batch sealed and its notification
-    /// sent. Step Functions reports the end of an execution by best effort: this is for a batch whose report was lost.
-    /// Safe to repeat.
+    /// Starts the finalize machine, which has the results of the items collected, seals the batch and sends its
+    /// notification. Step Functions reports the end of an execution on a best-effort basis; use this command for a
+    /// batch whose report was lost. Safe to repeat.
     Finalize(cmd::batch::finalize::Args),
 }
 
@@ -159,40 +168,41 @@ pub enum Batch {
 pub enum Dlq {
     /// List dead letters, oldest first, with the reason of each
     ///
-    /// Looking at a queue hides its messages for up to a minute; messages that were looked at are shown again at once.
+    /// Reading the queue hides its messages from other readers. The command makes them visible again at once; if it is
+    /// interrupted, they stay hidden for up to two minutes.
     List(cmd::dlq::list::Args),
-    /// Show a dead letter and its body
+    /// Show a dead letter with its body
     Show(cmd::dlq::show::Args),
-    /// Send dead letters to the inbox of their tenant again
+    /// Send dead letters back to the inbox of their tenant
     ///
-    /// Each keeps its request id, so that a letter that is sent twice runs once. A message that is not a valid request
-    /// comes back: correct what is wrong first, or send it again as another request.
+    /// Each message keeps its request id, so a dead letter that is sent twice runs once. A message that is not a valid
+    /// request returns to the dead-letter queue: correct the cause first, or send a corrected request instead.
     Redrive(cmd::dlq::redrive::Args),
-    /// Delete dead letters for good
+    /// Delete dead letters permanently
     Drop(cmd::dlq::drop::Args),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Check a directory of configuration, without AWS
+    /// Check a directory of configuration files, without AWS
     ///
-    /// Runs the checks that a run is planned with on each file, and checks what the files say of each other: models
-    /// that steps name and what they take, targets that policy allows, a price for today of every target, workflows
-    /// and inputs that webhooks start. Files that do not end in .yaml or .yml, and hidden files, are
-    /// left out.
+    /// Checks each file as the stack does when it plans a run. Then checks the files against each other: the models
+    /// that steps name and what those models accept, the targets that the policy allows, a price for each target that
+    /// is valid today, and the workflows and inputs that webhooks start. Hidden files, and files that do not end in
+    /// .yaml or .yml, are ignored.
     Validate(cmd::validate::Args),
-    /// Show what `config push` would change on the stack
+    /// Show what `config push` would change in the stack
     ///
-    /// Each document that it would write: new ones, changed ones with the differences from the stack's
-    /// text to the file's, and ones that are broken on the stack, with the cause. Workflows and webhooks that it
-    /// would leave are named, and are no difference. Exits as diff does: 0 when nothing would change, 1 when
-    /// something would, 2 when the files are wrong and nothing was compared.
+    /// Lists each document that a push would write: new documents, changed documents with the differences from the
+    /// stack's text to the file's, and documents that are broken in the stack, with the cause. Workflows and webhooks
+    /// that a push would leave in the stack are listed, but are not differences. Exits as diff does: 0 if nothing would
+    /// change, 1 if something would, and 2 if a file is invalid and nothing was compared.
     Diff(cmd::diff::Args),
-    /// Check a directory of configuration and write it to the stack
+    /// Check a directory of configuration files and write it to the stack
     ///
-    /// Nothing is written when anything is wrong. What is unchanged is left alone, what is broken on the
-    /// stack is mended; workflows and webhooks of the stack that the directory does not have stay. A push that broke
-    /// off has written whole documents, and a second one writes the rest.
+    /// Writes nothing if a file is invalid. Does not write documents that are unchanged, and repairs documents that are
+    /// broken in the stack. Workflows and webhooks that are not in the directory stay in the stack. An interrupted push
+    /// has written whole documents only; push again to write the rest.
     Push(cmd::push::Args),
 }
 

@@ -1,13 +1,13 @@
-//! Holds what is known of a batch: its status from the ledger, and its results from its manifest. Its items are
-//! counted, never read.
+//! The state of a batch: its status and progress from the ledger, and its results from its manifest. Items are counted,
+//! but never read.
 
-pub mod follow; // looks at it, until it is over
-pub mod json; // as programs read it
-pub mod objects; // what it left: manifest, results, outputs
-pub mod pace; // how fast it goes
+pub mod follow; // reads the state of a batch until it ends
+pub mod json; // the state as JSON
+pub mod objects; // reads the manifest, the results and the outputs
+pub mod pace; // how many runs end per minute
 #[cfg(test)]
-pub mod samples; // batches that tests show
-pub mod view; // as a picture, or as lines
+pub mod samples; // batches for tests
+pub mod view; // displays a batch as a picture or as lines
 
 use bcce_core::batch::bulk::JobRecord;
 use bcce_core::batch::manifest::Opened;
@@ -20,21 +20,22 @@ use self::pace::Pace;
 use crate::references::batch_reference;
 use crate::tracked::Status;
 
+/// The state of a batch and its latest attempt, as far as it has been read.
 #[derive(Debug)]
 pub struct Batch {
-    /// The latest attempt at it.
+    /// The reference of the latest attempt.
     pub reference: BatchRef,
     pub record: Option<BatchRecord>,
-    /// The execution's status as Step Functions spells it.
+    /// The status of the execution, as Step Functions names it.
     pub execution: Option<String>,
     pub opened: Option<Opened>,
-    /// Of the mode `bulk`, as they were seen last by bulk-job.
+    /// The bulk jobs, as `bulk-job` saw them last. Empty in other modes.
     pub jobs: Vec<JobRecord>,
-    /// Runs of this attempt that are over.
+    /// The progress of this attempt.
     pub progress: BatchProgress,
     pub manifest: Option<BatchManifest>,
     pub pace: Pace,
-    /// Lines of a log, one for each percent that was seen.
+    /// The lines of the log, one for each percentage that was seen.
     reported: Vec<(u64, String)>,
 }
 
@@ -53,7 +54,7 @@ impl Batch {
         }
     }
 
-    /// Takes the latest record. Until a retry has one, that is the previous attempt's and is ignored.
+    /// Takes the latest record. A record of an earlier attempt is ignored: a retry has no record at first.
     pub fn note_record(&mut self, record: Option<BatchRecord>) {
         let record = record.filter(|record| record.attempt_no >= self.reference.attempt_no);
         if let Some(record) = &record {
@@ -66,6 +67,7 @@ impl Batch {
         self.record = record;
     }
 
+    /// Takes the progress, and adds a line to the log if the percentage has changed.
     pub fn note_progress(&mut self, progress: BatchProgress, now: OffsetDateTime) {
         self.progress = progress;
         self.pace.note(now, self.progress.over());
@@ -83,7 +85,7 @@ impl Batch {
         Status::of(closed, self.record.is_some(), self.execution.as_deref())
     }
 
-    /// Counts the runs of this attempt, over ones included.
+    /// Returns the number of runs of this attempt, including those that have ended.
     pub fn to_run(&self) -> u64 {
         self.record.as_ref().map_or(0, |record| record.to_run)
     }
@@ -92,7 +94,7 @@ impl Batch {
         (self.progress.over() * 100).checked_div(self.to_run()).unwrap_or(0).min(100)
     }
 
-    /// Returns what this attempt paid so far.
+    /// Returns the tokens and the cost of this attempt so far.
     pub fn totals(&self) -> Totals {
         match &self.manifest {
             Some(manifest) => manifest.sums.totals.clone(),

@@ -1,4 +1,4 @@
-//! A verb each: `Args`, and `run(args, world, out)` that returns how the process ends.
+//! The commands. Each file has `Args` and `run(args, world, out)`, which returns the exit code or a failure.
 
 pub mod batch;
 pub mod cancel;

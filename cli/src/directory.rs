@@ -1,4 +1,4 @@
-//! A directory of configuration: what lies in it, and all that is wrong with it at once.
+//! Reads a directory of configuration files and reports all of their faults together.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -14,18 +14,22 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::paint::one_line;
 use crate::{figures, files, terminal};
 
-/// Texts by their path within the directory.
+/// The texts of files by their paths within the directory.
 pub type Texts = BTreeMap<String, String>;
 
-/// Limits how many folders down files are found. A configuration has one folder; a file that went astray is reported
-/// from below it too, and a link that leads back up ends.
+/// The number of folder levels that are read. A configuration has one level. The further levels serve to report
+/// misplaced files, and the limit ends a loop of symbolic links.
 const DEPTH: usize = 3;
 
-/// Reads a directory and checks it as of `today`. If anything is wrong, the failure has `exit` and the advice `then`.
+/// Reads a directory and checks it as of `today`.
+///
+/// # Errors
+/// The directory cannot be read, or its files have faults. In the second case the failure has the exit code `exit` and
+/// the advice `then`.
 pub fn checked(directory: &Path, today: Date, exit: Exit, then: &str) -> Outcome<Texts> {
     let mut read = Read::default();
     read.folder(directory, directory, DEPTH).map_err(|error| {
-        let then = "name a directory of configuration, e.g. infra/config/dev";
+        let then = "give a directory of configuration files, such as infra/config/dev";
         Failure::usage(format!("{} cannot be read: {error}", directory.display()), then)
     })?;
     let findings = read.findings(today);
@@ -38,14 +42,15 @@ pub fn checked(directory: &Path, today: Date, exit: Exit, then: &str) -> Outcome
     Err(Failure { exit, what, then: then.to_owned() })
 }
 
-/// Prints what is right and worth knowing, on standard error: it is no part of a result, and stops nothing.
+/// Prints warnings to standard error. A warning is not part of the result and does not fail the command.
 pub fn print_warnings(warnings: impl IntoIterator<Item = impl Display>) {
     for warning in warnings {
         terminal::note(&warning_line(&warning));
     }
 }
 
-/// Returns a finding as one line: a file's name and a key in it may hold line ends, and a pull request brings both.
+/// Formats a finding as one line. The name of a file and the keys in it may contain line breaks, and both may come from
+/// a pull request.
 fn listed(finding: &str) -> String {
     format!("\n  {}", one_line(finding))
 }
@@ -54,10 +59,11 @@ fn warning_line(warning: &impl Display) -> String {
     format!("warning: {}", one_line(&warning.to_string()))
 }
 
-/// What was read, and why the rest was not.
+/// The files of a directory.
 #[derive(Debug, Default)]
 struct Read {
     texts: Texts,
+    /// The reason for each file that was not read, by its path.
     unread: BTreeMap<String, String>,
 }
 
@@ -78,11 +84,12 @@ impl Read {
     }
 
     fn file(&mut self, name: String, path: &Path) {
-        // One spelling: of two files that mean the same document one would win unseen.
+        // Only one ending is accepted. Otherwise one of two files for the same document would silently replace the
+        // other.
         let text = if name.ends_with(".yaml") {
             files::text(path)
         } else {
-            Err("is not read, for its name does not end in .yaml".into())
+            Err("is not read because its name does not end in .yaml".into())
         };
         match text {
             Ok(text) => self.texts.insert(name, text),
@@ -95,7 +102,7 @@ impl Read {
             file: file.clone(),
             problem: Problem { field: "document".into(), cause: cause.clone() },
         });
-        // What was not read is there: nobody must look for it.
+        // A file that could not be read is not reported as missing as well.
         let more = directory::check(&self.texts, today);
         unread
             .chain(more.into_iter().filter(|finding| !self.unread.contains_key(&finding.file)))
@@ -103,7 +110,7 @@ impl Read {
     }
 }
 
-/// Hidden ones are an editor's or a version control's.
+/// Lists a folder without hidden files, which belong to editors or version control.
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -133,7 +140,7 @@ mod tests {
     const TODAY: Date = date!(2026 - 11 - 28);
 
     fn read(directory: &Path) -> Result<Texts, String> {
-        checked(directory, TODAY, Exit::Usage, "mend them").map_err(|failure| failure.what)
+        checked(directory, TODAY, Exit::Usage, "correct the files").map_err(|failure| failure.what)
     }
 
     #[test]
@@ -159,7 +166,7 @@ mod tests {
         std::fs::remove_dir_all(&directory).unwrap();
         for part in [
             "models.yaml: document: is not UTF-8, see line 2",
-            "policy.yml: document: is not read, for its name does not end in .yaml",
+            "policy.yml: document: is not read because its name does not end in .yaml",
             "policy.yaml: document: is missing",
             "prices.yaml: document: cannot be read: No such file",
             "routing.yaml: attempt: is unknown; there are: version, strategy, attempts",
@@ -189,7 +196,7 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_there_is_reported_as_one() {
         let gone = Path::new("/gone");
-        let failure = checked(gone, TODAY, Exit::Failed, "mend them").unwrap_err();
+        let failure = checked(gone, TODAY, Exit::Failed, "correct the files").unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.what.starts_with("/gone cannot be read"), "{}", failure.what);
     }

@@ -1,5 +1,5 @@
-//! The configuration as the stack keeps it: an SSM parameter per document, with the text or a pointer
-//! to it, and how that differs from a directory.
+//! Compares the configuration in a stack with a directory. The stack keeps each document in an SSM parameter that holds
+//! the text or a pointer to it.
 
 use std::collections::BTreeMap;
 
@@ -17,52 +17,60 @@ use crate::directory::Texts;
 use crate::exit::Outcome;
 use crate::stack::Stack;
 
-/// The text of a document, or why there is none.
+/// The text of a document in the stack, or the reason why it cannot be read.
 pub type Kept = Result<String, String>;
 
-/// What a push would make of a stack.
+/// The differences between a directory and a stack.
 #[derive(Debug, PartialEq)]
 pub struct Comparison {
+    /// The documents of the directory.
     pub documents: Vec<Document>,
-    /// Workflows and webhooks that have no file, by parameter. They go on to work, or not, for the reason given;
-    /// taking one away is not a push's business.
+    /// The parameters of workflows and webhooks without a file, each with the reason if it is broken. A push never
+    /// deletes a document.
     pub left: Vec<(String, Option<String>)>,
 }
 
+/// A document of the directory, compared with the stack.
 #[derive(Debug, PartialEq)]
 pub struct Document {
-    /// Path within the directory.
+    /// The path within the directory.
     pub file: String,
-    /// As in the parameter's name below the environment.
+    /// The name of the document, such as `workflows/explain`.
     pub name: String,
+    /// The name of the SSM parameter.
     pub parameter: String,
-    /// Of the file.
+    /// The text of the file.
     pub text: String,
     pub state: State,
 }
 
-/// How the stack has a document.
+/// The state of a document in the stack, compared with the file.
 #[derive(Debug, PartialEq)]
 pub enum State {
     Unchanged,
     New,
-    /// With another text.
+    /// The text differs. This is the text in the stack.
     Changed(String),
-    /// No run can be planned with it.
+    /// The document in the stack is invalid, so no run can be planned with it.
     Broken {
         cause: String,
-        /// The text, where there is one.
+        /// The text in the stack, if it can be read.
         text: Option<String>,
     },
 }
 
 impl Document {
+    /// Returns true if a push would write the document.
     pub fn differs(&self) -> bool {
         self.state != State::Unchanged
     }
 }
 
 impl Comparison {
+    /// Compares the files of a directory with the stack.
+    ///
+    /// # Errors
+    /// A document that has a file cannot be read from the stack.
     pub async fn of(stack: &Stack, files: &Texts) -> Outcome<Self> {
         let names = DOCUMENTS.map(|name| parameter_name(&stack.environment, name));
         let mut values = stack.parameters.parameters(&names).await?;
@@ -77,7 +85,7 @@ impl Comparison {
             .collect();
         let read = values.iter().map(async |(parameter, value)| {
             match kept(store, bucket, value).await {
-                // What a push leaves must not keep it from the rest.
+                // A document that a push would not write must not make the push fail.
                 Err(fault) if !with_file.contains(parameter) => {
                     Ok(Err(format!("cannot be read: {}", fault.message)))
                 }
@@ -99,7 +107,7 @@ async fn kept(store: &impl GetObject, bucket: &str, value: &str) -> Result<Kept,
     Ok(followed.map_err(|problems| problems.to_string()))
 }
 
-/// `current` is what the stack has, by parameter.
+/// Compares the files with `current`, the documents in the stack by parameter.
 fn compare(environment: &str, files: &Texts, mut current: BTreeMap<String, Kept>) -> Comparison {
     let mut documents = Vec::new();
     for (file, text) in files {
@@ -120,7 +128,7 @@ fn compare(environment: &str, files: &Texts, mut current: BTreeMap<String, Kept>
 fn state(file: &str, text: &str, kept: Option<Kept>) -> State {
     match kept {
         None => State::New,
-        // Where the text lies is no difference: another client may have put it elsewhere.
+        // Only the text counts. Another client may have stored the same text at another key.
         Some(Ok(before)) if before == text => State::Unchanged,
         Some(Ok(before)) => match fault(file, &before) {
             Some(cause) => State::Broken { cause, text: Some(before) },
@@ -130,9 +138,9 @@ fn state(file: &str, text: &str, kept: Option<Kept>) -> State {
     }
 }
 
-/// Returns what is wrong with a text in itself, as the document that `file` is.
+/// Returns the faults of a text that do not depend on other documents, as the document of `file`.
 fn fault(file: &str, text: &str) -> Option<String> {
-    // The day counts for what documents say of each other.
+    // The day matters only for checks between documents, so any day will do.
     let alone = Texts::from([(file.to_owned(), text.to_owned())]);
     let findings = directory::check(&alone, Date::MAX);
     let own = findings.iter().filter(|finding| finding.file == file);
@@ -140,17 +148,18 @@ fn fault(file: &str, text: &str) -> Option<String> {
     (!causes.is_empty()).then(|| causes.join("; "))
 }
 
-/// How a document is kept.
+/// A document in the form in which the stack stores it.
 #[derive(Debug, PartialEq)]
 pub struct Entry {
-    /// Of the SSM parameter: the text itself, or where it lies.
+    /// The value of the SSM parameter: the text itself, or a pointer to it.
     pub value: String,
-    /// Of the object with the text.
+    /// The key of the object with the text, if the value is a pointer.
     pub key: Option<String>,
 }
 
 impl Entry {
-    /// Workflows and webhooks always lie in S3: SSM refuses `{{ }}`, and one rule is easier to follow than two.
+    /// Returns the entry of a document. Workflows and webhooks are always stored in S3, because SSM refuses `{{ }}` and
+    /// one rule for both is simpler.
     pub fn of(bucket: &str, document: &Document) -> Self {
         let Document { name, text, .. } = document;
         if fits_parameter(text) && DOCUMENTS.contains(&name.as_str()) {

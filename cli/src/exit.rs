@@ -1,4 +1,4 @@
-//! How the process ends. The codes are documented in `bcce --help`.
+//! Exit codes, and failures with advice. `bcce --help` documents the codes.
 
 use std::process::ExitCode;
 
@@ -7,42 +7,48 @@ use bcce_core::base::error::Fault;
 
 use crate::paint::one_line;
 
-/// Codes are an interface: scripts distinguish these cases.
+/// An exit code. Scripts depend on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     Done = 0,
-    /// The run failed, or a check found something.
+    /// The run, an item of the batch or a check failed.
     Failed = 1,
-    /// Nothing was sent.
+    /// The usage or the input is invalid. Nothing was sent.
     Usage = 2,
+    /// AWS or the stack could not be reached, or returned an error.
     Unreachable = 3,
-    /// The run goes on.
+    /// Waiting timed out. The run or the batch continues.
     TimedOut = 4,
-    /// Whoever read the output has gone: 128 + SIGPIPE, as a shell reports it.
+    /// The reader of the output has closed the pipe: 128 + SIGPIPE, as a shell reports it.
     Unread = 141,
 }
 
-/// What went wrong, and what to do about it.
+/// A failure of a command: what went wrong, and what to do about it.
 #[derive(Debug, PartialEq)]
 pub struct Failure {
     pub exit: Exit,
+    /// The error message, without a period.
     pub what: String,
+    /// The advice, printed below the message.
     pub then: String,
 }
 
 pub type Outcome<T = Exit> = Result<T, Failure>;
 
 impl Failure {
+    /// Returns a failure that exits with [`Exit::Usage`].
     pub fn usage(what: impl Into<String>, then: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, what: what.into(), then: then.into() }
     }
 
+    /// Returns a failure that exits with [`Exit::Unreachable`].
     pub fn unreachable(what: impl Into<String>, then: impl Into<String>) -> Self {
         Self { exit: Exit::Unreachable, what: what.into(), then: then.into() }
     }
 }
 
-/// Faults of the adapters: `<operation and resource>: <cause>`, never what was sent.
+/// Converts a fault of an adapter. Its message is `<operation and resource>: <cause>` and contains nothing that was
+/// sent.
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         let then = advice(&fault.message);
@@ -53,9 +59,9 @@ impl From<Fault> for Failure {
 fn advice(message: &str) -> &'static str {
     let says = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
     if says(&["no credentials"]) {
-        "set AWS_PROFILE or keys, or sign in, e.g. `aws sso login`"
+        "set AWS_PROFILE or access keys, or sign in, for example with `aws sso login`"
     } else if says(&["no connection", "timed out"]) {
-        "check the credentials, AWS_REGION (or the profile's), AWS_ENDPOINT_URL and the network"
+        "check the credentials, AWS_REGION (or the region of the profile), AWS_ENDPOINT_URL and the network"
     } else if says(&[
         "Expired",
         "InvalidClientTokenId",
@@ -63,15 +69,15 @@ fn advice(message: &str) -> &'static str {
         "InvalidAccessKeyId",
         "SignatureDoesNotMatch",
     ]) {
-        "renew the credentials, e.g. `aws sso login`"
+        "renew the credentials, for example with `aws sso login`"
     } else if says(&["AccessDenied", "NotAuthorized"]) {
-        "the credentials lack this action; `aws sts get-caller-identity` says whose they are"
+        "the credentials lack this action; `aws sts get-caller-identity` shows whose they are"
     } else if says(&["is not what this version writes"]) {
-        "`bcce runs verify` says whether it was changed; else use the bcce that came with the stack"
+        "`bcce runs verify` shows whether the object was changed; if it was not, use the bcce version of the stack"
     } else if says(&["the SSM parameter"]) {
-        "`bcce config diff DIR` says what is wrong with the configuration, `bcce config push DIR` corrects it"
+        "`bcce config diff DIR` shows what is wrong with the configuration, `bcce config push DIR` corrects it"
     } else {
-        "try again; if it stays, look at the resource it names"
+        "try again; if the error persists, check the resource that it names"
     }
 }
 
@@ -82,7 +88,7 @@ impl From<StartError> for Failure {
     }
 }
 
-/// Only output is written with `?`: files that are read say their own name.
+/// Converts an error of writing the output. Errors of reading files are converted where the name of the file is known.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         let exit = match error.kind() {
@@ -92,7 +98,7 @@ impl From<std::io::Error> for Failure {
         Self {
             exit,
             what: format!("the output cannot be written: {error}"),
-            then: "check where it goes".into(),
+            then: "check the destination of the output".into(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers, times and sizes as people read them.
+//! Formats numbers, times and costs for people.
 
 use rust_decimal::Decimal;
 use time::format_description::BorrowedFormatItem;
@@ -12,17 +12,17 @@ use bcce_core::call::attempt::Totals;
 const STAMP: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
 
-/// `2026-11-01 12:00:00Z`
+/// Formats a time in UTC: `2026-11-01 12:00:00Z`.
 pub fn stamp(at: OffsetDateTime) -> String {
     at.to_offset(UtcOffset::UTC).format(STAMP).unwrap_or_default()
 }
 
-/// `1 step`, `2 steps`
+/// Formats a count with its noun: `1 step`, `2 steps`.
 pub fn plural(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-/// `850 ms`, `12.3 s`, `2 m 03 s`, `1 h 02 m`
+/// Formats milliseconds: `850 ms`, `12.3 s`, `2 m 03 s`, `1 h 02 m`.
 pub fn milliseconds(ms: u64) -> String {
     let seconds = ms / 1_000;
     match seconds {
@@ -38,12 +38,12 @@ pub fn between(from: OffsetDateTime, to: OffsetDateTime) -> String {
     duration(to - from)
 }
 
-/// Formats a duration; a negative one counts as none.
+/// Formats a duration. A negative duration is formatted as 0.
 pub fn duration(time: time::Duration) -> String {
     milliseconds(u64::try_from(time.whole_milliseconds()).unwrap_or(0))
 }
 
-/// Four places, which is a thousandth of most calls: `$0.0032`.
+/// Formats an amount in USD with four decimal places, such as `$0.0032`. A smaller positive amount is `<$0.0001`.
 pub fn usd(amount: Decimal) -> String {
     let smallest = Decimal::new(1, 4);
     if amount > Decimal::ZERO && amount < smallest {
@@ -52,12 +52,12 @@ pub fn usd(amount: Decimal) -> String {
     format!("${:.4}", amount.round_dp(4))
 }
 
-/// Every place: `$0.0001705`, `$0`.
+/// Formats an amount in USD with all decimal places: `$0.0001705`, `$0`.
 pub fn exact_usd(amount: Decimal) -> String {
     format!("${}", amount.normalize())
 }
 
-/// To the last place, and `unknown` where a part is.
+/// Formats a cost with all decimal places. An unknown part is shown as `unknown`.
 pub fn exact_cost(totals: &Totals) -> String {
     match (totals.cost_usd, totals.priced_subtotal_usd) {
         (Some(cost), _) => exact_usd(cost),
@@ -66,7 +66,7 @@ pub fn exact_cost(totals: &Totals) -> String {
     }
 }
 
-/// Formats a cost, and says when it is not whole.
+/// Formats a cost with four decimal places. An unknown part is shown as `unknown`.
 pub fn cost(totals: &Totals) -> String {
     match (totals.cost_usd, totals.priced_subtotal_usd) {
         (Some(cost), _) => usd(cost),
@@ -75,13 +75,14 @@ pub fn cost(totals: &Totals) -> String {
     }
 }
 
-/// `1,204 tokens in, 312 out`; cached ones are tokens that went in too.
+/// Formats the tokens: `1,204 tokens in, 312 out`. Tokens read from or written to the cache count as tokens in.
 pub fn tokens(totals: &Totals) -> String {
     let usage = totals.usage.or(totals.known_usage).unwrap_or_default();
     let more = if totals.usage.is_none() { " + unknown" } else { "" };
     format!("{} tokens in, {} out{more}", count(tokens_in(&usage)), count(usage.output_tokens))
 }
 
+/// Counts the input tokens, including those read from and written to the cache.
 pub fn tokens_in(usage: &Usage) -> u64 {
     usage.input_tokens
         + usage.cache_read_tokens

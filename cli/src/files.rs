@@ -1,11 +1,11 @@
-//! Files as text. What is wrong with one is reported without quoting it.
+//! Reads files as text. Errors do not quote the content.
 
 use std::path::Path;
 
 /// Reads a file as text.
 ///
 /// # Errors
-/// Why there is no text, to be read after the file's name.
+/// The file cannot be read or is not UTF-8. The message is written to follow the name of the file.
 pub fn text(path: &Path) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
     String::from_utf8(bytes).map_err(|error| {

@@ -1,4 +1,4 @@
-//! Follows a run or a batch until it is over. The ledger says how it stands, its objects what it did.
+//! Follows a run or a batch until it ends. The status comes from the ledger, the steps and results from the bucket.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,21 +10,23 @@ use crate::stack::{Stack, unknown};
 use crate::tracked::{Status, Tracked};
 use crate::world::World;
 
-/// A message takes seconds from the inbox to its execution, a cold start included.
+/// The time in which a sent message becomes an execution, including a cold start.
 const SOON: Duration = Duration::from_secs(20);
-/// Looks in a row that may fail, beside the SDK's own retries.
+/// The number of consecutive reads that may fail, in addition to the SDK's own retries.
 const FAILED_LOOKS: u32 = 3;
-/// After so long a look is taken less often.
+/// The time after which the state is read less often.
 const LONG: Duration = Duration::from_secs(60);
 
+/// The options for following a run or a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
+    /// The time after which following stops. The run or the batch continues.
     pub timeout: Duration,
-    /// It was sent just now, so that it may take a while to appear.
+    /// True if the request was sent just now, so that its execution may not exist yet.
     pub sent: bool,
 }
 
-/// Follows to the end and prints what is left to say on standard output.
+/// Follows a run or a batch until it ends. Then prints it as JSON, or a hint where the answers are.
 pub async fn follow_and_print<T: Tracked>(
     stack: &Stack,
     world: &World,
@@ -43,7 +45,11 @@ pub async fn follow_and_print<T: Tracked>(
     outcome
 }
 
-/// Follows to the end. `screen` shows it on the way.
+/// Follows a run or a batch until it ends, and displays it on `screen`.
+///
+/// # Errors
+/// The run or batch did not succeed, does not exist, was not finalized, or did not end within the timeout; or its state
+/// could not be read several times in a row.
 pub async fn follow<T: Tracked>(
     stack: &Stack,
     world: &World,
@@ -79,14 +85,14 @@ pub async fn follow<T: Tracked>(
     Ok(Exit::TimedOut)
 }
 
-/// Returns what is worth saying beside the picture. `is_late`: it should have been seen by now.
+/// Returns the note below the picture, if there is one. `is_late` is true if the execution should exist by now.
 fn note<T: Tracked>(stack: &Stack, status: &Status<T::Status>, is_late: bool) -> Option<String> {
     match status {
         Status::Unknown if is_late => Some(not_started(stack, T::NOUN)),
         Status::Finalizing(ended) => {
             let most = figures::milliseconds(T::RHYTHM.finalizing.as_millis() as u64);
             Some(format!(
-                "the execution ended {ended}; the {} is finalized when its last calls are over, within {most}",
+                "the execution ended with {ended}; the {} is finalized after its last calls have ended, within {most}",
                 T::NOUN
             ))
         }
@@ -94,6 +100,7 @@ fn note<T: Tracked>(stack: &Stack, status: &Status<T::Status>, is_late: bool) ->
     }
 }
 
+/// The reason to stop following.
 #[derive(Debug, PartialEq)]
 enum End<S> {
     Over(S),
@@ -102,8 +109,8 @@ enum End<S> {
     TimedOut,
 }
 
-/// Decides whether to stop following. `finalizing`: how long ago the execution was first seen to have ended; `most`:
-/// how long that may take.
+/// Decides whether to stop following. `finalizing` is the time since the execution was first seen to have ended, and
+/// `most` is the longest time that finalizing may take.
 fn end<S>(
     status: Status<S>,
     watch: Watch,
@@ -131,10 +138,12 @@ fn conclude<T: Tracked>(stack: &Stack, tracked: &T, end: End<T::Status>, watch: 
         End::Unknown => unknown(&stack.environment, noun, T::GROUP, id),
         End::NotFinalized(status) => Failure {
             exit: Exit::Failed,
-            what: format!("the execution of {id} ended {status} and the {noun} was not finalized"),
+            what: format!(
+                "the execution of {id} ended with {status} and the {noun} was not finalized"
+            ),
             then: format!(
-                "{} finalizes it; what was finished lies in s3://{}/{}; the executions of the finalize machine and \
-                 the functions' logs have the cause",
+                "{} finalizes it; its artifacts are in s3://{}/{}; the executions of the finalize machine and the \
+                 functions' logs show the cause",
                 tracked.command(stack, "finalize"),
                 stack.outputs.artifact_bucket,
                 tracked.attempt().prefix
@@ -147,18 +156,19 @@ fn conclude<T: Tracked>(stack: &Stack, tracked: &T, end: End<T::Status>, watch: 
         },
         End::TimedOut => Failure {
             exit: Exit::TimedOut,
-            what: format!("the {noun} was not over within {waited}; it goes on"),
+            what: format!("the {noun} did not end within {waited}; it continues"),
             then: tracked.command(stack, T::FOLLOW),
         },
     })
 }
 
-/// Says what became of a request that has not started a run or a batch.
+/// Explains why a request has not started a run or a batch yet.
 fn not_started(stack: &Stack, noun: &str) -> String {
     let outputs = &stack.outputs;
     format!(
-        "no {noun} yet: the inbox is busy or the request was rejected; then {} was sent the reason, and the message is in {}",
-        outputs.notifications_topic_arn, outputs.dead_letter_queue_url
+        "no {noun} yet: the inbox is busy, or the request was rejected; a rejected message is in {}, and the reason was \
+         published to {}",
+        outputs.dead_letter_queue_url, outputs.notifications_topic_arn
     )
 }
 

@@ -1,4 +1,4 @@
-//! Lists records of the last days, newest first: a day is listed in shards.
+//! Lists the records of the last days, newest first. The ledger lists the records of a day in shards.
 
 use std::cmp::Reverse;
 use std::io::Write;
@@ -17,25 +17,25 @@ use crate::stack::Stack;
 use crate::terminal::note;
 use crate::world::World;
 
-/// Records of one shard and day that are looked through for a filter: what fits one answer.
+/// The number of records of one shard and day that are searched with a filter. One answer of the ledger holds them.
 const LOOKED_THROUGH: u16 = 1_000;
 
-/// A day and the digit of one of its shards.
+/// A day and the hex digit of one of its shards.
 pub type Shard = (Date, char);
 
-/// A record that can be listed: of a run or of a batch.
+/// A record of a run or of a batch that can be listed.
 pub trait Listed: Serialize + Sized {
-    /// Names the kind of record, in the singular and the plural.
+    /// The noun for a record, in the singular and the plural.
     const NOUNS: [&'static str; 2];
-    /// Heading of the column before the id.
+    /// The heading of the column before the id.
     const AMOUNT: &'static str;
 
-    /// Returns the newest records of a day's shard.
+    /// Returns the newest records of a shard, at most `most`.
     async fn listed(ledger: &Ledger, shard: Shard, most: i32) -> Result<Vec<Self>, Fault>;
     fn row(&self) -> Row<'_>;
 }
 
-/// Returns the columns that a line shows of a record.
+/// The columns of the line of a record.
 pub struct Row<'a> {
     pub id: &'a str,
     pub workflow: &'a str,
@@ -44,21 +44,21 @@ pub struct Row<'a> {
     pub ended_at: Option<OffsetDateTime>,
     pub status: Span,
     pub amount: String,
-    /// Answers that `max_tokens` cut.
+    /// The number of answers that `max_tokens` cut.
     pub truncated: u64,
     pub error_name: Option<&'a str>,
 }
 
-/// Which records are listed, and how.
+/// The options of a command that lists records.
 #[derive(Debug, clap::Args)]
 pub struct Filter {
-    /// Only those of this workflow
+    /// List only runs or batches of this workflow
     #[arg(long, value_name = "NAME")]
     workflow: Option<String>,
-    /// How many days to go back
+    /// Number of days to go back
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=366))]
     days: u16,
-    /// How many to print
+    /// Maximum number of runs or batches to print
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     limit: u16,
     /// Print the records as a JSON array
@@ -73,7 +73,7 @@ impl Filter {
     }
 }
 
-/// Prints the latest records that a filter wants, with one status or any.
+/// Prints the latest records that match a filter, with one status or with any.
 pub async fn print<R: Listed>(
     filter: &Filter,
     status: Option<&str>,
@@ -98,13 +98,13 @@ pub async fn print<R: Listed>(
     }
     for line in std::iter::once(heading::<R>()).chain(found.iter().map(|record| line(record.row())))
     {
-        // Not cut: the id at its end is what one copies.
+        // The line is not cut because people copy the id at its end.
         writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
     }
     Ok(Exit::Done)
 }
 
-/// Sorts records, a retry before the attempt that it follows, and keeps so many.
+/// Sorts records, newest first and a retry before the attempt that it follows. Keeps the first `limit` of them.
 pub fn newest_first<R: Listed>(records: &mut Vec<R>, limit: usize) {
     records.sort_by_key(|record| {
         let row = record.row();
@@ -119,7 +119,7 @@ fn heading<R: Listed>() -> Line {
     vec![span(Ink::Dim, text)]
 }
 
-/// Returns the line of a record: when it was started, its status, how long it took, its amount and its id.
+/// Returns the line of a record with its start, status, duration, amount and id.
 pub fn line(row: Row<'_>) -> Line {
     let took = row.ended_at.map(|ended| figures::between(row.started_at, ended));
     let attempt = match row.attempt_no {
@@ -141,8 +141,11 @@ pub fn line(row: Row<'_>) -> Line {
     ]
 }
 
-/// Returns records of the last days that are `wanted`, enough of the newest among them; not in order. `is_filtered`:
-/// only some are wanted; `what`: what they are, for a note; `listed`: the newest of a shard.
+/// Returns the `wanted` records of the last days in no particular order. Goes back day by day until `filter.limit`
+/// records are found, so the result includes the newest ones.
+///
+/// `is_filtered` is true if only some records are wanted, `what` is their noun for a note, and `listed` returns the
+/// newest records of a shard.
 async fn search<R>(
     filter: &Filter,
     today: Date,
@@ -159,7 +162,7 @@ async fn search<R>(
         let shards = try_join_all(shards).await?;
         if is_filtered && shards.iter().any(|shard| shard.len() >= LOOKED_THROUGH.into()) {
             note(&format!(
-                "note: {day} has more {what} than were looked through; older ones of that day may be missing"
+                "note: {day} has more {what} than were searched; older {what} of that day may be missing"
             ));
         }
         found.extend(shards.into_iter().flatten().filter(|record| wanted(record)));
@@ -180,7 +183,7 @@ mod tests {
     const TODAY: Date = date!(2026 - 11 - 01);
     const FILTER: Filter = Filter { workflow: None, days: 3, limit: 20, json: false };
 
-    /// Two records on each day; what was asked for.
+    /// Searches a ledger with two records on each day. Returns the records found and the shards that were read.
     async fn searched(
         limit: u16,
         is_filtered: bool,

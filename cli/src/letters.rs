@@ -1,4 +1,4 @@
-//! Dead letters: whose they are, why they are dead, and which of them are meant.
+//! Reads the dead-letter queue and selects dead letters.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,52 +12,58 @@ use time::OffsetDateTime;
 use crate::figures;
 use crate::values::duration;
 
-/// What a look holds in memory at most, in letters and in bytes of their bodies.
+/// The largest number of dead letters that are read into memory.
 const MOST: usize = 10_000;
+/// The total size of the bodies, in bytes, after which no more dead letters are read.
 const MOST_BYTES: usize = 256 << 20;
 
+/// A dead letter with the reason why it is one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Letter {
     pub message_id: String,
     #[serde(with = "time::serde::rfc3339::option")]
     pub sent_at: Option<OffsetDateTime>,
-    /// Whose inbox it came through, and goes back to.
+    /// The tenant whose inbox it came through, or `None` if that is unknown. A redrive sends it back there.
     pub tenant: Option<String>,
     pub workflow: Option<String>,
     pub request_id: String,
+    /// The error name, such as `Bcce.InvalidRequest`.
     pub error: String,
     pub reason: String,
     pub body: String,
+    /// The receipt handle of the latest delivery.
     #[serde(skip)]
     pub receipt: String,
 }
 
-/// What was seen of the queue.
+/// The dead letters that were read from the queue.
 pub struct Look {
-    /// Oldest first.
+    /// The dead letters, oldest first.
     pub letters: Vec<Letter>,
-    /// As SQS guesses: letters that were not seen, since there are too many or another holds them.
+    /// The approximate number of dead letters that were not read, because there are too many or another reader holds
+    /// them.
     pub unseen: u64,
 }
 
-/// Which letters are meant.
+/// The filters that select dead letters. All of them must match.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Filter {
-    /// Only letters of this tenant
+    /// Select only dead letters of this tenant
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
-    /// Only letters that name this workflow
+    /// Select only dead letters that name this workflow
     #[arg(long, value_name = "NAME")]
     pub workflow: Option<String>,
-    /// Only letters with this error name
+    /// Select only dead letters with this error name, such as Bcce.InvalidRequest
     #[arg(long, value_name = "NAME")]
     pub error: Option<String>,
-    /// Only letters sent longer ago than this
+    /// Select only dead letters sent longer ago than this time, such as 90s, 30m or 2h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub older_than: Option<Duration>,
 }
 
-/// Looks through the queue. Everything seen is hidden until it is shown again, or for two minutes.
+/// Reads the queue to its end or up to the limits. Every message that was read is hidden from other readers for two
+/// minutes, or until [`show_again`].
 pub async fn look(queue: &DeadLetterQueue, inbox_url: &str) -> Result<Look, Fault> {
     let mut seen: BTreeMap<String, DeadMessage> = BTreeMap::new();
     let mut bytes = 0;
@@ -65,13 +71,13 @@ pub async fn look(queue: &DeadLetterQueue, inbox_url: &str) -> Result<Look, Faul
         let received = queue.receive().await?;
         let before = seen.len();
         for message in received {
-            // Delivered twice: the later receipt is the one that counts.
+            // If a message is delivered twice, only the later receipt handle is valid.
             let size = message.body.len();
             if seen.insert(message.message_id.clone(), message).is_none() {
                 bytes += size;
             }
         }
-        // Nothing at all, or what was hidden first comes again: that is the whole queue.
+        // Nothing new was received, so the whole queue has been read.
         if seen.len() == before {
             break;
         }
@@ -84,29 +90,29 @@ pub async fn look(queue: &DeadLetterQueue, inbox_url: &str) -> Result<Look, Faul
     Ok(Look { letters, unseen })
 }
 
-/// Makes letters visible to others again.
+/// Makes dead letters visible to other readers again.
 pub async fn show_again(queue: &DeadLetterQueue, letters: &[Letter]) -> Result<(), Fault> {
     let receipts: Vec<&str> = letters.iter().map(|letter| letter.receipt.as_str()).collect();
     queue.show_again(&receipts).await
 }
 
+/// Prints a note if some dead letters were not read.
 pub fn note_unseen(unseen: u64) {
     if unseen > 0 {
-        let letters = figures::plural(usize::try_from(unseen).unwrap_or(usize::MAX), "letter");
-        crate::terminal::note(&format!(
-            "note: about {letters} more could not be looked at just now"
-        ));
+        let count = usize::try_from(unseen).unwrap_or(usize::MAX);
+        let letters = figures::plural(count, "more dead letter");
+        crate::terminal::note(&format!("note: about {letters} could not be read now"));
     }
 }
 
 fn letter(message: DeadMessage, inbox_url: &str) -> Letter {
     let (workflow, id) = workflow_and_id(&message.body);
-    // What SQS moved bears the sender's own attributes: only the queue says who sent it.
+    // A message that SQS moved has the attributes that its sender set, so only the source queue identifies the tenant.
     let (tenant, error, reason) = match &message.moved_from {
         Some(queue) => (
             tenant_of(queue, inbox_url),
             "Bcce.Internal".to_owned(),
-            "was received 100 times and could not be dispatched; dispatch's log has the cause"
+            "was received 100 times and could not be dispatched; the log of dispatch shows the cause"
                 .to_owned(),
         ),
         None => {
@@ -126,7 +132,7 @@ fn letter(message: DeadMessage, inbox_url: &str) -> Letter {
     }
 }
 
-/// Returns whose inbox a queue is, as dispatch does, or `None` if it is not an inbox of this stack.
+/// Returns the tenant of an inbox as dispatch derives it, or `None` if the queue is not an inbox of this stack.
 pub fn tenant_of(queue_arn: &str, inbox_url: &str) -> Option<String> {
     let name = queue_arn.rsplit(':').next()?;
     match name.strip_prefix(inbox_url.rsplit('/').next()?)? {
@@ -144,6 +150,7 @@ pub fn inbox_of(tenant: &str, inbox_url: &str) -> String {
 }
 
 impl Filter {
+    /// Returns true if all filters match the dead letter.
     pub fn wants(&self, letter: &Letter, now: OffsetDateTime) -> bool {
         let is = |wanted: &Option<String>, value: Option<&str>| {
             wanted.is_none() || wanted.as_deref() == value

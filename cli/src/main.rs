@@ -1,28 +1,28 @@
-//! `bcce`: everyday work with BCCE from a terminal or a script.
+//! The `bcce` command, which operates a BCCE stack from a terminal or a script.
 
-mod arguments; // what the command line takes
-mod batch; // what is known of a batch
-mod cmd; // a file per verb
-mod directory; // a directory of configuration, checked
-mod documents; // the configuration as the stack keeps it
-mod exit; // exit codes, and errors that say what to do
-mod figures; // numbers, times and sizes as people read them
-mod files; // files as text
-mod follow; // follows a run or a batch until it is over
-mod latest; // lists records of the last days, newest first
-mod letters; // dead letters: whose they are, why, which are meant
-mod paint; // ANSI, where it is wanted
-mod references; // references of recorded attempts
-mod run; // what is known of a run
-mod screen; // how what is followed is shown
-mod seal; // signature and digests of a run
-mod secrets; // of webhooks, named and never read
-mod stack; // the deployed parts, by the one parameter that names them
-mod terminal; // what a terminal gets to see of foreign text
-mod tracked; // what a run and a batch have in common
-mod values; // values of options and arguments
-mod warm; // schemas compiled before a run needs them
-mod world; // terminal, clock, standard input
+mod arguments; // the commands, their options and their help
+mod batch; // a batch: its state and its display
+mod cmd; // one file for each command
+mod directory; // reads and checks a directory of configuration
+mod documents; // compares documents with those in the stack
+mod exit; // exit codes, and errors with advice
+mod figures; // formats numbers, times and costs
+mod files; // reads text files
+mod follow; // follows a run or a batch until it ends
+mod latest; // lists the records of the last days, newest first
+mod letters; // reads and selects dead letters
+mod paint; // colored lines
+mod references; // builds references from records of the ledger
+mod run; // a run: its state and its display
+mod screen; // displays a run or a batch while it is followed
+mod seal; // verifies signatures and digests
+mod secrets; // finds missing secrets of webhooks
+mod stack; // finds the deployed stack and its resources
+mod terminal; // filters what reaches a terminal
+mod tracked; // the common interface of runs and batches
+mod values; // parses the values of options and arguments
+mod warm; // lets Bedrock compile schemas in advance
+mod world; // the terminal, the clock, standard input
 
 use std::process::ExitCode;
 

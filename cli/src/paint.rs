@@ -1,7 +1,8 @@
-//! ANSI, where it is wanted.
+//! Lines of text with colors, rendered with or without ANSI escape codes.
 
 use crate::terminal::control;
 
+/// The color or weight of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ink {
     Plain,
@@ -12,7 +13,7 @@ pub enum Ink {
     Yellow,
 }
 
-/// A piece of a line, in one ink.
+/// A part of a line in one color.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
     pub ink: Ink,
@@ -25,10 +26,10 @@ pub fn span(ink: Ink, text: impl Into<String>) -> Span {
     Span { ink, text: text.into() }
 }
 
-/// Characters before a field's value.
+/// The width of the label before the value of a field, in characters.
 pub const MARGIN: usize = 13;
 
-/// Returns a line of a field: its name in the margin, then its value.
+/// Returns the line of a field: its name as a label, then its value.
 pub fn field(name: &str, value: String) -> Line {
     vec![span(Ink::Dim, format!("  {name:<11}")), span(Ink::Plain, value)]
 }
@@ -46,7 +47,7 @@ impl Ink {
     }
 }
 
-/// Returns the line cut to `width` characters, in colour or not. Control characters have no place in it.
+/// Renders a line, cut to `width` characters and with or without colors. Control characters become spaces.
 pub fn render(line: &[Span], color: bool, width: usize) -> String {
     let whole: String = line.iter().map(|span| span.text.as_str()).collect();
     let whole = whole.trim_end().chars().count();
@@ -64,8 +65,8 @@ pub fn render(line: &[Span], color: bool, width: usize) -> String {
     text.trim_end().to_owned()
 }
 
-/// Returns the line to its last blank, in colour or not: in a diff a blank may be all there is to see. Control
-/// characters but tabs are seen too, as signs.
+/// Renders a line with its trailing spaces, with or without colors, because a diff may differ in spaces alone. Control
+/// characters other than tabs become visible symbols.
 pub fn render_exactly(line: &[Span], color: bool) -> String {
     let mut text = String::new();
     for span in line {
@@ -83,7 +84,7 @@ fn push(text: &mut String, ink: Ink, part: &str, color: bool) {
     }
 }
 
-/// Replaces a control character by a sign: Unicode has one for each of ASCII, from U+2400 on.
+/// Replaces a control character by a visible symbol. For ASCII these are the characters from U+2400 on.
 fn visible(c: char) -> char {
     match c {
         '\t' => c,
@@ -93,12 +94,12 @@ fn visible(c: char) -> char {
     }
 }
 
-/// Returns the text with a blank for each control character, so that foreign text cannot begin a line of its own.
+/// Replaces each control character by a space, so that foreign text cannot begin a new line.
 pub fn one_line(text: &str) -> String {
     text.chars().map(printable).collect()
 }
 
-/// Replaces a control character by a blank: what a service or a model said must not steer the terminal.
+/// Replaces a control character by a space: text of a service or a model must not control the terminal.
 fn printable(c: char) -> char {
     if c.is_control() { ' ' } else { c }
 }

@@ -1,10 +1,10 @@
-//! References of attempts at runs and batches, as the ledger knows them.
+//! Builds references of run and batch attempts from the records of the ledger.
 
 use bcce_core::batch::BatchRef;
 use bcce_core::ledger::{BatchRecord, RunRecord};
 use bcce_core::run::ids::RunRef;
 
-/// Returns the reference of a recorded attempt at a run.
+/// Returns the reference of a recorded run attempt.
 pub fn run_reference(record: &RunRecord) -> RunRef {
     RunRef {
         version: 1,
@@ -17,7 +17,7 @@ pub fn run_reference(record: &RunRecord) -> RunRef {
     }
 }
 
-/// Returns the reference of a recorded attempt at a batch.
+/// Returns the reference of a recorded batch attempt.
 pub fn batch_reference(record: &BatchRecord) -> BatchRef {
     BatchRef {
         version: 1,
@@ -29,7 +29,8 @@ pub fn batch_reference(record: &BatchRecord) -> BatchRef {
     }
 }
 
-/// Returns the first attempt at a batch of which only the id is known, until the ledger has the rest.
+/// Returns the reference of the first attempt of a batch whose record does not exist yet. Only the id is known; the
+/// other fields are placeholders.
 pub fn first_batch(batch_id: &str) -> BatchRef {
     let mut batch = BatchRef::first("default", "", "");
     batch.batch_id = batch_id.to_owned();

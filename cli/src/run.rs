@@ -1,11 +1,11 @@
-//! What is known of a run, put together from the ledger and from its artifacts as they appear. The
-//! execution's history is not read: it holds no bodies, and everything worth seeing lies in the bucket.
+//! The state of a run, read from the ledger and from its artifacts as they appear. The history of the execution is not
+//! read: it contains no bodies, and the artifacts have everything that is displayed.
 
-pub mod follow; // looks at it, until it is over
+pub mod follow; // reads the state of a run until it ends
 #[cfg(test)]
-pub mod samples; // runs that tests show
-pub mod timeline; // what it decided, called and waited for
-pub mod view; // as a table, or as lines
+pub mod samples; // runs for tests
+pub mod timeline; // decisions, calls and waits in order of time
+pub mod view; // displays a run as a table or as lines
 
 use std::collections::BTreeMap;
 
@@ -22,33 +22,35 @@ use bcce_core::run::plan::Plan;
 use crate::references::run_reference;
 use crate::tracked::Status;
 
+/// The state of a run and its latest run attempt, as far as it has been read.
 #[derive(Debug)]
 pub struct Run {
-    /// The latest attempt at the run.
+    /// The reference of the latest run attempt.
     pub reference: RunRef,
     pub record: Option<RunRecord>,
-    /// The execution's status as Step Functions spells it.
+    /// The status of the execution, as Step Functions names it.
     pub execution: Option<String>,
     pub plan: Option<Plan>,
     pub manifest: Option<Manifest>,
-    /// By key.
+    /// The answers by key.
     answers: BTreeMap<String, FinishedStep>,
+    /// The failures by key.
     failures: BTreeMap<String, StepFailure>,
 }
 
-/// One step of the plan, all its items together.
+/// One step of the plan with all of its items.
 #[derive(Debug)]
 pub struct StepView<'a> {
     pub id: &'a str,
     pub model: &'a str,
     pub state: StepState,
-    /// Step executions: more than one where the step fans out.
+    /// The number of step executions. It is more than one if the step has `for_each`.
     pub planned: usize,
     pub answers: Vec<&'a StepRecord>,
-    /// Answers that `max_tokens` cut.
+    /// The number of answers that `max_tokens` cut.
     pub truncated: usize,
     pub failures: Vec<&'a StepFailure>,
-    /// From the manifest when the step left no artifact.
+    /// The error of the step. It comes from the manifest if the step left no artifact.
     pub error: Option<&'a Fault>,
 }
 
@@ -85,8 +87,8 @@ impl Run {
         }
     }
 
-    /// Takes the latest record. A retry is another attempt at the same run: what failed before is not its. Until it has
-    /// a record, the latest is the previous attempt's and is ignored.
+    /// Takes the latest record. A record of an earlier run attempt is ignored: a retry has no record at first. The
+    /// manifest of an earlier run attempt is dropped.
     pub fn note_record(&mut self, record: Option<RunRecord>) {
         let record = record.filter(|record| record.attempt_no >= self.reference.attempt_no);
         if let Some(record) = &record {
@@ -99,7 +101,7 @@ impl Run {
         self.record = record;
     }
 
-    /// Returns the keys among `listed` that belong to this attempt and have not been read.
+    /// Returns the keys among `listed` that belong to this run attempt and have not been read.
     pub fn wanted(&self, listed: &[String]) -> Vec<String> {
         let new = |key: &&String| {
             let key = key.as_str();
@@ -114,10 +116,10 @@ impl Run {
         listed.iter().filter(new).cloned().collect()
     }
 
-    /// Takes an object of the run.
+    /// Takes an object of the run. Objects of other kinds are ignored.
     ///
     /// # Errors
-    /// `Bcce.Internal`: the object is not what this version writes.
+    /// `Bcce.Internal` if the object does not have the format that this version writes.
     pub fn absorb(&mut self, key: &str, body: &[u8]) -> Result<(), Fault> {
         match self.kind(key) {
             Some(Kind::Plan) => self.plan = Some(parse(key, body)?),
@@ -142,9 +144,9 @@ impl Run {
         }
     }
 
-    /// Returns how the run stands. The record is closed last, after manifest, signature and count. An execution that
-    /// ended without closing it either sealed the run and could not count it, or sealed nothing: the finalize machine
-    /// makes up for both.
+    /// Returns the status of the run. The record is closed last, after the manifest and the signature are written and
+    /// the run is counted. If the execution ended and the record is open, the run is either sealed but not counted, or
+    /// not sealed. The finalize machine completes both.
     pub fn status(&self) -> Status<RunStatus> {
         let closed = self.record.as_ref().map(|record| record.status);
         let closed = closed.filter(|status| *status != RunStatus::Running);
@@ -157,13 +159,13 @@ impl Run {
         }
     }
 
-    /// Counts the calls whose function ended before it could report them; known when the run is sealed.
+    /// Counts the lost calls. They are known once the run is sealed.
     pub fn lost_calls(&self) -> usize {
         let lines = self.manifest.iter().flat_map(|manifest| &manifest.usage_by_model);
         lines.map(|line| line.lost_calls as usize).sum()
     }
 
-    /// Returns what this attempt paid so far.
+    /// Returns the tokens and the cost of this run attempt so far.
     pub fn totals(&self) -> Totals {
         match &self.manifest {
             Some(manifest) => manifest.totals.clone(),
@@ -188,7 +190,7 @@ impl Run {
             .map(|(_, failure)| failure)
     }
 
-    /// Returns the plan's waves, each with its steps; empty while there is no plan.
+    /// Returns the waves of the plan with their steps. Empty if there is no plan yet.
     pub fn waves(&self) -> Vec<Vec<StepView<'_>>> {
         let Some(plan) = &self.plan else { return Vec::new() };
         let mut reached = self.status() == Status::UnderWay;
@@ -236,6 +238,7 @@ impl Run {
     }
 }
 
+/// A kind of object that is read.
 enum Kind {
     Plan,
     Manifest,
@@ -244,7 +247,7 @@ enum Kind {
 }
 
 impl<'a> StepView<'a> {
-    /// Returns every call made for it, in the order of their start.
+    /// Returns the calls of the step in the order in which they started.
     pub fn attempts(&self) -> Vec<&'a Attempt> {
         let failed = self.failures.iter().map(|failure| &failure.record);
         let step_records = self.answers.iter().copied().chain(failed);

@@ -1,4 +1,4 @@
-//! How a run or a batch is shown while it is followed: redrawn in place, as lines, or not at all.
+//! Displays a run or a batch while it is followed: redrawn in place, as lines of a log, or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,22 +11,23 @@ use crate::paint::{Ink, Line, one_line, render, span};
 use crate::terminal::control;
 use crate::world::World;
 
-/// When a picture is taken.
+/// The moment that a picture shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     pub now: OffsetDateTime,
-    /// When one began to look, or sent the request.
+    /// The time at which following began.
     pub since: OffsetDateTime,
-    /// Counts pictures; turns the spinner.
+    /// The number of the picture, from 0. It animates the spinner.
     pub frame: usize,
 }
 
-/// What can be shown while it is followed.
+/// A run or a batch that can be displayed while it is followed.
 pub trait Shown {
+    /// Draws the whole state, for a terminal that is redrawn. `width` is in characters.
     fn picture(&self, moment: Moment, width: usize) -> Vec<Line>;
-    /// Returns everything that can be said. A line that is true once stays as it is, so that it is printed once.
+    /// Returns a line for each event so far. The line of an event never changes, so each line is printed once.
     fn lines(&self) -> Vec<String>;
-    /// Sums up what it came to, once that is known.
+    /// Summarizes the result. Returns `None` if there is no result yet.
     fn sum(&self) -> Option<String>;
 }
 
@@ -37,12 +38,12 @@ pub struct Screen<'a> {
     note: Option<String>,
 }
 
-/// The lines that were printed, and how often: two attempts may read alike.
+/// The lines that were printed, with the number of times: two attempts can have the same line.
 #[derive(Debug, Default)]
 pub struct Printed(BTreeSet<(String, usize)>);
 
 impl Printed {
-    /// Returns what is new, in the order of `lines`.
+    /// Returns the lines that have not been printed yet, in the order of `lines`.
     pub fn news(&mut self, lines: Vec<String>) -> Vec<String> {
         let mut seen = BTreeMap::new();
         let mut news = Vec::new();
@@ -61,7 +62,7 @@ impl Printed {
 }
 
 enum Manner {
-    /// On a terminal; the number of lines that stand there.
+    /// A terminal that is redrawn, with the number of lines drawn before.
     Redrawn(usize),
     Lines(Printed),
     Nothing,
@@ -77,7 +78,7 @@ impl<'a> Screen<'a> {
         Self { world, out, manner, note: None }
     }
 
-    /// Something to say beside it.
+    /// Sets a note that is shown below the picture.
     pub fn note(&mut self, note: Option<String>) {
         self.note = note;
     }
@@ -87,7 +88,7 @@ impl<'a> Screen<'a> {
         self.draw(shown, moment, height)
     }
 
-    /// Draws the last picture, which stays, whole.
+    /// Draws the last picture in full, even where it is higher than the terminal. Prints the summary to a log.
     pub fn last(&mut self, shown: &impl Shown, moment: Moment) -> std::io::Result<()> {
         self.draw(shown, moment, usize::MAX)?;
         match &self.manner {
@@ -122,12 +123,12 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// Returns a line for a log. The error of a step is a service's or a model's text.
+/// Formats a line of a log. Control characters are replaced because a line can contain text of a service or a model.
 fn log_line(elapsed: &str, line: &str) -> String {
     format!("{elapsed:>8}  {}", one_line(line))
 }
 
-/// Returns a picture that replaces `drawn` lines. It is written at once, so that it does not flicker.
+/// Returns a picture that replaces the last `drawn` lines. It is one text, so that one write draws it without flicker.
 fn redrawn(drawn: usize, lines: &[Line], color: bool, width: usize) -> String {
     let (mut text, control) = (String::new(), control());
     if drawn > 0 {
@@ -140,8 +141,8 @@ fn redrawn(drawn: usize, lines: &[Line], color: bool, width: usize) -> String {
     text
 }
 
-/// Cuts lines in the middle, since what has scrolled away cannot be redrawn. The heading stays, and the end, where
-/// the work is.
+/// Removes lines in the middle if they do not fit the height of the terminal, because lines that have scrolled away
+/// cannot be redrawn. The heading and the last lines stay.
 fn fit(mut lines: Vec<Line>, height: usize) -> Vec<Line> {
     let room = height.saturating_sub(1).max(4);
     if lines.len() > room {

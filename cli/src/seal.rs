@@ -1,7 +1,8 @@
-//! Checks whether a run is as it was sealed: signature, identity, every digest, and that nobody added anything.
+//! Verifies that a run is unchanged since it was sealed: the signature, the identity, every digest, and that no object
+//! was added.
 
-pub mod batch; // whether a batch is
-pub mod key; // whose signature counts
+pub mod batch; // verifies a batch
+pub mod key; // finds the public key
 
 use std::collections::BTreeSet;
 
@@ -17,22 +18,25 @@ use futures::StreamExt;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 
-/// Objects read at a time.
+/// The number of objects that are read at a time.
 const AT_A_TIME: usize = 8;
 
-/// What was checked, and everything that is off.
+/// The result of verifying a manifest.
 #[derive(Debug)]
 pub struct Report<M = Manifest> {
     pub manifest_sha256: String,
-    /// `None` when its bytes are none.
+    /// The manifest, or `None` if the object is not a valid manifest.
     pub manifest: Option<M>,
+    /// True if the signature is valid.
     pub signed: bool,
+    /// The number of artifacts with the listed digest and size.
     pub artifacts_right: usize,
+    /// The faults that were found. Empty if the manifest is verified.
     pub faults: Vec<String>,
 }
 
 impl<M: Sealable> Report<M> {
-    /// Reports on a manifest's bytes and their signature.
+    /// Verifies the bytes of a manifest and their signature.
     fn of(key: &VerifyingKey, subject: &Subject, bytes: &[u8], signature: Option<&[u8]>) -> Self {
         let mut faults = Vec::new();
         let signed = check_signature(key, subject, bytes, signature);
@@ -44,10 +48,10 @@ impl<M: Sealable> Report<M> {
             Err(fault) => faults.push(fault.message.clone()),
             Ok(manifest) => {
                 let mut others = subject.differences(manifest);
-                // One that was signed, but as something else, proves nothing about this.
+                // A manifest that was signed as another kind proves nothing about this subject.
                 if signed.as_ref().is_ok_and(|kind| *kind != manifest.kind()) {
                     others.push(format!(
-                        "it was signed as another kind than {}",
+                        "it was signed as a kind other than {}",
                         manifest.kind().name()
                     ));
                 }
@@ -64,11 +68,11 @@ impl<M: Sealable> Report<M> {
     }
 }
 
-/// Checks the attempt of `run` against `key`; `None`: it has no manifest.
+/// Verifies a run attempt with `key`. Returns `None` if it has no manifest.
 ///
 /// # Errors
-/// The bucket cannot be listed or a manifest not be read. An artifact that cannot be read is in the
-/// report: what was not checked is not right.
+/// The bucket cannot be listed, or a manifest cannot be read. An artifact that cannot be read is a fault of the report
+/// instead, because it could not be checked.
 pub async fn inspect(
     store: &(impl GetObject + ListObjects),
     run: &RunRef,
@@ -94,7 +98,7 @@ pub async fn inspect(
     Ok(Some(report))
 }
 
-/// Reads and checks a manifest with its signature. `None`: there is neither.
+/// Reads a manifest with its signature and verifies it. Returns `None` if there is no manifest.
 async fn manifest<M: Sealable>(
     store: &impl GetObject,
     key: &VerifyingKey,
@@ -105,10 +109,11 @@ async fn manifest<M: Sealable>(
     Ok(Some(Report::of(key, subject, &bytes, signature.as_deref())))
 }
 
-/// Checks a signature over the line of one of the subject's kinds and a manifest's bytes. Returns the kind.
+/// Verifies the signature of a manifest. The signed message is the line of one of the subject's kinds and then the
+/// bytes of the manifest. Returns the kind.
 ///
 /// # Errors
-/// What is wrong with the signature.
+/// The signature is missing, malformed or not valid for any of the kinds.
 pub fn check_signature(
     key: &VerifyingKey,
     subject: &Subject,
@@ -122,16 +127,16 @@ pub fn check_signature(
     kinds.find(|kind| key.verify(&kind.message(manifest), &signature).is_ok()).ok_or_else(|| {
         let names: Vec<&str> = subject.kinds().iter().map(|kind| kind.name()).collect();
         let names = names.join(" or ");
-        format!("is not this key's signature of the manifest of a {names}: manifest, signature or key was changed")
+        format!("is not a valid signature of a {names} manifest with this key: the manifest, the signature or the key was changed")
     })
 }
 
-/// Returns the numbers that `attempt` finds in keys, each once.
+/// Returns the distinct attempt numbers that `attempt` finds in the keys.
 fn attempts(listed: &[String], attempt: impl Fn(&str) -> Option<u32>) -> BTreeSet<u32> {
     listed.iter().filter_map(|key| attempt(key)).collect()
 }
 
-/// Keys that signed manifests account for: what they list, themselves, their signatures.
+/// The keys that signed manifests account for: the manifests, their signatures, and the artifacts that they list.
 #[derive(Default)]
 struct Known(BTreeSet<String>);
 
@@ -141,7 +146,7 @@ impl Known {
         self.0.extend(artifacts.iter().map(|artifact| artifact.key.clone()));
     }
 
-    /// Adds the manifest of another attempt, if it is signed, or else reports what is wrong with it.
+    /// Adds the manifest of another attempt with its artifacts if it is valid. Otherwise adds its faults to `faults`.
     fn add_other<M>(
         &mut self,
         subject: &Subject,
@@ -154,7 +159,7 @@ impl Known {
                 self.add(subject, &artifacts(manifest));
             }
             Some(report) => {
-                // Their own faults report them.
+                // The manifest and its signature are not strangers, because their faults are reported here.
                 self.add(subject, &[]);
                 faults.extend(report.faults);
             }
@@ -162,9 +167,10 @@ impl Known {
         }
     }
 
+    /// Returns a fault for each object that no signed manifest accounts for.
     fn strangers(&self, listed: &[String]) -> Vec<String> {
         let strangers = listed.iter().filter(|key| !self.0.contains(*key));
-        strangers.map(|key| format!("{key}: is in no signed manifest of any attempt")).collect()
+        strangers.map(|key| format!("{key}: is not in any signed manifest")).collect()
     }
 }
 
@@ -194,21 +200,21 @@ fn check_artifact(artifact: &ArtifactRef, body: Option<&[u8]>) -> Result<(), Str
     check_digest(artifact, &ArtifactRef::of(artifact.key.clone(), body))
 }
 
-/// Compares an artifact as the manifest lists it with what was found.
+/// Compares an artifact with its entry in the manifest.
 fn check_digest(listed: &ArtifactRef, found: &ArtifactRef) -> Result<(), String> {
     match (found.sha256 == listed.sha256, found.bytes == listed.bytes) {
         (true, true) => Ok(()),
         (true, false) => {
-            Err(format!("has {} bytes, the manifest says {}", found.bytes, listed.bytes))
+            Err(format!("has {} bytes, but the manifest lists {}", found.bytes, listed.bytes))
         }
         (false, _) => Err(format!(
-            "has the digest {} ({} bytes), the manifest says {} ({})",
+            "has the digest {} ({} bytes), but the manifest lists {} ({} bytes)",
             found.sha256, found.bytes, listed.sha256, listed.bytes
         )),
     }
 }
 
-/// Returns a fault for each attempt that has ended, as the ledger says, and whose manifest is gone.
+/// Returns a fault for each run attempt that has ended according to the ledger and has no manifest.
 pub fn taken_away(
     run: &RunRef,
     ended: impl Iterator<Item = u32>,
@@ -216,11 +222,14 @@ pub fn taken_away(
 ) -> Vec<String> {
     let keys = ended.map(|attempt_no| RunRef { attempt_no, ..run.clone() }.manifest_key());
     let gone = keys.filter(|key| !listed.contains(key));
-    gone.map(|key| format!("{key}: is missing; its attempt has ended, as the ledger says"))
-        .collect()
+    gone.map(|key| {
+        format!("{key}: is missing, although its run attempt has ended according to the ledger")
+    })
+    .collect()
 }
 
-/// Returns the number of the attempt whose manifest or signature this is. Another spelling of the number is neither.
+/// Returns the number of the run attempt whose manifest or signature has this key. Another spelling of the
+/// number, such as `01`, does not count.
 pub fn manifest_attempt(run: &RunRef, key: &str) -> Option<u32> {
     let attempt_no = attempt_in(key, &run.prefix())?;
     let subject = Subject::of_run(&RunRef { attempt_no, ..run.clone() });

@@ -1,4 +1,4 @@
-//! Secrets that webhooks name. Their values are never read here.
+//! Finds secrets that webhooks need and SSM does not have. The values of the secrets are never read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use bcce_core::ports::ListParameters;
 use crate::directory::Texts;
 use crate::stack::Stack;
 
-/// Names of SSM parameters, each with the files that name it.
+/// The names of SSM parameters, each with the files that need it.
 type Needed = BTreeMap<String, BTreeSet<String>>;
 
-/// Returns what the webhooks of a directory need.
+/// Returns the secrets that the webhooks of a directory need.
 fn needed(environment: &str, files: &Texts) -> Needed {
     let mut needed = Needed::new();
     for (file, text) in files.iter().filter(|(file, _)| file.starts_with("webhooks/")) {
@@ -26,24 +26,24 @@ fn needed(environment: &str, files: &Texts) -> Needed {
     needed
 }
 
-/// Returns a line for each secret that must be in SSM. Whether it is there is not known offline.
+/// Returns a line for each secret that must be in SSM. Does not check that it is, because that needs AWS.
 pub fn needed_of(environment: &str, files: &Texts) -> Vec<String> {
     let line = |(name, files): (&String, &BTreeSet<String>)| {
         let files = Vec::from_iter(files.iter().map(String::as_str)).join(", ");
         format!(
-            "{files} needs the SecureString {name}; `bcce config push` says whether it is missing"
+            "{files} needs the SecureString {name}; `bcce config push` reports it if it is missing"
         )
     };
     needed(environment, files).iter().map(line).collect()
 }
 
-/// Returns a line for each secret that is missing in SSM, or one that they could not be checked.
+/// Returns a line for each secret that is missing in SSM, or one line if SSM could not be read.
 pub async fn missing(stack: &Stack, files: &Texts) -> Vec<String> {
     let needed = needed(&stack.environment, files);
     if needed.is_empty() {
         return Vec::new();
     }
-    // Without decryption: the names suffice.
+    // The names suffice, so the values are not decrypted.
     match stack.parameters.below(&parameter_name(&stack.environment, "secrets")).await {
         Ok(found) => absent(needed, |name| found.contains_key(name)),
         Err(fault) => {
@@ -57,8 +57,8 @@ fn absent(needed: Needed, is_there: impl Fn(&str) -> bool) -> Vec<String> {
     let line = |(name, files): (String, BTreeSet<String>)| {
         let files = Vec::from_iter(files).join(", ");
         format!(
-            "the SecureString {name} of {files} is missing, so calls that only it verifies are answered 401; \
-             docs/webhooks.md says how to put it"
+            "the SecureString {name} of {files} is missing; calls that only this secret verifies are answered with 401; \
+             docs/webhooks.md shows how to create it"
         )
     };
     absent.map(line).collect()

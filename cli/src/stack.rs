@@ -1,4 +1,4 @@
-//! The deployed parts, found by the one SSM parameter that names them all.
+//! Finds the resources of a deployed stack through the SSM parameter that names them.
 
 use bcce_aws::SdkConfig;
 use bcce_aws::dynamodb::Ledger;
@@ -21,7 +21,7 @@ use crate::exit::{Failure, Outcome};
 use crate::references::{batch_reference, first_batch, run_reference};
 use crate::world::World;
 
-/// `/bcce/<env>/stack`: the stack's outputs by name.
+/// The outputs of the stack by name, as the SSM parameter `/bcce/<env>/stack` holds them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Outputs {
@@ -36,17 +36,18 @@ pub struct Outputs {
     pub signing_key_arn: String,
     pub notifications_topic_arn: String,
     pub ledger_table: String,
-    /// Address that is called instead of Bedrock at AWS; empty: AWS is called.
+    /// The URL of the Bedrock endpoint. If it is empty, the AWS endpoint is used.
     #[serde(default)]
     pub bedrock_endpoint_url: Option<String>,
 }
 
+/// A deployed stack, with a client for each of its resources.
 pub struct Stack {
     pub environment: String,
     pub outputs: Outputs,
     pub parameters: Parameters,
     pub store: S3Store,
-    /// Objects of any bucket, by the caller's own rights.
+    /// The objects of any bucket, read with the permissions of the caller.
     pub sources: Sources,
     pub ledger: Ledger,
     pub machine: StateMachine,
@@ -59,6 +60,10 @@ pub struct Stack {
 }
 
 impl Stack {
+    /// Finds the stack of the environment.
+    ///
+    /// # Errors
+    /// The SSM parameter does not exist or has no valid content, or AWS cannot be reached.
     pub async fn find(world: &World) -> Outcome<Self> {
         let config = world.sdk_config().await?;
         let parameters = Parameters::new(&config);
@@ -66,7 +71,7 @@ impl Stack {
         let mut found = parameters.parameters(std::slice::from_ref(&name)).await?;
         let value = found.remove(&name).ok_or_else(|| missing(&name, &config))?;
         let outputs: Outputs = serde_json::from_str(&value).map_err(|error| {
-            let what = format!("the SSM parameter {name} is not what this version reads: {error}");
+            let what = format!("the SSM parameter {name} has invalid content: {error}");
             Failure::unreachable(
                 what,
                 "deploy the stack again: `make up` locally, `make deploy` on AWS",
@@ -89,12 +94,12 @@ impl Stack {
         })
     }
 
-    /// Returns the region, which is the fourth part of each ARN.
+    /// Returns the region of the stack, which is the fourth part of each ARN.
     pub fn region(&self) -> &str {
         self.outputs.workflow_arn.split(':').nth(3).unwrap_or_default()
     }
 
-    /// Returns a command as it would be typed for this stack.
+    /// Returns a command line for this stack, with `--env` unless the environment is the default.
     pub fn command(&self, rest: &str) -> String {
         match self.environment.as_str() {
             "dev" => format!("bcce {rest}"),
@@ -102,7 +107,10 @@ impl Stack {
         }
     }
 
-    /// Returns the attempts at a run, oldest first, at least one.
+    /// Returns the records of the run attempts of a run, oldest first and at least one.
+    ///
+    /// # Errors
+    /// The run does not exist, or the ledger cannot be read.
     pub async fn records(&self, run_id: &str) -> Outcome<Vec<RunRecord>> {
         let records = self.ledger.attempts(run_id).await?;
         if records.is_empty() {
@@ -111,7 +119,7 @@ impl Stack {
         Ok(records)
     }
 
-    /// Returns the latest attempt at a run, with its record. One that was started a moment ago has none yet.
+    /// Returns the latest run attempt of a run with its record. A run attempt that was just started has no record yet.
     pub async fn latest(&self, run_id: &str) -> Outcome<(RunRef, Option<RunRecord>)> {
         let record = self.records(run_id).await?.pop();
         let record = record.ok_or_else(|| unknown_run(&self.environment, run_id))?;
@@ -125,7 +133,10 @@ impl Stack {
         Ok((run, Some(record)))
     }
 
-    /// Returns the attempts at a batch, oldest first, at least one.
+    /// Returns the records of the attempts of a batch, oldest first and at least one.
+    ///
+    /// # Errors
+    /// The batch does not exist, or the ledger cannot be read.
     pub async fn batch_records(&self, batch_id: &str) -> Outcome<Vec<BatchRecord>> {
         let records = self.ledger.batch_attempts(batch_id).await?;
         if records.is_empty() {
@@ -134,7 +145,7 @@ impl Stack {
         Ok(records)
     }
 
-    /// Returns the latest attempt at a batch, with its record. One that is being opened has none yet.
+    /// Returns the latest attempt of a batch with its record. An attempt that is being opened has no record yet.
     pub async fn latest_batch(&self, batch_id: &str) -> Outcome<(BatchRef, Option<BatchRecord>)> {
         let Some(record) = self.ledger.batch_attempts(batch_id).await?.pop() else {
             let opening = first_batch(batch_id);
@@ -153,13 +164,13 @@ impl Stack {
     }
 }
 
-/// Reports that there is no such run or batch. `group`: the command's group of verbs for it.
+/// Returns the failure for a run or a batch that does not exist. `group` is its group of commands, such as `runs`.
 pub fn unknown(environment: &str, noun: &str, group: &str, id: &str) -> Failure {
     Failure::usage(
         format!("there is no {noun} {id} in {environment}"),
         format!(
-            "`bcce {group} list` shows what there is, and what was just sent within seconds; --env and AWS_PROFILE choose \
-             where to look"
+            "`bcce {group} list` shows the existing ones, including a new one within seconds; --env and AWS_PROFILE select \
+             the stack"
         ),
     )
 }
@@ -176,6 +187,6 @@ fn missing(name: &str, config: &SdkConfig) -> Failure {
     let region = config.region().map(ToString::to_string).unwrap_or_default();
     Failure::unreachable(
         format!("there is no SSM parameter {name} in {region}"),
-        "is the stack deployed in this account and region? `make up` starts one locally; --env names another",
+        "check that the stack is deployed in this account and region; `make up` starts one locally; --env selects another",
     )
 }

@@ -1,34 +1,35 @@
-//! Filters what reaches a terminal. Models, senders and services write texts that must not steer it, so standard output
-//! and standard error are written here and nowhere else.
+//! Filters what reaches a terminal. Text of models, senders and services must not control the terminal, so standard
+//! output and standard error are written only through this module.
 //!
-//! Into a terminal, control characters and bidirectional controls become U+FFFD, and a carriage return is dropped. Our
-//! own colours and movements are written with [`control`], which foreign text cannot guess. Into a pipe or a file every
-//! byte goes as it is.
+//! On a terminal, control characters and bidirectional controls become U+FFFD, and carriage returns are dropped. The
+//! command's own colors and cursor movements are written with [`control`], which foreign text cannot guess. A pipe or a
+//! file receives every byte unchanged.
 
 use std::hash::{BuildHasher, Hasher};
 use std::io::{IsTerminal, Result, Write};
 use std::sync::LazyLock;
 
-/// Stands for the two characters that begin a control sequence. Its digits are new in each process.
+/// The marker for the two characters that begin a control sequence. Its digits are random in each process.
 static CONTROL: LazyLock<String> = LazyLock::new(|| {
     let digits = || std::hash::RandomState::new().build_hasher().finish();
     format!("\u{f8ff}{:016x}{:016x}\u{f8ff}", digits(), digits())
 });
 
-/// Returns what a terminal gets as `ESC [`. It must not be written where there is no terminal.
+/// Returns the marker that a terminal receives as `ESC [`. It must be written only to a terminal.
 pub fn control() -> &'static str {
     &CONTROL
 }
 
-/// An output that keeps foreign text from steering the terminal behind it.
+/// An output that keeps foreign text from controlling the terminal.
 pub struct Output<W> {
     inner: W,
     is_terminal: bool,
-    /// The beginning of a character whose other bytes come with the next write.
+    /// The first bytes of a character whose other bytes come with the next write.
     rest: Vec<u8>,
 }
 
 impl<W: Write> Output<W> {
+    /// Wraps an output. Only a terminal is filtered.
     pub fn new(inner: W, is_terminal: bool) -> Self {
         Self { inner, is_terminal, rest: Vec::new() }
     }
@@ -48,7 +49,7 @@ pub fn errors() -> Output<std::io::Stderr> {
     Output::new(stderr, is_terminal)
 }
 
-/// Writes a line on standard error. There is nowhere to report that it cannot be written.
+/// Writes a line to standard error. An error of the write is ignored because there is nowhere to report it.
 pub fn note(line: &str) {
     let _ = writeln!(errors(), "{line}");
 }
@@ -71,7 +72,7 @@ impl<W: Write> Write for Output<W> {
     }
 }
 
-/// Counts the bytes at the end that begin a character which more bytes may complete.
+/// Returns the number of bytes at the end that are an incomplete character, which the next write may complete.
 fn cut_off(bytes: &[u8]) -> usize {
     let last = bytes.utf8_chunks().last().map(|chunk| chunk.invalid()).unwrap_or_default();
     let needed = match last.first() {
@@ -106,7 +107,7 @@ fn is_bidirectional(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// Sets the title, clears the screen by C0 and by C1, turns the direction, rings, and goes back.
+    /// Sets the title, clears the screen with C0 and C1 controls, reverses the direction, sends BEL and moves back.
     const HOSTILE: &str =
         "a\x1b]0;owned\x07\x1b[2J\u{9b}31m\u{202e}b\u{2066}\x08\u{61c}\x7f\u{85}\rc\td\ne";
     const HARMLESS: &str = "a\u{fffd}]0;owned\u{fffd}\u{fffd}[2J\u{fffd}31m\u{fffd}b\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}c\td\ne";
@@ -123,7 +124,7 @@ mod tests {
     fn foreign_text_does_not_steer_a_terminal() {
         let shown = written(true, &[HOSTILE.as_bytes()]);
         assert_eq!(String::from_utf8(shown).unwrap(), HARMLESS);
-        // The bytes of C1 without UTF-8 around them.
+        // A C1 control as a single byte, which is not UTF-8.
         assert_eq!(written(true, &[b"a\x9b31mb"]), "a\u{fffd}31mb".as_bytes());
     }
 
@@ -150,7 +151,7 @@ mod tests {
         assert_eq!(written(true, &[guessed.as_bytes()]), guessed.as_bytes());
     }
 
-    /// Every command is covered as long as nothing else writes to the two outputs.
+    /// Shows that every command is covered, because nothing else writes to the two outputs.
     #[test]
     fn nothing_else_writes_to_standard_output_or_standard_error() {
         let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -169,7 +170,7 @@ mod tests {
                 for word in ["print!(", "println!(", "dbg!(", "stderr()", "\\x1b["] {
                     assert!(!text.contains(word), "{word} in {}", path.display());
                 }
-                // Whether it is a terminal may be asked.
+                // To ask whether standard output is a terminal is allowed.
                 let written = text.replace("stdout().is_terminal()", "");
                 assert!(!written.contains("stdout()"), "stdout() in {}", path.display());
                 files += 1;

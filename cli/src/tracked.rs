@@ -1,4 +1,4 @@
-//! What a run and a batch have in common: how they stand, and what can be done with them.
+//! The common interface of runs and batches: their status, and the operations on them.
 
 use std::fmt::{Debug, Display};
 use std::io::Write;
@@ -14,20 +14,22 @@ use crate::exit::{Failure, Outcome};
 use crate::screen::Shown;
 use crate::stack::Stack;
 
-/// How a run or a batch stands. `S`: its status in the ledger.
+/// The status of a run or a batch. `S` is the type of its status in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status<S> {
-    /// There is neither an execution nor a record: the message is in the inbox, or was rejected.
+    /// There is neither an execution nor a record. The message is in the inbox, or was rejected.
     Unknown,
+    /// The execution is running.
     UnderWay,
+    /// The record is closed with this status.
     Over(S),
-    /// The execution ended with this status, and the finalize machine is about to close the record.
+    /// The execution ended with this status of Step Functions, and the finalize machine has yet to close the record.
     Finalizing(String),
 }
 
 impl<S> Status<S> {
-    /// `closed`: the status of a closed record, which decides because it is written last. `execution`: the status of
-    /// the execution as Step Functions spells it.
+    /// Derives the status. `closed` is the status of a closed record. It takes precedence because the record is closed
+    /// last. `execution` is the status of the execution, as Step Functions names it.
     pub fn of(closed: Option<S>, has_record: bool, execution: Option<&str>) -> Self {
         match (closed, execution) {
             (Some(status), _) => Self::Over(status),
@@ -38,54 +40,55 @@ impl<S> Status<S> {
     }
 }
 
-/// How often something is looked at.
+/// The intervals at which the state is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Rhythm {
-    /// Between two looks.
+    /// The time between two reads in the first minute.
     pub pause: Duration,
-    /// The same after a minute.
+    /// The time between two reads after the first minute.
     pub long_pause: Duration,
-    /// Pictures per look: the time goes on while nothing is asked.
+    /// The number of pictures per read. They keep the elapsed time current between reads.
     pub pictures: u32,
-    /// Looks between two questions to Step Functions, which answers 15 a second for a whole account.
+    /// The number of reads per request to Step Functions, which allows 15 requests per second for a whole account.
     pub looks_per_status: usize,
-    /// Time in which what ended badly is finalized: that of the last calls, and the finalize machine's own. What is
-    /// open after that stays open.
+    /// The longest time from the end of a failed execution until it is finalized: that of the last calls and of the
+    /// finalize machine. A record that is open after this time stays open.
     pub finalizing: Duration,
 }
 
-/// An attempt at a run or a batch.
+/// A run attempt or a batch attempt.
 #[derive(Debug)]
 pub struct Attempt {
     pub number: u32,
     pub execution_name: String,
-    /// What its execution is started with.
+    /// The input of its execution.
     pub input: Value,
-    /// The ARN of its execution and when that was started, once they are recorded.
+    /// The ARN and the start of its execution, once the ledger has a record.
     pub recorded: Option<(String, OffsetDateTime)>,
-    /// Key prefix of the objects.
+    /// The key prefix of its objects.
     pub prefix: String,
 }
 
-/// A run or a batch, as far as it is known.
+/// A run or a batch whose state is read from the stack.
 pub trait Tracked: Shown + Sized {
-    /// Status in the ledger.
+    /// The type of the status in the ledger.
     type Status: Copy + Debug + Display + PartialEq;
 
     const CANCELLED: Self::Status;
-    /// What it is: `run` or `batch`.
+    /// The noun for it: `run` or `batch`.
     const NOUN: &'static str;
-    /// The command's group of verbs for it.
+    /// The group of its commands: `runs` or `batch`.
     const GROUP: &'static str;
-    /// The verb that shows it.
+    /// The command that shows it.
     const SHOW: &'static str;
-    /// The verb that waits for its end.
+    /// The command that waits for its end.
     const FOLLOW: &'static str;
     const RHYTHM: Rhythm;
 
     /// Returns the latest attempt, with its record if it has one.
     async fn latest(stack: &Stack, id: &str) -> Outcome<Self>;
-    /// Looks once, at everything that is new.
+    /// Reads everything that is new. Asks Step Functions for the status of the execution only if `ask_execution` is
+    /// true.
     async fn look(
         &mut self,
         stack: &Stack,
@@ -100,16 +103,16 @@ pub trait Tracked: Shown + Sized {
     fn attempt(&self) -> Attempt;
     fn status(&self) -> Status<Self::Status>;
 
-    /// Returns what is wrong with one that is over, or `None` if it succeeded.
+    /// Returns the failure of a run or batch that has ended, or `None` if it succeeded or has not ended.
     fn failure(&self, stack: &Stack) -> Option<Failure>;
-    /// Describes what one that is over finished and paid.
+    /// Describes the results and the cost of a run or batch that has ended.
     fn paid(&self) -> String;
     /// Returns the line that says where the answers are, if there are any.
     fn hint(&self, stack: &Stack) -> Option<String>;
-    /// Prints it for programs.
+    /// Prints the state as JSON.
     fn print_json(&self, out: &mut dyn Write) -> std::io::Result<()>;
 
-    /// Returns a command for it as it would be typed.
+    /// Returns a command line for it, in backquotes.
     fn command(&self, stack: &Stack, verb: &str) -> String {
         format!("`{}`", stack.command(&format!("{} {verb} {}", Self::GROUP, self.id())))
     }

@@ -6,14 +6,14 @@ use bcce_core::base::error::Problems;
 use bcce_core::base::names::check_name;
 use serde::de::DeserializeOwned;
 
-/// Parses a name, like that of an environment.
+/// Parses a name, such as the name of an environment.
 pub fn name(given: &str) -> Result<String, String> {
     let mut problems = Problems::default();
     check_name(&mut problems, "it", given);
     problems.none_or(given.to_owned()).map_err(|problems| problems.to_string())
 }
 
-/// Parses a full run id. Anything shorter would have to be guessed at.
+/// Parses a full run id. An abbreviated id is refused because it could be ambiguous.
 pub fn run_id(given: &str) -> Result<String, String> {
     let parts = given.rsplit_once('-');
     let is_hex = |hash: &str| {
@@ -21,7 +21,7 @@ pub fn run_id(given: &str) -> Result<String, String> {
     };
     match parts {
         Some((workflow, hash)) if is_hex(hash) && name(workflow).is_ok() => Ok(given.to_owned()),
-        _ => Err("a run id is <workflow>-<32 hex digits>; `bcce runs list` shows them".into()),
+        _ => Err("must be <workflow>-<32 hex digits>; `bcce runs list` shows the run ids".into()),
     }
 }
 
@@ -34,13 +34,14 @@ pub fn batch_id(given: &str) -> Result<String, String> {
     if is_id {
         Ok(given.to_owned())
     } else {
-        Err("a batch id is <workflow>-batch-<32 hex digits>; `bcce batch list` shows them".into())
+        Err("must be <workflow>-batch-<32 hex digits>; `bcce batch list` shows the batch ids"
+            .into())
     }
 }
 
-/// Parses a duration: `90s`, `30m`, `2h`.
+/// Parses a duration with a unit, such as `90s`, `30m` or `2h`.
 pub fn duration(given: &str) -> Result<Duration, String> {
-    let wrong = || "must be a number with s, m or h, like 90s, 30m or 2h".to_owned();
+    let wrong = || "must be a number followed by s, m or h, such as 90s, 30m or 2h".to_owned();
     let unit = given.chars().last().ok_or_else(wrong)?;
     let seconds = match unit {
         's' => 1,
@@ -52,9 +53,9 @@ pub fn duration(given: &str) -> Result<Duration, String> {
     count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-/// Parses one of the words that `T` has in JSON; `words` lists them for the error.
+/// Parses a variant of `T` by its name in JSON. `words` lists the valid names for the error message.
 pub fn word<T: DeserializeOwned>(given: &str, words: &str) -> Result<T, String> {
-    serde_json::from_value(given.into()).map_err(|_| format!("is one of {words}"))
+    serde_json::from_value(given.into()).map_err(|_| format!("must be one of {words}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Has the service compile the schemas of workflows, so that no run waits for that.
+//! Lets Bedrock compile the schemas of workflows in advance, so that no run waits for it.
 
 use std::io::Write;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::paint::one_line;
 use crate::stack::Stack;
 use crate::world::World;
 
-/// The service may compile for minutes, in which it sends nothing.
+/// The timeout of a call. Bedrock may compile a schema for minutes, and sends nothing meanwhile.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Few, because a call is charged to the account's quota.
+/// The number of calls at a time. It is small because each call counts against the account's quota.
 const AT_A_TIME: usize = 4;
 
-/// Calls each target once for each schema, by the caller's own rights, and prints what came of it. Returns
-/// [`Exit::Failed`] if one could not be compiled: a run that needs it will try again.
+/// Calls each target once for each schema with the permissions of the caller, and prints the result. Returns
+/// [`Exit::Failed`] if a schema could not be compiled. A run that needs the schema tries again.
 pub async fn warm(
     stack: &Stack,
     world: &World,

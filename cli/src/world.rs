@@ -1,4 +1,4 @@
-//! What a verb touches beside its output: terminal, clock, standard input, chance, AWS.
+//! Gives the commands access to the terminal, the clock, standard input, random numbers and AWS.
 
 use std::hash::{BuildHasher, Hasher};
 use std::io::{IsTerminal, Read};
@@ -11,8 +11,9 @@ use crate::exit::Outcome;
 
 pub struct World {
     pub environment: String,
-    /// Standard output is a terminal that can be redrawn.
+    /// True if standard output is a terminal that can be redrawn.
     pub terminal: bool,
+    /// True if lines are colored.
     pub color: bool,
 }
 
@@ -27,7 +28,7 @@ impl World {
         SystemClock.now()
     }
 
-    /// Returns characters and lines of the terminal. Without one nothing is cut.
+    /// Returns the width of the terminal in characters and its height in lines. Without a terminal, both are unlimited.
     pub fn size(&self) -> (usize, usize) {
         match terminal_size::terminal_size().filter(|_| self.terminal) {
             Some((width, height)) => (width.0.into(), height.0.into()),
@@ -35,7 +36,7 @@ impl World {
         }
     }
 
-    /// Returns 16 hex digits that are new each time.
+    /// Returns 16 random hex digits.
     pub fn chance(&self) -> String {
         let hasher = std::collections::hash_map::RandomState::new().build_hasher();
         format!("{:016x}", hasher.finish())
@@ -46,6 +47,10 @@ impl World {
         std::io::stdin().read_to_string(&mut text).map(|_| text)
     }
 
+    /// Loads the configuration of the AWS SDK from the environment.
+    ///
+    /// # Errors
+    /// The trust store cannot be read, or no region is configured.
     pub async fn sdk_config(&self) -> Outcome<SdkConfig> {
         let config = bcce_aws::chain::sdk_config().await?;
         let has_region = config.region().is_some_and(|region| !region.as_ref().is_empty());

@@ -194,7 +194,7 @@ async fn a_job_that_is_not_valid_fails_with_the_services_words() {
     let arn = started(&service, &adapter, &["@bulk invalid"]).await;
     let job = until(&adapter, &arn, is_over).await;
     assert_eq!(job.status, JobStatus::Failed);
-    assert_eq!(job.message.as_deref(), Some("The script says that the input is not valid."));
+    assert_eq!(job.message.as_deref(), Some("The script declares that the input is not valid."));
 }
 
 #[tokio::test]

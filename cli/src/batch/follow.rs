@@ -1,4 +1,4 @@
-//! Looks at a batch, and follows it as anything that is tracked.
+//! Reads the state of a batch, so that it can be followed.
 
 use std::io::Write;
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Tracked for Batch {
         now: OffsetDateTime,
         ask_execution: bool,
     ) -> Result<(), Fault> {
-        // Before the rest: when it has ended, what is read after it is final.
+        // The execution is read first. If it has ended, everything that is read after it is final.
         if ask_execution {
             let name = self.reference.execution_name();
             self.execution = stack.batch_machine.status(&name).await?;
@@ -62,7 +62,7 @@ impl Tracked for Batch {
         if is_over && self.manifest.is_none() {
             self.manifest = find(&stack.store, &reference.manifest_key()).await?;
         }
-        // The first ones may be over before the last one is started.
+        // The jobs are read each time: the first may have ended before the last is started.
         if record.mode == Mode::Bulk && self.manifest.is_none() {
             let jobs: Option<JobsRecord> = find(&stack.store, &reference.jobs_key()).await?;
             self.jobs = jobs.map_or_else(Vec::new, |record| record.jobs);
@@ -108,9 +108,9 @@ impl Tracked for Batch {
         let counts = counts.map(|counts| format!(": {counts}")).unwrap_or_default();
         Some(Failure {
             exit: Exit::Failed,
-            what: format!("the batch is {status}{counts}"),
+            what: format!("the batch ended with {status}{counts}"),
             then: format!(
-                "{} has them with their errors, {} runs again what is left",
+                "{} lists the failed items with their errors, {} runs the remaining items",
                 self.command(stack, "results --failed"),
                 self.command(stack, "retry")
             ),

@@ -1,10 +1,11 @@
-//! A batch as programs read it.
+//! Returns the state of a batch as JSON.
 
 use serde_json::{Value, json};
 
 use super::{Batch, view};
 use crate::tracked::Status;
 
+/// Returns the JSON that `bcce batch status --json` prints.
 pub fn as_json(batch: &Batch) -> Value {
     let record = batch.record.as_ref();
     let per_minute = record.and_then(|record| batch.pace.per_minute(record.started_at));

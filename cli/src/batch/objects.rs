@@ -1,4 +1,4 @@
-//! What a batch left, read without being held: its manifest, and the lines of its results and outputs.
+//! Reads the manifest of a batch, and prints its results and outputs line by line without holding them in memory.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::references::batch_reference;
 use crate::stack::Stack;
 
-/// Finds the attempt that is asked for, or the latest that is over.
+/// Finds the given attempt of a batch, or the latest attempt that has ended.
 pub async fn sealed(stack: &Stack, batch_id: &str, attempt: Option<u32>) -> Outcome<BatchRef> {
     let records = stack.batch_records(batch_id).await?;
     let wanted = |record: &&BatchRecord| match attempt {
@@ -25,6 +25,10 @@ pub async fn sealed(stack: &Stack, batch_id: &str, attempt: Option<u32>) -> Outc
     record.map(batch_reference).ok_or_else(|| not_over(stack, batch_id))
 }
 
+/// Reads the manifest of the given attempt of a batch, or of the latest attempt that has ended.
+///
+/// # Errors
+/// There is no such attempt or it has no manifest.
 pub async fn manifest(
     stack: &Stack,
     batch_id: &str,
@@ -38,15 +42,16 @@ fn not_over(stack: &Stack, batch_id: &str) -> Failure {
     let status = stack.command(&format!("batch status {batch_id} --watch"));
     Failure {
         exit: Exit::Failed,
-        what: format!("no such attempt at {batch_id} is over, and there is nothing of it yet"),
-        then: format!("`{status}` waits for its end"),
+        what: format!("no such attempt of {batch_id} has ended, so it has no manifest yet"),
+        then: format!("`{status}` waits until the batch ends"),
     }
 }
 
-/// Prints the lines of an object. `what`: what it has of the batch.
+/// Prints the lines of an object. `what` names its content: `results` or `outputs`.
 ///
 /// # Errors
-/// There is none, or it is not the one that the manifest lists, after it was printed.
+/// There is no such object, or its digest is not the one that the manifest lists. The digest is known only after the
+/// lines were printed.
 pub async fn print<F: Fn(&[u8]) -> bool>(
     stack: &Stack,
     object: Option<&ArtifactRef>,
@@ -55,12 +60,18 @@ pub async fn print<F: Fn(&[u8]) -> bool>(
     out: &mut dyn Write,
 ) -> Outcome<()> {
     let failed = |what: String, then: &str| Failure { exit: Exit::Failed, what, then: then.into() };
-    let none = || failed(format!("the batch has no {what}"), "it ended before its items did");
+    let none =
+        || failed(format!("the batch has no {what}"), "the batch ended before its items did");
     let object = object.ok_or_else(none)?;
     let location =
         Location { bucket: stack.outputs.artifact_bucket.clone(), key: object.key.clone() };
     let opened = stack.sources.open(&location, None).await?;
-    let gone = || failed(format!("there is no {location}"), "its time in the bucket may be over");
+    let gone = || {
+        failed(
+            format!("there is no {location}"),
+            "its retention period in the bucket may have ended",
+        )
+    };
     let mut source = opened.ok_or_else(gone)?;
     let mut digest = Digest::default();
     while let Some(bytes) = source.body.next_bytes().await? {
@@ -74,11 +85,11 @@ pub async fn print<F: Fn(&[u8]) -> bool>(
     }
     Err(failed(
         format!("{location} does not have the digest that the manifest lists"),
-        "what was printed is not what was sealed; `bcce batch verify` shows more",
+        "the printed lines are not those that were sealed; `bcce batch verify` shows the faults",
     ))
 }
 
-/// Returns SHA-256 and length of an object, or `None` if there is none.
+/// Returns the SHA-256 digest and the size of an object, or `None` if it does not exist.
 pub async fn digest(
     sources: &impl OpenSource,
     location: &Location,
@@ -92,7 +103,7 @@ pub async fn digest(
     Ok(Some(ArtifactRef { key: location.key.clone(), sha256: digest.hex(), bytes }))
 }
 
-/// Splits pieces of an object into lines and keeps those that are wanted. Holds one line.
+/// Splits the pieces of an object into lines and writes those that are wanted. Holds one line in memory.
 pub struct Lines<F> {
     wanted: F,
     line: Vec<u8>,

@@ -1,20 +1,22 @@
-//! How fast a batch goes: by the last looks while one watches, else since its start.
+//! Measures how many runs of a batch end per minute: over the last minute while the batch is watched, otherwise since
+//! its start.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// Looks that count.
+/// The time over which the pace is measured.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Looks that are closer together say nothing.
+/// The shortest time between two reads that gives a pace.
 const LEAST: Duration = Duration::from_secs(10);
 
-/// Times at which so many runs were seen to be over.
+/// The numbers of runs that had ended, each with the time at which it was read.
 #[derive(Debug, Default)]
 pub struct Pace(VecDeque<(OffsetDateTime, u64)>);
 
 impl Pace {
+    /// Adds a number of ended runs and drops those that are too old.
     pub fn note(&mut self, now: OffsetDateTime, over: u64) {
         self.0.push_back((now, over));
         while self.0.len() > 2 && now - self.0[1].0 >= WINDOW {
@@ -22,7 +24,7 @@ impl Pace {
         }
     }
 
-    /// Returns how many runs end in a minute, or `None` if too little was seen.
+    /// Returns the number of runs that end per minute, or `None` if nothing was read yet.
     pub fn per_minute(&self, started: OffsetDateTime) -> Option<f64> {
         let (now, over) = *self.0.back()?;
         let first = self.0.front().filter(|(at, _)| now - *at >= LEAST);
@@ -32,10 +34,10 @@ impl Pace {
     }
 }
 
-/// Returns how long `left` runs take at so many a minute, or `None` if it cannot be known.
+/// Returns the time that `left` runs take at `per_minute`, or `None` if there is no useful forecast.
 pub fn remaining(left: u64, per_minute: f64) -> Option<time::Duration> {
     let seconds = left as f64 / per_minute * 60.0;
-    // A year and more is no forecast.
+    // A forecast of a year or more is useless.
     (0.0..31_536_000.0).contains(&seconds).then(|| time::Duration::seconds_f64(seconds))
 }
 

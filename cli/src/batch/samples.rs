@@ -1,4 +1,4 @@
-//! Batches that tests show.
+//! Batches for tests.
 
 use bcce_core::batch::manifest::{Opened, SourceRead};
 use bcce_core::batch::{BatchManifest, BatchProgress, BatchRef, BatchStatus, Format, Mode};
@@ -55,7 +55,7 @@ pub fn opened() -> Opened {
     }
 }
 
-/// Opened, and nothing over yet.
+/// Returns a batch that is opened and has no ended run yet.
 pub fn under_way() -> Batch {
     let mut batch = Batch::new(BatchRef::first("default", "explain", "42"));
     batch.execution = Some("RUNNING".into());

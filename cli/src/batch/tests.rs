@@ -30,7 +30,7 @@ fn a_batch_under_way_shows_how_far_how_fast_and_for_how_much() {
         &format!("{id}  RUNNING  4 m 00 s"),
         "",
         &bar,
-        "248 of 497 over, 12 failed · 62 a minute · about 4 m 00 s left · $0.4123 + unknown of 2 runs",
+        "248 of 497 ended, 12 failed · 62 per minute · about 4 m 00 s left · $0.4123 + unknown of 2 runs",
         "",
         "  source     s3://b/k.csv",
         "  items      500 items, 3 of them rejected",
@@ -47,7 +47,7 @@ fn a_batch_that_is_over_shows_what_it_came_to_and_where_it_lies() {
     assert_eq!(lines[5..], [
         "  failures   3 Bcce.InvalidRequest",
         "  failures   12 Bcce.NoTarget",
-        "  came to    485 of 500 items succeeded, 12 failed, 3 rejected",
+        "  outcome    485 of 500 items succeeded, 12 failed, 3 rejected",
         "  cost       $1.5, 0 tokens in, 0 out + unknown",
         "  results    k/results-1.jsonl, 1,234 bytes",
         "  outputs    k/outputs-1.jsonl, 1,234 bytes",
@@ -62,25 +62,24 @@ fn answers_that_were_cut_are_counted_while_a_batch_runs_and_when_it_is_over() {
     batch.progress.truncated = 7;
     let lines = drawn(&batch);
     assert!(
-        lines[3].starts_with("248 of 497 over, 12 failed, 7 cut by max_tokens ·"),
+        lines[3].starts_with("248 of 497 ended, 12 failed, 7 cut by max_tokens ·"),
         "{lines:#?}"
     );
     let mut batch = over();
     batch.manifest.as_mut().unwrap().sums.counts.truncated = 9;
-    let came_to =
-        "  came to    485 of 500 items succeeded, 12 failed, 3 rejected, 9 cut by max_tokens";
-    assert!(drawn(&batch).contains(&came_to.to_owned()), "{:#?}", drawn(&batch));
+    let outcome =
+        "  outcome    485 of 500 items succeeded, 12 failed, 3 rejected, 9 cut by max_tokens";
+    assert!(drawn(&batch).contains(&outcome.to_owned()), "{:#?}", drawn(&batch));
 }
 
 #[test]
 fn a_batch_that_halted_says_why_and_forecasts_nothing() {
     let mut halted = half_way();
     halted.progress.halted =
-        Some(Halt { at: STARTED, because: "101 items failed, 100 may".into() });
+        Some(Halt { at: STARTED, because: "101 items failed (limit: 100)".into() });
     let lines = drawn(&halted);
     assert!(!lines[3].contains("left"), "{}", lines[3]);
-    let why =
-        "  halted     2026-11-01 12:00:00Z: 101 items failed, 100 may; no further run is started";
+    let why = "  halted     2026-11-01 12:00:00Z: 101 items failed (limit: 100); no further item is started";
     assert!(lines.contains(&why.to_owned()), "{lines:#?}");
     assert!(halted.lines().last().unwrap().contains("101 items failed"));
 }
@@ -135,7 +134,7 @@ fn a_line_is_printed_for_each_percent_that_was_seen() {
         batch.note_progress(over(succeeded), STARTED + time::Duration::minutes(1));
         assert_eq!(batch.lines().len(), lines, "{succeeded}");
     }
-    assert!(batch.lines()[5].starts_with("497 of 497 over"));
+    assert!(batch.lines()[5].starts_with("497 of 497 ended"));
 }
 
 #[test]
@@ -158,5 +157,5 @@ fn a_retry_begins_at_nothing() {
     assert_eq!(batch.lines()[0], format!("{} started, attempt 2", batch.reference.batch_id));
     let mut retried = Batch::new(batch.reference.clone());
     retried.note_record(Some(record(1, BatchStatus::Partial)));
-    assert_eq!(retried.status(), Status::Unknown, "the record is of the attempt before");
+    assert_eq!(retried.status(), Status::Unknown, "the record is that of the previous attempt");
 }

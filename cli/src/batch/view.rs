@@ -1,4 +1,4 @@
-//! A batch as a picture, or as a line per event. Pure: what it shows is in its arguments.
+//! Displays a batch as a picture or as one line per event. The functions do no IO.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::screen::Moment;
 use crate::screen::Shown;
 use crate::tracked::Status;
 
-/// Characters of the bar.
+/// The width of the progress bar in characters.
 const BAR: usize = 40;
 
 impl Shown for Batch {
@@ -54,7 +54,7 @@ fn heading(batch: &Batch, moment: Moment) -> Line {
         Status::UnderWay if batch.record.is_none() => (Ink::Yellow, "OPENING".to_owned()),
         Status::UnderWay => (Ink::Yellow, "RUNNING".to_owned()),
         Status::Over(status) => (ink(status), status.to_string()),
-        Status::Finalizing(ended) => (Ink::Red, format!("{ended}, and not closed yet")),
+        Status::Finalizing(ended) => (Ink::Red, format!("{ended}, not finalized yet")),
     };
     let record = batch.record.as_ref();
     let started = record.map_or(moment.since, |record| record.started_at);
@@ -82,7 +82,7 @@ fn body(batch: &Batch, now: OffsetDateTime, width: usize) -> Vec<Line> {
     let Some(record) = &batch.record else {
         let waiting = match batch.status() {
             Status::Unknown => "waiting for the batch to start",
-            _ => "its manifest is read",
+            _ => "opening the batch",
         };
         return vec![vec![span(Ink::Dim, waiting)]];
     };
@@ -109,7 +109,7 @@ fn body(batch: &Batch, now: OffsetDateTime, width: usize) -> Vec<Line> {
     lines.extend(
         errors.iter().map(|(name, count)| red_field("failures", format!("{count} {name}"))),
     );
-    lines.extend(batch.manifest.iter().flat_map(|manifest| came_to(batch, manifest)));
+    lines.extend(batch.manifest.iter().flat_map(|manifest| outcome(batch, manifest)));
     lines
 }
 
@@ -119,11 +119,11 @@ fn red_field(name: &str, value: String) -> Line {
     line
 }
 
-/// Lists what a batch that is over came to.
-fn came_to(batch: &Batch, manifest: &BatchManifest) -> Vec<Line> {
+/// Lists the results of a batch that has ended.
+fn outcome(batch: &Batch, manifest: &BatchManifest) -> Vec<Line> {
     let totals = batch.totals();
     let mut lines = vec![
-        field("came to", counted(&manifest.sums.counts)),
+        field("outcome", counted(&manifest.sums.counts)),
         field("cost", format!("{}, {}", figures::exact_cost(&totals), figures::tokens(&totals))),
     ];
     let objects = [("results", &manifest.results), ("outputs", &manifest.outputs)];
@@ -135,11 +135,11 @@ fn came_to(batch: &Batch, manifest: &BatchManifest) -> Vec<Line> {
     lines
 }
 
-/// `312 of 497 over, 12 failed · 74 a minute · about 2 m 30 s left · $0.4123`
+/// Describes the progress: `312 of 497 ended, 12 failed · 74 per minute · about 2 m 30 s left · $0.4123`.
 pub fn progress(batch: &Batch, now: OffsetDateTime) -> String {
     let (progress, to_run) = (&batch.progress, batch.to_run());
     let mut line =
-        format!("{} of {} over", figures::count(progress.over()), figures::count(to_run));
+        format!("{} of {} ended", figures::count(progress.over()), figures::count(to_run));
     let others = [
         (progress.failed, "failed"),
         (progress.cancelled, "cancelled"),
@@ -152,7 +152,7 @@ pub fn progress(batch: &Batch, now: OffsetDateTime) -> String {
     }
     let started = batch.record.as_ref().map_or(now, |record| record.started_at);
     if let Some(per_minute) = batch.pace.per_minute(started).filter(|_| progress.over() > 0) {
-        line += &format!(" · {} a minute", rate(per_minute));
+        line += &format!(" · {} per minute", rate(per_minute));
         if let Some(left) = left(batch, per_minute) {
             line += &format!(" · about {} left", figures::duration(left));
         }
@@ -164,11 +164,11 @@ pub fn progress(batch: &Batch, now: OffsetDateTime) -> String {
     line
 }
 
-/// Forecasts the time until the last run is over, or `None` if it cannot be known.
+/// Returns the expected time until the last run ends, or `None` if there is no useful forecast.
 pub fn left(batch: &Batch, per_minute: f64) -> Option<time::Duration> {
     let record = batch.record.as_ref().filter(|record| record.status == BatchStatus::Running)?;
     let left = batch.to_run().saturating_sub(batch.progress.over());
-    // What is halted is not run to the end, and a job's answers come all at once.
+    // A halted batch does not run all of its items, and the answers of a bulk job arrive together.
     let is_steady = batch.progress.halted.is_none() && record.mode == Mode::OnDemand && left > 0;
     remaining(left, per_minute).filter(|_| is_steady)
 }
@@ -187,7 +187,7 @@ fn bar(batch: &Batch, width: usize) -> String {
     format!("{}{} {percent:>3} %", "█".repeat(full), "░".repeat(cells - full))
 }
 
-/// `500 items, 3 of them rejected`
+/// Describes the items: `500 items, 3 of them rejected`.
 fn found(opened: &Opened) -> String {
     let mut found = format!("{} items", figures::count(opened.items));
     if opened.rejected > 0 {
@@ -199,7 +199,7 @@ fn found(opened: &Opened) -> String {
     found
 }
 
-/// `on demand, 20 at a time: <why>`
+/// Describes the mode and its reasons: `on demand, 20 at a time: <reason>`.
 fn manner(opened: &Opened) -> String {
     let mode = match opened.mode {
         Mode::OnDemand => "on demand",
@@ -214,7 +214,7 @@ fn manner(opened: &Opened) -> String {
     format!("{mode}, {} at a time{because}", opened.concurrency)
 }
 
-/// `3 jobs of 1,500 records: 1 Completed, 1 InProgress, 1 not started; 740 processed`
+/// Describes the bulk jobs: `3 jobs of 1,500 records: 1 Completed, 1 InProgress, 1 not started; 740 processed`.
 fn jobs(jobs: &[JobRecord]) -> Option<String> {
     if jobs.is_empty() {
         return None;
@@ -241,7 +241,7 @@ fn jobs(jobs: &[JobRecord]) -> Option<String> {
     ))
 }
 
-/// Describes what becomes of the records of each job that failed nearly all of them.
+/// Describes the leftovers of each bulk job in which nearly all records failed.
 fn leftovers(batch: &Batch) -> impl Iterator<Item = String> {
     let jobs = match &batch.manifest {
         Some(manifest) => &manifest.bulk,
@@ -253,13 +253,14 @@ fn leftovers(batch: &Batch) -> impl Iterator<Item = String> {
     })
 }
 
+/// Describes why the batch halted, if it did.
 fn halted(batch: &Batch) -> Option<String> {
     let halt = batch.progress.halted.as_ref()?;
     let (at, because) = (figures::stamp(halt.at), &halt.because);
-    Some(format!("{at}: {because}; no further run is started"))
+    Some(format!("{at}: {because}; no further item is started"))
 }
 
-/// `497 of 500 items succeeded, 2 failed, 1 rejected`
+/// Describes the counts: `497 of 500 items succeeded, 2 failed, 1 rejected`.
 pub fn counted(counts: &Counts) -> String {
     let (succeeded, items) = (figures::count(counts.succeeded), figures::count(counts.items));
     let mut counted = format!("{succeeded} of {items} items succeeded");

@@ -1,4 +1,4 @@
-//! What can be done with batches, a file per verb.
+//! The commands for batches, one file for each.
 
 pub mod cancel;
 pub mod finalize;

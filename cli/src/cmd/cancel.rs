@@ -12,13 +12,13 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run
+    /// Id of the run, as `bcce runs list` shows it
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
-    /// Do not wait until the run is finalized
+    /// Exit as soon as the execution is stopped, before the run is finalized
     #[arg(long)]
     no_wait: bool,
-    /// Stop waiting after this long; the run is finalized all the same
+    /// Maximum time to wait, such as 90s, 30m or 2h; the run is still finalized after it
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
     timeout: Duration,
 }
@@ -29,7 +29,11 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     cancel(&stack, world, run, (!args.no_wait).then_some(args.timeout), out).await
 }
 
-/// Stops the execution of a run or a batch, and waits until it is finalized. `wait`: for how long, if at all.
+/// Stops the execution of a run or a batch. If there is a `wait`, waits for at most that
+/// time until it is finalized.
+///
+/// # Errors
+/// It has already ended, or ended with another status than cancelled.
 pub async fn cancel<T: Tracked>(
     stack: &Stack,
     world: &World,
@@ -40,12 +44,12 @@ pub async fn cancel<T: Tracked>(
     let id = tracked.id().to_owned();
     let shows = format!("{} shows it", tracked.command(stack, T::SHOW));
     if let Status::Over(status) = tracked.status() {
-        return Err(Failure::usage(format!("{id} is over: {status}"), shows));
+        return Err(Failure::usage(format!("{id} has already ended: {status}"), shows));
     }
     let cause = format!("bcce {} cancel", T::GROUP);
     T::machine(stack).stop(&tracked.attempt().execution_name, &cause).await?;
     let Some(timeout) = wait else {
-        writeln!(out, "{id} is stopped; it is finalized when its last calls are over")?;
+        writeln!(out, "{id} is stopped; it is finalized after its last calls have ended")?;
         return Ok(Exit::Done);
     };
     let watch = Watch { timeout, sent: false };
@@ -58,7 +62,7 @@ pub async fn cancel<T: Tracked>(
         }
         Status::Over(status) => Err(Failure {
             exit: Exit::Failed,
-            what: format!("nothing of {id} was left to cancel: it is {status}"),
+            what: format!("{id} could not be cancelled, because it ended with {status}"),
             then: shows,
         }),
         _ => followed,

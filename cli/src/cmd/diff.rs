@@ -12,19 +12,19 @@ use crate::paint::{Ink, Line, render_exactly, span};
 use crate::stack::Stack;
 use crate::world::World;
 
-/// Unchanged lines around a change, as `diff -u` has them.
+/// The number of unchanged lines around a change, as in `diff -u`.
 const AROUND: usize = 3;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Directory with models, routing, policy and prices.yaml, and workflows/<name>.yaml
+    /// Directory with models.yaml, routing.yaml, policy.yaml, prices.yaml and workflows/<name>.yaml
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
-    let then = "nothing was compared; mend them and compare again";
-    // Not 1, as `config validate` has it: that something would change is not known.
+    let then = "nothing was compared; correct the files and compare again";
+    // The exit code is not 1, as in `config validate`, because 1 means that a push would change something.
     let files = checked(&args.directory, world.now().date(), Exit::Usage, then)?;
     let stack = Stack::find(world).await?;
     let comparison = Comparison::of(&stack, &files).await?;
@@ -51,7 +51,7 @@ fn lines(comparison: &Comparison, directory: &Path) -> Vec<Line> {
     lines
 }
 
-/// Lists a document: a new one by its size, a changed one by its differences.
+/// Lists a document: a new one with its number of lines, a changed one with its differences.
 fn describe(document: &Document, directory: &Path) -> Vec<Line> {
     let heading = |ink, what: &str, more: String| {
         let parameter = &document.parameter;
@@ -77,7 +77,7 @@ fn describe(document: &Document, directory: &Path) -> Vec<Line> {
     }
 }
 
-/// Returns a unified diff, from what the stack has to what the file has.
+/// Returns a unified diff from the text in the stack to the text of the file.
 fn differences(document: &Document, before: &str, file: &str) -> Vec<Line> {
     let mut lines = vec![
         vec![span(Ink::Bold, format!("--- {}", document.parameter))],

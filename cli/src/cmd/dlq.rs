@@ -1,4 +1,4 @@
-//! Dead letters.
+//! The commands for dead letters, one file for each.
 
 pub mod drop;
 pub mod list;
@@ -16,24 +16,28 @@ use crate::paint::{Ink, Line, render, span};
 use crate::stack::Stack;
 use crate::world::World;
 
-/// Letters by id, or all that the filters leave.
+/// The selection of dead letters: by message id, or all that match the filters.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct Selection {
-    /// Message ids of the letters
+    /// Message ids of the dead letters, as `bcce dlq list` shows them
     #[arg(value_name = "MESSAGE", required_unless_present = "all", conflicts_with = "all")]
     messages: Vec<String>,
-    /// All letters, or all that the filters leave
+    /// Select all dead letters that match the filters
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     filter: Filter,
-    /// Only print what would be done
+    /// Print what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-/// Returns the selected letters, still hidden from others; the rest is shown again.
+/// Reads the queue and returns the selected dead letters, which stay hidden from other readers. The others become
+/// visible again.
+///
+/// # Errors
+/// There is no dead letter with one of the message ids.
 async fn select(stack: &Stack, selection: &Selection, now: OffsetDateTime) -> Outcome<Vec<Letter>> {
     let Look { letters, unseen } =
         look(&stack.dead_letters, &stack.outputs.inbox_queue_url).await?;
@@ -50,7 +54,7 @@ async fn select(stack: &Stack, selection: &Selection, now: OffsetDateTime) -> Ou
 }
 
 fn no_such(stack: &Stack, missing: &[&str]) -> Failure {
-    let then = format!("`{}` shows those that are there", stack.command("dlq list"));
+    let then = format!("`{}` shows the dead letters", stack.command("dlq list"));
     Failure::usage(format!("there is no such dead letter: {}", missing.join(", ")), then)
 }
 
@@ -72,7 +76,7 @@ fn print(letters: &[Letter], world: &World, out: &mut dyn Write) -> std::io::Res
     Ok(())
 }
 
-/// Two lines a letter: what one copies and looks for, and why it is dead.
+/// Formats a dead letter as two lines: its ids and tenant, then its error.
 fn lines(letter: &Letter) -> [Line; 2] {
     let sent = letter.sent_at.map_or("?".to_owned(), figures::stamp);
     let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());

@@ -21,17 +21,17 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run
+    /// Id of the run, as `bcce runs list` shows it
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
-    /// Only this step
+    /// Explain only this step
     #[arg(long, value_name = "ID")]
     step: Option<String>,
-    /// Every item of a step that fans out, not only those that failed, waited or took more than one call
+    /// Show every item of a step with `for_each`, not only those that failed, waited or took more than one call
     #[arg(long)]
     all: bool,
-    /// Print it as JSON: `run`, `routes` with their limits, `steps` with their events in order of time and
-    /// their sums, every item included, and the run's `sums`; docs/explain.md has all fields
+    /// Print JSON with `run`, `routes` and their limits, `steps` with their events in order of time and their sums for
+    /// every item, and the `sums` of the run; docs/explain.md describes all fields
     #[arg(long)]
     json: bool,
 }
@@ -55,7 +55,10 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Returns what there is to explain. A run that was refused has no plan and never will, which is explained too.
+/// Returns the step executions to explain. There are none if the run was refused before it had a plan.
+///
+/// # Errors
+/// The run has no plan yet, or no such step.
 fn executions<'a>(
     run: &'a Run,
     records: &[RunRecord],
@@ -72,30 +75,34 @@ fn executions<'a>(
         (None, Some(_), None) => Ok(Vec::new()),
         (None, Some(_), Some(step)) => {
             let what = format!("the run has no step {step}: it was refused before it had a plan");
-            Err(Failure::usage(what, "without --step the reason is shown"))
+            Err(Failure::usage(what, "run the command without --step to see the reason"))
         }
-        (None, None, _) => {
-            Err(Failure::usage("the run has no plan yet", format!("`{follow}` shows when it has")))
-        }
+        (None, None, _) => Err(Failure::usage(
+            "the run has no plan yet",
+            format!("`{follow}` shows the run until it ends"),
+        )),
     }
 }
 
 fn unknown_step(plan: &Plan, step: &str) -> Failure {
     let ids: Vec<&str> = plan.steps.iter().map(|step| step.id.as_str()).collect();
-    Failure::usage(format!("the run has no step {step}"), format!("there are: {}", ids.join(", ")))
+    Failure::usage(
+        format!("the run has no step {step}"),
+        format!("the steps are {}", ids.join(", ")),
+    )
 }
 
-/// `--json`. Fields are added, never changed.
+/// The output of `--json`. Fields may be added, but never change.
 #[derive(Serialize)]
 struct Explanation<'a> {
     version: u32,
     run: Option<&'a RunRecord>,
     #[serde(with = "time::serde::rfc3339::option")]
     deadline: Option<OffsetDateTime>,
-    /// As in the plan.
+    /// The routes by name, as in the plan.
     routes: BTreeMap<&'a str, &'a Route>,
     steps: Vec<Step<'a>>,
-    /// Of what this attempt at the run paid for.
+    /// The sums of the calls that this run attempt paid for.
     sums: Sums,
 }
 
@@ -103,13 +110,13 @@ struct Explanation<'a> {
 struct Step<'a> {
     step: &'a str,
     item: Option<u32>,
-    /// From 0.
+    /// The number of the wave, from 0.
     wave: usize,
     model: &'a str,
     route: &'a str,
     status: &'static str,
     error: Option<&'a Fault>,
-    /// The attempt at the run that paid for it.
+    /// The run attempt that paid for it.
     attempt_no: Option<u32>,
     events: Vec<Timed<'a>>,
     sums: Sums,
@@ -117,7 +124,7 @@ struct Step<'a> {
 
 #[derive(Serialize)]
 struct Timed<'a> {
-    /// From the start of the attempt at the run.
+    /// The time since the start of the run attempt, in milliseconds.
     after_ms: i64,
     #[serde(flatten)]
     event: Event<'a>,
@@ -132,8 +139,9 @@ fn explanation<'a>(
     let timeout = plan.map(|plan| std::time::Duration::from_secs(plan.timeout));
     let taken = |name: &str| executions.iter().any(|execution| execution.step.route == name);
     let routes = plan.into_iter().flat_map(|plan| &plan.routes);
-    let ours = executions.iter().filter_map(|execution| execution.record);
-    let ours = ours.filter(|step_record| step_record.attempt_no == run.reference.attempt_no);
+    let step_records = executions.iter().filter_map(|execution| execution.record);
+    let step_records =
+        step_records.filter(|step_record| step_record.attempt_no == run.reference.attempt_no);
     Explanation {
         version: 1,
         run: record,
@@ -143,7 +151,7 @@ fn explanation<'a>(
             .filter(|(name, _)| taken(name))
             .collect(),
         steps: executions.iter().map(step).collect(),
-        sums: Sums::of(ours),
+        sums: Sums::of(step_records),
     }
 }
 
@@ -185,10 +193,13 @@ mod tests {
         let none = Run::new(RunRef::first("default", "code-review", "m-1"));
         let (exit, message) = refused(&none, None);
         assert_eq!(exit, Exit::Usage);
-        assert_eq!(message, "the run has no plan yet -> `bcce runs follow r` shows when it has");
+        assert_eq!(
+            message,
+            "the run has no plan yet -> `bcce runs follow r` shows the run until it ends"
+        );
         assert_eq!(
             refused(&review(&[]), Some("verdikt")).1,
-            "the run has no step verdikt -> there are: summarise, correctness, security, tests, verdict"
+            "the run has no step verdikt -> the steps are summarise, correctness, security, tests, verdict"
         );
     }
 

@@ -15,10 +15,10 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run
+    /// Id of the run, as `bcce runs list` shows it
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
-    /// Stop waiting after this long; the run is finalized all the same
+    /// Maximum time to wait, such as 90s, 30m or 2h; the run is still finalized after it
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
     timeout: Duration,
 }
@@ -29,7 +29,10 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     finalize(&stack, world, run, args.timeout, out).await
 }
 
-/// Starts the finalize machine for a run or a batch whose execution is over, and waits until it is done.
+/// Starts the finalize machine for a run or a batch whose execution has ended, and waits until it is finalized.
+///
+/// # Errors
+/// It is already finalized, or its execution is running, succeeded or unknown.
 pub async fn finalize<T: Tracked>(
     stack: &Stack,
     world: &World,
@@ -40,13 +43,13 @@ pub async fn finalize<T: Tracked>(
     let id = tracked.id().to_owned();
     if let Status::Over(status) = tracked.status() {
         let then = format!("{} shows it", tracked.command(stack, T::SHOW));
-        return Err(Failure::usage(format!("{id} is finalized: {status}"), then));
+        return Err(Failure::usage(format!("{id} is already finalized: {status}"), then));
     }
     let end = T::machine(stack).end(&tracked.attempt().execution_name).await?;
     let end = end.or_else(|| forgotten(&tracked, world.now()));
     let event = event(&id, end).map_err(|what| {
         let follow = tracked.command(stack, T::FOLLOW);
-        Failure::usage(what, format!("{follow} waits for the end of a {} that goes on", T::NOUN))
+        Failure::usage(what, format!("{follow} waits until the {} ends", T::NOUN))
     })?;
     stack.finalize_machine.start_with(&event).await?;
     let watch = Watch { timeout, sent: false };
@@ -57,8 +60,8 @@ pub async fn finalize<T: Tracked>(
     Ok(Exit::Done)
 }
 
-/// Describes the end of an execution that Step Functions has forgotten, as it does after 90 days. Only the record
-/// is left of it.
+/// Describes the end of an execution that Step Functions has deleted, as it does after 90 days. The description comes
+/// from the record of the ledger. Returns `None` if there is no record.
 fn forgotten(tracked: &impl Tracked, now: OffsetDateTime) -> Option<Value> {
     let attempt = tracked.attempt();
     let (execution_arn, started_at) = attempt.recorded?;
@@ -72,12 +75,15 @@ fn forgotten(tracked: &impl Tracked, now: OffsetDateTime) -> Option<Value> {
     }))
 }
 
-/// Returns the event that EventBridge would have sent: the finalize machine takes it. `id`: of the run or the batch.
+/// Returns the event that EventBridge would have sent to the finalize machine. `id` is the id of the run or the batch.
+///
+/// # Errors
+/// The execution is unknown, running or succeeded.
 fn event(id: &str, end: Option<Value>) -> Result<Value, String> {
-    let end = end.ok_or_else(|| format!("Step Functions does not know the execution of {id}"))?;
+    let end = end.ok_or_else(|| format!("Step Functions has no execution of {id}"))?;
     match (end["status"].as_str(), end.get("stopDate")) {
         (Some("SUCCEEDED"), _) => {
-            Err(format!("the execution of {id} succeeded, and finalized it itself"))
+            Err(format!("the execution of {id} succeeded, so it needs no finalizing"))
         }
         (_, Some(_)) => Ok(json!({ "detail": end })),
         _ => Err(format!("the execution of {id} is running")),

@@ -10,25 +10,25 @@ use crate::stack::Stack;
 use crate::values::{duration, run_id};
 use crate::world::World;
 
-/// The hash of a run id and the dash before it.
+/// The length of the hash of a run id with the hyphen before it.
 const HASH: usize = 33;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run
+    /// Id of the run, as `bcce runs list` shows it
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
-    /// Stop waiting after this long; the run goes on
+    /// Maximum time to wait, such as 90s, 30m or 2h; the run continues after it
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
     timeout: Duration,
-    /// Show nothing on the way and print the run's record when it is over
+    /// Show no progress, and print the record of the run as JSON when it ends
     #[arg(long)]
     json: bool,
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    // Until the ledger has the rest, only the id is known.
+    // Only the id is known. The other fields come from the ledger.
     let mut reference = RunRef::first("default", &args.run[..args.run.len() - HASH], "");
     reference.run_id = args.run;
     let watch = Watch { timeout: args.timeout, sent: false };

@@ -7,13 +7,13 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Write it to infra/config/<ENV>/signing-key.pem, which `verify` compares KMS with from then on
+    /// Write the key to infra/config/<ENV>/signing-key.pem; `verify` then compares the key in KMS with this file
     #[arg(long)]
     pin: bool,
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
-    // Of a file that is there and another key, this is the fault that says both.
+    // If the file exists with another key, `find` fails and names both keys.
     let key = Known::find(None, &Stack::find(world).await?).await?;
     if !args.pin {
         write!(out, "{}", pem(&key.key)?)?;
@@ -21,8 +21,8 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     }
     if key.file.is_some() {
         let path = pin(&world.environment);
-        let what = format!("{} has this key already", path.display());
-        return Err(Failure::usage(what, "nothing is left to do"));
+        let what = format!("{} already has this key", path.display());
+        return Err(Failure::usage(what, "nothing to do"));
     }
     let path = key.pin(&world.environment)?;
     writeln!(out, "{}", key.describe_pinned(&path))?;

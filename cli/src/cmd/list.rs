@@ -17,7 +17,7 @@ use crate::world::World;
 pub struct Args {
     #[command(flatten)]
     filter: Filter,
-    /// Only runs with this status: running, succeeded, failed, rejected or cancelled
+    /// List only runs with this status: running, succeeded, failed, rejected or cancelled
     #[arg(long, value_parser = status)]
     status: Option<RunStatus>,
 }

@@ -17,13 +17,13 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run
+    /// Id of the run, as `bcce runs list` shows it
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
-    /// The output of this step instead of the run's answer
+    /// Id of the step whose output to print, instead of the answer of the run
     #[arg(long)]
     step: Option<String>,
-    /// Print the step's whole artifact: its output, attempts, usage and cost
+    /// Print the whole artifact of the step as JSON: its output, attempts, usage and cost
     #[arg(long)]
     json: bool,
 }
@@ -52,7 +52,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Reads the artifact of a step, or one for each item if the step fans out.
+/// Reads the artifact of a step, or one artifact per item if the step has `for_each`. Empty if there is none.
 async fn bodies(
     store: &(impl GetObject + ListObjects),
     run: &Run,
@@ -74,7 +74,8 @@ fn outputs(step: &str, bodies: &[Vec<u8>]) -> Result<Vec<Output>, Fault> {
     bodies.iter().map(|body| Ok(parse::<StepArtifact>(step, body)?.output)).collect()
 }
 
-/// Text as it is, JSON laid out; several outputs as the list that later steps see.
+/// Formats outputs: text unchanged, and JSON indented. Several outputs are formatted as the list that later steps
+/// receive.
 fn text(outputs: &[Output]) -> String {
     let laid_out = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
     match outputs {
@@ -89,7 +90,7 @@ fn none(stack: &Stack, run: &Run, what: &str) -> Failure {
     Failure {
         exit: Exit::Failed,
         what: what.to_owned(),
-        then: format!("`{show}` shows how far it came, and its steps"),
+        then: format!("`{show}` shows the steps of the run and their status"),
     }
 }
 

@@ -8,18 +8,19 @@ use crate::letters::tenant_of;
 use crate::stack::Stack;
 use crate::world::World;
 
-/// Lambda takes up to a minute or two; what it says after that is printed.
+/// The longest time to wait for Lambda, which needs up to a minute or two.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// The time between two reads of the state.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only the inbox of this tenant
+    /// Change only the inbox of this tenant
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
 }
 
-/// `enabled`: resume.
+/// Resumes the inboxes if `enabled` is true, and pauses them otherwise. Waits until the change is in effect.
 pub async fn run(args: Args, enabled: bool, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let wanted = if enabled { "Enabled" } else { "Disabled" };
@@ -49,13 +50,14 @@ pub async fn run(args: Args, enabled: bool, world: &World, out: &mut dyn Write) 
             false => Err(Failure {
                 exit: Exit::TimedOut,
                 what: format!("not every inbox is {wanted} yet"),
-                then: "Lambda is still at it: the same command again waits for it".into(),
+                then: "Lambda is still changing the inboxes; run the same command again to wait for it".into(),
             }),
         };
     }
 }
 
-/// Lambda refuses a change while another one is under way; that one is waited for.
+/// Changes the state of an inbox. Lambda refuses a change while another one is under way, so this retries for at
+/// most `PATIENCE`.
 async fn change(stack: &Stack, inbox: &Inbox, enabled: bool, wanted: &str) -> Outcome<()> {
     if inbox.state == wanted {
         return Ok(());
@@ -72,7 +74,10 @@ async fn change(stack: &Stack, inbox: &Inbox, enabled: bool, wanted: &str) -> Ou
     }
 }
 
-/// Returns the inboxes of a tenant, or all.
+/// Returns the inbox of a tenant, or all inboxes of the stack.
+///
+/// # Errors
+/// The tenant has no inbox, or dispatch is connected to none.
 fn of(inboxes: Vec<Inbox>, tenant: Option<&str>, inbox_url: &str) -> Outcome<Vec<Inbox>> {
     let mut meant: Vec<Inbox> = inboxes
         .into_iter()
@@ -84,11 +89,12 @@ fn of(inboxes: Vec<Inbox>, tenant: Option<&str>, inbox_url: &str) -> Outcome<Vec
     meant.sort_by(|a, b| a.queue_arn.cmp(&b.queue_arn));
     match (meant.is_empty(), tenant) {
         (false, _) => Ok(meant),
-        (true, Some(tenant)) => {
-            Err(Failure::usage(format!("{tenant} has no inbox"), "without --tenant all are shown"))
-        }
+        (true, Some(tenant)) => Err(Failure::usage(
+            format!("{tenant} has no inbox"),
+            "run the command without --tenant to change all inboxes",
+        )),
         (true, None) => Err(Failure::unreachable(
-            "dispatch takes messages from no inbox",
+            "dispatch is connected to no inbox",
             "deploy the stack again: `make up` locally, `make deploy` on AWS",
         )),
     }

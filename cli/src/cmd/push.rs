@@ -19,23 +19,23 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Directory with models, routing, policy and prices.yaml, and workflows/<name>.yaml
+    /// Directory with models.yaml, routing.yaml, policy.yaml, prices.yaml and workflows/<name>.yaml
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// Have Bedrock compile the schemas of the workflows afterwards: one short call for each schema and target, which
-    /// your own credentials make and which is charged, but not in the ledger
+    /// Let Bedrock compile the schemas of the workflows afterwards, with one short call for each schema and target; the
+    /// calls use your own credentials and are charged, but are not in the ledger
     #[arg(long)]
     warm: bool,
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
-    let then = "nothing was pushed; mend them and push again";
+    let then = "nothing was pushed; correct the files and push again";
     let files = checked(&args.directory, world.now().date(), Exit::Usage, then)?;
     print_warnings(warnings(&files));
     let stack = Stack::find(world).await?;
     let comparison = Comparison::of(&stack, &files).await?;
     let (mut written, all) = (0, comparison.differing());
-    // A reader who has gone must not leave the stack with one half of a change.
+    // If the output cannot be written, the push continues, so that the stack never has half of a change.
     let mut printed = Ok(());
     for document in &comparison.documents {
         let entry = Entry::of(&stack.outputs.artifact_bucket, document);
@@ -54,7 +54,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     if args.warm { warm_all(&stack, world, &files, out).await } else { Ok(Exit::Done) }
 }
 
-/// Warms all schemas. The check has read every document before; one that cannot be read is taken as missing.
+/// Lets Bedrock compile all schemas. The documents were checked before, so one that cannot be parsed is skipped.
 async fn warm_all(stack: &Stack, world: &World, files: &Texts, out: &mut dyn Write) -> Outcome {
     let read = |file: &str| files.get(file).map(String::as_str).unwrap_or_default();
     let models = from_yaml::<Models>(read("models.yaml")).value;
@@ -68,8 +68,8 @@ async fn warm_all(stack: &Stack, world: &World, files: &Texts, out: &mut dyn Wri
     warm(stack, world, &grammars, out).await
 }
 
-/// Writes the object first and then the parameter, in one write: a pointer never leads nowhere, and a run that is
-/// planned meanwhile has the old document or the new one.
+/// Writes the object first and then the parameter in one write. So a pointer always has its object, and a run that is
+/// planned meanwhile uses either the old document or the new one.
 async fn put(stack: &Stack, document: &Document, entry: &Entry) -> Result<(), Fault> {
     if let Some(key) = &entry.key {
         stack.store.put_document(key, document.text.as_bytes()).await?;
@@ -77,10 +77,11 @@ async fn put(stack: &Stack, document: &Document, entry: &Entry) -> Result<(), Fa
     stack.parameters.put(&document.parameter, &entry.value).await
 }
 
+/// Returns the failure of an interrupted push, with the number of documents that were written.
 fn broken_off(fault: Fault, written: usize, all: usize) -> Failure {
     let mut failure = Failure::from(fault);
-    let done = format!("{written} of {all} documents were written, each of them whole");
-    failure.then += &format!("\n  -> {done}; a second push writes the rest");
+    let done = format!("{written} of {all} documents were written in full");
+    failure.then += &format!("\n  -> {done}; push again to write the rest");
     failure
 }
 
@@ -89,12 +90,13 @@ fn line(document: &Document, entry: &Entry) -> String {
         State::Unchanged => return format!("  unchanged  {}", document.parameter),
         State::New => "new",
         State::Changed(_) => "changed",
-        State::Broken { .. } => "mended",
+        State::Broken { .. } => "repaired",
     };
     let place = entry.key.as_ref().map(|key| format!(" -> {key}")).unwrap_or_default();
     format!("  {what:<9}  {}{place}", document.parameter)
 }
 
+/// Lists the documents that a push leaves in the stack.
 pub fn left(comparison: &Comparison, directory: &Path) -> Vec<String> {
     let line = |(parameter, cause): &(String, Option<String>)| {
         let cause = cause.as_ref().map(|cause| format!("; {cause}")).unwrap_or_default();
@@ -116,7 +118,7 @@ mod tests {
             ("policy", State::Unchanged, "  unchanged  /bcce/dev/policy"),
             ("policy", State::New, "  new        /bcce/dev/policy"),
             ("policy", State::Changed("version: 2".into()), "  changed    /bcce/dev/policy"),
-            ("workflows/explain", broken, "  mended     /bcce/dev/workflows/explain -> config/workflows/explain/"),
+            ("workflows/explain", broken, "  repaired   /bcce/dev/workflows/explain -> config/workflows/explain/"),
         ];
         for (name, state, expected) in table {
             let document = document(name, "version: 1", state);
@@ -129,7 +131,7 @@ mod tests {
     fn a_push_that_breaks_off_says_how_far_it_came_and_what_to_do() {
         let failure = broken_off(Fault::internal("ssm:PutParameter /a: AccessDenied"), 2, 5);
         assert_eq!(failure.exit, Exit::Unreachable);
-        for part in ["2 of 5 documents", "a second push writes the rest", "lack this action"] {
+        for part in ["2 of 5 documents", "push again to write the rest", "lack this action"] {
             assert!(failure.then.contains(part), "{part} is missing in {}", failure.then);
         }
     }

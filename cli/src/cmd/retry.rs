@@ -19,16 +19,16 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run
+    /// Id of the run, as `bcce runs list` shows it
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
-    /// Follow the run and exit by its status
+    /// Follow the run until it ends, and exit with the code of its status
     #[arg(long)]
     wait: bool,
-    /// With --wait: stop waiting after this long; the run goes on
+    /// Maximum time to wait with --wait, such as 90s, 30m or 2h; the run continues after it
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration, requires = "wait")]
     timeout: Duration,
-    /// Print JSON: what was started, or with --wait the run's record when it is over
+    /// Print the run id and the run attempt as JSON, or with --wait the record of the run when it ends
     #[arg(long)]
     json: bool,
 }
@@ -46,7 +46,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     retry(&stack, world, Run::new(next), args.wait.then_some(args.timeout), args.json, out).await
 }
 
-/// Starts the next attempt at a run or a batch, and follows it. `wait`: for how long, if at all.
+/// Starts the next attempt of a run or a batch. If there is a `wait`, follows the attempt for at most that time.
 pub async fn retry<T: Tracked>(
     stack: &Stack,
     world: &World,
@@ -59,10 +59,10 @@ pub async fn retry<T: Tracked>(
     let attempt_no = next.attempt().number;
     match next.start(stack).await? {
         Started::Running { .. } => {}
-        Started::Existed => note(&format!("attempt {attempt_no} was started before")),
+        Started::Existed => note(&format!("note: attempt {attempt_no} was started before")),
         Started::Throttled => {
             return Err(Failure::unreachable(
-                "states:StartExecution: too many starts just now; nothing was started",
+                "states:StartExecution: too many executions are being started; nothing was started",
                 "try again in a minute",
             ));
         }
@@ -80,8 +80,11 @@ pub async fn retry<T: Tracked>(
     Ok(Exit::Done)
 }
 
-/// Returns the next attempt, or why there is none. `execution`: how the latest stands, where it is not over. The
-/// ledger decides, since Step Functions forgets a name after 90 days.
+/// Returns the next run attempt. `execution` is the status of the execution of a run attempt that has not ended. The
+/// ledger decides, because Step Functions forgets the name of an execution after 90 days.
+///
+/// # Errors
+/// The run succeeded, has not ended, or has used all of its run attempts.
 fn next(
     latest: &RunRecord,
     execution: Option<&str>,
@@ -91,19 +94,25 @@ fn next(
     match latest.status {
         RunStatus::Succeeded => Err(Failure::usage(
             format!("{id} succeeded: there is nothing to retry"),
-            format!("{} prints its answer; a new --id runs the request again", command("output")),
+            format!(
+                "{} prints its answer; use a new --id to run the request again",
+                command("output")
+            ),
         )),
         RunStatus::Running => Err(not_over::<Run>(id, latest.attempt_no, execution, command)),
         _ => run_reference(latest).retry().ok_or_else(|| {
             Failure::usage(
-                format!("{id} had {MAX_ATTEMPTS} attempts, and no run has more"),
-                format!("{} says why they failed; a new --id is a new run", command("explain")),
+                format!("{id} has used all {MAX_ATTEMPTS} attempts"),
+                format!(
+                    "{} shows why the run failed; use a new --id to start a new run",
+                    command("explain")
+                ),
             )
         }),
     }
 }
 
-/// Reports that the latest attempt is not over. `execution`: how it stands.
+/// Returns the failure for an attempt that has not ended. `execution` is the status of its execution.
 pub fn not_over<T: Tracked>(
     id: &str,
     attempt_no: u32,
@@ -112,13 +121,19 @@ pub fn not_over<T: Tracked>(
 ) -> Failure {
     let follow = command(T::FOLLOW);
     if execution == Some("RUNNING") {
-        let then = format!("{follow} waits for its end, {} stops it", command("cancel"));
+        let then = format!("{follow} waits until it ends, {} stops it", command("cancel"));
         return Failure::usage(format!("{id} is running, as attempt {attempt_no}"), then);
     }
-    let ended = execution.unwrap_or("Step Functions has forgotten it");
+    let ended = execution.unwrap_or("unknown to Step Functions");
     Failure::usage(
-        format!("the execution of {id} is over ({ended}) and the {} is not finalized yet", T::NOUN),
-        format!("{follow} waits for its end; if none comes, {} finalizes it", command("finalize")),
+        format!(
+            "the execution of {id} has ended ({ended}) and the {} is not finalized yet",
+            T::NOUN
+        ),
+        format!(
+            "{follow} waits until it is finalized; {} finalizes it if that does not happen",
+            command("finalize")
+        ),
     )
 }
 

@@ -20,10 +20,10 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run
+    /// Id of the run, as `bcce runs list` shows it
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
-    /// Print the records of every attempt and the latest manifest as JSON
+    /// Print the records of all run attempts and the latest manifest as JSON
     #[arg(long)]
     json: bool,
 }
@@ -77,14 +77,12 @@ fn summary(run: &Run) -> Vec<Line> {
     lines
 }
 
-/// Exact, where the table rounds.
+/// Returns the fields for the cost and the tags. The cost has all decimal places, while the table rounds it.
 fn paid(manifest: &Manifest) -> Vec<Line> {
     let cost = manifest.totals.cost_usd.map(|cost| format!("${cost}"));
     let cost = cost.unwrap_or_else(|| figures::cost(&manifest.totals));
-    let prices = manifest
-        .prices_date
-        .map(|date| format!(" by the price file of {date}"))
-        .unwrap_or_default();
+    let prices =
+        manifest.prices_date.map(|date| format!(" at the prices of {date}")).unwrap_or_default();
     let mut lines = vec![field("cost", format!("{cost}{prices}"))];
     if !manifest.unpriced.is_empty() {
         lines.push(field("unpriced", manifest.unpriced.join(", ")));
@@ -97,7 +95,7 @@ fn paid(manifest: &Manifest) -> Vec<Line> {
     lines
 }
 
-/// Lists the artifacts as the manifest has them; before the run is sealed only their keys are known.
+/// Lists the artifacts with the sizes and digests of the manifest. Before the run is sealed, only the keys are known.
 fn artifacts(
     bucket: &str,
     run: &RunRef,

@@ -1,5 +1,5 @@
-mod files; // --files NAME PATH...
-pub mod inputs; // -i NAME=VALUE
+mod files; // parses --files NAME PATH...
+pub mod inputs; // parses -i NAME=VALUE
 
 use std::io::Write;
 use std::time::Duration;
@@ -23,39 +23,40 @@ use crate::stack::Stack;
 use crate::values::duration;
 use crate::world::World;
 
-/// Whoever reaches the inbox of the stack's parameter sends as this tenant.
+/// The tenant of the inbox to which the command sends.
 pub const TENANT: &str = "default";
 
-// A list of files would take a workflow that comes after it for one of them.
+// The usage puts the workflow first, because after `--files` it would be taken for a file.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "bcce submit <WORKFLOW> [OPTIONS]")]
 pub struct Args {
     /// Name of the workflow
     workflow: String,
-    /// NAME=VALUE, NAME=@FILE, NAME=@- (standard input), or NAME:=JSON for what is no string
+    /// Input of the workflow: NAME=VALUE, NAME=@FILE, NAME=@- for standard input, or NAME:=JSON for a value that is not
+    /// text; can be repeated
     #[arg(short, long = "input", value_name = "NAME=VALUE")]
     input: Vec<String>,
     #[command(flatten)]
     files: Lists,
-    /// A JSON object of inputs, from a file or - for standard input; --input and --files add to it
+    /// File with a JSON object of inputs, or - for standard input; --input and --files add to it and override it
     #[arg(long, value_name = "FILE")]
     inputs: Option<String>,
-    /// Idempotency key: the same id with the same request runs once
+    /// Idempotency key of the request; the same request with the same id runs once [default: a new id]
     #[arg(long)]
     id: Option<String>,
-    /// Tag for cost and policy
+    /// Tag of the run, for cost reports and the policy; can be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = inputs::tag)]
     tag: Vec<(String, String)>,
-    /// Model alias that takes the place of every step's own; one that the workflow lists in `request_models`
+    /// Model alias for every step, instead of those of the workflow; must be listed in `request_models` of the workflow
     #[arg(long, value_name = "ALIAS")]
     model: Option<String>,
-    /// Follow the run and exit by its status
+    /// Follow the run until it ends, and exit with the code of its status
     #[arg(long)]
     wait: bool,
-    /// With --wait: stop waiting after this long; the run goes on
+    /// Maximum time to wait with --wait, such as 90s, 30m or 2h; the run continues after it
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration, requires = "wait")]
     timeout: Duration,
-    /// Print JSON: what was sent, or with --wait the run's record when it is over
+    /// Print the run id and the request id as JSON, or with --wait the record of the run when it ends
     #[arg(long)]
     json: bool,
 }
@@ -63,7 +64,7 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let (request, problems) = draft(&args, world);
     let stack = match Stack::find(world).await {
-        // What is wrong without a stack is reported without one.
+        // Problems that were found without the stack are reported even if the stack cannot be reached.
         Err(_) if !problems.is_empty() => return Err(wrong(&problems)),
         found => found?,
     };
@@ -75,7 +76,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let run = stored.run();
     if before {
         crate::terminal::note(
-            "this request was sent before; this is its run, and it runs once: a new --id runs it again",
+            "note: this request was sent before, and this is its run; use a new --id to run it again",
         );
     }
     if !args.wait {
@@ -91,7 +92,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     follow_and_print(&stack, world, Run::new(run), watch, args.json, out).await
 }
 
-/// Returns the request as it is given, and what is wrong with it in itself.
+/// Returns the request as given on the command line, and the problems that can be found without the stack.
 fn draft(args: &Args, world: &World) -> (Request, Problems) {
     let read = |path: &str| match path {
         "-" => world.standard_input(),
@@ -101,7 +102,7 @@ fn draft(args: &Args, world: &World) -> (Request, Problems) {
     let inputs = inputs::collect(args.inputs.as_deref(), &args.input, &args.files, &read, &text);
     let request = Request {
         workflow: args.workflow.clone(),
-        // Always one, so that the run's id is known at once.
+        // The request always has an id, so that the run id is known before it is sent.
         id: Some(args.id.clone().unwrap_or_else(|| new_id(world))),
         inputs: inputs.unwrap_or_else(|faults| {
             problems.extend(faults);
@@ -116,26 +117,26 @@ fn draft(args: &Args, world: &World) -> (Request, Problems) {
     (request, problems)
 }
 
-/// `cli-20261101T120000Z-<16 hex>`
+/// Returns a new request id: `cli-20261101T120000Z-<16 hex digits>`.
 fn new_id(world: &World) -> String {
     let at = world.now().format(format_description!("[year][month][day]T[hour][minute][second]Z"));
     format!("cli-{}-{}", at.unwrap_or_default(), world.chance())
 }
 
-/// Checks the request for everything that the stack would refuse it for.
+/// Makes the checks for which the stack would refuse the request. `problems` are those found before.
 async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Outcome<Request> {
-    // A name that is no name is no parameter either.
+    // Without a valid name of a workflow there is no parameter to read.
     if problems.iter().any(|problem| problem.field == "workflow") {
         return Err(wrong(&problems));
     }
     match configuration(stack, &request.workflow).await? {
         Ok(configuration) => {
             let stored = StoredRequest::new(request.clone(), TENANT, "");
-            // They change nothing that a plan may be refused for.
+            // The retries do not affect whether a plan is refused.
             let retries = Retries::default();
             let sources = Sources { request: &stored, configuration: &configuration, retries };
             let refused = Plan::resolve(&sources).err().unwrap_or_default();
-            // Inputs that could not be read would be reported as missing.
+            // Inputs that could not be read must not be reported as missing as well.
             let unread = problems.iter().any(|problem| problem.field.starts_with("inputs"));
             let reported = if unread { vec!["inputs".to_owned()] } else { vec![] };
             problems.extend(refused.wrong.beside(&reported));
@@ -147,7 +148,7 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
     if problems.is_empty() { Ok(request) } else { Err(wrong(&problems)) }
 }
 
-/// Reads the configuration that runs of a workflow are planned with, or returns everything that is wrong with it.
+/// Reads the configuration for runs of a workflow, or returns all of its problems.
 pub async fn configuration(stack: &Stack, workflow: &str) -> Outcome<Read> {
     let source = Reader {
         store: &stack.store,
@@ -159,7 +160,7 @@ pub async fn configuration(stack: &Stack, workflow: &str) -> Outcome<Read> {
     if let Err(problems) = &mut read
         && problems.iter().any(|problem| problem.field == "workflow")
     {
-        problems.add("workflow", format!("there are: {}", workflows(stack).await?));
+        problems.add("workflow", format!("the workflows are {}", workflows(stack).await?));
     }
     Ok(read)
 }
@@ -171,7 +172,10 @@ async fn workflows(stack: &Stack) -> Outcome<String> {
     Ok(names.join(", "))
 }
 
-/// Returns whether the request was sent before. The same id with another request would be rejected later.
+/// Returns true if the request was sent before.
+///
+/// # Errors
+/// The id was used for another request, which the stack would reject.
 async fn sent_before(stack: &Stack, stored: &StoredRequest) -> Outcome<bool> {
     match stack.store.get(&stored.run().request_key()).await? {
         None => Ok(false),
@@ -181,22 +185,24 @@ async fn sent_before(stack: &Stack, stored: &StoredRequest) -> Outcome<bool> {
                 "id: {} was used before, for another request of {}",
                 stored.request_id, stored.workflow
             ),
-            "nothing was sent; give another --id, or none",
+            "nothing was sent; use another --id, or none",
         )),
     }
 }
 
-pub const NOTHING_SENT: &str = "nothing was sent; mend it and submit again";
+/// The advice for an invalid request.
+pub const NOTHING_SENT: &str = "nothing was sent; correct the request and submit again";
 
+/// Returns the failure for an invalid request, with a line for each problem.
 pub fn wrong(problems: &Problems) -> Failure {
     let lines: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
     let typed = problems.iter().any(|problem| problem.cause.starts_with("must be a"));
     let hint = if typed {
-        "; --input NAME:=JSON gives numbers, lists, true and false, --files NAME PATH... a list of files"
+        "; use --input NAME:=JSON for numbers, lists, true and false, and --files NAME PATH... for a list of files"
     } else {
         ""
     };
-    Failure::usage(format!("the request is wrong:{lines}"), format!("{NOTHING_SENT}{hint}"))
+    Failure::usage(format!("the request is invalid:{lines}"), format!("{NOTHING_SENT}{hint}"))
 }
 
 #[cfg(test)]
@@ -229,7 +235,7 @@ mod tests {
         let failure = wrong(&problems);
         assert_eq!(failure.exit, Exit::Usage);
         for part in [
-            "inputs.text: what @ names cannot be read",
+            "inputs.text: the file after @ cannot be read",
             "inputs.code: /gone/a cannot be read: No such file",
             "inputs.code: /gone/b cannot be read: No such file",
             "tags.run_id: is set by BCCE itself",

@@ -10,14 +10,14 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Directory with models, routing, policy and prices.yaml, and workflows/<name>.yaml
+    /// Directory with models.yaml, routing.yaml, policy.yaml, prices.yaml and workflows/<name>.yaml
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }
 
 pub fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let today = world.now().date();
-    let texts = checked(&args.directory, today, Exit::Failed, "mend them and check again")?;
+    let texts = checked(&args.directory, today, Exit::Failed, "correct the files and check again")?;
     writeln!(out, "{}: {} files are valid", args.directory.display(), texts.len())?;
     print_warnings(warnings(&texts));
     print_warnings(secrets::needed_of(&world.environment, &texts));

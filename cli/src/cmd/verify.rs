@@ -16,13 +16,13 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run
+    /// Id of the run, as `bcce runs list` shows it
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
-    /// This attempt instead of the latest that is sealed
+    /// Number of the run attempt to verify [default: the latest that is sealed]
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
-    /// Check with this PEM file (see `bcce key`) and ask KMS for nothing
+    /// PEM file with the public key, as `bcce key` prints it; KMS is not called
     #[arg(long, value_name = "FILE")]
     public_key: Option<String>,
     /// Print the result as JSON
@@ -46,9 +46,9 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let Some(mut report) = inspect(&stack.store, &run, &key.key).await? else {
         return Err(Failure {
             exit: Exit::Failed,
-            what: format!("there is no {}: this attempt is not sealed", run.manifest_key()),
+            what: format!("there is no {}: this run attempt is not sealed", run.manifest_key()),
             then: format!(
-                "`{}` waits for its end",
+                "`{}` waits until the run ends",
                 stack.command(&format!("runs follow {}", run.run_id))
             ),
         });
@@ -68,35 +68,37 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         }),
     };
     let exit = verified.print(args.json, world, out)?;
-    // Until it is sealed, what it writes is in no manifest.
+    // The objects of a run attempt are in no manifest before it is sealed.
     for attempt in under_way.iter().filter(|_| exit == Exit::Failed && !args.json) {
-        writeln!(out, "attempt {attempt} is under way, and nothing that it wrote is sealed yet")?;
+        writeln!(out, "run attempt {attempt} is under way, and its objects are not sealed yet")?;
     }
     Ok(exit)
 }
 
-/// Reports the findings about a sealed run or batch.
+/// The result of verifying a run or a batch.
 pub struct Verified<'a, M> {
-    /// Names the kind: `run` or `batch`.
+    /// The noun for it: `run` or `batch`.
     pub noun: &'static str,
     pub id: &'a str,
     pub attempt_no: u32,
     pub manifest_key: String,
     pub key: &'a Known,
     pub report: &'a Report<M>,
-    /// Holds the manifest, if the object is one.
+    /// The content of the manifest, if the object is a valid manifest.
     pub sealed: Option<Sealed>,
 }
 
-/// What a manifest says of what it seals.
+/// The status and the size of a run or a batch, from its manifest.
 #[derive(Clone, Copy)]
 pub struct Sealed {
+    /// The number of artifacts that the manifest lists.
     pub artifacts: usize,
     pub status: &'static str,
     pub ended_at: OffsetDateTime,
 }
 
 impl<M> Verified<'_, M> {
+    /// Prints the result. Returns [`Exit::Failed`] if there are faults.
     pub fn print(&self, json: bool, world: &World, out: &mut dyn Write) -> Outcome {
         if json {
             let json = serde_json::to_string_pretty(&self.as_json());
@@ -139,7 +141,7 @@ impl<M> Verified<'_, M> {
         if let Some(sealed) = self.sealed {
             let (right, all) = (report.artifacts_right, sealed.artifacts);
             let text = format!(
-                "{right} of {} with the digest and size it lists",
+                "{right} of {} with the listed digest and size",
                 figures::plural(all, "artifact")
             );
             lines.push(line(right == all, text));

@@ -49,7 +49,7 @@ async fn what_is_kept_is_the_text_or_the_reason_why_it_cannot_be_had() {
         (r#"{"version": 1}"#.to_owned(), Ok(r#"{"version": 1}"#)),
         (pointer("b", "config/right", right), Ok("version: 1\n")),
         (pointer("b", "config/gone", right), Err("uri: there is no config/gone")),
-        (pointer("b", "config/changed", right), Err("sha256: config/changed has the digest 16e0d1afd6e96036b776ab20684da35f075c50d6f3c0fd599ddc8218ebbdfb56, not the one it is pointed to with")),
+        (pointer("b", "config/changed", right), Err("sha256: config/changed has the digest 16e0d1afd6e96036b776ab20684da35f075c50d6f3c0fd599ddc8218ebbdfb56, not the one in the pointer")),
         (pointer("b", "config/binary", &[0xff]), Err("document: config/binary is not UTF-8 from byte 0 on")),
         (pointer("theirs", "config/right", right), Err("uri: must lie in s3://b/")),
         (r#"{"uri": "s3://b/config/right"}"#.to_owned(), Err("document: invalid pointer: expected exactly `uri` and `sha256`")),
@@ -58,7 +58,7 @@ async fn what_is_kept_is_the_text_or_the_reason_why_it_cannot_be_had() {
         let expected = expected.map(str::to_owned).map_err(str::to_owned);
         assert_eq!(kept(&store, "b", &value).await, Ok(expected), "{value}");
     }
-    // That S3 does not answer says nothing of the document.
+    // An error of S3 does not mean that the document is broken.
     store.failing.set(1);
     assert!(kept(&store, "b", &pointer("b", "config/right", right)).await.is_err());
 }

@@ -1,4 +1,4 @@
-//! Looks at a run, and follows it as anything that is tracked.
+//! Reads the state of a run, so that it can be followed.
 
 use std::io::Write;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::figures;
 use crate::stack::Stack;
 use crate::tracked::{Attempt, Rhythm, Status, Tracked};
 
-/// Objects read at a time.
+/// The number of objects that are read at a time.
 const AT_A_TIME: usize = 8;
 
 impl Tracked for Run {
@@ -48,7 +48,7 @@ impl Tracked for Run {
         _: OffsetDateTime,
         ask_execution: bool,
     ) -> Result<(), Fault> {
-        // Before the rest: when it has ended, what is read after it is final.
+        // The execution is read first. If it has ended, everything that is read after it is final.
         if ask_execution {
             self.execution = stack.machine.status(&self.reference.execution_name()).await?;
         }
@@ -101,8 +101,8 @@ impl Tracked for Run {
         let error = error.map(|error| format!(": {error}")).unwrap_or_default();
         Some(Failure {
             exit: Exit::Failed,
-            what: format!("the run {status}{error}"),
-            then: format!("{} shows all of it", self.command(stack, Self::SHOW)),
+            what: format!("the run ended with {status}{error}"),
+            then: format!("{} shows the details", self.command(stack, Self::SHOW)),
         })
     }
 

@@ -1,4 +1,4 @@
-//! Runs that tests show.
+//! Runs for tests.
 
 use bcce_core::ledger::RunRecord;
 use bcce_core::run::ids::RunRef;
@@ -11,7 +11,7 @@ use super::Run;
 
 pub const STARTED: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 
-/// A code review under way, with these steps answered.
+/// Returns a code review that is under way and has these steps answered.
 pub fn review(answered: &[&str]) -> Run {
     let reference = RunRef::first("default", "code-review", "m-1");
     let mut run = Run::new(reference.clone());
@@ -24,7 +24,7 @@ pub fn review(answered: &[&str]) -> Run {
     run
 }
 
-/// Its first step was throttled in the first region.
+/// Returns a code review whose first step was throttled in the first region.
 pub fn failing_over() -> Run {
     let mut run = review(&[]);
     let step_record = step_record("summarise", json!([throttled(), answer("us-west-2")]));

@@ -1,5 +1,5 @@
-//! What a run decided, called and waited for, step execution by step execution. Pure: read off the plan and
-//! the artifacts.
+//! Lists the decisions, calls and waits of each step execution of a run, from the plan and the artifacts. The functions
+//! do no IO.
 
 use std::collections::BTreeMap;
 
@@ -17,27 +17,28 @@ use time::OffsetDateTime;
 
 use crate::run::{Run, StepState, StepView};
 
-/// One step execution: a step, or an item of one that fans out.
+/// One step execution: a step, or one item of a step with `for_each`.
 #[derive(Debug)]
 pub struct Execution<'a> {
     pub step: &'a StepRef,
-    /// From 0.
+    /// The number of the wave, from 0.
     pub wave: usize,
     pub model: &'a str,
     pub route: Option<&'a Route>,
     pub state: StepState,
     pub error: Option<&'a Fault>,
-    /// What it left; `None` while it is under way, or when it broke on our side.
+    /// The record that it left. `None` while it is under way, or if it ended with an internal fault.
     pub record: Option<&'a StepRecord>,
-    /// Start of the attempt at the run that it belongs to: its times count from there.
+    /// The start of the run attempt that it belongs to. Its times count from there.
     pub started_at: OffsetDateTime,
 }
 
+/// An event of a step execution.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event<'a> {
     Decision(&'a Decision),
-    /// From the decision to wait until the next one.
+    /// The wait from the decision to wait until the next decision.
     Wait {
         #[serde(with = "time::serde::rfc3339")]
         at: OffsetDateTime,
@@ -46,24 +47,25 @@ pub enum Event<'a> {
     Attempt(&'a Attempt),
 }
 
-/// What calls and waits come to.
+/// The sums of calls and waits. Times are in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Sums {
     pub calls: usize,
     pub failed_calls: usize,
     pub in_calls_ms: u64,
-    /// From the start of a call after which another target was asked to the start of that, without waits.
+    /// The time from the start of each call that failed over to the start of the next call, without waits.
     pub failing_over_ms: u64,
     /// The part of `failing_over_ms` in those calls.
     pub failing_over_in_calls_ms: u64,
     pub waited_ms: u64,
-    /// What the failed calls used and cost.
+    /// The tokens and the cost of the failed calls.
     pub failed: Totals,
     #[serde(flatten)]
     pub totals: Totals,
 }
 
-/// Returns the plan's step executions in its order.
+/// Returns the step executions of a run in the order of its plan. `records` are those of its run attempts, oldest
+/// first.
 pub fn of<'a>(run: &'a Run, plan: &'a Plan, records: &[RunRecord]) -> Vec<Execution<'a>> {
     let waves = run.waves();
     let views: BTreeMap<&str, &StepView<'a>> =
@@ -83,7 +85,7 @@ pub fn of<'a>(run: &'a Run, plan: &'a Plan, records: &[RunRecord]) -> Vec<Execut
     planned.filter_map(execution).collect()
 }
 
-/// Returns how a step execution ended, if it has, and what it left.
+/// Returns the state of a step execution, its error and the record that it left.
 fn ended<'a>(
     run: &'a Run,
     view: &StepView<'a>,
@@ -111,7 +113,7 @@ fn fault_of(sealed: &StepSummary, item: u32) -> Option<&ItemFault> {
 }
 
 impl<'a> Execution<'a> {
-    /// `hunt[3]`
+    /// Returns the id of the step, with the number of the item: `hunt[3]`.
     pub fn name(&self) -> String {
         match self.step.item {
             Some(item) => format!("{}[{item}]", self.step.step),
@@ -119,7 +121,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Returns its events in order of time. A decision comes before what follows from it.
+    /// Returns the events in order of time. A decision comes before the wait or the call that follows from it.
     pub fn events(&self) -> Vec<Event<'a>> {
         let Some(step_record) = self.record else { return Vec::new() };
         let decisions = step_record.decisions.iter().map(Event::Decision);
@@ -135,14 +137,14 @@ impl<'a> Execution<'a> {
         Sums::of(self.record)
     }
 
-    /// Returns the time from its first decision to the end of its last call, or its last decision.
+    /// Returns the times of the first event and of the end of the last one.
     pub fn ran(&self) -> Option<(OffsetDateTime, OffsetDateTime)> {
         let events = self.events();
         let end = events.iter().map(Event::ended_at).max()?;
         Some((events.first()?.at(), end))
     }
 
-    /// Returns whether it waited, failed or needed more than one call.
+    /// Returns true if the step execution waited, failed or needed more than one call.
     pub fn is_eventful(&self) -> bool {
         let waited = |step_record: &StepRecord| waits(step_record).next().is_some();
         self.record.is_some_and(|step_record| step_record.attempts.len() > 1 || waited(step_record))
@@ -169,6 +171,7 @@ impl Event<'_> {
 }
 
 impl Sums {
+    /// Sums the calls and waits of step records.
     pub fn of<'a>(step_records: impl IntoIterator<Item = &'a StepRecord>) -> Self {
         let (mut sums, mut attempts) = (Self::default(), Vec::new());
         for step_record in step_records {
@@ -190,6 +193,7 @@ impl Sums {
         }
     }
 
+    /// Adds the time of failing over from one call to the next.
     fn note_pair(&mut self, one: &Attempt, next: &Attempt, step_record: &StepRecord) {
         if !one.error.is_some_and(ErrorName::fails_over) {
             return;
@@ -208,7 +212,7 @@ pub fn has_failed(attempt: &Attempt) -> bool {
     attempt.outcome == AttemptOutcome::Failed
 }
 
-/// Returns each wait that was decided and came to an end.
+/// Returns the start and the end of each wait that has ended.
 fn waits(step_record: &StepRecord) -> impl Iterator<Item = (OffsetDateTime, OffsetDateTime)> {
     let pairs = step_record.decisions.windows(2);
     pairs.filter_map(|pair| {

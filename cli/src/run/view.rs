@@ -1,9 +1,9 @@
-//! A run as a table: waves, steps, attempts, tokens, cost. Pure: what it shows is in its arguments.
+//! Displays a run as a table of waves, steps, attempts, tokens and cost. The functions do no IO.
 
-mod columns; // cells, laid out
-pub mod explained; // what a run decided and did, in order of time
-pub mod fields; // what heads the account of a run
-pub mod lines; // a line per event, for a log
+mod columns; // lays out the columns of the table
+pub mod explained; // displays the timeline of a run
+pub mod fields; // formats the heading of a run
+pub mod lines; // formats one line per event, for a log
 
 use bcce_core::call::attempt::{Attempt, AttemptOutcome, Totals};
 use bcce_core::run::artifact::StepStatus;
@@ -17,18 +17,18 @@ use crate::run::{Run, StepState, StepView};
 use crate::screen::{Moment, Shown};
 use crate::tracked::Status;
 
-/// How much of a run is shown.
+/// The level of detail of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Detail {
-    /// Characters of a line.
+    /// The width of a line in characters.
     pub width: usize,
-    /// Failed attempts of a step.
+    /// The largest number of failed attempts that are shown for a step.
     pub attempts: usize,
-    /// What services said.
+    /// True if the messages of services are shown.
     pub messages: bool,
 }
 
-/// Failed attempts of a step that a live picture has room for.
+/// The largest number of failed attempts that the live picture shows for a step.
 const ATTEMPTS_SHOWN: usize = 3;
 const SPINNER: [&str; 8] = ["⣾", "⣽", "⣻", "⢿", "⡿", "⣟", "⣯", "⣷"];
 
@@ -73,7 +73,7 @@ fn heading(run: &Run, moment: Moment) -> Line {
     ]
 }
 
-/// Returns how long a run has taken: one that is over took what it took, however long one has been looking.
+/// Returns the duration of a run that has ended, or else the time since its start.
 pub fn elapsed(run: &Run, moment: Moment) -> String {
     let record = run.record.as_ref();
     match record.and_then(|record| Some((record.started_at, record.ended_at?))) {
@@ -93,7 +93,7 @@ fn waiting(run: &Run) -> &'static str {
     }
 }
 
-/// `None` while there is no plan: `2 of 5 steps · 3,408 tokens in, 724 out · $0.0162`
+/// Summarizes a run: `2 of 5 steps · 3,408 tokens in, 724 out · $0.0162`. Returns `None` if there is no plan yet.
 pub fn sum(run: &Run) -> Option<String> {
     let steps: Vec<StepState> = run.waves().iter().flatten().map(|step| step.state).collect();
     let done =
@@ -160,7 +160,7 @@ fn last_answered<'a>(attempts: &[&'a Attempt]) -> Option<&'a Attempt> {
     answered.or(attempts.last()).copied()
 }
 
-/// Tokens in, out, and cost; `+?` where a part is not known.
+/// Returns the tokens in, the tokens out and the cost. `+?` marks a sum of which a part is unknown.
 fn spent(attempts: &[&Attempt]) -> [Option<String>; 3] {
     if attempts.is_empty() {
         return [None, None, None];
@@ -191,7 +191,8 @@ fn mark(state: StepState, frame: usize) -> (Ink, &'static str) {
     }
 }
 
-/// Nothing is known of a running step before it is done; its wave began when the one before ended.
+/// Returns the time that a step took. A running step leaves nothing before it ends, so its time counts from the end of
+/// the previous wave.
 fn took(
     step: &StepView<'_>,
     attempts: &[&Attempt],
@@ -206,7 +207,7 @@ fn took(
     }
 }
 
-/// Lists below a step the attempts that failed, and why it failed.
+/// Lists the failed attempts of a step and its error.
 fn below(step: &StepView<'_>, detail: Detail) -> Vec<Line> {
     let attempts = step.attempts();
     let failed: Vec<&&Attempt> =
@@ -216,7 +217,7 @@ fn below(step: &StepView<'_>, detail: Detail) -> Vec<Line> {
     if hidden > 0 {
         lines.push(vec![span(
             Ink::Dim,
-            format!("     {} before", figures::plural(hidden, "failed attempt")),
+            format!("     {}", figures::plural(hidden, "earlier failed attempt")),
         )]);
     }
     lines.extend(failed.into_iter().skip(hidden).map(|attempt| failure(attempt, detail.messages)));
@@ -229,7 +230,7 @@ fn below(step: &StepView<'_>, detail: Detail) -> Vec<Line> {
     lines
 }
 
-/// Says that answers of a step are not whole. The step succeeded all the same.
+/// Describes the answers of a step that `max_tokens` cut. The step succeeded nevertheless.
 pub fn cut(step: &StepView<'_>) -> Option<String> {
     match (step.truncated, step.planned) {
         (0, _) => None,
@@ -241,7 +242,7 @@ pub fn cut(step: &StepView<'_>) -> Option<String> {
 fn failure(attempt: &Attempt, messages: bool) -> Line {
     let name = attempt.error.map_or("failed", |error| error.as_str());
     let text = format!(
-        "     ↳ {} gave {name} after {}",
+        "     ↳ {} failed with {name} after {}",
         attempt.target.region,
         figures::milliseconds(attempt.latency_ms)
     );

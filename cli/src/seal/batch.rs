@@ -1,5 +1,5 @@
-//! Checks whether a batch is as it was sealed: signature, identity, the digests of its results and outputs, and nothing
-//! added to what is sealed. Its runs have seals of their own; what it works with is in no manifest.
+//! Verifies that a batch is unchanged since it was sealed: the signature, the identity, the digests of its results and
+//! outputs, and that no object was added. Its runs have manifests of their own. Its working objects are in no manifest.
 
 use bcce_core::base::error::Fault;
 use bcce_core::batch::{BatchManifest, BatchRef, Location};
@@ -11,10 +11,11 @@ use p256::ecdsa::VerifyingKey;
 use super::{Known, Report, attempt_in, attempts, check_digest, manifest};
 use crate::batch::objects::digest;
 
-/// Checks an attempt at a batch against `key`; `None`: it has no manifest. `bucket`: where its objects lie.
+/// Verifies an attempt of a batch with `key`. Returns `None` if it has no manifest. `bucket` contains its objects.
 ///
 /// # Errors
-/// The manifest cannot be read. What else cannot be is in the report: what was not checked is not right.
+/// The bucket cannot be listed, or a manifest cannot be read. Results or outputs that cannot be read are a fault of the
+/// report instead, because they could not be checked.
 pub async fn inspect(
     store: &(impl GetObject + ListObjects),
     sources: &impl OpenSource,
@@ -42,7 +43,7 @@ pub async fn inspect(
     let all = |sealed: BatchManifest| objects(&sealed).into_iter().cloned().collect::<Vec<_>>();
     let mut known = Known::default();
     known.add(&subject, &all(sealed));
-    // What a batch works with is no news, and there may be a lot of it.
+    // The working objects of a batch are not sealed.
     let mut listed = store.list(&batch.prefix()).await?;
     listed.retain(|key| !batch.is_working_key(key));
     for attempt_no in attempts(&listed, |key| manifest_attempt(batch, key)) {
@@ -63,7 +64,7 @@ fn manifest_attempt(batch: &BatchRef, key: &str) -> Option<u32> {
     [subject.key(), subject.signature_key()].contains(&key).then_some(attempt_no)
 }
 
-/// Returns what a manifest lists.
+/// Returns the objects that a manifest lists: the results and the outputs.
 pub fn objects(manifest: &BatchManifest) -> Vec<&ArtifactRef> {
     manifest.results.iter().chain(&manifest.outputs).collect()
 }
@@ -80,7 +81,7 @@ mod tests {
     use p256::ecdsa::Signature;
     use p256::ecdsa::signature::Signer;
 
-    /// What a store holds, as objects of a bucket.
+    /// The objects of a store, as those of a bucket.
     struct Objects<'a>(&'a MemoryStore);
     struct Body(Option<Vec<u8>>);
 
@@ -156,7 +157,7 @@ mod tests {
         let key = batch().manifest_key();
         store.objects.borrow_mut().get_mut(&key).unwrap().push(b' ');
         let report = inspected(&store, &batch()).await.unwrap();
-        assert!(report.faults[0].contains("is not this key's signature"), "{report:?}");
+        assert!(report.faults[0].contains("is not a valid signature"), "{report:?}");
     }
 
     #[tokio::test]
@@ -173,7 +174,7 @@ mod tests {
         assert!(report.signed && report.faults[0].contains("its batch_id is explain-batch-"));
     }
 
-    /// A manifest is good for what it is of alone, whatever identity it gives itself.
+    /// Shows that a signed manifest is valid only for its own kind.
     #[tokio::test]
     async fn a_run_laid_under_a_batch_and_a_batch_laid_under_a_run_are_not_verified() {
         let store = sealed();
@@ -184,7 +185,7 @@ mod tests {
         store.objects.borrow_mut().insert(batch().signature_key(), as_run);
         let report = inspected(&store, &batch()).await.unwrap();
         assert!(!report.signed, "{report:?}");
-        assert!(report.faults[0].contains("not this key's signature of the manifest of a batch"));
+        assert!(report.faults[0].contains("not a valid signature of a batch manifest"));
         let run = RunRef::first("default", "explain", "42");
         store
             .objects
@@ -193,7 +194,7 @@ mod tests {
         let key = *signer().verifying_key();
         let report = crate::seal::inspect(&store, &run, &key).await.unwrap().unwrap();
         assert!(!report.signed, "{report:?}");
-        assert!(report.faults[0].contains("of the manifest of a run or item"), "{report:?}");
+        assert!(report.faults[0].contains("signature of a run or item manifest"), "{report:?}");
     }
 
     #[tokio::test]
@@ -211,8 +212,8 @@ mod tests {
         let ends = [
             "manifest-2.json.sig: there is no signature",
             "manifest-2.json is not what this version writes: line 1, column 2",
-            "a.txt: is in no signed manifest of any attempt",
-            "results-2.jsonl: is in no signed manifest of any attempt",
+            "a.txt: is not in any signed manifest",
+            "results-2.jsonl: is not in any signed manifest",
         ];
         assert!(
             faults.len() == 4 && faults.iter().zip(ends).all(|(it, end)| it.ends_with(end)),

@@ -1,4 +1,4 @@
-//! Finds the key whose signature counts: the one in KMS, one in a file, or both.
+//! Finds the public key that verifies manifests: the key in KMS, a key in a file, or both.
 
 use std::path::{Path, PathBuf};
 
@@ -11,21 +11,25 @@ use serde_json::{Value, json};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::stack::Stack;
 
-/// A key, and where it is from.
+/// A public key with its origin.
 #[derive(Debug)]
 pub struct Known {
     pub key: VerifyingKey,
-    /// SHA-256 of the key as DER (SubjectPublicKeyInfo).
+    /// The SHA-256 digest of the key as DER (SubjectPublicKeyInfo), in hex.
     pub fingerprint: String,
-    /// ARN of the key in KMS that was asked.
+    /// The ARN of the key in KMS, if it was read from there.
     pub arn: Option<String>,
-    /// File that it was read from or compared with.
+    /// The file that the key was read from or compared with.
     pub file: Option<PathBuf>,
 }
 
 impl Known {
-    /// Finds the key that checks a stack's manifests: that of the file `public_key`, without asking KMS, or else that
-    /// of KMS, compared with the file of the checkout, if there is one.
+    /// Finds the key that verifies the manifests of a stack. If there is a file `public_key`, reads the key from it and
+    /// does not call KMS. Otherwise reads the key from KMS and compares it with the pinned key in the checkout, if
+    /// there is one.
+    ///
+    /// # Errors
+    /// The file has no valid key, KMS cannot be reached, or the key in KMS is not the pinned one.
     pub async fn find(public_key: Option<&str>, stack: &Stack) -> Outcome<Self> {
         if let Some(path) = public_key {
             return Self::read(Path::new(path));
@@ -38,7 +42,7 @@ impl Known {
     }
 
     fn read(path: &Path) -> Outcome<Self> {
-        let failure = |what: String| Failure::usage(what, "`bcce key` prints the right one");
+        let failure = |what: String| Failure::usage(what, "`bcce key` prints the key of the stack");
         let shown = path.display();
         let pem = std::fs::read_to_string(path)
             .map_err(|error| failure(format!("{shown} cannot be read: {error}")))?;
@@ -47,8 +51,10 @@ impl Known {
         Ok(Self { fingerprint: fingerprint(&key)?, key, arn: None, file: Some(path.to_owned()) })
     }
 
+    /// Compares the key in KMS with the pinned one.
+    ///
     /// # Errors
-    /// KMS has another key than the file: whoever changed it could have signed anything.
+    /// The keys differ. The owner of a replaced key could have signed anything.
     fn compared(self, pinned: Self) -> Outcome<Self> {
         if self.fingerprint == pinned.fingerprint {
             return Ok(Self { file: pinned.file, ..self });
@@ -57,32 +63,33 @@ impl Known {
         Err(Failure {
             exit: Exit::Failed,
             what: format!(
-                "the signing key is not the pinned one: {} has the fingerprint {}, {} has {}",
+                "the signing key is not the pinned one: {} has the fingerprint {}, but {} has {}",
                 self.arn.unwrap_or_default(),
                 self.fingerprint,
                 file.display(),
                 pinned.fingerprint
             ),
             then: format!(
-                "find out who changed the stack's key; `--public-key FILE` checks with another one, and once the \
-                 change is explained remove {} and run `bcce key --pin`",
+                "find out who changed the key of the stack; use `--public-key FILE` to verify with another key; if the change \
+                 was intended, remove {} and run `bcce key --pin`",
                 file.display()
             ),
         })
     }
 
-    /// Writes the key to the file of the checkout, from where `find` compares it from then on. Returns the file.
+    /// Pins the key: writes it to the checkout, where [`Known::find`] compares the key in KMS with it. Returns the
+    /// file.
     pub fn pin(&self, environment: &str) -> Outcome<PathBuf> {
         let path = pin(environment);
         let failure = |error: std::io::Error| {
             let what = format!("{} cannot be written: {error}", path.display());
-            Failure::usage(what, "run it at the root of the checkout")
+            Failure::usage(what, "run the command at the root of the checkout")
         };
         std::fs::write(&path, pem(&self.key)?).map_err(failure)?;
         Ok(path)
     }
 
-    /// Twelve digits.
+    /// Returns the id of the account, which has twelve digits.
     pub fn account(&self) -> Option<&str> {
         self.arn.as_deref().and_then(|arn| arn.split(':').nth(4))
     }
@@ -109,7 +116,7 @@ impl Known {
     pub fn describe_pinned(&self, path: &Path) -> String {
         let (account, arn) = (self.account().unwrap_or_default(), self.arn.as_deref());
         format!(
-            "wrote {}: SHA-256 {}, of the account {account} ({}); compare it by another way and commit it",
+            "wrote {}: SHA-256 {}, of the account {account} ({}); compare the digest through another channel, then commit the file",
             path.display(),
             self.fingerprint,
             arn.unwrap_or_default()
@@ -126,12 +133,12 @@ impl Known {
     }
 }
 
-/// `infra/config/<environment>/signing-key.pem`, beside the configuration of the environment.
+/// Returns the file of the pinned key: `infra/config/<environment>/signing-key.pem`.
 pub fn pin(environment: &str) -> PathBuf {
     Path::new("infra/config").join(environment).join("signing-key.pem")
 }
 
-/// Reads a P-256 key as KMS gives it: DER, SubjectPublicKeyInfo.
+/// Parses a P-256 key as KMS returns it: DER (SubjectPublicKeyInfo).
 fn key_of(der: &[u8]) -> Result<VerifyingKey, Fault> {
     VerifyingKey::from_public_key_der(der).map_err(|_| {
         Fault::internal("kms:GetPublicKey: the signing key is not an ECDSA key on P-256")
@@ -164,16 +171,16 @@ mod tests {
     fn a_key_in_kms_that_is_not_the_pinned_one_is_reported_with_both_fingerprints() {
         let same = known(Some(ARN), None, 7).compared(known(None, Some("pin.pem"), 7)).unwrap();
         assert!(same.describe().ends_with("of the account 123456789012 (arn:aws:kms:us-east-1:123456789012:key/1234), as pinned in pin.pem"));
-        let (ours, theirs) = (known(None, Some("pin.pem"), 7), known(Some(ARN), None, 8));
-        let fingerprints = [ours.fingerprint.clone(), theirs.fingerprint.clone()];
-        let failure = theirs.compared(ours).unwrap_err();
+        let (pinned, in_kms) = (known(None, Some("pin.pem"), 7), known(Some(ARN), None, 8));
+        let fingerprints = [pinned.fingerprint.clone(), in_kms.fingerprint.clone()];
+        let failure = in_kms.compared(pinned).unwrap_err();
         assert_eq!(failure.exit, Exit::Failed);
         for part in fingerprints.iter().map(String::as_str).chain([ARN, "pin.pem"]) {
             assert!(failure.what.contains(part), "{part} is not in {}", failure.what);
         }
     }
 
-    /// printf '…' | openssl pkey -pubin -outform DER | sha256sum
+    /// Compares with `printf '…' | openssl pkey -pubin -outform DER | sha256sum`.
     #[test]
     fn the_fingerprint_is_that_of_the_key_as_der() {
         let der = signer().verifying_key().to_public_key_der().unwrap();

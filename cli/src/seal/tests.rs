@@ -24,7 +24,7 @@ fn manifest(run: &RunRef, artifacts: &[ArtifactRef]) -> Vec<u8> {
     manifest.to_string().into_bytes()
 }
 
-/// Seals what the store holds of a run, as `persist-artifact` does.
+/// Seals the objects of a run as `persist-artifact` does.
 fn seal(store: &MemoryStore, run: &RunRef) {
     let mut objects = store.objects.borrow_mut();
     let artifacts = objects.iter().filter(|(key, _)| manifest_attempt(run, key).is_none());
@@ -56,7 +56,7 @@ async fn faults(store: &MemoryStore, attempt_no: u32) -> Vec<String> {
 fn flip(store: &MemoryStore, key: &str) {
     let mut objects = store.objects.borrow_mut();
     let body = objects.get_mut(key).unwrap();
-    // The last bytes: of the closing brace, and of the signature's second number.
+    // The last byte belongs to the closing brace, or to the second number of the signature.
     let at = body.len() - 1;
     body[at] ^= 1;
 }
@@ -76,7 +76,7 @@ async fn every_flipped_byte_is_found_and_named() {
     for (key, expected) in [
         (run.step_key("answer", None), "steps/answer.answer.json: has the digest"),
         (run.request_key(), "request.json: has the digest"),
-        (run.signature_key(), "manifest-1.json.sig: is not this key's signature"),
+        (run.signature_key(), "manifest-1.json.sig: is not a valid signature"),
     ] {
         let store = sealed();
         flip(&store, &key);
@@ -92,7 +92,7 @@ async fn a_changed_manifest_is_found_whether_or_not_it_can_be_read() {
     flip(&store, &run(1).manifest_key());
     let found = faults(&store, 1).await;
     assert!(
-        found[0].contains("is not this key's signature")
+        found[0].contains("is not a valid signature")
             && found[1].contains("is not what this version writes"),
         "{found:?}"
     );
@@ -101,7 +101,7 @@ async fn a_changed_manifest_is_found_whether_or_not_it_can_be_read() {
     put(&store, run(1).manifest_key(), &body.replace("SUCCEEDED", "FAILED"));
     let found = faults(&store, 1).await;
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].contains("is not this key's signature"), "{found:?}");
+    assert!(found[0].contains("is not a valid signature"), "{found:?}");
 }
 
 #[tokio::test]
@@ -113,10 +113,8 @@ async fn missing_and_added_artifacts_are_found() {
     let found = faults(&store, 1).await;
     assert_eq!(found.len(), 3, "{found:?}");
     assert!(found[0].ends_with("plan.json: is missing"));
-    assert!(found[1].ends_with("manifest-1.json.bak: is in no signed manifest of any attempt"));
-    assert!(
-        found[2].ends_with("steps/planted.answer.json: is in no signed manifest of any attempt")
-    );
+    assert!(found[1].ends_with("manifest-1.json.bak: is not in any signed manifest"));
+    assert!(found[2].ends_with("steps/planted.answer.json: is not in any signed manifest"));
 }
 
 #[tokio::test]
@@ -126,7 +124,7 @@ async fn a_missing_signature_and_one_of_another_key_are_found() {
     assert!(faults(&store, 1).await[0].ends_with("there is no signature"));
     let other = SigningKey::from_slice(&[8; 32]).unwrap();
     let report = inspect(&sealed(), &run(1), other.verifying_key()).await.unwrap().unwrap();
-    assert!(!report.signed && report.faults[0].contains("is not this key's signature"));
+    assert!(!report.signed && report.faults[0].contains("is not a valid signature"));
 }
 
 #[tokio::test]
@@ -155,11 +153,12 @@ async fn what_a_signed_later_attempt_added_is_not_stray() {
     assert_eq!(faults(&store, 2).await, [""; 0]);
     flip(&store, &run(2).signature_key());
     let found = faults(&store, 1).await;
-    assert!(found[0].contains("manifest-2.json.sig: is not this key's signature"), "{found:?}");
+    assert!(found[0].contains("manifest-2.json.sig: is not a valid signature"), "{found:?}");
     assert_eq!(found.len(), 3, "an unsigned manifest excuses nothing: {found:?}");
 }
 
-/// Attackers may hide objects as failures of a later attempt, or as manifests of attempts that never were.
+/// Shows that objects cannot be hidden as failures of a later run attempt, or as manifests of run attempts that never
+/// existed.
 #[tokio::test]
 async fn what_was_added_in_the_name_of_another_attempt_is_found() {
     let store = sealed();
@@ -178,10 +177,10 @@ async fn what_was_added_in_the_name_of_another_attempt_is_found() {
     }
     let found = faults(&store, 1).await;
     for part in [
-        "failures/7/answer.failure.json: is in no signed manifest",
+        "failures/7/answer.failure.json: is not in any signed manifest",
         "manifest-9.json.sig: there is no signature",
-        "manifest-12.json.sig: is in no signed manifest",
-        "manifest-01.json: is in no signed manifest",
+        "manifest-12.json.sig: is not in any signed manifest",
+        "manifest-01.json: is not in any signed manifest",
         "manifest-2.json: its run_id is explain-",
     ] {
         assert!(found.iter().any(|fault| fault.contains(part)), "{part} is not in {found:#?}");
@@ -214,7 +213,7 @@ fn an_attempt_that_was_taken_away_as_a_whole_is_reported() {
     assert!(gone[0].starts_with(&run(2).manifest_key()), "{gone:?}");
 }
 
-/// The line of docs/operations.md, as it is there.
+/// Runs the line of docs/operations.md unchanged.
 #[test]
 fn the_documented_openssl_line_verifies_a_manifest_and_refuses_a_changed_one() {
     let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");

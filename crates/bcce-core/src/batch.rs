@@ -1,17 +1,17 @@
-//! A batch: a manifest of items, each of which is a run of one workflow.
+//! A batch: a list of items, each of which becomes a run of the same workflow.
 
-pub mod bulk; // records of many runs in one job of the service
-pub mod inbox; // a message that asks for a batch, a sender's or S3's
-pub mod intake; // rows and objects, checked as runs of them would be
-pub mod item; // one line of a manifest as the run that it becomes
-pub mod manifest; // results, counts and the sealed record of a batch
-pub mod message; // what a sender asks for
-pub mod mode; // on demand or in bulk, and why
-pub mod progress; // how many items are over, and when too many failed
-pub mod reader; // a manifest's bytes -> rows, good and bad ones
-pub mod reference; // ids of a batch and where its objects lie
+pub mod bulk; // bulk jobs, which process the items as records
+pub mod inbox; // the message that asks for a batch, from a sender or from S3
+pub mod intake; // rows and objects become items, checked like requests
+pub mod item; // an item and the run that it becomes
+pub mod manifest; // the results, counts and sealed record of a batch
+pub mod message; // the request of a sender, and its stored form
+pub mod mode; // the choice between on demand and bulk
+pub mod progress; // the items that are over, and the halt when too many failed
+pub mod reader; // the bytes of the input -> rows, valid and invalid ones
+pub mod reference; // the ids of a batch and the keys of its objects
 pub mod s3_event; // the event of an object under the inbox
-pub mod source; // where a manifest lies and how it is written
+pub mod source; // the location and format of the input
 
 pub use intake::Intake;
 pub use item::{Entry, Item, Mapping};

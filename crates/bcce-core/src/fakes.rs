@@ -1,6 +1,6 @@
-//! In-memory ports for unit tests; the store fails on request.
+//! In-memory ports for unit tests. The store and the signing key fail on request.
 
-mod batches; // of batches: objects written over, other people's objects
+mod batches; // the ports of batches: objects that are replaced, and objects of other buckets
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -21,21 +21,23 @@ use crate::run::ids::{RunRef, StepRef};
 
 pub use batches::MemorySources;
 
-/// A bucket.
+/// A bucket in memory.
 #[derive(Default)]
 pub struct MemoryStore {
     pub objects: RefCell<BTreeMap<String, Vec<u8>>>,
-    /// Of objects that were written with one, by key.
+    /// The signatures of objects that were written with one, by key.
     pub signatures: RefCell<BTreeMap<String, Vec<u8>>>,
-    /// Which of the next calls fails, counted from 1; 0: none.
+    /// The call that fails, counted from 1 for the next one. 0 if none fails.
     pub failing: Cell<u32>,
 }
 
 impl MemoryStore {
+    /// Returns a store with these objects, by key.
     pub fn with(objects: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
         Self { objects: RefCell::new(objects.into_iter().collect()), ..Self::default() }
     }
 
+    /// Returns an object, parsed as JSON. Panics if it does not exist.
     pub fn json(&self, key: &str) -> serde_json::Value {
         let objects = self.objects.borrow();
         let body =
@@ -43,7 +45,7 @@ impl MemoryStore {
         serde_json::from_slice(body).unwrap()
     }
 
-    /// Returns the lines of an object, each JSON.
+    /// Returns the lines of an object, each parsed as JSON. Panics if the object does not exist.
     pub fn lines(&self, key: &str) -> Vec<serde_json::Value> {
         let objects = self.objects.borrow();
         let body =
@@ -104,7 +106,7 @@ impl GetSealed for MemoryStore {
     }
 }
 
-/// A key whose signature over a digest is the digest itself. Counts what it signs; fails on request.
+/// A signing key whose signature over a digest is the digest itself. It counts its signatures and fails on request.
 #[derive(Default)]
 pub struct MemoryKey {
     pub signed: Cell<u32>,
@@ -134,7 +136,7 @@ impl ListObjects for MemoryStore {
     }
 }
 
-/// Parameters by name.
+/// SSM parameters in memory, by name.
 pub struct MemoryParameters(pub BTreeMap<String, String>);
 
 impl GetParameters for MemoryParameters {
@@ -152,19 +154,19 @@ impl ListParameters for MemoryParameters {
     }
 }
 
-/// A ledger's part about targets.
+/// The part of a ledger that concerns targets, in memory.
 #[derive(Default)]
 pub struct MemoryHealth {
     pub kept: RefCell<BTreeMap<String, StoredBreaker>>,
-    /// No call succeeds.
+    /// True if every call fails.
     pub is_gone: Cell<bool>,
-    /// How many of the next writes lose a race.
+    /// The number of the next writes that lose a race.
     pub races: Cell<u32>,
     pub reads: Cell<u32>,
     pub latencies: RefCell<BTreeMap<String, Histogram>>,
-    /// Targets by the caches they hold.
+    /// The targets that hold each cache, with the end of that time.
     pub caches: RefCell<BTreeMap<String, Vec<(String, OffsetDateTime)>>>,
-    /// Logged calls, in order.
+    /// The logged calls, in order.
     pub logged_calls: RefCell<Vec<LoggedStep>>,
 }
 
@@ -269,12 +271,12 @@ impl ReadCallLog for &MemoryHealth {
     }
 }
 
-/// The service's jobs, each as a test wants it.
+/// Bulk jobs in memory, with the states that a test sets.
 #[derive(Default)]
 pub struct MemoryJobs {
-    /// What the next starts answer, the first one first; then a new job each.
+    /// The results of the next starts, in order. After that, each start returns a new job.
     pub starts: RefCell<VecDeque<Result<JobStart, Fault>>>,
-    /// By ARN.
+    /// The jobs, by ARN.
     pub jobs: RefCell<BTreeMap<String, Job>>,
     pub started: RefCell<Vec<String>>,
     pub stopped: RefCell<Vec<String>>,
@@ -311,7 +313,7 @@ impl StopJob for MemoryJobs {
     }
 }
 
-/// A clock that stands still.
+/// A clock that always returns the same time.
 pub struct StoppedClock(pub OffsetDateTime);
 
 impl Clock for StoppedClock {
@@ -320,7 +322,7 @@ impl Clock for StoppedClock {
     }
 }
 
-/// Returns the value of a future over fakes, none of which ever waits.
+/// Returns the value of a future that uses fakes only. Panics if the future waits, which no fake does.
 pub fn now<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut context) {

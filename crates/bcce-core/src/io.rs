@@ -1,9 +1,9 @@
-//! What is done through ports and is the same in several functions and in the command.
+//! Operations over ports that several functions and the command share.
 
-pub mod notification; // who sends the notification of what is over
-pub mod item_run; // an item of a batch as a run that can be started
-pub mod objects; // objects written once, and read back
-pub mod previous_results; // what earlier attempts at a batch stored
-pub mod reader; // the configuration as a stack has it
-pub mod seal; // a manifest, signed by who made it and stored with its signature
-pub mod shared_breakers; // the breakers of the ledger, remembered for when it is out of reach
+pub mod notification; // the execution that sends a notification
+pub mod item_run; // an item of a batch becomes a run that can be started
+pub mod objects; // objects that are read, parsed, or written once
+pub mod previous_results; // the results of earlier batch attempts
+pub mod reader; // the configuration of a stack
+pub mod seal; // manifests, signed and stored with their signatures
+pub mod shared_breakers; // the breakers of the ledger, with a copy for when it is unreachable

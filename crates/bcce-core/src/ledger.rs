@@ -1,4 +1,4 @@
-//! What the DynamoDB table holds, and under which keys.
+//! The items of the DynamoDB table and their keys.
 //!
 //! | item | `pk` | `sk` |
 //! |---|---|---|
@@ -6,16 +6,16 @@
 //! | call log | `calls#<run id>#<n>` | `<step>` or `<step>#<item>` |
 //! | batch record | `batch#<batch id>` | `attempt#<n>` |
 //! | progress of a batch | `progress#<batch id>#<n>` | `progress#<shard>` |
-//! | who halted a batch, and why | `progress#<batch id>#<n>` | `halt` |
+//! | halt of a batch | `progress#<batch id>#<n>` | `halt` |
 //! | usage of a day | `usage#<day>#<shard>` | `<region>#<model id>` |
-//! | a target's breaker | `target#<target key>` | `breaker` |
-//! | a target's latencies | `target#<target key>` | `latency#<slot of five minutes>` |
-//! | where a prompt is cached | `cache#<digest of its step>` | `targets` |
-//! | a slot of a tenant ([`crate::run::slots`]) | `slot#<tenant>#runs`, `slot#<tenant>#batches` | `<execution name>` |
+//! | breaker of a target | `target#<target key>` | `breaker` |
+//! | latencies of a target | `target#<target key>` | `latency#<slot of five minutes>` |
+//! | targets that cache a prompt | `cache#<digest of its step>` | `targets` |
+//! | slot of a tenant ([`crate::run::slots`]) | `slot#<tenant>#runs`, `slot#<tenant>#batches` | `<execution name>` |
 //!
-//! Usage is sharded sixteen times by run id, and so are a batch's progress and the index that lists a day's runs
-//! (`runs#<day>#<shard>`) and batches (`batches#<day>#<shard>`): an item or an index key takes about a thousand
-//! writes a second.
+//! Usage, the progress of a batch, and the indexes of a day's runs (`runs#<day>#<shard>`) and batches
+//! (`batches#<day>#<shard>`) are each split into sixteen shards by id, because an item or an index key accepts only
+//! about a thousand writes a second.
 
 use std::collections::BTreeMap;
 
@@ -33,33 +33,34 @@ use crate::run::manifest::{Manifest, UsageLine};
 use crate::run::notification::RunStatus;
 use crate::run::slots::Lane;
 
-/// Shards of a counter: one hex digit.
+/// The shards of a counter, each one hex digit.
 pub const SHARDS: &str = "0123456789abcdef";
 
-/// A run at its start.
+/// A run record to open.
 #[derive(Clone, Debug)]
 pub struct OpenedRun {
     pub run: Run,
 }
 
-/// A run at its end.
+/// A run record to close.
 #[derive(Clone, Debug)]
 pub struct ClosedRun {
     pub run: Run,
     pub manifest: Manifest,
     pub manifest_key: String,
     pub manifest_sha256: String,
-    /// ARN of the execution that counts the run and so sends its notification.
+    /// The ARN of the execution that counts the run and sends its notification.
     pub notification_owner: String,
 }
 
 impl ClosedRun {
+    /// Returns the usage of the run, by region and model.
     pub fn usage(&self) -> &[UsageLine] {
         &self.manifest.usage_by_model
     }
 }
 
-/// A run record as it is read back.
+/// A run record, as it is read from the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunRecord {
     pub run_id: String,
@@ -73,40 +74,40 @@ pub struct RunRecord {
     pub started_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
-    /// Key of the manifest.
+    /// The key of the manifest.
     pub manifest: Option<String>,
-    /// As far as it is known.
+    /// The known part of the cost, in USD.
     pub cost_usd: Option<Decimal>,
     pub cost_is_complete: bool,
-    /// Answers that `max_tokens` cut.
+    /// The number of answers that `max_tokens` cut.
     #[serde(skip_serializing_if = "is_zero")]
     pub truncated: u64,
-    /// Tags as the sender gave them; empty until the run is over.
+    /// The tags, as the sender set them. Empty until the run is over.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
     pub error_name: Option<String>,
     pub error_message: Option<String>,
 }
 
-/// A batch at its start.
+/// A batch record to open.
 #[derive(Clone, Debug)]
 pub struct OpenedBatch {
     pub batch: BatchRun,
     pub opened: Opened,
 }
 
-/// A batch at its end.
+/// A batch record to close.
 #[derive(Clone, Debug)]
 pub struct ClosedBatch {
     pub batch: BatchRun,
     pub manifest: BatchManifest,
     pub manifest_key: String,
     pub manifest_sha256: String,
-    /// ARN of the execution that closes the batch and so sends its notification.
+    /// The ARN of the execution that closes the batch and sends its notification.
     pub notification_owner: String,
 }
 
-/// A batch record as it is read back.
+/// A batch record, as it is read from the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BatchRecord {
     pub batch_id: String,
@@ -120,14 +121,14 @@ pub struct BatchRecord {
     pub started_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
-    /// Lines of the manifest that are something.
+    /// The number of items in the input, including rejected ones.
     pub items: u64,
     pub rejected: u64,
-    /// Items that this attempt runs.
+    /// The number of items that this batch attempt runs.
     pub to_run: u64,
     pub mode: Mode,
     pub allowed_failures: u64,
-    /// Key of the manifest.
+    /// The key of the manifest.
     pub manifest: Option<String>,
     pub error_name: Option<String>,
     pub error_message: Option<String>,
@@ -145,8 +146,8 @@ pub fn batch_pk(batch_id: &str) -> String {
     format!("batch#{batch_id}")
 }
 
-/// Returns the key of the progress of an attempt at a batch. It is apart from the records, since a function may be
-/// allowed to write only this.
+/// Returns the partition key of the progress of a batch attempt. It is separate from the records, so that a function
+/// can be allowed to write only the progress.
 pub fn progress_pk(batch: &ItemOf) -> String {
     format!("progress#{}#{}", batch.batch_id, batch.attempt_no)
 }
@@ -155,7 +156,7 @@ pub fn progress_sk(run_id: &str) -> String {
     format!("progress#{}", shard(run_id))
 }
 
-/// Stands beside the shards of the progress: who halted the batch, when, and why.
+/// The sort key of the halt of a batch: who halted it, when, and why. It has the partition key of the progress.
 pub const HALT_SK: &str = "halt";
 
 pub fn batches_pk(started_at: OffsetDateTime, batch_id: &str) -> String {
@@ -166,13 +167,13 @@ pub fn batches_shard(day: Date, shard: char) -> String {
     format!("batches#{day}#{shard}")
 }
 
-/// Returns the key of the slots of a tenant.
+/// Returns the partition key of the slots of a tenant.
 pub fn slots_pk(lane: Lane, tenant: &str) -> String {
     format!("slot#{tenant}#{}", lane.name())
 }
 
-/// Returns the key of the call log of an attempt at a run. It is apart from the records, since a function may be
-/// allowed to write only this.
+/// Returns the partition key of the call log of a run attempt. It is separate from the records, so that a function can
+/// be allowed to write only the call log.
 pub fn calls_pk(run_id: &str, attempt_no: u32) -> String {
     format!("calls#{run_id}#{attempt_no}")
 }
@@ -184,7 +185,7 @@ pub fn calls_sk(step: &str, item: Option<u32>) -> String {
     }
 }
 
-/// Returns step and item of a key by [`calls_sk`].
+/// Returns the step and item of a sort key that [`calls_sk`] returned.
 pub fn step_of_calls(sk: &str) -> (String, Option<u32>) {
     match sk.split_once('#') {
         Some((step, item)) => (step.to_owned(), item.parse().ok()),
@@ -208,7 +209,7 @@ pub fn usage_sk(region: &str, model_id: &str) -> String {
     format!("{region}#{model_id}")
 }
 
-/// Returns the key of a target's records. `key` is that of `failover::breaker::target_key`.
+/// Returns the partition key of a target's records. `key` is returned by `failover::breaker::target_key`.
 pub fn target_pk(key: &str) -> String {
     format!("target#{key}")
 }

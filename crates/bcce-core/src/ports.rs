@@ -1,18 +1,19 @@
-//! What touches the world, one method each, in our own types. `bcce-aws` has the adapters, `fakes` the in-memory ones.
+//! Ports: the traits through which this crate reaches the outside world. Each has one method and uses the types of this
+//! crate. `bcce-aws` implements them for AWS, and `fakes` in memory.
 //!
-//! Every port fails with `Bcce.Internal` after the adapter's own retries: the caller gives up, and its own caller
-//! retries it.
-#![allow(async_fn_in_trait)] // the callers are our own functions, on one thread each
+//! Every port fails with `Bcce.Internal` after the adapter's own retries. The caller returns that error, and its own
+//! caller retries it.
+#![allow(async_fn_in_trait)] // only functions of this project call them, on one thread each
 
 mod executions; // executions of the state machines
 mod messages; // queues and the notifications topic
-mod models; // calls of models and jobs of batch inference
+mod models; // calls of models, and bulk jobs
 mod objects; // objects of the stack's bucket, and of any other
 mod parameters; // SSM parameters
 mod records; // records of runs and batches in the ledger
 mod signing; // the signing key
 mod slots; // slots of tenants in the ledger
-mod targets; // what is known of targets in the ledger
+mod targets; // breakers, latencies and caches of targets in the ledger
 
 use time::OffsetDateTime;
 
@@ -26,6 +27,7 @@ pub use signing::*;
 pub use slots::*;
 pub use targets::*;
 
+/// A source of the current time.
 pub trait Clock {
     /// Returns the current time.
     fn now(&self) -> OffsetDateTime;

@@ -1,9 +1,10 @@
-//! A provider's signed call, and the requests that it becomes. Source, secrets and clock come from the function.
+//! Verifies a provider's signed call and maps it to requests. The function provides the source, the secrets and the
+//! clock.
 
-mod event; // what a signed body says: its name, its payload, its id
-mod mapping; // an event by the rules -> requests
-mod secret; // what a signature is checked with
-mod signature; // who signed the raw body, and when
+mod event; // the name, payload and id of a signed body
+mod mapping; // the rules that turn an event into requests
+mod secret; // the secret of a signature
+mod signature; // the check of a signature over the raw body
 #[cfg(test)]
 mod tests;
 
@@ -14,12 +15,12 @@ pub use mapping::{Mapped, requests};
 pub use secret::Secret;
 pub use signature::{Refusal, check_form, verify};
 
-/// A call as it came.
+/// A call of the webhook, as it was received.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// By their names in lower case.
+    /// The headers, by their names in lower case.
     pub headers: &'a BTreeMap<String, String>,
-    /// The raw body: signatures cover its bytes, not what they mean.
+    /// The raw body. Signatures cover its exact bytes.
     pub body: &'a [u8],
 }
 

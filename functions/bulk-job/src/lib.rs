@@ -1,5 +1,9 @@
-//! The batch inference jobs of a batch: started once, looked at while the state machine waits between two calls, and
-//! stopped when their time is up. What they leave over runs on demand, so nothing about a job is an error here.
+//! Starts the bulk jobs of a batch, reads their status, and stops them when their time is up or the batch has ended.
+//!
+//! The state `BulkJob` of the batch machine and of the finalize machine invokes [`handle`] repeatedly, and the machine
+//! waits between two invocations. The function returns the time to wait, or that all jobs are over. A job that fails is
+//! not an error, since its leftovers run on demand. The function must never start a job twice, or report a job as over
+//! while it may still run.
 
 #[cfg(test)]
 mod tests;
@@ -21,21 +25,29 @@ use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// Small objects read at a time.
+/// The number of small objects that are read at a time.
 const AT_A_TIME: usize = 16;
-/// Why a job has no ARN when the time to start it is over.
-const TOO_LATE: &str = "the batch ended, or its time was up, before it could be started";
+/// The message of a job that was not started in time.
+const TOO_LATE: &str = "the batch ended, or its time was up, before the job could be started";
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
+    /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
-    /// What the service reads records and writes answers as.
+    /// The ARN of the role with which Bedrock reads records and writes answers (`BCCE_BULK_SERVICE_ROLE_ARN`).
     pub service_role_arn: String,
-    /// Of Bedrock, with an optional `{region}`; `None`: AWS's own.
+    /// The URL of the Bedrock endpoint, in which `{region}` stands for the region of the stack
+    /// (`AWS_ENDPOINT_URL_BEDROCK`). `None` means the endpoint of AWS.
     pub endpoint: Option<String>,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
@@ -46,34 +58,44 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses.
 pub struct Ports<S, J, C> {
     pub store: S,
     pub jobs: J,
     pub clock: C,
 }
 
+/// A batch whose jobs are to be handled.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
-    /// How its execution ended, from outside: no job is started any more, and those that are at work are stopped.
+    /// The end of the batch's execution, if the finalize machine invokes the function. No further job is started then,
+    /// and running jobs are stopped.
     #[serde(default)]
     pub ended: Option<ExecutionStatus>,
 }
 
+/// The state of the jobs as a whole.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Response {
+    /// A job is not over. The function has to be invoked again.
     Waiting {
+        /// The time to wait, in seconds.
         wait_s: u64,
     },
+    /// All jobs are over, or should be by their own timeout.
     Over {
-        /// Why records of them run on demand.
+        /// The reasons why some of their records run on demand.
         because: Vec<String>,
     },
 }
 
+/// Starts, reads and stops the jobs of a batch, as their state requires. Safe to repeat.
+///
 /// # Errors
-/// `Bcce.Internal`; a retry goes on where this call ended.
+/// `Bcce.Internal`: S3 or Bedrock failed, or the batch is not in bulk mode. A retry continues where this invocation
+/// ended.
 pub async fn handle<S, J, C>(
     ports: &Ports<S, J, C>,
     config: &Config,
@@ -86,11 +108,12 @@ where
 {
     let (batch, now) = (&request.batch, ports.clock.now());
     let opened: Opened = objects::read(&ports.store, &batch.opened_key()).await?;
-    let bulk = opened.bulk.clone().ok_or_else(|| Fault::internal("the batch is not in bulk"))?;
+    let bulk =
+        opened.bulk.clone().ok_or_else(|| Fault::internal("the batch is not in bulk mode"))?;
     let known = objects::find(&ports.store, &batch.jobs_key()).await?;
     let mut jobs = known.unwrap_or_else(|| JobsRecord::started(now));
     let is_open = request.ended.is_none() && now < bulk.cut_off;
-    // What fails for one job must not keep the others from being looked at and stopped.
+    // If one job fails, the others still have to be read and stopped. So errors are returned at the end.
     let made = if is_open {
         ports.start(config, batch, &opened, &bulk, &mut jobs).await
     } else {
@@ -119,13 +142,14 @@ where
     S: GetObject + PutObject,
     J: StartJob + FindJob + ReadJob + StopJob,
 {
+    /// Stores the record of the jobs.
     async fn note(&self, batch: &BatchRef, jobs: &JobsRecord) -> Result<(), Fault> {
         self.store.put(&batch.jobs_key(), &batch.batch_id, to_json(jobs)?).await
     }
 
-    /// Starts the jobs that are due. Each is recorded before its start: otherwise nobody would know of a job whose start
-    /// was not recorded afterwards. A job that may have been started is looked for first; a start under the same name is
-    /// the same job as well.
+    /// Starts the jobs that are due. Each job is recorded before its start, so that a job is found even if the function
+    /// ends before it records the start. A job that an earlier invocation may have started is looked up by its name
+    /// first. A second start under the same name returns the same job.
     async fn start(
         &self,
         config: &Config,
@@ -174,8 +198,9 @@ where
         Ok(())
     }
 
-    /// Closes the jobs that are due, since no job is started any more. A call that broke off may have started some that
-    /// are not on record, and one whose execution was ended may still do so: these are looked for by their names.
+    /// Closes the jobs that are due, since no further job is started. An invocation that was interrupted may have
+    /// started jobs that are not recorded, and one whose execution was ended may still do so. These jobs are looked up
+    /// by their names.
     async fn close(
         &self,
         config: &Config,
@@ -207,18 +232,19 @@ where
         Ok(())
     }
 
-    /// Counts the records of a job.
+    /// Returns the number of records that are rendered for a job.
     async fn given(&self, batch: &BatchRef, parts: u32, job: u32) -> Result<u64, Fault> {
         let its = (1..=parts).filter(|part| job_of(*part, parts) == job);
         let read = its.map(|part| async move {
             let found = objects::find::<Rendered>(&self.store, &batch.rendered_key(part)).await?;
-            // A part that could not be rendered has none.
+            // A part that could not be rendered has no records.
             Ok(found.map_or(0, |rendered| rendered.records))
         });
         let read = futures::stream::iter(read).buffer_unordered(AT_A_TIME);
         read.try_fold(0, |sum, records| async move { Ok(sum + records) }).await
     }
 
+    /// Reads the status of the jobs that are not over. Reads all of them before it returns an error.
     async fn look(&self, jobs: &mut JobsRecord) -> Result<(), Fault> {
         let mut all = Ok(());
         for job in jobs.jobs.iter_mut().filter(|job| !job.is_over()) {
@@ -231,7 +257,7 @@ where
         all
     }
 
-    /// Stops the jobs that are at work. It is called again and again, because the service may refuse to stop a job for a
+    /// Stops the jobs that are not over. Called at each invocation, because Bedrock may refuse to stop a job for a
     /// while.
     async fn stop(&self, jobs: &JobsRecord) -> Result<(), Fault> {
         let at_work = |job: &&JobRecord| !job.is_over() && job.status != Some(JobStatus::Stopping);
@@ -243,7 +269,7 @@ where
     }
 }
 
-/// Returns the jobs of which nobody knows whether they were started.
+/// Returns the jobs that have no record, or whose record does not show whether they were started.
 fn due(opened: &Opened, jobs: &JobsRecord) -> Vec<u32> {
     let is_due = |job: &u32| jobs.job(*job).is_none_or(|record| record.is_starting);
     (1..=jobs_of(opened.parts)).filter(is_due).collect()

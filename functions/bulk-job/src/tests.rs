@@ -12,7 +12,7 @@ const FIRST: &str = include_str!("../../../events/bulk-job/first.json");
 const ENDED: &str = include_str!("../../../events/bulk-job/ended.json");
 const START: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 
-/// A clock that is set.
+/// A clock that a test sets.
 struct SetClock(Cell<OffsetDateTime>);
 
 impl Clock for SetClock {
@@ -36,7 +36,7 @@ fn config() -> Config {
     }
 }
 
-/// A batch of parts with so many records each, and an hour until the cut-off.
+/// Returns ports with a batch whose parts have these numbers of records, one hour before the cut-off.
 fn ports(records: &[u64]) -> Fakes {
     let target = json!({ "region": "us-east-1", "model_id": "us.anthropic.claude" });
     let opened = json!({
@@ -101,7 +101,8 @@ fn a_job_is_started_once_and_looked_at_until_it_is_over() {
 #[test]
 fn a_job_that_is_refused_or_too_small_is_over_and_says_why() {
     let few = ports(&[60]);
-    let because = "job 1 was not started: a job has at least 100 records, there are 60".to_owned();
+    let because =
+        "job 1 was not started: a bulk job needs at least 100 records, there are 60".to_owned();
     assert_eq!(ask(&few, FIRST), Response::Over { because: vec![because] });
     assert!(few.jobs.started.borrow().is_empty());
     let refused = ports(&[100]);
@@ -125,7 +126,7 @@ fn a_job_of_many_is_started_by_the_retry_where_the_call_before_broke_off() {
         (&json!(arn(1)), &json!(true))
     );
     assert_eq!(ask(&ports, FIRST), Response::Waiting { wait_s: 5 });
-    // The second was started after all, and is found.
+    // The second job was started in spite of the error, and is found by its name.
     let names = [1, 2].map(|job| job_name("bucket", &batch(), job));
     assert_eq!(*ports.jobs.started.borrow(), names);
     assert_eq!(jobs(&ports)[1]["arn"], arn(2));
@@ -136,9 +137,12 @@ fn a_job_that_was_not_started_is_so_by_the_retry() {
     let ports = ports(&[100]);
     ports.jobs.starts.borrow_mut().push_back(Err(Fault::internal("throttled")));
     assert!(now(handle(&ports, &config(), serde_json::from_str(FIRST).unwrap())).is_err());
-    // Nobody has seen the job of that name, so it is started again.
+    // No job of that name is found, so the job is started again.
     let asked = serde_json::from_str(FIRST).unwrap();
-    assert!(now(handle(&ports, &config(), asked)).is_err(), "it cannot be looked at here");
+    assert!(
+        now(handle(&ports, &config(), asked)).is_err(),
+        "its status cannot be read in this test"
+    );
     let name = job_name("bucket", &batch(), 1);
     assert_eq!(*ports.jobs.started.borrow(), [name.clone(), name]);
 }
@@ -170,7 +174,7 @@ fn at_the_cut_off_jobs_are_stopped_and_waited_for_until_they_are() {
     let ports = ports(&[100]);
     set(&ports, 1, JobStatus::Validating);
     ask(&ports, FIRST);
-    // The service does not stop it in every state, so it is asked again.
+    // The service does not stop a job in every state, so the function tries again.
     assert!(waits(&after(&ports, 60, FIRST)) && waits(&after(&ports, 65, FIRST)));
     assert_eq!(*ports.jobs.stopped.borrow(), [arn(1), arn(1)]);
     set(&ports, 1, JobStatus::Stopping);
@@ -193,7 +197,7 @@ fn of_a_batch_that_has_ended_nothing_is_started_and_what_is_at_work_is_stopped()
     assert_eq!(ports.jobs.started.borrow().len(), 1);
 }
 
-/// Stopping an execution stops no function that it has called.
+/// Stopping an execution does not stop a function that it has invoked.
 #[test]
 fn what_a_call_starts_after_its_batch_has_ended_is_found_and_stopped() {
     let ports = ports(&[100]);
@@ -212,7 +216,7 @@ fn what_was_never_started_of_a_batch_that_has_ended_is_over_when_no_call_can_sta
     let because = vec![format!("job 1 was not started: {TOO_LATE}")];
     assert_eq!(after(&ports, 6, ENDED), Response::Over { because });
     assert!(ports.jobs.started.borrow().is_empty());
-    let few = "job 1 was not started: a job has at least 100 records, there are 9";
+    let few = "job 1 was not started: a bulk job needs at least 100 records, there are 9";
     assert_eq!(ask(&self::ports(&[9]), ENDED), Response::Over { because: vec![few.into()] });
 }
 

@@ -1,8 +1,12 @@
-//! Chooses what of a batch's leftovers runs on demand, once the answers of its jobs are taken. Where nearly all records
-//! of a job failed, a sample of them runs first; called again after that, it decides on the others by the sample's runs.
+//! Chooses which leftovers of a batch run on demand, after take-part has handled the answers of its jobs.
+//!
+//! The state `ChooseLeftovers` of the batch machine invokes [`handle`], which returns the prefix of the list of items
+//! to run. If nearly all records of a job failed, a sample of them runs first. The state machine then invokes the
+//! function again, and it decides on the other records by the outcome of the sample. The function must never run all
+//! records of a job on demand while the job or its records may be at fault.
 
-mod lists; // what runs on demand
-mod sample; // which records are the sample, and what their runs came to
+mod lists; // the records that run on demand
+mod sample; // the records of a sample, and the outcomes of their runs
 #[cfg(test)]
 mod tests;
 
@@ -19,15 +23,22 @@ use bcce_core::ports::{GetObject, GetRange, PutObject};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-/// Small objects read or written at a time.
+/// The number of small objects that are read or written at a time.
 const AT_A_TIME: usize = 32;
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
+    /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
@@ -36,50 +47,54 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses.
 pub struct Ports<S> {
     pub store: S,
 }
 
+/// A batch whose leftovers are to be chosen.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
-    /// The sample that an earlier call chose is over.
+    /// True if the sample that an earlier invocation chose is over.
     pub sampled: bool,
 }
 
-/// Says what runs on demand now. `held`: there are records that do not, and take-part has to close their runs.
+/// The items that run on demand now. `held` is true if there are held records, whose runs take-part has to close.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Response {
-    /// A sample, after which this function is to be called again.
+    /// A sample runs. The function has to be invoked again afterwards.
     Sample {
-        /// Prefix of the places of its items.
+        /// The prefix of the places of the sample's items.
         places: String,
     },
-    /// Everything that runs at all.
+    /// All leftovers that run on demand, except the sample.
     Leftovers {
+        /// The prefix of the places of the items.
         places: String,
         held: bool,
     },
-    Nothing {
-        held: bool,
-    },
+    /// No item runs on demand.
+    Nothing { held: bool },
 }
 
+/// Chooses the leftovers that run on demand. Safe to repeat.
+///
 /// # Errors
-/// `Bcce.Internal`; a retry does it all again.
+/// `Bcce.Internal`: S3 failed, or an object cannot be parsed.
 pub async fn handle<S>(ports: &Ports<S>, _: &Config, request: Request) -> Result<Response, Fault>
 where
     S: GetObject + GetRange + PutObject,
 {
     let batch = &request.batch.reference;
     let opened: Opened = objects::read(&ports.store, &batch.opened_key()).await?;
-    // Boxed, as below: the compiler lays out a future with all that it waits for, and does so only so deep.
+    // Boxed here and below, because nested futures exceed the compiler's limit on type depth.
     let parts = Box::pin(ports.taken(batch, opened.parts)).await?;
     let is_listed = parts.values().any(|part| part.others > 0);
     let jobs = objects::find::<JobsRecord>(&ports.store, &batch.jobs_key()).await?;
     let Some(mut jobs) = jobs else {
-        // Nobody ever saw a job: all that is left is on the list of the rest.
+        // No job was recorded, so all leftovers are on the list that take-part stored.
         return Ok(rest(batch, is_listed, false));
     };
     let of_job = |job: u32| {
@@ -110,6 +125,7 @@ where
     Ok(rest(batch, records > 0 || is_listed, held))
 }
 
+/// Returns true if the leftovers have this verdict.
 fn is(leftovers: Option<&Leftovers>, verdict: Verdict) -> bool {
     leftovers.is_some_and(|leftovers| leftovers.verdict == verdict)
 }
@@ -126,7 +142,8 @@ impl<S> Ports<S>
 where
     S: GetObject + PutObject,
 {
-    /// Reads what came of each part in its job. One that could not be taken has nothing, and nothing of it runs.
+    /// Reads the counts that take-part stored, by part. A part without counts could not be handled, and none of its
+    /// items runs.
     async fn taken(&self, batch: &BatchRef, parts: u32) -> Result<BTreeMap<u32, TakenPart>, Fault> {
         let read = (1..=parts).map(|part| async move {
             let taken = objects::find::<TakenPart>(&self.store, &batch.taken_key(part)).await?;
@@ -137,7 +154,8 @@ where
         Ok(taken.into_iter().flatten().collect())
     }
 
-    /// Writes down the verdicts: the batch's manifest lists them, and take-part reads there what is held and why.
+    /// Stores the verdicts. The batch's manifest lists them, and take-part reads from them which records are held and
+    /// why.
     async fn note(&self, batch: &BatchRef, jobs: &JobsRecord) -> Result<(), Fault> {
         for job in &jobs.jobs {
             if let Some(why) = job.leftovers.as_ref().and_then(Leftovers::describe) {

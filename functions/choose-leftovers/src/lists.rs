@@ -1,4 +1,4 @@
-//! Lists the records that run on demand, part by part.
+//! Stores the lists of records that run on demand, part by part.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,8 @@ impl<S> Ports<S>
 where
     S: GetObject + GetRange + PutObject,
 {
-    /// Lists the leftovers of those jobs that are not suspected, and returns how many there are. Those of the sample have
-    /// run.
+    /// Stores the lists of the leftovers that run on demand, and returns their number. Leaves out the sample, which has
+    /// run. `all` is the number of parts of the batch.
     pub(crate) async fn list(
         &self,
         batch: &BatchRef,
@@ -37,6 +37,7 @@ where
         listed.try_fold(0, |sum, records| async move { Ok(sum + records) }).await
     }
 
+    /// Stores the list of a part, and returns its length.
     async fn list_part(
         &self,
         batch: &BatchRef,

@@ -1,4 +1,4 @@
-//! Chooses the sample, and decides by what its runs came to.
+//! Chooses the sample of a job, and decides on the other records by the outcome of its runs.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,8 @@ impl<S> Ports<S>
 where
     S: GetObject + GetRange + PutObject,
 {
-    /// Returns the sample of one job. `left`: its parts, and how many records each has left.
+    /// Returns the places of the sample of one job. `left` has the job's parts and the number of leftover records of
+    /// each.
     pub(crate) async fn sample(
         &self,
         batch: &BatchRef,
@@ -36,6 +37,7 @@ where
         Ok(places)
     }
 
+    /// Stores the places of the sample.
     pub(crate) async fn note_sample(
         &self,
         batch: &BatchRef,
@@ -46,7 +48,7 @@ where
         self.store.put(&batch.sample_key(), &batch.batch_id, lines).await
     }
 
-    /// Lists the records of a part that are no finished runs, as take-part wrote them down.
+    /// Reads the list of a part's records without a finished run, which take-part stored.
     pub(crate) async fn left(&self, batch: &BatchRef, part: u32) -> Result<Vec<Place>, Fault> {
         objects::read_lines(&self.store, &batch.left_key(part)).await
     }
@@ -70,7 +72,7 @@ where
         }
         for job in &mut jobs.jobs {
             let sampled = by_job.remove(&job.job).unwrap_or_default();
-            // A retry of this call finds those that it decided on, and decides again.
+            // A retry of this invocation finds the jobs that were decided on, and decides again.
             let is_due = |leftovers: &&mut bulk::Leftovers| {
                 is(Some(leftovers), Verdict::Sample) || leftovers.sample.is_some()
             };
@@ -81,17 +83,21 @@ where
         Ok(())
     }
 
+    /// Reads the places of the sample. Returns an empty list if there is no sample.
     pub(crate) async fn sampled(&self, batch: &BatchRef) -> Result<Vec<Place>, Fault> {
         let found = objects::find_lines(&self.store, &batch.sample_key()).await?;
         Ok(found.unwrap_or_default())
     }
 
-    /// Returns how the run of an item ended. Returns `None` if it did not, or was never started.
+    /// Returns the status of an item's run. Returns `None` if the run is not over or was never started.
     async fn status(&self, batch: &BatchRef, place: &Place) -> Result<Option<RunStatus>, Fault> {
         let key = batch.part_key(place.part);
         let entry = objects::read_range(&self.store, &key, place.at, place.bytes).await?;
         let Entry::Item(item) = entry else {
-            return Err(Fault::internal(format!("{key} does not have item {} there", place.n)));
+            return Err(Fault::internal(format!(
+                "{key} does not have item {} at its place",
+                place.n
+            )));
         };
         let run = item.run(batch, place.attempt_no);
         let manifest = objects::find::<Manifest>(&self.store, &run.manifest_key()).await?;

@@ -25,7 +25,7 @@ fn item(n: u64) -> Item {
     serde_json::from_value(item).unwrap()
 }
 
-/// A batch of 101 parts, so that it has two jobs; the first part of each has 50 items.
+/// Returns ports with a batch of 101 parts, so that it has two jobs. The first part of each job has 50 items.
 fn ports() -> Ports<MemoryStore> {
     let opened = json!({
         "version": 1, "items": 100, "rejected": 0, "to_run": 100, "parts": 101,
@@ -45,7 +45,7 @@ fn ports() -> Ports<MemoryStore> {
 /// The first parts of the two jobs.
 const PARTS: [u32; 2] = [1, 52];
 
-/// Describes a part by how many of its records failed and how many of its items never were records.
+/// Stores a part of which `failed` records failed and `others` items were not records.
 fn take(ports: &Ports<MemoryStore>, part: u32, failed: u64, others: u64) {
     let (mut entries, mut left) = (Vec::new(), Vec::new());
     for line in 1..=50_u64 {
@@ -74,7 +74,7 @@ fn rest(held: bool) -> Response {
     Response::Leftovers { places: batch().leftovers_prefix(), held }
 }
 
-/// Numbers of the items that an object lists.
+/// Returns the numbers of the items that an object lists.
 fn listed(ports: &Ports<MemoryStore>, key: &str) -> BTreeSet<u64> {
     match ports.store.objects.borrow().contains_key(key) {
         false => BTreeSet::new(),
@@ -87,7 +87,7 @@ fn verdicts(ports: &Ports<MemoryStore>) -> Vec<Value> {
     jobs["jobs"].as_array().unwrap().iter().map(|job| job["leftovers"]["verdict"].clone()).collect()
 }
 
-/// The first of the sample's runs succeed, others fail.
+/// Stores that the first runs of the sample succeeded and the following ones failed.
 fn run_sample(ports: &Ports<MemoryStore>, succeeded: usize, failed: usize) {
     let statuses = [vec![RunStatus::Succeeded; succeeded], vec![RunStatus::Failed; failed]];
     let items = listed(ports, &batch().sample_key());
@@ -141,7 +141,7 @@ fn where_nothing_is_left_nothing_runs() {
     assert_eq!(choose(&ports, FIRST), Ok(rest(false)));
 }
 
-/// A batch of two jobs, nearly all records of whose first failed.
+/// Returns ports with a batch of two jobs. Nearly all records of the first job failed.
 fn suspicious() -> Ports<MemoryStore> {
     let ports = ports();
     take(&ports, PARTS[0], 50, 0);
@@ -191,13 +191,13 @@ fn when_the_sample_fails_the_others_are_held_with_the_reason_and_the_other_job_i
     assert_eq!(error.name, ErrorName::TooManyFailures);
     assert!(error.message.starts_with(why), "{}", error.message);
     assert_eq!(verdicts(&ports), ["held", "on_demand"]);
-    // Again it is the same.
+    // A second call changes nothing.
     let before = ports.store.objects.borrow().clone();
     choose(&ports, SAMPLED).unwrap();
     assert_eq!(*ports.store.objects.borrow(), before);
 }
 
-/// A job of which nothing came back is as suspicious when Bedrock did not even start it.
+/// A job that Bedrock refused to start is as suspicious as one that returned nothing.
 #[test]
 fn of_a_job_that_was_refused_a_sample_runs_first() {
     let ports = ports();

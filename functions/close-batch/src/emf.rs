@@ -1,14 +1,15 @@
-//! The metrics of a batch, by workflow. The metrics of its runs have their costs.
+//! Makes the metrics documents of a batch. The costs are in the metrics of its runs.
 
 use bcce_core::base::emf;
 use bcce_core::batch::bulk::JobRecord;
 use bcce_core::batch::{BatchManifest, BatchStatus};
 use serde_json::json;
 
+/// Returns the metrics by workflow, and the number of jobs at fault if there are any.
 pub(crate) fn documents(environment: &str, manifest: &BatchManifest) -> Vec<String> {
     let at_fault = manifest.bulk.iter().filter(|job| job.is_at_fault()).count();
     let mut documents = vec![by_workflow(environment, manifest)];
-    // Only where there is one, so that a missing metric is a good one.
+    // The metric is only written if a job is at fault, so that its alarm can treat missing data as good.
     if at_fault > 0 {
         let metrics = [("BulkJobsAtFault", "Count", json!(at_fault))];
         let because: Vec<_> = manifest.bulk.iter().map(JobRecord::describe).collect();

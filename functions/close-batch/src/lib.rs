@@ -1,7 +1,12 @@
-//! Seals a batch: joins the results of its parts, signs the manifest and writes it once with its signature, and closes the
-//! record. A second seal finds the first one's manifest and returns it.
+//! Seals a batch: joins the results and outputs of its parts, stores the signed manifest, and closes the batch's
+//! record.
+//!
+//! The state `CloseBatch` of the batch machine and of the finalize machine invokes [`handle`]. It returns the
+//! manifest's reference, the notification, and whether the execution that invokes it sends the notification. If the
+//! batch is sealed already, the existing manifest is returned. The function must never lose the results of items
+//! because others failed, or sign a manifest that it did not make.
 
-mod emf;
+mod emf; // the metrics of a batch
 #[cfg(test)]
 mod tests;
 
@@ -25,18 +30,28 @@ use bcce_core::run::slots::Lane;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-/// Sums read at a time.
+/// The number of parts whose sums are read at a time.
 const AT_A_TIME: usize = 16;
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the environment, such as `dev` (`BCCE_ENVIRONMENT`).
     pub environment: String,
+    /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
+    /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
+    /// The ARN of the KMS key that signs manifests (`BCCE_SIGNING_KEY_ARN`).
     pub signing_key_arn: String,
+    /// The name of the ledger's DynamoDB table (`BCCE_LEDGER_TABLE`).
     pub ledger_table: String,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             environment: variable("BCCE_ENVIRONMENT")?,
@@ -48,51 +63,57 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses.
 pub struct Ports<S, K, L, C, M> {
     pub store: S,
     pub signing_key: K,
     pub ledger: L,
     pub clock: C,
-    /// Prints a metrics document.
+    /// Writes a metrics document to the function's log.
     pub metrics: M,
 }
 
-/// A batch whose items are over, with what only the state machine knows of it.
+/// A batch to seal, with the faults that only the state machine has seen.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
-    /// What ended the batch before its items.
+    /// The fault that ended the batch before its items ran.
     #[serde(default)]
     pub fault: Option<Fault>,
-    /// How the batch's execution ended, if the finalize machine asks.
+    /// The end of the batch's execution, if the finalize machine invokes the function.
     #[serde(default)]
     pub ended: Option<ExecutionStatus>,
-    /// The error of a Map that failed as a whole.
+    /// The error of a Map state that failed as a whole.
     #[serde(default)]
     pub broken: Option<Broken>,
-    /// ARN of the execution that asks. It sends the notification if it is the one that closes the batch.
+    /// The ARN of the execution that invokes the function. It sends the notification if it is the one that closes the
+    /// batch.
     pub notification_owner: String,
 }
 
+/// The error of a Map state.
 #[derive(Debug, Deserialize)]
 pub struct Broken {
-    /// As Step Functions names it.
+    /// The error name of Step Functions, such as `States.ItemReaderFailed`.
     #[serde(rename = "Error")]
     pub error: String,
 }
 
+/// A sealed batch.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Response {
-    /// Whether the asking execution sends the notification.
+    /// True if the execution that invokes the function sends the notification.
     pub should_notify: bool,
     pub manifest: ManifestRef,
     /// The message for the notifications topic.
     pub notification: Box<BatchNotification>,
 }
 
+/// Seals a batch, releases its slot and closes its record. Safe to repeat.
+///
 /// # Errors
-/// `Bcce.Internal`: nothing is sealed, or the seal is not finished; a retry finishes it. A manifest that no sealer made is
-/// one, too, and stays so.
+/// `Bcce.Internal`: S3, KMS or the ledger failed, so the batch is not sealed or not closed; a retry finishes the work.
+/// Also if the manifest's key has an object that no sealer made; a retry does not change that.
 pub async fn handle<S, K, L, C, M>(
     ports: &Ports<S, K, L, C, M>,
     config: &Config,
@@ -144,6 +165,7 @@ where
     L: ReadBatchProgress,
     C: Clock,
 {
+    /// Joins the results and outputs of all parts, and makes the manifest.
     async fn seal(&self, request: &Request) -> Result<BatchManifest, Fault> {
         let batch = &request.batch;
         let opened: Option<Opened> = objects::find(&self.store, &batch.opened_key()).await?;
@@ -178,7 +200,8 @@ where
         }))
     }
 
-    /// Returns the sums of all parts, and how many parts have none: their absence must not lose the others.
+    /// Returns the sums of all parts, and the number of parts that have none. A part without sums counts as not
+    /// collected, so that the other parts keep their results.
     async fn sums(&self, batch: &BatchRef) -> Result<(Sums, u32), Fault> {
         let parts: Vec<Part> = objects::read_lines(&self.store, &batch.parts_key()).await?;
         let read = parts.into_iter().map(|part| async move {
@@ -197,17 +220,20 @@ where
     }
 }
 
+/// Returns the error of a batch that did not end regularly, or `None`.
 fn fault(request: &Request, uncollected: u32) -> Option<Fault> {
     let ended = match request.ended {
         None | Some(ExecutionStatus::Aborted) => None,
-        Some(ExecutionStatus::TimedOut) => Some("the execution ran longer than it may"),
+        Some(ExecutionStatus::TimedOut) => Some("the execution timed out"),
         Some(ExecutionStatus::Failed) => Some("the execution ended before the batch was sealed"),
     };
-    let broken =
-        request.broken.as_ref().map(|map| format!("a Map of the execution broke: {}", map.error));
+    let broken = request
+        .broken
+        .as_ref()
+        .map(|map| format!("a Map state of the execution failed: {}", map.error));
     let uncollected = (uncollected > 0).then(|| {
         format!("the results of {uncollected} parts could not be collected; the log of the collect-part function has the cause, and the batch's next attempt collects them")
     });
-    let ours = ended.map(str::to_owned).or(broken).or(uncollected);
-    request.fault.clone().or(ours.map(Fault::internal))
+    let internal = ended.map(str::to_owned).or(broken).or(uncollected);
+    request.fault.clone().or(internal.map(Fault::internal))
 }

@@ -18,14 +18,14 @@ const OPENED: &str = include_str!("../../../events/close-batch/opened.json");
 const REFUSED: &str = include_str!("../../../events/close-batch/refused.json");
 const ENDED: &str = include_str!("../../../events/close-batch/ended.json");
 
-/// Closes a batch once; fails on request.
+/// A ledger that closes a batch once, and fails on request.
 #[derive(Default)]
 struct Records {
     closed: RefCell<Vec<ClosedBatch>>,
     notification_owner: RefCell<Option<String>>,
     halted: RefCell<Option<Halt>>,
     failing: Cell<bool>,
-    /// Holders of slots, in the order in which they were released.
+    /// The holders of released slots, in order.
     released: RefCell<Vec<String>>,
 }
 
@@ -108,7 +108,7 @@ fn fakes(objects: impl IntoIterator<Item = (String, Vec<u8>)>) -> Fakes {
     Fakes { ports, emitted }
 }
 
-/// Two parts that were collected; of the second nothing answered.
+/// Returns ports with two collected parts whose items have these statuses. The second part has no answers.
 fn collected(first: &[ItemStatus], second: &[ItemStatus]) -> Fakes {
     let batch = batch();
     let opened = json!({
@@ -185,12 +185,12 @@ fn a_second_seal_returns_the_first_and_neither_signs_nor_counts_again() {
     let first = close(&fakes, OPENED).unwrap();
     let written = fakes.ports.store.objects.borrow().clone();
     let again = close(&fakes, OPENED).unwrap();
-    assert_eq!(again, first, "the notification is still to be sent if the first answer was lost");
+    assert_eq!(again, first, "the notification is still to be sent if the first response was lost");
     assert_eq!(*fakes.ports.store.objects.borrow(), written);
     assert_eq!((fakes.ports.signing_key.signed.get(), fakes.emitted.borrow().len()), (1, 1));
 }
 
-/// A forged manifest at the batch's key, garbage, and another batch's with its signature: nothing is signed, recorded or
+/// A forged manifest, garbage, or a signed manifest of another batch at the batch's key is not signed, recorded or
 /// notified.
 #[test]
 fn what_lies_at_the_manifests_key_and_no_sealer_made_is_not_signed() {
@@ -225,7 +225,7 @@ fn what_lies_at_the_manifests_key_and_no_sealer_made_is_not_signed() {
 fn what_was_sealed_before_an_execution_was_stopped_stays() {
     let fakes = succeeded();
     close(&fakes, OPENED).unwrap();
-    // The finalize machine has collected the items once more.
+    // The finalize machine has collected the items again.
     let key = batch().part_results_key(1);
     fakes.ports.store.objects.borrow_mut().insert(key, b"{\"n\":1,\"late\":true}\n".to_vec());
     let finalized = close(&fakes, ENDED).unwrap();
@@ -240,7 +240,7 @@ fn the_finalize_machine_notifies_in_the_place_of_the_execution_that_ended() {
     let fakes = succeeded();
     assert!(close(&fakes, OPENED).unwrap().should_notify);
     assert!(close(&fakes, ENDED).unwrap().should_notify);
-    assert!(close(&fakes, ENDED).unwrap().should_notify, "its own first answer was lost");
+    assert!(close(&fakes, ENDED).unwrap().should_notify, "its own first response was lost");
     let another = ENDED.replace("-finalize:", "-finalize:by-hand-");
     assert!(!close(&fakes, &another).unwrap().should_notify, "it has been taken over");
     assert_eq!(fakes.emitted.borrow().len(), 1);
@@ -270,7 +270,8 @@ fn whatever_fails_a_retry_finishes() {
         assert_eq!(*fakes.ports.store.objects.borrow(), *whole.ports.store.objects.borrow());
         failures += 1;
     }
-    // The manifest that is not there, what was opened, the parts, two sums, results, outputs, the manifest, the signature.
+    // The calls that can fail read the missing manifest, what was opened, the parts and two sums, and write the
+    // results, the outputs, the manifest and the signature.
     assert_eq!(failures, 9);
     let fakes = succeeded();
     fakes.ports.ledger.failing.set(true);
@@ -324,7 +325,7 @@ fn the_status_of_an_execution_that_ended_badly_decides_the_batchs() {
         )
     };
     assert_eq!(status("ABORTED"), (json!("CANCELLED"), Value::Null, json!(1)));
-    let late = json!("the execution ran longer than it may");
+    let late = json!("the execution timed out");
     assert_eq!(status("TIMED_OUT"), (json!("FAILED"), late, json!(1)));
     let broken = json!("the execution ended before the batch was sealed");
     assert_eq!(status("FAILED"), (json!("FAILED"), broken, json!(1)));
@@ -336,7 +337,7 @@ fn a_map_that_failed_is_reported_by_its_error_name() {
     let mut event: Value = serde_json::from_str(OPENED).unwrap();
     event["broken"] = json!({ "Error": "States.ItemReaderFailed", "Cause": "the whole state" });
     let error = close(&fakes, &event.to_string()).unwrap().notification.error.unwrap();
-    let message = "a Map of the execution broke: States.ItemReaderFailed";
+    let message = "a Map state of the execution failed: States.ItemReaderFailed";
     assert_eq!((error.name, error.message.as_str()), (ErrorName::Internal, message));
     assert_eq!(manifest(&fakes)["counts"]["succeeded"], 1);
 }
@@ -348,13 +349,13 @@ fn more_failures_than_may_be_fail_the_batch_and_keep_what_succeeded() {
     let closed = close(&fakes, OPENED).unwrap();
     let error = closed.notification.error.unwrap();
     assert_eq!(error.name, ErrorName::TooManyFailures);
-    assert_eq!(error.message, "2 of 4 items failed, 1 may; 1 were not started");
+    assert_eq!(error.message, "2 of 4 items failed (limit: 1); 1 were not started");
     assert_eq!(bytes(&fakes, &batch().outputs_key()), b"{\"output\":1}\n");
     let fakes = collected(&[Succeeded, Failed], &[Succeeded]);
     assert_eq!(close(&fakes, OPENED).unwrap().notification.status, BatchStatus::Partial);
 }
 
-/// By their rate, before all of those that may have failed.
+/// The share of failures halted the batch before the number of failures exceeded the limit.
 #[test]
 fn a_batch_that_was_halted_failed_for_that_reason() {
     let fakes = collected(&[ItemStatus::Succeeded, ItemStatus::Failed], &[ItemStatus::Skipped]);
@@ -366,9 +367,9 @@ fn a_batch_that_was_halted_failed_for_that_reason() {
     assert_eq!((error.name, error.message.as_str()), (ErrorName::TooManyFailures, message));
 }
 
-/// The runs on demand succeed at twice the price, and so nobody would notification.
+/// The runs on demand succeed at twice the price, so without a metric the fault would go unnoticed.
 #[test]
-fn a_job_that_somebody_has_to_mend_is_counted() {
+fn a_job_that_somebody_has_to_fix_is_counted() {
     let with_jobs = |jobs: Value| {
         let fakes = succeeded();
         let mut objects = fakes.ports.store.objects.borrow_mut();
@@ -402,7 +403,7 @@ fn a_job_that_somebody_has_to_mend_is_counted() {
     assert!(emitted[1].contains("99 of 100 records failed"), "{emitted:?}");
 }
 
-/// The rules of the embedded metric format: each metric and each dimension that is declared is a member.
+/// The embedded metric format requires that each declared metric and dimension is a member of the document.
 #[test]
 fn the_metrics_are_those_of_the_manifest() {
     let fakes = collected(&[ItemStatus::Succeeded, ItemStatus::Rejected], &[ItemStatus::Failed]);
@@ -431,7 +432,7 @@ fn a_batch_releases_its_slot_when_it_is_closed() {
     assert_eq!(*fakes.ports.ledger.released.borrow(), [slot]);
 }
 
-/// Its workflow may be anything that a sender wrote.
+/// A sender may have written any workflow name.
 #[test]
 fn a_batch_that_was_refused_makes_no_metric_of_its_workflow() {
     let fakes = fakes([]);

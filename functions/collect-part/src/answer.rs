@@ -1,4 +1,4 @@
-//! Reads the answer of a run by its manifest.
+//! Reads the answer of a run, which its manifest names.
 
 use bcce_core::base::error::Fault;
 use bcce_core::io::objects;
@@ -8,7 +8,11 @@ use bcce_core::run::ids::ANSWER;
 use bcce_core::run::manifest::Manifest;
 use serde_json::Value;
 
-/// A text or JSON; a list, in the order of its items, where the answer's step fans out.
+/// Returns the answer, which is text or JSON. If the answer's step fans out, it is an array in the order of the items.
+/// Returns `None` if the manifest names no answer.
+///
+/// # Errors
+/// `Bcce.Internal`: S3 failed, or the answer is missing.
 pub(crate) async fn of(
     store: &impl GetObject,
     manifest: &Manifest,

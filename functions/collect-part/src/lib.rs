@@ -1,4 +1,9 @@
-//! Collects the results of a part's items: a line for each, the answers of those that succeeded, and their sums.
+//! Collects the results of a part's items: stores a line for each item, the answers of the successful ones, and the
+//! sums.
+//!
+//! The state `CollectPart` of the batch machine and of the finalize machine invokes [`handle`], which returns the
+//! number of runs that are not sealed yet. While there are any, the machine waits and invokes the function again. The
+//! function must never leave an item out, or replace the result of a run that an earlier attempt at the batch ended.
 
 mod answer; // the answer of a run
 #[cfg(test)]
@@ -20,16 +25,24 @@ use bcce_core::run::manifest::Manifest;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
-/// Items read at a time. What was read stays in memory until the part is written.
+/// The number of items that are read at a time. All results stay in memory until the part is written.
 const AT_A_TIME: usize = 32;
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
+    /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
+    /// The name of the ledger's DynamoDB table (`BCCE_LEDGER_TABLE`).
     pub ledger_table: String,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
@@ -39,33 +52,38 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses.
 pub struct Ports<S, L> {
     pub store: S,
     pub ledger: L,
 }
 
+/// A part to collect.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
     pub part: Part,
 }
 
+/// The result of collecting a part.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Response {
-    /// Runs that are not sealed yet. If there are any, the state machine asks again.
+    /// The number of runs that are not sealed yet. If there are any, the state machine invokes the function again.
     pub running: u64,
 }
 
-/// The result of an item.
+/// The result of an item, with its answer if it succeeded.
 struct Found {
     result: ItemResult,
     output: Option<ItemOutput>,
-    /// This attempt at the batch ran it.
-    is_ours: bool,
+    /// True if this attempt at the batch ran the item.
+    is_new: bool,
 }
 
+/// Collects the results of a part. Safe to repeat.
+///
 /// # Errors
-/// `Bcce.Internal`; a retry does it all again.
+/// `Bcce.Internal`: S3 or the ledger failed, or an answer is missing. A retry collects the part again.
 pub async fn handle<S, L>(
     ports: &Ports<S, L>,
     _: &Config,
@@ -83,8 +101,8 @@ where
     let mut found = std::pin::pin!(found);
     let (mut results, mut outputs, mut sums) = (Vec::new(), Vec::new(), Sums::none());
     while let Some(found) = found.next().await {
-        let Found { result, output, is_ours } = found?;
-        sums.count(&result, is_ours);
+        let Found { result, output, is_new } = found?;
+        sums.count(&result, is_new);
         add_line(&mut results, &result)?;
         if let Some(output) = output {
             add_line(&mut outputs, &output)?;
@@ -97,9 +115,11 @@ where
     Ok(Response { running: sums.counts.running })
 }
 
-/// Which attempt at its run each item had from this attempt at the batch, and what it had before.
+/// The items that this attempt at the batch runs, and the results of earlier attempts.
 struct Before {
-    ours: BTreeMap<u64, u32>,
+    /// The run attempt of each item that this attempt at the batch runs, by item number.
+    due: BTreeMap<u64, u32>,
+    /// The results of earlier attempts at the batch, by item number.
     results: BTreeMap<u64, ItemResult>,
 }
 
@@ -110,7 +130,7 @@ impl Before {
         let places = places.unwrap_or_default();
         let results = previous_results(store, batch, part).await?.unwrap_or_default();
         Ok(Self {
-            ours: places.iter().map(|place| (place.n, place.attempt_no)).collect(),
+            due: places.iter().map(|place| (place.n, place.attempt_no)).collect(),
             results: results.into_iter().map(|result| (result.n, result)).collect(),
         })
     }
@@ -121,17 +141,18 @@ where
     S: GetObject + PutObject,
     L: ReadAttempts,
 {
+    /// Finds the result of an item.
     async fn find(&self, batch: &BatchRef, before: &Before, entry: Entry) -> Result<Found, Fault> {
         let item = match entry {
             Entry::Item(item) => item,
             Entry::Rejected(bad) => return Ok(Found::without_run(rejected(bad))),
         };
-        let attempt_no = before.ours.get(&item.n).copied();
+        let attempt_no = before.due.get(&item.n).copied();
         match (attempt_no, before.results.get(&item.n)) {
             (None, Some(result)) => self.kept(result).await.map(|output| Found {
                 result: result.clone(),
                 output,
-                is_ours: false,
+                is_new: false,
             }),
             (attempt_no, _) => self.ran(batch, &item, attempt_no.unwrap_or(1)).await,
         }
@@ -146,20 +167,21 @@ where
         self.output(result, &objects::read(&self.store, key).await?).await
     }
 
+    /// Returns the result of an item that this attempt at the batch runs.
     async fn ran(&self, batch: &BatchRef, item: &Item, attempt_no: u32) -> Result<Found, Fault> {
         let run = item.run(batch, attempt_no);
         let key = run.manifest_key();
         if let Some(manifest) = objects::find::<Manifest>(&self.store, &key).await? {
             let result = ItemResult::of(item, &manifest, key);
             let output = self.output(&result, &manifest).await?;
-            return Ok(Found { result, output, is_ours: true });
+            return Ok(Found { result, output, is_new: true });
         }
         if let Some(error) = objects::find(&self.store, &batch.refused_key(item.n)).await? {
             let (n, line, id) = (item.n, item.line, Some(item.id.clone()));
             let bad = Rejected { n, line, id, error };
             return Ok(Found::without_run(rejected(bad)));
         }
-        // An execution that started has a record, and is sealed sooner or later.
+        // The run of an execution that started has a record in the ledger, and is sealed in the end.
         let attempts = self.ledger.attempts(&run.run_id).await?;
         let has_started = attempts.iter().any(|record| record.attempt_no == attempt_no);
         Ok(Found::without_run(ItemResult {
@@ -176,6 +198,7 @@ where
         }))
     }
 
+    /// Reads the answer of a run, if it succeeded.
     async fn output(
         &self,
         result: &ItemResult,
@@ -198,7 +221,7 @@ where
 
 impl Found {
     fn without_run(result: ItemResult) -> Self {
-        Self { result, output: None, is_ours: false }
+        Self { result, output: None, is_new: false }
     }
 }
 

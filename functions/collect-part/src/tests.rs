@@ -18,7 +18,7 @@ const EVENT: &str = include_str!("../../../events/collect-part/first.json");
 const PLAN: &str = include_str!("../../../events/invoke/plan.json");
 const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json");
 
-/// Runs that were started, each with one attempt.
+/// A ledger of the runs that were started, each with one attempt.
 #[derive(Default)]
 struct Records {
     started: Vec<(String, u32)>,
@@ -65,7 +65,7 @@ fn item(n: u64) -> Item {
     serde_json::from_value(item).unwrap()
 }
 
-/// A part of `items` items, all of which an attempt runs.
+/// Returns ports with a part of `items` items, all of which the attempt runs.
 fn ports(items: u64) -> Fakes {
     let ports = Ports { store: MemoryStore::default(), ledger: Records::default() };
     put_lines(&ports, batch().part_key(1), (1..=items).map(item));
@@ -88,7 +88,7 @@ fn put<T: serde::Serialize>(ports: &Fakes, key: String, value: &T) {
     ports.store.objects.borrow_mut().insert(key, to_json(value).unwrap());
 }
 
-/// An item's run that ended like this, sealed. It answered, paid for it and may have failed all the same.
+/// Stores the sealed manifest of an item's run with `status`. The run has a paid answer, even if it failed.
 fn end(ports: &Fakes, n: u64, attempt_no: u32, status: RunStatus) -> RunRef {
     let reference = item(n).run(&batch(), attempt_no);
     let started_at = datetime!(2026-11-01 12:00 UTC);
@@ -175,7 +175,7 @@ fn each_item_is_listed_with_its_status() {
     let counts = json!({ "items": 8, "succeeded": 1, "failed": 2, "cancelled": 1, "rejected": 2, "skipped": 1, "running": 1 });
     assert_eq!(sums["counts"], counts);
     assert_eq!(sums["errors"], json!({ "Bcce.NoTarget": 3, "Bcce.InvalidRequest": 2 }));
-    // What failed was paid for as well, and what is under way may have been.
+    // Failed runs were paid too, and the cost of runs under way is unknown.
     assert_eq!(
         (&sums["totals"]["cost_usd"], &sums["totals"]["priced_subtotal_usd"]),
         (&Value::Null, &json!("0.00066"))
@@ -186,7 +186,7 @@ fn each_item_is_listed_with_its_status() {
         outputs,
         [json!({ "n": 1, "line": 1, "id": "i1", "run_id": run_id, "output": "It opens." })]
     );
-    assert_eq!(ports.ledger.reads.get(), 2, "of those alone whose run left nothing");
+    assert_eq!(ports.ledger.reads.get(), 2, "only for runs that stored nothing");
 }
 
 #[test]
@@ -219,11 +219,13 @@ fn whatever_fails_a_retry_finishes() {
         assert_eq!(*ports.store.objects.borrow(), *reference.store.objects.borrow());
         failures += 1;
     }
-    // The part and its places; two manifests and an answer; what the third has not; three writes.
+    // The calls that can fail read the part, its places, two manifests, an answer and the objects of the third item,
+    // and write three objects.
     assert_eq!(failures, 10);
 }
 
-/// Items 1 to 4 of a first attempt that succeeded, failed, was refused and was not started.
+/// Returns ports with a first attempt whose items 1 to 4 succeeded, failed, were refused and were not started, in this
+/// order.
 fn first_attempt() -> Fakes {
     let ports = ports(4);
     end(&ports, 1, 1, RunStatus::Succeeded);
@@ -246,16 +248,16 @@ fn a_retry_keeps_what_an_earlier_attempt_did_and_pays_for_its_own() {
     let attempts: Vec<&Value> = results.iter().map(|result| &result["attempt_no"]).collect();
     assert_eq!(attempts, [&json!(1), &json!(2), &Value::Null, &json!(1)]);
     let sums = ports.store.json(&retried().part_sums_key(1));
-    assert_eq!(sums["totals"]["cost_usd"], "0.00033", "of two runs");
+    assert_eq!(sums["totals"]["cost_usd"], "0.00033", "the cost of two runs");
     let outputs = ports.store.lines(&retried().part_outputs_key(1));
     let ids: Vec<&Value> = outputs.iter().map(|output| &output["id"]).collect();
     assert_eq!(ids, ["i1", "i2", "i4"], "the merged outputs are whole");
     assert_eq!(statuses(&ports, &batch()), ["SUCCEEDED", "FAILED", "REJECTED", "SKIPPED"]);
 }
 
-/// The attempt between them broke before anything was collected of it.
+/// The attempt in between ended before any of its results was collected.
 #[test]
-fn a_retry_goes_by_the_last_attempt_that_was_collected() {
+fn a_retry_uses_the_last_attempt_that_was_collected() {
     let ports = first_attempt();
     let third = retried().retry().unwrap();
     place(&ports, &third, [(4, 1)].into_iter());
@@ -279,7 +281,7 @@ fn the_answers_of_a_step_that_fans_out_are_a_list_in_its_order() {
         put(&ports, key.clone(), &StepArtifact { output, ..answer });
         manifest.artifacts.push(ArtifactRef::of(key, b""));
     }
-    // Of another step.
+    // This artifact is of another step.
     manifest.artifacts.push(ArtifactRef::of(run.step_key("part", Some(1)), b""));
     put(&ports, run.manifest_key(), &manifest);
     ask(&ports, &batch()).unwrap();
@@ -298,7 +300,7 @@ fn an_answer_that_is_gone_is_our_fault() {
 }
 
 #[test]
-fn an_item_whose_answer_was_cut_is_marked_beside_its_status() {
+fn an_item_whose_answer_was_cut_is_marked_next_to_its_status() {
     let ports = ports(2);
     end(&ports, 1, 1, RunStatus::Succeeded);
     let run = end(&ports, 2, 1, RunStatus::Succeeded);

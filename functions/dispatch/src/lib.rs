@@ -1,20 +1,26 @@
-//! SQS batch -> `request.json` -> one execution per request, be it of a run or of a batch of runs.
+//! Dispatches the messages of the inboxes: stores each request and starts one execution for it, of a run or of a batch.
 //!
-//! A message that is no request goes to the dead letters at once, with the reason, and to the
-//! notifications topic. A message that cannot be handled just now stays in the queue. Neither holds
-//! back its batch.
+//! SQS invokes [`handle`] with a batch of messages. The function stores `request.json`, takes a slot of the
+//! tenant and starts the execution under a name that is derived from the request. It returns the ids of the messages
+//! that SQS has to deliver again.
 //!
-//! A tenant that has as much under way as it may have waits in its inbox, and so does a message whose workflow cannot
-//! be looked up. Waiting costs no receive that counts: the message is replaced by a copy in time.
+//! - A message that is not a valid request moves to the dead-letter queue at once, with the reason, and the
+//!   notifications topic gets a notification.
+//! - A message waits in its inbox while its tenant has no free slot, or while its workflow cannot be looked up. Waiting
+//!   does not use up the receives of the message: the function replaces it by a copy before SQS makes it a dead letter.
+//! - A message that meets a fault stays in its inbox. SQS delivers it again.
+//!
+//! The function must never start the same request twice, lose a message, delay other messages because of an invalid
+//! one, or pass a prompt to an execution.
 
-mod config;
+mod config; // the settings
 mod metrics; // how many messages wait
-mod rejecting; // messages that are no request
+mod rejecting; // messages that are not valid requests
 mod slots; // how much a tenant has under way
 mod starting; // messages that become executions
 #[cfg(test)]
 mod tests;
-mod waiting; // when a message comes again
+mod waiting; // when a message is delivered again
 mod workflows; // which workflows exist
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
@@ -33,25 +39,31 @@ pub use config::Config;
 pub use slots::Full;
 pub use workflows::Workflows;
 
+/// The services that [`handle`] uses, and the caches that it keeps between invocations.
 pub struct Ports<S, M, T, D, Q, P, L, C, F> {
     pub store: S,
+    /// The workflow machine.
     pub machine: M,
     pub batch_machine: M,
     pub topic: T,
     pub dead_letters: D,
+    /// The inboxes.
     pub queue: Q,
     pub parameters: P,
     pub ledger: L,
     pub clock: C,
-    /// What this instance remembers.
+    /// The names of workflows that this instance listed.
     pub workflows: Workflows,
+    /// The tenants for which this instance found no free slot.
     pub full: Full,
-    /// Takes documents of metrics.
+    /// Writes a metrics document to the function's log.
     pub metrics: F,
 }
 
+/// Handles a batch of messages, all at the same time. The response has the ids of those that SQS has to deliver again.
+///
 /// # Errors
-/// None for a single message: those are in the response, and SQS delivers them again.
+/// None. A fault of a message puts its id into the response.
 pub async fn handle<S, M, T, D, Q, P, L, C, F>(
     ports: &Ports<S, M, T, D, Q, P, L, C, F>,
     config: &Config,
@@ -86,9 +98,9 @@ where
 /// The outcome of a message.
 #[derive(Default)]
 struct Handled<'a> {
-    /// The message's id if it has to come again.
+    /// The id of the message if SQS has to deliver it again.
     failed: Option<String>,
-    /// The tenant that waits with it, and why.
+    /// The tenant whose message waits, and the reason.
     waits: Option<(&'a str, Because)>,
 }
 
@@ -97,7 +109,7 @@ struct Handled<'a> {
 struct Received<'a> {
     body: &'a str,
     tenant: &'a str,
-    /// The request's id where its body has none.
+    /// The id of the request if its body has none.
     given_id: &'a str,
     sent_at: OffsetDateTime,
     received_at: OffsetDateTime,
@@ -158,7 +170,7 @@ where
                 tracing::warn!(
                     message_id = id,
                     error,
-                    "the message comes again: {}",
+                    "the message will be delivered again: {}",
                     fault.message
                 );
                 Handled {
@@ -170,12 +182,12 @@ where
     }
 }
 
-/// Returns the request id of a message whose body has none. A dead letter that is sent again is another message and
-/// brings the id it had; whoever can send one could as well write it into the body.
+/// Returns the request id of a message whose body has none. A dead letter that is redriven is a new message to SQS, and
+/// has the id of the original in an attribute. The attribute gives a sender no more power than an id in the body.
 fn request_id(message: &SqsMessage) -> &str {
     let brought = message.message_attributes.get(REQUEST_ID);
     let brought = brought.and_then(|attribute| attribute.string_value.as_deref());
-    // A copy of the message brings it along, and SQS takes no such characters.
+    // A copy of the message carries the id in an attribute, and SQS accepts only plain characters there.
     let brought = brought.filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()) && is_plain(id));
     brought.or(message.message_id.as_deref()).unwrap_or_default()
 }

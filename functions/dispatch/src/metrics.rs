@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 
 use crate::waiting::Because;
 
-/// Returns one document for each tenant that waits. The document of all tenants, which the alarm reads, leaves out the
-/// messages that wait for a workflow: everybody can make names up.
+/// Returns one document for each tenant that waits, and one for all of them, which the alarm reads. The latter leaves
+/// out messages that wait for an unknown workflow, because any sender can make names up.
 pub(crate) fn of_waits<'a>(
     environment: &str,
     at: OffsetDateTime,
@@ -30,7 +30,8 @@ pub(crate) fn of_waits<'a>(
     let each = by_tenant.iter().map(|(tenant, (count, because))| {
         document(&[("Environment", environment), ("Tenant", tenant)], *count, because)
     });
-    let together =
-        (all > 0).then(|| document(&[("Environment", environment)], all, "see its tenants"));
+    let together = (all > 0).then(|| {
+        document(&[("Environment", environment)], all, "see the documents of the tenants")
+    });
     each.chain(together).collect()
 }

@@ -1,4 +1,4 @@
-//! A message that is no request, or none that can be: to the dead letters and to the topic, with the reason.
+//! Rejects a message that cannot become a run: notifies the topic and moves the message to the dead-letter queue.
 
 use bcce_core::base::error::{Fault, Problems};
 use bcce_core::call::attempt::Totals;
@@ -8,7 +8,7 @@ use bcce_core::run::request::workflow_and_id;
 
 use crate::{Dispatched, Ports, Received};
 
-/// A message that is no request, and why.
+/// A message that is rejected, and the reason.
 struct Rejected<'a> {
     request_id: &'a str,
     workflow: Option<&'a str>,
@@ -21,7 +21,10 @@ where
     D: DeadLetter,
     C: Clock,
 {
-    /// Rejects a request that could be read: its id and its workflow are known.
+    /// Rejects a request that could be parsed, so that its id and its workflow are known.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: SNS or SQS failed.
     pub(crate) async fn reject_named(
         &self,
         received: Received<'_>,
@@ -33,7 +36,10 @@ where
         Ok(Dispatched::Done)
     }
 
-    /// Rejects a body that is no request at all, or no batch.
+    /// Rejects a body that could not be parsed as a request or a batch.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: SNS or SQS failed.
     pub(crate) async fn reject_unread(
         &self,
         received: Received<'_>,
@@ -47,9 +53,9 @@ where
         Ok(Dispatched::Done)
     }
 
-    /// Sends the notification first and moves the message second: if the move fails, the message comes again and is
-    /// notified twice. It lies among the dead letters twice only if this function ends, or loses SQS's answer, after the
-    /// move.
+    /// Sends the notification, and then moves the message. If the move fails, SQS delivers the message again, and a
+    /// second notification is sent. The message becomes two dead letters only if this function ends, or loses the
+    /// response of SQS, after the move.
     async fn reject(&self, body: &str, tenant: &str, rejected: Rejected<'_>) -> Result<(), Fault> {
         let Rejected { request_id, workflow, reason } = rejected;
         tracing::warn!(request_id, tenant, "the message is rejected: {}", reason.message);

@@ -1,4 +1,4 @@
-//! A tenant's slots: how many runs, and items of batches, it may have under way.
+//! Takes the slots of a tenant, which bound the runs and batch items that it has under way.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use bcce_core::run::slots::{Lane, Slot, comes_first, fits};
 use futures::lock::Mutex;
 use time::OffsetDateTime;
 
-/// A reading that found no free slot serves this instance so long: a flood costs one reading in this time and not one for
-/// each message.
+/// The time for which this instance uses a reading that found no free slot. A flood costs one reading in this time, not
+/// one for each message.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// A message that asks for a slot.
@@ -19,30 +19,33 @@ const FRESH: Duration = Duration::from_secs(1);
 pub struct Claim<'a> {
     pub lane: Lane,
     pub tenant: &'a str,
-    /// Name of the execution.
+    /// The name of the execution.
     pub holder: &'a str,
+    /// The slots that it takes: 1 for a run, the items at a time for a batch.
     pub weight: u32,
-    /// 0 means no limit.
+    /// The most slots that the tenant may hold; 0 means no limit.
     pub limit: u32,
     pub now: OffsetDateTime,
 }
 
-/// What came of a claim.
+/// The outcome of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// There is no limit.
+    /// The tenant has no limit, so no slot is taken.
     Unlimited,
+    /// The message took a slot.
     New,
     /// The same message took the slot in an earlier delivery.
     Before,
+    /// The tenant has no free slot.
     NoneFree,
 }
 
-/// Tenants that had no free slot, with the slots that were read.
+/// The tenants that had no free slot, with their slots as they were last read.
 #[derive(Default)]
 pub struct Full(Mutex<Readings>);
 
-/// When slots were read, and what was read, by their key.
+/// The readings, by the partition key of the slots: the time and the slots.
 #[derive(Default)]
 struct Readings(BTreeMap<String, (OffsetDateTime, Vec<Slot>)>);
 
@@ -58,13 +61,17 @@ impl Readings {
 }
 
 impl Full {
-    /// Returns whether this instance knows, without asking anybody, that there is no slot for this holder. What waits
-    /// then costs no write.
+    /// Returns true if a recent reading shows that there is no slot for this holder. The message then waits without a
+    /// write.
     pub async fn has_none_free(&self, claim: &Claim<'_>) -> bool {
         self.0.lock().await.has_none_free(claim)
     }
 
-    /// Takes a slot first and counts second, so that two new messages never both keep the last one.
+    /// Claims a slot for a message. It takes the slot first and counts the slots afterwards, so that two new messages
+    /// never both keep the last one.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the ledger failed.
     pub async fn claim(
         &self,
         ledger: &(impl ListSlots + TakeSlot + ReleaseSlot),
@@ -83,7 +90,7 @@ impl Full {
         let is_new = ledger.take_slot(lane, tenant, &Slot::new(lane, holder, weight, now)).await?;
         let read = ledger.slots(lane, tenant, now).await;
         let is_free = read.as_ref().is_ok_and(|slots| fits(slots, limit));
-        // Nothing may be started with it. Where the release fails too, the slot serves the same message later.
+        // Nothing may be started with the slot, so it is released. If that fails, the same message uses the slot later.
         if is_new && !is_free {
             ledger.release_slot(lane, tenant, holder).await?;
         }

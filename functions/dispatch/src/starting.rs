@@ -1,4 +1,4 @@
-//! A message that was received: checked, stored and started, or rejected, or left to wait.
+//! Handles a message: checks and stores its request and starts the execution, rejects the message, or lets it wait.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ use crate::waiting::{Because, Wait};
 use crate::workflows::{Known, Question};
 use crate::{Config, Dispatched, Ports, Received};
 
-/// How far apart the clocks of Step Functions and of this function may be. No execution ends so soon after its start.
+/// The largest difference between the clocks of Step Functions and of this function. No execution ends within this time
+/// after its start.
 const SKEW: Duration = Duration::from_secs(2);
 
 impl<S, M, T, D, Q, P, L, C, F> Ports<S, M, T, D, Q, P, L, C, F>
@@ -33,6 +34,7 @@ where
     L: ListSlots + TakeSlot + ReleaseSlot,
     C: Clock,
 {
+    /// Handles a message with a request for a run or a batch.
     pub(crate) async fn dispatch(
         &self,
         config: &Config,
@@ -65,7 +67,8 @@ where
         }
         let key = run.request_key();
         let stored = store_value_once(&self.store, &key, &run.run_id, request.clone()).await?;
-        // By value: another version of this function may have written the same request otherwise.
+        // The values are compared, since another version of this function may have written the same request as other
+        // bytes.
         if stored != request {
             let cause = "id: was used before, for another request of this workflow";
             return self
@@ -82,7 +85,7 @@ where
     ) -> Result<Dispatched, Fault> {
         let Received { body, tenant, given_id, .. } = received;
         if is_folder(body) {
-            tracing::info!("a folder was made in the inbox of batches");
+            tracing::info!("a folder was created in the batch inbox");
             return Ok(Dispatched::Done);
         }
         let request = match inbox::parse(body) {
@@ -117,7 +120,7 @@ where
         self.start(claim, async || self.batch_machine.start_batch(&batch).await).await
     }
 
-    /// Starts an execution that has a slot. It ends, and releases the slot, when its run or batch is closed.
+    /// Takes a slot and starts an execution. The slot is released when the run or batch is closed.
     async fn start(
         &self,
         claim: Claim<'_>,
@@ -128,10 +131,10 @@ where
             return Ok(Dispatched::without_slot());
         }
         let (execution, tenant) = (claim.holder, claim.tenant);
-        // After a fault or a throttle there may be an execution, which another delivery of the message started with the
-        // slot. So the slot stays, and serves this message when it comes again.
+        // After a fault or a throttle, an execution may exist that another delivery of the message started with this
+        // slot. So the slot is kept, and this message uses it at its next delivery.
         let (is_new, needs_slot) = match start().await? {
-            // An execution that is older than the slot had one of its own, and has released it.
+            // An execution that is older than the slot had a slot of its own, which it has released.
             Started::Running { since } if since < claim.now - SKEW => {
                 (false, claimed != Claimed::New)
             }
@@ -152,7 +155,7 @@ where
         Ok(Dispatched::Done)
     }
 
-    /// Refuses a message whose workflow does not exist, or lets it wait until that is certain. Returns `None` if the
+    /// Rejects a message whose workflow does not exist, or lets it wait until that is certain. Returns `None` if the
     /// workflow exists.
     async fn without_workflow(
         &self,

@@ -18,7 +18,7 @@ use super::*;
 struct Machine {
     clock: SetClock,
     started: RefCell<Vec<String>>,
-    /// When those that are running started.
+    /// The start times of the executions that run, by name.
     running: RefCell<BTreeMap<String, OffsetDateTime>>,
     throttled: Cell<u32>,
 }
@@ -34,7 +34,7 @@ impl Machine {
             self.throttled.set(self.throttled.get() - 1);
             return Started::Throttled;
         }
-        // Step Functions does not say whether this call has started it.
+        // Step Functions does not return whether this call started the execution.
         if let Some(since) = self.running.borrow().get(&name) {
             return Started::Running { since: *since };
         }
@@ -64,13 +64,13 @@ impl StartBatch for Machine {
     }
 }
 
-/// Everything that is sent or moved.
+/// The messages that are published, moved, postponed or copied, and the metrics.
 #[derive(Default)]
 struct Outbox {
     notifications: RefCell<Vec<RunNotification>>,
     letters: RefCell<Vec<(String, String)>>,
     delays: RefCell<Vec<Duration>>,
-    /// Copies that wait: body, request id and delay.
+    /// The copies that replaced messages: body, request id and delay.
     copies: RefCell<Vec<(String, String, Duration)>>,
     metrics: RefCell<Vec<Value>>,
     failing: Cell<bool>,
@@ -116,7 +116,7 @@ impl SendAgain for &Outbox {
     }
 }
 
-/// Names of workflows; counts its listings and fails on request.
+/// A parameter store with names of workflows, which counts its listings and fails on request.
 struct Names {
     names: RefCell<Vec<&'static str>>,
     listings: Cell<u32>,
@@ -134,12 +134,12 @@ impl ListParameters for Names {
     }
 }
 
-/// Slots by key; counts what is asked of it.
+/// A ledger of slots, which counts the calls that it gets.
 #[derive(Default)]
 struct Slots {
     held: RefCell<Vec<(String, Slot)>>,
     asked: Cell<u32>,
-    /// Readings that fail from now on.
+    /// The number of the next readings that fail.
     failing: Cell<u32>,
 }
 
@@ -286,7 +286,7 @@ async fn failed(ports: &Fakes<'_>, bodies: &[&str]) -> Vec<String> {
     come_again(ports, &config(), event(bodies)).await
 }
 
-/// Ids of the messages that come again.
+/// Handles an event, and returns the ids of the messages that SQS has to deliver again.
 async fn come_again(ports: &Fakes<'_>, config: &Config, event: SqsEvent) -> Vec<String> {
     let response = handle(ports, config, event).await.unwrap();
     response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
@@ -306,7 +306,7 @@ async fn the_same_message_three_times_is_one_execution() {
 }
 
 #[tokio::test]
-async fn a_bad_message_is_moved_and_told_and_holds_back_nobody() {
+async fn a_bad_message_is_moved_and_notified_and_delays_no_other() {
     let outbox = Outbox::default();
     let ports = ports(&outbox);
     assert!(failed(&ports, &["not json", EXPLAIN]).await.is_empty());
@@ -355,7 +355,7 @@ async fn a_store_that_fails_keeps_only_its_own_message() {
 }
 
 #[tokio::test]
-async fn a_rejection_that_cannot_be_told_comes_again() {
+async fn a_rejection_that_cannot_be_notified_is_delivered_again() {
     let outbox = Outbox::default();
     outbox.failing.set(true);
     let ports = ports(&outbox);
@@ -363,7 +363,8 @@ async fn a_rejection_that_cannot_be_told_comes_again() {
     assert!(outbox.letters.borrow().is_empty());
 }
 
-/// A dead letter that is sent again is another message; killed before it was deleted, it is sent twice.
+/// A dead letter that is redriven is a new message. A redrive that ends before it deletes the dead letter sends it
+/// twice.
 #[tokio::test]
 async fn a_message_sent_again_brings_its_request_id() {
     let outbox = Outbox::default();
@@ -383,7 +384,7 @@ async fn a_message_sent_again_brings_its_request_id() {
     let run = RunRef::first("default", "explain", "first").execution_name();
     assert_eq!(*ports.machine.started.borrow(), [run]);
     assert_eq!(outbox.notifications.borrow()[0].request_id, "first");
-    // What is no id is as good as none.
+    // An invalid id is ignored.
     for no_id in ["x".repeat(300), "first\t".to_owned()] {
         handle(&ports, &config(), brought(&no_id)).await.unwrap();
         assert_eq!(ports.machine.started.borrow().len(), 3, "{no_id:?}");
@@ -408,7 +409,7 @@ async fn the_same_batch_twice_is_one_execution_of_the_batch_machine() {
 }
 
 #[tokio::test]
-async fn an_object_that_was_dropped_is_one_batch_however_often_it_is_told_of() {
+async fn an_object_that_was_uploaded_is_one_batch_however_often_its_event_arrives() {
     let outbox = Outbox::default();
     let ports = ports(&outbox);
     let event = include_str!("../../../events/eventbridge/manifest-dropped.json");
@@ -444,7 +445,7 @@ async fn the_same_id_with_another_batch_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_batch_is_told_with_its_own_id_and_starts_nothing() {
+async fn what_is_no_batch_is_notified_with_its_own_id_and_starts_nothing() {
     let outbox = Outbox::default();
     let ports = ports(&outbox);
     let wrong = BATCH.replace("s3://", "http://");
@@ -476,7 +477,7 @@ async fn a_batch_that_cannot_be_started_just_now_comes_again() {
 }
 
 #[test]
-fn the_queue_tells_the_tenant() {
+fn the_queue_decides_the_tenant() {
     let tenant = |queue: &str| {
         config().tenant_of(&format!("arn:aws:sqs:us-east-1:1:{queue}")).map(str::to_owned)
     };

@@ -1,4 +1,4 @@
-//! A message that cannot be handled just now: when it comes again, and how it does not use up its receives.
+//! Delays a message that cannot be handled yet, and replaces it by a copy before its receives are used up.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use time::OffsetDateTime;
 
 use crate::{Ports, request_id};
 
-/// A message that waits is replaced by a copy before SQS, which counts its receives, would call it a dead letter (see
-/// `maxReceiveCount`). Receives that are left are for faults.
+/// The number of receives after which a message that waits is replaced by a copy. SQS counts receives and makes a
+/// message a dead letter after `maxReceiveCount` of them. The remaining receives are for faults.
 pub const RENEW_AT: u32 = 50;
-/// The longest time between two receives of a message that waits, in seconds: long enough that a flood is cheap, short
-/// enough that a free slot does not stay free.
+/// The longest time between two receives of a message that waits, in seconds. It is long enough that a flood is cheap,
+/// and short enough that a free slot is soon used.
 const MOST_WAITING_S: u64 = 150;
 /// The longest time between two receives of a message after faults, in seconds. A hundred receives outlast an outage of
 /// twelve hours.
 const MOST_FAULTY_S: u64 = 900;
 
-/// Why a message that is in order is not started.
+/// The reason why a valid message is not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Because {
     NoFreeSlot,
@@ -28,7 +28,7 @@ pub enum Because {
 }
 
 impl Because {
-    /// Returns the reason as log and metric have it.
+    /// Returns the reason as text for the log and the metric.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoFreeSlot => "the tenant has no free slot",
@@ -40,7 +40,7 @@ impl Because {
     }
 }
 
-/// Why a message waits, and how long that lasts at least.
+/// A wait of a message: the reason and the shortest duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
     pub because: Because,
@@ -48,14 +48,15 @@ pub struct Wait {
 }
 
 impl Wait {
+    /// Returns a wait without a shortest duration.
     pub fn because(because: Because) -> Self {
         Self { because, at_least: Duration::ZERO }
     }
 }
 
 impl<S, M, T, D, Q: Postpone + SendAgain, P, L, C, F> Ports<S, M, T, D, Q, P, L, C, F> {
-    /// Makes a message come again later, and returns its id unless a copy has taken its place. A call that ends after
-    /// it has sent the copy leaves both: they are the same request, and so one run.
+    /// Lets a message wait. Returns its id, or `None` if a copy has replaced it. If the function ends after it has sent
+    /// the copy, SQS delivers both; they are the same request, so they start one run.
     pub(crate) async fn wait(&self, message: &SqsMessage, wait: &Wait) -> Option<String> {
         let message_id = message.message_id.as_deref();
         let (delay, receives) = (while_waiting(message, wait), received(message));
@@ -74,11 +75,12 @@ impl<S, M, T, D, Q: Postpone + SendAgain, P, L, C, F> Ports<S, M, T, D, Q, P, L,
         }
     }
 
+    /// Postpones the next receive of a message, and returns its id.
     pub(crate) async fn postpone(&self, message: &SqsMessage, delay: Duration) -> Option<String> {
         let id = message.message_id.clone().unwrap_or_default();
         let arn = message.event_source_arn.as_deref().unwrap_or_default();
         let receipt = message.receipt_handle.as_deref().unwrap_or_default();
-        // Without it the message comes after the queue's whole visibility timeout, which is only slower.
+        // If this fails, SQS delivers the message after the queue's whole visibility timeout, which is only slower.
         if let Err(fault) = self.queue.postpone(arn, receipt, delay).await {
             tracing::warn!(
                 message_id = id,
@@ -90,13 +92,13 @@ impl<S, M, T, D, Q: Postpone + SendAgain, P, L, C, F> Ports<S, M, T, D, Q, P, L,
     }
 }
 
-/// Returns how often SQS has delivered the message.
+/// Returns the number of times that SQS has delivered the message.
 fn received(message: &SqsMessage) -> u32 {
     let received = message.attributes.get("ApproximateReceiveCount");
     received.and_then(|count| count.parse().ok()).unwrap_or(1)
 }
 
-/// Returns when SQS took the message, or `now` without the attribute.
+/// Returns the time at which SQS accepted the message, or `now` if the message lacks that attribute.
 pub fn sent_at(message: &SqsMessage, now: OffsetDateTime) -> OffsetDateTime {
     let sent = message.attributes.get("SentTimestamp").and_then(|at| at.parse::<i128>().ok());
     let sent = sent.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(ms * 1_000_000).ok());
@@ -113,8 +115,8 @@ pub fn after_a_fault(message: &SqsMessage) -> Duration {
     jittered(message, MOST_FAULTY_S)
 }
 
-/// Returns a delay that doubles with each delivery from 2 s to `most`. Half of it is left to chance, by a hash of message and delivery:
-/// messages that came together do not come together again.
+/// Returns a delay that doubles with each delivery, from 2 s to `most` seconds. A hash of message and delivery varies
+/// half of it, so that messages that were delivered together are not delivered together again.
 fn jittered(message: &SqsMessage, most: u64) -> Duration {
     let received = received(message);
     let id = message.message_id.as_deref().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Knows which workflows exist. Senders choose names, so a name that is nobody's must cost nothing: no run, no metric, and
-//! at most one listing of SSM in ten seconds, however many messages name it.
+//! Looks up which workflows exist. Senders choose the names, so an unknown name must be cheap: it causes no run, no
+//! metric, and at most one listing of SSM in ten seconds, however many messages contain it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,60 +10,63 @@ use bcce_core::ports::ListParameters;
 use futures::lock::Mutex;
 use time::OffsetDateTime;
 
-/// How often an unknown name has the names listed again. SSM gives ten names an answer and 40 answers a second to the
-/// whole account: ten instances that are flooded with made-up names take a tenth of that for each forty workflows.
+/// The shortest time between two listings for unknown names. SSM returns ten names in a response, and 40 responses a
+/// second to the whole account. Ten instances that are flooded with made-up names use a tenth of that for each forty
+/// workflows.
 const BETWEEN: Duration = Duration::from_secs(10);
-/// The longest pause after listings that failed, as long as the one of webhook. The first is [`BETWEEN`], and each is
-/// twice the one before.
+/// The longest pause after listings that failed, which is the same as in the webhook function. The first pause is
+/// [`BETWEEN`], and each further pause is twice as long as the one before.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How far apart the clocks of SQS and of this function may be.
+/// The largest difference between the clocks of SQS and of this function.
 const SKEW: Duration = Duration::from_secs(5);
 
-/// What is known of a name.
+/// The answer to whether a workflow exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
+    /// The workflow is listed.
     Yes,
-    /// A list that is newer than the message lacks it.
+    /// The workflow is missing from a list that is newer than the message.
     No,
-    /// There is no such list yet. The next one may be read after this time.
+    /// No list is newer than the message. The next one may be read after this time.
     NotYet(Duration),
 }
 
-/// A message's workflow, and the times that say which list is new enough to refuse it.
+/// A message's workflow, and the times that decide which list is new enough to refuse it.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     pub workflow: &'a str,
-    /// When the message was sent, by the clock of SQS.
+    /// The time at which the message was sent, by the clock of SQS.
     pub sent_at: OffsetDateTime,
-    /// When the invocation began that has received the message.
+    /// The start of the invocation that received the message.
     pub received_at: OffsetDateTime,
     pub now: OffsetDateTime,
 }
 
-/// The names as they were last listed. A known name needs no list: its workflow starts also while SSM is down, and
-/// `prepare` refuses it when it is gone.
+/// The names of workflows, as they were last listed. A name that is already known needs no new list, so its workflow
+/// starts even while SSM is down. `prepare` refuses a run whose workflow was removed since.
 #[derive(Default)]
 pub struct Workflows(Mutex<Listed>);
 
 #[derive(Default)]
 struct Listed {
     names: BTreeSet<String>,
-    /// When the last listing that succeeded began.
+    /// The start of the last listing that succeeded.
     at: Option<OffsetDateTime>,
+    /// The time before which nothing is listed.
     not_before: Option<OffsetDateTime>,
     /// Listings that have failed since then.
     failures: u32,
 }
 
 impl Workflows {
-    /// Looks a name up, and lists the names if it has to and may.
+    /// Looks up a workflow. Lists the names first if the list is too old and the next listing is due.
     pub async fn look_up(
         &self,
         parameters: &impl ListParameters,
         environment: &str,
         question: Question<'_>,
     ) -> Known {
-        // The lock is held while SSM is asked, so that the messages of a batch share one listing.
+        // The lock is held during the listing, so that the messages of a batch share it.
         let mut listed = self.0.lock().await;
         let known = listed.answer(question);
         if !matches!(known, Known::NotYet(wait) if wait.is_zero()) {
@@ -92,7 +95,7 @@ impl Listed {
         if self.names.contains(workflow) {
             return Known::Yes;
         }
-        // Before it sent the message, the sender may have pushed the workflow.
+        // The sender may have pushed the workflow just before it sent the message.
         if self.at.is_some_and(|at| at >= received_at || at >= sent_at + SKEW) {
             return Known::No;
         }
@@ -103,12 +106,13 @@ impl Listed {
     }
 }
 
+/// Lists the names of the workflows of an environment.
 async fn names(
     parameters: &impl ListParameters,
     environment: &str,
 ) -> Result<BTreeSet<String>, Fault> {
     let path = parameter_name(environment, "workflows");
-    // Boxed: the SDK's futures inside those of a handler are deeper than the compiler looks.
+    // Boxed, because the SDK's futures inside those of a handler exceed the compiler's limit on type depth.
     let below = Box::pin(parameters.below(&path)).await?;
     let name =
         |parameter: &String| Some(parameter.strip_prefix(&path)?.strip_prefix('/')?.to_owned());

@@ -1,5 +1,9 @@
-//! Counts a sealed run exactly once: writes the ledger's run record and usage counters in one transaction, then prints the
-//! run's metrics. Releases the run's slot before.
+//! Counts a sealed run exactly once: writes its record and usage to the ledger in one transaction, then writes its
+//! metrics.
+//!
+//! The state `EmitMetrics` of the workflow machine and of the finalize machine invokes [`handle`]. It also releases the
+//! run's slot, and returns whether the execution that invokes it sends the notification. The function must never count
+//! a run twice, or price an unknown model at 0.
 
 #[cfg(test)]
 mod tests;
@@ -19,13 +23,21 @@ use bcce_core::run::metrics;
 use bcce_core::run::slots::Lane;
 use serde::{Deserialize, Serialize};
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the environment, such as `dev` (`BCCE_ENVIRONMENT`).
     pub environment: String,
+    /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
+    /// The name of the ledger's DynamoDB table (`BCCE_LEDGER_TABLE`).
     pub ledger_table: String,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             environment: variable("BCCE_ENVIRONMENT")?,
@@ -35,34 +47,41 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses.
 pub struct Ports<S, L, M> {
     pub store: S,
     pub ledger: L,
-    /// Prints a metrics document.
+    /// Writes a metrics document to the function's log.
     pub metrics: M,
 }
 
+/// A sealed run to count.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub run: Run,
     pub manifest: ManifestRef,
-    /// ARN of the execution that asks. It sends the notification if it is the one that counts the run.
+    /// The ARN of the execution that invokes the function. It sends the notification if it is the one that counts the
+    /// run.
     pub notification_owner: String,
-    /// How the run's execution ended, if the finalize machine asks.
+    /// The end of the run's execution, if the finalize machine invokes the function.
     #[serde(default)]
     pub ending: Option<Ending>,
 }
 
+/// The result of counting a run.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Response {
-    /// `false` if an earlier call counted the run.
+    /// True if this invocation counted the run, false if an earlier one did.
     pub counted: bool,
-    /// Whether the asking execution sends the notification.
+    /// True if the execution that invokes the function sends the notification.
     pub should_notify: bool,
 }
 
+/// Counts a sealed run and releases its slot. Safe to repeat.
+///
 /// # Errors
-/// `Bcce.Internal`: nothing is counted, a retry counts it.
+/// `Bcce.Internal`: S3 or the ledger failed; a retry finishes the work. Also if the stored manifest does not have the
+/// digest of the request; nothing is counted then.
 pub async fn handle<S, L, M>(
     ports: &Ports<S, L, M>,
     config: &Config,
@@ -80,7 +99,7 @@ where
         return Err(Fault::internal(format!("{key} is not the manifest that was sealed")));
     }
     let manifest: Manifest = parse(&key, &body)?;
-    // No call of the run is under way any more. The slot of an item is its batch's.
+    // No call of the run is under way any more. An item of a batch has no slot of its own.
     if run.batch.is_none() {
         ports.ledger.release_slot(Lane::Runs, &run.tenant, &run.execution_name()).await?;
     }
@@ -100,8 +119,8 @@ where
     Ok(Response { counted, should_notify })
 }
 
-/// Returns whether the asking execution sends the notification of a run. An execution that came to its own last states has
-/// sent it.
+/// Returns true if the execution that invokes the function sends the notification of a run. An execution that reached
+/// its own last states has sent it.
 async fn should_notify(
     ledger: &impl TakeOver,
     found: &Closed,
@@ -117,7 +136,8 @@ async fn should_notify(
     notification::should_notify(found, claim, take_over).await
 }
 
-/// The workflow machine fails with the manifest's own error after it has sent the notification, and only then.
+/// Returns true if the run's execution ended in its own `Fail` state. The workflow machine fails with the error of the
+/// manifest only after it has sent the notification.
 fn came_to_its_end(ending: &Ending, closed: &ClosedRun) -> bool {
     let Some(error) = &closed.manifest.error else { return false };
     let same_cause = ending.cause.as_ref().is_none_or(|cause| *cause == error.message);

@@ -17,12 +17,12 @@ const EVENT: &str = include_str!("../../../events/emit-metrics/succeeded.json");
 const PLAN: &str = include_str!("../../../events/invoke/plan.json");
 const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json");
 
-/// Closes a run once, for the first execution that asks.
+/// A ledger that closes a run once, for the first execution that asks.
 #[derive(Default)]
 struct Ledger {
     closed: RefCell<Vec<ClosedRun>>,
     notification_owner: RefCell<Option<String>>,
-    /// Slots by their lane, tenant and holder, in the order in which they were released.
+    /// The released slots by lane, tenant and holder, in order.
     released: RefCell<Vec<String>>,
 }
 
@@ -61,7 +61,7 @@ impl TakeOver for Ledger {
 
 type Fakes = Ports<MemoryStore, Ledger, Box<dyn Fn(&str)>>;
 
-/// Has the metrics documents kept.
+/// Makes the ports keep the metrics documents, and returns them.
 fn keep_metrics(ports: &mut Fakes) -> Rc<RefCell<Vec<String>>> {
     let kept = Rc::<RefCell<Vec<String>>>::default();
     let metrics = Rc::clone(&kept);
@@ -115,15 +115,15 @@ async fn a_run_is_counted_once_however_often_it_is_finalized() {
     let emitted = keep_metrics(&mut ports);
     for counted in [true, false] {
         let response = handle(&ports, &config(), request()).await;
-        // The same execution asks again because the first answer was lost: the notification is still its to send.
+        // The same execution asks again, because the first response was lost. It still has to send the notification.
         assert_eq!(response, Ok(Response { counted, should_notify: true }));
     }
     assert_eq!(ports.ledger.closed.borrow().len(), 1);
     assert_eq!(emitted.borrow().len(), 2, "one document for the run, one for its model");
 }
 
-/// The rules of the embedded metric format: each metric and each dimension that is declared is a member of
-/// the document; at most 100 metrics and 30 dimensions.
+/// The embedded metric format requires that each declared metric and dimension is a member of the document. A document
+/// may have at most 100 metrics and 30 dimensions.
 #[tokio::test]
 async fn the_documents_keep_the_rules_of_the_format() {
     let (mut ports, request) = sealed();
@@ -165,7 +165,7 @@ fn finalizing(request: Request, owner: &str, error: Option<&str>) -> Request {
 async fn only_the_execution_that_counts_a_run_sends_the_notification() {
     let (ports, request) = sealed();
     let ask = async |request| handle(&ports, &config(), request).await.unwrap().should_notify;
-    // The run's own execution could not count it.
+    // The run's own execution could not count the run.
     assert!(ask(finalizing(request(), "finalize-1", Some("Bcce.Internal"))).await);
     assert!(
         !ask(finalizing(request(), "finalize-2", Some("Bcce.Internal"))).await,
@@ -185,7 +185,7 @@ async fn an_execution_that_came_to_its_own_end_has_sent_the_notification() {
         request
     };
     assert!(!ask(own("step answer: see the log")).await, "the manifest's own error");
-    // It counted the run, that answer was lost, and it gave up before the notification.
+    // The execution counted the run, the response was lost, and the execution failed before the notification.
     assert!(ask(own("the run is sealed but could not be counted")).await);
 }
 
@@ -200,7 +200,7 @@ async fn the_notification_of_an_execution_that_was_killed_is_taken_over_once() {
     assert!(ask(killed("finalize-1")).await, "its own retry");
 }
 
-/// Its batch sends one notification, when it is over.
+/// The batch sends one notification when it is over.
 #[tokio::test]
 async fn an_item_of_a_batch_is_counted_and_not_notified() {
     let (mut ports, request) = sealed();
@@ -237,7 +237,7 @@ async fn a_run_releases_its_slot_each_time_and_an_item_of_a_batch_has_none() {
     assert!(ports.ledger.released.borrow().is_empty());
 }
 
-/// Whoever may start an execution may name any workflow, and each distinct one would be a metric that is billed.
+/// A principal that may start executions can name any workflow, and each distinct name would be a billed metric.
 #[tokio::test]
 async fn a_run_that_was_refused_before_it_had_a_plan_makes_no_metric_of_its_workflow() {
     let run = serde_json::from_str::<Request>(EVENT).unwrap().run;

@@ -1,6 +1,9 @@
-//! (step, attempts so far) -> the targets to try, in order, or a wait, or a stop; with the reasons.
-//! The decision itself is `bcce_core::failover::router::decide`; here it gets what is known of its targets, and an
-//! open target its one elected probe.
+//! Decides for a step which targets to try and in what order, how long to wait, or to stop, each with the reasons.
+//!
+//! The state `FailoverRouter` of the workflow machine invokes [`handle`] in each round of a step. The pure function
+//! [`decide`] makes the decision. This crate reads what the ledger has recorded about the targets, and elects one step
+//! for the probe of an open breaker. The router must never widen data residency, return a target whose breaker is open
+//! except to the elected step, or retry a call that cannot succeed.
 
 #[cfg(test)]
 mod tests;
@@ -23,16 +26,23 @@ use bcce_core::run::ids::StepRef;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// Time that a probe may take beyond its first token before another step is elected: from the decision to the call, and
-/// from the end of the call to the ledger.
+/// The time that an elected step has in addition to the first-token timeout, before another step is elected. It covers
+/// the time from the decision to the call, and from the end of the call to the report in the ledger.
 const PROBE_MARGIN: Duration = Duration::from_secs(10);
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the environment, such as `dev` (`BCCE_ENVIRONMENT`).
     pub environment: String,
+    /// The name of the ledger's DynamoDB table (`BCCE_LEDGER_TABLE`).
     pub ledger_table: String,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             environment: variable("BCCE_ENVIRONMENT")?,
@@ -41,34 +51,40 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses, and the breakers that it keeps between invocations.
 pub struct Ports<L, C, M> {
     pub health: SharedBreakers<L>,
     pub clock: C,
-    /// Takes documents of metrics.
+    /// Writes a metrics document to the function's log.
     pub metrics: M,
 }
 
+/// A step that needs a decision, with everything that happened to it so far.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub run_id: String,
     pub step: StepRef,
     pub route: Route,
-    /// The run's.
+    /// The time by which the run has to end.
     #[serde(with = "time::serde::rfc3339")]
     pub deadline: OffsetDateTime,
     pub attempts: Vec<Attempt>,
     pub decisions: Vec<Decision>,
 }
 
+/// A decision.
 #[derive(Debug, Serialize)]
 pub struct Response {
     pub next: Next,
-    /// All of the step's so far, this one last.
+    /// All decisions about the step so far, the new one last.
     pub decisions: Vec<Decision>,
 }
 
+/// Decides what a step does next. If the ledger is unreachable, the router decides by what this instance has in memory,
+/// and writes a metric.
+///
 /// # Errors
-/// None: that nothing can be done is an answer, and without the ledger it goes by what it remembers.
+/// None. If nothing can be done, the response says to stop.
 pub async fn handle<L, C, M>(
     ports: &Ports<L, C, M>,
     config: &Config,
@@ -84,7 +100,7 @@ where
         request.route.targets.iter().map(|listed| target_key(&listed.target)).collect();
     let mut health = known(&ports.health, &request.route, &keys, now).await;
     let token = token(config, &request);
-    // A decision that is made again, since its answer was lost, was elected before.
+    // If the response to this decision was lost, the step may already be elected, and the probe is its own.
     let mine = health.iter_mut().filter(|health| health.breaker.is_probed_by(&token));
     mine.for_each(|health| health.breaker.probe = None);
     let decision = loop {
@@ -95,7 +111,7 @@ where
         let lease = Duration::from_secs(first_token_s) + PROBE_MARGIN;
         match ports.health.elect(&keys[probed], &token, now, lease).await {
             Elected::Mine => break Decision::of(&question, &verdict, Some(token)),
-            // Not due any more, so the same target does not come up again.
+            // The breaker is not due any more, so the next decision does not probe this target.
             Elected::Lost(breaker) => health[probed].breaker = breaker,
         }
     };
@@ -107,9 +123,9 @@ where
     Ok(Response { next, decisions })
 }
 
-/// Reads what is known of each target, as far as the route's strategy asks for it.
+/// Reads the health of each target from the ledger: its breaker, and the latency and cache if the route needs them.
 async fn known<L>(
-    book: &SharedBreakers<L>,
+    shared: &SharedBreakers<L>,
     route: &Route,
     keys: &[String],
     now: OffsetDateTime,
@@ -117,15 +133,15 @@ async fn known<L>(
 where
     L: ReadBreakers + ReadLatencies + ReadCaches,
 {
-    let breakers = book.breakers(keys, now).await;
+    let breakers = shared.breakers(keys, now).await;
     let mut health: Vec<Health> =
         breakers.into_iter().map(|breaker| Health { breaker, ..Health::default() }).collect();
     if route.routing.strategy == Strategy::Latency {
-        let latencies = book.latencies(keys, now).await;
+        let latencies = shared.latencies(keys, now).await;
         health.iter_mut().zip(latencies).for_each(|(health, latency)| health.latency = latency);
     }
     if let Some(cached) = route.expected.as_ref().and_then(|expected| expected.cached.as_ref()) {
-        let warm = book.warm(&cached.key, now).await;
+        let warm = shared.warm(&cached.key, now).await;
         health.iter_mut().zip(keys).for_each(|(health, key)| health.is_warm = warm.contains(key));
     }
     health
@@ -148,7 +164,7 @@ fn question<'a>(
     }
 }
 
-/// Returns the target that only the elected step may call.
+/// Returns the position of the target that only an elected step may call, or `None` if the verdict has no probe.
 fn probed(verdict: &Verdict) -> Option<usize> {
     match &verdict.action {
         Action::Try { order, probes: true } => order.first().copied(),
@@ -156,8 +172,8 @@ fn probed(verdict: &Verdict) -> Option<usize> {
     }
 }
 
-/// Returns sixteen hex digits that differ between environments, runs, steps and decisions, so that what failed
-/// together does not come back together. A repeated decision gets the same ones.
+/// Returns 16 hex digits that differ between environments, runs, steps and decisions, so that steps that failed
+/// together do not retry together. A repeated decision gets the same digits.
 fn token(config: &Config, request: &Request) -> String {
     let (step, decisions) = (&request.step, request.decisions.len());
     let text = format!("{} {} {step:?} {decisions}", config.environment, request.run_id);

@@ -33,14 +33,14 @@ fn regions(response: &Response) -> Vec<&str> {
     targets.iter().map(|target| target.region.as_str()).collect()
 }
 
-/// Opens the breaker of the first target, at `NOW` and for five seconds.
+/// Opens the breaker of the first target at `NOW`, for five seconds.
 fn open_first(ledger: &MemoryHealth) {
-    let book = SharedBreakers::new(ledger);
+    let shared = SharedBreakers::new(ledger);
     let key = target_key(&request(FIRST, "r").route.targets[0].target);
     let signal = Signal::Failing { error: ErrorName::TargetUnavailable, retry_after_s: None };
     let report = Report { signal, started_at: NOW, probe: None };
     let settings = BreakerSettings::default();
-    (0..settings.failures).for_each(|_| now(book.report(&key, &report, NOW, &settings)));
+    (0..settings.failures).for_each(|_| now(shared.report(&key, &report, NOW, &settings)));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn an_open_target_is_passed_over_until_one_step_probes_it() {
     );
 }
 
-/// Step Functions asks again when an answer of the function was lost.
+/// Step Functions invokes the function again if a response was lost.
 #[test]
 fn the_same_decision_made_again_is_elected_again() {
     let ledger = MemoryHealth::default();

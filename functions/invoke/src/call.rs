@@ -1,4 +1,4 @@
-//! One call, and the record of it.
+//! Makes one call, and records its attempt.
 
 use std::time::Duration;
 
@@ -21,40 +21,43 @@ use bcce_core::run::plan::Plan;
 use bcce_core::run::step_metadata::step_metadata;
 use time::OffsetDateTime;
 
-/// What one call is made of.
+/// A call to make.
 pub(crate) struct Call<'a> {
     pub run: &'a Run,
     pub plan: &'a Plan,
     pub step: &'a Step,
     pub reference: &'a StepRef,
-    /// The prompt in the form that the target gets.
+    /// The prompt, adapted to the target.
     pub prompt: &'a Prompt,
     pub parameters: &'a Parameters<'a>,
     pub target: &'a Target,
-    /// The service has compiled the schema before, or there is none.
+    /// True if the service has compiled the schema before, or if there is none.
     pub is_compiled: bool,
-    /// For the whole call.
+    /// The time for the whole call.
     pub time: Duration,
+    /// The invalid answer that this call has to repair.
     pub repair: Option<Repair<'a>>,
 }
 
-/// What a call came to.
+/// The outcome of a call.
 pub(crate) enum CallOutcome {
     Answered(ModelAnswer),
+    /// The target failed, and the next one may answer.
     NextTarget,
-    /// The request does not fit this target; another one, or another form of it, may.
+    /// The request does not fit this target. It may fit another target, or this one in another form.
     Misfit {
         cause: Cause,
         error: Fault,
     },
+    /// No target can answer the request.
     Failed(Fault),
 }
 
 impl Call<'_> {
-    /// Calls the model. Returns the record of the attempt, whatever came of it, and what it says of its target.
+    /// Calls the model. Returns the attempt, the signal about the target's health, and the outcome.
     ///
     /// # Errors
-    /// `Bcce.Internal`: a fault of ours.
+    /// `Bcce.Internal`, as the outcome: the call failed by a fault of BCCE.
     pub async fn make(
         &self,
         model: &impl CallModel,
@@ -74,8 +77,8 @@ impl Call<'_> {
         (attempt, signal, outcome)
     }
 
-    /// Decides whose doing a failure is. A target that is silent for as long as the platform team waits is out of order.
-    /// One that a caller gave up sooner need not be, nor one that may be compiling a schema.
+    /// Attributes a failure. A target that is silent for as long as the platform team's routing document allows is at
+    /// fault. A target is not at fault if the caller's own limits were shorter, or if it may be compiling a schema.
     fn blamed(&self, failure: CallFailure, is_silent: bool) -> CallFailure {
         let (limits, patience) = (self.limits(), self.route().map(Route::patience));
         let patience = patience.unwrap_or_default();
@@ -97,6 +100,7 @@ impl Call<'_> {
         self.plan.routes.get(&self.reference.route)
     }
 
+    /// Returns the outcome of a failure, and logs it.
     fn after(&self, failure: &CallFailure) -> Result<CallOutcome, Fault> {
         let (run_id, step) = (&self.run.run_id, &self.step.id);
         let what = failure.describe(self.target);
@@ -130,6 +134,7 @@ impl Call<'_> {
         }
     }
 
+    /// Returns the timeouts of the routing document, cut to the time for the call.
     fn limits(&self) -> CallLimits {
         let timeouts = self.route().map(|route| route.routing.timeouts).unwrap_or_default();
         let within = |seconds: u64| Duration::from_secs(seconds).min(self.time);

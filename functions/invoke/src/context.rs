@@ -1,4 +1,5 @@
-//! What a step's prompt is rendered over: the run's inputs, what the steps before said, and the item.
+//! Reads the values that a step's prompt is rendered with: the run's inputs, the answers of earlier steps, and the
+//! item.
 
 use bcce_core::base::error::Fault;
 use bcce_core::config::template::Step;
@@ -12,9 +13,10 @@ use serde_json::{Map, Value, json};
 
 use crate::Request;
 
-/// Answers read at a time: those of 200 items in a second.
+/// The number of answers that are read at a time. At this number, those of 200 items take a second.
 const AT_A_TIME: usize = 8;
 
+/// Returns the context of a step's prompt: `inputs`, `steps`, and `item` and `index` if the step fans out.
 pub(crate) async fn of(
     store: &impl GetObject,
     request: &Request,
@@ -37,7 +39,7 @@ pub(crate) async fn of(
     Ok(context)
 }
 
-/// Reads what a step answered. Returns the answers of a step that fans out a list in the order of its items.
+/// Reads the answer of a step. For a step that fans out, returns an array of answers in the order of its items.
 async fn answers(
     store: &impl GetObject,
     run: &RunRef,

@@ -1,8 +1,8 @@
 //! Remembers for which targets the service has compiled a schema, and which schemas it refuses.
 //!
-//! The service compiles a schema to a grammar at its first call, which may take minutes in which it sends nothing, and
-//! keeps the grammar for a day. So the first call with a schema may be silent for longer than others, and its silence
-//! says nothing of the target. A schema that was refused is not sent again.
+//! The service compiles a schema to a grammar at the first call with it, and keeps the grammar for a day. The
+//! compilation may take minutes in which the service sends nothing. So the first call with a schema has a longer
+//! timeout, and its silence is not counted against the target. A schema that was refused is not sent again.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -16,25 +16,26 @@ use bcce_core::ports::ReadCaches;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-/// Time that the service keeps a grammar, less an hour, because a compilation may be noted late.
+/// The time for which the service keeps a grammar, less an hour, because a compilation may be recorded late.
 pub(crate) const KEPT: Duration = Duration::from_secs(23 * 3_600);
-/// Times that this function relies on what it read: of a target that has the grammar, and of one that has not.
+/// The time for which this instance relies on a reading that a target has the grammar.
 const RELIED_ON: Duration = Duration::from_secs(3_600);
+/// The time for which this instance relies on a reading that a target does not have the grammar.
 const LOOKED_AT: Duration = Duration::from_secs(60);
-/// Stands in the place of a target: no target takes the schema.
+/// The key that stands for all targets in the record of a schema that the service refuses.
 const REFUSED: &str = "refused";
 
-/// Holds what this function knows, by schema.
+/// The schemas that this instance has read or recorded, by the digest of the schema.
 #[derive(Default)]
 pub struct Grammars(RefCell<HashMap<String, Known>>);
 
 struct Known {
-    /// Keys of targets that have the grammar, or [`REFUSED`].
+    /// The keys of the targets that have the grammar, and [`REFUSED`] if the service refuses the schema.
     targets: BTreeSet<String>,
     read_at: OffsetDateTime,
 }
 
-/// A schema, as the ledger knows it among what targets have in their caches, and a target.
+/// The key of a schema in the ledger's record of warm caches, and the key of a target.
 pub(crate) type Key = (String, String);
 
 /// Returns the key of a schema on one target.
@@ -52,8 +53,8 @@ fn digest(schema: &Value) -> String {
 }
 
 impl Grammars {
-    /// Returns whether `key` was noted, here or by another function. Asks the ledger where this one does not know; if
-    /// that is out of reach, the schema counts as new.
+    /// Returns true if `key` was recorded, by this instance or another one. Reads the ledger if this instance has no
+    /// recent reading. If the ledger is unreachable, the schema counts as new.
     pub async fn has<L: ReadCaches>(
         &self,
         health: &SharedBreakers<L>,
@@ -72,7 +73,7 @@ impl Grammars {
         has
     }
 
-    /// Notes `key`. Returns whether this is new to the ledger.
+    /// Records `key` in this instance. Returns true if it is new, so that the ledger has to record it too.
     pub fn learn(&self, (schema, target): &Key, now: OffsetDateTime) -> bool {
         let mut known = self.0.borrow_mut();
         let new = || Known { targets: BTreeSet::new(), read_at: now };

@@ -1,14 +1,18 @@
-//! One step: the stored answer if there is one, else the router's targets one after the other until
-//! one answers, and the answer is stored.
+//! Executes a step: calls the router's targets in order until one answers, and stores the answer. If the answer is
+//! stored already, the function returns without a call.
+//!
+//! The state `Invoke` of the workflow machine invokes [`handle`]. It returns whether the step is answered, has used up
+//! the list of targets, or has failed. The function must never call a target that is not on the router's list, take a
+//! cut stream for an answer, or make a call for a step whose answer is stored.
 
-mod call;
-mod context;
-mod grammars;
-mod plans;
-mod reports;
+mod call; // one call and its attempt
+mod context; // the values that a prompt is rendered with
+mod grammars; // schemas that the service has compiled or refused
+mod plans; // the plan of the run
+mod reports; // what calls report to the ledger
 #[cfg(test)]
 mod tests;
-mod walk;
+mod walk; // the targets in order
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -33,16 +37,26 @@ use reports::Reports;
 pub use reports::TakeReports;
 use walk::{Walk, Walked};
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the environment, such as `dev` (`BCCE_ENVIRONMENT`).
     pub environment: String,
+    /// The name of the ledger's DynamoDB table (`BCCE_LEDGER_TABLE`).
     pub ledger_table: String,
+    /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
+    /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
-    /// With an optional `{region}`; `None`: AWS's own.
+    /// The URL of the Bedrock endpoint, in which `{region}` stands for the region of the target
+    /// (`AWS_ENDPOINT_URL_BEDROCK_RUNTIME`). `None` means the endpoint of AWS.
     pub bedrock_endpoint: Option<String>,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             environment: variable("BCCE_ENVIRONMENT")?,
@@ -54,6 +68,7 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses, and the caches that it keeps between invocations.
 pub struct Ports<S, M, C, L, F> {
     pub store: S,
     pub model: M,
@@ -61,45 +76,48 @@ pub struct Ports<S, M, C, L, F> {
     pub health: SharedBreakers<L>,
     pub plans: Plans,
     pub grammars: Grammars,
-    /// Takes documents of metrics.
+    /// Writes a metrics document to the function's log.
     pub metrics: F,
 }
 
+/// A step to execute, with the router's decision.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Request {
     pub run: Run,
     pub step: StepRef,
+    /// The SHA-256 of `plan.json`, in lower-case hex.
     pub plan_sha256: String,
-    /// The run's.
+    /// The time by which the run has to end.
     #[serde(with = "time::serde::rfc3339")]
     pub deadline: OffsetDateTime,
-    /// The router's: targets, or that it is over.
+    /// The router's decision: targets to call, or to stop.
     pub next: Next,
+    /// All attempts of the step so far.
     pub attempts: Vec<Attempt>,
+    /// All decisions about the step so far.
     pub decisions: Vec<Decision>,
     /// The time left before Lambda ends the function. It is not in the event: `main` sets it.
     #[serde(skip)]
     pub remaining: Duration,
 }
 
+/// The outcome of a step.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Response {
-    Answered {
-        status: StepStatus,
-    },
-    /// The list is used up, or the time: back to the router, with every attempt of the step.
-    Exhausted {
-        attempts: Vec<Attempt>,
-    },
-    Failed {
-        status: StepStatus,
-        error: Fault,
-    },
+    /// The answer is stored.
+    Answered { status: StepStatus },
+    /// The list of targets or the time is used up. The router decides again, given every attempt of the step.
+    Exhausted { attempts: Vec<Attempt> },
+    /// The step is over without an answer, and its failure is stored.
+    Failed { status: StepStatus, error: Fault },
 }
 
+/// Executes a step, and reports its calls to the ledger.
+///
 /// # Errors
-/// `Bcce.Internal`; how the models answered is a response.
+/// `Bcce.Internal`: S3 failed, the plan is not the one of the request, or a fault that no other target can correct. An
+/// answer, or the lack of one, is a response.
 pub async fn handle<S, M, C, L, F>(
     ports: &Ports<S, M, C, L, F>,
     config: &Config,
@@ -113,7 +131,7 @@ where
     F: Fn(&str),
 {
     let reports = Reports::default();
-    // Boxed: the compiler lays out a future with all that it waits for, and does so only so deep.
+    // Boxed, because nested futures exceed the compiler's limit on type depth.
     let response = reports.send_during(Box::pin(respond(ports, &reports, &request))).await;
     reports.finish().await;
     if let Some(cause) = ports.health.blindness() {
@@ -123,6 +141,7 @@ where
     response
 }
 
+/// Executes a step unless its answer is stored.
 async fn respond<'a, S, M, C, L, F>(
     ports: &'a Ports<S, M, C, L, F>,
     reports: &Reports<'a>,
@@ -158,18 +177,18 @@ where
     conclude(&ports.store, request, &key, walked).await
 }
 
-/// Pieces of advice in the error of a step.
+/// The most pieces of advice in the error of a step.
 const ADVISED: usize = 2;
 
-/// Returns the error of a step that the router ended. The router's reasons and the advice name targets and limits,
-/// nothing of the input. The message is bounded, since the failures of a whole wave travel through the state machine
-/// together; every attempt is in the step's failure.
+/// Returns the error of a step that the router stopped. The message has the router's reasons and the advice, which name
+/// targets and limits and quote no input. It is cut, since the failures of a whole wave are in the state of the
+/// execution together. The step's failure has every attempt.
 fn stopped(name: ErrorName, request: &Request) -> Fault {
     let because = request.decisions.last().map(Decision::describe);
     let errors: BTreeSet<&str> =
         request.attempts.iter().filter_map(|a| a.error).map(ErrorName::as_str).collect();
     let errors = errors.into_iter().collect::<Vec<_>>().join(", ");
-    // Several targets often want the same.
+    // Several targets often have the same advice.
     let advice: BTreeSet<&str> =
         request.attempts.iter().filter_map(|a| a.advice.as_deref()).collect();
     let advice: String =
@@ -179,7 +198,7 @@ fn stopped(name: ErrorName, request: &Request) -> Fault {
     Fault::new(name, cut_bytes(&message, MAX_STATE_MESSAGE_BYTES))
 }
 
-/// Stores the answer or the failure of a step that is over.
+/// Stores the answer or the failure of a step that is over. The first writer wins.
 async fn conclude(
     store: &(impl GetObject + PutOnce),
     request: &Request,
@@ -212,7 +231,7 @@ async fn conclude(
     }
 }
 
-/// Shortens an error. The failures of 200 items travel through the state machine together, and its state ends at
+/// Cuts the message of an error. The failures of 200 items are in the state of the execution together, which may have
 /// 256 KiB. The whole message is in the step's failure.
 fn short(error: Fault) -> Fault {
     Fault { message: cut_bytes(&error.message, MAX_STATE_MESSAGE_BYTES), ..error }

@@ -1,4 +1,4 @@
-//! The plan of the run this function is working on.
+//! Reads the plan of a run, with a cache.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,12 +11,16 @@ use bcce_core::ports::GetObject;
 use bcce_core::run::ids::Run;
 use bcce_core::run::plan::Plan;
 
-/// The last plan that was read, by digest. A plan never changes, and the steps of one run tend to meet
-/// in one warm function; one is enough, since a plan holds its inputs and may be a megabyte.
+/// The last plan that was read, with its digest. A plan never changes, and the steps of a run often execute in the same
+/// instance of the function. Only one plan is kept, because a plan contains the inputs and may have a megabyte.
 #[derive(Default)]
 pub struct Plans(RefCell<Option<(String, Rc<Plan>)>>);
 
 impl Plans {
+    /// Returns the plan of a run.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: S3 failed, or the stored plan does not have the digest `sha256`.
     pub async fn read(
         &self,
         store: &impl GetObject,

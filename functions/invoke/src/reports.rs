@@ -1,5 +1,5 @@
-//! Reports what calls say of their targets to the ledger, during the next call: a breaker opens while the run is still
-//! going, and no call waits for it.
+//! Reports calls and the health of their targets to the ledger. The reports are sent during the next call, so a breaker
+//! opens while the run is still under way, and no call waits for a report.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -26,7 +26,7 @@ use futures::stream::FuturesUnordered;
 
 use crate::{Ports, Request, grammars};
 
-/// What a ledger has to implement to take reports of calls.
+/// A ledger that accepts the reports of calls.
 pub trait TakeReports:
     ReadBreakers + ReadCaches + WriteBreaker + CountLatency + NoteCache + LogCall
 {
@@ -37,6 +37,7 @@ impl<L> TakeReports for L where
 {
 }
 
+/// The reports that are being sent.
 #[derive(Default)]
 pub(crate) struct Reports<'a>(RefCell<FuturesUnordered<LocalBoxFuture<'a, ()>>>);
 
@@ -45,7 +46,7 @@ impl<'a> Reports<'a> {
         self.0.borrow_mut().push(Box::pin(report));
     }
 
-    /// Sends the reports while `work` waits.
+    /// Runs `work`, and sends the reports while it waits.
     pub async fn send_during<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         poll_fn(|context| {
@@ -65,7 +66,8 @@ impl<'a> Reports<'a> {
     }
 }
 
-/// Logs a call while it is made. If this function ends before it can store the attempt, the call is known to be lost.
+/// Adds a call to the call log while it is made. If the function ends before it stores the attempt, the call log shows
+/// the lost call.
 pub(crate) fn log_call<'a, S, M, C, L: TakeReports, F>(
     reports: &Reports<'a>,
     ports: &'a Ports<S, M, C, L, F>,
@@ -79,16 +81,17 @@ pub(crate) fn log_call<'a, S, M, C, L: TakeReports, F>(
 /// A call that is over.
 pub(crate) struct FinishedCall<'a> {
     pub target: &'a Target,
+    /// The health of the target, as this call shows it.
     pub signal: Signal,
-    /// The record of it, and of those before it in this step.
     pub attempt: &'a Attempt,
+    /// The earlier attempts of the step.
     pub before: &'a [Attempt],
-    /// No schema had to be compiled, so the first token says how fast the target is.
+    /// True if no schema had to be compiled, so that the time to the first token measures the target.
     pub is_compiled: bool,
 }
 
-/// Reports to the ledger what it does not know yet. An answer of a healthy target says nothing new, and costs
-/// nothing.
+/// Reports a call to the ledger, if it changes the target's breaker, its latency or its warm cache. An answer of a
+/// healthy target causes no write.
 pub(crate) fn report_call<'a, S, M, C, L, F>(
     reports: &Reports<'a>,
     ports: &'a Ports<S, M, C, L, F>,
@@ -123,7 +126,7 @@ pub(crate) fn report_call<'a, S, M, C, L, F>(
     }
 }
 
-/// Notes that the service has compiled a schema for a target.
+/// Records in the ledger that the service has compiled or refused a schema for a target.
 pub(crate) fn note_grammar<'a, S, M, C: Clock, L: TakeReports, F>(
     reports: &Reports<'a>,
     ports: &'a Ports<S, M, C, L, F>,
@@ -133,16 +136,16 @@ pub(crate) fn note_grammar<'a, S, M, C: Clock, L: TakeReports, F>(
     reports.add(async move { note(ports.health.ledger().note(&schema, &target, until).await) });
 }
 
-/// Returns the token if this call was the probe.
+/// Returns the token of the election if this call was the probe.
 fn probe(decision: Option<&Decision>, call: &FinishedCall<'_>) -> Option<String> {
     let decision = decision?;
     let Next::Targets(targets) = &decision.next else { return None };
     decision.probe.clone().filter(|_| targets.first() == Some(call.target))
 }
 
-/// Returns whether the ledger does not know yet what a call says: an answer of a target that has failures on record, or
-/// a failure. A failure counts once per step and target, because what is wrong with a request must not speak against a
-/// target as often as it is tried.
+/// Returns true if the target's breaker has to record a call: an answer of a target that has failures on record, or a
+/// failure. A failure counts once per step and target, so that a faulty request does not open a breaker by being
+/// retried.
 fn is_news(decision: Option<&Decision>, call: &FinishedCall<'_>) -> bool {
     match call.signal {
         Signal::Silent => false,
@@ -157,17 +160,20 @@ fn is_news(decision: Option<&Decision>, call: &FinishedCall<'_>) -> bool {
     }
 }
 
+/// Returns true if the target had failures on record when the router decided.
 fn is_watched(decision: &Decision, target: &Target) -> bool {
     let Next::Targets(targets) = &decision.next else { return false };
     decision.watched.iter().any(|place| targets.get(*place) == Some(target))
 }
 
+/// Returns the time to the first token, in milliseconds, if the route needs latencies.
 fn measured(route: &Route, call: &FinishedCall<'_>) -> Option<u64> {
     let asked_for = route.routing.strategy == Strategy::Latency && call.is_compiled;
     call.attempt.first_token_ms.filter(|_| asked_for)
 }
 
-/// Returns under which key the target's cache holds the prompt now, and for how long.
+/// Returns the key of the prompt in the target's cache, and the time for which the cache holds it. Returns `None` if
+/// the call did not use the cache.
 fn warmed(route: &Route, attempt: &Attempt) -> Option<(String, Duration)> {
     let cached = route.expected.as_ref()?.cached.as_ref()?;
     let usage = attempt.usage?;
@@ -175,7 +181,7 @@ fn warmed(route: &Route, attempt: &Attempt) -> Option<(String, Duration)> {
     (used > 0).then(|| (cached.key.clone(), cached.lasts.duration()))
 }
 
-/// Logs that statistics could not be written. A call that is missing in them changes no answer.
+/// Logs that statistics could not be written. The call's outcome does not depend on them.
 fn note(counted: Result<(), Fault>) {
     if let Err(fault) = counted {
         tracing::warn!("a call is missing in the ledger's statistics: {}", fault.message);

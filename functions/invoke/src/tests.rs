@@ -1,4 +1,4 @@
-mod adapted; // targets that take something else than the step asks for
+mod adapted; // targets that do not take what the step asks for
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -20,17 +20,17 @@ use super::*;
 
 const EVENT: &str = include_str!("../../../events/invoke/first.json");
 const PLAN: &str = include_str!("../../../events/invoke/plan.json");
-/// The function's whole time.
+/// The time of a function with the longest timeout.
 const AMPLE: Duration = Duration::from_secs(900);
 
-/// Answers as scripted, in order, and records what it was asked.
+/// A model that answers as scripted, in order, and records its calls.
 #[derive(Default)]
 struct Model {
     says: RefCell<VecDeque<CallReport>>,
     asked: RefCell<Vec<Asked>>,
 }
 
-/// What of a call the tests look at.
+/// The parts of a call that the tests check.
 struct Asked {
     region: String,
     user: String,
@@ -41,7 +41,7 @@ struct Asked {
     first_token_s: u64,
 }
 
-/// The text with `data` for each tag that encloses data, whose digits differ with the data.
+/// Replaces each tag that encloses data by `data`, since the digits of the tag depend on the data.
 fn with_plain_tags(text: &str) -> String {
     let mut parts = text.split("data-");
     let mut plain = parts.next().unwrap().to_owned();
@@ -151,7 +151,7 @@ async fn an_answer_is_priced_and_stored() {
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     let artifact = artifact(&ports);
     assert_eq!(artifact["output"], json!({ "text": "It opens." }));
-    // 1,000 x 0.11 + 100 x 0.55 USD per million
+    // The cost is 1,000 x 0.11 + 100 x 0.55 USD per million tokens.
     assert_eq!(artifact["cost_usd"], "0.000165");
     assert_eq!(artifact["attempts"][0]["first_token_ms"], 90);
     assert!(
@@ -159,8 +159,8 @@ async fn an_answer_is_priced_and_stored() {
     );
 }
 
-/// The artifact of a call on 2026-11-01 by a plan whose model costs ten times as much from `dearer` on, and had no
-/// price before `known`.
+/// Returns the artifact of a call on 2026-11-01. Its model has no price before the date `known`, and costs ten times as
+/// much from the date `dearer`.
 async fn priced(known: &str, dearer: &str) -> Value {
     let mut plan: Value = serde_json::from_str(PLAN).unwrap();
     for rows in plan["prices"].as_object_mut().unwrap().values_mut() {
@@ -283,7 +283,7 @@ async fn a_truncated_text_is_an_answer_that_says_so() {
     assert_eq!(artifact(&ports)["truncated"], true);
 }
 
-/// A request whose plan is changed.
+/// Stores a changed plan, and returns a request with its digest.
 fn planned(ports: &Fakes, change: impl Fn(&mut Value)) -> Request {
     let mut plan: Value = serde_json::from_str(PLAN).unwrap();
     change(&mut plan);
@@ -350,14 +350,14 @@ async fn an_item_is_asked_for_and_stored_by_its_position() {
     assert_eq!(ports.model.asked.borrow()[0].item.as_deref(), Some("1"));
     let stored = ports.store.json(&request.run.step_key("answer", Some(1)));
     assert_eq!((&stored["item"], &stored["output"]["text"]), (&json!(1), &json!("About b.")));
-    // The next step sees them in the order of the list, not of their answers.
+    // The next step gets the answers in the order of the list, not in the order of the calls.
     request.step = StepRef { step: "all".into(), item: None, route: "haiku".into() };
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
     assert_eq!(ports.model.asked.borrow()[2].user, "<data>About b.</data>, 2");
 }
 
 #[tokio::test]
-async fn an_item_that_the_plan_does_not_have_is_ours() {
+async fn an_item_that_the_plan_does_not_have_is_an_internal_fault() {
     let ports = ports([]);
     let mut request = planned(&ports, fans_out);
     request.step.item = Some(2);
@@ -429,7 +429,7 @@ async fn a_stop_records_every_attempt_and_why() {
 
 #[tokio::test]
 async fn the_first_writer_wins() {
-    // Another invocation of the same step stores its answer while this one's model is talking.
+    // Another invocation of the same step stores its answer while this one waits for the model.
     struct Racing<'a>(&'a MemoryStore, Vec<u8>);
     impl CallModel for Racing<'_> {
         async fn call(&self, _: &ModelCall<'_>) -> CallReport {
@@ -477,7 +477,7 @@ fn kinds_and_outcomes_have_their_documented_spelling() {
     assert_eq!(serde_json::to_value(AttemptOutcome::Answered).unwrap(), "answered");
 }
 
-/// What one execution's state has room for is the answers of 200 items, each of which failed with all it has.
+/// The state of an execution has to hold the responses of 200 items, even if each one failed with the longest message.
 #[tokio::test]
 async fn the_failures_of_200_items_fit_into_the_state_of_an_execution() {
     let ports = ports([says("{}", "end_turn"), says("{}", "end_turn")]);
@@ -532,7 +532,7 @@ async fn a_failure_is_on_record_before_the_step_is_over() {
         async fn call(&self, call: &ModelCall<'_>) -> CallReport {
             let report = self.0.call(call).await;
             if report.result.is_ok() {
-                // The next call takes its time, and the report goes out meanwhile.
+                // The report is sent while the next call waits.
                 tokio::task::yield_now().await;
                 assert_eq!(self.1.kept.borrow().values().next().unwrap().breaker.failures, 1);
             }
@@ -545,7 +545,7 @@ async fn a_failure_is_on_record_before_the_step_is_over() {
     let model = Looking(&model, ledger);
     let ports = Ports { store, model, clock, health, plans, grammars, metrics };
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
-    assert_eq!(ledger.kept.borrow().len(), 1, "a healthy target's answer is no news");
+    assert_eq!(ledger.kept.borrow().len(), 1, "an answer of a healthy target causes no write");
 }
 
 #[tokio::test]
@@ -576,7 +576,7 @@ async fn what_is_no_doing_of_the_target_is_not_held_against_it() {
         (Blame::Limit(Limit::FirstToken), 30, 1),
         (Blame::Limit(Limit::FirstToken), 29, 0),
         (Blame::Limit(Limit::Stall), 30, 1),
-        // Silent until the whole of the platform team's time for a call was over.
+        // The target was silent for the whole attempt timeout of the routing document.
         (Blame::Limit(Limit::Attempt), 30, 1),
         (Blame::Request, 30, 0),
     ] {
@@ -593,7 +593,7 @@ async fn what_is_no_doing_of_the_target_is_not_held_against_it() {
     }
 }
 
-/// The deadline of the run leaves less than the platform team's patience.
+/// The deadline of the run leaves less time than the timeouts of the routing document.
 #[tokio::test]
 async fn a_runs_own_deadline_is_not_held_against_a_target() {
     let report = plain(ErrorName::TargetTimeout);
@@ -606,9 +606,9 @@ async fn a_runs_own_deadline_is_not_held_against_a_target() {
     assert_eq!(breaker(&ports, "us-east-1").failures, 0);
 }
 
-/// It waited for a free place of this function until the time of its run was up: the router ends the step.
+/// The step waited for a free instance until the deadline of its run. The router ends the step.
 #[tokio::test]
-async fn nobody_is_asked_after_the_deadline_of_the_run() {
+async fn no_target_is_called_after_the_deadline_of_the_run() {
     let ports = ports([says("Yes.", "end_turn")]);
     let mut request = request();
     request.deadline = ports.clock.now() - Duration::from_secs(1);
@@ -662,7 +662,7 @@ async fn calls_are_measured_where_the_strategy_asks_for_it() {
     }
 }
 
-/// By the very record that the artifact has of it, or an ordinary run would seem to have lost it.
+/// The call log and the artifact must agree on each call, or an ordinary run would seem to have lost it.
 #[tokio::test]
 async fn every_call_is_logged_as_its_attempt_records_it() {
     let ports = ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);
@@ -690,7 +690,7 @@ async fn without_the_ledger_it_answers_and_says_so_in_a_metric() {
     );
 }
 
-/// The decision waited for a free function.
+/// The step waited for a free instance after the decision.
 #[tokio::test]
 async fn what_opened_since_the_decision_is_not_called() {
     let ports = ports([says("Yes.", "end_turn")]);
@@ -706,7 +706,7 @@ async fn what_opened_since_the_decision_is_not_called() {
     assert_eq!(regions(&ports), ["us-west-2"]);
 }
 
-/// Its lease is over, and another step may have been elected.
+/// The lease of the elected step is over, and another step may have been elected.
 #[tokio::test]
 async fn a_probe_that_comes_too_late_is_not_made() {
     let ports = ports([says("Yes.", "end_turn")]);
@@ -724,7 +724,7 @@ async fn a_probe_that_comes_too_late_is_not_made() {
     assert_eq!(regions(&ports), ["us-west-2"]);
 }
 
-/// The first target's failure, and an answer of the second.
+/// Returns the failure of the first target, and the answer of the second.
 fn after(change: impl Fn(CallFailure) -> CallFailure) -> [CallReport; 2] {
     let report = plain(ErrorName::TargetThrottled);
     [CallReport { result: report.result.map_err(change), ..report }, says("Yes.", "end_turn")]

@@ -1,4 +1,4 @@
-//! From target to target: the next at once when one fails.
+//! Calls the targets of a list in order, and moves to the next one at once if a target fails.
 
 mod target; // the calls of one target
 
@@ -24,15 +24,15 @@ use time::OffsetDateTime;
 use crate::reports::{Reports, TakeReports};
 use crate::{Ports, Request, context, grammars};
 
-/// Time of the function that is reserved for storing the answer: an operation on S3 may take 25 s with the
-/// client's retries, and there are two, since another writer's answer has to be read.
+/// The time of the function that is reserved for storing the answer. An operation on S3 may take 25 s with the client's
+/// retries, and there may be two, if the answer of another writer has to be read.
 const MARGIN: Duration = Duration::from_secs(60);
-/// How long a decision holds without another look.
+/// The age from which a decision is checked against the breakers again before a call.
 const STALE: Duration = Duration::from_secs(5);
-/// With less than this left of the run's time, a call is not worth starting.
+/// The shortest time for a call. No call is started if the run or the function has less time left.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// Returns whether the service has refused the step's schema, in this run or in another one.
+/// Returns true if the service has refused the step's schema, in this run or in another one.
 async fn is_refused<S, M, C: Clock, L: TakeReports, F>(
     ports: &Ports<S, M, C, L, F>,
     step: &Step,
@@ -45,13 +45,14 @@ async fn is_refused<S, M, C: Clock, L: TakeReports, F>(
         || ports.grammars.has(&ports.health, &refusal, now).await
 }
 
-/// What came of a walk, with every attempt of the step.
+/// The outcome of a walk, with every attempt of the step.
 pub(crate) enum Walked {
     Answered { attempts: Vec<Attempt>, answer: Answer },
     Exhausted { attempts: Vec<Attempt> },
     Failed { attempts: Vec<Attempt>, error: Fault },
 }
 
+/// A walk along the targets of the router's list.
 pub(crate) struct Walk<'a, 'r, S, M, C, L, F> {
     ports: &'a Ports<S, M, C, L, F>,
     reports: &'r Reports<'a>,
@@ -59,9 +60,9 @@ pub(crate) struct Walk<'a, 'r, S, M, C, L, F> {
     plan: &'r Plan,
     step: &'r Step,
     prompt: Prompt,
-    /// The service has refused the step's schema before.
+    /// True if the service has refused the step's schema before.
     schema_refused: bool,
-    /// When the function has to be done with calls.
+    /// The time by which the function's calls have to end.
     until: OffsetDateTime,
     attempts: Vec<Attempt>,
 }
@@ -73,7 +74,10 @@ where
     C: Clock,
     L: TakeReports,
 {
-    /// Renders the prompt. The inner error is the step's: its template cannot be rendered.
+    /// Renders the prompt. The inner error is the error of the step, if its prompt cannot be rendered.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the plan lacks the step or the item, or S3 failed.
     pub async fn prepare(
         ports: &'a Ports<S, M, C, L, F>,
         reports: &'r Reports<'a>,
@@ -103,10 +107,10 @@ where
     /// Calls one target after the other until one answers.
     ///
     /// # Errors
-    /// `Bcce.Internal`: a fault of ours that another target cannot mend.
+    /// `Bcce.Internal`: a fault that another target cannot correct.
     pub async fn along(&mut self, targets: &[Target]) -> Result<Walked, Fault> {
         for (n, target) in targets.iter().enumerate() {
-            // The router's list is as long as the calls that were left; a repair may have taken one.
+            // The router's list is as long as the number of calls that were left. A repair may have used one of them.
             if self.calls_left() == 0 {
                 break;
             }
@@ -127,8 +131,8 @@ where
         Ok(Walked::Exhausted { attempts: self.take() })
     }
 
-    /// Returns whether a target may still be called. A decision of a while ago is checked once more: it waited for a free
-    /// function or for a silent target, a breaker may have opened since, and an election may be over.
+    /// Returns true if a target may still be called. An old decision is checked again: while the step waited for a free
+    /// function or a silent target, a breaker may have opened, or the lease of an elected step may have ended.
     async fn may_call(&self, target: &Target) -> bool {
         let now = self.ports.clock.now();
         let Some(decision) = self.request.decisions.last() else { return true };
@@ -150,8 +154,8 @@ where
         std::mem::take(&mut self.attempts)
     }
 
-    /// Returns how long the next attempt may take, or `None` if the function or the run has no time for one. The first
-    /// attempt takes what there is, or a function too short for a whole one would never make any.
+    /// Returns the time for the next attempt, or `None` if the function or the run has no time for one. The first
+    /// attempt takes the time that is left, because a function with a short timeout would otherwise make no attempt.
     fn time(&self, is_first: bool) -> Option<Duration> {
         let now = self.ports.clock.now();
         let left = |until: OffsetDateTime| Duration::try_from(until - now).unwrap_or_default();
@@ -174,12 +178,12 @@ where
         self.plan.routes.get(&self.request.step.route)
     }
 
-    /// Returns whether the prompt was too long for another target with as much context.
+    /// Returns true if the prompt was too long for another target with the same or a larger context.
     fn is_too_small(&self, target: &Target) -> bool {
         self.route().is_some_and(|route| route.is_too_small(target, &self.attempts))
     }
 
-    /// Returns what a call sends to `target` after the attempts so far.
+    /// Returns the parameters of a call to `target`, given the attempts so far.
     fn parameters(&self, target: &Target) -> Result<Parameters<'r>, Fault> {
         let takes = self.route().and_then(|route| self.plan.takes(self.step, route, target));
         let takes = takes.ok_or_else(|| Fault::internal(format!("the plan lacks {target}")))?;

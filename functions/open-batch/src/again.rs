@@ -1,4 +1,4 @@
-//! A retry of a batch: the same items, those of them run again that did not succeed.
+//! Opens a retry of a batch: of the same items, those that did not succeed run again.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,10 @@ use bcce_core::io::objects;
 use bcce_core::io::previous_results::previous_results;
 use bcce_core::ports::{GetObject, PutObject};
 
-/// Opens a retry. Returns `None` if no attempt before it was opened.
+/// Opens a retry. Returns `None` if no earlier attempt was opened.
+///
+/// # Errors
+/// `Bcce.Internal`: S3 failed, or an object cannot be parsed.
 pub(crate) async fn of(
     store: &(impl GetObject + PutObject),
     batch: &BatchRef,
@@ -27,11 +30,11 @@ pub(crate) async fn of(
             store.put(&batch.places_key(part), &batch.batch_id, lines).await?;
         }
     }
-    let because = vec![format!("a retry runs what attempt {before} left over")];
+    let because = vec![format!("a retry runs the items that attempt {before} left over")];
     Ok(Some(Opened { to_run, mode: Mode::OnDemand, because, bulk: None, ..opened }))
 }
 
-/// Finds the last attempt that was opened.
+/// Finds the last attempt that was opened, and its number.
 async fn opened_before(
     store: &impl GetObject,
     batch: &BatchRef,
@@ -44,7 +47,7 @@ async fn opened_before(
     Ok(None)
 }
 
-/// Returns the items of a part that did not succeed, with the next attempt at their runs.
+/// Returns the items of a part that did not succeed, with the number of their next run attempt.
 async fn left_over(
     store: &impl GetObject,
     batch: &BatchRef,
@@ -59,7 +62,7 @@ async fn left_over(
     for line in body.split_inclusive(|byte| *byte == b'\n') {
         let bytes = line.strip_suffix(b"\n").unwrap_or(line).len() as u64;
         if let Entry::Item(item) = parse::<Entry>(&key, line)? {
-            // A part that was never collected is left over as a whole.
+            // All items of a part that was never collected run again.
             let attempt_no = match &next {
                 Some(next) => next.get(&item.n).copied(),
                 None => Some(1),
@@ -77,13 +80,13 @@ async fn left_over(
     Ok(places)
 }
 
-/// Returns the next attempt at an item's run. Returns `None` if none is due.
+/// Returns an item's number and the number of its next run attempt. Returns `None` if the item does not run again.
 fn attempt(result: &ItemResult) -> Option<(u64, u32)> {
     let before = result.attempt_no.unwrap_or(1);
     let attempt_no = match result.status {
         ItemStatus::Succeeded | ItemStatus::Rejected => return None,
         ItemStatus::Failed | ItemStatus::Cancelled => before + 1,
-        // It was not started, or may still be found.
+        // The run was not started, or its result may still be stored.
         ItemStatus::Skipped | ItemStatus::Running => before,
     };
     Some((result.n, attempt_no))

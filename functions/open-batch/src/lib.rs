@@ -1,8 +1,12 @@
-//! Reads the items of a batch, checks each and stores it where its run finds it. An invalid item is rejected alone; a
-//! problem of the batch as a whole is a response.
+//! Opens a batch: reads its items once, checks each one, and stores the items in parts.
+//!
+//! The state `OpenBatch` of the batch machine invokes [`handle`]. It returns the keys and limits with which the machine
+//! runs the items, or the error for which the batch is refused. An invalid item is rejected alone. The finalize machine
+//! invokes the function with `ended`: then it returns what was opened, and opens nothing. The function must never read
+//! a source that the sender may not use, or let a batch exceed the ceiling.
 
-mod again; // a retry: the items that the attempt before left over
-mod parts; // entries on their way to S3
+mod again; // a retry: the items that earlier attempts left over
+mod parts; // entries, written to S3 in parts
 mod take_in; // the manifest or the objects, read once
 #[cfg(test)]
 mod tests;
@@ -28,18 +32,28 @@ use serde::{Deserialize, Serialize};
 
 use parts::Written;
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the environment, such as `dev` (`BCCE_ENVIRONMENT`).
     pub environment: String,
+    /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
+    /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
+    /// The name of the ledger's DynamoDB table (`BCCE_LEDGER_TABLE`).
     pub ledger_table: String,
-    /// The stack's.
+    /// The region of the stack, such as `us-east-1` (`AWS_REGION`).
     pub region: String,
-    /// Items at a time that the batches of a tenant may have together; 0 is no limit.
+    /// The most items that a tenant's batches may run at a time, all together; 0 means no limit
+    /// (`BCCE_TENANT_MAXIMUM_BATCH_ITEMS`).
     pub tenant_maximum_batch_items: u32,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing or is not a whole number.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             environment: variable("BCCE_ENVIRONMENT")?,
@@ -53,6 +67,7 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses.
 pub struct Ports<S, R, P, L, C> {
     pub store: S,
     pub sources: R,
@@ -61,43 +76,48 @@ pub struct Ports<S, R, P, L, C> {
     pub clock: C,
 }
 
+/// A batch to open.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
-    /// How the batch's execution ended, if the finalize machine asks: then nothing is opened, and what was opened is
-    /// returned.
+    /// The end of the batch's execution, if the finalize machine invokes the function. Nothing is opened then.
     #[serde(default)]
     pub ended: Option<ExecutionStatus>,
 }
 
-/// What the state machine needs of it.
+/// The outcome of opening a batch, as far as the state machine needs it.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Response {
+    /// The items are stored.
     Opened {
         bucket: String,
-        /// Key of the list of parts.
+        /// The key of the list of parts.
         parts: String,
-        /// Prefix of the places of those items that run on demand; in the mode `bulk` choose-leftovers has another.
+        /// The prefix of the places of the items that run on demand. In bulk mode, choose-leftovers returns another
+        /// one.
         places: String,
-        /// Prefix of what Step Functions records of child executions.
+        /// The prefix of the results that Step Functions stores of child executions.
         children: String,
+        /// The number of items that this attempt runs.
         to_run: u64,
         mode: Mode,
-        /// Time by which every job of mode `bulk` has timed out, in milliseconds since 1970. A state machine
-        /// does not have to read a date for it.
+        /// The time by which every bulk job has timed out, in milliseconds since 1970, since a state machine can
+        /// compare numbers but not parse dates.
         #[serde(skip_serializing_if = "Option::is_none")]
         jobs_over_ms: Option<i64>,
+        /// The number of items that run at a time.
         concurrency: u32,
         tolerance: Tolerance,
     },
-    Refused {
-        error: Fault,
-    },
+    /// The batch may not run.
+    Refused { error: Fault },
 }
 
+/// Opens a batch and its record in the ledger. Safe to repeat.
+///
 /// # Errors
-/// `Bcce.Internal`; what is wrong with the batch as a whole is a response.
+/// `Bcce.Internal`: S3, SSM or the ledger failed. An invalid batch is the response [`Response::Refused`].
 pub async fn handle<S, R, P, L, C>(
     ports: &Ports<S, R, P, L, C>,
     config: &Config,
@@ -140,6 +160,7 @@ where
     L: OpenBatch,
     C: Clock,
 {
+    /// Returns what was opened, and opens the batch if that was not done yet.
     async fn open(
         &self,
         config: &Config,
@@ -147,7 +168,7 @@ where
         ended: Option<ExecutionStatus>,
     ) -> Result<Opened, Fault> {
         let key = batch.opened_key();
-        // A second call of the same state finds what the first one opened.
+        // A second invocation by the same state finds what the first one opened.
         let opened = match objects::find(&self.store, &key).await? {
             Some(opened) => opened,
             None if ended.is_some() => {
@@ -164,7 +185,7 @@ where
         }
         let record = OpenedBatch { batch: batch.clone(), opened: opened.clone() };
         if self.ledger.open_batch(&record).await? == ports::Opened::Over {
-            let message = "id: its batch is over; its manifest has the outcome";
+            let message = "id: the batch of this id is over; its manifest has the outcome";
             return Err(Fault::new(ErrorName::InvalidRequest, message));
         }
         tracing::info!(
@@ -177,6 +198,7 @@ where
         Ok(opened)
     }
 
+    /// Reads and stores the items of a batch. For a retry, lists the items that did not succeed before.
     async fn take(&self, config: &Config, batch: &BatchRun) -> Result<Opened, Fault> {
         if let Some(opened) = again::of(&self.store, batch).await? {
             return Ok(opened);
@@ -231,18 +253,19 @@ fn opened(
     }
 }
 
-/// Whoever may send a message could otherwise have anything of this bucket read into a prompt. Other buckets are those
-/// that the stack was given access to.
+/// Returns the location of the batch's source if the sender may use it. Without this check, a sender could have any
+/// object of the artifact bucket read into a prompt. For other buckets, IAM decides what the stack may read.
 fn allowed(config: &Config, stored: &StoredBatch) -> Result<Location, Fault> {
     let location = stored.batch.location().map_err(|cause| Problems::one("batch.source", cause))?;
     if stored.tenant != "default" {
         let message = "batch: only the stack's own tenant, default, may send batches";
         return Err(Fault::new(ErrorName::PolicyViolation, message));
     }
-    let ours = location.bucket == config.bucket;
-    if ours && ![INBOX, UPLOADS].iter().any(|folder| location.key.starts_with(folder)) {
+    let is_artifact_bucket = location.bucket == config.bucket;
+    if is_artifact_bucket && ![INBOX, UPLOADS].iter().any(|folder| location.key.starts_with(folder))
+    {
         let message =
-            format!("batch.source: of this bucket it must lie under {INBOX} or {UPLOADS}");
+            format!("batch.source: must be below {INBOX} or {UPLOADS} in the artifact bucket");
         return Err(Fault::new(ErrorName::PolicyViolation, message));
     }
     Ok(location)

@@ -1,4 +1,4 @@
-//! Entries on their way to S3, a part at a time, several parts at once.
+//! Writes entries to S3, part by part, several parts at the same time.
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::{add_line, to_json};
@@ -9,13 +9,14 @@ use futures::StreamExt;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 
-/// Of a part: what is collected by one function in seconds, and its bytes.
+/// The most entries of a part. One invocation collects their results in seconds.
 const MAX_LINES: u32 = 500;
+/// The most bytes of a part.
 const MAX_BYTES: usize = 8 * 1_024 * 1_024;
-/// Writes under way, each with as many bytes at most.
+/// The most writes at a time. Each has at most [`MAX_BYTES`] bytes.
 const AT_A_TIME: usize = 8;
 
-/// What was written.
+/// The numbers of items and parts that were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
     pub items: u64,
@@ -23,14 +24,17 @@ pub(crate) struct Written {
     pub parts: u32,
 }
 
+/// The parts of a batch while they are written.
 pub(crate) struct Parts<'a, S> {
     store: &'a S,
     batch: &'a BatchRef,
-    /// The part that is being filled.
+    /// The entries of the part that is being filled, as JSON lines.
     lines: Vec<u8>,
+    /// The places of the items of that part, as JSON lines.
     places: Vec<u8>,
+    /// The number of entries of that part.
     filled: u32,
-    /// Of those before it.
+    /// The list of the parts before it, as JSON lines.
     list: Vec<u8>,
     written: Written,
     under_way: FuturesUnordered<LocalBoxFuture<'a, Result<(), Fault>>>,
@@ -50,6 +54,7 @@ impl<'a, S: PutObject> Parts<'a, S> {
         }
     }
 
+    /// Adds an entry, and starts to write the part when it is full.
     pub async fn add(&mut self, entry: &Entry) -> Result<(), Fault> {
         let line = to_json(entry)?;
         if self.filled > 0 && self.lines.len() + line.len() > MAX_BYTES {
@@ -78,6 +83,10 @@ impl<'a, S: PutObject> Parts<'a, S> {
         }
     }
 
+    /// Writes the last part and the list of parts.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: S3 failed.
     pub async fn finish(mut self) -> Result<Written, Fault> {
         if self.filled > 0 {
             self.end_part().await?;
@@ -95,7 +104,7 @@ impl<'a, S: PutObject> Parts<'a, S> {
         add_line(&mut self.list, &Part { part, lines: std::mem::take(&mut self.filled) })?;
         let lines = std::mem::take(&mut self.lines);
         self.put(self.batch.part_key(part), lines);
-        // Every item of it may be rejected.
+        // If every item of the part is rejected, there are no places.
         let places = std::mem::take(&mut self.places);
         if !places.is_empty() {
             self.put(self.batch.places_key(part), places);

@@ -1,4 +1,4 @@
-//! The manifest or the objects, read once from end to end.
+//! Reads the rows of the manifest, or lists the objects of the prefix, once from start to end.
 
 use bcce_core::base::error::{Fault, Problems};
 use bcce_core::batch::intake::{Taken, Typical};
@@ -12,12 +12,18 @@ use bcce_core::run::plan::Plan;
 use crate::Ports;
 use crate::parts::{Parts, Written};
 
-/// What was read, and the plan that stands for all items.
+/// The source as it was read.
 pub(crate) struct Read {
     pub source: SourceRead,
+    /// The plan that represents all items: of the first item without a model of its own, or else of the first item.
     pub plan: Typical<Result<Plan, Fault>>,
 }
 
+/// Reads all items of a batch, checks them and writes them in parts.
+///
+/// # Errors
+/// `Bcce.InvalidRequest`: the source is missing or invalid. `Bcce.BudgetExceeded`: the batch exceeds the ceiling.
+/// `Bcce.Internal`: S3 failed.
 pub(crate) async fn all<S, R, P, L, C>(
     ports: &Ports<S, R, P, L, C>,
     batch: &BatchRef,
@@ -42,11 +48,12 @@ where
         }
         None => objects(&ports.sources, location, &mut intake, &mut parts, &mut read).await?,
     }
-    // Parts that were written already are never run: `finish` alone writes the list of them.
+    // If the batch exceeds the ceiling, the parts that are written already never run, since `finish` writes their list.
     intake.check_ceiling()?;
     Ok((read, parts.finish().await?))
 }
 
+/// Reads the rows of a manifest.
 async fn rows<S: PutObject>(
     sources: &impl OpenSource,
     location: &Location,
@@ -59,9 +66,9 @@ async fn rows<S: PutObject>(
     let Some(mut source) = sources.open(location, etag).await? else {
         let cause = match etag {
             Some(etag) => {
-                format!("there is no such object with the ETag {etag} that the stack may read")
+                format!("no object with the ETag {etag} exists that the stack may read")
             }
-            None => "there is no such object that the stack may read".to_owned(),
+            None => "no such object exists that the stack may read".to_owned(),
         };
         return Err(Problems::one("batch.source", cause).into());
     };
@@ -86,6 +93,7 @@ async fn rows<S: PutObject>(
     Ok(())
 }
 
+/// Lists the objects below a prefix, each of which is an item.
 async fn objects<S: PutObject>(
     sources: &impl ListSource,
     prefix: &Location,

@@ -16,7 +16,7 @@ const SOURCE: &str = "s3://bucket/batches/uploads/a.jsonl";
 const ROWS: &str =
     "{\"id\":\"one\",\"text\":\"first\"}\nnot JSON\n{\"id\":\"two\",\"text\":\"zwei äöü\"}\n";
 
-/// Batches that were opened; `over`: an earlier execution closed them.
+/// A ledger of the batches that were opened. If `over` is true, an earlier execution closed them.
 #[derive(Default)]
 struct Records {
     opened: RefCell<Vec<OpenedBatch>>,
@@ -40,12 +40,12 @@ fn batch() -> BatchRef {
     request(EVENT).batch.reference
 }
 
-/// A batch that `spec` asks for, of a tenant.
+/// Returns ports with a batch that `spec` describes, of a tenant.
 fn ports_of(tenant: &str, spec: Value) -> Fakes {
     ports_for(tenant, json!({ "workflow": "explain", "id": "42", "batch": spec }))
 }
 
-/// The batch of a message, of a tenant.
+/// Returns ports with the batch of a message, of a tenant.
 fn ports_for(tenant: &str, message: Value) -> Fakes {
     let message = BatchRequest::parse(&message.to_string()).unwrap();
     let stored = StoredBatch::new(message, tenant, "m");
@@ -71,7 +71,7 @@ fn ports(spec: Value) -> Fakes {
     ports_of("default", spec)
 }
 
-/// A batch of these rows.
+/// Returns ports with a batch of these rows.
 fn ports_with(rows: impl Into<Vec<u8>>) -> Fakes {
     let ports = ports(json!({ "source": SOURCE }));
     ports.sources.put(SOURCE, "e1", rows);
@@ -82,7 +82,7 @@ fn open(ports: &Fakes, event: &str) -> Result<Response, Fault> {
     open_with(ports, event, 0)
 }
 
-/// Opens where the batches of a tenant share `limit` items at a time.
+/// Opens a batch of a tenant whose batches may run `limit` items at a time.
 fn open_with(ports: &Fakes, event: &str, limit: u32) -> Result<Response, Fault> {
     let config = Config {
         tenant_maximum_batch_items: limit,
@@ -95,7 +95,7 @@ fn open_with(ports: &Fakes, event: &str, limit: u32) -> Result<Response, Fault> 
     now(handle(ports, &config, request(event)))
 }
 
-/// How many items it runs.
+/// Returns the number of items to run.
 fn to_run(response: Result<Response, Fault>) -> u64 {
     match response.unwrap() {
         Response::Opened { to_run, .. } => to_run,
@@ -115,7 +115,7 @@ fn read<T: serde::de::DeserializeOwned>(ports: &Fakes, key: &str) -> Vec<T> {
     lines.map(|line| serde_json::from_value(line).unwrap()).collect()
 }
 
-/// What lies at a place.
+/// Reads the entry at a place.
 fn entry_at(ports: &Fakes, place: &Place) -> Entry {
     let objects = ports.store.objects.borrow();
     let (at, end) = (place.at as usize, (place.at + place.bytes) as usize);
@@ -187,7 +187,7 @@ fn whatever_fails_a_retry_finishes() {
         assert_eq!(*ports.store.objects.borrow(), whole, "call {}", failures + 1);
         failures += 1;
     }
-    // opened-1, opened-0 is not asked for, the request, the part, its places, the list and what was opened.
+    // The calls that can fail: read opened-1 and the request, and write the part, its places, the list and opened-1.
     assert_eq!(failures, 6);
 }
 
@@ -212,17 +212,17 @@ fn what_may_not_be_a_batch_is_refused_and_writes_nothing() {
         (
             ports(json!({ "source": "s3://bucket/runs/default/x/steps/answer.jsonl" })),
             ErrorName::PolicyViolation,
-            "batch.source: of this bucket it must lie under batches/inbox/ or batches/uploads/",
+            "batch.source: must be below batches/inbox/ or batches/uploads/",
         ),
         (
             ports(json!({ "source": "s3://bucket/batches/", "map": {} })),
             ErrorName::PolicyViolation,
-            "batch.source: of this bucket it must lie under",
+            "batch.source: must be below",
         ),
         (
             ports(json!({ "source": SOURCE })),
             ErrorName::InvalidRequest,
-            "batch.source: there is no such object that the stack may read",
+            "batch.source: no such object exists that the stack may read",
         ),
         (
             {
@@ -231,11 +231,11 @@ fn what_may_not_be_a_batch_is_refused_and_writes_nothing() {
                 ports
             },
             ErrorName::InvalidRequest,
-            "batch.source: there is no such object with the ETag e0",
+            "batch.source: no object with the ETag e0",
         ),
         (ports_with(""), ErrorName::InvalidRequest, "batch.source: has no items"),
         (ports_with("\n \n"), ErrorName::InvalidRequest, "batch.source: has no items"),
-        (ports_with(b"\xff\xfea\0"), ErrorName::InvalidRequest, "manifest: is UTF-16"),
+        (ports_with(b"\xff\xfea\0"), ErrorName::InvalidRequest, "batch.source: is UTF-16"),
         (
             ports(json!({ "source": "s3://other/docs/", "map": { "text": "{{ item.text }}" } })),
             ErrorName::InvalidRequest,
@@ -356,7 +356,7 @@ fn retried() -> BatchRef {
     request(RETRY).batch.reference
 }
 
-/// What came of the items of a first part, by their numbers.
+/// Stores results of the items of the first part, as collect-part would. The first result is that of item 1.
 fn collect(ports: &Fakes, batch: &BatchRef, results: &[(ItemStatus, u32)]) {
     let mut lines = Vec::new();
     for (n, (status, attempt_no)) in (1..).zip(results) {
@@ -384,7 +384,7 @@ fn six_items() -> Fakes {
     ports
 }
 
-/// Attempts at the runs of the items that a retry runs.
+/// Returns the run attempts of the items that a retry runs, by the items' numbers.
 fn due(ports: &Fakes, batch: &BatchRef) -> BTreeMap<u64, u32> {
     let places: Vec<Place> = read(ports, &batch.places_key(1));
     for place in &places {
@@ -401,7 +401,7 @@ fn a_retry_runs_what_did_not_succeed_and_no_run_twice() {
     assert_eq!(to_run(open(&ports, RETRY)), 4);
     assert_eq!(due(&ports, &retried()), [(2, 2), (3, 3), (4, 1), (5, 3)].into());
     let opened = ports.store.json(&retried().opened_key());
-    assert_eq!(opened["because"], json!(["a retry runs what attempt 1 left over"]));
+    assert_eq!(opened["because"], json!(["a retry runs the items that attempt 1 left over"]));
     assert_eq!((&opened["items"], &opened["to_run"]), (&json!(6), &json!(4)));
 }
 
@@ -420,9 +420,9 @@ fn a_retry_of_a_batch_that_was_refused_reads_its_manifest() {
     assert_eq!(to_run(open(&ports, RETRY)), 2);
 }
 
-/// The second attempt broke before it opened anything, or before anything was collected of it.
+/// The second attempt ended before it opened anything, or before any of its results was collected.
 #[test]
-fn a_retry_goes_by_the_last_attempt_that_there_is_something_of() {
+fn a_retry_uses_the_last_attempt_that_stored_something() {
     for is_opened in [false, true] {
         let ports = six_items();
         collect(&ports, &batch(), &STATUSES);
@@ -452,7 +452,7 @@ fn a_batch_that_is_over_is_not_opened_again() {
     let ports = ports_with(ROWS);
     ports.ledger.over.set(true);
     let error = refusal(open(&ports, EVENT));
-    assert_eq!(error.message, "id: its batch is over; its manifest has the outcome");
+    assert_eq!(error.message, "id: the batch of this id is over; its manifest has the outcome");
 }
 
 #[test]
@@ -474,10 +474,10 @@ fn what_is_asked_for_in_bulk_is_so_by_the_first_item_that_has_a_plan() {
     assert_eq!(to_run(open(&few, EVENT)), 1);
     let opened = few.store.json(&batch().opened_key());
     assert_eq!(opened["mode"], "on_demand");
-    assert!(opened["because"][0].as_str().unwrap().starts_with("not in bulk: a job has"));
+    assert!(opened["because"][0].as_str().unwrap().starts_with("not in bulk: a bulk job needs"));
 }
 
-/// Attacks: a batch whose sender decides more than it may is refused before an item of it is there.
+/// These are attacks. A batch whose sender may not decide what it asks for is refused before an item is stored.
 #[test]
 fn a_batch_that_its_sender_may_not_send_is_refused_as_a_whole() {
     let open_by = |message: Value, policy: &str, workflow: Option<&str>| {
@@ -503,8 +503,8 @@ fn a_batch_that_its_sender_may_not_send_is_refused_as_a_whole() {
         .replace("request_models: [haiku, sonnet, opus]", "");
     #[rustfmt::skip]
     let table = [
-        (json!({}), closed, None, "workflow: tenant default may not start explain; policy.yaml allows it: docs-*"),
-        (json!({ "model": "opus" }), haiku, None, "model: tenant default may not use opus; policy.yaml allows it: haiku"),
+        (json!({}), closed, None, "workflow: tenant default may not start explain; policy.yaml allows only: docs-*"),
+        (json!({ "model": "opus" }), haiku, None, "model: tenant default may not use opus; policy.yaml allows only: haiku"),
         (json!({ "tags": { "team": "b" } }), haiku, None, "tags.team: must be one of a for tenant default"),
         (json!({ "model": "opus" }), "", Some(none.as_str()), "model: opus is not among the models that a request may name: explain allows none"),
     ];
@@ -526,7 +526,10 @@ fn a_line_that_sets_what_the_batch_does_not_let_it_set_is_rejected_alone() {
     assert_eq!(to_run(open(&closed, EVENT)), 1);
     let entries: Vec<Entry> = read(&closed, &batch().part_key(1));
     let Entry::Rejected(bad) = &entries[0] else { panic!("{:?}", entries[0]) };
-    assert!(bad.error.message.starts_with("model: is not for a line of this batch"), "{bad:?}");
+    assert!(
+        bad.error.message.starts_with("model: must not be set by a line of this batch"),
+        "{bad:?}"
+    );
     let ports = ports(json!({ "source": SOURCE, "items_may_set": ["model"] }));
     ports.sources.put(SOURCE, "e1", rows);
     assert_eq!(to_run(open(&ports, EVENT)), 2);
@@ -550,7 +553,7 @@ fn a_batch_above_the_ceiling_is_refused_with_the_figures_and_an_item_above_its_o
     assert!(refused.message.starts_with(message), "{refused}");
     assert!(!ports.store.objects.borrow().contains_key(&batch().parts_key()));
     let (opened, ports) = open_below("{ batch_usd: \"0.10\", run_usd: \"0.10\" }");
-    assert_eq!(to_run(opened), 3, "the large one is rejected and stops no other");
+    assert_eq!(to_run(opened), 3, "the large item alone is rejected");
     let entries: Vec<Entry> = read(&ports, &batch().part_key(1));
     let Entry::Rejected(bad) = &entries[3] else { panic!("{:?}", entries[3]) };
     assert_eq!(bad.error.name, ErrorName::BudgetExceeded);

@@ -1,4 +1,4 @@
-//! What the items of one batch share, kept for a moment or for good.
+//! Reads the state and the request of a batch, which its items share, with a cache.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,14 +12,16 @@ use bcce_core::ports::{GetObject, ReadBatchProgress};
 use bcce_core::run::ids::ItemOf;
 use time::OffsetDateTime;
 
-/// How old a reading of the progress may be. For so long items are started although too many have failed.
+/// The time for which a reading of the batch progress is used. Within this time, items are started although too many
+/// have failed.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// The last progress that was read.
+/// The batch progress that was read last.
 #[derive(Default)]
 pub struct RecentProgress(RefCell<Option<(ItemOf, OffsetDateTime, BatchProgress)>>);
 
 impl RecentProgress {
+    /// Returns the progress of a batch, at most two seconds old.
     pub async fn read(
         &self,
         ledger: &impl ReadBatchProgress,
@@ -38,25 +40,28 @@ impl RecentProgress {
     }
 }
 
-/// The last batch that another execution has halted. A halt is for good.
+/// The last batch that another execution has halted. A halt is final.
 #[derive(Default)]
 pub struct Halted(RefCell<Option<ItemOf>>);
 
 impl Halted {
+    /// Returns true if `batch` is halted.
     pub fn is(&self, batch: &ItemOf) -> bool {
         self.0.borrow().as_ref() == Some(batch)
     }
 
+    /// Records that `batch` is halted.
     pub fn note(&self, batch: ItemOf) {
         *self.0.borrow_mut() = Some(batch);
     }
 }
 
-/// The last batch whose request was read, which never changes.
+/// The request of a batch that was read last. It never changes.
 #[derive(Default)]
 pub struct Batches(RefCell<Option<(String, Rc<StoredBatch>)>>);
 
 impl Batches {
+    /// Returns the request of a batch.
     pub async fn read(
         &self,
         store: &impl GetObject,

@@ -1,7 +1,10 @@
-//! An item of a batch, when its turn comes: its `request.json`, and what its run is started with. When too many
-//! others have failed, nothing.
+//! Prepares an item of a batch for its run: stores its `request.json`, and returns the name and input of its execution.
+//!
+//! The state `OpenItem` in a child execution of the batch machine invokes [`handle`]. If too many other items have
+//! failed, the function halts the batch and returns nothing to start. It must never start a second run for an item, or
+//! let two executions send the notification of a halt.
 
-mod known; // what the items of one batch share
+mod known; // the progress and request of a batch, with a short cache
 #[cfg(test)]
 mod tests;
 
@@ -21,13 +24,21 @@ use serde::{Deserialize, Serialize};
 
 pub use known::{Batches, Halted, RecentProgress};
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
+    /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
+    /// The name of the ledger's DynamoDB table (`BCCE_LEDGER_TABLE`).
     pub ledger_table: String,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
@@ -37,6 +48,7 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses, and the state of batches that it keeps between invocations.
 pub struct Ports<S, R, L, C> {
     pub store: S,
     pub sources: R,
@@ -47,37 +59,44 @@ pub struct Ports<S, R, L, C> {
     pub batches: Batches,
 }
 
+/// An item to run.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
+    /// The place at which open-batch stored the item.
     pub place: Place,
     pub tolerance: Tolerance,
-    /// ARN of the asking execution, which sends the notification if it is the first to halt the batch.
+    /// The ARN of the execution that invokes the function. It sends the notification if it is the first to halt the
+    /// batch.
     pub notification_owner: String,
 }
 
+/// The outcome of preparing an item.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Response {
-    /// Its run is due.
+    /// The run can be started.
     Ready {
-        /// Name of the run's execution.
+        /// The name of the run's execution.
         name: String,
-        /// What it is started with, as `dispatch` would.
+        /// The input of the run's execution, which is the same as `dispatch` would pass.
         input: Box<RunRef>,
     },
-    /// Its text is no request; why lies among the batch's objects.
+    /// The item is not a valid request. The reason is stored with the objects of the batch.
     Refused,
-    /// Too many others failed.
+    /// The batch is halted, because too many items have failed.
     Halted {
-        /// For the notifications topic, if the asking execution owns the notification.
+        /// The message for the notifications topic, if the execution that invokes the function owns the notification.
         #[serde(skip_serializing_if = "Option::is_none")]
         notification: Option<Box<BatchNotification>>,
     },
 }
 
+/// Prepares an item for its run, or halts the batch. Safe to repeat.
+///
 /// # Errors
-/// `Bcce.Internal`; what is wrong with the item is a response.
+/// `Bcce.Internal`: S3 or the ledger failed, or the item is not at its place. An invalid item is the response
+/// [`Response::Refused`].
 pub async fn handle<S, R, L, C>(
     ports: &Ports<S, R, L, C>,
     _: &Config,
@@ -119,6 +138,7 @@ where
     L: ReadBatchProgress + HaltBatch,
     C: Clock,
 {
+    /// Halts the batch in the ledger, and returns the notification if this execution has to send it.
     async fn halt(
         &self,
         request: &Request,
@@ -134,8 +154,10 @@ where
         Ok(Response::Halted { notification })
     }
 
+    /// Stores the request of the item, and returns its run.
+    ///
     /// # Errors
-    /// `Bcce.InvalidRequest` and the like: the item is none.
+    /// `Bcce.InvalidRequest` and the like: the item is not a valid request. `Bcce.Internal`: S3 failed.
     async fn item_run(&self, request: &Request) -> Result<RunRef, Fault> {
         let (batch, place) = (&request.batch, &request.place);
         let stored = self.batches.read(&self.store, batch).await?;
@@ -149,7 +171,7 @@ where
         let key = batch.part_key(place.part);
         match objects::read_range(&self.store, &key, place.at, place.bytes).await? {
             Entry::Item(item) if item.n == place.n => Ok(*item),
-            _ => Err(Fault::internal(format!("{key} does not have item {} there", place.n))),
+            _ => Err(Fault::internal(format!("{key} does not have item {} at its place", place.n))),
         }
     }
 }

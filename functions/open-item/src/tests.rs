@@ -11,7 +11,7 @@ use super::*;
 
 const EVENT: &str = include_str!("../../../events/open-item/first.json");
 
-/// What of the batch is over, and who owns the notification of its halt.
+/// A ledger with the progress of the batch and the owner of the halt's notification.
 #[derive(Default)]
 struct Ledger {
     progress: RefCell<BatchProgress>,
@@ -36,7 +36,7 @@ impl HaltBatch for Ledger {
     }
 }
 
-/// A clock that is set.
+/// A clock that a test sets.
 struct SetClock(Cell<OffsetDateTime>);
 
 impl Clock for SetClock {
@@ -47,7 +47,7 @@ impl Clock for SetClock {
 
 type Fakes = Ports<MemoryStore, MemorySources, Ledger, SetClock>;
 
-/// The only item of a part of this batch, and what asks for it.
+/// Returns ports with the only item of a part of this batch, and the request for the item.
 fn ports(spec: &Value, item: &Value) -> (Fakes, Request) {
     let mut request: Request = serde_json::from_str(EVENT).unwrap();
     let message =
@@ -107,7 +107,7 @@ fn ready(ports: &Fakes, request: &Request) -> RunRef {
     }
 }
 
-/// Why the item was refused.
+/// Opens an item that is refused, and returns the reason.
 fn refused(ports: &Fakes, request: &Request) -> String {
     assert_eq!(open(ports, request), Ok(Response::Refused));
     let fault = ports.store.json(&request.batch.refused_key(1));
@@ -185,7 +185,7 @@ fn a_place_without_its_item_is_our_fault() {
     request.place.n = 2;
     let fault = open(&ports, &request).unwrap_err();
     assert_eq!(fault.name, ErrorName::Internal);
-    assert!(fault.message.ends_with("does not have item 2 there"), "{}", fault.message);
+    assert!(fault.message.ends_with("does not have item 2 at its place"), "{}", fault.message);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn an_object_is_its_text_without_a_byte_order_mark() {
 #[test]
 fn an_object_that_is_no_text_or_another_one_by_now_is_refused() {
     let (ports, request) = of_an_object();
-    let gone = "object: is not there any more, or has changed since it was listed";
+    let gone = "object: no longer exists, or has changed since it was listed";
     assert_eq!(refused(&ports, &request), gone);
     ports.sources.put(DOCUMENT, "e2", "another");
     assert_eq!(refused(&ports, &request), gone);
@@ -210,7 +210,7 @@ fn an_object_that_is_no_text_or_another_one_by_now_is_refused() {
 #[test]
 fn an_object_that_makes_too_long_a_request_is_refused() {
     let (ports, request) = of_an_object();
-    // Each is six bytes of JSON.
+    // Each character is six bytes of JSON.
     ports.sources.put(DOCUMENT, "e1", "\u{1}".repeat(200_000));
     assert!(refused(&ports, &request).starts_with("request: is "));
 }
@@ -244,7 +244,7 @@ fn when_too_many_failed_nothing_is_started_and_one_execution_notifies() {
         }
     };
     let first = notification("child-1").expect("the first notifies");
-    assert_eq!(notification("child-1"), Some(first.clone()), "whose first answer was lost");
+    assert_eq!(notification("child-1"), Some(first.clone()), "its first response was lost");
     assert_eq!(notification("child-2"), None);
     assert_eq!(*ports.store.objects.borrow(), written);
     assert_eq!(
@@ -254,10 +254,10 @@ fn when_too_many_failed_nothing_is_started_and_one_execution_notifies() {
     assert_eq!(first.counts.truncated, 2);
     let error = first.error.unwrap();
     assert_eq!(error.name, ErrorName::TooManyFailures);
-    assert_eq!(error.message, "11 items failed, 10 may; no further one is started");
+    assert_eq!(error.message, "11 items failed (limit: 10); no further one is started");
 }
 
-/// Of those under way all may succeed, and the rate is a good one again.
+/// The runs under way may all succeed, so that the share of failures is within the limit again.
 #[test]
 fn what_is_halted_stays_so() {
     let (ports, request) = of_a_row();
@@ -273,7 +273,7 @@ fn what_is_halted_stays_so() {
     assert_eq!(open(&ports, &another), Ok(Response::Halted { notification: None }));
 }
 
-/// A million items that are not started any more must not all ask.
+/// A million items of a halted batch must not each read the ledger.
 #[test]
 fn the_ledger_is_asked_once_whether_another_execution_owns_the_notification() {
     let (ports, request) = of_a_row();
@@ -299,7 +299,7 @@ fn a_reading_of_the_progress_is_good_for_two_seconds_and_for_its_own_batch() {
     assert_eq!(ports.ledger.reads.get(), 1);
     later(1);
     assert!(matches!(open(&ports, &request), Ok(Response::Halted { .. })));
-    // A retry counts from nothing.
+    // A retry starts with an empty progress.
     *ports.ledger.progress.borrow_mut() = BatchProgress::default();
     request.batch.reference.attempt_no = 2;
     ready(&ports, &request);

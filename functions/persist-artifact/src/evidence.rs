@@ -1,4 +1,4 @@
-//! Reads everything that a run's artifacts say of it.
+//! Reads the artifacts of a run, and makes the manifest from them.
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
@@ -15,10 +15,10 @@ use time::OffsetDateTime;
 
 use crate::Request;
 
-/// Objects read at a time: a run of 200 steps in seconds, a few megabytes of memory.
+/// The number of objects that are read at a time. A run of 200 steps takes seconds, and a few megabytes of memory.
 const AT_A_TIME: usize = 8;
 
-/// What an artifact says about the run.
+/// The content of an artifact.
 enum Finding {
     Plan(Box<Plan>),
     Answer(Box<FinishedStep>),
@@ -26,7 +26,7 @@ enum Finding {
     Nothing,
 }
 
-/// What lies under a run's prefix.
+/// The artifacts that were found below a run's prefix.
 #[derive(Default)]
 pub(crate) struct Found {
     artifacts: Vec<ArtifactRef>,
@@ -35,6 +35,10 @@ pub(crate) struct Found {
     failures: Vec<StepFailure>,
 }
 
+/// Reads all artifacts of a run.
+///
+/// # Errors
+/// `Bcce.Internal`: S3 failed, or an artifact cannot be parsed.
 pub(crate) async fn gather(
     store: &(impl GetObject + ListObjects),
     run: &RunRef,
@@ -58,7 +62,8 @@ pub(crate) async fn gather(
 }
 
 impl Found {
-    /// Returns the seconds to wait for calls of an execution that ended badly. Returns `None` if none can be under way.
+    /// Returns the time to wait for calls of an execution that ended badly, in seconds. Returns `None` if no call can
+    /// be under way.
     pub fn wait_s(&self, request: &Request, now: OffsetDateTime) -> Option<u64> {
         let is = |record: &StepRecord, step: &StepRef| {
             record.step_id == step.step && record.item == step.item
@@ -67,7 +72,7 @@ impl Found {
             let answer = self.answers.iter().find(|answer| is(answer, step))?;
             answer.attempts.last().map(Attempt::ended_at)
         };
-        // An invalid answer of a job ends no step: the step runs on demand.
+        // An invalid answer of a bulk job does not end the step, since the step then runs on demand.
         let is_of_job = |record: &StepRecord| {
             !record.attempts.is_empty()
                 && record.attempts.iter().all(|attempt| attempt.kind == AttemptKind::Bulk)
@@ -78,6 +83,7 @@ impl Found {
         request.ending.as_ref()?.wait_s(self.plan.as_ref(), answered, failed, now)
     }
 
+    /// Makes the manifest. `calls` is the call log of the run.
     pub fn seal(self, request: &Request, calls: Vec<LoggedStep>, now: OffsetDateTime) -> Manifest {
         Manifest::seal(Evidence {
             run: &request.run,
@@ -94,7 +100,8 @@ impl Found {
     }
 }
 
-/// Manifests list artifacts only: no manifests, and nothing else that somebody put there. `bcce runs verify` reports that.
+/// Returns true if the key is one of an artifact. A manifest lists artifacts only: no manifests, and no object that
+/// somebody else stored below the prefix. `bcce runs verify` reports such objects.
 fn is_artifact(run: &RunRef, key: &str) -> bool {
     let below = |folder: &str, end: &str| {
         key.starts_with(&format!("{}{folder}/", run.prefix())) && key.ends_with(end)
@@ -105,7 +112,7 @@ fn is_artifact(run: &RunRef, key: &str) -> bool {
         || below("failures", FAILURE)
 }
 
-/// The store checks the body against the digest it was stored with.
+/// Reads and parses an artifact. The store checks the body against the digest that it was stored with.
 async fn read<S: GetObject>(
     store: &S,
     run: &RunRef,

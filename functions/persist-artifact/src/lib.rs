@@ -1,7 +1,11 @@
-//! Seals a run: reads every artifact back and takes its digest, counts the calls that no artifact records, signs the
-//! manifest and writes it once with its signature. A second seal finds the first one's manifest and returns it.
+//! Seals a run: reads every artifact and computes its digest, finds the lost calls, and stores the signed manifest.
+//!
+//! The state `PersistArtifact` of the workflow machine and of the finalize machine invokes [`handle`]. It returns the
+//! manifest's reference and the notification, or a wait while a call of an execution that ended may still be under way.
+//! If the run is sealed already, the existing manifest is returned. The function must never seal a run that is not
+//! over, leave an artifact out, or sign a manifest that it did not make.
 
-mod evidence;
+mod evidence; // the artifacts of a run
 #[cfg(test)]
 mod tests;
 
@@ -19,14 +23,23 @@ use bcce_core::run::manifest::{ManifestRef, StepFault};
 use bcce_core::run::notification::RunNotification;
 use serde::{Deserialize, Serialize};
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
+    /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
+    /// The ARN of the KMS key that signs manifests (`BCCE_SIGNING_KEY_ARN`).
     pub signing_key_arn: String,
+    /// The name of the ledger's DynamoDB table (`BCCE_LEDGER_TABLE`).
     pub ledger_table: String,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
@@ -37,6 +50,7 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses.
 pub struct Ports<S, K, C, L> {
     pub store: S,
     pub ledger: L,
@@ -44,36 +58,40 @@ pub struct Ports<S, K, C, L> {
     pub clock: C,
 }
 
-/// A run whose execution is over, with what only the state machine knows of it.
+/// A run to seal, with the faults that only the state machine has seen.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub run: Run,
-    /// Steps of the last wave that did not succeed.
+    /// The steps of the last wave that did not succeed.
     #[serde(default)]
     pub failures: Vec<StepFault>,
-    /// What ended the run outside of any step.
+    /// The fault that ended the run outside of any step.
     #[serde(default)]
     pub fault: Option<Fault>,
-    /// How the run's execution ended, if the finalize machine asks.
+    /// The end of the run's execution, if the finalize machine invokes the function.
     #[serde(default)]
     pub ending: Option<Ending>,
 }
 
+/// The outcome of a seal.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Response {
+    /// The manifest and its signature are stored.
     Sealed {
         manifest: ManifestRef,
         /// The message for the notifications topic.
         notification: Box<RunNotification>,
     },
-    /// A call of the execution that ended may still be answered and stored.
+    /// A call of the execution that ended may still be answered and stored. `wait_s` is the time to wait, in seconds.
     AtWork { wait_s: u64 },
 }
 
+/// Seals a run. Safe to repeat.
+///
 /// # Errors
-/// `Bcce.Internal`: nothing is sealed, or the seal is not finished; a retry finishes it. A manifest that no sealer made is
-/// one, too, and stays so.
+/// `Bcce.Internal`: S3, KMS or the ledger failed, so nothing is sealed or the signature is missing; a retry finishes
+/// the seal. Also if the manifest's key has an object that no sealer made; a retry does not change that.
 pub async fn handle<S, K, C, L>(
     ports: &Ports<S, K, C, L>,
     _: &Config,

@@ -83,7 +83,7 @@ async fn a_run_is_sealed_with_every_digest_and_signed() {
     assert_eq!(notification.status, RunStatus::Succeeded);
 }
 
-/// A forged manifest at the run's key, garbage, and another run's with its signature: nothing is signed or notified.
+/// A forged manifest, garbage, or a signed manifest of another run at the run's key is neither signed nor notified.
 #[tokio::test]
 async fn what_lies_at_the_manifests_key_and_no_sealer_made_is_not_signed() {
     let (honest, key) = (ports(), request().run.manifest_key());
@@ -121,7 +121,7 @@ async fn what_lies_at_the_manifests_key_and_no_sealer_made_is_not_signed() {
     }
 }
 
-/// Somebody who may write below the run's prefix adds what is no artifact.
+/// A principal that may write below the run's prefix adds objects that are not artifacts.
 #[tokio::test]
 async fn what_is_no_artifact_is_not_listed_as_one() {
     let ports = ports();
@@ -185,7 +185,7 @@ async fn a_step_that_failed_by_our_fault_is_reported() {
 
 #[tokio::test]
 async fn whatever_call_fails_nothing_half_is_sealed_and_the_retry_seals() {
-    // Look for a manifest, list, three artifacts, write it, write its signature.
+    // The calls look for a manifest, list the objects, read three artifacts, and write the manifest and its signature.
     for call in 1..=7 {
         let ports = ports();
         ports.store.failing.set(call);
@@ -223,7 +223,7 @@ async fn a_call_that_no_artifact_records_is_counted_and_its_cost_unknown() {
     }
 }
 
-/// Without the call log it is not known which calls were lost.
+/// The call log is needed to find lost calls.
 #[tokio::test]
 async fn nothing_is_sealed_without_the_ledger() {
     let ports = ports();
@@ -247,7 +247,7 @@ async fn a_call_that_may_still_be_answered_is_waited_for() {
     let at = datetime!(2026-11-01 12:00:05 UTC);
     assert_eq!(handle(&ports, &config(), ended(at)).await, Ok(Response::AtWork { wait_s: 2 }));
     assert!(!ports.store.objects.borrow().contains_key(&request().run.manifest_key()));
-    // The answer arrives after all, and the run succeeds.
+    // The answer is stored after all, and the run succeeds.
     ports
         .store
         .objects
@@ -257,7 +257,7 @@ async fn a_call_that_may_still_be_answered_is_waited_for() {
     assert_eq!(notification.status, RunStatus::Succeeded);
 }
 
-/// The step runs on demand after that, and its call may be under way.
+/// The step then runs on demand, and its call may be under way.
 #[tokio::test]
 async fn an_invalid_answer_of_a_job_does_not_end_its_step() {
     let ports = ports();

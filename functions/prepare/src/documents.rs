@@ -1,5 +1,5 @@
-//! The configuration, with a short cache: SSM answers 40 requests a second by default, and a burst of runs
-//! shares one reading.
+//! Reads the configuration, with a short cache. SSM answers 40 requests a second by default, so a burst of runs shares
+//! one reading.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,17 +12,20 @@ use bcce_core::io::reader::Reader;
 use bcce_core::ports::{GetObject, GetParameters};
 use time::OffsetDateTime;
 
-/// How long a reading serves. A push takes effect within this time.
+/// The time for which a reading is used. A push takes effect within this time.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// Readings by workflow.
+/// The last reading of the configuration of each workflow.
 #[derive(Default)]
 pub struct Documents(RefCell<HashMap<String, (OffsetDateTime, Rc<Configuration>)>>);
 
 impl Documents {
+    /// Returns the configuration of a workflow.
+    ///
     /// # Errors
-    /// `Bcce.InvalidRequest` for an unknown workflow or a document that is missing or wrong: a person
-    /// can mend it, a retry cannot. It is not kept, so that mending it takes effect at once.
+    /// `Bcce.InvalidRequest`: the workflow is unknown, or a document is missing or invalid. A retry does not help until
+    /// a person corrects it. The error is not cached, so a correction takes effect at once. `Bcce.Internal`: SSM or S3
+    /// failed.
     pub async fn read(
         &self,
         source: &Reader<'_, impl GetObject, impl GetParameters>,

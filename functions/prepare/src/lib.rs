@@ -1,7 +1,11 @@
-//! Request -> plan: everything is resolved, checked and frozen before the first call, and a request
-//! that may not run never reaches a model.
+//! Plans a run: resolves its request against the configuration, validates it, and stores `plan.json` before the first
+//! call.
+//!
+//! The state `Prepare` of the workflow machine invokes [`handle`], which returns the waves and routes of the plan, or
+//! the error for which the run is refused. A request that may not run must never reach a model, and a plan that is
+//! stored must never change.
 
-mod documents;
+mod documents; // the configuration, with a short cache
 #[cfg(test)]
 mod tests;
 
@@ -26,16 +30,25 @@ use time::OffsetDateTime;
 
 pub use documents::Documents;
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the environment, such as `dev` (`BCCE_ENVIRONMENT`).
     pub environment: String,
+    /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
+    /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
+    /// The name of the ledger's DynamoDB table (`BCCE_LEDGER_TABLE`).
     pub ledger_table: String,
-    /// What stands in the place of the routing document's.
+    /// The retry limits that override the routing document (`BCCE_RETRY_ATTEMPTS`, `BCCE_RETRY_DELAY`).
     pub retries: Retries,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing or is not a whole number.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             environment: variable("BCCE_ENVIRONMENT")?,
@@ -50,6 +63,7 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses, and the configuration that it keeps between invocations.
 pub struct Ports<S, P, L, C> {
     pub store: S,
     pub parameters: P,
@@ -58,35 +72,43 @@ pub struct Ports<S, P, L, C> {
     pub documents: Documents,
 }
 
+/// The run to plan.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub run: Run,
 }
 
-/// Step Functions ends an execution whose state is above 256 KiB, and nothing can catch that.
+/// The largest size of [`Planned`] as JSON, in bytes. Step Functions ends an execution whose state exceeds 256 KiB, and
+/// no Catch of the state machine sees that.
 const MAX_PLANNED_BYTES: usize = 200_000;
 
-/// What the state machine needs of the plan: references and routes, no bodies.
+/// The outcome of planning. It has references and routes for the state machine, no bodies.
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Response {
+    /// The plan is stored.
     Planned(Box<Planned>),
+    /// The run may not start.
     Refused { error: Fault },
 }
 
+/// The part of a plan that the state machine needs.
 #[derive(Debug, Serialize)]
 pub struct Planned {
-    /// Digest of `plan.json`.
+    /// The SHA-256 of `plan.json`, in lower-case hex.
     pub plan_sha256: String,
-    /// Of this execution.
+    /// The time by which this run attempt has to end.
     #[serde(with = "time::serde::rfc3339")]
     pub deadline: OffsetDateTime,
     pub waves: Vec<Wave>,
+    /// The routes by the name that the steps of the waves refer to.
     pub routes: BTreeMap<String, Route>,
 }
 
+/// Plans a run and opens its record in the ledger. A later run attempt gets the plan of the first one.
+///
 /// # Errors
-/// `Bcce.Internal`. What is wrong with the request is a response.
+/// `Bcce.Internal`: S3, SSM or the ledger failed. An invalid request is the response [`Response::Refused`].
 pub async fn handle<S, P, L, C>(
     ports: &Ports<S, P, L, C>,
     config: &Config,
@@ -99,9 +121,9 @@ where
     C: Clock,
 {
     let run = request.run;
-    // First, so that a run that is refused can be followed too.
+    // The record is opened first, so that a refused run can be followed too.
     if ports.ledger.open(&OpenedRun { run: run.clone() }).await? == Opened::Over {
-        let message = "id: its run is over and counted; its manifest has the outcome";
+        let message = "id: the run of this id is over and counted; its manifest has the outcome";
         return Ok(Response::Refused { error: Fault::new(ErrorName::InvalidRequest, message) });
     }
     match ports.plan(config, &run).await {
@@ -126,9 +148,10 @@ where
     P: GetParameters,
     C: Clock,
 {
+    /// Returns the stored plan, or makes and stores one.
     async fn plan(&self, config: &Config, run: &Run) -> Result<Planned, Fault> {
         let key = run.plan_key();
-        // A retry of the run goes by the plan that its first attempt made.
+        // A retry of the run uses the plan that its first run attempt stored.
         let body = match self.store.get(&key).await? {
             Some(body) => body,
             None => {
@@ -146,13 +169,13 @@ where
         match to_json(&planned)?.len() {
             ..=MAX_PLANNED_BYTES => Ok(planned),
             bytes => {
-                let cause =
-                    format!("their routes take {bytes} bytes, the most is {MAX_PLANNED_BYTES}");
+                let cause = format!("their routes take {bytes} bytes (limit: {MAX_PLANNED_BYTES})");
                 Err(Problems::one("steps", cause).into())
             }
         }
     }
 
+    /// Reads the request and the configuration, and makes the plan.
     async fn resolve(&self, config: &Config, run: &Run) -> Result<Plan, Fault> {
         let request: StoredRequest = objects::read(&self.store, &run.request_key()).await?;
         let source = Reader {

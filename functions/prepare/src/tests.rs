@@ -104,7 +104,7 @@ async fn a_stored_plan_is_used_whatever_the_configuration_says_now() {
 }
 
 #[tokio::test]
-async fn what_a_person_can_mend_is_refused_with_the_cause() {
+async fn what_a_person_can_fix_is_refused_with_the_cause() {
     type Break = fn(&mut Fakes);
     #[rustfmt::skip]
     let table: &[(Value, Break, &str)] = &[
@@ -112,7 +112,7 @@ async fn what_a_person_can_mend_is_refused_with_the_cause() {
         (json!({ "text": "t" }), |p| { p.parameters.0.remove("/bcce/dev/workflows/explain"); }, "there is no workflow explain"),
         (json!({ "text": "t" }), |p| { p.parameters.0.remove("/bcce/dev/prices"); }, "/bcce/dev/prices: document: the SSM parameter is missing"),
         (json!({ "text": "t" }), |p| { p.parameters.0.insert("/bcce/dev/models".into(), "models: 7".into()); }, "/bcce/dev/models: "),
-        (json!({ "text": "t" }), |p| { p.store.objects.borrow_mut().insert("config/explain.yaml".into(), b"x".to_vec()); }, "not the one it is pointed to with"),
+        (json!({ "text": "t" }), |p| { p.store.objects.borrow_mut().insert("config/explain.yaml".into(), b"x".to_vec()); }, "not the one in the pointer"),
         (json!({ "text": "t" }), |p| { p.store.objects.borrow_mut().remove("config/explain.yaml"); }, "uri: there is no config/explain.yaml"),
     ];
     for (inputs, break_it, expected) in table {
@@ -127,7 +127,7 @@ async fn what_a_person_can_mend_is_refused_with_the_cause() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_ours_and_comes_again() {
+async fn a_store_that_fails_is_an_internal_fault_and_is_retried() {
     let ports = ports(json!({ "text": "t" }));
     ports.store.failing.set(1);
     let request = serde_json::from_str(EVENT).unwrap();

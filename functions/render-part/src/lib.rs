@@ -1,5 +1,9 @@
-//! A part's items -> records for a job: each with its request and its plan, as `dispatch` and `prepare` would have kept
-//! them. An item that makes no record is no error here: it runs on demand, and fails there if it has to.
+//! Renders the items of a part as records for a bulk job, and stores the request and the plan of each item's run.
+//!
+//! The state `RenderPart` of the batch machine invokes [`handle`], which returns the number of records. The request and
+//! the plan are the same as `dispatch` and `prepare` would store. An item for which no record can be made is not an
+//! error: it runs on demand. The function must never render an item whose run is sealed, or one that needs another
+//! target than the batch's jobs have.
 
 #[cfg(test)]
 mod tests;
@@ -22,23 +26,31 @@ use bcce_core::run::plan::{Plan, Sources};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
-/// Items made at a time: a part of 500 in seconds.
+/// The number of items that are rendered at a time. A part of 500 items takes seconds.
 const AT_A_TIME: usize = 16;
-/// The most bytes of a part's records: a hundred parts are a job's input, which has 5 GiB at most, and a function holds
-/// one part in its memory. What is beyond runs on demand.
+/// The most bytes of a part's records. A hundred parts are the input of a job, which may have 5 GiB, and the function
+/// has one part in memory. Items beyond the limit run on demand.
 const MAX_BYTES: usize = 32 * 1_024 * 1_024;
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the environment, such as `dev` (`BCCE_ENVIRONMENT`).
     pub environment: String,
+    /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
+    /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
-    /// The stack's.
+    /// The region of the stack, such as `us-east-1` (`AWS_REGION`).
     pub region: String,
-    /// What stands in the place of the routing document's.
+    /// The retry limits that override the routing document (`BCCE_RETRY_ATTEMPTS`, `BCCE_RETRY_DELAY`).
     pub retries: Retries,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing or is not a whole number.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             environment: variable("BCCE_ENVIRONMENT")?,
@@ -53,35 +65,41 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses.
 pub struct Ports<S, R, P> {
     pub store: S,
     pub sources: R,
     pub parameters: P,
 }
 
+/// A part to render.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
     pub part: Part,
 }
 
+/// The result of rendering a part.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Response {
+    /// The number of records that were made.
     pub records: u64,
 }
 
-/// What all items of the batch share.
+/// The values that all items of the batch share.
 struct Shared<'a> {
     config: &'a Config,
     batch: &'a BatchRef,
     stored: StoredBatch,
     configuration: Configuration,
-    /// Of the batch's jobs.
+    /// The target of the batch's jobs.
     target: Target,
 }
 
+/// Renders a part. Safe to repeat.
+///
 /// # Errors
-/// `Bcce.Internal`; a retry does it all again.
+/// `Bcce.Internal`: S3 or SSM failed. A retry renders the part again.
 pub async fn handle<S, R, P>(
     ports: &Ports<S, R, P>,
     config: &Config,
@@ -94,7 +112,7 @@ where
 {
     let (batch, part) = (&request.batch.reference, request.part.part);
     let opened: Opened = objects::read(&ports.store, &batch.opened_key()).await?;
-    let bulk = opened.bulk.ok_or_else(|| Fault::internal("the batch is not in bulk"))?;
+    let bulk = opened.bulk.ok_or_else(|| Fault::internal("the batch is not in bulk mode"))?;
     let stored: StoredBatch = objects::read(&ports.store, &batch.request_key()).await?;
     let source = Reader {
         store: &ports.store,
@@ -106,7 +124,7 @@ where
         Ok(configuration) => configuration,
         Err(problems) => {
             let batch_id = &batch.batch_id;
-            tracing::warn!(batch_id, part, "nothing is made a record: {problems}");
+            tracing::warn!(batch_id, part, "no item of the part is rendered: {problems}");
             return Ok(Response { records: 0 });
         }
     };
@@ -125,6 +143,7 @@ where
     S: GetObject + PutOnce,
     R: OpenSource,
 {
+    /// Renders the items of a part. Returns the records as JSON lines, and their counts.
     async fn records(&self, shared: &Shared<'_>, part: u32) -> Result<(Vec<u8>, Rendered), Fault> {
         let key = shared.batch.part_key(part);
         let entries: Vec<Entry> = objects::read_lines(&self.store, &key).await?;
@@ -148,7 +167,7 @@ where
         Ok((lines, rendered))
     }
 
-    /// Returns the record of an item, or `None` if it makes none.
+    /// Returns the record of an item, or `None` if the item has to run on demand.
     async fn record(&self, shared: &Shared<'_>, item: Item) -> Result<Option<String>, Fault> {
         let n = item.n;
         match self.rendered(shared, item).await {
@@ -156,14 +175,17 @@ where
             Err(fault) if fault.name == ErrorName::Internal => Err(fault),
             Err(fault) => {
                 let batch_id = &shared.batch.batch_id;
-                tracing::warn!(batch_id, n, "an item makes no record: {}", fault.message);
+                tracing::warn!(batch_id, n, "an item runs on demand: {}", fault.message);
                 Ok(None)
             }
         }
     }
 
+    /// Stores the request and plan of an item, and renders its record. Returns `None` if its run is sealed or does not
+    /// fit the batch's jobs.
+    ///
     /// # Errors
-    /// `Bcce.InvalidRequest` and the like: its run will be refused.
+    /// `Bcce.InvalidRequest` and the like: the run will be refused. `Bcce.Internal`: S3 failed.
     async fn rendered(&self, shared: &Shared<'_>, item: Item) -> Result<Option<String>, Fault> {
         let (stored, batch, n) = (&shared.stored, shared.batch, item.n);
         let made = item_run(&self.store, &self.sources, stored, batch, item, 1).await?;
@@ -172,7 +194,7 @@ where
             return Ok(None);
         }
         let plan = self.plan(shared, &made).await?;
-        // A model of the item's own is another job's, which there is not.
+        // An item with a model of its own would need a job of its own, and there is none.
         let fit = bulk::fit(&plan, &shared.config.region);
         let Some(fit) = fit.ok().filter(|fit| *fit.target == shared.target) else {
             return Ok(None);
@@ -183,6 +205,7 @@ where
         Ok(Some(Asking { run, plan, step, prompt: &prompt, parameters: &parameters }.line(n)))
     }
 
+    /// Makes and stores the plan of an item's run. Returns the stored plan if there is one.
     async fn plan(&self, shared: &Shared<'_>, made: &ItemRun) -> Result<Plan, Fault> {
         let (configuration, retries) = (&shared.configuration, shared.config.retries);
         let sources = Sources { request: &made.request, configuration, retries };

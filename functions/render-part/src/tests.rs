@@ -31,7 +31,7 @@ fn config() -> Config {
     }
 }
 
-/// The first part of a batch: these entries.
+/// Returns ports with a batch whose first part has these entries.
 fn ports(spec: Value, entries: &[Value]) -> Fakes {
     let key = "config/workflows/explain/x.yaml";
     let pointer =
@@ -106,7 +106,7 @@ fn an_item_is_a_record_with_the_request_and_the_plan_of_its_run() {
     assert_eq!(ports.store.json(&run(3).request_key())["inputs"]["text"], "three");
     assert_eq!(ports.store.json(&run(3).plan_key())["inputs"]["audience"], "newcomer");
     assert_eq!(ports.store.json(&batch().rendered_key(1))["records"], 2);
-    // Again it is the same.
+    // Rendering again changes nothing.
     let before = ports.store.objects.borrow().clone();
     render(&ports).unwrap();
     assert_eq!(*ports.store.objects.borrow(), before);

@@ -1,4 +1,4 @@
-//! Turns an answer of a job into a finished run. The first write of each object wins, so it is safe to repeat.
+//! Turns an answer of a bulk job into a finished run. The first write of each object wins, so this is safe to repeat.
 
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::base::json::{parse, to_json};
@@ -26,10 +26,11 @@ use bcce_core::run::plan::Plan;
 
 use crate::{Config, Ports};
 
-/// Holds what the runs of a part have in common.
+/// The values that the runs of a part share.
 pub(crate) struct Taking<'a> {
     pub config: &'a Config,
     pub batch: &'a BatchRun,
+    /// The time from the submission of the job to its end.
     pub took: Took,
 }
 
@@ -38,26 +39,30 @@ pub(crate) struct Answered<'a> {
     pub taking: &'a Taking<'a>,
     pub item: &'a Item,
     pub returned: &'a bulk::Returned,
-    /// ARN of the job.
+    /// The ARN of the job.
     pub arn: &'a str,
 }
 
-/// Says how a record ended.
+/// The outcome of a record.
 pub(crate) enum Outcome {
-    /// Its run is over.
+    /// The run is over.
     Over,
-    /// There is no valid answer.
+    /// The record has no valid answer, for this reason.
     Left(Fault),
 }
 
-/// Holds what render-part stored of a run.
+/// The artifacts that render-part stored for a run.
 pub(crate) struct Planned {
     pub plan: Plan,
-    /// Its plan and its request.
+    /// The references of the plan and the request.
     pub artifacts: Vec<ArtifactRef>,
 }
 
 impl Planned {
+    /// Reads the plan and the request of a run.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: S3 failed, or the plan cannot be parsed.
     pub async fn read(store: &impl GetObject, run: &Run) -> Result<Self, Fault> {
         let (plan_key, request_key) = (run.plan_key(), run.request_key());
         let plan_body = objects::bytes(store, &plan_key).await?;
@@ -72,7 +77,7 @@ impl Planned {
 }
 
 impl Taking<'_> {
-    /// Returns the run of an item. It begins with its job, and its execution is the batch's.
+    /// Returns the run of an item. It starts when the job was submitted, and its execution is that of the batch.
     pub fn run(&self, item: &Item) -> Run {
         Run {
             reference: item.run(self.batch, 1),
@@ -81,7 +86,10 @@ impl Taking<'_> {
         }
     }
 
-    /// Closes a sealed run in the ledger.
+    /// Closes a sealed run in the ledger, and writes its metrics unless that was done before.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the ledger failed.
     pub async fn close<S, K, L, C, M>(
         &self,
         ports: &Ports<S, K, L, C, M>,
@@ -108,7 +116,10 @@ impl Taking<'_> {
 }
 
 impl Answered<'_> {
-    /// Makes the run of a valid answer, and closes it. Safe to repeat.
+    /// Seals the run of a valid answer, and closes it in the ledger. Safe to repeat.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: S3, KMS or the ledger failed.
     pub async fn finish<S, K, L, C, M>(
         &self,
         ports: &Ports<S, K, L, C, M>,
@@ -133,7 +144,8 @@ impl Answered<'_> {
         self.taking.close(ports, run, sealed).await.map(|()| Outcome::Over)
     }
 
-    /// Returns the inner error if there is no valid answer, and so no manifest.
+    /// Stores the answer or the failure of the step, and makes the manifest. The inner error is the reason why there is
+    /// no valid answer, and so no manifest.
     async fn seal<S, K, L, C, M>(
         &self,
         ports: &Ports<S, K, L, C, M>,
@@ -184,8 +196,9 @@ impl Answered<'_> {
         })))
     }
 
-    /// Returns whether no other target would answer better, so that a run on demand would only cost once more: the answer
-    /// was filtered, or the prompt is too long for every target. A record that was returned with an error was never asked.
+    /// Returns true if no target would give a valid answer, so that a run on demand would only cost more: the answer
+    /// was filtered, or the prompt is too long for every target. If the job returned an error for the record, the model
+    /// was not called, and the result is false.
     fn is_final(&self, fit: &Fit<'_>, taken: &Taken) -> bool {
         let is_rejected = taken.attempt.error == Some(ErrorName::RequestRejected);
         let is_too_long = taken.attempt.cause == Some(Cause::ContextTooLong);
@@ -193,6 +206,7 @@ impl Answered<'_> {
         is_rejected && self.returned.result.is_ok() && !fits_elsewhere
     }
 
+    /// Makes the step record, with a decision that names the job.
     fn step_record(&self, run: &Run, fit: &Fit<'_>, attempt: Attempt) -> StepRecord {
         let decision = Decision {
             at: self.taking.took.from,
@@ -214,8 +228,8 @@ impl Answered<'_> {
         }
     }
 
-    /// Stores what was paid without a valid answer, so that the manifest of the run counts it, be it run on demand or held.
-    /// A record that was not processed leaves nothing.
+    /// Stores the failure of a record that was paid and has no valid answer, so that the manifest of the run counts the
+    /// cost, whether the item then runs on demand or is held. Stores nothing if the record used no tokens.
     async fn store_failure(
         &self,
         store: &(impl GetObject + PutOnce),

@@ -1,4 +1,4 @@
-//! Closes the runs of records that are not asked again as failed, so that what the job charged for them is counted.
+//! Closes the runs of held records as failed, so that the cost of their answers in the bulk job is counted.
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
@@ -15,7 +15,10 @@ use crate::Ports;
 use crate::finish::{Planned, Taking};
 
 impl Taking<'_> {
-    /// Seals the item's run as one that failed with `error`, and closes it. Safe to repeat.
+    /// Seals the run of an item as failed with `error`, and closes it in the ledger. Safe to repeat.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: S3, KMS or the ledger failed.
     pub async fn close_held<S, K, L, C, M>(
         &self,
         ports: &Ports<S, K, L, C, M>,
@@ -37,6 +40,7 @@ impl Taking<'_> {
         self.close(ports, run, sealed).await
     }
 
+    /// Makes the manifest of a held record's run.
     async fn seal_held<S: GetObject, K, L, C: Clock, M>(
         &self,
         ports: &Ports<S, K, L, C, M>,
@@ -45,7 +49,7 @@ impl Taking<'_> {
     ) -> Result<Manifest, Fault> {
         let Planned { plan, mut artifacts } = Planned::read(&ports.store, run).await?;
         let fit = bulk::fit(&plan, &self.config.region).map_err(Fault::internal)?;
-        // It exists if the job charged something.
+        // The failure was stored if the job charged something for the record.
         let key = run.record_failure_key(&fit.step.id);
         let mut failures = Vec::new();
         if let Some(body) = ports.store.get(&key).await? {

@@ -10,17 +10,19 @@ use bcce_core::ports::PutObject;
 
 use crate::finish::Outcome;
 
+/// The items of a part that have no finished run.
 #[derive(Default)]
 pub(crate) struct Left {
     counts: TakenPart,
-    /// Records of a job, also of one that Bedrock refused.
+    /// The records of a job, including one that Bedrock refused to start.
     records: Vec<Place>,
-    /// Items that no job was asked for.
+    /// The items that were not records of a job.
     others: Vec<Place>,
 }
 
 impl Left {
-    /// Sorts the items of a part. `outcomes`: those of the records that the job returned, by item.
+    /// Sorts the items of a part into records and others, and counts them. `outcomes` has the outcomes of the records
+    /// that the job returned, by item number.
     pub fn of(
         places: &[Place],
         rendered: &Rendered,
@@ -55,6 +57,7 @@ impl Left {
         left
     }
 
+    /// Stores the lists and the counts. An empty list is not stored.
     pub async fn store(
         &self,
         store: &impl PutObject,

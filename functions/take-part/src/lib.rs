@@ -1,10 +1,13 @@
-//! Takes the answers of a job, by part: a valid answer becomes the run that asking on demand would have made of it, with
-//! its artifacts, its sealed manifest and its entry in the ledger. Records without a valid answer are listed for
-//! choose-leftovers, which decides whether they run on demand; items that were no records of a job run on demand in any
-//! case. Called again once records are held, it closes their runs as failed.
+//! Turns the answers of a bulk job for one part into finished runs, and lists the items that have none.
+//!
+//! The state `TakePart` of the batch machine and of the finalize machine invokes [`handle`], which returns how many
+//! items have a finished run. The run of a valid answer has the same artifacts, sealed manifest and ledger record as a
+//! run on demand. Records without a valid answer are listed for choose-leftovers, which decides whether they run on
+//! demand. Items that were not records of a job run on demand in any case. With `hold`, the function closes the runs of
+//! held records as failed. It must never count an answer twice, or lose one that was paid.
 
-mod finish; // an answer -> a finished run
-mod held; // a record that is not asked again -> a failed run
+mod finish; // a finished run for each answer
+mod held; // a failed run for each held record
 mod left; // items without a finished run
 mod read; // the items, records and job of a part
 #[cfg(test)]
@@ -28,21 +31,31 @@ use finish::{Answered, Outcome, Taking};
 use left::Left;
 use read::Job;
 
-/// Answers taken at a time. Each is signed with the key that every run uses: with five parts at a time KMS gets some 150
-/// requests a second.
+/// The number of answers that are handled at a time. Each one is signed with the key that every run uses. With five
+/// parts at a time, KMS gets about 150 requests a second.
 const AT_A_TIME: usize = 8;
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the environment, such as `dev` (`BCCE_ENVIRONMENT`).
     pub environment: String,
+    /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
+    /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
+    /// The ARN of the KMS key that signs manifests (`BCCE_SIGNING_KEY_ARN`).
     pub signing_key_arn: String,
+    /// The name of the ledger's DynamoDB table (`BCCE_LEDGER_TABLE`).
     pub ledger_table: String,
-    /// The stack's.
+    /// The region of the stack, such as `us-east-1` (`AWS_REGION`).
     pub region: String,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             environment: variable("BCCE_ENVIRONMENT")?,
@@ -55,35 +68,41 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses.
 pub struct Ports<S, K, L, C, M> {
     pub store: S,
     pub signing_key: K,
     pub ledger: L,
     pub clock: C,
-    /// Prints a metrics document.
+    /// Writes a metrics document to the function's log.
     pub metrics: M,
 }
 
+/// A part whose answers are to be handled.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
     pub part: Part,
-    /// Whether the answers are taken and only the runs of held records are to be closed.
+    /// True if the answers were handled before, and only the runs of held records are to be closed.
     pub hold: bool,
 }
 
+/// The numbers of items by outcome.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Response {
-    /// Items with a finished run.
+    /// The items with a finished run.
     pub taken: u64,
-    /// Items without one.
+    /// The items without a finished run.
     pub left: u64,
-    /// Items of those that are not asked again: their runs are closed as failed.
+    /// The held items, whose runs are closed as failed.
     pub held: u64,
 }
 
+/// Handles the answers of a part. Safe to repeat.
+///
 /// # Errors
-/// `Bcce.Internal`; a retry does what is not done yet.
+/// `Bcce.Internal`: S3, KMS or the ledger failed, or the output of a completed job is missing. A retry continues where
+/// this invocation ended.
 pub async fn handle<S, K, L, C, M>(
     ports: &Ports<S, K, L, C, M>,
     config: &Config,
@@ -97,7 +116,7 @@ where
     M: Fn(&str),
 {
     let (batch, part) = (&request.batch, request.part.part);
-    // Every item of the part may be rejected.
+    // If every item of the part is rejected, there are no places.
     let places = objects::find_lines::<Place>(&ports.store, &batch.places_key(part)).await?;
     let Some(places) = places else { return Ok(Response::default()) };
     let job = ports.job(batch, part).await?;
@@ -107,16 +126,23 @@ where
     let taking = Taking { config, batch, took };
     let mut response = Response::default();
     if !request.hold {
-        // Boxed: the compiler lays out a future with all that it waits for, and does so only so deep.
+        // Boxed, because nested futures exceed the compiler's limit on type depth.
         let take = ports.take(&taking, part, &places, &items, job.as_ref());
         response = Box::pin(take).await?;
     }
-    // A batch may have ended while the runs of held records were closed.
+    // The runs of held records are closed without `hold` too, because a batch may have ended before all were closed.
     if let Some(error) = job.as_ref().and_then(|job| job.record.held()) {
         response.held = Box::pin(ports.hold(&taking, part, &items, &error)).await?;
     }
     let Response { taken, left, held } = response;
-    tracing::info!(batch_id = batch.batch_id, part, taken, left, held, "a part is taken");
+    tracing::info!(
+        batch_id = batch.batch_id,
+        part,
+        taken,
+        left,
+        held,
+        "the answers of the part are handled"
+    );
     Ok(response)
 }
 
@@ -128,7 +154,7 @@ where
     C: Clock,
     M: Fn(&str),
 {
-    /// Makes finished runs of the answers of a part, and lists its other items.
+    /// Makes a finished run of each valid answer of a part, and lists the other items.
     async fn take(
         &self,
         taking: &Taking<'_>,
@@ -162,7 +188,7 @@ where
         Ok(Response { taken, left: places.len() as u64 - taken, held: 0 })
     }
 
-    /// Closes the runs of those records that are left and were not in the sample. Returns their number.
+    /// Closes the runs of the records that are left over and were not in the sample. Returns their number.
     async fn hold(
         &self,
         taking: &Taking<'_>,

@@ -1,4 +1,4 @@
-//! Reads the items and the records of a part, its job, and what the job returned.
+//! Reads the items and records of a part, its job, and the output of the job.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,7 @@ use crate::Ports;
 /// The job of a part, as it ended.
 pub(crate) struct Job {
     pub record: JobRecord,
+    /// The time from the submission of the job to its end.
     pub took: Took,
 }
 
@@ -25,13 +26,13 @@ where
     S: GetObject,
     C: Clock,
 {
-    /// Reads the job that a part's records were given to. Returns `None` if none was asked for.
+    /// Reads the job that has the records of a part. Returns `None` if no start of a job was requested.
     pub(crate) async fn job(&self, batch: &BatchRef, part: u32) -> Result<Option<Job>, Fault> {
         let parts = objects::read::<Opened>(&self.store, &batch.opened_key()).await?.parts;
         let jobs = objects::find::<JobsRecord>(&self.store, &batch.jobs_key()).await?;
         let Some(jobs) = jobs else { return Ok(None) };
         let job = jobs.job(job_of(part, parts));
-        // One that Bedrock refused was asked for, and may be at fault as one that failed.
+        // A job that Bedrock refused to start counts as well, since it may be at fault like a job that failed.
         let job = job.filter(|job| job.arn.is_some() || job.is_refused);
         Ok(job.map(|job| {
             let from = job.submitted_at.unwrap_or(jobs.started_at);
@@ -40,7 +41,10 @@ where
         }))
     }
 
-    /// Reads what a job made of a part's file.
+    /// Reads the output of a job for a part. Returns an empty output if the job made none.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: S3 failed, or the job is completed and has no output.
     pub(crate) async fn output(
         &self,
         batch: &BatchRef,
@@ -52,9 +56,11 @@ where
         let key = output_key(&batch.bulk_output_prefix(), arn, &bulk_file(part));
         let output = match self.store.get(&key).await? {
             Some(body) => bulk::read(&body),
-            // The answers were paid for, and would be paid once more.
+            // The answers were paid. If their absence were accepted, the items would be paid again on demand.
             None if status == Some(JobStatus::Completed) && rendered.records > 0 => {
-                return Err(Fault::internal(format!("{arn} is completed and there is no {key}")));
+                return Err(Fault::internal(format!(
+                    "{arn} is completed, but its output {key} does not exist"
+                )));
             }
             None => Output::default(),
         };
@@ -64,17 +70,18 @@ where
         Ok(output)
     }
 
-    /// Reads a list of places. One that was never written is empty.
+    /// Reads a list of places. Returns an empty list if it was not stored.
     pub(crate) async fn places(&self, key: &str) -> Result<Vec<Place>, Fault> {
         objects::find_lines(&self.store, key).await.map(Option::unwrap_or_default)
     }
 
-    /// Reads how many records were made of a part: none of one that could not be rendered.
+    /// Reads the counts of the records that were rendered for a part. Returns zeros if it could not be rendered.
     pub(crate) async fn rendered(&self, batch: &BatchRef, part: u32) -> Result<Rendered, Fault> {
         let rendered = objects::find(&self.store, &batch.rendered_key(part)).await?;
         Ok(rendered.unwrap_or_default())
     }
 
+    /// Reads the valid items of a part, by number.
     pub(crate) async fn items(
         &self,
         batch: &BatchRef,

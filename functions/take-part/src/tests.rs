@@ -23,7 +23,7 @@ const HELD: &str = include_str!("../../../events/take-part/held.json");
 const PLAN: &str = include_str!("../../../events/invoke/plan.json");
 const ARN: &str = "arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abc123def456";
 
-/// Counts each run once.
+/// A ledger that counts each run once.
 #[derive(Default)]
 struct Ledger(RefCell<Vec<ClosedRun>>);
 
@@ -40,7 +40,7 @@ impl CloseRun for Ledger {
 
 type Fakes = Ports<MemoryStore, MemoryKey, Ledger, StoppedClock, Box<dyn Fn(&str)>>;
 
-/// Has the metrics documents kept.
+/// Makes the ports keep the metrics documents, and returns them.
 fn keep_metrics(ports: &mut Fakes) -> Rc<RefCell<Vec<String>>> {
     let kept = Rc::<RefCell<Vec<String>>>::default();
     let metrics = Rc::clone(&kept);
@@ -72,7 +72,7 @@ fn run(n: u64) -> RunRef {
     item(n).run(&batch(), 1)
 }
 
-/// One step that fits a job, its answer JSON.
+/// Returns a plan with one step that fits a job and answers with JSON.
 fn plan() -> Plan {
     let mut plan: Plan = serde_json::from_str(PLAN).unwrap();
     plan.steps.truncate(1);
@@ -83,7 +83,7 @@ fn plan() -> Plan {
     plan
 }
 
-/// Three items, of which a job returned these lines.
+/// Returns ports with a part of three items, for which a job returned the lines of `output`.
 fn ports(output: Option<&[Value]>) -> Fakes {
     let mut objects = Vec::new();
     let (mut entries, mut places) = (Vec::new(), Vec::new());
@@ -150,14 +150,14 @@ fn rest(ports: &Fakes) -> Vec<u64> {
     parse_lines::<Place>("leftovers", &body).unwrap().iter().map(|place| place.n).collect()
 }
 
-/// Records of the job without a finished run.
+/// Returns the numbers of the job's records without a finished run.
 fn left(ports: &Fakes) -> Vec<u64> {
     let objects = ports.store.objects.borrow();
     let body = objects.get(&batch().left_key(1)).cloned().unwrap_or_default();
     parse_lines::<Place>("left", &body).unwrap().iter().map(|place| place.n).collect()
 }
 
-/// Has the job ended like this, and these items be no records of it.
+/// Stores that the job ended with `status`, and that the items of `without` are not records of it.
 fn end(ports: &Fakes, status: &str, without: &[u64]) {
     let mut objects = ports.store.objects.borrow_mut();
     let jobs = String::from_utf8(objects[&batch().jobs_key()].clone()).unwrap();
@@ -177,7 +177,7 @@ fn an_answer_is_a_finished_run_and_the_other_items_are_listed() {
     let taken = ports.store.json(&batch().taken_key(1));
     let error = &taken["error"]["name"];
     assert_eq!((error, &taken["left"]), (&json!("Bcce.TargetThrottled"), &json!(2)));
-    // One failed, the other was lost: the job says that it is done with both.
+    // One record failed and the other is missing. A completed job has processed both.
     assert_eq!((&taken["processed"], &taken["failed"]), (&json!(3), &json!(2)));
     let manifest = ports.store.json(&run(3).manifest_key());
     assert_eq!(
@@ -198,9 +198,9 @@ fn an_answer_is_a_finished_run_and_the_other_items_are_listed() {
     assert!(ports.store.objects.borrow().contains_key(&run(3).signature_key()));
     assert_eq!(ports.ledger.0.borrow()[0].run.batch, Some(batch().item_of()));
     assert!(emitted.borrow()[0].contains("RunsSucceeded"));
-    // What used nothing leaves nothing.
+    // A record that used no tokens has no stored failure.
     assert!(!ports.store.objects.borrow().contains_key(&run(1).record_failure_key(&step)));
-    // Again it is the same, and counted once.
+    // A second call changes nothing, and counts nothing again.
     let before = (ports.store.objects.borrow().clone(), emitted.borrow().len());
     assert_eq!(take(&ports), Ok(response(1, 2)));
     assert_eq!((ports.store.objects.borrow().clone(), emitted.borrow().len()), before);
@@ -216,7 +216,7 @@ fn a_manifest_of_an_item_that_no_sealer_made_is_not_signed() {
     let body = honest.store.objects.borrow()[&run(3).manifest_key()].clone();
     let signature = honest.store.objects.borrow()[&run(3).signature_key()].clone();
     assert_eq!(signature, sha256(&Kind::Item.message(&body)));
-    // Garbage, a forgery, and what was signed of another item.
+    // The objects are garbage, a forgery, and a signed manifest of another item.
     for (n, body, signature) in
         [(3, b"garbage".to_vec(), None), (3, body.clone(), None), (2, body, Some(signature))]
     {
@@ -256,7 +256,7 @@ fn what_a_job_was_not_done_with_has_not_failed_and_what_was_no_record_runs_on_de
     assert_eq!(["records", "processed", "failed", "left", "others"].map(count), [2, 1, 1, 2, 1]);
 }
 
-/// A run on demand would cost the same again, for nothing.
+/// A run on demand would cost the same again without a better answer.
 #[test]
 fn an_answer_that_no_target_would_better_is_a_run_that_failed() {
     let step = plan().result;
@@ -277,7 +277,7 @@ fn an_answer_that_no_target_would_better_is_a_run_that_failed() {
     assert_eq!(ports.ledger.0.borrow()[0].run.run_id, run(2).run_id);
 }
 
-/// On demand a larger context is tried, and without one the answer would be the same.
+/// A run on demand tries a target with a larger context. If there is none, its answer would be the same.
 #[test]
 fn a_prompt_that_is_too_long_is_left_where_another_target_takes_more() {
     for (larger, expected) in [(true, response(0, 3)), (false, response(1, 2))] {
@@ -316,7 +316,7 @@ fn records_of_a_job_that_was_refused_are_left_as_those_of_one_that_failed() {
     assert_eq!((left(&ports), rest(&ports)), (vec![1, 2, 3], vec![]));
     let taken = ports.store.json(&batch().taken_key(1));
     assert_eq!((&taken["records"], &taken["processed"]), (&json!(3), &json!(0)));
-    // One that was never worth starting is at no fault.
+    // A job that was too small to be started is not at fault.
     ports.store.objects.borrow_mut().remove(&batch().left_key(1));
     jobs["jobs"][0]["is_refused"] = json!(false);
     put(&jobs);
@@ -324,7 +324,8 @@ fn records_of_a_job_that_was_refused_are_left_as_those_of_one_that_failed() {
     assert_eq!((left(&ports), rest(&ports)), (vec![], vec![1, 2, 3]));
 }
 
-/// A part whose answer to item 2 was paid and is invalid, and whose item 1 was in a sample that failed.
+/// Returns ports with a part in which the answer to item 2 was paid and is invalid, and item 1 was in a sample that
+/// failed.
 fn held() -> Fakes {
     let ports = ports(Some(&[answered(2, "no JSON"), refused(1)]));
     assert_eq!(take(&ports), Ok(response(0, 3)));
@@ -377,7 +378,7 @@ fn what_is_held_is_a_run_that_failed_and_counts_what_the_job_charged_once() {
     assert!(!ports.store.objects.borrow().contains_key(&run(1).manifest_key()), "it ran");
     assert!(emitted.borrow()[0].contains("RunsFailed"), "{emitted:?}");
     assert_eq!([&taken, &lists].map(|key| ports.store.objects.borrow()[key].clone()), before);
-    // Again it is the same, and counted once; so it is when the batch has ended and its answers are taken again.
+    // A second call changes nothing and counts nothing again, with `hold` or after the batch has ended.
     let (objects, documents) = (ports.store.objects.borrow().clone(), emitted.borrow().len());
     assert_eq!(hold(&ports), Ok(Response { taken: 0, left: 0, held: 2 }));
     assert_eq!(*ports.store.objects.borrow(), objects);
@@ -402,7 +403,7 @@ fn where_nothing_is_held_a_second_call_closes_nothing() {
     assert!(ports.ledger.0.borrow().is_empty());
 }
 
-/// A job that says that it did its work has been paid for it.
+/// A completed job was paid, so its records must not run on demand as well.
 #[test]
 fn a_completed_job_without_its_file_is_not_asked_for_once_more() {
     let ports = ports(Some(&[]));
@@ -413,7 +414,7 @@ fn a_completed_job_without_its_file_is_not_asked_for_once_more() {
     ports.store.objects.borrow_mut().insert(batch().rendered_key(1), rendered);
     let fault = take(&ports).unwrap_err();
     assert!(
-        fault.message.ends_with(&format!("is completed and there is no {key}")),
+        fault.message.ends_with(&format!("is completed, but its output {key} does not exist")),
         "{}",
         fault.message
     );

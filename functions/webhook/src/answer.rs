@@ -1,3 +1,5 @@
+//! Turns the outcome of a call into the HTTP response.
+
 use std::collections::BTreeMap;
 
 use bcce_core::base::error::{Fault, Problem, Problems};
@@ -8,39 +10,44 @@ use serde_json::{Value, json};
 
 use crate::sources::Missing;
 
-/// Whom a provider asks to come again, and when, in seconds.
+/// The value of the `retry-after` header, in seconds.
 const RETRY_AFTER: &str = "5";
 /// The most problems of an event that an answer lists.
 const MOST_PROBLEMS: usize = 20;
 
-/// The answer to a call. It holds no secret, and says no more of this side than a caller can act on.
+/// The answer to a call. It contains no secret, and no more about the stack than a caller can act on.
 #[derive(Debug)]
 pub enum Answer {
+    /// The requests are on the inbox.
     Accepted(Vec<Started>),
-    /// The same, without a word.
+    /// The requests are on the inbox; the response has no body.
     Acknowledged(Vec<Started>),
+    /// The answer to a provider's ping event.
     Pong,
+    /// The answer to a provider that verifies the URL: its challenge.
     Challenge(String),
-    /// No such path, or no such source.
+    /// The path or the source does not exist.
     Unknown,
+    /// The method is not POST.
     NotPosted,
-    /// Said to be base64, and is none.
+    /// The body is marked as base64 and is not valid base64.
     Unreadable,
     TooLarge,
     Refused(Refusal),
-    /// The body is no event, or a rule cannot make a request of it.
+    /// The body is not an event, or a rule cannot make a request from it.
     Unmapped(Problems),
-    /// No signature can be verified: the source's document or secrets are missing or wrong. Strangers get this
-    /// answer too, so it is no fault of the service and rings no alarm; [`crate::Sources`] logs the cause.
+    /// No signature can be verified, because the source's document or secrets are missing or invalid. Anybody can cause
+    /// this answer, so it is not a server error and fires no alarm. [`crate::Sources`] logs the cause.
     Incomplete,
-    /// The source's tenant. Only a verified call comes so far.
+    /// The source's tenant has no inbox. Only a verified call can get this answer.
     Misconfigured(Problems),
+    /// SQS throttles the inbox.
     Throttled,
-    /// The configuration cannot be read, or the inbox not be reached.
+    /// The configuration cannot be read, or the inbox cannot be reached.
     Unavailable(Fault),
 }
 
-/// What was put on an inbox.
+/// A request that was put on an inbox.
 #[derive(Debug, Serialize)]
 pub struct Started {
     workflow: String,
@@ -48,7 +55,7 @@ pub struct Started {
     run_id: String,
 }
 
-/// As a Function URL takes it.
+/// An HTTP response, as a Function URL expects it.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
@@ -58,6 +65,7 @@ pub struct Response {
 }
 
 impl Started {
+    /// Describes the requests of a call, with the run ids that they will have.
     pub fn all(tenant: Option<&str>, mapped: &[Mapped]) -> Vec<Self> {
         let started = |one: &Mapped| Self {
             workflow: one.workflow.clone(),
@@ -91,21 +99,21 @@ impl Answer {
             Self::Accepted(_) | Self::Acknowledged(_) | Self::Challenge(_) => "",
             Self::Pong => "pong",
             Self::Unknown => "there is no such webhook",
-            Self::NotPosted => "a webhook is called with POST",
-            Self::Unreadable => "the body is not the base64 that it is said to be",
+            Self::NotPosted => "a webhook must be called with POST",
+            Self::Unreadable => "the body is marked as base64 but is not valid base64",
             Self::TooLarge => "the body is above 1 MiB",
             Self::Refused(Refusal::Unsigned(cause)) => cause,
-            Self::Refused(Refusal::Forged) => "the signature is not one of this body",
+            Self::Refused(Refusal::Forged) => "the signature does not match the body",
             Self::Refused(Refusal::OutsideWindow) => {
-                "it was signed more than five minutes ago, or ahead: a replay, or a wrong clock"
+                "the signed time is more than five minutes from now: a replay, or a wrong clock"
             }
-            Self::Unmapped(_) => "no request can be made of it",
+            Self::Unmapped(_) => "no request can be made from the event",
             Self::Incomplete => {
                 "this webhook cannot verify signatures yet; its operator must complete its setup"
             }
-            Self::Misconfigured(_) => "this webhook is not set up rightly",
-            Self::Throttled => "too many calls just now",
-            Self::Unavailable(_) => "it cannot be taken just now",
+            Self::Misconfigured(_) => "this webhook is not set up correctly",
+            Self::Throttled => "too many calls; try again later",
+            Self::Unavailable(_) => "the call cannot be accepted at the moment; try again later",
         }
     }
 
@@ -124,16 +132,16 @@ impl Answer {
         body.to_string()
     }
 
-    /// Logs the answer once. A call that is not let in is somebody else's fault and no warning.
+    /// Logs the answer. A refused call is not logged as a warning, since the caller is at fault.
     pub fn log(&self, path: &str) {
         let (status, message) = (self.status(), self.message());
         match self {
             Self::Accepted(started) | Self::Acknowledged(started) if started.is_empty() => {
-                tracing::info!(path, status, "no rule wants the event");
+                tracing::info!(path, status, "no rule matches the event");
             }
             Self::Accepted(started) | Self::Acknowledged(started) => {
                 for Started { run_id, id, .. } in started {
-                    tracing::info!(path, status, run_id, request_id = id, "a run is asked for");
+                    tracing::info!(path, status, run_id, request_id = id, "a run is requested");
                 }
             }
             Self::Unmapped(problems) => {

@@ -1,7 +1,11 @@
-//! A provider's signed call becomes requests on the inbox: verify, map, enqueue, nothing else.
+//! Verifies a provider's signed HTTP call, maps its event to requests and sends them to the inbox.
+//!
+//! The webhook's Function URL invokes [`handle`], which returns an HTTP response for every call. The function must
+//! never start work for a call that is unsigned or too old. A replayed call yields the same request ids, so it starts
+//! no second run.
 
-mod answer; // status and body of what is said back
-mod sources; // who may call, with a short cache
+mod answer; // the status and body of a response
+mod sources; // the documents and secrets of the sources, with a short cache
 #[cfg(test)]
 mod tests;
 
@@ -25,14 +29,22 @@ use answer::{Answer, Started};
 use sources::Lookup;
 pub use sources::Sources;
 
+/// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the environment, such as `dev` (`BCCE_ENVIRONMENT`).
     pub environment: String,
+    /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
-    /// The default tenant's; `<that>-<tenant>` is another tenant's.
+    /// The URL of the default tenant's inbox (`BCCE_INBOX_QUEUE_URL`). The inbox of another tenant is
+    /// `<this URL>-<tenant>`.
     pub inbox_queue_url: String,
 }
 
 impl Config {
+    /// Reads the settings from the environment.
+    ///
+    /// # Errors
+    /// A [`StartError`] that names the variable that is missing.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
             environment: variable("BCCE_ENVIRONMENT")?,
@@ -42,6 +54,7 @@ impl Config {
     }
 }
 
+/// The services that [`handle`] uses, and the sources that it keeps between invocations.
 pub struct Ports<S, P, I, C> {
     pub store: S,
     pub parameters: P,
@@ -50,33 +63,39 @@ pub struct Ports<S, P, I, C> {
     pub sources: Sources,
 }
 
-/// An HTTP call as a Function URL passes it on (payload format 2.0). What is not needed is not read, so that
-/// nothing a caller puts there can fail.
+/// An HTTP call, as a Function URL passes it on (payload format 2.0). Only the fields that the function needs are read,
+/// so that no other field of a call can make the function fail.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
+    /// The path, such as `/hooks/github`.
     pub raw_path: String,
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     pub request_context: RequestContext,
     #[serde(default)]
     pub body: Option<String>,
+    /// True if `body` is encoded as base64.
     #[serde(default)]
     pub is_base64_encoded: bool,
 }
 
+/// The part of the event that describes the call.
 #[derive(Debug, Deserialize)]
 pub struct RequestContext {
     pub http: Http,
 }
 
+/// The HTTP properties of the call.
 #[derive(Debug, Deserialize)]
 pub struct Http {
     pub method: String,
 }
 
+/// Answers a provider's call, and sends its requests to the inbox.
+///
 /// # Errors
-/// None: whatever happens is an HTTP answer, so that a caller never sees one of Lambda's own.
+/// None. Every failure is an HTTP response, so that a caller never gets an error response of Lambda.
 pub async fn handle<S, P, I, C>(
     ports: &Ports<S, P, I, C>,
     config: &Config,
@@ -102,7 +121,7 @@ where
     I: SendRequest,
     C: Clock,
 {
-    /// Answers a call. `Err` is an answer too: the first check that fails.
+    /// Answers a call. The `Err` is the answer of the first check that fails.
     async fn answer(&self, config: &Config, request: Request) -> Result<Answer, Answer> {
         let name = source_name(&request)?.to_owned();
         let body = body(&request)?;
@@ -127,13 +146,13 @@ where
         let mapped = requests(source, &event).map_err(Answer::Unmapped)?;
         self.enqueue(source, &mapped).await?;
         let started = Started::all(source.tenant.as_deref(), &mapped);
-        // A person would see anything else, as Slack's answer to a command.
+        // Slack shows a response body to the person who sent the command.
         let is_seen = event.is_form && provider == Provider::Slack;
         Ok(if is_seen { Answer::Acknowledged(started) } else { Answer::Accepted(started) })
     }
 
-    /// Sends all requests, or returns an answer that has the provider call again: what was sent already is the same
-    /// request then.
+    /// Sends all requests. If one of them cannot be sent, returns an answer that makes the provider repeat the call.
+    /// The requests that were sent before then keep their ids, so they start no second run.
     async fn enqueue(&self, source: &Source, mapped: &[Mapped]) -> Result<(), Answer> {
         let tenant = source.tenant.as_deref();
         let sent = mapped.iter().map(|one| self.inbox.send(tenant, &one.body));
@@ -142,7 +161,7 @@ where
                 Ok(Sent::Accepted) => {}
                 Ok(Sent::Throttled) => return Err(Answer::Throttled),
                 Ok(Sent::NoInbox) => {
-                    let cause = "has no inbox: there must be its stack of infra/tenant.yaml";
+                    let cause = "has no inbox; deploy infra/tenant.yaml for this tenant";
                     return Err(Answer::Misconfigured(Problems::one("tenant", cause)));
                 }
                 Err(fault) => return Err(Answer::Unavailable(fault)),
@@ -152,8 +171,8 @@ where
     }
 }
 
-/// Returns the source once the call is verified. The form of the signature is checked before any secret is read, so
-/// that a call without one costs nothing. A secret that was put there a moment ago counts with the next reading.
+/// Verifies a call, and returns its source. The form of the signature is checked before any secret is read, so that an
+/// unsigned call reads no secret. A new secret takes effect when the cache of [`Sources`] reads it.
 async fn verified(
     sources: &Sources,
     lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
@@ -181,7 +200,7 @@ fn source_name(request: &Request) -> Result<&str, Answer> {
 
 fn body(request: &Request) -> Result<Vec<u8>, Answer> {
     let text = request.body.as_deref().unwrap_or_default();
-    // Before it is decoded: base64 is a third longer.
+    // The size is checked before decoding. Base64 is a third longer than the bytes that it encodes.
     if text.len() / 4 * 3 > MAX_WEBHOOK_BYTES + 4 && request.is_base64_encoded {
         return Err(Answer::TooLarge);
     }
@@ -193,7 +212,7 @@ fn body(request: &Request) -> Result<Vec<u8>, Answer> {
     if bytes.len() > MAX_WEBHOOK_BYTES { Err(Answer::TooLarge) } else { Ok(bytes) }
 }
 
-/// Returns the headers with names in lower case, as a Function URL sends them. Others may not.
+/// Returns the headers with names in lower case. A Function URL sends them so; other callers may not.
 fn lower_case(headers: BTreeMap<String, String>) -> BTreeMap<String, String> {
     headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
 }

@@ -1,5 +1,7 @@
-//! Who may call. The address is public and SSM answers 40 requests a second for a whole account, so what is read
-//! serves for a while, and asking for names that are nobody's reads nothing more.
+//! Reads the sources that may call, with a cache.
+//!
+//! The Function URL is public, and SSM answers 40 requests a second for a whole account. So each reading is used for
+//! [`FRESH`], and a call to a name that is not listed causes no further reading.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,16 +17,16 @@ use bcce_core::ports::{GetObject, GetParameters, ListParameters};
 use bcce_core::webhook::Secret;
 use time::OffsetDateTime;
 
-/// How long a reading serves. Whoever calls, nothing is read again within this time, and a push, a new source and a
-/// new secret take effect after it.
+/// The time for which a reading is used. Calls cause no new reading within this time. A push, a new source and a new
+/// secret take effect after it.
 const FRESH: Duration = Duration::from_secs(30);
-/// How long an old reading serves while there is no new one.
+/// The time for which an earlier reading is used while new readings fail.
 const STALE: Duration = Duration::from_secs(600);
-/// The longest pause between two tries while a service fails. The first pause is a second, and each is twice the one
-/// before.
+/// The longest pause between two readings while a service fails. The first pause is one second, and each further pause
+/// is twice as long as the one before.
 const LONGEST_PAUSE: Duration = FRESH;
 
-/// What is read, and from where.
+/// The services and names from which sources are read.
 pub struct Lookup<'a, S, P> {
     pub store: &'a S,
     pub parameters: &'a P,
@@ -33,23 +35,26 @@ pub struct Lookup<'a, S, P> {
     pub now: OffsetDateTime,
 }
 
-/// Why there is nothing to go by.
+/// The reason why a source or its secrets cannot be used.
 #[derive(Debug)]
 pub enum Missing {
-    /// Nobody has set it up.
+    /// No source of this name exists.
     Unknown,
-    /// Its document or its secrets are missing or wrong, so no signature can be verified. The log says what is wrong,
-    /// once for each reading: anybody can call.
+    /// The document is invalid, or no secret can be used, so no signature can be verified. The cause is logged once for
+    /// each reading, not for each call, because anybody can call.
     Incomplete,
+    /// SSM or S3 failed, and no earlier reading can be used.
     Unreadable(Fault),
 }
 
-/// A value that was read, and when it is read again.
+/// A value that was read, and the time of its next reading.
 #[derive(Debug)]
 struct Cached<T> {
+    /// The last value, and when it was read.
     value: Option<(OffsetDateTime, T)>,
+    /// The readings that have failed since then.
     failures: u32,
-    /// Nothing is read before that time.
+    /// The time before which nothing is read.
     next: Option<OffsetDateTime>,
 }
 
@@ -64,17 +69,15 @@ impl<T: Clone> Cached<T> {
         self.next.is_none_or(|next| next <= now)
     }
 
-    /// Returns the last reading that may still serve.
+    /// Returns the last value, if it is younger than [`STALE`].
     fn serving(&self, now: OffsetDateTime) -> Result<T, Fault> {
         match &self.value {
             Some((read_at, value)) if now - *read_at < STALE => Ok(value.clone()),
-            _ => {
-                Err(Fault::internal("the configuration of webhooks could not be read a moment ago"))
-            }
+            _ => Err(Fault::internal("the last attempt to read the webhook configuration failed")),
         }
     }
 
-    /// Records a reading, and returns what serves from now on.
+    /// Records a reading. Returns the value to use from now on, which after a failure is the earlier one.
     fn record(&mut self, now: OffsetDateTime, read: Result<T, Fault>) -> Result<T, Fault> {
         match read {
             Ok(value) => {
@@ -86,37 +89,38 @@ impl<T: Clone> Cached<T> {
                 self.next = Some(now + pause);
                 self.failures += 1;
                 let serving = self.serving(now).map_err(|_| fault.clone())?;
-                tracing::warn!("an old reading serves: {}", fault.message);
+                tracing::warn!("using the configuration of an earlier reading: {}", fault.message);
                 Ok(serving)
             }
         }
     }
 }
 
-/// A document; `None` where it is wrong.
+/// A source's document, or `None` if it is invalid.
 type Document = Option<Rc<Source>>;
 
-/// What is known of one name that is listed.
+/// The cached document and secrets of a source.
 #[derive(Default)]
 struct Entry {
     document: Cached<Document>,
-    /// None of them where all are missing or wrong.
+    /// The valid secrets; empty if all are missing or invalid.
     secrets: Cached<Rc<[Secret]>>,
 }
 
+/// The sources that may call, as they were last read. One instance serves all invocations of the function.
 #[derive(Default)]
 pub struct Sources {
-    /// The parameters of all sources, by name.
+    /// The values of the SSM parameters of all sources, by parameter name.
     listed: RefCell<Cached<Rc<BTreeMap<String, String>>>>,
-    /// Only of names that are listed.
+    /// The entries of listed sources, by source name.
     entries: RefCell<BTreeMap<String, Entry>>,
 }
 
 impl Sources {
-    /// Returns the document of a source. It reads no secret.
+    /// Returns the document of a source. Reads no secret.
     ///
     /// # Errors
-    /// There is none, it is wrong, or it cannot be read.
+    /// The source does not exist, its document is invalid, or SSM or S3 failed.
     pub async fn source(
         &self,
         lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
@@ -127,7 +131,7 @@ impl Sources {
         let Some(value) = listed.get(&parameter) else { return Err(Missing::Unknown) };
         let is_due = self.with(name, |entry| entry.document.is_due(lookup.now));
         let document = if is_due {
-            // Boxed: the SDK's futures inside those of a handler are deeper than the compiler looks.
+            // Boxed, because the SDK's futures inside those of a handler exceed the compiler's limit on type depth.
             let read = Box::pin(lookup.document(&parameter, value)).await;
             self.with(name, |entry| entry.renew(lookup.now, read))
         } else {
@@ -139,7 +143,7 @@ impl Sources {
     /// Returns the secrets of a source, at least one.
     ///
     /// # Errors
-    /// There is none that can be used, or they cannot be read.
+    /// All secrets are missing or invalid, or SSM failed.
     pub async fn secrets(
         &self,
         lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
@@ -161,7 +165,8 @@ impl Sources {
         act(self.entries.borrow_mut().entry(name.to_owned()).or_default())
     }
 
-    /// Lists the sources again where that is due, whether or not a name is among them.
+    /// Returns the parameters of all sources, and lists them again when that is due. Drops the entries of sources that
+    /// are not listed any more.
     async fn list(
         &self,
         lookup: &Lookup<'_, impl GetObject, impl GetParameters + ListParameters>,
@@ -179,7 +184,8 @@ impl Sources {
 }
 
 impl Entry {
-    /// Records a document that was read. The secrets of another document do not serve for it.
+    /// Records a document that was read. If the document has changed, drops the cached secrets, which belong to the
+    /// previous document.
     fn renew(
         &mut self,
         now: OffsetDateTime,
@@ -195,6 +201,7 @@ impl Entry {
 }
 
 impl<S: GetObject, P: GetParameters> Lookup<'_, S, P> {
+    /// Reads a document. Logs the problems of an invalid one, and returns `None`.
     async fn document(&self, parameter: &str, value: &str) -> Result<Document, Fault> {
         let text = follow_pointer(self.store, self.bucket, value).await?;
         match text.and_then(|text| from_yaml::<Source>(&text).finished()) {
@@ -206,7 +213,8 @@ impl<S: GetObject, P: GetParameters> Lookup<'_, S, P> {
         }
     }
 
-    /// While a secret is being replaced, the other one may be missing or wrong.
+    /// Reads the valid secrets of a source, and logs the problems of the others. While one of two secrets is being
+    /// replaced, it may be missing or invalid.
     async fn secrets(&self, source_name: &str, source: &Source) -> Result<Rc<[Secret]>, Fault> {
         let name = |secret: &String| parameter_name(self.environment, &format!("secrets/{secret}"));
         let names: Vec<String> = source.secrets.iter().map(name).collect();
@@ -228,7 +236,7 @@ impl<S: GetObject, P: GetParameters> Lookup<'_, S, P> {
     }
 }
 
-/// Logs it for the operator, once for each reading and never for each call.
+/// Logs for the operator why a source cannot verify calls. Called once for each reading, never for each call.
 fn log_incomplete(source: &str, problems: &Problems) {
     tracing::error!(source, "a webhook cannot verify calls until it is set up: {problems}");
 }

@@ -13,10 +13,10 @@ const COMMAND: &str = include_str!("../../../events/webhook/slack-command.json")
 const MENTION: &str = include_str!("../../../events/webhook/slack-app-mention.json");
 const VERIFICATION: &str = include_str!("../../../events/webhook/slack-url-verification.json");
 
-/// When the samples were sent that say when.
+/// The time at which the samples with a timestamp were sent, in seconds since 1970.
 const THEN: i64 = 1_793_534_400;
 
-/// The clock stands until it is set.
+/// A clock that stands still until a test sets it.
 struct SetClock(Cell<i64>);
 
 impl Clock for &SetClock {
@@ -25,7 +25,7 @@ impl Clock for &SetClock {
     }
 }
 
-/// What was sent, by tenant, and what comes of the next message.
+/// An inbox that records what is sent, with the tenant. `next` has the outcomes of the next messages.
 #[derive(Default)]
 struct Inbox {
     sent: RefCell<Vec<(Option<String>, String)>>,
@@ -42,7 +42,7 @@ impl SendRequest for &Inbox {
     }
 }
 
-/// Counts how often it is asked, and fails on request.
+/// A parameter store that counts its calls and fails on request.
 struct Counted<'a>(&'a Stage);
 
 impl Counted<'_> {
@@ -71,11 +71,11 @@ struct Stage {
     parameters: RefCell<BTreeMap<String, String>>,
     inbox: Inbox,
     clock: SetClock,
-    /// What the function remembers from call to call.
+    /// The cache that the function keeps between calls.
     sources: RefCell<Sources>,
-    /// How often secrets were read.
+    /// The number of readings of secrets.
     reads: Cell<u32>,
-    /// How often the sources were listed.
+    /// The number of listings of the sources.
     listings: Cell<u32>,
     is_gone: Cell<bool>,
 }
@@ -163,7 +163,7 @@ async fn a_signed_event_becomes_a_request_for_each_workflow() {
     let run = run_id("default", "explain", id);
     assert_eq!(body["requests"][0], json!({ "workflow": "explain", "id": id, "run_id": run }));
 
-    // Redelivered, and captured and sent on under another delivery id: the same requests.
+    // A redelivered call, and a captured call that is sent under another delivery id, yield the same requests.
     let mut again = sample(ISSUE);
     again["headers"]["x-github-delivery"] = json!("another");
     stage.call(&again).await;
@@ -185,12 +185,12 @@ async fn an_event_that_no_rule_wants_is_accepted_and_starts_nothing() {
 #[tokio::test]
 async fn the_first_calls_of_a_provider_are_answered() {
     let stage = Stage::new();
-    // As Lambda passes it on where it takes the content for binary.
+    // Lambda encodes the body as base64 if it takes the content for binary.
     assert_eq!(stage.call(&sample(PING)).await.0, 200);
     let (status, body, _) = stage.call(&sample(VERIFICATION)).await;
     let challenge = "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P";
     assert_eq!((status, body), (200, json!({ "challenge": challenge })));
-    // Not for anybody: what is said back is what was signed.
+    // A challenge is only returned if it was signed.
     let mut unsigned = sample(VERIFICATION);
     unsigned["headers"]["x-slack-signature"] = json!("v0=00");
     assert_eq!(stage.call(&unsigned).await.0, 401);
@@ -206,10 +206,10 @@ async fn a_source_sends_for_its_own_tenant() {
     let id = body["requests"][0]["id"].as_str().unwrap();
     assert_eq!(body["requests"][0]["run_id"], run_id("support", "explain", id));
     stage.inbox.next.borrow_mut().push(Ok(Sent::NoInbox));
-    assert_eq!(stage.call(&sample(MENTION)).await.0, 500, "a person has to mend it");
+    assert_eq!(stage.call(&sample(MENTION)).await.0, 500, "a person has to fix it");
 }
 
-/// What is said back to a command of Slack is shown to whoever typed it.
+/// Slack shows the response to the person who typed the command.
 #[tokio::test]
 async fn a_command_is_answered_without_a_word() {
     let stage = Stage::new();
@@ -229,19 +229,19 @@ async fn what_is_wrong_is_answered_and_sends_nothing() {
         (ISSUE, |e| e["rawPath"] = json!("/hooks/../secrets/github"), 404, "there is no such webhook"),
         (ISSUE, |e| e["requestContext"]["http"]["method"] = json!("GET"), 405, "POST"),
         (ISSUE, |e| { e["headers"].as_object_mut().unwrap().remove("x-hub-signature-256"); }, 401, "the header x-hub-signature-256 is missing"),
-        (ISSUE, |e| e["body"] = json!(e["body"].as_str().unwrap().replace("opened", "closed")), 401, "the signature is not one of this body"),
-        // The signature is right over the parsed body written out again, and not over the bytes that came.
-        (ISSUE, |e| e["body"] = json!(serde_json::to_string_pretty(&sample(e["body"].as_str().unwrap())).unwrap()), 401, "the signature is not one of this body"),
-        (ISSUE, |e| e["headers"]["x-hub-signature-256"] = json!("sha1=00"), 401, "not written as the provider writes it"),
-        // As Lambda joins a header that is there twice.
-        (VERIFICATION, |e| e["headers"]["x-slack-signature"] = json!(format!("v0=00,{}", e["headers"]["x-slack-signature"].as_str().unwrap())), 401, "not written as the provider writes it"),
-        (VERIFICATION, |e| e["headers"]["x-slack-request-timestamp"] = json!("1793534400,1793534400"), 401, "no number of seconds"),
+        (ISSUE, |e| e["body"] = json!(e["body"].as_str().unwrap().replace("opened", "closed")), 401, "the signature does not match the body"),
+        // The body has the same JSON value but other bytes, and the signature covers the bytes.
+        (ISSUE, |e| e["body"] = json!(serde_json::to_string_pretty(&sample(e["body"].as_str().unwrap())).unwrap()), 401, "the signature does not match the body"),
+        (ISSUE, |e| e["headers"]["x-hub-signature-256"] = json!("sha1=00"), 401, "does not have the provider's format"),
+        // Lambda joins the values of a header that occurs twice.
+        (VERIFICATION, |e| e["headers"]["x-slack-signature"] = json!(format!("v0=00,{}", e["headers"]["x-slack-signature"].as_str().unwrap())), 401, "does not have the provider's format"),
+        (VERIFICATION, |e| e["headers"]["x-slack-request-timestamp"] = json!("1793534400,1793534400"), 401, "not a number of seconds"),
         (ISSUE, |e| e["isBase64Encoded"] = json!(true), 400, "base64"),
         (ISSUE, |e| e["body"] = json!("x".repeat(1_048_577)), 413, "above 1 MiB"),
         (PING, |e| e["body"] = json!("AAAA".repeat(2_000_000)), 413, "above 1 MiB"),
-        (ISSUE, |e| e["body"] = Value::Null, 401, "the signature is not one of this body"),
+        (ISSUE, |e| e["body"] = Value::Null, 401, "the signature does not match the body"),
         (COMMAND, |_| {}, 409, "a replay, or a wrong clock"),
-        (ISSUE, |e| e["headers"]["x-github-event"] = json!("pull_request"), 422, "no request can be made of it"),
+        (ISSUE, |e| e["headers"]["x-github-event"] = json!("pull_request"), 422, "no request can be made from the event"),
         (ISSUE, |e| e["rawPath"] = json!("/hooks/wrong"), 401, "cannot verify signatures yet"),
         (ISSUE, |e| e["rawPath"] = json!("/hooks/keyless"), 401, "cannot verify signatures yet"),
     ];
@@ -284,7 +284,7 @@ async fn an_inbox_that_cannot_take_it_has_the_provider_call_again() {
     assert_eq!(stage.call(&sample(ISSUE)).await.0, 202);
 }
 
-/// What was sent before the inbox was full is sent again, as it was.
+/// The requests that were sent before the inbox throttled are sent again unchanged.
 #[tokio::test]
 async fn a_call_that_was_taken_in_part_is_the_same_again() {
     let stage = Stage::new();
@@ -296,7 +296,7 @@ async fn a_call_that_was_taken_in_part_is_the_same_again() {
     assert_eq!(sent[..2], sent[2..]);
 }
 
-/// A well-formed signature that no secret made, under a fresh body each time.
+/// A call with a well-formed signature that no secret made, and a new body each time.
 fn forged(n: i64) -> Value {
     let mut forged = sample(ISSUE);
     forged["headers"]["x-hub-signature-256"] = json!(format!("sha256={n:064x}"));
@@ -308,7 +308,7 @@ fn at(source: &str, mut call: Value) -> Value {
     call
 }
 
-/// Sends a thousand calls over 29 seconds, and returns the statuses that were seen.
+/// Sends a thousand calls over 29 seconds, and returns the statuses of the responses.
 async fn flood(stage: &Stage, call: impl Fn(i64) -> Value) -> BTreeSet<u16> {
     let start = stage.clock.0.get();
     let mut seen = BTreeSet::new();
@@ -324,7 +324,7 @@ async fn a_flood_of_forged_signatures_reads_each_thing_once() {
     let stage = Stage::new();
     assert_eq!(flood(&stage, forged).await, BTreeSet::from([401]));
     assert_eq!((stage.listings.get(), stage.reads.get()), (1, 1));
-    // The real sender is served meanwhile, and half a minute later each thing is read once more.
+    // The real sender is served during the flood. Half a minute later, listing and secrets are read once more.
     assert_eq!(stage.call(&sample(ISSUE)).await.0, 202);
     stage.clock.0.set(THEN + 30);
     assert_eq!(flood(&stage, forged).await, BTreeSet::from([401]));
@@ -354,19 +354,19 @@ async fn strangers_get_no_5xx_of_a_source_that_is_not_set_up() {
         assert_eq!(flood(&stage, |n| at(source, forged(n))).await, BTreeSet::from([401]));
         assert!(stage.reads.get() + stage.listings.get() <= 2, "{source}");
     }
-    // A secret in a form that is none of the provider's counts as missing; the other one of the two serves.
+    // A secret in another form than the provider's is ignored, and the other secret is used.
     let stage = Stage::new();
     stage.parameters.borrow_mut().insert("/bcce/dev/secrets/github-next".into(), String::new());
     assert_eq!(stage.call(&sample(ISSUE)).await.0, 202);
 }
 
 #[tokio::test]
-async fn names_of_nobody_cost_nothing() {
+async fn unknown_names_cost_nothing() {
     let stage = Stage::new();
     let nobody = |n: i64| at(&format!("unknown-{n}"), sample(ISSUE));
     assert_eq!(flood(&stage, nobody).await, BTreeSet::from([404]));
     assert_eq!((stage.listings.get(), stage.reads.get()), (1, 0));
-    // One that was set up is found with the next listing.
+    // The next listing finds a source that was set up in the meantime.
     let github = stage.parameters.borrow()["/bcce/dev/webhooks/github"].clone();
     stage.parameters.borrow_mut().insert("/bcce/dev/webhooks/new".into(), github);
     let new = at("new", sample(ISSUE));
@@ -380,7 +380,7 @@ async fn a_service_that_fails_is_asked_at_growing_pauses() {
     let stage = Stage::new();
     stage.is_gone.set(true);
     assert_eq!(flood(&stage, forged).await, BTreeSet::from([503]));
-    // At 0, 1, 3, 7 and 15 seconds.
+    // The listings are at 0, 1, 3, 7 and 15 seconds.
     assert_eq!(stage.listings.get(), 5);
     stage.is_gone.set(false);
     stage.clock.0.set(THEN + 31);
@@ -400,7 +400,7 @@ async fn an_old_reading_serves_while_there_is_no_new_one() {
     let before = asked();
     stage.call(&sample(ISSUE)).await;
     stage.call(&sample(ISSUE)).await;
-    assert!(asked() - before <= 1, "a service that hangs is not waited for each time");
+    assert!(asked() - before <= 1, "not every call waits for a service that hangs");
 }
 
 #[tokio::test]
@@ -415,7 +415,7 @@ async fn readings_are_shared_and_a_new_secret_counts_within_half_a_minute() {
     assert_eq!(stage.call(&sample(ISSUE)).await.0, 401);
     stage.clock.0.set(THEN + 30);
     assert_eq!(stage.call(&sample(ISSUE)).await.0, 202);
-    // Taken away again, it counts for half a minute.
+    // A secret that is removed is used for another half a minute.
     stage.parameters.borrow_mut().remove("/bcce/dev/secrets/github-next");
     stage.clock.0.set(THEN + 59);
     assert_eq!(stage.call(&sample(ISSUE)).await.0, 202);

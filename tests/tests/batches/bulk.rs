@@ -410,11 +410,11 @@ async fn what_cannot_be_in_bulk_runs_on_demand_and_says_why() {
             send_lines(&stack, &workflow, "steps", &two, bulk.clone()).await,
             "not in bulk: the workflow has 2 steps",
         ),
+        (send(&stack, "near", &texts(2, &[]), auto).await, "not in bulk: the deadline leaves 4"),
         (
-            send(&stack, "near", &texts(2, &[]), auto).await,
-            "not in bulk: the deadline leaves a job 4",
+            send(&stack, "few", &texts(2, &[]), bulk).await,
+            "not in bulk: a bulk job needs at least 100",
         ),
-        (send(&stack, "few", &texts(2, &[]), bulk).await, "not in bulk: a job has at least 100"),
     ];
     for (batch, expected) in table {
         let sealed = manifest(&stack, &batch).await;

@@ -79,9 +79,11 @@ async fn a_file_is_looked_at_sent_once_watched_and_read() {
     assert!(batch(&["list", "--workflow", &name], 0).contains("no such batch"));
 
     let text = submit(&[], 0);
-    for part in
-        ["2 of 5 items are rejected", "line 5: line: has 2 fields", "line 6: id: is that of line 4"]
-    {
+    for part in [
+        "2 of 5 items are rejected",
+        "line 5: line: has 2 fields",
+        "line 6: id: is already used by line 4",
+    ] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     let sent = sent(&text, &name);
@@ -90,7 +92,7 @@ async fn a_file_is_looked_at_sent_once_watched_and_read() {
     for part in [
         "5 items, 2 of them rejected",
         "on demand",
-        "3 of 3 over",
+        "3 of 3 ended",
         "PARTIAL: 3 of 5 items succeeded, 2 rejected",
         "results",
     ] {
@@ -117,7 +119,7 @@ async fn a_file_is_looked_at_sent_once_watched_and_read() {
     let refused = batch(&["retry", id], 2);
     assert!(refused.contains("2 items were rejected"), "{refused}");
     let refused = batch(&["cancel", id], 2);
-    assert!(refused.contains("is over: PARTIAL"), "{refused}");
+    assert!(refused.contains("has already ended: PARTIAL"), "{refused}");
 
     let put = stack.s3.put_object().bucket(output("ArtifactBucket")).key(sent.outputs_key());
     put.body(b"{}\n".to_vec().into()).send().await.unwrap();
@@ -279,7 +281,7 @@ async fn a_manifest_of_another_bucket_is_copied_and_objects_are_items() {
     };
     let looked = submit(&["--dry-run"], 0);
     for part in [
-        "2 items of",
+        "2 items from",
         "empty.md: object: is empty",
         "longest item: b/c.md, 7 bytes",
         "Objects were not read",
@@ -313,7 +315,7 @@ async fn what_is_no_batch_is_refused_and_nothing_is_sent() {
         std::fs::remove_file(file).unwrap();
     }
     let known = ["submit", "no-such-workflow", &sample("explain.jsonl")];
-    assert!(batch(&known, 2).contains("there are: "));
+    assert!(batch(&known, 2).contains("the workflows are "));
     let used = ["submit", "explain", &sample("explain.jsonl"), "--id", &name];
     batch(&used, 0);
     stack

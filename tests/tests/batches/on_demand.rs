@@ -70,7 +70,7 @@ async fn a_batch_with_broken_items_outlasts_a_region() {
     assert!(regions.len() <= 2, "{regions:?}");
 }
 
-/// What docs/batches.md prices: the states of a run, besides those that its step enters (counted in
+/// What docs/batches-internals.md prices: the states of a run, besides those that its step enters (counted in
 /// contract/asl.rs) and the three of the item itself.
 #[tokio::test]
 async fn an_item_takes_the_states_that_are_priced() {
@@ -123,7 +123,7 @@ async fn the_good_items_of_a_manifest_run_and_the_bad_ones_are_listed() {
         "1 SUCCEEDED",
         "2 SUCCEEDED",
         "3 REJECTED line: is not JSON: expected ident at line 1 column 2",
-        "4 REJECTED id: is that of line 1 as well",
+        "4 REJECTED id: is already used by line 1",
         "5 REJECTED inputs.txt: is not an input of this workflow; it has: audience, text; inputs.text: is required",
         "6 REJECTED line: is not UTF-8, at byte 10",
         "7 SUCCEEDED",

@@ -22,9 +22,13 @@ async fn what_has_no_items_is_refused_with_the_reason() {
         (
             "explain",
             json!({ "source": utf_16 }),
-            "manifest: is UTF-16, by its byte-order mark; it must be UTF-8",
+            "batch.source: is UTF-16, by its byte-order mark; it must be UTF-8",
         ),
-        ("explain", json!({ "source": header }), "manifest: columns 1 and 3 have the same name"),
+        (
+            "explain",
+            json!({ "source": header }),
+            "batch.source: columns 1 and 3 have the same name",
+        ),
         (
             "explain",
             json!({ "source": format!("s3://{bucket}/batches/uploads/none/"), "map": text }),
@@ -33,17 +37,17 @@ async fn what_has_no_items_is_refused_with_the_reason() {
         (
             "explain",
             json!({ "source": format!("s3://{bucket}/batches/uploads/none.jsonl") }),
-            "batch.source: there is no such object that the stack may read",
+            "batch.source: no such object exists that the stack may read",
         ),
         (
             "explain",
             json!({ "source": empty, "etag": "another" }),
-            "batch.source: there is no such object with the ETag another that the stack may read",
+            "batch.source: no object with the ETag another exists that the stack may read",
         ),
         (
             "explain",
             json!({ "source": format!("s3://{bucket}/runs/default/x.jsonl") }),
-            "batch.source: of this bucket it must lie under batches/inbox/ or batches/uploads/",
+            "batch.source: must be below batches/inbox/ or batches/uploads/",
         ),
         (
             "explain",

@@ -25,13 +25,17 @@ const LEFT: &[(ErrorName, &str)] = &[
     (ErrorName::TooManyFailures, "close-batch finds it; the batch's execution fails with it"),
 ];
 
-struct Machine {
-    name: String,
-    text: String,
-    definition: Value,
+pub struct Machine {
+    pub name: String,
+    pub text: String,
+    pub definition: Value,
 }
 
-fn machines() -> Vec<Machine> {
+pub fn machine(name: &str) -> Machine {
+    machines().into_iter().find(|machine| machine.name == name).unwrap()
+}
+
+pub fn machines() -> Vec<Machine> {
     fs::read_dir(root().join("statemachines"))
         .unwrap()
         .map(|entry| {
@@ -45,7 +49,7 @@ fn machines() -> Vec<Machine> {
 }
 
 /// Every state, those inside Maps included.
-fn states(definition: &Value) -> Vec<(String, Map<String, Value>)> {
+pub fn states(definition: &Value) -> Vec<(String, Map<String, Value>)> {
     let mut found = Vec::new();
     for (name, state) in definition["States"].as_object().unwrap() {
         if state["ItemProcessor"].is_object() {
@@ -155,72 +159,6 @@ fn no_error_has_to_have_a_name_that_nobody_promised() {
     }
 }
 
-/// A function that has no free place is busy with somebody else's work: a run waits for it as long as it lives, and does
-/// not fail. The arithmetic of the history is in `limits`.
-#[test]
-fn every_run_waits_for_a_free_place_until_its_time_is_up() {
-    use bcce_core::base::limits::MAX_EXECUTION_SECONDS;
-    use bcce_core::run::history::{
-        PLACE_FIRST_SECONDS, PLACE_LONGEST_SECONDS, PLACE_TRIES, WAVE_CONCURRENCY,
-    };
-    for machine in machines() {
-        for (name, state) in states(&machine.definition) {
-            let resource = state.get("Resource").and_then(Value::as_str);
-            if !resource.is_some_and(|resource| resource.ends_with(":lambda:invoke")) {
-                continue;
-            }
-            let retries = state["Retry"].as_array().unwrap();
-            let place = retries
-                .iter()
-                .find(|retry| retry["ErrorEquals"] == json!(["Lambda.TooManyRequestsException"]));
-            let place =
-                place.unwrap_or_else(|| panic!("{name} of {} waits for none", machine.name));
-            assert_eq!(place, &retries[0], "{name}: the first that fits counts");
-            assert_eq!(
-                (&place["BackoffRate"], &place["JitterStrategy"]),
-                (&json!(2), &json!("FULL"))
-            );
-            let waits = ["IntervalSeconds", "MaxDelaySeconds", "MaxAttempts"]
-                .map(|field| place[field].as_u64().unwrap());
-            // The state that reads the status of jobs is entered again.
-            if name == "BulkJob" {
-                continue;
-            }
-            assert_eq!(waits, [PLACE_FIRST_SECONDS, PLACE_LONGEST_SECONDS, PLACE_TRIES], "{name}");
-        }
-    }
-    let workflow =
-        machines().into_iter().find(|machine| machine.name == "workflow.asl.json").unwrap();
-    assert_eq!(workflow.definition["TimeoutSeconds"], MAX_EXECUTION_SECONDS);
-    let wave = &workflow.definition["States"]["RunWave"]["MaxConcurrency"];
-    assert_eq!(wave.as_u64(), Some(WAVE_CONCURRENCY as u64));
-}
-
-/// A call that is throttled says nothing of the execution; one that does not exist is not asked for again.
-#[test]
-fn whoever_looks_for_an_execution_asks_again_unless_there_is_none() {
-    let mut looking = Vec::new();
-    for machine in machines() {
-        for (name, state) in states(&machine.definition) {
-            let resource = state.get("Resource").and_then(Value::as_str);
-            if !resource.is_some_and(|resource| resource.ends_with(":sfn:describeExecution")) {
-                continue;
-            }
-            let [missing, passing] = state["Retry"].as_array().unwrap().as_slice() else {
-                panic!("{name} of {} has other retries", machine.name)
-            };
-            let names = ["Sfn.ExecutionDoesNotExist", "Sfn.ExecutionDoesNotExistException"];
-            assert_eq!(missing["ErrorEquals"], json!(names), "{name}");
-            assert_eq!(missing["MaxAttempts"], 0, "{name}");
-            assert_eq!(passing["ErrorEquals"], json!(["States.TaskFailed", "States.Timeout"]));
-            assert!(passing["MaxAttempts"].as_u64().unwrap() > 3, "{name}");
-            looking.push(name);
-        }
-    }
-    looking.sort();
-    assert_eq!(looking, ["DescribeExecution", "FindRun"]);
-}
-
 /// The names are API: other people's programs match them. They change in the documentation first.
 #[test]
 fn the_documented_names_are_the_codes() {
@@ -308,9 +246,8 @@ fn no_inner_variable_hides_an_outer_one() {
 /// The history's arithmetic in `limits.rs` counts these states of a round; another one changes it.
 #[test]
 fn a_router_round_has_the_states_that_are_counted() {
-    let machine =
-        machines().into_iter().find(|machine| machine.name == "workflow.asl.json").unwrap();
-    let step = &machine.definition["States"]["RunWave"]["ItemProcessor"]["States"];
+    let step =
+        &machine("workflow.asl.json").definition["States"]["RunWave"]["ItemProcessor"]["States"];
     let names: Vec<&str> = step.as_object().unwrap().keys().map(String::as_str).collect();
     let counted: BTreeSet<&str> = [
         "StartStep",
@@ -356,10 +293,7 @@ fn common_part(state: &Value) -> Value {
 /// A Distributed Map runs children of its own machine only, so the finalize machine has copies of the batch machine's.
 #[test]
 fn the_states_that_finalize_a_batch_do_what_the_batch_machine_does() {
-    let definition = |name: &str| {
-        let machine = machines().into_iter().find(|machine| machine.name == name).unwrap();
-        machine.definition["States"].clone()
-    };
+    let definition = |name: &str| machine(name).definition["States"].clone();
     let (batch, finalize) = (definition("batch.asl.json"), definition("finalize.asl.json"));
     let copies = ["BulkJob", "JobsFinished?", "WaitForJobs", "TakeParts", "CollectParts"];
     for name in copies {
@@ -370,32 +304,4 @@ fn the_states_that_finalize_a_batch_do_what_the_batch_machine_does() {
     for name in ["OpenBatch", "CloseBatch"] {
         assert_eq!(called(&finalize, name), called(&batch, name));
     }
-}
-
-/// Nobody else would: a run or a batch that is not finalized stays RUNNING.
-#[test]
-fn what_finalizes_tries_for_half_a_day() {
-    let machines = machines();
-    let machine = machines.iter().find(|machine| machine.name == "finalize.asl.json").unwrap();
-    let mut tried = BTreeSet::new();
-    for (name, state) in states(&machine.definition) {
-        let resource = state.get("Resource").and_then(Value::as_str);
-        let is_function = resource.is_some_and(|resource| resource.ends_with(":lambda:invoke"));
-        // BulkJob has a loop of its own.
-        if !is_function || name == "BulkJob" {
-            continue;
-        }
-        let retry = state["Retry"].as_array().unwrap().iter();
-        let retry = retry.clone().find(|retry| retry["ErrorEquals"][0] == "Bcce.Internal").unwrap();
-        let field = |name: &str| retry[name].as_u64().unwrap();
-        let (first, longest) = (field("IntervalSeconds"), field("MaxDelaySeconds"));
-        let waits = (0..field("MaxAttempts")).map(|n| (first << n.min(32)).min(longest));
-        // Full jitter makes half of each wait on average.
-        let hours = waits.sum::<u64>() / 2 / 3_600;
-        assert!((12..24).contains(&hours), "{name} tries for {hours} hours");
-        tried.insert(name);
-    }
-    let functions =
-        ["CloseBatch", "CollectPart", "EmitMetrics", "OpenBatch", "PersistArtifact", "TakePart"];
-    assert_eq!(tried, functions.map(str::to_owned).into());
 }

@@ -180,7 +180,7 @@ fn the_sample_event_of_s3_becomes_a_request_under_its_own_id() {
 #[test]
 fn every_parameter_is_documented() {
     for (name, docs) in [
-        ("template", "README.md"),
+        ("template", "docs/parameters.md"),
         ("tenant", "docs/tenants.md"),
         ("schedule", "docs/schedules.md"),
         ("object-created", "docs/schedules.md"),

@@ -10,6 +10,7 @@ mod names;
 mod nesting;
 mod partitions;
 mod protection;
+mod retries;
 mod rules;
 mod security;
 mod supply;

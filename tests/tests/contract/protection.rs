@@ -221,7 +221,7 @@ fn the_cost_table_counts_the_events_of_the_bucket_and_adds_up() {
     let bucket = &template()["Resources"]["ArtifactBucket"]["Properties"];
     let events = &bucket["NotificationConfiguration"]["EventBridgeConfiguration"];
     assert_eq!(events["EventBridgeEnabled"], true);
-    let docs = read("docs/batches.md");
+    let docs = read("docs/batches-internals.md");
     let table = docs.split_once("| per item |").unwrap().1;
     let (rows, rest) = table.split_once("| **all of it without tokens** | |").unwrap();
     assert!(rows.contains("| EventBridge, "));

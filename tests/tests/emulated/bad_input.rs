@@ -29,14 +29,14 @@ fn messages(id: &str) -> Vec<(&'static str, String, &'static str)> {
         ("types, all at once", format!(r#"{{"workflow":7,"id":"{id}","inputs":"x","tags":{{"team":1}}}}"#), "workflow: must be a string|inputs: must be an object|tags.team: must be a string"),
         ("a missing field", format!(r#"{{"id":"{id}"}}"#), "workflow: is missing"),
         ("an unknown field", explain(r#","input":{}"#), "input: is unknown; there are: workflow, id, inputs, tags, model; did you mean inputs?"),
-        ("a repeated key", explain(r#","inputs":{"text":"a","text":"b"}"#), "inputs.text: stands twice in the same object"),
+        ("a repeated key", explain(r#","inputs":{"text":"a","text":"b"}"#), "inputs.text: appears twice in the same object"),
         ("a name that is none", format!(r#"{{"workflow":"../secrets","id":"{id}"}}"#), "workflow: must be 1 to 64 letters, digits, '-' or '_'"),
         ("an empty id", format!(r#"{{"workflow":"explain","id":"","tags":{{"k":"{id}"}}}}"#), "id: must be 1 to 256 bytes, is 0"),
         ("an id of 300 bytes", format!(r#"{{"workflow":"explain","id":"{long}","tags":{{"k":"{id}"}}}}"#), "id: must be 1 to 256 bytes, is 300"),
         ("a tag of ours", explain(r#","tags":{"run_id":"x"}"#), "tags.run_id: is set by BCCE itself"),
         ("a tag that is too long", explain(&format!(r#","tags":{{"team":"{}"}}"#, "ü".repeat(1_025))), "tags.team: must be at most 1024 characters, is 1025"),
         ("a tag without a name", explain(r#","tags":{"":"a"}"#), "its key must be 1 to 256 characters without control characters"),
-        ("something after it", explain("") + " {}", "request: is followed by something else"),
+        ("something after it", explain("") + " {}", "request: has text after the end of the JSON"),
     ];
     table
 }
@@ -56,7 +56,7 @@ fn requests() -> Vec<(&'static str, String, Value, &'static str)> {
         ("inputs, all at once", "=explain".into(), json!({ "inputs": { "text": 7, "txt": "x" } }), "inputs.text: must be a string|inputs.txt: is not an input of this workflow; it has: audience, text"),
         ("an item of another shape", "=bug-hunt".into(), hunt(json!([{ "path": "a.rs" }, 7])), "inputs.files[0]: \"text\" is a required property|inputs.files[1]: value is not of type \"object\""),
         ("no items", "=bug-hunt".into(), hunt(json!([])), "inputs.files: value has less than 1 item"),
-        ("too many items", "=bug-hunt".into(), hunt(json!(many)), "inputs.files: has 200 items, with which the run has 201 step executions; the most is 200"),
+        ("too many items", "=bug-hunt".into(), hunt(json!(many)), "inputs.files: has 200 items, which makes 201 step executions in the run (limit: 200)"),
         ("a model that does not take it", template("temperature: 0.5", ""), json!({ "model": "sonnet" }), "steps.a.temperature: sonnet does not take a temperature"),
         ("a template that is no YAML", "version: [".into(), nothing(), "workflows/NAME: document: line "),
         ("a cycle", template("needs: [b]", "- { id: b, model: haiku, prompt: p, needs: [a] }"), nothing(), "workflows/NAME: steps: need each other: a, b"),

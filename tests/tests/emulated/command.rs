@@ -67,7 +67,7 @@ async fn a_push_does_what_the_diff_said_and_mends_what_is_broken() {
     put_parameter(&stack, &format!("/bcce/{name}/workflows/other"), r#"{"uri": "s3://x"}"#).await;
     #[rustfmt::skip]
     check("diff", 1, &[&format!("broken     {workflow}: uri: there is no config/"), "policy: version: must be a whole number", "/workflows/other, which is not in"]);
-    check("push", 0, &["changed    ", &format!("mended     {workflow}"), "left       "]);
+    check("push", 0, &["changed    ", &format!("repaired   {workflow}"), "left       "]);
     check("diff", 0, &["unchanged  5 documents", "left       "]);
 
     std::fs::write(directory.join("prices.yaml"), b"\xff").unwrap();

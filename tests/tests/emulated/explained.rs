@@ -84,5 +84,5 @@ async fn a_step_that_is_not_there_is_explained_with_those_that_are() {
     stack.explain(&id, "").await;
     let (code, output) = bcce("dev", &["runs", "explain", &run.run_id, "--step", "anser"]);
     assert_eq!(code, 2, "{output}");
-    has(&output, &["the run has no step anser", "there are: answer"]);
+    has(&output, &["the run has no step anser", "the steps are answer"]);
 }

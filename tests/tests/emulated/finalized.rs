@@ -56,7 +56,7 @@ async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_finalized_once_however
  {
     let stack = Stack::connect().await;
     for (status, error, expected) in [
-        ("TIMED_OUT", Value::Null, "the execution ran longer than it may"),
+        ("TIMED_OUT", Value::Null, "the execution timed out"),
         (
             "FAILED",
             json!("States.DataLimitExceeded"),

@@ -169,16 +169,16 @@ async fn a_dead_letter_is_looked_at_put_back_and_dropped() {
     let id = letter["message_id"].as_str().unwrap();
     letters(&stack, &["dlq", "show", id, "--body"], 0, &body).await;
     let all = ["dlq", "redrive", "--all", "--workflow", &name, "--dry-run"];
-    letters(&stack, &all, 0, "would send 1 letter again").await;
-    letters(&stack, &["dlq", "redrive", id], 0, "sent 1 letter again").await;
+    letters(&stack, &all, 0, "would send 1 dead letter back").await;
+    letters(&stack, &["dlq", "redrive", id], 0, "sent 1 dead letter back").await;
 
     // It is still no request, and comes back as another message with the id it had.
     let again = stack.eventually("the letter again", listed).await;
     assert_ne!(again["message_id"], letter["message_id"]);
     assert_eq!(again["request_id"], json!(message_id));
     let id = again["message_id"].as_str().unwrap();
-    letters(&stack, &["dlq", "drop", id], 2, "would drop 1 letter").await;
-    letters(&stack, &["dlq", "drop", id, "--yes"], 0, "dropped 1 letter").await;
+    letters(&stack, &["dlq", "drop", id], 2, "would drop 1 dead letter").await;
+    letters(&stack, &["dlq", "drop", id, "--yes"], 0, "dropped 1 dead letter").await;
     assert_eq!(listed().await, None);
     letters(&stack, &["dlq", "drop", id, "--yes"], 2, "no such dead letter").await;
 }
@@ -212,7 +212,7 @@ async fn a_letter_that_is_sent_again_twice_runs_once() {
     let run = RunRef::first("default", &name, "first");
     assert_eq!(stack.manifest(&run).await["status"], "SUCCEEDED");
     let all = ["dlq", "redrive", "--all", "--workflow", &name];
-    letters(&stack, &all, 0, "sent 1 letter again").await;
+    letters(&stack, &all, 0, "sent 1 dead letter back").await;
     stack.inbox_is_empty().await;
     assert_eq!(calls(&run).len(), 1);
     let list = stack.sfn.list_executions().state_machine_arn(output("WorkflowArn"));

@@ -17,7 +17,7 @@ use crate::world::World;
 pub struct Args {
     #[command(flatten)]
     filter: Filter,
-    /// Only batches with this status: running, succeeded, partial, failed or cancelled
+    /// List only batches with this status: running, succeeded, partial, failed or cancelled
     #[arg(long, value_parser = status)]
     status: Option<BatchStatus>,
 }

@@ -8,10 +8,10 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the batch
+    /// Id of the batch, as `bcce batch list` shows it
     #[arg(value_name = "BATCH", value_parser = batch_id)]
     batch: String,
-    /// Of this attempt instead of the latest that is over
+    /// Number of the attempt to read [default: the latest that has ended]
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
 }

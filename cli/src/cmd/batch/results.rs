@@ -10,13 +10,13 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the batch
+    /// Id of the batch, as `bcce batch list` shows it
     #[arg(value_name = "BATCH", value_parser = batch_id)]
     batch: String,
-    /// Only items that did not succeed
+    /// Print only items that did not succeed
     #[arg(long)]
     failed: bool,
-    /// Of this attempt instead of the latest that is over
+    /// Number of the attempt to read [default: the latest that has ended]
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
 }
@@ -29,7 +29,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Returns whether an item did not succeed. A line that cannot be read counts as such.
+/// Returns true if the item of a line did not succeed. A line that cannot be parsed counts as not succeeded.
 fn did_not_succeed(line: &[u8]) -> bool {
     let result: Option<ItemResult> = serde_json::from_slice(line).ok();
     result.is_none_or(|result| result.status != ItemStatus::Succeeded)

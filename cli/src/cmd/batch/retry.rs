@@ -17,16 +17,16 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the batch
+    /// Id of the batch, as `bcce batch list` shows it
     #[arg(value_name = "BATCH", value_parser = batch_id)]
     batch: String,
-    /// Watch the batch and exit by its status
+    /// Watch the batch until it ends, and exit with the code of its status
     #[arg(long)]
     wait: bool,
-    /// With --wait: stop waiting after this long; the batch goes on
+    /// Maximum time to wait with --wait, such as 90s, 30m or 2h; the batch continues after it
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration, requires = "wait")]
     timeout: Duration,
-    /// Print JSON: what was started, or with --wait the batch when it is over
+    /// Print the batch id and the attempt as JSON, or with --wait the state of the batch when it ends
     #[arg(long)]
     json: bool,
 }
@@ -48,8 +48,11 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     retry(&stack, world, Batch::new(next), args.wait.then_some(args.timeout), args.json, out).await
 }
 
-/// Returns the next attempt, or why there is none. `execution`: how the latest stands, where it is not over;
-/// `manifest`: its manifest, where it is.
+/// Returns the next attempt. `execution` is the status of the execution of an attempt that has not ended, and
+/// `manifest` the manifest of one that has.
+///
+/// # Errors
+/// The batch has not ended, has no remaining items, or has used all of its attempts.
 fn next(
     latest: &BatchRecord,
     execution: Option<&str>,
@@ -60,33 +63,38 @@ fn next(
     if latest.status == BatchStatus::Running {
         return Err(not_over::<Batch>(id, latest.attempt_no, execution, command));
     }
-    // A batch that was refused before it was opened has all of its items to run.
+    // If the batch was refused before it was opened, all of its items remain.
     let left = manifest.filter(|manifest| manifest.opened.is_some()).map(left);
     if latest.status == BatchStatus::Succeeded || left == Some(0) {
         let rejected = manifest.map_or(0, |manifest| manifest.sums.counts.rejected);
         let why = match rejected {
             0 => "every item succeeded".to_owned(),
             _ => {
-                format!("{rejected} items were rejected, and would be again; the others succeeded")
+                format!(
+                    "{rejected} items were rejected and would be rejected again; the others succeeded"
+                )
             }
         };
         return Err(Failure::usage(
-            format!("nothing of {id} is left to run: {why}"),
+            format!("{id} has no items to run again: {why}"),
             format!(
-                "{} prints the answers; mended items are a manifest of their own",
+                "{} prints the answers; submit corrected items as a new batch",
                 command("outputs")
             ),
         ));
     }
     batch_reference(latest).retry().ok_or_else(|| {
         Failure::usage(
-            format!("{id} had {MAX_ATTEMPTS} attempts, and no batch has more"),
-            format!("{} says why its items failed; a new --id is a new batch", command("results")),
+            format!("{id} has used all {MAX_ATTEMPTS} attempts"),
+            format!(
+                "{} shows why items failed; use a new --id to start a new batch",
+                command("results")
+            ),
         )
     })
 }
 
-/// Items that a run could still be made of.
+/// Returns the number of items that can still run.
 fn left(manifest: &BatchManifest) -> u64 {
     let counts = &manifest.sums.counts;
     counts.failed + counts.cancelled + counts.skipped + counts.running
@@ -124,7 +132,7 @@ mod tests {
             manifest.opened = None;
             manifest.sums.counts = Default::default();
         };
-        assert!(of(1, BatchStatus::Failed, refused).is_ok(), "it was never opened");
+        assert!(of(1, BatchStatus::Failed, refused).is_ok(), "the batch was never opened");
     }
 
     #[test]

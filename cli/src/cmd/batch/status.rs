@@ -14,16 +14,16 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the batch
+    /// Id of the batch, as `bcce batch list` shows it
     #[arg(value_name = "BATCH", value_parser = batch_id)]
     batch: String,
-    /// Show it until it is over, and exit by its status
+    /// Watch the batch until it ends, and exit with the code of its status
     #[arg(long)]
     watch: bool,
-    /// With --watch: stop watching after this long; the batch goes on
+    /// Maximum time to watch with --watch, such as 90s, 30m or 2h; the batch continues after it
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration, requires = "watch")]
     timeout: Duration,
-    /// Print JSON, with --watch when the batch is over
+    /// Print the state of the batch as JSON; with --watch, when the batch ends
     #[arg(long)]
     json: bool,
 }
@@ -31,7 +31,7 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let mut batch = match Batch::latest(&stack, &args.batch).await {
-        // It may have been sent a moment ago.
+        // The batch may have been sent a moment ago and not exist yet.
         Err(failure) if args.watch && failure.exit == Exit::Usage => {
             Batch::new(first_batch(&args.batch))
         }

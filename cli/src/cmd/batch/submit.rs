@@ -1,8 +1,8 @@
-mod draft; // what the command line says
-mod mapping; // --map, --item-id
-mod origin; // where the items come from
-mod report; // what was found, as people and programs read it
-mod survey; // every item, checked
+mod draft; // builds the request from the command line
+mod mapping; // parses --map and --item-id
+mod origin; // parses the source of the items
+mod report; // prints what was found in the source
+mod survey; // reads and checks every item
 
 use std::io::Write;
 use std::time::Duration;
@@ -33,65 +33,69 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Name of the workflow that each item is a run of
+    /// Name of the workflow that runs for each item
     workflow: String,
-    /// A file that ends in .jsonl, .ndjson or .csv, s3://BUCKET/KEY, or s3://BUCKET/PREFIX/
+    /// Source of the items: a file that ends in .jsonl, .ndjson or .csv, s3://BUCKET/KEY, or s3://BUCKET/PREFIX/
     source: String,
-    /// An input from the item, once for each: a field's name, an expression over `item` like item.user.text, or
-    /// text with {{ }}; of objects there are item.text, item.key and item.bytes
+    /// Input that is taken from each item; can be repeated. EXPR is the name of a field, an expression over `item` such
+    /// as item.user.text, or text with {{ }}; objects below a prefix have item.text, item.key and item.bytes
     #[arg(long, value_name = "INPUT=EXPR", value_parser = mapping::pair)]
     map: Vec<(String, String)>,
-    /// The item's id, likewise; its field `id` otherwise, or its line, or an object's key
+    /// Id of each item, as an EXPR like those of --map [default: the field `id`, else the line number or the object's
+    /// key]
     #[arg(long, value_name = "EXPR", value_parser = mapping::id)]
     item_id: Option<String>,
-    /// An input of every item: NAME=VALUE, NAME=@FILE, NAME=@- or NAME:=JSON; the item's own come first
+    /// Input for every item: NAME=VALUE, NAME=@FILE, NAME=@- for standard input, or NAME:=JSON; can be repeated. An
+    /// input of the item itself overrides it
     #[arg(short, long = "input", value_name = "NAME=VALUE")]
     input: Vec<String>,
-    /// A JSON object of such inputs, from a file or - for standard input; --input adds to it
+    /// File with a JSON object of inputs for every item, or - for standard input; --input adds to it and overrides it
     #[arg(long, value_name = "FILE")]
     inputs: Option<String>,
-    /// Idempotency key: the same id with the same request is one batch
+    /// Idempotency key of the batch; the same batch with the same id runs once [default: derived from the source and
+    /// the options]
     #[arg(long)]
     id: Option<String>,
-    /// Tag of every run for cost and policy
+    /// Tag of every run, for cost reports and the policy; can be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = inputs::tag)]
     tag: Vec<(String, String)>,
-    /// Model alias that takes the place of every step's own; one that the workflow lists in `request_models`
+    /// Model alias for every step, instead of those of the workflow; must be listed in `request_models` of the workflow
     #[arg(long, value_name = "ALIAS")]
     model: Option<String>,
-    /// Let a line that has `inputs` set these of its run as well: model, tags, or both with a comma between
+    /// Fields that an item with the field `inputs` may also set for its run: model, tags, or model,tags
     #[arg(long, value_name = "FIELDS", value_parser = item_field, value_delimiter = ',')]
     items_may_set: Vec<ItemField>,
-    /// Set the format of the source where its name does not show it: jsonl, csv, or objects below a prefix
+    /// Format of the source, if its name does not show it: jsonl, csv, or objects for a prefix
     #[arg(long, value_parser = format)]
     format: Option<Format>,
-    /// on-demand: each item at once; bulk: by Bedrock batch inference at half the price, where that is possible;
-    /// auto: the same where the deadline allows it
+    /// Mode of the batch: on-demand runs each item immediately; bulk uses Bedrock batch inference at half the price
+    /// where possible; auto uses bulk if the deadline allows it
     #[arg(long, value_parser = mode, default_value = "on-demand")]
     mode: Mode,
-    /// When it has to be over: 2026-11-30T18:00:00Z, or from now like 6h
+    /// Time by which the batch must end, such as 2026-11-30T18:00:00Z, or 6h from now
     #[arg(long, value_name = "TIME", value_parser = Deadline::parse)]
     deadline: Option<Deadline>,
-    /// Runs at a time [default: 20]
+    /// Maximum number of runs at a time [default: 20]
     #[arg(long, value_name = "N")]
     concurrency: Option<u32>,
-    /// Share of the items that may fail before no further one is started [default: 20, and no fewer than 10 items]
+    /// Percentage of the items that may fail before the batch halts and starts no further item [default: 20, and at
+    /// least 10 items]
     #[arg(long, value_name = "PERCENT")]
     tolerate: Option<u8>,
-    /// Send nothing: print how many items there are, which are wrong, and what they would use and cost at most
+    /// Send nothing, and print the number of items, the invalid items, and an estimate of the tokens and the cost
     #[arg(long)]
     dry_run: bool,
-    /// Have Bedrock compile the workflow's schemas first: one short call for each schema and target, which your own
-    /// credentials make and which is charged, but not in the ledger
+    /// Let Bedrock compile the schemas of the workflow first, with one short call for each schema and target; the calls
+    /// use your own credentials and are charged, but are not in the ledger
     #[arg(long, conflicts_with = "dry_run")]
     warm: bool,
-    /// Watch the batch and exit by its status
+    /// Watch the batch until it ends, and exit with the code of its status
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
-    /// With --wait: stop waiting after this long; the batch goes on
+    /// Maximum time to wait with --wait, such as 90s, 30m or 2h; the batch continues after it
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration, requires = "wait")]
     timeout: Duration,
-    /// Print JSON: what was found or sent, or with --wait the batch when it is over
+    /// Print what was found and sent as JSON, or with --wait the state of the batch when it ends
     #[arg(long)]
     json: bool,
 }
@@ -103,7 +107,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         found => found?,
     };
     let configuration = checked(&stack, &request, problems).await?;
-    let (origin, format) = origin.ok_or_else(|| wrong(&Problems::one("source", "is none")))?;
+    let (origin, format) = origin.ok_or_else(|| wrong(&Problems::one("source", "is missing")))?;
     let basis = Basis { at: world.now(), region: stack.region() };
     let basis = args.dry_run.then_some(basis);
     let found = find(&stack, &request, &origin, format, &configuration, basis).await?;
@@ -117,12 +121,12 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     };
     if args.dry_run {
         report.dry_run(out)?;
-        report.is_something()?;
-        return report.is_affordable().map(|()| Exit::Done);
+        report.check_items()?;
+        return report.check_ceiling().map(|()| Exit::Done);
     }
     report.print_rejected(&mut crate::terminal::errors())?;
-    report.is_something()?;
-    report.is_affordable()?;
+    report.check_items()?;
+    report.check_ceiling()?;
     request.id = Some(
         args.id
             .clone()
@@ -133,7 +137,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         let Configuration { template, models, policy, .. } = &configuration;
         let template = with_model(template, request.model.as_deref());
         let grammars = grammars(&template, models, policy);
-        // One that cannot be compiled now is tried again by the first run.
+        // If a schema cannot be compiled now, the first run tries again.
         warm(&stack, world, &grammars, &mut crate::terminal::errors()).await?;
     }
     bring(&stack, &origin, &found).await?;
@@ -141,7 +145,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let reference = StoredBatch::new(request, TENANT, "").reference();
     if before {
         crate::terminal::note(&format!(
-            "this batch was sent before, and it runs once: `{}` runs again what is left of it, a new --id all of it",
+            "note: this batch was sent before; `{}` runs its remaining items, a new --id runs all items",
             stack.command(&format!("batch retry {}", reference.batch_id))
         ));
     }
@@ -163,13 +167,13 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Returns the configuration of the items, after a check for everything that all of them would be refused for.
+/// Reads the configuration for the items, and makes the checks for which the stack would refuse all of them.
 async fn checked(
     stack: &Stack,
     request: &BatchRequest,
     mut problems: Problems,
 ) -> Outcome<Configuration> {
-    // A name that is no name is no parameter either.
+    // Without a valid name of a workflow there is no parameter to read.
     if problems.iter().any(|problem| problem.field == "workflow") {
         return Err(wrong(&problems));
     }
@@ -183,29 +187,32 @@ async fn checked(
     }
 }
 
-/// What a source was found to be, and where the stack will read it.
+/// The source as it was found, and the location where the stack reads it.
 struct Found {
     survey: Survey,
     place: Place,
-    /// Which objects a prefix held.
+    /// The hex digest of the objects below a prefix: their keys and ETags.
     met: String,
 }
 
+/// The location where the stack reads the items.
 struct Place {
     location: Location,
     format: Format,
-    /// The object as it was met, where it is read where it lies.
+    /// The ETag of the object as it was read here, if the stack reads it in place.
     etag: Option<String>,
-    /// What has to be brought there first.
+    /// The upload or copy that is needed first, if any.
     brought: Option<Brought>,
 }
 
+/// An upload or a copy to the bucket of the stack.
 enum Brought {
     File { sha256: [u8; 32] },
     Copy { etag: String },
 }
 
 impl Place {
+    /// Sets the source of a request.
     fn fill(&self, request: &mut BatchRequest) {
         let has_format_in_name = self.location.format() == Some(self.format);
         request.batch.source = self.location.to_string();
@@ -214,6 +221,8 @@ impl Place {
     }
 }
 
+/// Reads and checks the items of the source, and decides where the stack reads them. An estimate is made if there is a
+/// `basis`.
 async fn find(
     stack: &Stack,
     request: &BatchRequest,
@@ -229,7 +238,7 @@ async fn find(
     }
     let batch = StoredBatch::new(described, TENANT, "");
     let intake = Intake::new(&batch, configuration);
-    // Every item would be refused for it.
+    // A batch that its sender may not send is refused as a whole.
     intake.check_sender().map_err(|fault| Failure::usage(fault.message, NOTHING_SENT))?;
     let (survey, place, met) = match origin {
         Origin::File(path) => {
@@ -255,7 +264,7 @@ async fn find(
     Ok(Found { survey, place, met: met.hex() })
 }
 
-/// Returns where the stack reads an object: where it lies, or a copy whose name says of what.
+/// Returns the location where the stack reads an object: in place, or a copy whose key is derived from the object.
 fn placed(bucket: &str, location: &Location, format: Format, head: Head) -> Outcome<Place> {
     let Head { etag, bytes } = head;
     if is_taken_as_it_is(location, bucket) {
@@ -272,13 +281,10 @@ fn placed(bucket: &str, location: &Location, format: Format, head: Head) -> Outc
 
 fn missing(location: &Location) -> Failure {
     let what = format!("there is no {location}");
-    Failure::usage(
-        what,
-        "nothing was sent; a prefix ends in /, or --format objects says that it is one",
-    )
+    Failure::usage(what, "nothing was sent; for a prefix, end it with / or use --format objects")
 }
 
-/// Brings the manifest to where the stack will read it, unless it lies there.
+/// Uploads or copies the source to the location where the stack reads it, unless it is already there.
 async fn bring(stack: &Stack, origin: &Origin, found: &Found) -> Outcome<()> {
     let (Some(brought), location) = (&found.place.brought, &found.place.location) else {
         return Ok(());
@@ -298,8 +304,10 @@ async fn bring(stack: &Stack, origin: &Origin, found: &Found) -> Outcome<()> {
     Ok(())
 }
 
-/// Returns whether the batch was sent before. The same id with another request would be rejected later. A deadline that
-/// counts from now is that of the first time.
+/// Returns true if the batch was sent before. A deadline that counts from now keeps the value of the first time.
+///
+/// # Errors
+/// The id was used for another batch, which the stack would reject.
 async fn sent_before(
     stack: &Stack,
     request: &mut BatchRequest,
@@ -320,7 +328,7 @@ async fn sent_before(
             "id: {} was used before, for another batch of {}",
             before.request_id, before.workflow
         ),
-        "nothing was sent; give another --id, or none",
+        "nothing was sent; use another --id, or none",
     ))
 }
 

@@ -11,13 +11,13 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the batch
+    /// Id of the batch, as `bcce batch list` shows it
     #[arg(value_name = "BATCH", value_parser = batch_id)]
     batch: String,
-    /// This attempt instead of the latest that is over
+    /// Number of the attempt to verify [default: the latest that has ended]
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
-    /// Check with this PEM file (see `bcce key`) and ask KMS for nothing
+    /// PEM file with the public key, as `bcce key` prints it; KMS is not called
     #[arg(long, value_name = "FILE")]
     public_key: Option<String>,
     /// Print the result as JSON
@@ -36,7 +36,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         return Err(Failure {
             exit: Exit::Failed,
             what: format!("there is no {}: this attempt is not sealed", batch.manifest_key()),
-            then: format!("`{status}` waits for its end"),
+            then: format!("`{status}` waits until the batch ends"),
         });
     };
     let verified = Verified {

@@ -11,7 +11,7 @@ use crate::world::World;
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
-    /// Really delete them: nothing brings them back
+    /// Confirm the deletion, which cannot be undone
     #[arg(long)]
     yes: bool,
 }
@@ -19,14 +19,16 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let letters = select(&stack, &args.selection, world.now()).await?;
-    let count = figures::plural(letters.len(), "letter");
+    let count = figures::plural(letters.len(), "dead letter");
     super::print(&letters, world, out)?;
     if args.selection.dry_run || !args.yes {
         show_again(&stack.dead_letters, &letters).await?;
         writeln!(out, "would drop {count}")?;
         return match args.selection.dry_run {
             true => Ok(Exit::Done),
-            false => Err(Failure::usage("nothing was dropped", "--yes drops them for good")),
+            false => {
+                Err(Failure::usage("nothing was dropped", "use --yes to drop them permanently"))
+            }
         };
     }
     for (n, letter) in letters.iter().enumerate() {

@@ -10,10 +10,10 @@ use crate::world::World;
 pub struct Args {
     #[command(flatten)]
     filter: Filter,
-    /// How many letters to print
+    /// Maximum number of dead letters to print
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
     limit: u16,
-    /// Print the letters with their bodies as a JSON array
+    /// Print the dead letters with their bodies as a JSON array
     #[arg(long)]
     json: bool,
 }
@@ -35,8 +35,8 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     }
     if more > 0 {
         crate::terminal::note(&format!(
-            "note: {} more; --limit prints them",
-            figures::plural(more, "letter")
+            "note: {} not printed; --limit prints more",
+            figures::plural(more, "dead letter")
         ));
     }
     Ok(Exit::Done)

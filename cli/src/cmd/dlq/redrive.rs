@@ -10,14 +10,14 @@ use crate::paint::{Ink, render, span};
 use crate::stack::Stack;
 use crate::world::World;
 
-/// Letters sent at a time.
+/// The number of dead letters that are sent at a time.
 const AT_A_TIME: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
-    /// Tenant whose inbox takes letters that do not name one, like those of EventBridge Scheduler
+    /// Tenant whose inbox receives the dead letters that have no tenant, such as those of EventBridge Scheduler
     #[arg(long, value_name = "TENANT")]
     to: Option<String>,
 }
@@ -28,7 +28,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     if args.selection.dry_run {
         show_again(&stack.dead_letters, &letters).await?;
         super::print(&letters, world, out)?;
-        writeln!(out, "would send {} again", figures::plural(letters.len(), "letter"))?;
+        writeln!(out, "would send {} back", figures::plural(letters.len(), "dead letter"))?;
         return Ok(Exit::Done);
     }
     let sending = letters.iter().map(|letter| send_one(&stack, letter, args.to.as_deref()));
@@ -44,19 +44,23 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         }
     }
     show_again(&stack.dead_letters, &kept).await?;
-    let count = figures::plural(letters.len() - kept.len(), "letter");
-    writeln!(out, "sent {count} again; one that is still no request comes back here")?;
+    let count = figures::plural(letters.len() - kept.len(), "dead letter");
+    writeln!(
+        out,
+        "sent {count} back; a message that is still invalid returns to the dead-letter queue"
+    )?;
     match kept.len() {
         0 => Ok(Exit::Done),
         n => Err(Failure {
             exit: Exit::Unreachable,
-            what: format!("{} could not be sent again and stayed", figures::plural(n, "letter")),
-            then: "mend the cause and redrive again: what was sent twice runs once".into(),
+            what: format!("{} could not be sent back", figures::plural(n, "dead letter")),
+            then: "correct the cause and redrive again; a request that is sent twice runs once"
+                .into(),
         }),
     }
 }
 
-/// Painted as every line is: an id may hold anything.
+/// Prints a line without control characters, because an id may contain any character.
 fn print_line(
     what: &str,
     id: &str,
@@ -76,13 +80,17 @@ async fn send_one<'a>(
     (send(stack, letter, to).await, letter)
 }
 
-/// Sent first and deleted second: killed in between it lies in both queues, under one request id.
+/// Sends a dead letter to the inbox and then deletes it. If the command is killed in between, the message is in both
+/// queues with the same request id.
+///
+/// # Errors
+/// The dead letter has no tenant and `to` is `None`, or SQS returned an error.
 async fn send(stack: &Stack, letter: &Letter, to: Option<&str>) -> Outcome<()> {
     let tenant = letter
         .tenant
         .as_deref()
         .or(to)
-        .ok_or_else(|| Failure::usage("does not name its tenant", "--to names the tenant"))?;
+        .ok_or_else(|| Failure::usage("has no tenant: set one with --to", "use --to"))?;
     let inbox = inbox_of(tenant, &stack.outputs.inbox_queue_url);
     stack.queues.send_again(&inbox, &letter.body, &letter.request_id).await?;
     Ok(stack.dead_letters.delete(&letter.receipt).await?)

@@ -9,13 +9,13 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Message id of the letter
+    /// Message id of the dead letter, as `bcce dlq list` shows it
     #[arg(value_name = "MESSAGE")]
     message: String,
-    /// Print the body only, as it was sent
+    /// Print only the body, as it was sent
     #[arg(long, conflicts_with = "json")]
     body: bool,
-    /// Print the letter as JSON
+    /// Print the dead letter as JSON
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! `--files NAME PATH...`: a list of files as an input, `[{ "path": …, "text": … }]`.
+//! Parses `--files NAME PATH...`, which passes a list of files as an input: `[{ "path": …, "text": … }]`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,24 @@ use bcce_core::base::error::Problems;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, value_parser};
 use serde_json::{Value, json};
 
-/// An input by its name; what has a name may still have no value that can be taken.
+/// The name and the value of an input. The value may be invalid although the name is known.
 pub type Named = Result<(String, Result<Value, Problems>), Problems>;
 
-/// The text of a file, or what is wrong with it.
+/// Reads the text of a file, or returns why it cannot be read.
 pub type ReadText<'a> = dyn Fn(&Path) -> Result<String, String> + 'a;
 
-/// Each list as it was given: its name, then its paths. By hand, since clap's derive joins what is given
-/// in several places.
+/// The lists as given, each with the name of the input and then the paths. This implements `clap::Args` by hand,
+/// because the derive macro joins the values of a repeated option.
 #[derive(Clone, Debug, Default)]
 pub struct Lists(pub Vec<Vec<PathBuf>>);
 
-const HELP: &str = "A list of files as the input NAME: --files code src/*.rs";
+const HELP: &str =
+    "List of files as the input NAME, such as --files code src/*.rs; can be repeated";
 const LONG_HELP: &str = "\
-A list of files as the input NAME
+List of files as the input NAME; can be repeated
 
-The list has { \"path\": PATH, \"text\": ... } for each file, in their order and with the path as it is \
-typed. It ends where the next option begins, so the workflow comes before it:
+The input is a list of { \"path\": PATH, \"text\": ... }, one for each file in the given order, with the path as \
+given. The list ends at the next option, so put the workflow before it:
 
   bcce submit <workflow> --files code src/*.rs tests/*.rs --wait
   bcce submit <workflow> --files code $(git ls-files '*.rs') --files docs README.md";
@@ -52,14 +53,14 @@ impl FromArgMatches for Lists {
     }
 }
 
-/// Returns a list by its name, or every file that cannot be taken: by its path, never by what it says.
+/// Reads a list of files. The problems name each file that cannot be used by its path, and never quote its content.
 pub fn list(given: &[PathBuf], read: &ReadText) -> Named {
     let (name, paths) = match given.split_first() {
         Some((name, paths)) => (name.to_string_lossy(), paths),
-        None => return Err(Problems::one("inputs", "--files takes a NAME and paths")),
+        None => return Err(Problems::one("inputs", "--files needs a NAME and at least one path")),
     };
     if name.contains(['/', '.']) {
-        let cause = format!("--files takes the NAME of an input before the paths, not {name}");
+        let cause = format!("--files needs the NAME of an input before the paths, not {name}");
         return Err(Problems::one("inputs", cause));
     }
     let mut problems = Problems::default();
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn a_forgotten_name_is_reported_and_not_sent_as_one() {
         let message = listed(&["src/a.rs", "src/b.rs"]).unwrap_err();
-        assert!(message.contains("takes the NAME of an input before the paths"), "{message}");
+        assert!(message.contains("needs the NAME of an input before the paths"), "{message}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Inputs as they are given: `NAME=VALUE`, `NAME=@file`, `NAME=@-`, `NAME:=<json>`, lists of files, and
-//! whole objects. What is wrong is reported by field; values are never quoted.
+//! Collects the inputs from the command line: `NAME=VALUE`, `NAME=@file`, `NAME=@-`, `NAME:=<json>`, lists of files,
+//! and JSON objects. Problems name the field and never quote a value.
 
 use bcce_core::base::error::Problems;
 use serde_json::{Map, Value};
@@ -9,8 +9,10 @@ use super::files::{Lists, Named, ReadText, list};
 /// Reads a file, or standard input for `-`.
 pub type Read<'a> = dyn Fn(&str) -> std::io::Result<String> + 'a;
 
+/// Collects the inputs. `object` is the path of a JSON object, whose inputs the `pairs` and `lists` override.
+///
 /// # Errors
-/// Every input that cannot be taken.
+/// The problems of all inputs that cannot be used.
 pub fn collect(
     object: Option<&str>,
     pairs: &[String],
@@ -21,7 +23,7 @@ pub fn collect(
     let mut problems = Problems::default();
     let from_input =
         pairs.iter().filter(|pair| pair.ends_with("@-")).count() + usize::from(object == Some("-"));
-    problems.check(from_input <= 1, "inputs", "standard input can be read once only");
+    problems.check(from_input <= 1, "inputs", "standard input can be read only once");
     problems = problems.none_or(Problems::default())?;
     let mut inputs =
         object.map_or_else(|| Ok(Map::new()), |path| whole(path, read)).unwrap_or_else(|cause| {
@@ -49,7 +51,7 @@ fn whole(path: &str, read: &Read) -> Result<Map<String, Value>, String> {
     let text = read(path).map_err(|error| format!("{place} cannot be read: {error}"))?;
     match json(&text).map_err(|cause| format!("{place} {cause}"))? {
         Value::Object(object) => Ok(object),
-        _ => Err(format!("{place} must be a JSON object, of inputs by name")),
+        _ => Err(format!("{place} must be a JSON object of inputs by name")),
     }
 }
 
@@ -66,9 +68,9 @@ fn one(pair: &str, read: &Read) -> Named {
 
 fn value_of(name: &str, value: &str, as_json: bool, read: &Read) -> Result<Value, String> {
     let text = match value.strip_prefix('@') {
-        // What stands there may be a text that happens to begin with @, so it is not quoted either.
+        // The value may be text that begins with @ and not a path, so it is not quoted.
         Some(path) => read(path).map_err(|error| {
-            format!("what @ names cannot be read: {error}; a text that begins with @ goes in as JSON, {name}:=\"@...\"")
+            format!("the file after @ cannot be read: {error}; write text that begins with @ as JSON, {name}:=\"@...\"")
         })?,
         None => value.to_owned(),
     };
@@ -80,7 +82,7 @@ fn json(text: &str) -> Result<Value, String> {
         .map_err(|error| format!("is not JSON: line {}, column {}", error.line(), error.column()))
 }
 
-/// `K=V`
+/// Parses a tag: `KEY=VALUE`.
 pub fn tag(given: &str) -> Result<(String, String), String> {
     let (key, value) = given.split_once('=').ok_or("must be KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
@@ -154,7 +156,7 @@ mod tests {
             "inputs: must be NAME=VALUE",
             "inputs.b: is not JSON: line 1, column 1",
             "inputs.b: is given twice",
-            "inputs.c: what @ names cannot be read",
+            "inputs.c: the file after @ cannot be read",
             "inputs.d: is given twice",
         ] {
             assert!(message.contains(part), "{part} is missing in {message}");
@@ -174,6 +176,6 @@ mod tests {
 
     #[test]
     fn standard_input_is_read_once() {
-        assert!(collected(Some("-"), &["a=@-"]).unwrap_err().contains("once only"));
+        assert!(collected(Some("-"), &["a=@-"]).unwrap_err().contains("only once"));
     }
 }

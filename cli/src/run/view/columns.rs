@@ -1,4 +1,4 @@
-//! The table's columns: as wide as they need to be, fewer where the room is narrow.
+//! Lays out the columns of the table. A narrow terminal shows fewer columns.
 
 use crate::paint::{Ink, Line, Span, span};
 
@@ -7,15 +7,15 @@ pub type Cells = Vec<Span>;
 const HEADINGS: [&str; 9] =
     ["", "step", "model", "region", "first token", "time", "tokens in", "out", "cost"];
 
-/// Between two columns.
+/// The number of spaces between two columns.
 const GAP: usize = 2;
-/// From this column on they are numbers.
+/// The first of the columns with numbers, which are aligned to the right.
 const FIRST_NUMBER: usize = 4;
-/// Columns that go first: first token, model, tokens in, out.
+/// The columns that are removed if the terminal is too narrow, in this order: first token, model, tokens in, out.
 const DISPENSABLE: [usize; 4] = [4, 2, 6, 7];
 
-/// Columns as wide as their widest cell, numbers to the right; those that one can do without go first
-/// where the room is narrow.
+/// Lays out rows, each with the lines below it. A column is as wide as its widest cell. If the rows are wider than
+/// `room` characters, dispensable columns are removed.
 pub fn lay_out(rows: Vec<(Cells, Vec<Line>)>, room: usize) -> Vec<Line> {
     if rows.is_empty() {
         return Vec::new();

@@ -1,11 +1,10 @@
-//! A run as a timeline: each decision with its reasons, each call, each wait. Pure: what it shows is in its
-//! arguments.
+//! Displays a run as a timeline of its decisions with their reasons, its calls and its waits. The functions do no IO.
 
-mod event; // a decision, a call, a wait
-mod heading; // the run, and the limits that were in force
-mod names; // targets, as short as they stay distinct
-mod page; // lines, broken where the room ends
-mod short; // all of it in a few sentences
+mod event; // formats a decision, a call or a wait
+mod heading; // formats the run, its deadline and its routes
+mod names; // shortens the names of targets
+mod page; // breaks lines at the width of the terminal
+mod short; // summarizes the run in a few sentences
 #[cfg(test)]
 mod tests;
 
@@ -19,21 +18,22 @@ use crate::paint::{Ink, Line, span};
 use crate::run::timeline::Execution;
 use crate::run::{Run, StepState};
 
-/// Items of a step that are all shown; of more only the eventful ones are.
+/// The largest number of items of a step that are all shown. Of more items, only the eventful ones are shown.
 const ITEMS_SHOWN: usize = 10;
 
-/// What is to be explained.
+/// The run to explain.
 #[derive(Clone, Copy, Debug)]
 pub struct Account<'a> {
     pub run: &'a Run,
-    /// The attempts at the run, oldest first.
+    /// The records of the run attempts, oldest first.
     pub records: &'a [RunRecord],
-    /// In the order of the plan: all of them, or those of one step.
+    /// The step executions in the order of the plan, either all of them or those of one step.
     pub executions: &'a [Execution<'a>],
-    /// Every item of a step that fans out.
+    /// True if every item of a step with `for_each` is shown.
     pub all: bool,
 }
 
+/// Returns the lines of the timeline, broken at `width` characters.
 pub fn lines(account: Account<'_>, width: usize) -> Vec<Line> {
     let mut page = Page::new(width);
     heading::put(&mut page, account);
@@ -54,7 +54,7 @@ pub fn lines(account: Account<'_>, width: usize) -> Vec<Line> {
 }
 
 impl<'a> Account<'a> {
-    /// Returns the executions of each step.
+    /// Returns the step executions, grouped by step.
     fn steps(self) -> impl Iterator<Item = &'a [Execution<'a>]> {
         self.executions.chunk_by(|one, other| one.step.step == other.step.step)
     }
@@ -68,7 +68,7 @@ impl<'a> Account<'a> {
     }
 }
 
-/// Counts the items that are not shown.
+/// Returns a note with the number of items that are not shown, if there are any.
 fn left_out(account: Account<'_>, step: &[Execution<'_>]) -> Option<String> {
     let hidden: Vec<&Execution> =
         step.iter().filter(|execution| !account.shows(execution, step.len())).collect();
@@ -85,10 +85,8 @@ fn left_out(account: Account<'_>, step: &[Execution<'_>]) -> Option<String> {
     let counts: Vec<String> = counts.into_iter().flatten().collect();
     let (id, items) = (&step.first()?.step.step, step.len());
     (!counts.is_empty()).then(|| {
-        format!(
-            "{id}: of {items} items these are left out: {}; --all shows them",
-            counts.join(", ")
-        )
+        let (count, counts) = (hidden.len(), counts.join(", "));
+        format!("{id}: {count} of {items} items are not shown: {counts}; --all shows them")
     })
 }
 
@@ -117,7 +115,7 @@ fn title(account: Account<'_>, execution: &Execution<'_>) -> Line {
     };
     let note = match (execution.record, execution.state) {
         (Some(step_record), _) if step_record.attempt_no != account.run.reference.attempt_no => {
-            format!("  by attempt {}, which paid for it", step_record.attempt_no)
+            format!("  by run attempt {}, which paid for it", step_record.attempt_no)
         }
         (None, StepState::Running) => "  explained when it ends".to_owned(),
         _ => String::new(),
@@ -130,14 +128,14 @@ fn title(account: Account<'_>, execution: &Execution<'_>) -> Line {
     ]
 }
 
-/// Names the targets that a step execution may ask.
+/// Returns the names of the targets that a step execution may call.
 fn names(execution: &Execution<'_>) -> Names {
     let listed = execution.route.into_iter().flat_map(|route| &route.targets);
     let asked = execution.record.into_iter().flat_map(|step_record| &step_record.attempts);
     Names::of(listed.map(|listed| &listed.target).chain(asked.map(|attempt| &attempt.target)))
 }
 
-/// Formats the time since the start of the run: `+0.412 s`.
+/// Formats the time since the start of the run attempt: `+0.412 s`.
 fn stamp(execution: &Execution<'_>, at: OffsetDateTime) -> String {
     let ms = (at - execution.started_at).whole_milliseconds();
     let (sign, ms) = (if ms < 0 { '-' } else { '+' }, ms.unsigned_abs());

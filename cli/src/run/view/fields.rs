@@ -1,4 +1,4 @@
-//! What heads the account of a run: its status, and a line per field.
+//! Formats the heading of a run: its status, and one line per field.
 
 use bcce_core::ledger::RunRecord;
 
@@ -10,7 +10,7 @@ use crate::tracked::Status;
 
 pub fn status(run: &Run, record: &RunRecord) -> Line {
     let status = match run.status() {
-        Status::Finalizing(ended) => span(Ink::Red, format!("  {ended}, and not sealed yet")),
+        Status::Finalizing(ended) => span(Ink::Red, format!("  {ended}, not finalized yet")),
         _ => span(status_ink(record.status), format!("  {}", record.status)),
     };
     vec![span(Ink::Bold, &record.run_id), status]
@@ -32,13 +32,13 @@ pub fn error(record: &RunRecord) -> Option<Line> {
     ])
 }
 
-/// Returns the line of an attempt before the latest.
+/// Returns the line of an earlier run attempt.
 pub fn previous(record: &RunRecord) -> Line {
     let error = record.error_name.as_deref().unwrap_or_default();
     field(
-        "before",
+        "earlier",
         format!(
-            "attempt {}, {}, {} {error}",
+            "run attempt {}, {}, {} {error}",
             record.attempt_no,
             figures::stamp(record.started_at),
             record.status

@@ -1,4 +1,4 @@
-//! A run as a line per event: for a log, where nothing can be redrawn.
+//! Displays a run as one line per event, for a log that cannot be redrawn.
 
 use bcce_core::call::attempt::{Attempt, AttemptOutcome, Totals};
 
@@ -6,7 +6,7 @@ use crate::figures;
 use crate::run::{Run, StepState, StepView};
 use crate::tracked::Status;
 
-/// Returns everything that can be said of a run.
+/// Returns the lines of all events so far.
 pub fn all(run: &Run) -> Vec<String> {
     let mut lines = Vec::new();
     if run.status() != Status::Unknown {
@@ -54,7 +54,9 @@ fn step(step: &StepView<'_>) -> Vec<String> {
 fn describe(model: &str, attempt: &Attempt) -> String {
     let (region, took) = (&attempt.target.region, figures::milliseconds(attempt.latency_ms));
     match (attempt.outcome, attempt.error) {
-        (AttemptOutcome::Failed, Some(error)) => format!("{region} gave {error} after {took}"),
+        (AttemptOutcome::Failed, Some(error)) => {
+            format!("{region} failed with {error} after {took}")
+        }
         (AttemptOutcome::Failed, None) => format!("{region} failed after {took}"),
         (AttemptOutcome::Answered, _) => {
             let first = attempt
@@ -94,7 +96,7 @@ mod tests {
     #[test]
     fn a_failed_attempt_is_listed_before_the_answer() {
         let lines = Printed::default().news(all(&failing_over()));
-        assert_eq!(lines[2], "summarise: us-east-1 gave Bcce.TargetThrottled after 40 ms");
+        assert_eq!(lines[2], "summarise: us-east-1 failed with Bcce.TargetThrottled after 40 ms");
         assert!(lines[3].starts_with("summarise: haiku in us-west-2 answered"), "{lines:?}");
     }
 }

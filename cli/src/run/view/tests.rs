@@ -42,7 +42,7 @@ fn a_narrow_terminal_keeps_what_matters_most() {
 fn a_failover_shows_the_region_that_failed() {
     let lines = drawn(&failing_over());
     assert!(lines[3].starts_with(" 1 ✓ summarise    haiku   us-west-2"), "{lines:#?}");
-    assert_eq!(lines[4], "     ↳ us-east-1 gave Bcce.TargetThrottled after 40 ms");
+    assert_eq!(lines[4], "     ↳ us-east-1 failed with Bcce.TargetThrottled after 40 ms");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn what_a_person_should_do_stands_behind_what_the_service_said() {
 #[test]
 fn a_failed_step_says_why_and_nothing_after_it_runs() {
     let lines = drawn(&failed());
-    assert_eq!(lines[7], "     1 failed attempt before");
+    assert_eq!(lines[7], "     1 earlier failed attempt");
     assert_eq!(lines[11], "     Bcce.NoTarget: the step's calls are used up");
     assert_eq!(lines[12], " 3 · verdict      sonnet");
 }

@@ -1,12 +1,12 @@
-//! Batch inference: the records of many runs in one job of the service, at half the price.
+//! Bulk jobs: Bedrock batch inference jobs that process the items of a batch as records, at half the price.
 
-mod fit; // which plans a job can take, and on which target
-mod job; // a job of the service
-mod jobs; // those of a batch, and what is next
-mod leftovers; // whether what a job left over runs on demand
-mod output; // a line of a job's output -> an item and its answer
+mod fit; // the plans that a bulk job can run, and the target
+mod job; // a bulk job: its input, name and status
+mod jobs; // the bulk jobs of a batch
+mod leftovers; // the decision whether leftovers run on demand
+mod output; // a line of a job's output -> the item and its answer
 mod record; // a line of a job's input
-mod take; // what comes back -> an attempt and its answer
+mod take; // a returned record -> an attempt and its answer
 
 pub use fit::{Fit, fit};
 pub use job::{

@@ -1,4 +1,5 @@
-//! A message on the inbox that asks for a batch, from a sender or as the event of an object under `batches/inbox/`.
+//! A message on the inbox that asks for a batch. A sender sends it as a request, or S3 sends it as the event of an
+//! object under `batches/inbox/`.
 
 use crate::base::error::Problems;
 use crate::batch::message::BatchRequest;
@@ -10,11 +11,11 @@ pub fn is_batch(body: &str) -> bool {
     BatchRequest::is_meant_by(body) || s3_event::request(body).is_some()
 }
 
-/// Parses the message of a batch in either form. SQS bounds the length of both; a sender's message is checked against
-/// the limit of a request as well.
+/// Parses the message of a batch in either form. SQS limits the length of both. A sender's message must also be within
+/// the limit of a request.
 ///
 /// # Errors
-/// Everything that is wrong with `body`, by field. The causes never quote an input.
+/// Returns all problems of `body`, by field. The causes never quote an input.
 pub fn parse(body: &str) -> Result<BatchRequest, Problems> {
     match s3_event::request(body) {
         Some(request) => request.check().none_or(request).map(BatchRequest::with_workflow),

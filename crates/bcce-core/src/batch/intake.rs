@@ -1,5 +1,5 @@
-//! Rows and objects -> entries: mapped, with ids of their own, and checked by all that a run of them would be refused
-//! for. Opening a batch and looking at one beforehand take them in alike.
+//! Turns the rows or objects of a batch's input into entries. Each item is mapped, gets an id, and is checked for
+//! everything that would refuse its run. Opening a batch and `bcce batch submit --dry-run` use the same code.
 
 use std::collections::HashMap;
 
@@ -16,6 +16,7 @@ use crate::document::inputs::InputSpecs;
 use crate::run::plan::worst::WorstCase;
 use crate::run::plan::{Plan, Refused, Sources};
 
+/// Takes in the rows or objects of a batch, one after the other.
 pub struct Intake<'a> {
     batch: &'a StoredBatch,
     reference: BatchRef,
@@ -24,30 +25,33 @@ pub struct Intake<'a> {
     prefix: String,
     ids: Ids,
     taken: u64,
-    /// Items in `worst`.
+    /// The number of items in `worst`.
     counted: u64,
-    /// Sums the worst cases of the items so far.
+    /// The sum of the worst cases of the items so far.
     worst: WorstCase,
-    /// Counts objects that nothing bounds: their samples are refused and `policy.yaml` has no `ceilings.run_usd`.
+    /// The number of objects without a worst case: their sample text is refused, and `policy.yaml` has no
+    /// `ceilings.run_usd`.
     unbounded: u64,
-    /// Holds the worst case of an object by its size rounded up: a million of them are listed in minutes. `None`:
-    /// nothing bounds it.
+    /// The worst cases of objects, by size rounded up. With this cache, a million objects are listed in minutes. `None`
+    /// if nothing limits the cost.
     worst_by_size: HashMap<u64, Option<WorstCase>>,
 }
 
-/// Sizes of objects are rounded up to a whole number of these, or of the power of two above a sixteenth of the size: a
-/// few hundred sizes in all.
+/// The unit to which sizes of objects are rounded up. If the next power of two above a sixteenth of the size is larger,
+/// that is the unit. This makes a few hundred sizes in all.
 const SIZE_STEP: u64 = 1_024;
-/// Bytes of the key of the object that stands for all of a size: no key in S3 is longer.
+/// The length in bytes of the key of an object that stands for all objects of its size. No key in S3 is longer.
 const LONGEST_KEY: usize = 1_024;
 
-/// An entry, with the plan that its run would have; `None`: it is rejected, or its text is not read yet.
+/// An entry with the plan that its run would have. The plan is `None` if the entry is rejected or if its text has not
+/// been read yet.
 pub struct Taken {
     pub entry: Entry,
     pub plan: Option<Plan>,
 }
 
-/// What stands for all items: of the first that has no model of its own, or else of the first there is.
+/// A value that represents all items of a batch. It is taken from the first item without a model of its own, or else
+/// from the first item.
 #[derive(Debug)]
 pub struct Typical<T> {
     found: Option<T>,
@@ -61,7 +65,7 @@ impl<T> Default for Typical<T> {
 }
 
 impl<T> Typical<T> {
-    /// Takes `entry` into account. Calls `of` if the entry stands for the others better than the one before.
+    /// Considers `entry`. Calls `of` if the entry represents the items better than the one before.
     pub fn note(&mut self, entry: &Entry, of: impl FnOnce() -> Option<T>) {
         let Entry::Item(item) = entry else { return };
         let has_own_model = item.model.is_some();
@@ -71,12 +75,14 @@ impl<T> Typical<T> {
         }
     }
 
+    /// Returns the value, or `None` if there was none.
     pub fn get(&self) -> Option<&T> {
         self.found.as_ref()
     }
 }
 
 impl<'a> Intake<'a> {
+    /// Returns an intake that has taken in nothing yet.
     pub fn new(batch: &'a StoredBatch, configuration: &'a Configuration) -> Self {
         let specs: &InputSpecs = &configuration.template.inputs;
         Self {
@@ -94,11 +100,11 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Says what every item of the batch would be refused for on its sender's part. A batch that is refused here is
-    /// refused as a whole.
+    /// Checks what the sender decides for all items. If something is forbidden, the batch is refused as a whole.
     ///
     /// # Errors
-    /// `Bcce.PolicyViolation` with all of it, or `Bcce.InvalidRequest` for a model that is not there.
+    /// Returns `Bcce.PolicyViolation` with everything that is forbidden, or `Bcce.InvalidRequest` if the batch's model
+    /// does not exist.
     pub fn check_sender(&self) -> Result<(), Fault> {
         let batch = self.batch;
         let models = &self.configuration.models;
@@ -121,10 +127,10 @@ impl<'a> Intake<'a> {
         &self.worst
     }
 
-    /// Says why the items so far cost too much together.
+    /// Checks the items so far against the ceiling of a batch.
     ///
     /// # Errors
-    /// `Bcce.BudgetExceeded` with the figures.
+    /// Returns `Bcce.BudgetExceeded` with the figures.
     pub fn check_ceiling(&self) -> Result<(), Fault> {
         let policy = &self.configuration.policy;
         let mut unaffordable = self.worst.check_batch(policy, self.counted);
@@ -155,9 +161,9 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Returns the worst case of an object, as of a text of its size. Where such a text says nothing, it is what each
-    /// run may cost: the sample is refused, or the text decides how many calls there are. Returns `None` if nothing
-    /// bounds it.
+    /// Returns the worst case of an object, computed for a sample text of its size. The sample does not help if it is
+    /// refused, or if the text decides the number of calls. Then the ceiling of a run is the worst case. Returns `None`
+    /// if nothing limits the cost.
     fn worst_of_object(&mut self, item: &Item, bytes: u64) -> Option<WorstCase> {
         let step = SIZE_STEP.max((bytes / 16).next_power_of_two());
         let size = bytes.next_multiple_of(step).min(MAX_REQUEST_BYTES as u64);
@@ -174,13 +180,14 @@ impl<'a> Intake<'a> {
                 .ok();
             sample.filter(|_| !fans_out).map(|plan| self.worst_of(&plan))
         };
-        // Without a ceiling of a run, what was added to the size may be what is too much.
+        // Without a ceiling for a run, only the rounding may have made the sample too large: its own size is tried as
+        // well.
         let worst = of(size).or_else(|| self.most_of_a_run()).or_else(|| of(bytes));
         self.worst_by_size.insert(size, worst.clone());
         worst
     }
 
-    /// Returns what the plan of each run is held to. The record of a job costs no more than its run.
+    /// Returns the ceiling of a run as a worst case. The record of a bulk job costs no more than its run.
     fn most_of_a_run(&self) -> Option<WorstCase> {
         let usd = self.configuration.policy.ceilings.run_usd?;
         let calls = 2 * MAX_STEPS as u64;
@@ -191,6 +198,7 @@ impl<'a> Intake<'a> {
         Some(worst)
     }
 
+    /// Takes in a row.
     pub fn row(&mut self, row: Row) -> Taken {
         self.taken += 1;
         let n = self.taken;
@@ -212,7 +220,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Takes an object. Returns `None` if it stands for a folder, as consoles create them.
+    /// Takes in an object. Returns `None` if it stands for a folder, as the S3 console creates them.
     pub fn object(&mut self, object: Object) -> Option<Taken> {
         if object.key.ends_with('/') {
             return None;
@@ -240,23 +248,23 @@ impl<'a> Intake<'a> {
         })
     }
 
-    /// Returns what the run of an object would do if this were its text.
+    /// Returns the plan of the run that an object would become if `text` were its text.
     ///
     /// # Errors
-    /// Why it would be refused.
+    /// Returns the reason why the run would be refused.
     pub fn plan_with(&self, item: Item, text: &str) -> Result<Plan, Fault> {
         self.plan(&self.mapping.with_text(item, text)?)
     }
 
-    /// Returns what a run of the item would do.
+    /// Returns the plan of the item's run.
     ///
     /// # Errors
-    /// Why it would be refused.
+    /// Returns the reason why the run would be refused.
     pub fn plan(&self, item: &Item) -> Result<Plan, Fault> {
         let request = item.request(self.batch, &self.reference);
-        // The same check as dispatch makes: length, tags, the model's name.
+        // dispatch makes the same checks: length, tags and the model's name.
         request.check().none_or(())?;
-        // They change nothing that a plan may be refused for.
+        // Retries do not affect whether a plan is refused.
         let retries = Retries::default();
         let sources = Sources { request: &request, configuration: self.configuration, retries };
         Plan::resolve(&sources).map_err(Fault::from)
@@ -341,7 +349,7 @@ not JSON
         let expected = [
             "1 1 true",
             "2 2 true",
-            "3 id: is that of line 2 as well",
+            "3 id: is already used by line 2",
             "4 inputs.txt: is not an input of this workflow; it has: audience, text; inputs.text: is required",
         ];
         let reported = taken(manifest);
@@ -355,7 +363,7 @@ not JSON
     #[test]
     fn an_item_of_300_kb_is_one_and_one_that_no_message_could_carry_is_none() {
         let line = |bytes: usize| format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes));
-        // As deep as a line may be; the `inputs` of a message around it are one level more.
+        // The nesting is as deep as a line allows. The `inputs` of the message add one level.
         let deep = format!(r#"{{"text":{}{}}}"#, "[".repeat(126), "]".repeat(126));
         let lines = [line(300_000), line(MAX_REQUEST_BYTES - 11), deep];
         let reported = taken(&lines.join("\n"));
@@ -456,7 +464,7 @@ not JSON
         let object = |bytes| Object { key: format!("docs/{bytes}"), etag: "e".into(), bytes };
         intake.object(object(10_000)).unwrap();
         let one = intake.worst_case().usd;
-        // Haiku 4.5 costs 1.10 dollars a million, and its answer of 400 tokens 0.22 cents.
+        // Haiku 4.5 costs 1.10 dollars per million input tokens, and its answer of 400 tokens 0.22 cents.
         let least = rust_decimal::Decimal::new(132, 4);
         let most = rust_decimal::Decimal::new(20, 3);
         assert!(least < one && one < most, "{one}");
@@ -478,10 +486,10 @@ not JSON
         let in_bulk = batch(|request| request.batch.mode = Mode::Auto);
         let mut intake = Intake::new(&in_bulk, &configuration);
         intake.object(object(10_000)).unwrap();
-        assert!(intake.worst_case().usd > one, "a record may be paid and not do");
+        assert!(intake.worst_case().usd > one, "a record may be paid without a usable answer");
     }
 
-    /// Says why a batch of 100 objects is refused: of this workflow, with this text of each.
+    /// Returns the reason why a batch of 100 objects is refused, for this workflow and this mapping of their text.
     fn refused_objects(workflow: &str, policy: &str, map: (&str, &str)) -> String {
         let configuration = Configuration { template: read(workflow), ..configuration(policy) };
         let map = [(map.0.to_owned(), map.1.into())];

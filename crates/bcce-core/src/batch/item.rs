@@ -1,4 +1,4 @@
-//! A row of a manifest as the run that it becomes.
+//! An item of a batch and the run that it becomes.
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry::{Occupied, Vacant};
@@ -18,7 +18,7 @@ use crate::document::{self, Document};
 use crate::run::ids::RunRef;
 use crate::run::request::{Request, StoredRequest};
 
-/// A line of a part: an item, or why there is none.
+/// A line of a part: an item, or a rejected line with the reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Entry {
@@ -26,33 +26,36 @@ pub enum Entry {
     Rejected(Rejected),
 }
 
+/// A line or object of the input that is not an item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rejected {
+    /// The number in the batch, from 1.
     pub n: u64,
+    /// The line of the input on which it begins, or the place of the object in the listing.
     pub line: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     pub error: Fault,
 }
 
-/// An item as it will be run.
+/// An item that can be run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Item {
-    /// Its number in the batch, from 1.
+    /// The number of the item in the batch, from 1.
     pub n: u64,
-    /// The line of the manifest that it begins on; an object's place in the listing.
+    /// The line of the input on which the item begins, or the place of the object in the listing.
     pub line: u64,
-    /// Unique in the batch.
+    /// The id, which is unique in the batch.
     pub id: String,
-    /// Without those that the batch has for every item.
+    /// The item's own inputs, without those that the batch sets for all items.
     pub inputs: Map<String, Value>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Whose text is mapped to inputs when the item's turn comes.
+    /// The object whose text is mapped to inputs when the item is started. `None` if the item is a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<Object>,
 }
@@ -62,13 +65,13 @@ pub struct Item {
 #[serde(deny_unknown_fields)]
 pub struct Object {
     pub key: String,
-    /// As it was listed: another one under its key is not the item.
+    /// The ETag of the listed object. If the object has changed since then, the item is refused.
     pub etag: String,
     pub bytes: u64,
 }
 
 impl Item {
-    /// Returns its request, as `dispatch` would store it.
+    /// Returns the item's request, as `dispatch` would store it.
     pub fn request(&self, batch: &StoredBatch, reference: &BatchRef) -> StoredRequest {
         let mut request = Request {
             workflow: batch.workflow.clone(),
@@ -82,7 +85,7 @@ impl Item {
         StoredRequest::new(request, &batch.tenant, "")
     }
 
-    /// Returns its run. The run's id depends on the request alone.
+    /// Returns a run attempt of the item. The run id depends on the request alone.
     pub fn run(&self, batch: &BatchRef, attempt_no: u32) -> RunRef {
         let request_id = self.request_id(batch);
         RunRef {
@@ -97,15 +100,15 @@ impl Item {
     }
 }
 
-/// How rows become items.
+/// Maps rows and objects to items.
 pub struct Mapping<'a> {
     batch: &'a StoredBatch,
     specs: &'a InputSpecs,
-    /// In a CSV everything is text.
+    /// True if the input is a CSV, in which every field is text.
     is_text: bool,
 }
 
-/// A line that says what it is.
+/// The fields of a line that has `inputs`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Given {
@@ -129,10 +132,10 @@ impl<'a> Mapping<'a> {
         Self { batch, specs, is_text: batch.batch.format() == Some(Format::Csv) }
     }
 
-    /// Makes a row an item.
+    /// Makes an item from a row. `n` is its number in the batch and `line` the line on which it begins.
     ///
     /// # Errors
-    /// Everything that is wrong, by field. Values are never quoted.
+    /// Returns all problems, by field. The causes never quote a value.
     pub fn item(&self, n: u64, line: u64, row: Map<String, Value>) -> Result<Item, Problems> {
         let spec = &self.batch.batch;
         let is_whole = spec.map.is_none() && !self.is_text && row.contains_key("inputs");
@@ -162,7 +165,7 @@ impl<'a> Mapping<'a> {
             (ItemField::Tags, "tags", !given.tags.is_empty()),
         ] {
             let cause = format!(
-                "is not for a line of this batch to set; leave it out, or send the batch with \
+                "must not be set by a line of this batch; leave it out, or send the batch with \
                  `items_may_set: [{name}]`"
             );
             problems.check(!is_set || may.contains(&field), name, cause);
@@ -170,11 +173,11 @@ impl<'a> Mapping<'a> {
         problems.none_or(())
     }
 
-    /// Checks the map for what would refuse every item: inputs that the workflow does not have, and required inputs
-    /// that are left out.
+    /// Checks the map for problems that would refuse every item: inputs that the workflow does not have, and required
+    /// inputs that are left out.
     ///
     /// # Errors
-    /// Everything that is wrong.
+    /// Returns all problems.
     pub fn check(&self) -> Result<(), Problems> {
         let Some(map) = &self.batch.batch.map else { return Ok(()) };
         let mut problems = Problems::default();
@@ -199,17 +202,18 @@ impl<'a> Mapping<'a> {
         Item { n, line: n, id, inputs, tags, model: None, object: Some(object) }
     }
 
-    /// Returns the item of an object, with its text.
+    /// Returns the item with the inputs that its object's `text` is mapped to. An item without an object is returned as
+    /// it is.
     ///
     /// # Errors
-    /// As `item`.
+    /// Returns all problems of the mapping, by field.
     pub fn with_text(&self, item: Item, text: &str) -> Result<Item, Problems> {
         let Some(object) = &item.object else { return Ok(item) };
         let row = json!({ "key": object.key, "bytes": object.bytes, "text": text });
         Ok(Item { inputs: self.inputs(&row)?, object: None, ..item })
     }
 
-    /// Maps a row whose fields have other names, or which is its inputs.
+    /// Maps a row by the batch's map, or takes the fields of the row as its inputs.
     fn mapped(&self, mut row: Map<String, Value>) -> Result<Given, Problems> {
         let spec = &self.batch.batch;
         if spec.map.is_none() && spec.item_id.is_none() {
@@ -260,7 +264,7 @@ impl<'a> Mapping<'a> {
         if text.trim().is_empty() {
             return None;
         }
-        // A value that is not of that kind stays a string, and the error says so.
+        // A value of another type stays a string, and the check of the inputs reports it.
         let typed = serde_json::from_str(text.trim());
         Some((name, typed.unwrap_or(value)))
     }
@@ -274,7 +278,7 @@ fn check_id(id: &str) -> Result<(), Problems> {
     problems.none_or(())
 }
 
-/// Returns a key as it is, or as much of it as fits an id together with a digest of the whole.
+/// Returns `name` as an id. A name that is too long is cut and a digest of the whole name is added.
 pub(super) fn short_id(name: &str) -> Cow<'_, str> {
     if name.len() <= MAX_ITEM_ID_BYTES {
         return name.into();
@@ -284,24 +288,24 @@ pub(super) fn short_id(name: &str) -> Cow<'_, str> {
     format!("{cut}~{digest}").into()
 }
 
-/// The ids of a batch's items, by digest, and the line of each: a million of them in forty megabytes. In shards, so
-/// that there are never two copies of all while it grows.
+/// The ids of a batch's items, as digests, with the line of each. A million of them take forty megabytes. They are
+/// split into shards, so that growing never copies all of them at once.
 #[derive(Default)]
 pub struct Ids([HashMap<Short, u32>; 16]);
 
-/// The part of a digest that is kept: long enough that no two ids share it.
+/// The stored part of a digest, long enough to avoid collisions.
 type Short = [u8; 12];
 
 impl Ids {
     /// Adds the id of the item on `line`.
     ///
     /// # Errors
-    /// Another line has the same id.
+    /// Returns a problem if another line has the same id.
     pub fn insert(&mut self, id: &str, line: u64) -> Result<(), Problems> {
         let digest = sha256(id.as_bytes());
         let short: Short = std::array::from_fn(|n| digest[n]);
         let shard = &mut self.0[usize::from(digest[31] % 16)];
-        // A manifest of more lines than that is none that anything could read.
+        // No input that can be processed has more lines than `u32::MAX`.
         let line = u32::try_from(line).unwrap_or(u32::MAX);
         match shard.entry(short) {
             Vacant(free) => {
@@ -309,7 +313,7 @@ impl Ids {
                 Ok(())
             }
             Occupied(before) => {
-                Err(Problems::one("id", format!("is that of line {} as well", before.get())))
+                Err(Problems::one("id", format!("is already used by line {}", before.get())))
             }
         }
     }
@@ -387,13 +391,13 @@ mod tests {
         let both = reported(json!([]));
         for field in ["model", "tags"] {
             let expected = format!(
-                "{field}: is not for a line of this batch to set; leave it out, or send the batch with \
+                "{field}: must not be set by a line of this batch; leave it out, or send the batch with \
                  `items_may_set: [{field}]`"
             );
             assert!(both.contains(&expected), "{expected} is missing in {both}");
         }
-        assert!(reported(json!(["tags"])).starts_with("model: is not for a line"));
-        assert!(reported(json!(["model"])).starts_with("tags: is not for a line"));
+        assert!(reported(json!(["tags"])).starts_with("model: must not be set by"));
+        assert!(reported(json!(["model"])).starts_with("tags: must not be set by"));
     }
 
     #[test]
@@ -441,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_has_its_text_when_its_turn_comes() {
+    fn an_object_has_its_text_when_it_is_started() {
         let spec = json!({ "source": "s3://bucket/docs/", "map": { "text": "{{ item.text }}", "n": "{{ item.bytes }}" } });
         let batch = batch(spec);
         let specs = specs();
@@ -467,8 +471,8 @@ mod tests {
         assert_ne!(short_id(&long), short_id(&other));
         let mut ids = Ids::default();
         assert_eq!(ids.insert("a", 3), Ok(()));
-        assert_eq!(ids.insert("a", 4).unwrap_err().to_string(), "id: is that of line 3 as well");
-        assert_eq!(ids.insert("a", 5).unwrap_err().to_string(), "id: is that of line 3 as well");
+        assert_eq!(ids.insert("a", 4).unwrap_err().to_string(), "id: is already used by line 3");
+        assert_eq!(ids.insert("a", 5).unwrap_err().to_string(), "id: is already used by line 3");
         assert_eq!(ids.insert("b", 6), Ok(()));
     }
 

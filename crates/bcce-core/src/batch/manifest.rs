@@ -1,4 +1,4 @@
-//! What came of a batch: a line for each item, their sums, and the sealed record of the whole.
+//! The results of a batch: a line for each item, their sums, and the sealed record of the whole.
 
 use std::collections::BTreeMap;
 
@@ -19,41 +19,43 @@ use crate::run::artifact::ArtifactRef;
 use crate::run::manifest::{Kind, Manifest};
 use crate::run::notification::RunStatus;
 
-/// How an item stands.
+/// The status of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ItemStatus {
     Succeeded,
     Failed,
     Cancelled,
-    /// It is no request of the workflow; no run was started.
+    /// The line is not a valid request of the workflow. No run was started.
     Rejected,
-    /// Its run was not started, since too many others had failed or the batch was stopped.
+    /// The run was not started, because too many other items had failed or the batch was stopped.
     Skipped,
-    /// Its run is not finalized yet.
+    /// The run is not finalized yet.
     Running,
 }
 
-/// A line of `results-<attempt>.jsonl`.
+/// The result of an item: a line of `results-<attempt>.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ItemResult {
+    /// The number of the item in the batch, from 1.
     pub n: u64,
+    /// The line of the input on which the item begins, or the place of the object in the listing.
     pub line: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     pub status: ItemStatus,
-    /// `null` when no run was started.
+    /// The run id. `null` if no run was started.
     pub run_id: Option<String>,
-    /// Of the run.
+    /// The run attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt_no: Option<u32>,
-    /// Key of the run's manifest.
+    /// The key of the run's manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
-    /// `null` when unknown, as in the run's manifest.
+    /// The usage and cost of the run. `null` if unknown, as in the run's manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub totals: Option<Totals>,
-    /// Answers of the run that `max_tokens` cut.
+    /// The number of answers of the run that `max_tokens` cut.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +63,7 @@ pub struct ItemResult {
 }
 
 impl ItemResult {
-    /// Returns the result of an item whose run is over.
+    /// Returns the result of an item whose run is over. `key` is the key of the run's manifest.
     pub fn of(item: &Item, manifest: &Manifest, key: String) -> Self {
         let status = match manifest.status {
             RunStatus::Succeeded => ItemStatus::Succeeded,
@@ -84,21 +86,21 @@ impl ItemResult {
     }
 }
 
-/// A line of `outputs-<attempt>.jsonl`: the answer of an item that succeeded.
+/// The answer of an item that succeeded: a line of `outputs-<attempt>.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ItemOutput {
     pub n: u64,
     pub line: u64,
     pub id: String,
     pub run_id: String,
-    /// A text, or what the text is as JSON where the workflow asks for it; a list where the answer's step fans out.
+    /// The answer: a text, or JSON if the workflow asks for it. If the step of the answer fans out, a list of answers.
     pub output: serde_json::Value,
-    /// Answers of the run that `max_tokens` cut.
+    /// The number of answers of the run that `max_tokens` cut.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated: u64,
 }
 
-/// Items by how they stand.
+/// The number of items, in total and by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub items: u64,
@@ -108,12 +110,13 @@ pub struct Counts {
     pub rejected: u64,
     pub skipped: u64,
     pub running: u64,
-    /// Items among these, mostly succeeded ones, with an answer that `max_tokens` cut.
+    /// The number of these items with an answer that `max_tokens` cut. Most of them succeeded.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated: u64,
 }
 
 impl Counts {
+    /// Counts an item.
     pub fn count(&mut self, status: ItemStatus) {
         self.items += 1;
         match status {
@@ -126,6 +129,7 @@ impl Counts {
         }
     }
 
+    /// Adds the counts of other items.
     pub fn add(&mut self, other: &Self) {
         self.items += other.items;
         self.succeeded += other.succeeded;
@@ -138,36 +142,38 @@ impl Counts {
     }
 }
 
-/// The sums of a part or of the whole.
+/// The sums of the items of a part or of a whole batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sums {
     pub counts: Counts,
-    /// What this attempt paid; runs that were over before it were paid by an earlier one.
+    /// The usage and cost of this batch attempt. Runs that were over before it started are not included.
     pub totals: Totals,
-    /// Items by the name of their error.
+    /// The number of items by error name.
     pub errors: BTreeMap<String, u64>,
 }
 
 impl Sums {
+    /// Returns the sums of no items.
     pub fn none() -> Self {
         Self { totals: Totals::of([]), ..Self::default() }
     }
 
-    /// Returns the sums of a part that could not be collected.
+    /// Returns the sums of a part with `lines` lines that could not be collected: all items count as running, and the
+    /// cost is unknown.
     pub fn uncollected(lines: u32) -> Self {
         let items = u64::from(lines);
         let counts = Counts { items, running: items, ..Counts::default() };
         Self { counts, totals: Totals::unknown(), errors: BTreeMap::new() }
     }
 
-    /// Counts an item. `is_ours`: this attempt started its run.
+    /// Counts an item. `is_ours` is true if this batch attempt started its run.
     pub fn count(&mut self, result: &ItemResult, is_ours: bool) {
         self.counts.count(result.status);
         self.counts.truncated += u64::from(result.truncated > 0);
         if let Some(totals) = result.totals.as_ref().filter(|_| is_ours) {
             self.totals.add(totals);
         }
-        // It may have paid already.
+        // A run under way may have been paid for already.
         if result.status == ItemStatus::Running {
             self.totals.add(&Totals::unknown());
         }
@@ -176,6 +182,7 @@ impl Sums {
         }
     }
 
+    /// Adds the sums of other items.
     pub fn add(&mut self, other: &Self) {
         self.counts.add(&other.counts);
         self.totals.add(&other.totals);
@@ -185,22 +192,24 @@ impl Sums {
     }
 }
 
+/// The status of a batch attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum BatchStatus {
-    /// Under way; in the ledger only.
+    /// The batch is under way. Only the ledger has this status.
     Running,
-    /// Every item did.
+    /// Every item succeeded.
     Succeeded,
-    /// Some items did not succeed, no more of them than may.
+    /// Some items did not succeed, and no more failed than the batch tolerates.
     Partial,
     /// No item succeeded, or too many failed, or the batch was refused.
     Failed,
-    /// It was stopped by hand.
+    /// The batch was stopped by hand.
     Cancelled,
 }
 
 impl BatchStatus {
+    /// Returns the status as it is written, such as `PARTIAL`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "RUNNING",
@@ -218,39 +227,42 @@ impl std::fmt::Display for BatchStatus {
     }
 }
 
-/// What a batch is made of, exactly.
+/// The input of a batch, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRead {
     pub uri: String,
     pub format: Format,
-    /// Of a manifest; a prefix has none.
+    /// The ETag of the object. A prefix has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
+    /// The size of the input in bytes.
     pub bytes: u64,
 }
 
-/// `opened-<attempt>.json`: what opening a batch found, and how it is run.
+/// The result of opening a batch, stored as `opened-<attempt>.json`: what was found, and how the batch is run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opened {
     pub version: u32,
-    /// Lines of the manifest that are something, rejected ones included.
+    /// The number of items in the input, including rejected ones.
     pub items: u64,
     pub rejected: u64,
-    /// Items that this attempt runs.
+    /// The number of items that this batch attempt runs.
     pub to_run: u64,
     pub parts: u32,
     pub source: SourceRead,
     pub mode: Mode,
-    /// Why in that mode.
+    /// The reasons for the mode.
     pub because: Vec<String>,
-    /// Of the mode `bulk`.
+    /// The target and cut-off of the bulk jobs, in the mode `bulk`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bulk: Option<BulkMode>,
     pub concurrency: u32,
+    /// The number of items that may fail before the batch is halted.
     pub allowed_failures: u64,
 }
 
 impl Opened {
+    /// Returns the failures that the batch attempt tolerates. The rate of failures counts only in the first one.
     pub fn tolerance(&self, attempt_no: u32) -> Tolerance {
         Tolerance {
             items: self.items,
@@ -261,26 +273,28 @@ impl Opened {
 }
 
 impl BulkMode {
-    /// Returns when the last of its jobs is over at the latest, in whole seconds: none is started after the cut-off.
+    /// Returns the latest time at which the last of the jobs is over, in whole seconds. No job is started after the
+    /// cut-off.
     pub fn over_at(&self) -> OffsetDateTime {
         self.cut_off.truncate_to_second() + LONGEST_TIMEOUT
     }
 }
 
-/// What the jobs of a batch ask, and how long they may take.
+/// The target of a batch's bulk jobs, and their cut-off.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BulkMode {
     pub target: Target,
-    /// Jobs that are not over by then are stopped, and what they leave over runs on demand.
+    /// The time at which jobs that are not over are stopped. Their leftovers run on demand.
     #[serde(with = "time::serde::rfc3339")]
     pub cut_off: OffsetDateTime,
 }
 
-/// `manifest-<attempt>.json` of a batch. Its signature is detached, over the line of its kind and these exact bytes.
+/// The manifest of a batch attempt, stored as `manifest-<attempt>.json`. Its signature is detached and covers the line
+/// of its kind and the exact bytes of the manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BatchManifest {
     pub version: u32,
-    /// Names the line that is signed before the manifest's bytes.
+    /// The kind, which decides the line that the signature covers before the manifest's bytes.
     pub kind: Kind,
     pub batch_id: String,
     pub attempt_no: u32,
@@ -293,22 +307,22 @@ pub struct BatchManifest {
     pub started_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     pub ended_at: OffsetDateTime,
-    /// `null` when the batch was refused before it was read.
+    /// The result of opening the batch. `null` if the batch was refused before it was read.
     pub opened: Option<Opened>,
-    /// The jobs of the mode `bulk`, as they ended.
+    /// The bulk jobs in the mode `bulk`, as they ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bulk: Vec<JobRecord>,
     #[serde(flatten)]
     pub sums: Sums,
-    /// A line for each item, in the manifest's order.
+    /// The results: a line for each item, in the order of the input.
     pub results: Option<ArtifactRef>,
-    /// The answers of those that succeeded, likewise.
+    /// The outputs: the answers of the items that succeeded, in the order of the input.
     pub outputs: Option<ArtifactRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
 }
 
-/// Everything there is to know about a batch that is over.
+/// All facts about a batch attempt that is over, from which its manifest is made.
 #[derive(Clone, Debug)]
 pub struct Outcome<'a> {
     pub batch: &'a BatchRun,
@@ -317,16 +331,17 @@ pub struct Outcome<'a> {
     pub sums: Sums,
     pub results: Option<ArtifactRef>,
     pub outputs: Option<ArtifactRef>,
-    /// What ended it before its items.
+    /// The error that ended the batch before its items were over.
     pub fault: Option<Fault>,
-    /// Why no further item was started while it ran.
+    /// The halt of the batch, if there was one.
     pub halted: Option<Halt>,
-    /// It was stopped by hand.
+    /// True if the batch was stopped by hand.
     pub is_cancelled: bool,
     pub ended_at: OffsetDateTime,
 }
 
 impl BatchManifest {
+    /// Makes the manifest of a batch attempt that is over.
     pub fn seal(outcome: Outcome<'_>) -> Self {
         let (status, error) = judge(&outcome);
         let batch = outcome.batch;
@@ -351,6 +366,7 @@ impl BatchManifest {
         }
     }
 
+    /// Returns the notification of the batch. `key` and `sha256` are those of the manifest.
     pub fn notification(&self, key: &str, sha256: &str) -> BatchNotification {
         BatchNotification {
             version: 1,
@@ -370,6 +386,7 @@ impl BatchManifest {
     }
 }
 
+/// Returns the status of a batch that is over, and its error.
 fn judge(outcome: &Outcome<'_>) -> (BatchStatus, Option<Fault>) {
     let counts = outcome.sums.counts;
     if outcome.is_cancelled {
@@ -381,7 +398,7 @@ fn judge(outcome: &Outcome<'_>) -> (BatchStatus, Option<Fault>) {
     let allowed = outcome.opened.as_ref().map_or(0, |opened| opened.allowed_failures);
     if counts.failed > allowed {
         let mut message = format!(
-            "{} of {} items failed, {allowed} may; {} were not started",
+            "{} of {} items failed (limit: {allowed}); {} were not started",
             counts.failed, counts.items, counts.skipped
         );
         for job in outcome.bulk.iter().filter(|job| job.held().is_some()) {
@@ -393,7 +410,7 @@ fn judge(outcome: &Outcome<'_>) -> (BatchStatus, Option<Fault>) {
         let message = format!("{}; {} were not started", halted.because, counts.skipped);
         return (BatchStatus::Failed, Some(Fault::new(ErrorName::TooManyFailures, message)));
     }
-    // Nobody stopped the batch: they could not be started, or found again.
+    // The batch was not stopped, so these items could not be started or found again.
     if counts.skipped > 0 {
         let message = format!(
             "{} of {} items could not be started; the batch's next attempt starts them",
@@ -411,12 +428,12 @@ fn judge(outcome: &Outcome<'_>) -> (BatchStatus, Option<Fault>) {
     }
 }
 
-/// The message on the notifications topic: a run's, with `batch_id` and `counts`.
+/// The notification of a batch: the fields of a run's notification, with `batch_id` and `counts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BatchNotification {
     pub version: u32,
     pub batch_id: String,
-    /// `null`: a batch is no run.
+    /// Always `null`, because a batch is not a run.
     pub run_id: Option<String>,
     pub request_id: String,
     pub tenant: String,
@@ -482,7 +499,7 @@ mod tests {
         assert_eq!(status(all, 0), (BatchStatus::Succeeded, None));
         let some = Counts { items: 5, succeeded: 3, failed: 1, rejected: 1, ..Counts::default() };
         assert_eq!(status(some, 1), (BatchStatus::Partial, None));
-        let message = "1 of 5 items failed, 0 may; 0 were not started".to_owned();
+        let message = "1 of 5 items failed (limit: 0); 0 were not started".to_owned();
         assert_eq!(status(some, 0), (BatchStatus::Failed, Some(message)));
         let skipped = Counts { items: 5, succeeded: 4, skipped: 1, ..Counts::default() };
         let message =
@@ -524,19 +541,19 @@ mod tests {
             is_cancelled: false,
             ended_at: sealed.ended_at,
         });
-        let message = "99 of 100 items failed, 20 may; 0 were not started; job 1 is Completed; 99 of 100 records failed; on demand 0 of a sample of 10 succeeded: the other 89 do not run";
+        let message = "99 of 100 items failed (limit: 20); 0 were not started; job 1 is Completed; 99 of 100 records failed; on demand 0 of a sample of 10 succeeded: the other 89 do not run";
         assert_eq!(sealed.error.unwrap().message, message);
     }
 
     #[test]
     fn what_ended_a_batch_before_its_items_is_its_error() {
-        let fault = Fault::internal("ours");
+        let fault = Fault::internal("the log has the cause");
         let sealed = sealed(Counts::default(), 0, Some(fault.clone()));
         assert_eq!((sealed.status, sealed.error), (BatchStatus::Failed, Some(fault)));
     }
 
     #[test]
-    fn items_with_a_cut_answer_are_counted_beside_their_status() {
+    fn items_with_a_cut_answer_are_counted_in_addition_to_their_status() {
         let result = |truncated| ItemResult {
             n: 1,
             line: 1,
@@ -580,7 +597,7 @@ mod tests {
         let mut with_running = sums.clone();
         with_running
             .count(&ItemResult { totals: None, ..result(ItemStatus::Running, None) }, false);
-        assert_eq!(with_running.totals.cost_usd, None, "what is under way may have paid");
+        assert_eq!(with_running.totals.cost_usd, None, "a run under way may have been paid");
         sums.count(&result(ItemStatus::Failed, None), true);
         assert_eq!((sums.totals.cost_usd, sums.totals.priced_subtotal_usd), (None, Some(2.into())));
     }

@@ -1,4 +1,4 @@
-//! What a sender asks for: a request with a `batch`, and the form in which it is stored.
+//! The request for a batch, and the form in which it is stored.
 
 use std::collections::BTreeMap;
 
@@ -14,24 +14,25 @@ use crate::batch::source::{Format, Location};
 use crate::document::{self, Document, expression};
 use crate::run::request::{check_message, check_size, escaped, sort_inputs};
 
-/// Names that a map may read.
+/// The names that a map may read.
 const NAMES: [&str; 1] = ["item"];
 /// The most child executions that Step Functions runs at a time.
 const MAX_CONCURRENCY: u32 = 10_000;
 const DEFAULT_CONCURRENCY: u32 = 20;
 
-/// A message on the inbox that asks for a batch. The event of an object under the inbox becomes one (`batch::inbox`).
+/// A request for a batch: a message on the inbox. The event of an object under `batches/inbox/` becomes one too
+/// (`batch::inbox`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchRequest {
-    /// May be left out if the key of the source lies under `batches/inbox/<workflow>/`.
+    /// The workflow. It may be left out if the key of the source starts with `batches/inbox/<workflow>/`.
     #[serde(default)]
     pub workflow: String,
-    /// The idempotency key, as a request's.
+    /// The idempotency key, like that of a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     pub batch: BatchSpec,
-    /// Inputs of every item; an item's own take precedence.
+    /// The inputs of every item. An item's own inputs take precedence.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub inputs: Map<String, Value>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -40,37 +41,37 @@ pub struct BatchRequest {
     pub model: Option<String>,
 }
 
-/// Which items, and how they are run.
+/// The input of a batch, and how its items are run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchSpec {
-    /// `s3://<bucket>/<key>`, or a prefix that ends in `/`.
+    /// The URI of the input: `s3://<bucket>/<key>` of an object, or a prefix that ends in `/`.
     pub source: String,
-    /// The ETag that the object must have; a changed object is refused.
+    /// The ETag that the object must have. A batch of a changed object is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
-    /// Otherwise, the ending of the name decides.
+    /// The format. The default is derived from the suffix of the source's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
-    /// Inputs by name, as values whose `{{ item.… }}` are filled in.
+    /// The inputs by name, as values in which `{{ item.… }}` is filled in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<BTreeMap<String, Value>>,
-    /// An item's id, likewise.
+    /// The id of an item, as a text in which `{{ item.… }}` is filled in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_id: Option<String>,
-    /// Fields of its run that a line of the manifest may set beside `id` and `inputs`. The author of the lines need not
-    /// be the sender of the batch.
+    /// The fields that a line may set in addition to `id` and `inputs`. The sender must allow them, because another
+    /// person may have written the lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items_may_set: Vec<ItemField>,
     #[serde(default)]
     pub mode: Mode,
-    /// When the batch must be over, RFC 3339.
+    /// The time at which the batch must be over, in RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<String>,
-    /// Runs at a time.
+    /// The number of items that run at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
-    /// Share of the items that may fail before no further one is started, in percent.
+    /// The share of the items that may fail before no further one is started, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerated_failure_percent: Option<u8>,
 }
@@ -83,23 +84,26 @@ pub enum ItemField {
     Tags,
 }
 
+/// The mode in which the items of a batch run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Every item at once, as a run of its own.
+    /// Every item runs on demand, as an execution of its own.
     #[default]
     OnDemand,
-    /// Bedrock batch inference: half the price, within a day.
+    /// The items are records of bulk jobs: half the price, within a day.
     Bulk,
-    /// In bulk where that is possible and the deadline allows it.
+    /// `Bulk` if that is possible and the deadline allows it, else `OnDemand`.
     Auto,
 }
 
 impl BatchSpec {
+    /// Returns the number of items that run at a time.
     pub fn concurrency(&self) -> u32 {
         self.concurrency.unwrap_or(DEFAULT_CONCURRENCY)
     }
 
+    /// Returns the deadline, or `None` if there is none or it is not a valid time.
     pub fn deadline(&self) -> Option<OffsetDateTime> {
         OffsetDateTime::parse(self.deadline.as_deref()?, &Rfc3339).ok()
     }
@@ -107,11 +111,12 @@ impl BatchSpec {
     /// Parses `source`.
     ///
     /// # Errors
-    /// Why `source` is no location.
+    /// Returns the problem if `source` is not a valid location.
     pub fn location(&self) -> Result<Location, String> {
         Location::parse(&self.source)
     }
 
+    /// Returns the format, or `None` if it is neither given nor shown by the source's name.
     pub fn format(&self) -> Option<Format> {
         self.format.or_else(|| self.location().ok()?.format())
     }
@@ -122,7 +127,7 @@ impl BatchSpec {
             problems.add("batch.source", cause);
         } else if self.format().is_none() {
             let cause =
-                "cannot be derived from the source's name; it is one of: jsonl, csv, objects";
+                "cannot be derived from the source's name; must be one of: jsonl, csv, objects";
             problems.add("batch.format", cause);
         }
         for (name, value) in self.map.iter().flatten() {
@@ -141,7 +146,7 @@ impl BatchSpec {
         problems.check(percent, "batch.tolerated_failure_percent", "must be 0 to 100");
         if self.format() == Some(Format::Objects) {
             let cause =
-                "says which input an object's text goes to, like { \"text\": \"{{ item.text }}\" }";
+                "must map an object's text to an input, such as { \"text\": \"{{ item.text }}\" }";
             problems.check(self.map.is_some(), "batch.map", cause);
         }
         problems
@@ -159,13 +164,13 @@ impl BatchRequest {
     /// Parses and checks a message.
     ///
     /// # Errors
-    /// Everything that is wrong with `body`, by field. The causes never quote an input.
+    /// Returns all problems of `body`, by field. The causes never quote an input.
     pub fn parse(body: &str) -> Result<Self, Problems> {
         check_size(body.len() as u64).none_or(())?;
         document::from_json("request", body).finished().map(Self::with_workflow)
     }
 
-    /// Fills in the workflow that the key of its source names.
+    /// Fills in the workflow that the key of the source names, if the request names none.
     pub(super) fn with_workflow(mut self) -> Self {
         if self.workflow.is_empty() {
             self.workflow = self.workflow_of_source().unwrap_or_default();
@@ -173,7 +178,7 @@ impl BatchRequest {
         self
     }
 
-    /// Returns the message that asks for it.
+    /// Returns the request as a message for the inbox.
     pub fn message(&self) -> String {
         escaped(&serde_json::to_string(self).unwrap_or_default())
     }
@@ -190,7 +195,7 @@ impl Document for BatchRequest {
             if self.workflow.is_empty() { of_source } else { Some(self.workflow.clone()) };
         let id = self.id.as_deref();
         let model = self.model.as_deref();
-        // A missing workflow is the problem, not the form of its name.
+        // If the workflow is missing, only that is reported, and not the form of its name.
         let mut problems = check_message(workflow.as_deref().unwrap_or("-"), id, &self.tags, model);
         problems.check(workflow.is_some(), "workflow", "is missing");
         problems.extend(self.batch.check());
@@ -198,7 +203,7 @@ impl Document for BatchRequest {
     }
 }
 
-/// `request.json` of a batch.
+/// The request for a batch with its tenant and id, stored as `request.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredBatch {
     pub version: u32,
@@ -212,6 +217,7 @@ pub struct StoredBatch {
 }
 
 impl StoredBatch {
+    /// Returns the stored form of a request. `message_id` becomes the request's id if the request has none.
     pub fn new(mut request: BatchRequest, tenant: &str, message_id: &str) -> Self {
         sort_inputs(&mut request.inputs);
         Self {
@@ -226,12 +232,13 @@ impl StoredBatch {
         }
     }
 
+    /// Returns the first attempt of the batch.
     pub fn reference(&self) -> BatchRef {
         BatchRef::first(&self.tenant, &self.workflow, &self.request_id)
     }
 }
 
-/// The most bytes of an item's id: with the batch's id before it, it is the id of a request.
+/// The most bytes of an item's id. Together with the batch id, it must fit the id of a request.
 pub const MAX_ITEM_ID_BYTES: usize = MAX_ID_BYTES - 76;
 
 #[cfg(test)]
@@ -283,9 +290,9 @@ mod tests {
             "id: must be 1",
             "tags.run_id: is set by BCCE",
             "batch.source: must be s3://",
-            "batch.map.text: reads body.x; there is item",
+            "batch.map.text: reads body.x; it can read only item",
             "batch.map.n: ",
-            "batch.item_id: reads x; there is item",
+            "batch.item_id: reads x; it can read only item",
             "batch.deadline: must be a time",
             "batch.concurrency: must be 1 to 10000",
             "batch.tolerated_failure_percent: must be 0 to 100",
@@ -297,7 +304,11 @@ mod tests {
     #[test]
     fn objects_need_a_map_and_a_name_without_an_ending_a_format() {
         let of = |source: &str| parsed(json!({ "workflow": "a", "batch": { "source": source } }));
-        assert!(of("s3://bucket/docs/").unwrap_err().starts_with("batch.map: says which input"));
+        assert!(
+            of("s3://bucket/docs/")
+                .unwrap_err()
+                .starts_with("batch.map: must map an object's text")
+        );
         assert!(of("s3://bucket/docs").unwrap_err().starts_with("batch.format: cannot be derived"));
     }
 

@@ -1,4 +1,5 @@
-//! Which mode a batch takes, and why. One that asks for a mode it cannot have is not refused: it runs on demand.
+//! Chooses the mode of a batch, with the reason. A batch that asks for a mode that is not possible is not refused: it
+//! runs on demand.
 
 use time::{Duration, OffsetDateTime};
 
@@ -8,41 +9,47 @@ use crate::batch::manifest::BulkMode;
 use crate::batch::message::{BatchSpec, Mode};
 use crate::run::plan::Plan;
 
-/// What a run of one call takes on demand, more or less: nobody has measured this batch's yet.
+/// The assumed time that a run of one call takes on demand, in seconds. It is not measured for the batch.
 const SECONDS_PER_ITEM: u64 = 10;
-/// The least that is kept back of a deadline, to run on demand what a job leaves over.
+/// The shortest time before a deadline that is reserved to run leftovers on demand.
 const LEAST_RESERVE: Duration = Duration::minutes(15);
-/// With less than that no job is worth starting: the service promises nothing below a day, and takes minutes at best.
+/// The shortest time for which a job is started. The service promises nothing below a day, but a job can be over within
+/// minutes.
 const LEAST_FOR_A_JOB: Duration = Duration::hours(1);
-/// A day, which becomes the job's timeout, and a while for the service to act on it.
+/// The time for jobs if there is no deadline: a day, which becomes the job's timeout, and an hour for the service to
+/// apply it.
 const WITHOUT_DEADLINE: Duration = Duration::hours(24 + 1);
-/// What a job takes to stop, more or less.
+/// The assumed time that a job takes to stop.
 const TO_STOP: Duration = Duration::minutes(10);
-/// To take the answers of a part of 500 items, of which five are taken at a time.
+/// The time to collect the answers of a number of items: the seconds for a part of 500 items, and the items of the five
+/// parts that are collected at a time.
 const TAKING: (u64, u64) = (30, 500 * 5);
 
-/// What the choice depends on.
+/// The facts that the choice depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     pub spec: &'a BatchSpec,
-    /// Items that are to be run.
+    /// The number of items to run.
     pub items: u64,
-    /// What stands for all of them. An object's text is not read yet, so another one stands for it.
+    /// The plan of an item that represents all of them, or the reason why it was refused. For objects, the plan has a
+    /// sample text.
     pub plan: Option<&'a Result<Plan, Fault>>,
-    /// The stack's.
+    /// The region of the stack.
     pub region: &'a str,
     pub now: OffsetDateTime,
 }
 
-/// How a batch is run.
+/// The chosen mode.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chosen {
     pub mode: Mode,
+    /// The reasons for the mode.
     pub because: Vec<String>,
-    /// Of `Mode::Bulk`.
+    /// The target and cut-off, if the mode is `Bulk`.
     pub bulk: Option<BulkMode>,
 }
 
+/// Chooses the mode of a batch.
 pub fn choose(asked: &Asked<'_>) -> Chosen {
     let on_demand =
         |because: String| Chosen { mode: Mode::OnDemand, because: vec![because], bulk: None };
@@ -60,19 +67,21 @@ pub fn choose(asked: &Asked<'_>) -> Chosen {
 fn in_bulk(asked: &Asked<'_>) -> Result<(BulkMode, String), String> {
     let plan = match asked.plan {
         Some(Ok(plan)) => plan,
-        Some(Err(fault)) => return Err(format!("its items have no plan: {}", fault.message)),
-        None => return Err("none of its items has a plan".to_owned()),
+        Some(Err(fault)) => return Err(format!("its items cannot be planned: {}", fault.message)),
+        None => return Err("none of its items can be planned".to_owned()),
     };
     let target = fit(plan, asked.region)?.target.clone();
     let (cut_off, because) = cut_off(asked)?;
     let items = asked.items;
     if items < MIN_RECORDS {
-        return Err(format!("a job has at least {MIN_RECORDS} records, there are {items} items"));
+        return Err(format!(
+            "a bulk job needs at least {MIN_RECORDS} records, there are {items} items"
+        ));
     }
     Ok((BulkMode { target, cut_off }, because))
 }
 
-/// When jobs are stopped.
+/// Returns the time at which jobs are stopped, with the reason for running in bulk.
 fn cut_off(asked: &Asked<'_>) -> Result<(OffsetDateTime, String), String> {
     let spec = asked.spec;
     let now = asked.now;
@@ -82,14 +91,16 @@ fn cut_off(asked: &Asked<'_>) -> Result<(OffsetDateTime, String), String> {
             let cut_off = cut_off.min(now + LONGEST_TIMEOUT);
             let left = (cut_off - now).max(Duration::ZERO).whole_minutes();
             if left < LEAST_FOR_A_JOB.whole_minutes() {
-                Err(format!("the deadline leaves a job {left} minutes, less than an hour"))
+                Err(format!(
+                    "the deadline leaves {left} minutes for a bulk job, which needs at least an hour"
+                ))
             } else {
-                Ok((cut_off, format!("the deadline leaves a job {left} minutes")))
+                Ok((cut_off, format!("the deadline leaves {left} minutes for a bulk job")))
             }
         }
-        (_, Some(deadline)) if deadline <= now => Err("the deadline is over".to_owned()),
+        (_, Some(deadline)) if deadline <= now => Err("the deadline has passed".to_owned()),
         (_, Some(deadline)) => {
-            // Longer than that no job may take, nor may its batch wait for it.
+            // No job may take longer, so its batch must not wait longer.
             Ok((deadline.min(now + LONGEST_TIMEOUT), "the batch asks for it".to_owned()))
         }
         (Mode::Auto, None) => Ok((now + WITHOUT_DEADLINE, "there is no deadline".to_owned())),
@@ -97,7 +108,8 @@ fn cut_off(asked: &Asked<'_>) -> Result<(OffsetDateTime, String), String> {
     }
 }
 
-/// To stop the jobs, to take what they did, and then to run all items on demand.
+/// Returns the time that is reserved before a deadline: to stop the jobs, to collect their answers, and then to run all
+/// items on demand.
 fn reserve(items: u64, concurrency: u32) -> Duration {
     let seconds = |of: u64, at_a_time: u64| {
         let seconds = items.saturating_mul(of) / at_a_time.max(1);
@@ -136,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_is_as_it_is_asked_for() {
+    fn a_possible_mode_is_as_it_is_asked_for() {
         assert_eq!(refused(json!({}), ONE, 1_000), "the batch asks for it");
         for mode in ["bulk", "auto"] {
             let chosen = chosen(json!({ "mode": mode }), ONE, 100);
@@ -147,35 +159,45 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_runs_on_demand_and_says_why() {
+    fn a_batch_whose_mode_is_impossible_runs_on_demand_with_the_reason() {
         for mode in ["bulk", "auto"] {
             let reported = refused(json!({ "mode": mode }), TWO, 1_000);
-            assert_eq!(reported, "not in bulk: the workflow has 2 steps, and a record is one call");
+            assert_eq!(
+                reported,
+                "not in bulk: the workflow has 2 steps; a bulk job needs exactly one"
+            );
             let reported = refused(json!({ "mode": mode }), ONE, 99);
-            assert_eq!(reported, "not in bulk: a job has at least 100 records, there are 99 items");
+            assert_eq!(
+                reported,
+                "not in bulk: a bulk job needs at least 100 records, there are 99 items"
+            );
         }
         let spec = BatchSpec { mode: Mode::Bulk, ..BatchSpec::default() };
         let asked = |plan| Asked { spec: &spec, items: 100, plan, region: "us-east-1", now: NOW };
         let fault = Err(Fault::new(ErrorName::InvalidRequest, "inputs.n: must be a number"));
         let reported = choose(&asked(Some(&fault))).because;
-        assert_eq!(reported, ["not in bulk: its items have no plan: inputs.n: must be a number"]);
-        assert_eq!(choose(&asked(None)).because, ["not in bulk: none of its items has a plan"]);
+        assert_eq!(
+            reported,
+            ["not in bulk: its items cannot be planned: inputs.n: must be a number"]
+        );
+        assert_eq!(choose(&asked(None)).because, ["not in bulk: none of its items can be planned"]);
     }
 
     #[test]
     fn a_deadline_keeps_back_what_all_items_take_on_demand() {
         let auto = |deadline: &str| json!({ "mode": "auto", "deadline": deadline });
-        // 1,000 items of 10 s, 20 at a time: 500 s, so a quarter of an hour. To stop takes ten minutes, to take 12 s.
+        // 1,000 items of 10 s, 20 at a time, take 500 s, so the reserve is a quarter of an hour. Stopping takes ten
+        // minutes, and collecting takes 12 s.
         let near = chosen(auto("2026-11-01T13:25:12Z"), ONE, 1_000);
         assert_eq!(near.bulk.unwrap().cut_off, datetime!(2026-11-01 13:00 UTC));
-        assert_eq!(near.because, ["the deadline leaves a job 60 minutes"]);
+        assert_eq!(near.because, ["the deadline leaves 60 minutes for a bulk job"]);
         let reported = refused(auto("2026-11-01T13:25:11Z"), ONE, 1_000);
         assert_eq!(
             reported,
-            "not in bulk: the deadline leaves a job 59 minutes, less than an hour"
+            "not in bulk: the deadline leaves 59 minutes for a bulk job, which needs at least an hour"
         );
-        // 100,000 items: 14 hours 23 minutes and 20 s.
-        assert!(refused(auto("2026-11-02T02:30:00Z"), ONE, 100_000).contains("a job 6 minutes"));
+        // The reserve for 100,000 items is 14 hours, 23 minutes and 20 s.
+        assert!(refused(auto("2026-11-02T02:30:00Z"), ONE, 100_000).contains("leaves 6 minutes"));
         assert!(chosen(auto("2026-11-02T03:24:00Z"), ONE, 100_000).bulk.is_some());
     }
 
@@ -193,6 +215,6 @@ mod tests {
         let soon = chosen(bulk("2026-11-01T12:00:20Z"), ONE, 100).bulk.unwrap();
         assert_eq!(soon.cut_off, datetime!(2026-11-01 12:00:20 UTC));
         let reported = refused(bulk("2026-11-01T12:00:00Z"), ONE, 100);
-        assert_eq!(reported, "not in bulk: the deadline is over");
+        assert_eq!(reported, "not in bulk: the deadline has passed");
     }
 }

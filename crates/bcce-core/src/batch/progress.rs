@@ -1,4 +1,5 @@
-//! The progress of a batch: runs that are over, counted by the functions that end them, and when too many failed.
+//! The progress of a batch: the runs that are over, and the halt when too many have failed. The functions that end the
+//! runs count them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,32 +11,33 @@ use crate::base::json::is_zero;
 use crate::base::usage::Usage;
 use crate::call::attempt::Totals;
 
-/// The progress of an attempt at a batch.
+/// The progress of a batch attempt.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BatchProgress {
     pub succeeded: u64,
     pub failed: u64,
     pub cancelled: u64,
-    /// The cost, as far as it is known.
+    /// The known part of the cost, in USD.
     pub cost_usd: Decimal,
-    /// Runs whose cost is not known as a whole.
+    /// The number of runs whose cost is not fully known.
     pub unknown_cost: u64,
-    /// Runs with an answer that `max_tokens` cut.
+    /// The number of runs with an answer that `max_tokens` cut.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated: u64,
     pub usage: Usage,
-    /// Runs by the name of their error.
+    /// The number of runs by error name.
     pub errors: BTreeMap<String, u64>,
-    /// Set once and for good, whatever becomes of the runs that are under way.
+    /// The halt of the batch. It is set once and never removed, whatever the outcome of the runs under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halted: Option<Halt>,
 }
 
-/// A halt: no further item is started.
+/// The halt of a batch: no further item is started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Halt {
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
+    /// The reason, as a sentence.
     pub because: String,
 }
 
@@ -45,30 +47,31 @@ impl BatchProgress {
         self.succeeded + self.failed + self.cancelled
     }
 
-    /// Returns why no further item may be started, or `None`. Cancelled runs do not count: a person cancelled them.
+    /// Returns the reason why no further item may be started, or `None`. Cancelled runs do not count as failed, because
+    /// a person cancelled them.
     pub fn too_much(&self, tolerance: Tolerance) -> Option<String> {
         let Tolerance { items, failures: allowed, by_rate } = tolerance;
         let failed = self.failed;
         let over = self.over();
         if failed > allowed {
-            return Some(format!("{failed} items failed, {allowed} may"));
+            return Some(format!("{failed} items failed (limit: {allowed})"));
         }
-        // The runs under way may all succeed: a run that fails ends sooner.
+        // The runs under way may all succeed: a run that fails ends sooner than one that succeeds.
         let started = u128::from(over) + u128::from(by_rate?);
         let is_at_twice_the_rate =
             u128::from(failed) * u128::from(items) > 2 * started * u128::from(allowed);
         (failed >= SIGNIFICANT && is_at_twice_the_rate).then(|| {
-            format!("{failed} of the first {over} items failed, more than twice the share that may, {allowed} of {items}")
+            format!("{failed} of the first {over} items failed (limit: twice the allowed share, {allowed} of {items})")
         })
     }
 
-    /// Returns what is known of usage and cost, as a manifest has it.
+    /// Returns the usage and cost as far as they are known, in the form of a manifest.
     pub fn totals(&self) -> Totals {
         let is_whole = self.unknown_cost == 0;
         Totals::sum(self.usage, self.cost_usd, is_whole, is_whole, BTreeSet::new())
     }
 
-    /// Adds the counts of `other`, e.g. of another shard.
+    /// Adds the counts of `other`, for example of another shard.
     pub fn add(&mut self, other: &Self) {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
@@ -84,27 +87,29 @@ impl BatchProgress {
     }
 }
 
-/// How many failures a batch tolerates.
+/// The failures that a batch tolerates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tolerance {
-    /// All items of the batch.
+    /// The number of all items of the batch.
     pub items: u64,
-    /// How many of them may fail.
+    /// The number of items that may fail.
     pub failures: u64,
-    /// Runs at a time, if the rate of failures is representative. A retry has none: it only has items that did not
-    /// succeed before.
+    /// The number of runs at a time, if the rate of failures is representative. `None` for a retry, which only has
+    /// items that did not succeed before.
     pub by_rate: Option<u32>,
 }
 
-/// The number of failures from which their rate is representative. If items fail independently and as often as allowed,
-/// 25 failures are expected at that point; the probability of fifty by chance is 7 in a million (Poisson).
+/// The number of failures from which their rate is representative. If items fail independently and at the allowed rate,
+/// 25 failures are expected when fifty reach twice that rate. The probability of fifty failures by chance is then 7 in
+/// a million (Poisson).
 const SIGNIFICANT: u64 = 50;
 
-/// The default tolerance: a fifth of the items, and no fewer than ten.
+/// The default tolerance: a fifth of the items, but at least ten.
 const DEFAULT_PERCENT: u64 = 20;
 const DEFAULT_LEAST: u64 = 10;
 
-/// Returns how many of `items` may fail before no further one is started.
+/// Returns the number of `items` that may fail before no further one is started. `percent` is the share that the batch
+/// asks for.
 pub fn allowed_failures(items: u64, percent: Option<u8>) -> u64 {
     let share = |percent: u64| items.saturating_mul(percent) / 100;
     match percent {
@@ -129,11 +134,11 @@ mod tests {
                 .too_much(Tolerance { items: 500, failures: 15, by_rate: None })
         };
         assert_eq!(too_much(15), None);
-        assert_eq!(too_much(16).as_deref(), Some("16 items failed, 15 may"));
+        assert_eq!(too_much(16).as_deref(), Some("16 items failed (limit: 15)"));
     }
 
     #[test]
-    fn what_fails_from_the_beginning_is_not_paid_to_its_share() {
+    fn a_batch_that_fails_from_the_beginning_is_halted_early() {
         let at_a_time =
             |by_rate, failed, succeeded, failures| {
                 BatchProgress { failed, succeeded, ..BatchProgress::default() }
@@ -142,14 +147,15 @@ mod tests {
         let too_much =
             |failed, succeeded, failures| at_a_time(Some(0), failed, succeeded, failures);
         assert_eq!(too_much(49, 0, 200_000), None);
-        let why = "50 of the first 50 items failed, more than twice the share that may, 200000 of 1000000";
+        let why =
+            "50 of the first 50 items failed (limit: twice the allowed share, 200000 of 1000000)";
         assert_eq!(too_much(50, 0, 200_000).as_deref(), Some(why));
         assert_eq!(too_much(50, 75, 200_000), None, "twice the share, and not more");
         assert!(too_much(50, 74, 200_000).is_some());
         assert_eq!(
             too_much(100_000, 100_000, 500_000),
             None,
-            "half may fail: all of the first may"
+            "half may fail, so all of the first may"
         );
         assert!(at_a_time(Some(74), 50, 0, 200_000).is_some());
         assert_eq!(at_a_time(Some(75), 50, 0, 200_000), None, "others may be about to succeed");

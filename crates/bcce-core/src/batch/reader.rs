@@ -1,5 +1,5 @@
-//! A manifest's bytes, a piece at a time -> its rows. What is wrong with one row says nothing of the next; memory is
-//! that of one row.
+//! Reads the rows of a batch's input from its bytes, which arrive in pieces. An invalid row does not affect the others.
+//! Only one row is held in memory.
 
 mod csv; // rows with a line of names first
 mod lines; // a JSON object on each line
@@ -10,11 +10,12 @@ use crate::base::error::Problems;
 use crate::base::limits::MAX_REQUEST_BYTES;
 use crate::batch::source::Format;
 
-/// A row, and the line of the manifest that it begins on, from 1.
+/// A row of the input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
+    /// The line of the input on which the row begins, from 1.
     pub line: u64,
-    /// The causes never quote a value.
+    /// The fields of the row, or its problems. The causes never quote a value.
     pub value: Result<Map<String, Value>, Problems>,
 }
 
@@ -28,9 +29,9 @@ impl Row {
     }
 }
 
-/// Reads a manifest.
+/// A reader of a batch's input.
 pub struct Reader {
-    /// The first bytes, until there are enough of them to tell a byte-order mark.
+    /// The first bytes, until there are enough of them to detect a byte-order mark.
     head: Option<Vec<u8>>,
     rows: Rows,
 }
@@ -43,7 +44,7 @@ enum Rows {
 const UTF_8: &[u8] = b"\xef\xbb\xbf";
 
 impl Reader {
-    /// Returns a reader of `format`, or `None` for objects: they are listed, not read.
+    /// Returns a reader of `format`. Returns `None` for objects, which are listed and not read.
     pub fn new(format: Format) -> Option<Self> {
         let rows = match format {
             Format::Jsonl => Rows::Jsonl(lines::Lines::default()),
@@ -53,20 +54,20 @@ impl Reader {
         Some(Self { head: Some(Vec::new()), rows })
     }
 
-    /// Takes the next bytes and gives the rows that they finish to `each`.
+    /// Reads the next bytes. Calls `each` with every row that is complete.
     ///
     /// # Errors
-    /// What makes the whole no manifest: its encoding, or the names of its columns.
+    /// Returns the problem if the input as a whole cannot be read: its encoding, or the names of its columns.
     pub fn push(&mut self, bytes: &[u8], each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
         let Some(head) = &mut self.head else { return self.rows.push(bytes, each) };
         head.extend_from_slice(bytes);
         if head.len() < UTF_8.len() { Ok(()) } else { self.begin(each) }
     }
 
-    /// Gives the remaining rows to `each`.
+    /// Ends the input. Calls `each` with the remaining rows.
     ///
     /// # Errors
-    /// As [`Reader::push`].
+    /// Returns the same problems as [`Reader::push`].
     pub fn finish(mut self, each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
         self.begin(each)?;
         self.rows.finish(each)
@@ -76,12 +77,12 @@ impl Reader {
         let Some(head) = self.head.take() else { return Ok(()) };
         if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
             return Err(Problems::one(
-                "manifest",
+                "batch.source",
                 "is UTF-16, by its byte-order mark; it must be UTF-8",
             ));
         }
         if head.starts_with(b"\x1f\x8b") {
-            return Err(Problems::one("manifest", "is compressed by gzip; it must be text"));
+            return Err(Problems::one("batch.source", "is compressed by gzip; it must be text"));
         }
         self.rows.push(head.strip_prefix(UTF_8).unwrap_or(&head), each)
     }
@@ -112,7 +113,7 @@ impl Rows {
 /// Returns the text of a row's bytes.
 ///
 /// # Errors
-/// The position, from 1, of the first byte that is not UTF-8.
+/// Returns the position, from 1, of the first byte that is not UTF-8.
 fn text(bytes: &[u8]) -> Result<&str, usize> {
     std::str::from_utf8(bytes).map_err(|error| error.valid_up_to() + 1)
 }
@@ -121,7 +122,8 @@ fn text(bytes: &[u8]) -> Result<&str, usize> {
 mod tests {
     use super::*;
 
-    /// The rows as `<line> <JSON or cause>`, read in pieces of every length up to five bytes and as a whole.
+    /// Returns the rows as `<line> <JSON or cause>`. Reads them in pieces of every length up to five bytes and as a
+    /// whole.
     fn rows(format: Format, bytes: &[u8]) -> Result<Vec<String>, String> {
         let read = |piece: usize| {
             let mut reader = Reader::new(format).unwrap();
@@ -168,7 +170,7 @@ mod tests {
             r#"1 {"a":1}"#,
             "2 line: is not JSON: expected value at line 1 column 1",
             "3 line: must be an object",
-            "4 line.a: stands twice in the same object",
+            "4 line.a: appears twice in the same object",
             "5 line: is not UTF-8, at byte 7",
             r#"6 {"a":6}"#,
         ];
@@ -242,18 +244,18 @@ mod tests {
 
     #[test]
     fn columns_without_a_name_of_their_own_are_no_manifest() {
-        assert_eq!(csv("a,,b\n1,2,3\n").unwrap_err(), "manifest: column 2 has no name");
+        assert_eq!(csv("a,,b\n1,2,3\n").unwrap_err(), "batch.source: column 2 has no name");
         assert_eq!(
             csv("a,b,a\n1,2,3\n").unwrap_err(),
-            "manifest: columns 1 and 3 have the same name"
+            "batch.source: columns 1 and 3 have the same name"
         );
         assert_eq!(
             csv(b"a,\xff\n").unwrap_err(),
-            "manifest: the names of the columns are not UTF-8"
+            "batch.source: the names of the columns are not UTF-8"
         );
         assert_eq!(
             csv("").unwrap_err(),
-            "manifest: is empty: a CSV begins with the names of its columns"
+            "batch.source: is empty: a CSV begins with the names of its columns"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The ids of a batch, and where its objects lie.
+//! The ids of a batch and the keys of its objects.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -7,11 +7,11 @@ use crate::base::digest::sha256_hex_of_fields;
 use crate::base::limits::MAX_ATTEMPTS;
 use crate::run::ids::ItemOf;
 
-/// The workflow's share of a batch id. With `-batch-`, 32 hex and `-r<n>` it stays below the 80 characters of an
-/// execution name.
+/// The number of characters of a batch id that come from the workflow's name. With `-batch-`, 32 hex digits and
+/// `-r<n>`, an execution name stays below its limit of 80 characters.
 const WORKFLOW_IN_BATCH_ID: usize = 36;
 
-/// What the batch machine is started with. Deterministic, as a run's is.
+/// The input of an execution of the batch state machine. The same request gives the same bytes, as for a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchRef {
     pub version: u32,
@@ -23,7 +23,7 @@ pub struct BatchRef {
     pub request_id: String,
 }
 
-/// A batch under way: what the state machine's `batch` holds.
+/// A batch under way. The state machine holds it in `batch`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchRun {
     #[serde(flatten)]
@@ -40,29 +40,29 @@ impl std::ops::Deref for BatchRun {
     }
 }
 
-/// Where an item lies. This is all that state knows of it.
+/// The place of an item in its part. The state of an execution holds only this, not the item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The item's number in the batch, from 1.
     pub n: u64,
     /// The part that holds it, from 1.
     pub part: u32,
-    /// Where its line begins there, and how long it is, in bytes.
+    /// The offset of the item's line in the part, and its length, in bytes.
     pub at: u64,
     pub bytes: u64,
-    /// Of its run: 1 unless the batch is a retry.
+    /// The run attempt to start. It is 1 unless the batch is retried.
     pub attempt_no: u32,
 }
 
-/// A part of a batch: so many items are written, rendered or collected at a time.
+/// A part of a batch: up to 500 consecutive items that one function call processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     pub part: u32,
-    /// Lines in it, rejected ones included.
+    /// The number of lines in the part, including rejected ones.
     pub lines: u32,
 }
 
-/// Returns `<workflow, cut to 36>-batch-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`
+/// Returns `<workflow, cut to 36>-batch-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`.
 pub fn batch_id(tenant: &str, workflow: &str, request_id: &str) -> String {
     let hash = sha256_hex_of_fields(&[tenant, workflow, request_id]);
     let cut: String = workflow.chars().take(WORKFLOW_IN_BATCH_ID).collect();
@@ -70,6 +70,7 @@ pub fn batch_id(tenant: &str, workflow: &str, request_id: &str) -> String {
 }
 
 impl BatchRef {
+    /// Returns the first attempt of a batch.
     pub fn first(tenant: &str, workflow: &str, request_id: &str) -> Self {
         Self {
             version: 1,
@@ -81,7 +82,7 @@ impl BatchRef {
         }
     }
 
-    /// Returns the next attempt, or `None` after the last one.
+    /// Returns the next attempt, or `None` after the last one ([`MAX_ATTEMPTS`]).
     pub fn retry(&self) -> Option<Self> {
         let attempt_no = self.attempt_no + 1;
         (attempt_no <= MAX_ATTEMPTS).then(|| Self { attempt_no, ..self.clone() })
@@ -92,7 +93,7 @@ impl BatchRef {
         (1..self.attempt_no).rev().map(|attempt_no| Self { attempt_no, ..self.clone() })
     }
 
-    /// Returns `<batch id>`, or `<batch id>-r2` for the first retry.
+    /// Returns the name of the execution: `<batch id>`, or `<batch id>-r2` for the first retry.
     pub fn execution_name(&self) -> String {
         match self.attempt_no {
             1 => self.batch_id.clone(),
@@ -100,12 +101,12 @@ impl BatchRef {
         }
     }
 
-    /// Returns the reference that its items carry.
+    /// Returns the reference to this attempt that the runs of its items carry.
     pub fn item_of(&self) -> ItemOf {
         ItemOf { batch_id: self.batch_id.clone(), attempt_no: self.attempt_no }
     }
 
-    /// Returns the prefix of all its objects.
+    /// Returns the prefix of all objects of the batch.
     pub fn prefix(&self) -> String {
         format!("batches/runs/{}/{}/", self.tenant, self.batch_id)
     }
@@ -114,7 +115,7 @@ impl BatchRef {
         format!("{}request.json", self.prefix())
     }
 
-    /// Returns the key of what opening this attempt found and decided.
+    /// Returns the key of the result of opening this attempt.
     pub fn opened_key(&self) -> String {
         format!("{}opened-{}.json", self.prefix(), self.attempt_no)
     }
@@ -129,7 +130,8 @@ impl BatchRef {
         format!("{}parts/{part:06}.jsonl", self.prefix())
     }
 
-    /// Returns the prefix of the items that this attempt runs on demand: a file for each part, a `Place` on each line.
+    /// Returns the prefix of the items that this attempt runs on demand. There is a file for each part, with a
+    /// [`Place`] on each line.
     pub fn places_prefix(&self) -> String {
         format!("{}places-{}/", self.prefix(), self.attempt_no)
     }
@@ -143,7 +145,7 @@ impl BatchRef {
         format!("{}bulk-{}/", self.prefix(), self.attempt_no)
     }
 
-    /// Returns the prefix of what a job reads: its records, a file for each part.
+    /// Returns the prefix of the input of a job: its records, in a file for each part.
     pub fn bulk_input_prefix(&self, job: u32) -> String {
         format!("{}input/{job:04}/", self.bulk_prefix())
     }
@@ -152,12 +154,12 @@ impl BatchRef {
         format!("{}{}", self.bulk_input_prefix(job), bulk_file(part))
     }
 
-    /// Returns the prefix of what jobs write, each below an id of its own.
+    /// Returns the prefix of the output of all jobs. Each job writes below its own id.
     pub fn bulk_output_prefix(&self) -> String {
         format!("{}output/", self.bulk_prefix())
     }
 
-    /// Returns the key of the number of records in a part.
+    /// Returns the key of the number and size of a part's records.
     pub fn rendered_key(&self, part: u32) -> String {
         format!("{}rendered/{part:06}.json", self.bulk_prefix())
     }
@@ -167,17 +169,18 @@ impl BatchRef {
         format!("{}jobs.json", self.bulk_prefix())
     }
 
-    /// Returns the key of the object that says what came of a part in its job.
+    /// Returns the key of the outcome of a part in its job.
     pub fn taken_key(&self, part: u32) -> String {
         format!("{}taken/{part:06}.json", self.bulk_prefix())
     }
 
-    /// Returns the key of a part's records that are no finished runs, a `Place` on each line.
+    /// Returns the key of a part's records that did not become finished runs, with a [`Place`] on each line.
     pub fn left_key(&self, part: u32) -> String {
         format!("{}left/{part:06}.jsonl", self.bulk_prefix())
     }
 
-    /// Returns a prefix as `places_prefix` does, for records that run on demand before the others of their jobs.
+    /// Returns the prefix of the records of a sample, which run on demand before the other leftovers. It has the form
+    /// of [`BatchRef::places_prefix`].
     pub fn sample_prefix(&self) -> String {
         format!("{}sample/", self.bulk_prefix())
     }
@@ -186,17 +189,18 @@ impl BatchRef {
         format!("{}places.jsonl", self.sample_prefix())
     }
 
-    /// Returns a prefix as `places_prefix` does, for items that jobs left over.
+    /// Returns the prefix of the items that run on demand after the jobs are over: the leftovers, and items that were
+    /// not records of a started job. It has the form of [`BatchRef::places_prefix`].
     pub fn leftovers_prefix(&self) -> String {
         format!("{}leftovers-{}/", self.prefix(), self.attempt_no)
     }
 
-    /// Returns the key of a part's items that were records of no started job.
+    /// Returns the key of a part's items that were not records of a started job.
     pub fn rest_key(&self, part: u32) -> String {
         format!("{}{part:06}.jsonl", self.leftovers_prefix())
     }
 
-    /// Returns the key of a part's items that were records of a started job.
+    /// Returns the key of a part's leftovers that were records of a started job.
     pub fn rest_records_key(&self, part: u32) -> String {
         format!("{}{part:06}-records.jsonl", self.leftovers_prefix())
     }
@@ -206,7 +210,7 @@ impl BatchRef {
         format!("{}children-{}", self.prefix(), self.attempt_no)
     }
 
-    /// Returns the key of the reason why an item could not be made a request when it was started.
+    /// Returns the key of the reason why an item was refused when it was to be started.
     pub fn refused_key(&self, n: u64) -> String {
         format!("{}refused/{n}.json", self.prefix())
     }
@@ -225,7 +229,7 @@ impl BatchRef {
         format!("{}sums-{}/{part:06}.json", self.prefix(), self.attempt_no)
     }
 
-    /// Returns the key of all results, in the order of the manifest.
+    /// Returns the key of all results, in the order of the input.
     pub fn results_key(&self) -> String {
         format!("{}results-{}.jsonl", self.prefix(), self.attempt_no)
     }
@@ -234,7 +238,7 @@ impl BatchRef {
         format!("{}outputs-{}.jsonl", self.prefix(), self.attempt_no)
     }
 
-    /// Returns whether `key` is a working file of the batch, of any attempt: a file that no manifest lists.
+    /// Returns whether `key` is a working file of any attempt of the batch. No manifest lists a working file.
     pub fn is_working_key(&self, key: &str) -> bool {
         let Some(rest) = key.strip_prefix(&self.prefix()) else { return false };
         let is_numbered = |name: &str, of: &str| {
@@ -285,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_batch_works_with_is_reported_from_what_is_sealed_and_from_what_is_strange() {
+    fn working_files_are_told_apart_from_sealed_and_unknown_files() {
         let batch = BatchRef { attempt_no: 12, ..BatchRef::first("default", "explain", "42") };
         for key in [
             batch.request_key(),

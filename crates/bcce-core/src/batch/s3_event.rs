@@ -1,5 +1,5 @@
 //! The event that EventBridge sends for an object under `batches/inbox/<workflow>/`. The whole event is the message: an
-//! input template would not escape a key, and one with a quotation mark would make invalid JSON.
+//! input template would not escape the key, and a quotation mark in it would make invalid JSON.
 
 use serde::Deserialize;
 
@@ -7,7 +7,7 @@ use crate::batch::item::short_id;
 use crate::batch::message::{BatchRequest, BatchSpec};
 use crate::batch::source::Location;
 
-/// The parts of S3's event that make a batch.
+/// The fields of S3's event that a batch request needs.
 #[derive(Deserialize)]
 struct Event {
     source: String,
@@ -33,8 +33,8 @@ struct Object {
     etag: String,
 }
 
-/// Returns the batch request of an event, or `None` if `body` is no such event. Repeated events of one object give one
-/// batch. An object that is written again gives another batch if KMS encrypts it: its ETag changes.
+/// Returns the batch request of an event, or `None` if `body` is not such an event. Repeated events of one object give
+/// the same batch. An object that is written again gives another batch if KMS encrypts it, because its ETag changes.
 pub(super) fn request(body: &str) -> Option<BatchRequest> {
     let Detail { bucket, object: Object { key, etag } } = event(body)?;
     let id = format!("{}@{etag}", short_id(&key));
@@ -43,14 +43,14 @@ pub(super) fn request(body: &str) -> Option<BatchRequest> {
     Some(BatchRequest { id: Some(id), batch, ..BatchRequest::default() })
 }
 
-/// Returns whether the object stands for a folder, as consoles create them.
+/// Returns whether the object of an event stands for a folder, as the S3 console creates them.
 pub fn is_folder(body: &str) -> bool {
     event(body).is_some_and(|created| created.object.key.ends_with('/'))
 }
 
 fn event(body: &str) -> Option<Detail> {
     let event: Event = serde_json::from_str(body).ok()?;
-    let is_ours =
+    let is_created =
         (event.source.as_str(), event.detail_type.as_str()) == ("aws.s3", "Object Created");
-    is_ours.then_some(event.detail)
+    is_created.then_some(event.detail)
 }

@@ -1,27 +1,29 @@
-//! Where a manifest lies, and how it is written.
+//! The location and format of a batch's input.
 
 use serde::{Deserialize, Serialize};
 
-/// Objects of the artifact bucket that a batch may be made of: what `bcce batch submit` uploads, and what is dropped.
+/// The prefix of the artifact bucket to which `bcce batch submit` uploads inputs.
 pub const UPLOADS: &str = "batches/uploads/";
+/// The prefix of the artifact bucket under which a new object starts a batch.
 pub const INBOX: &str = "batches/inbox/";
 
+/// The format of a batch's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// A JSON object on each line.
     Jsonl,
-    /// RFC 4180, with a line of names first.
+    /// CSV (RFC 4180), with the names of the columns on the first line.
     Csv,
     /// Every object under a prefix is an item.
     Objects,
 }
 
-/// `s3://<bucket>/<key>`
+/// A location in S3: `s3://<bucket>/<key>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     pub bucket: String,
-    /// A prefix where every object under it is meant.
+    /// The key of an object, or a prefix that stands for all objects under it.
     pub key: String,
 }
 
@@ -29,23 +31,23 @@ impl Location {
     /// Parses `s3://<bucket>/<key>`.
     ///
     /// # Errors
-    /// Why `uri` is no location.
+    /// Returns the problem if `uri` is not a location.
     pub fn parse(uri: &str) -> Result<Self, String> {
         let rest = uri.strip_prefix("s3://").ok_or("must be s3://<bucket>/<key>")?;
         let (bucket, key) = rest.split_once('/').ok_or("must be s3://<bucket>/<key>")?;
         let fits = (3..=63).contains(&bucket.len())
             && bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
         if !fits {
-            return Err("has no name of a bucket behind s3://".into());
+            return Err("must have the name of a bucket after s3://".into());
         }
-        // The whole of a bucket is hardly ever what is meant.
+        // A whole bucket is hardly ever the intended source.
         if key.is_empty() {
-            return Err("names a bucket and no key".into());
+            return Err("must have a key after the bucket".into());
         }
         Ok(Self { bucket: bucket.to_owned(), key: key.to_owned() })
     }
 
-    /// Derives the format from the name. Returns `None` if the name does not show it.
+    /// Derives the format from the suffix of the name. Returns `None` if the name does not show it.
     pub fn format(&self) -> Option<Format> {
         let name = self.key.to_ascii_lowercase();
         if name.ends_with('/') {
@@ -57,7 +59,7 @@ impl Location {
         }
     }
 
-    /// The workflow of an object that was dropped: `batches/inbox/<workflow>/…`.
+    /// Returns the workflow that the key names: `batches/inbox/<workflow>/…`. Returns `None` for any other key.
     pub fn workflow(&self) -> Option<&str> {
         let (workflow, _) = self.key.strip_prefix(INBOX)?.split_once('/')?;
         Some(workflow)

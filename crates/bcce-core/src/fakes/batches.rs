@@ -1,4 +1,4 @@
-//! What batches read and write: objects written over, in part and together, and other people's objects.
+//! The ports of batches: objects that are replaced, read in part or joined, and objects of other buckets.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -45,18 +45,18 @@ impl Concatenate for MemoryStore {
     }
 }
 
-/// Buckets that a batch may be made of. Bytes come in pieces, listings in pages of two.
+/// Buckets with the inputs of batches. Bytes are returned in pieces, listings in pages of two.
 #[derive(Default)]
 pub struct MemorySources {
-    /// ETag and bytes by URI.
+    /// The ETag and bytes of each object, by URI.
     pub objects: RefCell<BTreeMap<String, (String, Vec<u8>)>>,
-    /// The next object that is opened ends before its last byte.
+    /// True if the next object that is opened ends before its last byte.
     pub breaks_off: Cell<bool>,
 }
 
-/// Of an object, at a time.
+/// The bytes of an object that are returned at a time.
 const PIECE: usize = 64 * 1_024;
-/// Of a listing.
+/// The objects on a page of a listing.
 const PAGE: usize = 2;
 
 impl MemorySources {

@@ -1,5 +1,5 @@
-//! Makes an item of a batch a run that can be started: reads the text of an object, and stores the item's request as
-//! `dispatch` stores one.
+//! Turns an item of a batch into a run that can be started: reads the text of its object, and stores its request in the
+//! way that `dispatch` does.
 
 use crate::base::error::{ErrorName, Fault, Problems};
 use crate::batch::item::{Item, Mapping, Object};
@@ -19,10 +19,11 @@ pub struct ItemRun {
     pub request: StoredRequest,
 }
 
-/// Makes `item` a run and stores its request.
+/// Turns `item` into a run and stores its request.
 ///
 /// # Errors
-/// `Bcce.InvalidRequest`: the item, its object or its stored request is wrong. `Bcce.Internal`: the store failed.
+/// Returns `Bcce.InvalidRequest` if the item, its object or its stored request is wrong, and `Bcce.Internal` if the
+/// store failed.
 pub async fn item_run(
     store: &(impl GetObject + PutOnce),
     sources: &impl OpenSource,
@@ -37,7 +38,8 @@ pub async fn item_run(
     };
     let run = item.run(batch, attempt_no);
     let wanted = item.request(stored, batch);
-    // `dispatch` checks the same. Items were checked when the batch was opened; an object's text was not known then.
+    // `dispatch` makes the same check. Items were checked when the batch was opened, but the text of an object was not
+    // known then.
     wanted.check().none_or(())?;
     let key = run.request_key();
     let request = store_value_once(store, &key, &run.run_id, wanted.clone()).await?;
@@ -57,7 +59,7 @@ async fn with_text(
     let prefix = stored.batch.location().map_err(|cause| Problems::one("batch.source", cause))?;
     let location = Location { bucket: prefix.bucket, key: object.key.clone() };
     let Some(mut source) = sources.open(&location, Some(&object.etag)).await? else {
-        let cause = "is not there any more, or has changed since it was listed";
+        let cause = "no longer exists, or has changed since it was listed";
         return Err(Problems::one("object", cause).into());
     };
     let mut bytes = Vec::new();
@@ -68,7 +70,7 @@ async fn with_text(
         let place = error.valid_up_to() + 1;
         Problems::one("object", format!("is not UTF-8, at byte {place}"))
     })?;
-    // Only CSV fields are converted to the types of inputs.
+    // The types of the inputs are not needed: only CSV fields are converted to them.
     let specs = InputSpecs::default();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     Ok(Mapping::new(stored, &specs).with_text(item, text)?)

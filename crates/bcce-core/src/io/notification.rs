@@ -1,25 +1,28 @@
-//! Who sends the notification of a run or a batch: one execution, however often it is finalized.
+//! Decides which execution sends the notification of a run or batch. Only one does, however often the run or batch is
+//! finalized.
 
 use crate::base::error::Fault;
 use crate::ports::Closed;
 
-/// The execution that asks, and the one that it may take the notification over from.
+/// A claim to send a notification: the execution that asks, and the one that it may take the notification over from.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
-    /// ARN of the execution that asks.
+    /// The ARN of the execution that asks.
     pub execution_arn: &'a str,
-    /// ARN of the run's or the batch's own execution.
+    /// The ARN of the own execution of the run or batch.
     pub own_execution_arn: &'a str,
-    /// The own execution was ended from outside: it may have recorded the end and notified nobody.
+    /// True if the own execution was ended from outside. It may have recorded the end without sending the notification.
     pub is_ended: bool,
 }
 
-/// Returns whether the execution of `claim` sends the notification. The execution that records the end owns the
-/// notification. If the own execution did that and was ended before it could notify, `take_over` makes the execution of
-/// `claim` the owner, by a conditional write: only one of two executions that finalize notifies.
+/// Returns whether the execution of `claim` sends the notification.
+///
+/// The execution that records the end owns the notification. If this was the own execution and it was ended before it
+/// could notify, `take_over` makes the execution of `claim` the owner by a conditional write. So only one of two
+/// executions that finalize sends the notification.
 ///
 /// # Errors
-/// Errors of `take_over`.
+/// Returns the errors of `take_over`.
 pub async fn should_notify(
     closed: &Closed,
     claim: Claim<'_>,

@@ -1,5 +1,5 @@
-//! Objects of the store: read and parsed, or written once. Reports missing and unparsable objects the same way for all
-//! functions.
+//! Reads and parses objects of the store, or writes them once. Missing objects and objects that cannot be parsed are
+//! reported in the same way by all functions.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,7 +11,7 @@ use crate::ports::{GetObject, GetRange, Put, PutOnce};
 /// Reads the bytes of an object that must exist.
 ///
 /// # Errors
-/// `Bcce.Internal`, naming the key: the object does not exist, or the store failed.
+/// Returns `Bcce.Internal` with the key if the object does not exist or the store failed.
 pub async fn bytes(store: &impl GetObject, key: &str) -> Result<Vec<u8>, Fault> {
     store.get(key).await?.ok_or_else(|| missing(key))
 }
@@ -19,15 +19,15 @@ pub async fn bytes(store: &impl GetObject, key: &str) -> Result<Vec<u8>, Fault> 
 /// Reads and parses an object that must exist.
 ///
 /// # Errors
-/// As [`bytes`], and `Bcce.Internal` where the object cannot be parsed.
+/// Returns the errors of [`bytes`], and `Bcce.Internal` if the object cannot be parsed.
 pub async fn read<T: DeserializeOwned>(store: &impl GetObject, key: &str) -> Result<T, Fault> {
     parse(key, &bytes(store, key).await?)
 }
 
-/// Reads and parses an object that must exist, a value on each line.
+/// Reads and parses an object that must exist, with a value on each line.
 ///
 /// # Errors
-/// As [`read`].
+/// Returns the errors of [`read`].
 pub async fn read_lines<T: DeserializeOwned>(
     store: &impl GetObject,
     key: &str,
@@ -38,7 +38,7 @@ pub async fn read_lines<T: DeserializeOwned>(
 /// Reads and parses an object. Returns `None` if the object does not exist.
 ///
 /// # Errors
-/// `Bcce.Internal`: the object cannot be parsed, or the store failed.
+/// Returns `Bcce.Internal` if the object cannot be parsed or the store failed.
 pub async fn find<T: DeserializeOwned>(
     store: &impl GetObject,
     key: &str,
@@ -49,7 +49,7 @@ pub async fn find<T: DeserializeOwned>(
 /// Reads and parses an object with a value on each line. Returns `None` if the object does not exist.
 ///
 /// # Errors
-/// As [`find`].
+/// Returns the errors of [`find`].
 pub async fn find_lines<T: DeserializeOwned>(
     store: &impl GetObject,
     key: &str,
@@ -57,10 +57,10 @@ pub async fn find_lines<T: DeserializeOwned>(
     store.get(key).await?.map(|body| parse_lines(key, &body)).transpose()
 }
 
-/// Reads and parses the `length` bytes of an object from offset `at`. The object must exist.
+/// Reads and parses `length` bytes of an object from offset `at`. The object must exist.
 ///
 /// # Errors
-/// As [`read`].
+/// Returns the errors of [`read`].
 pub async fn read_range<T: DeserializeOwned>(
     store: &impl GetRange,
     key: &str,
@@ -71,10 +71,11 @@ pub async fn read_range<T: DeserializeOwned>(
     parse(key, &range.ok_or_else(|| missing(key))?)
 }
 
-/// Writes `body` unless the object exists already. Returns the bytes that are stored now: the first writer's.
+/// Writes `body` unless the object already exists. Returns the bytes that are now stored, which are those of the first
+/// writer.
 ///
 /// # Errors
-/// `Bcce.Internal`: the store failed.
+/// Returns `Bcce.Internal` if the store failed.
 pub async fn store_once(
     store: &(impl GetObject + PutOnce),
     key: &str,
@@ -87,11 +88,12 @@ pub async fn store_once(
     }
 }
 
-/// Writes `value` as JSON unless the object exists already. Returns the value that is stored now: the first writer's.
-/// A value must be equal to itself read back, since the first writer's is returned as it is.
+/// Writes `value` as JSON unless the object already exists. Returns the value that is now stored, which is that of the
+/// first writer. Writing a value as JSON and parsing it must give an equal value, because the first writer's own value
+/// is returned without being read back.
 ///
 /// # Errors
-/// As [`store_once`], and `Bcce.Internal` where the stored object cannot be parsed.
+/// Returns the errors of [`store_once`], and `Bcce.Internal` if the stored object cannot be parsed.
 pub async fn store_value_once<T: Serialize + DeserializeOwned>(
     store: &(impl GetObject + PutOnce),
     key: &str,
@@ -104,10 +106,10 @@ pub async fn store_value_once<T: Serialize + DeserializeOwned>(
     }
 }
 
-/// Returns the object that kept a write from happening.
+/// Returns the object that prevented a write.
 ///
 /// # Errors
-/// `Bcce.Internal`: the object cannot be read although it exists.
+/// Returns `Bcce.Internal` if the object cannot be read although it exists.
 pub fn existing<T>(key: &str, found: Option<T>) -> Result<T, Fault> {
     found.ok_or_else(|| {
         Fault::internal(format!("{key} exists for a write and does not exist for a read"))

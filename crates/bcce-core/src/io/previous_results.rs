@@ -1,4 +1,4 @@
-//! What earlier attempts at a batch stored.
+//! The results of earlier batch attempts.
 
 use crate::base::error::Fault;
 use crate::batch::manifest::ItemResult;
@@ -6,11 +6,11 @@ use crate::batch::reference::BatchRef;
 use crate::io::objects;
 use crate::ports::GetObject;
 
-/// Returns the results of a part's items from the latest attempt that collected them, or `None`. An attempt that was
-/// interrupted has stored none, so earlier attempts are tried.
+/// Returns the results of a part's items from the latest attempt before `batch` that collected them, or `None`. An
+/// attempt that was interrupted may have stored none, so earlier ones are tried as well.
 ///
 /// # Errors
-/// `Bcce.Internal`: the results cannot be parsed, or the store failed.
+/// Returns `Bcce.Internal` if the results cannot be parsed or the store failed.
 pub async fn previous_results(
     store: &impl GetObject,
     batch: &BatchRef,

@@ -1,5 +1,5 @@
-//! Reads the configuration of a stack: its SSM documents, with their pointers followed, checked as a whole. `prepare`
-//! plans by it, and `bcce submit` refuses beforehand what `prepare` would.
+//! Reads the configuration of a stack: the documents in SSM, with their pointers followed, checked together. `prepare`
+//! makes its plans from it, and `bcce submit` uses it to refuse in advance what `prepare` would refuse.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ impl<S: GetObject, P: GetParameters> Reader<'_, S, P> {
     /// Reads and checks the configuration of `workflow`.
     ///
     /// # Errors
-    /// `Bcce.Internal` of the ports. The problems of the configuration are in the result.
+    /// Returns `Bcce.Internal` if a port failed. Problems of the configuration are in the result.
     pub async fn read(&self, workflow: &str) -> Result<Read, Fault> {
         let template = format!("workflows/{workflow}");
         let names = ["models", "routing", "policy", "prices", &template];
@@ -55,11 +55,11 @@ impl<S: GetObject, P: GetParameters> Reader<'_, S, P> {
     }
 }
 
-/// Follows the pointer in an SSM parameter. Returns the document's text, or what is wrong with the pointer or the
-/// object. A parameter that is no pointer is the document itself.
+/// Follows the pointer in an SSM parameter. Returns the text of the document, or the problems of the pointer or the
+/// object. A parameter without a pointer is the document itself.
 ///
 /// # Errors
-/// `Bcce.Internal` of the store.
+/// Returns `Bcce.Internal` if the store failed.
 pub async fn follow_pointer(
     store: &impl GetObject,
     bucket: &str,
@@ -83,7 +83,7 @@ pub async fn follow_pointer(
     };
     let sha256 = sha256_hex(&body);
     if sha256 != pointer.sha256 {
-        let cause = format!("{key} has the digest {sha256}, not the one it is pointed to with");
+        let cause = format!("{key} has the digest {sha256}, not the one in the pointer");
         return wrong("sha256", cause);
     }
     match String::from_utf8(body) {

@@ -1,11 +1,11 @@
-//! Seals manifests: signs what a sealer made, and stores it with its signature in one write.
+//! Seals manifests: signs a manifest that the caller has made, and stores it with its signature in one write.
 //!
-//! A sealer signs only bytes that it has just made, so nothing that somebody else put at a manifest's key is ever
-//! signed: it has no signature of ours, and finding it is a fault. That is stronger than comparing it with what would
-//! be written.
+//! A sealer signs only bytes that it has just made. It never signs an object that another writer put at the key of a
+//! manifest: such an object has no valid signature, and finding it is an error. This is safer than comparing the object
+//! with the expected manifest.
 //!
-//! The signature is ECDSA P-256 over the SHA-256 of the kind's line ([`Kind::line`]) and the exact bytes. Each kind has
-//! a line of its own, so the signature of a batch never holds for a run.
+//! The signature is ECDSA P-256 over the SHA-256 digest of the kind's line ([`Kind::line`]) and the exact bytes. Each
+//! kind has its own line, so the signature of a batch is never valid for a run.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,13 +19,13 @@ use crate::ports::{GetObject, GetSealed, Put, PutOnce, PutSealed, SignDigest, Ve
 use crate::run::ids::RunRef;
 use crate::run::manifest::{Kind, Manifest, ManifestRef};
 
-/// Points a reader to what to do about a manifest that no sealer made.
-const ADVICE: &str = "nothing was signed, recorded or notified; see \"A manifest that is not ours\" in docs/finalizing.md";
+/// The end of an error about a manifest that no sealer made: what to do.
+const ADVICE: &str = "nothing was signed, recorded or notified; see \"A manifest that no sealer wrote\" in docs/finalizing.md";
 
 /// A manifest that can be sealed.
 pub trait Sealable: Serialize + DeserializeOwned {
     fn kind(&self) -> Kind;
-    /// Returns its id, attempt and tenant, by the names of its fields.
+    /// Returns the id, attempt and tenant of the manifest, with the names of these fields.
     fn identity(&self) -> [(&'static str, String); 3];
 }
 
@@ -58,7 +58,7 @@ fn identity(
     [(name, id.to_owned()), ("attempt_no", attempt_no.to_string()), ("tenant", tenant.to_owned())]
 }
 
-/// The run or batch, and the attempt, whose manifest is sealed.
+/// The run attempt or batch attempt whose manifest is sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     kinds: &'static [Kind],
@@ -69,8 +69,8 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Returns the subject of a run. Its manifest may be of kind `run` or `item`: a caller that finalizes or reads a
-    /// run may not know whether it is an item of a batch.
+    /// Returns the subject of a run attempt. Its manifest may be of kind `run` or `item`, because a caller that
+    /// finalizes or reads a run may not know whether it is an item of a batch.
     pub fn of_run(run: &RunRef) -> Self {
         let is_item = run.batch.is_some();
         Self {
@@ -82,7 +82,7 @@ impl Subject {
         }
     }
 
-    /// Returns the subject of an attempt at a batch.
+    /// Returns the subject of a batch attempt.
     pub fn of_batch(batch: &BatchRef) -> Self {
         Self {
             kinds: &[Kind::Batch],
@@ -93,7 +93,7 @@ impl Subject {
         }
     }
 
-    /// Returns the kinds that its manifest may be of, the likelier one first.
+    /// Returns the kinds that the manifest may have, the likelier one first.
     pub fn kinds(&self) -> &[Kind] {
         self.kinds
     }
@@ -106,8 +106,8 @@ impl Subject {
         &self.signature_key
     }
 
-    /// Returns the fields in which a manifest differs from this subject. A manifest that was signed for another subject
-    /// proves nothing about this one.
+    /// Describes the fields in which a manifest differs from this subject. A manifest that was signed for another
+    /// subject proves nothing about this one.
     pub fn differences(&self, manifest: &impl Sealable) -> Vec<String> {
         let names: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
         let kind = (!self.kinds.contains(&manifest.kind()))
@@ -131,11 +131,12 @@ pub struct Sealed<M> {
     pub reference: ManifestRef,
 }
 
-/// Finds the subject's manifest and finishes its seal, if the sealer was killed before it wrote the detached signature.
-/// Returns `None` if there is no manifest.
+/// Finds the manifest of the subject. Writes the detached signature if the sealer was ended before it could. Returns
+/// `None` if there is no manifest.
 ///
 /// # Errors
-/// `Bcce.Internal`: the store failed, or what lies there is not signed by our key or is of another subject.
+/// Returns `Bcce.Internal` if the store failed, or if the stored manifest is not signed by the stack's key or belongs
+/// to another subject.
 pub async fn find<M: Sealable>(
     store: &(impl GetObject + PutOnce + GetSealed),
     signing_key: &impl VerifyDigest,
@@ -144,7 +145,7 @@ pub async fn find<M: Sealable>(
     let Some(found) = store.get_sealed(&subject.key).await? else { return Ok(None) };
     let signature =
         found.signature.ok_or_else(|| subject.refused("it was not written by a sealer"))?;
-    // Nothing of it is believed before its signature is checked; what is signed, a sealer wrote.
+    // The content is not used before the signature is checked. Signed content was written by a sealer.
     for &kind in subject.kinds {
         if !signing_key.verify(&sha256(&kind.message(&found.body)), &signature).await? {
             continue;
@@ -158,13 +159,13 @@ pub async fn find<M: Sealable>(
         }
         return finish(store, subject, manifest, &found.body, &signature).await.map(Some);
     }
-    Err(subject.refused("its signature is not that of the stack's key for what should lie here"))
+    Err(subject.refused("its signature is not that of the stack's key for this manifest"))
 }
 
-/// Finds the subject's manifest, or makes, signs and stores it: see [`find`] and [`seal`].
+/// Finds the manifest of the subject, or makes, signs and stores it. See [`find`] and [`seal`].
 ///
 /// # Errors
-/// As [`find`], and those of `make`.
+/// Returns the errors of [`find`] and of `make`.
 pub async fn find_or_seal<M: Sealable>(
     store: &(impl GetObject + PutOnce + GetSealed + PutSealed),
     signing_key: &(impl SignDigest + VerifyDigest),
@@ -177,11 +178,11 @@ pub async fn find_or_seal<M: Sealable>(
     }
 }
 
-/// Signs a manifest that the caller made and stores both in one write. Another sealer may have been faster; then its
-/// manifest is returned.
+/// Signs a manifest that the caller has made, and stores both in one write. If another sealer was faster, its manifest
+/// is returned.
 ///
 /// # Errors
-/// As [`find`].
+/// Returns the errors of [`find`], and `Bcce.Internal` if the manifest belongs to another subject.
 pub async fn seal<M: Sealable>(
     store: &(impl GetObject + PutOnce + GetSealed + PutSealed),
     signing_key: &(impl SignDigest + VerifyDigest),
@@ -199,7 +200,7 @@ pub async fn seal<M: Sealable>(
     }
 }
 
-/// Writes the detached signature, a copy of the one in the object's metadata.
+/// Writes the detached signature, which is a copy of the one in the object's metadata.
 async fn finish<M>(
     store: &(impl GetObject + PutOnce),
     subject: &Subject,

@@ -1,8 +1,8 @@
-//! The breakers of the ledger, as one function's process works with them: read through a short cache, written on the
-//! condition that nobody else has written meanwhile, and remembered for the time when the ledger is out of reach.
+//! The breakers of the ledger, as the process of one function uses them. They are read through a short cache and
+//! written only if no other process has written in between. The last known state is used while the ledger is
+//! unreachable.
 //!
-//! The statistics of targets and the call log go through it as well, because they share its knowledge that the ledger
-//! is unreachable.
+//! The statistics of targets and the call log use the same type, because it records whether the ledger is unreachable.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -21,21 +21,22 @@ use crate::ports::{LogCall, ReadBreakers, ReadCaches, ReadLatencies, StoredBreak
 use crate::run::call_log::LoggedCall;
 use crate::run::ids::{RunRef, StepRef};
 
-/// How long a breaker that was read is used without reading again. Short: a busy function decides ten times a second,
-/// and no decision is made by what is older.
+/// The time for which a breaker that was read is used without being read again. It is short, because a busy function
+/// makes ten decisions a second and none may use an older state.
 const FRESH: Duration = Duration::from_millis(100);
-/// How long a ledger that did not answer is left alone: a decision must not wait for it each time.
+/// The time for which a ledger that did not answer is not called, so that not every decision waits for it.
 const BLIND: Duration = Duration::from_secs(2);
-/// How often a write that lost a race is tried again. When a target fails, the first few that report it
-/// open its breaker, and the others find nothing left to write.
+/// The number of tries of a write that loses races. When a target fails, the first few reports open its breaker, and
+/// the others find nothing left to write.
 const RACES: usize = 16;
 
+/// The breakers of a ledger, with the last known state of each.
 pub struct SharedBreakers<L> {
     ledger: L,
-    /// Breakers as last seen, by target key.
+    /// The last known breakers, by target key.
     remembered: RefCell<HashMap<String, Remembered>>,
     blind_until: Cell<Option<OffsetDateTime>>,
-    /// Why decisions were made from memory since the last call of `blindness`.
+    /// The reason why decisions were made from memory since the last call of `blindness`.
     blind: RefCell<Option<String>>,
 }
 
@@ -44,11 +45,12 @@ struct Remembered {
     read_at: OffsetDateTime,
 }
 
-/// The outcome of an election.
+/// The outcome of an election for the probe of an open target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Elected {
+    /// The caller probes the target.
     Mine,
-    /// Another step was faster. Holds the breaker as it is now.
+    /// Another step probes the target. Holds the breaker as it is now.
     Lost(Breaker),
 }
 
@@ -71,7 +73,7 @@ impl<L> SharedBreakers<L> {
         self.blind.borrow_mut().take()
     }
 
-    /// Returns whether the ledger failed a moment ago, so that nobody waits for it.
+    /// Returns whether the ledger failed a moment ago, so that it is not called now.
     fn is_blind(&self, now: OffsetDateTime) -> bool {
         let is_blind = self.blind_until.get().is_some_and(|until| until > now);
         if is_blind {
@@ -119,11 +121,11 @@ impl<L: ReadBreakers> SharedBreakers<L> {
 
     async fn stored(&self, key: &str) -> Result<StoredBreaker, Fault> {
         let stored = self.ledger.read(std::slice::from_ref(&key.to_owned())).await?;
-        stored.into_iter().next().ok_or_else(|| Fault::internal("the ledger answered with nothing"))
+        stored.into_iter().next().ok_or_else(|| Fault::internal("the ledger returned no breaker"))
     }
 }
 
-/// Statistics. Without the ledger all targets are equally fast, or cold.
+/// Statistics of targets. Without the ledger, all targets count as equally fast, and no prompt cache as warm.
 impl<L> SharedBreakers<L> {
     /// Returns the latencies of `keys` over the last minutes, in that order.
     pub async fn latencies(&self, keys: &[String], now: OffsetDateTime) -> Vec<Histogram>
@@ -152,7 +154,7 @@ impl<L> SharedBreakers<L> {
 }
 
 impl<L: LogCall> SharedBreakers<L> {
-    /// Records that a call starts. The call is made even if that fails.
+    /// Records that a call starts. The call is made even if this fails.
     pub async fn log_call(&self, run: &RunRef, step: &StepRef, call: &LoggedCall) {
         if let Err(fault) = self.ledger.log_call(run, step, call).await {
             self.blind.borrow_mut().get_or_insert(fault.message);
@@ -161,8 +163,8 @@ impl<L: LogCall> SharedBreakers<L> {
 }
 
 impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
-    /// Stands for election as the one that probes an open target. Without the ledger it is an election
-    /// among the steps of this process.
+    /// Takes part in the election for the probe of an open target. `lease` is the time for which the elected step may
+    /// probe. Without the ledger, the election is among the steps of this process.
     pub async fn elect(
         &self,
         key: &str,
@@ -177,7 +179,7 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
         };
         let (mut breaker, is_decided) = self.change(key, now, change).await;
         if !is_decided {
-            // The winners of the races are probing it; the caller must not find it due.
+            // The steps that won the races probe the target, so the caller must not find the probe due.
             breaker.probe = Some(Probe { holder: String::new(), until: now + lease });
             return Elected::Lost(breaker);
         }
@@ -195,8 +197,9 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
         self.change(key, now, |breaker| breaker.hear(report, now, settings)).await;
     }
 
-    /// Reads, changes and writes a breaker until no other process wrote in between. `change` returns `false` if there
-    /// is nothing to write. The second value is `false` if all races were lost, so that nothing has changed.
+    /// Reads, changes and writes a breaker, again and again until no other process wrote in between. `change` returns
+    /// `false` if there is nothing to write. The second value is `false` if all races were lost, so that nothing has
+    /// changed.
     async fn change(
         &self,
         key: &str,
@@ -227,7 +230,7 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
         (breaker, is_decided)
     }
 
-    /// Returns `None` if another process wrote in between.
+    /// Reads, changes and writes a breaker once. Returns `None` if another process wrote in between.
     async fn try_once(
         &self,
         key: &str,
@@ -243,7 +246,7 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
     }
 }
 
-/// Returns the metric of a function that worked without the ledger and decided from memory, with the reason.
+/// Returns the metric of a function that decided from memory because the ledger was unreachable. `why` is the reason.
 pub fn ledger_unreachable(
     environment: &str,
     function: &str,
@@ -283,7 +286,7 @@ mod tests {
         now(breakers.breakers(&[KEY.to_owned()], at))[0].status(at)
     }
 
-    /// Two functions' processes with one ledger.
+    /// Returns the breakers of two processes with one ledger.
     fn two(ledger: &MemoryHealth) -> [SharedBreakers<&MemoryHealth>; 2] {
         [SharedBreakers::new(ledger), SharedBreakers::new(ledger)]
     }
@@ -318,9 +321,9 @@ mod tests {
         assert!(matches!(breaker.status(due), BreakerStatus::Probed { .. }));
     }
 
-    /// Nobody is elected by a write that was never made.
+    /// A write that was never made must not elect a step.
     #[test]
-    fn who_loses_every_race_is_not_elected() {
+    fn a_step_that_loses_every_race_is_not_elected() {
         let ledger = MemoryHealth::default();
         let [one, _] = two(&ledger);
         fails(&one, 3);
@@ -345,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_ledger_it_goes_by_memory_and_says_so() {
+    fn without_the_ledger_it_uses_memory_and_reports_it() {
         let ledger = MemoryHealth::default();
         let [one, _] = two(&ledger);
         ledger.is_gone.set(true);
@@ -358,7 +361,11 @@ mod tests {
         assert!(matches!(now(one.elect(KEY, "other", due, lease)), Elected::Lost(_)));
         one.blindness();
         ledger.is_gone.set(false);
-        assert_eq!(status(&one, due + BLIND), BreakerStatus::Closed, "the ledger knows of nothing");
+        assert_eq!(
+            status(&one, due + BLIND),
+            BreakerStatus::Closed,
+            "the ledger has no record of it"
+        );
         assert_eq!(one.blindness(), None);
     }
 }

@@ -12,17 +12,17 @@ pub trait StartRun {
 }
 
 pub trait StartBatch {
-    /// Starts the execution of an attempt at a batch. Safe to repeat.
+    /// Starts the execution of a batch attempt. Safe to repeat.
     async fn start_batch(&self, batch: &BatchRef) -> Result<Started, Fault>;
 }
 
 /// The result of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Started {
-    /// The execution is running. This call has started it, or an earlier one with the same input.
+    /// The execution is running. This call or an earlier one with the same input has started it.
     Running { since: OffsetDateTime },
-    /// An execution of that name is over, or has another input.
+    /// An execution with the same name is over, or has another input.
     Existed,
-    /// Too many starts just now; nothing is wrong with the message.
+    /// Step Functions throttled the start. The message is valid and can be tried again.
     Throttled,
 }

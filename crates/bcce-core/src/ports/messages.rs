@@ -15,7 +15,7 @@ pub trait DeadLetter {
     async fn dead_letter(&self, letter: &Letter<'_>) -> Result<(), Fault>;
 }
 
-/// A message that was refused, as it came, with the reason.
+/// A dead letter: the body of a refused message, with the reason.
 #[derive(Clone, Debug)]
 pub struct Letter<'a> {
     pub body: &'a str,
@@ -29,23 +29,24 @@ pub trait SendRequest {
     async fn send(&self, tenant: Option<&str>, body: &str) -> Result<Sent, Fault>;
 }
 
+/// The result of sending a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
     Accepted,
-    /// Too many messages just now; nothing is wrong with this one.
+    /// The queue throttled the message. The message is valid and can be sent again.
     Throttled,
     /// The tenant has no inbox.
     NoInbox,
 }
 
 pub trait Postpone {
-    /// Makes a message visible again after `delay`, instead of after the queue's whole timeout.
+    /// Makes a message visible again after `delay` instead of after the queue's full visibility timeout.
     async fn postpone(&self, queue_arn: &str, receipt: &str, delay: Duration) -> Result<(), Fault>;
 }
 
 pub trait SendAgain {
-    /// Puts a copy of a message on its queue, visible after `delay` (at most 900 s). The copy carries `request_id`, and
-    /// its receive count starts anew.
+    /// Puts a copy of a message on its queue, visible after `delay` (at most 900 seconds). The copy carries
+    /// `request_id`, and its receive count starts at zero.
     async fn send_again(
         &self,
         queue_arn: &str,

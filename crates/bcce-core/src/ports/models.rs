@@ -1,4 +1,4 @@
-//! Calls of models and jobs of batch inference.
+//! Calls of models, and bulk jobs.
 
 use crate::base::error::Fault;
 use crate::batch::bulk::Job;
@@ -8,27 +8,27 @@ use crate::call::model::CallReport;
 use crate::call::model::ModelCall;
 
 pub trait CallModel {
-    /// Calls a model and reports what came of it, a failure included.
+    /// Calls a model and returns the outcome, which can be a failure.
     async fn call(&self, call: &ModelCall<'_>) -> CallReport;
 }
 
 pub trait StartJob {
-    /// Starts a job of batch inference.
+    /// Starts a bulk job.
     async fn start_job(&self, job: &NewJob<'_>) -> Result<JobStart, Fault>;
 }
 
 pub trait FindJob {
-    /// Finds a job by its name. Returns its ARN, or `None` if no job of that name is visible.
+    /// Finds a bulk job by its name. Returns its ARN, or `None` if no job with that name is visible.
     async fn find_job(&self, name: &str) -> Result<Option<String>, Fault>;
 }
 
 pub trait ReadJob {
-    /// Reads the status of a job.
+    /// Reads the state of a bulk job.
     async fn read_job(&self, arn: &str) -> Result<Job, Fault>;
 }
 
 pub trait StopJob {
-    /// Asks the service to stop a job. The job is then `Stopping`, and stopped some time later. A job that cannot be
-    /// stopped keeps its status, which [`ReadJob`] returns.
+    /// Asks the service to stop a bulk job. The job is `Stopping` first and is stopped some time later. A job that
+    /// cannot be stopped keeps its status, which [`ReadJob`] returns.
     async fn stop_job(&self, arn: &str) -> Result<(), Fault>;
 }

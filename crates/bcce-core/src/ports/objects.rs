@@ -1,4 +1,4 @@
-//! Objects of the stack's bucket, and of any other.
+//! Objects of the artifact bucket, and of any other bucket.
 
 use crate::base::error::Fault;
 use crate::batch;
@@ -15,6 +15,7 @@ pub trait PutOnce {
     async fn put_once(&self, key: &str, run_id: &str, body: &[u8]) -> Result<Put, Fault>;
 }
 
+/// The result of writing an object once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
     Stored,
@@ -73,10 +74,10 @@ pub trait Concatenate {
 
 /// An object of any bucket, read from its beginning.
 pub trait OpenSource {
-    /// The object's bytes, read piece by piece.
+    /// The bytes of the object, which are read in pieces.
     type Body: NextBytes;
 
-    /// Opens an object. Returns `None` if it does not exist, or has another ETag than `etag`.
+    /// Opens an object. Returns `None` if it does not exist, or if its ETag is not `etag`.
     async fn open(
         &self,
         location: &Location,
@@ -84,7 +85,7 @@ pub trait OpenSource {
     ) -> Result<Option<SourceObject<Self::Body>>, Fault>;
 }
 
-/// An object as it was found.
+/// An object that was opened.
 #[derive(Clone, Debug)]
 pub struct SourceObject<B> {
     pub etag: String,
@@ -103,9 +104,10 @@ pub trait ListSource {
     async fn page(&self, prefix: &Location, from: Option<&str>) -> Result<Page, Fault>;
 }
 
+/// A page of a listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     pub objects: Vec<batch::item::Object>,
-    /// Where the next page begins, or `None` after the last one.
+    /// The position of the next page, or `None` on the last one.
     pub next: Option<String>,
 }

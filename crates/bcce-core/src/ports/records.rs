@@ -21,15 +21,16 @@ pub trait OpenRun {
 }
 
 pub trait OpenBatch {
-    /// Records that an attempt at a batch is under way. Safe to repeat.
+    /// Records that a batch attempt is under way. Safe to repeat.
     async fn open_batch(&self, batch: &OpenedBatch) -> Result<Opened, Fault>;
 }
 
+/// The result of opening a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
-    /// Opened by this call, or by an earlier one for the same execution.
+    /// The record is open. This call or an earlier one of the same execution has opened it.
     Open,
-    /// The attempt is over and counted: Step Functions forgets an execution's name after 90 days, the
+    /// The attempt is over and was counted. Step Functions forgets the name of an execution after 90 days, but the
     /// ledger does not.
     Over,
 }
@@ -40,40 +41,42 @@ pub trait CloseRun {
 }
 
 pub trait CloseBatch {
-    /// Closes the record of an attempt at a batch.
+    /// Closes the record of a batch attempt.
     async fn close_batch(&self, batch: &ClosedBatch) -> Result<Closed, Fault>;
 }
 
+/// The result of closing a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {
     /// Closed by this call.
     Now,
     /// Closed by an earlier call; nothing was added.
     Before {
-        /// The execution that did it and so sends the notification.
+        /// The ARN of the execution that closed it, which sends the notification.
         notification_owner: Option<String>,
     },
 }
 
 pub trait TakeBatchOver {
-    /// Makes `to` the notification owner of a batch in place of `from`. Returns `false` if another execution owns it by
-    /// now.
+    /// Makes `to` the notification owner of a batch in place of `from`. Returns `false` if `from` is not the owner any
+    /// more.
     async fn take_batch_over(&self, batch: &BatchRef, from: &str, to: &str) -> Result<bool, Fault>;
 }
 
 pub trait TakeOver {
-    /// Makes `to` the notification owner of a run in place of `from`. Returns `false` if another execution owns it by
-    /// now.
+    /// Makes `to` the notification owner of a run in place of `from`. Returns `false` if `from` is not the owner any
+    /// more.
     async fn take_over(&self, run: &RunRef, from: &str, to: &str) -> Result<bool, Fault>;
 }
 
 pub trait ReadBatchProgress {
-    /// Reads the progress of an attempt at a batch.
+    /// Reads the progress of a batch attempt.
     async fn batch_progress(&self, batch: &ItemOf) -> Result<BatchProgress, Fault>;
 }
 
 pub trait HaltBatch {
-    /// Records that no further item is started. Returns whether `notification_owner` sends the notification.
+    /// Records the halt of a batch: no further item is started. Returns whether `notification_owner` sends the
+    /// notification.
     async fn halt(
         &self,
         batch: &ItemOf,
@@ -83,7 +86,7 @@ pub trait HaltBatch {
 }
 
 pub trait ReadAttempts {
-    /// Lists the attempts at a run, oldest first.
+    /// Lists the run attempts of a run, oldest first.
     async fn attempts(&self, run_id: &str) -> Result<Vec<RunRecord>, Fault>;
 }
 
@@ -93,6 +96,6 @@ pub trait LogCall {
 }
 
 pub trait ReadCallLog {
-    /// Returns the calls that this attempt at a run has started.
+    /// Returns the calls that this run attempt has started.
     async fn logged_calls(&self, run: &RunRef) -> Result<Vec<LoggedStep>, Fault>;
 }

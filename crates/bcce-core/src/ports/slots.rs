@@ -22,6 +22,6 @@ pub trait TakeSlot {
 }
 
 pub trait ReleaseSlot {
-    /// Releases the slot of an execution. Safe to repeat, also where there is none.
+    /// Releases the slot of an execution. Does nothing if there is none. Safe to repeat.
     async fn release_slot(&self, lane: Lane, tenant: &str, holder: &str) -> Result<(), Fault>;
 }

@@ -1,4 +1,4 @@
-//! What is known of targets in the ledger.
+//! Breakers, latencies and prompt caches of targets in the ledger.
 
 use time::OffsetDateTime;
 
@@ -6,11 +6,11 @@ use crate::base::error::Fault;
 use crate::failover::breaker::Breaker;
 use crate::failover::latency::Histogram;
 
-/// A breaker with the number of its writes.
+/// A breaker with its revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredBreaker {
     pub breaker: Breaker,
-    /// 0 if it was never written.
+    /// The number of times that it was written. 0 if never.
     pub revision: u64,
 }
 
@@ -20,7 +20,7 @@ pub trait ReadBreakers {
 }
 
 pub trait WriteBreaker {
-    /// Writes a breaker. Returns `false` if another process has written since `read`.
+    /// Writes a breaker. Returns `false` if another process has written it since `read`.
     async fn write(
         &self,
         key: &str,
@@ -30,12 +30,12 @@ pub trait WriteBreaker {
 }
 
 pub trait ReadLatencies {
-    /// Reads the latencies of `keys` in `slots`, in the order of `keys`.
+    /// Reads the latencies of the targets `keys` in the time slots `slots`, in the order of `keys`.
     async fn latencies(&self, keys: &[String], slots: &[i64]) -> Result<Vec<Histogram>, Fault>;
 }
 
 pub trait CountLatency {
-    /// Counts one call of a target.
+    /// Counts one call of a target in a latency bucket.
     async fn count(
         &self,
         key: &str,
@@ -46,7 +46,7 @@ pub trait CountLatency {
 }
 
 pub trait ReadCaches {
-    /// Lists the targets whose prompt cache holds `cache`, each with the end of that time.
+    /// Lists the targets whose prompt cache holds `cache`, each with the time until which it does.
     async fn caches(&self, cache: &str) -> Result<Vec<(String, OffsetDateTime)>, Fault>;
 }
 

@@ -1,4 +1,4 @@
-//! The objects of a run: answers, failures and how a manifest lists them.
+//! The objects of a run: answers, failures, and their entries in a manifest.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,28 +8,33 @@ use crate::call::answer::Output;
 use crate::call::attempt::{Attempt, Totals};
 use crate::failover::decision::Decision;
 
-/// An object as a manifest lists it.
+/// An artifact, as a manifest lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactRef {
+    /// The key in the artifact bucket.
     pub key: String,
+    /// The SHA-256 digest of the artifact's bytes, in lower-case hex.
     pub sha256: String,
+    /// The size in bytes.
     pub bytes: u64,
 }
 
 impl ArtifactRef {
+    /// Describes an artifact with the given key and bytes.
     pub fn of(key: String, body: &[u8]) -> Self {
         Self { key, sha256: sha256_hex(body), bytes: body.len() as u64 }
     }
 }
 
-/// The record of a step execution: decisions, attempts and totals, whether it answered or not.
+/// The record of a step execution: decisions, attempts and totals, whether the step answered or not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     pub version: u32,
     pub run_id: String,
-    /// The execution that paid for the attempts.
+    /// The run attempt that paid for the attempts.
     pub attempt_no: u32,
     pub step_id: String,
+    /// The position in the list that the step fans out over, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<u32>,
     pub decisions: Vec<Decision>,
@@ -38,24 +43,24 @@ pub struct StepRecord {
     pub totals: Totals,
 }
 
-/// `steps/<step>.answer.json` or `steps/<step>/<n>.answer.json`
+/// The answer of a step, stored as `steps/<step>.answer.json` or `steps/<step>/<n>.answer.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepArtifact {
     #[serde(flatten)]
     pub record: StepRecord,
     pub output: Output,
-    /// Cut by `max_tokens`.
+    /// True if `max_tokens` cut the answer.
     pub truncated: bool,
     pub stop_reason: String,
     pub prompt_sha256: String,
 }
 
-/// Holds the parts of a step artifact that a manifest needs: all but the answer.
+/// A [`StepArtifact`] without its answer: the parts that a manifest needs.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct FinishedStep {
     #[serde(flatten)]
     pub record: StepRecord,
-    /// Cut by `max_tokens`.
+    /// True if `max_tokens` cut the answer.
     #[serde(default)]
     pub truncated: bool,
 }
@@ -73,7 +78,8 @@ impl std::ops::Deref for FinishedStep {
     }
 }
 
-/// `failures/<attempt_no>/<step>.failure.json`: a step without an answer, with everything that was tried and paid.
+/// A step without an answer, with everything that was tried and paid. Stored as
+/// `failures/<attempt_no>/<step>.failure.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepFailure {
     #[serde(flatten)]
@@ -88,13 +94,15 @@ pub struct StepFailure {
 pub enum StepStatus {
     Succeeded,
     Failed,
-    /// Never started, because an earlier wave failed.
+    /// The step was not started because an earlier wave failed.
     Skipped,
     /// A guardrail intervened.
     Blocked,
 }
 
 impl StepStatus {
+    /// Returns the status of a step that ended with the error `name`: `Blocked` if a guardrail intervened, else
+    /// `Failed`.
     pub fn of_error(name: ErrorName) -> Self {
         match name {
             ErrorName::GuardrailIntervened => Self::Blocked,

@@ -1,5 +1,5 @@
-//! The call log: calls that were started, as the ledger records them. A call that no artifact records was lost with the
-//! function that made it.
+//! The call log: the ledger's list of the calls that a run attempt started. A call that no artifact records was lost
+//! together with the function that made it.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -8,7 +8,7 @@ use crate::base::target::Target;
 use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
 use crate::run::artifact::StepRecord;
 
-/// A call that was started: what is known before its answer. Safe to log twice.
+/// A call that was started. Holds only what is known before the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoggedCall {
     #[serde(with = "time::serde::rfc3339")]
@@ -16,7 +16,7 @@ pub struct LoggedCall {
     pub target: Target,
 }
 
-/// A call of a step, as the ledger records it.
+/// A call in the call log, with the step that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedStep {
     pub step: String,
@@ -25,11 +25,13 @@ pub struct LoggedStep {
 }
 
 impl LoggedCall {
+    /// Returns whether `attempt` is the attempt of this call.
     fn is(&self, attempt: &Attempt) -> bool {
         self.started_at == attempt.started_at && self.target == attempt.target
     }
 
-    /// Returns the attempt of a lost call: its outcome is unknown, and it may have been paid.
+    /// Returns the attempt of a lost call. Its outcome is unknown and it may have been paid, so usage and cost are
+    /// `None`.
     pub fn lost(&self) -> Attempt {
         Attempt {
             target: self.target.clone(),
@@ -53,7 +55,7 @@ impl LoggedCall {
 }
 
 impl LoggedStep {
-    /// Returns whether none of `records` has the call.
+    /// Returns whether the call is lost: none of `records` contains it.
     pub fn is_lost<'a>(&self, records: impl IntoIterator<Item = &'a StepRecord>) -> bool {
         let of_step =
             |record: &&StepRecord| record.step_id == self.step && record.item == self.item;

@@ -1,5 +1,5 @@
-//! An execution that was ended from outside: stopped by hand, timed out, killed by a limit. It sealed
-//! nothing, and its last calls may still be under way.
+//! The end of an execution that was stopped by hand, timed out, or was ended by a limit of Step Functions. Such an
+//! execution sealed nothing, and its last calls may still be under way.
 
 use std::time::Duration;
 
@@ -11,44 +11,48 @@ use crate::base::limits::{INVOKE_SECONDS, PREPARE_SECONDS};
 use crate::run::ids::StepRef;
 use crate::run::plan::Plan;
 
-/// How an execution ended that did not seal its run.
+/// The end of an execution that did not seal its run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
     pub status: ExecutionStatus,
+    /// The time at which the execution ended.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// As Step Functions or the machine named it.
+    /// The error name that Step Functions or the state machine reported.
     #[serde(default)]
     pub error: Option<String>,
-    /// The machine's own text. Step Functions quotes the state in its own, which is left out.
+    /// The text that the state machine gave to its own error. Step Functions' own texts quote the state, so they are
+    /// left out.
     #[serde(default)]
     pub cause: Option<String>,
 }
 
-/// How Step Functions says that an execution ended badly.
+/// The status of an execution that did not succeed, as Step Functions names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExecutionStatus {
-    /// Stopped by hand.
+    /// The execution was stopped by hand.
     Aborted,
     Failed,
     TimedOut,
 }
 
-/// A call that was under way may have been started a moment after the execution ended.
+/// The time that is added to a function's longest run time: a call may start a moment after the execution ended.
 const GRACE: Duration = Duration::from_secs(30);
-/// Between two looks, in seconds: a quarter of the time since the end, within these.
+/// The shortest and longest wait between two checks, in seconds. The wait is a quarter of the time since the end,
+/// within these bounds.
 const LOOKS_S: (u64, u64) = (2, 30);
 
 impl Ending {
-    /// Returns the seconds until it is worth looking again, or `None` if the run may be sealed.
+    /// Returns the number of seconds to wait before checking again, or `None` if the run can be sealed.
     ///
-    /// Ending an execution does not end its functions: a model that is being called answers, is paid, and
-    /// its answer is stored. A manifest that was sealed before would leave it out. So the wave that was
-    /// reached has to be over, or so much time gone that no function can be at work any more. It is the
-    /// first whose steps had not all answered when the execution ended: no later one was started.
+    /// A function keeps running after its execution has ended. A model that it is calling still answers, the call is
+    /// paid, and the answer is stored. A manifest that was sealed earlier would not list that answer. So the caller
+    /// waits until every step of the wave that the execution had reached has answered or failed, or until no function
+    /// can be running any more. The reached wave is the first one whose steps had not all answered when the execution
+    /// ended, because no later wave was started.
     ///
-    /// `answered` returns when a step answered.
+    /// `answered` returns the time at which a step answered. `failed` returns whether a step has failed.
     pub fn wait_s(
         &self,
         plan: Option<&Plan>,
@@ -62,7 +66,7 @@ impl Ending {
         let wave_is_over = reached.is_none_or(|wave| {
             wave.steps.iter().all(|step| answered(step).is_some() || failed(step))
         });
-        // Before there is a plan, nothing is at work but what makes it.
+        // Without a plan, only the function that makes it can be running.
         let (is_over, longest) = match plan {
             Some(_) => (wave_is_over, INVOKE_SECONDS),
             None => (!self.is_kill(), PREPARE_SECONDS),
@@ -76,18 +80,20 @@ impl Ending {
         Some((since / 4).clamp(LOOKS_S.0, LOOKS_S.1).min(left))
     }
 
-    /// Returns whether Step Functions or a person ended it, at any state, and not the machine at its own Fail.
+    /// Returns whether Step Functions or a person ended the execution. Returns `false` if the state machine ended it in
+    /// its own Fail state, with a `Bcce.` error.
     pub fn is_kill(&self) -> bool {
-        let ours = |error: &String| error.starts_with("Bcce.");
-        self.status != ExecutionStatus::Failed || !self.error.as_ref().is_some_and(ours)
+        let is_own = |error: &String| error.starts_with("Bcce.");
+        self.status != ExecutionStatus::Failed || !self.error.as_ref().is_some_and(is_own)
     }
 
+    /// Returns the error of a run that ended this way: `Bcce.Internal` with the reason.
     pub fn fault(&self) -> Fault {
         Fault::internal(match (self.status, &self.error, &self.cause) {
-            (ExecutionStatus::TimedOut, ..) => "the execution ran longer than it may".to_owned(),
+            (ExecutionStatus::TimedOut, ..) => "the execution timed out".to_owned(),
             (_, _, Some(cause)) if !self.is_kill() => cause.clone(),
             (_, Some(error), _) => format!("the execution ended with {error}"),
-            (_, None, _) => "the execution ended without an error of ours".to_owned(),
+            (_, None, _) => "the execution ended without reporting an error".to_owned(),
         })
     }
 }
@@ -147,16 +153,16 @@ mod tests {
     }
 
     #[test]
-    fn only_a_fail_of_the_machines_own_is_no_kill() {
+    fn only_the_machines_own_fail_state_is_not_a_kill() {
         let ending = |status, error: Option<&str>| Ending {
             status,
             at: AT,
             error: error.map(str::to_owned),
-            cause: Some("as it says".into()),
+            cause: Some("the cause".into()),
         };
         let own = ending(ExecutionStatus::Failed, Some("Bcce.NoTarget"));
         assert!(!own.is_kill());
-        assert_eq!(own.fault().message, "as it says");
+        assert_eq!(own.fault().message, "the cause");
         for (status, error) in [
             (ExecutionStatus::Failed, Some("States.Runtime")),
             (ExecutionStatus::Failed, None),
@@ -165,7 +171,7 @@ mod tests {
         ] {
             let ending = ending(status, error);
             assert!(ending.is_kill(), "{ending:?}");
-            assert!(!ending.fault().message.contains("as it says"), "{ending:?}");
+            assert!(!ending.fault().message.contains("the cause"), "{ending:?}");
         }
     }
 }

@@ -1,41 +1,46 @@
-//! The arithmetic of an execution's history: how many router rounds fit, and how long a Task may wait for a free place.
+//! The limits that keep an execution's history below its bound: the number of router rounds, and how long a Task may
+//! wait for a function that Lambda throttles.
 
 use crate::base::limits::MAX_ROUNDS;
 
-/// Step Functions ends an execution at 25,000 history events. A Task is entered, scheduled, started,
-/// succeeded and exited (5), and a retry adds scheduled, started and failed (3); any other state is
-/// entered and exited (2). The bound holds for a run each of whose Tasks is retried once: more than that
-/// on average is a Lambda that is down, and a run that dies of it is finalized like any other.
+/// The history events of a Task. Step Functions ends an execution at 25,000 events. A Task is entered, scheduled,
+/// started, succeeded and exited (5 events), and a retry adds scheduled, started and failed (3 events). Any other state
+/// is entered and exited (2 events). The bound holds for a run in which each Task is retried once. More retries on
+/// average mean that Lambda itself fails; a run that reaches the bound is finalized like any other.
 const EVENTS_PER_TASK: usize = 5 + 3;
+/// The history events of a state that is not a Task.
 const EVENTS_PER_STATE: usize = 2;
-/// FailoverRouter, ShouldWait?, Invoke, IsExhausted?: a round that calls targets, and the last decision to stop.
+/// The events of FailoverRouter, ShouldWait?, Invoke and IsExhausted?: a round that calls targets, or the last decision
+/// to stop.
 const EVENTS_PER_PASS: usize = 2 * EVENTS_PER_TASK + 2 * EVENTS_PER_STATE;
-/// FailoverRouter, ShouldWait?, Backoff: once less than there are rounds, be it before each round but the first
-/// or because every target is open.
+/// The events of FailoverRouter, ShouldWait? and Backoff. A step waits at most once less than it has rounds: before
+/// each round but the first, or because every target is open.
 const EVENTS_PER_WAIT: usize = EVENTS_PER_TASK + 2 * EVENTS_PER_STATE;
-/// The iteration's start and end, StartStep, StepEnded.
+/// The events of a step outside of its rounds: the start and end of the Map iteration, StartStep and StepEnded.
 const EVENTS_PER_STEP: usize = 2 + 2 * EVENTS_PER_STATE;
-/// HasNextWave?, RunWave with its Map's start and end, DidWaveFail?. A wave has at least one step.
+/// The events of a wave outside of its steps: HasNextWave?, RunWave with the start and end of its Map, and
+/// DidWaveFail?. A wave has at least one step.
 const EVENTS_PER_WAVE: usize = 3 * EVENTS_PER_STATE + 2;
-/// The states before the first and after the last wave with all their retries, and a margin.
+/// The events of the states before the first and after the last wave, with all their retries and a margin.
 const EVENTS_AROUND: usize = 500;
+/// The number of history events at which Step Functions ends an execution.
 const MAX_EVENTS: usize = 25_000;
 
-/// How a Task waits for a function that has no free place (`Lambda.TooManyRequestsException`): the first wait in
-/// seconds, twice as long each time, up to the longest, and how often. Full jitter makes half of each on average, so
-/// that this lasts for longer than an execution lives: a run waits until its time is up, and the router says so when it
-/// is called.
+/// The retries of a Task whose function has no free concurrency (`Lambda.TooManyRequestsException`): the first wait in
+/// seconds, the longest wait in seconds, and the number of retries. Each wait is twice the one before, up to the
+/// longest. Full jitter halves each wait on average. Together the waits last longer than an execution lives, so a run
+/// keeps waiting until its time is up, and the router then reports the deadline.
 ///
-/// Each wait is three events of the history. At most [`WAVE_CONCURRENCY`] steps wait at a time, each for an hour 3.6
-/// times and for a day 98 times: that is 5,900 events, which a run has to spare that needs no other retry.
+/// Each wait adds three events to the history. At most [`WAVE_CONCURRENCY`] steps wait at a time. Each waits 3.6 times
+/// for an hour and 98 times for a day. This adds up to 5,900 events, which a run without other retries has to spare.
 pub const PLACE_FIRST_SECONDS: u64 = 10;
 pub const PLACE_LONGEST_SECONDS: u64 = 2_000;
 pub const PLACE_TRIES: u64 = 120;
-/// Steps of a wave that run side by side: `MaxConcurrency` of its Map.
+/// The number of steps of a wave that run at a time: `MaxConcurrency` of its Map.
 pub const WAVE_CONCURRENCY: usize = 20;
 
-/// Returns how many router rounds each of `steps` step executions may take, so that the history stays below its bound:
-/// 5 up to 134 steps, 3 for 200.
+/// Returns the number of router rounds that each of `steps` step executions may take, so that the history stays below
+/// its bound: 5 up to 134 steps, 3 for 200.
 pub fn rounds(steps: usize) -> u32 {
     let each = (MAX_EVENTS - EVENTS_AROUND) / steps.max(1);
     let first_and_last = EVENTS_PER_WAVE + EVENTS_PER_STEP + 2 * EVENTS_PER_PASS;
@@ -56,8 +61,8 @@ mod tests {
     use crate::failover::router::{Health, Question, decide};
     use time::macros::datetime;
 
-    /// The events of one step that finds every target open and whose every call is throttled, by walking the
-    /// states as the machine does. `task`: those of a Task, with its retries.
+    /// Counts the events of one step that finds every target open and whose every call is throttled, by walking the
+    /// states as the state machine does. `task` is the number of events of a Task with its retries.
     fn events(rounds: u32, task: usize) -> usize {
         let mut route = route(&["us-east-1", "us-west-2"]);
         route.routing = Routing { attempts: u32::MAX, ..Routing::default() };
@@ -113,7 +118,7 @@ mod tests {
         assert_eq!((rounds(1), rounds(134), rounds(135), rounds(MAX_STEPS)), (5, 5, 4, 3));
     }
 
-    /// A function that has no free place for as long as an execution lives, met by the longest run at its every step.
+    /// The longest run, with a function that has no free concurrency at any step for as long as an execution lives.
     #[test]
     fn a_day_without_a_free_place_fits_the_history() {
         let mean = |n: u32| {

@@ -1,30 +1,31 @@
-//! The ids of a run and where its objects lie.
+//! The ids of a run and the keys of its objects.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::base::digest::sha256_hex_of_fields;
-pub use crate::base::limits::MAX_ATTEMPTS; // the command names it here
+pub use crate::base::limits::MAX_ATTEMPTS; // the command imports it from here
 
-/// The workflow's share of a run id. With 1 + 32 hex and `-r<n>` it stays below the 80 characters of an execution name.
+/// The number of characters of a run id that come from the workflow's name. With a hyphen, 32 hex digits and `-r<n>`,
+/// an execution name stays below its limit of 80 characters.
 const WORKFLOW_IN_RUN_ID: usize = 40;
 
-/// Ends the key of an answer. The end of a key says its kind, whatever a step is called: a permission is a pattern,
-/// whose `*` spans `/`, and a name has no dot.
+/// The suffix of the key of an answer. The suffix shows the kind of an object whatever its step is called. IAM
+/// permissions rely on it: they are patterns whose `*` also matches `/`, and the name of a step has no dot.
 pub const ANSWER: &str = ".answer.json";
 
-/// Ends the key of a failure, for the same reason.
+/// The suffix of the key of a failure, for the same reason as [`ANSWER`].
 pub const FAILURE: &str = ".failure.json";
 
-/// Returns `<workflow, cut to 40>-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`
+/// Returns `<workflow, cut to 40>-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`.
 pub fn run_id(tenant: &str, workflow: &str, request_id: &str) -> String {
     let hash = sha256_hex_of_fields(&[tenant, workflow, request_id]);
     let cut: String = workflow.chars().take(WORKFLOW_IN_RUN_ID).collect();
     format!("{cut}-{}", &hash[..32])
 }
 
-/// The input of an execution. Deterministic: the same request gives the same bytes, so a second StartExecution of a
-/// running execution is answered as the first.
+/// The input of an execution. The same request gives the same bytes, so a second StartExecution of a running execution
+/// succeeds like the first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRef {
     pub version: u32,
@@ -34,13 +35,14 @@ pub struct RunRef {
     pub tenant: String,
     pub workflow: String,
     pub request_id: String,
-    /// The batch that the run is an item of. The batch counts the run when it ends, and sends the notification in its
-    /// place.
+    /// The batch attempt that started the run as an item. The batch counts the run when it ends, and sends a
+    /// notification for all of its items. The run itself sends none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<ItemOf>,
 }
 
 impl RunRef {
+    /// Returns the first run attempt of a request.
     pub fn first(tenant: &str, workflow: &str, request_id: &str) -> Self {
         Self {
             version: 1,
@@ -53,13 +55,14 @@ impl RunRef {
         }
     }
 
-    /// Returns the next attempt, as a run of its own and not an item of a batch. Returns `None` after the last attempt.
+    /// Returns the next run attempt, which does not belong to a batch. Returns `None` after the last one
+    /// ([`MAX_ATTEMPTS`]).
     pub fn retry(&self) -> Option<Self> {
         let attempt_no = self.attempt_no + 1;
         (attempt_no <= MAX_ATTEMPTS).then(|| Self { attempt_no, batch: None, ..self.clone() })
     }
 
-    /// Returns `<run id>`, or `<run id>-r2` for the first retry.
+    /// Returns the name of the execution: `<run id>`, or `<run id>-r2` for the first retry.
     pub fn execution_name(&self) -> String {
         match self.attempt_no {
             1 => self.run_id.clone(),
@@ -67,6 +70,7 @@ impl RunRef {
         }
     }
 
+    /// Returns the prefix of all objects of the run.
     pub fn prefix(&self) -> String {
         run_prefix(&self.tenant, &self.run_id)
     }
@@ -79,23 +83,24 @@ impl RunRef {
         format!("{}plan.json", self.prefix())
     }
 
+    /// Returns the key of the answer of a step execution.
     pub fn step_key(&self, step: &str, item: Option<u32>) -> String {
         format!("{}steps/{}{ANSWER}", self.prefix(), step_path(step, item))
     }
 
-    /// Returns the prefix of the items of a step that fans out.
+    /// Returns the prefix of the answers of a step that fans out.
     pub fn items_prefix(&self, step: &str) -> String {
         format!("{}steps/{step}/", self.prefix())
     }
 
-    /// Returns the key of a failed step's attempts. It is apart from `steps/`, which holds finished steps only: a retry
-    /// of the run must not take a failure for an answer.
+    /// Returns the key of the failure of a step execution. Failures are kept apart from `steps/`, which holds only
+    /// answers, so that a retry of the run never takes a failure for an answer.
     pub fn failure_key(&self, step: &str, item: Option<u32>) -> String {
         format!("{}{}{FAILURE}", self.failures_prefix(), step_path(step, item))
     }
 
-    /// Returns the key of a failure that comes from a record of a job, before a call was made. In a listing it follows
-    /// the call's failure, which is the one to report.
+    /// Returns the key of a failure that comes from a record of a bulk job, before any call was made. In a listing it
+    /// follows the failure of the call, which is the one to report.
     pub fn record_failure_key(&self, step: &str) -> String {
         format!("{}{step}.record{FAILURE}", self.failures_prefix())
     }
@@ -125,14 +130,14 @@ fn step_path(step: &str, item: Option<u32>) -> String {
     }
 }
 
-/// An attempt at a batch, as its items refer to it.
+/// A batch attempt, as the runs of its items refer to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemOf {
     pub batch_id: String,
     pub attempt_no: u32,
 }
 
-/// A run under way: what the state machine's `$run` holds.
+/// A run under way. The state machine holds it in `$run`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     #[serde(flatten)]
@@ -149,14 +154,14 @@ impl std::ops::Deref for Run {
     }
 }
 
-/// One step execution of a wave, as the state machine passes it around.
+/// A step execution of a wave, as the state machine passes it on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRef {
     pub step: String,
-    /// Position in the list a step fans out over.
+    /// The position in the list that the step fans out over, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<u32>,
-    /// Name of the plan's route the step takes.
+    /// The name of the step's route in the plan.
     pub route: String,
 }
 
@@ -181,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_key_says_its_kind_whatever_a_step_is_called() {
+    fn the_suffix_of_a_key_shows_its_kind_whatever_a_step_is_called() {
         let run = RunRef::first("steps", "manifest-1", "42");
         for step in ["plan", "request", "manifest-1", "steps", "failures"] {
             for key in [run.step_key(step, None), run.step_key(step, Some(0))] {

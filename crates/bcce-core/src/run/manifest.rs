@@ -1,10 +1,10 @@
-//! The manifest: the sealed record of one attempt at a run, read off its artifacts.
+//! The manifest: the sealed record of one run attempt, made from its artifacts.
 
-mod lost; // calls that no artifact records
-mod steps; // each step of the plan: status, items, what it used, why it failed
+mod lost; // the calls that no artifact records
+mod steps; // each step of the plan: status, items, usage, error
 #[cfg(test)]
 mod tests;
-mod usage; // what was paid, by region and model
+mod usage; // the usage by region and model
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use crate::run::plan::Plan;
 pub use steps::{ItemFault, ItemsSummary, StepFault, StepSummary};
 pub use usage::UsageLine;
 
-/// What a manifest describes. The manifest names its kind, so that whoever checks it knows what was signed.
+/// The kind of a manifest. A manifest names its kind, so that a reader can check what was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -35,7 +35,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The line that is signed before the bytes. The number changes with what is signed.
+    /// Returns the line that is signed before the bytes of the manifest. Its number changes with the format of the
+    /// manifest.
     pub fn line(self) -> &'static str {
         match self {
             Self::Run => "bcce run manifest 1\n",
@@ -44,6 +45,7 @@ impl Kind {
         }
     }
 
+    /// Returns the kind in lower case, such as `run`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Run => "run",
@@ -52,17 +54,18 @@ impl Kind {
         }
     }
 
-    /// Returns what is signed: the line and the bytes.
+    /// Returns the message that is signed: the kind's line, then `bytes`.
     pub fn message(self, bytes: &[u8]) -> Vec<u8> {
         [self.line().as_bytes(), bytes].concat()
     }
 }
 
-/// `manifest-<attempt>.json`. Its signature is detached, over the line of its kind and these exact bytes.
+/// The manifest of a run attempt, stored as `manifest-<attempt>.json`. Its signature is detached and covers the line of
+/// its kind and the exact bytes of the manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     pub version: u32,
-    /// What it is of, and so what its signature is over: a run, or an item of a batch.
+    /// The kind: a run, or a run that is an item of a batch. It decides which line the signature covers.
     pub kind: Kind,
     pub run_id: String,
     pub attempt_no: u32,
@@ -70,7 +73,7 @@ pub struct Manifest {
     pub tenant: String,
     pub workflow: String,
     pub request_id: String,
-    /// `null` when the run was refused before it had a plan.
+    /// The digest of the workflow document. `null` if the run was refused before it had a plan.
     pub template_sha256: Option<String>,
     pub status: RunStatus,
     #[serde(with = "time::serde::rfc3339")]
@@ -78,18 +81,19 @@ pub struct Manifest {
     #[serde(with = "time::serde::rfc3339")]
     pub ended_at: OffsetDateTime,
     pub tags: BTreeMap<String, String>,
-    /// Key of the run's answer, when it has one; the prefix of its items where that step fans out.
+    /// The key of the run's answer, if it has one. If the step of the answer fans out, the prefix of its items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     pub artifacts: Vec<ArtifactRef>,
     pub steps: Vec<StepSummary>,
-    /// Answers that `max_tokens` cut, over all steps.
+    /// The number of answers that `max_tokens` cut, over all steps.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated: u64,
-    /// What this attempt paid; the steps it found finished were paid by an earlier one.
+    /// The usage and cost of this run attempt. Steps that an earlier run attempt finished are not included.
     pub totals: Totals,
+    /// The models without a known price.
     pub unpriced: Vec<String>,
-    /// `totals`, by region and model.
+    /// The same as `totals`, by region and model.
     pub usage_by_model: Vec<UsageLine>,
     pub prices_date: Option<Date>,
     pub policy_sha256: Option<String>,
@@ -97,35 +101,36 @@ pub struct Manifest {
     pub error: Option<Fault>,
 }
 
-/// Which manifest, exactly.
+/// A reference to a manifest: its key and the digest of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestRef {
     pub key: String,
     pub sha256: String,
 }
 
-/// Everything there is to know about a run that is over.
+/// All facts about a run that is over, from which its manifest is made.
 #[derive(Clone, Debug)]
 pub struct Evidence<'a> {
     pub run: &'a Run,
     pub plan: Option<&'a Plan>,
     pub artifacts: Vec<ArtifactRef>,
-    /// Finished steps, whichever attempt paid for them.
+    /// The finished steps. Any run attempt may have paid for them.
     pub answers: Vec<FinishedStep>,
-    /// Of this attempt.
+    /// The failed steps of this run attempt.
     pub failures: Vec<StepFailure>,
-    /// What left no artifact: a step that broke on our side.
+    /// The steps that ended without an artifact because of an internal fault.
     pub broken: Vec<StepFault>,
-    /// Every call that this attempt started.
+    /// The calls that this run attempt started.
     pub logged_calls: Vec<LoggedStep>,
-    /// What ended the run outside of any step.
+    /// The error that ended the run outside of any step.
     pub fault: Option<Fault>,
-    /// The execution was ended from outside and sealed nothing itself.
+    /// The end of the execution, if it was ended from outside and sealed nothing itself.
     pub ending: Option<Ending>,
     pub ended_at: OffsetDateTime,
 }
 
 impl Manifest {
+    /// Makes the manifest of a run that is over.
     pub fn seal(evidence: Evidence<'_>) -> Self {
         let lost = lost::of(&evidence);
         let steps = steps::of(&evidence, &lost);
@@ -172,6 +177,7 @@ impl Manifest {
         }
     }
 
+    /// Returns the notification of the run. `key` and `sha256` are those of the manifest.
     pub fn notification(&self, key: &str, sha256: &str) -> RunNotification {
         RunNotification {
             version: 1,
@@ -191,15 +197,15 @@ impl Manifest {
 }
 
 impl Evidence<'_> {
-    /// Returns the records of all steps that artifacts hold: of answers, then of failures.
+    /// Returns the records of all step executions that artifacts hold: first those of answers, then those of failures.
     fn records(&self) -> impl Iterator<Item = &StepRecord> {
         let failed = self.failures.iter().map(|failure| &failure.record);
         self.answers.iter().map(|step| &step.record).chain(failed)
     }
 
-    /// Returns the attempts of this execution, as far as artifacts record them.
+    /// Returns the attempts of this run attempt that artifacts record.
     fn paid(&self) -> impl Iterator<Item = &Attempt> {
-        let ours = self.records().filter(|record| record.attempt_no == self.run.attempt_no);
-        ours.flat_map(|record| &record.attempts)
+        let own = self.records().filter(|record| record.attempt_no == self.run.attempt_no);
+        own.flat_map(|record| &record.attempts)
     }
 }

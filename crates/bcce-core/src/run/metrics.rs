@@ -1,4 +1,4 @@
-//! A run's metrics, by the workflow, by the model with its region, and what an alarm needs.
+//! The metrics of a run: by workflow, by region and model, and the rejected calls that an alarm needs.
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
@@ -15,7 +15,7 @@ pub fn of_run(environment: &str, manifest: &Manifest) -> Vec<String> {
     std::iter::once(run).chain(calls).chain(rejected(environment, manifest)).collect()
 }
 
-/// Returns the metric of rejected calls of all targets: an alarm can be set on it before a target is known.
+/// Returns the metric of rejected calls over all targets. An alarm can be set on it before any target is known.
 fn rejected(environment: &str, manifest: &Manifest) -> Option<String> {
     let rejected: u64 = manifest.usage_by_model.iter().map(|line| line.rejected_calls).sum();
     let metrics = [("RejectedCalls", "Count", json!(rejected))];
@@ -26,8 +26,8 @@ fn run(environment: &str, manifest: &Manifest) -> String {
     let totals = &manifest.totals;
     let is = |status| json!(u8::from(manifest.status == status));
     let seconds = (manifest.ended_at - manifest.started_at).as_seconds_f64();
-    // A run without a template was refused before it had a plan. Its workflow is a sender's word, and each distinct one
-    // would be a metric that is billed.
+    // A run without a template was refused before it had a plan. Its workflow is a text of the sender, and each
+    // distinct value would create a metric that is billed.
     let workflow =
         manifest.template_sha256.as_ref().map(|_| ("Workflow", manifest.workflow.as_str()));
     let dimensions: Vec<_> =
@@ -66,8 +66,8 @@ fn calls(environment: &str, manifest: &Manifest, line: &UsageLine) -> String {
     document(manifest, &dimensions, &metrics)
 }
 
-/// The cost that is known; `UnpricedCalls` says how many calls are missing in it. CloudWatch takes doubles
-/// only, the exact figure is in the ledger.
+/// Converts a known cost to a number. CloudWatch accepts only doubles; the ledger has the exact figure. `UnpricedCalls`
+/// counts the calls whose cost is missing.
 fn usd(amount: Decimal) -> Value {
     json!(amount.to_f64().unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! The message on the notifications topic: one shape for runs and for messages that were none.
+//! The message on the notifications topic. It has one shape for runs and for messages that were rejected.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -7,19 +7,21 @@ use crate::base::error::Fault;
 use crate::base::json::is_zero;
 use crate::call::attempt::Totals;
 
+/// The status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RunStatus {
-    /// Under way; in the ledger only.
+    /// The run is under way. Only the ledger has this status.
     Running,
     Succeeded,
     Failed,
-    /// Not accepted: no run was started for the message.
+    /// The message was rejected and no run was started.
     Rejected,
     Cancelled,
 }
 
 impl RunStatus {
+    /// Returns the status as it is written, such as `SUCCEEDED`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "RUNNING",
@@ -37,23 +39,24 @@ impl std::fmt::Display for RunStatus {
     }
 }
 
+/// The notification of a run that is over, or of a rejected message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunNotification {
     pub version: u32,
-    /// `null` for a message that is no request.
+    /// The run id. `null` for a message that is not a request.
     pub run_id: Option<String>,
     pub request_id: String,
     pub tenant: String,
-    /// `null` when the message names none.
+    /// The workflow. `null` if the message does not name one.
     pub workflow: Option<String>,
     pub status: RunStatus,
     #[serde(with = "time::serde::rfc3339")]
     pub ended_at: OffsetDateTime,
-    /// Key of the manifest in the artifact bucket.
+    /// The key of the manifest in the artifact bucket.
     pub manifest: Option<String>,
     pub manifest_sha256: Option<String>,
     pub totals: Totals,
-    /// Answers that `max_tokens` cut, over all steps.
+    /// The number of answers that `max_tokens` cut, over all steps.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]

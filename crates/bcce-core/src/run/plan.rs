@@ -1,14 +1,14 @@
-//! The plan: request, template and configuration resolved and frozen before the first call. What a
-//! run will do is decided here once and can be read later.
+//! The plan: the resolved request, stored before the first call. It records everything that the run will do, and it
+//! does not change.
 
 #[cfg(test)]
 mod admission_tests;
-pub mod estimate; // what a run of it would use and cost
-mod routes; // what the decisions of its steps depend on
+pub mod estimate; // an estimate of the usage and cost of a run
+mod routes; // the routes of the steps
 #[cfg(test)]
 pub mod tests;
-pub mod tokens; // how long a prompt is, about
-pub mod worst; // what a run may cost at most
+pub mod tokens; // an estimate of the tokens of a prompt
+pub mod worst; // the worst-case cost of a run
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,44 +33,49 @@ use crate::failover::route::Route;
 use crate::run::ids::StepRef;
 use crate::run::request::StoredRequest;
 
-/// `plan.json`
+/// The plan of a run, stored as `plan.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub version: u32,
     pub run_id: String,
     pub tenant: String,
     pub workflow: String,
+    /// The digest of the workflow document.
     pub template_sha256: String,
+    /// The digest of the policy document.
     pub policy_sha256: String,
+    /// The date on which the prices were checked.
     pub prices_date: Date,
-    /// With their defaults.
+    /// The inputs, with defaults filled in.
     pub inputs: Map<String, Value>,
     pub tags: BTreeMap<String, String>,
-    /// The step whose output is the run's answer.
+    /// The id of the step whose output is the run's answer.
     pub result: String,
-    /// Longest time of an execution of this plan, in seconds.
+    /// The longest time that an execution of this plan may take, in seconds.
     pub timeout: u64,
     pub steps: Vec<Step>,
     pub waves: Vec<Wave>,
-    /// By name: the model alias, or `<alias>@<step>` where a step's route is its own.
+    /// The routes of the steps, by name. The name is the model alias, or `<alias>@<step>` if a step has a route of its
+    /// own.
     pub routes: BTreeMap<String, Route>,
-    /// Settings that the targets of the models take, by alias, in the order of their routes' targets.
+    /// The settings that the targets of each model support, by model alias, in the order of the route's targets.
     pub takes: BTreeMap<String, Vec<Takes>>,
-    /// Prices of each target's model, its profile's factor included. Missing: not in the price file. All rows,
-    /// because a run may call on another day than the one it was planned on, and a plan knows no day.
+    /// The prices of each target's model, by model id, with the factor of its profile included. A model that is not in
+    /// the price file is missing. All rows are kept, because a run may make calls on another day than the one it was
+    /// planned on.
     pub prices: BTreeMap<String, PriceRows>,
-    /// What a run may cost at most. A plan of an earlier version has none.
+    /// The worst-case cost of the run. `None` in a plan of an earlier version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worst_case: Option<WorstCase>,
 }
 
-/// Step executions that run side by side.
+/// The step executions that run in parallel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Wave {
     pub steps: Vec<StepRef>,
 }
 
-/// What a plan is made of.
+/// The inputs of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
     pub request: &'a StoredRequest,
@@ -78,14 +83,14 @@ pub struct Sources<'a> {
     pub retries: Retries,
 }
 
-/// Why there is no plan, all of it.
+/// All reasons why a request was refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
-    /// Fields of the request or of the configuration that are wrong.
+    /// The fields of the request or of the configuration that are wrong.
     pub wrong: Problems,
-    /// What policy forbids.
+    /// The parts of the request that policy forbids.
     pub forbidden: Problems,
-    /// A worst case above its ceiling.
+    /// The ceilings that the worst case exceeds.
     pub unaffordable: Problems,
 }
 
@@ -95,8 +100,8 @@ impl From<Problems> for Refused {
     }
 }
 
-/// `Bcce.InvalidRequest` if anything is wrong, or else `Bcce.PolicyViolation`, or else `Bcce.BudgetExceeded`; the
-/// message has all.
+/// Converts the reasons to one fault: `Bcce.InvalidRequest` if anything is wrong, else `Bcce.PolicyViolation` if
+/// anything is forbidden, else `Bcce.BudgetExceeded`. The message lists all reasons.
 impl From<Refused> for Fault {
     fn from(refused: Refused) -> Self {
         let name = match (refused.wrong.is_empty(), refused.forbidden.is_empty()) {
@@ -112,8 +117,11 @@ impl From<Refused> for Fault {
 }
 
 impl Plan {
+    /// Resolves a request into a plan.
+    ///
     /// # Errors
-    /// Everything that is wrong and everything that is forbidden.
+    /// Returns everything that is wrong and everything that policy forbids. If there is neither, returns the ceilings
+    /// that the worst case exceeds.
     pub fn resolve(sources: &Sources<'_>) -> Result<Self, Refused> {
         let request = sources.request;
         let configuration = sources.configuration;
@@ -171,23 +179,24 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Returns the step with this id.
     pub fn step(&self, id: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.id == id)
     }
 
-    /// Returns what a target accepts for `step`, whose calls go by `route`.
+    /// Returns the settings that `target` supports for `step`, whose route is `route`.
     pub fn takes(&self, step: &Step, route: &Route, target: &Target) -> Option<&Takes> {
         let at = route.targets.iter().position(|listed| listed.target == *target)?;
         self.takes.get(&step.model)?.get(at)
     }
 
-    /// Returns the cost of a call that started at `at` and used `usage`, or `None` if its price on that day is
-    /// not known. What used nothing costs nothing.
+    /// Returns the cost of a call that started at `at` and used `usage`, in USD. Returns `None` if the price on that
+    /// day is unknown. The cost of no usage is zero.
     pub fn cost(&self, model_id: &str, at: OffsetDateTime, usage: &Usage) -> Option<Decimal> {
         self.cost_by(PriceRow::cost, model_id, at, usage)
     }
 
-    /// The same for a record of a job that started at `at`.
+    /// Returns the cost of a record of a bulk job that started at `at`, like [`Plan::cost`].
     pub fn batch_cost(&self, model_id: &str, at: OffsetDateTime, usage: &Usage) -> Option<Decimal> {
         self.cost_by(PriceRow::batch_cost, model_id, at, usage)
     }
@@ -205,7 +214,7 @@ impl Plan {
         Some(cost(self.prices.get(model_id)?.at(at)?, usage))
     }
 
-    /// The list that a step fans out over; `None`: it does not.
+    /// Returns the list that a step fans out over, or `None` if it does not fan out.
     pub fn items(&self, step: &Step) -> Option<&Vec<Value>> {
         items(step, &self.inputs)
     }
@@ -217,7 +226,8 @@ fn items<'a>(step: &Step, inputs: &'a Map<String, Value>) -> Option<&'a Vec<Valu
     step.list().map(|name| inputs.get(name).and_then(Value::as_array).unwrap_or(&NONE))
 }
 
-/// The inputs with their defaults, as far as they are right, and what is wrong with them.
+/// Returns the inputs with defaults filled in, and the problems. If an input is wrong, the inputs are returned as they
+/// were sent.
 fn checked_inputs(sources: &Sources<'_>) -> (Map<String, Value>, Problems) {
     let mut problems = Problems::default();
     let template = &sources.configuration.template;
@@ -234,7 +244,7 @@ fn checked_inputs(sources: &Sources<'_>) -> (Map<String, Value>, Problems) {
     }
 }
 
-/// The template with the request's model in the place of every step's own.
+/// Returns the template with every step's model replaced by `model`, if there is one.
 pub fn with_model(template: &Template, model: Option<&str>) -> Template {
     let mut template = template.clone();
     if let Some(model) = model {
@@ -243,8 +253,8 @@ pub fn with_model(template: &Template, model: Option<&str>) -> Template {
     template
 }
 
-/// Models that are not there, or do not take what a step asks for. The request's own is reported once and
-/// not for every step.
+/// Reports models that do not exist or do not support a setting of a step. An unknown model of the request is reported
+/// once instead of once per step.
 fn check_models(sources: &Sources<'_>, steps: &[Step]) -> Problems {
     let models = &sources.configuration.models;
     match &sources.request.model {
@@ -255,7 +265,7 @@ fn check_models(sources: &Sources<'_>, steps: &[Step]) -> Problems {
     }
 }
 
-/// A run has so many step executions at most, and the lists of its inputs decide how many it has.
+/// Checks that the run has no more than [`MAX_STEPS`] step executions. The lists among the inputs decide the number.
 fn check_executions(steps: &[Step], inputs: &Map<String, Value>) -> Problems {
     let mut problems = Problems::default();
     let counts = steps.iter().map(|step| items(step, inputs).map_or(1, Vec::len));
@@ -264,14 +274,14 @@ fn check_executions(steps: &[Step], inputs: &Map<String, Value>) -> Problems {
     for list in lists.into_iter().filter(|_| total > MAX_STEPS) {
         let items = inputs.get(list).and_then(Value::as_array).map_or(0, Vec::len);
         let cause = format!(
-            "has {items} items, with which the run has {total} step executions; the most is {MAX_STEPS}"
+            "has {items} items, which makes {total} step executions in the run (limit: {MAX_STEPS})"
         );
         problems.add(format!("inputs.{list}"), cause);
     }
     problems
 }
 
-/// A model all of whose targets are forbidden, a tag that is missing.
+/// Reports models without an allowed target, and required tags that are missing.
 fn check_policy(sources: &Sources<'_>, steps: &[Step]) -> Problems {
     let policy = &sources.configuration.policy;
     let mut forbidden = Problems::default();
@@ -288,12 +298,13 @@ fn check_policy(sources: &Sources<'_>, steps: &[Step]) -> Problems {
     forbidden
 }
 
-/// A plan that is made has a model for each step: `check_models`.
+/// Returns the model of a step. It exists for every step that `check_models` has passed.
 fn model<'a>(sources: &Sources<'a>, step: &Step) -> Option<&'a Model> {
     sources.configuration.models.models.get(&step.model)
 }
 
-/// A step that fans out is there once per item, and one over an empty list not at all.
+/// Lays out the step executions in waves. A step that fans out has one execution per item, and none if its list is
+/// empty.
 fn waves(
     sources: &Sources<'_>,
     template: &Template,

@@ -1,4 +1,4 @@
-//! What a sender asks for, and the form in which it is stored.
+//! The request of a sender, and the form in which it is stored.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,34 +12,34 @@ use crate::base::names::{check_name, check_tag};
 use crate::document::{self, Document};
 use crate::run::ids::RunRef;
 
-/// The message on the inbox.
+/// A request: the message that a sender puts on the inbox.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     pub workflow: String,
-    /// The idempotency key. Without one, the queue's message id is used.
+    /// The idempotency key. The default is the message id that SQS assigns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     #[serde(default)]
     pub inputs: Map<String, Value>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// A model alias that replaces every step's own.
+    /// A model alias that replaces the model of every step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 }
 
 impl Request {
-    /// Parses and checks the message on the inbox.
+    /// Parses and checks a message.
     ///
     /// # Errors
-    /// Everything that is wrong with `body`, by field. The causes never quote an input.
+    /// Returns all problems of `body`, by field. The causes never quote an input.
     pub fn parse(body: &str) -> Result<Self, Problems> {
         check_size(body.len() as u64).none_or(())?;
         document::from_json("request", body).finished()
     }
 
-    /// Returns the message that asks for it.
+    /// Returns the request as a message for the inbox.
     pub fn message(&self) -> String {
         escaped(&serde_json::to_string(self).unwrap_or_default())
     }
@@ -56,7 +56,7 @@ impl Document for Request {
     }
 }
 
-/// Checks the fields that every message has, of a run, of a batch, or of an item of a batch.
+/// Checks the fields that all messages have: requests, batches and the items of batches.
 pub(crate) fn check_message(
     workflow: &str,
     id: Option<&str>,
@@ -72,7 +72,7 @@ pub(crate) fn check_message(
     if let Some(model) = model {
         check_name(&mut problems, "model", model);
     }
-    let cause = format!("at most {MAX_TAGS}, there are {}", tags.len());
+    let cause = format!("must be at most {MAX_TAGS}, there are {}", tags.len());
     problems.check(tags.len() <= MAX_TAGS, "tags", cause);
     for (key, value) in tags {
         check_tag(&mut problems, key, value);
@@ -84,7 +84,7 @@ fn id_fits(id: &str) -> bool {
     (1..=MAX_ID_BYTES).contains(&id.len())
 }
 
-/// Checks the length of a message.
+/// Checks the length of a message, in bytes.
 pub(crate) fn check_size(bytes: u64) -> Problems {
     let mut problems = Problems::default();
     let cause = format!("is {bytes} bytes, the most is {MAX_REQUEST_BYTES}");
@@ -92,8 +92,8 @@ pub(crate) fn check_size(bytes: u64) -> Problems {
     problems
 }
 
-/// Returns `workflow` and `id` of a rejected message, as far as they can be read, so that its sender can match the
-/// rejection.
+/// Returns `workflow` and `id` of a rejected message, as far as they can be read. The sender uses them to match the
+/// rejection to its message.
 pub fn workflow_and_id(body: &str) -> (Option<String>, Option<String>) {
     let value: Value = serde_json::from_str(body).unwrap_or_default();
     let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
@@ -105,8 +105,8 @@ pub fn workflow_and_id(body: &str) -> (Option<String>, Option<String>) {
     (named, text("id").filter(|id| id_fits(id)))
 }
 
-/// `request.json`: the request with its tenant and its id. Its bytes depend on nothing else, so the same request gives
-/// the same digest however its JSON was laid out.
+/// The request with its tenant and id, stored as `request.json`. Its bytes depend on nothing else. The same request
+/// therefore gives the same digest, whatever the layout of its JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredRequest {
     pub version: u32,
@@ -119,6 +119,7 @@ pub struct StoredRequest {
 }
 
 impl StoredRequest {
+    /// Returns the stored form of a request. `message_id` becomes the request's id if the request has none.
     pub fn new(mut request: Request, tenant: &str, message_id: &str) -> Self {
         sort_inputs(&mut request.inputs);
         Self {
@@ -132,7 +133,7 @@ impl StoredRequest {
         }
     }
 
-    /// Checks the request as `dispatch` checks the message that asks for it, and reports everything that is wrong.
+    /// Checks the request in the same way as `dispatch` checks a message, and returns all problems.
     pub fn check(&self) -> Problems {
         let id = Some(self.request_id.as_str());
         let mut problems = check_message(&self.workflow, id, &self.tags, self.model.as_deref());
@@ -144,7 +145,7 @@ impl StoredRequest {
         problems
     }
 
-    /// Counts the bytes of the message that would ask for it: as many as [`Request::message`] has.
+    /// Counts the bytes of the same request as a message, which [`Request::message`] would return.
     fn message_bytes(&self) -> u64 {
         /// A [`Request`], borrowed.
         #[derive(Serialize)]
@@ -169,23 +170,24 @@ impl StoredRequest {
         bytes.0
     }
 
+    /// Returns the first run attempt of the request.
     pub fn run(&self) -> RunRef {
         RunRef::first(&self.tenant, &self.workflow, &self.request_id)
     }
 }
 
-/// Sorts the keys of `inputs`, at every depth: serde_json sorts only while no crate of the build asks it to keep the
-/// order.
+/// Sorts the keys of `inputs` at every depth. serde_json itself sorts keys only if no crate in the build enables its
+/// `preserve_order` feature.
 pub(crate) fn sort_inputs(inputs: &mut Map<String, Value>) {
     inputs.sort_keys();
     inputs.values_mut().for_each(Value::sort_all_objects);
 }
 
-/// How deep lists and objects may be nested in an input. serde_json reads 127 levels, and the message and its `inputs`
-/// are two of them.
+/// The deepest nesting of lists and objects in an input. serde_json reads 127 levels, and the message and its `inputs`
+/// take two of them.
 const MAX_INPUT_DEPTH: usize = 125;
 
-/// Returns how deep lists and objects are nested in `value`: 0 for a string or a number.
+/// Returns the nesting depth of lists and objects in `value`: 0 for a string or a number.
 fn depth(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
@@ -194,7 +196,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// Counts the bytes of a message with the escapes of [`escaped`], and keeps none of them.
+/// Counts the bytes of a message with the escapes of [`escaped`], without storing them.
 struct MessageBytes(u64);
 
 impl io::Write for MessageBytes {
@@ -275,14 +277,14 @@ mod tests {
         let table = [
             ("this is not JSON", "request: is not JSON: expected ident at line 1 column 2"),
             ("", "request: is not JSON: EOF while parsing a value at line 1 column 0"),
-            (r#"{"workflow":"a"} x"#, "request: is followed by something else"),
+            (r#"{"workflow":"a"} x"#, "request: has text after the end of the JSON"),
             (r#"["explain"]"#, "request: must be an object"),
             ("null", "request: must be an object"),
             ("{}", "workflow: is missing"),
             (r#"{"workflow":"a","tags":{"team":1},"id":7,"inputs":"text"}"#, "id: must be a string; inputs: must be an object; tags.team: must be a string"),
             (r#"{"workflow":7,"id":""}"#, "workflow: must be a string; id: must be 1 to 256 bytes, is 0"),
             (r#"{"worfklow":"a"}"#, "worfklow: is unknown; there are: workflow, id, inputs, tags, model; did you mean workflow?; workflow: is missing"),
-            (r#"{"workflow":"a","workflow":"b","inputs":{"x":[{"y":1,"y":2}]}}"#, "workflow: stands twice in the same object; inputs.x[0].y: stands twice in the same object"),
+            (r#"{"workflow":"a","workflow":"b","inputs":{"x":[{"y":1,"y":2}]}}"#, "workflow: appears twice in the same object; inputs.x[0].y: appears twice in the same object"),
         ];
         for (body, expected) in table {
             let reported = Request::parse(body).unwrap_err().to_string();
@@ -324,7 +326,7 @@ mod tests {
         let too_long = Err("request: is 1044481 bytes, the most is 1044480".to_owned());
         assert_eq!(checked(text("x".repeat(room))), Ok(()));
         assert_eq!(checked(text("x".repeat(room + 1))), too_long);
-        // SQS takes each of these as an escape of six bytes.
+        // Each of these counts as an escape of six bytes.
         let escapes = "\u{fffe}\u{ffff}\"".repeat(10);
         let rest = room - 10 * (6 + 6 + 2);
         assert_eq!(checked(text(format!("{escapes}{}", "x".repeat(rest)))), Ok(()));

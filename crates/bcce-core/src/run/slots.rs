@@ -1,6 +1,6 @@
-//! Slots bound what a tenant has under way: a run that dispatch starts holds one until it is closed, and a batch holds
-//! as many as it runs items at a time. A tenant without a free slot waits in its own inbox, and no other tenant with
-//! it.
+//! Slots limit the work that a tenant has under way. A run that dispatch starts holds one slot until it is closed. A
+//! batch holds as many slots as it runs items at a time. A tenant without a free slot waits in its own inbox and does
+//! not delay other tenants.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use time::OffsetDateTime;
 
 use crate::base::limits::MAX_EXECUTION_SECONDS;
 
-/// What a slot is for. Runs do not wait for batches, which last for days.
+/// The kind of work that a slot is for. Runs and batches have separate slots, so runs do not wait for batches, which
+/// can last for days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     Runs,
@@ -16,7 +17,7 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// Returns its name in the keys of the ledger.
+    /// Returns the lane's name in the keys of the ledger.
     pub fn name(self) -> &'static str {
         match self {
             Self::Runs => "runs",
@@ -24,7 +25,7 @@ impl Lane {
         }
     }
 
-    /// Returns how long an execution lives at most. A slot that nobody released ends then.
+    /// Returns the longest time that an execution can run. A slot that was never released expires after this time.
     fn longest(self) -> Duration {
         match self {
             Self::Runs => Duration::from_secs(MAX_EXECUTION_SECONDS),
@@ -33,32 +34,34 @@ impl Lane {
     }
 }
 
-/// A slot that is held.
+/// A slot that an execution holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// Name of the execution.
+    /// The name of the execution.
     pub holder: String,
-    /// 1 for a run, the items at a time for a batch.
+    /// The number of slots that it counts as: 1 for a run, the concurrency for a batch.
     pub weight: u32,
     pub taken_at: OffsetDateTime,
     pub expires_at: OffsetDateTime,
 }
 
 impl Slot {
+    /// Returns a slot that is taken at `now`.
     pub fn new(lane: Lane, holder: &str, weight: u32, now: OffsetDateTime) -> Self {
         Self { holder: holder.to_owned(), weight, taken_at: now, expires_at: now + lane.longest() }
     }
 }
 
-/// Returns whether the limit has room for all of these slots. A message takes its slot first and asks this second. Of
-/// two messages that take the last slot at the same moment, both may see too many and come again; both never keep it.
+/// Returns whether `slots` together stay within `limit`. A message takes its slot before this check. If two messages
+/// take the last slot at the same moment, both may find the limit exceeded and be tried again later, but they never
+/// both keep the slot.
 pub fn fits(slots: &[Slot], limit: u32) -> bool {
     slots.iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.weight)) <= limit
 }
 
-/// Returns whether the slot of `holder` is among the oldest ones that the limit has room for. Its message may go on
-/// with it although the slots together do not fit: slots that were left behind, or a limit that was lowered, lock
-/// nobody out.
+/// Returns whether the slot of `holder` is among the oldest slots that stay within `limit`. Its message may then
+/// proceed even if all slots together exceed the limit. This way a tenant is not locked out by slots that were never
+/// released or by a limit that was lowered.
 pub fn comes_first(slots: &[Slot], holder: &str, limit: u32) -> bool {
     let mut oldest: Vec<&Slot> = slots.iter().collect();
     oldest.sort_by_key(|slot| (slot.taken_at, &slot.holder));
@@ -70,7 +73,7 @@ pub fn comes_first(slots: &[Slot], holder: &str, limit: u32) -> bool {
     room.any(|slot| slot.holder == holder)
 }
 
-/// Returns the weight of a batch: its items at a time, cut to what the tenant may have.
+/// Returns the weight of a batch: its concurrency, but at most `limit`. A limit of 0 means that there is none.
 pub fn batch_weight(concurrency: u32, limit: u32) -> u32 {
     match limit {
         0 => concurrency,

@@ -9,30 +9,31 @@ use crate::config::webhook::{Provider, Source};
 use crate::document::{self, expression};
 use crate::webhook::Call;
 
-/// What a signed call says.
+/// The event of a signed call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// `issues`, `app_mention`, `invoice.paid`; empty where the provider has no such name.
+    /// The name of the event, such as `issues`, `app_mention` or `invoice.paid`. Empty if the provider has no such
+    /// name.
     pub name: String,
     pub payload: Value,
-    /// Of this event and no other, out of what is signed: neither a redelivery nor a captured body under
-    /// another delivery id is a second event.
+    /// The id of the event, which becomes the id of its requests. It is derived from signed data only, so a redelivery,
+    /// or a captured body under another delivery id, has the same id.
     pub id: String,
-    /// It came as a form: a command or an interaction of Slack, whose answer a person sees.
+    /// True if the event was sent as a form: a command or an interaction of Slack, whose answer a person sees.
     pub is_form: bool,
 }
 
 impl Event {
-    /// `name` is the source's.
+    /// Reads the event of a call. `name` is the name of the source.
     ///
     /// # Errors
-    /// What is wrong with the body, by field. The causes quote nothing of it.
+    /// Returns the problems of the body, by field. The causes never quote the body.
     pub fn read(source: &Source, name: &str, call: &Call<'_>) -> Result<Self, Problems> {
         let is_form = is_form(call);
         let payload = payload(call, is_form)?;
         let text = |field: &str| payload.get(field).and_then(Value::as_str);
         let event = match source.provider {
-            // Not signed: a rule should look into the body as well.
+            // This header is not signed, so a rule should check the body as well.
             Provider::Github => call.header("x-github-event"),
             Provider::Slack => payload
                 .pointer("/event/type")
@@ -55,7 +56,7 @@ impl Event {
                 None => digest(),
             },
         };
-        // Events without one would all be the same.
+        // All events without an id would have the same id.
         if id.trim().is_empty() {
             let field = if source.event_id.is_some() { "event_id" } else { "body.id" };
             return Err(Problems::one(field, "is missing or empty"));
@@ -63,19 +64,20 @@ impl Event {
         Ok(Self { name: event, id: request_id(name, &id), payload, is_form })
     }
 
-    /// GitHub's first call of a new webhook, which expects nothing.
+    /// Returns whether the event is GitHub's first call of a new webhook, which needs no action.
     pub fn is_ping(&self, provider: Provider) -> bool {
         provider == Provider::Github && self.name == "ping"
     }
 
-    /// What Slack wants to have said back when an URL is set up.
+    /// Returns the text that Slack expects back when a URL is set up.
     pub fn challenge(&self, provider: Provider) -> Option<&str> {
         let asks = provider == Provider::Slack && self.name == "url_verification";
         self.payload.get("challenge").and_then(Value::as_str).filter(|_| asks)
     }
 }
 
-/// `<source>:<id>`, so that two sources cannot take each other's ids.
+/// Returns `<source>:<id>`, so that two sources never have the same id. An id that is too long is replaced by its
+/// digest.
 fn request_id(source: &str, id: &str) -> String {
     match format!("{source}:{id}") {
         whole if whole.len() <= MAX_ID_BYTES => whole,
@@ -83,8 +85,8 @@ fn request_id(source: &str, id: &str) -> String {
     }
 }
 
-/// What is signed decides, and not the content type, which is not: text within a JSON body must not become the
-/// fields of a form.
+/// Returns whether the body is a form. The content type is not signed and cannot decide alone: text within a JSON body
+/// must not become the fields of a form.
 fn is_form(call: &Call<'_>) -> bool {
     let media = call.header("content-type").unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim();
@@ -93,7 +95,8 @@ fn is_form(call: &Call<'_>) -> bool {
         && !matches!(first, Some(b'{' | b'['))
 }
 
-/// JSON, or the fields of a form; GitHub and Slack can put their JSON into the form's field `payload`.
+/// Returns the body as JSON, or the fields of a form. GitHub and Slack can send their JSON in the form's field
+/// `payload`.
 fn payload(call: &Call<'_>, is_form: bool) -> Result<Value, Problems> {
     let body = std::str::from_utf8(call.body);
     let body = body.map_err(|error| {

@@ -9,19 +9,20 @@ use crate::document::expression::Context;
 use crate::run::request::Request;
 use crate::webhook::Event;
 
-/// A request as a message.
+/// A request that a rule has made from an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mapped {
     pub workflow: String,
     pub id: String,
+    /// The message for the inbox.
     pub body: String,
 }
 
-/// Returns the requests that an event starts: of none, one or several workflows, each once.
+/// Returns the requests that an event starts: for none, one or several workflows, each at most once.
 ///
 /// # Errors
-/// Everything that a rule which fits cannot make of the event, by field, or that it is too much together. Then
-/// nothing is started.
+/// Returns all problems of the matching rules, by field, and a problem if the requests are too large together. No
+/// request is sent then.
 pub fn requests(source: &Source, event: &Event) -> Result<Vec<Mapped>, Problems> {
     let context = Context::of_event(&event.name, &event.payload);
     let mut mapped = Vec::new();
@@ -72,7 +73,7 @@ fn request(rule: &Rule, event: &Event, context: &Context) -> Result<Mapped, Prob
     }
     problems.none_or(())?;
     let body = request.message();
-    // By the same check that dispatch makes, whose refusal the sender would never see.
+    // dispatch makes the same check, but the sender would never see its refusal.
     Request::parse(&body)?;
     Ok(Mapped { workflow: request.workflow, id: event.id.clone(), body })
 }

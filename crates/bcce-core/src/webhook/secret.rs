@@ -5,15 +5,16 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::config::webhook::Provider;
 
-/// What a signature is checked with. It is never printed.
+/// The secret of a signature. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
 
 impl Secret {
-    /// As the provider hands it out. A line end behind it comes from the file it was read from.
+    /// Parses a secret in the form that the provider issues. A line end after it is ignored, because it comes from the
+    /// file that the secret was read from.
     ///
     /// # Errors
-    /// Why it is none; not what it is.
+    /// Returns the reason if `text` is not a valid secret. The reason does not quote it.
     pub fn parse(provider: Provider, text: &str) -> Result<Self, String> {
         let text = text.trim_end_matches(['\r', '\n']);
         let bytes = match provider {
@@ -23,7 +24,7 @@ impl Secret {
             }
             _ => text.as_bytes().to_vec(),
         };
-        // Anybody can sign with an empty key.
+        // Anyone could sign with an empty key.
         if bytes.is_empty() { Err("is empty".to_owned()) } else { Ok(Self(bytes)) }
     }
 

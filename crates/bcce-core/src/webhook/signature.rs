@@ -1,5 +1,5 @@
-//! Who signed a body, and when. Every provider signs with HMAC; what is signed and where the signature stands is
-//! its own.
+//! Verifies the signature of a body and its time. Every provider signs with HMAC. The signed text and the place of the
+//! signature differ by provider.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,27 +11,28 @@ use time::OffsetDateTime;
 use crate::config::webhook::{Algorithm, Encoding, Provider, Scheme, Source};
 use crate::webhook::{Call, Secret};
 
-/// How far a signed time may be from ours, either way, in seconds: Slack, Stripe and Standard Webhooks say the
-/// same five minutes.
+/// The largest difference between the signed time and the current time, in seconds, in either direction. Slack, Stripe
+/// and Standard Webhooks recommend the same five minutes.
 const WINDOW_S: u64 = 300;
-/// Signatures of one call that are looked at. A provider sends one for each secret in use.
+/// The most signatures of a call that are checked. A provider sends one for each secret in use.
 const MOST_SIGNATURES: usize = 10;
 
-/// Why a call is not let in.
+/// The reason why a call is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It does not claim to be signed, or not rightly. What is wrong, for the sender's log.
+    /// The call has no signature, or a malformed one. The text describes the problem for the sender's log.
     Unsigned(String),
-    /// Its signature is none of this body by these secrets.
+    /// The signature was not made over this body with one of the secrets.
     Forged,
-    /// Signed once, too long ago or too far ahead: a replay, or a clock that is wrong.
+    /// The signature is valid, but too old or too far in the future. The call is a replay, or a clock is wrong.
     OutsideWindow,
 }
 
 /// Verifies the signature of a call.
 ///
 /// # Errors
-/// The call is not what a holder of one of `secrets` signed within the last minutes.
+/// Returns the reason if no holder of one of `secrets` signed the call within the last five minutes. Providers that do
+/// not sign a time have no time limit.
 pub fn verify(
     source: &Source,
     secrets: &[Secret],
@@ -50,10 +51,10 @@ pub fn verify(
     }
 }
 
-/// Checks that a call carries a signature in the form that the provider writes, which needs no secret.
+/// Checks, without a secret, that a call has a signature in the provider's format.
 ///
 /// # Errors
-/// [`Refusal::Unsigned`]: a header is missing or malformed.
+/// Returns [`Refusal::Unsigned`] if a header is missing or malformed.
 pub fn check_form(source: &Source, call: &Call<'_>) -> Result<(), Refusal> {
     well_formed(source, call).map(drop)
 }
@@ -62,25 +63,25 @@ fn algorithm(source: &Source) -> Algorithm {
     source.signature.as_ref().map(|scheme| scheme.algorithm).unwrap_or_default()
 }
 
-/// Reads the claim of a call and drops signatures of the wrong length, before anything is computed.
+/// Reads the claim of a call, and drops signatures of the wrong length before anything is computed.
 fn well_formed<'a>(source: &'a Source, call: &Call<'a>) -> Result<Claim<'a>, Refusal> {
     let bytes = algorithm(source).bytes();
     let mut claim = claim(source, call).map_err(Refusal::Unsigned)?;
     claim.signatures.retain(|one| one.len() == bytes);
     claim.signatures.truncate(MOST_SIGNATURES);
     if claim.signatures.is_empty() {
-        let cause = "the signature is not written as the provider writes it";
+        let cause = "the signature does not have the provider's format";
         return Err(Refusal::Unsigned(cause.to_owned()));
     }
     Ok(claim)
 }
 
-/// What a call says of itself.
+/// The signatures of a call, with the text and time that they are said to cover.
 struct Claim<'a> {
     signatures: Vec<Vec<u8>>,
-    /// What is signed, in parts.
+    /// The signed text, in parts.
     signed: Vec<&'a [u8]>,
-    /// Unix seconds, where the provider signs them.
+    /// The signed time in Unix seconds, if the provider signs one.
     at: Option<i64>,
 }
 
@@ -94,7 +95,7 @@ fn claim<'a>(source: &'a Source, call: &Call<'a>) -> Result<Claim<'a>, String> {
     }
 }
 
-/// `<prefix><signature>` in a header, over the body; several are separated by commas.
+/// Reads `<prefix><signature>` from a header, over the body. Several signatures are separated by commas.
 fn plain<'a>(scheme: &Scheme, call: &Call<'a>) -> Result<Claim<'a>, String> {
     let name = scheme.header.to_lowercase();
     let header = required(call, &name)?;
@@ -109,7 +110,7 @@ fn plain<'a>(scheme: &Scheme, call: &Call<'a>) -> Result<Claim<'a>, String> {
     Ok(Claim { signatures, signed: vec![call.body], at: None })
 }
 
-/// `X-Slack-Signature: v0=<hex>` over `v0:<timestamp>:<body>`.
+/// Reads `X-Slack-Signature: v0=<hex>` over `v0:<timestamp>:<body>`.
 fn slack<'a>(call: &Call<'a>) -> Result<Claim<'a>, String> {
     let timestamp = required(call, "x-slack-request-timestamp")?;
     let header = required(call, "x-slack-signature")?;
@@ -118,7 +119,7 @@ fn slack<'a>(call: &Call<'a>) -> Result<Claim<'a>, String> {
     Ok(Claim { signatures: Vec::from_iter(signature), signed, at: Some(seconds(timestamp)?) })
 }
 
-/// `Stripe-Signature: t=<seconds>,v1=<hex>,v1=<hex>` over `<seconds>.<body>`.
+/// Reads `Stripe-Signature: t=<seconds>,v1=<hex>,v1=<hex>` over `<seconds>.<body>`.
 fn stripe<'a>(call: &Call<'a>) -> Result<Claim<'a>, String> {
     let header = required(call, "stripe-signature")?;
     let pairs = || header.split(',').filter_map(|pair| pair.trim().split_once('='));
@@ -131,12 +132,13 @@ fn stripe<'a>(call: &Call<'a>) -> Result<Claim<'a>, String> {
     Ok(Claim { signatures, signed, at: Some(seconds(timestamp)?) })
 }
 
-/// `webhook-signature: v1,<base64> v1,<base64>` over `<id>.<timestamp>.<body>`.
+/// Reads `webhook-signature: v1,<base64> v1,<base64>` over `<id>.<timestamp>.<body>`.
 fn standard<'a>(call: &Call<'a>) -> Result<Claim<'a>, String> {
     let id = required(call, "webhook-id")?;
-    // What is signed has no other mark between id, time and body: with one in the id they could be shifted.
+    // Full stops alone separate the id, the time and the body in the signed text. With a full stop in the id, the parts
+    // could be shifted.
     if id.is_empty() || id.contains('.') {
-        return Err("the header webhook-id is empty or holds a full stop".to_owned());
+        return Err("the header webhook-id is empty or contains a full stop".to_owned());
     }
     let timestamp = required(call, "webhook-timestamp")?;
     let header = required(call, "webhook-signature")?;
@@ -150,14 +152,15 @@ fn required<'a>(call: &Call<'a>, name: &str) -> Result<&'a str, String> {
     call.header(name).ok_or_else(|| format!("the header {name} is missing"))
 }
 
-/// Digits alone, as they are signed.
+/// Parses the signed time, which must consist of digits only.
 fn seconds(text: &str) -> Result<i64, String> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|_| digits);
-    number.ok_or_else(|| "the signed time is no number of seconds".to_owned())
+    number.ok_or_else(|| "the signed time is not a number of seconds".to_owned())
 }
 
-/// In constant time, and the body is gone through once for each secret. A signature that was cut is none.
+/// Returns whether one of `signatures` is valid. Compares in constant time and hashes the body once for each secret. A
+/// shortened signature is not valid.
 fn is_signed(
     algorithm: Algorithm,
     secret: &Secret,

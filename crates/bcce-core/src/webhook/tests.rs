@@ -9,7 +9,7 @@ use crate::base::timing::{is_within, shortest};
 use crate::document::from_yaml;
 use crate::run::request::Request;
 
-/// A call of `events/webhook/`, as the function gets it.
+/// A call from `events/webhook/`, as the function receives it.
 struct Sample {
     headers: BTreeMap<String, String>,
     body: Vec<u8>,
@@ -89,11 +89,11 @@ fn slacks_published_vector() {
         assert_eq!(reported, Err(Refusal::OutsideWindow));
     }
     assert_eq!(verified(&of("slack"), &[SLACK_SECRET], &call, at + 300), Ok(()));
-    // What was never signed is not called a replay.
+    // A call that was never signed is not reported as a replay.
     assert!(is_unsigned(verified(&of("slack"), &["other"], &call, at + 301)));
 }
 
-/// Of the tests of Stripe's own libraries.
+/// The vector is from the tests of Stripe's own libraries.
 #[test]
 fn stripes_published_vector() {
     let call = Sample::read(INVOICE);
@@ -103,19 +103,19 @@ fn stripes_published_vector() {
     assert_eq!(verified(&of("stripe"), &["webhook_secret"], &call, at + 300), Ok(()));
     let reported = verified(&of("stripe"), &["webhook_secret"], &call, at + 301);
     assert_eq!(reported, Err(Refusal::OutsideWindow));
-    // Older schemes are no signature: a `v0` alone must not do.
+    // Other schemes do not count as a signature.
     let mut old = Sample::read(INVOICE);
     let header = old.headers.get_mut("stripe-signature").unwrap();
     *header = header.replace("v1=", "v2=");
     assert!(is_unsigned(verified(&of("stripe"), &["webhook_secret"], &old, at)));
-    // Another time under the same signature.
+    // The same signature with another time.
     let mut moved = Sample::read(INVOICE);
     let header = moved.headers.get_mut("stripe-signature").unwrap();
     *header = header.replace("t=1533204620", "t=1533204621");
     assert!(is_unsigned(verified(&of("stripe"), &["webhook_secret"], &moved, at)));
 }
 
-/// Of the specification's reference libraries.
+/// The vector is from the reference libraries of the specification.
 #[test]
 fn the_published_vector_of_standard_webhooks() {
     let call = Sample::read(STANDARD);
@@ -123,7 +123,7 @@ fn the_published_vector_of_standard_webhooks() {
     assert_eq!(call.headers["webhook-signature"], signature);
     let (standard, at) = (of("standard-webhooks"), 1_649_367_553);
     assert_eq!(verified(&standard, &[STANDARD_SECRET], &call, at), Ok(()));
-    // Several signatures mean that a secret is being replaced; other versions are passed over.
+    // A call has several signatures while a secret is being replaced. Signatures of other versions are ignored.
     let mut several = Sample::read(STANDARD);
     let header = several.headers.get_mut("webhook-signature").unwrap();
     *header = format!("v1a,AAAA v1,AAAA {signature}");
@@ -180,7 +180,7 @@ fn what_is_not_a_signature_of_this_body_is_refused() {
             "{header}: {value}"
         );
     }
-    // Case is no part of a hex number.
+    // The case of hex digits does not matter.
     let upper = format!("sha256={}", right.to_uppercase());
     let call = Sample::new(&[("x-hub-signature-256", &upper)], "Hello, World!");
     assert_eq!(verified(&of("github"), &[GITHUB_SECRET], &call, 0), Ok(()));
@@ -249,7 +249,7 @@ fn a_body_that_is_no_event_is_reported_by_field() {
     let table: &[(&str, &str, &[u8], &str)] = &[
         ("github", JSON, b"", "body: is not JSON: EOF"),
         ("github", JSON, b"\xff{}", "body: is not UTF-8 from byte 0 on"),
-        ("github", JSON, br#"{"a":{"b":1,"b":2}}"#, "body.a.b: stands twice"),
+        ("github", JSON, br#"{"a":{"b":1,"b":2}}"#, "body.a.b: appears twice"),
         ("github", FORM, b"payload=%7B", "body.payload: is not JSON"),
         ("github", FORM, b"a=1&a=2", "body: has a field twice"),
         ("stripe", JSON, b"{}", "body.id: is missing or empty"),
@@ -278,7 +278,7 @@ fn forms_are_read_as_their_fields_or_as_the_json_in_them() {
     assert_eq!(event.payload, json!({ "action": "opened" }));
 }
 
-/// What rules make of the sample of an opened issue.
+/// Returns the requests that `rules` make from the sample of an opened issue.
 fn mapped(rules: &str) -> Result<Vec<Mapped>, Problems> {
     let source = format!("version: 1\nprovider: github\nsecrets: [one]\nrules:\n{rules}");
     let source = parse_source(&source)?;
@@ -362,12 +362,12 @@ fn a_source_is_checked_as_a_whole() {
         ("version: 1\nprovider: slack\nsecrets: [a]\ntenant: A/b\nrules: []", "tenant: must be the name of a tenant's stack"),
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, tags: { run_id: x } }]", "rules.a.tags.run_id: is set by BCCE itself"),
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, tags: { \"t\\n\": 'é' } }]", "its key must be 1 to 256 characters"),
-        ("version: 1\nprovider: slack\nsecrets: [a]\nevent_id: x\nsignature: { header: x }\nrules: []", "signature: is the provider's own"),
+        ("version: 1\nprovider: slack\nsecrets: [a]\nevent_id: x\nsignature: { header: x }\nrules: []", "signature: is determined by the provider"),
         ("version: 1\nprovider: hmac\nsecrets: [a]\nsignature: { header: 'x y' }\nrules: []", "signature.header: must be the name of a header"),
         ("version: 1\nprovider: hmac\nsecrets: [a]\nsignature: { header: x, encoding: hexa }\nrules: []", "signature.encoding: "),
-        ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w }, { id: a, workflow: v }]", "rules.a: there are two of that id"),
+        ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w }, { id: a, workflow: v }]", "rules.a: is the id of two rules"),
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, when: 'body.x ==' }]", "rules.a.when: syntax error"),
-        ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, when: 'inputs.x' }]", "rules.a.when: reads inputs.x; there are event and body"),
+        ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, when: 'inputs.x' }]", "rules.a.when: reads inputs.x; it can read only event and body"),
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, when: 'range(9)' }]", "rules.a.when: a call on line 1 is not available"),
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, inputs: { x: [{ y: '{{ body' }] } }]", "rules.a.inputs.x[0].y: syntax error"),
         ("version: 1\nprovider: slack\nsecrets: [a]\nrules: [{ id: a, workflow: w, tag: {} }]", "rules.a.tag: is unknown"),
@@ -389,7 +389,7 @@ fn a_rule_cannot_take_long() {
         let event = Event::read(&source, "hook", &call.call()).unwrap();
         requests(&source, &event).map_err(|error| error.to_string())
     };
-    // Walks over the same values, and is let through.
+    // This template visits the same values and is accepted.
     let walk = "{% for a in body.many %}{% if a == 2 %}x{% endif %}{% endfor %}";
     let plain = shortest(|| assert!(mapped(walk).is_ok()));
     for (template, expected) in [
@@ -412,7 +412,7 @@ fn a_rule_cannot_take_long() {
     }
 }
 
-/// Each of them fits the inbox, and they are sent within a function's seconds.
+/// Together they must fit one message, so that the function can send them in time.
 #[test]
 fn an_event_makes_no_more_messages_than_fit_into_one() {
     let call = Sample::new(&[], &json!({ "text": "x".repeat(400_000) }).to_string());
@@ -428,7 +428,7 @@ fn an_event_makes_no_more_messages_than_fit_into_one() {
     assert!(reported.starts_with("rules: make 1200"), "{reported}");
 }
 
-/// The content type is not signed: whoever has captured a body may send another.
+/// The content type is not signed, so an attacker can send a captured body with another one.
 #[test]
 fn text_within_a_body_is_never_a_form() {
     let body = r#"{"issue":{"title":"x&payload=%7B%22action%22%3A%22opened%22%7D&y="}}"#;

@@ -1,4 +1,4 @@
-//! What a flood of one tenant does to itself and to the others.
+//! Tests that a flood of one tenant delays that tenant and no other.
 
 use super::*;
 use crate::waiting::RENEW_AT;
@@ -12,7 +12,7 @@ fn request(n: usize) -> String {
     EXPLAIN.replace("42", &n.to_string())
 }
 
-/// `bodies` through the inbox of a tenant, for the `received`th time.
+/// Returns an event with `bodies` from the inbox of a tenant, delivered for the `received`th time.
 fn through(inbox: &str, received: u32, bodies: &[String]) -> SqsEvent {
     let mut event = event(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
     for record in &mut event.records {
@@ -32,20 +32,20 @@ async fn a_flood_waits_in_its_own_inbox_and_the_neighbour_starts_at_once() {
     let neighbour = through("bcce-inbox-b", 1, &[request(1)]);
     assert!(come_again(&ports, &config, neighbour).await.is_empty());
     assert_eq!(ports.machine.started.borrow().len(), 4);
-    // Runs end, and the slots that they held are free.
+    // Runs end and free their slots.
     for left in [4, 1, 0] {
         ports.ledger.release_all();
         ports.machine.end_all();
         ports.clock.pass(2);
         let waiting = come_again(&ports, &config, through("bcce-inbox-a", 2, &flood)).await;
-        // What was started before takes no slot away.
+        // A run that was started before takes no second slot.
         assert_eq!(waiting.len(), left, "{:?}", ports.ledger.holders());
     }
     assert_eq!(ports.machine.started.borrow().len(), 11);
     assert!(outbox.letters.borrow().is_empty() && outbox.notifications.borrow().is_empty());
 }
 
-/// Whoever read the slots a second ago does not read them for each message of a flood, and writes no request.
+/// An instance that read the slots less than a second ago does not read them for each message, and writes no request.
 #[tokio::test]
 async fn a_flood_costs_one_reading_a_second() {
     let outbox = Outbox::default();
@@ -74,13 +74,13 @@ async fn a_flood_of_batches_writes_one_request_a_second() {
         2,
         "the one that runs, and the first that waits"
     );
-    // The one that runs is received again, and is no reason to write or to wait.
+    // The message of the batch that runs is received again. It causes no write, and does not wait.
     let again = through("bcce-inbox", 2, &flood[..2]);
     assert_eq!(come_again(&ports, &config, again).await, ["m-1"]);
     assert_eq!(ports.batch_machine.started.borrow().len(), 1);
 }
 
-/// SQS makes a dead letter of a message after a hundred receives.
+/// SQS makes a message a dead letter after a hundred receives.
 #[tokio::test]
 async fn waiting_for_days_spends_no_receives() {
     let outbox = Outbox::default();
@@ -103,7 +103,7 @@ async fn waiting_for_days_spends_no_receives() {
     assert!((75..=150).contains(&delay.as_secs()), "{delay:?}");
 }
 
-/// The call that sent the copy ended before SQS deleted the message: both come, and they are one request.
+/// The invocation that sent the copy ended before SQS deleted the message. SQS delivers both, and they are one request.
 #[tokio::test]
 async fn a_copy_and_its_message_are_one_run() {
     let outbox = Outbox::default();
@@ -160,7 +160,7 @@ async fn a_run_that_was_started_before_holds_no_second_slot() {
     assert!(ports.ledger.holders().is_empty());
 }
 
-/// The run has released its slot and publishes its notification: Step Functions answers as if it had started it now.
+/// The run has released its slot and publishes its notification. Step Functions answers as if it had just started it.
 #[tokio::test]
 async fn a_run_that_is_about_to_end_gets_no_second_slot() {
     let outbox = Outbox::default();
@@ -199,7 +199,7 @@ async fn a_run_that_is_received_again_keeps_its_slot() {
     assert_eq!(ports.machine.started.borrow().len(), 1);
 }
 
-/// Two deliveries of one message: this one took the slot, and the other one started the run before this one could.
+/// One message is delivered twice. This delivery took the slot, and the other one started the run before this one did.
 #[tokio::test]
 async fn a_run_that_another_delivery_started_with_the_slot_keeps_it() {
     let outbox = Outbox::default();
@@ -211,7 +211,8 @@ async fn a_run_that_another_delivery_started_with_the_slot_keeps_it() {
     assert_eq!(ports.ledger.holders().len(), 1);
 }
 
-/// This function ended between taking the slot and the start: the same message goes on with its slot.
+/// The function ended between taking the slot and starting the run. The same message uses the slot at its next
+/// delivery.
 #[tokio::test]
 async fn a_slot_that_the_message_took_before_serves_it_also_when_no_other_is_free() {
     let outbox = Outbox::default();
@@ -224,7 +225,7 @@ async fn a_slot_that_the_message_took_before_serves_it_also_when_no_other_is_fre
     assert_eq!(*ports.machine.started.borrow(), [run.execution_name()]);
 }
 
-/// Leaves slots of the requests with these numbers behind, the first one the oldest.
+/// Takes slots for the requests with these numbers, the oldest one first.
 fn leave_slots(ports: &Fakes<'_>, requests: std::ops::Range<u32>) {
     for n in requests {
         let run = RunRef::first("a", "explain", &n.to_string());
@@ -236,7 +237,7 @@ fn leave_slots(ports: &Fakes<'_>, requests: std::ops::Range<u32>) {
 
 /// Instances ended between taking slots and the starts, until there were more slots than the limit.
 #[tokio::test]
-async fn slots_that_were_left_behind_lock_nobody_out() {
+async fn slots_that_were_left_behind_lock_no_message_out() {
     let outbox = Outbox::default();
     let (ports, config) = (ports(&outbox), limited(3, 0));
     leave_slots(&ports, 0..4);
@@ -275,14 +276,14 @@ async fn a_slot_that_could_not_be_counted_is_released() {
     let event = || through("bcce-inbox-a", 1, &[request(0)]);
     assert_eq!(come_again(&ports, &config, event()).await, ["m-0"]);
     assert!(ports.ledger.holders().is_empty());
-    // The slot that a message took before stays its own.
+    // A slot that the message took at an earlier delivery is kept.
     leave_slots(&ports, 0..1);
     ports.ledger.failing.set(1);
     assert_eq!(come_again(&ports, &config, event()).await, ["m-0"]);
     assert_eq!(ports.ledger.holders().len(), 1);
 }
 
-/// A run whose end nobody recorded.
+/// The end of the run was never recorded.
 #[tokio::test]
 async fn a_slot_that_was_never_released_ends_with_the_longest_execution() {
     let outbox = Outbox::default();
@@ -312,12 +313,13 @@ async fn a_batch_weighs_its_items_and_runs_do_not_wait_for_it() {
     let large = BATCH.replace(r#""batch":{"#, r#""batch":{"concurrency":500,"#);
     assert!(
         come_again(&ports, &config, through("bcce-inbox", 1, &[large])).await.is_empty(),
-        "it is cut"
+        "the weight is cut to the limit"
     );
     assert_eq!(ports.ledger.held.borrow()[0].1.weight, 30);
 }
 
-/// The operator needs it: the age of the oldest message leaves out those that were received three times.
+/// The operator needs the metric, since SQS's age of the oldest message leaves out messages that were received three
+/// times.
 #[tokio::test]
 async fn who_waits_is_a_metric_by_the_tenant_and_for_the_alarm() {
     let outbox = Outbox::default();

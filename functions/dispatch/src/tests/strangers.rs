@@ -1,4 +1,4 @@
-//! Names of workflows that do not exist.
+//! Tests of messages that name a workflow that does not exist.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn of(workflow: &str) -> String {
     EXPLAIN.replace("explain", workflow)
 }
 
-/// `bodies`, sent so many seconds after noon.
+/// Returns an event with `bodies`, sent `second` seconds after noon.
 fn sent(second: i64, bodies: &[String]) -> SqsEvent {
     let mut event = event(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
     let at = (NOON + time::Duration::seconds(second)).unix_timestamp() * 1_000;
@@ -17,7 +17,7 @@ fn sent(second: i64, bodies: &[String]) -> SqsEvent {
 }
 
 #[tokio::test]
-async fn a_hundred_names_that_nobody_has_cost_one_listing_and_make_nothing() {
+async fn a_hundred_unknown_names_cost_one_listing_and_make_nothing() {
     let outbox = Outbox::default();
     let ports = ports(&outbox);
     let names: Vec<String> = (0..100).map(|n| of(&format!("random-{n}"))).collect();
@@ -25,7 +25,7 @@ async fn a_hundred_names_that_nobody_has_cost_one_listing_and_make_nothing() {
         assert!(come_again(&ports, &config(), sent(-60, batch)).await.is_empty());
     }
     assert!(failed(&ports, &[EXPLAIN]).await.is_empty());
-    assert_eq!(ports.machine.started.borrow().len(), 1, "the good one behind them");
+    assert_eq!(ports.machine.started.borrow().len(), 1, "the valid message behind them");
     assert_eq!(ports.store.objects.borrow().len(), 1);
     assert_eq!(ports.parameters.listings.get(), 1);
     assert_eq!((outbox.letters.borrow().len(), outbox.notifications.borrow().len()), (100, 100));
@@ -36,9 +36,9 @@ async fn a_hundred_names_that_nobody_has_cost_one_listing_and_make_nothing() {
     );
 }
 
-/// Everybody can make names up, and nobody must be woken by them.
+/// Any sender can make names up, and must not be able to fire an alarm with them.
 #[tokio::test]
-async fn a_name_that_waits_for_a_list_does_not_ring_the_alarm() {
+async fn a_name_that_waits_for_a_list_does_not_fire_the_alarm() {
     let outbox = Outbox::default();
     let ports = ports(&outbox);
     ports.parameters.failing.set(true);
@@ -63,7 +63,7 @@ async fn a_batch_of_no_workflow_is_refused_as_well() {
     assert_eq!(outbox.notifications.borrow()[0].request_id, "42");
 }
 
-/// The list is older than the message, whose sender may have pushed the workflow in between.
+/// The list is older than the message. The sender may have pushed the workflow in between.
 #[tokio::test]
 async fn no_message_is_refused_on_an_old_list() {
     let outbox = Outbox::default();
@@ -96,7 +96,7 @@ async fn a_known_workflow_starts_while_ssm_is_down_and_an_unknown_one_waits() {
         assert_eq!(come_again(&ports, &config(), unknown.clone()).await, ["m-0"]);
     }
     assert_eq!(ports.parameters.listings.get(), 2, "a listing that failed is not repeated at once");
-    // One more after 10 s, and then after 20 s and 30 s.
+    // The next listings follow after 10 s, 20 s and 30 s.
     for (second, listings) in [(9, 2), (1, 3), (19, 3), (1, 4), (29, 4), (1, 5), (29, 5), (1, 6)] {
         ports.clock.pass(second);
         assert_eq!(come_again(&ports, &config(), unknown.clone()).await, ["m-0"]);

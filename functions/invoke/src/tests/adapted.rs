@@ -1,4 +1,4 @@
-//! Targets that take something else than the step asks for, or cannot take the request at all.
+//! Tests of targets that do not take all that the step asks for, or cannot take the request at all.
 
 use super::*;
 use bcce_core::call::attempt::Cause;
@@ -11,7 +11,7 @@ fn misfits(cause: Cause) -> CallReport {
     CallReport { result, ..report }
 }
 
-/// The first target has `tokens` of context, the second the usual ones.
+/// Stores a plan whose first target has a context of `tokens` tokens.
 fn with_context(ports: &Fakes, tokens: u64) -> Request {
     planned(ports, |plan| {
         plan["routes"]["haiku"]["targets"][0]["context_tokens"] = json!(tokens);
@@ -79,7 +79,7 @@ async fn a_schema_that_cannot_be_compiled_is_in_the_prompt_once() {
     assert!(adapted.contains(expected), "{adapted}");
 }
 
-/// The router comes back with what was learnt in an earlier round.
+/// The calls after the refusal, to the same target and to the next one, have the schema in the prompt.
 #[tokio::test]
 async fn a_refused_schema_is_not_sent_to_another_target() {
     let throttled = plain(ErrorName::TargetThrottled);
@@ -133,10 +133,10 @@ async fn the_first_call_with_a_schema_may_be_silent_for_longer_and_is_not_held_a
     assert_eq!(handle(&ports, json_request(&ports), AMPLE).await, Ok(ANSWERED));
     assert_eq!(breaker(&ports, "us-east-1").failures, 0);
     let waited: Vec<u64> = ports.model.asked.borrow().iter().map(|a| a.first_token_s).collect();
-    assert_eq!(waited, [180, 180], "neither region has answered with it");
+    assert_eq!(waited, [180, 180], "neither region has answered with the schema");
 }
 
-/// The ledger passes on to one function what another one has learnt.
+/// One instance of the function reads from the ledger what another one recorded.
 #[tokio::test]
 async fn a_schema_that_was_compiled_is_waited_for_as_for_any_answer() {
     let first = ports([says(r#"{"ok":true}"#, "end_turn")]);
@@ -146,7 +146,11 @@ async fn a_schema_that_was_compiled_is_waited_for_as_for_any_answer() {
         ..ports([silent(), says(r#"{"ok":true}"#, "end_turn")])
     };
     assert_eq!(handle(&ports, json_request(&ports), AMPLE).await, Ok(ANSWERED));
-    assert_eq!(breaker(&ports, "us-east-1").failures, 1, "it knows the schema and is silent");
+    assert_eq!(
+        breaker(&ports, "us-east-1").failures,
+        1,
+        "it has compiled the schema and is silent"
+    );
     let waited: Vec<u64> = ports.model.asked.borrow().iter().map(|a| a.first_token_s).collect();
     assert_eq!(waited, [30, 180]);
 }

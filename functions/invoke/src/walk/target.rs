@@ -1,4 +1,4 @@
-//! The calls of one target: the first, one without the schema that it refuses, and a repair.
+//! Makes the calls to one target: the first, one without a schema that the service refuses, and a repair.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::call::{Call, CallOutcome};
 use crate::grammars;
 use crate::reports::{FinishedCall, TakeReports, log_call, note_grammar, report_call};
 
-/// What the calls of one target came to.
+/// The outcome of the calls to one target.
 pub(super) enum Outcome {
     Answered(Answer),
     NextTarget,
@@ -31,7 +31,11 @@ where
     C: Clock,
     L: TakeReports,
 {
-    /// Calls a target, once more without a schema that it refuses, and once more to repair an answer that does not fit.
+    /// Calls a target. Calls it again without the schema if the service refuses that, and again to repair an answer
+    /// that does not fit the schema.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: a fault that another target cannot correct.
     pub(super) async fn try_target(
         &mut self,
         target: &Target,
@@ -71,8 +75,8 @@ where
         }
     }
 
-    /// Returns whether the service has just refused the schema. The same target is asked once more, with it in the
-    /// prompt, and nobody sends it again.
+    /// Returns true if the service has just refused the schema. The same target is then called with the schema in the
+    /// prompt, and the refusal is recorded, so that no instance sends the schema again.
     fn drops_schema(&mut self, parameters: &Parameters<'_>, called: &CallOutcome) -> bool {
         let CallOutcome::Misfit { cause: Cause::GrammarTooLarge, .. } = called else {
             return false;
@@ -83,14 +87,14 @@ where
         true
     }
 
-    /// Notes what was learnt of a schema, for other functions too.
+    /// Records in this instance and in the ledger that a schema was compiled or refused.
     fn learn(&self, key: grammars::Key) {
         if self.ports.grammars.learn(&key, self.ports.clock.now()) {
             note_grammar(self.reports, self.ports, key);
         }
     }
 
-    /// Decides what a call that was not answered means for the step.
+    /// Returns the outcome for the step of a call without an answer.
     fn after(&self, target: &Target, called: CallOutcome) -> Outcome {
         match called {
             CallOutcome::Misfit { cause: Cause::ContextTooLong, .. }
@@ -105,8 +109,8 @@ where
         }
     }
 
-    /// Returns the time for a repair, or `None` if there is none. A repair is a call like another: it needs one left,
-    /// time, and something to repair.
+    /// Returns the time for a repair, or `None` if none is possible. A repair needs a call that is left, enough time,
+    /// and an answer with text.
     fn time_to_repair(&self, answer: &ModelAnswer) -> Option<Duration> {
         let possible = !answer.text.trim().is_empty() && self.calls_left() > 0;
         self.time(true).filter(|_| possible)
@@ -150,14 +154,14 @@ where
         called
     }
 
-    /// Returns whether the service has the grammar that a call needs.
+    /// Returns true if the service has the grammar that a call needs, or if the call needs none.
     async fn is_compiled(&self, grammar: Option<&grammars::Key>) -> bool {
         let Some(grammar) = grammar else { return true };
         let (health, now) = (&self.ports.health, self.ports.clock.now());
         self.ports.grammars.has(health, grammar, now).await
     }
 
-    /// Reads an answer. The inner error says what is wrong with it.
+    /// Parses and checks an answer. The inner error is the reason why the answer is invalid.
     fn read(
         &self,
         parameters: &Parameters<'_>,

@@ -1,4 +1,4 @@
-//! The message of a batch, as far as the command line says it.
+//! Builds the request of a batch from the command line.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use crate::files::text;
 use crate::values::{duration, word};
 use crate::world::World;
 
-/// Hex digits of a digest that tell one batch of a file from another.
+/// The number of hex digits of the digest in the id of a batch.
 const DIGITS: usize = 16;
-/// Bytes of a name that go into an id.
+/// The largest number of bytes of the name of the source in the id of a batch.
 const STEM_BYTES: usize = 128;
 
-/// When a batch has to be over.
+/// The time by which a batch must end.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Deadline {
     At(OffsetDateTime),
-    /// From now on, as it was typed.
+    /// A duration from now, with its text as typed.
     In(Duration, String),
 }
 
@@ -34,7 +34,10 @@ impl Deadline {
         if let Ok(at) = OffsetDateTime::parse(given, &Rfc3339) {
             return Ok(Self::At(at));
         }
-        let wrong = |_| "must be a time like 2026-11-30T18:00:00Z, or 6h, 30m from now".to_owned();
+        let wrong = |_| {
+            "must be a time such as 2026-11-30T18:00:00Z, or a duration from now such as 6h or 30m"
+                .to_owned()
+        };
         duration(given).map(|from_now| Self::In(from_now, given.to_owned())).map_err(wrong)
     }
 
@@ -58,8 +61,8 @@ pub fn item_field(given: &str) -> Result<ItemField, String> {
     word(given, "model, tags")
 }
 
-/// Returns the request, where its items come from, and everything that is wrong with it. Its source is filled in when
-/// it is known where the stack will read it.
+/// Returns the request, the origin of its items with their format, and the problems that can be found without the
+/// stack. The source of the request is set later, when the location where the stack reads it is known.
 pub fn draft(args: &Args, world: &World) -> (BatchRequest, Option<(Origin, Format)>, Problems) {
     let mut problems = Problems::default();
     let mut origin = None;
@@ -69,7 +72,7 @@ pub fn draft(args: &Args, world: &World) -> (BatchRequest, Option<(Origin, Forma
     }
     let deadline = args.deadline.as_ref().map(|deadline| deadline.at(world.now()));
     let ahead = deadline.is_none_or(|deadline| deadline > world.now());
-    problems.check(ahead, "deadline", "is over");
+    problems.check(ahead, "deadline", "is in the past");
     let mut request = BatchRequest {
         workflow: args.workflow.clone(),
         id: args.id.clone(),
@@ -102,7 +105,7 @@ pub fn draft(args: &Args, world: &World) -> (BatchRequest, Option<(Origin, Forma
     (request, origin, problems)
 }
 
-/// Returns the request with a source, so that the rest can be checked.
+/// Returns the request with a placeholder for its source, if that is not known yet, so that the rest can be checked.
 fn placed_somewhere(request: &BatchRequest, origin: Option<&(Origin, Format)>) -> BatchRequest {
     let mut placed = request.clone();
     placed.batch.source = match origin {
@@ -124,8 +127,8 @@ fn map(
     map
 }
 
-/// `<name of the source>-<16 hex>`: the same command over the same items is the same batch. `met`: what a prefix was
-/// found to hold. A deadline that counts from now is what was typed, not when.
+/// Returns the id of a batch: `<name of the source>-<16 hex digits>`. The same command with the same items has the same
+/// id. `met` is the digest of the objects below a prefix. A deadline that counts from now enters the digest as typed.
 pub fn id(
     origin: &Origin,
     request: &BatchRequest,
@@ -179,7 +182,7 @@ mod tests {
         for part in [
             "format: cannot be derived",
             "map.text: is given twice",
-            "deadline: is over",
+            "deadline: is in the past",
             "inputs: must be NAME=VALUE",
             "batch.concurrency: must be",
         ] {
@@ -190,7 +193,9 @@ mod tests {
 
     #[test]
     fn objects_need_a_map() {
-        assert!(problems(&args("s3://bucket/docs/")).contains("batch.map: says which input"));
+        assert!(
+            problems(&args("s3://bucket/docs/")).contains("batch.map: must map an object's text")
+        );
         assert_eq!(problems(&args("s3://bucket/docs/a.jsonl")), "");
     }
 

@@ -1,6 +1,6 @@
-//! `--map INPUT=EXPR` and `--item-id EXPR` as the values of a message.
+//! Converts `--map INPUT=EXPR` and `--item-id EXPR` into the templates of a request.
 
-/// `INPUT=EXPR`
+/// Parses `INPUT=EXPR` into the name of the input and its template.
 pub fn pair(given: &str) -> Result<(String, String), String> {
     match given.split_once('=') {
         Some((name, expression)) if !name.is_empty() => Ok((name.to_owned(), value(expression))),
@@ -8,12 +8,13 @@ pub fn pair(given: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Parses `EXPR` into the template of an item's id.
 pub fn id(given: &str) -> Result<String, String> {
     Ok(value(given))
 }
 
-/// Returns the template of a value: a text with `{{ }}` stays, an expression is put between them, and a bare name is a
-/// field of the item.
+/// Returns the template of an expression. Text with `{{ }}` is already a template, an expression is put into `{{ }}`,
+/// and a bare name becomes a field of the item.
 fn value(expression: &str) -> String {
     let expression = expression.trim();
     let is_expression = expression == "item" || expression.contains(['.', '[', '(']);

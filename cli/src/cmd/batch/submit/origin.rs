@@ -1,4 +1,4 @@
-//! Where a batch comes from: a file here, an object, or every object below a prefix.
+//! Parses the source of a batch: a local file, an object, or all objects below a prefix.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +6,7 @@ use bcce_core::base::error::Problems;
 use bcce_core::batch::source::{INBOX, UPLOADS};
 use bcce_core::batch::{Format, Location};
 
+/// The source of the items of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
     File(PathBuf),
@@ -14,20 +15,20 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Returns what a source is, and how it is written.
+    /// Parses a source and determines its format, from `format` or from the name.
     ///
     /// # Errors
-    /// Why it is not a source.
+    /// The format is unknown, the source is a directory, or the URI is invalid.
     pub fn parse(source: &str, format: Option<Format>) -> Result<(Self, Format), Problems> {
         let problem = |field: &str, cause: &str| Err(Problems::one(field, cause));
-        let unknown = "cannot be derived from the name; --format is one of jsonl, csv, objects";
+        let unknown = "cannot be derived from the name; set --format to jsonl, csv or objects";
         if !source.starts_with("s3://") {
-            // Its name says the format, as an object's does.
+            // The name of a file shows its format, as the key of an object does.
             let name = Location { bucket: String::new(), key: source.to_owned() };
             return match format.or_else(|| name.format()) {
                 None => problem("format", unknown),
                 Some(Format::Objects) => {
-                    problem("source", "is a directory; objects below an s3:// prefix are a batch")
+                    problem("source", "is a directory; use a file, or an s3:// prefix for objects")
                 }
                 Some(format) => Ok((Self::File(source.into()), format)),
             };
@@ -40,7 +41,7 @@ impl Origin {
         }
     }
 
-    /// Returns its name without the ending, for an id.
+    /// Returns the name of the source without its ending, for an id.
     pub fn stem(&self) -> String {
         let name = match self {
             Self::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -62,12 +63,12 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// Returns whether the stack reads an object where it lies: in a folder of its own bucket.
+/// Returns true if the stack can read an object in place, because it is in one of two folders of the stack's bucket.
 pub fn is_taken_as_it_is(location: &Location, bucket: &str) -> bool {
     location.bucket == bucket && [INBOX, UPLOADS].iter().any(|at| location.key.starts_with(at))
 }
 
-/// Returns where an upload is put: `name` says what it is, and the ending its format.
+/// Returns the location of an upload. The ending of the key shows the format.
 pub fn upload(bucket: &str, name: &str, format: Format) -> Location {
     let ending = if format == Format::Csv { "csv" } else { "jsonl" };
     Location { bucket: bucket.to_owned(), key: format!("{UPLOADS}{name}.{ending}") }

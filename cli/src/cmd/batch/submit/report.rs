@@ -1,4 +1,4 @@
-//! What a batch was found to be, as people and programs read it.
+//! Prints what was found in the source of a batch, as text or as JSON.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -20,19 +20,22 @@ use crate::exit::{Failure, Outcome};
 use crate::figures;
 use crate::paint::one_line;
 
+/// The results of reading a source, with all that is needed to print them.
 pub struct Report<'a> {
     pub args: &'a Args,
     pub origin: &'a Origin,
     pub survey: &'a Survey,
     pub found: &'a Configuration,
-    /// Of the stack.
+    /// The region of the stack.
     pub region: &'a str,
 }
 
 impl Report<'_> {
+    /// Checks that there are items to run.
+    ///
     /// # Errors
-    /// No item is left that could be run.
-    pub fn is_something(&self) -> Outcome<()> {
+    /// The source has no items, or all of them are rejected.
+    pub fn check_items(&self) -> Outcome<()> {
         match (self.survey.items, self.survey.left()) {
             (0, _) => {
                 let what = format!("{} has no items", self.origin);
@@ -40,10 +43,10 @@ impl Report<'_> {
             }
             (items, 0) => {
                 let items = figures::plural(usize::try_from(items).unwrap_or(usize::MAX), "item");
-                let what = format!("no item is left of {}: {items}, all rejected", self.origin);
+                let what = format!("{} has no valid items: {items}, all rejected", self.origin);
                 Err(Failure::usage(
                     what,
-                    "nothing was sent; mend them, or --map says which field is which input",
+                    "nothing was sent; correct the items, or map their fields to inputs with --map",
                 ))
             }
             _ => Ok(()),
@@ -67,7 +70,7 @@ impl Report<'_> {
         }
     }
 
-    /// `line 7: <why>`; an object is named by its key.
+    /// Returns the reason for a rejected item: `line 7: <reason>`. An object is named by its key.
     fn reason(&self, rejected: &Rejected) -> String {
         let place = match (self.is_prefix(), &rejected.id) {
             (true, Some(key)) => key.clone(),
@@ -80,13 +83,14 @@ impl Report<'_> {
         matches!(self.origin, Origin::Prefix(_))
     }
 
+    /// Prints the items, the estimate and the worst case.
     pub fn dry_run(&self, out: &mut dyn Write) -> std::io::Result<()> {
         if self.args.json {
             return writeln!(out, "{}", serde_json::to_string_pretty(&self.as_json())?);
         }
         let (survey, estimate) = (self.survey, &self.survey.estimate);
         let (left, workflow) = (figures::count(survey.left()), &self.args.workflow);
-        writeln!(out, "{left} items of {workflow} would be run from {}", self.origin)?;
+        writeln!(out, "{workflow} would run for {left} items from {}", self.origin)?;
         self.print_rejected(out)?;
         if let Some(longest) = &survey.longest {
             let place = match self.is_prefix() {
@@ -104,46 +108,49 @@ impl Report<'_> {
         writeln!(out, "{}", self.rule())
     }
 
+    /// Checks the worst case against the ceiling of the policy.
+    ///
     /// # Errors
-    /// The items may cost more together than the policy allows a batch.
-    pub fn is_affordable(&self) -> Outcome<()> {
+    /// The worst case exceeds the ceiling for a batch.
+    pub fn check_ceiling(&self) -> Outcome<()> {
         match &self.survey.unaffordable {
             None => Ok(()),
             Some(fault) => Err(Failure::usage(fault.message.clone(), "nothing was sent")),
         }
     }
 
-    /// `$12.30, of $200.00 that policy.yaml allows a batch`
+    /// Formats the worst case: `$12.30 (ceiling for a batch in policy.yaml: $200.00)`.
     fn worst(&self) -> String {
         let worst = dollars(self.survey.worst.usd);
         match self.found.policy.ceilings.batch_usd {
-            None => format!("{worst}; policy.yaml sets no ceiling for a batch"),
+            None => format!("{worst} (no ceiling for a batch in policy.yaml)"),
             Some(ceiling) => {
-                format!("{worst}, of {} that policy.yaml allows a batch", dollars(ceiling))
+                format!("{worst} (ceiling for a batch in policy.yaml: {})", dollars(ceiling))
             }
         }
     }
 
-    /// `$0.1100 to $2.3100 + unknown`
+    /// Formats the estimated cost: `$0.1100 to $2.3100 + unknown`.
     fn cost(&self) -> String {
         let (least, most) = self.costs();
         let cost = between(figures::usd(least), figures::usd(most));
         if self.unpriced().is_empty() { cost } else { format!("{cost} + unknown") }
     }
 
-    /// Returns the least and the most cost, at the prices of the mode.
+    /// Returns the lowest and the highest cost at the prices of the mode.
     fn costs(&self) -> (Decimal, Decimal) {
         let [one, other] = self.estimates();
         let least = one.cost_least_usd.min(other.cost_least_usd);
         (least.normalize(), one.cost_most_usd.max(other.cost_most_usd).normalize())
     }
 
-    /// Models without a price, which is needed for the mode.
+    /// Returns the models that have no price for the mode.
     fn unpriced(&self) -> BTreeSet<&str> {
         self.estimates().iter().flat_map(|one| &one.unpriced).map(String::as_str).collect()
     }
 
-    /// Returns the estimates that may apply. Jobs and calls differ in price and cache; `auto` may be either.
+    /// Returns the estimates that apply to the mode. Bulk jobs and calls differ in price and caching; `auto` may use
+    /// either.
     fn estimates(&self) -> [&Estimate; 2] {
         let (on_demand, in_bulk) = (&self.survey.estimate, &self.survey.in_bulk);
         match (self.args.mode, self.bulk()) {
@@ -153,46 +160,57 @@ impl Report<'_> {
         }
     }
 
-    /// Says whether a job takes the items, or why not, judged by the item that stands for all.
+    /// Checks whether a bulk job accepts the items, by the plan of a typical item.
+    ///
+    /// # Errors
+    /// The reason why it does not.
     fn bulk(&self) -> Result<(), String> {
         if self.survey.left() < MIN_RECORDS {
-            return Err(format!("a job has {MIN_RECORDS} records and more"));
+            return Err(format!("a bulk job needs at least {MIN_RECORDS} records"));
         }
         self.survey.plan.get().map_or(Ok(()), |plan| fit(plan, self.region).map(drop))
     }
 
+    /// Explains how the estimate was made.
     fn rule(&self) -> String {
         let mut rule = format!(
-            "An estimate: {BYTES_PER_TOKEN} bytes are taken for a token. The least is that of empty answers, the most that of \
-             answers as long as max_tokens allows, at today's prices (price file of {}) of each step's first target; \
-             repairs, retries and failovers are not in it. The worst case takes each byte for a token, each step's \
-             dearest target and a repair of each answer in JSON.",
+            "This is an estimate at {BYTES_PER_TOKEN} bytes per token. The lowest value assumes empty answers, the highest \
+             assumes answers as long as max_tokens allows, both at today's prices (price file of {}) for the first target \
+             of each step. Repairs, retries and failovers are not included. The worst case assumes one byte per token, \
+             the most expensive target of each step and a repair of each JSON answer.",
             self.found.prices.date
         );
         match (self.args.mode, self.bulk()) {
             (Mode::OnDemand, _) => {}
-            (_, Err(why)) => rule += &format!(" It would not run in bulk, but on demand: {why}."),
+            (_, Err(why)) => {
+                rule += &format!(" The batch would not run in bulk, but on demand: {why}.")
+            }
             (Mode::Bulk, Ok(())) => {
-                rule += " In bulk a call costs its model's batch_factor of that and nothing is cached: both count.";
+                rule += " In bulk, a call costs the batch_factor of its model times that price, and nothing is cached. Both are included.";
             }
             (Mode::Auto, Ok(())) => {
-                rule += " In bulk a call costs its model's batch_factor of that and nothing is cached: both count \
-                         in the least.";
+                rule += " In bulk, a call costs the batch_factor of its model times that price, and nothing is cached. Both are \
+                         included in the lowest value.";
             }
         }
         if self.is_prefix() {
-            rule += " Objects were not read: each counts as a text of its length.";
+            rule += " Objects were not read; each counts as text of its length.";
         }
         if self.survey.unestimated > 0 {
-            rule += &format!(" {} are not in it.", figures::count(self.survey.unestimated));
+            rule +=
+                &format!(" {} objects are not included.", figures::count(self.survey.unestimated));
         }
         let unpriced = Vec::from_iter(self.unpriced());
         if !unpriced.is_empty() {
-            rule += &format!(" The price file has no price of {} for today.", unpriced.join(", "));
+            rule += &format!(
+                " The price file has no price for {} that is valid today.",
+                unpriced.join(", ")
+            );
         }
         rule
     }
 
+    /// Returns what `--json` prints.
     pub fn as_json(&self) -> Value {
         let survey = self.survey;
         let reason = |one: &Rejected| json!({ "line": one.line, "id": one.id, "error": one.error });
@@ -246,13 +264,13 @@ mod tests {
         let survey = surveyed("{\"text\":\"a\"}\n{\"txt\":\"b\"}\n{\"text\":\"a longer one\"}\n");
         let text = dry_run(&args("a.jsonl"), &survey);
         let expected = [
-            "2 items of explain would be run from a.jsonl\n1 of 3 items are rejected:\n  line 2: inputs.txt: ",
+            "explain would run for 2 items from a.jsonl\n1 of 3 items are rejected:\n  line 2: inputs.txt: ",
             "longest item: line 3, 23 bytes\n",
             "\ncalls:         2\n",
             "output tokens: 800 at most\n",
             "cost:          <$0.0001 to $0.0004\n",
-            "worst case:    $0.0072; policy.yaml sets no ceiling for a batch\n",
-            "4 bytes are taken for a token",
+            "worst case:    $0.0072 (no ceiling for a batch in policy.yaml)\n",
+            "an estimate at 4 bytes per token",
         ];
         for part in expected {
             assert!(text.contains(part), "{part} is missing in {text}");
@@ -293,9 +311,9 @@ mod tests {
         let origin = Origin::File("a.jsonl".into());
         let report =
             Report { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
-        let failure = report.is_affordable().unwrap_err();
+        let failure = report.check_ceiling().unwrap_err();
         assert!(failure.what.contains("policy.yaml allows $0.0001"), "{}", failure.what);
-        assert!(report.worst().ends_with("of $0.0001 that policy.yaml allows a batch"));
+        assert!(report.worst().ends_with("(ceiling for a batch in policy.yaml: $0.0001)"));
     }
 
     fn found_too_dear(survey: &Survey, found: &Configuration) -> bcce_core::base::error::Fault {
@@ -325,7 +343,7 @@ mod tests {
             bulk["rule"]
                 .as_str()
                 .unwrap()
-                .contains("In bulk a call costs its model's batch_factor")
+                .contains("In bulk, a call costs the batch_factor of its model")
         );
     }
 
@@ -353,8 +371,8 @@ mod tests {
     fn what_no_job_takes_costs_what_it_costs_on_demand_and_says_why() {
         let demanded = estimate(Mode::OnDemand, 99, "us-east-1");
         for (lines, region, why) in [
-            (99, "us-east-1", "on demand: a job has 100 records"),
-            (100, "eu-west-1", "on demand: no target of haiku can take a job"),
+            (99, "us-east-1", "on demand: a bulk job needs at least 100 records"),
+            (100, "eu-west-1", "on demand: no target of haiku can run a bulk job"),
         ] {
             let bulk = estimate(Mode::Bulk, lines, region);
             assert!(bulk["rule"].as_str().unwrap().contains(why), "{bulk}");
@@ -375,10 +393,10 @@ mod tests {
         report.print_rejected(&mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
         assert!(out.ends_with("  line 20: inputs.text: is required\n  and 5 more\n"), "{out}");
-        let failure = report.is_something().unwrap_err();
+        let failure = report.check_items().unwrap_err();
         assert!(failure.what.contains("25 items, all rejected"), "{}", failure.what);
         let nothing = surveyed("\n\n");
         let report = Report { survey: &nothing, ..report };
-        assert_eq!(report.is_something().unwrap_err().what, "a.jsonl has no items");
+        assert_eq!(report.check_items().unwrap_err().what, "a.jsonl has no items");
     }
 }

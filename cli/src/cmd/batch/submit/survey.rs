@@ -1,4 +1,5 @@
-//! Every item of a batch, checked as opening it will check it. Memory is that of the items' ids.
+//! Reads every item of a batch and makes the checks that opening the batch will make. Keeps only the ids of the items
+//! in memory.
 
 use std::io::Read;
 use std::path::Path;
@@ -21,42 +22,42 @@ use time::OffsetDateTime;
 use crate::exit::{Failure, Outcome};
 use crate::figures;
 
-/// Bytes read at a time.
+/// The number of bytes that are read at a time.
 const PIECE: usize = 64 * 1_024;
-/// Rejected items that are listed one by one.
+/// The number of rejected items that are listed one by one.
 const LISTED: usize = 20;
 
-/// What a batch is found to be.
+/// The results of reading the items of a batch.
 #[derive(Debug, Default)]
 pub struct Survey {
     pub items: u64,
     pub rejected: u64,
-    /// The first of them.
+    /// The first rejected items.
     pub first_rejected: Vec<Rejected>,
     pub longest: Option<Longest>,
-    /// Estimate for running on demand, where an estimate was asked for.
+    /// The estimate for running on demand. Zero if no estimate was requested.
     pub estimate: Estimate,
-    /// The same where every item that a job takes is a record of one.
+    /// The estimate for running in bulk, with every item that a bulk job accepts as a record of one.
     pub in_bulk: Estimate,
-    /// What stands for all items that would be run, likewise.
+    /// The plan of a typical item, which stands for all items. Empty if no estimate was requested.
     pub plan: Typical<Plan>,
-    /// Objects that a text of their length would not do for.
+    /// The number of objects that the estimate does not include, because a text of their length has no valid plan.
     pub unestimated: u64,
-    /// Holds what the items may cost at worst; an object counts as a text of its size.
+    /// The worst-case cost of the items. An object counts as text of its size.
     pub worst: WorstCase,
-    /// Why that is above the policy's ceiling.
+    /// The fault if the worst case exceeds the ceiling of the policy.
     pub unaffordable: Option<Fault>,
 }
 
-/// Holds the time and the region that an estimate assumes.
+/// The time and the region that an estimate assumes.
 #[derive(Clone, Copy, Debug)]
 pub struct Basis<'a> {
     pub at: OffsetDateTime,
-    /// Region of the stack; its jobs call targets of that region.
+    /// The region of the stack. Its bulk jobs call targets in that region.
     pub region: &'a str,
 }
 
-/// The longest item: of its inputs as JSON, or of its object.
+/// The longest item, by the size of its inputs as JSON or of its object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Longest {
     pub line: u64,
@@ -64,7 +65,7 @@ pub struct Longest {
     pub bytes: u64,
 }
 
-/// Surveys a file of manifest rows, and returns its digest.
+/// Reads the items of a local file, and returns its digest as well.
 pub fn file(
     path: &Path,
     format: Format,
@@ -78,8 +79,8 @@ pub fn file(
     };
     let about = path.metadata().map_err(unread)?;
     if !about.is_file() {
-        let what = format!("{name} is no file that can be read twice");
-        return Err(Failure::usage(what, "nothing was sent; write it to a file first"));
+        let what = format!("{name} is not a regular file");
+        return Err(Failure::usage(what, "nothing was sent; write the items to a file first"));
     }
     if about.len() > MAX_UPLOAD_BYTES {
         return Err(too_large(&name.to_string(), about.len()));
@@ -103,7 +104,7 @@ pub fn file(
     Ok((survey, digest))
 }
 
-/// Surveys an object of manifest rows.
+/// Reads the items of an object.
 pub async fn object(
     location: &Location,
     mut body: impl NextBytes,
@@ -122,8 +123,8 @@ pub async fn object(
     Ok(survey)
 }
 
-/// Surveys the objects below a prefix, and returns a digest of which they are. Their texts are not read; an estimate
-/// takes each for one of its length.
+/// Lists the objects below a prefix, and returns a digest of their keys and ETags as well. The objects are not read; an
+/// estimate assumes text of the same length.
 pub async fn prefix(
     sources: &impl ListSource,
     location: &Location,
@@ -195,30 +196,36 @@ impl Survey {
         self.unaffordable = intake.check_ceiling().err();
     }
 
-    /// Counts the items that would be run.
+    /// Returns the number of items that would run.
     pub fn left(&self) -> u64 {
         self.items - self.rejected
     }
 }
 
 fn reader(format: Format) -> Outcome<Reader> {
-    let no_rows =
-        || Failure::usage("objects are no rows", "nothing was sent; --format jsonl or csv");
+    let no_rows = || {
+        Failure::usage(
+            "the format objects needs a prefix",
+            "nothing was sent; use --format jsonl or csv",
+        )
+    };
     Reader::new(format).ok_or_else(no_rows)
 }
 
 fn no_manifest(name: &dyn std::fmt::Display, problems: &Problems) -> Failure {
     let what = format!("{name}: {problems}");
-    Failure::usage(what, "nothing was sent; a manifest is UTF-8, JSON objects or a CSV")
+    Failure::usage(
+        what,
+        "nothing was sent; an input file must be UTF-8, with one JSON object per line or CSV",
+    )
 }
 
+/// Returns the failure for a source that is too large to upload or copy.
 pub fn too_large(name: &str, bytes: u64) -> Failure {
     let bytes = figures::count(bytes);
     Failure::usage(
-        format!(
-            "{name} has {bytes} bytes; more than 5 GiB are not brought into the stack's bucket"
-        ),
-        "nothing was sent; make several batches of it, or copy it to batches/uploads/ there by `aws s3 cp`",
+        format!("{name} has {bytes} bytes; the limit for an upload or a copy is 5 GiB"),
+        "nothing was sent; split it into several batches, or copy it to batches/uploads/ in the stack's bucket with `aws s3 cp`",
     )
 }
 
@@ -265,7 +272,7 @@ pub mod tests {
     const BASIS: Option<Basis<'static>> =
         Some(Basis { at: datetime!(2026-11-28 12:00 UTC), region: "us-east-1" });
 
-    /// Surveys and estimates a file of JSON lines.
+    /// Reads a file of JSON Lines with an estimate.
     pub fn surveyed(manifest: &str) -> Survey {
         of_file(manifest.as_bytes(), Format::Jsonl).unwrap().0
     }
@@ -298,14 +305,14 @@ pub mod tests {
         assert!(what(b"\xff\xfe{\0", Format::Jsonl).contains("is UTF-16"));
         assert!(what(b"a,a\n1,2", Format::Csv).contains("columns 1 and 2 have the same name"));
         let (batch, configuration) = (batch("s3://b/a.jsonl"), configuration());
-        for (path, why) in [("/gone.jsonl", "cannot be read"), ("/tmp", "is no file")] {
+        for (path, why) in [("/gone.jsonl", "cannot be read"), ("/tmp", "is not a regular file")] {
             let intake = Intake::new(&batch, &configuration);
             let failure = file(Path::new(path), Format::Jsonl, intake, BASIS).err().unwrap();
             assert!(failure.what.contains(why), "{}", failure.what);
         }
     }
 
-    /// Two objects a page.
+    /// A source with two objects per page.
     struct Listed(Vec<Object>);
 
     impl ListSource for Listed {

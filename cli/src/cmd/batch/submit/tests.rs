@@ -36,7 +36,7 @@ fn what_the_stack_can_read_is_read_where_it_lies_and_as_it_was_met() {
     let uri = "s3://mine/batches/inbox/explain/a.csv";
     place(uri, Format::Csv, 9).unwrap().fill(&mut request);
     assert_eq!((request.batch.source.as_str(), request.batch.etag.as_deref()), (uri, Some("e")));
-    assert_eq!(request.batch.format, None, "the name says it");
+    assert_eq!(request.batch.format, None, "the name shows the format");
     place(uri, Format::Jsonl, 9).unwrap().fill(&mut request);
     assert_eq!(request.batch.format, Some(Format::Jsonl));
 }

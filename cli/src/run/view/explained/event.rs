@@ -1,4 +1,4 @@
-//! One event of a step: a decision, a call, a wait.
+//! Formats one event of a step execution: a decision, a call or a wait.
 
 use bcce_core::base::target::Target;
 use bcce_core::call::attempt::{Attempt, AttemptKind, Totals};
@@ -11,10 +11,11 @@ use crate::figures;
 use crate::paint::{Ink, Line, Span, span};
 use crate::run::timeline::{Event, has_failed};
 
-/// The longest word for an event, `decide`, and a gap.
+/// The width of the column for the kind of event. It fits the longest one, `decide`, and a gap.
 const VERB: usize = 8;
 
-/// Puts the first line beside the clock and the verb, the others below it.
+/// Adds the lines of an event. The first line follows the time and the kind of event, and the others are aligned with
+/// it.
 pub fn put(page: &mut Page, stamp: &str, clock: usize, verb: &str, lines: Vec<Line>) {
     let margin = 2 + clock + 2 + VERB;
     for (n, line) in lines.into_iter().enumerate() {
@@ -30,7 +31,7 @@ pub fn put(page: &mut Page, stamp: &str, clock: usize, verb: &str, lines: Vec<Li
     }
 }
 
-/// Returns the verb and the lines of an event.
+/// Returns the kind and the lines of an event.
 pub fn describe(
     event: &Event<'_>,
     route: Option<&Route>,
@@ -69,14 +70,14 @@ fn decided(decision: &Decision, route: Option<&Route>, names: &Names) -> Vec<Lin
     std::iter::once(first).chain(candidates).collect()
 }
 
-/// `us-east-1 passed over: its breaker is open until …`
+/// Formats a candidate of a decision: `us-east-1 passed over: its breaker is open until …`.
 fn weighed(
     decision: &Decision,
     candidate: &Candidate,
     listed: Option<&Target>,
     names: &Names,
 ) -> Line {
-    // A candidate does not say through which account it is asked; the route's target in its place does.
+    // A candidate does not name its account role, but the target at the same place of the route does.
     let listed = listed.filter(|target| target.to_string() == candidate.target);
     let name = listed.map(|target| names.target(target));
     let name = name.unwrap_or_else(|| names.short(&candidate.target).to_owned());
@@ -109,7 +110,8 @@ fn called(attempt: &Attempt) -> Vec<Line> {
     [Some(first), said, advice, asked, adapted, Some(spent)].into_iter().flatten().collect()
 }
 
-/// Describes a call's model, with its role, its guardrail, and how the service says that it served the call.
+/// Describes the model of a call with its account role and guardrail, and with the guardrails and the service tier that
+/// the service reports.
 fn model(attempt: &Attempt) -> String {
     let target = &attempt.target;
     let account = target.account.as_ref().map(|account| format!(" as {account}"));
@@ -135,7 +137,7 @@ fn outcome(attempt: &Attempt) -> Span {
     }
 }
 
-/// `1,204 tokens in (1,000 read from the cache), 312 out; cost $0.0031`
+/// Formats the tokens and the cost: `1,204 tokens in (1,000 read from the cache), 312 out; cost $0.0031`.
 fn spent(attempt: &Attempt) -> String {
     let cost = figures::exact_cost(&Totals::of([attempt]));
     let Some(usage) = attempt.usage else {

@@ -1,4 +1,4 @@
-//! The run, its deadline, and the routes that were in force: strategy, targets and limits.
+//! Formats the run, its deadline, and its routes with their strategy, targets and limits.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::figures;
 use crate::paint::{Line, MARGIN, field};
 use crate::run::view::fields;
 
+/// Adds the heading.
 pub fn put(page: &mut Page, account: Account<'_>) {
     let (run, plan) = (account.run, account.run.plan.as_ref());
     let Some(record) = account.records.last() else { return };
@@ -35,7 +36,7 @@ fn deadline(plan: &Plan, started_at: OffsetDateTime) -> Line {
     field("deadline", format!("{at}, {after} after the start"))
 }
 
-/// Lists the routes of the steps that are shown.
+/// Lists the routes of the step executions.
 fn routes(plan: &Plan, account: Account<'_>) -> Vec<Line> {
     let is_taken = |name: &str| account.executions.iter().any(|e| e.step.route == name);
     let taken = plan.routes.iter().filter(|(name, _)| is_taken(name));
@@ -56,7 +57,7 @@ fn describe(name: &str, route: &Route) -> [Line; 3] {
         field(
             "",
             format!(
-                "per step {calls} calls and {rounds} rounds at most; waits up to {first_wait} at first, up to {cap} s later, or until a target may be asked"
+                "per step {calls} calls and {rounds} rounds at most; waits up to {first_wait} at first, up to {cap} s later, or until a target may be called"
             ),
         ),
         field(

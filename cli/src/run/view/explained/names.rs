@@ -1,15 +1,16 @@
-//! Targets, named as shortly as they stay distinct.
+//! Shortens the names of targets as far as they stay distinct.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bcce_core::base::target::Target;
 
-/// The short name by `<model id> in <region>`, which is how a decision names its candidates: the region,
-/// where no other model is asked there.
+/// The short names of targets by `<model id> in <region>`, which is how a decision names its candidates. The short name
+/// is the region if only one model is called there.
 #[derive(Debug)]
 pub struct Names(BTreeMap<String, String>);
 
 impl Names {
+    /// Shortens the names of these targets.
     pub fn of<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Self {
         let mut models: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for target in targets {
@@ -25,11 +26,12 @@ impl Names {
         Self(named.collect())
     }
 
+    /// Returns the short name of a candidate.
     pub fn short<'a>(&'a self, candidate: &'a str) -> &'a str {
         self.0.get(candidate).map_or(candidate, String::as_str)
     }
 
-    /// With the role that carries the call, where there is one.
+    /// Returns the short name of a target, with the account role of the call if there is one.
     pub fn target(&self, target: &Target) -> String {
         let full = target.to_string();
         let account = target.account.as_deref().map(|account| format!(" as {account}"));

@@ -1,10 +1,11 @@
-//! Lines, broken between words where the room ends.
+//! Breaks lines between words at the width of the terminal.
 
 use crate::paint::{Ink, Line, Span, span};
 
-/// Characters that a line has room for even where the terminal says less.
+/// The smallest width in characters, even if the terminal is narrower.
 const LEAST: usize = 20;
 
+/// Lines that are broken at a width.
 pub struct Page {
     width: usize,
     lines: Vec<Line>,
@@ -15,9 +16,9 @@ impl Page {
         Self { width: width.max(LEAST), lines: Vec::new() }
     }
 
-    /// Adds a line. `hang`: where it goes on below itself.
+    /// Adds a line. The lines that continue it are indented by `hang` characters.
     pub fn put(&mut self, hang: usize, line: Line) {
-        // Without this much room for the text the left edge has to do.
+        // If the indent leaves too little room for the text, a small indent is used.
         let hang = if hang + LEAST > self.width { 2 } else { hang };
         let mut rest: Vec<(char, Ink)> =
             line.iter().flat_map(|span| span.text.chars().map(|c| (c, span.ink))).collect();
@@ -31,6 +32,7 @@ impl Page {
         self.lines.push(spans(&rest));
     }
 
+    /// Adds an empty line.
     pub fn blank(&mut self) {
         self.lines.push(Line::new());
     }
@@ -40,7 +42,7 @@ impl Page {
     }
 }
 
-/// Finds the last blank behind the margin, or the end of the room.
+/// Returns the position of the last space after the indent, or the end of the line if there is none.
 fn place_to_break(room: &[(char, Ink)], hang: usize) -> usize {
     let blank = room.iter().rposition(|(c, _)| *c == ' ');
     blank.filter(|at| *at > hang).unwrap_or(room.len() - 1)

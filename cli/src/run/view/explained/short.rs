@@ -1,4 +1,4 @@
-//! A run in a few sentences: what failed, what was passed over, where time and money went.
+//! Summarizes a run in a few sentences: the failures, the targets passed over, the times and the cost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,14 +15,14 @@ use crate::figures;
 use crate::paint::{Ink, span};
 use crate::run::timeline::{Execution, Sums, has_failed};
 
-/// Different reasons that are listed of one thing.
+/// The largest number of different reasons that are listed.
 const REASONS_LISTED: usize = 3;
-/// Waves that are listed with their times.
+/// The largest number of waves that are listed with their times.
 const WAVES_LISTED: usize = 6;
-/// Characters before a sentence.
+/// The width of the label before a sentence, in characters.
 const MARGIN: usize = 10;
 
-/// Sums up a step execution in one line.
+/// Summarizes a step execution in one line.
 pub fn sums(sums: &Sums) -> String {
     let failed = match sums.failed_calls {
         0 => String::new(),
@@ -38,6 +38,7 @@ pub fn sums(sums: &Sums) -> String {
     format!("{calls}{failed}; {in_calls} in calls, waited {waited}; {tokens}; cost {cost}")
 }
 
+/// Adds the summary.
 pub fn put(page: &mut Page, account: Account<'_>) {
     for (n, sentence) in sentences(account).into_iter().enumerate() {
         let heading = if n == 0 { "in short" } else { "" };
@@ -51,11 +52,11 @@ fn sentences(account: Account<'_>) -> Vec<String> {
         return vec!["no plan was made, so nothing was decided and no call was made".into()];
     }
     let attempt_no = account.run.reference.attempt_no;
-    let is_ours =
+    let is_of_attempt =
         |e: &&Execution| e.record.is_some_and(|step_record| step_record.attempt_no == attempt_no);
-    let ours: Vec<&Execution> = account.executions.iter().filter(is_ours).collect();
+    let executed: Vec<&Execution> = account.executions.iter().filter(is_of_attempt).collect();
     let step_records: Vec<&StepRecord> =
-        ours.iter().filter_map(|execution| execution.record).collect();
+        executed.iter().filter_map(|execution| execution.record).collect();
     let attempts: Vec<&Attempt> =
         step_records.iter().flat_map(|step_record| &step_record.attempts).collect();
     let names = names(account, &attempts);
@@ -63,26 +64,26 @@ fn sentences(account: Account<'_>) -> Vec<String> {
     let is_over = account.records.last().is_some_and(|record| record.ended_at.is_some());
     let so_far = if is_over { "" } else { " so far" };
     let mut sentences = vec![if step_records.is_empty() && !is_over {
-        "no step has ended so far in this attempt".to_owned()
+        "no step has ended so far in this run attempt".to_owned()
     } else {
         format!("{}{so_far}", calls(&attempts, &names))
     }];
     sentences.extend(passed_over(&step_records, &names));
     sentences.extend(failing_over(&sums));
     sentences.extend(waited(&step_records, &sums));
-    sentences.extend(took(account, &ours));
+    sentences.extend(took(account, &executed));
     sentences.extend(cost(&sums, &attempts));
     sentences
 }
 
-/// Names every target that the run may ask.
+/// Returns the names of all targets that the run may call.
 fn names(account: Account<'_>, attempts: &[&Attempt]) -> Names {
     let routes = account.run.plan.iter().flat_map(|plan| plan.routes.values());
     let listed = routes.flat_map(|route| &route.targets).map(|listed| &listed.target);
     Names::of(listed.chain(attempts.iter().map(|attempt| &attempt.target)))
 }
 
-/// `2 of 3 calls failed: Bcce.TargetThrottled twice in us-east-1`
+/// Summarizes the calls: `2 of 3 calls failed: Bcce.TargetThrottled twice in us-east-1`.
 fn calls(attempts: &[&Attempt], names: &Names) -> String {
     let mut failures: BTreeMap<(String, &str), usize> = BTreeMap::new();
     for attempt in attempts.iter().filter(|attempt| has_failed(attempt)) {
@@ -95,7 +96,7 @@ fn calls(attempts: &[&Attempt], names: &Names) -> String {
     let counts = failures.iter().map(counted).collect::<Vec<_>>().join(", ");
     let failed: usize = failures.values().sum();
     match (attempts.len(), failed) {
-        (0, _) => "no call is on record".into(),
+        (0, _) => "no calls are recorded".into(),
         (1, 0) => "the only call was answered".into(),
         (1, _) => format!("the only call failed: {counts}"),
         (all, 0) => format!("all {all} calls were answered"),
@@ -111,8 +112,9 @@ fn times(count: usize) -> String {
     }
 }
 
-/// Lists targets that were not taken for what others had met with them: what failed in the step itself is among
-/// its calls, and that a step is over says nothing of a target.
+/// Lists the targets that were passed over although they had not failed in the step, with the reasons. Targets that
+/// failed in the step are left out because its calls show them. Decisions to stop are left out because their reasons do
+/// not concern a target.
 fn passed_over(step_records: &[&StepRecord], names: &Names) -> Vec<String> {
     let mut passed: BTreeMap<&str, (usize, BTreeSet<&str>)> = BTreeMap::new();
     for step_record in step_records {
@@ -168,7 +170,7 @@ fn waited(step_records: &[&StepRecord], sums: &Sums) -> Option<String> {
     (sums.waited_ms > 0).then(|| format!("waited {ms}{among}: {}", some(reasons)))
 }
 
-/// Waves follow one another, so their times add up to the run's.
+/// Describes the times of the waves. Waves run one after the other, so their times add up to the time of the run.
 fn took(account: Account<'_>, executions: &[&Execution<'_>]) -> Option<String> {
     let record = account.records.last()?;
     let waves = &account.run.plan.as_ref()?.waves;
@@ -187,7 +189,8 @@ fn took(account: Account<'_>, executions: &[&Execution<'_>]) -> Option<String> {
         .then(|| format!("took {whole}: {listed}; {rest} before, between and after"))
 }
 
-/// Describes a wave from its first decision to its last end: not all items of a step begin at once.
+/// Returns the time and the description of a wave. It counts from the first decision to the last end, because not all
+/// items of a step start together.
 fn wave(executions: &[&Execution<'_>]) -> Option<(time::Duration, String)> {
     let ran = executions.iter().filter_map(|execution| Some((execution.ran()?, execution)));
     let ran: Vec<((OffsetDateTime, OffsetDateTime), &&Execution)> = ran.collect();
@@ -205,7 +208,7 @@ fn wave(executions: &[&Execution<'_>]) -> Option<(time::Duration, String)> {
     Some((took, text))
 }
 
-/// `cost $0.0021, of which $0 for failed calls`
+/// Describes the cost: `cost $0.0021, of which $0 for failed calls`.
 fn cost(sums: &Sums, attempts: &[&Attempt]) -> Option<String> {
     attempts.first()?;
     let mut parts = vec![format!("cost {}", figures::exact_cost(&sums.totals))];
@@ -214,7 +217,7 @@ fn cost(sums: &Sums, attempts: &[&Attempt]) -> Option<String> {
     }
     let unknown = attempts.iter().filter(|attempt| attempt.usage.is_none()).count();
     if unknown > 0 {
-        parts.push(format!("; what {} used is not known", figures::plural(unknown, "call")));
+        parts.push(format!("; usage of {} unknown", figures::plural(unknown, "call")));
     }
     if !sums.totals.unpriced.is_empty() {
         parts.push(format!("; without a price: {}", sums.totals.unpriced.join(", ")));

@@ -53,7 +53,7 @@ fn route() -> Route {
     }
 }
 
-/// What the router says to what this step execution went through.
+/// Returns the decision of the router on this step execution.
 fn decided(at: u64, health: &[Health], step_record: &StepRecord) -> Decision {
     let route = route();
     let question = Question {
@@ -130,7 +130,7 @@ fn reference() -> RunRef {
     RunRef::first("default", "explain", "42")
 }
 
-/// A plan of one step, of so many items where it fans out.
+/// Returns a plan with one step, which has `for_each` if there are `items`.
 fn plan(items: Option<u32>) -> Value {
     let step = |item: Option<u32>| json!({ "step": "answer", "item": item, "route": "haiku" });
     let steps: Vec<Value> = match items {
@@ -185,8 +185,8 @@ fn explained(run: &mut Run, status: RunStatus, all: bool, width: usize) -> Vec<S
     lines(account, width).iter().map(|line| render(line, false, usize::MAX)).collect()
 }
 
-/// Its first region is throttled and asks to wait, the second is out of order, and the first one answers
-/// after a wait.
+/// Returns a step record: the first region throttles and asks to wait, the second one breaks off, and the first one
+/// answers after a wait.
 fn waited() -> StepRecord {
     let mut step_record = step_record(None, vec![]);
     step_record.decisions.push(decided(412, &[], &step_record));
@@ -288,7 +288,7 @@ fn what_is_unknown_is_never_nothing() {
         "us.anthropic.claude-haiku; tokens unknown; cost unknown",
         "312 out; cost unknown: the model has no price",
         "312 out + unknown; cost unknown",
-        "cost unknown, of which unknown for failed calls; what 1 call used is not known; without a price: us.anthropic.claude-haiku",
+        "cost unknown, of which unknown for failed calls; usage of 1 call unknown; without a price: us.anthropic.claude-haiku",
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
@@ -317,7 +317,7 @@ fn of_many_items_the_eventful_ones_are_listed() {
     assert_eq!(titles, expected);
     let text = lines.join("\n");
     for part in [
-        "answer: of 200 items these are left out: 197 answered at the first call; --all shows them",
+        "answer: 197 of 200 items are not shown: 197 answered at the first call; --all shows them",
         "3 of 202 calls failed: Bcce.RequestRejected once in us-east-1, Bcce.TargetThrottled twice in us-east-1",
         "took 4.5 s: 200 step executions (3.2 s, the longest answer[30] with 1.2 s); ",
     ] {
@@ -333,9 +333,9 @@ fn a_step_still_running_is_explained_later() {
     let lines = explained(&mut planned(None), RunStatus::Running, false, usize::MAX);
     let text = lines.join("\n");
     assert!(text.contains("answer  haiku  RUNNING  explained when it ends"), "{text}");
-    assert!(text.contains("in short  no step has ended so far in this attempt"), "{text}");
+    assert!(text.contains("in short  no step has ended so far in this run attempt"), "{text}");
     let text = explained(&mut planned(Some(200)), RunStatus::Running, false, usize::MAX).join("\n");
-    assert!(text.contains("answer: of 200 items these are left out: 200 under way"), "{text}");
+    assert!(text.contains("answer: 200 of 200 items are not shown: 200 under way"), "{text}");
 }
 
 #[test]
@@ -378,10 +378,10 @@ fn a_step_that_an_earlier_attempt_answered_is_not_counted_again() {
     let text: Vec<String> = lines.iter().map(|line| render(line, false, usize::MAX)).collect();
     let text = text.join("\n");
     for part in [
-        "before     attempt 1",
-        "SUCCEEDED  by attempt 1, which paid for it",
+        "earlier    run attempt 1",
+        "SUCCEEDED  by run attempt 1, which paid for it",
         "  +0.450 s  call",
-        "in short  no step has ended so far in this attempt",
+        "in short  no step has ended so far in this run attempt",
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
@@ -406,7 +406,7 @@ fn events_are_in_order_of_time_and_sums_add_up() {
     );
     let sums = executions[0].sums();
     assert_eq!((sums.calls, sums.failed_calls, sums.in_calls_ms), (3, 2, 1_280));
-    // 41 ms to the second call, and 2,259 to the third less the wait.
+    // There are 41 ms to the second call, and 2,259 ms to the third, less the wait.
     assert_eq!((sums.failing_over_ms, sums.waited_ms), (41 + 2_259 - 2_100, 2_100));
     assert!(
         matches!(step_record.decisions[1].next, Next::WaitS(2)),

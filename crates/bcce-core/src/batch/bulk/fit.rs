@@ -1,4 +1,4 @@
-//! Which plans a job can take, and on which target.
+//! Decides whether a bulk job can run a plan, and on which target.
 
 use crate::base::target::Target;
 use crate::call::parameters::Parameters;
@@ -7,7 +7,7 @@ use crate::config::template::Step;
 use crate::failover::route::Route;
 use crate::run::plan::Plan;
 
-/// What every record of a job asks, and where.
+/// The call that every record of a bulk job makes, and its target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fit<'a> {
     pub step: &'a Step,
@@ -23,33 +23,35 @@ impl<'a> Fit<'a> {
     }
 }
 
-/// `region`: of the stack, whose bucket a job reads and writes.
+/// Returns the step and target of a plan that a bulk job can run. `region` is the region of the stack, whose bucket the
+/// job reads and writes.
 ///
 /// # Errors
-/// Why no job can take the plan.
+/// Returns the reason if no bulk job can run the plan.
 pub fn fit<'a>(plan: &'a Plan, region: &str) -> Result<Fit<'a>, String> {
     let [step] = plan.steps.as_slice() else {
         let steps = plan.steps.len();
-        return Err(format!("the workflow has {steps} steps, and a record is one call"));
+        return Err(format!("the workflow has {steps} steps; a bulk job needs exactly one"));
     };
     if let Some(list) = &step.for_each {
-        return Err(format!("step {} fans out over {list}, and a record is one call", step.id));
+        return Err(format!("step {} fans out over {list}; in a bulk job it must not", step.id));
     }
     let route = plan.waves.iter().flat_map(|wave| &wave.steps).next();
     let route = route.and_then(|step| plan.routes.get(&step.route));
     let route = route.ok_or_else(|| format!("the plan has no route for step {}", step.id))?;
     let target = target(route, region)
-        .map_err(|why| format!("no target of {} can take a job: {why}", step.model))?;
+        .map_err(|why| format!("no target of {} can run a bulk job: {why}", step.model))?;
     let takes = plan.takes(step, route, target);
-    let takes = takes.ok_or_else(|| format!("the plan does not say what {target} takes"))?;
+    let takes = takes.ok_or_else(|| format!("the plan does not list the settings of {target}"))?;
     Ok(Fit { step, route, target, takes })
 }
 
-/// The first one by the strategy `priority`: a job is no matter of seconds, nor of a prompt cache.
+/// Returns the first usable target by the strategy `priority`. The other strategies do not matter for a job: latency is
+/// not critical, and records use no prompt cache.
 fn target<'a>(route: &'a Route, region: &str) -> Result<&'a Target, String> {
     let speaks_against = |target: &Target| {
         let leaves = route.leaves_guardrail(target);
-        let leaves = leaves.then(|| "its guardrail is another one than the first target's".into());
+        let leaves = leaves.then(|| "its guardrail differs from the first target's".into());
         against(target, region).or(leaves).or_else(|| route.policy.forbids(target))
     };
     let usable = route.targets.iter().enumerate();
@@ -64,13 +66,13 @@ fn target<'a>(route: &'a Route, region: &str) -> Result<&'a Target, String> {
     Err(reasons.collect::<Vec<_>>().join("; "))
 }
 
-/// What a job cannot do that a call can.
+/// Returns the reason if `target` supports calls but not bulk jobs.
 fn against(target: &Target, region: &str) -> Option<String> {
     if target.region != region {
-        return Some(format!("a job reads and writes a bucket of its region, which is {region}"));
+        return Some(format!("a bulk job must run in the stack's region, which is {region}"));
     }
     if target.account.is_some() {
-        return Some("it is called in another account".into());
+        return Some("it is in another account, where a bulk job cannot run".into());
     }
-    target.guardrail.as_ref().map(|_| "a job has no guardrail".into())
+    target.guardrail.as_ref().map(|_| "a bulk job does not support a guardrail".into())
 }

@@ -1,4 +1,4 @@
-//! A job of the service: what it is started with, how it is named, and how far it is.
+//! A bulk job: its input, its name and its status.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,57 +9,62 @@ use time::OffsetDateTime;
 use crate::base::digest::sha256_hex;
 use crate::batch::BatchRef;
 
-/// Records of a job. The quotas that accounts have to begin with, as are the others here.
+/// The fewest records of a job. Like the other limits here, it is the default quota of an account.
 pub const MIN_RECORDS: u64 = 100;
+/// The most records of a job.
 pub const MAX_RECORDS: u64 = 50_000;
-/// Bytes of a job's whole input.
+/// The most bytes of a job's input.
 pub const MAX_JOB_BYTES: u64 = 5 << 30;
-/// How long a job may wait and work, in hours: what the service takes.
+/// The shortest and longest timeout that the service accepts, in hours. It covers both waiting and processing.
 const HOURS: (u64, u64) = (24, 168);
+/// The longest timeout of a job.
 pub const LONGEST_TIMEOUT: time::Duration = time::Duration::hours(HOURS.1 as i64);
 
-/// The workflow's share of a job's name, which has 63 characters. 32 hex, an attempt and a number are the rest.
+/// The number of characters of a job's name that come from the workflow's name. A name has at most 63 characters. The
+/// rest is 32 hex digits, the attempt and the number of the job.
 const WORKFLOW_IN_NAME: usize = 20;
 
-/// A job to be started. Its records must be at least `MIN_RECORDS`, one on each line.
+/// A job to start. It must have at least [`MIN_RECORDS`] records, one on each line.
 #[derive(Clone, Copy, Debug)]
 pub struct NewJob<'a> {
-    /// See `job_name`. The same name is the same job, however often it is started.
+    /// The name of the job ([`job_name`]). Starting a job again under the same name does not start a second one.
     pub name: &'a str,
-    /// What the service reads and writes as.
+    /// The role with which the service reads the input and writes the output.
     pub role_arn: &'a str,
     pub model_id: &'a str,
-    /// `s3://` of a `.jsonl` object, or of all of them below a prefix that ends in `/`.
+    /// The `s3://` URI of a `.jsonl` object, or of a prefix that ends in `/`, for all such objects below it.
     pub input: &'a str,
-    /// `s3://` of a prefix that ends in `/`.
+    /// The `s3://` URI of a prefix that ends in `/`.
     pub output: &'a str,
-    /// What the output is encrypted with.
+    /// The key that encrypts the output.
     pub key_arn: &'a str,
-    /// See `hours`.
+    /// The timeout in hours ([`hours`]).
     pub timeout_hours: i32,
     pub tags: &'a BTreeMap<String, String>,
 }
 
+/// The result of starting a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobStart {
-    /// Now, or by an earlier call with the same name.
+    /// The job was started, by this call or by an earlier one with the same name.
     Started { arn: String },
-    /// In the service's words: it will not be otherwise in a minute.
+    /// The service refused the job, and would refuse it again. `because` is the message of the service.
     Refused { because: String },
 }
 
-/// How far a job is.
+/// The state of a job, as the service reports it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     pub status: JobStatus,
-    /// The service's, of a job that failed.
+    /// The message of the service about a job that failed.
     pub message: Option<String>,
-    /// Counts that the service has reported so far.
+    /// The records that the service has counted so far.
     pub records: Records,
     pub submitted_at: OffsetDateTime,
     pub ended_at: Option<OffsetDateTime>,
 }
 
+/// The numbers of records that the service reports. `None` if it reports no number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Records {
     pub total: Option<u64>,
@@ -68,7 +73,7 @@ pub struct Records {
     pub failed: Option<u64>,
 }
 
-/// As the service spells them.
+/// The status of a job, as the service spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobStatus {
     Submitted,
@@ -76,31 +81,33 @@ pub enum JobStatus {
     Scheduled,
     InProgress,
     Completed,
-    /// Time was up before all records were processed.
+    /// The timeout passed before all records were processed.
     PartiallyCompleted,
-    /// Mostly at validation, before the first record.
+    /// The job failed, mostly at validation, before the first record.
     Failed,
     Stopping,
-    /// What was processed until then is in the output.
+    /// The job was stopped. The output has the records that were processed until then.
     Stopped,
-    /// Time was up before the first record.
+    /// The timeout passed before the first record was processed.
     Expired,
 }
 
 impl JobStatus {
-    /// One that this version does not know counts as being at work: a job is stopped in the end.
+    /// Parses a status. An unknown status counts as `InProgress`, because every job ends or is stopped at some time.
     pub fn of(spelled: &str) -> Self {
         serde_json::from_value(spelled.into()).unwrap_or(Self::InProgress)
     }
 
+    /// Returns whether the job is over.
     pub fn is_over(self) -> bool {
         use JobStatus::*;
         matches!(self, Completed | PartiallyCompleted | Failed | Stopped | Expired)
     }
 }
 
-/// `<workflow, cut to 20>-<32 hex of bucket and batch>-<attempt>-<job>`, which also is a token. Letters, digits and
-/// single signs between them. An account's names are one space, in which every stack may have a batch of the same id.
+/// Returns the name of a job: `<workflow, cut to 20>-<32 hex of bucket and batch>-<attempt>-<job>`. It consists of
+/// letters, digits and single hyphens, and is also the client token. The bucket is part of the hash because all stacks
+/// of an account share the names of jobs, and two stacks may have batches with the same id.
 pub fn job_name(bucket: &str, batch: &BatchRef, job: u32) -> String {
     let cut: String = batch.workflow.chars().take(WORKFLOW_IN_NAME).collect();
     let words = cut.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
@@ -109,14 +116,15 @@ pub fn job_name(bucket: &str, batch: &BatchRef, job: u32) -> String {
     words.map(str::to_owned).chain(rest).collect::<Vec<_>>().join("-")
 }
 
-/// A job's timeout within `time`, as far as the service takes it: a job that ends by itself is better than one that has
-/// to be stopped.
+/// Returns the timeout of a job in hours: `time` within the bounds of the service. A job that ends by itself is better
+/// than one that must be stopped.
 pub fn hours(time: Duration) -> i32 {
     let hours = (time.as_secs() / 3_600).clamp(HOURS.0, HOURS.1);
     i32::try_from(hours).unwrap_or(i32::MAX)
 }
 
-/// Where a job that writes below `prefix` puts what it makes of `file`, the last part of an input's key.
+/// Returns the key of the output that the job `arn` writes below `prefix` for the input `file`, the last part of the
+/// input's key.
 pub fn output_key(prefix: &str, arn: &str, file: &str) -> String {
     let id = arn.rsplit('/').next().unwrap_or(arn);
     format!("{prefix}{id}/{file}.out")

@@ -1,4 +1,4 @@
-//! The jobs of one attempt at a batch: which part lies in which, how they stand, and what is next.
+//! The bulk jobs of one batch attempt: the assignment of parts to jobs, the status of the jobs, and the next check.
 
 use std::collections::BTreeSet;
 
@@ -9,97 +9,104 @@ use crate::base::error::Fault;
 use crate::batch::bulk::job::{Job, JobStatus, MIN_RECORDS, Records, hours};
 use crate::batch::bulk::leftovers::{Leftovers, Verdict};
 
-/// Parts in a job's folder: of 500 items at most each, as many records as a job takes.
+/// The number of parts in a job's folder. A part has at most 500 items, so a folder has as many records as a job
+/// accepts.
 const PARTS_OF_JOB: u32 = 100;
-/// Between two looks: a tenth of the time there have been jobs, within these.
+/// The shortest and longest wait between two checks, in seconds. The wait is a tenth of the time since the jobs were
+/// started, within these bounds.
 const WAIT_S: (i64, i64) = (5, 600);
-/// A job that is at work for so long after its own timeout is left to itself.
+/// The time after a job's own timeout at which a job that still runs is no longer waited for.
 const OVERDUE: Duration = Duration::hours(1);
-/// How long a call of bulk-job can be at work after its execution was ended, and a little longer: what it was about to
-/// start may be there only then.
+/// The longest time for which a call of bulk-job can keep running after its execution was ended, with a margin. A job
+/// that the call was about to start may be visible only after this time.
 const AT_WORK: Duration = Duration::minutes(6);
 
-/// Jobs that a batch of so many parts has.
+/// Returns the number of jobs of a batch with `parts` parts.
 pub fn jobs_of(parts: u32) -> u32 {
     parts.div_ceil(PARTS_OF_JOB)
 }
 
-/// The job of a part, both from 1. All have as many parts, or one more: the last one is no remnant.
+/// Returns the number of the job that a part belongs to, both from 1. The parts are spread evenly: the jobs differ by
+/// at most one part, so the last job is not a small remainder.
 pub fn job_of(part: u32, parts: u32) -> u32 {
     let place = u64::from(part.saturating_sub(1)) * u64::from(jobs_of(parts));
     u32::try_from(place / u64::from(parts.max(1))).map_or(u32::MAX, |job| job + 1)
 }
 
-/// What a part's records are: `rendered/<part>.json`.
+/// The records of a part, stored as `rendered/<part>.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rendered {
     pub records: u64,
     pub bytes: u64,
-    /// Items of the part that are no records.
+    /// The items of the part that have no record.
     #[serde(default)]
     pub without: BTreeSet<u64>,
 }
 
-/// `jobs.json` of an attempt at a batch.
+/// The jobs of a batch attempt, stored as `jobs.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobsRecord {
     pub version: u32,
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
-    /// Since when no job is started any more, and all of them are to stop.
+    /// The time at which the jobs were stopped. No job is started after it.
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub stopped_at: Option<OffsetDateTime>,
     pub jobs: Vec<JobRecord>,
 }
 
-/// A job, as it was seen last. A batch's manifest lists it.
+/// A job, as it was last reported. The manifest of the batch lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobRecord {
-    /// Its number in the batch, from 1.
+    /// The number of the job in the batch, from 1.
     pub job: u32,
-    /// `null`: it was not started; the message says why. Or it is starting.
+    /// The ARN. `null` if the job is starting or was not started; `message` has the reason.
     pub arn: Option<String>,
     pub status: Option<JobStatus>,
-    /// It was to be started when this was written. A call that broke off then may have done so or not.
+    /// True if the job was about to be started when this was written. If the call was then interrupted, the job may
+    /// have been started or not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_starting: bool,
-    /// The service did not want it, for a reason that somebody has to mend.
+    /// True if the service refused to start the job, for a reason that a person must fix.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_refused: bool,
-    /// Records that it was given.
+    /// The number of records in the job's input.
     pub given: u64,
-    /// As the service counts them.
+    /// The records, as the service counts them.
     pub records: Records,
-    /// The service's, or ours where it was not started.
+    /// The message of the service, or the reason why the job was not started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub submitted_at: Option<OffsetDateTime>,
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
-    /// Once its answers are taken: what it left over.
+    /// The leftovers of the job, once its answers were collected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leftovers: Option<Leftovers>,
 }
 
-/// What is to be done about the jobs of a batch.
+/// The next step for the jobs of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextLook {
-    /// Look again after so many seconds.
+    /// Check again after this many seconds.
     Wait(u64),
+    /// No job needs to be waited for.
     Over,
 }
 
 impl JobsRecord {
+    /// Returns the record of a batch attempt whose jobs are about to be started.
     pub fn started(now: OffsetDateTime) -> Self {
         Self { version: 1, started_at: now, stopped_at: None, jobs: Vec::new() }
     }
 
+    /// Returns the record of a job by its number.
     pub fn job(&self, job: u32) -> Option<&JobRecord> {
         self.jobs.iter().find(|record| record.job == job)
     }
 
-    /// In the place of what was known of it.
+    /// Adds the record of a job, or replaces the one that exists.
     pub fn put(&mut self, job: JobRecord) {
         match self.jobs.iter_mut().find(|known| known.job == job.job) {
             Some(known) => *known = job,
@@ -107,24 +114,27 @@ impl JobsRecord {
         }
     }
 
-    /// The timeout of each, always the same: one that is started a second time is the same job to the last field.
+    /// Returns the timeout of each job, in hours. It is the same for all calls, because a job that is started again
+    /// must be requested with the same values.
     pub fn hours(&self, cut_off: OffsetDateTime) -> i32 {
         hours((cut_off - self.started_at).try_into().unwrap_or_default())
     }
 
-    /// Whether what was about to be started is there by now, if it ever will be.
+    /// Returns whether a job that was about to be started when the jobs were stopped would be visible by now.
     pub fn is_known(&self, now: OffsetDateTime) -> bool {
         self.stopped_at.is_some_and(|at| now - at >= AT_WORK)
     }
 
-    /// Why records of them run on demand.
+    /// Returns the reasons why records of the jobs run on demand: a description of each job that is not `Completed`.
     pub fn because(&self) -> Vec<String> {
         let reported = self.jobs.iter().filter(|job| job.status != Some(JobStatus::Completed));
         reported.map(JobRecord::describe).collect()
     }
 
-    /// `cut_off`: of the batch. What a job is at work on is not asked for a second time, however long that takes: jobs
-    /// are over when the service says so, or when they should be by their own timeout.
+    /// Returns when to check the jobs again. `cut_off` is the time at which the batch stops its jobs.
+    ///
+    /// A record that a running job may still process does not run on demand, however long the job takes. A job is over
+    /// when the service reports it, or an hour after the job's own timeout.
     pub fn next_look(&self, cut_off: OffsetDateTime, now: OffsetDateTime) -> NextLook {
         let most = Duration::hours(self.hours(cut_off).into()) + OVERDUE;
         let is_overdue = |job: &JobRecord| job.submitted_at.is_some_and(|at| now >= at + most);
@@ -142,17 +152,20 @@ impl JobsRecord {
 }
 
 impl JobRecord {
-    /// Why a job of so few records is not worth starting; `None`: it is.
+    /// Returns the reason if `given` records are too few for a job.
     pub fn too_few(given: u64) -> Option<String> {
-        let message = || format!("a job has at least {MIN_RECORDS} records, there are {given}");
+        let message =
+            || format!("a bulk job needs at least {MIN_RECORDS} records, there are {given}");
         (given < MIN_RECORDS).then(message)
     }
 
+    /// Returns the record of a job that was started.
     pub fn started(job: u32, arn: String, given: u64) -> Self {
         let status = Some(JobStatus::Submitted);
         Self { arn: Some(arn), status, ..Self::not_started(job, given, None) }
     }
 
+    /// Returns the record of a job that was not started. `message` has the reason.
     pub fn not_started(job: u32, given: u64, message: Option<String>) -> Self {
         Self {
             job,
@@ -169,15 +182,18 @@ impl JobRecord {
         }
     }
 
+    /// Returns the record of a job that is about to be started.
     pub fn starting(job: u32, given: u64) -> Self {
         Self { is_starting: true, ..Self::not_started(job, given, None) }
     }
 
+    /// Returns the record of a job that the service refused to start.
     pub fn refused(job: u32, given: u64, because: String) -> Self {
         Self { is_refused: true, ..Self::not_started(job, given, Some(because)) }
     }
 
-    /// The service did not do what it should have, and it would not the next time.
+    /// Returns whether the job itself is at fault, so that trying it again would not help: it failed as a whole, or
+    /// nearly all of its records failed.
     pub fn is_at_fault(&self) -> bool {
         self.did_fail() || self.leftovers.as_ref().is_some_and(Leftovers::nearly_all_failed)
     }
@@ -187,12 +203,13 @@ impl JobRecord {
         self.is_refused || self.status == Some(JobStatus::Failed)
     }
 
-    /// Returns the error of the records that are held. Returns `None` if they run on demand.
+    /// Returns the error of the records that are held. Returns `None` if they are not held.
     pub fn held(&self) -> Option<Fault> {
         let leftovers = self.leftovers.as_ref()?;
         (leftovers.verdict == Verdict::Held).then(|| leftovers.held(self.job))
     }
 
+    /// Updates the record with the state that the service reports.
     pub fn see(&mut self, job: Job) {
         self.status = Some(job.status);
         self.records = job.records;
@@ -201,12 +218,12 @@ impl JobRecord {
         self.ended_at = job.ended_at;
     }
 
-    /// One that was not started is.
+    /// Returns whether the job is over. A job that was not started counts as over.
     pub fn is_over(&self) -> bool {
         !self.is_starting && self.status.is_none_or(JobStatus::is_over)
     }
 
-    /// Describes its status in a sentence.
+    /// Describes the status of the job in a sentence.
     pub fn describe(&self) -> String {
         let status = match self.status {
             Some(status) => format!("is {status:?}"),
@@ -250,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_grow_rarer_and_none_is_behind_the_cut_off() {
+    fn the_waits_grow_and_end_before_the_cut_off() {
         let jobs = jobs(JobStatus::InProgress);
         let after = |seconds: i64| jobs.next_look(CUT_OFF, START + Duration::seconds(seconds));
         let waits = [0, 60, 600, 6_000, 25 * 3_600 - 20].map(after);
@@ -263,7 +280,7 @@ mod tests {
         let cut_off = START + Duration::hours(2);
         jobs.stopped_at = Some(cut_off);
         jobs.jobs[1].submitted_at = Some(START + Duration::hours(1));
-        assert_eq!(jobs.hours(cut_off), 24, "the least that the service takes");
+        assert_eq!(jobs.hours(cut_off), 24, "the shortest timeout that the service accepts");
         let after = |minutes: i64| jobs.next_look(cut_off, cut_off + Duration::minutes(minutes));
         assert_eq!([after(0), after(9)], [NextLook::Wait(5), NextLook::Wait(54)]);
         assert_eq!([after(24 * 60 - 1), after(24 * 60)], [NextLook::Wait(600), NextLook::Over]);
@@ -286,7 +303,7 @@ mod tests {
     fn when_every_job_is_over_it_is_reported_why_not_all_is_done() {
         let jobs = jobs(JobStatus::PartiallyCompleted);
         assert_eq!(jobs.next_look(CUT_OFF, START), NextLook::Over);
-        let few = "job 2 was not started: a job has at least 100 records, there are 3";
+        let few = "job 2 was not started: a bulk job needs at least 100 records, there are 3";
         assert_eq!(jobs.because(), [few, "job 1 is PartiallyCompleted"]);
         assert_eq!(JobsRecord::started(START).next_look(CUT_OFF, START), NextLook::Over);
     }

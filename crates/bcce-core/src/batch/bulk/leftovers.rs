@@ -1,75 +1,76 @@
-//! Decides whether records that a job left over run on demand. When nearly all of a job's records failed, the fault may
-//! be the job's or the records' own: a small sample on demand shows which, before the others are paid at twice the
-//! price.
+//! Decides whether the leftovers of a bulk job run on demand. If nearly all records of a job failed, either the job or
+//! the records may be at fault. A small sample that runs on demand shows which, before the other records run at twice
+//! the price.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{ErrorName, Fault};
 
-/// Limits how many records of a job run on demand before its others.
+/// The most records in the sample of a job.
 pub const SAMPLE: u64 = 10;
-/// Sets the percentage of failed records from which on the job itself may be at fault.
+/// The percentage of failed records from which the job itself may be at fault.
 const NEARLY_ALL: u64 = 90;
 
-/// Counts what came of a part in its job (`taken/<part>.json`).
+/// The outcome of a part in its job, stored as `taken/<part>.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenPart {
-    /// Records that the job was given.
+    /// The number of records in the job's input.
     pub records: u64,
-    /// Records that the job was done with; all of them when it is `Completed`.
+    /// The number of records that the job processed: all of them if it is `Completed`.
     pub processed: u64,
-    /// Those of them without an answer that stands.
+    /// The number of processed records without a usable answer.
     pub failed: u64,
-    /// Records that are no finished run: those that failed, and those that were not processed.
+    /// The number of records that did not become a finished run: those that failed, and those that were not processed.
     pub left: u64,
-    /// Items on the list of the rest already: they were no records, or their job was never started.
+    /// The number of the part's other items that run on demand: they had no record, or their job was never started.
     pub others: u64,
-    /// Error of the first record that came back and failed.
+    /// The error of the first returned record that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
 }
 
-/// Says whether a job's leftovers run on demand.
+/// The decision about the leftovers of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
+    /// They run on demand.
     OnDemand,
-    /// A sample of them does, and its outcome decides.
+    /// A sample of them runs on demand, and its outcome decides about the others.
     Sample,
-    /// They fail without being asked again, since the sample failed as they did. take-part closes their runs.
+    /// They do not run, because the sample failed as well. take-part closes their runs as failed.
     Held,
-    /// They are not started: neither was the sample.
+    /// They are not started, because the sample was not started either.
     NotStarted,
 }
 
-/// Describes what a job left over. A batch's manifest has it with the job.
+/// The leftovers of a job. The manifest of the batch lists them with the job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leftovers {
-    /// Records that the job was done with, those of them that failed, and those that are no finished run.
+    /// The number of records that the job processed.
     pub processed: u64,
     pub failed: u64,
     pub left: u64,
-    /// Error of the first record that failed.
+    /// The error of the first record that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
     pub verdict: Verdict,
-    /// Result of the sample, if there was one.
+    /// The outcome of the sample, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<Sampled>,
 }
 
-/// Counts the items of a sample that ran on demand.
+/// The outcome of a sample that ran on demand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sampled {
     pub items: u64,
     pub answered: u64,
-    /// Their runs are over without an answer.
+    /// The number of items whose run is over without an answer.
     pub failed: u64,
 }
 
 impl Leftovers {
-    /// Adds up what came of the job's parts. Returns `None` if no record is left over. `did_fail`: the service failed
-    /// the job as a whole or refused to start it.
+    /// Sums the outcomes of the job's parts. Returns `None` if there is no leftover. `did_fail` is true if the service
+    /// failed the job as a whole or refused to start it.
     pub fn of<'a>(did_fail: bool, parts: impl IntoIterator<Item = &'a TakenPart>) -> Option<Self> {
         let mut processed = 0;
         let mut failed = 0;
@@ -86,7 +87,8 @@ impl Leftovers {
         (left > 0).then_some(Self { processed, failed, left, error, verdict, sample: None })
     }
 
-    /// Decides by what the sample came to. If most of it was answered, the fault was the job's.
+    /// Decides by the outcome of the sample. If most of it was answered, the job was at fault and the others run on
+    /// demand.
     pub fn judge(&mut self, sample: Sampled) {
         self.verdict = match sample {
             Sampled { answered: 0, failed: 0, .. } => Verdict::NotStarted,
@@ -96,12 +98,12 @@ impl Leftovers {
         self.sample = Some(sample);
     }
 
-    /// Returns whether the job or its records are at fault, so that a sample decides.
+    /// Returns whether nearly all records failed, so that a sample decides.
     pub fn nearly_all_failed(&self) -> bool {
         self.sample.is_some() || self.verdict == Verdict::Sample
     }
 
-    /// Describes why nearly all of the job's records failed. Returns `None` if they did not.
+    /// Describes the outcome of a job whose records nearly all failed. Returns `None` for any other job.
     pub fn describe(&self) -> Option<String> {
         if !self.nearly_all_failed() {
             return None;
@@ -133,8 +135,8 @@ impl Leftovers {
     }
 }
 
-/// Chooses the records of a sample, spread evenly over those that are left. Returns the part of each and its line in
-/// the part's list. `left`: records by part.
+/// Chooses the records of a sample, spread evenly over the leftovers. `left` has the number of leftovers by part.
+/// Returns the part of each chosen record and its line in the part's list.
 pub fn sample(left: &[(u32, u64)]) -> Vec<(u32, usize)> {
     let all: u64 = left.iter().map(|(_, records)| records).sum();
     let size = SAMPLE.min(all);

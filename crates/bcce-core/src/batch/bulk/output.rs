@@ -1,4 +1,4 @@
-//! A job's output: a line for each record, in no particular order.
+//! Parses the output of a bulk job: a line for each record, in no particular order.
 
 use std::collections::BTreeMap;
 
@@ -13,25 +13,26 @@ use crate::batch::bulk::record::item;
 use crate::call::classify::{ServiceError, find};
 use crate::call::model::{Blame, CallFailure, ModelAnswer};
 
-/// What a file of a job's output says.
+/// The contents of a file of a job's output.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Output {
-    /// By the item's number.
+    /// The returned records, by the number of the item.
     pub records: BTreeMap<u64, Returned>,
-    /// Lines that say nothing of an item: which, and why. Nothing of what is in them.
+    /// The lines that could not be assigned to an item, each with its number and the reason. The text of the line is
+    /// not included.
     pub unreadable: Vec<String>,
 }
 
-/// A record as it came back.
+/// A record in the output of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Returned {
     pub result: Result<ModelAnswer, CallFailure>,
-    /// `None`: unknown. A record that the service refused used nothing.
+    /// The usage, or `None` if it is unknown. A record that the service refused has no usage: all counts are zero.
     pub usage: Option<Usage>,
 }
 
-/// A job can be cut off in the middle of a line, and a record can be there twice: an answer is worth more than none,
-/// and the first one more than another.
+/// Parses a file of a job's output. A job can be cut off in the middle of a line, and a record can occur twice. An
+/// answer takes precedence over an error, and the first answer over a later one.
 pub fn read(body: &[u8]) -> Output {
     let mut output = Output::default();
     for (n, line) in body.split(|byte| *byte == b'\n').enumerate() {
@@ -62,7 +63,7 @@ struct Line {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Error {
-    /// A status as the documentation has it, or the name of an exception.
+    /// An HTTP status, as documented, or the name of an exception.
     #[serde(default)]
     error_code: Value,
     #[serde(default)]
@@ -72,13 +73,13 @@ struct Error {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Response {
-    output: Said,
+    output: ModelOutput,
     stop_reason: String,
     usage: Option<Tokens>,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct ModelOutput {
     message: Message,
 }
 
@@ -87,7 +88,7 @@ struct Message {
     content: Vec<Block>,
 }
 
-/// Reasoning has no text of its own.
+/// A block of the answer. A block of reasoning has no `text`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Block {
@@ -115,20 +116,20 @@ struct CacheDetail {
 
 fn record(line: &[u8]) -> Result<(u64, Returned), String> {
     let line: Line = serde_json::from_slice(line)
-        .map_err(|error| format!("is no record: column {}", error.column()))?;
+        .map_err(|error| format!("is not a valid record: column {}", error.column()))?;
     let id = line.record_id.ok_or("has no recordId")?;
-    let item = item(&id).ok_or("its recordId is none of ours")?;
+    let item = item(&id).ok_or("its recordId is not one that BCCE wrote")?;
     let returned = match (line.error, line.model_output) {
         (Some(error), _) => refused(&error),
         (None, Some(response)) => answered(response),
-        (None, None) => broken("neither modelOutput nor error"),
+        (None, None) => broken("the record has neither modelOutput nor error"),
     };
     Ok((item, returned))
 }
 
 fn answered(response: Value) -> Returned {
     let Ok(response) = serde_json::from_value::<Response>(response) else {
-        return broken("modelOutput is no response of Converse");
+        return broken("modelOutput is not a response of Converse");
     };
     let content = response.output.message.content;
     let thought = content.iter().any(|block| block.reasoning_content.is_some());
@@ -147,11 +148,11 @@ fn refused(error: &Error) -> Returned {
         _ => (None, None),
     };
     let status = status.and_then(|status| u16::try_from(status).ok());
-    // A bare 400 is a validation error, whose message says whose fault it is.
+    // A bare 400 is a validation error. Its message shows whether the request or the target is at fault.
     let known = if status == Some(400) { Some("ValidationException") } else { code };
     let found = find(ServiceError { code: known, status, message });
     let name = match found.name {
-        // The job's own rights and signatures: nothing that this request could do about.
+        // These errors concern the permissions and signatures of the job, not this request.
         ErrorName::Internal => ErrorName::TargetUnavailable,
         name => name,
     };
@@ -165,7 +166,7 @@ fn refused(error: &Error) -> Returned {
     Returned { result: Err(failure), usage: Some(Usage::default()) }
 }
 
-/// The service may have charged it.
+/// Returns a record without a readable answer. Its usage is unknown, because the service may have charged it.
 fn broken(cause: &str) -> Returned {
     let name = ErrorName::TargetBroken;
     let message = cause.to_owned();

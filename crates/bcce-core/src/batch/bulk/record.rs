@@ -1,4 +1,4 @@
-//! A line of a job's input.
+//! Builds a line of a bulk job's input.
 
 use serde_json::{Map, Value, json};
 
@@ -11,24 +11,24 @@ use crate::run::ids::RunRef;
 use crate::run::plan::Plan;
 use crate::run::step_metadata::step_metadata;
 
-/// What a record asks: the one step of a run.
+/// The call that a record stands for: the one step of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Asking<'a> {
     pub run: &'a RunRef,
     pub plan: &'a Plan,
     pub step: &'a Step,
-    /// The prompt in the form that the job's target gets.
+    /// The prompt, in the form for the job's target.
     pub prompt: &'a Prompt,
     pub parameters: &'a Parameters<'a>,
 }
 
 impl Asking<'_> {
-    /// Item `n` as a record, with its line break.
+    /// Returns the record of item `n` as a line, with its line break.
     pub fn line(&self, n: u64) -> String {
         format!("{}\n", json!({ "recordId": record_id(n), "modelInput": self.body() }))
     }
 
-    /// A body of Converse, as a call has it. Without cache points: nobody knows when which record is processed.
+    /// Returns the body of a Converse call, without cache points: the time at which a record is processed is unknown.
     fn body(&self) -> Value {
         let text = |text: &str| json!([{ "text": text }]);
         let mut body = json!({
@@ -73,21 +73,22 @@ impl Asking<'_> {
     }
 }
 
-/// Renders the prompt of a plan's only step for a job's target. No step comes before it, and it has no fan-out.
+/// Renders the prompt of a plan's only step for the target of a job. The step follows no other step and does not fan
+/// out.
 ///
 /// # Errors
-/// `Bcce.InvalidRequest`: the step's template cannot be rendered.
+/// Returns `Bcce.InvalidRequest` if the step's template cannot be rendered.
 pub fn prompt(plan: &Plan, step: &Step, parameters: &Parameters<'_>) -> Result<Prompt, Fault> {
     let prompt = request_building::prompt(step, &json!({ "inputs": plan.inputs, "steps": {} }))?;
     Ok(request_building::prompt_for(&prompt, step, parameters).into_owned())
 }
 
-/// Of item `n`: the service takes letters and digits, and shows eleven in its examples.
+/// Returns the record id of item `n`. The service accepts letters and digits, and its examples have eleven characters.
 pub fn record_id(n: u64) -> String {
     format!("R{n:010}")
 }
 
-/// The item of a record.
+/// Returns the item that a record id belongs to. Returns `None` if [`record_id`] did not write the id.
 pub fn item(record_id: &str) -> Option<u64> {
     let digits = record_id.strip_prefix('R').filter(|digits| digits.len() >= 10)?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?

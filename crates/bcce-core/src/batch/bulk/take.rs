@@ -1,4 +1,4 @@
-//! What comes back -> an attempt and its answer.
+//! Converts a returned record to an attempt and its answer.
 
 use time::OffsetDateTime;
 
@@ -11,26 +11,26 @@ use crate::call::answer;
 use crate::call::answer::{Answer, answered};
 use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
 
-/// When a job was started, and when it was over.
+/// The time at which a job was started, and the time at which it was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Took {
     pub from: OffsetDateTime,
     pub to: OffsetDateTime,
 }
 
-/// What a record came to.
+/// The outcome of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Taken {
-    /// The record's attempt, at the price of a job on the day the job was started.
+    /// The attempt of the record, priced as a bulk job on the day on which the job was started.
     pub attempt: Attempt,
-    /// The error is the step's if it is not asked again.
+    /// The answer, or the error with which the step ends if the record does not run on demand.
     pub result: Result<Answer, Fault>,
 }
 
-/// As if the record had been a call.
+/// Converts a returned record to an attempt and its answer, as if the record had been a call.
 ///
 /// # Errors
-/// `Bcce.Internal`
+/// Returns `Bcce.Internal` if an answer that was accepted cannot be read.
 pub fn take(
     asked: &Asking<'_>,
     target: &Target,
@@ -39,7 +39,8 @@ pub fn take(
 ) -> Result<Taken, Fault> {
     let answered = answered(&returned.result);
     let failure = answered.as_ref().err();
-    // The service does not report when it processed a record: each has the price of the day its job was started.
+    // The service does not report when it processed a record, so all records have the price of the day on which their
+    // job was started.
     let cost = |used: &Usage| asked.plan.batch_cost(&target.model_id, took.from, used);
     let mut attempt = Attempt {
         target: target.clone(),

@@ -88,7 +88,7 @@ fn an_answer_is_text_without_reasoning_and_what_it_used() {
 }
 
 #[test]
-fn an_error_gets_our_name_and_used_nothing() {
+fn an_error_gets_a_bcce_name_and_used_nothing() {
     use ErrorName::*;
     #[rustfmt::skip]
     let table = [
@@ -134,10 +134,10 @@ fn a_line_that_cannot_be_read_is_reported_and_loses_nothing() {
     let output = read(body.as_bytes());
     assert_eq!(output.records.keys().collect::<Vec<_>>(), [&1, &2]);
     let expected = [
-        "line 2: is no record: column 1",
-        "line 4: its recordId is none of ours",
+        "line 2: is not a valid record: column 1",
+        "line 4: its recordId is not one that BCCE wrote",
         "line 5: has no recordId",
-        "line 7: is no record: column 16",
+        "line 7: is not a valid record: column 16",
     ];
     assert_eq!(output.unreadable, expected);
 }
@@ -168,7 +168,7 @@ fn an_answer_is_an_attempt_at_half_the_price() {
     assert_eq!((answer.output.json, answer.truncated), (Some(json!({})), false));
     let attempt = taken.attempt;
     assert_eq!((attempt.kind, attempt.latency_ms), (AttemptKind::Bulk, 3_600_000));
-    // (1000 x 0.1 + 100 x 0.5) x 1.1 / 2 per million
+    // (1000 x 0.1 + 100 x 0.5) x 1.1 / 2 per million tokens
     assert_eq!(attempt.cost_usd.unwrap().to_string(), "0.0000825");
 }
 
@@ -184,7 +184,7 @@ fn an_answer_that_does_not_fit_is_paid_and_is_none() {
 }
 
 #[test]
-fn the_services_words_stay_in_the_attempt() {
+fn the_message_of_the_service_stays_in_the_attempt() {
     let error = json!({ "errorCode": 400, "errorMessage": "no hunter2 here" });
     let taken = taken(&returned("error", error));
     let fault = taken.result.unwrap_err();
@@ -207,12 +207,18 @@ fn what_is_not_fit_is_reported_why() {
     let list = ONE.replace("id: a,", "id: a, for_each: inputs.texts,");
     let reported =
         |template: &str, region: &str| fit(&plan(template, Policy::default()), region).unwrap_err();
-    assert_eq!(reported(&two, "us-east-1"), "the workflow has 2 steps, and a record is one call");
-    let expected = "step a fans out over inputs.texts, and a record is one call";
+    assert_eq!(
+        reported(&two, "us-east-1"),
+        "the workflow has 2 steps; a bulk job needs exactly one"
+    );
+    let expected = "step a fans out over inputs.texts; in a bulk job it must not";
     assert_eq!(reported(&list, "us-east-1"), expected);
     let elsewhere = reported(ONE, "eu-west-1");
-    assert!(elsewhere.starts_with("no target of haiku can take a job: us."), "{elsewhere}");
-    assert!(elsewhere.contains("a bucket of its region, which is eu-west-1"), "{elsewhere}");
+    assert!(elsewhere.starts_with("no target of haiku can run a bulk job: us."), "{elsewhere}");
+    assert!(
+        elsewhere.contains("must run in the stack's region, which is eu-west-1"),
+        "{elsewhere}"
+    );
 }
 
 #[test]
@@ -234,12 +240,12 @@ fn policy_guardrails_and_other_accounts_keep_a_target_out() {
     assert_eq!(fit(&plan, "us-east-1").unwrap().target, &own.target);
     plan.routes.get_mut("haiku").unwrap().targets.pop();
     let reported = fit(&plan, "us-east-1").unwrap_err();
-    for reason in ["a job has no guardrail", "it is called in another account", "residency: "] {
+    for reason in ["not support a guardrail", "it is in another account", "residency: "] {
         assert!(reported.contains(reason), "{reason} is missing in {reported}");
     }
 }
 
-/// Not even with a list that the check of the models would have refused.
+/// The list of targets here is one that the check of the models would refuse.
 #[test]
 fn a_job_does_not_leave_the_guardrail_of_the_first_target() {
     let mut plan = plan(ONE, Policy::default());
@@ -247,13 +253,10 @@ fn a_job_does_not_leave_the_guardrail_of_the_first_target() {
     let rail = Guardrail { id: "g".into(), version: "1".into(), name: None };
     first.target.guardrail = Some(rail);
     let reported = fit(&plan, "us-east-1").unwrap_err();
-    assert!(
-        reported.contains("its guardrail is another one than the first target's"),
-        "{reported}"
-    );
+    assert!(reported.contains("its guardrail differs from the first target's"), "{reported}");
 }
 
-/// Returns the cost of a record whose job started at `from`. The price is 1, and 2 from 2026-11-02 on.
+/// Returns the cost of a record whose job started at `from`. The price is 1 at first, and 2 from 2026-11-02 on.
 fn cost(from: OffsetDateTime, input_tokens: u64) -> Option<String> {
     let mut plan = plan(ONE, Policy::default());
     let million = |usd: i64| Decimal::from(usd * 1_000_000);

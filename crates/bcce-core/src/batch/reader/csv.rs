@@ -1,4 +1,4 @@
-//! Rows of RFC 4180, with a line of names first.
+//! Reads rows of CSV (RFC 4180). The first line has the names of the columns.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use crate::base::error::Problems;
 use crate::base::limits::MAX_REQUEST_BYTES;
 use crate::batch::reader::{Row, text};
 
-/// Columns that a manifest may have.
+/// The most columns that an input may have.
 const MAX_COLUMNS: usize = 1_000;
 
-/// The row that is being read.
+/// The state of reading: the names of the columns, and the row that is being read.
 pub(super) struct Csv {
     reader: Reader,
     names: Vec<String>,
-    /// The row's fields one after the other, and where each ends.
+    /// The bytes of the row's fields, one after the other. `ends` has the end of each.
     fields: Vec<u8>,
     filled: usize,
     ends: Vec<usize>,
     ended: usize,
-    /// It is too long, and what comes of it is dropped.
+    /// True if the row is too long. Its bytes are dropped.
     is_too_long: bool,
-    /// Quotation marks in it; an odd number at the very end is one that is never closed.
+    /// The number of quotation marks in the row. An odd number at the end of the input means that one is never closed.
     marks: usize,
 }
 
@@ -44,7 +44,7 @@ impl Default for Csv {
 
 impl Csv {
     pub fn push(&mut self, mut bytes: &[u8], each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
-        // Nothing more is the end to the parser.
+        // The parser takes an empty slice for the end of the input.
         while !bytes.is_empty() {
             let read = self.read(bytes, each)?;
             bytes = &bytes[read..];
@@ -53,7 +53,7 @@ impl Csv {
     }
 
     pub fn finish(&mut self, each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
-        // Twice where the last row has no end of line of its own.
+        // An empty slice ends a last row that has no line end.
         self.read(&[], each)?;
         if self.names.is_empty() {
             Err(problem("is empty: a CSV begins with the names of its columns"))
@@ -87,17 +87,17 @@ impl Csv {
         Ok(read)
     }
 
-    /// A row is whole; `last` is the byte that ended it.
+    /// Handles a complete row. `last` is the byte that ended it, or `None` at the end of the input.
     fn take(&mut self, last: Option<u8>, each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
         let filled = std::mem::take(&mut self.filled);
         let ended = std::mem::take(&mut self.ended);
         let is_too_long = std::mem::take(&mut self.is_too_long);
         let is_open = std::mem::take(&mut self.marks) % 2 == 1 && last.is_none();
         let within = self.fields[..filled].iter().filter(|byte| **byte == b'\n').count() as u64;
-        // The parser counts line feeds and knows the line that it has reached.
+        // The parser counts line feeds up to the position that it has reached.
         let line = self.reader.line() - within - u64::from(last == Some(b'\n'));
         if is_open {
-            // What stands behind it was read as one field.
+            // The rest of the input was read as one field.
             let cause =
                 "has a quotation mark that is never closed; the rows after it could not be read";
             each(Row::bad(line, cause));
@@ -159,7 +159,7 @@ fn names(fields: &[&[u8]]) -> Result<Vec<String>, Problems> {
 }
 
 fn problem(cause: impl Into<String>) -> Problems {
-    Problems::one("manifest", cause)
+    Problems::one("batch.source", cause)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A JSON object on each line.
+//! Reads rows of JSON Lines: a JSON object on each line.
 
 use serde_json::Value;
 
@@ -10,10 +10,10 @@ use crate::document;
 /// The line that is being read.
 #[derive(Default)]
 pub(super) struct Lines {
-    /// Lines that are over.
+    /// The number of complete lines.
     before: u64,
     bytes: Vec<u8>,
-    /// It is too long, and what comes of it is dropped.
+    /// True if the line is too long. Its bytes are dropped.
     is_too_long: bool,
 }
 

@@ -159,7 +159,7 @@ fn what_makes_no_sense_is_refused_with_its_field() {
         assert!(reported.starts_with(&expected), "{expected} is missing in {reported}");
     }
     let none = "version: 1\ndate: 2026-11-28\nregional_factor: \"1\"\nmodels: { anthropic.claude-x: [] }\n";
-    assert_eq!(reported(none), "models.anthropic.claude-x: must have a row at least");
+    assert_eq!(reported(none), "models.anthropic.claude-x: must have at least one row");
     let profile = changed("anthropic.claude-haiku:", "us.anthropic.claude-haiku:");
     let expected = "models.us.anthropic.claude-haiku: is an inference profile; a price belongs to the model anthropic.claude-haiku";
     assert_eq!(reported(&profile), expected);
@@ -189,9 +189,8 @@ fn the_shipped_file_has_the_regional_prices_that_were_confirmed() {
 
 #[test]
 fn the_documented_sample_is_a_part_of_the_shipped_file() {
-    let docs = include_str!("../../../../../docs/operations.md");
-    let (_, section) = docs.split_once("\n## Prices\n").unwrap();
-    let sample = section.split("```").nth(1).and_then(|block| block.strip_prefix("yaml\n"));
+    let docs = include_str!("../../../../../docs/prices.md");
+    let sample = docs.split("```").nth(1).and_then(|block| block.strip_prefix("yaml\n"));
     let (sample, mut shipped) = (prices(sample.unwrap()), prices(SHIPPED));
     shipped.models.retain(|model, _| sample.models.contains_key(model));
     assert!(!sample.models.is_empty());

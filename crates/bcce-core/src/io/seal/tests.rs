@@ -34,7 +34,7 @@ fn found(store: &MemoryStore, run: &RunRef) -> Result<Option<Sealed<Manifest>>, 
     now(find(store, &MemoryKey::default(), &Subject::of_run(run)))
 }
 
-/// Puts what another key holds at this run's, with the signature that it was written with.
+/// Copies the manifest of `from`, with its signature, to the key of `to`.
 fn lay(store: &MemoryStore, from: &RunRef, to: &RunRef) {
     let body = store.objects.borrow()[&from.manifest_key()].clone();
     let signature = store.signatures.borrow()[&from.manifest_key()].clone();
@@ -44,7 +44,7 @@ fn lay(store: &MemoryStore, from: &RunRef, to: &RunRef) {
 
 fn is_refused(store: &MemoryStore, run: &RunRef, cause: &str) {
     let before = store.objects.borrow().clone();
-    // A sealer that looks, and one that has lost the race for the write.
+    // First a sealer that finds the object, then one whose write lost the race.
     for fault in [found(store, run).unwrap_err(), sealed(store, run).unwrap_err()] {
         assert_eq!(fault.name, ErrorName::Internal);
         for part in [&run.manifest_key(), cause, "docs/finalizing.md"] {
@@ -69,7 +69,7 @@ fn a_manifest_is_signed_over_the_line_of_its_kind_and_lies_with_its_signature() 
     assert_eq!(found(&store, &RunRef { attempt_no: 2, ..run }), Ok(None));
 }
 
-/// Between the two writes the sealer may be killed.
+/// The sealer may be ended between the two writes.
 #[test]
 fn the_detached_signature_that_is_missing_is_written_by_the_next_one() {
     let (store, run) = (MemoryStore::default(), run());
@@ -85,7 +85,7 @@ fn what_no_sealer_wrote_is_never_signed() {
     for forged in [b"garbage".to_vec(), to_json(&manifest(&run)).unwrap()] {
         let store = MemoryStore::with([(run.manifest_key(), forged)]);
         is_refused(&store, &run, "was not written by a sealer");
-        // And with a signature that is none.
+        // The same object with an invalid signature.
         store.signatures.borrow_mut().insert(run.manifest_key(), vec![1, 2, 3]);
         is_refused(&store, &run, "its signature is not that of the stack's key");
     }
@@ -125,9 +125,10 @@ fn a_batch_laid_under_a_run_is_refused_and_so_is_a_run_signed_as_a_batch() {
     assert!(lines[0] != lines[1] && lines[1] != lines[2] && lines[0] != lines[2]);
 }
 
-/// A run whose execution is forgotten is finalized by its record, which does not say that it is an item.
+/// A run whose execution Step Functions has forgotten is finalized from its record, which does not show that the run is
+/// an item.
 #[test]
-fn the_seal_of_an_item_is_found_by_who_knows_the_run_alone() {
+fn the_seal_of_an_item_is_found_from_the_run_alone() {
     let (store, run, item) = (MemoryStore::default(), run(), item());
     let made = sealed(&store, &item).unwrap();
     assert_eq!((made.manifest.kind, found(&store, &run)), (Kind::Item, Ok(Some(made.clone()))));

@@ -1,6 +1,6 @@
-//! Calls that were lost in flight: started, and recorded by no artifact. Their step was called again, or not at all
-//! any more, and what they used is unknown. Those of a round whose end only the execution knew are among them when it
-//! was stopped.
+//! The lost calls of a run: calls that were started and that no artifact records. Their usage is unknown. The step of
+//! such a call was either called again or not called any more. If an execution was stopped, the list includes the calls
+//! of a round that only the execution's state had recorded.
 
 use crate::call::attempt::Attempt;
 use crate::run::manifest::Evidence;

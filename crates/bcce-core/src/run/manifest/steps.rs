@@ -1,4 +1,4 @@
-//! Each step of the plan, as a manifest sums it up.
+//! Summarizes each step of the plan for the manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,45 +14,48 @@ use crate::run::manifest::Evidence;
 use crate::run::manifest::lost::Lost;
 use crate::run::plan::Plan;
 
+/// A step of the plan, as the manifest lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepSummary {
     pub id: String,
     pub status: StepStatus,
-    /// Calls made for it, over all its items.
+    /// The number of calls made for the step, over all its items.
     pub attempts: u64,
-    /// Lost calls: no artifact records them.
+    /// The number of lost calls, which no artifact records.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lost_calls: u64,
-    /// Answers of it that `max_tokens` cut, over all its items.
+    /// The number of answers of the step that `max_tokens` cut, over all its items.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated: u64,
     #[serde(flatten)]
     pub totals: Totals,
-    /// Of a step that fans out.
+    /// The items of a step that fans out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<ItemsSummary>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
 }
 
-/// How the items of a step that fans out went.
+/// The outcome of the items of a step that fans out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ItemsSummary {
+    /// The number of items in the list.
     pub planned: usize,
     pub answered: usize,
-    /// In the order of the list.
+    /// The items that failed, in the order of the list.
     pub failed: Vec<ItemFault>,
 }
 
+/// An item that failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ItemFault {
-    /// Position in the list, from 0.
+    /// The position in the list, from 0.
     pub item: u32,
     pub status: StepStatus,
     pub error: Fault,
 }
 
-/// A step that ended otherwise than SUCCEEDED, as the state machine saw it.
+/// A step that did not end with SUCCEEDED, as the state machine reports it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepFault {
     #[serde(flatten)]
@@ -110,7 +113,9 @@ fn summary(evidence: &Evidence<'_>, lost: &[Lost], plan: &Plan, step: &Step) -> 
     }
 }
 
-/// Returns what failed of a step, by item: with an artifact, or without one because it broke on our side.
+/// Returns the failed items of a step, in the order of the list. An item failed if it has a failure, or if an internal
+/// fault left it without an artifact. An item with an answer did not fail. A step that does not fan out has one item,
+/// 0.
 fn faults(evidence: &Evidence<'_>, failures: &[&StepFailure], id: &str) -> Vec<ItemFault> {
     let fault = |item: Option<u32>, status, error: &Fault| {
         (item, ItemFault { item: item.unwrap_or(0), status, error: error.clone() })
@@ -127,10 +132,10 @@ fn faults(evidence: &Evidence<'_>, failures: &[&StepFailure], id: &str) -> Vec<I
     faults.into_values().collect()
 }
 
-/// Items that an error message names; the summary has them all.
+/// The most items that an error message names. The summary lists all of them.
 const NAMED_ITEMS: usize = 5;
 
-/// Returns one error for all items that failed, under the name of the first.
+/// Returns one error for all items that failed. It has the error name of the first.
 fn of_items(faults: &[ItemFault], planned: usize) -> Option<Fault> {
     let first = faults.first()?;
     let name = |fault: &ItemFault| format!("item {}: {}", fault.item, fault.error);
@@ -144,12 +149,14 @@ fn of_items(faults: &[ItemFault], planned: usize) -> Option<Fault> {
     Some(Fault::new(first.error.name, message))
 }
 
+/// Returns the error of the first step that has one, with the id of the step.
 pub(super) fn first_error(steps: &[StepSummary]) -> Option<Fault> {
     let (id, error) = steps.iter().find_map(|step| Some((&step.id, step.error.as_ref()?)))?;
     Some(Fault::new(error.name, format!("step {id}: {}", error.message)))
 }
 
-/// Returns the fault of a run that is over without an error and without all its answers: the machine ended early.
+/// Returns the fault of a run that is over without an error although steps are not finished: the execution ended early.
+/// Returns `None` if every step succeeded.
 pub(super) fn unfinished(plan: Option<&Plan>, steps: &[StepSummary]) -> Option<Fault> {
     if plan.is_none() {
         return Some(Fault::internal("the run ended before it had a plan"));

@@ -131,7 +131,7 @@ fn item(n: u32) -> StepRecord {
     StepRecord { item: Some(n), ..step_record("hunt", 1) }
 }
 
-/// Three files; what became of each, and of the summary.
+/// Seals a run over three files with these outcomes of the files and of the summary.
 fn hunted(
     answers: Vec<StepRecord>,
     failures: Vec<StepFailure>,
@@ -208,17 +208,14 @@ fn how_an_execution_ended_decides_only_what_is_unfinished() {
     assert_eq!(ended(Aborted, None, &STEPS), (RunStatus::Succeeded, None));
     assert_eq!(ended(Failed, Some("Bcce.Internal"), &STEPS), (RunStatus::Succeeded, None));
     let reported = |error: &str| (RunStatus::Failed, Some(error.to_owned()));
-    assert_eq!(
-        ended(TimedOut, None, &[]),
-        reported("Bcce.Internal: the execution ran longer than it may")
-    );
+    assert_eq!(ended(TimedOut, None, &[]), reported("Bcce.Internal: the execution timed out"));
     assert_eq!(
         ended(Failed, Some("States.DataLimitExceeded"), &[]),
         reported("Bcce.Internal: the execution ended with States.DataLimitExceeded")
     );
 }
 
-/// Two of three files, and the summary.
+/// The answers of two of three files and of the summary are cut.
 #[test]
 fn answers_that_were_cut_are_reported_by_step_and_in_all() {
     let cut = |record| FinishedStep { record, truncated: true };

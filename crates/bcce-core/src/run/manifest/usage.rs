@@ -1,4 +1,4 @@
-//! What was paid, by region and model.
+//! The usage of a run, by region and model.
 
 use std::collections::BTreeSet;
 
@@ -8,27 +8,27 @@ use crate::base::error::ErrorName;
 use crate::call::attempt::{Attempt, AttemptOutcome, Totals};
 use crate::run::manifest::lost::Lost;
 
-/// What the calls to one model in one region used, as far as it is known.
+/// The usage of the calls to one model in one region, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UsageLine {
     pub region: String,
     pub model_id: String,
     pub calls: u64,
     pub failed_calls: u64,
-    /// Calls that the target can never take: a configuration fault.
+    /// The number of calls that the target rejected: a fault of the configuration.
     pub rejected_calls: u64,
-    /// Calls whose usage is unknown, e.g. a cut stream.
+    /// The number of calls whose usage is unknown, for example because the stream was cut.
     pub unknown_calls: u64,
-    /// Calls whose cost is not known.
+    /// The number of calls whose cost is unknown.
     pub unpriced_calls: u64,
-    /// Calls that no artifact records: their function ended before it could, or the run before their step.
+    /// The number of lost calls, which no artifact records.
     #[serde(default)]
     pub lost_calls: u64,
     #[serde(flatten)]
     pub totals: Totals,
 }
 
-/// Returns the usage by model. `paid` includes lost calls.
+/// Returns the usage by region and model. `paid` includes the lost calls.
 pub(super) fn by_model(paid: &[&Attempt], lost: &[Lost]) -> Vec<UsageLine> {
     let targets: BTreeSet<(&str, &str)> =
         paid.iter().map(|a| (a.target.region.as_str(), a.target.model_id.as_str())).collect();

@@ -1,4 +1,4 @@
-//! Admission, tested through a plan: `config` cannot build one.
+//! Tests of admission. They are here because they need a plan, which `config` cannot build.
 
 use serde_json::json;
 
@@ -41,7 +41,7 @@ fn what_a_tenant_may_not_do_is_refused_in_its_plan() {
     }
 }
 
-/// A route carries its policy into decisions and artifacts, which the tenant may read.
+/// Routes copy the policy into decisions and artifacts, which the tenant may read.
 #[test]
 fn a_plan_has_nothing_of_what_other_tenants_may_do() {
     let policy = "version: 1\nallowed_regions: [us-east-1, us-east-2, us-west-2]\nceilings: { run_usd: 5 }\ntenants: { default: { workflows: [\"*\"], models: [\"*\"] }, rival: { workflows: [], models: [] } }\n";

@@ -1,5 +1,5 @@
-//! Estimates what a run would use and cost, before it is made: a rule of thumb and no promise. Calls that fail, repairs
-//! and other targets than the first are not in it.
+//! Estimates the usage and cost of a run before it starts. The estimate leaves out failed calls, repairs and targets
+//! other than the first. It is not a limit.
 
 use std::collections::BTreeSet;
 
@@ -17,27 +17,27 @@ use crate::failover::route::Route;
 use crate::run::ids::StepRef;
 use crate::run::plan::{Plan, tokens};
 
-/// Of one run or of many.
+/// The estimated usage and cost of one run or of several.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Calls of models.
+    /// The number of calls.
     pub calls: u64,
-    /// Of what is known before the first call.
+    /// The fewest input tokens: those known before the first call.
     pub input_tokens_least: u64,
-    /// With the answers that later steps read, each as long as it may be.
+    /// The most input tokens: includes the answers that later steps read, each at its longest.
     pub input_tokens_most: u64,
-    /// Every answer as long as it may be.
+    /// The most output tokens: every answer at its longest.
     pub output_tokens_most: u64,
-    /// Nothing answered, everything that may be cached read from there.
+    /// The lowest cost in USD: no output, and every prompt that may be cached is read from the cache.
     pub cost_least_usd: Decimal,
-    /// Everything as long as it may be, nothing in a cache.
+    /// The highest cost in USD: every answer at its longest, and no prompt is read from a cache.
     pub cost_most_usd: Decimal,
-    /// Models that the price file has no price of, for that day; what they cost is not in it.
+    /// The models without a price for that day. Their cost is not included.
     pub unpriced: BTreeSet<String>,
 }
 
 impl Estimate {
-    /// Adds `other`.
+    /// Adds another estimate.
     pub fn add(&mut self, other: Self) {
         self.calls += other.calls;
         self.input_tokens_least += other.input_tokens_least;
@@ -48,7 +48,7 @@ impl Estimate {
         self.unpriced.extend(other.unpriced);
     }
 
-    /// Adds one call. A prompt may be long, and so dearer, at its most and not at its least.
+    /// Adds one call. The long-prompt price may apply to `most` and not to `least`.
     fn call(
         &mut self,
         least: &Usage,
@@ -70,11 +70,11 @@ impl Estimate {
     }
 }
 
-/// A price, and how it is applied: as to a call or as to a record of a job.
+/// A price and the function that applies it, either to a call or to a record of a bulk job.
 type Rate<'a> = (&'a PriceRow, fn(&PriceRow, &Usage) -> Decimal);
 
 impl Plan {
-    /// Estimates what a run of this plan would use and cost, at its own prices of the day of `at`.
+    /// Estimates a run of this plan, at the plan's prices for the day of `at`.
     pub fn estimate(&self, at: OffsetDateTime) -> Estimate {
         let mut estimate = Estimate::default();
         for execution in self.waves.iter().flat_map(|wave| &wave.steps) {
@@ -88,7 +88,7 @@ impl Plan {
         estimate
     }
 
-    /// The same as a record of a job, which caches nothing.
+    /// Estimates a run of this plan as a record of a bulk job, which uses no prompt cache.
     pub fn estimate_in_bulk(&self, step: &Step, target: &Target, at: OffsetDateTime) -> Estimate {
         let mut estimate = Estimate::default();
         let row = self.row(target, at);
@@ -98,11 +98,12 @@ impl Plan {
         estimate
     }
 
+    /// Returns the price of the target's model on the day of `at`.
     fn row(&self, target: &Target, at: OffsetDateTime) -> Option<&PriceRow> {
         self.prices.get(&target.model_id)?.at(at)
     }
 
-    /// The least and the most that one execution of a step uses.
+    /// Returns the least and the most usage of one execution of a step.
     fn bounds(
         &self,
         step: &Step,
@@ -137,7 +138,7 @@ impl Plan {
         (least, most)
     }
 
-    /// Tokens of the answers that a step reads, at most.
+    /// Returns the most tokens of the answers that a step reads.
     fn needed(&self, step: &Step) -> u64 {
         let executions = self.waves.iter().flat_map(|wave| &wave.steps);
         let needed = executions.filter(|execution| step.needs.contains(&execution.step));
@@ -188,7 +189,8 @@ mod tests {
     #[test]
     fn what_may_be_cached_is_read_at_best_and_written_at_worst() {
         let nothing = estimate(json!({ "text": "", "parts": [] }));
-        // One call: 16 bytes of prompt, 28 of system. Haiku costs 0.11, 0.55, 0.011 and 0.22 dollars a million.
+        // One call: a prompt of 16 bytes and a system prompt of 28. Haiku costs 0.11, 0.55, 0.011 and 0.22 dollars per
+        // million tokens.
         let prompt = 16 / 4;
         let system = 27 / 4;
         let answer = 50;
@@ -200,7 +202,7 @@ mod tests {
         assert_eq!(nothing.cost_most_usd, usd(most));
     }
 
-    /// One call whose prompt is 1,000 tokens before the answer of the other step.
+    /// The prompt of step `b` has 1,000 tokens in addition to the answer of step `a`.
     const LONG: &str = "version: 1\nname: two\nsteps:\n- { id: a, model: haiku, prompt: x, max_tokens: 600 }\n- { id: b, model: haiku, prompt: z, system: \"SYSTEM\", cache: 5m, needs: [a], max_tokens: 10 }\n";
 
     /// Returns a plan with one price from 2026-11-01 on, and ten times that price above 1,500 tokens.
@@ -227,7 +229,7 @@ mod tests {
             let rows = plan.prices.values_mut().flat_map(|rows| &mut rows.0);
             rows.for_each(|row| row.long_prompt.as_mut().unwrap().above_tokens = tokens);
         };
-        // 1,000 of the cached system prompt and 600 of the other step's answer.
+        // 1,000 tokens of the cached system prompt and 600 of the other step's answer.
         limit(&mut plan, 1_600);
         let at = usd(&plan);
         let dearer = price.input * Decimal::from(9 * 600) / Decimal::from(1_000_000);

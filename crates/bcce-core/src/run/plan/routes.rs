@@ -1,4 +1,4 @@
-//! The routes of a plan: what the decisions of its steps depend on.
+//! The routes of a plan: everything that the decisions of its steps depend on.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::run::history;
 use crate::run::plan::tokens::BYTES_PER_TOKEN;
 use crate::run::plan::{Sources, model, tokens};
 
-/// The model's alias, or `<alias>@<step>` where the route is the step's own: it changes the routing, or what
-/// it costs decides.
+/// Returns the name of a step's route. It is the model alias, or `<alias>@<step>` if the step has a route of its own. A
+/// step has its own route if it changes the routing or if the strategy is `cost`.
 pub(super) fn name(sources: &Sources<'_>, step: &Step) -> String {
     let changed = step.routing != Default::default();
     let by_cost = model(sources, step)
@@ -46,7 +46,7 @@ pub(super) fn of(
     routes.collect()
 }
 
-/// What the platform team says of a model, before workflow and step change it.
+/// Returns the routing that the platform team sets for a model, before the workflow and the step change it.
 fn platform(sources: &Sources<'_>, model: &Model) -> Routing {
     sources.configuration.routing.retried(sources.retries).with(&model.routing)
 }
@@ -67,8 +67,8 @@ fn targets(sources: &Sources<'_>, model: &Model, priced: bool) -> Vec<RouteTarge
     targets.collect()
 }
 
-/// Tokens of the templates, of what they name and of the answers they need; and the most that may come back. What
-/// they cost is only compared with other targets' for the same request.
+/// Estimates the usage of a call: the tokens of the templates, of the inputs that they name and of the answers that the
+/// step needs, and the most output tokens. The cost of this usage is only compared between targets.
 fn expected(
     sources: &Sources<'_>,
     step: &Step,

@@ -116,7 +116,7 @@ fn the_items_count_as_step_executions() {
     let fault = hunt(200).unwrap_err();
     assert_eq!(
         fault.to_string(),
-        "Bcce.InvalidRequest: inputs.files: has 200 items, with which the run has 201 step executions; the most is 200"
+        "Bcce.InvalidRequest: inputs.files: has 200 items, which makes 201 step executions in the run (limit: 200)"
     );
 }
 

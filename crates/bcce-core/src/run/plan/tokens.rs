@@ -1,14 +1,15 @@
-//! How many tokens a prompt has, about, before it is rendered.
+//! Estimates the tokens of a prompt before it is rendered.
 
 use serde_json::{Map, Value};
 
 use crate::config::template::Step;
 use crate::document::prompt::variables;
 
-/// Bytes of English text to a token, about; code has fewer.
+/// The approximate number of bytes in a token of English text. Code has fewer bytes per token.
 pub const BYTES_PER_TOKEN: u64 = 4;
 
-/// Tokens of templates and of the inputs that they name; of a list that a step fans out over, those of one item.
+/// Estimates the tokens of templates and of the inputs that they name. For a step that fans out, an item of the list
+/// counts with the average size.
 pub(super) fn of<'a>(
     templates: impl IntoIterator<Item = &'a str>,
     step: &Step,
@@ -18,7 +19,7 @@ pub(super) fn of<'a>(
     bytes as u64 / BYTES_PER_TOKEN
 }
 
-/// Bytes of the inputs that a template names.
+/// Returns the bytes of the inputs that a template names.
 fn named(source: &str, step: &Step, inputs: &Map<String, Value>) -> usize {
     let size = |value: &Value| value.to_string().len();
     let named = variables(source).unwrap_or_default();

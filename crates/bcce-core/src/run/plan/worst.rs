@@ -1,11 +1,11 @@
-//! What a run may cost at worst, held against a ceiling before its first call.
+//! The worst-case cost of a run, which is compared with a ceiling before the first call.
 //!
-//! A token is never shorter than a byte, so a prompt has at most as many tokens as bytes, and never more than the
-//! target's context. Every answer is as long as `max_tokens` allows, every call goes to the dearest target that policy
-//! allows, nothing is read from a cache, and an answer in JSON is repaired once. The worst case leaves out calls that
-//! fail after they were paid, retries of the run, and a guardrail's own price.
+//! A token has at least one byte. A prompt therefore has at most as many tokens as bytes, and never more than the
+//! target's context. The worst case assumes that every answer is as long as `max_tokens` allows, every call is sent to
+//! the most expensive target that policy allows, no prompt is read from a cache, and every answer in JSON is repaired
+//! once. It leaves out calls that fail after they were paid, retries of the run, and the price of guardrails.
 
-mod sizes; // what templates name, in bytes
+mod sizes; // the sizes of what templates name, in bytes
 #[cfg(test)]
 mod tests;
 
@@ -26,32 +26,33 @@ use crate::config::template::Step;
 use crate::failover::route::Route;
 use crate::run::plan::Plan;
 
-/// What one run, or many, may cost at worst.
+/// The worst-case cost of one run or of several.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorstCase {
-    /// Calls that succeed, repairs included.
+    /// The number of calls, including repairs.
     pub calls: u64,
-    /// Sums what the calls cost at known prices.
+    /// The sum of the costs at known prices, in USD.
     pub usd: Decimal,
-    /// Models without a price; what they cost is not in it.
+    /// The models without a price. Their cost is not included.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unpriced: BTreeSet<String>,
 }
 
 impl WorstCase {
-    /// Adds another one.
+    /// Adds another worst case.
     pub fn add(&mut self, other: &Self) {
         self.calls += other.calls;
         self.usd += other.usd;
         self.unpriced.extend(other.unpriced.iter().cloned());
     }
 
-    /// Says why a run of this worst case is not started.
+    /// Checks one run against its ceiling. Returns the reasons why it must not start.
     pub fn check_run(&self, policy: &Policy) -> Problems {
         self.check("run_usd", policy.ceilings.run_usd, "the run")
     }
 
-    /// Says why a batch of so many items, whose worst cases this is the sum of, is not started.
+    /// Checks a batch of `items` items against its ceiling. `self` is the sum of their worst cases. Returns the reasons
+    /// why the batch must not start.
     pub fn check_batch(&self, policy: &Policy, items: u64) -> Problems {
         let what = format!("the batch's {} items", count(items));
         self.check("batch_usd", policy.ceilings.batch_usd, &what)
@@ -62,15 +63,15 @@ impl WorstCase {
         let field = format!("ceilings.{name}");
         if let Some(model) = self.unpriced.first() {
             let cause = format!(
-                "prices.yaml has no price of {model}, and nothing is called at an unknown price while policy.yaml has \
-                 a ceiling; add the price"
+                "prices.yaml has no price for {model}, and a ceiling in policy.yaml requires a price for every model; add \
+                 the price"
             );
             return Problems::one(field, cause);
         }
         let mut problems = Problems::default();
         let cause = format!(
             "{what} may make {} calls and cost up to {}; policy.yaml allows {}. Send less, or have the platform team \
-             raise the ceiling (docs/workflows.md says how the worst case is computed)",
+             raise the ceiling (docs/workflows.md describes how the worst case is computed)",
             count(self.calls),
             dollars(self.usd),
             dollars(ceiling)
@@ -80,7 +81,7 @@ impl WorstCase {
     }
 }
 
-/// How a call is priced, as such or as a record of a job.
+/// The function that computes the cost of a call or of a record of a bulk job.
 type Cost = fn(&PriceRow, &Usage) -> Decimal;
 
 impl Plan {
@@ -89,8 +90,8 @@ impl Plan {
         self.worst(PriceRow::cost, true)
     }
 
-    /// Computes the worst case of a run that may be a record of a job first: the record is paid, and its answer may be
-    /// invalid.
+    /// Computes the worst case of a run that may be a record of a bulk job first. The record is paid, and its answer
+    /// may be invalid.
     pub fn worst_case_in_bulk(&self) -> WorstCase {
         let mut worst = self.worst_case.clone().unwrap_or_default();
         worst.add(&self.worst(PriceRow::batch_cost, false));
@@ -132,7 +133,7 @@ impl Plan {
         worst
     }
 
-    /// The longest answer of a step in tokens, on any target that may give it.
+    /// Returns the longest answer of a step in tokens, over all targets that policy allows.
     fn longest_answer(&self, step: &Step, route: &Route) -> u64 {
         let tokens = |listed: &RouteTarget| match self.takes(step, route, &listed.target) {
             Some(takes) => Parameters::of(step, takes, false).max_tokens,
@@ -146,7 +147,7 @@ fn allowed(route: &Route) -> impl Iterator<Item = &RouteTarget> {
     route.targets.iter().filter(|listed| route.policy.allows(&listed.target))
 }
 
-/// Rows that a call may be priced by from the day on which the prices were checked: a plan knows no other day.
+/// Returns the price rows that can apply to a call on or after `date`, the day on which the prices were checked.
 fn in_force(rows: &PriceRows, date: time::Date) -> Vec<&PriceRow> {
     let later = rows.0.iter().filter(|row| row.from > date);
     rows.on(date).into_iter().chain(later).collect()

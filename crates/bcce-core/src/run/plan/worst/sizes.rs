@@ -1,4 +1,4 @@
-//! The bytes of a call: what its templates render to at most, over what they name.
+//! The bytes of a call: the most that its templates render to, computed from the sizes of what they name.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,13 +14,13 @@ use crate::document::prompt::bound::{Kind, Size, most_bytes};
 use crate::run::ids::StepRef;
 use crate::run::plan::Plan;
 
-/// Bytes that a call adds to what is rendered: the rule that sets data apart, the request for JSON, and what was
-/// wrong with an answer that is repaired.
+/// The bytes that a call adds to the rendered templates: the data rule, the request for JSON, and the problems of an
+/// answer that is repaired.
 const AROUND: u64 = 1_024;
-/// Bytes around each answer of a list.
+/// The bytes around each answer of a list.
 const AROUND_ITEM: u64 = 8;
 
-/// Counts the bytes that a call sends.
+/// The bytes that a call sends.
 pub(super) struct Call {
     prompt: u64,
     system: u64,
@@ -28,7 +28,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Returns the usage of the first call and of its repair, which repeats the prompt and has the answer in it.
+    /// Returns the usage of the first call and of its repair. The repair repeats the prompt and adds the answer to it.
+    /// `output` and `context` are the target's longest answer and its context, in tokens.
     pub fn usages(&self, output: u64, context: u64) -> [Usage; 2] {
         [0, output].map(|repeated| {
             let system = self.system.min(context);
@@ -44,7 +45,7 @@ impl Call {
     }
 }
 
-/// Sizes of what templates name. Each input is measured once for all step executions.
+/// The sizes of the inputs and answers that templates name. Each input is measured once for all step executions.
 pub(super) struct Sizes<'a> {
     plan: &'a Plan,
     answers: BTreeMap<&'a str, Size>,
@@ -72,6 +73,7 @@ impl<'a> Sizes<'a> {
         Self { plan, answers, inputs: RefCell::default() }
     }
 
+    /// Returns the bytes of a call of `step`.
     pub fn call(&self, step: &Step, item: Option<u32>) -> Call {
         let item = item.and_then(|n| self.plan.items(step)?.get(n as usize));
         let sizes = |path: &[&str]| match path {
@@ -112,7 +114,7 @@ fn part<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, name| value.get(*name))
 }
 
-/// A value's bytes as indented JSON, which is the longest form that a template gives it.
+/// Returns the bytes of a value as indented JSON, the longest form that a template can render.
 fn measure(value: Option<&Value>) -> Size {
     let Some(value) = value else { return Size::of(AROUND_ITEM, Kind::Data) };
     let items = match value {

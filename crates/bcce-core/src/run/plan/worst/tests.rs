@@ -28,7 +28,7 @@ fn worst(template: &str, workflow: &str, inputs: Value) -> WorstCase {
     planned(template, workflow, inputs, Policy::default()).unwrap().worst_case.unwrap()
 }
 
-/// The attack: 785 KB to a shipped workflow made 398 calls.
+/// An attack with a message of 785 KB to a shipped workflow made 398 calls.
 #[test]
 fn a_message_of_785_kb_for_199_calls_and_their_repairs_is_refused_with_the_figures() {
     let refused = planned(HUNT, "bug-hunt", files(199, 3_900), shipped()).unwrap_err();
@@ -68,13 +68,15 @@ const ONE: &str = "version: 1\nname: one\ninputs:\n  text: { type: string }\nste
 #[test]
 fn a_call_costs_its_bytes_and_its_longest_answer_on_the_dearest_target() {
     let of = |bytes: usize| worst(ONE, "one", json!({ "text": "x".repeat(bytes) })).usd;
-    // Haiku 4.5 stands by at 1.10 and 5.50 dollars a million, ten times today's.
+    // Haiku 4.5 is a later target at 1.10 and 5.50 dollars per million tokens, ten times the prices of the current
+    // Haiku.
     let micros =
         |tokens: u64| Decimal::new(11, 1) * Decimal::from(tokens) / Decimal::from(1_000_000);
     assert_eq!(of(30_000) - of(20_000), micros(10_000));
     let at_least = micros(20_000) + micros(5 * 1_000);
     assert!(of(20_000) >= at_least && of(20_000) - at_least < micros(2_000), "{}", of(20_000));
-    // Its context has 200,000 tokens, that of today's a million: at most 0.55 dollars a million and 2.75 for long ones.
+    // The context of Haiku 4.5 has 200,000 tokens. That of the current Haiku has a million, at 0.55 and 2.75 dollars
+    // per million tokens for long prompts.
     assert_eq!(of(900_000), of(900_000).max(micros(200_000) + micros(5_000)));
 }
 
@@ -131,7 +133,7 @@ fn an_unknown_price_fails_closed_where_there_is_a_ceiling() {
     let reported = worst.check_run(&shipped()).to_string();
     assert!(
         reported.starts_with(
-            "ceilings.run_usd: prices.yaml has no price of us.anthropic.claude-haiku-4-5"
+            "ceilings.run_usd: prices.yaml has no price for us.anthropic.claude-haiku-4-5"
         ),
         "{reported}"
     );
