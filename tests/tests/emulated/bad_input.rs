@@ -1,5 +1,7 @@
-//! What people get wrong, and the error that they get: one table, and for each row the notification and the
-//! command. A reader of the message alone can correct the mistake, so the table has each message in full.
+//! Mistakes that people make in messages, requests and workflows, and the error for each: one table, and for each row
+//! the notification and the output of `bcce submit`.
+//!
+//! A reader must be able to correct the mistake from the message alone. So the table has the text of each message.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -10,14 +12,14 @@ use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output};
 use futures::future::join_all;
 use serde_json::{Map, Value, json};
 
-/// A template of one step, with more of the step and more of the template.
+/// Returns a workflow of one step. `step` has further fields of the step, and `more` further lines of the workflow.
 fn template(step: &str, more: &str) -> String {
     format!(
         "version: 1\nname: NAME\ninputs:\n  text: {{ type: string }}\nsteps:\n- id: a\n  model: haiku\n  prompt: p\n  {step}\n{more}\n"
     )
 }
 
-/// Messages that are not requests: they go to the dead letters and to the topic.
+/// Messages that are not requests: they become dead letters, and a notification is sent.
 fn messages(id: &str) -> Vec<(&'static str, String, &'static str)> {
     let explain = |more: &str| format!(r#"{{"workflow":"explain","id":"{id}"{more}}}"#);
     let long = "x".repeat(300);
@@ -41,8 +43,9 @@ fn messages(id: &str) -> Vec<(&'static str, String, &'static str)> {
     table
 }
 
-/// Requests that cannot be planned: the run fails before any call, and `bcce submit` sends nothing.
-/// Workflow (a template, or one that is there), the request's own fields, the expected error.
+/// Requests that cannot be planned: the run fails before any call, and `bcce submit` sends nothing. Each row has the
+/// mistake, the workflow (`=` and the name of an existing one, or what [`register`] takes), the other fields of the
+/// request, and the parts of the expected error, separated by `|`.
 fn requests() -> Vec<(&'static str, String, Value, &'static str)> {
     let hunt = |files: Value| json!({ "inputs": { "files": files } });
     let many = vec![json!({ "path": "a", "text": "" }); 200];
@@ -78,7 +81,8 @@ fn requests() -> Vec<(&'static str, String, Value, &'static str)> {
     table
 }
 
-/// Workflows that show only while they run: the step fails, with what was called counted.
+/// Workflows whose mistake shows only while they run: the step fails. Each row has the mistake, fields of the step, the
+/// number of calls, and the parts of the expected error.
 #[rustfmt::skip]
 const RUNS: &[(&str, &str, usize, &str)] = &[
     ("a prompt that never ends", "prompt: \"{% for a in 'abcdefghijklmnopqrstuvwxyz' %}{% for b in 'abcdefghijklmnopqrstuvwxyz' %}{% for c in 'abcdefghijklmnopqrstuvwxyz' %}{% for d in 'abcdefghijklmnopqrstuvwxyz' %}{% for e in 'abcdefghijklmnopqrstuvwxyz' %}x{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}\"", 0, "Bcce.InvalidRequest: step a: steps.a.prompt: takes too much time or memory to render"),
@@ -88,12 +92,14 @@ const RUNS: &[(&str, &str, usize, &str)] = &[
     ("a guardrail that intervenes", "prompt: \"@model *: guardrail\"", 1, "Bcce.GuardrailIntervened: step a: us.anthropic.claude-haiku-5-5 in us-east-1: stopped: guardrail_intervened"),
 ];
 
+/// Returns the parts of the expected text that are missing in a text.
 fn missing<'a>(expected: &'a str, text: &str) -> Vec<&'a str> {
     expected.split('|').filter(|part| !text.contains(part)).collect()
 }
 
+/// Each mistake of the tables is reported with its field and cause, in the notification and by `bcce submit`.
 #[tokio::test]
-async fn each_mistake_is_reported_by_its_field_and_cause() {
+async fn each_mistake_is_reported_with_its_field_and_cause() {
     let stack = Stack::connect().await;
     let listener = Listener {
         stack: &stack,
@@ -110,7 +116,7 @@ async fn each_mistake_is_reported_by_its_field_and_cause() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Everything that came on the topic so far.
+/// The notifications that the topic has sent so far.
 struct Listener<'a> {
     stack: &'a Stack,
     queue: String,
@@ -118,7 +124,7 @@ struct Listener<'a> {
 }
 
 impl Listener<'_> {
-    /// The notification with this text in it.
+    /// Waits for a notification that contains `text`.
     async fn notification(&self, case: &str, text: &str) -> Value {
         let what = format!("the notification of `{case}`");
         let found = self.stack.eventually(&what, async || {
@@ -131,7 +137,7 @@ impl Listener<'_> {
     }
 }
 
-/// What is off about a message that is no request.
+/// Sends a message that is not a request, and returns what is wrong with its dead letter or notification.
 async fn rejected(listener: &Listener<'_>, case: &str) -> Option<String> {
     let id = fresh("message");
     let (_, body, expected) = messages(&id).into_iter().find(|row| row.0 == case).unwrap();
@@ -148,7 +154,8 @@ async fn rejected(listener: &Listener<'_>, case: &str) -> Option<String> {
         .then(|| format!("{case}: {missing:?} is missing in {notification}"))
 }
 
-/// What is off about a request that cannot be planned.
+/// Sends a request that cannot be planned, and returns what is wrong with its run, its notification or the output of
+/// `bcce submit`.
 async fn refused(
     listener: &Listener<'_>,
     (case, workflow, request, expected): &(&str, String, Value, &str),
@@ -176,7 +183,7 @@ async fn refused(
     })
 }
 
-/// What is off about a workflow that fails while it runs.
+/// Runs a workflow that fails, and returns what is wrong with the error or the number of calls.
 async fn failed(
     stack: &Stack,
     (case, step, called, expected): &(&str, &str, usize, &str),
@@ -195,7 +202,8 @@ async fn failed(
         .then(|| format!("{case}: {off:?} is missing in {text}, after {calls} calls"))
 }
 
-/// The name under which a row's workflow is there now.
+/// Stores the workflow of a row, and returns its name: `=<name>` is an existing one, `pointer <value>` an invalid
+/// pointer, `digest` and `binary` bodies that do not fit, and all else the text of a workflow.
 async fn register(stack: &Stack, workflow: &str) -> String {
     if let Some(known) = workflow.strip_prefix('=') {
         return known.to_owned();
@@ -219,7 +227,7 @@ async fn register(stack: &Stack, workflow: &str) -> String {
     name
 }
 
-/// `bcce submit` with the same request: exit code and what it says.
+/// Calls `bcce submit` with the request, and returns its exit code and its error output.
 async fn submit(request: &Map<String, Value>) -> (i32, String) {
     let text = |name: &str| request.get(name).and_then(Value::as_str).map(str::to_owned);
     let mut args =

@@ -1,3 +1,5 @@
+//! What a run leaves: a signed manifest and encrypted artifacts.
+
 use bcce_core::base::digest::sha256_hex;
 use bcce_core::run::manifest::Kind;
 use bcce_tests::harness::stack::{RunRef, Stack, fresh, output};
@@ -6,7 +8,8 @@ use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::DecodePublicKey;
 use serde_json::Value;
 
-/// Everything a stranger needs to check a run offline: the bytes, the signature, the public key.
+/// The manifest, its signature and the public key are enough to check a run offline. The signature does not fit changed
+/// bytes or a batch, and the manifest lists each object of the run but itself and its signature.
 #[tokio::test]
 async fn a_manifest_is_signed_and_lists_every_artifact_with_its_digest() {
     let stack = Stack::connect().await;
@@ -47,6 +50,7 @@ async fn a_manifest_is_signed_and_lists_every_artifact_with_its_digest() {
     assert_eq!(unlisted, [run.manifest_key(), run.signature_key()]);
 }
 
+/// Each object of a run is encrypted with the KMS key of the stack.
 #[tokio::test]
 async fn artifacts_are_encrypted_under_the_stacks_key() {
     let stack = Stack::connect().await;
@@ -59,9 +63,10 @@ async fn artifacts_are_encrypted_under_the_stacks_key() {
     }
 }
 
-/// The failure path seals too: the failed step's attempts are an artifact of the manifest.
+/// A run that fails is sealed too, and its manifest lists the record of the failed step with both attempts. The
+/// execution fails with the same error.
 #[tokio::test]
-async fn a_failed_run_is_sealed_with_what_it_tried() {
+async fn a_failed_run_is_sealed_with_its_attempts() {
     let stack = Stack::connect().await;
     let id = fresh("failed");
     let run = RunRef::first("default", "explain", &id);
