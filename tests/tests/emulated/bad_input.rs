@@ -202,8 +202,9 @@ async fn failed(
         .then(|| format!("{case}: {off:?} is missing in {text}, after {calls} calls"))
 }
 
-/// Stores the workflow of a row, and returns its name: `=<name>` is an existing one, `pointer <value>` an invalid
-/// pointer, `digest` and `binary` bodies that do not fit, and all else the text of a workflow.
+/// Stores the workflow of a row, and returns its name. `=<name>` is an existing workflow, `pointer <value>` a pointer
+/// with that value, `digest` a pointer with a wrong digest, `binary` a body that is not UTF-8, and all else the text of
+/// a workflow.
 async fn register(stack: &Stack, workflow: &str) -> String {
     if let Some(known) = workflow.strip_prefix('=') {
         return known.to_owned();
