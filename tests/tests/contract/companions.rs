@@ -148,7 +148,7 @@ fn the_conditions_that_only_aws_evaluates_are_there() {
     );
 }
 
-/// With the parameters of the sample, the schedule's input is a valid request whose id has the scheduled time.
+/// The schedule's input is a valid request with the parameters of the sample, and its id has the scheduled time.
 #[test]
 fn the_sample_schedule_sends_a_request_with_the_time_that_was_due() {
     let schedule = template_of("schedule");

@@ -75,7 +75,7 @@ fn compare(
     }
 }
 
-/// For each kind of object and each key, the roles that may write and read it are those of the table. The keys have
+/// The roles that may write and read an object are those of the table, for each kind and each key. The keys have
 /// tenants, workflows and steps that are named like other kinds, so that a pattern that is too wide fails.
 #[test]
 fn a_role_writes_and_reads_the_kinds_of_objects_that_it_has_a_cell_for() {
@@ -105,7 +105,7 @@ fn a_role_writes_and_reads_the_kinds_of_objects_that_it_has_a_cell_for() {
     );
 }
 
-/// For each kind of item in the ledger, the roles that may write, delete and read it are those of the table.
+/// The roles that may write, delete and read an item of the ledger are those of the table, for each kind of item.
 #[test]
 fn a_role_writes_and_reads_the_items_of_the_ledger_that_it_has_a_cell_for() {
     let (mut wrong, roles) = (Vec::new(), roles("alpha"));

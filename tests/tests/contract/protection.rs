@@ -85,7 +85,7 @@ fn every_alarm_is_documented() {
     }
 }
 
-/// By default no function reserves concurrency. Lambda keeps 100 of an account's pool unreserved, so a new account with
+/// No function reserves concurrency by default. Lambda keeps 100 of an account's pool unreserved, so a new account with
 /// a pool of 10 can reserve nothing.
 #[test]
 fn nothing_is_reserved_unless_somebody_says_so() {
@@ -252,8 +252,8 @@ fn the_largest_request_can_be_renewed_and_set_aside() {
     }
 }
 
-/// By default one tenant cannot use all concurrency of `invoke`. `make deploy` reserves 490 of a pool of 1,000 for it,
-/// and some of them stay free for other tenants.
+/// A single tenant cannot use all concurrency of `invoke` by default. `make deploy` reserves 490 of a pool of 1,000 for
+/// the function, and some of them stay free for other tenants.
 #[test]
 fn a_flood_cannot_take_every_place_of_invoke_by_default() {
     use bcce_core::run::history::WAVE_CONCURRENCY;

@@ -34,7 +34,7 @@ const BUSY: Rule = Rule {
 const STEP: Rule = Rule { errors: FAULTS, first: 1, longest: 20, tries: 3 };
 /// A fault elsewhere.
 const FAULT: Rule = Rule { errors: FAULTS, first: 1, longest: 60, tries: 6 };
-/// A fault of a state that no other state stands in for. It is tried for about half a day.
+/// A fault of a state that no other state replaces. The state is retried for about half a day.
 const PATIENT: Rule = Rule { errors: FAULTS, first: 5, longest: 1_800, tries: 60 };
 /// Step Functions accepts no further execution at the moment.
 const START: Rule = Rule {

@@ -82,7 +82,7 @@ async fn a_wait_is_explained_with_its_reason_and_length() {
     assert_eq!(&json["sums"]["waited_ms"], waited);
 }
 
-/// For an unknown step the command exits with 2 and lists the steps of the run.
+/// The command exits with 2 for an unknown step, and lists the steps of the run.
 #[tokio::test]
 async fn an_unknown_step_is_refused_with_the_steps_of_the_run() {
     let stack = Stack::connect().await;

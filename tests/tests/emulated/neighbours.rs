@@ -53,7 +53,7 @@ async fn send(stack: &Stack, tenant: &str, id: &str, text: &str) -> RunRef {
     RunRef::first(tenant, "explain", id)
 }
 
-/// Of six requests of a tenant with two free slots, two start and the others wait. A request of another tenant runs
+/// A tenant with two free slots sends six requests: two start, and the others wait. A request of another tenant runs
 /// meanwhile. The waiting requests run later, and none becomes a dead letter.
 #[tokio::test]
 async fn a_tenant_above_its_limit_waits_and_another_tenant_does_not() {
@@ -121,7 +121,7 @@ async fn delayed(stack: &Stack, queue: &str) -> usize {
     get.send().await.unwrap().attributes().unwrap()[&name].parse().unwrap()
 }
 
-/// From its 50th receive on, a waiting message is replaced by a delayed copy. Otherwise SQS would make it a dead letter
+/// A waiting message is replaced by a delayed copy from its 50th receive on. Otherwise SQS would make it a dead letter
 /// after 100 receives.
 #[tokio::test]
 async fn a_message_that_has_waited_long_is_replaced_by_a_copy() {

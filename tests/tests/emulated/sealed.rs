@@ -1,4 +1,4 @@
-//! What a run leaves: a signed manifest and encrypted artifacts.
+//! The signed manifest and the encrypted artifacts of a run.
 
 use bcce_core::base::digest::sha256_hex;
 use bcce_core::run::manifest::Kind;

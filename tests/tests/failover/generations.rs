@@ -157,7 +157,7 @@ async fn a_schema_that_is_too_large_for_the_service_moves_into_the_prompt() {
     );
 }
 
-/// In this layout a target is given up after two seconds of silence, but not while the service may be compiling a new
+/// A target of this layout is given up after two seconds of silence, but not while the service may be compiling a new
 /// schema. If a shorter limit of the step ends the call, no failure is counted in the target's breaker.
 #[tokio::test]
 async fn a_target_may_be_silent_longer_while_it_compiles_a_new_schema() {

@@ -37,7 +37,7 @@ async fn runs(
     runs.buffer_unordered(6).collect::<()>().await;
 }
 
-/// With `round-robin`, both regions get calls.
+/// Both regions get calls with `round-robin`.
 #[tokio::test]
 async fn round_robin_calls_both_regions() {
     let stack = Stack::connect().await;
@@ -51,7 +51,7 @@ async fn round_robin_calls_both_regions() {
     assert!(east >= 2 && west >= 2, "{east} and {west}");
 }
 
-/// With `latency`, most calls go to the faster region as soon as both are measured.
+/// Most calls go to the faster region with `latency`, as soon as both regions are measured.
 #[tokio::test]
 async fn the_latency_strategy_prefers_the_faster_region() {
     let stack = Stack::connect().await;
@@ -83,7 +83,7 @@ async fn is_measured(stack: &Stack, model: &str, region: &str) -> bool {
     counts.map(|(_, calls)| calls.as_n().unwrap().parse::<u64>().unwrap()).sum::<u64>() >= 5
 }
 
-/// With `cost`, the cheaper target gets all calls, and the ledger records that its prompt cache is warm.
+/// The cheaper target gets all calls with `cost`, and the ledger records that its prompt cache is warm.
 #[tokio::test]
 async fn the_cost_strategy_prefers_the_cheaper_target_and_records_its_cache() {
     let stack = Stack::connect().await;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 
-/// How a run ended.
+/// The end of a run, as its execution, its objects, the ledger, the topic and the model show it.
 pub struct Ending {
     pub run: RunRef,
     pub status: String,

@@ -8,7 +8,7 @@ use bcce_tests::harness::stack::{Stack, fresh};
 
 use crate::ending::{self, workflow};
 
-/// What happens, the number of calls that pass before, the operation, the number of faults, and their kind.
+/// A description, the number of calls that pass first, the operation, the number of faults, and their kind.
 type Case = (&'static str, usize, &'static str, usize, Fault);
 
 const CASES: &[Case] = &[
@@ -53,8 +53,8 @@ const COUNT: &str = "dynamodb:TransactWriteItems";
 const THROTTLED: &str = "ThrottlingException";
 const EXCEEDED: &str = "ProvisionedThroughputExceededException";
 
-/// With each fault, the run has one execution, one call, one manifest with its signature, one count and one
-/// notification.
+/// The run has one execution, one call, one manifest with its signature, one count and one notification, whatever fault
+/// occurs.
 #[tokio::test]
 async fn a_temporary_fault_only_delays_a_run() {
     let faults = Faults::none().await;

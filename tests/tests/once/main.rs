@@ -27,8 +27,8 @@ use found::Found;
 use requests::Workflows;
 use seed::Seed;
 
-/// After the faults, each request has one execution, one signed manifest, one record and its notification, the counters
-/// equal the manifests, and nothing else exists.
+/// Each request has one execution, one signed manifest, one record and its notification after the faults. The usage
+/// counters equal the manifests, and nothing else exists.
 #[tokio::test]
 async fn every_request_is_one_execution_one_manifest_and_one_record_whatever_fails() {
     let mut seed = Seed::from_env();
