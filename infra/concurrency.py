@@ -1,8 +1,9 @@
-"""Bounds `invoke` and `webhook` by default: asks the account for Lambda's pool and gives a deployment values that fit.
+"""Runs `sam deploy` with default values for the reserved concurrency of `invoke` and `webhook`.
 
 `concurrency.py <section of samconfig.toml> [--parameters "Name=value ..."] -- <sam deploy ...>` runs the command with
-`--parameter-overrides`: those of the section, those given here, and the two of INVOKE and WEBHOOK that neither has. sam
-takes what stands on the command line in the place of the section's, so that all are given.
+`--parameter-overrides`. These are the parameters of the section and the parameters given here. If neither sets INVOKE
+or WEBHOOK, the script computes a value that fits Lambda's pool of concurrent executions in the account. On the command
+line, `--parameter-overrides` replaces the parameters of the section, so all parameters are given.
 """
 
 import argparse
@@ -16,47 +17,47 @@ from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 INVOKE, WEBHOOK = "InvokeReservedConcurrency", "WebhookReservedConcurrency"
-# Lambda refuses a reservation that leaves fewer of the account's pool to the functions that reserve nothing.
+# Lambda refuses a reservation that leaves less than this to the functions without a reservation.
 LEAST_UNRESERVED = 100
-# A wave runs so many steps side by side. A bound below that would slow a single run.
+# A wave runs up to this number of steps in parallel. A lower limit would slow down a single run.
 LEAST_USEFUL = 20
-# Strangers can call the webhook: each instance of it takes a place of the pool and reads SSM for itself. Ten answer
-# thousands of calls a second.
+# Anyone can call the webhook. Each of its instances uses the pool and reads SSM. Ten instances answer thousands of
+# calls per second.
 WEBHOOKS = 10
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Concurrent executions of an account in a region."""
+    """The pool of concurrent executions of an account in a region."""
 
     total: int
     unreserved: int
-    # What the stack's own functions have reserved by now.
+    # The current reservations of the stack's functions.
     invoke: int = 0
     webhook: int = 0
 
 
 def reservation(pool, webhook=0):
-    """The value for the parameter, and why. `webhook` is what the deployment reserves for that function."""
+    """Returns the reservation for `invoke`, and the reason. `webhook` is the reservation for the function `webhook`."""
     available = pool.unreserved + pool.invoke + pool.webhook - webhook
     rest = max(LEAST_UNRESERVED, pool.total // 2)
     value = available - rest
     if value < LEAST_USEFUL:
         return 0, (
-            f"invoke has no bound: of the account's pool of {pool.total} concurrent executions {available} are not "
-            f"reserved, and {rest} stay unreserved. docs/deployment.md says how to ask for a larger pool"
+            f"invoke has no limit: the account's pool of {pool.total} concurrent executions has {available} without a "
+            f"reservation, of which {rest} must stay unreserved. To request a larger pool, see docs/deployment.md"
         )
     return value, f"{rest} of the account's pool of {pool.total} concurrent executions stay unreserved"
 
 
 def parsed(overrides):
-    """`Name=value ...` of samconfig.toml or a command line, by name; a later one counts. Exits where it is neither."""
+    """Parses `Name=value ...` of samconfig.toml or a command line. The last value of a name applies. Exits if invalid."""
     words = shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
     return dict(named(word) for word in words)
 
 
 def named(word):
-    """Name and value of a word in either of the forms that sam reads."""
+    """Returns the name and the value of a parameter in either of the forms that sam accepts."""
     long_form = re.fullmatch(r"ParameterKey=([^,]+),ParameterValue=(.*)", word, re.DOTALL)
     if long_form:
         return long_form.groups()
@@ -67,25 +68,25 @@ def named(word):
 
 
 def quoted(name, value):
-    """A word that sam reads as this parameter. Without quotation marks it would cut the value at a space."""
+    """Returns a parameter in the form that sam accepts. Without quotation marks, sam would cut the value at a space."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'{name}="{escaped}"'
 
 
 def overrides(section, given, ask):
-    """What is given to sam, and what there is to say. `ask` returns the pool, or why it cannot be read as text."""
+    """Returns the parameters for sam, and the notes to print. `ask` returns the pool, or the reason why it is unknown."""
     values = parsed(section.get("parameter_overrides", "")) | parsed(given)
     missing = [name for name in (WEBHOOK, INVOKE) if name not in values]
     if values.get("Webhook") == "off":
         missing = [name for name in missing if name != WEBHOOK]
-    said = [f"{name}={values[name]}, as it is set" for name in (WEBHOOK, INVOKE) if name in values]
+    said = [f"{name}={values[name]}, as configured" for name in (WEBHOOK, INVOKE) if name in values]
     if not missing:
         return values, said
     pool = ask()
     if isinstance(pool, str):
-        return values, [*said, f"{' and '.join(missing)}: unchanged, since Lambda's pool cannot be read ({pool})"]
+        return values, [*said, f"{' and '.join(missing)}: unchanged, because Lambda's pool cannot be read ({pool})"]
     if WEBHOOK in missing:
-        # An earlier deployment's value stays, as sam keeps what it is not given.
+        # Keep the value of an earlier deployment, as sam does for a parameter that is not given.
         webhook = pool.webhook or (WEBHOOKS if reservation(pool, WEBHOOKS)[0] else 0)
         values[WEBHOOK] = str(webhook)
         said.append(f"{WEBHOOK}={webhook}")

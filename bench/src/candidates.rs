@@ -1,19 +1,23 @@
 use serde_json::{Value, json};
 
+/// A function to measure.
 pub struct Candidate {
-    /// Of the binary.
+    /// The name of the binary.
     pub name: &'static str,
     pub environment: &'static [(&'static str, &'static str)],
-    /// The nth event.
+    /// Returns the nth event.
     pub event: fn(usize) -> String,
-    /// What one event counts for.
+    /// The number of units in one event.
     pub per_event: usize,
     pub unit: &'static str,
+    /// Returns true if an answer is correct.
     pub is_right: fn(&Value) -> bool,
 }
 
+/// The number of messages in one event of `dispatch`.
 const MESSAGES: usize = 10;
 
+/// Returns the functions to measure.
 pub fn all() -> [Candidate; 3] {
     [
         Candidate {
@@ -49,7 +53,7 @@ pub fn all() -> [Candidate; 3] {
                     "arn:aws:states:us-east-1:000000000000:stateMachine:workflow",
                 ),
                 ("BCCE_BATCH_ARN", "arn:aws:states:us-east-1:000000000000:stateMachine:batch"),
-                // Without a limit of runs, nothing is asked of it.
+                // Required, but not used: without a limit of runs, `dispatch` does not call the ledger.
                 ("BCCE_LEDGER_TABLE", "ledger"),
                 ("BCCE_TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:topic"),
                 (
@@ -66,13 +70,14 @@ pub fn all() -> [Candidate; 3] {
     ]
 }
 
-/// GitHub's documented call, with its signature.
+/// The example call of GitHub's documentation, with its signature.
 const ISSUE: &str = include_str!("../../events/webhook/github-issue-opened.json");
-/// What SSM has for it.
+/// The SSM parameter of the webhook source.
 pub const SOURCE: &str = include_str!("../../infra/config/dev/webhooks/github.yaml");
+/// The secret of the webhook source.
 pub const SECRET: &str = "It's a Secret to Everybody";
 
-/// New requests each time.
+/// Returns the event number `number` of `dispatch`. Each event has new requests.
 fn batch(number: usize) -> String {
     let sample: Value = serde_json::from_str(include_str!("../../events/dispatch/batch.json"))
         .expect("the sample is JSON");

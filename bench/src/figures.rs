@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use crate::candidates::Candidate;
 
-/// One process of a candidate.
+/// The measurements of one process of a function.
 pub struct Round {
-    /// From its start to the first event it asks for.
+    /// The time from the start of the process to its first request for an event.
     pub init: Duration,
-    /// From an event to its answer, each.
+    /// The time from each event to its answer.
     pub took: Vec<Duration>,
+    /// The resident memory at the end, in KiB.
     pub memory_kb: u64,
 }
 
@@ -15,7 +16,7 @@ pub const HEADING: &str =
     "| function | init ms | p50 ms | p99 ms | per second, one core | memory MB |
 |---|---|---|---|---|---|";
 
-/// Medians of the rounds.
+/// Returns a row of the table with the medians of the rounds.
 pub fn line(candidate: &Candidate, rounds: &[Round]) -> String {
     let each = |of: fn(&Round) -> f64| median(rounds.iter().map(of).collect());
     let rate = each(|round| round.took.len() as f64 / total(round)) * candidate.per_event as f64;
@@ -34,7 +35,7 @@ fn total(round: &Round) -> f64 {
     round.took.iter().sum::<Duration>().as_secs_f64()
 }
 
-/// In milliseconds.
+/// Returns a percentile of the times of a round, in milliseconds.
 fn percentile(round: &Round, percent: usize) -> f64 {
     let mut took = round.took.clone();
     took.sort_unstable();

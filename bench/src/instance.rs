@@ -8,14 +8,19 @@ use crate::candidates::Candidate;
 use crate::figures::Round;
 use crate::server::{Session, serve};
 
-/// Before anything is counted: connections, caches.
+/// The number of events before the measurement. They open connections and fill caches.
 const WARM_UP: usize = 200;
+/// The number of measured events.
 const COUNTED: usize = 2_000;
-/// A call takes a millisecond; an instance that is not done by then hangs.
+/// The time limit of a process. A call takes a millisecond, so a process that exceeds the limit hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The harness has the first one.
+/// The CPU core of the function. The bench itself runs on core 0.
 const CORE: &str = "1";
 
+/// Starts a process of a function, sends it all events and returns the measurements.
+///
+/// # Errors
+/// A sentence: the process cannot be started, gives a wrong answer, or does not finish in time.
 pub async fn run(binaries: &Path, candidate: &Candidate) -> Result<Round, String> {
     let reported = |error: std::io::Error| format!("{}: {error}", candidate.name);
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(reported)?;
@@ -29,7 +34,7 @@ pub async fn run(binaries: &Path, candidate: &Candidate) -> Result<Round, String
     let _ = process.kill();
     let _ = process.wait();
     server.abort();
-    over.map_err(|_| format!("{}: not done after {PATIENCE:?}", candidate.name))?;
+    over.map_err(|_| format!("{}: did not finish within {PATIENCE:?}", candidate.name))?;
     let seen = session.seen().map_err(|wrong| format!("{}: {wrong}", candidate.name))?;
     let took = seen.took[WARM_UP..].to_vec();
     Ok(Round { init: seen.ready - started, took, memory_kb })
@@ -57,7 +62,7 @@ fn spawn(binaries: &Path, candidate: &Candidate, port: u16) -> std::io::Result<C
         .spawn()
 }
 
-/// What it holds at its end.
+/// Returns the resident memory of a process, in KiB.
 fn memory_kb(process: &Child) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()));
     let status = status.unwrap_or_default();

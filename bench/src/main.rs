@@ -1,9 +1,10 @@
-//! What a function takes: events one after the other to a release binary on a core of its own, from a Lambda
-//! Runtime API and services that answer at once. `make bench` builds and pins both.
+//! Measures the time and the memory of functions. Sends events one after the other to a release binary on its own CPU
+//! core. A stand-in for the Lambda Runtime API and the AWS services answers the binary at once. `make bench` builds the
+//! binaries and pins this process to a core.
 //!
-//! usage: bench <directory of the binaries>
+//! Usage: `bench <directory of the binaries>`
 
-mod candidates; // what is measured: binary, environment, events, what an answer has to be
+mod candidates; // the functions to measure: binary, environment, events, expected answers
 mod figures; // medians, percentiles, the table
 mod instance; // one process of a function
 mod server; // the Runtime API and the services, on one port
@@ -13,7 +14,8 @@ use std::process::ExitCode;
 
 use figures::Round;
 
-/// Each in turn, so that what else the machine does hits all alike.
+/// The number of rounds. Each round measures all functions in turn, so that other load on the machine affects all of
+/// them.
 const ROUNDS: usize = 5;
 
 fn main() -> ExitCode {

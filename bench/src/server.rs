@@ -1,4 +1,4 @@
-//! The Lambda Runtime API for one instance, and the services it calls, which answer at once.
+//! Serves the Lambda Runtime API to one process, and the AWS services that it calls. All of them answer at once.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::candidates::{Candidate, SECRET, SOURCE};
 
-/// What an instance has done so far.
+/// The events of one process and its answers so far.
 pub struct Session {
     event: fn(usize) -> String,
     is_right: fn(&Value) -> bool,
@@ -30,14 +30,14 @@ pub struct Session {
 struct State {
     handed: usize,
     at: Option<Instant>,
-    /// It asked for its first event.
+    /// The time of the first request for an event.
     ready: Option<Instant>,
-    /// From an event to its answer.
+    /// The time from each event to its answer.
     took: Vec<Duration>,
     wrong: Option<String>,
 }
 
-/// What came of it.
+/// The result of a process.
 pub struct Seen {
     pub ready: Instant,
     pub took: Vec<Duration>,
@@ -50,18 +50,22 @@ impl Session {
         Arc::new(Self { event, is_right, most, state, over })
     }
 
+    /// Returns the result of the process.
+    ///
+    /// # Errors
+    /// A sentence: an answer was wrong, or the process never asked for an event.
     pub fn seen(&self) -> Result<Seen, String> {
-        let mut state = self.state.lock().expect("no other thread");
+        let mut state = self.state.lock().expect("there is no other thread");
         if let Some(wrong) = state.wrong.take() {
             return Err(wrong);
         }
-        let ready = state.ready.ok_or("it never asked for an event")?;
+        let ready = state.ready.ok_or("the function never asked for an event")?;
         Ok(Seen { ready, took: std::mem::take(&mut state.took) })
     }
 
-    /// The next event; `None`: there are no more.
+    /// Returns the next event and its number, or `None` after the last one.
     fn next(&self) -> Option<(usize, String)> {
-        let mut state = self.state.lock().expect("no other thread");
+        let mut state = self.state.lock().expect("there is no other thread");
         state.ready.get_or_insert_with(Instant::now);
         let number = state.handed;
         if number == self.most {
@@ -74,7 +78,7 @@ impl Session {
     }
 
     fn answered(&self, path: &str, body: &[u8]) {
-        let mut state = self.state.lock().expect("no other thread");
+        let mut state = self.state.lock().expect("there is no other thread");
         let took = state.at.map(|at| at.elapsed()).unwrap_or_default();
         state.took.push(took);
         let answer = serde_json::from_slice(body).unwrap_or_default();
@@ -89,14 +93,14 @@ impl Session {
 
 type Answer = Response<Full<Bytes>>;
 
-/// Never returns.
+/// Serves connections until the listener fails.
 pub async fn serve(listener: TcpListener, session: Arc<Session>) {
     while let Ok((connection, _)) = listener.accept().await {
         let _ = connection.set_nodelay(true);
         let session = session.clone();
         tokio::spawn(async move {
             let service = service_fn(|request| answer(session.clone(), request));
-            // It ends when the instance does.
+            // The connection ends with the process, so the result is ignored.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
         });
     }
@@ -133,7 +137,7 @@ fn invocation(number: usize, event: String) -> Answer {
         .done()
 }
 
-/// S3 has no target: an object was stored, or is given back.
+/// Returns the answer of a service. A request without a target is a write or a read of an object in S3.
 fn service(target: &str, body: &[u8]) -> Answer {
     let reported = match target.rsplit('.').next().unwrap_or_default() {
         "SendMessage" => {

@@ -1,5 +1,5 @@
-//! What holds whatever comes in. The fuzz targets look for texts that break it, and
-//! `crates/bcce-core/tests/replay.rs` runs the kept ones (`corpus/`) through the same functions.
+//! Checks properties that hold for any input. The fuzz targets search for texts that violate them, and
+//! `crates/bcce-core/tests/replay.rs` runs the stored texts (`corpus/`) through the same functions.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -18,14 +18,15 @@ use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use time::OffsetDateTime;
 
-/// Stands between the parts of a text: a template and its context, or the values of a context.
+/// The separator between the parts of a text: a template and its context, or the values of a context.
 const SEPARATOR: &str = "\n===\n";
-/// Values that no message may quote.
+/// The text that no message may quote. It is planted in the input.
 const PLANTED: &str = "hunter2";
+/// The number that no message may quote.
 const PLANTED_NUMBER: u32 = 918_273_645;
 const MAX_FAULT_BYTES: usize = 20_000;
 
-/// A message on the inbox.
+/// Checks the parsing of an inbox message. A valid request stays the same when it is stored and read.
 pub fn request(body: &str) {
     let (workflow, _) = workflow_and_id(body);
     assert!(workflow.is_none_or(|name| !name.is_empty() && !name.contains('/')));
@@ -50,7 +51,7 @@ pub fn request(body: &str) {
     }
 }
 
-/// A workflow definition.
+/// Checks the parsing of a workflow. A valid workflow stays the same when it is written and read.
 pub fn template(yaml: &str) {
     let template = match Template::parse(yaml) {
         Ok(template) => template,
@@ -67,7 +68,7 @@ pub fn template(yaml: &str) {
     }
 }
 
-/// A prompt template and, after the separator, the JSON it is rendered over.
+/// Checks the rendering of a prompt. The text is a prompt template, followed by the separator and the context as JSON.
 pub fn prompt(text: &str) {
     let (source, context) = text.split_once(SEPARATOR).unwrap_or((text, "{}"));
     let Ok(mut context) = serde_json::from_str::<Value>(context) else { return };
@@ -83,7 +84,7 @@ pub fn prompt(text: &str) {
         return;
     }
     plant(&mut context);
-    // What the author vouches for, or writes out, is not data.
+    // Text that the author of the template marks as safe or writes out is not data.
     let vouched = ["safe", "<data", "</"].iter().any(|part| source.contains(part));
     match render(Some(source), source, &context) {
         Ok(prompt) if !vouched => enclosed(&prompt),
@@ -103,8 +104,9 @@ const PROVIDERS: [&str; 5] = [
     "provider: hmac\nsignature: { header: X-Signature, encoding: base64 }",
 ];
 
-/// Headers, one on a line, and after the separator the body of a webhook's call. Whatever they say, the call is
-/// not signed; signed by us it is, and no longer with another byte at its end.
+/// Checks the verification of a webhook call. The text has the headers, one on each line, followed by the separator and
+/// the body. The call must be refused without a valid signature, accepted with one, and refused again after one byte is
+/// added to its body.
 pub fn call(text: &str) {
     let (lines, body) = text.split_once(SEPARATOR).unwrap_or(("", text));
     let header = |line: &str| {
@@ -136,7 +138,7 @@ pub fn call(text: &str) {
     }
 }
 
-/// The call's headers with a signature of ours, made without the code that checks it.
+/// Returns the headers of a call with a valid signature. The signature is computed without the code that checks it.
 fn signed(
     provider: &str,
     headers: &BTreeMap<String, String>,
@@ -178,8 +180,8 @@ fn source(yaml: &str) -> Result<Source, Problems> {
     bcce_core::document::from_yaml(yaml).finished()
 }
 
-/// The document of a webhook's source and, after the separator, the body of a call: what its rules make of it is
-/// a request each, or reported without a value of the body.
+/// Checks the rules of a webhook source. The text is the document of the source, followed by the separator and the body
+/// of a call. The rules must produce valid requests, or an error that quotes no value of the body.
 pub fn mapping(text: &str) {
     let (yaml, body) = text.split_once(SEPARATOR).unwrap_or((text, "{}"));
     let source = match source(yaml) {
@@ -213,7 +215,7 @@ pub fn mapping(text: &str) {
     }
 }
 
-/// Every workflow of this repository.
+/// The workflows of this repository.
 pub const SHIPPED: [&str; 4] = [
     include_str!("../../infra/config/dev/workflows/bug-hunt.yaml"),
     include_str!("../../infra/config/dev/workflows/code-review.yaml"),
@@ -221,8 +223,8 @@ pub const SHIPPED: [&str; 4] = [
     include_str!("../../infra/config/dev/workflows/explain.yaml"),
 ];
 
-/// The workflows of this repository over the values of `text`: inputs and answers that fit always give a
-/// prompt.
+/// Checks the prompts of the workflows of this repository with inputs and answers from `text`. Inputs and answers that
+/// fit their schemas must always produce a prompt.
 pub fn shipped(text: &str) {
     static PARSED: LazyLock<[Template; 4]> =
         LazyLock::new(|| SHIPPED.map(|yaml| Template::parse(yaml).unwrap()));
@@ -241,7 +243,7 @@ pub fn shipped(text: &str) {
                 (context["item"], context["index"]) = (inputs[list][0].clone(), json!(0));
             }
             let prompt = render(step.system.as_deref(), &step.prompt, &context).unwrap();
-            assert!(prompt.user.contains(PLANTED), "nothing of the data is in the prompt");
+            assert!(prompt.user.contains(PLANTED), "the prompt contains no data");
             sized(&prompt);
             enclosed(&prompt);
             let schema = step.output.as_ref().and_then(|output| output.schema.clone());
@@ -255,7 +257,7 @@ pub fn shipped(text: &str) {
     }
 }
 
-/// A value that fits `schema`, as far as the schemas of this repository go. Every list has two items.
+/// Returns a value that fits `schema`. Supports the schemas of this repository. Every list has two items.
 fn fitting<'a>(schema: &Value, texts: &mut impl Iterator<Item = &'a str>) -> Value {
     if let Some(first) = schema.pointer("/enum/0") {
         return first.clone();
@@ -268,11 +270,11 @@ fn fitting<'a>(schema: &Value, texts: &mut impl Iterator<Item = &'a str>) -> Val
         "list" | "array" => (0..2).map(|_| fitting(&schema["items"], texts)).collect(),
         "integer" => PLANTED_NUMBER.into(),
         "string" => format!("{PLANTED}{}", texts.next().unwrap_or_default()).into(),
-        other => unreachable!("no schema of ours has a {other}"),
+        other => unreachable!("no workflow of this repository has the type {other}"),
     }
 }
 
-/// Puts what must not be quoted before every text and in place of every number.
+/// Puts [`PLANTED`] before every text and replaces every number by [`PLANTED_NUMBER`].
 fn plant(value: &mut Value) {
     match value {
         Value::String(text) => text.insert_str(0, PLANTED),
@@ -300,12 +302,16 @@ fn sized(prompt: &Prompt) {
     assert!(prompt.user.len() <= MAX_PROMPT_BYTES);
 }
 
-/// Planted text stands between the tags that the data rule names, and nowhere else.
+/// Checks that planted text is only between the tags that the data rule names.
 fn enclosed(prompt: &Prompt) {
     let data_rule = prompt.data_rule.as_deref().unwrap_or_default();
     let named = data_rule.rsplit_once("Text between <").and_then(|(_, rest)| rest.split_once('>'));
     let Some((tag, _)) = named else {
-        return assert!(!prompt.user.contains(PLANTED), "set apart nowhere: {}", prompt.user);
+        return assert!(
+            !prompt.user.contains(PLANTED),
+            "no tag encloses the data: {}",
+            prompt.user
+        );
     };
     let (opening, closing) = (format!("<{tag}>"), format!("</{tag}>"));
     let mut rest = prompt.user.as_str();

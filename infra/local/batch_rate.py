@@ -1,7 +1,7 @@
-"""Items of a batch per minute on a stack of its own, by how many run at a time: `make rate`.
+"""Measures the items of a batch that the local stack completes per minute, for several concurrency limits: `make rate`.
 
-The emulator ignores MaxConcurrencyPath. So the deployed machine gets each number as a literal, and is
-otherwise as it is.
+The emulator ignores MaxConcurrencyPath. For each measurement, the script replaces it by a literal number in the
+deployed state machine, which is otherwise unchanged.
 """
 
 import json
@@ -13,7 +13,7 @@ import boto3
 
 import progress
 
-# Runs at a time, and how many items are enough to see their rate.
+# The number of concurrent runs, and the number of items that suffices to measure their rate.
 ROUNDS = [(1, 20), (8, 100), (32, 200)]
 
 
@@ -33,7 +33,7 @@ def main():
 
 
 def run_batch(states, arn, name, items):
-    """From the message to the end of the execution, in seconds."""
+    """Returns the time from the message to the end of the execution, in seconds."""
     bucket, key = os.environ["ArtifactBucket"], f"batches/uploads/{name}.jsonl"
     lines = "".join(json.dumps({"text": f"number {n}"}) + "\n" for n in range(items))
     boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=lines.encode())
@@ -48,7 +48,7 @@ def run_batch(states, arn, name, items):
 
     over = progress.wait(ended, lambda: (len(runs()), runs().count("RUNNING")), 0.2)
     if not over:
-        sys.exit(f"error: the batch {name} stands still, its runs are {', '.join(runs())}")
+        sys.exit(f"error: the batch {name} makes no progress, its runs are {', '.join(runs())}")
     seconds = time.monotonic() - started
     if over[0]["status"] != "SUCCEEDED":
         described = states.describe_execution(executionArn=over[0]["executionArn"])

@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1, made anew for each stack that speaks TLS and trusted by nobody else."""
+"""Creates a certificate for 127.0.0.1. Each stack with TLS has its own, and only the clients of that stack trust it."""
 
 import datetime
 import ipaddress
@@ -7,7 +7,7 @@ CERTIFICATE, KEY = "tls.crt", "tls.key"
 
 
 def for_loopback(folder):
-    from cryptography import x509  # not at the top: most stacks do without
+    from cryptography import x509  # not at the top: most stacks have no TLS
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -23,7 +23,7 @@ def for_loopback(folder):
         .not_valid_before(now - datetime.timedelta(minutes=5))
         .not_valid_after(now + datetime.timedelta(days=7))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]), critical=False)
-        # rustls takes no certificate authority for a server.
+        # rustls does not accept the certificate of a certificate authority as a server's.
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

@@ -1,4 +1,4 @@
-"""Where things lie in this checkout, and how to print progress and errors at the terminal."""
+"""The paths of this checkout, and functions that print progress and errors."""
 
 import contextlib
 import sys
@@ -15,17 +15,17 @@ STACK = f"bcce-{ENVIRONMENT}"
 
 
 class Failed(Exception):
-    """What went wrong and what to do."""
+    """An error for the user. Its text says what went wrong and what to do."""
 
 
 def say(text):
-    # stdout belongs to the command that a stack is run for.
+    # stdout is reserved for the command that `stack.py run` executes.
     print(text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def phase(name):
-    """One line per phase, with what the block has noted."""
+    """Prints one line at the end of a phase: its duration and the notes of the block."""
     start, note = time.monotonic(), []
     yield note
     say(f"{name:<9} {time.monotonic() - start:5.1f} s  {' '.join(note)}")

@@ -1,5 +1,7 @@
-"""The command lines that the Makefile and the documentation give to `sam` and `aws`, found and parsed by those programs
-themselves, without an account: nothing is sent."""
+"""Finds the commands for `sam` and `aws` in the Makefile and the documentation, and parses them with these programs.
+
+No account is needed, because no request is sent.
+"""
 
 import contextlib
 import inspect
@@ -18,14 +20,14 @@ from unittest import mock
 from checkout import ROOT, VENV
 
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
-# A comment may name a command, such as `sam deploy`; these say how to call it.
+# The comments of these files quote whole commands. Other comments may only name one, such as `sam deploy`.
 COMMENTED = [ROOT / "samconfig.toml", *sorted(ROOT.glob("infra/*.yaml"))]
 OPERATORS = set("();<>|&\n")
 
 
 @dataclass(frozen=True)
 class Given:
-    """A command line, and where it stands."""
+    """A command line and its location."""
 
     where: str
     words: tuple
@@ -35,7 +37,7 @@ class Given:
 
 
 def documented():
-    """Each command of each code block, and each that stands in backticks."""
+    """Yields each command of each code block, and each command in backticks."""
     for path in DOCUMENTS:
         name, text = path.relative_to(ROOT), path.read_text()
         for block in re.findall(r"^ *```sh\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE):
@@ -47,16 +49,16 @@ def documented():
 
 
 def quoted(text, name):
-    """A name alone (`aws`) or the name of an operation (`sam deploy`) is a word of the sentence."""
+    """Yields each command in backticks. A name such as `aws` or `sam deploy` alone is not a command."""
     for line in re.findall(r"(?<!`)`((?:aws|sam|make) [^`\n]*)`(?!`)", text):
-        # `ENV=<section>` is no command yet.
+        # A command with a placeholder, such as `ENV=<section>`, cannot be parsed.
         if "<" not in line and (len(shlex.split(line)) > 2 or line.startswith("make ")):
             yield from commands_in(line, f"{name}")
 
 
 def commands_in(text, where):
-    """The simple commands of a shell's text, without what is set before them."""
-    # A comment would take the end of its line along.
+    """Yields the simple commands of a shell script, without the variables that are set before them."""
+    # The lexer would remove the end of the line together with a comment.
     text = re.sub(r"(^|\s)#[^\n]*", r"\1", text.replace("\\\n", " "))
     lexer = shlex.shlex(text, posix=True, punctuation_chars="();<>|&\n")
     lexer.whitespace, lexer.whitespace_split = " \t", True
@@ -71,7 +73,7 @@ def commands_in(text, where):
 
 
 def of_make(given):
-    """What `make` would run of `sam` and `aws` for it."""
+    """Yields the commands for `sam` and `aws` that a `make` command would run."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
     command = ["make", "--dry-run", "--silent", *given.words[1:]]
     printed = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
@@ -83,7 +85,7 @@ def of_make(given):
 
 
 def run_by_another(words):
-    """The command that a program runs after `-- env A=b`, as infra/concurrency.py does; else the words as they are."""
+    """Returns the command after `-- env A=b`, which infra/concurrency.py runs, or `words` if there is none."""
     if "--" not in words or words[words.index("--") + 1 :][:1] != ("env",):
         return words
     behind = words[words.index("--") + 2 :]
@@ -92,21 +94,21 @@ def run_by_another(words):
 
 
 def program(words):
-    """`sam` of `.venv/bin/sam deploy`."""
+    """Returns the name of the program, such as `sam` for `.venv/bin/sam deploy`."""
     return words[0].rsplit("/")[-1]
 
 
 def parsed_by_sam(words):
-    """What `sam deploy` or `sam validate` understands, by the names of its parameters."""
+    """Returns the parameters that `sam deploy` or `sam validate` parses, by name."""
     os.environ.update({"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(VENV / "sam")})
     with contextlib.chdir(ROOT), quiet():
-        # Not at the top: it takes a second, and sets the encoding of the output at hand.
+        # Not at the top: the import takes a second, and sets the encoding of the current output.
         from samcli.cli.main import cli
         from samcli.commands.deploy import command as deploy
         from samcli.commands.validate import validate
 
         module = {"deploy": deploy, "validate": validate}.get(words[1])
-        assert module, f"what `sam {words[1]}` understands is not looked at yet"
+        assert module, f"`sam {words[1]}` is not supported by this test: add its module"
         with mock.patch.object(module, "do_cli", autospec=True) as understood:
             cli.main(list(words[1:]), prog_name="sam", standalone_mode=False)
     bound = inspect.signature(module.do_cli).bind(*understood.call_args.args, **understood.call_args.kwargs)
@@ -114,14 +116,14 @@ def parsed_by_sam(words):
 
 
 class Refusal:
-    """What stands in for every answer of AWS."""
+    """A stand-in for every response of AWS."""
 
     status_code = 400
     headers = {}
 
 
 def parsed_by_aws(words):
-    """The calls that `aws` would make, each its operation and its parameters, and what it says. It makes none."""
+    """Returns the calls that `aws` would make (operation and parameters), and its output. Makes no call."""
     from awscli.clidriver import create_clidriver
 
     given, valid = {}, []
@@ -129,10 +131,10 @@ def parsed_by_aws(words):
     def take(model, params, **_):
         given[model.name] = params
 
-    # The parameters have been compared with the service's model by now.
+    # At this point, `aws` has validated the parameters with the model of the service.
     def refuse(model, **_):
         valid.append((model.name, given[model.name]))
-        # So that a stack is created, and not looked for.
+        # With this error, `aws` creates the stack instead of updating it.
         message = f"Stack with id {given[model.name].get('StackName')} does not exist"
         return Refusal, {"Error": {"Code": "ValidationError", "Message": message}, "ResponseMetadata": {}}
 
@@ -150,7 +152,7 @@ def parsed_by_aws(words):
 
 @contextlib.contextmanager
 def made_before(words):
-    """A folder that has what lies in the checkout, and an archive or a text where the documentation makes one first."""
+    """Changes to a folder with the files of the checkout, and with the files that the documentation creates first."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for path in ROOT.iterdir():
             os.symlink(path, path.name)
@@ -164,7 +166,7 @@ def made_before(words):
 
 @contextlib.contextmanager
 def quiet():
-    # A file and no StringIO: sam sets the encoding of its output.
+    # A file instead of a StringIO, because sam sets the encoding of its output.
     said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     logging.disable()
     try:
@@ -175,7 +177,7 @@ def quiet():
 
 
 def expanded(word):
-    """Something that fits in the place of a variable of the shell: `$QUEUE_URL`, `$ROLE_ARN`, `$BUCKET`."""
+    """Replaces shell variables, such as `$QUEUE_URL`, `$ROLE_ARN` or `$BUCKET`, by values of the same form."""
 
     def value(match):
         name = match[1].lower().replace("_", "-")

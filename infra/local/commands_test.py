@@ -10,7 +10,8 @@ from ministack.services.cloudformation import engine
 
 CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 SECTIONS = [name for name, section in CONFIG.items() if isinstance(section, dict) and "deploy" in section]
-# Besides what is documented: each section of samconfig.toml, and what the Makefile's comments say of `tenant`.
+# Commands in addition to the documented ones: each section of samconfig.toml, and the variants of `tenant` that the
+# comments of the Makefile describe.
 FURTHER = [
     *(("make", "deploy", f"ENV={section}") for section in SECTIONS),
     ("make", "lint"),
@@ -20,7 +21,7 @@ FURTHER = [
 
 
 def every_command():
-    """Each once, however often it is documented."""
+    """Returns each command once, even if it is documented several times."""
     given = {each.words: each for each in [*commands.documented(), *(Given("Makefile", words) for words in FURTHER)]}
     made = [of_make(each) if program(each.words) == "make" else [each] for each in given.values()]
     found = {each.words: each for several in made for each in several}
@@ -28,7 +29,7 @@ def every_command():
 
 
 class Commands(unittest.TestCase):
-    def test_every_command_line_is_one_that_its_program_takes(self):
+    def test_every_command_line_is_valid_for_its_program(self):
         seen = set()
         for given in every_command():
             with self.subTest(str(given)):
@@ -43,13 +44,13 @@ class Commands(unittest.TestCase):
         given = {words[1] for words in FURTHER}
         self.assertEqual(calling, given)
 
-    def test_what_is_left_out_of_a_tenant_is_empty(self):
-        """A parameter that sam is not given would keep its old value."""
+    def test_an_omitted_parameter_of_a_tenant_is_empty(self):
+        """Otherwise sam would keep the old value of the parameter."""
         for given, empty in [("ACCOUNTS=111122223333", "OrganizationId"), ("ORGANIZATION=o-a1b2c3d4e5", "Accounts")]:
             [deploy] = of_make(Given("Makefile", ("make", "tenant", "TENANT=a", given)))
             self.assertEqual(commands.parsed_by_sam(deploy.words)["parameter_overrides"][empty], "")
 
-    def test_a_stack_name_that_names_cannot_be_made_of_is_refused(self):
+    def test_a_stack_name_that_does_not_fit_into_resource_names_is_refused(self):
         for target in ("deploy", "tenant"):
             for name, fits in [("a" * 35, True), ("a" * 36, False), ("1", False), ("a_b", False), ("", False)]:
                 words = ("make", target, f"MAIN_STACK={name}", "TENANT=a", "ACCOUNTS=111122223333")
@@ -69,7 +70,7 @@ class Commands(unittest.TestCase):
                     why = refusal(path, overrides, ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"])
                     self.assertIn(because, why) if because else self.assertIsNone(why)
 
-    def test_a_command_line_that_is_wrong_is_seen(self):
+    def test_an_invalid_command_line_is_detected(self):
         tenant = "sam deploy --stack-name a --template-file infra/tenant.yaml --parameter-overrides"
         schedule = "aws cloudformation deploy --stack-name a --template-file infra/schedule.yaml --parameter-overrides"
         for wrong, because in {
@@ -96,13 +97,13 @@ class Reading(unittest.TestCase):
         commands_of = [("a", "b;c", "d"), ("h",), ("i",), ("j",)]
         self.assertEqual(self.words("a 'b;c' \\\n  d # e; f\nG=1 h | i && j"), commands_of)
 
-    def test_a_variable_stands_for_something_that_fits(self):
+    def test_a_variable_is_replaced_by_a_value_of_its_form(self):
         self.assertEqual(commands.expanded("s3://$ARTIFACT_BUCKET/a"), "s3://artifact-bucket/a")
         self.assertEqual(commands.expanded("$KEY_ARN"), "arn:aws:iam::123456789012:role/key-arn")
 
 
 def problem(words):
-    """Why the command would not do what it is given for; `None`: it would."""
+    """Returns why the command would fail, or `None` if it would succeed."""
     if program(words) == "aws":
         calls, said = commands.parsed_by_aws(words)
         created = [parameters for name, parameters in calls if name == "CreateChangeSet"]
@@ -122,7 +123,7 @@ def problem(words):
 
 
 def refusal(path, overrides, capabilities):
-    """Why CloudFormation would not take these parameters, by the emulator's reading of its rules; `None`: it would."""
+    """Returns why CloudFormation would refuse these parameters, or `None`. Uses the emulator's code for rules."""
     template = engine._parse_template((ROOT / path).read_text())
     unknown = overrides.keys() - template["Parameters"].keys()
     if unknown:

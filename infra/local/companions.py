@@ -1,4 +1,4 @@
-"""Companion stacks that tests need: tenants, a schedule that waits to be enabled, a rule on a bucket."""
+"""Deploys the companion stacks that tests need: tenants, a disabled schedule, and a rule on a bucket."""
 
 import json
 
@@ -6,7 +6,7 @@ import progress
 from checkout import ROOT, STACK, Failed, phase
 from deployment import client
 
-# Two that are an account each, and one that is an organization.
+# Two tenants with an account each, and one tenant with an organization.
 TENANTS = {"alpha": "111111111111", "beta": "222222222222"}
 ORGANIZATION, ITS_ACCOUNT = "gamma", "333333333333"
 UPLOADS = f"{STACK}-uploads"
@@ -26,13 +26,17 @@ def deploy_companions(aws):
 
 
 def deploy_tenant(aws, tenant, who):
-    # The emulator takes a Number parameter for a string, as for the main stack.
+    # The emulator treats a Number parameter as a string. See the main stack in deployment.py.
     parameters = {"Stack": STACK, "Tenant": tenant, "DispatchMaximumConcurrency": "0"}
     deploy(aws, "tenant", f"{STACK}-tenant-{tenant}", parameters | who)
 
 
 def organization_of(aws, account):
-    """Here an access key of twelve digits is the root of that account, which has an organization once it asks."""
+    """Returns the organization of an account.
+
+    In the emulator, an access key of twelve digits is the root user of that account. The emulator creates the
+    organization on the first request for it.
+    """
     organizations = client("organizations", aws, aws_access_key_id=account, aws_secret_access_key="test")
     return organizations.describe_organization()["Organization"]["Id"]
 
@@ -59,4 +63,4 @@ def deploy(aws, template, stack, parameters):
     ended = progress.wait(over, lambda: len(events()), 0.1)
     if ended != "CREATE_COMPLETE":
         reasons = [event["ResourceStatusReason"] for event in events() if event.get("ResourceStatusReason")]
-        raise Failed(f"{stack} was not created: {ended or 'nothing happens any more'}; {'; '.join(reasons)}")
+        raise Failed(f"{stack} was not created: {ended or 'no progress'}; {'; '.join(reasons)}")

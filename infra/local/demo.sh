@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The review of a real diff, from the message to the verified manifest. Runs inside `stack.py run`,
-# which gives it the addresses of a stack.
+# Reviews a real diff, from the message to the verified manifest. Runs inside `stack.py run`, which provides the
+# environment of a stack.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 bcce=target/debug/bcce
 code=('*.rs' '*.py' '*.sh' '*.asl.json' '*.yaml')
-# Well below the 1 MiB of a message, since JSON escapes some of it; a model at home takes less.
+# The largest diff, in bytes. It is well below the limit of 1 MiB for a message, because JSON escapes some characters. A
+# local model accepts less.
 most=${BRIDGED_MODEL:+12000}
 most=${most:-300000}
 
@@ -16,7 +17,7 @@ trap 'rm -rf "$work"' EXIT
 bold() { if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then printf '\033[1m%s\033[0m\n' "$*"; else printf '%s\n' "$*"; fi; }
 run() { bold "\$ bcce $*"; "$bcce" "$@"; }
 
-# Whole files of the last commit that touches code, as many as fit; the kept diff without a history.
+# Selects as many whole files of the last commit that changes code as fit. Without a git history, uses the stored diff.
 choose_diff() {
     local commit=
     if [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$PWD" ]; then
@@ -28,7 +29,7 @@ choose_diff() {
             /^diff --git / { keep() }
             { file = file $0 "\n" }
             END { keep() }' >"$work/change.diff"
-        subject=$(git log -1 --format='the last commit that touches code, %h "%s"' "$commit")
+        subject=$(git log -1 --format='the last commit that changes code, %h "%s"' "$commit")
     fi
     if [ ! -s "$work/change.diff" ]; then
         cp events/workflow/sample.diff "$work/change.diff"
@@ -53,19 +54,19 @@ choose_diff
 echo
 bold "A code review on BCCE, on this machine: $subject ($(grep -c '^diff --git ' "$work/change.diff") files, $(wc -c <"$work/change.diff") bytes)"
 if [ -n "${SCRIPTED_MODEL_URL:-}" ]; then
-    echo "The model is SCRIPTED, it is not Claude: a program of this project speaks Bedrock's API and finds"
-    echo "its remarks by simple rules. Tokens and cost are computed from what it sent, nothing was charged."
+    echo "The model is SCRIPTED and not Claude: a program of this project implements Bedrock's API and finds"
+    echo "issues by simple rules. Tokens and cost are computed from its answers; nothing was charged."
 elif [ -n "${BRIDGED_MODEL:-}" ]; then
-    echo "The answers come from the model $BRIDGED_MODEL, in the place of Claude."
-    echo "The tokens are those it reports; their cost is what Claude would have cost. It was not charged."
+    echo "The answers come from the model $BRIDGED_MODEL instead of Claude."
+    echo "The model reports the tokens. The cost is what Claude would have cost; it was not charged."
 else
-    echo "The answers come from the Bedrock endpoint that was given, ${BEDROCK_ENDPOINT_URL:-AWS}."
+    echo "The answers come from the Bedrock endpoint ${BEDROCK_ENDPOINT_URL:-AWS}."
 fi
 echo "Everything else is the product: queue, state machine, functions, failover, artifacts, signature."
 echo
 
 id="demo-$(date -u +%Y%m%dT%H%M%SZ)-$$"
-# A run id follows from tenant, workflow and request id.
+# The run id is derived from the tenant, the workflow and the request id.
 run_id="code-review-$(printf 'default\0code-review\0%s' "$id" | sha256sum | cut -c1-32)"
 run submit code-review --input "diff=@$work/change.diff" --id "$id" --wait
 echo

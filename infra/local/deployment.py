@@ -1,4 +1,4 @@
-"""The template and the configuration of this checkout, put onto an emulator."""
+"""Deploys the template and the configuration of this checkout to the emulator."""
 
 import os
 import pathlib
@@ -16,18 +16,18 @@ ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), "x86_64")
 
 
 def stage_functions():
-    """Where `make deploy` puts the release builds too, so that one template fits both."""
+    """Packs the functions. `make deploy` puts the release builds into the same place, so that both use one template."""
     for name in FUNCTIONS:
         binary, package = BUILT / name, ROOT / "target" / "lambda" / name / "bootstrap.zip"
         if not binary.exists():
             raise Failed(f"{relative(binary)} is missing: run `make build` first")
         built = os.stat(binary)
-        # A package is as old as its binary. Seven stacks of `make test` take the same ones.
+        # A package has the modification time of its binary. Seven stacks of `make test` use the same packages.
         if package.exists() and os.stat(package).st_mtime_ns == built.st_mtime_ns:
             continue
         package.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=package.parent.parent) as aside:
-            # Renamed into place: another deploy may be reading the old one.
+            # Renamed, because another deployment may be reading the old package.
             os.rename(packed(binary, built, pathlib.Path(aside) / package.name), package)
 
 
@@ -35,7 +35,7 @@ def packed(binary, built, package):
     bootstrap = zipfile.ZipInfo("bootstrap")
     bootstrap.external_attr = 0o755 << 16
     bootstrap.compress_type = zipfile.ZIP_DEFLATED
-    # Nothing is saved by making it small: it goes no further than this machine.
+    # A low compression level is faster, and the size does not matter on this machine.
     with zipfile.ZipFile(package, "w", compresslevel=1) as archive:
         archive.writestr(bootstrap, binary.read_bytes(), compresslevel=1)
     os.utime(package, ns=(built.st_mtime_ns, built.st_mtime_ns))
@@ -43,22 +43,23 @@ def packed(binary, built, package):
 
 
 def deploy(session, aws, bedrock_endpoint_url):
-    """Returns the stack's outputs by name."""
+    """Deploys the stack and returns its outputs by name."""
     with phase("deploy") as note:
-        # sam's own --resolve-s3 deploys a stack for its bucket first, which takes seconds.
+        # The option --resolve-s3 of sam would first deploy a stack for the bucket, which takes seconds.
         bucket = f"{STACK}-deploy"
         client("s3", aws).create_bucket(Bucket=bucket)
         parameters = {
             "Environment": ENVIRONMENT,
             "Architecture": ARCHITECTURE,
             "BedrockEndpointUrl": bedrock_endpoint_url,
-            # A further bucket that batches may read from; whoever needs it creates it.
+            # A further bucket that batches may read. A test that needs the bucket creates it.
             "BatchSources": f"arn:aws:s3:::{CORPUS},arn:aws:s3:::{CORPUS}/*",
-            # The endpoints that are given here go first, in every client.
+            # In every client, the endpoints that are given here take precedence over FIPS endpoints.
             "FipsEndpoints": "on",
-            # The emulator takes a Number parameter for a string, and its poller then stumbles over it.
+            # The emulator treats a Number parameter as a string, on which its poller fails. 0 leaves the setting out.
             "DispatchMaximumConcurrency": "0",
-            # More than tests start side by side, so that none waits for another. The flood in neighbours.rs fills them.
+            # More than the tests start in parallel, so that no test waits for another. neighbours.rs reaches these
+            # limits.
             "TenantMaximumRuns": "1000",
             "TenantMaximumBatchItems": "10000",
         }
@@ -68,9 +69,10 @@ def deploy(session, aws, bedrock_endpoint_url):
         command += ["--no-progressbar", "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
         env = outside_env() | aws | {
             "SAM_CLI_TELEMETRY": "0",
-            # Where sam keeps what it would write to ~/.aws-sam; `make setup` fills it.
+            # The directory that sam uses instead of ~/.aws-sam. `make setup` fills it.
             "__SAM_CLI_APP_DIR": str(VENV / "sam"),
-            # Seconds between looks at the changeset; by default 5, longer than all the rest takes. sam looks 120 times.
+            # The seconds between two polls of the changeset. The default of 5 exceeds the time of the whole deployment.
+            # sam polls 120 times.
             "SAM_CLI_POLL_DELAY": "0.5",
             "TMPDIR": str(session.home / "tmp"),
         }
@@ -84,7 +86,7 @@ def deploy(session, aws, bedrock_endpoint_url):
 
 
 def here(function_url, aws):
-    """A function's public address is a host name that only AWS knows; the emulator has it on its own port."""
+    """Returns the emulator's address of a function URL. The host name of the URL exists on AWS only."""
     identifier = urlsplit(function_url).hostname.split(".")[0]
     return f"{aws['AWS_ENDPOINT_URL']}/_aws/lambda-url/{identifier}/"
 
@@ -95,13 +97,13 @@ def push_config(session, env):
         command = [BUILT / "bcce", "--env", ENVIRONMENT, "config", "push", config]
         failed = session.call("config", command, outside_env() | env)
         if failed:
-            raise Failed(f"the configuration was not taken:\n{tail(failed)}")
+            raise Failed(f"the configuration was refused, the log ends with\n{tail(failed)}")
         note.append(relative(config))
 
 
 def client(service, aws, **key):
-    """Set up by the environment: arguments would not keep boto3 from the user's profile."""
-    import boto3  # not at the top: `down` does without, and it takes a while
+    """Returns a boto3 client. The environment configures it: arguments would not override the user's profile."""
+    import boto3  # not at the top: the import is slow, and `down` does not need it
 
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]

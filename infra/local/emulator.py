@@ -1,7 +1,7 @@
-"""The emulator, for clients on this machine only, and without its deadline for JSONata.
+"""Starts the emulator, for clients on this machine only and without its time limit for JSONata.
 
-It gives an expression one second of the clock, in which all its other threads run too: with sixty items
-of a batch at a time a run now and then failed for no reason of its own.
+The emulator limits an expression to one second of clock time, in which its other threads run too. With sixty concurrent
+items of a batch, a run sometimes failed because of that limit.
 """
 
 import functools
@@ -20,7 +20,7 @@ def without_deadline(parse):
 
 
 def for_this_machine(app):
-    """Answers 403 in the place of `app`, an ASGI application, where a web page or a foreign name calls."""
+    """Wraps `app`, an ASGI application. Answers calls from web pages and calls by a foreign host name with 403."""
 
     @functools.wraps(app)
     async def guarded(scope, receive, send):
@@ -36,7 +36,7 @@ def for_this_machine(app):
 
 
 def header(scope, name):
-    """Returns the last value of a header, None where there is none."""
+    """Returns the last value of a header, or None if it is missing."""
     values = [value for given, value in scope["headers"] if given.lower() == name.encode()]
     return values[-1].decode("latin-1") if values else None
 

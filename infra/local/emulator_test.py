@@ -6,10 +6,10 @@ import jsonata
 
 
 class Deadline(unittest.TestCase):
-    # Recursion enough for several milliseconds.
+    # A recursion that takes several milliseconds.
     LONG = "($count := function($n) { $n = 0 ? 0 : $count($n - 1) }; $count(2000))"
 
-    def test_an_expression_has_all_the_time_it_takes(self):
+    def test_an_expression_has_no_time_limit(self):
         parse = jsonata.Jsonata.jsonata
         with self.assertRaisesRegex(jsonata.JException, "Evaluation timeout after 1 milliseconds"):
             parse(self.LONG, timeout=1).evaluate(None)
@@ -17,11 +17,11 @@ class Deadline(unittest.TestCase):
 
 
 class Guard(unittest.TestCase):
-    """A web page calls the emulator, in the browser of the person whose emulator it is."""
+    """Calls from a web page, which the browser of the user of the emulator shows."""
 
     @staticmethod
     def called(kind="http", **headers):
-        """Returns what the application behind the guard, or else the guard itself, sends first."""
+        """Returns the first message of the application, or of the guard if it refuses the call."""
         sent = []
 
         async def app(scope, receive, send):
@@ -34,11 +34,11 @@ class Guard(unittest.TestCase):
         asyncio.run(emulator.for_this_machine(app)(scope, None, send))
         return sent[0]
 
-    def test_a_client_on_this_machine_gets_through(self):
+    def test_a_client_on_this_machine_is_accepted(self):
         self.assertEqual(self.called(host="127.0.0.1:1"), {"type": "reached"})
         self.assertEqual(self.called("lifespan"), {"type": "reached"})
 
-    def test_a_page_does_not(self):
+    def test_a_web_page_is_refused(self):
         image = {"host": "127.0.0.1:1", "sec-fetch-site": "cross-site"}
         for headers in ({"host": "127.0.0.1:1", "origin": "https://evil.example"}, {"host": "evil.example:1"}, image, {}):
             with self.subTest(headers):

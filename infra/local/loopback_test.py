@@ -8,7 +8,7 @@ def refused(**headers):
 
 
 class Refusal(unittest.TestCase):
-    def test_a_client_on_this_machine_is_let_in(self):
+    def test_a_client_on_this_machine_is_accepted(self):
         for host in ("127.0.0.1:4566", "localhost:4566", "LOCALHOST", "[::1]:4566"):
             for origin in (None, "http://localhost:4566", "http://127.0.0.1"):
                 for site in (None, "none", "same-origin"):
@@ -21,13 +21,13 @@ class Refusal(unittest.TestCase):
                 self.assertIn("Host", refused(host=host))
 
     def test_a_page_of_another_site_is_refused(self):
-        # `null` is what a sandboxed frame and a file:// page send.
+        # A sandboxed frame and a file:// page send `null`.
         for origin in ("https://evil.example", "null", "", "http://localhost.evil.example", "http://[::1"):
             with self.subTest(origin):
                 self.assertIn("Origin", refused(host="127.0.0.1:4566", origin=origin))
 
     def test_an_image_of_a_page_is_refused(self):
-        """It sends no Origin. Another port of this machine is another page as well."""
+        """Such a request has no Origin. A page on another port of this machine is refused too."""
         for site in ("cross-site", "same-site"):
             self.assertIn("Sec-Fetch-Site", refused(host="127.0.0.1:4566", sec_fetch_site=site))
         self.assertIn("Referer", refused(host="127.0.0.1:4566", referer="https://evil.example/page"))

@@ -1,10 +1,11 @@
-"""Bedrock's ConverseStream in front of an OpenAI-compatible endpoint: Ollama, llama.cpp, vLLM and others.
+"""Offers Bedrock's ConverseStream for an OpenAI-compatible endpoint, such as Ollama, llama.cpp or vLLM.
 
   model_bridge.py MODEL_URL [MODEL]
 
-MODEL_URL is what /chat/completions and /models are under. Whatever model id Bedrock is asked for, MODEL
-answers; it can be left out where there is only one. MODEL_API_KEY in the environment is sent as the key.
-Passed on: texts, max_tokens, temperature, a JSON schema. Left out: effort, guardrails, cache points.
+MODEL_URL is the base URL of /chat/completions and /models. MODEL answers every call, whatever its model id. It can be
+omitted if the endpoint has only one model. The environment variable MODEL_API_KEY is sent as the key.
+
+The bridge passes on texts, max_tokens, temperature and a JSON schema. It ignores effort, guardrails and cache points.
 """
 
 import binascii
@@ -20,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import loopback
 
-# Seconds between two signs of life of the endpoint. invoke's own limits are shorter.
+# The timeout for data from the endpoint, in seconds. The limits of `invoke` are shorter.
 PATIENCE = 300
 LIMITS = {"max_tokens": "maxTokens", "temperature": "temperature", "top_p": "topP", "stop": "stopSequences"}
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "content_filtered"}
@@ -49,12 +50,12 @@ class Endpoint:
         return urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers), timeout=PATIENCE)
 
     def choose_model(self):
-        """Checks address and name before the first run does; raises ValueError with what to do."""
+        """Checks the URL and the model at the start. Raises ValueError, which says what to do."""
         try:
             with self.open("/models") as answer:
                 names = sorted(model["id"] for model in json.load(answer)["data"])
         except urllib.error.HTTPError as error:
-            # Not every server lists its models; one that wants another key will not answer either.
+            # Not every server lists its models. Any other error would affect calls too.
             if error.code == 404 and self.model:
                 return
             raise ValueError(f"{self.url}/models answers {error.code} {error.reason}") from None
@@ -64,22 +65,22 @@ class Endpoint:
             raise ValueError(f"{self.url}/models is not an OpenAI-compatible list of models") from None
         if self.model is None and len(names) == 1:
             self.model = names[0]
-        # Ollama leaves out the tag that it takes by itself.
+        # Ollama accepts a name without its tag and then uses `latest`.
         if self.model not in names and f"{self.model}:latest" not in names:
             has = f"it has {', '.join(names)}" if names else "it has none"
-            raise ValueError(f"set MODEL to a model of {self.url}; {has}")
+            raise ValueError(f"set MODEL to a model of {self.url}: {has}")
 
 
 def chat(converse, model):
-    """A Converse request as a chat completion."""
+    """Translates a Converse request into a chat completion request."""
     texts = lambda content: "\n".join(part["text"] for part in content if "text" in part)
     messages = [{"role": "system", "content": texts(converse["system"])}] if converse.get("system") else []
     messages += [{"role": m["role"], "content": texts(m["content"])} for m in converse["messages"]]
     request = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
     limits = converse.get("inferenceConfig", {})
-    for theirs, ours in LIMITS.items():
-        if ours in limits:
-            request[theirs] = limits[ours]
+    for name, converse_name in LIMITS.items():
+        if converse_name in limits:
+            request[name] = limits[converse_name]
     structure = converse.get("outputConfig", {}).get("textFormat", {}).get("structure", {})
     if "jsonSchema" in structure:
         schema = json.loads(structure["jsonSchema"]["schema"])
@@ -89,7 +90,7 @@ def chat(converse, model):
 
 
 def events(chunks):
-    """The chunks of a chat completion as events of ConverseStream. An answer that was cut has no messageStop."""
+    """Translates the chunks of a chat completion into events of ConverseStream. A cut answer has no messageStop."""
     yield "messageStart", {"role": "assistant"}
     stop = usage = None
     for chunk in chunks:
@@ -105,7 +106,7 @@ def events(chunks):
     if stop:
         yield "contentBlockStop", {"contentBlockIndex": 1}
         yield "messageStop", {"stopReason": STOP_REASONS.get(stop, stop)}
-    # Not every server counts; what is not known is left out and not made up.
+    # Not every server counts tokens. Without counts there is no metadata.
     if stop and usage:
         read, written = usage["prompt_tokens"], usage["completion_tokens"]
         counted = {"inputTokens": read, "outputTokens": written, "totalTokens": read + written}
@@ -113,7 +114,7 @@ def events(chunks):
 
 
 def chunks(lines):
-    """Server-sent events, as far as they are JSON."""
+    """Yields the server-sent events that are JSON."""
     for line in lines:
         data = line.decode().strip().removeprefix("data:").strip()
         if data.startswith("{"):
@@ -121,7 +122,7 @@ def chunks(lines):
 
 
 def frame(kind, payload):
-    """application/vnd.amazon.eventstream, as the AWS SDKs document it."""
+    """Encodes an event as application/vnd.amazon.eventstream, as the AWS SDKs document it."""
     headers = b""
     for name, value in ((":message-type", "event"), (":event-type", kind), (":content-type", "application/json")):
         headers += struct.pack(f"!B{len(name)}sBH", len(name), name.encode(), 7, len(value)) + value.encode()
@@ -141,7 +142,7 @@ class Bridge(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if not re.fullmatch(r"(/[a-z0-9-]+)?/model/[^/]+/converse-stream", self.path):
             return self.refuse("ValidationException", f"{self.path} is not ConverseStream")
-        # A page in the user's browser must not spend what the key pays for.
+        # A page in the user's browser must not cause costs on the user's key.
         refused = loopback.refusal(self.headers.get)
         if refused:
             return self.refuse("AccessDeniedException", refused)
@@ -157,13 +158,13 @@ class Bridge(BaseHTTPRequestHandler):
         self.send_header("content-type", "application/vnd.amazon.eventstream")
         self.send_header("connection", "close")
         self.end_headers()
-        # Endpoint or function has gone: the end without messageStop says so.
+        # If the endpoint or the function disconnects, the stream ends without messageStop.
         with answer, contextlib.suppress(OSError, ValueError):
             for kind, payload in events(chunks(answer)):
                 self.wfile.write(frame(kind, payload))
 
     def description_of(self, error):
-        """Returns the endpoint's own words, since they are about the user's own model."""
+        """Returns the endpoint's message, which is about the user's own model."""
         words = error.read(1000).decode(errors="replace")
         with contextlib.suppress(ValueError, KeyError, TypeError):
             words = json.loads(words)["error"]["message"]
@@ -184,7 +185,7 @@ class Bridge(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Prompts are in nobody's log, and addresses say nothing here."""
+        """Logs nothing: prompts must not be in a log, and the addresses are always loopback."""
 
 
 def bridge(endpoint):

@@ -1,4 +1,4 @@
-"""The bridge between a small OpenAI-compatible server and boto3, which reads its stream as Bedrock's."""
+"""Tests the bridge with a small OpenAI-compatible server and with boto3, which reads the stream like Bedrock's."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import model_bridge
 
 
 class Server(BaseHTTPRequestHandler):
-    """Answers what the test has set."""
+    """Sends the answers that the test has set."""
 
     def do_GET(self):
         self.send(self.server.models_status, json.dumps({"data": [{"id": name} for name in self.server.models]}))
@@ -83,26 +83,26 @@ class ModelBridge(unittest.TestCase):
         self.assertEqual((asked["model"], asked["max_tokens"], asked["temperature"]), ("tiny", 9, 0.5))
         self.assertEqual([message["role"] for message in asked["messages"]], ["system", "user"])
 
-    def test_a_schema_goes_along(self):
+    def test_a_schema_is_passed_on(self):
         self.server.says = said("{}")
         schema = {"type": "object"}
         structure = {"jsonSchema": {"name": "answer", "schema": json.dumps(schema)}}
         self.ask(outputConfig={"textFormat": {"type": "json_schema", "structure": structure}})
         self.assertEqual(self.server.asked["response_format"]["json_schema"]["schema"], schema)
 
-    def test_an_answer_that_was_too_long_says_so(self):
+    def test_a_long_answer_has_its_stop_reason(self):
         self.server.says = said("Good", finish="length")
         self.assertEqual(self.ask()[1]["messageStop"], {"stopReason": "max_tokens"})
 
-    def test_a_cut_answer_does_not_stop(self):
+    def test_a_cut_answer_has_no_message_stop(self):
         self.server.says = said("Good", finish=None, usage=None)
         self.assertNotIn("messageStop", self.ask()[1])
 
-    def test_tokens_that_nobody_counted_are_not_made_up(self):
+    def test_unknown_usage_is_left_out(self):
         self.server.says = said("Good", usage=None)
         self.assertNotIn("metadata", self.ask()[1])
 
-    def test_errors_are_bedrocks(self):
+    def test_errors_have_bedrocks_names(self):
         errors = {429: "ThrottlingException", 404: "ResourceNotFoundException", 500: "InternalServerException"}
         for status, name in errors.items():
             self.server.status, self.server.says = status, json.dumps({"error": {"message": "no such luck"}})
@@ -111,14 +111,14 @@ class ModelBridge(unittest.TestCase):
             self.assertEqual(raised.exception.response["Error"]["Code"], name)
             self.assertIn("no such luck", str(raised.exception))
 
-    def test_an_endpoint_that_has_gone_is_unavailable(self):
+    def test_a_stopped_endpoint_is_unavailable(self):
         self.server.shutdown()
         self.server.server_close()
         with self.assertRaises(ClientError) as raised:
             self.ask()
         self.assertEqual(raised.exception.response["Error"]["Code"], "ServiceUnavailableException")
 
-    def test_the_key_goes_along(self):
+    def test_the_key_is_passed_on(self):
         self.server.says = said("Good")
         os.environ["MODEL_API_KEY"] = "key"
         self.addCleanup(os.environ.pop, "MODEL_API_KEY")
@@ -135,7 +135,7 @@ class ModelBridge(unittest.TestCase):
             self.assertEqual(raised.exception.code, 403)
             self.assertIsNone(self.server.asked)
 
-    def test_what_is_wrong_with_address_or_name_is_said_at_the_start(self):
+    def test_a_wrong_url_or_model_is_reported_at_the_start(self):
         url = self.endpoint.url
         self.server.models = ["large", "tiny"]
         with self.assertRaisesRegex(ValueError, "set MODEL to a model of .* it has large, tiny"):

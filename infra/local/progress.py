@@ -1,17 +1,17 @@
-"""Waits that follow progress and not the clock, as tests/src/progress.rs does for the tests."""
+"""Waits that depend on progress and not on a fixed time, like tests/src/progress.rs for the tests."""
 
 import time
 from pathlib import Path
 
-# Seconds without a change after which something stands still, and looks that it takes at least: on a busy machine
-# they take longer.
+# A standstill is this number of seconds without a change, and at least this number of checks. On a busy machine the
+# checks take longer.
 STILL, LOOKS = 60, 60
-# Seconds; the last resort against a change that leads nowhere.
+# The longest wait, in seconds. It ends a wait whose state changes without progress.
 AT_MOST = 3600
 
 
 def wait(condition, state, pause, clock=time):
-    """Returns what the condition comes to, or None when `state()` has stayed the same for too long."""
+    """Waits for a true result of `condition` and returns it. Returns None at a standstill of `state()`."""
     started = changed = clock.monotonic()
     before, looks = None, 0
     while not (result := condition()):
@@ -26,7 +26,7 @@ def wait(condition, state, pause, clock=time):
 
 
 def worked(process):
-    """The processor's ticks that a process has taken: it grows while the process does anything."""
+    """Returns the CPU time of a process in clock ticks, or None if it has ended. It grows while the process works."""
     try:
         fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -6,7 +6,7 @@ from progress import AT_MOST, LOOKS, STILL, wait, worked
 
 
 class Clock:
-    """Its seconds take no time."""
+    """A clock on which waiting takes no time."""
 
     def __init__(self):
         self.seconds = 0
@@ -19,7 +19,7 @@ class Clock:
 
 
 class Waits(unittest.TestCase):
-    def test_what_moves_is_waited_for_longer_than_what_stands_still(self):
+    def test_a_wait_goes_on_as_long_as_the_state_changes(self):
         clock = Clock()
         came = wait(lambda: clock.seconds >= 20 * STILL, lambda: clock.seconds // (STILL - 1), 1, clock)
         self.assertTrue(came)
@@ -27,7 +27,7 @@ class Waits(unittest.TestCase):
         self.assertIsNone(wait(lambda: False, lambda: min(clock.seconds, 10), 1, clock))
         self.assertAlmostEqual(clock.seconds, 10 + STILL, delta=2)
 
-    def test_slow_looks_give_more_time(self):
+    def test_slow_checks_give_more_time(self):
         clock = Clock()
 
         def look():
@@ -36,12 +36,12 @@ class Waits(unittest.TestCase):
         self.assertIsNone(wait(look, lambda: "the same", 1, clock))
         self.assertGreaterEqual(clock.seconds, (LOOKS - 1) * 10)
 
-    def test_a_change_without_end_has_one(self):
+    def test_a_wait_whose_state_changes_forever_ends(self):
         clock = Clock()
         self.assertIsNone(wait(lambda: False, lambda: clock.seconds, 1, clock))
         self.assertAlmostEqual(clock.seconds, AT_MOST, delta=2)
 
-    def test_a_process_that_works_is_seen_to(self):
+    def test_the_work_of_a_process_is_detected(self):
         busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
         try:
             before = worked(busy)

@@ -1,4 +1,4 @@
-"""The emulator and the scripted model: how to start them and how to reach them."""
+"""Starts the emulator, the models and the fault proxy, and sets up clients for them."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ REGION = "us-east-1"
 
 
 def start_emulator(session, enforced=False, functions_call=None):
-    """`functions_call`: the address that functions get instead of the emulator's own."""
+    """Starts the emulator and returns its URL. `functions_call` is the URL that functions call instead."""
     with phase("emulator") as note:
         for _ in range(3):
             port = free_port()
@@ -21,9 +21,9 @@ def start_emulator(session, enforced=False, functions_call=None):
             settings = {
                 "BIND_HOST": "127.0.0.1",
                 "GATEWAY_PORT": str(port),
-                # In queue URLs. An address, since SDKs then put the bucket into the path.
+                # The host in queue URLs. It is an IP address, for which SDKs put the bucket into the path.
                 "MINISTACK_HOST": "127.0.0.1",
-                # Listens on a fixed port, which two checkouts cannot share.
+                # This service listens on a fixed port, which two checkouts cannot share.
                 "IOT_MTLS_ENABLED": "0",
                 "S3_DATA_DIR": str(session.home / "s3"),
                 "STATE_DIR": str(session.home / "state"),
@@ -32,9 +32,9 @@ def start_emulator(session, enforced=False, functions_call=None):
             if enforced:
                 settings |= enforcement(session)
             if functions_call:
-                # Faults are to be tried again at once: the retries of Step Functions wait a fiftieth.
+                # The retries of Step Functions wait a fiftieth of their time, so that tests of faults are quick.
                 settings["SFN_WAIT_SCALE"] = "0.02"
-            # The address is the functions' too: without it they would call AWS itself.
+            # Functions inherit the endpoint. Without it they would call AWS.
             env = outside_env() | emulator_env(session, functions_call or url) | settings
             process, log = session.start("emulator", [VENV / "bin" / "python", ROOT / "infra" / "local" / "emulator.py"], env)
             if wait_for(lambda: emulator_is_healthy(url, trusted(session)), process):
@@ -42,39 +42,40 @@ def start_emulator(session, enforced=False, functions_call=None):
                 return url
             if "already in use" not in log.read_text():
                 break
-        raise Failed(f"the emulator does not come up, its log ends with\n{tail(log)}")
+        raise Failed(f"the emulator does not start, its log ends with\n{tail(log)}")
 
 
 def start_model(session, emulator):
-    """Batch inference jobs read and write objects, as Bedrock does: past any fault proxy."""
+    """Starts the scripted model and returns its URL. Its bulk jobs bypass the fault proxy, as Bedrock would."""
     with phase("model") as note:
         env = outside_env() | emulator_env(session, emulator)
         process, log = session.start("model", [BUILT / "scripted-model", "--port", "0"], env)
         announced = lambda: log.read_text().partition("listening on ")[2].partition("\n")
         if not wait_for(lambda: announced()[1], process):
-            raise Failed(f"the scripted model does not come up (`make build`?), its log ends with\n{tail(log)}")
+            raise Failed(f"the scripted model does not start: run `make build`. Its log ends with\n{tail(log)}")
         url = announced()[0]
         note.append(f"{url} (scripted)")
         return url
 
 
 def enforcement(session):
-    """Roles, key, bucket and queue policies count, as on AWS. Some refuse a connection without TLS.
+    """Returns the settings to enforce roles and the policies of keys, buckets and queues, as on AWS.
 
-    To root the emulator listens on 127.0.0.1:443 as well, where it is free; nothing uses it here.
+    Some policies refuse a connection without TLS. As root, the emulator also listens on 127.0.0.1:443 if that port is
+    free. Nothing here uses the port.
     """
     cert, key = certificate.for_loopback(session.home)
     return {"AUTH": "true", "USE_SSL": "1", "MINISTACK_SSL_CERT": str(cert), "MINISTACK_SSL_KEY": str(key)}
 
 
 def trusted(session):
-    """The emulator's certificate, where it has one."""
+    """Returns the path of the emulator's certificate, or None if it has none."""
     cert = session.home / certificate.CERTIFICATE
     return cert if cert.exists() else None
 
 
 def start_bridge(session, model_url, model):
-    """Puts an OpenAI-compatible endpoint behind Bedrock's API; returns its address and the model's name."""
+    """Starts the bridge to an OpenAI-compatible endpoint. Returns the bridge's URL and the name of the model."""
     with phase("model") as note:
         here = os.path.dirname(__file__)
         command = [VENV / "bin" / "python", f"{here}/model_bridge.py", model_url, *filter(None, [model])]
@@ -88,7 +89,10 @@ def start_bridge(session, model_url, model):
 
 
 def start_emulator_behind_faults(session):
-    """For the functions alone: what they call passes a proxy, which hands it on until it gets rules."""
+    """Starts the emulator and a fault proxy. Returns the URLs of both.
+
+    Only the functions call the proxy. It passes all calls on to the emulator until a test sets rules.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     emulator = start_emulator(session, functions_call=url)
@@ -96,13 +100,13 @@ def start_emulator_behind_faults(session):
         command = [VENV / "bin" / "microburst", "--host", "127.0.0.1", "--port", str(port), "--upstream", emulator]
         process, log = session.start("faults", command, outside_env())
         if not wait_for(lambda: is_healthy(f"{url}/_microburst/health"), process):
-            raise Failed(f"the fault proxy does not come up, its log ends with\n{tail(log)}")
+            raise Failed(f"the fault proxy does not start, its log ends with\n{tail(log)}")
         note.append(url)
     return emulator, url
 
 
 def emulator_env(session, url):
-    """What an AWS client needs to talk to the emulator, and to read nothing of the user's ~/.aws."""
+    """Returns the environment that makes an AWS client call the emulator and ignore the user's ~/.aws."""
     trust = {"AWS_CA_BUNDLE": str(trusted(session))} if trusted(session) else {}
     return trust | {
         "AWS_ENDPOINT_URL": url,
@@ -117,7 +121,7 @@ def emulator_env(session, url):
 
 
 def outside_env():
-    """The caller's environment without what would lead an AWS client elsewhere: a profile, a proxy."""
+    """Returns the caller's environment without AWS settings, and with loopback excluded from proxies."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     for name in ("NO_PROXY", "no_proxy"):
         env[name] = ",".join(filter(None, [env.get(name), "127.0.0.1,localhost"]))
@@ -134,7 +138,7 @@ def model_is_healthy(url):
 
 def is_healthy(url, trusted=None):
     tls = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=trusted))
-    # No proxies: this is always loopback.
+    # The address is always loopback, so no proxy is used.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), tls)
     try:
         with opener.open(url, timeout=5) as answer:
@@ -144,7 +148,7 @@ def is_healthy(url, trusted=None):
 
 
 def wait_for(condition, process):
-    """Until it holds; False when the process ended or does nothing any more."""
+    """Waits until `condition` is true. Returns False if the process ends or makes no progress."""
     ended = lambda: process.poll() is not None
     came = progress.wait(lambda: "came" if condition() else ended() and "ended", lambda: progress.worked(process), 0.05)
     return came == "came"

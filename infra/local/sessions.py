@@ -1,8 +1,9 @@
-"""Processes that are sure to be gone when their session is.
+"""Starts processes that end together with their session.
 
-Everything a session starts carries the session's folder in its environment, and so does everything
-that starts in turn (the emulator runs each function as a process). Ending a session kills what
-carries it. A guard process does that, however we end: it waits for the end of a pipe we hold.
+Each process of a session has the session's folder in its environment. Processes that it starts inherit the folder: the
+emulator, for example, runs each function as a process. At the end of a session, all processes with this folder are
+killed. A guard process does this even if the main process is killed. It waits for the end of a pipe that the main
+process holds.
 """
 
 import contextlib
@@ -39,7 +40,7 @@ class Session:
         self.marker = {MARKER: str(self.home)}
 
     def running(self):
-        """Addresses of what was started, by name."""
+        """Returns the addresses of the started servers, by name."""
         try:
             return json.loads((self.home / "running.json").read_text())
         except FileNotFoundError:
@@ -53,17 +54,17 @@ class Session:
         (self.logs / "stack.env").write_text(lines)
 
     def start(self, name, command, env):
-        """Starts a program that stays; returns it and its log."""
+        """Starts a server. Returns its process and the path of its log."""
         log = self.logs / f"{name}.log"
         with open(log, "wb") as out:
-            # A session of its own: the terminal's Ctrl-C must not take it away from under CMD.
+            # In a new session, so that Ctrl-C in the terminal does not end the server while CMD still uses it.
             process = subprocess.Popen(
                 command, env=env | self.marker, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
         return process, log
 
     def call(self, name, command, env):
-        """Runs a program to its end; returns its log if it failed."""
+        """Runs a program to its end. Returns the path of its log if it failed, or else None."""
         log = self.logs / f"{name}.log"
         with open(log, "wb") as out:
             process = subprocess.Popen(command, env=env | self.marker, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
@@ -75,37 +76,37 @@ class Session:
 
     @contextlib.contextmanager
     def guarded(self):
-        """Ends the session with the block, or with this process; unless the block calls what it gets."""
+        """Ends the session at the end of the block or of this process, unless the block calls the yielded function."""
         (self.home / "tmp").mkdir(parents=True, exist_ok=True)
-        # Held by us and the guard: who can take it knows that nobody looks after this session.
+        # This process and the guard hold the lock. If another process can take it, the session has lost both.
         lock = os.open(self.home / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        alive, ours = os.pipe()
+        alive, write_end = os.pipe()
         guard = os.fork()
         if guard == 0:
-            self._guard(alive, ours)
+            self._guard(alive, write_end)
         os.close(alive)
-        # The dead come to us and not to an init that may not bury them, as in many containers.
+        # Become the parent of orphaned processes. In many containers, init does not collect them when they end.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
         try:
-            yield lambda: os.write(ours, b"k")
+            yield lambda: os.write(write_end, b"k")
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
-            os.close(ours)
+            os.close(write_end)
             os.waitpid(guard, 0)
             os.close(lock)
             bury()
 
-    def _guard(self, alive, ours):
+    def _guard(self, alive, write_end):
         os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        # Not the terminal's, nor the end of a pipe that somebody reads to its end.
+        # Detach from the terminal. A reader of a standard stream would otherwise wait for the end of the guard.
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(null, standard)
-        os.close(ours)
+        os.close(write_end)
         try:
             if os.read(alive, 1) != b"k":
                 self.end()
@@ -118,13 +119,13 @@ class Session:
             self.keep_logs_in.mkdir(exist_ok=True)
             for log in self.logs.glob("*.log"):
                 log.replace(self.keep_logs_in / log.name)
-        # Its addresses lead nowhere any more.
+        # The addresses in this file are no longer valid.
         (self.logs / "stack.env").unlink(missing_ok=True)
         shutil.rmtree(self.home, ignore_errors=True)
 
 
 def end_orphans(local):
-    """Ends the runs nobody looks after: their guard was killed too."""
+    """Ends the sessions of `stack.py run` whose main process and guard were both killed."""
     for home in local.glob("run-*"):
         with contextlib.suppress(OSError), open(home / "lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,7 +135,7 @@ def end_orphans(local):
 def kill_marked(marker):
     ((name, value),) = marker.items()
     entry = os.fsencode(f"{name}={value}")
-    # Again until there is none: one may have started another meanwhile.
+    # Repeat until no process is left, because a process may start another one in the meantime.
     for _ in range(100):
         pids = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if entry in environment_of(pid)]
         if not pids:
@@ -146,7 +147,7 @@ def kill_marked(marker):
 
 
 def bury():
-    """Collects our dead children; what still runs is meant to stay."""
+    """Collects the child processes that have ended. Running ones are meant to stay."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass

@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
-"""The stack of this checkout on a local emulator: no account, no Docker, Linux only.
+"""Runs the stack of this checkout on a local emulator, without an account and without Docker. Linux only.
 
-  stack.py up             start it (or bring the running one up to date) and write .local/stack.env
-  stack.py down           stop it and remove .local
-  stack.py run -- CMD...  a stack of its own for the time of CMD, whose exit code it returns
+  stack.py up             Start the stack, or update the running one, and write .local/stack.env
+  stack.py down           Stop the stack and remove .local
+  stack.py run -- CMD...  Start a separate stack, run CMD and return its exit code
                           (with the companion stacks of companions.py: tenants, a schedule, a rule)
-  stack.py run --enforced -- CMD...  the same with IAM enforced and TLS
-  stack.py run --faulty -- CMD...    the same with a fault proxy, FAULTS_URL, before what the functions call
+  stack.py run --enforced -- CMD...  Do the same with IAM enforced and TLS
+  stack.py run --faulty -- CMD...    Do the same with a fault proxy (FAULTS_URL) between functions and services
 
-BEDROCK_ENDPOINT_URL in the environment points the functions' Bedrock client elsewhere, MODEL_URL (and
-MODEL) to an OpenAI-compatible endpoint; without them a scripted model is started. Further variables
-reach the emulator as they are (LOG_LEVEL, ...).
+By default a scripted model answers. Set BEDROCK_ENDPOINT_URL to call another Bedrock endpoint, or MODEL_URL (and MODEL)
+to call an OpenAI-compatible endpoint. Other environment variables, such as LOG_LEVEL, are passed to the emulator.
 """
 
 import contextlib
@@ -29,7 +28,7 @@ import servers
 import sessions
 from checkout import ENVIRONMENT, LOCAL, STACK, VENV, Failed, relative, say
 
-# Seconds that CMD gets to end by itself after a signal.
+# The time that CMD has to end after a signal, in seconds.
 GRACE = 5
 
 
@@ -78,7 +77,7 @@ def down():
         for path in set(LOCAL.iterdir()).difference(others):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         if others:
-            say(f"left alone: {len(others)} `stack.py run` at work in this checkout")
+            say(f"not stopped: {len(others)} `stack.py run` in this checkout")
         else:
             LOCAL.rmdir()
     return 0
@@ -99,7 +98,7 @@ def run(command, kind=None):
         try:
             code = process.wait()
         except sessions.Interrupted as interrupted:
-            # A Ctrl-C reached CMD too, it is in the terminal's process group; a `kill` of us did not.
+            # Ctrl-C reaches CMD too, because it is in the terminal's process group. A signal to this process does not.
             process.send_signal(interrupted.number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)
@@ -110,7 +109,7 @@ def run(command, kind=None):
 
 
 def start_stack(session, running, kind=None):
-    """Starts what does not run yet, deploys, configures; returns what a client of it needs."""
+    """Starts the servers that are not running, deploys and configures. Returns the environment for clients."""
     deployment.stage_functions()
     emulator, faults = running.get("emulator"), None
     if kind == "--faulty":
@@ -120,7 +119,7 @@ def start_stack(session, running, kind=None):
     elsewhere, model = url_of("BEDROCK_ENDPOINT_URL"), running.get("model")
     bridged, answers = url_of("MODEL_URL"), {}
     if elsewhere and bridged:
-        raise Failed("BEDROCK_ENDPOINT_URL and MODEL_URL are both set, and one model can answer")
+        raise Failed("BEDROCK_ENDPOINT_URL and MODEL_URL are both set: set only one of them")
     if bridged:
         elsewhere, name = servers.start_bridge(session, bridged, os.environ.get("MODEL"))
         answers = {"BRIDGED_MODEL": f"{name} at {bridged}"}
@@ -128,7 +127,7 @@ def start_stack(session, running, kind=None):
         model = servers.start_model(session, emulator)
     session.remember(emulator=emulator, model=model)
 
-    # A scripted model that runs is kept for the next time, it is only not used.
+    # A running scripted model keeps running for later, even if it is not used now.
     aws = servers.emulator_env(session, emulator)
     outputs = deployment.deploy(session, aws, elsewhere or f"{model}/{{region}}")
     stack = {"BCCE_STACK": STACK, "BCCE_ENVIRONMENT": ENVIRONMENT, **outputs, **answers}
@@ -136,7 +135,7 @@ def start_stack(session, running, kind=None):
         stack["SCRIPTED_MODEL_URL"] = model
     if faults:
         stack["FAULTS_URL"] = faults
-    # The emulator's own; what the functions print is in its CloudWatch Logs.
+    # The logs of the emulator itself. The output of the functions is in its CloudWatch Logs.
     stack["LOCAL_LOGS"] = str(session.logs)
     deployment.push_config(session, aws | stack)
     session.write_env({name: value for name, value in (aws | stack).items() if name not in OF_THE_PROCESS})
@@ -146,19 +145,20 @@ def start_stack(session, running, kind=None):
 def url_of(variable):
     url = os.environ.get(variable)
     if url and not url.startswith(("http://", "https://")):
-        raise Failed(f"{variable} must start with http:// or https://, it is {url}")
+        raise Failed(f"{variable} must start with http:// or https://, but is {url}")
     return url
 
 
-# What keeps our own processes away from the user's ~/.aws; stack.env is for any client.
+# Variables that keep the processes started here away from the user's ~/.aws. They are left out of stack.env, which is
+# for any client.
 OF_THE_PROCESS = {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED"}
 
 
 @contextlib.contextmanager
 def one_at_a_time():
-    """Two `up` or `down` in one checkout wait for each other."""
+    """Makes concurrent `up` and `down` in one checkout wait for each other."""
     LOCAL.mkdir(exist_ok=True)
-    # This file, since .local may go away meanwhile.
+    # Lock this file, because .local may be removed in the meantime.
     with open(__file__) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,7 +170,7 @@ def one_at_a_time():
 
 
 if __name__ == "__main__":
-    # boto3 and the programs started here are the venv's.
+    # Use the venv's Python, which has boto3 and the programs that are started here.
     if Path(sys.prefix) != VENV:
         if not (VENV / "bin" / "python").exists():
             sys.exit("error: .venv is missing: run `make setup` first")

@@ -1,9 +1,10 @@
-//! Chance that a seed decides. Each question has a number of its own, so that a request meets the same
-//! luck whatever happened to others before it, and runs can be compared request by request.
+//! Random numbers that a seed determines. Each random choice has its own number, so that the choices for one request do
+//! not depend on what happened to other requests. Two simulations can therefore be compared request by request.
 
 use std::f64::consts::TAU;
 use std::time::Duration;
 
+/// One random number, from which further independent ones are derived.
 #[derive(Clone, Copy, Debug)]
 pub struct Dice(u64);
 
@@ -12,7 +13,7 @@ impl Dice {
         Self(mixed(seed))
     }
 
-    /// Dice for a part of what these are for.
+    /// Returns an independent number for the choice `part`. The same part always has the same number.
     pub fn of(self, part: u64) -> Self {
         Self(mixed(self.0 ^ mixed(part.wrapping_add(1))))
     }
@@ -21,21 +22,23 @@ impl Dice {
         self.0
     }
 
-    /// In (0, 1).
+    /// Returns the number as a value of the uniform distribution over (0, 1).
     pub fn uniform(self) -> f64 {
         ((self.0 >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
     }
 
+    /// Returns true with this probability, which is between 0 and 1.
     pub fn happens(self, probability: f64) -> bool {
         self.uniform() < probability
     }
 
-    /// Between two arrivals that know nothing of each other.
+    /// Returns the time between two independent arrivals, with `per_second` arrivals a second on average.
     pub fn pause(self, per_second: f64) -> Duration {
         Duration::from_secs_f64(-self.uniform().ln() / per_second)
     }
 
-    /// Lognormal: half of them are below `median`, and one in six above `median` times e to the `sigma`.
+    /// Returns a time of a lognormal distribution. Half of the times are below `median`, and one in six is above
+    /// `median` times e to the power of `sigma`.
     pub fn time(self, median: Duration, sigma: f64) -> Duration {
         let (radius, angle) = (self.of(0).uniform(), self.of(1).uniform());
         let normal = (-2.0 * radius.ln()).sqrt() * (TAU * angle).cos();
@@ -43,7 +46,7 @@ impl Dice {
     }
 }
 
-/// SplitMix64.
+/// Mixes the bits of `seed` with SplitMix64.
 fn mixed(seed: u64) -> u64 {
     let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -63,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_rolled_has_the_shape_that_was_asked_for() {
+    fn numbers_follow_their_distributions() {
         let uniform = mean(Dice::uniform);
         assert!((uniform - 0.5).abs() < 0.01, "{uniform}");
         let pause = mean(|dice| dice.pause(50.0).as_secs_f64());
@@ -74,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_rolls_the_same_and_another_another() {
+    fn equal_seeds_give_equal_numbers_and_different_seeds_different_ones() {
         let rolled = |seed| Dice::new(seed).of(7).of(1).number();
         assert_eq!(rolled(3), rolled(3));
         assert_ne!(rolled(3), rolled(4));

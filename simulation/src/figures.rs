@@ -1,4 +1,4 @@
-//! What is measured of a run.
+//! Measures one simulation.
 
 use std::time::Duration;
 
@@ -6,24 +6,26 @@ use time::OffsetDateTime;
 
 use crate::scenario::Scenario;
 
+/// The results of one simulation. All of them but `lost` are about the failure window of the scenario. A request
+/// belongs to the window if it arrived in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
     scenario: Scenario,
-    /// Of the sick time, by when they arrived, as all that follows but `lost`.
+    /// The number of requests.
     pub requests: u64,
-    /// Requests of the whole run that got no answer.
+    /// The number of requests of the whole simulation that got no answer.
     pub lost: u64,
     pub failed_calls: u64,
     pub waits: u64,
-    /// Calls that a region got while it was sick.
-    pub sick_calls: u64,
-    /// Answers of the first region to calls of the sick time.
+    /// The number of calls that a region received while it was failing.
+    pub calls_while_failing: u64,
+    /// The number of answers of the first region to calls that started in the failure window.
     pub answers_of_first: u64,
-    /// Share of the sick time in which the first region's breaker was not closed.
+    /// The share of the failure window in which the breaker of the first region was not closed, from 0 to 1.
     pub open: f64,
-    /// When the first region was well again, and how long it took until it was called as before.
+    /// The times at which the first region recovered, each with the time until its first call that was not a probe.
     recoveries: Vec<(OffsetDateTime, Option<Duration>)>,
-    /// When a request arrived, and how long it took until it was answered.
+    /// The arrival times of the answered requests, each with the time until the answer.
     answers: Vec<(OffsetDateTime, Duration)>,
 }
 
@@ -35,7 +37,7 @@ impl Figures {
             lost: 0,
             failed_calls: 0,
             waits: 0,
-            sick_calls: 0,
+            calls_while_failing: 0,
             answers_of_first: 0,
             open: 0.0,
             recoveries: scenario.recoveries().into_iter().map(|at| (at, None)).collect(),
@@ -43,13 +45,15 @@ impl Figures {
         }
     }
 
+    /// Records the answer to a request.
     pub fn answered(&mut self, arrived_at: OffsetDateTime, now: OffsetDateTime) {
         let took = (now - arrived_at).try_into().unwrap_or_default();
         self.answers.push((arrived_at, took));
     }
 
+    /// Records the start of a call.
     pub fn called(&mut self, target: usize, is_probe: bool, now: OffsetDateTime) {
-        self.sick_calls += u64::from(self.scenario.is_sick(target, now));
+        self.calls_while_failing += u64::from(self.scenario.is_failing(target, now));
         if target == 0 && !is_probe {
             let waiting =
                 self.recoveries.iter_mut().filter(|(at, took)| *at <= now && took.is_none());
@@ -57,12 +61,13 @@ impl Figures {
         }
     }
 
-    /// Of the requests that arrived in the sick time of `scenario`, from 0 to 1.
+    /// Returns the share of requests in the failure window of `scenario` that were answered, from 0 to 1.
     pub fn success(&self, scenario: &Scenario) -> f64 {
         self.latencies(scenario).len() as f64 / self.requests as f64
     }
 
-    /// How long the answered of those took, in seconds; `quantile` from 0 to 1.
+    /// Returns a quantile (from 0 to 1) of the time from the arrival to the answer, in seconds, over the answered
+    /// requests in the failure window of `scenario`.
     pub fn latency(&self, scenario: &Scenario, quantile: f64) -> f64 {
         let mut latencies = self.latencies(scenario);
         latencies.sort_unstable();
@@ -71,16 +76,19 @@ impl Figures {
     }
 
     fn latencies(&self, scenario: &Scenario) -> Vec<Duration> {
-        let sick = self.answers.iter().filter(|(arrived_at, _)| scenario.holds(*arrived_at));
-        sick.map(|(_, took)| *took).collect()
+        let in_window =
+            self.answers.iter().filter(|(arrived_at, _)| scenario.has_in_window(*arrived_at));
+        in_window.map(|(_, took)| *took).collect()
     }
 
-    /// The longest until the first region was called as before; `None`: it never was.
+    /// Returns the longest time from a recovery of the first region to its first call that was not a probe, or `None`
+    /// if there was no such call after one of the recoveries.
     pub fn recovery(&self) -> Option<Duration> {
         let took: Option<Vec<Duration>> = self.recoveries.iter().map(|(_, took)| *took).collect();
         Some(took?.into_iter().max().unwrap_or_default())
     }
 
+    /// Returns `count` per 1,000 requests.
     pub fn per_thousand(&self, count: u64) -> f64 {
         1_000.0 * count as f64 / self.requests as f64
     }

@@ -1,4 +1,4 @@
-//! The ledger: breakers that everybody sees as they were a moment ago, latencies, and warm caches.
+//! A simulated ledger with breakers, latencies and warm caches. A decision sees the breakers with a delay.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,17 +9,18 @@ use bcce_core::failover::latency::{Histogram, bucket, slot, slots};
 use bcce_core::failover::router::Health;
 use time::OffsetDateTime;
 
-/// How long a prompt stays in a target's cache.
+/// The time that a prompt stays in the cache of a target.
 const WARM: Duration = Duration::from_secs(300);
 
+/// The simulated ledger, with one entry for each target of the route.
 pub struct Ledger {
     settings: BreakerSettings,
-    kept: Vec<Kept>,
+    targets: Vec<TargetState>,
 }
 
-/// Of one target.
-struct Kept {
-    /// Since when it is like that; the last is how it is.
+/// The state of one target.
+struct TargetState {
+    /// The successive states of the breaker, each with the time of its write. The last one is current.
     breakers: Vec<(OffsetDateTime, Breaker)>,
     latencies: HashMap<i64, Histogram>,
     warm_until: OffsetDateTime,
@@ -27,33 +28,35 @@ struct Kept {
 
 impl Ledger {
     pub fn new(targets: usize, settings: BreakerSettings, now: OffsetDateTime) -> Self {
-        let kept = || Kept {
+        let state = || TargetState {
             breakers: vec![(now, Breaker::default())],
             latencies: HashMap::new(),
             warm_until: now,
         };
-        Self { settings, kept: (0..targets).map(|_| kept()).collect() }
+        Self { settings, targets: (0..targets).map(|_| state()).collect() }
     }
 
+    /// Returns the current state of a breaker.
     pub fn breaker(&self, target: usize) -> &Breaker {
-        let (_, breaker) = self.kept[target].breakers.last().expect("the first stays");
+        let (_, breaker) = self.targets[target].breakers.last().expect("no state is removed");
         breaker
     }
 
-    /// What a decision knows: the breakers as they were `lag` ago.
+    /// Returns the data for a decision. The breakers are in the state of `lag` ago.
     pub fn health(&self, now: OffsetDateTime, lag: Duration) -> Vec<Health> {
-        let health = |kept: &Kept| {
-            let known = kept.breakers.iter().rev().find(|(since, _)| *since <= now - lag);
-            let (_, breaker) = known.unwrap_or(&kept.breakers[0]);
+        let health = |state: &TargetState| {
+            let seen = state.breakers.iter().rev().find(|(since, _)| *since <= now - lag);
+            let (_, breaker) = seen.unwrap_or(&state.breakers[0]);
             let mut latency = Histogram::default();
-            let counted = slots(now).into_iter().filter_map(|slot| kept.latencies.get(&slot));
+            let counted = slots(now).into_iter().filter_map(|slot| state.latencies.get(&slot));
             counted.for_each(|histogram| latency.merge(histogram));
-            Health { breaker: breaker.clone(), latency, is_warm: kept.warm_until > now }
+            Health { breaker: breaker.clone(), latency, is_warm: state.warm_until > now }
         };
-        self.kept.iter().map(health).collect()
+        self.targets.iter().map(health).collect()
     }
 
-    /// Atomic, as the conditional write makes it.
+    /// Elects `holder` for the probe of a target. Returns `false` if the breaker allows no probe now. The election is
+    /// atomic, like the conditional write of the real ledger.
     pub fn elect(
         &mut self,
         target: usize,
@@ -64,16 +67,17 @@ impl Ledger {
         self.change(target, now, |breaker, _| breaker.elect(holder, now, lease))
     }
 
+    /// Updates the breaker of a target with the outcome of a call.
     pub fn report(&mut self, target: usize, report: &Report<'_>, now: OffsetDateTime) {
         self.change(target, now, |breaker, settings| breaker.hear(report, now, settings));
     }
 
-    /// An answer says how fast its target is, and leaves the prompt in its cache.
+    /// Records an answer: counts its time to the first token, and marks the cache of the target as warm.
     pub fn answered(&mut self, target: usize, first_token: Duration, now: OffsetDateTime) {
-        let kept = &mut self.kept[target];
+        let state = &mut self.targets[target];
         let millis = first_token.as_millis() as u64;
-        kept.latencies.entry(slot(now)).or_default().add(bucket(millis), 1);
-        kept.warm_until = now + WARM;
+        state.latencies.entry(slot(now)).or_default().add(bucket(millis), 1);
+        state.warm_until = now + WARM;
     }
 
     fn change(
@@ -85,16 +89,16 @@ impl Ledger {
         let mut breaker = self.breaker(target).clone();
         let is_changed = change(&mut breaker, &self.settings);
         if is_changed {
-            self.kept[target].breakers.push((now, breaker));
+            self.targets[target].breakers.push((now, breaker));
         }
         is_changed
     }
 
-    /// How much of the time between two moments a breaker was not closed.
+    /// Returns the share of the time between `from` and `to` in which a breaker was not closed, from 0 to 1.
     pub fn open(&self, target: usize, from: OffsetDateTime, to: OffsetDateTime) -> f64 {
-        let kept = &self.kept[target].breakers;
-        let ends = kept.iter().skip(1).map(|(since, _)| *since).chain([to]);
-        let open = kept.iter().zip(ends).filter_map(|((since, breaker), end)| {
+        let breakers = &self.targets[target].breakers;
+        let ends = breakers.iter().skip(1).map(|(since, _)| *since).chain([to]);
+        let open = breakers.iter().zip(ends).filter_map(|((since, breaker), end)| {
             let is_open = breaker.status(*since) != BreakerStatus::Closed;
             let (since, end) = ((*since).clamp(from, to), end.clamp(from, to));
             is_open.then(|| (end - since).as_seconds_f64())
@@ -122,20 +126,20 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_sees_a_breaker_as_it_was() {
+    fn a_decision_sees_a_breaker_with_a_delay() {
         let mut ledger = Ledger::new(1, BreakerSettings { failures: 3, ..settings() }, EPOCH);
         [10, 20, 30].into_iter().for_each(|millis| failed(&mut ledger, millis));
-        let stands = |lag| {
+        let is_closed = |lag| {
             let health = ledger.health(at(35), Duration::from_millis(lag));
             health[0].breaker.status(at(35)) == BreakerStatus::Closed
         };
-        assert_eq!([5, 6, 100].map(stands), [false, true, true]);
+        assert_eq!([5, 6, 100].map(is_closed), [false, true, true]);
         let open = ledger.open(0, at(0), at(60));
         assert!((open - 0.5).abs() < 1e-9, "{open}");
     }
 
     #[test]
-    fn one_is_elected() {
+    fn only_one_holder_is_elected() {
         let mut ledger = Ledger::new(1, BreakerSettings { failures: 3, ..settings() }, EPOCH);
         [10, 20, 30].into_iter().for_each(|millis| failed(&mut ledger, millis));
         let mut elect =

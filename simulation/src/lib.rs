@@ -1,11 +1,12 @@
-//! The failover of `bcce-core`, the same code, through outages: requests on a clock of its own against
-//! regions that fail by a script. A seed decides everything, so that a table can be had again.
+//! Simulates the failover of `bcce-core` through outages. Requests arrive on a simulated clock and call simulated
+//! regions, which fail as a scenario prescribes. The decisions are made by the code of the product. A seed determines
+//! every random choice, so that a table can be reproduced.
 
-pub mod dice; // what is left to chance
-pub mod figures; // what is measured of a run
-pub mod ledger; // the breakers, each seen a little late
-pub mod plant; // the regions, and how they answer
-pub mod run; // requests through it all
-pub mod scenario; // what goes wrong, when, and under which strategy
-pub mod step; // one request on its way
-pub mod table; // figures as they are printed
+pub mod dice; // random numbers
+pub mod figures; // the results of one simulation
+pub mod ledger; // the ledger: breakers, latencies, warm caches
+pub mod regions; // the regions and the outcomes of calls
+pub mod run; // the simulation, event by event
+pub mod scenario; // the failures, the regions and the route
+pub mod step; // the state of one request
+pub mod table; // the results, as a table

@@ -1,4 +1,4 @@
-//! `bcce-simulation [requests] [seed]` prints the table of `docs/failover-simulation.md`.
+//! Prints the table of `docs/failover-simulation.md`. Usage: `bcce-simulation [requests] [seed]`.
 
 use bcce_simulation::table::table;
 

@@ -1,4 +1,4 @@
-//! Requests through a scenario: what happens next, one event after the other.
+//! Simulates a scenario as a sequence of events on a simulated clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,37 +14,40 @@ use time::OffsetDateTime;
 use crate::dice::Dice;
 use crate::figures::Figures;
 use crate::ledger::Ledger;
-use crate::plant::{Called, FIRST_TOKEN, Region};
+use crate::regions::{Called, FIRST_TOKEN, Region};
 use crate::scenario::{EPOCH, RATE, REGIONS, Scenario, route};
 use crate::step::Step;
 
-/// A process reads a breaker that it has known for so long.
+/// The longest time that a process uses a breaker from its cache before it reads the breaker again.
 const FRESH: Duration = Duration::from_millis(100);
-/// From the end of a call until the ledger has it, at most.
+/// The longest time from the end of a call until its outcome is in the ledger.
 const WRITES: Duration = Duration::from_millis(10);
-/// What a run has left for a step when it begins.
+/// The time from the arrival of a request to its deadline.
 const DEADLINE: Duration = Duration::from_secs(900);
-/// What a probe may take beyond its first token before another is elected.
+/// The time that a probe may take in addition to the limit for the first token before another probe is elected.
 const PROBE_MARGIN: Duration = Duration::from_secs(10);
 
-/// What is tried.
+/// The input of one simulation.
 #[derive(Clone, Copy, Debug)]
 pub struct Trial {
     pub scenario: Scenario,
     pub strategy: Strategy,
-    /// `None`: breakers hear of nothing, and never open.
+    /// The settings of the breakers. With `None` no outcome is reported to the breakers, so they never open.
     pub breaker: Option<BreakerSettings>,
 }
 
 enum Event {
+    /// The request of this number arrives.
     Arrives(u64),
-    /// It asks the router.
+    /// A step asks the router for a decision.
     Asks(Step),
+    /// A call of a step ends.
     Ends(Step, Called),
+    /// The outcome of a call reaches the ledger.
     Reported(CallOutcome),
 }
 
-/// A report on its way to the ledger.
+/// The outcome of a call, to be written to the ledger.
 struct CallOutcome {
     target: usize,
     signal: Signal,
@@ -65,6 +68,7 @@ struct Run {
     figures: Figures,
 }
 
+/// Simulates `requests` requests and returns the results. `seed` determines every random choice.
 pub fn run(trial: Trial, requests: u64, seed: u64) -> Figures {
     let region = |ms: u64| Region::new(Duration::from_millis(ms), EPOCH);
     let mut run = Run {
@@ -84,7 +88,7 @@ pub fn run(trial: Trial, requests: u64, seed: u64) -> Figures {
         run.now = at;
         run.take(event);
     }
-    run.figures.open = trial.scenario.sick_time(|from, to| run.ledger.open(0, from, to));
+    run.figures.open = trial.scenario.over_window(|from, to| run.ledger.open(0, from, to));
     run.figures
 }
 
@@ -109,7 +113,7 @@ impl Run {
 
     fn arrives(&mut self, number: u64) {
         let dice = self.dice.of(number);
-        self.figures.requests += u64::from(self.trial.scenario.holds(self.now));
+        self.figures.requests += u64::from(self.trial.scenario.has_in_window(self.now));
         if number + 1 < self.requests {
             self.after(dice.of(0).pause(RATE), Event::Arrives(number + 1));
         }
@@ -120,18 +124,19 @@ impl Run {
         let decision = self.decide(&step);
         let next = decision.next.clone();
         step.decided(decision, &self.route);
-        let is_of_sick_time = self.trial.scenario.holds(step.arrived_at);
+        let is_in_window = self.trial.scenario.has_in_window(step.arrived_at);
         match next {
             Next::Targets(_) => self.calls(step),
             Next::WaitS(seconds) => {
-                self.figures.waits += u64::from(is_of_sick_time);
+                self.figures.waits += u64::from(is_in_window);
                 self.after(Duration::from_secs(seconds), Event::Asks(step));
             }
             Next::Stop(_) => self.figures.lost += 1,
         }
     }
 
-    /// As the router does: with the breakers as they were, and once more where an election is lost.
+    /// Decides like the router: first with the breakers as the process last read them. If another step wins the
+    /// election for the probe, it decides again with the current breaker.
     fn decide(&mut self, step: &Step) -> Decision {
         let seed = step.seed();
         let mut health = self.ledger.health(self.now, FRESH.mul_f64(Dice::new(seed).uniform()));
@@ -161,17 +166,17 @@ impl Run {
         let target = step.target();
         step.called_at = self.now;
         self.figures.called(target, step.probe().is_some(), self.now);
-        let weather = self.trial.scenario.weather(target, self.now);
-        let luck = step.dice.of(step.attempts.len() as u64).of(1);
-        let called = self.regions[target].call(weather, self.now, luck);
+        let condition = self.trial.scenario.condition(target, self.now);
+        let dice = step.dice.of(step.attempts.len() as u64).of(1);
+        let called = self.regions[target].call(condition, self.now, dice);
         self.after(called.takes, Event::Ends(step, called));
     }
 
     fn ends(&mut self, mut step: Step, called: Called) {
         self.reports(&step, &called);
-        let is_of_sick_time = self.trial.scenario.holds(step.arrived_at);
+        let is_in_window = self.trial.scenario.has_in_window(step.arrived_at);
         let Some(first_token) = called.first_token else {
-            self.figures.failed_calls += u64::from(is_of_sick_time);
+            self.figures.failed_calls += u64::from(is_in_window);
             step.failed(&called, &self.route);
             step.place += 1;
             return match step.place < step.order.len() {
@@ -179,8 +184,9 @@ impl Run {
                 false => self.asks(step),
             };
         };
-        let is_firsts = step.target() == 0 && self.trial.scenario.holds(step.called_at);
-        self.figures.answers_of_first += u64::from(is_firsts);
+        let is_answer_of_first =
+            step.target() == 0 && self.trial.scenario.has_in_window(step.called_at);
+        self.figures.answers_of_first += u64::from(is_answer_of_first);
         self.figures.answered(step.arrived_at, self.now);
         self.ledger.answered(step.target(), first_token, self.now);
     }

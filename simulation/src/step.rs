@@ -1,4 +1,4 @@
-//! One request on its way: what the router decided, which call is next, and how it is recorded.
+//! The state of one request: its attempts, the decisions of the router, and the next call.
 
 use bcce_core::base::target::Target;
 use bcce_core::base::usage::Usage;
@@ -10,19 +10,20 @@ use rust_decimal::Decimal;
 use time::OffsetDateTime;
 
 use crate::dice::Dice;
-use crate::plant::Called;
+use crate::regions::Called;
 
+/// A request with one step.
 #[derive(Clone, Debug)]
 pub struct Step {
     pub arrived_at: OffsetDateTime,
     pub attempts: Vec<Attempt>,
     pub decisions: Vec<Decision>,
-    /// Positions in the route, as the last decision named them.
+    /// The targets of the last decision, as indexes into the route.
     pub order: Vec<usize>,
-    /// Which of them is called.
+    /// The index in `order` of the target that is called.
     pub place: usize,
     pub called_at: OffsetDateTime,
-    /// Its own luck.
+    /// The random choices of this request.
     pub dice: Dice,
 }
 
@@ -32,23 +33,24 @@ impl Step {
         Self { arrived_at, attempts, decisions, order, place: 0, called_at: arrived_at, dice }
     }
 
-    /// Differs from decision to decision, so that what failed together does not come back together.
+    /// Returns the seed of the next decision. It differs between decisions, so that requests that failed together are
+    /// not retried together.
     pub fn seed(&self) -> u64 {
         self.dice.of(self.decisions.len() as u64).number()
     }
 
-    /// Of the call that is under way or next.
+    /// Returns the target of the current or next call, as an index into the route.
     pub fn target(&self) -> usize {
         self.order[self.place]
     }
 
-    /// The token of its election, where the call is the probe.
+    /// Returns the token of the election if the call is the probe.
     pub fn probe(&self) -> Option<&str> {
         self.decisions.last()?.probe.as_deref().filter(|_| self.place == 0)
     }
 
-    /// What is reported of the call to the ledger; `None`: an answer that takes no failure back is not worth a
-    /// write.
+    /// Returns the signal to report to the ledger. Returns `None` for an answer of a target without failures on record,
+    /// which is not worth a write.
     pub fn signal(&self, called: &Called) -> Option<Signal> {
         let outcome = if called.failure.is_none() {
             AttemptOutcome::Answered
@@ -60,6 +62,7 @@ impl Step {
         (signal != Signal::Alive || is_watched || self.probe().is_some()).then_some(signal)
     }
 
+    /// Records a decision and its targets.
     pub fn decided(&mut self, decision: Decision, route: &Route) {
         self.place = 0;
         self.order = match &decision.next {
@@ -74,6 +77,7 @@ impl Step {
         self.decisions.push(decision);
     }
 
+    /// Records the attempt of a failed call.
     pub fn failed(&mut self, called: &Called, route: &Route) {
         let failure = called.failure.as_ref();
         self.attempts.push(Attempt {

@@ -1,4 +1,4 @@
-//! Every scenario under every strategy, as one table.
+//! Formats the results of all scenarios and strategies as a Markdown table.
 
 use std::thread;
 
@@ -7,72 +7,79 @@ use bcce_core::config::routing::Strategy;
 
 use crate::figures::Figures;
 use crate::run::{Trial, run};
-use crate::scenario::{CALM, SCENARIOS, STRATEGIES, Scenario, settings};
+use crate::scenario::{NO_FAILURE, SCENARIOS, STRATEGIES, Scenario, settings};
 
 type Row = [String; 12];
 
 const HEAD: [&str; 12] = [
-    "what goes wrong",
+    "scenario",
     "strategy",
     "answered, %",
     "lost",
     "failed calls, ‰",
-    "calls while sick",
-    "its answers",
+    "calls while failing",
+    "us-east-1 answers",
     "p50, s",
     "p99, s",
     "recovery, s",
-    "open, %",
+    "breaker open, %",
     "waits, ‰",
 ];
 
-/// Columns of words; the others are of figures.
+/// The number of columns with text. The other columns have numbers.
 const WORDS: usize = 2;
 
-/// What is shown without breakers.
+/// The strategies that are also simulated without breakers.
 const BASELINES: [Strategy; 2] = [Strategy::Priority, Strategy::RoundRobin];
 
+/// Simulates every scenario with `requests` requests and returns the table.
 pub fn table(requests: u64, seed: u64) -> String {
     let of =
         |scenario, strategy, breaker| run(Trial { scenario, strategy, breaker }, requests, seed);
-    // Nothing fails in a calm time, so that a breaker makes no difference to it.
-    let calm = STRATEGIES.map(|strategy| (strategy, of(CALM, strategy, None)));
-    let rows = |scenario| rows(scenario, &calm, of);
+    // The latencies are compared with those without a failure, where a breaker makes no difference.
+    let normal = STRATEGIES.map(|strategy| (strategy, of(NO_FAILURE, strategy, None)));
+    let rows = |scenario| rows(scenario, &normal, of);
     let rows = thread::scope(|scope| {
         let all = SCENARIOS.map(|scenario| scope.spawn(move || rows(scenario)));
-        all.map(|rows| rows.join().expect("a run does not panic")).concat()
+        all.map(|rows| rows.join().expect("a simulation does not panic")).concat()
     });
     lined(&rows)
 }
 
-/// Of one scenario: every strategy with its breakers, and some without.
+/// Returns the rows of one scenario: every strategy with breakers, and [`BASELINES`] without.
 fn rows(
     scenario: Scenario,
-    calm: &[(Strategy, Figures)],
+    normal: &[(Strategy, Figures)],
     run: impl Fn(Scenario, Strategy, Option<BreakerSettings>) -> Figures,
 ) -> Vec<Row> {
     let with = STRATEGIES.map(|strategy| (strategy, Some(settings())));
     let without = BASELINES.map(|strategy| (strategy, None));
     let row = |(strategy, breaker): (Strategy, Option<BreakerSettings>)| {
         let figures = run(scenario, strategy, breaker);
-        let calm = calm.iter().find(|(of, _)| *of == strategy).filter(|_| scenario != CALM);
+        let normal =
+            normal.iter().find(|(of, _)| *of == strategy).filter(|_| scenario != NO_FAILURE);
         let without = if breaker.is_some() { "" } else { ", no breaker" };
         let name = format!("{}{without}", describe(strategy));
-        cells(&scenario, name, &figures, calm.map(|(_, figures)| figures))
+        cells(&scenario, name, &figures, normal.map(|(_, figures)| figures))
     };
     with.into_iter().chain(without).map(row).collect()
 }
 
-fn cells(scenario: &Scenario, strategy: String, figures: &Figures, calm: Option<&Figures>) -> Row {
+fn cells(
+    scenario: &Scenario,
+    strategy: String,
+    figures: &Figures,
+    normal: Option<&Figures>,
+) -> Row {
     let latency = |quantile| {
         let seconds = figures.latency(scenario, quantile);
-        match calm {
-            Some(calm) => format!("{:+.1}", seconds - calm.latency(scenario, quantile)),
+        match normal {
+            Some(normal) => format!("{:+.1}", seconds - normal.latency(scenario, quantile)),
             None => format!("{seconds:.1}"),
         }
     };
     let recovery = match figures.recovery() {
-        _ if calm.is_none() => "-".to_owned(),
+        _ if normal.is_none() => "-".to_owned(),
         Some(took) => format!("{:.1}", took.as_secs_f64()),
         None => "never".to_owned(),
     };
@@ -82,7 +89,7 @@ fn cells(scenario: &Scenario, strategy: String, figures: &Figures, calm: Option<
         format!("{:.2}", 100.0 * figures.success(scenario)),
         figures.lost.to_string(),
         format!("{:.1}", figures.per_thousand(figures.failed_calls)),
-        figures.sick_calls.to_string(),
+        figures.calls_while_failing.to_string(),
         figures.answers_of_first.to_string(),
         latency(0.5),
         latency(0.99),
@@ -117,7 +124,7 @@ fn lined(rows: &[Row]) -> String {
     text
 }
 
-/// Words to the left, figures to the right.
+/// Formats a row. Text is aligned to the left, numbers to the right.
 fn line(cells: &Row, widths: &[usize]) -> String {
     let cell = |(at, (cell, width)): (usize, (&String, &usize))| match at < WORDS {
         true => format!(" {cell:<width$} "),
@@ -132,12 +139,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_as_wide_as_the_head_wants_it() {
-        let row = cells(&CALM, "cost".to_owned(), &Figures::of(CALM), None);
+    fn all_lines_have_the_same_width() {
+        let row = cells(&NO_FAILURE, "cost".to_owned(), &Figures::of(NO_FAILURE), None);
         let text = lined(&[row]);
         let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
         assert_eq!(widths.len(), 3);
         assert!(widths.iter().all(|width| *width == widths[0]), "{text}");
-        assert!(text.contains("| calm            | cost     |"), "{text}");
+        assert!(text.contains("| no failure | cost     |"), "{text}");
     }
 }

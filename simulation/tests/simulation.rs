@@ -1,13 +1,13 @@
-//! What the simulation shows at its smallest: an eighth of the requests of the table, and one seed.
+//! Checks the main results of the simulation with fewer requests than the table has, and with one seed.
 
 use std::time::Duration;
 
 use bcce_core::config::routing::Strategy;
 use bcce_simulation::figures::Figures;
 use bcce_simulation::run::{Trial, run};
-use bcce_simulation::scenario::{CALM, SCENARIOS, STRATEGIES, Scenario, settings};
+use bcce_simulation::scenario::{NO_FAILURE, SCENARIOS, STRATEGIES, Scenario, settings};
 
-/// Until a minute after a sick time that is cut to one minute.
+/// The requests of four minutes: two before the failure window, one in it and one after it.
 const REQUESTS: u64 = 12_000;
 
 fn named(name: &str) -> Scenario {
@@ -20,26 +20,34 @@ fn tried(scenario: Scenario, strategy: Strategy, has_breaker: bool) -> Figures {
 }
 
 #[test]
-fn a_calm_time_loses_nothing_and_opens_nothing() {
+fn without_a_failure_no_request_is_lost_and_no_breaker_opens() {
     for strategy in STRATEGIES {
-        let calm = tried(CALM, strategy, true);
-        assert_eq!((calm.lost, calm.failed_calls, calm.waits, calm.open), (0, 0, 0, 0.0));
+        let normal = tried(NO_FAILURE, strategy, true);
+        assert_eq!((normal.lost, normal.failed_calls, normal.waits, normal.open), (0, 0, 0, 0.0));
     }
 }
 
 #[test]
-fn an_outage_costs_the_sick_region_few_calls_and_nobody_an_answer() {
+fn an_outage_causes_few_calls_to_the_failing_region_and_loses_no_request() {
     let outage = named("outage, fast");
     for strategy in STRATEGIES {
         let (with, without) = (tried(outage, strategy, true), tried(outage, strategy, false));
         assert_eq!((with.lost, without.lost), (0, 0));
-        assert!(with.sick_calls < 40, "{} calls under {strategy:?}", with.sick_calls);
-        assert!(without.sick_calls > 900, "{} calls under {strategy:?}", without.sick_calls);
+        assert!(
+            with.calls_while_failing < 40,
+            "{} calls under {strategy:?}",
+            with.calls_while_failing
+        );
+        assert!(
+            without.calls_while_failing > 900,
+            "{} calls under {strategy:?}",
+            without.calls_while_failing
+        );
     }
 }
 
 #[test]
-fn a_region_that_is_well_again_is_back_within_half_a_minute() {
+fn a_recovered_region_is_called_again_within_half_a_minute() {
     for scenario in ["outage, fast", "quota", "flapping"] {
         for strategy in [Strategy::Priority, Strategy::Latency, Strategy::RoundRobin] {
             let took = tried(named(scenario), strategy, true).recovery().unwrap();
@@ -49,17 +57,17 @@ fn a_region_that_is_well_again_is_back_within_half_a_minute() {
 }
 
 #[test]
-fn a_silent_region_costs_its_first_callers_and_not_those_after() {
-    let silent = named("outage, silent");
+fn a_silent_region_delays_only_the_requests_of_the_first_seconds() {
+    let silent = named("outage, no response");
     let (with, without) =
         (tried(silent, Strategy::Priority, true), tried(silent, Strategy::Priority, false));
-    // 30 s of calls are under way before the first is given up.
-    assert!((1_400..1_700).contains(&with.sick_calls), "{}", with.sick_calls);
-    assert!(without.sick_calls > 2_800, "{}", without.sick_calls);
+    // Calls start for 30 s before the first one is given up.
+    assert!((1_400..1_700).contains(&with.calls_while_failing), "{}", with.calls_while_failing);
+    assert!(without.calls_while_failing > 2_800, "{}", without.calls_while_failing);
 }
 
 #[test]
-fn the_same_seed_makes_the_same_figures_and_another_others() {
+fn equal_seeds_give_equal_figures_and_different_seeds_different_ones() {
     let trial = Trial {
         scenario: named("brown-out"),
         strategy: Strategy::RoundRobin,

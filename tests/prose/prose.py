@@ -7,6 +7,7 @@
 What is checked:
 
 - Doc comments of Rust code open on a subject or a verb: at most LIMIT of them on a word of openings.txt.
+- The glossary has at most TERMS terms.
 - Links in Markdown lead to a file and a heading that exist.
 - Lines of Markdown have at most WIDTH characters, except in tables and code.
 - No text has a word of the last column of docs/glossary.md: Markdown outside of code, comments and
@@ -25,6 +26,8 @@ GLOSSARY = ROOT / "docs/glossary.md"
 LIMIT = 0.03
 # Characters of a line of Markdown.
 WIDTH = 100
+# Terms of the glossary: more of them nobody remembers.
+TERMS = 40
 
 Text = tuple[int, str]  # a line number, from 1, and what stands there
 
@@ -111,15 +114,22 @@ def long_lines(path: pathlib.Path) -> Iterator[Text]:
             yield number, f"the line has {len(line)} characters, at most {WIDTH} are allowed"
 
 
-def refused_words(glossary: str) -> dict[str, str]:
-    """The words of the last column of the glossary, each with the term that takes its place."""
-    instead = {}
+def terms(glossary: str) -> dict[str, list[str]]:
+    """The terms of the glossary's first table, each with the words that it takes the place of."""
+    found: dict[str, list[str]] = {}
     for _, line in prose_lines(glossary):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("|") and len(cells) == 3 and not set(cells[0]) <= set("-: "):
-            instead |= {word.strip(): cells[0] for word in cells[2].split(",") if word.strip()}
-    instead.pop("instead of", None)
-    return instead
+        if not line.startswith("|"):
+            if found:
+                break
+        elif cells[0] != "term" and not set(cells[0]) <= set("-: "):
+            found[cells[0]] = [word.strip() for word in cells[-1].split(",") if word.strip()]
+    return found
+
+
+def refused_words(glossary: str) -> dict[str, str]:
+    """The words of the last column of the glossary, each with the term that takes its place."""
+    return {word: term for term, words in terms(glossary).items() for word in words}
 
 
 def words_found(texts: Iterator[Text], instead: dict[str, str]) -> Iterator[Text]:
@@ -161,6 +171,8 @@ def check() -> list[str]:
     total, fragments = openings(listed(ROOT / "tests/prose/openings.txt"), [ROOT])
     if len(fragments) > LIMIT * total:
         findings.append(f"{share(total, fragments)}, at most {LIMIT:.0%} are allowed: `prose.py openings --list` names them")
+    if (count := len(terms(GLOSSARY.read_text()))) > TERMS:
+        findings.append(f"docs/glossary.md has {count} terms, at most {TERMS} are allowed")
     instead = refused_words(GLOSSARY.read_text())
     for path in tracked():
         found = [] if path == GLOSSARY or "tests/prose" in str(path) else list(words_found(texts_of(path), instead))

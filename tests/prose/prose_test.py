@@ -50,6 +50,10 @@ class Markdown(unittest.TestCase):
 class Words(unittest.TestCase):
     glossary = "| term | meaning | instead of |\n|---|---|---|\n| ledger | The table. | tally, tallies |\n| run | It. | |\n"
 
+    def test_only_the_first_table_has_terms(self):
+        parts = "\n## Parts\n\n| function | does | must never |\n|---|---|---|\n| `a` | it | fail, stop |\n"
+        self.assertEqual(prose.terms(self.glossary + parts), {"ledger": ["tally", "tallies"], "run": []})
+
     def found(self, name: str, content: str) -> list[str]:
         with tempfile.TemporaryDirectory() as directory:
             path = pathlib.Path(directory, name)

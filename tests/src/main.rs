@@ -1,5 +1,5 @@
-//! `scripted-model --port 0`: the scripted model on loopback, until it is ended. `AWS_ENDPOINT_URL` is where
-//! batch inference finds its objects.
+//! Serves the scripted model on loopback until the process is ended. Usage: `scripted-model --port 0`. Batch inference
+//! reads and writes its objects at `AWS_ENDPOINT_URL`, or in memory if the variable is not set.
 
 use std::{error::Error, net::Ipv4Addr, sync::Arc};
 

@@ -1,29 +1,29 @@
-//! Models of the tests: the same configuration as everybody's, with more aliases. A breaker belongs to a
-//! target, so a test that makes targets fail takes an alias that no other test uses.
+//! The configuration of the tests: the one of the `dev` environment with additional model aliases. A breaker belongs to
+//! a target, so a test that makes targets fail uses an alias that no other test uses.
 
 use std::collections::BTreeSet;
 
-/// How the targets of an alias are laid out.
+/// The targets of an alias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// us-east-1, then us-west-2, with the limits of the environment.
     Two,
-    /// The same, but silence for two seconds is too long, for the platform team as well.
+    /// The targets of [`Layout::Two`], with a limit of two seconds for the first token and for a stall.
     Quick,
-    /// The same, and first of all a target in Europe, which policy forbids.
+    /// A target in Europe, which the policy forbids, then the targets of [`Layout::Two`].
     Abroad,
     /// us-east-1, then us-west-2 at half the price.
     Cheaper,
-    /// Haiku 5.5 in us-east-1, then Haiku 4.5 in us-west-2, which takes other parameters and shorter prompts.
+    /// Haiku 5.5 in us-east-1, then Haiku 4.5 in us-west-2, which accepts other parameters and only shorter prompts.
     Mixed,
-    /// The same, the other way round.
+    /// Haiku 4.5 in us-east-1, then Haiku 5.5 in us-west-2.
     Reversed,
 }
 
-/// Aliases of each layout: more than the tests of one stack take.
+/// The number of aliases of each layout. It exceeds the number that the tests of one stack use.
 const EACH: usize = 120;
 
-/// Name, routing, and each target's region and profile.
+/// A layout with its name, its routing settings, and the region and profile of each target.
 type Row = (Layout, &'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 const LAYOUTS: [Row; 6] = [
@@ -45,29 +45,35 @@ const LAYOUTS: [Row; 6] = [
     (Layout::Reversed, "reversed", "", &[("us-east-1", BEFORE), ("us-west-2", TODAY)]),
 ];
 
-/// Stands for the profile of a target that costs half.
+/// The profile of a target at half the price.
 const CHEAP: &str = "us.anthropic.claude-cheap";
 
-/// Profile and model of a generation: the scripted model refuses what the service would refuse of it.
+/// The profile of the current generation. The scripted model refuses the same parameters of it as the service.
 const TODAY: &str = "us.anthropic.claude-haiku-5-5";
+/// The profile of the previous generation.
 const BEFORE: &str = "us.anthropic.claude-haiku-4-5";
 
 const WHOLE: &str =
     r#"input: "1", output: "5", cache_read: "0.1", cache_write_5m: "1.25", cache_write_1h: "2""#;
 const HALF: &str = r#"input: "0.5", output: "2.5", cache_read: "0.05", cache_write_5m: "0.6", cache_write_1h: "1""#;
 
-/// Settings that the targets of [`TODAY`] take, and how those of [`BEFORE`] differ.
+/// The `takes` settings of targets of [`TODAY`].
 const TAKES_TODAY: &str = "effort: [low, medium, high, xhigh, max], thinking: optional, json_schema: true, max_output_tokens: 128000, context_tokens: 1000000";
+/// The settings of a target of [`BEFORE`] that override [`TAKES_TODAY`].
 const TAKES_BEFORE: &str = ", takes: { temperature: true, effort: [], thinking: never, max_output_tokens: 64000, context_tokens: 200000 }";
 
-/// The nth alias of a layout.
+/// Returns the nth alias of a layout.
+///
+/// # Panics
+/// If there are not that many aliases.
 pub fn alias(layout: Layout, n: usize) -> String {
-    assert!(n < EACH, "the tests need more aliases of {layout:?} than there are");
-    let (_, name, ..) = LAYOUTS.iter().find(|(known, ..)| *known == layout).expect("a row each");
+    assert!(n < EACH, "the tests use more than {EACH} aliases of {layout:?}");
+    let (_, name, ..) =
+        LAYOUTS.iter().find(|(known, ..)| *known == layout).expect("each layout has a row");
     format!("test-{name}-{n}")
 }
 
-/// The id of an alias' model in its inference profile.
+/// Returns the model id of an alias in an inference profile.
 pub fn model_id(profile: &str, alias: &str) -> String {
     match profile {
         CHEAP | TODAY | BEFORE => format!("{profile}-{alias}"),
@@ -75,7 +81,7 @@ pub fn model_id(profile: &str, alias: &str) -> String {
     }
 }
 
-/// `models.yaml` and `prices.yaml` with the aliases and what they cost.
+/// Returns `models.yaml` and `prices.yaml` with the aliases and their prices added.
 pub fn with_aliases(models: &str, prices: &str) -> (String, String) {
     let (mut models, mut prices) = (models.to_owned(), prices.to_owned());
     for (layout, _, routing, regions) in LAYOUTS {
@@ -97,7 +103,7 @@ pub fn with_aliases(models: &str, prices: &str) -> (String, String) {
             for profile in regions.iter().map(|(_, profile)| *profile).collect::<BTreeSet<_>>() {
                 let price = if profile == CHEAP { HALF } else { WHOLE };
                 let id = model_id(profile, &alias);
-                let id = id.split_once('.').expect("a profile's prefix").1;
+                let id = id.split_once('.').expect("the id has the prefix of its profile").1;
                 let line = format!("  {id}: [{{ from: 2026-01-01, price: {{ {price} }} }}]\n");
                 if !prices.contains(&line) {
                     prices += &line;
@@ -125,7 +131,7 @@ pub const GUARDED: &str = "test-guarded";
 /// A workflow that the tenant `alpha` may not start.
 pub const FORBIDDEN_TO_ALPHA: &str = "code-review";
 
-/// `policy.yaml` with a rule for each tenant of the stack.
+/// Returns `policy.yaml` with a rule for each tenant of the stack.
 pub fn with_tenants(policy: &str) -> String {
     let open = "workflows: [\"*\"], models: [haiku, sonnet, opus, \"test-*\"]";
     let alpha =

@@ -1,30 +1,33 @@
-//! Waits that follow progress and not the clock. A slow machine makes a test slow; only a standstill fails it.
+//! Waits that depend on progress and not on a fixed time. A slow machine makes a test slow, but only a standstill makes
+//! it fail.
 //!
-//! A wait has two probes. `ask` looks for the result. `state` describes how far things are, as text that changes
-//! with every bit of progress. A wait goes on as long as the text changes, and fails when it has stayed the same
-//! through [`Limits`]: the message names the state and how long it has lasted.
+//! A wait has two probes. `ask` looks for the result. `state` describes the progress as a text that changes with every
+//! step forward. A wait goes on as long as the text changes. It fails when the text has not changed within [`Limits`].
+//! The error names the last state and how long it has lasted.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Limits how long a wait lets things stand still. Each limit of time is also a number of probes, because probes take
-/// longer on a busy machine: there the same limit is more time.
+/// The limits of a wait. Each limit of time is reached only after a minimum number of probes. Probes take longer on a
+/// busy machine, so that a wait there has more time.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Longest time in which nothing changes at all.
+    /// The longest time without any change.
     pub still: Duration,
-    /// Something changes, but nothing of what is waited for.
+    /// The longest time without a change of the awaited thing, while other work makes progress.
     pub overtaken: Duration,
-    /// Probes of the state that both limits need at least.
+    /// The minimum number of probes before one of these two limits is reached.
     pub probes: u32,
-    /// The last resort against a change that leads nowhere, such as a retry without end.
+    /// The longest time of the whole wait. It ends a wait whose state changes without progress, such as an endless
+    /// retry.
     pub at_most: Duration,
-    /// Between two probes of the state, at least.
+    /// The shortest time between two probes of the state.
     pub between: Duration,
 }
 
 impl Limits {
-    /// Most runs take a second. The longest silence of one that is well is the 20 s of an open breaker.
+    /// The limits for the deployed stack. Most runs take a second. The longest time without a change in a working run
+    /// is the 20 s of an open breaker.
     pub const STACK: Self = Self {
         still: Duration::from_secs(90),
         overtaken: Duration::from_secs(600),
@@ -34,23 +37,24 @@ impl Limits {
     };
 }
 
-/// Says how far things are.
+/// A description of the progress.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// State of the thing that is waited for.
+    /// The state of the awaited thing.
     pub own: String,
-    /// State of other work on the same machine, which may be ahead in a queue.
+    /// The state of other work on the same machine, which may be ahead in a queue.
     pub around: String,
 }
 
-/// A clock: of this machine, or simulated.
+/// A clock, either of this machine or simulated.
 pub trait Clock {
-    /// Since some fixed moment.
+    /// Returns the time since a fixed moment.
     fn now(&self) -> Duration;
+    /// Waits for `pause`.
     fn sleep(&self, pause: Duration) -> impl Future<Output = ()> + Send;
 }
 
-/// The time of this machine.
+/// The clock of this machine.
 pub struct SystemClock(Instant);
 
 impl Default for SystemClock {
@@ -69,10 +73,10 @@ impl Clock for SystemClock {
     }
 }
 
-/// Waits until `ask` has a result.
+/// Waits until `ask` returns a result. `what` names the awaited thing in the error.
 ///
 /// # Errors
-/// The state has stayed the same through the limits.
+/// [`Standstill`] if the state has not changed within `limits`.
 pub async fn wait<T>(
     clock: &impl Clock,
     limits: &Limits,
@@ -101,11 +105,12 @@ pub async fn wait<T>(
     }
 }
 
-/// A wait takes no more than one part in so many of what it asks: what is asked is busy with the answer, too.
+/// The share of the time that a wait may spend on its probes is one part in `SHARE`. A probe also costs time of the
+/// process that answers it.
 const SHARE: u32 = 8;
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
 const MOST_PAUSE: Duration = Duration::from_secs(2);
-/// Probes of the state are further apart.
+/// The longest pause between two probes of the state.
 const MOST_BETWEEN: Duration = Duration::from_secs(10);
 
 /// The last changes of a state.
@@ -116,7 +121,7 @@ struct Watch {
     all: Unchanged,
 }
 
-/// Since when, and through how many probes.
+/// The time of the last change, and the number of probes since then.
 #[derive(Clone, Copy)]
 struct Unchanged {
     since: Duration,
@@ -169,7 +174,7 @@ impl Watch {
     }
 }
 
-/// A wait that came to nothing.
+/// The error of a wait without a result. Its message names the last state and how long it has lasted.
 #[derive(Debug)]
 pub struct Standstill {
     what: String,
@@ -185,7 +190,7 @@ impl fmt::Display for Standstill {
         write!(
             f,
             "waited {waited:.0?} for {what}. Its state, unchanged for {own_for:.0?}: {}. \
-             Around it, unchanged for {all_for:.0?}: {}",
+             State of other work, unchanged for {all_for:.0?}: {}",
             state.own, state.around
         )
     }
@@ -196,7 +201,7 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    /// Each second takes no time.
+    /// A clock on which waiting takes no time.
     #[derive(Default)]
     struct Simulated(Cell<Duration>);
 
@@ -225,7 +230,7 @@ mod tests {
         State { own: own.to_string(), around: around.to_string() }
     }
 
-    /// Waits for nothing that ever comes, and returns what the wait failed with.
+    /// Waits for a result that never comes, and returns the error.
     async fn fails(clock: &Simulated, state: impl AsyncFn() -> State) -> String {
         let never = async || None::<()>;
         let ended = wait(clock, &Limits::STACK, "the end", never, state).await;
@@ -233,10 +238,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_moves_on_is_waited_for_however_long_it_takes() {
+    async fn a_wait_goes_on_as_long_as_the_state_changes() {
         let clock = Simulated::default();
         let ask = async || (clock.seconds() >= 3_000).then_some("there");
-        // A change every 80 s, which is less than the limit.
+        // The state changes every 80 s, which is less than the limit.
         let moves = async || state(clock.seconds() / 80, "");
         let came = wait(&clock, &Limits::STACK, "the end", ask, moves).await;
         assert_eq!(came.unwrap(), "there");
@@ -244,9 +249,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_stands_still_fails_soon_and_is_named_with_its_state() {
+    async fn a_standstill_fails_with_the_last_state() {
         let clock = Simulated::default();
-        // It moves for a while, and then no more.
+        // The state changes for 50 s and then stays the same.
         let stops = async || state(format!("{} of 9 items", clock.seconds().min(50) / 10), "idle");
         let message = fails(&clock, stops).await;
         assert!((140..160).contains(&clock.seconds()), "{message}");
@@ -262,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn others_at_work_are_let_past_and_not_for_ever() {
+    async fn other_work_extends_a_wait_up_to_a_limit() {
         let clock = Simulated::default();
         let message = fails(&clock, async || state("in the queue", clock.seconds())).await;
         assert!((600..620).contains(&clock.seconds()), "{message}");
@@ -273,13 +278,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_that_leads_nowhere_ends_at_the_last_resort() {
+    async fn a_wait_whose_state_changes_forever_ends_at_the_longest_time() {
         let clock = Simulated::default();
         let message = fails(&clock, async || state(clock.seconds(), "")).await;
         assert!((3_600..3_620).contains(&clock.seconds()), "{message}");
     }
 
-    /// A probe that takes 10 s shows a machine that is busy: 30 of them are more than the 90 s.
+    /// A probe takes 10 s on a busy machine, so that 30 probes take longer than the limit of 90 s.
     #[tokio::test]
     async fn a_busy_machine_has_more_time() {
         let clock = Simulated::default();
@@ -292,15 +297,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_there_at_once_needs_no_state() {
+    async fn an_immediate_result_needs_no_state() {
         let clock = Simulated::default();
-        let no_state = async || -> State { unreachable!("nobody has waited yet") };
+        let no_state = async || -> State { unreachable!("the first call returned a result") };
         let came = wait(&clock, &Limits::STACK, "it", async || Some(7), no_state).await;
         assert_eq!((came.unwrap(), clock.seconds()), (7, 0));
     }
 
     #[tokio::test]
-    async fn who_is_asked_has_most_of_the_time_to_itself() {
+    async fn slow_probes_are_made_less_often() {
         let (clock, asked) = (Simulated::default(), Cell::new(0));
         let slow = async || {
             asked.set(asked.get() + 1);

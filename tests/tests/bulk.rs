@@ -202,7 +202,7 @@ async fn an_invalid_job_fails_with_the_message_of_the_service() {
     let arn = started(&service, &adapter, &["@bulk invalid"]).await;
     let job = until(&adapter, &arn, is_over).await;
     assert_eq!(job.status, JobStatus::Failed);
-    assert_eq!(job.message.as_deref(), Some("The script says that the input is not valid."));
+    assert_eq!(job.message.as_deref(), Some("The script declares that the input is not valid."));
 }
 
 /// An error that would come again is returned as `JobStart::Refused`. A throttle or an internal error of the service is

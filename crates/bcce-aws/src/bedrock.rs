@@ -1,8 +1,8 @@
-//! Models through ConverseStream. Retries of the SDK are off: three silent tries on a dead region cost
-//! more than a second, and moving on is the router's business.
+//! Calls models through ConverseStream. The SDK's retries are off: three silent tries on a dead region cost more than a
+//! second, and the failover router decides which target is called next.
 
-mod errors; // what the SDK reports -> what the domain calls it
-mod stream; // the events of a stream, put together
+mod errors; // SDK errors, as failures of a call
+mod stream; // the answer, assembled from the events of its stream
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -31,17 +31,19 @@ use tokio::time::timeout;
 
 use stream::StreamedAnswer;
 
-/// A region that does not take a connection within this time is not there.
+/// The longest wait for a connection. A region that takes longer counts as unavailable.
 const CONNECT: Duration = Duration::from_secs(3);
 
+/// The Bedrock runtime of every region. Implements [`CallModel`] with one client for each region.
 pub struct Bedrock {
     config: SdkConfig,
-    /// Endpoint with an optional `{region}`; `None`: AWS's own.
+    /// The endpoint, in which `{region}` stands for the region. `None` selects AWS's own endpoint.
     endpoint: Option<String>,
     clients: RefCell<HashMap<String, Client>>,
 }
 
 impl Bedrock {
+    /// Creates the adapter. `endpoint` replaces AWS's own endpoint. `{region}` in it stands for the region of a call.
     pub fn new(config: &SdkConfig, endpoint: Option<String>) -> Self {
         Self { config: config.clone(), endpoint, clients: RefCell::default() }
     }
@@ -56,7 +58,7 @@ impl Bedrock {
             .region(Region::new(region.to_owned()))
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts())
-            // A model that thinks sends nothing for a while; how long is too long, the route says.
+            // A model that thinks sends nothing for a while. The limits of the call bound that time.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(endpoint) = &self.endpoint {
             // The SDK refuses a client that is given an endpoint and FIPS.
@@ -83,7 +85,7 @@ impl Bedrock {
             match timeout(patience, stream.recv()).await {
                 Ok(Ok(Some(event))) => answer.take(event),
                 Ok(Ok(None)) => return answer.end(),
-                // The answer is whole; what broke off was its accounting.
+                // The answer is complete. Only the metadata with its usage is missing.
                 _ if answer.is_whole() => return Ok(()),
                 Ok(Err(error)) => {
                     return Err(errors::broken_off(&error, OffsetDateTime::now_utc()));
@@ -102,7 +104,7 @@ impl CallModel for Bedrock {
         let result = match whole {
             Ok(result) => result,
             Err(_) if answer.is_whole() => Ok(()),
-            Err(_) => Err(silent("no end of the answer", Limit::Attempt, call.limits.attempt)),
+            Err(_) => Err(silent("no complete answer", Limit::Attempt, call.limits.attempt)),
         };
         CallReport {
             latency: started.elapsed(),
@@ -118,8 +120,8 @@ impl CallModel for Bedrock {
     }
 }
 
-/// Returns time limits that leave the route's as the only ones. What is not disabled here would be taken over from the
-/// configuration of the other clients, whose calls take seconds.
+/// Returns the SDK's time limits, all disabled but the one for the connection: the limits of the call apply instead. A
+/// limit that is not disabled here would come from the configuration of the other clients, whose calls take seconds.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT)
@@ -162,8 +164,8 @@ fn request(
         .set_request_metadata(Some(call.metadata.clone().into_iter().collect())))
 }
 
-/// Returns the system prompt with the end of its cached part: after the text that all runs share, before the rule
-/// that differs from run to run.
+/// Returns the system prompt with its cache point. The point follows the text that all runs share and precedes the data
+/// rule, which differs from run to run.
 fn system(call: &ModelCall<'_>) -> Result<Option<Vec<SystemContentBlock>>, CallFailure> {
     let mut blocks = Vec::new();
     if let Some(text) = &call.prompt.system {
@@ -217,7 +219,7 @@ fn output(call: &ModelCall<'_>) -> Result<Option<OutputConfig>, CallFailure> {
     Ok(Some(output.set_text_format(format.transpose()?).build()))
 }
 
-/// Returns the model's own parameter for thinking. Converse has no field of its own for it.
+/// Returns the model-specific parameter for thinking. Converse has no field for it.
 fn thinking(wanted: Thinking) -> Document {
     let object = |name: &str, value| Document::Object([(name.to_owned(), value)].into());
     object("thinking", object("type", Document::String(wanted.kind().to_owned())))
@@ -226,7 +228,7 @@ fn thinking(wanted: Thinking) -> Document {
 fn guardrail(call: &ModelCall<'_>) -> Result<Option<GuardrailStreamConfiguration>, CallFailure> {
     let Some(guardrail) = &call.target.guardrail else { return Ok(None) };
     let config = GuardrailStreamConfiguration::builder().guardrail_identifier(&guardrail.id);
-    // The trace says which guardrails were applied. What it quotes of the texts is not stored.
+    // The trace names the guardrails that were applied. The text that it quotes is not stored.
     let config = config.guardrail_version(&guardrail.version).trace(GuardrailTrace::Enabled);
     Ok(Some(config.build()))
 }

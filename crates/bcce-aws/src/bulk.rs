@@ -1,4 +1,4 @@
-//! Batch inference jobs of Bedrock's control plane.
+//! Starts, finds, reads and stops bulk jobs through Bedrock's control plane.
 
 use aws_sdk_bedrock::Client;
 use aws_sdk_bedrock::config::Builder;
@@ -21,29 +21,30 @@ use time::OffsetDateTime;
 
 use crate::fault::internal;
 
-/// Errors that a repeated call would get again.
+/// The errors that a repeated call would receive again.
 const REFUSALS: [&str; 4] = [
     "AccessDeniedException",
     "ResourceNotFoundException",
     "ServiceQuotaExceededException",
     "ValidationException",
 ];
-/// A job of that name or token exists already, or the job's state does not allow the call.
+/// The error for a job whose name or token exists already, and for a call that the state of the job does not allow.
 const CONFLICT: &str = "ConflictException";
-/// Errors of a job that cannot be stopped: it is over, or has not started.
+/// The errors for a job that cannot be stopped because it has ended or has not started.
 const NOT_STOPPED: [&str; 2] = [CONFLICT, "ValidationException"];
 
-/// The jobs of the stack's own region.
+/// The bulk jobs of the region of the stack.
 pub struct Jobs {
     client: Client,
 }
 
 impl Jobs {
-    /// `endpoint`: with an optional `{region}`; `None`: AWS's own.
+    /// Creates the adapter. `endpoint` replaces AWS's own endpoint. `{region}` in it stands for the region of the
+    /// stack.
     pub fn new(config: &SdkConfig, endpoint: Option<&str>) -> Self {
         let region = config.region().map(ToString::to_string).unwrap_or_default();
         let mut builder = Builder::from(config);
-        // Here and not in what all services share, where the environment's would win.
+        // Set here and not in the shared configuration, where the endpoint of the environment would take precedence.
         if let Some(endpoint) = endpoint {
             // The SDK refuses a client that is given an endpoint and FIPS.
             builder = builder.endpoint_url(endpoint.replace("{region}", &region)).use_fips(false);
@@ -73,7 +74,7 @@ impl StartJob for Jobs {
             }
             Err(error) => error,
         };
-        // That it cannot be seen yet says nothing: it may be at work.
+        // A job that is not listed yet may be running, so its absence is an error and not a refusal.
         if error.code() == Some(CONFLICT) {
             let found = self.find_job(job.name).await?;
             return found
@@ -91,7 +92,7 @@ impl FindJob for Jobs {
     async fn find_job(&self, name: &str) -> Result<Option<String>, Fault> {
         let what = format!("bedrock:ListModelInvocationJobs {name}");
         let list = self.client.list_model_invocation_jobs().name_contains(name);
-        // A longer name may contain it.
+        // The filter also finds jobs whose longer names contain `name`.
         let mut jobs = list.into_paginator().items().send();
         while let Some(job) = jobs.next().await {
             let job = job.map_err(|error| internal(&what, &error))?;
@@ -109,9 +110,9 @@ impl ReadJob for Jobs {
         let got = self.client.get_model_invocation_job().job_identifier(arn).send().await;
         let got = got.map_err(|error| internal(&what, &error))?;
         let submitted_at = moment(&got.submit_time)
-            .ok_or_else(|| Fault::internal(format!("{what}: no time of submission")))?;
+            .ok_or_else(|| Fault::internal(format!("{what}: invalid submission time")))?;
         Ok(Job {
-            // Without one it has just been submitted.
+            // A job without a status has just been submitted.
             status: got.status.as_ref().map_or(JobStatus::Submitted, |s| JobStatus::of(s.as_str())),
             message: got.message.as_deref().map(|message| cut(message, MAX_MESSAGE_CHARS)),
             records: records(&got),
@@ -144,7 +145,7 @@ fn output(job: &NewJob<'_>) -> Result<ModelInvocationJobOutputDataConfig, BuildE
     Ok(ModelInvocationJobOutputDataConfig::S3OutputDataConfig(s3))
 }
 
-/// Returns the tags that the service takes. Any other one would fail the whole job, so it is left out.
+/// Returns the tags that the service accepts. Any other tag would fail the whole job, so it is left out.
 fn tags(job: &NewJob<'_>) -> Result<Vec<Tag>, BuildError> {
     let taken = |text: &str, most: usize| {
         let sign = |c: char| c.is_ascii_whitespace() || "._:/=+@-".contains(c);
@@ -158,7 +159,7 @@ fn unbuilt(error: BuildError) -> Fault {
     Fault::internal(error.to_string())
 }
 
-/// Returns the service's message if a repeated call would get it again.
+/// Returns the message of an error that a repeated call would receive again, and `None` for any other error.
 fn refusal<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<String> {
     let code = error.code().filter(|code| REFUSALS.contains(code))?;
     let message = error.message().unwrap_or("no reason given");
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_there_is_a_job_of_that_name_already_it_is_that_one() {
+    async fn an_existing_job_of_that_name_is_returned() {
         let summary = |name: &str, arn: &str| {
             let summary = ModelInvocationJobSummary::builder().job_name(name).job_arn(arn);
             let summary = summary.model_id("m").role_arn("r").submit_time(DateTime::from_secs(0));
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_says_how_far_it_is() {
+    async fn a_job_reports_its_progress() {
         let rule = mock!(Client::get_model_invocation_job)
             .match_requests(|get| get.job_identifier() == Some(ARN))
             .then_output(|| {

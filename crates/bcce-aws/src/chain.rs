@@ -1,14 +1,14 @@
-//! The SDK's whole credential chain (keys, profile, SSO, role), for a person at a terminal.
+//! Loads the SDK's configuration through its default credential chain (keys, profile, SSO, role), for the command.
 
 use aws_config::BehaviorVersion;
 use aws_types::SdkConfig;
 
 use crate::environment::StartError;
 
-/// Returns what the command's clients are made from.
+/// Returns the configuration of the command's clients.
 ///
 /// # Errors
-/// The trust store cannot be read, or no region is configured.
+/// [`StartError::TrustStore`] if the trust store cannot be read, [`StartError::Missing`] if no region is configured.
 pub async fn sdk_config() -> Result<SdkConfig, StartError> {
     let loader =
         aws_config::defaults(BehaviorVersion::latest()).http_client(crate::http::client()?);

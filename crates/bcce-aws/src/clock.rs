@@ -1,6 +1,7 @@
 use bcce_core::ports::Clock;
 use time::OffsetDateTime;
 
+/// The system's clock.
 pub struct SystemClock;
 
 impl Clock for SystemClock {

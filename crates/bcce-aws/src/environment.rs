@@ -1,14 +1,19 @@
-//! A function's environment, read and checked.
+//! Reads and checks environment variables.
 
 use std::str::FromStr;
 
-/// Why a function cannot start. Lambda shows it as the init error.
+/// An error that keeps a function from starting. Lambda reports it as an init error.
 #[derive(Debug)]
 pub enum StartError {
+    /// The variable of this name is missing or empty.
     Missing(&'static str),
+    /// The variable of this name is not a whole number, or is too large.
     NotANumber(&'static str),
+    /// The variable of this name is neither `true` nor `false`.
     NotTrueOrFalse(&'static str),
+    /// The trust store cannot be read, for this reason.
     TrustStore(String),
+    /// The Lambda runtime ended, for this reason.
     Runtime(String),
 }
 
@@ -33,21 +38,21 @@ impl std::error::Error for StartError {}
 /// Reads a variable that must be set.
 ///
 /// # Errors
-/// The variable is missing or empty.
+/// [`StartError::Missing`] if the variable is missing or empty.
 pub fn variable(name: &'static str) -> Result<String, StartError> {
     optional_variable(name).ok_or(StartError::Missing(name))
 }
 
-/// Reads a variable. Returns `None` if it is missing or empty: an empty template parameter is one that was left out.
+/// Reads a variable. Returns `None` if it is missing or empty: an empty template parameter counts as left out.
 pub fn optional_variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Reads a number. Returns `None` if it is missing, empty or 0: such a template parameter leaves the matter to the
-/// configuration.
+/// Reads a number. Returns `None` if it is missing, empty or 0: with such a template parameter the value of the
+/// configuration applies.
 ///
 /// # Errors
-/// It is no whole number, or one that is too large.
+/// [`StartError::NotANumber`] if the variable is not a whole number or is too large.
 pub fn optional_number<N: FromStr + Default + PartialEq>(
     name: &'static str,
 ) -> Result<Option<N>, StartError> {
@@ -63,7 +68,7 @@ fn number<N: FromStr + Default + PartialEq>(
     Ok((number != N::default()).then_some(number))
 }
 
-/// Reads a flag. `read` is where it is read from.
+/// Reads a flag with `read`, which returns the text of a variable.
 pub(crate) fn flag(
     name: &'static str,
     read: impl Fn(&str) -> Option<String>,

@@ -1,10 +1,11 @@
-//! SDK errors -> `Bcce.Internal`, with the code and never the content of what was sent.
+//! Translates SDK errors into `Bcce.Internal`. The message has the error code and never the content of the request.
 
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bcce_core::base::error::Fault;
 
-/// Returns the fault of an operation that failed. `what` names the operation and the resource, e.g. `s3:PutObject runs/…`.
+/// Returns the fault for an operation that failed. `what` names the operation and the resource, such as
+/// `s3:PutObject runs/…`.
 pub(crate) fn internal<E, R>(what: &str, error: &SdkError<E, R>) -> Fault
 where
     E: ProvideErrorMetadata,
@@ -12,7 +13,7 @@ where
     let kind = match error {
         SdkError::ConstructionFailure(_) => "the request could not be built",
         SdkError::TimeoutError(_) => "timed out",
-        // Neither a broken connection nor a slow one: the request was never signed.
+        // The connection neither broke nor timed out, so the request was never signed.
         SdkError::DispatchFailure(failure) if !failure.is_io() && !failure.is_timeout() => {
             "no credentials"
         }

@@ -1,5 +1,6 @@
-//! The ledger's part about targets and calls: breakers, latencies, warm prompt caches, and the log of calls. Keys are
-//! described in `bcce_core::ledger`. Its time limits are short, because its callers decide without it rather than wait.
+//! Reads and writes the ledger's items about targets and calls: breakers, latencies, warm prompt caches and the call
+//! log. [`bcce_core::ledger`] describes their keys. The time limits are short, because the callers decide without this
+//! data rather than wait for it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,21 +28,25 @@ use crate::dynamodb::conditional::Written;
 use crate::dynamodb::item::{Item, key, number, number_of, text, text_of};
 use crate::fault::internal;
 
-/// An operation takes milliseconds. A decision and an answer wait no longer than this for a slow one.
+/// The time limit of one operation with its retries. An operation usually takes milliseconds.
 const OPERATION: Duration = Duration::from_secs(2);
+/// The time limit of one try.
 const ATTEMPT: Duration = Duration::from_millis(900);
-/// A breaker that nobody has written for a day is as good as new, and so are latencies of an hour ago.
+/// The lifetime of a breaker after its last write.
 const BREAKER_LASTS: Duration = Duration::from_secs(86_400);
+/// The lifetime of the latencies of one time slot.
 const LATENCY_LASTS: Duration = Duration::from_secs(3_600);
-/// A run takes a day at the most, and what finalizes it tries for three.
+/// The lifetime of an entry of the call log. A run takes at most one day, and its finalization is tried for three.
 const CALLS_LAST: Duration = Duration::from_secs(7 * 86_400);
 
+/// The ledger's table, for breakers, latencies, warm prompt caches and new entries of the call log.
 pub struct HealthTable {
     client: Client,
     table: String,
 }
 
 impl HealthTable {
+    /// Creates the adapter for the table named `table`.
     pub fn new(config: &SdkConfig, table: &str) -> Self {
         let limits = TimeoutConfig::builder()
             .connect_timeout(ATTEMPT)
@@ -55,16 +60,17 @@ impl HealthTable {
         Self { client: Client::from_conf(config), table: table.to_owned() }
     }
 
-    /// Reads the items of keys, in no order, consistently: a breaker that opened a moment ago is open.
+    /// Reads the items with these keys, in no particular order. The read is consistent, so that a breaker that has just
+    /// opened is seen as open.
     async fn items(&self, keys: &[(String, String)]) -> Result<Vec<Item>, Fault> {
         let mut request = KeysAndAttributes::builder().consistent_read(true);
-        // A batch takes no key twice.
+        // BatchGetItem refuses duplicate keys.
         for (pk, sk) in keys.iter().collect::<BTreeSet<_>>() {
             request = request.keys(key(pk, sk));
         }
         let request = request.build().map_err(|error| Fault::internal(error.to_string()))?;
         let get = self.client.batch_get_item().request_items(&self.table, request);
-        // Boxed, as below: the SDK's futures inside those of a handler are deeper than the compiler looks.
+        // Boxed, as below: an SDK future nested in the futures of a handler exceeds the compiler's recursion limit.
         let got = Box::pin(get.send()).await;
         let got = got.map_err(|error| internal("dynamodb:BatchGetItem", &error))?;
         if got.unprocessed_keys().is_some_and(|left| !left.is_empty()) {
@@ -150,7 +156,7 @@ impl CountLatency for HealthTable {
 }
 
 impl LogCall for HealthTable {
-    /// Adds the call to a set, so that a repeated request adds nothing.
+    /// Adds the call to a set, so that a repeated request has no effect.
     async fn log_call(&self, run: &RunRef, step: &StepRef, call: &LoggedCall) -> Result<(), Fault> {
         let (pk, sk) = (calls_pk(&run.run_id, run.attempt_no), calls_sk(&step.step, step.item));
         let logged = serde_json::to_string(call);
@@ -192,9 +198,9 @@ impl NoteCache for HealthTable {
     }
 }
 
-/// Reads a breaker. A field that is missing would make an open breaker a closed one, so it is a fault.
+/// Reads a breaker. A missing field is a fault, because a default would turn an open breaker into a closed one.
 fn kept(item: &Item) -> Result<StoredBreaker, Fault> {
-    let unreadable = || Fault::internal("a breaker of the ledger cannot be read");
+    let unreadable = || Fault::internal("a breaker in the ledger cannot be read");
     let breaker = text_of(item, "breaker").ok_or_else(unreadable)?;
     Ok(StoredBreaker {
         breaker: serde_json::from_str(breaker).map_err(|_| unreadable())?,
@@ -333,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cache_is_known_by_its_target_until_it_cools() {
+    async fn a_cache_is_recorded_with_its_target_and_its_end() {
         let mut item = key(&cache_pk("c"), CACHE_SK);
         item.insert("at us-east-1#us.m".into(), number(NOW.unix_timestamp()));
         item.insert("expires_at".into(), number(NOW.unix_timestamp()));

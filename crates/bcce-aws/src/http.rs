@@ -1,5 +1,5 @@
-//! One HTTP client for every service: ring, and a trust store of a handful of roots. Reading the
-//! machine's native store is most of what a client costs at start.
+//! Builds the HTTP client that all services share. Its TLS uses ring and a trust store of five root certificates.
+//! Reading the machine's native trust store would be the largest part of the cost of creating a client.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::environment::{StartError, optional_variable};
 
-/// The roots that AWS endpoints chain to (Amazon Trust Services: Amazon Root CA 1-4, Starfield
-/// Services Root G2). `AWS_CA_BUNDLE` names a PEM file that takes their place, for a proxy that ends TLS.
+/// The root certificates of AWS endpoints (Amazon Trust Services: Amazon Root CA 1-4, Starfield Services Root G2).
+/// `AWS_CA_BUNDLE` can name a PEM file that replaces them, for a proxy that terminates TLS.
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
-/// NAT gateways, VPC endpoints and load balancers drop a connection silently after 350 s, S3 closes one
-/// after about 20 s, and a frozen function sees neither. A call that meets a dead connection fails
-/// over for nothing, and a new connection costs a millisecond of CPU.
+/// The time after which an idle connection is not used again. NAT gateways, VPC endpoints and load balancers drop a
+/// connection silently after 350 s, and S3 closes one after about 20 s. A frozen function detects neither. A call on a
+/// dead connection fails over without need, while a new connection costs only a millisecond of CPU.
 const IDLE: Duration = Duration::from_secs(15);
 
-/// Returns the client of every service.
+/// Returns the HTTP client that all services share.
 ///
 /// # Errors
-/// `AWS_CA_BUNDLE` cannot be read, or has no certificate.
+/// [`StartError::TrustStore`] if the file that `AWS_CA_BUNDLE` names cannot be read or contains no certificate.
 pub fn client() -> Result<SharedHttpClient, StartError> {
     client_that_trusts(optional_variable("AWS_CA_BUNDLE"))
 }
 
-/// Returns the client for the roots of the PEM file `bundle`. `None`: Amazon's.
+/// Returns a client that trusts the root certificates in the PEM file `bundle`, or Amazon's if `bundle` is `None`.
 pub(crate) fn client_that_trusts(bundle: Option<String>) -> Result<SharedHttpClient, StartError> {
     let roots = match bundle {
         Some(path) => read(&path).map_err(|e| StartError::TrustStore(format!("{path}: {e}")))?,
@@ -47,7 +47,7 @@ pub(crate) fn client_that_trusts(bundle: Option<String>) -> Result<SharedHttpCli
 fn read(path: &str) -> Result<Vec<u8>, String> {
     let pem = std::fs::read(path).map_err(|error| error.to_string())?;
     let begins = b"-----BEGIN CERTIFICATE-----";
-    // Without one, every call would fail and blame the service.
+    // Without a certificate every call would fail, and the error would point to the service.
     let has_certificate = pem.windows(begins.len()).any(|part| part == begins);
     if has_certificate { Ok(pem) } else { Err("no certificate in PEM format".to_owned()) }
 }

@@ -1,4 +1,4 @@
-//! Signatures over manifests.
+//! Signs manifests and verifies their signatures with a KMS key.
 
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
@@ -9,18 +9,22 @@ use bcce_core::ports::{SignDigest, VerifyDigest};
 
 use crate::fault::internal;
 
-/// An ECC_NIST_P256 key.
+/// The signing key of the stack, an ECC_NIST_P256 key.
 pub struct SigningKey {
     client: Client,
     arn: String,
 }
 
 impl SigningKey {
+    /// Creates the adapter for the key with this ARN.
     pub fn new(config: &SdkConfig, arn: &str) -> Self {
         Self { client: Client::new(config), arn: arn.to_owned() }
     }
 
     /// Reads the public key, DER-encoded (SubjectPublicKeyInfo).
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: KMS cannot be called, or returns no key.
     pub async fn public_key(&self) -> Result<Vec<u8>, Fault> {
         let got = self.client.get_public_key().key_id(&self.arn).send().await;
         let got = got.map_err(|error| internal("kms:GetPublicKey", &error))?;
@@ -31,7 +35,7 @@ impl SigningKey {
 
 impl SignDigest for SigningKey {
     async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Fault> {
-        // A raw message may have 4,096 bytes at most, so it is always the digest that is signed.
+        // KMS accepts at most 4,096 bytes of a raw message, so the digest is signed.
         let sign = self.client.sign().key_id(&self.arn).message_type(MessageType::Digest);
         let sign =
             sign.signing_algorithm(SigningAlgorithmSpec::EcdsaSha256).message(Blob::new(*digest));
@@ -51,7 +55,7 @@ impl VerifyDigest for SigningKey {
             Ok(verified) => Ok(verified.signature_valid()),
             Err(error) => match error.as_service_error() {
                 Some(error) if error.is_kms_invalid_signature_exception() => Ok(false),
-                // Whatever lies in a signature's place: it may be none at all.
+                // The stored bytes may not have the form of a signature.
                 Some(error) if error.meta().code() == Some("ValidationException") => Ok(false),
                 _ => Err(internal("kms:Verify", &error)),
             },
@@ -68,7 +72,7 @@ mod tests {
     use aws_smithy_mocks::{mock, mock_client};
 
     #[tokio::test]
-    async fn a_signature_of_something_else_is_no_error() {
+    async fn a_signature_of_other_bytes_is_invalid_and_not_an_error() {
         let right = mock!(Client::verify)
             .match_requests(|verify| verify.message_type() == Some(&MessageType::Digest))
             .then_output(|| VerifyOutput::builder().signature_valid(true).build());
@@ -83,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_the_digest_that_is_signed() {
+    async fn the_digest_is_signed() {
         let rule = mock!(Client::sign)
             .match_requests(|sign| {
                 sign.message_type() == Some(&MessageType::Digest)

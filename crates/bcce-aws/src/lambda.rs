@@ -1,4 +1,4 @@
-//! The inboxes' event source mappings: whether their messages are taken out.
+//! Lists, enables and disables the event source mappings through which a function receives messages from the inboxes.
 
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
@@ -8,25 +8,32 @@ use bcce_core::base::error::Fault;
 use crate::fault::internal;
 use crate::lazily::Lazily;
 
-/// The queues that a function takes its messages from.
+/// The inboxes from which a function receives messages.
 pub struct Inboxes {
     client: Lazily<Client>,
     function: String,
 }
 
+/// An inbox with the state of its event source mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inbox {
+    /// The UUID of the event source mapping.
     pub id: String,
     pub queue_arn: String,
-    /// As Lambda spells it: `Enabled`, `Disabling`, `Disabled`, `Enabling`, …
+    /// The state in Lambda's spelling, such as `Enabled`, `Disabling`, `Disabled` or `Enabling`.
     pub state: String,
 }
 
 impl Inboxes {
+    /// Creates the adapter for the function with this name or ARN.
     pub fn new(config: &SdkConfig, function: &str) -> Self {
         Self { client: Lazily::new(config, Client::new), function: function.to_owned() }
     }
 
+    /// Lists the inboxes of the function.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: Lambda cannot be called.
     pub async fn list(&self) -> Result<Vec<Inbox>, Fault> {
         let list = self.client.get().list_event_source_mappings().function_name(&self.function);
         let mut pages = list.into_paginator().send();
@@ -38,6 +45,10 @@ impl Inboxes {
         Ok(found)
     }
 
+    /// Enables or disables the event source mapping with the UUID `id`.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: Lambda cannot be called, or refuses the change.
     pub async fn enable(&self, id: &str, enabled: bool) -> Result<(), Fault> {
         let update = self.client.get().update_event_source_mapping().uuid(id).enabled(enabled);
         let updated = update.send().await;

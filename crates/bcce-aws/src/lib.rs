@@ -1,21 +1,21 @@
-//! The adapters of BCCE's ports to AWS, and what a function needs to run.
+//! The AWS adapters of BCCE's [ports](bcce_core::ports), and the parts that start a function.
 
 #[cfg(feature = "bedrock")]
-pub mod bedrock; // CallModel: ConverseStream with our own timeouts
+pub mod bedrock; // CallModel, through ConverseStream with our own timeouts
 #[cfg(feature = "bulk")]
-pub mod bulk; // StartJob, ReadJob, StopJob
+pub mod bulk; // StartJob, FindJob, ReadJob, StopJob
 #[cfg(feature = "chain")]
-pub mod chain; // the SDK's whole credential chain, for the CLI
-mod clock; // the system's
+pub mod chain; // the SDK's default credential chain, for the CLI
+mod clock; // the system's clock
 #[cfg(feature = "dynamodb")]
-pub mod dynamodb; // records of runs and batches, progress, slots; what the CLI reads of the ledger
-mod environment; // a function's environment, read and checked
-mod fault; // SDK errors -> Bcce.Internal
+pub mod dynamodb; // the ledger: records of runs and batches, progress, slots, the call log
+mod environment; // environment variables
+mod fault; // SDK errors, as Bcce.Internal
 #[cfg(feature = "dynamodb")]
-pub mod health; // breakers, latencies and warm caches of targets, the log of calls
-mod http; // one HTTP client for every service
+pub mod health; // the ledger: breakers, latencies and warm caches of targets, the call log
+mod http; // the HTTP client that all services share
 #[cfg(feature = "kms")]
-pub mod kms; // SignDigest
+pub mod kms; // SignDigest, VerifyDigest
 #[cfg(feature = "lambda")]
 pub mod lambda; // the inboxes' event source mappings
 #[cfg(any(
@@ -25,20 +25,20 @@ pub mod lambda; // the inboxes' event source mappings
     feature = "sqs",
     feature = "ssm"
 ))]
-mod lazily; // a client made when it is first used
+mod lazily; // a client that is created on its first use
 #[cfg(feature = "s3")]
 pub mod s3; // GetObject, PutOnce, ListObjects
-mod sdk_config; // what the clients of a function are made from
+mod sdk_config; // the configuration of a function's clients
 #[cfg(feature = "serve")]
 mod serve; // a handler on the Lambda Runtime API
 #[cfg(feature = "sfn")]
-pub mod sfn; // StartRun, and what an operator asks of executions
+pub mod sfn; // StartRun, StartBatch, and the CLI's operations on executions
 #[cfg(feature = "sns")]
 pub mod sns; // Publish
 #[cfg(feature = "sqs")]
-pub mod sqs; // SendRequest, DeadLetter, Postpone, and what the CLI does with queues
+pub mod sqs; // SendRequest, DeadLetter, Postpone, SendAgain, and the CLI's operations on queues
 #[cfg(feature = "ssm")]
-pub mod ssm; // GetParameters, and writing them
+pub mod ssm; // GetParameters, ListParameters, and writing parameters
 
 pub use aws_types::SdkConfig;
 pub use clock::SystemClock;

@@ -1,9 +1,9 @@
-//! Artifacts in S3: SSE-KMS named explicitly, a checksum that S3 verifies, and the condition that the
-//! first writer wins.
+//! Reads and writes artifacts in S3. Each write names SSE-KMS explicitly and has a checksum that S3 verifies. A write
+//! of an artifact is conditional: the first writer wins.
 
 mod batches; // objects of batches: ranges, replacements, concatenations
-mod source; // objects of any bucket, as they stream in
-mod upload; // manifests of batches, as they stream out
+mod source; // objects of any bucket, read as a stream
+mod upload; // batch inputs, written from a file or copied from another bucket
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
@@ -18,22 +18,24 @@ use bcce_core::ports::{GetObject, GetSealed, ListObjects, Put, PutOnce, PutSeale
 
 use crate::fault::internal;
 
-/// Tries of a write that S3 refuses with 409: another writer is busy with the same key.
+/// The number of tries of a write that S3 refuses with 409 because of a concurrent write to the same key.
 const CONFLICT_TRIES: u32 = 5;
-/// Metadata of a manifest: its signature, in base64.
+/// The metadata key of a manifest's signature, which is in base64.
 const SIGNATURE: &str = "bcce-signature";
 
 pub use source::Sources;
 pub use upload::{Head, MAX_UPLOAD_BYTES};
 
+/// The artifact bucket.
 pub struct S3Store {
     client: Client,
     bucket: String,
-    /// Key that objects are encrypted under. `None`: the store is only read.
+    /// The ARN of the KMS key that encrypts objects. `None` if the store is only read.
     key_arn: Option<String>,
 }
 
 impl S3Store {
+    /// Creates the adapter. `key_arn` is the KMS key that encrypts objects, and is required to write.
     pub fn new(config: &SdkConfig, bucket: &str, key_arn: Option<&str>) -> Self {
         // An emulator has no wildcard DNS for virtual-hosted buckets.
         let path_style = config.endpoint_url().is_some();
@@ -45,7 +47,11 @@ impl S3Store {
         &self.bucket
     }
 
-    /// Writes an object over whatever is there; for configuration, whose keys are digests.
+    /// Writes a document of the configuration. Replaces an existing object, which has the same content: the key
+    /// contains the digest of the document.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the object cannot be written.
     pub async fn put_document(&self, key: &str, body: &[u8]) -> Result<(), Fault> {
         let context = format!(r#"{{"config":"{key}"}}"#);
         let sent = self.request(key, &context, body).send().await;
@@ -65,7 +71,7 @@ impl S3Store {
             .content_type(content_type(key))
             .server_side_encryption(ServerSideEncryption::AwsKms)
             .set_ssekms_key_id(self.key_arn.clone())
-            // Names the run to KMS. No bucket key: it would hide the object from the key's log.
+            // The context names the run in the log of the KMS key. A bucket key would hide the object from that log.
             .ssekms_encryption_context(base64::encode(context))
             .checksum_sha256(base64::encode(sha256(body)))
             .body(ByteStream::from(body.to_vec()))
@@ -103,7 +109,7 @@ impl PutSealed for S3Store {
 }
 
 impl S3Store {
-    /// Writes an object, with its signature as metadata, unless its key has one.
+    /// Writes an object with its signature as metadata, unless the key exists.
     async fn create(
         &self,
         key: &str,
@@ -121,7 +127,7 @@ impl S3Store {
                 Some(signature) => put.metadata(SIGNATURE, signature),
                 None => put,
             };
-            // Boxed: the compiler lays out a future with all that it waits for, and does so only so deep.
+            // Boxed: an SDK future nested in the futures of a handler exceeds the compiler's recursion limit.
             match Box::pin(put.send()).await {
                 Ok(_) => return Ok(Put::Stored),
                 Err(error) if status(&error) == 412 => return Ok(Put::Existed),
@@ -160,17 +166,17 @@ impl S3Store {
         };
         let stored = object.checksum_sha256().map(str::to_owned);
         let signature = object.metadata().and_then(|metadata| metadata.get(SIGNATURE));
-        // What is no base64 is no signature.
+        // A value that is not base64 is not a signature.
         let signature = signature.and_then(|text| base64::decode(text).ok());
         let read = object.body.collect().await;
         let body =
             read.map_err(|_| Fault::internal(format!("{what}: the body broke off")))?.to_vec();
-        // The SDK checks this too while it reads; what is sealed must not depend on its defaults.
+        // The SDK checks this too while it reads, but a seal must not depend on the SDK's defaults.
         match stored {
-            // One of parts, as in `...-3`, is no digest of the body.
+            // The checksum of a multipart upload, such as `...-3`, is not a digest of the body.
             Some(digest) if !digest.contains('-') && digest != base64::encode(sha256(&body)) => {
                 Err(Fault::internal(format!(
-                    "{what}: the body does not have the digest it was stored with"
+                    "{what}: the body does not match the digest it was stored with"
                 )))
             }
             _ => Ok(Some(SealedObject { body, signature })),

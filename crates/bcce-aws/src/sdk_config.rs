@@ -1,5 +1,5 @@
-//! What the clients of a function are made from. Lambda puts region and credentials into the environment, so the SDK's
-//! provider chain, which costs a function most of its start, is not needed here.
+//! Builds the configuration of a function's clients. Lambda puts the region and the credentials into the environment,
+//! so the SDK's provider chain is not needed. The chain would take most of the time that a function needs to start.
 
 use std::time::Duration;
 
@@ -16,11 +16,12 @@ use aws_types::region::Region;
 use crate::environment::{StartError, flag, optional_variable};
 use crate::http::client_that_trusts;
 
-/// Returns what every client of a function is made from.
+/// Returns the configuration that all clients of a function share.
 ///
 /// # Errors
-/// A variable that Lambda sets is missing, `AWS_USE_FIPS_ENDPOINT` is neither `true` nor `false`, or `AWS_CA_BUNDLE`
-/// cannot be used.
+/// - [`StartError::Missing`] if a variable that Lambda sets is missing.
+/// - [`StartError::NotTrueOrFalse`] if `AWS_USE_FIPS_ENDPOINT` is neither `true` nor `false`.
+/// - [`StartError::TrustStore`] if the file that `AWS_CA_BUNDLE` names cannot be used.
 pub fn sdk_config() -> Result<SdkConfig, StartError> {
     configured(optional_variable)
 }
@@ -44,19 +45,19 @@ fn configured(read: impl Fn(&str) -> Option<String>) -> Result<SdkConfig, StartE
         .retry_config(RetryConfig::standard().with_max_attempts(4))
         .timeout_config(timeouts());
     let (endpoint, fips) = (read("AWS_ENDPOINT_URL"), flag("AWS_USE_FIPS_ENDPOINT", &read)?);
-    // The SDK refuses every call of a client that is given both.
+    // The SDK refuses every call of a client that has both an endpoint and FIPS.
     config.set_use_fips(fips.filter(|_| endpoint.is_none()));
     config.set_endpoint_url(endpoint);
     Ok(config.build())
 }
 
-/// Returns the clients' timer.
+/// Returns the timer that the clients use.
 pub fn sleep_impl() -> SharedAsyncSleep {
     SharedAsyncSleep::new(TokioSleep::new())
 }
 
-/// Returns the time limits of every client but the models': an object of 1 MiB takes well under a second, and a hung connection
-/// must leave room for a retry inside the function's minute.
+/// Returns the time limits of all clients except the one that calls models. An object of 1 MiB takes well under a
+/// second, and a hung connection must leave time for a retry within the function's minute.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
@@ -65,8 +66,8 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// Returns the same with short time limits, for a caller who waits: the least patient provider of webhooks gives up after
-/// three seconds. Each operation takes milliseconds, and one that hangs is tried once more.
+/// Returns `config` with short time limits, for a function whose caller waits: the webhook provider with the shortest
+/// timeout gives up after three seconds. Each operation takes milliseconds, and one that hangs is tried once more.
 pub fn impatient(config: SdkConfig) -> SdkConfig {
     let limits = TimeoutConfig::builder()
         .connect_timeout(Duration::from_millis(500))
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn fips_endpoints_are_used_when_the_environment_says_so() {
+    fn fips_endpoints_are_used_when_the_environment_asks_for_them() {
         assert_eq!(with(&[]).unwrap().use_fips(), None);
         assert_eq!(with(&[("AWS_USE_FIPS_ENDPOINT", "true")]).unwrap().use_fips(), Some(true));
         assert_eq!(with(&[("AWS_USE_FIPS_ENDPOINT", "false")]).unwrap().use_fips(), Some(false));

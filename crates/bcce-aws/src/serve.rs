@@ -1,4 +1,4 @@
-//! A handler on the Lambda Runtime API.
+//! Runs a handler on the Lambda Runtime API.
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
@@ -13,24 +13,24 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::environment::StartError;
 
-/// What a handler may need to know of its invocation.
+/// The invocation that a handler answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Invocation {
     deadline: SystemTime,
 }
 
 impl Invocation {
-    /// Time left before Lambda ends the function.
+    /// Returns the time that is left before Lambda ends the function.
     pub fn remaining(&self) -> Duration {
         self.deadline.duration_since(SystemTime::now()).unwrap_or_default()
     }
 }
 
-/// Runs `main` on one thread: a function works on one invocation at a time, and a second worker
-/// thread costs start-up and CPU per call.
+/// Runs `main` on one thread. A function handles one invocation at a time, and a second worker thread would cost time
+/// at the start and CPU per call.
 ///
 /// # Errors
-/// Why the function could not start, also as a log line.
+/// The error of `main`, which is also logged, or [`StartError::Runtime`] if the async runtime cannot be created.
 pub fn block_on(main: impl Future<Output = Result<(), StartError>>) -> Result<(), StartError> {
     log_to_stderr();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -40,11 +40,11 @@ pub fn block_on(main: impl Future<Output = Result<(), StartError>>) -> Result<()
     runtime.block_on(main).inspect_err(|error| tracing::error!("the function cannot run: {error}"))
 }
 
-/// Answers invocations until Lambda ends the process. A `Fault` becomes a Lambda error whose type is
-/// its name, which is what the state machine matches; it is logged here and nowhere else.
+/// Answers invocations until Lambda ends the process. A [`Fault`] becomes a Lambda error whose type is the fault's
+/// name, which the state machines match. A fault is logged here and nowhere else.
 ///
 /// # Errors
-/// The runtime API is gone.
+/// [`StartError::Runtime`] if the runtime API fails.
 pub async fn serve<Q, P, H, F>(handler: H) -> Result<(), StartError>
 where
     Q: DeserializeOwned,
@@ -57,9 +57,9 @@ where
         let invocation = Invocation { deadline: event.context.deadline() };
         let result = match serde_json::from_str(event.payload.get()) {
             Ok(request) => handler(request, invocation).await,
-            // The payload may hold a sender's words, so only the place is reported.
+            // The payload may contain a sender's input, so the message reports only the position.
             Err(error) => Err(Fault::internal(format!(
-                "the event is not what this function takes: line {}, column {}",
+                "the event does not have the form that this function expects: line {}, column {}",
                 error.line(),
                 error.column()
             ))),
@@ -76,7 +76,7 @@ where
     lambda_runtime::run(service).await.map_err(|error| StartError::Runtime(error.to_string()))
 }
 
-/// Writes the log as JSON lines. The SDK's own events are left out: at debug level they show bodies.
+/// Writes the log as JSON lines. Omits the SDK's events, which contain bodies at debug level.
 fn log_to_stderr() {
     let ours = tracing_subscriber::filter::FilterFn::new(|metadata| {
         *metadata.level() <= tracing::Level::INFO && !metadata.target().starts_with("aws_")

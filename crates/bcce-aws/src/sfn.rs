@@ -1,4 +1,4 @@
-//! Executions.
+//! Starts, describes and stops Step Functions executions.
 
 use aws_sdk_sfn::Client;
 use aws_smithy_types::DateTime;
@@ -14,22 +14,28 @@ use time::OffsetDateTime;
 
 use crate::fault::internal;
 
+/// A state machine of the stack.
 pub struct StateMachine {
     client: Client,
     arn: String,
 }
 
 impl StateMachine {
+    /// Creates the adapter for the state machine with this ARN.
     pub fn new(config: &SdkConfig, arn: &str) -> Self {
         Self { client: Client::new(config), arn: arn.to_owned() }
     }
 
-    /// Returns the ARN of the execution of that name.
+    /// Returns the ARN of the execution named `name`.
     pub fn execution_arn(&self, name: &str) -> String {
         format!("{}:{name}", self.arn.replacen(":stateMachine:", ":execution:", 1))
     }
 
-    /// Returns the status of an execution as Step Functions spells it, or `None` if no execution has that name.
+    /// Returns the status of an execution in the spelling of Step Functions, such as `RUNNING`, or `None` if no
+    /// execution has that name.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: Step Functions cannot be called.
     pub async fn status(&self, name: &str) -> Result<Option<String>, Fault> {
         let arn = self.execution_arn(name);
         match self.client.describe_execution().execution_arn(&arn).send().await {
@@ -39,7 +45,10 @@ impl StateMachine {
         }
     }
 
-    /// Ends an execution from outside; one that is over stays as it is.
+    /// Stops an execution. Does nothing if the execution has ended.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: Step Functions cannot be called, or no execution has that name.
     pub async fn stop(&self, name: &str, cause: &str) -> Result<(), Fault> {
         let stop = self.client.stop_execution().execution_arn(self.execution_arn(name));
         match stop.cause(cause).send().await {
@@ -49,8 +58,11 @@ impl StateMachine {
         }
     }
 
-    /// Returns an execution as the event of its end describes it, or `None` if no execution has that name. Without
-    /// `stopDate` it is not over.
+    /// Describes an execution in the form of the EventBridge event for its end. Returns `None` if no execution has that
+    /// name. A description without `stopDate` means that the execution has not ended.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: Step Functions cannot be called.
     pub async fn end(&self, name: &str) -> Result<Option<Value>, Fault> {
         let arn = self.execution_arn(name);
         let execution = match self.client.describe_execution().execution_arn(&arn).send().await {
@@ -79,7 +91,10 @@ impl StateMachine {
         Ok(Some(detail))
     }
 
-    /// Starts an execution that gets its name from Step Functions.
+    /// Starts an execution whose name Step Functions chooses.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the execution cannot be started.
     pub async fn start_with(&self, input: &Value) -> Result<(), Fault> {
         let start = self.client.start_execution().state_machine_arn(&self.arn);
         let started = start.input(input.to_string()).send().await;
@@ -104,7 +119,7 @@ impl StateMachine {
         let input = serde_json::to_string(input).map_err(|e| Fault::internal(e.to_string()))?;
         let start = self.client.start_execution().state_machine_arn(&self.arn);
         match start.name(name).input(input).send().await {
-            // Also where an execution of that name and input is running: then this call has started nothing.
+            // Step Functions also answers this way if an execution with this name and input is already running.
             Ok(started) => Ok(Started::Running { since: moment(started.start_date())? }),
             Err(error) => match error.code() {
                 Some("ExecutionAlreadyExists") => Ok(Started::Existed),
@@ -178,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stopping_what_is_over_is_no_error() {
+    async fn stopping_an_ended_execution_is_no_error() {
         let meta = ErrorMetadata::builder().code("ValidationException").build();
         let rule = mock!(Client::stop_execution)
             .match_requests(|stop| {
@@ -190,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_is_described_as_by_eventbridge() {
+    async fn an_end_has_the_form_of_an_eventbridge_event() {
         let rule = mock!(Client::describe_execution).then_output(|| {
             let at = aws_smithy_types::DateTime::from_millis;
             DescribeExecutionOutput::builder()

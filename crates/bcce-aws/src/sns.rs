@@ -1,4 +1,4 @@
-//! The notifications topic.
+//! Publishes notifications to the SNS topic.
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
@@ -10,12 +10,14 @@ use bcce_core::run::notification::RunNotification;
 use crate::fault::internal;
 use crate::lazily::Lazily;
 
+/// The notifications topic.
 pub struct Topic {
     client: Lazily<Client>,
     arn: String,
 }
 
 impl Topic {
+    /// Creates the adapter for the topic with this ARN.
     pub fn new(config: &SdkConfig, arn: &str) -> Self {
         Self { client: Lazily::new(config, Client::new), arn: arn.to_owned() }
     }

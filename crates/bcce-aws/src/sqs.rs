@@ -1,6 +1,6 @@
-//! The inbox and its dead letters.
+//! Sends requests to inboxes, delays and repeats messages, and writes dead letters.
 
-pub mod letters; // what an operator does with dead letters
+pub mod letters; // an operator's view of the dead-letter queue
 
 use std::time::Duration;
 
@@ -15,12 +15,13 @@ use bcce_core::ports::{DeadLetter, Letter, Postpone, SendAgain, SendRequest, Sen
 use crate::fault::internal;
 use crate::lazily::Lazily;
 
-/// A reason as a message attribute; attributes count towards the message's 1 MiB.
+/// The length of the reason in a message attribute. Attributes count towards the message's limit of 1 MiB.
 const MAX_REASON_CHARS: usize = 700;
 
-/// The longest delay that SQS takes for a message.
+/// The longest delay that SQS accepts for a message, in seconds.
 const MAX_DELAY_S: i32 = 900;
 
+/// The queues of the account, each addressed by its URL or ARN.
 pub struct Queues {
     client: Lazily<Client>,
 }
@@ -30,7 +31,10 @@ impl Queues {
         Self { client: Lazily::new(config, Client::new) }
     }
 
-    /// Sends a message. Returns its id.
+    /// Sends a message. Returns its message id.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the message cannot be sent.
     pub async fn send(&self, queue_url: &str, body: &str) -> Result<String, Fault> {
         let sent =
             self.client.get().send_message().queue_url(queue_url).message_body(body).send().await;
@@ -38,7 +42,10 @@ impl Queues {
         Ok(sent.message_id().unwrap_or_default().to_owned())
     }
 
-    /// Sends a message again under the request id it had. One that is no attribute is in the body anyway.
+    /// Sends a message again with its original request id. An id that an attribute cannot hold is in the body already.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the message cannot be sent.
     pub async fn send_again(
         &self,
         queue_url: &str,
@@ -69,11 +76,19 @@ impl Queues {
         send.send().await.map(|_| ()).map_err(|error| internal(&what, &error))
     }
 
-    /// Returns how many messages wait in a queue, and how many are being worked on. Both are SQS's estimates.
+    /// Returns the number of messages that wait in a queue, and the number that are being processed. Both are SQS's
+    /// estimates.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the queue cannot be read.
     pub async fn waiting(&self, queue_url: &str) -> Result<(u64, u64), Fault> {
         count(self.client.get(), queue_url).await
     }
 
+    /// Returns the same numbers as [`Self::waiting`] for a queue that is given by its ARN.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: `queue_arn` is not the ARN of a queue, or the queue cannot be read.
     pub async fn waiting_in(&self, queue_arn: &str) -> Result<(u64, u64), Fault> {
         let url = queue_url(queue_arn)
             .ok_or_else(|| Fault::internal(format!("{queue_arn} is not a queue's ARN")))?;
@@ -97,14 +112,15 @@ fn attribute(value: &str) -> Result<MessageAttributeValue, Fault> {
     attribute.build().map_err(|e| Fault::internal(e.to_string()))
 }
 
-/// The inboxes, for a caller who waits for an answer.
+/// The inboxes, for a function whose caller waits. Implements [`SendRequest`].
 pub struct Inboxes {
     client: Client,
     queue_url: String,
 }
 
 impl Inboxes {
-    /// `queue_url`: that of the default tenant; another's is `<that>-<tenant>`.
+    /// Creates the adapter. `queue_url` is the inbox of the default tenant. Each other tenant's is
+    /// `<queue_url>-<tenant>`.
     pub fn new(config: &SdkConfig, queue_url: &str) -> Self {
         Self { client: Client::new(config), queue_url: queue_url.to_owned() }
     }
@@ -115,13 +131,13 @@ impl SendRequest for Inboxes {
         let url = tenant.map(|tenant| format!("{}-{tenant}", self.queue_url));
         let url = url.as_deref().unwrap_or(&self.queue_url);
         let send = self.client.send_message().queue_url(url).message_body(body);
-        // Boxed: the SDK's futures inside those of a handler are deeper than the compiler looks.
+        // Boxed: an SDK future nested in the futures of a handler exceeds the compiler's recursion limit.
         let error = match Box::pin(send.send()).await {
             Ok(_) => return Ok(Sent::Accepted),
             Err(error) => error,
         };
         match error.as_service_error() {
-            // By their kinds: the codes have an older spelling, which the service still sends as well.
+            // Compared by variant, because the service still sends an older spelling of the codes as well.
             Some(known) if known.is_request_throttled() || known.is_kms_throttled() => {
                 Ok(Sent::Throttled)
             }
@@ -132,7 +148,7 @@ impl SendRequest for Inboxes {
     }
 }
 
-/// The dead-letter queue.
+/// The dead-letter queue, to write to. [`letters::DeadLetterQueue`] reads it.
 pub struct DeadLetters {
     client: Lazily<Client>,
     queue_url: String,
@@ -161,12 +177,11 @@ impl DeadLetter for DeadLetters {
         send.send()
             .await
             .map(|_| ())
-            .map_err(|error| internal("sqs:SendMessage to the dead letters", &error))
+            .map_err(|error| internal("sqs:SendMessage to the dead-letter queue", &error))
     }
 }
 
-/// Returns whether an attribute of a message may have this value. SQS refuses control characters, which an id may
-/// contain.
+/// Returns true if a message attribute may have this value. SQS refuses control characters, which an id may contain.
 pub fn is_plain(value: &str) -> bool {
     value.chars().all(may_be_sent)
 }
@@ -205,8 +220,8 @@ impl SendAgain for Queues {
     }
 }
 
-/// Returns a queue's URL. The event has its ARN, the API wants its URL. The host in the URL is not used: requests go to
-/// the client's own endpoint.
+/// Returns the URL of a queue. The event has its ARN, but the API requires its URL. The host in the URL is not used:
+/// requests go to the client's endpoint.
 fn queue_url(arn: &str) -> Option<String> {
     let mut parts = arn.split(':').skip(1);
     let (partition, _) = (parts.next()?, parts.next()?);
@@ -226,7 +241,7 @@ mod tests {
     use bcce_core::base::error::ErrorName;
 
     #[tokio::test]
-    async fn a_dead_letter_keeps_its_body_and_says_why() {
+    async fn a_dead_letter_keeps_its_body_and_has_the_reason() {
         let rule = mock!(Client::send_message)
             .match_requests(|send| {
                 let attributes = send.message_attributes().unwrap();
@@ -272,7 +287,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_throttled_or_missing_inbox_is_no_fault() {
-        // As SQS says it: the older spelling of the code is the one that arrives.
+        // SQS sends the older spelling of the code.
         let old = ErrorMetadata::builder().code("KMS.ThrottlingException").build();
         let kms = KmsThrottled::builder().meta(old).build();
         assert_eq!(sent(SendMessageError::KmsThrottled(kms)).await, Ok(Sent::Throttled));

@@ -1,4 +1,4 @@
-//! Configuration in SSM.
+//! Reads and writes the SSM parameters of the configuration.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use bcce_core::ports::{GetParameters, ListParameters};
 use crate::fault::internal;
 use crate::lazily::Lazily;
 
+/// The SSM parameters of the region.
 pub struct Parameters {
     client: Lazily<Client>,
 }
@@ -21,7 +22,11 @@ impl Parameters {
         Self { client: Lazily::new(config, Client::new) }
     }
 
-    /// Writes a value that SSM takes; a larger one must be a pointer (see `bcce_core::config::documents`).
+    /// Writes a parameter. A value that SSM does not accept must be stored in S3 and replaced by a pointer (see
+    /// [`bcce_core::config::documents`]).
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: SSM does not accept the value, or the parameter cannot be written.
     pub async fn put(&self, name: &str, value: &str) -> Result<(), Fault> {
         if !fits_parameter(value) {
             return Err(Fault::internal(format!("{name} does not fit into an SSM parameter")));
@@ -82,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_ssm_would_refuse_is_refused_before() {
+    async fn a_value_that_ssm_would_refuse_is_not_sent() {
         let parameters = Parameters { client: mock_client!(aws_sdk_ssm, []).into() };
         assert!(parameters.put("/a", "{{ x }}").await.is_err());
     }

@@ -1,4 +1,4 @@
-//! What a decision costs: `make bench`.
+//! Measures the time of a decision of the router. Run it with `make bench`.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -28,7 +28,7 @@ const STRATEGIES: [(&str, Strategy); 4] = [
     ("cost", Strategy::Cost),
 ];
 
-/// Over the three regions in as many accounts as it takes.
+/// Returns a route to targets in three regions, in as many accounts as necessary.
 fn route(targets: usize, strategy: Strategy) -> Route {
     let target = |n: usize| RouteTarget {
         target: Target {
@@ -69,7 +69,8 @@ fn price(n: i64) -> Price {
     }
 }
 
-/// All that the strategies ask for; of every third target the breaker is open, where `ails`.
+/// Returns the health of each target, with the values for all strategies. If `ails` is true, the breaker of every third
+/// target is open.
 fn health(targets: usize, ails: bool) -> Vec<Health> {
     let health = |n: usize| {
         let open = ails && n % 3 == 1;
@@ -119,7 +120,8 @@ fn records(criterion: &mut Criterion) {
     }
 }
 
-/// Short: nothing here waits for anything, and what differs by a few per cent is not of interest.
+/// Returns settings for short measurements. The functions do not wait for anything, and differences of a few percent do
+/// not matter.
 fn settings() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(300))

@@ -1,10 +1,10 @@
-//! One call of a model: what is sent, what comes back, and what is recorded of it.
+//! One call of a model: its request, its answer and its record.
 
-pub mod answer; // the answer of a call, read by the rules of its step
-pub mod attempt; // one call on one target, what it used and what it cost
-pub mod classify; // what the service answered -> one of our error names
-pub mod grammars; // schemas that the service compiles before a run waits for that
-pub mod request_metadata; // tags as `requestMetadata`, in the characters that it takes
-pub mod model; // a call of a model, and what comes of it
-pub mod parameters; // a step's settings as far as a target takes them
+pub mod answer; // the answer of a call, checked against its step
+pub mod attempt; // one call to one target with its outcome, usage and cost
+pub mod classify; // the service's error -> an error name
+pub mod grammars; // schemas that the service can compile in advance
+pub mod request_metadata; // tags as `requestMetadata`, in the characters that the service accepts
+pub mod model; // a call of a model and its result
+pub mod parameters; // a step's settings, adapted to a target
 pub mod request_building; // a step's prompt as one call sends it

@@ -474,7 +474,7 @@ fn what_is_asked_for_in_bulk_is_so_by_the_first_item_that_has_a_plan() {
     assert_eq!(to_run(open(&few, EVENT)), 1);
     let opened = few.store.json(&batch().opened_key());
     assert_eq!(opened["mode"], "on_demand");
-    assert!(opened["because"][0].as_str().unwrap().starts_with("not in bulk: a job has"));
+    assert!(opened["because"][0].as_str().unwrap().starts_with("not in bulk: a bulk job needs"));
 }
 
 /// These are attacks. A batch whose sender may not decide what it asks for is refused before an item is stored.
@@ -503,8 +503,8 @@ fn a_batch_that_its_sender_may_not_send_is_refused_as_a_whole() {
         .replace("request_models: [haiku, sonnet, opus]", "");
     #[rustfmt::skip]
     let table = [
-        (json!({}), closed, None, "workflow: tenant default may not start explain; policy.yaml allows it: docs-*"),
-        (json!({ "model": "opus" }), haiku, None, "model: tenant default may not use opus; policy.yaml allows it: haiku"),
+        (json!({}), closed, None, "workflow: tenant default may not start explain; policy.yaml allows only: docs-*"),
+        (json!({ "model": "opus" }), haiku, None, "model: tenant default may not use opus; policy.yaml allows only: haiku"),
         (json!({ "tags": { "team": "b" } }), haiku, None, "tags.team: must be one of a for tenant default"),
         (json!({ "model": "opus" }), "", Some(none.as_str()), "model: opus is not among the models that a request may name: explain allows none"),
     ];

@@ -1,31 +1,35 @@
-//! Every permission of every role of the templates, and what shows that it is needed. Plain data, which
-//! the offline contract test compares with the template: a new permission needs a row here.
+//! Lists every permission of every role of the templates, and the test that shows that it is needed. The offline
+//! contract test compares this table with the templates: a new permission needs a row here.
 
-/// (role, statement, action, what shows it). Another state machine or rule adds its rows at the end;
-/// what a service does under a role is [`Shown::AsTheRole`].
+/// A permission: role, statement, action, and the proof that it is needed. Add the rows of a new state machine or rule
+/// at the end. An action that a service takes under a role is [`Shown::AsTheRole`].
 pub type Grant = (&'static str, &'static str, &'static str, Shown);
 
+/// The proof that a permission is needed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shown {
-    /// Without it the functions, called one after the other for a run, do not get to the end.
+    /// The test calls the functions of a run one after the other. Without the permission, one of them fails.
     Walk,
-    /// Without it dispatch does not handle a message: a new one, the same again, and a bad one.
+    /// The test lets `dispatch` handle a new message, a duplicate and an invalid one. Without the permission, one
+    /// fails.
     Dispatch,
-    /// Without it a signed call does not become a message.
+    /// The test sends a signed webhook call. Without the permission, the call does not become a message.
     Webhook,
-    /// Without it the functions of batches, called one after the other, do not get to their ends.
+    /// The test calls the functions of a batch one after the other. Without the permission, one of them fails.
     Batch,
-    /// The same, with a bucket that is not the stack's own.
+    /// The same test as [`Shown::Batch`], with a batch from a bucket outside of the stack.
     BatchElsewhere,
-    /// A service acts under the role, or the emulator acts without asking: the test takes the role itself
-    /// and makes the call that the action is for.
+    /// A service uses the role on AWS, or the emulator does not check the permission. The test assumes the role and
+    /// makes the call itself.
     AsTheRole,
-    /// A tenant's account assumes the role, does this with its own and is refused all else, in tenants.rs.
+    /// The test in `tenants.rs` assumes the role from a tenant's account. The call succeeds for the tenant's own
+    /// objects and is refused for all others.
     AsTheTenant,
-    /// The emulator asks for it on another resource than AWS does: its policy simulator is asked, for these.
-    /// `{}` is the function's name, and `{ArtifactBucket}` and the like the stack's output.
+    /// The emulator checks the permission for another resource than AWS does, so the test asks the emulator's policy
+    /// simulator for these resources. `{}` stands for the name of the function, and `{ArtifactBucket}` and the like
+    /// stand for the output of the stack.
     Simulated(&'static [&'static str]),
-    /// Nothing here can show it, for this reason.
+    /// No test on the emulator can show that the permission is needed, for this reason.
     Explained(&'static str),
 }
 
@@ -34,19 +38,19 @@ use Shown::{
 };
 
 const KMS: Shown = Explained(
-    "S3, SQS, SNS and DynamoDB ask KMS in the caller's name on AWS; the emulator encrypts without asking",
+    "On AWS, S3, SQS, SNS and DynamoDB call KMS with the caller's permissions; the emulator does not check them",
 );
 const LOG_DELIVERY: Shown = Explained(
-    "Step Functions sets up log delivery with these when the machine is created; the emulator does not deliver",
+    "Step Functions sets up log delivery with these when the machine is created; the emulator delivers no logs",
 );
 
-/// On AWS a stream is within `log-group:<name>:*`; the emulator asks for `log-group:<name>`. Lambda writes the
-/// log in the function's name, and here nobody does.
+/// The log stream of a function. AWS checks `log-group:<name>:*`, the emulator `log-group:<name>`. Lambda writes the
+/// log with the permissions of the function, which the emulator does not check.
 const LOG: Shown = Simulated(&[
     "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/bcce-dev-{}:log-stream:one",
 ]);
 
-/// The parameters that prepare reads, each by its name. The emulator asks for `*`.
+/// The parameters that `prepare` reads, each by its name. The emulator checks `*`.
 const CONFIGURATION: Shown = Simulated(&[
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/models",
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/policy",
@@ -54,21 +58,22 @@ const CONFIGURATION: Shown = Simulated(&[
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/routing",
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/workflows/explain",
 ]);
-/// The same for webhook.
+/// The parameters that `webhook` lists.
 const SOURCES: Shown =
     Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/webhooks"]);
-/// The same for dispatch.
+/// The parameters that `dispatch` lists.
 const WORKFLOWS: Shown =
     Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/workflows"]);
 const SECRETS: Shown =
     Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/secrets/github"]);
-/// The emulator asks for `*`.
+/// The guardrails of a call. The emulator checks `*`.
 const GUARDRAIL: Shown = Simulated(&[
     "arn:aws:bedrock:eu-central-1:000000000000:guardrail/abcdefghijkl",
     "arn:aws:bedrock:eu-west-1:000000000000:guardrail-profile/eu.guardrail.v1:0",
 ]);
 
-/// A Map's children and the runs that they wait for: Step Functions here starts, follows and stops them in nobody's name.
+/// The children of a Map and the runs that they wait for. The emulator starts, follows and stops them without checking
+/// permissions.
 const STARTS: Shown = Simulated(&[
     "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-batch",
     "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-workflow",
@@ -78,28 +83,28 @@ const FOLLOWS: Shown = Simulated(&[
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch/items:1",
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
 ]);
-/// The finalize machine asks how an execution ended, here in nobody's name.
+/// The executions that the finalize machine describes. The emulator does not check the permission.
 const DESCRIBES: Shown = Simulated(&[
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch:explain-batch-1",
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
 ]);
-/// The children of its Maps.
+/// The children of the Maps of the finalize machine.
 const STARTS_PARTS: Shown =
     Simulated(&["arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-finalize"]);
 const FOLLOWS_PARTS: Shown = Simulated(&[
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-finalize:0f5d3f4a",
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-finalize/parts:1",
 ]);
-/// Step Functions on AWS learns of the runs' ends by a rule of its own.
+/// The EventBridge rule through which Step Functions on AWS is told of the ends of runs.
 const WATCHES: Shown = Simulated(&[
     "arn:aws:events:us-east-1:000000000000:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule",
 ]);
 const CHILDREN: Shown = Explained(
-    "It uploads what came of a Map's children in parts; the emulator writes nothing of them",
+    "Step Functions uploads the results of a Map's children in parts; the emulator does not write these results",
 );
 
-/// What the functions of bulk read and write. A batch in bulk has a hundred records at least, too many to be run for
-/// each permission; that they suffice is shown by one.
+/// The objects that the functions of bulk mode read and write. A batch in bulk mode has at least a hundred records, too
+/// many to run one for each permission. One test runs such a batch to show that the permissions suffice.
 const ITEMS: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/config/workflows/explain/1.yaml",
     "arn:aws:s3:::{ArtifactBucket}/batches/inbox/explain/a.jsonl",
@@ -122,7 +127,7 @@ const BATCH: Shown = Simulated(&[
 ]);
 const PARTS: Shown =
     Simulated(&["arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/parts.jsonl"]);
-/// What the readers of Maps list and read.
+/// The objects that the ItemReaders of Maps list and read.
 const PLACED: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/parts.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/places-1/000001.jsonl",
@@ -152,8 +157,9 @@ const COUNTS: Shown = Simulated(&["arn:aws:dynamodb:us-east-1:000000000000:table
 const JOB: Shown =
     Simulated(&["arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abc123def456"]);
 const ANY: Shown = Simulated(&["*"]);
-const SERVICE_ROLE: Shown =
-    Explained("It is confined to a service that the role is passed to, which no call names here");
+const SERVICE_ROLE: Shown = Explained(
+    "Its condition names the service that receives the role, which no call on the emulator names",
+);
 const INPUT: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/input/0001/000001.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/000001.jsonl.out",
@@ -168,9 +174,9 @@ const CLAUDE: Shown = Simulated(&[
 ]);
 
 const LISTING: Shown = Explained(
-    "It is confined to a prefix, and the emulator has no s3:prefix: it refuses every listing",
+    "Its condition names a prefix; the emulator does not support s3:prefix and refuses every listing",
 );
-const SCHEDULER: Shown = Explained("Scheduler here sends in nobody's name");
+const SCHEDULER: Shown = Explained("The emulator's Scheduler sends without checking permissions");
 
 pub const GRANTS: &[Grant] = &[
     ("WebhookRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
@@ -214,8 +220,8 @@ pub const GRANTS: &[Grant] = &[
     ("PrepareRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("FailoverRouterRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("FailoverRouterRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
-    // A router without the ledger goes by what it remembers, and invoke answers all the same. That these are
-    // confined to the keys of targets (dynamodb:LeadingKeys) shows on AWS only: the emulator knows no such key.
+    // A router that cannot read the ledger decides from memory, so `invoke` answers all the same. The condition on the
+    // keys of targets (dynamodb:LeadingKeys) has an effect on AWS only: the emulator does not support it.
     ("FailoverRouterRole", "ReadHealthOfTargets", "dynamodb:BatchGetItem", AsTheRole),
     ("FailoverRouterRole", "ElectProbe", "dynamodb:PutItem", AsTheRole),
     ("FailoverRouterRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
@@ -229,7 +235,7 @@ pub const GRANTS: &[Grant] = &[
     ("InvokeRole", "ReadHealthOfTargets", "dynamodb:BatchGetItem", AsTheRole),
     ("InvokeRole", "ReportHealthOfTargets", "dynamodb:PutItem", AsTheRole),
     ("InvokeRole", "ReportHealthOfTargets", "dynamodb:UpdateItem", AsTheRole),
-    // The functions talk to the scripted model, which knows no IAM; the emulator's own Bedrock does.
+    // The functions call the scripted model, which does not check permissions. The emulator's Bedrock does.
     ("InvokeRole", "CallClaude", "bedrock:InvokeModelWithResponseStream", AsTheRole),
     ("InvokeRole", "ApplyGuardrail", "bedrock:ApplyGuardrail", GUARDRAIL),
     ("PersistArtifactRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
@@ -269,7 +275,7 @@ pub const GRANTS: &[Grant] = &[
     ("OpenItemRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("OpenItemRole", "ReadGivenSources", "s3:GetObject", BatchElsewhere),
     ("OpenItemRole", "ReadBatchProgress", "dynamodb:Query", Batch),
-    // Too many of its items would have to fail first.
+    // A batch is halted only after too many of its items have failed, which this test does not arrange.
     ("OpenItemRole", "HaltBatch", "dynamodb:UpdateItem", AsTheRole),
     ("OpenItemRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("OpenItemRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
@@ -298,7 +304,7 @@ pub const GRANTS: &[Grant] = &[
     ("BulkJobRole", "PassServiceRole", "iam:PassRole", SERVICE_ROLE),
     ("BulkJobRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("BulkJobRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
-    // Bedrock acts under it; the scripted service reads and writes in nobody's name.
+    // Bedrock uses this role on AWS. The scripted service reads and writes without checking permissions.
     ("BulkServiceRole", "ListRecords", "s3:ListBucket", BUCKET),
     ("BulkServiceRole", "ReadRecords", "s3:GetObject", INPUT),
     ("BulkServiceRole", "WriteAnswers", "s3:PutObject", OUTPUT),
@@ -345,7 +351,7 @@ pub const GRANTS: &[Grant] = &[
     ("CloseBatchRole", "ReleaseSlot", "dynamodb:DeleteItem", Batch),
     ("CloseBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("CloseBatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
-    // Step Functions here acts in nobody's name, so it would run without this role.
+    // The emulator's Step Functions does not check permissions, so an execution would succeed without this role.
     ("WorkflowRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
     ("WorkflowRole", "Notify", "sns:Publish", AsTheRole),
     ("WorkflowRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
@@ -379,7 +385,7 @@ pub const GRANTS: &[Grant] = &[
     ("FinalizeRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
     ("FinalizeRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
     ("FinalizeRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
-    // Its readers read and its writers write in nobody's name as well.
+    // The emulator also reads and writes for Maps without checking permissions.
     ("BatchRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
     ("BatchRole", "StartItemsAndRuns", "states:StartExecution", STARTS),
     ("BatchRole", "FollowItemsAndRuns", "states:DescribeExecution", FOLLOWS),
@@ -404,7 +410,7 @@ pub const GRANTS: &[Grant] = &[
     ("BatchRole", "DeliverLog", "logs:ListLogDeliveries", LOG_DELIVERY),
     ("BatchRole", "DeliverLog", "logs:PutResourcePolicy", LOG_DELIVERY),
     ("BatchRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
-    // EventBridge here starts machines in nobody's name.
+    // The emulator's EventBridge starts state machines without checking permissions.
     ("FinalizeRuleRole", "StartFinalize", "states:StartExecution", AsTheRole),
     ("ReaderRole", "ReadOwnRuns", "s3:GetObject", AsTheTenant),
     ("ReaderRole", "ListOwnRuns", "s3:ListBucket", LISTING),

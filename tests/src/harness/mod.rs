@@ -1,10 +1,10 @@
-//! What the suites share.
+//! The code that the test suites share.
 //!
 //! - [`grants`]: every permission of the templates, and the test that shows that it is needed
-//! - [`stack`]: the deployed stack as a plain client sees it
-//! - [`waits`]: waits for what happens on the stack
+//! - [`stack`]: a client of the deployed stack
+//! - [`waits`]: waits for events on the stack
 //! - [`proxy`]: the fault proxy between the functions and the services
-//! - [`cli`]: the command `bcce` as a script calls it
+//! - [`cli`]: the `bcce` command
 
 #[cfg(feature = "emulated")]
 pub mod cli;

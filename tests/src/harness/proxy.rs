@@ -1,4 +1,5 @@
-//! The fault proxy. Its rules hold for every call of every function, so one test at a time uses it.
+//! Controls the fault proxy between the functions and the services. Its rules apply to every call of every function, so
+//! only one test at a time uses it.
 
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
@@ -7,19 +8,20 @@ use super::stack::output;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
+/// The fault proxy, reserved for one test. Dropping it removes all rules.
 pub struct Faults {
     _guard: MutexGuard<'static, ()>,
 }
 
 impl Faults {
-    /// Takes the proxy for this test, without any rule.
+    /// Reserves the proxy for this test and removes all rules.
     pub async fn none() -> Self {
         let faults = Self { _guard: ONE_AT_A_TIME.lock().await };
         faults.are(&json!([]));
         faults
     }
 
-    /// Replaces the rules and forgets which ones have fired.
+    /// Replaces the rules, and clears the list of rules that were applied.
     pub fn are(&self, rules: &Value) {
         let answer = ureq::delete(url("fired")).call().unwrap();
         assert_eq!(answer.status(), 200);
@@ -28,7 +30,7 @@ impl Faults {
         assert_eq!(answer.unwrap().status(), 200);
     }
 
-    /// Returns how often a call was harmed; a call that a rule lets pass does not count.
+    /// Returns the number of calls that a rule made fail. A call that a rule lets pass does not count.
     pub fn fired(&self) -> usize {
         let body =
             ureq::get(url("fired?limit=1000")).call().unwrap().body_mut().read_to_string().unwrap();
@@ -50,16 +52,16 @@ fn url(of: &str) -> String {
     format!("{}/_microburst/{of}", output("FAULTS_URL"))
 }
 
-/// A fault: what happens to a call.
+/// A fault of a call.
 #[derive(Clone, Copy)]
 pub enum Fault {
-    /// Code and status.
+    /// The service answers with an error of this code and status.
     Error(&'static str, u16),
     /// The connection breaks before the call is handled.
     Reset,
-    /// The call is handled, and the connection breaks before its answer.
+    /// The call is handled, but the connection breaks before its answer arrives.
     AnswerLost,
-    /// Longer than a function waits for an answer.
+    /// The answer takes longer than a function waits for it.
     Silence,
     /// Another transaction writes the same items.
     Conflict,
@@ -68,7 +70,8 @@ pub enum Fault {
 /// An error that the SDK does not retry.
 pub const REFUSED: Fault = Fault::Error("AccessDeniedException", 400);
 
-/// Returns a rule for one operation.
+/// Returns a rule that makes the next `times` calls of one operation fail. `operation` has the form
+/// `<service>:<operation>`.
 pub fn rule(operation: &str, times: usize, fault: Fault) -> Value {
     let (key, value) = match fault {
         Fault::Error(code, status) => ("error", json!({ "code": code, "status": status })),
@@ -88,9 +91,10 @@ pub fn rule(operation: &str, times: usize, fault: Fault) -> Value {
     rule
 }
 
-/// Returns rules that let `pass` calls pass and then do the same. A run writes request, plan, answer, manifest and signature.
+/// Returns rules that let `pass` calls succeed before [`rule`] applies. A run writes its request, plan, answer,
+/// manifest and signature.
 pub fn after(pass: usize, operation: &str, times: usize, fault: Fault) -> Value {
-    // The first rule that matches decides, and a millisecond hurts nobody.
+    // The first matching rule applies. A rule needs an action, so this one delays the call by one millisecond.
     let mut first = passing(operation, pass);
     first["latency"] = json!(1);
     let rule = rule(operation, times, fault);

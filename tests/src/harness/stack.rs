@@ -1,4 +1,4 @@
-//! The deployed stack, as a plain client sees it that only knows the stack's environment.
+//! A client of the deployed stack. It has only the outputs of the stack, which are environment variables.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +16,7 @@ use crate::models::{alias, with_aliases, with_tenants};
 pub use crate::models::Layout;
 pub use bcce_core::run::ids::RunRef;
 
+/// The SDK clients of the deployed stack.
 pub struct Stack {
     pub s3: aws_sdk_s3::Client,
     pub sqs: aws_sdk_sqs::Client,
@@ -26,33 +27,39 @@ pub struct Stack {
     pub dynamodb: aws_sdk_dynamodb::Client,
 }
 
-/// Returns an output of the stack, by name.
+/// Returns an output of the stack.
+///
+/// # Panics
+/// If the environment variable `name` is not set.
 pub fn output(name: &str) -> String {
-    std::env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is not set: run under infra/local/stack.py run"))
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: start the tests with infra/local/stack.py run")
+    })
 }
 
-/// Returns an id that no other test uses, nor this one in another run on the same stack.
+/// Returns a unique id that begins with `name`. A repeated test run on the same stack gets another id.
 pub fn fresh(name: &str) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     format!("{name}-{}", now.as_nanos())
 }
 
-/// Returns how many items or runs a test takes: few that show the point, and with `make large` many that make it hard.
+/// Returns the number of items or runs of a test: `usual`, or `large` under `make large`.
 pub fn sized(usual: usize, large: usize) -> usize {
     std::env::var("BCCE_LARGE").map_or(usual, |_| large)
 }
 
-/// The aliases are put once per stack, before its first request: prepare remembers the configuration for some seconds.
+/// The initialization of the aliases. They are stored once per stack, before the first request, because `prepare`
+/// caches the configuration for some seconds.
 static ALIASES: OnceCell<()> = OnceCell::const_new();
 
-/// Returns a model of this test's own, whose targets no other test sees fail.
+/// Returns a model alias that no other test uses, so that failures of its targets do not affect other tests.
 pub fn model(layout: Layout) -> String {
     static TAKEN: AtomicUsize = AtomicUsize::new(0);
     alias(layout, TAKEN.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Stack {
+    /// Returns the clients. The first call stores the aliases of the tests in the configuration.
     pub async fn connect() -> Self {
         let stack = Self::connected().await;
         ALIASES.get_or_init(|| stack.put_aliases()).await;
@@ -66,7 +73,10 @@ impl Stack {
         );
         let shipped = include_str!("../../../infra/config/dev/workflows/explain.yaml");
         let listed = "request_models: [haiku, sonnet, opus]";
-        assert!(shipped.contains(listed), "the tests send models of their own to explain");
+        assert!(
+            shipped.contains(listed),
+            "explain.yaml must contain `{listed}`, which the tests replace"
+        );
         let explain = shipped.replace(listed, "request_models: [\"*\"]");
         let policy = with_tenants(include_str!("../../../infra/config/dev/policy.yaml"));
         for (name, body) in [
@@ -99,24 +109,26 @@ impl Stack {
         self.send_to(&output("InboxQueueUrl"), body).await
     }
 
+    /// Puts a message on the queue with this URL and returns its message id.
     pub async fn send_to(&self, queue: &str, body: &str) -> String {
         let send = self.sqs.send_message().queue_url(queue).message_body(body);
         send.send().await.unwrap().message_id.unwrap()
     }
 
-    /// Registers a workflow as any client could: the body in S3, a pointer to it in SSM.
+    /// Registers a workflow: stores the body in S3 and a pointer to it in SSM.
     pub async fn put_workflow(&self, name: &str, body: &str) {
         let pointer = self.put_template(name, body.as_bytes()).await;
         self.point_workflow(name, &serde_json::to_string(&pointer).unwrap()).await;
     }
 
-    /// Registers a source of webhooks, and GitHub's documented secret, which its samples are signed with.
+    /// Registers a source of webhooks. Stores the secret of GitHub's documentation, with which the samples are signed.
     pub async fn put_webhook(&self, name: &str, body: &str) {
         let pointer = self.put_config(&format!("webhooks/{name}.yaml"), body.as_bytes()).await;
         self.point(&format!("webhooks/{name}"), &serde_json::to_string(&pointer).unwrap()).await;
         self.put_secret("github", "It's a Secret to Everybody").await;
     }
 
+    /// Stores a webhook secret as a SecureString.
     pub async fn put_secret(&self, name: &str, value: &str) {
         self.ssm
             .put_parameter()
@@ -130,7 +142,7 @@ impl Stack {
             .unwrap();
     }
 
-    /// Puts the body of a workflow into S3 and returns the pointer that leads to it.
+    /// Stores the body of a workflow in S3 and returns the pointer to it.
     pub async fn put_template(&self, name: &str, body: &[u8]) -> Pointer {
         self.put_config(&format!("workflows/{name}/test.yaml"), body).await
     }
@@ -142,7 +154,7 @@ impl Stack {
         Pointer::to(&bucket, &key, body)
     }
 
-    /// Sets the workflow's parameter in SSM.
+    /// Sets the SSM parameter of a workflow.
     pub async fn point_workflow(&self, name: &str, value: &str) {
         self.point(&format!("workflows/{name}"), value).await;
     }
@@ -159,12 +171,13 @@ impl Stack {
         self.manifest(&RunRef::first("default", workflow, id)).await
     }
 
-    /// Runs `explain` with a model of this run's own, over a text that begins with a script for that model.
+    /// Runs `explain` with a model alias of its own and waits for the manifest. The input begins with `script`, a
+    /// script for the scripted model.
     pub async fn explain(&self, id: &str, script: &str) -> Value {
         self.explain_by(&model(Layout::Two), id, script).await
     }
 
-    /// Runs `explain` with one model.
+    /// Runs `explain` like [`Self::explain`], with this model alias.
     pub async fn explain_by(&self, model: &str, id: &str, script: &str) -> Value {
         let text = format!("{script}\nA breaker opens on evidence.");
         let request =
@@ -179,7 +192,7 @@ impl Stack {
         format!("{machine}:{}", run.execution_name())
     }
 
-    /// Returns the ledger's record of an attempt at a run.
+    /// Returns the ledger's record of a run attempt.
     pub async fn record(&self, run: &RunRef) -> HashMap<String, AttributeValue> {
         let get = self
             .dynamodb
@@ -187,32 +200,34 @@ impl Stack {
             .table_name(output("LedgerTable"))
             .key("pk", AttributeValue::S(run_pk(&run.run_id)))
             .key("sk", AttributeValue::S(attempt_sk(run.attempt_no)));
-        get.send().await.unwrap().item.expect("a run record")
+        get.send().await.unwrap().item.expect("the run has a record")
     }
 
+    /// Returns the artifact of a step.
     pub async fn step(&self, run: &RunRef, step: &str) -> Value {
         let key = run.step_key(step, None);
         let body = self.object(&key).await.unwrap_or_else(|| panic!("{key} is missing"));
         serde_json::from_slice(&body).unwrap()
     }
 
+    /// Returns an object of the artifact bucket, or `None` if it cannot be read.
     pub async fn object(&self, key: &str) -> Option<Vec<u8>> {
         let get =
             self.s3.get_object().bucket(output("ArtifactBucket")).key(key).send().await.ok()?;
         Some(get.body.collect().await.unwrap().to_vec())
     }
 
-    /// Returns the keys of a run's objects.
+    /// Returns the keys of all objects of a run.
     pub async fn keys(&self, run: &RunRef) -> Vec<String> {
         let list = self.s3.list_objects_v2().bucket(output("ArtifactBucket")).prefix(run.prefix());
         let listed = list.send().await.unwrap();
         listed.contents().iter().map(|object| object.key().unwrap().to_owned()).collect()
     }
 
-    /// Makes a queue of this test's own that gets what is published to the notifications topic.
+    /// Creates a queue that is subscribed to the notifications topic. Returns its URL.
     pub async fn listen(&self, name: &str) -> String {
         let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
-        // Where IAM is enforced a topic needs the queue's leave.
+        // If IAM is enforced, the topic needs a permission in the policy of the queue.
         let policy = json!({ "Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn,
             "Principal": { "Service": "sns.amazonaws.com" },
@@ -235,8 +250,8 @@ impl Stack {
         queue
     }
 
-    /// Returns every message that a queue has just now, and hides each from others for `hidden_s` seconds. A message that
-    /// SQS shows again meanwhile, because the machine is slow, is returned once.
+    /// Receives all messages that are in a queue, and hides each from other receivers for `hidden_s` seconds. On a slow
+    /// machine SQS may show a message again in the meantime. Such a message is returned once.
     pub async fn sweep(&self, queue: &str, hidden_s: i32) -> Vec<Message> {
         let mut messages = Vec::new();
         let mut known = HashSet::new();
@@ -258,14 +273,14 @@ impl Stack {
     }
 }
 
-/// Returns the calls of a run that the model saw, in order.
+/// Returns the calls of a run that the scripted model received, in order.
 pub fn calls(run: &RunRef) -> Vec<Value> {
     let url = format!("{}/__calls?run={}", output("SCRIPTED_MODEL_URL"), run.run_id);
     let body = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
     serde_json::from_str(&body).unwrap()
 }
 
-/// Returns every call that the model saw, in order.
+/// Returns all calls that the scripted model received, in order.
 pub fn all_calls() -> Vec<Value> {
     let url = format!("{}/__calls", output("SCRIPTED_MODEL_URL"));
     let mut response = ureq::get(&url).call().unwrap();
@@ -273,14 +288,14 @@ pub fn all_calls() -> Vec<Value> {
     serde_json::from_str(&body).unwrap()
 }
 
-/// Releases the model's answers that are held by this name: `@model *: held(<name>)`.
+/// Releases the answers that a script holds under this name: `@model *: held(<name>)`.
 pub fn release(hold: &str) {
     let url = format!("{}/__release?hold={hold}", output("SCRIPTED_MODEL_URL"));
     assert_eq!(ureq::post(url).send_empty().unwrap().status(), 200);
 }
 
-/// Returns what a function has printed, from CloudWatch Logs. This needs no SDK of its own; the emulator reads only the
-/// service and region of the signature.
+/// Returns the log of a function from CloudWatch Logs. The request is sent without an SDK: of the signature, the
+/// emulator reads only the service and the region.
 pub fn log(function: &str) -> String {
     let group = format!("/aws/lambda/{}-{function}", output("BCCE_STACK"));
     let mut log = String::new();

@@ -1,4 +1,4 @@
-//! Waits for what happens on the stack, each with the state that shows how far it is.
+//! Waits for events on the stack. Each wait has a description of the state, which changes with every progress.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ impl Stack {
         let arn = self.arn(run);
         let over = async || {
             let execution = self.sfn.describe_execution().execution_arn(&arn).send().await.ok()?;
-            // The machine notifies after it has sealed.
+            // The state machine seals the run before it sends the notification, so wait for its end.
             match execution.status().as_str() {
                 "RUNNING" => None,
                 _ => self.object(&run.manifest_key()).await,
@@ -25,7 +25,7 @@ impl Stack {
         serde_json::from_slice(&body).unwrap()
     }
 
-    /// Waits until a run's execution was stopped.
+    /// Waits until the execution of a run is stopped.
     pub async fn stopped(&self, run: &RunRef) {
         let arn = self.arn(run);
         self.eventually("the end of the execution", async || {
@@ -35,7 +35,7 @@ impl Stack {
         .await;
     }
 
-    /// Waits until the finalize machine was started for a run and is done with it.
+    /// Waits until the finalize machine was started for a run and all of these executions have ended.
     pub async fn finalized(&self, run: &RunRef) {
         let finalized = async || {
             let found = self.finalizations(&run.run_id).await;
@@ -45,13 +45,14 @@ impl Stack {
         self.reached("the end of the finalize machine", finalized, state).await;
     }
 
-    /// Waits until the finalize machine was started `times` times for what `id` names, over or not.
+    /// Waits until the finalize machine was started at least `times` times for the run or batch `id`.
     pub async fn finalizing(&self, id: &str, times: usize) {
         let started = async || (self.finalizations(id).await.len() >= times).then_some(());
         self.eventually("the start of the finalize machine", started).await;
     }
 
-    /// Returns the executions of the finalize machine whose input contains `id`: the input, and whether each is over.
+    /// Returns the executions of the finalize machine whose input contains `id`. Each has its input, and `true` if it
+    /// has ended.
     pub async fn finalizations(&self, id: &str) -> Vec<(String, bool)> {
         let list = self.sfn.list_executions().state_machine_arn(output("FinalizeArn"));
         let listed = list.max_results(1000).send().await.unwrap();
@@ -67,22 +68,22 @@ impl Stack {
         found
     }
 
-    /// Waits for the first message of a queue for which `is` is true.
+    /// Waits for a message for which `is` returns true.
     pub async fn receive(&self, queue: &str, is: impl Fn(&Message) -> bool) -> Message {
         self.eventually("a message", async || {
-            // Others look through the same queue, so nothing is hidden from them for long.
+            // Other tests read the same queue, so the messages are hidden for one second only.
             self.sweep(queue, 1).await.into_iter().find(|message| is(message))
         })
         .await
     }
 
-    /// Waits until dispatch has handled everything that was sent.
+    /// Waits until `dispatch` has handled all messages of the inbox.
     pub async fn inbox_is_empty(&self) {
         let empty = async || (self.inbox().await == [0, 0]).then_some(());
         self.eventually("an empty inbox", empty).await;
     }
 
-    /// Returns how many messages of the inbox are visible, and how many a reader has taken.
+    /// Returns the number of visible messages in the inbox, and the number of messages that a reader has received.
     pub async fn inbox(&self) -> [usize; 2] {
         use QueueAttributeName as Name;
         let counts =
@@ -93,14 +94,15 @@ impl Stack {
         counts.map(|name| attributes[&name].parse().unwrap())
     }
 
-    /// Asks until there is an answer, as long as the stack has anything to do.
+    /// Calls `ask` until it returns a result. Panics at a standstill of the whole stack (see [`Limits`]).
     pub async fn eventually<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
         let state = async || State { own: self.at_work().await, around: String::new() };
         let found = wait(&SystemClock::default(), &Limits::STACK, what, ask, state).await;
         found.unwrap_or_else(|standstill| panic!("{standstill}"))
     }
 
-    /// Asks until there is an answer, as long as what is asked for makes progress.
+    /// Calls `ask` until it returns a result. Panics at a standstill of `own`, which describes the awaited thing, or of
+    /// the whole stack (see [`Limits`]).
     pub async fn reached<T>(
         &self,
         what: &str,
@@ -112,7 +114,7 @@ impl Stack {
         found.unwrap_or_else(|standstill| panic!("{standstill}"))
     }
 
-    /// Says how far a run is.
+    /// Describes the progress of a run.
     async fn state_of(&self, run: &RunRef) -> String {
         let arn = self.arn(run);
         let execution = self.sfn.describe_execution().execution_arn(&arn).send().await;
@@ -134,7 +136,7 @@ impl Stack {
         })
     }
 
-    /// Describes what changes while the stack does anything: messages, calls of the model, what the functions print.
+    /// Describes the activity of the stack: messages, calls of the scripted model, and output of the functions.
     async fn at_work(&self) -> String {
         let [waiting, taken] = self.inbox().await;
         let count = ureq::get(format!("{}/__count", output("SCRIPTED_MODEL_URL"))).call().unwrap();

@@ -1,35 +1,37 @@
-//! Everything a region can do in a call.
+//! The actions with which a region can react to a call.
 
 use std::time::Duration;
 
 use super::completion::{Ending, Manner};
 
-/// What one region does in one call: a row of [`ACTIONS`] with the argument it was given.
+/// The action of one region in one call: a row of [`ACTIONS`] with its argument.
 #[derive(Clone, Debug)]
 pub struct Action {
     pub does: Does,
     pub argument: Argument,
-    /// As the script has it, for the call log: `throttle(2)`.
+    /// The text of the action in the script, such as `throttle(2)`, for the call log.
     pub written: String,
 }
 
+/// The effect of an action.
 #[derive(Clone, Copy, Debug)]
 pub enum Does {
-    /// HTTP status, error code, message; `{model}` is the model's id, `{argument}` the action's text.
+    /// Answers with an error of this HTTP status, error code and message. In the message, `{model}` stands for the
+    /// model id and `{argument}` for the argument of the action.
     Refuse(u16, &'static str, &'static str),
-    /// The connection closes without an answer.
+    /// Closes the connection without an answer.
     Reset,
-    /// No answer, and the connection stays open.
+    /// Sends no answer and leaves the connection open.
     Silent,
-    /// Answers, in a manner changed like this.
+    /// Answers, after this function has changed the [`Manner`].
     Answer(fn(&mut Manner, Argument)),
 }
 
-/// What may stand in an action's parentheses.
+/// The argument that an action accepts in its parentheses.
 #[derive(Clone, Copy)]
 enum Takes {
     Nothing,
-    /// Seconds, sent as `Retry-After`.
+    /// Optional seconds, sent as `Retry-After`.
     MaybeSeconds,
     MaybeText,
     Number,
@@ -46,12 +48,12 @@ pub enum Argument {
 use Does::{Answer, Refuse};
 use Takes::{MaybeSeconds, MaybeText, Name, Nothing, Number};
 
-/// A row per action; a new one goes here and nowhere else.
+/// The table of actions. To add an action, add a row here.
 #[rustfmt::skip]
 const ACTIONS: &[(&str, Takes, Does)] = &[
     ("answer", MaybeText, Answer(|manner, argument| manner.said = argument.text().or(manner.said.take()))),
     ("slow", Number, Answer(|manner, argument| manner.delay = Duration::from_millis(argument.number()))),
-    // Nothing but single tokens until somebody releases it: `POST /__release?hold=<text>`.
+    // Sends empty tokens until a test releases the hold: `POST /__release?hold=<text>`.
     ("held", MaybeText, Answer(|manner, argument| manner.hold = Some(argument.text().unwrap_or_default()))),
     ("thinks", Nothing, Answer(|manner, _| manner.thinks = true)),
     ("only-thinks", Nothing, Answer(|manner, _| {
@@ -72,7 +74,7 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
         manner.stop_reason = "guardrail_intervened";
     })),
 
-    // Streams that do not end well.
+    // Streams that end abnormally.
     ("stall", Nothing, Answer(|manner, _| manner.ending = Ending::Stall)),
     ("cut", Nothing, Answer(|manner, _| manner.ending = Ending::Cut)),
     ("ends-early", Nothing, Answer(|manner, _| manner.ending = Ending::EndsEarly)),
@@ -80,14 +82,14 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
     ("bad-crc", Nothing, Answer(|manner, _| manner.ending = Ending::BadCrc)),
     ("stream-throttle", Nothing, Answer(|manner, _| manner.ending = Ending::Exception("throttlingException".into()))),
     ("stream-error", Name, Answer(|manner, argument| manner.ending = Ending::Exception(argument.text().unwrap_or_default()))),
-    // The answer is whole and paid, and whoever asked does not live to make use of it.
+    // Sends the complete answer and then kills the function that called.
     ("kills", Nothing, Answer(|manner, _| manner.ending = Ending::Killed)),
 
     // No answer at all.
     ("reset", Nothing, Does::Reset),
     ("silent", Nothing, Does::Silent),
 
-    // Errors, as Bedrock words them where the product has to read the words.
+    // Errors. Where the product reads the message, it has the wording of Bedrock.
     ("throttle", MaybeSeconds, Refuse(429, "ThrottlingException", "Too many requests, please wait before trying again.")),
     ("too-many-tokens", MaybeSeconds, Refuse(429, "ThrottlingException", "Too many tokens, please wait before trying again.")),
     ("too-many-tokens-per-day", Nothing, Refuse(429, "ThrottlingException", "Too many tokens per day, please wait before trying again.")),
@@ -113,7 +115,7 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
     ("denied", Nothing, Refuse(403, "AccessDeniedException", "You don't have access to the model with the specified model ID.")),
     ("agreement-pending", Nothing, Refuse(403, "MPAgreementBeingCreated", "Your account is not authorized to access this model. Your AWS Marketplace subscription for this model is still being processed.")),
     ("not-found", Nothing, Refuse(404, "ResourceNotFoundException", "The model {model} was not found.")),
-    // In the given words, `\n` for a line end.
+    // The argument is part of the message. `\n` stands for a line end.
     ("says-no", MaybeText, Refuse(404, "ResourceNotFoundException", "The model was not found: {argument}")),
     ("form-not-filled", Nothing, Refuse(404, "ResourceNotFoundException", "Model use case details have not been submitted for this account. Fill out the Anthropic use case details form before using the model. If you have already filled out the form, try again in 15 minutes.")),
     ("not-authorized", Nothing, Refuse(400, "NotAuthorized", "You do not have permission to perform this action.")),
@@ -121,26 +123,29 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
 ];
 
 impl Action {
-    /// `name` or `name(argument)`. The error is a sentence for whoever wrote the script.
+    /// Parses `name` or `name(argument)`.
+    ///
+    /// # Errors
+    /// A sentence for the author of the script.
     pub fn parse(written: &str) -> Result<Self, String> {
         let (name, argument) = match written.split_once('(') {
             None => (written, None),
             Some((name, rest)) => {
                 let argument = rest.strip_suffix(')').filter(|rest| !rest.contains(['(', ')']));
-                let argument =
-                    argument.ok_or(format!("parentheses do not match in `{written}`"))?;
+                let argument = argument.ok_or(format!("unbalanced parentheses in `{written}`"))?;
                 (name, Some(argument.trim()))
             }
         };
-        let (_, takes, does) = ACTIONS
-            .iter()
-            .find(|(known, ..)| *known == name)
-            .ok_or_else(|| format!("unknown action `{name}`, known are: {}", known_actions()))?;
+        let (_, takes, does) =
+            ACTIONS.iter().find(|(known, ..)| *known == name).ok_or_else(|| {
+                format!("unknown action `{name}`, expected one of: {}", known_actions())
+            })?;
         Ok(Self { does: *does, argument: takes.read(name, argument)?, written: written.to_owned() })
     }
 
+    /// Returns the default action, `answer`.
     pub fn answer() -> Self {
-        Self::parse("answer").expect("the first row of the table")
+        Self::parse("answer").expect("`answer` is in the table")
     }
 }
 
@@ -173,7 +178,7 @@ impl Takes {
     }
 }
 
-/// How the names of exceptions inside a stream are written.
+/// Returns true if the text has the form of the name of an exception inside a stream.
 fn is_lower_camel(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.chars().all(|c| c.is_ascii_alphanumeric())
@@ -204,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_stands_twice_in_the_table() {
+    fn each_name_is_in_the_table_once() {
         for (at, (name, ..)) in ACTIONS.iter().enumerate() {
             let first = ACTIONS.iter().position(|(other, ..)| other == name);
             assert_eq!(first, Some(at), "{name}");
@@ -212,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_is_read_as_its_action_wants_it() {
+    fn an_argument_is_read_in_the_form_of_its_action() {
         assert_eq!(Action::parse("throttle(2)").unwrap().argument, Argument::Number(2));
         assert_eq!(Action::parse("throttle").unwrap().argument, Argument::None);
         let text = Action::parse("answer(not json)").unwrap().argument;
@@ -222,13 +227,13 @@ mod tests {
     #[test]
     fn a_mistake_is_named() {
         for (written, named) in [
-            ("trottle", "unknown action `trottle`, known are: answer, slow"),
+            ("trottle", "unknown action `trottle`, expected one of: answer, slow"),
             ("Throttle", "unknown action `Throttle`"),
             ("throttle(soon)", "`throttle` takes whole seconds"),
             ("slow", "`slow` takes a whole number"),
             ("cut(1)", "`cut` takes no argument"),
             ("stream-error(ThrottlingException)", "`stream-error` takes the lower-camel name"),
-            ("answer(a", "parentheses do not match in `answer(a`"),
+            ("answer(a", "unbalanced parentheses in `answer(a`"),
             ("", "unknown action ``"),
         ] {
             let error = Action::parse(written).unwrap_err();

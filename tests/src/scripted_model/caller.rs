@@ -1,40 +1,42 @@
-//! The process at the other side of a connection on this machine, by what Linux shows in `/proc`.
+//! Finds and kills the process at the other end of a local connection, with the help of Linux's `/proc`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What Lambda puts into the environment of every function. Nothing else is ever killed: a person may try a
-/// script with a client of their own.
+/// The environment variable that Lambda sets for every function. A process without it is never killed, because a person
+/// may run a script with another client.
 const FUNCTION: &[u8] = b"AWS_LAMBDA_FUNCTION_NAME=";
 
-/// Kills the function that asks, as the end of its host would: it stores and reports nothing more.
+/// Kills the function at `peer`, as if its host had failed: the function stores and reports nothing more.
 pub fn kill(peer: SocketAddr) {
     let Some(process) = socket(peer).and_then(|inode| owner(&inode)) else { return };
     if let Some(id) = process.file_name().filter(|_| is_function(&process)) {
-        // It may have ended by itself.
+        // The process may have ended by itself, so the result is ignored.
         let _ = Command::new("kill").arg("-9").arg(id).status();
     }
 }
 
-/// The kernel hands its table out in pieces. While other connections come and go, a look may miss one.
+/// The number of reads of the connection table. The kernel returns the table in pieces, so that one read can miss a
+/// connection while others open and close.
 const LOOKS: usize = 10;
 
-/// The inode of a connection's socket at `peer`.
+/// Returns the inode of the socket whose local address is `peer`.
 fn socket(peer: SocketAddr) -> Option<String> {
     (0..LOOKS).find_map(|_| inode_of(&std::fs::read_to_string("/proc/net/tcp").ok()?, peer))
 }
 
-/// `table`: as `/proc/net/tcp` has it, its addresses in the machine's byte order.
+/// Returns the inode of the socket in `table`, which has the format of `/proc/net/tcp`. Its addresses are in the byte
+/// order of the machine.
 fn inode_of(table: &str, peer: SocketAddr) -> Option<String> {
     let IpAddr::V4(ip) = peer.ip() else { return None };
     let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), peer.port());
     let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let mut ours = fields.filter(|fields| fields.get(1) == Some(&local.as_str()));
-    ours.find_map(|fields| fields.get(9).map(|inode| (*inode).to_owned()))
+    let mut found = fields.filter(|fields| fields.get(1) == Some(&local.as_str()));
+    found.find_map(|fields| fields.get(9).map(|inode| (*inode).to_owned()))
 }
 
-/// `/proc/<id>` of the process that has a socket open.
+/// Returns the directory `/proc/<id>` of the process that has the socket open.
 fn owner(inode: &str) -> Option<PathBuf> {
     let socket = PathBuf::from(format!("socket:[{inode}]"));
     let has = |process: &Path| {
@@ -42,7 +44,7 @@ fn owner(inode: &str) -> Option<PathBuf> {
         open.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|to| to == socket)
     };
     let entries = std::fs::read_dir("/proc").ok()?.flatten();
-    // Not `self`, which leads to one of them.
+    // Only numeric names are processes. `self` is a link to one of them.
     let processes =
         entries.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok());
     processes.map(|entry| entry.path()).find(|process| has(process))

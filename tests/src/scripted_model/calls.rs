@@ -1,4 +1,4 @@
-//! The log of calls, which tests read afterwards, and the count that decides which action comes next.
+//! Logs calls, for tests to read afterwards, and counts them to select the next action of a script.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,21 +7,23 @@ use serde_json::{Value, json};
 use super::path::Operation;
 use super::prompt::Caller;
 
-/// A whole test run or load test fits; a server left running for days does not grow.
+/// The largest number of calls in the log. A whole test run or load test fits, and a server that runs for days does not
+/// grow.
 const MAX_CALLS: usize = 20_000;
+/// The largest size of all logged requests, in bytes.
 const MAX_BYTES: usize = 256 << 20;
-/// A longer request is kept as the text of its beginning.
+/// The largest logged part of a request, in bytes. Of a longer request, the log has the beginning as a text.
 const MAX_REQUEST_BYTES: usize = 64 << 10;
 
 #[derive(Debug)]
 pub struct Call {
     pub caller: Caller,
     pub operation: Operation,
-    /// As written in the script, `refused` when the call did not get that far.
+    /// The text of the action in the script, or `refused` if the request or its script was invalid.
     pub action: String,
     /// Milliseconds since 1970.
     pub at_ms: u64,
-    /// The body as it came, cut to [`MAX_REQUEST_BYTES`].
+    /// The body, cut to [`MAX_REQUEST_BYTES`].
     request: String,
 }
 
@@ -36,7 +38,7 @@ impl Call {
         let kept = &body[..body.len().min(MAX_REQUEST_BYTES)];
         let mut request = String::from_utf8_lossy(kept).into_owned();
         if kept.len() < body.len() {
-            // A cut character came out as a replacement: not what was sent.
+            // Remove the replacement character of a character that was cut.
             request.truncate(request.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
         }
         Self { caller, operation, action, at_ms, request }
@@ -62,7 +64,7 @@ impl Call {
     }
 }
 
-/// Run, step, item and region: within these, calls are counted.
+/// The run, step, item and region whose calls are counted together.
 type CountKey = [Option<String>; 4];
 
 fn count_key(caller: &Caller, region: &str) -> CountKey {
@@ -73,7 +75,7 @@ fn count_key(caller: &Caller, region: &str) -> CountKey {
 #[derive(Default)]
 struct Count {
     calls: usize,
-    /// How many of them are still in the log; with the last one the count is forgotten too.
+    /// The number of these calls that are still in the log. The count is removed with the last of them.
     kept: usize,
 }
 
@@ -86,7 +88,7 @@ pub struct CallLog {
 }
 
 impl CallLog {
-    /// How often this step of this run has called this region.
+    /// Returns the number of calls to a region by the caller's step and item.
     pub fn so_far(&self, caller: &Caller, region: &str) -> usize {
         let count = self.counts.get(&count_key(caller, region));
         count.map_or(0, |count| count.calls)
@@ -104,12 +106,12 @@ impl CallLog {
         }
     }
 
-    /// Those that are forgotten included.
+    /// Returns the number of all calls, including those that are no longer in the log.
     pub fn count(&self) -> usize {
         self.recorded
     }
 
-    /// In order, of one run or of all.
+    /// Returns the calls of one run, or of all runs, in order.
     pub fn to_json(&self, run_id: Option<&str>) -> Value {
         let asked = |call: &&Call| run_id.is_none() || call.caller.run_id.as_deref() == run_id;
         self.calls.iter().filter(asked).map(Call::to_json).collect()
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_are_counted_by_run_step_and_region() {
+    fn calls_are_counted_by_run_step_and_region() {
         let mut log = CallLog::default();
         for _ in 0..2 {
             log.record(call("r1", "a", "us-east-1", b"{}"));
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_forgets_the_oldest_calls_and_their_counts() {
+    fn the_log_drops_the_oldest_calls_and_their_counts() {
         let mut log = CallLog::default();
         log.record(call("old", "a", "us-east-1", b"{}"));
         for n in 0..MAX_CALLS {

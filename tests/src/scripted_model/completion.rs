@@ -1,4 +1,4 @@
-//! One answer: how it is to be given, what is said, how it stops, what it used.
+//! One answer: its text, its stop reason, its usage, and the way in which it is sent.
 
 use std::time::Duration;
 
@@ -7,45 +7,48 @@ use serde_json::{Value, json};
 use super::answer;
 use super::prompt::{Prompt, words};
 
-/// How to answer. An action of the script changes one thing of the default.
+/// The way to answer a call. An action of the script changes a part of the default.
 #[derive(Debug)]
 pub struct Manner {
-    /// Said word for word, instead of what the prompt would give.
+    /// The text of the answer, instead of the one that is computed from the prompt.
     pub said: Option<String>,
-    /// Only half of the answer comes out.
+    /// True if only the first half of the answer is sent.
     pub halved: bool,
+    /// True if reasoning precedes the answer.
     pub thinks: bool,
     pub stop_reason: &'static str,
-    /// From the response's headers to its first event.
+    /// The time from the headers of the response to its first event.
     pub delay: Duration,
-    /// Held back until this name is released.
+    /// The name of the hold. The answer continues after a test releases this name.
     pub hold: Option<String>,
-    /// Tokens read from the cache.
+    /// The number of tokens read from the cache.
     pub cached: u64,
+    /// True if the answer includes its usage.
     pub reports_usage: bool,
-    /// Service tier that the metadata reports.
+    /// The service tier that the metadata reports.
     pub service_tier: Option<String>,
     pub guardrail_origin: Vec<&'static str>,
     pub ending: Ending,
 }
 
-/// What becomes of the stream. All but `Whole` need one, and break in the middle of the answer.
+/// The end of a stream. All variants but `Whole` require a stream. Most of them break it in the middle of the answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ending {
+    /// The stream ends normally.
     Whole,
-    /// Some events, then nothing, the connection stays.
+    /// The stream stops after some events, and the connection stays open.
     Stall,
     /// The connection breaks inside an event.
     Cut,
     /// The body ends cleanly between two events.
     EndsEarly,
-    /// Everything but `messageStop`.
+    /// The stream has all events but `messageStop`.
     NoStop,
     /// One event does not match its checksum.
     BadCrc,
-    /// An error event of this name (lower camel), then the end.
+    /// The stream ends with an error event of this name, in lower camel case.
     Exception(String),
-    /// The whole answer, and then the process that asked is killed before it sees the end of it.
+    /// The calling process is killed after the whole answer, before it receives the end of the stream.
     Killed,
 }
 
@@ -68,7 +71,7 @@ impl Default for Manner {
 }
 
 impl Manner {
-    /// The answer was stopped half-way, and this is why.
+    /// Cuts the answer in half and sets the stop reason.
     pub fn stop_halfway(&mut self, stop_reason: &'static str) {
         self.stop_reason = stop_reason;
         self.halved = true;
@@ -90,7 +93,10 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// The error is a sentence for the caller: the prompt's schema is more than this model can.
+    /// Computes the answer to a prompt.
+    ///
+    /// # Errors
+    /// A sentence for the caller, if the scripted model does not support the schema of the prompt.
     pub fn new(manner: Manner, prompt: &Prompt) -> Result<Self, String> {
         let text = manner.said.map_or_else(|| answer::to(prompt), Ok)?;
         let text = if manner.halved { first_half(&text) } else { text };
@@ -113,13 +119,13 @@ impl Completion {
         })
     }
 
-    /// Made up, but always the same for the same script.
+    /// Returns metrics that are the same for each answer of a script.
     pub fn metrics(&self) -> Value {
         json!({ "latencyMs": self.delay.as_millis() as u64 })
     }
 }
 
-/// Tokens. As on Bedrock, `input` leaves out what came from the cache and the total does not.
+/// Numbers of tokens. As on Bedrock, `input` excludes the tokens from the cache, and the total includes them.
 #[derive(Debug)]
 pub struct Usage {
     pub input: u64,
@@ -139,7 +145,7 @@ impl Usage {
     }
 }
 
-/// Four tokens to three words, rounded up: near enough to English, and a test can work it out.
+/// Returns four tokens for each three words, rounded up. This is close to English text, and a test can compute it.
 fn tokens(words: usize) -> u64 {
     (words as u64 * 4).div_ceil(3)
 }
@@ -150,7 +156,7 @@ fn thinking(prompt: &Prompt) -> String {
     format!("This is {step} and there are {words} words to look at. I count, I do not think.")
 }
 
-/// Whole words, at least one less than all of them.
+/// Returns the first half of the words, and never all of them.
 fn first_half(text: &str) -> String {
     let keep = words(text) / 2;
     let parts = text.split_inclusive(char::is_whitespace);
@@ -200,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_answer_is_never_the_whole_one() {
+    fn half_an_answer_is_never_the_whole_answer() {
         assert_eq!(first_half("one two\nthree  four five"), "one two");
         assert_eq!(first_half("{\"a\": 1, \"b\": 2}"), "{\"a\": 1,");
         assert_eq!(first_half("word"), "");

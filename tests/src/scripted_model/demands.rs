@@ -1,13 +1,14 @@
-//! Lists what Bedrock refuses before a model sees the request, by generation. The words are the service's where it is
-//! known to use them. Written down apart from the product, so that one checks the other.
+//! Refuses the requests that Bedrock refuses before a model receives them, by model generation. The messages have the
+//! service's wording where it is known. The rules are written independently of the product, so that each checks the
+//! other.
 
 use serde_json::{Map, Value};
 
 use super::path::Operation;
 
-/// Says what a generation takes.
+/// The parameters that a model generation accepts.
 struct Generation {
-    /// Part of the model's id.
+    /// A part of the model id.
     id: &'static str,
     temperature: bool,
     effort: bool,
@@ -26,7 +27,7 @@ const fn of_5(id: &'static str, thinking: Thinking) -> Generation {
     Generation { id, temperature: false, effort: true, thinking, max_tokens: 128_000 }
 }
 
-/// The first whose id is part of the model's. Any other model takes what it is given.
+/// The known generations. The first one whose `id` is part of the model id applies. Any other model accepts everything.
 const GENERATIONS: [Generation; 6] = [
     of_5("claude-haiku-5-5", Thinking::Optional),
     of_5("claude-sonnet-5-5", Thinking::Always),
@@ -42,7 +43,7 @@ const GENERATIONS: [Generation; 6] = [
     },
 ];
 
-/// Keywords of JSON Schema that have no place in a grammar.
+/// The keywords of JSON Schema that the service does not accept.
 const REFUSED: [&str; 13] = [
     "minimum",
     "maximum",
@@ -59,7 +60,10 @@ const REFUSED: [&str; 13] = [
     "not",
 ];
 
-/// The error is the message of a ValidationException.
+/// Checks a request and the schema of its answer.
+///
+/// # Errors
+/// The message of a ValidationException.
 pub fn check(operation: &Operation, body: &[u8], schema: Option<&Value>) -> Result<(), String> {
     let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let generation = GENERATIONS.iter().find(|known| operation.model_id.contains(known.id));
@@ -174,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn each_generation_refuses_what_it_does_not_take() {
+    fn each_generation_refuses_unsupported_parameters() {
         let thinking = |kind: &str| json!({ "thinking": { "type": kind } });
         #[rustfmt::skip]
         let table = [
@@ -200,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_is_taken_in_the_services_subset_only() {
+    fn a_schema_outside_of_the_services_subset_is_refused() {
         let object = |extra: Value| {
             let mut object = json!({ "type": "object", "additionalProperties": false, "required": [], "properties": {} });
             object.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());

@@ -1,22 +1,22 @@
-//! Event-stream frames, encoded by the same crate that the SDK decodes them with.
+//! Encodes event-stream frames with the crate that the SDK uses to decode them.
 
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// `kind` as Bedrock spells it: `contentBlockDelta`.
+/// Returns the frame of an event. `kind` is in Bedrock's spelling, such as `contentBlockDelta`.
 pub fn event(kind: &str, payload: &Value) -> Bytes {
     encode([(":message-type", "event"), (":event-type", kind)], payload)
 }
 
-/// An error after the 200: `name` is lower camel, `throttlingException`.
+/// Returns the frame of an error inside the stream. `name` is in lower camel case, such as `throttlingException`.
 pub fn exception(name: &str, message: &str) -> Bytes {
     let headers = [(":message-type", "exception"), (":exception-type", name)];
     encode(headers, &json!({ "message": message }))
 }
 
-/// The frame with its message checksum off by one bit.
+/// Returns the frame with one bit of its message checksum changed.
 pub fn with_wrong_checksum(frame: &Bytes) -> Bytes {
     let mut bytes = frame.to_vec();
     if let Some(last) = bytes.last_mut() {
@@ -33,7 +33,8 @@ fn encode(headers: [(&'static str, &str); 2], payload: &Value) -> Bytes {
         .map(|(name, value)| Header::new(name, HeaderValue::String(value.to_owned().into())))
         .fold(Message::new(payload.to_string()), Message::add_header);
     let mut frame = Vec::new();
-    write_message_to(&message, &mut frame).expect("three short headers and a payload in memory");
+    write_message_to(&message, &mut frame)
+        .expect("three short headers and a small payload are valid");
     frame.into()
 }
 
@@ -43,7 +44,7 @@ pub mod tests {
     use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder, read_message_from};
     use aws_smithy_eventstream::smithy::parse_response_headers;
 
-    /// `(type, payload)` of every frame, as a client of the SDK's decoder sees them.
+    /// Decodes all frames with the SDK's decoder. Returns the type and the payload of each.
     pub fn decode(bytes: &[u8]) -> Vec<(String, Value)> {
         let (mut decoder, mut rest, mut frames) = (MessageFrameDecoder::new(), bytes, Vec::new());
         while let DecodedFrame::Complete(message) = decoder.decode_frame(&mut rest).unwrap() {
@@ -63,7 +64,7 @@ pub mod tests {
     }
 
     #[test]
-    fn an_exception_says_so_in_its_message_type() {
+    fn an_exception_has_its_message_type() {
         let message = read_message_from(exception("throttlingException", "slow down")).unwrap();
         let headers = parse_response_headers(&message).unwrap();
         assert_eq!(headers.message_type.as_str(), "exception");

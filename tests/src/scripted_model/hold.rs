@@ -1,16 +1,17 @@
-//! Answers that are held until a test releases them by their name: what happens to a run while its model still
-//! answers can be tested on a machine of any speed.
+//! Holds answers until a test releases them by name. This allows tests of events during an answer that do not depend on
+//! the speed of the machine.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
 
+/// The names that tests have released.
 #[derive(Debug, Default)]
 pub struct Holds {
     released: Mutex<HashSet<String>>,
 }
 
 impl Holds {
-    /// Releases `name` for good: what comes later under this name is not held at all.
+    /// Releases `name` permanently. Later answers under this name are not held.
     pub fn release(&self, name: &str) {
         self.names().insert(name.to_owned());
     }
@@ -20,6 +21,6 @@ impl Holds {
     }
 
     fn names(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.released.lock().expect("nothing panics with the names in hand")
+        self.released.lock().expect("no thread panics while it holds the names")
     }
 }

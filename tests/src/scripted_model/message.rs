@@ -1,10 +1,10 @@
-//! A completion as Converse answers it, in one piece.
+//! Formats a completion as the response of Converse.
 
 use serde_json::{Value, json};
 
 use super::completion::Completion;
 
-/// Stands where a real model signs its thinking.
+/// The signature of the reasoning, which a real model would compute.
 pub const SIGNATURE: &str = "c2NyaXB0ZWQ=";
 
 pub fn to_json(completion: &Completion) -> Value {

@@ -1,27 +1,27 @@
-//! A scripted model: Bedrock Runtime over HTTP/1.1, without a model behind it.
+//! The scripted model: a server with the API of the Bedrock runtime over HTTP/1.1, without a model.
 //!
-//! What it answers is computed from the prompt; how it behaves, per region and call, is written
-//! in the prompt as well (`@model us-east-1: throttle(2), answer`), so that any number of tests
-//! share one server and no state. The way of one call, a module per step:
+//! The answers are computed from the prompt. A script in the prompt sets the behavior of each region and call, such as
+//! `@model us-east-1: throttle(2), answer`. Any number of tests can therefore share one server without shared state.
+//! The modules, in the order in which they handle a call:
 //!
-//! - [`server`]: connections and routes; `/__health`, `/__calls`, `/__count`, `/__release` and `/__jobs` next to the
-//!   operations
-//! - [`path`]: `/<region>/model/<model id>/converse[-stream]`
-//! - [`prompt`]: what of a Converse body matters here
-//! - [`demands`]: what Bedrock refuses before a model sees it, by generation
+//! - [`server`]: connections and routes: the operations, `/__health`, `/__calls`, `/__count`, `/__release` and
+//!   `/__jobs`
+//! - [`path`]: paths of the form `/<region>/model/<model id>/converse[-stream]`
+//! - [`prompt`]: the relevant parts of a Converse request
+//! - [`demands`]: requests that Bedrock refuses before a model receives them, by generation
 //! - [`script`]: the `@model` lines of a prompt
-//! - [`action`]: the table of everything a region can do; a new one is one line there
-//! - [`caller`]: the process that asks, which an action can kill
-//! - [`calls`]: the log of calls, and the count that decides which action comes next
-//! - [`hold`]: answers that wait until a test lets them go
-//! - [`model`]: one call from body to [`reply::Reply`]
-//! - [`answer`]: what is said, computed from the prompt
-//! - [`completion`]: one answer: what is said, how it stops, what it used
+//! - [`action`]: the table of actions; a new action is one row of it
+//! - [`caller`]: the calling process, which an action can kill
+//! - [`calls`]: the log of calls, and the count that selects the next action
+//! - [`hold`]: answers that are held until a test releases them
+//! - [`model`]: one call, from its body to its [`reply::Reply`]
+//! - [`answer`]: the text of an answer, computed from the prompt
+//! - [`completion`]: one answer with its stop reason and usage
 //! - [`message`] and [`stream`]: a completion as the JSON of Converse and as the events of ConverseStream
-//! - [`frame`]: an event as bytes on the wire
-//! - [`jobs`]: batch inference, whose records are calls of their own
-//! - [`outcome`]: the `@bulk` lines: what a batch inference job does with a record
-//! - [`reply`]: a reply as an HTTP response, the broken ones included
+//! - [`frame`]: an event in its binary encoding
+//! - [`jobs`]: batch inference, which handles each record as a call
+//! - [`outcome`]: the `@bulk` lines, which set the outcome of a record in a bulk job
+//! - [`reply`]: a reply as an HTTP response, including broken ones
 
 mod action;
 mod answer;

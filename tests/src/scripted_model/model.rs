@@ -1,4 +1,4 @@
-//! One call: from its body to what the region does about it.
+//! Handles one call, from its body to the reply of the region.
 
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,10 +16,11 @@ use super::script::Script;
 use super::stream::{self, Piece};
 use super::{demands, message};
 
+/// The scripted model with its log of calls.
 pub struct Model {
     log: Mutex<CallLog>,
     pub holds: Arc<Holds>,
-    /// Milliseconds since 1970.
+    /// Returns the current time, in milliseconds since 1970.
     clock: fn() -> u64,
 }
 
@@ -34,6 +35,7 @@ impl Default for Model {
 }
 
 impl Model {
+    /// Logs a call and returns the reply to it.
     pub fn call(&self, operation: &Operation, body: &[u8]) -> Reply {
         let (caller, read) = read(operation, body);
         let action =
@@ -42,18 +44,17 @@ impl Model {
             .unwrap_or_else(|message| Reply::Refused(Refusal::validation(message)))
     }
 
-    /// The calls of one run or of all, in order.
+    /// Returns the calls of one run, or of all runs, in order.
     pub fn calls(&self, run_id: Option<&str>) -> Value {
-        self.log.lock().expect("nothing panics with the log in hand").to_json(run_id)
+        self.log.lock().expect("no thread panics while it holds the log").to_json(run_id)
     }
 
-    /// Returns how many calls there ever were.
+    /// Returns the number of all calls so far.
     pub fn count(&self) -> usize {
-        self.log.lock().expect("nothing panics with the log in hand").count()
+        self.log.lock().expect("no thread panics while it holds the log").count()
     }
 
-    /// Logs the call and says what the script has for it. Both under one lock, so that parallel
-    /// calls get different actions.
+    /// Logs the call and returns its action. Both happen under one lock, so that parallel calls get successive actions.
     fn turn_of(
         &self,
         caller: Caller,
@@ -61,7 +62,7 @@ impl Model {
         body: &[u8],
         script: Option<&Script>,
     ) -> Action {
-        let mut log = self.log.lock().expect("nothing panics with the log in hand");
+        let mut log = self.log.lock().expect("no thread panics while it holds the log");
         let so_far = log.so_far(&caller, &operation.region);
         let scripted =
             |script: &Script| script.action(&operation.region, caller.step.as_deref(), so_far);
@@ -74,7 +75,7 @@ impl Model {
 
 type Read = Result<(Prompt, Script), String>;
 
-/// A prompt whose script is wrong still says who sent it.
+/// Reads the caller, the prompt and the script of a request. The caller is known even if the script is invalid.
 fn read(operation: &Operation, body: &[u8]) -> (Caller, Read) {
     match Prompt::parse(body) {
         Ok(mut prompt) => {
@@ -117,7 +118,7 @@ fn answer(operation: &Operation, completion: Completion, written: &str) -> Resul
         return Ok(Reply::Events(stream::pieces(&completion)));
     }
     if completion.ending != Ending::Whole || completion.hold.is_some() {
-        return Err(format!("`{written}` breaks a stream: it needs converse-stream"));
+        return Err(format!("`{written}` breaks a stream: call converse-stream"));
     }
     let json = Piece::Bytes(message::to_json(&completion).to_string().into());
     Ok(Reply::Json(vec![Piece::Pause(completion.delay), json]))
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_action_is_refused_loudly_and_logged_under_its_run() {
+    fn a_mistyped_action_is_refused_and_logged_under_its_run() {
         let model = Model::default();
         let refusal = refused(ask(&model, "us-west-2", "@model us-east-1: thortle"));
         assert_eq!((refusal.status, refusal.code), (400, "ValidationException"));
@@ -179,13 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_a_stream_is_refused_without_one() {
+    fn an_action_that_breaks_a_stream_requires_a_stream() {
         let refusal = refused(ask(&Model::default(), "us-east-1", "@model *: bad-crc"));
         assert!(refusal.message.contains("`bad-crc` breaks a stream"));
     }
 
     #[test]
-    fn an_answer_without_a_stream_has_the_whole_text_and_what_it_used() {
+    fn an_answer_without_a_stream_has_the_whole_text_and_its_usage() {
         let reply =
             ask(&Model::default(), "us-east-1", "@model *: thinks\n@model says: yes\nreally?");
         let Reply::Json(pieces) = reply else { panic!("{reply:?}") };

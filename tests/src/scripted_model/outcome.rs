@@ -1,11 +1,11 @@
-//! The `@bulk` lines: what a batch inference job does with a record, or what happens to the whole job.
+//! Parses the `@bulk` lines, which set the outcome of a record in a bulk job, or of the whole job.
 
 use super::action::{Action, Does};
 use super::reply::Refusal;
 
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// Status, code, message.
+    /// The request that starts the job is refused with this status, code and message.
     Refused(u16, &'static str, &'static str),
     Invalid,
     Expired,
@@ -16,7 +16,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The words of a line. The error is a sentence for whoever wrote the script.
+    /// Parses the words of a line.
+    ///
+    /// # Errors
+    /// A sentence for the author of the script.
     pub fn parse_all(words: &str) -> Result<Vec<Self>, String> {
         words.split(',').map(|word| Self::parse(word.trim())).collect()
     }
@@ -24,7 +27,7 @@ impl Outcome {
     fn parse(word: &str) -> Result<Self, String> {
         let known = "refused(<action of @model>), invalid, expired, never, partial(<records>), \
                      error(<status>), lost";
-        let unknown = || format!("unknown outcome `{word}`, known are: {known}");
+        let unknown = || format!("unknown outcome `{word}`, expected one of: {known}");
         let (name, argument) = match word.split_once('(') {
             Some((name, rest)) => (name, rest.strip_suffix(')').ok_or_else(unknown)?),
             None => (word, ""),
@@ -68,7 +71,7 @@ mod tests {
     #[test]
     fn a_mistake_names_the_word() {
         for (words, named) in [
-            ("lots", "unknown outcome `lots`, known are: refused("),
+            ("lots", "unknown outcome `lots`, expected one of: refused("),
             ("partial", "`partial`"),
             ("error(many)", "`error(many)`"),
             ("lost(1)", "`lost(1)`"),

@@ -1,6 +1,6 @@
-//! Which model of which region is called, and how; and which job is asked for.
+//! Parses the path of a request: the operation on a model, or on a job.
 
-/// One of the two operations on one model of one region.
+/// A call of Converse or ConverseStream on one model in one region.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
     pub region: String,
@@ -9,7 +9,7 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// `/<region>/model/<model id, percent-encoded>/converse[-stream]`
+    /// Parses `/<region>/model/<model id, percent-encoded>/converse[-stream]`.
     pub fn parse(path: &str) -> Option<Self> {
         let mut parts = path.strip_prefix('/')?.split('/');
         let (region, "model", model_id, name, None) =
@@ -27,25 +27,26 @@ impl Operation {
     }
 }
 
-/// An operation on batch inference jobs of one region.
+/// An operation on the bulk jobs of one region.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobOperation {
     pub region: String,
     pub wanted: Wanted,
 }
 
-/// Jobs are known by their ARN or the last part of it.
+/// The wanted operation. A job is identified by its ARN or the last part of it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wanted {
     Create,
-    /// Those whose name contains this.
+    /// Lists the jobs whose names contain this text.
     List(String),
     Get(String),
     Stop(String),
 }
 
 impl JobOperation {
-    /// `/<region>/model-invocation-job[/<id, percent-encoded>[/stop]]`, or `/<region>/model-invocation-jobs?nameContains=<name>`
+    /// Parses `/<region>/model-invocation-job[/<id, percent-encoded>[/stop]]` or
+    /// `/<region>/model-invocation-jobs?nameContains=<name>`.
     pub fn parse(method: &str, path: &str) -> Option<Self> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let parts: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
@@ -67,7 +68,7 @@ impl JobOperation {
     }
 }
 
-/// A `%` that starts no escape stays as it is.
+/// Decodes percent-encoded text. A `%` that does not begin an escape stays unchanged.
 pub fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_inference_profile_and_an_arn_are_read_back_as_they_were_sent() {
+    fn an_inference_profile_and_an_arn_are_decoded() {
         let operation = Operation::parse(
             "/eu-central-1/model/eu.anthropic.claude-haiku-4-5-20251001-v1%3A0/converse-stream",
         );
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_operation() {
+    fn any_other_path_is_not_an_operation() {
         for path in [
             "/model/m/converse",
             "/us-east-1/model/m/invoke",
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_asked_for_by_its_arn() {
+    fn a_job_is_identified_by_its_arn() {
         let arn = "arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/job000000001";
         let sent = arn.replace(':', "%3A").replace('/', "%2F");
         let wanted = |method: &str, path: &str| {

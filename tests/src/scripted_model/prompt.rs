@@ -1,17 +1,17 @@
-//! What of a Converse request body matters to the scripted model.
+//! Parses the parts of a Converse request that the scripted model uses.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Who asks, from `requestMetadata`. A request without it is answered too.
+/// The caller, from `requestMetadata`. A request without metadata is answered too.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
     pub run_id: Option<String>,
     pub workflow: Option<String>,
     pub step: Option<String>,
-    /// Which item of a fan-out, so that the items of one step do not take each other's actions.
+    /// The item of a `for_each` step. It keeps the calls of different items apart, so that each has its own actions.
     pub item: Option<String>,
 }
 
@@ -32,17 +32,20 @@ pub struct Prompt {
     pub caller: Caller,
     pub system: String,
     pub user: String,
-    /// The answer's JSON schema, if the request binds the answer to one.
+    /// The JSON schema of the answer, if the request has one.
     pub schema: Option<Value>,
-    /// Of everything sent, earlier answers included: the measure of the input.
+    /// The number of words in the whole request, including earlier answers. It determines the input tokens.
     pub words: usize,
 }
 
 impl Prompt {
-    /// The error is a sentence for the caller.
+    /// Parses the body of a request.
+    ///
+    /// # Errors
+    /// A sentence for the caller.
     pub fn parse(body: &[u8]) -> Result<Self, String> {
         let body: Body = serde_json::from_slice(body)
-            .map_err(|error| format!("The body is no Converse request: {error}"))?;
+            .map_err(|error| format!("The body is not a Converse request: {error}"))?;
         no_blank_text(&body)?;
         let metadata = body.request_metadata.unwrap_or_default();
         metadata_as_the_service_takes_it(&metadata)?;
@@ -67,13 +70,13 @@ impl Prompt {
     }
 }
 
-/// Entries, and characters of each name and value, of `requestMetadata`.
+/// The largest number of entries of `requestMetadata`, and of characters in each name and value.
 const MOST_METADATA: (usize, usize) = (16, 256);
 
 fn metadata_as_the_service_takes_it(metadata: &BTreeMap<String, String>) -> Result<(), String> {
     let (entries, characters) = MOST_METADATA;
     if metadata.len() > entries {
-        return Err(format!("requestMetadata has {} entries, more than {entries}", metadata.len()));
+        return Err(format!("requestMetadata has {} entries (limit: {entries})", metadata.len()));
     }
     let sign = |c: char| c.is_ascii_whitespace() || ":_@$#=/+,-.".contains(c);
     let is_taken = |text: &String| {
@@ -125,7 +128,7 @@ struct Message {
     content: Vec<Block>,
 }
 
-/// A content block; only text is read, cache points and the like pass by.
+/// A content block. Only its text is read. Other blocks, such as cache points, are ignored.
 #[derive(Deserialize)]
 struct Block {
     text: Option<String>,
@@ -134,7 +137,7 @@ struct Block {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct OutputConfig {
-    /// Absent where only an effort is given.
+    /// `None` if the request has only an effort.
     text_format: Option<Value>,
 }
 
@@ -143,7 +146,7 @@ fn schema(text_format: &Value) -> Result<Value, String> {
     let schema = text_format.pointer(pointer).and_then(Value::as_str);
     let schema = schema.ok_or(format!("outputConfig.textFormat: no string at {pointer}"))?;
     serde_json::from_str(schema)
-        .map_err(|error| format!("outputConfig.textFormat: the schema is no JSON: {error}"))
+        .map_err(|error| format!("outputConfig.textFormat: the schema is not JSON: {error}"))
 }
 
 fn text(blocks: &[Block]) -> String {
@@ -159,7 +162,7 @@ pub mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A request of run `run-1` for a step of a workflow, as the product sends it.
+    /// Returns a request of run `run-1` for a step of a workflow, in the form that the product sends.
     pub fn body(workflow: &str, step: &str, prompt: &str) -> Value {
         json!({
             "messages": [{ "role": "user", "content": [{ "text": prompt }] }],
@@ -176,7 +179,7 @@ pub mod tests {
     }
 
     #[test]
-    fn reads_who_asks_what_for_and_how_much() {
+    fn reads_the_caller_the_texts_and_the_number_of_words() {
         let mut request = body("code-review", "verdict", "three words here");
         request["system"] =
             json!([{ "text": "Be brief." }, { "cachePoint": { "type": "default" } }]);
@@ -208,7 +211,7 @@ pub mod tests {
     }
 
     #[test]
-    fn an_earlier_answer_counts_as_input_but_is_not_the_user_speaking() {
+    fn an_earlier_answer_counts_as_input_but_not_as_user_text() {
         let mut request = body("w", "s", "first question");
         let said = json!({ "role": "assistant", "content": [{ "text": "one two three" }] });
         let again = json!({ "role": "user", "content": [{ "text": "once more" }] });
@@ -225,11 +228,11 @@ pub mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_request_and_a_schema_that_is_no_json_are_refused() {
+    fn an_invalid_request_and_an_invalid_schema_are_refused() {
         assert!(Prompt::parse(b"{}").unwrap_err().contains("messages"));
         let mut request = with_schema(body("w", "s", "x"), &json!({}));
         request["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"] = json!("{");
         let error = Prompt::parse(request.to_string().as_bytes()).unwrap_err();
-        assert!(error.contains("the schema is no JSON"), "{error}");
+        assert!(error.contains("the schema is not JSON"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! A reply as an HTTP response, the broken ones included.
+//! Sends a reply as an HTTP response, including broken ones.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,29 +16,31 @@ use super::caller;
 use super::hold::Holds;
 use super::stream::{self as events, Piece};
 
-/// Longer than any client of ours waits, short enough that a forgotten connection ends some day.
+/// The longest silence. It exceeds the timeout of every client here, but it ends a forgotten connection.
 const SILENCE: Duration = Duration::from_secs(600);
-/// Between two looks whether a call is still held, and how many of them go by before its next token.
+/// The time between two checks whether a call is still held.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The number of checks for each token that a held call sends.
 const PAUSES_PER_TOKEN: u128 = 5;
-/// Gives what was sent before a break the time to leave: hyper drops what it has not written.
+/// The pause before a connection is broken. Without it, hyper would drop data that it has not written yet.
 const BEFORE_BREAK: Duration = Duration::from_millis(20);
 
-/// Waits longer before a kill: the function that dies of it dies in the middle of its work, but has logged the call in
-/// the ledger, which may take two seconds.
+/// The pause before a function is killed. It gives the function the time to log the call in the ledger, which may take
+/// two seconds.
 const BEFORE_KILL: Duration = Duration::from_millis(2_100);
 
 #[derive(Debug)]
 pub enum Reply {
-    /// Converse's body.
+    /// The body of a Converse response.
     Json(Vec<Piece>),
-    /// ConverseStream's body.
+    /// The body of a ConverseStream response.
     Events(Vec<Piece>),
     Refused(Refusal),
     Reset,
     Silent,
 }
 
+/// An error response.
 #[derive(Debug)]
 pub struct Refusal {
     pub status: u16,
@@ -55,15 +57,15 @@ impl Refusal {
 
     pub fn no_such_path(path: &str) -> Self {
         let message = format!(
-            "{path}: there is /<region>/model/<model id>/converse[-stream], \
-             /<region>/model-invocation-job, /__health, /__calls, /__count, /__release and /__jobs"
+            "unknown path {path}: expected /<region>/model/<model id>/converse[-stream], \
+             /<region>/model-invocation-job, /__health, /__calls, /__count, /__release or /__jobs"
         );
         let (status, code) = (404, "UnknownOperationException");
         Self { status, code, message, retry_after_s: None }
     }
 }
 
-/// The connection is to break here: hyper closes it, whatever the client is waiting for.
+/// The error that makes hyper close the connection, as the script requires.
 #[derive(Debug)]
 pub struct Broken;
 
@@ -78,7 +80,10 @@ impl std::error::Error for Broken {}
 pub type Body = UnsyncBoxBody<Bytes, Broken>;
 
 impl Reply {
-    /// `peer`: the other side of the connection.
+    /// Returns the HTTP response. `peer` is the address of the client, which an action can kill.
+    ///
+    /// # Errors
+    /// [`Broken`] if the connection must be closed without a response.
     pub async fn into_response(
         self,
         peer: Option<SocketAddr>,
@@ -99,20 +104,26 @@ impl Reply {
     }
 }
 
-/// A whole body at once.
+/// Returns a response with a complete body.
 pub fn whole(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
     let body = Full::new(body.into()).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, content_type.parse().expect("a constant"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, content_type.parse().expect("the constant is valid"));
     response
 }
 
 fn refused(refusal: &Refusal) -> Response<Body> {
     let body = json!({ "message": refusal.message }).to_string();
     let mut response = whole("application/json", body);
-    *response.status_mut() = refusal.status.try_into().expect("a status of the table");
+    *response.status_mut() =
+        refusal.status.try_into().expect("the statuses in the table are valid");
     let headers = response.headers_mut();
-    headers.insert("x-amzn-ErrorType", refusal.code.parse().expect("a code of the table"));
+    headers.insert(
+        "x-amzn-ErrorType",
+        refusal.code.parse().expect("the codes in the table are valid"),
+    );
     if let Some(seconds) = refusal.retry_after_s {
         headers.insert(RETRY_AFTER, seconds.into());
     }
@@ -132,7 +143,7 @@ fn streamed(
     whole(content_type, Bytes::new()).map(|_| BodyExt::boxed_unsync(StreamBody::new(frames)))
 }
 
-/// A token now and then, so that nobody takes it for a stall.
+/// Returns empty tokens at intervals until `name` is released, so that the client does not detect a stall.
 fn held(name: String, holds: Arc<Holds>) -> impl Stream<Item = Result<Frame<Bytes>, Broken>> {
     let tokens = stream::unfold(0_u128, move |pauses| {
         let is_over = holds.is_released(&name) || pauses * PAUSE.as_millis() > SILENCE.as_millis();
@@ -155,7 +166,7 @@ async fn send(piece: Piece, peer: Option<SocketAddr>) -> Option<Result<Frame<Byt
             tokio::time::sleep(pause).await;
             return None;
         }
-        Piece::Held(_) => unreachable!("it is a stream of its own"),
+        Piece::Held(_) => unreachable!("`streamed` handles held pieces"),
         Piece::Hang => SILENCE,
         Piece::Break => BEFORE_BREAK,
         Piece::Kill => BEFORE_KILL,

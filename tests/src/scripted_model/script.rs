@@ -1,5 +1,5 @@
-//! The script in the prompt: lines that begin with `@model`, or with `@bulk` for batch inference
-//! (see [`super::jobs`]).
+//! Parses the script in a prompt: lines that begin with `@model`, or with `@bulk` for batch inference (see
+//! [`super::jobs`]).
 //!
 //! ```text
 //! @model us-east-1: throttle(2), answer     this region's 1st call, then all later ones
@@ -9,10 +9,10 @@
 //! @model says/verdict: {"ok": true}
 //! ```
 //!
-//! A line counts from its first column or right behind an opening `<data>`, the product's
-//! delimiter around an input. Lines of a diff never count: this project's own diffs hold scripts.
+//! A script line begins in the first column, or directly after an opening `<data>`, the product's delimiter around an
+//! input. Lines of a diff are ignored, because the diffs of this repository contain scripts.
 //!
-//! A step that sees no input but other steps' answers is scripted through one of those:
+//! The prompt of a step may contain only answers of other steps. Such a step is scripted through one of these answers:
 //! `@model says/summarise: Fine.\n@model us-east-1/verdict: cut`.
 
 use super::action::Action;
@@ -23,16 +23,16 @@ use super::prompt::Prompt;
 pub struct Script {
     behaviours: Vec<Behaviour>,
     says: Vec<Says>,
-    /// What a batch inference job does with it.
+    /// The outcomes that the `@bulk` lines set.
     pub outcomes: Vec<Outcome>,
 }
 
 #[derive(Debug)]
 struct Behaviour {
-    /// `None` is every region.
+    /// The region. `None` stands for every region.
     region: Option<String>,
     step: Option<String>,
-    /// Call after call; the last one repeats. Never empty.
+    /// The actions of successive calls. The last one repeats. Never empty.
     actions: Vec<Action>,
 }
 
@@ -43,8 +43,10 @@ struct Says {
 }
 
 impl Script {
-    /// Takes the script out of the prompt, so that it is not part of what is answered.
-    /// The error names the line and what is wrong with it.
+    /// Removes the script from the prompt and returns it, so that the answer does not depend on it.
+    ///
+    /// # Errors
+    /// A sentence that names the line and the mistake.
     pub fn take(prompt: &mut Prompt) -> Result<Self, String> {
         let mut script = Self::default();
         for text in [&mut prompt.system, &mut prompt.user] {
@@ -62,8 +64,8 @@ impl Script {
         Ok(script)
     }
 
-    /// What `region` does in its call number `call` (from 0) of `step`. A line that names the
-    /// step beats one that does not, then one that names the region; among equals the first.
+    /// Returns the action of `region` in its call number `call` (from 0) of `step`. A line that names the step takes
+    /// precedence, then a line that names the region, then the earlier line.
     pub fn action(&self, region: &str, step: Option<&str>, call: usize) -> Action {
         self.behaviours
             .iter()
@@ -75,6 +77,7 @@ impl Script {
             .map_or_else(Action::answer, Action::clone)
     }
 
+    /// Returns the scripted answer of a step, if there is one.
     pub fn says(&self, step: Option<&str>) -> Option<&str> {
         let own = self.says.iter().find(|says| says.step.is_some() && says.step.as_deref() == step);
         let any = || self.says.iter().find(|says| says.step.is_none());
@@ -89,7 +92,7 @@ impl Script {
         let rest = line.strip_prefix("@model ");
         let (selector, what) = rest
             .and_then(|rest| rest.split_once(':'))
-            .ok_or("a script line is `@model <region, * or says>[/<step>]: …`")?;
+            .ok_or("invalid script line: expected `@model <region, * or says>[/<step>]: …`")?;
         let (who, step) = match selector.trim().split_once('/') {
             Some((who, step)) => (who, Some(step.to_owned())),
             None => (selector.trim(), None),
@@ -111,7 +114,7 @@ impl Script {
 
 const WORDS: [&str; 2] = ["@model", "@bulk"];
 
-/// The part of the line that is script, if any of it is.
+/// Returns the part of the line that belongs to the script, or `None`.
 fn script_in(line: &str) -> Option<&str> {
     if line.starts_with(['+', '-', ' ', '\\']) || line.starts_with("@@") {
         return None;
@@ -125,7 +128,7 @@ fn script_in(line: &str) -> Option<&str> {
     next.is_none_or(|next| !next.is_alphanumeric()).then_some(inside)
 }
 
-/// `*` or the shape of a region's name: a mistyped one would never match and never be noticed.
+/// Parses `*` or the name of a region. The form of the name is checked, because a mistyped one would never match.
 fn region(name: &str) -> Result<Option<String>, String> {
     if name == "*" {
         return Ok(None);
@@ -137,11 +140,11 @@ fn region(name: &str) -> Result<Option<String>, String> {
         [words @ .., last] if words.len() >= 2 && words.iter().all(word) && number(last) => {
             Ok(Some(name.to_owned()))
         }
-        _ => Err(format!("`{name}` is no region, nor `*` or `says`")),
+        _ => Err(format!("`{name}` is not a region: expected a region, `*` or `says`")),
     }
 }
 
-/// `\n` is a line break and `\\` a backslash; anything else behind a backslash keeps it.
+/// Replaces `\n` by a line break and `\\` by a backslash. Any other backslash stays unchanged.
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_closest_line_wins_whatever_the_order() {
+    fn the_most_specific_line_applies_in_any_order() {
         let lines =
             "@model *: cut\n@model us-east-1: reset\n@model */b: stall\n@model us-east-1/b: silent";
         let reversed: Vec<&str> = lines.lines().rev().collect();
@@ -202,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_taken_word_for_word() {
+    fn a_scripted_answer_is_used_word_for_word() {
         let (script, _) =
             take("@model says: a, (b)\\n  c \\\\n\n@model says/x: {\"a\": 1}").unwrap();
         assert_eq!(script.says(Some("s")), Some("a, (b)\n  c \\n"));
@@ -243,10 +246,10 @@ mod tests {
     fn a_mistake_names_the_line_and_the_word() {
         for (text, named) in [
             ("@model us-east-1: throtle", "@model us-east-1: throtle: unknown action `throtle`"),
-            ("@model us-east1: throttle", "`us-east1` is no region"),
-            ("@model useast-1: throttle", "`useast-1` is no region"),
-            ("@model us-east-1 throttle", "a script line is `@model"),
-            ("@model: throttle", "a script line is `@model"),
+            ("@model us-east1: throttle", "`us-east1` is not a region"),
+            ("@model useast-1: throttle", "`useast-1` is not a region"),
+            ("@model us-east-1 throttle", "invalid script line: expected `@model"),
+            ("@model: throttle", "invalid script line: expected `@model"),
             ("@model *:", "unknown action ``"),
             ("@model *: cut,", "unknown action ``"),
             ("@bulk lots", "@bulk lots: unknown outcome `lots`"),
@@ -257,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_only_begins_alike_is_prose() {
+    fn a_word_that_only_begins_like_a_script_is_ignored() {
         assert_eq!(take("@models are nice").unwrap().1, "@models are nice");
     }
 }

@@ -1,4 +1,4 @@
-//! Connections and routes.
+//! Accepts connections and routes requests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,28 +18,28 @@ use super::model::Model;
 use super::path::{JobOperation, Operation, percent_decode};
 use super::reply::{Body, Broken, Refusal, Reply, whole};
 
-/// Above what Bedrock takes, so that a limit met in a test is the product's own.
+/// The largest body, in bytes. It exceeds Bedrock's limit, so that a limit that a test reaches is the product's.
 const MAX_BODY_BYTES: usize = 32 << 20;
 
-/// Never returns. A connection that fails concerns only its client.
+/// Serves connections and never returns. A failed connection affects only its client.
 pub async fn serve(listener: TcpListener, model: Arc<Model>, jobs: Arc<Jobs>) {
     loop {
         match listener.accept().await {
             Ok((connection, peer)) => {
                 tokio::spawn(attend(connection, peer, model.clone(), jobs.clone()));
             }
-            // Out of file descriptors, most likely: the connections under way will free some.
+            // The likely cause is a lack of file descriptors. Open connections will free some.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
 async fn attend(connection: TcpStream, peer: SocketAddr, model: Arc<Model>, jobs: Arc<Jobs>) {
-    // Small frames would otherwise wait for the client's delayed acknowledgement. An error
-    // means that the client has gone, which the next line finds out.
+    // Without this option, small frames would wait for the client's delayed acknowledgement. An error means that the
+    // client has disconnected, which serving the connection detects.
     let _ = connection.set_nodelay(true);
     let service = service_fn(|request| receive(model.clone(), jobs.clone(), peer, request));
-    // Broken connections are what this server is for.
+    // The server breaks connections on purpose, so the result is ignored.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
@@ -64,7 +64,7 @@ async fn receive(
     respond(&model, Some(peer), &parts.method, path, query, &body).await
 }
 
-/// What concerns batch inference.
+/// Answers a request about bulk jobs. Returns `None` for any other request.
 async fn of_jobs(
     jobs: &Jobs,
     method: &str,
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_has_the_status_code_and_patience_of_its_action() {
+    async fn a_refusal_has_the_status_the_code_and_the_retry_after_of_its_action() {
         let response = post(&Model::default(), STREAM, "@model *: overloaded(3)").await.unwrap();
         assert_eq!(response.status(), 529);
         assert_eq!(response.headers()["x-amzn-errortype"], "overloaded_error");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reset_and_cut_break_the_connection_at_their_places() {
+    async fn reset_and_cut_break_the_connection() {
         let model = Model::default();
         assert!(post(&model, CONVERSE, "@model *: reset").await.is_err());
         let cut = post(&model, STREAM, "@model *: cut").await.unwrap();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn slow_keeps_the_first_token_back() {
+    async fn slow_delays_the_first_token() {
         let response = post(&Model::default(), STREAM, "@model *: slow(40)").await.unwrap();
         let started = std::time::Instant::now();
         read(response).await.unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_held_goes_on_with_empty_tokens_until_it_is_released() {
+    async fn a_held_answer_sends_empty_tokens_until_it_is_released() {
         let model = Model::default();
         let prompt = "@model *: held(gate)\n@model says: yes";
         let held = post(&model, STREAM, prompt).await.unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_calls_of_a_run_can_be_asked_for() {
+    async fn the_calls_of_a_run_can_be_listed() {
         let model = Model::default();
         read(post(&model, CONVERSE, "hello").await.unwrap()).await.unwrap();
         let calls = get(&model, "/__calls", Some("run=run%2D1")).await;

@@ -1,4 +1,4 @@
-//! A completion as ConverseStream sends it.
+//! Formats a completion as the events of ConverseStream.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use super::completion::{Completion, Ending};
 use super::frame;
 use super::message::SIGNATURE;
 
-/// A few words, as a model streams: enough of them that an answer has a middle to break in.
+/// The number of words in one delta. It is small, like a model's, so that an answer has several deltas and a stream can
+/// break between them.
 const WORDS_PER_DELTA: usize = 4;
 
 /// The body of a response, piece by piece.
@@ -17,17 +18,17 @@ const WORDS_PER_DELTA: usize = 4;
 pub enum Piece {
     Bytes(Bytes),
     Pause(Duration),
-    /// Empty tokens, until this name is released.
+    /// Sends empty tokens until this name is released.
     Held(String),
-    /// Nothing more comes, and the connection stays open.
+    /// Sends nothing more and leaves the connection open.
     Hang,
-    /// The connection breaks.
+    /// Breaks the connection.
     Break,
-    /// The process at its other side ends.
+    /// Kills the process at the other end of the connection.
     Kill,
 }
 
-/// A token that adds nothing to the answer, of a stream that is held.
+/// Returns an empty token, for a stream that is held.
 pub fn empty_token() -> Bytes {
     let delta = json!({ "contentBlockIndex": 0, "delta": { "text": "" } });
     frame::event("contentBlockDelta", &delta)
@@ -35,6 +36,7 @@ pub fn empty_token() -> Bytes {
 
 type Event = (&'static str, Value);
 
+/// Returns the body of the response, piece by piece.
 pub fn pieces(completion: &Completion) -> Vec<Piece> {
     let events = events(completion);
     let middle = middle(&events);
@@ -49,7 +51,7 @@ pub fn pieces(completion: &Completion) -> Vec<Piece> {
         }
         Ending::Stall | Ending::EndsEarly => frames[..middle].to_vec(),
         Ending::Exception(name) => {
-            let error = frame::exception(name, "Asked for by the script.");
+            let error = frame::exception(name, "The script requests this exception.");
             frames[..middle].iter().cloned().chain([error]).collect()
         }
     }
@@ -60,7 +62,7 @@ pub fn pieces(completion: &Completion) -> Vec<Piece> {
         sent.insert(0, Piece::Pause(completion.delay));
     }
     if let Some(name) = &completion.hold {
-        // Behind `messageStart`.
+        // The hold follows `messageStart`.
         sent.insert(1, Piece::Held(name.clone()));
     }
     match completion.ending {
@@ -109,7 +111,8 @@ fn events(completion: &Completion) -> Vec<Event> {
     events
 }
 
-/// Adds how the call was served. Each guardrail is a trace of what was sent and one of what was said.
+/// Adds the service tier and the guardrail trace to the metadata. The trace has an assessment of the input and one of
+/// the output.
 fn served(completion: &Completion, mut metadata: Value) -> Value {
     if let Some(tier) = &completion.service_tier {
         metadata["serviceTier"] = json!({ "type": tier });
@@ -125,15 +128,15 @@ fn served(completion: &Completion, mut metadata: Value) -> Value {
     metadata
 }
 
-/// The index behind the middle delta: where a stream breaks that does not end well. There is
-/// always an event at it, `messageStop` at the latest.
+/// Returns the index after the middle delta, at which a broken stream breaks. There is always an event at this index:
+/// `messageStop`, or an earlier one.
 fn middle(events: &[Event]) -> usize {
     let deltas: Vec<usize> =
         (0..events.len()).filter(|&at| events[at].0 == "contentBlockDelta").collect();
     deltas.get(deltas.len() / 2).map_or(1, |at| at + 1)
 }
 
-/// Cuts the text into pieces of a few words; joined they are the text again.
+/// Splits the text into pieces of a few words. Joined, the pieces are the text.
 fn deltas(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_stop_everything_else_is_there() {
+    fn a_stream_without_a_stop_has_all_other_events() {
         let kinds = kinds(&pieces_of(|manner| manner.ending = Ending::NoStop));
         assert!(!kinds.contains(&"messageStop".to_owned()));
         assert_eq!(kinds.last().unwrap(), "metadata");

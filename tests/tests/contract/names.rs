@@ -126,3 +126,24 @@ fn the_sample_request_of_the_readme_is_a_request() {
     let (sample, _) = rest.split_once("```").unwrap();
     bcce_core::run::request::Request::parse(sample).unwrap();
 }
+
+/// The glossary's tables name every function, state machine and key prefix of the ledger.
+#[test]
+fn the_glossary_lists_every_part_of_the_stack() {
+    let glossary = read("docs/glossary.md");
+    let machines = fs::read_dir(root().join("statemachines")).unwrap();
+    let machines = machines.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let machines = machines.map(|file| file.trim_end_matches(".asl.json").to_owned());
+    let ledger = read("crates/bcce-core/src/ledger.rs");
+    let keys =
+        ledger.split("fn ").filter(|function| function.split('(').next().unwrap().ends_with("_pk"));
+    let prefixes = keys.map(|key| {
+        let (_, text) = key.split_once("format!(\"").unwrap();
+        format!("{}#", text.split('#').next().unwrap())
+    });
+    let parts: Vec<String> = functions().into_iter().chain(machines).chain(prefixes).collect();
+    assert!(parts.len() > 25, "{parts:?}");
+    for part in parts {
+        assert!(glossary.contains(&format!("`{part}`")), "docs/glossary.md does not list {part}");
+    }
+}

@@ -88,8 +88,8 @@ async fn a_tenant_may_use_only_what_its_rule_lists() {
     let text = json!({ "text": "A breaker opens." });
     #[rustfmt::skip]
     let table = [
-        (json!({ "workflow": FORBIDDEN_TO_ALPHA, "id": id(), "inputs": { "diff": "+x" } }), format!("workflow: tenant alpha may not start {FORBIDDEN_TO_ALPHA}; policy.yaml allows it: explain")),
-        (json!({ "workflow": "explain", "id": id(), "model": "opus", "inputs": text }), "model: tenant alpha may not use opus; policy.yaml allows it: haiku, test-*".into()),
+        (json!({ "workflow": FORBIDDEN_TO_ALPHA, "id": id(), "inputs": { "diff": "+x" } }), format!("workflow: tenant alpha may not start {FORBIDDEN_TO_ALPHA}; policy.yaml allows only: explain")),
+        (json!({ "workflow": "explain", "id": id(), "model": "opus", "inputs": text }), "model: tenant alpha may not use opus; policy.yaml allows only: haiku, test-*".into()),
         (json!({ "workflow": "explain", "id": id(), "tags": { "cost-center": "0815" }, "inputs": text }), "tags.cost-center: must be one of 4711 for tenant alpha".into()),
     ];
     for (message, expected) in table {

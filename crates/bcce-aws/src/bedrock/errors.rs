@@ -1,4 +1,4 @@
-//! What the SDK reports -> what the domain calls it.
+//! Translates errors of the SDK into a [`CallFailure`].
 
 use std::error::Error;
 use std::io;
@@ -17,7 +17,8 @@ use time::OffsetDateTime;
 
 use super::stream::StreamedAnswer;
 
-/// Returns the failure of a call that did not get as far as a stream. `now`: an error may hold for the rest of the day.
+/// Returns the failure of a call for which no stream was opened. `now` is the time of the failure: some errors last
+/// until the end of the day.
 pub(super) fn refused(
     error: &SdkError<ConverseStreamError, HttpResponse>,
     answer: &mut StreamedAnswer,
@@ -51,7 +52,7 @@ pub(super) fn refused(
     }
 }
 
-/// Returns the failure of a stream that ended in an error, or could not be read on.
+/// Returns the failure of a stream that ended in an error or became unreadable.
 pub(super) fn broken_off<R>(
     error: &SdkError<ConverseStreamOutputError, R>,
     now: OffsetDateTime,
@@ -70,14 +71,15 @@ fn reported(found: Finding, message: &str, now: OffsetDateTime) -> CallFailure {
     let blame = match (found.leave.until(now), found.cause) {
         (Some(until), _) => Blame::TargetUntil(until),
         (None, Some(cause)) => Blame::Fit(cause),
-        // What the service itself calls a failure of the model is one over this request; another may do well.
+        // The service blames the model for this request. Another request may succeed on the same target.
         (None, None) if found.name == ErrorName::TargetBroken => Blame::Request,
         (None, None) => Blame::Target,
     };
     CallFailure { advice: found.advice, blame, ..failure(found.name, message) }
 }
 
-/// Returns code and message of an error inside a stream. They are not in its metadata, only in its variant.
+/// Returns the code and the message of an error inside a stream. The SDK leaves them out of the error's metadata, so
+/// they are derived from its variant.
 fn stream_error(error: &ConverseStreamOutputError) -> (&str, Option<&str>) {
     use ConverseStreamOutputError as E;
     match error {
@@ -95,7 +97,8 @@ fn failure(name: ErrorName, message: &str) -> CallFailure {
     CallFailure { name, message, advice: None, retry_after_s: None, blame: Blame::Target }
 }
 
-/// Returns whether nothing was sent, so that nothing was used. After a reset something may have been sent.
+/// Returns true if no connection was established, so that the call used no tokens. After a connection reset, the
+/// request may have been sent.
 fn never_connected(error: &ConnectorError) -> bool {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     let mut source: Option<&(dyn Error + 'static)> = Some(error);
@@ -109,7 +112,7 @@ fn never_connected(error: &ConnectorError) -> bool {
     error.is_timeout()
 }
 
-/// Returns how many seconds to wait. AWS does not use the date form of the header.
+/// Returns the wait that the service asks for, in seconds. AWS does not use the date form of the header.
 fn retry_after(response: &HttpResponse) -> Option<u64> {
     let seconds =
         |name: &str| response.headers().get(name).and_then(|value| value.parse::<f64>().ok());
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_service_said_is_kept_beside_the_advice() {
+    fn the_message_of_the_service_is_kept_with_the_advice() {
         let says = "Operation not allowed";
         let meta = ErrorMetadata::builder().code("ValidationException").message(says).build();
         let error = SdkError::service_error(ConverseStreamError::generic(meta), response(400));
@@ -175,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_in_the_stream_is_known_by_its_variant() {
+    fn an_error_in_the_stream_is_identified_by_its_variant() {
         let inner = ThrottlingException::builder().message("slow down").build();
         let error: SdkError<_, ()> =
             SdkError::service_error(ConverseStreamOutputError::ThrottlingException(inner), ());

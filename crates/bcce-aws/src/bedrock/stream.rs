@@ -1,4 +1,4 @@
-//! An answer, put together from the events of its stream.
+//! Assembles an answer from the events of its stream.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,39 +11,41 @@ use bcce_core::base::error::ErrorName;
 use bcce_core::base::usage::Usage;
 use bcce_core::call::model::{Blame, CallFailure, CallLimits, Limit, Served};
 
-/// What of an answer has arrived.
+/// The part of an answer that has arrived so far.
 pub(super) struct StreamedAnswer {
     pub started: Instant,
     pub first_token: Option<Duration>,
-    /// The answer; reasoning is not part of it.
+    /// The text of the answer, without reasoning.
     pub text: String,
-    /// There was reasoning.
+    /// True if the answer contained reasoning.
     pub thought: bool,
-    /// Empty until `messageStop`.
+    /// The stop reason. Empty until `messageStop` arrives.
     pub stop_reason: String,
-    /// `None`: unknown, for instance because the stream broke off.
+    /// The usage, or `None` if it is unknown, for example because the stream broke off.
     pub usage: Option<Usage>,
     pub served: Served,
 }
 
 impl StreamedAnswer {
-    /// Returns an answer of which nothing has arrived. Its usage is unknown.
+    /// Returns an empty answer. Its usage is unknown.
     pub fn new(started: Instant) -> Self {
         let (text, stop_reason) = (String::new(), String::new());
         let served = Served::default();
         Self { started, first_token: None, text, thought: false, stop_reason, usage: None, served }
     }
 
-    /// Notes that the service refused the call, or was never reached: nothing was used.
+    /// Records that the service refused the call or was not reached, so that the call used no tokens.
     pub fn refused(&mut self) {
         self.usage = Some(Usage::default());
     }
 
-    /// Notes that the service accepted the call. From here on only the stream's own metadata says what was used.
+    /// Records that the service accepted the call. From here on, the usage is unknown until the stream's metadata
+    /// arrives.
     pub fn accepted(&mut self) {
         self.usage = None;
     }
 
+    /// Adds an event of the stream to the answer.
     pub fn take(&mut self, event: ConverseStreamOutput) {
         match event {
             ConverseStreamOutput::ContentBlockDelta(event) => {
@@ -65,11 +67,12 @@ impl StreamedAnswer {
         }
     }
 
+    /// Returns true if `messageStop` has arrived.
     pub fn is_whole(&self) -> bool {
         !self.stop_reason.is_empty()
     }
 
-    /// Returns how long the next event may take. The first token has a limit of its own; reasoning counts as one.
+    /// Returns the time limit for the next event. The first token has its own limit, and reasoning counts as a token.
     pub fn patience(&self, limits: &CallLimits) -> (Limit, Duration) {
         match self.first_token {
             None => {
@@ -80,7 +83,10 @@ impl StreamedAnswer {
         }
     }
 
-    /// Ends the answer with the body. Without `messageStop` it is cut, however cleanly the body ended.
+    /// Checks the answer at the end of the response body.
+    ///
+    /// # Errors
+    /// `Bcce.TargetBroken`: `messageStop` did not arrive, so the answer is incomplete.
     pub fn end(&self) -> Result<(), CallFailure> {
         if self.is_whole() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Records of batches.
+//! Batch records.
 
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::batch::BatchStatus;
@@ -12,7 +12,10 @@ use super::item::{Item, number, number_of, text, text_of, time_of};
 use super::records::{End, Start, closed};
 
 impl Ledger {
-    /// Reads every attempt at a batch, oldest first.
+    /// Reads the records of all attempts at a batch, oldest first.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the ledger cannot be read.
     pub async fn batch_attempts(&self, batch_id: &str) -> Result<Vec<BatchRecord>, Fault> {
         let items = self.records("dynamodb:Query batch", &batch_pk(batch_id)).await?;
         let mut records: Vec<BatchRecord> = items.iter().filter_map(record).collect();
@@ -20,7 +23,10 @@ impl Ledger {
         Ok(records)
     }
 
-    /// Reads the newest `most` batches of one shard of one day (see `batches_shard`).
+    /// Reads the newest `most` batch records of one shard of one day (see [`bcce_core::ledger::batches_shard`]).
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the ledger cannot be read.
     pub async fn listed_batches(&self, shard: &str, most: i32) -> Result<Vec<BatchRecord>, Fault> {
         let items = self.newest(shard, most).await?;
         Ok(items.iter().filter_map(record).collect())
@@ -141,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_that_has_ended_is_over_and_does_not_open_again() {
+    async fn a_batch_that_has_ended_does_not_open_again() {
         let opened = serde_json::json!({
             "version": 1, "items": 1, "rejected": 0, "to_run": 1, "parts": 1,
             "source": { "uri": "s3://b/k", "format": "jsonl", "bytes": 1 }, "mode": "on_demand", "because": [],
@@ -162,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_closes_a_batch_is_on_its_record_and_returned_to_the_next() {
+    async fn the_notification_owner_is_recorded_and_returned_to_the_next_caller() {
         let closed = ClosedBatch {
             batch: batch(),
             manifest: sealed(),

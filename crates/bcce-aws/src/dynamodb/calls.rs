@@ -1,4 +1,4 @@
-//! The calls of a run that its functions logged before they made them.
+//! Reads the call log. A function logs a call before it makes the call.
 
 use bcce_core::base::error::Fault;
 use bcce_core::ledger::{calls_pk, step_of_calls};
@@ -10,7 +10,7 @@ use super::Ledger;
 use super::item::{Item, text, text_of};
 use crate::fault::internal;
 
-/// Attribute: the logged calls of one step, as JSON.
+/// The attribute with the logged calls of one step, a set of JSON texts.
 pub(crate) const LOGGED_CALLS: &str = "logged_calls";
 
 impl ReadCallLog for Ledger {

@@ -1,4 +1,4 @@
-//! An update of one item.
+//! Updates of one item.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use bcce_core::base::error::Fault;
 
 use super::item::{Item, key};
 
-/// An update of one item, before it knows its table. If its condition does not hold, DynamoDB returns the item as it is.
+/// An update of one item of the ledger. If the condition does not hold, DynamoDB returns the existing item.
 pub(super) struct Change {
     pub key: (String, String),
     pub update: String,
@@ -19,7 +19,7 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// Writes attributes over whatever is there.
+    /// Returns a change that sets the attributes of `item` and replaces existing values.
     pub fn setting(key: (String, String), item: Item, condition: &'static str) -> Self {
         let set: Vec<String> = item.keys().map(|name| format!("#{name} = :{name}")).collect();
         Self {
@@ -31,7 +31,8 @@ impl Change {
         }
     }
 
-    /// Adds to counters. They may have any name, so their places in the expression are numbers.
+    /// Returns a change that adds to counters. The names of the counters are arbitrary, so the expression refers to
+    /// them by number.
     pub fn adding(key: (String, String), counters: Vec<(String, AttributeValue)>) -> Self {
         let add: Vec<String> = (0..counters.len()).map(|n| format!("#c{n} :c{n}")).collect();
         let (mut names, mut values) = (HashMap::new(), Item::new());
@@ -42,7 +43,7 @@ impl Change {
         Self { key, update: format!("ADD {}", add.join(", ")), condition: None, names, values }
     }
 
-    /// Returns the change as a part of a transaction.
+    /// Returns the change as an element of a transaction on `table`.
     pub fn in_transaction(self, table: &str) -> Result<TransactWriteItem, Fault> {
         let update = Update::builder()
             .table_name(table)

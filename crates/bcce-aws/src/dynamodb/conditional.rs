@@ -1,5 +1,5 @@
-//! Writes with a condition: each is done, or refused because of what is there already. Every such write of the ledger is
-//! classified here, so that a repeated call finds out whether it, or another one, has written before.
+//! Conditional writes. DynamoDB refuses a write whose condition does not hold. This module tells such a refusal from a
+//! failure, so that a repeated call can find out whether the item was written before, and by which caller.
 
 use std::time::Duration;
 
@@ -18,19 +18,21 @@ use super::change::Change;
 use super::item::{Item, key};
 use crate::fault::internal;
 
-/// Tries of a transaction that meets another one. They take 1.6 s at most; after them, a retry of the function starts
-/// over.
+/// The number of tries of a transaction that conflicts with another one. They take 1.6 s at most. After the last one,
+/// the function fails and is retried.
 const CONFLICT_TRIES: u32 = 6;
 
-/// The outcome of a write with a condition.
+/// The outcome of a conditional write.
 #[derive(Debug)]
 pub(crate) enum Written {
     Done,
-    /// The condition did not hold. Carries the item as it is, which is empty unless the write asked for it.
+    /// The condition did not hold. Contains the existing item, which is empty unless the write asked for it.
     Refused(Item),
 }
 
 impl Written {
+    /// Classifies the result of a write. `what` names the write in the error.
+    ///
     /// # Errors
     /// `Bcce.Internal`: the write failed for another reason than its condition.
     pub fn of<O, E, R>(what: &str, sent: Result<O, SdkError<E, R>>) -> Result<Self, Fault>
@@ -49,8 +51,9 @@ impl Written {
     }
 }
 
-/// An error of an operation that takes a condition.
+/// An error of an operation that can have a condition.
 pub(crate) trait Refusable: ProvideErrorMetadata {
+    /// Returns the exception if the condition did not hold.
     fn refusal(&self) -> Option<&ConditionalCheckFailedException>;
 }
 
@@ -73,7 +76,7 @@ impl Refusable for UpdateItemError {
 }
 
 impl Ledger {
-    /// Creates an item unless its key has one, which is returned then.
+    /// Creates an item, unless one exists with the same key. Then it returns the existing item.
     pub(super) async fn create(&self, what: &str, item: Item) -> Result<Written, Fault> {
         let put = self
             .client
@@ -85,6 +88,7 @@ impl Ledger {
         Written::of(what, put.send().await)
     }
 
+    /// Updates one item.
     pub(super) async fn change(&self, what: &str, change: Change) -> Result<Written, Fault> {
         let update = self
             .client
@@ -99,8 +103,8 @@ impl Ledger {
         Written::of(what, update.send().await)
     }
 
-    /// Makes all changes or none. Only the first one may have a condition. `seed` spreads the tries of those that
-    /// meet.
+    /// Makes all changes or none, in one transaction. Only the first change may have a condition. `seed` varies the
+    /// pauses after a conflict, so that two transactions do not conflict again.
     pub(super) async fn change_all(
         &self,
         what: &str,
@@ -127,11 +131,11 @@ impl Ledger {
     }
 }
 
-/// Why a transaction wrote nothing.
+/// The reason why a transaction was canceled.
 enum Cancelled {
     /// The condition of the first change did not hold.
     Refused(Item),
-    /// Another transaction wrote to the same items at that moment. The SDK does not try these again.
+    /// Another transaction wrote to the same items at the same time. The SDK does not retry this error.
     Conflict,
     Otherwise,
 }
@@ -154,8 +158,8 @@ impl Cancelled {
     }
 }
 
-/// Returns the time between two tries. It doubles with each, and each seed gets its own share of it, so that
-/// transactions that met do not meet again.
+/// Returns the pause between two tries. Its upper bound doubles with each try. `seed` selects a fraction of it, so that
+/// two transactions do not conflict again.
 fn pause(tries: u32, seed: &str) -> Duration {
     let share = u64::from(sha256(seed.as_bytes())[tries as usize % 32]) + 1;
     Duration::from_millis((25 << tries) * share / 256)

@@ -1,4 +1,4 @@
-//! Items of the table, and how their attributes are written and read.
+//! Items of the table. This module writes and reads their attributes.
 
 use std::collections::HashMap;
 
@@ -28,11 +28,12 @@ pub(crate) fn number_of<T: std::str::FromStr>(item: &Item, name: &str) -> Option
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
-/// Reads an attribute that [`stamp`] wrote.
+/// Reads a time that [`stamp`] wrote.
 pub(crate) fn time_of(item: &Item, name: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text_of(item, name)?, &Rfc3339).ok()
 }
 
+/// Formats a time in RFC 3339.
 pub(crate) fn stamp(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A batch's progress, which the runs of its items add to as they end, and who halted it.
+//! Batch progress and the halt of a batch. The run of each item adds to the progress when it ends.
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::usage::Usage;
@@ -14,7 +14,7 @@ use super::conditional::Written;
 use super::item::{Item, number, number_of, stamp, text, text_of, time_of};
 use crate::fault::internal;
 
-/// Begins the name of a counter of errors; the error's name follows.
+/// The prefix of an error counter's name. The name of the error follows.
 const ERROR: &str = "error:";
 
 impl HaltBatch for Ledger {
@@ -51,7 +51,7 @@ impl ReadBatchProgress for Ledger {
     }
 }
 
-/// Adds a run to the progress of its batch. Returns `None` if it has no batch.
+/// Returns the change that adds a run to the progress of its batch, or `None` if the run belongs to no batch.
 pub(super) fn count(closed: &ClosedRun) -> Option<Change> {
     let (manifest, batch) = (&closed.manifest, closed.run.batch.as_ref()?);
     let status = match manifest.status {
@@ -78,7 +78,7 @@ pub(super) fn count(closed: &ClosedRun) -> Option<Change> {
     Some(Change::adding(key, counters))
 }
 
-/// Reads one shard of a batch's progress, or who halted it.
+/// Reads one shard of a batch's progress, or the item that records the halt.
 fn shard(item: &Item) -> BatchProgress {
     let count = |name: &str| number_of(item, name).unwrap_or_default();
     let errors = item.keys().filter_map(|name| {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_execution_owns_the_notification_of_a_halt_and_may_ask_again() {
+    async fn one_execution_owns_the_notification_of_a_halt_and_may_repeat_the_call() {
         let mine = mock!(Client::update_item)
             .match_requests(|update| {
                 update.condition_expression()

@@ -1,4 +1,4 @@
-//! What the records of runs and of batches have in common: how one is opened, closed, handed over and listed.
+//! The common part of run records and batch records. This module opens, closes, hands over and lists records.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::base::error::Fault;
@@ -10,15 +10,16 @@ use super::item::{Item, number, stamp, text, text_of};
 use super::{Ledger, change::Change};
 use crate::fault::internal;
 
-/// Attribute: ARN of the execution that sends the notification.
+/// The attribute with the notification owner: the ARN of the execution that sends the notification.
 const NOTIFICATION_OWNER: &str = "notification_owner";
 
-/// What a record says of an attempt at a run or a batch from its start.
+/// The attributes that a record has from the start of a run attempt or batch attempt.
 pub(super) struct Start<'a> {
     pub pk: String,
     pub sk: String,
+    /// The key in the `listing` index.
     pub listing: String,
-    /// Name and value of the id.
+    /// The name and the value of the id's attribute.
     pub id: (&'static str, &'a str),
     pub attempt_no: u32,
     pub tenant: &'a str,
@@ -30,7 +31,7 @@ pub(super) struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Returns the item of a record that is opened.
+    /// Returns the item that opens the record.
     pub fn item(&self) -> Item {
         let mut item = self.attributes();
         item.insert("pk".to_owned(), text(&self.pk));
@@ -55,7 +56,7 @@ impl Start<'_> {
     }
 }
 
-/// What a record says of an attempt at its end.
+/// The attributes that a record has from the end of the attempt.
 pub(super) struct End<'a> {
     pub ended_at: OffsetDateTime,
     pub manifest_key: &'a str,
@@ -65,8 +66,8 @@ pub(super) struct End<'a> {
 }
 
 impl End<'_> {
-    /// Returns the change that closes a record. It writes the record whole, so that it is right even if it was never
-    /// opened. `further`: attributes that only one kind of record has.
+    /// Returns the change that closes a record. The change writes all attributes, so that the record is complete even
+    /// if it was never opened. `further` has the attributes of only one kind of record.
     pub fn change(
         &self,
         start: Start<'_>,
@@ -88,7 +89,7 @@ impl End<'_> {
     }
 }
 
-/// Says who closed a record, and who owns its notification if that was not this call.
+/// Returns whether this call closed a record. If an earlier call did, the result names the notification owner.
 pub(super) fn closed(written: Written) -> Closed {
     match written {
         Written::Done => Closed::Now,
@@ -99,7 +100,7 @@ pub(super) fn closed(written: Written) -> Closed {
 }
 
 impl Ledger {
-    /// Creates a record. `closed_by`: the attribute that only a closed record has.
+    /// Creates a record, unless it exists. `closed_by` names the attribute that only a closed record has.
     pub(super) async fn open_record(
         &self,
         what: &str,
@@ -112,7 +113,7 @@ impl Ledger {
         })
     }
 
-    /// Makes `to` the notification owner of a record in place of `from`. Returns whether it still was `from`.
+    /// Makes `to` the notification owner of a record in place of `from`. Returns `false` if `from` is not the owner.
     pub(super) async fn hand_over(
         &self,
         pk: &str,
@@ -134,7 +135,7 @@ impl Ledger {
         Ok(written.is_done())
     }
 
-    /// Reads every record under `pk`, consistently: a record that is missing has not been opened.
+    /// Reads all records with the partition key `pk`. The read is consistent: a missing record has not been opened.
     pub(super) async fn records(&self, what: &str, pk: &str) -> Result<Vec<Item>, Fault> {
         let query = self
             .client
@@ -147,7 +148,7 @@ impl Ledger {
         Ok(output.items.unwrap_or_default())
     }
 
-    /// Reads the newest `most` records of one shard of the listing.
+    /// Reads the newest `most` records of one shard of the `listing` index.
     pub(super) async fn newest(&self, shard: &str, most: i32) -> Result<Vec<Item>, Fault> {
         let query = self
             .client

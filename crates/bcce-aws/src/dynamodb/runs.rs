@@ -1,4 +1,4 @@
-//! Records of runs: opened, closed together with what they used, and read back.
+//! Run records. One transaction closes a record and adds the usage of the run to the counters.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,14 @@ use super::item::{Item, number, number_of, text, text_of, time_of};
 use super::records::{End, Start, closed};
 use super::{Ledger, progress};
 
-/// Attribute of a run whose usage is in the counters. Only a closed record has it.
+/// The attribute of a run whose usage is in the counters. Only a closed record has it.
 const COUNTED: &str = "counted";
 
 impl Ledger {
-    /// Reads the newest `most` runs of one shard of one day (see `listing_shard`).
+    /// Reads the newest `most` run records of one shard of one day (see [`bcce_core::ledger::listing_shard`]).
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the ledger cannot be read.
     pub async fn listed(&self, shard: &str, most: i32) -> Result<Vec<RunRecord>, Fault> {
         let items = self.newest(shard, most).await?;
         Ok(items.iter().filter_map(record).collect())
@@ -108,9 +111,9 @@ fn totals(totals: &Totals) -> Vec<(&'static str, AttributeValue)> {
     ]
 }
 
-/// Adds a run's usage of one model to the counters of the day.
+/// Returns the change that adds a run's usage of one model in one region to the counters of the day.
 fn count(closed: &ClosedRun, line: &UsageLine) -> Change {
-    // Counters can only add what is known; how many calls are missing has counters of its own.
+    // Only known usage can be added. Calls whose usage is unknown have their own counters.
     let usage = line.totals.known_usage();
     let counters = [
         ("runs", number(1)),

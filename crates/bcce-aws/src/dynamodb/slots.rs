@@ -1,4 +1,4 @@
-//! Slots of tenants: which executions hold one, and until when.
+//! Slots of tenants. Each slot names the execution that holds it and the time at which it expires.
 
 use bcce_core::base::error::Fault;
 use bcce_core::ledger::slots_pk;
@@ -18,7 +18,7 @@ impl ListSlots for Ledger {
         tenant: &str,
         now: OffsetDateTime,
     ) -> Result<Vec<Slot>, Fault> {
-        // DynamoDB deletes an expired item within days, so that the time counts here.
+        // DynamoDB may delete an expired item days later, so the query compares the time.
         let query = self
             .client
             .query()

@@ -1,4 +1,5 @@
-//! Objects of batches: written over, read in part, and put together without being held.
+//! Objects of batches. This module replaces them, reads ranges of them, and concatenates them without holding all of
+//! them in memory.
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
@@ -13,7 +14,7 @@ use bcce_core::run::artifact::ArtifactRef;
 use super::{S3Store, content_type, status};
 use crate::fault::internal;
 
-/// A part of an upload; S3 takes no fewer than 5 MiB and no more than 10,000 of them.
+/// The size of a part of a multipart upload, in bytes. S3 requires at least 5 MiB and accepts at most 10,000 parts.
 const PART_BYTES: usize = 16 * 1_024 * 1_024;
 
 fn context(batch_id: &str) -> String {
@@ -67,7 +68,8 @@ impl Concatenate for S3Store {
     }
 }
 
-/// An object on its way. One that breaks off leaves parts, which the bucket's lifecycle takes away.
+/// A multipart upload of one object. It begins with the first part. An interrupted upload leaves parts, which the
+/// lifecycle rule of the bucket removes.
 struct Upload<'a> {
     store: &'a S3Store,
     to: &'a str,
@@ -77,6 +79,7 @@ struct Upload<'a> {
 }
 
 impl Upload<'_> {
+    /// Returns the id of the upload, and creates the upload if there is none yet.
     async fn begin(&mut self) -> Result<String, Fault> {
         if let Some(id) = &self.id {
             return Ok(id.clone());
@@ -115,6 +118,7 @@ impl Upload<'_> {
         Ok(())
     }
 
+    /// Uploads `rest` and completes the upload. An object of less than one part is written with one request.
     async fn finish(mut self, rest: Vec<u8>) -> Result<(), Fault> {
         let Some(id) = self.id.clone() else {
             return self.store.put(self.to, self.batch_id, rest).await;

@@ -1,4 +1,4 @@
-//! What a batch is made of: an object of any bucket as it streams in, or the objects below a prefix.
+//! Reads the input of a batch: one object of any bucket, read as a stream, or the objects below a prefix.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
@@ -13,6 +13,7 @@ use bcce_core::ports::{ListSource, NextBytes, OpenSource, Page, SourceObject};
 use super::status;
 use crate::fault::internal;
 
+/// The objects of all buckets that the caller may read.
 pub struct Sources {
     pub(super) client: Client,
 }
@@ -47,12 +48,14 @@ impl OpenSource for Sources {
     }
 }
 
-/// An ETag without the quotes that HTTP has around it.
+/// Returns an ETag without the quotes that HTTP puts around it.
 pub(super) fn bare(etag: Option<&str>) -> String {
     etag.unwrap_or_default().trim_matches('"').to_owned()
 }
 
+/// The body of an object, read as a stream.
 pub struct Body {
+    /// The location of the object, for error messages.
     what: String,
     bytes: ByteStream,
 }
@@ -101,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_object_streams_in_as_it_was_meant() {
+    async fn an_object_is_read_as_a_stream_if_its_etag_matches() {
         let rule = mock!(Client::get_object)
             .match_requests(|get| get.if_match() == Some("\"e\"") && get.bucket() == Some("b"))
             .then_output(|| {
@@ -128,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_goes_on_behind_the_one_before() {
+    async fn a_page_continues_after_the_previous_one() {
         let rule = mock!(Client::list_objects_v2)
             .match_requests(|list| {
                 list.continuation_token() == Some("t") && list.prefix() == Some("k")

@@ -1,5 +1,5 @@
-//! Manifests of batches on their way into the stack's bucket: from a file that is not held in memory, or from
-//! another bucket without coming by here. The first one under a key stays.
+//! Brings the input of a batch into the artifact bucket. A file is uploaded without being held in memory. An object of
+//! another bucket is copied inside S3. An uploaded object is never replaced.
 
 use std::path::Path;
 
@@ -13,18 +13,22 @@ use super::source::bare;
 use super::{S3Store, Sources, content_type, status};
 use crate::fault::internal;
 
-/// What one PutObject or one CopyObject takes.
+/// The largest object that one PutObject or one CopyObject accepts, in bytes.
 pub const MAX_UPLOAD_BYTES: u64 = 5 * 1_024 * 1_024 * 1_024;
 
-/// An object as it stands there.
+/// The version and the size of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
+    /// The ETag, without quotes.
     pub etag: String,
     pub bytes: u64,
 }
 
 impl Sources {
-    /// Reads an object's ETag and size. Returns `None` if it does not exist.
+    /// Reads an object's ETag and size. Returns `None` if the object does not exist.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the object cannot be read.
     pub async fn head(&self, location: &Location) -> Result<Option<Head>, Fault> {
         let head = self.client.head_object().bucket(&location.bucket).key(&location.key);
         match head.send().await {
@@ -39,10 +43,11 @@ impl Sources {
 }
 
 impl S3Store {
-    /// Writes a file with that digest under a key that names it.
+    /// Uploads a file. `sha256` is the digest of the file, and `key` must contain it: an existing object with this key
+    /// is kept.
     ///
     /// # Errors
-    /// `Bcce.Internal`: it cannot be read or written, or is another file by now.
+    /// `Bcce.Internal`: the file cannot be read or written, or its digest is not `sha256`.
     pub async fn upload(&self, key: &str, file: &Path, sha256: &[u8; 32]) -> Result<(), Fault> {
         let body = ByteStream::from_path(file).await;
         let body = body.map_err(|e| Fault::internal(format!("{}: {e}", file.display())))?;
@@ -54,16 +59,16 @@ impl S3Store {
             .ssekms_encryption_context(base64::encode(context(key)));
         match put.body(body).send().await {
             Ok(_) => Ok(()),
-            // Another one was first, and its key says that it is the same.
+            // An object with this key exists. The key contains the digest, so the content is the same.
             Err(error) if status(&error) == 412 => Ok(()),
             Err(error) => Err(internal(&format!("s3:PutObject {key}"), &error)),
         }
     }
 
-    /// Copies the object of any bucket that has this ETag.
+    /// Copies an object of any bucket to `key`.
     ///
     /// # Errors
-    /// `Bcce.Internal`: it cannot be read or written, or is another one by now.
+    /// `Bcce.Internal`: the object cannot be read or written, or its ETag is not `etag`.
     pub async fn copy(&self, from: &Location, etag: &str, key: &str) -> Result<(), Fault> {
         let copy = self.client.copy_object().bucket(&self.bucket).key(key);
         let copy = copy
@@ -81,7 +86,7 @@ fn context(key: &str) -> String {
     format!(r#"{{"upload":"{key}"}}"#)
 }
 
-/// `<bucket>/<key>` as a header takes it.
+/// Returns `<bucket>/<key>`, percent-encoded for the header.
 fn copied(from: &Location) -> String {
     let mut copied = format!("{}/", from.bucket);
     for byte in from.key.bytes() {
@@ -142,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_copy_is_of_the_object_that_was_met() {
+    async fn a_copy_requires_the_etag_of_the_object() {
         let rule = mock!(Client::copy_object)
             .match_requests(|copy| {
                 copy.copy_source() == Some("theirs/a%20b/%C3%BC%2B1.csv")
@@ -156,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_object_is_known_by_its_etag_and_its_size() {
+    async fn a_head_has_the_etag_and_the_size_of_the_object() {
         let there = mock!(Client::head_object)
             .then_output(|| HeadObjectOutput::builder().e_tag("\"e\"").content_length(3).build());
         let sources = Sources { client: mock_client!(aws_sdk_s3, [&there]) };

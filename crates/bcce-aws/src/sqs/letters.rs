@@ -1,5 +1,5 @@
-//! Dead letters as an operator sees them. Receiving is the only way to look at a queue, and hides what
-//! it returns for a while.
+//! Lists, shows and deletes dead letters for an operator. SQS has no way to read a queue but to receive its messages,
+//! which hides them for a while.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
@@ -13,23 +13,25 @@ use super::count;
 use crate::fault::internal;
 use crate::lazily::Lazily;
 
-/// Seconds that a letter is hidden when it is not shown again before: long enough to look through
-/// thousands.
+/// The time that a received dead letter stays hidden unless [`DeadLetterQueue::show_again`] is called, in seconds. It
+/// is long enough to read thousands of dead letters.
 pub const HIDDEN_S: i32 = 120;
-/// The attribute that carries a request's id where its body has none: what a dead letter is sent again under.
+/// The message attribute with the request id, for a message that is sent again and whose body has no id.
 pub const REQUEST_ID: &str = "bcce_request_id";
-/// What one call takes.
+/// The number of messages that one call accepts.
 const BATCH: usize = 10;
 
+/// The dead-letter queue, to read. [`super::DeadLetters`] writes to it.
 pub struct DeadLetterQueue {
     client: Lazily<Client>,
     queue_url: String,
 }
 
-/// A message of the dead-letter queue, with what was written on it.
+/// A dead letter with its attributes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeadMessage {
     pub message_id: String,
+    /// The receipt handle, for [`DeadLetterQueue::show_again`] and [`DeadLetterQueue::delete`].
     pub receipt: String,
     pub body: String,
     pub sent_at: Option<OffsetDateTime>,
@@ -37,32 +39,39 @@ pub struct DeadMessage {
     pub reason: Option<String>,
     pub request_id: Option<String>,
     pub tenant: Option<String>,
-    /// The queue that SQS itself moved it from.
+    /// The ARN of the queue from which SQS itself moved the message.
     pub moved_from: Option<String>,
 }
 
 impl DeadLetterQueue {
+    /// Creates the adapter for the queue with this URL.
     pub fn new(config: &SdkConfig, queue_url: &str) -> Self {
         Self { client: Lazily::new(config, Client::new), queue_url: queue_url.to_owned() }
     }
 
-    /// Receives up to ten messages, and hides them from others for [`HIDDEN_S`].
+    /// Receives up to ten messages and hides them from other receivers for [`HIDDEN_S`] seconds.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the queue cannot be read.
     pub async fn receive(&self) -> Result<Vec<DeadMessage>, Fault> {
         use MessageSystemAttributeName as Name;
         let receive = self.client.get().receive_message().queue_url(&self.queue_url);
-        // A call that waits asks all of SQS's servers, one that does not only some.
+        // With a wait time, SQS queries all of its servers. Without one it queries only some of them.
         let receive = receive.max_number_of_messages(10).visibility_timeout(HIDDEN_S);
         let receive = receive.wait_time_seconds(1).message_attribute_names("All");
         let receive = receive
             .message_system_attribute_names(Name::SentTimestamp)
             .message_system_attribute_names(Name::DeadLetterQueueSourceArn);
         let received = receive.send().await;
-        let received =
-            received.map_err(|error| internal("sqs:ReceiveMessage of the dead letters", &error))?;
+        let received = received
+            .map_err(|error| internal("sqs:ReceiveMessage of the dead-letter queue", &error))?;
         Ok(received.messages.unwrap_or_default().into_iter().map(dead).collect())
     }
 
-    /// Makes received messages visible to others again.
+    /// Makes received messages visible to other receivers again.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: SQS cannot be called.
     pub async fn show_again(&self, receipts: &[&str]) -> Result<(), Fault> {
         for batch in receipts.chunks(BATCH) {
             let mut change = self.client.get().change_message_visibility_batch();
@@ -73,21 +82,28 @@ impl DeadLetterQueue {
             }
             let changed = change.queue_url(&self.queue_url).send().await;
             changed.map_err(|error| {
-                internal("sqs:ChangeMessageVisibility of the dead letters", &error)
+                internal("sqs:ChangeMessageVisibility of the dead-letter queue", &error)
             })?;
         }
         Ok(())
     }
 
+    /// Deletes a received message.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the message cannot be deleted.
     pub async fn delete(&self, receipt: &str) -> Result<(), Fault> {
         let delete = self.client.get().delete_message().queue_url(&self.queue_url);
         let deleted = delete.receipt_handle(receipt).send().await;
         deleted
             .map(|_| ())
-            .map_err(|error| internal("sqs:DeleteMessage of the dead letters", &error))
+            .map_err(|error| internal("sqs:DeleteMessage of the dead-letter queue", &error))
     }
 
-    /// Returns how many messages can be received, and how many are hidden.
+    /// Returns the number of messages that can be received, and the number that are hidden. Both are SQS's estimates.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the queue cannot be read.
     pub async fn count(&self) -> Result<(u64, u64), Fault> {
         count(self.client.get(), &self.queue_url).await
     }
@@ -103,7 +119,7 @@ fn dead(message: Message) -> DeadMessage {
         sent_ms.and_then(|ms| OffsetDateTime::from_unix_timestamp_nanos(ms * 1_000_000).ok());
     DeadMessage {
         sent_at,
-        // What dispatch writes on it, or Scheduler.
+        // `dispatch` and EventBridge Scheduler use different names for these attributes.
         error: written("error").or(written("ERROR_CODE")),
         reason: written("reason").or(written("ERROR_MESSAGE")),
         request_id: written("request_id").or(written(REQUEST_ID)),
@@ -130,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_letter_is_read_with_what_is_written_on_it() {
+    async fn a_dead_letter_is_read_with_its_attributes() {
         let rule = mock!(Client::receive_message)
             .match_requests(|receive| receive.visibility_timeout() == Some(HIDDEN_S))
             .then_output(|| {
@@ -153,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn letters_are_shown_again_ten_at_a_time() {
+    async fn dead_letters_are_shown_again_ten_at_a_time() {
         let rule = mock!(Client::change_message_visibility_batch)
             .match_requests(|change| {
                 change.entries().len() <= 10
@@ -169,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_letter_is_deleted_by_its_receipt() {
+    async fn a_dead_letter_is_deleted_by_its_receipt() {
         let rule = mock!(Client::delete_message)
             .match_requests(|delete| delete.receipt_handle() == Some("r"))
             .then_output(|| DeleteMessageOutput::builder().build());

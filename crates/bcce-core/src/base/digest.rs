@@ -2,16 +2,18 @@
 
 use sha2::{Digest as _, Sha256};
 
+/// Returns the SHA-256 digest of `bytes`.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// Returns the SHA-256 digest of `bytes` as lower-case hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(sha256(bytes))
 }
 
-/// Returns the digest of several fields, kept apart by a zero byte so that moving text from one to the next
-/// gives another digest.
+/// Returns the digest of several fields as lower-case hex. A zero byte separates the fields, so that moving text from
+/// one field to the next changes the digest.
 pub fn sha256_hex_of_fields(fields: &[&str]) -> String {
     let mut hash = Sha256::new();
     for (n, field) in fields.iter().enumerate() {
@@ -23,19 +25,22 @@ pub fn sha256_hex_of_fields(fields: &[&str]) -> String {
     hex::encode(hash.finalize())
 }
 
-/// The digest of what is never there as a whole.
+/// A digest that is computed piece by piece, for data that is never in memory as a whole.
 #[derive(Clone, Default)]
 pub struct Digest(Sha256);
 
 impl Digest {
+    /// Appends `bytes` to the data.
     pub fn add(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
+    /// Returns the digest of the data so far as lower-case hex.
     pub fn hex(self) -> String {
         hex::encode(self.bytes())
     }
 
+    /// Returns the digest of the data so far.
     pub fn bytes(self) -> [u8; 32] {
         self.0.finalize().into()
     }

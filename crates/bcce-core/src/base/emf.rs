@@ -1,14 +1,14 @@
 //! CloudWatch's embedded metric format: JSON lines on a function's standard output.
 //!
-//! Each distinct set of dimensions is a metric that is billed, so there are few; what else helps a reader
-//! goes in as a property, searchable in the log and free.
+//! CloudWatch bills each distinct set of dimensions as a metric of its own, so BCCE uses few dimensions. Further
+//! details are properties, which can be searched in the log at no cost.
 
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 const NAMESPACE: &str = "BCCE";
 
-/// Returns one document of metrics. Each metric is a name, a unit of CloudWatch and a value.
+/// Returns one document of metrics as a line of JSON. Each metric is a name, a CloudWatch unit and a value.
 pub fn document(
     at: OffsetDateTime,
     dimensions: &[(&str, &str)],

@@ -1,5 +1,5 @@
-//! The error names. They are API: they stand in attempts, manifests, the state machine and its
-//! final Fail, so there is one enum and no catch-all.
+//! The error names. They are API: attempts, manifests and the state machine, with its final Fail state, contain them.
+//! Therefore there is one enum, without a catch-all variant.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,14 +7,17 @@ use crate::base::limits::cut;
 
 macro_rules! error_names {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
+        /// The name of an error, as attempts, manifests and state machines write it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum ErrorName {
             $($(#[$doc])* #[serde(rename = $text)] $variant,)*
         }
 
         impl ErrorName {
+            /// Every error name.
             pub const ALL: &[ErrorName] = &[$(ErrorName::$variant,)*];
 
+            /// Returns the name as it is written, such as `Bcce.NoTarget`.
             pub const fn as_str(self) -> &'static str {
                 match self { $(ErrorName::$variant => $text,)* }
             }
@@ -23,38 +26,39 @@ macro_rules! error_names {
 }
 
 error_names! {
-    /// The request, template or input is wrong; the message names the field.
+    /// The request, the workflow or an input is invalid. The message names the field.
     InvalidRequest = "Bcce.InvalidRequest",
-    /// Residency, allowed models, the workflow's `request_models`, the tenant's rule or required tags forbid it.
+    /// The policy or the workflow forbids the request: residency, allowed models, the workflow's `request_models`, the
+    /// tenant's rule or required tags.
     PolicyViolation = "Bcce.PolicyViolation",
-    /// The worst case is above a ceiling.
+    /// The worst-case cost is above a ceiling.
     BudgetExceeded = "Bcce.BudgetExceeded",
-    /// This target, now: 429.
+    /// The target throttles calls now: 429.
     TargetThrottled = "Bcce.TargetThrottled",
-    /// This target, now: 500, 503, 529 or no connection.
+    /// The target is unavailable now: 500, 503, 529 or no connection.
     TargetUnavailable = "Bcce.TargetUnavailable",
-    /// This target, now: no first token, a stall, or the attempt's deadline.
+    /// The target is too slow now: no first token, a stall, or the attempt's deadline.
     TargetTimeout = "Bcce.TargetTimeout",
-    /// This target, now: 424, a cut or malformed stream.
+    /// The target's answer is broken now: 424, a cut or malformed stream.
     TargetBroken = "Bcce.TargetBroken",
-    /// This target can never take it: no access, unknown model, profile not callable there.
+    /// The target can never accept the call: no access, unknown model, profile not callable in the region.
     TargetRejected = "Bcce.TargetRejected",
-    /// No target can take it: validation, context too long, filtered by the service.
+    /// No target can accept the request: validation, context too long, content filtered by the service.
     RequestRejected = "Bcce.RequestRejected",
-    /// A result, not a fault. Never failed over.
+    /// A guardrail blocked the prompt or the answer. This is a result and not a fault, so the step never fails over.
     GuardrailIntervened = "Bcce.GuardrailIntervened",
     /// The answer does not fit its schema.
     OutputInvalid = "Bcce.OutputInvalid",
-    /// Every target tried, open or forbidden, or the deadline passed.
+    /// Every target failed, has an open breaker or is forbidden, or the deadline passed.
     NoTarget = "Bcce.NoTarget",
-    /// Of a batch: more of its items failed than may.
+    /// More items of a batch failed than its limit allows.
     TooManyFailures = "Bcce.TooManyFailures",
-    /// Ours.
+    /// An internal fault of BCCE.
     Internal = "Bcce.Internal",
 }
 
 impl ErrorName {
-    /// Returns whether another target may still answer, so that `invoke` moves on.
+    /// Returns `true` if another target may still answer. `invoke` then calls the next target.
     pub const fn fails_over(self) -> bool {
         matches!(
             self,
@@ -73,7 +77,7 @@ impl std::fmt::Display for ErrorName {
     }
 }
 
-/// A named error with a message a person can act on. The message never quotes what was worked on.
+/// A named error with a message that a person can act on. The message never quotes prompts, inputs or answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{name}: {message}")]
 pub struct Fault {
@@ -86,17 +90,18 @@ impl Fault {
         Self { name, message: message.into() }
     }
 
-    /// Returns a fault of our own: the caller retries it, and nobody else can fix it.
+    /// Returns a `Bcce.Internal` fault. The caller retries it; the sender of a request cannot fix it.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorName::Internal, message)
     }
 }
 
-/// One thing wrong with a document: where, and why.
+/// One problem of a document: the field and the cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Path of the field, e.g. `steps.review.max_tokens`.
+    /// The path of the field, such as `steps.review.max_tokens`.
     pub field: String,
+    /// The rest of the sentence that the field begins, such as `must be above 0`.
     pub cause: String,
 }
 
@@ -106,33 +111,36 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// Everything wrong with a document, so that a person mends it in one go.
+/// All problems of a document, so that a person can fix them all at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
+    /// Returns a list of one problem.
     pub fn one(field: impl Into<String>, cause: impl Into<String>) -> Self {
         let mut problems = Self::default();
         problems.add(field, cause);
         problems
     }
 
+    /// Adds a problem.
     pub fn add(&mut self, field: impl Into<String>, cause: impl Into<String>) {
         self.0.push(Problem { field: field.into(), cause: cause.into() });
     }
 
-    /// Adds `problem` under `field` unless the check passed.
+    /// Adds a problem unless `ok` is true.
     pub fn check(&mut self, ok: bool, field: impl Into<String>, cause: impl Into<String>) {
         if !ok {
             self.add(field, cause);
         }
     }
 
+    /// Adds all problems of `other`.
     pub fn extend(&mut self, other: Problems) {
         self.0.extend(other.0);
     }
 
-    /// Removes the problems at or below one of `fields`.
+    /// Removes the problems at or below any of `fields`.
     pub fn beside(mut self, fields: &[String]) -> Self {
         let at = |problem: &Problem, field: &str| {
             let rest = problem.field.strip_prefix(field);
@@ -144,22 +152,24 @@ impl Problems {
         self
     }
 
-    /// Puts `place` before each field, for problems of a part of something larger.
+    /// Puts `place` and a colon before each field, such as the file of a document.
     pub fn within(mut self, place: &str) -> Self {
         self.0.iter_mut().for_each(|problem| problem.field = format!("{place}: {}", problem.field));
         self
     }
 
+    /// Returns the problems in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
 
+    /// Returns `true` if there is no problem.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Moves the problems to fields below `path`. An item of a list, `[0]`, follows without a dot; a field without a
-    /// name is `path` itself.
+    /// Moves the problems to fields below `path`. An item of a list, such as `[0]`, follows without a dot. An empty
+    /// field becomes `path` itself.
     pub fn below(mut self, path: &str) -> Self {
         for problem in &mut self.0 {
             let dot =
@@ -169,10 +179,10 @@ impl Problems {
         self
     }
 
-    /// Returns `value` if nothing is wrong.
+    /// Returns `value` if there is no problem.
     ///
     /// # Errors
-    /// The problems.
+    /// Returns the problems if there are any.
     pub fn none_or<T>(self, value: T) -> Result<T, Problems> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
@@ -187,8 +197,8 @@ impl std::fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// The most problems in a fault, and the most of each. Faults go through queues, topics and histories with bounds of
-/// their own, and a sender may choose the names of fields.
+/// The largest number of problems in a fault. This limit and the next two bound the length of a fault, because queues,
+/// topics and execution histories have size limits, and a sender may choose the names of fields.
 const MOST_PROBLEMS: usize = 20;
 const MAX_FIELD_CHARS: usize = 200;
 const MAX_CAUSE_CHARS: usize = 300;

@@ -1,15 +1,16 @@
-//! Figures as people read them.
+//! Amounts and counts, formatted for people.
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
-/// Writes a sum in USD, rounded up to a cent, or to a hundredth of one below a cent: `$104.22`.
+/// Formats an amount in USD, such as `$104.22`. The amount is rounded up to a cent, or to a hundredth of a cent if it
+/// is below one cent.
 pub fn dollars(usd: Decimal) -> String {
     let places = if usd < Decimal::new(1, 2) { 4 } else { 2 };
     let rounded = usd.round_dp_with_strategy(places, RoundingStrategy::AwayFromZero);
     format!("${rounded:.*}", places as usize)
 }
 
-/// Writes a count with commas: `12,345`.
+/// Formats a count with commas, such as `12,345`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

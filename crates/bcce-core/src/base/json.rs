@@ -4,10 +4,11 @@ use serde::Serialize;
 
 use crate::base::error::Fault;
 
-/// Parses an object that this project wrote.
+/// Parses the body of an object that this project wrote. `key` names the object in the error.
 ///
 /// # Errors
-/// `Bcce.Internal`, naming the object: only this project writes it, so the sender cannot be at fault.
+/// Returns `Bcce.Internal` if the body does not parse. Only this project writes such objects, so the sender cannot be
+/// at fault.
 pub fn parse<T: serde::de::DeserializeOwned>(key: &str, body: &[u8]) -> Result<T, Fault> {
     serde_json::from_slice(body).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
@@ -15,7 +16,10 @@ pub fn parse<T: serde::de::DeserializeOwned>(key: &str, body: &[u8]) -> Result<T
     })
 }
 
-/// Parses an object with a value on each line, like [`parse`].
+/// Parses an object with one JSON value on each line. Empty lines are skipped.
+///
+/// # Errors
+/// Returns `Bcce.Internal` if a line does not parse, like [`parse`].
 pub fn parse_lines<T: serde::de::DeserializeOwned>(
     key: &str,
     body: &[u8],
@@ -24,20 +28,26 @@ pub fn parse_lines<T: serde::de::DeserializeOwned>(
     lines.map(|line| parse(key, line)).collect()
 }
 
-/// Adds `value` to `lines`, as a line of JSON.
+/// Appends `value` to `lines` as a line of JSON.
+///
+/// # Errors
+/// Returns `Bcce.Internal` if the value cannot be written as JSON.
 pub fn add_line<T: Serialize>(lines: &mut Vec<u8>, value: &T) -> Result<(), Fault> {
     lines.extend(to_json(value)?);
     lines.push(b'\n');
     Ok(())
 }
 
-/// Writes `value` as JSON.
+/// Returns `value` as JSON.
+///
+/// # Errors
+/// Returns `Bcce.Internal` if the value cannot be written as JSON.
 pub fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
     serde_json::to_vec(value)
         .map_err(|error| Fault::internal(format!("cannot be written as JSON: {error}")))
 }
 
-/// Returns whether a count is 0. Such counts are left out of JSON.
+/// Returns `true` if a count is 0. Serialization omits such counts.
 pub(crate) fn is_zero(count: &u64) -> bool {
     *count == 0
 }

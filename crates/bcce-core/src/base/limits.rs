@@ -1,60 +1,67 @@
 //! Limits of sizes, counts and times.
 
-/// SQS's own limit for a message, less what its reason takes among the dead letters.
+/// The largest request, in bytes: the size limit of an SQS message, less the room that a dead letter needs for its
+/// reason.
 pub const MAX_REQUEST_BYTES: usize = 1_048_576 - 4_096;
-/// The body of a webhook's call: what is longer would not fit the inbox.
+/// The largest body of a webhook call, in bytes. A longer body does not fit into the inbox.
 pub const MAX_WEBHOOK_BYTES: usize = 1_048_576;
-/// A configuration document, in bytes; the largest of ours has four thousand.
+/// The largest document, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 256 * 1_024;
+/// The longest id of a request, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
-/// An SSM path segment, an S3 key part and a share of an execution name.
-pub const MAX_NAME_CHARS: usize = 64;
-/// `requestMetadata` takes 16 entries, five are ours.
-pub const MAX_TAGS: usize = 11;
-/// The names of tags are few and chosen by people.
-pub const MAX_TAG_KEY_CHARS: usize = 256;
-/// The value of a tag: room for a branch name or a title, and eleven of them in four bytes to a character are an eighth
-/// of an item of the ledger.
-pub const MAX_TAG_CHARS: usize = 1_024;
-/// A name and a value of `requestMetadata`.
-pub const MAX_METADATA_CHARS: usize = 256;
-/// Step executions of a run.
-pub const MAX_STEPS: usize = 200;
-/// Targets of a model: two slots of latencies for each are one read of the ledger, which takes 100 keys; and each
-/// is described in every decision of a step, and decisions travel through the state machine.
-pub const MAX_TARGETS: usize = 32;
-/// Calls of a step: their records travel through the state machine, whose state ends at 256 KiB.
-pub const MAX_CALLS: u32 = 50;
-/// Router rounds of a step, fewer where many steps share the history.
-pub const MAX_ROUNDS: u32 = 5;
-/// The number of attempts at a run or a batch. More would only fail again, and two digits leave room in an execution's
+/// The longest name, in characters. A name is a segment of an SSM path, a part of an S3 key and a part of an execution
 /// name.
+pub const MAX_NAME_CHARS: usize = 64;
+/// The largest number of tags of a request. `requestMetadata` accepts 16 entries, and BCCE sets five of them.
+pub const MAX_TAGS: usize = 11;
+/// The longest key of a tag, in characters.
+pub const MAX_TAG_KEY_CHARS: usize = 256;
+/// The longest value of a tag, in characters. A branch name or a title fits. Eleven such values of four bytes per
+/// character take an eighth of the largest ledger item.
+pub const MAX_TAG_CHARS: usize = 1_024;
+/// The longest name and the longest value in `requestMetadata`, in characters.
+pub const MAX_METADATA_CHARS: usize = 256;
+/// The largest number of step executions of a run.
+pub const MAX_STEPS: usize = 200;
+/// The largest number of targets of a model alias. One read of the ledger gets two latency slots for each target, and
+/// such a read takes at most 100 keys. Also, each decision of a step describes every target, and decisions pass through
+/// the state machine.
+pub const MAX_TARGETS: usize = 32;
+/// The largest number of calls of a step. Their records pass through the state machine, and its state is limited to 256
+/// KiB.
+pub const MAX_CALLS: u32 = 50;
+/// The largest number of router rounds of a step. A run with many steps has fewer, because all steps share one
+/// execution history.
+pub const MAX_ROUNDS: u32 = 5;
+/// The largest number of run attempts of a run or a batch. Two digits leave enough room in an execution name.
 pub const MAX_ATTEMPTS: u32 = 99;
-/// How long an `invoke` may be at work, in seconds: its Lambda timeout, the longest there is.
+/// The timeout of the `invoke` function, in seconds. Lambda allows no longer one.
 pub const INVOKE_SECONDS: u64 = 900;
-/// A run's longest time, in seconds: a day, below the state machine's own timeout.
+/// The longest time of a run, in seconds: one day, which is below the state machine's own timeout.
 pub const MAX_RUN_SECONDS: u64 = 86_400;
-/// How long the execution of a run lives at most, in seconds: the timeout of the workflow machine.
+/// The longest time of a run's execution, in seconds: the timeout of the workflow state machine.
 pub const MAX_EXECUTION_SECONDS: u64 = 90_000;
-/// A rendered prompt, in bytes: the longest request plus what its steps add.
+/// The longest rendered prompt, in bytes. The longest request fits, together with the answers of earlier steps.
 pub const MAX_PROMPT_BYTES: usize = 4 * 1_048_576;
-/// Instructions a prompt template may take; 64 bytes of text it makes, or four bytes of JSON, count as one.
-/// A diff of 1 MiB takes 17 thousand, and no template makes more than 64 MB.
+/// The largest number of instructions that rendering a prompt template may take. Each 64 bytes of text, or four bytes
+/// of JSON, that the template makes count as one instruction. A diff of 1 MiB takes 17 thousand, and no template makes
+/// more than 64 MB.
 pub const PROMPT_FUEL: u64 = 1_000_000;
-/// The text of a prompt template, in bytes: as much as a long manual.
+/// The largest prompt template, in bytes.
 pub const MAX_TEMPLATE_BYTES: usize = 262_144;
-/// Words and signs in one `{{ }}` or `{% %}`: the parser takes stack for each.
+/// The largest number of tokens in one `{{ }}` or `{% %}`. The parser uses stack for each token.
 pub const MAX_TAG_TOKENS: usize = 200;
-/// `elif` in a prompt template: likewise.
+/// The largest number of `elif` in a prompt template. The parser uses stack for each one.
 pub const MAX_ELIFS: usize = 50;
-/// A step's error in the state of an execution: that of 200 items leaves room for the rest of 256 KiB.
+/// The longest error message of a step in the state of an execution, in bytes. The messages of 200 items leave enough
+/// room in the state, which is limited to 256 KiB.
 pub const MAX_STATE_MESSAGE_BYTES: usize = 600;
-/// How long a `prepare` may be at work, in seconds: its Lambda timeout.
+/// The timeout of the `prepare` function, in seconds.
 pub const PREPARE_SECONDS: u64 = 60;
-/// A service's message in an attempt, in characters.
+/// The longest message of a service in an attempt, in characters.
 pub const MAX_MESSAGE_CHARS: usize = 300;
 
-/// Cuts `text` to at most `most` bytes.
+/// Cuts `text` to at most `most` bytes, at the end of a character.
 pub fn cut_bytes(text: &str, most: usize) -> String {
     text[..text.floor_char_boundary(most)].to_owned()
 }
@@ -64,14 +71,18 @@ pub fn cut(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
 
-/// Counts the bytes that are written to it and keeps none, e.g. to measure a value as JSON without building it.
+/// A writer that counts the bytes and discards them. It measures a value as JSON without building the JSON.
 pub struct ByteCount(pub u64);
 
 impl ByteCount {
-    /// Returns how long `value` is as JSON, in bytes.
+    /// Returns the length of `value` as JSON, in bytes.
+    ///
+    /// # Panics
+    /// Panics if `value` cannot be written as JSON. All types of this project can be written as JSON.
     pub fn of(value: &impl serde::Serialize) -> u64 {
         let mut count = Self(0);
-        serde_json::to_writer(&mut count, value).expect("a value of ours can be written as JSON");
+        serde_json::to_writer(&mut count, value)
+            .expect("types of this project can be written as JSON");
         count.0
     }
 }

@@ -1,9 +1,10 @@
-//! The forms that names and tags have, wherever they are written.
+//! Checks of names and tags, shared by requests and documents.
 
 use crate::base::error::Problems;
 use crate::base::limits::{MAX_NAME_CHARS, MAX_TAG_CHARS, MAX_TAG_KEY_CHARS};
 
-/// Checks a name. Names become SSM paths, S3 keys and execution names.
+/// Checks a name and adds a problem at `field` if it is invalid. Names become parts of SSM paths, S3 keys and execution
+/// names.
 pub fn check_name(problems: &mut Problems, field: &str, name: &str) {
     let fits = (1..=MAX_NAME_CHARS).contains(&name.len());
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
@@ -11,8 +12,8 @@ pub fn check_name(problems: &mut Problems, field: &str, name: &str) {
     problems.check(fits && plain, field, cause);
 }
 
-/// Checks a tag. It holds any text of a sender: a branch name, a title. Characters that the service does not take are
-/// replaced when a call is made, see `call::request_metadata`.
+/// Checks a tag. Its value may be any text, such as a branch name or a title. `call::request_metadata` replaces the
+/// characters that the service does not accept when a call is made.
 pub(crate) fn check_tag(problems: &mut Problems, key: &str, value: &str) {
     let field = format!("tags.{key}");
     let key_chars = key.chars().count();

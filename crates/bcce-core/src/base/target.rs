@@ -1,16 +1,17 @@
-//! Where a call goes.
+//! The destination of a call.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a call goes.
+/// The destination of a call: a region and a model or inference-profile id, with an optional guardrail.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// Role in another account that carries the call.
+    /// The role in another account under which the call is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// The region of the endpoint, such as `us-east-1`.
     pub region: String,
-    /// Model or inference-profile id.
+    /// The model id or inference-profile id.
     pub model_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardrail: Option<Guardrail>,
@@ -22,12 +23,14 @@ impl std::fmt::Display for Target {
     }
 }
 
+/// A guardrail of Amazon Bedrock that is applied to a call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Guardrail {
     pub id: String,
     pub version: String,
-    /// Marks guardrails of different regions, whose ids differ, as the same one. Bedrock never sees it.
+    /// A name that marks guardrails of different regions, whose ids differ, as the same guardrail. It is not sent to
+    /// Bedrock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }

@@ -1,18 +1,22 @@
-//! Measures how long work of this process takes. A test compares one piece of work with another, never with the clock.
+//! Measures the run time of test code. A test compares one run time with another and never with a fixed time.
 
 use std::time::{Duration, Instant};
 
-/// Whatever else the machine does makes a try longer, and none shorter.
+/// The number of tries. Other load on the machine makes a try longer and never shorter, so the shortest one counts.
 const TRIES: usize = 10;
-/// A try that takes so much longer than its limit is not a matter of other load.
+/// The factor above the limit from which other load on the machine cannot explain a slow try.
 const HOPELESS: u32 = 10;
 
-/// Returns the shortest of a few tries.
+/// Returns the shortest time of [`TRIES`] tries.
 pub fn shortest(mut work: impl FnMut()) -> Duration {
     (0..TRIES).map(|_| once(&mut work)).min().expect("there are tries")
 }
 
-/// Fails with the shortest of a few tries if none of them keeps to `limit`, or the first takes many times as long.
+/// Runs `work` until one try takes at most `limit`.
+///
+/// # Errors
+/// Returns the shortest time if no try stays within the limit. Stops early once the shortest time is more than
+/// [`HOPELESS`] times the limit.
 pub fn is_within(limit: Duration, mut work: impl FnMut()) -> Result<(), Duration> {
     let mut best = Duration::MAX;
     for _ in 0..TRIES {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Tokens as Converse counts them; `input_tokens` excludes cached ones.
+/// The tokens of a call, as Converse counts them. `input_tokens` excludes cached tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     pub input_tokens: u64,
@@ -13,7 +13,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Tokens of the prompt, wherever they came from.
+    /// Returns the tokens of the prompt, including those read from or written to a cache.
     pub fn prompt_tokens(&self) -> u64 {
         self.input_tokens
             + self.cache_read_tokens

@@ -170,7 +170,7 @@ mod tests {
             r#"1 {"a":1}"#,
             "2 line: is not JSON: expected value at line 1 column 1",
             "3 line: must be an object",
-            "4 line.a: stands twice in the same object",
+            "4 line.a: appears twice in the same object",
             "5 line: is not UTF-8, at byte 7",
             r#"6 {"a":6}"#,
         ];

@@ -1,4 +1,4 @@
-//! The answer of a model: why it stopped, and whether its JSON fits.
+//! Checks the answer of a model: its stop reason, and its JSON against the step's schema.
 
 use crate::base::error::Fault;
 use crate::call::attempt::Cause;
@@ -15,24 +15,27 @@ use serde_json::Value;
 use crate::base::error::ErrorName;
 use crate::document::schema;
 
+/// The output of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Output {
+    /// The text of the answer.
     pub text: String,
+    /// The parsed JSON of the answer, for a step with `output: { type: json }`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub json: Option<Value>,
 }
 
 impl Output {
-    /// Returns what later prompts see as `steps.<id>`.
+    /// Returns the value that later prompts read as `steps.<id>`: the JSON, or else the text.
     pub fn value(&self) -> Value {
         self.json.clone().unwrap_or_else(|| Value::String(self.text.clone()))
     }
 }
 
-/// Returns what a stop reason of Converse means.
+/// Interprets a stop reason of Converse.
 ///
 /// # Errors
-/// The name of the failure. `tool_use` is one: no tool was offered.
+/// Returns the error name if the stop reason means a failure. `tool_use` does, because no tool is offered.
 pub fn judge(stop_reason: &str) -> Result<Stopped, ErrorName> {
     match stop_reason {
         "end_turn" | "stop_sequence" => Ok(Stopped::Whole),
@@ -43,17 +46,20 @@ pub fn judge(stop_reason: &str) -> Result<Stopped, ErrorName> {
     }
 }
 
+/// The end of an answer that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
+    /// The answer is complete.
     Whole,
-    /// Cut by `max_tokens`.
+    /// The answer was cut by `max_tokens`.
     Truncated,
 }
 
 /// Parses the JSON of an answer and checks it against the step's schema.
 ///
 /// # Errors
-/// Everything that does not fit, by path in the schema. The answer is not quoted.
+/// Returns a message if the text is not JSON, or one with all faults by their path in the schema. The message never
+/// quotes the answer.
 pub fn parse_json(text: &str, schema: Option<&Value>) -> Result<Value, String> {
     let value: Value = serde_json::from_str(unfenced(text)).map_err(|error| {
         format!("the answer is not JSON: line {}, column {}", error.line(), error.column())
@@ -65,7 +71,7 @@ pub fn parse_json(text: &str, schema: Option<&Value>) -> Result<Value, String> {
     if faults.is_empty() { Ok(value) } else { Err(faults.join("; ")) }
 }
 
-/// Instructs a model whose service does not enforce the schema.
+/// Returns the instruction to answer in JSON, for a call in which the service does not enforce the schema.
 pub fn instruction(schema: Option<&Value>) -> String {
     let plain = "Answer with one JSON value and nothing else: no explanation, no Markdown.";
     match schema {
@@ -74,7 +80,7 @@ pub fn instruction(schema: Option<&Value>) -> String {
     }
 }
 
-/// Models without schema support like to wrap JSON in a Markdown fence.
+/// Removes a Markdown fence. Models often wrap JSON in one if the service does not enforce a schema.
 fn unfenced(text: &str) -> &str {
     let text = text.trim();
     let inner = text.strip_prefix("```json").or_else(|| text.strip_prefix("```"));
@@ -84,7 +90,7 @@ fn unfenced(text: &str) -> &str {
 /// Returns the answer of a call.
 ///
 /// # Errors
-/// The call's failure, or a failure for an answer that stopped for a wrong reason.
+/// Returns the call's failure, or a failure for an answer whose stop reason means one. See [`judge`].
 pub fn answered(result: &Result<ModelAnswer, CallFailure>) -> Result<&ModelAnswer, CallFailure> {
     let answer = result.as_ref().map_err(CallFailure::clone)?;
     judge(&answer.stop_reason).map(|_| answer).map_err(|name| CallFailure {
@@ -99,20 +105,23 @@ pub fn answered(result: &Result<ModelAnswer, CallFailure>) -> Result<&ModelAnswe
     })
 }
 
-/// A step's answer.
+/// The checked answer of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     pub output: Output,
-    /// Cut by `max_tokens`.
+    /// True if the answer was cut by `max_tokens`.
     pub truncated: bool,
+    /// The stop reason as Converse spells it.
     pub stop_reason: String,
+    /// The digest of the step's prompt as lower-case hex.
     pub prompt_sha256: String,
 }
 
-/// Reads the answer of a call. The inner error says what is wrong with it, and becomes `Bcce.OutputInvalid`.
+/// Checks the answer of a call. The inner error describes an invalid answer; it becomes the message of
+/// `Bcce.OutputInvalid`.
 ///
 /// # Errors
-/// `Bcce.Internal`: [`answered`] returns a failure for it.
+/// Returns `Bcce.Internal` if the stop reason means a failure. Callers must use [`answered`] first.
 pub fn read(
     step: &Step,
     prompt: &Prompt,
@@ -131,7 +140,8 @@ pub fn read(
     }))
 }
 
-/// Returns the output of an answer, or what is wrong with it. `limit` is the `max_tokens` that cut the answer.
+/// Returns the output of an answer, or a message if the answer is invalid. `limit` is the `max_tokens` that cut the
+/// answer.
 fn output(step: &Step, answer: &ModelAnswer, limit: Option<u32>) -> Result<Output, String> {
     let cut = limit
         .map(|limit| format!("the answer was cut by max_tokens = {limit}: "))

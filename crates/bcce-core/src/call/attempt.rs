@@ -1,4 +1,4 @@
-//! One call on one target: what it was, what it used, what it cost.
+//! One call to one target with its outcome, usage and cost.
 
 use std::collections::BTreeSet;
 
@@ -10,16 +10,18 @@ use crate::base::error::ErrorName;
 use crate::base::target::Target;
 use crate::base::usage::Usage;
 
+/// The kind of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptKind {
     First,
-    /// The same target asked once more because the answer did not fit the schema.
+    /// A second call to the same target, because the first answer did not fit the schema.
     Repair,
-    /// A record of a batch inference job, at the price of one.
+    /// A record of a bulk job, at the price of bulk jobs.
     Bulk,
 }
 
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptOutcome {
@@ -27,17 +29,20 @@ pub enum AttemptOutcome {
     Failed,
 }
 
-/// Why a target could not take a request that another one may take.
+/// The reason why a target could not accept a request that another target may accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// The prompt and `max_tokens` do not fit its context.
+    /// The prompt and `max_tokens` do not fit into the target's context.
     ContextTooLong,
-    /// The service does not take the schema: its grammar is too large, or it has a part that we think it takes and it
-    /// does not. The schema goes into the prompt.
+    /// The service does not accept the schema: its grammar is too large, or it has a part that [`subset`] wrongly
+    /// keeps. The next call puts the schema into the prompt.
+    ///
+    /// [`subset`]: crate::document::schema::subset::subset
     GrammarTooLarge,
 }
 
+/// The record of one call to one target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     pub target: Target,
@@ -45,96 +50,99 @@ pub struct Attempt {
     pub outcome: AttemptOutcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorName>,
-    /// What the service said, cut to 300 characters. Lies in encrypted artifacts only, never in a log.
+    /// The message of the service, cut to 300 characters, or the fault of an invalid answer. It is stored only in
+    /// encrypted artifacts and never in a log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Advice to a person on what to do about it, where that is known.
+    /// Advice to a person on what to do about the error, if there is any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
-    /// The part of the request that did not fit this target; another target, or another request, may work.
+    /// The part of the request that did not fit this target. Another target, or another form of the request, may work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// Settings of the step that the target does not take, and what it got instead.
+    /// Sentences, each about a setting of the step that the target does not accept and its replacement.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adapted: Vec<String>,
-    /// The service's own `Retry-After`, in seconds.
+    /// The `Retry-After` of the service, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u64>,
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
+    /// The time from the start of the call to its end, in milliseconds.
     pub latency_ms: u64,
+    /// The time from the start of the call to the first token, in milliseconds. `None` if there was no token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_token_ms: Option<u64>,
-    /// The tier that served it, where the service says so.
+    /// The service tier of the call, if the service reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<String>,
-    /// Origins of the guardrails that were applied, where the service says so: `REQUEST`, `ACCOUNT_ENFORCED`,
+    /// The origins of the guardrails that were applied, if the service reports them: `REQUEST`, `ACCOUNT_ENFORCED`,
     /// `ORGANIZATION_ENFORCED`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guardrail_origin: Vec<String>,
-    /// `null` when unknown: the service may have charged a cut stream.
+    /// The tokens of the call. `null` if unknown, such as for a cut stream, which the service may have charged.
     pub usage: Option<Usage>,
-    /// `null` when the usage or the price is unknown, never 0 for that.
+    /// The cost in USD. `null` if the usage or the price is unknown; an unknown cost is never 0.
     pub cost_usd: Option<Decimal>,
 }
 
 impl Attempt {
-    /// Returns when the call was over.
+    /// Returns the time at which the call ended.
     pub fn ended_at(&self) -> OffsetDateTime {
         self.started_at + std::time::Duration::from_millis(self.latency_ms)
     }
 
-    /// Marks an answered and paid call as failed: its answer is invalid.
+    /// Marks an answered and paid call as failed with `Bcce.OutputInvalid`. `fault` becomes its message.
     pub fn mark_invalid(&mut self, fault: &str) {
         self.outcome = AttemptOutcome::Failed;
         self.error = Some(ErrorName::OutputInvalid);
         self.message = Some(fault.to_owned());
     }
 
-    /// Returns whether the price file lacks a price of the model for the day of the call. An attempt that used nothing
-    /// costs nothing.
+    /// Returns `true` if the usage is known but the price file had no price of the model for the day of the call.
     pub fn is_unpriced(&self) -> bool {
         self.usage.is_some() && self.cost_usd.is_none()
     }
 }
 
-/// The usage and cost of many calls. A total with an unknown part is unknown; the known part stands beside it.
+/// The usage and cost of many calls. A total with an unknown part is `null`. Another field then has the sum of the
+/// known parts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
-    /// `null` as soon as one attempt's usage is.
+    /// The tokens of all attempts. `null` if the usage of at least one attempt is unknown.
     pub usage: Option<Usage>,
-    /// What is known of `usage` when that is `null`.
+    /// The sum of the known usages if `usage` is `null`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_usage: Option<Usage>,
-    /// `null` as soon as one attempt's cost is.
+    /// The cost of all attempts in USD. `null` if the cost of at least one attempt is unknown.
     pub cost_usd: Option<Decimal>,
-    /// What is known of `cost_usd` when that is `null`.
+    /// The sum of the known costs in USD if `cost_usd` is `null`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priced_subtotal_usd: Option<Decimal>,
-    /// Models that the price file has no price of, for the day of the call.
+    /// The ids of the models without a price on the day of a call.
     #[serde(default)]
     pub unpriced: Vec<String>,
 }
 
 impl Totals {
-    /// Returns the tokens that are known.
+    /// Returns `usage`, or the sum of the known usages if it is `None`.
     pub fn known_usage(&self) -> Usage {
         self.usage.or(self.known_usage).unwrap_or_default()
     }
 
-    /// Returns the cost that is known.
+    /// Returns `cost_usd`, or the sum of the known costs if it is `None`.
     pub fn known_cost(&self) -> Decimal {
         self.cost_usd.or(self.priced_subtotal_usd).unwrap_or_default()
     }
 
-    /// Returns the totals of something that may have been charged an unknown amount.
+    /// Returns totals of which nothing is known.
     pub fn unknown() -> Self {
         let usage = Some(Usage::default());
         let cost = Some(Decimal::ZERO);
         Self { known_usage: usage, priced_subtotal_usd: cost, ..Self::default() }
     }
 
-    /// Adds `other`.
+    /// Adds `other`. The result is unknown if one of the two is unknown.
     pub fn add(&mut self, other: &Self) {
         let mut usage = self.known_usage();
         let cost = self.known_cost() + other.known_cost();
@@ -146,7 +154,7 @@ impl Totals {
         *self = Self::sum(usage, cost, all_used, all_priced, unpriced);
     }
 
-    /// Sums up `attempts`.
+    /// Returns the totals of `attempts`.
     pub fn of<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Self {
         let mut usage = Usage::default();
         let mut cost = Decimal::ZERO;
@@ -165,8 +173,8 @@ impl Totals {
         Self::sum(usage, cost, all_used, all_priced, unpriced)
     }
 
-    /// Returns the totals of calls that used and cost `usage` and `cost` as far as that is known. `all_used`,
-    /// `all_priced`: it is known of each of them.
+    /// Returns the totals of calls from the sums of their known usages and costs. `all_used` and `all_priced` are true
+    /// if the usage and the cost of every call are known.
     pub(crate) fn sum(
         usage: Usage,
         cost: Decimal,

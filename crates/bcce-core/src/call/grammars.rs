@@ -1,5 +1,5 @@
-//! The schemas that the service compiles for steps: it takes minutes for some at their first call on a target and keeps
-//! them for a day, so they may be compiled before a run waits for them.
+//! The schemas that the service compiles for steps. For some schemas, the first call to a target takes minutes. The
+//! service keeps a compiled schema for a day, so the schemas can be compiled before a run needs them.
 
 use crate::base::target::Target;
 use crate::call::parameters::Parameters;
@@ -8,7 +8,7 @@ use crate::config::policy::Policy;
 use crate::config::template::{Step, Template, Thinking};
 use crate::document::prompt::Prompt;
 
-/// Tokens of an answer that nobody reads.
+/// The `max_tokens` of a call whose answer is discarded.
 const SHORT: u32 = 64;
 
 /// One schema on one target.
@@ -17,11 +17,12 @@ pub struct Grammar<'a> {
     pub workflow: &'a str,
     pub step: &'a Step,
     pub target: &'a Target,
-    /// Parameters of the shortest call that has it compiled.
+    /// The parameters of the shortest call that makes the service compile the schema.
     pub parameters: Parameters<'a>,
 }
 
-/// The schemas that a template's steps have the service enforce, each once for each target that policy allows.
+/// Returns the schemas that the service enforces for the steps of a workflow, each once for each target that the policy
+/// allows.
 pub fn grammars<'a>(
     template: &'a Template,
     models: &'a Models,
@@ -45,12 +46,13 @@ pub fn grammars<'a>(
 }
 
 impl Grammar<'_> {
+    /// Returns the prompt of the shortest call.
     pub fn prompt(&self) -> Prompt {
         Prompt { user: "Answer with the shortest value that fits.".into(), ..Prompt::default() }
     }
 }
 
-/// Removes whatever makes an answer longer; the schema stays.
+/// Returns the parameters of the shortest answer with the same schema.
 fn short(parameters: Parameters<'_>, takes: &Takes) -> Parameters<'static> {
     let thinking = (takes.thinking == Thinks::Optional).then_some(Thinking::Off);
     let Parameters { schema, .. } = parameters;

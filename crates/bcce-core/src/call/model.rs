@@ -1,4 +1,4 @@
-//! A call of a model, and what comes of it.
+//! A call of a model and its result.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,26 +18,31 @@ use crate::document::prompt::Prompt;
 pub struct ModelCall<'a> {
     pub target: &'a Target,
     pub prompt: &'a Prompt,
-    /// The answer that did not fit and what was wrong with it.
+    /// The invalid answer to repair. `None` for a first call.
     pub repair: Option<Repair<'a>>,
     pub parameters: &'a Parameters<'a>,
-    /// How long the service is to keep the system prompt in its cache.
+    /// The time for which the service keeps the system prompt in its cache.
     pub cache: Option<CacheTtl>,
-    /// `requestMetadata`: filters the service's own invocation logs.
+    /// The `requestMetadata`, by which the service's invocation logs can be filtered.
     pub metadata: BTreeMap<String, String>,
     pub limits: CallLimits,
 }
 
+/// An answer that did not fit the step's schema, and the reason.
 #[derive(Clone, Copy, Debug)]
 pub struct Repair<'a> {
     pub answer: &'a str,
     pub fault: &'a str,
 }
 
+/// The time limits of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLimits {
+    /// The time until the first token.
     pub first_token: Duration,
+    /// The time between two tokens.
     pub stall: Duration,
+    /// The time of the whole call.
     pub attempt: Duration,
 }
 
@@ -45,46 +50,52 @@ pub struct CallLimits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallReport {
     pub result: Result<ModelAnswer, CallFailure>,
+    /// The time from the start of the call to its end.
     pub latency: Duration,
+    /// The time from the start of the call to the first token. `None` if there was no token.
     pub first_token: Option<Duration>,
-    /// `None`: unknown. A call the service refused used nothing.
+    /// The tokens of the call. `None` if they are unknown. A call that the service refused used no tokens.
     pub usage: Option<Usage>,
     pub served: Served,
 }
 
-/// Says how the service served a call, as far as the service reports it.
+/// Details of how the service served a call, as far as the service reports them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Served {
-    /// Service tier as Converse spells it: `default`, `priority`, `flex` or `reserved`.
+    /// The service tier as Converse spells it: `default`, `priority`, `flex` or `reserved`.
     pub service_tier: Option<String>,
-    /// Origins of the guardrails that were applied, as Converse spells them: `REQUEST`, `ACCOUNT_ENFORCED` or
-    /// `ORGANIZATION_ENFORCED`. Sorted, each once.
+    /// The origins of the guardrails that were applied, as Converse spells them: `REQUEST`, `ACCOUNT_ENFORCED` or
+    /// `ORGANIZATION_ENFORCED`. The list is sorted and has no duplicates.
     pub guardrail_origin: Vec<String>,
 }
 
+/// The answer of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelAnswer {
-    /// The answer without reasoning.
+    /// The text without reasoning.
     pub text: String,
-    /// As Converse spells it.
+    /// The stop reason as Converse spells it.
     pub stop_reason: String,
-    /// There was reasoning before it, or in its place.
+    /// True if the answer contained reasoning.
     pub thought: bool,
 }
 
+/// The failure of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallFailure {
     pub name: ErrorName,
+    /// The message of the service, or another description of the failure. It may quote the request.
     pub message: String,
-    /// Advice to a person. It quotes nothing of the request.
+    /// Advice to a person. It never quotes the request.
     pub advice: Option<String>,
+    /// The `Retry-After` of the service, in seconds.
     pub retry_after_s: Option<u64>,
     pub blame: Blame,
 }
 
 impl CallFailure {
-    /// Describes a failure of a target without quoting the request: the service's message may quote the request, its code
-    /// and the advice do not. The message stays in the attempt.
+    /// Describes the failure by the target, the service's error code and the advice. The description never quotes the
+    /// request. The message of the service may quote it, so it is recorded only in the attempt.
     pub fn describe(&self, target: &Target) -> String {
         let code = match self.message.split_once(": ") {
             Some((code, _)) if code != "stopped" => code,
@@ -95,22 +106,23 @@ impl CallFailure {
     }
 }
 
-/// Who is at fault, and so what a failure says of the target.
+/// The origin of a failure. It determines what the failure shows about the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
+    /// The target failed.
     Target,
-    /// The target, until then: its quota of the day is used up.
+    /// The target's daily quota is used up until this time.
     TargetUntil(OffsetDateTime),
-    /// The model failed over this request; another one may do well.
+    /// The model failed on this request. Other requests may succeed on the target.
     Request,
     /// The request does not fit this target.
     Fit(Cause),
-    /// A limit of ours ended the call.
+    /// BCCE ended the call at one of its time limits.
     Limit(Limit),
 }
 
 impl Blame {
-    /// Returns which part of the request did not fit the target.
+    /// Returns the reason why the request did not fit the target, or `None` for any other failure.
     pub fn cause(self) -> Option<Cause> {
         match self {
             Self::Fit(cause) => Some(cause),
@@ -119,7 +131,7 @@ impl Blame {
     }
 }
 
-/// A limit of `CallLimits`.
+/// One of the [`CallLimits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     FirstToken,

@@ -1,7 +1,7 @@
-//! Builds what one call sends to one target: what the step asks for, as far as the target takes it.
+//! Adapts the settings of a step to the target of a call.
 //!
-//! An alias may mix generations of a model. Moving on to another target then translates a wish instead of failing, and
-//! the attempt records what was changed.
+//! An alias may mix generations of a model that accept different settings. A failover to such a target changes the
+//! settings instead of failing, and the attempt records the changes.
 
 use serde_json::Value;
 
@@ -11,40 +11,42 @@ use crate::config::template::{ANSWER_TOKENS, Step, THINKING_EFFORTS, Thinking};
 use crate::document::prompt::Prompt;
 use crate::document::schema::subset::subset;
 
-/// Parameters of a call, and how they differ from what the step asks for.
+/// The parameters of a call, and their differences from the settings of the step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parameters<'a> {
     pub max_tokens: u32,
     pub temperature: Option<f32>,
     pub effort: Option<&'a str>,
-    /// `None`: the model's own way.
+    /// The thinking of the model. `None` leaves it to the model.
     pub thinking: Option<Thinking>,
-    /// The part of the step's schema that the service enforces.
+    /// The part of the step's schema that the service enforces. `None` if the service enforces none.
     pub schema: Option<Value>,
-    /// Sentences, each on a setting that the target does not take and on what it gets instead.
+    /// Sentences, each about a setting of the step that the target does not accept and its replacement.
     pub adapted: Vec<String>,
 }
 
-/// Tokens that thinking may take beside the answer, where the step names no `max_tokens`. Rules of thumb: too little
-/// gives an answer without text, too much of it is reserved from the account's quota for nothing.
+/// Returns the tokens for thinking in addition to the answer, for a step without `max_tokens`. The numbers are rules of
+/// thumb. If the room is too small, the answer has no text. If it is too large, the call reserves more of the account's
+/// quota than it needs.
 fn thinking_room(effort: Option<&str>) -> u32 {
     match effort {
         Some("low") => 4_096,
         Some("medium") => 8_192,
         Some("xhigh") => 32_768,
         Some("max") => 65_536,
-        // `high` is the most that a model thinks by default.
+        // `high` is the highest default effort of a model.
         _ => 16_384,
     }
 }
 
-/// Bytes to a token of a dense text like code: the estimate is rather too many tokens than too few.
+/// The bytes per token of a dense text, such as code. The estimate gives too many tokens rather than too few.
 const DENSE_BYTES_PER_TOKEN: u64 = 3;
-/// An answer shorter than that, in tokens, is not worth a call.
+/// The smallest room for an answer that is worth a call, in tokens.
 const LEAST_ROOM: u32 = 1_024;
 
 impl<'a> Parameters<'a> {
-    /// `grammar_refused`: the service has refused the step's schema before, so the prompt carries the schema.
+    /// Returns the parameters of a call of `step` to a target that accepts `takes`. If `grammar_refused` is true, the
+    /// service has refused the step's schema before; `schema` is then `None`, and the prompt must contain the schema.
     pub fn of(step: &'a Step, takes: &'a Takes, grammar_refused: bool) -> Self {
         let mut parameters = Self::default();
         parameters.set_effort(step, takes);
@@ -55,8 +57,9 @@ impl<'a> Parameters<'a> {
         parameters
     }
 
-    /// Lowers `max_tokens` to what `prompt` leaves of the context: the service refuses a call whose prompt and
-    /// `max_tokens` together are longer. A prompt that leaves next to nothing is for a target with more context.
+    /// Lowers `max_tokens` to the part of the context that `prompt` leaves. The service refuses a call whose prompt and
+    /// `max_tokens` together are longer than the context. If the prompt leaves almost nothing, `max_tokens` stays as it
+    /// is, and the step fails over to a target with more context.
     pub fn leave_room(&mut self, prompt: &Prompt, takes: &Takes) {
         let bytes = prompt.user.len() + prompt.system_texts().map(str::len).sum::<usize>();
         let room = takes.context_tokens.saturating_sub(bytes as u64 / DENSE_BYTES_PER_TOKEN);
@@ -69,11 +72,12 @@ impl<'a> Parameters<'a> {
         }
     }
 
+    /// Records a difference from the settings of the step.
     fn adapt(&mut self, what: impl Into<String>) {
         self.adapted.push(what.into());
     }
 
-    /// The wanted level, or the next one below it that the target takes, or its lowest.
+    /// Sets the wanted level, or the next lower level that the target accepts, or the target's lowest level.
     fn set_effort(&mut self, step: &'a Step, takes: &'a Takes) {
         let Some(wanted) = step.effort.as_deref() else { return };
         let place = |level: &str| EFFORTS.iter().position(|known| *known == level);
@@ -97,7 +101,7 @@ impl<'a> Parameters<'a> {
             (Some(Thinking::Off), Thinks::Always) => {
                 self.effort = takes.effort.first().map(String::as_str).or(self.effort);
                 self.adapt(
-                    "thinking stays on: the target cannot do without; it gets its lowest effort",
+                    "thinking stays on: the target cannot switch it off; the lowest effort is sent",
                 );
             }
             (Some(Thinking::On), Thinks::Never) => self.adapt("thinking is left out"),
@@ -112,7 +116,8 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// Thinking counts as output. A step that switched it off did not reckon with it.
+    /// Sets `max_tokens`. Thinking counts as output. Therefore room for thinking is added if the step does not set
+    /// `max_tokens`, or if it switched thinking off and the target thinks anyway.
     fn set_max_tokens(&mut self, step: &'a Step, takes: &'a Takes) {
         let thinks = takes.thinking != Thinks::Never && self.thinking != Some(Thinking::Off);
         let is_forced = thinks && step.thinking == Some(Thinking::Off);
@@ -147,7 +152,7 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// The output of a step that answers in JSON.
+/// Returns the output of a step that answers in JSON, or `None` for a step that answers in text.
 pub fn json_output(step: &Step) -> Option<&OutputSpec> {
     step.output.as_ref().filter(|output| output.kind == OutputType::Json)
 }

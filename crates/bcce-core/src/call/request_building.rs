@@ -1,4 +1,4 @@
-//! Builds the prompt that a call sends: the same for a call and for a record of a job.
+//! Builds the prompt of a call. A record of a bulk job has the same prompt.
 
 use std::borrow::Cow;
 
@@ -10,18 +10,19 @@ use crate::call::parameters::{Parameters, json_output};
 use crate::config::template::Step;
 use crate::document::prompt::{Prompt, render};
 
-/// Renders a step's prompt over `context`, an object with everything that the prompt may name. [`prompt_for`] adapts it
+/// Renders a step's prompt over `context`, an object with all values that the prompt may read. [`prompt_for`] adapts it
 /// to a target.
 ///
 /// # Errors
-/// `Bcce.InvalidRequest`: the step's template cannot be rendered, or renders to a blank text.
+/// Returns `Bcce.InvalidRequest` if the step's template cannot be rendered, or renders to a blank text.
 pub fn prompt(step: &Step, context: &Value) -> Result<Prompt, Fault> {
     render(step.system.as_deref(), &step.prompt, context).map_err(|problem| {
         Fault::new(ErrorName::InvalidRequest, format!("steps.{}.{problem}", step.id))
     })
 }
 
-/// Returns the prompt as one call sends it: if the service does not enforce the step's schema, the prompt carries it.
+/// Returns the prompt as one call sends it. If the service does not enforce the step's schema, the schema is added to
+/// the system prompt.
 pub fn prompt_for<'a>(
     prompt: &'a Prompt,
     step: &Step,

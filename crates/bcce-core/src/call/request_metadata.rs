@@ -1,17 +1,17 @@
-//! `requestMetadata`: tags in the characters that Converse takes. The tag itself stays whole in the manifest and the
-//! ledger.
+//! Builds `requestMetadata` from tags, in the characters that Converse accepts. The manifest and the ledger have the
+//! unchanged tags.
 //!
-//! A call is refused for one wrong character, and a tag may be any text, e.g. a branch or a title. So characters that
-//! the service does not take are replaced, and texts that are too long are cut.
+//! A tag may be any text, such as a branch name or a title, but the service refuses a call for one invalid character.
+//! Therefore this module replaces the characters that the service does not accept, and cuts texts that are too long.
 
 use std::collections::BTreeMap;
 
 use crate::base::limits::{MAX_METADATA_CHARS, MAX_TAGS};
 
-/// Replacement for a character that the service does not take.
+/// The replacement for a character that the service does not accept.
 const INSTEAD: char = '_';
 
-/// Returns the `requestMetadata`: `ours` and `tags`. A tag never replaces an entry of `ours`.
+/// Returns the `requestMetadata` with the entries of BCCE, `ours`, and `tags`. A tag never replaces an entry of `ours`.
 pub fn request_metadata(
     tags: &BTreeMap<String, String>,
     ours: impl IntoIterator<Item = (String, String)>,
@@ -24,7 +24,7 @@ pub fn request_metadata(
     metadata
 }
 
-/// Returns `text` in `[a-zA-Z0-9\s:_@$#=/+,-.]{0,256}`.
+/// Returns `text` in the form that the service accepts: `[a-zA-Z0-9\s:_@$#=/+,-.]{0,256}`.
 fn plain(text: &str) -> String {
     let takes = |c: char| c.is_ascii_alphanumeric() || ":_@$#=/+,-.".contains(c);
     let plain = |c: char| match c {
@@ -35,7 +35,7 @@ fn plain(text: &str) -> String {
     text.chars().take(MAX_METADATA_CHARS).map(plain).collect()
 }
 
-/// Returns `name`, with a number behind it if it is taken: different names may become the same.
+/// Returns `name`, with a number appended if it is taken. Different names may become the same by the replacements.
 fn free(taken: &BTreeMap<String, String>, name: String) -> String {
     if !taken.contains_key(&name) {
         return name;
@@ -57,7 +57,8 @@ mod tests {
         pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
     }
 
-    /// https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
+    /// Returns `true` if the service accepts `text`, according to
+    /// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html>.
     fn is_taken(text: &str) -> bool {
         text.chars().count() <= 256
             && text.chars().all(|c| c.is_ascii_alphanumeric() || " :_@$#=/+,-.".contains(c))

@@ -1,5 +1,5 @@
-//! What a sender decides about models, workflow and tags, against what the workflow and the policy allow. Checked for
-//! each run, and for a batch as a whole before any of its items.
+//! Checks a sender's choice of workflow, model and tags against the workflow and the policy. The check runs for each
+//! run, and once for a batch as a whole before any of its items.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,18 @@ use crate::config::models::Models;
 use crate::config::policy::{TenantRequest, any_matches, matches};
 use crate::config::template::Template;
 
-/// What a sender asks for beside its inputs.
+/// A sender's request without its inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Sender<'a> {
     pub tenant: &'a str,
+    /// The model alias of the request.
     pub model: Option<&'a str>,
     pub tags: &'a BTreeMap<String, String>,
 }
 
 impl Configuration {
-    /// Finds what policy and workflow forbid this sender. The template is the workflow's own, in which the request's
-    /// model has replaced nothing yet.
+    /// Returns a problem for each part of the request that the policy or the workflow forbids. The template must be the
+    /// workflow's own: the request's model must not yet have replaced the models of its steps.
     pub fn check_sender(&self, sender: &Sender<'_>) -> Problems {
         let template = &self.template;
         let mut forbidden = Problems::default();
@@ -40,8 +41,8 @@ impl Configuration {
     }
 }
 
-/// Finds why a request may not name `alias`. A list that leads past a guardrail is refused when it is checked; a
-/// document that was pushed alone is checked here.
+/// Returns the reasons why a request may not name `alias`. A change of the guardrail is also refused when the documents
+/// are checked, but a document may have been pushed without the others.
 pub fn request_model(template: &Template, models: &Models, alias: &str) -> Problems {
     let name = &template.name;
     if !any_matches(&template.request_models, alias) {
@@ -50,8 +51,8 @@ pub fn request_model(template: &Template, models: &Models, alias: &str) -> Probl
             some => format!("{name} allows: {}; name one of them, or none", some.join(", ")),
         };
         let cause = format!(
-            "{alias} is not among the models that a request may name: {allowed}, or have `request_models` of the \
-             workflow list it"
+            "{alias} is not among the models that a request may name: {allowed}, or add it to `request_models` of the \
+             workflow"
         );
         return Problems::one("model", cause);
     }
@@ -64,8 +65,8 @@ pub fn request_model(template: &Template, models: &Models, alias: &str) -> Probl
 }
 
 impl Template {
-    /// Finds entries of `request_models` that match no alias, or one with another guardrail than a step that it would
-    /// replace.
+    /// Checks that each entry of `request_models` matches an alias, and that each matching alias has the same guardrail
+    /// as the models of the steps that it would replace.
     pub fn check_request_models(&self, models: &Models) -> Problems {
         let mut problems = Problems::default();
         let replaced: BTreeSet<&str> = self.steps.iter().map(|step| step.model.as_str()).collect();

@@ -1,4 +1,4 @@
-//! What a platform team sets of breakers.
+//! The settings of breakers.
 
 use std::time::Duration;
 
@@ -6,19 +6,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::Problems;
 
-/// `breaker` of the routing document. One per environment: its breakers are shared by all workflows.
+/// The settings in `breaker` of the routing document. An environment has one set, because all its workflows share the
+/// breakers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BreakerSettings {
-    /// Failures less answers that open a breaker, each from another step.
+    /// The number of failures, less answers, that opens a breaker. Each failure is from another step.
     pub failures: u32,
-    /// How long a failure counts while no other follows, in seconds.
+    /// The time for which a failure counts if no other failure follows, in seconds.
     pub window_s: u64,
-    /// How long an open target is left alone before it is probed, in seconds; doubles when the probe fails.
+    /// The time for which a breaker stays open before its target is probed, in seconds. It doubles each time the probe
+    /// fails.
     pub cool_down_s: u64,
-    /// The longest of those, in seconds.
+    /// The longest cool-down, in seconds.
     pub max_cool_down_s: u64,
-    /// How long a target that rejects calls is left alone, in seconds.
+    /// The time for which a breaker stays open after its target rejected a call, in seconds.
     pub set_aside_s: u64,
 }
 
@@ -29,6 +31,7 @@ impl Default for BreakerSettings {
 }
 
 impl BreakerSettings {
+    /// Checks that each setting is within its limits. The problems are below `field`.
     pub fn check(&self, field: &str) -> Problems {
         let mut problems = Problems::default();
         let longest = 86_400;
@@ -50,6 +53,7 @@ impl BreakerSettings {
         problems
     }
 
+    /// Returns the cool-down of a breaker that has opened `openings` times in a row.
     pub(crate) fn cool_down(&self, openings: u32) -> Duration {
         let doubled = self.cool_down_s.saturating_mul(1 << openings.saturating_sub(1).min(16));
         Duration::from_secs(doubled.min(self.max_cool_down_s))

@@ -1,4 +1,4 @@
-//! The configuration of one workflow, read and checked as a whole.
+//! The configuration of one workflow, which is read and checked as a whole.
 
 use crate::config::models::Models;
 use crate::config::policy::Policy;
@@ -6,14 +6,16 @@ use crate::config::pricing::Prices;
 use crate::config::routing::Routing;
 use crate::config::template::Template;
 
-/// Everything that a run of one workflow is planned by.
+/// All documents that a run of one workflow is planned from.
 #[derive(Clone, Debug)]
 pub struct Configuration {
     pub template: Template,
+    /// The digest of the template's text as lower-case hex.
     pub template_sha256: String,
     pub models: Models,
     pub routing: Routing,
     pub policy: Policy,
+    /// The digest of the policy's text as lower-case hex.
     pub policy_sha256: String,
     pub prices: Prices,
 }

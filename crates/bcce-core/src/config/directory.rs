@@ -1,5 +1,4 @@
-//! A directory of configuration as a whole: each file by the checks that `prepare` applies to it, and
-//! what the files say of each other.
+//! Checks a directory of documents as a whole: each file as `prepare` checks it, and the references between the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,16 +16,16 @@ use crate::config::template::Template;
 use crate::config::webhook::{Rule, Source};
 use crate::document::{Document, Draft, from_yaml};
 
-/// The documents every environment has, beside its workflows.
+/// The documents that every environment has, in addition to its workflows.
 pub const DOCUMENTS: [&str; 4] = ["models", "policy", "prices", "routing"];
 
-/// Tenant of what comes through the stack's own inbox, where webhooks and schedules put their requests.
+/// The tenant of the stack's own inbox.
 const DEFAULT_TENANT: &str = "default";
 
-/// One thing wrong with one file.
+/// One problem or warning of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Path within the directory.
+    /// The path within the directory.
     pub file: String,
     pub problem: Problem,
 }
@@ -37,11 +36,11 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// The kinds of which an environment has any number: folders of the directory, and paths in SSM.
+/// The folders of the directory. An environment has any number of documents in each.
 pub const FOLDERS: [&str; 2] = ["workflows", "webhooks"];
 
-/// What a file is called in SSM: `models.yaml` -> `models`, `workflows/explain.yaml` ->
-/// `workflows/explain`; `None`: it is no part of a configuration.
+/// Returns the name of a file's document in SSM: `models` for `models.yaml`, `workflows/explain` for
+/// `workflows/explain.yaml`. Returns `None` if the file is not part of a configuration.
 pub fn document_name(file: &str) -> Option<&str> {
     let name = file.strip_suffix(".yaml")?;
     let is_known = match name.split_once('/') {
@@ -51,14 +50,15 @@ pub fn document_name(file: &str) -> Option<&str> {
     is_known.then_some(name)
 }
 
-/// Everything wrong with `files`, texts by their path within the directory, if they are in force from `today` on.
+/// Checks `files`, which are texts by their path within the directory. Each target must have a price on the day
+/// `today`, in UTC.
 pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     let mut findings = Findings::default();
     for file in files.keys().filter(|file| document_name(file).is_none()) {
         findings.add(
             file,
             "document",
-            "is neither one of models, policy, prices, routing.yaml nor workflows/<name>.yaml nor webhooks/<source>.yaml",
+            "is not part of a configuration: expected models.yaml, policy.yaml, prices.yaml, routing.yaml, workflows/<name>.yaml or webhooks/<source>.yaml",
         );
     }
     let models = findings.document::<Models>(files, "models.yaml");
@@ -67,7 +67,7 @@ pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     findings.document::<Routing>(files, "routing.yaml");
     let templates = findings.templates(files);
     let sources = findings.sources(files);
-    // What files say of each other makes sense where they are whole.
+    // References between files are checked only where the files have no stand-ins.
     let Some(models) = models.whole() else { return findings.0 };
     for (file, template) in &templates {
         let steps = template.value.iter().flat_map(|template| &template.steps);
@@ -89,7 +89,7 @@ pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     findings.0
 }
 
-/// Finds what is right and worth knowing before `files` are pushed. A warning stops nothing.
+/// Returns warnings about valid settings in `files` that a person should know about. A warning does not stop a push.
 pub fn warnings(files: &BTreeMap<String, String>) -> Vec<Finding> {
     let mut warnings = Findings::default();
     let policy =
@@ -99,8 +99,8 @@ pub fn warnings(files: &BTreeMap<String, String>) -> Vec<Finding> {
         warnings.add(
             "policy.yaml",
             "tenants",
-            "is not set: every tenant may start every workflow and use every alias; a rule for each tenant under \
-             `tenants` closes that (docs/tenants.md)",
+            "is not set: every tenant may start every workflow and use every alias; add a rule for each tenant under \
+             `tenants` to restrict that (docs/tenants.md)",
         );
     }
     for (name, ceiling) in
@@ -108,8 +108,7 @@ pub fn warnings(files: &BTreeMap<String, String>) -> Vec<Finding> {
     {
         if ceiling.is_none() {
             let what = if name == "run_usd" { "one run" } else { "one batch" };
-            let cause =
-                format!("is not set: what {what} may cost has no limit (docs/workflows.md)");
+            let cause = format!("is not set: the cost of {what} has no limit (docs/workflows.md)");
             warnings.add("policy.yaml", &format!("ceilings.{name}"), &cause);
         }
     }
@@ -131,7 +130,7 @@ impl Findings {
         self.0.extend(found);
     }
 
-    /// The document as far as it can be read; what is wrong with it is noted.
+    /// Parses a document as far as possible, and adds its problems.
     fn document<T: Document>(&mut self, files: &BTreeMap<String, String>, file: &str) -> Draft<T> {
         let missing = || Draft::unreadable(Problems::one("document", "is missing"));
         let draft = files.get(file).map_or_else(missing, |text| from_yaml(text));
@@ -160,7 +159,7 @@ impl Findings {
             let name = document_name(file).and_then(|name| name.strip_prefix("webhooks/"));
             let Some(name) = name else { continue };
             let mut problems = Problems::default();
-            // It stands in the address that a provider calls.
+            // The name is part of the URL that a provider calls.
             check_name(&mut problems, "file name", name);
             self.extend(file, problems);
             sources.push((file.clone(), self.document::<Source>(files, file)));
@@ -169,8 +168,9 @@ impl Findings {
     }
 }
 
-/// A rule starts a workflow that there is, by a model that there is, with inputs that it takes and every one that it
-/// needs, and with the tags that policy asks for: what is refused later is refused where no provider sees it.
+/// Checks the rules of a webhook source. The workflow and the model of a rule must exist. Its inputs and tags must be
+/// allowed, and none that is required may be missing. A rule that is wrong in one of these would be refused at each
+/// event, without an error for the provider.
 fn started(
     source: &Draft<Source>,
     templates: &[(String, Draft<Template>)],
@@ -203,7 +203,8 @@ fn started(
     problems
 }
 
-/// A rule's runs are the default tenant's, and are refused what any sender is refused. Tags are known with an event.
+/// Checks that the default tenant may start the workflow with the rule's model. The tags are not checked, because an
+/// event determines them.
 fn admitted(
     rule: &Rule,
     template: &Template,
@@ -227,7 +228,7 @@ fn admitted(
     problems
 }
 
-/// What a rule gives a workflow, as far as it is known before there is an event.
+/// Checks the inputs that a rule passes to a workflow, as far as they do not depend on an event.
 fn fed(rule: &Rule, template: &Template) -> Problems {
     let mut problems = Problems::default();
     for (name, value) in &rule.inputs {
@@ -246,7 +247,7 @@ fn fed(rule: &Rule, template: &Template) -> Problems {
     problems
 }
 
-/// Each model has a target that policy allows.
+/// Checks that the policy allows at least one target of each alias.
 fn allowed(models: &Models, policy: &Policy) -> Problems {
     let mut problems = Problems::default();
     for (alias, model) in models.models.iter().filter(|(_, model)| !model.targets.is_empty()) {
@@ -258,15 +259,15 @@ fn allowed(models: &Models, policy: &Policy) -> Problems {
     problems
 }
 
-/// Each pattern of a tenant's rule matches a workflow or an alias.
+/// Checks that each pattern of a tenant's rule matches a workflow or an alias.
 fn matched(templates: &[(String, Draft<Template>)], models: &Models, policy: &Policy) -> Problems {
     let names = templates.iter().filter_map(|(file, _)| document_name(file)?.split_once('/'));
     let workflows = names.map(|(_, name)| name).collect();
     policy.check_patterns(&workflows, &models.models.keys().map(String::as_str).collect())
 }
 
-/// Each target has a price today, because it may be called as soon as the files are pushed. A fault is found once per
-/// model and not once per profile.
+/// Checks that each target has a price today, because it may be called as soon as the files are pushed. Reports a
+/// missing price once per model and not once per inference profile.
 fn priced(models: &Models, prices: &Prices, today: Date) -> Problems {
     let mut problems = Problems::default();
     let mut checked = BTreeSet::new();
@@ -283,7 +284,7 @@ fn priced(models: &Models, prices: &Prices, today: Date) -> Problems {
     problems
 }
 
-/// Why a call of today would have no price.
+/// Returns the reason why a call would have no price today, or `None` if it has one.
 fn unpriced(prices: &Prices, base: &str, today: Date) -> Option<String> {
     let Some(rows) = prices.models.get(base) else { return Some("is missing".to_owned()) };
     match (rows.on(today), rows.0.first()) {
@@ -405,9 +406,9 @@ mod tests {
         files.insert("workflows/old/explain.yaml".into(), models);
         let reported = reported(&files);
         assert_eq!(reported.len(), 3, "{reported:#?}");
-        assert!(reported[0].starts_with("model.yaml: document: is neither"), "{reported:#?}");
+        assert!(reported[0].starts_with("model.yaml: document: is not part of"), "{reported:#?}");
         assert!(
-            reported[1].starts_with("workflows/old/explain.yaml: document: is neither"),
+            reported[1].starts_with("workflows/old/explain.yaml: document: is not part of"),
             "{reported:#?}"
         );
         assert_eq!(reported[2], "models.yaml: document: is missing");

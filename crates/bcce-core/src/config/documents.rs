@@ -1,14 +1,14 @@
-//! The documents in SSM: the text itself, or a pointer to a body in S3.
+//! Documents in SSM parameters. A parameter holds the text itself, or a pointer to the text in S3.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::sha256_hex;
 
-/// A standard SSM parameter ends at 4 KiB.
+/// The size limit of a standard SSM parameter, in bytes.
 const MAX_PARAMETER_BYTES: usize = 4_096;
 
-/// `{ "uri": "s3://bucket/key", "sha256": "…" }`: where SSM refuses the body itself, because it is
-/// above 4 KiB or contains `{{ }}`.
+/// A pointer to a document in S3: `{ "uri": "s3://bucket/key", "sha256": "…" }`. SSM refuses a text that is longer than
+/// 4 KiB or contains `{{ }}`, so the parameter holds a pointer instead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pointer {
@@ -17,32 +17,34 @@ pub struct Pointer {
 }
 
 impl Pointer {
+    /// Creates a pointer to the object `key`, whose content is `body`.
     pub fn to(bucket: &str, key: &str, body: &[u8]) -> Self {
         Self { uri: format!("s3://{bucket}/{key}"), sha256: sha256_hex(body) }
     }
 
+    /// Parses a pointer. Returns `None` if `value` is not one.
     pub fn parse(value: &str) -> Option<Self> {
         serde_json::from_str(value).ok()
     }
 
-    /// Returns whether `value` looks like a pointer, be it a valid one or not.
+    /// Returns `true` if `value` looks like a pointer, valid or not.
     pub fn is_meant_by(value: &str) -> bool {
         let object: Option<serde_json::Map<_, _>> = serde_json::from_str(value).ok();
         object.is_some_and(|object| object.contains_key("uri") || object.contains_key("sha256"))
     }
 
-    /// Returns the key in `bucket`, or `None`: a pointer must not lead out of the stack's own bucket.
+    /// Returns the key in `bucket`. Returns `None` if the pointer leads to another bucket, which is not allowed.
     pub fn key_in(&self, bucket: &str) -> Option<&str> {
         self.uri.strip_prefix("s3://")?.strip_prefix(bucket)?.strip_prefix('/')
     }
 }
 
-/// Returns whether SSM takes `body` as a value.
+/// Returns `true` if SSM accepts `body` as the value of a parameter.
 pub fn fits_parameter(body: &str) -> bool {
     body.len() <= MAX_PARAMETER_BYTES && !body.contains("{{") && !body.is_empty()
 }
 
-/// Returns `/bcce/<env>/<name>`.
+/// Returns the name of a document's parameter, `/bcce/<environment>/<name>`.
 pub fn parameter_name(environment: &str, name: &str) -> String {
     format!("/bcce/{environment}/{name}")
 }

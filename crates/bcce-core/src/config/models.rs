@@ -1,4 +1,4 @@
-//! Model aliases: the ordered targets behind a name, and what the model takes.
+//! Model aliases: the ordered targets of a name, and the settings that its model accepts.
 
 use std::collections::BTreeMap;
 
@@ -15,44 +15,47 @@ use crate::document::Document;
 pub use route_target::RouteTarget;
 pub use takes::{EFFORTS, Takes, TakesOverride, Thinks};
 
-pub mod guardrails; // what stands before a model
+pub mod guardrails; // the guardrails of targets and their comparison
 mod route_target; // a target with its place in the order
-pub(crate) mod takes; // what a target accepts
+pub(crate) mod takes; // the settings that a target accepts
 
-/// `/bcce/<env>/models`
+/// The document `models.yaml`, in SSM `/bcce/<env>/models`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Models {
     pub version: u32,
+    /// The models by their alias.
     pub models: BTreeMap<String, Model>,
 }
 
+/// The model of an alias.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// Settings that its targets accept, unless they say otherwise themselves.
+    /// The settings that its targets accept. A target may override them.
     pub takes: Takes,
-    /// What this model needs of the routing; workflow and step may change it again.
+    /// The settings of the routing for this model. A workflow or a step may override them.
     #[serde(default)]
     pub routing: RoutingOverride,
+    /// The targets. The strategy `priority` tries them in this order unless they have priorities of their own.
     pub targets: Vec<ModelTarget>,
 }
 
-/// A target as a model lists it.
+/// A target in the list of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Written", into = "Written")]
 pub struct ModelTarget {
     pub target: Target,
-    /// Lower comes first under the strategy `priority`; by default its place in the list, from 0. Equal ones
-    /// share the load.
+    /// The priority under the strategy `priority`; the lowest comes first. The default is the place in the list, from
+    /// 0. Targets of the same priority share the load.
     pub priority: Option<u32>,
-    /// Share of the load among equals.
+    /// The share of the load among targets of the same rank.
     pub weight: u32,
-    /// Settings in which this target differs from the model's other targets: an alias may mix generations.
+    /// The settings in which this target differs from those of the model. An alias may mix generations of a model.
     pub takes: TakesOverride,
 }
 
-/// A `ModelTarget` on one level.
+/// A [`ModelTarget`] as it is written, with all fields on one level.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -100,12 +103,12 @@ impl Document for Models {
             problems.extend(model.check_guardrails(&field));
             for (n, listed) in model.targets.iter().enumerate() {
                 let target = &listed.target;
-                let cause = "must be above 0; a target without a share is one to leave out";
+                let cause = "must be above 0; to send no calls to a target, remove it";
                 problems.check(listed.weight > 0, format!("{field}[{n}].weight"), cause);
-                let cause = "calls through another account's role are not made yet";
+                let cause = "is not supported yet: no calls are made under another account's role";
                 problems.check(target.account.is_none(), format!("{field}[{n}].account"), cause);
                 let twice = model.targets[..n].iter().any(|other| other.target == *target);
-                problems.check(!twice, format!("{field}[{n}]"), "is listed before");
+                problems.check(!twice, format!("{field}[{n}]"), "is listed twice");
                 if !listed.takes.is_empty() {
                     let takes = model.takes.with(&listed.takes);
                     problems.extend(takes.check(&format!("{field}[{n}].takes")));
@@ -126,22 +129,24 @@ impl Document for Models {
     }
 }
 
-/// Names of models that a message has room for.
+/// The largest number of model aliases in a message.
 const NAMED_MODELS: usize = 12;
 
 impl Model {
+    /// Returns the targets in order.
     pub fn targets(&self) -> impl Iterator<Item = &Target> + Clone {
         self.targets.iter().map(|listed| &listed.target)
     }
 
-    /// Returns what each target accepts, in the order of the targets.
+    /// Returns the settings that each target accepts, in the order of the targets.
     pub fn taken(&self) -> Vec<Takes> {
         self.targets.iter().map(|listed| self.takes.with(&listed.takes)).collect()
     }
 }
 
 impl Models {
-    /// Steps whose model is not there, or none of whose targets takes what they ask for.
+    /// Returns a problem for each step whose model does not exist, and for each setting of a step that no target of its
+    /// model accepts.
     pub fn check_steps<'a>(&self, steps: impl IntoIterator<Item = &'a Step>) -> Problems {
         let mut problems = Problems::default();
         for step in steps {
@@ -158,6 +163,7 @@ impl Models {
         problems
     }
 
+    /// Returns the message for an alias that does not exist.
     pub fn unknown(&self, model: &str) -> String {
         let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
         let shown = known.len().min(NAMED_MODELS);

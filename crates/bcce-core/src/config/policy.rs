@@ -1,6 +1,6 @@
-//! What the platform team allows. Checked when a run is planned and again at each decision.
+//! The policy of the platform team. It is checked when a run is planned and again at each decision.
 
-mod tenants; // which tenant may start what
+mod tenants; // the rules of tenants
 
 use std::collections::BTreeMap;
 
@@ -14,43 +14,44 @@ use crate::document::Document;
 
 pub use tenants::{EVERY_OTHER_TENANT, TenantRequest, TenantRule};
 
-/// `/bcce/<env>/policy`
+/// The document `policy.yaml`, in SSM `/bcce/<env>/policy`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     pub version: u32,
-    /// Regions that may see data; empty: no limit. A profile must lie inside with all it reaches.
+    /// The regions that data may reach. An empty list means no limit. All regions that an inference profile may reach
+    /// must be in the list.
     #[serde(default)]
     pub allowed_regions: Vec<String>,
-    /// Models without their profile prefix, a trailing `*` matches the rest; empty: no limit.
+    /// The allowed models, without profile prefix. A trailing `*` matches the rest. An empty list means no limit.
     #[serde(default)]
     pub allowed_models: Vec<String>,
-    /// Tags a request must carry.
+    /// The tags that a request must have.
     #[serde(default)]
     pub required_tags: Vec<String>,
-    /// The most that a run or a batch may cost at worst.
+    /// The highest worst-case cost of a run and of a batch.
     #[serde(default, skip_serializing_if = "Ceilings::is_none")]
     pub ceilings: Ceilings,
-    /// What each tenant may do, by its name; `*` is every tenant without a rule of its own. `None`: every tenant may
-    /// start every workflow and use every alias.
+    /// The rule of each tenant, by the tenant's name. The rule `*` applies to every tenant without a rule of its own.
+    /// With `None` every tenant may start every workflow and use every alias.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenants: Option<BTreeMap<String, TenantRule>>,
 }
 
-/// Limits the worst case of what is started, in USD. `None`: no limit.
+/// The highest worst-case cost of a run and of a batch, in USD. `None` means no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ceilings {
-    /// The worst case of one run, an item of a batch included.
+    /// The ceiling of one run. An item of a batch is a run as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_usd: Option<Decimal>,
-    /// The sum of the worst cases of a batch's items.
+    /// The ceiling of the sum of the worst-case costs of a batch's items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_usd: Option<Decimal>,
 }
 
 impl Ceilings {
-    /// Returns whether neither ceiling is set.
+    /// Returns `true` if neither ceiling is set.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
@@ -66,10 +67,11 @@ impl Ceilings {
     }
 }
 
-/// What a target breaks.
+/// The rule that a target breaks.
 enum Breach<'a> {
-    /// A place that its data may reach.
+    /// The allowed regions. The value is a place that the data may reach.
     Residency(&'a str),
+    /// The allowed models. The value is the target's model.
     Model(&'a str),
 }
 
@@ -84,18 +86,18 @@ impl Document for Policy {
 }
 
 impl Policy {
-    /// Returns the part that decisions about targets need. A route carries it through the state machine, and what one
-    /// tenant may do is not for another one's plan.
+    /// Returns the part of the policy that decisions about targets need. A route passes it through the state machine,
+    /// and a plan must not contain the rules of other tenants.
     pub fn of_targets(&self) -> Self {
         Self { ceilings: Ceilings::default(), tenants: None, ..self.clone() }
     }
 
-    /// Says of a target what `forbids` explains.
+    /// Returns `true` if a target may be used. [`Policy::forbids`] returns the reason if it may not.
     pub fn allows(&self, target: &Target) -> bool {
         self.breach(target).is_none()
     }
 
-    /// Returns why a target may not be used, or `None`.
+    /// Returns the reason why a target may not be used, or `None` if it may.
     pub fn forbids(&self, target: &Target) -> Option<String> {
         Some(match self.breach(target)? {
             Breach::Residency(outside) => {
@@ -115,7 +117,7 @@ impl Policy {
         (!allowed).then_some(Breach::Model(model))
     }
 
-    /// Returns why each of `targets` is forbidden, or `None` if one is allowed.
+    /// Returns the reason why each of `targets` is forbidden, or `None` if at least one is allowed.
     pub fn forbids_all<'a>(
         &self,
         targets: impl Iterator<Item = &'a Target> + Clone,
@@ -125,6 +127,7 @@ impl Policy {
         (reasons.len() == targets.count()).then(|| reasons.join("; "))
     }
 
+    /// Returns the required tags that are missing or blank in `tags`.
     pub fn missing_tags(&self, tags: &BTreeMap<String, String>) -> Vec<&str> {
         self.required_tags
             .iter()
@@ -134,7 +137,7 @@ impl Policy {
     }
 }
 
-/// Returns whether `name` is `pattern`, whose trailing `*` matches the rest.
+/// Returns `true` if `name` matches `pattern`. A trailing `*` in the pattern matches any rest.
 pub fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
@@ -142,7 +145,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Returns whether one of `patterns` matches `name`.
+/// Returns `true` if at least one of `patterns` matches `name`.
 pub fn any_matches(patterns: &[String], name: &str) -> bool {
     patterns.iter().any(|pattern| matches(pattern, name))
 }

@@ -14,56 +14,57 @@ use crate::base::usage::Usage;
 use crate::config::residency::base_model;
 use crate::document::Document;
 
-/// `/bcce/<env>/prices`: what each model costs on its global profile, by day. Replaceable and dated, because
-/// prices change without us.
+/// The document `prices.yaml`, in SSM `/bcce/<env>/prices`: the price of each model on its global profile, by day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prices {
     pub version: u32,
-    /// `YYYY-MM-DD`, the day the prices were checked.
+    /// The day on which the prices were checked, `YYYY-MM-DD`.
     pub date: Date,
-    /// Geographic and in-region calls cost this much more than global ones. A row may have its own.
+    /// The factor by which geographic and in-region calls cost more than global ones. A row may have its own factor.
     pub regional_factor: Decimal,
-    /// The tokens of a batch inference job cost this share of all that. A row may have its own.
+    /// The share of the price that the tokens of a bulk job cost. A row may have its own share.
     #[serde(default = "default_batch_factor")]
     pub batch_factor: Decimal,
-    /// By model id without profile prefix.
+    /// The prices by model id, without profile prefix.
     pub models: BTreeMap<String, PriceRows>,
 }
 
-/// Lists what a model costs, by day, the oldest row first.
+/// The prices of a model by day, the oldest row first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PriceRows(pub Vec<PriceRow>);
 
-/// Says what a model costs from a day on, until the day of the next row.
+/// The price of a model from a day on, until the day of the next row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriceRow {
-    /// `YYYY-MM-DD`, the first day of this price, in UTC.
+    /// The first day of this price in UTC, `YYYY-MM-DD`.
     pub from: Date,
     pub price: Price,
-    /// `None`: every prompt costs the same per token, however long it is.
+    /// The price of a request with a long prompt. `None` if the price per token does not depend on the length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub long_prompt: Option<LongPrompt>,
-    /// Takes the place of the file's. A plan has none: its prices include the factor.
+    /// Replaces [`Prices::regional_factor`]. The rows in a plan do not have it, because their prices include the
+    /// factor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regional_factor: Option<Decimal>,
-    /// Takes the place of the file's. A plan has it always.
+    /// Replaces [`Prices::batch_factor`]. The rows in a plan always have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_factor: Option<Decimal>,
 }
 
-/// Holds the price of every token of a request whose prompt is long.
+/// The price of every token of a request whose prompt is long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LongPrompt {
-    /// A prompt with more tokens than that is long. Tokens that a cache gives or takes count.
+    /// The number of tokens above which a prompt is long. Tokens that are read from or written to a cache count as
+    /// well.
     pub above_tokens: u64,
     pub price: Price,
 }
 
-/// USD per million tokens.
+/// The price of each kind of tokens, in USD per million tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
@@ -90,21 +91,21 @@ impl Document for Prices {
     }
 }
 
-/// Half, as the service has had it since there are jobs.
+/// Returns one half, which the service has charged since it has had batch inference jobs.
 fn default_batch_factor() -> Decimal {
     Decimal::new(5, 1)
 }
 
 impl Prices {
-    /// Returns what calls to `model_id` cost, by day, its profile's factor included; `None` if the model is not in
-    /// the file.
+    /// Returns the prices of `model_id` by day, including the regional factor of its profile. Returns `None` if the
+    /// file does not have the model.
     pub fn of(&self, model_id: &str) -> Option<PriceRows> {
         let rows = self.models.get(base_model(model_id))?;
         let is_global = model_id.starts_with("global.");
         Some(PriceRows(rows.0.iter().map(|row| self.called(row, is_global)).collect()))
     }
 
-    /// The row with the factors that count for it.
+    /// Returns the row with the regional factor included in its prices and with its batch factor set.
     fn called(&self, row: &PriceRow, is_global: bool) -> PriceRow {
         let factor = if is_global {
             Decimal::ONE
@@ -123,7 +124,7 @@ impl Prices {
     }
 }
 
-/// The same on every day and for every prompt.
+/// Creates one row that applies on every day and to every prompt.
 impl From<Price> for PriceRows {
     fn from(price: Price) -> Self {
         Self(vec![PriceRow {
@@ -137,19 +138,20 @@ impl From<Price> for PriceRows {
 }
 
 impl PriceRows {
-    /// The row that counts for a call made at `time`: the last one that starts no later than that day, in UTC.
+    /// Returns the row that applies to a call made at `time`: the last row that starts no later than that day in UTC.
     /// Returns `None` before the first row.
     pub fn at(&self, time: OffsetDateTime) -> Option<&PriceRow> {
         self.on(time.to_offset(UtcOffset::UTC).date())
     }
 
+    /// Returns the row that applies on `day`, like [`PriceRows::at`].
     pub fn on(&self, day: Date) -> Option<&PriceRow> {
         self.0.iter().rev().find(|row| row.from <= day)
     }
 
     fn check(&self) -> Problems {
         let mut problems = Problems::default();
-        problems.check(!self.0.is_empty(), "", "must have a row at least");
+        problems.check(!self.0.is_empty(), "", "must have at least one row");
         for (n, row) in self.0.iter().enumerate() {
             let mut found = row.check();
             let is_later = n == 0 || self.0[n - 1].from < row.from;
@@ -161,14 +163,14 @@ impl PriceRows {
 }
 
 impl PriceRow {
-    /// USD, exact.
+    /// Returns the exact cost of a call in USD.
     pub fn cost(&self, usage: &Usage) -> Decimal {
         let long = self.long_prompt.as_ref();
         let long = long.filter(|long| usage.prompt_tokens() > long.above_tokens);
         long.map_or(&self.price, |long| &long.price).cost(usage)
     }
 
-    /// The same as a record of a batch inference job.
+    /// Returns the exact cost of the same call as a record of a bulk job, in USD.
     pub fn batch_cost(&self, usage: &Usage) -> Decimal {
         let factor = self.batch_factor.unwrap_or_else(default_batch_factor);
         (self.cost(usage) * factor).normalize()
@@ -205,7 +207,6 @@ impl Price {
         }
     }
 
-    /// USD, exact.
     fn cost(&self, usage: &Usage) -> Decimal {
         let million = Decimal::from(1_000_000);
         let sum = self.input * Decimal::from(usage.input_tokens)

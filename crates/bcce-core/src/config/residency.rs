@@ -1,15 +1,16 @@
-//! Where a call may end up. An inference profile takes a call in its source region and answers it in
-//! any region of its geography, so residency is a question of reach, not of the region called.
+//! Determines the regions that the data of a call may reach. An inference profile accepts a call in its source region
+//! and may answer it in any region of its geography. Therefore residency depends on all these regions and not only on
+//! the region that is called.
 
 /// A geography of system-defined inference profiles.
 ///
-/// Source: the list of supported cross-Region inference profiles in the Amazon Bedrock user guide.
-/// The set is the union over the Claude models; a single model may reach fewer.
+/// The source is the list of supported cross-Region inference profiles in the Amazon Bedrock user guide. Each set of
+/// regions is the union over the Claude models; a single model may reach fewer regions.
 struct Geography {
     prefix: &'static str,
-    /// Regions that may answer.
+    /// The regions that may answer a call.
     reaches: &'static [&'static str],
-    /// Further regions that may only call.
+    /// Further regions from which the profile may be called, but which never answer.
     calls_from: &'static [&'static str],
 }
 
@@ -51,18 +52,20 @@ const GEOGRAPHIES: &[Geography] = &[
     Geography { prefix: "us-gov.", reaches: &["us-gov-east-1", "us-gov-west-1"], calls_from: &[] },
 ];
 
-/// Which regions may see the data of a call.
+/// The regions that the data of a call may reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach<'a> {
-    /// The call goes through its source region, which may lie outside of the profile's geography.
+    /// The source region and the regions of the profile's geography. The source region may lie outside of the
+    /// geography.
     Regions { source: &'a str, geography: &'static [&'static str] },
     /// Any commercial region.
     Anywhere,
-    /// An id whose reach is not known, e.g. an application inference profile: treated as anywhere.
+    /// Regions that the id does not determine, such as those of an application inference profile. Treated as anywhere.
     Unknown,
 }
 
 impl<'a> Reach<'a> {
+    /// Returns the regions that a call of `model_id` in `region` may reach.
     pub fn of(region: &'a str, model_id: &str) -> Self {
         if model_id.starts_with("global.") {
             return Self::Anywhere;
@@ -76,7 +79,8 @@ impl<'a> Reach<'a> {
         Self::Regions { source: region, geography: &[] }
     }
 
-    /// Returns the first place outside `allowed`, or `None` if the reach lies inside or there are no limits.
+    /// Returns the first place outside of the `allowed` regions, in words. Returns `None` if there is none, or if
+    /// `allowed` is empty, which means no limit.
     pub fn outside(self, allowed: &[String]) -> Option<&'a str> {
         if allowed.is_empty() {
             return None;
@@ -92,7 +96,8 @@ impl<'a> Reach<'a> {
     }
 }
 
-/// Returns the regions that can call the profile, or `None` if `region` can.
+/// Returns the regions from which the profile can be called if `region` is not one of them. Returns `None` if it is, or
+/// if the id does not belong to a geography.
 pub fn not_callable_from(region: &str, model_id: &str) -> Option<Vec<&'static str>> {
     let geography = geography(model_id)?;
     let sources: Vec<_> = geography.reaches.iter().chain(geography.calls_from).copied().collect();
@@ -103,7 +108,7 @@ fn geography(model_id: &str) -> Option<&'static Geography> {
     GEOGRAPHIES.iter().find(|geography| model_id.starts_with(geography.prefix))
 }
 
-/// Returns the model behind a profile id: `us.anthropic.claude-x` -> `anthropic.claude-x`.
+/// Returns the model of a profile id, such as `anthropic.claude-x` for `us.anthropic.claude-x`.
 pub fn base_model(model_id: &str) -> &str {
     let prefix = model_id.strip_prefix("global.").map(|rest| model_id.len() - rest.len());
     let prefix = prefix.or_else(|| geography(model_id).map(|geography| geography.prefix.len()));

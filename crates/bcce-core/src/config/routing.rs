@@ -1,4 +1,4 @@
-//! What a platform team, a workflow or a step sets of the routing.
+//! The settings of the routing: those of the environment, and the overrides by a model, a workflow or a step.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,20 +7,20 @@ use crate::base::limits::{MAX_CALLS, MAX_RUN_SECONDS};
 use crate::config::breakers::BreakerSettings;
 use crate::document::Document;
 
-/// `/bcce/<env>/routing`
+/// The document `routing.yaml`, in SSM `/bcce/<env>/routing`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Routing {
     pub version: u32,
     #[serde(default)]
     pub strategy: Strategy,
-    /// Calls per step in all, over every target and round.
+    /// The largest number of calls of a step, over all targets and rounds.
     #[serde(default = "Routing::default_attempts")]
     pub attempts: u32,
-    /// First wait after every target failed, in milliseconds, at most; each further one may be three times as long.
+    /// The longest first wait after every target failed, in milliseconds. Each further wait may be three times as long.
     #[serde(default = "Routing::default_backoff_base_ms")]
     pub backoff_base_ms: u64,
-    /// Longest wait, in seconds.
+    /// The longest backoff of any wait, in seconds.
     #[serde(default = "Routing::default_backoff_cap_s")]
     pub backoff_cap_s: u64,
     #[serde(default)]
@@ -29,7 +29,7 @@ pub struct Routing {
     pub breaker: BreakerSettings,
 }
 
-/// What a workflow or a step changes of the routing.
+/// The settings of the routing that a model, a workflow or a step overrides.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoutingOverride {
@@ -41,16 +41,16 @@ pub struct RoutingOverride {
     pub timeouts: TimeoutsOverride,
 }
 
-/// What `BCCE_RETRY_ATTEMPTS` and `BCCE_RETRY_DELAY` set; `None`: the document's.
+/// The values of `BCCE_RETRY_ATTEMPTS` and `BCCE_RETRY_DELAY`. The document's value applies where one is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retries {
-    /// Calls per step in all.
+    /// Replaces [`Routing::attempts`].
     pub attempts: Option<u32>,
-    /// First wait after every target failed, in milliseconds.
+    /// Replaces [`Routing::backoff_base_ms`].
     pub base_delay_ms: Option<u64>,
 }
 
-/// Each limit on its own: what is not named stays as it is.
+/// The timeouts that are overridden. Each is optional; the others stay as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeoutsOverride {
@@ -70,36 +70,39 @@ impl TimeoutsOverride {
     }
 }
 
+/// The order in which targets are tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
-    /// The order of the configuration: the prompt cache is per region.
+    /// The order of the configuration. It is the default, because each region has a prompt cache of its own.
     #[default]
     Priority,
-    /// The least median time to the first token over the last minutes.
+    /// The target with the shortest median time to the first token over the last minutes comes first.
     Latency,
-    /// In turn, in proportion to the weights.
+    /// Each target comes first in proportion to its weight.
     RoundRobin,
-    /// The least expected cost of the call, with what a cold prompt cache costs.
+    /// The target with the lowest expected cost of the call comes first, including the cost of filling a cold prompt
+    /// cache.
     Cost,
 }
 
-/// How long a call may be silent, in seconds. All lie inside the function's remaining time.
+/// The time limits of a call, in seconds. All of them lie within the function's remaining time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// Until the first token, reasoning included.
+    /// The time until the first token. A token of reasoning counts as the first token.
     pub first_token_s: u64,
-    /// Between two tokens.
+    /// The time between two tokens.
     pub stall_s: u64,
-    /// The whole call.
+    /// The time of the whole call.
     pub attempt_s: u64,
-    /// Until the first token where the service may have to compile the step's schema first.
+    /// The time until the first token if the service may have to compile the step's schema first.
     pub new_schema_s: u64,
 }
 
 impl Default for Timeouts {
-    /// A model with a long prompt starts within seconds; 128k tokens of output take minutes.
+    /// Returns the default limits. A model starts to answer a long prompt within seconds, and 128k tokens of output
+    /// take minutes.
     fn default() -> Self {
         Self { first_token_s: 30, stall_s: 30, attempt_s: 600, new_schema_s: 180 }
     }
@@ -145,7 +148,7 @@ impl Routing {
         60
     }
 
-    /// What the stack's operator sets takes the place of what the document says.
+    /// Returns the settings with the values of the stack's parameters, which replace those of the document.
     pub fn retried(&self, retries: Retries) -> Self {
         Self {
             attempts: retries.attempts.unwrap_or(self.attempts),
@@ -154,6 +157,7 @@ impl Routing {
         }
     }
 
+    /// Returns the settings with those of `change`.
     pub fn with(&self, change: &RoutingOverride) -> Self {
         Self {
             strategy: change.strategy.unwrap_or(self.strategy),
@@ -165,12 +169,13 @@ impl Routing {
 }
 
 impl RoutingOverride {
+    /// Checks that each setting is within its limits. The problems are below `field`.
     pub fn check(&self, field: &str) -> Problems {
         let mut problems = Problems::default();
         let is_right = self.attempts.is_none_or(|attempts| (1..=MAX_CALLS).contains(&attempts));
         let cause = format!("must be 1 to {MAX_CALLS}");
         problems.check(is_right, format!("{field}.attempts"), cause);
-        // What is not named passes as the default, which is right.
+        // The defaults are valid, so they stand in for the timeouts that are not overridden.
         let timeouts = Timeouts::default().with(&self.timeouts);
         problems.extend(timeouts.check(&format!("{field}.timeouts")));
         problems

@@ -1,4 +1,4 @@
-//! A workflow definition.
+//! A workflow and its checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::document::inputs::{InputSpecs, InputType, check_specs};
 use crate::document::prompt::{BLANK, variables};
 use crate::document::{self, Document};
 
-/// The body behind `/bcce/<env>/workflows/<name>`.
+/// The document `workflows/<name>.yaml`. SSM `/bcce/<env>/workflows/<name>` holds it or a pointer to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
@@ -26,14 +26,14 @@ pub struct Template {
     pub description: Option<String>,
     #[serde(default)]
     pub inputs: InputSpecs,
-    /// Longest time of a run, in seconds, waiting included.
+    /// The longest time of a run in seconds, including waits.
     #[serde(default = "default_timeout")]
     pub timeout: u64,
-    /// The step whose output is the run's answer; the last one by default.
+    /// The id of the step whose output is the run's answer. The default is the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
-    /// Aliases that a request's `model` may name, which takes the place of every step's own; a trailing `*` matches the
-    /// rest. Empty: a request names none.
+    /// The aliases that the `model` of a request may name. That alias replaces the model of every step. A trailing `*`
+    /// matches the rest. With an empty list a request must not name a model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub request_models: Vec<String>,
     #[serde(default)]
@@ -41,21 +41,24 @@ pub struct Template {
     pub steps: Vec<Step>,
 }
 
+/// One step of a workflow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     pub id: String,
+    /// The ids of the steps whose answers this step reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
-    /// `inputs.<name>`, a list: one execution per item, which the prompt reads as `item`.
+    /// An input of type list, as `inputs.<name>`. The step executes once per item; the prompt reads the item as `item`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_each: Option<String>,
-    /// Model alias.
+    /// The model alias.
     pub model: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
     pub prompt: String,
-    /// Longest answer, thinking included; `None`: [`ANSWER_TOKENS`] and room for thinking where the target thinks.
+    /// The longest answer in tokens, including thinking. The default is [`ANSWER_TOKENS`], plus room for thinking if
+    /// the target thinks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,7 +67,7 @@ pub struct Step {
     pub effort: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thinking: Option<Thinking>,
-    /// Has the service keep `system` in its prompt cache for so long after each use.
+    /// The time for which the service keeps `system` in its prompt cache after each use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheTtl>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,6 +76,7 @@ pub struct Step {
     pub routing: RoutingOverride,
 }
 
+/// The lifetime of an entry in the service's prompt cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CacheTtl {
     #[serde(rename = "5m")]
@@ -82,6 +86,7 @@ pub enum CacheTtl {
 }
 
 impl CacheTtl {
+    /// Returns the lifetime as a duration.
     pub fn duration(self) -> Duration {
         match self {
             Self::FiveMinutes => Duration::from_secs(300),
@@ -90,7 +95,7 @@ impl CacheTtl {
     }
 }
 
-/// Says whether a step's model is to think before it answers. A step without it leaves that to the model.
+/// Switches the thinking of a step's model on or off. Without this setting the model's default applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Thinking {
@@ -98,7 +103,7 @@ pub enum Thinking {
     Off,
 }
 
-/// A plain `on` or `off` is a boolean in YAML.
+/// Accepts booleans too, because a plain `on` or `off` is a boolean in YAML.
 impl<'de> Deserialize<'de> for Thinking {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
@@ -112,7 +117,7 @@ impl<'de> Deserialize<'de> for Thinking {
 }
 
 impl Thinking {
-    /// `thinking.type` as Claude spells it.
+    /// Returns the value of `thinking.type` in a call.
     pub fn kind(self) -> &'static str {
         match self {
             Self::On => "adaptive",
@@ -121,25 +126,26 @@ impl Thinking {
     }
 }
 
-/// An hour covers a chain of long answers with a quota pause in between.
+/// Returns one hour. It is enough for several long answers and a wait for a quota.
 fn default_timeout() -> u64 {
     3_600
 }
 
-/// Tokens of an answer whose step names no `max_tokens`. Small on purpose: a call is charged input + `max_tokens`
-/// against the account's quota when it starts, so a large default throttles everybody.
+/// The longest answer of a step without `max_tokens`, in tokens. The default is small, because the service charges
+/// input + `max_tokens` against the account's quota when a call starts. A large default would throttle all calls of the
+/// account.
 pub const ANSWER_TOKENS: u32 = 2_048;
 
-/// Levels of effort that the service takes only while the model thinks.
+/// The levels of effort that the service accepts only if the model thinks.
 pub const THINKING_EFFORTS: [&str; 2] = ["xhigh", "max"];
 
 impl Step {
-    /// The longest text that the step may answer with, in tokens.
+    /// Returns the longest text of an answer, in tokens.
     pub fn answer_tokens(&self) -> u32 {
         self.max_tokens.unwrap_or(ANSWER_TOKENS)
     }
 
-    /// Name of the input that the step fans out over.
+    /// Returns the name of the input of `for_each`.
     pub fn list(&self) -> Option<&str> {
         self.for_each.as_deref()?.strip_prefix("inputs.")
     }
@@ -167,22 +173,23 @@ impl Document for Template {
 }
 
 impl Template {
-    /// Parses and checks a template.
+    /// Parses and checks a workflow.
     ///
     /// # Errors
-    /// A syntax error with its place, or everything that is wrong with the template.
+    /// Returns a syntax error with its place, or all problems of the workflow.
     pub fn parse(yaml: &str) -> Result<Self, Problems> {
         document::from_yaml(yaml).finished()
     }
 
+    /// Returns the id of the step whose output is the run's answer.
     pub fn result(&self) -> Option<&str> {
         self.result.as_deref().or_else(|| self.steps.last().map(|step| step.id.as_str()))
     }
 
-    /// Steps in waves: each step as early as its needs allow.
+    /// Returns the steps in waves. Each step is in the first wave that its needs allow.
     ///
     /// # Errors
-    /// The steps that need each other.
+    /// Returns a problem with the ids of the steps that need each other.
     pub fn waves(&self) -> Result<Vec<Vec<&Step>>, Problems> {
         let mut waves = Vec::new();
         let mut done = BTreeSet::new();
@@ -201,7 +208,7 @@ impl Template {
         Ok(waves)
     }
 
-    /// Ids that stand twice, needs that are not there, steps that need each other.
+    /// Checks for ids that are used twice, needs that do not exist, and steps that need each other.
     fn check_order(&self) -> Problems {
         let mut problems = Problems::default();
         let ids: BTreeMap<&str, usize> =
@@ -230,13 +237,13 @@ impl Template {
         let effort = step.effort.as_deref().filter(|level| THINKING_EFFORTS.contains(level));
         if let Some(effort) = effort.filter(|_| step.thinking == Some(Thinking::Off)) {
             let cause = format!(
-                "{effort} needs thinking, which `thinking: off` switches off; high is the most without"
+                "{effort} needs thinking, which `thinking: off` switches off; use high at most"
             );
             problems.add(field("effort"), cause);
         }
         let warm = step.temperature.is_none_or(|t| (0.0..=1.0).contains(&t));
         problems.check(warm, field("temperature"), "must be 0 to 1");
-        let cause = "needs a system prompt, which is what is cached";
+        let cause = "needs `system`, because only the system prompt is cached";
         problems.check(step.cache.is_none() || step.system.is_some(), field("cache"), cause);
         if let Some(output) = &step.output {
             problems.extend(crate::config::output::check_spec(&field("output"), output));
@@ -256,7 +263,7 @@ impl Template {
         problems
     }
 
-    /// Every variable must be an input or a step that is needed, so that nothing is undefined later.
+    /// Checks that every variable is an input or a step in `needs`, so that no variable is undefined later.
     fn check_prompt(&self, step: &Step, field: &str, source: &str) -> Problems {
         let variables = match variables(source) {
             Ok(variables) => variables,

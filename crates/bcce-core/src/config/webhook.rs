@@ -1,3 +1,5 @@
+//! A webhook source: its provider, secrets and rules.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -8,30 +10,32 @@ use crate::base::limits::MAX_TAGS;
 use crate::base::names::{check_name, check_tag};
 use crate::document::{Document, expression};
 
-/// What rules may read.
+/// The names that rules may read.
 const NAMES: [&str; 2] = ["event", "body"];
 
-/// `/bcce/<env>/webhooks/<source>`: who may call `/hooks/<source>`, and what that starts.
+/// The document `webhooks/<source>.yaml`, in SSM `/bcce/<env>/webhooks/<source>`. It defines who may call
+/// `/hooks/<source>`, and the runs that a call starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     pub version: u32,
     pub provider: Provider,
-    /// Names of secrets, each the SecureString `/bcce/<env>/secrets/<name>`. While one is being replaced, both.
+    /// The names of the secrets; each one is the SecureString `/bcce/<env>/secrets/<name>`. List the old and the new
+    /// secret while you replace a secret.
     pub secrets: Vec<String>,
-    /// Whose requests these are: they go to that tenant's inbox. The default one otherwise.
+    /// The tenant whose inbox receives the requests. The default is the tenant `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// How the provider `hmac` signs.
+    /// The signature scheme of the provider `hmac`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Scheme>,
-    /// For the provider `hmac`: what in the event is its id, as a value. The body's digest otherwise.
+    /// The id of an event of the provider `hmac`, as a text with `{{ }}`. The default is the digest of the body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
     pub rules: Vec<Rule>,
 }
 
-/// Who signs, and how.
+/// The provider of a webhook, which determines the signature scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provider {
@@ -40,17 +44,17 @@ pub enum Provider {
     Stripe,
     /// <https://www.standardwebhooks.com>, version 1.
     StandardWebhooks,
-    /// Anybody who signs the body with HMAC.
+    /// Any other provider that signs the body with HMAC. [`Source::signature`] describes the scheme.
     Hmac,
 }
 
-/// Where a plain HMAC over the raw body stands.
+/// The scheme of a signature that is an HMAC over the raw body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scheme {
-    /// Name of the header, in any case.
+    /// The name of the header with the signature, in upper or lower case.
     pub header: String,
-    /// What stands before the signature, e.g. `sha256=`.
+    /// The text before the signature in the header, such as `sha256=`.
     #[serde(default)]
     pub prefix: String,
     #[serde(default)]
@@ -59,6 +63,7 @@ pub struct Scheme {
     pub algorithm: Algorithm,
 }
 
+/// The encoding of a signature.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
@@ -67,6 +72,7 @@ pub enum Encoding {
     Base64,
 }
 
+/// The hash function of an HMAC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Algorithm {
@@ -86,7 +92,7 @@ impl Algorithm {
 }
 
 impl Scheme {
-    /// GitHub's `X-Hub-Signature-256: sha256=<hex>`.
+    /// Returns the scheme of GitHub: `X-Hub-Signature-256: sha256=<hex>`.
     pub fn github() -> Self {
         Self {
             header: "x-hub-signature-256".to_owned(),
@@ -97,27 +103,28 @@ impl Scheme {
     }
 }
 
-/// What an event starts. Of several rules for one workflow the first that fits counts.
+/// A rule that starts a workflow for an event. If several rules for one workflow match, the first one applies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// What messages call it.
+    /// The id of the rule, which messages use.
     pub id: String,
-    /// A condition over `event` and `body`; without one every event fits.
+    /// A condition over `event` and `body`. Without a condition every event matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
     pub workflow: String,
-    /// Values; a text may hold `{{ }}`, and one that is nothing else keeps the type of what it names.
+    /// The inputs of the request. A text may contain `{{ }}`. A text that is one `{{ }}` and nothing else keeps the
+    /// type of its value.
     #[serde(default)]
     pub inputs: BTreeMap<String, Value>,
-    /// Texts, which may hold `{{ }}`.
+    /// The tags of the request. A text may contain `{{ }}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 }
 
-/// A provider signs once for each; more are a mistake.
+/// The largest number of secrets of a source. A provider signs once for each secret.
 const MAX_SECRETS: usize = 5;
 const MAX_RULES: usize = 50;
 const MAX_TENANT_CHARS: usize = 20;
@@ -132,20 +139,19 @@ impl Document for Source {
             check_name(&mut problems, &format!("secrets[{n}]"), secret);
         }
         if let Some(tenant) = &self.tenant {
-            // As infra/tenant.yaml has it. `default` has no inbox of that name: it is what stands without a tenant.
+            // The same rule as in infra/tenant.yaml. A source of the default tenant has no `tenant`.
             let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
             let named = (1..=MAX_TENANT_CHARS).contains(&tenant.len()) && tenant.bytes().all(plain);
-            let cause =
-                "must be the name of a tenant's stack; the default tenant's sources leave it out";
+            let cause = "must be the name of a tenant's stack; leave it out for the default tenant";
             problems.check(named && tenant != "default", "tenant", cause);
         }
         problems.extend(self.check_provider());
-        let cause = format!("at most {MAX_RULES}, there are {}", self.rules.len());
+        let cause = format!("must be at most {MAX_RULES}, there are {}", self.rules.len());
         problems.check(self.rules.len() <= MAX_RULES, "rules", cause);
         let mut ids = BTreeSet::new();
         for rule in &self.rules {
             let field = format!("rules.{}", rule.id);
-            problems.check(ids.insert(&rule.id), field.as_str(), "there are two of that id");
+            problems.check(ids.insert(&rule.id), field.as_str(), "is the id of two rules");
             rule.check(&mut problems, &field);
         }
         problems
@@ -156,10 +162,12 @@ impl Source {
     fn check_provider(&self) -> Problems {
         let mut problems = Problems::default();
         let is_plain = self.provider == Provider::Hmac;
-        let own = "is the provider's own; it is set for `provider: hmac` only";
+        let own = "is determined by the provider; set it only for `provider: hmac`";
         match &self.signature {
             Some(_) if !is_plain => problems.add("signature", own),
-            None if is_plain => problems.add("signature", "is missing: where does the HMAC stand?"),
+            None if is_plain => {
+                problems.add("signature", "is missing: name the header with the HMAC")
+            }
             Some(scheme) => {
                 let is_token = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
                 let plain = !scheme.header.is_empty() && scheme.header.bytes().all(is_token);
@@ -188,13 +196,13 @@ impl Rule {
         {
             problems.add(format!("{field}.when"), cause);
         }
-        let cause = format!("at most {MAX_TAGS}, there are {}", self.tags.len());
+        let cause = format!("must be at most {MAX_TAGS}, there are {}", self.tags.len());
         problems.check(self.tags.len() <= MAX_TAGS, format!("{field}.tags"), cause);
         for (name, text) in &self.tags {
             if let Err(cause) = expression::check_text(text, &NAMES) {
                 problems.add(format!("{field}.tags.{name}"), cause);
             }
-            // What is filled in is not known yet.
+            // The value of `{{ }}` is not known before there is an event.
             let value = if text.contains("{{") { "" } else { text };
             let mut tag = Problems::default();
             check_tag(&mut tag, name, value);

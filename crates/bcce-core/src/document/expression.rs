@@ -1,5 +1,6 @@
-//! Conditions and values over an event or over an item of a batch, in the language that prompts are written in and
-//! within its bounds. Nothing is set apart here: what comes out are values of a request, which a prompt sets apart.
+//! Evaluates conditions and values over an event or over an item of a batch. The language is that of prompt templates,
+//! with the same limits. This module adds no delimiters around data: the results are values of a request, and a prompt
+//! delimits them later.
 
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
@@ -8,29 +9,31 @@ use serde_json::{Map, Value};
 use crate::base::error::Problems;
 use crate::document::prompt;
 
-/// What expressions read.
+/// The values that an expression can read.
 pub struct Context {
-    /// What has it, for messages.
+    /// The name of the source in messages.
     of: &'static str,
     values: minijinja::Value,
 }
 
 impl Context {
+    /// Creates the context of a webhook event. Expressions read its name as `event` and its payload as `body`.
     pub fn of_event(event: &str, payload: &Value) -> Self {
-        // By reference up to here: a payload can be a megabyte.
+        // The callers pass the payload by reference, because it can be a megabyte long.
         let body = minijinja::Value::from(Serde(payload));
         Self { of: "the event", values: minijinja::context! { event, body } }
     }
 
+    /// Creates the context of a batch item. Expressions read it as `item`.
     pub fn of_item(item: &Value) -> Self {
         let item = minijinja::Value::from(Serde(item));
         Self { of: "the item", values: minijinja::context! { item } }
     }
 
-    /// Whether a condition holds. What is not there counts as false.
+    /// Evaluates a condition. A missing value counts as false.
     ///
     /// # Errors
-    /// What cannot be done with what is there; never a value that it reads.
+    /// Returns a message if the condition is invalid or cannot be evaluated. The message never quotes a value.
     pub fn holds(&self, condition: &str) -> Result<bool, String> {
         let environment = environment(UndefinedBehavior::Chainable);
         let expression = environment.compile_expression(condition);
@@ -39,10 +42,11 @@ impl Context {
         Ok(value.is_true())
     }
 
-    /// A text, its `{{ }}` filled in.
+    /// Renders a text and fills in each `{{ }}`.
     ///
     /// # Errors
-    /// As above, and the first thing that is read and that is not there.
+    /// Returns a message if the text is invalid, cannot be rendered, or reads a missing value. The message names the
+    /// first missing value. It never quotes a value.
     pub fn text(&self, template: &str) -> Result<String, String> {
         prompt::syntax::check(template)?;
         let environment = environment(UndefinedBehavior::Strict);
@@ -51,7 +55,8 @@ impl Context {
         text.map_err(|error| self.describe(&environment, template, &error))
     }
 
-    /// Returns a value with every text in it filled in. What cannot be filled in is reported under `field`.
+    /// Returns a copy of `template` in which every text is filled in. A text that cannot be filled in becomes `null`
+    /// and a problem below `field`.
     pub fn value(&self, template: &Value, field: &str, problems: &mut Problems) -> Value {
         match template {
             Value::String(text) => self.filled(text).unwrap_or_else(|cause| {
@@ -72,7 +77,8 @@ impl Context {
         }
     }
 
-    /// `{{ body.labels }}` alone stays a list.
+    /// Fills in one text. A text that is one `{{ }}` and nothing else keeps the type of its value: `{{ body.labels }}`
+    /// stays a list.
     fn filled(&self, text: &str) -> Result<Value, String> {
         let Some(only) = only_expression(text) else { return self.text(text).map(Value::from) };
         prompt::syntax::check(text)?;
@@ -92,7 +98,7 @@ impl Context {
         missing.unwrap_or_else(|| prompt::cause(error))
     }
 
-    /// What a template reads that is not there.
+    /// Returns a message that names the first missing value that the template reads.
     fn missing(&self, environment: &Environment<'_>, template: &str) -> Option<String> {
         let template = environment.template_from_str(template).ok()?;
         let mut read: Vec<String> = template.undeclared_variables(true).into_iter().collect();
@@ -111,7 +117,7 @@ impl Context {
 /// Checks a condition that may read `names`.
 ///
 /// # Errors
-/// Why it is no condition.
+/// Returns a message if the condition is invalid or reads something other than `names`.
 pub fn check_condition(condition: &str, names: &[&str]) -> Result<(), String> {
     check_text(&format!("{{{{ {condition} }}}}"), names)?;
     let environment = environment(UndefinedBehavior::Chainable);
@@ -121,18 +127,18 @@ pub fn check_condition(condition: &str, names: &[&str]) -> Result<(), String> {
 /// Checks a text with `{{ }}` that may read `names`.
 ///
 /// # Errors
-/// Why it is no text with `{{ }}`, or that it reads something other than `names`.
+/// Returns a message if the text is invalid or reads something other than `names`.
 pub fn check_text(template: &str, names: &[&str]) -> Result<(), String> {
     let read = prompt::variables(template)?;
     let is_there = |path: &String| names.contains(&path.split('.').next().unwrap_or(""));
     match (read.iter().find(|path| !is_there(path)), names) {
-        (Some(path), [only]) => Err(format!("reads {path}; there is {only}")),
-        (Some(path), _) => Err(format!("reads {path}; there are {}", names.join(" and "))),
+        (Some(path), [only]) => Err(format!("reads {path}; it can read only {only}")),
+        (Some(path), _) => Err(format!("reads {path}; it can read only {}", names.join(" and "))),
         (None, _) => Ok(()),
     }
 }
 
-/// Checks every text in a value. Adds what is wrong to `problems`, under `field`.
+/// Checks every text in a value as [`check_text`] does, and adds the problems below `field`.
 pub fn check_value(template: &Value, names: &[&str], field: &str, problems: &mut Problems) {
     match template {
         Value::String(text) => {
@@ -149,7 +155,7 @@ pub fn check_value(template: &Value, names: &[&str], field: &str, problems: &mut
     }
 }
 
-/// Returns the expression of a text that is one `{{ }}` and nothing else.
+/// Returns the expression of a text that is one `{{ }}` and nothing else, or `None` for any other text.
 fn only_expression(text: &str) -> Option<&str> {
     let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
     let inner = inner.strip_prefix('-').unwrap_or(inner);
@@ -164,7 +170,7 @@ fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
     environment
 }
 
-/// A text as it is, nothing for null, and the rest as JSON.
+/// Writes a text, a number or a boolean as it is, nothing for `null`, and any other value as JSON.
 fn written(out: &mut Output, _: &mut State, value: &minijinja::Value) -> Result<(), Error> {
     match value.kind() {
         ValueKind::Undefined => Err(ErrorKind::UndefinedError.into()),

@@ -1,4 +1,4 @@
-//! What a template asks of its inputs.
+//! The declared inputs of a workflow, and the check of a request's inputs against them.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::base::error::Problems;
 use crate::document::schema;
 
+/// The type of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InputType {
@@ -19,22 +20,26 @@ pub enum InputType {
     Object,
 }
 
+/// The declaration of one input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
     #[serde(rename = "type")]
     pub kind: InputType,
+    /// True if a request must have the input.
     #[serde(default)]
     pub required: bool,
+    /// The value of an input that a request omits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
-    /// A JSON schema for what the type alone does not say, e.g. the items of a list.
+    /// A JSON schema for constraints beyond the type, such as the items of a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 
+/// The declarations of a workflow's inputs, by name.
 pub type InputSpecs = BTreeMap<String, InputSpec>;
 
 impl InputType {
@@ -62,12 +67,12 @@ impl InputType {
 }
 
 impl InputSpec {
-    /// Returns what is wrong with `value` as this input.
+    /// Checks `value` as a value of this input. The problems are at or below `field`.
     pub fn check(&self, field: &str, value: &Value) -> Problems {
         let mut problems = Problems::default();
         problems.check(self.kind.fits(value), field, format!("must be {}", self.kind.name()));
         if let Some(schema) = self.schema.as_ref().filter(|_| problems.is_empty()) {
-            // That the schema is one was checked with the template.
+            // An invalid schema is reported when the template is checked.
             let faults = schema::faults(field, schema, value).unwrap_or_default();
             faults.into_iter().for_each(|fault| problems.add(fault.field, fault.cause));
         }
@@ -75,7 +80,7 @@ impl InputSpec {
     }
 }
 
-/// Checks the specs themselves: schemas must be valid, and defaults must fit and be of use.
+/// Checks the declarations: schemas must be valid, defaults must fit, and a required input must not have a default.
 pub fn check_specs(specs: &InputSpecs) -> Problems {
     let mut problems = Problems::default();
     for (name, spec) in specs {
@@ -91,10 +96,10 @@ pub fn check_specs(specs: &InputSpecs) -> Problems {
     problems
 }
 
-/// Returns the inputs with their defaults. An optional input without a default is `null`.
+/// Checks a request's inputs and adds the defaults. An optional input without a default becomes `null`.
 ///
 /// # Errors
-/// Every missing, unknown or wrongly typed input. The values are never quoted.
+/// Returns a problem for every missing, unknown or invalid input. The problems never quote a value.
 pub fn resolve(
     specs: &InputSpecs,
     given: &Map<String, Value>,

@@ -1,11 +1,11 @@
-//! Prompt templates, rendered over data that is set apart.
+//! Renders prompt templates and delimits the data in them.
 //!
-//! Whatever `{{ … }}` puts into a prompt came from outside: an input, or another step's answer. It is
-//! enclosed in delimiters, as HTML templates escape what they interpolate, and the data rule says that instructions in
-//! there are not to be followed. The delimiter holds a digest of all the data, so that no data can hold its own
-//! delimiter. `| safe` marks a value the author vouches for.
+//! Everything that `{{ … }}` puts into a prompt comes from outside: an input, or another step's answer. The renderer
+//! encloses it in delimiters, much as HTML templates escape the values that they interpolate. The data rule tells the
+//! model not to follow instructions inside the delimiters. The delimiter contains a digest of all the data, so no data
+//! can contain its own delimiter. The filter `| safe` marks a value that the author trusts; it is not delimited.
 
-pub mod bound; // how long a prompt may get
+pub mod bound; // the longest text that a template can render to
 pub(crate) mod syntax;
 
 use std::borrow::Cow;
@@ -21,53 +21,57 @@ use crate::base::digest::{sha256_hex, sha256_hex_of_fields};
 use crate::base::error::Problem;
 use crate::base::limits::{MAX_PROMPT_BYTES, PROMPT_FUEL, cut};
 
-/// Why a text without a word in it is refused. The service takes no blank text.
+/// The cause for refusing a text of whitespace only. The service does not accept blank texts.
 pub(crate) const BLANK: &str = "is blank";
 
-/// What the tag of data begins with; hexadecimal digits of the data's digest follow.
+/// The prefix of the tag that delimits data. Hexadecimal digits of the data's digest follow.
 const PREFIX: &str = "data-";
-/// Digits of the digest in a tag: 128 bits. A text of 1 MiB holds 2^15 guesses, and still nobody finds one that holds
-/// its own.
+/// The number of digest digits in a tag: 128 bits. A text of 1 MiB has room for 2^15 guesses, which is far too few to
+/// contain the tag of the text itself.
 const DIGITS: usize = 32;
 
-/// What a model is asked.
+/// The rendered prompt of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prompt {
+    /// The system prompt.
     pub system: Option<String>,
-    /// Names the delimiter of the data. It differs from run to run, so it follows the system prompt as a text of its
-    /// own, behind what is cached.
+    /// The instruction that names the delimiter of the data. It differs from run to run. Therefore it is a text of its
+    /// own after the system prompt, so that the system prompt can be cached.
     pub data_rule: Option<String>,
+    /// The user message.
     pub user: String,
 }
 
 impl Prompt {
+    /// Returns the digest of all texts of the prompt as lower-case hex.
     pub fn sha256(&self) -> String {
         let [system, data_rule] =
             [&self.system, &self.data_rule].map(|text| text.as_deref().unwrap_or(""));
         sha256_hex_of_fields(&[system, data_rule, &self.user])
     }
 
-    /// Returns the texts that the service gets as system prompt, in order.
+    /// Returns the texts that are sent as the system prompt, in order.
     pub fn system_texts(&self) -> impl Iterator<Item = &str> {
         self.system.iter().chain(&self.data_rule).map(String::as_str)
     }
 }
 
-/// The variables a template reads, e.g. `inputs.diff`.
+/// Returns the variables that a template reads, such as `inputs.diff`.
 ///
 /// # Errors
-/// The line and the kind of a syntax error, or what a prompt may not use.
+/// Returns a message if the template has a syntax error or uses an element of the language that is not available. The
+/// message names the line.
 pub fn variables(source: &str) -> Result<BTreeSet<String>, String> {
     let environment = environment(PREFIX);
     let template = compile(&environment, source)?;
     Ok(template.undeclared_variables(true).into_iter().collect())
 }
 
-/// Renders a step's templates over `context` (an object with `inputs` and `steps`).
+/// Renders a step's templates over `context`, an object with `inputs` and `steps`.
 ///
 /// # Errors
-/// Which of the two (`prompt`, `system`) is wrong: what went wrong and on which line, or that it is blank, which the
-/// service refuses. Never a value of the context.
+/// Returns a problem of the field `prompt` or `system` if the template cannot be rendered, or renders to a blank text,
+/// which the service refuses. The problem never quotes a value of the context.
 pub fn render(
     system: Option<&str>,
     user: &str,
@@ -96,21 +100,22 @@ fn data_rule(tag: &str) -> String {
     )
 }
 
-/// Returns the tag that encloses the data of `context`: a digest of all of it, which no text in it can hold. The same
-/// step over the same data has the same tag, so that its prompt is the same when it is asked again.
+/// Returns the tag that encloses the data of `context`. It contains a digest of all the data, which no text of the data
+/// can contain. The tag depends only on the data, so a repeated call sends the same prompt.
 fn tag(context: &serde_json::Value) -> String {
     let digest = sha256_hex(context.to_string().as_bytes());
     format!("{PREFIX}{}", &digest[..DIGITS])
 }
 
-/// Returns whether a reader could take a part of `text` for the tag: in any case, with blanks or invisible characters
-/// in it, or in full-width signs.
+/// Returns `true` if a part of `text` could be read as the tag. The comparison ignores case, whitespace and invisible
+/// characters, and treats full-width characters like their plain forms.
 fn resembles(tag: &str, text: &str) -> bool {
     let digest = tag.strip_prefix(PREFIX).unwrap_or(tag);
     let folded: String = text.chars().filter_map(folded).collect();
     folded.contains(digest)
 }
 
+/// Returns the plain, lower-case form of a character, or `None` for whitespace and invisible characters.
 fn folded(c: char) -> Option<char> {
     let c = match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
@@ -128,16 +133,17 @@ fn environment(tag: &str) -> Environment<'static> {
     environment
 }
 
-/// The language without what sets data apart: its filters, and its bounds on time and memory.
+/// Returns an environment with the filters of the language and its limits of time and memory, but without the formatter
+/// that delimits data.
 pub(crate) fn plain_environment(undefined: UndefinedBehavior) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(undefined);
     environment.set_fuel(Some(PROMPT_FUEL));
-    // In place of built-in ones that mark text as safe which they made of foreign data, or cut out of
-    // its enclosure.
+    // These filters replace built-in ones. The built-in ones mark text as safe although they made it of outside data or
+    // cut it out of its delimiters.
     environment.add_filter("tojson", |state: &State, value: Value| {
         let text = json(&value, false)?;
-        state.consume_fuel(text.len() as u64 / 4)?; // As minijinja's own does.
+        state.consume_fuel(text.len() as u64 / 4)?; // minijinja's own filter does the same.
         Ok::<_, Error>(text)
     });
     environment.add_filter("lower", |text: String| text.to_lowercase());
@@ -150,6 +156,7 @@ pub(crate) fn plain_environment(undefined: UndefinedBehavior) -> Environment<'st
     environment
 }
 
+/// Writes a value. Texts that are not marked as safe, lists and objects are enclosed in `tag`; `null` writes nothing.
 fn set_apart(out: &mut Output, tag: &str, value: &Value) -> Result<(), Error> {
     match value.kind() {
         ValueKind::Undefined => return Err(ErrorKind::UndefinedError.into()),
@@ -163,12 +170,13 @@ fn set_apart(out: &mut Output, tag: &str, value: &Value) -> Result<(), Error> {
         None => Cow::Owned(json(value, true)?),
     };
     if resembles(tag, &text) {
-        // Only what the template has enclosed before can get here.
+        // Only a text that the template has already enclosed can contain the tag.
         return Err(Error::new(ErrorKind::InvalidOperation, "data closes its own delimiter"));
     }
     Ok(write!(out, "<{tag}>{text}</{tag}>")?)
 }
 
+/// Replaces `from` by `to`. Computes the length first, because the result could be too long for the memory.
 fn replace(text: String, from: String, to: String) -> Result<String, Error> {
     let more = text.matches(&*from).count().saturating_mul(to.len().saturating_sub(from.len()));
     if text.len().saturating_add(more) > MAX_PROMPT_BYTES {
@@ -177,7 +185,8 @@ fn replace(text: String, from: String, to: String) -> Result<String, Error> {
     Ok(text.replace(&*from, &to))
 }
 
-/// Indented it can be a hundred times what it was, so it is bounded while it is written.
+/// Returns `value` as JSON. Indentation can make it a hundred times as long, so the length is checked while it is
+/// written.
 pub(crate) fn json(value: &Value, pretty: bool) -> Result<String, Error> {
     let mut out = Bounded(Vec::new());
     let written = if pretty {
@@ -191,6 +200,7 @@ pub(crate) fn json(value: &Value, pretty: bool) -> Result<String, Error> {
     String::from_utf8(out.0).map_err(|_| ErrorKind::BadSerialization.into())
 }
 
+/// Renders a template and stops when the text is longer than [`MAX_PROMPT_BYTES`].
 pub(crate) fn bounded(template: &Template<'_, '_>, values: &Value) -> Result<String, Error> {
     let mut out = Bounded(Vec::new());
     template.render_captured_to(values.clone(), &mut out)?;
@@ -206,12 +216,12 @@ fn compile<'a>(
     environment.template_from_str(source).map_err(|error| cause(&error))
 }
 
-/// The kind and the line. The detail is left out: it can quote a value.
+/// Describes an error by its kind and line. The detail of most errors is omitted, because it can quote a value.
 pub(crate) fn cause(error: &Error) -> String {
     let line = error.line().map(|line| format!(" on line {line}")).unwrap_or_default();
     match error.kind() {
         ErrorKind::OutOfFuel => {
-            "takes too much time or memory to render; is there a loop in it that grows?".into()
+            "takes too much time or memory to render; make its loops or texts smaller".into()
         }
         ErrorKind::WriteFailure => format!("renders to more than {MAX_PROMPT_BYTES} bytes"),
         ErrorKind::SyntaxError => {
@@ -221,6 +231,7 @@ pub(crate) fn cause(error: &Error) -> String {
     }
 }
 
+/// A writer that refuses more than [`MAX_PROMPT_BYTES`].
 struct Bounded(Vec<u8>);
 
 impl io::Write for Bounded {

@@ -1,4 +1,4 @@
-//! One fault of shape: message by its field, and put right so that the next one can be looked for.
+//! Reports one error of deserialization by its field, and repairs the tree so that the next error can be found.
 
 use std::collections::VecDeque;
 
@@ -6,17 +6,19 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use serde_path_to_error::{Path, Segment};
 
-/// A fault, and what was done about it.
+/// A reported error and the result of its repair.
 pub struct Repaired {
     pub field: String,
     pub cause: String,
-    /// Fields whose value is a stand-in now, so that nothing more can be said of them; `None`: nothing
-    /// helped.
+    /// The fields whose value is now a stand-in. Further problems of these fields must not be reported. `None` if the
+    /// tree could not be repaired.
     pub stand_ins: Option<Vec<String>>,
 }
 
 type Fault = serde_path_to_error::Error<serde_json::Error>;
 
+/// Reports `fault` and repairs `tree`: removes an unknown field, or replaces a wrong value by a stand-in. `name` is the
+/// field of a fault at the root.
 pub fn repair<T: DeserializeOwned>(name: &str, tree: &mut Value, fault: &Fault) -> Repaired {
     let message = fault.inner().to_string();
     let mut steps = steps(fault.path());
@@ -37,6 +39,7 @@ pub fn repair<T: DeserializeOwned>(name: &str, tree: &mut Value, fault: &Fault) 
     Repaired { field, cause, stand_ins }
 }
 
+/// One segment of a path in the tree.
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
     Key(String),
@@ -52,7 +55,8 @@ fn steps(path: &Path) -> Vec<Step> {
     path.iter().filter_map(step).collect()
 }
 
-/// `steps.review.max_tokens`: an item of a list that has an id goes by it, as in every other message.
+/// Returns a path as a field name, such as `steps.review.max_tokens`. The name of a list item is its `id`, if it has
+/// one, as in all other messages.
 fn named(tree: &Value, steps: &[Step]) -> String {
     let mut name = String::new();
     let mut here = Some(tree);
@@ -69,7 +73,7 @@ fn named(tree: &Value, steps: &[Step]) -> String {
     name
 }
 
-/// Where an item without an id is looked for by checks that know ids only.
+/// Returns the field under which the checks of a document report an item without an id. They use only ids.
 fn unnamed_item(tree: &Value, steps: &[Step]) -> String {
     match steps {
         [list @ .., Step::Item(_), Step::Key(key)] if key == "id" => below(&named(tree, list), ""),
@@ -77,6 +81,7 @@ fn unnamed_item(tree: &Value, steps: &[Step]) -> String {
     }
 }
 
+/// Returns the field `key` below `path`.
 pub fn below(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
@@ -101,8 +106,8 @@ fn remove(tree: &mut Value, steps: &[Step]) -> bool {
     object.is_some_and(|object| object.remove(key).is_some())
 }
 
-/// Puts the first value there that fits, be it without any sense. An empty object fits where the next
-/// fault is a field that it lacks.
+/// Replaces the value at `steps` by the first stand-in that has the right type, whatever it means. An empty object also
+/// fits if the next error is a missing field of it. Returns `false` if no stand-in fits.
 fn stand_in<T: DeserializeOwned>(tree: &mut Value, steps: &[Step], message: &str) -> bool {
     if let Some((Step::Key(key), container)) = steps.split_last()
         && let Some(object) = at_mut(tree, container).and_then(Value::as_object_mut)
@@ -130,7 +135,7 @@ fn stand_in<T: DeserializeOwned>(tree: &mut Value, steps: &[Step], message: &str
     false
 }
 
-/// serde's words in ours: what would be right, and never the value that was found.
+/// Translates a message of serde. The result names the expected value and never quotes the value that was found.
 fn cause(message: &str, steps: &[Step]) -> String {
     let last = match steps.last() {
         Some(Step::Key(key)) => key.as_str(),
@@ -152,14 +157,15 @@ fn cause(message: &str, steps: &[Step]) -> String {
     if message.starts_with("unknown variant") {
         return format!("must be one of: {}", alternatives(message).join(", "));
     }
-    // From the right: the value that was found is quoted before it.
+    // The search starts from the right, because serde quotes the found value before this word.
     match message.rsplit_once("expected ") {
         Some((_, expected)) => format!("must be {}", plain(expected)),
-        // A message of a type of ours, which names what it wants.
+        // The message of a type of this project already names the expected value.
         None => message.to_owned(),
     }
 }
 
+/// Translates serde's name of an expected type.
 fn plain(expected: &str) -> &str {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
@@ -175,7 +181,7 @@ fn plain(expected: &str) -> &str {
     }
 }
 
-/// The names behind `expected` of "unknown field `a`, expected one of `b`, `c`".
+/// Returns the names after `expected` in a message such as "unknown field `a`, expected one of `b`, `c`".
 fn alternatives(message: &str) -> Vec<String> {
     let (_, expected) = message.rsplit_once("expected ").unwrap_or_default();
     expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
@@ -185,7 +191,7 @@ fn quoted(text: &str) -> &str {
     text.split('`').nth(1).unwrap_or_default()
 }
 
-/// The known name that is a slip of the finger away.
+/// Returns the known name that differs from `name` by a typing error at most.
 fn closest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     let distance = |known: &String| strsim::damerau_levenshtein(name, known);
     let nearest = known.iter().min_by_key(|known| distance(known))?;

@@ -1,5 +1,4 @@
-//! JSON schemas that authors write, and values checked against them. Messages are the schema's words:
-//! a value is never quoted.
+//! Checks JSON schemas that authors write, and values against them. Messages quote the schema and never a value.
 
 use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
@@ -7,12 +6,12 @@ use serde_json::Value;
 use crate::base::error::{Problem, Problems};
 use crate::base::limits::{MAX_MESSAGE_CHARS, cut};
 
-pub mod subset; // the part of a schema that the service takes
+pub mod subset; // the part of a schema that the service accepts
 
-/// The largest number of faults that are reported of one value.
+/// The largest number of faults that are reported for one value.
 const MOST_FAULTS: usize = 10;
 
-/// Returns why `schema` is not a JSON schema.
+/// Checks that `schema` is a valid JSON schema. The problem is at `field`.
 pub fn check(field: &str, schema: &Value) -> Problems {
     match jsonschema::validator_for(schema) {
         Ok(_) => Problems::default(),
@@ -20,10 +19,10 @@ pub fn check(field: &str, schema: &Value) -> Problems {
     }
 }
 
-/// Returns where `value` does not fit, by its path below `field`: the first ten faults.
+/// Returns the first ten faults of `value`, each by its path below `field`.
 ///
 /// # Errors
-/// `schema` is not a JSON schema.
+/// Returns a message if `schema` is not a JSON schema.
 pub fn faults(field: &str, schema: &Value, value: &Value) -> Result<Vec<Problem>, String> {
     let validator = jsonschema::validator_for(schema)
         .map_err(|error| format!("the schema is not valid: {error}"))?;
@@ -35,7 +34,8 @@ pub fn faults(field: &str, schema: &Value, value: &Value) -> Result<Vec<Problem>
     Ok(validator.iter_errors(value).take(MOST_FAULTS).map(problem).collect())
 }
 
-/// Names of properties that the schema does not know are the value's own.
+/// Describes an error without quoting the value. The names of properties that the schema does not have are part of the
+/// value, so only their number is given.
 fn words(error: &jsonschema::ValidationError<'_>) -> String {
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected }
@@ -47,7 +47,7 @@ fn words(error: &jsonschema::ValidationError<'_>) -> String {
     }
 }
 
-/// `/0/path` -> `[0].path`
+/// Translates a JSON pointer to a field: `/0/path` becomes `[0].path`.
 fn path(pointer: &str) -> String {
     let part = |part: &str| {
         if part.bytes().all(|b| b.is_ascii_digit()) {

@@ -1,8 +1,8 @@
-//! Reads a document from text to value and reports everything that is wrong with it at once.
+//! Parses a document and reports all its problems at once.
 //!
-//! serde stops at the first fault. What it stopped at is put right in the document's tree, with a
-//! stand-in where nothing better is known, and the rest is read again: so one look shows every field of a
-//! wrong shape and, on the repaired value, every value that makes no sense.
+//! serde stops at the first error. This module repairs that error in the document's tree, with a stand-in value if
+//! necessary, and deserializes the tree again. So one pass reports every field of the wrong type. The checks of the
+//! document then run on the repaired value and report every invalid value.
 
 #[cfg(test)]
 mod tests;
@@ -15,25 +15,28 @@ use crate::base::limits::MAX_DOCUMENT_BYTES;
 use crate::document::tree::MOST_FAULTS;
 use crate::document::{repair, tree};
 
-/// What is read as a whole and checked as a whole.
+/// A document that is parsed and checked as a whole.
 pub trait Document: DeserializeOwned {
-    /// What is wrong with a document of the right shape.
+    /// Checks the values of a document whose fields have the right types.
     fn check(&self) -> Problems;
 }
 
-/// A document as far as it could be read, and what is wrong with it.
+/// A document as far as it could be parsed, with its problems.
 #[derive(Debug)]
 pub struct Draft<T> {
-    /// `None`: not even repaired. With problems it is good for nothing but looking for more of them.
+    /// The parsed value, or `None` if the document could not be repaired. If there are problems, use it only to look
+    /// for further problems.
     pub value: Option<T>,
     pub problems: Problems,
-    /// Fields whose value is not the document's own, so that nothing can be said of them.
+    /// The fields whose value is a stand-in. No problem of these fields may be reported.
     pub stand_ins: Vec<String>,
 }
 
 impl<T> Draft<T> {
+    /// Returns the value of a document without problems.
+    ///
     /// # Errors
-    /// Everything that is wrong.
+    /// Returns all problems if there are any.
     pub fn finished(self) -> Result<T, Problems> {
         match self.value {
             Some(value) => self.problems.none_or(value),
@@ -41,17 +44,19 @@ impl<T> Draft<T> {
         }
     }
 
-    /// The value, if it is the document's own in every field.
+    /// Returns the value if no field is a stand-in.
     pub fn whole(&self) -> Option<&T> {
         self.value.as_ref().filter(|_| self.stand_ins.is_empty())
     }
 
+    /// Creates the draft of a document that could not be parsed.
     pub fn unreadable(problems: Problems) -> Self {
         Self { value: None, problems, stand_ins: Vec::new() }
     }
 }
 
-/// `name` is what the whole is called in messages. The causes never quote a value.
+/// Parses a document in JSON. Problems of the document as a whole have the field `name`. The problems never quote a
+/// value.
 pub fn from_json<T: Document>(name: &str, text: &str) -> Draft<T> {
     match tree::read(text) {
         Err(cause) => Draft::unreadable(Problems::one(name, cause)),
@@ -63,15 +68,16 @@ pub fn from_json<T: Document>(name: &str, text: &str) -> Draft<T> {
     }
 }
 
-/// Parses JSON that is not a [`Document`]. Problems call it `name`.
+/// Parses JSON that is not a [`Document`]. Problems of the text as a whole have the field `name`.
 ///
 /// # Errors
-/// It is none, or a key stands twice in an object.
+/// Returns the problems if the text is not JSON, or if a key appears twice in an object.
 pub fn json(name: &str, text: &str) -> Result<Value, Problems> {
     let (tree, repeated) = tree::read(text).map_err(|cause| Problems::one(name, cause))?;
     if repeated.is_empty() { Ok(tree) } else { Err(repeated.below(name)) }
 }
 
+/// Parses a document in YAML of at most 256 KiB. Problems of the document as a whole have the field `document`.
 pub fn from_yaml<T: Document>(text: &str) -> Draft<T> {
     if text.len() > MAX_DOCUMENT_BYTES {
         let cause = format!("is {} bytes, the most is {MAX_DOCUMENT_BYTES}", text.len());
@@ -80,7 +86,7 @@ pub fn from_yaml<T: Document>(text: &str) -> Draft<T> {
     match serde_saphyr::from_str::<Value>(text) {
         Ok(tree) => from_tree(DOCUMENT, tree),
         Err(error) => {
-            // The first line names the cause and the place; what follows quotes the document.
+            // The first line names the cause and the place. The following lines quote the document.
             let message = error.to_string();
             let first = message.lines().next().unwrap_or("is not YAML");
             let cause = first.trim_start_matches("error: ").to_owned();
@@ -89,10 +95,12 @@ pub fn from_yaml<T: Document>(text: &str) -> Draft<T> {
     }
 }
 
+/// The field of a problem of a YAML document as a whole.
 const DOCUMENT: &str = "document";
 
+/// Deserializes `tree`, repairing one error after another, and checks the value.
 fn from_tree<T: Document>(name: &str, mut tree: Value) -> Draft<T> {
-    // serde would take a list for an object's fields in their order.
+    // serde would accept a list as the fields of an object in order.
     if !tree.is_object() {
         return Draft::unreadable(Problems::one(name, "must be an object"));
     }

@@ -1,5 +1,5 @@
-//! JSON -> tree. A key that stands twice in an object is reported: which of the two a reader takes is its own
-//! guess, and what a signature covers must not be one.
+//! Parses JSON to a tree and reports keys that appear twice in an object. JSON readers differ in which of the two
+//! values they use, and the meaning of a signed text must not depend on the reader.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -11,27 +11,29 @@ use serde_json::{Map, Number, Value};
 use crate::base::error::Problems;
 use crate::base::limits::cut;
 
-/// Faults of shape that are looked for; whoever has more has another document in mind.
+/// The largest number of faults that are looked for in one document.
 pub(super) const MOST_FAULTS: usize = 50;
 
-/// Longer than any path that is meant. A sender's key can be half a message long, and half a million
-/// items can stand below it.
+/// The longest path of a field, in characters. It is longer than any path of a valid document. Without a limit, the
+/// paths below a very long key could take any amount of memory.
 const MAX_PATH_CHARS: usize = 200;
 
-/// The tree, and the first keys that stand in it more than once; the first value is kept.
+/// Returns the tree and a problem for each repeated key, up to [`MOST_FAULTS`]. The tree has the first value of a
+/// repeated key.
 ///
 /// # Errors
-/// What makes the text no JSON, and where.
+/// Returns a message with the place if the text is not JSON.
 pub fn read(text: &str) -> Result<(Value, Problems), String> {
     let repeated = RefCell::default();
     let mut json = serde_json::Deserializer::from_str(text);
     let tree = Node { path: "", repeated: &repeated }
         .deserialize(&mut json)
         .map_err(|error| format!("is not JSON: {error}"))?;
-    json.end().map_err(|_| "is followed by something else".to_owned())?;
+    json.end().map_err(|_| "has text after the end of the JSON".to_owned())?;
     Ok((tree, repeated.into_inner()))
 }
 
+/// A visitor for the value at `path`.
 #[derive(Clone, Copy)]
 struct Node<'a> {
     path: &'a str,
@@ -100,7 +102,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             if map.contains_key(&key) {
                 let mut repeated = self.repeated.borrow_mut();
                 let few = repeated.iter().count() < MOST_FAULTS;
-                repeated.check(!few, path, "stands twice in the same object");
+                repeated.check(!few, path, "appears twice in the same object");
             } else {
                 map.insert(key, value);
             }

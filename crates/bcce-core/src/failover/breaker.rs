@@ -1,15 +1,16 @@
 //! The circuit breaker of a target, shared by every run through the ledger.
 //!
-//! A breaker counts failures less answers, and at `failures` it opens: the target is left alone for a cool-down. Then
-//! one step is elected to probe it, whose call closes the breaker or opens it for longer. A `Retry-After` opens it at
-//! once, since the service itself says until when, and so does a quota of the day that is used up; a rejected target is
-//! set aside for minutes, since a person has to mend it.
+//! A breaker counts failures and subtracts answers. It opens when the count reaches `failures`, and the target gets no
+//! calls for a cool-down. Then one step is elected to probe the target. The result of its call closes the breaker or
+//! opens it for longer. A `Retry-After` opens the breaker at once, because the service itself states the time. A daily
+//! quota that is used up opens it at once too. If a target rejects a call, its breaker stays open for minutes, because
+//! a person has to correct the configuration.
 //!
-//! Answers are counted only while there are failures on record, and they come later than failures do. So a
-//! target one of whose three calls fails is left alone, and one error in a hundred opens nothing as long as
-//! fewer than `failures` of them fall into the time that an answer takes.
+//! Answers are counted only while there are failures on record, and they arrive later than failures do. Therefore a
+//! target that fails one call in three gets no more calls. One error in a hundred does not open a breaker, as long as
+//! fewer than `failures` errors occur in the time of one answer.
 //!
-//! Everything here is a pure transition of one breaker; `io::shared_breakers` shares them.
+//! All functions in this module are pure transitions of one breaker. `io::shared_breakers` shares the breakers.
 
 use std::time::Duration;
 
@@ -22,23 +23,24 @@ use crate::call::attempt::AttemptOutcome;
 use crate::call::model::{Blame, CallFailure};
 use crate::config::breakers::BreakerSettings;
 
-/// The longest `Retry-After` that a breaker follows: one probe per ten minutes offends no service.
+/// The longest `Retry-After` that a breaker follows. One probe in ten minutes is no load for a service.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 
-/// What a finished call shows about its target.
+/// The evidence of a finished call about its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// It answers: an answer, be it a refusal of this request or a guardrail's.
+    /// The target answered. A refusal of the request and an intervention of a guardrail count as answers too.
     Alive,
-    /// It is out of order, or out of quota.
+    /// The target failed: it is unavailable, throttled or broken, or it rejects calls.
     Failing { error: ErrorName, retry_after_s: Option<u64> },
-    /// Its quota of the day is used up until then.
+    /// The target's daily quota is used up until this time.
     UsedUp { until: OffsetDateTime },
-    /// Nothing: the caller gave up, or the model failed over this very request.
+    /// The call shows nothing about the target: the caller gave up, or the model failed on this request only.
     Silent,
 }
 
 impl Signal {
+    /// Returns the evidence of an attempt. `failure` is the failure of its call, if the call failed.
     pub fn of(outcome: AttemptOutcome, failure: Option<&CallFailure>) -> Self {
         match (outcome, failure) {
             (AttemptOutcome::Answered, _) | (AttemptOutcome::Failed, None) => Self::Alive,
@@ -61,68 +63,71 @@ impl Signal {
     }
 }
 
-/// A finished call, as its breaker sees it.
+/// The report of a finished call to its breaker.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
     pub signal: Signal,
-    /// A call that was sent before a breaker closed shows nothing about the time after.
+    /// The start of the call. A call that was sent before a breaker closed shows nothing about the time after.
     pub started_at: OffsetDateTime,
-    /// The token of the election, where the call was the probe.
+    /// The token of the election if the call was the probe.
     pub probe: Option<&'a str>,
 }
 
-/// The status of a breaker at a moment.
+/// The status of a breaker at a point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerStatus {
     Closed,
     Open {
         until: OffsetDateTime,
     },
-    /// Open, and its cool-down is over: half-open as soon as a step is elected to probe it.
+    /// The breaker is open and its cool-down is over. It becomes half-open when a step is elected to probe its target.
     Due,
-    /// Half-open: another step is probing it.
+    /// The breaker is half-open: a step is probing its target.
     Probed {
         until: OffsetDateTime,
     },
 }
 
-/// The breaker of one target, as the ledger keeps it.
+/// The breaker of one target, as the ledger stores it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
-    /// Failures less answers, never below 0.
+    /// The number of failures, less answers, but never below 0.
     pub failures: u32,
     /// The time until which failures count.
     #[serde(with = "time::serde::rfc3339::option", default)]
     pub counts_until: Option<OffsetDateTime>,
-    /// `None` if it is closed.
+    /// The end of the cool-down. `None` if the breaker is closed.
     #[serde(with = "time::serde::rfc3339::option", default)]
     pub open_until: Option<OffsetDateTime>,
-    /// Why it opened last.
+    /// The error that last opened the breaker.
     #[serde(default)]
     pub cause: Option<ErrorName>,
-    /// It opened because a quota of the day is used up.
+    /// True if the breaker opened because a daily quota is used up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub used_up: bool,
-    /// How often it opened in a row.
+    /// The number of times that the breaker opened in a row.
     #[serde(default)]
     pub openings: u32,
+    /// The time at which the breaker last closed.
     #[serde(with = "time::serde::rfc3339::option", default)]
     pub closed_at: Option<OffsetDateTime>,
+    /// The current probe of an open breaker, if any.
     #[serde(default)]
     pub probe: Option<Probe>,
 }
 
-/// The one call that an open breaker lets pass.
+/// The one call that an open breaker lets through.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// Token of the step that was elected.
+    /// The token of the elected step.
     pub holder: String,
-    /// When another step may be elected: the holder may be gone.
+    /// The time from which another step may be elected, in case the holder has stopped.
     #[serde(with = "time::serde::rfc3339")]
     pub until: OffsetDateTime,
 }
 
 impl Breaker {
+    /// Returns the status at `now`.
     pub fn status(&self, now: OffsetDateTime) -> BreakerStatus {
         let Some(until) = self.open_until else { return BreakerStatus::Closed };
         if until > now {
@@ -134,16 +139,18 @@ impl Breaker {
         }
     }
 
-    /// Returns whether an answer would count: failures are on record.
+    /// Returns `true` if failures are on record, so that an answer would be counted.
     pub fn is_watched(&self, now: OffsetDateTime) -> bool {
         self.failures > 0 && self.counts_until.is_some_and(|until| until > now)
     }
 
+    /// Returns `true` if the step with the token `holder` is elected to probe the target.
     pub fn is_probed_by(&self, holder: &str) -> bool {
         self.probe.as_ref().is_some_and(|probe| probe.holder == holder)
     }
 
-    /// Elects `holder` to probe. Returns `false` if it may not probe.
+    /// Elects the step with the token `holder` to probe the target for the time `lease`. Returns `false` if no probe is
+    /// due, or if another step is elected.
     pub fn elect(&mut self, holder: &str, now: OffsetDateTime, lease: Duration) -> bool {
         let is_free = match self.status(now) {
             BreakerStatus::Due => true,
@@ -189,12 +196,12 @@ impl Breaker {
             return;
         }
         match (report.signal, self.open_until) {
-            // Only probes are sent once it is due: one whose answer took longer than its lease.
+            // Only a probe can have started after the end of the cool-down. This one took longer than its lease.
             (Signal::Alive, Some(until)) if report.started_at >= until => self.close(now),
             (Signal::Silent, _) | (Signal::Alive, Some(_)) => {}
             (Signal::UsedUp { until }, _) => self.use_up(until),
             (Signal::Alive, None) => self.failures = self.failures.saturating_sub(1),
-            // In flight while it opened. Only what the service itself asks for is new.
+            // The call was in flight when the breaker opened. Only a later `Retry-After` is new evidence.
             (Signal::Failing { retry_after_s, .. }, Some(until)) => {
                 if let Some(later) = asked(retry_after_s, now).filter(|at| *at > until) {
                     (self.open_until, self.used_up) = (Some(later), false);
@@ -216,7 +223,7 @@ impl Breaker {
         self.failures = if self.is_watched(now) { self.failures + 1 } else { 1 };
         self.counts_until = Some(now + Duration::from_secs(settings.window_s));
         if error == ErrorName::TargetRejected || self.failures >= settings.failures {
-            // What opens again soon after it closed flaps, and is left alone for longer each time.
+            // The cool-down grows if a breaker opens again soon after it closed, and starts anew after a calm time.
             let calm = Duration::from_secs(settings.max_cool_down_s.saturating_mul(2));
             if self.closed_at.is_none_or(|closed| now - closed > calm) {
                 self.openings = 0;
@@ -241,7 +248,7 @@ impl Breaker {
         self.open_until = Some(asked(retry_after_s, now).map_or(until, |at| at.max(until)));
     }
 
-    /// One refusal is evidence enough, as with a `Retry-After`, and it holds for as long as the quota says.
+    /// Opens the breaker until the daily quota is renewed. One refusal is enough evidence, as with a `Retry-After`.
     fn use_up(&mut self, until: OffsetDateTime) {
         self.open_until = Some(self.open_until.map_or(until, |open| open.max(until)));
         self.cause = Some(ErrorName::TargetThrottled);
@@ -260,13 +267,14 @@ fn cool_down(error: ErrorName, openings: u32, settings: &BreakerSettings) -> Dur
     }
 }
 
+/// Returns the time until which the service asks for no calls, if it sent a `Retry-After`.
 fn asked(retry_after_s: Option<u64>, now: OffsetDateTime) -> Option<OffsetDateTime> {
     let seconds = retry_after_s.filter(|seconds| *seconds > 0)?;
     Some(now + Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }
 
-/// Returns the key of a target's breaker. A guardrail that does not exist must not set the model aside for those
-/// who ask it without.
+/// Returns the key of a target's breaker. The key includes the guardrail, so that a guardrail that does not exist does
+/// not open the breaker for calls without it.
 pub fn target_key(target: &Target) -> String {
     let mut key = format!("{}#{}", target.region, target.model_id);
     if let Some(account) = &target.account {

@@ -1,41 +1,43 @@
-//! How long targets take to their first token, as counters that add up from anywhere.
+//! Counts calls by their time to the first token. The counters of several functions can be added.
 //!
-//! The first token and not the whole answer: that depends on how long the answer is, which is the
-//! request's doing.
+//! The time of the whole answer is not used, because it depends on the length of the answer and so on the request.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// Upper bounds in milliseconds, each about half as much again as the one before: two targets of one bucket
-/// are equally fast for all we know, and share the load.
+/// The upper bounds of the buckets in milliseconds. Each bound is about one and a half times the bound before. Targets
+/// in the same bucket count as equally fast and share the load.
 pub const BOUNDS_MS: [u64; 15] = [
     100, 150, 230, 350, 520, 780, 1_200, 1_800, 2_700, 4_000, 6_000, 9_000, 14_000, 21_000, 32_000,
 ];
-/// Calls are counted by slots of five minutes, and the last two count: five to ten minutes.
+/// The length of a slot in seconds. Calls are counted by slot, and the last two slots are used: five to ten minutes.
 const SLOT_SECONDS: i64 = 300;
-/// With fewer calls a median says little.
+/// The smallest number of calls for a meaningful median.
 const ENOUGH: u64 = 5;
 
-/// Numbers of calls, by their time to the first token.
+/// The number of calls in each bucket of [`BOUNDS_MS`], and in one bucket above the last bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram([u64; BOUNDS_MS.len() + 1]);
 
 impl Histogram {
+    /// Adds calls to a bucket. A bucket that does not exist is ignored.
     pub fn add(&mut self, bucket: usize, calls: u64) {
         if let Some(count) = self.0.get_mut(bucket) {
             *count += calls;
         }
     }
 
+    /// Adds the calls of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(count, more)| *count += more);
     }
 
+    /// Returns the number of all calls.
     pub fn calls(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// Returns the bucket of the median, or `None` with too few calls.
+    /// Returns the bucket of the median, or `None` if there are too few calls.
     pub fn median(&self) -> Option<usize> {
         let calls = self.calls();
         let mut below = 0;
@@ -47,7 +49,7 @@ impl Histogram {
     }
 }
 
-/// Returns the bucket of a call by its time to the first token.
+/// Returns the bucket of a call by its time to the first token, in milliseconds.
 pub fn bucket(first_token_ms: u64) -> usize {
     BOUNDS_MS.partition_point(|bound| *bound < first_token_ms)
 }

@@ -1,4 +1,4 @@
-//! A step's routing, frozen by the plan.
+//! A step's routing, as the plan stores it.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,32 +10,34 @@ use crate::config::policy::Policy;
 use crate::config::routing::{Routing, Timeouts};
 use crate::config::template::CacheTtl;
 
-/// Everything in the plan that a step's decisions depend on.
+/// All parts of the plan that the decisions of a step depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Route {
     pub targets: Vec<RouteTarget>,
     pub policy: Policy,
     pub routing: Routing,
-    /// The most decisions that name targets; decisions to wait are one fewer. The execution's history has no room for
-    /// more.
+    /// The largest number of decisions that name targets. The largest number of decisions to wait is one less. The
+    /// execution's history has no room for more.
     pub rounds: u32,
-    /// The limits of the platform team. `None` in a plan of an earlier version, which had none.
+    /// The timeouts of `routing.yaml` and of the model in `models.yaml`, without the overrides of workflow and step.
+    /// `None` in a plan of an earlier version, which did not have this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<Timeouts>,
-    /// What a call is expected to use, where the strategy asks for it.
+    /// The expected usage of a call. `None` if the strategy does not need it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
 }
 
 impl Route {
-    /// Returns whether a call that moves to `target` leaves the guardrail of the first target. The check of the models
-    /// refuses such a list; this holds whatever a plan has.
+    /// Returns `true` if the guardrail of `target` differs from that of the first target. The check of `models.yaml`
+    /// refuses such a list of targets; this check also covers a plan that was stored without it.
     pub fn leaves_guardrail(&self, target: &Target) -> bool {
         let first = self.targets.first().map(|listed| &listed.target);
         first.is_some_and(|first| !is_same(first.guardrail.as_ref(), target.guardrail.as_ref()))
     }
 
-    /// Returns how long a caller waits at least before it learns something about a target.
+    /// Returns the shortest limits at which a timeout counts as evidence about a target. A timeout at a shorter limit,
+    /// such as that of a step, does not count.
     pub fn patience(&self) -> Timeouts {
         self.patience.unwrap_or(self.routing.timeouts)
     }
@@ -45,14 +47,15 @@ impl Route {
         listed.map_or(0, |listed| listed.context_tokens)
     }
 
-    /// Returns whether a prompt that was too long for one of `attempts` is too long for `target`.
+    /// Returns `true` if the prompt was too long for a target of `attempts` whose context is at least as large as that
+    /// of `target`.
     pub fn is_too_small(&self, target: &Target, attempts: &[Attempt]) -> bool {
         let too_long = |a: &&Attempt| a.cause == Some(Cause::ContextTooLong);
         let mut refused = attempts.iter().filter(too_long);
         refused.any(|attempt| self.context(target) <= self.context(&attempt.target))
     }
 
-    /// Returns whether there is an allowed target for a prompt that is too long for `target`.
+    /// Returns `true` if there is an allowed target with a larger context than `target`.
     pub fn has_larger(&self, target: &Target) -> bool {
         let least = self.context(target);
         self.targets
@@ -61,22 +64,24 @@ impl Route {
     }
 }
 
-/// What a call is expected to use, in tokens.
+/// The expected usage of a call, in tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
-    /// Without those that may come from a cache.
+    /// The input tokens without those of the cached part.
     pub input_tokens: u64,
     pub output_tokens: u64,
+    /// The part of the prompt that the step wants cached, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached: Option<Cached>,
 }
 
-/// The part of a prompt that its step wants cached. It is taken to be the same for every run of the workflow: if
-/// `system` names inputs, a cache that holds another prompt may count as warm.
+/// The part of a prompt that its step wants cached. It is assumed to be the same for every run of the workflow. If
+/// `system` reads inputs, a cache with another prompt may count as warm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cached {
     /// The key under which the ledger records where the prompt is cached.
     pub key: String,
     pub tokens: u64,
+    /// The lifetime of the cache entry.
     pub lasts: CacheTtl,
 }

@@ -1,10 +1,10 @@
-//! The pure decision: which targets to try next and in which order, how long to wait, or that the step is over; always
-//! with the reasons.
+//! The failover router. It decides the targets to try next and their order, the time to wait, or the end of the step,
+//! and gives the reasons.
 //!
-//! [`decide`] borrows its input and answers in positions and enums, so that it costs next to nothing; [`Decision::of`]
-//! puts the answer into words for the record.
+//! The decision is a pure function. [`decide`] borrows its input and returns positions and enums, so that it costs very
+//! little. [`Decision::of`] puts the result into words for the record.
 
-mod order; // which target comes first
+mod order; // the order of the targets
 mod words; // verdict -> decision
 
 use std::time::Duration;
@@ -19,20 +19,21 @@ use crate::failover::decision::{Decision, Next};
 use crate::failover::latency::Histogram;
 use crate::failover::route::Route;
 
-/// How long a short answer takes: it is worth waiting that long for another step's probe. A step has few waits.
+/// The time of a short answer. A step waits that long for the probe of another step. A shorter wait could use up the
+/// few waits of a step.
 const PROBE_TAKES: Duration = Duration::from_secs(5);
 
-/// How much longer each wait of a step may be than the one before. An outage of every region may last a minute, and
-/// a step has four waits for it.
+/// The factor by which each wait of a step may be longer than the wait before. An outage of every region may last a
+/// minute, and a step has four waits for it.
 const GROWTH: u64 = 3;
 
 /// The state of a target when the router decides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Health {
     pub breaker: Breaker,
-    /// Only under the strategy `latency`.
+    /// The recent times to the first token. It is set only under the strategy `latency`.
     pub latency: Histogram,
-    /// The step's prompt lies in this target's cache. Only under the strategy `cost`.
+    /// True if the step's prompt is in this target's cache. It is set only under the strategy `cost`.
     pub is_warm: bool,
 }
 
@@ -40,91 +41,105 @@ pub struct Health {
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     pub route: &'a Route,
-    /// Health of each target, in the route's order. Missing entries count as healthy.
+    /// The health of each target, in the order of the route. A missing entry counts as healthy.
     pub health: &'a [Health],
-    /// Every attempt of this step so far, oldest first.
+    /// Every attempt of this step so far, the oldest first.
     pub attempts: &'a [Attempt],
+    /// Every decision of this step so far, the oldest first.
     pub decisions: &'a [Decision],
     pub now: OffsetDateTime,
     /// The run's deadline.
     pub deadline: OffsetDateTime,
-    /// Any number that differs between steps: it spreads the load over equals, and the waits of those that
-    /// failed together.
+    /// A number that differs between steps. It spreads the load over targets of the same rank, and the waits of steps
+    /// that failed at the same time.
     pub seed: u64,
 }
 
-/// The answer. Targets are positions in the route.
+/// The router's answer. Targets are positions in the route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
     pub action: Action,
     pub why: Why,
-    /// The ruling of each of the route's targets, in order.
+    /// The ruling on each target of the route, in order.
     pub ruled: Vec<Ruling>,
 }
 
+/// The next action of a step. See [`Next`] for its recorded form.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Try these, in this order.
+    /// Try the targets at these positions, in this order.
     Try {
         order: Vec<usize>,
-        /// The first is open and due: only the step that is elected to probe it may call it.
+        /// True if the first target's breaker is open and due. Only the step that is elected to probe it may call it.
         probes: bool,
     },
+    /// Wait for this time, in whole seconds.
     Wait(Duration),
+    /// End the step.
     Stop,
 }
 
-/// Why a target was taken or passed over.
+/// The reason why a target was chosen or passed over.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ruling {
-    /// By policy; `policy.forbids` has the words.
+    /// The policy forbids the target. [`Policy::forbids`](crate::config::policy::Policy::forbids) returns the reason.
     Forbidden,
-    /// Its guardrail is another one than the first target's.
+    /// The target's guardrail differs from that of the first target.
     LeavesGuardrail,
-    /// It rejected this step before.
+    /// The target rejected this step before.
     RejectsStep,
-    /// The prompt did not fit a target whose context is as large.
+    /// The prompt did not fit into a context that is at least as large as the target's.
     TooSmall,
-    Open {
-        until: OffsetDateTime,
-        cause: Option<ErrorName>,
-    },
-    /// Its quota of the day is used up.
-    UsedUp {
-        until: OffsetDateTime,
-    },
-    /// Another step probes it.
+    /// The target's breaker is open.
+    Open { until: OffsetDateTime, cause: Option<ErrorName> },
+    /// The target's daily quota is used up.
+    UsedUp { until: OffsetDateTime },
+    /// Another step probes the target.
     Probed,
-    /// Its cool-down is over, but it would not be the first, and a probe that may never be made helps nobody.
+    /// The target's cool-down is over, but it would not be the first in the order. It is not probed, because an earlier
+    /// target may answer and then no call would probe it.
     NotProbed,
-    /// It failed this step this often, and others have not.
+    /// The target failed this step this many times. The step tries it again only after every target has failed and the
+    /// step has waited.
     Failed(usize),
-    /// It asked this step not to come back before.
+    /// The target failed this step and asked for no further call before this time.
     AskedToWait(OffsetDateTime),
-    /// It is allowed and healthy, but the step asks nobody now.
+    /// The target is allowed and healthy, but the step makes no call now.
     Spare,
-    /// More targets than calls left.
+    /// The step has fewer calls left than targets.
     BeyondBudget,
-    /// Place in the order, from 0.
+    /// The target was chosen. The value is its place in the order, from 0.
     Taken(usize),
+    /// The target was chosen to be probed.
     TakenToProbe,
 }
 
+/// The reason for an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
+    /// There are targets that have not failed this step.
     Untried,
+    /// The step has waited after every target failed.
     Waited,
+    /// No target can be tried now, and at least one has failed this step.
     AllFailed,
+    /// No target can be tried now, because the breaker of each is open.
     AllOpen,
+    /// The policy or the targets themselves exclude every target.
     NoTargetLeft,
+    /// The step has made its largest number of calls.
     CallsUsedUp,
+    /// The step has had its largest number of decisions with targets.
     RoundsUsedUp,
+    /// The step has had its largest number of waits.
     WaitsUsedUp,
+    /// The run's deadline has passed.
     DeadlinePassed,
+    /// The run's deadline is before the end of the wait.
     DeadlineBeforeNext,
 }
 
-/// Decides what a step does next. Allocates the order, the rulings and one list of usable targets.
+/// Decides the next action of a step. Allocates the order, the rulings and one list of usable targets.
 pub fn decide(question: &Question<'_>) -> Verdict {
     let mut ruled: Vec<Ruling> =
         (0..question.route.targets.len()).map(|at| question.rule(at)).collect();
@@ -132,6 +147,8 @@ pub fn decide(question: &Question<'_>) -> Verdict {
     Verdict { action, why, ruled }
 }
 
+/// Chooses the action. A step first tries the targets that have not failed it. When every target has failed, it waits
+/// before it tries the failed ones again.
 fn choose(question: &Question<'_>, ruled: &mut [Ruling]) -> (Action, Why) {
     let stop = |why| (Action::Stop, why);
     let rounds = question.rounds();
@@ -175,7 +192,8 @@ impl Question<'_> {
         self.breaker(at).map_or(BreakerStatus::Closed, |breaker| breaker.status(self.now))
     }
 
-    /// Returns what excludes a target before any is chosen. Residency comes first, whatever fails.
+    /// Returns the ruling on a target before any is chosen. The policy comes first, so that a target outside of the
+    /// allowed regions is never used, whatever else fails.
     fn rule(&self, at: usize) -> Ruling {
         let target = &self.route.targets[at].target;
         if !self.route.policy.allows(target) {
@@ -212,7 +230,7 @@ impl Question<'_> {
         }
     }
 
-    /// Returns how many calls the step has left.
+    /// Returns the number of calls that the step has left.
     fn budget(&self) -> usize {
         (self.route.routing.attempts as usize).saturating_sub(self.attempts.len())
     }
@@ -229,7 +247,7 @@ impl Question<'_> {
         matches!(self.decisions.last(), Some(Decision { next: Next::WaitS(_), .. }))
     }
 
-    /// Takes the targets of one ruling, in order. Returns `None` if there are none.
+    /// Chooses the targets whose ruling is `which`, in order. Returns `None` if there are none.
     fn take(&self, ruled: &mut [Ruling], which: fn(&Ruling) -> bool) -> Option<Action> {
         let mut order: Vec<usize> = (0..ruled.len()).filter(|at| which(&ruled[*at])).collect();
         order::sort(self, ruled, &mut order);
@@ -253,7 +271,7 @@ impl Question<'_> {
 }
 
 impl Ruling {
-    /// Returns whether neither policy nor the target itself excludes it for the whole of this step.
+    /// Returns `false` if the policy or the target itself excludes the target for the whole step.
     fn is_allowed(&self) -> bool {
         !matches!(
             self,
@@ -261,7 +279,8 @@ impl Ruling {
         )
     }
 
-    /// Returns when a target that cannot be used now may be called again, as far as that is known.
+    /// Returns the time at which a target that cannot be used now may be called again. Returns `now` if that is
+    /// unknown.
     fn usable_at(&self, now: OffsetDateTime) -> OffsetDateTime {
         match self {
             Self::Open { until, .. } | Self::UsedUp { until } | Self::AskedToWait(until) => *until,
@@ -271,8 +290,8 @@ impl Ruling {
     }
 }
 
-/// Returns how long to wait: until the first target is usable, plus exponential backoff with full jitter. Steps that
-/// waited for the same target do not come back together. Whole seconds, at least one.
+/// Returns the time to wait: until the first target is usable, plus exponential backoff with full jitter. The jitter
+/// spreads the calls of steps that waited for the same target. The result is in whole seconds, at least one.
 fn wait(question: &Question<'_>, ruled: &[Ruling]) -> Duration {
     let routing = &question.route.routing;
     let grown = GROWTH.saturating_pow(u32::try_from(question.waits()).unwrap_or(u32::MAX));

@@ -277,14 +277,14 @@ mod tests {
         let table = [
             ("this is not JSON", "request: is not JSON: expected ident at line 1 column 2"),
             ("", "request: is not JSON: EOF while parsing a value at line 1 column 0"),
-            (r#"{"workflow":"a"} x"#, "request: is followed by something else"),
+            (r#"{"workflow":"a"} x"#, "request: has text after the end of the JSON"),
             (r#"["explain"]"#, "request: must be an object"),
             ("null", "request: must be an object"),
             ("{}", "workflow: is missing"),
             (r#"{"workflow":"a","tags":{"team":1},"id":7,"inputs":"text"}"#, "id: must be a string; inputs: must be an object; tags.team: must be a string"),
             (r#"{"workflow":7,"id":""}"#, "workflow: must be a string; id: must be 1 to 256 bytes, is 0"),
             (r#"{"worfklow":"a"}"#, "worfklow: is unknown; there are: workflow, id, inputs, tags, model; did you mean workflow?; workflow: is missing"),
-            (r#"{"workflow":"a","workflow":"b","inputs":{"x":[{"y":1,"y":2}]}}"#, "workflow: stands twice in the same object; inputs.x[0].y: stands twice in the same object"),
+            (r#"{"workflow":"a","workflow":"b","inputs":{"x":[{"y":1,"y":2}]}}"#, "workflow: appears twice in the same object; inputs.x[0].y: appears twice in the same object"),
         ];
         for (body, expected) in table {
             let reported = Request::parse(body).unwrap_err().to_string();

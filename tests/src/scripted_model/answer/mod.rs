@@ -1,8 +1,8 @@
-//! What is said: computed from the prompt, so that a reader can check it against the input.
+//! Computes answers from the prompt, so that a reader can check an answer against the input.
 //!
-//! - [`review`]: the steps of the workflow `code-review`
-//! - [`schema`]: an instance of any JSON schema
-//! - for everything else, how many words arrived
+//! - [`review`]: answers to the steps of the workflow `code-review`
+//! - [`schema`]: instances of any JSON schema
+//! - any other step is answered with the number of words in the prompt
 
 mod review;
 mod schema;
@@ -11,7 +11,10 @@ use super::prompt::{Prompt, words};
 
 const QUOTED_WORDS: usize = 12;
 
-/// The error is a sentence for the caller.
+/// Returns the answer to a prompt.
+///
+/// # Errors
+/// A sentence for the caller.
 pub fn to(prompt: &Prompt) -> Result<String, String> {
     let step = prompt.caller.step.as_deref().unwrap_or_default();
     let reviews = prompt.caller.workflow.as_deref() == Some("code-review");

@@ -1,29 +1,38 @@
-//! Instances of a JSON schema: as small as it allows, save for what the caller knows better.
+//! Builds instances of a JSON schema. An instance is minimal, except for the values that the caller proposes.
 
 use serde_json::{Map, Value, json};
 
-/// A recursive schema has no smallest instance to be found by following references.
+/// The deepest nesting. It ends the search in a recursive schema, which may have no minimal instance.
 const MAX_DEPTH: usize = 32;
 
-/// Proposes a value for the property of this name and (resolved) schema. It has to fit.
+/// Proposes a value for a property, given its name and its resolved schema. The value must fit the schema.
 pub type Proposal<'a> = &'a dyn Fn(&str, &Value) -> Option<Value>;
 
-/// The smallest instance: required properties only. The error is a sentence for the caller.
+/// Returns the minimal instance, with the required properties only.
+///
+/// # Errors
+/// A sentence for the caller.
 pub fn minimal(schema: &Value) -> Result<Value, String> {
     Maker { root: schema, propose: &|_, _| None }.make("", schema, 0)
 }
 
-/// As [`minimal`], with what is proposed in it, required or not.
+/// Returns an instance like [`minimal`] that also has all proposed values, required or not.
+///
+/// # Errors
+/// A sentence for the caller.
 pub fn filled(schema: &Value, propose: Proposal) -> Result<Value, String> {
     Maker { root: schema, propose }.make("", schema, 0)
 }
 
-/// `filled` for a part of a schema whose references point into the whole.
+/// Returns an instance like [`filled`] for a part of a schema. References are resolved in the whole schema, `root`.
+///
+/// # Errors
+/// A sentence for the caller.
 pub fn filled_part(root: &Value, part: &Value, propose: Proposal) -> Result<Value, String> {
     Maker { root, propose }.make("", part, 0)
 }
 
-/// The schema that `schema` refers to or prefers, through `$ref`, `anyOf` and `oneOf`.
+/// Follows `$ref` and the first alternative of `anyOf` and `oneOf`. Returns `None` for a dangling reference or a cycle.
 pub fn resolved<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Value> {
     let mut schema = schema;
     for _ in 0..MAX_DEPTH {
@@ -36,7 +45,7 @@ pub fn resolved<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a Value> {
     None
 }
 
-/// The schema's type, the first one if there are several.
+/// Returns the type of a schema, or the first one if there are several.
 pub fn kind(schema: &Value) -> &str {
     let named = schema["type"].as_str().or(schema["type"][0].as_str());
     let implied = if schema["properties"].is_object() { "object" } else { "string" };
@@ -51,8 +60,8 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn make(&self, name: &str, schema: &Value, depth: usize) -> Result<Value, String> {
         let schema = resolved(self.root, schema).filter(|_| depth < MAX_DEPTH);
-        let schema =
-            schema.ok_or(format!("the schema of `{name}` refers to nothing or to itself"))?;
+        let schema = schema
+            .ok_or(format!("the schema of `{name}` has a dangling or recursive reference"))?;
         if let Some(constant) = schema.get("const") {
             return Ok(constant.clone());
         }
@@ -70,7 +79,9 @@ impl Maker<'_> {
             "number" => Ok(json!(number(schema, 0.5))),
             "boolean" => Ok(json!(false)),
             "null" => Ok(Value::Null),
-            other => Err(format!("`{name}`: the scripted model knows no type `{other}`")),
+            other => {
+                Err(format!("`{name}`: the scripted model does not support the type `{other}`"))
+            }
         }
     }
 
@@ -84,7 +95,7 @@ impl Maker<'_> {
                 object.insert(name.clone(), self.make(name, property, depth + 1)?);
             }
         }
-        // A required property that the schema does not describe may be anything.
+        // A required property without a schema may have any value.
         for name in required {
             object.entry(name).or_insert(Value::Null);
         }
@@ -99,14 +110,14 @@ impl Maker<'_> {
 
 fn string(name: &str, schema: &Value) -> Result<Value, String> {
     if schema.get("pattern").is_some() {
-        return Err(format!("`{name}` has a pattern: say the answer with `@model says: …`"));
+        return Err(format!("`{name}` has a pattern: script the answer with `@model says: …`"));
     }
     let length = |key: &str| schema[key].as_u64().map(|length| length as usize);
     let text: String = "scripted".chars().take(length("maxLength").unwrap_or(usize::MAX)).collect();
     Ok(json!(format!("{text:.<width$}", width = length("minLength").unwrap_or(0))))
 }
 
-/// The number nearest to 0 in the schema's range; `above` is the step over an exclusive bound.
+/// Returns the number nearest to 0 in the range of the schema. `above` is the distance from an exclusive bound.
 fn number(schema: &Value, above: f64) -> f64 {
     let bound = |key: &str| schema[key].as_f64();
     let lowest = bound("minimum").or(bound("exclusiveMinimum").map(|least| least + above));
@@ -147,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_proposed_is_taken_even_where_nothing_is_required() {
+    fn a_proposed_value_is_used_even_if_it_is_not_required() {
         let schema = json!({ "properties": {
             "sum": { "type": "integer" }, "other": { "type": "integer" },
         }});
@@ -156,11 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn what_it_cannot_make_is_said_and_not_guessed() {
+    fn an_unsupported_schema_is_an_error() {
         let schema = json!({ "required": ["a"], "properties": { "a": { "type": "string", "pattern": "^x" } } });
         assert!(minimal(&schema).unwrap_err().contains("`a` has a pattern"));
         let endless = json!({ "required": ["a"], "properties": { "a": { "$ref": "#" } } });
-        assert!(minimal(&endless).unwrap_err().contains("to itself"));
+        assert!(minimal(&endless).unwrap_err().contains("recursive reference"));
         assert!(minimal(&json!({ "$ref": "#/$defs/gone" })).is_err());
     }
 }

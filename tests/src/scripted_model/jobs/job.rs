@@ -1,4 +1,4 @@
-//! One job, and what can be seen of it.
+//! One bulk job and its visible state.
 
 use std::sync::Mutex;
 use std::time::SystemTime;
@@ -21,7 +21,7 @@ pub struct Job {
 #[derive(Clone, Debug)]
 pub struct State {
     pub status: &'static str,
-    /// Those it has had, in order.
+    /// All statuses so far, in order.
     pub statuses: Vec<&'static str>,
     pub message: Option<String>,
     pub counts: Counts,
@@ -52,12 +52,12 @@ impl Job {
         Self { region, arn, order, submitted_at, state: Mutex::new(state) }
     }
 
-    /// The last part of its ARN.
+    /// Returns the last part of the ARN.
     pub fn id(&self) -> &str {
         self.arn.rsplit('/').next().unwrap_or_default()
     }
 
-    /// Goes on to `status`, unless it was stopped meanwhile: then it is false.
+    /// Enters `status`. Returns `false`, and does not enter it, if the job is stopping.
     pub fn enter(&self, status: &'static str) -> bool {
         self.change(|state| {
             let goes_on = state.status != "Stopping";
@@ -84,6 +84,10 @@ impl Job {
         });
     }
 
+    /// Asks the job to stop.
+    ///
+    /// # Errors
+    /// A `ConflictException` if the job has ended.
     pub fn stop(&self) -> Result<(), Refusal> {
         self.change(|state| {
             if OVER.contains(&state.status) {
@@ -99,7 +103,7 @@ impl Job {
         })
     }
 
-    /// Every status so far, in order.
+    /// Returns all statuses so far, in order.
     pub fn statuses(&self) -> Vec<&'static str> {
         self.change(|state| state.statuses.clone())
     }
@@ -126,7 +130,7 @@ impl Job {
     }
 
     fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        change(&mut self.state.lock().expect("nothing panics with the state in hand"))
+        change(&mut self.state.lock().expect("no thread panics while it holds the state"))
     }
 }
 
@@ -138,5 +142,5 @@ impl State {
 }
 
 fn written(at: &DateTime) -> String {
-    at.fmt(Format::DateTimeWithOffset).expect("no time of this century is out of range")
+    at.fmt(Format::DateTimeWithOffset).expect("the times of this century are in range")
 }

@@ -1,4 +1,4 @@
-//! What becomes of a job, state after state.
+//! Moves a job through its statuses.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,11 +12,12 @@ use super::store::Store;
 use crate::scripted_model::model::Model;
 use crate::scripted_model::outcome::Outcome;
 
-/// In each state. Hours on AWS; here long enough for a test to see it.
+/// The time in each status, long enough for a test to see it. On AWS it takes hours.
 const STATE: Duration = Duration::from_millis(300);
-/// Between two looks whether the job is to stop.
+/// The time between two checks whether the job is stopping.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Processes a job from `Submitted` to its end.
 pub async fn live(job: Arc<Job>, model: Arc<Model>, store: Arc<Store>) {
     tokio::time::sleep(STATE).await;
     if !job.enter("Validating") {
@@ -49,7 +50,7 @@ pub async fn live(job: Arc<Job>, model: Arc<Model>, store: Arc<Store>) {
         Ending::Stopped => "Stopped",
     };
     let stored = put(&job, &store, &records, work).await;
-    // A moment for `Stopping` to be seen, too.
+    // Leave time for a test to see `Stopping`.
     tokio::time::sleep(STATE).await;
     match stored {
         Ok(()) => job.end(status, None),
@@ -64,7 +65,7 @@ async fn stop(job: &Job) {
 
 fn fault(records: &[Record]) -> Option<String> {
     let invalid = any(records, |outcome| matches!(outcome, Outcome::Invalid));
-    let invalid = invalid.then(|| "The script says that the input is not valid.".to_owned());
+    let invalid = invalid.then(|| "The script declares that the input is not valid.".to_owned());
     invalid.or_else(|| records::too_few(records.len()))
 }
 
@@ -81,11 +82,11 @@ enum Ending {
 struct Work {
     ending: Ending,
     counts: Counts,
-    /// Lines by file, in the order in which they were done.
+    /// The output lines of each file, in the order of processing.
     lines: BTreeMap<String, Vec<Value>>,
 }
 
-/// Last record first: nobody is to count on an order.
+/// Processes the records, the last one first, so that no caller can depend on the order of the input.
 async fn work(job: &Job, model: &Model, records: &[Record]) -> Work {
     let left =
         records.iter().flat_map(|record| &record.outcomes).filter_map(|outcome| match outcome {
@@ -114,7 +115,7 @@ async fn work(job: &Job, model: &Model, records: &[Record]) -> Work {
             work.lines.entry(record.file.clone()).or_default().push(done.line);
         }
         job.count(work.counts);
-        // Others are to be answered meanwhile.
+        // Let the server answer other requests in the meantime.
         tokio::task::yield_now().await;
     }
     if records.iter().any(Record::is_never_done) {
@@ -126,7 +127,7 @@ async fn work(job: &Job, model: &Model, records: &[Record]) -> Work {
     work
 }
 
-/// A file for each of the input, and the summary.
+/// Writes an output file for each input file, and the summary.
 async fn put(job: &Job, store: &Store, records: &[Record], work: Work) -> Result<(), String> {
     let below = format!("{}/{}", job.order.output().trim_end_matches('/'), job.id());
     let mut files: BTreeMap<&str, String> =

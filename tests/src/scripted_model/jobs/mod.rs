@@ -1,23 +1,23 @@
-//! Batch inference: Bedrock's control plane as far as jobs go, and what they do to objects.
+//! Batch inference: the part of Bedrock's control plane that handles jobs, and the processing of their records.
 //!
 //! ```text
-//! @bulk refused(quota)    no job is started: the refusal is one of the actions of `@model`
+//! @bulk refused(quota)    no job starts: the request is refused with this action of `@model`
 //! @bulk invalid           the job fails at validation
-//! @bulk expired           its time is up before its first record
-//! @bulk never             this record is never done, and so the job goes on until it is stopped
-//! @bulk partial(3)        time is up with three records left
-//! @bulk error(400)        this record has this error
-//! @bulk lost              this record is missing in the output
+//! @bulk expired           the job expires before its first record
+//! @bulk never             the record is never processed, so the job runs until it is stopped
+//! @bulk partial(3)        the job reaches its time limit with three records left
+//! @bulk error(400)        the result of the record is this error
+//! @bulk lost              the record is missing in the output
 //! ```
 //!
-//! The lines stand in the prompts of records as those of `@model` do; what concerns the job may stand in any of
-//! them. A record without one does what `@model` says, as a call without a stream.
+//! These lines are in the prompts of records, like the lines with `@model`. A line about the whole job can be in any
+//! record. A record without such a line follows its `@model` lines, as a call without a stream does.
 //!
-//! - [`order`]: what a job is started with, and what the service refuses
-//! - [`job`]: one job, and what can be seen of it
-//! - [`life`]: what becomes of it, state after state
-//! - [`records`]: its records as they come, and as they are given back
-//! - [`store`]: the objects
+//! - [`order`]: the request that starts a job, and its validation
+//! - [`job`]: one job and its visible state
+//! - [`life`]: the statuses of a job, one after the other
+//! - [`records`]: the records of a job, and their results
+//! - [`store`]: the objects that jobs read and write
 
 mod job;
 mod life;
@@ -68,7 +68,7 @@ impl Jobs {
         json!({ "invocationJobSummaries": named.map(|job| job.to_json()).collect::<Value>() })
     }
 
-    /// All there ever were, in order, with every status that each has had: a look now and then may miss one.
+    /// Returns all jobs in order, each with all of its statuses. A test that polls a job may miss a status.
     pub fn to_json(&self) -> Value {
         let described = |job: &Arc<Job>| {
             let mut json = job.to_json();
@@ -80,7 +80,7 @@ impl Jobs {
 
     async fn create(&self, region: &str, body: &[u8]) -> Result<Value, Refusal> {
         let order = Order::parse(body).map_err(Refusal::validation)?;
-        // The service does not look at records by now; only a script is looked for.
+        // The service does not read the records at this point. Here they are read to find a script.
         let records = records::read(&self.store, order.input()).await.unwrap_or_default();
         let mut outcomes = records.iter().flat_map(|record| &record.outcomes);
         if let Some(refusal) = outcomes.find_map(Outcome::refusal) {
@@ -93,9 +93,9 @@ impl Jobs {
         Ok(json!({ "jobArn": job.arn }))
     }
 
-    /// A token that was seen before stands for the job it was seen with.
+    /// Registers a job. Returns the existing job and `false` if its token was used before.
     fn register(&self, region: &str, order: Order) -> (Arc<Job>, bool) {
-        let mut jobs = self.jobs.lock().expect("nothing panics with the jobs in hand");
+        let mut jobs = self.jobs.lock().expect("no thread panics while it holds the jobs");
         let known = |job: &&Arc<Job>| {
             job.region == region && order.token.is_some() && job.order.token == order.token
         };
@@ -118,7 +118,7 @@ impl Jobs {
     }
 
     fn all(&self) -> Vec<Arc<Job>> {
-        self.jobs.lock().expect("nothing panics with the jobs in hand").clone()
+        self.jobs.lock().expect("no thread panics while it holds the jobs").clone()
     }
 }
 

@@ -1,8 +1,9 @@
-//! What a job is started with, and what the service refuses.
+//! Parses and validates the request that starts a job.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// A CreateModelInvocationJob request.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Order {
@@ -52,10 +53,14 @@ struct Tag {
 }
 
 impl Order {
-    /// The error is a sentence for the caller.
+    /// Parses the body of a request.
+    ///
+    /// # Errors
+    /// A sentence for the caller.
     pub fn parse(body: &[u8]) -> Result<Self, String> {
-        let order: Self = serde_json::from_slice(body)
-            .map_err(|error| format!("The body is no CreateModelInvocationJob: {error}"))?;
+        let order: Self = serde_json::from_slice(body).map_err(|error| {
+            format!("The body is not a CreateModelInvocationJob request: {error}")
+        })?;
         order.fault().map_or(Ok(order), |field| {
             Err(format!(
                 "1 validation error detected: Value at '{field}' failed to satisfy constraint"
@@ -75,7 +80,7 @@ impl Order {
         self.output_data_config.s3_output_data_config.s3_encryption_key_id.as_deref()
     }
 
-    /// What of it the service shows again.
+    /// Returns the fields that the service includes in the description of a job.
     pub fn to_json(&self) -> Value {
         json!({
             "jobName": self.job_name,
@@ -90,7 +95,7 @@ impl Order {
         })
     }
 
-    /// The first field that breaks the patterns and bounds of the service's model.
+    /// Returns the first field that violates a pattern or bound of the service.
     fn fault(&self) -> Option<&'static str> {
         let hours = self.timeout_duration_in_hours.is_none_or(|hours| (24..=168).contains(&hours));
         let tag = |text: &str, most: usize| {
@@ -104,7 +109,7 @@ impl Order {
                 self.role_arn.starts_with("arn:aws:iam::") && self.role_arn.contains(":role/"),
                 "roleArn",
             ),
-            // Without it a record would have to be a body of InvokeModel, which nobody here sends.
+            // Without `Converse`, the service would expect records in the format of InvokeModel.
             (self.model_invocation_type.as_deref() == Some("Converse"), "modelInvocationType"),
             (uri(self.input()), "inputDataConfig.s3InputDataConfig.s3Uri"),
             (uri(self.output()), "outputDataConfig.s3OutputDataConfig.s3Uri"),

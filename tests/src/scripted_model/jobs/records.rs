@@ -1,4 +1,4 @@
-//! A job's records as they come, and as they are given back.
+//! Reads the records of a job and computes their results.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::scripted_model::reply::{Refusal, Reply};
 use crate::scripted_model::script::Script;
 use crate::scripted_model::stream::Piece;
 
-/// The quota that accounts have for Claude's models to begin with.
+/// The minimum number of records. It is the initial quota of an account for Claude models.
 const FEWEST: usize = 100;
 
 #[derive(Debug)]
 pub struct Record {
-    /// The last part of its file's key.
+    /// The last part of the key of its file.
     pub file: String,
     id: String,
     input: Value,
@@ -33,7 +33,11 @@ struct Line {
     model_input: Option<Value>,
 }
 
-/// What lies at `input`, an object or all `.jsonl` below a prefix. The error is why the job is not valid.
+/// Reads the records at `input`, which is an object or a prefix. Of the objects below a prefix, reads the `.jsonl`
+/// files.
+///
+/// # Errors
+/// The reason why the job is invalid.
 pub async fn read(store: &Store, input: &str) -> Result<Vec<Record>, String> {
     let below = input.ends_with('/');
     let found = store.list(input).await?;
@@ -50,7 +54,7 @@ pub async fn read(store: &Store, input: &str) -> Result<Vec<Record>, String> {
     Ok(records)
 }
 
-/// What the service says of so many records. Of their bodies it says nothing at this point.
+/// Returns the service's message if a job has too few records. The service does not check their bodies at this point.
 pub fn too_few(records: usize) -> Option<String> {
     (records < FEWEST).then(|| {
         format!(
@@ -63,18 +67,18 @@ fn record(file: &str, n: usize, line: &str) -> Result<Record, String> {
     let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let input = line.model_input.ok_or("modelInput is missing")?;
     let id = line.record_id.unwrap_or_else(|| format!("NONE{n:07}"));
-    // An error of the script is reported in the record's own answer.
+    // An error in the script is reported in the result of the record.
     let mut prompt = Prompt::parse(input.to_string().as_bytes()).ok();
     let script = prompt.as_mut().and_then(|prompt| Script::take(prompt).ok());
     let outcomes = script.map(|script| script.outcomes).unwrap_or_default();
     Ok(Record { file: file.to_owned(), id, input, outcomes })
 }
 
-/// A record that is done.
+/// The result of a record.
 pub struct Done {
     pub line: Value,
     pub is_error: bool,
-    /// What it took.
+    /// The processing time.
     pub pause: Duration,
 }
 
@@ -93,7 +97,7 @@ impl Record {
             _ => None,
         });
         if let Some(status) = error {
-            return self.failed(status, "The script says so.");
+            return self.failed(status, "The script makes this record fail.");
         }
         let operation =
             Operation { region: region.to_owned(), model_id: model_id.to_owned(), stream: false };

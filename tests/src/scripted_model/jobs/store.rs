@@ -1,4 +1,4 @@
-//! The objects that jobs read and write: those of the emulator, or of a test.
+//! The objects that jobs read and write, in the emulator or in memory.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use aws_sdk_s3::types::ServerSideEncryption;
 
 pub enum Store {
     S3(Client),
-    /// By bucket and key.
+    /// The objects by their `s3://` URI.
     Memory(Mutex<BTreeMap<String, Vec<u8>>>),
 }
 
@@ -26,13 +26,16 @@ impl Store {
         Self::S3(Client::from_conf(Builder::from(config).force_path_style(true).build()))
     }
 
-    /// The `s3://` addresses that begin with `prefix`, sorted. The errors are sentences for a job's message.
+    /// Returns the `s3://` URIs that begin with `prefix`, sorted.
+    ///
+    /// # Errors
+    /// A sentence for the message of a job.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, String> {
         let (bucket, key) = parts(prefix)?;
         let client = match self {
             Self::S3(client) => client,
             Self::Memory(objects) => {
-                let objects = objects.lock().expect("nothing panics with the objects in hand");
+                let objects = objects.lock().expect("no thread panics while it holds the objects");
                 return Ok(objects.keys().filter(|uri| uri.starts_with(prefix)).cloned().collect());
             }
         };
@@ -55,7 +58,7 @@ impl Store {
                 Ok(body.map_err(|error| error.to_string())?.to_vec())
             }
             Self::Memory(objects) => {
-                let objects = objects.lock().expect("nothing panics with the objects in hand");
+                let objects = objects.lock().expect("no thread panics while it holds the objects");
                 objects.get(uri).cloned().ok_or(format!("there is no {uri}"))
             }
         }
@@ -72,7 +75,8 @@ impl Store {
                 put.send().await.map(|_| ()).map_err(describe)
             }
             Self::Memory(objects) => {
-                let mut objects = objects.lock().expect("nothing panics with the objects in hand");
+                let mut objects =
+                    objects.lock().expect("no thread panics while it holds the objects");
                 objects.insert(uri.to_owned(), body);
                 Ok(())
             }
@@ -80,10 +84,10 @@ impl Store {
     }
 }
 
-/// Bucket and key.
+/// Splits an `s3://` URI into bucket and key.
 fn parts(uri: &str) -> Result<(&str, &str), String> {
     let rest = uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
-    rest.ok_or_else(|| format!("{uri} is no address in S3"))
+    rest.ok_or_else(|| format!("{uri} is not an S3 URI"))
 }
 
 fn describe(error: impl std::error::Error) -> String {

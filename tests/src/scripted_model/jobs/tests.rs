@@ -5,7 +5,7 @@ use crate::scripted_model::prompt::tests::body;
 const INPUT: &str = "s3://b/in/";
 const RECORDS: usize = 100;
 
-/// `scripts`: what the first records have in front of their prompts.
+/// Returns a job service with the records at [`INPUT`]. `scripts` precede the prompts of the first records.
 async fn jobs(scripts: &[&str]) -> Jobs {
     let line = |n: usize| {
         let script = scripts.get(n).map(|script| format!("{script}\n")).unwrap_or_default();
@@ -43,7 +43,7 @@ async fn look(jobs: &Jobs, arn: &str) -> Value {
     ask(jobs, Wanted::Get(arn.into()), &Value::Null).await.unwrap()
 }
 
-/// The statuses until `last`, and the job then.
+/// Waits for the status `last`. Returns all statuses and the job.
 async fn until(jobs: &Jobs, arn: &str, last: &str) -> (Vec<String>, Value) {
     let job = reached(jobs, arn, last, |job| job["status"] == last).await;
     let all = jobs.to_json();
@@ -75,7 +75,7 @@ async fn a_job_goes_through_its_states_and_answers_every_record() {
     let (a, b) =
         (output(&jobs, "/job000000000/a.jsonl.out").await, output(&jobs, "b.jsonl.out").await);
     assert_eq!((a.len(), b.len()), (60, 40));
-    assert_eq!(a[59]["recordId"], "R0000000000", "the order is not the input's");
+    assert_eq!(a[59]["recordId"], "R0000000000", "the order differs from the input");
     assert_eq!(a[59]["error"]["errorCode"], 429);
     assert_eq!(a[58]["modelOutput"]["output"]["message"]["content"][0]["text"], "yes");
     assert_eq!(a[58]["modelOutput"]["stopReason"], "end_turn");
@@ -88,7 +88,7 @@ async fn a_job_goes_through_its_states_and_answers_every_record() {
 }
 
 #[tokio::test]
-async fn a_token_is_one_job_and_another_is_another() {
+async fn each_token_starts_one_job() {
     let jobs = jobs(&[]).await;
     let (first, second) = (start(&jobs).await, start(&jobs).await);
     assert_eq!(first, second);
@@ -113,7 +113,7 @@ async fn records_are_lost_fail_or_are_left_when_time_is_up() {
 }
 
 #[tokio::test]
-async fn what_never_ends_is_stopped_with_what_was_done() {
+async fn a_stopped_job_keeps_the_results_so_far() {
     let jobs = jobs(&["@bulk never"]).await;
     let arn = start(&jobs).await;
     reached(&jobs, &arn, "all but one", |job| job["processedRecordCount"] == RECORDS - 1).await;
@@ -138,7 +138,7 @@ async fn a_job_can_fail_at_validation_or_expire_without_any_output() {
 }
 
 #[tokio::test]
-async fn fewer_records_than_the_service_takes_fail() {
+async fn too_few_records_fail() {
     let jobs = jobs(&[]).await;
     let mut fewer = order();
     fewer["inputDataConfig"]["s3InputDataConfig"]["s3Uri"] = json!("s3://b/in/a.jsonl");
@@ -149,7 +149,7 @@ async fn fewer_records_than_the_service_takes_fail() {
 }
 
 #[tokio::test]
-async fn what_the_service_refuses_is_no_job() {
+async fn a_refused_request_starts_no_job() {
     let jobs = jobs(&["@bulk refused(quota)"]).await;
     let refusal = ask(&jobs, Wanted::Create, &order()).await.unwrap_err();
     assert_eq!(refusal.code, "ServiceQuotaExceededException");

@@ -89,7 +89,7 @@ async fn an_item_of_a_batch_adds_to_its_progress_in_the_same_transaction() {
     let mut item = closed();
     item.run.reference.batch = Some(ItemOf { batch_id: "explain-batch-1".into(), attempt_no: 2 });
     item.manifest.status = RunStatus::Failed;
-    item.manifest.error = Some(Fault::internal("ours"));
+    item.manifest.error = Some(Fault::internal("failed"));
     let rule = mock!(Client::transact_write_items)
         .match_requests(|write| {
             let updates: Vec<&Update> =
@@ -136,11 +136,11 @@ async fn a_refused_record_was_counted_before_and_a_conflict_is_tried_again() {
         .error(|| cancelled(["None", "ThrottlingError"]))
         .output(|| TransactWriteItemsOutput::builder().build())
         .build();
-    assert!(close(otherwise).await.is_err(), "a retry of the function has a pause of its own");
+    assert!(close(otherwise).await.is_err(), "the function is retried after its own pause");
 }
 
 #[tokio::test]
-async fn a_run_that_was_counted_is_over_and_does_not_open_again() {
+async fn a_run_that_was_counted_does_not_open_again() {
     for (attribute, opened) in [("counted", Opened::Over), ("status", Opened::Open)] {
         let rule = mock!(Client::put_item).then_error(move || {
             let exception = ConditionalCheckFailedException::builder();

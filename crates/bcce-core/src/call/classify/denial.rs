@@ -1,9 +1,10 @@
-//! An access that a policy forbids: which kind of policy, and in which region.
+//! Describes an access that a policy forbids: the kind of the policy, the resource and its region.
 //!
-//! An inference profile calls its model in another region than its own, and the message names the model there. Who
-//! only knows the profile looks for the fault in the wrong region.
+//! An inference profile calls its model in regions other than its own. The message names the model in such a region,
+//! but the configuration has only the region of the profile. Without advice, people look for the policy in the wrong
+//! region.
 
-/// Kinds of policies, as IAM names them in its messages.
+/// The kinds of policies, as IAM names them in its messages.
 const POLICIES: [&str; 7] = [
     "service control policy",
     "resource control policy",
@@ -14,17 +15,17 @@ const POLICIES: [&str; 7] = [
     "vpc endpoint policy",
 ];
 
-/// Longer than the name of any region.
+/// The longest text that may be the name of a region, in characters.
 const MAX_REGION_CHARS: usize = 24;
 
-/// Returns advice where `message`, in lower case, says that a policy forbids the call; else `None`.
+/// Returns advice if `message`, which must be in lower case, says that a policy forbids the call. Such a message is:
 ///
 /// `User: … is not authorized to perform: bedrock:InvokeModelWithResponseStream on resource:
 /// arn:aws:bedrock:us-west-2::foundation-model/… with an explicit deny in a service control policy`
 pub(super) fn advice(message: &str) -> Option<String> {
     let (_, behind) = message.split_once("on resource: ")?;
     let arn = behind.split(char::is_whitespace).next().unwrap_or(behind);
-    // What a subscription lacks is not a matter of the model's policies.
+    // The rules for marketplace subscriptions have their own advice.
     if arn.contains("aws-marketplace") {
         return None;
     }
@@ -46,7 +47,7 @@ fn with_article(kind: &str) -> String {
     format!("{article} {kind}")
 }
 
-/// Says where the resource of `arn` lies. The model of a `global.` profile lies in no region.
+/// Returns the region of `arn` in words. The ARN of the model of a `global.` profile has no region.
 fn place(arn: &str) -> String {
     let mut parts = arn.split(':');
     let region = match (parts.next(), parts.nth(1), parts.next()) {

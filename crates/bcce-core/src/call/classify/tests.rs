@@ -44,7 +44,7 @@ fn every_documented_error_has_its_name() {
 }
 
 #[test]
-fn an_unknown_code_goes_by_its_status() {
+fn an_unknown_code_is_classified_by_its_status() {
     let error =
         |status| ServiceError { code: Some("NewException"), status: Some(status), message: "" };
     assert_eq!(classify(error(429)), TargetThrottled);

@@ -1,4 +1,4 @@
-//! Which guardrail stands before a model, and whether two targets have the same one.
+//! Compares the guardrails of targets, so that neither a failover nor a request's model leaves a guardrail.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use crate::base::error::Problems;
 use crate::base::target::{Guardrail, Target};
 use crate::config::models::{Model, Models};
 
-/// Returns whether a call that moves from one target to the other stays behind the same guardrail. Guardrails are
-/// regional: by its `name` one is known as the same in another region.
+/// Returns `true` if two targets have the same guardrail, or both have none. Guardrails are regional, so their ids
+/// differ between regions; guardrails with the same `name` are the same.
 pub fn is_same(one: Option<&Guardrail>, other: Option<&Guardrail>) -> bool {
     match (one, other) {
         (None, None) => true,
@@ -30,12 +30,13 @@ fn describe(guardrail: Option<&Guardrail>) -> String {
 }
 
 impl Model {
-    /// Returns the guardrail of all its targets. A model that was checked has one guardrail or none.
+    /// Returns the guardrail of the model's targets. All targets of a checked model have the same guardrail, or none.
     pub fn guardrail(&self) -> Option<&Guardrail> {
         self.targets().next().and_then(|target| target.guardrail.as_ref())
     }
 
-    /// Finds targets with another guardrail than the first one: a failover to them would leave it.
+    /// Returns a problem for each invalid guardrail, and for each target whose guardrail differs from that of the first
+    /// target. A failover to such a target would leave the guardrail.
     pub(super) fn check_guardrails(&self, field: &str) -> Problems {
         let mut problems = Problems::default();
         for (n, target) in self.targets().enumerate() {
@@ -53,7 +54,7 @@ impl Model {
                 |target: &Target| format!("{target} has {}", describe(target.guardrail.as_ref()));
             let cause = format!(
                 "{} and {}; all targets of an alias need the same, so that no failover leaves it; \
-                 `guardrail.name` says that two are the same",
+                 give guardrails of different regions one `guardrail.name` if they are the same",
                 has(target),
                 has(first)
             );
@@ -64,7 +65,7 @@ impl Model {
 }
 
 impl Models {
-    /// Finds a name that stands for two guardrails of one region.
+    /// Returns a problem for each name that is used for two guardrails in one region.
     pub(super) fn check_guardrail_names(&self) -> Problems {
         let mut problems = Problems::default();
         let mut known = BTreeMap::new();
@@ -76,7 +77,7 @@ impl Models {
                 let is = (&guardrail.id, &guardrail.version);
                 let before = *known.entry(place).or_insert(is);
                 let cause = format!(
-                    "{name} is {} version {} elsewhere, and one name stands for one guardrail in {}",
+                    "{name} is {} version {} elsewhere; a name must belong to one guardrail in {}",
                     before.0, before.1, target.region
                 );
                 let field = format!("models.{alias}.targets[{n}].guardrail.name");
@@ -86,8 +87,8 @@ impl Models {
         problems
     }
 
-    /// Returns why a request may not put `alias` in the place of `replaced`: it would leave a guardrail, or come behind
-    /// another. Returns `None` if it may, or if there is no such model.
+    /// Returns the reason why a request may not replace the alias `replaced` by `alias`: their guardrails differ.
+    /// Returns `None` if the guardrails are the same, or if one of the aliases does not exist.
     pub fn leaves_guardrail(&self, alias: &str, replaced: &str) -> Option<String> {
         let chosen = self.models.get(alias)?.guardrail();
         let own = self.models.get(replaced)?.guardrail();
@@ -146,8 +147,8 @@ mod tests {
     }
 
     proptest! {
-        /// What the router may choose from is the list of an alias: where the document is accepted, no two of its
-        /// targets have different guardrails, so that no failover leaves one.
+        /// The router chooses from the list of an alias. No two targets of an accepted list have different guardrails,
+        /// so no failover leaves a guardrail.
         #[test]
         fn an_accepted_alias_has_one_guardrail_whatever_it_lists(
             targets in proptest::collection::vec(

@@ -1,4 +1,4 @@
-//! A target as the plan freezes it and the router reads it. It lies here because its defaults are those of the model.
+//! A target in a plan, as the router reads it. It is in this module because its defaults are those of a model's target.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,22 +6,22 @@ use crate::base::target::Target;
 use crate::config::models::Takes;
 use crate::config::pricing::PriceRows;
 
-/// A target with what its place in the order depends on.
+/// A target with the values that determine its place in the order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RouteTarget {
     #[serde(flatten)]
     pub target: Target,
-    /// Lower comes first under the strategy `priority`, equal ones share the load; `None`: its place in the
-    /// list, from 0.
+    /// The priority under the strategy `priority`; the lowest comes first. `None` means the place in the list, from 0.
+    /// Targets of the same priority share the load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<u32>,
-    /// Share of the load among equals.
+    /// The share of the load among targets of the same rank.
     #[serde(default = "RouteTarget::default_weight")]
     pub weight: u32,
-    /// Prices of its model, by day, where the strategy asks for them; `None` also where they are not known.
+    /// The prices of its model by day. `None` if the strategy does not need prices, or if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<PriceRows>,
-    /// Longest prompt and answer together, in tokens.
+    /// The longest prompt and answer together, in tokens.
     #[serde(default = "Takes::default_context_tokens")]
     pub context_tokens: u64,
 }

@@ -1,49 +1,50 @@
-//! Describes what a target accepts, so that a call is shaped for it and a wrong parameter is refused before a call
-//! and not by the service.
+//! The settings that a target accepts. Calls are adapted to them, and a setting that no target accepts is refused
+//! before a call is made.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::Problems;
 use crate::config::template::{Step, THINKING_EFFORTS, Thinking};
 
-/// The levels of effort that the service knows, from the least.
+/// The levels of effort that the service has, from the lowest to the highest.
 pub const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
 
-/// Says what one target accepts: the settings of its model, overridden by those of the target.
+/// The settings that one target accepts: those of its model, overridden by those of the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Takes {
+    /// True if the target accepts a temperature.
     #[serde(default)]
     pub temperature: bool,
-    /// The accepted levels of effort, from the least; empty: none.
+    /// The accepted levels of effort, from the lowest to the highest. An empty list means that the target accepts none.
     #[serde(default)]
     pub effort: Vec<String>,
     #[serde(default)]
     pub thinking: Thinks,
-    /// The service makes the answer fit a JSON schema.
+    /// True if the service can make the answer fit a JSON schema.
     #[serde(default)]
     pub json_schema: bool,
-    /// Longest answer in tokens, thinking included.
+    /// The longest answer in tokens, including thinking.
     pub max_output_tokens: u32,
-    /// Longest prompt and answer together, in tokens.
+    /// The longest prompt and answer together, in tokens.
     #[serde(default = "Takes::default_context_tokens")]
     pub context_tokens: u64,
 }
 
-/// Says whether a model thinks before it answers.
+/// The thinking of a model before it answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Thinks {
-    /// It never does as we call it, and takes no setting.
+    /// The model does not think in calls by BCCE, and accepts no setting.
     #[default]
     Never,
-    /// It does unless it is switched off.
+    /// The model thinks unless the call switches it off.
     Optional,
-    /// It always does; the service refuses a call that switches it off.
+    /// The model always thinks. The service refuses a call that switches it off.
     Always,
 }
 
-/// Holds the settings that a target overrides; the model's apply to the rest.
+/// The settings of a model that a target overrides. See [`Takes`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TakesOverride {
@@ -62,17 +63,19 @@ pub struct TakesOverride {
 }
 
 impl TakesOverride {
+    /// Returns `true` if no setting is overridden.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl Takes {
-    /// The context of the generations before 5.5.
+    /// Returns the context of the generations before 5.5, in tokens.
     pub fn default_context_tokens() -> u64 {
         200_000
     }
 
+    /// Returns the settings with those of `change`.
     pub fn with(&self, change: &TakesOverride) -> Self {
         Self {
             temperature: change.temperature.unwrap_or(self.temperature),
@@ -84,7 +87,7 @@ impl Takes {
         }
     }
 
-    /// Finds what is wrong with the document's own words.
+    /// Checks the values of the settings. The problems are below `field`.
     pub fn check(&self, field: &str) -> Problems {
         let mut problems = Problems::default();
         for level in &self.effort {
@@ -97,7 +100,7 @@ impl Takes {
         problems.check(
             sorted,
             format!("{field}.effort"),
-            "must rise from the least, each level once",
+            "must go from the lowest to the highest level, each level once",
         );
         let needs_it = |level: &&String| THINKING_EFFORTS.contains(&level.as_str());
         if let Some(level) =
@@ -115,8 +118,8 @@ impl Takes {
     }
 }
 
-/// Finds what `step` asks for and no target of `alias` takes. What some take and others do not is translated when a
-/// call is made, see `call::parameters::Parameters`.
+/// Returns a problem for each setting of `step` that no target of `alias` accepts. A setting that only some targets
+/// accept is adapted when a call is made; see [`Parameters`](crate::call::parameters::Parameters).
 pub fn check_step<'a>(
     alias: &str,
     takes: impl Iterator<Item = &'a Takes> + Clone,
@@ -167,7 +170,7 @@ pub mod tests {
         Template::parse(&yaml).unwrap().steps.remove(0)
     }
 
-    /// Takes what Haiku 4.5 takes.
+    /// Returns the settings that Haiku 4.5 accepts.
     pub fn before() -> Takes {
         Takes {
             temperature: true,
@@ -179,7 +182,7 @@ pub mod tests {
         }
     }
 
-    /// Takes what Haiku 5.5 takes.
+    /// Returns the settings that Haiku 5.5 accepts.
     pub fn today() -> Takes {
         Takes {
             temperature: false,
@@ -237,7 +240,7 @@ pub mod tests {
             let effort = effort.iter().map(|level| (*level).to_owned()).collect();
             Takes { effort, thinking, ..today() }.check("t").to_string()
         };
-        let sorted = "t.effort: must rise from the least";
+        let sorted = "t.effort: must go from the lowest to the highest level";
         assert!(problems_of(&["high", "low"], Thinks::Optional).contains(sorted));
         assert!(problems_of(&["low", "low"], Thinks::Optional).contains(sorted));
         assert!(problems_of(&["low", "max"], Thinks::Never).contains("max needs thinking"));

@@ -1,4 +1,4 @@
-//! Which tenant may start which workflow, by which aliases and with which values of tags.
+//! The rules of tenants: the workflows that a tenant may start, and the model aliases and tag values that it may use.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,43 +8,44 @@ use crate::base::error::Problems;
 use crate::base::names::check_name;
 use crate::config::policy::{Policy, any_matches};
 
-/// Key of the rule for every tenant that has none of its own.
+/// The key of the rule for every tenant without a rule of its own.
 pub const EVERY_OTHER_TENANT: &str = "*";
 
-/// Says what one tenant may do. Both lists are required, so that a forgotten one neither opens nor closes anything
-/// unseen: `["*"]` allows all, `[]` none.
+/// The rule of one tenant. Both lists are required, so that a forgotten list does not silently allow or forbid
+/// everything: `["*"]` allows all, `[]` allows none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TenantRule {
-    /// Names of workflows that it may start; a trailing `*` matches the rest.
+    /// The names of the workflows that the tenant may start. A trailing `*` matches the rest.
     pub workflows: Vec<String>,
-    /// Aliases of models that its runs may use, be they a step's or the request's; a trailing `*` matches the rest.
+    /// The model aliases that the tenant's runs may use, in a step or in a request. A trailing `*` matches the rest.
     pub models: Vec<String>,
-    /// Values that a tag may have, by the tag's key, where a request carries it. Other tags are free.
+    /// The allowed values of a tag, by the tag's key. A request may omit the tag. Tags that are not listed may have any
+    /// value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, Vec<String>>,
 }
 
 impl TenantRule {
-    /// Returns whether the tenant may start a workflow.
+    /// Returns `true` if the tenant may start a workflow.
     pub fn may_start(&self, workflow: &str) -> bool {
         any_matches(&self.workflows, workflow)
     }
 
-    /// Returns whether the tenant's runs may use an alias.
+    /// Returns `true` if the tenant's runs may use an alias.
     pub fn may_use(&self, alias: &str) -> bool {
         any_matches(&self.models, alias)
     }
 }
 
-/// What a tenant asks for.
+/// The parts of a request that a tenant's rule restricts.
 #[derive(Clone, Debug)]
 pub struct TenantRequest<'a> {
     pub tenant: &'a str,
     pub workflow: &'a str,
-    /// The request's own.
+    /// The model alias of the request.
     pub model: Option<&'a str>,
-    /// Ids and aliases of the steps. Where the request has a model, it takes the place of them all.
+    /// The ids and model aliases of the steps. The request's model replaces all these aliases, if it has one.
     pub steps: Vec<(&'a str, &'a str)>,
     pub tags: &'a BTreeMap<String, String>,
 }
@@ -58,7 +59,7 @@ impl Policy {
                 check_name(&mut found, "", tenant);
             }
             for (tag, values) in &rule.tags {
-                let cause = "must list a value at least; leave the tag out to leave it free";
+                let cause = "must list at least one value; remove the tag to allow any value";
                 found.check(!values.is_empty(), format!("tags.{tag}"), cause);
             }
             problems.extend(found.below(&format!("tenants.{tenant}")));
@@ -66,7 +67,8 @@ impl Policy {
         problems
     }
 
-    /// Finds what this tenant may not do. It never says what another tenant may.
+    /// Returns a problem for each part of the request that the tenant's rule forbids. The problems never mention the
+    /// rules of other tenants.
     pub fn check_tenant(&self, asked: &TenantRequest<'_>) -> Problems {
         let Some(tenants) = &self.tenants else { return Problems::default() };
         let tenant = asked.tenant;
@@ -83,13 +85,13 @@ impl Policy {
         };
         let workflow = asked.workflow;
         let cause = format!(
-            "tenant {tenant} may not start {workflow}; policy.yaml allows it: {}",
+            "tenant {tenant} may not start {workflow}; policy.yaml allows only: {}",
             may(&rule.workflows)
         );
         problems.check(rule.may_start(workflow), "workflow", cause);
         let refused = |alias: &str| {
             let allowed = may(&rule.models);
-            format!("tenant {tenant} may not use {alias}; policy.yaml allows it: {allowed}")
+            format!("tenant {tenant} may not use {alias}; policy.yaml allows only: {allowed}")
         };
         match asked.model {
             Some(alias) => problems.check(rule.may_use(alias), "model", refused(alias)),
@@ -107,7 +109,8 @@ impl Policy {
         problems
     }
 
-    /// Finds patterns that match no workflow or no alias of a configuration: a typo must not silently forbid or allow.
+    /// Returns a problem for each pattern that matches no workflow or no alias. Otherwise a typing error could silently
+    /// forbid something.
     pub fn check_patterns(&self, workflows: &BTreeSet<&str>, aliases: &BTreeSet<&str>) -> Problems {
         let mut problems = Problems::default();
         for (tenant, rule) in self.tenants.iter().flatten() {
@@ -119,7 +122,7 @@ impl Policy {
                         known.iter().any(|known| crate::config::policy::matches(pattern, known));
                     let known: Vec<&str> = known.iter().copied().take(12).collect();
                     let cause = format!("{pattern} matches none; there are: {}", known.join(", "));
-                    // Nothing but `*` can fit a directory that has none.
+                    // `*` is also valid in a directory without workflows or aliases.
                     let field = format!("tenants.{tenant}.{name}[{n}]");
                     problems.check(fits || pattern == "*", field, cause);
                 }
@@ -162,8 +165,8 @@ mod tests {
         let refused = reported(&policy, "alpha", "bug-hunt", None, "hunter2");
         assert_eq!(
             refused,
-            "workflow: tenant alpha may not start bug-hunt; policy.yaml allows it: code-review, docs-*; \
-             steps.answer.model: tenant alpha may not use sonnet; policy.yaml allows it: haiku; \
+            "workflow: tenant alpha may not start bug-hunt; policy.yaml allows only: code-review, docs-*; \
+             steps.answer.model: tenant alpha may not use sonnet; policy.yaml allows only: haiku; \
              tags.cost-center: must be one of 4711 for tenant alpha"
         );
         let by_request = reported(&policy, "alpha", "docs-gen", Some("opus"), "4711");
@@ -195,7 +198,7 @@ mod tests {
     fn a_rule_names_both_lists() {
         let reported = policy("version: 1\ntenants:\n  a/b: { models: [], tags: { x: [] } }\n");
         let reported = reported.unwrap_err();
-        for part in ["tenants.a/b.workflows: is missing", "tags.x: must list a value"] {
+        for part in ["tenants.a/b.workflows: is missing", "tags.x: must list at least one value"] {
             assert!(reported.contains(part), "{part} is missing in {reported}");
         }
     }

@@ -159,7 +159,7 @@ fn what_makes_no_sense_is_refused_with_its_field() {
         assert!(reported.starts_with(&expected), "{expected} is missing in {reported}");
     }
     let none = "version: 1\ndate: 2026-11-28\nregional_factor: \"1\"\nmodels: { anthropic.claude-x: [] }\n";
-    assert_eq!(reported(none), "models.anthropic.claude-x: must have a row at least");
+    assert_eq!(reported(none), "models.anthropic.claude-x: must have at least one row");
     let profile = changed("anthropic.claude-haiku:", "us.anthropic.claude-haiku:");
     let expected = "models.us.anthropic.claude-haiku: is an inference profile; a price belongs to the model anthropic.claude-haiku";
     assert_eq!(reported(&profile), expected);

@@ -1,11 +1,11 @@
-//! How long a prompt may get, before the answers are there that it names.
+//! Computes the longest text that a template can render to, before the answers that it reads exist.
 //!
-//! A template is walked once. What a loop writes about its own variable is as long as the list as a whole; everything
-//! else in a loop counts once for each of its items. Where a filter's growth depends on data, the bound is that of
-//! every prompt, [`MAX_PROMPT_BYTES`].
+//! The template is walked once. The text that a loop writes of its own variable is as long as the whole list.
+//! Everything else in a loop counts once for each item. If the growth by a filter depends on data, the result is the
+//! limit of every prompt, [`MAX_PROMPT_BYTES`].
 
-mod filters; // what a filter makes of a value
-mod size; // how long a value is
+mod filters; // the growth of a value by a filter
+mod size; // the length of a value
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +20,11 @@ use size::Seen;
 pub use size::{Kind, Size};
 
 const MOST: u64 = MAX_PROMPT_BYTES as u64;
-/// The delimiters around a value, with the longest tag.
+/// The longest delimiters around a value, in bytes.
 const DELIMITERS: u64 = 96;
-/// Returns the most bytes that `source` renders to. `sizes` knows the variables by their path, e.g. `inputs`, `diff`.
+
+/// Returns the largest number of bytes that `source` can render to, at most [`MAX_PROMPT_BYTES`]. `sizes` returns the
+/// size of a variable by its path, such as `["inputs", "diff"]`.
 pub fn most_bytes(source: &str, sizes: &dyn Fn(&[&str]) -> Size) -> u64 {
     if check(source).is_err() {
         return MOST;
@@ -34,22 +36,24 @@ pub fn most_bytes(source: &str, sizes: &dyn Fn(&[&str]) -> Size) -> u64 {
     walk.levels[0].each.min(MOST)
 }
 
-/// What is written in a loop; the outermost level is the template itself.
+/// The bytes that a loop writes. The outermost level is the template itself.
 #[derive(Clone, Copy, Default)]
 struct Level {
+    /// The largest number of iterations.
     items: u64,
-    /// Counts the bytes of one turn.
+    /// The bytes that each iteration writes.
     each: u64,
-    /// Counts the bytes of all turns together.
+    /// The bytes that are known only for all iterations together.
     total: u64,
 }
 
+/// One walk through a template.
 struct Walk<'a> {
     sizes: &'a dyn Fn(&[&str]) -> Size,
-    /// Variables of the template's own. One that is set twice is as long as the longest.
+    /// The variables that the template sets. If it sets one twice, the longer value counts.
     names: Vec<(String, Seen)>,
     levels: Vec<Level>,
-    /// What is written now is kept in a variable, by so many blocks.
+    /// The number of enclosing blocks whose text becomes the value of a variable.
     captured: usize,
 }
 
@@ -103,7 +107,7 @@ impl Walk<'_> {
                 let seen = self.filtered(&block.filter, body);
                 self.emit(seen);
             }
-            // They are refused by the check of the syntax.
+            // The check of the syntax refuses these statements.
             Stmt::AutoEscape(_) | Stmt::Do(_) => self.write(MOST),
         }
     }
@@ -131,7 +135,8 @@ impl Walk<'_> {
         }
     }
 
-    /// The longer of two branches; in a loop some turns may take the one and some the other.
+    /// Counts the longer of two branches. In a loop, some iterations may take one branch and some the other, so the
+    /// bytes for all iterations together are added.
     fn branches(&mut self, one: &[Stmt<'_>], other: &[Stmt<'_>]) {
         let before = self.levels.clone();
         self.statements(one);
@@ -143,6 +148,7 @@ impl Walk<'_> {
         }
     }
 
+    /// Returns the size of a block whose text becomes a value.
     fn capture(&mut self, body: &[Stmt<'_>]) -> Seen {
         self.captured += 1;
         self.levels.push(Level { items: 1, ..Level::default() });
@@ -161,6 +167,8 @@ impl Walk<'_> {
         }
     }
 
+    /// Counts a value that is written. The bytes of a loop's own variable belong to all iterations of that loop
+    /// together; each iteration of the loops inside it writes them again.
     fn emit(&mut self, seen: Seen) {
         let factor = if seen.size.kind == Kind::Json { 2 } else { 1 };
         let bytes = seen.size.bytes.saturating_mul(factor);
@@ -176,6 +184,7 @@ impl Walk<'_> {
         }
     }
 
+    /// Returns the size of the value of an expression.
     fn expression(&mut self, expr: &Expr<'_>) -> Seen {
         if let Some(path) = path(expr) {
             return self.named(&path);
@@ -187,7 +196,7 @@ impl Walk<'_> {
             Expr::GetAttr(attr) => self.expression(&attr.expr),
             Expr::GetItem(item) => {
                 let whole = self.expression(&item.expr);
-                // Each turn takes another part.
+                // With the loop's index, each iteration takes another part of the list.
                 let by_turn = path(&item.subscript_expr)
                     .is_some_and(|path| matches!(path[..], ["loop", "index" | "index0"]));
                 let innermost = self.levels.len() - 1;
@@ -215,11 +224,12 @@ impl Walk<'_> {
                 self.filtered(expr, base)
             }
             Expr::UnaryOp(_) | Expr::Compare(_) | Expr::Test(_) => Seen::fixed(Size::scalar()),
-            // What is written out is no longer than the template.
+            // A literal is no longer than the template.
             _ => Seen::fixed(Size::of(crate::base::limits::MAX_TEMPLATE_BYTES as u64, Kind::Data)),
         }
     }
 
+    /// Returns the size of the variable at `path`.
     fn named(&self, path: &[&str]) -> Seen {
         let own = self.names.iter().filter(|(name, _)| name == path[0]).map(|(_, seen)| *seen);
         let longest = own.reduce(|one, other| {
@@ -239,7 +249,7 @@ impl Walk<'_> {
     }
 }
 
-/// `inputs.files` and `inputs["files"]` as names.
+/// Returns the names of a path such as `inputs.files` or `inputs["files"]`.
 fn path<'a>(expr: &'a Expr<'_>) -> Option<Vec<&'a str>> {
     match expr {
         Expr::Var(var) => Some(vec![var.id]),

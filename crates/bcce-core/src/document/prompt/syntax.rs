@@ -1,9 +1,9 @@
-//! What of Jinja's language a prompt template may use.
+//! Restricts the part of the Jinja language that a prompt template may use.
 //!
-//! Fuel pays for instructions and for the bytes they make, but not for what nests: a list of lists of
-//! lists doubles with every line, is compared or printed in one instruction, and a deep expression ends
-//! the parser's stack, which nothing catches. So a template cannot make lists, call functions or nest
-//! deeply, and what is left costs no more than fuel pays for.
+//! Fuel limits the instructions and the bytes that they make, but not nesting. A list of lists of lists can double in
+//! size with every line, and one instruction compares or prints it. A deep expression overflows the parser's stack,
+//! which cannot be caught. Therefore a template cannot make lists, call functions or nest deeply. The fuel limits
+//! everything that remains.
 
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Stmt, UnaryOpKind};
 use minijinja::machinery::{Span, Token, parse, tokenize};
@@ -17,7 +17,7 @@ const FILTERS: &[&str] = &[
     "length", "lines", "lower", "replace", "round", "safe", "string", "tojson", "trim", "truncate",
     "upper",
 ];
-/// The ones among them that can give a list, or an object.
+/// The filters that can return a list or an object.
 const FILTERS_OF_ANYTHING: &[&str] = &["d", "default", "first", "items", "last", "lines"];
 const TESTS: &[&str] = &[
     "boolean",
@@ -38,13 +38,13 @@ const TESTS: &[&str] = &[
     "true",
     "undefined",
 ];
-/// Of what is written out in a loop.
+/// The smallest literal index that is refused in a loop.
 const MAX_SUBSCRIPT: usize = 1_000;
 
-/// Checks that a template uses only what is available.
+/// Checks that a template uses only the available part of the language.
 ///
 /// # Errors
-/// What is not available, on which line and why.
+/// Returns a message with the element that is not available, its line and the reason.
 pub fn check(source: &str) -> Result<(), String> {
     if source.len() > MAX_TEMPLATE_BYTES {
         return Err(format!("is {} bytes, the most is {MAX_TEMPLATE_BYTES}", source.len()));
@@ -54,7 +54,7 @@ pub fn check(source: &str) -> Result<(), String> {
     statement(&template, false)
 }
 
-/// Returns whether `source` is one `{{ }}` and nothing else.
+/// Returns `true` if `source` is one `{{ }}` and nothing else.
 pub fn is_one_expression(source: &str) -> bool {
     let parsed =
         check_tags(source).ok().and_then(|()| parse(source, "", SyntaxConfig::default()).ok());
@@ -62,7 +62,8 @@ pub fn is_one_expression(source: &str) -> bool {
     matches!(template.children.as_slice(), [Stmt::EmitExpr(_)])
 }
 
-/// Before the parser runs, which takes stack for what stands in one tag and for each `elif`.
+/// Checks the length of each tag and the number of `elif`. This check runs before the parser, because the parser uses
+/// stack for each token of a tag and for each `elif`.
 fn check_tags(source: &str) -> Result<(), String> {
     let mut tokens = 0;
     let mut elifs = 0;
@@ -101,14 +102,14 @@ fn statements(list: &[Stmt<'_>], looped: bool) -> Result<(), String> {
     list.iter().try_for_each(|stmt| statement(stmt, looped))
 }
 
-/// `looped`: it may run more than once.
+/// Checks a statement. `looped` is true if the statement may run more than once.
 fn statement(stmt: &Stmt<'_>, looped: bool) -> Result<(), String> {
     match stmt {
         Stmt::Template(template) => statements(&template.children, looped),
         Stmt::EmitRaw(_) => Ok(()),
         Stmt::EmitExpr(emit) => expression(&emit.expr, looped),
         Stmt::ForLoop(each) if each.recursive => {
-            refused(each.span(), "`recursive`", "data could nest it as deeply as a sender says")
+            refused(each.span(), "`recursive`", "a sender's data could nest it without limit")
         }
         Stmt::ForLoop(each) => {
             expression(&each.iter, looped)?;
@@ -135,7 +136,7 @@ fn statement(stmt: &Stmt<'_>, looped: bool) -> Result<(), String> {
             statements(&block.body, looped)
         }
         Stmt::AutoEscape(block) => {
-            refused(block.span(), "`autoescape`", "data is always set apart")
+            refused(block.span(), "`autoescape`", "data is always delimited")
         }
         Stmt::Do(call) => refused(call.span(), "`do`", "there are no functions"),
     }
@@ -153,7 +154,7 @@ fn expression(expr: &Expr<'_>, looped: bool) -> Result<(), String> {
         Expr::Var(_) | Expr::Const(_) => Ok(()),
         Expr::List(_) | Expr::Tuple(_) | Expr::Map(_) if is_literal(expr) => Ok(()),
         Expr::List(_) | Expr::Tuple(_) | Expr::Map(_) => {
-            refused(expr.span(), "a list or map of variables", "it could hold itself over and over")
+            refused(expr.span(), "a list or map of variables", "it could be nested without limit")
         }
         Expr::Slice(_) => refused(expr.span(), "`[a:b]`", "use `| truncate(n)` to cut a text"),
         Expr::Call(_) => refused(expr.span(), "a call", "there are no functions, only filters"),
@@ -173,7 +174,7 @@ fn expression(expr: &Expr<'_>, looped: bool) -> Result<(), String> {
                 BinOpKind::Mul => refused(
                     expr.span(),
                     "`*`",
-                    "it repeats a text or a list as often as a sender says",
+                    "a sender's data could repeat a text or a list without limit",
                 ),
                 BinOpKind::Add
                     if !matches!(op.left, Expr::Const(_))
@@ -226,7 +227,7 @@ fn named(kind: &str, name: &str, known: &[&str], span: Span) -> Result<(), Strin
     if known.contains(&name) {
         return Ok(());
     }
-    refused(span, &format!("{kind} `{name}`"), &format!("there are {}", known.join(", ")))
+    refused(span, &format!("{kind} `{name}`"), &format!("use one of {}", known.join(", ")))
 }
 
 fn arguments(args: &[CallArg<'_>], span: Span, looped: bool) -> Result<(), String> {
@@ -238,7 +239,8 @@ fn arguments(args: &[CallArg<'_>], span: Span, looped: bool) -> Result<(), Strin
     })
 }
 
-/// Two lists are compared item by item in one instruction, which a loop would repeat.
+/// Refuses a comparison of two variables in a loop. One instruction compares two lists item by item, and a loop would
+/// repeat it.
 fn comparison(span: Span, left: &Expr<'_>, right: &Expr<'_>, looped: bool) -> Result<(), String> {
     if !looped || is_plain(left) || is_plain(right) {
         return Ok(());
@@ -250,8 +252,9 @@ fn comparison(span: Span, left: &Expr<'_>, right: &Expr<'_>, looped: bool) -> Re
     )
 }
 
-/// The n-th character of a text is counted to, from either end, which a loop would repeat. `loop.index0`
-/// is for a list that goes along with the loop's own; where it is a text, that takes seconds at most.
+/// Refuses a subscript in a loop that may be slow. Finding the n-th character of a text takes time in proportion to n,
+/// from either end, and a loop would repeat it. `loop.index0` is allowed, because it is needed for a list that has the
+/// same order as the list of the loop. For a text it takes seconds at most.
 fn subscript(span: Span, key: &Expr<'_>, looped: bool) -> Result<(), String> {
     let is_soon = match key {
         Expr::Const(key) => {
@@ -267,11 +270,11 @@ fn subscript(span: Span, key: &Expr<'_>, looped: bool) -> Result<(), String> {
     refused(
         span,
         "a subscript in a loop that is not written out",
-        "a text would be counted through; `loop.index0` can be one, and `key | string`",
+        "a text would be read up to that place; use `loop.index0` or `key | string`",
     )
 }
 
-/// Text, a number or what is written out: as long to compare as to make.
+/// Returns `true` for a text, a number or a literal. Comparing these takes no longer than making them.
 fn is_plain(expr: &Expr<'_>) -> bool {
     match expr {
         Expr::Filter(filter) => !FILTERS_OF_ANYTHING.contains(&filter.name),
@@ -279,7 +282,7 @@ fn is_plain(expr: &Expr<'_>) -> bool {
     }
 }
 
-/// `loop.index0` and its like, which are numbers and booleans.
+/// Returns `true` for an attribute of `loop`, such as `loop.index0`. These are numbers and booleans.
 fn is_of_loop(expr: &Expr<'_>) -> bool {
     match expr {
         Expr::GetAttr(attr) => matches!(&attr.expr, Expr::Var(var) if var.id == "loop"),

@@ -1,32 +1,33 @@
-//! The part of a JSON schema that the service takes.
+//! Reduces a JSON schema to the part that the service accepts.
 //!
-//! Bedrock compiles a schema to a grammar and refuses a call whose schema has a keyword it does not know: bounds of
-//! numbers, lengths of texts and lists, objects that are not closed. What is left out here still counts: the answer is
-//! checked against the whole schema, and the model reads what was left out in the `description`.
+//! Bedrock compiles a schema to a grammar. It refuses a call whose schema has an unsupported keyword, such as the
+//! bounds of a number or the length of a text or list, or an object that is not closed. The keywords that this module
+//! leaves out still apply: the answer is checked against the whole schema, and the `description` states them to the
+//! model.
 
 use serde_json::{Map, Value, json};
 
-/// Properties that may be missing, in the whole schema, at most.
+/// The largest number of optional properties in the whole schema.
 const MAX_OPTIONAL: usize = 24;
-/// Places that allow more than one type, in the whole schema, at most.
+/// The largest number of places with more than one type in the whole schema.
 const MAX_UNIONS: usize = 16;
 
 /// Keywords that are passed on as they are.
 const PLAIN: [&str; 7] = ["type", "const", "$ref", "title", "default", "pattern", "required"];
-/// Keywords whose value is a schema for each name. The names are the author's own: a property called `minimum` is none
-/// of the keywords.
+/// Keywords whose value has a schema for each name. The author chooses the names: a property called `minimum` is not
+/// the keyword `minimum`.
 const BY_NAME: [&str; 3] = ["properties", "$defs", "definitions"];
-/// Formats of texts that the service knows.
+/// Formats of texts that the service accepts.
 const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
-/// Keywords without which the rest would allow nothing of what the author means.
+/// Keywords that cannot be left out: an object closed to the remaining properties would refuse the intended answers.
 const OPEN: [&str; 2] = ["patternProperties", "unevaluatedProperties"];
 
-/// The part of `schema` that the service takes. Every answer that fits `schema` and has no other properties than those
-/// named in it fits the part.
+/// Returns the part of `schema` that the service accepts. An answer that fits `schema` also fits the part, if it has
+/// only properties that `schema` names.
 ///
 /// # Errors
-/// Why there is none; the schema then belongs into the prompt.
+/// Returns the reason if there is no such part. The prompt must then contain the schema.
 pub fn subset(schema: &Value) -> Result<Value, String> {
     if let Some(name) = recursive(schema) {
         return Err(format!("{name} refers to itself"));
@@ -51,6 +52,7 @@ struct Counts {
     unions: usize,
 }
 
+/// Returns the accepted part of one schema, with the schemas inside it, and counts what the service limits.
 fn part(schema: &Value, counts: &mut Counts) -> Result<Value, String> {
     let Some(keywords) = schema.as_object() else {
         return Err("`true` or `false` is used as a schema".into());
@@ -62,7 +64,7 @@ fn part(schema: &Value, counts: &mut Counts) -> Result<Value, String> {
             name if PLAIN.contains(&name) => put(&mut part, name, value.clone()),
             name if BY_NAME.contains(&name) => put(&mut part, name, by_name(value, counts)?),
             "items" => put(&mut part, "items", self::part(value, counts)?),
-            // A list of alternatives may be widened to `anyOf`: the whole schema still says that only one may fit.
+            // `oneOf` may be widened to `anyOf`, because the answer is also checked against the whole schema.
             "anyOf" | "oneOf" => put(&mut part, "anyOf", each(value, counts)?),
             "allOf" if value.as_array().is_some_and(|all| all.len() == 1) => {
                 put(&mut part, "allOf", each(value, counts)?);
@@ -93,7 +95,8 @@ fn part(schema: &Value, counts: &mut Counts) -> Result<Value, String> {
     Ok(Value::Object(part))
 }
 
-/// Returns whether several places that all apply name properties: closed to those of one place, nothing fits.
+/// Returns `true` if an object has properties from several places that all apply. If each place were closed to its own
+/// properties, no object would fit.
 fn is_joined(keywords: &Map<String, Value>) -> bool {
     let places = ["properties", "allOf", "anyOf", "oneOf", "$ref"];
     places.iter().filter(|place| keywords.contains_key(**place)).count() > 1
@@ -114,7 +117,7 @@ fn each(value: &Value, counts: &mut Counts) -> Result<Value, String> {
     schemas.map(|schema| part(schema, counts)).collect()
 }
 
-/// Closes an object to what it names, which the service demands of each.
+/// Closes an object to the properties that it names. The service requires this of every object.
 fn close(
     part: &mut Map<String, Value>,
     keywords: &Map<String, Value>,
@@ -141,7 +144,7 @@ fn close(
     Ok(())
 }
 
-/// Describes in words, for the model, what the service does not enforce.
+/// Appends the keywords that were left out to the description, for the model.
 fn describe(part: &mut Map<String, Value>, description: Option<&Value>, mut left_out: Vec<String>) {
     left_out.sort();
     let rest = (!left_out.is_empty()).then(|| format!("({})", left_out.join(", ")));
@@ -169,7 +172,7 @@ fn is_plain(values: &Value) -> bool {
     values.all(|value| !value.is_array() && !value.is_object())
 }
 
-/// The first definition that refers to itself, be it through others.
+/// Returns the first reference to a definition that refers to itself, directly or through other definitions.
 fn recursive(schema: &Value) -> Option<String> {
     let mut targets = Vec::new();
     references(schema, &mut targets);
@@ -196,11 +199,12 @@ fn recursive(schema: &Value) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// `#/$defs/a` -> `/$defs/a`, `#` -> the whole.
+/// Returns the JSON pointer of a reference: `#/$defs/a` becomes `/$defs/a`, and `#` becomes the pointer to the whole.
 fn pointer(reference: &str) -> &str {
     reference.strip_prefix('#').unwrap_or(reference)
 }
 
+/// Collects the values of all `$ref` in `value`.
 fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| references(item, found)),

@@ -103,12 +103,12 @@ fn json_is_read_as_serde_json_reads_it() {
     assert!(repeated.is_empty());
     let (tree, repeated) = tree::read(r#"{"a":{"b":1,"b":2}}"#).unwrap();
     assert_eq!(tree, json!({ "a": { "b": 1 } }));
-    assert_eq!(repeated.to_string(), "a.b: stands twice in the same object");
+    assert_eq!(repeated.to_string(), "a.b: appears twice in the same object");
     let deep = "[".repeat(200);
     assert!(tree::read(&deep).unwrap_err().contains("recursion limit"));
 }
 
-/// A path is kept for each, so a message of 1 MiB could take any memory.
+/// Each fault holds its path, so without limits a message of 1 MiB could take any amount of memory.
 #[test]
 fn long_keys_and_many_faults_are_reported_within_bounds() {
     let key = "k".repeat(10_000);

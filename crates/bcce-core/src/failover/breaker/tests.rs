@@ -30,7 +30,7 @@ fn probed(breaker: &mut Breaker, signal: Signal, seconds: u64) {
     breaker.hear(&report, at(seconds), &SETTINGS);
 }
 
-/// Opened by its failures at `seconds`.
+/// Returns a breaker that failures opened at `seconds`.
 fn opened(seconds: u64) -> Breaker {
     let mut breaker = Breaker::default();
     (0..3).for_each(|_| {
@@ -100,17 +100,17 @@ fn a_quota_of_the_day_that_is_used_up_leaves_the_target_alone_at_once_and_for_ho
     assert!(hears(&mut breaker, used_up(40_000), 0));
     assert_eq!(breaker.status(at(39_999)), BreakerStatus::Open { until: at(40_000) });
     assert_eq!((breaker.cause, breaker.used_up), (Some(ErrorName::TargetThrottled), true));
-    // What was in flight, and knows of less, changes nothing.
+    // Calls that were in flight and report an earlier end change nothing.
     assert!(!hears(&mut breaker, used_up(30_000), 1));
     assert!(!hears(&mut breaker, failing(ErrorName::TargetUnavailable), 1));
-    // It is probed when the day has turned.
+    // The target is probed on the next day.
     assert!(breaker.elect("me", at(40_000), LEASE));
     probed(&mut breaker, used_up(43_600), 40_000);
     assert_eq!(breaker.status(at(43_599)), BreakerStatus::Open { until: at(43_600) });
     assert!(breaker.elect("me", at(43_600), LEASE));
     probed(&mut breaker, Signal::Alive, 43_600);
     assert_eq!((breaker.status(at(43_600)), breaker.used_up), (BreakerStatus::Closed, false));
-    // What opened before for another reason stays open for as long as the longer of both.
+    // A breaker that opened before for another reason stays open until the later of both times.
     let mut breaker = opened(0);
     hears(&mut breaker, used_up(3), 1);
     assert_eq!(breaker.status(at(4)), BreakerStatus::Open { until: at(5) });
@@ -122,9 +122,9 @@ fn one_probe_at_a_time() {
     assert!(!breaker.elect("me", at(4), LEASE), "it is not due");
     assert!(breaker.elect("me", at(5), LEASE));
     assert!(!breaker.elect("another", at(6), LEASE));
-    assert!(breaker.elect("me", at(6), LEASE), "who was elected may ask again");
+    assert!(breaker.elect("me", at(6), LEASE), "the elected step may ask again");
     assert_eq!(breaker.status(at(7)), BreakerStatus::Probed { until: at(31) });
-    assert!(breaker.elect("another", at(31), LEASE), "the first is gone");
+    assert!(breaker.elect("another", at(31), LEASE), "the lease of the first is over");
 }
 
 #[test]

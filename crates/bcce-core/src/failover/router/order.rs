@@ -1,4 +1,4 @@
-//! Which target comes first. Equals share the load by a hash of the step, in proportion to their weights.
+//! Sorts targets. Targets of the same rank share the load by a hash of the step, in proportion to their weights.
 
 use rust_decimal::prelude::ToPrimitive;
 
@@ -7,20 +7,21 @@ use crate::config::routing::Strategy;
 use crate::config::template::CacheTtl;
 use crate::failover::router::{Question, Ruling};
 
-/// One step in so many first asks a target of which too few calls are known to say how fast it is, or what is slow
-/// or new would stay it for ever. Not all of them: it may take a while until enough calls have ended.
+/// One step in this many tries targets without a median first. Otherwise a slow or new target would never be measured.
+/// Not all steps do so, because it may take a while until enough calls have ended.
 const MEASURES: u64 = 4;
-/// Before and behind every bucket.
+/// The rank of a target without a median in a step that measures: before every bucket.
 const TO_MEASURE: f64 = -1.0;
+/// The rank of a target without a median in any other step: after every bucket.
 const UNMEASURED: f64 = 1_000.0;
 
-/// What a target is sorted by, the least first.
+/// The values by which a target is sorted, the lowest first.
 struct Rank {
-    /// Of this step.
+    /// The number of times that the target failed this step.
     failures: usize,
-    /// By the strategy.
+    /// The rank by the strategy.
     rank: f64,
-    /// Among equals.
+    /// The order among targets of the same rank.
     share: f64,
     at: usize,
 }
@@ -46,6 +47,7 @@ pub(super) fn sort(question: &Question<'_>, ruled: &[Ruling], order: &mut [usize
     order.iter_mut().zip(ranks).for_each(|(place, rank)| *place = rank.at);
 }
 
+/// Returns the rank of a target by the route's strategy. The lowest rank comes first.
 fn rank(question: &Question<'_>, at: usize) -> f64 {
     match question.route.routing.strategy {
         Strategy::Priority => question.route.targets[at].priority.map_or(at as f64, f64::from),
@@ -60,8 +62,8 @@ fn rank(question: &Question<'_>, at: usize) -> f64 {
     }
 }
 
-/// Estimates the call's cost on a target today: a prompt that lies in its cache is read from there, one
-/// that does not has to be written first. `None`: the price is not known, and comes last.
+/// Estimates the cost of the call on a target today, in USD. A prompt in the target's cache is read from it. Any other
+/// prompt that the step wants cached is written first. Returns `None` if the price is unknown.
 fn cost(question: &Question<'_>, at: usize) -> Option<f64> {
     let price = question.route.targets[at].prices.as_ref()?.at(question.now)?;
     let expected = question.route.expected.as_ref()?;
@@ -81,16 +83,16 @@ fn cost(question: &Question<'_>, at: usize) -> Option<f64> {
     price.cost(&usage).to_f64()
 }
 
-/// Weighted rendezvous: over many steps a target comes first in proportion to its weight, and when it drops
-/// out the others keep their order.
+/// Returns the order among targets of the same rank by weighted rendezvous hashing. Over many steps, a target comes
+/// first in proportion to its weight. If it is not usable, the others keep their order.
 fn share(question: &Question<'_>, at: usize) -> f64 {
     let hash = mixed(question.seed.wrapping_add(at as u64 + 1));
-    // In (0, 1], 53 bits.
+    // A number in (0, 1] of 53 bits.
     let uniform = ((hash >> 11) + 1) as f64 / (1_u64 << 53) as f64;
     -uniform.ln() / f64::from(question.route.targets[at].weight.max(1))
 }
 
-/// SplitMix64's finaliser: every bit of the input moves half of the output's.
+/// Mixes a seed with the finalizer of SplitMix64. Each bit of the input changes about half of the bits of the output.
 fn mixed(seed: u64) -> u64 {
     let z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

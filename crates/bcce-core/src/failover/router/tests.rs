@@ -16,7 +16,7 @@ use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2026-11-01 12:01 UTC);
 
-/// Over the same model in these regions.
+/// Returns a route to the same model in these regions.
 pub fn route(regions: &[&str]) -> Route {
     let target = |region: &&str| RouteTarget {
         target: target(region),
@@ -212,7 +212,7 @@ fn closed() -> Health {
     Health::default()
 }
 
-/// Until so many seconds from now; 0: due.
+/// Returns a target whose breaker is open for this many seconds from now. With 0 it is due.
 fn open(seconds: u64) -> Health {
     let until = NOW + Duration::from_secs(seconds);
     let breaker = Breaker {
@@ -272,7 +272,7 @@ fn with_every_target_open_it_waits_for_the_first() {
     let decision = answer(&question(&route, &health));
     assert_eq!(
         (decision.next, decision.because[0].as_str()),
-        (Next::WaitS(11), "every target is open"),
+        (Next::WaitS(11), "every target's breaker is open"),
         "9 s and 1.999 s of spread"
     );
 }
@@ -318,7 +318,7 @@ fn failures_on_record_are_reported_so_that_the_next_answer_counts() {
     assert_eq!(answer(&question(&route, &health)).watched, [1]);
 }
 
-/// How often each target comes first over many steps.
+/// Returns the number of times that each target comes first over many steps.
 fn firsts(route: &Route, health: &[Health]) -> Vec<usize> {
     let mut firsts = vec![0; route.targets.len()];
     for seed in 0..10_000 {
@@ -416,14 +416,15 @@ fn a_warm_cache_is_worth_its_price_and_no_more() {
         Action::Try { order, .. } => order[0],
         other => panic!("{other:?}"),
     };
-    // 10 % of 6,000 tokens' worth is 600: less than what 1,000 tokens save that are read and not written.
+    // The second target is 10 % more expensive. That is less than the savings of reading 1,000 tokens instead of
+    // writing them, but more than those of 100 tokens.
     route.expected = cached(1_000);
     assert_eq!(first(&route), 1);
     route.expected = cached(100);
     assert_eq!(first(&route), 0);
 }
 
-/// Returns which of two targets comes first, for a prompt of `tokens` tokens of which half may be cached.
+/// Returns the position of the target that comes first, for a prompt of `tokens` tokens of which half may be cached.
 fn cheaper(route: &mut Route, tokens: u64, now: OffsetDateTime) -> usize {
     let cached = Cached { key: "k".into(), tokens: tokens / 2, lasts: CacheTtl::FiveMinutes };
     let (input_tokens, cached) = (tokens - tokens / 2, Some(cached));

@@ -10,7 +10,7 @@ use crate::failover::decision::{Candidate, Decision, Next};
 use crate::failover::router::{Action, Question, Ruling, Verdict, Why};
 
 impl Decision {
-    /// Puts `verdict` into words. `probe` is the token of the election, if the step was elected.
+    /// Returns the recorded form of `verdict`. `probe` is the token of the election if the step was elected to probe.
     pub fn of(question: &Question<'_>, verdict: &Verdict, probe: Option<String>) -> Self {
         let targets = &question.route.targets;
         let now = question.now;
@@ -56,7 +56,7 @@ impl Why {
                 format!("waited after every target failed; fewest failures first, {order}")
             }
             Self::AllFailed => format!("every target failed; round {} is over", question.rounds()),
-            Self::AllOpen => "every target is open".to_owned(),
+            Self::AllOpen => "every target's breaker is open".to_owned(),
             Self::NoTargetLeft => "no target is left".to_owned(),
             Self::CallsUsedUp => "the step's calls are used up".to_owned(),
             Self::RoundsUsedUp => "the step's rounds are used up".to_owned(),
@@ -71,9 +71,7 @@ impl Ruling {
     fn describe(&self, question: &Question<'_>, target: &Target) -> String {
         match self {
             Self::Forbidden => question.route.policy.forbids(target).unwrap_or_default(),
-            Self::LeavesGuardrail => {
-                "its guardrail is another one than the first target's".to_owned()
-            }
+            Self::LeavesGuardrail => "its guardrail differs from the first target's".to_owned(),
             Self::RejectsStep => "it rejected this step before".to_owned(),
             Self::TooSmall => {
                 "the prompt did not fit a target whose context is as large".to_owned()
@@ -86,7 +84,9 @@ impl Ruling {
                 format!("its quota of tokens per day is used up until {}", clock(*until))
             }
             Self::Probed => "its breaker is open, and another step probes it".to_owned(),
-            Self::NotProbed => "its breaker is open, and it would not be the first".to_owned(),
+            Self::NotProbed => {
+                "its breaker is open, and only the first target of the order is probed".to_owned()
+            }
             Self::Failed(1) => "it failed this step".to_owned(),
             Self::Failed(times) => format!("it failed this step {times} times"),
             Self::AskedToWait(until) => {
@@ -101,7 +101,7 @@ impl Ruling {
     }
 }
 
-/// To the second: what is decided about lasts for seconds.
+/// Formats a time to the second. Waits and cool-downs last for seconds, so fractions do not matter.
 fn clock(at: OffsetDateTime) -> String {
     at.replace_nanosecond(0).unwrap_or(at).format(&Rfc3339).unwrap_or_default()
 }

@@ -1,10 +1,10 @@
-//! What may panic, in added lines of production Rust.
+//! Finds code that may panic in added lines of production Rust.
 
 use super::diff::{Diff, Line};
 use super::finding::{Finding, Severity};
 use super::source::{is_rust, is_silent, without_strings};
 
-/// What of the line breaks it, how bad that is, and why.
+/// A rule: a test for the lines that break it, the severity, and the message.
 type Rule = (fn(&str) -> bool, Severity, &'static str);
 
 const RULES: &[Rule] = &[
@@ -24,9 +24,10 @@ const RULES: &[Rule] = &[
     (indexes, Severity::Low, "an index out of bounds panics"),
 ];
 
-/// Of the line that is quoted.
+/// The longest quotation of a line, in characters.
 const MAX_QUOTED_CHARS: usize = 80;
 
+/// Returns the findings about correctness.
 pub fn findings(diff: &Diff) -> Vec<Finding> {
     let rust = diff.added().filter(|(file, _)| is_rust(&file.path));
     let spoken = rust.filter(|(file, line)| !line.in_tests && !is_silent(&file.path, &line.text));
@@ -45,7 +46,8 @@ fn quoted(line: &Line) -> String {
     line.text.trim().chars().take(MAX_QUOTED_CHARS).collect()
 }
 
-/// `name[…]` or `name()[…]`: not `#[…]`, `vec![…]`, `[u8; 4]` or the whole slice `name[..]`.
+/// Returns true if the code has an index, such as `name[…]` or `name()[…]`. Attributes (`#[…]`), `vec![…]`, array types
+/// (`[u8; 4]`) and full slices (`name[..]`) do not count.
 fn indexes(code: &str) -> bool {
     code.match_indices('[').any(|(at, _)| {
         let behind_value = code[..at].ends_with(|c: char| c.is_alphanumeric() || "_)]".contains(c));
@@ -60,7 +62,7 @@ mod tests {
     use crate::scripted_model::answer::review::tests::SMALL;
 
     #[test]
-    fn flags_code_and_neither_comments_nor_tests() {
+    fn reports_code_but_neither_comments_nor_tests() {
         let found: Vec<String> =
             findings(&Diff::parse(SMALL)).iter().map(Finding::to_string).collect();
         assert_eq!(
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_finds_its_own_and_leaves_strings_alone() {
+    fn every_rule_finds_its_lines_and_ignores_strings() {
         let of = |code: &str| {
             let diff = format!("--- a/x.rs\n+++ b/x.rs\n@@ -0,0 +1 @@\n+{code}\n");
             findings(&Diff::parse(&diff)).iter().map(|found| found.severity).collect::<Vec<_>>()

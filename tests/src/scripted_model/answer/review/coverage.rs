@@ -1,10 +1,11 @@
-//! Whether the tests changed with the code.
+//! Reports whether a change of code also changes tests.
 
 use super::diff::{Diff, File, Line};
 use super::finding::{Finding, Severity, report};
 use super::source::{is_code, is_silent};
 use super::summary::count;
 
+/// Returns the report about tests.
 pub fn of(diff: &Diff) -> String {
     let code: Vec<_> = diff.added().filter(|(file, line)| is_code_line(file, line)).collect();
     let (tests, production): (Vec<_>, Vec<_>) =
@@ -39,8 +40,8 @@ mod tests {
     use crate::scripted_model::answer::review::tests::SMALL;
 
     #[test]
-    fn lines_of_code_are_weighed_against_lines_of_tests() {
-        // Not counted: the comment, the blank line, YAML.
+    fn lines_of_code_and_lines_of_tests_are_counted() {
+        // The comment, the blank line and the YAML file are not counted.
         let says = "Nothing found: 7 lines of production code come with 1 line of tests.";
         assert_eq!(of(&Diff::parse(SMALL)), says);
     }

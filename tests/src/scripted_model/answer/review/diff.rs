@@ -1,4 +1,4 @@
-//! A unified diff, wherever it stands in a text.
+//! Parses a unified diff inside a text.
 
 use super::source::{defined_function, is_test_path, opens_tests};
 
@@ -27,16 +27,16 @@ pub enum Change {
 #[derive(Debug)]
 pub struct Line {
     pub added: bool,
-    /// In the new file, for a removed line in the old one.
+    /// The line number in the new file, or in the old file for a removed line.
     pub number: usize,
     pub text: String,
-    /// The function it stands in, as far as the diff shows.
+    /// The function that contains the line, if the diff shows it.
     pub function: Option<String>,
     pub in_tests: bool,
 }
 
 impl Diff {
-    /// Everything that is not part of a diff is passed over.
+    /// Parses the diffs in a text. Skips all other lines.
     pub fn parse(text: &str) -> Self {
         let mut diff = Self::default();
         let mut hunk = Hunk::default();
@@ -78,7 +78,7 @@ impl Diff {
         }
     }
 
-    /// Opens a file only where no `diff --git` did: a plain `diff -u` has none.
+    /// Handles a `--- ` line. It opens a file if no `diff --git` line did, as in the output of `diff -u`.
     fn old_path(&mut self, path: &str) {
         if self.files.last().is_none_or(|file| !file.lines.is_empty()) {
             self.files.push(File { path: name(path).to_owned(), ..File::default() });
@@ -99,8 +99,8 @@ impl File {
     }
 }
 
-/// Where reading stands inside `@@ -old,left +new,left @@`. The counts say where it ends: an
-/// added line may well look like the header of the next file.
+/// The position inside a hunk, `@@ -old,left +new,left @@`. The counts determine the end of the hunk, because an added
+/// line can look like the header of the next file.
 #[derive(Default)]
 struct Hunk {
     old: usize,
@@ -132,12 +132,12 @@ impl Hunk {
         match line.as_bytes().first() {
             Some(b'+' | b'-') => file.lines.push(self.changed(added, text)),
             Some(b'\\') => {}
-            // Mailers strip the only blank of an empty context line.
+            // Mail programs remove the single blank of an empty context line.
             Some(b' ') | None => {
                 self.enter(text);
                 self.step(true, true);
             }
-            // Cut short: whatever this is, it is no part of the hunk.
+            // The diff is cut short: this line is not part of the hunk.
             Some(_) => (self.old_left, self.new_left) = (0, 0),
         }
     }
@@ -165,19 +165,19 @@ impl Hunk {
     }
 }
 
-/// `12,3` or `12`: where it starts and how many lines it has.
+/// Parses `12,3` or `12` into the first line and the number of lines.
 fn range(text: &str) -> Option<(usize, usize)> {
     let (start, lines) = text.split_once(',').unwrap_or((text, "1"));
     Some((start.parse().ok()?, lines.parse().ok()?))
 }
 
-/// The path behind `--- ` or `+++ `, without the prefix and the time that some tools append.
+/// Returns the path after `--- ` or `+++ `, without its prefix and without the time that some tools append.
 fn name(path: &str) -> &str {
     let path = path.split('\t').next().unwrap_or(path);
     path.strip_prefix("a/").or(path.strip_prefix("b/")).unwrap_or(path)
 }
 
-/// The first line of an input may stand right behind its delimiter.
+/// Returns a line without the opening delimiter of an input, which the first line of the input may follow directly.
 fn without_tag(line: &str) -> &str {
     let tag = line.starts_with("<data").then(|| line.split_once('>')).flatten();
     tag.map_or(line, |(_, rest)| rest)
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_know_their_number_their_function_and_whether_they_test() {
+    fn lines_have_their_number_their_function_and_a_mark_for_tests() {
         let diff = Diff::parse(SMALL);
         let line = |text: &str| {
             let found = diff.files[4].lines.iter().find(|line| line.text.contains(text)).unwrap();

@@ -1,11 +1,11 @@
-//! What a reviewer found, as a line of text that the verdict's prompt carries on.
+//! Findings of a reviewer, formatted as lines of text that the `verdict` step can parse.
 
 use std::fmt;
 
 use super::diff::{Diff, File, Line};
 use super::summary::count;
 
-/// The most a step reports; the rest is a number.
+/// The largest number of findings in a report. The report counts the others.
 const MAX_REPORTED: usize = 25;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +27,7 @@ impl Severity {
 
 #[derive(Debug, PartialEq)]
 pub struct Finding {
-    /// Which reviewer it comes from.
+    /// The reviewer that reported it.
     pub area: &'static str,
     pub severity: Severity,
     pub path: String,
@@ -35,7 +35,7 @@ pub struct Finding {
     pub message: String,
 }
 
-/// `[security/high] src/a.rs:12: …`
+/// Formats a finding as `[security/high] src/a.rs:12: …`.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (area, severity) = (self.area, self.severity.name());
@@ -55,7 +55,7 @@ impl Finding {
         Self { area, severity, path, line: line.number, message }
     }
 
-    /// Every finding that stands on a line of its own in the text, a JSON string of it included.
+    /// Parses all findings in a text. Each is on its own line, also inside a JSON string.
     pub fn all_in(text: &str) -> Vec<Self> {
         text.replace("\\n", "\n").lines().filter_map(Self::parse).collect()
     }
@@ -76,13 +76,13 @@ impl Finding {
     }
 }
 
-/// The last line of a report stands right before the delimiter that closes it in the prompt.
+/// Returns a line without the closing delimiter of an input, which may directly follow the last line of a report.
 fn without_closing_tag(line: &str) -> &str {
     let tag = line.rfind("</data").filter(|at| line[*at..].find('>') == Some(line.len() - at - 1));
     tag.map_or(line, |at| &line[..at])
 }
 
-/// The worst first, otherwise in the order of the diff.
+/// Returns the findings as a text, ordered by severity (the highest first) and then in the order of the diff.
 pub fn report(diff: &Diff, findings: &[Finding]) -> String {
     if findings.is_empty() {
         let lines = count(diff.added().count(), "added line");
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_read_back_as_it_was_worst_first() {
+    fn a_report_is_read_back_with_the_highest_severity_first() {
         let findings = [finding(Severity::Low, 9), finding(Severity::High, 2)];
         let text = report(&Diff::default(), &findings);
         assert!(
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_delimiter_behind_the_last_finding_is_not_part_of_it() {
+    fn the_delimiter_after_the_last_finding_is_not_part_of_it() {
         let found =
             Finding::all_in("- [tests/low] a:1: b `x </data>`\n- [tests/low] a:2: c</data-2>");
         let messages: Vec<&str> = found.iter().map(|finding| finding.message.as_str()).collect();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_report_is_cut_and_says_so() {
+    fn a_long_report_is_cut_and_counts_the_rest() {
         let findings: Vec<_> = (0..=MAX_REPORTED).map(|n| finding(Severity::Low, n)).collect();
         let text = report(&Diff::default(), &findings);
         assert_eq!(Finding::all_in(&text).len(), MAX_REPORTED);

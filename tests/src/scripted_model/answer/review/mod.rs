@@ -1,11 +1,11 @@
-//! The steps of the workflow `code-review`, by counting and by looking for words.
+//! Answers the steps of the workflow `code-review` by counting lines and searching for words.
 //!
-//! - [`diff`]: files, changed lines, the functions they are in
-//! - [`source`]: what a line and a path look like: code, comment, test
-//! - [`summary`] and [`coverage`]: what changed, and whether tests did
-//! - [`correctness`] and [`security`]: a rule per line of a table
-//! - [`finding`]: what the reviewers say, as text that the verdict can read again
-//! - [`verdict`]: findings to whatever schema the workflow asks for
+//! - [`diff`]: the files of a diff, their changed lines, and the functions that contain them
+//! - [`source`]: the kind of a path or a line: code, comment, test
+//! - [`summary`] and [`coverage`]: the changes, and whether tests are among them
+//! - [`correctness`] and [`security`]: tables of rules
+//! - [`finding`]: findings, as text that the `verdict` step can parse
+//! - [`verdict`]: the verdict, in the schema of the workflow
 
 mod correctness;
 mod coverage;
@@ -21,7 +21,7 @@ use serde_json::Value;
 use diff::Diff;
 use finding::Finding;
 
-/// What a step of the review says; `None` for a step it does not know.
+/// Returns the answer to a step of the workflow, or `None` for an unknown step.
 pub fn answer(step: &str, prompt: &str) -> Option<String> {
     let review: fn(&Diff) -> String = match step {
         "summarise" => summary::of,
@@ -38,7 +38,10 @@ pub fn answer(step: &str, prompt: &str) -> Option<String> {
     Some(review(&diff))
 }
 
-/// The verdict as JSON by the workflow's schema. The error is a sentence for the caller.
+/// Returns the verdict as JSON in the schema of the workflow.
+///
+/// # Errors
+/// A sentence for the caller.
 pub fn verdict(prompt: &str, schema: &Value) -> Result<Value, String> {
     verdict::json(&Finding::all_in(prompt), schema)
 }
@@ -68,12 +71,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_diff_it_says_so() {
+    fn a_missing_diff_is_reported() {
         assert_eq!(answer("security", "hello").unwrap(), "There is no diff in the prompt.");
     }
 
     #[test]
-    fn the_verdict_reads_what_the_reviewers_wrote() {
+    fn the_verdict_reads_the_reports_of_the_reviewers() {
         let reviews = ["correctness", "security"].map(|step| answer(step, &prompt()).unwrap());
         let verdict = answer("verdict", &reviews.join("\n")).unwrap();
         assert!(verdict.contains("3 high, 2 medium, 1 low"), "{verdict}\n{reviews:?}");

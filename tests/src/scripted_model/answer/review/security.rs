@@ -1,11 +1,11 @@
-//! What a security reviewer looks at twice, in added lines of anything but prose.
+//! Finds security risks in added lines of all files but prose.
 
 use super::diff::Diff;
 use super::finding::{Finding, Severity};
 use super::source::{has_word, is_prose, is_rust, is_silent, without_strings};
 
-/// What of line and path breaks it, how bad that is, and why. The line is never quoted: it may
-/// hold the secret.
+/// A rule: a test for the line and its path, the severity, and the message. The message never quotes the line, which
+/// may contain a secret.
 type Rule = (fn(&str, &str) -> bool, Severity, &'static str);
 
 const RULES: &[Rule] = &[
@@ -13,9 +13,14 @@ const RULES: &[Rule] = &[
     (|line, _| grants_everything(line), Severity::High, "grants `*`"),
     (|line, _| runs_a_shell(line), Severity::High, "runs a shell or evaluates text"),
     (is_unsafe, Severity::Medium, "`unsafe` needs a reason"),
-    (|line, _| is_plain_http(line), Severity::Medium, "`http://` is read and changed on the way"),
+    (
+        |line, _| is_plain_http(line),
+        Severity::Medium,
+        "`http://` can be read and changed in transit",
+    ),
 ];
 
+/// Returns the findings about security.
 pub fn findings(diff: &Diff) -> Vec<Finding> {
     let spoken = diff
         .added()
@@ -36,7 +41,8 @@ fn holds_secret(line: &str) -> bool {
     token || private_key || is_assigned(line)
 }
 
-/// `password = "eight characters or more, without blanks"` and the like.
+/// Returns true if the line assigns a literal to the name of a secret, such as `password = "…"`. The literal has at
+/// least eight characters and no blanks.
 fn is_assigned(line: &str) -> bool {
     let Some((name, value)) = line.split_once(['=', ':']) else {
         return false;
@@ -51,7 +57,8 @@ fn is_assigned(line: &str) -> bool {
     secret.iter().any(|word| name.contains(word)) && literal.is_some_and(random)
 }
 
-/// An IAM statement's `Action: "*"`, `Resource: '*'`, `"Action": "s3:*"`, `Principal: "*"`.
+/// Returns true if the line belongs to an IAM statement that grants everything: `Action: "*"`, `Resource: '*'`,
+/// `"Action": "s3:*"`, `Principal: "*"`.
 fn grants_everything(line: &str) -> bool {
     let Some((key, value)) = line.split_once(':') else {
         return false;
@@ -83,7 +90,7 @@ fn is_unsafe(line: &str, path: &str) -> bool {
 fn is_plain_http(line: &str) -> bool {
     let hosts = line.match_indices("http://").map(|(at, scheme)| &line[at + scheme.len()..]);
     let local = ["localhost", "127.0.0.1", "0.0.0.0", "[::1]"];
-    // Names of XML schemas and placeholders are no addresses.
+    // The names of XML schemas and placeholders are not addresses.
     let name =
         |host: &str| host.starts_with("www.w3.org") || !host.starts_with(char::is_alphanumeric);
     hosts.into_iter().any(|host| !name(host) && !local.iter().any(|here| host.starts_with(here)))
@@ -95,7 +102,7 @@ mod tests {
     use crate::scripted_model::answer::review::tests::SMALL;
 
     #[test]
-    fn flags_the_grant_the_shell_the_address_and_the_secret_without_quoting_it() {
+    fn reports_the_grant_the_shell_the_address_and_the_secret_without_quoting_it() {
         let found: Vec<String> =
             findings(&Diff::parse(SMALL)).iter().map(Finding::to_string).collect();
         assert_eq!(
@@ -103,7 +110,7 @@ mod tests {
             [
                 "[security/high] infra/role.yaml:4: grants `*`",
                 "[security/high] release.sh:5: runs a shell or evaluates text",
-                "[security/medium] release.sh:5: `http://` is read and changed on the way",
+                "[security/medium] release.sh:5: `http://` can be read and changed in transit",
                 "[security/high] settings.py:1: looks like a secret",
             ]
         );

@@ -1,4 +1,4 @@
-//! What a path and a line look like, judged by the spelling alone.
+//! Classifies paths and lines by their spelling alone.
 
 const CODE: &[&str] = &[
     "rs", "py", "js", "mjs", "ts", "tsx", "jsx", "go", "java", "kt", "rb", "c", "h", "cpp", "cs",
@@ -30,20 +30,20 @@ pub fn is_test_path(path: &str) -> bool {
         || file.contains(".spec.")
 }
 
-/// A line from which on a Rust file holds its unit tests.
+/// Returns true if the unit tests of a Rust file begin with this line.
 pub fn opens_tests(line: &str) -> bool {
     let line = line.trim();
     line == "#[cfg(test)]" || line.starts_with("mod tests")
 }
 
-/// Blank or nothing but a comment.
+/// Returns true if the line is blank or contains only a comment.
 pub fn is_silent(path: &str, line: &str) -> bool {
     let line = line.trim();
     let marks: &[&str] = if is_rust(path) { &["//", "/*", "*/"] } else { &["//", "/*", "*/", "#"] };
     line.is_empty() || marks.iter().any(|mark| line.starts_with(mark))
 }
 
-/// The line without what stands in its strings and behind `//`.
+/// Returns the line without the contents of its strings and without the text after `//`.
 pub fn without_strings(line: &str) -> String {
     let line = line.replace("'\"'", "''");
     let (mut code, mut inside, mut escaped) = (String::new(), false, false);
@@ -58,7 +58,7 @@ pub fn without_strings(line: &str) -> String {
     code.split("//").next().unwrap_or_default().to_owned()
 }
 
-/// The name of the function that the line begins to define, in the usual languages.
+/// Returns the name of the function whose definition begins in the line, in the usual languages.
 pub fn defined_function(line: &str) -> Option<&str> {
     let keywords = ["fn ", "def ", "func ", "function "];
     let at = keywords.iter().find_map(|keyword| {
@@ -72,7 +72,7 @@ pub fn defined_function(line: &str) -> Option<&str> {
     (end > 0 && opens).then(|| &name[..end])
 }
 
-/// Whether `word` stands in the text, not as a part of a longer word.
+/// Returns true if the text contains `word`, and not as part of a longer word.
 pub fn has_word(text: &str, word: &str) -> bool {
     let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).any(|(at, _)| {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_are_known_by_their_path() {
+    fn tests_are_recognized_by_their_path() {
         for path in [
             "tests/src/a.rs",
             "a/src/tests.rs",

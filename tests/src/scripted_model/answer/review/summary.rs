@@ -1,11 +1,13 @@
-//! What changed, in numbers and names.
+//! Summarizes a diff: its files, functions and numbers of lines.
 
 use super::diff::{Change, Diff, File};
 
-/// More would not be read.
+/// The largest number of files in a summary. The summary counts the others.
 const MAX_FILES: usize = 40;
+/// The largest number of functions that are named for a file.
 const MAX_FUNCTIONS: usize = 8;
 
+/// Returns the summary.
 pub fn of(diff: &Diff) -> String {
     let added = diff.added().count();
     let removed: usize = diff.files.iter().map(|file| file.removed().count()).sum();
@@ -23,6 +25,7 @@ pub fn of(diff: &Diff) -> String {
     text
 }
 
+/// Returns a number with its noun in the singular or plural.
 pub fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
@@ -77,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_cut_and_says_so() {
+    fn a_long_list_is_cut_and_counts_the_rest() {
         let file = |n: usize| format!("diff --git a/f{n} b/f{n}\n");
         let files = |number: usize| of(&Diff::parse(&(0..number).map(file).collect::<String>()));
         assert!(!files(MAX_FILES).contains("more"));

@@ -1,14 +1,14 @@
-//! Findings to a verdict: as a sentence, and as JSON by whatever schema the workflow has.
+//! Turns findings into a verdict, as a sentence or as JSON in the schema of the workflow.
 
 use serde_json::{Value, json};
 
 use super::finding::{Finding, Severity};
 use crate::scripted_model::answer::schema::{filled, filled_part, kind, resolved};
 
-/// What the worst finding means for the change, with the words that schemas use for it.
+/// The consequence of the most severe finding, with the words that schemas use for it.
 struct Ruling {
     sentence: &'static str,
-    /// Of an enum's value, the closest first.
+    /// The words to look for in the values of an enum, the closest first.
     words: &'static [&'static str],
     accepts: bool,
 }
@@ -29,6 +29,7 @@ const REFUSE: Ruling = Ruling {
     accepts: false,
 };
 
+/// Returns the verdict as a sentence.
 pub fn sentence(findings: &[Finding]) -> String {
     let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let (high, medium, low) = (of(Severity::High), of(Severity::Medium), of(Severity::Low));
@@ -38,7 +39,10 @@ pub fn sentence(findings: &[Finding]) -> String {
     )
 }
 
-/// The error is a sentence for the caller.
+/// Returns the verdict as JSON in `schema`.
+///
+/// # Errors
+/// A sentence for the caller.
 pub fn json(findings: &[Finding], schema: &Value) -> Result<Value, String> {
     filled(schema, &|name, property| whole(findings, schema, name, property))
 }
@@ -51,7 +55,7 @@ fn ruling(findings: &[Finding]) -> Ruling {
     }
 }
 
-/// A property of the verdict itself, by its type and name.
+/// Returns the value of a property of the verdict, chosen by the type and the name of the property.
 fn whole(findings: &[Finding], root: &Value, name: &str, schema: &Value) -> Option<Value> {
     let ruling = ruling(findings);
     if schema["enum"].is_array() {
@@ -69,7 +73,7 @@ fn whole(findings: &[Finding], root: &Value, name: &str, schema: &Value) -> Opti
     }
 }
 
-/// One item for each finding, within the list's bounds.
+/// Returns a list with one item for each finding, within the bounds of the schema.
 fn list(findings: &[Finding], root: &Value, schema: &Value) -> Option<Value> {
     let bound = |key: &str| schema[key].as_u64().map(|items| items as usize);
     if findings.len() < bound("minItems").unwrap_or(0) {
@@ -83,7 +87,7 @@ fn list(findings: &[Finding], root: &Value, schema: &Value) -> Option<Value> {
     findings.iter().take(most).map(of).collect()
 }
 
-/// A property of one finding, or (without a name) the finding as an item of a list of texts.
+/// Returns the value of a property of one finding. Without a name, returns the finding as an item of a list of texts.
 fn part(finding: &Finding, name: &str, schema: &Value) -> Option<Value> {
     if schema["enum"].is_array() {
         let area = closest(schema, &[finding.area]);
@@ -107,7 +111,7 @@ fn part(finding: &Finding, name: &str, schema: &Value) -> Option<Value> {
     }
 }
 
-/// As schemas call it, the closest first.
+/// Returns the words that schemas use for a severity, the closest first.
 fn severity_words(severity: Severity) -> &'static [&'static str] {
     match severity {
         Severity::Low => &["low", "info", "minor", "note", "nit"],
@@ -116,7 +120,7 @@ fn severity_words(severity: Severity) -> &'static [&'static str] {
     }
 }
 
-/// The enum's value that the earliest of the words stands in.
+/// Returns the value of the enum that contains the earliest of the words.
 fn closest(schema: &Value, words: &[&str]) -> Option<Value> {
     let values: Vec<&Value> = schema["enum"].as_array()?.iter().collect();
     let with = |word: &&str| {
@@ -130,7 +134,7 @@ fn named(name: &str, words: &[&str]) -> bool {
     words.iter().any(|word| name.contains(word))
 }
 
-/// Cut to the longest that is allowed; no value where it would be too short.
+/// Returns the text, cut to the maximum length. Returns `None` if it is too short or the schema has a pattern.
 fn text(schema: &Value, text: String) -> Option<Value> {
     let length = |key: &str| schema[key].as_u64().map(|length| length as usize);
     let text: String = text.chars().take(length("maxLength").unwrap_or(usize::MAX)).collect();
@@ -180,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_finding_decides() {
+    fn the_most_severe_finding_decides() {
         let verdict = |severities: &[Severity]| json(&findings(severities), &schema()).unwrap();
         assert_eq!(verdict(&[])["verdict"], "approve");
         assert_eq!(verdict(&[Severity::Low, Severity::Medium])["verdict"], "comment");
@@ -191,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_findings_stand_in_the_verdict_by_the_names_of_the_schema() {
+    fn the_findings_are_in_the_verdict_under_the_names_of_the_schema() {
         let verdict = json(&findings(&[Severity::High, Severity::Low]), &schema()).unwrap();
         let first = json!({
             "file": "src/a.rs", "line": 1, "severity": "high", "message": "looks like a secret", "certain": false,

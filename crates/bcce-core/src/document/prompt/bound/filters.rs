@@ -1,4 +1,4 @@
-//! What a filter makes of a value's length.
+//! Computes the size of a value after a filter.
 
 use minijinja::machinery::ast::{CallArg, Expr};
 
@@ -6,7 +6,7 @@ use crate::document::prompt::bound::size::{Kind, Seen, Size};
 use crate::document::prompt::bound::{MOST, Walk};
 
 impl Walk<'_> {
-    /// What a filter makes of a value.
+    /// Returns the size of `base` after `filter`.
     pub(super) fn filtered(&mut self, filter: &Expr<'_>, base: Seen) -> Seen {
         let Expr::Filter(filter) = filter else { return Seen::fixed(Size::of(MOST, Kind::Data)) };
         let unknown = Seen::fixed(Size::of(MOST, Kind::Data));
@@ -14,9 +14,9 @@ impl Walk<'_> {
             ("abs" | "count" | "float" | "int" | "length" | "round", _) => base.times(0),
             ("tojson", _) => base.times(if base.size.kind == Kind::Text { 2 } else { 1 }),
             ("first" | "last" | "safe" | "string" | "trim" | "truncate", _) => base,
-            // A letter's other case is up to three times as long.
+            // A letter in the other case may take up to three times as many bytes.
             ("lower" | "upper", _) => base.times(3),
-            // A list of short texts is mostly quotes, commas and indentation.
+            // Quotes, commas and indentation are most of the JSON of a list of short texts.
             ("items" | "lines", _) => base.times(8),
             ("d" | "default", args) => match args.first() {
                 Some(CallArg::Pos(other)) => base.and(self.expression(other)),

@@ -1,26 +1,27 @@
-//! How long a value is.
+//! The size of a value.
 
-/// A number or a truth value.
+/// The longest number or boolean, in bytes.
 const SCALAR: u64 = 40;
 
-/// How long a value is, in bytes of its JSON.
+/// The largest size of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
+    /// The length of the value as `kind` defines it, in bytes.
     pub bytes: u64,
-    /// Turns that a loop over it takes at most.
+    /// The largest number of iterations of a loop over the value.
     pub items: u64,
     pub kind: Kind,
 }
 
-/// Says what is known of a value beside its length.
+/// The meaning of the length of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
-    /// Its bytes are those of its indented JSON already.
+    /// The length of the value as indented JSON.
     #[default]
     Data,
-    /// A text that is known by its length alone; as JSON it is up to twice as long.
+    /// The length of a text whose content is unknown. As JSON it may be twice as long.
     Text,
-    /// JSON that is known by its length alone; indented it is up to twice as long.
+    /// The length of JSON whose content is unknown. Indented it may be twice as long.
     Json,
 }
 
@@ -29,16 +30,17 @@ impl Size {
         Self { bytes: SCALAR, items: 0, kind: Kind::Data }
     }
 
-    /// A value of so many bytes. Each item of a list takes a byte and a comma at least.
+    /// Returns the size of a value of `bytes` bytes. Each item of a list takes at least one byte and a comma.
     pub fn of(bytes: u64, kind: Kind) -> Self {
         Self { bytes, items: bytes / 2 + 1, kind }
     }
 }
 
-/// A value's size where it stands. `level`: the bytes are those of all turns of this loop together.
+/// The size of a value at its place in the template.
 #[derive(Clone, Copy)]
 pub(super) struct Seen {
     pub size: Size,
+    /// The loop for whose iterations together the bytes count. `None` if each iteration writes all bytes.
     pub level: Option<usize>,
 }
 
@@ -47,13 +49,14 @@ impl Seen {
         Self { size, level: None }
     }
 
-    /// Both values, one behind the other.
+    /// Returns the size of both values, one after the other.
     pub fn and(self, other: Self) -> Self {
         let bytes = self.size.bytes.saturating_add(other.size.bytes);
         let level = self.level.filter(|_| self.level == other.level);
         Self { size: Size::of(bytes, Kind::Data), level }
     }
 
+    /// Returns the size of a value that is `factor` times as long, but at least that of a number.
     pub fn times(self, factor: u64) -> Self {
         let bytes = self.size.bytes.saturating_mul(factor).max(SCALAR);
         Self { size: Size::of(bytes, Kind::Data), ..self }

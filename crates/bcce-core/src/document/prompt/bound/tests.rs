@@ -14,7 +14,7 @@ fn size(value: &Value) -> Size {
     Size { bytes, items, kind: Kind::Data }
 }
 
-/// Inputs as they are; of a step's answer only its length is known.
+/// Computes the bound of a template. The size of an input is exact; of a step's answer only the length is known.
 fn bound(source: &str, context: &Value) -> u64 {
     most_bytes(source, &|path| match path {
         ["steps", id, ..] => match &context["steps"][*id] {
@@ -72,7 +72,7 @@ proptest! {
     ) {
         let context = context(&texts);
         for source in TEMPLATES {
-            // What cannot be rendered is not asked.
+            // A template that cannot be rendered over this context has no length.
             let Ok(prompt) = render(None, source, &context) else { continue };
             let (long, most) = (prompt.user.len() as u64, bound(source, &context));
             prop_assert!(long <= most, "{source} renders to {long} bytes, at most {most}");

@@ -1,4 +1,4 @@
-//! The regions: how long their models take, and what becomes of a call in each weather.
+//! Simulated regions: the times of their models, and the outcome of a call under each condition.
 
 use std::time::Duration;
 
@@ -8,49 +8,54 @@ use time::OffsetDateTime;
 
 use crate::dice::Dice;
 
-/// Of `Timeouts`: a silent region is given up after it.
+/// The limit for the first token, as in `Timeouts`. A call to a silent region is given up after this time.
 pub const FIRST_TOKEN: Duration = Duration::from_secs(30);
-/// From the first token to the last.
+/// The median time from the first token to the last.
 const ANSWER: Duration = Duration::from_secs(3);
-/// A refused connection, or a 503.
+/// The median time of a refused connection or a 503.
 const REFUSAL: Duration = Duration::from_millis(60);
+/// The median time of a call that fails in a brown-out.
 const ERROR: Duration = Duration::from_millis(300);
+/// The median time of a 429.
 const THROTTLE: Duration = Duration::from_millis(40);
-/// What a quota lets through at once after a pause, in seconds of its rate.
+/// The largest burst that a quota allows after a pause, in seconds of its rate.
 const BURST_S: f64 = 1.0;
 
+/// The condition of a region.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Weather {
-    Calm,
+pub enum Condition {
+    /// Every call is answered.
+    Normal,
     /// Every call fails at once.
     Down,
-    /// No call says anything.
+    /// No call gets a response.
     Silent,
-    /// So many of the calls fail.
+    /// This share of the calls fails, from 0 to 1.
     Faulty(f64),
-    /// So many calls a second are taken.
-    Squeezed {
-        per_second: f64,
-        retry_after_s: Option<u64>,
-    },
+    /// A quota lets this number of calls through per second. The region throttles the others.
+    Limited { per_second: f64, retry_after_s: Option<u64> },
 }
 
-/// What came of a call.
+/// The outcome of a call.
 #[derive(Clone, Debug)]
 pub struct Called {
+    /// The time from the start to the end of the call.
     pub takes: Duration,
+    /// The time to the first token. `None` if the call failed.
     pub first_token: Option<Duration>,
+    /// `None` if the call was answered.
     pub failure: Option<CallFailure>,
 }
 
+/// A simulated region.
 #[derive(Clone, Debug)]
 pub struct Region {
-    /// Median time to the first token.
+    /// The median time to the first token.
     first_token: Duration,
     quota: Quota,
 }
 
-/// A bucket of calls that fills at the rate of the weather.
+/// A token bucket that fills at the rate of the quota.
 #[derive(Clone, Debug)]
 struct Quota {
     calls: f64,
@@ -58,6 +63,7 @@ struct Quota {
 }
 
 impl Quota {
+    /// Takes one call from the bucket. Returns `false` if there is none.
     fn takes_one(&mut self, per_second: f64, now: OffsetDateTime) -> bool {
         let passed = (now - self.at).as_seconds_f64();
         let calls = (self.calls + passed * per_second).min(BURST_S * per_second);
@@ -72,15 +78,16 @@ impl Region {
         Self { first_token, quota: Quota { calls: 0.0, at: now } }
     }
 
-    pub fn call(&mut self, weather: Weather, now: OffsetDateTime, dice: Dice) -> Called {
+    /// Calls the region under `condition`. `dice` determines the random choices.
+    pub fn call(&mut self, condition: Condition, now: OffsetDateTime, dice: Dice) -> Called {
         let takes = |median| dice.of(0).time(median, 0.4);
         let unavailable = |takes| failed(ErrorName::TargetUnavailable, None, takes);
-        match weather {
-            Weather::Down => unavailable(takes(REFUSAL)),
-            // The route's limit is the platform team's own, so that it counts as the target's doing.
-            Weather::Silent => failed(ErrorName::TargetTimeout, None, FIRST_TOKEN),
-            Weather::Faulty(share) if dice.of(1).happens(share) => unavailable(takes(ERROR)),
-            Weather::Squeezed { per_second, retry_after_s }
+        match condition {
+            Condition::Down => unavailable(takes(REFUSAL)),
+            // The default limit of the route was exceeded, so the failure counts against the target.
+            Condition::Silent => failed(ErrorName::TargetTimeout, None, FIRST_TOKEN),
+            Condition::Faulty(share) if dice.of(1).happens(share) => unavailable(takes(ERROR)),
+            Condition::Limited { per_second, retry_after_s }
                 if !self.quota.takes_one(per_second, now) =>
             {
                 failed(ErrorName::TargetThrottled, retry_after_s, takes(THROTTLE))
@@ -108,27 +115,27 @@ mod tests {
 
     const NOW: OffsetDateTime = time::macros::datetime!(2026-11-01 12:00 UTC);
 
-    fn answers(weather: Weather, per_second: u64) -> usize {
+    fn answers(condition: Condition, per_second: u64) -> usize {
         let mut region = Region::new(Duration::from_millis(600), NOW);
         let answers = |n: &u64| {
             let now = NOW + Duration::from_secs(1).mul_f64(*n as f64 / per_second as f64);
-            region.call(weather, now, Dice::new(*n)).failure.is_none()
+            region.call(condition, now, Dice::new(*n)).failure.is_none()
         };
         (0..1_000).filter(answers).count()
     }
 
     #[test]
-    fn each_weather_fails_as_much_as_it_says() {
-        assert_eq!(answers(Weather::Calm, 50), 1_000);
-        assert_eq!(answers(Weather::Down, 50), 0);
-        assert_eq!(answers(Weather::Silent, 50), 0);
-        assert!(answers(Weather::Faulty(0.3), 50).abs_diff(700) < 40);
+    fn each_condition_fails_at_its_rate() {
+        assert_eq!(answers(Condition::Normal, 50), 1_000);
+        assert_eq!(answers(Condition::Down, 50), 0);
+        assert_eq!(answers(Condition::Silent, 50), 0);
+        assert!(answers(Condition::Faulty(0.3), 50).abs_diff(700) < 40);
     }
 
     #[test]
     fn a_quota_lets_its_rate_through() {
-        let weather = Weather::Squeezed { per_second: 10.0, retry_after_s: None };
-        assert!(answers(weather, 50).abs_diff(200) <= 1, "ten of fifty a second");
-        assert!(answers(weather, 5).abs_diff(1_000) <= 1, "five of ten");
+        let condition = Condition::Limited { per_second: 10.0, retry_after_s: None };
+        assert!(answers(condition, 50).abs_diff(200) <= 1, "ten of fifty per second are answered");
+        assert!(answers(condition, 5).abs_diff(1_000) <= 1, "five per second are all answered");
     }
 }
