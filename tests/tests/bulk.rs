@@ -191,7 +191,7 @@ async fn a_stopped_job_returns_the_records_it_had_processed() {
     adapter.stop_job(&arn).await.unwrap();
     assert_eq!(until(&adapter, &arn, is_over).await.status, JobStatus::Stopped);
     assert_eq!(output(&service, &arn).await.records.len() as u64, RECORDS - 1);
-    assert_eq!(adapter.stop_job(&arn).await, Ok(()), "it is over");
+    assert_eq!(adapter.stop_job(&arn).await, Ok(()), "stopping a job that is over must succeed");
 }
 
 /// A job whose input the service finds invalid ends as `Failed`, with the service's message.

@@ -219,7 +219,7 @@ async fn if_the_sample_fails_too_the_other_leftovers_do_not_run() {
     let (held, ran): (Vec<&Value>, Vec<&Value>) = results.iter().partition(is_held);
     assert_eq!((ran.len(), held.len()), (10, 90));
     let on_demand = ran.iter().flat_map(|result| streams(result)).filter(|stream| *stream);
-    assert_eq!(on_demand.count(), 10, "a call for each item of the sample");
+    assert_eq!(on_demand.count(), 10, "each item of the sample must be called once");
     let why = "job 1 of the batch: 100 of 100 records failed, the first with Bcce.RequestRejected; on demand 0 of a sample of 10 succeeded: the other 90 do not run";
     for result in held {
         assert_eq!(result["error"], json!({ "name": "Bcce.TooManyFailures", "message": why }));
@@ -266,7 +266,11 @@ async fn the_cost_of_records_that_do_not_run_again_is_counted_once() {
         assert_eq!((&result["status"], &result["attempt_no"]), (&json!("FAILED"), &json!(2)));
         let key = RunRef { attempt_no: 2, ..run_of(&result) }.failure_key("answer", None);
         let failure: Value = serde_json::from_slice(&stack.object(&key).await.unwrap()).unwrap();
-        assert_eq!(cost(&result["totals"]), cost(&failure), "attempt 1 paid the job: {result}");
+        assert_eq!(
+            cost(&result["totals"]),
+            cost(&failure),
+            "attempt 2 must not count the job: {result}"
+        );
     }
 }
 

@@ -303,7 +303,10 @@ async fn a_source_in_another_bucket_is_copied_and_objects_below_a_prefix_are_ite
     assert!(text.contains("2 of 3 items succeeded, 1 rejected"), "{text}");
     assert!(submit(&[], 0).contains("was sent before"));
     upload(&stack, &format!("{name}/d.md"), "Third.").await;
-    assert!(!submit(&[], 0).contains("was sent before"), "other objects are another batch");
+    assert!(
+        !submit(&[], 0).contains("was sent before"),
+        "a batch with other objects must be another batch"
+    );
 }
 
 /// An unusable file, an unknown workflow or a used id exits with 2 and an explanation, and no batch is sent.

@@ -155,5 +155,5 @@ async fn too_many_failures_halt_a_batch_and_are_notified_at_once() {
     let notifications = again.iter().filter(|m| {
         m.body().is_some_and(|body| body.contains(&batch.batch_id) && body.contains("\"RUNNING\""))
     });
-    assert!(notifications.count() <= 1, "one notification");
+    assert!(notifications.count() <= 1, "at most one notification must report the halt");
 }

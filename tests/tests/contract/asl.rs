@@ -200,7 +200,7 @@ fn every_task_outlives_its_function_and_says_what_it_is_for() {
             assert!(state.contains_key("Comment"), "{name} has no Comment");
             assert!(
                 state.contains_key("Retry") && state.contains_key("Catch"),
-                "{name} gives up at the first fault"
+                "{name} has no Retry or no Catch"
             );
         }
     }
@@ -231,8 +231,16 @@ fn every_expression_is_in_a_state_of_its_language() {
             let text = Value::Object(state).to_string();
             let (jsonata, paths) =
                 (text.contains("{%"), text.contains(".$\":") || text.contains("Path\":"));
-            assert!(!jsonata || language == "JSONata", "{name} of {} is no JSONata", machine.name);
-            assert!(!paths || language != "JSONata", "{name} of {} has paths", machine.name);
+            assert!(
+                !jsonata || language == "JSONata",
+                "{name} of {} has JSONata, which is not its language",
+                machine.name
+            );
+            assert!(
+                !paths || language != "JSONata",
+                "{name} of {} has JSONPath, which is not its language",
+                machine.name
+            );
         }
     }
 }

@@ -21,7 +21,10 @@ fn what_is_imported_is_exported() {
         let text = read(&format!("infra/{name}.yaml"));
         for import in text.split("!ImportValue { \"Fn::Sub\": \"").skip(1) {
             let import = import.split('"').next().unwrap().to_owned();
-            assert!(exported.contains(&import), "infra/{name}.yaml imports {import}");
+            assert!(
+                exported.contains(&import),
+                "infra/{name}.yaml imports {import}, which no template exports"
+            );
             imported += 1;
         }
         assert_eq!(text.matches("!ImportValue").count(), text.matches("!ImportValue { ").count());
@@ -158,7 +161,7 @@ fn the_sample_schedule_sends_a_request_with_the_time_that_was_due() {
         .unwrap()
         .to_owned();
     for (name, value) in sample["Parameters"].as_object().unwrap() {
-        assert!(!schedule["Parameters"][name].is_null(), "{name} is no parameter");
+        assert!(!schedule["Parameters"][name].is_null(), "{name} is not a parameter");
         input = input.replace(&format!("${{{name}}}"), value.as_str().unwrap());
     }
     let request = Request::parse(&input).unwrap_or_else(|problems| panic!("{input}: {problems}"));
@@ -198,7 +201,10 @@ fn every_parameter_is_documented() {
     ] {
         let docs = read(docs);
         for parameter in template_of(name)["Parameters"].as_object().unwrap().keys() {
-            assert!(docs.contains(&format!("`{parameter}`")), "{parameter} of infra/{name}.yaml");
+            assert!(
+                docs.contains(&format!("`{parameter}`")),
+                "the parameter {parameter} of infra/{name}.yaml is not documented"
+            );
         }
     }
 }

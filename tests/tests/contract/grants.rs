@@ -65,13 +65,13 @@ fn no_role_has_permissions_from_elsewhere() {
         let sam = resource["Type"].as_str().unwrap().starts_with("AWS::Serverless::");
         assert!(
             !sam || properties["Policies"].is_null(),
-            "{name} has policies besides those of its role"
+            "{name} has policies in addition to those of its role"
         );
-        assert!(!sam || !properties["Role"].is_null(), "{name} has a role of SAM's");
+        assert!(!sam || !properties["Role"].is_null(), "{name} has a role that SAM makes");
         assert!(
             !["AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"]
                 .contains(&resource["Type"].as_str().unwrap()),
-            "{name} grants besides the roles"
+            "{name} grants permissions outside of the roles"
         );
     }
     for (role, sid, action) in granted() {

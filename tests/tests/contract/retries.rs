@@ -119,7 +119,10 @@ fn every_task_has_the_retry_rules_of_the_table_and_no_other() {
     for machine in machines() {
         for (name, state) in states(&machine.definition) {
             let is_task = state["Type"] == "Task";
-            assert!(is_task || !state.contains_key("Retry"), "{name} is no Task and retries");
+            assert!(
+                is_task || !state.contains_key("Retry"),
+                "{name} has a Retry, but is not a Task"
+            );
         }
     }
 }

@@ -32,13 +32,13 @@ fn messages(id: &str) -> Vec<(&'static str, String, &'static str)> {
         ("a missing field", format!(r#"{{"id":"{id}"}}"#), "workflow: is missing"),
         ("an unknown field", explain(r#","input":{}"#), "input: is unknown; there are: workflow, id, inputs, tags, model; did you mean inputs?"),
         ("a repeated key", explain(r#","inputs":{"text":"a","text":"b"}"#), "inputs.text: appears twice in the same object"),
-        ("a name that is none", format!(r#"{{"workflow":"../secrets","id":"{id}"}}"#), "workflow: must be 1 to 64 letters, digits, '-' or '_'"),
+        ("an invalid name", format!(r#"{{"workflow":"../secrets","id":"{id}"}}"#), "workflow: must be 1 to 64 letters, digits, '-' or '_'"),
         ("an empty id", format!(r#"{{"workflow":"explain","id":"","tags":{{"k":"{id}"}}}}"#), "id: must be 1 to 256 bytes, is 0"),
         ("an id of 300 bytes", format!(r#"{{"workflow":"explain","id":"{long}","tags":{{"k":"{id}"}}}}"#), "id: must be 1 to 256 bytes, is 300"),
         ("a tag that BCCE sets", explain(r#","tags":{"run_id":"x"}"#), "tags.run_id: is set by BCCE itself"),
         ("a tag that is too long", explain(&format!(r#","tags":{{"team":"{}"}}"#, "ü".repeat(1_025))), "tags.team: must be at most 1024 characters, is 1025"),
         ("a tag without a name", explain(r#","tags":{"":"a"}"#), "its key must be 1 to 256 characters without control characters"),
-        ("something after it", explain("") + " {}", "request: has text after the end of the JSON"),
+        ("text after the JSON", explain("") + " {}", "request: has text after the end of the JSON"),
     ];
     table
 }

@@ -28,7 +28,7 @@ async fn a_message_sent_several_times_is_one_execution_one_call_and_one_record()
     let named = |name: &str| executions.executions().iter().filter(|e| e.name() == name).count();
     assert_eq!(named(&run.execution_name()), 1);
     assert_eq!(named(&format!("{}-r2", run.run_id)), 0);
-    assert_eq!(calls(&run).len(), 1, "one model call per step");
+    assert_eq!(calls(&run).len(), 1, "each step must have one call");
     assert_eq!(stack.keys(&run).await.len(), 5, "request, plan, answer, manifest, signature");
 
     let records = query(&stack, &run_pk(&run.run_id)).await;
@@ -46,7 +46,10 @@ async fn a_message_sent_several_times_is_one_execution_one_call_and_one_record()
     let line = &manifest["usage_by_model"][0];
     let sk = usage_sk(line["region"].as_str().unwrap(), line["model_id"].as_str().unwrap());
     let usage = query(&stack, &usage_pk(ended, &run.run_id)).await;
-    let counter = usage.iter().find(|item| item["sk"].as_s().unwrap() == &sk).expect("the counter");
+    let counter = usage
+        .iter()
+        .find(|item| item["sk"].as_s().unwrap() == &sk)
+        .expect("a counter of the model and region");
     assert!(counter["calls"].as_n().unwrap().parse::<u64>().unwrap() >= 1);
 }
 

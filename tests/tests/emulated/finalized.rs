@@ -30,7 +30,7 @@ async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_notified_once() {
     let answer = run.step_key("first", None);
     let listed = manifest["artifacts"].as_array().unwrap();
     assert!(listed.iter().any(|artifact| artifact["key"] == answer), "{listed:#?}");
-    assert_ne!(manifest["totals"]["cost_usd"], "0", "the call was answered and is paid");
+    assert_ne!(manifest["totals"]["cost_usd"], "0", "the answered call must be counted");
     assert_eq!(calls(&run).len(), 1);
 
     stack.finalized(&run).await;

@@ -31,7 +31,8 @@ async fn a_manifest_is_signed_and_lists_every_artifact_with_its_digest() {
         .unwrap();
     let key = VerifyingKey::from_public_key_der(key.as_ref()).unwrap();
     let signed = Kind::Run.message(&bytes);
-    key.verify(&signed, &signature).expect("the signature is over the line and the exact bytes");
+    key.verify(&signed, &signature)
+        .expect("the signature must be over the line of the kind and the exact bytes");
     let mut changed = signed.clone();
     changed[30] ^= 1;
     for other in [bytes, changed, Kind::Batch.message(&signed[Kind::Run.line().len()..])] {

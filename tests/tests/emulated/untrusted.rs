@@ -40,10 +40,18 @@ async fn inputs_prompts_and_answers_are_in_no_log_history_or_message() {
 
     // The artifacts must have the markers. Otherwise the rest of the test would show nothing.
     let artifacts = artifacts(&stack, &runs[0]).await;
-    assert_eq!(markers.in_text(&artifacts).len(), 2, "sent and said");
+    assert_eq!(
+        markers.in_text(&artifacts).len(),
+        2,
+        "the artifacts must have the sent and the said marker"
+    );
     // The plan has the prompt, which contains the text that the model is asked to say.
     let plan = stack.object(&runs[0].plan_key()).await.unwrap();
-    assert_eq!(markers.in_text(&String::from_utf8(plan).unwrap()).len(), 3, "all of them");
+    assert_eq!(
+        markers.in_text(&String::from_utf8(plan).unwrap()).len(),
+        3,
+        "the plan must have all markers"
+    );
 
     let mut places = vec![
         ("the ledger", ledger(&stack).await),

@@ -17,7 +17,7 @@ fn call(source: &str, headers: &Value, body: &[u8]) -> (u16, Value) {
             answer => return answer,
         }
     }
-    panic!("there is no answer other than 503");
+    panic!("the function answers every call with 503");
 }
 
 fn call_once(source: &str, headers: &Value, body: &[u8]) -> (u16, Value) {
@@ -50,7 +50,7 @@ async fn sources(stack: &Stack) -> &'static Sources {
     let put = async || {
         let body = include_str!("../../../infra/config/dev/webhooks/github.yaml");
         let keyless = body.replace("secrets: [github]", "secrets: [never-put]");
-        assert_ne!(keyless, body, "the sample names its secret in another way");
+        assert_ne!(keyless, body, "the sample must have `secrets: [github]`");
         let names = ["signed", "refused", "keyless"].map(fresh);
         for (name, body) in names.iter().zip([body, body, keyless.as_str()]) {
             stack.put_webhook(name, body).await;

@@ -86,7 +86,7 @@ async fn is_not_signed(
     assert_eq!(stack.object(&run.manifest_key()).await, Some(body));
     // `emit-metrics` counts the manifest that its input names, and no input names this one.
     let record = stack.record(run).await;
-    assert!(!record.contains_key("counted"), "it is counted");
+    assert!(!record.contains_key("counted"), "the run must not be counted");
 }
 
 /// `persist-artifact` fails if another manifest is already at the key: garbage, the signed manifest of another run, or

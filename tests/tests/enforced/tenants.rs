@@ -33,7 +33,9 @@ async fn sender(tenant: &str, account: &str) -> Caller {
         let answer = root.call(Call::form("iam", &fields)).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
-    assume(&root, &format!("arn:aws:iam::{account}:role/{name}")).await.expect("the own role")
+    assume(&root, &format!("arn:aws:iam::{account}:role/{name}"))
+        .await
+        .expect("the sender must be able to assume its own role")
 }
 
 /// Returns the policy of docs/tenants.md for a tenant of this stack. It also allows all calls to other tenants'
@@ -162,10 +164,15 @@ async fn a_reader_reads_the_runs_of_its_tenant_and_nothing_else() {
     for (tenant, account) in TENANTS {
         let sender = sender(tenant, account).await;
         for other in others(tenant) {
-            let refused = assume(&sender, &reader_of(other)).await.err().expect("another's reader");
+            let refused = assume(&sender, &reader_of(other))
+                .await
+                .err()
+                .expect("the reader of another tenant must be refused");
             assert!(refused.is_refused(), "{}", refused.body);
         }
-        let reader = assume(&sender, &reader_of(tenant)).await.expect("the own reader");
+        let reader = assume(&sender, &reader_of(tenant))
+            .await
+            .expect("the reader of the own tenant must be allowed");
         for run in &runs {
             for key in [run.manifest_key(), run.signature_key(), run.step_key("answer", None)] {
                 let got = reader.call(get(&key)).await;

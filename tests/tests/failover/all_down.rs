@@ -56,7 +56,7 @@ async fn if_every_daily_quota_is_used_up_the_run_fails_with_the_reason() {
         assert!(message.contains(part), "{part} is missing in {message}");
     }
     let run = RunRef::first("default", &name, "1");
-    assert_eq!(calls(&run).len(), 2, "each target once");
+    assert_eq!(calls(&run).len(), 2, "each target must be called once");
     for region in [EAST, WEST] {
         assert!(breaker(&stack, &model, region).await.used_up, "{region}");
     }

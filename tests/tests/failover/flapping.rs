@@ -35,7 +35,7 @@ async fn a_flapping_primary_fails_no_run_and_few_calls() {
         let before = calls_in_the_east(&model).1;
         let mut more = 0;
         while calls_in_the_east(&model).1 == before {
-            assert!(more < RUNS_UNTIL_USED, "it was not used again in {more} runs");
+            assert!(more < RUNS_UNTIL_USED, "the primary was not used again in {more} runs");
             runs(&format!("up-{outage}-{more}"), "", AT_A_TIME).await;
             more += AT_A_TIME;
         }

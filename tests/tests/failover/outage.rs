@@ -42,7 +42,7 @@ async fn a_dead_primary_gets_few_calls_and_is_used_again_after_it_recovers() {
     let calls = calls_of(&model);
     let (east, most) = (seen(&calls, EAST), most_calls(took));
     println!("{runs} runs in {took:.1?}: {east} calls of us-east-1");
-    assert!(east <= most, "the dead primary saw {east} calls, {most} are expected");
+    assert!(east <= most, "the dead primary got {east} calls, expected at most {most}");
     assert_eq!(seen(&calls, WEST), runs);
 
     // From here on the primary answers. The first probe comes after the cool-down.

@@ -49,7 +49,7 @@ pub async fn workflow(stack: &Stack) -> String {
         Mutex::new(names)
     };
     let unused = UNUSED.get_or_init(put).await;
-    unused.lock().unwrap().pop().expect("there are as many workflows as are asked for")
+    unused.lock().unwrap().pop().expect("raise WORKFLOWS: the tests use more of them")
 }
 
 /// Sends a request, waits for the end of its execution, and reads how the run ended. `notifications` is a queue that

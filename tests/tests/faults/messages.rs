@@ -40,7 +40,7 @@ async fn rejected_through(fault: &Value, times: usize) -> usize {
             Some(having(&stack, &letters, &marker).await).filter(|count| *count > 0)
         })
         .await;
-    assert_eq!(letters, 1, "among the dead letters");
+    assert_eq!(letters, 1, "the message must be one dead letter");
     having(&stack, &notifications, &marker).await
 }
 

@@ -42,18 +42,18 @@ async fn every_request_is_one_execution_one_manifest_and_one_record_whatever_fai
 
     let first = requests::first(&mut seed, &workflows);
     storm::first(&stack, &faults, &mut seed, &first).await;
-    say("sent while everything fails");
+    say("the first requests are sent");
     let second = requests::second(&mut seed, &workflows, &first);
     storm::second(&stack, &faults, &mut seed, &second).await;
-    say("some stopped, and used ids sent again");
+    say("runs are stopped, and used ids are sent again");
     faults.are(&serde_json::json!([]));
     storm::rest(&stack).await;
-    say("at rest");
+    say("the stack is at rest");
 
     let found = Found::on(&stack, &notifications).await;
-    say("read");
+    say("everything is read");
     let sent: Vec<_> = first.into_iter().chain(second).collect();
     let wrong = checks::all(&sent, &found);
-    say("checked");
+    say("everything is checked");
     assert!(wrong.is_empty(), "{} of {} wrong: {wrong:#?}", wrong.len(), sent.len());
 }

@@ -8,7 +8,9 @@ impl Seed {
     pub fn from_env() -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let given = std::env::var("BCCE_SEED").ok().filter(|seed| !seed.is_empty());
-        let seed = given.map_or(now.as_nanos() as u64, |seed| seed.parse().expect("a number"));
+        let seed = given.map_or(now.as_nanos() as u64, |seed| {
+            seed.parse().expect("BCCE_SEED must be a number")
+        });
         eprintln!("BCCE_SEED={seed}");
         Self(seed)
     }

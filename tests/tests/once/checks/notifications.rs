@@ -66,7 +66,7 @@ pub fn nothing_else(rejected: &[&Sent], found: &Found) -> Result<(), String> {
     let (letters, rejections) = (found.letters.len(), found.rejections);
     eprintln!("dead letters: {letters} of {messages} messages, rejected {rejections} times");
     holds(letters <= rejections + LOST_ANSWERS, || {
-        format!("{letters} dead letters of {rejections} rejections")
+        format!("{letters} dead letters, but only {rejections} rejections")
     })?;
     let refused = found
         .notifications
