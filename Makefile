@@ -103,7 +103,7 @@ large: setup build ## the largest batch, fan-out and outage, of which `test` has
 	$(CARGO_TEST) --test batches --test emulated --test failover --no-run
 	for suite in batches emulated failover; do \
 		BCCE_LARGE=1 $(STACK) run -- $(CARGO_TEST) --test $$suite -- \
-			outlasts_a_region many_step_executions dead_primary || exit 1; \
+			survives_the_outage many_step_executions dead_primary || exit 1; \
 	done
 
 enforced: setup build ## tests with IAM enforced, on a stack of their own

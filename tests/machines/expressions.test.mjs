@@ -1,5 +1,5 @@
-// No expression of a state machine needs what AWS may leave undefined: in Step Functions one that comes to nothing is a
-// States.QueryEvaluationError, which ends the execution.
+// Tests that no expression of a state machine needs a value that AWS may leave out (`make lint`). In Step Functions an
+// undefined expression is a States.QueryEvaluationError, which ends the execution.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -16,18 +16,18 @@ const names = files.map((file) => file.slice(0, -SUFFIX.length));
 const machine = (name) => json(new URL(`${name}${SUFFIX}`, MACHINES));
 
 for (const name of names) {
-  test(`every expression of ${name} comes to something with the least that there may be`, async () => {
+  test(`every expression of ${name} has a value for the least results that AWS may return`, async () => {
     const least = json(new URL(`least/${name}.json`, import.meta.url));
     assert.deepEqual(await new Walk(machine(name), least).run(), []);
   });
 }
 
-// Implementations differ in how many digits of a second they read; machines get numbers.
+// Implementations of JSONata differ in how many digits of a second they read. So the machines get numbers.
 test('no expression parses a time', () => {
   for (const name of names) assert.ok(!JSON.stringify(machine(name)).includes('$toMillis'), name);
 });
 
-/** A machine of one Task and a Choice behind it, as small as there are. */
+/** Returns a small machine: a Task, and a Choice after it. */
 const small = ({ condition = '{% $found.outcome = \'a\' %}', output = 'as it is', choice = {} }) => ({
   QueryLanguage: 'JSONata',
   StartAt: 'Ask',
@@ -40,22 +40,22 @@ const small = ({ condition = '{% $found.outcome = \'a\' %}', output = 'as it is'
 const results = { Ask: [{ outcome: 'a' }, { outcome: 'b', error: 'e' }] };
 const problems = async (parts, least = {}) => new Walk(small(parts), { inputs: [{}], results, ...least }).run();
 
-test('the walk finds what it is for', async () => {
+test('the walk finds each kind of problem', async () => {
   assert.deepEqual(await problems({}), []);
   const finds = async (expected, parts, least) => {
     const found = await problems(parts, least);
     assert.ok(found.some((problem) => problem.startsWith(expected)), `${expected} is not in ${JSON.stringify(found)}`);
   };
-  await finds('Over/Output: comes to nothing', { output: '{% $found.error %}' });
-  await finds('Found/Assign/error: comes to nothing', { choice: { Assign: { error: '{% $found.error %}' } } });
-  await finds('Over/Output: nothing was assigned to $other', { output: '{% $exists($other) %}' });
+  await finds('Over/Output: is undefined', { output: '{% $found.error %}' });
+  await finds('Found/Assign/error: is undefined', { choice: { Assign: { error: '{% $found.error %}' } } });
+  await finds('Over/Output: no value was assigned to $other', { output: '{% $exists($other) %}' });
   await finds('Over/Output/deep/0: Argument 1', { output: { deep: ['{% $number({}) %}'] } });
-  await finds('Found/Choices/0/Condition: comes to "a", no boolean', { condition: '{% $found.outcome %}' });
-  await finds('Found/Choices/0/Output: no way leads to it', {
+  await finds('Found/Choices/0/Condition: is "a", expected a boolean', { condition: '{% $found.outcome %}' });
+  await finds('Found/Choices/0/Output: no path reaches it', {
     condition: '{% false %}', choice: { Choices: [{ Condition: '{% false %}', Output: '{% 1 %}', Next: 'Over' }] },
   });
-  await finds('Ask: least/ has no results of it', {}, { results: {} });
-  await finds('Gone: least/ has it, and no such state was reached', {}, { results: { Ask: [{}], Gone: [{}] } });
+  await finds('Ask: least/ has no results for it', {}, { results: {} });
+  await finds('Gone: least/ lists it, but no such state was reached', {}, { results: { Ask: [{}], Gone: [{}] } });
 });
 
 test('expressions within Maps are found', () => {

@@ -1,14 +1,14 @@
-// Walks a state machine along every way that its tasks' results open, as Step Functions would, and evaluates each
-// expression with exactly what the states before it left. What AWS may leave out of a result is left out in
-// least/<machine>.json, so an expression that needs it comes to nothing here, as it would there.
+// Walks through a state machine on every path that the results of its Tasks open, as Step Functions would. It evaluates
+// each expression with the input and the variables that the states before it left. least/<machine>.json has results
+// without the fields that AWS may leave out, so an expression that needs such a field is undefined here, as on AWS.
 
 import jsonata from 'jsonata';
 
-/** How often a walk enters one state: once around each loop shows what its counters do. */
+/** The most times that a walk enters one state. It is enough to go around each loop and see its counters change. */
 const ROUNDS = 3;
-/** Characters of what an expression had, where it came to nothing. */
+/** The number of characters of an expression's input that a problem shows. */
 const SHOWN = 600;
-/** What a Catch gets at least, of any task. */
+/** The least error that the Catch of a Task may get. */
 const LEAST_ERROR = { Error: 'States.Timeout' };
 const CONTEXT = {
   Execution: {
@@ -17,39 +17,41 @@ const CONTEXT = {
     StartTime: '2026-11-01T12:00:00.123Z',
   },
 };
-/** What a state has before its work, and after it. `Choices`, `Catch` and `ItemProcessor` are walked by themselves. */
+/** The fields that a state evaluates before its work. */
 const BEFORE = ['Arguments', 'Items', 'ItemSelector', 'MaxConcurrency', 'Seconds', 'TimeoutSeconds'];
+/** The fields that the walk evaluates by name. It evaluates all other fields when it enters the state. */
 const WALKED = ['Choices', 'Catch', 'ItemProcessor', 'Output', 'Assign', ...BEFORE];
 
 export class Walk {
   constructor(definition, least) {
     this.definition = definition;
     this.least = least;
-    /** By their places: the first way that leads to one is enough. */
+    /** The problems, by their place. The first problem of a place is kept. */
     this.problems = new Map();
     this.evaluated = new Set();
     this.unused = new Set([...Object.keys(least.results ?? {}), ...Object.keys(least.items ?? {})]);
   }
 
-  /** Problems as sentences; none: every expression of the machine was evaluated and came to something. */
+  /** Returns the problems as sentences. Without a problem, each expression was evaluated and has a value. */
   async run() {
     for (const input of this.least.inputs) {
       await this.scope(this.definition, input, {}, CONTEXT);
     }
     for (const place of expressions(this.definition)) {
-      if (!this.evaluated.has(place)) this.problems.set(place, 'no way leads to it; least/ lists too few results');
+      if (!this.evaluated.has(place)) this.problems.set(place, 'no path reaches it: add results to least/');
     }
-    for (const name of this.unused) this.problems.set(name, 'least/ has it, and no such state was reached');
+    for (const name of this.unused) this.problems.set(name, 'least/ lists it, but no such state was reached');
     return [...this.problems].map(([place, what]) => `${place}: ${what}`).sort();
   }
 
-  /** The outputs that a machine or a Map's processor ends with. */
+  /** Walks through a machine or a Map's processor, and returns the outputs with which it may end. */
   async scope(machine, input, variables, context) {
     const scope = { machine, context, seen: new Set(), ends: new Map() };
     await this.enter(scope, machine.StartAt, input, variables, {});
     return [...scope.ends.values()];
   }
 
+  /** Enters a state. It does nothing for an input and variables with which the state was entered before. */
   async enter(scope, name, input, variables, rounds) {
     const key = JSON.stringify([name, input, variables]);
     if (scope.seen.has(key) || rounds[name] === ROUNDS) return;
@@ -70,13 +72,13 @@ export class Walk {
       case 'Pass': return this.leave(at, state, '', { input }, input);
       case 'Succeed': return this.leave(at, state, '', { input }, input);
       case 'Fail': return undefined;
-      default: throw new Error(`${name}: the walk knows no ${state.Type}`);
+      default: throw new Error(`${name}: states of type ${state.Type} are not implemented`);
     }
   }
 
   async task(at) {
     const { name, state, input, language } = at;
-    if (language !== 'JSONata') throw new Error(`${name}: the walk knows Tasks of JSONata only`);
+    if (language !== 'JSONata') throw new Error(`${name}: only Tasks of JSONata are implemented`);
     await this.value(at, 'Arguments', state.Arguments, { input });
     await this.number(at, 'TimeoutSeconds');
     const results = this.listed('results', name);
@@ -96,9 +98,10 @@ export class Walk {
     for (const [n, rule] of state.Choices.entries()) {
       const place = `Choices/${n}/Condition`;
       const holds = await this.value(at, place, rule.Condition, { input });
-      if (typeof holds !== 'boolean') this.problem(at, place, `comes to ${JSON.stringify(holds)}, no boolean`);
+      if (typeof holds !== 'boolean') this.problem(at, place, `is ${JSON.stringify(holds)}, expected a boolean`);
       if (holds !== true) continue;
-      // Which of them Step Functions evaluates then is not documented in so many words.
+      // The documentation does not say clearly whether the fields of the state are evaluated here, or only those of the
+      // rule. So both are evaluated.
       await this.left(at, state, '', { input }, input);
       return this.leave(at, rule, `Choices/${n}/`, { input }, input);
     }
@@ -111,7 +114,7 @@ export class Walk {
     let children;
     if (language === 'JSONata') {
       const items = await this.value(at, 'Items', state.Items, { input });
-      if (!Array.isArray(items)) this.problem(at, 'Items', 'is no array');
+      if (!Array.isArray(items)) this.problem(at, 'Items', 'is not an array');
       children = Array.isArray(items) ? items : [];
     } else {
       const context = (item) => ({ ...scope.context, Map: { Item: { Value: item } } });
@@ -124,7 +127,7 @@ export class Walk {
     for (const child of children) {
       outputs.push(await this.scope(state.ItemProcessor, child, variables, scope.context));
     }
-    // Each item by each of its ends, the others by their first.
+    // Each item appears with each of its outputs, and the other items with their first one.
     const firsts = outputs.map(([first]) => first);
     const results = outputs.flatMap((ends, n) => ends.map((end) => firsts.with(n, end)));
     for (const result of results.length > 0 ? results : [[]]) {
@@ -133,12 +136,13 @@ export class Walk {
     return this.caught(at);
   }
 
-  /** What a state or a handler of JSONPath makes of a result; one of JSONata has it as it is. */
+  /** Returns a result as ResultPath places it in the input. A state of JSONata gets the result unchanged. */
   placed({ input, language }, { ResultPath: path }, result) {
     if (language === 'JSONata' || path === undefined) return result;
     return path === null ? input : { ...input, [path.slice('$.'.length)]: result };
   }
 
+  /** Leaves a state by its Next, or records the output with which the machine ends. */
   async leave(at, way, prefix, states, output) {
     const next = await this.left(at, way, prefix, states, output);
     if (way.Next) return this.enter(at.scope, way.Next, next.output, next.variables, at.rounds);
@@ -146,6 +150,7 @@ export class Walk {
     return undefined;
   }
 
+  /** Returns the output and the variables that the fields Output and Assign leave. */
   async left(at, way, prefix, states, output) {
     const field = async (name, otherwise) =>
       Object.hasOwn(way, name) ? this.value(at, `${prefix}${name}`, way[name], states) : otherwise;
@@ -159,13 +164,13 @@ export class Walk {
     if (!Object.hasOwn(at.state, field)) return;
     const value = await this.value(at, field, at.state[field], { input: at.input });
     if (Number.isInteger(value) && value >= 0) return;
-    this.problem(at, field, `comes to ${JSON.stringify(value)}, no whole number`);
+    this.problem(at, field, `is ${JSON.stringify(value)}, expected a whole number`);
   }
 
   listed(kind, name) {
     this.unused.delete(name);
     const listed = this.least[kind]?.[name];
-    if (!listed) this.problems.set(name, `least/ has no ${kind} of it`);
+    if (!listed) this.problems.set(name, `least/ has no ${kind} for it`);
     return listed ?? [];
   }
 
@@ -174,7 +179,7 @@ export class Walk {
     if (!this.problems.has(place)) this.problems.set(place, what);
   }
 
-  /** A field with each expression in it evaluated. */
+  /** Returns a field with each expression in it evaluated. */
   async value(at, place, value, states) {
     if (typeof value === 'string') return isExpression(value) ? this.evaluate(at, place, value, states) : value;
     if (value === null || typeof value !== 'object') return value;
@@ -191,20 +196,20 @@ export class Walk {
       const expression = jsonata(text.slice(2, -2));
       const isUnknown = (name) => name !== 'states' && !Object.hasOwn(at.variables, name);
       const unknown = variablesOf(expression.ast()).filter(isUnknown);
-      if (unknown.length > 0) throw new Error(`nothing was assigned to $${unknown.join(', $')} on this way`);
+      if (unknown.length > 0) throw new Error(`no value was assigned to $${unknown.join(', $')} on this path`);
       expression.registerFunction('parse', (json) => JSON.parse(json), '<s:x>');
       const bindings = { ...at.variables, states: { ...states, context: at.scope.context } };
       const value = await expression.evaluate(undefined, structuredClone(bindings));
-      if (value === undefined) throw new Error('comes to nothing');
+      if (value === undefined) throw new Error('is undefined');
       return JSON.parse(JSON.stringify(value));
     } catch (error) {
       const having = JSON.stringify({ ...states, ...at.variables }).slice(0, SHOWN);
-      this.problem(at, place, `${error.message}, having ${having}`);
+      this.problem(at, place, `${error.message}, with ${having}`);
       return null;
     }
   }
 
-  /** The same for fields of JSONPath: what ends in `.$` is a path. */
+  /** Does the same for a field of JSONPath, in which a key that ends in `.$` has a path. */
   paths(at, place, value, context) {
     if (value === null || typeof value !== 'object') return value;
     const entries = Object.entries(value).map(([key, inner]) => {
@@ -228,7 +233,7 @@ export function isExpression(text) {
   return text.startsWith('{%') && text.endsWith('%}');
 }
 
-/** `<state>/<field>/…` of each expression, those of a Map's states included. */
+/** Yields the place of each expression, `<state>/<field>/…`, including those in the states of a Map. */
 export function* expressions(machine) {
   for (const [name, { ItemProcessor: inner, ...state }] of Object.entries(machine.States)) {
     yield* within(name, state);
@@ -242,7 +247,7 @@ function* within(place, value) {
   for (const [key, inner] of Object.entries(value)) yield* within(`${place}/${key}`, inner);
 }
 
-/** Variables that an expression takes from outside. Step Functions refuses one that was never assigned. */
+/** Returns the variables that an expression does not bind. Step Functions refuses one that was never assigned. */
 function variablesOf(ast) {
   const [used, bound] = [new Set(), new Set()];
   const look = (node) => {

@@ -1,5 +1,7 @@
-//! Batch inference against the scripted service: records as they are made, a job from start to end, and what
-//! comes back. No stack, no emulator.
+//! Tests the adapter for Bedrock's batch inference against the scripted service: the format of records, a job from
+//! start to end, and its results.
+//!
+//! It needs no stack and no emulator: `make offline`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,13 +51,13 @@ fn config() -> bcce_aws::SdkConfig {
         .region(Region::new("us-east-1"))
         .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
         .http_client(bcce_aws::http_client().unwrap())
-        // The SDK refuses another endpoint with it, and the adapter's endpoint goes first.
+        // The SDK refuses FIPS together with a custom endpoint. The adapter has to switch FIPS off for its endpoint.
         .use_fips(true)
         .sleep_impl(bcce_aws::sleep_impl())
         .build()
 }
 
-/// The plan of `events/invoke`, with one step that asks for everything a record can have.
+/// Returns the plan of `events/invoke` with one step that uses every parameter that a record can have.
 fn plan() -> Plan {
     let mut plan: Plan =
         serde_json::from_str(include_str!("../../events/invoke/plan.json")).unwrap();
@@ -79,7 +81,7 @@ fn prompt(script: &str) -> Prompt {
     }
 }
 
-/// Puts the records in, the first of them scripted, and starts the job.
+/// Stores the records and starts a job for them. The prompts of the first records begin with `scripts`.
 async fn start(service: &Service, adapter: &Adapter, scripts: &[&str]) -> Result<JobStart, Fault> {
     let (plan, run) = (plan(), RunRef::first("default", "w", "1"));
     let line = |n: u64| {
@@ -111,6 +113,7 @@ async fn started(service: &Service, adapter: &Adapter, scripts: &[&str]) -> Stri
     }
 }
 
+/// Waits until the job satisfies `is_it`.
 async fn until(adapter: &Adapter, arn: &str, is_it: fn(&Job) -> bool) -> Job {
     let read = async || adapter.read_job(arn).await.unwrap();
     let ask = async || Some(read().await).filter(is_it);
@@ -128,8 +131,9 @@ async fn output(service: &Service, arn: &str) -> Output {
     read(&service.jobs.store().get(&format!("s3://b/{key}")).await.unwrap())
 }
 
+/// The `modelInput` of a record equals the body of a Converse call for the same step.
 #[tokio::test]
-async fn a_record_asks_what_a_call_asks() {
+async fn a_record_has_the_same_body_as_a_call() {
     let service = service().await;
     let (plan, run, prompt) = (plan(), RunRef::first("default", "w", "1"), prompt(""));
     let fit = fit(&plan, "us-east-1").unwrap();
@@ -151,8 +155,10 @@ async fn a_record_asks_what_a_call_asks() {
     assert_eq!(record["modelInput"], service.model.calls(None)[0]["request"]);
 }
 
+/// A second start with the same name returns the first job. Its output has an answer or an error for each record but
+/// the one that the script loses.
 #[tokio::test]
-async fn a_job_is_started_once_and_its_records_come_back() {
+async fn a_job_is_started_once_and_its_records_are_read() {
     let service = service().await;
     let adapter = Adapter::new(&config(), Some(&service.endpoint));
     let scripts = ["@bulk error(429)", "@bulk lost", "@model *: max-tokens", "@model *: thinks"];
@@ -175,8 +181,9 @@ async fn a_job_is_started_once_and_its_records_come_back() {
     assert!(output.records[&5].usage.is_some_and(|usage| usage.input_tokens > 0));
 }
 
+/// A job that is stopped has the output of the records that it had processed. Stopping it again succeeds.
 #[tokio::test]
-async fn a_job_that_never_ends_is_stopped_and_gives_what_was_done() {
+async fn a_stopped_job_returns_the_records_it_had_processed() {
     let service = service().await;
     let adapter = Adapter::new(&config(), Some(&service.endpoint));
     let arn = started(&service, &adapter, &["@bulk never"]).await;
@@ -184,11 +191,12 @@ async fn a_job_that_never_ends_is_stopped_and_gives_what_was_done() {
     adapter.stop_job(&arn).await.unwrap();
     assert_eq!(until(&adapter, &arn, is_over).await.status, JobStatus::Stopped);
     assert_eq!(output(&service, &arn).await.records.len() as u64, RECORDS - 1);
-    assert_eq!(adapter.stop_job(&arn).await, Ok(()), "it is over");
+    assert_eq!(adapter.stop_job(&arn).await, Ok(()), "stopping a job that is over must succeed");
 }
 
+/// A job whose input the service finds invalid ends as `Failed`, with the service's message.
 #[tokio::test]
-async fn a_job_that_is_not_valid_fails_with_the_services_words() {
+async fn an_invalid_job_fails_with_the_message_of_the_service() {
     let service = service().await;
     let adapter = Adapter::new(&config(), Some(&service.endpoint));
     let arn = started(&service, &adapter, &["@bulk invalid"]).await;
@@ -197,8 +205,10 @@ async fn a_job_that_is_not_valid_fails_with_the_services_words() {
     assert_eq!(job.message.as_deref(), Some("The script declares that the input is not valid."));
 }
 
+/// An error that would come again is returned as `JobStart::Refused`. A throttle or an internal error of the service is
+/// a fault, which is retried.
 #[tokio::test]
-async fn a_refusal_of_the_service_is_reported_and_a_passing_error_is_a_fault() {
+async fn a_refused_job_is_reported_and_a_transient_error_is_a_fault() {
     for (script, refused) in [
         ("@bulk refused(quota)", true),
         ("@bulk refused(denied)", true),

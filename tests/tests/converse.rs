@@ -1,5 +1,7 @@
-//! The Bedrock adapter against real event streams: every way a call can go that the scripted model
-//! knows, and the name it must get. No stack, no emulator.
+//! Tests the adapter for Bedrock's Converse API against real event streams: each way in which a call can end in the
+//! scripted model, and the error name that it must get.
+//!
+//! It needs no stack and no emulator: `make offline`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,10 +38,11 @@ fn bedrock(endpoint: String) -> Bedrock {
         .region(Region::new("us-east-1"))
         .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
         .http_client(bcce_aws::http_client().unwrap())
-        // The SDK refuses another endpoint with it, and the adapter's endpoint goes first.
+        // The SDK refuses FIPS together with a custom endpoint. The adapter has to switch FIPS off for its endpoint.
         .use_fips(true)
         .sleep_impl(bcce_aws::sleep_impl())
-        // Shorter than any limit of a call: what the other clients may take must not end a model's call.
+        // These timeouts are shorter than the limits of a call. They are for other clients and must not end a call to a
+        // model.
         .timeout_config(
             TimeoutConfig::builder()
                 .operation_attempt_timeout(Duration::from_millis(50))
@@ -82,7 +85,7 @@ async fn call(bedrock: &Bedrock, script: &str) -> CallReport {
     bedrock.call(&call).await
 }
 
-/// What the attempt's error would be: the call's own, or that of a wrong stop reason.
+/// Returns the error name of the attempt: the name of the call's error, or the one that its stop reason leads to.
 fn name(report: &CallReport) -> Option<ErrorName> {
     match &report.result {
         Ok(answer) => judge(&answer.stop_reason).err(),
@@ -90,11 +93,14 @@ fn name(report: &CallReport) -> Option<ErrorName> {
     }
 }
 
-/// What a call that failed used.
+/// The usage of a call, as far as the adapter knows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Used {
+    /// No tokens, because no model processed the call.
     Nothing,
+    /// The service did not report the usage, and may have charged for it.
     Unknown,
+    /// The service reported the usage.
     Reported,
 }
 
@@ -106,8 +112,9 @@ fn used(report: &CallReport) -> Used {
     }
 }
 
+/// Each scripted behavior leads to the listed error name and usage, and silence is given up neither early nor late.
 #[tokio::test]
-async fn every_fault_gets_its_name_and_its_usage() {
+async fn every_fault_has_its_error_name_and_usage() {
     use ErrorName::*;
     use Used::*;
     #[rustfmt::skip]
@@ -183,7 +190,7 @@ async fn every_fault_gets_its_name_and_its_usage() {
             assert_eq!(failure.blame.cause(), cause, "{script}");
             assert_eq!(failure.retry_after_s, (script == "throttle(2)").then_some(2), "{script}");
         }
-        // A call that ended by another limit than its own would have taken longer, on a machine of any speed.
+        // A call that a different limit had ended would have taken longer, even on a fast machine.
         assert!(
             report.latency < Duration::from_millis(20_000),
             "{script} took {:?}",
@@ -192,8 +199,9 @@ async fn every_fault_gets_its_name_and_its_usage() {
     }
 }
 
+/// If the endpoint refuses the connection, the call is `TargetUnavailable` and has used no tokens.
 #[tokio::test]
-async fn nobody_there_used_nothing() {
+async fn a_refused_connection_is_unavailable_and_uses_no_tokens() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let free = listener.local_addr().unwrap();
     drop(listener);
@@ -201,8 +209,9 @@ async fn nobody_there_used_nothing() {
     assert_eq!((name(&report), used(&report)), (Some(ErrorName::TargetUnavailable), Used::Nothing));
 }
 
+/// Reasoning ends the wait for the first token, but is not in the text of the answer.
 #[tokio::test]
-async fn reasoning_counts_as_a_token_and_not_as_the_answer() {
+async fn reasoning_counts_as_the_first_token_but_not_as_the_answer() {
     let report = call(&bedrock(endpoint().await), "thinks").await;
     let answer = report.result.unwrap();
     assert!(answer.thought);
@@ -210,8 +219,9 @@ async fn reasoning_counts_as_a_token_and_not_as_the_answer() {
     assert!(report.first_token.is_some() && answer.starts_with("[scripted model]"), "{answer}");
 }
 
+/// The report has the service tier and the origins of guardrails if the stream has them, and is empty otherwise.
 #[tokio::test]
-async fn how_a_call_was_served_is_read_where_the_service_reports_it() {
+async fn the_service_tier_and_the_guardrail_origins_are_read_if_reported() {
     let bedrock = bedrock(endpoint().await);
     let served = call(&bedrock, "answer").await.served;
     assert_eq!((served.service_tier, served.guardrail_origin), (None, vec![]));

@@ -1,11 +1,11 @@
-//! What a plain client sees of a batch.
+//! Sends, starts and reads batches as a client with plain AWS SDK calls.
 
 use bcce_core::batch::{BatchProgress, BatchRef};
 use bcce_core::ports::ReadBatchProgress;
 use bcce_tests::harness::stack::{RunRef, Stack, output};
 use serde_json::{Value, json};
 
-/// Puts a manifest where `bcce batch submit` would, and returns its URI.
+/// Stores an object where `bcce batch submit` would, and returns its URI.
 pub async fn upload(stack: &Stack, name: &str, body: impl Into<Vec<u8>>) -> String {
     let (bucket, key) = (output("ArtifactBucket"), format!("batches/uploads/{name}"));
     let put = stack.s3.put_object().bucket(&bucket).key(&key).body(body.into().into());
@@ -44,7 +44,7 @@ pub async fn sealed(stack: &Stack, batch: &BatchRef) -> Value {
     serde_json::from_slice(&body).unwrap()
 }
 
-/// Says how far a batch is.
+/// Describes the progress of a batch. A wait fails if the description stays the same.
 async fn state_of(stack: &Stack, batch: &BatchRef) -> String {
     let arn = arn(batch);
     let status = status(stack, batch).await.unwrap_or("none".into());
@@ -66,25 +66,26 @@ pub async fn status(stack: &Stack, batch: &BatchRef) -> Option<String> {
     describe.send().await.ok().map(|execution| execution.status().as_str().to_owned())
 }
 
+/// Returns the ARN of the batch's execution.
 pub fn arn(batch: &BatchRef) -> String {
     let machine = output("BatchArn").replacen(":stateMachine:", ":execution:", 1);
     format!("{machine}:{}", batch.execution_name())
 }
 
-/// Starts an attempt as `bcce batch retry` does.
+/// Starts the execution of a batch, as `bcce batch retry` does for a further attempt.
 pub async fn start(stack: &Stack, batch: &BatchRef) {
     let start = stack.sfn.start_execution().state_machine_arn(output("BatchArn"));
     let start = start.name(batch.execution_name()).input(serde_json::to_string(batch).unwrap());
     start.send().await.unwrap();
 }
 
-/// Returns the run of an item.
+/// Returns the run of an item from a line of the results.
 pub fn run_of(result: &Value) -> RunRef {
     let run_id = result["run_id"].as_str().unwrap_or_else(|| panic!("{result} has no run"));
     RunRef { run_id: run_id.to_owned(), ..RunRef::first("default", "-", "-") }
 }
 
-/// Returns `<line> <status> <error>` of each item.
+/// Returns `<line> <status> <error message>` for each item.
 pub async fn statuses(stack: &Stack, batch: &BatchRef) -> Vec<String> {
     let results = lines(stack, &batch.results_key()).await;
     let statuses = results.iter().map(|result| {
@@ -95,14 +96,14 @@ pub async fn statuses(stack: &Stack, batch: &BatchRef) -> Vec<String> {
     statuses.collect()
 }
 
-/// Returns the lines of an object.
+/// Returns the JSON values of an object with one on each line.
 pub async fn lines(stack: &Stack, key: &str) -> Vec<Value> {
     let body = stack.object(key).await.unwrap_or_else(|| panic!("{key} is missing"));
     let text = String::from_utf8(body).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Returns the batch progress that the ledger has of an attempt.
+/// Returns the batch progress of an attempt from the ledger.
 pub async fn progress(batch: &BatchRef) -> BatchProgress {
     let config = bcce_aws::chain::sdk_config().await.unwrap();
     let ledger = bcce_aws::dynamodb::Ledger::new(&config, &output("LedgerTable"));

@@ -1,4 +1,4 @@
-//! Records of a job of the service first, and on demand what it leaves over.
+//! Batches in bulk mode: the records of a bulk job are answered first, and its leftovers run on demand.
 
 use bcce_core::batch::{BatchRef, BatchRequest, StoredBatch};
 use bcce_tests::harness::cli::bcce;
@@ -10,12 +10,13 @@ use time::{Duration, OffsetDateTime};
 
 use crate::batch::{arn, lines, manifest, run_of, sealed, status, upload};
 
-/// Sends a batch of `explain` over these texts.
+/// Sends a batch of `explain` over these texts, with the further fields `spec`.
 async fn send(stack: &Stack, name: &str, texts: &[String], spec: Value) -> BatchRef {
     let items: Vec<String> = texts.iter().map(|text| json!({ "text": text }).to_string()).collect();
     send_lines(stack, "explain", name, &items, spec).await
 }
 
+/// Sends a batch of a workflow over the given lines, with the further fields `spec`.
 async fn send_lines(
     stack: &Stack,
     workflow: &str,
@@ -32,7 +33,7 @@ async fn send_lines(
     BatchRef::first("default", workflow, &id)
 }
 
-/// A workflow whose answers have to be JSON.
+/// Stores a workflow whose answers have to be JSON, and returns its name.
 async fn json_workflow(stack: &Stack) -> String {
     let workflow = fresh("verdict");
     let template = format!(
@@ -42,7 +43,7 @@ async fn json_workflow(stack: &Stack) -> String {
     workflow
 }
 
-/// Returns so many texts; the first ones begin with these scripts.
+/// Returns `items` texts. The first ones begin with these scripts.
 fn texts(items: usize, scripts: &[&str]) -> Vec<String> {
     let text = |n: usize| match scripts.get(n - 1) {
         Some(script) => format!("{script}\nnumber {n}."),
@@ -55,17 +56,20 @@ fn cost(totals: &Value) -> Decimal {
     totals["cost_usd"].as_str().unwrap_or_else(|| panic!("{totals}")).parse().unwrap()
 }
 
+/// Returns the time in `seconds` seconds, as RFC 3339.
 fn in_seconds(seconds: i64) -> String {
     (OffsetDateTime::now_utc() + Duration::seconds(seconds)).format(&Rfc3339).unwrap()
 }
 
-/// Returns for each call of an item's run whether it was a stream. A record is not.
+/// Returns for each call of an item's run whether it was a stream. The call of a bulk record is not.
 fn streams(result: &Value) -> Vec<bool> {
     calls(&run_of(result)).iter().map(|call| call["stream"].as_bool().unwrap()).collect()
 }
 
+/// A bulk batch has an answer for each valid item, with runs that are sealed and counted as on demand, and costs half
+/// as much.
 #[tokio::test]
-async fn a_batch_in_bulk_comes_to_what_it_would_on_demand_at_half_the_price() {
+async fn a_bulk_batch_answers_every_item_at_half_the_price_of_on_demand() {
     let stack = Stack::connect().await;
     let mut items: Vec<String> =
         texts(120, &[]).iter().map(|text| json!({ "text": text }).to_string()).collect();
@@ -94,7 +98,7 @@ async fn a_batch_in_bulk_comes_to_what_it_would_on_demand_at_half_the_price() {
     assert_eq!(cost(&sealed["totals"]), sum);
 
     let run = run_of(&results[6]);
-    // By a model of the same price.
+    // The comparison needs a model with the same price.
     let (id, model) = (fresh("single"), model(Layout::Two));
     let inputs = json!({ "text": "number 7." });
     let request = json!({ "workflow": "explain", "id": id, "model": model, "inputs": inputs });
@@ -116,11 +120,13 @@ async fn a_batch_in_bulk_comes_to_what_it_would_on_demand_at_half_the_price() {
     assert!(metrics.contains(&run.run_id) && metrics.contains("RunsSucceeded"));
 }
 
+/// Records that a job did not process, lost, failed or answered with invalid JSON run on demand. The run of a failed
+/// record has the cost of both calls.
 #[tokio::test]
-async fn what_a_job_leaves_over_runs_on_demand() {
+async fn leftovers_of_a_bulk_job_run_on_demand() {
     let stack = Stack::connect().await;
     let workflow = json_workflow(&stack).await;
-    // The last records are done first, and time is up before the first three.
+    // The job processes the last records first, and its time ends before the first three.
     let scripts = [
         "@bulk partial(3)\n@model says: 1",
         "@model says: 2",
@@ -151,7 +157,7 @@ async fn what_a_job_leaves_over_runs_on_demand() {
     ] {
         assert_eq!(streams(&results[n - 1]), expected, "item {n}");
     }
-    // What was paid for no answer is the run's too.
+    // The run also has the cost of the record that gave no valid answer.
     let run = run_of(&results[5]);
     let (failed, answered) = (run.record_failure_key("answer"), run.step_key("answer", None));
     let read = async |key: &str| -> Value {
@@ -165,9 +171,9 @@ async fn what_a_job_leaves_over_runs_on_demand() {
     assert_eq!(code, 0, "{output}");
 }
 
-/// The job's records fail, the same items asked on demand do not: a sample shows it.
+/// If 99 of 100 records fail, ten of them run on demand first. All ten succeed, so the others run too.
 #[tokio::test]
-async fn where_a_job_fails_nearly_all_records_a_sample_runs_before_the_rest() {
+async fn if_nearly_all_records_fail_a_sample_runs_before_the_other_leftovers() {
     let stack = Stack::connect().await;
     let scripts = ["@bulk error(400)"; 99];
     let texts = texts(100, &scripts);
@@ -191,16 +197,17 @@ async fn where_a_job_fails_nearly_all_records_a_sample_runs_before_the_rest() {
     };
     let (sample, rest): (Vec<&Value>, Vec<&Value>) = results[..99].iter().partition(first);
     let last = sample.into_iter().map(started).max().unwrap();
-    assert!(rest.into_iter().all(|result| started(result) > last), "the sample is asked first");
+    assert!(rest.into_iter().all(|result| started(result) > last), "the sample must run first");
 }
 
+/// Returns true if an item was not run, because the sample of its job had failed.
 fn is_held(result: &&Value) -> bool {
     result["error"]["message"].as_str().unwrap_or_default().contains("do not run")
 }
 
-/// An item that fails in bulk as it would on demand is not asked again at twice the price.
+/// If the sample fails as well, the other 90 items fail without a call at the full price, with the reason.
 #[tokio::test]
-async fn where_the_sample_fails_as_well_no_other_record_is_asked_again() {
+async fn if_the_sample_fails_too_the_other_leftovers_do_not_run() {
     let stack = Stack::connect().await;
     let texts = texts(100, &["@model *: validation"; 100]);
     let batch = send(&stack, "records", &texts, json!({ "mode": "bulk" })).await;
@@ -212,7 +219,7 @@ async fn where_the_sample_fails_as_well_no_other_record_is_asked_again() {
     let (held, ran): (Vec<&Value>, Vec<&Value>) = results.iter().partition(is_held);
     assert_eq!((ran.len(), held.len()), (10, 90));
     let on_demand = ran.iter().flat_map(|result| streams(result)).filter(|stream| *stream);
-    assert_eq!(on_demand.count(), 10, "a call for each item of the sample");
+    assert_eq!(on_demand.count(), 10, "each item of the sample must be called once");
     let why = "job 1 of the batch: 100 of 100 records failed, the first with Bcce.RequestRejected; on demand 0 of a sample of 10 succeeded: the other 90 do not run";
     for result in held {
         assert_eq!(result["error"], json!({ "name": "Bcce.TooManyFailures", "message": why }));
@@ -224,9 +231,10 @@ async fn where_the_sample_fails_as_well_no_other_record_is_asked_again() {
     assert!(printed.contains("on demand 0 of a sample of 10 succeeded"), "{printed}");
 }
 
-/// The answers are paid, and none of them is JSON: neither in the job nor on demand.
+/// Each record is charged and its answer is not JSON, in the job and on demand. The batch counts the job's cost once,
+/// and a retry counts only its own calls.
 #[tokio::test]
-async fn what_a_job_charged_for_records_that_are_held_is_counted_once() {
+async fn the_cost_of_records_that_do_not_run_again_is_counted_once() {
     let stack = Stack::connect().await;
     let workflow = json_workflow(&stack).await;
     let texts = texts(100, &["@model *: answer(no)"; 100]);
@@ -258,11 +266,15 @@ async fn what_a_job_charged_for_records_that_are_held_is_counted_once() {
         assert_eq!((&result["status"], &result["attempt_no"]), (&json!("FAILED"), &json!(2)));
         let key = RunRef { attempt_no: 2, ..run_of(&result) }.failure_key("answer", None);
         let failure: Value = serde_json::from_slice(&stack.object(&key).await.unwrap()).unwrap();
-        assert_eq!(cost(&result["totals"]), cost(&failure), "attempt 1 paid the job: {result}");
+        assert_eq!(
+            cost(&result["totals"]),
+            cost(&failure),
+            "attempt 2 must not count the job: {result}"
+        );
     }
 }
 
-/// The results of a batch of 100 items, where its manifest and the ledger count what these cost.
+/// Returns the results of a batch of 100 items. Checks that the manifest and the ledger have the sum of their costs.
 async fn counted(stack: &Stack, batch: &BatchRef, sealed: &Value) -> Vec<Value> {
     let results = lines(stack, &batch.results_key()).await;
     let sum: Decimal = results.iter().map(|result| cost(&result["totals"])).sum();
@@ -276,8 +288,9 @@ async fn counted(stack: &Stack, batch: &BatchRef, sealed: &Value) -> Vec<Value> 
     results
 }
 
+/// If a whole job fails or the service refuses it, a sample of ten items runs on demand, and then the others.
 #[tokio::test]
-async fn when_a_job_fails_or_is_refused_a_sample_runs_and_then_everything() {
+async fn if_a_job_fails_or_is_refused_a_sample_runs_and_then_every_item() {
     let stack = Stack::connect().await;
     let table = [
         ("@bulk invalid", json!("Failed"), "not valid"),
@@ -306,8 +319,10 @@ async fn when_a_job_fails_or_is_refused_a_sample_runs_and_then_everything() {
     }
 }
 
+/// A job that does not end is stopped at the deadline of the batch. Its processed records are kept and the others run
+/// on demand.
 #[tokio::test]
-async fn a_job_that_never_ends_is_stopped_at_the_deadline_and_the_rest_runs_on_demand() {
+async fn a_job_that_never_ends_is_stopped_at_the_deadline_and_its_leftovers_run_on_demand() {
     let stack = Stack::connect().await;
     let spec = json!({ "mode": "bulk", "deadline": in_seconds(20) });
     let batch = send(&stack, "never", &texts(101, &["@bulk never"]), spec).await;
@@ -321,8 +336,10 @@ async fn a_job_that_never_ends_is_stopped_at_the_deadline_and_the_rest_runs_on_d
     assert_eq!((streams(&results[0]), streams(&results[1])), (vec![true], vec![false]));
 }
 
+/// If the execution of a batch is stopped, its job is stopped too, and the records that it had processed become runs
+/// that succeeded.
 #[tokio::test]
-async fn a_batch_that_is_stopped_stops_its_job_and_keeps_what_that_did() {
+async fn stopping_a_batch_stops_its_job_and_keeps_the_processed_records() {
     let stack = Stack::connect().await;
     let texts = texts(101, &["@bulk never"]);
     let batch = send(&stack, "halted", &texts, json!({ "mode": "bulk" })).await;
@@ -345,9 +362,10 @@ async fn a_batch_that_is_stopped_stops_its_job_and_keeps_what_that_did() {
     assert_eq!(status(&stack, &batch).await.as_deref(), Some("ABORTED"));
 }
 
-/// What a job may still be at work on must not be paid on demand as well.
+/// While the status of the jobs cannot be read, no item runs on demand, because a job may still process it. Otherwise
+/// both would be paid. A copy of the machine with a missing function and short waits shows it.
 #[tokio::test]
-async fn while_jobs_cannot_be_seen_nothing_runs_on_demand() {
+async fn no_item_runs_on_demand_while_the_status_of_the_jobs_is_unknown() {
     let stack = Stack::connect().await;
     let machine = stack.sfn.describe_state_machine().state_machine_arn(output("BatchArn"));
     let machine = machine.send().await.unwrap();
@@ -395,8 +413,9 @@ async fn while_jobs_cannot_be_seen_nothing_runs_on_demand() {
     assert_eq!(bulk.collect::<Vec<_>>(), ["BulkJob", "BulkJob", "BulkJob", "TakeParts"]);
 }
 
+/// A batch with two steps, a near deadline or too few items runs on demand, and its manifest has the reason.
 #[tokio::test]
-async fn what_cannot_be_in_bulk_runs_on_demand_and_says_why() {
+async fn a_batch_that_cannot_run_in_bulk_runs_on_demand_with_the_reason() {
     let stack = Stack::connect().await;
     let workflow = fresh("two-steps");
     let template = format!(

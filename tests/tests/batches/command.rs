@@ -1,4 +1,4 @@
-//! `bcce batch` as a script would call it.
+//! `bcce batch`, called as a script calls it: arguments, exit codes and outputs.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::batch::{lines, manifest, status, upload};
 
-/// A workflow with one step that repeats its input.
+/// Stores a workflow with one step, whose prompt is the input `text`.
 async fn workflow(stack: &Stack, name: &str) {
     let model = model(Layout::Two);
     let step = format!(
@@ -21,6 +21,7 @@ async fn workflow(stack: &Stack, name: &str) {
     stack.put_workflow(name, &body).await;
 }
 
+/// Writes a file and returns its path.
 fn file(name: &str, body: impl AsRef<[u8]>) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, body).unwrap();
@@ -31,26 +32,30 @@ fn sample(name: &str) -> String {
     format!("{ROOT}/events/batch/{name}")
 }
 
+/// Calls `bcce batch`, checks its exit code and returns its output.
 fn batch(args: &[&str], code: i32) -> String {
     let (ended, text) = bcce("dev", &[&["batch"], args].concat());
     assert_eq!(ended, code, "{args:?}: {text}");
     text
 }
 
+/// Returns the first JSON object in a text.
 fn json_of(text: &str) -> Value {
     let from = text.find('{').unwrap_or_else(|| panic!("no JSON in {text}"));
     serde_json::Deserializer::from_str(&text[from..]).into_iter().next().unwrap().unwrap()
 }
 
-/// Returns the batch that was sent, which the last line of `text` names.
+/// Returns the batch that was sent, whose id is on a line of `text`.
 fn sent(text: &str, workflow: &str) -> BatchRef {
     let batch_id =
         text.lines().find(|line| line.contains("-batch-")).unwrap_or_else(|| panic!("{text}"));
     BatchRef { batch_id: batch_id.into(), ..BatchRef::first("default", workflow, "") }
 }
 
+/// `bcce batch` checks a CSV file, sends it once, watches it, prints its results and outputs, and verifies it. Sending
+/// the file again finds the same batch, and a changed outputs file is reported.
 #[tokio::test]
-async fn a_file_is_looked_at_sent_once_watched_and_read() {
+async fn a_file_is_checked_sent_once_watched_and_its_results_are_read() {
     let stack = Stack::connect().await;
     let name = fresh("letters");
     workflow(&stack, &name).await;
@@ -127,12 +132,14 @@ async fn a_file_is_looked_at_sent_once_watched_and_read() {
     assert!(batch(&["outputs", id], 1).contains("does not have the digest"));
 }
 
+/// Returns the JSON value of each line.
 fn lines_of(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// Two concurrent retries start one further attempt, which runs the failed item only.
 #[tokio::test]
-async fn what_failed_is_run_again_by_one_attempt_however_many_ask() {
+async fn concurrent_retries_start_one_attempt_that_runs_the_failed_items() {
     let stack = Stack::connect().await;
     let name = fresh("again");
     workflow(&stack, &name).await;
@@ -175,8 +182,9 @@ fn batch_in(text: &str) -> &str {
     words.into_iter().find(|word| word.contains("-batch-")).unwrap_or_else(|| panic!("{text}"))
 }
 
+/// `bcce batch finalize` seals a batch that was stopped, while the EventBridge rule finalizes it as well.
 #[tokio::test]
-async fn a_batch_that_was_stopped_is_finalized_by_the_command() {
+async fn bcce_batch_finalize_seals_a_stopped_batch() {
     let stack = Stack::connect().await;
     let name = fresh("finalized");
     workflow(&stack, &name).await;
@@ -200,7 +208,7 @@ async fn a_batch_that_was_stopped_is_finalized_by_the_command() {
         let id = id.to_owned();
         std::thread::spawn(move || batch(&["finalize", &id], 0))
     };
-    // By the rule, and by the command.
+    // The EventBridge rule and the command have each started the finalize machine.
     stack.finalizing(id, 2).await;
     release(&name);
     let text = finalized.join().unwrap();
@@ -208,8 +216,9 @@ async fn a_batch_that_was_stopped_is_finalized_by_the_command() {
     std::fs::remove_file(file).unwrap();
 }
 
+/// `bcce batch cancel` stops a batch and waits until it is sealed. A retry then runs the items that are left.
 #[tokio::test]
-async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
+async fn a_batch_is_cancelled_and_can_be_retried() {
     let stack = Stack::connect().await;
     let name = fresh("stopped");
     workflow(&stack, &name).await;
@@ -234,7 +243,7 @@ async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
         let id = id.to_owned();
         std::thread::spawn(move || batch(&["cancel", &id], 0))
     };
-    // What is under way when the batch is stopped is waited for.
+    // The command waits for the runs that are under way when the batch is stopped.
     let aborted = async || status(&stack, &sent).await.filter(|status| status == "ABORTED");
     stack.eventually("the end of the execution", aborted).await;
     release(&name);
@@ -247,7 +256,7 @@ async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
     let sealed = stack.object(&sent.manifest_key()).await.unwrap();
     let sealed: Value = serde_json::from_slice(&sealed).unwrap();
     assert_eq!(sealed["status"], "CANCELLED");
-    // Runs that were under way may have been the last.
+    // The runs that were under way may have been the last ones.
     if sealed["counts"]["succeeded"] == 4 {
         assert!(batch(&["retry", id], 2).contains("every item succeeded"));
     } else {
@@ -257,8 +266,10 @@ async fn a_batch_is_cancelled_with_what_was_paid_and_can_be_continued() {
     std::fs::remove_file(file).unwrap();
 }
 
+/// A source in another bucket is copied to the artifact bucket. Below a prefix each object is an item, and other
+/// objects make another batch.
 #[tokio::test]
-async fn a_manifest_of_another_bucket_is_copied_and_objects_are_items() {
+async fn a_source_in_another_bucket_is_copied_and_objects_below_a_prefix_are_items() {
     let stack = Stack::connect().await;
     let name = fresh("brought");
     workflow(&stack, &name).await;
@@ -292,11 +303,15 @@ async fn a_manifest_of_another_bucket_is_copied_and_objects_are_items() {
     assert!(text.contains("2 of 3 items succeeded, 1 rejected"), "{text}");
     assert!(submit(&[], 0).contains("was sent before"));
     upload(&stack, &format!("{name}/d.md"), "Third.").await;
-    assert!(!submit(&[], 0).contains("was sent before"), "other objects are another batch");
+    assert!(
+        !submit(&[], 0).contains("was sent before"),
+        "a batch with other objects must be another batch"
+    );
 }
 
+/// An unusable file, an unknown workflow or a used id exits with 2 and an explanation, and no batch is sent.
 #[tokio::test]
-async fn what_is_no_batch_is_refused_and_nothing_is_sent() {
+async fn an_invalid_batch_is_refused_and_nothing_is_sent() {
     let stack = Stack::connect().await;
     let name = fresh("refused");
     workflow(&stack, &name).await;

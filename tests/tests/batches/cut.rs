@@ -1,4 +1,4 @@
-//! Items whose answers `max_tokens` cut: they succeeded, and the batch still says that they are not whole.
+//! Items whose answers were cut by `max_tokens`: they succeed, and the batch reports that the answers are incomplete.
 
 use bcce_tests::harness::cli::bcce;
 use bcce_tests::harness::stack::{Layout, Stack, fresh, model};
@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::batch::{lines, progress, run, upload};
 
+/// The manifest, results, outputs, ledger, notification and `bcce batch status` all report the one answer that was cut.
 #[tokio::test]
-async fn items_whose_answers_were_cut_are_shown_and_counted() {
+async fn items_with_answers_cut_by_max_tokens_are_counted_and_shown() {
     let stack = Stack::connect().await;
     let (model, id) = (model(Layout::Two), fresh("cut"));
     let item = |script: &str| json!({ "text": format!("{script}\nSay something of many words.") });

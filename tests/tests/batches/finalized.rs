@@ -1,4 +1,4 @@
-//! Batches whose execution ended badly.
+//! Batches whose execution ended badly, and what the finalize machine does about them.
 
 use bcce_core::batch::BatchRef;
 use bcce_tests::harness::stack::{Stack, fresh, output, release};
@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use crate::batch::{arn, manifest, sealed, status, upload};
 
-/// Each item is answered after the batch was stopped.
+/// A batch whose execution is stopped is sealed as `CANCELLED`. There is one notification, although the event of the
+/// end arrives three times. Each item is answered after the stop.
 #[tokio::test]
-async fn a_batch_that_is_stopped_is_sealed_with_what_there_is_and_notified_once() {
+async fn a_stopped_batch_is_sealed_and_notified_once() {
     const ITEMS: usize = 6;
     let stack = Stack::connect().await;
     let id = fresh("stopped");
@@ -33,7 +34,7 @@ async fn a_batch_that_is_stopped_is_sealed_with_what_there_is_and_notified_once(
     );
     assert_eq!(status(&stack, &batch).await.as_deref(), Some("ABORTED"));
     let first = finalized(&stack, &arn(&batch), 1).await.remove(0);
-    // The event comes again, as it may.
+    // EventBridge may deliver the event more than once.
     for _ in 0..2 {
         let again = stack.sfn.start_execution().state_machine_arn(output("FinalizeArn"));
         again.input(&first).send().await.unwrap();
@@ -42,9 +43,10 @@ async fn a_batch_that_is_stopped_is_sealed_with_what_there_is_and_notified_once(
     assert_eq!(notifications_of(&stack, &notifications, &batch).await, ["CANCELLED"]);
 }
 
-/// A batch that fails with an error of its own has sealed itself and sent the notification.
+/// A batch that fails with an error of BCCE has already sealed itself and sent its notification. The finalize machine
+/// sends no second one.
 #[tokio::test]
-async fn a_batch_that_failed_by_itself_is_not_notified_again() {
+async fn a_batch_that_sealed_its_own_failure_is_not_notified_again() {
     let stack = Stack::connect().await;
     let id = fresh("empty");
     let notifications = stack.listen(&id).await;
@@ -57,9 +59,10 @@ async fn a_batch_that_failed_by_itself_is_not_notified_again() {
     assert_eq!(notifications_of(&stack, &notifications, &batch).await, ["FAILED"]);
 }
 
-/// The event may not carry the error, and leaves a large input out: then the execution is asked for both.
+/// The finalize machine finalizes a failed batch unless its error begins with `Bcce.`, because then the batch has
+/// sealed itself. The event may lack the error and a large input, so the machine reads both from the execution.
 #[tokio::test]
-async fn an_end_with_an_error_of_its_own_finalizes_nothing_and_any_other_does() {
+async fn a_batch_is_finalized_unless_it_failed_with_an_error_of_bcce() {
     let stack = Stack::connect().await;
     for (error, is_in_event, next) in [
         ("Bcce.Internal", true, "Finalized"),
@@ -92,11 +95,12 @@ async fn an_end_with_an_error_of_its_own_finalizes_nothing_and_any_other_does() 
     }
 }
 
-/// Otherwise one that fails would start the next one for ever.
+/// An execution of the finalize machine that fails starts no further one. Otherwise failing executions would start each
+/// other forever.
 #[tokio::test]
-async fn an_execution_of_the_finalize_machine_that_ends_badly_starts_no_other() {
+async fn a_failed_execution_of_the_finalize_machine_starts_no_other() {
     let stack = Stack::connect().await;
-    // An execution that does not exist, with an input that names neither a run nor a batch.
+    // The event names an execution that does not exist, and its input names neither a run nor a batch.
     let nothing = BatchRef::first("default", "explain", &fresh("nothing"));
     let detail = json!({
         "executionArn": arn(&nothing), "status": "FAILED", "input": "{}",
@@ -109,7 +113,7 @@ async fn an_execution_of_the_finalize_machine_that_ends_badly_starts_no_other() 
         (execution.send().await.unwrap().status().as_str() == "FAILED").then_some(())
     };
     stack.eventually("its end", ended).await;
-    // The end of a batch that comes after it has arrived by then.
+    // When the later event of this batch has been handled, an event of the failed execution would have been as well.
     let batch = BatchRef::first("default", "explain", &fresh("later"));
     let start = stack.sfn.start_execution().state_machine_arn(output("BatchArn"));
     let start = start.name(batch.execution_name()).input(serde_json::to_string(&batch).unwrap());
@@ -120,7 +124,8 @@ async fn an_execution_of_the_finalize_machine_that_ends_badly_starts_no_other() 
     assert_eq!(stack.finalizations(&machine).await, []);
 }
 
-/// Waits until an execution was finalized `times` times, and returns the inputs of that. It was not finalized more often.
+/// Waits until an execution was finalized `times` times, and returns the inputs of the finalize machine. Fails if it
+/// was finalized more often.
 async fn finalized(stack: &Stack, arn: &str, times: usize) -> Vec<String> {
     let found = stack.eventually("the end of the finalize machine", async || {
         let found = stack.finalizations(arn).await;
@@ -131,7 +136,7 @@ async fn finalized(stack: &Stack, arn: &str, times: usize) -> Vec<String> {
     found
 }
 
-/// The status of every notification of a batch.
+/// Returns the status of each notification of a batch.
 async fn notifications_of(stack: &Stack, queue: &str, batch: &BatchRef) -> Vec<String> {
     let messages = stack.sweep(queue, 60).await;
     let bodies = messages.iter().map(|message| message.body().unwrap());
@@ -140,7 +145,7 @@ async fn notifications_of(stack: &Stack, queue: &str, batch: &BatchRef) -> Vec<S
     ours.map(|notification| notification["status"].as_str().unwrap().to_owned()).collect()
 }
 
-/// An execution that is over, of a machine that does nothing else.
+/// Returns the ARN of an execution that failed with `error`, of a machine that only fails.
 async fn failed_with(stack: &Stack, error: &str, input: &str) -> String {
     let fail = json!({ "Type": "Fail", "Error": error, "Cause": "why" });
     let definition = json!({ "StartAt": "Failed", "States": { "Failed": fail } });

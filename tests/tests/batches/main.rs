@@ -1,4 +1,8 @@
-//! Batches on a deployed stack of their own: a hundred runs at a time would delay other tests.
+//! Tests of batches on a deployed stack: sources, the limits of failures, retries, bulk jobs, finalizing and `bcce
+//! batch`.
+//!
+//! `make batches` starts the suite on a local stack of its own, because a hundred runs at a time would delay other
+//! tests.
 
 mod batch;
 mod bulk;

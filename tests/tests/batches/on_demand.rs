@@ -1,4 +1,4 @@
-//! Batches on demand: every item is a run of its own.
+//! Batches on demand: each item is a run.
 
 use bcce_core::batch::{BatchRef, BatchRequest, StoredBatch};
 use bcce_tests::harness::stack::{Layout, Stack, calls, fresh, model, output, sized};
@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 
 use crate::batch::{lines, run, run_of, statuses, upload};
 
-/// A few of the items are not requests, in three ways, and for the middle third of them the first region is down.
+/// While us-east-1 fails for the middle third of the items, us-west-2 answers them, and the invalid items are rejected.
+/// Every other item succeeds with its own answer, and the totals equal the sum of the runs. `make large` runs 500
+/// items.
 #[tokio::test]
-async fn a_batch_with_broken_items_outlasts_a_region() {
+async fn a_batch_with_invalid_items_survives_the_outage_of_a_region() {
     let items = sized(40, 500);
     let stack = Stack::connect().await;
     let id = fresh("large");
@@ -42,7 +44,7 @@ async fn a_batch_with_broken_items_outlasts_a_region() {
     let outputs = lines(&stack, &batch.outputs_key()).await;
     let rejected = results.iter().filter(|result| result["status"] == "REJECTED");
     assert_eq!(rejected.map(|r| r["line"].as_u64().unwrap() as usize).collect::<Vec<_>>(), broken);
-    // Each in its place, with its own answer.
+    // Results are in the order of the source, and each output is the answer to its own item.
     let places: Vec<usize> =
         results.iter().map(|result| result["n"].as_u64().unwrap() as usize).collect();
     assert_eq!(places, (1..=items).collect::<Vec<_>>());
@@ -51,7 +53,7 @@ async fn a_batch_with_broken_items_outlasts_a_region() {
         assert!(output["output"].as_str().unwrap().contains(&number), "{output}");
     }
     assert_eq!(outputs.len(), good);
-    // The totals are those of the runs, and the batch progress that `bcce batch status` reads is the same.
+    // The totals are the sum over the runs, and equal the batch progress that `bcce batch status` reads.
     let cost =
         |of: &Value| of["cost_usd"].as_str().unwrap().parse::<rust_decimal::Decimal>().unwrap();
     let sum: rust_decimal::Decimal =
@@ -62,7 +64,7 @@ async fn a_batch_with_broken_items_outlasts_a_region() {
         (progress.succeeded, progress.failed, progress.cost_usd.normalize()),
         (good as u64, 0, sum)
     );
-    // Where the first region was down, the second one answered; once.
+    // If the first region was down, the second one answered, with one call.
     let moved = &results[items / 2 - 1];
     let regions: Vec<Value> =
         calls(&run_of(moved)).iter().map(|call| call["region"].clone()).collect();
@@ -70,10 +72,10 @@ async fn a_batch_with_broken_items_outlasts_a_region() {
     assert!(regions.len() <= 2, "{regions:?}");
 }
 
-/// What docs/batches-internals.md prices: the states of a run, besides those that its step enters (counted in
-/// contract/asl.rs) and the three of the item itself.
+/// A run enters the states whose price docs/batches-internals.md states. The states within its step are counted in
+/// contract/asl.rs, and the three of the item are not part of the run.
 #[tokio::test]
-async fn an_item_takes_the_states_that_are_priced() {
+async fn an_item_enters_the_states_that_the_price_counts() {
     let stack = Stack::connect().await;
     let id = fresh("priced");
     let source = upload(&stack, &format!("{id}.jsonl"), "{\"text\":\"one\"}\n").await;
@@ -102,8 +104,9 @@ async fn an_item_takes_the_states_that_are_priced() {
     assert_eq!(entered, expected);
 }
 
+/// Valid lines of a JSONL file run, and each invalid one is rejected with its line and the reason.
 #[tokio::test]
-async fn the_good_items_of_a_manifest_run_and_the_bad_ones_are_listed() {
+async fn valid_items_run_and_invalid_ones_are_rejected_with_the_reason() {
     let stack = Stack::connect().await;
     let id = fresh("mixed");
     let mut manifest = format!(
@@ -134,8 +137,9 @@ async fn the_good_items_of_a_manifest_run_and_the_bad_ones_are_listed() {
     assert_eq!(ids, ["one", "two", "long"]);
 }
 
+/// `map` and `item_id` apply to the rows of a CSV file, and a row with another number of fields is rejected.
 #[tokio::test]
-async fn a_csv_is_mapped_and_its_ragged_rows_are_listed() {
+async fn rows_of_a_csv_file_are_mapped_and_ragged_rows_are_rejected() {
     let stack = Stack::connect().await;
     let id = fresh("csv");
     let manifest = "nr,Long text\n7,\"first,\nin two lines\"\n8\n9,third,and more\n10,fourth\n";
@@ -156,6 +160,8 @@ async fn a_csv_is_mapped_and_its_ragged_rows_are_listed() {
     assert!(asked.contains("first,\\nin two lines"), "{asked}");
 }
 
+/// Each object below a prefix is an item, in the order of the keys. An empty object and one that is not UTF-8 are
+/// rejected.
 #[tokio::test]
 async fn every_object_under_a_prefix_is_an_item() {
     let stack = Stack::connect().await;
@@ -194,9 +200,11 @@ async fn every_object_under_a_prefix_is_an_item() {
     );
 }
 
-/// Step Functions does not document every name under which it refuses an execution: none of them gives an item up.
+/// Step Functions does not document every error name with which it refuses an execution. An item whose start fails with
+/// an unlisted name is started later and succeeds. A copy of the machine whose first try names a missing workflow
+/// machine shows it.
 #[tokio::test]
-async fn an_item_whose_run_is_refused_under_a_name_that_nobody_knows_is_started_later() {
+async fn an_item_whose_start_fails_with_an_unlisted_error_is_started_later() {
     let stack = Stack::connect().await;
     let machine = stack.sfn.describe_state_machine().state_machine_arn(output("BatchArn"));
     let machine = machine.send().await.unwrap();

@@ -1,4 +1,4 @@
-//! Batches that are refused as a whole: nothing runs, and a notification says why.
+//! Batches that are refused as a whole: no item runs, and a notification has the reason.
 
 use bcce_core::batch::BatchRef;
 use bcce_tests::harness::stack::{Stack, fresh, output};
@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use crate::batch::{manifest, upload};
 
+/// A batch whose source is empty, unreadable or outside the allowed prefixes, or whose `map` is wrong, ends as
+/// `FAILED`. The manifest and the notification have the reason.
 #[tokio::test]
-async fn what_has_no_items_is_refused_with_the_reason() {
+async fn a_batch_with_an_unusable_source_or_map_is_refused_with_the_reason() {
     let stack = Stack::connect().await;
     let id = fresh("refused");
     let notifications = stack.listen(&id).await;
@@ -82,9 +84,10 @@ async fn what_has_no_items_is_refused_with_the_reason() {
     }
 }
 
-/// The message is rejected at once, with the reason and a notification, as one that is not a request.
+/// A message with invalid fields of `batch` is rejected like an invalid request, with a notification that lists every
+/// problem.
 #[tokio::test]
-async fn a_message_that_is_no_batch_is_a_dead_letter() {
+async fn a_message_with_an_invalid_batch_is_rejected_with_a_notification() {
     let stack = Stack::connect().await;
     let id = fresh("no-batch");
     let notifications = stack.listen(&id).await;
@@ -100,9 +103,9 @@ async fn a_message_that_is_no_batch_is_a_dead_letter() {
     }
 }
 
-/// Attacks: refused as a whole before an item of it is there.
+/// A batch with a forbidden model or tag, or with a worst case above the ceiling, is refused before any item runs.
 #[tokio::test]
-async fn a_batch_that_its_sender_may_not_send_runs_no_item() {
+async fn a_batch_that_policy_forbids_runs_no_item() {
     let stack = Stack::connect().await;
     let id = fresh("forbidden");
     let source = upload(&stack, &format!("{id}.jsonl"), "{\"text\":\"a\"}\n").await;

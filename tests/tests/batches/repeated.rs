@@ -1,4 +1,4 @@
-//! Nothing runs twice, and what failed runs again.
+//! Batches and items that are sent again: nothing runs twice, and a retry runs what failed.
 
 use bcce_core::batch::BatchRef;
 use bcce_tests::harness::stack::{Layout, Stack, calls, fresh, model, output};
@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 
 use crate::batch::{lines, manifest, run, run_of, start, statuses, upload};
 
+/// An object below `batches/inbox/` starts a batch. Put again with the same ETag, it is the same batch, and each item
+/// is called once.
 #[tokio::test]
-async fn a_dropped_object_is_a_batch_and_twice_the_same_one() {
+async fn an_object_put_twice_below_the_inbox_prefix_is_one_batch() {
     let stack = Stack::connect().await;
     let id = fresh("dropped");
     let notifications = stack.listen(&id).await;
@@ -35,7 +37,7 @@ async fn a_dropped_object_is_a_batch_and_twice_the_same_one() {
     for result in &results {
         assert_eq!(calls(&run_of(result)).len(), 1);
     }
-    // The batch sends a notification, and its items do not.
+    // The batch sends a notification, and its items send none.
     stack
         .receive(&notifications, |m| {
             m.body().is_some_and(|body| body.contains(&batches[0].batch_id))
@@ -50,8 +52,9 @@ async fn a_dropped_object_is_a_batch_and_twice_the_same_one() {
     assert_eq!(of_items.count(), 0);
 }
 
+/// A batch that is sent again calls no model again. Another batch with the same id is rejected.
 #[tokio::test]
-async fn the_same_batch_again_repeats_nothing_and_another_under_its_id_is_refused() {
+async fn a_batch_sent_again_repeats_no_call_and_another_with_its_id_is_rejected() {
     let stack = Stack::connect().await;
     let id = fresh("again");
     let notifications = stack.listen(&id).await;
@@ -72,8 +75,9 @@ async fn the_same_batch_again_repeats_nothing_and_another_under_its_id_is_refuse
     assert_eq!(calls(&run_of(&results[0])).len(), 1);
 }
 
+/// A retry of a batch runs the failed item, keeps the answer of the succeeded one, and counts only what it paid itself.
 #[tokio::test]
-async fn a_retry_runs_what_failed_and_keeps_what_did_not() {
+async fn a_retry_runs_the_failed_items_and_keeps_the_succeeded_ones() {
     let stack = Stack::connect().await;
     let id = fresh("retried");
     let text = |script: &str| json!({ "text": format!("{script}\nitem") }).to_string();
@@ -104,18 +108,20 @@ async fn a_retry_runs_what_failed_and_keeps_what_did_not() {
     let outputs = lines(&stack, &retry.outputs_key()).await;
     let said: Vec<&Value> = outputs.iter().map(|output| &output["output"]).collect();
     assert_eq!(said, ["healed", "whole"]);
-    // What the retry paid is what it ran.
+    // The retry has only the cost of the item that it ran.
     assert_eq!(sealed["totals"]["cost_usd"], results[0]["totals"]["cost_usd"]);
     assert_eq!(statuses(&stack, &first).await[1], "2 SUCCEEDED");
 }
 
+/// When more than three items have failed, no further item is started. A notification reports it while the batch still
+/// runs, and the batch then ends as `FAILED`.
 #[tokio::test]
-async fn too_many_failures_end_a_batch_and_are_notified_at_once() {
+async fn too_many_failures_halt_a_batch_and_are_notified_at_once() {
     const ITEMS: u64 = 120;
     let stack = Stack::connect().await;
     let id = fresh("halted");
     let notifications = stack.listen(&id).await;
-    // The emulator runs 64 at a time, whatever `concurrency` says.
+    // The emulator runs 64 items at a time and ignores `concurrency`, so the batch needs more items than that.
     let manifest_of: Vec<String> = (0..ITEMS)
         .map(|n| json!({ "text": format!("@model *: validation\n{n}") }).to_string())
         .collect();
@@ -149,5 +155,5 @@ async fn too_many_failures_end_a_batch_and_are_notified_at_once() {
     let notifications = again.iter().filter(|m| {
         m.body().is_some_and(|body| body.contains(&batch.batch_id) && body.contains("\"RUNNING\""))
     });
-    assert!(notifications.count() <= 1, "one notification");
+    assert!(notifications.count() <= 1, "at most one notification must report the halt");
 }

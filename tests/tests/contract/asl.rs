@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::template::{read, root, template};
 
-/// Names that no state catches, each for a reason.
+/// Error names that no state matches, each with the reason.
 const LEFT: &[(ErrorName, &str)] = &[
     (ErrorName::InvalidRequest, "prepare returns it as `refused`"),
     (ErrorName::PolicyViolation, "prepare returns it as `refused`"),
@@ -25,16 +25,19 @@ const LEFT: &[(ErrorName, &str)] = &[
     (ErrorName::TooManyFailures, "close-batch finds it; the batch's execution fails with it"),
 ];
 
+/// A state machine: the name of its file, the text and the definition.
 pub struct Machine {
     pub name: String,
     pub text: String,
     pub definition: Value,
 }
 
+/// Returns the state machine of a file in statemachines/.
 pub fn machine(name: &str) -> Machine {
     machines().into_iter().find(|machine| machine.name == name).unwrap()
 }
 
+/// Returns all state machines.
 pub fn machines() -> Vec<Machine> {
     fs::read_dir(root().join("statemachines"))
         .unwrap()
@@ -48,7 +51,7 @@ pub fn machines() -> Vec<Machine> {
         .collect()
 }
 
-/// Every state, those inside Maps included.
+/// Returns the name and the definition of each state, including those inside Maps.
 pub fn states(definition: &Value) -> Vec<(String, Map<String, Value>)> {
     let mut found = Vec::new();
     for (name, state) in definition["States"].as_object().unwrap() {
@@ -60,12 +63,13 @@ pub fn states(definition: &Value) -> Vec<(String, Map<String, Value>)> {
     found
 }
 
-/// `${X}` in a text.
+/// Returns each `X` of the placeholders `${X}` in a text.
 fn placeholders(text: &str) -> BTreeSet<String> {
     let parts = text.split("${").skip(1);
     parts.map(|part| part.split('}').next().unwrap().to_owned()).collect()
 }
 
+/// Returns the names of the template's `DefinitionSubstitutions` for a machine.
 fn substitutions(machine: &str) -> BTreeSet<String> {
     let template = template();
     let resources = template["Resources"].as_object().unwrap();
@@ -80,6 +84,7 @@ fn substitutions(machine: &str) -> BTreeSet<String> {
     resource["Properties"]["DefinitionSubstitutions"].as_object().unwrap().keys().cloned().collect()
 }
 
+/// Each placeholder of a machine has a substitution in the template, and the template has no other.
 #[test]
 fn every_placeholder_has_its_substitution_and_the_reverse() {
     for machine in machines() {
@@ -87,6 +92,7 @@ fn every_placeholder_has_its_substitution_and_the_reverse() {
     }
 }
 
+/// A state that calls a function has the name of that function, without `Function`.
 #[test]
 fn a_state_that_calls_a_function_has_its_name() {
     for machine in machines() {
@@ -100,12 +106,15 @@ fn a_state_that_calls_a_function_has_its_name() {
     }
 }
 
+/// Returns the error names that a state's Retry and Catch match.
 fn error_equals(state: &Map<String, Value>) -> Vec<String> {
     let handlers = ["Retry", "Catch"].iter().filter_map(|kind| state.get(*kind)?.as_array());
     let names = handlers.flatten().flat_map(|handler| handler["ErrorEquals"].as_array().unwrap());
     names.map(|name| name.as_str().unwrap().to_owned()).collect()
 }
 
+/// Each error name that a state matches is one of AWS or of [`ErrorName`]. Each name of [`ErrorName`] is matched by a
+/// state or listed in [`LEFT`], and not both.
 #[test]
 fn every_error_that_is_matched_exists_and_every_one_of_ours_is_matched_or_left() {
     let ours: BTreeSet<&str> = ErrorName::ALL.iter().map(|name| name.as_str()).collect();
@@ -117,7 +126,7 @@ fn every_error_that_is_matched_exists_and_every_one_of_ours_is_matched_or_left()
                 let theirs = theirs.iter().any(|prefix| error.starts_with(prefix));
                 assert!(
                     theirs || ours.contains(error.as_str()),
-                    "{state_name} matches {error}, which nothing raises"
+                    "{state_name} matches {error}, which does not exist"
                 );
                 matched.insert(error);
             }
@@ -131,13 +140,13 @@ fn every_error_that_is_matched_exists_and_every_one_of_ours_is_matched_or_left()
         assert_ne!(
             matched.contains(name.as_str()),
             left,
-            "{name} must be matched or left, and not both"
+            "{name} must be either matched by a state or listed in LEFT"
         );
     }
 }
 
-/// Names that documentation promises. How an integration spells its service's exceptions is seen only when it happens:
-/// where another name is matched, the Catch of everything has to find its own way, and never to the item's end.
+/// A state may match an error name that AWS does not document, as those of integrations are. Then its Catch of
+/// `States.ALL` must not lead to the end of the item, because the real name may be spelled differently.
 #[test]
 fn no_error_has_to_have_a_name_that_nobody_promised() {
     const PROMISED: &[&str] = &["States.TaskFailed", "States.Timeout", "States.ALL"];
@@ -153,13 +162,20 @@ fn no_error_has_to_have_a_name_that_nobody_promised() {
             let catch = &state["Catch"][0];
             assert_eq!(catch["ErrorEquals"], json!(["States.ALL"]), "{name}");
             let next = &states[catch["Next"].as_str().unwrap()];
-            assert_ne!(next["Type"], "Succeed", "{name} gives up at a name that nobody promised");
-            assert_ne!(next["Type"], "Fail", "{name} gives up at a name that nobody promised");
+            assert_ne!(
+                next["Type"], "Succeed",
+                "{name} gives up at an error name that AWS does not document"
+            );
+            assert_ne!(
+                next["Type"], "Fail",
+                "{name} gives up at an error name that AWS does not document"
+            );
         }
     }
 }
 
-/// The names are API: other people's programs match them. They change in the documentation first.
+/// The page on errors lists the error names of the code, in the same order. Other people's programs match these names,
+/// so a change is made in the documentation first.
 #[test]
 fn the_documented_names_are_the_codes() {
     let documentation = read("docs/errors.md");
@@ -168,7 +184,8 @@ fn the_documented_names_are_the_codes() {
     assert_eq!(rows.collect::<Vec<_>>(), ours);
 }
 
-/// A Task that times out does not stop its function, so the function has to be over first.
+/// Each Task has a Comment, a Retry, a Catch, and a timeout longer than its function's. A Task that times out does not
+/// stop its function, so the function must end first.
 #[test]
 fn every_task_outlives_its_function_and_says_what_it_is_for() {
     let template = template();
@@ -187,13 +204,14 @@ fn every_task_outlives_its_function_and_says_what_it_is_for() {
             assert!(state.contains_key("Comment"), "{name} has no Comment");
             assert!(
                 state.contains_key("Retry") && state.contains_key("Catch"),
-                "{name} gives up at the first fault"
+                "{name} has no Retry or no Catch"
             );
         }
     }
 }
 
-/// The finalize machine waits that long for the calls of a run.
+/// The timeouts of `invoke` and `prepare` in the template equal the constants of the code. The finalize machine waits
+/// that long for the calls of a run.
 #[test]
 fn a_function_is_over_when_it_is_said_to_be() {
     use bcce_core::base::limits::{INVOKE_SECONDS, PREPARE_SECONDS};
@@ -204,29 +222,40 @@ fn a_function_is_over_when_it_is_said_to_be() {
     }
 }
 
-/// A machine of JSONPath may have states of JSONata, and each says so: else its expressions are plain text.
+/// An expression is written in the query language of its state. In a JSONPath machine each JSONata state must name its
+/// language, because otherwise its expressions are plain text.
 #[test]
 fn every_expression_is_in_a_state_of_its_language() {
     for machine in machines() {
         let of_machine = machine.definition.get("QueryLanguage").unwrap_or(&Value::Null);
         for (name, mut state) in states(&machine.definition) {
             let language = state.get("QueryLanguage").unwrap_or(of_machine).clone();
-            // Whose states speak for themselves.
+            // The states within a Map are checked by themselves.
             state.remove("ItemProcessor");
             let text = Value::Object(state).to_string();
             let (jsonata, paths) =
                 (text.contains("{%"), text.contains(".$\":") || text.contains("Path\":"));
-            assert!(!jsonata || language == "JSONata", "{name} of {} is no JSONata", machine.name);
-            assert!(!paths || language != "JSONata", "{name} of {} has paths", machine.name);
+            assert!(
+                !jsonata || language == "JSONata",
+                "{name} of {} has JSONata, which is not its language",
+                machine.name
+            );
+            assert!(
+                !paths || language != "JSONata",
+                "{name} of {} has JSONPath, which is not its language",
+                machine.name
+            );
         }
     }
 }
 
+/// Returns the names of the variables that a state assigns.
 fn assigned(state: &Map<String, Value>) -> impl Iterator<Item = &String> {
     state.get("Assign").and_then(Value::as_object).into_iter().flat_map(Map::keys)
 }
 
-/// Step Functions refuses an inner variable that hides an outer one; the emulator does not.
+/// No variable within a Map has the name of a variable outside. Step Functions refuses such a machine, and the emulator
+/// does not.
 #[test]
 fn no_inner_variable_hides_an_outer_one() {
     for machine in machines() {
@@ -243,7 +272,8 @@ fn no_inner_variable_hides_an_outer_one() {
     }
 }
 
-/// The history's arithmetic in `limits.rs` counts these states of a round; another one changes it.
+/// A router round has exactly the states for which the size of an execution's history is computed. A further state
+/// changes the arithmetic in `bcce_core::run::history`.
 #[test]
 fn a_router_round_has_the_states_that_are_counted() {
     let step =
@@ -263,8 +293,8 @@ fn a_router_round_has_the_states_that_are_counted() {
     assert_eq!(names.into_iter().collect::<BTreeSet<_>>(), counted);
 }
 
-/// Removes from a state, and from the states within, what the finalize machine has otherwise: it tries for longer and goes
-/// on to other states.
+/// Removes the fields in which the finalize machine may differ from a state and the states within it: longer retries,
+/// and other next states.
 fn common_part(state: &Value) -> Value {
     let mut common = state.clone();
     for field in ["Comment", "Next", "Default"] {
@@ -279,7 +309,7 @@ fn common_part(state: &Value) -> Value {
     if let Some(states) = state["ItemProcessor"]["States"].as_object() {
         for (name, inner) in states {
             let mut inner = common_part(inner);
-            // The order of the states within is the same.
+            // The states within have the same order in both machines.
             for field in ["Next", "Default"] {
                 inner[field] = states[name][field].clone();
             }
@@ -290,7 +320,8 @@ fn common_part(state: &Value) -> Value {
     common
 }
 
-/// A Distributed Map runs children of its own machine only, so the finalize machine has copies of the batch machine's.
+/// The finalize machine has copies of some states of the batch machine, which do the same. It cannot share them,
+/// because a Distributed Map runs only children of its own machine.
 #[test]
 fn the_states_that_finalize_a_batch_do_what_the_batch_machine_does() {
     let definition = |name: &str| machine(name).definition["States"].clone();

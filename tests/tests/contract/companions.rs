@@ -1,11 +1,12 @@
-//! The templates of the companion stacks: what they take from it by name, the requests they
-//! make, and the conditions that the emulator knows nothing of.
+//! Checks the templates of the companion stacks: the names that they take from the main stack, the requests that they
+//! send, and the conditions that the emulator does not evaluate.
 
 use bcce_core::run::request::Request;
 use serde_json::{Value, json};
 
 use crate::template::{COMPANIONS, read, template, template_of};
 
+/// Each value that a companion stack imports is exported by the main template or the tenant template.
 #[test]
 fn what_is_imported_is_exported() {
     let outputs = |template: &Value| template["Outputs"].as_object().cloned().unwrap_or_default();
@@ -20,7 +21,10 @@ fn what_is_imported_is_exported() {
         let text = read(&format!("infra/{name}.yaml"));
         for import in text.split("!ImportValue { \"Fn::Sub\": \"").skip(1) {
             let import = import.split('"').next().unwrap().to_owned();
-            assert!(exported.contains(&import), "infra/{name}.yaml imports {import}");
+            assert!(
+                exported.contains(&import),
+                "infra/{name}.yaml imports {import}, which no template exports"
+            );
             imported += 1;
         }
         assert_eq!(text.matches("!ImportValue").count(), text.matches("!ImportValue { ").count());
@@ -28,7 +32,8 @@ fn what_is_imported_is_exported() {
     assert!(imported > 0);
 }
 
-/// What is not imported is known by a name that the main template gives.
+/// A companion template that builds the name of a queue, a function or a key alias builds the name that the main
+/// template gives.
 #[test]
 fn queues_and_functions_have_the_names_that_are_built_here() {
     let main = &template()["Resources"];
@@ -41,7 +46,8 @@ fn queues_and_functions_have_the_names_that_are_built_here() {
     let dispatch = name("DispatchFunction", "FunctionName");
     let tenant = template_of("tenant")["Resources"].take();
     let of_tenant = &tenant["InboxQueue"]["Properties"];
-    // dispatch takes the tenant from behind this; its key is known by the alias of the same name.
+    // `dispatch` reads the tenant from the end of the queue's name. The permission to use the tenant's key names the
+    // alias of the same name.
     assert_eq!(of_tenant["QueueName"], format!("{inbox}-${{Tenant}}"));
     let alias = &tenant["KeyAlias"]["Properties"]["AliasName"];
     assert_eq!(*alias, format!("alias/{inbox}-${{Tenant}}"));
@@ -57,6 +63,7 @@ fn queues_and_functions_have_the_names_that_are_built_here() {
     }
 }
 
+/// The inbox of a tenant and its event source have the same limits as those of the main stack.
 #[test]
 fn a_tenants_inbox_is_as_the_main_one() {
     let (main, tenant) =
@@ -73,7 +80,8 @@ fn a_tenants_inbox_is_as_the_main_one() {
     }
 }
 
-/// Where there are no accounts the principal is anybody, and the organization has to be asked for.
+/// Each policy of the tenant template allows the tenant's accounts, or, if there are none, any principal of its
+/// organization. Without the condition on the organization, the principal `*` would allow everybody.
 #[test]
 fn whoever_is_let_in_is_an_account_of_the_tenant_or_in_its_organization() {
     let tenant = template_of("tenant");
@@ -95,7 +103,8 @@ fn whoever_is_let_in_is_an_account_of_the_tenant_or_in_its_organization() {
                 let condition = statement["Condition"].to_string();
                 assert!(condition.contains("OrganizationCounts"), "{statement}");
                 assert!(condition.contains(r#""aws:PrincipalOrgID":"#), "{statement}");
-                // A policy that names anybody lets every role of its own account in, whatever IAM says.
+                // A policy with the principal `*` allows every role of its own account, whatever their IAM policies
+                // say.
                 let left_out = r#""StringNotEquals":["HasAccounts","AWS::NoValue",{"aws:PrincipalAccount":"AWS::AccountId"}]"#;
                 assert!(condition.contains(left_out), "{statement}");
             })
@@ -104,7 +113,8 @@ fn whoever_is_let_in_is_an_account_of_the_tenant_or_in_its_organization() {
     }
 }
 
-/// The emulator asks KMS for no queue and no object, and has no `s3:prefix`.
+/// The templates have the conditions that the emulator does not evaluate: those on KMS keys of queues and objects, and
+/// on `s3:prefix`.
 #[test]
 fn the_conditions_that_only_aws_evaluates_are_there() {
     let role = |template: &Value, role: &str| {
@@ -141,6 +151,7 @@ fn the_conditions_that_only_aws_evaluates_are_there() {
     );
 }
 
+/// The schedule's input is a valid request with the parameters of the sample, and its id has the scheduled time.
 #[test]
 fn the_sample_schedule_sends_a_request_with_the_time_that_was_due() {
     let schedule = template_of("schedule");
@@ -150,7 +161,7 @@ fn the_sample_schedule_sends_a_request_with_the_time_that_was_due() {
         .unwrap()
         .to_owned();
     for (name, value) in sample["Parameters"].as_object().unwrap() {
-        assert!(!schedule["Parameters"][name].is_null(), "{name} is no parameter");
+        assert!(!schedule["Parameters"][name].is_null(), "{name} is not a parameter");
         input = input.replace(&format!("${{{name}}}"), value.as_str().unwrap());
     }
     let request = Request::parse(&input).unwrap_or_else(|problems| panic!("{input}: {problems}"));
@@ -158,6 +169,8 @@ fn the_sample_schedule_sends_a_request_with_the_time_that_was_due() {
     assert_eq!(request.tags["team"], "payments");
 }
 
+/// The rule matches the sample event of S3, and makes a valid request of it. The id of the request is the id of the
+/// event.
 #[test]
 fn the_sample_event_of_s3_becomes_a_request_under_its_own_id() {
     let rule = template_of("object-created")["Resources"]["ObjectCreatedRule"]["Properties"].take();
@@ -177,6 +190,7 @@ fn the_sample_event_of_s3_becomes_a_request_under_its_own_id() {
     assert_eq!(request.inputs["created"], event["detail"]);
 }
 
+/// Each parameter of a template is on its page of the documentation.
 #[test]
 fn every_parameter_is_documented() {
     for (name, docs) in [
@@ -187,7 +201,10 @@ fn every_parameter_is_documented() {
     ] {
         let docs = read(docs);
         for parameter in template_of(name)["Parameters"].as_object().unwrap().keys() {
-            assert!(docs.contains(&format!("`{parameter}`")), "{parameter} of infra/{name}.yaml");
+            assert!(
+                docs.contains(&format!("`{parameter}`")),
+                "the parameter {parameter} of infra/{name}.yaml is not documented"
+            );
         }
     }
 }

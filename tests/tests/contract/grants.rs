@@ -1,4 +1,4 @@
-//! The roles of the templates and the table of what shows each permission.
+//! Compares the permissions of the templates' roles with the table of what shows that each one is needed.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use crate::template::every_template;
 
+/// The role, the id of the statement, and the action.
 type Permission = (String, String, String);
 
+/// Returns the role, the statement and the action of each permission in the templates.
 fn granted() -> Vec<Permission> {
     let templates = every_template();
     let resources = templates.iter().flat_map(|t| t["Resources"].as_object().unwrap());
@@ -17,7 +19,7 @@ fn granted() -> Vec<Permission> {
     for (role, resource) in roles {
         let policies = list(&resource["Properties"]["Policies"]);
         let documents = policies.iter().map(|policy| &policy["PolicyDocument"]["Statement"]);
-        // One that is there on a condition is in a list with it.
+        // A statement with a condition (`!If`) is in a list with the condition's name.
         let statements = documents.flat_map(list).flat_map(list).filter(|part| part.is_object());
         for statement in statements {
             let sid =
@@ -35,6 +37,7 @@ fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
 }
 
+/// Each permission has one row in the table, and each row is a permission of a template.
 #[test]
 fn every_permission_is_shown_to_be_needed_or_explained() {
     let granted: BTreeSet<Permission> = granted().into_iter().collect();
@@ -49,7 +52,8 @@ fn every_permission_is_shown_to_be_needed_or_explained() {
     assert_eq!(GRANTS.len(), shown.len(), "a permission has two rows");
 }
 
-/// A role has its permissions from the template alone, where the test above sees them.
+/// A role has only the policies that the template writes in it, where the test above finds them, and no action has a
+/// wildcard.
 #[test]
 fn no_role_has_permissions_from_elsewhere() {
     for (name, resource) in
@@ -61,13 +65,13 @@ fn no_role_has_permissions_from_elsewhere() {
         let sam = resource["Type"].as_str().unwrap().starts_with("AWS::Serverless::");
         assert!(
             !sam || properties["Policies"].is_null(),
-            "{name} has policies besides those of its role"
+            "{name} has policies in addition to those of its role"
         );
-        assert!(!sam || !properties["Role"].is_null(), "{name} has a role of SAM's");
+        assert!(!sam || !properties["Role"].is_null(), "{name} has a role that SAM makes");
         assert!(
             !["AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"]
                 .contains(&resource["Type"].as_str().unwrap()),
-            "{name} grants besides the roles"
+            "{name} grants permissions outside of the roles"
         );
     }
     for (role, sid, action) in granted() {
@@ -75,6 +79,7 @@ fn no_role_has_permissions_from_elsewhere() {
     }
 }
 
+/// A row without a test has a reason, and a row for the policy simulator has a resource.
 #[test]
 fn what_nothing_shows_has_its_reason() {
     for (role, sid, action, shown) in GRANTS {
@@ -92,7 +97,7 @@ fn what_nothing_shows_has_its_reason() {
     }
 }
 
-/// A signature says that a sealer made the manifest, so nobody else has the key's use.
+/// Only the functions that seal may use the signing key, because a signature means that one of them made the manifest.
 #[test]
 fn only_sealers_sign() {
     let signing = GRANTS.iter().filter(|(_, _, action, _)| *action == "kms:Sign");

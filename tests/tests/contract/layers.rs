@@ -1,4 +1,4 @@
-//! The layers of `bcce-core`, and that no modules of a crate import each other in a cycle.
+//! Checks the order of the layers in `bcce-core`, and that the modules of a crate do not import each other in a cycle.
 
 mod source;
 
@@ -22,6 +22,7 @@ struct File {
     imports: Vec<Import>,
 }
 
+/// Reads the imports of files. All imports of a module that is compiled for tests only are imports of tests.
 fn files<'a>(texts: impl IntoIterator<Item = (String, &'a str)>) -> Vec<File> {
     let mut test_modules = BTreeSet::new();
     let mut files = Vec::new();
@@ -39,7 +40,7 @@ fn files<'a>(texts: impl IntoIterator<Item = (String, &'a str)>) -> Vec<File> {
     files
 }
 
-/// `a/b.rs` and `a/b/mod.rs` are the module `a::b`; `lib.rs` and `main.rs` are the root.
+/// Returns the module of a file: `a::b` for `a/b.rs` and `a/b/mod.rs`, and the root for `lib.rs` and `main.rs`.
 fn module(name: &str) -> Vec<String> {
     let mut parts: Vec<String> =
         name.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
@@ -129,7 +130,7 @@ fn cycle(edges: &Edges, first: &str) -> Option<String> {
     None
 }
 
-/// Files of a crate, from the folder of its `lib.rs` or `main.rs`. What is in `bin` are crates of their own.
+/// Returns the files of a crate, from the folder of its `lib.rs` or `main.rs`. The files in `bin` are separate crates.
 fn crate_at(folder: &Path) -> Vec<File> {
     let mut texts = BTreeMap::new();
     read_folder(folder, "", &mut texts);
@@ -147,7 +148,7 @@ fn read_folder(folder: &Path, below: &str, texts: &mut BTreeMap<String, String>)
     }
 }
 
-/// Folders with the sources of a crate: of libraries and programs, and of tests that have one.
+/// Returns the source folder of each crate: libraries, programs, and test suites that are a folder.
 fn crates() -> Vec<PathBuf> {
     let below = |folder: &Path| -> Vec<PathBuf> {
         let entries = fs::read_dir(folder).into_iter().flatten().map(Result::unwrap);
@@ -163,12 +164,14 @@ fn crates() -> Vec<PathBuf> {
         .collect()
 }
 
+/// No module of `bcce-core` imports a layer above its own. Tests may import `fakes`.
 #[test]
 fn no_layer_of_the_core_imports_a_higher_one() {
     let wrong = upward(&crate_at(&root().join("crates/bcce-core/src")));
     assert!(wrong.is_empty(), "in crates/bcce-core/src:\n{}", wrong.join("\n"));
 }
 
+/// No crate of the workspace has modules that import each other in a cycle.
 #[test]
 fn no_modules_import_each_other_in_a_cycle() {
     let crates = crates();
@@ -188,6 +191,8 @@ fn samples(texts: &[(&str, &str)]) -> Vec<File> {
     files(texts.iter().map(|(name, text)| ((*name).to_owned(), *text)))
 }
 
+/// The check finds upward imports in every form and reports their file and line. It ignores comments, strings, and
+/// imports of `fakes` in tests.
 #[test]
 fn an_upward_import_is_reported_with_its_place() {
     let found = upward(&samples(&[
@@ -220,6 +225,7 @@ fn an_upward_import_is_reported_with_its_place() {
     assert!(found[5].starts_with("other.rs: is in no layer"), "{}", found[5]);
 }
 
+/// The check finds cycles through files, folders and inline modules, and reports the imports that make them.
 #[test]
 fn an_import_cycle_is_reported_with_its_way() {
     let found = cycles(&samples(&[

@@ -1,5 +1,7 @@
-//! Keeps the names in step: one name goes through folder, binary, resource, role, substitution and state, and the
-//! state machines know no error that the code does not.
+//! Contract tests: they compare the templates, the state machines, the documentation, the samples and the code, which
+//! refer to each other by names, limits and permissions.
+//!
+//! They need no stack and run with `make offline` and `make check`.
 
 mod asl;
 mod companions;

@@ -1,5 +1,5 @@
-//! Which role may write and read which kind of key: a table, and the policies of every template against it. A role that
-//! gains a cell fails here, and so does one that loses a cell.
+//! Compares a table of which role may write and read which kind of key with the policies of all templates. A role that
+//! gains a permission fails the test, and so does a role that loses one.
 
 mod iam;
 mod keys;
@@ -14,12 +14,12 @@ use crate::template::template;
 
 const BUCKET: &str = "arn:aws:s3:::artifacts";
 const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/ledger";
-/// Actions that change an object or an item, or read one; the tables speak of these alone.
+/// The actions that read or change objects and items. The tables cover these only.
 const KNOWN: [&str; 10] = [
     "s3:GetObject",
     "s3:PutObject",
     "s3:ListBucket",
-    // Of an upload that is not an object yet.
+    // These two are about an upload that is not an object yet.
     "s3:ListMultipartUploadParts",
     "s3:AbortMultipartUpload",
     "dynamodb:PutItem",
@@ -29,6 +29,7 @@ const KNOWN: [&str; 10] = [
     "dynamodb:BatchGetItem",
 ];
 
+/// Returns the values for the parameters and references in the policies.
 fn parameters(tenant: &str) -> Vec<(&'static str, String)> {
     let of = |name, value: &str| (name, value.to_owned());
     vec![
@@ -41,6 +42,7 @@ fn parameters(tenant: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// Returns the roles of the templates for a tenant.
 fn roles(tenant: &str) -> Roles {
     let parameters = parameters(tenant);
     let parameters: Vec<_> =
@@ -48,7 +50,7 @@ fn roles(tenant: &str) -> Roles {
     Roles::read(&parameters)
 }
 
-/// Roles, without their `Role`, that may do it.
+/// Returns the roles that may do what is asked, without the suffix `Role`.
 fn allowed(roles: &Roles, ask: &Ask<'_>) -> BTreeSet<String> {
     let may = roles.names().filter(|role| roles.may(role, ask));
     may.map(|role| role.strip_suffix("Role").unwrap().to_owned()).collect()
@@ -58,6 +60,7 @@ fn listed(cells: &[&str]) -> BTreeSet<String> {
     cells.iter().map(|cell| (*cell).to_owned()).collect()
 }
 
+/// Adds a line to `wrong` if the roles that are allowed are not the listed ones.
 fn compare(
     wrong: &mut Vec<String>,
     what: &str,
@@ -65,17 +68,19 @@ fn compare(
     listed: &BTreeSet<String>,
 ) {
     if let gained @ [_, ..] = allowed.difference(listed).collect::<Vec<_>>().as_slice() {
-        wrong.push(format!("{what}: also by {gained:?}"));
+        wrong.push(format!("{what}: allowed to {gained:?}, which the table does not list"));
     }
     if let lost @ [_, ..] = listed.difference(allowed).collect::<Vec<_>>().as_slice() {
-        wrong.push(format!("{what}: not by {lost:?}"));
+        wrong.push(format!("{what}: refused to {lost:?}, which the table lists"));
     }
 }
 
+/// The roles that may write and read an object are those of the table, for each kind and each key. The keys have
+/// tenants, workflows and steps that are named like other kinds, so that a pattern that is too wide fails.
 #[test]
 fn a_role_writes_and_reads_the_kinds_of_objects_that_it_has_a_cell_for() {
     let mut wrong = Vec::new();
-    // The reader's role is the tenant's that the key is of, and that of a tenant with nearly the same name.
+    // The reader role is tested for the tenant of the key, and for a tenant with nearly the same name.
     let both = |tenant: &'static str| (tenant, [roles(tenant), roles(&tenant[..tenant.len() - 1])]);
     let of_tenant: BTreeMap<&str, [Roles; 2]> = keys::TENANTS.into_iter().map(both).collect();
     for (kind, writers, readers) in OBJECTS {
@@ -94,12 +99,13 @@ fn a_role_writes_and_reads_the_kinds_of_objects_that_it_has_a_cell_for() {
     }
     assert!(
         wrong.is_empty(),
-        "{} cells, the first: {:#?}",
+        "{} differences, the first: {:#?}",
         wrong.len(),
         &wrong[..wrong.len().min(20)]
     );
 }
 
+/// The roles that may write, delete and read an item of the ledger are those of the table, for each kind of item.
 #[test]
 fn a_role_writes_and_reads_the_items_of_the_ledger_that_it_has_a_cell_for() {
     let (mut wrong, roles) = (Vec::new(), roles("alpha"));
@@ -124,7 +130,8 @@ fn a_role_writes_and_reads_the_items_of_the_ledger_that_it_has_a_cell_for() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What no cell speaks of, as deleting or copying rights, no role has; of the ledger none has an index or another table.
+/// No role has an action that the tables do not cover, such as deleting an object. No role may use an index of the
+/// ledger or another table.
 #[test]
 fn no_role_has_an_action_that_the_tables_do_not_know() {
     let roles = roles("alpha");
@@ -142,6 +149,8 @@ fn no_role_has_an_action_that_the_tables_do_not_know() {
     }
 }
 
+/// The bucket policy refuses a write without `If-None-Match: *` for the kinds that are written once, and for no other
+/// kind. It refuses every write without TLS.
 #[test]
 fn the_bucket_refuses_a_second_writer_of_the_kinds_that_are_written_once() {
     let template = template();

@@ -1,9 +1,10 @@
-//! Checks that one name goes through code, template, machines and events.
+//! Checks that code, template, state machines and samples use the same names.
 
 use std::fs;
 
 use crate::template::{camel, functions, read, root, template, variables};
 
+/// Each function folder has a resource, a role, a log group and a sample event with its name.
 #[test]
 fn every_function_has_its_resource_role_log_group_and_event() {
     let template = template();
@@ -22,6 +23,7 @@ fn every_function_has_its_resource_role_log_group_and_event() {
     }
 }
 
+/// Each function of the template has a folder below functions/.
 #[test]
 fn every_function_of_the_template_has_its_folder() {
     let folders: Vec<String> =
@@ -36,7 +38,7 @@ fn every_function_of_the_template_has_its_folder() {
 #[test]
 fn every_variable_is_given_and_read() {
     let template = template();
-    // What every function is given is read in one place.
+    // The variables of all functions are read in one place.
     let shared = read("crates/bcce-aws/src/sdk_config.rs");
     let of_all = template["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
     for variable in of_all.keys().filter(|variable| *variable != "BCCE_ENVIRONMENT") {
@@ -62,6 +64,7 @@ fn every_variable_is_given_and_read() {
     }
 }
 
+/// The outputs, which are a public interface, exist under their names, and are in the parameter that `bcce` reads.
 #[test]
 fn the_outputs_keep_their_names() {
     let outputs: Vec<String> = template()["Outputs"].as_object().unwrap().keys().cloned().collect();
@@ -78,9 +81,9 @@ fn the_outputs_keep_their_names() {
         "WebhookUrl",
         "LedgerTable",
     ] {
-        assert!(outputs.contains(&name.to_owned()), "{name} is a public name and is gone");
+        assert!(outputs.contains(&name.to_owned()), "{name} is a public name and is missing");
     }
-    // The command line finds everything through this one parameter.
+    // `bcce` finds all resources of the stack through this parameter.
     let parameter = template()["Resources"]["StackParameter"]["Properties"]["Value"].to_string();
     for name in &outputs {
         assert!(
@@ -90,6 +93,7 @@ fn the_outputs_keep_their_names() {
     }
 }
 
+/// Each sample in events/ is valid JSON.
 #[test]
 fn every_event_parses() {
     for folder in fs::read_dir(root().join("events")).unwrap() {
@@ -104,6 +108,7 @@ fn every_event_parses() {
     }
 }
 
+/// Each sample in events/request is a valid request.
 #[test]
 fn every_sample_request_is_a_request() {
     for file in fs::read_dir(root().join("events/request")).unwrap() {
@@ -113,6 +118,7 @@ fn every_sample_request_is_a_request() {
     }
 }
 
+/// The first JSON sample of README.md is a valid request.
 #[test]
 fn the_sample_request_of_the_readme_is_a_request() {
     let readme = read("README.md");

@@ -1,15 +1,16 @@
-//! A stack in AWS GovCloud (US) or another partition: its ARNs begin with another word, and its hosts may end with
-//! another suffix.
+//! Checks that the stack can run in another partition, such as AWS GovCloud (US). ARNs there have another prefix, and
+//! host names may have another suffix.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::template::root;
 
-/// Principals of services whose name has one suffix in every partition. CloudWatch Logs is not among them.
+/// The services whose principal has the same suffix in every partition. CloudWatch Logs is not one of them.
 const PRINCIPALS: [&str; 8] =
     ["bedrock", "cloudwatch", "events", "lambda", "s3", "scheduler", "sns", "states"];
 
+/// Returns the files below a folder with an extension.
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -25,10 +26,10 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The lines that count, with their place: no comments and no descriptions.
+/// Returns the lines of a file that are not comments or descriptions, each with the file's path.
 fn lines(path: &Path) -> Vec<(String, String)> {
     let text = fs::read_to_string(path).unwrap();
-    // What follows in a Rust file are its tests.
+    // The rest of a Rust file is its tests.
     let text = text.split("#[cfg(test)]").next().unwrap();
     let counts = |line: &&str| {
         let line = line.trim_start();
@@ -38,6 +39,7 @@ fn lines(path: &Path) -> Vec<(String, String)> {
     text.lines().filter(counts).map(|line| (place.to_string(), line.to_owned())).collect()
 }
 
+/// Returns the templates in infra/.
 fn templates() -> Vec<PathBuf> {
     let mut templates = files("infra", "yaml");
     templates.retain(|path| path.parent().unwrap().ends_with("infra"));
@@ -45,7 +47,7 @@ fn templates() -> Vec<PathBuf> {
     templates
 }
 
-/// Lists the sources of what runs on AWS. The tests' stand-ins name one account of the commercial regions.
+/// Returns the Rust sources without tests and fakes, whose ARNs may name the commercial partition.
 fn sources() -> Vec<PathBuf> {
     let mut sources = ["crates", "functions", "cli"].map(|folder| files(folder, "rs")).concat();
     let is_test = |path: &PathBuf| {
@@ -56,6 +58,7 @@ fn sources() -> Vec<PathBuf> {
     sources
 }
 
+/// No template, state machine or source has an ARN of a fixed partition.
 #[test]
 fn no_partition_is_written_out() {
     for path in [templates(), files("statemachines", "json"), sources()].concat() {
@@ -65,13 +68,14 @@ fn no_partition_is_written_out() {
     }
 }
 
+/// `amazonaws.com` is only used for principals that have it in every partition.
 #[test]
 fn no_suffix_of_a_host_is_written_out() {
     for path in [templates(), files("statemachines", "json"), sources()].concat() {
         for (place, line) in lines(&path).into_iter().filter(|(_, it)| it.contains("amazonaws.com"))
         {
             if place == "crates/bcce-aws/src/sqs.rs" {
-                // It is chosen by the partition of the queue's ARN.
+                // The suffix is chosen by the partition of the queue's ARN.
                 assert!(line.contains(r#"partition == "aws-cn""#), "{place}: {line}");
                 continue;
             }
@@ -80,7 +84,7 @@ fn no_suffix_of_a_host_is_written_out() {
             let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || ".-${}:".contains(c)));
             for word in words.filter(|word| word.contains("amazonaws.com")) {
                 let is_known = PRINCIPALS.iter().any(|it| word == format!("{it}.amazonaws.com"));
-                assert!(is_known, "{place}: {word} may have another suffix elsewhere");
+                assert!(is_known, "{place}: {word} may have another suffix in other partitions");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Checks what the templates promise and only AWS would show: who may use a key, what outlives a stack, what an alarm
-//! sees, and that names and parameters are ones that AWS takes.
+//! Checks what only AWS would show: who may use a key, what outlives a stack, what alarms measure, and that AWS accepts
+//! the names and parameters.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +20,9 @@ fn services(statement: &Value) -> Vec<&str> {
     }
 }
 
-/// SNS encrypts for a queue in its own name, and names the topic: without the condition every account's topics may use
-/// the key, and with the source's account in its place a notification may vanish in silence.
+/// A key policy lets SNS use the key only for the topics that it names. SNS calls KMS itself and sends the ARN of the
+/// topic. Without the condition, topics of every account could use the key. With a condition on the source account, a
+/// notification may be lost without an error.
 #[test]
 fn sns_uses_a_key_for_topics_that_the_key_names() {
     let arn = "arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:*";
@@ -47,6 +48,7 @@ fn sns_uses_a_key_for_topics_that_the_key_names() {
     }
 }
 
+/// Each bucket policy has the deletion and replacement policies of its bucket.
 #[test]
 fn a_bucket_that_outlives_the_stack_keeps_its_policy() {
     let template = template();
@@ -61,6 +63,7 @@ fn a_bucket_that_outlives_the_stack_keeps_its_policy() {
     }
 }
 
+/// Alarms measure each way in which an execution of the finalize machine can end badly: aborted, failed and timed out.
 #[test]
 fn every_bad_end_of_the_finalize_machine_rings() {
     let template = template();
@@ -73,7 +76,7 @@ fn every_bad_end_of_the_finalize_machine_rings() {
     assert_eq!(seen, ["ExecutionsAborted", "ExecutionsFailed", "ExecutionsTimedOut"].into());
 }
 
-/// Every alarm is one that somebody can find in the documentation.
+/// Each alarm is on the page about deployment.
 #[test]
 fn every_alarm_is_documented() {
     let docs = read("docs/deployment.md");
@@ -89,7 +92,8 @@ fn every_alarm_is_documented() {
     }
 }
 
-/// Lambda keeps 100 of an account's pool unreserved: a new account's pool of 10 can reserve nothing.
+/// No function reserves concurrency by default. Lambda keeps 100 of an account's pool unreserved, so a new account with
+/// a pool of 10 can reserve nothing.
 #[test]
 fn nothing_is_reserved_unless_somebody_says_so() {
     let template = template();
@@ -106,6 +110,7 @@ fn nothing_is_reserved_unless_somebody_says_so() {
     }
 }
 
+/// `invoke` may apply guardrails and guardrail profiles, which serve several regions.
 #[test]
 fn a_guardrail_may_be_one_of_several_regions() {
     let template = template();
@@ -121,7 +126,7 @@ fn a_guardrail_may_be_one_of_several_regions() {
     assert_eq!(kinds, ["guardrail/*", "guardrail-profile/*"]);
 }
 
-/// Every function is reached by what the parameters say of TLS.
+/// The parameters for TLS roots and FIPS endpoints apply to all functions.
 #[test]
 fn the_roots_and_the_endpoints_are_those_of_the_parameters() {
     let template = template();
@@ -158,13 +163,14 @@ const LIMITS: [(&str, &str, usize); 10] = [
     ("AWS::StepFunctions::StateMachine", "StateMachineName", 80),
 ];
 
-/// Returns the most characters that a pattern like `[a-z][a-z-]{0,19}` lets through.
+/// Returns the most characters that a pattern like `[a-z][a-z-]{0,19}` allows.
 fn longest(parameter: &Value) -> usize {
     let pattern = parameter["AllowedPattern"].as_str().unwrap();
     let repeated = pattern.rsplit_once("{0,").unwrap().1.strip_suffix('}').unwrap();
     1 + repeated.parse::<usize>().unwrap()
 }
 
+/// Each name that a template builds is within AWS's limit, even with the longest parameters.
 #[test]
 fn the_longest_names_are_ones_that_aws_takes() {
     let of_stack = longest(&template_of("tenant")["Parameters"]["Stack"]);
@@ -189,7 +195,8 @@ fn the_longest_names_are_ones_that_aws_takes() {
     }
 }
 
-/// CloudFormation's rules see no stack name: the value of a parameter that has it is compared, and by `make` before.
+/// All templates and the Makefile refuse the same stack names. A rule of a template cannot check the stack name, so the
+/// template checks the value of an SSM parameter that contains it.
 #[test]
 fn a_stack_name_that_is_too_long_is_refused() {
     let of_stack = |name: &str| template_of(name)["Parameters"]["Stack"]["AllowedPattern"].clone();
@@ -206,7 +213,8 @@ fn a_stack_name_that_is_too_long_is_refused() {
     assert!(read("Makefile").contains(&format!("grep -Ex '{pattern}'")));
 }
 
-/// An event source takes at least two invocations at a time.
+/// A concurrency of 1 is refused before any resource is created, because an event source needs at least two invocations
+/// at a time.
 #[test]
 fn a_concurrency_of_one_is_refused_before_anything_is_made() {
     for name in ["template", "tenant"] {
@@ -215,7 +223,8 @@ fn a_concurrency_of_one_is_refused_before_anything_is_made() {
     }
 }
 
-/// The bucket sends EventBridge an event for every object, whatever a rule matches, and each event costs.
+/// The cost table of batches has a row for the events of the bucket, and its rows add up to its total. The bucket sends
+/// a paid event to EventBridge for each object, whether or not a rule matches.
 #[test]
 fn the_cost_table_counts_the_events_of_the_bucket_and_adds_up() {
     let bucket = &template()["Resources"]["ArtifactBucket"]["Properties"];
@@ -235,7 +244,8 @@ fn the_cost_table_counts_the_events_of_the_bucket_and_adds_up() {
     );
 }
 
-/// A message that dispatch renews carries its request id next to the body, and as a dead letter its reason.
+/// The largest request fits into a message that has further attributes: its request id if `dispatch` renews it, and its
+/// reason as a dead letter.
 #[test]
 fn the_largest_request_can_be_renewed_and_set_aside() {
     use bcce_core::base::limits::{MAX_ID_BYTES, MAX_REQUEST_BYTES};
@@ -247,13 +257,14 @@ fn the_largest_request_can_be_renewed_and_set_aside() {
             .and_then(|n| usize::try_from(n).ok())
             .unwrap();
         assert!(most >= MAX_REQUEST_BYTES + request_id);
-        // error, reason in 700 characters of up to four bytes, request_id and tenant.
+        // The attributes are error, reason (700 characters of up to four bytes), request_id and tenant.
         assert!(most + 40 + 700 * 4 + MAX_ID_BYTES + 20 + 60 <= 1_048_576);
-        assert_eq!(properties["RedrivePolicy"]["maxReceiveCount"], 100, "waiting.rs counts on it");
+        assert_eq!(properties["RedrivePolicy"]["maxReceiveCount"], 100, "waiting.rs depends on it");
     }
 }
 
-/// `make deploy` gives `invoke` 490 places of a pool of 1,000. A tenant's flood leaves some of them to the others.
+/// A single tenant cannot use all concurrency of `invoke` by default. `make deploy` reserves 490 of a pool of 1,000 for
+/// the function, and some of them stay free for other tenants.
 #[test]
 fn a_flood_cannot_take_every_place_of_invoke_by_default() {
     use bcce_core::run::history::WAVE_CONCURRENCY;

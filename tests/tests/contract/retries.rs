@@ -1,4 +1,4 @@
-//! Holds the Retry rules of the state machines to one table.
+//! Compares the Retry rules of the state machines with one table.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ const BUSY: Rule = Rule {
 const STEP: Rule = Rule { errors: FAULTS, first: 1, longest: 20, tries: 3 };
 /// A fault elsewhere.
 const FAULT: Rule = Rule { errors: FAULTS, first: 1, longest: 60, tries: 6 };
-/// A fault of a state that no other state stands in for. It is tried for about half a day.
+/// A fault of a state that no other state replaces. The state is retried for about half a day.
 const PATIENT: Rule = Rule { errors: FAULTS, first: 5, longest: 1_800, tries: 60 };
 /// Step Functions accepts no further execution at the moment.
 const START: Rule = Rule {
@@ -50,7 +50,7 @@ const START: Rule = Rule {
     tries: 30,
 };
 
-/// The execution does not exist, which asking again does not change.
+/// Returns the rule for an execution that does not exist, which a retry does not change.
 fn missing() -> Value {
     json!({
         "ErrorEquals": ["Sfn.ExecutionDoesNotExist", "Sfn.ExecutionDoesNotExistException"],
@@ -59,6 +59,7 @@ fn missing() -> Value {
 }
 
 impl Rule {
+    /// Returns the rule as JSON of the state machine.
     fn written(&self) -> Value {
         json!({
             "ErrorEquals": self.errors, "IntervalSeconds": self.first, "BackoffRate": 2,
@@ -66,7 +67,7 @@ impl Rule {
         })
     }
 
-    /// The time that all waits take together, in seconds. Full jitter makes half of each on average.
+    /// Returns the average sum of all waits, in seconds. With full jitter, a wait takes half of its length on average.
     fn seconds(&self) -> u64 {
         (0..self.tries).map(|n| (self.first << n.min(32)).min(self.longest)).sum::<u64>() / 2
     }
@@ -76,14 +77,15 @@ impl Rule {
 fn fault_rule(machine: &str, state: &str) -> Rule {
     match (machine, state) {
         ("workflow", "FailoverRouter" | "Invoke") => STEP,
-        // A Catch of theirs goes on without an answer: it looks again later, or uses the event alone.
+        // The Catch of these two continues without an answer. It tries again later, or uses the event alone.
         ("finalize", "BulkJob" | "DescribeExecution") => FAULT,
-        // Without it, records that were not answered do not run.
+        // Without this state, the leftovers of bulk jobs would not run.
         ("batch", "ChooseLeftovers") | ("finalize", _) => PATIENT,
         _ => FAULT,
     }
 }
 
+/// Returns the Retry that a Task must have.
 fn expected(machine: &str, state: &str, resource: &str) -> Value {
     let fault = fault_rule(machine, state).written();
     match resource.rsplit(":::").next().unwrap() {
@@ -107,6 +109,7 @@ fn tasks() -> Vec<(String, String, Value)> {
     machines().into_iter().flat_map(tasks_of).collect()
 }
 
+/// Each Task has exactly the Retry rules of its resource, and no other state has a Retry.
 #[test]
 fn every_task_has_the_retry_rules_of_the_table_and_no_other() {
     for (machine, name, task) in tasks() {
@@ -116,11 +119,15 @@ fn every_task_has_the_retry_rules_of_the_table_and_no_other() {
     for machine in machines() {
         for (name, state) in states(&machine.definition) {
             let is_task = state["Type"] == "Task";
-            assert!(is_task || !state.contains_key("Retry"), "{name} is no Task and retries");
+            assert!(
+                is_task || !state.contains_key("Retry"),
+                "{name} has a Retry, but is not a Task"
+            );
         }
     }
 }
 
+/// Each Retry rule is on one line of its file, so that the rules can be compared by eye.
 #[test]
 fn every_retry_rule_stands_on_one_line() {
     for machine in machines() {
@@ -131,7 +138,8 @@ fn every_retry_rule_stands_on_one_line() {
     }
 }
 
-/// A run or a batch that is not finalized stays RUNNING, so the finalize machine does not give up early.
+/// The patient rule lasts at least half a day, and all states of the finalize machine have it except two whose Catch
+/// does not end the machine. A run or a batch that is not finalized stays `RUNNING`.
 #[test]
 fn the_patient_rule_lasts_half_a_day() {
     let hours = PATIENT.seconds() / 3_600;
@@ -141,12 +149,12 @@ fn the_patient_rule_lasts_half_a_day() {
         .filter(|(machine, name, _)| machine == "finalize" && fault_rule(machine, name) != PATIENT)
         .map(|(_, name, task)| (name, task["Catch"][0]["Next"].clone()))
         .collect();
-    // They do not need it: their Catch does not end the machine.
+    // These states do not need the rule, because their Catch does not end the machine.
     let expected = [("BulkJob", "JobsFinished?"), ("DescribeExecution", "IsInputKnown?")];
     assert_eq!(patient, expected.map(|(name, next)| (name.to_owned(), json!(next))).into());
 }
 
-/// The arithmetic of `bcce_core::run::history` rests on both numbers.
+/// The workflow machine has the timeout and the concurrency that `bcce_core::run::history` computes with.
 #[test]
 fn the_workflow_machine_has_the_limits_that_the_history_is_computed_for() {
     let workflow = machine("workflow.asl.json");

@@ -1,4 +1,4 @@
-//! The rules of the main template: what they let through is what their targets take.
+//! Checks that the targets of the main template's EventBridge rules accept the events that the rules match.
 
 use bcce_core::batch::{StoredBatch, inbox};
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ fn rule(name: &str) -> Value {
     template()["Resources"][name]["Properties"].take()
 }
 
+/// The rule matches the sample event of an object below `batches/inbox/`, and `dispatch` reads the event as a batch.
 #[test]
 fn an_object_that_is_dropped_reaches_dispatch_as_a_batch() {
     let sample = read("events/eventbridge/manifest-dropped.json");
@@ -21,14 +22,15 @@ fn an_object_that_is_dropped_reaches_dispatch_as_a_batch() {
     assert!(key.starts_with(prefix.as_str().unwrap()), "{prefix}");
     let target = &rule["Targets"][0];
     assert_eq!(target["Arn"], "InboxQueue.Arn");
-    // The event is the message: nothing is made of it on the way.
+    // The event is the message, and the rule does not transform it.
     assert!(["Input", "InputPath", "InputTransformer"].iter().all(|key| target[*key].is_null()));
     assert!(inbox::is_batch(&sample));
     let stored = StoredBatch::new(inbox::parse(&sample).unwrap(), "default", "m");
     assert_eq!((stored.workflow.as_str(), stored.request_id.contains(key)), ("explain", true));
 }
 
-/// Every bad end of a run and of a batch starts the finalize machine, whose own ends must start nothing.
+/// Each bad end of a run or a batch starts the finalize machine. The ends of the finalize machine start nothing, since
+/// they would start each other forever.
 #[test]
 fn the_ends_of_runs_and_batches_are_finalized_and_the_ends_of_finalizing_are_not() {
     let rule = rule("FinalizeRule");
@@ -37,7 +39,7 @@ fn the_ends_of_runs_and_batches_are_finalized_and_the_ends_of_finalizing_are_not
     let pattern = &rule["EventPattern"];
     let machines = json!(["WorkflowStateMachine", "BatchStateMachine"]);
     let status = json!(["ABORTED", "FAILED", "TIMED_OUT"]);
-    // No filter on the input, which an event leaves out if it is large.
+    // The rule does not filter by the input, because an event lacks an input that is large.
     assert_eq!(pattern["detail"], json!({ "stateMachineArn": machines, "status": status }));
     for (sample, machine) in
         [("run-timed-out", "WorkflowStateMachine"), ("batch-stopped", "BatchStateMachine")]
@@ -55,7 +57,7 @@ fn the_ends_of_runs_and_batches_are_finalized_and_the_ends_of_finalizing_are_not
     }
 }
 
-/// What starts the finalize machine is one rule; no other rule starts a machine.
+/// Only one rule starts a state machine.
 #[test]
 fn one_rule_starts_a_machine() {
     let resources = template()["Resources"].take();

@@ -1,14 +1,15 @@
-//! The page on security names tests, and each of them is there.
+//! Checks that the tests which the page on security names exist.
 
 use std::collections::BTreeSet;
 
 use crate::template::{read, root};
 
-/// Returns what stands between backticks in a line of Markdown.
+/// Returns each text between backticks in a line of Markdown.
 fn quoted(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
 
+/// Each promise on the page names at least one test, and each named test is in its file.
 #[test]
 fn every_promise_names_a_test_that_is_there() {
     let page = read("docs/security.md");

@@ -1,10 +1,10 @@
-//! Everything that is fetched to build and check this project is pinned to what was reviewed.
+//! Checks that everything that is downloaded to build and check this project is pinned to reviewed content.
 
 use std::fs;
 
 use crate::template::{read, root};
 
-/// A tag of an action can be moved to other code, a commit cannot.
+/// Each GitHub action is named by its commit. A tag could be moved to other code.
 #[test]
 fn an_action_is_named_by_its_commit() {
     let workflows = fs::read_dir(root().join(".github/workflows")).unwrap();
@@ -25,7 +25,8 @@ fn an_action_is_named_by_its_commit() {
     assert!(seen > 0, "no workflow uses an action");
 }
 
-/// pip takes a file only with the digest that is listed (`--require-hashes`), and nothing else (`--no-deps`).
+/// Each Python package has a version and digests. pip then installs only files with a listed digest
+/// (`--require-hashes`) and no further packages (`--no-deps`).
 #[test]
 fn every_python_package_has_its_digests() {
     for list in ["infra/local/requirements.txt", "infra/local/requirements-deploy.txt"] {
@@ -41,11 +42,12 @@ fn every_python_package_has_its_digests() {
     let makefile = read("Makefile");
     assert!(makefile.contains("PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:\n"));
     let by_hand = makefile.matches("pip install").count();
-    // `make lock` installs the program that makes the lists.
-    assert_eq!(by_hand, 2, "an installation goes round PIP_INSTALL");
+    // One is PIP_INSTALL, and the other is in `make lock`, which installs the program that makes the lists.
+    assert_eq!(by_hand, 2, "an installation does not use PIP_INSTALL");
 }
 
-/// A script that a package runs at its installation would run as the developer.
+/// No Node package runs a script when it is installed, which would run with the developer's rights, and each package
+/// has a digest.
 #[test]
 fn no_script_of_a_node_package_runs_and_each_has_its_digest() {
     let installs = read("Makefile");
@@ -53,7 +55,7 @@ fn no_script_of_a_node_package_runs_and_each_has_its_digest() {
     assert_eq!(installs, ["\tnpm ci --no-audit --no-fund --ignore-scripts"]);
     let lock: serde_json::Value = serde_json::from_str(&read("package-lock.json")).unwrap();
     let packages = lock["packages"].as_object().unwrap().iter();
-    // The first one, without a name, is this project.
+    // The entry without a name is this project.
     for (name, package) in packages.filter(|(name, _)| !name.is_empty()) {
         assert!(package["integrity"].is_string(), "package-lock.json: {name} has no integrity");
     }

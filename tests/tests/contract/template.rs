@@ -1,4 +1,4 @@
-//! The SAM template and the other files of the repository, as plain data.
+//! Reads the templates and other files of the repository as plain data.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+/// Returns the root directory of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
+/// Reads a file of the repository.
 pub fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
@@ -91,7 +93,7 @@ pub fn template_of(name: &str) -> Value {
     serde_saphyr::from_str(&untagged(&read(&path))).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// The companion stacks of the main one.
+/// The templates of the companion stacks.
 pub const COMPANIONS: [&str; 3] = ["object-created", "schedule", "tenant"];
 
 /// Returns the main template, with its nested ones, and the companions.
@@ -132,7 +134,7 @@ pub fn functions() -> Vec<String> {
     names
 }
 
-/// `persist-artifact` -> `PersistArtifact`
+/// Returns a folder name as the template writes it: `PersistArtifact` for `persist-artifact`.
 pub fn camel(name: &str) -> String {
     name.split('-').map(|part| part[..1].to_uppercase() + &part[1..]).collect()
 }

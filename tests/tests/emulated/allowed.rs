@@ -1,11 +1,11 @@
-//! Attacks of senders who decide more than they may: a model of their own, what costs too much, and what their tenant is
-//! not allowed. Each is refused before any call.
+//! Requests for more than the sender may have: a model of the sender's choice, a cost above the ceiling, and what the
+//! rule of the tenant does not list. Each one is refused before any call.
 
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output};
 use bcce_tests::models::{FORBIDDEN_TO_ALPHA, GUARDED};
 use serde_json::{Value, json};
 
-/// Sends a request of a tenant that must be refused, and returns the error of its run.
+/// Sends a request of a tenant, checks that its run fails without a call, and returns the error of the run.
 async fn refused(stack: &Stack, tenant: &str, message: Value) -> Value {
     let inbox = match tenant {
         "default" => output("InboxQueueUrl"),
@@ -16,16 +16,18 @@ async fn refused(stack: &Stack, tenant: &str, message: Value) -> Value {
     let run = RunRef::first(tenant, text("workflow"), text("id"));
     let manifest = stack.manifest(&run).await;
     assert_eq!(manifest["status"], "FAILED", "{manifest}");
-    assert_eq!(calls(&run).len(), 0, "a model was called");
+    assert_eq!(calls(&run).len(), 0, "a refused run must not call a model");
     manifest["error"].clone()
 }
 
+/// Checks the name of an error and the beginning of its message.
 fn check(error: &Value, name: &str, expected: &str) {
     let message = error["message"].as_str().unwrap();
     assert_eq!(error["name"], name, "{message}");
     assert!(message.starts_with(expected), "{expected} is missing in {message}");
 }
 
+/// A request may name only a model that the workflow lists in `request_models`.
 #[tokio::test]
 async fn a_model_that_the_workflow_does_not_list_is_refused() {
     let stack = Stack::connect().await;
@@ -37,9 +39,11 @@ async fn a_model_that_the_workflow_does_not_list_is_refused() {
     check(&error, "Bcce.PolicyViolation", message);
 }
 
-/// The workflow was pushed by itself, so that nothing has checked its list against the models.
+/// A request cannot replace a model that has a guardrail by one without it, even if the workflow lists that model. The
+/// workflow was stored without `bcce config push`, so nothing has checked its list. A run on the workflow's own model
+/// sends the guardrail.
 #[tokio::test]
-async fn a_list_that_leads_past_a_guardrail_does_not() {
+async fn a_request_cannot_choose_a_model_without_the_guardrail_of_the_workflow() {
     let stack = Stack::connect().await;
     let name = fresh("guarded");
     let body = format!(
@@ -60,8 +64,10 @@ async fn a_list_that_leads_past_a_guardrail_does_not() {
     );
 }
 
+/// A message of more than 780 KB whose worst case is 399 calls, including repairs, exceeds the ceiling for a run. The
+/// error has the number of calls, their cost and the ceiling.
 #[tokio::test]
-async fn a_message_of_785_kb_for_199_calls_and_their_repairs_is_refused_with_the_figures() {
+async fn a_run_above_the_cost_ceiling_is_refused_with_the_figures() {
     let stack = Stack::connect().await;
     let file = json!({ "path": "src/a.rs", "text": "x".repeat(3_900) });
     let inputs = json!({ "files": vec![file; 199] });
@@ -73,8 +79,10 @@ async fn a_message_of_785_kb_for_199_calls_and_their_repairs_is_refused_with_the
     assert!(error["message"].as_str().unwrap().contains("policy.yaml allows $5.00"), "{error}");
 }
 
+/// A tenant with a rule in `policy.yaml` is refused any other workflow, model or tag value, and a request within the
+/// rule succeeds.
 #[tokio::test]
-async fn a_tenant_starts_and_uses_what_its_rule_lists_and_nothing_else() {
+async fn a_tenant_may_use_only_what_its_rule_lists() {
     let stack = Stack::connect().await;
     let id = || fresh("alpha");
     let text = json!({ "text": "A breaker opens." });
@@ -89,7 +97,7 @@ async fn a_tenant_starts_and_uses_what_its_rule_lists_and_nothing_else() {
         check(&error, "Bcce.PolicyViolation", &expected);
         assert!(
             !error.to_string().contains("default"),
-            "what others may do is not in an error: {error}"
+            "an error must not reveal what other tenants may do: {error}"
         );
     }
     let id = id();

@@ -1,5 +1,7 @@
-//! What people get wrong, and the error that they get: one table, and for each row the notification and the
-//! command. A reader of the message alone can correct the mistake, so the table has each message in full.
+//! Mistakes that people make in messages, requests and workflows, and the error for each: one table, and for each row
+//! the notification and the output of `bcce submit`.
+//!
+//! A reader must be able to correct the mistake from the message alone. So the table has the text of each message.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -10,39 +12,40 @@ use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output};
 use futures::future::join_all;
 use serde_json::{Map, Value, json};
 
-/// A template of one step, with more of the step and more of the template.
+/// Returns a workflow of one step. `step` has further fields of the step, and `more` further lines of the workflow.
 fn template(step: &str, more: &str) -> String {
     format!(
         "version: 1\nname: NAME\ninputs:\n  text: {{ type: string }}\nsteps:\n- id: a\n  model: haiku\n  prompt: p\n  {step}\n{more}\n"
     )
 }
 
-/// Messages that are not requests: they go to the dead letters and to the topic.
+/// Messages that are not requests: they become dead letters, and a notification is sent.
 fn messages(id: &str) -> Vec<(&'static str, String, &'static str)> {
     let explain = |more: &str| format!(r#"{{"workflow":"explain","id":"{id}"{more}}}"#);
     let long = "x".repeat(300);
     #[rustfmt::skip]
     let table = vec![
-        ("no JSON", format!("text {id}"), "request: is not JSON: expected ident at line 1 column 2"),
-        ("JSON that breaks off", format!(r#"{{"workflow":"explain","id":"{id}""#), "request: is not JSON: EOF while parsing an object"),
-        ("no object", format!(r#"["{id}"]"#), "request: must be an object"),
-        ("types, all at once", format!(r#"{{"workflow":7,"id":"{id}","inputs":"x","tags":{{"team":1}}}}"#), "workflow: must be a string|inputs: must be an object|tags.team: must be a string"),
+        ("not JSON", format!("text {id}"), "request: is not JSON: expected ident at line 1 column 2"),
+        ("JSON that ends too early", format!(r#"{{"workflow":"explain","id":"{id}""#), "request: is not JSON: EOF while parsing an object"),
+        ("not an object", format!(r#"["{id}"]"#), "request: must be an object"),
+        ("several wrong types", format!(r#"{{"workflow":7,"id":"{id}","inputs":"x","tags":{{"team":1}}}}"#), "workflow: must be a string|inputs: must be an object|tags.team: must be a string"),
         ("a missing field", format!(r#"{{"id":"{id}"}}"#), "workflow: is missing"),
         ("an unknown field", explain(r#","input":{}"#), "input: is unknown; there are: workflow, id, inputs, tags, model; did you mean inputs?"),
         ("a repeated key", explain(r#","inputs":{"text":"a","text":"b"}"#), "inputs.text: appears twice in the same object"),
-        ("a name that is none", format!(r#"{{"workflow":"../secrets","id":"{id}"}}"#), "workflow: must be 1 to 64 letters, digits, '-' or '_'"),
+        ("an invalid name", format!(r#"{{"workflow":"../secrets","id":"{id}"}}"#), "workflow: must be 1 to 64 letters, digits, '-' or '_'"),
         ("an empty id", format!(r#"{{"workflow":"explain","id":"","tags":{{"k":"{id}"}}}}"#), "id: must be 1 to 256 bytes, is 0"),
         ("an id of 300 bytes", format!(r#"{{"workflow":"explain","id":"{long}","tags":{{"k":"{id}"}}}}"#), "id: must be 1 to 256 bytes, is 300"),
-        ("a tag of ours", explain(r#","tags":{"run_id":"x"}"#), "tags.run_id: is set by BCCE itself"),
+        ("a tag that BCCE sets", explain(r#","tags":{"run_id":"x"}"#), "tags.run_id: is set by BCCE itself"),
         ("a tag that is too long", explain(&format!(r#","tags":{{"team":"{}"}}"#, "ü".repeat(1_025))), "tags.team: must be at most 1024 characters, is 1025"),
         ("a tag without a name", explain(r#","tags":{"":"a"}"#), "its key must be 1 to 256 characters without control characters"),
-        ("something after it", explain("") + " {}", "request: has text after the end of the JSON"),
+        ("text after the JSON", explain("") + " {}", "request: has text after the end of the JSON"),
     ];
     table
 }
 
-/// Requests that cannot be planned: the run fails before any call, and `bcce submit` sends nothing.
-/// Workflow (a template, or one that is there), the request's own fields, the expected error.
+/// Requests that cannot be planned: the run fails before any call, and `bcce submit` sends nothing. Each row has the
+/// mistake, the workflow (`=` and the name of an existing one, or what [`register`] takes), the other fields of the
+/// request, and the parts of the expected error, separated by `|`.
 fn requests() -> Vec<(&'static str, String, Value, &'static str)> {
     let hunt = |files: Value| json!({ "inputs": { "files": files } });
     let many = vec![json!({ "path": "a", "text": "" }); 200];
@@ -53,47 +56,50 @@ fn requests() -> Vec<(&'static str, String, Value, &'static str)> {
     let table = vec![
         ("an unknown model", "=explain".into(), json!({ "model": "gpt", "inputs": { "text": "t" } }), "model: there is no model gpt; there are: haiku, opus, sonnet"),
         ("a missing input", "=explain".into(), nothing(), "inputs.text: is required"),
-        ("inputs, all at once", "=explain".into(), json!({ "inputs": { "text": 7, "txt": "x" } }), "inputs.text: must be a string|inputs.txt: is not an input of this workflow; it has: audience, text"),
+        ("several wrong inputs", "=explain".into(), json!({ "inputs": { "text": 7, "txt": "x" } }), "inputs.text: must be a string|inputs.txt: is not an input of this workflow; it has: audience, text"),
         ("an item of another shape", "=bug-hunt".into(), hunt(json!([{ "path": "a.rs" }, 7])), "inputs.files[0]: \"text\" is a required property|inputs.files[1]: value is not of type \"object\""),
-        ("no items", "=bug-hunt".into(), hunt(json!([])), "inputs.files: value has less than 1 item"),
+        ("an empty list", "=bug-hunt".into(), hunt(json!([])), "inputs.files: value has less than 1 item"),
         ("too many items", "=bug-hunt".into(), hunt(json!(many)), "inputs.files: has 200 items, which makes 201 step executions in the run (limit: 200)"),
-        ("a model that does not take it", template("temperature: 0.5", ""), json!({ "model": "sonnet" }), "steps.a.temperature: sonnet does not take a temperature"),
-        ("a template that is no YAML", "version: [".into(), nothing(), "workflows/NAME: document: line "),
+        ("a model of the request that takes no temperature", template("temperature: 0.5", ""), json!({ "model": "sonnet" }), "steps.a.temperature: sonnet does not take a temperature"),
+        ("a workflow that is not YAML", "version: [".into(), nothing(), "workflows/NAME: document: line "),
         ("a cycle", template("needs: [b]", "- { id: b, model: haiku, prompt: p, needs: [a] }"), nothing(), "workflows/NAME: steps: need each other: a, b"),
         ("an unknown variable", template("system: \"{{ inputs.txt }}\"", ""), nothing(), "workflows/NAME: steps.a.system: reads inputs.txt, which is neither an input nor a step in `needs`"),
         ("an unknown field", template("max_token: 7", ""), nothing(), "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, thinking, cache, output, routing; did you mean max_tokens?"),
-        ("a template, all at once", template("temperature: 2\n  needs: b\n  model2: x", "- { model: haiku, prompt: p }"), nothing(), "steps.a.needs: must be a list|steps.a.model2: is unknown|steps[1].id: is missing|steps.a.temperature: must be 0 to 1"),
+        ("several mistakes in a workflow", template("temperature: 2\n  needs: b\n  model2: x", "- { model: haiku, prompt: p }"), nothing(), "steps.a.needs: must be a list|steps.a.model2: is unknown|steps[1].id: is missing|steps.a.temperature: must be 0 to 1"),
         ("too many tokens", template("max_tokens: 128001", ""), nothing(), "steps.a.max_tokens: haiku gives at most 128000 tokens"),
-        ("a temperature it does not take", template("temperature: 0.5", "").replace("haiku", "opus"), nothing(), "steps.a.temperature: opus does not take a temperature"),
-        ("an effort it does not take", template("effort: much", ""), nothing(), "steps.a.effort: haiku takes one of low, medium, high, xhigh, max"),
+        ("a model of the step that takes no temperature", template("temperature: 0.5", "").replace("haiku", "opus"), nothing(), "steps.a.temperature: opus does not take a temperature"),
+        ("an unknown effort", template("effort: much", ""), nothing(), "steps.a.effort: haiku takes one of low, medium, high, xhigh, max"),
         ("500 steps", format!("version: 1\nname: NAME\nsteps:\n{steps}"), nothing(), "workflows/NAME: steps: must be 1 to 200, there are 500"),
-        ("a schema that is none", template("output: { type: json, schema: { type: 7 } }", ""), nothing(), "steps.a.output.schema: is not a JSON schema"),
+        ("an invalid schema", template("output: { type: json, schema: { type: 7 } }", ""), nothing(), "steps.a.output.schema: is not a JSON schema"),
         ("another name", template("", "").replace("NAME", "other"), nothing(), "name: the template of NAME is named other"),
-        ("a body that is not there", "pointer {\"uri\":\"s3://BUCKET/config/gone\",\"sha256\":\"0\"}".into(), nothing(), "workflows/NAME: uri: there is no config/gone"),
+        ("a missing body", "pointer {\"uri\":\"s3://BUCKET/config/gone\",\"sha256\":\"0\"}".into(), nothing(), "workflows/NAME: uri: there is no config/gone"),
         ("a body with another digest", "digest".into(), nothing(), "workflows/NAME: sha256: config/workflows/NAME/test.yaml has the digest"),
-        ("a body elsewhere", "pointer {\"uri\":\"s3://other/x\",\"sha256\":\"0\"}".into(), nothing(), "workflows/NAME: uri: must lie in s3://BUCKET/"),
-        ("a pointer that is none", "pointer {\"uri\":\"s3://BUCKET/x\"}".into(), nothing(), "workflows/NAME: document: invalid pointer: expected exactly `uri` and `sha256`"),
+        ("a body in another bucket", "pointer {\"uri\":\"s3://other/x\",\"sha256\":\"0\"}".into(), nothing(), "workflows/NAME: uri: must lie in s3://BUCKET/"),
+        ("an invalid pointer", "pointer {\"uri\":\"s3://BUCKET/x\"}".into(), nothing(), "workflows/NAME: document: invalid pointer: expected exactly `uri` and `sha256`"),
         ("a body that is not UTF-8", "binary".into(), nothing(), "config/workflows/NAME/test.yaml is not UTF-8 from byte 2 on"),
     ];
     table
 }
 
-/// Workflows that show only while they run: the step fails, with what was called counted.
+/// Workflows whose mistake shows only while they run: the step fails. Each row has the mistake, fields of the step, the
+/// number of calls, and the parts of the expected error.
 #[rustfmt::skip]
 const RUNS: &[(&str, &str, usize, &str)] = &[
     ("a prompt that never ends", "prompt: \"{% for a in 'abcdefghijklmnopqrstuvwxyz' %}{% for b in 'abcdefghijklmnopqrstuvwxyz' %}{% for c in 'abcdefghijklmnopqrstuvwxyz' %}{% for d in 'abcdefghijklmnopqrstuvwxyz' %}{% for e in 'abcdefghijklmnopqrstuvwxyz' %}x{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}\"", 0, "Bcce.InvalidRequest: step a: steps.a.prompt: takes too much time or memory to render"),
-    ("a value that is not there", "prompt: \"{{ inputs.list[3] }}\"", 0, "Bcce.InvalidRequest: step a: steps.a.prompt: undefined value on line 1"),
+    ("a missing value", "prompt: \"{{ inputs.list[3] }}\"", 0, "Bcce.InvalidRequest: step a: steps.a.prompt: undefined value on line 1"),
     ("an answer that never fits", "prompt: '@model says: {\"ok\": 1}'\n  output: { type: json, schema: { type: object, properties: { ok: { type: boolean } } } }", 2, "Bcce.OutputInvalid: step a: value is not of type \"boolean\" (schema /properties/ok/type) (asked twice)"),
     ("JSON that max_tokens cuts", "prompt: \"@model *: max-tokens\"\n  output: { type: json }", 2, "Bcce.OutputInvalid: step a: the answer was cut by max_tokens = 18432: the answer is not JSON"),
     ("a guardrail that intervenes", "prompt: \"@model *: guardrail\"", 1, "Bcce.GuardrailIntervened: step a: us.anthropic.claude-haiku-5-5 in us-east-1: stopped: guardrail_intervened"),
 ];
 
+/// Returns the parts of the expected text that are missing in a text.
 fn missing<'a>(expected: &'a str, text: &str) -> Vec<&'a str> {
     expected.split('|').filter(|part| !text.contains(part)).collect()
 }
 
+/// Each mistake of the tables is reported with its field and cause, in the notification and by `bcce submit`.
 #[tokio::test]
-async fn each_mistake_is_reported_by_its_field_and_cause() {
+async fn each_mistake_is_reported_with_its_field_and_cause() {
     let stack = Stack::connect().await;
     let listener = Listener {
         stack: &stack,
@@ -110,7 +116,7 @@ async fn each_mistake_is_reported_by_its_field_and_cause() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Everything that came on the topic so far.
+/// The notifications that the topic has sent so far.
 struct Listener<'a> {
     stack: &'a Stack,
     queue: String,
@@ -118,7 +124,7 @@ struct Listener<'a> {
 }
 
 impl Listener<'_> {
-    /// The notification with this text in it.
+    /// Waits for a notification that contains `text`.
     async fn notification(&self, case: &str, text: &str) -> Value {
         let what = format!("the notification of `{case}`");
         let found = self.stack.eventually(&what, async || {
@@ -131,7 +137,7 @@ impl Listener<'_> {
     }
 }
 
-/// What is off about a message that is no request.
+/// Sends a message that is not a request, and returns what is wrong with its dead letter or notification.
 async fn rejected(listener: &Listener<'_>, case: &str) -> Option<String> {
     let id = fresh("message");
     let (_, body, expected) = messages(&id).into_iter().find(|row| row.0 == case).unwrap();
@@ -148,7 +154,8 @@ async fn rejected(listener: &Listener<'_>, case: &str) -> Option<String> {
         .then(|| format!("{case}: {missing:?} is missing in {notification}"))
 }
 
-/// What is off about a request that cannot be planned.
+/// Sends a request that cannot be planned, and returns what is wrong with its run, its notification or the output of
+/// `bcce submit`.
 async fn refused(
     listener: &Listener<'_>,
     (case, workflow, request, expected): &(&str, String, Value, &str),
@@ -176,7 +183,7 @@ async fn refused(
     })
 }
 
-/// What is off about a workflow that fails while it runs.
+/// Runs a workflow that fails, and returns what is wrong with the error or the number of calls.
 async fn failed(
     stack: &Stack,
     (case, step, called, expected): &(&str, &str, usize, &str),
@@ -195,7 +202,9 @@ async fn failed(
         .then(|| format!("{case}: {off:?} is missing in {text}, after {calls} calls"))
 }
 
-/// The name under which a row's workflow is there now.
+/// Stores the workflow of a row, and returns its name. `=<name>` is an existing workflow, `pointer <value>` a pointer
+/// with that value, `digest` a pointer with a wrong digest, `binary` a body that is not UTF-8, and all else the text of
+/// a workflow.
 async fn register(stack: &Stack, workflow: &str) -> String {
     if let Some(known) = workflow.strip_prefix('=') {
         return known.to_owned();
@@ -219,7 +228,7 @@ async fn register(stack: &Stack, workflow: &str) -> String {
     name
 }
 
-/// `bcce submit` with the same request: exit code and what it says.
+/// Calls `bcce submit` with the request, and returns its exit code and its error output.
 async fn submit(request: &Map<String, Value>) -> (i32, String) {
     let text = |name: &str| request.get(name).and_then(Value::as_str).map(str::to_owned);
     let mut args =

@@ -1,4 +1,4 @@
-//! The service's side of batch inference on the emulator's bucket.
+//! The adapter for bulk jobs and the scripted service with the emulator's bucket.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,9 @@ use bcce_core::ports::{ReadJob, StartJob};
 use bcce_tests::harness::stack::{Stack, fresh, output};
 use serde_json::json;
 
+/// A bulk job reads its records from the artifact bucket and writes its results there, encrypted with the stack's key.
 #[tokio::test]
-async fn a_job_takes_its_records_from_the_bucket_and_puts_what_it_makes_there() {
+async fn a_job_reads_its_records_from_the_bucket_and_writes_its_results_there() {
     let stack = Stack::connect().await;
     let config = bcce_aws::chain::sdk_config().await.unwrap();
     let endpoint = format!("{}/{{region}}", output("SCRIPTED_MODEL_URL"));

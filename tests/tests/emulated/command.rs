@@ -1,5 +1,5 @@
-//! `bcce` as a script would call it. Configuration is moved in environments of the tests' own, which
-//! share the stack's bucket and nothing else.
+//! `bcce config` and `bcce submit`, called as a script calls them. Each test of `bcce config` has its own environment,
+//! which shares only the bucket with the others.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use bcce_tests::harness::cli::{ROOT, bcce};
 use bcce_tests::harness::stack::{RunRef, Stack, all_calls, calls, fresh, output};
 use serde_json::json;
 
-/// A directory with this repository's configuration and a workflow that is nobody else's, so that no
-/// object of another test lies below it.
+/// Makes a directory with the configuration of this repository and one workflow. The workflow has the unique name
+/// `name`, so that no other test stores objects below it.
 fn configuration(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(directory.join("workflows")).unwrap();
@@ -33,8 +33,10 @@ async fn parameter(stack: &Stack, name: &str) -> String {
     got.parameter.unwrap().value.unwrap()
 }
 
+/// `bcce config push` makes the changes that `bcce config diff` lists. It also repairs a document whose object is
+/// missing, replaces an invalid one, and leaves a workflow that the directory does not have. Invalid files are refused.
 #[tokio::test]
-async fn a_push_does_what_the_diff_said_and_mends_what_is_broken() {
+async fn a_push_makes_the_changes_of_the_diff_and_repairs_broken_documents() {
     let stack = Stack::connect().await;
     let name = fresh("moved");
     let of_dev = parameter(&stack, "/bcce/dev/stack").await;
@@ -79,8 +81,10 @@ async fn a_push_does_what_the_diff_said_and_mends_what_is_broken() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
+/// `bcce config push --warm` calls each target once for each schema, with few tokens. Without `--warm` no model is
+/// called.
 #[tokio::test]
-async fn a_push_has_schemas_compiled_on_request_and_not_otherwise() {
+async fn a_push_compiles_schemas_only_with_the_option_warm() {
     let stack = Stack::connect().await;
     let name = fresh("warmed");
     let of_dev = parameter(&stack, "/bcce/dev/stack").await;
@@ -118,7 +122,7 @@ steps:
         }
     }
     let seen = seen();
-    assert_eq!(seen.len(), 4, "each schema once for each target");
+    assert_eq!(seen.len(), 4, "each schema is sent once to each target");
     let is_short = |call: &serde_json::Value| {
         let request = &call["request"];
         request["inferenceConfig"]["maxTokens"] == 64
@@ -128,6 +132,8 @@ steps:
     std::fs::remove_dir_all(directory).unwrap();
 }
 
+/// `bcce submit --files` sends the files in the order of the arguments. A file that is missing or not UTF-8 is refused
+/// with its name.
 #[tokio::test]
 async fn files_are_sent_as_a_list_with_their_paths() {
     let stack = Stack::connect().await;

@@ -1,3 +1,5 @@
+//! A message that is delivered several times: one execution, one call for each step, and one count.
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::ledger::{attempt_sk, run_pk, usage_pk, usage_sk};
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output};
@@ -5,8 +7,10 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// A message that is sent three times at once, and again after its run is over, leaves one execution, one call, one set
+/// of artifacts and one record.
 #[tokio::test]
-async fn one_message_three_times_is_one_of_everything() {
+async fn a_message_sent_several_times_is_one_execution_one_call_and_one_record() {
     let stack = Stack::connect().await;
     let id = fresh("three-times");
     let body =
@@ -14,7 +18,7 @@ async fn one_message_three_times_is_one_of_everything() {
     let (_, _, _) = tokio::join!(stack.send(&body), stack.send(&body), stack.send(&body));
     let run = RunRef::first("default", "explain", &id);
     let manifest = stack.manifest(&run).await;
-    // A fourth comes when all is over.
+    // The fourth message is sent after the run is over.
     stack.send(&body).await;
     stack.inbox_is_empty().await;
 
@@ -24,7 +28,7 @@ async fn one_message_three_times_is_one_of_everything() {
     let named = |name: &str| executions.executions().iter().filter(|e| e.name() == name).count();
     assert_eq!(named(&run.execution_name()), 1);
     assert_eq!(named(&format!("{}-r2", run.run_id)), 0);
-    assert_eq!(calls(&run).len(), 1, "one model call per step");
+    assert_eq!(calls(&run).len(), 1, "each step must have one call");
     assert_eq!(stack.keys(&run).await.len(), 5, "request, plan, answer, manifest, signature");
 
     let records = query(&stack, &run_pk(&run.run_id)).await;
@@ -36,22 +40,25 @@ async fn one_message_three_times_is_one_of_everything() {
         manifest["totals"]["cost_usd"].as_str().unwrap()
     );
 
-    // A run counts itself in the shard of its own day and id; other runs may share the shard, so the
-    // test looks at what this model in this region got out of it at least.
+    // A run is counted in the shard of its day and id. Other runs may share the shard, so the test only checks that the
+    // counter of this model and region has at least one call.
     let ended = OffsetDateTime::parse(manifest["ended_at"].as_str().unwrap(), &Rfc3339).unwrap();
     let line = &manifest["usage_by_model"][0];
     let sk = usage_sk(line["region"].as_str().unwrap(), line["model_id"].as_str().unwrap());
     let usage = query(&stack, &usage_pk(ended, &run.run_id)).await;
-    let counter = usage.iter().find(|item| item["sk"].as_s().unwrap() == &sk).expect("the counter");
+    let counter = usage
+        .iter()
+        .find(|item| item["sk"].as_s().unwrap() == &sk)
+        .expect("a counter of the model and region");
     assert!(counter["calls"].as_n().unwrap().parse::<u64>().unwrap() >= 1);
 }
 
-/// A message that comes again after its run is over adds nothing to the counters.
+/// A message that is sent again after its run is over adds nothing to the usage counters.
 #[tokio::test]
 async fn usage_is_counted_once() {
     let stack = Stack::connect().await;
     let id = fresh("counted");
-    // No other test calls opus in us-west-2, so the counter is this run's own.
+    // No other test calls opus in us-west-2, so only this run changes the counter.
     let body = json!({ "workflow": "explain", "id": id, "model": "opus",
                        "inputs": { "text": "@model us-east-1: unavailable\nA breaker." } });
     let run = RunRef::first("default", "explain", &id);
@@ -64,6 +71,7 @@ async fn usage_is_counted_once() {
     assert_eq!(counted(&stack, &run).await - before, 1);
 }
 
+/// Returns the calls of opus in us-west-2 that the run's shard has counted today.
 async fn counted(stack: &Stack, run: &RunRef) -> u64 {
     let pk = usage_pk(OffsetDateTime::now_utc(), &run.run_id);
     let items = query(stack, &pk).await;

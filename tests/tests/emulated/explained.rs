@@ -1,10 +1,11 @@
-//! What `bcce runs explain` says of runs that failed over, waited or failed.
+//! `bcce runs explain` for runs that failed over or waited.
 
 use bcce_tests::harness::cli::bcce;
 use bcce_tests::harness::stack::{RunRef, Stack, fresh};
 use serde_json::Value;
 
-/// Runs `explain` over a script for the model and returns what is said of it, as text and as JSON.
+/// Runs the workflow `explain` with a script for the model, and returns what `bcce runs explain` prints, as text and as
+/// JSON.
 async fn explained(name: &str, script: &str) -> (String, Value) {
     let stack = Stack::connect().await;
     let id = fresh(name);
@@ -18,14 +19,17 @@ async fn explained(name: &str, script: &str) -> (String, Value) {
     (text, serde_json::from_str(&json).unwrap())
 }
 
+/// Checks that a text contains each part.
 fn has(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
 }
 
+/// The explanation of a failover has the decision, both calls with their regions, the error, the request to wait, and
+/// the cost.
 #[tokio::test]
-async fn a_failover_is_explained_with_regions_classes_and_cost() {
+async fn a_failover_is_explained_with_regions_errors_and_cost() {
     let (text, json) = explained("explained", "@model us-east-1: throttle(1)").await;
     let sums = &json["sums"];
     let model = json["steps"][0]["events"][1]["target"]["model_id"].as_str().unwrap();
@@ -51,6 +55,8 @@ async fn a_failover_is_explained_with_regions_classes_and_cost() {
     assert_eq!((&sums["calls"], &sums["waited_ms"]), (&2.into(), &0.into()));
 }
 
+/// The explanation of a run whose targets all failed once has the wait, its reason, and a length of at least what was
+/// decided.
 #[tokio::test]
 async fn a_wait_is_explained_with_its_reason_and_length() {
     let (text, json) = explained("explained-wait", "@model *: throttle, answer").await;
@@ -76,8 +82,9 @@ async fn a_wait_is_explained_with_its_reason_and_length() {
     assert_eq!(&json["sums"]["waited_ms"], waited);
 }
 
+/// The command exits with 2 for an unknown step, and lists the steps of the run.
 #[tokio::test]
-async fn a_step_that_is_not_there_is_explained_with_those_that_are() {
+async fn an_unknown_step_is_refused_with_the_steps_of_the_run() {
     let stack = Stack::connect().await;
     let id = fresh("explained-step");
     let run = RunRef::first("default", "explain", &id);

@@ -1,3 +1,5 @@
+//! Steps with `for_each`: order of the answers, failed items, and many items.
+
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, sized};
 use serde_json::{Value, json};
 
@@ -6,11 +8,13 @@ fn files(texts: &[&str]) -> Value {
     json!({ "files": texts.iter().enumerate().map(file).collect::<Vec<_>>() })
 }
 
+/// Each file is one call with its item number, and the next step gets the answers in the order of the input, although
+/// the first file is answered last.
 #[tokio::test]
-async fn each_file_is_looked_at_and_the_summary_sees_them_in_their_order() {
+async fn each_file_is_one_call_and_the_summary_gets_the_answers_in_input_order() {
     let stack = Stack::connect().await;
     let id = fresh("hunt");
-    // The first file answers last.
+    // The first file is answered last.
     let says = |n: u32| {
         format!(
             "@model says/hunt: {{\"bugs\":[{{\"line\":{n},\"severity\":\"low\",\"what\":\"bug {n}\"}}]}}"
@@ -37,8 +41,10 @@ async fn each_file_is_looked_at_and_the_summary_sees_them_in_their_order() {
     assert!(place(1) < place(2) && place(2) < place(3), "{summary}");
 }
 
+/// If one item fails, the others are still answered. The step fails with the item's number and error, and the next step
+/// is skipped.
 #[tokio::test]
-async fn an_item_that_fails_aborts_no_other_and_is_named_with_its_reason() {
+async fn a_failed_item_aborts_no_other_item_and_is_reported_with_its_error() {
     let stack = Stack::connect().await;
     let id = fresh("hunt-fails");
     let texts = ["fn a() {}", "@model *: validation\nfn b() {}", "@model *: slow(700)\nfn c() {}"];
@@ -47,7 +53,7 @@ async fn an_item_that_fails_aborts_no_other_and_is_named_with_its_reason() {
     let run = RunRef::first("default", "bug-hunt", &id);
     for item in [0, 2] {
         let key = run.step_key("hunt", Some(item));
-        assert!(stack.object(&key).await.is_some(), "{key} is missing: a sibling was aborted");
+        assert!(stack.object(&key).await.is_some(), "{key} is missing: another item was aborted");
     }
     let hunt = &manifest["steps"][0];
     assert_eq!((&hunt["status"], &hunt["attempts"]), (&json!("FAILED"), &json!(3)));
@@ -61,14 +67,15 @@ async fn an_item_that_fails_aborts_no_other_and_is_named_with_its_reason() {
     assert_eq!(manifest["steps"][1]["status"], "SKIPPED");
 }
 
-/// Several at a time; with `make large` as many as a run may have, all of them below what a history has room for.
+/// A run with many step executions succeeds. `make large` runs 200 of them, the most that a run may have and that fit
+/// into the history of an execution.
 #[tokio::test]
-async fn many_step_executions_are_one_run() {
+async fn a_run_of_many_step_executions_succeeds() {
     let stack = Stack::connect().await;
     let id = fresh("docs");
     let many = sized(30, 199);
     let texts = vec!["fn a() {}"; many];
-    // As many pages as that of 4,000 tokens each are more than a run may cost.
+    // With 4,000 tokens for each page, the run would exceed the cost ceiling.
     let docs = include_str!("../../../infra/config/dev/workflows/docs-gen.yaml");
     let short = docs.replace("docs-gen", &id).replace("max_tokens: 4000", "max_tokens: 1000");
     stack.put_workflow(&id, &short).await;

@@ -1,11 +1,12 @@
-//! Runs whose execution ended before it had closed them.
+//! Runs whose execution ended before it had closed them, and what the finalize machine does about them.
 
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output, release};
 use serde_json::{Value, json};
 
 const TIMED_OUT: &str = include_str!("../../../events/finalize/run-timed-out.json");
 
-/// The calls of a stopped run go on and are paid, so its manifest lists them.
+/// A run whose execution is stopped during its first call ends as `CANCELLED`, with one notification. The call
+/// continues and is paid, so the manifest has its answer and cost.
 #[tokio::test]
 async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_notified_once() {
     let stack = Stack::connect().await;
@@ -29,7 +30,7 @@ async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_notified_once() {
     let answer = run.step_key("first", None);
     let listed = manifest["artifacts"].as_array().unwrap();
     assert!(listed.iter().any(|artifact| artifact["key"] == answer), "{listed:#?}");
-    assert_ne!(manifest["totals"]["cost_usd"], "0", "the call was answered and is paid");
+    assert_ne!(manifest["totals"]["cost_usd"], "0", "the answered call must be counted");
     assert_eq!(calls(&run).len(), 1);
 
     stack.finalized(&run).await;
@@ -37,9 +38,10 @@ async fn a_run_that_is_stopped_by_hand_is_sealed_counted_and_notified_once() {
     assert_eq!(notifications_of(&stack, &notifications, &run).await, ["CANCELLED"]);
 }
 
-/// Its own machine does all of it. The finalize machine, which every bad end starts, does nothing.
+/// A run that fails in its own machine is already sealed, counted and notified. The finalize machine, which its end
+/// starts, sends no second notification.
 #[tokio::test]
-async fn a_run_that_failed_by_itself_is_not_notified_again() {
+async fn a_run_that_sealed_its_own_failure_is_not_notified_again() {
     let stack = Stack::connect().await;
     let id = fresh("failed");
     let notifications = stack.listen(&id).await;
@@ -50,10 +52,10 @@ async fn a_run_that_failed_by_itself_is_not_notified_again() {
     assert_eq!(notifications_of(&stack, &notifications, &run).await, ["FAILED"]);
 }
 
-/// The emulator knows no time-out and no limits of an execution, so the events of both are recorded ones.
+/// A run that timed out or exceeded a limit of Step Functions is finalized and notified once, although its event
+/// arrives twice. The emulator has no time-out and no limits of executions, so the test sends recorded events.
 #[tokio::test]
-async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_finalized_once_however_often_its_event_comes()
- {
+async fn a_run_that_timed_out_or_exceeded_a_limit_is_finalized_once() {
     let stack = Stack::connect().await;
     for (status, error, expected) in [
         ("TIMED_OUT", Value::Null, "the execution timed out"),
@@ -87,10 +89,10 @@ async fn a_run_that_timed_out_or_was_killed_by_a_limit_is_finalized_once_however
     }
 }
 
-/// AWS does not document that the event of an execution's end carries `error` and `cause`: the machine asks for what is
-/// missing.
+/// If the event of an execution's end has no `error` and `cause`, the machine reads them from the execution, because
+/// AWS does not document that the event contains them.
 #[tokio::test]
-async fn what_the_event_does_not_carry_is_asked_for() {
+async fn details_that_the_event_lacks_are_read_from_the_execution() {
     let stack = Stack::connect().await;
     let id = fresh("uncounted");
     let run = RunRef::first("default", "explain", &id);
@@ -130,7 +132,7 @@ async fn what_the_event_does_not_carry_is_asked_for() {
     assert_eq!(manifest["error"], json!({ "name": "Bcce.Internal", "message": cause }));
 }
 
-/// The status of every notification of a run.
+/// Returns the status of each notification of a run.
 async fn notifications_of(stack: &Stack, queue: &str, run: &RunRef) -> Vec<String> {
     let messages = stack.sweep(queue, 60).await;
     let notifications =

@@ -1,11 +1,14 @@
-//! Tests what a pipeline easily drops on the way: tags in characters that a service does not take, and that an answer is cut.
+//! Data that must not be lost on the way: tags with characters that Bedrock refuses, and the mark of an answer that was
+//! cut.
 
 use bcce_tests::harness::cli::bcce;
 use bcce_tests::harness::stack::{Layout, RunRef, Stack, calls, fresh, model};
 use serde_json::{Value, json};
 
+/// Tags may have any text. The manifest and the record keep them unchanged, and `requestMetadata` gets a copy with the
+/// characters and the length that Bedrock accepts.
 #[tokio::test]
-async fn a_tag_of_any_text_starts_its_run_and_stays_whole() {
+async fn a_tag_may_have_any_text_and_is_stored_unchanged() {
     let stack = Stack::connect().await;
     let (model, id) = (model(Layout::Two), fresh("tagged"));
     let tags = json!({ "branch": "fix/größe", "title": "feat(x): a\nb", "long": "x".repeat(300) });
@@ -33,7 +36,7 @@ async fn a_tag_of_any_text_starts_its_run_and_stays_whole() {
     assert_eq!(code, 0, "{output}");
 }
 
-/// Three steps, the first of which is scripted.
+/// Returns a workflow of three steps. All have the same prompt, and scripts may name one of them.
 fn three_steps(name: &str) -> String {
     let model = model(Layout::Two);
     let step = |id: &str, more: &str| {
@@ -45,8 +48,9 @@ fn three_steps(name: &str) -> String {
     format!("version: 1\nname: {name}\n{inputs}\nsteps:\n{}", steps.concat())
 }
 
+/// The manifest, the notification, `bcce runs list` and `bcce runs show` report that `max_tokens` cut an answer.
 #[tokio::test]
-async fn an_answer_that_was_cut_is_shown_wherever_a_run_is_looked_at() {
+async fn an_answer_cut_by_max_tokens_is_reported_wherever_a_run_is_shown() {
     let stack = Stack::connect().await;
     let name = fresh("three");
     stack.put_workflow(&name, &three_steps(&name)).await;

@@ -1,6 +1,8 @@
-//! The deployed stack: the real template and the real binaries on the emulator, a scripted model behind
-//! Bedrock's endpoint. Runs under `stack.py run`, which exports where everything is. The tests share
-//! one stack and run side by side, so each uses request ids of its own.
+//! Tests of the deployed stack: the real template and the real binaries on the emulator, with the scripted model in
+//! place of Bedrock.
+//!
+//! `make emulated` starts the suite on a local stack of its own, under `stack.py run`, which exports the addresses of
+//! the stack. The tests share the stack and run in parallel, so each one uses its own request ids.
 
 mod allowed;
 mod bad_input;

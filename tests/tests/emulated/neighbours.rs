@@ -1,4 +1,4 @@
-//! A tenant that sends more than it may have under way, next to one that sends a single request.
+//! A tenant that sends more than it may have under way, and a tenant that sends a single request at the same time.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// `TenantMaximumRuns` of the local stack.
 const LIMIT: u32 = 1_000;
 
-/// Holds a slot of `weight` in the name of no run, as a tenant does that has so many runs under way.
+/// Takes a slot of `weight` for `holder`, which is no run, as if the tenant had that many runs under way.
 async fn hold(stack: &Stack, tenant: &str, holder: &str, weight: u32) {
     let text = |value: &str| AttributeValue::S(value.to_owned());
     let put = stack.dynamodb.put_item().table_name(output("LedgerTable"));
@@ -25,13 +25,14 @@ async fn hold(stack: &Stack, tenant: &str, holder: &str, weight: u32) {
     put.send().await.unwrap();
 }
 
+/// Releases the slot of `holder`.
 async fn let_go(stack: &Stack, tenant: &str, holder: &str) {
     let delete = stack.dynamodb.delete_item().table_name(output("LedgerTable"));
     let delete = delete.key("pk", AttributeValue::S(slots_pk(Lane::Runs, tenant)));
     delete.key("sk", AttributeValue::S(holder.to_owned())).send().await.unwrap();
 }
 
-/// Executions that hold a slot of the tenant.
+/// Returns the holders of the tenant's slots.
 async fn holders(stack: &Stack, tenant: &str) -> Vec<String> {
     let query = stack.dynamodb.query().table_name(output("LedgerTable")).consistent_read(true);
     let query = query.key_condition_expression("pk = :pk");
@@ -52,8 +53,10 @@ async fn send(stack: &Stack, tenant: &str, id: &str, text: &str) -> RunRef {
     RunRef::first(tenant, "explain", id)
 }
 
+/// A tenant with two free slots sends six requests: two start, and the others wait. A request of another tenant runs
+/// meanwhile. The waiting requests run later, and none becomes a dead letter.
 #[tokio::test]
-async fn a_flood_waits_and_its_neighbour_does_not() {
+async fn a_tenant_above_its_limit_waits_and_another_tenant_does_not() {
     let stack = Stack::connect().await;
     let id = fresh("flood");
     let others = format!("{id}-others");
@@ -73,10 +76,10 @@ async fn a_flood_waits_and_its_neighbour_does_not() {
         started
     };
     stack.eventually("two runs", async || (started().await.len() == 2).then_some(())).await;
-    // The neighbour is through from one end to the other, and the flood still waits.
+    // The run of the other tenant ends while the first tenant's requests still wait.
     let neighbour = send(&stack, "beta", &id, "A breaker opens.").await;
     assert_eq!(stack.manifest(&neighbour).await["status"], "SUCCEEDED");
-    assert_eq!(started().await.len(), 2, "the rest waits");
+    assert_eq!(started().await.len(), 2, "the other requests must wait");
     release(&id);
     for run in started().await {
         assert_eq!(stack.manifest(&run).await["status"], "SUCCEEDED");
@@ -96,7 +99,7 @@ async fn a_flood_waits_and_its_neighbour_does_not() {
     assert!(!letters.iter().any(|letter| letter.body().unwrap_or_default().contains(&id)));
 }
 
-/// Hands dispatch a message as the poller does, and returns the ids of those that come again.
+/// Invokes `dispatch` with a message, as the poller of SQS does, and returns the failures that it reports.
 fn dispatch(message: &Value) -> Vec<Value> {
     let function = format!("{}-dispatch", output("BCCE_STACK"));
     let url = output("AWS_ENDPOINT_URL");
@@ -111,14 +114,15 @@ fn dispatch(message: &Value) -> Vec<Value> {
     response["batchItemFailures"].as_array().unwrap_or_else(|| panic!("{response}")).clone()
 }
 
-/// Messages of a queue that it does not show yet.
+/// Returns how many messages of a queue are delayed.
 async fn delayed(stack: &Stack, queue: &str) -> usize {
     let name = QueueAttributeName::ApproximateNumberOfMessagesDelayed;
     let get = stack.sqs.get_queue_attributes().queue_url(queue).attribute_names(name.clone());
     get.send().await.unwrap().attributes().unwrap()[&name].parse().unwrap()
 }
 
-/// SQS would make a dead letter of it after a hundred receives.
+/// A waiting message is replaced by a delayed copy from its 50th receive on. Otherwise SQS would make it a dead letter
+/// after 100 receives.
 #[tokio::test]
 async fn a_message_that_has_waited_long_is_replaced_by_a_copy() {
     let stack = Stack::connect().await;
@@ -136,6 +140,6 @@ async fn a_message_that_has_waited_long_is_replaced_by_a_copy() {
         assert_eq!(dispatch(&message).len(), comes_again, "after {receives} receives");
         assert_eq!(delayed(&stack, &queue).await, copies, "after {receives} receives");
     }
-    // Both copies come in some minutes, and are one run.
+    // Both copies arrive in some minutes and start one run. The slot has to be free then.
     let_go(&stack, tenant, &id).await;
 }

@@ -1,12 +1,13 @@
-//! What an operator does: runs retried, cancelled and finalized, dead letters put back and dropped.
+//! The commands of an operator: `bcce runs retry`, `cancel` and `finalize`, and `bcce dlq`.
 
 use bcce_tests::harness::cli::bcce;
 use bcce_tests::harness::stack::{Layout, RunRef, Stack, calls, fresh, model, output, release};
 use serde_json::{Value, json};
 
-/// The first step answers once and for all, the second fails at its first call only.
+/// Two concurrent retries of a failed run start one further attempt. It calls only the step that had failed, and has
+/// only the cost of that call.
 #[tokio::test]
-async fn a_failed_run_is_continued_with_what_it_had_paid_for() {
+async fn a_retry_of_a_failed_run_does_not_repeat_finished_steps() {
     let stack = Stack::connect().await;
     let name = fresh("retried");
     let notifications = stack.listen(&name).await;
@@ -28,7 +29,7 @@ async fn a_failed_run_is_continued_with_what_it_had_paid_for() {
     let mut ended: Vec<(i32, String)> =
         both.into_iter().map(|retry| retry.join().unwrap()).collect();
     ended.sort();
-    // The other one started the same attempt, or came when it was over.
+    // The second command found the same attempt, or came after its end.
     let (code, text) = &ended[0];
     assert_eq!(*code, 0, "{ended:?}");
     assert!(text.contains("runs output"), "{text}");
@@ -37,7 +38,7 @@ async fn a_failed_run_is_continued_with_what_it_had_paid_for() {
     let retry = run.retry().unwrap();
     let manifest = stack.manifest(&retry).await;
     assert_eq!((&manifest["status"], &manifest["attempt_no"]), (&json!("SUCCEEDED"), &json!(2)));
-    assert_eq!(calls(&run).len() - paid_before, 1, "the finished step was not called again");
+    assert_eq!(calls(&run).len() - paid_before, 1, "the finished step must not be called again");
     let second = stack.step(&run, "second").await;
     assert_eq!(manifest["totals"]["cost_usd"], second["cost_usd"]);
     assert_eq!(manifest["usage_by_model"][0]["calls"], 1);
@@ -68,8 +69,10 @@ async fn a_failed_run_is_continued_with_what_it_had_paid_for() {
     assert!(code == 2 && output.contains("nothing to retry"), "{output}");
 }
 
+/// `bcce runs cancel` stops a run and waits until it is sealed. A retry finds the answer of the call that was under
+/// way.
 #[tokio::test]
-async fn a_run_is_cancelled_and_can_be_continued() {
+async fn a_run_is_cancelled_and_can_be_retried() {
     let stack = Stack::connect().await;
     let name = fresh("cancelled");
     let model = model(Layout::Two);
@@ -88,7 +91,7 @@ async fn a_run_is_cancelled_and_can_be_continued() {
         let id = run.run_id.clone();
         std::thread::spawn(move || bcce("dev", &["runs", "cancel", &id]))
     };
-    // What is under way when the run is stopped is waited for.
+    // The command waits for the call that is under way when the run is stopped.
     stack.stopped(&run).await;
     release(&name);
     let (code, output) = cancelled.join().unwrap();
@@ -100,12 +103,13 @@ async fn a_run_is_cancelled_and_can_be_continued() {
     }
     let (code, output) = bcce("dev", &["runs", "retry", &run.run_id, "--wait"]);
     assert_eq!(code, 0, "{output}");
-    assert_eq!(calls(&run).len(), 2, "the step that was under way is found finished");
+    assert_eq!(calls(&run).len(), 2, "the retry must find the answer of the first step");
 }
 
-/// EventBridge starts the finalize machine for the same end, and both leave one manifest.
+/// `bcce runs finalize` seals a run that was stopped. EventBridge starts the finalize machine for the same end, and
+/// both leave one manifest.
 #[tokio::test]
-async fn a_run_that_was_stopped_is_finalized_by_the_command() {
+async fn bcce_runs_finalize_seals_a_stopped_run() {
     let stack = Stack::connect().await;
     let name = fresh("finalized");
     let model = model(Layout::Two);
@@ -123,7 +127,7 @@ async fn a_run_that_was_stopped_is_finalized_by_the_command() {
         let id = run.run_id.clone();
         std::thread::spawn(move || bcce("dev", &["runs", "finalize", &id]))
     };
-    // By the rule, and by the command.
+    // The EventBridge rule and the command have each started the finalize machine.
     stack.finalizing(&run.run_id, 2).await;
     release(&name);
     let (code, text) = finalized.join().unwrap();
@@ -131,10 +135,11 @@ async fn a_run_that_was_stopped_is_finalized_by_the_command() {
     assert_eq!(stack.manifest(&run).await["status"], "CANCELLED");
 }
 
-/// Whoever looks hides what they see from others: those who look through the dead letters here take turns, and look
-/// again while another test holds what they look for.
+/// Receiving a message hides it from other readers. So the tests that read the dead letters run one at a time, and
+/// repeat a command while another test has hidden the message.
 static LETTERS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
+/// Repeats a command until it exits with `code` and prints `expected`.
 async fn letters(stack: &Stack, args: &[&str], code: i32, expected: &str) {
     let what = format!("{args:?} with {expected}");
     stack
@@ -145,9 +150,10 @@ async fn letters(stack: &Stack, args: &[&str], code: i32, expected: &str) {
         .await;
 }
 
-/// A message without an id has its message's; sent again it is another message and keeps the first one's.
+/// `bcce dlq` lists a dead letter, shows it, redrives it and drops it. A message without an id has the id of its SQS
+/// message as request id, and keeps that id after a redrive, which makes it a new message.
 #[tokio::test]
-async fn a_dead_letter_is_looked_at_put_back_and_dropped() {
+async fn a_dead_letter_is_listed_redriven_and_dropped() {
     let _guard = LETTERS.lock().await;
     let stack = Stack::connect().await;
     let name = fresh("letter");
@@ -172,8 +178,8 @@ async fn a_dead_letter_is_looked_at_put_back_and_dropped() {
     letters(&stack, &all, 0, "would send 1 dead letter back").await;
     letters(&stack, &["dlq", "redrive", id], 0, "sent 1 dead letter back").await;
 
-    // It is still no request, and comes back as another message with the id it had.
-    let again = stack.eventually("the letter again", listed).await;
+    // The message is still invalid. It becomes a dead letter again, under a new message id and with the old request id.
+    let again = stack.eventually("the dead letter again", listed).await;
     assert_ne!(again["message_id"], letter["message_id"]);
     assert_eq!(again["request_id"], json!(message_id));
     let id = again["message_id"].as_str().unwrap();
@@ -183,10 +189,10 @@ async fn a_dead_letter_is_looked_at_put_back_and_dropped() {
     letters(&stack, &["dlq", "drop", id, "--yes"], 2, "no such dead letter").await;
 }
 
-/// As SQS itself moves it after 100 receives, with nothing written on it: it lies in both queues when a
-/// redrive is killed in between, and runs once.
+/// A redrive that is killed after sending leaves the message in both queues. The request runs once all the same. The
+/// message has no reason, like one that SQS itself moved after 100 receives.
 #[tokio::test]
-async fn a_letter_that_is_sent_again_twice_runs_once() {
+async fn a_dead_letter_that_is_redriven_twice_runs_once() {
     let _guard = LETTERS.lock().await;
     let stack = Stack::connect().await;
     let name = fresh("twice");
@@ -203,7 +209,7 @@ async fn a_letter_that_is_sent_again_twice_runs_once() {
         let attribute = aws_sdk_sqs::types::MessageAttributeValue::builder().data_type("String");
         attribute.string_value(value).build().unwrap()
     };
-    // The copy that was sent before the redrive was killed, and the letter that it had not deleted.
+    // The copy that was sent before the redrive was killed, and the dead letter that it had not deleted.
     for queue in ["InboxQueueUrl", "DeadLetterQueueUrl"] {
         let send = stack.sqs.send_message().queue_url(output(queue)).message_body(&body);
         let send = send.message_attributes("bcce_request_id", attribute("first"));

@@ -1,8 +1,8 @@
-//! A web page that the user's browser shows calls the local emulator, whose port any page can reach.
+//! Calls to the local emulator from a web page in the developer's browser. Any page can reach a local port.
 
 use bcce_tests::harness::stack::output;
 
-/// Calls the emulator as `<img src=...>` does, with what a browser adds to it.
+/// Calls the emulator as `<img src=...>` would, with the given headers of a browser, and returns the status.
 fn status(headers: &[(&str, &str)]) -> u16 {
     let agent: ureq::Agent =
         ureq::Agent::config_builder().http_status_as_error(false).build().into();
@@ -14,9 +14,10 @@ fn status(headers: &[(&str, &str)]) -> u16 {
     request.call().unwrap().status().as_u16()
 }
 
+/// The emulator answers a local client, and refuses a call with a header that only a web page's call has.
 #[test]
 fn a_web_page_does_not_reach_the_emulator() {
-    assert_eq!(status(&[]), 200, "a client on this machine does");
+    assert_eq!(status(&[]), 200, "a client on this machine is answered");
     for header in [
         ("origin", "https://evil.example"),
         ("sec-fetch-site", "cross-site"),

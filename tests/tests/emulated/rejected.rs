@@ -1,12 +1,16 @@
+//! Messages and requests that are wrong in themselves: what is rejected, what fails, and what is accepted although it
+//! looks odd.
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, log, output};
 use serde_json::{Value, json};
 
-/// A message that is not a request goes to the dead letters with its reason, has its notification, and delays nobody.
+/// A message that is not JSON becomes a dead letter with its reason, and a notification is sent that does not quote it.
+/// A valid request behind it runs.
 #[tokio::test]
-async fn a_message_that_is_no_request_is_moved_and_notified() {
+async fn an_invalid_message_becomes_a_dead_letter_and_is_notified() {
     let stack = Stack::connect().await;
     let marker = fresh("no-request");
     let notifications = stack.listen(&marker).await;
@@ -33,10 +37,11 @@ async fn a_message_that_is_no_request_is_moved_and_notified() {
     );
     assert!(
         !notification.to_string().contains(&marker),
-        "a notification never quotes what was sent"
+        "a notification must not quote the message"
     );
 }
 
+/// A request with a used id and other inputs becomes a dead letter, so that it does not count as done.
 #[tokio::test]
 async fn the_same_id_with_another_request_is_refused() {
     let stack = Stack::connect().await;
@@ -50,7 +55,7 @@ async fn the_same_id_with_another_request_is_refused() {
     assert!(reason.starts_with("id: was used before"), "{reason}");
 }
 
-/// A run that may not start is sealed, counted and notified all the same, and calls no model.
+/// A run with wrong inputs is sealed and notified with every problem, and calls no model.
 #[tokio::test]
 async fn a_wrong_input_fails_the_run_before_any_call() {
     let stack = Stack::connect().await;
@@ -75,9 +80,10 @@ async fn a_wrong_input_fails_the_run_before_any_call() {
     assert_eq!(notification["totals"]["cost_usd"], "0");
 }
 
-/// A hundred names that somebody made up: no run, no object, no metric, and the good request behind them runs.
+/// A hundred requests for workflows that do not exist start no run and leave no object and no metric. Each one is
+/// notified and becomes a dead letter, and a valid request behind them runs.
 #[tokio::test]
-async fn names_that_nobody_has_start_nothing() {
+async fn requests_for_unknown_workflows_start_nothing() {
     let stack = Stack::connect().await;
     let id = fresh("stranger");
     let notifications = stack.listen(&id).await;
@@ -114,14 +120,17 @@ async fn names_that_nobody_has_start_nothing() {
         let execution = stack.sfn.describe_execution().execution_arn(stack.arn(&run));
         assert!(execution.send().await.is_err(), "{} was started", run.run_id);
     }
-    // Metrics are documents in the logs of functions, with their dimensions as members.
+    // Metrics are JSON documents in the logs of functions, with a member for each dimension.
     for function in ["dispatch", "emit-metrics"] {
         for metric in metrics(function) {
             assert!(!metric.to_string().contains("made-up-"), "{function}: {metric}");
         }
     }
-    assert!(!metrics("dispatch").is_empty() || !metrics("emit-metrics").is_empty(), "none is read");
-    // Other tests look through the same queue, and hide what they see for a moment.
+    assert!(
+        !metrics("dispatch").is_empty() || !metrics("emit-metrics").is_empty(),
+        "the logs must have metrics"
+    );
+    // Other tests receive from the same queue, which hides messages for a moment.
     let moved = RefCell::new(BTreeMap::new());
     stack
         .eventually("a hundred dead letters", async || {
@@ -135,7 +144,7 @@ async fn names_that_nobody_has_start_nothing() {
         .await;
 }
 
-/// The metrics that a function has written into its log.
+/// Returns the metrics that a function has written to its log.
 fn metrics(function: &str) -> Vec<Value> {
     let log = log(function);
     let pages = serde_json::Deserializer::from_str(&log).into_iter::<Vec<Value>>();
@@ -148,17 +157,19 @@ fn metrics(function: &str) -> Vec<Value> {
     documents.filter(|document| document["_aws"].is_object()).collect()
 }
 
+/// A request of 900 KB, close to the limit of SQS, runs to its end.
 #[tokio::test]
-async fn a_largest_input_goes_all_the_way() {
+async fn a_request_of_900_kb_runs() {
     let stack = Stack::connect().await;
     let text = "word ".repeat(180_000);
     let manifest = stack.run("explain", &fresh("large"), json!({ "text": text })).await;
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
 }
 
-/// A sender may choose any length for a name. A notification shortens it, since it would be too long otherwise.
+/// A field name of 300 KB is rejected with a reason of less than 1,000 bytes. The whole name would be too long for a
+/// notification.
 #[tokio::test]
-async fn a_field_of_300_kb_is_rejected_like_any_other() {
+async fn a_field_name_of_300_kb_is_rejected_with_a_short_reason() {
     let stack = Stack::connect().await;
     let marker = fresh("field");
     let body = format!(r#"{{"workflow":"explain","{marker}{}":1}}"#, "x".repeat(300_000));
@@ -170,13 +181,15 @@ async fn a_field_of_300_kb_is_rejected_like_any_other() {
     assert!(reason.len() < 1_000, "{} bytes", reason.len());
 }
 
+/// An id may have quotes, line breaks, control characters and template syntax. The run succeeds under it, and a second
+/// request with the same id still becomes a dead letter.
 #[tokio::test]
-async fn an_id_of_odd_characters_is_an_id() {
+async fn an_id_may_have_any_characters() {
     let stack = Stack::connect().await;
     let id = format!("é☃ \"'\\\n\u{1}/{{{{ x }}}}-{}", fresh("odd"));
     let manifest = stack.explain(&id, "").await;
     assert_eq!((&manifest["status"], &manifest["request_id"]), (&json!("SUCCEEDED"), &json!(id)));
-    // The same id with another request: the reason goes out as an attribute, which takes no control characters.
+    // The reason for the second request is sent as a message attribute, which must not have control characters.
     let other =
         json!({ "workflow": "explain", "id": id, "inputs": { "text": "another" } }).to_string();
     stack.send(&other).await;

@@ -1,9 +1,12 @@
+//! The workflow `code-review`: a diff becomes a verdict in three waves.
+
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh};
 use serde_json::{Value, json};
 
 const DIFF: &str = include_str!("../../src/scripted_model/answer/review/small.diff");
 
-/// The main job: a diff in, a verdict as JSON by schema and its signed manifest out.
+/// A diff leads to five calls in three waves and a verdict as JSON, which the manifest names as the result. The call
+/// for the verdict sends its JSON schema.
 #[tokio::test]
 async fn a_diff_is_reviewed_in_three_waves() {
     let stack = Stack::connect().await;
@@ -30,9 +33,10 @@ async fn a_diff_is_reviewed_in_three_waves() {
     assert_eq!(manifest["unpriced"], json!([]));
 }
 
-/// The reviewers of a wave do not stop each other: what one paid for is kept when another fails.
+/// If one step of a wave fails, the other steps of the wave are still answered and stored, and the next wave is
+/// skipped.
 #[tokio::test]
-async fn a_failing_reviewer_does_not_abort_its_siblings() {
+async fn a_failed_step_does_not_abort_the_other_steps_of_its_wave() {
     let stack = Stack::connect().await;
     let id = fresh("sibling");
     let run = RunRef::first("default", "code-review", &id);

@@ -1,3 +1,5 @@
+//! The signed manifest and the encrypted artifacts of a run.
+
 use bcce_core::base::digest::sha256_hex;
 use bcce_core::run::manifest::Kind;
 use bcce_tests::harness::stack::{RunRef, Stack, fresh, output};
@@ -6,7 +8,8 @@ use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::DecodePublicKey;
 use serde_json::Value;
 
-/// Everything a stranger needs to check a run offline: the bytes, the signature, the public key.
+/// The manifest, its signature and the public key are enough to check a run offline. The signature does not fit changed
+/// bytes or a batch, and the manifest lists each object of the run but itself and its signature.
 #[tokio::test]
 async fn a_manifest_is_signed_and_lists_every_artifact_with_its_digest() {
     let stack = Stack::connect().await;
@@ -28,7 +31,8 @@ async fn a_manifest_is_signed_and_lists_every_artifact_with_its_digest() {
         .unwrap();
     let key = VerifyingKey::from_public_key_der(key.as_ref()).unwrap();
     let signed = Kind::Run.message(&bytes);
-    key.verify(&signed, &signature).expect("the signature is over the line and the exact bytes");
+    key.verify(&signed, &signature)
+        .expect("the signature must be over the line of the kind and the exact bytes");
     let mut changed = signed.clone();
     changed[30] ^= 1;
     for other in [bytes, changed, Kind::Batch.message(&signed[Kind::Run.line().len()..])] {
@@ -47,6 +51,7 @@ async fn a_manifest_is_signed_and_lists_every_artifact_with_its_digest() {
     assert_eq!(unlisted, [run.manifest_key(), run.signature_key()]);
 }
 
+/// Each object of a run is encrypted with the KMS key of the stack.
 #[tokio::test]
 async fn artifacts_are_encrypted_under_the_stacks_key() {
     let stack = Stack::connect().await;
@@ -59,9 +64,10 @@ async fn artifacts_are_encrypted_under_the_stacks_key() {
     }
 }
 
-/// The failure path seals too: the failed step's attempts are an artifact of the manifest.
+/// A run that fails is sealed too, and its manifest lists the record of the failed step with both attempts. The
+/// execution fails with the same error.
 #[tokio::test]
-async fn a_failed_run_is_sealed_with_what_it_tried() {
+async fn a_failed_run_is_sealed_with_its_attempts() {
     let stack = Stack::connect().await;
     let id = fresh("failed");
     let run = RunRef::first("default", "explain", &id);

@@ -1,4 +1,4 @@
-//! Two tenants of infra/tenant.yaml next to the main stack, `alpha` and `beta`.
+//! Tenants with inboxes of their own: `alpha` and `beta`, stacks of infra/tenant.yaml next to the main one.
 
 use std::cell::RefCell;
 
@@ -14,7 +14,7 @@ fn notifications_of(tenant: &str) -> String {
     format!("{}-notifications-{tenant}", inbox.strip_suffix("-inbox").unwrap())
 }
 
-/// Returns every notification of a tenant until there is one of a request.
+/// Returns the notifications of a tenant, up to the one of the given request.
 async fn notifications_until(stack: &Stack, tenant: &str, request_id: &str) -> Vec<Value> {
     let (queue, all) = (notifications_of(tenant), RefCell::new(Vec::<Value>::new()));
     stack
@@ -32,11 +32,13 @@ async fn notifications_until(stack: &Stack, tenant: &str, request_id: &str) -> V
     all.into_inner()
 }
 
+/// Two tenants that send the same request get a run each, with artifacts, record and notification under their own name,
+/// and no notification of another tenant.
 #[tokio::test]
 async fn the_same_request_of_two_tenants_is_two_runs_and_each_gets_its_own_notification() {
     let stack = Stack::connect().await;
     let id = fresh("tenants");
-    // Neither gets a notification of the default tenant's runs and refusals.
+    // Neither tenant may get the notifications of these two messages, which the default tenant sends.
     stack.explain(&fresh("default"), "").await;
     stack.send(&format!("no request: {id}")).await;
     let request =
@@ -62,10 +64,11 @@ async fn the_same_request_of_two_tenants_is_two_runs_and_each_gets_its_own_notif
             "{notifications:?}"
         );
     }
-    let of_nobody = RunRef::first("default", "explain", &id).request_key();
-    assert!(stack.object(&of_nobody).await.is_none());
+    let of_default = RunRef::first("default", "explain", &id).request_key();
+    assert!(stack.object(&of_default).await.is_none());
 }
 
+/// A message with a field `tenant` is rejected. Its notification and dead letter have the tenant of the inbox.
 #[tokio::test]
 async fn a_body_that_names_a_tenant_is_refused() {
     let stack = Stack::connect().await;

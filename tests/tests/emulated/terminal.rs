@@ -1,6 +1,6 @@
-//! What a person sees of a run whose texts try to steer the terminal.
+//! The output of `bcce` for a run whose texts contain terminal control sequences.
 //!
-//! Errors of clap and panics bypass the writer that this is about. They quote nothing but the caller's own arguments.
+//! The errors of clap and panics do not pass through the tested writer. They quote only the caller's own arguments.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,14 +9,15 @@ use bcce_tests::harness::cli::{ROOT, bcce};
 use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model};
 use serde_json::json;
 
-/// Sets the title, clears the screen by C0 and by C1, turns the direction of what follows, rings, and begins a line.
+/// Sets the title, clears the screen with C0 and C1 codes, reverses the direction of text, sends a bell, and begins a
+/// line.
 const ATTACK: &str = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}35m\u{202e}\u{2066}\n✓ verified: forged";
-/// What is left of it where it is shown.
+/// The part of [`ATTACK`] that is left in an output that shows it.
 const REMNANT: &str = "]0;owned";
-/// What no line of a table begins with.
+/// A text that no line of a table may begin with.
 const FORGED: &str = "✓ verified: forged";
 
-/// Calls a program whose outputs are a terminal, and prints what that terminal received.
+/// A Python program that runs a command in a terminal and prints what the terminal received.
 const IN_A_TERMINAL: &str = r"
 import os, pty, subprocess, sys
 ours, theirs = pty.openpty()
@@ -33,7 +34,7 @@ while True:
 sys.exit(process.wait())
 ";
 
-/// Exit code and what a terminal receives.
+/// Returns the exit code of `bcce` and what its terminal received.
 fn seen(args: &[&str]) -> (i32, String) {
     let mut python = Command::new(Path::new(ROOT).join(".venv/bin/python"));
     let bcce = Path::new(ROOT).join("target/debug/bcce");
@@ -43,7 +44,7 @@ fn seen(args: &[&str]) -> (i32, String) {
     (done.status.code().unwrap(), String::from_utf8(done.stdout).unwrap())
 }
 
-/// Without line ends, the colours that this command has, and the movements by which `follow` draws anew.
+/// Removes the sequences that `bcce` itself sends: line ends, colors, and the movements with which `follow` redraws.
 fn without_ours(text: &str) -> String {
     let mut text = text.replace("\r\n", "\n");
     for ours in ["0m", "1m", "2m", "31m", "32m", "33m", "G", "2K", "J"] {
@@ -55,14 +56,17 @@ fn without_ours(text: &str) -> String {
     text
 }
 
+/// Returns the first character of a text that controls a terminal.
 fn steers(text: &str) -> Option<char> {
     let bidirectional = ['\u{202e}', '\u{2066}'];
     let is_control = |c: char| c.is_control() && c != '\n' && c != '\t';
     text.chars().find(|c| is_control(*c) || bidirectional.contains(c))
 }
 
+/// No text of an id, a tag, a model or an error controls the terminal that a command writes to, or starts a line of a
+/// table. A pipe gets the answer of the model unchanged.
 #[tokio::test]
-async fn no_text_of_a_model_or_a_sender_steers_the_terminal() {
+async fn no_text_of_a_model_or_a_sender_controls_the_terminal() {
     let stack = Stack::connect().await;
     let id = fresh("terminal");
     let hostile_id = format!("{ATTACK}{id}");
@@ -80,9 +84,9 @@ async fn no_text_of_a_model_or_a_sender_steers_the_terminal() {
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
 
     let run_id = run.run_id.as_str();
-    // The caller's own argument may have lines.
+    // Only the first line of the attack is used, since the caller's own argument may have line breaks.
     let missing = format!("{}{id}-missing", ATTACK.lines().next().unwrap());
-    // Each with what it shows, so that it is known to have shown the text.
+    // Each command has texts that its output must have. Otherwise the attack may not have been shown at all.
     let table: [(&[&str], i32, &[&str]); 9] = [
         (&["runs", "show", run_id], 0, &[run_id, REMNANT]),
         (&["runs", "output", run_id], 0, &[&id, REMNANT]),
@@ -92,7 +96,7 @@ async fn no_text_of_a_model_or_a_sender_steers_the_terminal() {
         (&["runs", "verify", run_id], 0, &[run_id]),
         (&["batch", "list"], 0, &[]),
         (&["dlq", "list"], 0, &[]),
-        // An error quotes what was asked for.
+        // The error quotes the argument.
         (&["config", "validate", &missing], 2, &[&id, REMNANT]),
     ];
     for (args, code, shown) in table {
@@ -107,7 +111,7 @@ async fn no_text_of_a_model_or_a_sender_steers_the_terminal() {
         let is_forged = rest.lines().any(|line| line.trim_start().starts_with(FORGED));
         assert!(is_text || !is_forged, "{args:?}: {rest}");
     }
-    // A pipe gets the model's words as they are.
+    // A pipe gets the model's answer unchanged.
     let (code, piped) = bcce("dev", &["runs", "output", run_id]);
     assert_eq!(code, 0, "{piped}");
     assert!(piped.contains(&format!("{ATTACK}{id}")), "{piped:?}");

@@ -1,15 +1,15 @@
-//! What starts runs unattended: infra/schedule.yaml and infra/object-created.yaml, stacks next to the main one.
+//! Runs that start without a person: infra/schedule.yaml and infra/object-created.yaml, stacks next to the main one.
 
 use bcce_tests::harness::stack::{RunRef, Stack, fresh, output};
 use serde_json::{Value, json};
 
-/// The emulator's Scheduler sends the input as it stands: that it puts the time that was due into the id shows
-/// on AWS only.
+/// A schedule sends a request, which runs with the inputs and tags of the schedule. The emulator does not replace the
+/// placeholder for the scheduled time in the id; only AWS does.
 #[tokio::test]
 async fn a_schedule_starts_a_run_with_its_inputs_and_tags() {
     let stack = Stack::connect().await;
     let mut schedule = weekly("GET", "");
-    // Due since yesterday, which the emulator takes.
+    // The emulator accepts a time in the past and starts the schedule at once.
     schedule["ScheduleExpression"] = json!("at(2026-01-01T00:00:00)");
     schedule["State"] = json!("ENABLED");
     weekly("PUT", &schedule.to_string());
@@ -23,7 +23,7 @@ async fn a_schedule_starts_a_run_with_its_inputs_and_tags() {
     assert_eq!(request["inputs"]["audience"], "developer");
 }
 
-/// Asked for without an SDK of its own, as `stack::log`.
+/// Calls the API of the Scheduler for the schedule `weekly`. The project has no SDK client for the Scheduler.
 fn weekly(method: &str, body: &str) -> Value {
     let url = format!("{}/schedules/{}-weekly", output("AWS_ENDPOINT_URL"), output("BCCE_STACK"));
     let request = http::Request::builder().method(method).uri(url).header(
@@ -46,6 +46,8 @@ steps:
     prompt: "What is {{ inputs.created.object.key }}?"
 "#;
 
+/// An object below the prefix `reports/` starts a run with the event's details as input. An object below another prefix
+/// starts none.
 #[tokio::test]
 async fn an_object_that_is_put_under_the_prefix_starts_a_run() {
     let stack = Stack::connect().await;

@@ -1,11 +1,11 @@
-//! Inputs, prompts and answers are in the encrypted artifacts and nowhere else.
+//! Inputs, prompts and answers: they are in the encrypted artifacts and nowhere else.
 
 use aws_sdk_sqs::types::Message;
 use bcce_tests::harness::cli::bcce;
 use bcce_tests::harness::stack::{RunRef, Stack, fresh, log, output};
 use serde_json::{Value, json};
 
-/// Each is planted in one place: a value that is sent, the text of a prompt, what a model says.
+/// Unique texts, one in each place: a value that is sent, the text of a prompt, and the answer of a model.
 struct Markers {
     sent: String,
     asked: String,
@@ -13,6 +13,7 @@ struct Markers {
 }
 
 impl Markers {
+    /// Returns the markers that a text contains.
     fn in_text(&self, text: &str) -> Vec<&str> {
         let all = [&self.sent, &self.asked, &self.said];
         all.into_iter()
@@ -22,8 +23,11 @@ impl Markers {
     }
 }
 
+/// No marker is in a log, an execution history, the ledger, a notification, the reason of a dead letter, the name of an
+/// object or the output of `bcce runs show` and `follow`. The test first checks that the artifacts have the markers, so
+/// that it can find them at all.
 #[tokio::test]
-async fn what_was_sent_asked_and_answered_is_in_no_log_history_or_message() {
+async fn inputs_prompts_and_answers_are_in_no_log_history_or_message() {
     let stack = Stack::connect().await;
     let name = fresh("marked");
     let notifications = stack.listen(&name).await;
@@ -34,12 +38,20 @@ async fn what_was_sent_asked_and_answered_is_in_no_log_history_or_message() {
     };
     let (runs, letter) = provoke(&stack, &name, &markers).await;
 
-    // The markers are where they belong, so that the rest of this test can find them at all.
+    // The artifacts must have the markers. Otherwise the rest of the test would show nothing.
     let artifacts = artifacts(&stack, &runs[0]).await;
-    assert_eq!(markers.in_text(&artifacts).len(), 2, "sent and said");
-    // The model repeats what its prompt asks it to say.
+    assert_eq!(
+        markers.in_text(&artifacts).len(),
+        2,
+        "the artifacts must have the sent and the said marker"
+    );
+    // The plan has the prompt, which contains the text that the model is asked to say.
     let plan = stack.object(&runs[0].plan_key()).await.unwrap();
-    assert_eq!(markers.in_text(&String::from_utf8(plan).unwrap()).len(), 3, "all of them");
+    assert_eq!(
+        markers.in_text(&String::from_utf8(plan).unwrap()).len(),
+        3,
+        "the plan must have all markers"
+    );
 
     let mut places = vec![
         ("the ledger", ledger(&stack).await),
@@ -58,7 +70,7 @@ async fn what_was_sent_asked_and_answered_is_in_no_log_history_or_message() {
         let log = log(function);
         assert!(
             log.contains(&name) || SILENT.contains(function),
-            "{function} logs nothing of these runs"
+            "the log of {function} has nothing about these runs"
         );
         places.push(("the log of a function", log));
     }
@@ -68,16 +80,16 @@ async fn what_was_sent_asked_and_answered_is_in_no_log_history_or_message() {
         let found = markers.in_text(text);
         assert!(found.is_empty(), "{found:?} in {place}");
         let looked_at = !text.is_empty() || *place == "the log of a function";
-        assert!(looked_at, "{place} is empty, so nothing was looked at");
+        assert!(looked_at, "{place} is empty, so the test shows nothing for it");
     }
 }
 
 const FUNCTIONS: &[&str] =
     &["dispatch", "prepare", "failover-router", "invoke", "persist-artifact", "emit-metrics"];
-/// A router logs nothing that is not in its decisions.
+/// Functions whose log may have nothing about a run. The router returns what it decides.
 const SILENT: &[&str] = &["failover-router"];
 
-/// Runs and a message that go right and wrong in every way that could reveal something.
+/// Makes runs that succeed and fail, and a rejected message: each way in which a text could be revealed.
 async fn provoke(stack: &Stack, name: &str, markers: &Markers) -> (Vec<RunRef>, Message) {
     let Markers { sent, asked, said } = markers;
     let says = |text: &str| format!("@model says: {text}\\n");
@@ -89,7 +101,7 @@ async fn provoke(stack: &Stack, name: &str, markers: &Markers) -> (Vec<RunRef>, 
     };
     let schema = "output: { type: json, schema: { type: object } }";
     let kinds = [("-right", ""), ("-no-json", schema), ("-refused", "")];
-    // All of them before the first is asked for: dispatch lists the names at most once in ten seconds.
+    // All workflows are stored before the first request, because dispatch lists the names at most once in ten seconds.
     for (kind, step) in kinds {
         stack.put_workflow(&format!("{name}{kind}"), &workflow(kind, step)).await;
     }
@@ -134,7 +146,7 @@ fn bodies(messages: &[Message]) -> String {
     messages.iter().filter_map(Message::body).collect()
 }
 
-/// Returns everything that Step Functions keeps of an execution.
+/// Returns everything that Step Functions stores about an execution.
 async fn history(stack: &Stack, run: &RunRef) -> String {
     let arn = stack.arn(run);
     let execution = stack.sfn.describe_execution().execution_arn(&arn).send().await.unwrap();

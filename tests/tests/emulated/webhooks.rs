@@ -1,4 +1,4 @@
-//! Signed calls over HTTP to the function's public address.
+//! Webhook calls over HTTP to the function's public address.
 
 use bcce_core::run::ids::RunRef;
 use bcce_tests::harness::stack::{Stack, fresh, output};
@@ -6,17 +6,18 @@ use serde_json::{Value, json};
 
 const ISSUE: &str = include_str!("../../../events/webhook/github-issue-opened.json");
 
-/// Returns the answer: status and JSON. A call that could not be taken just now is repeated, as providers do: the
-/// function waits two seconds for other services, which a busy machine may exceed.
+/// Returns the status and the JSON of the answer. A call that is answered 503 is repeated, as providers do: the
+/// function waits two seconds for other services, which is too short on a busy machine.
 fn call(source: &str, headers: &Value, body: &[u8]) -> (u16, Value) {
     for _ in 0..60 {
         match call_once(source, headers, body) {
-            // The function pauses longer after each failure.
+            // The calls are spread over half a minute, because the function waits longer after each failure before it
+            // reads the documents again.
             (503, _) => std::thread::sleep(std::time::Duration::from_millis(500)),
             answer => return answer,
         }
     }
-    panic!("there is no answer other than 503");
+    panic!("the function answers every call with 503");
 }
 
 fn call_once(source: &str, headers: &Value, body: &[u8]) -> (u16, Value) {
@@ -33,22 +34,23 @@ fn call_once(source: &str, headers: &Value, body: &[u8]) -> (u16, Value) {
     (response.status().as_u16(), answer)
 }
 
-/// The sources of these tests. They are put at once, since the function lists the sources at most once in half a minute.
+/// The names of the sources of these tests. They are stored together, because the function lists the sources at most
+/// once in half a minute.
 struct Sources {
     signed: String,
     refused: String,
-    /// Its secret is never put.
+    /// The name of a source whose secret is not stored.
     keyless: String,
 }
 
-/// Registers GitHub's sample under names of these tests' own, so that no other test sees its event id, and waits until
-/// the function has listed them.
+/// Stores GitHub's sample source under unique names, so that no other test uses the same event ids, and waits until the
+/// function has listed them.
 async fn sources(stack: &Stack) -> &'static Sources {
     static SOURCES: tokio::sync::OnceCell<Sources> = tokio::sync::OnceCell::const_new();
     let put = async || {
         let body = include_str!("../../../infra/config/dev/webhooks/github.yaml");
         let keyless = body.replace("secrets: [github]", "secrets: [never-put]");
-        assert_ne!(keyless, body, "the sample names its secret in another way");
+        assert_ne!(keyless, body, "the sample must have `secrets: [github]`");
         let names = ["signed", "refused", "keyless"].map(fresh);
         for (name, body) in names.iter().zip([body, body, keyless.as_str()]) {
             stack.put_webhook(name, body).await;
@@ -66,9 +68,10 @@ async fn sources(stack: &Stack) -> &'static Sources {
     SOURCES.get_or_init(put).await
 }
 
-/// It would be an answer of 5xx, and strangers would ring the alarm.
+/// A call to a source whose secret is not stored is answered 401. A 5xx would let anybody who calls the address make
+/// the alarm fire.
 #[tokio::test]
-async fn a_stranger_at_a_source_without_a_secret_is_refused() {
+async fn a_call_to_a_source_without_a_stored_secret_is_refused() {
     let stack = Stack::connect().await;
     let source = &sources(&stack).await.keyless;
     let forged = json!({ "x-hub-signature-256": format!("sha256={}", "0".repeat(64)) });
@@ -79,8 +82,10 @@ async fn a_stranger_at_a_source_without_a_secret_is_refused() {
     stack.inbox_is_empty().await;
 }
 
+/// A signed call of GitHub starts a run with the mapped inputs and tags. A redelivery, and the same body under another
+/// delivery id, get the same answer and start no second run.
 #[tokio::test]
-async fn a_signed_call_is_a_run_and_the_same_again_is_no_other() {
+async fn a_signed_call_starts_one_run_however_often_it_is_sent() {
     let (stack, sample) = (Stack::connect().await, serde_json::from_str::<Value>(ISSUE).unwrap());
     let source = &sources(&stack).await.signed;
     let body = sample["body"].as_str().unwrap();
@@ -98,15 +103,17 @@ async fn a_signed_call_is_a_run_and_the_same_again_is_no_other() {
     let text = plan["inputs"]["text"].as_str().unwrap();
     assert!(text.starts_with("Spelling error in the README file\n\nIt looks like"), "{text}");
 
-    // A redelivery, and the body under another delivery id.
+    // The same body arrives once more, under another delivery id.
     headers["x-github-delivery"] = json!("another");
     assert_eq!(call(source, &headers, body.as_bytes()), (202, answer.clone()));
     stack.inbox_is_empty().await;
     assert_eq!(bcce_tests::harness::stack::calls(&run).len(), 1);
 }
 
+/// A call with a wrong signature, a changed or too large body or an unknown source is refused and starts nothing. A
+/// signed event without a rule is accepted and sends no request, and a ping is answered 200.
 #[tokio::test]
-async fn a_call_that_is_not_let_in_starts_nothing() {
+async fn a_refused_call_starts_nothing() {
     let (stack, sample) = (Stack::connect().await, serde_json::from_str::<Value>(ISSUE).unwrap());
     let source = &sources(&stack).await.refused;
     let body = sample["body"].as_str().unwrap();
@@ -133,7 +140,7 @@ async fn a_call_that_is_not_let_in_starts_nothing() {
         assert_eq!(status, expected, "{answer}");
         assert!(!answer.to_string().contains("Everybody"), "{answer}");
     }
-    // Not one of them is a run, nor on its way to be.
+    // None of them has become a run or a message.
     stack.inbox_is_empty().await;
     for body in [body.to_owned(), body.replace("opened", "edited")] {
         let id = format!("{source}:{}", bcce_core::base::digest::sha256_hex(body.as_bytes()));

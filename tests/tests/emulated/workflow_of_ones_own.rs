@@ -1,8 +1,12 @@
+//! A workflow that is stored while the stack runs.
+
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh};
 use serde_json::json;
 
+/// A workflow with two steps runs as soon as it is stored, and each step's settings are in its call: tokens, thinking,
+/// effort, system prompt, cache point, metadata and the tags around the data.
 #[tokio::test]
-async fn a_plain_client_runs_a_workflow_it_has_put_there_itself() {
+async fn a_new_workflow_runs_with_the_settings_of_its_steps() {
     let stack = Stack::connect().await;
     let name = fresh("own");
     let workflow = format!(
@@ -40,7 +44,7 @@ steps:
     assert!(tag.starts_with("data-") && tag.len() == 37, "{tag}");
     assert!(asked.contains(&format!("<{tag}>hello</{tag}>")), "{asked}");
     assert_eq!(first["system"][0]["text"], "You are brief.");
-    // What differs from run to run stands behind the part that is cached.
+    // The part that differs between runs comes after the part that is cached.
     assert_eq!(first["system"][1]["cachePoint"]["type"], "default");
     let notification = first["system"].as_array().unwrap().last().unwrap();
     assert!(notification["text"].as_str().unwrap().starts_with(&format!("Text between <{tag}>")));
@@ -51,7 +55,7 @@ steps:
     assert!(second["messages"][0]["content"][0]["text"].as_str().unwrap().contains(&answer));
 }
 
-/// Thinking is neither the answer nor a silence.
+/// Reasoning of the model is not part of the answer, and does not count as silence of the target.
 #[tokio::test]
 async fn reasoning_is_kept_apart_from_the_answer() {
     let stack = Stack::connect().await;

@@ -1,4 +1,4 @@
-//! Does under a role what a service does under it.
+//! Makes, under a role, the calls that an AWS service makes under it.
 
 use bcce_tests::harness::stack::output;
 use serde_json::{Value, json};
@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use crate::roles::Role;
 use crate::signed::{Call, Caller};
 
-/// The poller takes a message before a test could: a call that gets as far as this was allowed.
+/// A receipt handle that is not valid. The poller receives each message before a test can. If a call fails because of
+/// the handle, its permission was granted.
 const NO_RECEIPT: &str = "not a receipt";
 
-/// The calls that an action is for; the first that is refused, if any is.
+/// Makes the calls that an action is for. Returns the answer of the first call that is refused as the error.
 pub async fn act(root: &Caller, role: &Role, action: &str) -> Result<(), String> {
     let caller = role.assume(root).await;
     for call in calls(role, action) {
@@ -23,6 +24,7 @@ pub async fn act(root: &Caller, role: &Role, action: &str) -> Result<(), String>
     Ok(())
 }
 
+/// Returns the calls that an action is for.
 fn calls(role: &Role, action: &str) -> Vec<Call> {
     match action {
         "sqs:ReceiveMessage" => of_each_inbox("AmazonSQS.ReceiveMessage", &json!({})),
@@ -40,7 +42,7 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
             vec![Call::get("s3", path)]
         }
         "s3:PutObject" => vec![Call::put("s3", note(), "a note".into())],
-        // Step Functions reads back what it wrote.
+        // Step Functions reads an object that it wrote itself.
         "s3:GetObject" => {
             vec![Call::put("s3", note(), "a note".into()), Call::get("s3", note())]
         }
@@ -58,7 +60,7 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
                 Call::post("lambda", path, "{}".into()).with("x-amz-invocation-type", "DryRun")
             })
             .collect(),
-        // Without an event of an execution's end the machine fails at its first state.
+        // Without the event of an execution's end, the machine fails in its first state.
         "states:StartExecution" => {
             let start = json!({ "stateMachineArn": output("FinalizeArn"), "input": "{}" });
             vec![Call::json("states", "AWSStepFunctions.StartExecution", &start)]
@@ -73,7 +75,7 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
             vec![Call::json("dynamodb", "DynamoDB_20120810.PutItem", &put)]
         }
         "dynamodb:UpdateItem" => {
-            // On AWS the attributes count as well.
+            // AWS also checks the names of the attributes.
             let attribute = if role.name == "OpenItemRole" { "halted_at" } else { "expires_at" };
             let update = json!({
                 "TableName": output("LedgerTable"),
@@ -89,7 +91,7 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
             } });
             vec![Call::json("dynamodb", "DynamoDB_20120810.DeleteItem", &delete)]
         }
-        // It becomes a dead letter.
+        // The message becomes a dead letter.
         "sqs:SendMessage" => {
             of_each_inbox("AmazonSQS.SendMessage", &json!({ "MessageBody": "no request" }))
         }
@@ -103,23 +105,23 @@ fn calls(role: &Role, action: &str) -> Vec<Call> {
             ];
             vec![Call::form("sns", &publish)]
         }
-        _ => panic!("how does one do {action}?"),
+        _ => panic!("no call is known for {action}: add it to `calls`"),
     }
 }
 
-/// The default tenant's, and one of tenant.yaml.
+/// Returns a call for the inbox of the default tenant, and one for the inbox of a stack of tenant.yaml.
 fn of_each_inbox(target: &str, rest: &Value) -> Vec<Call> {
     let inbox = output("InboxQueueUrl");
     let queues = [format!("{inbox}-alpha"), inbox].map(|url| json!({ "QueueUrl": url }));
     queues.iter().map(|queue| Call::json("sqs", target, &merged(queue, rest))).collect()
 }
 
-/// The key of an object that Step Functions writes of a batch's children.
+/// Returns the path of an object where Step Functions writes the results of a batch's child executions.
 fn note() -> String {
     format!("/{}/batches/runs/default/no-batch/children-1/note.json", output("ArtifactBucket"))
 }
 
-/// A key of the ledger that the role may write.
+/// Returns a key of the ledger that the role may write.
 fn key(role: &Role) -> Value {
     match role.name {
         "OpenItemRole" => json!({ "pk": { "S": "progress#no-batch#1" }, "sk": { "S": "halt" } }),
@@ -127,12 +129,12 @@ fn key(role: &Role) -> Value {
     }
 }
 
-/// A key of the ledger that says something of a target.
+/// Returns the key of a target's breaker in the ledger.
 fn target() -> Value {
     json!({ "pk": { "S": "target#eu-west-3#nobody" }, "sk": { "S": "breaker" } })
 }
 
-/// Folders of the functions that the role's state machine calls.
+/// Returns the folder names of the functions that the role's state machine calls.
 fn functions_of(role: &Role) -> Vec<String> {
     let path =
         format!("{}/../statemachines/{}.asl.json", env!("CARGO_MANIFEST_DIR"), role.function());

@@ -1,4 +1,4 @@
-//! Calls the functions of batches one after the other, as their machine does, but without its retries.
+//! Calls the functions of a batch one after the other, as its state machine does, but without retries.
 
 use bcce_core::base::json::{parse_lines, to_json};
 use bcce_core::batch::{BatchRef, BatchRequest, Place, StoredBatch};
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use crate::signed::Caller;
 use crate::walk::{Broke, invoke, started, through};
 
-/// The bucket that `infra/local` gives the stack access to.
+/// A bucket for batch sources to which `infra/local` gives the stack access.
 pub const CORPUS: &str = "bcce-corpus";
 
-/// A manifest whose item runs, and objects that do not.
+/// Processes two batches from a bucket: a file with one item, which runs, and two objects, which do not.
 pub async fn batch(root: &Caller, stack: &Stack, bucket: &str) -> Result<(), Broke> {
     if bucket == CORPUS {
-        // It may be there.
+        // The bucket may exist already.
         let _ = stack.s3.create_bucket().bucket(CORPUS).send().await;
     }
     let folder = format!("batches/uploads/{}", fresh("batch"));
@@ -28,7 +28,8 @@ pub async fn batch(root: &Caller, stack: &Stack, bucket: &str) -> Result<(), Bro
     objects(root, stack, &json!({ "source": format!("{uri}/"), "map": map })).await
 }
 
-/// To the sealed batch. The item is asked for twice: the second time its request is there.
+/// Processes a batch of one item until it is sealed. The item is opened twice, the second time with its request stored
+/// already.
 async fn rows(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke> {
     let (batch, event) = open(root, stack, spec).await?;
     let places = places(stack, &batch).await;
@@ -40,7 +41,8 @@ async fn rows(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke> {
     close(root, &event, "SUCCEEDED").await
 }
 
-/// To the sealed batch none of whose runs was started: one is refused, for it is no text.
+/// Processes a batch of two objects until it is sealed. No run is started, and the second object is refused, because it
+/// is not text.
 async fn objects(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke> {
     let (batch, event) = open(root, stack, spec).await?;
     for (place, outcome) in places(stack, &batch).await.iter().zip(["ready", "refused"]) {
@@ -49,6 +51,7 @@ async fn objects(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke
     close(root, &event, "FAILED").await
 }
 
+/// Stores the request of a batch and opens it.
 async fn open(root: &Caller, stack: &Stack, spec: &Value) -> Result<(BatchRef, Value), Broke> {
     let request = json!({ "workflow": "explain", "id": fresh("batch"), "batch": spec });
     let request = BatchRequest::parse(&request.to_string()).unwrap();
@@ -61,23 +64,26 @@ async fn open(root: &Caller, stack: &Stack, spec: &Value) -> Result<(BatchRef, V
     let arn = format!("{arn}:{}", batch.execution_name());
     let event = started(serde_json::to_value(&batch).unwrap(), &arn);
     let opened = invoke(root, "open-batch", &json!({ "batch": event })).await?;
-    // What may not be read is the batch's fault as well as the role's.
+    // An unreadable source refuses the batch instead of failing the function.
     if opened["outcome"] != "opened" {
         return Err(Broke { function: "open-batch", because: opened.to_string() });
     }
     Ok((batch, event))
 }
 
+/// Returns the places of the first part.
 async fn places(stack: &Stack, batch: &BatchRef) -> Vec<Place> {
     let key = batch.places_key(1);
     parse_lines(&key, &stack.object(&key).await.unwrap()).unwrap()
 }
 
+/// Opens an item.
 async fn item(root: &Caller, batch: &Value, place: &Place) -> Result<Value, Broke> {
     let asked = json!({ "batch": batch, "place": place, "tolerance": { "items": 3, "failures": 10, "by_rate": 20 }, "notification_owner": "a-child" });
     invoke(root, "open-item", &asked).await
 }
 
+/// Collects the results of the first part, closes the batch and checks its status.
 async fn close(root: &Caller, batch: &Value, status: &str) -> Result<(), Broke> {
     let part = json!({ "part": 1, "lines": 1 });
     invoke(root, "collect-part", &json!({ "batch": batch, "part": part })).await?;

@@ -1,4 +1,5 @@
-//! What a role that was taken over may not do: write what others trust, and have a forgery signed.
+//! Attacks by a role that was taken over: it may not write what other roles are trusted for, and no forged manifest is
+//! signed.
 
 use bcce_core::base::digest::sha256_hex;
 use bcce_core::base::json::to_json;
@@ -12,9 +13,10 @@ use crate::roles::Role;
 use crate::signed::{Call, Caller};
 use crate::walk::{invoke, started, through};
 
-/// Every role that writes objects, and kinds that are another's to write. Steps are called as other kinds are.
+/// A role with permission to write objects is refused every kind of object that belongs to another role. Some steps of
+/// the run are named like other kinds, so that a pattern that is too wide shows.
 #[tokio::test]
-async fn no_role_writes_what_another_is_trusted_for() {
+async fn no_role_writes_objects_that_belong_to_another_role() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
     let root = Caller::root();
     let run = RunRef::first("default", "explain", &fresh("forged"));
@@ -46,7 +48,8 @@ async fn no_role_writes_what_another_is_trusted_for() {
         for key in &all {
             let put = Call::put("s3", format!("/{}/{key}", output("ArtifactBucket")), "{}".into());
             let answer = caller.call(put.with("if-none-match", "*")).await;
-            // What another role was let write is there already.
+            // If another role was allowed to write the object, it exists already, and the write fails for another
+            // reason.
             let is_refused = answer.is_refused();
             assert_eq!(
                 is_refused,
@@ -59,7 +62,8 @@ async fn no_role_writes_what_another_is_trusted_for() {
     }
 }
 
-/// A run up to its seal, with this at its manifest's key: nothing is signed, recorded or published.
+/// Puts `body` at the key of a run's manifest, calls the functions of the run, and checks that nothing is signed and
+/// the run is not counted.
 async fn is_not_signed(
     root: &Caller,
     stack: &Stack,
@@ -80,17 +84,19 @@ async fn is_not_signed(
     }
     assert!(stack.object(&run.signature_key()).await.is_none(), "{} is signed", run.manifest_key());
     assert_eq!(stack.object(&run.manifest_key()).await, Some(body));
-    // emit-metrics takes the manifest that its input names, and no input names this one.
+    // `emit-metrics` counts the manifest that its input names, and no input names this one.
     let record = stack.record(run).await;
-    assert!(!record.contains_key("counted"), "it is counted");
+    assert!(!record.contains_key("counted"), "the run must not be counted");
 }
 
+/// `persist-artifact` fails if another manifest is already at the key: garbage, the signed manifest of another run, or
+/// a copy with a lower cost, with or without a genuine signature. It neither signs nor replaces it.
 #[tokio::test]
-async fn a_manifest_that_no_sealer_made_is_not_signed() {
+async fn a_forged_manifest_of_a_run_is_not_signed() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
     let (root, stack) = (Caller::root(), Stack::connect().await);
     crate::make_up_for_the_emulator(&root).await;
-    // An honest run, whose manifest and signature are genuine.
+    // This run is not attacked. Its manifest and signature are genuine.
     let honest = stored(&stack).await;
     let reference = started(serde_json::to_value(&honest).unwrap(), &stack.arn(&honest));
     through(&root, reference).await.unwrap();
@@ -99,10 +105,10 @@ async fn a_manifest_that_no_sealer_made_is_not_signed() {
 
     let run = stored(&stack).await;
     is_not_signed(&root, &stack, &run, b"garbage".to_vec(), None).await;
-    // Another run's, with its signature.
+    // The manifest of another run, with its signature.
     let run = stored(&stack).await;
     is_not_signed(&root, &stack, &run, manifest.clone(), Some(signature.clone())).await;
-    // A forgery: all that is true of this run, but cheaper.
+    // A forgery that is right for this run except for the cost.
     let run = stored(&stack).await;
     let mut forged: Value = serde_json::from_slice(&manifest).unwrap();
     forged["run_id"] = json!(run.run_id);
@@ -114,9 +120,9 @@ async fn a_manifest_that_no_sealer_made_is_not_signed() {
     is_not_signed(&root, &stack, &run, forged.to_string().into_bytes(), Some(signature)).await;
 }
 
-/// The same of a batch, whose machine seals it with close-batch.
+/// `close-batch` fails in the same way if another manifest is already at the key of a batch's manifest.
 #[tokio::test]
-async fn a_manifest_of_a_batch_that_no_sealer_made_is_not_signed() {
+async fn a_forged_manifest_of_a_batch_is_not_signed() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
     let (root, stack) = (Caller::root(), Stack::connect().await);
     let close = async |batch: &BatchRef| {
@@ -155,7 +161,7 @@ async fn a_manifest_of_a_batch_that_no_sealer_made_is_not_signed() {
     }
 }
 
-/// The request of a new run.
+/// Stores the request of a new run, and returns the run.
 async fn stored(stack: &Stack) -> RunRef {
     let request =
         json!({ "workflow": "explain", "id": fresh("forged"), "inputs": { "text": "A breaker." } });

@@ -1,5 +1,7 @@
-//! IAM enforced, on a stack of its own: `make enforced`. The template's roles suffice, and no more than they
-//! need is in them.
+//! Tests with IAM enforced: the roles of the templates suffice, and each role has only the permissions that it needs.
+//!
+//! `make enforced` starts the suite on a local stack of its own with IAM and TLS. The tests run one at a time, because
+//! one of them takes permissions away.
 
 mod acts;
 mod batch_walk;
@@ -17,10 +19,11 @@ use serde_json::json;
 use roles::Role;
 use signed::Caller;
 
-/// A test takes permissions away that the others need.
+/// Makes the tests run one at a time, because one of them takes away permissions that the others need.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// SSM's parameters are asked for on `*` by the emulator, and by their names on AWS.
+/// Lets the roles read every SSM parameter. The emulator checks this permission on `*`, while AWS checks it on each
+/// parameter's name.
 async fn make_up_for_the_emulator(root: &Caller) {
     let anything = json!({ "Version": "2012-10-17", "Statement": [
         { "Effect": "Allow", "Action": ["ssm:GetParameters", "ssm:GetParametersByPath"], "Resource": "?" }] });

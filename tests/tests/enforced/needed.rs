@@ -1,3 +1,5 @@
+//! The permissions of the roles, each of which must be needed.
+
 use bcce_tests::harness::grants::{GRANTS, Shown};
 use bcce_tests::harness::stack::{Stack, output};
 use serde_json::json;
@@ -8,9 +10,10 @@ use crate::roles::Role;
 use crate::signed::{Call, Caller};
 use crate::walk::{dispatch, walk, webhook};
 
-/// Takes every permission out of its role, one at a time: what needs it fails, and succeeds when it is back.
+/// Takes each permission out of its role, one at a time. What needs the permission fails without it, and succeeds when
+/// it is back. Permissions that cannot be shown here have their reason in tests/src/harness/grants.rs.
 #[tokio::test]
-async fn no_permission_can_be_taken_away_unnoticed() {
+async fn each_permission_is_needed() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
     let (root, stack) = (Caller::root(), Stack::connect().await);
     crate::make_up_for_the_emulator(&root).await;
@@ -20,7 +23,7 @@ async fn no_permission_can_be_taken_away_unnoticed() {
         if matches!(shown, Shown::Explained(_) | Shown::AsTheTenant) {
             continue;
         }
-        // The emulator ends a connection after a thousand calls, be there another one under way or not.
+        // The emulator closes a connection after a thousand calls, even during a call.
         let root = Caller::root();
         let role = Role::find(&root, name).await;
         role.take_away(&root, sid, action).await;
@@ -37,7 +40,8 @@ async fn no_permission_can_be_taken_away_unnoticed() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// A topic's default policy lets the whole account publish, whatever a role may do.
+/// Gives the notifications topic a policy that leaves the decision to IAM. Its default policy lets every role of the
+/// account publish.
 async fn let_the_topic_leave_it_to_iam(root: &Caller) {
     let topic = output("NotificationsTopicArn");
     let policy = json!({ "Version": "2012-10-17", "Statement": [{
@@ -56,7 +60,7 @@ async fn let_the_topic_leave_it_to_iam(root: &Caller) {
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
-/// Fails for want of the permission, if it fails.
+/// Does what needs the permission. Panics if a function other than the role's own fails.
 async fn show(
     root: &Caller,
     stack: &Stack,
@@ -93,7 +97,7 @@ async fn show(
     })
 }
 
-/// With the outputs that it names.
+/// Replaces the outputs of the stack that `resource` names.
 fn of_the_stack(resource: &str) -> String {
     let names = ["ArtifactBucket", "LedgerTable", "SigningKeyArn"];
     names

@@ -1,4 +1,4 @@
-//! The stack's roles: takes one permission away, gives it back, and assumes the role.
+//! The roles of the stack: takes a permission away, gives it back, and assumes the role.
 
 use aws_credential_types::Credentials;
 use bcce_tests::harness::stack::output;
@@ -7,15 +7,16 @@ use serde_json::{Value, json};
 use crate::signed::{Call, Caller};
 
 pub struct Role {
-    /// In the template.
+    /// The logical name in the template.
     pub name: &'static str,
-    /// On the stack.
+    /// The name of the role on the stack.
     physical: String,
     policy: String,
     document: Value,
 }
 
 impl Role {
+    /// Finds a role by its logical name.
     pub async fn find(root: &Caller, name: &'static str) -> Self {
         let list = [("Action", "ListRoles"), ("Version", VERSION), ("MaxItems", "1000")];
         let roles = root.call(Call::form("iam", &list)).await;
@@ -23,7 +24,7 @@ impl Role {
         let mut named =
             roles.between("<RoleName>", "<").into_iter().filter(|role| role.starts_with(&prefix));
         let physical = named.next().unwrap_or_else(|| panic!("no role {name}")).to_owned();
-        // Its one policy is called as its function or machine.
+        // The role has one policy, with the name of its function or machine.
         let policy = kebab(name);
         let get = [
             ("Action", "GetRolePolicy"),
@@ -42,11 +43,12 @@ impl Role {
         format!("arn:aws:iam::000000000000:role/{}", self.physical)
     }
 
-    /// Folder of the function the role belongs to.
+    /// Returns the folder name of the function, or the name of the machine, that has the role.
     pub fn function(&self) -> String {
         self.policy.clone()
     }
 
+    /// Removes an action from a statement of the role's policy.
     pub async fn take_away(&self, root: &Caller, sid: &str, action: &str) {
         let mut document = self.document.clone();
         let statements = document["Statement"].as_array_mut().unwrap();
@@ -60,18 +62,19 @@ impl Role {
         statement["Action"] = json!(left);
         statements.retain(|statement| statement["Action"] != json!([]));
         if statements.is_empty() {
-            // A policy needs a statement; this one grants nothing that a role of ours is for.
+            // A policy must have a statement. This one grants nothing that the stack's functions use.
             let action = "sts:GetCallerIdentity";
             statements.push(json!({ "Effect": "Allow", "Action": action, "Resource": "*" }));
         }
         self.put(root, &self.policy, &document).await;
     }
 
+    /// Restores the policy of the template.
     pub async fn give_back(&self, root: &Caller) {
         self.put(root, &self.policy, &self.document).await;
     }
 
-    /// Adds a policy to those of the template.
+    /// Adds or replaces a policy of the role.
     pub async fn put(&self, root: &Caller, policy: &str, document: &Value) {
         let document = document.to_string();
         let put = [
@@ -85,7 +88,7 @@ impl Role {
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
 
-    /// Becomes the role. The template trusts its service alone, so the account is let in first.
+    /// Assumes the role. The template trusts only a service, so the account is added to the trust policy first.
     pub async fn assume(&self, root: &Caller) -> Caller {
         let trust = json!({ "Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Action": "sts:AssumeRole",
@@ -114,7 +117,7 @@ impl Role {
         Caller::new(Credentials::new(key, secret, Some(of("SessionToken")), None, "the role"))
     }
 
-    /// What IAM's simulator says of one resource.
+    /// Returns true if IAM's policy simulator allows an action on a resource.
     pub async fn may(&self, root: &Caller, action: &str, resource: &str) -> bool {
         let arn = self.arn();
         let simulate = [
@@ -132,7 +135,7 @@ impl Role {
 
 const VERSION: &str = "2010-05-08";
 
-/// `PersistArtifactRole` -> `persist-artifact`
+/// Returns the function's name for a role: `persist-artifact` for `PersistArtifactRole`.
 pub fn kebab(role: &str) -> String {
     let mut name = String::new();
     for character in role.trim_end_matches("Role").chars() {

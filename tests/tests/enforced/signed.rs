@@ -1,5 +1,7 @@
-//! Calls of any service, signed with any credentials: what a role may do is asked of IAM, Lambda, logs and
-//! more, and an SDK client for each would take longer to compile than all the tests take to run.
+//! Calls to any service, signed with any credentials.
+//!
+//! The tests check permissions of IAM, Lambda, CloudWatch Logs and other services. An SDK client for each service would
+//! take longer to compile than all the tests take to run.
 
 use std::time::SystemTime;
 
@@ -27,7 +29,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// IAM, STS and SNS: a form.
+    /// Makes a call of IAM, STS or SNS, whose body is a form.
     pub fn form(service: &'static str, fields: &[(&str, &str)]) -> Self {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.extend_pairs(fields);
@@ -35,7 +37,7 @@ impl Call {
         Self { service, method: "POST", path: "/".into(), headers, body: form.finish() }
     }
 
-    /// SQS, logs, SSM: JSON to a target.
+    /// Makes a call of a JSON service such as SQS, SSM or CloudWatch Logs. `target` is the operation.
     pub fn json(service: &'static str, target: &str, body: &Value) -> Self {
         let headers = vec![
             ("content-type", "application/x-amz-json-1.1".to_owned()),
@@ -56,7 +58,7 @@ impl Call {
         Self { service, method: "PUT", path, headers: Vec::new(), body }
     }
 
-    /// What is asked for, to a reader of a failed test.
+    /// Describes the call for the message of a failed test.
     pub fn describe(&self) -> String {
         format!("{} {} {} {:?} {}", self.service, self.method, self.path, self.headers, self.body)
     }
@@ -70,18 +72,19 @@ impl Call {
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Lambda's: the function ran and failed.
+    /// True if a Lambda function was called and failed.
     pub function_failed: bool,
     pub body: String,
 }
 
 impl Answer {
+    /// Returns true if the service refused the call for lack of permission.
     pub fn is_refused(&self) -> bool {
         let words = ["AccessDenied", "AuthorizationError"];
         self.status >= 400 && words.iter().any(|word| self.body.contains(word))
     }
 
-    /// What stands between two words of an XML answer.
+    /// Returns each text between `start` and the next `end` in the body.
     pub fn between(&self, start: &str, end: &str) -> Vec<&str> {
         self.body.split(start).skip(1).filter_map(|rest| rest.split(end).next()).collect()
     }
@@ -104,7 +107,7 @@ impl Caller {
         Self { credentials, connector }
     }
 
-    /// The account itself, as the environment has it: it may do everything.
+    /// Returns a caller with the credentials of the environment, which may do everything in the account.
     pub fn root() -> Self {
         let of = |name| std::env::var(name).unwrap();
         let (key, secret) = (of("AWS_ACCESS_KEY_ID"), of("AWS_SECRET_ACCESS_KEY"));

@@ -1,12 +1,15 @@
+//! Runs and batches with the permissions of the templates only.
+
 use bcce_core::batch::BatchRef;
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output, release};
 use serde_json::{Value, json};
 
 use crate::signed::Caller;
 
-/// From the message to the notification with no more than the template's roles.
+/// A run that succeeds, a run that fails and a request that is refused are processed from the message to the
+/// notification.
 #[tokio::test]
-async fn the_roles_suffice_for_runs_that_succeed_and_fail_and_for_messages_that_are_no_request() {
+async fn the_roles_suffice_for_runs_that_succeed_fail_or_are_refused() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
     crate::make_up_for_the_emulator(&Caller::root()).await;
     let stack = Stack::connect().await;
@@ -26,7 +29,7 @@ async fn the_roles_suffice_for_runs_that_succeed_and_fail_and_for_messages_that_
     assert!(["REJECTED", "FAILED"].contains(&refused["status"].as_str().unwrap()), "{refused}");
 }
 
-/// From the manifest, or the objects, to the notification.
+/// Batches of a file and of objects are processed from the message to the notification.
 #[tokio::test]
 async fn the_roles_suffice_for_batches() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
@@ -60,7 +63,8 @@ async fn the_roles_suffice_for_batches() {
     }
 }
 
-/// Records, a job, answers, and on demand the one that the job leaves over.
+/// A batch in bulk mode is processed: records, the job, its answers, and a run on demand for the record that the job
+/// loses.
 #[tokio::test]
 async fn the_roles_suffice_for_a_batch_in_bulk() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
@@ -86,7 +90,7 @@ async fn the_roles_suffice_for_a_batch_in_bulk() {
     assert_eq!(sealed["bulk"][0]["status"], "Completed", "{sealed}");
 }
 
-/// A run and a batch whose executions are stopped, which the finalize machine seals, counts and notifies.
+/// The finalize machine seals, counts and notifies about a run and a batch whose executions are stopped.
 #[tokio::test]
 async fn the_roles_suffice_to_finalize_runs_and_batches() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
@@ -115,7 +119,7 @@ async fn the_roles_suffice_to_finalize_runs_and_batches() {
     let execution = format!("{machine}:{}", batch.execution_name());
     stack.sfn.stop_execution().execution_arn(execution).send().await.unwrap();
     release(&id);
-    // The one step of the run is answered after the stop, and what there is decides.
+    // The only step of the run is answered after the stop. So the run has its result and ends as `SUCCEEDED`.
     for (id, status, signature) in
         [(id, "SUCCEEDED", run.signature_key()), (batch_id, "CANCELLED", batch.signature_key())]
     {
@@ -124,6 +128,7 @@ async fn the_roles_suffice_to_finalize_runs_and_batches() {
     }
 }
 
+/// Waits for the notification that contains `id`.
 async fn notification(stack: &Stack, queue: &str, id: &str) -> Value {
     let message =
         stack.receive(queue, |message| message.body().is_some_and(|body| body.contains(id)));

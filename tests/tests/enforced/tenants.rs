@@ -1,4 +1,4 @@
-//! The tenants' accounts, each with the role that docs/tenants.md shows: what they may, and what is refused.
+//! The accounts of tenants, each with the role that docs/tenants.md shows: what they may do, and what is refused.
 
 use aws_credential_types::Credentials;
 use bcce_tests::harness::stack::{RunRef, Stack, fresh, output};
@@ -6,15 +6,17 @@ use serde_json::{Value, json};
 
 use crate::signed::{Answer, Call, Caller};
 
-/// As infra/local/companions.py has them: two that are an account, and one that is the organization of its account.
+/// The tenants of infra/local/companions.py and their accounts. Two are defined by their account, and the last one by
+/// its organization.
 const TENANTS: [(&str, &str); 3] =
     [("alpha", "111111111111"), ("beta", "222222222222"), ("gamma", "333333333333")];
 
+/// Returns the other tenants.
 fn others(tenant: &str) -> impl Iterator<Item = &'static str> {
     TENANTS.into_iter().map(|(other, _)| other).filter(move |other| *other != tenant)
 }
 
-/// The role that the docs show, in the tenant's account.
+/// Creates the role that docs/tenants.md shows in the tenant's account, and assumes it.
 async fn sender(tenant: &str, account: &str) -> Caller {
     let root = Caller::new(Credentials::new(account, "test", None, None, "the account"));
     let name = fresh("sender");
@@ -31,11 +33,13 @@ async fn sender(tenant: &str, account: &str) -> Caller {
         let answer = root.call(Call::form("iam", &fields)).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
-    assume(&root, &format!("arn:aws:iam::{account}:role/{name}")).await.expect("the own role")
+    assume(&root, &format!("arn:aws:iam::{account}:role/{name}"))
+        .await
+        .expect("the sender must be able to assume its own role")
 }
 
-/// The docs' example for a tenant of this stack. It may address every tenant's parts, as any account may
-/// write itself a policy: what the other side lets in is what is asked here.
+/// Returns the policy of docs/tenants.md for a tenant of this stack. It also allows all calls to other tenants'
+/// resources, since an account can write any policy for itself. So the tests show what the resources themselves refuse.
 fn shown_policy(tenant: &str) -> String {
     let docs = include_str!("../../../docs/tenants.md");
     let (_, rest) = docs.split_once("```json\n").expect("docs/tenants.md shows a policy");
@@ -93,6 +97,8 @@ fn get(key: &str) -> Call {
     Call::get("s3", format!("/{}/{key}", output("ArtifactBucket")))
 }
 
+/// An account sends to the inbox of its tenant and reads the notifications of its tenant. It is refused the inboxes and
+/// notifications of others, and the dead letters.
 #[tokio::test]
 async fn an_account_sends_and_is_notified_as_its_tenant_and_as_no_other() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
@@ -138,6 +144,8 @@ async fn an_account_sends_and_is_notified_as_its_tenant_and_as_no_other() {
     }
 }
 
+/// The reader role of a tenant reads the runs of its tenant and the public key. It reads no other run, no ledger and no
+/// configuration, and cannot write. Another tenant cannot assume it.
 #[tokio::test]
 async fn a_reader_reads_the_runs_of_its_tenant_and_nothing_else() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
@@ -156,10 +164,15 @@ async fn a_reader_reads_the_runs_of_its_tenant_and_nothing_else() {
     for (tenant, account) in TENANTS {
         let sender = sender(tenant, account).await;
         for other in others(tenant) {
-            let refused = assume(&sender, &reader_of(other)).await.err().expect("another's reader");
+            let refused = assume(&sender, &reader_of(other))
+                .await
+                .err()
+                .expect("the reader of another tenant must be refused");
             assert!(refused.is_refused(), "{}", refused.body);
         }
-        let reader = assume(&sender, &reader_of(tenant)).await.expect("the own reader");
+        let reader = assume(&sender, &reader_of(tenant))
+            .await
+            .expect("the reader of the own tenant must be allowed");
         for run in &runs {
             for key in [run.manifest_key(), run.signature_key(), run.step_key("answer", None)] {
                 let got = reader.call(get(&key)).await;

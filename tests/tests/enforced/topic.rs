@@ -1,3 +1,5 @@
+//! SNS topics of the account that send requests to the inbox.
+
 use bcce_tests::harness::stack::{RunRef, Stack, fresh, output};
 use serde_json::json;
 
@@ -5,9 +7,9 @@ use crate::signed::{Call, Caller};
 
 const VERSION: (&str, &str) = ("Version", "2010-03-31");
 
-/// The inbox's policy lets topics of this account send, whose messages are requests.
+/// A message of a topic in this account becomes a request in the main inbox. The inbox of a tenant does not accept it.
 #[tokio::test]
-async fn a_topic_of_this_account_feeds_the_inbox_and_no_tenants() {
+async fn a_topic_of_this_account_sends_to_the_main_inbox_but_not_to_that_of_a_tenant() {
     let _guard = crate::ONE_AT_A_TIME.lock().await;
     let root = Caller::root();
     crate::make_up_for_the_emulator(&root).await;
@@ -39,5 +41,8 @@ async fn a_topic_of_this_account_feeds_the_inbox_and_no_tenants() {
     let manifest = stack.manifest(&RunRef::first("default", "explain", &id)).await;
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
     let of_tenant = RunRef::first("alpha", "explain", &id).request_key();
-    assert!(stack.object(&of_tenant).await.is_none(), "the tenant's inbox takes rules alone");
+    assert!(
+        stack.object(&of_tenant).await.is_none(),
+        "the inbox of a tenant must not accept messages of topics"
+    );
 }

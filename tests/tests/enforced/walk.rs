@@ -1,4 +1,4 @@
-//! Calls the functions of a run one after the other, as the state machine does, but without its retries.
+//! Calls the functions of a run one after the other, as the state machine does, but without retries.
 
 use bcce_core::base::json::to_json;
 use bcce_core::run::request::{Request, StoredRequest};
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::signed::{Call, Caller};
 
-/// Which function did not do it, and what it said.
+/// The function that failed, and its error.
 #[derive(Debug)]
 pub struct Broke {
     pub function: &'static str,
     pub because: String,
 }
 
-/// Goes from the stored request to the counted run, for a workflow with one step.
+/// Stores the request of a workflow with one step, and calls the functions until the run is counted.
 pub async fn walk(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     let request =
         json!({ "workflow": "explain", "id": fresh("walk"), "inputs": { "text": "A breaker." } });
@@ -27,7 +27,7 @@ pub async fn walk(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     through(root, started(run, &stack.arn(&reference))).await
 }
 
-/// Adds what a machine adds to the reference that it was started with.
+/// Adds the fields that a state machine adds to the reference of a run or batch.
 pub fn started(mut reference: Value, execution_arn: &str) -> Value {
     let now = time::OffsetDateTime::now_utc();
     let now = now.format(&time::format_description::well_known::Rfc3339).unwrap();
@@ -36,7 +36,7 @@ pub fn started(mut reference: Value, execution_arn: &str) -> Value {
     reference
 }
 
-/// From the stored request on.
+/// Calls the functions of a run whose request is stored, until the run is counted.
 pub async fn through(root: &Caller, run: Value) -> Result<(), Broke> {
     let plan = invoke(root, "prepare", &json!({ "run": run })).await?;
     assert_eq!(plan["outcome"], "planned", "{plan}");
@@ -60,9 +60,9 @@ pub async fn through(root: &Caller, run: Value) -> Result<(), Broke> {
     Ok(())
 }
 
-/// Messages that are new, of a run and of a batch, one that is no request, and the first two again.
+/// Invokes `dispatch` with new messages of a run and a batch, a message that is not a request, and the first two again.
 pub async fn dispatch(root: &Caller) -> Result<(), Broke> {
-    // The run lacks an input and is refused at once: what happens to it is not what is asked here.
+    // The run lacks an input and is refused at once, since its result does not matter here.
     let new = json!({ "workflow": "explain", "id": fresh("dispatch"), "inputs": {} }).to_string();
     let source = "s3://bucket/batches/a.jsonl";
     let batch =
@@ -78,7 +78,7 @@ pub async fn dispatch(root: &Caller) -> Result<(), Broke> {
     Ok(())
 }
 
-/// A signed call of a source that nobody has called yet, whose document lies in S3.
+/// Invokes `webhook` with a signed call of a new source, whose document is in S3.
 pub async fn webhook(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     let source = fresh("source");
     stack.put_webhook(&source, GITHUB).await;
@@ -98,23 +98,24 @@ pub async fn webhook(root: &Caller, stack: &Stack) -> Result<(), Broke> {
     Ok(())
 }
 
-/// A function whose configuration changes goes on in new instances, which remember nothing: an instance lists the sources
-/// at most once in half a minute.
+/// Changes the configuration of a function, so that new instances without cached documents take its calls. An instance
+/// lists the sources at most once in half a minute.
 async fn replace_instances(root: &Caller, function: &str) {
     let path = format!("/2015-03-31/functions/{}-{function}/configuration", output("BCCE_STACK"));
-    // The emulator replaces them when a setting is given that they run with, be it the same as before.
+    // The emulator replaces the instances even if the setting has the value that it had before.
     let setting = json!({ "Timeout": 10 });
     let answer = root.call(Call::put("lambda", path, setting.to_string())).await;
     assert_eq!(answer.status, 200, "{function}: {}", answer.body);
 }
 
-/// The run is refused at once: what happens to it is not what is asked here.
+/// A webhook source whose requests are refused at once, since the result of the run does not matter here.
 const GITHUB: &str = "version: 1
 provider: github
 secrets: [github]
 rules: [{ id: opened, workflow: no-such-workflow, inputs: { text: '{{ body.issue.title }}' } }]
 ";
 
+/// Returns an SQS record of the inbox with this body.
 fn message(body: &str) -> Value {
     let sample = include_str!("../../../events/dispatch/batch.json");
     let mut message = serde_json::from_str::<Value>(sample).unwrap()["Records"][0].take();
@@ -125,6 +126,7 @@ fn message(body: &str) -> Value {
     message
 }
 
+/// Invokes a function and returns its response. The error is that of the function.
 pub async fn invoke(root: &Caller, function: &'static str, event: &Value) -> Result<Value, Broke> {
     let path = format!("/2015-03-31/functions/{}-{function}/invocations", output("BCCE_STACK"));
     let answer = root.call(Call::post("lambda", path, event.to_string())).await;

@@ -1,3 +1,5 @@
+//! All targets of a model down at the same time.
+
 use bcce_tests::harness::stack::{Layout, RunRef, Stack, calls, fresh, model};
 use futures::StreamExt;
 use serde_json::json;
@@ -6,8 +8,8 @@ use crate::breakers::{EAST, WEST, breaker, calls_of};
 
 const RUNS: usize = 6;
 
-/// Every region is down and comes back: the runs wait in the state machine, are let through one by one as
-/// probes, and all of them succeed.
+/// All regions fail, and each run waits in the state machine. When they recover, single probes close the breakers, and
+/// every run succeeds.
 #[tokio::test]
 async fn when_every_region_is_down_the_runs_wait_and_all_succeed() {
     let stack = Stack::connect().await;
@@ -25,15 +27,21 @@ async fn when_every_region_is_down_the_runs_wait_and_all_succeed() {
         let waits = artifact["decisions"].as_array().unwrap().iter();
         assert!(waits.filter(|decision| decision["wait_s"].is_u64()).count() >= 1, "{artifact}");
     }
-    // Each run fails twice, answers once, and whoever came first was let through alone.
+    // Each run has two failed calls and one answer. If open breakers let more than one probe through, there would be
+    // more calls.
     let calls = calls_of(&model);
-    assert_eq!(calls.len(), 3 * RUNS, "no call was wasted on an open target");
-    assert_eq!(breaker(&stack, &model, EAST).await.open_until, None, "its probe closed it");
+    assert_eq!(calls.len(), 3 * RUNS, "no call may go to an open target");
+    assert_eq!(
+        breaker(&stack, &model, EAST).await.open_until,
+        None,
+        "the probe must close the breaker"
+    );
 }
 
-/// Nobody waits for hours: the run has a minute, and says at once why it ends.
+/// If the daily quota of every target is used up, the run fails at once with that reason, because its deadline of a
+/// minute comes before the next try.
 #[tokio::test]
-async fn where_every_quota_of_the_day_is_used_up_the_run_ends_and_says_why() {
+async fn if_every_daily_quota_is_used_up_the_run_fails_with_the_reason() {
     let stack = Stack::connect().await;
     let (model, name) = (model(Layout::Two), fresh("minute"));
     let step = format!("- {{ id: answer, model: {model}, prompt: \"{{{{ inputs.text }}}}\" }}");
@@ -48,7 +56,7 @@ async fn where_every_quota_of_the_day_is_used_up_the_run_ends_and_says_why() {
         assert!(message.contains(part), "{part} is missing in {message}");
     }
     let run = RunRef::first("default", &name, "1");
-    assert_eq!(calls(&run).len(), 2, "each target once");
+    assert_eq!(calls(&run).len(), 2, "each target must be called once");
     for region in [EAST, WEST] {
         assert!(breaker(&stack, &model, region).await.used_up, "{region}");
     }

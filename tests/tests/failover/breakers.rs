@@ -1,4 +1,4 @@
-//! Reads what the ledger and the model know of a test's targets.
+//! Reads the breakers in the ledger and the calls in the model's log.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use serde_json::Value;
 
 pub const EAST: &str = "us-east-1";
 pub const WEST: &str = "us-west-2";
-/// The first of an open breaker, in infra/config/dev/routing.yaml.
+/// The first cool-down of a breaker, from infra/config/dev/routing.yaml.
 pub const COOL_DOWN: Duration = Duration::from_secs(5);
 
-/// Returns the breaker of a test's model in a region.
+/// Returns the breaker of a test's model in a region. Without a record, it is the default, which is closed.
 pub async fn breaker(stack: &Stack, model: &str, region: &str) -> Breaker {
     let pk = target_pk(&format!("{region}#{}", model_id("us", model)));
     let get = stack.dynamodb.get_item().table_name(output("LedgerTable")).consistent_read(true);
@@ -30,7 +30,7 @@ pub fn calls_of(model: &str) -> Vec<Value> {
     all_calls().into_iter().filter(is_its).collect()
 }
 
-/// Returns how many of the calls a region saw.
+/// Returns how many of the calls went to a region.
 pub fn seen(calls: &[Value], region: &str) -> usize {
     calls.iter().filter(|call| call["region"] == region).count()
 }

@@ -1,4 +1,5 @@
-//! Aliases that mix generations: the scripted model refuses of each what Bedrock refuses of it.
+//! Aliases whose targets are models of different generations. The scripted model refuses for each one what Bedrock
+//! refuses.
 
 use bcce_core::call::parameters::json_output;
 use bcce_core::config::template::Template;
@@ -9,7 +10,7 @@ use crate::breakers::{EAST, WEST, breaker, calls_of, regions};
 
 const REQUEST: &str = "Bcce.RequestRejected";
 
-/// A step that asks for what only one of the generations takes, and a schema that the service takes in part.
+/// A workflow of one step, with a schema of which the service accepts only a part.
 const WISHES: &str = r#"version: 1
 name: NAME
 inputs:
@@ -22,7 +23,7 @@ steps:
   output:
     type: json
     schema:
-      # What is known of a schema is shared, so each run has one of its own.
+      # Runs share what they learn about a schema, so each run has its own.
       title: NAME
       type: object
       required: [minimum]
@@ -33,7 +34,7 @@ steps:
 
 struct Ended {
     manifest: Value,
-    /// Record of the step that answered, or failed.
+    /// The artifact of the step: its answer, or its failure.
     record: Value,
     run: RunRef,
     model: String,
@@ -44,18 +45,19 @@ impl Ended {
         self.record["attempts"].as_array().unwrap()
     }
 
-    /// The requests that the model saw, in order.
+    /// Returns the requests that the model received, in order.
     fn requests(&self) -> Vec<Value> {
         calls_of(&self.model).into_iter().map(|call| call["request"].clone()).collect()
     }
 
+    /// Returns how an attempt adapted the call.
     fn adapted(&self, attempt: usize) -> Vec<&str> {
         let adapted = self.attempts()[attempt]["adapted"].as_array();
         adapted.into_iter().flatten().map(|line| line.as_str().unwrap()).collect()
     }
 }
 
-/// Runs a workflow of its own on a model of its own; `step` has further keys of its one step.
+/// Runs [`WISHES`] under a new name on a new alias. `step` has further fields of the step.
 async fn run(stack: &Stack, layout: Layout, step: &str, script: &str) -> Ended {
     let (model, name) = (model(layout), fresh("generations"));
     let body = WISHES.replace("NAME", &name).replace("MODEL", &model).replace("STEP", step);
@@ -71,8 +73,10 @@ async fn run(stack: &Stack, layout: Layout, step: &str, script: &str) -> Ended {
     Ended { record: serde_json::from_slice(&record).unwrap(), manifest, run, model }
 }
 
+/// When a call fails over to another generation, each target gets the settings that it takes, and the attempts list
+/// what was changed.
 #[tokio::test]
-async fn moving_on_to_another_generation_translates_the_call() {
+async fn a_failover_to_another_generation_adapts_the_call() {
     let stack = Stack::connect().await;
     let wishes = "effort: max\n  temperature: 0.5\n  max_tokens: 100000";
     let east = "@model us-east-1: unavailable";
@@ -96,6 +100,8 @@ async fn moving_on_to_another_generation_translates_the_call() {
     );
 }
 
+/// If a prompt is too long for the first target, the call moves to a target with a longer context. If there is none,
+/// the step fails.
 #[tokio::test]
 async fn a_prompt_too_long_for_one_generation_goes_to_the_other() {
     let stack = Stack::connect().await;
@@ -104,12 +110,14 @@ async fn a_prompt_too_long_for_one_generation_goes_to_the_other() {
     assert_eq!(regions(&ended.run), [EAST, WEST]);
     assert_eq!(ended.attempts()[0]["error"], REQUEST);
     assert_eq!(ended.attempts()[0]["cause"], "context_too_long");
-    // The other way round nobody takes more.
+    // In the other order, the second target takes no longer prompts.
     let ended = run(&stack, Layout::Mixed, "", "@model us-east-1: too-long").await;
     assert_eq!(ended.manifest["error"]["name"], REQUEST);
     assert_eq!(regions(&ended.run), [EAST]);
 }
 
+/// The service gets the schema without the keywords that it refuses. The answer is still checked against the whole
+/// schema.
 #[tokio::test]
 async fn the_service_gets_the_part_of_a_schema_that_it_takes() {
     let stack = Stack::connect().await;
@@ -121,15 +129,17 @@ async fn the_service_gets_the_part_of_a_schema_that_it_takes() {
     assert_eq!(sent["properties"]["minimum"]["type"], "integer");
     assert_eq!(sent["properties"]["minimum"]["minimum"], Value::Null);
     assert_eq!(sent["additionalProperties"], false);
-    // The answer is checked against the whole: 10 fits what was sent, and is above the maximum.
+    // The answer 10 fits the schema that was sent, and is above the maximum of the whole schema.
     let ended = run(&stack, Layout::Mixed, "", "@model *: answer({\"minimum\": 10})").await;
     assert_eq!(ended.manifest["error"]["name"], "Bcce.OutputInvalid", "{}", ended.manifest);
     let message = ended.manifest["error"]["message"].as_str().unwrap();
     assert!(message.contains("/properties/minimum/maximum"), "{message}");
 }
 
+/// If the service refuses a schema as too large, the call is repeated with the schema in the prompt, and so is each
+/// further call of the step.
 #[tokio::test]
-async fn a_grammar_that_is_too_large_puts_the_schema_into_the_prompt_once() {
+async fn a_schema_that_is_too_large_for_the_service_moves_into_the_prompt() {
     let stack = Stack::connect().await;
     let script = "@model us-east-1: grammar, unavailable";
     let ended = run(&stack, Layout::Mixed, "", script).await;
@@ -147,22 +157,24 @@ async fn a_grammar_that_is_too_large_puts_the_schema_into_the_prompt_once() {
     );
 }
 
-/// Silence for a second is too long in this layout, except while a new schema may be compiled.
+/// A target of this layout is given up after two seconds of silence, but not while the service may be compiling a new
+/// schema. If a shorter limit of the step ends the call, no failure is counted in the target's breaker.
 #[tokio::test]
-async fn a_new_schema_may_keep_a_target_silent() {
+async fn a_target_may_be_silent_longer_while_it_compiles_a_new_schema() {
     let stack = Stack::connect().await;
     let ended = run(&stack, Layout::Quick, "", "@model us-east-1: slow(3000)").await;
     assert_eq!(ended.manifest["status"], "SUCCEEDED", "{}", ended.manifest);
     assert_eq!(regions(&ended.run), [EAST]);
-    // A limit of the step's own, below what the compiling takes.
+    // The step has its own limit, which is shorter than the compilation takes.
     let own = "routing: { timeouts: { new_schema_s: 1 } }";
     let ended = run(&stack, Layout::Quick, own, "@model us-east-1: slow(3000)").await;
     assert_eq!(regions(&ended.run), [EAST, WEST]);
     assert_eq!(breaker(&stack, &ended.model, EAST).await.failures, 0);
 }
 
+/// If thinking uses all of `max_tokens`, the error says so and names the field to raise.
 #[tokio::test]
-async fn an_answer_that_thinking_ate_says_so() {
+async fn the_error_says_that_thinking_used_all_tokens() {
     let stack = Stack::connect().await;
     let ended = run(&stack, Layout::Mixed, "max_tokens: 300", "@model *: only-thinks").await;
     assert_eq!(ended.manifest["error"]["name"], "Bcce.OutputInvalid", "{}", ended.manifest);
@@ -172,6 +184,7 @@ async fn an_answer_that_thinking_ate_says_so() {
     }
 }
 
+/// The workflow of these tests is valid and has a schema. Without one, the tests of schemas would show nothing.
 #[test]
 fn the_workflow_of_these_tests_has_a_schema() {
     let template = Template::parse(&WISHES.replace("  STEP\n", "")).unwrap();

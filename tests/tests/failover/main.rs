@@ -1,5 +1,7 @@
-//! Every fault that the public fault-injection scorecards of LLM gateways know, in Bedrock's terms, against
-//! the deployed stack: `make failover`. The waits are real ones.
+//! Tests of failover on the deployed stack: each fault that public fault-injection scorecards of LLM gateways list, in
+//! Bedrock's terms, and breakers, strategies, residency and mixed generations.
+//!
+//! `make failover` starts the suite on a local stack of its own. The waits have their real length.
 
 mod all_down;
 mod breakers;

@@ -1,13 +1,15 @@
+//! Timeouts that a workflow sets for itself.
+
 use bcce_core::failover::breaker::Breaker;
 use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model};
 use serde_json::json;
 
 use crate::breakers::{EAST, breaker};
 
-/// The workflow gives a target up sooner than the platform team would: it moves on, and nothing is held
-/// against the target.
+/// If a workflow has shorter timeouts than the platform team, its call moves to the next target early, and no failure
+/// is counted in the target's breaker.
 #[tokio::test]
-async fn a_callers_own_limit_opens_no_breaker() {
+async fn a_shorter_timeout_of_the_workflow_opens_no_breaker() {
     let stack = Stack::connect().await;
     let (name, model) = (fresh("own-limits"), model(Layout::Two));
     let workflow = format!(
@@ -24,7 +26,7 @@ async fn a_callers_own_limit_opens_no_breaker() {
             (Some("Bcce.TargetTimeout"), Some(EAST))
         );
         let waited = attempt["latency_ms"].as_u64().unwrap();
-        // Sooner than the 15 s of the platform team.
+        // The platform team's limit is 15 s.
         assert!((2_000..15_000).contains(&waited), "{waited} ms");
     }
     assert_eq!(breaker(&stack, &model, EAST).await, Breaker::default());

@@ -1,9 +1,12 @@
+//! Failover within the allowed regions.
+
 use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model};
 use serde_json::Value;
 
 use crate::breakers::calls_of;
 
-/// The first target of the model is one in Europe, which policy forbids. Whatever fails, it is not asked.
+/// The first target of the model is in Europe, which the policy forbids. It is never called, whatever the other targets
+/// do.
 #[tokio::test]
 async fn residency_is_never_widened() {
     let stack = Stack::connect().await;

@@ -1,5 +1,5 @@
-//! One row per fault: the run's result, the calls of each region, what is recorded and charged, how long it takes,
-//! and what counts against the target.
+//! A table of faults. For each one the test checks the result of the run, the calls to each region, the recorded
+//! attempts, usage and cost, the time that it takes, and the breakers.
 
 use std::time::Duration;
 
@@ -13,45 +13,46 @@ use time::macros::time;
 
 use crate::breakers::{EAST, WEST, breaker, regions};
 
-/// Longest silence of a target of [`Layout::Quick`].
+/// The longest silence that [`Layout::Quick`] allows a target.
 const SILENCE: Duration = Duration::from_secs(2);
 
 struct Fault {
     name: &'static str,
     layout: Layout,
     script: &'static str,
-    /// Status of the run and its error.
+    /// The status of the run, and the name of its error.
     ends: (&'static str, Option<&'static str>),
-    /// Calls of us-east-1 and us-west-2.
+    /// The number of calls to us-east-1 and to us-west-2.
     calls: (usize, usize),
-    /// The class of each attempt; an answer has none.
+    /// The error name of each attempt. An answer has an empty one.
     attempts: &'static [&'static str],
-    /// Time that the failed call is waited for.
+    /// The time after which the failed call is given up.
     silence: Duration,
-    /// What the failed calls used.
+    /// The usage of the failed calls.
     used: Used,
-    /// What us-east-1 and us-west-2 have on record afterwards.
+    /// The state of the breakers of us-east-1 and us-west-2 afterwards.
     held: (Held, Held),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Used {
-    /// The service refused them.
+    /// No tokens, because the service refused the call.
     Nothing,
-    /// The stream reported the usage, and was no answer all the same.
+    /// The stream reported the usage, but was not a valid answer.
     Reported,
-    /// Nothing reported the usage: the service may have charged it.
+    /// The usage was not reported, and the service may have charged for it.
     Unknown,
 }
 
+/// The state of a target's breaker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Held {
     Nothing,
-    /// One failure of those that open it.
+    /// One failure is counted, and more of them open the breaker.
     Failure,
-    /// Left alone for at least so many seconds from the failure.
+    /// The breaker is open for at least so many seconds from the start of the run.
     Open(i64),
-    /// Left alone until a day begins, or its second hour.
+    /// The breaker is open until a day begins, or until its second hour begins.
     ForTheDay,
 }
 
@@ -67,7 +68,7 @@ const REJECTED: &str = "Bcce.TargetRejected";
 const REQUEST: &str = "Bcce.RequestRejected";
 const GUARDRAIL: &str = "Bcce.GuardrailIntervened";
 
-/// The first region fails with `error` and the second answers.
+/// Returns a fault of the first region, after which the second region answers.
 const fn moves_on(
     name: &'static str,
     script: &'static str,
@@ -86,7 +87,7 @@ const fn moves_on(
     }
 }
 
-/// The same, and the call had been accepted: what it used is not known.
+/// Returns a fault like [`moves_on`] of a call that the service had accepted, so that its usage is unknown.
 const fn unknown(
     name: &'static str,
     script: &'static str,
@@ -95,17 +96,17 @@ const fn unknown(
     Fault { used: Used::Unknown, ..moves_on(name, script, attempts) }
 }
 
-/// The same, after a silence.
+/// Returns a fault like [`unknown`] that is found by silence.
 const fn silent(name: &'static str, script: &'static str) -> Fault {
     Fault { layout: Quick, silence: SILENCE, ..unknown(name, script, &[TIMEOUT, ""]) }
 }
 
-/// A person has to mend the first region's target, which is set aside.
+/// Returns a fault that a person has to correct, so that the breaker of the first region's target opens for minutes.
 const fn rejects(name: &'static str, script: &'static str) -> Fault {
     Fault { held: (Open(290), Nothing), ..moves_on(name, script, &[REJECTED, ""]) }
 }
 
-/// No target can take it, so only one is asked.
+/// Returns a fault of the request, which no other target would accept, so that only one is called.
 const fn fails(
     name: &'static str,
     script: &'static str,
@@ -157,7 +158,7 @@ fn faults() -> Vec<Fault> {
         Fault {
             calls: (2, 1),
             attempts: &[UNAVAILABLE, REJECTED, ""],
-            // The answer takes the failure back; who rejects takes no sibling along.
+            // The answer of us-east-1 clears its failure. The rejection opens the breaker of us-west-2 only.
             held: (Nothing, Open(290)),
             ..moves_on(
                 "a second region that rejects",
@@ -197,7 +198,7 @@ fn faults() -> Vec<Fault> {
             ..moves_on("424", "@model us-east-1: model-error", &[BROKEN, ""])
         },
         moves_on("a service quota", "@model us-east-1: quota", &[THROTTLED, ""]),
-        // The code says that the request is wrong, the text that it is the target.
+        // The error codes of the next ones blame the request, and only their texts name the target as the cause.
         rejects("a model that the account may not call", "@model us-east-1: not-allowed"),
         rejects("a guardrail that is not there", "@model us-east-1: no-guardrail"),
         rejects("a model that ConverseStream does not take", "@model us-east-1: no-such-action"),
@@ -226,8 +227,9 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
+/// Each fault of the table has the expected result, calls, usage, cost, delay and breakers.
 #[tokio::test]
-async fn every_fault_of_the_scorecards_is_survived() {
+async fn each_fault_has_its_expected_result_calls_cost_and_breakers() {
     let stack = Stack::connect().await;
     let wrong = futures::stream::iter(faults())
         .map(|fault| look(&stack, fault))
@@ -238,7 +240,7 @@ async fn every_fault_of_the_scorecards_is_survived() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Returns what does not hold for a fault.
+/// Runs a workflow with a fault, and returns what differs from the table.
 async fn look(stack: &Stack, fault: Fault) -> Option<String> {
     let (model, id) = (model(fault.layout), fresh("fault"));
     let manifest = stack.explain_by(&model, &id, fault.script).await;
@@ -275,6 +277,7 @@ async fn look(stack: &Stack, fault: Fault) -> Option<String> {
     (!wrong.is_empty()).then(|| format!("{}: {}", fault.name, wrong.join("; ")))
 }
 
+/// Checks the attempts of the step, their usage and their cost.
 fn recorded(artifact: &Value, fault: &Fault) -> Vec<String> {
     let mut wrong = Vec::new();
     let attempts = artifact["attempts"].as_array().unwrap();
@@ -292,7 +295,7 @@ fn recorded(artifact: &Value, fault: &Fault) -> Vec<String> {
     if used != fault.used {
         wrong.push(format!("the failed call used {used:?}: {}", first["usage"]));
     }
-    // What is known is charged, and a total with an unknown in it is none.
+    // Known costs are summed, and a total that contains an unknown cost is `null`.
     let (cost, part) = (&artifact["cost_usd"], &artifact["priced_subtotal_usd"]);
     let known: f64 = attempts.iter().filter_map(|attempt| usd(&attempt["cost_usd"])).sum();
     let charged = usd(if used == Used::Unknown { part } else { cost }).unwrap_or(-1.0);
@@ -303,8 +306,8 @@ fn recorded(artifact: &Value, fault: &Fault) -> Vec<String> {
     wrong
 }
 
-/// Checks that failing over takes less time than all else in the same run: a dozen states and the calls of five
-/// functions. Intended waits do not count.
+/// Checks that failing over takes less time than the rest of the same run, which enters a dozen states and calls five
+/// functions. Waits that the router decided do not count.
 fn delayed(manifest: &Value, artifact: &Value, fault: &Fault) -> Vec<String> {
     let attempts = artifact["attempts"].as_array().unwrap();
     let latency = |attempt: &Value| Duration::from_millis(attempt["latency_ms"].as_u64().unwrap());
@@ -316,12 +319,12 @@ fn delayed(manifest: &Value, artifact: &Value, fault: &Fault) -> Vec<String> {
     let in_calls: Duration = attempts.iter().map(latency).sum();
     let between = calls - in_calls - Duration::from_secs(waits);
     let mut wrong = Vec::new();
-    // The next target is asked inside the same invocation: no further decision is made for it.
+    // The next target is called inside the same invocation, without a further decision.
     let decisions = artifact["decisions"].as_array().unwrap().len();
     if decisions != if waits > 0 { 3 } else { 1 } {
         wrong.push(format!("it took {decisions} decisions"));
     }
-    // A wait leads through the state machine once more.
+    // After a wait, the state machine calls the router and `invoke` once more.
     if between > all_else * if waits > 0 { 2 } else { 1 } {
         wrong.push(format!("failing over took {between}, and all else {all_else}"));
     }
@@ -331,7 +334,7 @@ fn delayed(manifest: &Value, artifact: &Value, fault: &Fault) -> Vec<String> {
     wrong
 }
 
-/// Each region's calls are in the usage that goes into the ledger.
+/// Checks that the usage, which the ledger counts, has the calls of each region.
 fn counted(manifest: &Value, fault: &Fault) -> Option<String> {
     let lines = manifest["usage_by_model"].as_array().unwrap();
     let calls = |region: &str| {
@@ -348,6 +351,7 @@ fn usd(value: &Value) -> Option<f64> {
     value.as_str()?.parse().ok()
 }
 
+/// Returns the state of a breaker after a run.
 fn held(breaker: &Breaker, manifest: &Value) -> Held {
     match (breaker.open_until, breaker.failures) {
         (Some(until), _) if [time!(0:00), time!(1:00)].contains(&until.time()) => ForTheDay,

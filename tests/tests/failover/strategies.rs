@@ -1,3 +1,5 @@
+//! The routing strategies `round-robin`, `latency` and `cost`.
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::ledger::target_pk;
 use bcce_tests::harness::stack::{Layout, Stack, fresh, model, output};
@@ -7,7 +9,7 @@ use serde_json::json;
 
 use crate::breakers::{EAST, WEST, calls_of, seen};
 
-/// A workflow of one step under a strategy.
+/// Stores a workflow of one step with a strategy, and returns its name. `step` has further fields of the step.
 async fn workflow(stack: &Stack, strategy: &str, step: &str) -> String {
     let name = fresh(strategy);
     let body = format!(
@@ -17,6 +19,7 @@ async fn workflow(stack: &Stack, strategy: &str, step: &str) -> String {
     name
 }
 
+/// Makes a run for each number, several at a time.
 async fn runs(
     stack: &Stack,
     workflow: &str,
@@ -34,24 +37,28 @@ async fn runs(
     runs.buffer_unordered(6).collect::<()>().await;
 }
 
+/// Both regions get calls with `round-robin`.
 #[tokio::test]
-async fn round_robin_both_regions_get_their_share() {
+async fn round_robin_calls_both_regions() {
     let stack = Stack::connect().await;
     let (model, workflow) = (model(Layout::Two), workflow(&stack, "round-robin", "").await);
     runs(&stack, &workflow, &model, "", 0..20).await;
     let calls = calls_of(&model);
     let (east, west) = (seen(&calls, EAST), seen(&calls, WEST));
     assert_eq!(east + west, 20);
-    // Of 20 fair coins fewer than 2 heads or tails come once in 25,000 times.
+    // The choice is random. Of 20 fair coins, fewer than 2 show heads, or fewer than 2 show tails, once in 25,000
+    // times.
     assert!(east >= 2 && west >= 2, "{east} and {west}");
 }
 
+/// Most calls go to the faster region with `latency`, as soon as both regions are measured.
 #[tokio::test]
-async fn the_faster_region_is_found() {
+async fn the_latency_strategy_prefers_the_faster_region() {
     let stack = Stack::connect().await;
     let (model, workflow) = (model(Layout::Two), workflow(&stack, "latency", "").await);
     let script = "@model us-east-1: slow(1000)\n@model us-west-2: slow(20)";
-    // One step in four asks a target of which too little is known: how many runs it takes to know both is chance.
+    // One step in four calls a target that has too few measurements. So the number of runs until both are measured is
+    // random.
     let mut learning = 0;
     while !is_measured(&stack, &model, EAST).await || !is_measured(&stack, &model, WEST).await {
         assert!(learning < 120, "{learning} runs did not measure both regions");
@@ -64,7 +71,7 @@ async fn the_faster_region_is_found() {
     assert!(west >= 16, "{west} of 20 calls went to the faster region");
 }
 
-/// Whether the ledger knows how fast a region answers.
+/// Returns true if the ledger has enough measurements of a region.
 async fn is_measured(stack: &Stack, model: &str, region: &str) -> bool {
     let pk = target_pk(&format!("{region}#{}", model_id("us", model)));
     let query = stack.dynamodb.query().table_name(output("LedgerTable")).consistent_read(true);
@@ -76,8 +83,9 @@ async fn is_measured(stack: &Stack, model: &str, region: &str) -> bool {
     counts.map(|(_, calls)| calls.as_n().unwrap().parse::<u64>().unwrap()).sum::<u64>() >= 5
 }
 
+/// The cheaper target gets all calls with `cost`, and the ledger records that its prompt cache is warm.
 #[tokio::test]
-async fn the_cheaper_target_is_asked_and_a_warm_cache_is_noted() {
+async fn the_cost_strategy_prefers_the_cheaper_target_and_records_its_cache() {
     let stack = Stack::connect().await;
     let model = model(Layout::Cheaper);
     let step = "  system: Answer in one sentence.\n  cache: 5m\n";

@@ -1,4 +1,4 @@
-//! A run of a workflow of its own, and everything that shows how it ended.
+//! Sends a request for a workflow of its own, and reads everything that shows how the run ended.
 
 use std::process::Command;
 use std::sync::Mutex;
@@ -10,27 +10,30 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 
+/// The end of a run, as its execution, its objects, the ledger, the topic and the model show it.
 pub struct Ending {
     pub run: RunRef,
     pub status: String,
     pub error: Option<String>,
     pub cause: Option<String>,
     pub manifest: Option<Value>,
+    /// The number of objects below the run's prefix.
     pub keys: usize,
-    /// What the run's record in the ledger says.
+    /// The status in the run's record in the ledger.
     pub record: Option<String>,
-    /// What its usage counters had before, and the runs that they have gained.
+    /// The runs that the usage counters of its shard had counted before.
     before: u64,
+    /// The runs that the usage counters have gained.
     pub counted: u64,
     pub notifications: Vec<Value>,
     pub model_calls: usize,
 }
 
-/// Workflows of all tests of this suite together.
+/// The number of workflows that all tests of this suite use together.
 const WORKFLOWS: usize = 60;
 
-/// Takes a workflow with one step that nobody has asked for, so that no function has its template in memory. They are put
-/// at once: dispatch lists the names at most once in ten seconds.
+/// Returns an unused workflow with one step, so that no function has cached its template. All workflows are stored
+/// together, because dispatch lists the names at most once in ten seconds.
 pub async fn workflow(stack: &Stack) -> String {
     static UNUSED: OnceCell<Mutex<Vec<String>>> = OnceCell::const_new();
     let put = async || {
@@ -46,10 +49,11 @@ pub async fn workflow(stack: &Stack) -> String {
         Mutex::new(names)
     };
     let unused = UNUSED.get_or_init(put).await;
-    unused.lock().unwrap().pop().expect("there are as many workflows as are asked for")
+    unused.lock().unwrap().pop().expect("raise WORKFLOWS: the tests use more of them")
 }
 
-/// From the message to the end of the execution.
+/// Sends a request, waits for the end of its execution, and reads how the run ended. `notifications` is a queue that
+/// gets the topic's notifications.
 pub async fn of(stack: &Stack, workflow: &str, notifications: &str) -> Ending {
     let run = RunRef::first("default", workflow, "1");
     let before = counted(stack, &run).await;
@@ -85,7 +89,8 @@ async fn look(stack: &Stack, run: RunRef, before: u64, notifications: &str) -> E
 }
 
 impl Ending {
-    /// Everything there once: sealed, signed, counted, notified.
+    /// Checks that the run succeeded and that everything exists once: manifest, signature, record, count, notification
+    /// and call.
     pub fn is_whole(&self) -> Result<(), String> {
         let is = |what: &str, holds: bool| holds.then_some(()).ok_or_else(|| what.to_owned());
         is(
@@ -104,13 +109,13 @@ impl Ending {
         is(&format!("{} model calls", self.model_calls), self.model_calls == 1)
     }
 
-    /// Looks again when the finalize machine is done too; the notifications are those since the first look.
+    /// Waits for the finalize machine and reads everything again. The notifications are those since the first reading.
     pub async fn finalized(&self, stack: &Stack, notifications: &str) -> Self {
         stack.finalized(&self.run).await;
         look(stack, self.run.clone(), self.before, notifications).await
     }
 
-    /// As anybody could check it.
+    /// Returns true if `bcce runs verify` accepts the run.
     pub fn verifies(&self) -> bool {
         let bcce = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/bcce");
         let verify =
@@ -126,6 +131,7 @@ async fn record(stack: &Stack, run: &RunRef) -> Option<String> {
     got.item()?["status"].as_s().ok().cloned()
 }
 
+/// Returns the runs that the usage counters of the run's shard have counted today.
 async fn counted(stack: &Stack, run: &RunRef) -> u64 {
     let pk = usage_pk(OffsetDateTime::now_utc(), &run.run_id);
     let query = stack.dynamodb.query().table_name(output("LedgerTable"));
@@ -135,7 +141,8 @@ async fn counted(stack: &Stack, run: &RunRef) -> u64 {
     items.items().iter().map(|item| item["runs"].as_n().unwrap().parse::<u64>().unwrap()).sum()
 }
 
-/// The notifications of a run in a queue. Each is received once: the visibility timeout is longer than this takes.
+/// Returns the notifications of a run in a queue. Each one is received once, because its visibility timeout is longer
+/// than the reading takes.
 async fn notifications_of(stack: &Stack, queue: &str, run: &RunRef) -> Vec<Value> {
     let bodies = stack.sweep(queue, 60).await.into_iter().filter_map(|message| message.body);
     let notifications = bodies.map(|body| serde_json::from_str::<Value>(&body).unwrap());

@@ -1,12 +1,16 @@
+//! Faults that last longer than all retries.
+
 use bcce_tests::harness::proxy::{Faults, REFUSED, after, rule};
 use bcce_tests::harness::stack::{Stack, fresh, log, output};
 use serde_json::json;
 
 use crate::ending::{self, workflow};
 
-/// More often than anything tries.
+/// More often than all retries together.
 const ALWAYS: usize = 1000;
 
+/// If the configuration cannot be read, the run fails with `Bcce.Internal` and calls no model. It is sealed, recorded
+/// and notified once.
 #[tokio::test]
 async fn a_run_that_cannot_be_planned_fails_and_is_sealed_and_notified() {
     let faults = Faults::none().await;
@@ -30,17 +34,22 @@ async fn a_run_that_cannot_be_planned_fails_and_is_sealed_and_notified() {
     assert_eq!(ending.notifications[0]["status"], "FAILED");
     assert_eq!(ending.model_calls, 0);
     let finalized = ending.finalized(&stack, &notifications).await;
-    assert_eq!(finalized.notifications.len(), 0, "its own machine notified, and nobody again");
+    assert_eq!(
+        finalized.notifications.len(),
+        0,
+        "its own machine has sent the notification, and no other may follow"
+    );
 }
 
-/// The state machine gives up after four tries, each of which has paid for its answer.
+/// If the answer cannot be stored, the state machine gives up after four tries, each of which has paid for a call. The
+/// step fails, and the run is sealed.
 #[tokio::test]
 async fn an_answer_that_cannot_be_stored_fails_its_step() {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
     let (notifications, workflow) =
         (stack.listen(&fresh("unstored")).await, workflow(&stack).await);
-    // After request and plan; the manifest can be written again.
+    // The first two writes are the request and the plan. The fault is over before the manifest is written.
     faults.are(&after(2, "s3:PutObject", 4, REFUSED));
     let ending = ending::of(&stack, &workflow, &notifications).await;
     assert_eq!(faults.fired(), 4);
@@ -56,10 +65,10 @@ async fn an_answer_that_cannot_be_stored_fails_its_step() {
     assert_eq!(ending.model_calls, 4);
 }
 
-/// Manifest and signature are one write, so there is none of the two: nothing is counted and nobody notified. The
-/// finalize machine tries for longer, and makes up for all of it.
+/// Manifest and signature are one write. While signing fails there is neither, and the run is not counted or notified.
+/// When signing works again, the finalize machine seals, counts and notifies.
 #[tokio::test]
-async fn a_manifest_that_cannot_be_signed_is_not_presented_as_one_until_it_can() {
+async fn a_manifest_is_not_stored_until_it_can_be_signed() {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
     let (notifications, workflow) =
@@ -85,8 +94,10 @@ async fn a_manifest_that_cannot_be_signed_is_not_presented_as_one_until_it_can()
     );
 }
 
+/// If a sealed run cannot be counted, its execution fails, and the manifest stays valid. The finalize machine counts it
+/// and notifies when the ledger works again.
 #[tokio::test]
-async fn a_run_that_cannot_be_counted_keeps_its_seal_and_is_counted_and_notified_when_it_can() {
+async fn a_sealed_run_that_cannot_be_counted_is_counted_and_notified_later() {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
     let (notifications, workflow) =
@@ -110,9 +121,10 @@ async fn a_run_that_cannot_be_counted_keeps_its_seal_and_is_counted_and_notified
     assert_eq!(finalized.notifications[0]["status"], "SUCCEEDED");
 }
 
-/// Step Functions itself publishes, past the proxy: there is no topic for a while.
+/// A run without a topic to publish to has everything else. Step Functions publishes without the fault proxy, so the
+/// test deletes the topic for a while.
 #[tokio::test]
-async fn a_notification_that_fails_changes_nothing_of_the_run() {
+async fn a_failed_notification_does_not_change_the_run() {
     let _faults = Faults::none().await;
     let stack = Stack::connect().await;
     let (notifications, workflow) =
@@ -127,9 +139,10 @@ async fn a_notification_that_fails_changes_nothing_of_the_run() {
     assert_eq!(ending.is_whole(), Err("0 notifications".to_owned()));
 }
 
-/// Targets are chosen by what the functions remember, the run is as whole as ever, and a metric says so.
+/// If the breakers in the ledger cannot be read, the router uses what it remembers, the run is complete, and a metric
+/// reports the fault.
 #[tokio::test]
-async fn a_run_does_without_the_breakers_of_the_ledger() {
+async fn a_run_succeeds_while_the_breakers_cannot_be_read() {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
     let (notifications, workflow) = (stack.listen(&fresh("blind")).await, workflow(&stack).await);
@@ -139,5 +152,5 @@ async fn a_run_does_without_the_breakers_of_the_ledger() {
     let ending = ending::of(&stack, &workflow, &notifications).await;
     assert_eq!(ending.is_whole(), Ok(()));
     assert!(faults.fired() > 0);
-    assert!(unreachable() > before, "no metric says so");
+    assert!(unreachable() > before, "no metric reports it");
 }

@@ -1,24 +1,29 @@
+//! Invalid messages while the services fail that are needed to reject them.
+
 use bcce_tests::harness::proxy::Fault::Error;
 use bcce_tests::harness::proxy::{Faults, REFUSED, rule};
 use bcce_tests::harness::stack::{Stack, fresh, output};
 use serde_json::{Value, json};
 
+/// An invalid message stays in the inbox while its notification cannot be sent. It then has one notification and
+/// becomes one dead letter.
 #[tokio::test]
-async fn a_bad_message_waits_until_its_notification_can_be_sent() {
+async fn an_invalid_message_stays_in_the_inbox_until_it_can_be_notified() {
     let notifications =
         rejected_through(&rule("sns:Publish", 5, Error("InternalError", 500)), 5).await;
     assert_eq!(notifications, 1);
 }
 
-/// The notification goes first and the move second: the second try notifies again, and still moves it once.
+/// An invalid message stays in the inbox while it cannot be sent to the dead-letter queue. The notification is sent
+/// first, so the second try sends it again. The message becomes one dead letter.
 #[tokio::test]
-async fn a_bad_message_waits_until_it_can_be_set_aside() {
+async fn an_invalid_message_stays_in_the_inbox_until_it_can_become_a_dead_letter() {
     let notifications = rejected_through(&rule("sqs:SendMessage", 1, REFUSED), 1).await;
     assert_eq!(notifications, 2);
 }
 
-/// Sends a message that is no request; it ends among the dead letters once. Returns how many
-/// notifications there were.
+/// Sends an invalid message under a fault that occurs `times` times, and checks that it becomes one dead letter.
+/// Returns the number of its notifications.
 async fn rejected_through(fault: &Value, times: usize) -> usize {
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
@@ -29,16 +34,17 @@ async fn rejected_through(fault: &Value, times: usize) -> usize {
     let letters = output("DeadLetterQueueUrl");
     stack.inbox_is_empty().await;
     assert_eq!(faults.fired(), times);
-    // Receiving it has hidden it for a moment.
+    // Another receive may have hidden the dead letter for a moment.
     let letters = stack
         .eventually("the dead letter again", async || {
             Some(having(&stack, &letters, &marker).await).filter(|count| *count > 0)
         })
         .await;
-    assert_eq!(letters, 1, "among the dead letters");
+    assert_eq!(letters, 1, "the message must be one dead letter");
     having(&stack, &notifications, &marker).await
 }
 
+/// Returns the number of messages in a queue that contain `marker`.
 async fn having(stack: &Stack, queue: &str, marker: &str) -> usize {
     let messages = stack.sweep(queue, 60).await;
     messages

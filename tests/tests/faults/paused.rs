@@ -1,12 +1,15 @@
-//! In this suite because all tests share the inbox, and one test at a time runs here.
+//! `bcce pause` and `bcce resume`. The test is in this suite because all tests of a stack share the inbox, and here one
+//! test runs at a time.
 
 use bcce_tests::harness::cli::bcce;
 use bcce_tests::harness::proxy::Faults;
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh};
 use serde_json::json;
 
+/// A request that is sent while the inbox is paused waits, and runs after `bcce resume`. A tenant without an inbox is
+/// refused.
 #[tokio::test]
-async fn what_is_sent_while_the_inbox_is_paused_waits_and_runs_afterwards() {
+async fn a_request_sent_to_a_paused_inbox_runs_after_it_is_resumed() {
     let _faults = Faults::none().await;
     let stack = Stack::connect().await;
     let own = ["--tenant", "default"];
@@ -19,7 +22,7 @@ async fn what_is_sent_while_the_inbox_is_paused_waits_and_runs_afterwards() {
     let id = fresh("paused");
     let request = json!({ "workflow": "explain", "id": id, "inputs": { "text": "A breaker." } });
     stack.send(&request.to_string()).await;
-    // Some rounds of the poller.
+    // The poller would have received the message several times.
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
     let run = RunRef::first("default", "explain", &id);
     assert!(stack.keys(&run).await.is_empty() && calls(&run).is_empty());

@@ -1,14 +1,14 @@
-//! Checks what must exist for each request, and that nothing else does.
+//! Checks that everything exists which must exist for each request, and nothing else.
 
-mod calls; // seen by the model, recorded, lost
+mod calls; // calls that the model received, that artifacts record, and lost calls
 mod money; // usage and its counters
-mod notifications;
-mod runs; // executions, manifests, records // notifications and dead letters
+mod notifications; // notifications and dead letters
+mod runs; // executions, manifests and records
 
 use crate::found::Found;
 use crate::requests::{Outcome, Sent};
 
-/// Returns everything that is wrong.
+/// Returns everything that is wrong, as sentences.
 pub fn all(sent: &[Sent], found: &Found) -> Vec<String> {
     let is_run = |sent: &&Sent| !matches!(sent.outcome, Outcome::Rejected(_));
     let runs: Vec<&Sent> = sent.iter().filter(is_run).collect();
@@ -28,7 +28,7 @@ pub fn all(sent: &[Sent], found: &Found) -> Vec<String> {
     each.chain(letters).chain(nothing_else.into_iter().filter_map(Result::err)).collect()
 }
 
-/// Each function must have been killed at work: otherwise the test shows nothing.
+/// Checks that each function was killed while it worked. Otherwise the test shows nothing about it.
 fn hits(found: &Found) -> Result<(), String> {
     eprintln!("killed at work: {:?}", found.hits);
     let functions =
@@ -38,6 +38,7 @@ fn hits(found: &Found) -> Result<(), String> {
     holds(missed.is_empty(), || format!("never killed at work: {missed:?}"))
 }
 
+/// Returns `what` as the error if `is` is false.
 fn holds(is: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     is.then_some(()).ok_or_else(what)
 }

@@ -12,32 +12,35 @@ use serde_json::Value;
 
 use crate::kills;
 
-/// Objects read at a time.
+/// The number of objects that are read at the same time.
 const AT_A_TIME: usize = 8;
 
 pub type Item = HashMap<String, AttributeValue>;
 
 pub struct Found {
-    /// Status and error, by name.
+    /// The status and the error of each execution of the workflow machine, by name.
     pub executions: BTreeMap<String, (String, Option<String>)>,
+    /// The status of each execution of the finalize machine.
     pub finalizations: Vec<String>,
-    /// Below `runs/`, by key.
+    /// The objects below `runs/`, by key.
     pub objects: BTreeMap<String, Vec<u8>>,
     pub key: VerifyingKey,
     pub ledger: Vec<Item>,
-    /// As the model logged them.
+    /// The calls, from the log of the model.
     pub calls: Vec<Value>,
     pub notifications: Vec<Value>,
+    /// The dead letters.
     pub letters: Vec<Message>,
-    /// How often a function was killed at work.
+    /// The number of times that each function was killed while it worked, by function.
     pub hits: BTreeMap<String, usize>,
-    /// What invoke printed.
+    /// The log of `invoke`.
     pub log: String,
-    /// How often dispatch rejected a message.
+    /// The number of times that `dispatch` rejected a message.
     pub rejections: usize,
 }
 
 impl Found {
+    /// Reads everything. `notifications` is a queue that gets the topic's notifications.
     pub async fn on(stack: &Stack, notifications: &str) -> Self {
         let mut executions = BTreeMap::new();
         for (arn, name, status) in listed(stack, "WorkflowArn").await {
@@ -70,6 +73,7 @@ impl Found {
         }
     }
 
+    /// Returns an object as JSON, or `None` if it does not exist or is not JSON.
     pub fn document(&self, key: &str) -> Option<Value> {
         serde_json::from_slice(self.objects.get(key)?).ok()
     }

@@ -10,18 +10,18 @@ use bcce_tests::harness::stack::output;
 
 use crate::seed::Seed;
 
-/// What everything of one session of the local stack carries in its environment: other stacks run on the same
-/// machine. See `infra/local/sessions.py`.
+/// The environment variable that all processes of one local stack have. Other stacks may run on the same machine. See
+/// `infra/local/sessions.py`.
 const SESSION: &str = "BCCE_LOCAL_SESSION";
 
-/// A function that was hit less often goes first.
+/// A function that was killed at work less often than this is chosen first.
 const FEW: usize = 2;
-/// How often a function that was hit often enough is killed in all: each time, its work is done again.
+/// The most kills of a function that was killed at work often enough, since each kill repeats its work.
 const MOST: usize = 10;
-/// So many processes of a function are likely to be at work.
+/// The number of processes of a function that are likely to be at work.
 const BUSY: usize = 3;
 
-/// Kills functions at random until `enough`, `most` times at the most.
+/// Kills functions at random, at most `most` times, until `enough` is true.
 pub async fn at_random(seed: &mut Seed, functions: &[&str], most: usize, enough: &AtomicBool) {
     let mut tried: BTreeMap<&str, usize> = BTreeMap::new();
     for _ in 0..most {
@@ -29,7 +29,7 @@ pub async fn at_random(seed: &mut Seed, functions: &[&str], most: usize, enough:
         if enough.load(Ordering::Relaxed) {
             return;
         }
-        // Some work for a moment only, and are hit rarely.
+        // Some functions work for a moment only and are rarely killed at work.
         let hits = hits(&emulator_log());
         let few = |function: &&str| hits.get(*function).is_none_or(|hits| *hits < FEW);
         let left = |function: &&str| tried.get(*function).is_none_or(|tried| *tried < MOST);
@@ -44,19 +44,19 @@ pub async fn at_random(seed: &mut Seed, functions: &[&str], most: usize, enough:
         let busiest: Vec<String> = processes(function).into_iter().take(BUSY).collect();
         if !busiest.is_empty() {
             let id = &busiest[seed.between(0, busiest.len() - 1)];
-            // It may have ended by itself.
+            // The process may have ended by itself, so an error does not matter.
             let _ = Command::new("kill").args(["-9", id]).status();
         }
     }
 }
 
-/// With what functions printed, those that were killed included.
+/// Returns the log of the emulator, which has the output of all functions, including those that were killed.
 pub fn emulator_log() -> String {
     let log = PathBuf::from(output("LOCAL_LOGS")).join("emulator.log");
     String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned()
 }
 
-/// How often a function of this stack was killed while it worked on something.
+/// Returns how often each function of this stack was killed while it worked.
 pub fn hits(log: &str) -> BTreeMap<String, usize> {
     let mut hits = BTreeMap::new();
     let prefix = format!("Lambda {}-", output("BCCE_STACK"));
@@ -67,7 +67,7 @@ pub fn hits(log: &str) -> BTreeMap<String, usize> {
     hits
 }
 
-/// The ids of the processes of a function; first the one that has worked most.
+/// Returns the ids of the processes of a function. The one that has used the most processor time comes first.
 fn processes(function: &str) -> Vec<String> {
     let ours = [
         format!("{SESSION}={}", output(SESSION)),
@@ -82,12 +82,12 @@ fn processes(function: &str) -> Vec<String> {
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut ids: Vec<String> =
         names.filter(|name| name.parse::<u32>().is_ok()).filter(is_ours).collect();
-    // Read once each: they work on meanwhile.
+    // The time of each process is read once, because it grows while the ids are sorted.
     ids.sort_by_cached_key(|id| std::cmp::Reverse(worked(id)));
     ids
 }
 
-/// Ticks of the processor.
+/// Returns the processor time of a process, in clock ticks.
 fn worked(id: &str) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();

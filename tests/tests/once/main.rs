@@ -1,12 +1,14 @@
-//! Shows that everything happens exactly once, on a stack of its own: `make once`.
+//! Shows that each request has exactly one execution, one manifest and one record, whatever fails.
 //!
-//! 300 requests, each sent one to three times in shuffled order, while functions are killed and every service
-//! they call fails. When the faults are over everything has to come to rest, and then there is one of
-//! everything for each request. All chance comes from one number, which is printed; `BCCE_SEED`
-//! repeats it. The order in which the machine does things differs all the same.
+//! `make once` starts the suite on a local stack of its own with a fault proxy. The test sends 300 requests, each of
+//! them one to three times in random order, while functions are killed and every service that they call fails. When the
+//! faults are over, the stack must come to rest, and then it checks what exists for each request.
 //!
-//! The waits of Step Functions are a fiftieth here, and a message that nobody deleted comes again after seconds
-//! instead of six minutes.
+//! All random choices come from one number, which is printed. `BCCE_SEED` repeats them. The order in which the machine
+//! does things differs nevertheless.
+//!
+//! The waits of Step Functions have a fiftieth of their length here, and a message that was not deleted is received
+//! again after 10 seconds instead of six minutes.
 
 mod checks;
 mod found;
@@ -25,6 +27,8 @@ use found::Found;
 use requests::Workflows;
 use seed::Seed;
 
+/// Each request has one execution, one signed manifest, one record and its notification after the faults. The usage
+/// counters equal the manifests, and nothing else exists.
 #[tokio::test]
 async fn every_request_is_one_execution_one_manifest_and_one_record_whatever_fails() {
     let mut seed = Seed::from_env();
@@ -38,18 +42,18 @@ async fn every_request_is_one_execution_one_manifest_and_one_record_whatever_fai
 
     let first = requests::first(&mut seed, &workflows);
     storm::first(&stack, &faults, &mut seed, &first).await;
-    say("sent while everything fails");
+    say("the first requests are sent");
     let second = requests::second(&mut seed, &workflows, &first);
     storm::second(&stack, &faults, &mut seed, &second).await;
-    say("some stopped, and used ids sent again");
+    say("runs are stopped, and used ids are sent again");
     faults.are(&serde_json::json!([]));
     storm::rest(&stack).await;
-    say("at rest");
+    say("the stack is at rest");
 
     let found = Found::on(&stack, &notifications).await;
-    say("read");
+    say("everything is read");
     let sent: Vec<_> = first.into_iter().chain(second).collect();
     let wrong = checks::all(&sent, &found);
-    say("checked");
+    say("everything is checked");
     assert!(wrong.is_empty(), "{} of {} wrong: {wrong:#?}", wrong.len(), sent.len());
 }

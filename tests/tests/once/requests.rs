@@ -1,11 +1,11 @@
-//! What is sent: runs that succeed, runs that fail, messages that are not requests.
+//! The requests of the test: runs that succeed, runs that fail, and messages that are not requests.
 
 use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model};
 use serde_json::{Value, json};
 
 use crate::seed::Seed;
 
-/// How many requests of each kind, 300 in all; the rest of them are plain ones.
+/// The total number of requests. The next constants are the numbers of each kind, and all others are plain requests.
 const REQUESTS: usize = 300;
 const IN_WAVES: usize = 24;
 const KILLED: usize = 16;
@@ -16,28 +16,29 @@ const STOPPED: usize = 10;
 const MALFORMED: usize = 8;
 const USED_IDS: usize = 4;
 
-/// Under this name the model holds the first step of those that are stopped.
+/// The name under which the model holds the first call of the runs that are stopped.
 pub const HELD: &str = "stopped";
 
 /// The expected outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// The run succeeds.
     Succeeds,
-    /// By this name.
+    /// The run fails with this error name.
     Fails(&'static str),
-    /// The execution is stopped while its first step is called.
+    /// The execution is stopped during its first call.
     Stopped,
-    /// No run at all: a dead letter whose reason begins like this.
+    /// There is no run, but a dead letter whose reason begins with this text.
     Rejected(&'static str),
 }
 
 #[derive(Clone, Debug)]
 pub struct Sent {
     pub body: String,
-    /// How often.
+    /// The number of times that the message is sent.
     pub times: usize,
     pub outcome: Outcome,
-    /// Meaningless where the message is rejected.
+    /// The run of the request. It has no meaning if the message is rejected.
     pub run: RunRef,
 }
 
@@ -48,6 +49,7 @@ pub struct Workflows {
 }
 
 impl Workflows {
+    /// Stores the workflows.
     pub async fn put(stack: &Stack) -> Self {
         let (waves, held) = (fresh("waves"), fresh("held"));
         let step = "model: haiku, max_tokens: 60";
@@ -63,7 +65,7 @@ impl Workflows {
     }
 }
 
-/// Returns everything that is sent while all kinds of faults happen.
+/// Returns the requests that are sent while all kinds of faults happen.
 pub fn first(seed: &mut Seed, workflows: &Workflows) -> Vec<Sent> {
     let mut sent: Vec<Sent> = Vec::new();
     let text = |script: &str, n| json!({ "text": format!("{script}\nRequest number {n}.") });
@@ -102,9 +104,9 @@ pub fn first(seed: &mut Seed, workflows: &Workflows) -> Vec<Sent> {
     sent
 }
 
-/// Returns the requests that need the first ones to exist, and those whose runs are stopped. A function that is killed
-/// after its execution was stopped is not called again; its run is finalized only when no function can be at work any
-/// more, after a quarter of an hour.
+/// Returns the requests whose runs are stopped, and those that reuse an id of the first ones. They are sent later and
+/// with fewer faults: a function that is killed after its execution was stopped is not called again, and its run is
+/// finalized only after a quarter of an hour, when no function can be at work any more.
 pub fn second(seed: &mut Seed, workflows: &Workflows, first: &[Sent]) -> Vec<Sent> {
     let stopped = (0..STOPPED).map(|n| {
         let run = RunRef::first("default", &workflows.held, &n.to_string());
@@ -123,7 +125,7 @@ pub fn second(seed: &mut Seed, workflows: &Workflows, first: &[Sent]) -> Vec<Sen
     stopped.into_iter().chain(used).collect()
 }
 
-/// One to three times, and once more often than not.
+/// Returns how often a message is sent: one to three times, and mostly once.
 fn times(seed: &mut Seed) -> usize {
     seed.pick(&[1, 1, 1, 1, 2, 3])
 }
@@ -133,7 +135,8 @@ fn explain(outcome: Outcome, id: String, inputs: Value) -> Sent {
     Sent { body, times: 1, outcome, run: RunRef::first("default", "explain", &id) }
 }
 
-/// Two or three items, one of which may be killed, and a step over them, which may be as well.
+/// Returns a request with two or three items and a step over their answers. The model may kill the function that calls
+/// it for any of them.
 fn in_waves(seed: &mut Seed, workflow: &str, n: usize) -> Sent {
     let scripts = ["", "", "", "", "", "@model *: kills, answer\n"];
     let items = seed.between(2, 3);

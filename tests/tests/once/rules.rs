@@ -1,4 +1,4 @@
-//! What the fault proxy does to the functions' calls.
+//! The rules of the fault proxy for the calls of the functions.
 
 use bcce_tests::harness::proxy::Fault::{self, AnswerLost, Conflict, Error, Reset};
 use bcce_tests::harness::proxy::{REFUSED, rule};
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::seed::Seed;
 
-/// Operation, one of how many calls, how often at the most, how.
+/// The operation, the average number of calls between two faults, the most faults, and the kind of fault.
 type Row = (&'static str, usize, usize, Fault);
 
-/// Mended by the SDK's own tries, nearly always.
+/// Faults that the SDK's own retries nearly always overcome.
 const PASSING: &[Row] = &[
     ("s3:PutObject", 80, 20, Error("SlowDown", 503)),
     ("s3:PutObject", 150, 10, Error("InternalError", 500)),
@@ -31,7 +31,7 @@ const PASSING: &[Row] = &[
     ("kms:Sign", 40, 5, AnswerLost),
 ];
 
-/// Those that a function fails over, or that come before a run.
+/// Faults that make a function fail, or that happen before a run exists.
 const FAILING: &[Row] = &[
     ("stepfunctions:StartExecution", 16, 40, Error("ThrottlingException", 400)),
     ("stepfunctions:StartExecution", 40, 20, AnswerLost),
@@ -49,18 +49,20 @@ const FAILING: &[Row] = &[
 
 const EXCEEDED: &str = "ProvisionedThroughputExceededException";
 
+/// Returns the rules for all faults, in random order.
 pub fn all(seed: &mut Seed) -> Value {
     let mut rows: Vec<&Row> = PASSING.iter().chain(FAILING).collect();
     seed.shuffle(&mut rows);
     rules(seed, &rows)
 }
 
+/// Returns the rules for the faults that the SDK's retries overcome.
 pub fn passing(seed: &mut Seed) -> Value {
     rules(seed, &PASSING.iter().collect::<Vec<_>>())
 }
 
-/// Each hurts one call and then lets some pass, about as many as its row says: the seed's word. Which calls those
-/// are, the machine decides.
+/// Returns a rule for each row. It makes one call fail and then lets about as many pass as the row says, a number that
+/// the seed decides. Which calls these are depends on the timing of the machine.
 fn rules(seed: &mut Seed, rows: &[&Row]) -> Value {
     let spread = |(operation, one_of, times, fault): &&Row| {
         let mut rule = rule(operation, *times, *fault);

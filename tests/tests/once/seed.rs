@@ -1,23 +1,26 @@
-//! The source of all chance in this test.
+//! The source of all random choices of the test.
 
-/// SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
+/// A SplitMix64 generator: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
 pub struct Seed(u64);
 
 impl Seed {
-    /// `BCCE_SEED`, or one of the clock's, printed so that it can be given again.
+    /// Reads `BCCE_SEED`, or takes the clock as the seed. Prints the seed, so that it can be given again.
     pub fn from_env() -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let given = std::env::var("BCCE_SEED").ok().filter(|seed| !seed.is_empty());
-        let seed = given.map_or(now.as_nanos() as u64, |seed| seed.parse().expect("a number"));
+        let seed = given.map_or(now.as_nanos() as u64, |seed| {
+            seed.parse().expect("BCCE_SEED must be a number")
+        });
         eprintln!("BCCE_SEED={seed}");
         Self(seed)
     }
 
-    /// Another one, so that two tasks do not take each other's numbers.
+    /// Returns a second generator, so that two tasks do not take each other's numbers.
     pub fn split(&mut self) -> Self {
         Self(self.next())
     }
 
+    /// Returns the next number.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,7 +28,7 @@ impl Seed {
         z ^ (z >> 31)
     }
 
-    /// From `least` to `most`, both included.
+    /// Returns a number from `least` to `most`, both included.
     pub fn between(&mut self, least: usize, most: usize) -> usize {
         least + (self.next() % (most - least + 1) as u64) as usize
     }
@@ -41,8 +44,9 @@ impl Seed {
     }
 }
 
+/// The generator gives the first numbers that are published for SplitMix64 with this seed.
 #[test]
-fn the_numbers_are_the_published_ones() {
+fn the_generator_gives_the_published_numbers() {
     let mut seed = Seed(1_234_567);
     let first = [(); 3].map(|()| seed.next());
     let published =

@@ -14,17 +14,19 @@ use crate::requests::{HELD, Outcome, Sent};
 use crate::rules;
 use crate::seed::Seed;
 
-/// Messages that are sent together, and so much that is under way at a time, as messages and as executions. With
-/// more than that, two cores are busy with processes that wait for each other.
+/// The number of messages that are sent together.
 const TOGETHER: usize = 5;
+/// The most messages and executions that are under way at a time. With more of them, two cores are busy with processes
+/// that wait for each other.
 const UNDER_WAY: usize = 24;
-/// How long the faults go on when everything is sent.
+/// The time for which the faults continue when everything is sent.
 const AFTERMATH: Duration = Duration::from_secs(3);
-/// Until a message that was received and not deleted comes again. Longer than most batches take: what comes again
-/// while it is worked on makes the others later, and so more of them come again.
+/// The time, in seconds, until a message that was received and not deleted is received again. It is longer than most
+/// invocations take. A message that is received again during its invocation delays the others, so that more of them are
+/// received again.
 const VISIBILITY_S: u32 = 10;
 
-/// Messages of a batch whose function was killed come again after this.
+/// Shortens the visibility timeout of the inbox, so that messages whose function was killed are received again soon.
 pub async fn shorten_visibility(stack: &Stack) {
     let set = stack.sqs.set_queue_attributes().queue_url(output("InboxQueueUrl"));
     let set = set.attributes(QueueAttributeName::VisibilityTimeout, VISIBILITY_S.to_string());
@@ -68,6 +70,7 @@ pub async fn second(stack: &Stack, faults: &Faults, seed: &mut Seed, sent: &[Sen
     tokio::join!(send, kills::at_random(&mut kills, &functions, 40, &over));
 }
 
+/// Sends each message as often as it says, in random order, as long as there is room for more.
 async fn deliver(stack: &Stack, seed: &mut Seed, sent: &[Sent]) {
     let mut deliveries: Vec<&Sent> =
         sent.iter().flat_map(|sent| std::iter::repeat_n(sent, sent.times)).collect();
@@ -85,7 +88,7 @@ async fn deliver(stack: &Stack, seed: &mut Seed, sent: &[Sent]) {
     }
 }
 
-/// While its first step is called: the call goes on, and is paid.
+/// Stops an execution during its first call, which continues and is paid.
 async fn stop(stack: &Stack, run: &RunRef) {
     until(stack, "the call of a run to stop", async || !calls(run).is_empty()).await;
     stack.sfn.stop_execution().execution_arn(stack.arn(run)).send().await.unwrap();
@@ -104,7 +107,8 @@ pub async fn rest(stack: &Stack) {
     .await;
 }
 
-/// Waits until it holds. The executions show how far things are, for the functions of this test print all the time.
+/// Waits until `holds` returns true. The executions show the progress, because the logs of the functions change all the
+/// time here.
 async fn until(stack: &Stack, what: &str, holds: impl AsyncFn() -> bool) {
     let executions = async || {
         let [runs, finalizations] =

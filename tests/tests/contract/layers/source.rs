@@ -1,4 +1,4 @@
-//! The imports of a Rust file: every path that begins with `crate`, `super` or `self`, in a `use` or inline.
+//! Reads the imports of a Rust file: each path that begins with `crate`, `super` or `self`, in a `use` or inline.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
@@ -10,10 +10,11 @@ pub struct Import {
     pub is_test: bool,
 }
 
+/// The imports of a file.
 #[derive(Default)]
 pub struct Source {
     pub imports: Vec<Import>,
-    /// Modules that are files and compiled for tests only: `#[cfg(test)] mod tests;`.
+    /// The modules that are separate files and compiled for tests only: `#[cfg(test)] mod tests;`.
     pub test_modules: Vec<String>,
 }
 
@@ -25,6 +26,7 @@ pub fn read(module: &[String], text: &str) -> Source {
 }
 
 impl Source {
+    /// Reads the tokens of a module, or of a block within it.
     fn walk(&mut self, module: &[String], tokens: TokenStream, is_test: bool) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let mut test_until = if is_test { tokens.len() } else { 0 };
@@ -55,7 +57,7 @@ impl Source {
         }
     }
 
-    /// Reads `a::b` or `a::{b, c::d}` behind the path `base`.
+    /// Reads the path `a::b` or `a::{b, c::d}`, which follows `base`.
     fn path(&mut self, base: &[String], tokens: &[TokenTree], is_test: bool) {
         let mut path = base.to_vec();
         let mut at = 0;
@@ -87,7 +89,7 @@ impl Source {
     }
 }
 
-/// Returns where the item ends that begins at `at`: behind its block, or at its semicolon.
+/// Returns the position after the item that begins at `at`, which ends with its block or its semicolon.
 fn item_end(tokens: &[TokenTree], at: usize) -> usize {
     let is_use = (at..at + 3).any(|at| text(tokens, at) == "use");
     let ends = |token: &TokenTree| match token {
@@ -97,11 +99,12 @@ fn item_end(tokens: &[TokenTree], at: usize) -> usize {
     tokens.iter().skip(at).position(ends).map_or(tokens.len(), |length| at + length + 1)
 }
 
+/// Returns true if `::` is at the position.
 fn is_separator(tokens: &[TokenTree], at: usize) -> bool {
     text(tokens, at) == ":" && text(tokens, at + 1) == ":"
 }
 
-/// Returns the text of a token, without spaces. That of a block is empty.
+/// Returns the text of a token without spaces, and an empty text for a block.
 fn text(tokens: &[TokenTree], at: usize) -> String {
     match tokens.get(at) {
         Some(TokenTree::Group(group)) if group.delimiter() != Delimiter::Bracket => String::new(),

@@ -1,4 +1,5 @@
-//! A small part of IAM: which of a template's roles may do something, by the policies that the template writes.
+//! Evaluates a small part of IAM: which of a template's roles may do something, by the policies that the template
+//! writes.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +7,11 @@ use serde_json::Value;
 
 use crate::template::every_template;
 
-/// What is asked for: an action, what it is done to, and what else the service says of it.
+/// A question to the policies: an action, a resource, and the context of the call.
 pub struct Ask<'a> {
     pub action: &'a str,
     pub resource: &'a str,
-    /// Several values each, as `dynamodb:LeadingKeys` has.
+    /// The condition keys of the call. Each one may have several values, as `dynamodb:LeadingKeys` has.
     pub context: &'a [(&'a str, &'a [&'a str])],
 }
 
@@ -21,11 +22,11 @@ struct Statement {
     conditions: Vec<(String, String, Vec<String>)>,
 }
 
-/// The statements of every role, by its name in the template.
+/// The statements of each role, by its logical name.
 pub struct Roles(BTreeMap<String, Vec<Statement>>);
 
 impl Roles {
-    /// Reads every template. `parameters`: what stands for `${X}`, `X` and `X.Arn`.
+    /// Reads the roles of all templates. `parameters` has the values for `${X}`, `X` and `X.Arn`.
     pub fn read(parameters: &[(&str, &str)]) -> Self {
         let templates = every_template();
         let resources = templates.iter().flat_map(|it| it["Resources"].as_object().unwrap());
@@ -50,22 +51,24 @@ impl Roles {
         self.0.keys().map(String::as_str)
     }
 
+    /// Returns true if the role is allowed to do what is asked.
     pub fn may(&self, role: &str, ask: &Ask<'_>) -> bool {
         decide(&self.0[role], ask) == Some(true)
     }
 
-    /// Every action that some role has.
+    /// Returns the actions of all roles.
     pub fn actions(&self) -> impl Iterator<Item = &str> {
         self.0.values().flatten().flat_map(|it| it.actions.iter().map(String::as_str))
     }
 }
 
-/// Returns whether a policy refuses it, as a bucket's may whatever a role's says.
+/// Returns true if a resource's policy denies what is asked, whatever the policy of a role allows.
 pub fn denies(policy: &Value, parameters: &[(&str, &str)], ask: &Ask<'_>) -> bool {
     decide(&statements(policy, parameters), ask) == Some(false)
 }
 
-/// Returns `None` if no statement applies. A Deny overrides every Allow.
+/// Returns true if the statements allow what is asked, and false if one denies it. A Deny overrides every Allow.
+/// Returns `None` if no statement applies.
 fn decide(statements: &[Statement], ask: &Ask<'_>) -> Option<bool> {
     let speaks = |statement: &&Statement| {
         statement
@@ -79,6 +82,7 @@ fn decide(statements: &[Statement], ask: &Ask<'_>) -> Option<bool> {
     (!speaking.is_empty()).then(|| speaking.iter().all(|is_allow| *is_allow))
 }
 
+/// Returns true if a condition is fulfilled. Panics for an operator that it does not implement.
 fn holds((operator, key, expected): &(String, String, Vec<String>), ask: &Ask<'_>) -> bool {
     let found = ask.context.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
     let found = found.map(|(_, values)| *values);
@@ -86,7 +90,8 @@ fn holds((operator, key, expected): &(String, String, Vec<String>), ask: &Ask<'_
         expected.iter().any(|it| if is_pattern { is_like(value, it) } else { it == value })
     };
     match operator.as_str() {
-        // True of what is not there: S3 and DynamoDB name the keys that are asked for here.
+        // `ForAllValues` is also true if the key is missing. In the calls that are checked here, S3 and DynamoDB always
+        // send it.
         "ForAllValues:StringLike" => found.unwrap_or_default().iter().all(|it| fits(it, true)),
         "ForAllValues:StringEquals" => found.unwrap_or_default().iter().all(|it| fits(it, false)),
         "StringLikeIfExists" => found.is_none_or(|values| values.iter().all(|it| fits(it, true))),
@@ -95,11 +100,11 @@ fn holds((operator, key, expected): &(String, String, Vec<String>), ask: &Ask<'_
             found.is_some_and(|values| values.iter().any(|it| fits(it, false)))
         }
         "Null" => (found.is_none()) == (expected == &["true"]),
-        other => panic!("what does {other} of {key} mean?"),
+        other => panic!("the condition {other} of {key} is not implemented here"),
     }
 }
 
-/// Returns whether `text` is one that the pattern means: `*` is any number of characters, `/` as well, and `?` is one.
+/// Returns true if `text` matches the pattern. `*` stands for any number of characters, including `/`, and `?` for one.
 pub fn is_like(text: &str, pattern: &str) -> bool {
     let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
     let (mut at, mut next, mut star) = (0, 0, None);
@@ -122,10 +127,11 @@ pub fn is_like(text: &str, pattern: &str) -> bool {
     pattern[next..].iter().all(|c| *c == b'*')
 }
 
-/// Of the services that are asked of; others have conditions that nothing here knows.
+/// Returns the statements about S3 and DynamoDB. Those of other services may have conditions that are not implemented
+/// here.
 fn statements(policy: &Value, parameters: &[(&str, &str)]) -> Vec<Statement> {
     let written = list(&policy["Statement"]).into_iter().flat_map(list);
-    // One that is there on a condition is in a list with it.
+    // A statement with a condition (`!If`) is in a list with the condition's name.
     let written = written.filter(|it| it.is_object());
     let known = written.filter(|it| {
         let mut actions = list(&it["Action"]).into_iter().filter_map(Value::as_str);
@@ -134,7 +140,7 @@ fn statements(policy: &Value, parameters: &[(&str, &str)]) -> Vec<Statement> {
     known.map(|it| statement(it, parameters)).collect()
 }
 
-/// Returns whether an action is one of the services that the tables speak of. IAM ignores its case.
+/// Returns true if an action is one of a service that the tables cover. IAM ignores the case of actions.
 pub fn is_of_data(action: &str) -> bool {
     let action = action.to_lowercase();
     ["s3:", "dynamodb:", "*"].iter().any(|begins| action.starts_with(begins))
@@ -143,7 +149,10 @@ pub fn is_of_data(action: &str) -> bool {
 fn statement(written: &Value, parameters: &[(&str, &str)]) -> Statement {
     let sid = &written["Sid"];
     for opposite in ["NotAction", "NotResource"] {
-        assert!(written[opposite].is_null(), "{sid}: {opposite} is more than anybody can read");
+        assert!(
+            written[opposite].is_null(),
+            "{sid}: {opposite} is not allowed, because it is hard to review"
+        );
     }
     let strings = |value: &Value| -> Vec<String> {
         let texts = list(value).into_iter().filter_map(|it| match it {
@@ -166,7 +175,8 @@ fn statement(written: &Value, parameters: &[(&str, &str)]) -> Statement {
     }
 }
 
-/// A parameter that is a list is several texts, with a comma between them.
+/// Replaces the parameters in a text. Returns several texts for a parameter that is a list, whose values are separated
+/// by commas.
 fn resolved(text: &str, parameters: &[(&str, &str)]) -> Vec<String> {
     for (name, value) in parameters {
         if text == *name {
@@ -176,7 +186,7 @@ fn resolved(text: &str, parameters: &[(&str, &str)]) -> Vec<String> {
     let filled = parameters
         .iter()
         .fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value));
-    assert!(!filled.contains("${"), "what is {filled}?");
+    assert!(!filled.contains("${"), "{filled} has a parameter without a value");
     vec![filled]
 }
 
@@ -188,6 +198,7 @@ fn list(value: &Value) -> Vec<&Value> {
     }
 }
 
+/// `*` matches across `/`, and `?` matches exactly one character.
 #[test]
 fn a_star_spans_folders_and_a_question_mark_is_one_character() {
     for (text, pattern, expected) in [

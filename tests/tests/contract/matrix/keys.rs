@@ -1,4 +1,4 @@
-//! Keys of every kind, of tenants, workflows and steps that are called as other kinds are.
+//! Keys of every kind, with tenants, workflows and steps that are named like other kinds.
 
 use bcce_core::batch::BatchRef;
 use bcce_core::ledger::slots_pk;
@@ -12,16 +12,16 @@ pub const TENANTS: [&str; 8] =
 const WORKFLOWS: [&str; 8] =
     ["explain", "manifest-1", "bulk-1", "parts", "opened-1", "request", "children-1", "x-batch-y"];
 const STEPS: [&str; 5] = ["plan", "request", "manifest-1", "steps", "failures"];
-/// One and two digits.
+/// Attempt numbers of one and two digits.
 const ATTEMPTS: [u32; 2] = [1, 12];
 
-/// A key in S3, with the tenant that it is of.
+/// A key in S3, and the tenant that it belongs to.
 pub struct Key {
     pub tenant: &'static str,
     pub key: String,
 }
 
-/// Every key of a kind.
+/// Returns all keys of a kind.
 pub fn of(kind: &str) -> Vec<Key> {
     let mut keys = Vec::new();
     for tenant in TENANTS {
@@ -102,7 +102,7 @@ fn of_none(kind: &str, workflow: &str) -> Option<Vec<String>> {
     }])
 }
 
-/// An item of the ledger: its partition key, and attributes that are written of it.
+/// Returns the partition key of a kind of item in the ledger, and the attributes that are written.
 pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
     let day = OffsetDateTime::UNIX_EPOCH;
     let batch = ItemOf { batch_id: "explain-batch-1".into(), attempt_no: 1 };

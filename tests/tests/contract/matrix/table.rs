@@ -1,9 +1,11 @@
-//! Who may write and read what, as plain data. Roles are written without their `Role`; what is not listed is refused.
+//! The table of which role may write and read what, as plain data. Roles are written without the suffix `Role`. What is
+//! not listed must be refused.
 
-/// Kind of key, who may write it, who may read it.
+/// The kind of key, the roles that may write it, and the roles that may read it.
 pub type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
 
-/// Objects of the artifact bucket: `s3:PutObject`, `s3:GetObject`. `Reader` is the tenant's own.
+/// The objects of the artifact bucket, with `s3:PutObject` and `s3:GetObject`. `Reader` is the reader role of the
+/// tenant that the object belongs to.
 pub const OBJECTS: &[Row] = &[
     (
         "run: request",
@@ -85,7 +87,7 @@ pub const OBJECTS: &[Row] = &[
     ("anything else", &[], &[]),
 ];
 
-/// Kinds of which the bucket refuses a second writer, whoever it is.
+/// The kinds that the bucket lets every role write only once.
 pub const ONCE: &[&str] = &[
     "run: request",
     "run: plan",
@@ -98,7 +100,7 @@ pub const ONCE: &[&str] = &[
     "batch: signature",
 ];
 
-/// A kind of items of the ledger, and who has `dynamodb:PutItem`, `UpdateItem` and `DeleteItem` of it and who reads it.
+/// A kind of item in the ledger, and the roles that may put, update, delete and read it.
 pub struct Item {
     pub kind: &'static str,
     pub put: &'static [&'static str],
@@ -107,6 +109,7 @@ pub struct Item {
     pub read: &'static [&'static str],
 }
 
+/// An item that no role may write or read.
 const NOBODY: Item = Item { kind: "anything else", put: &[], update: &[], delete: &[], read: &[] };
 
 pub const ITEMS: &[Item] = &[

@@ -1,4 +1,4 @@
-//! No step is paid twice except for lost calls, and those are known.
+//! Checks that a step is paid twice only if a call was lost, and that lost calls are counted.
 
 use std::collections::BTreeMap;
 
@@ -7,33 +7,35 @@ use serde_json::Value;
 use super::holds;
 use crate::found::Found;
 
-/// Run and step.
+/// The ids of a run and a step.
 type Step = (String, String);
 
-/// Calls of one step.
+/// The numbers of calls of one step.
 #[derive(Debug, Default)]
 struct Calls {
-    /// That the model saw, and those of them that it answered.
+    /// The calls that the model received.
     seen: usize,
+    /// The calls that the model answered.
     answered: usize,
-    /// That an artifact records, and those of them that were answered.
+    /// The calls that an artifact records.
     recorded: usize,
+    /// The recorded calls that were answered.
     recorded_answers: usize,
-    /// That the manifest counts as lost.
+    /// The calls that the manifest counts as lost.
     lost: usize,
 }
 
-/// What a script has for a call that is answered.
+/// The scripted actions of a call that is answered.
 const ANSWERS: [&str; 3] = ["answer", "kills", "held(stopped)"];
 
-/// An answer is lost with the function that waited for it, or because it could not be stored; nothing else repeats a
-/// call. The manifest counts each lost call, except those whose function was killed in the moment before it had logged
-/// them, and counts no other call.
+/// Checks the calls of all steps. An answer is lost only if the function that waits for it is killed, or if it cannot
+/// be stored, and nothing else repeats a call. The manifest counts each lost call and no other call. Only a call whose
+/// function was killed just before it logged the call is missing.
 pub fn are_paid_once(found: &Found) -> Result<(), String> {
     let steps = steps(found);
     let sum = |of: fn(&Calls) -> usize| steps.values().map(of).sum::<usize>();
     let by_script = found.calls.iter().filter(|call| call["action"] == "kills").count();
-    // One that is killed the moment its answer is there may not have been seen at work.
+    // The emulator may not report a function as killed at work if it is killed at the moment when its answer arrives.
     let killed = found.hits.get("invoke").copied().unwrap_or(0).max(by_script);
     let failed = found.log.matches("the invocation failed").count();
     let (seen, recorded, lost) = (sum(|c| c.seen), sum(|c| c.recorded), sum(|c| c.lost));
@@ -42,19 +44,24 @@ pub fn are_paid_once(found: &Found) -> Result<(), String> {
     );
     let wrong = |is: fn(&Calls) -> bool| steps.iter().filter(|(_, c)| is(c)).collect::<Vec<_>>();
     let made_up = wrong(|calls| calls.seen < calls.recorded + calls.lost);
-    holds(made_up.is_empty(), || format!("counted and never made: {made_up:?}"))?;
+    holds(made_up.is_empty(), || {
+        format!("counted calls that the model did not receive: {made_up:?}")
+    })?;
     let again = wrong(|calls| calls.answered > calls.recorded_answers);
     let paid_again = sum(|calls| calls.answered - calls.recorded_answers.min(calls.answered));
     holds(paid_again <= killed + failed, || {
-        format!("{paid_again} answers are lost, and {killed} + {failed} explained: {again:?}")
+        format!(
+            "{paid_again} answers are lost, {killed} kills and {failed} failures explain fewer: {again:?}"
+        )
     })?;
     let unknown = wrong(|calls| calls.seen > calls.recorded + calls.lost);
     let at_random = killed.saturating_sub(by_script);
     holds(seen - recorded - lost <= at_random, || {
-        format!("more calls than {at_random} kills explain are counted nowhere: {unknown:?}")
+        format!("more uncounted calls than {at_random} kills explain: {unknown:?}")
     })
 }
 
+/// Returns the numbers of calls of each step.
 fn steps(found: &Found) -> BTreeMap<Step, Calls> {
     let mut steps: BTreeMap<Step, Calls> = BTreeMap::new();
     let key = |run: &Value, step: &Value| {

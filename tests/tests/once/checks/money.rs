@@ -1,4 +1,4 @@
-//! What was paid is counted, once.
+//! Checks that usage and cost are counted once.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::runs::text;
 use crate::found::{Found, Item};
 use crate::requests::Sent;
 
-/// Of one day, shard, region and model.
+/// Counters by day, shard, region and model.
 type Counters = BTreeMap<String, BTreeMap<&'static str, f64>>;
 
 const COUNTED: [&str; 12] = [
@@ -30,7 +30,7 @@ const COUNTED: [&str; 12] = [
     "cost_usd",
 ];
 
-/// The ledger's counters are the sum over all manifests, no call more or less.
+/// Checks that the counters of the ledger equal the sum over all manifests.
 pub fn is_counted(runs: &[&Sent], found: &Found) -> Result<(), String> {
     let mut expected = Counters::new();
     for sent in runs {
@@ -53,12 +53,18 @@ pub fn is_counted(runs: &[&Sent], found: &Found) -> Result<(), String> {
     let keys = expected.keys().chain(counted.keys());
     let wrong = keys.filter(|key| !is_same(expected.get(*key), counted.get(*key)));
     let wrong: Vec<String> = wrong
-        .map(|key| format!("{key}: {:?} and counted {:?}", expected.get(key), counted.get(key)))
+        .map(|key| {
+            format!(
+                "{key}: the manifests have {:?}, the ledger has {:?}",
+                expected.get(key),
+                counted.get(key)
+            )
+        })
         .collect();
-    holds(wrong.is_empty(), || format!("the usage is another: {wrong:#?}"))
+    holds(wrong.is_empty(), || format!("the usage differs: {wrong:#?}"))
 }
 
-/// Returns what a manifest's line says of a counter, as far as it is known.
+/// Returns the value of a counter in a line of a manifest, as far as it is known.
 fn counter(line: &Value, name: &str) -> f64 {
     let usage = if line["usage"].is_null() { &line["known_usage"] } else { &line["usage"] };
     let cost = if line["cost_usd"].is_null() { "priced_subtotal_usd" } else { "cost_usd" };
@@ -70,6 +76,7 @@ fn counter(line: &Value, name: &str) -> f64 {
     value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0.0)
 }
 
+/// Returns the key and the counters of an item of the ledger.
 fn counters(item: &Item) -> (String, BTreeMap<&'static str, f64>) {
     let number = |name: &str| item.get(name)?.as_n().ok()?.parse().ok();
     let counters = ["runs"].into_iter().chain(COUNTED);
@@ -77,7 +84,7 @@ fn counters(item: &Item) -> (String, BTreeMap<&'static str, f64>) {
     (format!("{} {}", text(item, "pk"), text(item, "sk")), counters)
 }
 
-/// Sums of a few decimal numbers with nine places, as floats.
+/// Returns true if both counters are equal. The values are sums of a few decimal numbers with nine places, as floats.
 fn is_same(one: Option<&BTreeMap<&str, f64>>, other: Option<&BTreeMap<&str, f64>>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return false };
     one.iter().all(|(name, value)| (other[name] - value).abs() < 1e-9)

@@ -1,4 +1,4 @@
-//! One execution, one manifest with its signature, one closed record.
+//! Checks that each run has one execution, one manifest with its signature, and one closed record.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +13,7 @@ use super::holds;
 use crate::found::{Found, Item};
 use crate::requests::{Outcome, Sent};
 
+/// Checks the execution, the manifest and the record of a run.
 pub fn is_whole(sent: &Sent, found: &Found) -> Result<(), String> {
     let error = ended(sent, found)?;
     let key = sent.run.manifest_key();
@@ -70,6 +71,7 @@ fn is_sealed(sent: &Sent, manifest: &Value, found: &Found) -> Result<(), String>
     })
 }
 
+/// Checks that the ledger has one record of the run, which is counted and names the manifest.
 fn is_recorded(sent: &Sent, manifest: &Value, found: &Found) -> Result<(), String> {
     let records = records(found).filter(|item| text(item, "pk") == run_pk(&sent.run.run_id));
     let records: Vec<&Item> = records.collect();
