@@ -135,11 +135,14 @@ fn the_glossary_lists_every_part_of_the_stack() {
     let machines = machines.map(|file| file.unwrap().file_name().into_string().unwrap());
     let machines = machines.map(|file| file.trim_end_matches(".asl.json").to_owned());
     let ledger = read("crates/bcce-core/src/ledger.rs");
-    let keys =
-        ledger.split("fn ").filter(|function| function.split('(').next().unwrap().ends_with("_pk"));
-    let prefixes = keys.map(|key| {
-        let (_, text) = key.split_once("format!(\"").unwrap();
-        format!("{}#", text.split('#').next().unwrap())
+    let keys = ledger.split("fn ").filter(|function| {
+        let name = function.split('(').next().unwrap();
+        name.ends_with("_pk") || name.ends_with("_shard")
+    });
+    // A key that is sharded has its prefix in the function of the shard.
+    let prefixes = keys.filter_map(|key| {
+        let (_, text) = key.split_once("format!(\"")?;
+        Some(format!("{}#", text.split('#').next().unwrap()))
     });
     let parts: Vec<String> = functions().into_iter().chain(machines).chain(prefixes).collect();
     assert!(parts.len() > 25, "{parts:?}");

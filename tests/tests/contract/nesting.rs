@@ -37,6 +37,7 @@ fn names(section: &Value) -> BTreeSet<String> {
     section.as_object().into_iter().flat_map(|it| it.keys().cloned()).collect()
 }
 
+/// Each file infra/*.yaml is one that the tests read. A new one that nothing deploys fails here.
 #[test]
 fn every_template_is_the_main_one_or_nested_in_it_or_a_companion() {
     let nested = every_nested().into_values().map(|it| it.name);
@@ -47,6 +48,7 @@ fn every_template_is_the_main_one_or_nested_in_it_or_a_companion() {
     assert_eq!(found.collect::<BTreeSet<_>>(), known.collect());
 }
 
+/// A nested template declares the parameters that the main one passes, without defaults, and refers to each of them.
 #[test]
 fn every_parameter_of_a_nested_template_is_passed_and_used() {
     for Nested { name, template, parameters } in every_nested().into_values() {
@@ -60,7 +62,7 @@ fn every_parameter_of_a_nested_template_is_passed_and_used() {
         let unused: Vec<_> = wanted.difference(&used).collect();
         assert!(unused.is_empty(), "infra/{name}.yaml does not use {unused:?}");
         for (parameter, declared) in template["Parameters"].as_object().unwrap() {
-            // A value that is forgotten must fail and not fall back.
+            // With a default, a parameter that is not passed would not be reported.
             assert!(
                 declared["Default"].is_null(),
                 "{parameter} of infra/{name}.yaml has a default"
@@ -69,7 +71,8 @@ fn every_parameter_of_a_nested_template_is_passed_and_used() {
     }
 }
 
-/// The name of a parameter says which resource or parameter of the main template it is. A wrong one would deploy.
+/// A parameter has the name of what the main template passes for it. A stack with the wrong value, such as the ARN of
+/// another function, would deploy.
 #[test]
 fn a_parameter_of_a_nested_template_is_what_its_name_says() {
     for Nested { name, parameters, .. } in every_nested().into_values() {
@@ -88,6 +91,7 @@ fn a_parameter_of_a_nested_template_is_what_its_name_says() {
     }
 }
 
+/// A nested template refers to its own parameters, resources and conditions only, and uses each of its conditions.
 #[test]
 fn every_reference_of_a_nested_template_resolves() {
     for Nested { name, template, .. } in every_nested().into_values() {
@@ -111,6 +115,7 @@ fn every_reference_of_a_nested_template_resolves() {
     }
 }
 
+/// The main template uses each output of its nested stacks and no other one.
 #[test]
 fn every_output_of_a_nested_template_is_used_and_exists() {
     let main = text("template");
@@ -125,7 +130,8 @@ fn every_output_of_a_nested_template_is_used_and_exists() {
     assert_eq!(used.collect::<BTreeSet<_>>(), wanted);
 }
 
-/// In a nested stack `AWS::StackName` is a generated name, and so is the name of a resource that is not given one.
+/// Each resource of a nested template has a name that contains the name of the main stack. In a nested stack
+/// `AWS::StackName` is generated, and the name of a resource without one is made of it.
 #[test]
 fn a_nested_template_makes_its_names_of_the_main_stack() {
     const NAMES: [(&str, &str); 4] = [
@@ -146,7 +152,7 @@ fn a_nested_template_makes_its_names_of_the_main_stack() {
     }
 }
 
-/// The emulator does not transform a nested template. A role belongs to the main one, where the other roles are.
+/// A nested template has no resources of SAM, which the emulator would not transform. All roles are in the main template.
 #[test]
 fn a_nested_template_has_no_resources_of_sam_and_no_roles() {
     for Nested { name, template, .. } in every_nested().into_values() {
@@ -160,7 +166,8 @@ fn a_nested_template_has_no_resources_of_sam_and_no_roles() {
     }
 }
 
-/// A state machine that is given the ARN of another function would only fail when it runs.
+/// A state machine receives the ARN of the function that its definition names. With the ARN of another function, its
+/// executions would fail.
 #[test]
 fn a_state_machine_calls_the_function_that_its_definition_names() {
     let template = template();
