@@ -13,11 +13,11 @@ const LEFT: &[(ErrorName, &str)] = &[
     (ErrorName::InvalidRequest, "prepare returns it as `refused`"),
     (ErrorName::PolicyViolation, "prepare returns it as `refused`"),
     (ErrorName::BudgetExceeded, "prepare returns it as `refused`"),
-    (ErrorName::TargetThrottled, "an attempt's, inside invoke"),
-    (ErrorName::TargetUnavailable, "an attempt's, inside invoke"),
-    (ErrorName::TargetTimeout, "an attempt's, inside invoke"),
-    (ErrorName::TargetBroken, "an attempt's, inside invoke"),
-    (ErrorName::TargetRejected, "an attempt's, inside invoke"),
+    (ErrorName::TargetThrottled, "invoke records it in an attempt"),
+    (ErrorName::TargetUnavailable, "invoke records it in an attempt"),
+    (ErrorName::TargetTimeout, "invoke records it in an attempt"),
+    (ErrorName::TargetBroken, "invoke records it in an attempt"),
+    (ErrorName::TargetRejected, "invoke records it in an attempt"),
     (ErrorName::RequestRejected, "invoke returns it as `failed`"),
     (ErrorName::GuardrailIntervened, "invoke returns it as `failed`"),
     (ErrorName::OutputInvalid, "invoke returns it as `failed`"),
@@ -116,7 +116,7 @@ fn error_equals(state: &Map<String, Value>) -> Vec<String> {
 /// Each error name that a state matches is one of AWS or of [`ErrorName`]. Each name of [`ErrorName`] is matched by a
 /// state or listed in [`LEFT`], and not both.
 #[test]
-fn every_error_that_is_matched_exists_and_every_one_of_ours_is_matched_or_left() {
+fn every_matched_error_exists_and_every_error_name_is_matched_or_listed() {
     let ours: BTreeSet<&str> = ErrorName::ALL.iter().map(|name| name.as_str()).collect();
     let mut matched = BTreeSet::new();
     for machine in machines() {
@@ -148,7 +148,7 @@ fn every_error_that_is_matched_exists_and_every_one_of_ours_is_matched_or_left()
 /// A state may match an error name that AWS does not document, as those of integrations are. Then its Catch of
 /// `States.ALL` must not lead to the end of the item, because the real name may be spelled differently.
 #[test]
-fn no_error_has_to_have_a_name_that_nobody_promised() {
+fn no_state_relies_on_an_undocumented_error_name() {
     const PROMISED: &[&str] = &["States.TaskFailed", "States.Timeout", "States.ALL"];
     const LAMBDA_HAS_NO_PLACE: &str = "Lambda.TooManyRequestsException";
     for machine in machines() {
@@ -213,7 +213,7 @@ fn every_task_outlives_its_function_and_says_what_it_is_for() {
 /// The timeouts of `invoke` and `prepare` in the template equal the constants of the code. The finalize machine waits
 /// that long for the calls of a run.
 #[test]
-fn a_function_is_over_when_it_is_said_to_be() {
+fn the_timeouts_of_the_template_are_those_of_the_code() {
     use bcce_core::base::limits::{INVOKE_SECONDS, PREPARE_SECONDS};
     let template = template();
     for (function, expected) in [("Invoke", INVOKE_SECONDS), ("Prepare", PREPARE_SECONDS)] {

@@ -83,7 +83,7 @@ fn a_tenants_inbox_is_as_the_main_one() {
 /// Each policy of the tenant template allows the tenant's accounts, or, if there are none, any principal of its
 /// organization. Without the condition on the organization, the principal `*` would allow everybody.
 #[test]
-fn whoever_is_let_in_is_an_account_of_the_tenant_or_in_its_organization() {
+fn only_accounts_of_the_tenant_or_its_organization_are_let_in() {
     let tenant = template_of("tenant");
     assert_eq!(tenant["Conditions"]["OrganizationCounts"][0], json!(["HasAccounts"]));
     let resources = &tenant["Resources"];

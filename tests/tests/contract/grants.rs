@@ -81,7 +81,7 @@ fn no_role_has_permissions_from_elsewhere() {
 
 /// A row without a test has a reason, and a row for the policy simulator has a resource.
 #[test]
-fn what_nothing_shows_has_its_reason() {
+fn every_grant_that_no_test_shows_has_its_reason() {
     for (role, sid, action, shown) in GRANTS {
         match shown {
             Shown::Explained(reason) => assert!(!reason.is_empty(), "{role}/{sid}: {action}"),

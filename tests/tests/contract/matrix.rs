@@ -78,7 +78,7 @@ fn compare(
 /// The roles that may write and read an object are those of the table, for each kind and each key. The keys have
 /// tenants, workflows and steps that are named like other kinds, so that a pattern that is too wide fails.
 #[test]
-fn a_role_writes_and_reads_the_kinds_of_objects_that_it_has_a_cell_for() {
+fn a_role_writes_and_reads_only_the_objects_that_the_table_allows() {
     let mut wrong = Vec::new();
     // The reader role is tested for the tenant of the key, and for a tenant with nearly the same name.
     let both = |tenant: &'static str| (tenant, [roles(tenant), roles(&tenant[..tenant.len() - 1])]);
@@ -107,7 +107,7 @@ fn a_role_writes_and_reads_the_kinds_of_objects_that_it_has_a_cell_for() {
 
 /// The roles that may write, delete and read an item of the ledger are those of the table, for each kind of item.
 #[test]
-fn a_role_writes_and_reads_the_items_of_the_ledger_that_it_has_a_cell_for() {
+fn a_role_writes_and_reads_only_the_ledger_items_that_the_table_allows() {
     let (mut wrong, roles) = (Vec::new(), roles("alpha"));
     for Item { kind, put, update, delete, read } in ITEMS {
         let (pk, attributes) = keys::of_ledger(kind);

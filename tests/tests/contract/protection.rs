@@ -65,7 +65,7 @@ fn a_bucket_that_outlives_the_stack_keeps_its_policy() {
 
 /// Alarms measure each way in which an execution of the finalize machine can end badly: aborted, failed and timed out.
 #[test]
-fn every_bad_end_of_the_finalize_machine_rings() {
+fn every_bad_end_of_the_finalize_machine_fires_an_alarm() {
     let template = template();
     let alarms = resources_of(&template, "AWS::CloudWatch::Alarm");
     let machine = json!([{ "Name": "StateMachineArn", "Value": "FinalizeStateMachine" }]);
@@ -95,7 +95,7 @@ fn every_alarm_is_documented() {
 /// No function reserves concurrency by default. Lambda keeps 100 of an account's pool unreserved, so a new account with
 /// a pool of 10 can reserve nothing.
 #[test]
-fn nothing_is_reserved_unless_somebody_says_so() {
+fn no_concurrency_is_reserved_by_default() {
     let template = template();
     let parameters = template["Parameters"].as_object().unwrap();
     let reserved: Vec<_> =
