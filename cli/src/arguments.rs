@@ -12,7 +12,7 @@ use crate::values::name;
 #[derive(Debug, Parser)]
 #[command(name = "bcce", version, styles = Styles::styled(), after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {
-    /// Environment of the stack; the SSM parameter /bcce/<ENV>/stack holds the stack's outputs
+    /// Environment of the stack; the SSM parameter /bcce/ENV/stack holds the stack's outputs
     #[arg(
         long = "env",
         value_name = "ENV",

@@ -7,7 +7,7 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Write the key to infra/config/<ENV>/signing-key.pem; `verify` then compares the key in KMS with this file
+    /// Write the key to infra/config/ENV/signing-key.pem; `verify` then compares the key in KMS with this file
     #[arg(long)]
     pin: bool,
 }

@@ -5,7 +5,7 @@
 //! - [`summary`] and [`coverage`]: the changes, and whether tests are among them
 //! - [`correctness`] and [`security`]: tables of rules
 //! - [`finding`]: findings, as text that the `verdict` step can parse
-//! - [`verdict`]: the verdict, in the schema of the workflow
+//! - [`mod@verdict`]: the verdict, in the schema of the workflow
 
 mod correctness;
 mod coverage;
