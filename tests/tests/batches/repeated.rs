@@ -149,7 +149,7 @@ async fn too_many_failures_halt_a_batch_and_are_notified_at_once() {
         }
     };
     let halted = stack.receive(&notifications, of_it("\"RUNNING\"", batch.batch_id.clone())).await;
-    assert!(halted.body().unwrap().contains("3 may; no further one is started"), "{halted:?}");
+    assert!(halted.body().unwrap().contains("(limit: 3); no further one is started"), "{halted:?}");
     stack.receive(&notifications, of_it("\"FAILED\"", batch.batch_id.clone())).await;
     let again = stack.sweep(&notifications, 0).await;
     let notifications = again.iter().filter(|m| {
