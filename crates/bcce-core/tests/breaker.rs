@@ -1,4 +1,4 @@
-//! What holds of a breaker whatever it hears and whoever stands for election.
+//! Checks properties of a breaker for any sequence of reports and elections.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
-/// What the documentation promises, and not what the code says.
+/// The limits as the documentation states them, independent of the code under test.
 const LONGEST_RETRY_AFTER_S: u64 = 600;
 const TOKENS: [&str; 3] = ["one", "two", "three"];
 
@@ -62,7 +62,7 @@ prop_compose! {
     }
 }
 
-/// Mostly soon after one another.
+/// Generates the time to the next event, which is mostly short.
 fn pauses() -> impl Strategy<Value = u64> {
     prop_oneof![4 => 0_u64..3_000, 2 => 0_u64..40_000, 1 => 0_u64..90_000_000]
 }
@@ -77,7 +77,7 @@ fn seconds_left(breaker: &Breaker, now: OffsetDateTime) -> u64 {
     u64::try_from(left.whole_milliseconds()).unwrap_or(0).div_ceil(1_000)
 }
 
-/// What a failure asks for, as far as it is followed.
+/// Returns the wait that a failure asks for, up to the longest one that a breaker follows.
 fn asks(signal: Signal) -> u64 {
     match signal {
         Signal::Failing { retry_after_s, .. } => {
@@ -121,7 +121,7 @@ proptest! {
         }
     }
 
-    /// Everybody asks, all the time; who is elected fails, or never reports.
+    /// Every step asks all the time. An elected step fails, or never reports.
     #[test]
     fn a_dead_target_is_probed_once_per_cool_down(
         settings in settings(),
@@ -194,7 +194,7 @@ proptest! {
     }
 }
 
-/// How long an open breaker may stay open after `signal`, by the settings.
+/// Returns the longest time that a breaker may stay open after `signal`, by the settings.
 fn opens_as_set(
     breaker: &Breaker,
     signal: Signal,

@@ -1,18 +1,18 @@
-//! What fuzzing found worth keeping, run through what fuzzing checks. `make fuzz` looks for more.
+//! Runs the texts of the fuzzing corpus through the checks of the fuzz targets. `make fuzz` searches for new texts.
 
 #[path = "../../../fuzz/src/lib.rs"]
 mod fuzz;
 
 use std::path::Path;
 
-/// Every text of `fuzz/corpus/<target>`.
+/// Returns every text of `fuzz/corpus/<target>`.
 fn replay(target: &str, check: fn(&str)) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let mut texts = 0;
     for entry in corpus.read_dir().unwrap() {
         let path = entry.unwrap().path();
         let Ok(text) = String::from_utf8(std::fs::read(&path).unwrap()) else { continue };
-        // Printed before it runs: not every failure is a panic.
+        // The name is printed before the text runs, because not every failure is a panic.
         println!("{}", path.display());
         check(&text);
         texts += 1;

@@ -46,7 +46,7 @@ pub struct Nested {
     /// The name of the file, `infra/<name>.yaml`.
     pub name: String,
     pub template: Value,
-    /// What the main template passes, by the name of the parameter.
+    /// The values that the main template passes, by the name of the parameter.
     pub parameters: Map<String, Value>,
 }
 

@@ -1,4 +1,4 @@
-//! Questions: any route, any policy, breakers of every status, any past of the step.
+//! Generates questions for the router: any route, any policy, breakers of every status, any past of the step.
 
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ use time::macros::datetime;
 
 pub const NOW: OffsetDateTime = datetime!(2026-11-01 12:00:00.25 UTC);
 
-/// A target of a route, with what the user guide says of it, and not what the code under test says.
+/// A target of a route, with its properties as the user guide describes them, independent of the code under test.
 #[derive(Debug)]
 pub struct Place {
     pub region: &'static str,
     pub model_id: &'static str,
-    /// Every region that may see its data; `None`: no list of regions holds them all.
+    /// Every region that its data may reach. `None` if no list of regions covers them all.
     pub seen_by: Option<&'static [&'static str]>,
     pub model: &'static str,
 }
@@ -69,7 +69,7 @@ pub const PLACES: &[Place] = &[
 const REGIONS: &[&[&str]] =
     &[&[], US, US_FROM_CANADA, EU, &["us-east-1"], &["eu-west-1"], &["us-east-1", "eu-west-1"]];
 
-/// What a policy may allow, and the models that this is.
+/// The model patterns that a policy may allow, each with the models that it matches.
 const MODELS: &[(&str, &[&str])] = &[
     ("anthropic.claude-haiku-4-5", &[HAIKU]),
     ("anthropic.claude-sonnet-*", &[SONNET]),
@@ -79,7 +79,7 @@ const MODELS: &[(&str, &[&str])] = &[
     ("*", &[HAIKU, SONNET, APPLICATION]),
 ];
 
-/// By the tables above.
+/// Looks the answer up in the tables above.
 pub fn may_be_used(place: &Place, policy: &Policy) -> bool {
     let regions = &policy.allowed_regions;
     let holds = |seen: &&str| regions.iter().any(|region| region == seen);
@@ -95,7 +95,7 @@ pub fn may_be_used(place: &Place, policy: &Policy) -> bool {
 pub enum Stands {
     Closed,
     Watched,
-    /// For so many milliseconds more.
+    /// The time that the status lasts, in milliseconds.
     Open(u64),
     Due,
     Probed,
@@ -105,7 +105,7 @@ pub enum Stands {
 pub struct Case {
     pub places: Vec<&'static Place>,
     pub route: Route,
-    /// Of the first targets; of the others nothing is known.
+    /// The health of the first targets. Nothing is recorded about the others.
     pub stands: Vec<Stands>,
     pub health: Vec<Health>,
     pub attempts: Vec<Attempt>,
@@ -248,7 +248,7 @@ pub fn errors() -> impl Strategy<Value = ErrorName> {
     select(fails_over.collect::<Vec<_>>())
 }
 
-/// A day is the longest `Retry-After` that is read.
+/// Generates a `Retry-After`. The longest one that is read is a day.
 pub fn retry_after() -> impl Strategy<Value = Option<u64>> {
     option::of(prop_oneof![0_u64..60, 0_u64..86_400])
 }

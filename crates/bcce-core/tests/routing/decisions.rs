@@ -1,4 +1,4 @@
-//! What holds of one decision, whatever the router is asked.
+//! Checks properties of a single decision, for any question.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::cases::{Case, NOW, Stands, cases, may_be_used};
 use crate::config;
 
-/// Those that are tried, or none.
+/// Returns the targets to try. The list is empty if the decision is a wait or a stop.
 fn order(case: &Case) -> (Vec<usize>, bool) {
     match decide(&case.question()).action {
         Action::Try { order, probes } => (order, probes),
@@ -41,7 +41,7 @@ proptest! {
         }
     }
 
-    /// Whatever fails, and even with a list that the check of the models would have refused.
+    /// This holds whatever fails, and even for a list that the check of `models.yaml` refuses.
     #[test]
     fn no_failover_leaves_the_guardrail(
         mut case in cases(),
@@ -132,7 +132,7 @@ proptest! {
         }
     }
 
-    /// A healthy target that has not failed the step is never waited for and never given up.
+    /// A healthy target that has not failed the step is tried at once: the router neither waits nor stops.
     #[test]
     fn while_an_untried_healthy_target_is_left_it_is_tried(case in cases()) {
         let (question, policy) = (case.question(), &case.route.policy);

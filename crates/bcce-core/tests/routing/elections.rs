@@ -1,4 +1,4 @@
-//! Many steps that share one breaker, each of which sees it as it was a while ago.
+//! Tests steps that share one breaker. Each step sees the breaker as it was some events ago.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ const LEASE: Duration = Duration::from_secs(8);
 
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    /// A step without a call asks the router, which knows the breaker of so many events ago.
+    /// A step without a call asks the router, which sees the breaker as it was this number of events ago.
     Asks { lag: usize },
-    /// A step's call is over and reported.
+    /// The call of a step ends and is reported.
     Ends(Signal),
-    /// Its Lambda is gone, and nobody reports.
+    /// The Lambda of a step is killed, so its call is never reported.
     Vanishes,
-    /// Its Lambda was called again and stands for election once more.
+    /// The Lambda of a step is invoked again and asks for the election again.
     Returns,
 }
 
@@ -46,17 +46,17 @@ fn events() -> impl Strategy<Value = Event> {
 #[derive(Clone, Debug)]
 struct Call {
     started_at: OffsetDateTime,
-    /// With which it was elected, and until when it counts as the one that probes.
+    /// The token of its election, and the end of its lease as the probe.
     election: Option<(String, OffsetDateTime)>,
 }
 
 struct World<'a> {
     route: &'a Route,
     now: OffsetDateTime,
-    /// As it was after each event; the last is how it is.
+    /// The breaker after each event. The last one is the present.
     breaker: Vec<Breaker>,
     calls: [Option<Call>; STEPS],
-    /// Those that vanished while they were elected.
+    /// The steps that were killed while they were elected.
     gone: Vec<OffsetDateTime>,
     elections: usize,
 }
@@ -84,8 +84,8 @@ impl World<'_> {
             }
             (_, call) => self.calls[step] = call,
         }
-        // A closed breaker lets everybody pass: who was elected while it was open holds nothing any more. A probe
-        // that answers after its lease closes it while another is at it.
+        // A closed breaker lets every call pass, so an election from the time when it was open has no effect. A probe
+        // that answers after its lease closes the breaker while another step probes.
         if breaker.status(self.now) == BreakerStatus::Closed {
             self.calls.iter_mut().flatten().for_each(|call| call.election = None);
             self.gone.clear();
@@ -120,7 +120,7 @@ impl World<'_> {
         }
     }
 
-    /// Steps that hold the election now.
+    /// The steps that hold the election now.
     fn holders(&self) -> usize {
         let calls = self.calls.iter().flatten().filter_map(|call| call.election.as_ref());
         let until = calls.map(|(_, until)| until).chain(&self.gone);

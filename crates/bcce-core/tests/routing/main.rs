@@ -1,5 +1,5 @@
-//! What holds of every decision, of every step that is driven to its end, and of steps that share a breaker,
-//! over generated routes, breakers, attempts and outcomes.
+//! Checks properties of the router with generated routes, breakers, attempts and outcomes: of every decision, of every
+//! step from its start to its end, and of steps that share a breaker.
 
 mod cases; // what the router may be asked
 mod decisions; // one decision
@@ -8,7 +8,7 @@ mod walks; // one step to its end
 
 use proptest::test_runner::{Config, FileFailurePersistence};
 
-/// A case that failed is kept beside the test that it failed, and tried first from then on.
+/// Keeps each case that failed next to its test, and tries it first from then on.
 fn config(cases: u32) -> Config {
     let kept = FileFailurePersistence::WithSource("regressions");
     Config { cases, failure_persistence: Some(Box::new(kept)), ..Config::default() }

@@ -1,4 +1,4 @@
-//! One step, driven as the state machine and `invoke` drive it, until it is over.
+//! Runs one step to its end, in the way of the state machine and `invoke`.
 
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ const LEASE: Duration = Duration::from_secs(40);
 enum Outcome {
     Answers,
     Fails(ErrorName, Option<u64>),
-    /// A limit of the caller's own ended it, which says nothing of the target.
+    /// A limit that the caller set ended the call, which shows nothing about the target.
     IsGivenUp,
 }
 
-/// What the world does next: one for each call, and for each election whether a rival is faster.
+/// The events of a walk: the outcome of each call, and for each election whether another step is faster.
 #[derive(Clone, Debug)]
 struct Reply {
     outcome: Outcome,
@@ -60,7 +60,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// To the end. What a step could do for ever is cut where it is known to be wrong.
+    /// Runs the step to its end. Fails if the step takes more rounds than it may.
     fn run(&mut self) -> Result<(), TestCaseError> {
         while self.decisions.len() <= 2 * self.route.rounds as usize + 1 {
             let (decision, order) = self.decide()?;
@@ -83,7 +83,7 @@ impl Walk<'_> {
         Err(TestCaseError::fail(format!("{} decisions and no end", self.decisions.len())))
     }
 
-    /// As the router does: who loses an election decides again.
+    /// Decides in the way of the router: a step that loses an election decides again.
     fn decide(&mut self) -> Result<(Decision, Vec<usize>), TestCaseError> {
         for _ in 0..=self.route.targets.len() {
             let health =
@@ -117,7 +117,7 @@ impl Walk<'_> {
         Err(TestCaseError::fail("it loses one election after the other"))
     }
 
-    /// One call after the other until one answers: `true`.
+    /// Calls one target after the other until one answers. Returns true if one did.
     fn calls(&mut self, order: &[usize], token: Option<&str>) -> Result<bool, TestCaseError> {
         for (place, at) in order.iter().copied().enumerate() {
             let probe = token.filter(|_| place == 0);
@@ -150,7 +150,7 @@ impl Walk<'_> {
         prop_assert!(calls < self.route.routing.attempts as usize, "call {}", calls + 1);
         let rejected = |a: &Attempt| a.error == Some(ErrorName::TargetRejected);
         prop_assert!(!self.attempts.iter().any(|a| a.target == *target && rejected(a)));
-        // Later ones of a list were decided upon before the earlier ones took their time.
+        // The decision about the later targets of a list is older by the time that the earlier ones took.
         if place == 0 {
             match self.breakers[at].status(self.now) {
                 BreakerStatus::Closed => prop_assert!(probe.is_none()),
