@@ -30,13 +30,13 @@ pub struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  success: the run, or every item of the batch, succeeded
-  1  failure: the run, an item of the batch or a check failed; `config diff`: a push would change something
+  1  failure: the run, an item of the batch or a check failed, or `config diff` found a difference
   2  invalid usage or input; nothing was sent
   3  AWS or the stack could not be reached, or returned an error
   4  timed out while waiting; the run or the batch continues
 
 The AWS environment selects the account and the region: AWS_PROFILE, AWS_REGION, access keys, SSO or a role.
-Set AWS_ENDPOINT_URL to use a local emulator; `make up` writes its addresses to .local/stack.env.";
+For the local stack of `make up`, run `set -a; . .local/stack.env; set +a` first.";
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -87,7 +87,7 @@ pub enum Runs {
     /// over, its calls with their outcomes, and its waits. Times count from the start of the run. The last lines
     /// summarize the run. A step that is under way is explained once it ends.
     Explain(cmd::explain::Args),
-    /// Follow a run until it ends, and exit with the code of its status
+    /// Follow a run until it ends, and exit with 0 if it succeeded, 1 if not
     Follow(cmd::follow::Args),
     /// Print the answer of a run
     Output(cmd::output::Args),
@@ -122,7 +122,7 @@ pub enum Batch {
     /// Send a batch to the inbox and print its id
     ///
     /// SOURCE is an input file (JSON Lines, or CSV whose first row has the names), or an S3 prefix whose objects are
-    /// the items. The command first makes the checks that the stack makes. Invalid items are listed, and the other
+    /// the items. The command first makes the checks that the stack makes. Rejected items are listed, and the other
     /// items run.
     ///
     /// A local file is uploaded to batches/uploads/ in the stack's bucket. An object in another bucket is copied there

@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const AT_A_TIME: usize = 4;
 
 /// Calls each target once for each schema with the permissions of the caller, and prints the result. Returns
-/// [`Exit::Failed`] if a schema could not be compiled. A run that needs the schema tries again.
+/// [`Exit::Failed`] if a schema could not be compiled. If it failed, the first run that needs the schema makes Bedrock
+/// compile it.
 pub async fn warm(
     stack: &Stack,
     world: &World,

@@ -47,11 +47,16 @@ pub async fn run(args: Args, enabled: bool, world: &World, out: &mut dyn Write) 
         }
         return match reached {
             true => Ok(Exit::Done),
-            false => Err(Failure {
-                exit: Exit::TimedOut,
-                what: format!("not every inbox is {wanted} yet"),
-                then: "Lambda is still changing the inboxes; run the same command again to wait for it".into(),
-            }),
+            false => {
+                let late = inboxes.iter().filter(|inbox| inbox.state != wanted);
+                let tenants = late.filter_map(|inbox| tenant_of(&inbox.queue_arn, url));
+                let tenants = tenants.collect::<Vec<_>>().join(", ");
+                Err(Failure {
+                    exit: Exit::TimedOut,
+                    what: format!("the inboxes of these tenants are not {wanted} yet: {tenants}"),
+                    then: "Lambda is still changing the inboxes; run the same command again to wait for it".into(),
+                })
+            }
         };
     }
 }
@@ -77,7 +82,7 @@ async fn change(stack: &Stack, inbox: &Inbox, enabled: bool, wanted: &str) -> Ou
 /// Returns the inbox of a tenant, or all inboxes of the stack.
 ///
 /// # Errors
-/// The tenant has no inbox, or dispatch is connected to none.
+/// The tenant has no inbox, or no inbox is connected to dispatch.
 fn of(inboxes: Vec<Inbox>, tenant: Option<&str>, inbox_url: &str) -> Outcome<Vec<Inbox>> {
     let mut meant: Vec<Inbox> = inboxes
         .into_iter()
@@ -94,7 +99,7 @@ fn of(inboxes: Vec<Inbox>, tenant: Option<&str>, inbox_url: &str) -> Outcome<Vec
             "run the command without --tenant to change all inboxes",
         )),
         (true, None) => Err(Failure::unreachable(
-            "dispatch is connected to no inbox",
+            "no inbox is connected to dispatch",
             "deploy the stack again: `make up` locally, `make deploy` on AWS",
         )),
     }

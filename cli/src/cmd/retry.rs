@@ -22,7 +22,7 @@ pub struct Args {
     /// Id of the run, as `bcce runs list` shows it
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
-    /// Follow the run until it ends, and exit with the code of its status
+    /// Follow the run until it ends, and exit with 0 if it succeeded, 1 if not
     #[arg(long)]
     wait: bool,
     /// Maximum time to wait with --wait, such as 90s, 30m or 2h; the run continues after it

@@ -50,7 +50,7 @@ pub struct Args {
     /// Model alias for every step, instead of those of the workflow; must be listed in `request_models` of the workflow
     #[arg(long, value_name = "ALIAS")]
     model: Option<String>,
-    /// Follow the run until it ends, and exit with the code of its status
+    /// Follow the run until it ends, and exit with 0 if it succeeded, 1 if not
     #[arg(long)]
     wait: bool,
     /// Maximum time to wait with --wait, such as 90s, 30m or 2h; the run continues after it
@@ -139,7 +139,7 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
             // Inputs that could not be read must not be reported as missing as well.
             let unread = problems.iter().any(|problem| problem.field.starts_with("inputs"));
             let reported = if unread { vec!["inputs".to_owned()] } else { vec![] };
-            problems.extend(refused.wrong.beside(&reported));
+            problems.extend(refused.wrong.except(&reported));
             problems.extend(refused.forbidden);
             problems.extend(refused.unaffordable);
         }

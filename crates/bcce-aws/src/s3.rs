@@ -3,7 +3,7 @@
 
 mod batches; // objects of batches: ranges, replacements, concatenations
 mod source; // objects of any bucket, read as a stream
-mod upload; // batch inputs, written from a file or copied from another bucket
+mod upload; // batch sources, written from a file or copied from another bucket
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
@@ -169,8 +169,7 @@ impl S3Store {
         // A value that is not base64 is not a signature.
         let signature = signature.and_then(|text| base64::decode(text).ok());
         let read = object.body.collect().await;
-        let body =
-            read.map_err(|_| Fault::internal(format!("{what}: the body broke off")))?.to_vec();
+        let body = read.map_err(|error| broken_off(&what, &error))?.to_vec();
         // The SDK checks this too while it reads, but a seal must not depend on the SDK's defaults.
         match stored {
             // The checksum of a multipart upload, such as `...-3`, is not a digest of the body.
@@ -182,6 +181,16 @@ impl S3Store {
             _ => Ok(Some(SealedObject { body, signature })),
         }
     }
+}
+
+/// Returns the fault for a body that could not be read to its end. The message has the innermost error, because the
+/// outer ones only say that streaming failed.
+fn broken_off(what: &str, error: &dyn std::error::Error) -> Fault {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    Fault::internal(format!("{what}: the transfer from S3 failed: {cause}"))
 }
 
 impl ListObjects for S3Store {

@@ -78,7 +78,7 @@ where
 
 /// Writes the log as JSON lines. Omits the SDK's events, which contain bodies at debug level.
 fn log_to_stderr() {
-    let ours = tracing_subscriber::filter::FilterFn::new(|metadata| {
+    let filter = tracing_subscriber::filter::FilterFn::new(|metadata| {
         *metadata.level() <= tracing::Level::INFO && !metadata.target().starts_with("aws_")
     });
     let lines = tracing_subscriber::fmt::layer()
@@ -88,5 +88,5 @@ fn log_to_stderr() {
         .with_current_span(false)
         .with_span_list(false)
         .with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(ours).with(lines).init();
+    tracing_subscriber::registry().with(filter).with(lines).init();
 }

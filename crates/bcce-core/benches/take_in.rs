@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use bcce_core::batch::{BatchRequest, BatchSpec, Intake, Reader, StoredBatch};
+use bcce_core::batch::{BatchRequest, BatchSpec, Intake, RowReader, StoredBatch};
 use bcce_core::config::configuration::Configuration;
 use bcce_core::config::policy::Policy;
 use bcce_core::config::routing::Routing;
@@ -47,21 +47,21 @@ fn rows(criterion: &mut Criterion) {
         .chain((0..ROWS).map(|n| format!("{n},{text}\n")))
         .collect();
     let map = serde_json::json!({ "text": "{{ item['Long text'] }}" });
-    let manifests = [
+    let sources = [
         ("JSONL", jsonl, batch("s3://bucket/a.jsonl", None)),
         ("CSV, mapped", csv, batch("s3://bucket/a.csv", Some(map))),
     ];
     let mut group = criterion.benchmark_group("rows of a kilobyte");
     group.throughput(Throughput::Elements(ROWS as u64));
-    for (name, manifest, batch) in &manifests {
+    for (name, source, batch) in &sources {
         group.bench_function(*name, |bencher| {
             bencher.iter(|| {
                 let mut intake = Intake::new(batch, &configuration);
                 let format = batch.batch.format().expect("its name implies it");
-                let mut reader = Reader::new(format).expect("it is read");
+                let mut reader = RowReader::new(format).expect("it is read");
                 let mut each = |row| drop(black_box(intake.row(row)));
-                reader.push(manifest.as_bytes(), &mut each).expect("a manifest");
-                reader.finish(&mut each).expect("a manifest");
+                reader.push(source.as_bytes(), &mut each).expect("a valid source");
+                reader.finish(&mut each).expect("a valid source");
             });
         });
     }

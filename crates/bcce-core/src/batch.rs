@@ -18,6 +18,6 @@ pub use item::{Entry, Item, Mapping};
 pub use manifest::{BatchManifest, BatchStatus, Counts, ItemResult, ItemStatus};
 pub use message::{BatchRequest, BatchSpec, ItemField, Mode, StoredBatch};
 pub use progress::{BatchProgress, Halt, Tolerance};
-pub use reader::{Reader, Row};
+pub use reader::{Row, RowReader};
 pub use reference::{BatchRef, BatchRun, Place};
 pub use source::{Format, Location};

@@ -307,7 +307,10 @@ fn a_batch_that_was_refused_is_sealed_with_the_reason() {
         (&manifest["status"], &manifest["opened"], &manifest["results"]),
         (&json!("FAILED"), &Value::Null, &Value::Null)
     );
-    assert_eq!(manifest["error"]["message"], "batch.source: has no items");
+    assert_eq!(
+        manifest["error"]["message"],
+        "batch.source: has no items; give a source with at least one"
+    );
     assert_eq!(closed.notification.error.unwrap().name, ErrorName::InvalidRequest);
     assert!(fakes.ports.store.objects.borrow().contains_key(&batch().signature_key()));
 }

@@ -412,7 +412,7 @@ async fn the_same_batch_twice_is_one_execution_of_the_batch_machine() {
 async fn an_object_that_was_uploaded_is_one_batch_however_often_its_event_arrives() {
     let outbox = Outbox::default();
     let ports = ports(&outbox);
-    let event = include_str!("../../../events/eventbridge/manifest-dropped.json");
+    let event = include_str!("../../../events/eventbridge/source-uploaded.json");
     let again = event.replace("17793124-05d4-b198-2fde-7ededc63b103", "another event");
     assert!(failed(&ports, &[event, event, &again]).await.is_empty());
     assert_eq!(ports.batch_machine.started.borrow().len(), 1);
@@ -423,7 +423,7 @@ async fn an_object_that_was_uploaded_is_one_batch_however_often_its_event_arrive
 async fn a_folder_that_a_console_makes_in_the_inbox_is_no_batch_and_no_mistake() {
     let outbox = Outbox::default();
     let ports = ports(&outbox);
-    let event = include_str!("../../../events/eventbridge/manifest-dropped.json");
+    let event = include_str!("../../../events/eventbridge/source-uploaded.json");
     let folder = event.replace("batches/inbox/explain/questions.jsonl", "batches/inbox/explain/");
     assert!(failed(&ports, &[&folder]).await.is_empty());
     assert!(ports.batch_machine.started.borrow().is_empty());

@@ -6,8 +6,8 @@
 //! a source that the sender may not use, or let a batch exceed the ceiling.
 
 mod again; // a retry: the items that earlier attempts left over
-mod parts; // entries, written to S3 in parts
-mod take_in; // the manifest or the objects, read once
+mod parts; // the items, written to S3 in parts
+mod take_in; // the rows of the source file, or the objects below its prefix, read once
 #[cfg(test)]
 mod tests;
 
@@ -80,7 +80,8 @@ pub struct Ports<S, R, P, L, C> {
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
-    /// The end of the batch's execution, if the finalize machine invokes the function. Nothing is opened then.
+    /// The status with which the batch's execution ended, if the finalize machine invokes the function. Nothing is
+    /// opened then.
     #[serde(default)]
     pub ended: Option<ExecutionStatus>,
 }
@@ -94,10 +95,10 @@ pub enum Response {
         bucket: String,
         /// The key of the list of parts.
         parts: String,
-        /// The prefix of the places of the items that run on demand. In bulk mode, choose-leftovers returns another
-        /// one.
+        /// The prefix of the objects that say where each on-demand item is. In bulk mode, choose-leftovers returns
+        /// another one.
         places: String,
-        /// The prefix of the results that Step Functions stores of child executions.
+        /// The prefix below which Step Functions stores the results of the child executions.
         children: String,
         /// The number of items that this attempt runs.
         to_run: u64,
@@ -184,8 +185,9 @@ where
             return Ok(opened);
         }
         let record = OpenedBatch { batch: batch.clone(), opened: opened.clone() };
-        if self.ledger.open_batch(&record).await? == ports::Opened::Over {
-            let message = "id: the batch of this id is over; its manifest has the outcome";
+        if self.ledger.open_batch(&record).await? == ports::RecordState::Over {
+            let message = "id: the batch with this id has ended, and its manifest has the outcome; send the batch \
+                           under a new id, or run its remaining items with `bcce batch retry`";
             return Err(Fault::new(ErrorName::InvalidRequest, message));
         }
         tracing::info!(
@@ -218,7 +220,11 @@ where
         Mapping::new(&stored, &configuration.template.inputs).check()?;
         let (read, written) = take_in::all(self, batch, &stored, &configuration, &location).await?;
         if written.items == 0 {
-            return Err(Problems::one("batch.source", "has no items").into());
+            return Err(Problems::one(
+                "batch.source",
+                "has no items; give a source with at least one",
+            )
+            .into());
         }
         let asked = Asked {
             spec: &stored.batch,

@@ -1,4 +1,4 @@
-//! Writes entries to S3, part by part, several parts at the same time.
+//! Writes items to S3, part by part, several parts at the same time.
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::{add_line, to_json};
@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 
-/// The most entries of a part. One invocation collects their results in seconds.
+/// The most items of a part. One invocation collects their results in seconds.
 const MAX_LINES: u32 = 500;
 /// The most bytes of a part.
 const MAX_BYTES: usize = 8 * 1_024 * 1_024;
@@ -28,11 +28,11 @@ pub(crate) struct Written {
 pub(crate) struct Parts<'a, S> {
     store: &'a S,
     batch: &'a BatchRef,
-    /// The entries of the part that is being filled, as JSON lines.
+    /// The items of the part that is being filled, as JSON lines.
     lines: Vec<u8>,
     /// The places of the items of that part, as JSON lines.
     places: Vec<u8>,
-    /// The number of entries of that part.
+    /// The number of items of that part.
     filled: u32,
     /// The list of the parts before it, as JSON lines.
     list: Vec<u8>,
@@ -54,7 +54,7 @@ impl<'a, S: PutObject> Parts<'a, S> {
         }
     }
 
-    /// Adds an entry, and starts to write the part when it is full.
+    /// Adds an item, and starts to write the part when it is full.
     pub async fn add(&mut self, entry: &Entry) -> Result<(), Fault> {
         let line = to_json(entry)?;
         if self.filled > 0 && self.lines.len() + line.len() > MAX_BYTES {

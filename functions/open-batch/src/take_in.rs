@@ -1,10 +1,10 @@
-//! Reads the rows of the manifest, or lists the objects of the prefix, once from start to end.
+//! Reads the rows of the source file, or lists the objects below its prefix, once from start to end.
 
 use bcce_core::base::error::{Fault, Problems};
 use bcce_core::batch::intake::{Taken, Typical};
 use bcce_core::batch::manifest::SourceRead;
 use bcce_core::batch::reference::BatchRef;
-use bcce_core::batch::{Entry, Format, Intake, Location, Reader, StoredBatch};
+use bcce_core::batch::{Entry, Format, Intake, Location, RowReader, StoredBatch};
 use bcce_core::config::configuration::Configuration;
 use bcce_core::ports::{GetObject, ListSource, NextBytes, OpenSource, PutObject};
 use bcce_core::run::plan::Plan;
@@ -40,7 +40,7 @@ where
     let mut parts = Parts::new(&ports.store, batch);
     let source = SourceRead { uri: location.to_string(), format, etag: None, bytes: 0 };
     let mut read = Read { source, plan: Typical::default() };
-    match Reader::new(format) {
+    match RowReader::new(format) {
         Some(reader) => {
             let etag = stored.batch.etag.as_deref();
             rows(&ports.sources, location, etag, reader, &mut intake, &mut parts, &mut read)
@@ -53,12 +53,12 @@ where
     Ok((read, parts.finish().await?))
 }
 
-/// Reads the rows of a manifest.
+/// Reads the rows of a source file.
 async fn rows<S: PutObject>(
     sources: &impl OpenSource,
     location: &Location,
     etag: Option<&str>,
-    mut reader: Reader,
+    mut reader: RowReader,
     intake: &mut Intake<'_>,
     parts: &mut Parts<'_, S>,
     read: &mut Read,

@@ -24,9 +24,9 @@ struct Records {
 }
 
 impl OpenBatch for Records {
-    async fn open_batch(&self, batch: &OpenedBatch) -> Result<ports::Opened, Fault> {
+    async fn open_batch(&self, batch: &OpenedBatch) -> Result<ports::RecordState, Fault> {
         self.opened.borrow_mut().push(batch.clone());
-        Ok(if self.over.get() { ports::Opened::Over } else { ports::Opened::Open })
+        Ok(if self.over.get() { ports::RecordState::Over } else { ports::RecordState::Open })
     }
 }
 
@@ -192,7 +192,7 @@ fn whatever_fails_a_retry_finishes() {
 }
 
 #[test]
-fn a_manifest_that_breaks_off_is_read_again_and_not_taken_for_a_shorter_one() {
+fn a_source_that_breaks_off_is_read_again_and_not_taken_for_a_shorter_one() {
     let ports = ports_with(ROWS);
     ports.sources.breaks_off.set(true);
     let fault = open(&ports, EVENT).unwrap_err();
@@ -413,7 +413,7 @@ fn a_retry_of_what_was_never_collected_runs_it_all() {
 }
 
 #[test]
-fn a_retry_of_a_batch_that_was_refused_reads_its_manifest() {
+fn a_retry_of_a_batch_that_was_refused_reads_its_source() {
     let ports = ports(json!({ "source": SOURCE }));
     refusal(open(&ports, EVENT));
     ports.sources.put(SOURCE, "e1", ROWS);
@@ -452,7 +452,8 @@ fn a_batch_that_is_over_is_not_opened_again() {
     let ports = ports_with(ROWS);
     ports.ledger.over.set(true);
     let error = refusal(open(&ports, EVENT));
-    assert_eq!(error.message, "id: the batch of this id is over; its manifest has the outcome");
+    assert!(error.message.starts_with("id: the batch with this id has ended"), "{}", error.message);
+    assert!(error.message.contains("`bcce batch retry`"), "{}", error.message);
 }
 
 #[test]

@@ -93,12 +93,12 @@ async fn what_lies_at_the_manifests_key_and_no_sealer_made_is_not_signed() {
     let mut other = request();
     other.run.reference = RunRef::first("default", "explain", "another");
     let elsewhere = ports();
-    for (ours, its) in [
+    for (from, to) in [
         (request().run.request_key(), other.run.request_key()),
         (request().run.plan_key(), other.run.plan_key()),
     ] {
-        let body = elsewhere.store.objects.borrow()[&ours].clone();
-        elsewhere.store.objects.borrow_mut().insert(its, body);
+        let body = elsewhere.store.objects.borrow()[&from].clone();
+        elsewhere.store.objects.borrow_mut().insert(to, body);
     }
     let others = other.run.manifest_key();
     handle(&elsewhere, &config(), other).await.unwrap();

@@ -21,7 +21,7 @@ use bcce_core::failover::route::Route;
 use bcce_core::io::objects::{self, store_once};
 use bcce_core::io::reader::Reader;
 use bcce_core::ledger::OpenedRun;
-use bcce_core::ports::{Clock, GetObject, GetParameters, OpenRun, Opened, PutOnce};
+use bcce_core::ports::{Clock, GetObject, GetParameters, OpenRun, PutOnce, RecordState};
 use bcce_core::run::ids::Run;
 use bcce_core::run::plan::{Plan, Sources, Wave};
 use bcce_core::run::request::StoredRequest;
@@ -82,7 +82,7 @@ pub struct Request {
 /// no Catch of the state machine sees that.
 const MAX_PLANNED_BYTES: usize = 200_000;
 
-/// The outcome of planning. It has references and routes for the state machine, no bodies.
+/// The outcome of planning, with references and routes for the state machine. It contains no text of the request.
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Response {
@@ -122,8 +122,9 @@ where
 {
     let run = request.run;
     // The record is opened first, so that a refused run can be followed too.
-    if ports.ledger.open(&OpenedRun { run: run.clone() }).await? == Opened::Over {
-        let message = "id: the run of this id is over and counted; its manifest has the outcome";
+    if ports.ledger.open(&OpenedRun { run: run.clone() }).await? == RecordState::Over {
+        let message = "id: the run with this id has ended, and its manifest has the outcome; send the request \
+                       under a new id, or retry a failed run with `bcce runs retry`";
         return Ok(Response::Refused { error: Fault::new(ErrorName::InvalidRequest, message) });
     }
     match ports.plan(config, &run).await {
@@ -169,7 +170,10 @@ where
         match to_json(&planned)?.len() {
             ..=MAX_PLANNED_BYTES => Ok(planned),
             bytes => {
-                let cause = format!("their routes take {bytes} bytes (limit: {MAX_PLANNED_BYTES})");
+                let cause = format!(
+                    "their routes take {bytes} bytes (limit: {MAX_PLANNED_BYTES}); use fewer targets or fewer steps \
+                     with different routes"
+                );
                 Err(Problems::one("steps", cause).into())
             }
         }

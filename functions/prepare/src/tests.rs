@@ -17,9 +17,9 @@ struct Records {
 }
 
 impl OpenRun for Records {
-    async fn open(&self, opened: &OpenedRun) -> Result<Opened, Fault> {
+    async fn open(&self, opened: &OpenedRun) -> Result<RecordState, Fault> {
         self.opened.borrow_mut().push(opened.run.run_id.clone());
-        Ok(if self.over.get() { Opened::Over } else { Opened::Open })
+        Ok(if self.over.get() { RecordState::Over } else { RecordState::Open })
     }
 }
 

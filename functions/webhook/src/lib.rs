@@ -212,7 +212,7 @@ fn body(request: &Request) -> Result<Vec<u8>, Answer> {
     if bytes.len() > MAX_WEBHOOK_BYTES { Err(Answer::TooLarge) } else { Ok(bytes) }
 }
 
-/// Returns the headers with names in lower case. A Function URL sends them so; other callers may not.
+/// Returns the headers with names in lower case. A Function URL sends lower-case names; other callers may not.
 fn lower_case(headers: BTreeMap<String, String>) -> BTreeMap<String, String> {
     headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
 }

@@ -257,7 +257,7 @@ pub const GRANTS: &[Grant] = &[
     ("OpenBatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("OpenBatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("OpenBatchRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
-    ("OpenBatchRole", "ReadTemplateAndManifest", "s3:GetObject", Batch),
+    ("OpenBatchRole", "ReadTemplateAndSource", "s3:GetObject", Batch),
     ("OpenBatchRole", "ReadBatch", "s3:GetObject", Batch),
     ("OpenBatchRole", "WriteItems", "s3:PutObject", Batch),
     ("OpenBatchRole", "DistinguishMissingFromForbidden", "s3:ListBucket", Batch),

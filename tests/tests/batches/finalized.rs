@@ -141,8 +141,8 @@ async fn notifications_of(stack: &Stack, queue: &str, batch: &BatchRef) -> Vec<S
     let messages = stack.sweep(queue, 60).await;
     let bodies = messages.iter().map(|message| message.body().unwrap());
     let notifications = bodies.map(|body| serde_json::from_str::<Value>(body).unwrap());
-    let ours = notifications.filter(|notification| notification["batch_id"] == batch.batch_id);
-    ours.map(|notification| notification["status"].as_str().unwrap().to_owned()).collect()
+    let of_batch = notifications.filter(|notification| notification["batch_id"] == batch.batch_id);
+    of_batch.map(|notification| notification["status"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Returns the ARN of an execution that failed with `error`, of a machine that only fails.

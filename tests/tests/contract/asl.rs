@@ -117,22 +117,26 @@ fn error_equals(state: &Map<String, Value>) -> Vec<String> {
 /// state or listed in [`LEFT`], and not both.
 #[test]
 fn every_matched_error_exists_and_every_error_name_is_matched_or_listed() {
-    let ours: BTreeSet<&str> = ErrorName::ALL.iter().map(|name| name.as_str()).collect();
+    let error_names: BTreeSet<&str> = ErrorName::ALL.iter().map(|name| name.as_str()).collect();
     let mut matched = BTreeSet::new();
     for machine in machines() {
         for (state_name, state) in states(&machine.definition) {
             for error in error_equals(&state) {
-                let theirs = ["States.", "Lambda.", "StepFunctions.", "Sfn."];
-                let theirs = theirs.iter().any(|prefix| error.starts_with(prefix));
+                let prefixes = ["States.", "Lambda.", "StepFunctions.", "Sfn."];
+                let is_of_aws = prefixes.iter().any(|prefix| error.starts_with(prefix));
                 assert!(
-                    theirs || ours.contains(error.as_str()),
+                    is_of_aws || error_names.contains(error.as_str()),
                     "{state_name} matches {error}, which does not exist"
                 );
                 matched.insert(error);
             }
         }
         for word in machine.text.split('"').filter(|word| word.starts_with("Bcce.")) {
-            assert!(ours.contains(word), "{} names {word}, which does not exist", machine.name);
+            assert!(
+                error_names.contains(word),
+                "{} names {word}, which does not exist",
+                machine.name
+            );
         }
     }
     for name in ErrorName::ALL {
@@ -154,8 +158,8 @@ fn no_state_relies_on_an_undocumented_error_name() {
     for machine in machines() {
         let states: BTreeMap<_, _> = states(&machine.definition).into_iter().collect();
         for (name, state) in &states {
-            let ours = |error: &str| error.starts_with("Bcce.") || error == LAMBDA_HAS_NO_PLACE;
-            let unsure = |error: &String| !PROMISED.contains(&error.as_str()) && !ours(error);
+            let is_known = |error: &str| error.starts_with("Bcce.") || error == LAMBDA_HAS_NO_PLACE;
+            let unsure = |error: &String| !PROMISED.contains(&error.as_str()) && !is_known(error);
             if !error_equals(state).iter().any(unsure) {
                 continue;
             }
@@ -180,8 +184,8 @@ fn no_state_relies_on_an_undocumented_error_name() {
 fn the_documented_names_are_the_codes() {
     let documentation = read("docs/errors.md");
     let rows = documentation.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-    let ours: Vec<&str> = ErrorName::ALL.iter().map(|name| name.as_str()).collect();
-    assert_eq!(rows.collect::<Vec<_>>(), ours);
+    let in_code: Vec<&str> = ErrorName::ALL.iter().map(|name| name.as_str()).collect();
+    assert_eq!(rows.collect::<Vec<_>>(), in_code);
 }
 
 /// Each Task has a Comment, a Retry, a Catch, and a timeout longer than its function's. A Task that times out does not
@@ -302,8 +306,11 @@ fn common_part(state: &Value) -> Value {
     }
     for handler in ["Retry", "Catch"] {
         for handler in common[handler].as_array_mut().into_iter().flatten() {
-            let ours = ["Next", "IntervalSeconds", "MaxDelaySeconds", "MaxAttempts"];
-            handler.as_object_mut().unwrap().retain(|field, _| !ours.contains(&field.as_str()));
+            let may_differ = ["Next", "IntervalSeconds", "MaxDelaySeconds", "MaxAttempts"];
+            handler
+                .as_object_mut()
+                .unwrap()
+                .retain(|field, _| !may_differ.contains(&field.as_str()));
         }
     }
     if let Some(states) = state["ItemProcessor"]["States"].as_object() {

@@ -12,7 +12,7 @@ fn rule(name: &str) -> Value {
 /// The rule matches the sample event of an object below `batches/inbox/`, and `dispatch` reads the event as a batch.
 #[test]
 fn an_object_that_is_dropped_reaches_dispatch_as_a_batch() {
-    let sample = read("events/eventbridge/manifest-dropped.json");
+    let sample = read("events/eventbridge/source-uploaded.json");
     let event: Value = serde_json::from_str(&sample).unwrap();
     let rule = rule("DroppedRule");
     assert_eq!(rule["EventPattern"]["source"][0], event["source"]);

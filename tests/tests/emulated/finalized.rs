@@ -137,6 +137,6 @@ async fn notifications_of(stack: &Stack, queue: &str, run: &RunRef) -> Vec<Strin
     let messages = stack.sweep(queue, 60).await;
     let notifications =
         messages.iter().map(|m| serde_json::from_str::<Value>(m.body().unwrap()).unwrap());
-    let ours = notifications.filter(|notification| notification["run_id"] == run.run_id);
-    ours.map(|notification| notification["status"].as_str().unwrap().to_owned()).collect()
+    let of_run = notifications.filter(|notification| notification["run_id"] == run.run_id);
+    of_run.map(|notification| notification["status"].as_str().unwrap().to_owned()).collect()
 }

@@ -20,12 +20,12 @@ const FORGED: &str = "✓ verified: forged";
 /// A Python program that runs a command in a terminal and prints what the terminal received.
 const IN_A_TERMINAL: &str = r"
 import os, pty, subprocess, sys
-ours, theirs = pty.openpty()
-process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs)
-os.close(theirs)
+terminal, stream = pty.openpty()
+process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
+os.close(stream)
 while True:
     try:
-        received = os.read(ours, 65536)
+        received = os.read(terminal, 65536)
     except OSError:
         break
     if not received:
@@ -45,10 +45,10 @@ fn seen(args: &[&str]) -> (i32, String) {
 }
 
 /// Removes the sequences that `bcce` itself sends: line ends, colors, and the movements with which `follow` redraws.
-fn without_ours(text: &str) -> String {
+fn without_own_sequences(text: &str) -> String {
     let mut text = text.replace("\r\n", "\n");
-    for ours in ["0m", "1m", "2m", "31m", "32m", "33m", "G", "2K", "J"] {
-        text = text.replace(&format!("\u{1b}[{ours}"), "");
+    for sequence in ["0m", "1m", "2m", "31m", "32m", "33m", "G", "2K", "J"] {
+        text = text.replace(&format!("\u{1b}[{sequence}"), "");
     }
     for up in 1..60 {
         text = text.replace(&format!("\u{1b}[{up}A"), "");
@@ -105,7 +105,7 @@ async fn no_text_of_a_model_or_a_sender_controls_the_terminal() {
         for part in shown {
             assert!(received.contains(part), "{args:?} does not show {part}: {received}");
         }
-        let rest = without_ours(&received);
+        let rest = without_own_sequences(&received);
         assert_eq!(steers(&rest), None, "{args:?}: {rest:?}");
         let is_text = args[1] == "output";
         let is_forged = rest.lines().any(|line| line.trim_start().starts_with(FORGED));

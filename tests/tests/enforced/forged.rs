@@ -132,8 +132,8 @@ async fn a_forged_manifest_of_a_batch_is_not_signed() {
             batch.batch_id
         );
         let reference = started(serde_json::to_value(batch).unwrap(), &arn);
-        let fault =
-            json!({ "name": "Bcce.InvalidRequest", "message": "batch.source: has no items" });
+        let message = "batch.source: has no items; give a source with at least one";
+        let fault = json!({ "name": "Bcce.InvalidRequest", "message": message });
         invoke(
             &root,
             "close-batch",

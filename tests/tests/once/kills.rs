@@ -69,19 +69,19 @@ pub fn hits(log: &str) -> BTreeMap<String, usize> {
 
 /// Returns the ids of the processes of a function. The one that has used the most processor time comes first.
 fn processes(function: &str) -> Vec<String> {
-    let ours = [
+    let expected = [
         format!("{SESSION}={}", output(SESSION)),
         format!("AWS_LAMBDA_FUNCTION_NAME={}-{function}", output("BCCE_STACK")),
     ];
-    let is_ours = |id: &String| {
+    let is_process = |id: &String| {
         let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
         let has = |entry: &String| environment.split(|b| *b == 0).any(|e| e == entry.as_bytes());
-        ours.iter().all(has)
+        expected.iter().all(has)
     };
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut ids: Vec<String> =
-        names.filter(|name| name.parse::<u32>().is_ok()).filter(is_ours).collect();
+        names.filter(|name| name.parse::<u32>().is_ok()).filter(is_process).collect();
     // The time of each process is read once, because it grows while the ids are sorted.
     ids.sort_by_cached_key(|id| std::cmp::Reverse(worked(id)));
     ids

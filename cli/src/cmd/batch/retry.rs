@@ -20,7 +20,7 @@ pub struct Args {
     /// Id of the batch, as `bcce batch list` shows it
     #[arg(value_name = "BATCH", value_parser = batch_id)]
     batch: String,
-    /// Watch the batch until it ends, and exit with the code of its status
+    /// Watch the batch until it ends, and exit with 0 if every item succeeded, 1 if not
     #[arg(long)]
     wait: bool,
     /// Maximum time to wait with --wait, such as 90s, 30m or 2h; the batch continues after it

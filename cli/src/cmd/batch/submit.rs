@@ -62,7 +62,7 @@ pub struct Args {
     /// Model alias for every step, instead of those of the workflow; must be listed in `request_models` of the workflow
     #[arg(long, value_name = "ALIAS")]
     model: Option<String>,
-    /// Fields that an item with the field `inputs` may also set for its run: model, tags, or model,tags
+    /// Let a line that has the field `inputs` also set these for its run: model, tags, or model,tags [default: neither]
     #[arg(long, value_name = "FIELDS", value_parser = item_field, value_delimiter = ',')]
     items_may_set: Vec<ItemField>,
     /// Format of the source, if its name does not show it: jsonl, csv, or objects for a prefix
@@ -78,24 +78,26 @@ pub struct Args {
     /// Maximum number of runs at a time [default: 20]
     #[arg(long, value_name = "N")]
     concurrency: Option<u32>,
-    /// Percentage of the items that may fail before the batch halts and starts no further item [default: 20, and at
+    /// Percentage of the items that may fail before the batch halts and starts no further item [default: 20, but at
     /// least 10 items]
     #[arg(long, value_name = "PERCENT")]
     tolerate: Option<u8>,
-    /// Send nothing, and print the number of items, the invalid items, and an estimate of the tokens and the cost
+    /// Send nothing, and print the number of items, the rejected items, and an estimate of the tokens and the cost
     #[arg(long)]
     dry_run: bool,
     /// Let Bedrock compile the schemas of the workflow first, with one short call for each schema and target; the calls
     /// use your own credentials and are charged, but are not in the ledger
     #[arg(long, conflicts_with = "dry_run")]
     warm: bool,
-    /// Watch the batch until it ends, and exit with the code of its status
+    /// Watch the batch until it ends, and exit with 0 if every item succeeded, 1 if not
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
     /// Maximum time to wait with --wait, such as 90s, 30m or 2h; the batch continues after it
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration, requires = "wait")]
     timeout: Duration,
-    /// Print what was found and sent as JSON, or with --wait the state of the batch when it ends
+    /// Print JSON: batch_id, request_id, sent_before, and found, which has workflow, source, items, rejected,
+    /// first_rejected, longest, worst_case and ceiling_usd; with --dry-run, print only the fields of found and an
+    /// estimate; with --wait, print the state of the batch when it ends
     #[arg(long)]
     json: bool,
 }
@@ -137,7 +139,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         let Configuration { template, models, policy, .. } = &configuration;
         let template = with_model(template, request.model.as_deref());
         let grammars = grammars(&template, models, policy);
-        // If a schema cannot be compiled now, the first run tries again.
+        // If a schema cannot be compiled now, the first run that needs it makes Bedrock compile it.
         warm(&stack, world, &grammars, &mut crate::terminal::errors()).await?;
     }
     bring(&stack, &origin, &found).await?;

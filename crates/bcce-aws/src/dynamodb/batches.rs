@@ -4,7 +4,7 @@ use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::batch::BatchStatus;
 use bcce_core::batch::reference::{BatchRef, BatchRun};
 use bcce_core::ledger::{BatchRecord, ClosedBatch, OpenedBatch, attempt_sk, batch_pk, batches_pk};
-use bcce_core::ports::{CloseBatch, Closed, OpenBatch, Opened, TakeBatchOver};
+use bcce_core::ports::{CloseBatch, Closed, OpenBatch, RecordState, TakeBatchOver};
 
 use super::Ledger;
 use super::change::Change;
@@ -34,7 +34,7 @@ impl Ledger {
 }
 
 impl OpenBatch for Ledger {
-    async fn open_batch(&self, opened: &OpenedBatch) -> Result<Opened, Fault> {
+    async fn open_batch(&self, opened: &OpenedBatch) -> Result<RecordState, Fault> {
         let mut item = start(&opened.batch, BatchStatus::Running).item();
         let mode = serde_json::to_value(opened.opened.mode).unwrap_or_default();
         item.extend([
@@ -155,7 +155,8 @@ mod tests {
         });
         let opened = serde_json::from_value(opened).unwrap();
         let opened = OpenedBatch { batch: batch(), opened };
-        for (attribute, expected) in [("ended_at", Opened::Over), ("items", Opened::Open)] {
+        for (attribute, expected) in [("ended_at", RecordState::Over), ("items", RecordState::Open)]
+        {
             let rule = mock!(Client::put_item).then_error(move || {
                 let exception = ConditionalCheckFailedException::builder();
                 let exception = exception.item(attribute, text("x")).build();

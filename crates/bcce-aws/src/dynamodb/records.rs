@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::base::error::Fault;
-use bcce_core::ports::{Closed, Opened};
+use bcce_core::ports::{Closed, RecordState};
 use time::OffsetDateTime;
 
 use super::conditional::Written;
@@ -106,10 +106,10 @@ impl Ledger {
         what: &str,
         item: Item,
         closed_by: &str,
-    ) -> Result<Opened, Fault> {
+    ) -> Result<RecordState, Fault> {
         Ok(match self.create(what, item).await? {
-            Written::Refused(before) if before.contains_key(closed_by) => Opened::Over,
-            Written::Done | Written::Refused(_) => Opened::Open,
+            Written::Refused(before) if before.contains_key(closed_by) => RecordState::Over,
+            Written::Done | Written::Refused(_) => RecordState::Open,
         })
     }
 

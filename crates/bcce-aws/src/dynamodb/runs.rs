@@ -8,7 +8,7 @@ use bcce_core::call::attempt::Totals;
 use bcce_core::ledger::{
     ClosedRun, OpenedRun, RunRecord, attempt_sk, listing_pk, run_pk, usage_pk, usage_sk,
 };
-use bcce_core::ports::{CloseRun, Closed, OpenRun, Opened, ReadAttempts, TakeOver};
+use bcce_core::ports::{CloseRun, Closed, OpenRun, ReadAttempts, RecordState, TakeOver};
 use bcce_core::run::ids::{Run, RunRef};
 use bcce_core::run::manifest::UsageLine;
 use bcce_core::run::notification::RunStatus;
@@ -40,7 +40,7 @@ impl ReadAttempts for Ledger {
 }
 
 impl OpenRun for Ledger {
-    async fn open(&self, opened: &OpenedRun) -> Result<Opened, Fault> {
+    async fn open(&self, opened: &OpenedRun) -> Result<RecordState, Fault> {
         let item = start(&opened.run, RunStatus::Running).item();
         self.open_record("dynamodb:PutItem run", item, COUNTED).await
     }

@@ -11,7 +11,7 @@ use bcce_core::base::error::Fault;
 use bcce_core::ports::{Concatenate, GetObject, GetRange, PutObject};
 use bcce_core::run::artifact::ArtifactRef;
 
-use super::{S3Store, content_type, status};
+use super::{S3Store, broken_off, content_type, status};
 use crate::fault::internal;
 
 /// The size of a part of a multipart upload, in bytes. S3 requires at least 5 MiB and accepts at most 10,000 parts.
@@ -39,7 +39,7 @@ impl GetRange for S3Store {
             Err(error) => return Err(internal(&what, &error)),
         };
         let body = object.body.collect().await;
-        let body = body.map_err(|_| Fault::internal(format!("{what}: the body broke off")))?;
+        let body = body.map_err(|error| broken_off(&what, &error))?;
         Ok(Some(body.to_vec()))
     }
 }

@@ -1,4 +1,4 @@
-//! Reads the input of a batch: one object of any bucket, read as a stream, or the objects below a prefix.
+//! Reads the source of a batch: one object of any bucket, read as a stream, or the objects below a prefix.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
@@ -10,7 +10,7 @@ use bcce_core::batch::Location;
 use bcce_core::batch::item::Object;
 use bcce_core::ports::{ListSource, NextBytes, OpenSource, Page, SourceObject};
 
-use super::status;
+use super::{broken_off, status};
 use crate::fault::internal;
 
 /// The objects of all buckets that the caller may read.
@@ -63,8 +63,7 @@ pub struct Body {
 impl NextBytes for Body {
     async fn next_bytes(&mut self) -> Result<Option<Vec<u8>>, Fault> {
         let next = self.bytes.try_next().await;
-        let next =
-            next.map_err(|_| Fault::internal(format!("{}: the body broke off", self.what)))?;
+        let next = next.map_err(|error| broken_off(&self.what, &error))?;
         Ok(next.map(|bytes| bytes.to_vec()))
     }
 }
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_object_or_none_is_none_and_no_access_is_a_fault() {
+    async fn a_missing_or_changed_object_is_none_and_a_denied_one_is_a_fault() {
         for (code, is_none) in [(404, true), (412, true), (403, false)] {
             let rule = mock!(Client::get_object).then_http_response(move || {
                 HttpResponse::new(StatusCode::try_from(code).unwrap(), SdkBody::from("<Error/>"))

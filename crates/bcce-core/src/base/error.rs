@@ -141,7 +141,7 @@ impl Problems {
     }
 
     /// Removes the problems at or below any of `fields`.
-    pub fn beside(mut self, fields: &[String]) -> Self {
+    pub fn except(mut self, fields: &[String]) -> Self {
         let at = |problem: &Problem, field: &str| {
             let rest = problem.field.strip_prefix(field);
             rest.is_some_and(|rest| {

@@ -24,6 +24,6 @@ pub(crate) fn check_tag(problems: &mut Problems, key: &str, value: &str) {
     let value_chars = value.chars().count();
     let wrong_value = format!("must be at most {MAX_TAG_CHARS} characters, is {value_chars}");
     problems.check(value_chars <= MAX_TAG_CHARS, &field, wrong_value);
-    let ours = ["run_id", "workflow", "step", "item", "tenant"].contains(&key);
-    problems.check(!ours, &field, "is set by BCCE itself");
+    let is_reserved = ["run_id", "workflow", "step", "item", "tenant"].contains(&key);
+    problems.check(!is_reserved, &field, "is set by BCCE itself");
 }

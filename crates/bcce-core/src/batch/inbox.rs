@@ -28,7 +28,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    const SAMPLE: &str = include_str!("../../../../events/eventbridge/manifest-dropped.json");
+    const SAMPLE: &str = include_str!("../../../../events/eventbridge/source-uploaded.json");
 
     fn event(key: &str) -> String {
         let mut event: Value = serde_json::from_str(SAMPLE).unwrap();

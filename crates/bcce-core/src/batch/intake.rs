@@ -1,4 +1,4 @@
-//! Turns the rows or objects of a batch's input into entries. Each item is mapped, gets an id, and is checked for
+//! Turns the rows or objects of a batch's source into items. Each item is mapped, gets an id, and is checked for
 //! everything that would refuse its run. Opening a batch and `bcce batch submit --dry-run` use the same code.
 
 use std::collections::HashMap;
@@ -232,7 +232,7 @@ impl<'a> Intake<'a> {
         let cause = match bytes {
             0 => Some("is empty".to_owned()),
             bytes if bytes > MAX_REQUEST_BYTES as u64 => {
-                Some(format!("is {bytes} bytes, the most is {MAX_REQUEST_BYTES}"))
+                Some(format!("is {bytes} bytes (limit: {MAX_REQUEST_BYTES})"))
             }
             _ => None,
         };
@@ -287,7 +287,7 @@ fn rejected(n: u64, line: u64, id: Option<String>, error: Fault) -> Taken {
 mod tests {
     use super::*;
     use crate::batch::message::{BatchRequest, BatchSpec, ItemField};
-    use crate::batch::reader::Reader;
+    use crate::batch::reader::RowReader;
     use crate::config::policy::Policy;
     use crate::config::routing::Routing;
     use crate::document::{Document, from_yaml};
@@ -322,7 +322,7 @@ mod tests {
         };
         let batch = StoredBatch::new(request, "default", "m");
         let mut intake = Intake::new(&batch, &configuration);
-        let mut reader = Reader::new(batch.batch.format().unwrap()).unwrap();
+        let mut reader = RowReader::new(batch.batch.format().unwrap()).unwrap();
         let mut reported = Vec::new();
         let mut each = |row| {
             let taken = intake.row(row);

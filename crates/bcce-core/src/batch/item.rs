@@ -26,13 +26,13 @@ pub enum Entry {
     Rejected(Rejected),
 }
 
-/// A line or object of the input that is not an item.
+/// A line or object of the source that is not a valid item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rejected {
     /// The number in the batch, from 1.
     pub n: u64,
-    /// The line of the input on which it begins, or the place of the object in the listing.
+    /// The line of the source on which it begins, or the place of the object in the listing.
     pub line: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -45,7 +45,7 @@ pub struct Rejected {
 pub struct Item {
     /// The number of the item in the batch, from 1.
     pub n: u64,
-    /// The line of the input on which the item begins, or the place of the object in the listing.
+    /// The line of the source on which the item begins, or the place of the object in the listing.
     pub line: u64,
     /// The id, which is unique in the batch.
     pub id: String,
@@ -104,7 +104,7 @@ impl Item {
 pub struct Mapping<'a> {
     batch: &'a StoredBatch,
     specs: &'a InputSpecs,
-    /// True if the input is a CSV, in which every field is text.
+    /// True if the source is a CSV, in which every field is text.
     is_text: bool,
 }
 
@@ -305,7 +305,7 @@ impl Ids {
         let digest = sha256(id.as_bytes());
         let short: Short = std::array::from_fn(|n| digest[n]);
         let shard = &mut self.0[usize::from(digest[31] % 16)];
-        // No input that can be processed has more lines than `u32::MAX`.
+        // No source that can be processed has more lines than `u32::MAX`.
         let line = u32::try_from(line).unwrap_or(u32::MAX);
         match shard.entry(short) {
             Vacant(free) => {

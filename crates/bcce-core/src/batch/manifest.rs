@@ -39,7 +39,7 @@ pub enum ItemStatus {
 pub struct ItemResult {
     /// The number of the item in the batch, from 1.
     pub n: u64,
-    /// The line of the input on which the item begins, or the place of the object in the listing.
+    /// The line of the source on which the item begins, or the place of the object in the listing.
     pub line: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -227,7 +227,7 @@ impl std::fmt::Display for BatchStatus {
     }
 }
 
-/// The input of a batch, as it was read.
+/// The source of a batch, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRead {
     pub uri: String,
@@ -235,7 +235,7 @@ pub struct SourceRead {
     /// The ETag of the object. A prefix has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
-    /// The size of the input in bytes.
+    /// The size of the source in bytes.
     pub bytes: u64,
 }
 
@@ -243,7 +243,7 @@ pub struct SourceRead {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opened {
     pub version: u32,
-    /// The number of items in the input, including rejected ones.
+    /// The number of items in the source, including rejected ones.
     pub items: u64,
     pub rejected: u64,
     /// The number of items that this batch attempt runs.
@@ -314,9 +314,9 @@ pub struct BatchManifest {
     pub bulk: Vec<JobRecord>,
     #[serde(flatten)]
     pub sums: Sums,
-    /// The results: a line for each item, in the order of the input.
+    /// The results: a line for each item, in the order of the source.
     pub results: Option<ArtifactRef>,
-    /// The outputs: the answers of the items that succeeded, in the order of the input.
+    /// The outputs: the answers of the items that succeeded, in the order of the source.
     pub outputs: Option<ArtifactRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,

@@ -41,11 +41,11 @@ pub struct BatchRequest {
     pub model: Option<String>,
 }
 
-/// The input of a batch, and how its items are run.
+/// The source of a batch, and how its items are run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchSpec {
-    /// The URI of the input: `s3://<bucket>/<key>` of an object, or a prefix that ends in `/`.
+    /// The URI of the source: `s3://<bucket>/<key>` of an object, or a prefix that ends in `/`.
     pub source: String,
     /// The ETag that the object must have. A batch of a changed object is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,5 @@
-//! Reads the rows of a batch's input from its bytes, which arrive in pieces. An invalid row does not affect the others.
-//! Only one row is held in memory.
+//! Reads the rows of a batch's source file from its bytes, which arrive in pieces. An invalid row does not affect the
+//! others. Only one row is held in memory.
 
 mod csv; // rows with a line of names first
 mod lines; // a JSON object on each line
@@ -10,10 +10,10 @@ use crate::base::error::Problems;
 use crate::base::limits::MAX_REQUEST_BYTES;
 use crate::batch::source::Format;
 
-/// A row of the input.
+/// A row of the source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// The line of the input on which the row begins, from 1.
+    /// The line of the source on which the row begins, from 1.
     pub line: u64,
     /// The fields of the row, or its problems. The causes never quote a value.
     pub value: Result<Map<String, Value>, Problems>,
@@ -29,8 +29,8 @@ impl Row {
     }
 }
 
-/// A reader of a batch's input.
-pub struct Reader {
+/// A reader of the rows of a batch's source file.
+pub struct RowReader {
     /// The first bytes, until there are enough of them to detect a byte-order mark.
     head: Option<Vec<u8>>,
     rows: Rows,
@@ -43,7 +43,7 @@ enum Rows {
 
 const UTF_8: &[u8] = b"\xef\xbb\xbf";
 
-impl Reader {
+impl RowReader {
     /// Returns a reader of `format`. Returns `None` for objects, which are listed and not read.
     pub fn new(format: Format) -> Option<Self> {
         let rows = match format {
@@ -57,17 +57,17 @@ impl Reader {
     /// Reads the next bytes. Calls `each` with every row that is complete.
     ///
     /// # Errors
-    /// Returns the problem if the input as a whole cannot be read: its encoding, or the names of its columns.
+    /// Returns the problem if the source as a whole cannot be read: its encoding, or the names of its columns.
     pub fn push(&mut self, bytes: &[u8], each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
         let Some(head) = &mut self.head else { return self.rows.push(bytes, each) };
         head.extend_from_slice(bytes);
         if head.len() < UTF_8.len() { Ok(()) } else { self.begin(each) }
     }
 
-    /// Ends the input. Calls `each` with the remaining rows.
+    /// Ends the source. Calls `each` with the remaining rows.
     ///
     /// # Errors
-    /// Returns the same problems as [`Reader::push`].
+    /// Returns the same problems as [`RowReader::push`].
     pub fn finish(mut self, each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
         self.begin(each)?;
         self.rows.finish(each)
@@ -126,7 +126,7 @@ mod tests {
     /// whole.
     fn rows(format: Format, bytes: &[u8]) -> Result<Vec<String>, String> {
         let read = |piece: usize| {
-            let mut reader = Reader::new(format).unwrap();
+            let mut reader = RowReader::new(format).unwrap();
             let mut rows = Vec::new();
             let mut each = |row: Row| {
                 let value = row.value.map(|value| Value::Object(value).to_string());
@@ -193,7 +193,7 @@ mod tests {
     fn a_line_that_no_message_could_carry_is_passed_over() {
         let long = "x".repeat(MAX_REQUEST_BYTES + 1);
         let read = |format, text: &str| {
-            let mut reader = Reader::new(format).unwrap();
+            let mut reader = RowReader::new(format).unwrap();
             let mut rows = Vec::new();
             let mut each = |row: Row| rows.push((row.line, row.value.map_err(|p| p.to_string())));
             for bytes in text.as_bytes().chunks(65_536) {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_without_a_name_of_their_own_are_no_manifest() {
+    fn columns_without_unique_names_make_the_source_invalid() {
         assert_eq!(csv("a,,b\n1,2,3\n").unwrap_err(), "batch.source: column 2 has no name");
         assert_eq!(
             csv("a,b,a\n1,2,3\n").unwrap_err(),

@@ -229,7 +229,7 @@ impl BatchRef {
         format!("{}sums-{}/{part:06}.json", self.prefix(), self.attempt_no)
     }
 
-    /// Returns the key of all results, in the order of the input.
+    /// Returns the key of all results, in the order of the source.
     pub fn results_key(&self) -> String {
         format!("{}results-{}.jsonl", self.prefix(), self.attempt_no)
     }

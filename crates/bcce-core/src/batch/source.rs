@@ -1,13 +1,13 @@
-//! The location and format of a batch's input.
+//! The location and format of a batch's source.
 
 use serde::{Deserialize, Serialize};
 
-/// The prefix of the artifact bucket to which `bcce batch submit` uploads inputs.
+/// The prefix of the artifact bucket to which `bcce batch submit` uploads sources.
 pub const UPLOADS: &str = "batches/uploads/";
 /// The prefix of the artifact bucket under which a new object starts a batch.
 pub const INBOX: &str = "batches/inbox/";
 
-/// The format of a batch's input.
+/// The format of a batch's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {

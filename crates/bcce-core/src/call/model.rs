@@ -13,7 +13,7 @@ use crate::call::parameters::Parameters;
 use crate::config::template::CacheTtl;
 use crate::document::prompt::Prompt;
 
-/// One request to one target.
+/// One call, to one target.
 #[derive(Clone, Debug)]
 pub struct ModelCall<'a> {
     pub target: &'a Target,
@@ -54,7 +54,7 @@ pub struct CallReport {
     pub latency: Duration,
     /// The time from the start of the call to the first token. `None` if there was no token.
     pub first_token: Option<Duration>,
-    /// The tokens of the call. `None` if they are unknown. A call that the service refused used no tokens.
+    /// The tokens of the call. `None` if they are unknown. A call that the service refused has a usage of zero.
     pub usage: Option<Usage>,
     pub served: Served,
 }

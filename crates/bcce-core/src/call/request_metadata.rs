@@ -11,13 +11,13 @@ use crate::base::limits::{MAX_METADATA_CHARS, MAX_TAGS};
 /// The replacement for a character that the service does not accept.
 const INSTEAD: char = '_';
 
-/// Returns the `requestMetadata` with the entries of BCCE, `ours`, and `tags`. A tag never replaces an entry of `ours`.
+/// Returns the `requestMetadata` with `entries`, which BCCE sets, and `tags`. A tag never replaces one of `entries`.
 pub fn request_metadata(
     tags: &BTreeMap<String, String>,
-    ours: impl IntoIterator<Item = (String, String)>,
+    entries: impl IntoIterator<Item = (String, String)>,
 ) -> BTreeMap<String, String> {
     let mut metadata: BTreeMap<String, String> =
-        ours.into_iter().map(|(name, value)| (name, plain(&value))).collect();
+        entries.into_iter().map(|(name, value)| (name, plain(&value))).collect();
     for (key, value) in tags.iter().take(MAX_TAGS) {
         metadata.insert(free(&metadata, plain(key)), plain(value));
     }
@@ -83,23 +83,23 @@ mod tests {
     }
 
     #[test]
-    fn no_tag_takes_the_place_of_another_or_of_ours() {
+    fn no_tag_replaces_another_or_an_entry_of_bcce() {
         let long = "k".repeat(256);
         let longer = [format!("{long}1"), format!("{long}2")];
         let pairs = [
-            ("run(id", "theirs"),
+            ("run(id", "tag"),
             ("größe", "1"),
             ("gräße", "2"),
             (longer[0].as_str(), "3"),
             (longer[1].as_str(), "4"),
         ];
-        let ours = [("run_id".to_owned(), "ours".to_owned())];
-        let metadata = request_metadata(&tags(&pairs), ours);
-        assert_eq!(metadata["run_id"], "ours");
-        assert_eq!(metadata["run_id#2"], "theirs");
+        let entries = [("run_id".to_owned(), "bcce".to_owned())];
+        let metadata = request_metadata(&tags(&pairs), entries);
+        assert_eq!(metadata["run_id"], "bcce");
+        assert_eq!(metadata["run_id#2"], "tag");
         let mut values: Vec<&str> = metadata.values().map(String::as_str).collect();
         values.sort_unstable();
-        assert_eq!(values, ["1", "2", "3", "4", "ours", "theirs"]);
+        assert_eq!(values, ["1", "2", "3", "4", "bcce", "tag"]);
         assert!(metadata.keys().all(|key| is_taken(key)), "{metadata:?}");
     }
 
@@ -107,7 +107,7 @@ mod tests {
     fn there_are_no_more_entries_than_the_service_takes() {
         let many: BTreeMap<String, String> =
             (0..20).map(|n| (n.to_string(), String::new())).collect();
-        let ours = (0..5).map(|n| (format!("ours-{n}"), String::new()));
-        assert_eq!(request_metadata(&many, ours).len(), 16);
+        let entries = (0..5).map(|n| (format!("entry-{n}"), String::new()));
+        assert_eq!(request_metadata(&many, entries).len(), 16);
     }
 }

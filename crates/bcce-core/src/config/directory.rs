@@ -71,13 +71,13 @@ pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     let Some(models) = models.whole() else { return findings.0 };
     for (file, template) in &templates {
         let steps = template.value.iter().flat_map(|template| &template.steps);
-        findings.extend(file, models.check_steps(steps).beside(&template.stand_ins));
+        findings.extend(file, models.check_steps(steps).except(&template.stand_ins));
         let listed = template.value.as_ref().map(|template| template.check_request_models(models));
-        findings.extend(file, listed.unwrap_or_default().beside(&template.stand_ins));
+        findings.extend(file, listed.unwrap_or_default().except(&template.stand_ins));
     }
     for (file, source) in &sources {
         let found = started(source, &templates, models, policy.whole());
-        findings.extend(file, found.beside(&source.stand_ins));
+        findings.extend(file, found.except(&source.stand_ins));
     }
     if let Some(policy) = policy.whole() {
         findings.extend("models.yaml", allowed(models, policy));
@@ -146,7 +146,7 @@ impl Findings {
             let draft = self.document::<Template>(files, file);
             if let Some(template) = draft.value.as_ref().filter(|template| template.name != name) {
                 let cause = format!("is {}, the file is named {name}", template.name);
-                self.extend(file, Problems::one("name", cause).beside(&draft.stand_ins));
+                self.extend(file, Problems::one("name", cause).except(&draft.stand_ins));
             }
             templates.push((file.clone(), draft));
         }

@@ -80,7 +80,7 @@ pub fn json(name: &str, text: &str) -> Result<Value, Problems> {
 /// Parses a document in YAML of at most 256 KiB. Problems of the document as a whole have the field `document`.
 pub fn from_yaml<T: Document>(text: &str) -> Draft<T> {
     if text.len() > MAX_DOCUMENT_BYTES {
-        let cause = format!("is {} bytes, the most is {MAX_DOCUMENT_BYTES}", text.len());
+        let cause = format!("is {} bytes (limit: {MAX_DOCUMENT_BYTES})", text.len());
         return Draft::unreadable(Problems::one(DOCUMENT, cause));
     }
     match serde_saphyr::from_str::<Value>(text) {
@@ -110,12 +110,12 @@ fn from_tree<T: Document>(name: &str, mut tree: Value) -> Draft<T> {
         let error = match serde_path_to_error::deserialize::<_, T>(&tree) {
             Err(error) => error,
             Ok(value) => {
-                problems.extend(value.check().beside(&stand_ins));
+                problems.extend(value.check().except(&stand_ins));
                 return Draft { value: Some(value), problems, stand_ins };
             }
         };
         let repaired = repair::repair::<T>(name, &mut tree, &error);
-        problems.extend(Problems::one(repaired.field, repaired.cause).beside(&stand_ins));
+        problems.extend(Problems::one(repaired.field, repaired.cause).except(&stand_ins));
         match repaired.stand_ins {
             Some(fields) => stand_ins.extend(fields),
             None => break,

@@ -17,17 +17,17 @@ use crate::run::ids::StepRef;
 
 pub trait OpenRun {
     /// Records that a run is under way. Safe to repeat.
-    async fn open(&self, run: &OpenedRun) -> Result<Opened, Fault>;
+    async fn open(&self, run: &OpenedRun) -> Result<RecordState, Fault>;
 }
 
 pub trait OpenBatch {
     /// Records that a batch attempt is under way. Safe to repeat.
-    async fn open_batch(&self, batch: &OpenedBatch) -> Result<Opened, Fault>;
+    async fn open_batch(&self, batch: &OpenedBatch) -> Result<RecordState, Fault>;
 }
 
-/// The result of opening a record.
+/// The state of a record, as opening it returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opened {
+pub enum RecordState {
     /// The record is open. This call or an earlier one of the same execution has opened it.
     Open,
     /// The attempt is over and was counted. Step Functions forgets the name of an execution after 90 days, but the

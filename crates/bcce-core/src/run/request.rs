@@ -87,7 +87,7 @@ fn id_fits(id: &str) -> bool {
 /// Checks the length of a message, in bytes.
 pub(crate) fn check_size(bytes: u64) -> Problems {
     let mut problems = Problems::default();
-    let cause = format!("is {bytes} bytes, the most is {MAX_REQUEST_BYTES}");
+    let cause = format!("is {bytes} bytes (limit: {MAX_REQUEST_BYTES})");
     problems.check(bytes <= MAX_REQUEST_BYTES as u64, "request", cause);
     problems
 }
@@ -305,7 +305,7 @@ mod tests {
         };
         assert!(Request::parse(&body(MAX_REQUEST_BYTES)).is_ok());
         let reported = Request::parse(&body(MAX_REQUEST_BYTES + 1)).unwrap_err().to_string();
-        assert_eq!(reported, "request: is 1044481 bytes, the most is 1044480");
+        assert_eq!(reported, "request: is 1044481 bytes (limit: 1044480)");
     }
 
     /// Checks `inputs` as `dispatch` does and as a stored request is checked: both must agree.
@@ -323,7 +323,7 @@ mod tests {
         let around = r#"{"workflow":"a","id":"1","inputs":{"text":""}}"#.len();
         let room = MAX_REQUEST_BYTES - around;
         let text = |text: String| Map::from_iter([("text".to_owned(), text.into())]);
-        let too_long = Err("request: is 1044481 bytes, the most is 1044480".to_owned());
+        let too_long = Err("request: is 1044481 bytes (limit: 1044480)".to_owned());
         assert_eq!(checked(text("x".repeat(room))), Ok(()));
         assert_eq!(checked(text("x".repeat(room + 1))), too_long);
         // Each of these counts as an escape of six bytes.

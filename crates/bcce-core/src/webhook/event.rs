@@ -109,7 +109,7 @@ fn payload(call: &Call<'_>, is_form: bool) -> Result<Value, Problems> {
     let mut fields = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(body.as_bytes()) {
         if fields.insert(name.to_string(), value.to_string()).is_some() {
-            return Err(Problems::one("body", "has a field twice"));
+            return Err(Problems::one("body", "contains a form field twice; send each once"));
         }
     }
     match fields.get("payload") {

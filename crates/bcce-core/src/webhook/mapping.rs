@@ -46,7 +46,7 @@ pub fn requests(source: &Source, event: &Event) -> Result<Vec<Mapped>, Problems>
         }
     }
     let bytes: usize = mapped.iter().map(|one| one.body.len()).sum();
-    let cause = format!("make {bytes} bytes of messages, the most is {MAX_REQUEST_BYTES}");
+    let cause = format!("make {bytes} bytes of messages (limit: {MAX_REQUEST_BYTES})");
     problems.check(bytes <= MAX_REQUEST_BYTES, "rules", cause);
     problems.none_or(mapped)
 }

@@ -251,7 +251,7 @@ fn a_body_that_is_no_event_is_reported_by_field() {
         ("github", JSON, b"\xff{}", "body: is not UTF-8 from byte 0 on"),
         ("github", JSON, br#"{"a":{"b":1,"b":2}}"#, "body.a.b: appears twice"),
         ("github", FORM, b"payload=%7B", "body.payload: is not JSON"),
-        ("github", FORM, b"a=1&a=2", "body: has a field twice"),
+        ("github", FORM, b"a=1&a=2", "body: contains a form field twice; send each once"),
         ("stripe", JSON, b"{}", "body.id: is missing or empty"),
         ("stripe", JSON, br#"{"id":" "}"#, "body.id: is missing or empty"),
         ("slack", JSON, br#"{"event_id":""}"#, "body.id: is missing or empty"),

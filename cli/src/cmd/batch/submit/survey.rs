@@ -11,7 +11,7 @@ use bcce_core::base::limits::ByteCount;
 use bcce_core::batch::bulk::fit;
 use bcce_core::batch::intake::{Taken, Typical};
 use bcce_core::batch::item::{Entry, Rejected};
-use bcce_core::batch::{Format, Intake, Location, Reader};
+use bcce_core::batch::{Format, Intake, Location, RowReader};
 use bcce_core::ports::{ListSource, NextBytes};
 use bcce_core::run::plan::Plan;
 use bcce_core::run::plan::estimate::Estimate;
@@ -96,10 +96,12 @@ pub fn file(
         }
         digest.add(&piece[..read]);
         let mut each = |row| survey.note(intake.row(row), basis);
-        reader.push(&piece[..read], &mut each).map_err(|problems| no_manifest(&name, &problems))?;
+        reader
+            .push(&piece[..read], &mut each)
+            .map_err(|problems| invalid_source(&name, &problems))?;
     }
     let mut each = |row| survey.note(intake.row(row), basis);
-    reader.finish(&mut each).map_err(|problems| no_manifest(&name, &problems))?;
+    reader.finish(&mut each).map_err(|problems| invalid_source(&name, &problems))?;
     survey.price(&intake);
     Ok((survey, digest))
 }
@@ -115,10 +117,10 @@ pub async fn object(
     let (mut survey, mut reader) = (Survey::default(), reader(format)?);
     while let Some(bytes) = body.next_bytes().await? {
         let mut each = |row| survey.note(intake.row(row), basis);
-        reader.push(&bytes, &mut each).map_err(|problems| no_manifest(location, &problems))?;
+        reader.push(&bytes, &mut each).map_err(|problems| invalid_source(location, &problems))?;
     }
     let mut each = |row| survey.note(intake.row(row), basis);
-    reader.finish(&mut each).map_err(|problems| no_manifest(location, &problems))?;
+    reader.finish(&mut each).map_err(|problems| invalid_source(location, &problems))?;
     survey.price(&intake);
     Ok(survey)
 }
@@ -202,17 +204,17 @@ impl Survey {
     }
 }
 
-fn reader(format: Format) -> Outcome<Reader> {
+fn reader(format: Format) -> Outcome<RowReader> {
     let no_rows = || {
         Failure::usage(
             "the format objects needs a prefix",
             "nothing was sent; use --format jsonl or csv",
         )
     };
-    Reader::new(format).ok_or_else(no_rows)
+    RowReader::new(format).ok_or_else(no_rows)
 }
 
-fn no_manifest(name: &dyn std::fmt::Display, problems: &Problems) -> Failure {
+fn invalid_source(name: &dyn std::fmt::Display, problems: &Problems) -> Failure {
     let what = format!("{name}: {problems}");
     Failure::usage(
         what,
@@ -273,8 +275,8 @@ pub mod tests {
         Some(Basis { at: datetime!(2026-11-28 12:00 UTC), region: "us-east-1" });
 
     /// Reads a file of JSON Lines with an estimate.
-    pub fn surveyed(manifest: &str) -> Survey {
-        of_file(manifest.as_bytes(), Format::Jsonl).unwrap().0
+    pub fn surveyed(source: &str) -> Survey {
+        of_file(source.as_bytes(), Format::Jsonl).unwrap().0
     }
 
     fn of_file(bytes: &[u8], format: Format) -> Outcome<(Survey, Digest)> {
@@ -289,18 +291,18 @@ pub mod tests {
 
     #[test]
     fn a_file_is_read_once_for_its_items_and_its_digest() {
-        let manifest = "{\"text\":\"a\"}\n{\"txt\":\"b\"}\n{\"text\":\"ccc\",\"id\":\"x\"}";
-        let (survey, digest) = of_file(manifest.as_bytes(), Format::Jsonl).unwrap();
+        let source = "{\"text\":\"a\"}\n{\"txt\":\"b\"}\n{\"text\":\"ccc\",\"id\":\"x\"}";
+        let (survey, digest) = of_file(source.as_bytes(), Format::Jsonl).unwrap();
         assert_eq!((survey.items, survey.rejected, survey.left()), (3, 1, 2));
         assert_eq!(survey.first_rejected[0].line, 2);
         let longest = Longest { line: 3, id: "x".into(), bytes: 14 };
         assert_eq!(survey.longest, Some(longest));
         assert_eq!(survey.estimate.calls, 2);
-        assert_eq!(digest.hex(), bcce_core::base::digest::sha256_hex(manifest.as_bytes()));
+        assert_eq!(digest.hex(), bcce_core::base::digest::sha256_hex(source.as_bytes()));
     }
 
     #[test]
-    fn what_is_no_manifest_is_reported_with_the_reason() {
+    fn an_invalid_source_is_reported_with_the_reason() {
         let what = |bytes: &[u8], format| of_file(bytes, format).err().unwrap().what;
         assert!(what(b"\xff\xfe{\0", Format::Jsonl).contains("is UTF-16"));
         assert!(what(b"a,a\n1,2", Format::Csv).contains("columns 1 and 2 have the same name"));

@@ -141,7 +141,7 @@ async fn a_refused_record_was_counted_before_and_a_conflict_is_tried_again() {
 
 #[tokio::test]
 async fn a_run_that_was_counted_does_not_open_again() {
-    for (attribute, opened) in [("counted", Opened::Over), ("status", Opened::Open)] {
+    for (attribute, opened) in [("counted", RecordState::Over), ("status", RecordState::Open)] {
         let rule = mock!(Client::put_item).then_error(move || {
             let exception = ConditionalCheckFailedException::builder();
             let exception = exception.item(attribute, AttributeValue::Bool(true)).build();

@@ -9,7 +9,7 @@ use crate::base::error::Problems;
 use crate::base::limits::MAX_REQUEST_BYTES;
 use crate::batch::reader::{Row, text};
 
-/// The most columns that an input may have.
+/// The most columns that a source may have.
 const MAX_COLUMNS: usize = 1_000;
 
 /// The state of reading: the names of the columns, and the row that is being read.
@@ -23,7 +23,7 @@ pub(super) struct Csv {
     ended: usize,
     /// True if the row is too long. Its bytes are dropped.
     is_too_long: bool,
-    /// The number of quotation marks in the row. An odd number at the end of the input means that one is never closed.
+    /// The number of quotation marks in the row. An odd number at the end of the source means that one is never closed.
     marks: usize,
 }
 
@@ -44,7 +44,7 @@ impl Default for Csv {
 
 impl Csv {
     pub fn push(&mut self, mut bytes: &[u8], each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
-        // The parser takes an empty slice for the end of the input.
+        // The parser takes an empty slice for the end of the source.
         while !bytes.is_empty() {
             let read = self.read(bytes, each)?;
             bytes = &bytes[read..];
@@ -87,7 +87,7 @@ impl Csv {
         Ok(read)
     }
 
-    /// Handles a complete row. `last` is the byte that ended it, or `None` at the end of the input.
+    /// Handles a complete row. `last` is the byte that ended it, or `None` at the end of the source.
     fn take(&mut self, last: Option<u8>, each: &mut dyn FnMut(Row)) -> Result<(), Problems> {
         let filled = std::mem::take(&mut self.filled);
         let ended = std::mem::take(&mut self.ended);
@@ -97,7 +97,7 @@ impl Csv {
         // The parser counts line feeds up to the position that it has reached.
         let line = self.reader.line() - within - u64::from(last == Some(b'\n'));
         if is_open {
-            // The rest of the input was read as one field.
+            // The rest of the source was read as one field.
             let cause =
                 "has a quotation mark that is never closed; the rows after it could not be read";
             each(Row::bad(line, cause));
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_columns_than_a_manifest_may_have_are_no_row() {
+    fn a_row_with_too_many_columns_is_invalid() {
         let mut csv = Csv::default();
         let mut rows = Vec::new();
         let many = vec!["x"; MAX_COLUMNS + 1].join(",");

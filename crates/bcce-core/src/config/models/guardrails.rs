@@ -1,4 +1,5 @@
-//! Compares the guardrails of targets, so that neither a failover nor a request's model leaves a guardrail.
+//! Compares the guardrails of targets, so that neither a failover nor a request's model moves to another
+//! guardrail or to none.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +37,7 @@ impl Model {
     }
 
     /// Returns a problem for each invalid guardrail, and for each target whose guardrail differs from that of the first
-    /// target. A failover to such a target would leave the guardrail.
+    /// target. A failover to such a target would move to another guardrail or to none.
     pub(super) fn check_guardrails(&self, field: &str) -> Problems {
         let mut problems = Problems::default();
         for (n, target) in self.targets().enumerate() {
@@ -53,8 +54,8 @@ impl Model {
             let has =
                 |target: &Target| format!("{target} has {}", describe(target.guardrail.as_ref()));
             let cause = format!(
-                "{} and {}; all targets of an alias need the same, so that no failover leaves it; \
-                 give guardrails of different regions one `guardrail.name` if they are the same",
+                "{} and {}; all targets of an alias must have the same guardrail; if these are one guardrail in \
+                 several regions, give each the same `guardrail.name`",
                 has(target),
                 has(first)
             );
@@ -75,9 +76,10 @@ impl Models {
                 let Some(name) = &guardrail.name else { continue };
                 let place = (&target.account, &target.region, name);
                 let is = (&guardrail.id, &guardrail.version);
-                let before = *known.entry(place).or_insert(is);
+                let (before, first, index) = *known.entry(place).or_insert((is, alias, n));
                 let cause = format!(
-                    "{name} is {} version {} elsewhere; a name must belong to one guardrail in {}",
+                    "{name} is {} version {} at models.{first}.targets[{index}]; a name must belong to one \
+                     guardrail in {}",
                     before.0, before.1, target.region
                 );
                 let field = format!("models.{alias}.targets[{n}].guardrail.name");
@@ -143,12 +145,12 @@ mod tests {
         assert!(blank.contains("guardrail.name: is blank"), "{blank}");
         let east = "region: us-east-1, model_id: b";
         let twice = pair(of(EAST, "g1", ", name: pii"), of(east, "g2", ", name: pii"));
-        assert!(twice.contains("pii is g1 version 1 elsewhere"), "{twice}");
+        assert!(twice.contains("pii is g1 version 1 at models.m.targets[0];"), "{twice}");
     }
 
     proptest! {
         /// The router chooses from the list of an alias. No two targets of an accepted list have different guardrails,
-        /// so no failover leaves a guardrail.
+        /// so no failover moves to another guardrail or to none.
         #[test]
         fn an_accepted_alias_has_one_guardrail_whatever_it_lists(
             targets in proptest::collection::vec(

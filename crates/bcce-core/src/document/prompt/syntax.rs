@@ -47,7 +47,7 @@ const MAX_SUBSCRIPT: usize = 1_000;
 /// Returns a message with the element that is not available, its line and the reason.
 pub fn check(source: &str) -> Result<(), String> {
     if source.len() > MAX_TEMPLATE_BYTES {
-        return Err(format!("is {} bytes, the most is {MAX_TEMPLATE_BYTES}", source.len()));
+        return Err(format!("is {} bytes (limit: {MAX_TEMPLATE_BYTES})", source.len()));
     }
     check_tags(source)?;
     let template = parse(source, "", SyntaxConfig::default()).map_err(|error| cause(&error))?;

@@ -206,7 +206,7 @@ fn what_cannot_be_bounded_is_refused_with_its_line_and_cause() {
         (format!("{{{{ {}1{} }}}}", repeated("(", 90), repeated(")", 90)), "maximum recursion limits"),
         (format!("{{% if 0 %}}{}{{% endif %}}", repeated("{% elif 0 %}", 20_000)), "an `elif` after 50 others"),
         (repeated("{% if 1 %}", 20_000), "maximum recursion limits"),
-        (repeated("x", 262_145), "is 262145 bytes, the most is 262144"),
+        (repeated("x", 262_145), "is 262145 bytes (limit: 262144)"),
     ];
     for (source, expected) in table {
         let shown: String = source.chars().take(60).collect();

@@ -84,7 +84,7 @@ fn what_is_no_yaml_is_reported_with_its_place() {
     assert!(reported("name: [")[0].starts_with("document: line 1"), "{:?}", reported("name: ["));
     assert!(reported("a: 1\na: 2\n")[0].contains("duplicate"), "{:?}", reported("a: 1\na: 2\n"));
     let long = format!("name: {}", "x".repeat(MAX_DOCUMENT_BYTES));
-    assert!(reported(&long)[0].contains("the most is 262144"));
+    assert!(reported(&long)[0].contains("(limit: 262144)"));
 }
 
 #[test]
