@@ -191,7 +191,7 @@ stack_name_fits = $(if $(shell echo '$(MAIN_STACK)' | grep -Ex '[a-zA-Z][a-zA-Z0
 
 MAIN_STACK = $(shell awk -F '"' '/^\[/ { here = $$0 == "[$(ENV).deploy.parameters]" } here && /^stack_name/ { print $$2 }' samconfig.toml)
 
-# pip installs only files that are listed with their digest. It builds nothing, because that would need build tools
+# It installs only files that are listed with their digest, and builds nothing, because that would need build tools
 # that no list pins.
 PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:
 
