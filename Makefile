@@ -36,8 +36,10 @@ build: ## build the functions, the command and the scripted model, without optim
 demo: setup build ## review a diff on a local stack, and verify the result
 	$(STACK) run -- $(DEMO)
 
-# The inner loop finds most mistakes in less than a minute once everything is built.
-check: fmt language clippy ## run the quick checks after a change: format, language, lints, unit and contract tests
+# The inner loop finds most mistakes in less than a minute once everything is built. A change of bcce-core takes
+# longer, because every crate is built again.
+check: fmt language ## run the quick checks after a change: format, language, lints, unit and contract tests
+	cargo clippy --locked --workspace --features bcce-tests/emulated -- --deny warnings
 	$(CARGO_TEST) --lib --test contract --quiet
 
 test: fmt prose lint clippy local offline emulated batches failover enforced faults once ## run all checks and tests, except soaks, large batches, fuzzing and benchmarks
