@@ -33,11 +33,12 @@ async fn send_lines(
     BatchRef::first("default", workflow, &id)
 }
 
-/// Stores a workflow whose answers have to be JSON, and returns its name.
+/// Stores a workflow whose answers have to be JSON, and returns its name. Its timeouts are long: on a busy machine a call
+/// could time out otherwise, and its cost would be unknown.
 async fn json_workflow(stack: &Stack) -> String {
     let workflow = fresh("verdict");
     let template = format!(
-        "version: 1\nname: {workflow}\nrequest_models: [\"test-*\"]\ninputs:\n  text: {{ type: string }}\nsteps:\n- {{ id: answer, model: haiku, prompt: \"{{{{ inputs.text }}}}\", output: {{ type: json }} }}\n"
+        "version: 1\nname: {workflow}\nrequest_models: [\"test-*\"]\ninputs:\n  text: {{ type: string }}\nsteps:\n- {{ id: answer, model: haiku, prompt: \"{{{{ inputs.text }}}}\", output: {{ type: json }} }}\nrouting: {{ timeouts: {{ first_token_s: 120, stall_s: 120 }} }}\n"
     );
     stack.put_workflow(&workflow, &template).await;
     workflow
