@@ -30,7 +30,9 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     found.truncate(args.limit.into());
     match args.json {
         true => writeln!(out, "{}", serde_json::to_string_pretty(&found).unwrap_or_default())?,
-        false if found.is_empty() => writeln!(out, "no matching dead letters in {}", world.environment)?,
+        false if found.is_empty() => {
+            writeln!(out, "no matching dead letters in {}", world.environment)?
+        }
         false => super::print(&found, world, out)?,
     }
     if more > 0 {
