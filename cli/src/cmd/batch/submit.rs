@@ -136,11 +136,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     );
     let before = sent_before(&stack, &mut request, args.deadline.as_ref()).await?;
     if args.warm {
-        let Configuration { template, models, policy, .. } = &configuration;
-        let template = with_model(template, request.model.as_deref());
-        let grammars = grammars(&template, models, policy);
-        // If a schema cannot be compiled now, the first run that needs it makes Bedrock compile it.
-        warm(&stack, world, &grammars, &mut crate::terminal::errors()).await?;
+        warm_schemas(&stack, world, &configuration, request.model.as_deref()).await?;
     }
     bring(&stack, &origin, &found).await?;
     stack.queues.send(&stack.outputs.inbox_queue_url, &request.message()).await?;
@@ -155,18 +151,32 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         let watch = Watch { timeout: args.timeout, sent: true };
         return follow_and_print(&stack, world, Batch::new(reference), watch, args.json, out).await;
     }
+    let sent = json!({
+        "batch_id": reference.batch_id,
+        "request_id": reference.request_id,
+        "sent_before": before,
+        "found": report.as_json(),
+    });
     if args.json {
-        let sent = json!({
-            "batch_id": reference.batch_id,
-            "request_id": reference.request_id,
-            "sent_before": before,
-            "found": report.as_json(),
-        });
         writeln!(out, "{sent}")?;
     } else {
         writeln!(out, "{}", reference.batch_id)?;
     }
     Ok(Exit::Done)
+}
+
+/// Has Bedrock compile the schemas of the workflow's JSON answers, with the batch's `model` in place of the steps' own.
+async fn warm_schemas(
+    stack: &Stack,
+    world: &World,
+    configuration: &Configuration,
+    model: Option<&str>,
+) -> Outcome {
+    let Configuration { template, models, policy, .. } = configuration;
+    let template = with_model(template, model);
+    let grammars = grammars(&template, models, policy);
+    // If a schema cannot be compiled now, the first run that needs it makes Bedrock compile it.
+    warm(stack, world, &grammars, &mut crate::terminal::errors()).await
 }
 
 /// Reads the configuration for the items, and makes the checks for which the stack would refuse all of them.

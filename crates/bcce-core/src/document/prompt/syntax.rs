@@ -5,7 +5,7 @@
 //! which cannot be caught. Therefore a template cannot make lists, call functions or nest deeply. The fuel limits
 //! everything that remains.
 
-use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Stmt, UnaryOpKind};
+use minijinja::machinery::ast::{BinOp, BinOpKind, CallArg, Expr, Stmt, UnaryOpKind};
 use minijinja::machinery::{Span, Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
@@ -168,34 +168,7 @@ fn expression(expr: &Expr<'_>, looped: bool) -> Result<(), String> {
             let parts = [&cond.test_expr, &cond.true_expr].into_iter().chain(&cond.false_expr);
             expressions(parts, looped)
         }
-        Expr::BinOp(op) => {
-            expressions([&op.left, &op.right].into_iter(), looped)?;
-            match op.op {
-                BinOpKind::Mul => refused(
-                    expr.span(),
-                    "`*`",
-                    "a sender's data could repeat a text or a list without limit",
-                ),
-                BinOpKind::Add
-                    if !matches!(op.left, Expr::Const(_))
-                        && !matches!(op.right, Expr::Const(_)) =>
-                {
-                    refused(
-                        expr.span(),
-                        "`+` without a number or a text written out",
-                        "it makes lists grow; `~` joins texts",
-                    )
-                }
-                BinOpKind::Eq
-                | BinOpKind::Ne
-                | BinOpKind::Lt
-                | BinOpKind::Lte
-                | BinOpKind::Gt
-                | BinOpKind::Gte
-                | BinOpKind::In => comparison(expr.span(), &op.left, &op.right, looped),
-                _ => Ok(()),
-            }
-        }
+        Expr::BinOp(op) => operation(op, expr.span(), looped),
         Expr::Compare(compare) => {
             let mut left = &compare.expr;
             expression(left, looped)?;
@@ -220,6 +193,29 @@ fn expression(expr: &Expr<'_>, looped: bool) -> Result<(), String> {
                 _ => refused(expr.span(), "a named argument of a test", "write its value alone"),
             })
         }
+    }
+}
+
+fn operation(op: &BinOp<'_>, span: Span, looped: bool) -> Result<(), String> {
+    expressions([&op.left, &op.right].into_iter(), looped)?;
+    let is_written_out = |side: &Expr<'_>| matches!(side, Expr::Const(_));
+    match op.op {
+        BinOpKind::Mul => {
+            refused(span, "`*`", "a sender's data could repeat a text or a list without limit")
+        }
+        BinOpKind::Add if !is_written_out(&op.left) && !is_written_out(&op.right) => refused(
+            span,
+            "`+` without a number or a text written out",
+            "it makes lists grow; `~` joins texts",
+        ),
+        BinOpKind::Eq
+        | BinOpKind::Ne
+        | BinOpKind::Lt
+        | BinOpKind::Lte
+        | BinOpKind::Gt
+        | BinOpKind::Gte
+        | BinOpKind::In => comparison(span, &op.left, &op.right, looped),
+        _ => Ok(()),
     }
 }
 
