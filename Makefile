@@ -40,7 +40,7 @@ demo: setup build ## review a diff on a local stack, and verify the result
 # longer, because every crate is built again.
 check: fmt language ## run the quick checks after a change: format, language, lints, unit and contract tests
 	cargo clippy --locked --workspace --features bcce-tests/emulated -- --deny warnings
-	$(CARGO_TEST) --lib --test contract --quiet
+	$(CARGO_TEST) --lib --bins --test contract --quiet
 
 test: fmt prose lint clippy local offline emulated batches failover enforced faults once ## run all checks and tests, except soaks, large batches, fuzzing and benchmarks
 

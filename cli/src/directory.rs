@@ -170,7 +170,7 @@ mod tests {
             "policy.yaml: document: is missing",
             "prices.yaml: document: cannot be read: No such file",
             "routing.yaml: attempt: is unknown; there are: version, strategy, attempts",
-            "workflows/old/explain.yaml: document: is neither",
+            "workflows/old/explain.yaml: document: is not part of a configuration",
         ] {
             assert!(message.contains(part), "{part} is missing in {message}");
         }
