@@ -178,6 +178,8 @@ fn started(
     policy: Option<&Policy>,
 ) -> Problems {
     let mut problems = Problems::default();
+    let tenant = source.value.as_ref().and_then(|source| source.tenant.as_deref());
+    let tenant = tenant.unwrap_or(DEFAULT_TENANT);
     for rule in source.value.iter().flat_map(|source| &source.rules) {
         let mut found = Problems::default();
         let unknown = rule.model.as_ref().filter(|alias| !models.models.contains_key(*alias));
@@ -194,7 +196,7 @@ fn started(
             Some((_, template)) => {
                 if let Some(whole) = template.whole() {
                     found.extend(fed(rule, whole));
-                    found.extend(admitted(rule, whole, models, policy));
+                    found.extend(admitted(tenant, rule, whole, models, policy));
                 }
             }
         }
@@ -203,9 +205,10 @@ fn started(
     problems
 }
 
-/// Checks that the default tenant may start the workflow with the rule's model. The tags are not checked, because an
+/// Checks that the tenant of the source may start the workflow with the rule's model. The tags are not checked, because an
 /// event determines them.
 fn admitted(
+    tenant: &str,
     rule: &Rule,
     template: &Template,
     models: &Models,
@@ -218,7 +221,7 @@ fn admitted(
     }
     let steps = template.steps.iter().map(|step| (step.id.as_str(), step.model.as_str()));
     let asked = TenantRequest {
-        tenant: DEFAULT_TENANT,
+        tenant,
         workflow: &template.name,
         model: known,
         steps: steps.collect(),
@@ -338,6 +341,31 @@ mod tests {
     #[test]
     fn the_configuration_of_this_repository_is_right() {
         assert_eq!(reported(&files()), [""; 0]);
+    }
+
+    #[test]
+    fn a_rule_of_a_webhook_is_checked_for_the_tenant_of_its_source() {
+        let of_tenant = |may_start: [&str; 2]| {
+            let [default, payments] = may_start;
+            let rules = format!(
+                "tenants: {{ default: {{ workflows: [{default}], models: [\"*\"] }}, payments: {{ workflows: [{payments}], models: [\"*\"] }} }}"
+            );
+            let mut files = files();
+            let mut replace = |file: &str, from: &str, to: &str| {
+                let text = files.get_mut(file).unwrap();
+                *text = text.replace(from, to);
+            };
+            replace("policy.yaml", "required_tags: []", &rules);
+            replace(
+                "webhooks/github.yaml",
+                "provider: github",
+                "provider: github\ntenant: payments",
+            );
+            reported(&files)
+        };
+        assert_eq!(of_tenant(["docs-gen", "explain"]), [""; 0]);
+        let refused = of_tenant(["explain", "docs-gen"]).join("; ");
+        assert!(refused.contains("tenant payments may not start explain"), "{refused}");
     }
 
     #[test]
