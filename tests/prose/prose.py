@@ -8,7 +8,7 @@ What is checked:
 
 - Doc comments of Rust code open on a subject or a verb: at most LIMIT of them on a word of openings.txt.
 - The glossary has at most TERMS terms.
-- Links in Markdown lead to a file and a heading that exist.
+- Links in Markdown lead to a file and a heading that exist, and files that it names in code exist.
 - Lines of Markdown have at most WIDTH characters, except in tables and code.
 - No text has a word of the last column of docs/glossary.md: Markdown outside of code, comments and
   strings of Rust, comments of Python, YAML and make, comments and errors of state machines, descriptions of templates.
@@ -28,6 +28,9 @@ LIMIT = 0.03
 WIDTH = 100
 # Terms of the glossary: more of them nobody remembers.
 TERMS = 40
+
+# The folders of this repository whose files documentation names by their path.
+FOLDERS = {"crates", "cli", "functions", "infra", "statemachines", "events", "tests", "docs", "bench", "simulation", "fuzz"}
 
 Text = tuple[int, str]  # a line number, from 1, and what stands there
 
@@ -85,6 +88,14 @@ def broken_links(path: pathlib.Path) -> Iterator[Text]:
                 yield number, f"the link leads to {target}, which does not exist"
             elif heading and heading not in headings(file):
                 yield number, f"the link leads to {target}, but {file.name} has no such heading"
+
+
+def missing_files(path: pathlib.Path, root: pathlib.Path = ROOT) -> Iterator[Text]:
+    """Files below `root` that a Markdown file names in code, such as `tests/prose/prose.py`, and that do not exist."""
+    for number, line in prose_lines(path.read_text()):
+        for name in re.findall(r"`([\w.-]+/[\w./-]+)(?:::\w+)?`", line):
+            if name.split("/")[0] in FOLDERS and not (root / name).exists():
+                yield number, f"the file {name} does not exist"
 
 
 def headings(path: pathlib.Path) -> set[str]:
@@ -177,7 +188,7 @@ def check() -> list[str]:
     for path in tracked():
         found = [] if path == GLOSSARY or "tests/prose" in str(path) else list(words_found(texts_of(path), instead))
         if path.suffix == ".md":
-            found += [*broken_links(path), *long_lines(path)]
+            found += [*broken_links(path), *missing_files(path), *long_lines(path)]
         findings += [f"{path.relative_to(ROOT)}:{number}: {what}" for number, what in sorted(found)]
     return findings
 

@@ -42,6 +42,13 @@ class Markdown(unittest.TestCase):
     def test_code_is_not_looked_at(self):
         self.assertEqual(self.links("```\n[a](other.md)\n```\n"), [])
 
+    def test_a_file_that_is_named_in_code_exists(self):
+        self.page.write_text("`tests/a.rs::a_test` and `docs/*.md`, `usage/x.rs`\n`page.md` `tests/page.md`\n")
+        self.page.parent.joinpath("tests").mkdir()
+        self.page.parent.joinpath("tests/a.rs").touch()
+        missing = list(prose.missing_files(self.page, self.page.parent))
+        self.assertEqual(missing, [(2, "the file tests/page.md does not exist")])
+
     def test_a_line_of_prose_has_a_greatest_length(self):
         self.page.write_text(f"{'a' * 101}\n| {'a' * 101} |\n```\n{'a' * 101}\n```\n")
         self.assertEqual([number for number, _ in prose.long_lines(self.page)], [1])
