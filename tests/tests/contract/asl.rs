@@ -84,6 +84,17 @@ fn substitutions(machine: &str) -> BTreeSet<String> {
     resource["Properties"]["DefinitionSubstitutions"].as_object().unwrap().keys().cloned().collect()
 }
 
+/// The name of a Choice is a question, such as `HasNextWave?`, and no other name is one.
+#[test]
+fn a_choice_is_named_as_a_question() {
+    for machine in machines() {
+        for (name, state) in states(&machine.definition) {
+            let is_choice = state["Type"] == "Choice";
+            assert_eq!(name.ends_with('?'), is_choice, "{name} of {}", machine.name);
+        }
+    }
+}
+
 /// Each placeholder of a machine has a substitution in the template, and the template has no other.
 #[test]
 fn every_placeholder_has_its_substitution_and_the_reverse() {
