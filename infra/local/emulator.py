@@ -1,7 +1,8 @@
-"""Starts the emulator, for clients on this machine only and without its time limit for JSONata.
+"""Starts the emulator, for clients on this machine only, without its time limit for JSONata and without one of its races.
 
 The emulator limits an expression to one second of clock time, in which its other threads run too. With sixty concurrent
-items of a batch, a run sometimes failed because of that limit.
+items of a batch, a run sometimes failed because of that limit. The reader of a Distributed Map lists the objects of a
+bucket while other threads add objects, and sometimes failed the execution of a batch because of that.
 """
 
 import functools
@@ -9,6 +10,7 @@ import functools
 import jsonata
 import loopback
 from ministack import app as ministack
+from ministack.services import stepfunctions
 
 
 def without_deadline(parse):
@@ -17,6 +19,22 @@ def without_deadline(parse):
         return parse(*args, **kwargs)
 
     return patient
+
+
+def again_if_changed(read):
+    """Wraps `read`, which changes nothing. Repeats it if another thread changed a dictionary that it iterates over."""
+
+    @functools.wraps(read)
+    def steady(*args, **kwargs):
+        for _ in range(100):
+            try:
+                return read(*args, **kwargs)
+            except RuntimeError as error:
+                if "changed size during iteration" not in str(error):
+                    raise
+        return read(*args, **kwargs)
+
+    return steady
 
 
 def for_this_machine(app):
@@ -43,5 +61,6 @@ def header(scope, name):
 
 if __name__ == "__main__":
     jsonata.Jsonata.jsonata = staticmethod(without_deadline(jsonata.Jsonata.jsonata))
+    stepfunctions._read_map_items = again_if_changed(stepfunctions._read_map_items)
     ministack.app = for_this_machine(ministack.app)
     ministack.main()

@@ -16,6 +16,34 @@ class Deadline(unittest.TestCase):
         self.assertEqual(emulator.without_deadline(parse)(self.LONG, timeout=1).evaluate(None), 0)
 
 
+class Race(unittest.TestCase):
+    def test_a_reading_is_repeated_while_another_thread_changes_what_it_reads(self):
+        objects, readings = {"a": 1}, []
+
+        def read():
+            readings.append(len(objects))
+            for key in objects:
+                if len(objects) < 3:
+                    objects[key + "b"] = 1
+            return sorted(objects)
+
+        self.assertEqual(emulator.again_if_changed(read)(), sorted(objects))
+        self.assertGreater(len(readings), 1)
+
+    def test_another_error_is_not_repeated(self):
+        readings = []
+
+        def read():
+            readings.append(1)
+            raise RuntimeError("no such bucket")
+
+        self.assertRaisesRegex(RuntimeError, "no such bucket", emulator.again_if_changed(read))
+        self.assertEqual(len(readings), 1)
+
+    def test_the_reader_that_is_wrapped_exists(self):
+        self.assertTrue(callable(emulator.stepfunctions._read_map_items))
+
+
 class Guard(unittest.TestCase):
     """Calls from a web page, which the browser of the user of the emulator shows."""
 
