@@ -1,6 +1,7 @@
 //! In-memory ports for unit tests. The store and the signing key fail on request.
 
 mod batches; // the ports of batches: objects that are replaced, and objects of other buckets
+mod parts; // the ledger's ports of packed batches
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -20,6 +21,7 @@ use crate::run::call_log::{LoggedCall, LoggedStep};
 use crate::run::ids::{RunRef, StepRef};
 
 pub use batches::MemorySources;
+pub use parts::{MemoryLedger, OwnedPart};
 
 /// A bucket in memory.
 #[derive(Default)]
@@ -72,7 +74,7 @@ impl GetObject for MemoryStore {
 }
 
 impl PutOnce for MemoryStore {
-    async fn put_once(&self, key: &str, _run_id: &str, body: &[u8]) -> Result<Put, Fault> {
+    async fn put_once(&self, key: &str, _id: &str, body: &[u8]) -> Result<Put, Fault> {
         self.fault()?;
         let mut objects = self.objects.borrow_mut();
         if objects.contains_key(key) {

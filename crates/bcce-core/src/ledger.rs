@@ -7,11 +7,21 @@
 //! | batch record | `batch#<batch id>` | `attempt#<n>` |
 //! | progress of a batch | `progress#<batch id>#<n>` | `progress#<shard>` |
 //! | halt of a batch | `progress#<batch id>#<n>` | `halt` |
+//! | end of a batch's execution | `progress#<batch id>#<n>` | `stop` |
+//! | part that is worked off: its owner and its progress | `progress#<batch id>#<n>` | `part#<part>` |
+//! | packed run that a person has cancelled | `progress#<batch id>#<n>` | `cancel#<run id>` |
+//! | calls that a part has started | `calls#<batch id>#<n>#<part>` | `<owner>#<number>` |
+//! | part that is counted | `counted#<batch id>#<n>` | `<part>` |
+//! | place of a packed run | `packed#<run id>` | `attempt#<n>` |
 //! | usage of a day | `usage#<day>#<shard>` | `<region>#<model id>` |
 //! | breaker of a target | `target#<target key>` | `breaker` |
 //! | latencies of a target | `target#<target key>` | `latency#<slot of five minutes>` |
 //! | targets that cache a prompt | `cache#<digest of its step>` | `targets` |
 //! | slot of a tenant ([`crate::run::slots`]) | `slot#<tenant>#runs`, `slot#<tenant>#batches` | `<execution name>` |
+//!
+//! A part that is worked off counts its own runs. When it is counted, its runs move to a shard of the progress, which
+//! also has the numbers of the parts that it counts. So a reader that sees both, the part and the shard, knows that the
+//! runs are the same.
 //!
 //! Usage, the progress of a batch, and the indexes of a day's runs (`runs#<day>#<shard>`) and batches
 //! (`batches#<day>#<shard>`) are each split into sixteen shards by id, because an item or an index key accepts only
@@ -27,6 +37,7 @@ use crate::base::digest::sha256_hex;
 use crate::base::json::is_zero;
 use crate::batch::manifest::{BatchManifest, BatchStatus, Opened};
 use crate::batch::message::Mode;
+use crate::batch::packed::PartManifest;
 use crate::batch::reference::BatchRun;
 use crate::run::ids::{ItemOf, Run};
 use crate::run::manifest::{Manifest, UsageLine};
@@ -58,6 +69,13 @@ impl ClosedRun {
     pub fn usage(&self) -> &[UsageLine] {
         &self.manifest.usage_by_model
     }
+}
+
+/// A part to count: its usage is added to the counters, and its runs to the progress of the batch.
+#[derive(Clone, Debug)]
+pub struct CountedPart {
+    pub batch: BatchRun,
+    pub manifest: PartManifest,
 }
 
 /// A run record, as it is read from the ledger.
@@ -152,12 +170,47 @@ pub fn progress_pk(batch: &ItemOf) -> String {
     format!("progress#{}#{}", batch.batch_id, batch.attempt_no)
 }
 
-pub fn progress_sk(run_id: &str) -> String {
-    format!("progress#{}", shard(run_id))
+/// Returns the sort key of a shard of the progress. `id` is the id of the run or part that is counted.
+pub fn progress_sk(id: &str) -> String {
+    format!("progress#{}", shard(id))
 }
 
 /// The sort key of the halt of a batch: who halted it, when, and why. It has the partition key of the progress.
 pub const HALT_SK: &str = "halt";
+
+/// The sort key of the end of a batch's execution. It has the partition key of the progress.
+pub const STOP_SK: &str = "stop";
+
+/// The prefix of the sort key of a part that is worked off. The number of the part follows.
+pub const PART: &str = "part#";
+
+/// Returns the sort key of a part that is worked off. It has the partition key of the progress.
+pub fn part_sk(part: u32) -> String {
+    format!("{PART}{part:06}")
+}
+
+/// The prefix of the sort key of a packed run that a person has cancelled. The id of the run follows.
+pub const CANCEL: &str = "cancel#";
+
+/// Returns the partition key of the calls that a part has started.
+pub fn part_calls_pk(batch: &ItemOf, part: u32) -> String {
+    format!("calls#{}#{}#{part:06}", batch.batch_id, batch.attempt_no)
+}
+
+/// Returns the partition key of the parts that are counted. It is separate from the progress, which is read often.
+pub fn counted_pk(batch: &ItemOf) -> String {
+    format!("counted#{}#{}", batch.batch_id, batch.attempt_no)
+}
+
+pub fn counted_sk(part: u32) -> String {
+    format!("{part:06}")
+}
+
+/// Returns the partition key of the places of a packed run. It is separate from the records, so that a function can be
+/// allowed to write only the places.
+pub fn packed_pk(run_id: &str) -> String {
+    format!("packed#{run_id}")
+}
 
 pub fn batches_pk(started_at: OffsetDateTime, batch_id: &str) -> String {
     batches_shard(started_at.date(), shard(batch_id))
@@ -201,8 +254,9 @@ pub fn listing_shard(day: Date, shard: char) -> String {
     format!("runs#{day}#{shard}")
 }
 
-pub fn usage_pk(ended_at: OffsetDateTime, run_id: &str) -> String {
-    format!("usage#{}#{}", ended_at.date(), shard(run_id))
+/// Returns the partition key of a shard of a day's usage. `id` is the id of the run or part that is counted.
+pub fn usage_pk(ended_at: OffsetDateTime, id: &str) -> String {
+    format!("usage#{}#{}", ended_at.date(), shard(id))
 }
 
 pub fn usage_sk(region: &str, model_id: &str) -> String {
@@ -226,8 +280,8 @@ pub fn cache_pk(cache: &str) -> String {
 
 pub const CACHE_SK: &str = "targets";
 
-fn shard(run_id: &str) -> char {
-    sha256_hex(run_id.as_bytes()).chars().next().unwrap_or('0')
+fn shard(id: &str) -> char {
+    sha256_hex(id.as_bytes()).chars().next().unwrap_or('0')
 }
 
 #[cfg(test)]

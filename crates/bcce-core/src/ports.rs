@@ -10,6 +10,7 @@ mod messages; // queues and the notifications topic
 mod models; // calls of models, and bulk jobs
 mod objects; // objects of the stack's bucket, and of any other
 mod parameters; // SSM parameters
+mod parts; // parts of packed batches in the ledger
 mod records; // records of runs and batches in the ledger
 mod signing; // the signing key
 mod slots; // slots of tenants in the ledger
@@ -22,6 +23,7 @@ pub use messages::*;
 pub use models::*;
 pub use objects::*;
 pub use parameters::*;
+pub use parts::*;
 pub use records::*;
 pub use signing::*;
 pub use slots::*;

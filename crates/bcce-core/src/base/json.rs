@@ -47,6 +47,11 @@ pub fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
         .map_err(|error| Fault::internal(format!("cannot be written as JSON: {error}")))
 }
 
+/// Returns `true` if a flag is not set. Serialization omits such flags.
+pub(crate) fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 /// Returns `true` if a count is 0. Serialization omits such counts.
 pub(crate) fn is_zero(count: &u64) -> bool {
     *count == 0

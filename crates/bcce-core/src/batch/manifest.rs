@@ -14,6 +14,8 @@ use crate::batch::message::Mode;
 use crate::batch::progress::{Halt, Tolerance};
 use crate::batch::reference::BatchRun;
 use crate::batch::source::Format;
+use crate::batch::split::Split;
+use crate::batch::way::Way;
 use crate::call::attempt::Totals;
 use crate::run::artifact::ArtifactRef;
 use crate::run::manifest::{Kind, Manifest};
@@ -257,6 +259,12 @@ pub struct Opened {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bulk: Option<BulkMode>,
     pub concurrency: u32,
+    /// The way in which the items run on demand.
+    #[serde(default)]
+    pub way: Way,
+    /// How many parts are worked off at a time, and how many calls each keeps under way, if the items are packed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
     /// The number of items that may fail before the batch is halted.
     pub allowed_failures: u64,
 }
@@ -472,6 +480,8 @@ mod tests {
             mode: Mode::OnDemand,
             because: vec![],
             bulk: None,
+            way: Way::default(),
+            split: None,
             concurrency: 20,
             allowed_failures,
         };

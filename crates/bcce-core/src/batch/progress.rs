@@ -7,9 +7,11 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::base::json::is_zero;
+use crate::base::json::{is_false, is_zero};
 use crate::base::usage::Usage;
 use crate::call::attempt::Totals;
+use crate::run::manifest::Manifest;
+use crate::run::notification::RunStatus;
 
 /// The progress of a batch attempt.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +32,40 @@ pub struct BatchProgress {
     /// The halt of the batch. It is set once and never removed, whatever the outcome of the runs under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halted: Option<Halt>,
+    /// The rate at which the parts under way call models, if the items are packed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// True if the execution of the batch has ended, so that no further call may start.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_stopped: bool,
+    /// The packed runs that a person has cancelled, by run id.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub cancelled_runs: BTreeSet<String>,
+}
+
+/// The rate at which a batch calls models.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// The number of calls that may be under way at a time now.
+    pub calls: u32,
+    /// The number of calls that may be under way at a time if no target throttles.
+    pub most: u32,
+    /// The targets that throttle, such as `us-east-1 us.anthropic.claude-haiku-5-5`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub throttled: Vec<String>,
+}
+
+impl Rate {
+    /// Adds the rate of another part.
+    pub fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.most += other.most;
+        for target in &other.throttled {
+            if !self.throttled.contains(target) {
+                self.throttled.push(target.clone());
+            }
+        }
+    }
 }
 
 /// The halt of a batch: no further item is started.
@@ -42,6 +78,22 @@ pub struct Halt {
 }
 
 impl BatchProgress {
+    /// Counts a run that is over.
+    pub fn count(&mut self, manifest: &Manifest) {
+        match manifest.status {
+            RunStatus::Succeeded => self.succeeded += 1,
+            RunStatus::Cancelled => self.cancelled += 1,
+            RunStatus::Running | RunStatus::Failed | RunStatus::Rejected => self.failed += 1,
+        }
+        self.cost_usd += manifest.totals.known_cost();
+        self.unknown_cost += u64::from(manifest.totals.cost_usd.is_none());
+        self.truncated += u64::from(manifest.truncated > 0);
+        self.usage += manifest.totals.known_usage();
+        if let Some(error) = &manifest.error {
+            *self.errors.entry(error.name.as_str().to_owned()).or_default() += 1;
+        }
+    }
+
     /// Returns how many runs are over.
     pub fn over(&self) -> u64 {
         self.succeeded + self.failed + self.cancelled
@@ -84,6 +136,11 @@ impl BatchProgress {
             *self.errors.entry(name.clone()).or_default() += count;
         }
         self.halted = self.halted.take().or_else(|| other.halted.clone());
+        if let Some(rate) = &other.rate {
+            self.rate.get_or_insert_default().add(rate);
+        }
+        self.is_stopped |= other.is_stopped;
+        self.cancelled_runs.extend(other.cancelled_runs.iter().cloned());
     }
 }
 
@@ -173,7 +230,7 @@ mod tests {
             truncated: 2,
             usage: Usage { input_tokens: 7, ..Usage::default() },
             errors: [("Bcce.NoTarget".to_owned(), 2)].into(),
-            halted: None,
+            ..BatchProgress::default()
         };
         let mut sum = one.clone();
         sum.add(&one);

@@ -11,6 +11,12 @@ use crate::run::ids::ItemOf;
 /// `-r<n>`, an execution name stays below its limit of 80 characters.
 const WORKFLOW_IN_BATCH_ID: usize = 36;
 
+/// The suffix of the key of a segment. IAM permissions rely on it, as on the suffixes of a run's objects.
+pub const SEGMENT: &str = ".segment.jsonl";
+
+/// The suffix of the key of a part's manifest, for the same reason.
+pub const PART_MANIFEST: &str = ".part.json";
+
 /// The input of an execution of the batch state machine. The same request gives the same bytes, as for a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchRef {
@@ -67,6 +73,13 @@ pub fn batch_id(tenant: &str, workflow: &str, request_id: &str) -> String {
     let hash = sha256_hex_of_fields(&[tenant, workflow, request_id]);
     let cut: String = workflow.chars().take(WORKFLOW_IN_BATCH_ID).collect();
     format!("{cut}-batch-{}", &hash[..32])
+}
+
+/// Returns true if a request id has the form `<batch id>/...`, as those of the items of batches have.
+pub fn is_of_item(request_id: &str) -> bool {
+    let Some((batch_id, _)) = request_id.split_once('/') else { return false };
+    let Some((_, hash)) = batch_id.rsplit_once("-batch-") else { return false };
+    hash.len() == 32 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl BatchRef {
@@ -138,6 +151,40 @@ impl BatchRef {
 
     pub fn places_key(&self, part: u32) -> String {
         format!("{}{part:06}.jsonl", self.places_prefix())
+    }
+
+    /// Returns the key of the configuration that the items of this attempt are planned from.
+    pub fn configuration_key(&self) -> String {
+        format!("{}configuration-{}.json", self.prefix(), self.attempt_no)
+    }
+
+    /// Returns the prefix of the segments of a part: what is stored of its runs.
+    pub fn segments_prefix(&self, part: u32) -> String {
+        format!("{}segments-{}/{part:06}/", self.prefix(), self.attempt_no)
+    }
+
+    /// Returns the key of a segment. The segments of a part are numbered from 1.
+    pub fn segment_key(&self, part: u32, segment: u32) -> String {
+        format!("{}{segment:06}{SEGMENT}", self.segments_prefix(part))
+    }
+
+    /// Returns the key of the manifests of a part's runs, one on each line.
+    pub fn part_runs_key(&self, part: u32) -> String {
+        format!("{}sealed-{}/{part:06}.runs.jsonl", self.prefix(), self.attempt_no)
+    }
+
+    /// Returns the key of the manifest of a part.
+    pub fn part_manifest_key(&self, part: u32) -> String {
+        format!("{}sealed-{}/{part:06}{PART_MANIFEST}", self.prefix(), self.attempt_no)
+    }
+
+    pub fn part_signature_key(&self, part: u32) -> String {
+        format!("{}.sig", self.part_manifest_key(part))
+    }
+
+    /// Returns the id of a part in the encryption context of its objects: `<batch id>/<part>`.
+    pub fn part_id(&self, part: u32) -> String {
+        format!("{}/{part}", self.batch_id)
     }
 
     /// Returns the prefix of everything that belongs to this attempt's jobs.
@@ -248,12 +295,22 @@ impl BatchRef {
         };
         match rest.split_once('/') {
             None => {
-                let opened = rest.strip_suffix(".json").is_some_and(|it| is_numbered(it, "opened"));
-                opened || ["request.json", "parts.jsonl"].contains(&rest)
+                let is = |of| rest.strip_suffix(".json").is_some_and(|it| is_numbered(it, of));
+                is("opened")
+                    || is("configuration")
+                    || ["request.json", "parts.jsonl"].contains(&rest)
             }
             Some((folder, _)) => {
-                let folders =
-                    ["places", "bulk", "leftovers", "children", "results", "outputs", "sums"];
+                let folders = [
+                    "places",
+                    "segments",
+                    "bulk",
+                    "leftovers",
+                    "children",
+                    "results",
+                    "outputs",
+                    "sums",
+                ];
                 ["parts", "refused"].contains(&folder)
                     || folders.iter().any(|of| is_numbered(folder, of))
             }
@@ -286,6 +343,25 @@ mod tests {
         let long = BatchRef { attempt_no: 99, ..BatchRef::first("t", &"w".repeat(64), "x") };
         assert!(long.execution_name().len() <= 80, "{}", long.execution_name());
         assert_eq!(long.retry(), None);
+    }
+
+    #[test]
+    fn the_request_id_of_an_item_is_recognized() {
+        let batch = batch_id("default", "explain", "42");
+        for id in [format!("{batch}/"), format!("{batch}/1"), format!("{batch}/docs/a.md")] {
+            assert!(is_of_item(&id), "{id}");
+        }
+        for id in [
+            batch.clone(),
+            format!("/{batch}"),
+            format!("{}/1", batch.to_uppercase()),
+            format!("{}/1", &batch[..batch.len() - 1]),
+            format!("{batch}0/1"),
+            "a-batch-of/1".to_owned(),
+            "explain/1".to_owned(),
+        ] {
+            assert!(!is_of_item(&id), "{id}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The configuration of one workflow, which is read and checked as a whole.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::models::Models;
 use crate::config::policy::Policy;
 use crate::config::pricing::Prices;
@@ -7,7 +9,7 @@ use crate::config::routing::Routing;
 use crate::config::template::Template;
 
 /// All documents that a run of one workflow is planned from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Configuration {
     pub template: Template,
     /// The digest of the template's text as lower-case hex.

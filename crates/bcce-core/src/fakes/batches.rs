@@ -79,7 +79,7 @@ impl OpenSource for MemorySources {
         let object = object.filter(|(is, _)| etag.is_none_or(|wanted| wanted == is));
         Ok(object.map(|(etag, body)| SourceObject {
             etag: etag.clone(),
-            bytes: body.len() as u64,
+            bytes: Some(body.len() as u64),
             body: pieces(&body[..body.len() - cut]),
         }))
     }

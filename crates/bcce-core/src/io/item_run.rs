@@ -32,15 +32,8 @@ pub async fn item_run(
     item: Item,
     attempt_no: u32,
 ) -> Result<ItemRun, Fault> {
-    let item = match item.object.clone() {
-        None => item,
-        Some(object) => with_text(sources, stored, item, &object).await?,
-    };
     let run = item.run(batch, attempt_no);
-    let wanted = item.request(stored, batch);
-    // `dispatch` makes the same check. Items were checked when the batch was opened, but the text of an object was not
-    // known then.
-    wanted.check().none_or(())?;
+    let wanted = item_request(sources, stored, batch, item).await?;
     let key = run.request_key();
     let request = store_value_once(store, &key, &run.run_id, wanted.clone()).await?;
     if request != wanted {
@@ -48,6 +41,27 @@ pub async fn item_run(
         return Err(Fault::new(ErrorName::InvalidRequest, message));
     }
     Ok(ItemRun { run, request })
+}
+
+/// Returns the request of an item. Reads the text of its object, if it has one.
+///
+/// # Errors
+/// Returns `Bcce.InvalidRequest` if the item or its object is wrong, and `Bcce.Internal` if the store failed.
+pub async fn item_request(
+    sources: &impl OpenSource,
+    stored: &StoredBatch,
+    batch: &BatchRef,
+    item: Item,
+) -> Result<StoredRequest, Fault> {
+    let item = match item.object.clone() {
+        None => item,
+        Some(object) => with_text(sources, stored, item, &object).await?,
+    };
+    let request = item.request(stored, batch);
+    // `dispatch` makes the same check. Items were checked when the batch was opened, but the text of an object was not
+    // known then.
+    request.check().none_or(())?;
+    Ok(request)
 }
 
 async fn with_text(

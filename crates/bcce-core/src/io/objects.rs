@@ -79,10 +79,10 @@ pub async fn read_range<T: DeserializeOwned>(
 pub async fn store_once(
     store: &(impl GetObject + PutOnce),
     key: &str,
-    run_id: &str,
+    id: &str,
     body: Vec<u8>,
 ) -> Result<Vec<u8>, Fault> {
-    match store.put_once(key, run_id, &body).await? {
+    match store.put_once(key, id, &body).await? {
         Put::Stored => Ok(body),
         Put::Existed => existing(key, store.get(key).await?),
     }
@@ -97,10 +97,10 @@ pub async fn store_once(
 pub async fn store_value_once<T: Serialize + DeserializeOwned>(
     store: &(impl GetObject + PutOnce),
     key: &str,
-    run_id: &str,
+    id: &str,
     value: T,
 ) -> Result<T, Fault> {
-    match store.put_once(key, run_id, &to_json(&value)?).await? {
+    match store.put_once(key, id, &to_json(&value)?).await? {
         Put::Stored => Ok(value),
         Put::Existed => parse(key, &existing(key, store.get(key).await?)?),
     }

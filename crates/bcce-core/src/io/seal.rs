@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::base::digest::{sha256, sha256_hex};
 use crate::base::error::Fault;
 use crate::base::json::{parse, to_json};
+use crate::batch::packed::PartManifest;
 use crate::batch::{BatchManifest, BatchRef};
 use crate::io::objects::{existing, store_once};
 use crate::ports::{GetObject, GetSealed, Put, PutOnce, PutSealed, SignDigest, VerifyDigest};
@@ -25,8 +26,9 @@ const ADVICE: &str = "nothing was signed, recorded or notified; see \"A manifest
 /// A manifest that can be sealed.
 pub trait Sealable: Serialize + DeserializeOwned {
     fn kind(&self) -> Kind;
-    /// Returns the id, attempt and tenant of the manifest, with the names of these fields.
-    fn identity(&self) -> [(&'static str, String); 3];
+    /// Returns the fields that identify what was sealed, with their names: id, attempt, tenant, and the number of a
+    /// part.
+    fn identity(&self) -> Vec<(&'static str, String)>;
 }
 
 impl Sealable for Manifest {
@@ -34,7 +36,7 @@ impl Sealable for Manifest {
         self.kind
     }
 
-    fn identity(&self) -> [(&'static str, String); 3] {
+    fn identity(&self) -> Vec<(&'static str, String)> {
         identity("run_id", &self.run_id, self.attempt_no, &self.tenant)
     }
 }
@@ -44,8 +46,19 @@ impl Sealable for BatchManifest {
         self.kind
     }
 
-    fn identity(&self) -> [(&'static str, String); 3] {
+    fn identity(&self) -> Vec<(&'static str, String)> {
         identity("batch_id", &self.batch_id, self.attempt_no, &self.tenant)
+    }
+}
+
+impl Sealable for PartManifest {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        let of_batch = identity("batch_id", &self.batch_id, self.attempt_no, &self.tenant);
+        of_batch.into_iter().chain([("part", self.part.to_string())]).collect()
     }
 }
 
@@ -54,16 +67,20 @@ fn identity(
     id: &str,
     attempt_no: u32,
     tenant: &str,
-) -> [(&'static str, String); 3] {
-    [(name, id.to_owned()), ("attempt_no", attempt_no.to_string()), ("tenant", tenant.to_owned())]
+) -> Vec<(&'static str, String)> {
+    vec![
+        (name, id.to_owned()),
+        ("attempt_no", attempt_no.to_string()),
+        ("tenant", tenant.to_owned()),
+    ]
 }
 
-/// The run attempt or batch attempt whose manifest is sealed.
+/// The run attempt, batch attempt or part whose manifest is sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     kinds: &'static [Kind],
     id: String,
-    identity: [(&'static str, String); 3],
+    identity: Vec<(&'static str, String)>,
     key: String,
     signature_key: String,
 }
@@ -90,6 +107,18 @@ impl Subject {
             identity: identity("batch_id", &batch.batch_id, batch.attempt_no, &batch.tenant),
             key: batch.manifest_key(),
             signature_key: batch.signature_key(),
+        }
+    }
+
+    /// Returns the subject of a part of a batch attempt.
+    pub fn of_part(batch: &BatchRef, part: u32) -> Self {
+        let of_batch = identity("batch_id", &batch.batch_id, batch.attempt_no, &batch.tenant);
+        Self {
+            kinds: &[Kind::Part],
+            id: batch.part_id(part),
+            identity: of_batch.into_iter().chain([("part", part.to_string())]).collect(),
+            key: batch.part_manifest_key(part),
+            signature_key: batch.part_signature_key(part),
         }
     }
 

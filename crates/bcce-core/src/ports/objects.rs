@@ -11,8 +11,9 @@ pub trait GetObject {
 }
 
 pub trait PutOnce {
-    /// Writes the object unless it exists. `run_id` goes into the encryption context.
-    async fn put_once(&self, key: &str, run_id: &str, body: &[u8]) -> Result<Put, Fault>;
+    /// Writes the object unless it exists. `id` is the id of its run, batch or part. It goes into the encryption
+    /// context.
+    async fn put_once(&self, key: &str, id: &str, body: &[u8]) -> Result<Put, Fault>;
 }
 
 /// The result of writing an object once.
@@ -89,7 +90,8 @@ pub trait OpenSource {
 #[derive(Clone, Debug)]
 pub struct SourceObject<B> {
     pub etag: String,
-    pub bytes: u64,
+    /// The size, if the answer says it. S3 always does; a proxy may leave it out.
+    pub bytes: Option<u64>,
     pub body: B,
 }
 

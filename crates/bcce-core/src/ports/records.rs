@@ -1,5 +1,7 @@
 //! Records of runs and batches in the ledger.
 
+use time::OffsetDateTime;
+
 use crate::base::error::Fault;
 use crate::batch::BatchProgress;
 use crate::batch::Halt;
@@ -70,8 +72,13 @@ pub trait TakeOver {
 }
 
 pub trait ReadBatchProgress {
-    /// Reads the progress of a batch attempt.
-    async fn batch_progress(&self, batch: &ItemOf) -> Result<BatchProgress, Fault>;
+    /// Reads the progress of a batch attempt. The rate is that of the parts that functions own at `now`. A run never
+    /// counts twice, but a run that is being counted may be missing.
+    async fn batch_progress(
+        &self,
+        batch: &ItemOf,
+        now: OffsetDateTime,
+    ) -> Result<BatchProgress, Fault>;
 }
 
 pub trait HaltBatch {

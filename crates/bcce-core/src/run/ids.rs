@@ -131,7 +131,7 @@ fn step_path(step: &str, item: Option<u32>) -> String {
 }
 
 /// A batch attempt, as the runs of its items refer to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ItemOf {
     pub batch_id: String,
     pub attempt_no: u32,

@@ -22,7 +22,7 @@ use crate::run::notification::{RunNotification, RunStatus};
 use crate::run::plan::Plan;
 
 pub use steps::{ItemFault, ItemsSummary, StepFault, StepSummary};
-pub use usage::UsageLine;
+pub use usage::{UsageLine, add_usage};
 
 /// The kind of a manifest. A manifest names its kind, so that a reader can check what was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub enum Kind {
     /// A run that is an item of a batch.
     Item,
     Batch,
+    /// A part of a batch: the runs that one batch attempt worked off in it.
+    Part,
 }
 
 impl Kind {
@@ -42,6 +44,7 @@ impl Kind {
             Self::Run => "bcce run manifest 1\n",
             Self::Item => "bcce item manifest 1\n",
             Self::Batch => "bcce batch manifest 1\n",
+            Self::Part => "bcce part manifest 1\n",
         }
     }
 
@@ -51,6 +54,7 @@ impl Kind {
             Self::Run => "run",
             Self::Item => "item",
             Self::Batch => "batch",
+            Self::Part => "part",
         }
     }
 

@@ -11,7 +11,7 @@ use crate::run::notification::RunStatus;
 /// Returns a metric line for each set of dimensions.
 pub fn of_run(environment: &str, manifest: &Manifest) -> Vec<String> {
     let run = run(environment, manifest);
-    let calls = manifest.usage_by_model.iter().map(|line| calls(environment, manifest, line));
+    let calls = manifest.usage_by_model.iter().map(|line| by_model(environment, manifest, line));
     std::iter::once(run).chain(calls).chain(rejected(environment, manifest)).collect()
 }
 
@@ -42,11 +42,17 @@ fn run(environment: &str, manifest: &Manifest) -> String {
     document(manifest, &dimensions, &metrics)
 }
 
-fn calls(environment: &str, manifest: &Manifest, line: &UsageLine) -> String {
+fn by_model(environment: &str, manifest: &Manifest, line: &UsageLine) -> String {
     let dimensions =
         [("Environment", environment), ("Region", &line.region), ("Model", &line.model_id)];
+    document(manifest, &dimensions, &calls(line))
+}
+
+/// Returns the metrics of the calls to one model in one region.
+pub(crate) fn calls(line: &UsageLine) -> [(&'static str, &'static str, Value); 11] {
     let usage = line.totals.known_usage();
-    let metrics = [
+    let cache_write = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens;
+    [
         ("Calls", "Count", json!(line.calls)),
         ("FailedCalls", "Count", json!(line.failed_calls)),
         ("RejectedCalls", "Count", json!(line.rejected_calls)),
@@ -56,19 +62,14 @@ fn calls(environment: &str, manifest: &Manifest, line: &UsageLine) -> String {
         ("InputTokens", "Count", json!(usage.input_tokens)),
         ("OutputTokens", "Count", json!(usage.output_tokens)),
         ("CacheReadTokens", "Count", json!(usage.cache_read_tokens)),
-        (
-            "CacheWriteTokens",
-            "Count",
-            json!(usage.cache_write_5m_tokens + usage.cache_write_1h_tokens),
-        ),
+        ("CacheWriteTokens", "Count", json!(cache_write)),
         ("PricedCost", "None", usd(line.totals.known_cost())),
-    ];
-    document(manifest, &dimensions, &metrics)
+    ]
 }
 
 /// Converts a known cost to a number. CloudWatch accepts only doubles; the ledger has the exact figure. `UnpricedCalls`
 /// counts the calls whose cost is missing.
-fn usd(amount: Decimal) -> Value {
+pub(crate) fn usd(amount: Decimal) -> Value {
     json!(amount.to_f64().unwrap_or_default())
 }
 

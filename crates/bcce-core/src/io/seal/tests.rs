@@ -120,7 +120,7 @@ fn a_batch_laid_under_a_run_is_refused_and_so_is_a_run_signed_as_a_batch() {
         now(store.put_sealed(&run.manifest_key(), "b", &body, &signature)).unwrap();
         is_refused(&store, &run, "its signature is not that of the stack's key");
     }
-    let lines = [Kind::Run, Kind::Item, Kind::Batch].map(Kind::line);
+    let lines = [Kind::Run, Kind::Item, Kind::Batch, Kind::Part].map(Kind::line);
     assert!(lines.iter().all(|line| line.ends_with('\n')));
     assert!(lines[0] != lines[1] && lines[1] != lines[2] && lines[0] != lines[2]);
 }

@@ -1,0 +1,205 @@
+//! A segment: a checkpoint of a part, with a line for each run that has changed since the one before.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+
+use crate::base::error::Fault;
+use crate::base::json::{parse, to_json};
+use crate::batch::packed::StartedCall;
+use crate::call::attempt::{Attempt, Totals};
+use crate::failover::decision::Decision;
+use crate::run::artifact::{ArtifactRef, FinishedStep, StepFailure, StepRecord, StepStatus};
+use crate::run::ending::Ending;
+use crate::run::ids::{ANSWER, FAILURE, Run};
+use crate::run::manifest::{Evidence, Manifest};
+use crate::run::plan::Plan;
+
+/// The name of the request among the objects of a run.
+pub const REQUEST: &str = "request.json";
+/// The name of the plan among the objects of a run.
+pub const PLAN: &str = "plan.json";
+
+/// A line of a segment: what is stored of the run of an item.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PackedRun {
+    /// The number of the item in the batch, from 1.
+    pub n: u64,
+    /// The run attempt. Its execution is that of the batch.
+    pub run: Run,
+    pub state: RunState,
+    /// The calls that earlier owners of the part have started for the run. Those that no object records are lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub started: Vec<StartedCall>,
+    /// The objects that a run with an execution of its own has below its prefix, by their names without the prefix. The
+    /// texts of an item are only here, so they can be erased without changing a manifest.
+    pub objects: BTreeMap<String, Box<RawValue>>,
+}
+
+/// The state of a packed run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// The item is not valid, for this reason. It has no run.
+    Refused(Fault),
+    /// The run goes on in the next call of the function.
+    UnderWay(Vec<OpenStep>),
+    Over {
+        #[serde(with = "time::serde::rfc3339")]
+        ended_at: OffsetDateTime,
+        /// The error that ended the run outside of any step.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<Fault>,
+        /// The end of a run that was cancelled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ending: Option<Ending>,
+    },
+}
+
+/// A step that was started and is not over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenStep {
+    pub step: String,
+    pub attempts: Vec<Attempt>,
+    pub decisions: Vec<Decision>,
+}
+
+impl OpenStep {
+    fn failure(&self, run: &Run, error: Fault) -> StepFailure {
+        let record = StepRecord {
+            version: 1,
+            run_id: run.run_id.clone(),
+            attempt_no: run.attempt_no,
+            step_id: self.step.clone(),
+            item: None,
+            decisions: self.decisions.clone(),
+            totals: Totals::of(&self.attempts),
+            attempts: self.attempts.clone(),
+        };
+        StepFailure { record, status: StepStatus::Failed, error }
+    }
+}
+
+/// The first byte of a line that is not a run.
+const COMMENT: u8 = b'#';
+
+/// Returns the only line of a segment that has no run. A new owner of a part writes one, so that an owner from before
+/// finds the next number taken and ends.
+pub fn fence_line(owner: &str) -> String {
+    format!("# {owner} works the part off from here on\n")
+}
+
+/// Parses a segment. `key` names it in the error.
+///
+/// # Errors
+/// Returns `Bcce.Internal` if a line is not what this version writes.
+pub fn parse_segment(key: &str, body: &[u8]) -> Result<Vec<PackedRun>, Fault> {
+    let lines = body.split(|byte| *byte == b'\n');
+    let lines = lines.filter(|line| line.first().is_some_and(|first| *first != COMMENT));
+    lines.map(|line| parse(key, line)).collect()
+}
+
+impl PackedRun {
+    /// Returns a run that has just started.
+    pub fn started(n: u64, run: Run) -> Self {
+        let state = RunState::UnderWay(Vec::new());
+        Self { n, run, state, started: Vec::new(), objects: BTreeMap::new() }
+    }
+
+    /// Adds an object. `name` is its key without the prefix of the run.
+    ///
+    /// # Errors
+    /// Returns `Bcce.Internal` if the value cannot be written as JSON.
+    pub fn add(&mut self, name: &str, value: &impl Serialize) -> Result<(), Fault> {
+        let json = String::from_utf8(to_json(value)?).unwrap_or_default();
+        let raw = RawValue::from_string(json);
+        let raw = raw.map_err(|error| Fault::internal(format!("{name} is not JSON: {error}")))?;
+        self.objects.insert(name.to_owned(), raw);
+        Ok(())
+    }
+
+    /// Adds an object whose key has the prefix of the run.
+    ///
+    /// # Errors
+    /// See [`PackedRun::add`].
+    pub fn add_at(&mut self, key: &str, value: &impl Serialize) -> Result<(), Fault> {
+        let prefix = self.run.prefix();
+        self.add(key.strip_prefix(&prefix).unwrap_or(key), value)
+    }
+
+    /// Returns the bytes of an object, which an object of its own would have as well.
+    pub fn object(&self, name: &str) -> Option<&[u8]> {
+        self.objects.get(name).map(|raw| raw.get().as_bytes())
+    }
+
+    /// Parses the plan. Returns `None` if the run was refused before it had one.
+    ///
+    /// # Errors
+    /// Returns `Bcce.Internal` if it is not what this version writes.
+    pub fn plan(&self) -> Result<Option<Plan>, Fault> {
+        self.object(PLAN).map(|body| parse(PLAN, body)).transpose()
+    }
+
+    pub fn is_over(&self) -> bool {
+        !matches!(self.state, RunState::UnderWay(_))
+    }
+
+    /// Returns the number of bytes that the line has, roughly.
+    pub fn bytes(&self) -> usize {
+        let objects = self.objects.iter();
+        1_000 + objects.map(|(name, body)| name.len() + body.get().len()).sum::<usize>()
+    }
+
+    /// Ends a run that is not over. The attempts of its open steps become failures, since they are paid.
+    ///
+    /// # Errors
+    /// Returns `Bcce.Internal` if a failure cannot be written as JSON.
+    pub fn close(&mut self, ending: Ending) -> Result<(), Fault> {
+        let over = RunState::Over { ended_at: ending.at, fault: None, ending: None };
+        let RunState::UnderWay(open) = std::mem::replace(&mut self.state, over) else {
+            return Err(Fault::internal("a run that is over cannot be closed"));
+        };
+        for step in open.iter().filter(|step| !step.attempts.is_empty()) {
+            let failure = step.failure(&self.run, ending.fault());
+            self.add_at(&self.run.failure_key(&step.step, None), &failure)?;
+        }
+        let ended_at = ending.at;
+        self.state = RunState::Over { ended_at, fault: None, ending: Some(ending) };
+        Ok(())
+    }
+
+    /// Makes the manifest of a run that is over. Returns `None` if the run is not over or was refused.
+    ///
+    /// # Errors
+    /// Returns `Bcce.Internal` if an object is not what this version writes.
+    pub fn manifest(&self) -> Result<Option<Manifest>, Fault> {
+        let RunState::Over { ended_at, fault, ending } = &self.state else { return Ok(None) };
+        let plan = self.plan()?;
+        let (mut artifacts, mut answers, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+        let prefix = self.run.prefix();
+        for (name, body) in &self.objects {
+            let key = format!("{prefix}{name}");
+            let bytes = body.get().as_bytes();
+            if name.starts_with("steps/") && name.ends_with(ANSWER) {
+                answers.push(parse::<FinishedStep>(&key, bytes)?);
+            } else if key.starts_with(&self.run.failures_prefix()) && name.ends_with(FAILURE) {
+                failures.push(parse::<StepFailure>(&key, bytes)?);
+            }
+            artifacts.push(ArtifactRef::of(key, bytes));
+        }
+        Ok(Some(Manifest::seal(Evidence {
+            run: &self.run,
+            plan: plan.as_ref(),
+            artifacts,
+            answers,
+            failures,
+            broken: Vec::new(),
+            logged_calls: self.started.iter().cloned().map(StartedCall::logged).collect(),
+            fault: fault.clone(),
+            ending: ending.clone(),
+            ended_at: *ended_at,
+        })))
+    }
+}

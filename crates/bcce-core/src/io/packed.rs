@@ -1,0 +1,174 @@
+//! Reads the runs of packed parts: what the segments store of them, and their sealed manifests with the proof that the
+//! signature of the part covers them.
+
+use std::collections::BTreeMap;
+
+use crate::base::error::Fault;
+use crate::base::json::parse;
+use crate::batch::packed::tree::{self, Hash};
+use crate::batch::packed::{PackedPlace, PackedRun, parse_segment};
+use crate::batch::reference::{BatchRef, SEGMENT};
+use crate::io::objects;
+use crate::ports::{GetObject, ListObjects};
+use crate::run::manifest::Manifest;
+
+/// The segments of a part that exist, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segments {
+    keys: Vec<String>,
+}
+
+impl Segments {
+    /// Lists the segments of a part.
+    ///
+    /// # Errors
+    /// Returns `Bcce.Internal` if the store failed.
+    pub async fn list(
+        store: &impl ListObjects,
+        batch: &BatchRef,
+        part: u32,
+    ) -> Result<Self, Fault> {
+        let mut keys = store.list(&batch.segments_prefix(part)).await?;
+        keys.retain(|key| key.ends_with(SEGMENT));
+        Ok(Self { keys })
+    }
+
+    /// Returns the number of the next segment. Segments are written without gaps.
+    pub fn next(&self) -> u32 {
+        self.keys.len() as u32 + 1
+    }
+
+    /// Reads the segments one after the other, and hands each run of them to `take`. A run that went on in a later call
+    /// of the function occurs in several segments.
+    ///
+    /// # Errors
+    /// Returns `Bcce.Internal` if the store failed or a segment cannot be parsed, and the errors of `take`.
+    pub async fn read(
+        &self,
+        store: &impl GetObject,
+        mut take: impl FnMut(PackedRun) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        for key in &self.keys {
+            let body = objects::bytes(store, key).await?;
+            parse_segment(key, &body)?.into_iter().try_for_each(&mut take)?;
+        }
+        Ok(())
+    }
+}
+
+/// Finds what is stored of a packed run: its first line in the segments of its part that is over, or else its last
+/// line. Returns `None` if nothing is
+/// stored yet.
+///
+/// # Errors
+/// Returns `Bcce.Internal` if the store failed or a segment cannot be parsed.
+pub async fn find_run(
+    store: &(impl GetObject + ListObjects),
+    place: &PackedPlace,
+) -> Result<Option<PackedRun>, Fault> {
+    let segments = Segments::list(store, &place.batch, place.part).await?;
+    let mut found = None;
+    let take = |run: PackedRun| {
+        if run.n == place.n && !found.as_ref().is_some_and(PackedRun::is_over) {
+            found = Some(run);
+        }
+        Ok(())
+    };
+    segments.read(store, take).await?;
+    Ok(found)
+}
+
+/// Finds what is stored of several items of a part, by item number. Items that nothing is stored of are left out.
+///
+/// # Errors
+/// Returns `Bcce.Internal` if the store failed or a segment cannot be parsed.
+pub async fn find_runs(
+    store: &(impl GetObject + ListObjects),
+    batch: &BatchRef,
+    part: u32,
+    is_wanted: impl Fn(u64) -> bool,
+) -> Result<BTreeMap<u64, PackedRun>, Fault> {
+    let segments = Segments::list(store, batch, part).await?;
+    let mut found = BTreeMap::new();
+    let take = |run: PackedRun| {
+        if is_wanted(run.n) && !found.get(&run.n).is_some_and(PackedRun::is_over) {
+            found.insert(run.n, run);
+        }
+        Ok(())
+    };
+    segments.read(store, take).await?;
+    Ok(found)
+}
+
+/// The manifest of a packed run with the proof that the root of its part covers it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProvenManifest {
+    pub manifest: Manifest,
+    /// The exact bytes that the digest tree covers.
+    pub bytes: Vec<u8>,
+    /// The position among the runs of the part, from 0, and the number of these runs.
+    pub at: usize,
+    pub runs: usize,
+    pub proof: Vec<Hash>,
+}
+
+impl ProvenManifest {
+    /// Returns the root that the proof leads to, in lower-case hex. The manifest is proven if the signed manifest of
+    /// the part has this root.
+    pub fn root(&self) -> Option<String> {
+        let leaf = tree::leaf(&self.bytes);
+        tree::root_by(leaf, self.at, self.runs, &self.proof).map(hex::encode)
+    }
+}
+
+/// Finds the manifest of a packed run. Returns `None` if its part is not sealed, or if the run is not in it.
+///
+/// # Errors
+/// Returns `Bcce.Internal` if the store failed or the manifest cannot be parsed.
+pub async fn find_manifest(
+    store: &impl GetObject,
+    place: &PackedPlace,
+) -> Result<Option<ProvenManifest>, Fault> {
+    match store.get(&place.batch.part_runs_key(place.part)).await? {
+        Some(manifests) => prove(&manifests, place),
+        None => Ok(None),
+    }
+}
+
+/// Finds the manifest of a packed run among `manifests`, those of all runs of its part. Returns `None` if the run is
+/// not among them.
+///
+/// # Errors
+/// Returns `Bcce.Internal` if the manifest cannot be parsed.
+pub fn prove(manifests: &[u8], place: &PackedPlace) -> Result<Option<ProvenManifest>, Fault> {
+    let key = place.batch.part_runs_key(place.part);
+    // Most lines are those of other runs, so only a line with the id is parsed.
+    let id = place.run_id.as_bytes();
+    let has_id = |line: &[u8]| line.windows(id.len()).any(|part| part == id);
+    for (at, line) in lines(manifests).enumerate().filter(|(_, line)| has_id(line)) {
+        let manifest: Manifest = parse(&key, line)?;
+        if manifest.run_id != place.run_id || manifest.attempt_no != place.attempt_no {
+            continue;
+        }
+        let leaves = leaves(manifests);
+        let proof = tree::proof(&leaves, at).unwrap_or_default();
+        let (bytes, runs) = (line.to_vec(), leaves.len());
+        return Ok(Some(ProvenManifest { manifest, bytes, at, runs, proof }));
+    }
+    Ok(None)
+}
+
+/// Returns the number of `manifests`, those of all runs of a part, and the root of the digest tree over them in
+/// lower-case hex.
+pub fn root(manifests: &[u8]) -> (u64, String) {
+    let leaves = leaves(manifests);
+    (leaves.len() as u64, hex::encode(tree::root(&leaves)))
+}
+
+fn leaves(manifests: &[u8]) -> Vec<Hash> {
+    lines(manifests).map(tree::leaf).collect()
+}
+
+fn lines(manifests: &[u8]) -> impl Iterator<Item = &[u8]> {
+    manifests.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
+}
