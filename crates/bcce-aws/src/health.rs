@@ -24,6 +24,7 @@ use bcce_core::run::call_log::LoggedCall;
 use bcce_core::run::ids::{RunRef, StepRef};
 use time::OffsetDateTime;
 
+use crate::dynamodb::calls::CALLS_LAST;
 use crate::dynamodb::conditional::Written;
 use crate::dynamodb::item::{Item, key, number, number_of, text, text_of};
 use crate::fault::internal;
@@ -36,8 +37,6 @@ const ATTEMPT: Duration = Duration::from_millis(900);
 const BREAKER_LASTS: Duration = Duration::from_secs(86_400);
 /// The lifetime of the latencies of one time slot.
 const LATENCY_LASTS: Duration = Duration::from_secs(3_600);
-/// The lifetime of an entry of the call log. A run takes at most one day, and its finalization is tried for three.
-const CALLS_LAST: Duration = Duration::from_secs(7 * 86_400);
 
 /// The ledger's table, for breakers, latencies, warm prompt caches and new entries of the call log.
 pub struct HealthTable {

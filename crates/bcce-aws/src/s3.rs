@@ -71,7 +71,7 @@ impl S3Store {
             .content_type(content_type(key))
             .server_side_encryption(ServerSideEncryption::AwsKms)
             .set_ssekms_key_id(self.key_arn.clone())
-            // The context names the run in the log of the KMS key. A bucket key would hide the object from that log.
+            // The context names the run, batch or part in the log of the KMS key. A bucket key would hide the object from that log.
             .ssekms_encryption_context(base64::encode(context))
             .checksum_sha256(base64::encode(sha256(body)))
             .body(ByteStream::from(body.to_vec()))
@@ -91,8 +91,8 @@ fn status<E>(error: &SdkError<E>) -> u16 {
 }
 
 impl PutOnce for S3Store {
-    async fn put_once(&self, key: &str, run_id: &str, body: &[u8]) -> Result<Put, Fault> {
-        self.create(key, run_id, body, None).await
+    async fn put_once(&self, key: &str, id: &str, body: &[u8]) -> Result<Put, Fault> {
+        self.create(key, id, body, None).await
     }
 }
 

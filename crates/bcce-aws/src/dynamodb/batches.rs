@@ -17,7 +17,7 @@ impl Ledger {
     /// # Errors
     /// `Bcce.Internal`: the ledger cannot be read.
     pub async fn batch_attempts(&self, batch_id: &str) -> Result<Vec<BatchRecord>, Fault> {
-        let items = self.records("dynamodb:Query batch", &batch_pk(batch_id)).await?;
+        let items = self.items("dynamodb:Query batch", &batch_pk(batch_id)).await?;
         let mut records: Vec<BatchRecord> = items.iter().filter_map(record).collect();
         records.sort_by_key(|record| record.attempt_no);
         Ok(records)

@@ -1,5 +1,7 @@
 //! Reads the call log. A function logs a call before it makes the call.
 
+use std::time::Duration;
+
 use bcce_core::base::error::Fault;
 use bcce_core::ledger::{calls_pk, step_of_calls};
 use bcce_core::ports::ReadCallLog;
@@ -7,24 +9,17 @@ use bcce_core::run::call_log::LoggedStep;
 use bcce_core::run::ids::RunRef;
 
 use super::Ledger;
-use super::item::{Item, text, text_of};
-use crate::fault::internal;
+use super::item::{Item, text_of};
 
+/// The lifetime of an entry of the call log. A run takes at most one day, and its finalization is tried for three.
+pub(crate) const CALLS_LAST: Duration = Duration::from_secs(7 * 86_400);
 /// The attribute with the logged calls of one step, a set of JSON texts.
 pub(crate) const LOGGED_CALLS: &str = "logged_calls";
 
 impl ReadCallLog for Ledger {
     async fn logged_calls(&self, run: &RunRef) -> Result<Vec<LoggedStep>, Fault> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", text(&calls_pk(&run.run_id, run.attempt_no)));
-        let pages = query.into_paginator().items().send();
-        let items: Result<Vec<Item>, _> = pages.collect().await;
-        let items = items.map_err(|error| internal("dynamodb:Query calls", &error))?;
+        let pk = calls_pk(&run.run_id, run.attempt_no);
+        let items = self.items("dynamodb:Query calls", &pk).await?;
         items.iter().map(logged_calls).collect::<Result<Vec<_>, _>>().map(|all| all.concat())
     }
 }
@@ -45,6 +40,7 @@ fn logged_calls(item: &Item) -> Result<Vec<LoggedStep>, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dynamodb::item::text;
     use aws_sdk_dynamodb::Client;
     use aws_sdk_dynamodb::operation::query::QueryOutput;
     use aws_sdk_dynamodb::types::AttributeValue;

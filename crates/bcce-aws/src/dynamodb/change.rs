@@ -1,10 +1,11 @@
-//! Updates of one item.
+//! Updates of one item, and writes of a transaction.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, Delete, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
+use aws_smithy_types::error::operation::BuildError;
 use bcce_core::base::error::Fault;
 
 use super::item::{Item, key};
@@ -43,9 +44,8 @@ impl Change {
         Self { key, update: format!("ADD {}", add.join(", ")), condition: None, names, values }
     }
 
-    /// Returns the change as an element of a transaction on `table`.
-    pub fn in_transaction(self, table: &str) -> Result<TransactWriteItem, Fault> {
-        let update = Update::builder()
+    fn update(self, table: &str) -> Result<Update, BuildError> {
+        Update::builder()
             .table_name(table)
             .set_key(Some(key(&self.key.0, &self.key.1)))
             .update_expression(self.update)
@@ -54,7 +54,28 @@ impl Change {
             .set_expression_attribute_names(Some(self.names))
             .set_expression_attribute_values(Some(self.values))
             .build()
-            .map_err(|error| Fault::internal(error.to_string()))?;
-        Ok(TransactWriteItem::builder().update(update).build())
+    }
+}
+
+/// A write of a transaction.
+pub(super) enum Write {
+    Change(Change),
+    /// Deletes the item with this key, if it exists.
+    Delete((String, String)),
+}
+
+impl Write {
+    /// Returns the write as an element of a transaction on `table`.
+    pub fn in_transaction(self, table: &str) -> Result<TransactWriteItem, Fault> {
+        let item = TransactWriteItem::builder();
+        let item = match self {
+            Self::Change(change) => change.update(table).map(|update| item.update(update)),
+            Self::Delete((pk, sk)) => {
+                let delete = Delete::builder().table_name(table).set_key(Some(key(&pk, &sk)));
+                delete.build().map(|delete| item.delete(delete))
+            }
+        };
+        let item = item.map_err(|error| Fault::internal(error.to_string()))?;
+        Ok(item.build())
     }
 }

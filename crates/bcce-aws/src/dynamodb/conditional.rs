@@ -14,13 +14,17 @@ use bcce_core::base::digest::sha256;
 use bcce_core::base::error::Fault;
 
 use super::Ledger;
-use super::change::Change;
+use super::change::{Change, Write};
 use super::item::{Item, key};
 use crate::fault::internal;
 
 /// The number of tries of a transaction that conflicts with another one. They take 1.6 s at most. After the last one,
 /// the function fails and is retried.
 const CONFLICT_TRIES: u32 = 6;
+
+/// The largest number of writes of a transaction. Three count a run or a part, and one more each model in each region
+/// that it called.
+const MAX_WRITES: usize = 100;
 
 /// The outcome of a conditional write.
 #[derive(Debug)]
@@ -103,23 +107,27 @@ impl Ledger {
         Written::of(what, update.send().await)
     }
 
-    /// Makes all changes or none, in one transaction. Only the first change may have a condition. `seed` varies the
+    /// Makes all writes or none, in one transaction. Only the first write may have a condition. `seed` varies the
     /// pauses after a conflict, so that two transactions do not conflict again.
-    pub(super) async fn change_all(
+    pub(super) async fn write_all(
         &self,
         what: &str,
-        changes: Vec<Change>,
+        writes: Vec<Write>,
         seed: &str,
     ) -> Result<Written, Fault> {
-        let writes: Vec<TransactWriteItem> = changes
+        if writes.len() > MAX_WRITES {
+            let count = writes.len();
+            return Err(Fault::internal(format!("{what}: {count} writes (limit: {MAX_WRITES})")));
+        }
+        let writes: Vec<TransactWriteItem> = writes
             .into_iter()
-            .map(|change| change.in_transaction(&self.table))
+            .map(|write| write.in_transaction(&self.table))
             .collect::<Result<_, _>>()?;
         let mut tries = 0;
         loop {
             tries += 1;
             let write = self.client.transact_write_items().set_transact_items(Some(writes.clone()));
-            let Err(error) = write.send().await else { return Ok(Written::Done) };
+            let Err(error) = Box::pin(write.send()).await else { return Ok(Written::Done) };
             match error.as_service_error().map(Cancelled::of) {
                 Some(Cancelled::Refused(before)) => return Ok(Written::Refused(before)),
                 Some(Cancelled::Conflict) if tries < CONFLICT_TRIES => {
@@ -133,7 +141,7 @@ impl Ledger {
 
 /// The reason why a transaction was canceled.
 enum Cancelled {
-    /// The condition of the first change did not hold.
+    /// The condition of the first write did not hold.
     Refused(Item),
     /// Another transaction wrote to the same items at the same time. The SDK does not retry this error.
     Conflict,

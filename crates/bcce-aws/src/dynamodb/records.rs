@@ -135,19 +135,6 @@ impl Ledger {
         Ok(written.is_done())
     }
 
-    /// Reads all records with the partition key `pk`. The read is consistent: a missing record has not been opened.
-    pub(super) async fn records(&self, what: &str, pk: &str) -> Result<Vec<Item>, Fault> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", text(pk));
-        let output = query.send().await.map_err(|error| internal(what, &error))?;
-        Ok(output.items.unwrap_or_default())
-    }
-
     /// Reads the newest `most` records of one shard of the `listing` index.
     pub(super) async fn newest(&self, shard: &str, most: i32) -> Result<Vec<Item>, Fault> {
         let query = self

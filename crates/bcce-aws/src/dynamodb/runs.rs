@@ -5,18 +5,15 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::base::error::Fault;
 use bcce_core::call::attempt::Totals;
-use bcce_core::ledger::{
-    ClosedRun, OpenedRun, RunRecord, attempt_sk, listing_pk, run_pk, usage_pk, usage_sk,
-};
+use bcce_core::ledger::{ClosedRun, OpenedRun, RunRecord, attempt_sk, listing_pk, run_pk};
 use bcce_core::ports::{CloseRun, Closed, OpenRun, ReadAttempts, RecordState, TakeOver};
 use bcce_core::run::ids::{Run, RunRef};
-use bcce_core::run::manifest::UsageLine;
 use bcce_core::run::notification::RunStatus;
 
-use super::change::Change;
+use super::change::{Change, Write};
 use super::item::{Item, number, number_of, text, text_of, time_of};
 use super::records::{End, Start, closed};
-use super::{Ledger, progress};
+use super::{Ledger, progress, usage};
 
 /// The attribute of a run whose usage is in the counters. Only a closed record has it.
 const COUNTED: &str = "counted";
@@ -34,7 +31,7 @@ impl Ledger {
 
 impl ReadAttempts for Ledger {
     async fn attempts(&self, run_id: &str) -> Result<Vec<RunRecord>, Fault> {
-        let items = self.records("dynamodb:Query run", &run_pk(run_id)).await?;
+        let items = self.items("dynamodb:Query run", &run_pk(run_id)).await?;
         Ok(items.iter().filter_map(record).collect())
     }
 }
@@ -49,10 +46,11 @@ impl OpenRun for Ledger {
 impl CloseRun for Ledger {
     async fn close(&self, run: &ClosedRun) -> Result<Closed, Fault> {
         let mut changes = vec![close(run)];
-        changes.extend(run.usage().iter().map(|line| count(run, line)));
-        changes.extend(progress::count(run));
-        let what = "dynamodb:TransactWriteItems run";
-        self.change_all(what, changes, &run.run.run_id).await.map(closed)
+        let (run_id, ended_at) = (&run.run.run_id, run.manifest.ended_at);
+        changes.extend(run.usage().iter().map(|line| usage::count(ended_at, run_id, line)));
+        changes.extend(progress::count_run(run));
+        let writes = changes.into_iter().map(Write::Change).collect();
+        self.write_all("dynamodb:TransactWriteItems run", writes, run_id).await.map(closed)
     }
 }
 
@@ -109,32 +107,6 @@ fn totals(totals: &Totals) -> Vec<(&'static str, AttributeValue)> {
         ("cost_usd", number(totals.known_cost())),
         ("cost_is_complete", AttributeValue::Bool(is_complete)),
     ]
-}
-
-/// Returns the change that adds a run's usage of one model in one region to the counters of the day.
-fn count(closed: &ClosedRun, line: &UsageLine) -> Change {
-    // Only known usage can be added. Calls whose usage is unknown have their own counters.
-    let usage = line.totals.known_usage();
-    let counters = [
-        ("runs", number(1)),
-        ("calls", number(line.calls)),
-        ("failed_calls", number(line.failed_calls)),
-        ("rejected_calls", number(line.rejected_calls)),
-        ("unknown_calls", number(line.unknown_calls)),
-        ("unpriced_calls", number(line.unpriced_calls)),
-        ("lost_calls", number(line.lost_calls)),
-        ("input_tokens", number(usage.input_tokens)),
-        ("output_tokens", number(usage.output_tokens)),
-        ("cache_read_tokens", number(usage.cache_read_tokens)),
-        ("cache_write_5m_tokens", number(usage.cache_write_5m_tokens)),
-        ("cache_write_1h_tokens", number(usage.cache_write_1h_tokens)),
-        ("cost_usd", number(line.totals.known_cost())),
-    ];
-    let key = (
-        usage_pk(closed.manifest.ended_at, &closed.run.run_id),
-        usage_sk(&line.region, &line.model_id),
-    );
-    Change::adding(key, counters.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
 fn record(item: &Item) -> Option<RunRecord> {

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::error::{
 use aws_sdk_dynamodb::types::{CancellationReason, Update};
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use bcce_core::run::ids::ItemOf;
-use bcce_core::run::manifest::{Evidence, Manifest};
+use bcce_core::run::manifest::{Evidence, Manifest, UsageLine};
 use time::macros::datetime;
 
 fn closed() -> ClosedRun {
@@ -32,6 +32,7 @@ fn closed() -> ClosedRun {
     manifest.usage_by_model = vec![UsageLine {
         region: "us-east-1".into(),
         model_id: "us.m".into(),
+        runs: 1,
         calls: 2,
         failed_calls: 1,
         rejected_calls: 0,
@@ -179,7 +180,7 @@ fn tags_stay_whole_on_the_record_and_answers_that_were_cut_are_counted() {
     let before = record(&item).unwrap();
     assert_eq!((before.tags.len(), before.truncated), (0, 0), "a record of an earlier version");
     closed.run.reference.batch = Some(ItemOf { batch_id: "b".into(), attempt_no: 1 });
-    let counted = progress::count(&closed).unwrap();
+    let counted = progress::count_run(&closed).unwrap();
     let place = counted.names.iter().find(|(_, name)| *name == "truncated").unwrap().0;
     assert_eq!(counted.values[&place.replace('#', ":")], number(1));
 }
