@@ -172,7 +172,8 @@ where
         let (mut sums, mut results, mut outputs) = (Sums::none(), None, None);
         let (mut uncollected, mut halted) = (0, None);
         if let Some(opened) = &opened {
-            halted = self.ledger.batch_progress(&batch.item_of()).await?.halted;
+            let now = self.clock.now();
+            halted = self.ledger.batch_progress(&batch.item_of(), now).await?.halted;
             (sums, uncollected) = self.sums(batch).await?;
             let all = |key: fn(&BatchRef, u32) -> String| -> Vec<String> {
                 (1..=opened.parts).map(|part| key(batch, part)).collect()

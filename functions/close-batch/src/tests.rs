@@ -10,6 +10,7 @@ use bcce_core::ledger::slots_pk;
 use bcce_core::run::ids::ItemOf;
 use bcce_core::run::manifest::Kind;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::*;
@@ -37,7 +38,7 @@ impl ReleaseSlot for Records {
 }
 
 impl ReadBatchProgress for Records {
-    async fn batch_progress(&self, _: &ItemOf) -> Result<BatchProgress, Fault> {
+    async fn batch_progress(&self, _: &ItemOf, _: OffsetDateTime) -> Result<BatchProgress, Fault> {
         Ok(BatchProgress { halted: self.halted.borrow().clone(), ..BatchProgress::default() })
     }
 }

@@ -1,39 +1,43 @@
 //! Collects the results of a part's items: stores a line for each item, the answers of the successful ones, and the
-//! sums.
+//! sums. A packed part is also sealed: its runs become manifests, one signature covers all of them, and the ledger
+//! counts them.
 //!
 //! The state `CollectPart` of the batch machine and of the finalize machine invokes [`handle`], which returns the
-//! number of runs that are not sealed yet. While there are any, the machine waits and invokes the function again. The
-//! function must never leave an item out, or replace the result of a run that an earlier attempt at the batch ended.
+//! number of runs that are not over yet. While there are any, the machine waits and invokes the function again. The
+//! function must never leave an item out, replace the result of a run that an earlier attempt at the batch ended, count
+//! a run twice, or sign what it did not make.
 
 mod answer; // the answer of a run
+mod executions; // parts whose items have executions
+mod packed; // parts that one function call works off
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::{add_line, to_json};
+use bcce_core::batch::Way;
 use bcce_core::batch::item::Rejected;
-use bcce_core::batch::manifest::{ItemOutput, Sums};
-use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place};
-use bcce_core::batch::{Entry, Item, ItemResult, ItemStatus};
+use bcce_core::batch::manifest::Opened;
+use bcce_core::batch::reference::{BatchRun, Part};
+use bcce_core::batch::{ItemResult, ItemStatus};
 use bcce_core::io::objects;
-use bcce_core::io::previous_results::previous_results;
-use bcce_core::ports::{GetObject, PutObject, ReadAttempts};
-use bcce_core::run::manifest::Manifest;
-use futures::StreamExt;
+use bcce_core::ports::{
+    Clock, CountPart, GetObject, GetSealed, ListObjects, PutObject, PutOnce, PutSealed,
+    ReadAttempts, ReadStartedCalls, SignDigest, TakePart, VerifyDigest,
+};
+use bcce_core::run::ending::ExecutionStatus;
 use serde::{Deserialize, Serialize};
-
-/// The number of items that are read at a time. All results stay in memory until the part is written.
-const AT_A_TIME: usize = 32;
 
 /// The settings of the function, from its environment variables.
 pub struct Config {
+    /// The name of the environment, such as `dev` (`BCCE_ENVIRONMENT`).
+    pub environment: String,
     /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
     /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
+    /// The ARN of the KMS key that signs manifests (`BCCE_SIGNING_KEY_ARN`).
+    pub signing_key_arn: String,
     /// The name of the ledger's DynamoDB table (`BCCE_LEDGER_TABLE`).
     pub ledger_table: String,
 }
@@ -45,17 +49,23 @@ impl Config {
     /// A [`StartError`] that names the variable that is missing.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
+            environment: variable("BCCE_ENVIRONMENT")?,
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
             key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
+            signing_key_arn: variable("BCCE_SIGNING_KEY_ARN")?,
             ledger_table: variable("BCCE_LEDGER_TABLE")?,
         })
     }
 }
 
 /// The services that [`handle`] uses.
-pub struct Ports<S, L> {
+pub struct Ports<S, L, K, C, M> {
     pub store: S,
     pub ledger: L,
+    pub signing_key: K,
+    pub clock: C,
+    /// Writes a metrics document to the function's log.
+    pub metrics: M,
 }
 
 /// A part to collect.
@@ -63,165 +73,41 @@ pub struct Ports<S, L> {
 pub struct Request {
     pub batch: BatchRun,
     pub part: Part,
+    /// The status with which the batch's execution ended, if the finalize machine invokes the function.
+    #[serde(default)]
+    pub ended: Option<ExecutionStatus>,
 }
 
 /// The result of collecting a part.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Response {
-    /// The number of runs that are not sealed yet. If there are any, the state machine invokes the function again.
+    /// The number of runs that are not over yet. If there are any, the state machine invokes the function again.
     pub running: u64,
-}
-
-/// The result of an item, with its answer if it succeeded.
-struct Found {
-    result: ItemResult,
-    output: Option<ItemOutput>,
-    /// True if this attempt at the batch ran the item.
-    is_new: bool,
 }
 
 /// Collects the results of a part. Safe to repeat.
 ///
 /// # Errors
-/// `Bcce.Internal`: S3 or the ledger failed, or an answer is missing. A retry collects the part again.
-pub async fn handle<S, L>(
-    ports: &Ports<S, L>,
-    _: &Config,
+/// `Bcce.Internal`: S3, KMS or the ledger failed, or an answer is missing. A retry collects the part again. Also if the
+/// key of the part's manifest has an object that no sealer made; a retry does not change that.
+pub async fn handle<S, L, K, C, M>(
+    ports: &Ports<S, L, K, C, M>,
+    config: &Config,
     request: Request,
 ) -> Result<Response, Fault>
 where
-    S: GetObject + PutObject,
-    L: ReadAttempts,
+    S: GetObject + PutObject + PutOnce + ListObjects + GetSealed + PutSealed,
+    L: ReadAttempts + TakePart + ReadStartedCalls + CountPart,
+    K: SignDigest + VerifyDigest,
+    C: Clock,
+    M: Fn(&str),
 {
     let (batch, part) = (&request.batch.reference, request.part.part);
-    let entries: Vec<Entry> = objects::read_lines(&ports.store, &batch.part_key(part)).await?;
-    let before = Before::read(&ports.store, batch, part).await?;
-    let found = entries.into_iter().map(|entry| ports.find(batch, &before, entry));
-    let found = futures::stream::iter(found).buffered(AT_A_TIME);
-    let mut found = std::pin::pin!(found);
-    let (mut results, mut outputs, mut sums) = (Vec::new(), Vec::new(), Sums::none());
-    while let Some(found) = found.next().await {
-        let Found { result, output, is_new } = found?;
-        sums.count(&result, is_new);
-        add_line(&mut results, &result)?;
-        if let Some(output) = output {
-            add_line(&mut outputs, &output)?;
-        }
-    }
-    let put = async |key: String, body| ports.store.put(&key, &batch.batch_id, body).await;
-    put(batch.part_results_key(part), results).await?;
-    put(batch.part_outputs_key(part), outputs).await?;
-    put(batch.part_sums_key(part), to_json(&sums)?).await?;
-    Ok(Response { running: sums.counts.running })
-}
-
-/// The items that this attempt at the batch runs, and the results of earlier attempts.
-struct Before {
-    /// The run attempt of each item that this attempt at the batch runs, by item number.
-    due: BTreeMap<u64, u32>,
-    /// The results of earlier attempts at the batch, by item number.
-    results: BTreeMap<u64, ItemResult>,
-}
-
-impl Before {
-    async fn read(store: &impl GetObject, batch: &BatchRef, part: u32) -> Result<Self, Fault> {
-        let places: Option<Vec<Place>> =
-            objects::find_lines(store, &batch.places_key(part)).await?;
-        let places = places.unwrap_or_default();
-        let results = previous_results(store, batch, part).await?.unwrap_or_default();
-        Ok(Self {
-            due: places.iter().map(|place| (place.n, place.attempt_no)).collect(),
-            results: results.into_iter().map(|result| (result.n, result)).collect(),
-        })
-    }
-}
-
-impl<S, L> Ports<S, L>
-where
-    S: GetObject + PutObject,
-    L: ReadAttempts,
-{
-    /// Finds the result of an item.
-    async fn find(&self, batch: &BatchRef, before: &Before, entry: Entry) -> Result<Found, Fault> {
-        let item = match entry {
-            Entry::Item(item) => item,
-            Entry::Rejected(bad) => return Ok(Found::without_run(rejected(bad))),
-        };
-        let attempt_no = before.due.get(&item.n).copied();
-        match (attempt_no, before.results.get(&item.n)) {
-            (None, Some(result)) => self.kept(result).await.map(|output| Found {
-                result: result.clone(),
-                output,
-                is_new: false,
-            }),
-            (attempt_no, _) => self.ran(batch, &item, attempt_no.unwrap_or(1)).await,
-        }
-    }
-
-    /// Returns the answer of an item that an earlier attempt ran.
-    async fn kept(&self, result: &ItemResult) -> Result<Option<ItemOutput>, Fault> {
-        let Some(key) = result.manifest.as_ref().filter(|_| result.status == ItemStatus::Succeeded)
-        else {
-            return Ok(None);
-        };
-        self.output(result, &objects::read(&self.store, key).await?).await
-    }
-
-    /// Returns the result of an item that this attempt at the batch runs.
-    async fn ran(&self, batch: &BatchRef, item: &Item, attempt_no: u32) -> Result<Found, Fault> {
-        let run = item.run(batch, attempt_no);
-        let key = run.manifest_key();
-        if let Some(manifest) = objects::find::<Manifest>(&self.store, &key).await? {
-            let result = ItemResult::of(item, &manifest, key);
-            let output = self.output(&result, &manifest).await?;
-            return Ok(Found { result, output, is_new: true });
-        }
-        if let Some(error) = objects::find(&self.store, &batch.refused_key(item.n)).await? {
-            let (n, line, id) = (item.n, item.line, Some(item.id.clone()));
-            let bad = Rejected { n, line, id, error };
-            return Ok(Found::without_run(rejected(bad)));
-        }
-        // The run of an execution that started has a record in the ledger, and is sealed in the end.
-        let attempts = self.ledger.attempts(&run.run_id).await?;
-        let has_started = attempts.iter().any(|record| record.attempt_no == attempt_no);
-        Ok(Found::without_run(ItemResult {
-            n: item.n,
-            line: item.line,
-            id: Some(item.id.clone()),
-            status: if has_started { ItemStatus::Running } else { ItemStatus::Skipped },
-            run_id: has_started.then_some(run.run_id),
-            attempt_no: Some(attempt_no),
-            manifest: None,
-            totals: None,
-            truncated: 0,
-            error: None,
-        }))
-    }
-
-    /// Reads the answer of a run, if it succeeded.
-    async fn output(
-        &self,
-        result: &ItemResult,
-        manifest: &Manifest,
-    ) -> Result<Option<ItemOutput>, Fault> {
-        if result.status != ItemStatus::Succeeded {
-            return Ok(None);
-        }
-        let output = answer::of(&self.store, manifest).await?;
-        Ok(output.map(|output| ItemOutput {
-            n: result.n,
-            line: result.line,
-            id: result.id.clone().unwrap_or_default(),
-            run_id: manifest.run_id.clone(),
-            output,
-            truncated: result.truncated,
-        }))
-    }
-}
-
-impl Found {
-    fn without_run(result: ItemResult) -> Self {
-        Self { result, output: None, is_new: false }
+    let opened: Opened = objects::read(&ports.store, &batch.opened_key()).await?;
+    match opened.way {
+        Way::Executions => ports.collect_runs(batch, part).await,
+        // Boxed, because nested futures exceed the compiler's limit on type depth.
+        Way::Packed => Box::pin(ports.seal_part(config, &request)).await,
     }
 }
 

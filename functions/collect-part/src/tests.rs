@@ -1,13 +1,15 @@
-use std::cell::Cell;
+mod packed; // parts that one function call works off
 
 use bcce_core::base::error::ErrorName;
-use bcce_core::base::json::parse;
+use bcce_core::base::json::{add_line, parse, to_json};
+use bcce_core::batch::reference::{BatchRef, Place};
+use bcce_core::batch::{Entry, Item};
 use bcce_core::call::answer::Output;
-use bcce_core::fakes::{MemoryStore, now};
+use bcce_core::fakes::{MemoryKey, MemoryLedger, MemoryStore, StoppedClock, now};
 use bcce_core::ledger::RunRecord;
 use bcce_core::run::artifact::{ArtifactRef, FinishedStep, StepArtifact, StepRecord};
 use bcce_core::run::ids::{Run, RunRef};
-use bcce_core::run::manifest::Evidence;
+use bcce_core::run::manifest::{Evidence, Manifest};
 use bcce_core::run::notification::RunStatus;
 use serde_json::{Value, json};
 use time::macros::datetime;
@@ -17,21 +19,6 @@ use super::*;
 const EVENT: &str = include_str!("../../../events/collect-part/first.json");
 const PLAN: &str = include_str!("../../../events/invoke/plan.json");
 const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json");
-
-/// A ledger of the runs that were started, each with one attempt.
-#[derive(Default)]
-struct Records {
-    started: Vec<(String, u32)>,
-    reads: Cell<u32>,
-}
-
-impl ReadAttempts for Records {
-    async fn attempts(&self, run_id: &str) -> Result<Vec<RunRecord>, Fault> {
-        self.reads.set(self.reads.get() + 1);
-        let records = self.started.iter().filter(|(id, _)| id == run_id);
-        Ok(records.map(|(run_id, attempt_no)| record(run_id, *attempt_no)).collect())
-    }
-}
 
 fn record(run_id: &str, attempt_no: u32) -> RunRecord {
     RunRecord {
@@ -54,7 +41,7 @@ fn record(run_id: &str, attempt_no: u32) -> RunRecord {
     }
 }
 
-type Fakes = Ports<MemoryStore, Records>;
+type Fakes = Ports<MemoryStore, MemoryLedger, MemoryKey, StoppedClock, Box<dyn Fn(&str)>>;
 
 fn batch() -> BatchRef {
     serde_json::from_str::<Request>(EVENT).unwrap().batch.reference
@@ -65,9 +52,30 @@ fn item(n: u64) -> Item {
     serde_json::from_value(item).unwrap()
 }
 
+/// Returns ports with the result of opening both attempts of a batch.
+fn fakes(way: Way) -> Fakes {
+    let ports = Ports {
+        store: MemoryStore::default(),
+        ledger: MemoryLedger::default(),
+        signing_key: MemoryKey::default(),
+        clock: StoppedClock(datetime!(2026-11-01 12:02 UTC)),
+        metrics: Box::new(|_: &str| {}) as Box<dyn Fn(&str)>,
+    };
+    let opened = json!({
+        "version": 1, "items": 1, "rejected": 0, "to_run": 1, "parts": 1, "way": way,
+        "source": { "uri": "s3://b/k", "format": "jsonl", "bytes": 1 }, "mode": "on_demand", "because": [],
+        "concurrency": 1, "allowed_failures": 0,
+    });
+    for attempt_no in 1..=3 {
+        let batch = BatchRef { attempt_no, ..batch() };
+        put(&ports, batch.opened_key(), &opened);
+    }
+    ports
+}
+
 /// Returns ports with a part of `items` items, all of which the attempt runs.
 fn ports(items: u64) -> Fakes {
-    let ports = Ports { store: MemoryStore::default(), ledger: Records::default() };
+    let ports = fakes(Way::Executions);
     put_lines(&ports, batch().part_key(1), (1..=items).map(item));
     place(&ports, &batch(), (1..=items).map(|n| (n, 1)));
     ports
@@ -117,12 +125,20 @@ fn end(ports: &Fakes, n: u64, attempt_no: u32, status: RunStatus) -> RunRef {
     run.reference
 }
 
+fn config() -> Config {
+    Config {
+        environment: "dev".into(),
+        bucket: String::new(),
+        key_arn: String::new(),
+        signing_key_arn: String::new(),
+        ledger_table: String::new(),
+    }
+}
+
 fn ask(ports: &Fakes, batch: &BatchRef) -> Result<u64, Fault> {
     let mut request: Request = serde_json::from_str(EVENT).unwrap();
     request.batch.reference = batch.clone();
-    let config =
-        Config { bucket: String::new(), key_arn: String::new(), ledger_table: String::new() };
-    now(handle(ports, &config, request)).map(|response| response.running)
+    now(handle(ports, &config(), request)).map(|response| response.running)
 }
 
 fn statuses(ports: &Fakes, batch: &BatchRef) -> Vec<String> {
@@ -136,7 +152,7 @@ fn retried() -> BatchRef {
 
 #[test]
 fn each_item_is_listed_with_its_status() {
-    let mut ports = ports(7);
+    let ports = ports(7);
     let error = Fault::new(ErrorName::InvalidRequest, "line: is not JSON");
     let bad = Rejected { n: 8, line: 9, id: None, error };
     let entries = (1..=7).map(|n| Entry::Item(Box::new(item(n))));
@@ -147,7 +163,8 @@ fn each_item_is_listed_with_its_status() {
     end(&ports, 4, 1, RunStatus::Rejected);
     let refusal = Fault::new(ErrorName::InvalidRequest, "object: is not UTF-8, at byte 3");
     put(&ports, batch().refused_key(5), &refusal);
-    ports.ledger.started.push((item(7).run(&batch(), 1).run_id, 1));
+    let run_id = item(7).run(&batch(), 1).run_id;
+    ports.ledger.records.borrow_mut().push(record(&run_id, 1));
     assert_eq!(ask(&ports, &batch()), Ok(1));
     let expected = [
         "SUCCEEDED",
@@ -186,13 +203,14 @@ fn each_item_is_listed_with_its_status() {
         outputs,
         [json!({ "n": 1, "line": 1, "id": "i1", "run_id": run_id, "output": "It opens." })]
     );
-    assert_eq!(ports.ledger.reads.get(), 2, "only for runs that stored nothing");
+    assert_eq!(ports.ledger.record_reads.get(), 2, "only for runs that stored nothing");
 }
 
 #[test]
 fn another_look_finds_what_is_over_by_then() {
-    let mut ports = ports(1);
-    ports.ledger.started.push((item(1).run(&batch(), 1).run_id, 1));
+    let ports = ports(1);
+    let run_id = item(1).run(&batch(), 1).run_id;
+    ports.ledger.records.borrow_mut().push(record(&run_id, 1));
     assert_eq!(ask(&ports, &batch()), Ok(1));
     end(&ports, 1, 1, RunStatus::Succeeded);
     assert_eq!(ask(&ports, &batch()), Ok(0));
@@ -219,9 +237,9 @@ fn whatever_fails_a_retry_finishes() {
         assert_eq!(*ports.store.objects.borrow(), *reference.store.objects.borrow());
         failures += 1;
     }
-    // The calls that can fail read the part, its places, two manifests, an answer and the objects of the third item,
+    // The calls that can fail read what was opened, the part, its places, two manifests, an answer and the objects of the third item,
     // and write three objects.
-    assert_eq!(failures, 10);
+    assert_eq!(failures, 11);
 }
 
 /// Returns ports with a first attempt whose items 1 to 4 succeeded, failed, were refused and were not started, in this

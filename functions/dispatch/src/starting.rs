@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bcce_core::base::error::{ErrorName, Fault, Problems};
+use bcce_core::batch::reference::is_of_item;
 use bcce_core::batch::s3_event::is_folder;
 use bcce_core::batch::{StoredBatch, inbox};
 use bcce_core::config::documents::parameter_name;
@@ -49,6 +50,13 @@ where
             Err(problems) => return self.reject_unread(received, problems).await,
         };
         let named = (request.request_id.as_str(), request.workflow.as_str());
+        // A run of an item may be stored with those of its whole part. Then it has no request.json that would show that
+        // the id is used.
+        if is_of_item(&request.request_id) {
+            let cause = "belongs to an item of a batch: <batch id>/<item id>; send the request under another id, or run the \
+                         item again with `bcce runs retry`";
+            return self.reject_named(received, named, Problems::one("id", cause).into()).await;
+        }
         if let Some(ended) = self.without_workflow(config, received, named).await? {
             return Ok(ended);
         }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bcce_core::base::error::ErrorName;
 use bcce_core::batch::BatchRef;
 use bcce_core::fakes::MemoryStore;
 use bcce_core::ledger::slots_pk;
@@ -330,6 +331,24 @@ async fn the_same_id_with_another_request_is_refused() {
     assert_eq!(ports.machine.started.borrow().len(), 1);
     assert!(outbox.letters.borrow()[0].1.starts_with("id: was used before"));
     assert_eq!(outbox.notifications.borrow()[0].workflow.as_deref(), Some("explain"));
+}
+
+/// An attack: the run of an item may be stored in its part alone, so a second run with its id could start.
+#[tokio::test]
+async fn a_request_with_the_id_of_an_item_is_rejected() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    let id = format!("{}/1", BatchRef::first("default", "explain", "42").batch_id);
+    let with_id = EXPLAIN.replace("42", &id);
+    assert_ne!(with_id, EXPLAIN);
+    assert!(failed(&ports, &[&with_id]).await.is_empty());
+    assert!(ports.machine.started.borrow().is_empty() && ports.store.objects.borrow().is_empty());
+    let reason = "id: belongs to an item of a batch: <batch id>/<item id>; send the request under another id, or run the \
+                  item again with `bcce runs retry`";
+    assert_eq!(outbox.letters.borrow()[..], [(with_id, reason.to_owned())]);
+    let notification = &outbox.notifications.borrow()[0];
+    assert_eq!((&notification.request_id, notification.status), (&id, RunStatus::Rejected));
+    assert_eq!(notification.error.as_ref().unwrap().name, ErrorName::InvalidRequest);
 }
 
 #[tokio::test]

@@ -1,22 +1,22 @@
-//! Reads the values that a step's prompt is rendered with: the run's inputs, the answers of earlier steps, and the
-//! item.
+//! Reads the answers of earlier steps, for the values that a step's prompt is rendered with.
 
 use bcce_core::base::error::Fault;
 use bcce_core::config::template::Step;
 use bcce_core::io::objects;
+use bcce_core::io::step::prompt_context;
 use bcce_core::ports::GetObject;
 use bcce_core::run::artifact::StepArtifact;
 use bcce_core::run::ids::RunRef;
 use bcce_core::run::plan::Plan;
 use futures::{StreamExt, TryStreamExt};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::Request;
 
 /// The number of answers that are read at a time. At this number, those of 200 items take a second.
 const AT_A_TIME: usize = 8;
 
-/// Returns the context of a step's prompt: `inputs`, `steps`, and `item` and `index` if the step fans out.
+/// Returns the context of a step's prompt.
 pub(crate) async fn of(
     store: &impl GetObject,
     request: &Request,
@@ -27,16 +27,7 @@ pub(crate) async fn of(
     for need in &step.needs {
         steps.insert(need.clone(), answers(store, &request.run, plan, need).await?);
     }
-    let mut context = json!({ "inputs": plan.inputs, "steps": steps });
-    if let Some(n) = request.step.item {
-        let item = plan.items(step).and_then(|items| items.get(n as usize));
-        let item = item.ok_or_else(|| {
-            Fault::internal(format!("the plan has no item {n} of step {}", step.id))
-        })?;
-        context["item"] = item.clone();
-        context["index"] = json!(n);
-    }
-    Ok(context)
+    prompt_context(plan, step, request.step.item, steps)
 }
 
 /// Reads the answer of a step. For a step that fans out, returns an array of answers in the order of its items.

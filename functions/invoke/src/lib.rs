@@ -5,37 +5,36 @@
 //! the list of targets, or has failed. The function must never call a target that is not on the router's list, take a
 //! cut stream for an answer, or make a call for a step whose answer is stored.
 
-mod call; // one call and its attempt
+mod admission; // the call log
 mod context; // the values that a prompt is rendered with
-mod grammars; // schemas that the service has compiled or refused
 mod plans; // the plan of the run
-mod reports; // what calls report to the ledger
 #[cfg(test)]
 mod tests;
-mod walk; // the targets in order
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bcce_aws::{StartError, optional_variable, variable};
-use bcce_core::base::error::{ErrorName, Fault};
-use bcce_core::base::limits::{MAX_MESSAGE_CHARS, MAX_STATE_MESSAGE_BYTES, cut, cut_bytes};
-use bcce_core::call::attempt::{Attempt, Totals};
+use bcce_core::base::error::Fault;
+use bcce_core::base::target::Target;
+use bcce_core::call::attempt::Attempt;
 use bcce_core::failover::decision::{Decision, Next};
 use bcce_core::io::objects::store_value_once;
-use bcce_core::io::shared_breakers::SharedBreakers;
 use bcce_core::io::shared_breakers::ledger_unreachable;
-use bcce_core::ports::{CallModel, Clock, GetObject, PutOnce};
-use bcce_core::run::artifact::{StepArtifact, StepFailure, StepRecord, StepStatus};
+use bcce_core::io::step::{
+    Caller, DecidedStep, Reports, StepWork, TakeReports, Walked, execute, short,
+};
+use bcce_core::ports::{CallModel, Clock, GetObject, LogCall, PutOnce};
+use bcce_core::run::artifact::StepStatus;
 use bcce_core::run::ids::{Run, StepRef};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-pub use grammars::Grammars;
+use admission::LogCalls;
 use plans::Plans;
-use reports::Reports;
-pub use reports::TakeReports;
-use walk::{Walk, Walked};
+
+/// The time of the function that is reserved for storing the answer. An operation on S3 may take 25 s with the client's
+/// retries, and there may be two, if the answer of another writer has to be read.
+const MARGIN: Duration = Duration::from_secs(60);
 
 /// The settings of the function, from its environment variables.
 pub struct Config {
@@ -71,11 +70,8 @@ impl Config {
 /// The services that [`handle`] uses, and the caches that it keeps between invocations.
 pub struct Ports<S, M, C, L, F> {
     pub store: S,
-    pub model: M,
-    pub clock: C,
-    pub health: SharedBreakers<L>,
+    pub caller: Caller<M, C, L>,
     pub plans: Plans,
-    pub grammars: Grammars,
     /// Writes a metrics document to the function's log.
     pub metrics: F,
 }
@@ -99,6 +95,12 @@ pub struct Request {
     /// The time left before Lambda ends the function. It is not in the event: `main` sets it.
     #[serde(skip)]
     pub remaining: Duration,
+}
+
+impl Request {
+    fn decided(&self) -> DecidedStep<'_> {
+        DecidedStep { run: &self.run, reference: &self.step, decisions: &self.decisions }
+    }
 }
 
 /// The outcome of a step.
@@ -127,15 +129,15 @@ where
     S: GetObject + PutOnce,
     M: CallModel,
     C: Clock,
-    L: TakeReports,
+    L: TakeReports + LogCall,
     F: Fn(&str),
 {
     let reports = Reports::default();
     // Boxed, because nested futures exceed the compiler's limit on type depth.
     let response = reports.send_during(Box::pin(respond(ports, &reports, &request))).await;
     reports.finish().await;
-    if let Some(cause) = ports.health.blindness() {
-        let now = ports.clock.now();
+    if let Some(cause) = ports.caller.health.blindness() {
+        let now = ports.caller.clock.now();
         (ports.metrics)(&ledger_unreachable(&config.environment, "invoke", now, &cause));
     }
     response
@@ -151,23 +153,18 @@ where
     S: GetObject + PutOnce,
     M: CallModel,
     C: Clock,
-    L: TakeReports,
+    L: TakeReports + LogCall,
 {
     let key = request.run.step_key(&request.step.step, request.step.item);
     if ports.store.get(&key).await?.is_some() {
         return Ok(Response::Answered { status: StepStatus::Succeeded });
     }
     let walked = match &request.next {
-        Next::Targets(targets) => {
-            let plan = ports.plans.read(&ports.store, &request.run, &request.plan_sha256).await?;
-            let walk = Walk::prepare(ports, reports, request, &plan).await?;
-            match walk {
-                Ok(mut walk) => walk.along(targets).await?,
-                Err(fault) => Walked::Failed { attempts: request.attempts.clone(), error: fault },
-            }
-        }
+        Next::Targets(targets) => walk(ports, reports, request, targets).await?,
         Next::Stop(name) => {
-            Walked::Failed { attempts: request.attempts.clone(), error: stopped(*name, request) }
+            let attempts = request.attempts.clone();
+            let error = request.decided().stopped(*name, &attempts);
+            Walked::Failed { attempts, error }
         }
         Next::WaitS(_) => {
             let message = "received a wait decision; the state machine must handle waits";
@@ -177,25 +174,34 @@ where
     conclude(&ports.store, request, &key, walked).await
 }
 
-/// The most pieces of advice in the error of a step.
-const ADVISED: usize = 2;
-
-/// Returns the error of a step that the router stopped. The message has the router's reasons and the advice, which name
-/// targets and limits and quote no input. It is cut, since the failures of a whole wave are in the state of the
-/// execution together. The step's failure has every attempt.
-fn stopped(name: ErrorName, request: &Request) -> Fault {
-    let because = request.decisions.last().map(Decision::describe);
-    let errors: BTreeSet<&str> =
-        request.attempts.iter().filter_map(|a| a.error).map(ErrorName::as_str).collect();
-    let errors = errors.into_iter().collect::<Vec<_>>().join(", ");
-    // Several targets often have the same advice.
-    let advice: BTreeSet<&str> =
-        request.attempts.iter().filter_map(|a| a.advice.as_deref()).collect();
-    let advice: String =
-        advice.into_iter().take(ADVISED).map(|a| format!("; to do: {a}")).collect();
-    let because = cut(&because.unwrap_or_default(), MAX_MESSAGE_CHARS);
-    let message = format!("after {} calls ({errors}): {because}{advice}", request.attempts.len());
-    Fault::new(name, cut_bytes(&message, MAX_STATE_MESSAGE_BYTES))
+/// Calls the targets of the router's list.
+async fn walk<'a, S, M, C, L, F>(
+    ports: &'a Ports<S, M, C, L, F>,
+    reports: &Reports<'a>,
+    request: &Request,
+    targets: &[Target],
+) -> Result<Walked, Fault>
+where
+    S: GetObject,
+    M: CallModel,
+    C: Clock,
+    L: TakeReports + LogCall,
+{
+    let (caller, id) = (&ports.caller, &request.step.step);
+    let plan = ports.plans.read(&ports.store, &request.run, &request.plan_sha256).await?;
+    let step =
+        plan.step(id).ok_or_else(|| Fault::internal(format!("the plan has no step {id}")))?;
+    let context = context::of(&ports.store, request, &plan, step).await?;
+    let work = StepWork {
+        decided: request.decided(),
+        plan: &plan,
+        step,
+        context: &context,
+        deadline: request.deadline,
+        until: caller.clock.now() + request.remaining.saturating_sub(MARGIN),
+        attempts: request.attempts.clone(),
+    };
+    execute(caller, reports, &LogCalls { caller, reports }, work, targets).await
 }
 
 /// Stores the answer or the failure of a step that is over. The first writer wins.
@@ -205,47 +211,23 @@ async fn conclude(
     key: &str,
     walked: Walked,
 ) -> Result<Response, Fault> {
-    let (run, step) = (&request.run, &request.step);
+    let (run, step, decided) = (&request.run, &request.step, request.decided());
     match walked {
         Walked::Answered { attempts, answer } => {
-            let artifact = StepArtifact {
-                record: step_record(request, attempts),
-                output: answer.output,
-                truncated: answer.truncated,
-                stop_reason: answer.stop_reason,
-                prompt_sha256: answer.prompt_sha256,
-            };
+            let artifact = decided.artifact(attempts, answer);
             store_value_once(store, key, &run.run_id, artifact).await?;
             Ok(Response::Answered { status: StepStatus::Succeeded })
         }
-        Walked::Exhausted { attempts } => Ok(Response::Exhausted { attempts }),
+        Walked::Exhausted { attempts } | Walked::Interrupted { attempts } => {
+            Ok(Response::Exhausted { attempts })
+        }
         Walked::Failed { attempts, error } => {
-            let status = StepStatus::of_error(error.name);
-            let failure = StepFailure { record: step_record(request, attempts), status, error };
+            let failure = decided.failure(attempts, error);
             let key = run.failure_key(&step.step, step.item);
             let failure = store_value_once(store, &key, &run.run_id, failure).await?;
             let (run_id, step_id, error) = (&run.run_id, &step.step, failure.error.name.as_str());
             tracing::warn!(run_id, step_id, error, "the step failed: {}", failure.error.message);
             Ok(Response::Failed { status: failure.status, error: short(failure.error) })
         }
-    }
-}
-
-/// Cuts the message of an error. The failures of 200 items are in the state of the execution together, which may have
-/// 256 KiB. The whole message is in the step's failure.
-fn short(error: Fault) -> Fault {
-    Fault { message: cut_bytes(&error.message, MAX_STATE_MESSAGE_BYTES), ..error }
-}
-
-fn step_record(request: &Request, attempts: Vec<Attempt>) -> StepRecord {
-    StepRecord {
-        version: 1,
-        run_id: request.run.run_id.clone(),
-        attempt_no: request.run.attempt_no,
-        step_id: request.step.step.clone(),
-        item: request.step.item,
-        decisions: request.decisions.clone(),
-        totals: Totals::of(&attempts),
-        attempts,
     }
 }

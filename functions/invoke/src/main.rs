@@ -3,6 +3,7 @@ use bcce_aws::health::HealthTable;
 use bcce_aws::s3::S3Store;
 use bcce_aws::{StartError, SystemClock};
 use bcce_core::io::shared_breakers::SharedBreakers;
+use bcce_core::io::step::Caller;
 use invoke::{Config, Ports, Request, handle};
 
 fn main() -> Result<(), StartError> {
@@ -11,11 +12,13 @@ fn main() -> Result<(), StartError> {
         let aws = bcce_aws::sdk_config()?;
         let ports = Ports {
             store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)),
-            model: Bedrock::new(&aws, config.bedrock_endpoint.clone()),
-            clock: SystemClock,
-            health: SharedBreakers::new(HealthTable::new(&aws, &config.ledger_table)),
+            caller: Caller {
+                model: Bedrock::new(&aws, config.bedrock_endpoint.clone()),
+                clock: SystemClock,
+                health: SharedBreakers::new(HealthTable::new(&aws, &config.ledger_table)),
+                grammars: Default::default(),
+            },
             plans: Default::default(),
-            grammars: Default::default(),
             metrics: |document: &str| println!("{document}"),
         };
         bcce_aws::serve(|request: Request, invocation| {

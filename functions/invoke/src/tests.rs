@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::error::ErrorName;
 use bcce_core::base::json::parse;
+use bcce_core::base::limits::MAX_STATE_MESSAGE_BYTES;
 use bcce_core::base::usage::Usage;
 use bcce_core::call::attempt::{AttemptKind, AttemptOutcome};
 use bcce_core::call::model::{
@@ -13,6 +15,9 @@ use bcce_core::call::model::{
 };
 use bcce_core::failover::breaker::Breaker;
 use bcce_core::fakes::{MemoryHealth, MemoryStore, StoppedClock};
+use bcce_core::io::shared_breakers::SharedBreakers;
+use bcce_core::io::step::Grammars;
+use bcce_core::run::artifact::StepRecord;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -120,11 +125,13 @@ fn ports(reports: impl IntoIterator<Item = CallReport>) -> Fakes {
     let run = request().run;
     Ports {
         store: MemoryStore::with([(run.plan_key(), PLAN.as_bytes().to_vec())]),
-        model: Model { says: RefCell::new(reports.into_iter().collect()), ..Model::default() },
-        clock: StoppedClock(datetime!(2026-11-01 12:00:01 UTC)),
-        health: SharedBreakers::new(Box::leak(Box::default())),
+        caller: Caller {
+            model: Model { says: RefCell::new(reports.into_iter().collect()), ..Model::default() },
+            clock: StoppedClock(datetime!(2026-11-01 12:00:01 UTC)),
+            health: SharedBreakers::new(Box::leak(Box::default())),
+            grammars: Grammars::default(),
+        },
         plans: Plans::default(),
-        grammars: Grammars::default(),
         metrics: Box::new(|_| {}),
     }
 }
@@ -140,7 +147,7 @@ fn artifact(ports: &Fakes) -> Value {
 }
 
 fn regions(ports: &Fakes) -> Vec<String> {
-    ports.model.asked.borrow().iter().map(|asked| asked.region.clone()).collect()
+    ports.caller.model.asked.borrow().iter().map(|asked| asked.region.clone()).collect()
 }
 
 const ANSWERED: Response = Response::Answered { status: StepStatus::Succeeded };
@@ -155,7 +162,9 @@ async fn an_answer_is_priced_and_stored() {
     assert_eq!(artifact["cost_usd"], "0.000165");
     assert_eq!(artifact["attempts"][0]["first_token_ms"], 90);
     assert!(
-        ports.model.asked.borrow()[0].user.contains("<data>A breaker opens on evidence.</data>")
+        ports.caller.model.asked.borrow()[0]
+            .user
+            .contains("<data>A breaker opens on evidence.</data>")
     );
 }
 
@@ -318,7 +327,7 @@ async fn a_model_that_the_service_does_not_bind_gets_the_schema_in_its_prompt() 
             change(plan);
         });
         assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
-        let system = &ports.model.asked.borrow()[0].system;
+        let system = &ports.caller.model.asked.borrow()[0].system;
         assert_eq!(system.contains("Answer with one JSON value"), expected.is_some(), "{system}");
         assert!(expected.is_none_or(|text| system.contains(text)), "{system}");
     }
@@ -346,14 +355,14 @@ async fn an_item_is_asked_for_and_stored_by_its_position() {
         request.step.item = Some(item);
         assert_eq!(handle(&ports, request.clone(), AMPLE).await, Ok(ANSWERED));
     }
-    assert_eq!(ports.model.asked.borrow()[0].user, "1: <data>b.rs</data>");
-    assert_eq!(ports.model.asked.borrow()[0].item.as_deref(), Some("1"));
+    assert_eq!(ports.caller.model.asked.borrow()[0].user, "1: <data>b.rs</data>");
+    assert_eq!(ports.caller.model.asked.borrow()[0].item.as_deref(), Some("1"));
     let stored = ports.store.json(&request.run.step_key("answer", Some(1)));
     assert_eq!((&stored["item"], &stored["output"]["text"]), (&json!(1), &json!("About b.")));
     // The next step gets the answers in the order of the list, not in the order of the calls.
     request.step = StepRef { step: "all".into(), item: None, route: "haiku".into() };
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
-    assert_eq!(ports.model.asked.borrow()[2].user, "<data>About b.</data>, 2");
+    assert_eq!(ports.caller.model.asked.borrow()[2].user, "<data>About b.</data>, 2");
 }
 
 #[tokio::test]
@@ -369,7 +378,7 @@ async fn json_that_does_not_fit_is_repaired_once_on_the_same_target() {
     let ports = ports([says(r#"{"ok":1}"#, "end_turn"), says(r#"{"ok":true}"#, "end_turn")]);
     assert_eq!(handle(&ports, json_request(&ports), AMPLE).await, Ok(ANSWERED));
     assert_eq!(regions(&ports), ["us-east-1", "us-east-1"]);
-    assert!(ports.model.asked.borrow()[1].repair.as_ref().unwrap().contains("/ok"));
+    assert!(ports.caller.model.asked.borrow()[1].repair.as_ref().unwrap().contains("/ok"));
     let artifact = artifact(&ports);
     assert_eq!(artifact["output"]["json"], json!({ "ok": true }));
     assert_eq!(artifact["attempts"][0]["error"], "Bcce.OutputInvalid");
@@ -444,12 +453,17 @@ async fn the_first_writer_wins() {
     handle(&first, request(), AMPLE).await.unwrap();
     let stored =
         first.store.objects.borrow_mut().remove(&request().run.step_key("answer", None)).unwrap();
-    let Ports { store, clock, plans, health, grammars, metrics, .. } = first;
-    let racing = Racing(&store, stored);
-    let by_ref = ByRef(&store);
-    let ports = Ports { store: by_ref, model: racing, clock, plans, health, grammars, metrics };
+    let Ports { store, caller, plans, metrics } = first;
+    let caller = with_model(caller, |_| Racing(&store, stored));
+    let ports = Ports { store: ByRef(&store), caller, plans, metrics };
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     assert_eq!(store.json(&request().run.step_key("answer", None))["output"]["text"], "First.");
+}
+
+/// Replaces the model of a caller.
+fn with_model<M, N, C, L>(caller: Caller<M, C, L>, model: impl FnOnce(M) -> N) -> Caller<N, C, L> {
+    let Caller { model: replaced, clock, health, grammars } = caller;
+    Caller { model: model(replaced), clock, health, grammars }
 }
 
 struct ByRef<'a>(&'a MemoryStore);
@@ -511,7 +525,7 @@ async fn a_repair_counts_as_a_call_of_the_step() {
 }
 
 fn breaker(ports: &Fakes, region: &str) -> Breaker {
-    let kept = ports.health.ledger().kept.borrow();
+    let kept = ports.caller.health.ledger().kept.borrow();
     let of = kept.iter().find(|(key, _)| key.starts_with(region));
     of.map(|(_, kept)| kept.breaker.clone()).unwrap_or_default()
 }
@@ -527,8 +541,8 @@ fn plain(name: ErrorName) -> CallReport {
 
 #[tokio::test]
 async fn a_failure_is_on_record_before_the_step_is_over() {
-    struct Looking<'a>(&'a Model, &'static MemoryHealth);
-    impl CallModel for Looking<'_> {
+    struct Looking(Model, &'static MemoryHealth);
+    impl CallModel for Looking {
         async fn call(&self, call: &ModelCall<'_>) -> CallReport {
             let report = self.0.call(call).await;
             if report.result.is_ok() {
@@ -539,11 +553,11 @@ async fn a_failure_is_on_record_before_the_step_is_over() {
             report
         }
     }
-    let Ports { store, model, clock, health, plans, grammars, metrics } =
+    let Ports { store, caller, plans, metrics } =
         ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);
-    let ledger = *health.ledger();
-    let model = Looking(&model, ledger);
-    let ports = Ports { store, model, clock, health, plans, grammars, metrics };
+    let ledger = *caller.health.ledger();
+    let caller = with_model(caller, |model| Looking(model, ledger));
+    let ports = Ports { store, caller, plans, metrics };
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     assert_eq!(ledger.kept.borrow().len(), 1, "an answer of a healthy target causes no write");
 }
@@ -601,7 +615,7 @@ async fn a_runs_own_deadline_is_not_held_against_a_target() {
     let result = report.result.map_err(|failure| CallFailure { blame, ..failure });
     let ports = ports([CallReport { result, ..report }, says("Yes.", "end_turn")]);
     let mut request = request();
-    request.deadline = ports.clock.now() + Duration::from_secs(5);
+    request.deadline = ports.caller.clock.now() + Duration::from_secs(5);
     handle(&ports, request, AMPLE).await.unwrap();
     assert_eq!(breaker(&ports, "us-east-1").failures, 0);
 }
@@ -611,10 +625,10 @@ async fn a_runs_own_deadline_is_not_held_against_a_target() {
 async fn no_target_is_called_after_the_deadline_of_the_run() {
     let ports = ports([says("Yes.", "end_turn")]);
     let mut request = request();
-    request.deadline = ports.clock.now() - Duration::from_secs(1);
+    request.deadline = ports.caller.clock.now() - Duration::from_secs(1);
     let response = handle(&ports, request, AMPLE).await;
     assert!(matches!(response, Ok(Response::Exhausted { .. })), "{response:?}");
-    assert!(ports.model.asked.borrow().is_empty());
+    assert!(ports.caller.model.asked.borrow().is_empty());
 }
 
 #[tokio::test]
@@ -623,14 +637,14 @@ async fn the_elected_probe_closes_the_breaker_by_its_answer() {
     let mut request = request();
     let Next::Targets(targets) = &request.next else { panic!() };
     let key = bcce_core::failover::breaker::target_key(&targets[0]);
-    let mut open = Breaker { open_until: Some(ports.clock.now()), ..Breaker::default() };
-    assert!(open.elect("token", ports.clock.now(), Duration::from_secs(9)));
+    let mut open = Breaker { open_until: Some(ports.caller.clock.now()), ..Breaker::default() };
+    assert!(open.elect("token", ports.caller.clock.now(), Duration::from_secs(9)));
     let kept = bcce_core::ports::StoredBreaker { breaker: open, revision: 3 };
-    ports.health.ledger().kept.borrow_mut().insert(key, kept);
+    ports.caller.health.ledger().kept.borrow_mut().insert(key, kept);
     request.decisions[0].probe = Some("token".into());
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
     let closed = breaker(&ports, "us-east-1");
-    assert_eq!((closed.open_until, closed.closed_at), (None, Some(ports.clock.now())));
+    assert_eq!((closed.open_until, closed.closed_at), (None, Some(ports.caller.clock.now())));
 }
 
 #[tokio::test]
@@ -639,10 +653,10 @@ async fn an_answer_of_a_target_with_failures_on_record_takes_one_back() {
     let mut request = request();
     let Next::Targets(targets) = &request.next else { panic!() };
     let key = bcce_core::failover::breaker::target_key(&targets[0]);
-    let until = ports.clock.now() + Duration::from_secs(9);
+    let until = ports.caller.clock.now() + Duration::from_secs(9);
     let watched = Breaker { failures: 2, counts_until: Some(until), ..Breaker::default() };
     let kept = bcce_core::ports::StoredBreaker { breaker: watched, revision: 1 };
-    ports.health.ledger().kept.borrow_mut().insert(key, kept);
+    ports.caller.health.ledger().kept.borrow_mut().insert(key, kept);
     request.decisions[0].watched = vec![0];
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
     assert_eq!(breaker(&ports, "us-east-1").failures, 1);
@@ -656,7 +670,7 @@ async fn calls_are_measured_where_the_strategy_asks_for_it() {
             plan["routes"]["haiku"]["routing"]["strategy"] = json!(strategy);
         });
         assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
-        let measured = ports.health.ledger().latencies.borrow();
+        let measured = ports.caller.health.ledger().latencies.borrow();
         let sum: u64 = measured.values().map(|histogram| histogram.calls()).sum();
         assert_eq!(sum, calls, "{strategy}");
     }
@@ -669,7 +683,7 @@ async fn every_call_is_logged_as_its_attempt_records_it() {
     assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
     let key = request().run.step_key("answer", None);
     let record: StepRecord = parse(&key, &ports.store.objects.borrow()[&key]).unwrap();
-    let logged = ports.health.ledger().logged_calls.borrow();
+    let logged = ports.caller.health.ledger().logged_calls.borrow();
     assert_eq!((logged.len(), record.attempts.len()), (2, 2));
     assert!(logged.iter().all(|call| !call.is_lost([&record])));
     assert!(logged.iter().all(|call| call.is_lost([])));
@@ -678,7 +692,7 @@ async fn every_call_is_logged_as_its_attempt_records_it() {
 #[tokio::test]
 async fn without_the_ledger_it_answers_and_says_so_in_a_metric() {
     let mut ports = ports([plain(ErrorName::TargetUnavailable), says("Yes.", "end_turn")]);
-    ports.health.ledger().is_gone.set(true);
+    ports.caller.health.ledger().is_gone.set(true);
     let emitted = Rc::new(RefCell::new(String::new()));
     let sink = emitted.clone();
     ports.metrics = Box::new(move |document| sink.borrow_mut().push_str(document));
@@ -695,12 +709,12 @@ async fn without_the_ledger_it_answers_and_says_so_in_a_metric() {
 async fn what_opened_since_the_decision_is_not_called() {
     let ports = ports([says("Yes.", "end_turn")]);
     let mut request = request();
-    let now = ports.clock.now();
+    let now = ports.caller.clock.now();
     let Next::Targets(targets) = &request.next else { panic!() };
     let key = bcce_core::failover::breaker::target_key(&targets[0]);
     let open = Breaker { open_until: Some(now + Duration::from_secs(9)), ..Breaker::default() };
     let kept = bcce_core::ports::StoredBreaker { breaker: open, revision: 1 };
-    ports.health.ledger().kept.borrow_mut().insert(key, kept);
+    ports.caller.health.ledger().kept.borrow_mut().insert(key, kept);
     request.decisions[0].at = now - Duration::from_secs(6);
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
     assert_eq!(regions(&ports), ["us-west-2"]);
@@ -711,13 +725,13 @@ async fn what_opened_since_the_decision_is_not_called() {
 async fn a_probe_that_comes_too_late_is_not_made() {
     let ports = ports([says("Yes.", "end_turn")]);
     let mut request = request();
-    let now = ports.clock.now();
+    let now = ports.caller.clock.now();
     let Next::Targets(targets) = &request.next else { panic!() };
     let key = bcce_core::failover::breaker::target_key(&targets[0]);
     let mut open = Breaker { open_until: Some(now), ..Breaker::default() };
     assert!(open.elect("another", now, Duration::from_secs(9)));
     let kept = bcce_core::ports::StoredBreaker { breaker: open, revision: 1 };
-    ports.health.ledger().kept.borrow_mut().insert(key, kept);
+    ports.caller.health.ledger().kept.borrow_mut().insert(key, kept);
     request.decisions[0].at = now - Duration::from_secs(40);
     request.decisions[0].probe = Some("mine".into());
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
@@ -756,7 +770,7 @@ async fn a_quota_of_the_day_leaves_the_target_alone_until_the_day_turns() {
         adapted: vec![],
         advice: None,
         retry_after_s: None,
-        started_at: ports.clock.now(),
+        started_at: ports.caller.clock.now(),
         latency_ms: 1,
         first_token_ms: None,
         service_tier: None,

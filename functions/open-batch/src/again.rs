@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::{add_line, parse};
+use bcce_core::batch::Way;
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::batch::{Entry, ItemResult, ItemStatus, Mode};
@@ -11,7 +12,8 @@ use bcce_core::io::objects;
 use bcce_core::io::previous_results::previous_results;
 use bcce_core::ports::{GetObject, PutObject};
 
-/// Opens a retry. Returns `None` if no earlier attempt was opened.
+/// Opens a retry. Its items run in the way of the attempt before, from the same configuration. Returns `None` if no
+/// earlier attempt was opened.
 ///
 /// # Errors
 /// `Bcce.Internal`: S3 failed, or an object cannot be parsed.
@@ -20,6 +22,10 @@ pub(crate) async fn of(
     batch: &BatchRef,
 ) -> Result<Option<Opened>, Fault> {
     let Some((before, opened)) = opened_before(store, batch).await? else { return Ok(None) };
+    if opened.way == Way::Packed {
+        let configuration = objects::bytes(store, &before.configuration_key()).await?;
+        store.put(&batch.configuration_key(), &batch.batch_id, configuration).await?;
+    }
     let mut to_run = 0;
     for part in 1..=opened.parts {
         let places = left_over(store, batch, part).await?;
@@ -30,18 +36,19 @@ pub(crate) async fn of(
             store.put(&batch.places_key(part), &batch.batch_id, lines).await?;
         }
     }
+    let before = before.attempt_no;
     let because = vec![format!("a retry runs the items that attempt {before} left over")];
     Ok(Some(Opened { to_run, mode: Mode::OnDemand, because, bulk: None, ..opened }))
 }
 
-/// Finds the last attempt that was opened, and its number.
+/// Finds the last attempt that was opened, and what was opened.
 async fn opened_before(
     store: &impl GetObject,
     batch: &BatchRef,
-) -> Result<Option<(u32, Opened)>, Fault> {
+) -> Result<Option<(BatchRef, Opened)>, Fault> {
     for before in batch.before() {
         if let Some(opened) = objects::find(store, &before.opened_key()).await? {
-            return Ok(Some((before.attempt_no, opened)));
+            return Ok(Some((before, opened)));
         }
     }
     Ok(None)

@@ -2,11 +2,12 @@
 //!
 //! The state `OpenBatch` of the batch machine invokes [`handle`]. It returns the keys and limits with which the machine
 //! runs the items, or the error for which the batch is refused. An invalid item is rejected alone. The finalize machine
-//! invokes the function with `ended`: then it returns what was opened, and opens nothing. The function must never read
-//! a source that the sender may not use, or let a batch exceed the ceiling.
+//! invokes the function with `ended`: then it opens nothing, returns what was opened, and records that no further call
+//! may start. The function must never read a source that the sender may not use, or let a batch exceed the ceiling.
 
 mod again; // a retry: the items that earlier attempts left over
 mod parts; // the items, written to S3 in parts
+mod response; // the outcome, as far as the state machine needs it
 mod take_in; // the rows of the source file, or the objects below its prefix, read once
 #[cfg(test)]
 mod tests;
@@ -18,19 +19,21 @@ use bcce_core::batch::manifest::{Opened, SourceRead};
 use bcce_core::batch::mode::Asked;
 use bcce_core::batch::reference::BatchRun;
 use bcce_core::batch::source::{INBOX, UPLOADS};
-use bcce_core::batch::{Intake, Location, Mapping, Mode, StoredBatch, Tolerance, mode, progress};
+use bcce_core::batch::{Intake, Location, Mapping, StoredBatch, mode, progress};
+use bcce_core::batch::{Split, Way, way};
 use bcce_core::io::objects;
 use bcce_core::io::reader::Reader;
 use bcce_core::ledger::OpenedBatch;
 use bcce_core::ports;
 use bcce_core::ports::{
-    Clock, GetObject, GetParameters, ListSource, OpenBatch, OpenSource, PutObject,
+    Clock, GetObject, GetParameters, ListSource, OpenBatch, OpenSource, PutObject, StopBatch,
 };
 use bcce_core::run::ending::ExecutionStatus;
 use bcce_core::run::slots::batch_weight;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use parts::Written;
+pub use response::Response;
 
 /// The settings of the function, from its environment variables.
 pub struct Config {
@@ -86,35 +89,6 @@ pub struct Request {
     pub ended: Option<ExecutionStatus>,
 }
 
-/// The outcome of opening a batch, as far as the state machine needs it.
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Response {
-    /// The items are stored.
-    Opened {
-        bucket: String,
-        /// The key of the list of parts.
-        parts: String,
-        /// The prefix of the objects that say where each on-demand item is. In bulk mode, choose-leftovers returns
-        /// another one.
-        places: String,
-        /// The prefix below which Step Functions stores the results of the child executions.
-        children: String,
-        /// The number of items that this attempt runs.
-        to_run: u64,
-        mode: Mode,
-        /// The time by which every bulk job has timed out, in milliseconds since 1970, since a state machine can
-        /// compare numbers but not parse dates.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        jobs_over_ms: Option<i64>,
-        /// The number of items that run at a time.
-        concurrency: u32,
-        tolerance: Tolerance,
-    },
-    /// The batch may not run.
-    Refused { error: Fault },
-}
-
 /// Opens a batch and its record in the ledger. Safe to repeat.
 ///
 /// # Errors
@@ -128,22 +102,20 @@ where
     S: GetObject + PutObject,
     R: OpenSource + ListSource,
     P: GetParameters,
-    L: OpenBatch,
+    L: OpenBatch + StopBatch,
     C: Clock,
 {
     let batch = request.batch;
-    match Box::pin(ports.open(config, &batch, request.ended)).await {
-        Ok(opened) => Ok(Response::Opened {
-            bucket: config.bucket.clone(),
-            parts: batch.parts_key(),
-            places: batch.places_prefix(),
-            children: batch.children_prefix(),
-            to_run: opened.to_run,
-            mode: opened.mode,
-            jobs_over_ms: opened.bulk.as_ref().map(|bulk| bulk.over_at().unix_timestamp() * 1_000),
-            concurrency: opened.concurrency,
-            tolerance: opened.tolerance(batch.attempt_no),
-        }),
+    let opened = match request.ended {
+        None => Box::pin(ports.open(config, &batch)).await,
+        // The batch ends with this error, so it is not an error of the function.
+        Some(_) => ports
+            .stop(&batch)
+            .await?
+            .ok_or_else(|| Fault::internal("the execution ended before the batch was opened")),
+    };
+    match opened {
+        Ok(opened) => Ok(Response::opened(&config.bucket, &batch, &opened)),
         Err(fault) if fault.name == ErrorName::Internal && request.ended.is_none() => Err(fault),
         Err(error) => {
             let (batch_id, name) = (&batch.batch_id, error.name.as_str());
@@ -158,32 +130,32 @@ where
     S: GetObject + PutObject,
     R: OpenSource + ListSource,
     P: GetParameters,
-    L: OpenBatch,
+    L: OpenBatch + StopBatch,
     C: Clock,
 {
+    /// Returns what was opened before the execution of the batch ended, and records its end. Returns `None` if the batch
+    /// was not opened.
+    async fn stop(&self, batch: &BatchRun) -> Result<Option<Opened>, Fault> {
+        let opened: Option<Opened> = objects::find(&self.store, &batch.opened_key()).await?;
+        // The function that works off a part outlives the execution. The runs of another batch have executions.
+        if opened.as_ref().is_some_and(|opened| opened.way == Way::Packed) {
+            self.ledger.stop_batch(&batch.item_of(), self.clock.now()).await?;
+        }
+        Ok(opened)
+    }
+
     /// Returns what was opened, and opens the batch if that was not done yet.
-    async fn open(
-        &self,
-        config: &Config,
-        batch: &BatchRun,
-        ended: Option<ExecutionStatus>,
-    ) -> Result<Opened, Fault> {
+    async fn open(&self, config: &Config, batch: &BatchRun) -> Result<Opened, Fault> {
         let key = batch.opened_key();
         // A second invocation by the same state finds what the first one opened.
         let opened = match objects::find(&self.store, &key).await? {
             Some(opened) => opened,
-            None if ended.is_some() => {
-                return Err(Fault::internal("the execution ended before the batch was opened"));
-            }
             None => {
                 let opened = self.take(config, batch).await?;
                 self.store.put(&key, &batch.batch_id, to_json(&opened)?).await?;
                 opened
             }
         };
-        if ended.is_some() {
-            return Ok(opened);
-        }
         let record = OpenedBatch { batch: batch.clone(), opened: opened.clone() };
         if self.ledger.open_batch(&record).await? == ports::RecordState::Over {
             let message = "id: the batch with this id has ended, and its manifest has the outcome; send the batch \
@@ -233,17 +205,25 @@ where
             region: &config.region,
             now: self.clock.now(),
         };
-        Ok(opened(&stored, mode::choose(&asked), read.source, &written))
+        let chosen = mode::choose(&asked);
+        let way = way::choose(&configuration.template, chosen.mode);
+        if way.0 == Way::Packed {
+            let key = batch.configuration_key();
+            self.store.put(&key, &batch.batch_id, to_json(&configuration)?).await?;
+        }
+        Ok(opened(&stored, chosen, way, read.source, &written))
     }
 }
 
 fn opened(
     stored: &StoredBatch,
     chosen: mode::Chosen,
+    (way, because_of_way): (Way, String),
     source: SourceRead,
     written: &Written,
 ) -> Opened {
     let spec = &stored.batch;
+    let concurrency = spec.concurrency();
     Opened {
         version: 1,
         items: written.items,
@@ -252,9 +232,11 @@ fn opened(
         parts: written.parts,
         source,
         mode: chosen.mode,
-        because: chosen.because,
+        because: chosen.because.into_iter().chain([because_of_way]).collect(),
         bulk: chosen.bulk,
-        concurrency: spec.concurrency(),
+        concurrency,
+        way,
+        split: (way == Way::Packed).then(|| Split::of(concurrency, written.parts)),
         allowed_failures: progress::allowed_failures(written.items, spec.tolerated_failure_percent),
     }
 }

@@ -82,7 +82,7 @@ async fn rows<S: PutObject>(
             read.plan.note(&entry, || plan.map(Ok));
         }
     }
-    if read.source.bytes != source.bytes {
+    if source.bytes.is_some_and(|bytes| bytes != read.source.bytes) {
         return Err(Fault::internal(format!("{location} ended after {} bytes", read.source.bytes)));
     }
     reader.finish(&mut |row| taken.push(intake.row(row)))?;

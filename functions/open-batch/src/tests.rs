@@ -1,10 +1,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use bcce_core::base::json::add_line;
-use bcce_core::batch::{BatchRef, BatchRequest, Entry, ItemResult, ItemStatus, Place};
+use bcce_core::base::json::{add_line, parse};
+use bcce_core::batch::{
+    BatchRef, BatchRequest, Entry, ItemResult, ItemStatus, Mode, Place, Tolerance,
+};
+use bcce_core::config::configuration::Configuration;
 use bcce_core::fakes::{MemoryParameters, MemorySources, MemoryStore, StoppedClock, now};
+use bcce_core::run::ids::ItemOf;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::*;
@@ -16,17 +21,31 @@ const SOURCE: &str = "s3://bucket/batches/uploads/a.jsonl";
 const ROWS: &str =
     "{\"id\":\"one\",\"text\":\"first\"}\nnot JSON\n{\"id\":\"two\",\"text\":\"zwei äöü\"}\n";
 
-/// A ledger of the batches that were opened. If `over` is true, an earlier execution closed them.
+/// A ledger of the batches that were opened and of those that were stopped. If `over` is true, an earlier execution
+/// closed them.
 #[derive(Default)]
 struct Records {
     opened: RefCell<Vec<OpenedBatch>>,
+    stopped: RefCell<Vec<(ItemOf, OffsetDateTime)>>,
     over: Cell<bool>,
+    /// True if the next stop fails.
+    stop_fails: Cell<bool>,
 }
 
 impl OpenBatch for Records {
     async fn open_batch(&self, batch: &OpenedBatch) -> Result<ports::RecordState, Fault> {
         self.opened.borrow_mut().push(batch.clone());
         Ok(if self.over.get() { ports::RecordState::Over } else { ports::RecordState::Open })
+    }
+}
+
+impl StopBatch for Records {
+    async fn stop_batch(&self, batch: &ItemOf, at: OffsetDateTime) -> Result<(), Fault> {
+        if self.stop_fails.take() {
+            return Err(Fault::internal("the ledger does not answer"));
+        }
+        self.stopped.borrow_mut().push((batch.clone(), at));
+        Ok(())
     }
 }
 
@@ -133,6 +152,9 @@ fn good_rows_have_places_that_point_at_them_and_bad_ones_their_reasons() {
         to_run: 2,
         mode: Mode::OnDemand,
         jobs_over_ms: None,
+        way: Way::Packed,
+        parts_at_a_time: Some(1),
+        calls: Some(20),
         concurrency: 20,
         tolerance: Tolerance { items: 3, failures: 10, by_rate: Some(20) },
     };
@@ -187,8 +209,9 @@ fn whatever_fails_a_retry_finishes() {
         assert_eq!(*ports.store.objects.borrow(), whole, "call {}", failures + 1);
         failures += 1;
     }
-    // The calls that can fail: read opened-1 and the request, and write the part, its places, the list and opened-1.
-    assert_eq!(failures, 6);
+    // The calls that can fail: read opened-1 and the request, and write the part, its places, the list, the configuration
+    // and opened-1.
+    assert_eq!(failures, 7);
 }
 
 #[test]
@@ -405,6 +428,40 @@ fn a_retry_runs_what_did_not_succeed_and_no_run_twice() {
     assert_eq!((&opened["items"], &opened["to_run"]), (&json!(6), &json!(4)));
 }
 
+/// The configuration may have changed since the first attempt. The plans of the items of a batch must not differ.
+#[test]
+fn a_retry_has_the_way_and_the_configuration_of_the_attempt_before() {
+    let mut ports = six_items();
+    let [first, second] = [batch(), retried()].map(|it| it.configuration_key());
+    let routing = "/bcce/dev/routing";
+    let changed = format!("{}# changed\n", ports.parameters.0[routing]);
+    ports.parameters.0.insert(routing.into(), changed);
+    let Ok(Response::Opened { way, parts_at_a_time, calls, .. }) = open(&ports, RETRY) else {
+        panic!("it is refused")
+    };
+    assert_eq!((way, parts_at_a_time, calls), (Way::Packed, Some(1), Some(20)));
+    let objects = ports.store.objects.borrow();
+    assert_eq!(objects[&second], objects[&first]);
+}
+
+/// An earlier version opened the first attempt. It stored no configuration and no way.
+#[test]
+fn a_retry_of_a_batch_with_executions_has_executions() {
+    let ports = six_items();
+    let mut opened = ports.store.json(&batch().opened_key());
+    for field in ["way", "split"] {
+        opened.as_object_mut().unwrap().remove(field).unwrap();
+    }
+    let opened = to_json(&opened).unwrap();
+    ports.store.objects.borrow_mut().insert(batch().opened_key(), opened);
+    ports.store.objects.borrow_mut().remove(&batch().configuration_key()).unwrap();
+    let Ok(Response::Opened { way, parts_at_a_time, calls, .. }) = open(&ports, RETRY) else {
+        panic!("it is refused")
+    };
+    assert_eq!((way, parts_at_a_time, calls), (Way::Executions, None, None));
+    assert!(!ports.store.objects.borrow().contains_key(&retried().configuration_key()));
+}
+
 #[test]
 fn a_retry_of_what_was_never_collected_runs_it_all() {
     let ports = six_items();
@@ -445,6 +502,104 @@ fn of_an_execution_that_has_ended_nothing_is_opened_any_more() {
     to_run(open(&ports, EVENT));
     assert_eq!(to_run(open(&ports, ENDED)), 2);
     assert_eq!(ports.ledger.opened.borrow().len(), 1, "its record may be closed by now");
+}
+
+/// A function that works off a part goes on after the execution. So the stop must not be lost.
+#[test]
+fn the_end_of_a_packed_batch_is_recorded_and_a_fault_of_the_ledger_is_not_a_refusal() {
+    let ports = ports_with(ROWS);
+    refusal(open(&ports, ENDED));
+    assert_eq!(*ports.ledger.stopped.borrow(), [], "nothing was opened");
+    to_run(open(&ports, EVENT));
+    assert_eq!(*ports.ledger.stopped.borrow(), [], "it has not ended");
+    ports.ledger.stop_fails.set(true);
+    assert_eq!(open(&ports, ENDED).unwrap_err().message, "the ledger does not answer");
+    assert_eq!(to_run(open(&ports, ENDED)), 2);
+    let stop = (batch().item_of(), datetime!(2026-11-01 12:00 UTC));
+    assert_eq!(*ports.ledger.stopped.borrow(), [stop]);
+}
+
+#[test]
+fn the_end_of_a_batch_with_executions_stops_nothing_more() {
+    let ports = bulk();
+    to_run(open(&ports, EVENT));
+    assert_eq!(to_run(open(&ports, ENDED)), 100);
+    assert_eq!(*ports.ledger.stopped.borrow(), []);
+}
+
+/// Returns ports with a batch that runs in bulk mode.
+fn bulk() -> Fakes {
+    let ports = ports(json!({ "source": SOURCE, "mode": "bulk" }));
+    let rows: String = (0..100).map(|n| format!("{{\"text\":\"{n}\"}}\n")).collect();
+    ports.sources.put(SOURCE, "e1", rows);
+    ports
+}
+
+#[test]
+fn the_way_is_chosen_with_its_reason_and_a_packed_batch_has_its_configuration() {
+    let packed = ports_with(ROWS);
+    to_run(open(&packed, EVENT));
+    let opened = packed.store.json(&batch().opened_key());
+    assert_eq!(
+        (&opened["way"], &opened["split"]),
+        (&json!("packed"), &json!({ "parts": 1, "calls": 20 }))
+    );
+    let reason = "the items are packed, because no step of the workflow fans out";
+    assert_eq!(opened["because"].as_array().unwrap().last(), Some(&json!(reason)));
+    let stored: Configuration =
+        parse("it", &packed.store.objects.borrow()[&batch().configuration_key()]).unwrap();
+    assert_eq!(stored, configuration(&packed.parameters, "explain"));
+
+    let bulk = bulk();
+    to_run(open(&bulk, EVENT));
+    let opened = bulk.store.json(&batch().opened_key());
+    assert_eq!((&opened["way"], &opened["split"]), (&json!("executions"), &Value::Null));
+    let reason = "each leftover of a job has an execution";
+    assert_eq!(opened["because"].as_array().unwrap().last(), Some(&json!(reason)));
+    assert!(!bulk.store.objects.borrow().contains_key(&batch().configuration_key()));
+}
+
+/// The parts of a batch together keep no more calls under way than its concurrency.
+#[test]
+fn the_concurrency_is_split_over_parts() {
+    let row = |n: usize| format!("{{\"id\":\"{n}\",\"text\":\"t\"}}\n");
+    let ports = ports(json!({ "source": SOURCE, "concurrency": 130 }));
+    ports.sources.put(SOURCE, "e1", (1..=1_001).map(row).collect::<String>());
+    let Ok(Response::Opened { parts_at_a_time, calls, concurrency, .. }) = open(&ports, EVENT)
+    else {
+        panic!("it is refused")
+    };
+    assert_eq!((parts_at_a_time, calls, concurrency), (Some(3), Some(43), 130));
+}
+
+fn configuration(parameters: &MemoryParameters, workflow: &str) -> Configuration {
+    let store = MemoryStore::default();
+    let reader = Reader { store: &store, parameters, bucket: "bucket", environment: "dev" };
+    now(reader.read(workflow)).unwrap().unwrap()
+}
+
+/// Items are planned from the stored configuration. So it must be the one that their checks used.
+#[test]
+fn the_shipped_configuration_survives_the_way_through_json() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/config/dev/workflows");
+    let mut parameters = ports_with(ROWS).parameters;
+    let mut workflows = Vec::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let workflow = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        parameters.0.insert(format!("/bcce/dev/workflows/{workflow}"), text);
+        workflows.push(workflow);
+    }
+    assert!(workflows.len() > 3, "{workflows:?}");
+    for workflow in workflows {
+        let read = configuration(&parameters, &workflow);
+        let stored = to_json(&read).unwrap();
+        let again: Configuration = parse(&workflow, &stored).unwrap();
+        assert_eq!(again, read, "{workflow}");
+        // Two decimals are equal even if they are written in different ways.
+        assert_eq!(to_json(&again).unwrap(), stored, "{workflow}");
+    }
 }
 
 #[test]

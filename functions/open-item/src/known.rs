@@ -34,7 +34,7 @@ impl RecentProgress {
         {
             return Ok(progress.clone());
         }
-        let progress = ledger.batch_progress(batch).await?;
+        let progress = ledger.batch_progress(batch, now).await?;
         *self.0.borrow_mut() = Some((batch.clone(), now, progress.clone()));
         Ok(progress)
     }

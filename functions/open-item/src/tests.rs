@@ -21,7 +21,7 @@ struct Ledger {
 }
 
 impl ReadBatchProgress for Ledger {
-    async fn batch_progress(&self, _: &ItemOf) -> Result<BatchProgress, Fault> {
+    async fn batch_progress(&self, _: &ItemOf, _: OffsetDateTime) -> Result<BatchProgress, Fault> {
         self.reads.set(self.reads.get() + 1);
         Ok(self.progress.borrow().clone())
     }

@@ -6,6 +6,7 @@
 //! stored must never change.
 
 mod documents; // the configuration, with a short cache
+mod packed; // the objects of a run that a batch packed
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,9 @@ use bcce_core::failover::route::Route;
 use bcce_core::io::objects::{self, store_once};
 use bcce_core::io::reader::Reader;
 use bcce_core::ledger::OpenedRun;
-use bcce_core::ports::{Clock, GetObject, GetParameters, OpenRun, PutOnce, RecordState};
+use bcce_core::ports::{
+    Clock, FindPlaces, GetObject, GetParameters, ListObjects, OpenRun, PutOnce, RecordState,
+};
 use bcce_core::run::ids::Run;
 use bcce_core::run::plan::{Plan, Sources, Wave};
 use bcce_core::run::request::StoredRequest;
@@ -115,9 +118,9 @@ pub async fn handle<S, P, L, C>(
     request: Request,
 ) -> Result<Response, Fault>
 where
-    S: GetObject + PutOnce,
+    S: GetObject + ListObjects + PutOnce,
     P: GetParameters,
-    L: OpenRun,
+    L: OpenRun + FindPlaces,
     C: Clock,
 {
     let run = request.run;
@@ -145,15 +148,20 @@ where
 
 impl<S, P, L, C> Ports<S, P, L, C>
 where
-    S: GetObject + PutOnce,
+    S: GetObject + ListObjects + PutOnce,
     P: GetParameters,
+    L: FindPlaces,
     C: Clock,
 {
     /// Returns the stored plan, or makes and stores one.
     async fn plan(&self, config: &Config, run: &Run) -> Result<Planned, Fault> {
         let key = run.plan_key();
         // A retry of the run uses the plan that its first run attempt stored.
-        let body = match self.store.get(&key).await? {
+        let mut stored = self.store.get(&key).await?;
+        if stored.is_none() && run.attempt_no > 1 {
+            stored = self.copy_packed(run).await?;
+        }
+        let body = match stored {
             Some(body) => body,
             None => {
                 let plan = self.resolve(config, run).await?;
@@ -177,6 +185,16 @@ where
                 Err(Problems::one("steps", cause).into())
             }
         }
+    }
+
+    /// Copies what a batch has packed of the run. Returns the plan, or `None` if the run has none or is not packed.
+    async fn copy_packed(&self, run: &Run) -> Result<Option<Vec<u8>>, Fault> {
+        let places = self.ledger.places(&run.run_id).await?;
+        if places.is_empty() {
+            return Ok(None);
+        }
+        packed::copy(&self.store, &places, run).await?;
+        self.store.get(&run.plan_key()).await
     }
 
     /// Reads the request and the configuration, and makes the plan.

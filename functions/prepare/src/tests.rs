@@ -1,5 +1,8 @@
 use std::cell::{Cell, RefCell};
 
+use bcce_core::base::json::add_line;
+use bcce_core::batch::BatchRef;
+use bcce_core::batch::packed::{PLAN, PackedPlace, PackedRun, REQUEST};
 use bcce_core::config::documents::Pointer;
 use bcce_core::fakes::{MemoryParameters, MemoryStore, StoppedClock};
 use serde_json::{Value, json};
@@ -14,6 +17,14 @@ const EXPLAIN: &str = include_str!("../../../infra/config/dev/workflows/explain.
 struct Records {
     opened: RefCell<Vec<String>>,
     over: Cell<bool>,
+    places: RefCell<Vec<PackedPlace>>,
+}
+
+impl FindPlaces for Records {
+    async fn places(&self, run_id: &str) -> Result<Vec<PackedPlace>, Fault> {
+        let places = self.places.borrow();
+        Ok(places.iter().filter(|place| place.run_id == run_id).cloned().collect())
+    }
 }
 
 impl OpenRun for Records {
@@ -133,4 +144,107 @@ async fn a_store_that_fails_is_an_internal_fault_and_is_retried() {
     let request = serde_json::from_str(EVENT).unwrap();
     let fault = handle(&ports, &config(), request).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::Internal);
+}
+
+/// Packs the run into a batch: moves its objects from the store into a segment of run attempt `attempt_no`.
+fn pack(ports: &Fakes, attempt_no: u32, objects: &[(&str, Value)]) {
+    let batch = BatchRef { attempt_no, ..BatchRef::first("default", "explain", "b") };
+    let mut attempt = run();
+    attempt.reference.attempt_no = attempt_no;
+    let place = PackedPlace {
+        run_id: attempt.run_id.clone(),
+        attempt_no,
+        batch: batch.clone(),
+        part: 3,
+        n: 7,
+    };
+    let mut packed = PackedRun::started(7, attempt);
+    objects.iter().for_each(|(name, body)| packed.add(name, body).unwrap());
+    let mut lines = Vec::new();
+    add_line(&mut lines, &packed).unwrap();
+    ports.store.objects.borrow_mut().insert(batch.segment_key(3, 1), lines);
+    ports.ledger.places.borrow_mut().push(place);
+}
+
+async fn ask_again(ports: &Fakes, attempt_no: u32) -> Value {
+    let mut request: Request = serde_json::from_str(EVENT).unwrap();
+    request.run.reference.attempt_no = attempt_no;
+    serde_json::to_value(handle(ports, &config(), request).await.unwrap()).unwrap()
+}
+
+/// Returns the objects of a run that was planned, by the names in a segment, and takes them from the store.
+async fn planned(ports: &Fakes) -> [(&'static str, Value); 2] {
+    assert_eq!(ask(ports).await["outcome"], "planned");
+    let [request, plan] = [run().request_key(), run().plan_key()].map(|key| {
+        let object = ports.store.json(&key);
+        ports.store.objects.borrow_mut().remove(&key);
+        object
+    });
+    [(REQUEST, request), (PLAN, plan)]
+}
+
+#[tokio::test]
+async fn a_retry_of_a_packed_run_has_its_request_its_plan_and_its_answers() {
+    let mut ports = ports(json!({ "text": "a breaker" }));
+    let [request, plan] = planned(&ports).await;
+    let answer = ("steps/answer.answer.json", json!({ "a": 1 }));
+    let failure = ("failures/1/answer.failure.json", json!({ "f": 1 }));
+    pack(&ports, 1, &[request.clone(), plan.clone(), answer.clone(), failure]);
+    // The plan is that of the first attempt, whatever the configuration says now.
+    ports.parameters.0.clear();
+    ports.documents = Documents::default();
+    assert_eq!(ask_again(&ports, 2).await["outcome"], "planned");
+    for (name, body) in [request, plan, answer] {
+        assert_eq!(ports.store.json(&format!("{}{name}", run().prefix())), body);
+    }
+    let keys: Vec<String> = ports.store.objects.borrow().keys().cloned().collect();
+    assert!(!keys.iter().any(|key| key.contains("/failures/")), "{keys:?}");
+    // A repeated call finds the plan and reads no segment.
+    ports.ledger.places.borrow_mut().clear();
+    assert_eq!(ask_again(&ports, 2).await["outcome"], "planned");
+}
+
+#[tokio::test]
+async fn a_packed_run_without_a_plan_is_planned_and_the_latest_attempt_with_one_counts() {
+    let ports = ports(json!({ "text": "a breaker" }));
+    let [request, (_, mut plan)] = planned(&ports).await;
+    pack(&ports, 1, std::slice::from_ref(&request));
+    assert_eq!(ask_again(&ports, 2).await["outcome"], "planned");
+    assert_eq!(ports.store.json(&run().plan_key()), plan, "it is planned now");
+    ports.store.objects.borrow_mut().remove(&run().plan_key());
+    for (attempt_no, template) in [(2, "second"), (3, "third")] {
+        plan["template_sha256"] = template.into();
+        pack(&ports, attempt_no, &[request.clone(), (PLAN, plan.clone())]);
+    }
+    pack(&ports, 4, &[]);
+    assert_eq!(ask_again(&ports, 5).await["outcome"], "planned");
+    assert_eq!(ports.store.json(&run().plan_key())["template_sha256"], "third");
+}
+
+#[tokio::test]
+async fn a_packed_run_whose_texts_were_erased_is_refused() {
+    let ports = ports(json!({ "text": "a breaker" }));
+    planned(&ports).await;
+    pack(&ports, 1, &[]);
+    let response = ask_again(&ports, 2).await;
+    assert_eq!(response["outcome"], "refused");
+    let message = response["error"]["message"].as_str().unwrap();
+    assert!(message.contains("its request is not stored"), "{message}");
+}
+
+#[tokio::test]
+async fn an_interrupted_copy_is_completed() {
+    let ports = ports(json!({ "text": "a breaker" }));
+    let [request, plan] = planned(&ports).await;
+    pack(&ports, 1, &[request.clone(), plan.clone()]);
+    // The calls of the store: the plan, the list of segments, the segment, the request, the plan.
+    ports.store.failing.set(5);
+    let mut failing: Request = serde_json::from_str(EVENT).unwrap();
+    failing.run.reference.attempt_no = 2;
+    let fault = handle(&ports, &config(), failing).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Internal);
+    assert_eq!(ports.store.json(&run().request_key()), request.1);
+    assert!(!ports.store.objects.borrow().contains_key(&run().plan_key()));
+    assert_eq!(ask_again(&ports, 2).await["outcome"], "planned");
+    assert_eq!(ports.store.json(&run().plan_key()), plan.1);
 }

@@ -69,7 +69,7 @@ async fn a_schema_that_cannot_be_compiled_is_in_the_prompt_once() {
     let request = json_request(&ports);
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
     assert_eq!(regions(&ports), ["us-east-1", "us-east-1"]);
-    let asked = ports.model.asked.borrow();
+    let asked = ports.caller.model.asked.borrow();
     assert!(asked[0].schema.is_some() && !asked[0].system.contains("JSON schema"));
     assert!(asked[1].schema.is_none() && asked[1].system.contains("JSON schema"));
     let attempts = &artifact(&ports)["attempts"];
@@ -86,7 +86,7 @@ async fn a_refused_schema_is_not_sent_to_another_target() {
     let ports =
         ports([misfits(Cause::GrammarTooLarge), throttled, says(r#"{"ok":true}"#, "end_turn")]);
     assert_eq!(handle(&ports, json_request(&ports), AMPLE).await, Ok(ANSWERED));
-    let asked = ports.model.asked.borrow();
+    let asked = ports.caller.model.asked.borrow();
     let schemas: Vec<bool> = asked.iter().map(|asked| asked.schema.is_some()).collect();
     assert_eq!(schemas, [true, false, false]);
     assert_eq!(regions(&ports), ["us-east-1", "us-east-1", "us-west-2"]);
@@ -132,7 +132,8 @@ async fn the_first_call_with_a_schema_may_be_silent_for_longer_and_is_not_held_a
     let ports = ports([silent(), says(r#"{"ok":true}"#, "end_turn")]);
     assert_eq!(handle(&ports, json_request(&ports), AMPLE).await, Ok(ANSWERED));
     assert_eq!(breaker(&ports, "us-east-1").failures, 0);
-    let waited: Vec<u64> = ports.model.asked.borrow().iter().map(|a| a.first_token_s).collect();
+    let waited: Vec<u64> =
+        ports.caller.model.asked.borrow().iter().map(|a| a.first_token_s).collect();
     assert_eq!(waited, [180, 180], "neither region has answered with the schema");
 }
 
@@ -141,17 +142,16 @@ async fn the_first_call_with_a_schema_may_be_silent_for_longer_and_is_not_held_a
 async fn a_schema_that_was_compiled_is_waited_for_as_for_any_answer() {
     let first = ports([says(r#"{"ok":true}"#, "end_turn")]);
     handle(&first, json_request(&first), AMPLE).await.unwrap();
-    let ports = Ports {
-        health: SharedBreakers::new(*first.health.ledger()),
-        ..ports([silent(), says(r#"{"ok":true}"#, "end_turn")])
-    };
+    let mut ports = ports([silent(), says(r#"{"ok":true}"#, "end_turn")]);
+    ports.caller.health = SharedBreakers::new(*first.caller.health.ledger());
     assert_eq!(handle(&ports, json_request(&ports), AMPLE).await, Ok(ANSWERED));
     assert_eq!(
         breaker(&ports, "us-east-1").failures,
         1,
         "it has compiled the schema and is silent"
     );
-    let waited: Vec<u64> = ports.model.asked.borrow().iter().map(|a| a.first_token_s).collect();
+    let waited: Vec<u64> =
+        ports.caller.model.asked.borrow().iter().map(|a| a.first_token_s).collect();
     assert_eq!(waited, [30, 180]);
 }
 
@@ -159,10 +159,10 @@ async fn a_schema_that_was_compiled_is_waited_for_as_for_any_answer() {
 async fn a_schema_that_was_refused_is_not_sent_by_another_function_either() {
     let first = ports([misfits(Cause::GrammarTooLarge), says(r#"{"ok":true}"#, "end_turn")]);
     handle(&first, json_request(&first), AMPLE).await.unwrap();
-    let health = SharedBreakers::new(*first.health.ledger());
-    let ports = Ports { health, ..ports([says(r#"{"ok":true}"#, "end_turn")]) };
+    let mut ports = ports([says(r#"{"ok":true}"#, "end_turn")]);
+    ports.caller.health = SharedBreakers::new(*first.caller.health.ledger());
     assert_eq!(handle(&ports, json_request(&ports), AMPLE).await, Ok(ANSWERED));
-    let asked = ports.model.asked.borrow();
+    let asked = ports.caller.model.asked.borrow();
     assert!(asked[0].schema.is_none() && asked[0].system.contains("JSON schema"));
 }
 
@@ -174,5 +174,5 @@ async fn a_call_that_may_compile_a_schema_measures_no_target() {
         plan["routes"]["haiku"]["routing"]["strategy"] = json!("latency");
     });
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
-    assert!(ports.health.ledger().latencies.borrow().is_empty());
+    assert!(ports.caller.health.ledger().latencies.borrow().is_empty());
 }

@@ -1,0 +1,217 @@
+//! Reads the runs of a part from its segments. Runs that are not over are closed first: the execution of the batch has
+//! ended, or `run-part` has failed for good.
+
+use std::collections::BTreeMap;
+
+use bcce_core::base::digest::sha256_hex;
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::{add_line, parse};
+use bcce_core::batch::Entry;
+use bcce_core::batch::packed::{PackedRun, REQUEST, RunState, StartedCall, fence_line};
+use bcce_core::batch::reference::Place;
+use bcce_core::batch::{Item, StoredBatch};
+use bcce_core::io::objects;
+use bcce_core::io::packed::Segments;
+use bcce_core::ports::{
+    Clock, GetObject, ListObjects, PartOf, PartTaken, Put, PutOnce, ReadStartedCalls, TakePart,
+};
+use bcce_core::run::artifact::StepArtifact;
+use bcce_core::run::ending::{Ending, ExecutionStatus};
+use bcce_core::run::ids::Run;
+use bcce_core::run::manifest::Manifest;
+use serde_json::Value;
+use std::time::Duration;
+
+use crate::{Ports, Request};
+
+/// The time for which the function owns the part, which is longer than it may take.
+const LEASE: Duration = Duration::from_secs(320);
+
+/// A run that is over.
+pub(super) struct EndedRun {
+    pub manifest: Manifest,
+    /// The answer, if the run succeeded.
+    pub output: Option<Value>,
+}
+
+/// The runs of a part, by item number.
+#[derive(Default)]
+pub(super) struct PartRuns {
+    pub ended: BTreeMap<u64, EndedRun>,
+    /// The items that were refused when they were to be started.
+    pub refused: BTreeMap<u64, Fault>,
+    /// What is stored of runs that are not over.
+    under_way: BTreeMap<u64, PackedRun>,
+}
+
+impl PartRuns {
+    /// Reads all runs of a part, and closes those that are not over. Returns `None` while a function works the part
+    /// off.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: S3 or the ledger failed, or an object cannot be parsed.
+    pub async fn read<S, L, K, C, M>(
+        ports: &Ports<S, L, K, C, M>,
+        request: &Request,
+    ) -> Result<Option<Self>, Fault>
+    where
+        S: GetObject + PutOnce + ListObjects,
+        L: TakePart + ReadStartedCalls,
+        C: Clock,
+    {
+        let part = PartOf { batch: request.batch.item_of(), part: request.part.part };
+        let now = ports.clock.now();
+        // The same invocation or a retry of it may take the part again.
+        let owner = sha256_hex(format!("collect-part {part:?}").as_bytes())[..16].to_owned();
+        let taken = ports.ledger.take_part(&part, &owner, now, now + LEASE).await?;
+        let PartTaken::Mine { is_first } = taken else { return Ok(None) };
+        if !is_first {
+            // No function that owned the part before can write any more.
+            ports.write_segment(request, fence_line(&owner).as_bytes()).await?;
+        }
+        let mut runs = Self::default();
+        let segments = Segments::list(&ports.store, &request.batch, request.part.part).await?;
+        segments.read(&ports.store, |run| runs.add(run)).await?;
+        if !is_first {
+            let calls = ports.ledger.started_calls(&part).await?;
+            runs.close(ports, request, calls).await?;
+        }
+        Ok(Some(runs))
+    }
+
+    /// Adds a line of a segment. The first line of a run that is over counts.
+    fn add(&mut self, run: PackedRun) -> Result<(), Fault> {
+        if self.ended.contains_key(&run.n) || self.refused.contains_key(&run.n) {
+            return Ok(());
+        }
+        match &run.state {
+            RunState::UnderWay(_) => {
+                self.under_way.insert(run.n, run);
+            }
+            RunState::Refused(fault) => {
+                self.refused.insert(run.n, fault.clone());
+                self.under_way.remove(&run.n);
+            }
+            RunState::Over { .. } => {
+                self.under_way.remove(&run.n);
+                let manifest = run.manifest()?;
+                let manifest = manifest.ok_or_else(|| Fault::internal("a run has no manifest"))?;
+                let output = answer(&run, &manifest)?;
+                self.ended.insert(run.n, EndedRun { manifest, output });
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the runs that are not over, and stores them in a segment of their own.
+    async fn close<S, L, K, C, M>(
+        &mut self,
+        ports: &Ports<S, L, K, C, M>,
+        request: &Request,
+        calls: Vec<StartedCall>,
+    ) -> Result<(), Fault>
+    where
+        S: GetObject + PutOnce + ListObjects,
+        C: Clock,
+    {
+        let mut started: BTreeMap<u64, Vec<StartedCall>> = BTreeMap::new();
+        for call in calls {
+            if !self.ended.contains_key(&call.n) && !self.refused.contains_key(&call.n) {
+                started.entry(call.n).or_default().push(call);
+            }
+        }
+        let mut open = std::mem::take(&mut self.under_way);
+        if started.keys().any(|n| !open.contains_key(n)) {
+            self.begin(ports, request, &started, &mut open).await?;
+        }
+        let ending = Ending {
+            status: request.ended.unwrap_or(ExecutionStatus::Failed),
+            at: ports.clock.now(),
+            error: None,
+            cause: None,
+        };
+        let mut lines = Vec::new();
+        for (n, mut run) in open {
+            run.started = started.remove(&n).unwrap_or_default();
+            run.close(ending.clone())?;
+            add_line(&mut lines, &run)?;
+            self.add(run)?;
+        }
+        if !lines.is_empty() {
+            ports.write_segment(request, &lines).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds runs of which only the calls are known, because the function that made them was ended.
+    async fn begin<S, L, K, C, M>(
+        &self,
+        ports: &Ports<S, L, K, C, M>,
+        request: &Request,
+        started: &BTreeMap<u64, Vec<StartedCall>>,
+        open: &mut BTreeMap<u64, PackedRun>,
+    ) -> Result<(), Fault>
+    where
+        S: GetObject,
+    {
+        let (store, batch, part) = (&ports.store, &request.batch, request.part.part);
+        let places = objects::read_lines::<Place>(store, &batch.places_key(part)).await?;
+        let stored: StoredBatch = objects::read(store, &batch.request_key()).await?;
+        let entries = objects::read_lines::<Entry>(store, &batch.part_key(part)).await?;
+        let items: BTreeMap<u64, Box<Item>> = entries
+            .into_iter()
+            .filter_map(|entry| match entry {
+                Entry::Item(item) => Some((item.n, item)),
+                Entry::Rejected(_) => None,
+            })
+            .collect();
+        for place in places {
+            let calls = started.get(&place.n).map(Vec::as_slice).unwrap_or_default();
+            let (Some(first), Some(item)) =
+                (calls.iter().map(|call| call.call.started_at).min(), items.get(&place.n))
+            else {
+                continue;
+            };
+            if open.contains_key(&place.n) {
+                continue;
+            }
+            let run = Run {
+                reference: item.run(batch, place.attempt_no),
+                execution_arn: batch.execution_arn.clone(),
+                started_at: first,
+            };
+            let mut packed = PackedRun::started(place.n, run);
+            // The text of an object is not read here.
+            if item.object.is_none() {
+                packed.add(REQUEST, &item.request(&stored, batch))?;
+            }
+            open.insert(place.n, packed);
+        }
+        Ok(())
+    }
+}
+
+impl<S, L, K, C, M> Ports<S, L, K, C, M>
+where
+    S: GetObject + PutOnce + ListObjects,
+{
+    /// Writes a segment under the next number.
+    async fn write_segment(&self, request: &Request, body: &[u8]) -> Result<(), Fault> {
+        let (batch, part) = (&request.batch, request.part.part);
+        loop {
+            let next = Segments::list(&self.store, batch, part).await?.next();
+            let key = batch.segment_key(part, next);
+            if self.store.put_once(&key, &batch.part_id(part), body).await? == Put::Stored {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Returns the answer of a run that succeeded.
+fn answer(run: &PackedRun, manifest: &Manifest) -> Result<Option<Value>, Fault> {
+    let Some(key) = &manifest.result else { return Ok(None) };
+    let name = key.strip_prefix(&run.run.prefix()).unwrap_or(key);
+    let body = run.object(name).ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+    Ok(Some(parse::<StepArtifact>(key, body)?.output.value()))
+}

@@ -1,0 +1,165 @@
+//! Writes runs to segments while the part goes on. A segment is written once, under the next number. If the number is
+//! taken, another invocation owns the part.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::add_line;
+use bcce_core::batch::packed::{PackedRun, fence_line};
+use bcce_core::batch::reference::BatchRef;
+use bcce_core::io::packed;
+use bcce_core::ports::{Clock, GetObject, ListObjects, Put, PutOnce};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+
+use crate::owner::lost;
+
+/// The size, the number of runs and the age from which a segment is written. Whatever is not written yet when the
+/// function is ended is lost and paid twice.
+const BYTES: usize = 1_024 * 1_024;
+const RUNS: usize = 50;
+const AGE: Duration = Duration::from_secs(2);
+/// The number of times in a row that a write of a segment may fail.
+const TRIES: u32 = 5;
+/// The time between two checks of the age.
+const TICK: Duration = Duration::from_millis(500);
+
+/// The segments of a part.
+pub(crate) struct Segments<'a> {
+    batch: &'a BatchRef,
+    part: u32,
+    /// The number of the next segment.
+    next: Cell<u32>,
+    waiting: RefCell<Waiting>,
+    is_due: Notify,
+    is_closed: Cell<bool>,
+}
+
+/// The lines of the next segment.
+#[derive(Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    runs: usize,
+    since: Option<OffsetDateTime>,
+}
+
+impl Waiting {
+    fn is_due(&self, now: OffsetDateTime) -> bool {
+        let is_old = self.since.is_some_and(|since| now - since >= AGE);
+        self.lines.len() >= BYTES || self.runs >= RUNS || is_old
+    }
+}
+
+impl<'a> Segments<'a> {
+    /// Returns the segments of a part. `next` is the number of the first one to write.
+    pub fn new(batch: &'a BatchRef, part: u32, next: u32) -> Self {
+        Self {
+            batch,
+            part,
+            next: Cell::new(next),
+            waiting: RefCell::default(),
+            is_due: Notify::new(),
+            is_closed: Cell::new(false),
+        }
+    }
+
+    /// Adds a run to the next segment.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the run cannot be written as JSON.
+    pub fn add(&self, run: &PackedRun, now: OffsetDateTime) -> Result<(), Fault> {
+        let mut waiting = self.waiting.borrow_mut();
+        add_line(&mut waiting.lines, run)?;
+        waiting.runs += 1;
+        waiting.since.get_or_insert(now);
+        if waiting.is_due(now) {
+            self.is_due.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Writes segments when they are due, and the last one after [`Segments::close`].
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: another invocation owns the part, or S3 failed several times in a row.
+    pub async fn write(
+        &self,
+        store: &(impl GetObject + PutOnce),
+        clock: &impl Clock,
+    ) -> Result<(), Fault> {
+        let mut failed = 0;
+        loop {
+            // Either the size or the time makes a segment due.
+            let _ = tokio::time::timeout(TICK, self.is_due.notified()).await;
+            let is_closed = self.is_closed.get();
+            if !is_closed && !self.waiting.borrow().is_due(clock.now()) {
+                continue;
+            }
+            match self.flush(store).await {
+                Ok(()) if is_closed => return Ok(()),
+                Ok(()) => failed = 0,
+                Err(fault) if failed >= TRIES || fault == lost() => return Err(fault),
+                Err(_) => failed += 1,
+            }
+        }
+    }
+
+    /// Makes [`Segments::write`] write what is left and end.
+    pub fn close(&self) {
+        self.is_closed.set(true);
+        self.is_due.notify_one();
+    }
+
+    /// Writes the runs that are not written yet as a segment. They are kept for another try if that fails.
+    async fn flush(&self, store: &(impl GetObject + PutOnce)) -> Result<(), Fault> {
+        let Waiting { lines, runs, since } = self.waiting.take();
+        if runs == 0 {
+            return Ok(());
+        }
+        match self.put(store, &lines).await {
+            Ok(()) => Ok(()),
+            Err(fault) => {
+                let mut waiting = self.waiting.borrow_mut();
+                waiting.lines.splice(..0, lines);
+                waiting.runs += runs;
+                waiting.since = since;
+                Err(fault)
+            }
+        }
+    }
+
+    async fn put(&self, store: &(impl GetObject + PutOnce), body: &[u8]) -> Result<(), Fault> {
+        let number = self.next.get();
+        let key = self.batch.segment_key(self.part, number);
+        let id = self.batch.part_id(self.part);
+        match store.put_once(&key, &id, body).await? {
+            Put::Stored => {}
+            // A write whose answer was lost finds its own object.
+            Put::Existed if store.get(&key).await?.as_deref() == Some(body) => {}
+            Put::Existed => return Err(lost()),
+        }
+        self.next.set(number + 1);
+        Ok(())
+    }
+}
+
+/// Takes the next number, so that an invocation that owned the part before can write no segment any more.
+///
+/// # Errors
+/// `Bcce.Internal`: S3 failed, or the other invocation writes all the time.
+pub(crate) async fn fence(
+    store: &(impl GetObject + PutOnce + ListObjects),
+    batch: &BatchRef,
+    part: u32,
+    owner: &str,
+) -> Result<(), Fault> {
+    for _ in 0..TRIES {
+        let next = packed::Segments::list(store, batch, part).await?.next();
+        match Segments::new(batch, part, next).put(store, fence_line(owner).as_bytes()).await {
+            Err(fault) if fault == lost() => {}
+            done => return done,
+        }
+    }
+    Err(lost())
+}

@@ -1,0 +1,31 @@
+use bcce_aws::bedrock::Bedrock;
+use bcce_aws::dynamodb::Ledger;
+use bcce_aws::health::HealthTable;
+use bcce_aws::s3::{S3Store, Sources};
+use bcce_aws::{StartError, SystemClock};
+use bcce_core::io::shared_breakers::SharedBreakers;
+use bcce_core::io::step::Caller;
+use run_part::{Config, Ports, Request, handle};
+
+fn main() -> Result<(), StartError> {
+    bcce_aws::block_on(async {
+        let config = Config::from_env()?;
+        let aws = bcce_aws::sdk_config()?;
+        let ports = Ports {
+            store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)),
+            sources: Sources::new(&aws),
+            ledger: Ledger::new(&aws, &config.ledger_table),
+            caller: Caller {
+                model: Bedrock::new(&aws, config.bedrock_endpoint.clone()),
+                clock: SystemClock,
+                health: SharedBreakers::new(HealthTable::new(&aws, &config.ledger_table)),
+                grammars: Default::default(),
+            },
+            metrics: |document: &str| println!("{document}"),
+        };
+        bcce_aws::serve(|request: Request, invocation| {
+            handle(&ports, &config, Request { remaining: invocation.remaining(), ..request })
+        })
+        .await
+    })
+}

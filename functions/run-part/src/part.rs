@@ -1,0 +1,192 @@
+//! Loads a part: its items, the configuration that they are planned from, and what earlier invocations have stored.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
+use bcce_core::batch::packed::{PackedPlace, PackedRun, StartedCall};
+use bcce_core::batch::reference::{BatchRef, Place};
+use bcce_core::batch::{BatchProgress, Entry, Item, StoredBatch};
+use bcce_core::config::configuration::Configuration;
+use bcce_core::io::objects;
+use bcce_core::io::packed::{Segments, find_runs};
+use bcce_core::ports::{
+    Clock, GetObject, ListObjects, PartOf, PutOnce, ReadAttempts, ReadStartedCalls,
+};
+
+use crate::owner::Ownership;
+use crate::{KeepParts, Ports, Request, checkpoint};
+
+/// A part with everything that its items need.
+pub(crate) struct LoadedPart {
+    pub stored: StoredBatch,
+    pub configuration: Configuration,
+    /// The lines of the part's items, which are parsed when they are started.
+    lines: Vec<u8>,
+    /// The items that are not over, in the order of the source.
+    pub due: Vec<Place>,
+    /// What is stored of runs that are not over, by item number.
+    pub under_way: HashMap<u64, PackedRun>,
+    /// The runs of earlier attempts, by item number. An item that is retried keeps their plans and answers.
+    pub before: BTreeMap<u64, PackedRun>,
+    /// The runs that an earlier batch attempt has finished in a part that it never sealed. This attempt stores and
+    /// counts them.
+    pub adopted: Vec<PackedRun>,
+    /// The calls that earlier owners have started for items that are not over, by item number.
+    pub started: HashMap<u64, Vec<StartedCall>>,
+    /// The runs that are over.
+    pub progress: BatchProgress,
+    /// The number of the next segment.
+    pub next_segment: u32,
+}
+
+impl LoadedPart {
+    /// Loads a part. If another invocation owned it before, makes sure that the other one can write nothing any more.
+    pub async fn load<S, R, L, M, C, H, F>(
+        ports: &Ports<S, R, L, M, C, H, F>,
+        request: &Request,
+        ownership: &Ownership,
+    ) -> Result<Self, Fault>
+    where
+        S: GetObject + PutOnce + ListObjects,
+        L: KeepParts,
+        C: Clock,
+    {
+        let (store, batch, part) = (&ports.store, &request.batch.reference, request.part.part);
+        if !ownership.is_first {
+            checkpoint::fence(store, batch, part, &ownership.owner).await?;
+        }
+        let segments = Segments::list(store, batch, part).await?;
+        let places = objects::find_lines(store, &batch.places_key(part)).await?.unwrap_or_default();
+        let mut loaded = Self {
+            stored: objects::read(store, &batch.request_key()).await?,
+            configuration: objects::read(store, &batch.configuration_key()).await?,
+            lines: objects::bytes(store, &batch.part_key(part)).await?,
+            due: places,
+            under_way: HashMap::new(),
+            before: BTreeMap::new(),
+            adopted: Vec::new(),
+            started: HashMap::new(),
+            progress: BatchProgress::default(),
+            next_segment: segments.next(),
+        };
+        let is_new = loaded.read(store, &segments).await? == 0;
+        loaded.skip_those_with_executions(ports, batch).await?;
+        let places = loaded.packed_places(batch, part)?;
+        loaded.read_before(store, &ports.ledger, batch, part).await?;
+        if ownership.is_first || is_new {
+            ports.ledger.place_runs(&places).await?;
+        }
+        if !ownership.is_first {
+            for call in ports.ledger.started_calls(&ownership.part).await? {
+                loaded.started.entry(call.n).or_default().push(call);
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Reads what is stored of the part. Returns the number of runs.
+    async fn read(&mut self, store: &impl GetObject, segments: &Segments) -> Result<usize, Fault> {
+        let (mut over, mut runs) = (BTreeSet::new(), 0);
+        let (progress, under_way) = (&mut self.progress, &mut self.under_way);
+        let take = |run: PackedRun| {
+            runs += 1;
+            if !run.is_over() {
+                under_way.insert(run.n, run);
+                return Ok(());
+            }
+            if over.insert(run.n)
+                && let Some(manifest) = run.manifest()?
+            {
+                progress.count(&manifest);
+            }
+            Ok(())
+        };
+        segments.read(store, take).await?;
+        self.under_way.retain(|n, _| !over.contains(n));
+        self.due.retain(|place| !over.contains(&place.n));
+        Ok(runs)
+    }
+
+    /// Leaves out retried items whose run attempt has an execution of its own. A person has retried such a run.
+    async fn skip_those_with_executions<S, R, L: ReadAttempts, M, C, H, F>(
+        &mut self,
+        ports: &Ports<S, R, L, M, C, H, F>,
+        batch: &BatchRef,
+    ) -> Result<(), Fault> {
+        let retried: Vec<Place> =
+            self.due.iter().filter(|place| place.attempt_no > 1).copied().collect();
+        for place in retried {
+            let run = self.item(&place)?.run(batch, place.attempt_no);
+            let attempts = ports.ledger.attempts(&run.run_id).await?;
+            if attempts.iter().any(|record| record.attempt_no >= place.attempt_no) {
+                self.due.retain(|due| due.n != place.n);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the runs of this part from the attempts before this one, the latest first. A retried item keeps what its
+    /// last run attempt has. A run attempt of a part that was never sealed goes on as it is.
+    async fn read_before<L: ReadStartedCalls>(
+        &mut self,
+        store: &(impl GetObject + ListObjects),
+        ledger: &L,
+        batch: &BatchRef,
+        part: u32,
+    ) -> Result<(), Fault> {
+        let due: BTreeMap<u64, u32> =
+            self.due.iter().map(|place| (place.n, place.attempt_no)).collect();
+        let mut was_cut = false;
+        for attempt in batch.before() {
+            for (n, run) in find_runs(store, &attempt, part, |n| due.contains_key(&n)).await? {
+                let is_same = due.get(&n) == Some(&run.run.attempt_no);
+                was_cut |= is_same;
+                let is_known = self.adopted.iter().any(|known| known.n == n);
+                match (is_same, run.is_over()) {
+                    (true, true) if !is_known => self.adopted.push(run),
+                    (true, true) => {}
+                    (true, false) => drop(self.under_way.entry(n).or_insert(run)),
+                    (false, _) => drop(self.before.entry(n).or_insert(run)),
+                }
+            }
+            if was_cut {
+                let part = PartOf { batch: attempt.item_of(), part };
+                for call in ledger.started_calls(&part).await? {
+                    self.started.entry(call.n).or_default().push(call);
+                }
+            }
+        }
+        self.due.retain(|place| !self.adopted.iter().any(|run| run.n == place.n));
+        Ok(())
+    }
+
+    fn packed_places(&self, batch: &BatchRef, part: u32) -> Result<Vec<PackedPlace>, Fault> {
+        let place = |place: &Place| {
+            let run = self.item(place)?.run(batch, place.attempt_no);
+            Ok(PackedPlace {
+                run_id: run.run_id,
+                attempt_no: place.attempt_no,
+                batch: batch.clone(),
+                part,
+                n: place.n,
+            })
+        };
+        self.due.iter().map(place).collect()
+    }
+
+    /// Returns the item at a place.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the item is not at its place.
+    pub fn item(&self, place: &Place) -> Result<Item, Fault> {
+        let wrong = || Fault::internal(format!("item {} is not at its place in the part", place.n));
+        let (from, bytes) = (usize::try_from(place.at), usize::try_from(place.bytes));
+        let (Ok(from), Ok(bytes)) = (from, bytes) else { return Err(wrong()) };
+        let line = self.lines.get(from..from + bytes).ok_or_else(wrong)?;
+        match parse::<Entry>("a line of the part", line)? {
+            Entry::Item(item) if item.n == place.n => Ok(*item),
+            _ => Err(wrong()),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The steps of a wave, and the rounds of each: the router decides, and the step calls, waits or stops. It is what the
+//! workflow machine does with `failover-router` and `invoke`.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use bcce_core::base::error::Fault;
+use bcce_core::base::json::parse;
+use bcce_core::batch::packed::{OpenStep, PackedRun};
+use bcce_core::config::template::Step;
+use bcce_core::failover::decision::{Decision, Next};
+use bcce_core::io::deciding::{UndecidedStep, decide};
+use bcce_core::io::step::{DecidedStep, StepWork, TakeReports, Walked, execute, prompt_context};
+use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
+use bcce_core::run::artifact::{StepArtifact, StepFailure};
+use bcce_core::run::ids::{Run, StepRef};
+use bcce_core::run::plan::{Plan, Wave};
+use futures::future::join_all;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use crate::KeepParts;
+use crate::admission::ItemAdmission;
+use crate::work::Work;
+
+/// The end of a step in this invocation.
+enum StepEnd {
+    Answered(Box<StepArtifact>),
+    Failed(Box<StepFailure>),
+    /// The step goes on in a later invocation.
+    Open(OpenStep),
+}
+
+/// A step of an item, as all of its rounds share it.
+struct ItemStep<'s> {
+    n: u64,
+    run: &'s Run,
+    plan: &'s Plan,
+    step: &'s Step,
+    reference: &'s StepRef,
+    context: Value,
+    deadline: OffsetDateTime,
+}
+
+impl<S, R, L, M, C, H, F> Work<'_, '_, S, R, L, M, C, H, F>
+where
+    S: GetObject + PutOnce,
+    R: OpenSource,
+    L: KeepParts,
+    M: CallModel,
+    C: Clock,
+    H: TakeReports + ReadLatencies,
+{
+    /// Executes the steps of a wave, all at a time. `open` has the steps that an earlier invocation left open, and gets
+    /// those that this one leaves open. Returns whether a step has failed.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: a fault that no other target can correct.
+    pub async fn wave(
+        &self,
+        packed: &mut PackedRun,
+        plan: &Plan,
+        wave: &Wave,
+        open: &mut Vec<OpenStep>,
+    ) -> Result<bool, Fault> {
+        let before = std::mem::take(open);
+        let before = |step: &StepRef| before.iter().find(|open| open.step == step.step).cloned();
+        let mut has_failed = false;
+        let mut due: Vec<&StepRef> = Vec::new();
+        for reference in &wave.steps {
+            let has = |key: String| has_object(packed, &key);
+            has_failed |= has(packed.run.failure_key(&reference.step, None));
+            if !has(packed.run.step_key(&reference.step, None)) && !has_failed {
+                due.push(reference);
+            }
+        }
+        let run = &*packed;
+        let steps = due.into_iter().map(|step| self.step(run, plan, step, before(step)));
+        for end in join_all(steps).await {
+            match end? {
+                StepEnd::Answered(artifact) => {
+                    packed
+                        .add_at(&packed.run.step_key(&artifact.record.step_id, None), &artifact)?;
+                }
+                StepEnd::Failed(failure) => {
+                    has_failed = true;
+                    let key = packed.run.failure_key(&failure.record.step_id, None);
+                    packed.add_at(&key, &failure)?;
+                }
+                StepEnd::Open(step) => open.push(step),
+            }
+        }
+        Ok(has_failed)
+    }
+
+    async fn step(
+        &self,
+        packed: &PackedRun,
+        plan: &Plan,
+        reference: &StepRef,
+        open: Option<OpenStep>,
+    ) -> Result<StepEnd, Fault> {
+        let id = &reference.step;
+        let step =
+            plan.step(id).ok_or_else(|| Fault::internal(format!("the plan has no step {id}")))?;
+        let mut answers = Map::new();
+        for need in &step.needs {
+            answers.insert(need.clone(), answer(packed, need)?);
+        }
+        let item = ItemStep {
+            n: packed.n,
+            run: &packed.run,
+            plan,
+            step,
+            reference,
+            context: prompt_context(plan, step, None, answers)?,
+            deadline: packed.run.started_at + Duration::from_secs(plan.timeout),
+        };
+        let (step, attempts, decisions) = (id.clone(), Vec::new(), Vec::new());
+        let open = open.unwrap_or(OpenStep { step, attempts, decisions });
+        self.rounds(&item, open).await
+    }
+
+    /// Goes through the rounds of a step, until it is over or has to go on later.
+    async fn rounds(&self, item: &ItemStep<'_>, mut open: OpenStep) -> Result<StepEnd, Fault> {
+        let run_id = &item.run.run_id;
+        loop {
+            if !self.wait_for_decision(run_id, &open).await {
+                return Ok(StepEnd::Open(open));
+            }
+            let decision = self.decide(item, &open).await?;
+            let next = decision.next.clone();
+            open.decisions.push(decision);
+            let targets = match next {
+                Next::Targets(targets) => targets,
+                Next::WaitS(_) => continue,
+                Next::Stop(name) => {
+                    let decided = item.decided(&open);
+                    let error = decided.stopped(name, &open.attempts);
+                    return Ok(failed(decided, open.attempts.clone(), error));
+                }
+            };
+            let admission = ItemAdmission { work: self, n: item.n, is_outdated: Cell::new(false) };
+            let work = item.work(&open, self.until);
+            let caller = &self.ports.caller;
+            let walked = execute(caller, self.reports, &admission, work, &targets).await?;
+            match walked {
+                Walked::Answered { attempts, answer } => {
+                    let artifact = item.decided(&open).artifact(attempts, answer);
+                    return Ok(StepEnd::Answered(Box::new(artifact)));
+                }
+                Walked::Failed { attempts, error } => {
+                    return Ok(failed(item.decided(&open), attempts, error));
+                }
+                Walked::Exhausted { attempts } => open.attempts = attempts,
+                Walked::Interrupted { attempts } => {
+                    open.attempts = attempts;
+                    let is_outdated = admission.is_outdated.get();
+                    let has_time = item.deadline > self.ports.caller.clock.now();
+                    if has_time && !(is_outdated && self.may_go_on(run_id)) {
+                        return Ok(StepEnd::Open(open));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn decide(&self, item: &ItemStep<'_>, open: &OpenStep) -> Result<Decision, Fault> {
+        let name = &item.reference.route;
+        let route = item.plan.routes.get(name);
+        let route =
+            route.ok_or_else(|| Fault::internal(format!("the plan has no route {name}")))?;
+        let step = UndecidedStep {
+            environment: &self.config.environment,
+            run_id: &item.run.run_id,
+            step: item.reference,
+            route,
+            deadline: item.deadline,
+            attempts: &open.attempts,
+            decisions: &open.decisions,
+        };
+        let caller = &self.ports.caller;
+        Ok(decide(&caller.health, &step, caller.clock.now()).await)
+    }
+
+    /// Waits as long as the last decision says. Returns `false` if the step has to go on later.
+    async fn wait_for_decision(&self, run_id: &str, open: &OpenStep) -> bool {
+        let last = open.decisions.last();
+        let until = last.and_then(|decision| match decision.next {
+            Next::WaitS(seconds) => Some(decision.at + Duration::from_secs(seconds)),
+            _ => None,
+        });
+        let Some(until) = until else { return self.may_go_on(run_id) };
+        if until >= self.until {
+            return false;
+        }
+        self.waits.borrow_mut().push(until);
+        let mut may_go_on = self.may_go_on(run_id);
+        while may_go_on && self.ports.caller.clock.now() < until {
+            let left = until - self.ports.caller.clock.now();
+            let left = left.try_into().unwrap_or_default();
+            let _ = tokio::time::timeout(left, self.changed.notified()).await;
+            may_go_on = self.may_go_on(run_id);
+        }
+        // The waits of a suspended part say when the next invocation has something to do.
+        if !self.is_suspended.get() {
+            let mut waits = self.waits.borrow_mut();
+            let place = waits.iter().position(|wait| *wait == until);
+            place.map(|place| waits.swap_remove(place));
+        }
+        may_go_on
+    }
+}
+
+impl<'s> ItemStep<'s> {
+    fn decided<'d>(&'d self, open: &'d OpenStep) -> DecidedStep<'d> {
+        DecidedStep { run: self.run, reference: self.reference, decisions: &open.decisions }
+    }
+
+    fn work<'d>(&'d self, open: &'d OpenStep, until: OffsetDateTime) -> StepWork<'d> {
+        StepWork {
+            decided: self.decided(open),
+            plan: self.plan,
+            step: self.step,
+            context: &self.context,
+            deadline: self.deadline,
+            until,
+            attempts: open.attempts.clone(),
+        }
+    }
+}
+
+fn failed(
+    decided: DecidedStep<'_>,
+    attempts: Vec<bcce_core::call::attempt::Attempt>,
+    error: Fault,
+) -> StepEnd {
+    let (run_id, step_id) = (&decided.run.run_id, &decided.reference.step);
+    let name = error.name.as_str();
+    tracing::warn!(run_id, step_id, error = name, "the step failed: {}", error.message);
+    StepEnd::Failed(Box::new(decided.failure(attempts, error)))
+}
+
+fn has_object(packed: &PackedRun, key: &str) -> bool {
+    let name = key.strip_prefix(&packed.run.prefix()).unwrap_or(key);
+    packed.objects.contains_key(name)
+}
+
+/// Returns the answer of an earlier step, as prompts read it.
+fn answer(packed: &PackedRun, step: &str) -> Result<Value, Fault> {
+    let key = packed.run.step_key(step, None);
+    let name = key.strip_prefix(&packed.run.prefix()).unwrap_or(&key);
+    let body = packed.object(name);
+    let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+    Ok(parse::<StepArtifact>(&key, body)?.output.value())
+}

@@ -1,0 +1,461 @@
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use bcce_core::base::error::ErrorName;
+use bcce_core::base::json::{add_line, to_json};
+use bcce_core::base::usage::Usage;
+use bcce_core::batch::packed::{PackedRun, RunState, parse_segment};
+use bcce_core::batch::reference::{BatchRef, Place};
+use bcce_core::batch::{BatchRequest, StoredBatch};
+use bcce_core::call::model::{Blame, CallFailure, CallReport, ModelAnswer, ModelCall, Served};
+use bcce_core::config::configuration::Configuration;
+use bcce_core::config::policy::Policy;
+use bcce_core::config::routing::Routing;
+use bcce_core::document::{Document, from_yaml};
+use bcce_core::fakes::{MemoryHealth, MemoryLedger, MemorySources, MemoryStore};
+use bcce_core::io::packed::find_runs;
+use bcce_core::io::shared_breakers::SharedBreakers;
+use bcce_core::ports::PartOf;
+use bcce_core::run::manifest::Manifest;
+use bcce_core::run::notification::RunStatus;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::*;
+
+const EVENT: &str = include_str!("../../../events/run-part/first.json");
+const MODELS: &str = include_str!("../../../infra/config/dev/models.yaml");
+const PRICES: &str = include_str!("../../../infra/config/dev/prices.yaml");
+const ONE: &str = include_str!("../../../infra/config/dev/workflows/explain.yaml");
+const TWO: &str = "version: 1\nname: explain\ninputs:\n  text: { type: string }\nsteps:\n- { id: first, model: haiku, prompt: \"one {{ inputs.text }}\" }\n- { id: second, needs: [first], model: haiku, prompt: \"two {{ inputs.text }} {{ steps.first }}\" }\n";
+/// The time of a function with the longest timeout.
+const AMPLE: Duration = Duration::from_secs(900);
+
+struct Now;
+
+impl Clock for Now {
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+}
+
+/// A model that answers by what the prompt contains, and records its calls.
+#[derive(Default)]
+struct Model {
+    asked: RefCell<Vec<String>>,
+    /// The most calls that were under way at a time.
+    most: RefCell<(usize, usize)>,
+    /// What calls of a prompt with these texts, separated by `&`, do, in order. Without any left, they answer.
+    script: RefCell<BTreeMap<&'static str, Vec<ErrorName>>>,
+    at_first_call: RefCell<Option<Box<dyn FnOnce()>>>,
+}
+
+impl CallModel for &Model {
+    async fn call(&self, call: &ModelCall<'_>) -> CallReport {
+        let prompt = call.prompt.user.clone();
+        let first = self.at_first_call.borrow_mut().take();
+        first.into_iter().for_each(|act| act());
+        self.asked.borrow_mut().push(prompt.clone());
+        let (now, most) = *self.most.borrow();
+        *self.most.borrow_mut() = (now + 1, most.max(now + 1));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        self.most.borrow_mut().0 -= 1;
+        let mut script = self.script.borrow_mut();
+        let scripted =
+            script.iter_mut().find(|(texts, _)| texts.split('&').all(|text| prompt.contains(text)));
+        match scripted.and_then(|(_, errors)| (!errors.is_empty()).then(|| errors.remove(0))) {
+            None => answers(&format!("answer to {prompt}")),
+            Some(name) => fails(name),
+        }
+    }
+}
+
+fn answers(text: &str) -> CallReport {
+    CallReport {
+        result: Ok(ModelAnswer {
+            text: text.into(),
+            stop_reason: "end_turn".into(),
+            thought: false,
+        }),
+        latency: Duration::from_millis(5),
+        first_token: Some(Duration::from_millis(1)),
+        usage: Some(Usage { input_tokens: 1_000, output_tokens: 100, ..Usage::default() }),
+        served: Served::default(),
+    }
+}
+
+fn fails(name: ErrorName) -> CallReport {
+    let (message, blame) = ("on request".into(), Blame::Target);
+    let failure = CallFailure { name, message, advice: None, retry_after_s: None, blame };
+    CallReport {
+        result: Err(failure),
+        latency: Duration::ZERO,
+        first_token: None,
+        usage: Some(Usage::default()),
+        served: Served::default(),
+    }
+}
+
+type Fakes = Ports<
+    MemoryStore,
+    MemorySources,
+    MemoryLedger,
+    &'static Model,
+    Now,
+    &'static MemoryHealth,
+    Box<dyn Fn(&str)>,
+>;
+
+struct Fixture {
+    ports: Fakes,
+    model: &'static Model,
+    request: Request,
+}
+
+impl Fixture {
+    /// Returns a part of `items` items of a workflow.
+    fn new(template: &str, items: u64) -> Self {
+        let model: &Model = Box::leak(Box::default());
+        let health: &MemoryHealth = Box::leak(Box::default());
+        let mut request: Request = serde_json::from_str(EVENT).unwrap();
+        request.remaining = AMPLE;
+        let batch = &request.batch.reference;
+        let message = json!({ "workflow": "explain", "id": batch.request_id, "batch": { "source": "s3://bucket/a.jsonl" } });
+        let message = BatchRequest::parse(&message.to_string()).unwrap();
+        let stored = StoredBatch::new(message, "default", "m");
+        let (mut lines, mut places) = (Vec::new(), Vec::new());
+        for n in 1..=items {
+            let at = lines.len() as u64;
+            let item = json!({ "n": n, "line": n, "id": format!("i{n}"), "inputs": { "text": format!("number {n}.") } });
+            add_line(&mut lines, &item).unwrap();
+            let bytes = lines.len() as u64 - at - 1;
+            let place = Place { n, part: 1, at, bytes, attempt_no: 1 };
+            add_line(&mut places, &place).unwrap();
+        }
+        let store = MemoryStore::with([
+            (batch.request_key(), to_json(&stored).unwrap()),
+            (batch.configuration_key(), to_json(&configuration(template)).unwrap()),
+            (batch.part_key(1), lines),
+            (batch.places_key(1), places),
+        ]);
+        let ports = Ports {
+            store,
+            sources: MemorySources::default(),
+            ledger: MemoryLedger::default(),
+            caller: Caller {
+                model,
+                clock: Now,
+                health: SharedBreakers::new(health),
+                grammars: Default::default(),
+            },
+            metrics: Box::new(|_: &str| {}) as Box<dyn Fn(&str)>,
+        };
+        Self { ports, model, request }
+    }
+
+    fn script(self, text: &'static str, errors: &[ErrorName]) -> Self {
+        self.model.script.borrow_mut().insert(text, errors.to_vec());
+        self
+    }
+
+    async fn run(&self) -> Result<Response, Fault> {
+        let config = Config {
+            environment: "dev".into(),
+            bucket: "b".into(),
+            key_arn: "k".into(),
+            ledger_table: "t".into(),
+            bedrock_endpoint: None,
+            retries: Retries::default(),
+        };
+        handle(&self.ports, &config, self.request.clone()).await
+    }
+
+    fn batch(&self) -> &BatchRef {
+        &self.request.batch.reference
+    }
+
+    fn part(&self) -> PartOf {
+        PartOf { batch: self.batch().item_of(), part: 1 }
+    }
+
+    async fn stored(&self) -> BTreeMap<u64, PackedRun> {
+        find_runs(&self.ports.store, self.batch(), 1, |_| true).await.unwrap()
+    }
+
+    async fn manifests(&self) -> Vec<Manifest> {
+        let stored = self.stored().await;
+        stored.values().filter_map(|run| run.manifest().unwrap()).collect()
+    }
+}
+
+fn configuration(template: &str) -> Configuration {
+    fn read<T: Document>(yaml: &str) -> T {
+        from_yaml(yaml).finished().unwrap()
+    }
+    let routing = Routing { backoff_base_ms: 1, ..Routing::default() };
+    Configuration {
+        template: read(template),
+        template_sha256: "t".into(),
+        models: read(MODELS),
+        routing,
+        policy: Policy::default(),
+        policy_sha256: "p".into(),
+        prices: read(PRICES),
+    }
+}
+
+const OVER: Response = Response::Over { notification: None };
+
+#[tokio::test]
+async fn every_item_is_answered_stored_placed_and_logged_once() {
+    let fixture = Fixture::new(ONE, 30);
+    assert_eq!(fixture.run().await, Ok(OVER));
+    let manifests = fixture.manifests().await;
+    assert_eq!(manifests.len(), 30);
+    assert!(manifests.iter().all(|manifest| manifest.status == RunStatus::Succeeded));
+    assert_eq!(fixture.model.asked.borrow().len(), 30);
+    for (n, run) in fixture.stored().await {
+        let answer = run.object("steps/answer.answer.json").unwrap();
+        let answer: Value = serde_json::from_slice(answer).unwrap();
+        assert!(answer["output"]["text"].as_str().unwrap().contains(&format!("number {n}.")));
+        let id = (run.run.run_id.clone(), 1);
+        assert_eq!(fixture.ports.ledger.places.borrow()[&id].n, n);
+        assert_eq!(run.started, []);
+    }
+    let calls = fixture.ports.ledger.calls.borrow();
+    let calls: Vec<u64> = calls[&fixture.part()].values().flatten().map(|call| call.n).collect();
+    assert_eq!(calls.len(), 30);
+    let progress = &fixture.ports.ledger.parts.borrow()[&fixture.part()].progress;
+    assert_eq!((progress.runs.succeeded, progress.rate.most), (30, fixture.request.calls));
+}
+
+#[tokio::test]
+async fn no_more_calls_are_under_way_than_the_part_may_make() {
+    let mut fixture = Fixture::new(ONE, 30);
+    fixture.request.calls = 3;
+    fixture.run().await.unwrap();
+    assert_eq!(fixture.model.most.borrow().1, 3);
+}
+
+/// The second step gets the answer of the first.
+#[tokio::test]
+async fn the_steps_of_an_item_run_one_after_the_other() {
+    let fixture = Fixture::new(TWO, 2);
+    assert_eq!(fixture.run().await, Ok(OVER));
+    assert!(fixture.manifests().await.iter().all(|m| m.status == RunStatus::Succeeded));
+    let asked = fixture.model.asked.borrow();
+    let seconds: Vec<&String> = asked.iter().filter(|prompt| prompt.contains("two")).collect();
+    assert_eq!(asked.len(), 4);
+    assert!(seconds.iter().all(|prompt| prompt.contains("answer to")), "{seconds:?}");
+}
+
+#[tokio::test]
+async fn a_failed_item_stops_no_other_and_a_second_invocation_calls_nothing() {
+    let fixture = Fixture::new(ONE, 5).script("number 2.", &[ErrorName::RequestRejected]);
+    assert_eq!(fixture.run().await, Ok(OVER));
+    let statuses: Vec<RunStatus> = fixture.manifests().await.iter().map(|m| m.status).collect();
+    let failed = statuses.iter().filter(|status| **status == RunStatus::Failed).count();
+    assert_eq!((statuses.len(), failed, statuses[1]), (5, 1, RunStatus::Failed));
+    assert_eq!(fixture.run().await, Ok(OVER));
+    assert_eq!(fixture.model.asked.borrow().len(), 5);
+}
+
+#[tokio::test]
+async fn a_target_that_fails_is_followed_by_the_next() {
+    let fixture = Fixture::new(ONE, 3).script("number 1.", &[ErrorName::TargetUnavailable]);
+    fixture.run().await.unwrap();
+    let stored = fixture.stored().await;
+    let answer = stored[&1].object("steps/answer.answer.json").unwrap();
+    let answer: Value = serde_json::from_slice(answer).unwrap();
+    let attempts = answer["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 2);
+    assert_ne!(attempts[0]["target"]["region"], attempts[1]["target"]["region"]);
+}
+
+/// The calls of a function that was ended are lost. The next one makes them again, and the manifests count both.
+#[tokio::test]
+async fn calls_of_a_function_that_was_ended_are_made_again_and_counted_as_lost() {
+    let fixture = Fixture::new(ONE, 4);
+    {
+        let ended = fixture.run();
+        let _ = tokio::time::timeout(Duration::from_millis(2), ended).await;
+    }
+    assert_eq!(fixture.stored().await.len(), 0, "nothing was stored yet");
+    let lost = fixture.ports.ledger.calls.borrow()[&fixture.part()].values().flatten().count();
+    assert_eq!((lost, fixture.model.asked.borrow().len()), (4, 4));
+    assert!(matches!(fixture.run().await, Ok(Response::Waiting { wait_s: 9..=11 })));
+    fixture.ports.ledger.parts.borrow_mut().get_mut(&fixture.part()).unwrap().until =
+        OffsetDateTime::UNIX_EPOCH;
+    assert_eq!(fixture.run().await, Ok(OVER));
+    let manifests = fixture.manifests().await;
+    assert_eq!((manifests.len(), fixture.model.asked.borrow().len()), (4, 8));
+    for manifest in manifests {
+        assert_eq!(
+            (manifest.status, manifest.usage_by_model[0].lost_calls),
+            (RunStatus::Succeeded, 1)
+        );
+        assert_eq!(manifest.totals.cost_usd, None, "the cost of a lost call is unknown");
+    }
+    let fence = fixture.batch().segment_key(1, 1);
+    let fence = fixture.ports.store.objects.borrow()[&fence].clone();
+    assert!(fence.starts_with(b"# ") && parse_segment("k", &fence).unwrap().is_empty());
+}
+
+/// An owner from before finds the next number taken, and stores nothing.
+#[tokio::test]
+async fn two_owners_never_store_the_same_segment() {
+    let fixture: &Fixture = Box::leak(Box::new(Fixture::new(ONE, 3)));
+    let key = fixture.batch().segment_key(1, 1);
+    // The other owner writes its segment after this one has listed them.
+    let write = move || {
+        fixture.ports.store.objects.borrow_mut().insert(key, b"# another\n".to_vec());
+    };
+    *fixture.model.at_first_call.borrow_mut() = Some(Box::new(write));
+    assert_eq!(fixture.run().await, Err(owner::lost()));
+    assert_eq!(fixture.stored().await.len(), 0);
+}
+
+#[tokio::test]
+async fn too_many_failures_halt_the_batch_and_one_owner_notifies() {
+    let fixture = Fixture::new(ONE, 60);
+    fixture.model.script.borrow_mut().insert("number", vec![ErrorName::RequestRejected; 60]);
+    let mut request = fixture.request.clone();
+    request.tolerance.failures = 3;
+    request.calls = 5;
+    let fixture = Fixture { request, ..fixture };
+    let Ok(Response::Over { notification: Some(notification) }) = fixture.run().await else {
+        panic!("no notification")
+    };
+    let error = notification.error.unwrap();
+    assert_eq!(error.name, ErrorName::TooManyFailures);
+    assert!(error.message.contains("4 items failed (limit: 3)"), "{}", error.message);
+    let asked = fixture.model.asked.borrow().len();
+    assert!((4..=9).contains(&asked), "{asked} calls");
+    assert_eq!(fixture.ports.ledger.halts.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stopped_batch_starts_no_call() {
+    let fixture = Fixture::new(ONE, 5);
+    let stopped = (fixture.batch().item_of(), OffsetDateTime::now_utc());
+    fixture.ports.ledger.stopped.borrow_mut().extend([stopped]);
+    assert_eq!(fixture.run().await, Ok(OVER));
+    assert_eq!(fixture.model.asked.borrow().len(), 0);
+}
+
+#[tokio::test]
+async fn a_cancelled_run_is_over_without_a_call() {
+    let fixture = Fixture::new(ONE, 3);
+    let item: Value = json!({ "n": 2, "line": 2, "id": "i2", "inputs": {} });
+    let item: bcce_core::batch::Item = serde_json::from_value(item).unwrap();
+    let run_id = item.run(fixture.batch(), 1).run_id;
+    let cancelled = (fixture.batch().item_of(), [run_id].into());
+    fixture.ports.ledger.cancelled.borrow_mut().extend([cancelled]);
+    assert_eq!(fixture.run().await, Ok(OVER));
+    let statuses: Vec<RunStatus> = fixture.manifests().await.iter().map(|m| m.status).collect();
+    assert_eq!(statuses, [RunStatus::Succeeded, RunStatus::Cancelled, RunStatus::Succeeded]);
+    assert_eq!(fixture.model.asked.borrow().len(), 2);
+}
+
+/// A function without time starts nothing, and says that it has to be invoked again.
+#[tokio::test]
+async fn without_time_nothing_is_started() {
+    let mut fixture = Fixture::new(ONE, 3);
+    fixture.request.remaining = Duration::from_secs(60);
+    assert_eq!(fixture.run().await, Ok(Response::Continue));
+    assert_eq!(fixture.model.asked.borrow().len(), 0);
+}
+
+/// If the plan refuses an item, its run is over with the reason.
+#[tokio::test]
+async fn an_item_that_may_not_run_fails_without_a_call() {
+    let fixture = Fixture::new(ONE, 1);
+    let key = fixture.batch().configuration_key();
+    let mut configuration = fixture.ports.store.json(&key);
+    configuration["template"]["inputs"]["text"]["type"] = json!("integer");
+    let body = to_json(&configuration).unwrap();
+    fixture.ports.store.objects.borrow_mut().insert(key, body);
+    assert_eq!(fixture.run().await, Ok(OVER));
+    let manifest = fixture.manifests().await.remove(0);
+    assert_eq!(manifest.error.unwrap().name, ErrorName::InvalidRequest);
+    assert_eq!(fixture.model.asked.borrow().len(), 0);
+}
+
+/// A retried item keeps its plan and the answers that it has, and calls only what failed.
+#[tokio::test]
+async fn a_retried_item_keeps_its_plan_and_its_answers() {
+    let first = Fixture::new(TWO, 2).script("two&number 1.", &[ErrorName::RequestRejected]);
+    first.run().await.unwrap();
+    let mut second = Fixture::new(TWO, 2);
+    second.request.batch.reference.attempt_no = 2;
+    let store = &second.ports.store.objects;
+    let mut objects = first.ports.store.objects.borrow().clone();
+    let (batch, before) = (second.batch().clone(), first.batch());
+    let place =
+        objects[&before.places_key(1)].split(|byte| *byte == b'\n').next().unwrap().to_vec();
+    let mut place: Place = serde_json::from_slice(&place).unwrap();
+    place.attempt_no = 2;
+    objects.insert(batch.places_key(1), to_json(&place).unwrap());
+    objects.insert(batch.configuration_key(), objects[&before.configuration_key()].clone());
+    *store.borrow_mut() = objects;
+    assert_eq!(second.run().await, Ok(OVER));
+    assert_eq!(second.model.asked.borrow().len(), 1);
+    let stored = second.stored().await;
+    let (before, after) = (&first.stored().await[&1], &stored[&1]);
+    assert_eq!(stored.len(), 1);
+    for name in ["plan.json", "request.json", "steps/first.answer.json"] {
+        assert_eq!(before.object(name), after.object(name), "{name}");
+    }
+    let manifest = after.manifest().unwrap().unwrap();
+    assert_eq!((manifest.status, manifest.attempt_no), (RunStatus::Succeeded, 2));
+    assert_eq!(manifest.usage_by_model[0].calls, 1, "only what this attempt paid counts");
+}
+
+/// A part that an earlier batch attempt worked off and never sealed is not paid again: its runs are stored and counted
+/// by this attempt.
+#[tokio::test]
+async fn what_an_attempt_finished_and_never_sealed_is_adopted() {
+    let first = Fixture::new(ONE, 3);
+    first.run().await.unwrap();
+    let mut second = Fixture::new(ONE, 3);
+    second.request.batch.reference.attempt_no = 2;
+    let mut objects = first.ports.store.objects.borrow().clone();
+    let (batch, before) = (second.batch().clone(), first.batch());
+    for (to, from) in [
+        (batch.places_key(1), before.places_key(1)),
+        (batch.configuration_key(), before.configuration_key()),
+    ] {
+        objects.insert(to, objects[&from].clone());
+    }
+    *second.ports.store.objects.borrow_mut() = objects;
+    assert_eq!(second.run().await, Ok(OVER));
+    assert_eq!(second.model.asked.borrow().len(), 0);
+    let stored = second.stored().await;
+    assert_eq!(stored.len(), 3);
+    let places = second.ports.ledger.places.borrow();
+    assert!(places.values().all(|place| place.batch.attempt_no == 2));
+    let progress = &second.ports.ledger.parts.borrow()[&second.part()].progress;
+    assert_eq!(progress.runs.succeeded, 3);
+}
+
+/// If every run waits for long, they go on in a later invocation, with their attempts and decisions.
+#[tokio::test]
+async fn a_run_that_waits_for_long_goes_on_in_a_later_invocation() {
+    let errors = [ErrorName::TargetUnavailable; 8];
+    let fixture = Fixture::new(ONE, 1).script("number 1.", &errors);
+    let key = fixture.batch().configuration_key();
+    let mut configuration = fixture.ports.store.json(&key);
+    configuration["routing"]["backoff_base_ms"] = json!(1_200_000);
+    configuration["routing"]["backoff_cap_s"] = json!(1_200);
+    let body = to_json(&configuration).unwrap();
+    fixture.ports.store.objects.borrow_mut().insert(key, body);
+    let response = fixture.run().await;
+    let Ok(Response::Waiting { wait_s }) = response else { panic!("{response:?}") };
+    assert!((7..=1_200).contains(&wait_s), "{wait_s}");
+    let stored = fixture.stored().await;
+    let RunState::UnderWay(open) = &stored[&1].state else { panic!("{:?}", stored[&1].state) };
+    // Each target was called once, and then the router decided to wait.
+    let asked = fixture.model.asked.borrow().len();
+    assert_eq!((open[0].attempts.len(), open[0].decisions.len()), (asked, 2));
+    assert!(asked >= 2);
+}

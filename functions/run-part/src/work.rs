@@ -1,0 +1,250 @@
+//! Works off all items of a part, many at a time.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::batch::manifest::{BatchNotification, BatchStatus, Counts};
+use bcce_core::batch::packed::{Pace, PackedRun, RunState};
+use bcce_core::batch::reference::Place;
+use bcce_core::batch::{BatchProgress, Halt};
+use bcce_core::io::step::{Reports, TakeReports};
+use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+
+use crate::call_log::CallLog;
+use crate::checkpoint::Segments;
+use crate::orders::Orders;
+use crate::owner::Ownership;
+use crate::part::LoadedPart;
+use crate::{Config, KeepParts, Ports, Request, Response};
+
+/// The time of the function that is reserved for storing what is finished.
+const MARGIN: Duration = Duration::from_secs(60);
+/// The most bytes of items that are worked on at a time. Each is in memory several times.
+const MOST_BYTES: u64 = 8 * 1_024 * 1_024;
+
+/// The work on a part, as all of its items share it.
+pub(crate) struct Work<'a, 'r, S, R, L, M, C, H, F> {
+    pub ports: &'a Ports<S, R, L, M, C, H, F>,
+    pub config: &'a Config,
+    pub request: &'a Request,
+    pub reports: &'r Reports<'a>,
+    pub ownership: Ownership,
+    pub part: LoadedPart,
+    pub segments: Segments<'a>,
+    pub call_log: CallLog,
+    /// The pace of each target, by its key.
+    pub paces: RefCell<BTreeMap<String, Pace>>,
+    /// Notified when a call ends or an order arrives.
+    pub changed: Notify,
+    /// The runs of the part that are over.
+    pub progress: RefCell<BatchProgress>,
+    pub orders: RefCell<Orders>,
+    /// The first fault that ends this invocation. No further call is started after it.
+    pub trouble: RefCell<Option<Fault>>,
+    /// The time by which calls have to end.
+    pub until: OffsetDateTime,
+    /// The time after which no further item is started.
+    pub last_start: OffsetDateTime,
+    /// The times until which runs wait for their next decision.
+    pub waits: RefCell<Vec<OffsetDateTime>>,
+    /// True if all runs wait for long. They go on in a later invocation, so that no function is paid for waiting.
+    pub is_suspended: Cell<bool>,
+    notification: RefCell<Option<Box<BatchNotification>>>,
+}
+
+impl<'a, 'r, S, R, L, M, C, H, F> Work<'a, 'r, S, R, L, M, C, H, F>
+where
+    S: GetObject + PutOnce,
+    R: OpenSource,
+    L: KeepParts,
+    M: CallModel,
+    C: Clock,
+    H: TakeReports + ReadLatencies,
+{
+    /// Returns the work on a part that has been loaded.
+    pub fn new(
+        ports: &'a Ports<S, R, L, M, C, H, F>,
+        config: &'a Config,
+        request: &'a Request,
+        ownership: Ownership,
+        part: LoadedPart,
+        reports: &'r Reports<'a>,
+    ) -> Self {
+        let now = ports.caller.clock.now();
+        let time = request.remaining.saturating_sub(MARGIN);
+        let segments =
+            Segments::new(&request.batch.reference, request.part.part, part.next_segment);
+        Self {
+            ports,
+            config,
+            request,
+            reports,
+            ownership,
+            segments,
+            call_log: CallLog::default(),
+            paces: RefCell::default(),
+            changed: Notify::new(),
+            progress: RefCell::new(part.progress.clone()),
+            orders: RefCell::default(),
+            trouble: RefCell::default(),
+            until: now + time,
+            last_start: now + time / 2,
+            waits: RefCell::default(),
+            is_suspended: Cell::default(),
+            notification: RefCell::default(),
+            part,
+        }
+    }
+
+    /// Works off the part as far as the time reaches.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: S3 or the ledger failed. What was finished before is stored if that is possible.
+    pub async fn run(&self) -> Result<Response, Fault> {
+        let (store, ledger) = (&self.ports.store, &self.ports.ledger);
+        self.look().await?;
+        let items = async {
+            let left = self.items().await;
+            self.segments.close();
+            left
+        };
+        let all =
+            async { tokio::join!(items, self.segments.write(store, &self.ports.caller.clock)) };
+        let (left, written) = tokio::select! {
+            done = all => done,
+            () = self.keep() => unreachable!("the part is kept until the work ends"),
+            () = self.call_log.write(ledger, &self.ownership) => unreachable!("the call log is written until the work ends"),
+        };
+        written?;
+        let progress = self.part_progress();
+        self.ownership.give_up(ledger, self.ports.caller.clock.now(), &progress).await?;
+        if let Some(fault) = self.trouble.take() {
+            return Err(fault);
+        }
+        let left = left?;
+        Ok(self.response(left))
+    }
+
+    fn response(&self, is_left: bool) -> Response {
+        let now = self.ports.caller.clock.now();
+        let orders = self.orders.borrow();
+        if !is_left || orders.is_stopped() {
+            return Response::Over { notification: self.notification.take() };
+        }
+        if !self.is_suspended.get() {
+            return Response::Continue;
+        }
+        let next = self.waits.borrow().iter().min().copied().unwrap_or(now);
+        Response::Waiting { wait_s: (next - now).whole_seconds().max(1).unsigned_abs() }
+    }
+
+    /// Works off the items. Returns whether any of them is left for a later invocation.
+    async fn items(&self) -> Result<bool, Fault> {
+        let mut due: VecDeque<&Place> = self.part.due.iter().collect();
+        let mut running = FuturesUnordered::new();
+        let (mut bytes, mut is_left) = (0, false);
+        for run in &self.part.adopted {
+            self.take(run.clone()).await?;
+        }
+        loop {
+            while let Some(&place) = due.front()
+                && self.may_start(running.len(), bytes + place.bytes)
+            {
+                due.pop_front();
+                bytes += place.bytes;
+                running.push(async move { (place.bytes, Box::pin(self.item(place)).await) });
+            }
+            self.orders.borrow_mut().running = running.len();
+            let Some((size, run)) = running.next().await else { break };
+            bytes -= size;
+            match run {
+                Ok(run) => is_left |= self.take(run).await?,
+                Err(fault) => self.fail(fault),
+            }
+        }
+        // Items that were not started because the batch is halted are not left for later.
+        let is_halted = self.orders.borrow().starts_nothing();
+        Ok(is_left || (!due.is_empty() && !is_halted))
+    }
+
+    /// Returns whether a further item may be started beside `running` others.
+    fn may_start(&self, running: usize, bytes: u64) -> bool {
+        let now = self.ports.caller.clock.now();
+        running < self.request.calls as usize
+            && (running == 0 || bytes <= MOST_BYTES)
+            && now < self.last_start
+            && self.trouble.borrow().is_none()
+            && !self.is_suspended.get()
+            && !self.orders.borrow().starts_nothing()
+    }
+
+    /// Stores a run that is over or goes on later. Returns whether it goes on later.
+    async fn take(&self, run: PackedRun) -> Result<bool, Fault> {
+        let now = self.ports.caller.clock.now();
+        self.segments.add(&run, now)?;
+        if let Some(manifest) = run.manifest()? {
+            self.progress.borrow_mut().count(&manifest);
+            self.halt_if_due().await?;
+        }
+        Ok(matches!(run.state, RunState::UnderWay(_)))
+    }
+
+    /// Notes a fault that ends this invocation. The calls under way are awaited, since they are paid.
+    pub fn fail(&self, fault: Fault) {
+        self.trouble.borrow_mut().get_or_insert(fault);
+        self.changed.notify_waiters();
+    }
+
+    /// Halts the batch if too many of its items have failed.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the ledger failed.
+    pub async fn halt_if_due(&self) -> Result<(), Fault> {
+        let progress = self.orders.borrow().total(&self.progress.borrow());
+        if progress.halted.is_some() {
+            return Ok(());
+        }
+        let Some(because) = progress.too_much(self.request.tolerance) else { return Ok(()) };
+        let halt = Halt { at: self.ports.caller.clock.now(), because };
+        self.orders.borrow_mut().halted(halt.clone());
+        let (batch, owner) = (self.request.batch.item_of(), &self.request.notification_owner);
+        if self.ports.ledger.halt(&batch, owner, &halt).await? {
+            let notification = notification(self.request, &progress, halt);
+            *self.notification.borrow_mut() = Some(Box::new(notification));
+        }
+        Ok(())
+    }
+}
+
+fn notification(request: &Request, progress: &BatchProgress, halt: Halt) -> BatchNotification {
+    let batch = &request.batch;
+    let message = format!("{}; no further one is started", halt.because);
+    BatchNotification {
+        version: 1,
+        batch_id: batch.batch_id.clone(),
+        run_id: None,
+        request_id: batch.request_id.clone(),
+        tenant: batch.tenant.clone(),
+        workflow: batch.workflow.clone(),
+        status: BatchStatus::Running,
+        ended_at: halt.at,
+        manifest: None,
+        manifest_sha256: None,
+        counts: Counts {
+            items: progress.over(),
+            succeeded: progress.succeeded,
+            failed: progress.failed,
+            cancelled: progress.cancelled,
+            truncated: progress.truncated,
+            ..Counts::default()
+        },
+        totals: progress.totals(),
+        error: Some(Fault::new(ErrorName::TooManyFailures, message)),
+    }
+}
