@@ -70,13 +70,16 @@ pub enum Verb {
     /// To verify downloaded files without AWS, check the signature with
     /// `(echo 'bcce run manifest 1'; cat manifest-1.json) | openssl dgst -sha256 -verify FILE -signature
     /// manifest-1.json.sig`, and each digest that the manifest lists with `sha256sum`. The line before the manifest
-    /// contains the `kind` of the manifest: run, item or batch.
+    /// contains the `kind` of the manifest: run, item, batch or part.
     Key(cmd::key::Args),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Runs {
     /// List runs, newest first
+    ///
+    /// Packed items of batches are not listed: `bcce batch results` prints their run ids. The other commands take these
+    /// ids like any other.
     List(cmd::list::Args),
     /// Show a run with its steps, attempts, cost and artifacts
     Show(cmd::show::Args),
@@ -95,24 +98,27 @@ pub enum Runs {
     ///
     /// The next run attempt uses the plan of the run. Steps that have an answer are not called or paid again, and the
     /// manifest of the run attempt sums only its own calls. A run that was refused before it had a plan is planned
-    /// again, with the current configuration. Two retries at the same time start one run attempt.
+    /// again, with the current configuration. Two retries at the same time start one run attempt. A packed item of a
+    /// batch can be retried once its part of the batch is sealed.
     Retry(cmd::retry::Args),
     /// Stop a run, and wait until it is finalized
     ///
     /// Calls that are under way are still answered, paid and listed in the manifest, so this can take a quarter of an
-    /// hour. If every step already has an answer, the run has succeeded and the exit code is 1.
+    /// hour. If every step already has an answer, the run has succeeded and the exit code is 1. A packed item of a batch
+    /// makes no further call, and is sealed later with its part of the batch.
     Cancel(cmd::cancel::Args),
     /// Finalize a run that stays RUNNING although its execution has ended
     ///
     /// Starts the finalize machine, which seals the run, counts it and sends its notification. Step Functions reports
     /// the end of an execution on a best-effort basis; use this command for a run whose report was lost. Safe to
-    /// repeat.
+    /// repeat. A packed item has no execution of its own: `bcce batch finalize` finalizes it with its batch.
     Finalize(cmd::finalize::Args),
     /// Verify the signature and the digests of a run
     ///
     /// Checks that the manifest has the stack's signature, that every artifact has the digest and the size that the
     /// manifest lists, and that every object of the run is listed in the signed manifest of one of its run attempts.
-    /// Prints the fingerprint of the key, which `bcce key --pin` keeps. If a check fails, the command prints a line for
+    /// The manifest of a packed item of a batch is proven by the signed root of its part. A text that was erased from
+    /// its part is listed and is not a fault. Prints the fingerprint of the key, which `bcce key --pin` keeps. If a check fails, the command prints a line for
     /// each fault and exits with code 1.
     Verify(cmd::verify::Args),
 }
@@ -137,6 +143,9 @@ pub enum Batch {
     /// List batches, newest first
     List(cmd::batch::list::Args),
     /// Show the progress, the speed, the cost and the failures of a batch; with --watch, until it ends
+    ///
+    /// For a packed batch, `rate` is the number of model calls that it makes at a time now. It makes fewer while a target
+    /// throttles.
     Status(cmd::batch::status::Args),
     /// Print one line of JSON for each item, with its status, run, cost and error
     Results(cmd::batch::results::Args),
@@ -144,7 +153,8 @@ pub enum Batch {
     Outputs(cmd::batch::outputs::Args),
     /// Verify the signature of a batch and the digests of its results and outputs
     ///
-    /// Each run of the batch has a manifest and a signature of its own: verify it with `bcce runs verify`.
+    /// Verifies also each part of a packed batch: its signature, its digests, and that its root is that of the manifests
+    /// of its runs. `bcce runs verify` verifies a single run of a batch with its artifacts.
     Verify(cmd::batch::verify::Args),
     /// Run the items of a batch that failed, were cancelled or were not started
     ///

@@ -5,10 +5,12 @@ pub mod follow; // reads the state of a batch until it ends
 pub mod json; // the state as JSON
 pub mod objects; // reads the manifest, the results and the outputs
 pub mod pace; // how many runs end per minute
+pub mod rate; // how many calls a packed batch makes at a time
 #[cfg(test)]
 pub mod samples; // batches for tests
 pub mod view; // displays a batch as a picture or as lines
 
+use bcce_core::batch::Rate;
 use bcce_core::batch::bulk::JobRecord;
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::{BatchManifest, BatchProgress, BatchRef, BatchStatus};
@@ -35,8 +37,11 @@ pub struct Batch {
     pub progress: BatchProgress,
     pub manifest: Option<BatchManifest>,
     pub pace: Pace,
-    /// The lines of the log, one for each percentage that was seen.
-    reported: Vec<(u64, String)>,
+    /// The lines of the log: one for each percentage that was seen, and one for each noticeable change of the rate.
+    reported: Vec<String>,
+    /// The percentage and the rate of the last such lines.
+    last_percent: Option<u64>,
+    last_rate: Option<Rate>,
 }
 
 impl Batch {
@@ -51,6 +56,8 @@ impl Batch {
             manifest: None,
             pace: Pace::default(),
             reported: Vec::new(),
+            last_percent: None,
+            last_rate: None,
         }
     }
 
@@ -67,15 +74,20 @@ impl Batch {
         self.record = record;
     }
 
-    /// Takes the progress, and adds a line to the log if the percentage has changed.
+    /// Takes the progress, and adds a line to the log if the percentage or the rate has changed.
     pub fn note_progress(&mut self, progress: BatchProgress, now: OffsetDateTime) {
         self.progress = progress;
         self.pace.note(now, self.progress.over());
         let percent = self.percent();
-        if self.progress.over() > 0 && self.reported.last().is_none_or(|(last, _)| *last < percent)
+        if self.progress.over() > 0 && self.last_percent.is_none_or(|last| last < percent) {
+            self.reported.push(view::progress(self, now));
+            self.last_percent = Some(percent);
+        }
+        if let Some(rate) = &self.progress.rate
+            && rate::is_noticeable(self.last_rate.as_ref(), rate)
         {
-            let line = view::progress(self, now);
-            self.reported.push((percent, line));
+            self.reported.push(rate::describe(rate));
+            self.last_rate = Some(rate.clone());
         }
     }
 

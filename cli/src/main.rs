@@ -11,6 +11,7 @@ mod files; // reads text files
 mod follow; // follows a run or a batch until it ends
 mod latest; // lists the records of the last days, newest first
 mod letters; // reads and selects dead letters
+mod packed; // the attempts of a run that a batch packed
 mod paint; // colored lines
 mod references; // builds references from records of the ledger
 mod run; // a run: its state and its display

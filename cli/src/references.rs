@@ -1,6 +1,7 @@
 //! Builds references of run and batch attempts from the records of the ledger.
 
 use bcce_core::batch::BatchRef;
+use bcce_core::batch::packed::PackedPlace;
 use bcce_core::ledger::{BatchRecord, RunRecord};
 use bcce_core::run::ids::RunRef;
 
@@ -14,6 +15,19 @@ pub fn run_reference(record: &RunRecord) -> RunRef {
         workflow: record.workflow.clone(),
         request_id: record.request_id.clone(),
         batch: None,
+    }
+}
+
+/// Returns the reference of a packed run attempt. Its request id is a placeholder.
+pub fn placed_run(place: &PackedPlace) -> RunRef {
+    RunRef {
+        version: 1,
+        run_id: place.run_id.clone(),
+        attempt_no: place.attempt_no,
+        tenant: place.batch.tenant.clone(),
+        workflow: place.batch.workflow.clone(),
+        request_id: String::new(),
+        batch: Some(place.batch.item_of()),
     }
 }
 

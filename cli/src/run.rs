@@ -19,6 +19,7 @@ use bcce_core::run::manifest::Manifest;
 use bcce_core::run::notification::RunStatus;
 use bcce_core::run::plan::Plan;
 
+use crate::packed::{Packed, PackedAttempt};
 use crate::references::run_reference;
 use crate::tracked::Status;
 
@@ -27,8 +28,10 @@ use crate::tracked::Status;
 pub struct Run {
     /// The reference of the latest run attempt.
     pub reference: RunRef,
+    /// The attempts that a batch packed.
+    pub packed: Packed,
     pub record: Option<RunRecord>,
-    /// The status of the execution, as Step Functions names it.
+    /// The status of the execution, as Step Functions names it. For a packed run attempt, the execution of its batch.
     pub execution: Option<String>,
     pub plan: Option<Plan>,
     pub manifest: Option<Manifest>,
@@ -78,6 +81,7 @@ impl Run {
     pub fn new(reference: RunRef) -> Self {
         Self {
             reference,
+            packed: Packed::default(),
             record: None,
             execution: None,
             plan: None,
@@ -85,6 +89,11 @@ impl Run {
             answers: BTreeMap::new(),
             failures: BTreeMap::new(),
         }
+    }
+
+    /// Returns this run attempt if it is packed.
+    pub fn packed_attempt(&self) -> Option<&PackedAttempt> {
+        self.packed.attempt(self.reference.attempt_no)
     }
 
     /// Takes the latest record. A record of an earlier run attempt is ignored: a retry has no record at first. The

@@ -3,20 +3,26 @@
 
 pub mod batch; // verifies a batch
 pub mod key; // finds the public key
+pub mod packed; // verifies a packed run
+pub mod part; // verifies the manifest of a part of a batch
+pub mod verified; // prints the result
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bcce_core::base::digest::sha256_hex;
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
+use bcce_core::batch::Location;
 use bcce_core::io::seal::{Sealable, Subject};
-use bcce_core::ports::{GetObject, ListObjects};
+use bcce_core::ports::{GetObject, ListObjects, OpenSource};
 use bcce_core::run::artifact::ArtifactRef;
 use bcce_core::run::ids::RunRef;
 use bcce_core::run::manifest::{Kind, Manifest};
 use futures::StreamExt;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
+
+use crate::batch::objects::digest;
 
 /// The number of objects that are read at a time.
 const AT_A_TIME: usize = 8;
@@ -29,10 +35,25 @@ pub struct Report<M = Manifest> {
     pub manifest: Option<M>,
     /// True if the signature is valid.
     pub signed: bool,
+    /// The proof that the signature covers the manifest, if it is that of a packed run.
+    pub proof: Option<Proof>,
     /// The number of artifacts with the listed digest and size.
     pub artifacts_right: usize,
+    /// The keys of the artifacts of a packed run whose texts were erased. The manifest has their digests.
+    pub erased: Vec<String>,
+    /// The number of parts of a packed batch that are verified.
+    pub parts_right: u32,
     /// The faults that were found. Empty if the manifest is verified.
     pub faults: Vec<String>,
+}
+
+/// The proof that the signature of a part covers the manifest of a packed run.
+#[derive(Debug)]
+pub struct Proof {
+    /// The key of the manifest of the part, which is signed.
+    pub part_manifest: String,
+    /// The number of runs that the signature covers.
+    pub runs: usize,
 }
 
 impl<M: Sealable> Report<M> {
@@ -62,13 +83,26 @@ impl<M: Sealable> Report<M> {
             manifest_sha256: sha256_hex(bytes),
             manifest: manifest.ok(),
             signed: signed.is_ok(),
+            ..Self::without_manifest(faults)
+        }
+    }
+
+    fn without_manifest(faults: Vec<String>) -> Self {
+        Self {
+            manifest_sha256: String::new(),
+            manifest: None,
+            signed: false,
+            proof: None,
             artifacts_right: 0,
+            erased: Vec::new(),
+            parts_right: 0,
             faults,
         }
     }
 }
 
-/// Verifies a run attempt with `key`. Returns `None` if it has no manifest.
+/// Verifies a run attempt with `key`. `packed` has the reports of its packed run attempts, by number. Returns `None` if
+/// it has no manifest.
 ///
 /// # Errors
 /// The bucket cannot be listed, or a manifest cannot be read. An artifact that cannot be read is a fault of the report
@@ -77,15 +111,23 @@ pub async fn inspect(
     store: &(impl GetObject + ListObjects),
     run: &RunRef,
     key: &VerifyingKey,
+    mut packed: BTreeMap<u32, Report>,
 ) -> Result<Option<Report>, Fault> {
-    let Some(mut report) = manifest::<Manifest>(store, key, &Subject::of_run(run)).await? else {
-        return Ok(None);
-    };
-    let Some(manifest) = report.manifest.clone() else { return Ok(Some(report)) };
-    check_artifacts(store, &manifest, &mut report).await;
-    let listed = store.list(&run.prefix()).await?;
     let mut known = Known::default();
-    known.add(&Subject::of_run(run), &manifest.artifacts);
+    let mut report = match packed.remove(&run.attempt_no) {
+        Some(report) => report,
+        None => match manifest::<Manifest>(store, key, &Subject::of_run(run)).await? {
+            Some(mut report) => {
+                check_artifacts(store, &mut report).await;
+                known.add(&Subject::of_run(run), &[]);
+                report
+            }
+            None => return Ok(None),
+        },
+    };
+    let Some(manifest) = &report.manifest else { return Ok(Some(report)) };
+    known.add_artifacts(&manifest.artifacts);
+    let listed = store.list(&run.prefix()).await?;
     for attempt_no in attempts(&listed, |key| manifest_attempt(run, key)) {
         if attempt_no == run.attempt_no {
             continue;
@@ -93,6 +135,12 @@ pub async fn inspect(
         let subject = Subject::of_run(&RunRef { attempt_no, ..run.clone() });
         let other = self::manifest::<Manifest>(store, key, &subject).await?;
         known.add_other(&subject, other, |manifest| manifest.artifacts, &mut report.faults);
+    }
+    for other in packed.into_values() {
+        match other.manifest.filter(|_| other.faults.is_empty()) {
+            Some(manifest) => known.add_artifacts(&manifest.artifacts),
+            None => report.faults.extend(other.faults),
+        }
     }
     report.faults.extend(known.strangers(&listed));
     Ok(Some(report))
@@ -143,6 +191,10 @@ struct Known(BTreeSet<String>);
 impl Known {
     fn add(&mut self, subject: &Subject, artifacts: &[ArtifactRef]) {
         self.0.extend([subject.key().to_owned(), subject.signature_key().to_owned()]);
+        self.add_artifacts(artifacts);
+    }
+
+    fn add_artifacts(&mut self, artifacts: &[ArtifactRef]) {
         self.0.extend(artifacts.iter().map(|artifact| artifact.key.clone()));
     }
 
@@ -174,19 +226,17 @@ impl Known {
     }
 }
 
-async fn check_artifacts(store: &impl GetObject, manifest: &Manifest, report: &mut Report) {
-    let check = |artifact: &ArtifactRef| {
-        let artifact = artifact.clone();
-        async move {
-            match store.get(&artifact.key).await {
-                Ok(body) => check_artifact(&artifact, body.as_deref()),
-                Err(fault) => Err(format!("could not be checked: {}", fault.message)),
-            }
-            .map_err(|cause| format!("{}: {cause}", artifact.key))
+async fn check_artifacts(store: &impl GetObject, report: &mut Report) {
+    let artifacts = report.manifest.iter().flat_map(|manifest| &manifest.artifacts);
+    let check = |artifact: ArtifactRef| async move {
+        match store.get(&artifact.key).await {
+            Ok(body) => check_artifact(&artifact, body.as_deref()),
+            Err(fault) => Err(format!("could not be checked: {}", fault.message)),
         }
+        .map_err(|cause| format!("{}: {cause}", artifact.key))
     };
     let checked: Vec<_> =
-        futures::stream::iter(&manifest.artifacts).map(check).buffered(AT_A_TIME).collect().await;
+        futures::stream::iter(artifacts.cloned()).map(check).buffered(AT_A_TIME).collect().await;
     for checked in checked {
         match checked {
             Ok(()) => report.artifacts_right += 1,
@@ -212,6 +262,21 @@ fn check_digest(listed: &ArtifactRef, found: &ArtifactRef) -> Result<(), String>
             found.sha256, found.bytes, listed.sha256, listed.bytes
         )),
     }
+}
+
+/// Compares an object of `bucket` with its entry in a manifest, without holding it in memory.
+async fn check_object(
+    sources: &impl OpenSource,
+    bucket: &str,
+    listed: &ArtifactRef,
+) -> Result<(), String> {
+    let location = Location { bucket: bucket.to_owned(), key: listed.key.clone() };
+    let checked = match digest(sources, &location).await {
+        Ok(Some(found)) => check_digest(listed, &found),
+        Ok(None) => Err("is missing".into()),
+        Err(fault) => Err(format!("could not be checked: {}", fault.message)),
+    };
+    checked.map_err(|cause| format!("{}: {cause}", listed.key))
 }
 
 /// Returns a fault for each run attempt that has ended according to the ledger and has no manifest.

@@ -11,14 +11,12 @@ use bcce_aws::sqs::letters::DeadLetterQueue;
 use bcce_aws::ssm::Parameters;
 use bcce_core::batch::{BatchRef, BatchStatus};
 use bcce_core::config::documents::parameter_name;
-use bcce_core::ledger::{BatchRecord, RunRecord};
-use bcce_core::ports::{GetParameters, ReadAttempts};
-use bcce_core::run::ids::RunRef;
-use bcce_core::run::notification::RunStatus;
+use bcce_core::ledger::BatchRecord;
+use bcce_core::ports::GetParameters;
 use serde::Deserialize;
 
 use crate::exit::{Failure, Outcome};
-use crate::references::{batch_reference, first_batch, run_reference};
+use crate::references::{batch_reference, first_batch};
 use crate::world::World;
 
 /// The outputs of the stack by name, as the SSM parameter `/bcce/<env>/stack` holds them.
@@ -107,32 +105,6 @@ impl Stack {
         }
     }
 
-    /// Returns the records of the run attempts of a run, oldest first and at least one.
-    ///
-    /// # Errors
-    /// The run does not exist, or the ledger cannot be read.
-    pub async fn records(&self, run_id: &str) -> Outcome<Vec<RunRecord>> {
-        let records = self.ledger.attempts(run_id).await?;
-        if records.is_empty() {
-            return Err(unknown_run(&self.environment, run_id));
-        }
-        Ok(records)
-    }
-
-    /// Returns the latest run attempt of a run with its record. A run attempt that was just started has no record yet.
-    pub async fn latest(&self, run_id: &str) -> Outcome<(RunRef, Option<RunRecord>)> {
-        let record = self.records(run_id).await?.pop();
-        let record = record.ok_or_else(|| unknown_run(&self.environment, run_id))?;
-        let run = run_reference(&record);
-        let may_have_next = !matches!(record.status, RunStatus::Running | RunStatus::Succeeded);
-        if let Some(next) = run.retry().filter(|_| may_have_next)
-            && self.machine.status(&next.execution_name()).await?.is_some()
-        {
-            return Ok((next, None));
-        }
-        Ok((run, Some(record)))
-    }
-
     /// Returns the records of the attempts of a batch, oldest first and at least one.
     ///
     /// # Errors
@@ -166,17 +138,14 @@ impl Stack {
 
 /// Returns the failure for a run or a batch that does not exist. `group` is its group of commands, such as `runs`.
 pub fn unknown(environment: &str, noun: &str, group: &str, id: &str) -> Failure {
+    let items = if noun == "run" { ", `bcce batch results` those of a batch" } else { "" };
     Failure::usage(
         format!("there is no {noun} {id} in {environment}"),
         format!(
-            "`bcce {group} list` shows the existing ones, including a new one within seconds; --env and AWS_PROFILE select \
-             the stack"
+            "`bcce {group} list` shows the existing ones, including a new one within seconds{items}; --env and AWS_PROFILE \
+             select the stack"
         ),
     )
-}
-
-fn unknown_run(environment: &str, run_id: &str) -> Failure {
-    unknown(environment, "run", "runs", run_id)
 }
 
 fn unknown_batch(environment: &str, batch_id: &str) -> Failure {

@@ -56,16 +56,20 @@ pub struct Rhythm {
     pub finalizing: Duration,
 }
 
+/// What follows when an execution was stopped.
+pub const STOPPED: &str = "is stopped; it is finalized after its last calls have ended";
+
 /// A run attempt or a batch attempt.
 #[derive(Debug)]
 pub struct Attempt {
     pub number: u32,
+    /// The name of its execution. For a packed run attempt, that of its batch.
     pub execution_name: String,
     /// The input of its execution.
     pub input: Value,
     /// The ARN and the start of its execution, once the ledger has a record.
     pub recorded: Option<(String, OffsetDateTime)>,
-    /// The key prefix of its objects.
+    /// The key prefix of its objects. For a packed run attempt, that of the segments that contain them.
     pub prefix: String,
 }
 
@@ -95,6 +99,8 @@ pub trait Tracked: Shown + Sized {
         now: OffsetDateTime,
         ask_execution: bool,
     ) -> Result<(), Fault>;
+    /// Stops this attempt. `cause` is recorded with an execution. Returns what follows, as the end of a sentence.
+    async fn stop(&self, stack: &Stack, cause: &str) -> Result<&'static str, Fault>;
     /// Starts the execution of this attempt.
     async fn start(&self, stack: &Stack) -> Result<Started, Fault>;
     fn machine(stack: &Stack) -> &StateMachine;
@@ -103,6 +109,8 @@ pub trait Tracked: Shown + Sized {
     fn attempt(&self) -> Attempt;
     fn status(&self) -> Status<Self::Status>;
 
+    /// Returns true if it is sealed once it is over. A packed run is sealed later, with its part.
+    fn is_sealed(&self) -> bool;
     /// Returns the failure of a run or batch that has ended, or `None` if it succeeded or has not ended.
     fn failure(&self, stack: &Stack) -> Option<Failure>;
     /// Describes the results and the cost of a run or batch that has ended.

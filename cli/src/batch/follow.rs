@@ -18,7 +18,7 @@ use super::{Batch, view};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
 use crate::stack::Stack;
-use crate::tracked::{Attempt, Rhythm, Status, Tracked};
+use crate::tracked::{Attempt, Rhythm, STOPPED, Status, Tracked};
 
 impl Tracked for Batch {
     type Status = BatchStatus;
@@ -67,9 +67,14 @@ impl Tracked for Batch {
             let jobs: Option<JobsRecord> = find(&stack.store, &reference.jobs_key()).await?;
             self.jobs = jobs.map_or_else(Vec::new, |record| record.jobs);
         }
-        let progress = stack.ledger.batch_progress(&reference.item_of()).await?;
+        let progress = stack.ledger.batch_progress(&reference.item_of(), now).await?;
         self.note_progress(progress, now);
         Ok(())
+    }
+
+    async fn stop(&self, stack: &Stack, cause: &str) -> Result<&'static str, Fault> {
+        stack.batch_machine.stop(&self.reference.execution_name(), cause).await?;
+        Ok(STOPPED)
     }
 
     async fn start(&self, stack: &Stack) -> Result<Started, Fault> {
@@ -97,6 +102,10 @@ impl Tracked for Batch {
 
     fn status(&self) -> Status<BatchStatus> {
         self.status()
+    }
+
+    fn is_sealed(&self) -> bool {
+        true
     }
 
     fn failure(&self, stack: &Stack) -> Option<Failure> {

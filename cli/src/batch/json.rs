@@ -35,6 +35,7 @@ pub fn as_json(batch: &Batch) -> Value {
 mod tests {
     use super::*;
     use crate::batch::samples::half_way;
+    use bcce_core::batch::Rate;
 
     #[test]
     fn programs_read_what_people_see() {
@@ -43,6 +44,10 @@ mod tests {
         assert_eq!((&json["per_minute"], &json["seconds_left"]), (&json!(62.0), &json!(240)));
         assert_eq!(json["progress"]["errors"]["Bcce.NoTarget"], 12);
         assert_eq!((&json["opened"]["items"], &json["manifest"]), (&json!(500), &Value::Null));
+        let mut packed = half_way();
+        packed.progress.rate = Some(Rate { calls: 12, most: 20, throttled: vec!["r a".into()] });
+        let rate = json!({ "calls": 12, "most": 20, "throttled": ["r a"] });
+        assert_eq!(as_json(&packed)["progress"]["rate"], rate);
         let opening = Batch::new(half_way().reference);
         assert_eq!(as_json(&opening)["status"], "SENT");
     }

@@ -1,5 +1,6 @@
 //! Batches for tests.
 
+use bcce_core::batch::Way;
 use bcce_core::batch::manifest::{Opened, SourceRead};
 use bcce_core::batch::{BatchManifest, BatchProgress, BatchRef, BatchStatus, Format, Mode};
 use bcce_core::ledger::BatchRecord;
@@ -51,6 +52,8 @@ pub fn opened() -> Opened {
         because: vec!["it was asked for".into()],
         bulk: None,
         concurrency: 20,
+        way: Way::default(),
+        split: None,
         allowed_failures: 100,
     }
 }

@@ -138,6 +138,30 @@ fn a_line_is_printed_for_each_percent_that_was_seen() {
 }
 
 #[test]
+fn a_packed_batch_shows_the_rate_of_its_calls_and_logs_when_it_changes_much() {
+    let mut batch = half_way();
+    let rate = |calls, throttled: &[&str]| {
+        let throttled = throttled.iter().map(|target| (*target).to_owned()).collect();
+        let rate = Some(Rate { calls, most: 20, throttled });
+        BatchProgress { rate, ..half_way().progress }
+    };
+    let shown = |batch: &Batch| drawn(batch).into_iter().find(|line| line.starts_with("  rate"));
+    let (before, now) = (batch.lines().len(), STARTED + time::Duration::minutes(4));
+    assert_eq!(shown(&batch), None);
+    batch.note_progress(rate(20, &[]), now);
+    assert_eq!(shown(&batch).as_deref(), Some("  rate       20 of 20 calls at a time"));
+    assert_eq!(batch.lines().len(), before, "nothing throttles");
+    for calls in [10, 11, 12] {
+        batch.note_progress(rate(calls, &["us-east-1 haiku"]), now);
+    }
+    let line = "12 of 20 calls at a time, us-east-1 haiku throttles";
+    assert_eq!(shown(&batch), Some(format!("  rate       {line}")));
+    assert_eq!(batch.lines()[before..], [line.replace("12", "10")]);
+    batch.record.as_mut().unwrap().status = BatchStatus::Partial;
+    assert_eq!(shown(&batch), None, "the batch is over");
+}
+
+#[test]
 fn a_batch_is_over_when_its_record_is_closed() {
     let mut batch = under_way();
     assert_eq!(batch.status(), Status::UnderWay);

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::Batch;
 use super::pace::remaining;
+use super::rate;
 use crate::figures;
 use crate::paint::{Ink, Line, field, span};
 use crate::screen::Moment;
@@ -36,7 +37,7 @@ impl Shown for Batch {
         lines.extend(self.opened.iter().flat_map(|opened| [found(opened), manner(opened)]));
         lines.extend(jobs(&self.jobs));
         lines.extend(leftovers(self));
-        lines.extend(self.reported.iter().map(|(_, line)| line.clone()));
+        lines.extend(self.reported.iter().cloned());
         lines.extend(halted(self));
         lines
     }
@@ -99,6 +100,8 @@ fn body(batch: &Batch, now: OffsetDateTime, width: usize) -> Vec<Line> {
             field("mode", manner(opened)),
         ]
     }));
+    let rate = batch.progress.rate.as_ref().filter(|_| record.status == BatchStatus::Running);
+    lines.extend(rate.map(|rate| field("rate", rate::describe(rate))));
     lines.extend(jobs(&batch.jobs).map(|jobs| field("jobs", jobs)));
     lines.extend(leftovers(batch).map(|why| red_field("leftovers", why)));
     lines.extend(halted(batch).map(|why| red_field("halted", why)));
@@ -152,7 +155,7 @@ pub fn progress(batch: &Batch, now: OffsetDateTime) -> String {
     }
     let started = batch.record.as_ref().map_or(now, |record| record.started_at);
     if let Some(per_minute) = batch.pace.per_minute(started).filter(|_| progress.over() > 0) {
-        line += &format!(" · {} per minute", rate(per_minute));
+        line += &format!(" · {} per minute", speed(per_minute));
         if let Some(left) = left(batch, per_minute) {
             line += &format!(" · about {} left", figures::duration(left));
         }
@@ -173,7 +176,7 @@ pub fn left(batch: &Batch, per_minute: f64) -> Option<time::Duration> {
     remaining(left, per_minute).filter(|_| is_steady)
 }
 
-fn rate(per_minute: f64) -> String {
+fn speed(per_minute: f64) -> String {
     match per_minute {
         few if few < 10.0 => format!("{few:.1}"),
         many => figures::count(many.round() as u64),

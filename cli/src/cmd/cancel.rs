@@ -15,7 +15,7 @@ pub struct Args {
     /// Id of the run, as `bcce runs list` shows it
     #[arg(value_name = "RUN", value_parser = run_id)]
     run: String,
-    /// Exit as soon as the execution is stopped, before the run is finalized
+    /// Exit as soon as the run is stopped, before it is finalized
     #[arg(long)]
     no_wait: bool,
     /// Maximum time to wait, such as 90s, 30m or 2h; the run is still finalized after it
@@ -29,8 +29,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     cancel(&stack, world, run, (!args.no_wait).then_some(args.timeout), out).await
 }
 
-/// Stops the execution of a run or a batch. If there is a `wait`, waits for at most that
-/// time until it is finalized.
+/// Stops a run or a batch. If there is a `wait`, waits for at most that time until it is over.
 ///
 /// # Errors
 /// It has already ended, or ended with another status than cancelled.
@@ -47,9 +46,9 @@ pub async fn cancel<T: Tracked>(
         return Err(Failure::usage(format!("{id} has already ended: {status}"), shows));
     }
     let cause = format!("bcce {} cancel", T::GROUP);
-    T::machine(stack).stop(&tracked.attempt().execution_name, &cause).await?;
+    let then = tracked.stop(stack, &cause).await?;
     let Some(timeout) = wait else {
-        writeln!(out, "{id} is stopped; it is finalized after its last calls have ended")?;
+        writeln!(out, "{id} {then}")?;
         return Ok(Exit::Done);
     };
     let watch = Watch { timeout, sent: false };
@@ -57,7 +56,8 @@ pub async fn cancel<T: Tracked>(
     let followed = follow(stack, world, &mut screen, &mut tracked, watch).await;
     match tracked.status() {
         Status::Over(status) if status == T::CANCELLED => {
-            writeln!(out, "{id} is {status} and sealed: {}", tracked.paid())?;
+            let sealed = if tracked.is_sealed() { " and sealed" } else { "" };
+            writeln!(out, "{id} is {status}{sealed}: {}", tracked.paid())?;
             Ok(Exit::Done)
         }
         Status::Over(status) => Err(Failure {

@@ -10,12 +10,11 @@ use time::OffsetDateTime;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::paint::render;
-use crate::references::run_reference;
 use crate::run::Run;
 use crate::run::timeline::{self, Event, Execution, Sums};
 use crate::run::view::explained::{Account, lines};
 use crate::stack::Stack;
-use crate::tracked::Tracked;
+use crate::tracked::{Status, Tracked};
 use crate::values::run_id;
 use crate::world::World;
 
@@ -38,8 +37,7 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let records = stack.records(&args.run).await?;
-    let mut run = Run::new(run_reference(&records[records.len() - 1]));
+    let (mut run, records) = Run::find(&stack, &args.run).await?;
     run.look(&stack, world.now(), true).await?;
     let follow = stack.command(&format!("runs follow {}", args.run));
     let executions = executions(&run, &records, args.step.as_deref(), &follow)?;
@@ -65,19 +63,20 @@ fn executions<'a>(
     step: Option<&str>,
     follow: &str,
 ) -> Outcome<Vec<Execution<'a>>> {
-    match (&run.plan, &run.manifest, step) {
+    let is_over = matches!(run.status(), Status::Over(_));
+    match (&run.plan, is_over, step) {
         (Some(plan), _, None) => Ok(timeline::of(run, plan, records)),
         (Some(plan), _, Some(step)) if plan.step(step).is_some() => {
             let executions = timeline::of(run, plan, records).into_iter();
             Ok(executions.filter(|execution| execution.step.step == step).collect())
         }
         (Some(plan), _, Some(step)) => Err(unknown_step(plan, step)),
-        (None, Some(_), None) => Ok(Vec::new()),
-        (None, Some(_), Some(step)) => {
+        (None, true, None) => Ok(Vec::new()),
+        (None, true, Some(step)) => {
             let what = format!("the run has no step {step}: it was refused before it had a plan");
             Err(Failure::usage(what, "run the command without --step to see the reason"))
         }
-        (None, None, _) => Err(Failure::usage(
+        (None, false, _) => Err(Failure::usage(
             "the run has no plan yet",
             format!("`{follow}` shows the run until it ends"),
         )),

@@ -1,6 +1,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use bcce_core::batch::packed::PackedPlace;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -26,7 +27,26 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let run = Run::latest(&stack, &args.run).await?;
+    if let Some(packed) = run.packed_attempt().filter(|packed| !packed.is_sealed()) {
+        return Err(of_batch(&args.run, &packed.place, |rest| stack.command(rest)));
+    }
     finalize(&stack, world, run, args.timeout, out).await
+}
+
+/// Returns the failure for a packed run: only its batch can be finalized.
+fn of_batch(id: &str, place: &PackedPlace, command: impl Fn(&str) -> String) -> Failure {
+    let batch_id = &place.batch.batch_id;
+    Failure::usage(
+        format!(
+            "{id} has no execution of its own: it is sealed with part {} of the batch {batch_id}",
+            place.part
+        ),
+        format!(
+            "`{}` shows the batch; if its execution has ended, `{}` finalizes it with all of its runs",
+            command(&format!("batch status {batch_id}")),
+            command(&format!("batch finalize {batch_id}"))
+        ),
+    )
 }
 
 /// Starts the finalize machine for a run or a batch whose execution has ended, and waits until it is finalized.
@@ -93,6 +113,7 @@ fn event(id: &str, end: Option<Value>) -> Result<Value, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packed::samples::place;
     use crate::references::run_reference;
     use crate::run::samples::record;
     use bcce_core::run::ids::RunRef;
@@ -109,6 +130,14 @@ mod tests {
         let input = event["detail"]["input"].as_str().unwrap();
         assert_eq!(serde_json::from_str::<RunRef>(input).unwrap(), reference);
         assert_eq!(event["detail"]["stopDate"], event["detail"]["startDate"]);
+    }
+
+    #[test]
+    fn a_packed_run_is_finalized_with_its_batch() {
+        let failure = of_batch("r", &place(7, 1), |rest| format!("bcce {rest}"));
+        let batch_id = place(7, 1).batch.batch_id;
+        assert!(failure.what.contains(&format!("part 2 of the batch {batch_id}")), "{failure:?}");
+        assert!(failure.then.contains(&format!("`bcce batch finalize {batch_id}`")), "{failure:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use bcce_core::run::artifact::StepArtifact;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::references::run_reference;
+use crate::packed::objects::RunObjects;
 use crate::run::Run;
 use crate::stack::Stack;
 use crate::tracked::Tracked;
@@ -30,15 +30,15 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let records = stack.records(&args.run).await?;
-    let mut run = Run::new(run_reference(&records[records.len() - 1]));
+    let (mut run, _) = Run::find(&stack, &args.run).await?;
     run.look(&stack, world.now(), false).await?;
     let step = match (&args.step, &run.plan) {
         (Some(step), _) => step.clone(),
         (None, Some(plan)) => plan.result.clone(),
         (None, None) => return Err(none(&stack, &run, "the run has no plan")),
     };
-    let bodies = bodies(&stack.store, &run, &step).await?;
+    let objects = RunObjects { store: &stack.store, packed: &run.packed };
+    let bodies = bodies(&objects, &run, &step).await?;
     if bodies.is_empty() {
         return Err(none(&stack, &run, &format!("step {step} has no output")));
     }

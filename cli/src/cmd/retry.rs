@@ -1,6 +1,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use bcce_core::batch::packed::PackedPlace;
 use bcce_core::ledger::RunRecord;
 use bcce_core::ports::Started;
 use bcce_core::run::ids::{MAX_ATTEMPTS, RunRef};
@@ -35,9 +36,11 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let records = stack.records(&args.run).await?;
+    let (latest, records) = Run::find(&stack, &args.run).await?;
     let record = &records[records.len() - 1];
-    let latest = Run::new(run_reference(record));
+    if let Some(packed) = latest.packed_attempt().filter(|packed| !packed.is_sealed()) {
+        return Err(not_sealed(record, &packed.place, |rest| stack.command(rest)));
+    }
     let execution = match record.status {
         RunStatus::Running => stack.machine.status(&latest.reference.execution_name()).await?,
         _ => None,
@@ -112,6 +115,29 @@ fn next(
     }
 }
 
+/// Returns the failure for a packed run whose part is not sealed: its batch is working on the part.
+fn not_sealed(
+    latest: &RunRecord,
+    place: &PackedPlace,
+    command: impl Fn(&str) -> String,
+) -> Failure {
+    let (id, batch_id) = (&latest.run_id, &place.batch.batch_id);
+    let what = match latest.status {
+        RunStatus::Running => {
+            format!("{id} is running, as attempt {}, in the batch {batch_id}", latest.attempt_no)
+        }
+        over => format!(
+            "{id} ended with {over}, but its part of the batch {batch_id} is running and not sealed yet"
+        ),
+    };
+    let watch = command(&format!("batch status {batch_id} --watch"));
+    let retry = command(&format!("batch retry {batch_id}"));
+    let then = format!(
+        "`{watch}` waits until the batch ends; then run this command again, or `{retry}` for all items that did not succeed"
+    );
+    Failure::usage(what, then)
+}
+
 /// Returns the failure for an attempt that has not ended. `execution` is the status of its execution.
 pub fn not_over<T: Tracked>(
     id: &str,
@@ -140,6 +166,7 @@ pub fn not_over<T: Tracked>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packed::samples::place;
     use crate::run::samples::record;
 
     fn of(attempt: u32, status: RunStatus, execution: Option<&str>) -> Outcome<RunRef> {
@@ -150,6 +177,24 @@ mod tests {
     fn what_failed_or_was_cancelled_has_a_next_attempt() {
         for status in [RunStatus::Failed, RunStatus::Cancelled, RunStatus::Rejected] {
             assert_eq!(of(2, status, None).unwrap().attempt_no, 3);
+        }
+    }
+
+    #[test]
+    fn a_packed_run_is_retried_once_its_part_is_sealed() {
+        let batch_id = place(7, 1).batch.batch_id;
+        let refused = |status| {
+            let record = record(1, status).unwrap();
+            not_sealed(&record, &place(7, 1), |rest| format!("bcce {rest}"))
+        };
+        for (status, what) in [
+            (RunStatus::Running, "is running, as attempt 1, in the batch"),
+            (RunStatus::Failed, "ended with FAILED, but its part of the batch"),
+        ] {
+            let failure = refused(status);
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.what.contains(what) && failure.what.contains(&batch_id), "{failure:?}");
+            assert!(failure.then.contains("batch status") && failure.then.contains("batch retry"));
         }
     }
 

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::packed::objects::RunObjects;
 use crate::paint::{Ink, Line, field, render, span};
-use crate::references::run_reference;
 use crate::run::Run;
 use crate::run::view::fields::{error, previous, started, status};
 use crate::run::view::{self, Detail};
@@ -30,11 +30,11 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let records = stack.records(&args.run).await?;
-    let mut run = Run::new(run_reference(&records[records.len() - 1]));
+    let (mut run, records) = Run::find(&stack, &args.run).await?;
     run.look(&stack, world.now(), true).await?;
     if args.json {
-        let shown = json!({ "records": records, "manifest": run.manifest });
+        let place = run.packed_attempt().map(|packed| &packed.place);
+        let shown = json!({ "records": records, "manifest": run.manifest, "place": place });
         writeln!(out, "{}", serde_json::to_string_pretty(&shown).unwrap_or_default())?;
         return Ok(Exit::Done);
     }
@@ -46,13 +46,10 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     lines.extend(view::table(&run, Moment { now, since: now, frame: 0 }, detail));
     lines.extend(view::sum(&run).map(|sum| vec![span(Ink::Plain, sum)]));
     lines.push(vec![]);
-    let listed = stack.store.list(&run.reference.prefix()).await?;
-    lines.extend(artifacts(
-        &stack.outputs.artifact_bucket,
-        &run.reference,
-        run.manifest.as_ref(),
-        &listed,
-    ));
+    let objects = RunObjects { store: &stack.store, packed: &run.packed };
+    let listed = objects.list(&run.reference.prefix()).await?;
+    let location = format!("s3://{}/{}", stack.outputs.artifact_bucket, run.attempt().prefix);
+    lines.extend(artifacts(&location, &run.reference, run.manifest.as_ref(), &listed));
     for line in lines {
         writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
     }
@@ -72,6 +69,10 @@ fn summary(run: &Run) -> Vec<Line> {
         started(record),
         field("execution", record.execution_arn.clone()),
     ];
+    lines.extend(run.packed_attempt().map(|packed| {
+        let (batch_id, place) = (&packed.place.batch.batch_id, &packed.place);
+        field("batch", format!("{batch_id}, item {}, packed in part {}", place.n, place.part))
+    }));
     lines.extend(manifest.map(paid).into_iter().flatten());
     lines.extend(error(record));
     lines
@@ -96,15 +97,15 @@ fn paid(manifest: &Manifest) -> Vec<Line> {
 }
 
 /// Lists the artifacts with the sizes and digests of the manifest. Before the run is sealed, only the keys are known.
+/// `location` is where they are stored.
 fn artifacts(
-    bucket: &str,
+    location: &str,
     run: &RunRef,
     manifest: Option<&Manifest>,
     listed: &[String],
 ) -> Vec<Line> {
     let (prefix, sealed) = (run.prefix(), if manifest.is_some() { "" } else { ", not sealed" });
-    let mut lines =
-        vec![vec![span(Ink::Dim, format!("artifacts in s3://{bucket}/{prefix}{sealed}"))]];
+    let mut lines = vec![vec![span(Ink::Dim, format!("artifacts in {location}{sealed}"))]];
     let known = manifest.map(|manifest| manifest.artifacts.as_slice()).unwrap_or_default();
     let names: Vec<&str> = listed.iter().filter_map(|key| key.strip_prefix(&prefix)).collect();
     let width = names.iter().map(|name| name.len()).max().unwrap_or_default();
@@ -129,9 +130,10 @@ mod tests {
     #[test]
     fn artifacts_are_listed_below_their_prefix() {
         let run = RunRef::first("default", "explain", "42");
-        let lines = artifacts("b", &run, None, &[run.plan_key(), run.step_key("answer", None)]);
+        let lines =
+            artifacts("s3://b/k/", &run, None, &[run.plan_key(), run.step_key("answer", None)]);
         let lines: Vec<String> = lines.iter().map(|line| render(line, false, usize::MAX)).collect();
-        assert_eq!(lines[0], format!("artifacts in s3://b/{}, not sealed", run.prefix()));
+        assert_eq!(lines[0], "artifacts in s3://b/k/, not sealed");
         assert_eq!(lines[1..], ["  plan.json", "  steps/answer.answer.json"]);
     }
 }

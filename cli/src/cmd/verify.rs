@@ -1,16 +1,19 @@
 use std::io::Write;
 
-use bcce_core::ports::ListObjects;
-use serde_json::{Value, json};
-use time::OffsetDateTime;
+use bcce_core::batch::packed::PackedPlace;
+use bcce_core::ledger::RunRecord;
+use bcce_core::ports::{FindPlaces, ListObjects, ReadAttempts};
+use bcce_core::run::ids::RunRef;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::figures;
-use crate::paint::{Ink, Line, render, span};
-use crate::references::run_reference;
+use crate::references::{placed_run, run_reference};
+use crate::run::Run;
 use crate::seal::key::Known;
-use crate::seal::{Report, inspect, manifest_attempt, taken_away};
-use crate::stack::Stack;
+use crate::seal::packed::inspect_all;
+use crate::seal::verified::{Sealed, Verified};
+use crate::seal::{inspect, manifest_attempt, taken_away};
+use crate::stack::{Stack, unknown};
+use crate::tracked::Tracked;
 use crate::values::run_id;
 use crate::world::World;
 
@@ -32,132 +35,98 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let records = stack.records(&args.run).await?;
-    let under_way = records.iter().filter(|record| record.ended_at.is_none());
-    let under_way: Vec<u32> = under_way.map(|record| record.attempt_no).collect();
-    let mut run = run_reference(&records[records.len() - 1]);
+    let records = stack.ledger.attempts(&args.run).await?;
+    let places = stack.ledger.places(&args.run).await?;
+    let known = records.last().map(run_reference).or_else(|| places.last().map(placed_run));
+    let Some(mut run) = known else {
+        return Err(unknown(&stack.environment, Run::NOUN, Run::GROUP, &args.run));
+    };
     let key = Known::find(args.public_key.as_deref(), &stack).await?;
+    let packed = inspect_all(&stack.store, &places, &key.key).await?;
     let listed = stack.store.list(&run.prefix()).await?;
     let manifests = listed.iter().filter(|key| key.ends_with(".json"));
-    let latest = manifests.filter_map(|key| manifest_attempt(&run, key)).max();
-    run.attempt_no = args.attempt.or(latest).unwrap_or(1);
-    let ended = records.iter().filter(|record| record.ended_at.is_some());
-    let gone = taken_away(&run, ended.map(|record| record.attempt_no), &listed);
-    let Some(mut report) = inspect(&stack.store, &run, &key.key).await? else {
-        return Err(Failure {
-            exit: Exit::Failed,
-            what: format!("there is no {}: this run attempt is not sealed", run.manifest_key()),
-            then: format!(
-                "`{}` waits until the run ends",
-                stack.command(&format!("runs follow {}", run.run_id))
-            ),
-        });
+    let sealed = manifests.filter_map(|key| manifest_attempt(&run, key));
+    run.attempt_no = args.attempt.or(sealed.chain(packed.keys().copied()).max()).unwrap_or(1);
+    let place = places.iter().find(|place| place.attempt_no == run.attempt_no);
+    let manifest_key = match place.filter(|_| packed.contains_key(&run.attempt_no)) {
+        Some(place) => place.batch.part_runs_key(place.part),
+        None => run.manifest_key(),
+    };
+    let unsealed = places.iter().filter(|place| !packed.contains_key(&place.attempt_no));
+    let gone = gone(&stack, &run, &records, &listed, unsealed).await?;
+    let Some(mut report) = inspect(&stack.store, &run, &key.key, packed).await? else {
+        return Err(not_sealed(&run, place, gone, |rest| stack.command(rest)));
     };
     report.faults.extend(gone);
     let verified = Verified {
         noun: "run",
         id: &run.run_id,
         attempt_no: run.attempt_no,
-        manifest_key: run.manifest_key(),
+        manifest_key,
         key: &key,
         report: &report,
         sealed: report.manifest.as_ref().map(|manifest| Sealed {
             artifacts: manifest.artifacts.len(),
+            parts: 0,
             status: manifest.status.as_str(),
             ended_at: manifest.ended_at,
         }),
     };
     let exit = verified.print(args.json, world, out)?;
     // The objects of a run attempt are in no manifest before it is sealed.
-    for attempt in under_way.iter().filter(|_| exit == Exit::Failed && !args.json) {
+    let under_way = records.iter().filter(|record| record.ended_at.is_none());
+    for record in under_way.filter(|_| exit == Exit::Failed && !args.json) {
+        let attempt = record.attempt_no;
         writeln!(out, "run attempt {attempt} is under way, and its objects are not sealed yet")?;
     }
     Ok(exit)
 }
 
-/// The result of verifying a run or a batch.
-pub struct Verified<'a, M> {
-    /// The noun for it: `run` or `batch`.
-    pub noun: &'static str,
-    pub id: &'a str,
-    pub attempt_no: u32,
-    pub manifest_key: String,
-    pub key: &'a Known,
-    pub report: &'a Report<M>,
-    /// The content of the manifest, if the object is a valid manifest.
-    pub sealed: Option<Sealed>,
+/// Returns a fault for each run attempt that has ended according to the ledger and has no manifest. `unsealed` are the
+/// places of the packed run attempts without one.
+async fn gone(
+    stack: &Stack,
+    run: &RunRef,
+    records: &[RunRecord],
+    listed: &[String],
+    unsealed: impl Iterator<Item = &PackedPlace>,
+) -> Outcome<Vec<String>> {
+    let ended = records.iter().filter(|record| record.ended_at.is_some());
+    let mut gone = taken_away(run, ended.map(|record| record.attempt_no), listed);
+    for PackedPlace { batch, part, .. } in unsealed {
+        let batches = stack.ledger.batch_attempts(&batch.batch_id).await?;
+        let record = batches.iter().find(|record| record.attempt_no == batch.attempt_no);
+        let has_ended = record.is_some_and(|record| record.ended_at.is_some());
+        let key = batch.part_manifest_key(*part);
+        if has_ended && !stack.store.list(&key).await?.contains(&key) {
+            gone.push(format!(
+                "{key}: is missing, although its batch has ended according to the ledger"
+            ));
+        }
+    }
+    Ok(gone)
 }
 
-/// The status and the size of a run or a batch, from its manifest.
-#[derive(Clone, Copy)]
-pub struct Sealed {
-    /// The number of artifacts that the manifest lists.
-    pub artifacts: usize,
-    pub status: &'static str,
-    pub ended_at: OffsetDateTime,
-}
-
-impl<M> Verified<'_, M> {
-    /// Prints the result. Returns [`Exit::Failed`] if there are faults.
-    pub fn print(&self, json: bool, world: &World, out: &mut dyn Write) -> Outcome {
-        if json {
-            let json = serde_json::to_string_pretty(&self.as_json());
-            writeln!(out, "{}", json.unwrap_or_default())?;
-        } else {
-            for line in self.lines() {
-                writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
-            }
+/// Returns the failure for a run attempt that has no manifest. `gone` are manifests that should exist.
+fn not_sealed(
+    run: &RunRef,
+    place: Option<&PackedPlace>,
+    gone: Vec<String>,
+    command: impl Fn(&str) -> String,
+) -> Failure {
+    let (manifest_key, follow) = match place {
+        Some(PackedPlace { batch, part, .. }) => {
+            let watch = command(&format!("batch status {} --watch", batch.batch_id));
+            (batch.part_manifest_key(*part), format!("`{watch}` waits until the batch ends"))
         }
-        Ok(if self.report.faults.is_empty() { Exit::Done } else { Exit::Failed })
-    }
-
-    fn as_json(&self) -> Value {
-        json!({
-            (format!("{}_id", self.noun)): self.id,
-            "attempt_no": self.attempt_no,
-            "manifest": self.manifest_key,
-            "manifest_sha256": self.report.manifest_sha256,
-            "status": self.sealed.map(|sealed| sealed.status),
-            "key": self.key.as_json(),
-            "signed": self.report.signed,
-            "artifacts": self.report.artifacts_right,
-            "verified": self.report.faults.is_empty(),
-            "faults": self.report.faults,
-        })
-    }
-
-    fn lines(&self) -> Vec<Line> {
-        let report = self.report;
-        let line = |right: bool, text: String| {
-            let (ink, mark) = if right { (Ink::Green, "✓ ") } else { (Ink::Red, "✗ ") };
-            vec![span(ink, mark), span(Ink::Plain, text)]
-        };
-        let heading = format!("{}  sha256 {}", self.manifest_key, report.manifest_sha256);
-        let mut lines =
-            vec![vec![span(Ink::Plain, heading)], vec![span(Ink::Plain, self.key.describe())]];
-        if report.signed {
-            lines.push(line(true, "signed with ECDSA P-256 by this key".into()));
+        None => {
+            let follow = command(&format!("runs follow {}", run.run_id));
+            (run.manifest_key(), format!("`{follow}` waits until the run ends"))
         }
-        if let Some(sealed) = self.sealed {
-            let (right, all) = (report.artifacts_right, sealed.artifacts);
-            let text = format!(
-                "{right} of {} with the listed digest and size",
-                figures::plural(all, "artifact")
-            );
-            lines.push(line(right == all, text));
-        }
-        lines.extend(report.faults.iter().map(|fault| line(false, fault.clone())));
-        lines.push(match (report.faults.len(), self.sealed) {
-            (0, Some(sealed)) => line(
-                true,
-                format!(
-                    "verified: {} on {}, nothing changed, nothing added",
-                    sealed.status,
-                    figures::stamp(sealed.ended_at)
-                ),
-            ),
-            (n, _) => line(false, format!("NOT verified: {}", figures::plural(n, "fault"))),
-        });
-        lines
-    }
+    };
+    let none = format!(
+        "there is no {manifest_key}: run attempt {} of {} is not sealed",
+        run.attempt_no, run.run_id
+    );
+    Failure { exit: Exit::Failed, what: gone.into_iter().next().unwrap_or(none), then: follow }
 }

@@ -4,10 +4,7 @@ use p256::ecdsa::signature::Signer;
 use serde_json::json;
 
 use super::*;
-
-pub fn signer() -> SigningKey {
-    SigningKey::from_slice(&[7; 32]).unwrap()
-}
+pub use crate::packed::samples::signer;
 
 fn run(attempt_no: u32) -> RunRef {
     RunRef { attempt_no, ..RunRef::first("default", "explain", "42") }
@@ -49,8 +46,12 @@ fn sealed() -> MemoryStore {
     store
 }
 
+async fn inspected(store: &MemoryStore, run: &RunRef, key: &SigningKey) -> Option<Report> {
+    inspect(store, run, key.verifying_key(), BTreeMap::new()).await.unwrap()
+}
+
 async fn faults(store: &MemoryStore, attempt_no: u32) -> Vec<String> {
-    inspect(store, &run(attempt_no), signer().verifying_key()).await.unwrap().unwrap().faults
+    inspected(store, &run(attempt_no), &signer()).await.unwrap().faults
 }
 
 fn flip(store: &MemoryStore, key: &str) {
@@ -64,7 +65,7 @@ fn flip(store: &MemoryStore, key: &str) {
 #[tokio::test]
 async fn a_run_as_it_was_sealed_is_right() {
     let store = sealed();
-    let report = inspect(&store, &run(1), signer().verifying_key()).await.unwrap().unwrap();
+    let report = inspected(&store, &run(1), &signer()).await.unwrap();
     assert_eq!(report.faults, [""; 0]);
     assert!(report.signed);
     assert_eq!(report.artifacts_right, 3);
@@ -123,7 +124,7 @@ async fn a_missing_signature_and_one_of_another_key_are_found() {
     store.objects.borrow_mut().remove(&run(1).signature_key());
     assert!(faults(&store, 1).await[0].ends_with("there is no signature"));
     let other = SigningKey::from_slice(&[8; 32]).unwrap();
-    let report = inspect(&sealed(), &run(1), other.verifying_key()).await.unwrap().unwrap();
+    let report = inspected(&sealed(), &run(1), &other).await.unwrap();
     assert!(!report.signed && report.faults[0].contains("is not a valid signature"));
 }
 
@@ -190,18 +191,19 @@ async fn what_was_added_in_the_name_of_another_attempt_is_found() {
 #[tokio::test]
 async fn an_artifact_that_cannot_be_read_was_not_checked() {
     let store = sealed();
-    let mut report = Report::of(signer().verifying_key(), &Subject::of_run(&run(1)), b"", None);
-    let manifest: Manifest = parse("m", &store.objects.borrow()[&run(1).manifest_key()]).unwrap();
+    let bytes = store.objects.borrow()[&run(1).manifest_key()].clone();
+    let subject = Subject::of_run(&run(1));
+    let mut report = Report::<Manifest>::of(signer().verifying_key(), &subject, &bytes, None);
     store.failing.set(1);
-    check_artifacts(&store, &manifest, &mut report).await;
+    check_artifacts(&store, &mut report).await;
     assert_eq!(report.artifacts_right, 2);
-    assert!(report.faults[2].contains("could not be checked"), "{:?}", report.faults);
+    assert!(report.faults[1].contains("could not be checked"), "{:?}", report.faults);
 }
 
 #[tokio::test]
 async fn a_run_without_a_manifest_has_nothing_to_check() {
     let store = MemoryStore::default();
-    assert!(inspect(&store, &run(1), signer().verifying_key()).await.unwrap().is_none());
+    assert!(inspected(&store, &run(1), &signer()).await.is_none());
 }
 
 #[test]

@@ -262,7 +262,7 @@ async fn find(
         Origin::Object(location) => {
             let opened = stack.sources.open(location, None).await?;
             let object = opened.ok_or_else(|| missing(location))?;
-            let (etag, bytes) = (object.etag, object.bytes);
+            let (etag, bytes) = (object.etag, object.bytes.unwrap_or_default());
             let survey = survey::object(location, object.body, format, intake, basis).await?;
             let head = Head { etag, bytes };
             (survey, placed(bucket, location, format, head)?, Digest::default())

@@ -1,10 +1,10 @@
 use std::io::Write;
 
 use crate::batch::objects::sealed;
-use crate::cmd::verify::{Sealed, Verified};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::seal::batch::{inspect, objects};
+use crate::seal::batch::{inspect, objects, parts};
 use crate::seal::key::Known;
+use crate::seal::verified::{Sealed, Verified};
 use crate::stack::Stack;
 use crate::values::batch_id;
 use crate::world::World;
@@ -48,6 +48,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         report: &report,
         sealed: report.manifest.as_ref().map(|manifest| Sealed {
             artifacts: objects(manifest).len(),
+            parts: parts(manifest),
             status: manifest.status.as_str(),
             ended_at: manifest.ended_at,
         }),
