@@ -14,6 +14,11 @@ PYTHON ?= python3
 SECONDS ?= 600
 # The number of times that `soak` runs each of its suites.
 ROUNDS ?= 3
+# The number of items of the batch that `rate` sends.
+ITEMS ?= 5000
+# The numbers of items of the two batches that `cost` sends in each of the modes.
+SIZES ?= 500 1500
+MODES ?= on_demand bulk
 
 FUNCTIONS = $(notdir $(patsubst %/,%,$(dir $(wildcard functions/*/Cargo.toml))))
 MACHINES = $(wildcard statemachines/*.asl.json)
@@ -23,7 +28,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Build the whole workspace always: with `-p` cargo selects other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo check test fmt prose clippy lint advisories local offline emulated batches failover soak large enforced faults once fuzz bench rate simulate lock up down deploy tenant
+.PHONY: help setup build demo check test fmt prose clippy lint advisories local offline emulated batches failover soak large enforced faults once fuzz bench rate released cost simulate lock up down deploy tenant
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,12 +99,13 @@ failover: setup build ## test failing models and regions on a local stack
 	$(CARGO_TEST) --test failover --no-run
 	$(STACK) run -- $(CARGO_TEST) --test failover
 
-soak: setup build ## run failover and once ROUNDS times, each time on a new stack with another seed
-	$(CARGO_TEST) --test failover --test once --no-run
+soak: setup build ## run failover, once and a batch of 10,000 items ROUNDS times, each time on a new stack with another seed
+	$(CARGO_TEST) --test failover --test once --test packed --no-run
 	for round in $$(seq $(ROUNDS)); do \
 		echo "round $$round of $(ROUNDS)"; \
 		$(STACK) run -- $(CARGO_TEST) --test failover -- --nocapture || exit 1; \
 		$(STACK) run --faulty -- $(CARGO_TEST) --test once -- --nocapture || exit 1; \
+		BCCE_LARGE=1 $(STACK) run --faulty -- $(CARGO_TEST) --test packed -- --nocapture || exit 1; \
 	done
 
 large: setup build ## test the largest batch, fan-out and outage, of which `test` has smaller ones
@@ -117,9 +123,10 @@ faults: setup build ## test on a local stack whose services fail
 	$(CARGO_TEST) --test faults --no-run
 	$(STACK) run --faulty -- $(CARGO_TEST) --test faults
 
-once: setup build ## send 300 requests while functions and services fail; BCCE_SEED=... repeats a run
-	$(CARGO_TEST) --test once --no-run
+once: setup build ## send 300 requests and a batch while functions and services fail; BCCE_SEED=... repeats a run
+	$(CARGO_TEST) --test once --test packed --no-run
 	$(STACK) run --faulty -- $(CARGO_TEST) --test once
+	$(STACK) run --faulty -- $(CARGO_TEST) --test packed
 
 # A text fails if it causes a panic or takes more than 256 MB or a second. The text is stored as .local/fuzz/<target>-*:
 # copy it to fuzz/corpus/<target>, whose texts `offline` runs. Other texts that a target found are in
@@ -143,8 +150,19 @@ bench: ## measure functions on one core, a decision of the router and a row of a
 	taskset --cpu-list 0 target/release/bench target/release
 	cargo bench --locked --package bcce-core --bench decide --bench take_in
 
-rate: setup build ## measure the items of a batch per minute on a local stack
-	$(STACK) run -- .venv/bin/python infra/local/batch_rate.py
+# ITEMS=100000 by hand. CONCURRENCY=64.
+rate: setup build released ## measure the items of a batch per minute on a local stack: make rate ITEMS=5000
+	ITEMS=$(ITEMS) CONCURRENCY=$(or $(CONCURRENCY),64) $(STACK) run --released -- .venv/bin/python infra/local/batch_rate.py
+
+# Without the link-time optimization of `deploy`, which takes minutes for each function and makes it slightly faster.
+# LTO=fat adds it.
+released: # the functions and the scripted model, optimized
+	CARGO_PROFILE_RELEASE_LTO=$(or $(LTO),off) cargo build --locked --release $(addprefix --package ,$(FUNCTIONS)) --package bcce-tests --bins
+
+# MODES="on_demand bulk" CONCURRENCY=50.
+cost: setup build ## count what AWS charges for a batch on a local stack, and price it: make cost SIZES="500 1500"
+	SIZES="$(SIZES)" MODES="$(MODES)" CONCURRENCY=$(or $(CONCURRENCY),50) $(STACK) run --metered -- \
+		.venv/bin/python infra/local/batch_cost.py
 
 simulate: ## simulate the router in outages; prints the table of docs/failover-simulation.md
 	@cargo run --locked --quiet --profile simulation --package bcce-simulation

@@ -1,65 +1,65 @@
-"""Measures the items of a batch that the local stack completes per minute, for several concurrency limits: `make rate`.
+"""Measures the items of a batch that the local stack completes per minute: `make rate ITEMS=5000 CONCURRENCY=64`.
 
-The emulator ignores MaxConcurrencyPath. For each measurement, the script replaces it by a literal number in the
-deployed state machine, which is otherwise unchanged.
+It sends one batch, from the message to the end of its execution, to a model that answers after MODEL_MS milliseconds. It
+checks that the manifest accounts for every item, and prints the CPU time of each kind of process, to name the limit.
 """
 
-import json
 import os
+import pathlib
+import re
+import shutil
+import subprocess
 import sys
-import time
+import tempfile
 
-import boto3
+import processes
+from batch import Stack
+from checkout import BUILT, ENVIRONMENT, ROOT, Failed
 
-import progress
-
-# The number of concurrent runs, and the number of items that suffices to measure their rate.
-ROUNDS = [(1, 20), (8, 100), (32, 200)]
+MODEL_MS = 50
 
 
 def main():
-    states = boto3.client("stepfunctions")
-    arn = os.environ["BatchArn"]
-    machine = states.describe_state_machine(stateMachineArn=arn)
-    print("at a time | items | seconds | items per minute")
-    for at_a_time, items in ROUNDS:
-        definition = json.loads(machine["definition"])
-        run_items = definition["States"]["RunItems"]
-        del run_items["MaxConcurrencyPath"]
-        run_items["MaxConcurrency"] = at_a_time
-        states.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition), roleArn=machine["roleArn"])
-        seconds = run_batch(states, arn, f"rate-{at_a_time}", items)
-        print(f"{at_a_time:>9} | {items:>5} | {seconds:>7.1f} | {60 * items / seconds:>16.0f}", flush=True)
+    items, concurrency = (int(os.environ[name]) for name in ("ITEMS", "CONCURRENCY"))
+    raise_ceiling()
+    stack = Stack()
+    cpu = lambda: (processes.used(stack.session), processes.busy())
+    before = cpu()
+    seconds = stack.run(f"rate-{items}", items, MODEL_MS, concurrency=concurrency)
+    spent = processes.spent(before, cpu())
+    print(f"{items} items, {concurrency} at a time, model answering after {MODEL_MS} ms")
+    print(f"{seconds:.1f} s, {60 * items / seconds:,.0f} items per minute")
+    for row in rows(spent, seconds, items):
+        print(row)
+    print(f"limit: {processes.limit(spent, seconds, os.cpu_count())}")
 
 
-def run_batch(states, arn, name, items):
-    """Returns the time from the message to the end of the execution, in seconds."""
-    bucket, key = os.environ["ArtifactBucket"], f"batches/uploads/{name}.jsonl"
-    lines = "".join(json.dumps({"text": f"number {n}"}) + "\n" for n in range(items))
-    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=lines.encode())
-    message = {"workflow": "explain", "id": name, "batch": {"source": f"s3://{bucket}/{key}"}}
-    started = time.monotonic()
-    boto3.client("sqs").send_message(QueueUrl=os.environ["InboxQueueUrl"], MessageBody=json.dumps(message))
-    runs = lambda: [one["status"] for one in states.list_executions(stateMachineArn=os.environ["WorkflowArn"])["executions"]]
-
-    def ended():
-        executions = states.list_executions(stateMachineArn=arn)["executions"]
-        return [one for one in executions if is_of(states, one, name) and one["status"] != "RUNNING"]
-
-    over = progress.wait(ended, lambda: (len(runs()), runs().count("RUNNING")), 0.2)
-    if not over:
-        sys.exit(f"error: the batch {name} makes no progress, its runs are {', '.join(runs())}")
-    seconds = time.monotonic() - started
-    if over[0]["status"] != "SUCCEEDED":
-        described = states.describe_execution(executionArn=over[0]["executionArn"])
-        sys.exit(f"error: the batch {name} ended with {described.get('error')}: {described.get('cause')}")
-    return seconds
+def raise_ceiling():
+    """Pushes the configuration with a ceiling that a batch of any size stays below."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = pathlib.Path(folder, ENVIRONMENT)
+        shutil.copytree(ROOT / "infra" / "config" / ENVIRONMENT, config)
+        policy = config / "policy.yaml"
+        raised, found = re.subn(r'batch_usd: "[\d.]+"', 'batch_usd: "100000.00"', policy.read_text())
+        if not found:
+            raise Failed(f"{policy.name} has no batch_usd")
+        policy.write_text(raised)
+        push = [BUILT / "bcce", "--env", ENVIRONMENT, "config", "push", config]
+        pushed = subprocess.run(push, capture_output=True, text=True)
+        if pushed.returncode:
+            raise Failed(f"the configuration was refused: {pushed.stderr.strip()}")
 
 
-def is_of(states, execution, name):
-    described = states.describe_execution(executionArn=execution["executionArn"])
-    return json.loads(described["input"]).get("request_id") == name
+def rows(spent, seconds, items):
+    """Returns the rows of the table of CPU times, the largest first."""
+    yield f"{'process':<16} | {'CPU s':>7} | {'cores':>5} | {'ms per item':>11}"
+    for kind, cpu in sorted(spent.items(), key=lambda pair: -pair[1]):
+        if cpu >= 0.005 * sum(spent.values()):
+            yield f"{kind:<16} | {cpu:>7.1f} | {cpu / seconds:>5.2f} | {1000 * cpu / items:>11.2f}"
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Failed as failure:
+        sys.exit(f"error: {failure}")

@@ -9,6 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
 VENV = ROOT / ".venv"
 BUILT = ROOT / "target" / "debug"
+# The functions and the scripted model as they are measured: optimized, as `make deploy` builds the functions.
+RELEASED = ROOT / "target" / "release"
 
 ENVIRONMENT = "dev"
 STACK = f"bcce-{ENVIRONMENT}"

@@ -15,12 +15,12 @@ CORPUS = "bcce-corpus"
 ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), "x86_64")
 
 
-def stage_functions():
+def stage_functions(folder=BUILT):
     """Packs the functions. `make deploy` puts the release builds into the same place, so that both use one template."""
     for name in FUNCTIONS:
-        binary, package = BUILT / name, ROOT / "target" / "lambda" / name / "bootstrap.zip"
+        binary, package = folder / name, ROOT / "target" / "lambda" / name / "bootstrap.zip"
         if not binary.exists():
-            raise Failed(f"{relative(binary)} is missing: run `make build` first")
+            raise Failed(f"{relative(binary)} is missing: run `make {'build' if folder == BUILT else 'released'}` first")
         built = os.stat(binary)
         # A package has the modification time of its binary. Seven stacks of `make test` use the same packages.
         if package.exists() and os.stat(package).st_mtime_ns == built.st_mtime_ns:

@@ -1,14 +1,17 @@
-"""Starts the emulator, for clients on this machine only, without its time limit for JSONata and without one of its races.
+"""Starts the emulator, for clients on this machine only, with three corrections of its Step Functions.
 
 The emulator limits an expression to one second of clock time, in which its other threads run too. With sixty concurrent
 items of a batch, a run sometimes failed because of that limit. The reader of a Distributed Map lists the objects of a
-bucket while other threads add objects, and sometimes failed the execution of a batch because of that.
+bucket while other threads add objects, and sometimes failed the execution of a batch because of that. The emulator also
+ignores the MaxConcurrencyPath of a Map.
 """
 
 import functools
+import os
 
 import jsonata
 import loopback
+import meter
 from ministack import app as ministack
 from ministack.services import stepfunctions
 
@@ -37,6 +40,20 @@ def again_if_changed(read):
     return steady
 
 
+def at_most(run_items):
+    """Wraps `run_items`, which runs the items of a Map. Evaluates the Map's MaxConcurrencyPath on the state's input."""
+
+    @functools.wraps(run_items)
+    def limited(state, given, execution, context):
+        if "MaxConcurrencyPath" in state:
+            effective = stepfunctions._apply_input_path(state, given, context)
+            found = stepfunctions._resolve_path_or_ctx(state["MaxConcurrencyPath"], effective, context)
+            state = state | {"MaxConcurrency": int(found)}
+        return run_items(state, given, execution, context)
+
+    return limited
+
+
 def for_this_machine(app):
     """Wraps `app`, an ASGI application. Answers calls from web pages and calls by a foreign host name with 403."""
 
@@ -62,5 +79,8 @@ def header(scope, name):
 if __name__ == "__main__":
     jsonata.Jsonata.jsonata = staticmethod(without_deadline(jsonata.Jsonata.jsonata))
     stepfunctions._read_map_items = again_if_changed(stepfunctions._read_map_items)
+    stepfunctions._run_map_items = at_most(stepfunctions._run_map_items)
+    if os.environ.get("BCCE_METER"):
+        meter.Meter().install(ministack)
     ministack.app = for_this_machine(ministack.app)
     ministack.main()

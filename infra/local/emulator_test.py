@@ -1,5 +1,8 @@
 import asyncio
+import threading
+import time
 import unittest
+from unittest import mock
 
 import emulator
 import jsonata
@@ -42,6 +45,40 @@ class Race(unittest.TestCase):
 
     def test_the_reader_that_is_wrapped_exists(self):
         self.assertTrue(callable(emulator.stepfunctions._read_map_items))
+
+
+class Concurrency(unittest.TestCase):
+    ARN = "arn:aws:states:us-east-1:000000000000:stateMachine:m"
+
+    def most_at_a_time(self, **state):
+        """Runs a Map over twelve items and returns the largest number of items that ran at the same time."""
+        lock, running, most = threading.Lock(), [], []
+
+        def run(_states, _start, item, _execution, _context):
+            with lock:
+                running.append(item)
+                most.append(len(running))
+            time.sleep(0.02)
+            with lock:
+                running.remove(item)
+
+        given = {"items": list(range(12)), "opened": {"limit": 3}}
+        execution = {"stateMachineArn": self.ARN, "executionArn": f"{self.ARN}:e"}
+        with mock.patch.object(emulator.stepfunctions, "_run_sub_machine", run):
+            run_items = emulator.at_most(emulator.stepfunctions._run_map_items)
+            run_items({"ItemsPath": "$.items", **state}, given, execution, {})
+        return max(most)
+
+    def test_a_map_obeys_the_path_of_its_limit(self):
+        for mode in ("INLINE", "DISTRIBUTED"):
+            processor = {"ItemProcessor": {"ProcessorConfig": {"Mode": mode}}}
+            with self.subTest(mode):
+                self.assertEqual(self.most_at_a_time(**processor, MaxConcurrencyPath="$.opened.limit"), 3)
+                self.assertEqual(self.most_at_a_time(**processor, MaxConcurrency=2), 2)
+                self.assertGreater(self.most_at_a_time(**processor), 3)
+
+    def test_the_function_that_is_wrapped_exists(self):
+        self.assertTrue(callable(emulator.stepfunctions._run_map_items))
 
 
 class Guard(unittest.TestCase):

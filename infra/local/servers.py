@@ -12,7 +12,7 @@ from checkout import BUILT, ROOT, VENV, Failed, phase, tail
 REGION = "us-east-1"
 
 
-def start_emulator(session, enforced=False, functions_call=None):
+def start_emulator(session, enforced=False, functions_call=None, metered=False):
     """Starts the emulator and returns its URL. `functions_call` is the URL that functions call instead."""
     with phase("emulator") as note:
         for _ in range(3):
@@ -34,6 +34,8 @@ def start_emulator(session, enforced=False, functions_call=None):
             if functions_call:
                 # The retries of Step Functions wait a fiftieth of their time, so that tests of faults are quick.
                 settings["SFN_WAIT_SCALE"] = "0.02"
+            if metered:
+                settings["BCCE_METER"] = "1"
             # Functions inherit the endpoint. Without it they would call AWS.
             env = outside_env() | emulator_env(session, functions_call or url) | settings
             process, log = session.start("emulator", [VENV / "bin" / "python", ROOT / "infra" / "local" / "emulator.py"], env)
@@ -45,11 +47,11 @@ def start_emulator(session, enforced=False, functions_call=None):
         raise Failed(f"the emulator does not start, its log ends with\n{tail(log)}")
 
 
-def start_model(session, emulator):
+def start_model(session, emulator, built=BUILT):
     """Starts the scripted model and returns its URL. Its bulk jobs bypass the fault proxy, as Bedrock would."""
     with phase("model") as note:
         env = outside_env() | emulator_env(session, emulator)
-        process, log = session.start("model", [BUILT / "scripted-model", "--port", "0"], env)
+        process, log = session.start("model", [built / "scripted-model", "--port", "0"], env)
         announced = lambda: log.read_text().partition("listening on ")[2].partition("\n")
         if not wait_for(lambda: announced()[1], process):
             raise Failed(f"the scripted model does not start: run `make build`. Its log ends with\n{tail(log)}")

@@ -7,6 +7,10 @@
                           (with the companion stacks of companions.py: tenants, a schedule, a rule)
   stack.py run --enforced -- CMD...  Do the same with IAM enforced and TLS
   stack.py run --faulty -- CMD...    Do the same with a fault proxy (FAULTS_URL) between functions and services
+  stack.py run --released -- CMD...  Do the same with release builds of the functions and the scripted model, and
+                                     without the companion stacks
+  stack.py run --metered -- CMD...   Do the same with an emulator that counts what AWS charges for (meter.py), and
+                                     without the companion stacks
 
 By default a scripted model answers. Set BEDROCK_ENDPOINT_URL to call another Bedrock endpoint, or MODEL_URL (and MODEL)
 to call an OpenAI-compatible endpoint. Other environment variables, such as LOG_LEVEL, are passed to the emulator.
@@ -26,8 +30,9 @@ import companions
 import deployment
 import servers
 import sessions
-from checkout import ENVIRONMENT, LOCAL, STACK, VENV, Failed, relative, say
+from checkout import BUILT, ENVIRONMENT, LOCAL, RELEASED, STACK, VENV, Failed, relative, say
 
+KINDS = ("--enforced", "--faulty", "--released", "--metered")
 # The time that CMD has to end after a signal, in seconds.
 GRACE = 5
 
@@ -43,7 +48,7 @@ def main(arguments):
                 return down()
             case ["run", "--", *command] if command:
                 return run(command)
-            case ["run", "--enforced" | "--faulty" as kind, "--", *command] if command:
+            case ["run", kind, "--", *command] if command and kind in KINDS:
                 return run(command, kind)
         say(__doc__.strip())
         return 2
@@ -90,7 +95,8 @@ def run(command, kind=None):
     session = sessions.Session(home, logs=home, keep_logs_in=LOCAL / "last-run")
     with session.guarded():
         env = start_stack(session, {}, kind)
-        companions.deploy_companions(env)
+        if kind not in ("--released", "--metered"):
+            companions.deploy_companions(env)
         try:
             process = subprocess.Popen(command, env=servers.outside_env() | env | session.marker)
         except OSError as error:
@@ -110,12 +116,13 @@ def run(command, kind=None):
 
 def start_stack(session, running, kind=None):
     """Starts the servers that are not running, deploys and configures. Returns the environment for clients."""
-    deployment.stage_functions()
+    built = RELEASED if kind == "--released" else BUILT
+    deployment.stage_functions(built)
     emulator, faults = running.get("emulator"), None
     if kind == "--faulty":
         emulator, faults = servers.start_emulator_behind_faults(session)
     elif not emulator:
-        emulator = servers.start_emulator(session, enforced=kind == "--enforced")
+        emulator = servers.start_emulator(session, enforced=kind == "--enforced", metered=kind == "--metered")
     elsewhere, model = url_of("BEDROCK_ENDPOINT_URL"), running.get("model")
     bridged, answers = url_of("MODEL_URL"), {}
     if elsewhere and bridged:
@@ -124,7 +131,7 @@ def start_stack(session, running, kind=None):
         elsewhere, name = servers.start_bridge(session, bridged, os.environ.get("MODEL"))
         answers = {"BRIDGED_MODEL": f"{name} at {bridged}"}
     if not elsewhere and not servers.model_is_healthy(model):
-        model = servers.start_model(session, emulator)
+        model = servers.start_model(session, emulator, built)
     session.remember(emulator=emulator, model=model)
 
     # A running scripted model keeps running for later, even if it is not used now.
