@@ -40,6 +40,10 @@ use Shown::{
 const KMS: Shown = Explained(
     "On AWS, S3, SQS, SNS and DynamoDB call KMS with the caller's permissions; the emulator does not check them",
 );
+/// The emulator supports neither dynamodb:LeadingKeys nor dynamodb:Attributes.
+const OTHER_KEYS: Shown = Explained(
+    "Another statement of the role grants the action for other keys or attributes, which the emulator does not check",
+);
 const LOG_DELIVERY: Shown = Explained(
     "Step Functions sets up log delivery with these when the machine is created; the emulator delivers no logs",
 );
@@ -120,6 +124,14 @@ const SEALED: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}/runs/default/r/
 const RECORDS: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/input/0001/000001.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/rendered/000001.json",
+]);
+/// The objects of a packed run that is retried, and where they come from.
+const SEGMENTS: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/segments-1/000001/000002.segment.jsonl",
+]);
+const UNPACKED: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/request.json",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/steps/answer.answer.json",
 ]);
 const BUCKET: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}"]);
 const BATCH: Shown = Simulated(&[
@@ -214,6 +226,10 @@ pub const GRANTS: &[Grant] = &[
     ("PrepareRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
     ("PrepareRole", "ReadRequestAndTemplate", "s3:GetObject", Walk),
     ("PrepareRole", "StorePlan", "s3:PutObject", Walk),
+    // No packed run is retried in this test.
+    ("PrepareRole", "FindPackedRun", "dynamodb:Query", COUNTS),
+    ("PrepareRole", "ReadSegments", "s3:GetObject", SEGMENTS),
+    ("PrepareRole", "UnpackRun", "s3:PutObject", UNPACKED),
     ("PrepareRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
     ("PrepareRole", "OpenRunRecord", "dynamodb:PutItem", Walk),
     ("PrepareRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
@@ -264,6 +280,7 @@ pub const GRANTS: &[Grant] = &[
     ("OpenBatchRole", "ReadGivenSources", "s3:GetObject", BatchElsewhere),
     ("OpenBatchRole", "ReadGivenSources", "s3:ListBucket", BatchElsewhere),
     ("OpenBatchRole", "RecordBatch", "dynamodb:PutItem", Batch),
+    ("OpenBatchRole", "StopBatch", "dynamodb:UpdateItem", Batch),
     ("OpenBatchRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("OpenBatchRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("OpenItemRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
@@ -279,6 +296,26 @@ pub const GRANTS: &[Grant] = &[
     ("OpenItemRole", "HaltBatch", "dynamodb:UpdateItem", AsTheRole),
     ("OpenItemRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("OpenItemRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("RunPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("RunPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("RunPartRole", "ReadPart", "s3:GetObject", Batch),
+    ("RunPartRole", "StoreSegment", "s3:GetObject", Batch),
+    ("RunPartRole", "StoreSegment", "s3:PutObject", Batch),
+    ("RunPartRole", "ListSegments", "s3:ListBucket", Batch),
+    ("RunPartRole", "ReadGivenSources", "s3:GetObject", BatchElsewhere),
+    ("RunPartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("RunPartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    // A function that cannot read the ledger's breakers decides from memory.
+    ("RunPartRole", "ReadHealthOfTargets", "dynamodb:BatchGetItem", AsTheRole),
+    ("RunPartRole", "ReportHealthOfTargets", "dynamodb:PutItem", OTHER_KEYS),
+    ("RunPartRole", "ReportHealthOfTargets", "dynamodb:UpdateItem", OTHER_KEYS),
+    ("RunPartRole", "ReadProgressAndCalls", "dynamodb:Query", Batch),
+    ("RunPartRole", "OwnPart", "dynamodb:UpdateItem", OTHER_KEYS),
+    ("RunPartRole", "HaltBatch", "dynamodb:UpdateItem", OTHER_KEYS),
+    ("RunPartRole", "LogCalls", "dynamodb:PutItem", OTHER_KEYS),
+    ("RunPartRole", "PlaceRuns", "dynamodb:BatchWriteItem", Batch),
+    ("RunPartRole", "CallClaude", "bedrock:InvokeModelWithResponseStream", AsTheRole),
+    ("RunPartRole", "ApplyGuardrail", "bedrock:ApplyGuardrail", GUARDRAIL),
     ("RenderPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("RenderPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("RenderPartRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
@@ -335,8 +372,16 @@ pub const GRANTS: &[Grant] = &[
     ("CollectPartRole", "ReadRuns", "s3:GetObject", Batch),
     ("CollectPartRole", "ReadBatch", "s3:GetObject", Batch),
     ("CollectPartRole", "WriteResults", "s3:PutObject", Batch),
-    ("CollectPartRole", "DistinguishMissingFromForbidden", "s3:ListBucket", AsTheRole),
-    ("CollectPartRole", "ReadRunRecord", "dynamodb:Query", Batch),
+    ("CollectPartRole", "StoreSegment", "s3:GetObject", Batch),
+    ("CollectPartRole", "StoreSegment", "s3:PutObject", Batch),
+    ("CollectPartRole", "SealPart", "s3:GetObject", Batch),
+    ("CollectPartRole", "SealPart", "s3:PutObject", Batch),
+    ("CollectPartRole", "SignManifest", "kms:Sign", Batch),
+    ("CollectPartRole", "SignManifest", "kms:Verify", SIGNS),
+    ("CollectPartRole", "ListSegments", "s3:ListBucket", Batch),
+    ("CollectPartRole", "CountPart", "dynamodb:UpdateItem", Batch),
+    ("CollectPartRole", "ForgetOwner", "dynamodb:DeleteItem", Batch),
+    ("CollectPartRole", "ReadRunsAndCalls", "dynamodb:Query", Batch),
     ("CollectPartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("CollectPartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("CloseBatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),

@@ -5,12 +5,18 @@
 //! - [`waits`]: waits for events on the stack
 //! - [`proxy`]: the fault proxy between the functions and the services
 //! - [`cli`]: the `bcce` command
+//! - [`kills`]: kills functions while they work
+//! - [`seed`]: the source of the random choices of a test
 
 #[cfg(feature = "emulated")]
 pub mod cli;
 pub mod grants;
 #[cfg(feature = "emulated")]
+pub mod kills;
+#[cfg(feature = "emulated")]
 pub mod proxy;
+#[cfg(feature = "emulated")]
+pub mod seed;
 #[cfg(feature = "emulated")]
 pub mod stack;
 #[cfg(feature = "emulated")]

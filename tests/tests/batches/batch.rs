@@ -4,6 +4,7 @@ use bcce_core::batch::{BatchProgress, BatchRef};
 use bcce_core::ports::ReadBatchProgress;
 use bcce_tests::harness::stack::{RunRef, Stack, output};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 /// Stores an object where `bcce batch submit` would, and returns its URI.
 pub async fn upload(stack: &Stack, name: &str, body: impl Into<Vec<u8>>) -> String {
@@ -107,5 +108,5 @@ pub async fn lines(stack: &Stack, key: &str) -> Vec<Value> {
 pub async fn progress(batch: &BatchRef) -> BatchProgress {
     let config = bcce_aws::chain::sdk_config().await.unwrap();
     let ledger = bcce_aws::dynamodb::Ledger::new(&config, &output("LedgerTable"));
-    ledger.batch_progress(&batch.item_of()).await.unwrap()
+    ledger.batch_progress(&batch.item_of(), OffsetDateTime::now_utc()).await.unwrap()
 }

@@ -10,5 +10,6 @@ mod command;
 mod cut;
 mod finalized;
 mod on_demand;
+mod packed;
 mod refused;
 mod repeated;

@@ -72,38 +72,6 @@ async fn a_batch_with_invalid_items_survives_the_outage_of_a_region() {
     assert!(regions.len() <= 2, "{regions:?}");
 }
 
-/// A run enters the states whose price docs/batches-internals.md states. The states within its step are counted in
-/// contract/asl.rs, and the three of the item are not part of the run.
-#[tokio::test]
-async fn an_item_enters_the_states_that_the_price_counts() {
-    let stack = Stack::connect().await;
-    let id = fresh("priced");
-    let source = upload(&stack, &format!("{id}.jsonl"), "{\"text\":\"one\"}\n").await;
-    let (batch, _) = run(&stack, "explain", &id, json!({ "source": source })).await;
-    let results = lines(&stack, &batch.results_key()).await;
-    let history = stack.sfn.get_execution_history().execution_arn(stack.arn(&run_of(&results[0])));
-    let history = history.max_results(1000).send().await.unwrap();
-    let entered: Vec<&str> = history
-        .events()
-        .iter()
-        .filter_map(|event| Some(event.state_entered_event_details()?.name()))
-        .collect();
-    let expected = [
-        "Start",
-        "Prepare",
-        "IsPlanned?",
-        "HasNextWave?",
-        "RunWave",
-        "DidWaveFail?",
-        "HasNextWave?",
-        "PersistArtifact",
-        "EmitMetrics",
-        "ShouldNotify?",
-        "Succeeded",
-    ];
-    assert_eq!(entered, expected);
-}
-
 /// Valid lines of a JSONL file run, and each invalid one is rejected with its line and the reason.
 #[tokio::test]
 async fn valid_items_run_and_invalid_ones_are_rejected_with_the_reason() {
@@ -217,10 +185,16 @@ async fn an_item_whose_start_fails_with_an_unlisted_error_is_started_later() {
     let refusing = refusing.role_arn(machine.role_arn()).definition(definition.to_string());
     let refusing = refusing.send().await.unwrap();
 
+    // Each item of a workflow that fans out has an execution.
+    let workflow = fresh("fanned-out");
+    let step = "- { id: part, for_each: inputs.parts, model: haiku, prompt: \"{{ item }}\" }";
+    let inputs = "inputs:\n  parts: { type: list, required: true }";
+    let yaml = format!("version: 1\nname: {workflow}\n{inputs}\nsteps:\n{step}\n");
+    stack.put_workflow(&workflow, &yaml).await;
     let id = fresh("refused-at-first");
-    let source = upload(&stack, &format!("{id}.jsonl"), "{\"text\": \"one\"}").await;
-    let message = json!({ "workflow": "explain", "id": id, "batch": { "source": source } });
-    let batch = BatchRef::first("default", "explain", &id);
+    let source = upload(&stack, &format!("{id}.jsonl"), "{\"parts\": [\"one\", \"two\"]}").await;
+    let message = json!({ "workflow": workflow, "id": id, "batch": { "source": source } });
+    let batch = BatchRef::first("default", &workflow, &id);
     let request = BatchRequest::parse(&message.to_string()).unwrap();
     let stored = serde_json::to_vec(&StoredBatch::new(request, "default", "-")).unwrap();
     let put = stack.s3.put_object().bucket(output("ArtifactBucket")).key(batch.request_key());
@@ -234,4 +208,5 @@ async fn an_item_whose_start_fails_with_an_unlisted_error_is_started_later() {
         (&sealed["status"], &sealed["counts"]["succeeded"]),
         (&json!("SUCCEEDED"), &json!(1))
     );
+    assert_eq!(sealed["opened"]["way"], "executions");
 }

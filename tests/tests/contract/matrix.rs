@@ -15,7 +15,7 @@ use crate::template::template;
 const BUCKET: &str = "arn:aws:s3:::artifacts";
 const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/ledger";
 /// The actions that read or change objects and items. The tables cover these only.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 11] = [
     "s3:GetObject",
     "s3:PutObject",
     "s3:ListBucket",
@@ -23,6 +23,7 @@ const KNOWN: [&str; 10] = [
     "s3:ListMultipartUploadParts",
     "s3:AbortMultipartUpload",
     "dynamodb:PutItem",
+    "dynamodb:BatchWriteItem",
     "dynamodb:UpdateItem",
     "dynamodb:DeleteItem",
     "dynamodb:Query",
@@ -119,7 +120,8 @@ fn a_role_writes_and_reads_only_the_ledger_items_that_the_table_allows() {
             actions.iter().flat_map(|action| allowed(&roles, &ask(action))).collect()
         };
         for (actions, cells) in [
-            (&["dynamodb:PutItem"][..], put),
+            // BatchWriteItem also deletes. No role may do that to an item which it may not put.
+            (&["dynamodb:PutItem", "dynamodb:BatchWriteItem"][..], put),
             (&["dynamodb:UpdateItem"], update),
             (&["dynamodb:DeleteItem"], delete),
             (&["dynamodb:Query", "dynamodb:BatchGetItem"], read),

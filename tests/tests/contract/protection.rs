@@ -110,20 +110,24 @@ fn no_concurrency_is_reserved_by_default() {
     }
 }
 
-/// `invoke` may apply guardrails and guardrail profiles, which serve several regions.
+/// The roles that call models may apply guardrails and guardrail profiles, which serve several regions. They may call the
+/// same models.
 #[test]
 fn a_guardrail_may_be_one_of_several_regions() {
     let template = template();
-    let statements = &template["Resources"]["InvokeRole"]["Properties"]["Policies"][0];
-    let statements = statements["PolicyDocument"]["Statement"].as_array().unwrap();
-    let apply = statements.iter().find(|it| it["Action"] == "bedrock:ApplyGuardrail").unwrap();
-    let kinds: Vec<&str> = apply["Resource"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|arn| arn.as_str().unwrap().rsplit(':').next().unwrap())
-        .collect();
+    let resources = |role: &str, action: &str| {
+        let policy = &template["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"];
+        let statements = policy["Statement"].as_array().unwrap();
+        let statement = statements.iter().find(|it| it["Action"] == action);
+        statement.unwrap_or_else(|| panic!("{role} has no {action}"))["Resource"].clone()
+    };
+    let guardrails = resources("InvokeRole", "bedrock:ApplyGuardrail");
+    let guardrails = guardrails.as_array().unwrap().iter().map(|arn| arn.as_str().unwrap());
+    let kinds: Vec<&str> = guardrails.map(|arn| arn.rsplit(':').next().unwrap()).collect();
     assert_eq!(kinds, ["guardrail/*", "guardrail-profile/*"]);
+    for action in ["bedrock:ApplyGuardrail", "bedrock:InvokeModelWithResponseStream"] {
+        assert_eq!(resources("RunPartRole", action), resources("InvokeRole", action));
+    }
 }
 
 /// The parameters for TLS roots and FIPS endpoints apply to all functions.
@@ -239,7 +243,7 @@ fn the_cost_table_counts_the_events_of_the_bucket_and_adds_up() {
     let total = rest.split_once("about $").unwrap().1.split_once('*').unwrap().0;
     let total: f64 = total.parse().unwrap();
     assert!(
-        sum > 0.0 && (sum - total).abs() < 10.0,
+        sum > 0.0 && (sum - total).abs() < total / 5.0,
         "the rows are ${sum}, the total says ${total}"
     );
 }

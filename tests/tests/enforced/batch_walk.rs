@@ -11,7 +11,8 @@ use crate::walk::{Broke, invoke, started, through};
 /// A bucket for batch sources to which `infra/local` gives the stack access.
 pub const CORPUS: &str = "bcce-corpus";
 
-/// Processes two batches from a bucket: a file with one item, which runs, and two objects, which do not.
+/// Processes three batches from a bucket: a file with one item, which runs, two objects, which do not, and the same two
+/// objects as a packed batch.
 pub async fn batch(root: &Caller, stack: &Stack, bucket: &str) -> Result<(), Broke> {
     if bucket == CORPUS {
         // The bucket may exist already.
@@ -25,13 +26,16 @@ pub async fn batch(root: &Caller, stack: &Stack, bucket: &str) -> Result<(), Bro
     let uri = format!("s3://{bucket}/{folder}");
     rows(root, stack, &json!({ "source": format!("{uri}.jsonl") })).await?;
     let map = json!({ "text": "{{ item.text }}" });
-    objects(root, stack, &json!({ "source": format!("{uri}/"), "map": map })).await
+    let spec = json!({ "source": format!("{uri}/"), "map": map });
+    objects(root, stack, &spec).await?;
+    packed(root, stack, &spec).await
 }
 
 /// Processes a batch of one item until it is sealed. The item is opened twice, the second time with its request stored
 /// already.
 async fn rows(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke> {
     let (batch, event) = open(root, stack, spec).await?;
+    let_each_item_have_an_execution(stack, &batch).await;
     let places = places(stack, &batch).await;
     let ready = item(root, &event, &places[0]).await?;
     assert_eq!(item(root, &event, &places[0]).await?, ready);
@@ -45,10 +49,37 @@ async fn rows(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke> {
 /// is not text.
 async fn objects(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke> {
     let (batch, event) = open(root, stack, spec).await?;
+    let_each_item_have_an_execution(stack, &batch).await;
     for (place, outcome) in places(stack, &batch).await.iter().zip(["ready", "refused"]) {
         assert_eq!(item(root, &event, place).await?["outcome"], outcome);
     }
     close(root, &event, "FAILED").await
+}
+
+/// Processes a packed batch of two objects until it is sealed. The second object is refused, because it is not text. Each
+/// function is called twice, the second time with everything stored already.
+async fn packed(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke> {
+    let (batch, event) = open(root, stack, spec).await?;
+    let asked = json!({ "batch": event, "part": { "part": 1, "lines": 2 }, "calls": 2,
+                        "tolerance": { "items": 2, "failures": 10 }, "notification_owner": "a-child" });
+    for _ in 0..2 {
+        assert_eq!(invoke(root, "run-part", &asked).await?["outcome"], "over");
+    }
+    let part = json!({ "batch": event, "part": asked["part"] });
+    assert_eq!(invoke(root, "collect-part", &part).await?["running"], 0);
+    close(root, &event, "PARTIAL").await?;
+    assert!(stack.object(&batch.part_signature_key(1)).await.is_some());
+    let ended = invoke(root, "open-batch", &json!({ "batch": event, "ended": "ABORTED" })).await?;
+    assert_eq!(ended["way"], "packed", "{ended}");
+    Ok(())
+}
+
+/// Changes what was opened as if the workflow had a step that fans out.
+async fn let_each_item_have_an_execution(stack: &Stack, batch: &BatchRef) {
+    let key = batch.opened_key();
+    let mut opened: Value = serde_json::from_slice(&stack.object(&key).await.unwrap()).unwrap();
+    opened["way"] = json!("executions");
+    put(stack, &output("ArtifactBucket"), &key, opened.to_string().as_bytes()).await;
 }
 
 /// Stores the request of a batch and opens it.

@@ -26,20 +26,26 @@ async fn no_role_writes_objects_that_belong_to_another_role() {
         [run.manifest_key(), run.signature_key(), batch.manifest_key(), batch.signature_key()];
     let parts = [batch.part_key(1), batch.places_key(1), batch.opened_key()];
     let results = [batch.part_results_key(1), batch.results_key(), batch.outputs_key()];
-    let all: Vec<&String> = answers.iter().chain(&seals).chain(&parts).chain(&results).collect();
+    let part_seals =
+        [batch.part_runs_key(1), batch.part_manifest_key(1), batch.part_signature_key(1)];
+    let packed = [batch.configuration_key(), batch.segment_key(1, 1)];
+    let all = answers.iter().chain(&seals).chain(&parts).chain(&results);
+    let all: Vec<&String> = all.chain(&part_seals).chain(&packed).collect();
     for (name, own) in [
         ("DispatchRole", vec![]),
-        ("PrepareRole", vec![]),
+        // It unpacks the answers of a packed run that is retried.
+        ("PrepareRole", answers.to_vec()),
         ("InvokeRole", answers.to_vec()),
         ("PersistArtifactRole", seals[..2].to_vec()),
         ("EmitMetricsRole", vec![]),
-        ("OpenBatchRole", parts.to_vec()),
+        ("OpenBatchRole", [&parts[..], &packed[..1]].concat()),
         ("OpenItemRole", vec![]),
+        ("RunPartRole", packed[1..].to_vec()),
         ("RenderPartRole", vec![]),
         ("BulkJobRole", vec![]),
         ("TakePartRole", [&answers[..], &seals[..2]].concat()),
         ("ChooseLeftoversRole", vec![]),
-        ("CollectPartRole", results[..1].to_vec()),
+        ("CollectPartRole", [&results[..1], &part_seals, &packed[1..]].concat()),
         ("CloseBatchRole", [&seals[2..], &results[1..]].concat()),
         ("BatchRole", vec![]),
     ] {

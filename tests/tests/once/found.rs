@@ -10,7 +10,7 @@ use p256::ecdsa::VerifyingKey;
 use p256::pkcs8::DecodePublicKey;
 use serde_json::Value;
 
-use crate::kills;
+use bcce_tests::harness::kills;
 
 /// The number of objects that are read at the same time.
 const AT_A_TIME: usize = 8;

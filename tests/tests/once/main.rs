@@ -12,10 +12,8 @@
 
 mod checks;
 mod found;
-mod kills;
 mod requests;
 mod rules;
-mod seed;
 mod storm;
 
 use std::time::Instant;
@@ -23,9 +21,9 @@ use std::time::Instant;
 use bcce_tests::harness::proxy::Faults;
 use bcce_tests::harness::stack::{Stack, fresh};
 
+use bcce_tests::harness::seed::Seed;
 use found::Found;
 use requests::Workflows;
-use seed::Seed;
 
 /// Each request has one execution, one signed manifest, one record and its notification after the faults. The usage
 /// counters equal the manifests, and nothing else exists.

@@ -3,7 +3,7 @@
 use bcce_tests::harness::stack::{Layout, RunRef, Stack, fresh, model};
 use serde_json::{Value, json};
 
-use crate::seed::Seed;
+use bcce_tests::harness::seed::Seed;
 
 /// The total number of requests. The next constants are the numbers of each kind, and all others are plain requests.
 const REQUESTS: usize = 300;

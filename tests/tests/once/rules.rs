@@ -4,7 +4,7 @@ use bcce_tests::harness::proxy::Fault::{self, AnswerLost, Conflict, Error, Reset
 use bcce_tests::harness::proxy::{REFUSED, rule};
 use serde_json::{Value, json};
 
-use crate::seed::Seed;
+use bcce_tests::harness::seed::Seed;
 
 /// The operation, the average number of calls between two faults, the most faults, and the kind of fault.
 type Row = (&'static str, usize, usize, Fault);

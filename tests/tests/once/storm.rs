@@ -9,10 +9,10 @@ use bcce_tests::harness::stack::{RunRef, Stack, calls, output, release};
 use futures::StreamExt;
 
 use crate::found::listed;
-use crate::kills;
 use crate::requests::{HELD, Outcome, Sent};
 use crate::rules;
-use crate::seed::Seed;
+use bcce_tests::harness::kills;
+use bcce_tests::harness::seed::Seed;
 
 /// The number of messages that are sent together.
 const TOGETHER: usize = 5;

@@ -1,16 +1,37 @@
 //! Keys of every kind, with tenants, workflows and steps that are named like other kinds.
 
 use bcce_core::batch::BatchRef;
-use bcce_core::ledger::slots_pk;
-use bcce_core::ledger::{batch_pk, cache_pk, calls_pk, progress_pk, run_pk, target_pk, usage_pk};
+use bcce_core::ledger::{
+    batch_pk, cache_pk, calls_pk, counted_pk, packed_pk, progress_pk, run_pk, slots_pk, target_pk,
+    usage_pk,
+};
 use bcce_core::run::ids::{ItemOf, RunRef};
 use bcce_core::run::slots::Lane;
 use time::OffsetDateTime;
 
-pub const TENANTS: [&str; 8] =
-    ["default", "steps", "manifest-1", "x-batch-y", "bulk-1", "parts", "refused", "results-1"];
-const WORKFLOWS: [&str; 8] =
-    ["explain", "manifest-1", "bulk-1", "parts", "opened-1", "request", "children-1", "x-batch-y"];
+pub const TENANTS: [&str; 9] = [
+    "default",
+    "steps",
+    "manifest-1",
+    "x-batch-y",
+    "bulk-1",
+    "parts",
+    "refused",
+    "results-1",
+    "segments-1",
+];
+const WORKFLOWS: [&str; 10] = [
+    "explain",
+    "manifest-1",
+    "bulk-1",
+    "parts",
+    "opened-1",
+    "request",
+    "children-1",
+    "x-batch-y",
+    "configuration-1",
+    "sealed-1",
+];
 const STEPS: [&str; 5] = ["plan", "request", "manifest-1", "steps", "failures"];
 /// Attempt numbers of one and two digits.
 const ATTEMPTS: [u32; 2] = [1, 12];
@@ -69,6 +90,11 @@ fn of_batch(kind: &str, batch: &BatchRef) -> Option<Vec<String>> {
         "batch: list of parts" => batch.parts_key(),
         "batch: part" => batch.part_key(7),
         "batch: places" => batch.places_key(7),
+        "batch: configuration" => batch.configuration_key(),
+        "batch: segment" => batch.segment_key(7, 12),
+        "batch: runs of a part" => batch.part_runs_key(7),
+        "batch: manifest of a part" => batch.part_manifest_key(7),
+        "batch: signature of a part" => batch.part_signature_key(7),
         "batch: refused" => batch.refused_key(12_345),
         "bulk: input" => batch.bulk_input_key(2, 7),
         "bulk: rendered" => batch.rendered_key(7),
@@ -112,6 +138,12 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
         "batch record" => (batch_pk("explain-batch-1"), &["pk", "sk", "status"]),
         "progress" => (progress_pk(&batch), &["pk", "sk", "succeeded"]),
         "halt" => (progress_pk(&batch), &["pk", "sk", "halted_at", "halted_by", "halted_because"]),
+        "stop" => (progress_pk(&batch), &["pk", "sk", "stopped_at"]),
+        "part under way" => {
+            (progress_pk(&batch), &["pk", "sk", "owned_by", "owned_until", "runs", "rate"])
+        }
+        "counted part" => (counted_pk(&batch), &["pk", "sk", "ended_at"]),
+        "place of a packed run" => (packed_pk("explain-1"), &["pk", "sk", "part", "n"]),
         "usage" => (usage_pk(day, "explain-1"), &["pk", "sk", "calls"]),
         "target" => (target_pk("us-east-1#m"), &["pk", "sk", "breaker"]),
         "cache" => (cache_pk("0a"), &["pk", "sk", "until"]),

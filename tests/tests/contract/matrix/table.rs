@@ -9,7 +9,7 @@ pub type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
 pub const OBJECTS: &[Row] = &[
     (
         "run: request",
-        &["Dispatch", "OpenItem", "RenderPart"],
+        &["Dispatch", "OpenItem", "Prepare", "RenderPart"],
         &["Dispatch", "OpenItem", "PersistArtifact", "Prepare", "Reader", "RenderPart", "TakePart"],
     ),
     (
@@ -19,7 +19,7 @@ pub const OBJECTS: &[Row] = &[
     ),
     (
         "run: answer",
-        &["Invoke", "TakePart"],
+        &["Invoke", "Prepare", "TakePart"],
         &["CollectPart", "Invoke", "PersistArtifact", "Reader", "TakePart"],
     ),
     ("run: failure", &["Invoke", "TakePart"], &["Invoke", "PersistArtifact", "Reader", "TakePart"]),
@@ -44,20 +44,41 @@ pub const OBJECTS: &[Row] = &[
     (
         "batch: request",
         &["Dispatch"],
-        &["BulkJob", "Dispatch", "OpenBatch", "OpenItem", "RenderPart"],
+        &["BulkJob", "CollectPart", "Dispatch", "OpenBatch", "OpenItem", "RenderPart", "RunPart"],
     ),
+    ("batch: configuration", &["OpenBatch"], &["OpenBatch", "RunPart"]),
     (
         "batch: opened",
         &["OpenBatch"],
-        &["BulkJob", "ChooseLeftovers", "CloseBatch", "OpenBatch", "RenderPart", "TakePart"],
+        &[
+            "BulkJob",
+            "ChooseLeftovers",
+            "CloseBatch",
+            "CollectPart",
+            "OpenBatch",
+            "RenderPart",
+            "TakePart",
+        ],
     ),
     ("batch: list of parts", &["OpenBatch"], &["Batch", "CloseBatch", "Finalize"]),
     (
         "batch: part",
         &["OpenBatch"],
-        &["ChooseLeftovers", "CollectPart", "OpenBatch", "OpenItem", "RenderPart", "TakePart"],
+        &[
+            "ChooseLeftovers",
+            "CollectPart",
+            "OpenBatch",
+            "OpenItem",
+            "RenderPart",
+            "RunPart",
+            "TakePart",
+        ],
     ),
-    ("batch: places", &["OpenBatch"], &["Batch", "CollectPart", "TakePart"]),
+    ("batch: places", &["OpenBatch"], &["Batch", "CollectPart", "RunPart", "TakePart"]),
+    ("batch: segment", &["CollectPart", "RunPart"], &["CollectPart", "Prepare", "RunPart"]),
+    ("batch: runs of a part", &["CollectPart"], &["CollectPart"]),
+    ("batch: manifest of a part", &["CollectPart"], &["CollectPart"]),
+    ("batch: signature of a part", &["CollectPart"], &["CollectPart"]),
     ("batch: refused", &["OpenItem"], &["CollectPart"]),
     ("bulk: input", &["RenderPart"], &["BulkService", "ChooseLeftovers", "TakePart"]),
     ("bulk: rendered", &["RenderPart"], &["BulkJob", "ChooseLeftovers", "TakePart"]),
@@ -74,7 +95,7 @@ pub const OBJECTS: &[Row] = &[
     ("batch: rest of records", &["ChooseLeftovers"], &["Batch"]),
     ("batch: children", &["Batch", "Finalize"], &["Batch", "Finalize"]),
     ("batch: results of a part", &["CollectPart"], &["CloseBatch", "CollectPart", "OpenBatch"]),
-    ("batch: outputs of a part", &["CollectPart"], &["CloseBatch"]),
+    ("batch: outputs of a part", &["CollectPart"], &["CloseBatch", "CollectPart"]),
     ("batch: sums of a part", &["CollectPart"], &["CloseBatch"]),
     ("batch: results", &["CloseBatch"], &[]),
     ("batch: outputs", &["CloseBatch"], &[]),
@@ -82,8 +103,8 @@ pub const OBJECTS: &[Row] = &[
     ("batch: signature", &["CloseBatch"], &["CloseBatch"]),
     ("config: workflow", &[], &["OpenBatch", "Prepare", "RenderPart"]),
     ("config: webhook", &[], &["OpenBatch", "Prepare", "RenderPart", "Webhook"]),
-    ("inbox", &[], &["OpenBatch", "OpenItem", "RenderPart"]),
-    ("uploads", &[], &["OpenBatch", "OpenItem", "RenderPart"]),
+    ("inbox", &[], &["OpenBatch", "OpenItem", "RenderPart", "RunPart"]),
+    ("uploads", &[], &["OpenBatch", "OpenItem", "RenderPart", "RunPart"]),
     ("anything else", &[], &[]),
 ];
 
@@ -96,6 +117,10 @@ pub const ONCE: &[&str] = &[
     "run: manifest",
     "run: signature",
     "batch: request",
+    "batch: segment",
+    "batch: runs of a part",
+    "batch: manifest of a part",
+    "batch: signature of a part",
     "batch: manifest",
     "batch: signature",
 ];
@@ -117,42 +142,60 @@ pub const ITEMS: &[Item] = &[
         kind: "run record",
         put: &["Prepare"],
         update: &["EmitMetrics", "TakePart"],
-        read: &["CollectPart"],
+        read: &["CollectPart", "RunPart"],
         ..NOBODY
     },
     Item {
         kind: "calls",
-        put: &["Invoke"],
+        put: &["Invoke", "RunPart"],
         update: &["Invoke"],
-        read: &["PersistArtifact"],
+        read: &["CollectPart", "PersistArtifact", "RunPart"],
         ..NOBODY
     },
     Item { kind: "batch record", put: &["OpenBatch"], update: &["CloseBatch"], ..NOBODY },
     Item {
         kind: "progress",
-        update: &["EmitMetrics", "TakePart"],
-        read: &["CloseBatch", "OpenItem"],
+        update: &["CollectPart", "EmitMetrics", "TakePart"],
+        delete: &["CollectPart"],
+        read: &["CloseBatch", "OpenItem", "RunPart"],
         ..NOBODY
     },
     Item {
         kind: "halt",
-        update: &["EmitMetrics", "OpenItem", "TakePart"],
-        read: &["CloseBatch", "OpenItem"],
+        update: &["CollectPart", "EmitMetrics", "OpenItem", "RunPart", "TakePart"],
+        delete: &["CollectPart"],
+        read: &["CloseBatch", "OpenItem", "RunPart"],
         ..NOBODY
     },
-    Item { kind: "usage", update: &["EmitMetrics", "TakePart"], ..NOBODY },
+    Item {
+        kind: "stop",
+        update: &["CollectPart", "EmitMetrics", "OpenBatch", "TakePart"],
+        delete: &["CollectPart"],
+        read: &["CloseBatch", "OpenItem", "RunPart"],
+        ..NOBODY
+    },
+    Item {
+        kind: "part under way",
+        update: &["CollectPart", "EmitMetrics", "RunPart", "TakePart"],
+        delete: &["CollectPart"],
+        read: &["CloseBatch", "OpenItem", "RunPart"],
+        ..NOBODY
+    },
+    Item { kind: "counted part", update: &["CollectPart"], ..NOBODY },
+    Item { kind: "place of a packed run", put: &["RunPart"], read: &["Prepare"], ..NOBODY },
+    Item { kind: "usage", update: &["CollectPart", "EmitMetrics", "TakePart"], ..NOBODY },
     Item {
         kind: "target",
-        put: &["FailoverRouter", "Invoke"],
-        update: &["Invoke"],
-        read: &["FailoverRouter", "Invoke"],
+        put: &["FailoverRouter", "Invoke", "RunPart"],
+        update: &["Invoke", "RunPart"],
+        read: &["FailoverRouter", "Invoke", "RunPart"],
         ..NOBODY
     },
     Item {
         kind: "cache",
-        put: &["Invoke"],
-        update: &["Invoke"],
-        read: &["FailoverRouter", "Invoke"],
+        put: &["Invoke", "RunPart"],
+        update: &["Invoke", "RunPart"],
+        read: &["FailoverRouter", "Invoke", "RunPart"],
         ..NOBODY
     },
     Item {

@@ -6,9 +6,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bcce_tests::harness::stack::output;
-
-use crate::seed::Seed;
+use super::seed::Seed;
+use super::stack::output;
 
 /// The environment variable that all processes of one local stack have. Other stacks may run on the same machine. See
 /// `infra/local/sessions.py`.
