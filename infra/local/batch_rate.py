@@ -1,7 +1,8 @@
 """Measures the items of a batch that the local stack completes per minute: `make rate ITEMS=5000 CONCURRENCY=64`.
 
 It sends one batch, from the message to the end of its execution, to a model that answers after MODEL_MS milliseconds. It
-checks that the manifest accounts for every item, and prints the CPU time of each kind of process, to name the limit.
+checks that the manifest accounts for every item, and prints the CPU time of each kind of process, to name the limit, and
+the peak memory of each function. With BYTES, each item has a text of that size.
 """
 
 import os
@@ -22,16 +23,18 @@ MODEL_MS = 50
 def main():
     items, concurrency = (int(os.environ[name]) for name in ("ITEMS", "CONCURRENCY"))
     raise_ceiling()
-    stack = Stack()
+    stack, item_bytes = Stack(), int(os.environ.get("BYTES") or 0)
     cpu = lambda: (processes.used(stack.session), processes.busy())
     before = cpu()
-    seconds = stack.run(f"rate-{items}", items, MODEL_MS, concurrency=concurrency)
+    seconds = stack.run(f"rate-{items}", items, MODEL_MS, item_bytes, concurrency=concurrency)
     spent = processes.spent(before, cpu())
     print(f"{items} items, {concurrency} at a time, model answering after {MODEL_MS} ms")
     print(f"{seconds:.1f} s, {60 * items / seconds:,.0f} items per minute")
     for row in rows(spent, seconds, items):
         print(row)
     print(f"limit: {processes.limit(spent, seconds, os.cpu_count())}")
+    for kind, megabytes in sorted(processes.peaks(stack.session).items()):
+        print(f"peak memory of {kind}: {megabytes:.1f} MB")
 
 
 def raise_ceiling():

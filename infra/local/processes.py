@@ -49,6 +49,30 @@ def used(session):
     return seconds
 
 
+def peaks(session):
+    """Returns the peak memory of each function that is running, in MB."""
+    megabytes = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        environment = dict(entry.split(b"=", 1) for entry in environment_of(int(path.name)) if b"=" in entry)
+        name = environment.get(b"AWS_LAMBDA_FUNCTION_NAME")
+        if environment.get(MARKER.encode()) != session.encode() or not name:
+            continue
+        try:
+            peak = peak_of((path / "status").read_text())
+        except OSError:
+            # The process has ended meanwhile.
+            continue
+        kind = function_name(name.decode())
+        megabytes[kind] = max(megabytes.get(kind, 0), peak)
+    return megabytes
+
+
+def peak_of(status):
+    """Returns the peak memory of a process in MB. `status` is the text of /proc/<pid>/status."""
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) * 1024 / 1_000_000 if found else 0
+
+
 def kind_of(pid, command, environment):
     if pid == os.getpid():
         return OURS

@@ -57,6 +57,10 @@ class Processes(unittest.TestCase):
         line = "cpu  " + " ".join(str(n * processes.TICKS) for n in (1, 2, 3, 1000, 1000, 4, 5, 6, 0, 0))
         self.assertEqual(processes.busy(f"{line}\ncpu0 9 9"), 21)
 
+    def test_the_peak_memory_of_a_process_is_in_its_status(self):
+        self.assertEqual(processes.peak_of("Name:\tx\nVmHWM:\t   20000 kB\nVmRSS:\t 100 kB\n"), 20.48)
+        self.assertEqual(processes.peak_of("Name:\tkthread\n"), 0)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -175,6 +175,13 @@ impl LoadedPart {
         self.due.iter().map(place).collect()
     }
 
+    /// Returns the number of bytes of an item. An object counts with its own size, since it is read when the item is
+    /// started.
+    pub fn size(&self, place: &Place) -> u64 {
+        let object = self.item(place).ok().and_then(|item| item.object);
+        object.map_or(place.bytes, |object| object.bytes)
+    }
+
     /// Returns the item at a place.
     ///
     /// # Errors

@@ -154,17 +154,23 @@ where
         }
         loop {
             while let Some(&place) = due.front()
-                && self.may_start(running.len(), bytes + place.bytes)
+                && self.may_start(running.len(), bytes + self.part.size(place))
             {
                 due.pop_front();
-                bytes += place.bytes;
-                running.push(async move { (place.bytes, Box::pin(self.item(place)).await) });
+                let size = self.part.size(place);
+                bytes += size;
+                running.push(async move { (size, Box::pin(self.item(place)).await) });
             }
             self.orders.borrow_mut().running = running.len();
             let Some((size, run)) = running.next().await else { break };
             bytes -= size;
-            match run {
-                Ok(run) => is_left |= self.take(run).await?,
+            let taken = match run {
+                Ok(run) => self.take(run).await,
+                Err(fault) => Err(fault),
+            };
+            match taken {
+                Ok(goes_on) => is_left |= goes_on,
+                // The calls under way are awaited, since they are paid.
                 Err(fault) => self.fail(fault),
             }
         }
