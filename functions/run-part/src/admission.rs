@@ -106,6 +106,12 @@ where
             work.fail(fault);
             return Ok(None);
         }
+        // The record may have taken a while. A call that is recorded and not made counts as lost only if another
+        // invocation takes the part over.
+        if !work.may_go_on(run_id) || !work.ownership.is_safe(clock.now()) {
+            work.with_pace(&key, Pace::give_back);
+            return Ok(None);
+        }
         Ok(Some(now))
     }
 

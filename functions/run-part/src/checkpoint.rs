@@ -32,6 +32,8 @@ pub(crate) struct Segments<'a> {
     /// The number of the next segment.
     next: Cell<u32>,
     waiting: RefCell<Waiting>,
+    /// The lines of a segment that could not be written.
+    unwritten: RefCell<Vec<u8>>,
     is_due: Notify,
     is_closed: Cell<bool>,
 }
@@ -59,6 +61,7 @@ impl<'a> Segments<'a> {
             part,
             next: Cell::new(next),
             waiting: RefCell::default(),
+            unwritten: RefCell::default(),
             is_due: Notify::new(),
             is_closed: Cell::new(false),
         }
@@ -93,11 +96,11 @@ impl<'a> Segments<'a> {
             // Either the size or the time makes a segment due.
             let _ = tokio::time::timeout(TICK, self.is_due.notified()).await;
             let is_closed = self.is_closed.get();
-            if !is_closed && !self.waiting.borrow().is_due(clock.now()) {
+            if !is_closed && failed == 0 && !self.waiting.borrow().is_due(clock.now()) {
                 continue;
             }
             match self.flush(store).await {
-                Ok(()) if is_closed => return Ok(()),
+                Ok(()) if is_closed && self.is_empty() => return Ok(()),
                 Ok(()) => failed = 0,
                 Err(fault) if failed >= TRIES || fault == lost() => return Err(fault),
                 Err(_) => failed += 1,
@@ -111,22 +114,23 @@ impl<'a> Segments<'a> {
         self.is_due.notify_one();
     }
 
-    /// Writes the runs that are not written yet as a segment. They are kept for another try if that fails.
+    /// Writes the runs that are not written yet as a segment. A segment that could not be written is tried again as it
+    /// is, because the write may have succeeded without an answer.
     async fn flush(&self, store: &(impl GetObject + PutOnce)) -> Result<(), Fault> {
-        let Waiting { lines, runs, since } = self.waiting.take();
-        if runs == 0 {
+        let unwritten = self.unwritten.take();
+        let lines = if unwritten.is_empty() { self.waiting.take().lines } else { unwritten };
+        if lines.is_empty() {
             return Ok(());
         }
-        match self.put(store, &lines).await {
-            Ok(()) => Ok(()),
-            Err(fault) => {
-                let mut waiting = self.waiting.borrow_mut();
-                waiting.lines.splice(..0, lines);
-                waiting.runs += runs;
-                waiting.since = since;
-                Err(fault)
-            }
+        if let Err(fault) = self.put(store, &lines).await {
+            self.unwritten.replace(lines);
+            return Err(fault);
         }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.unwritten.borrow().is_empty() && self.waiting.borrow().lines.is_empty()
     }
 
     async fn put(&self, store: &(impl GetObject + PutOnce), body: &[u8]) -> Result<(), Fault> {

@@ -137,8 +137,8 @@ impl LoadedPart {
     ) -> Result<(), Fault> {
         let due: BTreeMap<u64, u32> =
             self.due.iter().map(|place| (place.n, place.attempt_no)).collect();
-        let mut was_cut = false;
         for attempt in batch.before() {
+            let mut was_cut = false;
             for (n, run) in find_runs(store, &attempt, part, |n| due.contains_key(&n)).await? {
                 let is_same = due.get(&n) == Some(&run.run.attempt_no);
                 was_cut |= is_same;

@@ -70,14 +70,23 @@ where
         for reference in &wave.steps {
             let has = |key: String| has_object(packed, &key);
             has_failed |= has(packed.run.failure_key(&reference.step, None));
-            if !has(packed.run.step_key(&reference.step, None)) && !has_failed {
+            let is_over = has(packed.run.failure_key(&reference.step, None))
+                || has(packed.run.step_key(&reference.step, None));
+            if !is_over {
                 due.push(reference);
             }
         }
         let run = &*packed;
-        let steps = due.into_iter().map(|step| self.step(run, plan, step, before(step)));
-        for end in join_all(steps).await {
-            match end? {
+        let steps = due.iter().map(|step| self.step(run, plan, step, before(step)));
+        for (end, reference) in join_all(steps).await.into_iter().zip(&due) {
+            let end = end.unwrap_or_else(|fault| {
+                // The answers of the other steps are stored, since they are paid.
+                self.fail(fault);
+                let step = reference.step.clone();
+                let (attempts, decisions) = (Vec::new(), Vec::new());
+                StepEnd::Open(before(reference).unwrap_or(OpenStep { step, attempts, decisions }))
+            });
+            match end {
                 StepEnd::Answered(artifact) => {
                     packed
                         .add_at(&packed.run.step_key(&artifact.record.step_id, None), &artifact)?;

@@ -55,6 +55,8 @@ pub(crate) struct Work<'a, 'r, S, R, L, M, C, H, F> {
     pub waits: RefCell<Vec<OffsetDateTime>>,
     /// True if all runs wait for long. They go on in a later invocation, so that no function is paid for waiting.
     pub is_suspended: Cell<bool>,
+    /// True if this invocation knows that the ledger has the halt of the batch, and who sends its notification.
+    is_halt_recorded: Cell<bool>,
     notification: RefCell<Option<Box<BatchNotification>>>,
 }
 
@@ -97,6 +99,7 @@ where
             last_start: now + time / 2,
             waits: RefCell::default(),
             is_suspended: Cell::default(),
+            is_halt_recorded: Cell::default(),
             notification: RefCell::default(),
             part,
         }
@@ -109,13 +112,19 @@ where
     pub async fn run(&self) -> Result<Response, Fault> {
         let (store, ledger) = (&self.ports.store, &self.ports.ledger);
         self.look().await?;
+        // A batch may be halted already, or have failed too often before this invocation.
+        self.halt_if_due().await?;
         let items = async {
             let left = self.items().await;
             self.segments.close();
             left
         };
-        let all =
-            async { tokio::join!(items, self.segments.write(store, &self.ports.caller.clock)) };
+        let write = async {
+            let written = self.segments.write(store, &self.ports.caller.clock).await;
+            // What cannot be stored must not be paid.
+            written.inspect_err(|fault| self.fail(fault.clone()))
+        };
+        let all = async { tokio::join!(items, write) };
         let (left, written) = tokio::select! {
             done = all => done,
             () = self.keep() => unreachable!("the part is kept until the work ends"),
@@ -185,6 +194,7 @@ where
         running < self.request.calls as usize
             && (running == 0 || bytes <= MOST_BYTES)
             && now < self.last_start
+            && self.ownership.is_safe(now)
             && self.trouble.borrow().is_none()
             && !self.is_suspended.get()
             && !self.orders.borrow().starts_nothing()
@@ -213,14 +223,18 @@ where
     /// `Bcce.Internal`: the ledger failed.
     pub async fn halt_if_due(&self) -> Result<(), Fault> {
         let progress = self.orders.borrow().total(&self.progress.borrow());
-        if progress.halted.is_some() {
+        let at = self.ports.caller.clock.now();
+        let due = || progress.too_much(self.request.tolerance).map(|because| Halt { at, because });
+        let Some(halt) = progress.halted.clone().or_else(due) else { return Ok(()) };
+        if self.is_halt_recorded.get() {
             return Ok(());
         }
-        let Some(because) = progress.too_much(self.request.tolerance) else { return Ok(()) };
-        let halt = Halt { at: self.ports.caller.clock.now(), because };
         self.orders.borrow_mut().halted(halt.clone());
         let (batch, owner) = (self.request.batch.item_of(), &self.request.notification_owner);
-        if self.ports.ledger.halt(&batch, owner, &halt).await? {
+        // An invocation before this one may have recorded the halt and ended before its response arrived.
+        let should_notify = self.ports.ledger.halt(&batch, owner, &halt).await?;
+        self.is_halt_recorded.set(true);
+        if should_notify {
             let notification = notification(self.request, &progress, halt);
             *self.notification.borrow_mut() = Some(Box::new(notification));
         }

@@ -17,11 +17,11 @@ impl Seed {
 
     /// Returns a second generator, so that two tasks do not take each other's numbers.
     pub fn split(&mut self) -> Self {
-        Self(self.next())
+        Self(self.draw())
     }
 
-    /// Returns the next number.
-    pub fn next(&mut self) -> u64 {
+    /// Draws the next number.
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -30,7 +30,7 @@ impl Seed {
 
     /// Returns a number from `least` to `most`, both included.
     pub fn between(&mut self, least: usize, most: usize) -> usize {
-        least + (self.next() % (most - least + 1) as u64) as usize
+        least + (self.draw() % (most - least + 1) as u64) as usize
     }
 
     pub fn pick<T: Copy>(&mut self, among: &[T]) -> T {
@@ -48,7 +48,7 @@ impl Seed {
 #[test]
 fn the_generator_gives_the_published_numbers() {
     let mut seed = Seed(1_234_567);
-    let first = [(); 3].map(|()| seed.next());
+    let first = [(); 3].map(|()| seed.draw());
     let published =
         [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
     assert_eq!(first, published);

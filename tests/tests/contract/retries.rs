@@ -80,7 +80,7 @@ fn fault_rule(machine: &str, state: &str) -> Rule {
         // The Catch of these two continues without an answer. It tries again later, or uses the event alone.
         ("finalize", "BulkJob" | "DescribeExecution") => FAULT,
         // Without this state, the leftovers of bulk jobs would not run.
-        ("batch", "ChooseLeftovers") | ("finalize", _) => PATIENT,
+        ("batch", "ChooseLeftovers" | "CollectPackedPart") | ("finalize", _) => PATIENT,
         _ => FAULT,
     }
 }

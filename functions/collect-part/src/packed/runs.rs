@@ -132,7 +132,10 @@ impl PartRuns {
         };
         let mut lines = Vec::new();
         for (n, mut run) in open {
-            run.started = started.remove(&n).unwrap_or_default();
+            let calls = started.remove(&n).unwrap_or_default();
+            let new = calls.into_iter().filter(|call| !run.started.contains(call));
+            let new: Vec<StartedCall> = new.collect();
+            run.started.extend(new);
             run.close(ending.clone())?;
             add_line(&mut lines, &run)?;
             self.add(run)?;
