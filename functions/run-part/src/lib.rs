@@ -24,7 +24,6 @@ use bcce_aws::{StartError, optional_number, optional_variable, variable};
 use bcce_core::base::error::Fault;
 use bcce_core::batch::Tolerance;
 use bcce_core::batch::manifest::BatchNotification;
-use bcce_core::batch::packed::PartProgress;
 use bcce_core::batch::reference::{BatchRun, Part};
 use bcce_core::config::routing::Retries;
 use bcce_core::io::shared_breakers::ledger_unreachable;
@@ -192,9 +191,6 @@ where
     F: Fn(&str),
 {
     let part = LoadedPart::load(ports, request, &ownership).await?;
-    // Loading a part with many segments takes a while.
-    let progress = PartProgress { runs: part.progress.clone(), ..PartProgress::default() };
-    ownership.keep(&ports.ledger, ports.caller.clock.now(), &progress).await?;
     let reports = Reports::default();
     let work = Work::new(ports, config, request, ownership, part, &reports);
     // Boxed, because nested futures exceed the compiler's limit on type depth.

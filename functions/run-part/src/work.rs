@@ -111,6 +111,9 @@ where
     /// `Bcce.Internal`: S3 or the ledger failed. What was finished before is stored if that is possible.
     pub async fn run(&self) -> Result<Response, Fault> {
         let (store, ledger) = (&self.ports.store, &self.ports.ledger);
+        // Loading a part with many segments takes a while.
+        let now = self.ports.caller.clock.now();
+        self.ownership.keep(ledger, now, &self.part_progress()).await?;
         self.look().await?;
         // A batch may be halted already, or have failed too often before this invocation.
         self.halt_if_due().await?;

@@ -79,7 +79,7 @@ async fn a_part_whose_function_is_ended_goes_on_with_what_is_stored() {
     let stack = Stack::connect().await;
     let text = |n: usize| match n {
         7 => format!("@model *: kills, answer\nnumber {n}."),
-        _ => format!("number {n}."),
+        _ => format!("@model *: slow(300)\nnumber {n}."),
     };
     let texts: Vec<String> = (1..=30).map(text).collect();
     let batch = send(&stack, "ended", &texts, json!({ "concurrency": 4 })).await;
