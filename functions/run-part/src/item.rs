@@ -1,9 +1,6 @@
 //! The run of one item: its request, its plan, and its steps, wave by wave.
 
-use std::time::Duration;
-
 use bcce_core::base::error::{ErrorName, Fault};
-use bcce_core::batch::Item;
 use bcce_core::batch::packed::{PLAN, PackedRun, REQUEST, RunState};
 use bcce_core::batch::reference::Place;
 use bcce_core::io::item_run::item_request;
@@ -16,10 +13,6 @@ use bcce_core::run::request::StoredRequest;
 
 use crate::KeepParts;
 use crate::work::Work;
-
-/// The number of times that the object of an item is tried to be read, and the pause after the first try.
-const TRIES: u32 = 4;
-const PAUSE: Duration = Duration::from_secs(1);
 
 impl<S, R, L, M, C, H, F> Work<'_, '_, S, R, L, M, C, H, F>
 where
@@ -70,13 +63,10 @@ where
             packed.objects.extend(kept.map(|(name, body)| (name.clone(), body.clone())));
             return Ok(packed);
         }
-        let request = match self.requested(item).await {
+        let stored = &self.part.stored;
+        let request = match item_request(&self.ports.sources, stored, batch, item).await {
             Ok(request) => request,
-            Err(fault) if fault.name == ErrorName::Internal => {
-                let ended_at = self.ports.caller.clock.now();
-                packed.state = RunState::Over { ended_at, fault: Some(fault), ending: None };
-                return Ok(packed);
-            }
+            Err(fault) if fault.name == ErrorName::Internal => return Err(fault),
             Err(fault) => {
                 let (batch_id, n) = (&batch.batch_id, place.n);
                 tracing::warn!(batch_id, n, "an item is refused: {}", fault.message);
@@ -87,22 +77,6 @@ where
         packed.add(REQUEST, &request)?;
         self.plan(&mut packed, &request)?;
         Ok(packed)
-    }
-
-    /// Returns the request of an item. The object of an item is tried to be read several times. If that fails, the item
-    /// fails alone.
-    async fn requested(&self, item: Item) -> Result<StoredRequest, Fault> {
-        let (sources, stored) = (&self.ports.sources, &self.part.stored);
-        let mut tries = 1;
-        loop {
-            match item_request(sources, stored, &self.request.batch, item.clone()).await {
-                Err(fault) if fault.name == ErrorName::Internal && tries < TRIES => {
-                    tokio::time::sleep(PAUSE * tries).await;
-                    tries += 1;
-                }
-                done => return done,
-            }
-        }
     }
 
     /// Plans a run. If the request may not run, the run is over with the reason.
