@@ -34,7 +34,7 @@ pub struct PackedAttempt {
     pub place: PackedPlace,
     /// The number of segments that have been read. A segment does not change.
     segments: usize,
-    /// What these segments store of the run: its first line that is over, or else its last line.
+    /// The line of the run in these segments: the first that is over, or else the last.
     stored: Option<PackedRun>,
     /// The manifest of the run, once its part is sealed.
     sealed: Option<ProvenManifest>,

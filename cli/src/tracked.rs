@@ -56,7 +56,7 @@ pub struct Rhythm {
     pub finalizing: Duration,
 }
 
-/// What follows when an execution was stopped.
+/// The end of the message about an execution that was stopped.
 pub const STOPPED: &str = "is stopped; it is finalized after its last calls have ended";
 
 /// A run attempt or a batch attempt.

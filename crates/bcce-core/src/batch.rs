@@ -7,6 +7,7 @@ pub mod item; // an item and the run that it becomes
 pub mod manifest; // the results, counts and sealed record of a batch
 pub mod message; // the request of a sender, and its stored form
 pub mod mode; // the choice between on demand and bulk
+pub mod notification; // the notification of a batch that ends or is halted
 pub mod packed; // parts that one function call works off
 pub mod progress; // the items that are over, and the halt when too many failed
 pub mod reader; // the bytes of the input -> rows, valid and invalid ones
@@ -20,6 +21,7 @@ pub use intake::Intake;
 pub use item::{Entry, Item, Mapping};
 pub use manifest::{BatchManifest, BatchStatus, Counts, ItemResult, ItemStatus};
 pub use message::{BatchRequest, BatchSpec, ItemField, Mode, StoredBatch};
+pub use notification::BatchNotification;
 pub use progress::{BatchProgress, Halt, Rate, Tolerance};
 pub use reader::{Row, RowReader};
 pub use reference::{BatchRef, BatchRun, Place};

@@ -12,10 +12,10 @@ mod tests;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::batch::BatchManifest;
 use bcce_core::batch::bulk::JobsRecord;
-use bcce_core::batch::manifest::{BatchNotification, Opened, Outcome, Sums};
+use bcce_core::batch::manifest::{Opened, Outcome, Sums};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
+use bcce_core::batch::{BatchManifest, BatchNotification};
 use bcce_core::io::notification::Claim;
 use bcce_core::io::seal::{Sealed, Subject, find_or_seal};
 use bcce_core::io::{notification, objects};

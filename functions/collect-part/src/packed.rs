@@ -35,7 +35,7 @@ struct Found {
     run: Option<EndedRun>,
 }
 
-/// What a part leaves, before it is written.
+/// The results, manifests and sums of a part, before they are written.
 #[derive(Default)]
 struct Collected {
     /// The manifests of the runs, one on each line.

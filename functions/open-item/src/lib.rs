@@ -11,9 +11,8 @@ mod tests;
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::base::json::to_json;
-use bcce_core::batch::manifest::{BatchNotification, BatchStatus, Counts};
 use bcce_core::batch::reference::{BatchRun, Place};
-use bcce_core::batch::{BatchProgress, Entry, Halt, Item, Tolerance};
+use bcce_core::batch::{BatchNotification, BatchProgress, Entry, Halt, Item, Tolerance};
 use bcce_core::io::item_run::item_run;
 use bcce_core::io::objects;
 use bcce_core::ports::{
@@ -150,7 +149,8 @@ where
         if !should_notify {
             self.halted.note(batch);
         }
-        let notification = should_notify.then(|| Box::new(notification(request, progress, halt)));
+        let notification = should_notify
+            .then(|| Box::new(BatchNotification::of_halt(&request.batch, progress, halt)));
         Ok(Response::Halted { notification })
     }
 
@@ -173,32 +173,5 @@ where
             Entry::Item(item) if item.n == place.n => Ok(*item),
             _ => Err(Fault::internal(format!("{key} does not have item {} at its place", place.n))),
         }
-    }
-}
-
-fn notification(request: &Request, progress: &BatchProgress, halt: Halt) -> BatchNotification {
-    let batch = &request.batch;
-    let message = format!("{}; no further one is started", halt.because);
-    BatchNotification {
-        version: 1,
-        batch_id: batch.batch_id.clone(),
-        run_id: None,
-        request_id: batch.request_id.clone(),
-        tenant: batch.tenant.clone(),
-        workflow: batch.workflow.clone(),
-        status: BatchStatus::Running,
-        ended_at: halt.at,
-        manifest: None,
-        manifest_sha256: None,
-        counts: Counts {
-            items: progress.over(),
-            succeeded: progress.succeeded,
-            failed: progress.failed,
-            cancelled: progress.cancelled,
-            truncated: progress.truncated,
-            ..Counts::default()
-        },
-        totals: progress.totals(),
-        error: Some(Fault::new(ErrorName::TooManyFailures, message)),
     }
 }

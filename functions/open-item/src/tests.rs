@@ -1,6 +1,6 @@
 use std::cell::{Cell, RefCell};
 
-use bcce_core::batch::{BatchRequest, StoredBatch};
+use bcce_core::batch::{BatchRequest, BatchStatus, StoredBatch};
 use bcce_core::fakes::{MemorySources, MemoryStore, now};
 use bcce_core::run::ids::ItemOf;
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ mod call_log; // calls, recorded before they are made
 mod checkpoint; // finished runs, written to segments
 mod item; // the run of one item
 mod keep; // the ownership, the progress and the orders, kept up to date
-mod orders; // what others have ordered
+mod orders; // the orders of others
 mod owner; // who works off the part
 mod part; // the items of the part and what is stored of them
 mod step; // the rounds of one step
@@ -22,9 +22,8 @@ use std::time::Duration;
 
 use bcce_aws::{StartError, optional_number, optional_variable, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::batch::Tolerance;
-use bcce_core::batch::manifest::BatchNotification;
 use bcce_core::batch::reference::{BatchRun, Part};
+use bcce_core::batch::{BatchNotification, Tolerance};
 use bcce_core::config::routing::Retries;
 use bcce_core::io::shared_breakers::ledger_unreachable;
 use bcce_core::io::step::{Caller, Reports, TakeReports};
@@ -105,7 +104,7 @@ pub struct Request {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Response {
-    /// Nothing of the part is left to do, or the batch is halted or stopped.
+    /// The part is worked off, or the batch is halted or stopped.
     Over {
         /// The message for the notifications topic, if the execution that invokes the function owns the notification
         /// of a halt.

@@ -1,8 +1,8 @@
-//! What others have ordered: halts, stops and cancelled runs.
+//! The orders of others: halts, stops and cancelled runs.
 
 use bcce_core::batch::{BatchProgress, Halt};
 
-/// What others have ordered, as it was read last.
+/// The orders of others, as they were read last.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     /// The progress of the whole batch at the last reading, and the part's share in it.

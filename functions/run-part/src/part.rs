@@ -25,7 +25,7 @@ pub(crate) struct LoadedPart {
     lines: Vec<u8>,
     /// The items that are not over, in the order of the source.
     pub due: Vec<Place>,
-    /// What is stored of runs that are not over, by item number.
+    /// The stored lines of runs that are not over, by item number.
     pub under_way: HashMap<u64, PackedRun>,
     /// The runs of earlier attempts, by item number. An item that is retried keeps their plans and answers.
     pub before: BTreeMap<u64, PackedRun>,

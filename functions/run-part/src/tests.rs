@@ -45,7 +45,7 @@ struct Model {
     asked: RefCell<Vec<String>>,
     /// The most calls that were under way at a time.
     most: RefCell<(usize, usize)>,
-    /// What calls of a prompt with these texts, separated by `&`, do, in order. Without any left, they answer.
+    /// The errors of calls of a prompt with these texts, which `&` separates, in order. Further calls are answered.
     script: RefCell<BTreeMap<&'static str, Vec<ErrorName>>>,
     at_first_call: RefCell<Option<Box<dyn FnOnce()>>>,
 }

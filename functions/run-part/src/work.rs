@@ -4,11 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bcce_core::base::error::{ErrorName, Fault};
-use bcce_core::batch::manifest::{BatchNotification, BatchStatus, Counts};
+use bcce_core::base::error::Fault;
 use bcce_core::batch::packed::{Pace, PackedRun, RunState};
 use bcce_core::batch::reference::Place;
-use bcce_core::batch::{BatchProgress, Halt};
+use bcce_core::batch::{BatchNotification, BatchProgress, Halt};
 use bcce_core::io::step::{Reports, TakeReports};
 use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
 use futures::StreamExt;
@@ -238,36 +237,9 @@ where
         let should_notify = self.ports.ledger.halt(&batch, owner, &halt).await?;
         self.is_halt_recorded.set(true);
         if should_notify {
-            let notification = notification(self.request, &progress, halt);
+            let notification = BatchNotification::of_halt(&self.request.batch, &progress, halt);
             *self.notification.borrow_mut() = Some(Box::new(notification));
         }
         Ok(())
-    }
-}
-
-fn notification(request: &Request, progress: &BatchProgress, halt: Halt) -> BatchNotification {
-    let batch = &request.batch;
-    let message = format!("{}; no further one is started", halt.because);
-    BatchNotification {
-        version: 1,
-        batch_id: batch.batch_id.clone(),
-        run_id: None,
-        request_id: batch.request_id.clone(),
-        tenant: batch.tenant.clone(),
-        workflow: batch.workflow.clone(),
-        status: BatchStatus::Running,
-        ended_at: halt.at,
-        manifest: None,
-        manifest_sha256: None,
-        counts: Counts {
-            items: progress.over(),
-            succeeded: progress.succeeded,
-            failed: progress.failed,
-            cancelled: progress.cancelled,
-            truncated: progress.truncated,
-            ..Counts::default()
-        },
-        totals: progress.totals(),
-        error: Some(Fault::new(ErrorName::TooManyFailures, message)),
     }
 }

@@ -262,7 +262,7 @@ pub struct Opened {
     /// The way in which the items run on demand.
     #[serde(default)]
     pub way: Way,
-    /// How many parts are worked off at a time, and how many calls each keeps under way, if the items are packed.
+    /// The number of parts at a time, and of calls at a time in each of them, if the items are packed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
     /// The number of items that may fail before the batch is halted.
@@ -373,25 +373,6 @@ impl BatchManifest {
             error,
         }
     }
-
-    /// Returns the notification of the batch. `key` and `sha256` are those of the manifest.
-    pub fn notification(&self, key: &str, sha256: &str) -> BatchNotification {
-        BatchNotification {
-            version: 1,
-            batch_id: self.batch_id.clone(),
-            run_id: None,
-            request_id: self.request_id.clone(),
-            tenant: self.tenant.clone(),
-            workflow: self.workflow.clone(),
-            status: self.status,
-            ended_at: self.ended_at,
-            manifest: Some(key.to_owned()),
-            manifest_sha256: Some(sha256.to_owned()),
-            counts: self.sums.counts,
-            totals: self.sums.totals.clone(),
-            error: self.error.clone(),
-        }
-    }
 }
 
 /// Returns the status of a batch that is over, and its error.
@@ -434,27 +415,6 @@ fn judge(outcome: &Outcome<'_>) -> (BatchStatus, Option<Fault>) {
         }
         (false, _) => (BatchStatus::Partial, None),
     }
-}
-
-/// The notification of a batch: the fields of a run's notification, with `batch_id` and `counts`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BatchNotification {
-    pub version: u32,
-    pub batch_id: String,
-    /// Always `null`, because a batch is not a run.
-    pub run_id: Option<String>,
-    pub request_id: String,
-    pub tenant: String,
-    pub workflow: String,
-    pub status: BatchStatus,
-    #[serde(with = "time::serde::rfc3339")]
-    pub ended_at: OffsetDateTime,
-    pub manifest: Option<String>,
-    pub manifest_sha256: Option<String>,
-    pub counts: Counts,
-    pub totals: Totals,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<Fault>,
 }
 
 #[cfg(test)]

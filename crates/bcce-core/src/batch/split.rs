@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// memory each fit into the function.
 const MOST_PER_PART: u32 = 64;
 
-/// How many parts a batch works off at a time, and how many calls each keeps under way.
+/// The number of parts that a batch works off at a time, and of calls at a time in each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
     /// The number of parts at a time.

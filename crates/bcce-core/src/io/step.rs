@@ -33,7 +33,7 @@ pub use work::{StepWork, prompt_context};
 
 use walk::Walk;
 
-/// What calls need. A process has one, so that its steps share what they learn about targets and schemas.
+/// The services and caches that calls need. A process has one, so that its steps share what they learn about targets and schemas.
 pub struct Caller<M, C, L> {
     pub model: M,
     pub clock: C,

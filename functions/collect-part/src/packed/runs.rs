@@ -40,7 +40,7 @@ pub(super) struct PartRuns {
     pub ended: BTreeMap<u64, EndedRun>,
     /// The items that were refused when they were to be started.
     pub refused: BTreeMap<u64, Fault>,
-    /// What is stored of runs that are not over.
+    /// The stored lines of runs that are not over.
     under_way: BTreeMap<u64, PackedRun>,
 }
 

@@ -216,7 +216,7 @@ fn a_retry_keeps_the_results_and_answers_of_the_attempt_before() {
     assert_eq!(statuses(&ports, &batch()), ["SUCCEEDED", "SKIPPED"]);
 }
 
-/// Every call of the store fails once, and a retry finishes what was begun.
+/// Every call of the store fails once, and a retry seals the part.
 #[test]
 fn whatever_fails_a_retry_seals_the_same_part() {
     let whole = || {

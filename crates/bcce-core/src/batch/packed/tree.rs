@@ -157,7 +157,7 @@ mod tests {
         assert_ne!(root_by(leaves[3], 3, 7, &changed), root);
     }
 
-    /// Without different first bytes, the two digests of an inner node would be a line with the same digest.
+    /// If both began with the same byte, the two digests of an inner node would be a line with the same digest.
     #[test]
     fn an_inner_node_is_not_a_line() {
         let [one, two] = [leaf(b"1"), leaf(b"2")];
