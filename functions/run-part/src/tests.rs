@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use bcce_core::base::error::ErrorName;
@@ -48,6 +48,8 @@ struct Model {
     /// The errors of calls of a prompt with these texts, which `&` separates, in order. Further calls are answered.
     script: RefCell<BTreeMap<&'static str, Vec<ErrorName>>>,
     at_first_call: RefCell<Option<Box<dyn FnOnce()>>>,
+    /// True if the model receives calls and never answers.
+    is_silent: Cell<bool>,
 }
 
 impl CallModel for &Model {
@@ -56,6 +58,9 @@ impl CallModel for &Model {
         let first = self.at_first_call.borrow_mut().take();
         first.into_iter().for_each(|act| act());
         self.asked.borrow_mut().push(prompt.clone());
+        if self.is_silent.get() {
+            std::future::pending::<()>().await;
+        }
         let (now, most) = *self.most.borrow();
         *self.most.borrow_mut() = (now + 1, most.max(now + 1));
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -276,10 +281,17 @@ async fn a_target_that_fails_is_followed_by_the_next() {
 #[tokio::test]
 async fn calls_of_a_function_that_was_ended_are_made_again_and_counted_as_lost() {
     let fixture = Fixture::new(ONE, 4);
-    {
-        let ended = fixture.run();
-        let _ = tokio::time::timeout(Duration::from_millis(2), ended).await;
+    fixture.model.is_silent.set(true);
+    let all_called = async {
+        while fixture.model.asked.borrow().len() < 4 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        ended = fixture.run() => panic!("no call was answered: {ended:?}"),
+        () = all_called => {}
     }
+    fixture.model.is_silent.set(false);
     assert_eq!(fixture.stored().await.len(), 0, "nothing was stored yet");
     let lost = fixture.ports.ledger.calls.borrow()[&fixture.part()].values().flatten().count();
     assert_eq!((lost, fixture.model.asked.borrow().len()), (4, 4));
