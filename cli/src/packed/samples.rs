@@ -52,7 +52,7 @@ pub fn started(n: u64, attempt_no: u32) -> PackedRun {
         execution_arn: "arn:batch".into(),
         started_at: STARTED,
     };
-    let mut packed = PackedRun::started(n, run);
+    let mut packed = PackedRun::new(n, run);
     packed.add(REQUEST, &json!({ "inputs": {} })).unwrap();
     packed.add(PLAN, &one_step()).unwrap();
     packed

@@ -4,7 +4,7 @@ pub mod deciding; // decisions about steps, by what the ledger knows of targets
 pub mod notification; // the execution that sends a notification
 pub mod item_run; // an item of a batch becomes a run that can be started
 pub mod objects; // objects that are read, parsed, or written once
-pub mod packed; // the runs of packed parts, read from segments and sealed files
+pub mod packed; // the runs of packed parts: planned, written to segments, and read from them
 pub mod previous_results; // the results of earlier batch attempts
 pub mod reader; // the configuration of a stack
 pub mod seal; // manifests, signed and stored with their signatures

@@ -1,25 +1,24 @@
 //! Chooses which leftovers of a batch run on demand, after take-part has handled the answers of its jobs.
 //!
-//! The state `ChooseLeftovers` of the batch machine invokes [`handle`], which returns the prefix of the list of items
-//! to run. If nearly all records of a job failed, a sample of them runs first. The state machine then invokes the
+//! The state `ChooseLeftovers` of the batch machine invokes [`handle`], which returns the list of parts
+//! in which items run. Which items of a part these are, `run-part` reads from the verdicts. If nearly all records of a job failed, a sample of them runs first. The state machine then invokes the
 //! function again, and it decides on the other records by the outcome of the sample. The function must never run all
 //! records of a job on demand while the job or its records may be at fault.
 
-mod lists; // the records that run on demand
 mod sample; // the records of a sample, and the outcomes of their runs
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::to_json;
+use bcce_core::base::json::{add_line, to_json};
 use bcce_core::batch::bulk::{JobsRecord, Leftovers, TakenPart, Verdict, job_of};
 use bcce_core::batch::manifest::Opened;
-use bcce_core::batch::reference::{BatchRef, BatchRun};
+use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
 use bcce_core::io::objects;
-use bcce_core::ports::{GetObject, GetRange, PutObject};
+use bcce_core::ports::{GetObject, ListObjects, PutObject};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -60,23 +59,22 @@ pub struct Request {
     pub sampled: bool,
 }
 
-/// The items that run on demand now. `held` is true if there are held records, whose runs take-part has to close.
+/// The parts in which items run on demand now.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Response {
     /// A sample runs. The function has to be invoked again afterwards.
     Sample {
-        /// The prefix of the places of the sample's items.
-        places: String,
+        /// The key of the list of parts with items of the sample.
+        parts: String,
     },
     /// All leftovers that run on demand, except the sample.
     Leftovers {
-        /// The prefix of the places of the items.
-        places: String,
-        held: bool,
+        /// The key of the list of parts with such items.
+        parts: String,
     },
     /// No item runs on demand.
-    Nothing { held: bool },
+    Nothing,
 }
 
 /// Chooses the leftovers that run on demand. Safe to repeat.
@@ -85,18 +83,16 @@ pub enum Response {
 /// `Bcce.Internal`: S3 failed, or an object cannot be parsed.
 pub async fn handle<S>(ports: &Ports<S>, _: &Config, request: Request) -> Result<Response, Fault>
 where
-    S: GetObject + GetRange + PutObject,
+    S: GetObject + ListObjects + PutObject,
 {
-    let batch = &request.batch.reference;
-    let opened: Opened = objects::read(&ports.store, &batch.opened_key()).await?;
+    let (batch, store) = (&request.batch.reference, &ports.store);
+    let opened: Opened = objects::read(store, &batch.opened_key()).await?;
     // Boxed here and below, because nested futures exceed the compiler's limit on type depth.
     let parts = Box::pin(ports.taken(batch, opened.parts)).await?;
-    let is_listed = parts.values().any(|part| part.others > 0);
-    let jobs = objects::find::<JobsRecord>(&ports.store, &batch.jobs_key()).await?;
-    let Some(mut jobs) = jobs else {
-        // No job was recorded, so all leftovers are on the list that take-part stored.
-        return Ok(rest(batch, is_listed, false));
-    };
+    let jobs = objects::find::<JobsRecord>(store, &batch.jobs_key()).await?;
+    // Without a recorded job, no item of the batch was a record.
+    let mut jobs = jobs.unwrap_or_else(|| JobsRecord::started(request.batch.started_at));
+    let is_recorded = !jobs.jobs.is_empty();
     let of_job = |job: u32| {
         let its = move |part: &u32| job_of(*part, opened.parts) == job;
         parts.iter().filter(move |(part, _)| its(part))
@@ -116,26 +112,29 @@ where
         if !places.is_empty() {
             ports.note_sample(batch, &places).await?;
             ports.note(batch, &jobs).await?;
-            return Ok(Response::Sample { places: batch.sample_prefix() });
+            return Ok(Response::Sample { parts: batch.sample_parts_key() });
         }
     }
-    let records = Box::pin(ports.list(batch, &jobs, &parts, opened.parts)).await?;
-    ports.note(batch, &jobs).await?;
-    let held = jobs.jobs.iter().any(|job| job.held().is_some());
-    Ok(rest(batch, records > 0 || is_listed, held))
+    let runs = |(part, taken): &(&u32, &TakenPart)| {
+        let job = jobs.job(job_of(**part, opened.parts));
+        let leftovers = job.and_then(|job| job.leftovers.as_ref());
+        taken.others > 0 || (taken.left > 0 && is(leftovers, Verdict::OnDemand))
+    };
+    let due: BTreeSet<u32> = parts.iter().filter(runs).map(|(part, _)| *part).collect();
+    if is_recorded {
+        ports.note(batch, &jobs).await?;
+    }
+    if due.is_empty() {
+        return Ok(Response::Nothing);
+    }
+    let key = batch.leftover_parts_key();
+    ports.put_parts(batch, &key, &due).await?;
+    Ok(Response::Leftovers { parts: key })
 }
 
 /// Returns true if the leftovers have this verdict.
 fn is(leftovers: Option<&Leftovers>, verdict: Verdict) -> bool {
     leftovers.is_some_and(|leftovers| leftovers.verdict == verdict)
-}
-
-fn rest(batch: &BatchRef, is_some: bool, held: bool) -> Response {
-    if is_some {
-        Response::Leftovers { places: batch.leftovers_prefix(), held }
-    } else {
-        Response::Nothing { held }
-    }
 }
 
 impl<S> Ports<S>
@@ -154,8 +153,22 @@ where
         Ok(taken.into_iter().flatten().collect())
     }
 
-    /// Stores the verdicts. The batch's manifest lists them, and take-part reads from them which records are held and
-    /// why.
+    /// Stores the list of some of the batch's parts, from which the state machine runs them.
+    async fn put_parts(
+        &self,
+        batch: &BatchRef,
+        key: &str,
+        parts: &BTreeSet<u32>,
+    ) -> Result<(), Fault> {
+        let all: Vec<Part> = objects::read_lines(&self.store, &batch.parts_key()).await?;
+        let mut lines = Vec::new();
+        let mut chosen = all.iter().filter(|part| parts.contains(&part.part));
+        chosen.try_for_each(|part| add_line(&mut lines, part))?;
+        self.store.put(key, &batch.batch_id, lines).await
+    }
+
+    /// Stores the verdicts. The batch's manifest lists them, and run-part and collect-part read from them which records
+    /// run and which are held.
     async fn note(&self, batch: &BatchRef, jobs: &JobsRecord) -> Result<(), Fault> {
         for job in &jobs.jobs {
             if let Some(why) = job.leftovers.as_ref().and_then(Leftovers::describe) {

@@ -1,22 +1,22 @@
 //! Chooses the sample of a job, and decides on the other records by the outcome of its runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::add_line;
 use bcce_core::batch::bulk::{JobsRecord, Sampled, Verdict, job_of};
 use bcce_core::batch::reference::{BatchRef, Place};
-use bcce_core::batch::{Entry, bulk};
+use bcce_core::batch::bulk;
 use bcce_core::io::objects;
-use bcce_core::ports::{GetObject, GetRange, PutObject};
-use bcce_core::run::manifest::Manifest;
+use bcce_core::io::packed::find_runs;
+use bcce_core::ports::{GetObject, ListObjects, PutObject};
 use bcce_core::run::notification::RunStatus;
 
 use crate::{Ports, is};
 
 impl<S> Ports<S>
 where
-    S: GetObject + GetRange + PutObject,
+    S: GetObject + ListObjects + PutObject,
 {
     /// Returns the places of the sample of one job. `left` has the job's parts and the number of leftover records of
     /// each.
@@ -37,7 +37,7 @@ where
         Ok(places)
     }
 
-    /// Stores the places of the sample.
+    /// Stores the places of the sample, and the list of their parts.
     pub(crate) async fn note_sample(
         &self,
         batch: &BatchRef,
@@ -45,7 +45,9 @@ where
     ) -> Result<(), Fault> {
         let mut lines = Vec::new();
         places.iter().try_for_each(|place| add_line(&mut lines, place))?;
-        self.store.put(&batch.sample_key(), &batch.batch_id, lines).await
+        self.store.put(&batch.sample_key(), &batch.batch_id, lines).await?;
+        let parts: BTreeSet<u32> = places.iter().map(|place| place.part).collect();
+        self.put_parts(batch, &batch.sample_parts_key(), &parts).await
     }
 
     /// Reads the list of a part's records without a finished run, which take-part stored.
@@ -60,14 +62,19 @@ where
         jobs: &mut JobsRecord,
         parts: u32,
     ) -> Result<(), Fault> {
-        let mut by_job: BTreeMap<u32, Sampled> = BTreeMap::new();
+        let mut by_part: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
         for place in self.sampled(batch).await? {
-            let sampled = by_job.entry(job_of(place.part, parts)).or_default();
-            sampled.items += 1;
-            match self.status(batch, &place).await? {
-                Some(RunStatus::Succeeded) => sampled.answered += 1,
-                Some(_) => sampled.failed += 1,
-                None => {}
+            by_part.entry(place.part).or_default().insert(place.n);
+        }
+        let mut by_job: BTreeMap<u32, Sampled> = BTreeMap::new();
+        for (part, its) in by_part {
+            let sampled = by_job.entry(job_of(part, parts)).or_default();
+            sampled.items += its.len() as u64;
+            for status in self.statuses(batch, part, &its).await? {
+                match status {
+                    RunStatus::Succeeded => sampled.answered += 1,
+                    _ => sampled.failed += 1,
+                }
             }
         }
         for job in &mut jobs.jobs {
@@ -89,18 +96,15 @@ where
         Ok(found.unwrap_or_default())
     }
 
-    /// Returns the status of an item's run. Returns `None` if the run is not over or was never started.
-    async fn status(&self, batch: &BatchRef, place: &Place) -> Result<Option<RunStatus>, Fault> {
-        let key = batch.part_key(place.part);
-        let entry = objects::read_range(&self.store, &key, place.at, place.bytes).await?;
-        let Entry::Item(item) = entry else {
-            return Err(Fault::internal(format!(
-                "{key} does not have item {} at its place",
-                place.n
-            )));
-        };
-        let run = item.run(batch, place.attempt_no);
-        let manifest = objects::find::<Manifest>(&self.store, &run.manifest_key()).await?;
-        Ok(manifest.map(|manifest| manifest.status))
+    /// Returns the statuses of the runs of a part's sample. A run that is not over, or was never started, has none.
+    async fn statuses(
+        &self,
+        batch: &BatchRef,
+        part: u32,
+        sampled: &BTreeSet<u64>,
+    ) -> Result<Vec<RunStatus>, Fault> {
+        let runs = find_runs(&self.store, batch, part, |n| sampled.contains(&n)).await?;
+        let manifests = runs.values().filter_map(|run| run.manifest().transpose());
+        manifests.map(|manifest| manifest.map(|manifest| manifest.status)).collect()
     }
 }

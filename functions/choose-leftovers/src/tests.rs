@@ -5,15 +5,17 @@ use bcce_core::base::json::add_line;
 use bcce_core::batch::Item;
 use bcce_core::batch::reference::Place;
 use bcce_core::fakes::{MemoryStore, now};
+use bcce_core::batch::packed::{PackedRun, RunState};
 use bcce_core::run::ids::Run;
-use bcce_core::run::manifest::{Evidence, Manifest};
-use bcce_core::run::notification::RunStatus;
+use bcce_core::run::plan::Plan;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
 use super::*;
 
 const FIRST: &str = include_str!("../../../events/choose-leftovers/first.json");
+const PLAN: &str = include_str!("../../../events/invoke/plan.json");
+const ANSWER: &str = include_str!("../../../events/persist-artifact/answer.json");
 const SAMPLED: &str = include_str!("../../../events/choose-leftovers/sampled.json");
 
 fn batch() -> BatchRef {
@@ -35,7 +37,10 @@ fn ports() -> Ports<MemoryStore> {
     let job = |job: u32| json!({ "job": job, "arn": format!("arn{job}"), "status": "Completed", "given": 50, "records": {} });
     let jobs =
         json!({ "version": 1, "started_at": "2026-11-01T12:00:00Z", "jobs": [job(1), job(2)] });
+    let mut parts = Vec::new();
+    (1..=101).try_for_each(|part| add_line(&mut parts, &Part { part, lines: 50 })).unwrap();
     let store = MemoryStore::with([
+        (batch().parts_key(), parts),
         (batch().opened_key(), opened.to_string().into_bytes()),
         (batch().jobs_key(), jobs.to_string().into_bytes()),
     ]);
@@ -70,8 +75,18 @@ fn choose(ports: &Ports<MemoryStore>, event: &str) -> Result<Response, Fault> {
     now(handle(ports, &config, serde_json::from_str(event).unwrap()))
 }
 
-fn rest(held: bool) -> Response {
-    Response::Leftovers { places: batch().leftovers_prefix(), held }
+fn leftovers() -> Response {
+    Response::Leftovers { parts: batch().leftover_parts_key() }
+}
+
+fn sample() -> Response {
+    Response::Sample { parts: batch().sample_parts_key() }
+}
+
+/// Returns the parts that an object lists.
+fn parts(ports: &Ports<MemoryStore>, key: &str) -> Vec<u32> {
+    let lines = ports.store.lines(key);
+    lines.iter().map(|line| line["part"].as_u64().unwrap() as u32).collect()
 }
 
 /// Returns the numbers of the items that an object lists.
@@ -89,28 +104,25 @@ fn verdicts(ports: &Ports<MemoryStore>) -> Vec<Value> {
 
 /// Stores that the first runs of the sample succeeded and the following ones failed.
 fn run_sample(ports: &Ports<MemoryStore>, succeeded: usize, failed: usize) {
-    let statuses = [vec![RunStatus::Succeeded; succeeded], vec![RunStatus::Failed; failed]];
+    let outcomes = [vec![true; succeeded], vec![false; failed]];
     let items = listed(ports, &batch().sample_key());
-    for (n, status) in items.into_iter().zip(statuses.concat()) {
+    let mut lines = Vec::new();
+    for (n, has_succeeded) in items.into_iter().zip(outcomes.concat()) {
         let at = datetime!(2026-11-01 12:00 UTC);
         let reference = item(n).run(&batch(), 1);
         let run = Run { reference, execution_arn: "arn".into(), started_at: at };
-        let mut manifest = Manifest::seal(Evidence {
-            run: &run,
-            plan: None,
-            artifacts: vec![],
-            answers: vec![],
-            failures: vec![],
-            broken: vec![],
-            logged_calls: vec![],
-            fault: None,
-            ending: None,
-            ended_at: at,
-        });
-        manifest.status = status;
-        let body = to_json(&manifest).unwrap();
-        ports.store.objects.borrow_mut().insert(run.manifest_key(), body);
+        let mut run = PackedRun::new(n, run);
+        run.add("plan.json", &serde_json::from_str::<Plan>(PLAN).unwrap()).unwrap();
+        if has_succeeded {
+            let answer: Value = serde_json::from_str(ANSWER).unwrap();
+            run.add("steps/answer.answer.json", &answer).unwrap();
+        }
+        let fault = (!has_succeeded).then(|| Fault::internal("it failed"));
+        run.state = RunState::Over { ended_at: at, fault, ending: None };
+        add_line(&mut lines, &run).unwrap();
     }
+    let key = batch().segment_key(PARTS[0], 1);
+    ports.store.objects.borrow_mut().insert(key, lines);
 }
 
 const SAMPLE_SIZE: usize = bcce_core::batch::bulk::SAMPLE as usize;
@@ -120,8 +132,9 @@ fn few_leftovers_run_on_demand_at_once() {
     let ports = ports();
     take(&ports, PARTS[0], 3, 2);
     take(&ports, PARTS[1], 0, 0);
-    assert_eq!(choose(&ports, FIRST), Ok(rest(false)));
-    assert_eq!(listed(&ports, &batch().rest_records_key(1)), [1_048, 1_049, 1_050].into());
+    assert_eq!(choose(&ports, FIRST), Ok(leftovers()));
+    assert_eq!(parts(&ports, &batch().leftover_parts_key()), [1]);
+    assert_eq!(ports.store.lines(&batch().leftover_parts_key())[0]["lines"], 50);
     assert_eq!(verdicts(&ports), [json!("on_demand"), Value::Null]);
 }
 
@@ -130,15 +143,15 @@ fn where_nothing_is_left_nothing_runs() {
     let ports = ports();
     assert_eq!(
         choose(&ports, FIRST),
-        Ok(Response::Nothing { held: false }),
+        Ok(Response::Nothing),
         "no part could be taken"
     );
     PARTS.iter().for_each(|part| take(&ports, *part, 0, 0));
-    assert_eq!(choose(&ports, FIRST), Ok(Response::Nothing { held: false }));
+    assert_eq!(choose(&ports, FIRST), Ok(Response::Nothing));
     take(&ports, 1, 0, 1);
-    assert_eq!(choose(&ports, FIRST), Ok(rest(false)));
+    assert_eq!(choose(&ports, FIRST), Ok(leftovers()));
     ports.store.objects.borrow_mut().remove(&batch().jobs_key());
-    assert_eq!(choose(&ports, FIRST), Ok(rest(false)));
+    assert_eq!(choose(&ports, FIRST), Ok(leftovers()));
 }
 
 /// Returns ports with a batch of two jobs. Nearly all records of the first job failed.
@@ -146,8 +159,7 @@ fn suspicious() -> Ports<MemoryStore> {
     let ports = ports();
     take(&ports, PARTS[0], 50, 0);
     take(&ports, PARTS[1], 5, 1);
-    let sample = Response::Sample { places: batch().sample_prefix() };
-    assert_eq!(choose(&ports, FIRST), Ok(sample));
+    assert_eq!(choose(&ports, FIRST), Ok(sample()));
     ports
 }
 
@@ -158,22 +170,16 @@ fn where_nearly_all_failed_a_sample_runs_and_nothing_else() {
     assert_eq!(sample.len(), SAMPLE_SIZE);
     assert!(sample.iter().all(|n| (1_001..=1_050).contains(n)), "of the first job: {sample:?}");
     assert_eq!(verdicts(&ports), ["sample", "on_demand"]);
-    for part in PARTS {
-        assert_eq!(listed(&ports, &batch().rest_records_key(part)), [].into());
-    }
+    assert_eq!(parts(&ports, &batch().sample_parts_key()), [1]);
+    assert!(!ports.store.objects.borrow().contains_key(&batch().leftover_parts_key()));
 }
 
 #[test]
 fn when_the_sample_is_answered_the_others_run() {
     let ports = suspicious();
     run_sample(&ports, 6, 4);
-    assert_eq!(choose(&ports, SAMPLED), Ok(rest(false)));
-    let (sample, rest) = (
-        listed(&ports, &batch().sample_key()),
-        listed(&ports, &batch().rest_records_key(PARTS[0])),
-    );
-    assert_eq!((rest.len(), rest.intersection(&sample).count()), (50 - SAMPLE_SIZE, 0));
-    assert_eq!(listed(&ports, &batch().rest_records_key(PARTS[1])).len(), 5);
+    assert_eq!(choose(&ports, SAMPLED), Ok(leftovers()));
+    assert_eq!(parts(&ports, &batch().leftover_parts_key()), PARTS);
     assert_eq!(verdicts(&ports), ["on_demand", "on_demand"]);
 }
 
@@ -181,9 +187,8 @@ fn when_the_sample_is_answered_the_others_run() {
 fn when_the_sample_fails_the_others_are_held_with_the_reason_and_the_other_job_is_not() {
     let ports = suspicious();
     run_sample(&ports, 0, SAMPLE_SIZE);
-    assert_eq!(choose(&ports, SAMPLED), Ok(rest(true)));
-    assert_eq!(listed(&ports, &batch().rest_records_key(PARTS[0])), [].into());
-    assert_eq!(listed(&ports, &batch().rest_records_key(PARTS[1])).len(), 5);
+    assert_eq!(choose(&ports, SAMPLED), Ok(leftovers()));
+    assert_eq!(parts(&ports, &batch().leftover_parts_key()), [PARTS[1]]);
     let jobs: JobsRecord = serde_json::from_value(ports.store.json(&batch().jobs_key())).unwrap();
     assert_eq!(jobs.jobs[1].held(), None);
     let error = jobs.jobs[0].held().unwrap();
@@ -214,19 +219,18 @@ fn of_a_job_that_was_refused_a_sample_runs_first() {
     for (key, value) in [(batch().jobs_key(), jobs), (batch().taken_key(PARTS[0]), taken)] {
         ports.store.objects.borrow_mut().insert(key, value.to_string().into_bytes());
     }
-    let sample = Response::Sample { places: batch().sample_prefix() };
-    assert_eq!(choose(&ports, FIRST), Ok(sample));
+    assert_eq!(choose(&ports, FIRST), Ok(sample()));
     assert_eq!(verdicts(&ports), ["sample", "on_demand"]);
     run_sample(&ports, SAMPLE_SIZE, 0);
-    assert_eq!(choose(&ports, SAMPLED), Ok(rest(false)));
-    assert_eq!(listed(&ports, &batch().rest_records_key(PARTS[0])).len(), 50 - SAMPLE_SIZE);
+    assert_eq!(choose(&ports, SAMPLED), Ok(leftovers()));
+    assert_eq!(parts(&ports, &batch().leftover_parts_key()), PARTS);
 }
 
 #[test]
 fn when_the_sample_was_not_started_the_others_are_not_either_and_have_not_failed() {
     let ports = suspicious();
-    assert_eq!(choose(&ports, SAMPLED), Ok(rest(false)));
-    assert_eq!(listed(&ports, &batch().rest_records_key(PARTS[0])), [].into());
+    assert_eq!(choose(&ports, SAMPLED), Ok(leftovers()));
+    assert_eq!(parts(&ports, &batch().leftover_parts_key()), [PARTS[1]]);
     assert_eq!(verdicts(&ports), ["not_started", "on_demand"]);
 }
 

@@ -107,7 +107,7 @@ where
     match opened.way {
         Way::Executions => ports.collect_runs(batch, part).await,
         // Boxed, because nested futures exceed the compiler's limit on type depth.
-        Way::Packed => Box::pin(ports.seal_part(config, &request)).await,
+        Way::Packed => Box::pin(ports.seal_part(config, &request, &opened)).await,
     }
 }
 

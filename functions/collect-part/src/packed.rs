@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::{add_line, parse, to_json};
 use bcce_core::batch::item::Rejected;
-use bcce_core::batch::manifest::{ItemOutput, Sums};
+use bcce_core::batch::manifest::{ItemOutput, Opened, Sums};
 use bcce_core::batch::packed::{PartManifest, PartOutcome, metrics, tree};
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::batch::{BatchProgress, Entry, Item, ItemResult, ItemStatus};
@@ -64,13 +64,14 @@ where
         &self,
         config: &Config,
         request: &Request,
+        opened: &Opened,
     ) -> Result<Response, Fault> {
         let (batch, part) = (&request.batch, request.part.part);
         let subject = Subject::of_part(batch, part);
         let (store, key) = (&self.store, &self.signing_key);
         let manifest = match seal::find::<PartManifest>(store, key, &subject).await? {
             Some(sealed) => sealed.manifest,
-            None => match Box::pin(PartRuns::read(self, request)).await? {
+            None => match Box::pin(PartRuns::read(self, request, opened)).await? {
                 None => return Ok(Response { running: 1 }),
                 Some(runs) => {
                     let collected = Box::pin(self.collect(batch, part, runs)).await?;

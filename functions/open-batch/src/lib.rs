@@ -137,7 +137,7 @@ where
     /// was not opened.
     async fn stop(&self, batch: &BatchRun) -> Result<Option<Opened>, Fault> {
         let opened: Option<Opened> = objects::find(&self.store, &batch.opened_key()).await?;
-        // The function that works off a part outlives the execution. The runs of another batch have executions.
+        // The function that works off a part outlives the execution. The runs of other batches have executions.
         if opened.as_ref().is_some_and(|opened| opened.way == Way::Packed) {
             self.ledger.stop_batch(&batch.item_of(), self.clock.now()).await?;
         }
@@ -206,7 +206,7 @@ where
             now: self.clock.now(),
         };
         let chosen = mode::choose(&asked);
-        let way = way::choose(&configuration.template, chosen.mode);
+        let way = way::choose(&configuration.template);
         if way.0 == Way::Packed {
             let key = batch.configuration_key();
             self.store.put(&key, &batch.batch_id, to_json(&configuration)?).await?;

@@ -16,8 +16,7 @@ pub enum Response {
         bucket: String,
         /// The key of the list of parts.
         parts: String,
-        /// The prefix of the objects that say where each on-demand item is. In bulk mode, choose-leftovers returns
-        /// another one.
+        /// The prefix of the objects that say where each item is, for items with executions of their own.
         places: String,
         /// The prefix below which Step Functions stores the results of the child executions.
         children: String,
@@ -28,7 +27,7 @@ pub enum Response {
         /// compare numbers but not parse dates.
         #[serde(skip_serializing_if = "Option::is_none")]
         jobs_over_ms: Option<i64>,
-        /// The way in which items run on demand.
+        /// The way in which the items run.
         way: Way,
         /// The number of parts that are worked off at a time, if the items are packed.
         #[serde(skip_serializing_if = "Option::is_none")]

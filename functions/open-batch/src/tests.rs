@@ -521,10 +521,20 @@ fn the_end_of_a_packed_batch_is_recorded_and_a_fault_of_the_ledger_is_not_a_refu
 
 #[test]
 fn the_end_of_a_batch_with_executions_stops_nothing_more() {
-    let ports = bulk();
+    let ports = fanning_out();
     to_run(open(&ports, EVENT));
-    assert_eq!(to_run(open(&ports, ENDED)), 100);
+    assert_eq!(to_run(open(&ports, ENDED)), 2);
     assert_eq!(*ports.ledger.stopped.borrow(), []);
+}
+
+/// Returns ports with a batch of a workflow whose step fans out over a list.
+fn fanning_out() -> Fakes {
+    let mut ports = ports_with(ROWS);
+    let step = "- { id: each, for_each: inputs.list, model: haiku, prompt: \"{{ item }}\" }";
+    let inputs = "inputs:\n  text: { type: string }\n  list: { type: list, default: [a] }";
+    let template = format!("version: 1\nname: explain\n{inputs}\nsteps:\n{step}\n");
+    ports.parameters.0.insert("/bcce/dev/workflows/explain".into(), template);
+    ports
 }
 
 /// Returns ports with a batch that runs in bulk mode.
@@ -537,26 +547,27 @@ fn bulk() -> Fakes {
 
 #[test]
 fn the_way_is_chosen_with_its_reason_and_a_packed_batch_has_its_configuration() {
-    let packed = ports_with(ROWS);
-    to_run(open(&packed, EVENT));
-    let opened = packed.store.json(&batch().opened_key());
-    assert_eq!(
-        (&opened["way"], &opened["split"]),
-        (&json!("packed"), &json!({ "parts": 1, "calls": 20 }))
-    );
-    let reason = "the items are packed, because no step of the workflow fans out";
-    assert_eq!(opened["because"].as_array().unwrap().last(), Some(&json!(reason)));
-    let stored: Configuration =
-        parse("it", &packed.store.objects.borrow()[&batch().configuration_key()]).unwrap();
-    assert_eq!(stored, configuration(&packed.parameters, "explain"));
-
-    let bulk = bulk();
-    to_run(open(&bulk, EVENT));
-    let opened = bulk.store.json(&batch().opened_key());
+    for (packed, mode) in [(ports_with(ROWS), "on_demand"), (bulk(), "bulk")] {
+        to_run(open(&packed, EVENT));
+        let opened = packed.store.json(&batch().opened_key());
+        assert_eq!(opened["mode"], mode);
+        assert_eq!(
+            (&opened["way"], &opened["split"]),
+            (&json!("packed"), &json!({ "parts": 1, "calls": 20 }))
+        );
+        let reason = "the items are packed, because no step of the workflow fans out";
+        assert_eq!(opened["because"].as_array().unwrap().last(), Some(&json!(reason)));
+        let stored: Configuration =
+            parse("it", &packed.store.objects.borrow()[&batch().configuration_key()]).unwrap();
+        assert_eq!(stored, configuration(&packed.parameters, "explain"));
+    }
+    let fanning = fanning_out();
+    to_run(open(&fanning, EVENT));
+    let opened = fanning.store.json(&batch().opened_key());
     assert_eq!((&opened["way"], &opened["split"]), (&json!("executions"), &Value::Null));
-    let reason = "each leftover of a job has an execution";
+    let reason = "each item has an execution, because step each fans out over a list";
     assert_eq!(opened["because"].as_array().unwrap().last(), Some(&json!(reason)));
-    assert!(!bulk.store.objects.borrow().contains_key(&batch().configuration_key()));
+    assert!(!fanning.store.objects.borrow().contains_key(&batch().configuration_key()));
 }
 
 /// The parts of a batch together keep no more calls under way than its concurrency.

@@ -158,7 +158,7 @@ fn pack(ports: &Fakes, attempt_no: u32, objects: &[(&str, Value)]) {
         part: 3,
         n: 7,
     };
-    let mut packed = PackedRun::started(7, attempt);
+    let mut packed = PackedRun::new(7, attempt);
     objects.iter().for_each(|(name, body)| packed.add(name, body).unwrap());
     let mut lines = Vec::new();
     add_line(&mut lines, &packed).unwrap();

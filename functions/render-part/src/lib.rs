@@ -1,30 +1,31 @@
-//! Renders the items of a part as records for a bulk job, and stores the request and the plan of each item's run.
+//! Renders the items of a part as records for a bulk job, and stores their planned runs in segments.
 //!
-//! The state `RenderPart` of the batch machine invokes [`handle`], which returns the number of records. The request and
-//! the plan are the same as `dispatch` and `prepare` would store. An item for which no record can be made is not an
-//! error: it runs on demand. The function must never render an item whose run is sealed, or one that needs another
-//! target than the batch's jobs have.
+//! The state `RenderPart` of the batch machine invokes [`handle`], which returns the number of records. A run is planned
+//! as `run-part` plans it. An item for which no record can be made is not an error: it runs on demand. The function must
+//! never render an item without storing its plan first, since its answer could not be taken otherwise, or one that needs
+//! another target than the batch's jobs have.
 
 #[cfg(test)]
 mod tests;
 
 use bcce_aws::{StartError, optional_number, variable};
-use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::error::Fault;
 use bcce_core::base::json::to_json;
 use bcce_core::base::target::Target;
 use bcce_core::batch::bulk::{Asking, Rendered, job_of};
 use bcce_core::batch::manifest::Opened;
-use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
+use bcce_core::batch::packed::{PackedRun, RunState};
+use bcce_core::batch::reference::{BatchRun, Part};
 use bcce_core::batch::{Entry, Item, StoredBatch, bulk};
 use bcce_core::config::configuration::Configuration;
 use bcce_core::config::routing::Retries;
-use bcce_core::io::item_run::{ItemRun, item_run};
-use bcce_core::io::objects::{self, store_value_once};
-use bcce_core::io::reader::Reader;
-use bcce_core::ports::{GetObject, GetParameters, OpenSource, PutObject, PutOnce};
-use bcce_core::run::plan::{Plan, Sources};
+use bcce_core::io::objects;
+use bcce_core::io::packed::{Planning, SegmentBuffer, Segments};
+use bcce_core::ports::{Clock, GetObject, ListObjects, OpenSource, PutObject, PutOnce};
+use bcce_core::run::ids::Run;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 /// The number of items that are rendered at a time. A part of 500 items takes seconds.
 const AT_A_TIME: usize = 16;
@@ -34,8 +35,6 @@ const MAX_BYTES: usize = 32 * 1_024 * 1_024;
 
 /// The settings of the function, from its environment variables.
 pub struct Config {
-    /// The name of the environment, such as `dev` (`BCCE_ENVIRONMENT`).
-    pub environment: String,
     /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
     /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
@@ -53,7 +52,6 @@ impl Config {
     /// A [`StartError`] that names the variable that is missing or is not a whole number.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
-            environment: variable("BCCE_ENVIRONMENT")?,
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
             key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
             region: variable("AWS_REGION")?,
@@ -66,10 +64,10 @@ impl Config {
 }
 
 /// The services that [`handle`] uses.
-pub struct Ports<S, R, P> {
+pub struct Ports<S, R, C> {
     pub store: S,
     pub sources: R,
-    pub parameters: P,
+    pub clock: C,
 }
 
 /// A part to render.
@@ -87,50 +85,48 @@ pub struct Response {
 }
 
 /// The values that all items of the batch share.
-struct Shared<'a> {
-    config: &'a Config,
-    batch: &'a BatchRef,
-    stored: StoredBatch,
-    configuration: Configuration,
+struct Shared<'a, R> {
+    region: &'a str,
+    batch: &'a BatchRun,
+    planning: Planning<'a, R>,
     /// The target of the batch's jobs.
     target: Target,
+    now: OffsetDateTime,
 }
 
-/// Renders a part. Safe to repeat.
+/// Renders a part, unless that was done before. Safe to repeat.
 ///
 /// # Errors
-/// `Bcce.Internal`: S3 or SSM failed. A retry renders the part again.
-pub async fn handle<S, R, P>(
-    ports: &Ports<S, R, P>,
+/// `Bcce.Internal`: S3 failed. A retry renders the part again.
+pub async fn handle<S, R, C>(
+    ports: &Ports<S, R, C>,
     config: &Config,
     request: Request,
 ) -> Result<Response, Fault>
 where
-    S: GetObject + PutObject + PutOnce,
+    S: GetObject + PutObject + PutOnce + ListObjects,
     R: OpenSource,
-    P: GetParameters,
+    C: Clock,
 {
-    let (batch, part) = (&request.batch.reference, request.part.part);
-    let opened: Opened = objects::read(&ports.store, &batch.opened_key()).await?;
+    let (batch, part, store) = (&request.batch, request.part.part, &ports.store);
+    if let Some(Rendered { records, .. }) = objects::find(store, &batch.rendered_key(part)).await? {
+        return Ok(Response { records });
+    }
+    let opened: Opened = objects::read(store, &batch.opened_key()).await?;
     let bulk = opened.bulk.ok_or_else(|| Fault::internal("the batch is not in bulk mode"))?;
-    let stored: StoredBatch = objects::read(&ports.store, &batch.request_key()).await?;
-    let source = Reader {
-        store: &ports.store,
-        parameters: &ports.parameters,
-        bucket: &config.bucket,
-        environment: &config.environment,
+    let stored: StoredBatch = objects::read(store, &batch.request_key()).await?;
+    let configuration: Configuration = objects::read(store, &batch.configuration_key()).await?;
+    let planning = Planning {
+        sources: &ports.sources,
+        batch,
+        stored: &stored,
+        configuration: &configuration,
+        retries: config.retries,
     };
-    let configuration = match source.read(&stored.workflow).await? {
-        Ok(configuration) => configuration,
-        Err(problems) => {
-            let batch_id = &batch.batch_id;
-            tracing::warn!(batch_id, part, "no item of the part is rendered: {problems}");
-            return Ok(Response { records: 0 });
-        }
-    };
-    let shared = Shared { config, batch, stored, configuration, target: bulk.target };
-    let (lines, rendered) = ports.records(&shared, part).await?;
-    let put = async |key: String, body| ports.store.put(&key, &batch.batch_id, body).await;
+    let (region, target, now) = (config.region.as_str(), bulk.target, ports.clock.now());
+    let shared = Shared { region, batch, planning, target, now };
+    let (lines, rendered) = Box::pin(ports.records(&shared, part)).await?;
+    let put = async |key: String, body| store.put(&key, &batch.batch_id, body).await;
     if rendered.records > 0 {
         put(batch.bulk_input_key(job_of(part, opened.parts), part), lines).await?;
     }
@@ -138,79 +134,73 @@ where
     Ok(Response { records: rendered.records })
 }
 
-impl<S, R, P> Ports<S, R, P>
+impl<S, R, C> Ports<S, R, C>
 where
-    S: GetObject + PutOnce,
+    S: GetObject + PutOnce + ListObjects,
     R: OpenSource,
 {
-    /// Renders the items of a part. Returns the records as JSON lines, and their counts.
-    async fn records(&self, shared: &Shared<'_>, part: u32) -> Result<(Vec<u8>, Rendered), Fault> {
-        let key = shared.batch.part_key(part);
-        let entries: Vec<Entry> = objects::read_lines(&self.store, &key).await?;
+    /// Renders the items of a part and stores their runs. Returns the records as JSON lines, and their counts.
+    async fn records(
+        &self,
+        shared: &Shared<'_, R>,
+        part: u32,
+    ) -> Result<(Vec<u8>, Rendered), Fault> {
+        let (store, batch) = (&self.store, shared.batch);
+        let entries: Vec<Entry> = objects::read_lines(store, &batch.part_key(part)).await?;
         let items = entries.into_iter().filter_map(|entry| match entry {
             Entry::Item(item) => Some(*item),
             Entry::Rejected(_) => None,
         });
-        let made = items.map(|item| async move { (item.n, self.record(shared, item).await) });
-        let mut made = futures::stream::iter(made).buffered(AT_A_TIME);
+        let planned = items.map(|item| shared.plan(item));
+        let mut planned = futures::stream::iter(planned).buffered(AT_A_TIME);
+        let next = Segments::list(store, batch, part).await?.next();
+        let mut segments = SegmentBuffer::new(batch, part, next);
         let (mut lines, mut rendered) = (Vec::new(), Rendered::default());
-        while let Some((n, line)) = made.next().await {
-            match line?.filter(|line| lines.len() + line.len() <= MAX_BYTES) {
+        while let Some(run) = planned.next().await {
+            let run = run?;
+            let line = shared.record(&run)?;
+            match line.filter(|line| lines.len() + line.len() <= MAX_BYTES) {
                 Some(line) => {
+                    segments.add(store, &run).await?;
                     lines.extend(line.bytes());
                     rendered.records += 1;
                 }
-                None => _ = rendered.without.insert(n),
+                None => _ = rendered.without.insert(run.n),
             }
         }
+        segments.finish(store).await?;
         rendered.bytes = lines.len() as u64;
         Ok((lines, rendered))
     }
+}
 
-    /// Returns the record of an item, or `None` if the item has to run on demand.
-    async fn record(&self, shared: &Shared<'_>, item: Item) -> Result<Option<String>, Fault> {
-        let n = item.n;
-        match self.rendered(shared, item).await {
-            Ok(line) => Ok(line),
-            Err(fault) if fault.name == ErrorName::Internal => Err(fault),
-            Err(fault) => {
-                let batch_id = &shared.batch.batch_id;
-                tracing::warn!(batch_id, n, "an item runs on demand: {}", fault.message);
-                Ok(None)
-            }
-        }
+impl<R: OpenSource> Shared<'_, R> {
+    async fn plan(&self, item: Item) -> Result<PackedRun, Fault> {
+        let run = Run {
+            reference: item.run(self.batch, 1),
+            execution_arn: self.batch.execution_arn.clone(),
+            started_at: self.now,
+        };
+        self.planning.plan(item, run, self.now).await
     }
 
-    /// Stores the request and plan of an item, and renders its record. Returns `None` if its run is sealed or does not
-    /// fit the batch's jobs.
+    /// Returns the record of a run. Returns `None` if the run does not fit the batch's jobs, or will be refused.
     ///
     /// # Errors
-    /// `Bcce.InvalidRequest` and the like: the run will be refused. `Bcce.Internal`: S3 failed.
-    async fn rendered(&self, shared: &Shared<'_>, item: Item) -> Result<Option<String>, Fault> {
-        let (stored, batch, n) = (&shared.stored, shared.batch, item.n);
-        let made = item_run(&self.store, &self.sources, stored, batch, item, 1).await?;
-        let run = &made.run;
-        if self.store.get(&run.manifest_key()).await?.is_some() {
+    /// `Bcce.Internal`: the plan cannot be read.
+    fn record(&self, run: &PackedRun) -> Result<Option<String>, Fault> {
+        let Some(plan) = run.plan()?.filter(|_| run.state == RunState::Planned) else {
             return Ok(None);
-        }
-        let plan = self.plan(shared, &made).await?;
+        };
         // An item with a model of its own would need a job of its own, and there is none.
-        let fit = bulk::fit(&plan, &shared.config.region);
-        let Some(fit) = fit.ok().filter(|fit| *fit.target == shared.target) else {
+        let fit = bulk::fit(&plan, self.region);
+        let Some(fit) = fit.ok().filter(|fit| *fit.target == self.target) else {
             return Ok(None);
         };
         let parameters = fit.parameters();
-        let prompt = bulk::prompt(&plan, fit.step, &parameters)?;
+        let Ok(prompt) = bulk::prompt(&plan, fit.step, &parameters) else { return Ok(None) };
         let (plan, step) = (&plan, fit.step);
-        Ok(Some(Asking { run, plan, step, prompt: &prompt, parameters: &parameters }.line(n)))
-    }
-
-    /// Makes and stores the plan of an item's run. Returns the stored plan if there is one.
-    async fn plan(&self, shared: &Shared<'_>, made: &ItemRun) -> Result<Plan, Fault> {
-        let (configuration, retries) = (&shared.configuration, shared.config.retries);
-        let sources = Sources { request: &made.request, configuration, retries };
-        let plan = Plan::resolve(&sources).map_err(Fault::from)?;
-        let key = made.run.plan_key();
-        store_value_once(&self.store, &key, &made.run.run_id, plan).await
+        let asking = Asking { run: &run.run, plan, step, prompt: &prompt, parameters: &parameters };
+        Ok(Some(asking.line(run.n)))
     }
 }

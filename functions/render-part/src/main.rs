@@ -1,6 +1,5 @@
-use bcce_aws::StartError;
 use bcce_aws::s3::{S3Store, Sources};
-use bcce_aws::ssm::Parameters;
+use bcce_aws::{StartError, SystemClock};
 use render_part::{Config, Ports, handle};
 
 fn main() -> Result<(), StartError> {
@@ -10,7 +9,7 @@ fn main() -> Result<(), StartError> {
         let ports = Ports {
             store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)),
             sources: Sources::new(&aws),
-            parameters: Parameters::new(&aws),
+            clock: SystemClock,
         };
         bcce_aws::serve(|request, _| handle(&ports, &config, request)).await
     })

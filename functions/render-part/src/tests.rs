@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 
-use bcce_core::base::digest::sha256_hex;
 use bcce_core::batch::BatchRequest;
 use bcce_core::batch::bulk::MIN_RECORDS;
-use bcce_core::fakes::{MemoryParameters, MemorySources, MemoryStore, now};
+use bcce_core::document::{Document, from_yaml};
+use bcce_core::fakes::{MemorySources, MemoryStore, StoppedClock, now};
+use bcce_core::io::packed::find_runs;
 use serde_json::{Value, json};
+use time::macros::datetime;
 
 use super::*;
 
@@ -15,15 +17,14 @@ const POLICY: &str = include_str!("../../../infra/config/dev/policy.yaml");
 const ROUTING: &str = include_str!("../../../infra/config/dev/routing.yaml");
 const WORKFLOW: &str = include_str!("../../../infra/config/dev/workflows/explain.yaml");
 
-type Fakes = Ports<MemoryStore, MemorySources, MemoryParameters>;
+type Fakes = Ports<MemoryStore, MemorySources, StoppedClock>;
 
-fn batch() -> BatchRef {
-    serde_json::from_str::<Request>(EVENT).unwrap().batch.reference
+fn batch() -> BatchRun {
+    serde_json::from_str::<Request>(EVENT).unwrap().batch
 }
 
 fn config() -> Config {
     Config {
-        environment: "dev".into(),
         bucket: "bucket".into(),
         key_arn: "key".into(),
         region: "us-east-1".into(),
@@ -31,22 +32,23 @@ fn config() -> Config {
     }
 }
 
+fn configuration() -> Configuration {
+    fn read<T: Document>(yaml: &str) -> T {
+        from_yaml(yaml).finished().unwrap()
+    }
+    Configuration {
+        models: read(MODELS),
+        prices: read(PRICES),
+        policy: read(POLICY),
+        routing: read(ROUTING),
+        template: read(WORKFLOW),
+        template_sha256: "t".into(),
+        policy_sha256: "p".into(),
+    }
+}
+
 /// Returns ports with a batch whose first part has these entries.
 fn ports(spec: Value, entries: &[Value]) -> Fakes {
-    let key = "config/workflows/explain/x.yaml";
-    let pointer =
-        json!({ "uri": format!("s3://bucket/{key}"), "sha256": sha256_hex(WORKFLOW.as_bytes()) });
-    let documents = [
-        ("models", MODELS),
-        ("prices", PRICES),
-        ("policy", POLICY),
-        ("routing", ROUTING),
-        ("workflows/explain", &pointer.to_string()),
-    ];
-    let documents: BTreeMap<String, String> = documents
-        .into_iter()
-        .map(|(name, body)| (format!("/bcce/dev/{name}"), body.to_owned()))
-        .collect();
     let model_id = "us.anthropic.claude-haiku-5-5";
     let opened = json!({
         "version": 1, "items": MIN_RECORDS, "rejected": 0, "to_run": MIN_RECORDS, "parts": 1,
@@ -62,12 +64,13 @@ fn ports(spec: Value, entries: &[Value]) -> Fakes {
     let stored = StoredBatch::new(stored, "default", "m");
     let lines: String = entries.iter().map(|entry| format!("{entry}\n")).collect();
     let store = MemoryStore::with([
-        (key.to_owned(), WORKFLOW.as_bytes().to_vec()),
         (batch().opened_key(), opened.to_string().into_bytes()),
         (batch().request_key(), to_json(&stored).unwrap()),
+        (batch().configuration_key(), to_json(&configuration()).unwrap()),
         (batch().part_key(1), lines.into_bytes()),
     ]);
-    Ports { store, sources: MemorySources::default(), parameters: MemoryParameters(documents) }
+    let clock = StoppedClock(datetime!(2026-11-01 12:11 UTC));
+    Ports { store, sources: MemorySources::default(), clock }
 }
 
 fn rows() -> Value {
@@ -92,6 +95,11 @@ fn run(n: u64) -> bcce_core::run::ids::RunRef {
     serde_json::from_value::<Item>(row(n, "")).unwrap().run(&batch(), 1)
 }
 
+/// Returns the runs that the segments of the part have, by item number.
+fn stored(ports: &Fakes) -> BTreeMap<u64, PackedRun> {
+    now(find_runs(&ports.store, &batch(), 1, |_| true)).unwrap()
+}
+
 #[test]
 fn an_item_is_a_record_with_the_request_and_the_plan_of_its_run() {
     let rejected =
@@ -103,8 +111,12 @@ fn an_item_is_a_record_with_the_request_and_the_plan_of_its_run() {
     assert!(records[1]["modelInput"]["messages"].to_string().contains("three"));
     let run_id = &records[1]["modelInput"]["requestMetadata"]["run_id"];
     assert_eq!(*run_id, run(3).run_id);
-    assert_eq!(ports.store.json(&run(3).request_key())["inputs"]["text"], "three");
-    assert_eq!(ports.store.json(&run(3).plan_key())["inputs"]["audience"], "newcomer");
+    let runs = stored(&ports);
+    assert_eq!(runs.keys().copied().collect::<Vec<_>>(), [1, 3]);
+    assert_eq!((&runs[&3].run.reference, &runs[&3].state), (&run(3), &RunState::Planned));
+    let request: Value = serde_json::from_slice(runs[&3].object("request.json").unwrap()).unwrap();
+    assert_eq!(request["inputs"]["text"], "three");
+    assert_eq!(runs[&3].plan().unwrap().unwrap().inputs["audience"], "newcomer");
     assert_eq!(ports.store.json(&batch().rendered_key(1))["records"], 2);
     // Rendering again changes nothing.
     let before = ports.store.objects.borrow().clone();
@@ -113,16 +125,27 @@ fn an_item_is_a_record_with_the_request_and_the_plan_of_its_run() {
 }
 
 #[test]
-fn what_is_over_refused_or_of_another_model_makes_no_record() {
+fn what_is_refused_or_of_another_model_makes_no_record() {
     let mut opus = row(2, "two");
     opus["model"] = json!("opus");
     let mut wrong = row(3, "three");
     wrong["model"] = json!("gpt");
-    let ports = ports(rows(), &[row(1, "one"), opus, wrong, row(4, "four")]);
-    ports.store.objects.borrow_mut().insert(run(1).manifest_key(), b"{}".to_vec());
+    let ports = ports(rows(), &[opus, wrong, row(4, "four")]);
     assert_eq!(render(&ports), Ok(Response { records: 1 }));
     assert_eq!(records(&ports)[0]["recordId"], "R0000000004");
-    assert_eq!(ports.store.json(&batch().rendered_key(1))["without"], json!([1, 2, 3]));
+    assert_eq!(stored(&ports).into_keys().collect::<Vec<_>>(), [4]);
+    assert_eq!(ports.store.json(&batch().rendered_key(1))["without"], json!([2, 3]));
+}
+
+/// The plans are stored before the records, so an invocation that fails in between leaves nothing that a job could
+/// answer and nobody could take.
+#[test]
+fn a_store_that_fails_is_tried_again() {
+    let ports = ports(rows(), &[row(1, "one")]);
+    ports.store.failing.set(5);
+    assert!(render(&ports).is_err() && records(&ports).is_empty());
+    ports.store.failing.set(0);
+    assert_eq!(render(&ports), Ok(Response { records: 1 }));
 }
 
 #[test]
@@ -138,14 +161,4 @@ fn an_object_is_read_when_it_is_rendered() {
     ports.sources.put("s3://corpus/docs/3", "e", b"\xff".to_vec());
     assert_eq!(render(&ports), Ok(Response { records: 1 }));
     assert!(records(&ports)[0]["modelInput"]["messages"].to_string().contains("first"));
-}
-
-#[test]
-fn without_a_configuration_nothing_is_a_record_and_a_store_that_fails_is_tried_again() {
-    let mut ports = ports(rows(), &[row(1, "one")]);
-    ports.store.failing.set(5);
-    assert!(render(&ports).is_err());
-    ports.store.failing.set(0);
-    ports.parameters.0.clear();
-    assert_eq!(render(&ports), Ok(Response { records: 0 }));
 }

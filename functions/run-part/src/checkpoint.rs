@@ -1,19 +1,16 @@
-//! Writes runs to segments while the part goes on. A segment is written once, under the next number. If the number is
-//! taken, another invocation owns the part.
+//! Writes runs to segments while the part goes on.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::add_line;
-use bcce_core::batch::packed::{PackedRun, fence_line};
+use bcce_core::batch::packed::PackedRun;
 use bcce_core::batch::reference::BatchRef;
-use bcce_core::io::packed;
-use bcce_core::ports::{Clock, GetObject, ListObjects, Put, PutOnce};
+use bcce_core::io::packed::{SegmentWriter, lost};
+use bcce_core::ports::{Clock, GetObject, PutOnce};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
-
-use crate::owner::lost;
 
 /// The size, the number of runs and the age from which a segment is written. Whatever is not written yet when the
 /// function is ended is lost and paid twice.
@@ -27,10 +24,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// The segments of a part.
 pub(crate) struct Segments<'a> {
-    batch: &'a BatchRef,
-    part: u32,
-    /// The number of the next segment.
-    next: Cell<u32>,
+    writer: SegmentWriter<'a>,
     waiting: RefCell<Waiting>,
     /// The lines of a segment that could not be written.
     unwritten: RefCell<Vec<u8>>,
@@ -57,9 +51,7 @@ impl<'a> Segments<'a> {
     /// Returns the segments of a part. `next` is the number of the first one to write.
     pub fn new(batch: &'a BatchRef, part: u32, next: u32) -> Self {
         Self {
-            batch,
-            part,
-            next: Cell::new(next),
+            writer: SegmentWriter::new(batch, part, next),
             waiting: RefCell::default(),
             unwritten: RefCell::default(),
             is_due: Notify::new(),
@@ -122,7 +114,7 @@ impl<'a> Segments<'a> {
         if lines.is_empty() {
             return Ok(());
         }
-        if let Err(fault) = self.put(store, &lines).await {
+        if let Err(fault) = self.writer.write(store, &lines).await {
             self.unwritten.replace(lines);
             return Err(fault);
         }
@@ -132,38 +124,4 @@ impl<'a> Segments<'a> {
     fn is_empty(&self) -> bool {
         self.unwritten.borrow().is_empty() && self.waiting.borrow().lines.is_empty()
     }
-
-    async fn put(&self, store: &(impl GetObject + PutOnce), body: &[u8]) -> Result<(), Fault> {
-        let number = self.next.get();
-        let key = self.batch.segment_key(self.part, number);
-        let id = self.batch.part_id(self.part);
-        match store.put_once(&key, &id, body).await? {
-            Put::Stored => {}
-            // A write whose answer was lost finds its own object.
-            Put::Existed if store.get(&key).await?.as_deref() == Some(body) => {}
-            Put::Existed => return Err(lost()),
-        }
-        self.next.set(number + 1);
-        Ok(())
-    }
-}
-
-/// Takes the next number, so that an invocation that owned the part before can write no segment any more.
-///
-/// # Errors
-/// `Bcce.Internal`: S3 failed, or the other invocation writes all the time.
-pub(crate) async fn fence(
-    store: &(impl GetObject + PutOnce + ListObjects),
-    batch: &BatchRef,
-    part: u32,
-    owner: &str,
-) -> Result<(), Fault> {
-    for _ in 0..TRIES {
-        let next = packed::Segments::list(store, batch, part).await?.next();
-        match Segments::new(batch, part, next).put(store, fence_line(owner).as_bytes()).await {
-            Err(fault) if fault == lost() => {}
-            done => return done,
-        }
-    }
-    Err(lost())
 }

@@ -1,15 +1,14 @@
 //! The run of one item: its request, its plan, and its steps, wave by wave.
 
-use bcce_core::base::error::{ErrorName, Fault};
+use bcce_core::base::error::Fault;
 use bcce_core::batch::packed::{PLAN, PackedRun, REQUEST, RunState};
 use bcce_core::batch::reference::Place;
-use bcce_core::io::item_run::item_request;
+use bcce_core::io::packed::Planning;
 use bcce_core::io::step::TakeReports;
 use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
 use bcce_core::run::ending::{Ending, ExecutionStatus};
 use bcce_core::run::ids::{ANSWER, Run};
-use bcce_core::run::plan::{Plan, Sources};
-use bcce_core::run::request::StoredRequest;
+use bcce_core::run::plan::Plan;
 
 use crate::KeepParts;
 use crate::work::Work;
@@ -28,8 +27,15 @@ where
     /// # Errors
     /// `Bcce.Internal`: S3 or the ledger failed, or an object is not what this version writes.
     pub async fn item(&self, place: &Place) -> Result<PackedRun, Fault> {
-        let mut packed = match self.part.under_way.get(&place.n) {
-            Some(packed) => packed.clone(),
+        let mut packed = match self.part.under_way.get(&place.n).cloned() {
+            Some(mut packed) => {
+                if packed.state == RunState::Planned {
+                    // It was planned as the record of a bulk job, which may have taken a day.
+                    packed.run.started_at = self.ports.caller.clock.now();
+                    packed.run.execution_arn.clone_from(&self.request.batch.execution_arn);
+                }
+                packed
+            }
             None => self.begin(place).await?,
         };
         packed.started = self.part.started.get(&place.n).cloned().unwrap_or_default();
@@ -49,13 +55,13 @@ where
     /// Begins the run of an item: makes its request and its plan. A retried item keeps both from the attempt before.
     async fn begin(&self, place: &Place) -> Result<PackedRun, Fault> {
         let item = self.part.item(place)?;
-        let batch = &self.request.batch;
+        let (batch, now) = (&self.request.batch, self.ports.caller.clock.now());
         let run = Run {
             reference: item.run(batch, place.attempt_no),
             execution_arn: batch.execution_arn.clone(),
-            started_at: self.ports.caller.clock.now(),
+            started_at: now,
         };
-        let mut packed = PackedRun::started(place.n, run);
+        let mut packed = PackedRun::new(place.n, run);
         if let Some(before) = self.part.before.get(&place.n)
             && before.object(PLAN).is_some()
         {
@@ -63,35 +69,14 @@ where
             packed.objects.extend(kept.map(|(name, body)| (name.clone(), body.clone())));
             return Ok(packed);
         }
-        let stored = &self.part.stored;
-        let request = match item_request(&self.ports.sources, stored, batch, item).await {
-            Ok(request) => request,
-            Err(fault) if fault.name == ErrorName::Internal => return Err(fault),
-            Err(fault) => {
-                let (batch_id, n) = (&batch.batch_id, place.n);
-                tracing::warn!(batch_id, n, "an item is refused: {}", fault.message);
-                packed.state = RunState::Refused(fault);
-                return Ok(packed);
-            }
+        let planning = Planning {
+            sources: &self.ports.sources,
+            batch,
+            stored: &self.part.stored,
+            configuration: &self.part.configuration,
+            retries: self.config.retries,
         };
-        packed.add(REQUEST, &request)?;
-        self.plan(&mut packed, &request)?;
-        Ok(packed)
-    }
-
-    /// Plans a run. If the request may not run, the run is over with the reason.
-    fn plan(&self, packed: &mut PackedRun, request: &StoredRequest) -> Result<(), Fault> {
-        let configuration = &self.part.configuration;
-        let sources = Sources { request, configuration, retries: self.config.retries };
-        match Plan::resolve(&sources) {
-            Ok(plan) => packed.add(PLAN, &plan),
-            Err(refused) => {
-                let ended_at = self.ports.caller.clock.now();
-                let fault = Some(refused.into());
-                packed.state = RunState::Over { ended_at, fault, ending: None };
-                Ok(())
-            }
-        }
+        planning.plan(item, packed.run, now).await
     }
 
     /// Runs the waves of a plan, one after the other, until a step fails or has to go on later.

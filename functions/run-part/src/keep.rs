@@ -6,12 +6,12 @@ use std::time::Duration;
 use bcce_core::base::error::Fault;
 use bcce_core::batch::Rate;
 use bcce_core::batch::packed::PartProgress;
+use bcce_core::io::packed::lost;
 use bcce_core::io::step::TakeReports;
 use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
 use time::OffsetDateTime;
 
 use crate::KeepParts;
-use crate::owner::lost;
 use crate::work::Work;
 
 /// The time between two extensions of the ownership.

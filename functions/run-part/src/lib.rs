@@ -8,6 +8,7 @@
 mod admission; // the point that every call passes
 mod call_log; // calls, recorded before they are made
 mod checkpoint; // finished runs, written to segments
+mod due; // the items that run now
 mod item; // the run of one item
 mod keep; // the ownership, the progress and the orders, kept up to date
 mod orders; // the orders of others
@@ -23,7 +24,7 @@ use std::time::Duration;
 use bcce_aws::{StartError, optional_number, optional_variable, variable};
 use bcce_core::base::error::Fault;
 use bcce_core::batch::reference::{BatchRun, Part};
-use bcce_core::batch::{BatchNotification, Tolerance};
+use bcce_core::batch::{BatchNotification, Mode, Tolerance};
 use bcce_core::config::routing::Retries;
 use bcce_core::io::shared_breakers::ledger_unreachable;
 use bcce_core::io::step::{Caller, Reports, TakeReports};
@@ -89,6 +90,8 @@ pub struct Ports<S, R, L, M, C, H, F> {
 pub struct Request {
     pub batch: BatchRun,
     pub part: Part,
+    /// The mode of the batch attempt. In bulk mode, only the leftovers of its jobs run.
+    pub mode: Mode,
     /// The number of calls that may be under way at a time.
     pub calls: u32,
     pub tolerance: Tolerance,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bcce_core::base::error::Fault;
 use bcce_core::batch::packed::PartProgress;
+use bcce_core::io::packed::lost;
 use bcce_core::ports::{KeepPart, PartOf, PartTaken, TakePart};
 use time::OffsetDateTime;
 
@@ -102,9 +103,4 @@ impl Ownership {
     pub fn is_safe(&self, now: OffsetDateTime) -> bool {
         now + SKEW < self.until.get()
     }
-}
-
-/// Returns the fault of an invocation that lost its part to another one.
-pub(crate) fn lost() -> Fault {
-    Fault::internal("another invocation owns the part now")
 }

@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
-use bcce_core::batch::packed::{PackedPlace, PackedRun, StartedCall};
+use bcce_core::batch::packed::{PackedPlace, PackedRun, RunState, StartedCall};
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::batch::{BatchProgress, Entry, Item, StoredBatch};
 use bcce_core::config::configuration::Configuration;
 use bcce_core::io::objects;
-use bcce_core::io::packed::{Segments, find_runs};
+use bcce_core::io::packed::{Segments, fence, find_runs};
 use bcce_core::ports::{
     Clock, GetObject, ListObjects, PartOf, PutOnce, ReadAttempts, ReadStartedCalls,
 };
 
 use crate::owner::Ownership;
-use crate::{KeepParts, Ports, Request, checkpoint};
+use crate::{KeepParts, Ports, Request, due};
 
 /// A part with everything that its items need.
 pub(crate) struct LoadedPart {
@@ -54,15 +54,15 @@ impl LoadedPart {
     {
         let (store, batch, part) = (&ports.store, &request.batch.reference, request.part.part);
         if !ownership.is_first {
-            checkpoint::fence(store, batch, part, &ownership.owner).await?;
+            fence(store, batch, part, &ownership.owner).await?;
         }
         let segments = Segments::list(store, batch, part).await?;
-        let places = objects::find_lines(store, &batch.places_key(part)).await?.unwrap_or_default();
+        let due = due::places(store, batch, part, request.mode).await?;
         let mut loaded = Self {
             stored: objects::read(store, &batch.request_key()).await?,
             configuration: objects::read(store, &batch.configuration_key()).await?,
             lines: objects::bytes(store, &batch.part_key(part)).await?,
-            due: places,
+            due,
             under_way: HashMap::new(),
             before: BTreeMap::new(),
             adopted: Vec::new(),
@@ -92,7 +92,11 @@ impl LoadedPart {
         let take = |run: PackedRun| {
             runs += 1;
             if !run.is_over() {
-                under_way.insert(run.n, run);
+                // A plan that nothing was charged for is made again, so that it takes no memory until then.
+                let is_needed = run.state != RunState::Planned || run.record_failure()?.is_some();
+                if is_needed && under_way.get(&run.n).is_none_or(|before| run.replaces(before)) {
+                    under_way.insert(run.n, run);
+                }
                 return Ok(());
             }
             if over.insert(run.n)

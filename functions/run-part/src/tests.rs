@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use bcce_core::base::error::ErrorName;
-use bcce_core::base::json::{add_line, to_json};
+use bcce_core::base::json::{add_line, parse, to_json};
 use bcce_core::base::usage::Usage;
 use bcce_core::batch::packed::{PackedRun, RunState, parse_segment};
 use bcce_core::batch::reference::{BatchRef, Place};
@@ -13,9 +13,10 @@ use bcce_core::config::policy::Policy;
 use bcce_core::config::routing::Routing;
 use bcce_core::document::{Document, from_yaml};
 use bcce_core::fakes::{MemoryHealth, MemoryLedger, MemorySources, MemoryStore};
-use bcce_core::io::packed::find_runs;
+use bcce_core::io::packed::{find_runs, lost};
 use bcce_core::io::shared_breakers::SharedBreakers;
 use bcce_core::ports::PartOf;
+use bcce_core::run::artifact::{StepArtifact, StepFailure, StepStatus};
 use bcce_core::run::manifest::Manifest;
 use bcce_core::run::notification::RunStatus;
 use serde_json::{Value, json};
@@ -323,7 +324,7 @@ async fn two_owners_never_store_the_same_segment() {
         fixture.ports.store.objects.borrow_mut().insert(key, b"# another\n".to_vec());
     };
     *fixture.model.at_first_call.borrow_mut() = Some(Box::new(write));
-    assert_eq!(fixture.run().await, Err(owner::lost()));
+    assert_eq!(fixture.run().await, Err(lost()));
     assert_eq!(fixture.stored().await.len(), 0);
 }
 
@@ -470,4 +471,81 @@ async fn a_run_that_waits_for_long_goes_on_in_a_later_invocation() {
     let asked = fixture.model.asked.borrow().len();
     assert_eq!((open[0].attempts.len(), open[0].decisions.len()), (asked, 2));
     assert!(asked >= 2);
+}
+
+/// Stores lists of a part's items in bulk mode, and the verdict on the leftovers of its job.
+fn in_bulk(fixture: &mut Fixture, left: &[u64], others: &[u64], verdict: &str, sample: &[u64]) {
+    fixture.request.mode = Mode::Bulk;
+    let batch = fixture.batch().clone();
+    let places = fixture.ports.store.lines(&batch.places_key(1));
+    let list = |key: String, items: &[u64]| {
+        let mut lines = Vec::new();
+        let wanted = places.iter().filter(|place| items.contains(&place["n"].as_u64().unwrap()));
+        wanted.for_each(|place| add_line(&mut lines, place).unwrap());
+        fixture.ports.store.objects.borrow_mut().insert(key, lines);
+    };
+    list(batch.left_key(1), left);
+    list(batch.others_key(1), others);
+    list(batch.sample_key(), sample);
+    let opened = json!({
+        "version": 1, "items": 5, "rejected": 0, "to_run": 5, "parts": 1,
+        "source": { "uri": "s3://bucket/k", "format": "jsonl", "bytes": 1 },
+        "mode": "bulk", "because": [], "concurrency": 20, "allowed_failures": 20,
+    });
+    let leftovers = json!({ "processed": 4, "failed": 4, "left": 4, "verdict": verdict });
+    let job = json!({ "job": 1, "arn": "a", "status": "Completed", "given": 4, "records": {}, "leftovers": leftovers });
+    let jobs = json!({ "version": 1, "started_at": "2026-11-01T12:00:00Z", "jobs": [job] });
+    for (key, value) in [(batch.opened_key(), opened), (batch.jobs_key(), jobs)] {
+        fixture.ports.store.objects.borrow_mut().insert(key, to_json(&value).unwrap());
+    }
+}
+
+/// Item 1 is over, item 5 was not a record, and the others are leftovers of the job.
+#[tokio::test]
+async fn in_bulk_mode_only_what_the_verdict_allows_runs() {
+    for (verdict, expected) in [
+        ("on_demand", vec![2, 3, 4, 5]),
+        ("sample", vec![3]),
+        ("held", vec![5]),
+        ("not_started", vec![5]),
+    ] {
+        let mut fixture = Fixture::new(ONE, 5);
+        in_bulk(&mut fixture, &[2, 3, 4], &[5], verdict, &[3]);
+        assert_eq!(fixture.run().await, Ok(OVER));
+        let ran: Vec<u64> = fixture.stored().await.into_keys().collect();
+        assert_eq!(ran, expected, "{verdict}");
+    }
+}
+
+/// A record was charged and gave no valid answer. Its run on demand starts now, and has the cost of both.
+#[tokio::test]
+async fn the_run_of_a_charged_record_has_the_cost_of_both_calls() {
+    let fixture = Fixture::new(ONE, 2);
+    let batch = fixture.batch().clone();
+    fixture.run().await.unwrap();
+    let mut before = fixture.stored().await;
+    let mut charged = before.remove(&1).unwrap();
+    let key = charged.run.step_key("answer", None);
+    let name = key.strip_prefix(&charged.run.prefix()).unwrap();
+    let answer: StepArtifact = parse(name, charged.object(name).unwrap()).unwrap();
+    let once = answer.record.totals.cost_usd.unwrap();
+    charged.objects.remove(name);
+    let error = Fault::new(ErrorName::OutputInvalid, "it is no JSON");
+    let failure = StepFailure { record: answer.record, status: StepStatus::Failed, error };
+    charged.add_at(&charged.run.record_failure_key("answer"), &failure).unwrap();
+    charged.state = RunState::Planned;
+    charged.run.started_at -= Duration::from_secs(86_400);
+    charged.run.execution_arn = "that of an attempt before".into();
+
+    let mut fixture = Fixture::new(ONE, 2);
+    in_bulk(&mut fixture, &[1], &[], "on_demand", &[]);
+    let mut lines = Vec::new();
+    add_line(&mut lines, &charged).unwrap();
+    fixture.ports.store.objects.borrow_mut().insert(batch.segment_key(1, 1), lines);
+    assert_eq!(fixture.run().await, Ok(OVER));
+    let manifest = fixture.manifests().await.remove(0);
+    assert_eq!((manifest.status, fixture.model.asked.borrow().len()), (RunStatus::Succeeded, 1));
+    assert_eq!(manifest.totals.cost_usd, Some(once + once));
+    assert_eq!(manifest.execution_arn, fixture.request.batch.execution_arn);
+    assert!(Now.now() - manifest.started_at < Duration::from_secs(3_600));
 }

@@ -72,7 +72,7 @@ impl Left {
             put(batch.left_key(part), records).await?;
         }
         if !others.is_empty() {
-            put(batch.rest_key(part), others).await?;
+            put(batch.others_key(part), others).await?;
         }
         put(batch.taken_key(part), to_json(&self.counts)?).await
     }

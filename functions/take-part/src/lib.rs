@@ -1,50 +1,44 @@
-//! Turns the answers of a bulk job for one part into finished runs, and lists the items that have none.
+//! Turns the answers of a bulk job for one part into runs that are over, and lists the items that have none.
 //!
-//! The state `TakePart` of the batch machine and of the finalize machine invokes [`handle`], which returns how many
-//! items have a finished run. The run of a valid answer has the same artifacts, sealed manifest and ledger record as a
-//! run on demand. Records without a valid answer are listed for choose-leftovers, which decides whether they run on
-//! demand. Items that were not records of a job run on demand in any case. With `hold`, the function closes the runs of
-//! held records as failed. It must never count an answer twice, or lose one that was paid.
+//! The state `TakePart` of the batch machine and of the finalize machine invokes [`handle`], which returns how many runs
+//! are over. The run of a valid answer is stored in a segment, as `run-part` stores it after a call. Records without a
+//! valid answer are listed for choose-leftovers, which decides whether they run on demand. Items that were not records
+//! of a job run on demand in any case. The function must never count an answer twice, or lose one that was paid.
 
 mod finish; // a finished run for each answer
-mod held; // a failed run for each held record
 mod left; // items without a finished run
 mod read; // the items, records and job of a part
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
 use bcce_core::batch::Item;
-use bcce_core::batch::bulk::Took;
-use bcce_core::batch::reference::{BatchRun, Part, Place};
+use bcce_core::batch::packed::{PackedPlace, PackedRun, PartProgress, RunState};
+use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place};
 use bcce_core::io::objects;
+use bcce_core::io::packed::{OwnedPart, SegmentBuffer, Segments, lost};
 use bcce_core::ports::{
-    Clock, CloseRun, GetObject, GetSealed, PutObject, PutOnce, PutSealed, SignDigest, VerifyDigest,
+    Clock, GetObject, KeepPart, ListObjects, PlaceRuns, PutObject, PutOnce, TakePart,
 };
-use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
-use finish::{Answered, Outcome, Taking};
+use finish::{Outcome, Taking};
 use left::Left;
 use read::Job;
 
-/// The number of answers that are handled at a time. Each one is signed with the key that every run uses. With five
-/// parts at a time, KMS gets about 150 requests a second.
-const AT_A_TIME: usize = 8;
+/// The time for which the function owns the part, which is longer than it may take.
+const LEASE: Duration = Duration::from_secs(930);
 
 /// The settings of the function, from its environment variables.
 pub struct Config {
-    /// The name of the environment, such as `dev` (`BCCE_ENVIRONMENT`).
-    pub environment: String,
     /// The name of the artifact bucket (`BCCE_ARTIFACT_BUCKET`).
     pub bucket: String,
     /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
-    /// The ARN of the KMS key that signs manifests (`BCCE_SIGNING_KEY_ARN`).
-    pub signing_key_arn: String,
     /// The name of the ledger's DynamoDB table (`BCCE_LEDGER_TABLE`).
     pub ledger_table: String,
     /// The region of the stack, such as `us-east-1` (`AWS_REGION`).
@@ -58,10 +52,8 @@ impl Config {
     /// A [`StartError`] that names the variable that is missing.
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self {
-            environment: variable("BCCE_ENVIRONMENT")?,
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
             key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
-            signing_key_arn: variable("BCCE_SIGNING_KEY_ARN")?,
             ledger_table: variable("BCCE_LEDGER_TABLE")?,
             region: variable("AWS_REGION")?,
         })
@@ -69,145 +61,157 @@ impl Config {
 }
 
 /// The services that [`handle`] uses.
-pub struct Ports<S, K, L, C, M> {
+pub struct Ports<S, L, C> {
     pub store: S,
-    pub signing_key: K,
     pub ledger: L,
     pub clock: C,
-    /// Writes a metrics document to the function's log.
-    pub metrics: M,
 }
 
-/// A part whose answers are to be handled.
+/// A part whose answers are to be taken.
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub batch: BatchRun,
     pub part: Part,
-    /// True if the answers were handled before, and only the runs of held records are to be closed.
-    pub hold: bool,
 }
 
 /// The numbers of items by outcome.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Response {
-    /// The items with a finished run.
+    /// The items whose run is over.
     pub taken: u64,
-    /// The items without a finished run.
+    /// The other items.
     pub left: u64,
-    /// The held items, whose runs are closed as failed.
-    pub held: u64,
 }
 
-/// Handles the answers of a part. Safe to repeat.
+/// Takes the answers of a part. Safe to repeat.
 ///
 /// # Errors
-/// `Bcce.Internal`: S3, KMS or the ledger failed, or the output of a completed job is missing. A retry continues where
-/// this invocation ended.
-pub async fn handle<S, K, L, C, M>(
-    ports: &Ports<S, K, L, C, M>,
+/// `Bcce.Internal`: S3 or the ledger failed, or the output of a completed job is missing. A retry continues where this
+/// invocation ended.
+pub async fn handle<S, L, C>(
+    ports: &Ports<S, L, C>,
     config: &Config,
     request: Request,
 ) -> Result<Response, Fault>
 where
-    S: GetObject + PutObject + PutOnce + GetSealed + PutSealed,
-    K: SignDigest + VerifyDigest,
-    L: CloseRun,
+    S: GetObject + PutObject + PutOnce + ListObjects,
+    L: TakePart + KeepPart + PlaceRuns,
     C: Clock,
-    M: Fn(&str),
 {
     let (batch, part) = (&request.batch, request.part.part);
     // If every item of the part is rejected, there are no places.
     let places = objects::find_lines::<Place>(&ports.store, &batch.places_key(part)).await?;
     let Some(places) = places else { return Ok(Response::default()) };
+    let lease = (ports.clock.now(), LEASE);
+    let owned = OwnedPart::take(&ports.store, &ports.ledger, (batch, part), "take-part", lease);
+    let Some(owned) = owned.await? else {
+        // Only `run-part` can own it, and it runs what this function has left over.
+        tracing::info!(batch_id = batch.batch_id, part, "another function owns the part");
+        return Ok(Response::default());
+    };
     let job = ports.job(batch, part).await?;
     let items = ports.items(batch, part).await?;
-    let now = ports.clock.now();
-    let took = job.as_ref().map_or(Took { from: now, to: now }, |job| job.took);
-    let taking = Taking { config, batch, took };
-    let mut response = Response::default();
-    if !request.hold {
-        // Boxed, because nested futures exceed the compiler's limit on type depth.
-        let take = ports.take(&taking, part, &places, &items, job.as_ref());
-        response = Box::pin(take).await?;
+    ports.ledger.place_runs(&packed_places(batch, part, &items)).await?;
+    // Boxed, because nested futures exceed the compiler's limit on type depth.
+    let taken = Box::pin(ports.take(&config.region, batch, part, job.as_ref())).await?;
+    let Taken { outcomes, progress } = taken;
+    let rendered = ports.rendered(batch, part).await?;
+    let is_over = |outcome: &&Outcome| **outcome == Outcome::Over;
+    let taken = outcomes.values().filter(is_over).count() as u64;
+    let left = Left::of(&places, &rendered, job.as_ref().map(|job| &job.record), outcomes);
+    left.store(&ports.store, batch, part).await?;
+    let OwnedPart { part: of, owner, .. } = &owned;
+    if !ports.ledger.keep_part(of, owner, ports.clock.now(), &progress).await? {
+        return Err(lost());
     }
-    // The runs of held records are closed without `hold` too, because a batch may have ended before all were closed.
-    if let Some(error) = job.as_ref().and_then(|job| job.record.held()) {
-        response.held = Box::pin(ports.hold(&taking, part, &items, &error)).await?;
-    }
-    let Response { taken, left, held } = response;
-    tracing::info!(
-        batch_id = batch.batch_id,
-        part,
-        taken,
-        left,
-        held,
-        "the answers of the part are handled"
-    );
-    Ok(response)
+    let left = places.len() as u64 - taken;
+    tracing::info!(batch_id = batch.batch_id, part, taken, left, "the answers of the part are taken");
+    Ok(Response { taken, left })
 }
 
-impl<S, K, L, C, M> Ports<S, K, L, C, M>
+/// Returns the places of the runs of a part.
+fn packed_places(batch: &BatchRef, part: u32, items: &BTreeMap<u64, Item>) -> Vec<PackedPlace> {
+    let place = |item: &Item| {
+        let run = item.run(batch, 1);
+        let (run_id, attempt_no) = (run.run_id, run.attempt_no);
+        PackedPlace { run_id, attempt_no, batch: batch.clone(), part, n: item.n }
+    };
+    items.values().map(place).collect()
+}
+
+/// The runs of a part after its answers are taken.
+#[derive(Default)]
+struct Taken {
+    /// The outcomes of the records that the job returned, by item number.
+    outcomes: BTreeMap<u64, Outcome>,
+    /// The runs that are over.
+    progress: PartProgress,
+}
+
+impl<S, L, C> Ports<S, L, C>
 where
-    S: GetObject + PutObject + PutOnce + GetSealed + PutSealed,
-    K: SignDigest + VerifyDigest,
-    L: CloseRun,
+    S: GetObject + PutOnce + ListObjects,
     C: Clock,
-    M: Fn(&str),
 {
-    /// Makes a finished run of each valid answer of a part, and lists the other items.
+    /// Adds the answers of a job to the planned runs of a part, and stores the runs that they change. The segments are
+    /// read one at a time, because all plans of a part may need more memory than the function has.
     async fn take(
         &self,
-        taking: &Taking<'_>,
+        region: &str,
+        batch: &BatchRef,
         part: u32,
-        places: &[Place],
-        items: &BTreeMap<u64, Item>,
         job: Option<&Job>,
-    ) -> Result<Response, Fault> {
-        let batch = taking.batch;
+    ) -> Result<Taken, Fault> {
+        let segments = Segments::list(&self.store, batch, part).await?;
+        let mut taken = Taken::default();
+        let begun = self.begun(&segments, &mut taken.progress).await?;
+        let Some(job) = job else { return Ok(taken) };
+        let Some(arn) = job.record.arn.as_deref() else { return Ok(taken) };
         let rendered = self.rendered(batch, part).await?;
-        let mut outcomes = BTreeMap::new();
-        if let Some(arn) = job.and_then(|job| job.record.arn.as_deref()) {
-            let status = job.and_then(|job| job.record.status);
-            let output = self.output(batch, part, &rendered, arn, status).await?;
-            let answers = places.iter().filter_map(|place| {
-                let (returned, item) = (output.records.get(&place.n)?, items.get(&place.n)?);
-                Some(Answered { taking, item, returned, arn })
-            });
-            let finish = answers.map(|answered| async move {
-                answered.finish(self).await.map(|outcome| (answered.item.n, outcome))
-            });
-            let mut finished = futures::stream::iter(finish).buffer_unordered(AT_A_TIME);
-            while let Some(outcome) = finished.next().await {
-                outcomes.extend([outcome?]);
+        let output = self.output(batch, part, &rendered, arn, job.record.status).await?;
+        let taking = Taking { arn, took: job.took, region, now: self.clock.now() };
+        let mut changed = SegmentBuffer::new(batch, part, segments.next());
+        for at in 0..segments.count() {
+            for mut run in segments.runs(&self.store, at).await? {
+                let Some(returned) = output.records.get(&run.n) else { continue };
+                if taken.outcomes.contains_key(&run.n) {
+                    continue;
+                }
+                if let Some(is_over) = begun.get(&run.n) {
+                    // A run that is not over runs on demand already.
+                    if *is_over {
+                        taken.outcomes.insert(run.n, Outcome::Over);
+                    }
+                    continue;
+                }
+                let outcome = taking.finish(&mut run, returned)?;
+                if run.is_over() || run.record_failure()?.is_some() {
+                    changed.add(&self.store, &run).await?;
+                    taken.progress.count(&run)?;
+                }
+                taken.outcomes.insert(run.n, outcome);
             }
         }
-        let is_over = |outcome: &&Outcome| matches!(outcome, Outcome::Over);
-        let taken = outcomes.values().filter(is_over).count() as u64;
-        let left = Left::of(places, &rendered, job.map(|job| &job.record), outcomes);
-        left.store(&self.store, batch, part).await?;
-        Ok(Response { taken, left: places.len() as u64 - taken, held: 0 })
+        changed.finish(&self.store).await?;
+        Ok(taken)
     }
 
-    /// Closes the runs of the records that are left over and were not in the sample. Returns their number.
-    async fn hold(
+    /// Returns the runs that are not only planned, by item number, and whether each is over. Counts those that are.
+    async fn begun(
         &self,
-        taking: &Taking<'_>,
-        part: u32,
-        items: &BTreeMap<u64, Item>,
-        error: &Fault,
-    ) -> Result<u64, Fault> {
-        let sampled = self.places(&taking.batch.sample_key()).await?;
-        let sampled: BTreeSet<u64> = sampled.into_iter().map(|place| place.n).collect();
-        let left = self.places(&taking.batch.left_key(part)).await?;
-        let held = left.iter().filter(|place| !sampled.contains(&place.n));
-        let held = held.filter_map(|place| items.get(&place.n));
-        let closing = held.map(|item| taking.close_held(self, item, error));
-        let mut closing = futures::stream::iter(closing).buffer_unordered(AT_A_TIME);
-        let mut closed = 0;
-        while let Some(done) = closing.next().await {
-            done?;
-            closed += 1;
-        }
-        Ok(closed)
+        segments: &Segments,
+        progress: &mut PartProgress,
+    ) -> Result<BTreeMap<u64, bool>, Fault> {
+        let mut begun = BTreeMap::new();
+        let take = |run: PackedRun| {
+            if run.state == RunState::Planned || begun.get(&run.n) == Some(&true) {
+                return Ok(());
+            }
+            progress.count(&run)?;
+            begun.insert(run.n, run.is_over());
+            Ok(())
+        };
+        segments.read(&self.store, take).await?;
+        Ok(begun)
     }
 }

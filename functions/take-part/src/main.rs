@@ -1,5 +1,4 @@
 use bcce_aws::dynamodb::Ledger;
-use bcce_aws::kms::SigningKey;
 use bcce_aws::s3::S3Store;
 use bcce_aws::{StartError, SystemClock};
 use take_part::{Config, Ports, handle};
@@ -11,9 +10,7 @@ fn main() -> Result<(), StartError> {
         let ports = Ports {
             store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)),
             ledger: Ledger::new(&aws, &config.ledger_table),
-            signing_key: SigningKey::new(&aws, &config.signing_key_arn),
             clock: SystemClock,
-            metrics: |document: &str| println!("{document}"),
         };
         bcce_aws::serve(|request, _| handle(&ports, &config, request)).await
     })

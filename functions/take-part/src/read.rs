@@ -7,7 +7,7 @@ use bcce_core::batch::bulk::{
     JobRecord, JobStatus, JobsRecord, Output, Rendered, Took, job_of, output_key,
 };
 use bcce_core::batch::manifest::Opened;
-use bcce_core::batch::reference::{BatchRef, Place, bulk_file};
+use bcce_core::batch::reference::{BatchRef, bulk_file};
 use bcce_core::batch::{Entry, Item, bulk};
 use bcce_core::io::objects;
 use bcce_core::ports::{Clock, GetObject};
@@ -21,7 +21,7 @@ pub(crate) struct Job {
     pub took: Took,
 }
 
-impl<S, K, L, C, M> Ports<S, K, L, C, M>
+impl<S, L, C> Ports<S, L, C>
 where
     S: GetObject,
     C: Clock,
@@ -68,11 +68,6 @@ where
             tracing::warn!(batch_id = batch.batch_id, part, "a record is not readable: {problem}");
         }
         Ok(output)
-    }
-
-    /// Reads a list of places. Returns an empty list if it was not stored.
-    pub(crate) async fn places(&self, key: &str) -> Result<Vec<Place>, Fault> {
-        objects::find_lines(&self.store, key).await.map(Option::unwrap_or_default)
     }
 
     /// Reads the counts of the records that were rendered for a part. Returns zeros if it could not be rendered.

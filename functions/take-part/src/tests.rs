@@ -1,17 +1,16 @@
-use std::cell::RefCell;
-use std::rc::Rc;
-
-use bcce_core::base::digest::sha256;
 use bcce_core::base::json::{add_line, parse_lines, to_json};
 use bcce_core::base::usage::Usage;
 use bcce_core::batch::bulk::{Rendered, output_key};
 use bcce_core::batch::{Item, bulk};
-use bcce_core::call::attempt::Attempt;
-use bcce_core::fakes::{MemoryKey, MemoryStore, StoppedClock, now};
-use bcce_core::ledger::ClosedRun;
-use bcce_core::ports::Closed;
-use bcce_core::run::ids::RunRef;
-use bcce_core::run::manifest::Kind;
+use bcce_core::base::error::ErrorName;
+use bcce_core::call::attempt::{Attempt, AttemptKind, Cause};
+use bcce_core::fakes::{MemoryLedger, MemoryStore, StoppedClock, now};
+use bcce_core::io::packed::find_runs;
+use bcce_core::ports::PartOf;
+use bcce_core::run::artifact::StepFailure;
+use bcce_core::run::ids::{Run, RunRef};
+use bcce_core::run::manifest::Manifest;
+use bcce_core::run::notification::RunStatus;
 use bcce_core::run::plan::Plan;
 use serde_json::{Value, json};
 use time::macros::datetime;
@@ -19,34 +18,10 @@ use time::macros::datetime;
 use super::*;
 
 const EVENT: &str = include_str!("../../../events/take-part/first.json");
-const HELD: &str = include_str!("../../../events/take-part/held.json");
 const PLAN: &str = include_str!("../../../events/invoke/plan.json");
 const ARN: &str = "arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abc123def456";
 
-/// A ledger that counts each run once.
-#[derive(Default)]
-struct Ledger(RefCell<Vec<ClosedRun>>);
-
-impl CloseRun for Ledger {
-    async fn close(&self, closed: &ClosedRun) -> Result<Closed, Fault> {
-        let mut runs = self.0.borrow_mut();
-        if runs.iter().any(|run| run.run.run_id == closed.run.run_id) {
-            return Ok(Closed::Before { notification_owner: None });
-        }
-        runs.push(closed.clone());
-        Ok(Closed::Now)
-    }
-}
-
-type Fakes = Ports<MemoryStore, MemoryKey, Ledger, StoppedClock, Box<dyn Fn(&str)>>;
-
-/// Makes the ports keep the metrics documents, and returns them.
-fn keep_metrics(ports: &mut Fakes) -> Rc<RefCell<Vec<String>>> {
-    let kept = Rc::<RefCell<Vec<String>>>::default();
-    let metrics = Rc::clone(&kept);
-    ports.metrics = Box::new(move |document| metrics.borrow_mut().push(document.to_owned()));
-    kept
-}
+type Fakes = Ports<MemoryStore, MemoryLedger, StoppedClock>;
 
 fn batch() -> BatchRun {
     serde_json::from_str::<Request>(EVENT).unwrap().batch
@@ -54,10 +29,8 @@ fn batch() -> BatchRun {
 
 fn config() -> Config {
     Config {
-        environment: "dev".into(),
         bucket: "bucket".into(),
         key_arn: "key".into(),
-        signing_key_arn: "key".into(),
         ledger_table: "t".into(),
         region: "us-east-1".into(),
     }
@@ -83,15 +56,28 @@ fn plan() -> Plan {
     plan
 }
 
+/// Returns the planned run of an item.
+fn planned(n: u64, plan: &Plan) -> PackedRun {
+    let (reference, started_at) = (run(n), datetime!(2026-11-01 11:00 UTC));
+    let execution_arn = batch().execution_arn;
+    let mut run = PackedRun::new(n, Run { reference, execution_arn, started_at });
+    run.add("request.json", &json!({})).unwrap();
+    run.add("plan.json", plan).unwrap();
+    run
+}
+
 /// Returns ports with a part of three items, for which a job returned the lines of `output`.
 fn ports(output: Option<&[Value]>) -> Fakes {
+    ports_with(&plan(), output)
+}
+
+fn ports_with(plan: &Plan, output: Option<&[Value]>) -> Fakes {
     let mut objects = Vec::new();
-    let (mut entries, mut places) = (Vec::new(), Vec::new());
+    let (mut entries, mut places, mut runs) = (Vec::new(), Vec::new(), Vec::new());
     for n in 1..=3 {
         add_line(&mut entries, &item(n)).unwrap();
         add_line(&mut places, &Place { n, part: 1, at: n, bytes: 1, attempt_no: 1 }).unwrap();
-        objects.push((run(n).request_key(), b"{}".to_vec()));
-        objects.push((run(n).plan_key(), to_json(&plan()).unwrap()));
+        add_line(&mut runs, &planned(n, plan)).unwrap();
     }
     let opened = json!({
         "version": 1, "items": 3, "rejected": 0, "to_run": 3, "parts": 1,
@@ -100,6 +86,7 @@ fn ports(output: Option<&[Value]>) -> Fakes {
     });
     objects.push((batch().part_key(1), entries));
     objects.push((batch().places_key(1), places));
+    objects.push((batch().segment_key(1, 1), runs));
     objects.push((batch().opened_key(), opened.to_string().into_bytes()));
     if let Some(lines) = output {
         let rendered = Rendered { records: 3, bytes: 9, ..Rendered::default() };
@@ -116,11 +103,31 @@ fn ports(output: Option<&[Value]>) -> Fakes {
     }
     Ports {
         store: MemoryStore::with(objects),
-        signing_key: MemoryKey::default(),
-        ledger: Ledger::default(),
+        ledger: MemoryLedger::default(),
         clock: StoppedClock(datetime!(2026-11-01 12:11 UTC)),
-        metrics: Box::new(|_| ()),
     }
+}
+
+/// Returns what the segments have of the run of an item.
+fn stored(ports: &Fakes, n: u64) -> PackedRun {
+    now(find_runs(&ports.store, &batch(), 1, |_| true)).unwrap().remove(&n).unwrap()
+}
+
+fn manifest(ports: &Fakes, n: u64) -> Manifest {
+    stored(ports, n).manifest().unwrap().expect("the run is over")
+}
+
+/// Returns an object of the run of an item. `key` has the prefix of the run.
+fn object<T: serde::de::DeserializeOwned>(ports: &Fakes, n: u64, key: &str) -> T {
+    let stored = stored(ports, n);
+    let name = key.strip_prefix(&stored.run.prefix()).unwrap();
+    serde_json::from_slice(stored.object(name).expect("the object is stored")).unwrap()
+}
+
+/// Returns the runs that are over, as the ledger has the progress of the part.
+fn progress(ports: &Fakes) -> PartProgress {
+    let part = PartOf { batch: batch().item_of(), part: 1 };
+    ports.ledger.parts.borrow()[&part].progress.clone()
 }
 
 fn answered(n: u64, text: &str) -> Value {
@@ -137,16 +144,16 @@ fn refused(n: u64) -> Value {
 }
 
 fn response(taken: u64, left: u64) -> Response {
-    Response { taken, left, held: 0 }
+    Response { taken, left }
 }
 
 fn take(ports: &Fakes) -> Result<Response, Fault> {
     now(handle(ports, &config(), serde_json::from_str(EVENT).unwrap()))
 }
 
-fn rest(ports: &Fakes) -> Vec<u64> {
+fn others(ports: &Fakes) -> Vec<u64> {
     let objects = ports.store.objects.borrow();
-    let body = objects.get(&batch().rest_key(1)).cloned().unwrap_or_default();
+    let body = objects.get(&batch().others_key(1)).cloned().unwrap_or_default();
     parse_lines::<Place>("leftovers", &body).unwrap().iter().map(|place| place.n).collect()
 }
 
@@ -170,78 +177,81 @@ fn end(ports: &Fakes, status: &str, without: &[u64]) {
 #[test]
 fn an_answer_is_a_finished_run_and_the_other_items_are_listed() {
     let step = plan().result;
-    let mut ports = ports(Some(&[answered(3, "{\"ok\":true}"), refused(1)]));
-    let emitted = keep_metrics(&mut ports);
+    let ports = ports(Some(&[answered(3, "{\"ok\":true}"), refused(1)]));
     assert_eq!(take(&ports), Ok(response(1, 2)));
-    assert_eq!((left(&ports), rest(&ports)), (vec![1, 2], vec![]));
+    assert_eq!((left(&ports), others(&ports)), (vec![1, 2], vec![]));
     let taken = ports.store.json(&batch().taken_key(1));
     let error = &taken["error"]["name"];
     assert_eq!((error, &taken["left"]), (&json!("Bcce.TargetThrottled"), &json!(2)));
     // One record failed and the other is missing. A completed job has processed both.
     assert_eq!((&taken["processed"], &taken["failed"]), (&json!(3), &json!(2)));
-    let manifest = ports.store.json(&run(3).manifest_key());
-    assert_eq!(
-        (&manifest["status"], &manifest["started_at"]),
-        (&json!("SUCCEEDED"), &json!("2026-11-01T12:00:00Z"))
-    );
-    assert_eq!(manifest["execution_arn"], batch().execution_arn);
-    assert_eq!(manifest["artifacts"].as_array().unwrap().len(), 3);
-    let artifact = ports.store.json(&run(3).step_key(&step, None));
+    let manifest = manifest(&ports, 3);
+    assert_eq!(manifest.status, RunStatus::Succeeded);
+    assert_eq!(manifest.started_at, datetime!(2026-11-01 12:00 UTC));
+    assert_eq!(manifest.execution_arn, batch().execution_arn);
+    assert_eq!(manifest.artifacts.len(), 3);
+    let artifact: Value = object(&ports, 3, &run(3).step_key(&step, None));
     assert_eq!(artifact["output"]["json"], json!({ "ok": true }));
     assert_eq!(artifact["attempts"][0]["kind"], "bulk");
     assert!(artifact["decisions"][0]["because"][0].as_str().unwrap().contains(ARN));
     let used = Usage { input_tokens: 100, output_tokens: 10, ..Default::default() };
     let attempt: Attempt = serde_json::from_value(artifact["attempts"][0].clone()).unwrap();
     let model_id = &attempt.target.model_id;
-    let half = plan().batch_cost(model_id, attempt.started_at, &used).unwrap();
-    assert_eq!(manifest["totals"]["cost_usd"], half.to_string());
-    assert!(ports.store.objects.borrow().contains_key(&run(3).signature_key()));
-    assert_eq!(ports.ledger.0.borrow()[0].run.batch, Some(batch().item_of()));
-    assert!(emitted.borrow()[0].contains("RunsSucceeded"));
-    // A record that used no tokens has no stored failure.
-    assert!(!ports.store.objects.borrow().contains_key(&run(1).record_failure_key(&step)));
-    // A second call changes nothing, and counts nothing again.
-    let before = (ports.store.objects.borrow().clone(), emitted.borrow().len());
-    assert_eq!(take(&ports), Ok(response(1, 2)));
-    assert_eq!((ports.store.objects.borrow().clone(), emitted.borrow().len()), before);
-    assert_eq!((ports.ledger.0.borrow().len(), ports.signing_key.signed.get()), (1, 1));
+    let half = plan().batch_cost(model_id, attempt.started_at, &used);
+    assert_eq!(manifest.totals.cost_usd, half);
+    // A record that used no tokens leaves nothing in its run.
+    assert_eq!((stored(&ports, 1).state, stored(&ports, 1).objects.len()), (RunState::Planned, 2));
+    assert_eq!((progress(&ports).runs.succeeded, progress(&ports).runs.over()), (1, 1));
+    // Each run is found by its id, and a later function may take the part at once.
+    let places = ports.ledger.places.borrow();
+    let numbers: Vec<u64> = places.values().map(|place| place.n).collect();
+    assert_eq!(numbers.len(), 3);
+    let part = PartOf { batch: batch().item_of(), part: 1 };
+    assert_eq!(ports.ledger.parts.borrow()[&part].until, ports.clock.0);
 }
 
+/// A second invocation stores no run a second time: the first line of a run that is over counts.
 #[test]
-fn a_manifest_of_an_item_that_no_sealer_made_is_not_signed() {
-    let honest = ports(Some(&[answered(3, "{\"ok\":true}")]));
-    take(&honest).unwrap();
-    let manifest = honest.store.json(&run(3).manifest_key());
-    assert_eq!(manifest["kind"], "item");
-    let body = honest.store.objects.borrow()[&run(3).manifest_key()].clone();
-    let signature = honest.store.objects.borrow()[&run(3).signature_key()].clone();
-    assert_eq!(signature, sha256(&Kind::Item.message(&body)));
-    // The objects are garbage, a forgery, and a signed manifest of another item.
-    for (n, body, signature) in
-        [(3, b"garbage".to_vec(), None), (3, body.clone(), None), (2, body, Some(signature))]
-    {
-        let ports = ports(Some(&[answered(n, "{\"ok\":true}")]));
-        let key = run(n).manifest_key();
-        ports.store.objects.borrow_mut().insert(key.clone(), body);
-        let laid = signature.map(|signature| (key.clone(), signature));
-        ports.store.signatures.borrow_mut().extend(laid);
-        let fault = take(&ports).unwrap_err();
-        assert!(fault.message.contains(&key), "{fault}");
-        assert_eq!((ports.ledger.0.borrow().len(), ports.signing_key.signed.get()), (0, 0));
-    }
+fn taking_a_part_again_changes_nothing() {
+    let ports = ports(Some(&[answered(3, "{\"ok\":true}"), answered(2, "no JSON")]));
+    assert_eq!(take(&ports), Ok(response(1, 2)));
+    let (before, lists) = (manifest(&ports, 3), ports.store.json(&batch().taken_key(1)));
+    let charged = stored(&ports, 2);
+    assert_eq!(take(&ports), Ok(response(1, 2)));
+    assert_eq!((manifest(&ports, 3), ports.store.json(&batch().taken_key(1))), (before, lists));
+    assert_eq!(stored(&ports, 2).objects.len(), charged.objects.len());
+    assert_eq!(progress(&ports).runs.over(), 1);
+}
+
+/// After its batch has ended, a part may have runs that `run-part` worked on. Its answers are not taken for them.
+#[test]
+fn a_run_that_runs_on_demand_already_is_not_touched() {
+    let ports = ports(Some(&[answered(1, "{}"), answered(2, "{}")]));
+    let mut under_way = planned(1, &plan());
+    under_way.state = RunState::UnderWay(Vec::new());
+    let mut failed = planned(2, &plan());
+    let (ended_at, fault) = (datetime!(2026-11-01 12:05 UTC), Fault::internal("it failed"));
+    failed.state = RunState::Over { ended_at, fault: Some(fault), ending: None };
+    let mut lines = Vec::new();
+    [under_way, failed].iter().try_for_each(|run| add_line(&mut lines, run)).unwrap();
+    ports.store.objects.borrow_mut().insert(batch().segment_key(1, 2), lines);
+    assert_eq!(take(&ports), Ok(response(1, 2)));
+    assert!(matches!(stored(&ports, 1).state, RunState::UnderWay(_)));
+    assert_eq!(manifest(&ports, 2).status, RunStatus::Failed);
+    assert_eq!(progress(&ports).runs.failed, 1);
 }
 
 #[test]
 fn an_invalid_answer_is_kept_with_its_cost_and_asked_again() {
     let step = plan().result;
-    let mut ports = ports(Some(&[answered(2, "no JSON")]));
-    let emitted = keep_metrics(&mut ports);
+    let ports = ports(Some(&[answered(2, "no JSON")]));
     assert_eq!(take(&ports), Ok(response(0, 3)));
-    let failure = ports.store.json(&run(2).record_failure_key(&step));
-    assert_eq!(failure["error"]["name"], "Bcce.OutputInvalid");
-    assert_ne!(failure["cost_usd"], "0");
-    assert!(!ports.store.objects.borrow().contains_key(&run(2).manifest_key()));
-    assert!(ports.ledger.0.borrow().is_empty() && emitted.borrow().is_empty());
+    let failure: StepFailure = object(&ports, 2, &run(2).record_failure_key(&step));
+    assert_eq!(failure.error.name, ErrorName::OutputInvalid);
+    assert!(failure.record.totals.cost_usd.unwrap() > Default::default());
+    let stored = stored(&ports, 2);
+    assert_eq!((&stored.state, stored.record_failure()), (&RunState::Planned, Ok(Some(failure.error))));
+    assert_eq!(progress(&ports).runs.over(), 0);
     assert_eq!(left(&ports), [1, 2, 3]);
 }
 
@@ -250,7 +260,7 @@ fn what_a_job_was_not_done_with_has_not_failed_and_what_was_no_record_runs_on_de
     let ports = ports(Some(&[refused(1)]));
     end(&ports, "PartiallyCompleted", &[2]);
     assert_eq!(take(&ports), Ok(response(0, 3)));
-    assert_eq!((left(&ports), rest(&ports)), (vec![1, 3], vec![2]));
+    assert_eq!((left(&ports), others(&ports)), (vec![1, 3], vec![2]));
     let taken = ports.store.json(&batch().taken_key(1));
     let count = |name: &str| taken[name].as_u64().unwrap();
     assert_eq!(["records", "processed", "failed", "left", "others"].map(count), [2, 1, 1, 2, 1]);
@@ -265,16 +275,13 @@ fn an_answer_that_no_target_would_better_is_a_run_that_failed() {
     let ports = ports(Some(&[filtered]));
     assert_eq!(take(&ports), Ok(response(1, 2)));
     assert_eq!(left(&ports), [1, 3]);
-    let manifest = ports.store.json(&run(2).manifest_key());
-    assert_eq!(
-        (&manifest["status"], &manifest["error"]["name"]),
-        (&json!("FAILED"), &json!("Bcce.RequestRejected")),
-        "{manifest}"
-    );
-    assert_ne!(manifest["totals"]["cost_usd"], "0");
-    let failure = ports.store.json(&run(2).failure_key(&step, None));
-    assert_eq!(failure["attempts"][0]["kind"], "bulk");
-    assert_eq!(ports.ledger.0.borrow()[0].run.run_id, run(2).run_id);
+    let manifest = manifest(&ports, 2);
+    assert_eq!(manifest.status, RunStatus::Failed);
+    assert_eq!(manifest.error.unwrap().name, ErrorName::RequestRejected);
+    assert!(manifest.totals.cost_usd.unwrap() > Default::default());
+    let failure: StepFailure = object(&ports, 2, &run(2).failure_key(&step, None));
+    assert_eq!(failure.record.attempts[0].kind, AttemptKind::Bulk);
+    assert_eq!(progress(&ports).runs.failed, 1);
 }
 
 /// A run on demand tries a target with a larger context. If there is none, its answer would be the same.
@@ -283,21 +290,19 @@ fn a_prompt_that_is_too_long_is_left_where_another_target_takes_more() {
     for (larger, expected) in [(true, response(0, 3)), (false, response(1, 2))] {
         let mut long = answered(2, "");
         long["modelOutput"]["stopReason"] = json!("model_context_window_exceeded");
-        let ports = ports(Some(&[long]));
         let mut plan = plan();
         let route = plan.routes.get_mut("haiku").unwrap();
         route.targets[1].context_tokens += u64::from(larger);
-        let plan = to_json(&plan).unwrap();
-        ports.store.objects.borrow_mut().insert(run(2).plan_key(), plan);
+        let ports = ports_with(&plan, Some(&[long]));
         assert_eq!(take(&ports), Ok(expected));
         let is_left = left(&ports).contains(&2);
-        assert_eq!((is_left, ports.ledger.0.borrow().len()), (larger, usize::from(!larger)));
-        let step = self::plan().result;
+        assert_eq!((is_left, stored(&ports, 2).is_over()), (larger, !larger));
         let key = match larger {
-            true => run(2).record_failure_key(&step),
-            false => run(2).failure_key(&step, None),
+            true => run(2).record_failure_key(&plan.result),
+            false => run(2).failure_key(&plan.result, None),
         };
-        assert_eq!(ports.store.json(&key)["attempts"][0]["cause"], "context_too_long");
+        let failure: StepFailure = object(&ports, 2, &key);
+        assert_eq!(failure.record.attempts[0].cause, Some(Cause::ContextTooLong));
     }
 }
 
@@ -313,7 +318,7 @@ fn records_of_a_job_that_was_refused_are_left_as_those_of_one_that_failed() {
     jobs["jobs"][0]["is_refused"] = json!(true);
     put(&jobs);
     assert_eq!(take(&ports), Ok(response(0, 3)));
-    assert_eq!((left(&ports), rest(&ports)), (vec![1, 2, 3], vec![]));
+    assert_eq!((left(&ports), others(&ports)), (vec![1, 2, 3], vec![]));
     let taken = ports.store.json(&batch().taken_key(1));
     assert_eq!((&taken["records"], &taken["processed"]), (&json!(3), &json!(0)));
     // A job that was too small to be started is not at fault.
@@ -321,86 +326,7 @@ fn records_of_a_job_that_was_refused_are_left_as_those_of_one_that_failed() {
     jobs["jobs"][0]["is_refused"] = json!(false);
     put(&jobs);
     assert_eq!(take(&ports), Ok(response(0, 3)));
-    assert_eq!((left(&ports), rest(&ports)), (vec![], vec![1, 2, 3]));
-}
-
-/// Returns ports with a part in which the answer to item 2 was paid and is invalid, and item 1 was in a sample that
-/// failed.
-fn held() -> Fakes {
-    let ports = ports(Some(&[answered(2, "no JSON"), refused(1)]));
-    assert_eq!(take(&ports), Ok(response(0, 3)));
-    let mut jobs = ports.store.json(&batch().jobs_key());
-    jobs["jobs"][0]["leftovers"] = json!({
-        "processed": 3, "failed": 3, "left": 3, "verdict": "held",
-        "sample": { "items": 1, "answered": 0, "failed": 1 },
-    });
-    let mut sample = Vec::new();
-    add_line(&mut sample, &Place { n: 1, part: 1, at: 1, bytes: 1, attempt_no: 1 }).unwrap();
-    let mut objects = ports.store.objects.borrow_mut();
-    objects.insert(batch().jobs_key(), jobs.to_string().into_bytes());
-    objects.insert(batch().sample_key(), sample);
-    drop(objects);
-    ports
-}
-
-fn hold(ports: &Fakes) -> Result<Response, Fault> {
-    now(handle(ports, &config(), serde_json::from_str(HELD).unwrap()))
-}
-
-#[test]
-fn what_is_held_is_a_run_that_failed_and_counts_what_the_job_charged_once() {
-    let (mut ports, step) = (held(), plan().result);
-    let emitted = keep_metrics(&mut ports);
-    let (taken, lists) = (batch().taken_key(1), batch().left_key(1));
-    let before = [&taken, &lists].map(|key| ports.store.objects.borrow()[key].clone());
-    assert_eq!(hold(&ports), Ok(Response { taken: 0, left: 0, held: 2 }));
-    let charged = ports.store.json(&run(2).record_failure_key(&step));
-    for (n, cost, artifacts) in [(2, charged["cost_usd"].clone(), 3), (3, json!("0"), 2)] {
-        let manifest = ports.store.json(&run(n).manifest_key());
-        assert_eq!(
-            (&manifest["status"], &manifest["error"]["name"]),
-            (&json!("FAILED"), &json!("Bcce.TooManyFailures")),
-            "{manifest}"
-        );
-        let why = manifest["error"]["message"].as_str().unwrap();
-        assert!(why.starts_with("job 1 of the batch: 3 of 3 records failed"), "{why}");
-        assert_eq!(manifest["totals"]["cost_usd"], cost);
-        assert_eq!(manifest["artifacts"].as_array().unwrap().len(), artifacts);
-        assert!(ports.store.objects.borrow().contains_key(&run(n).signature_key()));
-    }
-    assert_ne!(charged["cost_usd"], "0");
-    let usage = |closed: &ClosedRun| {
-        closed.usage().iter().map(|line| line.totals.usage.unwrap().input_tokens).sum()
-    };
-    let runs: BTreeMap<String, u64> =
-        ports.ledger.0.borrow().iter().map(|run| (run.run.run_id.clone(), usage(run))).collect();
-    assert_eq!(runs, [(run(2).run_id.clone(), 100), (run(3).run_id.clone(), 0)].into());
-    assert!(!ports.store.objects.borrow().contains_key(&run(1).manifest_key()), "it ran");
-    assert!(emitted.borrow()[0].contains("RunsFailed"), "{emitted:?}");
-    assert_eq!([&taken, &lists].map(|key| ports.store.objects.borrow()[key].clone()), before);
-    // A second call changes nothing and counts nothing again, with `hold` or after the batch has ended.
-    let (objects, documents) = (ports.store.objects.borrow().clone(), emitted.borrow().len());
-    assert_eq!(hold(&ports), Ok(Response { taken: 0, left: 0, held: 2 }));
-    assert_eq!(*ports.store.objects.borrow(), objects);
-    take(&ports).unwrap();
-    assert_eq!((ports.ledger.0.borrow().len(), emitted.borrow().len()), (2, documents));
-}
-
-#[test]
-fn a_batch_that_ended_meanwhile_closes_what_is_held() {
-    let ports = held();
-    assert_eq!(take(&ports), Ok(Response { taken: 0, left: 3, held: 2 }));
-    assert_eq!(ports.ledger.0.borrow().len(), 2);
-}
-
-#[test]
-fn where_nothing_is_held_a_second_call_closes_nothing() {
-    let ports = held();
-    let jobs = ports.store.json(&batch().jobs_key()).to_string();
-    let jobs = jobs.replace("\"held\"", "\"not_started\"").into_bytes();
-    ports.store.objects.borrow_mut().insert(batch().jobs_key(), jobs);
-    assert_eq!(hold(&ports), Ok(Response::default()));
-    assert!(ports.ledger.0.borrow().is_empty());
+    assert_eq!((left(&ports), others(&ports)), (vec![], vec![1, 2, 3]));
 }
 
 /// A completed job was paid, so its records must not run on demand as well.
@@ -424,7 +350,7 @@ fn a_completed_job_without_its_file_is_not_asked_for_once_more() {
 fn without_a_job_everything_is_left() {
     let ports = ports(None);
     assert_eq!(take(&ports), Ok(response(0, 3)));
-    assert_eq!(rest(&ports), [1, 2, 3]);
+    assert_eq!(others(&ports), [1, 2, 3]);
     ports.store.objects.borrow_mut().remove(&batch().places_key(1));
     assert_eq!(take(&ports), Ok(response(0, 0)));
 }
@@ -442,27 +368,19 @@ fn whatever_call_of_the_store_fails_the_retry_finishes_it() {
             return;
         }
         assert_eq!(take(&ports), Ok(response(1, 2)));
-        assert_eq!((ports.ledger.0.borrow().len(), left(&ports)), (1, vec![1, 2]), "call {call}");
+        let over = progress(&ports).runs.over();
+        assert_eq!((over, left(&ports)), (1, vec![1, 2]), "call {call}");
     }
 }
 
 #[test]
-fn whatever_call_of_the_store_fails_the_retry_closes_what_is_held() {
-    for call in 1.. {
-        let ports = held();
-        ports.store.failing.set(call);
-        let first = hold(&ports);
-        let is_done = ports.store.failing.get() > 0;
-        assert_eq!(first.is_ok(), is_done, "call {call}");
-        if is_done {
-            assert!(call > 12);
-            return;
-        }
-        assert_eq!(hold(&ports).map(|response| response.held), Ok(2), "call {call}");
-        let closed = ports.ledger.0.borrow();
-        let failed = closed.iter().filter(|run| run.manifest.error.is_some()).count();
-        assert_eq!((closed.len(), failed), (2, 2), "call {call}");
-    }
+fn a_part_that_another_function_owns_is_left_to_it() {
+    let ports = ports(Some(&[answered(3, "{}")]));
+    let part = PartOf { batch: batch().item_of(), part: 1 };
+    let (at, until) = (datetime!(2026-11-01 12:10 UTC), datetime!(2026-11-01 12:12 UTC));
+    now(ports.ledger.take_part(&part, "f", at, until)).unwrap();
+    assert_eq!(take(&ports), Ok(Response::default()));
+    assert_eq!(stored(&ports, 3).state, RunState::Planned);
 }
 
 #[test]
@@ -471,5 +389,5 @@ fn a_records_answer_that_was_cut_is_marked_in_its_run() {
     cut["modelOutput"]["stopReason"] = json!("max_tokens");
     let ports = ports(Some(&[cut]));
     take(&ports).unwrap();
-    assert_eq!(ports.store.json(&run(3).manifest_key())["truncated"], 1);
+    assert_eq!(manifest(&ports, 3).truncated, 1);
 }

@@ -110,17 +110,12 @@ const CHILDREN: Shown = Explained(
 /// The objects that the functions of bulk mode read and write. A batch in bulk mode has at least a hundred records, too
 /// many to run one for each permission. One test runs such a batch to show that the permissions suffice.
 const ITEMS: Shown = Simulated(&[
-    "arn:aws:s3:::{ArtifactBucket}/config/workflows/explain/1.yaml",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/configuration-1.json",
     "arn:aws:s3:::{ArtifactBucket}/batches/inbox/explain/a.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/uploads/a.txt",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/parts/000001.jsonl",
 ]);
 const GIVEN: Shown = Simulated(&["arn:aws:s3:::bcce-corpus/a.txt"]);
-const MADE: Shown = Simulated(&[
-    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/request.json",
-    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/plan.json",
-]);
-const SEALED: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}/runs/default/r/manifest-1.json"]);
 const RECORDS: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/input/0001/000001.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/rendered/000001.json",
@@ -143,26 +138,26 @@ const PARTS: Shown =
 const PLACED: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/parts.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/places-1/000001.jsonl",
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/leftovers-12/000001-records.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-12/leftover-parts.jsonl",
 ]);
 const TAKES: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/output/j/000001.jsonl.out",
-    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/plan.json",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/jobs.json",
 ]);
 const REST: Shown = Simulated(&[
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/leftovers-1/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/others/000001.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/taken/000001.json",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/left/000001.jsonl",
 ]);
-const LEFTOVERS: Shown = Simulated(&[
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/leftovers-1/000001-records.jsonl",
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/jobs.json",
-    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/sample/places.jsonl",
+const LEFT: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/others/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/left/000001.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/sample.jsonl",
 ]);
-const ANSWER: Shown = Simulated(&[
-    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/steps/answer.answer.json",
-    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/failures/1/answer.record.failure.json",
-    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/manifest-1.json.sig",
+const LEFTOVERS: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/jobs.json",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/sample.jsonl",
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-12/leftover-parts.jsonl",
 ]);
 const SIGNS: Shown = Simulated(&["{SigningKeyArn}"]);
 const COUNTS: Shown = Simulated(&["arn:aws:dynamodb:us-east-1:000000000000:table/{LedgerTable}"]);
@@ -299,6 +294,7 @@ pub const GRANTS: &[Grant] = &[
     ("RunPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("RunPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("RunPartRole", "ReadPart", "s3:GetObject", Batch),
+    ("RunPartRole", "ReadLeftovers", "s3:GetObject", LEFT),
     ("RunPartRole", "StoreSegment", "s3:GetObject", Batch),
     ("RunPartRole", "StoreSegment", "s3:PutObject", Batch),
     ("RunPartRole", "ListSegments", "s3:ListBucket", Batch),
@@ -318,14 +314,12 @@ pub const GRANTS: &[Grant] = &[
     ("RunPartRole", "ApplyGuardrail", "bedrock:ApplyGuardrail", GUARDRAIL),
     ("RenderPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("RenderPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
-    ("RenderPartRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
-    ("RenderPartRole", "ReadTemplateAndItems", "s3:GetObject", ITEMS),
+    ("RenderPartRole", "ReadBatchAndItems", "s3:GetObject", ITEMS),
     ("RenderPartRole", "ReadGivenSources", "s3:GetObject", GIVEN),
-    ("RenderPartRole", "StoreRequestAndPlan", "s3:GetObject", MADE),
-    ("RenderPartRole", "StoreRequestAndPlan", "s3:PutObject", MADE),
-    ("RenderPartRole", "LookForManifest", "s3:GetObject", SEALED),
+    ("RenderPartRole", "StoreSegment", "s3:GetObject", SEGMENTS),
+    ("RenderPartRole", "StoreSegment", "s3:PutObject", SEGMENTS),
     ("RenderPartRole", "WriteRecords", "s3:PutObject", RECORDS),
-    ("RenderPartRole", "DistinguishMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("RenderPartRole", "ListSegments", "s3:ListBucket", LISTING),
     ("RenderPartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("RenderPartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("BulkJobRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
@@ -350,21 +344,21 @@ pub const GRANTS: &[Grant] = &[
     ("BulkServiceRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("TakePartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("TakePartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
-    ("TakePartRole", "ReadBatchAndRuns", "s3:GetObject", TAKES),
-    ("TakePartRole", "ListRest", "s3:PutObject", REST),
-    ("TakePartRole", "StoreAnswerAndManifest", "s3:PutObject", ANSWER),
-    ("TakePartRole", "DistinguishMissingFromForbidden", "s3:ListBucket", BUCKET),
-    ("TakePartRole", "SignManifest", "kms:Sign", SIGNS),
-    ("TakePartRole", "SignManifest", "kms:Verify", SIGNS),
-    ("TakePartRole", "CountRun", "dynamodb:UpdateItem", COUNTS),
+    ("TakePartRole", "ReadBatchAndAnswers", "s3:GetObject", TAKES),
+    ("TakePartRole", "ListLeftovers", "s3:PutObject", REST),
+    ("TakePartRole", "StoreSegment", "s3:GetObject", SEGMENTS),
+    ("TakePartRole", "StoreSegment", "s3:PutObject", SEGMENTS),
+    ("TakePartRole", "ListSegments", "s3:ListBucket", LISTING),
+    ("TakePartRole", "OwnPart", "dynamodb:UpdateItem", OTHER_KEYS),
+    ("TakePartRole", "PlaceRuns", "dynamodb:BatchWriteItem", OTHER_KEYS),
     ("TakePartRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("TakePartRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("ChooseLeftoversRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("ChooseLeftoversRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("ChooseLeftoversRole", "ReadBatch", "s3:GetObject", BATCH),
-    ("ChooseLeftoversRole", "ReadManifests", "s3:GetObject", SEALED),
-    ("ChooseLeftoversRole", "ListLeftovers", "s3:PutObject", LEFTOVERS),
-    ("ChooseLeftoversRole", "DistinguishMissingFromForbidden", "s3:ListBucket", BUCKET),
+    ("ChooseLeftoversRole", "ReadSegments", "s3:GetObject", SEGMENTS),
+    ("ChooseLeftoversRole", "NoteChoice", "s3:PutObject", LEFTOVERS),
+    ("ChooseLeftoversRole", "ListSegments", "s3:ListBucket", LISTING),
     ("ChooseLeftoversRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("ChooseLeftoversRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("CollectPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),

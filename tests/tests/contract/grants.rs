@@ -102,6 +102,6 @@ fn every_grant_that_no_test_shows_has_its_reason() {
 fn only_sealers_sign() {
     let signing = GRANTS.iter().filter(|(_, _, action, _)| *action == "kms:Sign");
     let signers: BTreeSet<&str> = signing.map(|(role, ..)| *role).collect();
-    let sealers = ["CloseBatchRole", "CollectPartRole", "PersistArtifactRole", "TakePartRole"];
+    let sealers = ["CloseBatchRole", "CollectPartRole", "PersistArtifactRole"];
     assert_eq!(signers, sealers.into());
 }

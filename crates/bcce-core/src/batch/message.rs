@@ -88,7 +88,7 @@ pub enum ItemField {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Every item runs on demand, as an execution of its own.
+    /// Every item runs on demand.
     #[default]
     OnDemand,
     /// The items are records of bulk jobs: half the price, within a day.

@@ -143,7 +143,7 @@ impl BatchRef {
         format!("{}parts/{part:06}.jsonl", self.prefix())
     }
 
-    /// Returns the prefix of the items that this attempt runs on demand. There is a file for each part, with a
+    /// Returns the prefix of the items that this attempt runs. There is a file for each part, with a
     /// [`Place`] on each line.
     pub fn places_prefix(&self) -> String {
         format!("{}places-{}/", self.prefix(), self.attempt_no)
@@ -226,30 +226,26 @@ impl BatchRef {
         format!("{}left/{part:06}.jsonl", self.bulk_prefix())
     }
 
-    /// Returns the prefix of the records of a sample, which run on demand before the other leftovers. It has the form
-    /// of [`BatchRef::places_prefix`].
-    pub fn sample_prefix(&self) -> String {
-        format!("{}sample/", self.bulk_prefix())
+    /// Returns the key of a part's items that were not records of a started job, with a [`Place`] on each line.
+    pub fn others_key(&self, part: u32) -> String {
+        format!("{}others/{part:06}.jsonl", self.bulk_prefix())
     }
 
+    /// Returns the key of the records of all samples, which run on demand before the other leftovers, with a [`Place`]
+    /// on each line.
     pub fn sample_key(&self) -> String {
-        format!("{}places.jsonl", self.sample_prefix())
+        format!("{}sample.jsonl", self.bulk_prefix())
     }
 
-    /// Returns the prefix of the items that run on demand after the jobs are over: the leftovers, and items that were
-    /// not records of a started job. It has the form of [`BatchRef::places_prefix`].
-    pub fn leftovers_prefix(&self) -> String {
-        format!("{}leftovers-{}/", self.prefix(), self.attempt_no)
+    /// Returns the key of the list of parts with records of a sample. It has the form of [`BatchRef::parts_key`].
+    pub fn sample_parts_key(&self) -> String {
+        format!("{}sample-parts.jsonl", self.bulk_prefix())
     }
 
-    /// Returns the key of a part's items that were not records of a started job.
-    pub fn rest_key(&self, part: u32) -> String {
-        format!("{}{part:06}.jsonl", self.leftovers_prefix())
-    }
-
-    /// Returns the key of a part's leftovers that were records of a started job.
-    pub fn rest_records_key(&self, part: u32) -> String {
-        format!("{}{part:06}-records.jsonl", self.leftovers_prefix())
+    /// Returns the key of the list of parts with items that run on demand after the jobs are over. It has the form of
+    /// [`BatchRef::parts_key`].
+    pub fn leftover_parts_key(&self) -> String {
+        format!("{}leftover-parts.jsonl", self.bulk_prefix())
     }
 
     /// Returns the prefix below which Step Functions records the results of child executions. No function reads them.
@@ -305,7 +301,6 @@ impl BatchRef {
                     "places",
                     "segments",
                     "bulk",
-                    "leftovers",
                     "children",
                     "results",
                     "outputs",
@@ -375,7 +370,7 @@ mod tests {
             batch.places_key(1),
             batch.jobs_key(),
             batch.bulk_input_key(1, 1),
-            batch.rest_records_key(1),
+            batch.others_key(1),
             batch.refused_key(1),
             batch.part_results_key(1),
             batch.part_sums_key(1),

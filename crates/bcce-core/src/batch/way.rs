@@ -3,10 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::message::Mode;
 use crate::config::template::Template;
 
-/// The way in which the items of a batch run on demand.
+/// The way in which the items of a batch run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
@@ -18,21 +17,16 @@ pub enum Way {
 }
 
 /// Chooses the way of a batch, with the reason.
-pub fn choose(template: &Template, mode: Mode) -> (Way, String) {
-    let fans_out = template.steps.iter().find(|step| step.list().is_some());
-    match (fans_out, mode) {
-        (Some(step), _) => {
+pub fn choose(template: &Template) -> (Way, String) {
+    match template.steps.iter().find(|step| step.list().is_some()) {
+        Some(step) => {
             let because = format!(
                 "each item has an execution, because step {} fans out over a list",
                 step.id
             );
             (Way::Executions, because)
         }
-        (None, Mode::Bulk) => {
-            let because = "each leftover of a job has an execution".to_owned();
-            (Way::Executions, because)
-        }
-        (None, _) => {
+        None => {
             let because =
                 "the items are packed, because no step of the workflow fans out".to_owned();
             (Way::Packed, because)
@@ -48,7 +42,7 @@ mod tests {
     fn way(steps: &str) -> (Way, String) {
         let inputs = "inputs:\n  list: { type: list, required: true }";
         let yaml = format!("version: 1\nname: w\n{inputs}\nsteps:\n{steps}");
-        choose(&from_yaml(&yaml).finished().unwrap(), Mode::OnDemand)
+        choose(&from_yaml(&yaml).finished().unwrap())
     }
 
     #[test]

@@ -1,5 +1,11 @@
-//! Reads the runs of packed parts: what the segments store of them, and their sealed manifests with the proof that the
+//! The runs of packed parts: what the segments store of them, and their sealed manifests with the proof that the
 //! signature of the part covers them.
+
+mod planning; // the request and the plan of a run
+mod write; // segments, written by the owner of a part
+
+pub use planning::Planning;
+pub use write::{OwnedPart, SegmentBuffer, SegmentWriter, fence, lost};
 
 use std::collections::BTreeMap;
 
@@ -48,17 +54,28 @@ impl Segments {
         store: &impl GetObject,
         mut take: impl FnMut(PackedRun) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        for key in &self.keys {
-            let body = objects::bytes(store, key).await?;
-            parse_segment(key, &body)?.into_iter().try_for_each(&mut take)?;
+        for at in 0..self.keys.len() {
+            self.runs(store, at).await?.into_iter().try_for_each(&mut take)?;
         }
         Ok(())
     }
+
+    /// Returns the number of segments.
+    pub fn count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Reads the runs of the segment `at`, counted from 0.
+    ///
+    /// # Errors
+    /// Returns `Bcce.Internal` if the store failed or the segment cannot be parsed.
+    pub async fn runs(&self, store: &impl GetObject, at: usize) -> Result<Vec<PackedRun>, Fault> {
+        let key = &self.keys[at];
+        parse_segment(key, &objects::bytes(store, key).await?)
+    }
 }
 
-/// Finds what is stored of a packed run: its first line in the segments of its part that is over, or else its last
-/// line. Returns `None` if nothing is
-/// stored yet.
+/// Finds what is stored of a packed run. Returns `None` if nothing is stored yet.
 ///
 /// # Errors
 /// Returns `Bcce.Internal` if the store failed or a segment cannot be parsed.
@@ -66,19 +83,12 @@ pub async fn find_run(
     store: &(impl GetObject + ListObjects),
     place: &PackedPlace,
 ) -> Result<Option<PackedRun>, Fault> {
-    let segments = Segments::list(store, &place.batch, place.part).await?;
-    let mut found = None;
-    let take = |run: PackedRun| {
-        if run.n == place.n && !found.as_ref().is_some_and(PackedRun::is_over) {
-            found = Some(run);
-        }
-        Ok(())
-    };
-    segments.read(store, take).await?;
-    Ok(found)
+    let mut found = find_runs(store, &place.batch, place.part, |n| n == place.n).await?;
+    Ok(found.remove(&place.n))
 }
 
-/// Finds what is stored of several items of a part, by item number. Items that nothing is stored of are left out.
+/// Finds what is stored of several items of a part, by item number: of the lines of each, the one that counts. Items
+/// that nothing is stored of are left out.
 ///
 /// # Errors
 /// Returns `Bcce.Internal` if the store failed or a segment cannot be parsed.
@@ -91,7 +101,7 @@ pub async fn find_runs(
     let segments = Segments::list(store, batch, part).await?;
     let mut found = BTreeMap::new();
     let take = |run: PackedRun| {
-        if is_wanted(run.n) && !found.get(&run.n).is_some_and(PackedRun::is_over) {
+        if is_wanted(run.n) && found.get(&run.n).is_none_or(|before| run.replaces(before)) {
             found.insert(run.n, run);
         }
         Ok(())

@@ -16,6 +16,8 @@ pub const ANSWER: &str = ".answer.json";
 
 /// The suffix of the key of a failure, for the same reason as [`ANSWER`].
 pub const FAILURE: &str = ".failure.json";
+/// The suffix of the key of a failure that comes from a record of a bulk job.
+pub const RECORD_FAILURE: &str = ".record.failure.json";
 
 /// Returns `<workflow, cut to 40>-<first 32 hex of SHA-256(tenant, 0x00, workflow, 0x00, id)>`.
 pub fn run_id(tenant: &str, workflow: &str, request_id: &str) -> String {
@@ -102,7 +104,7 @@ impl RunRef {
     /// Returns the key of a failure that comes from a record of a bulk job, before any call was made. In a listing it
     /// follows the failure of the call, which is the one to report.
     pub fn record_failure_key(&self, step: &str) -> String {
-        format!("{}{step}.record{FAILURE}", self.failures_prefix())
+        format!("{}{step}{RECORD_FAILURE}", self.failures_prefix())
     }
 
     pub fn failures_prefix(&self) -> String {

@@ -1,20 +1,18 @@
 //! Reads the runs of a part from its segments. Runs that are not over are closed first: the execution of the batch has
-//! ended, or `run-part` has failed for good.
+//! ended, `run-part` has failed for good, or a record of a bulk job does not run on demand.
 
 use std::collections::BTreeMap;
 
-use bcce_core::base::digest::sha256_hex;
 use bcce_core::base::error::Fault;
-use bcce_core::base::json::{add_line, parse};
-use bcce_core::batch::Entry;
-use bcce_core::batch::packed::{PackedRun, REQUEST, RunState, StartedCall, fence_line};
-use bcce_core::batch::reference::Place;
-use bcce_core::batch::{Item, StoredBatch};
+use bcce_core::base::json::parse;
+use bcce_core::batch::bulk::{JobRecord, JobsRecord, job_of};
+use bcce_core::batch::manifest::Opened;
+use bcce_core::batch::packed::{PackedRun, REQUEST, RunState, StartedCall};
+use bcce_core::batch::reference::{BatchRef, Place};
+use bcce_core::batch::{Entry, Item, Mode, StoredBatch};
 use bcce_core::io::objects;
-use bcce_core::io::packed::Segments;
-use bcce_core::ports::{
-    Clock, GetObject, ListObjects, PartOf, PartTaken, Put, PutOnce, ReadStartedCalls, TakePart,
-};
+use bcce_core::io::packed::{OwnedPart, SegmentBuffer, Segments};
+use bcce_core::ports::{Clock, GetObject, ListObjects, PutOnce, ReadStartedCalls, TakePart};
 use bcce_core::run::artifact::StepArtifact;
 use bcce_core::run::ending::{Ending, ExecutionStatus};
 use bcce_core::run::ids::Run;
@@ -53,28 +51,23 @@ impl PartRuns {
     pub async fn read<S, L, K, C, M>(
         ports: &Ports<S, L, K, C, M>,
         request: &Request,
+        opened: &Opened,
     ) -> Result<Option<Self>, Fault>
     where
         S: GetObject + PutOnce + ListObjects,
         L: TakePart + ReadStartedCalls,
         C: Clock,
     {
-        let part = PartOf { batch: request.batch.item_of(), part: request.part.part };
-        let now = ports.clock.now();
-        // The same invocation or a retry of it may take the part again.
-        let owner = sha256_hex(format!("collect-part {part:?}").as_bytes())[..16].to_owned();
-        let taken = ports.ledger.take_part(&part, &owner, now, now + LEASE).await?;
-        let PartTaken::Mine { is_first } = taken else { return Ok(None) };
-        if !is_first {
-            // No function that owned the part before can write any more.
-            ports.write_segment(request, fence_line(&owner).as_bytes()).await?;
-        }
+        let (batch, part) = (&request.batch.reference, request.part.part);
+        let (store, ledger, lease) = (&ports.store, &ports.ledger, (ports.clock.now(), LEASE));
+        let owned = OwnedPart::take(store, ledger, (batch, part), "collect-part", lease);
+        let Some(owned) = owned.await? else { return Ok(None) };
         let mut runs = Self::default();
-        let segments = Segments::list(&ports.store, &request.batch, request.part.part).await?;
-        segments.read(&ports.store, |run| runs.add(run)).await?;
-        if !is_first {
-            let calls = ports.ledger.started_calls(&part).await?;
-            runs.close(ports, request, calls).await?;
+        let segments = Segments::list(store, batch, part).await?;
+        segments.read(store, |run| runs.add(run)).await?;
+        if !owned.is_first {
+            let calls = ledger.started_calls(&owned.part).await?;
+            runs.close(ports, request, opened, calls, segments.next()).await?;
         }
         Ok(Some(runs))
     }
@@ -85,8 +78,11 @@ impl PartRuns {
             return Ok(());
         }
         match &run.state {
-            RunState::UnderWay(_) => {
-                self.under_way.insert(run.n, run);
+            RunState::Planned | RunState::UnderWay(_) => {
+                let before = self.under_way.get(&run.n);
+                if before.is_none_or(|before| run.replaces(before)) {
+                    self.under_way.insert(run.n, run);
+                }
             }
             RunState::Refused(fault) => {
                 self.refused.insert(run.n, fault.clone());
@@ -103,12 +99,15 @@ impl PartRuns {
         Ok(())
     }
 
-    /// Closes the runs that are not over, and stores them in a segment of their own.
+    /// Closes the runs that are not over, and stores them in segments of their own. A run that was only planned is
+    /// closed if it is held or was charged; otherwise it was never started.
     async fn close<S, L, K, C, M>(
         &mut self,
         ports: &Ports<S, L, K, C, M>,
         request: &Request,
+        opened: &Opened,
         calls: Vec<StartedCall>,
+        next_segment: u32,
     ) -> Result<(), Fault>
     where
         S: GetObject + PutOnce + ListObjects,
@@ -120,30 +119,34 @@ impl PartRuns {
                 started.entry(call.n).or_default().push(call);
             }
         }
+        let (batch, part) = (&request.batch.reference, request.part.part);
         let mut open = std::mem::take(&mut self.under_way);
         if started.keys().any(|n| !open.contains_key(n)) {
             self.begin(ports, request, &started, &mut open).await?;
         }
-        let ending = Ending {
-            status: request.ended.unwrap_or(ExecutionStatus::Failed),
-            at: ports.clock.now(),
-            error: None,
-            cause: None,
-        };
-        let mut lines = Vec::new();
+        let held = held(&ports.store, batch, part, opened).await?;
+        let at = ports.clock.now();
+        let status = request.ended.unwrap_or(ExecutionStatus::Failed);
+        let ending = Ending { status, at, error: None, cause: None };
+        let mut segments = SegmentBuffer::new(batch, part, next_segment);
         for (n, mut run) in open {
             let calls = started.remove(&n).unwrap_or_default();
             let new = calls.into_iter().filter(|call| !run.started.contains(call));
             let new: Vec<StartedCall> = new.collect();
             run.started.extend(new);
-            run.close(ending.clone())?;
-            add_line(&mut lines, &run)?;
+            if run.state == RunState::Planned && run.started.is_empty() {
+                let fault = held.clone().map_or_else(|| run.record_failure(), |it| Ok(Some(it)))?;
+                if fault.is_none() {
+                    continue;
+                }
+                run.state = RunState::Over { ended_at: at, fault, ending: None };
+            } else {
+                run.close(ending.clone())?;
+            }
+            segments.add(&ports.store, &run).await?;
             self.add(run)?;
         }
-        if !lines.is_empty() {
-            ports.write_segment(request, &lines).await?;
-        }
-        Ok(())
+        segments.finish(&ports.store).await
     }
 
     /// Adds runs of which only the calls are known, because the function that made them was ended.
@@ -183,7 +186,7 @@ impl PartRuns {
                 execution_arn: batch.execution_arn.clone(),
                 started_at: first,
             };
-            let mut packed = PackedRun::started(place.n, run);
+            let mut packed = PackedRun::new(place.n, run);
             // The text of an object is not read here.
             if item.object.is_none() {
                 packed.add(REQUEST, &item.request(&stored, batch))?;
@@ -194,21 +197,20 @@ impl PartRuns {
     }
 }
 
-impl<S, L, K, C, M> Ports<S, L, K, C, M>
-where
-    S: GetObject + PutOnce + ListObjects,
-{
-    /// Writes a segment under the next number.
-    async fn write_segment(&self, request: &Request, body: &[u8]) -> Result<(), Fault> {
-        let (batch, part) = (&request.batch, request.part.part);
-        loop {
-            let next = Segments::list(&self.store, batch, part).await?.next();
-            let key = batch.segment_key(part, next);
-            if self.store.put_once(&key, &batch.part_id(part), body).await? == Put::Stored {
-                return Ok(());
-            }
-        }
+/// Returns the error of the part's records that do not run on demand. Returns `None` if the leftovers of their job are
+/// not held.
+async fn held(
+    store: &impl GetObject,
+    batch: &BatchRef,
+    part: u32,
+    opened: &Opened,
+) -> Result<Option<Fault>, Fault> {
+    if opened.mode != Mode::Bulk {
+        return Ok(None);
     }
+    let jobs = objects::find::<JobsRecord>(store, &batch.jobs_key()).await?;
+    let job = jobs.as_ref().and_then(|jobs| jobs.job(job_of(part, opened.parts)));
+    Ok(job.and_then(JobRecord::held))
 }
 
 /// Returns the answer of a run that succeeded.

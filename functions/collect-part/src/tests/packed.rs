@@ -2,7 +2,7 @@ use bcce_core::batch::packed::{PackedRun, PartManifest, RunState, StartedCall, f
 use bcce_core::call::attempt::Attempt;
 use bcce_core::io::seal::{Sealable, Subject};
 use bcce_core::ports::{LogCalls, PartOf};
-use bcce_core::run::artifact::StepFailure;
+use bcce_core::run::artifact::{StepFailure, StepStatus};
 use bcce_core::run::call_log::LoggedCall;
 use bcce_core::run::plan::Plan;
 use rust_decimal::Decimal;
@@ -34,7 +34,7 @@ fn work_off(ports: &Fakes) {
 
 /// Returns the run of an item that was answered.
 fn answered(n: u64) -> PackedRun {
-    let mut run = started(n);
+    let mut run = planned(n);
     let answer: StepArtifact = serde_json::from_str(ANSWER).unwrap();
     run.add_at(&run.run.step_key("answer", None), &answer).unwrap();
     run.state =
@@ -42,16 +42,20 @@ fn answered(n: u64) -> PackedRun {
     run
 }
 
-fn started(n: u64) -> PackedRun {
+fn planned(n: u64) -> PackedRun {
     let run = Run {
         reference: item(n).run(&batch(), 1),
         execution_arn: "arn".into(),
         started_at: datetime!(2026-11-01 12:00 UTC),
     };
-    let mut run = PackedRun::started(n, run);
+    let mut run = PackedRun::new(n, run);
     run.add("request.json", &json!({ "n": n })).unwrap();
     run.add("plan.json", &serde_json::from_str::<Plan>(PLAN).unwrap()).unwrap();
     run
+}
+
+fn under_way(n: u64) -> PackedRun {
+    PackedRun { state: RunState::UnderWay(Vec::new()), ..planned(n) }
 }
 
 fn attempt() -> Attempt {
@@ -131,11 +135,11 @@ fn a_part_that_a_function_works_off_is_not_sealed() {
 fn what_is_not_over_is_closed_and_counted() {
     let ports = packed(4);
     work_off(&ports);
-    let mut open = started(2);
+    let mut open = planned(2);
     let (attempts, decisions) = (vec![attempt()], Vec::new());
     let step = bcce_core::batch::packed::OpenStep { step: "answer".into(), attempts, decisions };
     open.state = RunState::UnderWay(vec![step]);
-    let mut refused = started(3);
+    let mut refused = planned(3);
     refused.state = RunState::Refused(Fault::new(ErrorName::InvalidRequest, "object: is empty"));
     segment(&ports, 1, [answered(1), open, refused]);
     let mut request: Request = serde_json::from_str(EVENT).unwrap();
@@ -151,6 +155,59 @@ fn what_is_not_over_is_closed_and_counted() {
     let closing = bcce_core::batch::packed::parse_segment("k", &closing).unwrap().remove(0);
     let failure = closing.object("failures/1/answer.failure.json").unwrap();
     assert_eq!(parse::<StepFailure>("k", failure).unwrap().record.attempts.len(), 1);
+}
+
+/// Returns ports with a part of a bulk job that had three records: the first was answered, and the second was charged and
+/// gave no valid answer. `verdict` is the one on the leftovers of the job.
+fn bulk(verdict: &str) -> Fakes {
+    let ports = packed(3);
+    let mut opened = ports.store.json(&batch().opened_key());
+    opened["mode"] = json!("bulk");
+    put(&ports, batch().opened_key(), &opened);
+    let leftovers = json!({
+        "processed": 3, "failed": 3, "left": 2, "verdict": verdict,
+        "sample": { "items": 1, "answered": 0, "failed": 1 },
+    });
+    let job = json!({ "job": 1, "arn": "arn", "status": "Completed", "given": 3, "records": {}, "leftovers": leftovers });
+    let jobs = json!({ "version": 1, "started_at": "2026-11-01T12:00:00Z", "jobs": [job] });
+    put(&ports, batch().jobs_key(), &jobs);
+    work_off(&ports);
+    let mut charged = planned(2);
+    let answer: StepArtifact = serde_json::from_str(ANSWER).unwrap();
+    let error = Fault::new(ErrorName::OutputInvalid, "it is no JSON");
+    let failure = StepFailure { record: answer.record, status: StepStatus::Failed, error };
+    charged.add_at(&charged.run.record_failure_key("answer"), &failure).unwrap();
+    segment(&ports, 1, (1..=3).map(planned));
+    segment(&ports, 2, [answered(1), charged]);
+    ports
+}
+
+#[test]
+fn the_records_of_a_job_that_are_held_have_failed_with_what_the_job_charged() {
+    let ports = bulk("held");
+    assert_eq!(ask(&ports, &batch()), Ok(0));
+    assert_eq!(statuses(&ports, &batch()), ["SUCCEEDED", "FAILED", "FAILED"]);
+    let results = ports.store.lines(&batch().part_results_key(1));
+    for result in &results[1..] {
+        assert_eq!(result["error"]["name"], "Bcce.TooManyFailures");
+        let why = result["error"]["message"].as_str().unwrap();
+        assert!(why.starts_with("job 1 of the batch: 3 of 3 records failed"), "{why}");
+    }
+    let cost = |n: usize| results[n]["totals"]["cost_usd"].clone();
+    assert_eq!((cost(1), cost(2)), (cost(0), json!("0")));
+    assert_eq!((sealed(&ports).runs, sealed(&ports).progress.failed), (3, 2));
+}
+
+/// The batch has ended before its leftovers could run.
+#[test]
+fn a_leftover_that_was_charged_and_did_not_run_has_failed_and_any_other_was_not_started() {
+    let ports = bulk("not_started");
+    assert_eq!(ask(&ports, &batch()), Ok(0));
+    assert_eq!(statuses(&ports, &batch()), ["SUCCEEDED", "FAILED", "SKIPPED"]);
+    let results = ports.store.lines(&batch().part_results_key(1));
+    assert_eq!(results[1]["error"]["message"], "it is no JSON");
+    assert_eq!(results[1]["totals"]["cost_usd"], results[0]["totals"]["cost_usd"]);
+    assert_eq!(sealed(&ports).runs, 2);
 }
 
 /// A function was ended before it stored anything of its calls.
@@ -222,7 +279,7 @@ fn whatever_fails_a_retry_seals_the_same_part() {
     let whole = || {
         let ports = packed(3);
         work_off(&ports);
-        segment(&ports, 1, [answered(1), started(2)]);
+        segment(&ports, 1, [answered(1), under_way(2)]);
         ports
     };
     let mut failures = 0;

@@ -37,7 +37,7 @@ pub enum Verdict {
     OnDemand,
     /// A sample of them runs on demand, and its outcome decides about the others.
     Sample,
-    /// They do not run, because the sample failed as well. take-part closes their runs as failed.
+    /// They do not run, because the sample failed as well. collect-part closes their runs as failed.
     Held,
     /// They are not started, because the sample was not started either.
     NotStarted,

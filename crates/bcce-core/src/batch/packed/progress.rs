@@ -2,6 +2,8 @@
 
 use time::OffsetDateTime;
 
+use crate::base::error::Fault;
+use crate::batch::packed::PackedRun;
 use crate::batch::progress::{BatchProgress, Rate};
 
 /// The progress of a part that is worked off.
@@ -13,6 +15,17 @@ pub struct PartProgress {
 }
 
 impl PartProgress {
+    /// Counts a run if it is over.
+    ///
+    /// # Errors
+    /// Returns `Bcce.Internal` if an object of the run is not what this version writes.
+    pub fn count(&mut self, run: &PackedRun) -> Result<(), Fault> {
+        if let Some(manifest) = run.manifest()? {
+            self.runs.count(&manifest);
+        }
+        Ok(())
+    }
+
     /// Returns the part's share of the batch progress at `now`. `until` is the time until which a function owns the
     /// part. After it, the part has no rate.
     pub fn at(&self, until: OffsetDateTime, now: OffsetDateTime) -> BatchProgress {

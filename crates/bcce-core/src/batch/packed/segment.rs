@@ -13,7 +13,7 @@ use crate::call::attempt::{Attempt, Totals};
 use crate::failover::decision::Decision;
 use crate::run::artifact::{ArtifactRef, FinishedStep, StepFailure, StepRecord, StepStatus};
 use crate::run::ending::Ending;
-use crate::run::ids::{ANSWER, FAILURE, Run};
+use crate::run::ids::{ANSWER, FAILURE, RECORD_FAILURE, Run};
 use crate::run::manifest::{Evidence, Manifest};
 use crate::run::plan::Plan;
 
@@ -44,6 +44,9 @@ pub struct PackedRun {
 pub enum RunState {
     /// The item is not valid, for this reason. It has no run.
     Refused(Fault),
+    /// The run has its request and its plan, and no call was made for it. If it was the record of a bulk job that was
+    /// charged and gave no valid answer, it has the failure of the record.
+    Planned,
     /// The run goes on in the next call of the function.
     UnderWay(Vec<OpenStep>),
     Over {
@@ -102,10 +105,9 @@ pub fn parse_segment(key: &str, body: &[u8]) -> Result<Vec<PackedRun>, Fault> {
 }
 
 impl PackedRun {
-    /// Returns a run that has just started.
-    pub fn started(n: u64, run: Run) -> Self {
-        let state = RunState::UnderWay(Vec::new());
-        Self { n, run, state, started: Vec::new(), objects: BTreeMap::new() }
+    /// Returns a run of which nothing is known yet.
+    pub fn new(n: u64, run: Run) -> Self {
+        Self { n, run, state: RunState::Planned, started: Vec::new(), objects: BTreeMap::new() }
     }
 
     /// Adds an object. `name` is its key without the prefix of the run.
@@ -143,7 +145,26 @@ impl PackedRun {
     }
 
     pub fn is_over(&self) -> bool {
-        !matches!(self.state, RunState::UnderWay(_))
+        matches!(self.state, RunState::Refused(_) | RunState::Over { .. })
+    }
+
+    /// Returns whether this line counts in place of `before`, a line of the same run that was written earlier: nothing
+    /// changes what is over, and a plan does not replace a run that has made calls.
+    pub fn replaces(&self, before: &Self) -> bool {
+        let is_plan = matches!(self.state, RunState::Planned);
+        !before.is_over() && !(is_plan && matches!(before.state, RunState::UnderWay(_)))
+    }
+
+    /// Returns the error of the bulk record that was charged and gave no valid answer. Returns `None` if there was no
+    /// such record.
+    ///
+    /// # Errors
+    /// Returns `Bcce.Internal` if the failure is not what this version writes.
+    pub fn record_failure(&self) -> Result<Option<Fault>, Fault> {
+        let is_record = |name: &&String| name.ends_with(RECORD_FAILURE);
+        let Some(name) = self.objects.keys().find(is_record) else { return Ok(None) };
+        let body = self.object(name).unwrap_or_default();
+        Ok(Some(parse::<StepFailure>(name, body)?.error))
     }
 
     /// Returns the number of bytes that the line has, roughly.
@@ -158,8 +179,10 @@ impl PackedRun {
     /// Returns `Bcce.Internal` if a failure cannot be written as JSON.
     pub fn close(&mut self, ending: Ending) -> Result<(), Fault> {
         let over = RunState::Over { ended_at: ending.at, fault: None, ending: None };
-        let RunState::UnderWay(open) = std::mem::replace(&mut self.state, over) else {
-            return Err(Fault::internal("a run that is over cannot be closed"));
+        let open = match std::mem::replace(&mut self.state, over) {
+            RunState::UnderWay(open) => open,
+            RunState::Planned => Vec::new(),
+            _ => return Err(Fault::internal("a run that is over cannot be closed")),
         };
         for step in open.iter().filter(|step| !step.attempts.is_empty()) {
             let failure = step.failure(&self.run, ending.fault());
