@@ -1,5 +1,6 @@
 //! Sends, starts and reads batches as a client with plain AWS SDK calls.
 
+use bcce_core::batch::packed::{PackedRun, parse_segment};
 use bcce_core::batch::{BatchProgress, BatchRef};
 use bcce_core::ports::ReadBatchProgress;
 use bcce_tests::harness::stack::{RunRef, Stack, output};
@@ -109,4 +110,27 @@ pub async fn progress(batch: &BatchRef) -> BatchProgress {
     let config = bcce_aws::chain::sdk_config().await.unwrap();
     let ledger = bcce_aws::dynamodb::Ledger::new(&config, &output("LedgerTable"));
     ledger.batch_progress(&batch.item_of(), OffsetDateTime::now_utc()).await.unwrap()
+}
+
+/// Returns what the segments of a batch attempt have of the run of an item.
+pub async fn packed_run(stack: &Stack, batch: &BatchRef, n: u64) -> PackedRun {
+    let list = stack.s3.list_objects_v2().bucket(output("ArtifactBucket"));
+    let prefix = format!("{}segments-{}/", batch.prefix(), batch.attempt_no);
+    let listed = list.prefix(prefix).send().await.unwrap();
+    let mut found: Option<PackedRun> = None;
+    for key in listed.contents().iter().map(|object| object.key().unwrap()) {
+        let runs = parse_segment(key, &stack.object(key).await.unwrap()).unwrap();
+        for run in runs.into_iter().filter(|run| run.n == n) {
+            if found.as_ref().is_none_or(|before| run.replaces(before)) {
+                found = Some(run);
+            }
+        }
+    }
+    found.unwrap_or_else(|| panic!("no segment has item {n}"))
+}
+
+/// Returns an object of a packed run. `key` has the prefix of the run.
+pub fn packed_object(run: &PackedRun, key: &str) -> Value {
+    let body = key.strip_prefix(&run.run.prefix()).and_then(|name| run.object(name));
+    serde_json::from_slice(body.unwrap_or_else(|| panic!("{key} is missing"))).unwrap()
 }
