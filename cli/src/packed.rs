@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use bcce_core::base::error::Fault;
 use bcce_core::batch::Entry;
-use bcce_core::batch::packed::{PackedPlace, PackedRun, parse_segment};
+use bcce_core::batch::packed::{PackedPlace, PackedRun, Stage, parse_segment};
 use bcce_core::batch::reference::SEGMENT;
 use bcce_core::io::objects::{bytes, find_lines};
 use bcce_core::io::packed::{ProvenManifest, find_manifest};
@@ -69,7 +69,7 @@ impl Packed {
         self.0.sort_by_key(|attempt| attempt.place.attempt_no);
         for attempt in &mut self.0 {
             attempt.read(store).await?;
-            if !attempt.is_stored() {
+            if !attempt.is_begun() {
                 attempt.read_item(store, &batches).await?;
             }
         }
@@ -105,9 +105,10 @@ impl PackedAttempt {
         self.place.batch.segments_prefix(self.place.part)
     }
 
-    /// Returns true if anything is stored of the run.
-    fn is_stored(&self) -> bool {
-        self.stored.is_some() || self.sealed.is_some()
+    /// Returns true if more is stored of the run than its plan.
+    fn is_begun(&self) -> bool {
+        let has_begun = |run: &PackedRun| run.stage() != Stage::Planned;
+        self.stored.as_ref().is_some_and(has_begun) || self.sealed.is_some()
     }
 
     async fn read(&mut self, store: &(impl GetObject + ListObjects)) -> Result<(), Fault> {
@@ -121,7 +122,7 @@ impl PackedAttempt {
         for key in keys.iter().skip(self.segments) {
             let runs = parse_segment(key, &bytes(store, key).await?)?;
             for run in runs.into_iter().filter(|run| run.n == self.place.n) {
-                if !self.stored.as_ref().is_some_and(PackedRun::is_over) {
+                if self.stored.as_ref().is_none_or(|before| run.replaces(before.stage())) {
                     self.stored = Some(run);
                 }
             }
@@ -129,8 +130,8 @@ impl PackedAttempt {
         self.segments = keys.len();
         self.record = match (&sealed, &self.stored) {
             (Some(sealed), _) => Some(self.record_of(&sealed.manifest, true)),
-            (None, Some(run)) => self.record_unsealed(run)?,
-            (None, None) => self.record.take(),
+            (None, Some(run)) if run.stage() != Stage::Planned => self.record_unsealed(run)?,
+            (None, _) => self.record.take(),
         };
         self.sealed = sealed;
         Ok(())
@@ -168,7 +169,7 @@ impl PackedAttempt {
         }
     }
 
-    /// Makes the record of a run that nothing is stored of yet.
+    /// Makes the record of a run of which nothing but its plan is stored yet.
     async fn read_item(
         &mut self,
         store: &(impl GetObject + ListObjects),

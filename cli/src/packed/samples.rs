@@ -45,8 +45,8 @@ pub fn place(n: u64, attempt_no: u32) -> PackedPlace {
     PackedPlace { run_id: item(n).run(&batch, attempt_no).run_id, attempt_no, batch, part: PART, n }
 }
 
-/// Returns the run of item `n` with its request and its plan.
-pub fn started(n: u64, attempt_no: u32) -> PackedRun {
+/// Returns the run of item `n` with its request and its plan, before any call.
+pub fn planned(n: u64, attempt_no: u32) -> PackedRun {
     let run = Run {
         reference: item(n).run(&batch(attempt_no), attempt_no),
         execution_arn: "arn:batch".into(),
@@ -56,6 +56,11 @@ pub fn started(n: u64, attempt_no: u32) -> PackedRun {
     packed.add(REQUEST, &json!({ "inputs": {} })).unwrap();
     packed.add(PLAN, &one_step()).unwrap();
     packed
+}
+
+/// Returns a run that goes on in a later call of the function.
+pub fn started(n: u64, attempt_no: u32) -> PackedRun {
+    PackedRun { state: RunState::UnderWay(Vec::new()), ..planned(n, attempt_no) }
 }
 
 /// Returns a run that has succeeded.

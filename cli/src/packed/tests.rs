@@ -6,7 +6,7 @@ use bcce_core::run::ids::RunRef;
 
 use super::objects::RunObjects;
 use super::samples::{
-    ANSWER, PART, STARTED, batch, cancelled, item, place, seal, seal_part, started, store,
+    ANSWER, PART, STARTED, batch, cancelled, item, place, planned, seal, seal_part, started, store,
     succeeded,
 };
 use super::*;
@@ -74,6 +74,20 @@ async fn the_first_line_that_is_over_counts_and_a_refused_item_has_no_run() {
     let (memory, mut packed) = (MemoryStore::default(), Packed::default());
     let state = RunState::Refused(Fault::internal("it is not valid"));
     store(&memory, 1, 1, &[PackedRun { state, ..started(7, 1) }]);
+    assert_eq!(read(&mut packed, &memory, &[1]).await, []);
+}
+
+/// A leftover of a bulk job has a plan. If it did not run on demand, the sealed part does not have its run.
+#[tokio::test]
+async fn a_run_that_was_only_planned_runs_until_its_part_is_sealed_without_it() {
+    let (memory, mut packed) = (MemoryStore::default(), Packed::default());
+    let mut entries = Vec::new();
+    add_line(&mut entries, &item(7)).unwrap();
+    memory.objects.borrow_mut().insert(batch(1).part_key(PART), entries);
+    store(&memory, 1, 1, &[planned(7, 1)]);
+    let records = read(&mut packed, &memory, &[1]).await;
+    assert_eq!((records[0].status, records[0].started_at), (RunStatus::Running, samples::STARTED));
+    seal_part(&memory, 1, PART, &[succeeded(6, 1)]);
     assert_eq!(read(&mut packed, &memory, &[1]).await, []);
 }
 

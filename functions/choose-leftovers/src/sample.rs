@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::add_line;
+use bcce_core::batch::bulk;
 use bcce_core::batch::bulk::{JobsRecord, Sampled, Verdict, job_of};
 use bcce_core::batch::reference::{BatchRef, Place};
-use bcce_core::batch::bulk;
 use bcce_core::io::objects;
 use bcce_core::io::packed::find_runs;
 use bcce_core::ports::{GetObject, ListObjects, PutObject};

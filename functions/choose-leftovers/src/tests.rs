@@ -3,9 +3,9 @@ use std::collections::BTreeSet;
 use bcce_core::base::error::ErrorName;
 use bcce_core::base::json::add_line;
 use bcce_core::batch::Item;
+use bcce_core::batch::packed::{PackedRun, RunState};
 use bcce_core::batch::reference::Place;
 use bcce_core::fakes::{MemoryStore, now};
-use bcce_core::batch::packed::{PackedRun, RunState};
 use bcce_core::run::ids::Run;
 use bcce_core::run::plan::Plan;
 use serde_json::{Value, json};
@@ -141,11 +141,7 @@ fn few_leftovers_run_on_demand_at_once() {
 #[test]
 fn where_nothing_is_left_nothing_runs() {
     let ports = ports();
-    assert_eq!(
-        choose(&ports, FIRST),
-        Ok(Response::Nothing),
-        "no part could be taken"
-    );
+    assert_eq!(choose(&ports, FIRST), Ok(Response::Nothing), "no part could be taken");
     PARTS.iter().for_each(|part| take(&ports, *part, 0, 0));
     assert_eq!(choose(&ports, FIRST), Ok(Response::Nothing));
     take(&ports, 1, 0, 1);

@@ -10,12 +10,15 @@ mod emf; // the metrics of a batch
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
 use bcce_core::batch::bulk::JobsRecord;
 use bcce_core::batch::manifest::{Opened, Outcome, Sums};
+use bcce_core::batch::packed::PartManifest;
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part};
-use bcce_core::batch::{BatchManifest, BatchNotification};
+use bcce_core::batch::{BatchManifest, BatchNotification, Way};
 use bcce_core::io::notification::Claim;
 use bcce_core::io::seal::{Sealed, Subject, find_or_seal};
 use bcce_core::io::{notification, objects};
@@ -174,9 +177,10 @@ where
         if let Some(opened) = &opened {
             let now = self.clock.now();
             halted = self.ledger.batch_progress(&batch.item_of(), now).await?.halted;
-            (sums, uncollected) = self.sums(batch).await?;
+            let collected;
+            (sums, collected, uncollected) = self.sums(batch, opened.way).await?;
             let all = |key: fn(&BatchRef, u32) -> String| -> Vec<String> {
-                (1..=opened.parts).map(|part| key(batch, part)).collect()
+                collected.iter().map(|part| key(batch, *part)).collect()
             };
             let (from, to) = (all(BatchRef::part_results_key), batch.results_key());
             results = Some(self.store.concatenate(&from, &to, &batch.batch_id).await?);
@@ -201,23 +205,34 @@ where
         }))
     }
 
-    /// Returns the sums of all parts, and the number of parts that have none. A part without sums counts as not
-    /// collected, so that the other parts keep their results.
-    async fn sums(&self, batch: &BatchRef) -> Result<(Sums, u32), Fault> {
+    /// Returns the sums of all parts, the parts that were collected, and the number of those that were not. The parts
+    /// that were collected keep their results.
+    async fn sums(&self, batch: &BatchRef, way: Way) -> Result<(Sums, BTreeSet<u32>, u32), Fault> {
         let parts: Vec<Part> = objects::read_lines(&self.store, &batch.parts_key()).await?;
         let read = parts.into_iter().map(|part| async move {
-            let key = batch.part_sums_key(part.part);
-            Ok::<_, Fault>(match objects::find::<Sums>(&self.store, &key).await? {
-                Some(sums) => (sums, 0),
-                None => (Sums::uncollected(part.lines), 1),
-            })
+            Ok::<_, Fault>((part, self.sums_of(batch, part.part, way).await?))
         });
-        let read = futures::stream::iter(read).buffer_unordered(AT_A_TIME);
-        read.try_fold((Sums::none(), 0), |(mut sums, missing), (part, one)| async move {
-            sums.add(&part);
-            Ok((sums, missing + one))
-        })
-        .await
+        let mut read = futures::stream::iter(read).buffer_unordered(AT_A_TIME);
+        let (mut all, mut collected, mut uncollected) = (Sums::none(), BTreeSet::new(), 0);
+        while let Some((part, sums)) = read.try_next().await? {
+            if sums.is_some() {
+                collected.insert(part.part);
+            } else {
+                uncollected += 1;
+            }
+            all.add(&sums.unwrap_or_else(|| Sums::uncollected(part.lines)));
+        }
+        Ok((all, collected, uncollected))
+    }
+
+    /// Returns the sums of a part, or `None` if it was not collected. A packed part is collected when it is sealed.
+    async fn sums_of(&self, batch: &BatchRef, part: u32, way: Way) -> Result<Option<Sums>, Fault> {
+        if way == Way::Executions {
+            return objects::find(&self.store, &batch.part_sums_key(part)).await;
+        }
+        let key = batch.part_manifest_key(part);
+        let manifest = objects::find::<PartManifest>(&self.store, &key).await?;
+        Ok(manifest.map(|manifest| manifest.sums))
     }
 }
 

@@ -299,6 +299,32 @@ fn a_part_that_was_not_collected_costs_no_other_its_results() {
     assert!(message.starts_with("the results of 1 parts could not be collected"), "{message}");
 }
 
+/// The results of a packed part are stored before it is sealed. Until then its runs are not counted.
+#[test]
+fn a_packed_part_counts_when_it_is_sealed() {
+    let fakes = succeeded();
+    let mut opened = fakes.ports.store.json(&batch().opened_key());
+    opened["way"] = json!("packed");
+    let sums = sums(&[ItemStatus::Succeeded; 2]);
+    let part = json!({
+        "version": 1, "kind": "part", "batch_id": "b", "attempt_no": 1, "part": 1, "execution_arn": "a",
+        "tenant": "default", "workflow": "explain", "ended_at": "2026-11-01T12:00:00Z", "runs": 2, "root": "r",
+        "results": { "key": "k", "sha256": "s", "bytes": 1 }, "outputs": { "key": "k", "sha256": "s", "bytes": 1 },
+        "progress": BatchProgress::default(), "usage_by_model": [],
+    });
+    let mut part = part.as_object().unwrap().clone();
+    part.extend(serde_json::to_value(sums).unwrap().as_object().unwrap().clone());
+    let mut objects = fakes.ports.store.objects.borrow_mut();
+    objects.insert(batch().opened_key(), to_json(&opened).unwrap());
+    objects.insert(batch().part_manifest_key(1), to_json(&part).unwrap());
+    drop(objects);
+    close(&fakes, OPENED).unwrap();
+    let manifest = manifest(&fakes);
+    let counts = &manifest["counts"];
+    assert_eq!((&counts["succeeded"], &counts["running"]), (&json!(2), &json!(1)), "{manifest}");
+    assert_eq!(bytes(&fakes, &batch().results_key()), b"{\"n\":1}\n", "not those of part 2");
+}
+
 #[test]
 fn a_batch_that_was_refused_is_sealed_with_the_reason() {
     let fakes = fakes([]);

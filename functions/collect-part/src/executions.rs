@@ -7,7 +7,7 @@ use bcce_core::base::json::{add_line, to_json};
 use bcce_core::batch::item::Rejected;
 use bcce_core::batch::manifest::{ItemOutput, Sums};
 use bcce_core::batch::reference::{BatchRef, Place};
-use bcce_core::batch::{Entry, Item, ItemResult, ItemStatus};
+use bcce_core::batch::{Entry, Item, ItemResult, ItemStatus, Way};
 use bcce_core::io::objects;
 use bcce_core::io::previous_results::previous_results;
 use bcce_core::ports::{GetObject, PutObject, ReadAttempts};
@@ -40,7 +40,8 @@ impl Before {
         let places: Option<Vec<Place>> =
             objects::find_lines(store, &batch.places_key(part)).await?;
         let places = places.unwrap_or_default();
-        let results = previous_results(store, batch, part).await?.unwrap_or_default();
+        let results =
+            previous_results(store, batch, part, Way::Executions).await?.unwrap_or_default();
         Ok(Self {
             due: places.iter().map(|place| (place.n, place.attempt_no)).collect(),
             results: results.into_iter().map(|result| (result.n, result)).collect(),

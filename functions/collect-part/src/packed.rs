@@ -166,7 +166,6 @@ where
         let outputs = ArtifactRef::of(outputs_key.clone(), &collected.outputs);
         self.store.put(&results_key, &id, collected.results).await?;
         self.store.put(&outputs_key, &id, collected.outputs).await?;
-        self.store.put(&batch.part_sums_key(part), &id, to_json(&collected.sums)?).await?;
         let key = batch.part_runs_key(part);
         let manifests = collected.manifests;
         if store_once(&self.store, &key, &id, manifests.clone()).await? != manifests {

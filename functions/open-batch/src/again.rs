@@ -28,7 +28,7 @@ pub(crate) async fn of(
     }
     let mut to_run = 0;
     for part in 1..=opened.parts {
-        let places = left_over(store, batch, part).await?;
+        let places = left_over(store, batch, part, opened.way).await?;
         to_run += places.len() as u64;
         if !places.is_empty() {
             let mut lines = Vec::new();
@@ -59,8 +59,9 @@ async fn left_over(
     store: &impl GetObject,
     batch: &BatchRef,
     part: u32,
+    way: Way,
 ) -> Result<Vec<Place>, Fault> {
-    let next = previous_results(store, batch, part).await?;
+    let next = previous_results(store, batch, part, way).await?;
     let next: Option<BTreeMap<u64, u32>> =
         next.map(|results| results.iter().filter_map(attempt).collect());
     let key = batch.part_key(part);

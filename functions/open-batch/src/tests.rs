@@ -397,7 +397,9 @@ fn collect(ports: &Fakes, batch: &BatchRef, results: &[(ItemStatus, u32)]) {
         };
         add_line(&mut lines, &result).unwrap();
     }
-    ports.store.objects.borrow_mut().insert(batch.part_results_key(1), lines);
+    let mut objects = ports.store.objects.borrow_mut();
+    objects.insert(batch.part_results_key(1), lines);
+    objects.insert(batch.part_manifest_key(1), b"{}".to_vec());
 }
 
 fn six_items() -> Fakes {
@@ -465,6 +467,16 @@ fn a_retry_of_a_batch_with_executions_has_executions() {
 #[test]
 fn a_retry_of_what_was_never_collected_runs_it_all() {
     let ports = six_items();
+    assert_eq!(to_run(open(&ports, RETRY)), 6);
+    assert_eq!(due(&ports, &retried()), (1..=6).map(|n| (n, 1)).collect());
+}
+
+/// Its runs are not counted, so they are not over: `run-part` takes them over.
+#[test]
+fn a_retry_of_a_packed_part_that_was_never_sealed_runs_it_all() {
+    let ports = six_items();
+    collect(&ports, &batch(), &STATUSES);
+    ports.store.objects.borrow_mut().remove(&batch().part_manifest_key(1));
     assert_eq!(to_run(open(&ports, RETRY)), 6);
     assert_eq!(due(&ports, &retried()), (1..=6).map(|n| (n, 1)).collect());
 }

@@ -157,11 +157,10 @@ where
     async fn plan(&self, config: &Config, run: &Run) -> Result<Planned, Fault> {
         let key = run.plan_key();
         // A retry of the run uses the plan that its first run attempt stored.
-        let mut stored = self.store.get(&key).await?;
-        if stored.is_none() && run.attempt_no > 1 {
-            stored = self.copy_packed(run).await?;
+        if run.attempt_no > 1 {
+            self.copy_packed(run).await?;
         }
-        let body = match stored {
+        let body = match self.store.get(&key).await? {
             Some(body) => body,
             None => {
                 let plan = self.resolve(config, run).await?;
@@ -187,14 +186,14 @@ where
         }
     }
 
-    /// Copies what a batch has packed of the run. Returns the plan, or `None` if the run has none or is not packed.
-    async fn copy_packed(&self, run: &Run) -> Result<Option<Vec<u8>>, Fault> {
+    /// Copies what a batch has packed of the run, if it is the item of a batch. Answers that an earlier copy does not
+    /// have are added to it.
+    async fn copy_packed(&self, run: &Run) -> Result<(), Fault> {
         let places = self.ledger.places(&run.run_id).await?;
         if places.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
-        packed::copy(&self.store, &places, run).await?;
-        self.store.get(&run.plan_key()).await
+        packed::copy(&self.store, &places, run).await
     }
 
     /// Reads the request and the configuration, and makes the plan.

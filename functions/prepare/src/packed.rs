@@ -20,7 +20,8 @@ pub async fn copy(
 ) -> Result<(), Fault> {
     let mut objects = find_objects(store, places, run).await?;
     let request = run.request_key();
-    if !objects.iter().any(|(key, _)| *key == request) {
+    let has_request = objects.iter().any(|(key, _)| *key == request);
+    if !has_request && store.get(&request).await?.is_none() {
         let message = "id: the run is an item of a batch, and its request is not stored; retry its batch, or send the \
                        request under a new id";
         return Err(Fault::new(ErrorName::InvalidRequest, message));

@@ -151,13 +151,22 @@ where
             Entry::Item(item) => Some(*item),
             Entry::Rejected(_) => None,
         });
-        let planned = items.map(|item| shared.plan(item));
+        let planned = items.map(|item| async { (item.n, shared.plan(item).await) });
         let mut planned = futures::stream::iter(planned).buffered(AT_A_TIME);
         let next = Segments::list(store, batch, part).await?.next();
         let mut segments = SegmentBuffer::new(batch, part, next);
         let (mut lines, mut rendered) = (Vec::new(), Rendered::default());
-        while let Some(run) = planned.next().await {
-            let run = run?;
+        let (mut unread, mut is_source_read) = (None, false);
+        while let Some((n, run)) = planned.next().await {
+            let run = match run {
+                Ok(run) => run,
+                Err(fault) => {
+                    rendered.without.insert(n);
+                    unread.get_or_insert(fault);
+                    continue;
+                }
+            };
+            is_source_read = true;
             let line = shared.record(&run)?;
             match line.filter(|line| lines.len() + line.len() <= MAX_BYTES) {
                 Some(line) => {
@@ -167,6 +176,10 @@ where
                 }
                 None => _ = rendered.without.insert(run.n),
             }
+        }
+        // One object that cannot be read holds up no other item. If none can be read, the fault is not that of an item.
+        if let Some(fault) = unread.filter(|_| !is_source_read) {
+            return Err(fault);
         }
         segments.finish(store).await?;
         rendered.bytes = lines.len() as u64;

@@ -162,3 +162,23 @@ fn an_object_is_read_when_it_is_rendered() {
     assert_eq!(render(&ports), Ok(Response { records: 1 }));
     assert!(records(&ports)[0]["modelInput"]["messages"].to_string().contains("first"));
 }
+
+/// An object that cannot be read holds up no other item, and runs on demand later.
+#[test]
+fn an_object_that_cannot_be_read_holds_up_no_other() {
+    let object = |n: u64| {
+        let object = json!({ "key": format!("docs/{n}"), "etag": "e", "bytes": 3 });
+        json!({ "n": n, "line": n, "id": n.to_string(), "inputs": {}, "object": object })
+    };
+    let spec = json!({ "source": "s3://corpus/docs/", "map": { "text": "{{ item.text }}" } });
+    let ports = ports(spec, &[object(1), object(2)]);
+    for n in [1, 2] {
+        let uri = format!("s3://corpus/docs/{n}");
+        ports.sources.put(&uri, "e", "text");
+        ports.sources.forbidden.borrow_mut().insert(uri);
+    }
+    assert!(render(&ports).is_err(), "if no object can be read, the fault is not that of an item");
+    ports.sources.forbidden.borrow_mut().remove("s3://corpus/docs/2");
+    assert_eq!(render(&ports), Ok(Response { records: 1 }));
+    assert_eq!(ports.store.json(&batch().rendered_key(1))["without"], json!([1]));
+}

@@ -3,12 +3,14 @@
 use bcce_core::base::error::Fault;
 use bcce_core::batch::packed::{PLAN, PackedRun, REQUEST, RunState};
 use bcce_core::batch::reference::Place;
+use bcce_core::io::objects;
 use bcce_core::io::packed::Planning;
 use bcce_core::io::step::TakeReports;
 use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
 use bcce_core::run::ending::{Ending, ExecutionStatus};
 use bcce_core::run::ids::{ANSWER, Run};
 use bcce_core::run::plan::Plan;
+use serde_json::value::RawValue;
 
 use crate::KeepParts;
 use crate::work::Work;
@@ -22,25 +24,22 @@ where
     C: Clock,
     H: TakeReports + ReadLatencies,
 {
-    /// Works off an item as far as this invocation can. Returns what is to be stored of it.
+    /// Works off an item as far as this invocation can. Returns what is to be stored of it. Returns `None` if it could
+    /// not be begun: then it is still due, and another invocation may begin it.
     ///
     /// # Errors
-    /// `Bcce.Internal`: S3 or the ledger failed, or an object is not what this version writes.
-    pub async fn item(&self, place: &Place) -> Result<PackedRun, Fault> {
-        let mut packed = match self.part.under_way.get(&place.n).cloned() {
-            Some(mut packed) => {
-                if packed.state == RunState::Planned {
-                    // It was planned as the record of a bulk job, which may have taken a day.
-                    packed.run.started_at = self.ports.caller.clock.now();
-                    packed.run.execution_arn.clone_from(&self.request.batch.execution_arn);
-                }
-                packed
+    /// `Bcce.Internal`: the ledger failed, or an object is not what this version writes.
+    pub async fn item(&self, place: &Place) -> Result<Option<PackedRun>, Fault> {
+        let mut packed = match self.begin(place).await {
+            Ok(packed) => packed,
+            Err(fault) => {
+                self.unread.borrow_mut().get_or_insert(fault);
+                return Ok(None);
             }
-            None => self.begin(place).await?,
         };
         packed.started = self.part.started.get(&place.n).cloned().unwrap_or_default();
         if packed.is_over() {
-            return Ok(packed);
+            return Ok(Some(packed));
         }
         if let Some(plan) = packed.plan()? {
             self.waves(&mut packed, &plan).await?;
@@ -49,25 +48,38 @@ where
             let (status, at) = (ExecutionStatus::Aborted, self.ports.caller.clock.now());
             packed.close(Ending { status, at, error: None, cause: None })?;
         }
-        Ok(packed)
+        Ok(Some(packed))
     }
 
-    /// Begins the run of an item: makes its request and its plan. A retried item keeps both from the attempt before.
+    /// Returns the run of an item as far as it is stored, or begins it: makes its request and its plan. A retried item
+    /// keeps both from the attempt before.
     async fn begin(&self, place: &Place) -> Result<PackedRun, Fault> {
+        let (store, now) = (&self.ports.store, self.ports.caller.clock.now());
+        let batch = &self.request.batch;
+        if let Some(stored) = self.part.under_way.get(&place.n) {
+            let mut packed = stored.read(store).await?;
+            if packed.state == RunState::Planned {
+                // It was planned as the record of a bulk job, which may have taken a day.
+                packed.run.started_at = now;
+                packed.run.execution_arn.clone_from(&batch.execution_arn);
+            }
+            return Ok(packed);
+        }
         let item = self.part.item(place)?;
-        let (batch, now) = (&self.request.batch, self.ports.caller.clock.now());
         let run = Run {
             reference: item.run(batch, place.attempt_no),
             execution_arn: batch.execution_arn.clone(),
             started_at: now,
         };
         let mut packed = PackedRun::new(place.n, run);
-        if let Some(before) = self.part.before.get(&place.n)
-            && before.object(PLAN).is_some()
-        {
-            let kept = before.objects.iter().filter(|(name, _)| is_kept(name));
-            packed.objects.extend(kept.map(|(name, body)| (name.clone(), body.clone())));
-            return Ok(packed);
+        if let Some(before) = self.part.before.get(&place.n) {
+            let before = before.read(store).await?;
+            if before.object(PLAN).is_some() {
+                let kept = before.objects.into_iter().filter(|(name, _)| is_kept(name));
+                packed.objects.extend(kept);
+                self.take_answers(&mut packed).await?;
+                return Ok(packed);
+            }
         }
         let planning = Planning {
             sources: &self.ports.sources,
@@ -77,6 +89,24 @@ where
             retries: self.config.retries,
         };
         planning.plan(item, packed.run, now).await
+    }
+
+    /// Adds the answers that an execution of its own has given the run, since they are paid.
+    async fn take_answers(&self, packed: &mut PackedRun) -> Result<(), Fault> {
+        if !self.part.retried_alone.contains(&packed.n) {
+            return Ok(());
+        }
+        let Some(plan) = packed.plan()? else { return Ok(()) };
+        for step in &plan.steps {
+            let key = packed.run.step_key(&step.id, None);
+            if packed.has(&key) {
+                continue;
+            }
+            if let Some(answer) = objects::find::<Box<RawValue>>(&self.ports.store, &key).await? {
+                packed.add_at(&key, &answer)?;
+            }
+        }
+        Ok(())
     }
 
     /// Runs the waves of a plan, one after the other, until a step fails or has to go on later.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
-use bcce_core::batch::packed::{PackedPlace, PackedRun, RunState, StartedCall};
+use bcce_core::batch::packed::{PackedPlace, PackedRun, Stage, StartedCall};
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::batch::{BatchProgress, Entry, Item, StoredBatch};
 use bcce_core::config::configuration::Configuration;
 use bcce_core::io::objects;
-use bcce_core::io::packed::{Segments, fence, find_runs};
+use bcce_core::io::packed::{Segments, StoredRun, fence};
 use bcce_core::ports::{
     Clock, GetObject, ListObjects, PartOf, PutOnce, ReadAttempts, ReadStartedCalls,
 };
@@ -25,13 +25,15 @@ pub(crate) struct LoadedPart {
     lines: Vec<u8>,
     /// The items that are not over, in the order of the source.
     pub due: Vec<Place>,
-    /// The stored lines of runs that are not over, by item number.
-    pub under_way: HashMap<u64, PackedRun>,
-    /// The runs of earlier attempts, by item number. An item that is retried keeps their plans and answers.
-    pub before: BTreeMap<u64, PackedRun>,
-    /// The runs that an earlier batch attempt has finished in a part that it never sealed. This attempt stores and
-    /// counts them.
-    pub adopted: Vec<PackedRun>,
+    /// The runs that are stored and not over, by item number.
+    pub under_way: BTreeMap<u64, StoredRun>,
+    /// The runs of earlier run attempts, by item number. An item that is retried keeps their plans and answers.
+    pub before: BTreeMap<u64, StoredRun>,
+    /// The items whose runs were retried with executions of their own. Those may have further answers.
+    pub retried_alone: BTreeSet<u64>,
+    /// The segments with runs that an earlier batch attempt has finished in a part that it never sealed, and the items
+    /// of these runs. This attempt stores and counts them.
+    pub adopted: BTreeMap<String, BTreeSet<u64>>,
     /// The calls that earlier owners have started for items that are not over, by item number.
     pub started: HashMap<u64, Vec<StartedCall>>,
     /// The runs that are over.
@@ -63,9 +65,10 @@ impl LoadedPart {
             configuration: objects::read(store, &batch.configuration_key()).await?,
             lines: objects::bytes(store, &batch.part_key(part)).await?,
             due,
-            under_way: HashMap::new(),
+            under_way: BTreeMap::new(),
             before: BTreeMap::new(),
-            adopted: Vec::new(),
+            retried_alone: BTreeSet::new(),
+            adopted: BTreeMap::new(),
             started: HashMap::new(),
             progress: BatchProgress::default(),
             next_segment: segments.next(),
@@ -73,7 +76,7 @@ impl LoadedPart {
         let is_new = loaded.read(store, &segments).await? == 0;
         loaded.skip_those_with_executions(ports, batch).await?;
         let places = loaded.packed_places(batch, part)?;
-        loaded.read_before(store, &ports.ledger, batch, part).await?;
+        loaded.find_before(store, &ports.ledger, batch, part).await?;
         if ownership.is_first || is_new {
             ports.ledger.place_runs(&places).await?;
         }
@@ -87,27 +90,19 @@ impl LoadedPart {
 
     /// Reads what is stored of the part. Returns the number of runs.
     async fn read(&mut self, store: &impl GetObject, segments: &Segments) -> Result<usize, Fault> {
-        let (mut over, mut runs) = (BTreeSet::new(), 0);
-        let (progress, under_way) = (&mut self.progress, &mut self.under_way);
-        let take = |run: PackedRun| {
-            runs += 1;
-            if !run.is_over() {
-                // A plan that nothing was charged for is made again, so that it takes no memory until then.
-                let is_needed = run.state != RunState::Planned || run.record_failure()?.is_some();
-                if is_needed && under_way.get(&run.n).is_none_or(|before| run.replaces(before)) {
-                    under_way.insert(run.n, run);
-                }
-                return Ok(());
-            }
-            if over.insert(run.n)
+        let (mut over, progress) = (BTreeSet::new(), &mut self.progress);
+        let count = |run: &PackedRun| {
+            if run.is_over()
+                && over.insert(run.n)
                 && let Some(manifest) = run.manifest()?
             {
                 progress.count(&manifest);
             }
-            Ok(())
+            Ok(true)
         };
-        segments.read(store, take).await?;
-        self.under_way.retain(|n, _| !over.contains(n));
+        let stored = segments.places(store, count).await?;
+        let runs = stored.len();
+        self.under_way = stored.into_iter().filter(|(_, run)| run.stage != Stage::Over).collect();
         self.due.retain(|place| !over.contains(&place.n));
         Ok(runs)
     }
@@ -125,14 +120,16 @@ impl LoadedPart {
             let attempts = ports.ledger.attempts(&run.run_id).await?;
             if attempts.iter().any(|record| record.attempt_no >= place.attempt_no) {
                 self.due.retain(|due| due.n != place.n);
+            } else if !attempts.is_empty() {
+                self.retried_alone.insert(place.n);
             }
         }
         Ok(())
     }
 
-    /// Reads the runs of this part from the attempts before this one, the latest first. A retried item keeps what its
+    /// Finds the runs of this part from the attempts before this one, the latest first. A retried item keeps what its
     /// last run attempt has. A run attempt of a part that was never sealed goes on as it is.
-    async fn read_before<L: ReadStartedCalls>(
+    async fn find_before<L: ReadStartedCalls>(
         &mut self,
         store: &(impl GetObject + ListObjects),
         ledger: &L,
@@ -141,27 +138,29 @@ impl LoadedPart {
     ) -> Result<(), Fault> {
         let due: BTreeMap<u64, u32> =
             self.due.iter().map(|place| (place.n, place.attempt_no)).collect();
+        let mut adopted = BTreeSet::new();
         for attempt in batch.before() {
-            let mut was_cut = false;
-            for (n, run) in find_runs(store, &attempt, part, |n| due.contains_key(&n)).await? {
-                let is_same = due.get(&n) == Some(&run.run.attempt_no);
-                was_cut |= is_same;
-                let is_known = self.adopted.iter().any(|known| known.n == n);
-                match (is_same, run.is_over()) {
-                    (true, true) if !is_known => self.adopted.push(run),
-                    (true, true) => {}
-                    (true, false) => drop(self.under_way.entry(n).or_insert(run)),
+            let segments = Segments::list(store, &attempt, part).await?;
+            for (n, run) in segments.places(store, |run| Ok(due.contains_key(&run.n))).await? {
+                let is_same = due.get(&n) == Some(&run.attempt_no);
+                match (is_same, run.stage) {
+                    (true, Stage::Over) if adopted.insert(n) => {
+                        self.adopted.entry(run.segment).or_default().insert(n);
+                    }
+                    (true, Stage::Over) => {}
+                    (true, _) => drop(self.under_way.entry(n).or_insert(run)),
                     (false, _) => drop(self.before.entry(n).or_insert(run)),
                 }
             }
-            if was_cut {
+            // The calls of a part that was sealed are counted.
+            if store.get(&attempt.part_manifest_key(part)).await?.is_none() {
                 let part = PartOf { batch: attempt.item_of(), part };
                 for call in ledger.started_calls(&part).await? {
                     self.started.entry(call.n).or_default().push(call);
                 }
             }
         }
-        self.due.retain(|place| !self.adopted.iter().any(|run| run.n == place.n));
+        self.due.retain(|place| !adopted.contains(&place.n));
         Ok(())
     }
 

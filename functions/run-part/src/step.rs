@@ -68,11 +68,9 @@ where
         let mut has_failed = false;
         let mut due: Vec<&StepRef> = Vec::new();
         for reference in &wave.steps {
-            let has = |key: String| has_object(packed, &key);
-            has_failed |= has(packed.run.failure_key(&reference.step, None));
-            let is_over = has(packed.run.failure_key(&reference.step, None))
-                || has(packed.run.step_key(&reference.step, None));
-            if !is_over {
+            let did_fail = packed.has(&packed.run.failure_key(&reference.step, None));
+            has_failed |= did_fail;
+            if !did_fail && !packed.has(&packed.run.step_key(&reference.step, None)) {
                 due.push(reference);
             }
         }
@@ -250,16 +248,10 @@ fn failed(
     StepEnd::Failed(Box::new(decided.failure(attempts, error)))
 }
 
-fn has_object(packed: &PackedRun, key: &str) -> bool {
-    let name = key.strip_prefix(&packed.run.prefix()).unwrap_or(key);
-    packed.objects.contains_key(name)
-}
-
 /// Returns the answer of an earlier step, as prompts read it.
 fn answer(packed: &PackedRun, step: &str) -> Result<Value, Fault> {
     let key = packed.run.step_key(step, None);
-    let name = key.strip_prefix(&packed.run.prefix()).unwrap_or(&key);
-    let body = packed.object(name);
+    let body = packed.object_at(&key);
     let body = body.ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
     Ok(parse::<StepArtifact>(&key, body)?.output.value())
 }

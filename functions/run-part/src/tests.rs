@@ -3,8 +3,9 @@ use std::collections::BTreeMap;
 
 use bcce_core::base::error::ErrorName;
 use bcce_core::base::json::{add_line, parse, to_json};
+use bcce_core::base::target::Target;
 use bcce_core::base::usage::Usage;
-use bcce_core::batch::packed::{PackedRun, RunState, parse_segment};
+use bcce_core::batch::packed::{PackedRun, RunState, StartedCall, parse_segment};
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::batch::{BatchRequest, StoredBatch};
 use bcce_core::call::model::{Blame, CallFailure, CallReport, ModelAnswer, ModelCall, Served};
@@ -15,8 +16,10 @@ use bcce_core::document::{Document, from_yaml};
 use bcce_core::fakes::{MemoryHealth, MemoryLedger, MemorySources, MemoryStore};
 use bcce_core::io::packed::{find_runs, lost};
 use bcce_core::io::shared_breakers::SharedBreakers;
-use bcce_core::ports::PartOf;
+use bcce_core::ledger::RunRecord;
+use bcce_core::ports::{LogCalls, PartOf};
 use bcce_core::run::artifact::{StepArtifact, StepFailure, StepStatus};
+use bcce_core::run::call_log::LoggedCall;
 use bcce_core::run::manifest::Manifest;
 use bcce_core::run::notification::RunStatus;
 use serde_json::{Value, json};
@@ -399,18 +402,7 @@ async fn an_item_that_may_not_run_fails_without_a_call() {
 async fn a_retried_item_keeps_its_plan_and_its_answers() {
     let first = Fixture::new(TWO, 2).script("two&number 1.", &[ErrorName::RequestRejected]);
     first.run().await.unwrap();
-    let mut second = Fixture::new(TWO, 2);
-    second.request.batch.reference.attempt_no = 2;
-    let store = &second.ports.store.objects;
-    let mut objects = first.ports.store.objects.borrow().clone();
-    let (batch, before) = (second.batch().clone(), first.batch());
-    let place =
-        objects[&before.places_key(1)].split(|byte| *byte == b'\n').next().unwrap().to_vec();
-    let mut place: Place = serde_json::from_slice(&place).unwrap();
-    place.attempt_no = 2;
-    objects.insert(batch.places_key(1), to_json(&place).unwrap());
-    objects.insert(batch.configuration_key(), objects[&before.configuration_key()].clone());
-    *store.borrow_mut() = objects;
+    let second = retry_of(&first, TWO, &[(1, 2)]);
     assert_eq!(second.run().await, Ok(OVER));
     assert_eq!(second.model.asked.borrow().len(), 1);
     let stored = second.stored().await;
@@ -430,17 +422,7 @@ async fn a_retried_item_keeps_its_plan_and_its_answers() {
 async fn what_an_attempt_finished_and_never_sealed_is_adopted() {
     let first = Fixture::new(ONE, 3);
     first.run().await.unwrap();
-    let mut second = Fixture::new(ONE, 3);
-    second.request.batch.reference.attempt_no = 2;
-    let mut objects = first.ports.store.objects.borrow().clone();
-    let (batch, before) = (second.batch().clone(), first.batch());
-    for (to, from) in [
-        (batch.places_key(1), before.places_key(1)),
-        (batch.configuration_key(), before.configuration_key()),
-    ] {
-        objects.insert(to, objects[&from].clone());
-    }
-    *second.ports.store.objects.borrow_mut() = objects;
+    let second = retry_of(&first, ONE, &[(1, 1), (2, 1), (3, 1)]);
     assert_eq!(second.run().await, Ok(OVER));
     assert_eq!(second.model.asked.borrow().len(), 0);
     let stored = second.stored().await;
@@ -449,6 +431,135 @@ async fn what_an_attempt_finished_and_never_sealed_is_adopted() {
     assert!(places.values().all(|place| place.batch.attempt_no == 2));
     let progress = &second.ports.ledger.parts.borrow()[&second.part()].progress;
     assert_eq!(progress.runs.succeeded, 3);
+}
+
+/// Returns the second attempt at a batch of `first`, which runs the items of `due` again, each with this run attempt.
+fn retry_of(first: &Fixture, template: &str, due: &[(u64, u32)]) -> Fixture {
+    let mut second = Fixture::new(template, due.len() as u64);
+    second.request.batch.reference.attempt_no = 2;
+    let mut objects = first.ports.store.objects.borrow().clone();
+    let (batch, before) = (second.batch().clone(), first.batch());
+    let mut places = Vec::new();
+    for place in first.ports.store.lines(&before.places_key(1)) {
+        let mut place: Place = serde_json::from_value(place).unwrap();
+        if let Some((_, attempt_no)) = due.iter().find(|(n, _)| *n == place.n) {
+            place.attempt_no = *attempt_no;
+            add_line(&mut places, &place).unwrap();
+        }
+    }
+    objects.insert(batch.places_key(1), places);
+    objects.insert(batch.configuration_key(), objects[&before.configuration_key()].clone());
+    *second.ports.store.objects.borrow_mut() = objects;
+    second
+}
+
+/// The function was ended before it stored anything, and the part was never sealed. The next batch attempt makes the
+/// calls again and counts the lost ones. Those of a part that was sealed are counted by its seal.
+#[tokio::test]
+async fn lost_calls_of_a_part_that_was_never_sealed_are_counted_by_the_next_attempt() {
+    for is_sealed in [false, true] {
+        let first = Fixture::new(ONE, 1);
+        let second = retry_of(&first, ONE, &[(1, 1)]);
+        let target = answers_of(&first).await;
+        let call = LoggedCall { started_at: Now.now(), target };
+        let call = StartedCall { n: 1, step: "answer".into(), call };
+        second.ports.ledger.log_calls(&first.part(), "f", 1, &[call]).await.unwrap();
+        if is_sealed {
+            let key = first.batch().part_manifest_key(1);
+            second.ports.store.objects.borrow_mut().insert(key, b"{}".to_vec());
+        }
+        assert_eq!(second.run().await, Ok(OVER));
+        let lost = second.manifests().await[0].usage_by_model[0].lost_calls;
+        assert_eq!(lost, u64::from(!is_sealed), "sealed: {is_sealed}");
+    }
+}
+
+/// Returns the target of the first call of the first item.
+async fn answers_of(fixture: &Fixture) -> Target {
+    fixture.run().await.unwrap();
+    let answer = fixture.stored().await[&1].object("steps/answer.answer.json").unwrap().to_vec();
+    let answer: StepArtifact = parse("k", &answer).unwrap();
+    answer.record.attempts[0].target.clone()
+}
+
+/// A person has retried the run of item 1 alone. That execution has answered its first step and failed at its second.
+#[tokio::test]
+async fn the_answers_of_a_run_that_was_retried_alone_are_not_paid_again() {
+    let first = Fixture::new(TWO, 1).script("one&number 1.", &[ErrorName::RequestRejected]);
+    first.run().await.unwrap();
+    let second = retry_of(&first, TWO, &[(1, 3)]);
+    let run = first.stored().await[&1].run.clone();
+    let answered = Fixture::new(TWO, 1);
+    answered.run().await.unwrap();
+    let answer = answered.stored().await[&1].object("steps/first.answer.json").unwrap().to_vec();
+    second.ports.store.objects.borrow_mut().insert(run.step_key("first", None), answer);
+    for is_retried in [false, true] {
+        let records = &second.ports.ledger.records;
+        if is_retried {
+            records.borrow_mut().push(record(&run.run_id, 2));
+        }
+        let retry = retry_of(&second, TWO, &[(1, 3)]);
+        retry.ports.ledger.records.replace(records.borrow().clone());
+        assert_eq!(retry.run().await, Ok(OVER));
+        let calls = retry.model.asked.borrow().len();
+        assert_eq!(calls, if is_retried { 1 } else { 2 }, "retried alone: {is_retried}");
+    }
+}
+
+fn record(run_id: &str, attempt_no: u32) -> RunRecord {
+    RunRecord {
+        run_id: run_id.to_owned(),
+        attempt_no,
+        tenant: "default".into(),
+        workflow: "explain".into(),
+        request_id: "i1".into(),
+        execution_arn: "arn".into(),
+        status: RunStatus::Failed,
+        started_at: OffsetDateTime::UNIX_EPOCH,
+        ended_at: None,
+        manifest: None,
+        cost_usd: None,
+        cost_is_complete: true,
+        truncated: 0,
+        tags: BTreeMap::new(),
+        error_name: None,
+        error_message: None,
+    }
+}
+
+/// An object that cannot be read holds up no other item. The function fails only when nothing else is left, so that it
+/// is tried again.
+#[tokio::test]
+async fn an_object_that_cannot_be_read_holds_up_no_other_item() {
+    let fixture = Fixture::new(ONE, 3);
+    let (batch, sources) = (fixture.batch().clone(), &fixture.ports.sources);
+    let uri = "s3://bucket/docs/1";
+    sources.put(uri, "e", "number 1.");
+    sources.forbidden.borrow_mut().insert(uri.into());
+    let objects = &fixture.ports.store.objects;
+    let mut stored = fixture.ports.store.json(&batch.request_key());
+    stored["batch"]["source"] = json!("s3://bucket/docs/");
+    stored["batch"]["map"] = json!({ "text": "{{ item.text }}" });
+    objects.borrow_mut().insert(batch.request_key(), to_json(&stored).unwrap());
+    let (mut lines, mut places) = (Vec::new(), Vec::new());
+    for n in 1..=3 {
+        let object = json!({ "key": "docs/1", "etag": "e", "bytes": 9 });
+        let mut item = json!({ "n": n, "line": n, "id": format!("i{n}"), "inputs": { "text": format!("number {n}.") } });
+        if n == 1 {
+            (item["inputs"], item["object"]) = (json!({}), object);
+        }
+        let at = lines.len() as u64;
+        add_line(&mut lines, &item).unwrap();
+        let bytes = lines.len() as u64 - at - 1;
+        add_line(&mut places, &Place { n, part: 1, at, bytes, attempt_no: 1 }).unwrap();
+    }
+    objects.borrow_mut().extend([(batch.part_key(1), lines), (batch.places_key(1), places)]);
+    let fault = fixture.run().await.unwrap_err();
+    assert!(fault.message.contains("docs/1 cannot be read"), "{fault}");
+    assert_eq!(fixture.stored().await.into_keys().collect::<Vec<_>>(), [2, 3]);
+    fixture.ports.sources.forbidden.borrow_mut().clear();
+    assert_eq!(fixture.run().await, Ok(OVER));
+    assert_eq!((fixture.stored().await.len(), fixture.model.asked.borrow().len()), (3, 3));
 }
 
 /// If every run waits for long, they go on in a later invocation, with their attempts and decisions.

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bcce_core::base::error::Fault;
-use bcce_core::batch::packed::{Pace, PackedRun, RunState};
+use bcce_core::batch::packed::{Pace, PackedRun, RunState, parse_segment};
 use bcce_core::batch::reference::Place;
 use bcce_core::batch::{BatchNotification, BatchProgress, Halt};
+use bcce_core::io::objects;
 use bcce_core::io::step::{Reports, TakeReports};
 use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
 use futures::StreamExt;
@@ -46,6 +47,8 @@ pub(crate) struct Work<'a, 'r, S, R, L, M, C, H, F> {
     pub orders: RefCell<Orders>,
     /// The first fault that ends this invocation. No further call is started after it.
     pub trouble: RefCell<Option<Fault>>,
+    /// The first fault of an item that could not be begun. It ends nothing, but a later invocation has to try again.
+    pub unread: RefCell<Option<Fault>>,
     /// The time by which calls have to end.
     pub until: OffsetDateTime,
     /// The time after which no further item is started.
@@ -94,6 +97,7 @@ where
             progress: RefCell::new(part.progress.clone()),
             orders: RefCell::default(),
             trouble: RefCell::default(),
+            unread: RefCell::default(),
             until: now + time,
             last_start: now + time / 2,
             waits: RefCell::default(),
@@ -139,6 +143,11 @@ where
             return Err(fault);
         }
         let left = left?;
+        // Items that could not be begun hold up no other.
+        let is_last = !left && !self.orders.borrow().starts_nothing();
+        if let Some(fault) = self.unread.take().filter(|_| is_last) {
+            return Err(fault);
+        }
         Ok(self.response(left))
     }
 
@@ -160,9 +169,7 @@ where
         let mut due: VecDeque<&Place> = self.part.due.iter().collect();
         let mut running = FuturesUnordered::new();
         let (mut bytes, mut is_left) = (0, false);
-        for run in &self.part.adopted {
-            self.take(run.clone()).await?;
-        }
+        self.adopt().await?;
         loop {
             while let Some(&place) = due.front()
                 && self.may_start(running.len(), bytes + self.part.size(place))
@@ -176,7 +183,8 @@ where
             let Some((size, run)) = running.next().await else { break };
             bytes -= size;
             let taken = match run {
-                Ok(run) => self.take(run).await,
+                Ok(Some(run)) => self.take(run).await,
+                Ok(None) => Ok(false),
                 Err(fault) => Err(fault),
             };
             match taken {
@@ -188,6 +196,20 @@ where
         // Items that were not started because the batch is halted are not left for later.
         let is_halted = self.orders.borrow().starts_nothing();
         Ok(is_left || (!due.is_empty() && !is_halted))
+    }
+
+    /// Stores the runs that an earlier batch attempt has finished in a part that it never sealed.
+    async fn adopt(&self) -> Result<(), Fault> {
+        for (segment, items) in &self.part.adopted {
+            let mut items = items.clone();
+            let body = objects::bytes(&self.ports.store, segment).await?;
+            for run in parse_segment(segment, &body)? {
+                if run.is_over() && items.remove(&run.n) {
+                    self.take(run).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Returns whether a further item may be started beside `running` others.

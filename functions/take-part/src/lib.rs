@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::batch::Item;
+use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::packed::{PackedPlace, PackedRun, PartProgress, RunState};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place};
+use bcce_core::batch::{Item, Way};
 use bcce_core::io::objects;
 use bcce_core::io::packed::{OwnedPart, SegmentBuffer, Segments, lost};
 use bcce_core::ports::{
@@ -102,6 +103,12 @@ where
     // If every item of the part is rejected, there are no places.
     let places = objects::find_lines::<Place>(&ports.store, &batch.places_key(part)).await?;
     let Some(places) = places else { return Ok(Response::default()) };
+    let opened: Opened = objects::read(&ports.store, &batch.opened_key()).await?;
+    if opened.way != Way::Packed {
+        // An earlier version has opened the batch, and nothing is planned for its jobs' answers.
+        tracing::warn!(batch_id = batch.batch_id, "the batch was opened before an update");
+        return Ok(Response::default());
+    }
     let lease = (ports.clock.now(), LEASE);
     let owned = OwnedPart::take(&ports.store, &ports.ledger, (batch, part), "take-part", lease);
     let Some(owned) = owned.await? else {
@@ -109,7 +116,7 @@ where
         tracing::info!(batch_id = batch.batch_id, part, "another function owns the part");
         return Ok(Response::default());
     };
-    let job = ports.job(batch, part).await?;
+    let job = ports.job(batch, part, opened.parts).await?;
     let items = ports.items(batch, part).await?;
     ports.ledger.place_runs(&packed_places(batch, part, &items)).await?;
     // Boxed, because nested futures exceed the compiler's limit on type depth.
@@ -125,7 +132,13 @@ where
         return Err(lost());
     }
     let left = places.len() as u64 - taken;
-    tracing::info!(batch_id = batch.batch_id, part, taken, left, "the answers of the part are taken");
+    tracing::info!(
+        batch_id = batch.batch_id,
+        part,
+        taken,
+        left,
+        "the answers of the part are taken"
+    );
     Ok(Response { taken, left })
 }
 

@@ -6,7 +6,6 @@ use bcce_core::base::error::Fault;
 use bcce_core::batch::bulk::{
     JobRecord, JobStatus, JobsRecord, Output, Rendered, Took, job_of, output_key,
 };
-use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::reference::{BatchRef, bulk_file};
 use bcce_core::batch::{Entry, Item, bulk};
 use bcce_core::io::objects;
@@ -26,9 +25,13 @@ where
     S: GetObject,
     C: Clock,
 {
-    /// Reads the job that has the records of a part. Returns `None` if no start of a job was requested.
-    pub(crate) async fn job(&self, batch: &BatchRef, part: u32) -> Result<Option<Job>, Fault> {
-        let parts = objects::read::<Opened>(&self.store, &batch.opened_key()).await?.parts;
+    /// Reads the job that has the records of a part. `parts` is the number of parts of the batch. Returns `None` if no start of a job was requested.
+    pub(crate) async fn job(
+        &self,
+        batch: &BatchRef,
+        part: u32,
+        parts: u32,
+    ) -> Result<Option<Job>, Fault> {
         let jobs = objects::find::<JobsRecord>(&self.store, &batch.jobs_key()).await?;
         let Some(jobs) = jobs else { return Ok(None) };
         let job = jobs.job(job_of(part, parts));

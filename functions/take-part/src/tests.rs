@@ -1,8 +1,8 @@
+use bcce_core::base::error::ErrorName;
 use bcce_core::base::json::{add_line, parse_lines, to_json};
 use bcce_core::base::usage::Usage;
 use bcce_core::batch::bulk::{Rendered, output_key};
 use bcce_core::batch::{Item, bulk};
-use bcce_core::base::error::ErrorName;
 use bcce_core::call::attempt::{Attempt, AttemptKind, Cause};
 use bcce_core::fakes::{MemoryLedger, MemoryStore, StoppedClock, now};
 use bcce_core::io::packed::find_runs;
@@ -82,7 +82,7 @@ fn ports_with(plan: &Plan, output: Option<&[Value]>) -> Fakes {
     let opened = json!({
         "version": 1, "items": 3, "rejected": 0, "to_run": 3, "parts": 1,
         "source": { "uri": "s3://bucket/k", "format": "jsonl", "bytes": 1 },
-        "mode": "bulk", "because": [], "concurrency": 20, "allowed_failures": 20,
+        "mode": "bulk", "way": "packed", "because": [], "concurrency": 20, "allowed_failures": 20,
     });
     objects.push((batch().part_key(1), entries));
     objects.push((batch().places_key(1), places));
@@ -250,7 +250,10 @@ fn an_invalid_answer_is_kept_with_its_cost_and_asked_again() {
     assert_eq!(failure.error.name, ErrorName::OutputInvalid);
     assert!(failure.record.totals.cost_usd.unwrap() > Default::default());
     let stored = stored(&ports, 2);
-    assert_eq!((&stored.state, stored.record_failure()), (&RunState::Planned, Ok(Some(failure.error))));
+    assert_eq!(
+        (&stored.state, stored.record_failure()),
+        (&RunState::Planned, Ok(Some(failure.error)))
+    );
     assert_eq!(progress(&ports).runs.over(), 0);
     assert_eq!(left(&ports), [1, 2, 3]);
 }
@@ -390,4 +393,15 @@ fn a_records_answer_that_was_cut_is_marked_in_its_run() {
     let ports = ports(Some(&[cut]));
     take(&ports).unwrap();
     assert_eq!(manifest(&ports, 3).truncated, 1);
+}
+
+/// Nothing was planned for the answers, and its retry gives each item an execution of its own.
+#[test]
+fn of_a_batch_that_an_earlier_version_opened_nothing_is_taken() {
+    let ports = ports(Some(&[answered(3, "{}")]));
+    let opened =
+        ports.store.json(&batch().opened_key()).to_string().replace("packed", "executions");
+    ports.store.objects.borrow_mut().insert(batch().opened_key(), opened.into_bytes());
+    assert_eq!(take(&ports), Ok(Response::default()));
+    assert!(ports.ledger.places.borrow().is_empty());
 }

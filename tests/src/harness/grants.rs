@@ -149,6 +149,10 @@ const REST: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/taken/000001.json",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/left/000001.jsonl",
 ]);
+const EARLIER: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/sealed-1/000001.part.json",
+    "arn:aws:s3:::{ArtifactBucket}/runs/default/r/steps/answer.answer.json",
+]);
 const LEFT: Shown = Simulated(&[
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/others/000001.jsonl",
     "arn:aws:s3:::{ArtifactBucket}/batches/runs/default/explain-batch-1/bulk-1/left/000001.jsonl",
@@ -294,6 +298,8 @@ pub const GRANTS: &[Grant] = &[
     ("RunPartRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("RunPartRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("RunPartRole", "ReadPart", "s3:GetObject", Batch),
+    // No item is retried in this test.
+    ("RunPartRole", "ReadEarlierAttempts", "s3:GetObject", EARLIER),
     ("RunPartRole", "ReadLeftovers", "s3:GetObject", LEFT),
     ("RunPartRole", "StoreSegment", "s3:GetObject", Batch),
     ("RunPartRole", "StoreSegment", "s3:PutObject", Batch),

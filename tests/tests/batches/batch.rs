@@ -121,7 +121,7 @@ pub async fn packed_run(stack: &Stack, batch: &BatchRef, n: u64) -> PackedRun {
     for key in listed.contents().iter().map(|object| object.key().unwrap()) {
         let runs = parse_segment(key, &stack.object(key).await.unwrap()).unwrap();
         for run in runs.into_iter().filter(|run| run.n == n) {
-            if found.as_ref().is_none_or(|before| run.replaces(before)) {
+            if found.as_ref().is_none_or(|before| run.replaces(before.stage())) {
                 found = Some(run);
             }
         }

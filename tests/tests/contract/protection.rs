@@ -227,25 +227,29 @@ fn a_concurrency_of_one_is_refused_before_anything_is_made() {
     }
 }
 
-/// The cost table of batches has a row for the events of the bucket, and its rows add up to its total. The bucket sends
-/// a paid event to EventBridge for each object, whether or not a rule matches.
+/// The cost table of batches has a row for the events of the bucket, and its rows add up to its totals, which stay below
+/// a tenth of the tokens. The bucket sends a paid event to EventBridge for each object, whether or not a rule matches.
 #[test]
 fn the_cost_table_counts_the_events_of_the_bucket_and_adds_up() {
     let bucket = &template()["Resources"]["ArtifactBucket"]["Properties"];
     let events = &bucket["NotificationConfiguration"]["EventBridgeConfiguration"];
     assert_eq!(events["EventBridgeEnabled"], true);
     let docs = read("docs/batches-internals.md");
-    let table = docs.split_once("| per item |").unwrap().1;
-    let (rows, rest) = table.split_once("| **all of it without tokens** | |").unwrap();
-    assert!(rows.contains("| EventBridge, "));
-    let dollars = |row: &str| row.rsplit('$').next()?.split(' ').next()?.parse::<f64>().ok();
-    let sum: f64 = rows.lines().filter(|row| row.contains('$')).filter_map(dollars).sum();
-    let total = rest.split_once("about $").unwrap().1.split_once('*').unwrap().0;
-    let total: f64 = total.parse().unwrap();
-    assert!(
-        sum > 0.0 && (sum - total).abs() < total / 5.0,
-        "the rows are ${sum}, the total says ${total}"
-    );
+    let table = docs.split_once("| $ per million |").unwrap().1;
+    let (rows, rest) = table.split_once("| **all of it without tokens** |").unwrap();
+    assert!(rows.contains("| EventBridge: "));
+    let number = |cell: &str| cell.trim().trim_matches('*').trim_start_matches('$').parse().ok();
+    let totals: Vec<f64> = rest.lines().next().unwrap().split('|').filter_map(number).collect();
+    let tokens = rest.lines().find(|row| row.contains("Claude Haiku")).unwrap();
+    let tokens: Vec<f64> = tokens.split('|').filter_map(number).collect();
+    // Each row ends with the three numbers of the two modes, of which the last is the cost.
+    for (mode, column) in [5, 8].into_iter().enumerate() {
+        let dollars = |row: &str| row.split('|').nth(column).and_then(number);
+        let sum: f64 = rows.lines().filter_map(dollars).sum();
+        let (total, tokens) = (totals[mode], tokens[mode + 1]);
+        assert!((sum - total).abs() < 0.05, "the rows are ${sum}, the total says ${total}");
+        assert!(total > 0.0 && total < tokens / 10.0, "${total} of ${tokens}");
+    }
 }
 
 /// The largest request fits into a message that has further attributes: its request id if `dispatch` renews it, and its

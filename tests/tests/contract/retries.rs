@@ -79,8 +79,9 @@ fn fault_rule(machine: &str, state: &str) -> Rule {
         ("workflow", "FailoverRouter" | "Invoke") => STEP,
         // The Catch of these two continues without an answer. It tries again later, or uses the event alone.
         ("finalize", "BulkJob" | "DescribeExecution") => FAULT,
-        // Without this state, the leftovers of bulk jobs would not run.
-        ("batch", "ChooseLeftovers" | "CollectPackedPart") | ("finalize", _) => PATIENT,
+        // Without these states, answers that are paid would not be counted, and leftovers of bulk jobs would not run.
+        ("batch", "ChooseLeftovers" | "CollectPackedPart" | "CollectPart" | "TakePart")
+        | ("finalize", _) => PATIENT,
         _ => FAULT,
     }
 }

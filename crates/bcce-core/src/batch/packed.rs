@@ -13,7 +13,7 @@ pub use calls::StartedCall;
 pub use manifest::{PartManifest, PartOutcome};
 pub use pace::{Pace, Wait};
 pub use progress::PartProgress;
-pub use segment::{OpenStep, PLAN, PackedRun, REQUEST, RunState, fence_line, parse_segment};
+pub use segment::{OpenStep, PLAN, PackedRun, REQUEST, RunState, Stage, fence_line, parse_segment};
 
 use serde::{Deserialize, Serialize};
 

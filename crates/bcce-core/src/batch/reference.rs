@@ -297,15 +297,8 @@ impl BatchRef {
                     || ["request.json", "parts.jsonl"].contains(&rest)
             }
             Some((folder, _)) => {
-                let folders = [
-                    "places",
-                    "segments",
-                    "bulk",
-                    "children",
-                    "results",
-                    "outputs",
-                    "sums",
-                ];
+                let folders =
+                    ["places", "segments", "bulk", "children", "results", "outputs", "sums"];
                 ["parts", "refused"].contains(&folder)
                     || folders.iter().any(|of| is_numbered(folder, of))
             }

@@ -1,7 +1,7 @@
 //! The ports of batches: objects that are replaced, read in part or joined, and objects of other buckets.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::error::Fault;
 use crate::batch::Location;
@@ -52,6 +52,8 @@ pub struct MemorySources {
     pub objects: RefCell<BTreeMap<String, (String, Vec<u8>)>>,
     /// True if the next object that is opened ends before its last byte.
     pub breaks_off: Cell<bool>,
+    /// The URIs of the objects that cannot be read.
+    pub forbidden: RefCell<BTreeSet<String>>,
 }
 
 /// The bytes of an object that are returned at a time.
@@ -73,6 +75,9 @@ impl OpenSource for MemorySources {
         location: &Location,
         etag: Option<&str>,
     ) -> Result<Option<SourceObject<Self::Body>>, Fault> {
+        if self.forbidden.borrow().contains(&location.to_string()) {
+            return Err(Fault::internal(format!("{location} cannot be read")));
+        }
         let objects = self.objects.borrow();
         let cut = usize::from(self.breaks_off.replace(false));
         let object = objects.get(&location.to_string());

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use crate::base::error::Fault;
 use crate::base::json::parse;
 use crate::batch::packed::tree::{self, Hash};
-use crate::batch::packed::{PackedPlace, PackedRun, parse_segment};
+use crate::batch::packed::{PackedPlace, PackedRun, Stage, parse_segment};
 use crate::batch::reference::{BatchRef, SEGMENT};
 use crate::io::objects;
 use crate::ports::{GetObject, ListObjects};
@@ -60,6 +60,28 @@ impl Segments {
         Ok(())
     }
 
+    /// Returns where the runs for which `take` returns true are stored, by item number: of the lines of each, the one
+    /// that counts. A part may have more runs than fit into memory.
+    ///
+    /// # Errors
+    /// Returns `Bcce.Internal` if the store failed or a segment cannot be parsed, and the errors of `take`.
+    pub async fn places(
+        &self,
+        store: &impl GetObject,
+        mut take: impl FnMut(&PackedRun) -> Result<bool, Fault>,
+    ) -> Result<BTreeMap<u64, StoredRun>, Fault> {
+        let mut found: BTreeMap<u64, StoredRun> = BTreeMap::new();
+        for (at, segment) in self.keys.iter().enumerate() {
+            for run in self.runs(store, at).await? {
+                let is_newer = found.get(&run.n).is_none_or(|before| run.replaces(before.stage));
+                if take(&run)? && is_newer {
+                    found.insert(run.n, StoredRun::of(segment, &run));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Returns the number of segments.
     pub fn count(&self) -> usize {
         self.keys.len()
@@ -72,6 +94,40 @@ impl Segments {
     pub async fn runs(&self, store: &impl GetObject, at: usize) -> Result<Vec<PackedRun>, Fault> {
         let key = &self.keys[at];
         parse_segment(key, &objects::bytes(store, key).await?)
+    }
+}
+
+/// Where a run is stored, and how far it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRun {
+    /// The key of the segment.
+    pub segment: String,
+    pub n: u64,
+    /// The run attempt.
+    pub attempt_no: u32,
+    pub stage: Stage,
+}
+
+impl StoredRun {
+    fn of(segment: &str, run: &PackedRun) -> Self {
+        let (n, attempt_no) = (run.n, run.run.attempt_no);
+        Self { segment: segment.to_owned(), n, attempt_no, stage: run.stage() }
+    }
+
+    /// Reads the run.
+    ///
+    /// # Errors
+    /// Returns `Bcce.Internal` if the store failed or the segment does not have the run.
+    pub async fn read(&self, store: &impl GetObject) -> Result<PackedRun, Fault> {
+        let key = &self.segment;
+        let runs = parse_segment(key, &objects::bytes(store, key).await?)?;
+        let is_it = |run: &PackedRun| run.n == self.n && run.stage() == self.stage;
+        // A run that is over counts as its first line has it, any other one as its last.
+        let found = match self.stage {
+            Stage::Over => runs.into_iter().find(is_it),
+            _ => runs.into_iter().rfind(is_it),
+        };
+        found.ok_or_else(|| Fault::internal(format!("{key} does not have item {}", self.n)))
     }
 }
 
@@ -99,9 +155,9 @@ pub async fn find_runs(
     is_wanted: impl Fn(u64) -> bool,
 ) -> Result<BTreeMap<u64, PackedRun>, Fault> {
     let segments = Segments::list(store, batch, part).await?;
-    let mut found = BTreeMap::new();
+    let mut found: BTreeMap<u64, PackedRun> = BTreeMap::new();
     let take = |run: PackedRun| {
-        if is_wanted(run.n) && found.get(&run.n).is_none_or(|before| run.replaces(before)) {
+        if is_wanted(run.n) && found.get(&run.n).is_none_or(|before| run.replaces(before.stage())) {
             found.insert(run.n, run);
         }
         Ok(())

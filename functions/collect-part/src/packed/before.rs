@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use bcce_core::base::error::Fault;
 use bcce_core::batch::manifest::ItemOutput;
 use bcce_core::batch::reference::BatchRef;
-use bcce_core::batch::{Item, ItemResult};
+use bcce_core::batch::{Item, ItemResult, Way};
 use bcce_core::io::objects;
+use bcce_core::io::previous_results::collected_before;
 use bcce_core::ports::GetObject;
 
 use super::{Found, skipped};
@@ -21,17 +22,17 @@ pub(super) struct Before {
 impl Before {
     /// Reads the results of the latest attempt before `batch` that collected the part.
     pub async fn read(store: &impl GetObject, batch: &BatchRef, part: u32) -> Result<Self, Fault> {
-        for before in batch.before() {
-            let results = objects::find_lines(store, &before.part_results_key(part)).await?;
-            let Some(results) = results else { continue };
-            let outputs: Vec<ItemOutput> =
-                objects::read_lines(store, &before.part_outputs_key(part)).await?;
-            return Ok(Self {
-                results: results.into_iter().map(|result: ItemResult| (result.n, result)).collect(),
-                outputs: outputs.into_iter().map(|output| (output.n, output)).collect(),
-            });
-        }
-        Ok(Self::default())
+        let Some(before) = collected_before(store, batch, part, Way::Packed).await? else {
+            return Ok(Self::default());
+        };
+        let results: Vec<ItemResult> =
+            objects::read_lines(store, &before.part_results_key(part)).await?;
+        let outputs: Vec<ItemOutput> =
+            objects::read_lines(store, &before.part_outputs_key(part)).await?;
+        Ok(Self {
+            results: results.into_iter().map(|result| (result.n, result)).collect(),
+            outputs: outputs.into_iter().map(|output| (output.n, output)).collect(),
+        })
     }
 
     /// Returns the result of an item that this attempt does not run.

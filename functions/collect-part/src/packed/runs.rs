@@ -80,7 +80,7 @@ impl PartRuns {
         match &run.state {
             RunState::Planned | RunState::UnderWay(_) => {
                 let before = self.under_way.get(&run.n);
-                if before.is_none_or(|before| run.replaces(before)) {
+                if before.is_none_or(|before| run.replaces(before.stage())) {
                     self.under_way.insert(run.n, run);
                 }
             }
@@ -216,7 +216,6 @@ async fn held(
 /// Returns the answer of a run that succeeded.
 fn answer(run: &PackedRun, manifest: &Manifest) -> Result<Option<Value>, Fault> {
     let Some(key) = &manifest.result else { return Ok(None) };
-    let name = key.strip_prefix(&run.run.prefix()).unwrap_or(key);
-    let body = run.object(name).ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
+    let body = run.object_at(key).ok_or_else(|| Fault::internal(format!("{key} is missing")))?;
     Ok(Some(parse::<StepArtifact>(key, body)?.output.value()))
 }

@@ -16,7 +16,7 @@ pub const OBJECTS: &[Row] = &[
     (
         "run: answer",
         &["Invoke", "Prepare"],
-        &["CollectPart", "Invoke", "PersistArtifact", "Reader"],
+        &["CollectPart", "Invoke", "PersistArtifact", "Reader", "RunPart"],
     ),
     ("run: failure", &["Invoke"], &["Invoke", "PersistArtifact", "Reader"]),
     (
@@ -62,7 +62,11 @@ pub const OBJECTS: &[Row] = &[
         &["ChooseLeftovers", "CollectPart", "Prepare", "RenderPart", "RunPart", "TakePart"],
     ),
     ("batch: runs of a part", &["CollectPart"], &["CollectPart"]),
-    ("batch: manifest of a part", &["CollectPart"], &["CollectPart"]),
+    (
+        "batch: manifest of a part",
+        &["CollectPart"],
+        &["CloseBatch", "CollectPart", "OpenBatch", "RunPart"],
+    ),
     ("batch: signature of a part", &["CollectPart"], &["CollectPart"]),
     ("batch: refused", &["OpenItem"], &["CollectPart"]),
     ("bulk: input", &["RenderPart"], &["BulkService"]),
@@ -168,7 +172,12 @@ pub const ITEMS: &[Item] = &[
         ..NOBODY
     },
     Item { kind: "counted part", update: &["CollectPart"], ..NOBODY },
-    Item { kind: "place of a packed run", put: &["RunPart", "TakePart"], read: &["Prepare"], ..NOBODY },
+    Item {
+        kind: "place of a packed run",
+        put: &["RunPart", "TakePart"],
+        read: &["Prepare"],
+        ..NOBODY
+    },
     Item { kind: "usage", update: &["CollectPart", "EmitMetrics"], ..NOBODY },
     Item {
         kind: "target",

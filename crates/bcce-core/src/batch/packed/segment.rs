@@ -61,6 +61,15 @@ pub enum RunState {
     },
 }
 
+/// How far a run is. Nothing changes a run that is over, and no run goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    Planned,
+    UnderWay,
+    /// The run is over, or its item was refused.
+    Over,
+}
+
 /// A step that was started and is not over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OpenStep {
@@ -136,6 +145,16 @@ impl PackedRun {
         self.objects.get(name).map(|raw| raw.get().as_bytes())
     }
 
+    /// Returns the bytes of an object whose key has the prefix of the run.
+    pub fn object_at(&self, key: &str) -> Option<&[u8]> {
+        self.object(key.strip_prefix(&self.run.prefix()).unwrap_or(key))
+    }
+
+    /// Returns whether the run has an object. `key` has the prefix of the run.
+    pub fn has(&self, key: &str) -> bool {
+        self.object_at(key).is_some()
+    }
+
     /// Parses the plan. Returns `None` if the run was refused before it had one.
     ///
     /// # Errors
@@ -145,14 +164,20 @@ impl PackedRun {
     }
 
     pub fn is_over(&self) -> bool {
-        matches!(self.state, RunState::Refused(_) | RunState::Over { .. })
+        self.stage() == Stage::Over
     }
 
-    /// Returns whether this line counts in place of `before`, a line of the same run that was written earlier: nothing
-    /// changes what is over, and a plan does not replace a run that has made calls.
-    pub fn replaces(&self, before: &Self) -> bool {
-        let is_plan = matches!(self.state, RunState::Planned);
-        !before.is_over() && !(is_plan && matches!(before.state, RunState::UnderWay(_)))
+    pub fn stage(&self) -> Stage {
+        match self.state {
+            RunState::Planned => Stage::Planned,
+            RunState::UnderWay(_) => Stage::UnderWay,
+            RunState::Refused(_) | RunState::Over { .. } => Stage::Over,
+        }
+    }
+
+    /// Returns whether this line counts in place of one that was written earlier, at which the run was at `before`.
+    pub fn replaces(&self, before: Stage) -> bool {
+        before != Stage::Over && self.stage() >= before
     }
 
     /// Returns the error of the bulk record that was charged and gave no valid answer. Returns `None` if there was no
