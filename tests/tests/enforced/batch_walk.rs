@@ -11,9 +11,14 @@ use crate::walk::{Broke, invoke, started, through};
 /// A bucket for batch sources to which `infra/local` gives the stack access.
 pub const CORPUS: &str = "bcce-corpus";
 
-/// Processes three batches from a bucket: a file with one item, which runs, two objects, which do not, and the same two
-/// objects as a packed batch.
-pub async fn batch(root: &Caller, stack: &Stack, bucket: &str) -> Result<(), Broke> {
+/// Processes batches from a bucket, as far as `function` takes part in them: a file with one item, which runs, two
+/// objects, which do not, and the same two objects as a packed batch.
+pub async fn batch(
+    root: &Caller,
+    stack: &Stack,
+    bucket: &str,
+    function: &str,
+) -> Result<(), Broke> {
     if bucket == CORPUS {
         // The bucket may exist already.
         let _ = stack.s3.create_bucket().bucket(CORPUS).send().await;
@@ -24,11 +29,18 @@ pub async fn batch(root: &Caller, stack: &Stack, bucket: &str) -> Result<(), Bro
     put(stack, bucket, &format!("{folder}/good.txt"), b"A breaker.").await;
     put(stack, bucket, &format!("{folder}/no-text.txt"), b"\xff").await;
     let uri = format!("s3://{bucket}/{folder}");
-    rows(root, stack, &json!({ "source": format!("{uri}.jsonl") })).await?;
+    let file = json!({ "source": format!("{uri}.jsonl") });
     let map = json!({ "text": "{{ item.text }}" });
-    let spec = json!({ "source": format!("{uri}/"), "map": map });
-    objects(root, stack, &spec).await?;
-    packed(root, stack, &spec).await
+    let folder = json!({ "source": format!("{uri}/"), "map": map });
+    match function {
+        "open-batch" => drop(open(root, stack, &file).await?),
+        "open-item" | "collect-part" => {
+            rows(root, stack, &file).await?;
+            objects(root, stack, &folder).await?;
+        }
+        _ => {}
+    }
+    if function == "open-item" { Ok(()) } else { packed(root, stack, &folder).await }
 }
 
 /// Processes a batch of one item until it is sealed. The item is opened twice, the second time with its request stored
@@ -60,7 +72,7 @@ async fn objects(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke
 /// function is called twice, the second time with everything stored already.
 async fn packed(root: &Caller, stack: &Stack, spec: &Value) -> Result<(), Broke> {
     let (batch, event) = open(root, stack, spec).await?;
-    let asked = json!({ "batch": event, "part": { "part": 1, "lines": 2 }, "calls": 2,
+    let asked = json!({ "batch": event, "part": { "part": 1, "lines": 2 }, "mode": "on_demand", "calls": 2,
                         "tolerance": { "items": 2, "failures": 10 }, "notification_owner": "a-child" });
     for _ in 0..2 {
         assert_eq!(invoke(root, "run-part", &asked).await?["outcome"], "over");

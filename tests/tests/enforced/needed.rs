@@ -72,8 +72,8 @@ async fn show(
         Shown::Walk => walk(root, stack).await,
         Shown::Dispatch => dispatch(root).await,
         Shown::Webhook => webhook(root, stack).await,
-        Shown::Batch => batch(root, stack, &output("ArtifactBucket")).await,
-        Shown::BatchElsewhere => batch(root, stack, CORPUS).await,
+        Shown::Batch => batch(root, stack, &output("ArtifactBucket"), &role.function()).await,
+        Shown::BatchElsewhere => batch(root, stack, CORPUS, &role.function()).await,
         Shown::AsTheRole => return act(root, role, action).await,
         Shown::Simulated(resources) => {
             for resource in resources {

@@ -2,7 +2,8 @@
 //!
 //! `make once` starts the suite on a local stack of its own with a fault proxy. While the items run, the functions of
 //! parts are killed, S3, DynamoDB and KMS fail now and then, and a region fails for the middle third of the items. Some
-//! items are broken. `make soak` runs it with ten thousand items.
+//! items are broken. A batch runs on demand and another one in bulk, whose job leaves some records over. `make soak`
+//! runs it with ten thousand items.
 //!
 //! All random choices come from one number, which is printed. `BCCE_SEED` repeats them.
 
@@ -18,7 +19,7 @@ use bcce_tests::harness::seed::Seed;
 use bcce_tests::harness::stack::{Stack, fresh, output, sized};
 use serde_json::{Value, json};
 
-use checks::Found;
+use checks::{Before, Found};
 
 /// The operation, the average number of calls between two faults, the most faults, and the kind of fault.
 type Row = (&'static str, usize, usize, Fault);
@@ -47,10 +48,58 @@ const FAULTS: &[Row] = &[
 #[tokio::test]
 async fn every_item_of_a_packed_batch_is_over_once_whatever_fails() {
     let mut seed = Seed::from_env();
-    let items = sized(400, 10_000);
     let faults = Faults::none().await;
     let stack = Stack::connect().await;
-    let batch = send(&stack, items).await;
+    on_demand(&stack, &faults, &mut seed).await;
+    in_bulk(&stack, &faults, &mut seed).await;
+}
+
+async fn on_demand(stack: &Stack, faults: &Faults, seed: &mut Seed) {
+    let (items, functions) = (sized(400, 10_000), ["run-part", "collect-part"]);
+    let line = |n: usize| {
+        let is_down = (items / 3..items * 2 / 3).contains(&n);
+        let kills = n % (items / sized(3, 12)) == items / 30;
+        match (kills, is_down) {
+            (true, _) => "@model *: kills, answer",
+            (false, true) => "@model us-east-1: unavailable",
+            (false, false) => "@model *: slow(100)",
+        }
+    };
+    let found = storm(stack, faults, seed, ("on_demand", items), line, (&functions, sized(2, 6)));
+    let lost = checks::all(&found.await, items);
+    assert!(lost > 0, "the kills hit no call");
+}
+
+/// A sixth of the records are leftovers of the job.
+async fn in_bulk(stack: &Stack, faults: &Faults, seed: &mut Seed) {
+    let items = sized(300, 10_000);
+    let functions = ["render-part", "take-part", "run-part", "collect-part"];
+    let line = |n: usize| {
+        let is_down = (items / 3..items * 2 / 3).contains(&n);
+        match (n % 12, is_down) {
+            (3, true) => "@bulk lost\n@model us-east-1: unavailable",
+            (3, false) => "@bulk lost\n@model *: slow(100)",
+            (9, _) if n % (items / sized(2, 6)) < 12 => "@bulk error(429)\n@model *: kills, answer",
+            (9, _) => "@bulk error(429)",
+            _ => "",
+        }
+    };
+    let found = storm(stack, faults, seed, ("bulk", items), line, (&functions, sized(8, 16)));
+    checks::all(&found.await, items);
+}
+
+/// Runs a batch while functions are killed and services fail. `line` returns the script of an item, and `functions` are
+/// killed at most `kills` times.
+async fn storm(
+    stack: &Stack,
+    faults: &Faults,
+    seed: &mut Seed,
+    (mode, items): (&str, usize),
+    line: impl Fn(usize) -> &'static str,
+    (functions, kills): (&[&str], usize),
+) -> Found {
+    let before = Before::now(stack).await;
+    let batch = send(stack, mode, items, line).await;
     // open-batch makes a few calls only, and gives up after six tries. The parts are what the faults are for.
     let key = batch.opened_key();
     let opened = async || match stack.object(&batch.manifest_key()).await {
@@ -64,21 +113,19 @@ async fn every_item_of_a_packed_batch_is_over_once_whatever_fails() {
     stack.eventually(&key, opened).await;
     let mut rows: Vec<&Row> = FAULTS.iter().collect();
     seed.shuffle(&mut rows);
-    faults.are(&rules(&mut seed, &rows));
+    faults.are(&rules(seed, &rows));
     let over = AtomicBool::new(false);
-    let mut kills = seed.split();
+    let mut random = seed.split();
     let end = async {
-        let manifest = sealed(&stack, &batch).await;
+        let manifest = sealed(stack, &batch).await;
         over.store(true, Ordering::Relaxed);
         manifest
     };
-    let functions = ["run-part", "collect-part"];
-    let (manifest, ()) =
-        tokio::join!(end, kills::at_random(&mut kills, &functions, sized(2, 6), &over));
+    let killing = kills::at_random(&mut random, functions, kills, &over);
+    let (manifest, ()) = tokio::join!(end, killing);
     assert!(faults.fired() > 10, "only {} faults", faults.fired());
     faults.are(&json!([]));
-    let found = Found::of(&stack, &batch, manifest).await;
-    checks::all(&found, items);
+    Found::of(stack, &batch, manifest, before).await
 }
 
 /// Returns whether item `n` is broken, which is three percent of them.
@@ -86,27 +133,24 @@ fn is_broken(n: usize) -> bool {
     n % 33 == 5
 }
 
-/// Sends the batch.
-async fn send(stack: &Stack, items: usize) -> BatchRef {
+/// Sends a batch. `script` returns the script of an item.
+async fn send(
+    stack: &Stack,
+    mode: &str,
+    items: usize,
+    script: impl Fn(usize) -> &'static str,
+) -> BatchRef {
     let id = fresh("storm");
-    let line = |n: usize| {
-        let is_down = (items / 3..items * 2 / 3).contains(&n);
-        let kills = n % (items / sized(3, 12)) == items / 30;
-        let script = match (kills, is_down) {
-            (true, _) => "*: kills, answer",
-            (false, true) => "us-east-1: unavailable",
-            (false, false) => "*: slow(100)",
-        };
-        match is_broken(n) {
-            true => json!({ "txt": "wrong" }).to_string(),
-            false => json!({ "text": format!("@model {script}\nnumber {n}.") }).to_string(),
-        }
+    let line = |n: usize| match is_broken(n) {
+        true => json!({ "txt": "wrong" }).to_string(),
+        false => json!({ "text": format!("{}\nnumber {n}.", script(n)) }).to_string(),
     };
     let lines: Vec<String> = (1..=items).map(line).collect();
     let (bucket, key) = (output("ArtifactBucket"), format!("batches/uploads/{id}.jsonl"));
     let put = stack.s3.put_object().bucket(&bucket).key(&key);
     put.body(lines.join("\n").into_bytes().into()).send().await.unwrap();
-    let batch = json!({ "source": format!("s3://{bucket}/{key}"), "concurrency": 40 });
+    let source = format!("s3://{bucket}/{key}");
+    let batch = json!({ "source": source, "mode": mode, "concurrency": 40 });
     let message = json!({ "workflow": "explain", "id": id, "batch": batch });
     stack.send(&message.to_string()).await;
     BatchRef::first("default", "explain", &id)
