@@ -21,7 +21,7 @@ use crate::run::call_log::{LoggedCall, LoggedStep};
 use crate::run::ids::{RunRef, StepRef};
 
 pub use batches::MemorySources;
-pub use parts::{MemoryLedger, OwnedPart};
+pub use parts::{MemoryLedger, PartRow};
 
 /// A bucket in memory.
 #[derive(Default)]

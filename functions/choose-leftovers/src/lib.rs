@@ -1,9 +1,10 @@
 //! Chooses which leftovers of a batch run on demand, after take-part has handled the answers of its jobs.
 //!
-//! The state `ChooseLeftovers` of the batch machine invokes [`handle`], which returns the list of parts
-//! in which items run. Which items of a part these are, `run-part` reads from the verdicts. If nearly all records of a job failed, a sample of them runs first. The state machine then invokes the
-//! function again, and it decides on the other records by the outcome of the sample. The function must never run all
-//! records of a job on demand while the job or its records may be at fault.
+//! The state `ChooseLeftovers` of the batch machine invokes [`handle`], which returns the list of parts in which items
+//! run. Which items of a part these are, `run-part` reads from the verdicts. If nearly all records of a job failed, a
+//! sample of them runs first. The state machine then invokes the function again, and it decides on the other records by
+//! the outcome of the sample. The function must never run all records of a job on demand while the job or its records
+//! may be at fault.
 
 mod sample; // the records of a sample, and the outcomes of their runs
 #[cfg(test)]

@@ -8,11 +8,15 @@ use bcce_core::batch::bulk;
 use bcce_core::batch::bulk::{JobsRecord, Sampled, Verdict, job_of};
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::io::objects;
-use bcce_core::io::packed::find_runs;
+use bcce_core::io::packed::Segments;
 use bcce_core::ports::{GetObject, ListObjects, PutObject};
 use bcce_core::run::notification::RunStatus;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::{Ports, is};
+
+/// The number of segments that are read at a time. Each has a megabyte or two, and the function 256 MB.
+const SEGMENTS_AT_A_TIME: usize = 8;
 
 impl<S> Ports<S>
 where
@@ -66,17 +70,20 @@ where
         for place in self.sampled(batch).await? {
             by_part.entry(place.part).or_default().insert(place.n);
         }
+        let read = by_part.iter().map(|(part, its)| async move {
+            Ok::<_, Fault>((*part, its.len(), self.statuses(batch, *part, its).await?))
+        });
+        let mut read = futures::stream::iter(read).buffer_unordered(SEGMENTS_AT_A_TIME);
         let mut by_job: BTreeMap<u32, Sampled> = BTreeMap::new();
-        for (part, its) in by_part {
+        while let Some((part, items, statuses)) = read.try_next().await? {
             let sampled = by_job.entry(job_of(part, parts)).or_default();
-            sampled.items += its.len() as u64;
-            for status in self.statuses(batch, part, &its).await? {
-                match status {
-                    RunStatus::Succeeded => sampled.answered += 1,
-                    _ => sampled.failed += 1,
-                }
-            }
+            sampled.items += items as u64;
+            let answered =
+                statuses.iter().filter(|status| **status == RunStatus::Succeeded).count();
+            sampled.answered += answered as u64;
+            sampled.failed += (statuses.len() - answered) as u64;
         }
+        drop(read);
         for job in &mut jobs.jobs {
             let sampled = by_job.remove(&job.job).unwrap_or_default();
             // A retry of this invocation finds the jobs that were decided on, and decides again.
@@ -103,8 +110,20 @@ where
         part: u32,
         sampled: &BTreeSet<u64>,
     ) -> Result<Vec<RunStatus>, Fault> {
-        let runs = find_runs(&self.store, batch, part, |n| sampled.contains(&n)).await?;
-        let manifests = runs.values().filter_map(|run| run.manifest().transpose());
-        manifests.map(|manifest| manifest.map(|manifest| manifest.status)).collect()
+        let segments = Segments::list(&self.store, batch, part).await?;
+        let mut statuses = BTreeMap::new();
+        // The runs of the sample were stored last, and the segments before them have the plans of the whole part.
+        for at in (0..segments.count()).rev() {
+            if statuses.len() == sampled.len() {
+                break;
+            }
+            let runs = segments.runs(&self.store, at).await?;
+            for run in runs.into_iter().filter(|run| sampled.contains(&run.n)) {
+                if let Some(manifest) = run.manifest()? {
+                    statuses.insert(run.n, manifest.status);
+                }
+            }
+        }
+        Ok(statuses.into_values().collect())
     }
 }

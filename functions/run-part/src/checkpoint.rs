@@ -7,14 +7,13 @@ use bcce_core::base::error::Fault;
 use bcce_core::base::json::add_line;
 use bcce_core::batch::packed::PackedRun;
 use bcce_core::batch::reference::BatchRef;
-use bcce_core::io::packed::{SegmentWriter, lost};
+use bcce_core::io::packed::{SEGMENT_BYTES, SegmentWriter, lost};
 use bcce_core::ports::{Clock, GetObject, PutOnce};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
-/// The size, the number of runs and the age from which a segment is written. Whatever is not written yet when the
+/// The number of runs and the age from which a segment is written, as it is from [`SEGMENT_BYTES`] on. Whatever is not written yet when the
 /// function is ended is lost and paid twice.
-const BYTES: usize = 1_024 * 1_024;
 const RUNS: usize = 50;
 const AGE: Duration = Duration::from_secs(2);
 /// The number of times in a row that a write of a segment may fail.
@@ -43,7 +42,7 @@ struct Waiting {
 impl Waiting {
     fn is_due(&self, now: OffsetDateTime) -> bool {
         let is_old = self.since.is_some_and(|since| now - since >= AGE);
-        self.lines.len() >= BYTES || self.runs >= RUNS || is_old
+        self.lines.len() >= SEGMENT_BYTES || self.runs >= RUNS || is_old
     }
 }
 

@@ -57,7 +57,7 @@ where
         let (store, now) = (&self.ports.store, self.ports.caller.clock.now());
         let batch = &self.request.batch;
         if let Some(stored) = self.part.under_way.get(&place.n) {
-            let mut packed = stored.read(store).await?;
+            let mut packed = self.stored.read(store, stored).await?;
             if packed.state == RunState::Planned {
                 // It was planned as the record of a bulk job, which may have taken a day.
                 packed.run.started_at = now;
@@ -73,13 +73,11 @@ where
         };
         let mut packed = PackedRun::new(place.n, run);
         if let Some(before) = self.part.before.get(&place.n) {
-            let before = before.read(store).await?;
-            if before.object(PLAN).is_some() {
-                let kept = before.objects.into_iter().filter(|(name, _)| is_kept(name));
-                packed.objects.extend(kept);
-                self.take_answers(&mut packed).await?;
-                return Ok(packed);
-            }
+            let before = self.stored.read(store, before).await?;
+            let kept = before.objects.into_iter().filter(|(name, _)| is_kept(name));
+            packed.objects.extend(kept);
+            self.take_answers(&mut packed).await?;
+            return Ok(packed);
         }
         let planning = Planning {
             sources: &self.ports.sources,
@@ -88,7 +86,9 @@ where
             configuration: &self.part.configuration,
             retries: self.config.retries,
         };
-        planning.plan(item, packed.run, now).await
+        let mut packed = planning.plan(item, packed.run, now).await?;
+        self.take_answers(&mut packed).await?;
+        Ok(packed)
     }
 
     /// Adds the answers that an execution of its own has given the run, since they are paid.
@@ -116,12 +116,12 @@ where
             _ => Vec::new(),
         };
         for wave in &plan.waves {
-            let has_failed = self.wave(packed, plan, wave, &mut open).await?;
-            if !open.is_empty() {
+            let end = self.wave(packed, plan, wave, &mut open).await?;
+            if end.is_open {
                 packed.state = RunState::UnderWay(open);
                 return Ok(());
             }
-            if has_failed {
+            if end.has_failed {
                 break;
             }
         }

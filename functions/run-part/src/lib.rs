@@ -90,7 +90,9 @@ pub struct Ports<S, R, L, M, C, H, F> {
 pub struct Request {
     pub batch: BatchRun,
     pub part: Part,
-    /// The mode of the batch attempt. In bulk mode, only the leftovers of its jobs run.
+    /// The mode of the batch attempt. In bulk mode, only the leftovers of its jobs run. An execution that was started
+    /// before an update may not pass it.
+    #[serde(default)]
     pub mode: Mode,
     /// The number of calls that may be under way at a time.
     pub calls: u32,

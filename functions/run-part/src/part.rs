@@ -149,13 +149,20 @@ impl LoadedPart {
                     }
                     (true, Stage::Over) => {}
                     (true, _) => drop(self.under_way.entry(n).or_insert(run)),
-                    (false, _) => drop(self.before.entry(n).or_insert(run)),
+                    // A run that collect-part closed by its call log alone has no plan.
+                    (false, _) if run.has_plan => drop(self.before.entry(n).or_insert(run)),
+                    (false, _) => {}
                 }
             }
-            // The calls of a part that was sealed are counted.
+            // The calls of a part that was sealed are counted, and so are those of run attempts before this one.
             if store.get(&attempt.part_manifest_key(part)).await?.is_none() {
+                let places = objects::find_lines::<Place>(store, &attempt.places_key(part)).await?;
+                let ran = |place: &Place| due.get(&place.n) == Some(&place.attempt_no);
+                let ran: BTreeSet<u64> =
+                    places.into_iter().flatten().filter(ran).map(|place| place.n).collect();
                 let part = PartOf { batch: attempt.item_of(), part };
-                for call in ledger.started_calls(&part).await? {
+                let calls = ledger.started_calls(&part).await?;
+                for call in calls.into_iter().filter(|call| ran.contains(&call.n)) {
                     self.started.entry(call.n).or_default().push(call);
                 }
             }

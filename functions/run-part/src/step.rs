@@ -31,6 +31,13 @@ enum StepEnd {
     Open(OpenStep),
 }
 
+/// The end of a wave in this invocation.
+pub(crate) struct WaveEnd {
+    pub has_failed: bool,
+    /// True if a step of the wave goes on in a later invocation.
+    pub is_open: bool,
+}
+
 /// A step of an item, as all of its rounds share it.
 struct ItemStep<'s> {
     n: u64,
@@ -51,8 +58,8 @@ where
     C: Clock,
     H: TakeReports + ReadLatencies,
 {
-    /// Executes the steps of a wave, all at a time. `open` has the steps that an earlier invocation left open, and gets
-    /// those that this one leaves open. Returns whether a step has failed.
+    /// Executes the steps of a wave, all at a time. `open` has the steps that an earlier invocation left open, of any
+    /// wave, and gets those that this one leaves open.
     ///
     /// # Errors
     /// `Bcce.Internal`: a fault that no other target can correct.
@@ -62,10 +69,12 @@ where
         plan: &Plan,
         wave: &Wave,
         open: &mut Vec<OpenStep>,
-    ) -> Result<bool, Fault> {
-        let before = std::mem::take(open);
+    ) -> Result<WaveEnd, Fault> {
+        let is_its = |open: &OpenStep| wave.steps.iter().any(|step| step.step == open.step);
+        let (before, others) = std::mem::take(open).into_iter().partition::<Vec<_>, _>(is_its);
+        *open = others;
         let before = |step: &StepRef| before.iter().find(|open| open.step == step.step).cloned();
-        let mut has_failed = false;
+        let (mut has_failed, mut is_open) = (false, false);
         let mut due: Vec<&StepRef> = Vec::new();
         for reference in &wave.steps {
             let did_fail = packed.has(&packed.run.failure_key(&reference.step, None));
@@ -94,10 +103,13 @@ where
                     let key = packed.run.failure_key(&failure.record.step_id, None);
                     packed.add_at(&key, &failure)?;
                 }
-                StepEnd::Open(step) => open.push(step),
+                StepEnd::Open(step) => {
+                    is_open = true;
+                    open.push(step);
+                }
             }
         }
-        Ok(has_failed)
+        Ok(WaveEnd { has_failed, is_open })
     }
 
     async fn step(

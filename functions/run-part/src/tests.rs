@@ -474,6 +474,19 @@ async fn lost_calls_of_a_part_that_was_never_sealed_are_counted_by_the_next_atte
     }
 }
 
+/// The calls of the run attempt before are in its own manifest, whichever batch attempt sealed that.
+#[tokio::test]
+async fn calls_of_an_earlier_run_attempt_are_not_counted_again() {
+    let first = Fixture::new(ONE, 1);
+    let second = retry_of(&first, ONE, &[(1, 2)]);
+    let target = answers_of(&first).await;
+    let call = LoggedCall { started_at: Now.now(), target };
+    let call = StartedCall { n: 1, step: "answer".into(), call };
+    second.ports.ledger.log_calls(&first.part(), "f", 1, &[call]).await.unwrap();
+    assert_eq!(second.run().await, Ok(OVER));
+    assert_eq!(second.manifests().await[0].usage_by_model[0].lost_calls, 0);
+}
+
 /// Returns the target of the first call of the first item.
 async fn answers_of(fixture: &Fixture) -> Target {
     fixture.run().await.unwrap();
@@ -582,6 +595,73 @@ async fn a_run_that_waits_for_long_goes_on_in_a_later_invocation() {
     let asked = fixture.model.asked.borrow().len();
     assert_eq!((open[0].attempts.len(), open[0].decisions.len()), (asked, 2));
     assert!(asked >= 2);
+}
+
+/// The second step waits for long after two calls of its own. The first one is not called again, and the attempts of the
+/// second one are kept.
+#[tokio::test]
+async fn a_later_step_that_waits_goes_on_with_its_attempts() {
+    let errors = [ErrorName::TargetUnavailable; 8];
+    let fixture = Fixture::new(TWO, 1).script("two&number 1.", &errors);
+    let key = fixture.batch().configuration_key();
+    let mut configuration = fixture.ports.store.json(&key);
+    configuration["routing"]["backoff_base_ms"] = json!(1_200_000);
+    configuration["routing"]["backoff_cap_s"] = json!(1_200);
+    let body = to_json(&configuration).unwrap();
+    fixture.ports.store.objects.borrow_mut().insert(key, body);
+    let response = fixture.run().await;
+    assert!(matches!(response, Ok(Response::Waiting { .. })), "{response:?}");
+    let open = |run: &PackedRun| match &run.state {
+        RunState::UnderWay(open) => open.clone(),
+        state => panic!("{state:?}"),
+    };
+    let before = open(&fixture.stored().await[&1]);
+    assert_eq!((before.len(), before[0].step.as_str()), (1, "second"));
+    assert!(before[0].attempts.len() >= 2);
+    let asked = fixture.model.asked.borrow().len();
+    let response = fixture.run().await;
+    assert!(matches!(response, Ok(Response::Waiting { .. })), "{response:?}");
+    assert_eq!(open(&fixture.stored().await[&1])[0].attempts, before[0].attempts);
+    assert_eq!(fixture.model.asked.borrow().len(), asked, "the wait is not over");
+}
+
+/// The second attempt at the run was closed by its call log alone, without a plan. The third has the answers of the
+/// first.
+#[tokio::test]
+async fn a_run_attempt_without_a_plan_does_not_hide_the_answers_before_it() {
+    let first = Fixture::new(TWO, 1).script("two&number 1.", &[ErrorName::RequestRejected]);
+    first.run().await.unwrap();
+    let mut third = retry_of(&first, TWO, &[(1, 3)]);
+    let second = third.batch().clone();
+    third.request.batch.reference.attempt_no = 3;
+    let batch = third.batch().clone();
+    let mut closed = PackedRun::new(1, first.stored().await[&1].run.clone());
+    closed.run.reference.attempt_no = 2;
+    closed.add("request.json", &json!({})).unwrap();
+    let ended_at = OffsetDateTime::UNIX_EPOCH;
+    closed.state = RunState::Over { ended_at, fault: None, ending: None };
+    let mut lines = Vec::new();
+    add_line(&mut lines, &closed).unwrap();
+    let mut objects = third.ports.store.objects.borrow_mut();
+    objects.insert(second.segment_key(1, 1), lines);
+    for (to, from) in [
+        (batch.places_key(1), second.places_key(1)),
+        (batch.configuration_key(), second.configuration_key()),
+    ] {
+        let body = objects[&from].clone();
+        objects.insert(to, body);
+    }
+    drop(objects);
+    assert_eq!(third.run().await, Ok(OVER));
+    assert_eq!(third.model.asked.borrow().len(), 1, "only the second step is called");
+}
+
+/// An execution that was started before an update of the stack does not pass the mode.
+#[test]
+fn a_request_without_a_mode_is_on_demand() {
+    let mut event: Value = serde_json::from_str(EVENT).unwrap();
+    event.as_object_mut().unwrap().remove("mode").unwrap();
+    assert_eq!(serde_json::from_value::<Request>(event).unwrap().mode, Mode::OnDemand);
 }
 
 /// Stores lists of a part's items in bulk mode, and the verdict on the leftovers of its job.

@@ -9,6 +9,7 @@ use bcce_core::batch::packed::{Pace, PackedRun, RunState, parse_segment};
 use bcce_core::batch::reference::Place;
 use bcce_core::batch::{BatchNotification, BatchProgress, Halt};
 use bcce_core::io::objects;
+use bcce_core::io::packed::StoredRuns;
 use bcce_core::io::step::{Reports, TakeReports};
 use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
 use futures::StreamExt;
@@ -37,6 +38,7 @@ pub(crate) struct Work<'a, 'r, S, R, L, M, C, H, F> {
     pub ownership: Ownership,
     pub part: LoadedPart,
     pub segments: Segments<'a>,
+    pub stored: StoredRuns,
     pub call_log: CallLog,
     /// The pace of each target, by its key.
     pub paces: RefCell<BTreeMap<String, Pace>>,
@@ -91,6 +93,7 @@ where
             reports,
             ownership,
             segments,
+            stored: StoredRuns::default(),
             call_log: CallLog::default(),
             paces: RefCell::default(),
             changed: Notify::new(),

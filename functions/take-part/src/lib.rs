@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
+use bcce_core::batch::bulk::Rendered;
 use bcce_core::batch::manifest::Opened;
 use bcce_core::batch::packed::{PackedPlace, PackedRun, PartProgress, RunState};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place};
@@ -112,17 +113,18 @@ where
     let lease = (ports.clock.now(), LEASE);
     let owned = OwnedPart::take(&ports.store, &ports.ledger, (batch, part), "take-part", lease);
     let Some(owned) = owned.await? else {
-        // Only `run-part` can own it, and it runs what this function has left over.
+        // `run-part` runs what this function has left over, or `collect-part` seals it.
         tracing::info!(batch_id = batch.batch_id, part, "another function owns the part");
         return Ok(Response::default());
     };
     let job = ports.job(batch, part, opened.parts).await?;
     let items = ports.items(batch, part).await?;
     ports.ledger.place_runs(&packed_places(batch, part, &items)).await?;
-    // Boxed, because nested futures exceed the compiler's limit on type depth.
-    let taken = Box::pin(ports.take(&config.region, batch, part, job.as_ref())).await?;
-    let Taken { outcomes, progress } = taken;
     let rendered = ports.rendered(batch, part).await?;
+    let subject = (&batch.reference, part, &rendered);
+    // Boxed, because nested futures exceed the compiler's limit on type depth.
+    let taken = Box::pin(ports.take(&config.region, subject, job.as_ref())).await?;
+    let Taken { outcomes, progress } = taken;
     let is_over = |outcome: &&Outcome| **outcome == Outcome::Over;
     let taken = outcomes.values().filter(is_over).count() as u64;
     let left = Left::of(&places, &rendered, job.as_ref().map(|job| &job.record), outcomes);
@@ -171,8 +173,7 @@ where
     async fn take(
         &self,
         region: &str,
-        batch: &BatchRef,
-        part: u32,
+        (batch, part, rendered): (&BatchRef, u32, &Rendered),
         job: Option<&Job>,
     ) -> Result<Taken, Fault> {
         let segments = Segments::list(&self.store, batch, part).await?;
@@ -180,8 +181,7 @@ where
         let begun = self.begun(&segments, &mut taken.progress).await?;
         let Some(job) = job else { return Ok(taken) };
         let Some(arn) = job.record.arn.as_deref() else { return Ok(taken) };
-        let rendered = self.rendered(batch, part).await?;
-        let output = self.output(batch, part, &rendered, arn, job.record.status).await?;
+        let output = self.output(batch, part, rendered, arn, job.record.status).await?;
         let taking = Taking { arn, took: job.took, region, now: self.clock.now() };
         let mut changed = SegmentBuffer::new(batch, part, segments.next());
         for at in 0..segments.count() {

@@ -25,7 +25,8 @@ where
     S: GetObject,
     C: Clock,
 {
-    /// Reads the job that has the records of a part. `parts` is the number of parts of the batch. Returns `None` if no start of a job was requested.
+    /// Reads the job that has the records of a part. `parts` is the number of parts of the batch. Returns `None` if no
+    /// start of a job was requested.
     pub(crate) async fn job(
         &self,
         batch: &BatchRef,

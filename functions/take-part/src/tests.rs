@@ -377,6 +377,18 @@ fn whatever_call_of_the_store_fails_the_retry_finishes_it() {
 }
 
 #[test]
+fn whatever_call_of_the_ledger_fails_the_retry_finishes_it() {
+    for call in 1..=3 {
+        let ports = ports(Some(&[answered(3, "{}"), answered(1, "no")]));
+        ports.ledger.failing.set(call);
+        assert!(take(&ports).is_err(), "call {call}");
+        assert_eq!(take(&ports), Ok(response(1, 2)), "call {call}");
+        assert_eq!((progress(&ports).runs.over(), left(&ports)), (1, vec![1, 2]), "call {call}");
+        assert_eq!(ports.ledger.places.borrow().len(), 3);
+    }
+}
+
+#[test]
 fn a_part_that_another_function_owns_is_left_to_it() {
     let ports = ports(Some(&[answered(3, "{}")]));
     let part = PartOf { batch: batch().item_of(), part: 1 };

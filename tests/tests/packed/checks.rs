@@ -18,12 +18,12 @@ const IN_FLIGHT: u64 = 40;
 /// What the stack had counted before the batch.
 pub struct Before {
     counted: Decimal,
-    kills: u64,
+    kills: BTreeMap<String, usize>,
 }
 
 impl Before {
     pub async fn now(stack: &Stack) -> Self {
-        Self { counted: counted(stack).await, kills: kills_so_far() }
+        Self { counted: counted(stack).await, kills: kills::hits(&kills::emulator_log()) }
     }
 }
 
@@ -40,7 +40,8 @@ pub struct Found {
     progress: BatchProgress,
     /// The known costs in the usage counters of the ledger.
     counted: Decimal,
-    kills: u64,
+    /// How often each function was killed while it worked.
+    kills: BTreeMap<String, usize>,
 }
 
 impl Found {
@@ -57,6 +58,10 @@ impl Found {
             *seen += 1;
             *answered += u64::from(call["action"] != "unavailable");
         }
+        let mut kills = kills::hits(&kills::emulator_log());
+        for (function, hits) in &before.kills {
+            kills.entry(function.clone()).and_modify(|all| *all -= hits);
+        }
         let config = bcce_aws::chain::sdk_config().await.unwrap();
         let ledger = bcce_aws::dynamodb::Ledger::new(&config, &output("LedgerTable"));
         let now = time::OffsetDateTime::now_utc();
@@ -68,15 +73,10 @@ impl Found {
             calls,
             progress: ledger.batch_progress(&batch.item_of(), now).await.unwrap(),
             counted: counted(stack).await - before.counted,
-            kills: kills_so_far() - before.kills,
+            kills,
             manifest,
         }
     }
-}
-
-/// Returns how often functions of the stack were killed while they worked.
-fn kills_so_far() -> u64 {
-    kills::hits(&kills::emulator_log()).values().map(|hits| *hits as u64).sum()
 }
 
 async fn lines(stack: &Stack, key: &str) -> Vec<Value> {
@@ -143,10 +143,10 @@ fn calls_are_counted(found: &Found) -> u64 {
         lost_calls += lost;
         seen_calls += seen;
     }
-    let kills = found.kills;
+    let kills = found.kills.values().sum::<usize>() as u64;
     eprintln!(
-        "{}: {seen_calls} calls, {lost_calls} of them lost by {kills} kills, {not_made} recorded and not made",
-        found.manifest["opened"]["mode"]
+        "{}: {seen_calls} calls, {lost_calls} of them lost by {kills} kills ({:?}), {not_made} recorded and not made",
+        found.manifest["opened"]["mode"], found.kills
     );
     assert!(kills > 0, "no function was killed at work");
     assert!(not_made <= kills * IN_FLIGHT, "{not_made} calls were recorded and not made");

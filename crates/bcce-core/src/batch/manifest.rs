@@ -259,7 +259,7 @@ pub struct Opened {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bulk: Option<BulkMode>,
     pub concurrency: u32,
-    /// The way in which the items run on demand.
+    /// The way in which the items run.
     #[serde(default)]
     pub way: Way,
     /// The number of parts at a time, and of calls at a time in each of them, if the items are packed.

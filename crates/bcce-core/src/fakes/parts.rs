@@ -24,7 +24,7 @@ type CallRecords = BTreeMap<(String, u32), Vec<StartedCall>>;
 #[derive(Default)]
 pub struct MemoryLedger {
     /// The parts that a function has taken and that are not counted.
-    pub parts: RefCell<HashMap<PartOf, OwnedPart>>,
+    pub parts: RefCell<HashMap<PartOf, PartRow>>,
     /// The calls that each part has started.
     pub calls: RefCell<HashMap<PartOf, CallRecords>>,
     /// The places of packed runs, by run id and run attempt.
@@ -46,7 +46,7 @@ pub struct MemoryLedger {
 
 /// A part that a function has taken.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OwnedPart {
+pub struct PartRow {
     pub owner: String,
     pub until: OffsetDateTime,
     pub progress: PartProgress,
@@ -87,7 +87,7 @@ impl TakePart for MemoryLedger {
         }
         let is_first = before.is_none();
         let progress = before.map(|known| known.progress.clone()).unwrap_or_default();
-        parts.insert(part.clone(), OwnedPart { owner: owner.to_owned(), until, progress });
+        parts.insert(part.clone(), PartRow { owner: owner.to_owned(), until, progress });
         Ok(PartTaken::Mine { is_first })
     }
 }

@@ -5,14 +5,16 @@ mod planning; // the request and the plan of a run
 mod write; // segments, written by the owner of a part
 
 pub use planning::Planning;
-pub use write::{OwnedPart, SegmentBuffer, SegmentWriter, fence, lost};
+pub use write::{OwnedPart, SEGMENT_BYTES, SegmentBuffer, SegmentWriter, fence, lost};
 
 use std::collections::BTreeMap;
+
+use futures::lock::Mutex;
 
 use crate::base::error::Fault;
 use crate::base::json::parse;
 use crate::batch::packed::tree::{self, Hash};
-use crate::batch::packed::{PackedPlace, PackedRun, Stage, parse_segment};
+use crate::batch::packed::{PLAN, PackedPlace, PackedRun, Stage, parse_segment};
 use crate::batch::reference::{BatchRef, SEGMENT};
 use crate::io::objects;
 use crate::ports::{GetObject, ListObjects};
@@ -106,28 +108,46 @@ pub struct StoredRun {
     /// The run attempt.
     pub attempt_no: u32,
     pub stage: Stage,
+    pub has_plan: bool,
 }
 
 impl StoredRun {
     fn of(segment: &str, run: &PackedRun) -> Self {
         let (n, attempt_no) = (run.n, run.run.attempt_no);
-        Self { segment: segment.to_owned(), n, attempt_no, stage: run.stage() }
+        let has_plan = run.object(PLAN).is_some();
+        Self { segment: segment.to_owned(), n, attempt_no, stage: run.stage(), has_plan }
     }
+}
 
-    /// Reads the run.
+/// Reads stored runs. It keeps the segment that was read last, because runs that are read one after the other are often
+/// in the same one. One segment at a time is read, however many runs are asked for.
+#[derive(Debug, Default)]
+pub struct StoredRuns(Mutex<(String, Vec<PackedRun>)>);
+
+impl StoredRuns {
+    /// Reads a run.
     ///
     /// # Errors
     /// Returns `Bcce.Internal` if the store failed or the segment does not have the run.
-    pub async fn read(&self, store: &impl GetObject) -> Result<PackedRun, Fault> {
-        let key = &self.segment;
-        let runs = parse_segment(key, &objects::bytes(store, key).await?)?;
-        let is_it = |run: &PackedRun| run.n == self.n && run.stage() == self.stage;
+    pub async fn read(
+        &self,
+        store: &impl GetObject,
+        wanted: &StoredRun,
+    ) -> Result<PackedRun, Fault> {
+        let mut last = self.0.lock().await;
+        let (key, runs) = &mut *last;
+        if *key != wanted.segment {
+            *runs = parse_segment(&wanted.segment, &objects::bytes(store, &wanted.segment).await?)?;
+            key.clone_from(&wanted.segment);
+        }
+        let is_it = |run: &PackedRun| run.n == wanted.n && run.stage() == wanted.stage;
         // A run that is over counts as its first line has it, any other one as its last.
-        let found = match self.stage {
-            Stage::Over => runs.into_iter().find(is_it),
-            _ => runs.into_iter().rfind(is_it),
+        let found = match wanted.stage {
+            Stage::Over => runs.iter().find(|run| is_it(run)),
+            _ => runs.iter().rfind(|run| is_it(run)),
         };
-        found.ok_or_else(|| Fault::internal(format!("{key} does not have item {}", self.n)))
+        let missing = || Fault::internal(format!("{key} does not have item {}", wanted.n));
+        found.cloned().ok_or_else(missing)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads the runs of a part from its segments. Runs that are not over are closed first: the execution of the batch has
 //! ended, `run-part` has failed for good, or a record of a bulk job does not run on demand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
@@ -135,7 +135,10 @@ impl PartRuns {
             let new: Vec<StartedCall> = new.collect();
             run.started.extend(new);
             if run.state == RunState::Planned && run.started.is_empty() {
-                let fault = held.clone().map_or_else(|| run.record_failure(), |it| Ok(Some(it)))?;
+                let fault = match held.as_ref().filter(|held| held.items.contains(&n)) {
+                    Some(held) => Some(held.error.clone()),
+                    None => run.record_failure()?,
+                };
                 if fault.is_none() {
                     continue;
                 }
@@ -197,20 +200,29 @@ impl PartRuns {
     }
 }
 
-/// Returns the error of the part's records that do not run on demand. Returns `None` if the leftovers of their job are
-/// not held.
+/// The records of a part that do not run on demand.
+struct Held {
+    error: Fault,
+    items: BTreeSet<u64>,
+}
+
+/// Returns the records of a part that do not run on demand: those that take-part has left over of a job whose leftovers
+/// are held.
 async fn held(
     store: &impl GetObject,
     batch: &BatchRef,
     part: u32,
     opened: &Opened,
-) -> Result<Option<Fault>, Fault> {
+) -> Result<Option<Held>, Fault> {
     if opened.mode != Mode::Bulk {
         return Ok(None);
     }
     let jobs = objects::find::<JobsRecord>(store, &batch.jobs_key()).await?;
     let job = jobs.as_ref().and_then(|jobs| jobs.job(job_of(part, opened.parts)));
-    Ok(job.and_then(JobRecord::held))
+    let Some(error) = job.and_then(JobRecord::held) else { return Ok(None) };
+    let left = objects::find_lines::<Place>(store, &batch.left_key(part)).await?;
+    let items = left.into_iter().flatten().map(|place| place.n).collect();
+    Ok(Some(Held { error, items }))
 }
 
 /// Returns the answer of a run that succeeded.

@@ -179,6 +179,8 @@ fn bulk(verdict: &str) -> Fakes {
     charged.add_at(&charged.run.record_failure_key("answer"), &failure).unwrap();
     segment(&ports, 1, (1..=3).map(planned));
     segment(&ports, 2, [answered(1), charged]);
+    let left = [2, 3].map(|n| Place { n, part: 1, at: 0, bytes: 1, attempt_no: 1 });
+    put_lines(&ports, batch().left_key(1), left.into_iter());
     ports
 }
 
@@ -196,6 +198,15 @@ fn the_records_of_a_job_that_are_held_have_failed_with_what_the_job_charged() {
     let cost = |n: usize| results[n]["totals"]["cost_usd"].clone();
     assert_eq!((cost(1), cost(2)), (cost(0), json!("0")));
     assert_eq!((sealed(&ports).runs, sealed(&ports).progress.failed), (3, 2));
+}
+
+/// Answers that take-part could not take are paid. The next batch attempt may take them.
+#[test]
+fn a_record_that_take_part_has_not_left_over_is_not_held() {
+    let ports = bulk("held");
+    ports.store.objects.borrow_mut().remove(&batch().left_key(1));
+    assert_eq!(ask(&ports, &batch()), Ok(0));
+    assert_eq!(statuses(&ports, &batch()), ["SUCCEEDED", "FAILED", "SKIPPED"]);
 }
 
 /// The batch has ended before its leftovers could run.

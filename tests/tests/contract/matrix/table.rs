@@ -78,7 +78,7 @@ pub const OBJECTS: &[Row] = &[
     ),
     ("bulk: output", &["BulkService"], &["BulkService", "TakePart"]),
     ("bulk: taken", &["TakePart"], &["ChooseLeftovers"]),
-    ("bulk: left", &["TakePart"], &["ChooseLeftovers", "RunPart"]),
+    ("bulk: left", &["TakePart"], &["ChooseLeftovers", "CollectPart", "RunPart"]),
     ("bulk: others", &["TakePart"], &["RunPart"]),
     ("bulk: sample", &["ChooseLeftovers"], &["ChooseLeftovers", "RunPart"]),
     ("bulk: parts of the sample", &["ChooseLeftovers"], &["Batch"]),

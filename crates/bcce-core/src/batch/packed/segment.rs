@@ -192,12 +192,6 @@ impl PackedRun {
         Ok(Some(parse::<StepFailure>(name, body)?.error))
     }
 
-    /// Returns the number of bytes that the line has, roughly.
-    pub fn bytes(&self) -> usize {
-        let objects = self.objects.iter();
-        1_000 + objects.map(|(name, body)| name.len() + body.get().len()).sum::<usize>()
-    }
-
     /// Ends a run that is not over. The attempts of its open steps become failures, since they are paid.
     ///
     /// # Errors

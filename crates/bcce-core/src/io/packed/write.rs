@@ -16,8 +16,8 @@ use crate::ports::{GetObject, ListObjects, PartOf, PartTaken, Put, PutOnce, Take
 
 /// The number of times that a new owner tries to take the next number.
 const TRIES: u32 = 5;
-/// The size from which [`SegmentBuffer`] writes a segment, in bytes.
-const BYTES: usize = 1_024 * 1_024;
+/// The size from which a segment is written, in bytes.
+pub const SEGMENT_BYTES: usize = 1_024 * 1_024;
 
 /// Returns the fault of a function that lost its part to another one.
 pub fn lost() -> Fault {
@@ -85,7 +85,7 @@ impl<'a> SegmentBuffer<'a> {
         run: &PackedRun,
     ) -> Result<(), Fault> {
         add_line(&mut self.lines, run)?;
-        if self.lines.len() >= BYTES { self.write(store).await } else { Ok(()) }
+        if self.lines.len() >= SEGMENT_BYTES { self.write(store).await } else { Ok(()) }
     }
 
     /// Writes what is left.
