@@ -112,12 +112,17 @@ export class Walk {
     const { name, state, scope, input, variables, language } = at;
     await this.number(at, 'MaxConcurrency');
     let children;
+    const context = (item) => ({ ...scope.context, Map: { Item: { Value: item } } });
     if (language === 'JSONata') {
       const items = await this.value(at, 'Items', state.Items, { input });
       if (!Array.isArray(items)) this.problem(at, 'Items', 'is not an array');
       children = Array.isArray(items) ? items : [];
+      if (state.ItemSelector) {
+        const within = (item) => ({ ...at, scope: { ...scope, context: context(item) } });
+        const child = (item) => this.value(within(item), 'ItemSelector', state.ItemSelector, { input });
+        children = await Promise.all(children.map(child));
+      }
     } else {
-      const context = (item) => ({ ...scope.context, Map: { Item: { Value: item } } });
       for (const field of ['ItemReader', 'ResultWriter']) this.paths(at, field, state[field], context(null));
       this.path(at, 'MaxConcurrencyPath', state.MaxConcurrencyPath ?? '$', scope.context);
       const child = (item) => this.paths(at, 'ItemSelector', state.ItemSelector, context(item));

@@ -4,7 +4,7 @@ use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
 use bcce_core::call::attempt::{Attempt, AttemptKind};
 use bcce_core::io::objects;
-use bcce_core::ports::{GetObject, ListObjects};
+use bcce_core::ports::GetObject;
 use bcce_core::run::artifact::{ArtifactRef, FinishedStep, StepFailure, StepRecord};
 use bcce_core::run::call_log::LoggedStep;
 use bcce_core::run::ids::{ANSWER, FAILURE, RunRef, StepRef};
@@ -35,15 +35,15 @@ pub(crate) struct Found {
     failures: Vec<StepFailure>,
 }
 
-/// Reads all artifacts of a run.
+/// Reads all artifacts of a run. `listed` has the keys of all of its objects.
 ///
 /// # Errors
 /// `Bcce.Internal`: S3 failed, or an artifact cannot be parsed.
 pub(crate) async fn gather(
-    store: &(impl GetObject + ListObjects),
+    store: &impl GetObject,
     run: &RunRef,
+    listed: &[String],
 ) -> Result<Found, Fault> {
-    let listed = store.list(&run.prefix()).await?;
     let keys: Vec<&String> = listed.iter().filter(|key| is_artifact(run, key)).collect();
     let read = keys.into_iter().map(|key| read(store, run, key));
     let read: Vec<_> = futures::stream::iter(read).buffered(AT_A_TIME).collect().await;

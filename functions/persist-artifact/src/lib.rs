@@ -106,10 +106,16 @@ where
     let run = request.run.clone();
     let subject = Subject::of_run(&run);
     let Ports { store, signing_key: key, .. } = ports;
-    let sealed = match seal::find(store, key, &subject).await? {
+    let keys = store.list(&run.prefix()).await?;
+    // The listing shows whether there is a manifest. One that another invocation writes after it is found by its seal.
+    let known = match keys.contains(&run.manifest_key()) {
+        true => seal::find(store, key, &subject).await?,
+        false => None,
+    };
+    let sealed = match known {
         Some(sealed) => sealed,
         None => {
-            let found = evidence::gather(store, &run).await?;
+            let found = evidence::gather(store, &run, &keys).await?;
             if let Some(wait_s) = found.wait_s(&request, ports.clock.now()) {
                 return Ok(Response::AtWork { wait_s });
             }

@@ -156,16 +156,19 @@ where
     /// Returns the stored plan, or makes and stores one.
     async fn plan(&self, config: &Config, run: &Run) -> Result<Planned, Fault> {
         let key = run.plan_key();
-        // A retry of the run uses the plan that its first run attempt stored.
+        // A retry of the run uses the plan that its first run attempt stored. The first one looks for a plan only if it
+        // cannot make one or if another invocation has stored one.
+        let mut stored = None;
         if run.attempt_no > 1 {
             self.copy_packed(run).await?;
+            stored = self.store.get(&key).await?;
         }
-        let body = match self.store.get(&key).await? {
+        let body = match stored {
             Some(body) => body,
-            None => {
-                let plan = self.resolve(config, run).await?;
-                store_once(&self.store, &key, &run.run_id, to_json(&plan)?).await?
-            }
+            None => match self.resolve(config, run).await {
+                Ok(plan) => store_once(&self.store, &key, &run.run_id, to_json(&plan)?).await?,
+                Err(fault) => self.store.get(&key).await?.ok_or(fault)?,
+            },
         };
         let plan: Plan = parse(&key, &body)?;
         let planned = Planned {

@@ -1,0 +1,86 @@
+//! Shows what a run takes of AWS: the state transitions of its execution, and the requests of its functions, as
+//! docs/workflows.md lists them.
+//!
+//! `make lean` starts the suite on a local stack of its own that counts requests (`infra/local/meter.py`). The tests run
+//! one after the other, because the counts are those of the whole stack.
+
+use std::collections::BTreeMap;
+
+use bcce_tests::harness::stack::{RunRef, Stack, fresh, output};
+use serde_json::{Value, json};
+
+/// The runs that are counted together. A count that is not a multiple of it is not that of a run.
+const RUNS: u32 = 4;
+
+/// Returns the counts of the stack's meter.
+fn counts() -> BTreeMap<String, f64> {
+    let url = format!("{}/_bcce/counts", output("AWS_ENDPOINT_URL"));
+    let body = ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap();
+    serde_json::from_str(&body).unwrap()
+}
+
+async fn run(stack: &Stack, workflow: &str, inputs: &Value) {
+    let id = fresh("lean");
+    let request = json!({ "workflow": workflow, "id": id, "inputs": inputs });
+    stack.send(&request.to_string()).await;
+    let arn = stack.arn(&RunRef::first("default", workflow, &id));
+    let over = async || {
+        let execution = stack.sfn.describe_execution().execution_arn(&arn).send().await.ok()?;
+        let status = execution.status().as_str().to_owned();
+        (status != "RUNNING").then_some(status)
+    };
+    assert_eq!(stack.eventually("the end of the run", over).await, "SUCCEEDED");
+}
+
+/// The columns of the table, and the counts of the meter that each sums up.
+const COLUMNS: &[(&str, fn(&str) -> bool)] = &[
+    ("state transitions", |name| name == "states transitions"),
+    ("function calls", |name| name.starts_with("lambda ") && name.ends_with(" invocations")),
+    ("S3 writes and lists", |name| {
+        ["s3 PutObject", "s3 ListObjectsV2", "s3 CopyObject"].contains(&name)
+    }),
+    ("S3 reads", |name| name == "s3 GetObject" || name == "s3 HeadObject"),
+    ("signatures", |name| name == "kms Sign" || name == "kms Verify"),
+    ("DynamoDB requests", |name| name.starts_with("dynamodb ") && !name.ends_with(" units")),
+    ("write units", |name| name == "dynamodb write units"),
+];
+
+/// Returns the table of the docs: the numbers of each run by the name of the column.
+fn documented(run: &str) -> BTreeMap<String, f64> {
+    let docs = include_str!("../../../docs/workflows.md");
+    let table = docs.split_once("| a run of | ").unwrap().1;
+    let header = table.lines().next().unwrap().split('|').map(str::trim);
+    let row = table.lines().find(|row| row.starts_with(&format!("| {run} "))).unwrap();
+    let cells = row.split('|').skip(2).map(str::trim);
+    let numbers = cells.filter_map(|cell| cell.parse().ok());
+    header.map(str::to_owned).zip(numbers).collect()
+}
+
+/// A run of one step, and one of five steps in three waves, take what the docs say. The documents are in the memory of
+/// the functions, as they are for all but the first run in a while.
+#[tokio::test]
+async fn a_run_takes_what_the_docs_say() {
+    let stack = Stack::connect().await;
+    let diff = include_str!("../../../events/workflow/sample.diff");
+    for (documented_as, workflow, inputs) in [
+        ("one step", "explain", json!({ "text": "A breaker." })),
+        ("five steps in three waves", "code-review", json!({ "diff": diff })),
+    ] {
+        run(&stack, workflow, &inputs).await;
+        let before = counts();
+        for _ in 0..RUNS {
+            run(&stack, workflow, &inputs).await;
+        }
+        let after = counts();
+        let more = |name: &str, count: f64| count - before.get(name).copied().unwrap_or_default();
+        let counted: BTreeMap<String, f64> = COLUMNS
+            .iter()
+            .map(|(column, is_its)| {
+                let its = after.iter().filter(|(name, _)| is_its(name));
+                let sum: f64 = its.map(|(name, count)| more(name, *count)).sum();
+                ((*column).to_owned(), sum / f64::from(RUNS))
+            })
+            .collect();
+        assert_eq!(counted, documented(documented_as), "{workflow}: {after:?}");
+    }
+}
