@@ -575,17 +575,22 @@ async fn an_object_that_cannot_be_read_holds_up_no_other_item() {
     assert_eq!((fixture.stored().await.len(), fixture.model.asked.borrow().len()), (3, 3));
 }
 
-/// If every run waits for long, they go on in a later invocation, with their attempts and decisions.
-#[tokio::test]
-async fn a_run_that_waits_for_long_goes_on_in_a_later_invocation() {
-    let errors = [ErrorName::TargetUnavailable; 8];
-    let fixture = Fixture::new(ONE, 1).script("number 1.", &errors);
+/// Makes the router wait for up to 20 minutes before a further round.
+fn wait_for_long(fixture: &Fixture) {
     let key = fixture.batch().configuration_key();
     let mut configuration = fixture.ports.store.json(&key);
     configuration["routing"]["backoff_base_ms"] = json!(1_200_000);
     configuration["routing"]["backoff_cap_s"] = json!(1_200);
     let body = to_json(&configuration).unwrap();
     fixture.ports.store.objects.borrow_mut().insert(key, body);
+}
+
+/// If every run waits for long, they go on in a later invocation, with their attempts and decisions.
+#[tokio::test]
+async fn a_run_that_waits_for_long_goes_on_in_a_later_invocation() {
+    let errors = [ErrorName::TargetUnavailable; 8];
+    let fixture = Fixture::new(ONE, 1).script("number 1.", &errors);
+    wait_for_long(&fixture);
     let response = fixture.run().await;
     let Ok(Response::Waiting { wait_s }) = response else { panic!("{response:?}") };
     assert!((7..=1_200).contains(&wait_s), "{wait_s}");
@@ -603,12 +608,7 @@ async fn a_run_that_waits_for_long_goes_on_in_a_later_invocation() {
 async fn a_later_step_that_waits_goes_on_with_its_attempts() {
     let errors = [ErrorName::TargetUnavailable; 8];
     let fixture = Fixture::new(TWO, 1).script("two&number 1.", &errors);
-    let key = fixture.batch().configuration_key();
-    let mut configuration = fixture.ports.store.json(&key);
-    configuration["routing"]["backoff_base_ms"] = json!(1_200_000);
-    configuration["routing"]["backoff_cap_s"] = json!(1_200);
-    let body = to_json(&configuration).unwrap();
-    fixture.ports.store.objects.borrow_mut().insert(key, body);
+    wait_for_long(&fixture);
     let response = fixture.run().await;
     assert!(matches!(response, Ok(Response::Waiting { .. })), "{response:?}");
     let open = |run: &PackedRun| match &run.state {
