@@ -642,16 +642,15 @@ async fn a_run_attempt_without_a_plan_does_not_hide_the_answers_before_it() {
     closed.state = RunState::Over { ended_at, fault: None, ending: None };
     let mut lines = Vec::new();
     add_line(&mut lines, &closed).unwrap();
-    let mut objects = third.ports.store.objects.borrow_mut();
-    objects.insert(second.segment_key(1, 1), lines);
+    let store = &third.ports.store.objects;
+    store.borrow_mut().insert(second.segment_key(1, 1), lines);
     for (to, from) in [
         (batch.places_key(1), second.places_key(1)),
         (batch.configuration_key(), second.configuration_key()),
     ] {
-        let body = objects[&from].clone();
-        objects.insert(to, body);
+        let body = store.borrow()[&from].clone();
+        store.borrow_mut().insert(to, body);
     }
-    drop(objects);
     assert_eq!(third.run().await, Ok(OVER));
     assert_eq!(third.model.asked.borrow().len(), 1, "only the second step is called");
 }

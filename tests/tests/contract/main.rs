@@ -16,4 +16,5 @@ mod retries;
 mod rules;
 mod security;
 mod supply;
+mod targets;
 mod template;

@@ -32,8 +32,10 @@ async fn run(stack: &Stack, workflow: &str, inputs: &Value) {
     assert_eq!(stack.eventually("the end of the run", over).await, "SUCCEEDED");
 }
 
-/// The columns of the table, and the counts of the meter that each sums up.
-const COLUMNS: &[(&str, fn(&str) -> bool)] = &[
+/// A column of the table, and whether it sums up a count of the meter.
+type Column = (&'static str, fn(&str) -> bool);
+
+const COLUMNS: &[Column] = &[
     ("state transitions", |name| name == "states transitions"),
     ("function calls", |name| name.starts_with("lambda ") && name.ends_with(" invocations")),
     ("S3 writes and lists", |name| {
