@@ -154,9 +154,11 @@ bench: ## measure functions on one core, a decision of the router and a row of a
 	taskset --cpu-list 0 target/release/bench target/release
 	cargo bench --locked --package bcce-core --bench decide --bench take_in
 
-# ITEMS=100000 by hand. CONCURRENCY=64. BYTES=30000 gives each item a text of that size.
+# ITEMS=100000 by hand. CONCURRENCY=64. BYTES=30000 gives each item a text of that size. MODE=bulk, and with
+# SCRIPT="@bulk lost" a batch whose jobs answer nothing.
 rate: setup build released ## measure the items of a batch per minute on a local stack: make rate ITEMS=5000
-	ITEMS=$(ITEMS) CONCURRENCY=$(or $(CONCURRENCY),64) BYTES=$(BYTES) $(STACK) run --released -- .venv/bin/python infra/local/batch_rate.py
+	ITEMS=$(ITEMS) CONCURRENCY=$(or $(CONCURRENCY),64) BYTES=$(BYTES) MODE=$(MODE) SCRIPT="$(SCRIPT)" \
+		$(STACK) run --released -- .venv/bin/python infra/local/batch_rate.py
 
 # Without the link-time optimization of `deploy`, which takes minutes for each function and makes it slightly faster.
 # LTO=fat adds it.

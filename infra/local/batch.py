@@ -28,13 +28,14 @@ class Stack:
         self.bucket, self.machine = os.environ["ArtifactBucket"], os.environ["BatchArn"]
         self.session = os.environ[processes.MARKER]
 
-    def run(self, name, items, model_ms, item_bytes=0, **options):
+    def run(self, name, items, model_ms, item_bytes=0, script="", **options):
         """Runs a batch. Returns the seconds from its message to the end of its execution.
 
-        Each item has a text of at least `item_bytes` bytes. `options` are fields of the batch, such as `concurrency`. Every item must succeed.
+        Each item has a text of at least `item_bytes` bytes, with the line `script` for the scripted model. `options` are
+        fields of the batch, such as `concurrency`. Every item must succeed.
         """
         key = f"batches/uploads/{name}.jsonl"
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=source(items, model_ms, item_bytes).encode())
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=source(items, model_ms, item_bytes, script).encode())
         message = {"workflow": "explain", "id": name, "batch": {"source": f"s3://{self.bucket}/{key}", **options}}
         started = time.monotonic()
         self.sqs.send_message(QueueUrl=os.environ["InboxQueueUrl"], MessageBody=json.dumps(message))
@@ -76,9 +77,10 @@ class Stack:
             raise Failed(f"the batch {name}: {problem}")
 
 
-def source(items, model_ms, item_bytes=0):
+def source(items, model_ms, item_bytes=0, script=""):
     """Returns the lines of a batch whose items the scripted model answers after `model_ms` milliseconds."""
-    script = f"@model *: slow({model_ms})" if model_ms else "No script."
+    slow = f"@model *: slow({model_ms})" if model_ms else "No script."
+    script = f"{script}\n{slow}" if script else slow
     more = "\n" + "x" * item_bytes if item_bytes else ""
     return "".join(json.dumps({"text": f"{script}\nnumber {n}{more}"}) + "\n" for n in range(items))
 

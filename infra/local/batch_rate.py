@@ -2,7 +2,8 @@
 
 It sends one batch, from the message to the end of its execution, to a model that answers after MODEL_MS milliseconds. It
 checks that the manifest accounts for every item, and prints the CPU time of each kind of process, to name the limit, and
-the peak memory of each function. With BYTES, each item has a text of that size.
+the peak memory of each function. With BYTES, each item has a text of that size. MODE=bulk sends a batch in bulk, and
+SCRIPT adds a line for the scripted model to each item: "@bulk lost" makes it a leftover of its job.
 """
 
 import os
@@ -26,9 +27,10 @@ def main():
     stack, item_bytes = Stack(), int(os.environ.get("BYTES") or 0)
     cpu = lambda: (processes.used(stack.session), processes.busy())
     before = cpu()
-    seconds = stack.run(f"rate-{items}", items, MODEL_MS, item_bytes, concurrency=concurrency)
+    mode, script = os.environ.get("MODE") or "on_demand", os.environ.get("SCRIPT") or ""
+    seconds = stack.run(f"rate-{items}", items, MODEL_MS, item_bytes, script, mode=mode, concurrency=concurrency)
     spent = processes.spent(before, cpu())
-    print(f"{items} items, {concurrency} at a time, model answering after {MODEL_MS} ms")
+    print(f"{items} items, mode {mode}, {concurrency} at a time, model answering after {MODEL_MS} ms")
     print(f"{seconds:.1f} s, {60 * items / seconds:,.0f} items per minute")
     for row in rows(spent, seconds, items):
         print(row)
