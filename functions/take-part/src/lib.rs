@@ -129,10 +129,7 @@ where
     let taken = outcomes.values().filter(is_over).count() as u64;
     let left = Left::of(&places, &rendered, job.as_ref().map(|job| &job.record), outcomes);
     left.store(&ports.store, batch, part).await?;
-    let OwnedPart { part: of, owner, .. } = &owned;
-    if !ports.ledger.keep_part(of, owner, ports.clock.now(), &progress).await? {
-        return Err(lost());
-    }
+    ports.give_up(&owned, &progress).await?;
     let left = places.len() as u64 - taken;
     tracing::info!(
         batch_id = batch.batch_id,
@@ -142,6 +139,17 @@ where
         "the answers of the part are taken"
     );
     Ok(Response { taken, left })
+}
+
+impl<S, L: KeepPart, C: Clock> Ports<S, L, C> {
+    /// Gives a part up, so that `run-part` may take it at once, and records its progress.
+    async fn give_up(&self, owned: &OwnedPart, progress: &PartProgress) -> Result<(), Fault> {
+        let OwnedPart { part, owner, .. } = owned;
+        match self.ledger.keep_part(part, owner, self.clock.now(), progress).await? {
+            true => Ok(()),
+            false => Err(lost()),
+        }
+    }
 }
 
 /// Returns the places of the runs of a part.

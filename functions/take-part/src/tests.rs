@@ -407,7 +407,7 @@ fn a_records_answer_that_was_cut_is_marked_in_its_run() {
     assert_eq!(manifest(&ports, 3).truncated, 1);
 }
 
-/// Nothing was planned for the answers, and its retry gives each item an execution of its own.
+/// The runs of such a batch were not planned, and its retry gives each item an execution of its own.
 #[test]
 fn of_a_batch_that_an_earlier_version_opened_nothing_is_taken() {
     let ports = ports(Some(&[answered(3, "{}")]));

@@ -15,7 +15,7 @@ use crate::is_broken;
 /// The most calls that a function has in flight.
 const IN_FLIGHT: u64 = 40;
 
-/// What the stack had counted before the batch.
+/// The counts of the stack before the batch.
 pub struct Before {
     counted: Decimal,
     kills: BTreeMap<String, usize>,
@@ -40,7 +40,7 @@ pub struct Found {
     progress: BatchProgress,
     /// The known costs in the usage counters of the ledger.
     counted: Decimal,
-    /// How often each function was killed while it worked.
+    /// The number of times that each function was killed while it worked.
     kills: BTreeMap<String, usize>,
 }
 

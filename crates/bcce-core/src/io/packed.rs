@@ -99,7 +99,7 @@ impl Segments {
     }
 }
 
-/// Where a run is stored, and how far it was.
+/// The place at which a run is stored, and its stage there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRun {
     /// The key of the segment.

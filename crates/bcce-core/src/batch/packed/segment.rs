@@ -61,7 +61,7 @@ pub enum RunState {
     },
 }
 
-/// How far a run is. Nothing changes a run that is over, and no run goes back.
+/// The stage of a run. Nothing changes a run that is over, and no run goes back to an earlier stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     Planned,

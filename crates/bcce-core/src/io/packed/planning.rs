@@ -14,7 +14,7 @@ use crate::ports::OpenSource;
 use crate::run::ids::Run;
 use crate::run::plan::{Plan, Sources};
 
-/// What all runs of a batch are planned from.
+/// The documents that all runs of a batch are planned from.
 #[derive(Debug)]
 pub struct Planning<'a, R> {
     /// The source of the batch, which has the texts of its objects.
