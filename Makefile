@@ -28,10 +28,10 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Build the whole workspace always: with `-p` cargo selects other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo check test fmt prose clippy lint advisories local offline emulated batches failover soak large enforced faults once lean fuzz bench rate released cost simulate lock up down deploy tenant
+.PHONY: help setup build demo check test fmt prose clippy lint advisories local offline emulated batches failover soak large enforced faults once lean replay fuzz bench bench-check bench-litellm recording measurable rate released cost simulate lock up down deploy tenant
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/ready node_modules/ready ## install the pinned tools into .venv and node_modules
 
@@ -47,7 +47,7 @@ check: fmt language ## run the quick checks after a change: format, language, li
 	cargo clippy --locked --workspace --features bcce-tests/emulated -- --deny warnings
 	$(CARGO_TEST) --lib --bins --test contract --quiet
 
-test: fmt prose lint clippy local offline emulated batches failover enforced faults once lean ## run all checks and tests, except soaks, large batches, fuzzing and benchmarks
+test: fmt prose lint clippy local offline emulated batches failover enforced faults once lean replay ## run all checks and tests, except soaks, large batches, fuzzing and benchmarks
 
 fmt: ## check the format, without changing anything
 	cargo fmt --all --check
@@ -148,11 +148,34 @@ COVERAGE = -Cdebug-assertions -Cpasses=sancov-module -Cllvm-args=-sanitizer-cove
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 
-# The release build takes minutes the first time. The harness has one core, the function another.
-bench: ## measure functions on one core, a decision of the router and a row of a batch
-	cargo build --locked --release --package webhook --package dispatch --package bcce-bench
-	taskset --cpu-list 0 target/release/bench target/release
+# The harness has one core, the function the other. PART="run-part" measures only what has that in its name.
+bench: measurable ## measure every function, a decision of the router and a row of a batch
+	$(REPLAY) target/release "$(PART)"
 	cargo bench --locked --package bcce-core --bench decide --bench take_in
+
+bench-check: measurable ## measure every function, and fail if a ratio, a size or a count of instructions exceeds its budget
+	$(REPLAY) target/release --check
+
+bench-litellm: measurable .venv/litellm/ready ## measure invoke beside the router of LiteLLM, which takes minutes to install
+	$(REPLAY) target/release invoke
+
+replay: setup build recording ## replay what each function received and exchanged on a local stack, without measuring it
+	taskset --cpu-list 0 target/debug/bench $(RECORDING) target/debug --once
+
+RECORDING = .local/bench/recording.json
+REPLAY = taskset --cpu-list 0 target/release/bench $(RECORDING)
+
+recording: # what each function receives, and what it exchanges with services
+	$(STACK) run --recorded -- .venv/bin/python infra/local/recording.py $(RECORDING)
+
+# The functions as `deploy` builds them: half an hour the first time. LTO=off takes minutes, for a first look.
+measurable: setup build recording bench/node/bundle.mjs # all that the bench measures
+	CARGO_PROFILE_RELEASE_LTO=$(or $(LTO),fat) cargo build --locked --release $(addprefix --package ,$(FUNCTIONS)) --package bcce-bench --bins
+
+bench/node/bundle.mjs: bench/node/package-lock.json bench/node/handler.mjs
+	cd bench/node && npm ci --no-audit --no-fund --ignore-scripts
+	cd bench/node && node_modules/.bin/esbuild handler.mjs --bundle --minify --platform=node --format=esm --outfile=bundle.mjs \
+		--banner:js="import{createRequire}from'node:module';const require=createRequire(import.meta.url);"
 
 # ITEMS=100000 by hand. CONCURRENCY=64. BYTES=30000 gives each item a text of that size. MODE=bulk, and with
 # SCRIPT="@bulk lost" a batch whose jobs answer nothing.
@@ -181,13 +204,13 @@ up: setup build ## start a local stack that stays; .local/stack.env has its addr
 down: ## stop the stack that `up` started
 	$(STACK) down
 
-lock: ## pin the Python packages of infra/local/*.in, with their dependencies and digests, in *.txt
+lock: ## pin the Python packages of each requirements*.in, with their dependencies and digests, in *.txt
 	$(PYTHON) -m venv .local/lock
 	.local/lock/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
-	for list in requirements requirements-deploy; do \
+	for list in infra/local/requirements infra/local/requirements-deploy bench/python/requirements; do \
 		.local/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 			--no-strip-extras --no-annotate --custom-compile-command "make lock" \
-			infra/local/$$list.in --output-file infra/local/$$list.txt || exit 1; \
+			$$list.in --output-file $$list.txt || exit 1; \
 	done
 	rm -r .local/lock
 
@@ -219,7 +242,7 @@ MAIN_STACK = $(shell awk -F '"' '/^\[/ { here = $$0 == "[$(ENV).deploy.parameter
 
 # It installs only files that are listed with their digest, and builds nothing, because that would need build tools
 # that no list pins.
-PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:
+PIP_INSTALL = install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:
 
 # The functions are built for the same architecture that the template gets.
 ARCHITECTURE = $(shell awk '/^\[/ { here = $$0 == "[$(ENV).deploy.parameters]" } here && match($$0, /Architecture=[a-z0-9_]+/) { print substr($$0, RSTART + 13, RLENGTH - 13) }' samconfig.toml)
@@ -227,13 +250,18 @@ ARCHITECTURE = $(shell awk '/^\[/ { here = $$0 == "[$(ENV).deploy.parameters]" }
 .venv/ready: infra/local/requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, set PYTHON")'
 	$(PYTHON) -m venv .venv
-	$(PIP_INSTALL) --requirement $<
+	.venv/bin/pip $(PIP_INSTALL) --requirement $<
 	@# A pinned sam does not need to look for a newer version, which takes five seconds without a network.
 	mkdir -p .venv/sam && echo '{ "lastVersionCheck": 4102444800.0 }' > .venv/sam/metadata.json
 	touch $@
 
+.venv/litellm/ready: bench/python/requirements.txt | .venv/ready
+	$(PYTHON) -m venv .venv/litellm
+	.venv/litellm/bin/pip $(PIP_INSTALL) --requirement $<
+	touch $@
+
 .venv/deploy: infra/local/requirements-deploy.txt | .venv/ready
-	$(PIP_INSTALL) --requirement $<
+	.venv/bin/pip $(PIP_INSTALL) --requirement $<
 	touch $@
 
 node_modules/ready: package-lock.json

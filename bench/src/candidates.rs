@@ -1,96 +1,84 @@
-use serde_json::{Value, json};
+//! What is measured: the functions, and the handlers that they are compared with.
 
-/// A function to measure.
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::recording::{Exchange, Invocation, Recording};
+
+/// A handler with the invocations that it gets.
 pub struct Candidate {
-    /// The name of the binary.
-    pub name: &'static str,
-    pub environment: &'static [(&'static str, &'static str)],
-    /// Returns the nth event.
-    pub event: fn(usize) -> String,
-    /// The number of units in one event.
-    pub per_event: usize,
-    pub unit: &'static str,
-    /// Returns true if an answer is correct.
-    pub is_right: fn(&Value) -> bool,
+    /// The name of the scene, with what handles it if that is not a function of the product.
+    pub name: String,
+    pub kind: Kind,
+    /// The name of the scene.
+    pub scene_name: &'static str,
+    pub scene: &'static [Invocation],
+    /// The exchanges of the function in all scenes.
+    pub exchanges: &'static [Exchange],
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
 }
 
-/// The number of messages in one event of `dispatch`.
-const MESSAGES: usize = 10;
-
-/// Returns the functions to measure.
-pub fn all() -> [Candidate; 3] {
-    [
-        Candidate {
-            name: "nothing",
-            environment: &[],
-            event: |_| ISSUE.to_owned(),
-            per_event: 1,
-            unit: "calls",
-            is_right: Value::is_null,
-        },
-        Candidate {
-            name: "webhook",
-            environment: &[
-                ("BCCE_ENVIRONMENT", "dev"),
-                ("BCCE_ARTIFACT_BUCKET", "bucket"),
-                ("BCCE_INBOX_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/000000000000/inbox"),
-            ],
-            event: |_| ISSUE.to_owned(),
-            per_event: 1,
-            unit: "calls",
-            is_right: |answer| {
-                answer["statusCode"] == 202 && answer["body"] != json!("{\"requests\":[]}")
-            },
-        },
-        Candidate {
-            name: "dispatch",
-            environment: &[
-                ("BCCE_ENVIRONMENT", "dev"),
-                ("BCCE_ARTIFACT_BUCKET", "bucket"),
-                ("BCCE_ARTIFACT_KEY_ARN", "arn:aws:kms:us-east-1:000000000000:key/key"),
-                (
-                    "BCCE_WORKFLOW_ARN",
-                    "arn:aws:states:us-east-1:000000000000:stateMachine:workflow",
-                ),
-                ("BCCE_BATCH_ARN", "arn:aws:states:us-east-1:000000000000:stateMachine:batch"),
-                // Required, but not used: without a limit of runs, `dispatch` does not call the ledger.
-                ("BCCE_LEDGER_TABLE", "ledger"),
-                ("BCCE_TOPIC_ARN", "arn:aws:sns:us-east-1:000000000000:topic"),
-                (
-                    "BCCE_DEAD_LETTER_QUEUE_URL",
-                    "https://sqs.us-east-1.amazonaws.com/000000000000/dead",
-                ),
-                ("BCCE_INBOX_NAME", "inbox"),
-            ],
-            event: batch,
-            per_event: MESSAGES,
-            unit: "messages",
-            is_right: |answer| answer["batchItemFailures"] == json!([]),
-        },
-    ]
+/// What handles the invocations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A handler that does nothing.
+    Nothing,
+    /// A function of the product.
+    Function,
+    /// The requests of `invoke` on hyper and SigV4.
+    Bare,
+    /// The requests of `invoke` by boto3.
+    Python,
+    /// The requests of `invoke` by the SDK for JavaScript.
+    Node,
+    /// The model call of `invoke` by the router of LiteLLM.
+    Router,
 }
 
-/// The example call of GitHub's documentation, with its signature.
-const ISSUE: &str = include_str!("../../events/webhook/github-issue-opened.json");
-/// The SSM parameter of the webhook source.
-pub const SOURCE: &str = include_str!("../../infra/config/dev/webhooks/github.yaml");
-/// The secret of the webhook source.
-pub const SECRET: &str = "It's a Secret to Everybody";
+impl Candidate {
+    /// Returns whether the candidate can call services over TLS.
+    pub fn has_tls(&self) -> bool {
+        !matches!(self.kind, Kind::Nothing | Kind::Bare | Kind::Router)
+    }
 
-/// Returns the event number `number` of `dispatch`. Each event has new requests.
-fn batch(number: usize) -> String {
-    let sample: Value = serde_json::from_str(include_str!("../../events/dispatch/batch.json"))
-        .expect("the sample is JSON");
-    let message = |n: usize| {
-        let mut message = sample["Records"][0].clone();
-        let id = format!("{number}-{n}");
-        let body =
-            json!({ "workflow": "explain", "id": id, "inputs": { "text": "A breaker opens." } });
-        message["messageId"] = json!(id);
-        message["body"] = json!(body.to_string());
-        message["eventSourceARN"] = json!("arn:aws:sqs:us-east-1:000000000000:inbox");
-        message
+    /// Returns the path of the binary, or `None` for a handler that an interpreter runs.
+    pub fn binary(&self) -> Option<PathBuf> {
+        let is_binary = matches!(self.kind, Kind::Nothing | Kind::Function | Kind::Bare);
+        is_binary.then(|| PathBuf::from(&self.command[0]))
+    }
+}
+
+/// Returns the candidates in the order of the table. `binaries` is the directory of the release binaries, and `root` that
+/// of the repository. Those that an interpreter runs are left out if what they need is not installed.
+pub fn all(recording: &'static Recording, binaries: &Path, root: &Path) -> Vec<Candidate> {
+    let binary = |name: &str| vec![binaries.join(name).into_os_string()];
+    let mut all = Vec::new();
+    let mut add = |name: String, kind, scene_name: &'static str, command| {
+        let scene = recording.scenes[scene_name].as_slice();
+        let exchanges = recording.exchanges[&scene[0].function].as_slice();
+        all.push(Candidate { name, kind, scene_name, scene, exchanges, command });
     };
-    let records: Vec<Value> = (0..MESSAGES).map(message).collect();
-    json!({ "Records": records }).to_string()
+    add("nothing".to_owned(), Kind::Nothing, "invoke", binary("nothing"));
+    for (name, scene) in &recording.scenes {
+        let function = &scene[0].function;
+        add(name.clone(), Kind::Function, name, binary(function));
+        if function == "invoke" {
+            add(format!("{name}: bare hyper"), Kind::Bare, name, binary("bare"));
+        }
+    }
+    for name in ["invoke", "invoke, first region fails"] {
+        for (kind, label, program, path) in [
+            (Kind::Python, "Python", ".venv/bin/python", "bench/python/handler.py"),
+            (Kind::Node, "Node", "node", "bench/node/bundle.mjs"),
+            (Kind::Router, "LiteLLM", ".venv/litellm/bin/python", "bench/python/router.py"),
+        ] {
+            let program = if program.contains('/') { root.join(program) } else { program.into() };
+            let path = root.join(path);
+            if path.exists() && (program.exists() || program.parent() == Some(Path::new(""))) {
+                add(format!("{name}: {label}"), kind, name, vec![program.into(), path.into()]);
+            }
+        }
+    }
+    all
 }

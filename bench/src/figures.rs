@@ -1,46 +1,138 @@
+//! Medians of rounds, and the table.
+
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::candidates::Candidate;
+use crate::candidates::{Candidate, Kind};
+use crate::instructions::Instructions;
+use crate::process::Round;
 
-/// The measurements of one process of a function.
-pub struct Round {
-    /// The time from the start of the process to its first request for an event.
-    pub init: Duration,
-    /// The time from each event to its answer.
-    pub took: Vec<Duration>,
-    /// The resident memory at the end, in KiB.
-    pub memory_kb: u64,
+/// What is known of a candidate.
+pub struct Row {
+    pub name: String,
+    pub kind: Kind,
+    pub scene_name: &'static str,
+    /// In milliseconds, the median of the rounds.
+    pub init_ms: f64,
+    /// The median of the quotients of each round and the same round of the handler that does nothing.
+    pub init_ratio: f64,
+    /// The CPU time of the first event of a process that reaches the services over TLS, in milliseconds.
+    pub first_tls_cpu_ms: Option<f64>,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    pub cpu_ms: f64,
+    /// The peak of the resident memory, in MiB.
+    pub memory_mb: f64,
+    /// Of a binary, if callgrind is installed.
+    pub instructions: Option<Instructions>,
+    /// Of a binary.
+    pub sizes: Option<Sizes>,
 }
 
-pub const HEADING: &str =
-    "| function | init ms | p50 ms | p99 ms | per second, one core | memory MB |
-|---|---|---|---|---|---|";
-
-/// Returns a row of the table with the medians of the rounds.
-pub fn line(candidate: &Candidate, rounds: &[Round]) -> String {
-    let each = |of: fn(&Round) -> f64| median(rounds.iter().map(of).collect());
-    let rate = each(|round| round.took.len() as f64 / total(round)) * candidate.per_event as f64;
-    format!(
-        "| {} | {:.1} | {:.2} | {:.2} | {rate:.0} {} | {:.1} |",
-        candidate.name,
-        each(|round| round.init.as_secs_f64() * 1e3),
-        each(|round| percentile(round, 50)),
-        each(|round| percentile(round, 99)),
-        candidate.unit,
-        each(|round| round.memory_kb as f64 / 1024.0),
-    )
+/// The sizes of a binary, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    pub binary: u64,
+    pub zip: u64,
 }
 
-fn total(round: &Round) -> f64 {
-    round.took.iter().sum::<Duration>().as_secs_f64()
+/// The events that open connections and fill caches. Their times do not count.
+const WARM_UP: usize = 8;
+
+impl Row {
+    /// Returns the medians of the rounds. `reference` are those of the handler that does nothing, and `first` those of
+    /// processes that got one event over TLS.
+    pub fn new(
+        candidate: &Candidate,
+        rounds: &[Round],
+        reference: &[Round],
+        first: &[Round],
+        instructions: Option<Instructions>,
+        sizes: Option<Sizes>,
+    ) -> Self {
+        let each = |of: &dyn Fn(&Round) -> f64| median(rounds.iter().map(of).collect());
+        let ratios = rounds.iter().zip(reference).map(|(a, b)| ms(a.init) / ms(b.init)).collect();
+        let first_cpu = first.iter().filter_map(|round| round.cpu.first().copied()).map(ms);
+        Self {
+            name: candidate.name.clone(),
+            kind: candidate.kind,
+            scene_name: candidate.scene_name,
+            init_ms: each(&|round| ms(round.init)),
+            init_ratio: median(ratios),
+            first_tls_cpu_ms: (!first.is_empty()).then(|| median(first_cpu.collect())),
+            p50_ms: each(&|round| percentile(&round.took, 50)),
+            p99_ms: each(&|round| percentile(&round.took, 99)),
+            cpu_ms: each(&|round| percentile(&round.cpu, 50)),
+            memory_mb: each(&|round| round.memory_kb as f64 / 1024.0),
+            instructions,
+            sizes,
+        }
+    }
+
+    /// Returns the row of the table.
+    pub fn line(&self) -> String {
+        let millions = |count: fn(&Instructions) -> u64| {
+            self.instructions.as_ref().map(|i| format!("{:.2}", count(i) as f64 / 1e6))
+        };
+        let megabytes = |size: fn(&Sizes) -> u64| self.sizes.as_ref().map(|s| mb(size(s)));
+        let cells = [
+            self.name.clone(),
+            format!("{:.1}", self.init_ms),
+            format!("{:.2}", self.init_ratio),
+            millions(|i| i.init).unwrap_or_default(),
+            self.first_tls_cpu_ms.map(|ms| format!("{ms:.1}")).unwrap_or_default(),
+            format!("{:.2}", self.p50_ms),
+            format!("{:.2}", self.p99_ms),
+            format!("{:.2}", self.cpu_ms),
+            millions(|i| i.call).unwrap_or_default(),
+            format!("{:.1}", self.memory_mb),
+            megabytes(|s| s.binary).unwrap_or_default(),
+            megabytes(|s| s.zip).unwrap_or_default(),
+        ];
+        format!("| {} |", cells.join(" | "))
+    }
 }
 
-/// Returns a percentile of the times of a round, in milliseconds.
-fn percentile(round: &Round, percent: usize) -> f64 {
-    let mut took = round.took.clone();
-    took.sort_unstable();
-    let at = (took.len() * percent).div_ceil(100).saturating_sub(1);
-    took.get(at).map_or(0.0, |took| took.as_secs_f64() * 1e3)
+pub const HEADING: &str = "\
+| | init ms | × nothing | M instr. | first over TLS, CPU ms | p50 ms | p99 ms | CPU ms | M instr. | memory MB | binary MB | zip MB |
+|---|---|---|---|---|---|---|---|---|---|---|---|";
+
+/// Returns the sizes of a binary. `folder` is where it is packed.
+///
+/// # Errors
+/// A sentence: the binary cannot be read or packed.
+pub fn sizes(binary: &Path, folder: &Path) -> Result<Sizes, String> {
+    let zip = folder.join("bootstrap.zip");
+    let packed = Command::new("python3")
+        .args(["-m", "zipfile", "-c"])
+        .args([&zip, binary])
+        .status()
+        .map_err(|error| format!("python3: {error}"))?;
+    if !packed.success() {
+        return Err(format!("{} cannot be packed", binary.display()));
+    }
+    let size = |path: &Path| {
+        let data = std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()));
+        data.map(|data| data.len())
+    };
+    Ok(Sizes { binary: size(binary)?, zip: size(&zip)? })
+}
+
+fn mb(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Returns a percentile of the times after the warm-up, in milliseconds.
+fn percentile(times: &[Duration], percent: usize) -> f64 {
+    let mut times = times.get(WARM_UP..).unwrap_or_default().to_vec();
+    times.sort_unstable();
+    let at = (times.len() * percent).div_ceil(100).saturating_sub(1);
+    times.get(at).copied().map_or(0.0, ms)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -53,10 +145,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_percentile_is_a_value_that_was_measured() {
-        let took = (1..=200).map(Duration::from_millis).collect();
-        let round = Round { init: Duration::ZERO, took, memory_kb: 0 };
-        assert_eq!((percentile(&round, 50), percentile(&round, 99)), (100.0, 198.0));
+    fn a_percentile_is_a_value_that_was_measured_after_the_warm_up() {
+        let warm_up = vec![Duration::from_secs(1); WARM_UP];
+        let times: Vec<_> =
+            warm_up.into_iter().chain((1..=200).map(Duration::from_millis)).collect();
+        assert_eq!((percentile(&times, 50), percentile(&times, 99)), (100.0, 198.0));
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
     }
 }

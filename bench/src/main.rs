@@ -1,31 +1,74 @@
-//! Measures the time and the memory of functions. Sends events one after the other to a release binary on its own CPU
-//! core. A stand-in for the Lambda Runtime API and the AWS services answers the binary at once. `make bench` builds the
-//! binaries and pins this process to a core.
+//! Measures functions on one CPU core. Replays what they received and exchanged on a local stack
+//! (`infra/local/recording.py`), and answers at once in the place of the services. Beside them it measures a handler that
+//! does nothing, and the requests of `invoke` on hyper, in Python and in Node. `make bench` records, builds and pins this
+//! process to a core.
 //!
-//! Usage: `bench <directory of the binaries>`
+//! Usage: `bench <recording> <directory of the binaries> [--check | --once] [<part of a name>]`
+//!
+//! `--check` compares the table with the budgets ([`budgets`]) and fails if one is exceeded. `--once` measures nothing: it
+//! shows that each binary can be replayed. A part of a name selects candidates.
 
-mod candidates; // the functions to measure: binary, environment, events, expected answers
+mod budgets; // the limits of the figures
+mod candidates; // what is measured
 mod figures; // medians, percentiles, the table
-mod instance; // one process of a function
-mod server; // the Runtime API and the services, on one port
+mod instructions; // counts by callgrind
+mod process; // one process of a candidate
+mod recording; // what functions received and exchanged
+mod server; // the Runtime API and the services
+mod usage; // what /proc says of a process
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use figures::Round;
+use candidates::Candidate;
+use figures::Row;
+use process::{Reached, Round, Starter};
+use recording::Recording;
+use server::Limit;
 
-/// The number of rounds. Each round measures all functions in turn, so that other load on the machine affects all of
+/// The number of rounds. Each round measures all candidates in turn, so that other load on the machine affects all of
 /// them.
 const ROUNDS: usize = 5;
+/// The events of a process in a round.
+const EVENTS: Limit = Limit { events: 500, time: Duration::from_secs(4) };
+
+/// The events of a process that is not measured: each invocation of its scene.
+const ONCE: usize = 4;
+
+struct Arguments {
+    recording: PathBuf,
+    binaries: PathBuf,
+    is_check: bool,
+    is_once: bool,
+    part: String,
+}
+
+fn arguments() -> Option<Arguments> {
+    let mut given: Vec<String> = std::env::args().skip(1).collect();
+    let has = |flag: &str| given.iter().any(|argument| argument == flag);
+    let (is_check, is_once) = (has("--check"), has("--once"));
+    given.retain(|argument| !["--check", "--once"].contains(&argument.as_str()));
+    let mut given = given.into_iter();
+    let (recording, binaries) = (given.next()?.into(), given.next()?.into());
+    let part = given.next().unwrap_or_default();
+    Some(Arguments { recording, binaries, is_check, is_once, part })
+}
 
 fn main() -> ExitCode {
-    let Some(binaries) = std::env::args_os().nth(1).map(PathBuf::from) else {
-        eprintln!("usage: bench <directory of the binaries>");
+    let Some(arguments) = arguments() else {
+        eprintln!(
+            "usage: bench <recording> <directory of the binaries> [--check] [<part of a name>]"
+        );
         return ExitCode::from(2);
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.map_err(|error| error.to_string()).and_then(|r| r.block_on(measure(&binaries))) {
-        Ok(()) => ExitCode::SUCCESS,
+    let measured = runtime
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| tokio::task::LocalSet::new().block_on(&runtime, measure(&arguments)));
+    match measured {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -33,18 +76,96 @@ fn main() -> ExitCode {
     }
 }
 
-async fn measure(binaries: &std::path::Path) -> Result<(), String> {
-    let candidates = candidates::all();
-    let mut rounds: Vec<Vec<Round>> = candidates.iter().map(|_| Vec::new()).collect();
-    for round in 1..=ROUNDS {
-        eprintln!("round {round} of {ROUNDS}");
-        for (candidate, rounds) in candidates.iter().zip(&mut rounds) {
-            rounds.push(instance::run(binaries, candidate).await?);
+/// Measures the candidates and prints the table. Returns whether no budget is exceeded.
+async fn measure(arguments: &Arguments) -> Result<bool, String> {
+    let recording: &'static Recording = Box::leak(Recording::read(&arguments.recording)?.into());
+    let folder = arguments.recording.parent().unwrap_or(Path::new("."));
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let mut candidates = candidates::all(recording, &arguments.binaries, root);
+    // The first one is what the others are compared with.
+    let mut number = 0;
+    candidates.retain(|candidate| {
+        number += 1;
+        number == 1 || candidate.name.contains(&arguments.part)
+    });
+    let bundle = folder.join("certificate.pem");
+    std::fs::write(&bundle, &recording.certificate[0])
+        .map_err(|error| format!("{}: {error}", bundle.display()))?;
+    let tls = Reached::Tls { acceptor: server::acceptor(&recording.certificate)?, bundle };
+    let starter = Starter::new()?;
+    if arguments.is_once {
+        candidates.retain(|candidate| candidate.binary().is_some());
+        let limit = Limit { events: ONCE, ..EVENTS };
+        for reached in [&Reached::Plain, &tls] {
+            round(&starter, &candidates, reached, limit).await?;
         }
+        println!("{} were replayed", candidates.len());
+        return Ok(true);
+    }
+    let warm = rounds(&starter, &candidates, &Reached::Plain, EVENTS).await?;
+    let first = rounds(&starter, &candidates, &tls, Limit { events: 1, ..EVENTS }).await?;
+    let mut rows = Vec::new();
+    for (n, candidate) in candidates.iter().enumerate() {
+        eprintln!("instructions and sizes of {}", candidate.name);
+        let (mut instructions, mut sizes) = (None, None);
+        if let Some(binary) = candidate.binary() {
+            sizes = Some(figures::sizes(&binary, folder)?);
+            if instructions::is_available() {
+                instructions = Some(instructions::count(&starter, candidate, folder).await?);
+            }
+        }
+        rows.push(Row::new(candidate, &warm[n], &warm[0], &first[n], instructions, sizes));
     }
     println!("{}", figures::HEADING);
-    for (candidate, rounds) in candidates.iter().zip(&rounds) {
-        println!("{}", figures::line(candidate, rounds));
+    rows.iter().for_each(|row| println!("{}", row.line()));
+    println!("\nload of the machine at the end: {}", load());
+    if !arguments.is_check {
+        return Ok(true);
     }
-    Ok(())
+    let verdicts = budgets::verdicts(&rows);
+    verdicts.iter().for_each(|verdict| println!("{verdict}"));
+    Ok(verdicts.iter().all(budgets::Verdict::is_kept))
+}
+
+/// Measures all candidates in turn, round after round. Returns the rounds of each candidate.
+async fn rounds(
+    starter: &Starter,
+    candidates: &[Candidate],
+    reached: &Reached,
+    limit: Limit,
+) -> Result<Vec<Vec<Round>>, String> {
+    let mut all: Vec<Vec<Round>> = candidates.iter().map(|_| Vec::new()).collect();
+    for number in 1..=ROUNDS {
+        eprintln!("round {number} of {ROUNDS}");
+        for (rounds, measured) in
+            all.iter_mut().zip(round(starter, candidates, reached, limit).await?)
+        {
+            rounds.extend(measured);
+        }
+    }
+    Ok(all)
+}
+
+/// Measures all candidates once. Returns `None` for those that cannot reach the services in that way.
+async fn round(
+    starter: &Starter,
+    candidates: &[Candidate],
+    reached: &Reached,
+    limit: Limit,
+) -> Result<Vec<Option<Round>>, String> {
+    let mut measured = Vec::new();
+    for candidate in candidates {
+        let is_able = matches!(reached, Reached::Plain) || candidate.has_tls();
+        measured.push(match is_able {
+            true => Some(process::run(starter, candidate, reached, &[], limit).await?),
+            false => None,
+        });
+    }
+    Ok(measured)
+}
+
+/// Returns the load of the last 1, 5 and 15 minutes, of which the bench itself is a part.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().take(3).collect::<Vec<_>>().join(", ")
 }

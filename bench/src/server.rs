@@ -1,7 +1,10 @@
-//! Serves the Lambda Runtime API to one process, and the AWS services that it calls. All of them answer at once.
+//! Serves the Lambda Runtime API to one process, and the AWS services that it calls. All of them answer at once, the
+//! services as in the recording.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -11,105 +14,192 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::candidates::{Candidate, SECRET, SOURCE};
+use crate::candidates::{Candidate, Kind};
+use crate::recording::{Exchange, Invocation, Replay, is_alike};
+use crate::usage::cpu;
 
-/// The events of one process and its answers so far.
+/// The time that an invocation has, by the deadline of the Runtime API.
+const INVOCATION: Duration = Duration::from_secs(900);
+
+/// The limit of a session: it is over after a number of events, or after a time and at least [`AT_LEAST`] events.
+#[derive(Clone, Copy)]
+pub struct Limit {
+    pub events: usize,
+    pub time: Duration,
+}
+
+/// The fewest events that are timed, however long they take.
+const AT_LEAST: usize = 20;
+
+/// The events of one process, its answers and its times.
 pub struct Session {
-    event: fn(usize) -> String,
-    is_right: fn(&Value) -> bool,
-    most: usize,
-    state: Mutex<State>,
+    limit: Limit,
+    /// Answers of a handler that does nothing are not compared.
+    is_checked: bool,
+    state: RefCell<State>,
+    /// Notified when the process waits for an event that it does not get, or when an answer is wrong.
     pub over: Notify,
 }
 
-#[derive(Default)]
 struct State {
+    replay: Replay<'static>,
+    expected: Option<&'static Invocation>,
     handed: usize,
     at: Option<Instant>,
-    /// The time of the first request for an event.
-    ready: Option<Instant>,
-    /// The time from each event to its answer.
-    took: Vec<Duration>,
-    wrong: Option<String>,
+    process: Option<u32>,
+    cpu: Duration,
+    seen: Seen,
 }
 
-/// The result of a process.
+/// What was seen of a process.
+#[derive(Default)]
 pub struct Seen {
-    pub ready: Instant,
+    /// The time of the first request for an event.
+    pub ready: Option<Instant>,
+    /// The time from each event to its answer.
     pub took: Vec<Duration>,
+    /// The CPU time from each event to the request for the next one.
+    pub cpu: Vec<Duration>,
+    /// A wrong answer, or a request that was not recorded.
+    pub wrong: Option<String>,
 }
 
 impl Session {
-    pub fn new(candidate: &Candidate, most: usize) -> Arc<Self> {
-        let Candidate { event, is_right, .. } = *candidate;
-        let (state, over) = (Mutex::default(), Notify::new());
-        Arc::new(Self { event, is_right, most, state, over })
+    pub fn new(candidate: &Candidate, limit: Limit) -> Rc<Self> {
+        let replay = Replay::new(candidate.scene, candidate.exchanges);
+        let is_checked = candidate.kind != Kind::Nothing;
+        let state = State {
+            replay,
+            expected: None,
+            handed: 0,
+            at: None,
+            process: None,
+            cpu: Duration::ZERO,
+            seen: Seen::default(),
+        };
+        Rc::new(Self { limit, is_checked, state: state.into(), over: Notify::new() })
+    }
+
+    /// Measures the CPU time of the process with this id.
+    pub fn watch(&self, process: u32) {
+        self.state.borrow_mut().process = Some(process);
     }
 
     /// Returns the result of the process.
-    ///
-    /// # Errors
-    /// A sentence: an answer was wrong, or the process never asked for an event.
-    pub fn seen(&self) -> Result<Seen, String> {
-        let mut state = self.state.lock().expect("there is no other thread");
-        if let Some(wrong) = state.wrong.take() {
-            return Err(wrong);
-        }
-        let ready = state.ready.ok_or("the function never asked for an event")?;
-        Ok(Seen { ready, took: std::mem::take(&mut state.took) })
+    pub fn seen(&self) -> Seen {
+        std::mem::take(&mut self.state.borrow_mut().seen)
     }
 
     /// Returns the next event and its number, or `None` after the last one.
     fn next(&self) -> Option<(usize, String)> {
-        let mut state = self.state.lock().expect("there is no other thread");
-        state.ready.get_or_insert_with(Instant::now);
-        let number = state.handed;
-        if number == self.most {
+        let mut state = self.state.borrow_mut();
+        let ready = *state.seen.ready.get_or_insert_with(Instant::now);
+        if let Some(process) = state.process {
+            let (before, now) = (state.cpu, cpu(process));
+            if state.handed > 0 {
+                state.seen.cpu.push(now.saturating_sub(before));
+            }
+            state.cpu = now;
+        }
+        let is_late = state.handed >= AT_LEAST && ready.elapsed() > self.limit.time;
+        if is_late || state.handed == self.limit.events {
+            self.over.notify_one();
             return None;
         }
-        let event = (self.event)(number);
+        let number = state.handed;
+        let invocation = state.replay.start(number);
+        let event = invocation.event_at(SystemTime::now());
+        state.expected = Some(invocation);
         state.handed += 1;
         state.at = Some(Instant::now());
         Some((number, event))
     }
 
     fn answered(&self, path: &str, body: &[u8]) {
-        let mut state = self.state.lock().expect("there is no other thread");
+        let mut state = self.state.borrow_mut();
         let took = state.at.map(|at| at.elapsed()).unwrap_or_default();
-        state.took.push(took);
-        let answer = serde_json::from_slice(body).unwrap_or_default();
-        if !path.ends_with("/response") || !(self.is_right)(&answer) {
-            state.wrong = Some(format!("{path}: {}", String::from_utf8_lossy(body)));
+        state.seen.took.push(took);
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+        let expected = state.expected.map(|invocation| &invocation.answer);
+        let is_right =
+            !self.is_checked || expected.is_some_and(|expected| is_alike(&answer, expected));
+        if !path.ends_with("/response") || !is_right {
+            self.fail(&mut state, format!("{path}: {}", String::from_utf8_lossy(body)));
         }
-        if state.took.len() == self.most || state.wrong.is_some() {
-            self.over.notify_one();
+    }
+
+    fn fail(&self, state: &mut State, wrong: String) {
+        state.seen.wrong.get_or_insert(wrong);
+        self.over.notify_one();
+    }
+
+    fn service(&self, method: &str, path: &str, target: Option<&str>) -> Answer {
+        let mut state = self.state.borrow_mut();
+        if let Some(exchange) = state.replay.find(method, path, target) {
+            return recorded(exchange);
         }
+        let target = target.unwrap_or_default();
+        self.fail(&mut state, format!("was not recorded: {method} {path} {target}"));
+        Plain::new(String::new()).status(400).0
     }
 }
 
 type Answer = Response<Full<Bytes>>;
 
-/// Serves connections until the listener fails.
-pub async fn serve(listener: TcpListener, session: Arc<Session>) {
+/// Returns the acceptor of TLS connections with a certificate and its key, in PEM.
+///
+/// # Errors
+/// A sentence: the certificate or the key cannot be used.
+pub fn acceptor([certificate, key]: &[String; 2]) -> Result<TlsAcceptor, String> {
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes())
+        .map_err(|error| error.to_string())?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| error.to_string())?;
+    let provider = tokio_rustls::rustls::crypto::ring::default_provider().into();
+    let config =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config
+        .and_then(|config| config.with_no_client_auth().with_single_cert(vec![certificate], key));
+    Ok(TlsAcceptor::from(Arc::new(config.map_err(|error| error.to_string())?)))
+}
+
+/// Serves connections until the future is dropped. The Runtime API has no TLS, so that `tls` is for a second listener.
+pub async fn serve(listener: TcpListener, session: Rc<Session>, tls: Option<TlsAcceptor>) {
     while let Ok((connection, _)) = listener.accept().await {
         let _ = connection.set_nodelay(true);
-        let session = session.clone();
-        tokio::spawn(async move {
-            let service = service_fn(|request| answer(session.clone(), request));
-            // The connection ends with the process, so the result is ignored.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
+        let (session, tls) = (session.clone(), tls.clone());
+        tokio::task::spawn_local(async move {
+            match tls {
+                None => serve_connection(connection, session).await,
+                // A failed handshake fails the call of the function.
+                Some(tls) => {
+                    if let Ok(connection) = tls.accept(connection).await {
+                        serve_connection(connection, session).await;
+                    }
+                }
+            }
         });
     }
 }
 
-async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+async fn serve_connection(connection: impl AsyncRead + AsyncWrite + Unpin, session: Rc<Session>) {
+    let service = service_fn(|request| answer(session.clone(), request));
+    // The connection ends with the process, so the result is ignored.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
+}
+
+async fn answer(session: Rc<Session>, request: Request<Incoming>) -> Result<Answer, Infallible> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let path = parts.uri.path();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     if path.ends_with("/runtime/invocation/next") {
         return Ok(match session.next() {
             Some((number, event)) => invocation(number, event),
@@ -118,58 +208,36 @@ async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Ans
     }
     if path.contains("/runtime/") {
         session.answered(path, &body);
-        return Ok(plain("{\"status\":\"OK\"}".into()).status(202).done());
+        return Ok(Plain::new("{\"status\":\"OK\"}".to_owned()).status(202).0);
     }
     let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
-    Ok(service(target.unwrap_or_default(), &body))
+    Ok(session.service(parts.method.as_str(), path, target))
 }
 
 fn invocation(number: usize, event: String) -> Answer {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let deadline = (now + Duration::from_secs(60)).as_millis().to_string();
-    plain(event)
+    let function = "arn:aws:lambda:us-east-1:000000000000:function:f";
+    Plain::new(event)
         .header("lambda-runtime-aws-request-id", &format!("r-{number}"))
-        .header("lambda-runtime-deadline-ms", &deadline)
-        .header(
-            "lambda-runtime-invoked-function-arn",
-            "arn:aws:lambda:us-east-1:000000000000:function:f",
-        )
-        .done()
+        .header("lambda-runtime-deadline-ms", &(now + INVOCATION).as_millis().to_string())
+        .header("lambda-runtime-invoked-function-arn", function)
+        .0
 }
 
-/// Returns the answer of a service. A request without a target is a write or a read of an object in S3.
-fn service(target: &str, body: &[u8]) -> Answer {
-    let reported = match target.rsplit('.').next().unwrap_or_default() {
-        "SendMessage" => {
-            json!({ "MessageId": "m", "MD5OfMessageBody": "d41d8cd98f00b204e9800998ecf8427e" })
-        }
-        "StartExecution" => json!({ "executionArn": "arn:e", "startDate": 1_793_534_400 }),
-        "GetParameters" => {
-            let asked: Value = serde_json::from_slice(body).unwrap_or_default();
-            json!({ "Parameters": [{ "Name": asked["Names"][0], "Value": SECRET }] })
-        }
-        "GetParametersByPath" => {
-            let asked: Value = serde_json::from_slice(body).unwrap_or_default();
-            let (name, value) = match asked["Path"].as_str() {
-                Some("/bcce/dev/workflows") => ("/bcce/dev/workflows/explain", "{}"),
-                _ => ("/bcce/dev/webhooks/github", SOURCE),
-            };
-            json!({ "Parameters": [{ "Name": name, "Value": value }] })
-        }
-        _ => return plain(String::new()).header("etag", "\"e\"").done(),
-    };
-    plain(reported.to_string()).header("content-type", "application/x-amz-json-1.1").done()
+fn recorded(exchange: &Exchange) -> Answer {
+    let answer = Plain::new(exchange.body.clone()).status(exchange.status);
+    exchange.headers.iter().fold(answer, |answer, (name, value)| answer.header(name, value)).0
 }
 
 struct Plain(Answer);
 
-fn plain(body: String) -> Plain {
-    Plain(Response::new(Full::new(body.into())))
-}
-
 impl Plain {
-    fn header(mut self, name: &'static str, value: &str) -> Self {
-        if let Ok(value) = value.parse() {
+    fn new(body: impl Into<Bytes>) -> Self {
+        Self(Response::new(Full::new(body.into())))
+    }
+
+    fn header(mut self, name: &str, value: &str) -> Self {
+        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), value.parse()) {
             self.0.headers_mut().insert(name, value);
         }
         self
@@ -178,9 +246,5 @@ impl Plain {
     fn status(mut self, status: u16) -> Self {
         *self.0.status_mut() = status.try_into().unwrap_or_default();
         self
-    }
-
-    fn done(self) -> Answer {
-        self.0
     }
 }

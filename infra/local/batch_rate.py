@@ -10,13 +10,12 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 
 import processes
-from batch import Stack
-from checkout import BUILT, ENVIRONMENT, ROOT, Failed
+from batch import Stack, push
+from checkout import ENVIRONMENT, ROOT, Failed
 
 MODEL_MS = 50
 
@@ -49,10 +48,7 @@ def raise_ceiling():
         if not found:
             raise Failed(f"{policy.name} has no batch_usd")
         policy.write_text(raised)
-        push = [BUILT / "bcce", "--env", ENVIRONMENT, "config", "push", config]
-        pushed = subprocess.run(push, capture_output=True, text=True)
-        if pushed.returncode:
-            raise Failed(f"the configuration was refused: {pushed.stderr.strip()}")
+        push(config)
 
 
 def rows(spent, seconds, items):

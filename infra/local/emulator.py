@@ -12,6 +12,7 @@ import os
 import jsonata
 import loopback
 import meter
+import recorder
 from ministack import app as ministack
 from ministack.services import stepfunctions
 
@@ -82,5 +83,7 @@ if __name__ == "__main__":
     stepfunctions._run_map_items = at_most(stepfunctions._run_map_items)
     if os.environ.get("BCCE_METER"):
         meter.Meter().install(ministack)
+    if os.environ.get("BCCE_RECORDER"):
+        recorder.Recorder().install(ministack)
     ministack.app = for_this_machine(ministack.app)
     ministack.main()

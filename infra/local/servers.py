@@ -12,7 +12,7 @@ from checkout import BUILT, ROOT, VENV, Failed, phase, tail
 REGION = "us-east-1"
 
 
-def start_emulator(session, enforced=False, functions_call=None, metered=False):
+def start_emulator(session, enforced=False, functions_call=None, metered=False, recorded=False):
     """Starts the emulator and returns its URL. `functions_call` is the URL that functions call instead."""
     with phase("emulator") as note:
         for _ in range(3):
@@ -36,6 +36,8 @@ def start_emulator(session, enforced=False, functions_call=None, metered=False):
                 settings["SFN_WAIT_SCALE"] = "0.02"
             if metered:
                 settings["BCCE_METER"] = "1"
+            if recorded:
+                settings["BCCE_RECORDER"] = "1"
             # Functions inherit the endpoint. Without it they would call AWS.
             env = outside_env() | emulator_env(session, functions_call or url) | settings
             process, log = session.start("emulator", [VENV / "bin" / "python", ROOT / "infra" / "local" / "emulator.py"], env)

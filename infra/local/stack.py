@@ -11,6 +11,8 @@
                                      without the companion stacks
   stack.py run --metered -- CMD...   Do the same with an emulator that counts what AWS charges for (meter.py), and
                                      without the companion stacks
+  stack.py run --recorded -- CMD...  Do the same with an emulator that records what functions receive and exchange
+                                     (recorder.py), and without the companion stacks
 
 By default a scripted model answers. Set BEDROCK_ENDPOINT_URL to call another Bedrock endpoint, or MODEL_URL (and MODEL)
 to call an OpenAI-compatible endpoint. Other environment variables, such as LOG_LEVEL, are passed to the emulator.
@@ -32,7 +34,7 @@ import servers
 import sessions
 from checkout import BUILT, ENVIRONMENT, LOCAL, RELEASED, STACK, VENV, Failed, relative, say
 
-KINDS = ("--enforced", "--faulty", "--released", "--metered")
+KINDS = ("--enforced", "--faulty", "--released", "--metered", "--recorded")
 # The time that CMD has to end after a signal, in seconds.
 GRACE = 5
 
@@ -95,7 +97,7 @@ def run(command, kind=None):
     session = sessions.Session(home, logs=home, keep_logs_in=LOCAL / "last-run")
     with session.guarded():
         env = start_stack(session, {}, kind)
-        if kind not in ("--released", "--metered"):
+        if kind not in ("--released", "--metered", "--recorded"):
             companions.deploy_companions(env)
         try:
             process = subprocess.Popen(command, env=servers.outside_env() | env | session.marker)
@@ -122,7 +124,8 @@ def start_stack(session, running, kind=None):
     if kind == "--faulty":
         emulator, faults = servers.start_emulator_behind_faults(session)
     elif not emulator:
-        emulator = servers.start_emulator(session, enforced=kind == "--enforced", metered=kind == "--metered")
+        kinds = {name.lstrip("-"): kind == name for name in ("--enforced", "--metered", "--recorded")}
+        emulator = servers.start_emulator(session, **kinds)
     elsewhere, model = url_of("BEDROCK_ENDPOINT_URL"), running.get("model")
     bridged, answers = url_of("MODEL_URL"), {}
     if elsewhere and bridged:

@@ -6,7 +6,11 @@ use std::time::Duration;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
 use crate::environment::{StartError, optional_variable};
 
@@ -29,6 +33,7 @@ pub fn client() -> Result<SharedHttpClient, StartError> {
 
 /// Returns a client that trusts the root certificates in the PEM file `bundle`, or Amazon's if `bundle` is `None`.
 pub(crate) fn client_that_trusts(bundle: Option<String>) -> Result<SharedHttpClient, StartError> {
+    let is_own = bundle.is_none();
     let roots = match bundle {
         Some(path) => read(&path).map_err(|e| StartError::TrustStore(format!("{path}: {e}")))?,
         None => AMAZON_ROOTS.to_vec(),
@@ -37,11 +42,32 @@ pub(crate) fn client_that_trusts(bundle: Option<String>) -> Result<SharedHttpCli
         .with_trust_store(TrustStore::empty().with_pem_certificate(roots))
         .build()
         .map_err(|error| StartError::TrustStore(error.to_string()))?;
-    Ok(Builder::new()
+    let client = Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(context)
         .pool_idle_timeout(IDLE)
-        .build_https())
+        .build_https();
+    // A foreign bundle has to be parsed at the start, so that a broken one ends the start.
+    Ok(if is_own { SharedHttpClient::new(MadeOnFirstUse(client)) } else { client })
+}
+
+/// An HTTP client whose connectors are made when they are first used. The SDK makes one more for each of its clients at
+/// the start, to have the certificates of the machine loaded, and drops it: 0.24 M instructions for nothing.
+#[derive(Debug)]
+struct MadeOnFirstUse(SharedHttpClient);
+
+impl HttpClient for MadeOnFirstUse {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        self.0.http_connector(settings, components)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
 }
 
 fn read(path: &str) -> Result<Vec<u8>, String> {

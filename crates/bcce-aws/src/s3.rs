@@ -1,15 +1,16 @@
 //! Reads and writes artifacts in S3. Each write names SSE-KMS explicitly and has a checksum that S3 verifies. A write
 //! of an artifact is conditional: the first writer wins.
 
+mod already_digested; // uploads whose digest is computed once
 mod batches; // objects of batches: ranges, replacements, concatenations
 mod source; // objects of any bucket, read as a stream
 mod upload; // batch sources, written from a file or copied from another bucket
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::Builder;
+use aws_sdk_s3::config::{Builder, ResponseChecksumValidation};
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption};
+use aws_sdk_s3::types::ServerSideEncryption;
 use aws_smithy_types::base64;
 use aws_types::SdkConfig;
 use bcce_core::base::digest::sha256;
@@ -22,6 +23,8 @@ use crate::fault::internal;
 const CONFLICT_TRIES: u32 = 5;
 /// The metadata key of a manifest's signature, which is in base64.
 const SIGNATURE: &str = "bcce-signature";
+
+use already_digested::AlreadyDigested;
 
 pub use source::Sources;
 pub use upload::{Head, MAX_UPLOAD_BYTES};
@@ -39,7 +42,11 @@ impl S3Store {
     pub fn new(config: &SdkConfig, bucket: &str, key_arn: Option<&str>) -> Self {
         // An emulator has no wildcard DNS for virtual-hosted buckets.
         let path_style = config.endpoint_url().is_some();
-        let client = Client::from_conf(Builder::from(config).force_path_style(path_style).build());
+        let config = Builder::from(config)
+            .force_path_style(path_style)
+            // `read` checks the digest itself.
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        let client = Client::from_conf(config.build());
         Self { client, bucket: bucket.to_owned(), key_arn: key_arn.map(str::to_owned) }
     }
 
@@ -53,8 +60,14 @@ impl S3Store {
     /// # Errors
     /// `Bcce.Internal`: the object cannot be written.
     pub async fn put_document(&self, key: &str, body: &[u8]) -> Result<(), Fault> {
-        let context = format!(r#"{{"config":"{key}"}}"#);
-        let sent = self.request(key, &context, body).send().await;
+        self.replace(key, &format!(r#"{{"config":"{key}"}}"#), body).await
+    }
+
+    /// Writes an object. Replaces an existing one.
+    async fn replace(&self, key: &str, context: &str, body: &[u8]) -> Result<(), Fault> {
+        let digest = sha256(body);
+        let put = self.request(key, context, body, &digest).customize();
+        let sent = put.interceptor(AlreadyDigested(digest)).send().await;
         sent.map(|_| ()).map_err(|error| internal(&format!("s3:PutObject {key}"), &error))
     }
 
@@ -63,6 +76,7 @@ impl S3Store {
         key: &str,
         context: &str,
         body: &[u8],
+        digest: &[u8; 32],
     ) -> aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder {
         self.client
             .put_object()
@@ -73,7 +87,7 @@ impl S3Store {
             .set_ssekms_key_id(self.key_arn.clone())
             // The context names the run, batch or part in the log of the KMS key. A bucket key would hide the object from that log.
             .ssekms_encryption_context(base64::encode(context))
-            .checksum_sha256(base64::encode(sha256(body)))
+            .checksum_sha256(base64::encode(digest))
             .body(ByteStream::from(body.to_vec()))
     }
 }
@@ -118,15 +132,16 @@ impl S3Store {
         signature: Option<&[u8]>,
     ) -> Result<Put, Fault> {
         let context = format!(r#"{{"run":"{id}"}}"#);
-        let signature = signature.map(base64::encode);
+        let (signature, digest) = (signature.map(base64::encode), sha256(body));
         let mut tries = 0;
         loop {
             tries += 1;
-            let put = self.request(key, &context, body).if_none_match("*");
+            let put = self.request(key, &context, body, &digest).if_none_match("*");
             let put = match &signature {
                 Some(signature) => put.metadata(SIGNATURE, signature),
                 None => put,
             };
+            let put = put.customize().interceptor(AlreadyDigested(digest));
             // Boxed: an SDK future nested in the futures of a handler exceeds the compiler's recursion limit.
             match Box::pin(put.send()).await {
                 Ok(_) => return Ok(Put::Stored),
@@ -142,22 +157,31 @@ impl S3Store {
 
 impl GetObject for S3Store {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(self.read(key).await?.map(|object| object.body))
+        Ok(self.read(key).await?.map(|(object, _)| object.body))
+    }
+
+    async fn get_with_digest(&self, key: &str) -> Result<Option<(Vec<u8>, [u8; 32])>, Fault> {
+        Ok(self.read(key).await?.map(|(object, digest)| (object.body, digest)))
     }
 }
 
 impl GetSealed for S3Store {
     async fn get_sealed(&self, key: &str) -> Result<Option<SealedObject>, Fault> {
-        self.read(key).await
+        Ok(self.read(key).await?.map(|(object, _)| object))
     }
 }
 
 impl S3Store {
-    async fn read(&self, key: &str) -> Result<Option<SealedObject>, Fault> {
+    /// Reads an object with the digest of its body, and compares the digest with the one it was stored with.
+    async fn read(&self, key: &str) -> Result<Option<(SealedObject, [u8; 32])>, Fault> {
         let what = format!("s3:GetObject {key}");
-        let get = self.client.get_object().bucket(&self.bucket).key(key);
+        let get = self.client.get_object().bucket(&self.bucket).key(key).customize();
+        // The parameter of the operation would make the SDK compute the digest, too.
+        let get = get.mutate_request(|request| {
+            request.headers_mut().insert("x-amz-checksum-mode", "ENABLED");
+        });
         // Boxed, as above.
-        let object = match Box::pin(get.checksum_mode(ChecksumMode::Enabled).send()).await {
+        let object = match Box::pin(get.send()).await {
             Ok(object) => object,
             Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => {
                 return Ok(None);
@@ -169,16 +193,17 @@ impl S3Store {
         // A value that is not base64 is not a signature.
         let signature = signature.and_then(|text| base64::decode(text).ok());
         let read = object.body.collect().await;
-        let body = read.map_err(|error| broken_off(&what, &error))?.to_vec();
-        // The SDK checks this too while it reads, but a seal must not depend on the SDK's defaults.
+        // Not `to_vec`, which copies byte by byte.
+        let body = Vec::from(read.map_err(|error| broken_off(&what, &error))?.into_bytes());
+        let digest = sha256(&body);
         match stored {
             // The checksum of a multipart upload, such as `...-3`, is not a digest of the body.
-            Some(digest) if !digest.contains('-') && digest != base64::encode(sha256(&body)) => {
+            Some(stored) if !stored.contains('-') && stored != base64::encode(digest) => {
                 Err(Fault::internal(format!(
                     "{what}: the body does not match the digest it was stored with"
                 )))
             }
-            _ => Ok(Some(SealedObject { body, signature })),
+            _ => Ok(Some((SealedObject { body, signature }, digest))),
         }
     }
 }

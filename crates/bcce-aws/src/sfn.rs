@@ -26,6 +26,11 @@ impl StateMachine {
         Self { client: Client::new(config), arn: arn.to_owned() }
     }
 
+    /// Creates the adapter for another state machine, with the same client.
+    pub fn beside(&self, arn: &str) -> Self {
+        Self { client: self.client.clone(), arn: arn.to_owned() }
+    }
+
     /// Returns the ARN of the execution named `name`.
     pub fn execution_arn(&self, name: &str) -> String {
         format!("{}:{name}", self.arn.replacen(":stateMachine:", ":execution:", 1))

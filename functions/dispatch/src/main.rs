@@ -11,10 +11,11 @@ fn main() -> Result<(), StartError> {
     bcce_aws::block_on(async {
         let config = Config::from_env()?;
         let aws = bcce_aws::sdk_config()?;
+        let machine = StateMachine::new(&aws, &config.workflow_arn);
         let ports = Ports {
             store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)),
-            machine: StateMachine::new(&aws, &config.workflow_arn),
-            batch_machine: StateMachine::new(&aws, &config.batch_arn),
+            batch_machine: machine.beside(&config.batch_arn),
+            machine,
             topic: Topic::new(&aws, &config.topic_arn),
             dead_letters: DeadLetters::new(&aws, &config.dead_letter_queue_url),
             queue: Queues::new(&aws),

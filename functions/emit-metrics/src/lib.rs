@@ -9,7 +9,6 @@
 mod tests;
 
 use bcce_aws::{StartError, variable};
-use bcce_core::base::digest::sha256_hex;
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
 use bcce_core::io::notification::Claim;
@@ -94,10 +93,8 @@ where
 {
     let Request { run, manifest: ManifestRef { key, sha256 }, notification_owner, ending } =
         request;
-    let body = objects::bytes(&ports.store, &key).await?;
-    if sha256_hex(&body) != sha256 {
-        return Err(Fault::internal(format!("{key} is not the manifest that was sealed")));
-    }
+    let what = "the manifest that was sealed";
+    let body = objects::bytes_of(&ports.store, &key, &sha256, what).await?;
     let manifest: Manifest = parse(&key, &body)?;
     // No call of the run is under way any more. An item of a batch has no slot of its own.
     if run.batch.is_none() {

@@ -1,6 +1,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use bcce_core::base::digest::sha256_hex;
 use bcce_core::base::error::ErrorName;
 use bcce_core::fakes::MemoryStore;
 use bcce_core::ledger::slots_pk;

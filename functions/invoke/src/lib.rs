@@ -26,6 +26,8 @@ use bcce_core::io::step::{
 use bcce_core::ports::{CallModel, Clock, GetObject, LogCall, PutOnce};
 use bcce_core::run::artifact::StepStatus;
 use bcce_core::run::ids::{Run, StepRef};
+use bcce_core::run::plan::Plan;
+use futures::future::join;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -156,12 +158,23 @@ where
     L: TakeReports + LogCall,
 {
     let key = request.run.step_key(&request.step.step, request.step.item);
-    if ports.store.get(&key).await?.is_some() {
-        return Ok(Response::Answered { status: StepStatus::Succeeded });
-    }
+    let stored = ports.store.get(&key);
+    let answered = Ok(Response::Answered { status: StepStatus::Succeeded });
     let walked = match &request.next {
-        Next::Targets(targets) => walk(ports, reports, request, targets).await?,
+        Next::Targets(targets) => {
+            // The plan is read at the same time, because the answer is seldom stored already.
+            let plan = ports.plans.read(&ports.store, &request.run, &request.plan_sha256);
+            let (stored, plan) = join(stored, plan).await;
+            if stored?.is_some() {
+                return answered;
+            }
+            let plan = plan?;
+            walk(ports, reports, request, &plan, targets).await?
+        }
         Next::Stop(name) => {
+            if stored.await?.is_some() {
+                return answered;
+            }
             let attempts = request.attempts.clone();
             let error = request.decided().stopped(*name, &attempts);
             Walked::Failed { attempts, error }
@@ -179,6 +192,7 @@ async fn walk<'a, S, M, C, L, F>(
     ports: &'a Ports<S, M, C, L, F>,
     reports: &Reports<'a>,
     request: &Request,
+    plan: &Plan,
     targets: &[Target],
 ) -> Result<Walked, Fault>
 where
@@ -188,13 +202,12 @@ where
     L: TakeReports + LogCall,
 {
     let (caller, id) = (&ports.caller, &request.step.step);
-    let plan = ports.plans.read(&ports.store, &request.run, &request.plan_sha256).await?;
     let step =
         plan.step(id).ok_or_else(|| Fault::internal(format!("the plan has no step {id}")))?;
-    let context = context::of(&ports.store, request, &plan, step).await?;
+    let context = context::of(&ports.store, request, plan, step).await?;
     let work = StepWork {
         decided: request.decided(),
-        plan: &plan,
+        plan,
         step,
         context: &context,
         deadline: request.deadline,

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bcce_core::base::digest::sha256_hex;
 use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
 use bcce_core::io::objects;
@@ -33,12 +32,8 @@ impl Plans {
             return Ok(plan.clone());
         }
         let key = run.plan_key();
-        let body = objects::bytes(store, &key).await?;
-        if sha256_hex(&body) != sha256 {
-            return Err(Fault::internal(format!(
-                "{key} is not the plan that the run was started with"
-            )));
-        }
+        let what = "the plan that the run was started with";
+        let body = objects::bytes_of(store, &key, sha256, what).await?;
         let plan = Rc::new(parse::<Plan>(&key, &body)?);
         *self.0.borrow_mut() = Some((sha256.to_owned(), plan.clone()));
         Ok(plan)

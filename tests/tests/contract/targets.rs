@@ -11,7 +11,7 @@ const NEED_AWS: [&str; 2] = ["deploy", "tenant"];
 
 /// Returns the targets of the Makefile with those that each depends on.
 fn targets() -> BTreeMap<String, BTreeSet<String>> {
-    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase());
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(is_of_a_name);
     let mut targets = BTreeMap::new();
     for line in read("Makefile").lines().filter(|line| !line.starts_with(['\t', '#', ' ', '.'])) {
         let Some((name, rest)) = line.split_once(':').filter(|(name, _)| is_name(name)) else {
@@ -23,10 +23,14 @@ fn targets() -> BTreeMap<String, BTreeSet<String>> {
     targets
 }
 
+fn is_of_a_name(c: char) -> bool {
+    c.is_ascii_lowercase() || c == '-'
+}
+
 /// Returns the words that follow `make ` in a text.
 fn made(text: &str) -> BTreeSet<String> {
     let after = text.split("make ").skip(1);
-    let word = |rest: &str| rest.split(|c: char| !c.is_ascii_lowercase()).next().map(str::to_owned);
+    let word = |rest: &str| rest.split(|c| !is_of_a_name(c)).next().map(str::to_owned);
     after.filter_map(word).collect()
 }
 

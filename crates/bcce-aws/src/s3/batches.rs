@@ -23,8 +23,7 @@ fn context(batch_id: &str) -> String {
 
 impl PutObject for S3Store {
     async fn put(&self, key: &str, batch_id: &str, body: Vec<u8>) -> Result<(), Fault> {
-        let sent = self.request(key, &context(batch_id), &body).send().await;
-        sent.map(|_| ()).map_err(|error| internal(&format!("s3:PutObject {key}"), &error))
+        self.replace(key, &context(batch_id), &body).await
     }
 }
 
@@ -40,7 +39,7 @@ impl GetRange for S3Store {
         };
         let body = object.body.collect().await;
         let body = body.map_err(|error| broken_off(&what, &error))?;
-        Ok(Some(body.to_vec()))
+        Ok(Some(body.into_bytes().into()))
     }
 }
 

@@ -9,7 +9,12 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// Returns the SHA-256 digest of `bytes` as lower-case hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex::encode(sha256(bytes))
+    in_hex(&sha256(bytes))
+}
+
+/// Returns a digest as lower-case hex.
+pub fn in_hex(digest: &[u8; 32]) -> String {
+    hex::encode(digest)
 }
 
 /// Returns the digest of several fields as lower-case hex. A zero byte separates the fields, so that moving text from

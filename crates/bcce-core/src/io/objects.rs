@@ -4,6 +4,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::base::digest::in_hex;
 use crate::base::error::Fault;
 use crate::base::json::{parse, parse_lines, to_json};
 use crate::ports::{GetObject, GetRange, Put, PutOnce};
@@ -14,6 +15,25 @@ use crate::ports::{GetObject, GetRange, Put, PutOnce};
 /// Returns `Bcce.Internal` with the key if the object does not exist or the store failed.
 pub async fn bytes(store: &impl GetObject, key: &str) -> Result<Vec<u8>, Fault> {
     store.get(key).await?.ok_or_else(|| missing(key))
+}
+
+/// Reads the bytes of an object that must have the digest `sha256`, in lower-case hex. `what` names that object in the
+/// message.
+///
+/// # Errors
+/// Returns the errors of [`bytes`], and `Bcce.Internal` with the key if the object has another digest.
+pub async fn bytes_of(
+    store: &impl GetObject,
+    key: &str,
+    sha256: &str,
+    what: &str,
+) -> Result<Vec<u8>, Fault> {
+    let found = store.get_with_digest(key).await?;
+    let (body, digest) = found.ok_or_else(|| missing(key))?;
+    if in_hex(&digest) != sha256 {
+        return Err(Fault::internal(format!("{key} is not {what}")));
+    }
+    Ok(body)
 }
 
 /// Reads and parses an object that must exist.

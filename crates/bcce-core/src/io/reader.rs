@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::digest::sha256_hex;
+use crate::base::digest::{in_hex, sha256_hex};
 use crate::base::error::{Fault, Problems};
 use crate::config::configuration::Configuration;
 use crate::config::documents::{Pointer, parameter_name};
@@ -78,10 +78,10 @@ pub async fn follow_pointer(
     let Some(key) = pointer.key_in(bucket) else {
         return wrong("uri", format!("must lie in s3://{bucket}/"));
     };
-    let Some(body) = store.get(key).await? else {
+    let Some((body, digest)) = store.get_with_digest(key).await? else {
         return wrong("uri", format!("there is no {key}"));
     };
-    let sha256 = sha256_hex(&body);
+    let sha256 = in_hex(&digest);
     if sha256 != pointer.sha256 {
         let cause = format!("{key} has the digest {sha256}, not the one in the pointer");
         return wrong("sha256", cause);

@@ -1,5 +1,6 @@
 //! Objects of the artifact bucket, and of any other bucket.
 
+use crate::base::digest::sha256;
 use crate::base::error::Fault;
 use crate::batch;
 use crate::batch::Location;
@@ -8,6 +9,16 @@ use crate::run::artifact::ArtifactRef;
 pub trait GetObject {
     /// Reads an object and checks it against the digest it was stored with. Returns `None` if it does not exist.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault>;
+
+    /// Does the same, and returns the SHA-256 of the body with it. A store that has computed it for the check overrides
+    /// this.
+    async fn get_with_digest(&self, key: &str) -> Result<Option<(Vec<u8>, [u8; 32])>, Fault> {
+        let with_digest = |body: Vec<u8>| {
+            let digest = sha256(&body);
+            (body, digest)
+        };
+        Ok(self.get(key).await?.map(with_digest))
+    }
 }
 
 pub trait PutOnce {

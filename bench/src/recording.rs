@@ -1,0 +1,250 @@
+//! The recording of a local stack (`infra/local/recording.py`): what functions received, and what they exchanged with
+//! services.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use time::{Duration, OffsetDateTime, PrimitiveDateTime};
+
+/// A recorded stack.
+#[derive(Deserialize)]
+pub struct Recording {
+    /// By name, the invocations that are replayed in turn. The first ones are those of a new process.
+    pub scenes: BTreeMap<String, Vec<Invocation>>,
+    /// By function, one of each exchange that it had in any invocation.
+    pub exchanges: BTreeMap<String, Vec<Exchange>>,
+    /// The certificate and the key of the TLS server, in PEM.
+    pub certificate: [String; 2],
+}
+
+/// An invocation of a function.
+#[derive(Deserialize)]
+pub struct Invocation {
+    /// The name of the function, such as `invoke`.
+    pub function: String,
+    /// The variables that the template and Lambda set, without endpoints and credentials.
+    pub environment: BTreeMap<String, String>,
+    event: Box<RawValue>,
+    /// When the invocation started, in seconds since 1970.
+    started: f64,
+    pub answer: Value,
+    pub exchanges: Vec<Exchange>,
+}
+
+impl Invocation {
+    /// Returns the event as if the invocation started now: the times in it are as long ago as they were. Otherwise a
+    /// decision of the router would be too old, and the run would be over its time limit.
+    pub fn event_at(&self, now: SystemTime) -> String {
+        let started = UNIX_EPOCH + std::time::Duration::from_secs_f64(self.started);
+        later(self.event.get(), started.into(), now.into())
+    }
+}
+
+/// Returns a text whose times in RFC 3339 are as far from `now` as they were from `then`. Fractions of seconds stay as
+/// they are. A time of another day is not the run's, but the sender's, who may have signed it.
+fn later(text: &str, then: OffsetDateTime, now: OffsetDateTime) -> String {
+    const SECONDS: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
+    const LENGTH: usize = "2026-11-01T12:00:00".len();
+    let (mut moved, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("20") {
+        let (before, from) = rest.split_at(at);
+        moved.push_str(before);
+        let time = from.get(..LENGTH).and_then(|t| PrimitiveDateTime::parse(t, SECONDS).ok());
+        let ours = time.filter(|time| (time.assume_utc() - then).abs() < Duration::DAY);
+        let by = Duration::seconds((now - then).whole_seconds());
+        let (length, written) = match ours.and_then(|time| (time + by).format(SECONDS).ok()) {
+            Some(written) => (LENGTH, written),
+            None => (2, "20".to_owned()),
+        };
+        moved.push_str(&written);
+        rest = &from[length..];
+    }
+    moved + rest
+}
+
+/// A request of a function, and its answer.
+#[derive(Deserialize)]
+pub struct Exchange {
+    pub method: String,
+    /// The path with the query.
+    pub path: String,
+    /// `X-Amz-Target`, the operation of a JSON protocol.
+    pub target: Option<String>,
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    #[serde(deserialize_with = "decoded")]
+    pub body: Bytes,
+}
+
+fn decoded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    STANDARD.decode(text).map(Bytes::from).map_err(serde::de::Error::custom)
+}
+
+impl Recording {
+    /// Reads a recording.
+    ///
+    /// # Errors
+    /// A sentence: the file cannot be read, or it is not a recording.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+/// The exchanges of a scene, for one process. A request gets the answer that the same request got in the recording.
+///
+/// A request that the invocation made twice gets its answers in turn, then the last one again. Generated names differ
+/// from those in the recording, so a request that is not found exactly is compared without digits. A request that only
+/// other invocations made, such as the reading of a configuration, is answered from these.
+pub struct Replay<'a> {
+    scene: &'a [Invocation],
+    others: &'a [Exchange],
+    current: usize,
+    answered: HashMap<(usize, usize), usize>,
+}
+
+impl<'a> Replay<'a> {
+    /// `others` are the exchanges of the function in other scenes.
+    pub fn new(scene: &'a [Invocation], others: &'a [Exchange]) -> Self {
+        Self { scene, others, current: 0, answered: HashMap::new() }
+    }
+
+    /// Starts the invocation with this number and returns it.
+    pub fn start(&mut self, number: usize) -> &'a Invocation {
+        self.current = number % self.scene.len();
+        self.answered.clear();
+        &self.scene[self.current]
+    }
+
+    /// Returns the recorded exchange of a request, or `None` if there is none.
+    pub fn find(&mut self, method: &str, path: &str, target: Option<&str>) -> Option<&'a Exchange> {
+        let count = self.scene.len();
+        // Those of the others come last.
+        let order = (0..count).map(|n| (self.current + n) % count).chain([count]);
+        let (path, shape) = (named(path), shape(path));
+        let same: [&dyn Fn(&Exchange) -> bool; 2] =
+            [&|exchange| named(&exchange.path) == path, &|exchange| {
+                self::shape(&exchange.path) == shape
+            }];
+        for (invocation, same) in order.flat_map(|n| same.map(|same| (n, same))) {
+            let own = self.scene.get(invocation).map(|invocation| invocation.exchanges.as_slice());
+            let exchanges = own.unwrap_or(self.others);
+            let equal = |exchange: &&Exchange| {
+                exchange.method == method && exchange.target.as_deref() == target && same(exchange)
+            };
+            let Some(first) = exchanges.iter().position(|exchange| equal(&exchange)) else {
+                continue;
+            };
+            let answered = self.answered.entry((invocation, first)).or_default();
+            let found = exchanges.iter().filter(equal).take(*answered + 1).last();
+            *answered += 1;
+            return found;
+        }
+        None
+    }
+}
+
+/// Returns a path without the name of the operation, which only some SDKs add to it.
+fn named(path: &str) -> &str {
+    path.split_once("?x-id=").map_or(path, |(path, _)| path)
+}
+
+/// Returns a path without its digits and the letters of hexadecimal numbers, which differ from run to run.
+fn shape(path: &str) -> String {
+    named(path).chars().filter(|c| !matches!(c, '0'..='9' | 'a'..='f')).collect()
+}
+
+/// Returns whether an answer is the recorded one. Only texts with digits may differ: times, ids, digests.
+pub fn is_alike(answer: &Value, recorded: &Value) -> bool {
+    match (answer, recorded) {
+        (Value::Object(answer), Value::Object(recorded)) => {
+            answer.len() == recorded.len()
+                && recorded.iter().all(|(name, recorded)| {
+                    answer.get(name).is_some_and(|answer| is_alike(answer, recorded))
+                })
+        }
+        (Value::Array(answer), Value::Array(recorded)) => {
+            answer.len() == recorded.len()
+                && answer.iter().zip(recorded).all(|(answer, recorded)| is_alike(answer, recorded))
+        }
+        (Value::String(answer), Value::String(recorded)) => {
+            let has_digits = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
+            answer == recorded || has_digits(answer) && has_digits(recorded)
+        }
+        _ => answer == recorded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use time::macros::datetime;
+
+    fn invocation(exchanges: Value) -> Invocation {
+        serde_json::from_value(json!({
+            "function": "f", "environment": {}, "event": {}, "started": 0, "answer": null, "exchanges": exchanges,
+        }))
+        .unwrap()
+    }
+
+    fn get(path: &str, status: u16) -> Value {
+        json!({ "method": "GET", "path": path, "target": null, "status": status, "headers": {}, "body": "" })
+    }
+
+    #[test]
+    fn a_request_gets_the_answers_of_its_own_invocation_in_turn() {
+        let scene = [
+            invocation(json!([get("/a", 404), get("/b-07", 200), get("/a", 200)])),
+            invocation(json!([get("/a", 500), get("/config", 200)])),
+        ];
+        let others = [serde_json::from_value(get("/elsewhere", 200)).unwrap()];
+        let mut replay = Replay::new(&scene, &others);
+        let mut status = |path| replay.find("GET", path, None).map(|exchange| exchange.status);
+        assert_eq!([status("/a"), status("/a"), status("/a")], [Some(404), Some(200), Some(200)]);
+        assert_eq!(status("/b-41"), Some(200));
+        assert_eq!([status("/config"), status("/elsewhere")], [Some(200); 2]);
+        assert_eq!(status("/other"), None);
+        replay.start(1);
+        assert_eq!(replay.find("GET", "/a", None).map(|exchange| exchange.status), Some(500));
+        assert!(replay.find("PUT", "/a", None).is_none());
+        assert!(replay.find("GET", "/a", Some("X.Y")).is_none());
+    }
+
+    #[test]
+    fn times_are_moved_and_nothing_else() {
+        let event = r#"{"at":"2026-11-29T23:59:58.25Z","theirs":"2011-04-10T20:09:31Z","n":20}"#;
+        let moved = r#"{"at":"2026-11-30T00:00:03.25Z","theirs":"2011-04-10T20:09:31Z","n":20}"#;
+        let then = datetime!(2026-11-29 23:00 UTC);
+        assert_eq!(later(event, then, then + Duration::seconds(5)), moved);
+    }
+
+    #[test]
+    fn an_answer_is_alike_if_only_texts_with_digits_differ() {
+        let recorded = json!({ "at": "12:00", "items": [1, 2], "outcome": "answered" });
+        assert!(is_alike(
+            &json!({ "at": "13:00", "items": [1, 2], "outcome": "answered" }),
+            &recorded
+        ));
+        for other in [
+            json!({ "at": "13:00", "items": [1], "outcome": "answered" }),
+            json!({ "at": "13:00", "items": [1, 3], "outcome": "answered" }),
+            json!({ "at": "13:00", "items": [1, 2], "outcome": "failed" }),
+            json!({ "at": "13:00", "items": [1, 2] }),
+            json!({ "errorType": "Bcce.Internal" }),
+        ] {
+            assert!(!is_alike(&other, &recorded), "{other}");
+        }
+    }
+}
