@@ -31,9 +31,11 @@ function model(region) {
 async function handle({ run, step: { step }, next: { targets } }) {
   const folder = `runs/${run.tenant}/${run.run_id}`;
   const answer = `${folder}/steps/${step}.answer.json`;
-  const stored = await s3.send(new GetObjectCommand({ Bucket, Key: answer })).catch((error) => error);
+  const [stored, read] = await Promise.all([
+    s3.send(new GetObjectCommand({ Bucket, Key: answer })).catch((error) => error),
+    s3.send(new GetObjectCommand({ Bucket, Key: `${folder}/plan.json` })),
+  ]);
   if (stored.name !== "NoSuchKey") throw new Error(`the answer is stored already: ${stored.name}`);
-  const read = await s3.send(new GetObjectCommand({ Bucket, Key: `${folder}/plan.json` }));
   const plan = JSON.parse(await read.Body.transformToString());
   const log = new UpdateItemCommand({
     TableName,
@@ -73,7 +75,7 @@ async function call(targets, plan) {
     }
     let text = "";
     for await (const event of response.stream) text += event.contentBlockDelta?.delta?.text ?? "";
-    return text;
+    if (text) return text;
   }
   throw new Error("no target answered");
 }

@@ -36,12 +36,13 @@ def handle(event):
     run, step = event["run"], event["step"]["step"]
     folder = f"runs/{run['tenant']}/{run['run_id']}"
     answer = f"{folder}/steps/{step}.answer.json"
+    read = aside.submit(s3.get_object, Bucket=BUCKET, Key=f"{folder}/plan.json")
     try:
         s3.get_object(Bucket=BUCKET, Key=answer)
         raise RuntimeError("the answer is stored already")
     except s3.exceptions.NoSuchKey:
         pass
-    plan = json.loads(s3.get_object(Bucket=BUCKET, Key=f"{folder}/plan.json")["Body"].read())
+    plan = json.loads(read.result()["Body"].read())
     logged = aside.submit(
         dynamodb.update_item,
         TableName=TABLE,
@@ -76,7 +77,9 @@ def call(targets, plan):
         except ClientError:
             continue
         deltas = (event.get("contentBlockDelta", {}).get("delta", {}) for event in response["stream"])
-        return "".join(delta.get("text", "") for delta in deltas)
+        text = "".join(delta.get("text", "") for delta in deltas)
+        if text:
+            return text
     raise RuntimeError("no target answered")
 
 

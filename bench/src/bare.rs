@@ -51,6 +51,9 @@ fn broken(error: Box<dyn std::error::Error>) -> Fault {
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
+/// The header with the digest of a body that is stored.
+const DIGEST: &str = "x-amz-checksum-sha256";
+
 struct Services {
     endpoint: String,
     bucket: String,
@@ -69,11 +72,13 @@ impl Services {
         let folder = format!("/{}/runs/{tenant}/{run}", self.bucket);
         let answer = format!("{folder}/steps/{step}.answer.json");
         let get = |path: String| self.send("s3", "us-east-1", "GET", path, vec![], Bytes::new());
-        let (status, _) = get(format!("{answer}?x-id=GetObject")).await?;
+        let stored = get(format!("{answer}?x-id=GetObject"));
+        let (stored, plan) =
+            tokio::join!(stored, get(format!("{folder}/plan.json?x-id=GetObject")));
+        let ((status, _), (_, plan)) = (stored?, plan?);
         if status != 404 {
             return Err(format!("the answer is stored already: {status}").into());
         }
-        let (_, plan) = get(format!("{folder}/plan.json?x-id=GetObject")).await?;
         let plan: Value = serde_json::from_slice(&plan)?;
         let log = async {
             let update = json!({
@@ -93,7 +98,7 @@ impl Services {
         let headers = [
             ("content-type", "application/json".to_owned()),
             ("if-none-match", "*".to_owned()),
-            ("x-amz-checksum-sha256", STANDARD.encode(Sha256::digest(&body))),
+            (DIGEST, STANDARD.encode(Sha256::digest(&body))),
             ("x-amz-server-side-encryption", "aws:kms".to_owned()),
             ("x-amz-server-side-encryption-aws-kms-key-id", self.key.clone()),
         ];
@@ -108,8 +113,9 @@ impl Services {
 
     /// Calls the targets in order until one answers. Returns the text.
     async fn call(&self, targets: &Value, plan: &Value) -> Result<String> {
+        let prompt = plan["inputs"]["text"].as_str().ok_or("the plan has no text")?;
         let body = json!({
-            "messages": [{ "role": "user", "content": [{ "text": plan["inputs"]["text"] }] }],
+            "messages": [{ "role": "user", "content": [{ "text": prompt }] }],
             "inferenceConfig": { "maxTokens": plan["steps"][0]["max_tokens"] },
         });
         let body = Bytes::from(body.to_string());
@@ -152,7 +158,13 @@ impl Services {
             .build()?
             .into();
         let named = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let signable = SignableRequest::new(method, &url, named, SignableBody::Bytes(&body))?;
+        // The digest is computed once, as in `invoke`.
+        let digest = headers.iter().find(|(name, _)| name == DIGEST);
+        let known = digest
+            .and_then(|(_, digest)| STANDARD.decode(digest).ok())
+            .map(|digest| digest.iter().map(|byte| format!("{byte:02x}")).collect());
+        let payload = known.map_or(SignableBody::Bytes(&body), SignableBody::Precomputed);
+        let signable = SignableRequest::new(method, &url, named, payload)?;
         let (instructions, _) = sign(signable, &parameters)?.into_parts();
         let mut request =
             Request::builder().method(method).uri(path).header("host", &self.endpoint);
@@ -189,5 +201,5 @@ fn text(body: &[u8]) -> Result<String> {
         let event: Value = serde_json::from_slice(message.payload())?;
         text.push_str(event["delta"]["text"].as_str().unwrap_or_default());
     }
-    Ok(text)
+    if text.is_empty() { Err("the answer has no text".into()) } else { Ok(text) }
 }

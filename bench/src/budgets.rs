@@ -3,14 +3,14 @@
 use std::fmt;
 
 use crate::candidates::Kind;
-use crate::figures::Row;
+use crate::figures::{Row, find};
 
-/// The instructions of a function from its start to its first request for an event.
-const INIT_INSTRUCTIONS: f64 = 2.0e6;
+/// The instructions of a function from its start to its first request for an event, in millions.
+const INIT_INSTRUCTIONS: f64 = 2.0;
 /// The time of the same, as a multiple of that of a handler that does nothing.
 const INIT_RATIO: f64 = 1.3;
-/// The instructions of `invoke` for a short answer.
-const CALL_INSTRUCTIONS: f64 = 2.4e6;
+/// The instructions of `invoke` for a short answer, in millions.
+const CALL_INSTRUCTIONS: f64 = 2.4;
 /// The time of `invoke` as a multiple of that of its requests on hyper and SigV4.
 const CALL_RATIO: f64 = 2.5;
 /// The time of `failover-router` as a multiple of that of a handler that does nothing.
@@ -18,8 +18,8 @@ const ROUTER_RATIO: f64 = 1.5;
 const MEMORY_MB: f64 = 20.0;
 const ZIP_MB: f64 = 5.0;
 const BINARY_MB: f64 = 10.0;
-/// Of the functions that call models.
-const CALLER_BINARY_MB: f64 = 13.0;
+/// The budget of `invoke` for the same.
+const INVOKE_BINARY_MB: f64 = 13.0;
 /// The least ratios of Python and Node to `invoke`, and the largest of `invoke`'s memory to theirs.
 const INTERPRETED: [f64; 3] = [50.0, 3.0, 1.0 / 3.0];
 
@@ -78,57 +78,69 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Compares the rows with the budgets. A row that is missing has no verdict.
-pub fn verdicts(rows: &[Row]) -> Vec<Verdict> {
-    let most = |what: String, measured, budget| Verdict { what, measured, budget, is_least: false };
-    let find = |kind, scene: &str| rows.iter().find(|r| r.kind == kind && r.scene_name == scene);
+/// Compares the rows with the budgets.
+///
+/// # Errors
+/// A sentence: a figure was not measured, because something is not installed.
+pub fn verdicts(rows: &[Row]) -> Result<Vec<Verdict>, String> {
+    let row = |kind, scene| {
+        let missing = || format!("{scene} was not measured with {kind:?}: run `make bench-check`");
+        find(rows, kind, scene).ok_or_else(missing)
+    };
+    let (nothing, invoke) = (row(Kind::Nothing, "invoke")?, row(Kind::Function, "invoke")?);
+    let router = row(Kind::Function, "failover-router")?;
     let mut verdicts = Vec::new();
     for row in rows.iter().filter(|row| row.kind == Kind::Function) {
-        let name = &row.name;
-        verdicts.push(most(format!("init of {name}, × nothing"), row.init_ratio, INIT_RATIO));
-        verdicts.push(most(format!("memory of {name} in MB"), row.memory_mb, MEMORY_MB));
-        if let Some(instructions) = row.instructions {
-            let millions = |count: f64| count / 1e6;
-            let what = format!("instructions of the init of {name} in M");
-            let init = millions(instructions.init as f64);
-            verdicts.push(most(what, init, millions(INIT_INSTRUCTIONS)));
-            if name == "invoke" {
-                let what = format!("instructions of a call of {name} in M");
-                let call = millions(instructions.call as f64);
-                verdicts.push(most(what, call, millions(CALL_INSTRUCTIONS)));
-            }
-        }
-        if let Some(sizes) = row.sizes {
-            let mb = |bytes: u64| bytes as f64 / 1e6;
-            let is_caller = name.starts_with("invoke") || name == "run-part";
-            let binary = if is_caller { CALLER_BINARY_MB } else { BINARY_MB };
-            verdicts.push(most(format!("zip of {name} in MB"), mb(sizes.zip), ZIP_MB));
-            verdicts.push(most(format!("binary of {name} in MB"), mb(sizes.binary), binary));
-        }
+        verdicts.extend(of_function(row)?);
     }
-    if let (Some(router), Some(nothing)) =
-        (find(Kind::Function, "failover-router"), find(Kind::Nothing, "invoke"))
-    {
-        let ratio = router.p50_ms / nothing.p50_ms;
-        verdicts.push(most("a call of failover-router, × nothing".into(), ratio, ROUTER_RATIO));
-    }
-    let Some(invoke) = find(Kind::Function, "invoke") else { return verdicts };
-    if let Some(bare) = find(Kind::Bare, "invoke") {
-        let ratio = invoke.p50_ms / bare.p50_ms;
-        verdicts.push(most("a call of invoke, × bare hyper".into(), ratio, CALL_RATIO));
-    }
+    let ratio = router.p50_ms / nothing.p50_ms;
+    verdicts.push(most("a call of failover-router, × nothing".to_owned(), ratio, ROUTER_RATIO));
+    let ratio = invoke.p50_ms / row(Kind::Bare, "invoke")?.p50_ms;
+    verdicts.push(most("a call of invoke, × bare hyper".to_owned(), ratio, CALL_RATIO));
     for kind in [Kind::Python, Kind::Node] {
-        let Some(other) = find(kind, "invoke") else { continue };
+        let other = row(kind, "invoke")?;
         let [init, call, memory] = INTERPRETED;
-        let least =
-            |what: String, measured, budget| Verdict { what, measured, budget, is_least: true };
-        let what = |of: &str| format!("{of} of {kind:?}, × invoke");
-        verdicts.push(least(what("init"), other.init_ms / invoke.init_ms, init));
-        verdicts.push(least(what("a call"), other.p50_ms / invoke.p50_ms, call));
+        let least = |of: &str, measured, budget| Verdict {
+            what: format!("{of} of {kind:?}, × invoke"),
+            measured,
+            budget,
+            is_least: true,
+        };
+        verdicts.push(least("init", other.init_ms / invoke.init_ms, init));
+        verdicts.push(least("a call", other.p50_ms / invoke.p50_ms, call));
         let what = format!("memory of invoke, × {kind:?}");
         verdicts.push(most(what, invoke.memory_mb / other.memory_mb, memory));
     }
-    verdicts
+    Ok(verdicts)
+}
+
+/// Compares a function with the budgets that each function has. Those of the binary are compared once, not for each
+/// scene of the function.
+fn of_function(row: &Row) -> Result<Vec<Verdict>, String> {
+    let Row { name, scene_name, .. } = row;
+    let instructions = row.instructions.ok_or("valgrind is not installed")?;
+    let sizes = row.sizes.ok_or_else(|| format!("the size of {name} was not measured"))?;
+    let (millions, mb) = (|count: u64| count as f64 / 1e6, |bytes: u64| bytes as f64 / 1e6);
+    let mut verdicts = vec![most(format!("memory of {name} in MB"), row.memory_mb, MEMORY_MB)];
+    if *scene_name == "invoke" {
+        let what = format!("instructions of a call of {name} in M");
+        verdicts.push(most(what, millions(instructions.call), CALL_INSTRUCTIONS));
+    }
+    if !scene_name.contains(',') {
+        let binary = if *scene_name == "invoke" { INVOKE_BINARY_MB } else { BINARY_MB };
+        let init = millions(instructions.init);
+        verdicts.extend([
+            most(format!("init of {name}, × nothing"), row.init_ratio, INIT_RATIO),
+            most(format!("instructions of the init of {name} in M"), init, INIT_INSTRUCTIONS),
+            most(format!("zip of {name} in MB"), mb(sizes.zip), ZIP_MB),
+            most(format!("binary of {name} in MB"), mb(sizes.binary), binary),
+        ]);
+    }
+    Ok(verdicts)
+}
+
+fn most(what: String, measured: f64, budget: f64) -> Verdict {
+    Verdict { what, measured, budget, is_least: false }
 }
 
 #[cfg(test)]

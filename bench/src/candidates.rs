@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::figures::FAILING;
 use crate::recording::{Exchange, Invocation, Recording};
 
 /// A handler with the invocations that it gets.
@@ -67,11 +68,16 @@ pub fn all(recording: &'static Recording, binaries: &Path, root: &Path) -> Vec<C
             add(format!("{name}: bare hyper"), Kind::Bare, name, binary("bare"));
         }
     }
-    for name in ["invoke", "invoke, first region fails"] {
+    for name in ["invoke", FAILING] {
         for (kind, label, program, path) in [
             (Kind::Python, "Python", ".venv/bin/python", "bench/python/handler.py"),
             (Kind::Node, "Node", "node", "bench/node/bundle.mjs"),
-            (Kind::Router, "LiteLLM", ".venv/litellm/bin/python", "bench/python/router.py"),
+            (
+                Kind::Router,
+                "LiteLLM, model call only",
+                ".venv/litellm/bin/python",
+                "bench/python/router.py",
+            ),
         ] {
             let program = if program.contains('/') { root.join(program) } else { program.into() };
             let path = root.join(path);

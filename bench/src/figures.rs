@@ -22,11 +22,11 @@ pub struct Row {
     pub p50_ms: f64,
     pub p99_ms: f64,
     pub cpu_ms: f64,
-    /// The peak of the resident memory, in MiB.
+    /// The peak of the resident memory, in MB.
     pub memory_mb: f64,
-    /// Of a binary, if callgrind is installed.
+    /// `None` for a handler that an interpreter runs, and without callgrind.
     pub instructions: Option<Instructions>,
-    /// Of a binary.
+    /// `None` for a handler that an interpreter runs.
     pub sizes: Option<Sizes>,
 }
 
@@ -64,7 +64,7 @@ impl Row {
             p50_ms: each(&|round| percentile(&round.took, 50)),
             p99_ms: each(&|round| percentile(&round.took, 99)),
             cpu_ms: each(&|round| percentile(&round.cpu, 50)),
-            memory_mb: each(&|round| round.memory_kb as f64 / 1024.0),
+            memory_mb: each(&|round| round.memory_kb as f64 * 1024.0 / 1e6),
             instructions,
             sizes,
         }
@@ -97,6 +97,37 @@ impl Row {
 pub const HEADING: &str = "\
 | | init ms | × nothing | M instr. | first over TLS, CPU ms | p50 ms | p99 ms | CPU ms | M instr. | memory MB | binary MB | zip MB |
 |---|---|---|---|---|---|---|---|---|---|---|---|";
+
+/// Returns the row of a kind of handler in a scene.
+pub fn find<'a>(rows: &'a [Row], kind: Kind, scene: &str) -> Option<&'a Row> {
+    rows.iter().find(|row| row.kind == kind && row.scene_name == scene)
+}
+
+/// Compares `invoke` with the other handlers of its scenes, and says what a failing region costs each of them.
+pub fn compared(rows: &[Row]) -> Vec<String> {
+    let others = rows.iter().filter(|row| row.kind > Kind::Function);
+    let against = others.filter_map(|other| {
+        let invoke = find(rows, Kind::Function, other.scene_name)?;
+        let ratio = |of: fn(&Row) -> f64| of(other) / of(invoke);
+        Some(format!(
+            "{} takes {:.2} × the init, {:.2} × the p50, {:.2} × the CPU and {:.2} × the memory of the function",
+            other.name,
+            ratio(|row| row.init_ms),
+            ratio(|row| row.p50_ms),
+            ratio(|row| row.cpu_ms),
+            ratio(|row| row.memory_mb),
+        ))
+    });
+    let failing = rows.iter().filter(|row| row.scene_name == FAILING).filter_map(|failing| {
+        let whole = find(rows, failing.kind, "invoke")?;
+        let more = failing.p50_ms - whole.p50_ms;
+        Some(format!("{}: {more:.2} ms more than without the failure", failing.name))
+    });
+    against.chain(failing).collect()
+}
+
+/// The scene in which the first region answers 429.
+pub const FAILING: &str = "invoke, first region fails";
 
 /// Returns the sizes of a binary. `folder` is where it is packed.
 ///

@@ -11,7 +11,7 @@ use crate::server::Limit;
 
 /// The events before the counted ones. They fill caches and open connections.
 const WARM_UP: usize = 4;
-/// The counted events, a multiple of the invocations of a scene.
+/// The least number of counted events.
 const COUNTED: usize = 16;
 
 /// The instructions of a process.
@@ -37,12 +37,14 @@ pub async fn count(
     candidate: &Candidate,
     folder: &Path,
 ) -> Result<Instructions, String> {
+    // Each invocation of the scene equally often.
+    let counted = COUNTED.next_multiple_of(candidate.scene.len());
     let [init, warm, all] = [
         total(starter, candidate, folder, 0).await?,
         total(starter, candidate, folder, WARM_UP).await?,
-        total(starter, candidate, folder, WARM_UP + COUNTED).await?,
+        total(starter, candidate, folder, WARM_UP + counted).await?,
     ];
-    Ok(Instructions { init, call: all.saturating_sub(warm) / COUNTED as u64 })
+    Ok(Instructions { init, call: all.saturating_sub(warm) / counted as u64 })
 }
 
 async fn total(

@@ -80,6 +80,8 @@ pub struct Exchange {
     pub path: String,
     /// `X-Amz-Target`, the operation of a JSON protocol.
     pub target: Option<String>,
+    /// The body of a request with a target.
+    pub request: String,
     pub status: u16,
     pub headers: BTreeMap<String, String>,
     #[serde(deserialize_with = "decoded")]
@@ -104,9 +106,10 @@ impl Recording {
 
 /// The exchanges of a scene, for one process. A request gets the answer that the same request got in the recording.
 ///
-/// A request that the invocation made twice gets its answers in turn, then the last one again. Generated names differ
-/// from those in the recording, so a request that is not found exactly is compared without digits. A request that only
-/// other invocations made, such as the reading of a configuration, is answered from these.
+/// A request that the invocation made twice gets its answers in turn, then the last one again. Generated names and times
+/// differ from those in the recording, so a request that is not found exactly is found without its body, then without the
+/// ids in its path. A request that only other invocations made, such as the reading of a configuration, is answered from
+/// these.
 pub struct Replay<'a> {
     scene: &'a [Invocation],
     others: &'a [Exchange],
@@ -128,41 +131,73 @@ impl<'a> Replay<'a> {
     }
 
     /// Returns the recorded exchange of a request, or `None` if there is none.
-    pub fn find(&mut self, method: &str, path: &str, target: Option<&str>) -> Option<&'a Exchange> {
+    pub fn find(&mut self, request: &Request<'_>) -> Option<&'a Exchange> {
+        self.equal(|exchange| request.is(exchange) && request.body == exchange.request.as_bytes())
+            .or_else(|| self.equal(|exchange| request.is(exchange)))
+            .or_else(|| {
+                let shape = shape(request.path);
+                self.equal(|exchange| {
+                    request.is_alike(exchange) && self::shape(&exchange.path) == shape
+                })
+            })
+    }
+
+    /// Returns the next exchange that is equal to a request: of the current invocation, then of the others.
+    fn equal(&mut self, is_equal: impl Fn(&Exchange) -> bool) -> Option<&'a Exchange> {
         let count = self.scene.len();
-        // Those of the others come last.
-        let order = (0..count).map(|n| (self.current + n) % count).chain([count]);
-        let (path, shape) = (named(path), shape(path));
-        let same: [&dyn Fn(&Exchange) -> bool; 2] =
-            [&|exchange| named(&exchange.path) == path, &|exchange| {
-                self::shape(&exchange.path) == shape
-            }];
-        for (invocation, same) in order.flat_map(|n| same.map(|same| (n, same))) {
+        for invocation in (0..count).map(|n| (self.current + n) % count).chain([count]) {
             let own = self.scene.get(invocation).map(|invocation| invocation.exchanges.as_slice());
-            let exchanges = own.unwrap_or(self.others);
-            let equal = |exchange: &&Exchange| {
-                exchange.method == method && exchange.target.as_deref() == target && same(exchange)
-            };
-            let Some(first) = exchanges.iter().position(|exchange| equal(&exchange)) else {
-                continue;
-            };
+            let mut equal =
+                own.unwrap_or(self.others).iter().enumerate().filter(|(_, e)| is_equal(e));
+            let Some((first, exchange)) = equal.next() else { continue };
             let answered = self.answered.entry((invocation, first)).or_default();
-            let found = exchanges.iter().filter(equal).take(*answered + 1).last();
             *answered += 1;
-            return found;
+            let later = equal.take(*answered - 1).last().map(|(_, exchange)| exchange);
+            return later.or(Some(exchange));
         }
         None
     }
 }
 
+/// A request of a process.
+pub struct Request<'a> {
+    pub method: &'a str,
+    /// The path with the query.
+    pub path: &'a str,
+    /// `X-Amz-Target`.
+    pub target: Option<&'a str>,
+    pub body: &'a [u8],
+}
+
+impl Request<'_> {
+    fn is(&self, exchange: &Exchange) -> bool {
+        self.is_alike(exchange) && without_operation(&exchange.path) == without_operation(self.path)
+    }
+
+    /// Returns whether only the path may differ.
+    fn is_alike(&self, exchange: &Exchange) -> bool {
+        exchange.method == self.method && exchange.target.as_deref() == self.target
+    }
+}
+
 /// Returns a path without the name of the operation, which only some SDKs add to it.
-fn named(path: &str) -> &str {
+fn without_operation(path: &str) -> &str {
     path.split_once("?x-id=").map_or(path, |(path, _)| path)
 }
 
-/// Returns a path without its digits and the letters of hexadecimal numbers, which differ from run to run.
+/// Returns a path without ids and digests, which differ from run to run: each row of eight or more hexadecimal digits.
 fn shape(path: &str) -> String {
-    named(path).chars().filter(|c| !matches!(c, '0'..='9' | 'a'..='f')).collect()
+    let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    let mut shape = String::new();
+    let mut rest = without_operation(path);
+    while let Some(at) = rest.find(is_hex) {
+        let (before, from) = rest.split_at(at);
+        let (digits, after) = from.split_at(from.find(|c| !is_hex(c)).unwrap_or(from.len()));
+        shape.push_str(before);
+        shape.push_str(if digits.len() < 8 { digits } else { "*" });
+        rest = after;
+    }
+    shape + rest
 }
 
 /// Returns whether an answer is the recorded one. Only texts with digits may differ: times, ids, digests.
@@ -200,26 +235,50 @@ mod tests {
     }
 
     fn get(path: &str, status: u16) -> Value {
-        json!({ "method": "GET", "path": path, "target": null, "status": status, "headers": {}, "body": "" })
+        json!({
+            "method": "GET", "path": path, "target": null, "request": "",
+            "status": status, "headers": {}, "body": "",
+        })
+    }
+
+    fn asked<'a>(method: &'a str, path: &'a str) -> Request<'a> {
+        Request { method, path, target: None, body: b"" }
     }
 
     #[test]
     fn a_request_gets_the_answers_of_its_own_invocation_in_turn() {
         let scene = [
-            invocation(json!([get("/a", 404), get("/b-07", 200), get("/a", 200)])),
+            invocation(json!([get("/a", 404), get("/b-07a1b2c3", 200), get("/a", 200)])),
             invocation(json!([get("/a", 500), get("/config", 200)])),
         ];
         let others = [serde_json::from_value(get("/elsewhere", 200)).unwrap()];
         let mut replay = Replay::new(&scene, &others);
-        let mut status = |path| replay.find("GET", path, None).map(|exchange| exchange.status);
+        let mut status = |path| replay.find(&asked("GET", path)).map(|exchange| exchange.status);
         assert_eq!([status("/a"), status("/a"), status("/a")], [Some(404), Some(200), Some(200)]);
-        assert_eq!(status("/b-41"), Some(200));
+        assert_eq!([status("/b-41d4e5f6"), status("/b-1")], [Some(200), None]);
         assert_eq!([status("/config"), status("/elsewhere")], [Some(200); 2]);
-        assert_eq!(status("/other"), None);
         replay.start(1);
-        assert_eq!(replay.find("GET", "/a", None).map(|exchange| exchange.status), Some(500));
-        assert!(replay.find("PUT", "/a", None).is_none());
-        assert!(replay.find("GET", "/a", Some("X.Y")).is_none());
+        let found = replay.find(&asked("GET", "/a")).map(|exchange| exchange.status);
+        assert_eq!(found, Some(500));
+        assert!(replay.find(&asked("PUT", "/a")).is_none());
+        assert!(replay.find(&Request { target: Some("X.Y"), ..asked("GET", "/a") }).is_none());
+    }
+
+    #[test]
+    fn of_requests_to_one_path_each_gets_the_answer_of_its_body() {
+        let post = |request: &str, status: u16| {
+            json!({
+                "method": "POST", "path": "/", "target": "D.Query", "request": request,
+                "status": status, "headers": {}, "body": "",
+            })
+        };
+        let scene = [invocation(json!([post("first", 200), post("second", 201)]))];
+        let mut replay = Replay::new(&scene, &[]);
+        for (body, status) in [("second", 201), ("first", 200), ("third", 200)] {
+            let request =
+                Request { target: Some("D.Query"), body: body.as_bytes(), ..asked("POST", "/") };
+            assert_eq!(replay.find(&request).unwrap().status, status, "{body}");
+        }
     }
 
     #[test]

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,7 +24,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::candidates::{Candidate, Kind};
-use crate::recording::{Exchange, Invocation, Replay, is_alike};
+use crate::recording::{Exchange, Invocation, Replay, Request, is_alike};
 use crate::usage::cpu;
 
 /// The time that an invocation has, by the deadline of the Runtime API.
@@ -142,14 +142,15 @@ impl Session {
         self.over.notify_one();
     }
 
-    fn service(&self, method: &str, path: &str, target: Option<&str>) -> Answer {
+    fn service(&self, request: &Request<'_>) -> Answer {
         let mut state = self.state.borrow_mut();
-        if let Some(exchange) = state.replay.find(method, path, target) {
+        if let Some(exchange) = state.replay.find(request) {
             return recorded(exchange);
         }
+        let Request { method, path, target, .. } = request;
         let target = target.unwrap_or_default();
         self.fail(&mut state, format!("was not recorded: {method} {path} {target}"));
-        Plain::new(String::new()).status(400).0
+        Reply::new(String::new()).status(400).0
     }
 }
 
@@ -196,7 +197,10 @@ async fn serve_connection(connection: impl AsyncRead + AsyncWrite + Unpin, sessi
     let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
-async fn answer(session: Rc<Session>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+async fn answer(
+    session: Rc<Session>,
+    request: hyper::Request<Incoming>,
+) -> Result<Answer, Infallible> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -208,16 +212,17 @@ async fn answer(session: Rc<Session>, request: Request<Incoming>) -> Result<Answ
     }
     if path.contains("/runtime/") {
         session.answered(path, &body);
-        return Ok(Plain::new("{\"status\":\"OK\"}".to_owned()).status(202).0);
+        return Ok(Reply::new("{\"status\":\"OK\"}".to_owned()).status(202).0);
     }
     let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
-    Ok(session.service(parts.method.as_str(), path, target))
+    let request = Request { method: parts.method.as_str(), path, target, body: &body };
+    Ok(session.service(&request))
 }
 
 fn invocation(number: usize, event: String) -> Answer {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let function = "arn:aws:lambda:us-east-1:000000000000:function:f";
-    Plain::new(event)
+    Reply::new(event)
         .header("lambda-runtime-aws-request-id", &format!("r-{number}"))
         .header("lambda-runtime-deadline-ms", &(now + INVOCATION).as_millis().to_string())
         .header("lambda-runtime-invoked-function-arn", function)
@@ -225,13 +230,13 @@ fn invocation(number: usize, event: String) -> Answer {
 }
 
 fn recorded(exchange: &Exchange) -> Answer {
-    let answer = Plain::new(exchange.body.clone()).status(exchange.status);
+    let answer = Reply::new(exchange.body.clone()).status(exchange.status);
     exchange.headers.iter().fold(answer, |answer, (name, value)| answer.header(name, value)).0
 }
 
-struct Plain(Answer);
+struct Reply(Answer);
 
-impl Plain {
+impl Reply {
     fn new(body: impl Into<Bytes>) -> Self {
         Self(Response::new(Full::new(body.into())))
     }

@@ -9,20 +9,22 @@ as a JSON array of invocations in the order in which they ended:
     event        the event of the invocation
     started      when it started, in seconds since 1970
     answer       what the function returned
-    exchanges    its requests, in the order of their answers: method, path with the query, target (X-Amz-Target), status,
-                 headers and body (base64) of the answer
+    exchanges    its requests, in the order of their answers: method, path with the query, target (X-Amz-Target) and the
+                 body of a request that has one; status, headers and body (base64) of the answer
 
-The requests of a function are those between the start and the end of its invocation, so a function must not have two
-invocations at a time. The body of a model's answer is recorded whole, without the pauses in its stream.
+The requests of a function are those between the start and the end of its invocation. Invocations of a function at the same
+time cannot be told apart, so they are left out. The body of a model's answer is recorded whole, without the pauses in its stream.
 """
 
+import asyncio
 import base64
+import collections
 import functools
 import http.client
 import json
 import threading
 import time
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from meter import function_name, replace
 
@@ -40,6 +42,8 @@ class Recorder:
     def __init__(self):
         self.lock, self.ended = threading.Lock(), []
         self.current, self.environments = {}, {}
+        # The invocations that run, by function.
+        self.running = collections.defaultdict(list)
 
     def take(self):
         """Returns the invocations that ended since the last call."""
@@ -54,11 +58,18 @@ class Recorder:
         def recorded(function, config, event, *args):
             name = function_name(config["FunctionName"])
             invocation = {"function": name, "event": event, "started": time.time(), "exchanges": []}
-            self.current[name] = invocation
+            with self.lock:
+                running = self.running[name]
+                running.append(invocation)
+                for mixed in running if len(running) > 1 else []:
+                    mixed["mixed"] = True
+                self.current[name] = invocation
             answer = execute(function, config, event, *args)
             invocation |= {"answer": answer.get("body"), "environment": self.environments.get(name, {})}
             with self.lock:
-                self.ended.append(invocation)
+                running[:] = [other for other in running if other is not invocation]
+                if not invocation.pop("mixed", False):
+                    self.ended.append(invocation)
             return answer
 
         return recorded
@@ -95,16 +106,16 @@ class Recorder:
             query = scope.get("query_string", b"").decode()
             if rest.startswith(f"{ELSEWHERE}/"):
                 rest = rest.removeprefix(f"{ELSEWHERE}/").partition("/")[2]
-                status, headers, content = await asked_elsewhere(scope, raw, query, body)
+                status, headers, content = await asyncio.to_thread(ask, scope, raw, query, body)
             else:
-                inner = scope | {"path": "/" + unquoted(rest), "raw_path": f"/{rest}".encode()}
+                inner = scope | {"path": "/" + unquote(rest), "raw_path": f"/{rest}".encode()}
                 status, headers, content = await asked(app, inner, body)
-            self.add(function, scope, "/" + rest + (f"?{query}" if query else ""), status, headers, content)
+            self.add(function, scope, "/" + rest + (f"?{query}" if query else ""), body, status, headers, content)
             await answer(send, status, headers, content)
 
         return served
 
-    def add(self, function, scope, path, status, headers, content):
+    def add(self, function, scope, path, body, status, headers, content):
         target = [value.decode() for name, value in scope["headers"] if name.lower() == b"x-amz-target"]
         kept = {name.decode().lower(): value.decode("latin-1") for name, value in headers}
         self.current[function]["exchanges"].append(
@@ -112,6 +123,7 @@ class Recorder:
                 "method": scope["method"],
                 "path": path,
                 "target": target[0] if target else None,
+                "request": body.decode() if target else "",
                 "status": status,
                 "headers": {name: value for name, value in kept.items() if not name.startswith(DROPPED)},
                 "body": base64.b64encode(content).decode(),
@@ -137,12 +149,6 @@ def redirected(environment, name):
             model = urlsplit(url)
             endpoints[variable] = f"{here}{PREFIX}/{name}/{ELSEWHERE}/{model.netloc}{model.path}"
     return endpoints
-
-
-def unquoted(path):
-    from urllib.parse import unquote
-
-    return unquote(path)
 
 
 async def whole(receive):
@@ -172,14 +178,8 @@ async def asked(app, scope, body):
     return seen["status"], seen["headers"], seen["body"]
 
 
-async def asked_elsewhere(scope, raw, query, body):
-    """Sends a request to the host in its path. Returns status, headers and body of the answer."""
-    import asyncio
-
-    return await asyncio.to_thread(ask, scope, raw, query, body)
-
-
 def ask(scope, raw, query, body):
+    """Sends a request to the host in its path. Returns status, headers and body of the answer."""
     _, _, host, path = raw.split("/", 3)
     headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]} | {"connection": "close"}
     connection = http.client.HTTPConnection(host, timeout=600)

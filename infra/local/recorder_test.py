@@ -76,11 +76,19 @@ class Recorder(unittest.TestCase):
                 "method": "PUT",
                 "path": "/b/k?x-id=PutObject",
                 "target": "DynamoDB.PutItem",
+                "request": "text",
                 "status": 201,
                 "headers": {"etag": '"e"'},
             },
         )
         self.assertEqual(request(recording, store, recorder.PATH)[1], b"[]")
+
+    def test_invocations_at_the_same_time_are_left_out(self):
+        recording = recorder.Recorder()
+        invoked(recording, during=lambda: invoked(recording))
+        self.assertEqual(recording.take(), [])
+        invoked(recording, during=lambda: invoked(recording, "prepare"))
+        self.assertEqual([invocation["function"] for invocation in recording.take()], ["prepare", "invoke"])
 
     def test_requests_of_others_are_not_recorded(self):
         recording = recorder.Recorder()

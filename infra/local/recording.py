@@ -30,7 +30,8 @@ WORDS = 6_000
 ITEMS, RECORDS = 20, 100
 # Runs of a kind. Successive invocations are of different runs, as most are on AWS, so that no plan is found in a cache.
 RUNS = 4
-MESSAGES = 10
+# The messages of an event of dispatch, and how often they are sent until one event has all of them.
+MESSAGES, TRIES = 10, 10
 # Added to the configuration of the environment: a workflow for long answers, and one whose items get executions.
 WORKFLOWS = {
     "long": """
@@ -101,9 +102,7 @@ def recorded(stack, recording):
     one_by_one(stack, "explain", "A breaker opens.")
     yield from recording.of(["prepare", "failover-router", "invoke", "persist-artifact", "emit-metrics"])
 
-    stack.wait_for_runs(stack.send("explain", [f"Message {number}." for number in range(MESSAGES)]))
-    # The poller may have divided the messages.
-    yield "dispatch", [max(recording.take()["dispatch"], key=lambda invocation: len(invocation["event"]["Records"]))]
+    yield "dispatch", [whole_event(stack, recording)]
 
     stack.wait_for_runs([call_webhook(number) for number in range(RUNS)])
     yield from recording.of(["webhook"])
@@ -122,7 +121,21 @@ def recorded(stack, recording):
 
     # Last, because the breaker of the region may open.
     one_by_one(stack, "explain", "@model us-east-1: throttle\nA breaker opens.")
-    yield "invoke, first region fails", recording.take()["invoke"]
+    failing = recording.take()["invoke"]
+    models = [[e["status"] for e in i["exchanges"] if "/converse-stream" in e["path"]] for i in failing]
+    if models != [[429, 200]] * RUNS:
+        raise Failed(f"the calls of the model should have failed once each, but they were answered with {models}")
+    yield "invoke, first region fails", failing
+
+
+def whole_event(stack, recording):
+    """Returns an invocation of dispatch with all messages that were sent together. The poller may divide them."""
+    for _ in range(TRIES):
+        stack.wait_for_runs(stack.send("explain", [f"Message {number}." for number in range(MESSAGES)]))
+        for invocation in recording.take()["dispatch"]:
+            if len(invocation["event"]["Records"]) == MESSAGES:
+                return invocation
+    raise Failed(f"no event of dispatch had {MESSAGES} messages")
 
 
 def one_by_one(stack, workflow, text):

@@ -12,6 +12,10 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
 use crate::environment::{StartError, optional_variable};
 
 /// The root certificates of AWS endpoints (Amazon Trust Services: Amazon Root CA 1-4, Starfield Services Root G2).
@@ -33,7 +37,6 @@ pub fn client() -> Result<SharedHttpClient, StartError> {
 
 /// Returns a client that trusts the root certificates in the PEM file `bundle`, or Amazon's if `bundle` is `None`.
 pub(crate) fn client_that_trusts(bundle: Option<String>) -> Result<SharedHttpClient, StartError> {
-    let is_own = bundle.is_none();
     let roots = match bundle {
         Some(path) => read(&path).map_err(|e| StartError::TrustStore(format!("{path}: {e}")))?,
         None => AMAZON_ROOTS.to_vec(),
@@ -47,8 +50,7 @@ pub(crate) fn client_that_trusts(bundle: Option<String>) -> Result<SharedHttpCli
         .tls_context(context)
         .pool_idle_timeout(IDLE)
         .build_https();
-    // A foreign bundle has to be parsed at the start, so that a broken one ends the start.
-    Ok(if is_own { SharedHttpClient::new(MadeOnFirstUse(client)) } else { client })
+    Ok(SharedHttpClient::new(MadeOnFirstUse(client)))
 }
 
 /// An HTTP client whose connectors are made when they are first used. The SDK makes one more for each of its clients at
@@ -70,10 +72,14 @@ impl HttpClient for MadeOnFirstUse {
     }
 }
 
+/// Reads a PEM file and parses each of its certificates, so that a broken one ends the start and not the first call.
 fn read(path: &str) -> Result<Vec<u8>, String> {
     let pem = std::fs::read(path).map_err(|error| error.to_string())?;
-    let begins = b"-----BEGIN CERTIFICATE-----";
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
     // Without a certificate every call would fail, and the error would point to the service.
-    let has_certificate = pem.windows(begins.len()).any(|part| part == begins);
-    if has_certificate { Ok(pem) } else { Err("no certificate in PEM format".to_owned()) }
+    if roots.is_empty() { Err("no certificate in PEM format".to_owned()) } else { Ok(pem) }
 }

@@ -9,8 +9,10 @@ mod upload; // batch sources, written from a file or copied from another bucket
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Builder, ResponseChecksumValidation};
 use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
+use aws_smithy_checksums::ChecksumAlgorithm;
 use aws_smithy_types::base64;
 use aws_types::SdkConfig;
 use bcce_core::base::digest::sha256;
@@ -189,6 +191,7 @@ impl S3Store {
             Err(error) => return Err(internal(&what, &error)),
         };
         let stored = object.checksum_sha256().map(str::to_owned);
+        let of_others = other_checksum(&object);
         let signature = object.metadata().and_then(|metadata| metadata.get(SIGNATURE));
         // A value that is not base64 is not a signature.
         let signature = signature.and_then(|text| base64::decode(text).ok());
@@ -203,9 +206,36 @@ impl S3Store {
                     "{what}: the body does not match the digest it was stored with"
                 )))
             }
+            None if of_others
+                .is_some_and(|(algorithm, stored)| checksum(algorithm, &body) != stored) =>
+            {
+                Err(Fault::internal(format!("{what}: the body does not match its checksum")))
+            }
             _ => Ok(Some((SealedObject { body, signature }, digest))),
         }
     }
+}
+
+/// Returns the checksum of a body that another program stored, such as the answers that Bedrock writes: S3 computes one
+/// if the program sends none.
+fn other_checksum(object: &GetObjectOutput) -> Option<(ChecksumAlgorithm, String)> {
+    let known = [
+        (ChecksumAlgorithm::Crc64Nvme, object.checksum_crc64_nvme()),
+        (ChecksumAlgorithm::Crc32, object.checksum_crc32()),
+        (ChecksumAlgorithm::Crc32c, object.checksum_crc32_c()),
+        (ChecksumAlgorithm::Sha1, object.checksum_sha1()),
+    ];
+    let mut known = known.into_iter().filter_map(|(algorithm, stored)| Some((algorithm, stored?)));
+    // As with SHA-256, that of an upload in parts may not be one of the body.
+    known
+        .find(|(_, stored)| !stored.contains('-'))
+        .map(|(algorithm, stored)| (algorithm, stored.to_owned()))
+}
+
+fn checksum(algorithm: ChecksumAlgorithm, body: &[u8]) -> String {
+    let mut checksum = algorithm.into_impl();
+    checksum.update(body);
+    base64::encode(checksum.finalize())
 }
 
 /// Returns the fault for a body that could not be read to its end. The message has the innermost error, because the
@@ -238,7 +268,7 @@ impl ListObjects for S3Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
+    use aws_sdk_s3::operation::get_object::GetObjectError;
     use aws_sdk_s3::operation::put_object::PutObjectOutput;
     use aws_sdk_s3::types::error::NoSuchKey;
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
@@ -323,6 +353,27 @@ mod tests {
         });
         let fault = store(mock_client!(aws_sdk_s3, [&changed])).get("k").await.unwrap_err();
         assert!(fault.message.contains("digest"), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn the_object_of_another_program_is_compared_with_its_own_checksum() {
+        // The CRC-64/NVME and the CRC-32C of `abc`.
+        for (crc64, crc32c, is_right) in [
+            (Some("BeXKuz/B+us="), None, true),
+            (None, Some("Nks/tw=="), true),
+            (Some("AAAAAAAAAAA="), None, false),
+            (None, Some("AAAAAA=="), false),
+        ] {
+            let get = mock!(Client::get_object).then_output(move || {
+                GetObjectOutput::builder()
+                    .set_checksum_crc64_nvme(crc64.map(str::to_owned))
+                    .set_checksum_crc32_c(crc32c.map(str::to_owned))
+                    .body(ByteStream::from_static(b"abc"))
+                    .build()
+            });
+            let found = store(mock_client!(aws_sdk_s3, [&get])).get("k").await;
+            assert_eq!(found.is_ok(), is_right, "{crc64:?} {crc32c:?} {found:?}");
+        }
     }
 
     #[tokio::test]

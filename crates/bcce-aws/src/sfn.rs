@@ -27,7 +27,7 @@ impl StateMachine {
     }
 
     /// Creates the adapter for another state machine, with the same client.
-    pub fn beside(&self, arn: &str) -> Self {
+    pub fn with_arn(&self, arn: &str) -> Self {
         Self { client: self.client.clone(), arn: arn.to_owned() }
     }
 

@@ -14,7 +14,7 @@ fn main() -> Result<(), StartError> {
         let machine = StateMachine::new(&aws, &config.workflow_arn);
         let ports = Ports {
             store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)),
-            batch_machine: machine.beside(&config.batch_arn),
+            batch_machine: machine.with_arn(&config.batch_arn),
             machine,
             topic: Topic::new(&aws, &config.topic_arn),
             dead_letters: DeadLetters::new(&aws, &config.dead_letter_queue_url),

@@ -158,28 +158,28 @@ where
     L: TakeReports + LogCall,
 {
     let key = request.run.step_key(&request.step.step, request.step.item);
-    let stored = ports.store.get(&key);
-    let answered = Ok(Response::Answered { status: StepStatus::Succeeded });
-    let walked = match &request.next {
-        Next::Targets(targets) => {
-            // The plan is read at the same time, because the answer is seldom stored already.
-            let plan = ports.plans.read(&ports.store, &request.run, &request.plan_sha256);
-            let (stored, plan) = join(stored, plan).await;
-            if stored?.is_some() {
-                return answered;
-            }
-            let plan = plan?;
+    // Both are read at the same time, because the answer is seldom stored already.
+    let plan = async {
+        let plan = ports.plans.read(&ports.store, &request.run, &request.plan_sha256);
+        match request.next {
+            Next::Targets(_) => Some(plan.await),
+            _ => None,
+        }
+    };
+    let (stored, plan) = join(ports.store.get(&key), plan).await;
+    if stored?.is_some() {
+        return Ok(Response::Answered { status: StepStatus::Succeeded });
+    }
+    let walked = match (&request.next, plan.transpose()?) {
+        (Next::Targets(targets), Some(plan)) => {
             walk(ports, reports, request, &plan, targets).await?
         }
-        Next::Stop(name) => {
-            if stored.await?.is_some() {
-                return answered;
-            }
+        (Next::Stop(name), _) => {
             let attempts = request.attempts.clone();
             let error = request.decided().stopped(*name, &attempts);
             Walked::Failed { attempts, error }
         }
-        Next::WaitS(_) => {
+        _ => {
             let message = "received a wait decision; the state machine must handle waits";
             return Err(Fault::internal(message));
         }

@@ -209,6 +209,15 @@ async fn a_stored_answer_is_returned_without_a_call() {
 }
 
 #[tokio::test]
+async fn a_stored_answer_is_returned_though_the_plan_cannot_be_read() {
+    let ports = ports([says("It opens.", "end_turn")]);
+    assert_eq!(handle(&ports, request(), AMPLE).await, Ok(ANSWERED));
+    let other = Request { plan_sha256: "0".repeat(64), ..request() };
+    assert_eq!(handle(&ports, other, AMPLE).await, Ok(ANSWERED));
+    assert_eq!(regions(&ports).len(), 1);
+}
+
+#[tokio::test]
 async fn the_next_target_is_asked_at_once_and_both_attempts_are_kept() {
     for name in [ErrorName::TargetThrottled, ErrorName::TargetBroken, ErrorName::TargetRejected] {
         let ports = ports([fails(name, Some(Usage::default())), says("It opens.", "end_turn")]);

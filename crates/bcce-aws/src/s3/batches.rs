@@ -6,12 +6,12 @@ use aws_sdk_s3::types::{
     ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
 };
 use aws_smithy_types::base64;
-use bcce_core::base::digest::Digest;
+use bcce_core::base::digest::{Digest, sha256};
 use bcce_core::base::error::Fault;
 use bcce_core::ports::{Concatenate, GetObject, GetRange, PutObject};
 use bcce_core::run::artifact::ArtifactRef;
 
-use super::{S3Store, broken_off, content_type, status};
+use super::{AlreadyDigested, S3Store, broken_off, content_type, status};
 use crate::fault::internal;
 
 /// The size of a part of a multipart upload, in bytes. S3 requires at least 5 MiB and accepts at most 10,000 parts.
@@ -102,13 +102,16 @@ impl Upload<'_> {
     async fn part(&mut self, body: Vec<u8>) -> Result<(), Fault> {
         let id = self.begin().await?;
         let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
-        let checksum = base64::encode(bcce_core::base::digest::sha256(&body));
+        let digest = sha256(&body);
+        let checksum = base64::encode(digest);
         let upload = self.store.client.upload_part().bucket(&self.store.bucket).key(self.to);
         let sent = upload
             .upload_id(id)
             .part_number(number)
             .checksum_sha256(&checksum)
             .body(ByteStream::from(body))
+            .customize()
+            .interceptor(AlreadyDigested(digest))
             .send()
             .await
             .map_err(|error| internal(&format!("s3:UploadPart {}", self.to), &error))?;
