@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::figures::FAILING;
 use crate::recording::{Exchange, Invocation, Recording};
+
+/// The scene in which the first region answers 429.
+pub const FAILING: &str = "invoke, first region fails";
 
 /// A handler with the invocations that it gets.
 pub struct Candidate {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::candidates::{Candidate, Kind};
+use crate::candidates::{Candidate, FAILING, Kind};
 use crate::instructions::Instructions;
 use crate::process::Round;
 
@@ -125,9 +125,6 @@ pub fn compared(rows: &[Row]) -> Vec<String> {
     });
     against.chain(failing).collect()
 }
-
-/// The scene in which the first region answers 429.
-pub const FAILING: &str = "invoke, first region fails";
 
 /// Returns the sizes of a binary. `folder` is where it is packed.
 ///

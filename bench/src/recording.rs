@@ -44,28 +44,51 @@ impl Invocation {
     /// Returns the event as if the invocation started now: the times in it are as long ago as they were. Otherwise a
     /// decision of the router would be too old, and the run would be over its time limit.
     pub fn event_at(&self, now: SystemTime) -> String {
-        let started = UNIX_EPOCH + std::time::Duration::from_secs_f64(self.started);
-        later(self.event.get(), started.into(), now.into())
+        later(self.event.get(), seconds(self.started), now.into())
     }
 }
 
-/// Returns a text whose times in RFC 3339 are as far from `now` as they were from `then`. Fractions of seconds stay as
-/// they are. A time of another day is not the run's, but the sender's, who may have signed it.
+impl Exchange {
+    /// Returns the body as if the request were sent now. Otherwise an execution that was just started would be an old one.
+    pub fn body_at(&self, now: SystemTime) -> Bytes {
+        // A body with a checksum must stay as it is.
+        let is_free = self.target.is_some() && !self.headers.contains_key("x-amz-crc32");
+        match std::str::from_utf8(&self.body) {
+            Ok(text) if is_free => later(text, seconds(self.at), now.into()).into(),
+            _ => self.body.clone(),
+        }
+    }
+}
+
+/// Returns the time that is this number of seconds after the start of 1970.
+fn seconds(since_1970: f64) -> OffsetDateTime {
+    (UNIX_EPOCH + std::time::Duration::from_secs_f64(since_1970)).into()
+}
+
+/// Returns a text whose times are as far from `now` as they were from `then`: those in RFC 3339, and numbers of seconds
+/// since 1970. Fractions of seconds stay as they are. A time of another day is not the run's, but the sender's, who may
+/// have signed it.
 fn later(text: &str, then: OffsetDateTime, now: OffsetDateTime) -> String {
-    const SECONDS: &[BorrowedFormatItem<'_>] =
+    const FORMAT: &[BorrowedFormatItem<'_>] =
         format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
     const LENGTH: usize = "2026-11-01T12:00:00".len();
+    let by = Duration::seconds((now - then).whole_seconds());
+    let is_ours = |time: OffsetDateTime| (time - then).abs() < Duration::DAY;
     let (mut moved, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(at) = rest.find("20") {
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
         let (before, from) = rest.split_at(at);
+        let digits = from.find(|c: char| !c.is_ascii_digit()).unwrap_or(from.len());
+        let time = from.get(..LENGTH).and_then(|t| PrimitiveDateTime::parse(t, FORMAT).ok());
+        let time = time.map(PrimitiveDateTime::assume_utc).filter(|time| is_ours(*time));
+        let number = from[..digits].parse().ok().filter(|_| digits == 10);
+        let number = number.filter(|n: &i64| is_ours(seconds(*n as f64)));
+        let (length, written) =
+            match (time.and_then(|time| (time + by).format(FORMAT).ok()), number) {
+                (Some(time), _) => (LENGTH, time),
+                (None, Some(number)) => (digits, (number + by.whole_seconds()).to_string()),
+                (None, None) => (digits, from[..digits].to_owned()),
+            };
         moved.push_str(before);
-        let time = from.get(..LENGTH).and_then(|t| PrimitiveDateTime::parse(t, SECONDS).ok());
-        let ours = time.filter(|time| (time.assume_utc() - then).abs() < Duration::DAY);
-        let by = Duration::seconds((now - then).whole_seconds());
-        let (length, written) = match ours.and_then(|time| (time + by).format(SECONDS).ok()) {
-            Some(written) => (LENGTH, written),
-            None => (2, "20".to_owned()),
-        };
         moved.push_str(&written);
         rest = &from[length..];
     }
@@ -80,17 +103,25 @@ pub struct Exchange {
     pub path: String,
     /// `X-Amz-Target`, the operation of a JSON protocol.
     pub target: Option<String>,
-    /// The body of a request with a target.
-    pub request: String,
+    /// The body of a request with a target, which is JSON.
+    #[serde(deserialize_with = "parsed")]
+    pub request: Value,
     pub status: u16,
     pub headers: BTreeMap<String, String>,
     #[serde(deserialize_with = "decoded")]
-    pub body: Bytes,
+    body: Bytes,
+    /// When it was answered, in seconds since 1970.
+    at: f64,
 }
 
 fn decoded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
     let text = String::deserialize(deserializer)?;
     STANDARD.decode(text).map(Bytes::from).map_err(serde::de::Error::custom)
+}
+
+fn parsed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(serde_json::from_str(&text).unwrap_or_default())
 }
 
 impl Recording {
@@ -132,14 +163,17 @@ impl<'a> Replay<'a> {
 
     /// Returns the recorded exchange of a request, or `None` if there is none.
     pub fn find(&mut self, request: &Request<'_>) -> Option<&'a Exchange> {
-        self.equal(|exchange| request.is(exchange) && request.body == exchange.request.as_bytes())
-            .or_else(|| self.equal(|exchange| request.is(exchange)))
-            .or_else(|| {
-                let shape = shape(request.path);
-                self.equal(|exchange| {
-                    request.is_alike(exchange) && self::shape(&exchange.path) == shape
-                })
+        let body = request.target.and_then(|_| serde_json::from_slice::<Value>(request.body).ok());
+        body.and_then(|body| {
+            self.equal(|exchange| request.is(exchange) && body == exchange.request)
+        })
+        .or_else(|| self.equal(|exchange| request.is(exchange)))
+        .or_else(|| {
+            let shape = shape(request.path);
+            self.equal(|exchange| {
+                request.is_alike(exchange) && self::shape(&exchange.path) == shape
             })
+        })
     }
 
     /// Returns the next exchange that is equal to a request: of the current invocation, then of the others.
@@ -237,7 +271,7 @@ mod tests {
     fn get(path: &str, status: u16) -> Value {
         json!({
             "method": "GET", "path": path, "target": null, "request": "",
-            "status": status, "headers": {}, "body": "",
+            "status": status, "headers": {}, "body": "", "at": 0,
         })
     }
 
@@ -269,12 +303,12 @@ mod tests {
         let post = |request: &str, status: u16| {
             json!({
                 "method": "POST", "path": "/", "target": "D.Query", "request": request,
-                "status": status, "headers": {}, "body": "",
+                "status": status, "headers": {}, "body": "", "at": 0,
             })
         };
-        let scene = [invocation(json!([post("first", 200), post("second", 201)]))];
+        let scene = [invocation(json!([post(r#"{"n":1}"#, 200), post(r#"{"n":2}"#, 201)]))];
         let mut replay = Replay::new(&scene, &[]);
-        for (body, status) in [("second", 201), ("first", 200), ("third", 200)] {
+        for (body, status) in [(r#"{ "n": 2 }"#, 201), (r#"{"n":1}"#, 200), ("{}", 201)] {
             let request =
                 Request { target: Some("D.Query"), body: body.as_bytes(), ..asked("POST", "/") };
             assert_eq!(replay.find(&request).unwrap().status, status, "{body}");
@@ -283,10 +317,19 @@ mod tests {
 
     #[test]
     fn times_are_moved_and_nothing_else() {
+        // 23:00 is 1,795,993,200 seconds after the start of 1970.
         let event = r#"{"at":"2026-11-29T23:59:58.25Z","theirs":"2011-04-10T20:09:31Z","n":20}"#;
-        let moved = r#"{"at":"2026-11-30T00:00:03.25Z","theirs":"2011-04-10T20:09:31Z","n":20}"#;
+        let answer = r#"{"startDate":1795993201.25,"id":"000000000000","theirs":1302466171}"#;
         let then = datetime!(2026-11-29 23:00 UTC);
-        assert_eq!(later(event, then, then + Duration::seconds(5)), moved);
+        let now = then + Duration::seconds(5);
+        assert_eq!(
+            later(event, then, now),
+            r#"{"at":"2026-11-30T00:00:03.25Z","theirs":"2011-04-10T20:09:31Z","n":20}"#
+        );
+        assert_eq!(
+            later(answer, then, now),
+            r#"{"startDate":1795993206.25,"id":"000000000000","theirs":1302466171}"#
+        );
     }
 
     #[test]

@@ -230,7 +230,7 @@ fn invocation(number: usize, event: String) -> Answer {
 }
 
 fn recorded(exchange: &Exchange) -> Answer {
-    let answer = Reply::new(exchange.body.clone()).status(exchange.status);
+    let answer = Reply::new(exchange.body_at(SystemTime::now())).status(exchange.status);
     exchange.headers.iter().fold(answer, |answer, (name, value)| answer.header(name, value)).0
 }
 

@@ -10,7 +10,7 @@ as a JSON array of invocations in the order in which they ended:
     started      when it started, in seconds since 1970
     answer       what the function returned
     exchanges    its requests, in the order of their answers: method, path with the query, target (X-Amz-Target) and the
-                 body of a request that has one; status, headers and body (base64) of the answer
+                 body of a request that has one; status, headers and body (base64) of the answer, and its time
 
 The requests of a function are those between the start and the end of its invocation. Invocations of a function at the same
 time cannot be told apart, so they are left out. The body of a model's answer is recorded whole, without the pauses in its stream.
@@ -127,6 +127,7 @@ class Recorder:
                 "status": status,
                 "headers": {name: value for name, value in kept.items() if not name.startswith(DROPPED)},
                 "body": base64.b64encode(content).decode(),
+                "at": time.time(),
             }
         )
 

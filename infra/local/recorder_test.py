@@ -70,6 +70,7 @@ class Recorder(unittest.TestCase):
         self.assertEqual(invocation["answer"], {"done": True})
         self.assertEqual(invocation["environment"], {"AWS_REGION": "us-east-1", "BCCE_ENVIRONMENT": "dev"})
         self.assertEqual(base64.b64decode(exchange.pop("body")), answers[0][1])
+        self.assertLessEqual(invocation["started"], exchange.pop("at"))
         self.assertEqual(
             exchange,
             {
