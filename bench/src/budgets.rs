@@ -25,19 +25,60 @@ const INTERPRETED: [f64; 3] = [50.0, 3.0, 1.0 / 3.0];
 
 /// A figure that exceeds its budget for a known reason.
 struct Explained {
-    /// The figure, as in [`Verdict`].
-    what: &'static str,
-    /// The value that it may have.
-    most: f64,
+    /// As in [`Verdict`].
+    figure: &'static str,
+    /// The functions or handlers with the value that the figure may have. `*` stands for every one.
+    of: &'static [(&'static str, f64)],
     why: &'static str,
 }
 
-const EXPLAINED: &[Explained] = &[];
+const EXPLAINED: &[Explained] = &[
+    Explained {
+        figure: INIT,
+        of: &[("*", 1.6)],
+        why: "each SDK crate parses a list of regions, 0.4 M instructions, and a larger binary touches more pages",
+    },
+    Explained {
+        figure: CALL,
+        of: &[("invoke", 3.3)],
+        why: "0.9 M are SHA-256 in software, because callgrind has no SHA instructions",
+    },
+    Explained {
+        figure: ZIP,
+        of: &[
+            ("invoke", 5.8),
+            ("open-batch", 6.2),
+            ("prepare", 6.2),
+            ("render-part", 5.5),
+            ("run-part", 6.5),
+            ("take-part", 5.6),
+        ],
+        why: "the JSON schema validator with its regexes and the template engine take 2 MB",
+    },
+    Explained {
+        figure: BINARY,
+        of: &[
+            ("open-batch", 13.6),
+            ("prepare", 13.6),
+            ("render-part", 11.6),
+            ("run-part", 14.0),
+            ("take-part", 11.9),
+        ],
+        why: "the JSON schema validator with its regexes and the template engine take 4 MB",
+    },
+];
+
+const INIT: &str = "init of {}, × nothing";
+const CALL: &str = "instructions of a call of {} in M";
+const ZIP: &str = "zip of {} in MB";
+const BINARY: &str = "binary of {} in MB";
 
 /// A budget, and what was measured.
 #[derive(Debug)]
 pub struct Verdict {
-    what: String,
+    /// The name of the figure, in which `{}` stands for the function or the handler.
+    figure: &'static str,
+    of: String,
     measured: f64,
     budget: f64,
     /// The budget is a lower limit.
@@ -47,33 +88,32 @@ pub struct Verdict {
 impl Verdict {
     /// Returns whether the figure keeps its budget, or exceeds it as far as is explained.
     pub fn is_kept(&self) -> bool {
-        self.keeps(self.budget) || self.explained().is_some_and(|known| self.keeps(known.most))
+        self.keeps(self.budget) || self.explained().is_some_and(|(most, _)| self.keeps(most))
     }
 
     fn keeps(&self, budget: f64) -> bool {
         if self.is_least { self.measured >= budget } else { self.measured <= budget }
     }
 
-    fn explained(&self) -> Option<&'static Explained> {
-        EXPLAINED.iter().find(|known| known.what == self.what)
+    /// Returns the value that the figure may have, and why.
+    fn explained(&self) -> Option<(f64, &'static str)> {
+        let known = EXPLAINED.iter().find(|known| known.figure == self.figure)?;
+        let (_, most) = known.of.iter().find(|(of, _)| *of == "*" || *of == self.of)?;
+        Some((*most, known.why))
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, measured, budget, .. } = self;
+        let what = self.figure.replace("{}", &self.of);
         let sign = if self.is_least { '≥' } else { '≤' };
-        let explained = self.explained().filter(|_| self.is_kept());
-        match (self.keeps(*budget), explained) {
-            (true, _) => write!(f, "kept: {what} is {measured:.2}, must be {sign} {budget:.2}"),
-            (false, None) => {
-                write!(f, "EXCEEDED: {what} is {measured:.2}, must be {sign} {budget:.2}")
+        let against = format!("{what} is {:.2}, must be {sign} {:.2}", self.measured, self.budget);
+        match self.explained() {
+            _ if self.keeps(self.budget) => write!(f, "kept: {against}"),
+            Some((most, why)) if self.keeps(most) => {
+                write!(f, "explained: {against}, may be {most:.2}: {why}")
             }
-            (false, Some(known)) => write!(
-                f,
-                "explained: {what} is {measured:.2}, should be {sign} {budget:.2}: {}",
-                known.why
-            ),
+            _ => write!(f, "EXCEEDED: {against}"),
         }
     }
 }
@@ -94,22 +134,21 @@ pub fn verdicts(rows: &[Row]) -> Result<Vec<Verdict>, String> {
         verdicts.extend(of_function(row)?);
     }
     let ratio = router.p50_ms / nothing.p50_ms;
-    verdicts.push(most("a call of failover-router, × nothing".to_owned(), ratio, ROUTER_RATIO));
+    verdicts.push(most("a call of {}, × nothing", &router.name, ratio, ROUTER_RATIO));
     let ratio = invoke.p50_ms / row(Kind::Bare, "invoke")?.p50_ms;
-    verdicts.push(most("a call of invoke, × bare hyper".to_owned(), ratio, CALL_RATIO));
+    verdicts.push(most("a call of {}, × bare hyper", &invoke.name, ratio, CALL_RATIO));
     for kind in [Kind::Python, Kind::Node] {
         let other = row(kind, "invoke")?;
         let [init, call, memory] = INTERPRETED;
-        let least = |of: &str, measured, budget| Verdict {
-            what: format!("{of} of {kind:?}, × invoke"),
-            measured,
-            budget,
+        let of = format!("{kind:?}");
+        let least = |figure, measured, budget| Verdict {
             is_least: true,
+            ..most(figure, &of, measured, budget)
         };
-        verdicts.push(least("init", other.init_ms / invoke.init_ms, init));
-        verdicts.push(least("a call", other.p50_ms / invoke.p50_ms, call));
-        let what = format!("memory of invoke, × {kind:?}");
-        verdicts.push(most(what, invoke.memory_mb / other.memory_mb, memory));
+        verdicts.push(least("init of {}, × invoke", other.init_ms / invoke.init_ms, init));
+        verdicts.push(least("a call of {}, × invoke", other.p50_ms / invoke.p50_ms, call));
+        let ratio = invoke.memory_mb / other.memory_mb;
+        verdicts.push(most("memory of invoke, × {}", &of, ratio, memory));
     }
     Ok(verdicts)
 }
@@ -121,54 +160,56 @@ fn of_function(row: &Row) -> Result<Vec<Verdict>, String> {
     let instructions = row.instructions.ok_or("valgrind is not installed")?;
     let sizes = row.sizes.ok_or_else(|| format!("the size of {name} was not measured"))?;
     let (millions, mb) = (|count: u64| count as f64 / 1e6, |bytes: u64| bytes as f64 / 1e6);
-    let mut verdicts = vec![most(format!("memory of {name} in MB"), row.memory_mb, MEMORY_MB)];
+    let mut verdicts = vec![most("memory of {} in MB", name, row.memory_mb, MEMORY_MB)];
     if *scene_name == "invoke" {
-        let what = format!("instructions of a call of {name} in M");
-        verdicts.push(most(what, millions(instructions.call), CALL_INSTRUCTIONS));
+        verdicts.push(most(CALL, name, millions(instructions.call), CALL_INSTRUCTIONS));
     }
     if !scene_name.contains(',') {
         let binary = if *scene_name == "invoke" { INVOKE_BINARY_MB } else { BINARY_MB };
         let init = millions(instructions.init);
         verdicts.extend([
-            most(format!("init of {name}, × nothing"), row.init_ratio, INIT_RATIO),
-            most(format!("instructions of the init of {name} in M"), init, INIT_INSTRUCTIONS),
-            most(format!("zip of {name} in MB"), mb(sizes.zip), ZIP_MB),
-            most(format!("binary of {name} in MB"), mb(sizes.binary), binary),
+            most(INIT, name, row.init_ratio, INIT_RATIO),
+            most("instructions of the init of {} in M", name, init, INIT_INSTRUCTIONS),
+            most(ZIP, name, mb(sizes.zip), ZIP_MB),
+            most(BINARY, name, mb(sizes.binary), binary),
         ]);
     }
     Ok(verdicts)
 }
 
-fn most(what: String, measured: f64, budget: f64) -> Verdict {
-    Verdict { what, measured, budget, is_least: false }
+fn most(figure: &'static str, of: &str, measured: f64, budget: f64) -> Verdict {
+    Verdict { figure, of: of.to_owned(), measured, budget, is_least: false }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn verdict(measured: f64, budget: f64, is_least: bool) -> Verdict {
-        Verdict { what: "size".to_owned(), measured, budget, is_least }
-    }
-
     #[test]
     fn a_figure_beyond_its_budget_is_exceeded() {
         for (measured, is_least, is_kept) in
             [(5.0, false, true), (5.1, false, false), (5.0, true, true), (4.9, true, false)]
         {
-            assert_eq!(verdict(measured, 5.0, is_least).is_kept(), is_kept, "{measured}");
+            let verdict = Verdict { is_least, ..most("size of {}", "f", measured, 5.0) };
+            assert_eq!(verdict.is_kept(), is_kept, "{measured}");
         }
-        let exceeded = verdict(5.1, 5.0, false).to_string();
-        assert_eq!(exceeded, "EXCEEDED: size is 5.10, must be ≤ 5.00");
+        let exceeded = most("size of {}", "f", 5.1, 5.0).to_string();
+        assert_eq!(exceeded, "EXCEEDED: size of f is 5.10, must be ≤ 5.00");
     }
 
     #[test]
     fn an_explained_figure_may_exceed_its_budget_as_far_as_is_explained() {
-        for known in EXPLAINED {
-            let at =
-                |measured| Verdict { what: known.what.to_owned(), ..verdict(measured, 0.0, false) };
-            assert!(at(known.most).is_kept() && !at(known.most * 1.01).is_kept(), "{}", known.what);
-            assert!(at(known.most).to_string().contains(known.why), "{}", known.what);
-        }
+        let [kept, explained, exceeded, other] = [
+            most(ZIP, "invoke", 4.9, ZIP_MB),
+            most(ZIP, "invoke", 5.7, ZIP_MB),
+            most(ZIP, "invoke", 5.9, ZIP_MB),
+            most(ZIP, "dispatch", 5.1, ZIP_MB),
+        ];
+        assert!(kept.to_string().starts_with("kept: zip of invoke"), "{kept}");
+        assert!(
+            explained.is_kept() && explained.to_string().contains("JSON schema"),
+            "{explained}"
+        );
+        assert!(!exceeded.is_kept() && !other.is_kept(), "{exceeded}, {other}");
     }
 }

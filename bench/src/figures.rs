@@ -41,24 +41,24 @@ pub struct Sizes {
 const WARM_UP: usize = 8;
 
 impl Row {
-    /// Returns the medians of the rounds. `reference` are those of the handler that does nothing, and `first` those of
-    /// processes that got one event over TLS.
+    /// Returns the medians of the rounds. `started` are those of processes that got no event, of the candidate and of the
+    /// handler that does nothing; `first` those of processes that got one event over TLS.
     pub fn new(
         candidate: &Candidate,
+        [started, reference]: [&[Round]; 2],
         rounds: &[Round],
-        reference: &[Round],
         first: &[Round],
         instructions: Option<Instructions>,
         sizes: Option<Sizes>,
     ) -> Self {
         let each = |of: &dyn Fn(&Round) -> f64| median(rounds.iter().map(of).collect());
-        let ratios = rounds.iter().zip(reference).map(|(a, b)| ms(a.init) / ms(b.init)).collect();
+        let ratios = started.iter().zip(reference).map(|(a, b)| ms(a.init) / ms(b.init)).collect();
         let first_cpu = first.iter().filter_map(|round| round.cpu.first().copied()).map(ms);
         Self {
             name: candidate.name.clone(),
             kind: candidate.kind,
             scene_name: candidate.scene_name,
-            init_ms: each(&|round| ms(round.init)),
+            init_ms: median(started.iter().map(|round| ms(round.init)).collect()),
             init_ratio: median(ratios),
             first_tls_cpu_ms: (!first.is_empty()).then(|| median(first_cpu.collect())),
             p50_ms: each(&|round| percentile(&round.took, 50)),

@@ -30,6 +30,8 @@ use server::Limit;
 /// The number of rounds. Each round measures all candidates in turn, so that other load on the machine affects all of
 /// them.
 const ROUNDS: usize = 5;
+/// The number of processes of each candidate whose start is measured, also in turn.
+const STARTS: usize = 25;
 /// The events of a process in a round. Only those of an interpreter may take longer than the time.
 const EVENTS: Limit = Limit { events: 500, time: Duration::from_secs(20) };
 
@@ -106,8 +108,10 @@ async fn measure(arguments: &Arguments) -> Result<bool, String> {
         return Ok(true);
     }
     let before = load();
-    let warm = rounds(&starter, &candidates, &Reached::Plain, EVENTS).await?;
-    let first = rounds(&starter, &candidates, &tls, Limit { events: 1, ..EVENTS }).await?;
+    let only = |events| Limit { events, ..EVENTS };
+    let started = rounds(&starter, &candidates, &Reached::Plain, only(0), STARTS).await?;
+    let warm = rounds(&starter, &candidates, &Reached::Plain, EVENTS, ROUNDS).await?;
+    let first = rounds(&starter, &candidates, &tls, only(1), ROUNDS).await?;
     let mut rows = Vec::new();
     for (n, candidate) in candidates.iter().enumerate() {
         eprintln!("instructions and sizes of {}", candidate.name);
@@ -118,7 +122,14 @@ async fn measure(arguments: &Arguments) -> Result<bool, String> {
                 instructions = Some(instructions::count(&starter, candidate, folder).await?);
             }
         }
-        rows.push(Row::new(candidate, &warm[n], &warm[0], &first[n], instructions, sizes));
+        rows.push(Row::new(
+            candidate,
+            [&started[n], &started[0]],
+            &warm[n],
+            &first[n],
+            instructions,
+            sizes,
+        ));
     }
     println!("{}", figures::HEADING);
     rows.iter().for_each(|row| println!("{}", row.line()));
@@ -138,10 +149,11 @@ async fn rounds(
     candidates: &[Candidate],
     reached: &Reached,
     limit: Limit,
+    count: usize,
 ) -> Result<Vec<Vec<Round>>, String> {
     let mut all: Vec<Vec<Round>> = candidates.iter().map(|_| Vec::new()).collect();
-    for number in 1..=ROUNDS {
-        eprintln!("round {number} of {ROUNDS}");
+    for number in 1..=count {
+        eprintln!("round {number} of {count}");
         for (rounds, measured) in
             all.iter_mut().zip(round(starter, candidates, reached, limit).await?)
         {
