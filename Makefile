@@ -153,7 +153,7 @@ bench: measurable ## measure every function, a decision of the router and a row 
 	$(REPLAY) target/release "$(PART)"
 	cargo bench --locked --package bcce-core --bench decide --bench take_in
 
-bench-check: measurable ## measure every function, and fail if a ratio, a size or a count of instructions exceeds its budget
+bench-check: measurable ## measure every function, and fail if a ratio, a size, memory or a count of instructions is beyond its budget
 	$(REPLAY) target/release --check
 
 bench-litellm: measurable .venv/litellm/ready ## measure invoke beside the router of LiteLLM, which takes minutes to install
@@ -168,7 +168,7 @@ REPLAY = taskset --cpu-list 0 target/release/bench $(RECORDING)
 recording: # what each function receives, and what it exchanges with services
 	$(STACK) run --recorded -- .venv/bin/python infra/local/recording.py $(RECORDING)
 
-# The functions as `deploy` builds them: half an hour the first time. LTO=off takes minutes, for a first look.
+# For this machine, with the profile of `deploy`: half an hour the first time. LTO=off takes minutes, for a first look.
 measurable: setup build recording bench/node/bundle.mjs # all that the bench measures
 	CARGO_PROFILE_RELEASE_LTO=$(or $(LTO),fat) cargo build --locked --release $(addprefix --package ,$(FUNCTIONS)) --package bcce-bench --bins
 

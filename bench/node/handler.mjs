@@ -1,5 +1,5 @@
 // The requests of `invoke` by the AWS SDK for JavaScript, on the Lambda Runtime API: what a handler in Node costs that
-// does the same calls. It has no checks of digests, no time limits and none of the product's decisions. The SDK's
+// does the same calls. It has the digests and time limits of the SDK and none of the product's decisions. The SDK's
 // retries are off, as in `invoke`.
 
 import { createHash } from "node:crypto";

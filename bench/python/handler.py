@@ -1,6 +1,6 @@
 """The requests of `invoke` by boto3, on the Lambda Runtime API: what a handler in Python costs that does the same calls.
 
-It has no checks of digests, no time limits and none of the product's decisions. The SDK's retries are off, as in `invoke`.
+It has the digests and time limits of the SDK and none of the product's decisions. The SDK's retries are off, as in `invoke`.
 """
 
 import base64

@@ -52,6 +52,18 @@ impl Candidate {
     }
 }
 
+/// The handlers that an interpreter runs: name, program and path.
+const INTERPRETED: [(Kind, &str, &str, &str); 3] = [
+    (Kind::Python, "Python", ".venv/bin/python", "bench/python/handler.py"),
+    (Kind::Node, "Node", "node", "bench/node/bundle.mjs"),
+    (
+        Kind::Router,
+        "LiteLLM, model call only",
+        ".venv/litellm/bin/python",
+        "bench/python/router.py",
+    ),
+];
+
 /// Returns the candidates in the order of the table. `binaries` is the directory of the release binaries, and `root` that
 /// of the repository. Those that an interpreter runs are left out if what they need is not installed.
 pub fn all(recording: &'static Recording, binaries: &Path, root: &Path) -> Vec<Candidate> {
@@ -71,19 +83,11 @@ pub fn all(recording: &'static Recording, binaries: &Path, root: &Path) -> Vec<C
         }
     }
     for name in ["invoke", FAILING] {
-        for (kind, label, program, path) in [
-            (Kind::Python, "Python", ".venv/bin/python", "bench/python/handler.py"),
-            (Kind::Node, "Node", "node", "bench/node/bundle.mjs"),
-            (
-                Kind::Router,
-                "LiteLLM, model call only",
-                ".venv/litellm/bin/python",
-                "bench/python/router.py",
-            ),
-        ] {
+        for (kind, label, program, path) in INTERPRETED {
             let program = if program.contains('/') { root.join(program) } else { program.into() };
             let path = root.join(path);
-            if path.exists() && (program.exists() || program.parent() == Some(Path::new(""))) {
+            // The path of `node` is not known here.
+            if path.exists() && (program.is_relative() || program.exists()) {
                 add(format!("{name}: {label}"), kind, name, vec![program.into(), path.into()]);
             }
         }

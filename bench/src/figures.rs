@@ -95,7 +95,7 @@ impl Row {
 }
 
 pub const HEADING: &str = "\
-| | init ms | × nothing | M instr. | first over TLS, CPU ms | p50 ms | p99 ms | CPU ms | M instr. | memory MB | binary MB | zip MB |
+| scene | init ms | init, × nothing | init, M instr. | first over TLS, CPU ms | call p50 ms | call p99 ms | call CPU ms | call, M instr. | memory MB | binary MB | zip MB |
 |---|---|---|---|---|---|---|---|---|---|---|---|";
 
 /// Returns the row of a kind of handler in a scene.

@@ -1,4 +1,4 @@
-//! Counts the instructions of a candidate with callgrind. Two counts of one binary differ by 0.1 % at most, whatever
+//! Counts the instructions of a candidate with callgrind. Two counts of one binary differ by 0.3 % at most, whatever
 //! else the machine does.
 
 use std::ffi::OsString;

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use candidates::Candidate;
+use candidates::{Candidate, Kind};
 use figures::Row;
 use process::{Reached, Round, Starter};
 use recording::Recording;
@@ -59,9 +59,7 @@ fn arguments() -> Option<Arguments> {
 
 fn main() -> ExitCode {
     let Some(arguments) = arguments() else {
-        eprintln!(
-            "usage: bench <recording> <directory of the binaries> [--check] [<part of a name>]"
-        );
+        eprintln!("usage: bench <recording> <binaries> [--check | --once] [<part of a name>]");
         return ExitCode::from(2);
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -84,53 +82,17 @@ async fn measure(arguments: &Arguments) -> Result<bool, String> {
     let folder = arguments.recording.parent().unwrap_or(Path::new("."));
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let mut candidates = candidates::all(recording, &arguments.binaries, root);
-    // The first one is what the others are compared with.
-    let mut number = 0;
-    candidates.retain(|candidate| {
-        number += 1;
-        number == 1 || candidate.name.contains(&arguments.part)
-    });
-    let bundle = folder.join("certificate.pem");
-    // As many roots as a function has on AWS.
-    std::fs::write(&bundle, format!("{AMAZON_ROOTS}{}", recording.certificate[0]))
-        .map_err(|error| format!("{}: {error}", bundle.display()))?;
-    let tls = Reached::Tls { acceptor: server::acceptor(&recording.certificate)?, bundle };
+    // The others are compared with the handler that does nothing.
+    let is_wanted = |name: &str| name.contains(&arguments.part);
+    candidates.retain(|candidate| candidate.kind == Kind::Nothing || is_wanted(&candidate.name));
     let starter = Starter::new()?;
+    let tls = tls(recording, folder)?;
     if arguments.is_once {
-        candidates.retain(|candidate| candidate.binary().is_some());
-        // Each invocation of the longest scene.
-        let events = candidates.iter().map(|candidate| candidate.scene.len()).max().unwrap_or(1);
-        let limit = Limit { events, ..EVENTS };
-        for reached in [&Reached::Plain, &tls] {
-            round(&starter, &candidates, reached, limit).await?;
-        }
-        println!("{} were replayed", candidates.len());
+        replay(&starter, candidates, &tls).await?;
         return Ok(true);
     }
     let before = load();
-    let only = |events| Limit { events, ..EVENTS };
-    let started = rounds(&starter, &candidates, &Reached::Plain, only(0), STARTS).await?;
-    let warm = rounds(&starter, &candidates, &Reached::Plain, EVENTS, ROUNDS).await?;
-    let first = rounds(&starter, &candidates, &tls, only(1), ROUNDS).await?;
-    let mut rows = Vec::new();
-    for (n, candidate) in candidates.iter().enumerate() {
-        eprintln!("instructions and sizes of {}", candidate.name);
-        let (mut instructions, mut sizes) = (None, None);
-        if let Some(binary) = candidate.binary() {
-            sizes = Some(figures::sizes(&binary, folder)?);
-            if instructions::is_available() {
-                instructions = Some(instructions::count(&starter, candidate, folder).await?);
-            }
-        }
-        rows.push(Row::new(
-            candidate,
-            [&started[n], &started[0]],
-            &warm[n],
-            &first[n],
-            instructions,
-            sizes,
-        ));
-    }
+    let rows = rows(&starter, &candidates, &tls, folder).await?;
     println!("{}", figures::HEADING);
     rows.iter().for_each(|row| println!("{}", row.line()));
     println!("\nload of the machine: {before} before, {} at the end", load());
@@ -141,6 +103,57 @@ async fn measure(arguments: &Arguments) -> Result<bool, String> {
     let verdicts = budgets::verdicts(&rows)?;
     verdicts.iter().for_each(|verdict| println!("{verdict}"));
     Ok(verdicts.iter().all(budgets::Verdict::is_kept))
+}
+
+/// Prepares services over TLS. A process trusts their certificate beside the roots that a function has on AWS.
+fn tls(recording: &Recording, folder: &Path) -> Result<Reached, String> {
+    let bundle = folder.join("certificate.pem");
+    std::fs::write(&bundle, format!("{AMAZON_ROOTS}{}", recording.certificate[0]))
+        .map_err(|error| format!("{}: {error}", bundle.display()))?;
+    Ok(Reached::Tls { acceptor: server::acceptor(&recording.certificate)?, bundle })
+}
+
+/// Sends each binary the invocations of its scene, without and with TLS.
+async fn replay(
+    starter: &Starter,
+    mut candidates: Vec<Candidate>,
+    tls: &Reached,
+) -> Result<(), String> {
+    candidates.retain(|candidate| candidate.binary().is_some());
+    let longest = candidates.iter().map(|candidate| candidate.scene.len()).max();
+    let limit = Limit { events: longest.unwrap_or_default(), ..EVENTS };
+    for reached in [&Reached::Plain, tls] {
+        round(starter, &candidates, reached, limit).await?;
+    }
+    println!("{} were replayed", candidates.len());
+    Ok(())
+}
+
+/// Measures everything of each candidate.
+async fn rows(
+    starter: &Starter,
+    candidates: &[Candidate],
+    tls: &Reached,
+    folder: &Path,
+) -> Result<Vec<Row>, String> {
+    let only = |events| Limit { events, ..EVENTS };
+    let started = rounds(starter, candidates, &Reached::Plain, only(0), STARTS).await?;
+    let warm = rounds(starter, candidates, &Reached::Plain, EVENTS, ROUNDS).await?;
+    let first = rounds(starter, candidates, tls, only(1), ROUNDS).await?;
+    let mut rows = Vec::new();
+    for (n, candidate) in candidates.iter().enumerate() {
+        eprintln!("instructions and sizes of {}", candidate.name);
+        let (mut instructions, mut sizes) = (None, None);
+        if let Some(binary) = candidate.binary() {
+            sizes = Some(figures::sizes(&binary, folder)?);
+            if instructions::is_available() {
+                instructions = Some(instructions::count(starter, candidate, folder).await?);
+            }
+        }
+        let started = [started[n].as_slice(), &started[0]];
+        rows.push(Row::new(candidate, started, &warm[n], &first[n], instructions, sizes));
+    }
+    Ok(rows)
 }
 
 /// Measures all candidates in turn, round after round. Returns the rounds of each candidate.

@@ -11,8 +11,8 @@
                                      without the companion stacks
   stack.py run --metered -- CMD...   Do the same with an emulator that counts what AWS charges for (meter.py), and
                                      without the companion stacks
-  stack.py run --recorded -- CMD...  Do the same with an emulator that records what functions receive and exchange
-                                     (recorder.py), and without the companion stacks
+  stack.py run --recorded -- CMD...  Do the same with an emulator that records the events, answers and requests of
+                                     functions (recorder.py), and without the companion stacks
 
 By default a scripted model answers. Set BEDROCK_ENDPOINT_URL to call another Bedrock endpoint, or MODEL_URL (and MODEL)
 to call an OpenAI-compatible endpoint. Other environment variables, such as LOG_LEVEL, are passed to the emulator.
