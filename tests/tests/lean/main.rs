@@ -63,9 +63,12 @@ fn documented(run: &str) -> BTreeMap<String, f64> {
 #[tokio::test]
 async fn a_run_takes_what_the_docs_say() {
     let stack = Stack::connect().await;
-    let diff = include_str!("../../../events/workflow/sample.diff");
+    // The model takes its time, so that the steps of a wave overlap and each gets a process of its own. A step that
+    // follows in the same process does not read the plan again.
+    let slow = "@model *: slow(400)\n";
+    let diff = format!("{slow}{}", include_str!("../../../events/workflow/sample.diff"));
     for (documented_as, workflow, inputs) in [
-        ("one step", "explain", json!({ "text": "A breaker." })),
+        ("one step", "explain", json!({ "text": format!("{slow}A breaker.") })),
         ("five steps in three waves", "code-review", json!({ "diff": diff })),
     ] {
         run(&stack, workflow, &inputs).await;
