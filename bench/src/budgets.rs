@@ -25,7 +25,7 @@ const INTERPRETED: [f64; 3] = [50.0, 3.0, 1.0 / 3.0];
 
 /// A figure that exceeds its budget for a known reason.
 struct Explained {
-    /// As in [`Verdict`].
+    /// The name of the figure, as in [`Verdict`].
     figure: &'static str,
     /// The functions or handlers with the value that the figure may have. `*` stands for every one.
     of: &'static [(&'static str, f64)],

@@ -1,4 +1,4 @@
-//! What is measured: the functions, and the handlers that they are compared with.
+//! Lists the functions to measure, and the handlers that they are compared with.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct Candidate {
     pub command: Vec<OsString>,
 }
 
-/// What handles the invocations.
+/// The kind of program that handles the invocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A handler that does nothing.

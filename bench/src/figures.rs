@@ -8,12 +8,12 @@ use crate::candidates::{Candidate, FAILING, Kind};
 use crate::instructions::Instructions;
 use crate::process::Round;
 
-/// What is known of a candidate.
+/// The figures of a candidate.
 pub struct Row {
     pub name: String,
     pub kind: Kind,
     pub scene_name: &'static str,
-    /// In milliseconds, the median of the rounds.
+    /// The time of a start in milliseconds, the median of the rounds.
     pub init_ms: f64,
     /// The median of the quotients of each round and the same round of the handler that does nothing.
     pub init_ratio: f64,

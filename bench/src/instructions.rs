@@ -17,9 +17,9 @@ const COUNTED: usize = 16;
 /// The instructions of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Instructions {
-    /// From the start to the first request for an event.
+    /// The instructions from the start to the first request for an event.
     pub init: u64,
-    /// From an event to the request for the next one.
+    /// The instructions from an event to the request for the next one.
     pub call: u64,
 }
 

@@ -57,7 +57,7 @@ fn bind() -> Result<(), String> {
     }
 }
 
-/// How the services are reached.
+/// The way in which a process reaches the services.
 pub enum Reached {
     Plain,
     /// Over TLS. `bundle` is the file with the certificate that the process has to trust.
@@ -67,7 +67,7 @@ pub enum Reached {
     },
 }
 
-/// What was measured of a process.
+/// The measurements of a process.
 pub struct Round {
     /// The time from the start of the process to its first request for an event.
     pub init: Duration,

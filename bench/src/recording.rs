@@ -18,7 +18,7 @@ use time::{Duration, OffsetDateTime, PrimitiveDateTime};
 /// A recorded stack.
 #[derive(Deserialize)]
 pub struct Recording {
-    /// By name, the invocations that are replayed in turn. The first ones are those of a new process.
+    /// The invocations that are replayed in turn, by the name of the scene. The first ones are those of a new process.
     pub scenes: BTreeMap<String, Vec<Invocation>>,
     /// By function, one of each exchange that it had in any invocation.
     pub exchanges: BTreeMap<String, Vec<Exchange>>,
