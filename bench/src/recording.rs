@@ -20,7 +20,7 @@ use time::{Duration, OffsetDateTime, PrimitiveDateTime};
 pub struct Recording {
     /// The invocations that are replayed in turn, by the name of the scene. The first ones are those of a new process.
     pub scenes: BTreeMap<String, Vec<Invocation>>,
-    /// By function, one of each exchange that it had in any invocation.
+    /// The exchanges of each function in all its invocations, each once.
     pub exchanges: BTreeMap<String, Vec<Exchange>>,
     /// The certificate and the key of the TLS server, in PEM.
     pub certificate: [String; 2],
@@ -34,7 +34,7 @@ pub struct Invocation {
     /// The variables that the template and Lambda set, without endpoints and credentials.
     pub environment: BTreeMap<String, String>,
     event: Box<RawValue>,
-    /// When the invocation started, in seconds since 1970.
+    /// The time at which the invocation started, in seconds since 1970.
     started: f64,
     pub answer: Value,
     pub exchanges: Vec<Exchange>,
@@ -110,7 +110,7 @@ pub struct Exchange {
     pub headers: BTreeMap<String, String>,
     #[serde(deserialize_with = "decoded")]
     body: Bytes,
-    /// When it was answered, in seconds since 1970.
+    /// The time of the answer, in seconds since 1970.
     at: f64,
 }
 

@@ -60,7 +60,7 @@ struct State {
     seen: Seen,
 }
 
-/// What was seen of a process.
+/// The times and the mistakes of a process.
 #[derive(Default)]
 pub struct Seen {
     /// The time of the first request for an event.

@@ -30,7 +30,8 @@ const IDLE: Duration = Duration::from_secs(15);
 /// Returns the HTTP client that all services share.
 ///
 /// # Errors
-/// [`StartError::TrustStore`] if the file that `AWS_CA_BUNDLE` names cannot be read or contains no certificate.
+/// [`StartError::TrustStore`] if the file that `AWS_CA_BUNDLE` names cannot be read, contains no certificate
+/// or contains a broken one.
 pub fn client() -> Result<SharedHttpClient, StartError> {
     client_that_trusts(optional_variable("AWS_CA_BUNDLE"))
 }

@@ -114,6 +114,12 @@ mod tests {
             let error = with(&[("AWS_CA_BUNDLE", path)]).unwrap_err().to_string();
             assert!(error.contains(path), "{error}");
         }
+        let broken = std::env::temp_dir().join(format!("bcce-broken-{}.pem", std::process::id()));
+        let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        std::fs::write(&broken, pem).unwrap();
+        let error = with(&[("AWS_CA_BUNDLE", broken.to_str().unwrap())]).unwrap_err().to_string();
+        std::fs::remove_file(&broken).unwrap();
+        assert!(error.contains("bcce-broken"), "{error}");
         let roots = concat!(env!("CARGO_MANIFEST_DIR"), "/src/amazon-roots.pem");
         assert!(with(&[("AWS_CA_BUNDLE", roots)]).is_ok());
     }
