@@ -146,6 +146,7 @@ pub fn seal_part(store: &MemoryStore, attempt_no: u32, part: u32, runs: &[Packed
         sums: Sums::none(),
         progress: BatchProgress::default(),
         usage_by_model: vec![],
+        usage_by_tags: vec![],
         ended_at: STARTED,
     });
     let bytes = serde_json::to_vec(&manifest).unwrap();

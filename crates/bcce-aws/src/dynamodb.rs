@@ -38,11 +38,16 @@ impl Ledger {
     /// Reads all items with the partition key `pk`, page by page. The read is consistent: a missing item has not been
     /// written.
     async fn items(&self, what: &str, pk: &str) -> Result<Vec<Item>, Fault> {
+        self.found(what, pk, true).await
+    }
+
+    /// Reads all items with the partition key `pk`, page by page.
+    async fn found(&self, what: &str, pk: &str, is_consistent: bool) -> Result<Vec<Item>, Fault> {
         let query = self
             .client
             .query()
             .table_name(&self.table)
-            .consistent_read(true)
+            .consistent_read(is_consistent)
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", text(pk));
         let pages = query.into_paginator().items().send();

@@ -4,6 +4,7 @@ pub mod digest; // SHA-256, lower-case hex
 pub mod emf; // metrics as log lines
 pub mod error; // the error names and the faults that carry them
 pub mod figures; // formatted amounts and counts
+pub mod histogram; // times, in a form that adds up
 pub mod json; // JSON of objects that this project writes and reads back
 pub mod limits; // limits of sizes, counts and times
 pub mod names; // checks of names and tags

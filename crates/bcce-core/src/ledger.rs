@@ -13,7 +13,10 @@
 //! | calls that a part has started | `calls#<batch id>#<n>#<part>` | `<owner>#<number>` |
 //! | part that is counted | `counted#<batch id>#<n>` | `<part>` |
 //! | place of a packed run | `packed#<run id>` | `attempt#<n>` |
-//! | usage of a day | `usage#<day>#<shard>` | `<region>#<model id>` |
+//! | calls of a day ([`usage`]) | `usage#<day>#<shard>` | `calls#<digest>` |
+//! | runs of a day ([`usage`]) | `usage#<day>#<shard>` | `runs#<digest>` |
+//! | piece of a run's usage that is counted | `pieces#<run id>#<n>` | `usage#<piece>` |
+//! | piece of a part's usage that is counted | `counted#<batch id>#<n>` | `<part>#usage#<piece>` |
 //! | breaker of a target | `target#<target key>` | `breaker` |
 //! | latencies of a target | `target#<target key>` | `latency#<slot of five minutes>` |
 //! | targets that cache a prompt | `cache#<digest of its step>` | `targets` |
@@ -27,6 +30,8 @@
 //! (`batches#<day>#<shard>`) are each split into sixteen shards by id, because an item or an index key accepts only
 //! about a thousand writes a second.
 
+pub mod usage; // usage counters
+
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
@@ -39,8 +44,8 @@ use crate::batch::manifest::{BatchManifest, BatchStatus, Opened};
 use crate::batch::message::Mode;
 use crate::batch::packed::PartManifest;
 use crate::batch::reference::BatchRun;
-use crate::run::ids::{ItemOf, Run};
-use crate::run::manifest::{Manifest, UsageLine};
+use crate::run::ids::{ItemOf, Run, RunRef};
+use crate::run::manifest::Manifest;
 use crate::run::notification::RunStatus;
 use crate::run::slots::Lane;
 
@@ -62,13 +67,6 @@ pub struct ClosedRun {
     pub manifest_sha256: String,
     /// The ARN of the execution that counts the run and sends its notification.
     pub notification_owner: String,
-}
-
-impl ClosedRun {
-    /// Returns the usage of the run, by region and model.
-    pub fn usage(&self) -> &[UsageLine] {
-        &self.manifest.usage_by_model
-    }
 }
 
 /// A part to count: its usage is added to the counters, and its runs to the progress of the batch.
@@ -206,6 +204,17 @@ pub fn counted_sk(part: u32) -> String {
     format!("{part:06}")
 }
 
+/// Returns the key of the mark of a piece of a run's usage, which is counted before the run. It is separate from the
+/// parts that are counted, so that a function can be allowed to write only one of them.
+pub fn run_piece_key(run: &RunRef, piece: usize) -> (String, String) {
+    (format!("pieces#{}#{}", run.run_id, run.attempt_no), format!("usage#{piece:06}"))
+}
+
+/// Returns the key of the mark of a piece of a part's usage, which is counted before the part.
+pub fn part_piece_key(batch: &ItemOf, part: u32, piece: usize) -> (String, String) {
+    (counted_pk(batch), format!("{}#usage#{piece:06}", counted_sk(part)))
+}
+
 /// Returns the partition key of the places of a packed run. It is separate from the records, so that a function can be
 /// allowed to write only the places.
 pub fn packed_pk(run_id: &str) -> String {
@@ -252,15 +261,6 @@ pub fn listing_pk(started_at: OffsetDateTime, run_id: &str) -> String {
 
 pub fn listing_shard(day: Date, shard: char) -> String {
     format!("runs#{day}#{shard}")
-}
-
-/// Returns the partition key of a shard of a day's usage. `id` is the id of the run or part that is counted.
-pub fn usage_pk(ended_at: OffsetDateTime, id: &str) -> String {
-    format!("usage#{}#{}", ended_at.date(), shard(id))
-}
-
-pub fn usage_sk(region: &str, model_id: &str) -> String {
-    format!("{region}#{model_id}")
 }
 
 /// Returns the partition key of a target's records. `key` is returned by `failover::breaker::target_key`.
@@ -310,7 +310,7 @@ mod tests {
         let mut runs: BTreeMap<String, u32> = BTreeMap::new();
         for n in 0..10_000 {
             let run = crate::run::ids::RunRef::first("default", "explain", &n.to_string());
-            *runs.entry(usage_pk(at, &run.run_id)).or_default() += 1;
+            *runs.entry(usage::usage_pk(at.date(), &run.run_id)).or_default() += 1;
         }
         let busiest = f64::from(*runs.values().max().unwrap()) * 2.0 / 60.0;
         assert!(runs.len() == 16 && busiest < 25.0, "{busiest} units a second: {runs:?}");
@@ -319,9 +319,8 @@ mod tests {
     #[test]
     fn keys_read_as_documented() {
         let at = datetime!(2026-11-01 23:59 UTC);
-        assert!(usage_pk(at, "r").starts_with("usage#2026-11-01#"));
+        assert_eq!(usage::usage_shard(at.date(), 'a'), "usage#2026-11-01#a");
         assert!(listing_pk(at, "r").starts_with("runs#2026-11-01#"));
-        assert_eq!(usage_sk("us-east-1", "us.m"), "us-east-1#us.m");
         assert_eq!(calls_pk("explain-1", 2), "calls#explain-1#2");
         let batch = ItemOf { batch_id: "b".into(), attempt_no: 2 };
         assert_eq!((batch_pk("b"), progress_pk(&batch)), ("batch#b".into(), "progress#b#2".into()));

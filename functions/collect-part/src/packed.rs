@@ -21,7 +21,7 @@ use bcce_core::ports::{
     ReadAttempts, ReadStartedCalls, SignDigest, TakePart, VerifyDigest,
 };
 use bcce_core::run::artifact::ArtifactRef;
-use bcce_core::run::manifest::{UsageLine, add_usage};
+use bcce_core::run::manifest::{TaggedUsage, UsageLine, add_tagged, add_usage};
 
 use crate::{Config, Ports, Request, Response, rejected};
 use before::Before;
@@ -45,7 +45,8 @@ struct Collected {
     outputs: Vec<u8>,
     sums: Sums,
     progress: BatchProgress,
-    usage: Vec<UsageLine>,
+    usage_by_model: Vec<UsageLine>,
+    usage_by_tags: Vec<TaggedUsage>,
 }
 
 impl<S, L, K, C, M> Ports<S, L, K, C, M>
@@ -179,7 +180,8 @@ where
             outputs,
             sums: collected.sums,
             progress: collected.progress,
-            usage_by_model: collected.usage,
+            usage_by_model: collected.usage_by_model,
+            usage_by_tags: collected.usage_by_tags,
             ended_at: self.clock.now(),
         })
     }
@@ -202,7 +204,8 @@ impl Collected {
             self.manifests.extend(line);
             self.manifests.push(b'\n');
             self.progress.count(&run.manifest);
-            add_usage(&mut self.usage, &run.manifest.usage_by_model);
+            add_usage(&mut self.usage_by_model, &run.manifest.usage_by_model);
+            add_tagged(&mut self.usage_by_tags, &run.manifest);
         }
         Ok(())
     }

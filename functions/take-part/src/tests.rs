@@ -4,6 +4,7 @@ use bcce_core::base::usage::Usage;
 use bcce_core::batch::bulk::{Rendered, output_key};
 use bcce_core::batch::{Item, bulk};
 use bcce_core::call::attempt::{Attempt, AttemptKind, Cause};
+use bcce_core::config::pricing::Tier;
 use bcce_core::fakes::{MemoryLedger, MemoryStore, StoppedClock, now};
 use bcce_core::io::packed::find_runs;
 use bcce_core::ports::PartOf;
@@ -197,7 +198,7 @@ fn an_answer_is_a_finished_run_and_the_other_items_are_listed() {
     let used = Usage { input_tokens: 100, output_tokens: 10, ..Default::default() };
     let attempt: Attempt = serde_json::from_value(artifact["attempts"][0].clone()).unwrap();
     let model_id = &attempt.target.model_id;
-    let half = plan().batch_cost(model_id, attempt.started_at, &used);
+    let half = plan().cost(model_id, attempt.started_at, Tier::Batch, &used);
     assert_eq!(manifest.totals.cost_usd, half);
     // A record that used no tokens leaves nothing in its run.
     assert_eq!((stored(&ports, 1).state, stored(&ports, 1).objects.len()), (RunState::Planned, 2));

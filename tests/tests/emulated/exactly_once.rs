@@ -1,7 +1,8 @@
 //! A message that is delivered several times: one execution, one call for each step, and one count.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use bcce_core::ledger::{attempt_sk, run_pk, usage_pk, usage_sk};
+use bcce_core::ledger::usage::usage_pk;
+use bcce_core::ledger::{attempt_sk, run_pk};
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -42,14 +43,18 @@ async fn a_message_sent_several_times_is_one_execution_one_call_and_one_record()
 
     // A run is counted in the shard of its day and id. Other runs may share the shard, so the test only checks that the
     // counter of this model and region has at least one call.
-    let ended = OffsetDateTime::parse(manifest["ended_at"].as_str().unwrap(), &Rfc3339).unwrap();
-    let line = &manifest["usage_by_model"][0];
-    let sk = usage_sk(line["region"].as_str().unwrap(), line["model_id"].as_str().unwrap());
-    let usage = query(&stack, &usage_pk(ended, &run.run_id)).await;
-    let counter = usage
-        .iter()
-        .find(|item| item["sk"].as_s().unwrap() == &sk)
-        .expect("a counter of the model and region");
+    let line = &manifest["usage_by_step"][0];
+    let started =
+        OffsetDateTime::parse(manifest["started_at"].as_str().unwrap(), &Rfc3339).unwrap();
+    let usage = query(&stack, &usage_pk(started.date(), &run.run_id)).await;
+    let is_its = |item: &&Item| {
+        ["region", "model_id", "step"].iter().all(|name| {
+            item.get(*name).is_some_and(|found| {
+                found.as_s().ok() == line[*name].as_str().map(str::to_owned).as_ref()
+            })
+        })
+    };
+    let counter = usage.iter().find(is_its).expect("a counter of the step and target");
     assert!(counter["calls"].as_n().unwrap().parse::<u64>().unwrap() >= 1);
 }
 
@@ -73,12 +78,15 @@ async fn usage_is_counted_once() {
 
 /// Returns the calls of opus in us-west-2 that the run's shard has counted today.
 async fn counted(stack: &Stack, run: &RunRef) -> u64 {
-    let pk = usage_pk(OffsetDateTime::now_utc(), &run.run_id);
+    let pk = usage_pk(OffsetDateTime::now_utc().date(), &run.run_id);
     let items = query(stack, &pk).await;
-    let item = items
-        .iter()
-        .find(|item| item["sk"].as_s().unwrap() == "us-west-2#us.anthropic.claude-opus-5-5");
-    item.map_or(0, |item| item["calls"].as_n().unwrap().parse().unwrap())
+    let is = |item: &Item, name: &str, value: &str| {
+        item.get(name).is_some_and(|found| found.as_s().is_ok_and(|found| found == value))
+    };
+    let of_opus = items.iter().filter(|item| {
+        is(item, "region", "us-west-2") && is(item, "model_id", "us.anthropic.claude-opus-5-5")
+    });
+    of_opus.map(|item| item["calls"].as_n().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 type Item = std::collections::HashMap<String, AttributeValue>;

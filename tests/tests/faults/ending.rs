@@ -4,7 +4,8 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use bcce_core::ledger::{attempt_sk, run_pk, usage_pk};
+use bcce_core::ledger::usage::{RUNS, usage_pk};
+use bcce_core::ledger::{attempt_sk, run_pk};
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -133,12 +134,14 @@ async fn record(stack: &Stack, run: &RunRef) -> Option<String> {
 
 /// Returns the runs that the usage counters of the run's shard have counted today.
 async fn counted(stack: &Stack, run: &RunRef) -> u64 {
-    let pk = usage_pk(OffsetDateTime::now_utc(), &run.run_id);
+    let pk = usage_pk(OffsetDateTime::now_utc().date(), &run.run_id);
     let query = stack.dynamodb.query().table_name(output("LedgerTable"));
     let query = query.key_condition_expression("pk = :pk");
     let items =
         query.expression_attribute_values(":pk", AttributeValue::S(pk)).send().await.unwrap();
-    items.items().iter().map(|item| item["runs"].as_n().unwrap().parse::<u64>().unwrap()).sum()
+    let runs = items.items().iter().filter(|item| item["sk"].as_s().unwrap().starts_with(RUNS));
+    let counters = runs.flat_map(|item| [item.get("succeeded"), item.get("failed")]).flatten();
+    counters.map(|counter| counter.as_n().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 /// Returns the notifications of a run in a queue. Each one is received once, because its visibility timeout is longer

@@ -90,7 +90,8 @@ async fn counted(stack: &Stack) -> Decimal {
     let scan = stack.dynamodb.scan().table_name(output("LedgerTable")).into_paginator().items();
     let items = scan.send().collect::<Result<Vec<_>, _>>().await.unwrap();
     let usage = items.iter().filter(|item| item["pk"].as_s().unwrap().starts_with("usage#"));
-    usage.map(|item| item["cost_usd"].as_n().unwrap().parse::<Decimal>().unwrap()).sum()
+    let costs = usage.filter_map(|item| item.get("cost_usd"));
+    costs.map(|cost| cost.as_n().unwrap().parse::<Decimal>().unwrap()).sum()
 }
 
 fn known_cost(totals: &Value) -> Decimal {

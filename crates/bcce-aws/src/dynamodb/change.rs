@@ -44,6 +44,21 @@ impl Change {
         Self { key, update: format!("ADD {}", add.join(", ")), condition: None, names, values }
     }
 
+    /// Returns a change that adds to counters and sets the attributes of `item`, which are the same in every change of
+    /// the counters.
+    pub fn adding_to(
+        key: (String, String),
+        item: Item,
+        counters: Vec<(String, AttributeValue)>,
+    ) -> Self {
+        let set = Self::setting(key.clone(), item, "");
+        let mut add = Self::adding(key, counters);
+        add.update = format!("{} {}", set.update, add.update);
+        add.names.extend(set.names);
+        add.values.extend(set.values);
+        add
+    }
+
     fn update(self, table: &str) -> Result<Update, BuildError> {
         Update::builder()
             .table_name(table)

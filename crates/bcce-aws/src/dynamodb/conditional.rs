@@ -22,8 +22,7 @@ use crate::fault::internal;
 /// the function fails and is retried.
 const CONFLICT_TRIES: u32 = 6;
 
-/// The largest number of writes of a transaction. Three count a run or a part, and one more each model in each region
-/// that it called.
+/// The largest number of writes of a transaction.
 const MAX_WRITES: usize = 100;
 
 /// The outcome of a conditional write.

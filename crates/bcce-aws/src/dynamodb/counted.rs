@@ -1,13 +1,15 @@
 //! Counts a part: one transaction adds its usage to the counters and its runs to the progress of its batch.
 
 use bcce_core::base::error::Fault;
-use bcce_core::ledger::{CountedPart, counted_pk, counted_sk, part_sk, progress_pk};
+use bcce_core::ledger::{
+    CountedPart, counted_pk, counted_sk, part_piece_key, part_sk, progress_pk,
+};
 use bcce_core::ports::{Closed, CountPart};
 
 use super::change::{Change, Write};
 use super::item::{stamp, text};
 use super::records::closed;
-use super::{Ledger, progress, usage};
+use super::{Ledger, progress};
 
 impl CountPart for Ledger {
     async fn count_part(&self, counted: &CountedPart) -> Result<Closed, Fault> {
@@ -18,8 +20,8 @@ impl CountPart for Ledger {
             [("ended_at".to_owned(), text(&stamp(manifest.ended_at)))].into(),
             "attribute_not_exists(#ended_at)",
         );
-        let lines = manifest.usage_by_model.iter();
-        let usage = lines.map(|line| usage::count(manifest.ended_at, &id, line));
+        let mark = |piece| part_piece_key(&batch, manifest.part, piece);
+        let usage = self.count_usage(&id, &counted.to_count(), mark).await?;
         let changes = [marker, progress::count_part(counted)].into_iter().chain(usage);
         let mut writes: Vec<Write> = changes.map(Write::Change).collect();
         writes.push(Write::Delete((progress_pk(&batch), part_sk(manifest.part))));

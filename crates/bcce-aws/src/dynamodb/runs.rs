@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::base::error::Fault;
 use bcce_core::call::attempt::Totals;
-use bcce_core::ledger::{ClosedRun, OpenedRun, RunRecord, attempt_sk, listing_pk, run_pk};
+use bcce_core::ledger::{
+    ClosedRun, OpenedRun, RunRecord, attempt_sk, listing_pk, run_piece_key, run_pk,
+};
 use bcce_core::ports::{CloseRun, Closed, OpenRun, ReadAttempts, RecordState, TakeOver};
 use bcce_core::run::ids::{Run, RunRef};
 use bcce_core::run::notification::RunStatus;
@@ -13,7 +15,7 @@ use bcce_core::run::notification::RunStatus;
 use super::change::{Change, Write};
 use super::item::{Item, number, number_of, text, text_of, time_of};
 use super::records::{End, Start, closed};
-use super::{Ledger, progress, usage};
+use super::{Ledger, progress};
 
 /// The attribute of a run whose usage is in the counters. Only a closed record has it.
 const COUNTED: &str = "counted";
@@ -45,9 +47,10 @@ impl OpenRun for Ledger {
 
 impl CloseRun for Ledger {
     async fn close(&self, run: &ClosedRun) -> Result<Closed, Fault> {
+        let run_id = &run.run.run_id;
+        let mark = |piece| run_piece_key(&run.run, piece);
         let mut changes = vec![close(run)];
-        let (run_id, ended_at) = (&run.run.run_id, run.manifest.ended_at);
-        changes.extend(run.usage().iter().map(|line| usage::count(ended_at, run_id, line)));
+        changes.extend(self.count_usage(run_id, &run.to_count(), mark).await?);
         changes.extend(progress::count_run(run));
         let writes = changes.into_iter().map(Write::Change).collect();
         self.write_all("dynamodb:TransactWriteItems run", writes, run_id).await.map(closed)

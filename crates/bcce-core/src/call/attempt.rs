@@ -173,6 +173,18 @@ impl Totals {
         Self::sum(usage, cost, all_used, all_priced, unpriced)
     }
 
+    /// Returns the totals of calls to one model from their counters: the sums of the known usages and costs, and the
+    /// numbers of calls whose usage and whose cost are unknown. A call without usage has no cost either.
+    pub fn counted(
+        usage: Usage,
+        cost: Decimal,
+        (unknown, unpriced): (u64, u64),
+        model_id: &str,
+    ) -> Self {
+        let models = (unpriced > unknown).then(|| model_id.to_owned()).into_iter().collect();
+        Self::sum(usage, cost, unknown == 0, unpriced == 0, models)
+    }
+
     /// Returns the totals of calls from the sums of their known usages and costs. `all_used` and `all_priced` are true
     /// if the usage and the cost of every call are known.
     pub(crate) fn sum(

@@ -1,5 +1,6 @@
 //! The policy of the platform team. It is checked when a run is planned and again at each decision.
 
+pub mod cost_tags; // the tags by which the ledger splits costs
 mod tenants; // the rules of tenants
 
 use std::collections::BTreeMap;
@@ -32,6 +33,9 @@ pub struct Policy {
     /// The highest worst-case cost of a run and of a batch.
     #[serde(default, skip_serializing_if = "Ceilings::is_none")]
     pub ceilings: Ceilings,
+    /// The tags by which the ledger splits costs, with the values that are kept apart.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cost_tags: BTreeMap<String, Vec<String>>,
     /// The rule of each tenant, by the tenant's name. The rule `*` applies to every tenant without a rule of its own.
     /// With `None` every tenant may start every workflow and use every alias.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,6 +84,7 @@ impl Document for Policy {
         let mut problems = Problems::default();
         problems.check(self.version == 1, "version", "must be 1");
         problems.extend(self.ceilings.check());
+        problems.extend(self.check_cost_tags());
         problems.extend(self.check_tenants());
         problems
     }
@@ -89,7 +94,8 @@ impl Policy {
     /// Returns the part of the policy that decisions about targets need. A route passes it through the state machine,
     /// and a plan must not contain the rules of other tenants.
     pub fn of_targets(&self) -> Self {
-        Self { ceilings: Ceilings::default(), tenants: None, ..self.clone() }
+        let (ceilings, cost_tags) = (Ceilings::default(), BTreeMap::new());
+        Self { ceilings, cost_tags, tenants: None, ..self.clone() }
     }
 
     /// Returns `true` if a target may be used. [`Policy::forbids`] returns the reason if it may not.

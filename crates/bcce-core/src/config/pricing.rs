@@ -26,6 +26,10 @@ pub struct Prices {
     /// The share of the price that the tokens of a bulk job cost. A row may have its own share.
     #[serde(default = "default_batch_factor")]
     pub batch_factor: Decimal,
+    /// The factor by which a call costs more or less if a service tier other than `default` served it, by tier. A row
+    /// may have its own factors. The price of any other tier is unknown.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tier_factors: BTreeMap<String, Decimal>,
     /// The prices by model id, without profile prefix.
     pub models: BTreeMap<String, PriceRows>,
 }
@@ -52,6 +56,47 @@ pub struct PriceRow {
     /// Replaces [`Prices::batch_factor`]. The rows in a plan always have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_factor: Option<Decimal>,
+    /// Replaces [`Prices::tier_factors`]. The rows in a plan have the factors that apply.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tier_factors: BTreeMap<String, Decimal>,
+}
+
+/// The service tier that served a call. It decides the price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier<'a> {
+    Default,
+    /// Bulk jobs, whose records the service reports no tier of.
+    Batch,
+    /// A tier as the service names it, such as `flex`.
+    Named(&'a str),
+}
+
+impl<'a> Tier<'a> {
+    /// Returns the tier of a call that is not a record of a bulk job. `reported` is the tier that the service reports.
+    pub fn served(reported: Option<&'a str>) -> Self {
+        match reported {
+            None | Some("default") => Self::Default,
+            Some(name) => Self::Named(name),
+        }
+    }
+
+    /// Returns the name, such as `default`, `batch` or `flex`.
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Default => "default",
+            Self::Batch => "batch",
+            Self::Named(name) => name,
+        }
+    }
+}
+
+/// The effect of the prompt cache on the cost of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheEffect {
+    /// The amount in USD by which the tokens that were read from the cache cost less than input tokens.
+    pub saved_usd: Decimal,
+    /// The amount in USD by which the tokens that were written to the cache cost more than input tokens.
+    pub extra_usd: Decimal,
 }
 
 /// The price of every token of a request whose prompt is long.
@@ -80,6 +125,7 @@ impl Document for Prices {
         let mut problems = Problems::default();
         problems.check(self.version == 1, "version", "must be 1");
         check_factors(&mut problems, Some(self.regional_factor), Some(self.batch_factor));
+        problems.extend(check_tiers(&self.tier_factors));
         for (model, rows) in &self.models {
             let mut found = rows.check();
             let base = base_model(model);
@@ -120,6 +166,11 @@ impl Prices {
             long_prompt: row.long_prompt.as_ref().map(long),
             regional_factor: None,
             batch_factor: Some(row.batch_factor.unwrap_or(self.batch_factor)),
+            tier_factors: if row.tier_factors.is_empty() {
+                self.tier_factors.clone()
+            } else {
+                row.tier_factors.clone()
+            },
         }
     }
 }
@@ -133,6 +184,7 @@ impl From<Price> for PriceRows {
             long_prompt: None,
             regional_factor: None,
             batch_factor: None,
+            tier_factors: BTreeMap::new(),
         }])
     }
 }
@@ -165,9 +217,45 @@ impl PriceRows {
 impl PriceRow {
     /// Returns the exact cost of a call in USD.
     pub fn cost(&self, usage: &Usage) -> Decimal {
-        let long = self.long_prompt.as_ref();
-        let long = long.filter(|long| usage.prompt_tokens() > long.above_tokens);
-        long.map_or(&self.price, |long| &long.price).cost(usage)
+        self.price_of(usage).cost(usage)
+    }
+
+    /// Returns true if a call with this usage has the price of long prompts.
+    pub fn is_long(&self, usage: &Usage) -> bool {
+        self.long_prompt.as_ref().is_some_and(|long| usage.prompt_tokens() > long.above_tokens)
+    }
+
+    /// Returns the exact cost in USD of a call that `tier` served. Returns `None` if the price of the tier is unknown.
+    pub fn cost_in(&self, tier: Tier<'_>, usage: &Usage) -> Option<Decimal> {
+        Some(match tier {
+            Tier::Default => self.cost(usage),
+            Tier::Batch => self.batch_cost(usage),
+            Tier::Named(name) => (self.cost(usage) * self.tier_factors.get(name)?).normalize(),
+        })
+    }
+
+    /// Returns the effect of the prompt cache on a call that `tier` served. Returns `None` if the price of the tier is
+    /// unknown.
+    pub fn cache_effect(&self, tier: Tier<'_>, usage: &Usage) -> Option<CacheEffect> {
+        let as_input = |tokens| Usage { input_tokens: tokens, ..Usage::default() };
+        let read = Usage { cache_read_tokens: usage.cache_read_tokens, ..Usage::default() };
+        let written = Usage {
+            cache_write_5m_tokens: usage.cache_write_5m_tokens,
+            cache_write_1h_tokens: usage.cache_write_1h_tokens,
+            ..Usage::default()
+        };
+        // The price of the whole call applies, because its length decides the price.
+        let row = Self { price: *self.price_of(usage), long_prompt: None, ..self.clone() };
+        let cost = |usage: &Usage| row.cost_in(tier, usage);
+        Some(CacheEffect {
+            saved_usd: cost(&as_input(read.prompt_tokens()))? - cost(&read)?,
+            extra_usd: cost(&written)? - cost(&as_input(written.prompt_tokens()))?,
+        })
+    }
+
+    fn price_of(&self, usage: &Usage) -> &Price {
+        let long = self.long_prompt.as_ref().filter(|_| self.is_long(usage));
+        long.map_or(&self.price, |long| &long.price)
     }
 
     /// Returns the exact cost of the same call as a record of a bulk job, in USD.
@@ -179,6 +267,7 @@ impl PriceRow {
     fn check(&self) -> Problems {
         let mut problems = Problems::default();
         check_factors(&mut problems, self.regional_factor, self.batch_factor);
+        problems.extend(check_tiers(&self.tier_factors));
         problems.extend(self.price.check().below("price"));
         if let Some(long) = &self.long_prompt {
             let mut found = long.price.check().below("price");
@@ -194,6 +283,18 @@ fn check_factors(problems: &mut Problems, regional: Option<Decimal>, batch: Opti
     problems.check(is_positive, "regional_factor", "must be above 0");
     let is_share = batch.is_none_or(|factor| factor > Decimal::ZERO && factor <= Decimal::ONE);
     problems.check(is_share, "batch_factor", "must be above 0 and at most 1");
+}
+
+fn check_tiers(factors: &BTreeMap<String, Decimal>) -> Problems {
+    let mut problems = Problems::default();
+    for (tier, factor) in factors {
+        let field = format!("tier_factors.{tier}");
+        problems.check(*factor > Decimal::ZERO, field.clone(), "must be above 0");
+        let is_other = ![Tier::Default, Tier::Batch].iter().any(|known| known.name() == tier);
+        let cause = "has no factor here: `default` is the price itself, and `batch_factor` is that of bulk jobs";
+        problems.check(is_other, field, cause);
+    }
+    problems
 }
 
 impl Price {

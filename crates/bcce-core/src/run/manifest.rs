@@ -2,9 +2,10 @@
 
 mod lost; // the calls that no artifact records
 mod steps; // each step of the plan: status, items, usage, error
+mod tagged; // runs and usage by the tags that split costs
 #[cfg(test)]
 mod tests;
-mod usage; // the usage by region and model
+mod usage; // the usage by step, target, day and price, and by region and model
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,8 @@ use crate::run::notification::{RunNotification, RunStatus};
 use crate::run::plan::Plan;
 
 pub use steps::{ItemFault, ItemsSummary, StepFault, StepSummary};
-pub use usage::{UsageLine, add_usage};
+pub use tagged::{RunCounts, TaggedUsage, add_tagged};
+pub use usage::{Detail, StepUsage, UsageLine, add_usage};
 
 /// The kind of a manifest. A manifest names its kind, so that a reader can check what was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +87,9 @@ pub struct Manifest {
     #[serde(with = "time::serde::rfc3339")]
     pub ended_at: OffsetDateTime,
     pub tags: BTreeMap<String, String>,
+    /// The tags that split the run's costs, with values that the policy lists or `other`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cost_tags: BTreeMap<String, String>,
     /// The key of the run's answer, if it has one. If the step of the answer fans out, the prefix of its items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
@@ -99,6 +104,9 @@ pub struct Manifest {
     pub unpriced: Vec<String>,
     /// The same as `totals`, by region and model.
     pub usage_by_model: Vec<UsageLine>,
+    /// The same as `totals`, by step, target, day and price. The ledger adds these lines to its counters.
+    #[serde(default)]
+    pub usage_by_step: Vec<StepUsage>,
     pub prices_date: Option<Date>,
     pub policy_sha256: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,9 +156,9 @@ impl Manifest {
             (Some(ending), None, _) => (RunStatus::Failed, Some(ending.fault())),
             (_, error, unfinished) => (RunStatus::Failed, error.or(unfinished)),
         };
-        let paid: Vec<&Attempt> =
-            evidence.paid().chain(lost.iter().map(|lost| &lost.attempt)).collect();
-        let totals = Totals::of(paid.iter().copied());
+        let paid = evidence.paid().map(|(_, attempt)| attempt);
+        let totals = Totals::of(paid.chain(lost.iter().map(|lost| &lost.attempt)));
+        let usage_by_step = usage::by_step(&evidence, &lost);
         let run = evidence.run;
         let plan = evidence.plan;
         let result = plan.and_then(|plan| steps::result(run, plan, &steps));
@@ -168,9 +176,11 @@ impl Manifest {
             started_at: run.started_at,
             ended_at: evidence.ended_at,
             tags: plan.map(|plan| plan.tags.clone()).unwrap_or_default(),
+            cost_tags: plan.map(|plan| plan.cost_tags.clone()).unwrap_or_default(),
             result,
             unpriced: totals.unpriced.clone(),
-            usage_by_model: usage::by_model(&paid, &lost),
+            usage_by_model: usage::by_model(&usage_by_step),
+            usage_by_step,
             totals,
             prices_date: plan.map(|plan| plan.prices_date),
             policy_sha256: plan.map(|plan| plan.policy_sha256.clone()),
@@ -207,9 +217,11 @@ impl Evidence<'_> {
         self.answers.iter().map(|step| &step.record).chain(failed)
     }
 
-    /// Returns the attempts of this run attempt that artifacts record.
-    fn paid(&self) -> impl Iterator<Item = &Attempt> {
+    /// Returns the attempts of this run attempt that artifacts record, each with its step.
+    fn paid(&self) -> impl Iterator<Item = (&str, &Attempt)> {
         let own = self.records().filter(|record| record.attempt_no == self.run.attempt_no);
-        own.flat_map(|record| &record.attempts)
+        own.flat_map(|record| {
+            record.attempts.iter().map(|attempt| (record.step_id.as_str(), attempt))
+        })
     }
 }

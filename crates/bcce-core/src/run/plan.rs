@@ -25,7 +25,7 @@ use crate::base::usage::Usage;
 use crate::config::admission::Sender;
 use crate::config::configuration::Configuration;
 use crate::config::models::{Model, Takes};
-use crate::config::pricing::{PriceRow, PriceRows};
+use crate::config::pricing::{PriceRow, PriceRows, Tier};
 use crate::config::routing::Retries;
 use crate::config::template::{Step, Template};
 use crate::document::inputs;
@@ -49,6 +49,9 @@ pub struct Plan {
     /// The inputs, with defaults filled in.
     pub inputs: Map<String, Value>,
     pub tags: BTreeMap<String, String>,
+    /// The tags that split the run's costs, with values that the policy lists or `other`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cost_tags: BTreeMap<String, String>,
     /// The id of the step whose output is the run's answer.
     pub result: String,
     /// The longest time that an execution of this plan may take, in seconds.
@@ -161,6 +164,7 @@ impl Plan {
             prices_date: configuration.prices.date,
             inputs,
             tags: request.tags.clone(),
+            cost_tags: configuration.policy.cost_tags_of(&request.tags),
             result: configuration.template.result().unwrap_or_default().to_owned(),
             timeout: configuration.template.timeout,
             waves,
@@ -190,28 +194,24 @@ impl Plan {
         self.takes.get(&step.model)?.get(at)
     }
 
-    /// Returns the cost of a call that started at `at` and used `usage`, in USD. Returns `None` if the price on that
-    /// day is unknown. The cost of no usage is zero.
-    pub fn cost(&self, model_id: &str, at: OffsetDateTime, usage: &Usage) -> Option<Decimal> {
-        self.cost_by(PriceRow::cost, model_id, at, usage)
-    }
-
-    /// Returns the cost of a record of a bulk job that started at `at`, like [`Plan::cost`].
-    pub fn batch_cost(&self, model_id: &str, at: OffsetDateTime, usage: &Usage) -> Option<Decimal> {
-        self.cost_by(PriceRow::batch_cost, model_id, at, usage)
-    }
-
-    fn cost_by(
+    /// Returns the cost of a call that started at `at`, that `tier` served and that used `usage`, in USD. Returns
+    /// `None` if the price on that day, or of that tier, is unknown. The cost of no usage is zero.
+    pub fn cost(
         &self,
-        cost: fn(&PriceRow, &Usage) -> Decimal,
         model_id: &str,
         at: OffsetDateTime,
+        tier: Tier<'_>,
         usage: &Usage,
     ) -> Option<Decimal> {
         if *usage == Usage::default() {
             return Some(Decimal::ZERO);
         }
-        Some(cost(self.prices.get(model_id)?.at(at)?, usage))
+        self.price(model_id, at)?.cost_in(tier, usage)
+    }
+
+    /// Returns the price of a model at `at`. Returns `None` if it is unknown.
+    pub fn price(&self, model_id: &str, at: OffsetDateTime) -> Option<&PriceRow> {
+        self.prices.get(model_id)?.at(at)
     }
 
     /// Returns the list that a step fans out over, or `None` if it does not fan out.

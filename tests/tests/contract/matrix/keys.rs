@@ -1,9 +1,10 @@
 //! Keys of every kind, with tenants, workflows and steps that are named like other kinds.
 
 use bcce_core::batch::BatchRef;
+use bcce_core::ledger::usage::usage_pk;
 use bcce_core::ledger::{
-    batch_pk, cache_pk, calls_pk, counted_pk, packed_pk, progress_pk, run_pk, slots_pk, target_pk,
-    usage_pk,
+    batch_pk, cache_pk, calls_pk, counted_pk, packed_pk, progress_pk, run_piece_key, run_pk,
+    slots_pk, target_pk,
 };
 use bcce_core::run::ids::{ItemOf, RunRef};
 use bcce_core::run::slots::Lane;
@@ -144,8 +145,12 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
             (progress_pk(&batch), &["pk", "sk", "owned_by", "owned_until", "runs", "rate"])
         }
         "counted part" => (counted_pk(&batch), &["pk", "sk", "ended_at"]),
+        "counted piece of a run" => (
+            run_piece_key(&RunRef::first("default", "explain", "1"), 0).0,
+            &["pk", "sk", "counted"],
+        ),
         "place of a packed run" => (packed_pk("explain-1"), &["pk", "sk", "part", "n"]),
-        "usage" => (usage_pk(day, "explain-1"), &["pk", "sk", "calls"]),
+        "usage" => (usage_pk(day.date(), "explain-1"), &["pk", "sk", "calls", "tenant"]),
         "target" => (target_pk("us-east-1#m"), &["pk", "sk", "breaker"]),
         "cache" => (cache_pk("0a"), &["pk", "sk", "until"]),
         "slot of a run" => (slots_pk(Lane::Runs, "default"), &["pk", "sk", "weight"]),

@@ -172,6 +172,7 @@ pub const ITEMS: &[Item] = &[
         ..NOBODY
     },
     Item { kind: "counted part", update: &["CollectPart"], ..NOBODY },
+    Item { kind: "counted piece of a run", update: &["EmitMetrics"], ..NOBODY },
     Item {
         kind: "place of a packed run",
         put: &["RunPart", "TakePart"],

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::ledger::{usage_pk, usage_sk};
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::holds;
 use super::runs::text;
 use crate::found::{Found, Item};
 use crate::requests::Sent;
 
-/// Counters by day, shard, region and model.
+/// Counters by day, step, region, model and tier, and the runs by day and status.
 type Counters = BTreeMap<String, BTreeMap<&'static str, f64>>;
 
 const COUNTED: [&str; 12] = [
@@ -35,21 +32,18 @@ pub fn is_counted(runs: &[&Sent], found: &Found) -> Result<(), String> {
     let mut expected = Counters::new();
     for sent in runs {
         let Some(manifest) = found.document(&sent.run.manifest_key()) else { continue };
-        let ended =
-            OffsetDateTime::parse(manifest["ended_at"].as_str().unwrap(), &Rfc3339).unwrap();
-        for line in manifest["usage_by_model"].as_array().into_iter().flatten() {
-            let string = |name: &str| line[name].as_str().unwrap_or_default();
-            let (pk, sk) =
-                (usage_pk(ended, &sent.run.run_id), usage_sk(string("region"), string("model_id")));
-            let counters = expected.entry(format!("{pk} {sk}")).or_default();
-            *counters.entry("runs").or_default() += 1.0;
-            for name in COUNTED {
-                *counters.entry(name).or_default() += counter(line, name);
-            }
+        let string =
+            |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        for line in manifest["usage_by_step"].as_array().into_iter().flatten() {
+            let of = ["day", "step", "region", "model_id", "tier"].map(|name| string(line, name));
+            add(&mut expected, of.join(" "), COUNTED.map(|name| (name, counter(line, name))));
         }
+        let day = string(&manifest, "ended_at")[..10].to_owned();
+        add(&mut expected, format!("{day} {}", string(&manifest, "status")), [("runs", 1.0)]);
     }
+    let mut counted = Counters::new();
     let usage = found.ledger.iter().filter(|item| text(item, "pk").starts_with("usage#"));
-    let counted: Counters = usage.map(counters).collect();
+    usage.for_each(|item| read(item, &mut counted));
     let keys = expected.keys().chain(counted.keys());
     let wrong = keys.filter(|key| !is_same(expected.get(*key), counted.get(*key)));
     let wrong: Vec<String> = wrong
@@ -64,6 +58,15 @@ pub fn is_counted(runs: &[&Sent], found: &Found) -> Result<(), String> {
     holds(wrong.is_empty(), || format!("the usage differs: {wrong:#?}"))
 }
 
+fn add(
+    counters: &mut Counters,
+    key: String,
+    values: impl IntoIterator<Item = (&'static str, f64)>,
+) {
+    let sums = counters.entry(key).or_default();
+    values.into_iter().for_each(|(name, value)| *sums.entry(name).or_default() += value);
+}
+
 /// Returns the value of a counter in a line of a manifest, as far as it is known.
 fn counter(line: &Value, name: &str) -> f64 {
     let usage = if line["usage"].is_null() { &line["known_usage"] } else { &line["usage"] };
@@ -76,12 +79,23 @@ fn counter(line: &Value, name: &str) -> f64 {
     value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0.0)
 }
 
-/// Returns the key and the counters of an item of the ledger.
-fn counters(item: &Item) -> (String, BTreeMap<&'static str, f64>) {
-    let number = |name: &str| item.get(name)?.as_n().ok()?.parse().ok();
-    let counters = ["runs"].into_iter().chain(COUNTED);
-    let counters = counters.map(|name| (name, number(name).unwrap_or(0.0))).collect();
-    (format!("{} {}", text(item, "pk"), text(item, "sk")), counters)
+/// Adds the counters of an item of the ledger, which is a shard of a day.
+fn read(item: &Item, counted: &mut Counters) {
+    let number =
+        |name: &str| item.get(name).map_or(0.0, |value| value.as_n().unwrap().parse().unwrap());
+    let day = &text(item, "pk")["usage#".len()..][..10];
+    if text(item, "sk").starts_with("runs#") {
+        for (name, status) in
+            [("succeeded", "SUCCEEDED"), ("failed", "FAILED"), ("cancelled", "CANCELLED")]
+        {
+            if item.contains_key(name) {
+                add(counted, format!("{day} {status}"), [("runs", number(name))]);
+            }
+        }
+        return;
+    }
+    let of = ["step", "region", "model_id", "tier"].map(|name| text(item, name));
+    add(counted, format!("{day} {}", of.join(" ")), COUNTED.map(|name| (name, number(name))));
 }
 
 /// Returns true if both counters are equal. The values are sums of a few decimal numbers with nine places, as floats.

@@ -18,12 +18,11 @@ use bcce_core::batch::Rate;
 use bcce_core::batch::manifest::Sums;
 use bcce_core::batch::packed::{PartManifest, PartOutcome};
 use bcce_core::batch::reference::{BatchRef, BatchRun};
-use bcce_core::call::attempt::Totals;
 use bcce_core::ledger::CountedPart;
 use bcce_core::ports::{Closed, CountPart};
 use bcce_core::run::artifact::ArtifactRef;
 use bcce_core::run::call_log::LoggedCall;
-use bcce_core::run::manifest::UsageLine;
+use bcce_core::run::manifest::{RunCounts, TaggedUsage};
 use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
@@ -189,19 +188,12 @@ async fn a_stop_and_a_cancelled_run_lie_beside_the_progress() {
     assert_eq!(cancelled, Ok(()));
 }
 
-fn counted(models: usize) -> CountedPart {
+fn counted() -> CountedPart {
     let run = BatchRun { reference: batch(), execution_arn: "arn".into(), started_at: NOW };
-    let line = |n| UsageLine {
-        region: "us-east-1".into(),
-        model_id: format!("us.m{n}"),
-        runs: 3,
-        calls: 4,
-        failed_calls: 0,
-        rejected_calls: 0,
-        unknown_calls: 0,
-        unpriced_calls: 0,
-        lost_calls: 0,
-        totals: Totals::of([]),
+    let of = |team: &str, succeeded| TaggedUsage {
+        cost_tags: [("team".to_owned(), team.to_owned())].into(),
+        runs: RunCounts { succeeded, ..RunCounts::default() },
+        steps: vec![],
     };
     let manifest = PartManifest::seal(PartOutcome {
         batch: &run,
@@ -211,7 +203,8 @@ fn counted(models: usize) -> CountedPart {
         outputs: ArtifactRef::of("outputs".into(), b""),
         sums: Sums::none(),
         progress: BatchProgress { succeeded: 3, ..BatchProgress::default() },
-        usage_by_model: (0..models).map(line).collect(),
+        usage_by_model: vec![],
+        usage_by_tags: vec![of("search", 1), of("risk", 2)],
         ended_at: NOW,
     });
     CountedPart { batch: run, manifest }
@@ -232,7 +225,7 @@ async fn a_part_is_counted_and_its_progress_deleted_in_one_transaction() {
             let writes = transaction.transact_items();
             let pk = |n: usize| writes[n].update().unwrap().key()["pk"].as_s().unwrap();
             let marker = writes[0].update().unwrap();
-            writes.len() == 4
+            writes.len() == 5
                 && pk(0).starts_with("counted#explain-batch-")
                 && marker.key()["sk"] == text("000007")
                 && marker.condition_expression() == Some("attribute_not_exists(#ended_at)")
@@ -241,11 +234,12 @@ async fn a_part_is_counted_and_its_progress_deleted_in_one_transaction() {
                 && added(&writes[1], "failed").is_none()
                 && added(&writes[1], "parts") == Some(AttributeValue::Ns(vec!["7".into()]))
                 && pk(2).starts_with("usage#2026-11-01#")
-                && added(&writes[2], "runs") == Some(number(3))
-                && is_of_the_part(writes[3].delete().unwrap().key())
+                && added(&writes[2], "succeeded") == Some(number(1))
+                && added(&writes[3], "succeeded") == Some(number(2))
+                && is_of_the_part(writes[4].delete().unwrap().key())
         })
         .then_output(|| TransactWriteItemsOutput::builder().build());
-    assert_eq!(ledger(&rule).count_part(&counted(1)).await, Ok(Closed::Now));
+    assert_eq!(ledger(&rule).count_part(&counted()).await, Ok(Closed::Now));
 }
 
 #[tokio::test]
@@ -256,14 +250,5 @@ async fn a_part_is_counted_once() {
         TransactWriteItemsError::TransactionCanceledException(exception.build())
     });
     let before = Closed::Before { notification_owner: None };
-    assert_eq!(ledger(&rule).count_part(&counted(1)).await, Ok(before));
-}
-
-#[tokio::test]
-async fn a_part_with_more_models_than_a_transaction_takes_is_a_fault() {
-    let rule = mock!(Client::transact_write_items)
-        .then_output(|| TransactWriteItemsOutput::builder().build());
-    assert_eq!(ledger(&rule).count_part(&counted(97)).await, Ok(Closed::Now));
-    let fault = ledger(&rule).count_part(&counted(98)).await.unwrap_err();
-    assert!(fault.message.ends_with("101 writes (limit: 100)"), "{fault}");
+    assert_eq!(ledger(&rule).count_part(&counted()).await, Ok(before));
 }

@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::types::error::{
 use aws_sdk_dynamodb::types::{CancellationReason, Update};
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use bcce_core::run::ids::ItemOf;
-use bcce_core::run::manifest::{Evidence, Manifest, UsageLine};
-use time::macros::datetime;
+use bcce_core::run::manifest::{Detail, Evidence, Manifest, StepUsage, UsageLine};
+use time::macros::{date, datetime};
 
 fn closed() -> ClosedRun {
     let reference = RunRef::first("default", "explain", "42");
@@ -29,20 +29,22 @@ fn closed() -> ClosedRun {
         ending: None,
         ended_at: datetime!(2026-11-01 12:01 UTC),
     });
-    manifest.usage_by_model = vec![UsageLine {
-        region: "us-east-1".into(),
-        model_id: "us.m".into(),
-        runs: 1,
-        calls: 2,
-        failed_calls: 1,
-        rejected_calls: 0,
-        unknown_calls: 1,
-        unpriced_calls: 1,
-        lost_calls: 0,
-        totals: Totals {
-            priced_subtotal_usd: Some("0.00165".parse().unwrap()),
-            ..Totals::default()
+    manifest.usage_by_step = vec![StepUsage {
+        day: date!(2026 - 10 - 31),
+        step: "answer".into(),
+        tier: "default".into(),
+        long_prompt: false,
+        line: UsageLine {
+            region: "us-east-1".into(),
+            model_id: "us.m".into(),
+            calls: 2,
+            totals: Totals {
+                priced_subtotal_usd: Some("0.00165".parse().unwrap()),
+                ..Totals::default()
+            },
+            ..UsageLine::default()
         },
+        detail: Detail::default(),
     }];
     ClosedRun {
         run,
@@ -51,6 +53,13 @@ fn closed() -> ClosedRun {
         manifest_sha256: "0".into(),
         notification_owner: "arn".into(),
     }
+}
+
+/// Returns the value that an update adds to a counter.
+fn added(update: &Update, counter: &str) -> Option<AttributeValue> {
+    let (place, _) =
+        update.expression_attribute_names()?.iter().find(|(_, name)| *name == counter)?;
+    Some(update.expression_attribute_values()?[&place.replace('#', ":")].clone())
 }
 
 async fn close(rule: Rule) -> Result<Closed, Fault> {
@@ -69,17 +78,18 @@ fn cancelled(codes: [&str; 2]) -> TransactWriteItemsError {
 }
 
 #[tokio::test]
-async fn record_and_counter_are_one_transaction_and_the_record_is_conditional() {
+async fn record_and_counters_are_one_transaction_and_the_record_is_conditional() {
     let rule = mock!(Client::transact_write_items)
         .match_requests(|write| {
             let updates: Vec<&Update> =
                 write.transact_items().iter().filter_map(|item| item.update()).collect();
-            updates.len() == 2
+            let pk = |n: usize| updates[n].key()["pk"].as_s().unwrap().as_str();
+            updates.len() == 3
                 && updates[0].condition_expression() == Some("attribute_not_exists(#counted)")
-                && updates[1].key()["pk"].as_s().is_ok_and(|pk| pk.starts_with("usage#2026-11-01#"))
-                && updates[1].expression_attribute_values().unwrap()[":c12"]
-                    .as_n()
-                    .is_ok_and(|cost| cost == "0.00165")
+                && pk(1).starts_with("usage#2026-10-31#")
+                && added(updates[1], "cost_usd") == Some(number("0.00165"))
+                && pk(2).starts_with("usage#2026-11-01#")
+                && added(updates[2], "failed") == Some(number(1))
         })
         .then_output(|| TransactWriteItemsOutput::builder().build());
     assert_eq!(close(rule).await, Ok(Closed::Now));
@@ -95,22 +105,13 @@ async fn an_item_of_a_batch_adds_to_its_progress_in_the_same_transaction() {
         .match_requests(|write| {
             let updates: Vec<&Update> =
                 write.transact_items().iter().filter_map(|item| item.update()).collect();
-            let progress = updates[2];
-            let added: BTreeMap<&str, &AttributeValue> = progress
-                .expression_attribute_names()
-                .unwrap()
-                .iter()
-                .map(|(place, name)| {
-                    let value = place.replacen('#', ":", 1);
-                    (name.as_str(), &progress.expression_attribute_values().unwrap()[&value])
-                })
-                .collect();
-            updates.len() == 3
+            let progress = updates[3];
+            updates.len() == 4
                 && progress.key()["pk"] == text("progress#explain-batch-1#2")
                 && progress.update_expression().starts_with("ADD ")
-                && *added["failed"] == number(1)
-                && *added["error:Bcce.Internal"] == number(1)
-                && !added.contains_key("succeeded")
+                && added(progress, "failed") == Some(number(1))
+                && added(progress, "error:Bcce.Internal") == Some(number(1))
+                && added(progress, "succeeded").is_none()
         })
         .then_output(|| TransactWriteItemsOutput::builder().build());
     let client = mock_client!(aws_sdk_dynamodb, [&rule]);

@@ -10,6 +10,7 @@ use crate::batch::bulk::record::Asking;
 use crate::call::answer;
 use crate::call::answer::{Answer, answered};
 use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
+use crate::config::pricing::Tier;
 
 /// The time at which a job was started, and the time at which it was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub fn take(
     let failure = answered.as_ref().err();
     // The service does not report when it processed a record, so all records have the price of the day on which their
     // job was started.
-    let cost = |used: &Usage| asked.plan.batch_cost(&target.model_id, took.from, used);
+    let cost = |used: &Usage| asked.plan.cost(&target.model_id, took.from, Tier::Batch, used);
     let mut attempt = Attempt {
         target: target.clone(),
         kind: AttemptKind::Bulk,

@@ -273,6 +273,7 @@ fn cost(from: OffsetDateTime, input_tokens: u64) -> Option<String> {
         long_prompt: Some(LongPrompt { above_tokens: 1_000, price: price(10 * usd) }),
         regional_factor: None,
         batch_factor: Some(Decimal::new(batch, 1)),
+        tier_factors: Default::default(),
     };
     let rows = vec![row(date!(2026 - 11 - 01), 1, 5), row(date!(2026 - 11 - 02), 2, 2)];
     plan.prices.values_mut().for_each(|old| *old = PriceRows(rows.clone()));

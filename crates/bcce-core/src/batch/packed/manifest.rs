@@ -8,7 +8,7 @@ use crate::batch::packed::tree::{self, Hash};
 use crate::batch::progress::BatchProgress;
 use crate::batch::reference::BatchRun;
 use crate::run::artifact::ArtifactRef;
-use crate::run::manifest::{Kind, UsageLine};
+use crate::run::manifest::{Kind, TaggedUsage, UsageLine};
 
 /// The manifest of a part, stored as `sealed-<attempt>/<part>.part.json`. Its signature is detached and covers the line
 /// of its kind and the exact bytes of the manifest.
@@ -41,6 +41,9 @@ pub struct PartManifest {
     pub progress: BatchProgress,
     /// The usage of these runs, by region and model.
     pub usage_by_model: Vec<UsageLine>,
+    /// The same runs and usage by the tags that split their costs. The ledger adds them to its counters.
+    #[serde(default)]
+    pub usage_by_tags: Vec<TaggedUsage>,
 }
 
 /// All facts about a part whose runs are over, from which its manifest is made.
@@ -55,6 +58,7 @@ pub struct PartOutcome<'a> {
     pub sums: Sums,
     pub progress: BatchProgress,
     pub usage_by_model: Vec<UsageLine>,
+    pub usage_by_tags: Vec<TaggedUsage>,
     pub ended_at: OffsetDateTime,
 }
 
@@ -79,6 +83,7 @@ impl PartManifest {
             sums: outcome.sums,
             progress: outcome.progress,
             usage_by_model: outcome.usage_by_model,
+            usage_by_tags: outcome.usage_by_tags,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::call::model::{
     Blame, CallFailure, CallLimits, CallReport, Limit, ModelAnswer, ModelCall, Repair,
 };
 use crate::call::parameters::Parameters;
+use crate::config::pricing::Tier;
 use crate::document::prompt::Prompt;
 use crate::failover::breaker::Signal;
 use crate::failover::route::Route;
@@ -153,7 +154,9 @@ impl Call<'_> {
         failure: Option<&CallFailure>,
     ) -> Attempt {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let cost = |used: &Usage| self.work.plan.cost(&self.target.model_id, started_at, used);
+        let tier = Tier::served(report.served.service_tier.as_deref());
+        let cost =
+            |used: &Usage| self.work.plan.cost(&self.target.model_id, started_at, tier, used);
         Attempt {
             target: self.target.clone(),
             kind,

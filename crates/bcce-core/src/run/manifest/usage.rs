@@ -1,15 +1,23 @@
-//! The usage of a run, by region and model.
+//! The usage of a run: by step, target, day and price, and in sum by region and model.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use time::{Date, UtcOffset};
 
 use crate::base::error::ErrorName;
-use crate::call::attempt::{Attempt, AttemptOutcome, Totals};
+use crate::base::histogram::Histogram;
+use crate::base::json::is_false;
+use crate::base::usage::Usage;
+use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome, Totals};
+use crate::config::pricing::{PriceRow, Tier};
+use crate::run::manifest::Evidence;
 use crate::run::manifest::lost::Lost;
+use crate::run::plan::Plan;
 
 /// The usage of the calls to one model in one region, as far as it is known.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct UsageLine {
     pub region: String,
     pub model_id: String,
@@ -31,6 +39,46 @@ pub struct UsageLine {
     pub totals: Totals,
 }
 
+/// The usage of the calls of one step to one model in one region on one day, at one kind of price.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepUsage {
+    /// The day in UTC on which the calls started. It decides their price.
+    pub day: Date,
+    pub step: String,
+    /// The service tier that served the calls, such as `default`, or `batch` for the records of bulk jobs.
+    pub tier: String,
+    /// True if the calls have the price of long prompts.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub long_prompt: bool,
+    #[serde(flatten)]
+    pub line: UsageLine,
+    #[serde(flatten)]
+    pub detail: Detail,
+}
+
+/// The part of a step's usage that only the ledger needs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Detail {
+    /// The known cost of failed calls in USD. The cost of the line includes it.
+    #[serde(default, skip_serializing_if = "Decimal::is_zero")]
+    pub failed_cost_usd: Decimal,
+    /// The amount in USD by which the tokens that were read from the prompt cache cost less than input tokens.
+    #[serde(default, skip_serializing_if = "Decimal::is_zero")]
+    pub cache_saved_usd: Decimal,
+    /// The amount in USD by which the tokens that were written to the prompt cache cost more than input tokens.
+    #[serde(default, skip_serializing_if = "Decimal::is_zero")]
+    pub cache_extra_usd: Decimal,
+    /// The number of failed calls by error name. A lost call has no error.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub errors: BTreeMap<String, u64>,
+    /// The times from the start of an answered call to its first token, in milliseconds.
+    #[serde(default, skip_serializing_if = "Histogram::is_empty")]
+    pub first_token: Histogram,
+    /// The times from the start of an answered call to its end, in milliseconds.
+    #[serde(default, skip_serializing_if = "Histogram::is_empty")]
+    pub answer: Histogram,
+}
+
 fn one() -> u64 {
     1
 }
@@ -40,8 +88,8 @@ fn is_one(count: &u64) -> bool {
 }
 
 impl UsageLine {
-    /// Adds the usage of other runs with the same model in the same region.
-    fn add(&mut self, other: &Self) {
+    /// Adds the usage of other calls to the same model in the same region.
+    pub fn add(&mut self, other: &Self) {
         self.runs += other.runs;
         self.calls += other.calls;
         self.failed_calls += other.failed_calls;
@@ -50,6 +98,37 @@ impl UsageLine {
         self.unpriced_calls += other.unpriced_calls;
         self.lost_calls += other.lost_calls;
         self.totals.add(&other.totals);
+    }
+}
+
+impl Detail {
+    /// Adds the detail of other calls.
+    pub fn add(&mut self, other: &Self) {
+        self.failed_cost_usd += other.failed_cost_usd;
+        self.cache_saved_usd += other.cache_saved_usd;
+        self.cache_extra_usd += other.cache_extra_usd;
+        for (name, count) in &other.errors {
+            *self.errors.entry(name.clone()).or_default() += count;
+        }
+        self.first_token.add(&other.first_token);
+        self.answer.add(&other.answer);
+    }
+}
+
+impl StepUsage {
+    /// Returns true if the calls of both have the same step, target, day and price.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let of = |usage: &Self| (usage.day, usage.long_prompt);
+        let target = |usage: &Self| (usage.line.region.clone(), usage.line.model_id.clone());
+        of(self) == of(other)
+            && (&self.step, &self.tier) == (&other.step, &other.tier)
+            && target(self) == target(other)
+    }
+
+    /// Adds the usage of other runs. Both must be alike, see [`StepUsage::is_like`].
+    pub fn add(&mut self, other: &Self) {
+        self.line.add(&other.line);
+        self.detail.add(&other.detail);
     }
 }
 
@@ -65,44 +144,104 @@ pub fn add_usage(sum: &mut Vec<UsageLine>, lines: &[UsageLine]) {
     }
 }
 
-/// Returns the usage by region and model. `paid` includes the lost calls.
-pub(super) fn by_model(paid: &[&Attempt], lost: &[Lost]) -> Vec<UsageLine> {
-    let targets: BTreeSet<(&str, &str)> =
-        paid.iter().map(|a| (a.target.region.as_str(), a.target.model_id.as_str())).collect();
-    targets.into_iter().map(|(region, model_id)| line(paid, lost, region, model_id)).collect()
+/// Returns the usage by region and model.
+pub(super) fn by_model(steps: &[StepUsage]) -> Vec<UsageLine> {
+    let mut lines = Vec::new();
+    steps.iter().for_each(|step| add_usage(&mut lines, std::slice::from_ref(&step.line)));
+    lines.sort_by(|a, b| (&a.region, &a.model_id).cmp(&(&b.region, &b.model_id)));
+    // All of it is usage of one run.
+    lines.iter_mut().for_each(|line| line.runs = 1);
+    lines
 }
 
-fn line(paid: &[&Attempt], lost: &[Lost], region: &str, model_id: &str) -> UsageLine {
-    let of = |a: &&&Attempt| a.target.region == region && a.target.model_id == model_id;
-    let attempts: Vec<&Attempt> = paid.iter().filter(of).copied().collect();
-    let count = |is: fn(&Attempt) -> bool| attempts.iter().filter(|a| is(a)).count() as u64;
-    UsageLine {
+/// A call that is paid or may have been paid.
+struct Paid<'a> {
+    step: &'a str,
+    attempt: &'a Attempt,
+    is_lost: bool,
+    is_long: bool,
+}
+
+/// What the calls of a [`StepUsage`] have in common.
+type Key<'a> = (Date, &'a str, &'a str, &'a str, &'a str, bool);
+
+impl<'a> Paid<'a> {
+    fn key(&self) -> Key<'a> {
+        let Attempt { started_at, target, .. } = self.attempt;
+        let day = started_at.to_offset(UtcOffset::UTC).date();
+        let tier = tier(self.attempt).name();
+        (day, self.step, &target.region, &target.model_id, tier, self.is_long)
+    }
+}
+
+fn tier(attempt: &Attempt) -> Tier<'_> {
+    match attempt.kind {
+        AttemptKind::Bulk => Tier::Batch,
+        AttemptKind::First | AttemptKind::Repair => Tier::served(attempt.service_tier.as_deref()),
+    }
+}
+
+/// Returns the usage of a run attempt by step, target, day and price. It includes the lost calls.
+pub(super) fn by_step(evidence: &Evidence<'_>, lost: &[Lost]) -> Vec<StepUsage> {
+    let is_long = |attempt: &Attempt| {
+        let row = evidence.plan.and_then(|plan| row(plan, attempt));
+        row.zip(attempt.usage).is_some_and(|(row, used)| row.is_long(&used))
+    };
+    let own = evidence.paid();
+    let recorded = own.map(|(step, attempt)| (step, attempt, false));
+    let lost = lost.iter().map(|lost| (lost.step.as_str(), &lost.attempt, true));
+    let mut groups: BTreeMap<Key<'_>, Vec<Paid<'_>>> = BTreeMap::new();
+    for (step, attempt, is_lost) in recorded.chain(lost) {
+        let paid = Paid { step, attempt, is_lost, is_long: is_long(attempt) };
+        groups.entry(paid.key()).or_default().push(paid);
+    }
+    groups.into_iter().map(|(key, calls)| step_usage(evidence.plan, key, &calls)).collect()
+}
+
+fn row<'a>(plan: &'a Plan, attempt: &Attempt) -> Option<&'a PriceRow> {
+    plan.price(&attempt.target.model_id, attempt.started_at)
+}
+
+fn step_usage(plan: Option<&Plan>, key: Key<'_>, calls: &[Paid<'_>]) -> StepUsage {
+    let (day, step, region, model_id, tier, long_prompt) = key;
+    let count = |is: fn(&Paid<'_>) -> bool| calls.iter().filter(|call| is(call)).count() as u64;
+    let line = UsageLine {
         region: region.to_owned(),
         model_id: model_id.to_owned(),
         runs: 1,
-        calls: attempts.len() as u64,
-        failed_calls: count(|a| a.outcome == AttemptOutcome::Failed),
-        rejected_calls: count(|a| a.error == Some(ErrorName::TargetRejected)),
-        unknown_calls: count(|a| a.usage.is_none()),
-        unpriced_calls: count(|a| a.cost_usd.is_none()),
-        lost_calls: lost.iter().filter(|lost| of(&&&lost.attempt)).count() as u64,
-        totals: Totals::of(attempts.iter().copied()),
+        calls: calls.len() as u64,
+        failed_calls: count(|call| call.attempt.outcome == AttemptOutcome::Failed),
+        rejected_calls: count(|call| call.attempt.error == Some(ErrorName::TargetRejected)),
+        unknown_calls: count(|call| call.attempt.usage.is_none()),
+        unpriced_calls: count(|call| call.attempt.cost_usd.is_none()),
+        lost_calls: count(|call| call.is_lost),
+        totals: Totals::of(calls.iter().map(|call| call.attempt)),
+    };
+    let mut detail = Detail::default();
+    calls.iter().for_each(|call| detail.count(plan, call.attempt));
+    let (step, tier) = (step.to_owned(), tier.to_owned());
+    StepUsage { day, step, tier, long_prompt, line, detail }
+}
+
+impl Detail {
+    fn count(&mut self, plan: Option<&Plan>, attempt: &Attempt) {
+        if attempt.outcome == AttemptOutcome::Failed {
+            self.failed_cost_usd += attempt.cost_usd.unwrap_or_default();
+        }
+        if let Some(error) = attempt.error {
+            *self.errors.entry(error.as_str().to_owned()).or_default() += 1;
+        }
+        if attempt.outcome == AttemptOutcome::Answered && attempt.kind != AttemptKind::Bulk {
+            self.answer.record(attempt.latency_ms);
+            attempt.first_token_ms.into_iter().for_each(|time| self.first_token.record(time));
+        }
+        let used = |usage: Usage| row(plan?, attempt)?.cache_effect(tier(attempt), &usage);
+        if let Some(effect) = attempt.usage.and_then(used) {
+            self.cache_saved_usd += effect.saved_usd;
+            self.cache_extra_usd += effect.extra_usd;
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::call::attempt::tests::failed;
-
-    #[test]
-    fn the_runs_of_a_model_add_up_and_the_line_of_one_run_leaves_them_out() {
-        let attempt = failed("us-east-1", ErrorName::TargetUnavailable);
-        let lines = by_model(&[&attempt, &attempt], &[]);
-        let mut sum = Vec::new();
-        (0..3).for_each(|_| add_usage(&mut sum, &lines));
-        assert_eq!((sum.len(), sum[0].runs, sum[0].calls), (1, 3, 6));
-        let runs = |line: &UsageLine| serde_json::to_value(line).unwrap().get("runs").cloned();
-        assert_eq!((runs(&lines[0]), runs(&sum[0])), (None, Some(3.into())));
-    }
-}
+mod tests;

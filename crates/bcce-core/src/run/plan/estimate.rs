@@ -81,7 +81,7 @@ impl Plan {
             let Some(step) = self.step(&execution.step) else { continue };
             let route = self.routes.get(&execution.route);
             let target = route.and_then(first).map(|first| &first.target);
-            let row = target.and_then(|target| self.row(target, at));
+            let row = target.and_then(|target| self.price(&target.model_id, at));
             let (least, most) = self.bounds(step, route.zip(target), step.cache);
             estimate.call(&least, &most, target, row.map(|row| (row, PriceRow::cost as _)));
         }
@@ -91,16 +91,11 @@ impl Plan {
     /// Estimates a run of this plan as a record of a bulk job, which uses no prompt cache.
     pub fn estimate_in_bulk(&self, step: &Step, target: &Target, at: OffsetDateTime) -> Estimate {
         let mut estimate = Estimate::default();
-        let row = self.row(target, at);
+        let row = self.price(&target.model_id, at);
         let route = self.routes.values().next();
         let (least, most) = self.bounds(step, route.map(|route| (route, target)), None);
         estimate.call(&least, &most, Some(target), row.map(|row| (row, PriceRow::batch_cost as _)));
         estimate
-    }
-
-    /// Returns the price of the target's model on the day of `at`.
-    fn row(&self, target: &Target, at: OffsetDateTime) -> Option<&PriceRow> {
-        self.prices.get(&target.model_id)?.at(at)
     }
 
     /// Returns the least and the most usage of one execution of a step.

@@ -1,0 +1,198 @@
+//! What usage can be grouped by and filtered by.
+
+use bcce_core::config::residency::base_model;
+use bcce_core::ledger::usage::{Allocation, CountedCalls, CountedRuns};
+
+/// The name of a group whose runs do not have the tag.
+pub const NONE: &str = "(none)";
+/// The name of the workflow of runs that were refused before they had a plan.
+pub const REFUSED: &str = "(refused)";
+
+/// A property of calls. Some of them are properties of runs too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dimension {
+    Workflow,
+    Tenant,
+    Step,
+    /// The model without the prefix of a profile.
+    Model,
+    Region,
+    /// The region and the id that is called.
+    Target,
+    /// The service tier that served the calls.
+    Tier,
+    Day,
+    /// The name of an error.
+    Error,
+    /// A cost tag, by name.
+    Tag(String),
+}
+
+/// Parses a dimension.
+pub fn parse(given: &str) -> Result<Dimension, String> {
+    Ok(match given {
+        "workflow" => Dimension::Workflow,
+        "tenant" => Dimension::Tenant,
+        "step" => Dimension::Step,
+        "model" => Dimension::Model,
+        "region" => Dimension::Region,
+        "target" => Dimension::Target,
+        "tier" => Dimension::Tier,
+        "day" => Dimension::Day,
+        "error" => Dimension::Error,
+        _ => match given.strip_prefix("tag:") {
+            Some(tag) if !tag.is_empty() => Dimension::Tag(tag.to_owned()),
+            _ => {
+                return Err("must be workflow, model, region, target, tenant, day, step, tier, error \
+                            or tag:<name>"
+                    .to_owned());
+            }
+        },
+    })
+}
+
+impl Dimension {
+    /// Returns the name, as it is written on the command line.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Workflow => "workflow".into(),
+            Self::Tenant => "tenant".into(),
+            Self::Step => "step".into(),
+            Self::Model => "model".into(),
+            Self::Region => "region".into(),
+            Self::Target => "target".into(),
+            Self::Tier => "tier".into(),
+            Self::Day => "day".into(),
+            Self::Error => "error".into(),
+            Self::Tag(tag) => format!("tag:{tag}"),
+        }
+    }
+
+    /// Returns the value of calls. Calls have no single error; their value is empty.
+    pub fn of_calls(&self, calls: &CountedCalls) -> String {
+        let usage = &calls.usage;
+        match self {
+            Self::Step => usage.step.clone(),
+            Self::Model => base_model(&usage.line.model_id).to_owned(),
+            Self::Region => usage.line.region.clone(),
+            Self::Target => format!("{} {}", usage.line.region, usage.line.model_id),
+            Self::Tier => usage.tier.clone(),
+            Self::Day => usage.day.to_string(),
+            Self::Error => String::new(),
+            Self::Workflow | Self::Tenant | Self::Tag(_) => {
+                self.of_allocation(&calls.allocation).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Returns the value of runs. Returns `None` if only calls have the property.
+    pub fn of_runs(&self, runs: &CountedRuns) -> Option<String> {
+        match self {
+            Self::Day => Some(runs.day.to_string()),
+            _ => self.of_allocation(&runs.allocation),
+        }
+    }
+
+    fn of_allocation(&self, allocation: &Allocation) -> Option<String> {
+        match self {
+            Self::Workflow if allocation.workflow.is_empty() => Some(REFUSED.to_owned()),
+            Self::Workflow => Some(allocation.workflow.clone()),
+            Self::Tenant => Some(allocation.tenant.clone()),
+            Self::Tag(tag) => {
+                Some(allocation.cost_tags.get(tag).map_or(NONE, String::as_str).to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The options that select usage.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Filters {
+    /// Include only this workflow; may be given several times, like the other filters
+    #[arg(long, value_name = "NAME")]
+    workflow: Vec<String>,
+    /// Include only this tenant
+    #[arg(long, value_name = "NAME")]
+    tenant: Vec<String>,
+    /// Include only calls of this step
+    #[arg(long, value_name = "ID")]
+    step: Vec<String>,
+    /// Include only calls of this model, by its id with or without the prefix of a profile
+    #[arg(long, value_name = "ID")]
+    model: Vec<String>,
+    /// Include only calls in this region
+    #[arg(long, value_name = "REGION")]
+    region: Vec<String>,
+    /// Include only runs with this value of a cost tag
+    #[arg(long, value_name = "NAME=VALUE", value_parser = tag)]
+    tag: Vec<(String, String)>,
+}
+
+fn tag(given: &str) -> Result<(String, String), String> {
+    match given.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("must be NAME=VALUE, such as team=search".to_owned()),
+    }
+}
+
+impl Filters {
+    /// Returns the cost tags that are named.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.tag.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Returns true if only calls have the properties that are filtered by.
+    pub fn select_calls(&self) -> bool {
+        [&self.step, &self.model, &self.region].iter().any(|values| !values.is_empty())
+    }
+
+    pub fn want_calls(&self, calls: &CountedCalls) -> bool {
+        let line = &calls.usage.line;
+        let is_model = |wanted: &String| *wanted == line.model_id || wanted == base_model(&line.model_id);
+        self.want(&calls.allocation)
+            && has(&self.step, &calls.usage.step)
+            && has(&self.region, &line.region)
+            && (self.model.is_empty() || self.model.iter().any(is_model))
+    }
+
+    /// Returns true if runs are wanted. If the filters select calls, the runs are unknown and none is wanted.
+    pub fn want_runs(&self, runs: &CountedRuns) -> bool {
+        !self.select_calls() && self.want(&runs.allocation)
+    }
+
+    fn want(&self, allocation: &Allocation) -> bool {
+        let is_tagged = |(name, value): &(String, String)| {
+            allocation.cost_tags.get(name).map_or("", String::as_str) == value
+        };
+        let names = self.tags();
+        // Several values of one tag are alternatives, several tags are not.
+        let mut each_name = names.map(|name| {
+            self.tag.iter().filter(|(other, _)| other == name).any(is_tagged)
+        });
+        let workflow = Dimension::Workflow.of_allocation(allocation).unwrap_or_default();
+        has(&self.workflow, &workflow)
+            && has(&self.tenant, &allocation.tenant)
+            && each_name.all(|is_wanted| is_wanted)
+    }
+
+    /// Describes the filters: ` of workflow explain and tenant default`. Returns an empty text without filters.
+    pub fn describe(&self) -> String {
+        let lists = [
+            ("workflow", &self.workflow),
+            ("tenant", &self.tenant),
+            ("step", &self.step),
+            ("model", &self.model),
+            ("region", &self.region),
+        ];
+        let lists = lists.into_iter().filter(|(_, values)| !values.is_empty());
+        let mut parts: Vec<String> =
+            lists.map(|(name, values)| format!("{name} {}", values.join(" or "))).collect();
+        parts.extend(self.tag.iter().map(|(name, value)| format!("tag {name}={value}")));
+        if parts.is_empty() { String::new() } else { format!(" of {}", parts.join(" and ")) }
+    }
+}
+
+fn has(wanted: &[String], value: &str) -> bool {
+    wanted.is_empty() || wanted.iter().any(|wanted| wanted == value)
+}

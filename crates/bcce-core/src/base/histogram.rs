@@ -1,0 +1,149 @@
+//! A histogram of times that can be added to another one without loss.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The number of buckets between a power of two and the next one. Times below it have a bucket of their own.
+const STEPS: u64 = 8;
+/// The exponent of [`STEPS`].
+const STEPS_EXPONENT: u32 = STEPS.trailing_zeros();
+
+/// The largest relative error of [`Histogram::quantile`]: half the width of a bucket, relative to its lower end.
+pub const MAX_ERROR: f64 = 0.5 / STEPS as f64;
+
+/// A histogram of times in milliseconds. Its buckets are the same in every histogram, so that histograms of different
+/// days, regions or functions add up. The width of a bucket is an eighth of a power of two.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<(u16, u64)>", into = "Vec<(u16, u64)>")]
+pub struct Histogram(BTreeMap<u16, u64>);
+
+impl Histogram {
+    /// Counts a time.
+    pub fn record(&mut self, milliseconds: u64) {
+        self.add_to(bucket(milliseconds), 1);
+    }
+
+    /// Adds `times` to a bucket of another histogram.
+    pub fn add_to(&mut self, bucket: u16, times: u64) {
+        *self.0.entry(bucket).or_default() += times;
+    }
+
+    /// Adds another histogram.
+    pub fn add(&mut self, other: &Self) {
+        other.buckets().for_each(|(bucket, times)| self.add_to(bucket, times));
+    }
+
+    /// Returns the buckets that have times, with their number.
+    pub fn buckets(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.0.iter().map(|(bucket, times)| (*bucket, *times))
+    }
+
+    /// Returns the number of times.
+    pub fn count(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the time in milliseconds that `percent` of the times do not exceed: the middle of the bucket of that
+    /// time. Its relative error is at most [`MAX_ERROR`]. Returns `None` if the histogram is empty.
+    pub fn quantile(&self, percent: u64) -> Option<u64> {
+        let rank = (self.count() * percent).div_ceil(100).max(1);
+        let mut seen = 0;
+        let found = self.0.iter().find(|(_, times)| {
+            seen += **times;
+            seen >= rank
+        });
+        found.map(|(bucket, _)| middle(*bucket))
+    }
+}
+
+impl From<Vec<(u16, u64)>> for Histogram {
+    fn from(buckets: Vec<(u16, u64)>) -> Self {
+        let mut histogram = Self::default();
+        buckets.into_iter().for_each(|(bucket, times)| histogram.add_to(bucket, times));
+        histogram
+    }
+}
+
+impl From<Histogram> for Vec<(u16, u64)> {
+    fn from(histogram: Histogram) -> Self {
+        histogram.buckets().collect()
+    }
+}
+
+fn bucket(milliseconds: u64) -> u16 {
+    if milliseconds < STEPS {
+        return milliseconds as u16;
+    }
+    let shift = milliseconds.ilog2() - STEPS_EXPONENT;
+    (u64::from(shift) * STEPS + (milliseconds >> shift)) as u16
+}
+
+/// Returns the middle of a bucket, rounded down.
+fn middle(bucket: u16) -> u64 {
+    let bucket = u64::from(bucket);
+    if bucket < 2 * STEPS {
+        return bucket;
+    }
+    let shift = (bucket / STEPS - 1).min(u64::from(u64::BITS - STEPS_EXPONENT - 1));
+    let lowest = (STEPS + bucket % STEPS) << shift;
+    lowest + ((1 << shift) >> 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(times: impl IntoIterator<Item = u64>) -> Histogram {
+        let mut histogram = Histogram::default();
+        times.into_iter().for_each(|time| histogram.record(time));
+        histogram
+    }
+
+    #[test]
+    fn a_quantile_is_within_the_stated_error() {
+        for time in (0..2_000).chain((2_000..900_000).step_by(37)).chain([u64::MAX / 3]) {
+            let found = of([time]).quantile(50).unwrap();
+            let error = found.abs_diff(time) as f64 / (time.max(1)) as f64;
+            assert!(error <= MAX_ERROR, "{time} is {found}");
+        }
+        let all = of(1..=10_000);
+        for (percent, exact) in [(50, 5_000), (90, 9_000), (99, 9_900), (100, 10_000)] {
+            let found = all.quantile(percent).unwrap();
+            let error = found.abs_diff(exact) as f64 / exact as f64;
+            assert!(error <= MAX_ERROR, "p{percent} is {found}");
+        }
+    }
+
+    #[test]
+    fn buckets_follow_each_other_without_a_gap() {
+        let mut last = 0;
+        for time in 1..1_000_000_u64 {
+            let next = bucket(time);
+            assert!(next == last || next == last + 1, "{time} is in {next} after {last}");
+            last = next;
+        }
+        assert!(last < 160, "a quarter of an hour is in bucket {last}");
+    }
+
+    #[test]
+    fn histograms_of_parts_add_up_to_that_of_the_whole() {
+        let (mut one, other) = (of([1, 20, 300, 300]), of([300, 40_000]));
+        one.add(&other);
+        assert_eq!(one, of([1, 20, 300, 300, 300, 40_000]));
+        assert_eq!((one.count(), one.quantile(50)), (6, Some(304)));
+        assert_eq!(Histogram::default().quantile(50), None);
+    }
+
+    #[test]
+    fn a_histogram_is_a_list_of_pairs_in_json() {
+        let histogram = of([5, 5, 900]);
+        let json = serde_json::to_string(&histogram).unwrap();
+        assert_eq!(json, "[[5,2],[62,1]]");
+        assert_eq!(serde_json::from_str::<Histogram>(&json).unwrap(), histogram);
+    }
+}
