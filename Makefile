@@ -28,7 +28,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Build the whole workspace always: with `-p` cargo selects other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo check test fmt prose clippy lint advisories local offline emulated batches failover soak large enforced faults once lean replay fuzz bench bench-check bench-litellm recording measurable rate released cost simulate lock up down deploy tenant
+.PHONY: help setup build demo check test fmt prose clippy lint advisories local offline emulated batches failover soak large enforced faults once lean costs replay fuzz bench bench-check bench-litellm recording measurable rate released cost simulate lock up down deploy tenant
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ check: fmt language ## run the quick checks after a change: format, language, li
 	cargo clippy --locked --workspace --features bcce-tests/emulated -- --deny warnings
 	$(CARGO_TEST) --lib --bins --test contract --quiet
 
-test: fmt prose lint clippy local offline emulated batches failover enforced faults once lean replay ## run all checks and tests, except soaks, large batches, fuzzing and benchmarks
+test: fmt prose lint clippy local offline emulated batches failover enforced faults once lean costs replay ## run all checks and tests, except soaks, large batches, fuzzing and benchmarks
 
 fmt: ## check the format, without changing anything
 	cargo fmt --all --check
@@ -131,6 +131,10 @@ once: setup build ## send 300 requests and a batch while functions and services 
 lean: setup build ## compare what a run takes of AWS with the table in docs/workflows.md
 	$(CARGO_TEST) --test lean --no-run
 	$(STACK) run --metered -- $(CARGO_TEST) --test lean
+
+costs: setup build ## compare the costs of a mix of runs with sums by hand, on a local stack
+	$(CARGO_TEST) --test costs --no-run
+	$(STACK) run -- $(CARGO_TEST) --test costs
 
 # A text fails if it causes a panic or takes more than 256 MB or a second. The text is stored as .local/fuzz/<target>-*:
 # copy it to fuzz/corpus/<target>, whose texts `offline` runs. Other texts that a target found are in

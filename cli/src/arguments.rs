@@ -50,6 +50,9 @@ pub enum Verb {
     /// Submit, list, watch, read, verify, retry, cancel and finalize batches
     #[command(subcommand)]
     Batch(Batch),
+    /// Show the cost, the tokens, the latency and the errors of a period
+    #[command(subcommand)]
+    Metrics(Metrics),
     /// List, show, redrive and drop dead letters: messages that could not become a run
     #[command(subcommand)]
     Dlq(Dlq),
@@ -172,6 +175,25 @@ pub enum Batch {
     /// notification. Step Functions reports the end of an execution on a best-effort basis; use this command for a
     /// batch whose report was lost. Safe to repeat.
     Finalize(cmd::batch::finalize::Args),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Metrics {
+    /// Show the cost of a period by workflow, model, tenant, day or another dimension
+    ///
+    /// The amounts are sums of what the manifests of runs and of parts of batches state, and are exact in JSON and CSV.
+    /// A call counts on the UTC day on which it started, once its run or its part of a batch is sealed. Calls whose
+    /// usage or price is unknown are listed below the table and are never counted as 0. Costs of AWS other than those
+    /// of models are not included.
+    Cost(cmd::metrics::cost::Args),
+    /// Show the tokens of a period by model or another dimension
+    Usage(cmd::metrics::usage::Args),
+    /// Show the time to the first token and to the whole answer by target or another dimension
+    Latency(cmd::metrics::latency::Args),
+    /// Show the errors of calls and runs by name and by another dimension
+    ///
+    /// Without --by, the errors of all calls are counted by name.
+    Errors(cmd::metrics::errors::Args),
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ pub mod finalize;
 pub mod follow;
 pub mod key;
 pub mod list;
+pub mod metrics;
 pub mod output;
 pub mod pause;
 pub mod push;

@@ -11,6 +11,7 @@ mod files; // reads text files
 mod follow; // follows a run or a batch until it ends
 mod latest; // lists the records of the last days, newest first
 mod letters; // reads and selects dead letters
+mod metrics; // usage and costs of a period
 mod packed; // the attempts of a run that a batch packed
 mod paint; // colored lines
 mod references; // builds references from records of the ledger
@@ -27,7 +28,7 @@ mod world; // the terminal, the clock, standard input
 
 use std::process::ExitCode;
 
-use arguments::{Batch, Cli, Config, Dlq, Runs, Verb};
+use arguments::{Batch, Cli, Config, Dlq, Metrics, Runs, Verb};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -53,6 +54,12 @@ async fn main() -> ExitCode {
         Verb::Batch(Batch::Retry(args)) => cmd::batch::retry::run(args, &world, out).await,
         Verb::Batch(Batch::Cancel(args)) => cmd::batch::cancel::run(args, &world, out).await,
         Verb::Batch(Batch::Finalize(args)) => cmd::batch::finalize::run(args, &world, out).await,
+        Verb::Metrics(Metrics::Cost(args)) => cmd::metrics::cost::run(args, &world, out).await,
+        Verb::Metrics(Metrics::Usage(args)) => cmd::metrics::usage::run(args, &world, out).await,
+        Verb::Metrics(Metrics::Latency(args)) => {
+            cmd::metrics::latency::run(args, &world, out).await
+        }
+        Verb::Metrics(Metrics::Errors(args)) => cmd::metrics::errors::run(args, &world, out).await,
         Verb::Dlq(Dlq::List(args)) => cmd::dlq::list::run(args, &world, out).await,
         Verb::Dlq(Dlq::Show(args)) => cmd::dlq::show::run(args, &world, out).await,
         Verb::Dlq(Dlq::Redrive(args)) => cmd::dlq::redrive::run(args, &world, out).await,

@@ -22,7 +22,7 @@ pub enum Dimension {
     /// The service tier that served the calls.
     Tier,
     Day,
-    /// The name of an error.
+    /// The name of an error. Calls and runs with different errors are one group, whose errors are counted.
     Error,
     /// A cost tag, by name.
     Tag(String),
@@ -39,12 +39,11 @@ pub fn parse(given: &str) -> Result<Dimension, String> {
         "target" => Dimension::Target,
         "tier" => Dimension::Tier,
         "day" => Dimension::Day,
-        "error" => Dimension::Error,
         _ => match given.strip_prefix("tag:") {
             Some(tag) if !tag.is_empty() => Dimension::Tag(tag.to_owned()),
             _ => {
-                return Err("must be workflow, model, region, target, tenant, day, step, tier, error \
-                            or tag:<name>"
+                return Err("must be workflow, model, region, target, tenant, day, step, tier or \
+                            tag:<name>"
                     .to_owned());
             }
         },
@@ -68,7 +67,7 @@ impl Dimension {
         }
     }
 
-    /// Returns the value of calls. Calls have no single error; their value is empty.
+    /// Returns the value of calls. It is empty for errors.
     pub fn of_calls(&self, calls: &CountedCalls) -> String {
         let usage = &calls.usage;
         match self {
@@ -80,28 +79,31 @@ impl Dimension {
             Self::Day => usage.day.to_string(),
             Self::Error => String::new(),
             Self::Workflow | Self::Tenant | Self::Tag(_) => {
-                self.of_allocation(&calls.allocation).unwrap_or_default()
+                self.of_allocation(&calls.allocation).to_owned()
             }
         }
     }
 
-    /// Returns the value of runs. Returns `None` if only calls have the property.
-    pub fn of_runs(&self, runs: &CountedRuns) -> Option<String> {
+    /// Returns true if runs have the property too.
+    pub fn is_of_runs(&self) -> bool {
+        matches!(self, Self::Workflow | Self::Tenant | Self::Day | Self::Error | Self::Tag(_))
+    }
+
+    /// Returns the value of runs. The value of a property that only calls have is empty.
+    pub fn of_runs(&self, runs: &CountedRuns) -> String {
         match self {
-            Self::Day => Some(runs.day.to_string()),
-            _ => self.of_allocation(&runs.allocation),
+            Self::Day => runs.day.to_string(),
+            _ => self.of_allocation(&runs.allocation).to_owned(),
         }
     }
 
-    fn of_allocation(&self, allocation: &Allocation) -> Option<String> {
+    fn of_allocation<'a>(&self, allocation: &'a Allocation) -> &'a str {
         match self {
-            Self::Workflow if allocation.workflow.is_empty() => Some(REFUSED.to_owned()),
-            Self::Workflow => Some(allocation.workflow.clone()),
-            Self::Tenant => Some(allocation.tenant.clone()),
-            Self::Tag(tag) => {
-                Some(allocation.cost_tags.get(tag).map_or(NONE, String::as_str).to_owned())
-            }
-            _ => None,
+            Self::Workflow if allocation.workflow.is_empty() => REFUSED,
+            Self::Workflow => &allocation.workflow,
+            Self::Tenant => &allocation.tenant,
+            Self::Tag(tag) => allocation.cost_tags.get(tag).map_or(NONE, String::as_str),
+            _ => "",
         }
     }
 }
@@ -149,7 +151,8 @@ impl Filters {
 
     pub fn want_calls(&self, calls: &CountedCalls) -> bool {
         let line = &calls.usage.line;
-        let is_model = |wanted: &String| *wanted == line.model_id || wanted == base_model(&line.model_id);
+        let is_model =
+            |wanted: &String| *wanted == line.model_id || wanted == base_model(&line.model_id);
         self.want(&calls.allocation)
             && has(&self.step, &calls.usage.step)
             && has(&self.region, &line.region)
@@ -167,11 +170,9 @@ impl Filters {
         };
         let names = self.tags();
         // Several values of one tag are alternatives, several tags are not.
-        let mut each_name = names.map(|name| {
-            self.tag.iter().filter(|(other, _)| other == name).any(is_tagged)
-        });
-        let workflow = Dimension::Workflow.of_allocation(allocation).unwrap_or_default();
-        has(&self.workflow, &workflow)
+        let mut each_name =
+            names.map(|name| self.tag.iter().filter(|(other, _)| other == name).any(is_tagged));
+        has(&self.workflow, Dimension::Workflow.of_allocation(allocation))
             && has(&self.tenant, &allocation.tenant)
             && each_name.all(|is_wanted| is_wanted)
     }

@@ -2,24 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::base::usage::Usage;
+use bcce_core::call::attempt::Totals;
 use bcce_core::ledger::usage::DayOfUsage;
 use bcce_core::run::manifest::{Detail, RunCounts, UsageLine};
 use rust_decimal::Decimal;
-use serde::Serialize;
-use time::Date;
+use serde_json::{Value, json};
 
 use crate::metrics::dimension::{Dimension, Filters};
 use crate::metrics::period::Period;
 
-/// The sum of the usage of calls and of the number of runs.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The sum of the usage of calls, and the number of runs.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sums {
     pub runs: RunCounts,
     pub line: UsageLine,
     pub detail: Detail,
-    /// The tokens and the known part of the cost of calls to models without a price.
-    pub unpriced: BTreeMap<String, Usage>,
+}
+
+/// Returns the sum of nothing, whose usage and cost are known.
+impl Default for Sums {
+    fn default() -> Self {
+        let line = UsageLine { totals: Totals::of([]), ..UsageLine::default() };
+        Self { runs: RunCounts::default(), line, detail: Detail::default() }
+    }
 }
 
 impl Sums {
@@ -34,9 +39,27 @@ impl Sums {
         self.line.totals.known_cost()
     }
 
-    /// Returns the number of calls that are priced: neither their usage nor their price is unknown.
-    pub fn priced_calls(&self) -> u64 {
-        self.line.calls - self.line.unpriced_calls
+    /// Returns the sums as JSON. `have_runs` is true if the number of runs is known.
+    pub fn json(&self, have_runs: bool) -> Value {
+        let (line, detail) = (&self.line, &self.detail);
+        let mut all = json!(line.totals);
+        let more = json!({
+            "runs": have_runs.then(|| self.runs.all()),
+            "failed_runs": have_runs.then_some(self.runs.failed),
+            "calls": line.calls,
+            "failed_calls": line.failed_calls,
+            "rejected_calls": line.rejected_calls,
+            "unknown_calls": line.unknown_calls,
+            "unpriced_calls": line.unpriced_calls,
+            "lost_calls": line.lost_calls,
+            "failed_cost_usd": detail.failed_cost_usd.normalize(),
+            "cache_saved_usd": detail.cache_saved_usd.normalize(),
+            "cache_extra_usd": detail.cache_extra_usd.normalize(),
+        });
+        if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+            all.extend(more);
+        }
+        all
     }
 }
 
@@ -52,25 +75,65 @@ pub struct Groups {
 impl Groups {
     /// Sums the usage that `filters` select.
     pub fn of(days: &[DayOfUsage], filters: &Filters, by: &Dimension) -> Self {
-        let none = |by: &Dimension| matches!(by, Dimension::Day | Dimension::Workflow | Dimension::Tenant | Dimension::Tag(_));
-        let have_runs = none(by) && !filters.select_calls();
         let mut groups: BTreeMap<String, Sums> = BTreeMap::new();
-        for calls in days.iter().flat_map(|day| &day.calls).filter(|calls| filters.want_calls(calls)) {
-            let sums = groups.entry(by.of_calls(calls)).or_insert_with(empty);
-            sums.line.add(&calls.usage.line);
-            sums.detail.add(&calls.usage.detail);
+        for counted in days.iter().flat_map(|day| &day.calls) {
+            if filters.want_calls(counted) {
+                let sums = groups.entry(by.of_calls(counted)).or_default();
+                sums.line.add(&counted.usage.line);
+                sums.detail.add(&counted.usage.detail);
+            }
         }
-        for runs in days.iter().flat_map(|day| &day.runs).filter(|runs| filters.want_runs(runs)) {
-            let Some(value) = by.of_runs(runs) else { continue };
-            groups.entry(value).or_insert_with(empty).runs.add(&runs.runs);
+        let have_runs = by.is_of_runs() && !filters.select_calls();
+        for counted in days.iter().flat_map(|day| &day.runs).filter(|_| have_runs) {
+            if filters.want_runs(counted) {
+                groups.entry(by.of_runs(counted)).or_default().runs.add(&counted.runs);
+            }
         }
         Self { by: by.clone(), groups, have_runs }
     }
 
     /// Returns the sum of all groups.
     pub fn total(&self) -> Sums {
-        let mut total = empty();
+        let mut total = Sums::default();
         self.groups.values().for_each(|sums| total.add(sums));
         total
     }
+
+    /// Returns the sums of a group, which are those of nothing if there is no such group.
+    pub fn get(&self, name: &str) -> Sums {
+        self.groups.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Adds a group for each day of the period that has none, if these are groups of days.
+    pub fn complete(&mut self, period: Period) {
+        if self.by == Dimension::Day {
+            for day in period.days() {
+                self.groups.entry(day.to_string()).or_default();
+            }
+        }
+    }
+
+    /// Returns the names of the groups: days in their order, others by cost, the highest first.
+    pub fn order(&self) -> Vec<&String> {
+        let mut names: Vec<&String> = self.groups.keys().collect();
+        if self.by != Dimension::Day {
+            let key = |name: &&String| {
+                let sums = &self.groups[*name];
+                (std::cmp::Reverse(sums.cost()), std::cmp::Reverse(sums.line.calls))
+            };
+            names.sort_by_key(key);
+        }
+        names
+    }
+}
+
+/// Returns the known cost of each day of the period in USD.
+pub fn cost_by_day(
+    days: &[DayOfUsage],
+    filters: &Filters,
+    period: Period,
+) -> Vec<(String, Decimal)> {
+    let mut groups = Groups::of(days, filters, &Dimension::Day);
+    groups.complete(period);
+    groups.groups.iter().map(|(day, sums)| (day.clone(), sums.cost())).collect()
 }

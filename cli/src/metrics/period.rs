@@ -84,7 +84,9 @@ impl Written {
             Self::Days(from, to) => (from, to),
         };
         if from > today {
-            return Err(format!("the period starts on {from}, which is after today, {today} in UTC"));
+            return Err(format!(
+                "the period starts on {from}, which is after today, {today} in UTC"
+            ));
         }
         Ok(Period { from, to: to.min(today) })
     }
@@ -148,14 +150,29 @@ mod tests {
             ("0d", "must have 1 to 400 days"),
             ("401d", "must have 1 to 400 days"),
             ("-1d", "must have 1 to 400 days"),
-            ("2026-11-16", "the period starts on 2026-11-16, which is after today, 2026-11-15 in UTC"),
+            (
+                "2026-11-16",
+                "the period starts on 2026-11-16, which is after today, 2026-11-15 in UTC",
+            ),
             ("2026-12", "the period starts on 2026-12-01, which is after today, 2026-11-15 in UTC"),
             ("2026-11-02..2026-11-01", "ends on 2026-11-01, before it starts on 2026-11-02"),
             ("2024-01-01..2026-01-01", "must have 1 to 400 days"),
         ] {
             assert_eq!(read(given), Err(expected.to_owned()), "{given}");
         }
-        for given in ["", "d", "7", "7h", "2026", "2026-13", "2026-02-30", "..", "2026-11-01..", "-9999-01-01", "é"] {
+        for given in [
+            "",
+            "d",
+            "7",
+            "7h",
+            "2026",
+            "2026-13",
+            "2026-02-30",
+            "..",
+            "2026-11-01..",
+            "-9999-01-01",
+            "é",
+        ] {
             let cause = read(given).unwrap_err();
             assert!(cause.starts_with("must be a number of days such as 7d"), "{given}: {cause}");
         }

@@ -60,6 +60,8 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
         (manner.thinks, manner.said, manner.stop_reason) = (true, Some(String::new()), "max_tokens");
     })),
     ("cached", Number, Answer(|manner, argument| manner.cached = argument.number())),
+    ("writes-5m", Number, Answer(|manner, argument| manner.written_5m = argument.number())),
+    ("writes-1h", Number, Answer(|manner, argument| manner.written_1h = argument.number())),
     ("tier", MaybeText, Answer(|manner, argument| manner.service_tier = argument.text())),
     ("enforced", Nothing, Answer(|manner, _| manner.guardrail_origin = vec!["REQUEST", "ACCOUNT_ENFORCED"])),
     ("no-usage", Nothing, Answer(|manner, _| manner.reports_usage = false)),

@@ -23,6 +23,9 @@ pub struct Manner {
     pub hold: Option<String>,
     /// The number of tokens read from the cache.
     pub cached: u64,
+    /// The numbers of tokens written to the cache for five minutes and for an hour.
+    pub written_5m: u64,
+    pub written_1h: u64,
     /// True if the answer includes its usage.
     pub reports_usage: bool,
     /// The service tier that the metadata reports.
@@ -62,6 +65,8 @@ impl Default for Manner {
             delay: Duration::ZERO,
             hold: None,
             cached: 0,
+            written_5m: 0,
+            written_1h: 0,
             reports_usage: true,
             service_tier: None,
             guardrail_origin: Vec::new(),
@@ -105,6 +110,8 @@ impl Completion {
             input: tokens(prompt.words),
             output: tokens(words(&text) + thinking.as_deref().map_or(0, words)),
             cached: manner.cached,
+            written_5m: manner.written_5m,
+            written_1h: manner.written_1h,
         };
         Ok(Self {
             text,
@@ -131,17 +138,27 @@ pub struct Usage {
     pub input: u64,
     pub output: u64,
     pub cached: u64,
+    pub written_5m: u64,
+    pub written_1h: u64,
 }
 
 impl Usage {
     pub fn to_json(&self) -> Value {
-        json!({
+        let written = self.written_5m + self.written_1h;
+        let mut usage = json!({
             "inputTokens": self.input,
             "outputTokens": self.output,
-            "totalTokens": self.input + self.output + self.cached,
+            "totalTokens": self.input + self.output + self.cached + written,
             "cacheReadInputTokens": self.cached,
-            "cacheWriteInputTokens": 0,
-        })
+            "cacheWriteInputTokens": written,
+        });
+        let details = [("5m", self.written_5m), ("1h", self.written_1h)];
+        let details = details.into_iter().filter(|(_, tokens)| *tokens > 0);
+        let detail = |(ttl, tokens)| json!({ "ttl": ttl, "inputTokens": tokens });
+        if written > 0 {
+            usage["cacheDetails"] = details.map(detail).collect();
+        }
+        usage
     }
 }
 

@@ -1,0 +1,6 @@
+//! The commands for metrics.
+
+pub mod cost;
+pub mod errors;
+pub mod latency;
+pub mod usage;

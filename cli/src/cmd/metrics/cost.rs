@@ -1,0 +1,21 @@
+use std::io::Write;
+
+use crate::exit::Outcome;
+use crate::metrics::Selection;
+use crate::metrics::dimension::Dimension;
+use crate::metrics::print::{self, View};
+use crate::world::World;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    selection: Selection,
+    /// Compare with as many days before the period
+    #[arg(long)]
+    compare: bool,
+}
+
+pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
+    let selected = args.selection.read(Dimension::Workflow, args.compare, world).await?;
+    print::sums(&selected, View::Cost, world, out)
+}

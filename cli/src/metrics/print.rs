@@ -1,0 +1,325 @@
+//! Prints sums by group as a table, as JSON or as CSV.
+
+use std::io::Write;
+
+use bcce_core::base::usage::Usage;
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::figures;
+use crate::metrics::dimension::Dimension;
+use crate::metrics::groups::{Groups, Sums, cost_by_day};
+use crate::metrics::period::Period;
+use crate::metrics::table::{Row, Table, percent, share, sparkline};
+use crate::metrics::{Form, Selected, notes};
+use crate::paint::{Ink, Line, render, span};
+use crate::world::World;
+
+/// The figures that a table shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    Cost,
+    Usage,
+}
+
+/// Prints the sums of each group. JSON and CSV have all figures, whatever the view.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn sums(selected: &Selected, view: View, world: &World, out: &mut dyn Write) -> Outcome {
+    match selected.form {
+        Form::Json => json(&sums_json(selected), out)?,
+        Form::Csv => sums_csv(selected, out)?,
+        Form::Text => lines(&text(selected, view, bars(world)), world, out)?,
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints JSON with indentation.
+pub fn json(value: &Value, out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "{}", serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
+/// Prints rows of CSV below a heading.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn csv(
+    head: &[String],
+    rows: impl IntoIterator<Item = Vec<String>>,
+    out: &mut dyn Write,
+) -> Outcome<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    writer.write_record(head).map_err(unwritten)?;
+    for row in rows {
+        writer.write_record(row).map_err(unwritten)?;
+    }
+    Ok(writer.flush()?)
+}
+
+/// Returns the JSON of a report: the fields that all reports have, and its groups.
+pub fn report(selected: &Selected, groups: Vec<Value>) -> Value {
+    json!({
+        "version": 1,
+        "environment": selected.environment,
+        "from": selected.period.from.to_string(),
+        "to": selected.period.to.to_string(),
+        "by": selected.by.name(),
+        "groups": groups,
+        "unknown_items": selected.unknown(),
+    })
+}
+
+/// Prints lines. They are not cut, because a narrow terminal would hide the costs at their end.
+pub fn lines(lines: &[Line], world: &World, out: &mut dyn Write) -> std::io::Result<()> {
+    for line in lines {
+        writeln!(out, "{}", render(line, world.color, usize::MAX))?;
+    }
+    Ok(())
+}
+
+/// Returns the width for tables with bars. Without a terminal, there are no bars.
+fn bars(world: &World) -> Option<usize> {
+    world.terminal.then(|| world.size().0)
+}
+
+/// Returns the heading above a table.
+pub fn heading(what: &str, selected: &Selected) -> Line {
+    let (of, period) = (selected.filters.describe(), selected.period);
+    let text = format!("{what}{of} in {}, {period}", selected.environment);
+    vec![span(Ink::Bold, text)]
+}
+
+fn text(selected: &Selected, view: View, width: Option<usize>) -> Vec<Line> {
+    let what = match view {
+        View::Cost => "Cost",
+        View::Usage => "Usage",
+    };
+    let mut text = vec![heading(what, selected), Vec::new()];
+    let groups = Sorted::of(selected);
+    if groups.names.is_empty() {
+        text.push(vec![span(Ink::Plain, "There was none.")]);
+        text.extend(notes::of(selected, &Sums::default(), view));
+        return text;
+    }
+    let table = match view {
+        View::Cost => groups.costs(),
+        View::Usage => groups.usages(),
+    };
+    text.extend(table.lines(width));
+    text.push(Vec::new());
+    let has_days = selected.period.from < selected.period.to && selected.by != Dimension::Day;
+    if view == View::Cost && width.is_some() && has_days {
+        text.extend([per_day(selected), Vec::new()]);
+    }
+    text.extend(notes::of(selected, &groups.total, view));
+    while text.last().is_some_and(Vec::is_empty) {
+        text.pop();
+    }
+    text
+}
+
+fn per_day(selected: &Selected) -> Line {
+    let days = cost_by_day(&selected.days, &selected.filters, selected.period);
+    let costs: Vec<Decimal> = days.iter().map(|(_, cost)| *cost).collect();
+    let (least, most) = (costs.iter().min(), costs.iter().max());
+    let [least, most] = [least, most].map(|cost| figures::usd(cost.copied().unwrap_or_default()));
+    vec![
+        span(Ink::Dim, "per day  "),
+        span(Ink::Green, sparkline(&costs)),
+        span(Ink::Plain, format!("  {least} to {most}")),
+    ]
+}
+
+/// The groups in the order in which they are printed.
+struct Sorted {
+    now: Groups,
+    before: Option<Groups>,
+    names: Vec<String>,
+    total: Sums,
+    total_before: Sums,
+}
+
+impl Sorted {
+    fn of(selected: &Selected) -> Self {
+        let of = |days| Groups::of(days, &selected.filters, &selected.by);
+        let (mut now, before) = (of(&selected.days), selected.before.as_deref().map(of));
+        now.complete(selected.period);
+        let mut names: Vec<String> = now.order().into_iter().cloned().collect();
+        // The days of two periods are compared in sum only.
+        let is_comparable = |before: &&Groups| before.by != Dimension::Day;
+        let gone = before.iter().filter(is_comparable).flat_map(Groups::order);
+        names.extend(gone.filter(|name| !now.groups.contains_key(*name)).cloned());
+        let total = now.total();
+        let total_before = before.as_ref().map(Groups::total).unwrap_or_default();
+        Self { now, before, names, total, total_before }
+    }
+
+    fn head(&self, columns: &[&str]) -> Vec<String> {
+        let runs = self.now.have_runs.then(|| "runs".to_owned());
+        let by = self.now.by.name();
+        let columns = columns.iter().map(|column| (*column).to_owned());
+        std::iter::once(by).chain(runs).chain(columns).collect()
+    }
+
+    fn row(&self, name: &str, sums: &Sums, cells: Vec<String>) -> Row {
+        let runs = self.now.have_runs.then(|| figures::count(sums.runs.all()));
+        Row::plain(std::iter::once(name.to_owned()).chain(runs).chain(cells))
+    }
+
+    fn costs(&self) -> Table {
+        let mut headings = self.head(&["calls", "tokens in", "tokens out", "cost", "share"]);
+        if self.before.is_some() {
+            headings.extend(["before", "change"].map(str::to_owned));
+        }
+        let highest = self.now.groups.values().map(Sums::cost).max().unwrap_or_default();
+        let row = |name: &str, sums: &Sums, before: &Sums| {
+            let totals = &sums.line.totals;
+            let used = totals.known_usage();
+            let mut cells = vec![
+                figures::count(sums.line.calls),
+                figures::count(used.prompt_tokens()),
+                figures::count(used.output_tokens),
+                figures::cost(totals),
+                percent(share(sums.cost(), self.total.cost())),
+            ];
+            if self.before.is_some() {
+                cells.push(figures::cost(&before.line.totals));
+                cells.push(change(sums.cost(), before.cost()));
+            }
+            self.row(name, sums, cells)
+        };
+        let mut rows = Vec::new();
+        for name in &self.names {
+            let sums = self.now.get(name);
+            let before = self.before.as_ref().map(|before| before.get(name)).unwrap_or_default();
+            let bar = Some(share(sums.cost(), highest));
+            rows.push(Row { bar, ..row(name, &sums, &before) });
+        }
+        rows.push(row("total", &self.total, &self.total_before).bold());
+        Table { headings, texts: 1, rows }
+    }
+
+    fn usages(&self) -> Table {
+        let headings =
+            self.head(&["calls", "input", "output", "cache read", "write 5m", "write 1h"]);
+        let row = |name: &str, sums: &Sums| {
+            let Usage {
+                input_tokens,
+                output_tokens,
+                cache_read_tokens,
+                cache_write_5m_tokens,
+                cache_write_1h_tokens,
+            } = sums.line.totals.known_usage();
+            let counts = [
+                sums.line.calls,
+                input_tokens,
+                output_tokens,
+                cache_read_tokens,
+                cache_write_5m_tokens,
+                cache_write_1h_tokens,
+            ];
+            self.row(name, sums, counts.map(figures::count).into())
+        };
+        let mut rows: Vec<Row> =
+            self.names.iter().map(|name| row(name, &self.now.get(name))).collect();
+        rows.push(row("total", &self.total).bold());
+        Table { headings, texts: 1, rows }
+    }
+}
+
+/// Formats the change of a cost: `+12 %`, `-100 %`, `new`.
+fn change(now: Decimal, before: Decimal) -> String {
+    match (now.is_zero(), before.is_zero()) {
+        (true, true) => String::new(),
+        (false, true) => "new".into(),
+        _ if now == before => "0 %".into(),
+        _ => format!("{:+.0} %", share(now - before, before) * 100.0),
+    }
+}
+
+fn sums_json(selected: &Selected) -> Value {
+    let groups = Sorted::of(selected);
+    let by = groups.now.by.name();
+    let of = |sums: &Sums| sums.json(groups.now.have_runs);
+    let group = |name: &String| {
+        let mut group = json!({ by.as_str(): name });
+        if let (Value::Object(group), Value::Object(sums)) = (&mut group, of(&groups.now.get(name)))
+        {
+            group.extend(sums);
+        }
+        if let Some(before) = &groups.before {
+            group["before"] = of(&before.get(name));
+        }
+        group
+    };
+    let mut report = report(selected, groups.names.iter().map(group).collect());
+    let days = cost_by_day(&selected.days, &selected.filters, selected.period);
+    let day =
+        |(day, cost): (String, Decimal)| json!({ "day": day, "known_cost_usd": cost.normalize() });
+    report["cost_by_day"] = days.into_iter().map(day).collect();
+    report["total"] = of(&groups.total);
+    if groups.before.is_some() {
+        report["total_before"] = of(&groups.total_before);
+    }
+    report
+}
+
+/// The figures in CSV, by their names in JSON.
+const FIGURES: [&str; 18] = [
+    "runs",
+    "failed_runs",
+    "calls",
+    "failed_calls",
+    "rejected_calls",
+    "unknown_calls",
+    "unpriced_calls",
+    "lost_calls",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "known_cost_usd",
+    "cost_is_complete",
+    "failed_cost_usd",
+    "cache_saved_usd",
+    "cache_extra_usd",
+];
+
+fn sums_csv(selected: &Selected, out: &mut dyn Write) -> Outcome<()> {
+    let groups = Sorted::of(selected);
+    let head = ["from".to_owned(), "to".to_owned(), groups.now.by.name()];
+    let head: Vec<String> = head.into_iter().chain(FIGURES.map(str::to_owned)).collect();
+    let row = |name: &String| {
+        let sums = groups.now.get(name);
+        let mut figures = sums.json(groups.now.have_runs);
+        figures["known_cost_usd"] = json!(sums.cost().normalize());
+        figures["cost_is_complete"] = json!(sums.line.totals.cost_usd.is_some());
+        let used = json!(sums.line.totals.known_usage());
+        let cell = |figure: &str| match used.get(figure).unwrap_or(&figures[figure]) {
+            Value::String(text) => text.clone(),
+            Value::Null => String::new(),
+            other => other.to_string(),
+        };
+        let Period { from, to } = selected.period;
+        let cells = [from.to_string(), to.to_string(), name.clone()];
+        cells.into_iter().chain(FIGURES.map(cell)).collect()
+    };
+    csv(&head, groups.names.iter().map(row), out)
+}
+
+/// Converts an error of writing CSV. A closed pipe ends the command quietly, as it does for other output.
+fn unwritten(error: csv::Error) -> Failure {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error.into(),
+        other => Failure::unreachable(
+            format!("the output cannot be written: {other:?}"),
+            "report this error",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+use super::*;
+use crate::metrics::samples::{days, selected};
+
+/// Returns what the command prints. `width` is that of a terminal, if the output is one.
+fn shown(selected: &Selected, view: View, width: Option<usize>) -> String {
+    let lines = text(selected, view, width);
+    lines.iter().map(|line| render(line, false, usize::MAX) + "\n").collect()
+}
+
+#[test]
+fn costs_in_a_terminal_have_bars_and_a_sparkline() {
+    let selected = selected(Dimension::Workflow);
+    assert_eq!(shown(&selected, View::Cost, Some(120)), include_str!("cost_terminal.txt"));
+}
+
+#[test]
+fn costs_in_a_pipe_are_plain() {
+    let selected = selected(Dimension::Workflow);
+    assert_eq!(shown(&selected, View::Cost, None), include_str!("cost_pipe.txt"));
+}
+
+#[test]
+fn days_are_in_their_order_and_none_is_left_out() {
+    let selected = selected(Dimension::Day);
+    assert_eq!(shown(&selected, View::Cost, Some(120)), include_str!("cost_by_day.txt"));
+}
+
+#[test]
+fn costs_are_compared_with_the_period_before() {
+    let mut before = days();
+    before[0].calls[0].allocation.workflow = "summarise".into();
+    let selected = Selected { before: Some(before), ..selected(Dimension::Workflow) };
+    assert_eq!(shown(&selected, View::Cost, None), include_str!("cost_compared.txt"));
+}
+
+#[test]
+fn tokens_are_counted_by_kind() {
+    let selected = selected(Dimension::Model);
+    assert_eq!(shown(&selected, View::Usage, None), include_str!("usage.txt"));
+}
+
+#[test]
+fn a_period_without_usage_says_so() {
+    let nothing = Selected { days: vec![], ..selected(Dimension::Workflow) };
+    let expected = "Cost in dev, 2026-11-01 to 2026-11-03 (3 days, UTC)\n\nThere was none.\n";
+    assert_eq!(shown(&nothing, View::Cost, Some(80)), expected);
+}
+
+fn written(selected: &Selected) -> String {
+    let world = World { environment: "dev".into(), terminal: false, color: false };
+    let mut out = Vec::new();
+    sums(selected, View::Cost, &world, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn csv_has_a_row_for_each_group_with_exact_amounts() {
+    let selected = Selected { form: Form::Csv, ..selected(Dimension::Workflow) };
+    assert_eq!(written(&selected), include_str!("cost.csv"));
+}
+
+#[test]
+fn json_keeps_unknown_costs_apart_from_known_ones() {
+    let selected = Selected { form: Form::Json, ..selected(Dimension::Workflow) };
+    let report: Value = serde_json::from_str(&written(&selected)).unwrap();
+    let total = &report["total"];
+    assert_eq!(
+        (&total["cost_usd"], &total["priced_subtotal_usd"]),
+        (&Value::Null, &json!("0.0274"))
+    );
+    assert_eq!(total["unpriced"], json!(["us.anthropic.claude-sonnet-5-5"]));
+    let groups = report["groups"].as_array().unwrap();
+    let names: Vec<&str> = groups.iter().map(|group| group["workflow"].as_str().unwrap()).collect();
+    assert_eq!(names, ["explain", "review", "(refused)"]);
+    assert_eq!((&groups[0]["runs"], &groups[0]["cost_usd"]), (&json!(4), &json!("0.0164")));
+    assert_eq!(report["cost_by_day"][1], json!({ "day": "2026-11-02", "known_cost_usd": "0" }));
+    assert_eq!(report["unknown_items"], json!(["usage#2026-11-03#7 us-east-1#us.m"]));
+    // Steps have no runs of their own, so their number is unknown and not 0.
+    let by_step = Selected { by: Dimension::Step, ..selected };
+    let report: Value = serde_json::from_str(&written(&by_step)).unwrap();
+    assert_eq!(report["groups"][0]["runs"], Value::Null);
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_the_command_quietly() {
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let world = World { environment: "dev".into(), terminal: false, color: false };
+    for form in [Form::Text, Form::Json, Form::Csv] {
+        let selected = Selected { form, ..selected(Dimension::Workflow) };
+        let failure = sums(&selected, View::Cost, &world, &mut Gone).unwrap_err();
+        assert_eq!(failure.exit, Exit::Unread, "{form:?}");
+    }
+}
