@@ -5,6 +5,7 @@ mod batch; // a batch: its state and its display
 mod cmd; // one file for each command
 mod directory; // reads and checks a directory of configuration
 mod documents; // compares documents with those in the stack
+mod estimate; // the estimate of runs that are not started
 mod exit; // exit codes, and errors with advice
 mod figures; // formats numbers, times and costs
 mod files; // reads text files

@@ -1,3 +1,4 @@
+mod dry_run; // the plan and the estimate of a request that is not sent
 mod files; // parses --files NAME PATH...
 pub mod inputs; // parses -i NAME=VALUE
 
@@ -7,6 +8,7 @@ use std::time::Duration;
 use bcce_core::base::error::Problems;
 use bcce_core::base::json::to_json;
 use bcce_core::config::documents::parameter_name;
+use bcce_core::config::policy::Policy;
 use bcce_core::config::routing::Retries;
 use bcce_core::io::reader::{Read, Reader};
 use bcce_core::ports::{GetObject, ListParameters};
@@ -50,13 +52,16 @@ pub struct Args {
     /// Model alias for every step, instead of those of the workflow; must be listed in `request_models` of the workflow
     #[arg(long, value_name = "ALIAS")]
     model: Option<String>,
+    /// Print the plan, the targets of each step and the estimated cost, and send nothing
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
     /// Follow the run until it ends, and exit with 0 if it succeeded, 1 if not
     #[arg(long)]
     wait: bool,
     /// Maximum time to wait with --wait, such as 90s, 30m or 2h; the run continues after it
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration, requires = "wait")]
     timeout: Duration,
-    /// Print the run id and the request id as JSON, or with --wait the record of the run when it ends
+    /// Print the run id and the request id as JSON; with --dry-run, print the plan and the estimate; or with --wait the record of the run when it ends
     #[arg(long)]
     json: bool,
 }
@@ -68,10 +73,14 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         Err(_) if !problems.is_empty() => return Err(wrong(&problems)),
         found => found?,
     };
-    let request = checked(&stack, request, problems).await?;
-    let body = request.message();
-    let stored = StoredRequest::new(request, TENANT, "");
+    let checked = checked(&stack, request, problems).await?;
+    let body = checked.request.message();
+    let stored = StoredRequest::new(checked.request, TENANT, "");
     let before = sent_before(&stack, &stored).await?;
+    if args.dry_run {
+        let planned = dry_run::Planned { plan: &checked.plan, policy: &checked.policy };
+        return dry_run::print(&planned, before, args.json, &stack, world, out).await;
+    }
     stack.queues.send(&stack.outputs.inbox_queue_url, &body).await?;
     let run = stored.run();
     if before {
@@ -123,8 +132,15 @@ fn new_id(world: &World) -> String {
     format!("cli-{}-{}", at.unwrap_or_default(), world.chance())
 }
 
+/// A request that the stack would accept.
+struct Checked {
+    request: Request,
+    plan: Plan,
+    policy: Policy,
+}
+
 /// Makes the checks for which the stack would refuse the request. `problems` are those found before.
-async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Outcome<Request> {
+async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Outcome<Checked> {
     // Without a valid name of a workflow there is no parameter to read.
     if problems.iter().any(|problem| problem.field == "workflow") {
         return Err(wrong(&problems));
@@ -135,7 +151,13 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
             // The retries do not affect whether a plan is refused.
             let retries = Retries::default();
             let sources = Sources { request: &stored, configuration: &configuration, retries };
-            let refused = Plan::resolve(&sources).err().unwrap_or_default();
+            let planned = Plan::resolve(&sources);
+            let refused = match planned {
+                Ok(plan) if problems.is_empty() => {
+                    return Ok(Checked { request, plan, policy: configuration.policy });
+                }
+                planned => planned.err().unwrap_or_default(),
+            };
             // Inputs that could not be read must not be reported as missing as well.
             let unread = problems.iter().any(|problem| problem.field.starts_with("inputs"));
             let reported = if unread { vec!["inputs".to_owned()] } else { vec![] };
@@ -145,7 +167,7 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
         }
         Err(configuration) => problems.extend(configuration),
     }
-    if problems.is_empty() { Ok(request) } else { Err(wrong(&problems)) }
+    Err(wrong(&problems))
 }
 
 /// Reads the configuration for runs of a workflow, or returns all of its problems.
@@ -222,6 +244,7 @@ mod tests {
             id: None,
             tag: vec![("run_id".into(), "x".into())],
             model: None,
+            dry_run: false,
             wait: false,
             timeout: Duration::ZERO,
             json: false,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use aws_sdk_ssm::types::ParameterType;
 use bcce_tests::harness::cli::{ROOT, bcce};
 use bcce_tests::harness::stack::{RunRef, Stack, all_calls, calls, fresh, output};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Makes a directory with the configuration of this repository and one workflow. The workflow has the unique name
 /// `name`, so that no other test stores objects below it.
@@ -177,4 +177,49 @@ steps:
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("binary.rs is not UTF-8") && text.contains("gone.rs cannot be read"));
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// A dry run has the same figures for a run as for a batch of one item, and sends nothing.
+#[tokio::test]
+async fn a_dry_run_shows_the_plan_and_sends_nothing() {
+    let stack = Stack::connect().await;
+    let (id, text) = (fresh("dry"), "A breaker opens on evidence.");
+    let submit = |args: &[&str]| {
+        let input = format!("text={text}");
+        let common = ["submit", "explain", "--id", &id, "-i", &input];
+        let (code, text) = bcce("dev", &[&common[..], args].concat());
+        assert_eq!(code, 0, "{text}");
+        text
+    };
+    let shown: Value = serde_json::from_str(&submit(&["--dry-run", "--json"])).unwrap();
+    let step = &shown["steps"][0];
+    assert_eq!((&step["id"], &step["model"]), (&json!("answer"), &json!("haiku")));
+    assert_eq!(step["decision"]["targets"][0]["region"], "us-east-1");
+    let line = json!({ "text": text }).to_string();
+    let source = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{id}.jsonl"));
+    std::fs::write(&source, line).unwrap();
+    let batch = ["batch", "submit", "explain", source.to_str().unwrap(), "--dry-run", "--json"];
+    let (code, batch) = bcce("dev", &batch);
+    assert_eq!(code, 0, "{batch}");
+    let batch: Value = serde_json::from_str(&batch).unwrap();
+    for figure in
+        ["calls", "input_tokens_least", "output_tokens_most", "cost_least_usd", "cost_most_usd"]
+    {
+        assert_eq!(shown["estimate"][figure], batch["estimate"][figure], "{figure}");
+    }
+    assert_eq!(shown["worst_case"]["usd"], batch["worst_case"]["usd"]);
+    let page = submit(&["--dry-run"]);
+    for part in [
+        "explain would execute 1 step in 1 wave",
+        "  1. us.anthropic.claude-haiku-5-5 in us-east-1: first",
+        "ceiling for a run in policy.yaml: $5.00",
+    ] {
+        assert!(page.contains(part), "{part} is missing in {page}");
+    }
+    let run = RunRef::first("default", "explain", &id);
+    assert_eq!(stack.object(&run.request_key()).await, None, "the request was sent");
+    submit(&[]);
+    stack.manifest(&run).await;
+    assert!(submit(&["--dry-run"]).contains("This request was sent before."));
+    assert_eq!(calls(&run).len(), 1);
 }

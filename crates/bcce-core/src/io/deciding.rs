@@ -46,8 +46,7 @@ pub async fn decide<L>(
 where
     L: ReadBreakers + WriteBreaker + ReadLatencies + ReadCaches,
 {
-    let keys: Vec<String> =
-        step.route.targets.iter().map(|listed| target_key(&listed.target)).collect();
+    let keys = step.keys();
     let mut health = known(shared, step.route, &keys, now).await;
     let token = step.token();
     // If the response to this decision was lost, the step may already be elected, and the probe is its own.
@@ -67,6 +66,20 @@ where
             Elected::Lost(breaker) => health[probed].breaker = breaker,
         }
     }
+}
+
+/// Returns the decision that `step` would get now, without electing it for a probe. It writes nothing.
+pub async fn preview<L>(
+    shared: &SharedBreakers<L>,
+    step: &UndecidedStep<'_>,
+    now: OffsetDateTime,
+) -> Decision
+where
+    L: ReadBreakers + ReadLatencies + ReadCaches,
+{
+    let health = known(shared, step.route, &step.keys(), now).await;
+    let question = step.question(&health, now, &step.token());
+    Decision::of(&question, &router::decide(&question), None)
 }
 
 /// Reads the health of each target from the ledger: its breaker, and the latency and cache if the route needs them.
@@ -94,6 +107,11 @@ where
 }
 
 impl<'a> UndecidedStep<'a> {
+    /// Returns the keys of the route's targets in the ledger.
+    fn keys(&self) -> Vec<String> {
+        self.route.targets.iter().map(|listed| target_key(&listed.target)).collect()
+    }
+
     fn question(&self, health: &'a [Health], now: OffsetDateTime, token: &str) -> Question<'a> {
         Question {
             route: self.route,
@@ -193,6 +211,20 @@ mod tests {
         assert_eq!((regions(&lost), &lost.probe), (vec!["us-west-2"], &None));
         let expected = "its breaker is open, and another step probes it";
         assert_eq!(lost.candidates[0].because, expected);
+    }
+
+    /// A person who looks at a plan must not take the probe from a step that would make it.
+    #[test]
+    fn a_preview_shows_the_decision_and_elects_nobody() {
+        let (ledger, sample) = (MemoryHealth::default(), sample());
+        open_first(&ledger, &sample);
+        let due = NOW + Duration::from_secs(5);
+        let seen = now(preview(&SharedBreakers::new(&ledger), &undecided(&sample, "r1"), due));
+        assert_eq!(regions(&seen), ["us-east-1", "us-west-2"]);
+        assert_eq!(seen.probe, None);
+        let decided = now(decide(&SharedBreakers::new(&ledger), &undecided(&sample, "r2"), due));
+        assert_eq!(regions(&decided), ["us-east-1", "us-west-2"]);
+        assert!(decided.probe.is_some(), "the first step that decides is elected");
     }
 
     /// The lease covers the first-token timeout, and the time before and after the call.

@@ -3,19 +3,18 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use bcce_core::base::figures::dollars;
 use bcce_core::batch::Mode;
 use bcce_core::batch::bulk::{MIN_RECORDS, fit};
 use bcce_core::batch::item::Rejected;
 use bcce_core::config::configuration::Configuration;
 use bcce_core::run::plan::estimate::Estimate;
-use bcce_core::run::plan::tokens::BYTES_PER_TOKEN;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::Args;
 use super::origin::Origin;
 use super::survey::Survey;
+use crate::estimate::Estimated;
 use crate::exit::{Failure, Outcome};
 use crate::figures;
 use crate::paint::one_line;
@@ -88,7 +87,7 @@ impl Report<'_> {
         if self.args.json {
             return writeln!(out, "{}", serde_json::to_string_pretty(&self.as_json())?);
         }
-        let (survey, estimate) = (self.survey, &self.survey.estimate);
+        let survey = self.survey;
         let (left, workflow) = (figures::count(survey.left()), &self.args.workflow);
         writeln!(out, "{workflow} would run for {left} items from {}", self.origin)?;
         self.print_rejected(out)?;
@@ -99,12 +98,7 @@ impl Report<'_> {
             };
             writeln!(out, "longest item: {place}, {} bytes", figures::count(longest.bytes))?;
         }
-        let (least, most) = (estimate.input_tokens_least, estimate.input_tokens_most);
-        writeln!(out, "calls:         {}", figures::count(estimate.calls))?;
-        writeln!(out, "input tokens:  {}", between(figures::count(least), figures::count(most)))?;
-        writeln!(out, "output tokens: {} at most", figures::count(estimate.output_tokens_most))?;
-        writeln!(out, "cost:          {}", self.cost())?;
-        writeln!(out, "worst case:    {}", self.worst())?;
+        self.estimated().print(out)?;
         writeln!(out, "{}", self.rule())
     }
 
@@ -119,22 +113,17 @@ impl Report<'_> {
         }
     }
 
-    /// Formats the worst case: `$12.30 (ceiling for a batch in policy.yaml: $200.00)`.
-    fn worst(&self) -> String {
-        let worst = dollars(self.survey.worst.usd);
-        match self.found.policy.ceilings.batch_usd {
-            None => format!("{worst} (no ceiling for a batch in policy.yaml)"),
-            Some(ceiling) => {
-                format!("{worst} (ceiling for a batch in policy.yaml: {})", dollars(ceiling))
-            }
+    /// Returns the estimate at the prices of the mode.
+    fn estimated(&self) -> Estimated<'_> {
+        Estimated {
+            estimate: &self.survey.estimate,
+            costs: self.costs(),
+            unpriced: self.unpriced(),
+            worst: self.survey.worst.clone(),
+            what: "batch",
+            ceiling: self.found.policy.ceilings.batch_usd,
+            prices_date: self.found.prices.date,
         }
-    }
-
-    /// Formats the estimated cost: `$0.1100 to $2.3100 + unknown`.
-    fn cost(&self) -> String {
-        let (least, most) = self.costs();
-        let cost = between(figures::usd(least), figures::usd(most));
-        if self.unpriced().is_empty() { cost } else { format!("{cost} + unknown") }
     }
 
     /// Returns the lowest and the highest cost at the prices of the mode.
@@ -173,13 +162,7 @@ impl Report<'_> {
 
     /// Explains how the estimate was made.
     fn rule(&self) -> String {
-        let mut rule = format!(
-            "This is an estimate at {BYTES_PER_TOKEN} bytes per token. The lowest value assumes empty answers, the highest \
-             assumes answers as long as max_tokens allows, both at today's prices (price file of {}) for the first target \
-             of each step. Repairs, retries and failovers are not included. The worst case assumes one byte per token, \
-             the most expensive target of each step and a repair of each JSON answer.",
-            self.found.prices.date
-        );
+        let mut rule = self.estimated().rule();
         match (self.args.mode, self.bulk()) {
             (Mode::OnDemand, _) => {}
             (_, Err(why)) => {
@@ -200,13 +183,6 @@ impl Report<'_> {
             rule +=
                 &format!(" {} objects are not included.", figures::count(self.survey.unestimated));
         }
-        let unpriced = Vec::from_iter(self.unpriced());
-        if !unpriced.is_empty() {
-            rule += &format!(
-                " The price file has no price for {} that is valid today.",
-                unpriced.join(", ")
-            );
-        }
         rule
     }
 
@@ -225,22 +201,13 @@ impl Report<'_> {
             "ceiling_usd": self.found.policy.ceilings.batch_usd,
         });
         if self.args.dry_run {
-            let (least, most) = self.costs();
-            let mut estimate = json!(survey.estimate);
-            estimate["cost_least_usd"] = json!(least);
-            estimate["cost_most_usd"] = json!(most);
-            estimate["unpriced"] = json!(self.unpriced());
-            estimate["prices_date"] = json!(self.found.prices.date.to_string());
+            let mut estimate = self.estimated().json();
             estimate["items_without"] = json!(survey.unestimated);
             estimate["rule"] = json!(self.rule());
             found["estimate"] = estimate;
         }
         found
     }
-}
-
-fn between(least: String, most: String) -> String {
-    if least == most { least } else { format!("{least} to {most}") }
 }
 
 #[cfg(test)]
@@ -313,7 +280,9 @@ mod tests {
             Report { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
         let failure = report.check_ceiling().unwrap_err();
         assert!(failure.what.contains("policy.yaml allows $0.0001"), "{}", failure.what);
-        assert!(report.worst().ends_with("(ceiling for a batch in policy.yaml: $0.0001)"));
+        assert!(
+            report.estimated().worst().ends_with("(ceiling for a batch in policy.yaml: $0.0001)")
+        );
     }
 
     fn found_too_dear(survey: &Survey, found: &Configuration) -> bcce_core::base::error::Fault {
