@@ -65,6 +65,9 @@ pub enum Verb {
     /// Check configuration files, compare them with the stack, and write them to it
     #[command(subcommand)]
     Config(Config),
+    /// Maintain the price file
+    #[command(subcommand)]
+    Prices(Prices),
     /// Print the public key that verifies manifests, as PEM
     ///
     /// With the key in a file, `bcce runs verify --public-key FILE` does not call KMS. With --pin, the command writes
@@ -236,6 +239,17 @@ pub enum Config {
     /// broken in the stack. Workflows and webhooks that are not in the directory stay in the stack. An interrupted push
     /// has written whole documents only; push again to write the rest.
     Push(cmd::push::Args),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Prices {
+    /// Compare prices.yaml with a public catalog, and add the prices that changed, without AWS
+    ///
+    /// Compares the price of each model that models.yaml calls or prices.yaml lists. A price that changed becomes a new
+    /// row from today on; the rows before it stay, because a call has the price of its day. A model is found in the
+    /// catalog by its whole id. A price that was written by hand is kept unless --replace names its model. Exits with 1
+    /// if rows would be added.
+    Import(cmd::prices::import::Args),
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod list;
 pub mod metrics;
 pub mod output;
 pub mod pause;
+pub mod prices;
 pub mod push;
 pub mod retry;
 pub mod show;

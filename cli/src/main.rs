@@ -29,7 +29,7 @@ mod world; // the terminal, the clock, standard input
 
 use std::process::ExitCode;
 
-use arguments::{Batch, Cli, Config, Dlq, Metrics, Runs, Verb};
+use arguments::{Batch, Cli, Config, Dlq, Metrics, Prices, Runs, Verb};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -70,6 +70,7 @@ async fn main() -> ExitCode {
         Verb::Config(Config::Validate(args)) => cmd::validate::run(args, &world, out),
         Verb::Config(Config::Diff(args)) => cmd::diff::run(args, &world, out).await,
         Verb::Config(Config::Push(args)) => cmd::push::run(args, &world, out).await,
+        Verb::Prices(Prices::Import(args)) => cmd::prices::import::run(args, &world, out).await,
         Verb::Key(args) => cmd::key::run(args, &world, out).await,
     })
 }

@@ -1,5 +1,7 @@
 //! The price file and the cost of a call.
 
+pub mod catalog; // the price catalogs of others
+pub mod import; // what an import of a catalog changes
 #[cfg(test)]
 mod tests;
 
@@ -59,6 +61,10 @@ pub struct PriceRow {
     /// Replaces [`Prices::tier_factors`]. The rows in a plan have the factors that apply.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tier_factors: BTreeMap<String, Decimal>,
+    /// The catalog that the row was imported from. A row without it was written by hand, and an import keeps it. The rows
+    /// in a plan do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// The service tier that served a call. It decides the price.
@@ -171,6 +177,7 @@ impl Prices {
             } else {
                 row.tier_factors.clone()
             },
+            source: None,
         }
     }
 }
@@ -185,6 +192,7 @@ impl From<Price> for PriceRows {
             regional_factor: None,
             batch_factor: None,
             tier_factors: BTreeMap::new(),
+            source: None,
         }])
     }
 }

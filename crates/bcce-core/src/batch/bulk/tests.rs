@@ -274,6 +274,7 @@ fn cost(from: OffsetDateTime, input_tokens: u64) -> Option<String> {
         regional_factor: None,
         batch_factor: Some(Decimal::new(batch, 1)),
         tier_factors: Default::default(),
+        source: None,
     };
     let rows = vec![row(date!(2026 - 11 - 01), 1, 5), row(date!(2026 - 11 - 02), 2, 2)];
     plan.prices.values_mut().for_each(|old| *old = PriceRows(rows.clone()));
