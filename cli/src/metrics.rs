@@ -51,6 +51,13 @@ pub enum Form {
     Csv,
 }
 
+/// The figures that a table shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    Cost,
+    Usage,
+}
+
 /// The usage that a command has selected.
 #[derive(Clone, Debug)]
 pub struct Selected {

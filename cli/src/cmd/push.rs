@@ -31,7 +31,7 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let then = "nothing was pushed; correct the files and push again";
     let files = checked(&args.directory, world.now().date(), Exit::Usage, then)?;
-    print_warnings(warnings(&files));
+    print_warnings(warnings(&files, world.now().date()));
     let stack = Stack::find(world).await?;
     let comparison = Comparison::of(&stack, &files).await?;
     let (mut written, all) = (0, comparison.differing());

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use bcce_core::config::residency::base_model;
 
 use crate::figures;
-use crate::metrics::Selected;
 use crate::metrics::groups::Sums;
-use crate::metrics::print::View;
+use crate::metrics::{Selected, View};
 use crate::paint::{Ink, Line, span};
 
 /// Returns the lines for the sum of all groups. A table of tokens has no lines about costs.

@@ -12,16 +12,9 @@ use crate::metrics::dimension::Dimension;
 use crate::metrics::groups::{Groups, Sums, cost_by_day};
 use crate::metrics::period::Period;
 use crate::metrics::table::{Row, Table, percent, share, sparkline};
-use crate::metrics::{Form, Selected, notes};
+use crate::metrics::{Form, Selected, View, notes};
 use crate::paint::{Ink, Line, render, span};
 use crate::world::World;
-
-/// The figures that a table shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
-    Cost,
-    Usage,
-}
 
 /// Prints the sums of each group. JSON and CSV have all figures, whatever the view.
 ///

@@ -32,6 +32,26 @@ async fn run(stack: &Stack, workflow: &str, inputs: &Value) {
     assert_eq!(stack.eventually("the end of the run", over).await, "SUCCEEDED");
 }
 
+/// The number of measurements. The least one counts: on a busy machine the runs of one may take longer than `prepare`
+/// keeps the configuration in memory, and it then reads the workflow from S3 once more.
+const MEASUREMENTS: u32 = 2;
+
+/// Returns what a run takes, by column.
+async fn taken(stack: &Stack, workflow: &str, inputs: &Value) -> BTreeMap<String, f64> {
+    let before = counts();
+    for _ in 0..RUNS {
+        run(stack, workflow, inputs).await;
+    }
+    let after = counts();
+    let more = |name: &str, count: f64| count - before.get(name).copied().unwrap_or_default();
+    let column = |(column, is_its): &Column| {
+        let its = after.iter().filter(|(name, _)| is_its(name));
+        let sum: f64 = its.map(|(name, count)| more(name, *count)).sum();
+        ((*column).to_owned(), sum / f64::from(RUNS))
+    };
+    COLUMNS.iter().map(column).collect()
+}
+
 /// A column of the table, and whether it sums up a count of the meter.
 type Column = (&'static str, fn(&str) -> bool);
 
@@ -72,20 +92,12 @@ async fn a_run_takes_what_the_docs_say() {
         ("five steps in three waves", "code-review", json!({ "diff": diff })),
     ] {
         run(&stack, workflow, &inputs).await;
-        let before = counts();
-        for _ in 0..RUNS {
-            run(&stack, workflow, &inputs).await;
+        let mut counted = taken(&stack, workflow, &inputs).await;
+        for _ in 1..MEASUREMENTS {
+            for (column, count) in taken(&stack, workflow, &inputs).await {
+                counted.entry(column).and_modify(|least| *least = count.min(*least));
+            }
         }
-        let after = counts();
-        let more = |name: &str, count: f64| count - before.get(name).copied().unwrap_or_default();
-        let counted: BTreeMap<String, f64> = COLUMNS
-            .iter()
-            .map(|(column, is_its)| {
-                let its = after.iter().filter(|(name, _)| is_its(name));
-                let sum: f64 = its.map(|(name, count)| more(name, *count)).sum();
-                ((*column).to_owned(), sum / f64::from(RUNS))
-            })
-            .collect();
-        assert_eq!(counted, documented(documented_as), "{workflow}: {after:?}");
+        assert_eq!(counted, documented(documented_as), "{workflow}: {:?}", counts());
     }
 }

@@ -1,9 +1,9 @@
 use std::io::Write;
 
 use crate::exit::Outcome;
-use crate::metrics::Selection;
 use crate::metrics::dimension::Dimension;
-use crate::metrics::print::{self, View};
+use crate::metrics::print;
+use crate::metrics::{Selection, View};
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]

@@ -14,6 +14,15 @@ fn costs_in_a_terminal_have_bars_and_a_sparkline() {
 }
 
 #[test]
+fn the_docs_show_what_the_command_prints() {
+    let docs = include_str!("../../../../docs/costs.md");
+    // The docs leave out the last line, about items of other programs.
+    let printed = include_str!("cost_terminal.txt").lines().filter(|line| !line.contains("ledger"));
+    let sample: Vec<&str> = printed.collect();
+    assert!(docs.contains(&sample.join("\n")), "docs/costs.md has another table");
+}
+
+#[test]
 fn costs_in_a_pipe_are_plain() {
     let selected = selected(Dimension::Workflow);
     assert_eq!(shown(&selected, View::Cost, None), include_str!("cost_pipe.txt"));

@@ -89,9 +89,16 @@ pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     findings.0
 }
 
-/// Returns warnings about valid settings in `files` that a person should know about. A warning does not stop a push.
-pub fn warnings(files: &BTreeMap<String, String>) -> Vec<Finding> {
+/// The age of a price file in days above which a person should check it.
+const OLD_PRICES_DAYS: i64 = 90;
+
+/// Returns warnings about valid settings in `files` that a person should know about on the day `today`. A warning does
+/// not stop a push.
+pub fn warnings(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     let mut warnings = Findings::default();
+    if let Some(cause) = files.get("prices.yaml").and_then(|text| doubtful_date(text, today)) {
+        warnings.add("prices.yaml", "date", &cause);
+    }
     let policy =
         files.get("policy.yaml").and_then(|text| from_yaml::<Policy>(text).finished().ok());
     let Some(policy) = policy else { return warnings.0 };
@@ -113,6 +120,19 @@ pub fn warnings(files: &BTreeMap<String, String>) -> Vec<Finding> {
         }
     }
     warnings.0
+}
+
+/// Returns the reason why the day on which the prices were checked is doubtful, or `None` if it is not.
+fn doubtful_date(prices: &str, today: Date) -> Option<String> {
+    let date = from_yaml::<Prices>(prices).finished().ok()?.date;
+    match (today - date).whole_days() {
+        ..0 => Some(format!("is later than today, {today} in UTC")),
+        0..=OLD_PRICES_DAYS => None,
+        days => Some(format!(
+            "the prices were checked {days} days ago; compare them with `bcce prices import` or with your price list, and \
+             set the date (docs/prices.md)"
+        )),
+    }
 }
 
 #[derive(Default)]
@@ -415,7 +435,10 @@ mod tests {
     fn what_is_open_is_said_and_stops_nothing() {
         let reported = |policy: &str| {
             let files = [("policy.yaml".to_owned(), policy.to_owned())].into();
-            warnings(&files).iter().map(Finding::to_string).collect::<Vec<_>>()
+            warnings(&files, date!(2026 - 11 - 28))
+                .iter()
+                .map(Finding::to_string)
+                .collect::<Vec<_>>()
         };
         let open = reported("version: 1\n");
         assert_eq!(open.len(), 3, "{open:#?}");
@@ -424,6 +447,23 @@ mod tests {
         let closed = "version: 1\nceilings: { run_usd: \"5\", batch_usd: 200 }\ntenants: {}\n";
         assert_eq!(reported(closed), [""; 0]);
         assert_eq!(reported("version: 7\n"), [""; 0], "the check reports what is wrong");
+    }
+
+    #[test]
+    fn prices_that_nobody_has_checked_for_long_are_doubtful() {
+        let warned = |today| {
+            let prices = files().remove("prices.yaml").unwrap();
+            let files = [("prices.yaml".to_owned(), prices)].into();
+            warnings(&files, today).iter().map(Finding::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(warned(date!(2027 - 02 - 26)), [""; 0], "90 days");
+        let old = warned(date!(2027 - 02 - 27));
+        assert!(
+            old[0].starts_with("prices.yaml: date: the prices were checked 91 days ago"),
+            "{old:?}"
+        );
+        let early = warned(date!(2026 - 11 - 27));
+        assert_eq!(early, ["prices.yaml: date: is later than today, 2026-11-27 in UTC"]);
     }
 
     #[test]
