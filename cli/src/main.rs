@@ -15,6 +15,7 @@ mod letters; // reads and selects dead letters
 mod metrics; // usage and costs of a period
 mod packed; // the attempts of a run that a batch packed
 mod paint; // colored lines
+mod reconcile; // compares the ledger with the bill
 mod references; // builds references from records of the ledger
 mod run; // a run: its state and its display
 mod screen; // displays a run or a batch while it is followed
@@ -59,6 +60,9 @@ async fn main() -> ExitCode {
         Verb::Metrics(Metrics::Usage(args)) => cmd::metrics::usage::run(args, &world, out).await,
         Verb::Metrics(Metrics::Latency(args)) => {
             cmd::metrics::latency::run(args, &world, out).await
+        }
+        Verb::Metrics(Metrics::Reconcile(args)) => {
+            cmd::metrics::reconcile::run(args, &world, out).await
         }
         Verb::Metrics(Metrics::Errors(args)) => cmd::metrics::errors::run(args, &world, out).await,
         Verb::Dlq(Dlq::List(args)) => cmd::dlq::list::run(args, &world, out).await,

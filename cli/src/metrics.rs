@@ -109,7 +109,7 @@ impl Selection {
 }
 
 /// Reads the usage of each day of a period.
-async fn usage_of(ledger: &Ledger, period: Period) -> Outcome<Vec<DayOfUsage>> {
+pub async fn usage_of(ledger: &Ledger, period: Period) -> Outcome<Vec<DayOfUsage>> {
     let shards = period.days().flat_map(|day| SHARDS.chars().map(move |shard| (day, shard)));
     let reads = shards.map(|(day, shard)| ledger.usage(day, shard));
     Ok(futures::stream::iter(reads).buffered(AT_A_TIME).try_collect().await?)

@@ -3,4 +3,5 @@
 pub mod cost;
 pub mod errors;
 pub mod latency;
+pub mod reconcile;
 pub mod usage;

@@ -73,6 +73,11 @@ impl Call {
         }
     }
 
+    /// Returns the rate of a kind of token in USD per million, in the order of [`TOKENS`].
+    pub fn rate(&self, kind: usize) -> Option<Decimal> {
+        Some(self.prices()[kind] * self.factor()?)
+    }
+
     /// Returns the cost in USD. A call that used nothing costs nothing.
     pub fn cost(&self) -> Option<Decimal> {
         let tokens = self.tokens?;

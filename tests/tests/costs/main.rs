@@ -4,6 +4,7 @@
 //!
 //! `make costs` starts the suite on a local stack of its own, because it sums everything that the stack has counted.
 
+mod bill;
 mod by_hand;
 mod mix;
 
@@ -144,6 +145,7 @@ async fn the_costs_of_a_mix_equal_the_sums_by_hand() {
     errors_are_counted(&calls);
     answers_are_timed(&calls);
     a_table_says_what_is_missing(&calls);
+    bill::is_reconciled(&calls);
 }
 
 /// Checks that the mix has everything that a cost can depend on.

@@ -16,6 +16,7 @@ pub type Additions<'a> = BTreeMap<&'a str, &'a [PriceRow]>;
 /// A message if the text has a layout that cannot be edited.
 pub fn edited(text: &str, additions: &Additions<'_>, date: Option<Date>) -> Result<String, String> {
     let before: Prices = from_yaml(text).finished().map_err(|problems| problems.to_string())?;
+    let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for (model, rows) in additions {
         add(&mut lines, model, rows).ok_or_else(unsupported)?;
@@ -23,9 +24,10 @@ pub fn edited(text: &str, additions: &Additions<'_>, date: Option<Date>) -> Resu
     if let Some(date) = date {
         let line =
             lines.iter_mut().find(|line| line.starts_with("date:")).ok_or_else(unsupported)?;
-        *line = format!("date: {date}");
+        // A comment may follow the date.
+        *line = line.replacen(&before.date.to_string(), &date.to_string(), 1);
     }
-    let after = lines.join("\n") + "\n";
+    let after = lines.join(end) + end;
     let parsed = from_yaml::<Prices>(&after).finished().map_err(|_| unsupported())?;
     if parsed == expected(before, additions, date) { Ok(after) } else { Err(unsupported()) }
 }
@@ -107,6 +109,11 @@ fn row_lines(row: &PriceRow, depth: usize) -> Vec<String> {
         field(format!("  price: {}", price(&long.price)));
     }
     row.regional_factor.iter().for_each(|factor| field(format!("regional_factor: \"{factor}\"")));
+    row.batch_factor.iter().for_each(|factor| field(format!("batch_factor: \"{factor}\"")));
+    if !row.tier_factors.is_empty() {
+        let tiers = row.tier_factors.iter().map(|(tier, factor)| format!("{tier}: \"{factor}\""));
+        field(format!("tier_factors: {{ {} }}", tiers.collect::<Vec<_>>().join(", ")));
+    }
     lines
 }
 
@@ -124,6 +131,7 @@ fn price(price: &Price) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rust_decimal::Decimal;
     use time::macros::date;
 
     const FILE: &str = include_str!("../../../../infra/config/dev/prices.yaml");
@@ -186,6 +194,28 @@ mod tests {
             vec!["-date: 2026-11-28", "+date: 2026-11-29", "+  anthropic.claude-new:"];
         expected.extend(ROW);
         assert_eq!(difference(FILE, &after), expected);
+    }
+
+    #[test]
+    fn the_comment_of_the_date_and_the_ends_of_lines_stay() {
+        let file = FILE.replace("date: 2026-11-28\n", "date: 2026-11-28  # checked by Ann\n");
+        let after = edited_with(&file, "anthropic.claude-new", Some(DAY)).unwrap();
+        assert!(after.contains("\ndate: 2026-11-29  # checked by Ann\n"), "{after}");
+        let file = FILE.replace('\n', "\r\n");
+        let after = edited_with(&file, "anthropic.claude-new", None).unwrap();
+        assert_eq!(after.matches('\n').count(), after.matches("\r\n").count());
+    }
+
+    #[test]
+    fn the_factors_of_a_row_are_written() {
+        let mut row = row();
+        (row.regional_factor, row.batch_factor) =
+            (Some(Decimal::new(12, 1)), Some(Decimal::new(4, 1)));
+        row.tier_factors = [("flex".to_owned(), Decimal::new(3, 1))].into();
+        let rows = [row];
+        let after = edited(FILE, &Additions::from([("anthropic.claude-new", &rows[..])]), None);
+        let after = after.unwrap();
+        assert!(after.ends_with("regional_factor: \"1.2\"\n      batch_factor: \"0.4\"\n      tier_factors: { flex: \"0.3\" }\n"), "{after}");
     }
 
     #[test]

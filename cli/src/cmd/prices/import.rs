@@ -102,12 +102,16 @@ fn write(
     let rows = additions.values().map(|rows| rows.len()).sum();
     let (rows, path) = (figures::plural(rows, "row"), path.display());
     // The date says that every price was compared.
-    let is_checked = !changes.iter().any(|(_, change)| matches!(change, Change::Missing(_)));
+    let is_checked = changes.iter().all(|(_, change)| change.is_checked());
     let edited = edited(text, &additions, is_checked.then_some(today))
         .map_err(|cause| Failure::usage(format!("{path} {cause}"), "nothing was written"))?;
+    let date = |sets: &str| match is_checked {
+        true => format!(" and {sets} its date to {today}"),
+        false => "; its date stays, because a model is missing or blocked".to_owned(),
+    };
     if !args.write {
         let exit = if additions.is_empty() { Exit::Done } else { Exit::Failed };
-        writeln!(out, "nothing was written; --write adds {rows} to {path}")?;
+        writeln!(out, "nothing was written; --write adds {rows} to {path}{}", date("sets"))?;
         return Ok(exit);
     }
     std::fs::write(args.directory.join("prices.yaml"), edited).map_err(|error| {
@@ -116,11 +120,7 @@ fn write(
             "check the permissions of the file",
         )
     })?;
-    let date = match is_checked {
-        true => format!(" and set its date to {today}"),
-        false => "; its date stays, because the catalog does not have every model".to_owned(),
-    };
-    writeln!(out, "added {rows} to {path}{date}")?;
+    writeln!(out, "added {rows} to {path}{}", date("set"))?;
     Ok(Exit::Done)
 }
 
@@ -136,6 +136,7 @@ fn line(model: &str, change: &Change) -> String {
             "kept     {model}: {}; the row was written by hand, and --replace {model} adds that of the catalog",
             difference(before, listed)
         ),
+        Change::Blocked(reason) => format!("blocked  {model} {reason}"),
         Change::Missing(reason) => format!("missing  {model} {reason}"),
     }
 }

@@ -206,9 +206,17 @@ fn calls_of(day: Date, item: &Item) -> Option<CountedCalls> {
         cache_saved_usd: counter(item, "cache_saved_usd")?,
         cache_extra_usd: counter(item, "cache_extra_usd")?,
         errors: errors_of(item)?,
-        first_token: histogram_of(item, FIRST_TOKEN),
-        answer: histogram_of(item, ANSWER),
+        first_token: histogram_of(item, FIRST_TOKEN)?,
+        answer: histogram_of(item, ANSWER)?,
     };
+    // A lost call has failed, and its usage and cost are unknown. Sums of other numbers would make no sense.
+    let are_parts = line.lost_calls <= line.failed_calls.min(line.unknown_calls)
+        && line.failed_calls <= line.calls
+        && line.unknown_calls <= line.unpriced_calls
+        && line.unpriced_calls <= line.calls;
+    if !are_parts {
+        return None;
+    }
     let long_prompt = item.contains_key("long_prompt");
     let (step, tier) = (string("step")?, string("tier")?);
     let usage = StepUsage { day, step, tier, long_prompt, line, detail };
@@ -235,14 +243,15 @@ fn errors_of(item: &Item) -> Option<BTreeMap<String, u64>> {
     names.map(|(name, error)| Some((error.to_owned(), number_of(item, name)?))).collect()
 }
 
-/// Reads a histogram. Other attributes begin with the same letter, but no number follows it.
-fn histogram_of(item: &Item, prefix: &str) -> Histogram {
+/// Reads a histogram. Other attributes begin with the same letter, but no number follows it. Returns `None` if a bucket
+/// is not a number.
+fn histogram_of(item: &Item, prefix: &str) -> Option<Histogram> {
     let bucket = |name: &String| Some((name.strip_prefix(prefix)?.parse().ok()?, name.clone()));
     let mut histogram = Histogram::default();
     for (bucket, name) in item.keys().filter_map(bucket) {
-        histogram.add_to(bucket, number_of(item, &name).unwrap_or_default());
+        histogram.add_to(bucket, number_of(item, &name)?);
     }
-    histogram
+    Some(histogram)
 }
 
 #[cfg(test)]

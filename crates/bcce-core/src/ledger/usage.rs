@@ -5,12 +5,14 @@
 //! their price; runs count on the day on which they ended. The platform team defines all values, so a sender cannot
 //! multiply the counters.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use time::{Date, UtcOffset};
 
 use crate::base::digest::sha256_hex;
+use crate::batch::packed::PartManifest;
 use crate::ledger::{ClosedRun, CountedPart, shard};
 use crate::run::manifest::{RunCounts, StepUsage, TaggedUsage};
 
@@ -40,7 +42,7 @@ pub struct CountedCalls {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountedRuns {
     pub allocation: Allocation,
-    /// The day in UTC on which the runs ended.
+    /// The day in UTC on which the runs ended, or on which their part of a batch was sealed.
     pub day: Date,
     pub runs: RunCounts,
 }
@@ -93,7 +95,7 @@ impl CountedPart {
         let manifest = &self.manifest;
         let day = manifest.ended_at.to_offset(UtcOffset::UTC).date();
         let mut counted = ToCount::default();
-        for usage in &manifest.usage_by_tags {
+        for usage in tagged(manifest).iter() {
             let allocation = Allocation {
                 tenant: manifest.tenant.clone(),
                 workflow: manifest.workflow.clone(),
@@ -105,12 +107,29 @@ impl CountedPart {
     }
 }
 
+/// Returns the runs and the usage of a part. The manifest of a part that an earlier version has sealed has no tags.
+fn tagged(manifest: &PartManifest) -> Cow<'_, [TaggedUsage]> {
+    if !manifest.usage_by_tags.is_empty() || manifest.runs == 0 {
+        return Cow::Borrowed(&manifest.usage_by_tags);
+    }
+    let day = manifest.ended_at.to_offset(UtcOffset::UTC).date();
+    let progress = &manifest.progress;
+    let runs = RunCounts {
+        succeeded: progress.succeeded,
+        failed: progress.failed,
+        cancelled: progress.cancelled,
+        errors: progress.errors.clone(),
+    };
+    let lines = manifest.usage_by_model.iter();
+    let steps = lines.map(|line| StepUsage::without_step(day, line)).collect();
+    Cow::Owned(vec![TaggedUsage { runs, steps, ..TaggedUsage::default() }])
+}
+
 impl CountedCalls {
     /// Returns the key of the counter. `id` is the id of the run or part that is counted.
     pub fn key(&self, id: &str) -> (String, String) {
-        let StepUsage { day, step, tier, long_prompt, line, .. } = &self.usage;
-        let of = (&self.allocation, step, &line.region, &line.model_id, tier, long_prompt);
-        (usage_pk(*day, id), format!("{CALLS}{}", digest(&of)))
+        let day = self.usage.day;
+        (usage_pk(day, id), format!("{CALLS}{}", digest(&(&self.allocation, self.usage.key()))))
     }
 }
 
@@ -138,4 +157,77 @@ fn digest(of: &impl Serialize) -> String {
     let mut digest = sha256_hex(&json);
     digest.truncate(32);
     digest
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::{date, datetime};
+
+    use super::*;
+    use crate::run::ids::{Run, RunRef};
+    use crate::run::manifest::{Evidence, Manifest, UsageLine};
+
+    fn closed(usage_by_model: Vec<UsageLine>) -> ClosedRun {
+        let reference = RunRef::first("default", "explain", "42");
+        let started_at = datetime!(2026-11-01 12:00 UTC);
+        let run = Run { reference, execution_arn: "arn".into(), started_at };
+        let mut manifest = Manifest::seal(Evidence {
+            run: &run,
+            plan: None,
+            artifacts: vec![],
+            answers: vec![],
+            failures: vec![],
+            broken: vec![],
+            logged_calls: vec![],
+            fault: None,
+            ending: None,
+            ended_at: datetime!(2026-11-02 00:01 UTC),
+        });
+        manifest.usage_by_model = usage_by_model;
+        ClosedRun {
+            run,
+            manifest,
+            manifest_key: "k".into(),
+            manifest_sha256: "0".into(),
+            notification_owner: "arn".into(),
+        }
+    }
+
+    fn line() -> UsageLine {
+        let (region, model_id) = ("us-east-1".into(), "us.m".into());
+        UsageLine { region, model_id, calls: 3, ..UsageLine::default() }
+    }
+
+    /// Such a run was refused before it had a plan, and its workflow is a text of the sender.
+    #[test]
+    fn a_run_without_a_plan_adds_to_no_workflow() {
+        let counted = closed(vec![]).to_count();
+        assert_eq!((counted.calls.len(), counted.runs.len()), (0, 1));
+        assert_eq!(counted.runs[0].allocation.workflow, "");
+        assert_eq!((counted.runs[0].day, counted.runs[0].runs.failed), (date!(2026 - 11 - 02), 1));
+    }
+
+    /// An update of the stack may come between the seal of a run and its count.
+    #[test]
+    fn the_usage_of_a_manifest_without_steps_is_counted_by_model() {
+        let counted = closed(vec![line()]).to_count();
+        let usage = &counted.calls[0].usage;
+        assert_eq!((usage.step.as_str(), usage.line.calls), ("(unknown)", 3));
+        assert_eq!(usage.day, date!(2026 - 11 - 02));
+    }
+
+    #[test]
+    fn another_step_or_tag_is_another_counter_of_the_same_shard() {
+        let calls = |step: &str, team: &str| {
+            let cost_tags = [("team".to_owned(), team.to_owned())].into();
+            let mut usage = StepUsage::without_step(date!(2026 - 11 - 01), &line());
+            usage.step = step.into();
+            let allocation = Allocation { cost_tags, ..Allocation::default() };
+            CountedCalls { allocation, usage }.key("run")
+        };
+        let (one, step, tag) = (calls("a", "x"), calls("b", "x"), calls("a", "y"));
+        assert_eq!((&one.0, &one.0), (&step.0, &tag.0));
+        assert!(one.1 != step.1 && one.1 != tag.1 && step.1 != tag.1);
+        assert_eq!(one, calls("a", "x"));
+    }
 }

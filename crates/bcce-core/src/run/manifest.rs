@@ -24,7 +24,7 @@ use crate::run::plan::Plan;
 
 pub use steps::{ItemFault, ItemsSummary, StepFault, StepSummary};
 pub use tagged::{RunCounts, TaggedUsage, add_tagged};
-pub use usage::{Detail, StepUsage, UsageLine, add_usage};
+pub use usage::{Detail, Key as UsageKey, StepUsage, UsageLine, add_usage};
 
 /// The kind of a manifest. A manifest names its kind, so that a reader can check what was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ pub struct Manifest {
     /// The same as `totals`, by region and model.
     pub usage_by_model: Vec<UsageLine>,
     /// The same as `totals`, by step, target, day and price. The ledger adds these lines to its counters.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub usage_by_step: Vec<StepUsage>,
     pub prices_date: Option<Date>,
     pub policy_sha256: Option<String>,

@@ -97,28 +97,40 @@ async fn items_that_are_not_counters_are_named_and_not_read_as_zero() {
     let good = changes("r", &counted).into_iter().map(item).next().unwrap();
     let mut text_as_cost = good.clone();
     text_as_cost.insert("cost_usd".into(), text("a dollar"));
+    let mut more_lost_than_failed = good.clone();
+    more_lost_than_failed.insert("lost_calls".into(), number(2));
+    let mut text_as_bucket = good.clone();
+    text_as_bucket.insert("a62".into(), text("two"));
     let mut without_tenant = good.clone();
     without_tenant.remove("tenant");
     let mut of_before = key("usage#2026-11-01#0", "us-east-1#us.m");
     of_before.insert("calls".into(), number(1));
-    let items = vec![text_as_cost, without_tenant, of_before, good];
+    let items =
+        vec![text_as_cost, without_tenant, of_before, more_lost_than_failed, text_as_bucket, good];
     let found = reading(items).usage(DAY, '0').await.unwrap();
-    assert_eq!((found.calls.len(), found.unknown.len()), (1, 3));
+    assert_eq!((found.calls.len(), found.unknown.len()), (1, 5));
     assert_eq!(found.unknown[2], "usage#2026-11-01#0 us-east-1#us.m");
 }
 
+/// A write costs a unit for each KB.
 #[test]
-fn a_counter_of_a_typical_step_costs_one_write_unit() {
-    let counted = ToCount { calls: vec![calls("correctness")], runs: vec![] };
+fn a_counter_of_a_step_costs_two_write_units_at_most() {
+    let mut busy = calls("correctness");
+    busy.usage.line.model_id = "us.anthropic.claude-haiku-4-5-20251001-v1:0".into();
+    // Thousands of answers from a fifth of a second to three minutes.
+    let detail = &mut busy.usage.detail;
+    (200..20_000).step_by(100).for_each(|time| detail.first_token.record(time));
+    (1_000..180_000).step_by(500).for_each(|time| detail.answer.record(time));
+    let counted = ToCount { calls: vec![busy], runs: vec![] };
     let item = item(changes("r", &counted).remove(0));
     let size = |name: &String, value: &AttributeValue| {
         let text = value.as_s().or(value.as_n()).map_or(8, String::len);
         name.len() + text
     };
     let bytes: usize = item.iter().map(|(name, value)| size(name, value)).sum();
-    // Each histogram may have twenty buckets more, and the counts may be longer.
-    let most = bytes + 2 * 20 * 8 + 17 * 8;
-    assert!(most < 1_024, "{bytes} bytes, {most} with more buckets");
+    // The counts of a busy day are longer.
+    let most = bytes + item.len() * 4;
+    assert!((1_024..2_048).contains(&most), "{bytes} bytes, {most} on a busy day");
 }
 
 /// The keys that each transaction writes, in order.

@@ -42,7 +42,7 @@ pub struct PartManifest {
     /// The usage of these runs, by region and model.
     pub usage_by_model: Vec<UsageLine>,
     /// The same runs and usage by the tags that split their costs. The ledger adds them to its counters.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub usage_by_tags: Vec<TaggedUsage>,
 }
 

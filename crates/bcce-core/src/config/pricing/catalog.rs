@@ -29,13 +29,7 @@ pub struct Rates {
     pub from: Option<Date>,
     pub price: Price,
     pub long_prompt: Option<LongPrompt>,
-}
-
-/// The prices of a model on its global profile.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    pub rates: Vec<Rates>,
-    /// The factor by which geographic profiles cost more, if the catalog has both.
+    /// The factor by which geographic profiles cost more. `None` if the catalog does not say.
     pub regional_factor: Option<Decimal>,
 }
 
@@ -59,22 +53,31 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Returns the prices of a model, by its id without the prefix of a profile.
+    /// Returns the prices of a model on its global profile, by its id without the prefix of a profile. The oldest price
+    /// comes first.
     ///
     /// # Errors
     /// The reason why the catalog has no usable price of the model.
-    pub fn of(&self, base_model: &str) -> Result<Listed, String> {
+    pub fn of(&self, base_model: &str) -> Result<Vec<Rates>, String> {
         let entry = |prefix: &str| self.entries.get(&format!("{prefix}{base_model}"));
-        // Without a global profile, the price of the model itself is that of every profile.
         let found = entry("global.").or_else(|| entry(""));
-        let rates =
+        let mut rates =
             found.ok_or_else(|| format!("is not in the catalog of {}", self.name))?.clone()?;
         let regional = ["us.", "eu."].into_iter().find_map(entry);
-        let last = |rates: &[Rates]| rates.last().map(|rates| rates.price.input);
-        let regional = regional.and_then(|regional| last(regional.as_ref().ok()?));
-        let factor = regional.zip(last(&rates)).map(|(regional, global)| regional / global);
-        let regional_factor = factor.map(|factor| factor.normalize());
-        Ok(Listed { rates, regional_factor })
+        let regional = regional.and_then(|regional| regional.as_ref().ok());
+        for rates in &mut rates {
+            rates.regional_factor = match regional {
+                // The prices of both profiles change on the same days.
+                Some(regional) => regional.iter().find_map(|other| {
+                    let factor = other.price.input.checked_div(rates.price.input)?.normalize();
+                    (other.from == rates.from).then_some(factor)
+                }),
+                // Without a global profile, the price of the model itself is that of every profile.
+                None if entry("global.").is_none() => Some(Decimal::ONE),
+                None => None,
+            };
+        }
+        Ok(rates)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The runs and the usage of a part of a batch, by the tags that split their costs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::json::is_zero;
 use crate::run::manifest::{Manifest, StepUsage};
 use crate::run::notification::RunStatus;
+use time::UtcOffset;
 
 /// The runs and the usage of runs with the same cost tags.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -71,12 +73,23 @@ impl TaggedUsage {
     /// Adds a run with the same cost tags.
     fn add(&mut self, manifest: &Manifest) {
         self.runs.count(manifest);
-        for step in &manifest.usage_by_step {
-            match self.steps.iter_mut().find(|known| known.is_like(step)) {
+        for step in steps(manifest).iter() {
+            match self.steps.iter_mut().find(|known| known.key() == step.key()) {
                 Some(known) => known.add(step),
                 None => self.steps.push(step.clone()),
             }
         }
+    }
+}
+
+/// Returns the usage of a run by step. A manifest that an earlier version has sealed has it only by model.
+fn steps(manifest: &Manifest) -> Cow<'_, [StepUsage]> {
+    if manifest.usage_by_step.is_empty() {
+        let day = manifest.ended_at.to_offset(UtcOffset::UTC).date();
+        let lines = manifest.usage_by_model.iter();
+        Cow::Owned(lines.map(|line| StepUsage::without_step(day, line)).collect())
+    } else {
+        Cow::Borrowed(&manifest.usage_by_step)
     }
 }
 

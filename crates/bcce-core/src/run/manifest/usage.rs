@@ -79,6 +79,9 @@ pub struct Detail {
     pub answer: Histogram,
 }
 
+/// The step of calls whose step no manifest states.
+const UNKNOWN_STEP: &str = "(unknown)";
+
 fn one() -> u64 {
     1
 }
@@ -116,16 +119,19 @@ impl Detail {
 }
 
 impl StepUsage {
-    /// Returns true if the calls of both have the same step, target, day and price.
-    pub fn is_like(&self, other: &Self) -> bool {
-        let of = |usage: &Self| (usage.day, usage.long_prompt);
-        let target = |usage: &Self| (usage.line.region.clone(), usage.line.model_id.clone());
-        of(self) == of(other)
-            && (&self.step, &self.tier) == (&other.step, &other.tier)
-            && target(self) == target(other)
+    /// Returns the usage of a manifest of an earlier version, which has no steps. All calls count on `day`.
+    pub fn without_step(day: Date, line: &UsageLine) -> Self {
+        let (step, tier) = (UNKNOWN_STEP.to_owned(), Tier::Default.name().to_owned());
+        Self { day, step, tier, long_prompt: false, line: line.clone(), detail: Detail::default() }
     }
 
-    /// Adds the usage of other runs. Both must be alike, see [`StepUsage::is_like`].
+    /// Returns what the calls have in common.
+    pub fn key(&self) -> Key<'_> {
+        let UsageLine { region, model_id, .. } = &self.line;
+        (self.day, &self.step, region, model_id, &self.tier, self.long_prompt)
+    }
+
+    /// Adds the usage of other runs, whose calls have the same [`StepUsage::key`].
     pub fn add(&mut self, other: &Self) {
         self.line.add(&other.line);
         self.detail.add(&other.detail);
@@ -162,8 +168,9 @@ struct Paid<'a> {
     is_long: bool,
 }
 
-/// What the calls of a [`StepUsage`] have in common.
-type Key<'a> = (Date, &'a str, &'a str, &'a str, &'a str, bool);
+/// What the calls of a [`StepUsage`] have in common: the day, the step, the region, the model, the tier, and whether
+/// they have the price of long prompts.
+pub type Key<'a> = (Date, &'a str, &'a str, &'a str, &'a str, bool);
 
 impl<'a> Paid<'a> {
     fn key(&self) -> Key<'a> {

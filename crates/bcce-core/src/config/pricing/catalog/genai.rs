@@ -151,7 +151,7 @@ fn rates(prices: &RawValue, from: Option<Date>) -> Result<Rates, String> {
         }
         _ => return Err("has several thresholds for long prompts".to_owned()),
     };
-    Ok(Rates { from, price, long_prompt })
+    Ok(Rates { from, price, long_prompt, regional_factor: None })
 }
 
 fn found(

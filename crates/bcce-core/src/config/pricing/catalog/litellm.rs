@@ -44,18 +44,21 @@ fn rates(entry: &Entry) -> Result<Rates, String> {
         [] => None,
         [thousands] => {
             let price = found(entry, &format!("_above_{thousands}k_tokens"))?.price()?;
-            Some(LongPrompt { above_tokens: thousands * 1_000, price })
+            Some(LongPrompt { above_tokens: thousands.saturating_mul(1_000), price })
         }
         _ => return Err("has several thresholds for long prompts".to_owned()),
     };
-    Ok(Rates { from: None, price, long_prompt })
+    Ok(Rates { from: None, price, long_prompt, regional_factor: None })
 }
 
 fn found(entry: &Entry, suffix: &str) -> Result<Found, String> {
     let rate = |key: &str| {
         let number = entry.get(&format!("{key}{suffix}"));
-        let per_token = number.map(|number| decimal(number)).transpose()?;
-        Ok::<_, String>(per_token.map(|rate| rate * Decimal::from(1_000_000)))
+        let Some(per_token) = number.map(|number| decimal(number)).transpose()? else {
+            return Ok(None);
+        };
+        let per_million = per_token.checked_mul(Decimal::from(1_000_000));
+        per_million.map(Some).ok_or_else(|| format!("has the rate {per_token} per token"))
     };
     let [input, output, cache_read, cache_write_5m, cache_write_1h] = KEYS;
     Ok(Found {

@@ -5,7 +5,7 @@ use super::*;
 const LITELLM: &str = include_str!("../../../../../../events/prices/litellm.json");
 const GENAI: &str = include_str!("../../../../../../events/prices/genai-prices.json");
 
-fn rates(catalog: &str, model: &str) -> Result<Listed, String> {
+fn rates(catalog: &str, model: &str) -> Result<Vec<Rates>, String> {
     Catalog::parse(catalog).unwrap().of(model)
 }
 
@@ -18,16 +18,16 @@ fn text(price: &Price) -> String {
 fn both_catalogs_have_the_same_exact_prices() {
     for catalog in [LITELLM, GENAI] {
         let haiku = rates(catalog, "anthropic.claude-haiku-5-5").unwrap();
-        assert_eq!(text(&haiku.rates[0].price), "0.1 0.5 0.01 0.125 0.2");
-        let long = haiku.rates[0].long_prompt.as_ref().unwrap();
+        assert_eq!(text(&haiku[0].price), "0.1 0.5 0.01 0.125 0.2");
+        let long = haiku[0].long_prompt.as_ref().unwrap();
         assert_eq!(
             (long.above_tokens, text(&long.price).as_str()),
             (100_000, "0.5 2.5 0.05 0.625 1")
         );
-        assert_eq!(haiku.regional_factor, Some(Decimal::new(11, 1)));
+        assert_eq!(haiku[0].regional_factor, Some(Decimal::new(11, 1)));
         let sonnet = rates(catalog, "anthropic.claude-sonnet-5-5").unwrap();
-        assert_eq!(text(&sonnet.rates[0].price), "2 10 0.1 2.5 4");
-        assert_eq!(sonnet.rates[0].long_prompt, None);
+        assert_eq!(text(&sonnet[0].price), "2 10 0.1 2.5 4");
+        assert_eq!(sonnet[0].long_prompt, None);
     }
 }
 
@@ -70,7 +70,7 @@ fn prices_of_several_days_are_listed_by_day() {
                 {{"constraint":{constraint},"prices":{{"input_mtok":1,"output_mtok":5,"cache_read_mtok":0.1,"cache_write_mtok":1.25,"cache_write_1h_mtok":2}}}}]}}]}}]}}"#
         )
     };
-    let listed = rates(&dated(r#"{"start_date":"2026-10-07"}"#), "m").unwrap().rates;
+    let listed = rates(&dated(r#"{"start_date":"2026-10-07"}"#), "m").unwrap();
     let days: Vec<_> = listed.iter().map(|rates| (rates.from, rates.price.input)).collect();
     let day = Some(date!(2026 - 10 - 07));
     assert_eq!(days, [(None, Decimal::TWO), (day, Decimal::ONE)]);
@@ -92,4 +92,20 @@ fn what_is_no_catalog_is_refused() {
         let reason = Catalog::parse(text).unwrap_err();
         assert!(reason.starts_with(expected), "{text}: {reason}");
     }
+}
+
+#[test]
+fn a_rate_that_is_too_large_is_no_panic() {
+    let huge = LITELLM.replace("\"input_cost_per_token\": 1e-07", "\"input_cost_per_token\": 1e25");
+    let reason = rates(&huge, "anthropic.claude-haiku-5-5").unwrap_err();
+    assert_eq!(reason, "has the rate 10000000000000000000000000 per token");
+}
+
+#[test]
+fn a_model_without_a_global_profile_has_one_price_everywhere() {
+    let without = LITELLM
+        .replace("global.anthropic", "old.anthropic")
+        .replace("us.anthropic", "new.anthropic");
+    let listed = rates(&without, "anthropic.claude-haiku-5-5").unwrap();
+    assert_eq!(listed[0].regional_factor, Some(Decimal::ONE));
 }
